@@ -1,0 +1,1 @@
+"""What a person declares: tasks, families, strategies, metrics, search spaces and the protocol."""

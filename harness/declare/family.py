@@ -1,0 +1,35 @@
+"""A model family: how to build its classifier, its search space, its encodings."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from harness.declare.space import Space, check_space
+
+
+@dataclass(frozen=True, kw_only=True)
+class Family:
+    """A model family.
+
+    `build(seed, **params)` returns a fresh classifier in scikit-learn's manner: `fit(X, y, sample_weight=None)` and
+    `predict_proba(X)` of shape (n, k); it uses one thread and draws only from `seed`. With `stops_early`, `fit` also
+    takes `validation=(X, y)`, real rows that the strategy never touched.
+    """
+
+    name: str
+    build: Callable[..., Any]
+    space: Space
+    encodings: Mapping[str, str]  #: modality → name of an encoding
+    description: str = ""
+    needs: tuple[str, ...] = ()  #: packages without which the family is skipped
+    extra: str = "cpu"  #: the extra of this project that installs them
+    strategies: tuple[str, ...] | None = None  #: the only strategies that make sense; None: all
+    trials: int | None = None  #: at most so many trials, where there is nothing to search
+    stops_early: bool = False
+    network: bool = False
+    limits: Mapping[str, str] = field(default_factory=dict)  #: strategy kind → why it does not apply
+
+    def __post_init__(self) -> None:
+        check_space(self.space)

@@ -1,0 +1,65 @@
+"""A metric: one figure computed from stored predictions."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, Literal, TypeAlias
+
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
+
+Face: TypeAlias = Literal["ranking", "decision", "probability"]
+
+
+@dataclass(frozen=True)
+class Predictions:
+    """What a classifier said about some rows, and what was true.
+
+    `y` (n,) holds 0..k-1, `proba` (n, k) the probabilities. With two classes a row is called positive where
+    `proba[:, 1] >= threshold`; otherwise the most probable class is taken. `costs[true][predicted]` or None.
+    """
+
+    y: npt.NDArray[np.int64]
+    proba: npt.NDArray[np.floating]
+    threshold: float | None = 0.5
+    costs: tuple[tuple[float, ...], ...] | None = None
+
+    @property
+    def binary(self) -> bool:
+        """Whether there are two classes."""
+        return bool(self.proba.shape[1] == 2)
+
+    @cached_property
+    def labels(self) -> npt.NDArray[np.int64]:
+        """The decided class of every row, shape (n,)."""
+        if self.binary and self.threshold is not None:
+            decided: npt.NDArray[np.int64] = (self.proba[:, 1] >= self.threshold).astype("int64")
+            return decided
+        most: npt.NDArray[np.int64] = self.proba.argmax(axis=1)
+        return most
+
+    @cached_property
+    def confusion(self) -> npt.NDArray[np.int64]:
+        """Counts of shape (k, k): rows are the truth, columns the decision."""
+        import numpy as np
+
+        k = self.proba.shape[1]
+        return np.bincount(self.y * k + self.labels, minlength=k * k).reshape(k, k)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Metric:
+    """One figure of quality: `compute(predictions)` returns a float, NaN where it is not defined."""
+
+    name: str
+    compute: Callable[[Predictions], float]
+    face: Face
+    greater_is_better: bool = True
+    binary_only: bool = False
+    needs_costs: bool = False
+    version: int = 1  #: raised whenever `compute` changes, so that kept figures are computed anew
+    label: str = ""
+    description: str = ""

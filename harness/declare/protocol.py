@@ -1,0 +1,44 @@
+"""The evaluation protocol: outer and inner splits, objective, budget, seeds."""
+
+import hashlib
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from harness.errors import EvenhandError
+
+
+@dataclass(frozen=True, kw_only=True)
+class EvaluationProtocol:
+    """How every entry of a run is evaluated; `trials` and `budget` (seconds) are per cell, whichever ends first."""
+
+    folds: int = 5
+    repeats: int = 1
+    inner_folds: int = 3
+    trials: int = 20
+    budget: float | None = None
+    objective: str | None = None  #: a metric's name; None: average precision, or macro AUC for several classes
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        for name, low in (("folds", 2), ("repeats", 1), ("inner_folds", 2), ("trials", 1)):
+            if getattr(self, name) < low:
+                raise EvenhandError(f"--{name.replace('_', '-')} must be at least {low}, but got {getattr(self, name)}")
+        if self.budget is not None and self.budget <= 0:
+            raise EvenhandError(f"--budget must be positive, but got {self.budget}")
+
+    def as_dict(self) -> dict[str, Any]:
+        """The protocol as plain values, for a run's `run.json`."""
+        return asdict(self)
+
+    def objective_for(self, classes: int) -> str:
+        """The metric that the search maximises and the leaderboard ranks by."""
+        return self.objective or ("average_precision" if classes == 2 else "roc_auc")
+
+
+def seed_of(*parts: str | int) -> int:
+    """A 31-bit seed from named parts: the only source of randomness there is.
+
+    SHA-256 of the parts, so that the numbers of one cell do not depend on any other cell, nor on the order of work.
+    """
+    digest = hashlib.sha256("/".join(str(part) for part in parts).encode()).digest()
+    return int.from_bytes(digest[:4], "big") >> 1

@@ -1,0 +1,113 @@
+"""Search spaces: named parameters with ranges and defaults, as plain values."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+from harness.errors import DeclarationError
+
+Value: TypeAlias = bool | int | float | str | None
+
+
+@dataclass(frozen=True)
+class Float:
+    """A real number in [low, high]; `log` searches its logarithm."""
+
+    low: float
+    high: float
+    default: float
+    log: bool = False
+
+    def __post_init__(self) -> None:
+        _check_range(self.low, self.high, self.default, self.log)
+
+
+@dataclass(frozen=True)
+class Integer:
+    """A whole number in [low, high]; `log` searches its logarithm."""
+
+    low: int
+    high: int
+    default: int
+    log: bool = False
+
+    def __post_init__(self) -> None:
+        _check_range(self.low, self.high, self.default, self.log)
+
+
+@dataclass(frozen=True)
+class Choice:
+    """One of some options."""
+
+    options: tuple[Value, ...]
+    default: Value
+
+    def __post_init__(self) -> None:
+        if self.default not in self.options:
+            raise DeclarationError(f"the default must be one of the options {self.options}, but got {self.default!r}")
+
+
+@dataclass(frozen=True)
+class When:
+    """A parameter that exists only where the parameter `parent` has one of `values`."""
+
+    parent: str
+    values: tuple[Value, ...]
+    parameter: "Float | Integer | Choice"
+
+
+Parameter: TypeAlias = Float | Integer | Choice | When
+Space: TypeAlias = Mapping[str, Parameter]
+
+
+def log_float(low: float, high: float, default: float) -> Float:
+    """A positive number searched on a logarithmic scale."""
+    return Float(low, high, default, log=True)
+
+
+def real(low: float, high: float, default: float) -> Float:
+    """A number searched on a linear scale."""
+    return Float(low, high, default)
+
+
+def integer(low: int, high: int, default: int, log: bool = False) -> Integer:
+    """A whole number, both ends included."""
+    return Integer(low, high, default, log)
+
+
+def choice(*options: Value, default: Value) -> Choice:
+    """One of the options."""
+    return Choice(options, default)
+
+
+def when(parent: str, value: Value, parameter: Float | Integer | Choice) -> When:
+    """A parameter that exists only where `parent` has this value; the parent stands before it in the space."""
+    return When(parent, (value,), parameter)
+
+
+def defaults(space: Space) -> dict[str, Any]:
+    """The default configuration: every parameter that exists there at its default."""
+    values: dict[str, Any] = {}
+    for name, parameter in space.items():
+        if isinstance(parameter, When):
+            if values.get(parameter.parent) in parameter.values:
+                values[name] = parameter.parameter.default
+        else:
+            values[name] = parameter.default
+    return values
+
+
+def check_space(space: Space) -> None:
+    """Raise `DeclarationError` where a conditional parameter stands before its parent, or its parent is not there."""
+    seen: set[str] = set()
+    for name, parameter in space.items():
+        if isinstance(parameter, When) and parameter.parent not in seen:
+            raise DeclarationError(f"parameter {name!r} depends on {parameter.parent!r}, which must stand before it")
+        seen.add(name)
+
+
+def _check_range(low: float, high: float, default: float, log: bool) -> None:
+    if not low <= default <= high:
+        raise DeclarationError(f"low <= default <= high must hold, but got {low}, {default}, {high}")
+    if log and low <= 0:
+        raise DeclarationError(f"a logarithmic range must be positive, but got low={low}")

@@ -1,0 +1,29 @@
+"""What can go wrong, told in one line each."""
+
+
+class EvenhandError(Exception):
+    """Something a user can mend: the message says what was wrong, what was found and what to do."""
+
+
+class UnknownNameError(EvenhandError):
+    """A name that nothing is registered under."""
+
+
+class DeclarationError(EvenhandError):
+    """A declaration that contradicts itself or another one."""
+
+
+class DataError(EvenhandError):
+    """Data that cannot be used as they are."""
+
+
+class Unavailable(EvenhandError):  # noqa: N818 -- not an error of anybody: a reason to skip
+    """Data or a package that is not here: the reason, and how to get it."""
+
+
+class Inapplicable(EvenhandError):  # noqa: N818 -- a property of the combination, not an error
+    """A strategy or family that cannot act on these rows, with the reason."""
+
+
+class StoreError(EvenhandError):
+    """A run folder that cannot be read, written or continued."""

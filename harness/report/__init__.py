@@ -1,0 +1,1 @@
+"""Records and predictions become tables: pure functions."""

@@ -1,0 +1,1 @@
+"""How a configuration is found, on outer-training rows only."""

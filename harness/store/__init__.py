@@ -1,0 +1,1 @@
+"""The only part with state on disk: records, predictions, studies."""

@@ -1,0 +1,92 @@
+"""What is stored of a cell, as plain values that need no live declaration to be read."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, field, fields
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
+
+Status: TypeAlias = Literal["ok", "failed", "timeout", "memory", "inapplicable", "skipped"]
+STATUSES: tuple[Status, ...] = ("ok", "failed", "timeout", "memory", "inapplicable", "skipped")
+SCHEMA = 1
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What one entry of a cell scored: configuration, inner score, how it was fitted.
+
+    `threshold` is the one chosen on inner out-of-fold probabilities, None where there is none (several classes).
+    `counts_before` and `counts_after` are training rows per class before and after the strategy (sums of weights for
+    weighting ones). `train_scores` are metrics on the outer training rows, to see over-fitting.
+    """
+
+    stage: str
+    trial: int
+    params: dict[str, Any]
+    inner_score: float
+    threshold: float | None
+    counts_before: list[float]
+    counts_after: list[float]
+    fit_seconds: float
+    predict_seconds: float
+    train_scores: dict[str, float]
+
+
+@dataclass(frozen=True)
+class Record:
+    """What is stored of a cell. Only `ok` means that there are outcomes and predictions; `reason` says why not."""
+
+    id: str
+    key: str
+    task: str
+    family: str
+    strategy: str
+    repeat: int
+    fold: int
+    seed: int
+    status: Status
+    reason: str = ""
+    seconds: float = 0.0
+    cpu_seconds: float = 0.0
+    peak_mb: float = 0.0
+    trials: int = 0  #: complete ones
+    failed_trials: int = 0
+    trial_failures: dict[str, int] = field(default_factory=dict)  #: reason → how many trials
+    n_train: int = 0
+    n_test: int = 0
+    outcomes: tuple[Outcome, ...] = ()
+    predictions_sha256: str = ""
+    schema: int = SCHEMA
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain values for JSON."""
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, values: dict[str, Any]) -> Record:
+        """A record from what `as_dict` wrote; unknown fields of a newer version are left out."""
+        known = {f.name for f in fields(cls)}
+        outcomes = tuple(
+            Outcome(**{k: v for k, v in one.items() if k in {f.name for f in fields(Outcome)}})
+            for one in values.get("outcomes", ())
+        )
+        return cls(**{k: v for k, v in values.items() if k in known and k != "outcomes"}, outcomes=outcomes)
+
+
+@dataclass(frozen=True)
+class StoredPredictions:
+    """Predictions of the entries of a cell.
+
+    `test[stage]` (n_test, k) and `inner[stage]` (n_train, k) are float32 probabilities; `inner` holds out-of-fold
+    probabilities, NaN in rows that no inner fold predicted. Rows are positions in the task's table.
+    """
+
+    test_rows: npt.NDArray[np.int64]
+    test_y: npt.NDArray[np.int64]
+    train_rows: npt.NDArray[np.int64]
+    train_y: npt.NDArray[np.int64]
+    test: dict[str, npt.NDArray[np.float32]]
+    inner: dict[str, npt.NDArray[np.float32]]

@@ -1,0 +1,1 @@
+"""Families and strategies: builders beside their search spaces."""
