@@ -22,7 +22,14 @@ class Unavailable(EvenhandError):  # noqa: N818 -- not an error of anybody: a re
 
 
 class Inapplicable(EvenhandError):  # noqa: N818 -- a property of the combination, not an error
-    """A strategy or family that cannot act on these rows, with the reason."""
+    """A strategy or family that cannot act on these rows, with the reason.
+
+    `always`: no other configuration could, so that a cell with this strategy ends here.
+    """
+
+    def __init__(self, reason: str, *, always: bool = False) -> None:
+        super().__init__(reason)
+        self.always = always
 
 
 class StoreError(EvenhandError):

@@ -1,0 +1,188 @@
+"""Outer and inner folds, by one rule: stratified, groups together, equal rows together, or by time.
+
+Inner folds follow the same rule as outer ones; a slice to watch for early stopping is carved by it too.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from harness.declare.protocol import EvaluationProtocol, seed_of
+from harness.declare.task import Table
+from harness.errors import DataError
+
+Index = npt.NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Fold:
+    """Row positions of one split: `train` to learn from, `test` to score on."""
+
+    repeat: int
+    fold: int
+    train: Index
+    test: Index
+
+
+@dataclass(frozen=True)
+class Splitter:
+    """The rows of a task as splitting sees them: class, time, and the block that must stay together.
+
+    A block is a group, a set of rows with equal features, or whatever these two tie together.
+    """
+
+    y: Index
+    blocks: Index
+    time: Index | None
+    test: npt.NDArray[np.bool_] | None
+
+    def outer(self, protocol: EvaluationProtocol) -> list[Fold]:
+        """Split for the outer evaluation: the same folds for every family and strategy.
+
+        With a time column every test row is later than every training row and there are no repeats; with a split column there
+        is the one split. Raises `DataError` where a class has fewer blocks than folds.
+        """
+        rows = np.arange(len(self.y))
+        if self.test is not None:
+            return [self._predefined(rows)]
+        if self.time is not None:
+            if protocol.repeats > 1:
+                raise DataError("with a time column there is one way to split forward: use --repeats 1")
+            return [Fold(0, i, train, test) for i, (train, test) in enumerate(self._forward(rows, protocol.folds))]
+        return [
+            Fold(repeat, i, train, test)
+            for repeat in range(protocol.repeats)
+            for i, (train, test) in enumerate(self._grouped(rows, protocol.folds, seed_of(protocol.seed, "outer", repeat)))
+        ]
+
+    def inner(self, rows: Index, folds: int, seed: int) -> list[tuple[Index, Index]]:
+        """Split training rows for the search: (train, test) as positions in the task's table."""
+        if self.time is not None:
+            return self._forward(rows, folds)
+        return self._grouped(rows, folds, seed)
+
+    def slice_off(self, rows: Index, share: float, seed: int) -> tuple[Index, Index]:
+        """Carve a slice of about `share` of the rows to watch for early stopping: (rest, slice)."""
+        folds = max(2, round(1 / share))
+        if self.time is not None:
+            return self._forward(rows, folds)[-1]
+        return self._grouped(rows, folds, seed)[0]
+
+    def _predefined(self, rows: Index) -> Fold:
+        assert self.test is not None  # noqa: S101 -- the caller has looked
+        train, test = rows[~self.test], rows[self.test]
+        _check_classes(self.y[train], self.y, "the training part of the split column")
+        _check_classes(self.y[test], self.y, "the test part of the split column")
+        # A row that the published split put on both sides would be trained on: it stays with the test rows.
+        return Fold(0, 0, train[~np.isin(self.blocks[train], self.blocks[test])], test)
+
+    def _grouped(self, rows: Index, folds: int, seed: int) -> list[tuple[Index, Index]]:
+        assigned = assign_folds(self.y[rows], self.blocks[rows], folds, seed)
+        return [(rows[assigned != i], rows[assigned == i]) for i in range(folds)]
+
+    def _forward(self, rows: Index, folds: int) -> list[tuple[Index, Index]]:
+        """Forward chaining: fold i tests the (i+1)-th stretch of time and trains on all that is earlier.
+
+        Rows of one moment stay together, and training rows whose block reaches into the test stretch are left out.
+        """
+        assert self.time is not None  # noqa: S101 -- the caller has looked
+        moments, position = np.unique(self.time[rows], return_inverse=True)
+        if len(moments) <= folds:
+            raise DataError(f"forward splits need more than {folds} different times, but there are {len(moments)}: use fewer --folds")
+        order = np.argsort(position, kind="stable")
+        borders = [position[order[round(len(rows) * (i + 1) / (folds + 1))]] for i in range(folds)] + [len(moments)]
+        splits = []
+        for i in range(folds):
+            test = rows[(position >= borders[i]) & (position < borders[i + 1])]
+            train = rows[position < borders[i]]
+            train = train[~np.isin(self.blocks[train], self.blocks[test])]
+            for part, name in ((train, "training"), (test, "test")):
+                _check_classes(self.y[part], self.y[rows], f"the {name} part of forward split {i + 1} of {folds}")
+            splits.append((train, test))
+        return splits
+
+
+def make_splitter(table: Table) -> Splitter:
+    """What splitting needs to know of a table; computed once per task."""
+    import pandas as pd
+
+    duplicate = np.asarray(pd.util.hash_pandas_object(table.X, index=False).to_numpy())
+    _, blocks = np.unique(duplicate, return_inverse=True)
+    if table.groups is not None:
+        blocks = _tie(blocks.astype(np.int64), table.groups)
+    return Splitter(table.y, blocks.astype(np.int64), table.time, table.test)
+
+
+def assign_folds(y: Index, blocks: Index, folds: int, seed: int) -> Index:
+    """A fold number for every row: stratified, with each block in one fold.
+
+    Blocks of several rows are dealt out first, largest first, each to the fold that lacks its classes most; single rows then
+    fill every class up to equal shares. Where no block has several rows this is plain stratified k-fold.
+    Raises `DataError` where a class has fewer blocks than folds.
+    """
+    rng = np.random.default_rng(seed)
+    k = int(y.max()) + 1
+    _, block, sizes = np.unique(blocks, return_inverse=True, return_counts=True)
+    labels = np.unique(y)
+    for label in labels:
+        distinct = len(np.unique(block[y == label]))
+        if distinct < folds:
+            raise DataError(
+                f"class {label} has {distinct} distinct groups of rows, fewer than {folds} folds: use fewer --folds or --inner-folds"
+            )
+    assigned = np.full(len(y), -1, dtype=np.int64)
+    counts = np.zeros((folds, k))
+    totals = np.bincount(y, minlength=k).astype(float)
+    large = np.flatnonzero(sizes > 1)
+    if len(large):
+        content = np.zeros((len(sizes), k))
+        np.add.at(content, (block, y), 1)
+        order = rng.permutation(large)
+        order = order[np.argsort(-sizes[order], kind="stable")]
+        home = np.full(len(sizes), -1, dtype=np.int64)
+        scale = 1 / np.maximum(totals, 1)
+        for b in order:
+            filled = (counts * scale * content[b]).sum(axis=1)
+            i = int(np.lexsort((rng.permutation(folds), counts.sum(axis=1), filled))[0])
+            home[b] = i
+            counts[i] += content[b]
+        assigned = home[block]
+    for label in labels:
+        single = rng.permutation(np.flatnonzero((assigned < 0) & (y == label)))
+        assigned[single] = _fill(counts[:, label], len(single), rng)
+        if len(np.unique(assigned[y == label])) < folds:
+            raise DataError(f"equal or grouped rows hold class {label} so tightly that {folds} folds cannot share it: use fewer folds")
+    return assigned
+
+
+def _fill(have: npt.NDArray[np.float64], rows: int, rng: np.random.Generator) -> Index:
+    """Fold numbers for `rows` single rows so that `have` plus these comes out as even as it can."""
+    have = have.astype(np.int64)
+    level = int(have.max())
+    lacking = np.repeat(np.arange(len(have)), level - have)
+    # Fill the emptiest first: the j-th missing place of every fold before the (j+1)-th.
+    depth = np.concatenate([np.arange(level - h)[::-1] for h in have]) if len(lacking) else lacking
+    lacking = lacking[np.argsort(-depth, kind="stable")][:rows]
+    rest = rows - len(lacking)
+    return np.concatenate([lacking, np.resize(rng.permutation(len(have)), rest)]).astype(np.int64)
+
+
+def _tie(first: Index, second: Index) -> Index:
+    """Blocks that join whatever shares a value in either grouping (connected components)."""
+    from scipy.sparse import coo_matrix
+    from scipy.sparse.csgraph import connected_components
+
+    a, b = np.unique(first, return_inverse=True)[1], np.unique(second, return_inverse=True)[1]
+    n = int(a.max()) + 1
+    graph = coo_matrix((np.ones(len(a)), (a, b + n)), shape=(n + int(b.max()) + 1,) * 2)
+    component = connected_components(graph, directed=False)[1]
+    return np.asarray(component[a], dtype=np.int64)
+
+
+def _check_classes(part: Index, whole: Index, name: str) -> None:
+    lost = np.setdiff1d(whole, part)
+    if len(lost):
+        raise DataError(f"{name} has no row of class {lost[0]}: it cannot be learned or scored")
