@@ -1,0 +1,107 @@
+"""Resampling strategies on prepared rows: one metric space for numbers and categories, and back to typed rows."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from harness.data.prepare import Layout, Rows
+from harness.declare.strategy import Strategy
+from harness.errors import Inapplicable
+from harness.search.neighbours import FoldNeighbours, Memo, digest
+
+Labels = npt.NDArray[np.int64]
+
+
+def resample(  # noqa: PLR0913, PLR0917 -- what is resampled is three values, how is four
+    strategy: Strategy, params: dict[str, Any], rows: Rows, y: Labels, layout: Layout, seed: int, cache: Memo
+) -> tuple[Rows, Labels]:
+    """Let a strategy of kind `resample` remove and add training rows.
+
+    Real rows that stay come back exactly; a made row has interpolated numbers and, per category, the level that weighs
+    most. The result depends on the arguments alone and is kept in `cache`: take `seed` from cell and fold,
+    not from the trial.
+    Raises `Inapplicable` where the strategy cannot act on these rows, with the reason.
+    """
+    content = digest(rows.numbers, rows.codes, y)
+
+    def compute() -> tuple[Rows, Labels]:
+        space = cache.get(("space", content), lambda: to_space(rows, layout))
+        return _resample(strategy, params, (space, rows, y), layout, (seed, cache))
+
+    return cache.get(("resampled", strategy.name, tuple(sorted(params.items())), seed, content), compute)
+
+
+def to_space(rows: Rows, layout: Layout) -> npt.NDArray[np.float64]:
+    """Rows as points, shape (n, p + all levels): standardised numbers, then a block of levels per category.
+
+    A level weighs half the median standard deviation of the numbers, as in SMOTE-NC (Chawla et al. 2002), so about 1/2;
+    where there are no numbers, 1/2.
+    """
+    count, levels = rows.numbers.shape[1], layout.levels
+    points = np.zeros((len(rows), count + sum(levels)))
+    points[:, :count] = rows.numbers
+    every, start, weight = np.arange(len(rows)), count, level_weight(rows)
+    for j, width in enumerate(levels):
+        points[every, start + rows.codes[:, j]] = weight
+        start += width
+    return points
+
+
+def from_space(points: npt.NDArray[np.float64], layout: Layout) -> Rows:
+    """Points as typed rows: of each category the level that weighs most, of equals the first."""
+    count = len(layout.numbers)
+    codes, start = np.empty((len(points), len(layout.levels)), dtype=np.int32), count
+    for j, width in enumerate(layout.levels):
+        codes[:, j] = points[:, start : start + width].argmax(axis=1)
+        start += width
+    return Rows(np.ascontiguousarray(points[:, :count]), codes)
+
+
+def level_weight(rows: Rows) -> float:
+    """What a level weighs in the space: half the median standard deviation of the numbers that vary."""
+    spread = rows.numbers.std(axis=0)
+    spread = spread[spread > 0]
+    return float(np.median(spread)) / 2 if len(spread) else 0.5
+
+
+def _resample(
+    strategy: Strategy,
+    params: dict[str, Any],
+    given: tuple[npt.NDArray[np.float64], Rows, Labels],
+    layout: Layout,
+    source: tuple[int, Memo],
+) -> tuple[Rows, Labels]:
+    (points, rows, y), (seed, cache) = given, source
+    assert strategy.build is not None  # noqa: S101 -- a strategy of this kind has one, its declaration checked that
+    sampler = strategy.build(seed, **params)
+    counts = np.bincount(y)
+    rarest = int(counts[counts > 0].min())
+    searches = _share_neighbours(sampler, rarest, cache)
+    if searches and rarest < 2:
+        raise Inapplicable(
+            f"{strategy.name}: the rarest class has one training row, which has no neighbour of its class"
+        )
+    try:
+        made, made_y = sampler.fit_resample(points, y)
+    except (ValueError, RuntimeError) as error:  # imbalanced-learn's way to say that these rows do not suit the sampler
+        raise Inapplicable(f"{strategy.name}: {' '.join(str(error).split())}") from error
+    after = np.bincount(made_y, minlength=len(counts))
+    if ((after == 0) & (counts > 0)).any():
+        raise Inapplicable(f"{strategy.name}: cleaning left no training row of one class")
+    if searches and len(set(counts[counts > 0])) > 1 and (after == counts).all():
+        raise Inapplicable(f"{strategy.name}: no row could be made or removed, none lies near the border of its class")
+    kept = getattr(sampler, "sample_indices_", None)
+    return (from_space(made, layout) if kept is None else rows.take(kept)), made_y
+
+
+def _share_neighbours(sampler: Any, rarest: int, cache: Memo) -> bool:
+    """Give every neighbour search of a sampler the fold's memo, and no more neighbours than the rarest class has.
+
+    Returns whether there was any.
+    """
+    asked = {n: k for n, k in sampler.get_params().items() if n.endswith("_neighbors") and isinstance(k, int)}
+    sampler.set_params(**{n: FoldNeighbours(min(k, max(1, rarest - 1)) + 1, cache) for n, k in asked.items()})
+    return bool(asked)
