@@ -66,11 +66,16 @@ def find(known: dict[str, Any], name: str, kind: str) -> Any:
     """`known[name]`, or an `UnknownNameError` that says what there is and what was probably meant."""
     if name in known:
         return known[name]
+    plural = {"family": "families", "strategy": "strategies"}.get(kind, kind + "s")
+    raise UnknownNameError(f"unknown {kind} {name!r}: {closest(name, known)} (evenhand list {plural})")
+
+
+def closest(name: str, known: Iterable[str]) -> str:
+    """What was probably meant by an unknown name, or all that there is."""
+    known = list(known)
     close = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
     close = close or [other for other in known if name and (other.startswith(name) or name in other)][:1]
-    plural = {"family": "families", "strategy": "strategies"}.get(kind, kind + "s")
-    hint = f"did you mean {close[0]!r}?" if close else f"there are: {', '.join(known)}"
-    raise UnknownNameError(f"unknown {kind} {name!r}: {hint} (evenhand list {plural})")
+    return f"did you mean {close[0]!r}?" if close else f"there are: {', '.join(known)}"
 
 
 def _modules(plugins: Iterable[str]) -> Iterator[ModuleType]:
