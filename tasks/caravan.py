@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from harness.data.sources import data_file, read_csv, wheel_member
+from harness.data.sources import data_member, read_csv, wheel_member
 from harness.declare.task import ColumnType, Task
 from harness.errors import Unavailable
 
@@ -33,13 +33,13 @@ def load(_data_dir: Path | None) -> pd.DataFrame:
 
 def load_full(data_dir: Path | None) -> pd.DataFrame:
     """9,822 customers; `ORIGIN` says `train` (5,822) or `test` (4,000)."""
-    path = data_file(data_dir, "caravan-full", (".csv",))
-    if path is None:
+    content = data_member(data_dir, "caravan-full", "caravan-insurance-challenge.csv")
+    if content is None:
         raise Unavailable(
             "caravan_full: put caravan-insurance-challenge.csv (Kaggle, uciml/caravan-insurance-challenge) into "
             "the folder caravan-full of a data directory (--data-dir or EVENHAND_DATA)"
         )
-    return read_csv(path, what=str(path))
+    return read_csv(content, what="caravan_full")
 
 
 CARAVAN = Task(

