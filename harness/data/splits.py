@@ -39,6 +39,10 @@ class Splitter:
     time: Index | None
     test: npt.NDArray[np.bool_] | None
 
+    def take(self, rows: Index) -> Splitter:
+        """The same for some of the rows only; a split column has done its work by then."""
+        return Splitter(self.y[rows], self.blocks[rows], None if self.time is None else self.time[rows], None)
+
     def outer(self, protocol: EvaluationProtocol) -> list[Fold]:
         """Split for the outer evaluation: the same folds for every family and strategy.
 
@@ -58,8 +62,9 @@ class Splitter:
             for i, (train, test) in enumerate(self._grouped(rows, protocol.folds, seed_of(protocol.seed, "outer", repeat)))
         ]
 
-    def inner(self, rows: Index, folds: int, seed: int) -> list[tuple[Index, Index]]:
-        """Split training rows for the search: (train, test) as positions in the task's table."""
+    def inner(self, folds: int, seed: int) -> list[tuple[Index, Index]]:
+        """Split training rows for the search: (train, test) as positions."""
+        rows = np.arange(len(self.y))
         if self.time is not None:
             return self._forward(rows, folds)
         return self._grouped(rows, folds, seed)

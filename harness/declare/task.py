@@ -66,3 +66,8 @@ class Table:
     time: npt.NDArray[np.int64] | None = None
     test: npt.NDArray[np.bool_] | None = None
     notes: tuple[str, ...] = ()
+
+    def take(self, rows: npt.NDArray[np.int64]) -> Table:
+        """The rows at these positions."""
+        groups, time, test = (None if a is None else a[rows] for a in (self.groups, self.time, self.test))
+        return Table(self.X.iloc[rows], self.y[rows], self.classes, groups, time, test, self.notes)

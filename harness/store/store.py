@@ -142,6 +142,14 @@ class Store:
         """Forget a cell whose declaration or data have changed, its study included."""
         shutil.rmtree(self.cell_folder(cell_id), ignore_errors=True)
 
+    def keep_study_of(self, cell_id: str, key: str) -> None:
+        """Continue a study that was begun under this key; forget one of another key, its trials are of other rows or spaces."""
+        marker = self.cell_folder(cell_id) / "key"
+        if self.journal(cell_id).exists() and (not marker.exists() or marker.read_text(encoding="utf-8") != key):
+            self.discard_cell(cell_id)
+        if not marker.exists():
+            write_atomic(marker, key.encode())
+
     def write_search(self, cell_id: str, arrays: dict[str, npt.NDArray[Any]]) -> None:
         """Store the out-of-fold probabilities of a search under way."""
         write_atomic(self.cell_folder(cell_id) / "search.npz", _savez(arrays))

@@ -1,0 +1,99 @@
+"""A whole run: plan it, see what is already done, do the rest."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass
+from typing import Any, cast
+
+from harness.declare.registry import Registry
+from harness.errors import StoreError
+from harness.run.cell import Cell
+from harness.run.plan import Plan, Request, describe, make_plan
+from harness.run.supervise import Limits, Watch, run_cells
+from harness.store.record import Record, Status
+from harness.store.store import Store
+
+#: What is known without work is looked at anew whenever a run is continued: a package may have come, a declaration changed.
+CHEAP = ("skipped",)
+#: A study of these is continued; of the others it is begun again, for its trials have all failed.
+CONTINUED = ("timeout", "memory")
+
+
+@dataclass(frozen=True)
+class Start:
+    """What there is to do when a run starts: the plan, the cells left, the records that stand."""
+
+    plan: Plan
+    left: tuple[Cell, ...]
+    standing: tuple[Record, ...]
+
+
+def benchmark(  # noqa: PLR0913 -- what, where, with how much, what again, under whose eyes
+    request: Request,
+    registry: Registry,
+    store: Store,
+    *,
+    command: str,
+    jobs: int,
+    limits: Limits,
+    retry: Collection[str],
+    begun: Callable[[Start], Watch],
+) -> None:
+    """Start a run or continue it; what was stored under the same keys is not done again.
+
+    `begun` is told what there is to do and returns who watches. Raises `StoreError` where the folder holds a run of another protocol,
+    with what differs, and whatever `make_plan` and `run_cells` raise.
+    """
+    with store.lock():
+        known = store.read_run() if store.run_file.exists() else None
+        if known is not None:
+            refuse_other_protocol(known, request, store)
+        plan = make_plan(request, registry)
+        description = describe(request, registry, plan, command, store.folder.name)
+        store.write_run(joined(known, description) if known else description)
+        start = _start(plan, store, retry)
+        watch = begun(start)
+        rows = {one.task.name: one.fingerprint for one in plan.tasks}
+        run_cells(request, store, [(cell, rows[cell.task]) for cell in start.left], jobs, limits, watch)
+
+
+def refuse_other_protocol(known: Mapping[str, Any], request: Request, store: Store) -> None:
+    """Raise `StoreError` where a stored run was made under another protocol, saying what differs."""
+    mine, theirs = request.protocol.as_dict(), known.get("protocol", {})
+    differing = [f"{name} {theirs.get(name)} → {mine[name]}" for name in mine if theirs.get(name) != mine[name]]
+    if differing:
+        raise StoreError(f"{store.folder} holds a run of another protocol ({', '.join(differing)}): use another --out")
+
+
+def joined(known: Mapping[str, Any], new: Mapping[str, Any]) -> dict[str, Any]:
+    """The description of a run that was asked for more: what is new wins, what only the stored one has stays."""
+    both = dict(new)
+    for part in ("tasks", "families", "strategies"):
+        both[part] = {**known.get(part, {}), **new[part]}
+    cells = {cell["id"]: cell for cell in known.get("cells", [])} | {cell["id"]: cell for cell in new["cells"]}
+    both["cells"] = list(cells.values())
+    named = {(one["kind"], one["name"]) for one in new["skipped"]} | {("task", name) for name in new["tasks"]}
+    both["skipped"] = [*new["skipped"], *(one for one in known.get("skipped", []) if (one["kind"], one["name"]) not in named)]
+    return both
+
+
+def _start(plan: Plan, store: Store, retry: Collection[str]) -> Start:
+    left, standing = [], []
+    for cell in plan.cells:
+        record = store.record(cell.id)
+        if record is not None and record.key != cell.key:
+            store.discard_cell(cell.id)
+            record = None
+        if cell.id in plan.settled:
+            status, reason = plan.settled[cell.id]
+            standing.append(store.write_cell(cell.record(status=cast("Status", status), reason=reason), None))
+        elif record is None:
+            left.append(cell)
+        elif record.status in retry or record.status in CHEAP:
+            if record.status not in CONTINUED:
+                store.discard_cell(cell.id)
+            left.append(cell)
+        else:
+            standing.append(record)
+    return Start(plan, tuple(left), tuple(standing))

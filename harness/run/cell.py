@@ -1,0 +1,213 @@
+"""One cell, start to end: hold back the test rows, search, refit, open the seal, store."""
+
+from __future__ import annotations
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from harness.data.splits import Fold, Splitter
+from harness.declare.metric import Metric, Predictions
+from harness.declare.protocol import EvaluationProtocol, seed_of
+from harness.declare.task import Table
+from harness.declare.threshold import best_threshold
+from harness.errors import DataError, Inapplicable
+from harness.search.fold_cache import FoldCache
+from harness.search.pipeline import Recipe, TrainingSet, fit_all, scored_rows
+from harness.search.study import Found, Kept, SearchResult, StudyPlan, search
+from harness.store.record import Outcome, Record, StoredPredictions
+from harness.store.store import Store
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+#: The share of the training rows that is watched for early stopping.
+WATCHED_SHARE = 0.15
+#: What the cache of one training set may hold.
+CACHE_BYTES = 300_000_000
+
+
+@dataclass(frozen=True)
+class Cell:
+    """Task × family × strategy × repeat × outer fold: the unit that can be killed and done again."""
+
+    id: str
+    key: str
+    task: str
+    family: str
+    strategy: str
+    repeat: int
+    fold: int
+    seed: int
+
+    @property
+    def name(self) -> str:
+        """What people call it, also the name of its study."""
+        return f"{self.task}/{self.family}/{self.strategy}/r{self.repeat}f{self.fold}"
+
+    def record(self, **values: Any) -> Record:
+        """A record of this cell."""
+        return Record(
+            id=self.id, key=self.key, task=self.task, family=self.family, strategy=self.strategy,
+            repeat=self.repeat, fold=self.fold, seed=self.seed, **values,
+        )  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Material:
+    """What a cell works on: the rows, how they are split, the recipe, the protocol and its metrics."""
+
+    table: Table
+    splitter: Splitter
+    fold: Fold
+    recipe: Recipe
+    protocol: EvaluationProtocol
+    metrics: Mapping[str, Metric]
+
+    @property
+    def objective(self) -> Metric:
+        """What the search improves."""
+        return self.metrics[self.protocol.objective_for(len(self.table.classes))]
+
+
+def run_cell(cell: Cell, material: Material, store: Store) -> Record:
+    """Do a cell, or finish one that was interrupted, and store it.
+
+    A configuration that fails is a trial's result and a cell without any usable configuration a record with its reason; only
+    what keeps records from being stored is raised.
+    """
+    started, cpu = time.monotonic(), time.process_time()
+    predictions = None
+    store.keep_study_of(cell.id, cell.key)
+    try:
+        record, predictions = _search_and_test(cell, material, store)
+    except Inapplicable as reason:
+        record = cell.record(status="inapplicable", reason=str(reason))
+    except DataError as reason:
+        record = cell.record(status="failed", reason=str(reason))
+    sizes = {"n_train": len(material.fold.train), "n_test": len(material.fold.test)}
+    spent = {"seconds": time.monotonic() - started, "cpu_seconds": time.process_time() - cpu}
+    return store.write_cell(replace(record, **sizes, **spent), predictions)
+
+
+def _search_and_test(cell: Cell, material: Material, store: Store) -> tuple[Record, StoredPredictions | None]:
+    recipe, train = material.recipe, material.fold.train
+    learner = _Learner(cell, material)
+    plan = StudyPlan(
+        name=cell.name,
+        space=recipe.space,
+        trials=min(material.protocol.trials, recipe.family.trials or material.protocol.trials),
+        budget=material.protocol.budget,
+        seed=cell.seed,
+        greater_is_better=material.objective.greater_is_better,
+        journal=store.journal(cell.id),
+        attributes={"task": cell.task, "family": cell.family, "strategy": cell.strategy, "fold": f"r{cell.repeat}f{cell.fold}"},
+        one_strategy=len(recipe.strategies) == 1,
+    )
+    kept = Kept(lambda arrays: store.write_search(cell.id, arrays), lambda: store.read_search(cell.id))
+    found = search(plan, learner.score_inner, kept)
+    trials: dict[str, Any] = {
+        "trials": found.complete,
+        "failed_trials": sum(found.failures.values()),
+        "trial_failures": found.failures,
+    }
+    if found.best is None:
+        reason = next(iter(found.failures), "no trial was settled")
+        return cell.record(status="inapplicable" if found.inapplicable else "failed", reason=reason, **trials), None
+    outcomes, test = _open_test(learner, found, material.table.X.iloc[material.fold.test])
+    stages = {outcome.stage: one for outcome in outcomes if (one := getattr(found, _SOURCE[outcome.stage]))}
+    predictions = StoredPredictions(
+        test_rows=material.fold.test,
+        test_y=material.table.y[material.fold.test],
+        train_rows=train,
+        train_y=material.table.y[train],
+        test=test,
+        inner={stage: one.proba for stage, one in stages.items()},
+    )
+    return cell.record(status="ok", outcomes=tuple(outcomes), **trials), predictions
+
+
+_SOURCE = {"default": "default", "tuned": "best"}
+
+
+def _open_test(
+    learner: _Learner, found: SearchResult, X_test: pd.DataFrame
+) -> tuple[list[Outcome], dict[str, npt.NDArray[np.float32]]]:
+    """Refit the default and the best configuration on all training rows, then predict the sealed rows, once per entry."""
+    outcomes: list[Outcome] = []
+    test: dict[str, npt.NDArray[np.float32]] = {}
+    for stage, source in _SOURCE.items():
+        one: Found | None = getattr(found, source)
+        if one is None:
+            continue
+        if outcomes and outcomes[0].trial == one.trial:  # the default was the best: nothing new to fit
+            outcomes.append(replace(outcomes[0], stage=stage))
+            test[stage] = test["default"]
+            continue
+        outcome, test[stage] = learner.refit(stage, one, X_test)
+        outcomes.append(outcome)
+    return outcomes, test
+
+
+class _Learner:
+    """The outer training rows of a cell with their inner folds: all that a search can see."""
+
+    def __init__(self, cell: Cell, material: Material) -> None:
+        self.recipe, self.metrics, self.objective = material.recipe, material.metrics, material.objective
+        self.table = material.table.take(material.fold.train)
+        self.splitter = material.splitter.take(material.fold.train)
+        # Inner folds belong to the task's outer fold and not to the cell: families and strategies are compared on equal ones.
+        place = (material.protocol.seed, cell.task, cell.repeat, cell.fold)
+        inner = self.splitter.inner(material.protocol.inner_folds, seed_of(*place, "inner"))
+        self.scored = [test for _, test in inner]
+        self.inner = [
+            self._training_set(train, seed_of(cell.seed, "inner", i), seed_of(*place, "watched", i))
+            for i, (train, _) in enumerate(inner)
+        ]
+        everything = np.arange(len(self.table.y))
+        self.final = self._training_set(everything, seed_of(cell.seed, "outer"), seed_of(*place, "watched", "outer"))
+
+    def _training_set(self, rows: npt.NDArray[np.int64], seed: int, watch_seed: int) -> TrainingSet:
+        watched = None
+        if self.recipe.family.stops_early:
+            slice_ = self.splitter.slice_off(rows, WATCHED_SHARE, watch_seed)[1]
+            watched = np.flatnonzero(np.isin(rows, slice_))
+        return TrainingSet(self.table.X.iloc[rows], self.table.y[rows], seed, watched, FoldCache(CACHE_BYTES))
+
+    def score_inner(self, params: dict[str, Any]) -> tuple[float, npt.NDArray[np.float32]]:
+        """Mean objective over the inner folds, and out-of-fold probabilities of all training rows (NaN: never predicted)."""
+        y = self.table.y
+        proba = np.full((len(y), len(self.table.classes)), np.nan, dtype=np.float32)
+        scores = []
+        for training, rows, fitted in zip(self.inner, self.scored, fit_all(self.recipe, params, self.inner), strict=True):
+            proba[rows] = fitted.predict_encoded(scored_rows(self.recipe, params, training, fitted, self.table.X.iloc[rows]))
+            scores.append(self._compute(self.objective, y[rows], proba[rows]))
+        return float(np.mean(scores)), proba
+
+    def refit(self, stage: str, found: Found, X_test: pd.DataFrame) -> tuple[Outcome, npt.NDArray[np.float32]]:
+        """Fit a configuration on all training rows, choose its threshold on inner rows, only then predict the test rows."""
+        fitted = fit_all(self.recipe, found.params, [self.final])[0]
+        threshold = None
+        if len(self.table.classes) == 2:
+            seen = ~np.isnan(found.proba[:, 1])
+            threshold = best_threshold(self.table.y[seen], found.proba[seen], self.recipe.costs)
+        on_training = fitted.predict_proba(self.table.X)
+        names = dict.fromkeys([self.objective.name, "roc_auc", "accuracy", "log_loss"])
+        train_scores = {name: self._compute(self.metrics[name], self.table.y, on_training) for name in names}
+        started = time.perf_counter()
+        test = fitted.predict_proba(X_test)
+        outcome = Outcome(
+            stage=stage, trial=found.trial, params=found.params, inner_score=found.score, threshold=threshold,
+            counts_before=fitted.counts_before, counts_after=fitted.counts_after, fit_seconds=fitted.seconds,
+            predict_seconds=time.perf_counter() - started, train_scores=train_scores,
+        )  # fmt: skip
+        return outcome, test
+
+    def _compute(self, metric: Metric, y: npt.NDArray[np.int64], proba: npt.NDArray[np.float32]) -> float:
+        return float(metric.compute(Predictions(y, proba, costs=self.recipe.costs)))

@@ -1,0 +1,263 @@
+"""Protocol × declarations → the list of cells, and the description of a run."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import platform
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+from harness.data import table as _t
+audit = lambda table: ()
+from harness.data.splits import Fold, Splitter, make_splitter
+from harness.data.table import file_task, fingerprint, load_table
+from harness.declare.digest import digest, family_digest, strategy_digest
+from harness.declare.family import Family
+from harness.declare.protocol import EvaluationProtocol, seed_of
+from harness.declare.registry import Registry
+from harness.declare.strategy import Strategy
+from harness.declare.task import Table, Task
+from harness.errors import DataError, Unavailable
+from harness.run.cell import Cell
+from harness.search.encode import ENCODINGS
+
+#: The floor: always there, so that every table shows what knowing nothing scores.
+FLOOR = "majority"
+PACKAGES = (
+    "evenhand", "numpy", "pandas", "scipy", "scikit-learn", "imbalanced-learn", "optuna", "xgboost-cpu", "xgboost", "lightgbm",
+    "catboost", "tensorflow-cpu", "tensorflow", "keras",
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class OwnFile:
+    """A user's own CSV or Parquet file, as the command line describes it."""
+
+    path: str
+    target: str
+    positive: str | None = None
+    drop: tuple[str, ...] = ()
+    group: str | None = None
+    time: str | None = None
+
+    def task(self) -> Task:
+        """The task that this file makes."""
+        return file_task(Path(self.path), self.target, self.positive, self.drop, group=self.group, time=self.time)
+
+
+@dataclass(frozen=True)
+class Request:
+    """What a run was asked for; everything in it survives a trip through JSON, so that workers get it too."""
+
+    tasks: tuple[str, ...]
+    families: tuple[str, ...]
+    strategies: tuple[str, ...]
+    protocol: EvaluationProtocol
+    data_dir: str | None = None
+    plugins: tuple[str, ...] = ()
+    own: OwnFile | None = None
+
+    def task(self, registry: Registry, name: str) -> Task:
+        """A registered task, or the one that the user's own file makes."""
+        if self.own is not None:
+            own = self.own.task()
+            if own.name == name:
+                return own
+        return registry.task(name)
+
+    def strategies_of(self, registry: Registry, name: str) -> tuple[Strategy, ...]:
+        """The strategies that a cell may apply: its own, or for `searched` all others of the run."""
+        strategy = registry.strategy(name)
+        if strategy.kind != "searched":
+            return (strategy,)
+        others = tuple(registry.strategy(other) for other in self.strategies)
+        return tuple(other for other in others if other.kind != "searched") or (registry.strategy("none"),)
+
+    @property
+    def data_folder(self) -> Path | None:
+        """The user's data directory."""
+        return Path(self.data_dir) if self.data_dir else None
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain values for JSON."""
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> Request:
+        """A request from what `as_dict` gave."""
+        own = values.get("own")
+        return cls(
+            tasks=tuple(values["tasks"]),
+            families=tuple(values["families"]),
+            strategies=tuple(values["strategies"]),
+            protocol=EvaluationProtocol(**values["protocol"]),
+            data_dir=values.get("data_dir"),
+            plugins=tuple(values.get("plugins", ())),
+            own=OwnFile(**(own | {"drop": tuple(own["drop"])})) if own else None,
+        )
+
+
+@dataclass(frozen=True)
+class LoadedTask:
+    """A task with its rows and its outer folds."""
+
+    task: Task
+    table: Table
+    splitter: Splitter
+    folds: list[Fold]
+    fingerprint: str
+
+
+@dataclass(frozen=True)
+class Plan:
+    """All cells of a run, those that need no work with the reason why, and what was left out before there were cells."""
+
+    tasks: tuple[LoadedTask, ...]
+    cells: tuple[Cell, ...]
+    settled: Mapping[str, tuple[str, str]]  #: cell id → (status, reason), known before any work
+    skipped: tuple[dict[str, str], ...]
+
+
+def load_task(task: Task, protocol: EvaluationProtocol, data_dir: Path | None) -> LoadedTask:
+    """Read a task's rows and split them; raises `Unavailable` or `DataError` where that cannot be done."""
+    table = load_table(task, data_dir)
+    splitter = make_splitter(table)
+    try:
+        folds = splitter.outer(protocol)
+    except DataError as error:
+        raise DataError(f"task {task.name!r}: {error}") from error
+    return LoadedTask(task, table, splitter, folds, fingerprint(table))
+
+
+def make_plan(request: Request, registry: Registry) -> Plan:
+    """Load every task and list the cells, task by task, networks first so that the longest do not come last.
+
+    Data that are not here are skipped with the reason; so is, among several tasks, one that cannot be split. Raises
+    `Unavailable` or `DataError` where no task is left.
+    """
+    loaded, skipped = [], []
+    for name in request.tasks:
+        try:
+            loaded.append(load_task(request.task(registry, name), request.protocol, request.data_folder))
+        except (Unavailable, DataError) as error:
+            if len(request.tasks) == 1:
+                raise
+            skipped.append({"kind": "task", "name": name, "reason": str(error)})
+    if not loaded:
+        raise Unavailable("none of the tasks can be had: " + "; ".join(f"{one['name']}: {one['reason']}" for one in skipped))
+    families = [registry.family(name) for name in dict.fromkeys((*request.families, FLOOR))]
+    missing = {family.name: why for family in families if (why := missing_packages(family))}
+    skipped += [{"kind": "family", "name": name, "reason": reason} for name, reason in missing.items()]
+    families = sorted(families, key=lambda family: not family.network)
+    cells, settled = [], {}
+    for one in loaded:
+        for family in families:
+            for strategy in _strategies(family, request.strategies):
+                known = _settled(one.task, family, registry.strategy(strategy), missing)
+                for fold in one.folds:
+                    cell = _cell(request, registry, one, (family, strategy), fold)
+                    cells.append(cell)
+                    if known:
+                        settled[cell.id] = known
+    return Plan(tuple(loaded), tuple(cells), settled, tuple(skipped))
+
+
+def missing_packages(family: Family) -> str:
+    """Why a family cannot be built here and what to install, or nothing."""
+    missing = [package for package in family.needs if importlib.util.find_spec(package) is None]
+    return f"needs {' and '.join(missing)}: pip install 'evenhand[{family.extra}]'" if missing else ""
+
+
+def describe(request: Request, registry: Registry, plan: Plan, command: str, name: str) -> dict[str, Any]:
+    """The description of a run as `run.json` holds it: all that a report needs and no live declaration."""
+    strategies = dict.fromkeys(cell.strategy for cell in plan.cells)
+    families = dict.fromkeys(cell.family for cell in plan.cells)
+    return {
+        "name": name,
+        "command": command,
+        "seed": request.protocol.seed,
+        "protocol": request.protocol.as_dict(),
+        "versions": versions(),
+        "host": {"system": platform.platform(), "processor": platform.machine(), "cores": os.cpu_count()},
+        "tasks": {one.task.name: _describe_task(one, request.protocol) for one in plan.tasks},
+        "families": {
+            name: {"description": family.description, "network": family.network}
+            for name in families
+            for family in [registry.family(name)]
+        },
+        "strategies": {
+            name: {"kind": strategy.kind, "description": strategy.description}
+            for name in strategies
+            for strategy in [registry.strategy(name)]
+        },
+        "skipped": list(plan.skipped),
+        "cells": [_without_seed(cell) for cell in plan.cells],
+    }
+
+
+def versions() -> dict[str, str]:
+    """The versions that decide over numbers."""
+    found = {"python": platform.python_version()}
+    for package in PACKAGES:
+        try:
+            found[package] = version(package)
+        except PackageNotFoundError:
+            continue
+    return found
+
+
+def _strategies(family: Family, asked: Sequence[str]) -> Iterable[str]:
+    """What a family is combined with; one that no strategy changes is there once."""
+    return asked if family.strategies is None else family.strategies
+
+
+def _settled(task: Task, family: Family, strategy: Strategy, missing: Mapping[str, str]) -> tuple[str, str] | None:
+    if family.name in missing:
+        return "skipped", missing[family.name]
+    if task.modality not in family.encodings:
+        return "inapplicable", f"{family.name} does not take {task.modality} data"
+    if strategy.kind in family.limits:
+        return "inapplicable", family.limits[strategy.kind]
+    return None
+
+
+def _cell(request: Request, registry: Registry, one: LoadedTask, what: tuple[Family, str], fold: Fold) -> Cell:
+    (family, strategy), protocol = what, request.protocol
+    names = (one.task.name, family.name, strategy, fold.repeat, fold.fold)
+    encoding = family.encodings.get(one.task.modality, "")
+    key = digest(
+        protocol.as_dict(), one.fingerprint, one.task.costs, family_digest(family),
+        sorted(ENCODINGS[encoding].space.items()) if encoding in ENCODINGS else "",
+        [strategy_digest(other) for other in request.strategies_of(registry, strategy)],
+    )  # fmt: skip
+    seed = seed_of(protocol.seed, *names)
+    return Cell(digest(protocol.seed, *names)[:16], key[:32], one.task.name, family.name, strategy, fold.repeat, fold.fold, seed)
+
+
+def _without_seed(cell: Cell) -> dict[str, Any]:
+    return {name: value for name, value in asdict(cell).items() if name != "seed"}
+
+
+def _describe_task(one: LoadedTask, protocol: EvaluationProtocol) -> dict[str, Any]:
+    import numpy as np
+
+    task, table = one.task, one.table
+    binary = len(table.classes) == 2
+    return {
+        **{name: getattr(task, name) for name in ("title", "description", "source", "licence", "citation", "modality")},
+        "classes": list(table.classes),
+        "positive": table.classes[1] if binary else None,
+        "counts": np.bincount(table.y, minlength=len(table.classes)).tolist(),
+        "rows": len(table.y),
+        "columns": table.X.shape[1],
+        "fingerprint": one.fingerprint,
+        "costs": task.costs,
+        "forward": table.time is not None,
+        "splits": len(one.folds),
+        "objective": protocol.objective_for(len(table.classes)),
+        "notes": [*table.notes, *(f"{finding.code}: {finding.message}" for finding in audit(table))],
+    }

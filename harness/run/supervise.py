@@ -1,0 +1,224 @@
+"""Worker processes under watch: one thread each, wall-clock and memory limits, clean kill."""
+
+from __future__ import annotations
+
+import json
+import os
+import selectors
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import IO, Any, Literal
+
+from harness.errors import EvenhandError
+from harness.run.cell import Cell
+from harness.run.plan import Request
+from harness.store.record import Record
+from harness.store.store import Store
+
+#: Two processes of one thread beat one of two, and two of two threads are slower than either.
+ONE_THREAD = {
+    **dict.fromkeys(
+        ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMEXPR_NUM_THREADS", "VECLIB_MAXIMUM_THREADS"), "1"
+    ),
+    "TF_NUM_INTRAOP_THREADS": "1",
+    "TF_NUM_INTEROP_THREADS": "1",
+    "TF_CPP_MIN_LOG_LEVEL": "3",
+    "TF_DETERMINISTIC_OPS": "1",
+    "PYTHONHASHSEED": "0",
+}
+#: How often limits are looked at, in seconds.
+GLANCE = 0.25
+#: A worker that has grown beyond this share of the memory limit after a cell makes room for a fresh one.
+TIRED = 0.5
+
+Stop = Literal["no", "after this", "now"]
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What one cell may use: wall-clock seconds, resident memory of its process tree in MB."""
+
+    seconds: float
+    memory_mb: int
+
+
+@dataclass(frozen=True)
+class Event:
+    """Something that happened to a cell: it was started, or it has a record now."""
+
+    cell: Cell
+    record: Record | None = None
+
+
+@dataclass(frozen=True)
+class Watch:
+    """How a run is watched: who is told what happens, and who says when to stop."""
+
+    tell: Callable[[Event], None]
+    stop: Callable[[], Stop]
+
+
+class Worker:
+    """One worker process and the cell it is at."""
+
+    def __init__(self, request: Request, store: Store) -> None:
+        self.errors: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115 -- lives as long as the worker
+        self.process = subprocess.Popen(  # noqa: S603 -- our own module under our own interpreter
+            [sys.executable, "-m", "harness.run.worker"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=self.errors,
+            env=os.environ | ONE_THREAD,
+            start_new_session=True,  # Ctrl-C is ours to handle, and a kill reaches whatever the cell started
+        )
+        self.cell: Cell | None = None
+        self.started = 0.0
+        self.peak_mb = 0.0
+        self._send({"request": request.as_dict(), "out": str(store.folder)})
+
+    def begin(self, cell: Cell, fingerprint: str) -> None:
+        """Hand over a cell."""
+        self.cell, self.started, self.peak_mb = cell, time.monotonic(), 0.0
+        self._send({"cell": asdict(cell), "fingerprint": fingerprint})
+
+    def answer(self) -> dict[str, Any] | None:
+        """The answer that has arrived; None where the process has ended instead."""
+        assert self.process.stdout is not None  # noqa: S101 -- it was opened as a pipe
+        line = self.process.stdout.readline()
+        return json.loads(line) if line.endswith(b"\n") else None
+
+    def memory_mb(self) -> float:
+        """Resident memory of the process and its children."""
+        import psutil
+
+        try:
+            root = psutil.Process(self.process.pid)
+            used = sum(process.memory_info().rss for process in [root, *root.children(recursive=True)]) / 1e6
+        except psutil.NoSuchProcess:
+            return 0.0
+        self.peak_mb = max(self.peak_mb, used)
+        return used
+
+    def obituary(self) -> str:
+        """Why the process ended, as far as can be told."""
+        code = self.process.wait()
+        self.errors.seek(0)
+        said = self.errors.read().decode(errors="replace").strip().splitlines()
+        how = f"signal {signal.Signals(-code).name}" if code < 0 else f"exit code {code}"
+        return f"the process ended with {how}" + (f": {said[-1][:300]}" if said else "")
+
+    def end(self) -> None:
+        """Kill the process and whatever it started."""
+        try:
+            os.killpg(self.process.pid, signal.SIGKILL)
+        except ProcessLookupError:
+            self.process.poll()
+        self.process.wait()
+        for stream in (self.process.stdin, self.process.stdout, self.errors):
+            if stream is not None:
+                try:
+                    stream.close()
+                except BrokenPipeError:  # what was still to be sent has nobody to read it
+                    continue
+
+    def _send(self, message: Mapping[str, Any]) -> None:
+        assert self.process.stdin is not None  # noqa: S101 -- it was opened as a pipe
+        try:
+            self.process.stdin.write(json.dumps(message).encode() + b"\n")
+            self.process.stdin.flush()
+        except BrokenPipeError:  # the process is gone: reading its answer will say so
+            return
+
+
+def run_cells(  # noqa: PLR0913 -- what, how many at once, within which limits, and who watches
+    request: Request,
+    store: Store,
+    cells: Sequence[tuple[Cell, str]],
+    jobs: int,
+    limits: Limits,
+    watch: Watch,
+) -> None:
+    """Do the cells (each with the fingerprint of its rows) in `jobs` processes; results do not depend on how many.
+
+    A cell over its limits, or whose process dies, gets a record that says so. Raises `EvenhandError` where a worker cannot store or
+    cannot read its data: what is stored stays, and the run can be continued.
+    """
+    waiting = list(reversed(cells))
+    workers: list[Worker] = []
+    with selectors.DefaultSelector() as selector:
+
+        def hire() -> None:
+            worker = Worker(request, store)
+            workers.append(worker)
+            selector.register(worker.process.stdout, selectors.EVENT_READ, worker)  # type: ignore[arg-type]  # a pipe
+
+        def dismiss(worker: Worker) -> None:
+            selector.unregister(worker.process.stdout)  # type: ignore[arg-type]  # a pipe
+            workers.remove(worker)
+            worker.end()
+
+        try:
+            while True:
+                stop = watch.stop()
+                if stop == "now" or (not any(w.cell for w in workers) and (stop != "no" or not waiting)):
+                    return
+                while stop == "no" and waiting and len(workers) < jobs:
+                    hire()
+                for worker in workers:
+                    if worker.cell is None and waiting and stop == "no":
+                        cell, rows = waiting.pop()
+                        worker.begin(cell, rows)
+                        watch.tell(Event(cell))
+                for ready, _ in selector.select(GLANCE):
+                    worker = ready.data
+                    if not _settle(worker, store, limits, watch):
+                        dismiss(worker)
+                for worker in [w for w in workers if w.cell]:
+                    if broken := _over(worker, limits):
+                        dismiss(worker)
+                        _store_loss(worker, store, watch, *broken)
+        finally:
+            for worker in list(workers):
+                dismiss(worker)
+
+
+def _settle(worker: Worker, store: Store, limits: Limits, watch: Watch) -> bool:
+    """Take a worker's answer; returns whether the worker can go on."""
+    answer, cell = worker.answer(), worker.cell
+    if answer is None:
+        if cell is None:
+            raise EvenhandError(f"a worker could not start: {worker.obituary()}")
+        _store_loss(worker, store, watch, "failed", worker.obituary())
+        return False
+    if "error" in answer:
+        raise EvenhandError(answer["error"])
+    assert cell is not None  # noqa: S101 -- nobody answers without having been asked
+    used = worker.memory_mb()
+    record = store.record(cell.id)
+    assert record is not None  # noqa: S101 -- the worker answers after it has written
+    watch.tell(Event(cell, record))
+    worker.cell = None
+    return used < limits.memory_mb * TIRED
+
+
+def _over(worker: Worker, limits: Limits) -> tuple[Literal["timeout", "memory"], str] | None:
+    used = worker.memory_mb()
+    if used > limits.memory_mb:
+        return "memory", f"used {used:.0f} MB, more than the {limits.memory_mb} MB it may"
+    if time.monotonic() - worker.started > limits.seconds:
+        return "timeout", f"took longer than {limits.seconds:g} s"
+    return None
+
+
+def _store_loss(
+    worker: Worker, store: Store, watch: Watch, status: Literal["timeout", "memory", "failed"], reason: str
+) -> None:
+    assert worker.cell is not None  # noqa: S101 -- only a worker at a cell can lose one
+    seconds = time.monotonic() - worker.started
+    record = worker.cell.record(status=status, reason=reason, seconds=seconds, peak_mb=worker.peak_mb)
+    watch.tell(Event(worker.cell, store.write_cell(record, None)))

@@ -1,0 +1,232 @@
+"""prepare → strategy → encode → classifier, assembled in one place for the search, the final fit and later use.
+
+Everything that learns from features is fitted on real training rows; rows that a strategy made are only transformed. What does
+not depend on the trial comes from the fold's cache.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from harness.data.prepare import Preparer, Rows, fit_preparer
+from harness.declare.family import Family
+from harness.declare.protocol import seed_of
+from harness.declare.space import Choice, Space, When
+from harness.declare.strategy import Strategy
+from harness.errors import EvenhandError, Inapplicable
+from harness.search.encode import ENCODINGS, Encoder, Encoding
+from harness.search.fold_cache import FoldCache
+from harness.search.resample import resample
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+Labels = npt.NDArray[np.int64]
+Costs = tuple[tuple[float, ...], ...] | None
+STRATEGY = "strategy"  #: the parameter by which a searched cell chooses
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """A family with the strategies that may be applied to it: one, or several among which the search chooses."""
+
+    family: Family
+    strategies: tuple[Strategy, ...]
+    modality: str
+    classes: int
+    costs: Costs = None
+
+    @property
+    def encoding(self) -> Encoding:
+        """How this family wants its rows."""
+        name = self.family.encodings.get(self.modality)
+        if name is None:
+            raise Inapplicable(f"{self.family.name} does not take {self.modality} data", always=True)
+        return ENCODINGS[name]
+
+    @property
+    def space(self) -> Space:
+        """Everything the study searches: the family's parameters bare, others as `encode.<name>` and `<strategy>.<name>`."""
+        space = dict(self.family.space) | prefixed(self.encoding.space, "encode")
+        several = len(self.strategies) > 1
+        if several:
+            names = tuple(strategy.name for strategy in self.strategies)
+            space[STRATEGY] = Choice(names, "none" if "none" in names else names[0])
+        for strategy in self.strategies:
+            if not (strategy.uses_costs and self.costs):
+                space |= prefixed(strategy.space, strategy.name, STRATEGY if several else None)
+        return space
+
+    def read(self, params: Mapping[str, Any]) -> Configuration:
+        """Sort a trial's parameters by what they belong to."""
+        name = params.get(STRATEGY, self.strategies[0].name)
+        strategy = next(one for one in self.strategies if one.name == name)
+        own = {key: value for key, value in params.items() if "." not in key and key != STRATEGY}
+        return Configuration(own, _below(params, "encode"), strategy, _below(params, strategy.name))
+
+
+@dataclass(frozen=True)
+class Configuration:
+    """One point of the space, sorted by what its parameters belong to."""
+
+    family: dict[str, Any]
+    encoding: dict[str, Any]
+    strategy: Strategy
+    strategy_params: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class TrainingSet:
+    """Training rows, and a memo of what was computed from them.
+
+    `watched` are positions among the training rows that are kept aside for early stopping: real rows that no strategy touches.
+    """
+
+    X: pd.DataFrame
+    y: Labels
+    seed: int
+    watched: Labels | None = None
+    cache: FoldCache = field(default_factory=FoldCache)
+
+
+@dataclass(frozen=True)
+class Fitted:
+    """A fitted pipeline; holds no training rows of its own. The counts are rows per class (sums of weights, where weighted)."""
+
+    preparer: Preparer
+    encoder: Encoder
+    classifier: Any
+    classes: int
+    counts_before: list[float]
+    counts_after: list[float]
+    seconds: float
+
+    def predict_proba(self, X: pd.DataFrame) -> npt.NDArray[np.float32]:
+        """Probabilities (n, k) as float32: the precision in which they are stored and scored."""
+        return self.predict_encoded(self.encode(X))
+
+    def encode(self, X: pd.DataFrame) -> Any:
+        """Raw rows as the classifier takes them."""
+        return self.encoder.transform(self.preparer.transform(X))
+
+    def predict_encoded(self, encoded: Any) -> npt.NDArray[np.float32]:
+        """Probabilities of rows that `encode` returned; raises `EvenhandError` where they are not probabilities."""
+        proba = np.asarray(self.classifier.predict_proba(encoded), dtype=np.float32)
+        if proba.shape[1] != self.classes or not np.isfinite(proba).all():
+            raise EvenhandError(f"{type(self.classifier).__name__} did not return {self.classes} finite probabilities per row")
+        return proba
+
+
+def fit_all(recipe: Recipe, params: Mapping[str, Any], training_sets: Sequence[TrainingSet]) -> list[Fitted]:
+    """Fit one configuration to several training sets; a family that can fit them at once does so."""
+    configuration = recipe.read(params)
+    started = time.perf_counter()
+    assembled = [_assemble(recipe, configuration, training) for training in training_sets]
+    seeds = [seed_of(training.seed, "fit") for training in training_sets]
+    classifiers = _fit(recipe.family, configuration, seeds, [one.fit for one in assembled])
+    seconds = (time.perf_counter() - started) / len(training_sets)
+    return [
+        Fitted(one.preparer, one.encoder, classifier, recipe.classes, one.counts_before, one.counts_after, seconds)
+        for one, classifier in zip(assembled, classifiers, strict=True)
+    ]
+
+
+def scored_rows(recipe: Recipe, params: Mapping[str, Any], training: TrainingSet, fitted: Fitted, X: pd.DataFrame) -> Any:
+    """Rows to be scored on, encoded; the same for every trial with equal encoding parameters, so kept in the cache."""
+    prepared = training.cache.get(("scored rows",), lambda: fitted.preparer.transform(X))
+    key = ("scored", *sorted(recipe.read(params).encoding.items()))
+    return training.cache.get(key, lambda: fitted.encoder.transform(prepared))
+
+
+@dataclass(frozen=True)
+class _Assembled:
+    """What one fit is given, and what is needed to predict with it."""
+
+    preparer: Preparer
+    encoder: Encoder
+    fit: dict[str, Any]
+    counts_before: list[float]
+    counts_after: list[float]
+
+
+def _assemble(recipe: Recipe, configuration: Configuration, training: TrainingSet) -> _Assembled:
+    cache, strategy = training.cache, configuration.strategy
+    preparer = cache.get(("preparer",), lambda: fit_preparer(training.X))
+    rows, y, watched = cache.get(("rows",), lambda: _real_rows(training, preparer))
+    encoding_key = tuple(sorted(configuration.encoding.items()))
+    encoder = cache.get(
+        ("encoder", encoding_key),
+        lambda: recipe.encoding.fit(rows, y, preparer.layout, **configuration.encoding),
+    )
+    made, made_y, made_key = rows, y, ()
+    weights = None
+    if strategy.kind == "resample":
+        made_key = (strategy.name, *sorted(configuration.strategy_params.items()))
+        made, made_y = resample(
+            strategy, configuration.strategy_params, rows, y, preparer.layout, seed_of(training.seed, "resample"), cache
+        )
+    elif strategy.kind == "weight":
+        assert strategy.build is not None  # noqa: S101 -- checked where strategies are declared
+        weights = np.asarray(strategy.build(y, recipe.costs, **configuration.strategy_params), dtype=np.float64)
+    encoded = cache.get(("encoded", encoding_key, made_key), lambda: encoder.transform(made))
+    fit: dict[str, Any] = {"X": encoded, "y": made_y, "sample_weight": weights}
+    if recipe.family.stops_early and watched is not None:
+        watched_rows, watched_y = watched
+        fit["validation"] = (cache.get(("watched", encoding_key), lambda: encoder.transform(watched_rows)), watched_y)
+    before = np.bincount(y, minlength=recipe.classes).tolist()
+    after = np.bincount(made_y, weights=weights, minlength=recipe.classes).tolist()
+    return _Assembled(preparer, encoder, fit, before, after)
+
+
+def _real_rows(training: TrainingSet, preparer: Preparer) -> tuple[Rows, Labels, tuple[Rows, Labels] | None]:
+    rows = preparer.transform(training.X)
+    if training.watched is None:
+        return rows, training.y, None
+    rest = np.setdiff1d(np.arange(len(training.y)), training.watched)
+    return rows.take(rest), training.y[rest], (rows.take(training.watched), training.y[training.watched])
+
+
+def _fit(family: Family, configuration: Configuration, seeds: list[int], fits: list[dict[str, Any]]) -> list[Any]:
+    """Fitted classifiers, one for each seed."""
+
+    def member(seed: int) -> Any:
+        return family.build(seed, **configuration.family)
+
+    strategy = configuration.strategy
+    if strategy.kind == "ensemble":
+        assert strategy.build is not None  # noqa: S101 -- checked where strategies are declared
+        return [
+            strategy.build(member, seed, **configuration.strategy_params).fit(**fit)
+            for seed, fit in zip(seeds, fits, strict=True)
+        ]
+    first = member(seeds[0])
+    if hasattr(first, "fit_folds"):
+        fitted: list[Any] = first.fit_folds(seeds, fits)
+        return fitted
+    classifiers = [first, *(member(seed) for seed in seeds[1:])]
+    for classifier, fit in zip(classifiers, fits, strict=True):
+        classifier.fit(**fit)
+    return classifiers
+
+
+def prefixed(space: Space, prefix: str, chosen_by: str | None = None) -> dict[str, Any]:
+    """The same space with `<prefix>.` before its names; with `chosen_by` it exists only where that parameter says `prefix`."""
+    named: dict[str, Any] = {}
+    for name, parameter in space.items():
+        if isinstance(parameter, When):
+            named[f"{prefix}.{name}"] = When(f"{prefix}.{parameter.parent}", parameter.values, parameter.parameter)
+        elif chosen_by is not None:
+            named[f"{prefix}.{name}"] = When(chosen_by, (prefix,), parameter)
+        else:
+            named[f"{prefix}.{name}"] = parameter
+    return named
+
+
+def _below(params: Mapping[str, Any], prefix: str) -> dict[str, Any]:
+    return {key.removeprefix(prefix + "."): value for key, value in params.items() if key.startswith(prefix + ".")}

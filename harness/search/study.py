@@ -1,0 +1,236 @@
+"""The only module that drives Optuna: one study per cell, resumable to the trial.
+
+A search runs in memory; every settled trial is appended to the cell's journal, so an interruption leaves no trial half told.
+The sampler is made anew for each trial from the cell's seed and the number of settled trials: a continued study proposes
+exactly what an uninterrupted one would have.
+"""
+
+from __future__ import annotations
+
+import time
+import warnings
+from collections import Counter
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from harness.declare.protocol import seed_of
+from harness.declare.space import Choice, Float, Integer, Space, When, defaults
+from harness.errors import Inapplicable
+
+if TYPE_CHECKING:
+    import optuna
+
+Proba = npt.NDArray[np.float32]
+#: What one trial is: parameters → (mean score over the inner folds, out-of-fold probabilities of all training rows).
+Evaluate = Callable[[dict[str, Any]], tuple[float, Proba]]
+
+REASON = "reason"
+SECONDS = "seconds"
+#: A cell whose first so many trials all fail is not searched on: the rest would fail as well.
+HOPELESS_AFTER = 5
+
+
+@dataclass(frozen=True)
+class Found:
+    """One configuration and how it did on the inner folds."""
+
+    trial: int
+    params: dict[str, Any]
+    score: float
+    proba: Proba
+
+
+@dataclass(frozen=True)
+class SearchResult:
+    """What a study found; `default` is None where the default configuration failed, `best` where every one did."""
+
+    default: Found | None
+    best: Found | None
+    complete: int
+    failures: dict[str, int]
+    inapplicable: bool = False
+
+
+@dataclass(frozen=True)
+class StudyPlan:
+    """What a cell's study needs to know: its name in the dashboard, its space, its effort, its seed, its place."""
+
+    name: str
+    space: Space
+    trials: int
+    budget: float | None
+    seed: int
+    greater_is_better: bool
+    journal: Path
+    attributes: dict[str, Any] = field(default_factory=dict)
+    one_strategy: bool = True  #: an inapplicability that holds for every configuration ends the cell
+
+
+@dataclass(frozen=True)
+class Kept:
+    """Where the probabilities of the default and of the best trial so far are kept while a search is under way."""
+
+    write: Callable[[dict[str, npt.NDArray[Any]]], None]
+    read: Callable[[], dict[str, npt.NDArray[Any]]]
+
+
+def search(plan: StudyPlan, evaluate: Evaluate, kept: Kept) -> SearchResult:
+    """Run, or continue, the study of a cell until its trials are settled or its budget is spent.
+
+    Trial 0 is the default configuration. A trial that fails is settled as well, with its reason as an attribute, so that the same
+    point does not come back for ever. Probabilities are kept before their trial is told: a kill loses neither.
+    """
+    import optuna
+
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
+    journal, study = _open(plan)
+    arrays = kept.read()
+    ended = False
+    while not ended and _goes_on(study, plan, arrays):
+        number = len(study.trials)
+        study.sampler = _sampler(plan, number)
+        trial = study.ask()
+        params = suggest(trial, plan.space)
+        started = time.monotonic()
+        try:
+            score, proba = evaluate(params)
+        except Exception as error:  # noqa: BLE001 -- whatever a configuration raises is that trial's result
+            reason = _reason(error)
+            study.tell(trial, state=optuna.trial.TrialState.FAIL)
+            ended = isinstance(error, Inapplicable) and error.always and plan.one_strategy
+        else:
+            reason = ""
+            study.tell(trial, score)
+            arrays = _keep(arrays, kept, study, number, proba)
+        _append(journal, study.trials[number], {SECONDS: time.monotonic() - started, **({REASON: reason} if reason else {})})
+    return _result(study, plan, evaluate, arrays)
+
+
+def suggest(trial: optuna.Trial, space: Space) -> dict[str, Any]:
+    """Ask a trial for every parameter that exists under the choices made so far."""
+    values: dict[str, Any] = {}
+    for name, parameter in space.items():
+        inner = parameter.parameter if isinstance(parameter, When) else parameter
+        if isinstance(parameter, When) and (
+            parameter.parent not in values or values[parameter.parent] not in parameter.values
+        ):
+            continue
+        if isinstance(inner, Choice):
+            values[name] = trial.suggest_categorical(name, inner.options)
+        elif isinstance(inner, Integer):
+            values[name] = trial.suggest_int(name, inner.low, inner.high, log=inner.log)
+        elif isinstance(inner, Float):
+            values[name] = trial.suggest_float(name, inner.low, inner.high, log=inner.log)
+    return values
+
+
+def _open(plan: StudyPlan) -> tuple[optuna.Study, optuna.Study]:
+    """The study in the cell's journal, and the one in memory that the search runs on, with the same trials."""
+    import optuna
+    from optuna.storages import JournalStorage
+    from optuna.storages.journal import JournalFileBackend
+
+    direction = "maximize" if plan.greater_is_better else "minimize"
+    plan.journal.parent.mkdir(parents=True, exist_ok=True)
+    storage = JournalStorage(JournalFileBackend(str(plan.journal)))
+    journal = optuna.create_study(storage=storage, study_name=plan.name, direction=direction, load_if_exists=True)
+    if not journal.user_attrs:
+        for name, value in plan.attributes.items():
+            journal.set_user_attr(name, value)
+    study = optuna.create_study(direction=direction, study_name=plan.name)
+    study.add_trials(journal.trials)
+    return journal, study
+
+
+def _goes_on(study: optuna.Study, plan: StudyPlan, arrays: Mapping[str, npt.NDArray[Any]]) -> bool:
+    """Whether another trial is due. Probabilities kept of a trial that was never told are owed that trial."""
+    trials = study.get_trials(deepcopy=False)
+    if len(trials) >= plan.trials:
+        return False
+    if trials and all(_failed_always(t) for t in trials) and plan.one_strategy:
+        return False
+    if len(trials) >= HOPELESS_AFTER and all(t.value is None for t in trials):
+        return False
+    if plan.budget is None or not trials or int(arrays.get("best_trial", -1)) >= len(trials):
+        return True
+    return sum(t.user_attrs.get(SECONDS, 0.0) for t in trials) < plan.budget
+
+
+def _failed_always(trial: optuna.trial.FrozenTrial) -> bool:
+    return str(trial.user_attrs.get(REASON, "")).startswith(_ALWAYS)
+
+
+def _sampler(plan: StudyPlan, settled: int) -> optuna.samplers.BaseSampler:
+    """A fresh sampler for one trial; the first trial is the default configuration."""
+    import optuna
+
+    seed = seed_of(plan.seed, "trial", settled)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", category=optuna.exceptions.ExperimentalWarning)
+        if settled == 0:
+            fixed = defaults(plan.space)
+            return optuna.samplers.PartialFixedSampler(fixed, optuna.samplers.RandomSampler(seed=seed))
+        return optuna.samplers.TPESampler(seed=seed)
+
+
+_INAPPLICABLE, _ALWAYS = "inapplicable: ", "inapplicable always: "
+
+
+def _reason(error: Exception) -> str:
+    text = " ".join(str(error).split())
+    if isinstance(error, Inapplicable):
+        return (_ALWAYS if error.always else _INAPPLICABLE) + text
+    return f"{type(error).__name__}: {text}"[:500]
+
+
+def _keep(
+    arrays: dict[str, npt.NDArray[Any]], kept: Kept, study: optuna.Study, number: int, proba: Proba
+) -> dict[str, npt.NDArray[Any]]:
+    """Write the probabilities of this trial if it is the default or the best so far."""
+    news: dict[str, npt.NDArray[Any]] = {}
+    if number == 0:
+        news["default"] = proba
+    if study.best_trial.number == number:
+        news |= {"best": proba, "best_trial": np.array(number)}
+    if news:
+        kept.write(arrays | news)
+    return arrays | news
+
+
+def _append(journal: optuna.Study, trial: optuna.trial.FrozenTrial, attributes: dict[str, Any]) -> None:
+    """Append a settled trial to the journal in one operation, so that it is there whole or not at all."""
+    trial.user_attrs.update(attributes)
+    journal.add_trial(trial)
+
+
+def _result(
+    study: optuna.Study, plan: StudyPlan, evaluate: Evaluate, arrays: Mapping[str, npt.NDArray[Any]]
+) -> SearchResult:
+    trials = study.get_trials(deepcopy=False)
+    complete = [t for t in trials if t.value is not None]
+    reasons = Counter(str(t.user_attrs.get(REASON, "")) for t in trials if t.value is None)
+    inapplicable = not complete and all(r.startswith((_ALWAYS, _INAPPLICABLE)) for r in reasons)
+    failures = {r.removeprefix(_ALWAYS).removeprefix(_INAPPLICABLE): n for r, n in reasons.items()}
+    default = best = None
+    if complete:
+        first, top = trials[0], study.best_trial
+        if first.value is not None:
+            default = Found(0, dict(first.params), first.value, arrays.get("default", _NOTHING))
+        right = int(arrays.get("best_trial", -1)) == top.number
+        best = Found(top.number, dict(top.params), float(top.value or 0.0), arrays["best"] if right else _NOTHING)
+    return SearchResult(_whole(default, evaluate), _whole(best, evaluate), len(complete), failures, inapplicable)
+
+
+_NOTHING: Proba = np.empty((0, 0), dtype=np.float32)
+
+
+def _whole(found: Found | None, evaluate: Evaluate) -> Found | None:
+    """The same with its probabilities, computed again where what was kept of them is lost."""
+    if found is None or found.proba.size:
+        return found
+    return replace(found, proba=evaluate(found.params)[1])
