@@ -1,0 +1,139 @@
+"""Who is first on a task, and what the splits can say about the others."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from harness.declare.metric import Metric
+from harness.report.scores import Entry, Scores, entries
+from harness.report.statistics import FEWEST_SPLITS, LEVEL, Estimate, estimate, holm, told_apart
+
+FLOOR = "majority"
+
+
+@dataclass(frozen=True)
+class Place:
+    """One line of a ranking.
+
+    `complete` says whether the entry has figures in all splits that count; `tied` whether it cannot be told from the
+    best one, None where nothing is claimed. What the inner scores choose is shown where it belongs but has no rank.
+    """
+
+    entry: Entry
+    score: Estimate
+    status: str
+    complete: bool
+    rank: int | None
+    tied: bool | None
+    rows: pd.DataFrame
+
+
+@dataclass(frozen=True)
+class Ranking:
+    """The entries of a task, best first; those without all splits after them, those without any last.
+
+    `silent` says why nothing is claimed about differences; it is empty where something is. `above_floor` tells whether
+    the best entry differs from the majority row, None where that is not known.
+    """
+
+    task: str
+    metric: Metric
+    kind: str
+    splits: int
+    places: tuple[Place, ...]
+    silent: str
+    above_floor: bool | None
+
+    @property
+    def best(self) -> Place | None:
+        """The first place, which a chosen entry never takes: it is no configuration but a way to find one."""
+        return next((place for place in self.places if place.rank == 1), None)
+
+    def place(self, family: str, strategy: str, stage: str = "tuned") -> Place | None:
+        """The line of one entry."""
+        return next((p for p in self.places if p.entry[:3] == (family, strategy, stage)), None)
+
+    @property
+    def floor(self) -> Place | None:
+        """The line of the majority row."""
+        return self.place(FLOOR, "none")
+
+
+def rank(scores: Scores, task: str) -> Ranking:
+    """Rank the entries of a task by its objective, at the tuned threshold where that matters.
+
+    Where a search ended with the default configuration in every split, the two entries are one and the tuned one stays.
+    """
+    metric, kind = scores.objective(task), scores.kinds(task)[-1]
+    found = {
+        entry: status for entry, status in entries(scores, task).items() if not _same_as_tuned(scores, task, entry)
+    }
+    rows = {entry: scores.rows_of(task, entry, kind) for entry in found}
+    covered = max((len(one) for one in rows.values()), default=0)
+    planned = max(covered, int(scores.run["tasks"][task].get("splits", 0)))
+    silent = _silent(scores, task, covered)
+    counts = {e: _estimate(one, metric, claims=not silent) for e, one in rows.items()}
+    whole = {e: 0 < len(rows[e]) == covered and not math.isnan(counts[e].mean) for e in found}
+    sign = -1 if metric.greater_is_better else 1
+    order = sorted(found, key=lambda e: (not whole[e], not len(rows[e]), _low(sign * counts[e].mean), e))
+    complete = [e for e in order if whole[e]]
+    singles = [e for e in complete if e.stage != "chosen"]
+    above_floor = None if silent or not singles else _above_floor(rows, metric, singles)
+    tied = {} if silent or not singles else _ties(rows, metric, complete, singles[0])
+    if above_floor is not None:
+        tied |= {e: not above_floor for e in singles[1:] if e.family == FLOOR}
+    ranks = {e: position for position, e in enumerate(singles, start=1)}
+    places = [Place(e, counts[e], found[e], whole[e], ranks.get(e), tied.get(e), rows[e]) for e in order]
+    return Ranking(task, metric, kind, planned, tuple(places), silent, above_floor)
+
+
+def ratio(rows: pd.DataFrame) -> float:
+    """n_test/n_train of some splits, on average."""
+    return float(rows["ratio"].mean()) if len(rows) else math.nan
+
+
+def claims(scores: Scores, task: str) -> bool:
+    """Whether the splits of a task allow intervals at all: forward-chained ones do not."""
+    return not scores.run["tasks"][task].get("forward", False)
+
+
+def _silent(scores: Scores, task: str, splits: int) -> str:
+    if not claims(scores, task):
+        return "the splits follow time, so they are no repetitions of one experiment"
+    return "" if splits >= FEWEST_SPLITS else "with fewer than three splits there is nothing to measure chance by"
+
+
+def _same_as_tuned(scores: Scores, task: str, entry: Entry) -> bool:
+    if entry.stage != "default":
+        return False
+    default, tuned = (scores.rows_of(task, entry._replace(stage=stage), "half") for stage in ("default", "tuned"))
+    return bool(len(default)) and default["trial"].equals(tuned["trial"])
+
+
+def _estimate(rows: pd.DataFrame, metric: Metric, *, claims: bool) -> Estimate:
+    return estimate(rows[metric.name].to_numpy() if len(rows) else [], ratio(rows), claims=claims)
+
+
+def _ties(rows: dict[Entry, pd.DataFrame], metric: Metric, complete: list[Entry], best: Entry) -> dict[Entry, bool]:
+    figures = np.array([rows[entry][metric.name].to_numpy(dtype=float) for entry in complete])
+    apart = told_apart(figures, ratio(rows[best]))[complete.index(best)]
+    return {e: not different for e, different in zip(complete, apart, strict=True) if e != best}
+
+
+def _above_floor(rows: dict[Entry, pd.DataFrame], metric: Metric, singles: list[Entry]) -> bool | None:
+    """Whether the best differs from the majority row, which was fixed beforehand: Holm over the entries."""
+    floor = next((entry for entry in singles if entry.family == FLOOR), None)
+    others = [entry for entry in singles if entry.family != FLOOR]
+    if floor is None or singles[0] == floor:
+        return None
+    against = [rows[e][metric.name].to_numpy() - rows[floor][metric.name].to_numpy() for e in others]
+    adjusted = holm([estimate(difference, ratio(rows[floor])).p for difference in against])
+    return adjusted[others.index(singles[0])] < 1 - LEVEL
+
+
+def _low(value: float) -> float:
+    return math.inf if math.isnan(value) else value

@@ -1,0 +1,88 @@
+"""What the outer splits can and cannot tell: corrected intervals, paired tests, Holm.
+
+Outer splits share training rows, so their scores are no independent sample, and the usual standard error is too small.
+The variance of a mean over n splits is taken as s² (1/n + n_test/n_train) here, with n − 1 degrees of freedom: Nadeau &
+Bengio, Inference for the Generalization Error, Machine Learning 52 (2003); for repeated cross-validation Bouckaert &
+Frank (2004). With `ratio` = n_test/n_train = 0 these are the textbook formulas.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+from scipy import stats
+
+LEVEL = 0.95
+FEWEST_SPLITS = 3  # with two, one degree of freedom: an interval of 12.7 standard errors says nothing
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A mean over splits, half the width of its 95 % interval and the two-sided p value of "it is zero".
+
+    `half` and `p` are NaN where the splits do not allow them.
+    """
+
+    mean: float
+    half: float
+    p: float
+    n: int
+
+
+UNKNOWN = Estimate(math.nan, math.nan, math.nan, 0)
+
+
+def estimate(values: Sequence[float] | npt.NDArray[np.float64], ratio: float, *, claims: bool = True) -> Estimate:
+    """The mean of one figure per split, or of one paired difference per split, with its corrected interval.
+
+    `ratio` is n_test/n_train of the splits. Without `claims`, or with fewer than three splits, there is a mean only.
+    A difference that is the same in every split has no spread to measure it by: p is 1 where it is 0, else 0.
+    """
+    figures = np.asarray(values, dtype=float)
+    n = len(figures)
+    if not n or np.isnan(figures).any():
+        return UNKNOWN
+    mean = float(figures.mean())
+    if not claims or n < FEWEST_SPLITS:
+        return Estimate(mean, math.nan, math.nan, n)
+    error = math.sqrt(float(figures.var(ddof=1)) * (1 / n + ratio))
+    half = float(stats.t.ppf((1 + LEVEL) / 2, n - 1)) * error
+    if error <= 1e-12 * abs(mean) or error == 0:
+        return Estimate(mean, half, 1.0 if mean == 0 else 0.0, n)
+    return Estimate(mean, half, float(2 * stats.t.sf(abs(mean) / error, n - 1)), n)
+
+
+def holm(p_values: Sequence[float]) -> list[float]:
+    """Holm's step-down adjusted p values (1979), in the order given; NaN stays NaN and counts for nothing."""
+    adjusted = [math.nan] * len(p_values)
+    order = sorted((p, i) for i, p in enumerate(p_values) if not math.isnan(p))
+    largest = 0.0
+    for position, (p, i) in enumerate(order):
+        largest = max(largest, min(1.0, p * (len(order) - position)))
+        adjusted[i] = largest
+    return adjusted
+
+
+def told_apart(figures: npt.NDArray[np.float64], ratio: float) -> npt.NDArray[np.bool_]:
+    """Which of m entries differ, from their figures (m, n) in the same n splits: a symmetric matrix (m, m).
+
+    Paired, corrected t tests with Holm's adjustment over *all* pairs. The best entry is only known after looking, so
+    comparing the others with it and adjusting over m − 1 tests would find differences among 30 equal entries in 12 to
+    23 of 100 runs instead of 5 (simulated).
+    """
+    m, n = figures.shape
+    apart = np.zeros((m, m), dtype=bool)
+    if n < FEWEST_SPLITS:
+        return apart
+    first, second = np.triu_indices(m, 1)
+    differences = figures[first] - figures[second]
+    mean = np.abs(differences.mean(axis=1))
+    error = np.sqrt(differences.var(axis=1, ddof=1) * (1 / n + ratio))
+    with np.errstate(divide="ignore", invalid="ignore"):
+        p_values = np.where(mean == 0, 1.0, 2 * stats.t.sf(mean / error, n - 1))
+    apart[first, second] = np.asarray(holm(p_values.tolist())) < 1 - LEVEL
+    return apart | apart.T
