@@ -1,0 +1,147 @@
+"""The training loop: epochs of shuffled batches, AdamW, early stopping on real rows."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from harness.errors import EvenhandError
+from harness.networks.dense import Network, Shape, backward, fold, forward, infer, lay_out, new_network
+from harness.networks.loss import Floats, Labels, Loss
+
+BETA_1, BETA_2, ADAM_EPSILON = 0.9, 0.999, np.float32(1e-7)  # Keras's defaults
+
+
+@dataclass(frozen=True, kw_only=True)
+class Schedule:
+    """How a network is trained; `patience` is in epochs, `clip` bounds the norm of the whole gradient."""
+
+    learning_rate: float = 2e-3
+    batch_size: int = 256
+    dropout: float = 0.2
+    weight_decay: float = 1e-3
+    epochs: int = 40
+    patience: int = 5
+    clip: float = 1.0
+
+
+@dataclass(frozen=True)
+class Rows:
+    """Rows to learn from or to watch: features (n, d), labels (n,) in 0..k-1, weights (n,) that are 1 on average."""
+
+    X: Floats
+    y: Labels
+    weight: Floats
+
+
+@dataclass(frozen=True)
+class History:
+    """The curves of one fit, one figure per epoch; `epoch` is the one whose weights were kept, counted from 1.
+
+    The training loss is the mean over an epoch's batches, dropout on, as in Keras; `validation_loss` is empty where
+    nothing was watched.
+    """
+
+    train_loss: tuple[float, ...]
+    validation_loss: tuple[float, ...]
+    epoch: int
+
+
+@dataclass
+class Adam:
+    """Adam with decoupled weight decay (Kingma & Ba 2015; Loshchilov & Hutter 2019), on one flat vector.
+
+    Step for step what `keras.optimizers.AdamW` with `global_clipnorm` does when only kernels decay.
+    """
+
+    schedule: Schedule
+    mean: Floats
+    square: Floats
+    step: int = 0
+
+    def update(self, flat: Floats, gradient: Floats, decayed: int) -> None:
+        """Move `flat` against `gradient`, both (p,); the first `decayed` parameters also shrink. Spoils `gradient`."""
+        rate, norm = self.schedule.learning_rate, float(np.sqrt(gradient @ gradient))
+        if norm > self.schedule.clip:
+            gradient *= np.float32(self.schedule.clip / norm)
+        if self.schedule.weight_decay:
+            flat[:decayed] *= np.float32(1 - rate * self.schedule.weight_decay)
+        self.step += 1
+        self.mean *= np.float32(BETA_1)
+        self.mean += np.float32(1 - BETA_1) * gradient
+        gradient *= gradient
+        self.square *= np.float32(BETA_2)
+        self.square += np.float32(1 - BETA_2) * gradient
+        move = np.sqrt(self.square)
+        move += ADAM_EPSILON
+        np.divide(self.mean, move, out=move)
+        move *= np.float32(rate * np.sqrt(1 - BETA_2**self.step) / (1 - BETA_1**self.step))
+        flat -= move
+
+
+def train(
+    shape: Shape, loss: Loss, schedule: Schedule, rows: Rows, watched: Rows | None, seed: int
+) -> tuple[Network, History]:
+    """Train a network; with `watched` rows stop when their loss has not improved for `patience` epochs.
+
+    The weights of the best epoch are restored. Without watched rows all `epochs` are made and the last weights kept.
+    Raises `EvenhandError` where the loss is no longer finite.
+    """
+    rng = np.random.default_rng(seed)
+    shares = np.bincount(rows.y, weights=rows.weight, minlength=loss.classes) / rows.weight.sum(dtype=np.float64)
+    network = new_network(shape, rng, loss.prior_logits(np.maximum(shares, 1 / (len(rows.y) + 1))))
+    adam = Adam(schedule, np.zeros(shape.size, np.float32), np.zeros(shape.size, np.float32))
+    seen: list[float] = []
+    watch: list[float] = []
+    best, kept = 0, _snapshot(network)
+    for epoch in range(1, schedule.epochs + 1):
+        seen.append(train_epoch(network, adam, loss, rows, rng))
+        if watched is not None:
+            watch.append(mean_loss(loss, infer(fold(network), watched.X), watched))
+        if not np.isfinite([seen[-1], *watch]).all():
+            raise EvenhandError(_diverged(epoch, seen[-1], schedule))
+        if watched is None or watch[-1] < watch[best - 1] or best == 0:
+            best, kept = epoch, _snapshot(network)
+        elif epoch - best >= schedule.patience:
+            break
+    _restore(network, kept)
+    return network, History(tuple(seen), tuple(watch), best)
+
+
+def train_epoch(network: Network, adam: Adam, loss: Loss, rows: Rows, rng: np.random.Generator) -> float:
+    """One pass over all rows in a fresh order, the smaller last batch included; returns the mean training loss."""
+    gradient = lay_out(network.shape, np.empty(network.shape.size, np.float32))
+    logits = np.empty((len(rows.y), loss.outputs), np.float32)
+    order = rng.permutation(len(rows.y))
+    for start in range(0, len(order), adam.schedule.batch_size):
+        batch = order[start : start + adam.schedule.batch_size]
+        out, tape = forward(network, rows.X[batch], adam.schedule.dropout, rng)
+        logits[batch] = out
+        slopes = loss.slopes(out, rows.y[batch])
+        slopes *= (rows.weight[batch] / np.float32(len(batch)))[:, None]
+        backward(network, tape, slopes, gradient)
+        adam.update(network.weights.flat, gradient.flat, network.shape.decayed)
+    return mean_loss(loss, logits, rows)
+
+
+def mean_loss(loss: Loss, logits: Floats, rows: Rows) -> float:
+    """The weighted mean loss of some rows."""
+    values = loss.values(logits, rows.y)
+    return float((values * rows.weight).mean(dtype=np.float64))
+
+
+def _snapshot(network: Network) -> list[Floats]:
+    return [network.weights.flat.copy(), *(statistics.copy() for statistics in network.running)]
+
+
+def _restore(network: Network, kept: list[Floats]) -> None:
+    for place, values in zip([network.weights.flat, *network.running], kept, strict=True):
+        place[:] = values
+
+
+def _diverged(epoch: int, value: float, schedule: Schedule) -> str:
+    return (
+        f"training diverged: the loss is {value} after epoch {epoch} at learning rate {schedule.learning_rate:.3g}; "
+        "lower the learning rate, or look for extreme values in the features"
+    )

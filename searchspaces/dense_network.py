@@ -1,0 +1,40 @@
+"""A dense network of Keras's kind: layers, units, dropout, batch norm, cross-entropy or focal loss."""
+
+from typing import Any
+
+from harness.declare.family import Family
+from harness.declare.space import choice, integer, log_float, real, when
+
+
+def build(seed: int, **params: Any) -> Any:
+    """A classifier of `layers` hidden layers of `units` each; it stops early on the validation rows it is given."""
+    from harness.networks.classifier import DenseClassifier
+    from harness.networks.training import Schedule
+
+    units = (params.pop("units", 64),) * params.pop("layers", 2)
+    batch_norm, loss, gamma = params.pop("batch_norm", False), params.pop("loss", "cross_entropy"), 0.0
+    if loss == "focal":
+        gamma = params.pop("gamma", 2.0)
+    return DenseClassifier(seed, units, batch_norm, gamma, Schedule(**params))
+
+
+FAMILY = Family(
+    name="dense_network",
+    build=build,
+    space={
+        "layers": integer(1, 3, default=2),
+        "units": integer(16, 256, default=64, log=True),
+        "dropout": real(0.0, 0.5, default=0.2),
+        "batch_norm": choice(False, True, default=False),
+        "learning_rate": log_float(3e-4, 2e-2, default=2e-3),
+        "batch_size": choice(128, 256, 512, default=256),
+        "weight_decay": log_float(1e-5, 1e-1, default=1e-3),
+        "loss": choice("cross_entropy", "focal", default="cross_entropy"),
+        "gamma": when("loss", "focal", real(0.5, 4.0, default=2.0)),
+    },
+    encodings={"tabular": "one_hot"},
+    description="a dense Keras network with dropout, batch norm and early stopping",
+    needs=("tensorflow", "keras"),
+    stops_early=True,
+    network=True,
+)

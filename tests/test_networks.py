@@ -1,0 +1,266 @@
+"""The dense network: held against Keras, and what its classifier promises."""
+
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from harness.searchspaces.dense_network import FAMILY, build
+
+from harness.declare.space import defaults
+from harness.errors import DataError, EvenhandError
+from harness.networks.classifier import DenseClassifier
+from harness.networks.dense import RATE_STEPS, Shape, backward, forward, lay_out, new_network
+from harness.networks.export import to_keras
+from harness.networks.loss import Loss
+from harness.networks.training import Adam, Rows, Schedule, train_epoch
+
+
+def table(rows=400, columns=7, classes=2, seed=0):
+    """Standardised columns, and uneven classes that depend on them, not on all in a straight line."""
+    rng = np.random.default_rng(seed)
+    X = rng.normal(size=(rows, columns)).astype("float32")
+    score = X[:, :classes] @ rng.normal(size=(classes, classes)) * 2 + rng.gumbel(size=(rows, classes))
+    score[:, 0] += 1 + X[:, 0] * X[:, 1]
+    return X, score.argmax(axis=1)
+
+
+def quick(seed=0, **params):
+    return build(seed, **{"units": 16, "epochs": 6, **params})
+
+
+def rows_of(X, y, weight=None):
+    return Rows(X, y, np.ones(len(y), "float32") if weight is None else weight.astype("float32"))
+
+
+def states(network):
+    return [network.weights.flat.copy(), *(running.copy() for running in network.running)]
+
+
+def keras_states(model, network):
+    """The weights of a Keras model in the order of `states`."""
+    layers = [layer.get_weights() for layer in model.layers if layer.get_weights()]
+    kernels = [one[0].ravel() for one in layers if one[0].ndim == 2]
+    norms = [one for one in layers if len(one) == 4]
+    shifts = [one[1] for one in norms] + [one[1] for one in layers if len(one) == 2]
+    scales = [one[0] for one in norms]
+    flat = np.concatenate([*kernels, *shifts, *scales])
+    assert flat.shape == network.weights.flat.shape
+    return [flat, *(np.stack(one[2:]) for one in norms)]
+
+
+@pytest.mark.parametrize("batch_norm", [False, True])
+@pytest.mark.parametrize(("classes", "gamma"), [(2, 0.0), (2, 2.0), (4, 0.0), (4, 1.5)])
+def test_an_epoch_equals_an_epoch_of_plain_keras_fit(batch_norm, classes, gamma):
+    """Equal weights, batches and sample weights, a smaller last batch, decay and clipping: equal weights after it."""
+    pytest.importorskip("tensorflow")
+    X, y = table(rows=300, classes=classes)
+    weight = np.random.default_rng(1).uniform(0.2, 3, len(y))
+    loss = Loss(classes, gamma)
+    schedule = Schedule(batch_size=64, dropout=0.0, weight_decay=0.05, clip=0.3, learning_rate=5e-3)
+    network = new_network(Shape(7, (12, 9), loss.outputs, batch_norm), np.random.default_rng(2), np.zeros(loss.outputs))
+    model = to_keras(network, schedule, loss)
+    size = network.shape.size
+
+    order = np.random.default_rng(3).permutation(len(y))
+    adam = Adam(schedule, np.zeros(size, "float32"), np.zeros(size, "float32"))
+    train_epoch(network, adam, loss, rows_of(X, y, weight), np.random.default_rng(3))
+    target = y[order][:, None] if classes == 2 else np.eye(classes, dtype="float32")[y[order]]
+    model.fit(X[order], target, sample_weight=weight[order], batch_size=64, epochs=1, shuffle=False, verbose=0)
+
+    for ours, theirs in zip(states(network), keras_states(model, network), strict=True):
+        np.testing.assert_allclose(ours, theirs, atol=1e-4)
+
+
+def test_dropout_is_a_mask_that_keras_would_apply_alike():
+    """Two layers under the same masks: the gradient of the loss equals TensorFlow's."""
+    tf = pytest.importorskip("tensorflow")
+    X, y = table(rows=50)
+    loss, rate = Loss(2), 0.25
+    network = new_network(Shape(7, (12, 9), 1), np.random.default_rng(2), np.zeros(1))
+    out, tape = forward(network, X, rate, np.random.default_rng(5))
+    gradient = lay_out(network.shape, np.empty(network.shape.size, "float32"))
+    backward(network, tape, loss.slopes(out, y) / np.float32(len(y)), gradient)
+
+    rng = np.random.default_rng(5)
+    masks = []
+    for units in network.shape.units:
+        words = rng.bit_generator.random_raw(-(-50 * units // 8)).view("uint8")[: 50 * units]
+        masks.append((words >= rate * RATE_STEPS).reshape(50, units).astype("float32") / (1 - rate))
+    variables = [tf.Variable(one) for one in (*network.weights.kernels, *network.weights.shifts)]
+    with tf.GradientTape() as watch:
+        h = tf.nn.relu(X @ variables[0] + variables[3]) * masks[0]
+        h = tf.nn.relu(h @ variables[1] + variables[4]) * masks[1]
+        logits = (h @ variables[2] + variables[5])[:, 0]
+        value = tf.reduce_mean(tf.nn.sigmoid_cross_entropy_with_logits(y.astype("float32"), logits))
+    expected = np.concatenate([np.ravel(one) for one in watch.gradient(value, variables)])
+    np.testing.assert_allclose(gradient.flat, expected, atol=1e-6)
+
+
+@pytest.mark.parametrize("classes", [2, 3])
+@pytest.mark.parametrize("batch_norm", [False, True])
+def test_the_keras_model_predicts_what_the_classifier_predicts(classes, batch_norm, tmp_path):
+    keras = pytest.importorskip("keras")
+    X, y = table(classes=classes)
+    fitted = quick(batch_norm=batch_norm, layers=3).fit(X, y, validation=(X[:100], y[:100]))
+    model = fitted.keras_model()
+    model.save(tmp_path / "network.keras")
+    proba = keras.saving.load_model(tmp_path / "network.keras").predict(X, verbose=0)
+    np.testing.assert_allclose(
+        fitted.predict_proba(X)[:, 1] if classes == 2 else fitted.predict_proba(X),
+        proba[:, 0] if classes == 2 else proba,
+        atol=1e-5,
+    )
+    assert [layer.units for layer in model.layers if isinstance(layer, keras.layers.Dense)][:3] == [16, 16, 16]
+    assert fitted.parameters == sum(int(np.prod(one.shape)) for one in model.trainable_weights)
+
+
+@pytest.mark.parametrize(("classes", "gamma"), [(2, 0.0), (2, 0.5), (2, 3.0), (4, 0.0), (4, 2.0)])
+def test_slopes_are_the_derivatives_of_values(classes, gamma):
+    loss, rng = Loss(classes, gamma), np.random.default_rng(0)
+    logits = rng.normal(size=(20, loss.outputs))
+    y = rng.integers(0, classes, 20)
+    for column in range(loss.outputs):
+        step = np.zeros(loss.outputs)
+        step[column] = 1e-2
+        rise = (loss.values(logits + step, y) - loss.values(logits - step, y)) / 2e-2
+        np.testing.assert_allclose(loss.slopes(logits, y)[:, column], rise, atol=2e-4)
+
+
+def test_slopes_stay_finite_for_rows_that_are_certain():
+    y = np.array([1, 0, 1, 0])
+    logits = np.array([[90.0], [-90.0], [-90.0], [90.0]], "float32")
+    for gamma in (0.0, 0.5, 2.0):
+        loss = Loss(2, gamma)
+        assert np.isfinite(loss.slopes(logits, y)).all()
+        assert np.isfinite(loss.values(logits, y)).all()
+        np.testing.assert_allclose(loss.slopes(logits, y)[:, 0], [0, 0, -1, 1], atol=1e-6)
+
+
+def test_focal_loss_of_no_focus_is_cross_entropy():
+    X, y = table()
+    plain, focal = quick(), quick(loss="focal", gamma=0.0)
+    assert (plain.fit(X, y).predict_proba(X) == focal.fit(X, y).predict_proba(X)).all()
+    assert (quick(loss="focal").fit(X, y).predict_proba(X) != plain.predict_proba(X)).any()
+
+
+@pytest.mark.parametrize("params", [{}, {"batch_norm": True}, {"loss": "focal"}, {"layers": 1}, {"dropout": 0.0}])
+def test_folds_together_are_to_the_byte_folds_alone(params):
+    """Unequal folds, weighted ones and ones without validation; whatever was fitted before in the process."""
+    X, y = table()
+    fits = [
+        {"X": X[:300], "y": y[:300], "sample_weight": None, "validation": (X[300:], y[300:])},
+        {"X": X[100:], "y": y[100:], "sample_weight": 1 + 3.0 * y[100:], "validation": (X[:100], y[:100])},
+        {"X": X[50:307], "y": y[50:307], "sample_weight": None, "validation": None},
+    ]
+    together = quick(**params).fit_folds([4, 5, 6], fits)
+    for seed, fit, one in reversed(list(zip([4, 5, 6], fits, together, strict=True))):
+        alone = quick(seed, **params).fit(**fit)
+        assert alone.predict_proba(X).tobytes() == one.predict_proba(X).tobytes()
+        assert alone.history == one.history
+    assert (quick(9, **params).fit(**fits[0]).predict_proba(X) != together[0].predict_proba(X)).any()
+
+
+def test_the_best_epoch_is_restored():
+    """A network stopped after its best epoch equals one that was never trained beyond it."""
+    X, y = table(rows=200)
+    rng = np.random.default_rng(0)
+    noise = (X[:150], rng.integers(0, 2, 150))  # nothing to learn: every later epoch is worse
+    params = {"learning_rate": 0.02, "dropout": 0.0, "units": 64, "batch_norm": True, "patience": 3}
+    stopped = quick(**params, epochs=50).fit(*noise, validation=(X[150:], y[150:]))
+    history = stopped.history
+    assert len(history.train_loss) == len(history.validation_loss) == history.epoch + 3 < 50
+    assert history.validation_loss[history.epoch - 1] == min(history.validation_loss)
+    short = quick(**params, epochs=history.epoch).fit(*noise)
+    assert short.history.validation_loss == ()
+    assert (short.predict_proba(X) == stopped.predict_proba(X)).all()
+
+
+def test_a_moved_prior_alone_does_not_stop_a_network():
+    """Validation rows count as if their classes had the shares of the weighted or resampled training rows."""
+    X, y = table(rows=600)
+    rare = np.flatnonzero((y == 1) | (np.arange(600) % 4 > 0))
+    train, held = rare[100:], rare[:100]
+    weight = np.where(y[train] == 1, 9.0, 1.0)
+    twice = np.concatenate([train, *[train[y[train] == 1]] * 8])
+    weighted = quick(epochs=1).fit(X[train], y[train], weight, (X[held], y[held])).history
+    assert weighted.validation_loss[0] == pytest.approx(_watched_loss(train, held, X, y, weight), rel=1e-4)
+    resampled = quick(epochs=1).fit(X[twice], y[twice], None, (X[held], y[held]))
+    loss = Loss(2).values(_logits(resampled.predict_proba(X[held])), y[held])
+    share = y[twice].mean()
+    by_class = [loss[y[held] == 0].mean(), loss[y[held] == 1].mean()]
+    expected = (1 - share) * by_class[0] + share * by_class[1]
+    assert resampled.history.validation_loss[0] == pytest.approx(expected, rel=1e-4)
+
+
+def _logits(proba):
+    return np.log(proba[:, 1:] / proba[:, :1])
+
+
+def _watched_loss(train, held, X, y, weight):
+    proba = quick(epochs=1).fit(X[train], y[train], weight, (X[held], y[held])).predict_proba(X[held])
+    loss = Loss(2).values(_logits(proba), y[held])
+    share = weight[y[train] == 1].sum() / weight.sum()
+    return (1 - share) * loss[y[held] == 0].mean() + share * loss[y[held] == 1].mean()
+
+
+def test_weights_count_relative_to_each_other():
+    X, y = table()
+    weight = np.where(y == 1, 4.0, 1.0)
+    ones = quick().fit(X, y, np.ones(len(y))).predict_proba(X)
+    np.testing.assert_array_equal(quick().fit(X, y).predict_proba(X), ones)
+    np.testing.assert_array_equal(
+        quick().fit(X, y, weight).predict_proba(X), quick().fit(X, y, 8 * weight).predict_proba(X)
+    )
+    assert quick().fit(X, y, weight).predict_proba(X)[:, 1].mean() > ones[:, 1].mean() + 0.05
+
+
+@pytest.mark.parametrize("classes", [2, 4])
+def test_probabilities_are_float32_and_sum_to_one_in_the_order_of_the_classes(classes):
+    X, y = table(rows=3000, classes=classes)
+    names = np.array(["d", "a", "c", "b"])[y]
+    fitted = build(0, epochs=15).fit(X, names, validation=(X[:500], names[:500]))
+    proba = fitted.predict_proba(X)
+    assert proba.dtype == np.float32
+    assert list(fitted.classes_) == sorted(set(names))
+    np.testing.assert_allclose(proba.sum(axis=1), 1, atol=1e-5)
+    assert (fitted.predict(X) == names).mean() > 0.7
+    np.testing.assert_allclose(fitted.predict_proba(X[:1]), proba[:1], atol=1e-6)
+
+
+def test_a_validation_row_of_a_class_that_was_never_trained_on_is_not_watched():
+    X, y = table(classes=3)
+    seen = y < 2
+    with_it = quick().fit(X[seen], y[seen], validation=(X, y))
+    without = quick().fit(X[seen], y[seen], validation=(X[seen], y[seen]))
+    assert with_it.history == without.history
+
+
+def test_divergence_and_rows_that_cannot_be_learned_from_are_told_in_one_line():
+    X, y = table()
+    with pytest.raises(EvenhandError, match=r"training diverged.*learning rate 1e\+30"):
+        quick(learning_rate=1e30).fit(X, y)
+    with pytest.raises(DataError, match="two classes"):
+        quick().fit(X, np.zeros(len(y), int))
+    with pytest.raises(DataError, match="NaN or infinite"):
+        quick().fit(np.where(X > 2, np.nan, X), y)
+    with pytest.raises(DataError, match="differ in length"):
+        quick().fit(X, y[1:])
+    with pytest.raises(DataError, match="weights"):
+        quick().fit(X, y, -np.ones(len(y)))
+    with pytest.raises(DataError, match="expected 7 columns"):
+        quick().fit(X, y).predict_proba(X[:, 1:])
+
+
+def test_training_and_predicting_need_no_tensorflow():
+    """Importing it takes seconds: only `keras_model` does."""
+    code = (
+        "import sys, numpy as np; from harness.searchspaces.dense_network import build;"
+        "X = np.eye(4, dtype='float32'); build(0, epochs=1).fit(X, [0, 1, 0, 1]).predict_proba(X);"
+        "sys.exit('tensorflow' in sys.modules or 'keras' in sys.modules)"
+    )
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_the_declared_defaults_are_the_defaults_of_the_classifier():
+    assert build(0, **defaults(FAMILY.space)).__dict__ == DenseClassifier(0).__dict__
