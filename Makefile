@@ -1,0 +1,42 @@
+# The two commands of this project. Each makes its own virtual environment first, with Python 3.11 or later.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+
+.PHONY: benchmark benchmark-full test lint types speed sample clean help
+
+help:  ## what there is
+	@grep -E '^[a-z-]+:.*##' Makefile | sed 's/:.*## /\t/' | expand -t 18
+
+benchmark: $(READY)  ## a whole benchmark in minutes: results/quick/leaderboard.md
+	$(BIN)/evenhand run --suite quick
+
+benchmark-full: $(READY)  ## every task and family, hours: results/full/leaderboard.md
+	$(BIN)/evenhand run --suite full
+
+test: lint types  ## lint, types and all tests
+	$(BIN)/python -m pytest
+
+lint: $(READY)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types: $(READY)
+	$(BIN)/mypy
+
+speed: $(READY)  ## the speed figures, as tables
+	$(BIN)/python tests/speed/search.py
+
+sample: $(READY)  ## make the committed sample run again
+	rm -rf results/sample
+	$(BIN)/evenhand run --suite smoke --out results/sample --jobs 1
+
+$(READY): pyproject.toml
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "evenhand needs Python 3.11 or later: make PYTHON=python3.11 ...")'
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[cpu,test]'
+	touch $(READY)
+
+clean:  ## forget the virtual environment (results and data stay)
+	rm -rf $(VENV)

@@ -1,0 +1,203 @@
+"""The command line: one command, one short function."""
+
+# No `from __future__ import annotations` here: typer reads the annotations.
+import shlex
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from harness.errors import EvenhandError
+
+app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+    help="""Which classifier, with which imbalance strategy, is really best on this data, and by how much?
+
+    \b
+    evenhand run --suite quick                         a benchmark in minutes
+    evenhand run customers.csv --target churned        one's own table
+    evenhand report results/quick                      the tables again
+    evenhand list tasks                                what there is
+    """,
+)
+
+Plugins = Annotated[list[str] | None, typer.Option("--plugin", help="Module with further declarations; repeatable.")]
+DataDir = Annotated[
+    Path | None, typer.Option(help="Folder with data that cannot be fetched.", envvar="EVENHAND_DATA", show_default=False)
+]
+Run = Annotated[Path, typer.Argument(metavar="RUN", help="Folder of a run, for example results/quick.")]
+
+
+@app.command()
+def run(  # noqa: PLR0913, PLR0917 -- the options of a command line are one list
+    file: Annotated[Path | None, typer.Argument(metavar="[FILE]", help="A CSV or Parquet file of one's own.")] = None,
+    suite: Annotated[str | None, typer.Option(help="A comparison with a name: evenhand list suites.")] = None,
+    task: Annotated[list[str] | None, typer.Option(help="Task; repeatable.")] = None,
+    family: Annotated[list[str] | None, typer.Option(help="Model family; repeatable.")] = None,
+    strategy: Annotated[list[str] | None, typer.Option(help="Imbalance strategy; repeatable.")] = None,
+    trials: Annotated[int | None, typer.Option(help="Optuna trials per cell (20).", show_default=False)] = None,
+    budget: Annotated[str | None, typer.Option(help="Search time per cell: 60s, 5m, 2h.", show_default=False)] = None,
+    folds: Annotated[int | None, typer.Option(help="Outer folds (5).", show_default=False)] = None,
+    repeats: Annotated[int | None, typer.Option(help="Repeats of the outer folds (1).", show_default=False)] = None,
+    inner_folds: Annotated[int | None, typer.Option(help="Inner folds (3).", show_default=False)] = None,
+    objective: Annotated[str | None, typer.Option(help="Metric to search and rank by (average_precision; roc_auc).")] = None,
+    seed: Annotated[int | None, typer.Option(help="Seed of every random draw (0).", show_default=False)] = None,
+    jobs: Annotated[int | None, typer.Option(help="Cells at once (the number of cores).", show_default=False)] = None,
+    out: Annotated[Path | None, typer.Option(help="Folder of the run (results/<suite or tasks>).", show_default=False)] = None,
+    retry: Annotated[str, typer.Option(help="Do cells of these statuses again: failed,timeout,memory.")] = "",
+    data_dir: DataDir = None,
+    plugin: Plugins = None,
+    target: Annotated[str | None, typer.Option(help="Own file: the column to predict.")] = None,
+    positive: Annotated[str | None, typer.Option(help="Own file: the positive class (the rarer one).", show_default=False)] = None,
+    drop: Annotated[list[str] | None, typer.Option(help="Own file: a column to leave out; repeatable.")] = None,
+    group: Annotated[str | None, typer.Option(help="Own file: rows equal here stay on one side of a split.")] = None,
+    time: Annotated[str | None, typer.Option(help="Own file: test on what is later than the training rows.")] = None,
+    quiet: Annotated[bool, typer.Option("--quiet", help="Show nothing while it runs.")] = False,
+) -> None:
+    """Run a benchmark, or continue it: the same command on the same --out does what is left.
+
+    \b
+    evenhand run --suite full --budget 60s --jobs 2 --out results/full
+    evenhand run customers.csv --target churned --drop phone
+    evenhand run --task caravan --family xgb --family logistic_regression \\
+        --strategy none --strategy smote --trials 20 --folds 5 --seed 1 --out results/c
+    """
+    from harness.declare.registry import load_registry
+    from harness.live import Interrupts, shown
+    from harness.options import Typed, cores, limits, out_folder, request_of, seconds, statuses
+    from harness.run.benchmark import benchmark
+    from harness.store.store import Store
+
+    sys.path.insert(0, str(Path.cwd()))
+    registry = load_registry(plugin or ())
+    given = {
+        "trials": trials, "budget": seconds(budget) if budget else None, "folds": folds, "repeats": repeats,
+        "inner_folds": inner_folds, "objective": objective, "seed": seed,
+    }  # fmt: skip
+    typed = Typed(
+        file=file,
+        suite=suite,
+        tasks=tuple(task or ()),
+        families=tuple(family or ()),
+        strategies=tuple(strategy or ()),
+        protocol={name: value for name, value in given.items() if value is not None},
+        own={"target": target, "positive": positive, "drop": tuple(drop or ()), "group": group, "time": time},
+        data_dir=data_dir,
+        plugins=tuple(plugin or ()),
+    )
+    if jobs is not None and jobs < 1:
+        raise EvenhandError(f"--jobs must be at least 1, but got {jobs}")
+    request = request_of(typed, registry)
+    store = Store(out or out_folder(typed, request))
+    at_once = jobs or cores()
+    interrupts = Interrupts()
+    with shown(interrupts, quiet=quiet) as begun:
+        benchmark(
+            request,
+            registry,
+            store,
+            command=shlex.join(["evenhand", *sys.argv[1:]]),
+            jobs=at_once,
+            limits=limits(at_once, request.protocol.budget),
+            retry=statuses(retry),
+            begun=begun,
+        )
+    if interrupts.stop != "now":
+        _write_tables(store, registry.metrics, quiet=quiet)
+    if interrupts.stop != "no":
+        sys.stderr.write("stopped: the same command continues\n")
+        raise typer.Exit(130)
+
+
+@app.command()
+def report(run: Run, plugin: Plugins = None) -> None:
+    """Write the tables of a run again from what is stored; nothing is refitted.
+
+    \b
+    evenhand report results/quick
+    """
+    from harness.declare.registry import load_registry
+    from harness.store.store import Store
+
+    _write_tables(Store(run), load_registry(plugin or ()).metrics, quiet=False)
+
+
+@app.command()
+def dashboard(run: Run, port: Annotated[int, typer.Option(help="Port on 127.0.0.1; 0 takes a free one.")] = 8080) -> None:
+    """Serve the Optuna dashboard over all studies of a run, also while it goes on.
+
+    \b
+    evenhand dashboard results/quick
+    """
+    from harness import dashboard as page
+    from harness.store.store import Store
+
+    page.dashboard(Store(run), port)
+
+
+@app.command("list")
+def list_(
+    what: Annotated[str, typer.Argument(metavar="tasks|families|strategies|metrics|suites")] = "tasks",
+    plugin: Plugins = None,
+) -> None:
+    """List what can be named on the command line.
+
+    \b
+    evenhand list families
+    """
+    from harness.catalogue import listing
+
+    typer.echo(listing(what, plugin or ()))
+
+
+@app.command()
+def fetch(
+    tasks: Annotated[list[str] | None, typer.Argument(metavar="[TASK]...", help="Tasks; all, if none is named.")] = None,
+    data_dir: DataDir = None,
+    plugin: Plugins = None,
+) -> None:
+    """Bring the data of tasks into the cache, so that later runs need no network.
+
+    \b
+    evenhand fetch telco_churn caravan
+    """
+    from harness.catalogue import fetch_tasks
+
+    if not fetch_tasks(tasks or (), data_dir, plugin or (), typer.echo):
+        raise typer.Exit(1)
+
+
+@app.command()
+def check(plugin: Plugins = None, data_dir: DataDir = None) -> None:
+    """Hold every declaration to the contract: tasks, families, strategies and metrics, plugins included.
+
+    \b
+    evenhand check --plugin my_package.families
+    """
+    from harness.checks import check_all
+    from harness.declare.registry import load_registry
+
+    sys.path.insert(0, str(Path.cwd()))
+    if not check_all(load_registry(plugin or ()), data_dir, typer.echo):
+        raise typer.Exit(1)
+
+
+@app.command()
+def doctor(data_dir: DataDir = None, plugin: Plugins = None) -> None:
+    """Say what is installed, what this machine has, and what would be skipped and why."""
+    from harness.catalogue import diagnosis
+
+    typer.echo(diagnosis(data_dir, plugin or ()))
+
+
+def _write_tables(store: "Store", metrics: "Mapping[str, Metric]", *, quiet: bool) -> None:  # noqa: F821, UP037
+    from harness.report.report import summary, write_report
+
+    files = write_report(store, metrics)
+    if not quiet:
+        typer.echo(summary(store, metrics))
+        typer.echo("\n".join(str(path) for path in files))

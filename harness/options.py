@@ -1,0 +1,120 @@
+"""What was typed becomes what is run: suites, names, defaults, each checked."""
+
+from __future__ import annotations
+
+import os
+import re
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from harness.declare.protocol import EvaluationProtocol
+from harness.declare.registry import Registry, find
+from harness.errors import EvenhandError
+from harness.run.plan import OwnFile, Request
+from harness.run.supervise import Limits
+from harness.store.record import STATUSES
+from harness.tasks.suites import DEFAULT_STRATEGIES, SUITES, Suite
+
+#: What `run` compares where neither a suite nor families are named.
+DEFAULT_FAMILIES = ("logistic_regression", "random_forest", "gradient_boosting", "xgb", "dense_network")
+#: The share of the machine's memory that all cells at once may use.
+MEMORY_SHARE = 0.85
+#: A cell may take this many seconds, or so many times its budget if that is more.
+CELL_SECONDS, CELL_BUDGETS = 3600.0, 10.0
+
+
+@dataclass(frozen=True)
+class Typed:
+    """The options of `run` as typed; None or empty where nothing was."""
+
+    file: Path | None
+    suite: str | None
+    tasks: tuple[str, ...]
+    families: tuple[str, ...]
+    strategies: tuple[str, ...]
+    protocol: dict[str, Any]  #: fields of the protocol that were given
+    own: dict[str, Any]  #: fields of `OwnFile` that were given
+    data_dir: Path | None
+    plugins: tuple[str, ...]
+
+
+def request_of(typed: Typed, registry: Registry) -> Request:
+    """What to run; raises `EvenhandError` (one line) where the options contradict each other or name what is not there."""
+    suite: Suite | None = find(SUITES, typed.suite, "suite") if typed.suite else None
+    own = _own_file(typed)
+    names = typed.tasks or (suite.task_names(registry.tasks) if suite else ())
+    if own is not None:
+        name = own.task().name
+        if name in registry.tasks:
+            raise EvenhandError(f"{own.path}: a task named {name!r} is declared already: rename the file")
+        names = (*names, name)
+    if not names:
+        raise EvenhandError(
+            f"nothing to run: name a --suite ({', '.join(SUITES)}), a --task (evenhand list tasks) or a CSV or Parquet file"
+        )
+    families = typed.families or (suite.family_names(registry.families) if suite else DEFAULT_FAMILIES)
+    strategies = typed.strategies or (suite.strategies if suite else DEFAULT_STRATEGIES)
+    for name in names:
+        if own is None or name != names[-1]:
+            registry.task(name)
+    for name in families:
+        registry.family(name)
+    for name in strategies:
+        registry.strategy(name)
+    protocol = replace(suite.protocol if suite else EvaluationProtocol(), **typed.protocol)
+    if protocol.objective is not None:
+        registry.metric(protocol.objective)
+    data_dir = str(typed.data_dir.resolve()) if typed.data_dir else None
+    if typed.data_dir and not typed.data_dir.is_dir():
+        raise EvenhandError(f"no such directory: {typed.data_dir} (--data-dir)")
+    unique = (tuple(dict.fromkeys(one)) for one in (names, families, strategies))
+    return Request(*unique, protocol=protocol, data_dir=data_dir, plugins=typed.plugins, own=own)
+
+
+def _own_file(typed: Typed) -> OwnFile | None:
+    given = [f"--{name}" for name, value in typed.own.items() if value]
+    if typed.file is None:
+        if given:
+            raise EvenhandError(f"{given[0]} goes with a file of one's own: evenhand run FILE --target COLUMN")
+        return None
+    if not typed.file.is_file():
+        raise EvenhandError(f"no such file: {typed.file}")
+    if not typed.own.get("target"):
+        raise EvenhandError(f"{typed.file}: which column is to be predicted? say --target COLUMN")
+    return OwnFile(path=str(typed.file.resolve()), **typed.own)
+
+
+def out_folder(typed: Typed, request: Request) -> Path:
+    """Where a run goes if nothing was said: `results/` and the suite's or the tasks' names."""
+    return Path("results") / (typed.suite or "-".join(request.tasks)[:80])
+
+
+def seconds(text: str) -> float:
+    """A length of time: 90, 90s, 5m, 2h."""
+    found = re.fullmatch(r"(\d+(?:\.\d+)?)\s*(s|m|h)?", text.strip())
+    if not found or not float(found[1]):
+        raise EvenhandError(f"not a length of time: {text!r} (expected for example 60s, 5m or 2h)")
+    return float(found[1]) * {"s": 1, "m": 60, "h": 3600}[found[2] or "s"]
+
+
+def statuses(text: str) -> tuple[str, ...]:
+    """Statuses of cells to do again, separated by commas."""
+    named = tuple(filter(None, (part.strip() for part in text.split(","))))
+    for one in named:
+        if one not in STATUSES:
+            raise EvenhandError(f"unknown status {one!r}: there are {', '.join(STATUSES)}")
+    return named
+
+
+def limits(jobs: int, budget: float | None) -> Limits:
+    """What a cell may use when so many run at once."""
+    import psutil
+
+    memory = psutil.virtual_memory().total / 1e6 * MEMORY_SHARE / jobs
+    return Limits(max(CELL_SECONDS, CELL_BUDGETS * (budget or 0)), int(memory))
+
+
+def cores() -> int:
+    """How many cores this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
