@@ -22,9 +22,7 @@ def load(data_dir: Path | None) -> pd.DataFrame:
     """45,211 calls, `bank-full.csv` of the data directory or of UCI."""
     content = data_member(data_dir, "bank-marketing", "bank-full.csv")
     if content is None:
-        by_hand = (
-            "download it by hand into the folder bank-marketing of a data directory (--data-dir or EVENHAND_DATA)"
-        )
+        by_hand = "download it by hand into the folder bank-marketing of a data directory (--data-dir or EVENHAND_DATA)"
         content = url_member(URL, "bank-full.csv", SHA256, by_hand)
     return read_csv(content, separator=";", what="bank-full.csv")
 

@@ -68,7 +68,7 @@ def wheel_member(package: str, version: str, wheel_sha256: str, member: str, mem
 def url_member(url: str, member: str, member_sha256: str, by_hand: str) -> bytes:
     """One file out of a zip at a public https address; only this file is kept in the cache.
 
-    Raises `Unavailable`, which ends with `by_hand`, where there is no network; `DataError` where it is not the one pinned.
+    Raises `Unavailable`, which ends with `by_hand`, where there is no network; `DataError` where the checksum is wrong.
     """
     import urllib.request
 
