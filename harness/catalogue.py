@@ -18,7 +18,7 @@ from harness.run.plan import missing_packages, versions
 def listing(what: str, plugins: Iterable[str] = ()) -> str:
     """A table of what can be named: tasks, families, strategies, metrics or suites."""
     registry = load_registry(plugins)
-    known = {
+    known: dict[str, Callable[[], list[tuple[str, str, str]]]] = {
         "tasks": lambda: [(t.name, t.modality, t.title) for t in registry.tasks.values()],
         "families": lambda: [(f.name, missing_packages(f), f.description) for f in registry.families.values()],
         "strategies": lambda: [(s.name, s.kind, s.description) for s in registry.strategies.values()],
@@ -97,9 +97,11 @@ def _suites(registry: Registry) -> list[tuple[str, str, str]]:
     return [
         (
             suite.name,
-            f"{len(suite.task_names(registry.tasks))} tasks, {len(suite.family_names(registry.families))} families, "
-            f"{len(suite.strategies)} strategies, {suite.protocol.folds} × {suite.protocol.repeats} outer, "
-            f"{suite.protocol.inner_folds} inner, {suite.protocol.trials} trials",
+            (
+                f"{len(suite.task_names(registry.tasks))} tasks, {len(suite.family_names(registry.families))} families, "
+                f"{len(suite.strategies)} strategies, {suite.protocol.folds} × {suite.protocol.repeats} outer, "
+                f"{suite.protocol.inner_folds} inner, {suite.protocol.trials} trials"
+            ),
             suite.description,
         )
         for suite in SUITES.values()

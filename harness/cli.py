@@ -4,11 +4,17 @@
 import shlex
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from harness.errors import EvenhandError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from harness.declare.metric import Metric
+    from harness.store.store import Store
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -27,7 +33,8 @@ app = typer.Typer(
 
 Plugins = Annotated[list[str] | None, typer.Option("--plugin", help="Module with further declarations; repeatable.")]
 DataDir = Annotated[
-    Path | None, typer.Option(help="Folder with data that cannot be fetched.", envvar="EVENHAND_DATA", show_default=False)
+    Path | None,
+    typer.Option(help="Folder with data that cannot be fetched.", envvar="EVENHAND_DATA", show_default=False),
 ]
 Run = Annotated[Path, typer.Argument(metavar="RUN", help="Folder of a run, for example results/quick.")]
 
@@ -44,15 +51,21 @@ def run(  # noqa: PLR0913, PLR0917 -- the options of a command line are one list
     folds: Annotated[int | None, typer.Option(help="Outer folds (5).", show_default=False)] = None,
     repeats: Annotated[int | None, typer.Option(help="Repeats of the outer folds (1).", show_default=False)] = None,
     inner_folds: Annotated[int | None, typer.Option(help="Inner folds (3).", show_default=False)] = None,
-    objective: Annotated[str | None, typer.Option(help="Metric to search and rank by (average_precision; roc_auc).")] = None,
+    objective: Annotated[
+        str | None, typer.Option(help="Metric to search and rank by (average_precision; roc_auc).")
+    ] = None,
     seed: Annotated[int | None, typer.Option(help="Seed of every random draw (0).", show_default=False)] = None,
     jobs: Annotated[int | None, typer.Option(help="Cells at once (the number of cores).", show_default=False)] = None,
-    out: Annotated[Path | None, typer.Option(help="Folder of the run (results/<suite or tasks>).", show_default=False)] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="Folder of the run (results/<suite or tasks>).", show_default=False)
+    ] = None,
     retry: Annotated[str, typer.Option(help="Do cells of these statuses again: failed,timeout,memory.")] = "",
     data_dir: DataDir = None,
     plugin: Plugins = None,
     target: Annotated[str | None, typer.Option(help="Own file: the column to predict.")] = None,
-    positive: Annotated[str | None, typer.Option(help="Own file: the positive class (the rarer one).", show_default=False)] = None,
+    positive: Annotated[
+        str | None, typer.Option(help="Own file: the positive class (the rarer one).", show_default=False)
+    ] = None,
     drop: Annotated[list[str] | None, typer.Option(help="Own file: a column to leave out; repeatable.")] = None,
     group: Annotated[str | None, typer.Option(help="Own file: rows equal here stay on one side of a split.")] = None,
     time: Annotated[str | None, typer.Option(help="Own file: test on what is later than the training rows.")] = None,
@@ -127,7 +140,9 @@ def report(run: Run, plugin: Plugins = None) -> None:
 
 
 @app.command()
-def dashboard(run: Run, port: Annotated[int, typer.Option(help="Port on 127.0.0.1; 0 takes a free one.")] = 8080) -> None:
+def dashboard(
+    run: Run, port: Annotated[int, typer.Option(help="Port on 127.0.0.1; 0 takes a free one.")] = 8080
+) -> None:
     """Serve the Optuna dashboard over all studies of a run, also while it goes on.
 
     \b
@@ -156,7 +171,9 @@ def list_(
 
 @app.command()
 def fetch(
-    tasks: Annotated[list[str] | None, typer.Argument(metavar="[TASK]...", help="Tasks; all, if none is named.")] = None,
+    tasks: Annotated[
+        list[str] | None, typer.Argument(metavar="[TASK]...", help="Tasks; all, if none is named.")
+    ] = None,
     data_dir: DataDir = None,
     plugin: Plugins = None,
 ) -> None:
@@ -194,7 +211,7 @@ def doctor(data_dir: DataDir = None, plugin: Plugins = None) -> None:
     typer.echo(diagnosis(data_dir, plugin or ()))
 
 
-def _write_tables(store: "Store", metrics: "Mapping[str, Metric]", *, quiet: bool) -> None:  # noqa: F821, UP037
+def _write_tables(store: "Store", metrics: "Mapping[str, Metric]", *, quiet: bool) -> None:
     from harness.report.report import summary, write_report
 
     files = write_report(store, metrics)

@@ -84,7 +84,8 @@ class Progress:
         bad = ", ".join(f"{n} {status}" for status, n in self.statuses.items() if status != "ok")
         return (
             f"{self.done}/{self.total} cells" + (f" ({bad})" if bad else "") + f", {len(self.running)} running, "
-            f"{self.trials / max(self.elapsed, 1e-9):.1f} trials/s, " + (f"about {duration(left)} left" if left else "starting")
+            f"{self.trials / max(self.elapsed, 1e-9):.1f} trials/s, "
+            + (f"about {duration(left)} left" if left else "starting")
         )
 
 
@@ -217,9 +218,11 @@ def opening(start: Start) -> str:
     skipped = "".join(f"\nskipped: {one['name']}: {one['reason']}" for one in start.plan.skipped)
     already = Counter(record.status for record in start.standing)
     stand = ", ".join(f"{n} {status}" for status, n in already.items())
-    return f"{len(tasks)} tasks ({', '.join(tasks)}), {len(start.plan.cells)} cells, {len(start.left)} to do" + (
-        f"; stored already: {stand}" if stand else ""
-    ) + skipped
+    return (
+        f"{len(tasks)} tasks ({', '.join(tasks)}), {len(start.plan.cells)} cells, {len(start.left)} to do"
+        + (f"; stored already: {stand}" if stand else "")
+        + skipped
+    )
 
 
 def duration(seconds: float) -> str:

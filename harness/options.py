@@ -68,8 +68,19 @@ def request_of(typed: Typed, registry: Registry) -> Request:
     data_dir = str(typed.data_dir.resolve()) if typed.data_dir else None
     if typed.data_dir and not typed.data_dir.is_dir():
         raise EvenhandError(f"no such directory: {typed.data_dir} (--data-dir)")
-    unique = (tuple(dict.fromkeys(one)) for one in (names, families, strategies))
-    return Request(*unique, protocol=protocol, data_dir=data_dir, plugins=typed.plugins, own=own)
+    return Request(
+        _unique(names),
+        _unique(families),
+        _unique(strategies),
+        protocol,
+        data_dir=data_dir,
+        plugins=typed.plugins,
+        own=own,
+    )
+
+
+def _unique(names: tuple[str, ...]) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(names))
 
 
 def _own_file(typed: Typed) -> OwnFile | None:

@@ -59,7 +59,9 @@ class Splitter:
         return [
             Fold(repeat, i, train, test)
             for repeat in range(protocol.repeats)
-            for i, (train, test) in enumerate(self._grouped(rows, protocol.folds, seed_of(protocol.seed, "outer", repeat)))
+            for i, (train, test) in enumerate(
+                self._grouped(rows, protocol.folds, seed_of(protocol.seed, "outer", repeat))
+            )
         ]
 
     def inner(self, folds: int, seed: int) -> list[tuple[Index, Index]]:
@@ -96,7 +98,9 @@ class Splitter:
         assert self.time is not None  # noqa: S101 -- the caller has looked
         moments, position = np.unique(self.time[rows], return_inverse=True)
         if len(moments) <= folds:
-            raise DataError(f"forward splits need more than {folds} different times, but there are {len(moments)}: use fewer --folds")
+            raise DataError(
+                f"forward splits need more than {folds} different times, but there are {len(moments)}: use fewer --folds"
+            )
         order = np.argsort(position, kind="stable")
         borders = [position[order[round(len(rows) * (i + 1) / (folds + 1))]] for i in range(folds)] + [len(moments)]
         splits = []
@@ -157,15 +161,16 @@ def assign_folds(y: Index, blocks: Index, folds: int, seed: int) -> Index:
         assigned = home[block]
     for label in labels:
         single = rng.permutation(np.flatnonzero((assigned < 0) & (y == label)))
-        assigned[single] = _fill(counts[:, label], len(single), rng)
+        assigned[single] = _fill(counts[:, label].astype(np.int64), len(single), rng)
         if len(np.unique(assigned[y == label])) < folds:
-            raise DataError(f"equal or grouped rows hold class {label} so tightly that {folds} folds cannot share it: use fewer folds")
+            raise DataError(
+                f"equal or grouped rows hold class {label} so tightly that {folds} folds cannot share it: use fewer folds"
+            )
     return assigned
 
 
-def _fill(have: npt.NDArray[np.float64], rows: int, rng: np.random.Generator) -> Index:
+def _fill(have: Index, rows: int, rng: np.random.Generator) -> Index:
     """Fold numbers for `rows` single rows so that `have` plus these comes out as even as it can."""
-    have = have.astype(np.int64)
     level = int(have.max())
     lacking = np.repeat(np.arange(len(have)), level - have)
     # Fill the emptiest first: the j-th missing place of every fold before the (j+1)-th.

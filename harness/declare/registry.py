@@ -4,7 +4,7 @@ import difflib
 import importlib
 import importlib.metadata
 import pkgutil
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from types import ModuleType
 from typing import Any, TypeVar
@@ -15,11 +15,11 @@ from harness.declare.strategy import Strategy
 from harness.declare.task import Task
 from harness.errors import DeclarationError, EvenhandError, UnknownNameError
 
-Declaration = TypeVar("Declaration", Task, Family, Strategy, Metric)
+T = TypeVar("T")
 
 PLACES = ("harness.tasks", "harness.searchspaces", "harness.declare.metrics")
 ENTRY_POINTS = "evenhand.plugins"
-PLURALS = {Task: "tasks", Family: "families", Strategy: "strategies", Metric: "metrics"}
+PLURALS: dict[type[Any], str] = {Task: "tasks", Family: "families", Strategy: "strategies", Metric: "metrics"}
 
 
 @dataclass(frozen=True)
@@ -62,7 +62,7 @@ def load_registry(plugins: Iterable[str] = ()) -> Registry:
     return registry
 
 
-def find(known: dict[str, Any], name: str, kind: str) -> Any:
+def find(known: Mapping[str, T], name: str, kind: str) -> T:
     """`known[name]`, or an `UnknownNameError` that says what there is and what was probably meant."""
     if name in known:
         return known[name]

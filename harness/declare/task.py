@@ -69,5 +69,12 @@ class Table:
 
     def take(self, rows: npt.NDArray[np.int64]) -> Table:
         """The rows at these positions."""
-        groups, time, test = (None if a is None else a[rows] for a in (self.groups, self.time, self.test))
-        return Table(self.X.iloc[rows], self.y[rows], self.classes, groups, time, test, self.notes)
+        return Table(
+            X=self.X.iloc[rows],
+            y=self.y[rows],
+            classes=self.classes,
+            groups=None if self.groups is None else self.groups[rows],
+            time=None if self.time is None else self.time[rows],
+            test=None if self.test is None else self.test[rows],
+            notes=self.notes,
+        )

@@ -74,7 +74,10 @@ def joined(known: Mapping[str, Any], new: Mapping[str, Any]) -> dict[str, Any]:
     cells = {cell["id"]: cell for cell in known.get("cells", [])} | {cell["id"]: cell for cell in new["cells"]}
     both["cells"] = list(cells.values())
     named = {(one["kind"], one["name"]) for one in new["skipped"]} | {("task", name) for name in new["tasks"]}
-    both["skipped"] = [*new["skipped"], *(one for one in known.get("skipped", []) if (one["kind"], one["name"]) not in named)]
+    both["skipped"] = [
+        *new["skipped"],
+        *(one for one in known.get("skipped", []) if (one["kind"], one["name"]) not in named),
+    ]
     return both
 
 

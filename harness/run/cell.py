@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from __future__ import annotations
-
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -91,9 +89,14 @@ def run_cell(cell: Cell, material: Material, store: Store) -> Record:
         record = cell.record(status="inapplicable", reason=str(reason))
     except DataError as reason:
         record = cell.record(status="failed", reason=str(reason))
-    sizes = {"n_train": len(material.fold.train), "n_test": len(material.fold.test)}
-    spent = {"seconds": time.monotonic() - started, "cpu_seconds": time.process_time() - cpu}
-    return store.write_cell(replace(record, **sizes, **spent), predictions)
+    record = replace(
+        record,
+        n_train=len(material.fold.train),
+        n_test=len(material.fold.test),
+        seconds=time.monotonic() - started,
+        cpu_seconds=time.process_time() - cpu,
+    )
+    return store.write_cell(record, predictions)
 
 
 def _search_and_test(cell: Cell, material: Material, store: Store) -> tuple[Record, StoredPredictions | None]:
@@ -107,7 +110,12 @@ def _search_and_test(cell: Cell, material: Material, store: Store) -> tuple[Reco
         seed=cell.seed,
         greater_is_better=material.objective.greater_is_better,
         journal=store.journal(cell.id),
-        attributes={"task": cell.task, "family": cell.family, "strategy": cell.strategy, "fold": f"r{cell.repeat}f{cell.fold}"},
+        attributes={
+            "task": cell.task,
+            "family": cell.family,
+            "strategy": cell.strategy,
+            "fold": f"r{cell.repeat}f{cell.fold}",
+        },
         one_strategy=len(recipe.strategies) == 1,
     )
     kept = Kept(lambda arrays: store.write_search(cell.id, arrays), lambda: store.read_search(cell.id))
@@ -185,8 +193,12 @@ class _Learner:
         y = self.table.y
         proba = np.full((len(y), len(self.table.classes)), np.nan, dtype=np.float32)
         scores = []
-        for training, rows, fitted in zip(self.inner, self.scored, fit_all(self.recipe, params, self.inner), strict=True):
-            proba[rows] = fitted.predict_encoded(scored_rows(self.recipe, params, training, fitted, self.table.X.iloc[rows]))
+        for training, rows, fitted in zip(
+            self.inner, self.scored, fit_all(self.recipe, params, self.inner), strict=True
+        ):
+            proba[rows] = fitted.predict_encoded(
+                scored_rows(self.recipe, params, training, fitted, self.table.X.iloc[rows])
+            )
             scores.append(self._compute(self.objective, y[rows], proba[rows]))
         return float(np.mean(scores)), proba
 

@@ -11,8 +11,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-from harness.data import table as _t
-audit = lambda table: ()
+from harness.data.audit import audit
 from harness.data.splits import Fold, Splitter, make_splitter
 from harness.data.table import file_task, fingerprint, load_table
 from harness.declare.digest import digest, family_digest, strategy_digest
@@ -148,7 +147,9 @@ def make_plan(request: Request, registry: Registry) -> Plan:
                 raise
             skipped.append({"kind": "task", "name": name, "reason": str(error)})
     if not loaded:
-        raise Unavailable("none of the tasks can be had: " + "; ".join(f"{one['name']}: {one['reason']}" for one in skipped))
+        raise Unavailable(
+            "none of the tasks can be had: " + "; ".join(f"{one['name']}: {one['reason']}" for one in skipped)
+        )
     families = [registry.family(name) for name in dict.fromkeys((*request.families, FLOOR))]
     missing = {family.name: why for family in families if (why := missing_packages(family))}
     skipped += [{"kind": "family", "name": name, "reason": reason} for name, reason in missing.items()]
@@ -235,7 +236,9 @@ def _cell(request: Request, registry: Registry, one: LoadedTask, what: tuple[Fam
         [strategy_digest(other) for other in request.strategies_of(registry, strategy)],
     )  # fmt: skip
     seed = seed_of(protocol.seed, *names)
-    return Cell(digest(protocol.seed, *names)[:16], key[:32], one.task.name, family.name, strategy, fold.repeat, fold.fold, seed)
+    return Cell(
+        digest(protocol.seed, *names)[:16], key[:32], one.task.name, family.name, strategy, fold.repeat, fold.fold, seed
+    )
 
 
 def _without_seed(cell: Cell) -> dict[str, Any]:

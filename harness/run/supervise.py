@@ -23,7 +23,8 @@ from harness.store.store import Store
 #: Two processes of one thread beat one of two, and two of two threads are slower than either.
 ONE_THREAD = {
     **dict.fromkeys(
-        ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMEXPR_NUM_THREADS", "VECLIB_MAXIMUM_THREADS"), "1"
+        ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMEXPR_NUM_THREADS", "VECLIB_MAXIMUM_THREADS"),
+        "1",
     ),
     "TF_NUM_INTRAOP_THREADS": "1",
     "TF_NUM_INTEROP_THREADS": "1",
@@ -68,7 +69,7 @@ class Worker:
 
     def __init__(self, request: Request, store: Store) -> None:
         self.errors: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115 -- lives as long as the worker
-        self.process = subprocess.Popen(  # noqa: S603 -- our own module under our own interpreter
+        self.process = subprocess.Popen(
             [sys.executable, "-m", "harness.run.worker"],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
@@ -76,6 +77,8 @@ class Worker:
             env=os.environ | ONE_THREAD,
             start_new_session=True,  # Ctrl-C is ours to handle, and a kill reaches whatever the cell started
         )
+        assert self.process.stdout is not None  # noqa: S101 -- it was opened as a pipe
+        self.out = self.process.stdout
         self.cell: Cell | None = None
         self.started = 0.0
         self.peak_mb = 0.0
@@ -88,8 +91,7 @@ class Worker:
 
     def answer(self) -> dict[str, Any] | None:
         """The answer that has arrived; None where the process has ended instead."""
-        assert self.process.stdout is not None  # noqa: S101 -- it was opened as a pipe
-        line = self.process.stdout.readline()
+        line = self.out.readline()
         return json.loads(line) if line.endswith(b"\n") else None
 
     def memory_mb(self) -> float:
@@ -119,7 +121,7 @@ class Worker:
         except ProcessLookupError:
             self.process.poll()
         self.process.wait()
-        for stream in (self.process.stdin, self.process.stdout, self.errors):
+        for stream in (self.process.stdin, self.out, self.errors):
             if stream is not None:
                 try:
                     stream.close()
@@ -135,7 +137,7 @@ class Worker:
             return
 
 
-def run_cells(  # noqa: PLR0913 -- what, how many at once, within which limits, and who watches
+def run_cells(
     request: Request,
     store: Store,
     cells: Sequence[tuple[Cell, str]],
@@ -145,65 +147,96 @@ def run_cells(  # noqa: PLR0913 -- what, how many at once, within which limits, 
 ) -> None:
     """Do the cells (each with the fingerprint of its rows) in `jobs` processes; results do not depend on how many.
 
-    A cell over its limits, or whose process dies, gets a record that says so. Raises `EvenhandError` where a worker cannot store or
-    cannot read its data: what is stored stays, and the run can be continued.
+    A cell over its limits, or whose process dies, gets a record that says so. Raises `EvenhandError` where a worker
+    cannot store or cannot read its data: what is stored stays, and the run can be continued.
     """
+    pool = _Pool(request, store, limits, watch)
     waiting = list(reversed(cells))
-    workers: list[Worker] = []
-    with selectors.DefaultSelector() as selector:
-
-        def hire() -> None:
-            worker = Worker(request, store)
-            workers.append(worker)
-            selector.register(worker.process.stdout, selectors.EVENT_READ, worker)  # type: ignore[arg-type]  # a pipe
-
-        def dismiss(worker: Worker) -> None:
-            selector.unregister(worker.process.stdout)  # type: ignore[arg-type]  # a pipe
-            workers.remove(worker)
-            worker.end()
-
-        try:
-            while True:
-                stop = watch.stop()
-                if stop == "now" or (not any(w.cell for w in workers) and (stop != "no" or not waiting)):
-                    return
-                while stop == "no" and waiting and len(workers) < jobs:
-                    hire()
-                for worker in workers:
-                    if worker.cell is None and waiting and stop == "no":
-                        cell, rows = waiting.pop()
-                        worker.begin(cell, rows)
-                        watch.tell(Event(cell))
-                for ready, _ in selector.select(GLANCE):
-                    worker = ready.data
-                    if not _settle(worker, store, limits, watch):
-                        dismiss(worker)
-                for worker in [w for w in workers if w.cell]:
-                    if broken := _over(worker, limits):
-                        dismiss(worker)
-                        _store_loss(worker, store, watch, *broken)
-        finally:
-            for worker in list(workers):
-                dismiss(worker)
+    try:
+        while True:
+            stop = watch.stop()
+            if stop != "no":
+                waiting.clear()
+            if stop == "now" or not (waiting or pool.busy):
+                return
+            pool.hand_out(waiting, jobs)
+            pool.collect()
+            pool.enforce()
+    finally:
+        pool.close()
 
 
-def _settle(worker: Worker, store: Store, limits: Limits, watch: Watch) -> bool:
-    """Take a worker's answer; returns whether the worker can go on."""
-    answer, cell = worker.answer(), worker.cell
-    if answer is None:
-        if cell is None:
-            raise EvenhandError(f"a worker could not start: {worker.obituary()}")
-        _store_loss(worker, store, watch, "failed", worker.obituary())
-        return False
-    if "error" in answer:
-        raise EvenhandError(answer["error"])
-    assert cell is not None  # noqa: S101 -- nobody answers without having been asked
-    used = worker.memory_mb()
-    record = store.record(cell.id)
-    assert record is not None  # noqa: S101 -- the worker answers after it has written
-    watch.tell(Event(cell, record))
-    worker.cell = None
-    return used < limits.memory_mb * TIRED
+class _Pool:
+    """The workers of a run."""
+
+    def __init__(self, request: Request, store: Store, limits: Limits, watch: Watch) -> None:
+        self.request, self.store, self.limits, self.watch = request, store, limits, watch
+        self.workers: list[Worker] = []
+        self.selector = selectors.DefaultSelector()
+
+    @property
+    def busy(self) -> list[Worker]:
+        """Workers that are at a cell."""
+        return [worker for worker in self.workers if worker.cell]
+
+    def hand_out(self, waiting: list[tuple[Cell, str]], jobs: int) -> None:
+        """Give every idle worker a cell, and hire as many workers as are allowed and useful."""
+        while waiting and len(self.workers) < min(jobs, len(self.busy) + len(waiting)):
+            worker = Worker(self.request, self.store)
+            self.workers.append(worker)
+            self.selector.register(worker.out, selectors.EVENT_READ, worker)
+        for worker in self.workers:
+            if worker.cell is None and waiting:
+                cell, fingerprint = waiting.pop()
+                worker.begin(cell, fingerprint)
+                self.watch.tell(Event(cell))
+
+    def collect(self) -> None:
+        """Take the answers that have come within a glance."""
+        for ready, _ in self.selector.select(GLANCE):
+            if not self._settle(ready.data):
+                self._dismiss(ready.data)
+
+    def enforce(self) -> None:
+        """End the cells that are over their limits."""
+        for worker in self.busy:
+            if broken := _over(worker, self.limits):
+                self._dismiss(worker)
+                self._store_loss(worker, *broken)
+
+    def close(self) -> None:
+        """End every worker, whatever it is at."""
+        for worker in list(self.workers):
+            self._dismiss(worker)
+        self.selector.close()
+
+    def _settle(self, worker: Worker) -> bool:
+        """Take a worker's answer; returns whether the worker can go on."""
+        answer, cell = worker.answer(), worker.cell
+        if answer is None:
+            if cell is None:
+                raise EvenhandError(f"a worker could not start: {worker.obituary()}")
+            self._store_loss(worker, "failed", worker.obituary())
+            return False
+        if "error" in answer:
+            raise EvenhandError(answer["error"])
+        assert cell is not None  # noqa: S101 -- nobody answers without having been asked
+        record = self.store.record(cell.id)
+        assert record is not None  # noqa: S101 -- the worker answers after it has written
+        self.watch.tell(Event(cell, record))
+        worker.cell = None
+        return worker.memory_mb() < self.limits.memory_mb * TIRED
+
+    def _dismiss(self, worker: Worker) -> None:
+        self.selector.unregister(worker.out)
+        self.workers.remove(worker)
+        worker.end()
+
+    def _store_loss(self, worker: Worker, status: Literal["timeout", "memory", "failed"], reason: str) -> None:
+        assert worker.cell is not None  # noqa: S101 -- only a worker at a cell can lose one
+        seconds = time.monotonic() - worker.started
+        record = worker.cell.record(status=status, reason=reason, seconds=seconds, peak_mb=worker.peak_mb)
+        self.watch.tell(Event(worker.cell, self.store.write_cell(record, None)))
 
 
 def _over(worker: Worker, limits: Limits) -> tuple[Literal["timeout", "memory"], str] | None:
@@ -213,12 +246,3 @@ def _over(worker: Worker, limits: Limits) -> tuple[Literal["timeout", "memory"],
     if time.monotonic() - worker.started > limits.seconds:
         return "timeout", f"took longer than {limits.seconds:g} s"
     return None
-
-
-def _store_loss(
-    worker: Worker, store: Store, watch: Watch, status: Literal["timeout", "memory", "failed"], reason: str
-) -> None:
-    assert worker.cell is not None  # noqa: S101 -- only a worker at a cell can lose one
-    seconds = time.monotonic() - worker.started
-    record = worker.cell.record(status=status, reason=reason, seconds=seconds, peak_mb=worker.peak_mb)
-    watch.tell(Event(worker.cell, store.write_cell(record, None)))

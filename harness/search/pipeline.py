@@ -119,7 +119,9 @@ class Fitted:
         """Probabilities of rows that `encode` returned; raises `EvenhandError` where they are not probabilities."""
         proba = np.asarray(self.classifier.predict_proba(encoded), dtype=np.float32)
         if proba.shape[1] != self.classes or not np.isfinite(proba).all():
-            raise EvenhandError(f"{type(self.classifier).__name__} did not return {self.classes} finite probabilities per row")
+            raise EvenhandError(
+                f"{type(self.classifier).__name__} did not return {self.classes} finite probabilities per row"
+            )
         return proba
 
 
@@ -137,7 +139,9 @@ def fit_all(recipe: Recipe, params: Mapping[str, Any], training_sets: Sequence[T
     ]
 
 
-def scored_rows(recipe: Recipe, params: Mapping[str, Any], training: TrainingSet, fitted: Fitted, X: pd.DataFrame) -> Any:
+def scored_rows(
+    recipe: Recipe, params: Mapping[str, Any], training: TrainingSet, fitted: Fitted, X: pd.DataFrame
+) -> Any:
     """Rows to be scored on, encoded; the same for every trial with equal encoding parameters, so kept in the cache."""
     prepared = training.cache.get(("scored rows",), lambda: fitted.preparer.transform(X))
     key = ("scored", *sorted(recipe.read(params).encoding.items()))
@@ -164,7 +168,8 @@ def _assemble(recipe: Recipe, configuration: Configuration, training: TrainingSe
         ("encoder", encoding_key),
         lambda: recipe.encoding.fit(rows, y, preparer.layout, **configuration.encoding),
     )
-    made, made_y, made_key = rows, y, ()
+    made, made_y = rows, y
+    made_key: tuple[Any, ...] = ()
     weights = None
     if strategy.kind == "resample":
         made_key = (strategy.name, *sorted(configuration.strategy_params.items()))

@@ -107,8 +107,10 @@ def search(plan: StudyPlan, evaluate: Evaluate, kept: Kept) -> SearchResult:
             reason = ""
             study.tell(trial, score)
             arrays = _keep(arrays, kept, study, number, proba)
-        _append(journal, study.trials[number], {SECONDS: time.monotonic() - started, **({REASON: reason} if reason else {})})
-    return _result(study, plan, evaluate, arrays)
+        _append(
+            journal, study.trials[number], {SECONDS: time.monotonic() - started, **({REASON: reason} if reason else {})}
+        )
+    return _result(study, evaluate, arrays)
 
 
 def suggest(trial: optuna.Trial, space: Space) -> dict[str, Any]:
@@ -134,8 +136,9 @@ def _open(plan: StudyPlan) -> tuple[optuna.Study, optuna.Study]:
     import optuna
     from optuna.storages import JournalStorage
     from optuna.storages.journal import JournalFileBackend
+    from optuna.study import StudyDirection
 
-    direction = "maximize" if plan.greater_is_better else "minimize"
+    direction = StudyDirection.MAXIMIZE if plan.greater_is_better else StudyDirection.MINIMIZE
     plan.journal.parent.mkdir(parents=True, exist_ok=True)
     storage = JournalStorage(JournalFileBackend(str(plan.journal)))
     journal = optuna.create_study(storage=storage, study_name=plan.name, direction=direction, load_if_exists=True)
@@ -158,7 +161,8 @@ def _goes_on(study: optuna.Study, plan: StudyPlan, arrays: Mapping[str, npt.NDAr
         return False
     if plan.budget is None or not trials or int(arrays.get("best_trial", -1)) >= len(trials):
         return True
-    return sum(t.user_attrs.get(SECONDS, 0.0) for t in trials) < plan.budget
+    spent: float = sum(t.user_attrs.get(SECONDS, 0.0) for t in trials)
+    return spent < plan.budget
 
 
 def _failed_always(trial: optuna.trial.FrozenTrial) -> bool:
@@ -208,9 +212,7 @@ def _append(journal: optuna.Study, trial: optuna.trial.FrozenTrial, attributes: 
     journal.add_trial(trial)
 
 
-def _result(
-    study: optuna.Study, plan: StudyPlan, evaluate: Evaluate, arrays: Mapping[str, npt.NDArray[Any]]
-) -> SearchResult:
+def _result(study: optuna.Study, evaluate: Evaluate, arrays: Mapping[str, npt.NDArray[Any]]) -> SearchResult:
     trials = study.get_trials(deepcopy=False)
     complete = [t for t in trials if t.value is not None]
     reasons = Counter(str(t.user_attrs.get(REASON, "")) for t in trials if t.value is None)

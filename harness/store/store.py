@@ -25,7 +25,6 @@ from harness.errors import StoreError
 from harness.store.record import SCHEMA, Record, StoredPredictions
 
 if TYPE_CHECKING:
-    import numpy as np
     import numpy.typing as npt
 
 
@@ -78,7 +77,9 @@ class Store:
             try:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except OSError as error:
-                raise StoreError(f"{self.folder} is being written by another run: wait for it or use another --out") from error
+                raise StoreError(
+                    f"{self.folder} is being written by another run: wait for it or use another --out"
+                ) from error
             yield
 
     def write_run(self, description: dict[str, Any]) -> None:
@@ -88,7 +89,9 @@ class Store:
     def read_run(self) -> dict[str, Any]:
         """The description of the run; raises `StoreError` where there is none or it cannot be understood."""
         if not self.run_file.exists():
-            raise StoreError(f"{self.folder} is not a run folder: it has no run.json (evenhand run --out {self.folder} makes one)")
+            raise StoreError(
+                f"{self.folder} is not a run folder: it has no run.json (evenhand run --out {self.folder} makes one)"
+            )
         description = _read_json(self.run_file)
         if description.get("schema", 0) > SCHEMA:
             raise StoreError(
@@ -113,7 +116,11 @@ class Store:
 
     def records(self) -> list[Record]:
         """Every stored record, by task, family, strategy, repeat and fold."""
-        found = [record for path in (self.folder / "cells").glob("*/record.json") if (record := self.record(path.parent.name))]
+        found = [
+            record
+            for path in (self.folder / "cells").glob("*/record.json")
+            if (record := self.record(path.parent.name))
+        ]
         return sorted(found, key=lambda r: (r.task, r.family, r.strategy, r.repeat, r.fold))
 
     def predictions(self, record: Record) -> StoredPredictions:
@@ -126,7 +133,9 @@ class Store:
         except OSError as error:
             raise StoreError(f"cannot read {path}: {error.strerror or error}") from error
         if hashlib.sha256(data).hexdigest() != record.predictions_sha256:
-            raise StoreError(f"{path} is not what its record vouches for (SHA-256 differs): delete its folder and run again")
+            raise StoreError(
+                f"{path} is not what its record vouches for (SHA-256 differs): delete its folder and run again"
+            )
         with np.load(io.BytesIO(data), allow_pickle=False) as arrays:
             stages = [outcome.stage for outcome in record.outcomes]
             return StoredPredictions(
