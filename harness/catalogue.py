@@ -10,9 +10,10 @@ from pathlib import Path
 
 from harness.data.sources import cache_dir, data_directory
 from harness.data.table import load_table
+from harness.declare.family import missing_packages
 from harness.declare.registry import Registry, load_registry
 from harness.errors import DataError, EvenhandError, Unavailable, UnknownNameError
-from harness.run.plan import missing_packages, versions
+from harness.run.plan import versions
 
 
 def listing(what: str, plugins: Iterable[str] = ()) -> str:

@@ -212,9 +212,8 @@ def doctor(data_dir: DataDir = None, plugin: Plugins = None) -> None:
 
 
 def _write_tables(store: "Store", metrics: "Mapping[str, Metric]", *, quiet: bool) -> None:
-    from harness.report.report import summary, write_report
+    from harness.report.write import write_report
 
     files = write_report(store, metrics)
     if not quiet:
-        typer.echo(summary(store, metrics))
-        typer.echo("\n".join(str(path) for path in files))
+        typer.echo(f"{files.summary}\n\n{files.markdown}\n{files.csv}")

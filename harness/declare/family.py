@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -33,3 +34,9 @@ class Family:
 
     def __post_init__(self) -> None:
         check_space(self.space)
+
+
+def missing_packages(family: Family) -> str:
+    """Why a family cannot be built here and what to install, or nothing."""
+    missing = [package for package in family.needs if importlib.util.find_spec(package) is None]
+    return f"needs {' and '.join(missing)}: pip install 'evenhand[{family.extra}]'" if missing else ""

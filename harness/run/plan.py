@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import os
 import platform
 from collections.abc import Iterable, Mapping, Sequence
@@ -15,7 +14,7 @@ from harness.data.audit import audit
 from harness.data.splits import Fold, Splitter, make_splitter
 from harness.data.table import file_task, fingerprint, load_table
 from harness.declare.digest import digest, family_digest, strategy_digest
-from harness.declare.family import Family
+from harness.declare.family import Family, missing_packages
 from harness.declare.protocol import EvaluationProtocol, seed_of
 from harness.declare.registry import Registry
 from harness.declare.strategy import Strategy
@@ -165,12 +164,6 @@ def make_plan(request: Request, registry: Registry) -> Plan:
                     if known:
                         settled[cell.id] = known
     return Plan(tuple(loaded), tuple(cells), settled, tuple(skipped))
-
-
-def missing_packages(family: Family) -> str:
-    """Why a family cannot be built here and what to install, or nothing."""
-    missing = [package for package in family.needs if importlib.util.find_spec(package) is None]
-    return f"needs {' and '.join(missing)}: pip install 'evenhand[{family.extra}]'" if missing else ""
 
 
 def describe(request: Request, registry: Registry, plan: Plan, command: str, name: str) -> dict[str, Any]:
