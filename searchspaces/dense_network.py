@@ -28,7 +28,7 @@ FAMILY = Family(
         "batch_norm": choice(False, True, default=False),
         "learning_rate": log_float(3e-4, 2e-2, default=2e-3),
         "batch_size": choice(128, 256, 512, default=256),
-        "weight_decay": log_float(1e-5, 1e-1, default=1e-3),
+        "weight_decay": log_float(1e-3, 10.0, default=1.0),
         "loss": choice("cross_entropy", "focal", default="cross_entropy"),
         "gamma": when("loss", "focal", real(0.5, 4.0, default=2.0)),
     },

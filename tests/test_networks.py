@@ -33,6 +33,14 @@ def rows_of(X, y, weight=None):
     return Rows(X, y, np.ones(len(y), "float32") if weight is None else weight.astype("float32"))
 
 
+def random_network(shape):
+    """A network whose last kernel is not zero, as if training had begun."""
+    rng = np.random.default_rng(2)
+    network = new_network(shape, rng, np.zeros(shape.outputs))
+    network.weights.kernels[-1][:] = rng.normal(size=network.weights.kernels[-1].shape) / 3
+    return network
+
+
 def states(network):
     return [network.weights.flat.copy(), *(running.copy() for running in network.running)]
 
@@ -58,7 +66,7 @@ def test_an_epoch_equals_an_epoch_of_plain_keras_fit(batch_norm, classes, gamma)
     weight = np.random.default_rng(1).uniform(0.2, 3, len(y))
     loss = Loss(classes, gamma)
     schedule = Schedule(batch_size=64, dropout=0.0, weight_decay=0.05, clip=0.3, learning_rate=5e-3)
-    network = new_network(Shape(7, (12, 9), loss.outputs, batch_norm), np.random.default_rng(2), np.zeros(loss.outputs))
+    network = random_network(Shape(7, (12, 9), loss.outputs, batch_norm))
     model = to_keras(network, schedule, loss)
     size = network.shape.size
 
@@ -77,7 +85,7 @@ def test_dropout_is_a_mask_that_keras_would_apply_alike():
     tf = pytest.importorskip("tensorflow")
     X, y = table(rows=50)
     loss, rate = Loss(2), 0.25
-    network = new_network(Shape(7, (12, 9), 1), np.random.default_rng(2), np.zeros(1))
+    network = random_network(Shape(7, (12, 9), 1))
     out, tape = forward(network, X, rate, np.random.default_rng(5))
     gradient = lay_out(network.shape, np.empty(network.shape.size, "float32"))
     backward(network, tape, loss.slopes(out, y) / np.float32(len(y)), gradient)

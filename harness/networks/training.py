@@ -15,12 +15,16 @@ BETA_1, BETA_2, ADAM_EPSILON = 0.9, 0.999, np.float32(1e-7)  # Keras's defaults
 
 @dataclass(frozen=True, kw_only=True)
 class Schedule:
-    """How a network is trained; `patience` is in epochs, `clip` bounds the norm of the whole gradient."""
+    """How a network is trained.
+
+    `weight_decay` is the decoupled one: a step shrinks kernels by `learning_rate * weight_decay`. `epochs` bounds the
+    training, `patience` (epochs without improvement) usually ends it; `clip` bounds the norm of the whole gradient.
+    """
 
     learning_rate: float = 2e-3
     batch_size: int = 256
     dropout: float = 0.2
-    weight_decay: float = 1e-3
+    weight_decay: float = 1.0
     epochs: int = 40
     patience: int = 5
     clip: float = 1.0
