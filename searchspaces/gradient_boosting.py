@@ -1,0 +1,34 @@
+"""Gradient boosting on histograms, scikit-learn's."""
+
+from typing import Any
+
+from harness.declare.family import Family
+from harness.declare.space import integer, log_float, real
+
+
+def build(seed: int, **params: Any) -> Any:
+    """Boosted trees that take missing values and categories as they are.
+
+    Early stopping is off: left to itself it switches on above 10,000 rows and watches rows that a strategy made.
+    """
+    from sklearn.ensemble import HistGradientBoostingClassifier
+
+    return HistGradientBoostingClassifier(
+        early_stopping=False, categorical_features="from_dtype", random_state=seed, **params
+    )
+
+
+FAMILY = Family(
+    name="gradient_boosting",
+    build=build,
+    space={
+        "learning_rate": log_float(0.01, 0.3, default=0.1),
+        "max_iter": integer(50, 300, default=100, log=True),
+        "max_leaf_nodes": integer(4, 64, default=31, log=True),
+        "min_samples_leaf": integer(5, 100, default=20, log=True),
+        "l2_regularization": log_float(1e-4, 1e2, default=1e-4),
+        "max_features": real(0.2, 1.0, default=1.0),
+    },
+    encodings={"tabular": "native"},
+    description="boosted trees on binned features (HistGradientBoosting)",
+)

@@ -1,0 +1,40 @@
+"""LightGBM."""
+
+from typing import Any
+
+from harness.declare.family import Family
+from harness.declare.space import integer, log_float, real
+
+
+def build(seed: int, **params: Any) -> Any:
+    """Boosted trees grown leaf by leaf that take missing values and categories as they are."""
+    from lightgbm import LGBMClassifier
+
+    return LGBMClassifier(
+        subsample_freq=1,  # without it `subsample` has no effect
+        deterministic=True,
+        force_row_wise=True,  # else it times both ways and the faster wins, which may differ from run to run
+        n_jobs=1,
+        random_state=seed,
+        verbosity=-1,
+        **params,
+    )
+
+
+FAMILY = Family(
+    name="lightgbm",
+    build=build,
+    space={
+        "learning_rate": log_float(0.01, 0.3, default=0.1),
+        "n_estimators": integer(50, 300, default=100, log=True),
+        "num_leaves": integer(4, 64, default=31, log=True),
+        "min_child_samples": integer(5, 100, default=20, log=True),
+        "subsample": real(0.5, 1.0, default=1.0),
+        "colsample_bytree": real(0.3, 1.0, default=1.0),
+        "reg_lambda": log_float(1e-4, 1e2, default=1e-4),
+    },
+    encodings={"tabular": "native"},
+    description="boosted trees grown leaf by leaf (LightGBM)",
+    needs=("lightgbm",),
+    extra="boosting",
+)

@@ -1,0 +1,27 @@
+"""Random forests."""
+
+from typing import Any
+
+from harness.declare.family import Family
+from harness.declare.space import choice, integer, real
+
+
+def build(seed: int, **params: Any) -> Any:
+    """A forest of 100 trees, scikit-learn's default number: more cost time in proportion and change little."""
+    from sklearn.ensemble import RandomForestClassifier
+
+    return RandomForestClassifier(n_estimators=100, n_jobs=1, random_state=seed, **params)
+
+
+FAMILY = Family(
+    name="random_forest",
+    build=build,
+    space={
+        "max_features": choice("sqrt", 0.25, 0.5, 0.75, default="sqrt"),
+        "min_samples_leaf": integer(1, 64, default=1, log=True),
+        "max_samples": real(0.3, 1.0, default=1.0),
+        "criterion": choice("gini", "entropy", default="gini"),
+    },
+    encodings={"tabular": "ordinal"},
+    description="100 trees on bootstrap samples",
+)

@@ -1,0 +1,33 @@
+"""XGBoost."""
+
+from typing import Any
+
+from harness.declare.family import Family
+from harness.declare.space import integer, log_float, real
+
+
+def build(seed: int, **params: Any) -> Any:
+    """Boosted trees on histograms that take missing values and categories as they are."""
+    from xgboost import XGBClassifier
+
+    return XGBClassifier(
+        tree_method="hist", enable_categorical=True, n_jobs=1, random_state=seed, verbosity=0, **params
+    )
+
+
+FAMILY = Family(
+    name="xgb",
+    build=build,
+    space={
+        "learning_rate": log_float(0.01, 0.3, default=0.1),
+        "n_estimators": integer(50, 300, default=100, log=True),
+        "max_depth": integer(2, 10, default=6),
+        "min_child_weight": log_float(0.1, 50.0, default=1.0),
+        "subsample": real(0.5, 1.0, default=1.0),
+        "colsample_bytree": real(0.3, 1.0, default=1.0),
+        "reg_lambda": log_float(1e-2, 1e2, default=1.0),
+    },
+    encodings={"tabular": "native"},
+    description="boosted trees (XGBoost)",
+    needs=("xgboost",),
+)
