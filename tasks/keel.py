@@ -21,8 +21,7 @@ TARGET = "class"  #: what the output attribute of every set is called here
 ATTRIBUTE = re.compile(r"@attribute\s+('[^']+'|[^\s{]+)\s*(.*)", re.IGNORECASE)
 
 # Name in the wheel, rows, rows of the rarer class, that class, SHA-256. Left out: sets with fewer than ten different
-# rows of the rarer class, sets that one column decides, many
-# further selections of the same rows, and bupa, whose "target" tells train from test.
+# rows of the rarer class, further selections of the same rows, and bupa, whose "target" tells train from test.
 SETS = """
 abalone19 4174 32 positive 91b71685182f820483d4aecb6056357e8bc0580e243939c9a8de3069c08862af
 abalone9-18 731 42 positive a49f1d3f0ca5ec681d773339c8451f09fc9ddebe3355bc0f8865c5b1a2c0d376

@@ -125,13 +125,13 @@ def _column_auc(column: pd.Series, y: npt.NDArray[np.int64], classes: int) -> fl
     import numpy as np
     from scipy.stats import rankdata
 
+    codes = column.cat.codes.to_numpy().astype(np.int64) + 1 if column.dtype == "category" else None
+    ranks = rankdata(column.fillna(-np.inf).to_numpy()) if codes is None else np.empty(0)
     scores = []
     for k in range(1, classes) if classes == 2 else range(classes):
         truth = y == k
-        if column.dtype == "category":
-            ranks = rankdata(_shares(column.cat.codes.to_numpy().astype(np.int64) + 1, truth))
-        else:
-            ranks = rankdata(column.fillna(-np.inf).to_numpy())
+        if codes is not None:
+            ranks = rankdata(_shares(codes, truth))
         ones = int(truth.sum())
         area = (ranks[truth].sum() - ones * (ones + 1) / 2) / (ones * (len(y) - ones))
         scores.append(max(area, 1 - area))

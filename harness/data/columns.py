@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 BLANKS = ("", "?")  #: text that means that nothing is known
 FEWEST_IDS = 20  #: in fewer rows, values that all differ say nothing about the column
 DATE = r"\d{4}-\d{2}-\d{2}(?:[T ]\d{2}:\d{2}.*)?"  #: ISO 8601: the only way of writing dates that is never ambiguous
+DECIMAL_COMMA = r"[+-]?\d+(?:,\d+)?"
 
 Reason: TypeAlias = Literal["constant", "id_like"]
 
@@ -24,29 +25,31 @@ def typed(column: pd.Series, override: ColumnType | None = None) -> tuple[pd.Ser
     Raises `DataError` for infinite values, and where a column declared a number holds something else.
     """
     import numpy as np
-    import pandas as pd
 
-    if override == "category":
-        return _category(texts(column)), ""
-    values, note = _number(column)
-    if values is None and override == "number":
-        bad = texts(column)[pd.to_numeric(texts(column), errors="coerce").isna()].dropna().iloc[0]
-        raise DataError(f"column {column.name!r} is declared a number, but holds {bad!r}")
+    values, note = (None, "") if override == "category" else _number(column)
     if values is None:
-        return _category(texts(column)), ""
+        text = texts(column)
+        if override != "category" and not _listed(column):
+            values, note = _number_in_text(text)
+        if values is None and override == "number":
+            raise DataError(f"column {column.name!r} is declared a number, but holds {_first_word(text)!r}")
+        if values is None:
+            return _category(text), ""
     if infinite := int(np.isinf(values).sum()):
         raise DataError(f"column {column.name!r} has {infinite} infinite values: replace them, or leave them empty")
-    return values, note
+    return values, f"{column.name}: {note}" if note else ""
 
 
 def texts(column: pd.Series) -> pd.Series:
     """The values as stripped strings, whole numbers without a decimal point, blanks missing."""
     import pandas as pd
 
-    missing = column.isna()
-    if pd.api.types.is_float_dtype(column) and (column.dropna() % 1 == 0).all():
-        column = column.astype("Int64")
-    text = column.astype(object).where(~missing, None).map(str, na_action="ignore").astype("str").str.strip()
+    if not isinstance(column.dtype, pd.StringDtype):
+        missing = column.isna()
+        if pd.api.types.is_float_dtype(column) and bool((column.dropna() % 1 == 0).all()):
+            column = column.astype("Int64")
+        column = column.astype(object).where(~missing, None).map(str, na_action="ignore")
+    text = column.astype("str").str.strip()
     return text.mask(text.isin(BLANKS))
 
 
@@ -69,43 +72,6 @@ def useless(column: pd.Series) -> Reason | None:
     return "id_like" if counts_rows and bool((known % 1 == 0).all()) else None
 
 
-def _category(text: pd.Series) -> pd.Series:
-    import pandas as pd
-
-    levels = sorted(text.dropna().unique())
-    return pd.Series(pd.Categorical(text, categories=pd.Index(levels, dtype="str")), index=text.index, name=text.name)
-
-
-def _number(column: pd.Series) -> tuple[pd.Series | None, str]:
-    """The column as float64, None where it is not a number."""
-    import numpy as np
-    import pandas as pd
-
-    types = pd.api.types
-    if types.is_bool_dtype(column) or isinstance(column.dtype, pd.CategoricalDtype):
-        return None, ""
-    if types.is_complex_dtype(column):
-        raise DataError(f"column {column.name!r} holds complex numbers: split them into two columns")
-    if types.is_numeric_dtype(column):
-        return pd.Series(column.to_numpy(np.float64, na_value=np.nan), index=column.index, name=column.name), ""
-    if types.is_datetime64_any_dtype(column) or types.is_timedelta64_dtype(column):
-        return days(column), f"{column.name}: dates as days since 1970" if not types.is_timedelta64_dtype(
-            column
-        ) else ""
-    text = texts(column)
-    known = text.dropna()
-    numbers = pd.to_numeric(text, errors="coerce")
-    # A bool among objects prints as "True" and is no number; one word is enough to make the column text.
-    if len(known) and numbers.notna().sum() == len(known):
-        blank = f", {len(text) - len(known)} blank ones missing" if len(known) < len(text) else ""
-        return numbers.astype(np.float64), f"{column.name}: numbers written as text{blank}"
-    if len(known) and known.str.fullmatch(DATE).all():
-        parsed = pd.to_datetime(text, errors="coerce", format="ISO8601", utc=True)
-        if parsed.notna().sum() == len(known):
-            return days(parsed), f"{column.name}: dates as days since 1970"
-    return None, ""
-
-
 def days(column: pd.Series) -> pd.Series:
     """Dates as days since 1970 (UTC), durations as days; missing: NaN."""
     import pandas as pd
@@ -114,3 +80,62 @@ def days(column: pd.Series) -> pd.Series:
         column = pd.to_datetime(column, utc=True) - pd.Timestamp(0, tz="UTC")
     counted: pd.Series = column.dt.total_seconds() / 86_400
     return counted
+
+
+def _listed(column: pd.Series) -> bool:
+    """Whether the data themselves say that the column is a category."""
+    import pandas as pd
+
+    return pd.api.types.is_bool_dtype(column) or isinstance(column.dtype, pd.CategoricalDtype)
+
+
+def _category(text: pd.Series) -> pd.Series:
+    import pandas as pd
+
+    levels = sorted(text.dropna().unique())
+    return pd.Series(pd.Categorical(text, categories=pd.Index(levels, dtype="str")), index=text.index, name=text.name)
+
+
+def _number(column: pd.Series) -> tuple[pd.Series | None, str]:
+    """A column of a numeric or temporal type as float64, with a note; None for any other."""
+    import numpy as np
+    import pandas as pd
+
+    types = pd.api.types
+    if types.is_complex_dtype(column):
+        raise DataError(f"column {column.name!r} holds complex numbers: split them into two columns")
+    if types.is_datetime64_any_dtype(column):
+        return days(column), "dates as days since 1970"
+    if types.is_timedelta64_dtype(column):
+        return days(column), "durations as days"
+    if _listed(column) or not types.is_numeric_dtype(column):
+        return None, ""
+    return pd.Series(column.to_numpy(np.float64, na_value=np.nan), index=column.index, name=column.name), ""
+
+
+def _number_in_text(text: pd.Series) -> tuple[pd.Series | None, str]:
+    """Text as float64, with a note, where every known value is a number or a date; else None."""
+    import pandas as pd
+
+    known = text.dropna()
+    if known.empty:
+        return None, ""
+    blank = f", {len(text) - len(known)} blank ones missing" if len(known) < len(text) else ""
+    numbers = pd.to_numeric(text, errors="coerce")
+    if numbers.notna().sum() == len(known):
+        return numbers.astype("float64"), "numbers written as text" + blank
+    # Where every comma is followed by three digits it may separate thousands: nobody can tell, and it stays text.
+    if known.str.fullmatch(DECIMAL_COMMA).all() and not known.str.fullmatch(r"[+-]?\d+(?:,\d{3})?").all():
+        return text.str.replace(",", ".").astype("float64"), "numbers with a decimal comma" + blank
+    if known.str.fullmatch(DATE).all():
+        moments = pd.to_datetime(text, errors="coerce", format="ISO8601", utc=True)
+        if moments.notna().sum() == len(known):
+            return days(moments), "dates as days since 1970"
+    return None, ""
+
+
+def _first_word(text: pd.Series) -> str:
+    import pandas as pd
+
+    known = text.dropna()
+    return str(known[pd.to_numeric(known, errors="coerce").isna()].iloc[0])

