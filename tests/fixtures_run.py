@@ -1,4 +1,4 @@
-"""Small real runs, written through `Store` as a benchmark would: real data, folds, fits and out-of-fold probabilities."""
+"""Small real runs, written through `Store` as a benchmark would: real data, folds, fits, inner probabilities."""
 
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -100,7 +100,16 @@ def evaluate(task: SmallTask, cell: Record, train: np.ndarray, test: np.ndarray)
         seconds = 0.01 * (trial + 1) + cell.fold / 1000
         outcomes.append(
             Outcome(
-                stage, trial, VALUES[stage], score(y, inner), threshold, counts, counts, seconds, 0.002, train_scores
+                stage,
+                0 if cell.family == "majority" else trial,
+                VALUES[stage],
+                score(y, inner),
+                threshold,
+                counts,
+                counts,
+                seconds,
+                0.002,
+                train_scores,
             )
         )
     record = replace(cell, status="ok", trials=3, n_train=len(train), n_test=len(test), outcomes=tuple(outcomes))

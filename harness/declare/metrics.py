@@ -240,7 +240,7 @@ METRICS = (
         face="probability",
         greater_is_better=False,
         label="ECE",
-        description=f"expected calibration error: mean gap between probability and frequency in {ECE_BINS} equal bins; "
+        description=f"expected calibration error: mean gap between probability and frequency in {ECE_BINS} equally wide bins; "
         "lower is better",
     ),
     Metric(

@@ -79,7 +79,8 @@ def thresholds(outcome: Outcome, classes: int) -> dict[str, float | None]:
     """The decision thresholds of an outcome by kind; with several classes there is only "the most probable"."""
     if classes != 2:
         return {HALF: None}
-    return {HALF: 0.5} | ({} if outcome.threshold is None else {TUNED: outcome.threshold})
+    halves: dict[str, float | None] = {HALF: 0.5}
+    return halves if outcome.threshold is None else halves | {TUNED: outcome.threshold}
 
 
 def read_kept(store: Store) -> Kept:

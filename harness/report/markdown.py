@@ -15,7 +15,7 @@ IN_SIGHT = 15
 def escape(text: str) -> str:
     """Text of unknown origin as text: nothing in it is Markdown, HTML, or the end of a table cell."""
     plain = " ".join(str(text).split()).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
-    plain = re.sub(r"([\\`*\[\]|~])", r"\\\1", plain)
+    plain = re.sub(r"([\\`*\[\]|~$#])", r"\\\1", plain)
     return re.sub(r"(?<![A-Za-z0-9])_|_(?![A-Za-z0-9])", r"\\_", plain)  # inside a word it is no emphasis
 
 
@@ -51,10 +51,10 @@ def bold_best(values: Sequence[float], texts: Sequence[str], *, greater: bool) -
     return [bold(t) if not math.isnan(v) and f"{v:.3f}" == best else t for v, t in zip(values, texts, strict=True)]
 
 
-def table(header: Sequence[str], rows: Sequence[Sequence[str]], *, left: int = 1) -> str:
-    """A pipe table: the first `left` columns left-aligned, all others right-aligned."""
+def table(header: Sequence[str], rows: Sequence[Sequence[str]], *, left: int = 1, style: str = "pipe") -> str:
+    """A table: the first `left` columns left-aligned, all others right-aligned."""
     align = ["left" if column < left else "right" for column in range(len(header))]
-    return tabulate(rows, headers=header, tablefmt="pipe", colalign=align if rows else None, disable_numparse=True)
+    return str(tabulate(rows, headers=header, tablefmt=style, colalign=align if rows else None, disable_numparse=True))
 
 
 def folded_table(header: Sequence[str], rows: Sequence[Sequence[str]], *, left: int = 1, what: str = "rows") -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -73,11 +74,11 @@ def rank(scores: Scores, task: str) -> Ranking:
         entry: status for entry, status in entries(scores, task).items() if not _same_as_tuned(scores, task, entry)
     }
     rows = {entry: scores.rows_of(task, entry, kind) for entry in found}
-    covered = max((len(one) for one in rows.values()), default=0)
-    planned = max(covered, int(scores.run["tasks"][task].get("splits", 0)))
-    silent = _silent(scores, task, covered)
+    covered = _covered(list(rows.values()))
+    planned = max(len(covered), int(scores.run["tasks"][task].get("splits", 0)))
+    silent = _silent(scores, task, len(covered))
     counts = {e: _estimate(one, metric, claims=not silent) for e, one in rows.items()}
-    whole = {e: 0 < len(rows[e]) == covered and not math.isnan(counts[e].mean) for e in found}
+    whole = {e: len(rows[e]) > 0 and rows[e].index.equals(covered) and not math.isnan(counts[e].mean) for e in found}
     sign = -1 if metric.greater_is_better else 1
     order = sorted(found, key=lambda e: (not whole[e], not len(rows[e]), _low(sign * counts[e].mean), e))
     complete = [e for e in order if whole[e]]
@@ -99,6 +100,17 @@ def ratio(rows: pd.DataFrame) -> float:
 def claims(scores: Scores, task: str) -> bool:
     """Whether the splits of a task allow intervals at all: forward-chained ones do not."""
     return not scores.run["tasks"][task].get("forward", False)
+
+
+def _covered(rows: list[pd.DataFrame]) -> pd.Index[Any]:
+    """The splits that count: all that some entry has, or, where none has them all, those of the entry with most."""
+    indices = [one.index for one in rows if len(one)]
+    if not indices:
+        return pd.Index([])
+    everywhere = indices[0]
+    for index in indices[1:]:
+        everywhere = everywhere.union(index)
+    return everywhere if any(index.equals(everywhere) for index in indices) else max(indices, key=len)
 
 
 def _silent(scores: Scores, task: str, splits: int) -> str:

@@ -8,6 +8,8 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, NamedTuple
 
+import numpy as np
+import numpy.typing as npt
 import pandas as pd
 
 from harness.declare.metric import Metric
@@ -52,8 +54,8 @@ class Scores:
     """Everything that tables are made of.
 
     `run` is the description of the run. `rows` has one row per task, entry, split and threshold kind: who it is, the
-    metrics, EXTRAS, `inner` and `train` (the objective on inner folds and on the training rows), `ratio` (n_test/n_train)
-    and `view`, under which `figures` has the confusion matrix.
+    metrics, EXTRAS, `inner` and `train` (the objective on inner folds and on the training rows), `trial` (which one was
+    refitted), `ratio` (n_test/n_train) and `view`, under which `figures` has the confusion matrix.
     """
 
     run: Mapping[str, Any]
@@ -64,7 +66,7 @@ class Scores:
 
     def objective(self, task: str) -> Metric:
         """The metric that the search of this task was after and its table is ranked by."""
-        binary = len(self.run["tasks"][task]["classes"]) == 2
+        binary = len(self.classes(task)) == 2
         usual = "average_precision" if binary else "roc_auc"
         return self.metrics.get(self.run["tasks"][task].get("objective") or usual) or self.metrics[usual]
 
@@ -74,18 +76,29 @@ class Scores:
         if self.rows.empty:
             return {}
         who = ["task", *Entry._fields, "threshold_kind"]
-        return {
-            (key[0], Entry(*key[1:-1]), key[-1]): rows.set_index(["repeat", "fold"]).sort_index()
-            for key, rows in self.rows.groupby(who, sort=False)
-        }
+        found = {}
+        for key, rows in self.rows.groupby(who, sort=False):
+            task, *entry, kind = (str(part) for part in key)
+            found[task, Entry(*entry), kind] = rows.set_index(["repeat", "fold"]).sort_index()
+        return found
 
     def rows_of(self, task: str, entry: Entry, kind: str) -> pd.DataFrame:
         """The rows of one entry at one threshold kind; empty where it has none."""
         return self.by_entry.get((task, entry, kind), pd.DataFrame())
 
+    def pooled(self, task: str, entry: Entry, kind: str) -> npt.NDArray[np.int64]:
+        """Counts (k, k), truth × decision, of an entry over all its splits."""
+        k = len(self.classes(task))
+        views = self.rows_of(task, entry, kind).get("view", ())
+        return sum((self.figures[view].confusion for view in views), np.zeros((k, k), dtype=np.int64))
+
+    def classes(self, task: str) -> list[str]:
+        """The class names of a task, in encoded order."""
+        return list(self.run["tasks"][task]["classes"])
+
     def kinds(self, task: str) -> tuple[str, ...]:
         """The threshold kinds of a task: with several classes there is nothing to tune."""
-        return (HALF, TUNED) if len(self.run["tasks"][task]["classes"]) == 2 else (HALF,)
+        return (HALF, TUNED) if len(self.classes(task)) == 2 else (HALF,)
 
 
 def collect(store: Store, metrics: Mapping[str, Metric]) -> Scores:

@@ -33,9 +33,6 @@ class Estimate:
     n: int
 
 
-UNKNOWN = Estimate(math.nan, math.nan, math.nan, 0)
-
-
 def estimate(values: Sequence[float] | npt.NDArray[np.float64], ratio: float, *, claims: bool = True) -> Estimate:
     """The mean of one figure per split, or of one paired difference per split, with its corrected interval.
 
@@ -45,7 +42,7 @@ def estimate(values: Sequence[float] | npt.NDArray[np.float64], ratio: float, *,
     figures = np.asarray(values, dtype=float)
     n = len(figures)
     if not n or np.isnan(figures).any():
-        return UNKNOWN
+        return Estimate(math.nan, math.nan, math.nan, n)
     mean = float(figures.mean())
     if not claims or n < FEWEST_SPLITS:
         return Estimate(mean, math.nan, math.nan, n)

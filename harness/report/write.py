@@ -7,14 +7,31 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from harness.declare.metric import Metric
+from harness.report.appendix import how_to_read, protocol, what_failed
+from harness.report.documented import method_table, model_table, network_tables
 from harness.report.leaderboard import csv_text, leaderboard
-from harness.report.markdown import number, plus_minus, table
-from harness.report.ranking import Ranking, rank
-from harness.report.scores import Scores, collect
-from harness.report.task_section import ranked_tables, verdict
+from harness.report.markdown import count, escape, number, plus_minus, table
+from harness.report.overall import overall
+from harness.report.ranking import Place, Ranking, rank
+from harness.report.scores import MISSING, Scores, collect
+from harness.report.strategies import strategy_table
+from harness.report.task_section import confusion_table, effort_table, headline, quality_table, rank_mark, verdict
 from harness.store.store import Store, write_atomic
 
 SUMMARY_ROWS = 12
+SUMMARY_TEXT = (
+    "Tuned parameters, threshold 0.5. The counts of all outer splits are added up, so within a row accuracy, recalls and "
+    "class shares agree exactly; the ROC AUC is the mean over splits. An accuracy means little until it is compared with "
+    "that of `majority`. A dash: nothing was called so."
+)
+STRATEGY_TEXT = (
+    "Paired differences to `none` of the same family, tuned parameters, over the same splits, with 95 % intervals; Δ above "
+    "zero is more than `none` (for Brier and cost less is better). *both at 0.5* and *both tuned* compare decisions at the "
+    "same kind of threshold; *better threshold* gives the strategy whichever of its two thresholds served it better on the "
+    "test rows, and `none` its tuned one: the question is whether a strategy does anything that moving the threshold does "
+    "not. The reading takes only what is significant after Holm's adjustment over the rows of a column: *helps* or *hurts* "
+    "in ranking or at its better threshold, *at 0.5 only* where neither was shown, *cannot be told* where nothing was."
+)
 
 
 @dataclass(frozen=True)
@@ -35,7 +52,7 @@ def write_report(store: Store, metrics: Mapping[str, Metric]) -> ReportFiles:
     rankings = [rank(scores, task) for task in scores.run["tasks"]]
     files = ReportFiles(store.folder / "leaderboard.md", store.folder / "leaderboard.csv", _summary(rankings))
     write_atomic(files.csv, csv_text(leaderboard(scores)).encode())
-    write_atomic(files.markdown, _markdown(scores, rankings).encode())
+    write_atomic(files.markdown, leaderboard_markdown(scores, rankings).encode())
     return files
 
 
@@ -45,30 +62,90 @@ def summary(store: Store, metrics: Mapping[str, Metric]) -> str:
     return _summary([rank(scores, task) for task in scores.run["tasks"]])
 
 
-def _markdown(scores: Scores, rankings: list[Ranking]) -> str:
-    parts = [f"# {scores.run['name']}"]
+def leaderboard_markdown(scores: Scores, rankings: list[Ranking]) -> str:
+    """The whole `leaderboard.md`: verdict, tasks, documented summary, strategies, all tasks, failures, protocol."""
+    parts = [f"# Leaderboard of {escape(scores.run['name'])}"]
+    first = [f"- On **{escape(ranking.task)}**, {headline(ranking)}" for ranking in rankings]
+    parts.append("\n".join([*first, *_gaps(scores)]))
+    parts.append(how_to_read(scores))
     for ranking in rankings:
-        parts += [f"## {ranking.task}", verdict(ranking), ranked_tables(scores, ranking)]
-    return "\n\n".join(parts) + "\n"
+        parts += _task(scores, ranking)
+    parts += ["## The results summary, as it is usually written", SUMMARY_TEXT]
+    for ranking in rankings:
+        if ranking.best and len(scores.classes(ranking.task)) == 2:
+            parts += _documented(scores, ranking.task)
+    parts += ["## Does the strategy help?", STRATEGY_TEXT]
+    for ranking in rankings:
+        parts += [
+            f"### {escape(ranking.task)}",
+            strategy_table(scores, ranking.task) or "No strategy was compared here.",
+        ]
+        parts += [f"No reading: {ranking.silent}."] if ranking.silent and ranking.best else []
+    parts += ["## Over all tasks", overall(rankings)]
+    parts += ["## What failed, was skipped or does not apply", what_failed(scores)]
+    parts += ["## Protocol, data, versions", protocol(scores)]
+    return "\n\n".join(part for part in parts if part) + "\n"
+
+
+def _gaps(scores: Scores) -> list[str]:
+    """A line about what is not there, so that nobody takes the tables for more than they are."""
+    lost = sum(cell.status not in ("ok", MISSING) for cell in scores.cells)
+    ahead = sum(cell.status == MISSING for cell in scores.cells)
+    said = [f"{lost:,} ended without predictions"] if lost else []
+    said += [f"{ahead:,} have not been run yet, so these tables are not final"] if ahead else []
+    return (
+        [f"- Of {count(len(scores.cells), 'planned cell')}, {' and '.join(said)}: see *What failed*."] if said else []
+    )
+
+
+def _task(scores: Scores, ranking: Ranking) -> list[str]:
+    about = scores.run["tasks"][ranking.task]
+    shares = ", ".join(
+        f"{escape(name)} {n:,} ({n / about['rows']:.1%})"
+        for name, n in zip(about["classes"], about["counts"], strict=True)
+    )
+    parts = [
+        f"## {escape(ranking.task)}",
+        f"Data: {escape(about['title'])}. {about['rows']:,} rows: {shares}.",
+        verdict(ranking),
+    ]
+    if ranking.best is None:
+        return parts
+    repeats = scores.run["protocol"].get("repeats", 1)
+    often = f", each row {repeats} times" if repeats > 1 else ""
+    return [
+        *parts,
+        quality_table(scores, ranking),
+        "Probabilities, over-fitting and effort, in the same order:",
+        effort_table(scores, ranking),
+        f"What was called what, and the report per class, added up over the splits{often}:",
+        confusion_table(scores, ranking),
+    ]
+
+
+def _documented(scores: Scores, task: str) -> list[str]:
+    networks = network_tables(scores, task)
+    parts = [f"### {escape(task)}", "Models, before imbalance is handled:", model_table(scores, task)]
+    for title, body in networks:
+        parts += [f"Network before imbalance is handled, {title}", body]
+    if not networks:
+        parts.append("No network took part.")
+    return [*parts, "Methods:", method_table(scores, task)]
 
 
 def _summary(rankings: list[Ranking]) -> str:
     parts = []
     for ranking in rankings:
-        rows = [
-            [
-                str(p.rank or "†"),
-                p.entry.name,
-                ("≈ " if p.tied else "") + plus_minus(p.score.mean, p.score.half),
-                number(float(p.rows["f1"].mean())),
-                p.status,
-            ]
-            for p in ranking.places
-            if p.score.n
-        ][:SUMMARY_ROWS]
-        parts += [
-            ranking.task,
-            verdict(ranking).replace("**", ""),
-            table(["#", "Entry", ranking.metric.label, "F1", "Status"], rows, left=2),
-        ]
+        parts += [f"{ranking.task}: {headline(ranking).replace('**', '')}"]
+        places = [place for place in ranking.places if place.score.n]
+        if places:
+            header = ["#", "Entry", ranking.metric.label, "F1", "Status"]
+            more = len(places) - SUMMARY_ROWS
+            parts.append(table(header, [_line(place) for place in places[:SUMMARY_ROWS]], left=2, style="simple"))
+            parts += [f"… and {more} more in leaderboard.md"] if more > 0 else []
     return "\n\n".join(parts)
+
+
+def _line(place: Place) -> list[str]:
+    score = ("≈ " if place.tied else "") + plus_minus(place.score.mean, place.score.half)
+    return [rank_mark(place), place.entry.name, score, number(float(place.rows["f1"].mean())), place.status]
