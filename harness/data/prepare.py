@@ -61,6 +61,7 @@ class Preparer:
     means: npt.NDArray[np.float64]
     deviations: npt.NDArray[np.float64]
     fallbacks: tuple[int, ...]  #: level of a value that training did not know, per category
+    missing: tuple[int, ...]  #: level of a missing value, per category
 
     def transform(self, X: pd.DataFrame) -> Rows:
         """Prepare rows with the columns that were fitted; a value that training did not know becomes `(other)`."""
@@ -71,7 +72,7 @@ class Preparer:
         plain = len(layout.categories) - len(layout.indicators)
         codes = np.empty((len(X), len(layout.categories)), dtype=np.int32)
         for j, (name, levels) in enumerate(layout.categories[:plain]):
-            codes[:, j] = _codes(X[name], levels, self.fallbacks[j])
+            codes[:, j] = _codes(X[name], levels, self.fallbacks[j], self.missing[j])
         codes[:, plain:] = missing[:, list(layout.indicators)]
         return Rows(numbers, codes)
 
@@ -90,11 +91,13 @@ def fit_preparer(X: pd.DataFrame) -> Preparer:
     deviations = filled.std(axis=0)
     categories: list[tuple[str, tuple[str, ...]]] = []
     fallbacks: list[int] = []
+    missing_levels: list[int] = []
     for name in X.columns:
         if X[name].dtype == "category":
-            levels, fallback = _levels(X[name])
+            levels, unknown, absent = _levels(X[name])
             categories.append((str(name), levels))
-            fallbacks.append(fallback)
+            fallbacks.append(unknown)
+            missing_levels.append(absent)
     indicators = tuple(int(i) for i in np.flatnonzero(missing.any(axis=0)))
     categories += [(f"{names[i]} missing", ("no", "yes")) for i in indicators]
     return Preparer(
@@ -103,11 +106,12 @@ def fit_preparer(X: pd.DataFrame) -> Preparer:
         filled.mean(axis=0),
         np.where(deviations > 1e-12 * np.maximum(1, np.abs(medians)), deviations, 1.0),
         tuple(fallbacks),
+        tuple(missing_levels),
     )
 
 
-def _levels(column: pd.Series) -> tuple[tuple[str, ...], int]:
-    """The levels that stand for themselves, commonest first, and where an unknown value goes."""
+def _levels(column: pd.Series) -> tuple[tuple[str, ...], int, int]:
+    """The levels that stand for themselves, commonest first, and where an unknown and a missing value go."""
     counts = column.value_counts()  # by count; equal counts keep the order of the categories
     counts = counts[counts > 0]
     enough = max(RARE_COUNT, RARE_SHARE * len(column))
@@ -119,19 +123,20 @@ def _levels(column: pd.Series) -> tuple[tuple[str, ...], int]:
     if len(kept) < len(counts):
         fallback = len(levels)
         levels.append(_unused(OTHER, levels))
+    missing = fallback
     if column.isna().any() or not levels:
+        missing = len(levels)
         levels.append(_unused(MISSING, levels))
-    return tuple(levels), fallback
+    return tuple(levels), fallback, missing
 
 
-def _codes(column: pd.Series, levels: tuple[str, ...], fallback: int) -> npt.NDArray[np.int32]:
+def _codes(column: pd.Series, levels: tuple[str, ...], fallback: int, missing: int) -> npt.NDArray[np.int32]:
     """Level indices of a category column: one look-up per category, not per row."""
     import pandas as pd
 
     if column.dtype != "category":
         column = pd.Series(pd.Categorical(column.astype("str").where(column.notna())))
     position = {level: i for i, level in enumerate(levels)}
-    missing = position.get(MISSING, fallback)
     # The last place serves code -1, which is pandas' way to say missing.
     table = [position.get(str(value), fallback) for value in column.cat.categories] + [missing]
     return np.array(table, dtype=np.int32)[column.cat.codes.to_numpy()]

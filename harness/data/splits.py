@@ -73,10 +73,9 @@ class Splitter:
 
     def slice_off(self, rows: Index, share: float, seed: int) -> tuple[Index, Index]:
         """Carve a slice of about `share` of the rows to watch for early stopping: (rest, slice)."""
-        folds = max(2, round(1 / share))
         if self.time is not None:
-            return self._forward(rows, folds)[-1]
-        return self._grouped(rows, folds, seed)[0]
+            return self._later(rows, share)
+        return self._grouped(rows, max(2, round(1 / share)), seed)[0]
 
     def _predefined(self, rows: Index) -> Fold:
         assert self.test is not None  # noqa: S101 -- the caller has looked
@@ -89,6 +88,17 @@ class Splitter:
     def _grouped(self, rows: Index, folds: int, seed: int) -> list[tuple[Index, Index]]:
         assigned = assign_folds(self.y[rows], self.blocks[rows], folds, seed)
         return [(rows[assigned != i], rows[assigned == i]) for i in range(folds)]
+
+    def _later(self, rows: Index, share: float) -> tuple[Index, Index]:
+        """(the earlier rows, about `share` of them that are later)."""
+        assert self.time is not None  # noqa: S101 -- the caller has looked
+        time = self.time[rows]
+        border = np.sort(time)[round(len(rows) * (1 - share))]
+        earlier, later = rows[time < border], rows[time >= border]
+        earlier = earlier[~np.isin(self.blocks[earlier], self.blocks[later])]
+        for part, name in ((earlier, "training"), (later, "watched")):
+            _check_classes(self.y[part], self.y[rows], f"the {name} part of a split for early stopping")
+        return earlier, later
 
     def _forward(self, rows: Index, folds: int) -> list[tuple[Index, Index]]:
         """Forward chaining: fold i tests the (i+1)-th stretch of time and trains on all that is earlier.

@@ -1,0 +1,77 @@
+"""What several rooms' tests share: a small table whose rows can be recognised, and the way to a cell."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from harness.data.splits import make_splitter
+from harness.declare.family import Family
+from harness.declare.protocol import EvaluationProtocol
+from harness.declare.registry import Registry, load_registry
+from harness.declare.strategy import Strategy
+from harness.declare.task import Table
+from harness.run.cell import Cell, Material
+from harness.search.pipeline import Recipe
+
+
+@pytest.fixture(scope="session")
+def registry() -> Registry:
+    """Every declaration of this project."""
+    return load_registry()
+
+
+def marked_table(n: int = 300, share: float = 0.2, seed: int = 0) -> Table:
+    """A table with a signal, missing values and a category; column `mark` is different in every row."""
+    rng = np.random.default_rng(seed)
+    y = (np.arange(n) < n * share).astype(np.int64)
+    rng.shuffle(y)
+    number = y + rng.normal(size=n)
+    number[rng.random(n) < 0.1] = np.nan
+    frame = pd.DataFrame(
+        {
+            "mark": rng.permutation(n) + rng.random(n) / 2,
+            "number": number,
+            "letter": pd.Categorical(np.where(rng.random(n) < 0.5, "a", np.where(y == 1, "b", "c"))),
+        }
+    )
+    return Table(frame, y, ("No", "Yes"))
+
+
+def material(
+    table: Table, family: Family, strategies: tuple[Strategy, ...], registry: Registry, **protocol: Any
+) -> Material:
+    """What a cell works on: the first outer fold of a table."""
+    chosen = EvaluationProtocol(**({"folds": 3, "trials": 3} | protocol))
+    splitter = make_splitter(table)
+    recipe = Recipe(family, strategies, "tabular", len(table.classes))
+    return Material(table, splitter, splitter.outer(chosen)[0], recipe, chosen, registry.metrics)
+
+
+def cell(family: str = "family", strategy: str = "strategy") -> Cell:
+    """A cell of the first outer fold."""
+    return Cell("cell", "key", "task", family, strategy, 0, 0, 11)
+
+
+@pytest.fixture
+def evenhand(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> Callable[..., Any]:
+    """Call the command line in a folder of its own: returns (exit code, standard output, standard error)."""
+    from harness.__main__ import main
+
+    monkeypatch.chdir(tmp_path)
+
+    def call(*words: str) -> tuple[int, str, str]:
+        monkeypatch.setattr("sys.argv", ["evenhand", *words])
+        capfd.readouterr()
+        try:
+            main()
+        except SystemExit as end:
+            code = end.code if isinstance(end.code, int) else 1
+        else:
+            code = 0
+        return code, *capfd.readouterr()
+
+    return call

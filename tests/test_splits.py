@@ -1,0 +1,120 @@
+"""Outer and inner folds follow one rule."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from harness.data.splits import assign_folds, make_splitter
+from harness.declare.protocol import EvaluationProtocol
+from harness.declare.task import Table
+from harness.errors import DataError
+
+
+def table(n=600, share=0.1, *, repeated=0, groups=None, time=None, test=None, seed=0):
+    rng = np.random.default_rng(seed)
+    y = (rng.random(n) < share).astype(np.int64)
+    X = pd.DataFrame({"a": rng.normal(size=n), "b": rng.normal(size=n)})
+    if repeated:
+        X.iloc[rng.choice(n, repeated, replace=False)] = X.iloc[rng.integers(0, 30, repeated)].to_numpy()
+    return Table(X, y, ("No", "Yes"), groups, time, test)
+
+
+def test_every_row_is_tested_once_a_repeat_and_repeats_differ():
+    t = table()
+    folds = make_splitter(t).outer(EvaluationProtocol(folds=5, repeats=2))
+    assert len(folds) == 10
+    for repeat in (0, 1):
+        tested = np.concatenate([f.test for f in folds if f.repeat == repeat])
+        assert sorted(tested) == list(range(600))
+    assert not np.array_equal(folds[0].test, folds[5].test)
+    for fold in folds:
+        assert not set(fold.train) & set(fold.test)
+        assert len(fold.train) + len(fold.test) == 600
+
+
+@pytest.mark.parametrize("repeated", [0, 200])
+def test_classes_are_shared_out_evenly(repeated):
+    t = table(repeated=repeated)
+    positives = [t.y[f.test].sum() for f in make_splitter(t).outer(EvaluationProtocol(folds=5))]
+    assert max(positives) - min(positives) <= 2
+    sizes = [len(f.test) for f in make_splitter(t).outer(EvaluationProtocol(folds=5))]
+    assert max(sizes) - min(sizes) <= 4
+
+
+def test_equal_rows_stay_on_one_side_outside_and_inside():
+    t = table(repeated=200)
+    splitter = make_splitter(t)
+    for fold in splitter.outer(EvaluationProtocol(folds=4)):
+        assert not set(splitter.blocks[fold.train]) & set(splitter.blocks[fold.test])
+        inside = splitter.take(fold.train)
+        for train, test in inside.inner(3, 5):
+            assert not set(inside.blocks[train]) & set(inside.blocks[test])
+        rest, watched = inside.slice_off(np.arange(len(inside.y)), 0.15, 9)
+        assert not set(inside.blocks[rest]) & set(inside.blocks[watched])
+        assert 0.1 < len(watched) / len(inside.y) < 0.2
+
+
+def test_groups_and_equal_rows_are_tied_together():
+    groups = np.arange(600) // 3
+    t = table(repeated=100, groups=groups)
+    splitter = make_splitter(t)
+    for fold in splitter.outer(EvaluationProtocol(folds=3)):
+        assert not set(groups[fold.train]) & set(groups[fold.test])
+        as_rows = [set(map(tuple, t.X.to_numpy()[part])) for part in (fold.train, fold.test)]
+        assert not as_rows[0] & as_rows[1]
+
+
+def test_forward_splits_test_later_rows_than_they_train_on():
+    time = np.random.default_rng(3).integers(0, 200, 600)
+    splitter = make_splitter(table(time=time))
+    folds = splitter.outer(EvaluationProtocol(folds=4))
+    assert len(folds) == 4
+    for fold in folds:
+        assert time[fold.train].max() < time[fold.test].min()
+        inside = splitter.take(fold.train)
+        for train, test in inside.inner(3, 0):
+            assert inside.time[train].max() < inside.time[test].min()
+        rest, watched = inside.slice_off(np.arange(len(inside.y)), 0.15, 0)
+        assert inside.time[rest].max() < inside.time[watched].min()
+
+
+def test_forward_splits_refuse_repeats_and_too_few_moments():
+    with pytest.raises(DataError, match="--repeats 1"):
+        make_splitter(table(time=np.arange(600))).outer(EvaluationProtocol(repeats=2))
+    with pytest.raises(DataError, match="different times"):
+        make_splitter(table(time=np.arange(600) % 3)).outer(EvaluationProtocol(folds=5))
+
+
+def test_a_split_column_is_the_one_split_and_no_test_row_is_learned_twice():
+    test = np.arange(600) >= 400
+    t = table(repeated=200, test=test)
+    splitter = make_splitter(t)
+    folds = splitter.outer(EvaluationProtocol(folds=5, repeats=2))
+    assert len(folds) == 1
+    assert list(folds[0].test) == list(range(400, 600))
+    assert not set(splitter.blocks[folds[0].train]) & set(splitter.blocks[folds[0].test])
+
+
+def test_too_few_distinct_rows_of_a_class_are_refused_with_the_count():
+    y = np.array([0] * 50 + [1] * 8)
+    blocks = np.concatenate([np.arange(50), np.repeat([100, 101], 4)])
+    with pytest.raises(DataError, match="class 1 has 2 distinct groups of rows, fewer than 3 folds"):
+        assign_folds(y, blocks, 3, 0)
+
+
+def test_the_same_seed_gives_the_same_folds_and_another_seed_others():
+    splitter = make_splitter(table())
+    one, two, other = (splitter.outer(EvaluationProtocol(seed=seed))[0].test for seed in (1, 1, 2))
+    assert np.array_equal(one, two)
+    assert not np.array_equal(one, other)
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_every_fold_has_every_class_whatever_the_blocks(seed):
+    rng = np.random.default_rng(seed)
+    y = rng.choice(3, 200, p=[0.7, 0.2, 0.1])
+    blocks = rng.integers(0, 90, 200)
+    assigned = assign_folds(y, blocks, 4, seed)
+    for fold in range(4):
+        assert set(y[assigned == fold]) == {0, 1, 2}
+    assert all(len(set(assigned[blocks == block])) == 1 for block in np.unique(blocks))
