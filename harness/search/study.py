@@ -100,16 +100,15 @@ def search(plan: StudyPlan, evaluate: Evaluate, kept: Kept) -> SearchResult:
         try:
             score, proba = evaluate(params)
         except Exception as error:  # noqa: BLE001 -- whatever a configuration raises is that trial's result
-            reason = _reason(error)
+            trial.set_user_attr(REASON, _reason(error))
+            trial.set_user_attr(SECONDS, time.monotonic() - started)
             study.tell(trial, state=optuna.trial.TrialState.FAIL)
             ended = isinstance(error, Inapplicable) and error.always and plan.one_strategy
         else:
-            reason = ""
+            trial.set_user_attr(SECONDS, time.monotonic() - started)
             study.tell(trial, score)
             arrays = _keep(arrays, kept, study, number, proba)
-        _append(
-            journal, study.trials[number], {SECONDS: time.monotonic() - started, **({REASON: reason} if reason else {})}
-        )
+        journal.add_trial(study.trials[number])  # one operation: the trial is there whole or not at all
     return _result(study, evaluate, arrays)
 
 
@@ -204,12 +203,6 @@ def _keep(
     if news:
         kept.write(arrays | news)
     return arrays | news
-
-
-def _append(journal: optuna.Study, trial: optuna.trial.FrozenTrial, attributes: dict[str, Any]) -> None:
-    """Append a settled trial to the journal in one operation, so that it is there whole or not at all."""
-    trial.user_attrs.update(attributes)
-    journal.add_trial(trial)
 
 
 def _result(study: optuna.Study, evaluate: Evaluate, arrays: Mapping[str, npt.NDArray[Any]]) -> SearchResult:

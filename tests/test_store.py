@@ -1,0 +1,111 @@
+"""A run folder survives whatever happens to it."""
+
+import os
+import resource
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from harness.errors import StoreError
+from harness.store.record import Outcome, Record, StoredPredictions
+from harness.store.store import Store, write_atomic
+
+OUTCOME = Outcome("default", 0, {"C": 1.0, "depth": None}, 0.7, 0.31, [80, 20], [80, 80], 0.1, 0.01, {"roc_auc": 0.9})
+RECORD = Record(
+    "id1", "key1", "task", "family", "none", 0, 1, 5, "ok", trials=3, n_train=4, n_test=2, outcomes=(OUTCOME,)
+)
+
+
+def predictions():
+    proba = np.array([[0.25, 0.75], [0.5, 0.5]], dtype=np.float32)
+    inner = np.array([[0.1, 0.9], [np.nan, np.nan], [0.3, 0.7], [0.4, 0.6]], dtype=np.float32)
+    rows = np.arange(6)
+    y = np.array([1, 0, 0, 1, 0, 1])
+    return StoredPredictions(rows[:2], y[:2], rows[2:], y[2:], {"default": proba}, {"default": inner})
+
+
+def test_what_is_written_is_read_again(tmp_path):
+    store = Store(tmp_path)
+    written = store.write_cell(RECORD, predictions())
+    assert store.record("id1") == written
+    assert store.records() == [written]
+    found, expected = store.predictions(written), predictions()
+    for name in ("test_rows", "test_y", "train_rows", "train_y"):
+        assert np.array_equal(getattr(found, name), getattr(expected, name))
+    assert np.array_equal(found.test["default"], expected.test["default"])
+    assert np.array_equal(found.inner["default"], expected.inner["default"], equal_nan=True)
+
+
+def test_equal_predictions_have_equal_hashes(tmp_path):
+    one = Store(tmp_path / "a").write_cell(RECORD, predictions())
+    two = Store(tmp_path / "b").write_cell(RECORD, predictions())
+    assert one.predictions_sha256 == two.predictions_sha256 != ""
+
+
+def test_predictions_that_were_changed_are_refused(tmp_path):
+    store = Store(tmp_path)
+    written = store.write_cell(RECORD, predictions())
+    other = replace(predictions(), test_y=np.array([0, 0]))
+    path = store.cell_folder("id1") / "predictions.npz"
+    kept = path.read_bytes()
+    Store(tmp_path / "other").write_cell(RECORD, other)
+    path.write_bytes((tmp_path / "other" / "cells" / "id1" / "predictions.npz").read_bytes())
+    with pytest.raises(StoreError, match="SHA-256 differs"):
+        store.predictions(written)
+    path.write_bytes(kept)
+    assert store.predictions(written).test_y[0] == 1
+
+
+def test_a_record_of_a_newer_version_is_read_without_its_new_fields():
+    values = RECORD.as_dict() | {"novelty": 1}
+    values["outcomes"][0]["more"] = 2
+    assert Record.from_dict(values) == RECORD
+
+
+def test_a_full_disk_leaves_what_was_there_and_says_so(tmp_path):
+    path = tmp_path / "file"
+    write_atomic(path, b"old")
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    child = os.fork()
+    if child == 0:  # a limit on the size of files is what a process can do to itself that a full disk does to all
+        import signal
+
+        signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (10, before[1]))
+        try:
+            write_atomic(path, b"x" * 1000)
+        except StoreError as error:
+            os._exit(0 if "what was stored before is kept" in str(error) else 1)
+        os._exit(2)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+    assert path.read_bytes() == b"old"
+    assert [one.name for one in tmp_path.iterdir()] == ["file"]
+
+
+def test_two_runs_cannot_write_the_same_folder(tmp_path):
+    with Store(tmp_path).lock(), pytest.raises(StoreError, match="written by another run"), Store(tmp_path).lock():
+        pytest.fail("the lock was given twice")
+    with Store(tmp_path).lock():
+        assert (tmp_path / ".lock").exists()
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [(None, "not a run folder"), ("{", "cannot read"), ("[]", "expected an object"), ('{"schema": 99}', "upgrade")],
+)
+def test_a_folder_that_is_no_run_is_refused_in_a_sentence(tmp_path, content, said):
+    if content is not None:
+        (tmp_path / "run.json").write_text(content)
+    with pytest.raises(StoreError, match=said):
+        Store(tmp_path).read_run()
+
+
+def test_a_study_of_another_key_is_forgotten_and_of_the_same_key_kept(tmp_path):
+    store = Store(tmp_path)
+    store.keep_study_of("id1", "key1")
+    store.journal("id1").write_text("trials")
+    store.keep_study_of("id1", "key1")
+    assert store.journal("id1").exists()
+    store.keep_study_of("id1", "key2")
+    assert not store.journal("id1").exists()
