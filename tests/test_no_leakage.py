@@ -1,0 +1,178 @@
+"""No test row is ever fitted, resampled, stopped on or used for a threshold; nor a scored inner row in its own fold.
+
+Two kinds of proof. Spies record every row that a strategy or a family is given, and rows are recognised by a column that is
+different in each. And everything that happens before the seal is opened must come out equal to the byte when the
+sealed rows are replaced by rubbish.
+"""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from conftest import cell, marked_table, material
+
+from harness.data.splits import make_splitter
+from harness.declare.family import Family
+from harness.declare.protocol import seed_of
+from harness.declare.strategy import Strategy
+from harness.run.cell import run_cell
+from harness.store.store import Store
+
+RESAMPLED = ("smote", "adasyn", "smote_tomek", "smote_enn", "random_undersampling", "random_oversampling")
+
+
+class Spy:
+    """Remembers the column `mark` of what it is given, still standardised by its training rows."""
+
+    def __init__(self):
+        self.fitted, self.watched, self.resampled, self.scored = [], [], [], []
+
+    def family(self):
+        return Family(
+            name="spy",
+            build=lambda seed: SpyClassifier(self),
+            space={},
+            encodings={"tabular": "ordinal"},
+            stops_early=True,
+        )
+
+    def strategy(self):
+        return Strategy(name="spy", kind="resample", build=lambda seed: SpySampler(self))
+
+
+class SpyClassifier:
+    def __init__(self, spy):
+        self.spy = spy
+
+    def fit(self, X, y, sample_weight=None, validation=None):
+        self.spy.fitted.append(np.asarray(X[:, 0]))
+        self.spy.watched.append(np.asarray(validation[0][:, 0]))
+        self.prior = np.bincount(y, minlength=2) / len(y)
+        return self
+
+    def predict_proba(self, X):
+        self.spy.scored.append(np.asarray(X[:, 0]))
+        return np.tile(self.prior, (len(X), 1))
+
+
+class SpySampler:
+    def __init__(self, spy):
+        self.spy = spy
+
+    def get_params(self):
+        return {}
+
+    def set_params(self, **_params):
+        return self
+
+    def fit_resample(self, X, y):
+        self.spy.resampled.append(X[:, 0].copy())
+        return X[::2], y[::2]
+
+
+def marks(standardised, training):
+    """The marks behind standardised values, had the preparation been fitted on rows with these `training` marks."""
+    return np.round(standardised.astype(np.float64) * training.std() + training.mean(), 2)
+
+
+def rounded(values):
+    return set(np.round(values, 2))
+
+
+@pytest.fixture
+def spied(tmp_path, registry):
+    spy, table = Spy(), marked_table()
+    given = material(table, spy.family(), (spy.strategy(),), registry, trials=1)
+    record = run_cell(cell(), given, Store(tmp_path))
+    assert record.status == "ok", record.reason
+    mark = table.X["mark"].to_numpy()
+    train = given.fold.train
+    inner = (
+        make_splitter(table)
+        .take(train)
+        .inner(given.protocol.inner_folds, seed_of(given.protocol.seed, "task", 0, 0, "inner"))
+    )
+    learned = [mark[train][rows] for rows, _ in inner] + [mark[train]]
+    scored = [mark[train][rows] for _, rows in inner] + [mark[given.fold.test]]
+    return spy, learned, scored
+
+
+def test_what_is_fitted_resampled_and_watched_are_training_rows_of_that_fold_and_nothing_else(spied):
+    spy, learned, scored = spied
+    assert len(spy.fitted) == len(spy.resampled) == len(learned) == 4
+    for given, watched, resampled, training, test in zip(
+        spy.fitted, spy.watched, spy.resampled, learned, scored, strict=True
+    ):
+        for seen in (given, watched, resampled):
+            # Had a row more been used to standardise, no value would come back to a mark.
+            assert rounded(marks(seen, training)) <= rounded(training)
+            assert not rounded(marks(seen, training)) & rounded(test)
+        assert rounded(marks(resampled, training)) | rounded(marks(watched, training)) == rounded(training)
+
+
+def test_watched_rows_are_never_resampled_or_fitted(spied):
+    spy, learned, _ = spied
+    for given, watched, resampled, training in zip(spy.fitted, spy.watched, spy.resampled, learned, strict=True):
+        aside = rounded(marks(watched, training))
+        assert aside
+        assert not aside & rounded(marks(resampled, training))
+        assert not aside & rounded(marks(given, training))
+
+
+def test_the_test_rows_are_predicted_once_and_after_everything_else(spied):
+    spy, learned, scored = spied
+    # Three inner folds are scored, then the training rows (for over-fitting), then the sealed rows; default and tuned are one.
+    assert len(spy.scored) == 5
+    assert rounded(marks(spy.scored[-1], learned[-1])) == rounded(scored[-1])
+    for seen in spy.scored[:-1]:
+        assert len(seen) <= len(learned[-1])
+
+
+def rubbish(table, rows, seed=99):
+    """The same table with rubbish in these rows: other features, other labels."""
+    rng = np.random.default_rng(seed)
+    X = table.X.copy()
+    X.loc[rows, "number"] = rng.normal(1e6, 1e5, len(rows))
+    X.loc[rows, "mark"] = -rng.permutation(len(rows)) * 1e4
+    X.loc[rows, "letter"] = rng.permutation(X.loc[rows, "letter"].to_numpy())
+    y = table.y.copy()
+    y[rows] = 1 - y[rows]
+    return replace(table, X=X, y=y)
+
+
+def before_the_seal(table, fold, family, strategy, registry, folder):
+    """All that a cell decides before it sees a test row."""
+    given = replace(material(table, registry.family(family), (registry.strategy(strategy),), registry), fold=fold)
+    store = Store(folder)
+    record = run_cell(cell(), given, store)
+    assert record.status == "ok", record.reason
+    stored = store.predictions(record)
+    return (
+        [
+            (o.stage, o.trial, o.params, o.inner_score, o.threshold, o.counts_after, o.train_scores)
+            for o in record.outcomes
+        ],
+        {stage: proba.tobytes() for stage, proba in stored.inner.items()},
+        {stage: proba.tobytes() for stage, proba in stored.test.items()},
+    )
+
+
+@pytest.mark.parametrize(
+    ("family", "strategy"),
+    [
+        *[("logistic_regression", strategy) for strategy in (*RESAMPLED, "none", "class_weight")],
+        ("gradient_boosting", "smote"),
+        ("random_forest", "balanced_ensemble"),
+        ("dense_network", "smote"),
+        ("dense_network", "class_weight"),
+    ],
+)
+def test_rubbish_in_the_sealed_rows_changes_nothing_but_their_predictions(family, strategy, registry, tmp_path):
+    table = marked_table()
+    fold = make_splitter(table).outer(material(table, registry.family(family), (), registry).protocol)[0]
+    spoiled = rubbish(table, fold.test)
+    decided, inner, test = before_the_seal(table, fold, family, strategy, registry, tmp_path / "a")
+    decided_too, inner_too, test_too = before_the_seal(spoiled, fold, family, strategy, registry, tmp_path / "b")
+    assert decided == decided_too
+    assert inner == inner_too
+    assert test != test_too, "the rubbish must reach the predictions of the sealed rows, or nothing was tried"
