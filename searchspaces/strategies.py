@@ -94,8 +94,10 @@ def adasyn(seed: int, n_neighbors: int) -> Any:
 def smote_tomek(seed: int, k_neighbors: int) -> Any:
     """Batista et al. (2003)."""
     from imblearn.combine import SMOTETomek
+    from imblearn.under_sampling import TomekLinks
 
-    return SMOTETomek(random_state=seed, smote=smote(seed, k_neighbors))
+    cleaning = TomekLinks(sampling_strategy="all")
+    return SMOTETomek(random_state=seed, smote=smote(seed, k_neighbors), tomek=cleaning)
 
 
 def smote_enn(seed: int, k_neighbors: int, n_neighbors: int) -> Any:

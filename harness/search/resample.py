@@ -76,14 +76,12 @@ def _resample(
 ) -> tuple[Rows, Labels]:
     (points, rows, y), (seed, cache) = given, source
     assert strategy.build is not None  # noqa: S101 -- a strategy of this kind has one, its declaration checked that
-    sampler = strategy.build(seed, **params)
     counts = np.bincount(y)
     rarest = int(counts[counts > 0].min())
-    searches = _share_neighbours(sampler, rarest, cache)
+    sampler, searches = _quickened(strategy.build(seed, **params), rarest, cache)
     if searches and rarest < 2:
-        raise Inapplicable(
-            f"{strategy.name}: the rarest class has one training row, which has no neighbour of its class"
-        )
+        reason = "the rarest class has one training row, which has no neighbour of its class"
+        raise Inapplicable(f"{strategy.name}: {reason}", always=True)
     try:
         made, made_y = sampler.fit_resample(points, y)
     except (ValueError, RuntimeError) as error:  # imbalanced-learn's way to say that these rows do not suit the sampler
@@ -97,11 +95,15 @@ def _resample(
     return (from_space(made, layout) if kept is None else rows.take(kept)), made_y
 
 
-def _share_neighbours(sampler: Any, rarest: int, cache: Memo) -> bool:
-    """Give every neighbour search of a sampler the fold's memo, and no more neighbours than the rarest class has.
+def _quickened(sampler: Any, rarest: int, cache: Memo) -> tuple[Any, bool]:
+    """The sampler, its cleaning done the quicker way and its neighbours looked up in the fold's memo.
 
-    Returns whether there was any.
+    No more neighbours are asked for than the rarest class has. Also returns whether any are asked for at all.
     """
+    from harness.search.cleaning import quick  # imports imbalanced-learn, which only resampling cells need
+
+    sampler = quick(sampler)
+    sampler.set_params(**{n: quick(step) for n, step in sampler.get_params().items() if hasattr(step, "fit_resample")})
     asked = {n: k for n, k in sampler.get_params().items() if n.endswith("_neighbors") and isinstance(k, int)}
     sampler.set_params(**{n: FoldNeighbours(min(k, max(1, rarest - 1)) + 1, cache) for n, k in asked.items()})
-    return bool(asked)
+    return sampler, bool(asked)
