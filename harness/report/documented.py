@@ -19,7 +19,7 @@ def model_table(scores: Scores, task: str) -> str:
     """ "Model | Accuracy | ROC AUC": every family without a strategy, tuned, at threshold 0.5."""
     shown = [entry for entry in _tuned(scores, task) if entry.strategy == "none"]
     accuracy = [_accuracy(scores.pooled(task, entry, HALF)) for entry in shown]
-    auc = [float(scores.rows_of(task, entry, HALF)["roc_auc"].mean(skipna=False)) for entry in shown]
+    auc = [scores.rows_of(task, entry, HALF).mean("roc_auc") for entry in shown]
     columns = [bold_best(values, [number(v) for v in values], greater=True) for values in (accuracy, auc)]
     rows = [[_label(scores, task, entry.family, entry), *cells] for entry, *cells in zip(shown, *columns, strict=True)]
     return folded_table(["Model", "Accuracy", "ROC AUC"], rows, what="models")

@@ -6,11 +6,10 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
-import numpy as np
 import pandas as pd
 
 from harness.declare.metric import Metric
-from harness.report.scores import ANY, EXTRAS, STAGES, Entry, Scores, entries
+from harness.report.scores import ANY, EXTRAS, STAGES, Entry, Rows, Scores, entries
 
 WHO = ("task", "entry", "family", "strategy", "stage", "calibration", "threshold_kind", "folds", "status")
 USUAL = (
@@ -48,12 +47,11 @@ def csv_text(table: pd.DataFrame) -> str:
     return str(table.to_csv(index=False, float_format="%.6g", lineterminator="\n"))
 
 
-def _summary(rows: pd.DataFrame, names: list[str]) -> dict[str, float]:
+def _summary(rows: Rows, names: list[str]) -> dict[str, float]:
     found: dict[str, float] = {}
     for name in names:
-        values = rows[name].to_numpy(dtype=float) if name in rows else np.array([])
-        found[name] = float(values.mean()) if len(values) else math.nan
-        found[f"{name}_sd"] = float(values.std(ddof=1)) if len(values) > 1 else math.nan
+        found[name] = rows.mean(name)
+        found[f"{name}_sd"] = float(rows[name].std(ddof=1)) if len(rows) > 1 else math.nan
     return found
 
 

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
-import pandas as pd
 
 from harness.declare.metric import Metric
-from harness.report.scores import Entry, Scores, entries
+from harness.report.scores import Entry, Rows, Scores, entries
 from harness.report.statistics import FEWEST_SPLITS, LEVEL, Estimate, estimate, holm, told_apart
 
 FLOOR = "majority"
@@ -30,7 +29,7 @@ class Place:
     complete: bool
     rank: int | None
     tied: bool | None
-    rows: pd.DataFrame
+    rows: Rows
 
 
 @dataclass(frozen=True)
@@ -74,11 +73,11 @@ def rank(scores: Scores, task: str) -> Ranking:
         entry: status for entry, status in entries(scores, task).items() if not _same_as_tuned(scores, task, entry)
     }
     rows = {entry: scores.rows_of(task, entry, kind) for entry in found}
-    covered = _covered(list(rows.values()))
+    covered = _covered(rows.values())
     planned = max(len(covered), int(scores.run["tasks"][task].get("splits", 0)))
     silent = _silent(scores, task, len(covered))
     counts = {e: _estimate(one, metric, claims=not silent) for e, one in rows.items()}
-    whole = {e: len(rows[e]) > 0 and rows[e].index.equals(covered) and not math.isnan(counts[e].mean) for e in found}
+    whole = {e: len(rows[e]) > 0 and rows[e].splits == covered and not math.isnan(counts[e].mean) for e in found}
     sign = -1 if metric.greater_is_better else 1
     order = sorted(found, key=lambda e: (not whole[e], not len(rows[e]), _low(sign * counts[e].mean), e))
     complete = [e for e in order if whole[e]]
@@ -92,25 +91,16 @@ def rank(scores: Scores, task: str) -> Ranking:
     return Ranking(task, metric, kind, planned, tuple(places), silent, above_floor)
 
 
-def ratio(rows: pd.DataFrame) -> float:
-    """n_test/n_train of some splits, on average."""
-    return float(rows["ratio"].mean()) if len(rows) else math.nan
-
-
 def claims(scores: Scores, task: str) -> bool:
     """Whether the splits of a task allow intervals at all: forward-chained ones do not."""
     return not scores.run["tasks"][task].get("forward", False)
 
 
-def _covered(rows: list[pd.DataFrame]) -> pd.Index[Any]:
+def _covered(rows: Iterable[Rows]) -> tuple[tuple[int, int], ...]:
     """The splits that count: all that some entry has, or, where none has them all, those of the entry with most."""
-    indices = [one.index for one in rows if len(one)]
-    if not indices:
-        return pd.Index([])
-    everywhere = indices[0]
-    for index in indices[1:]:
-        everywhere = everywhere.union(index)
-    return everywhere if any(index.equals(everywhere) for index in indices) else max(indices, key=len)
+    splits = [one.splits for one in rows]
+    everywhere = tuple(sorted({split for some in splits for split in some}))
+    return everywhere if everywhere in splits else max(splits, key=len, default=())
 
 
 def _silent(scores: Scores, task: str, splits: int) -> str:
@@ -123,27 +113,27 @@ def _same_as_tuned(scores: Scores, task: str, entry: Entry) -> bool:
     if entry.stage != "default":
         return False
     default, tuned = (scores.rows_of(task, entry._replace(stage=stage), "half") for stage in ("default", "tuned"))
-    return bool(len(default)) and default["trial"].equals(tuned["trial"])
+    return len(default) > 0 and np.array_equal(default["trial"], tuned["trial"])
 
 
-def _estimate(rows: pd.DataFrame, metric: Metric, *, claims: bool) -> Estimate:
-    return estimate(rows[metric.name].to_numpy() if len(rows) else [], ratio(rows), claims=claims)
+def _estimate(rows: Rows, metric: Metric, *, claims: bool) -> Estimate:
+    return estimate(rows[metric.name], rows.mean("ratio"), claims=claims)
 
 
-def _ties(rows: dict[Entry, pd.DataFrame], metric: Metric, complete: list[Entry], best: Entry) -> dict[Entry, bool]:
-    figures = np.array([rows[entry][metric.name].to_numpy(dtype=float) for entry in complete])
-    apart = told_apart(figures, ratio(rows[best]))[complete.index(best)]
+def _ties(rows: dict[Entry, Rows], metric: Metric, complete: list[Entry], best: Entry) -> dict[Entry, bool]:
+    figures = np.array([rows[entry][metric.name] for entry in complete])
+    apart = told_apart(figures, rows[best].mean("ratio"))[complete.index(best)]
     return {e: not different for e, different in zip(complete, apart, strict=True) if e != best}
 
 
-def _above_floor(rows: dict[Entry, pd.DataFrame], metric: Metric, singles: list[Entry]) -> bool | None:
+def _above_floor(rows: dict[Entry, Rows], metric: Metric, singles: list[Entry]) -> bool | None:
     """Whether the best differs from the majority row, which was fixed beforehand: Holm over the entries."""
     floor = next((entry for entry in singles if entry.family == FLOOR), None)
     others = [entry for entry in singles if entry.family != FLOOR]
     if floor is None or singles[0] == floor:
         return None
-    against = [rows[e][metric.name].to_numpy() - rows[floor][metric.name].to_numpy() for e in others]
-    adjusted = holm([estimate(difference, ratio(rows[floor])).p for difference in against])
+    against = [rows[e][metric.name] - rows[floor][metric.name] for e in others]
+    adjusted = holm([estimate(difference, rows[floor].mean("ratio")).p for difference in against])
     return adjusted[others.index(singles[0])] < 1 - LEVEL
 
 

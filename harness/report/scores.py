@@ -1,16 +1,14 @@
-"""Records and predictions of a run → one row of scores per task, entry, outer split and decision threshold."""
+"""Records and predictions of a run → the figures of every entry, split by split."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, replace
-from functools import cached_property
-from typing import Any, NamedTuple
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
-import pandas as pd
 
 from harness.declare.metric import Metric
 from harness.errors import StoreError
@@ -21,6 +19,7 @@ from harness.store.store import Store
 STAGES = ("default", "tuned", "chosen")
 ANY = "any"  #: stands for the family or strategy of an entry that is chosen anew in every split
 EXTRAS = ("threshold", "fit_seconds", "predict_us_per_row", "trials")
+View: TypeAlias = tuple[str, str, str]  #: cell id, stage of its predictions, threshold kind
 MISSING = "missing"  #: the status of a planned cell that has not been run
 
 
@@ -50,18 +49,43 @@ class Cell(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Scores:
-    """Everything that tables are made of.
+class Rows:
+    """The figures of one entry at one threshold kind, one per outer split and in the order of `splits`.
 
-    `run` is the description of the run. `rows` has one row per task, entry, split and threshold kind: who it is, the
-    metrics, EXTRAS, `inner` and `train` (the objective on inner folds and on the training rows), `trial` (which one was
-    refitted), `ratio` (n_test/n_train) and `view`, under which `figures` has the confusion matrix.
+    Columns are the metrics, EXTRAS, `inner` and `train` (the objective on inner folds and on the training rows), `trial`
+    (which one was refitted) and `ratio` (n_test/n_train). `views` say where the confusion matrices are.
     """
+
+    splits: tuple[tuple[int, int], ...] = ()  #: repeat and fold
+    views: tuple[View, ...] = ()
+    columns: Mapping[str, npt.NDArray[np.float64]] = field(default_factory=dict)
+
+    def __len__(self) -> int:
+        return len(self.splits)
+
+    def __getitem__(self, name: str) -> npt.NDArray[np.float64]:
+        """One figure per split; NaN where it is not known."""
+        return self.columns.get(name, np.full(len(self), np.nan))
+
+    def mean(self, name: str) -> float:
+        """The unweighted mean over the splits; NaN where one of them lacks it."""
+        return float(self[name].mean()) if len(self) else math.nan
+
+    def at(self, splits: Collection[tuple[int, int]]) -> Rows:
+        """The part of these splits."""
+        keep = [at for at, split in enumerate(self.splits) if split in splits]
+        columns = {name: column[keep] for name, column in self.columns.items()}
+        return Rows(tuple(self.splits[at] for at in keep), tuple(self.views[at] for at in keep), columns)
+
+
+@dataclass(frozen=True)
+class Scores:
+    """Everything that tables are made of: the description of the run, its planned cells, and the figures of its entries."""
 
     run: Mapping[str, Any]
     cells: tuple[Cell, ...]
-    rows: pd.DataFrame
-    figures: Mapping[tuple[str, str, str], Figures]
+    by_entry: Mapping[tuple[str, Entry, str], Rows]  #: by task, entry and threshold kind
+    figures: Mapping[View, Figures]
     metrics: Mapping[str, Metric]
 
     def objective(self, task: str) -> Metric:
@@ -70,26 +94,14 @@ class Scores:
         usual = "average_precision" if binary else "roc_auc"
         return self.metrics.get(self.run["tasks"][task].get("objective") or usual) or self.metrics[usual]
 
-    @cached_property
-    def by_entry(self) -> dict[tuple[str, Entry, str], pd.DataFrame]:
-        """The rows of every task, entry and threshold kind, indexed by repeat and fold, in this order."""
-        if self.rows.empty:
-            return {}
-        who = ["task", *Entry._fields, "threshold_kind"]
-        found = {}
-        for key, rows in self.rows.groupby(who, sort=False):
-            task, *entry, kind = (str(part) for part in key)
-            found[task, Entry(*entry), kind] = rows.set_index(["repeat", "fold"]).sort_index()
-        return found
-
-    def rows_of(self, task: str, entry: Entry, kind: str) -> pd.DataFrame:
-        """The rows of one entry at one threshold kind; empty where it has none."""
-        return self.by_entry.get((task, entry, kind), pd.DataFrame())
+    def rows_of(self, task: str, entry: Entry, kind: str) -> Rows:
+        """The figures of one entry at one threshold kind; empty where it has none."""
+        return self.by_entry.get((task, entry, kind), Rows())
 
     def pooled(self, task: str, entry: Entry, kind: str) -> npt.NDArray[np.int64]:
         """Counts (k, k), truth × decision, of an entry over all its splits."""
         k = len(self.classes(task))
-        views = self.rows_of(task, entry, kind).get("view", ())
+        views = self.rows_of(task, entry, kind).views
         return sum((self.figures[view].confusion for view in views), np.zeros((k, k), dtype=np.int64))
 
     def classes(self, task: str) -> list[str]:
@@ -108,7 +120,7 @@ def collect(store: Store, metrics: Mapping[str, Metric]) -> Scores:
     """
     run = store.read_run()
     kept, used = read_kept(store), Kept()
-    figures: dict[tuple[str, str, str], Figures] = {}
+    figures: dict[View, Figures] = {}
     cells = []
     stored = {(record.id, record.key): record for record in store.records()}
     for planned in run["cells"]:
@@ -130,9 +142,9 @@ def collect(store: Store, metrics: Mapping[str, Metric]) -> Scores:
         figures |= {(record.id, stage, kind): one for (stage, kind), one in found.items()}
     if used != kept:
         write_kept(store, used)
-    scores = Scores(run, tuple(cells), pd.DataFrame(), figures, metrics)
+    scores = Scores(run, tuple(cells), {}, figures, metrics)
     rows = [row for cell in cells if cell.record for row in _rows(scores, cell.record)]
-    return replace(scores, rows=pd.DataFrame([*rows, *_chosen(scores, rows)]))
+    return replace(scores, by_entry=_by_entry([*rows, *_chosen(scores, rows)]))
 
 
 def entries(scores: Scores, task: str) -> dict[Entry, str]:
@@ -161,44 +173,66 @@ def count_statuses(statuses: Iterable[str]) -> str:
     return ", ".join(f"{one} {counted.count(one)}" for one in (*STATUSES, MISSING) if one in counted)
 
 
-def _rows(scores: Scores, record: Record) -> Iterator[dict[str, Any]]:
+class _Row(NamedTuple):
+    """The figures of one entry in one split at one threshold kind."""
+
+    task: str
+    entry: Entry
+    kind: str
+    split: tuple[int, int]
+    view: View
+    figures: dict[str, float]
+
+
+def _rows(scores: Scores, record: Record) -> Iterator[_Row]:
     objective = scores.objective(record.task).name
     for outcome in record.outcomes:
-        who = {
-            "task": record.task,
-            **Entry(record.family, record.strategy, outcome.stage)._asdict(),
-            "repeat": record.repeat,
-            "fold": record.fold,
+        extras = {
             "ratio": record.n_test / record.n_train if record.n_train else math.nan,
             "fit_seconds": outcome.fit_seconds,
             "predict_us_per_row": 1e6 * outcome.predict_seconds / record.n_test if record.n_test else math.nan,
             "trials": float(record.trials),
-            "trial": outcome.trial,
+            "trial": float(outcome.trial),
             "inner": outcome.inner_score,
             "train": outcome.train_scores.get(objective, math.nan),
         }
+        entry = Entry(record.family, record.strategy, outcome.stage)
         for kind in scores.kinds(record.task):
             view = (record.id, outcome.stage, kind)
-            if (figures := scores.figures.get(view)) is not None:
-                threshold = math.nan if figures.threshold is None else figures.threshold
-                yield {**who, "threshold_kind": kind, "view": view, "threshold": threshold, **figures.values}
+            if (found := scores.figures.get(view)) is not None:
+                threshold = math.nan if found.threshold is None else found.threshold
+                figures = {**found.values, **extras, "threshold": threshold}
+                yield _Row(record.task, entry, kind, (record.repeat, record.fold), view, figures)
 
 
-def _chosen(scores: Scores, rows: list[dict[str, Any]]) -> Iterator[dict[str, Any]]:
+def _chosen(scores: Scores, rows: list[_Row]) -> Iterator[_Row]:
     """The rows of what the inner scores choose: per family over its strategies, and over everything.
 
     Its `trials` are all that were made to be able to choose. What Optuna searched itself (`searched`) is no candidate.
     """
-    pools: dict[tuple[Any, ...], dict[tuple[str, str], dict[str, Any]]] = {}
+    pools: dict[tuple[str, str, str, tuple[int, int]], list[_Row]] = {}
     for row in rows:
-        if row["stage"] == "tuned" and row["strategy"] != "searched" and not math.isnan(row["inner"]):
-            for family in (row["family"], ANY):
-                pool = (row["task"], family, row["repeat"], row["fold"], row["threshold_kind"])
-                pools.setdefault(pool, {})[row["family"], row["strategy"]] = row
-    choices = {pool[:2]: max(len(c) for other, c in pools.items() if other[:2] == pool[:2]) for pool in pools}
-    for pool, candidates in pools.items():
-        if choices[pool[:2]] > 1:
-            sign = -1 if scores.objective(pool[0]).greater_is_better else 1
-            best = min(candidates, key=lambda key: (sign * candidates[key]["inner"], key))
-            effort = sum(row["trials"] for row in candidates.values())
-            yield {**candidates[best], **Entry(pool[1], ANY, "chosen")._asdict(), "trials": effort}
+        if row.entry.stage == "tuned" and row.entry.strategy != "searched" and not math.isnan(row.figures["inner"]):
+            for family in (row.entry.family, ANY):
+                pools.setdefault((row.task, family, row.kind, row.split), []).append(row)
+    choices: dict[tuple[str, str], set[Entry]] = {}
+    for (task, family, _, _), candidates in pools.items():
+        choices.setdefault((task, family), set()).update(row.entry for row in candidates)
+    for (task, family, _, _), candidates in pools.items():
+        if len(choices[task, family]) > 1:
+            sign = -1 if scores.objective(task).greater_is_better else 1
+            best = min(candidates, key=lambda row: (sign * row.figures["inner"], row.entry))
+            effort = sum(row.figures["trials"] for row in candidates)
+            yield best._replace(entry=Entry(family, ANY, "chosen"), figures=best.figures | {"trials": effort})
+
+
+def _by_entry(rows: Iterable[_Row]) -> dict[tuple[str, Entry, str], Rows]:
+    grouped: dict[tuple[str, Entry, str], list[_Row]] = {}
+    for row in rows:
+        grouped.setdefault((row.task, row.entry, row.kind), []).append(row)
+    found = {}
+    for key, group in grouped.items():
+        group.sort(key=lambda row: row.split)
+        columns = {name: np.array([row.figures[name] for row in group]) for name in group[0].figures}
+        found[key] = Rows(tuple(row.split for row in group), tuple(row.view for row in group), columns)
+    return found

@@ -4,18 +4,13 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import TypeAlias
-
-import pandas as pd
 
 from harness.declare.metric import Metric
 from harness.report.derived import HALF, TUNED
 from harness.report.markdown import NONE, escape, folded_table, plus_minus
-from harness.report.ranking import claims, ratio
+from harness.report.ranking import claims
 from harness.report.scores import ANY, Entry, Scores, entries
 from harness.report.statistics import LEVEL, Estimate, estimate, holm
-
-Side: TypeAlias = tuple[str, str]  #: threshold kinds: the strategy's, then that of doing nothing
 
 
 @dataclass(frozen=True)
@@ -91,20 +86,14 @@ def strategy_table(scores: Scores, task: str) -> str:
 
 
 def _difference(scores: Scores, task: str, pair: tuple[Entry, Entry], column: Comparison) -> Estimate:
-    kinds = scores.kinds(task) if column.mine is None else (column.mine,)
+    name, sign = column.metric.name, 1 if column.metric.greater_is_better else -1
     plain = scores.rows_of(task, pair[1], column.others)
-    tried = [_paired(scores.rows_of(task, pair[0], kind), plain, column.metric) for kind in kinds]
-    sign = 1 if column.metric.greater_is_better else -1
-    best = max(tried, key=lambda rows: -math.inf if rows.empty else sign * float(rows["difference"].mean()))
-    return estimate(best["difference"].to_numpy(), ratio(best), claims=claims(scores, task))
-
-
-def _paired(mine: pd.DataFrame, others: pd.DataFrame, metric: Metric) -> pd.DataFrame:
-    if mine.empty or others.empty:
-        return pd.DataFrame({"difference": [], "ratio": []})
-    shared = mine.index.intersection(others.index)
-    difference = mine.loc[shared, metric.name] - others.loc[shared, metric.name]
-    return pd.DataFrame({"difference": difference, "ratio": others.loc[shared, "ratio"]})
+    tried = []
+    for kind in scores.kinds(task) if column.mine is None else (column.mine,):
+        mine = scores.rows_of(task, pair[0], kind).at(plain.splits)
+        other = plain.at(mine.splits)
+        tried.append(estimate(mine[name] - other[name], other.mean("ratio"), claims=claims(scores, task)))
+    return max(tried, key=lambda found: -math.inf if math.isnan(found.mean) else sign * found.mean)
 
 
 def _direction(column: Comparison, difference: Estimate, adjusted: float) -> int:

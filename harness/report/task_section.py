@@ -5,8 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 
-import numpy as np
-
 from harness.declare.metric import Metric
 from harness.declare.metrics import class_report
 from harness.report.derived import HALF
@@ -101,7 +99,7 @@ def confusion_table(scores: Scores, ranking: Ranking) -> str:
 
 def _class_rows(scores: Scores, task: str, place: Place, kind: str) -> list[list[str]]:
     confusion = scores.pooled(task, place.entry, kind)
-    threshold = float(np.mean(scores.rows_of(task, place.entry, kind)["threshold"]))
+    threshold = scores.rows_of(task, place.entry, kind).mean("threshold")
     decision = "most probable" if math.isnan(threshold) else f"at {'0.5' if kind == HALF else f'tuned {threshold:.3f}'}"
     report = zip(*class_report(confusion), strict=True)
     rows = []
@@ -156,7 +154,7 @@ def _marked(place: Place) -> str:
 
 
 def _metric_column(scores: Scores, places: list[Place], name: str) -> list[str]:
-    means = [float(place.rows[name].mean(skipna=False)) for place in places]
+    means = [place.rows.mean(name) for place in places]
     whole = [
         mean if place.complete and place.entry.family != FLOOR else math.nan
         for mean, place in zip(means, places, strict=True)
@@ -165,4 +163,4 @@ def _metric_column(scores: Scores, places: list[Place], name: str) -> list[str]:
 
 
 def _column(places: list[Place], name: str, written: Callable[[float], str]) -> list[str]:
-    return [written(float(place.rows[name].mean())) for place in places]
+    return [written(place.rows.mean(name)) for place in places]

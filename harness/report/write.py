@@ -148,4 +148,4 @@ def _summary(rankings: list[Ranking]) -> str:
 
 def _line(place: Place) -> list[str]:
     score = ("≈ " if place.tied else "") + plus_minus(place.score.mean, place.score.half)
-    return [rank_mark(place), place.entry.name, score, number(float(place.rows["f1"].mean())), place.status]
+    return [rank_mark(place), place.entry.name, score, number(place.rows.mean("f1")), place.status]

@@ -1,0 +1,503 @@
+"""The leaderboard of a small real run: what its tables say, against what its stored predictions say."""
+
+import csv
+import math
+import re
+import shutil
+from dataclasses import replace
+
+import numpy as np
+import pandas as pd
+import pytest
+from fixtures_run import PROTOCOL, everything, tumours, write_run
+from sklearn.metrics import f1_score, roc_auc_score
+
+from harness.declare.metric import Metric
+from harness.declare.metrics import METRICS
+from harness.errors import EvenhandError, StoreError
+from harness.report.documented import method_table, model_table, network_tables
+from harness.report.leaderboard import USUAL
+from harness.report.markdown import escape
+from harness.report.overall import overall
+from harness.report.ranking import rank
+from harness.report.scores import Entry, Scores, collect, count_statuses
+from harness.report.strategies import comparisons, differences, strategy_table
+from harness.report.write import summary, write_report
+from harness.store.store import Store
+
+METRIC = {metric.name: metric for metric in METRICS}
+NONE_TUNED = Entry("logistic_regression", "none", "tuned")
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory) -> Store:
+    return everything(tmp_path_factory.mktemp("runs") / "small")
+
+
+@pytest.fixture(scope="module")
+def scores(store) -> Scores:
+    return collect(store, METRIC)
+
+
+@pytest.fixture(scope="module")
+def markdown(store) -> str:
+    return write_report(store, METRIC).markdown.read_text(encoding="utf-8")
+
+
+@pytest.fixture(scope="module")
+def board(store) -> pd.DataFrame:
+    return pd.read_csv(write_report(store, METRIC).csv, keep_default_na=False, na_values=[""])
+
+
+@pytest.fixture
+def copy(store, tmp_path) -> Store:
+    """The same run in a folder of its own, to be spoilt."""
+    shutil.copytree(store.folder, tmp_path / "copy")
+    return Store(tmp_path / "copy")
+
+
+def cells(store: Store, task: str, family: str, strategy: str) -> list:
+    return [
+        r for r in store.records() if (r.task, r.family, r.strategy) == (task, family, strategy) and r.status == "ok"
+    ]
+
+
+def line(board: pd.DataFrame, task: str, entry: str, kind: str = "tuned") -> pd.Series:
+    found = board[(board.task == task) & (board.entry == entry) & (board.threshold_kind == kind)]
+    assert len(found) == 1
+    return found.iloc[0]
+
+
+def tables(text: str) -> list[list[list[str]]]:
+    """The pipe tables of a text: rows of cells, header first, without bold."""
+    found: list[list[list[str]]] = []
+    fresh = True
+    for row in text.splitlines():
+        if row.startswith("|"):
+            found += [[]] if fresh else []
+            parts = [cell.strip().replace("**", "") for cell in re.split(r"(?<!\\)\|", row)[1:-1]]
+            found[-1] += [] if set("".join(parts)) <= set(":-") else [parts]
+        fresh = not row.startswith("|")
+    return found
+
+
+# --- leaderboard.csv -------------------------------------------------------------------------------------------------
+
+
+def test_columns_are_the_promised_ones_and_metrics_from_elsewhere_come_last(copy):
+    extra = Metric(name="hits", compute=lambda p: float(np.trace(p.confusion)), face="decision")
+    columns = pd.read_csv(write_report(copy, METRIC | {"hits": extra}).csv).columns.tolist()
+    who = ["task", "entry", "family", "strategy", "stage", "calibration", "threshold_kind", "folds", "status"]
+    names = [*USUAL, "threshold", "fit_seconds", "predict_us_per_row", "trials", "hits"]
+    assert columns == [*who, *(column for name in names for column in (name, f"{name}_sd"))]
+
+
+def test_means_are_over_outer_splits_and_come_from_the_stored_predictions(store, board):
+    f1, auc = [], []
+    for record in cells(store, "tumours", "logistic_regression", "none"):
+        seen = store.predictions(record)
+        threshold = next(o.threshold for o in record.outcomes if o.stage == "tuned")
+        f1.append(f1_score(seen.test_y, seen.test["tuned"][:, 1] >= threshold))
+        auc.append(roc_auc_score(seen.test_y, seen.test["tuned"][:, 1]))
+    found = line(board, "tumours", NONE_TUNED.name)
+    assert (found.folds, found.status, found.calibration) == (4, "ok", "none")
+    assert found[["f1", "f1_sd"]].tolist() == pytest.approx([np.mean(f1), np.std(f1, ddof=1)], rel=1e-5)
+    assert found[["roc_auc", "roc_auc_sd"]].tolist() == pytest.approx([np.mean(auc), np.std(auc, ddof=1)], rel=1e-5)
+
+
+def test_threshold_moves_decisions_and_nothing_else(board):
+    half, tuned = (line(board, "tumours", NONE_TUNED.name, kind) for kind in ("half", "tuned"))
+    assert half.threshold == 0.5 != tuned.threshold
+    assert half.f1 != tuned.f1
+    same = ["roc_auc", "average_precision", "log_loss", "brier", "ece", "lift_at_10", "fit_seconds", "trials"]
+    assert half[same].tolist() == tuned[same].tolist()
+
+
+def test_numbers_have_six_significant_digits(store):
+    with write_report(store, METRIC).csv.open(newline="") as file:
+        numbers = [cell for row in list(csv.reader(file))[1:] for cell in row[9:] if cell]
+    assert len(numbers) > 1000
+    assert max(len(re.sub(r"e.*|[-.]", "", number).lstrip("0")) for number in numbers) == 6
+
+
+def test_cells_that_failed_or_are_missing_are_counted_and_their_entry_stays(board):
+    partly = line(board, "tumours", "bayes/class_weight/tuned")
+    assert (partly.folds, partly.status) == (2, "ok 2, timeout 1, missing 1")
+    nothing = line(board, "tumours", "bayes/searched/tuned")
+    assert (nothing.folds, nothing.status) == (0, "inapplicable 4")
+    assert nothing.iloc[9:].isna().all()
+    assert line(board, "three_digits", "bayes/class_weight/tuned", "half").status == "failed 3, memory 1"
+
+
+def test_statuses_are_listed_in_one_order():
+    assert count_statuses(["ok", "ok"]) == "ok"
+    assert count_statuses(["timeout", "ok", "missing", "ok", "timeout"]) == "ok 2, timeout 2, missing 1"
+
+
+def test_several_classes_have_one_decision_and_no_binary_figures(board):
+    digits = board[board.task == "three_digits"]
+    assert set(digits.threshold_kind) == {"half"}
+    ok = digits[digits.folds > 0]
+    empty = {name for name in USUAL if ok[name].isna().all()}
+    assert empty == {"precision_negative", "recall_negative", "f1_negative", "lift_at_10", "expected_cost"}
+    assert ok[["f1", "roc_auc", "average_precision", "mcc"]].notna().all(axis=None)
+
+
+def test_costs_are_known_only_where_the_task_has_them(board):
+    ok = board[board.folds > 0]
+    assert ok[ok.task == "tumours"].expected_cost.notna().all()
+    assert ok[ok.task != "tumours"].expected_cost.isna().all()
+
+
+def test_one_split_has_means_and_no_deviations(board):
+    found = line(board, "one_split", NONE_TUNED.name)
+    assert found.folds == 1
+    assert found.filter(like="_sd").isna().all()
+
+
+# --- chosen ----------------------------------------------------------------------------------------------------------
+
+
+def test_chosen_takes_the_best_inner_score_of_every_split_and_owns_up_to_all_trials(store, scores):
+    found = scores.rows_of("tumours", Entry("any", "any", "chosen"), "half")
+    assert len(found) == 4
+    for (repeat, fold), view, trials in zip(found.splits, found.views, found["trials"], strict=True):
+        here = [r for r in store.records() if (r.task, r.repeat, r.fold, r.status) == ("tumours", repeat, fold, "ok")]
+        here = [r for r in here if r.strategy != "searched"]
+        inner = {r.id: next(o.inner_score for o in r.outcomes if o.stage == "tuned") for r in here}
+        assert view[:2] == (max(inner, key=inner.get), "tuned")
+        assert trials == sum(r.trials for r in here)
+
+
+def test_chosen_per_family_stays_in_the_family_and_needs_a_choice(scores):
+    names = {entry.name for task, entry, _ in scores.by_entry if task == "tumours" and entry.stage == "chosen"}
+    assert names == {"logistic_regression/any/chosen", "bayes/any/chosen", "any/any/chosen"}
+    family = {c.record.id for c in scores.cells if c.record and c.family == "bayes"}
+    assert {view[0] for view in scores.rows_of("tumours", Entry("bayes", "any", "chosen"), "half").views} <= family
+
+
+def test_chosen_has_no_rank_and_takes_no_part_among_strategies(scores):
+    places = rank(scores, "tumours").places
+    assert all((place.rank is None) == (place.entry.stage == "chosen" or not place.complete) for place in places)
+    assert {one.strategy for one in differences(scores, "tumours")} == {"class_weight", "searched"}
+
+
+# --- ranking and its claims ------------------------------------------------------------------------------------------
+
+
+def test_entries_are_ranked_by_the_objective_and_those_lacking_splits_come_after(scores):
+    for task in ("tumours", "three_digits"):
+        places = rank(scores, task).places
+        complete = [place.score.mean for place in places if place.complete]
+        assert complete == sorted(complete, reverse=True)
+        assert [place.complete for place in places] == sorted([place.complete for place in places], reverse=True)
+    assert {p.entry.strategy for p in rank(scores, "tumours").places if not p.complete} == {"class_weight", "searched"}
+
+
+def test_the_floor_is_told_apart_from_a_clear_winner_and_close_entries_are_not(scores):
+    ranking = rank(scores, "three_digits")
+    assert ranking.above_floor
+    assert ranking.floor.tied is False
+    assert ranking.place("logistic_regression", "none").tied
+
+
+@pytest.mark.parametrize("task", ["one_split", "later_rows"])
+def test_nothing_is_claimed_for_one_split_nor_for_splits_in_time(scores, markdown, task):
+    ranking = rank(scores, task)
+    assert ranking.silent
+    assert all(place.tied is None and math.isnan(place.score.half) for place in ranking.places)
+    section = markdown.split(f"## {task}")[1].split("\n## ")[0]
+    assert "whether by more than chance is not known" in section
+    assert "≈" not in section
+    assert "±" not in section
+
+
+def test_a_default_that_the_search_kept_is_one_entry_with_the_tuned_one(scores):
+    names = [place.entry.name for place in rank(scores, "tumours").places if place.entry.family == "majority"]
+    assert names == ["majority/none/tuned"]
+
+
+def test_splits_that_entries_do_not_share_are_never_compared(tmp_path):
+    lost = {("tumours", "bayes", s, 0): ("timeout", "slow") for s in ("none", "class_weight", "searched")}
+    others = {("tumours", f, "none", 1): ("timeout", "slow") for f in ("majority", "logistic_regression")}
+    ranking = rank(collect(write_run(tmp_path / "run", [tumours()], lost | others), METRIC), "tumours")
+    assert {p.entry.name.rsplit("/", 1)[0] for p in ranking.places if p.complete and p.rank} == {
+        "logistic_regression/class_weight",
+        "logistic_regression/searched",
+    }
+
+
+# --- the documented summary ------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("task", ["tumours", "one_split", "later_rows"])
+def test_every_row_of_the_documented_tables_is_arithmetically_possible(scores, task):
+    """One prevalence explains accuracy, recalls and precisions of a row, up to the third decimal."""
+    header, *rows = tables(method_table(scores, task))[0]
+    assert header == ["Method", "Accuracy", "Precision (No)", "Recall (No)", "Precision (Yes)", "Recall (Yes)"]
+    assert len(rows) >= 6
+    for method, *figures in rows:
+        accuracy, precision_no, recall_no, precision_yes, recall_yes = (0.0 if f == "–" else float(f) for f in figures)
+        yes = prevalence(scores, task, *method.split(" (")[0].split(", "))
+        assert accuracy == pytest.approx(yes * recall_yes + (1 - yes) * recall_no, abs=0.0011)
+        called_yes = yes * recall_yes + (1 - yes) * (1 - recall_no)
+        assert precision_yes * called_yes == pytest.approx(yes * recall_yes, abs=0.0011)
+        assert precision_no * (1 - called_yes) == pytest.approx((1 - yes) * recall_no, abs=0.0011)
+
+
+def prevalence(scores: Scores, task: str, family: str, strategy: str) -> float:
+    confusion = scores.pooled(task, Entry(family, strategy, "tuned"), "half")
+    return float(confusion[1].sum() / confusion.sum())
+
+
+def test_counts_of_all_splits_add_up_to_the_rows_of_the_task(scores):
+    for task in ("tumours", "later_rows"):
+        confusion = scores.pooled(task, NONE_TUNED, "half")
+        assert confusion.sum(axis=1).tolist() == scores.run["tasks"][task]["counts"]
+
+
+def test_rows_over_fewer_splits_say_so(scores):
+    methods = [row[0] for row in tables(method_table(scores, "tumours"))[0]]
+    assert "bayes, class_weight (2 of 4 splits)" in methods
+    assert not any("bayes, searched" in method for method in methods)
+
+
+def test_models_and_networks_before_imbalance_is_handled_agree_with_the_methods(scores):
+    header, *models = tables(model_table(scores, "tumours"))[0]
+    assert header == ["Model", "Accuracy", "ROC AUC"]
+    assert [row[0] for row in models] == ["majority", "logistic_regression", "bayes"]
+    accuracy = {row[0]: row[1] for row in tables(method_table(scores, "tumours"))[0]}
+    assert {row[0]: row[1] for row in models} == {name: accuracy[f"{name}, none"] for name, *_ in models}
+    ((title, body),) = network_tables(scores, "tumours")
+    assert title == f"bayes: overall accuracy {accuracy['bayes, none']}"
+    (header, *figures) = tables(body)[0]
+    assert header == ["Metric", "Class 0 (No)", "Class 1 (Yes)"]
+    assert [row[0] for row in figures] == ["Precision", "Recall", "F1", "Rows"]
+    assert figures[-1][1:] == ["357", "60"]
+
+
+def test_a_precision_of_nothing_is_a_dash(scores):
+    majority = next(row for row in tables(method_table(scores, "tumours"))[0] if row[0] == "majority, none")
+    assert majority[2:] == ["0.856", "1.000", "–", "0.000"]
+
+
+# --- does the strategy help? -----------------------------------------------------------------------------------------
+
+
+def test_strategies_are_compared_with_doing_nothing_split_by_split(store, scores):
+    found = next(d for d in differences(scores, "later_rows") if (d.family, d.strategy) == ("bayes", "class_weight"))
+    gains = {"half": [], "tuned": []}
+    for mine, none in zip(
+        cells(store, "later_rows", "bayes", "class_weight"), cells(store, "later_rows", "bayes", "none"), strict=True
+    ):
+        for kind, gain in gains.items():
+            gain.append(np.subtract(*(f1_of(store, record, kind) for record in (mine, none))))
+    titles = [column.title for column in comparisons(scores, "later_rows")]
+    means = dict(zip(titles, [e.mean for e in found.estimates], strict=True))
+    assert means["Δ F1, both at 0.5"] == pytest.approx(np.mean(gains["half"]))
+    assert means["Δ F1, both tuned"] == pytest.approx(np.mean(gains["tuned"]))
+
+
+def f1_of(store: Store, record, kind: str) -> float:
+    seen = store.predictions(record)
+    threshold = 0.5 if kind == "half" else next(o.threshold for o in record.outcomes if o.stage == "tuned")
+    return f1_score(seen.test_y, seen.test["tuned"][:, 1] >= threshold)
+
+
+def test_the_better_threshold_is_never_worse_than_the_tuned_one(scores):
+    for task in ("tumours", "later_rows"):
+        sign = -1 if scores.run["tasks"][task]["costs"] else 1
+        for found in differences(scores, task):
+            _, _, tuned, better, _ = (sign * e.mean for e in found.estimates)
+            assert better >= tuned
+
+
+def test_a_strategy_that_does_nothing_cannot_be_told_from_nothing(scores):
+    rows = {tuple(row[:2]): row for row in tables(strategy_table(scores, "three_digits"))[0]}
+    assert rows["logistic_regression", "searched"][-1] == "cannot be told"
+
+
+def test_decisions_are_compared_by_cost_where_the_task_has_costs(scores):
+    assert [c.title for c in comparisons(scores, "tumours")][1] == "Δ Cost, both at 0.5"
+    assert [c.title for c in comparisons(scores, "three_digits")] == ["Δ ROC AUC", "Δ F1", "Δ Brier"]
+
+
+# --- over all tasks --------------------------------------------------------------------------------------------------
+
+
+def test_ranks_over_tasks_use_entries_that_all_tasks_share(scores):
+    rankings = [rank(scores, task) for task in scores.run["tasks"]]
+    text = overall(rankings)
+    rows = {row[0]: row for row in tables(text)[0][1:]}
+    assert "bayes/class_weight/tuned" not in rows
+    assert "Left out, because some splits of some task are lacking: bayes/class_weight, bayes/searched." in text
+    assert rows["majority/none/tuned"][1:] == ["5.00", "0", "0.000"]
+    assert sum(float(row[1]) for row in rows.values()) == pytest.approx(sum(range(1, len(rows) + 1)))
+    assert overall(rankings[:1]) == "There is one task only, so there is nothing to average over."
+
+
+# --- leaderboard.md --------------------------------------------------------------------------------------------------
+
+
+def test_sections_come_in_order_and_the_verdict_first(markdown):
+    heads = re.findall(r"^## (.*)$", markdown, flags=re.MULTILINE)
+    assert heads == [
+        *("tumours", "three_digits", "one_split", "later_rows", "The results summary, as it is usually written"),
+        *(
+            "Does the strategy help?",
+            "Over all tasks",
+            "What failed, was skipped or does not apply",
+            "Protocol, data, versions",
+        ),
+    ]
+    assert markdown.splitlines()[2].startswith(
+        "- On **tumours**, **logistic_regression/none/tuned** is first by average precision"
+    )
+
+
+def test_at_most_fifteen_rows_are_in_sight_and_the_majority_row_is_one_of_them(markdown):
+    seen = re.sub(r"<details>.*?</details>", "", markdown, flags=re.DOTALL)
+    assert max(len(table) - 1 for table in tables(seen)) == 15
+    ranked = [table for table in tables(seen) if table[0][:2] == ["#", "Entry"]]
+    assert len(ranked) == 8
+    assert all("majority/none/tuned" in [row[1] for row in table] for table in ranked)
+
+
+def test_nothing_of_the_ranking_is_lost_in_folding(markdown):
+    section = markdown.split("## one_split")[1].split("\n## ")[0]
+    quality = [row[1] for table in tables(section) if table[0][2:3] == ["AP"] for row in table[1:]]
+    assert len(quality) == len(set(quality)) == 16
+
+
+def test_what_failed_is_grouped_by_reason(markdown):
+    rows = {tuple(row[:2]): row[2:] for table in tables(markdown) if table[0][0] == "What" for row in table[1:]}
+    assert rows["failed", "ValueError: Number of priors \\| must match"] == [
+        "3 cells",
+        "three_digits/bayes/class_weight ×3",
+    ]
+    assert rows["inapplicable", "nothing to search"] == ["4 cells", "tumours/bayes/searched ×4"]
+    assert rows["missing", "not run yet"] == ["1 cell", "tumours/bayes/class_weight"]
+    assert [where for (what, _), where in rows.items() if what == "skipped"] == [["family", "xgb"]]
+    assert "Of 91 planned cells, 9 ended without predictions and 1 have not been run yet" in markdown
+
+
+def test_every_table_has_as_many_cells_in_each_row_as_in_its_header(markdown):
+    assert all(len(row) == len(table[0]) for table in tables(markdown) for row in table)
+
+
+def test_protocol_names_what_it_takes_to_do_it_again(markdown):
+    section = markdown.split("## Protocol")[1]
+    assert "evenhand run --task tumours --seed 7 --out results/small" in section
+    assert "scikit-learn 1.9" in section
+    assert str(PROTOCOL.seed) in [row[-1] for row in tables(section)[0]]
+
+
+def test_hostile_names_are_text(tmp_path):
+    hostile = replace(tumours("a|b`<script>*"), classes=("<b>No", "Y|es\n# 1"))
+    text = write_report(write_run(tmp_path / "run", [hostile]), METRIC).markdown.read_text(encoding="utf-8")
+    assert "<script>" not in text
+    assert "<b>" not in text
+    assert "\n# 1" not in text
+    assert all(len(row) == len(table[0]) for table in tables(text) for row in table)
+
+
+def test_names_stay_readable():
+    assert escape("logistic_regression/none") == "logistic_regression/none"
+    assert escape("_a_ *b* `c` [d] e|f <g> & #") == "\\_a\\_ \\*b\\* \\`c\\` \\[d\\] e\\|f &lt;g&gt; &amp; \\#"
+
+
+def test_summary_is_short(store):
+    text = summary(store, METRIC)
+    assert all(part.count("\n") <= 13 for part in text.split("\n\n"))
+    assert "tumours: logistic_regression/none/tuned is first" in text
+    assert "**" not in text
+
+
+# --- again -----------------------------------------------------------------------------------------------------------
+
+
+def test_rendering_again_gives_the_same_bytes_with_and_without_derived_figures(copy):
+    def render() -> tuple[bytes, bytes]:
+        files = write_report(copy, METRIC)
+        return files.markdown.read_bytes(), files.csv.read_bytes()
+
+    first = render()
+    assert render() == first
+    (copy.folder / "derived" / "metrics.json").write_text('{"broken": ')
+    assert render() == first
+    kept = copy.folder / "derived" / "metrics.json"
+    kept.write_text(kept.read_text().replace('"f1@1"', '"f0@1"').replace("[[", "[[3,"))
+    assert render() == first
+    shutil.rmtree(copy.folder / "derived")
+    assert render() == first
+
+
+def test_figures_are_computed_once_per_version(copy):
+    asked = []
+
+    def compute(predictions) -> float:
+        asked.append(len(predictions.y))
+        return 1.0
+
+    hits = Metric(name="hits", compute=compute, face="decision")
+    collect(copy, METRIC | {"hits": hits})
+    often = len(asked)
+    assert often > 100
+    collect(copy, METRIC | {"hits": hits})
+    assert len(asked) == often
+    collect(copy, METRIC | {"hits": replace(hits, version=2)})
+    assert len(asked) == 2 * often
+
+
+def test_with_derived_figures_no_predictions_are_read(copy):
+    first = write_report(copy, METRIC).csv.read_bytes()
+    for path in copy.folder.glob("cells/*/predictions.npz"):
+        path.unlink()
+    assert write_report(copy, METRIC).csv.read_bytes() == first
+
+
+def test_predictions_that_are_not_what_the_record_vouches_for_count_as_failed(copy):
+    shutil.rmtree(copy.folder / "derived", ignore_errors=True)
+    record = cells(copy, "tumours", "logistic_regression", "none")[0]
+    (copy.cell_folder(record.id) / "predictions.npz").write_bytes(b"no predictions")
+    board = pd.read_csv(write_report(copy, METRIC).csv)
+    assert line(board, "tumours", NONE_TUNED.name).status == "ok 3, failed 1"
+    assert "SHA-256 differs" in (copy.folder / "leaderboard.md").read_text()
+
+
+def test_a_record_of_other_data_or_declarations_does_not_count(copy):
+    run = copy.read_run()
+    for cell in run["cells"]:
+        cell["key"] += "of another space" if cell["family"] == "bayes" else ""
+    copy.write_run(run)
+    board = pd.read_csv(write_report(copy, METRIC).csv)
+    assert line(board, "tumours", "bayes/none/tuned").status == "missing 4"
+
+
+def test_a_run_that_has_just_begun_has_tables(tmp_path):
+    files = write_report(write_run(tmp_path / "run", [tumours()], dict.fromkeys(all_cells())), METRIC)
+    text = files.markdown.read_text(encoding="utf-8")
+    assert "On **tumours**, nothing has been evaluated yet." in text
+    assert set(pd.read_csv(files.csv).status) == {"missing 4"}
+    assert "nothing has been evaluated yet" in files.summary
+
+
+def all_cells() -> list[tuple[str, str, str, int]]:
+    pairs = [
+        ("majority", "none"),
+        *((f, s) for f in ("logistic_regression", "bayes") for s in ("none", "class_weight", "searched")),
+    ]
+    return [("tumours", family, strategy, fold) for family, strategy in pairs for fold in range(PROTOCOL.folds)]
+
+
+def test_a_metric_that_fails_is_named_in_one_line(store):
+    broken = Metric(name="broken", compute=lambda _: 1 / 0, face="decision")
+    with pytest.raises(
+        EvenhandError, match=r"^metric 'broken' fails on tumours/.*: ZeroDivisionError: division by zero$"
+    ):
+        collect(store, METRIC | {"broken": broken})
+
+
+def test_a_folder_that_is_no_run_says_so(tmp_path):
+    with pytest.raises(StoreError, match="is not a run folder"):
+        write_report(Store(tmp_path), METRIC)

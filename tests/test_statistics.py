@@ -1,0 +1,103 @@
+"""The statistics of the report, held against scipy, closed forms, a worked example and simulation."""
+
+import math
+
+import numpy as np
+import pytest
+from scipy import stats
+
+from harness.report.statistics import estimate, holm, told_apart
+
+SCORES = [0.81, 0.84, 0.79, 0.86, 0.80]
+
+
+def test_without_the_correction_it_is_the_textbook_t_interval():
+    found, expected = estimate(SCORES, ratio=0.0), stats.ttest_1samp(SCORES, 0.0)
+    low, high = expected.confidence_interval(0.95)
+    assert (found.mean - found.half, found.mean + found.half) == pytest.approx((low, high))
+    assert found.p == pytest.approx(expected.pvalue)
+
+
+def test_paired_differences_are_the_paired_t_test():
+    other = [0.80, 0.80, 0.78, 0.83, 0.81]
+    found = estimate(np.subtract(SCORES, other), ratio=0.0)
+    assert found.p == pytest.approx(stats.ttest_rel(SCORES, other).pvalue)
+
+
+def test_the_variance_is_corrected_as_nadeau_and_bengio_say():
+    # Five splits of 4:1, so s² (1/5 + 1/4); the t quantile of 4 degrees of freedom is 2.776 in any printed table.
+    half = 2.776 * math.sqrt(np.var(SCORES, ddof=1) * (1 / 5 + 1 / 4))
+    assert estimate(SCORES, ratio=0.25).half == pytest.approx(half, rel=1e-3)
+
+
+def test_more_repeats_can_never_beat_the_overlap_of_training_rows():
+    rng = np.random.default_rng(0)
+    many = rng.normal(0, 1, 10_000)
+    assert estimate(many, ratio=0.25).half == pytest.approx(1.96 * math.sqrt(0.25), rel=0.02)
+
+
+@pytest.mark.parametrize("values", [[0.5], [0.5, 0.7]])
+def test_one_or_two_splits_carry_a_mean_and_no_claim(values):
+    found = estimate(values, ratio=0.25)
+    assert found.mean == pytest.approx(np.mean(values))
+    assert math.isnan(found.half)
+    assert math.isnan(found.p)
+
+
+def test_a_figure_that_a_split_lacks_is_not_averaged_away():
+    assert math.isnan(estimate([0.5, math.nan, 0.6], ratio=0.25).mean)
+    assert math.isnan(estimate([], ratio=0.25).mean)
+
+
+def test_equal_entries_differ_by_nothing():
+    found = estimate([0.0] * 5, ratio=0.25)
+    assert (found.mean, found.half, found.p) == (0.0, 0.0, 1.0)
+
+
+def test_holm_as_in_the_worked_example():
+    # what p.adjust of R gives for these five
+    assert holm([0.01, 0.02, 0.03, 0.04, 0.05]) == pytest.approx([0.05, 0.08, 0.09, 0.09, 0.09])
+    assert holm([0.04, 0.01, 0.9]) == pytest.approx([0.08, 0.03, 0.9])
+
+
+def test_holm_passes_over_what_was_not_tested():
+    adjusted = holm([0.01, math.nan, 0.02])
+    assert adjusted[0] == pytest.approx(0.02)
+    assert math.isnan(adjusted[1])
+
+
+def simulated(rng: np.random.Generator, entries: int, splits: int, ratio: float) -> np.ndarray:
+    """Errors of entries in splits, correlated just as much as the correction says: ρ/(1 − ρ) = n_test/n_train."""
+    rho = ratio / (1 + ratio)
+    shared, own = rng.normal(size=(entries, 1)), rng.normal(size=(entries, splits))
+    return math.sqrt(rho) * shared + math.sqrt(1 - rho) * own
+
+
+@pytest.mark.parametrize(("entries", "splits", "ratio"), [(2, 5, 0.25), (6, 3, 0.5), (12, 10, 0.25)])
+def test_among_equal_entries_the_best_is_set_apart_in_at_most_five_of_a_hundred_runs(entries, splits, ratio):
+    rng, runs, wrong = np.random.default_rng(entries), 600, 0
+    for _ in range(runs):
+        figures = simulated(rng, entries, splits, ratio)
+        wrong += told_apart(figures, ratio)[figures.mean(axis=1).argmax()].any()
+    assert wrong / runs <= 0.05 + 2 * math.sqrt(0.05 * 0.95 / runs)
+
+
+def test_a_real_difference_is_found_and_its_size_decides_how_often():
+    rng, found = np.random.default_rng(3), {}
+    for shift in (1.0, 3.0, 6.0):
+        lift = np.array([[shift]] + [[0.0]] * 5)
+        found[shift] = np.mean([told_apart(lift + simulated(rng, 6, 10, 0.25), 0.25)[0, 1:].all() for _ in range(100)])
+    assert found[1.0] < found[3.0] < found[6.0]
+    assert found[6.0] > 0.9
+
+
+def test_entries_that_are_the_same_are_never_told_apart():
+    figures = np.vstack([SCORES, SCORES, np.subtract(SCORES, 0.5)])
+    apart = told_apart(figures, 0.25)
+    assert not apart[0, 1]
+    assert apart[0, 2]
+    assert (apart == apart.T).all()
+
+
+def test_two_splits_tell_nothing_apart():
+    assert not told_apart(np.array([[0.9, 0.9], [0.1, 0.2]]), 1.0).any()
