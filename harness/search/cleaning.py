@@ -44,8 +44,7 @@ class QuickEditedNearestNeighbours(EditedNearestNeighbours):  # type: ignore[mis
         crowd = Crowd.of(X, y)
         _, distance = nearest_enemies(crowd)
         removed = np.isin(y[crowd.order], list(self.sampling_strategy_))
-        k = self.n_neighbors if isinstance(self.n_neighbors, int) else self.n_neighbors.n_neighbors - 1  # less itself
-        removed[removed] = ~friends_nearer(crowd, np.flatnonzero(removed), distance, k)
+        removed[removed] = ~friends_nearer(crowd, np.flatnonzero(removed), distance, self.n_neighbors)
         self.sample_indices_ = crowd.order[~removed]  # class by class, as imbalanced-learn orders them
         return X[self.sample_indices_], y[self.sample_indices_]
 
@@ -54,7 +53,7 @@ def quick(sampler: Any) -> Any:
     """The same cleaning step the quicker way; any other sampler as it is."""
     if type(sampler) is TomekLinks:
         return QuickTomekLinks(**sampler.get_params())
-    if type(sampler) is EditedNearestNeighbours and sampler.kind_sel == "all":
+    if type(sampler) is EditedNearestNeighbours and sampler.kind_sel == "all" and isinstance(sampler.n_neighbors, int):
         return QuickEditedNearestNeighbours(**sampler.get_params())
     return sampler
 

@@ -13,9 +13,10 @@ from harness.errors import Inapplicable
 from harness.search.neighbours import FoldNeighbours, Memo, digest
 
 Labels = npt.NDArray[np.int64]
+Points = npt.NDArray[np.float64]
 
 
-def resample(  # noqa: PLR0913, PLR0917 -- what is resampled is three values, how is four
+def resample(  # noqa: PLR0913, PLR0917 -- four say what is resampled, three how
     strategy: Strategy, params: dict[str, Any], rows: Rows, y: Labels, layout: Layout, seed: int, cache: Memo
 ) -> tuple[Rows, Labels]:
     """Let a strategy of kind `resample` remove and add training rows.
@@ -26,15 +27,18 @@ def resample(  # noqa: PLR0913, PLR0917 -- what is resampled is three values, ho
     Raises `Inapplicable` where the strategy cannot act on these rows, with the reason.
     """
     content = digest(rows.numbers, rows.codes, y)
+    build = strategy.build
+    assert build is not None  # noqa: S101 -- a strategy of this kind has one, its declaration checked that
 
     def compute() -> tuple[Rows, Labels]:
-        space = cache.get(("space", content), lambda: to_space(rows, layout))
-        return _resample(strategy, params, (space, rows, y), layout, (seed, cache))
+        points = cache.get(("space", content), lambda: to_space(rows, layout))
+        made, made_y, kept = _sampled(build(seed, **params), points, y, cache)
+        return (from_space(made, layout) if kept is None else rows.take(kept)), made_y
 
     return cache.get(("resampled", strategy.name, tuple(sorted(params.items())), seed, content), compute)
 
 
-def to_space(rows: Rows, layout: Layout) -> npt.NDArray[np.float64]:
+def to_space(rows: Rows, layout: Layout) -> Points:
     """Rows as points, shape (n, p + all levels): standardised numbers, then a block of levels per category.
 
     A level weighs half the median standard deviation of the numbers, as in SMOTE-NC (Chawla et al. 2002), so about 1/2;
@@ -50,7 +54,7 @@ def to_space(rows: Rows, layout: Layout) -> npt.NDArray[np.float64]:
     return points
 
 
-def from_space(points: npt.NDArray[np.float64], layout: Layout) -> Rows:
+def from_space(points: Points, layout: Layout) -> Rows:
     """Points as typed rows: of each category the level that weighs most, of equals the first."""
     count = len(layout.numbers)
     codes, start = np.empty((len(points), len(layout.levels)), dtype=np.int32), count
@@ -67,43 +71,44 @@ def level_weight(rows: Rows) -> float:
     return float(np.median(spread)) / 2 if len(spread) else 0.5
 
 
-def _resample(
-    strategy: Strategy,
-    params: dict[str, Any],
-    given: tuple[npt.NDArray[np.float64], Rows, Labels],
-    layout: Layout,
-    source: tuple[int, Memo],
-) -> tuple[Rows, Labels]:
-    (points, rows, y), (seed, cache) = given, source
-    assert strategy.build is not None  # noqa: S101 -- a strategy of this kind has one, its declaration checked that
+def _sampled(sampler: Any, points: Points, y: Labels, cache: Memo) -> tuple[Points, Labels, Labels | None]:
+    """Points and labels as the sampler leaves them, and which rows they are where it only chose among them."""
     counts = np.bincount(y)
-    rarest = int(counts[counts > 0].min())
-    sampler, searches = _quickened(strategy.build(seed, **params), rarest, cache)
-    if searches and rarest < 2:
+    there = counts[counts > 0]
+    sampler, searches = _quickened(sampler, int(there.min()), cache)
+    if searches and there.min() < 2:
         reason = "the rarest class has one training row, which has no neighbour of its class"
-        raise Inapplicable(f"{strategy.name}: {reason}", always=True)
+        raise Inapplicable(reason, always=True)
     try:
         made, made_y = sampler.fit_resample(points, y)
     except (ValueError, RuntimeError) as error:  # imbalanced-learn's way to say that these rows do not suit the sampler
-        raise Inapplicable(f"{strategy.name}: {' '.join(str(error).split())}") from error
+        raise Inapplicable(" ".join(str(error).split())) from error
     after = np.bincount(made_y, minlength=len(counts))
     if ((after == 0) & (counts > 0)).any():
-        raise Inapplicable(f"{strategy.name}: cleaning left no training row of one class")
-    if searches and len(set(counts[counts > 0])) > 1 and (after == counts).all():
-        raise Inapplicable(f"{strategy.name}: no row could be made or removed, none lies near the border of its class")
-    kept = getattr(sampler, "sample_indices_", None)
-    return (from_space(made, layout) if kept is None else rows.take(kept)), made_y
+        raise Inapplicable("cleaning left no training row of one class")
+    if searches and there.min() < there.max() and (after == counts).all():
+        raise Inapplicable("no row could be made: none of a rare class lies near another class")
+    return made, made_y, getattr(sampler, "sample_indices_", None)
 
 
 def _quickened(sampler: Any, rarest: int, cache: Memo) -> tuple[Any, bool]:
     """The sampler, its cleaning done the quicker way and its neighbours looked up in the fold's memo.
 
-    No more neighbours are asked for than the rarest class has. Also returns whether any are asked for at all.
+    No more neighbours are asked for than the rarest class has. Also returns whether any are asked for at all. Samplers
+    that are not known here stay as they are.
     """
+    from imblearn.over_sampling import ADASYN, SMOTE, BorderlineSMOTE
+
     from harness.search.cleaning import quick  # imports imbalanced-learn, which only resampling cells need
 
+    if not hasattr(sampler, "get_params"):
+        return sampler, False
+    steps = {name: quick(step) for name, step in sampler.get_params().items() if hasattr(step, "fit_resample")}
     sampler = quick(sampler)
-    sampler.set_params(**{n: quick(step) for n, step in sampler.get_params().items() if hasattr(step, "fit_resample")})
-    asked = {n: k for n, k in sampler.get_params().items() if n.endswith("_neighbors") and isinstance(k, int)}
-    sampler.set_params(**{n: FoldNeighbours(min(k, max(1, rarest - 1)) + 1, cache) for n, k in asked.items()})
-    return sampler, bool(asked)
+    if steps:
+        sampler.set_params(**steps)
+    searching = [step for step in (sampler, *steps.values()) if type(step) in (ADASYN, SMOTE, BorderlineSMOTE)]
+    for step in searching:
+        asked = {name: k for name, k in step.get_params().items() if name.endswith("_neighbors") and isinstance(k, int)}
+        step.set_params(**{name: FoldNeighbours(min(k, max(1, rarest - 1)) + 1, cache) for name, k in asked.items()})
+    return sampler, bool(searching)
