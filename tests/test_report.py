@@ -21,7 +21,7 @@ from harness.report.markdown import escape
 from harness.report.overall import overall
 from harness.report.ranking import rank
 from harness.report.scores import Entry, Scores, collect, count_statuses
-from harness.report.strategies import comparisons, differences, strategy_table
+from harness.report.strategies import comparisons, differences, in_a_word, strategy_table, strategy_verdict
 from harness.report.write import summary, write_report
 from harness.store.store import Store
 
@@ -49,10 +49,15 @@ def board(store) -> pd.DataFrame:
     return pd.read_csv(write_report(store, METRIC).csv, keep_default_na=False, na_values=[""])
 
 
+@pytest.fixture(scope="module")
+def one_task(tmp_path_factory) -> Store:
+    return write_run(tmp_path_factory.mktemp("runs") / "one_task", [tumours()])
+
+
 @pytest.fixture
-def copy(store, tmp_path) -> Store:
-    """The same run in a folder of its own, to be spoilt."""
-    shutil.copytree(store.folder, tmp_path / "copy")
+def copy(one_task, tmp_path) -> Store:
+    """A run of one task in a folder of its own, to be spoilt."""
+    shutil.copytree(one_task.folder, tmp_path / "copy")
     return Store(tmp_path / "copy")
 
 
@@ -315,6 +320,29 @@ def test_the_better_threshold_is_never_worse_than_the_tuned_one(scores):
 def test_a_strategy_that_does_nothing_cannot_be_told_from_nothing(scores):
     rows = {tuple(row[:2]): row for row in tables(strategy_table(scores, "three_digits"))[0]}
     assert rows["logistic_regression", "searched"][-1] == "cannot be told"
+    assert strategy_verdict(scores, "three_digits").endswith("compared with doing nothing, none can be told from it.")
+
+
+@pytest.mark.parametrize(
+    ("better", "word"),
+    [
+        ([0, 0, 0, 0, 0], "cannot be told"),
+        ([0, 1, 0, 0, -1], "helps at 0.5 only, worse probabilities"),
+        ([0, 1, 1, 1, 0], "helps"),
+        ([1, 0, 0, 0, 0], "helps"),
+        ([-1, 1, 0, 0, 0], "hurts"),
+        ([1, 0, 0, -1, 0], "mixed"),
+        ([0, -1, 0, 0, 1], "hurts at 0.5 only, better probabilities"),
+    ],
+)
+def test_a_gain_at_one_half_alone_is_not_called_help(better, word):
+    assert in_a_word(better) == word
+
+
+def test_splits_in_time_carry_no_reading(scores):
+    found = {one[:2]: one[-1] for one in map(tuple, tables(strategy_table(scores, "later_rows"))[0][1:])}
+    assert set(found.values()) == {"–"}
+    assert strategy_verdict(scores, "later_rows") == ""
 
 
 def test_decisions_are_compared_by_cost_where_the_task_has_costs(scores):
@@ -442,7 +470,7 @@ def test_figures_are_computed_once_per_version(copy):
     hits = Metric(name="hits", compute=compute, face="decision")
     collect(copy, METRIC | {"hits": hits})
     often = len(asked)
-    assert often > 100
+    assert often == 2 * 2 * (4 * 7)  # stages, thresholds, cells
     collect(copy, METRIC | {"hits": hits})
     assert len(asked) == often
     collect(copy, METRIC | {"hits": replace(hits, version=2)})

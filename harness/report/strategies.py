@@ -3,14 +3,25 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from harness.declare.metric import Metric
 from harness.report.derived import HALF, TUNED
-from harness.report.markdown import NONE, escape, folded_table, plus_minus
+from harness.report.markdown import NONE, count, escape, folded_table, listed, plus_minus
 from harness.report.ranking import claims
 from harness.report.scores import ANY, Entry, Scores, entries
 from harness.report.statistics import LEVEL, Estimate, estimate, holm
+
+NAMED = 6
+UNTOLD = "cannot be told"
+WORDS = {  # a reading, and the same of several
+    "helps": "help",
+    "hurts": "hurt",
+    "mixed": "mixed",
+    "helps at 0.5 only": "help at 0.5 only",
+    "hurts at 0.5 only": "hurt at 0.5 only",
+    UNTOLD: UNTOLD,
+}
 
 
 @dataclass(frozen=True)
@@ -68,21 +79,48 @@ def differences(scores: Scores, task: str) -> list[Difference]:
     return found
 
 
+def readings(scores: Scores, task: str) -> list[tuple[Difference, str]]:
+    """Every difference with what it allows to say, after Holm's adjustment over all figures of the task's table."""
+    columns, found = comparisons(scores, task), differences(scores, task)
+    adjusted = iter(holm([e.p for one in found for e in one.estimates]))
+    read = []
+    for one in found:
+        better = [_direction(column, e, next(adjusted)) for column, e in zip(columns, one.estimates, strict=True)]
+        known = not all(math.isnan(e.p) for e in one.estimates)
+        read.append((one, in_a_word(better) if known else NONE))
+    return read
+
+
 def strategy_table(scores: Scores, task: str) -> str:
     """Paired differences with intervals, and what they allow to say."""
-    columns, found = comparisons(scores, task), differences(scores, task)
-    if not found:
-        return ""
-    adjusted = [holm([one.estimates[column].p for one in found]) for column in range(len(columns))]
-    header = ["Family", "Strategy", *(column.title for column in columns), "Splits", "Reading"]
+    header = ["Family", "Strategy", *(column.title for column in comparisons(scores, task)), "Splits", "Reading"]
     rows = []
-    for at, one in enumerate(found):
-        better = [_direction(c, e, p[at]) for c, e, p in zip(columns, one.estimates, adjusted, strict=True)]
-        cells = [NONE if not e.n else plus_minus(e.mean, e.half, signed=True) for e in one.estimates]
-        known = not all(math.isnan(e.p) for e in one.estimates)
-        who = [escape(one.family), escape(one.strategy)]
-        rows.append([*who, *cells, str(one.splits), _reading(better) if known else NONE])
+    for one, reading in readings(scores, task):
+        cells = [NONE if math.isnan(e.mean) else plus_minus(e.mean, e.half, signed=True) for e in one.estimates]
+        rows.append([escape(one.family), escape(one.strategy), *cells, str(one.splits), reading])
     return folded_table(header, rows, left=2, what="comparisons")
+
+
+def strategy_verdict(scores: Scores, task: str) -> str:
+    """In one sentence: which strategies are shown to do something for which family, and for how many nothing is."""
+    read = [(one, reading.split(",")[0]) for one, reading in readings(scores, task) if reading != NONE]
+    if not read:
+        return ""
+    said = []
+    for word, several in WORDS.items():
+        names = [f"{escape(one.strategy)} for {escape(one.family)}" for one, reading in read if reading == word]
+        if names and word == UNTOLD:
+            said.append(
+                "none can be told from it" if len(names) == len(read) else f"{len(names)} cannot be told from it"
+            )
+        elif names:
+            said.append(f"{len(names)} {word if len(names) == 1 else several} ({_some(names)})")
+    pairs = count(len(read), "pair")
+    return f"Of {pairs} of family and strategy, compared with doing nothing, {listed(said)}."
+
+
+def _some(names: list[str]) -> str:
+    return listed(names) if len(names) <= NAMED else f"{', '.join(names[:NAMED])} and {len(names) - NAMED} more"
 
 
 def _difference(scores: Scores, task: str, pair: tuple[Entry, Entry], column: Comparison) -> Estimate:
@@ -93,7 +131,9 @@ def _difference(scores: Scores, task: str, pair: tuple[Entry, Entry], column: Co
         mine = scores.rows_of(task, pair[0], kind).at(plain.splits)
         other = plain.at(mine.splits)
         tried.append(estimate(mine[name] - other[name], other.mean("ratio"), claims=claims(scores, task)))
-    return max(tried, key=lambda found: -math.inf if math.isnan(found.mean) else sign * found.mean)
+    best = max(tried, key=lambda found: -math.inf if math.isnan(found.mean) else sign * found.mean)
+    # The better of two was picked by looking at both: its p value counts for two.
+    return replace(best, p=min(1.0, len(tried) * best.p) if not math.isnan(best.p) else best.p)
 
 
 def _direction(column: Comparison, difference: Estimate, adjusted: float) -> int:
@@ -103,8 +143,8 @@ def _direction(column: Comparison, difference: Estimate, adjusted: float) -> int
     return 1 if (difference.mean > 0) == column.metric.greater_is_better else -1
 
 
-def _reading(better: list[int]) -> str:
-    """One word for a line of directions: ranking, decision …, probability."""
+def in_a_word(better: list[int]) -> str:
+    """What a line of directions (1 better, −1 worse, 0 not known) says: ranking, decisions (0.5 first), probability."""
     ranking, *decisions, probability = better
     beyond = (ranking, decisions[-1])
     if 1 in beyond and -1 in beyond:
@@ -114,5 +154,5 @@ def _reading(better: list[int]) -> str:
     elif -1 in beyond:
         word = "hurts"
     else:
-        word = {1: "helps at 0.5 only", -1: "hurts at 0.5 only"}.get(decisions[0], "cannot be told")
+        word = {1: "helps at 0.5 only", -1: "hurts at 0.5 only"}.get(decisions[0], UNTOLD)
     return word + {1: ", better probabilities", -1: ", worse probabilities"}.get(probability, "")

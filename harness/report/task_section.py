@@ -40,6 +40,7 @@ def verdict(ranking: Ranking) -> str:
     """The headline of a task, and what would have come out without looking at the test rows."""
     said = headline(ranking)
     said = said[0].upper() + said[1:]
+    said += _quickest(ranking)
     chosen = ranking.place(ANY, ANY, "chosen")
     if chosen is not None and chosen.complete:
         said += (
@@ -128,6 +129,16 @@ def _long(metric: Metric) -> str:
     """The name in words and its abbreviation, where there is one."""
     name, label = metric.name.replace("_", " "), metric.label or metric.name
     return escape(label if name.lower() == label.lower() else f"{name} ({label})")
+
+
+def _quickest(ranking: Ranking) -> str:
+    """Which of the entries that nobody can tell from the best takes the least time to fit."""
+    tied = [place for place in ranking.places if place.tied and place.rank and place.entry.family != FLOOR]
+    if ranking.best is None or not tied:
+        return ""
+    quickest = min([ranking.best, *tied], key=lambda place: place.rows.mean("fit_seconds"))
+    seconds = brief(quickest.rows.mean("fit_seconds"))
+    return f" Of these, {escape(quickest.entry.name)} is the quickest to fit ({seconds} s)."
 
 
 def _all_of(n: int) -> str:

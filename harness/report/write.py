@@ -14,7 +14,7 @@ from harness.report.markdown import count, escape, number, plus_minus, table
 from harness.report.overall import overall
 from harness.report.ranking import Place, Ranking, rank
 from harness.report.scores import MISSING, Scores, collect
-from harness.report.strategies import strategy_table
+from harness.report.strategies import differences, strategy_table, strategy_verdict
 from harness.report.task_section import confusion_table, effort_table, headline, quality_table, rank_mark, verdict
 from harness.store.store import Store, write_atomic
 
@@ -27,10 +27,11 @@ SUMMARY_TEXT = (
 STRATEGY_TEXT = (
     "Paired differences to `none` of the same family, tuned parameters, over the same splits, with 95 % intervals; Δ above "
     "zero is more than `none` (for Brier and cost less is better). *both at 0.5* and *both tuned* compare decisions at the "
-    "same kind of threshold; *better threshold* gives the strategy whichever of its two thresholds served it better on the "
-    "test rows, and `none` its tuned one: the question is whether a strategy does anything that moving the threshold does "
-    "not. The reading takes only what is significant after Holm's adjustment over the rows of a column: *helps* or *hurts* "
-    "in ranking or at its better threshold, *at 0.5 only* where neither was shown, *cannot be told* where nothing was."
+    "same kind of threshold. *better threshold* gives the strategy whichever of its two thresholds served it better on the "
+    "test rows (its p value counts twice for that), and `none` its tuned one: the question is whether a strategy does "
+    "anything that moving the threshold does not. The reading takes only what is significant after Holm's adjustment over "
+    "the whole table: *helps* or *hurts* in ranking or at its better threshold, *at 0.5 only* where neither was shown, "
+    "*cannot be told* where nothing was."
 )
 
 
@@ -65,7 +66,10 @@ def summary(store: Store, metrics: Mapping[str, Metric]) -> str:
 def leaderboard_markdown(scores: Scores, rankings: list[Ranking]) -> str:
     """The whole `leaderboard.md`: verdict, tasks, documented summary, strategies, all tasks, failures, protocol."""
     parts = [f"# Leaderboard of {escape(scores.run['name'])}"]
-    first = [f"- On **{escape(ranking.task)}**, {headline(ranking)}" for ranking in rankings]
+    first = [
+        f"- On **{escape(ranking.task)}**, {headline(ranking)} {strategy_verdict(scores, ranking.task)}".rstrip()
+        for ranking in rankings
+    ]
     parts.append("\n".join([*first, *_gaps(scores)]))
     parts.append(how_to_read(scores))
     for ranking in rankings:
@@ -76,10 +80,8 @@ def leaderboard_markdown(scores: Scores, rankings: list[Ranking]) -> str:
             parts += _documented(scores, ranking.task)
     parts += ["## Does the strategy help?", STRATEGY_TEXT]
     for ranking in rankings:
-        parts += [
-            f"### {escape(ranking.task)}",
-            strategy_table(scores, ranking.task) or "No strategy was compared here.",
-        ]
+        table_of = strategy_table(scores, ranking.task) if differences(scores, ranking.task) else "Nothing to compare."
+        parts += [f"### {escape(ranking.task)}", strategy_verdict(scores, ranking.task), table_of]
         parts += [f"No reading: {ranking.silent}."] if ranking.silent and ranking.best else []
     parts += ["## Over all tasks", overall(rankings)]
     parts += ["## What failed, was skipped or does not apply", what_failed(scores)]
