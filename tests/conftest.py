@@ -1,8 +1,12 @@
 """What several rooms' tests share: a small table whose rows can be recognised, and the way to a cell."""
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+
+# One thread, as in a worker: libraries read this when they are first imported.
+os.environ |= {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "TF_CPP_MIN_LOG_LEVEL": "3"}
 
 import numpy as np
 import pandas as pd

@@ -162,7 +162,7 @@ def before_the_seal(table, fold, family, strategy, registry, folder):
     [
         *[("logistic_regression", strategy) for strategy in (*RESAMPLED, "none", "class_weight")],
         ("gradient_boosting", "smote"),
-        ("random_forest", "balanced_ensemble"),
+        ("logistic_regression", "balanced_ensemble"),
         ("dense_network", "smote"),
         ("dense_network", "class_weight"),
     ],

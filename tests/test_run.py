@@ -1,0 +1,269 @@
+"""Whole runs: the same numbers whatever the number of workers and whatever happens to them; every failure a record."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+import time
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from harness.store.store import Store
+
+TIMING = ["fit_seconds", "predict_us_per_row"]
+SMALL = (
+    "--family logistic_regression --family gradient_boosting --family dense_network --strategy none --strategy smote "
+    "--strategy searched --trials 4 --folds 3 --inner-folds 2"
+).split()
+
+
+@pytest.fixture(scope="module")
+def customers(tmp_path_factory):
+    """A table of one's own: 240 rows, numbers with gaps, a category, classes 1 : 4."""
+    rng = np.random.default_rng(0)
+    churned = np.where(np.arange(240) % 5 == 0, "Yes", "No")
+    frame = pd.DataFrame(
+        {
+            "age": np.round(rng.normal(40, 12, 240) + 8 * (churned == "Yes"), 1),
+            "spend": np.where(rng.random(240) < 0.1, np.nan, np.round(rng.gamma(2, 50, 240), 2)),
+            "plan": rng.choice(["basic", "plus", "pro"], 240),
+            "churned": churned,
+        }
+    )
+    path = tmp_path_factory.mktemp("own") / "customers.csv"
+    frame.to_csv(path, index=False)
+    return path
+
+
+def command(*words):
+    return [sys.executable, "-m", "harness", "run", *map(str, words)]
+
+
+def finish(*words, **options):
+    return subprocess.run(command(*words), capture_output=True, text=True, timeout=300, **options)
+
+
+def table(out):
+    """The leaderboard without its timing columns, as bytes."""
+    frame = pd.read_csv(out / "leaderboard.csv", dtype=str)
+    return frame.drop(columns=[c for c in frame if c.removesuffix("_sd") in TIMING]).to_csv(index=False)
+
+
+@pytest.fixture(scope="module")
+def reference(customers, tmp_path_factory):
+    """An uninterrupted run with one worker."""
+    out = tmp_path_factory.mktemp("runs") / "one"
+    done = finish(customers, "--target", "churned", *SMALL, "--jobs", 1, "--out", out)
+    assert done.returncode == 0, done.stderr
+    return out
+
+
+def test_two_workers_give_the_same_table_as_one(customers, reference, tmp_path):
+    done = finish(customers, "--target", "churned", *SMALL, "--jobs", 2, "--out", tmp_path / "two")
+    assert done.returncode == 0, done.stderr
+    assert table(tmp_path / "two") == table(reference)
+
+
+def test_a_run_killed_at_random_moments_and_continued_gives_the_same_table(customers, reference, tmp_path):
+    out, rng, kills = tmp_path / "killed", np.random.default_rng(5), 0
+    words = command(customers, "--target", "churned", *SMALL, "--jobs", 2, "--out", out, "--quiet")
+    finished: dict[str, int] = {}
+    while kills < 10:
+        process = subprocess.Popen(words, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        try:
+            process.wait(timeout=rng.uniform(1.5, 4.5))
+            break
+        except subprocess.TimeoutExpired:
+            process.send_signal(signal.SIGKILL)
+            process.wait()
+            kills += 1
+        for path in out.glob("cells/*/record.json"):
+            known = finished.setdefault(path.parent.name, path.stat().st_mtime_ns)
+            assert known == path.stat().st_mtime_ns, "a finished cell was done twice"
+    assert kills >= 2, "the run must be killed at least twice, or nothing was tried"
+    done = finish(customers, "--target", "churned", *SMALL, "--jobs", 1, "--out", out)
+    assert done.returncode == 0, done.stderr
+    assert table(out) == table(reference)
+
+
+def test_workers_end_when_the_run_is_killed(customers, tmp_path):
+    out = tmp_path / "orphans"
+    process = subprocess.Popen(
+        command(customers, "--target", "churned", *SMALL, "--trials", 50, "--jobs", 2, "--out", out, "--quiet")
+    )
+    import psutil
+
+    deadline = time.monotonic() + 60
+    while not (children := psutil.Process(process.pid).children()) and time.monotonic() < deadline:
+        os.sched_yield()
+    assert children
+    process.kill()
+    process.wait()
+    _, alive = psutil.wait_procs(children, timeout=20)
+    assert not alive
+
+
+def test_the_same_command_does_nothing_twice(customers, reference):
+    before = {p: p.stat().st_mtime_ns for p in reference.glob("cells/*/record.json")}
+    done = finish(customers, "--target", "churned", *SMALL, "--jobs", 1, "--out", reference)
+    assert done.returncode == 0
+    assert "0 to do" in done.stderr
+    assert before == {p: p.stat().st_mtime_ns for p in reference.glob("cells/*/record.json")}
+
+
+def test_another_protocol_on_the_same_folder_is_refused_with_what_differs(customers, reference):
+    done = finish(customers, "--target", "churned", *SMALL, "--trials", 9, "--out", reference)
+    assert done.returncode == 2
+    assert done.stderr.strip().splitlines()[-1].startswith("evenhand: ")
+    assert "trials 4 → 9" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_the_floor_is_always_there_and_every_cell_says_what_it_did(reference):
+    store = Store(reference)
+    records = store.records()
+    assert {r.family for r in records} == {"majority", "logistic_regression", "gradient_boosting", "dense_network"}
+    assert len(records) == 3 * (1 + 3 * 3)
+    for record in records:
+        assert record.status == "ok", record.reason
+        assert [o.stage for o in record.outcomes] == ["default", "tuned"]
+        assert record.trials + record.failed_trials == (1 if record.family == "majority" else 4)
+        inner = store.predictions(record).inner
+        assert all(np.isfinite(inner[stage]).all() for stage in inner)
+        for outcome in record.outcomes:
+            if record.strategy == "smote":
+                before, after = np.sort(outcome.counts_before), np.sort(outcome.counts_after)
+                assert before[0] < after[0] == after[1]
+
+
+def test_first_interrupt_finishes_what_is_in_flight_and_writes_the_tables(customers, reference, tmp_path):
+    out = tmp_path / "interrupted"
+    words = command(customers, "--target", "churned", *SMALL, "--jobs", 1, "--out", out)
+    process = subprocess.Popen(words, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True)
+    for line in process.stderr:
+        if " ok " in line:
+            process.send_signal(signal.SIGINT)
+            break
+    rest = process.stderr.read()
+    assert process.wait(timeout=120) == 130
+    assert "the same command continues" in rest
+    assert (out / "leaderboard.md").exists()
+    assert 1 <= len(Store(out).records()) < 30
+    assert finish(customers, "--target", "churned", *SMALL, "--jobs", 2, "--out", out).returncode == 0
+    assert table(out) == table(reference)
+
+
+@pytest.fixture
+def bad_plugin(tmp_path):
+    """Families that crash, hang, eat memory, or give up."""
+    (tmp_path / "trouble.py").write_text(
+        textwrap.dedent(
+            """
+            import os, time
+            from harness.declare.family import Family
+            from harness.errors import Inapplicable
+
+            class Base:
+                def __init__(self, seed): pass
+                def predict_proba(self, X): raise AssertionError
+
+            class Crashes(Base):
+                def fit(self, X, y, sample_weight=None): os._exit(7)
+            class Hangs(Base):
+                def fit(self, X, y, sample_weight=None): time.sleep(600)
+            class Eats(Base):
+                def fit(self, X, y, sample_weight=None):
+                    self.much = bytearray(os.urandom(1024) * 600_000)
+                    time.sleep(600)
+            class Raises(Base):
+                def fit(self, X, y, sample_weight=None): raise ValueError("no such luck")
+            class Refuses(Base):
+                def fit(self, X, y, sample_weight=None): raise Inapplicable("only for Sundays", always=True)
+
+            FAMILIES = tuple(
+                Family(name=one.__name__.lower(), build=one, space={}, encodings={"tabular": "ordinal"})
+                for one in (Crashes, Hangs, Eats, Raises, Refuses)
+            )
+            """
+        )
+    )
+    return tmp_path
+
+
+def test_every_kind_of_failure_is_a_record_with_its_reason(customers, bad_plugin):
+    script = textwrap.dedent(
+        f"""
+        from pathlib import Path
+        from harness.declare.protocol import EvaluationProtocol
+        from harness.declare.registry import load_registry
+        from harness.report.write import write_report
+        from harness.run.benchmark import benchmark
+        from harness.run.plan import OwnFile, Request
+        from harness.run.supervise import Limits, Watch
+        from harness.store.store import Store
+
+        registry = load_registry(["trouble"])
+        names = ("crashes", "hangs", "eats", "raises", "refuses", "logistic_regression")
+        request = Request(("customers",), names, ("none",), EvaluationProtocol(folds=2, trials=2, inner_folds=2),
+                          plugins=("trouble",), own=OwnFile({str(customers)!r}, "churned"))
+        store = Store(Path("out"))
+        benchmark(request, registry, store, command="", jobs=2, limits=Limits(12, 800), retry=(),
+                  begun=lambda start: Watch(lambda event: None, lambda: "no"))
+        write_report(store, registry.metrics)
+        """
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script], cwd=bad_plugin, capture_output=True, text=True, timeout=200,
+        env=os.environ | {"PYTHONPATH": str(bad_plugin)},
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    found = {r.family: (r.status, r.reason) for r in Store(bad_plugin / "out").records()}
+    assert found["crashes"] == ("failed", "the process ended with exit code 7")
+    assert found["hangs"][0] == "timeout"
+    assert found["eats"][0] == "memory"
+    assert found["raises"] == ("failed", "ValueError: no such luck")
+    assert found["refuses"] == ("inapplicable", "only for Sundays")
+    assert found["logistic_regression"][0] == found["majority"][0] == "ok"
+    written = (bad_plugin / "out" / "leaderboard.md").read_text()
+    for reason in ("exit code 7", "longer than 12 s", "no such luck", "only for Sundays", "800 MB"):
+        assert reason in written
+
+
+def test_a_changed_space_reruns_its_cells_and_no_others(customers, tmp_path):
+    plugin = tmp_path / "mine.py"
+    text = textwrap.dedent(
+        """
+        from harness.declare.family import Family
+        from harness.declare.space import log_float
+
+        def build(seed, C):
+            from sklearn.linear_model import LogisticRegression
+            return LogisticRegression(C=C, random_state=seed)
+
+        FAMILY = Family(name="mine", build=build, space={"C": log_float(0.1, HIGH, default=1.0)},
+                        encodings={"tabular": "one_hot"})
+        """
+    )
+    words = "--plugin mine --family mine --family logistic_regression --strategy none --trials 2 --folds 2 --out out"
+    call = [customers, "--target", "churned", *words.split()]
+    plugin.write_text(text.replace("HIGH", "10.0"))
+    assert finish(*call, cwd=tmp_path).returncode == 0
+    plugin.write_text(text.replace("HIGH", "100.0"))
+    done = finish(*call, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert "2 to do; stored already: 4 ok" in done.stderr
+
+
+def test_a_run_says_with_what_it_was_made(reference):
+    run = json.loads((reference / "run.json").read_text())
+    assert run["protocol"]["trials"] == 4
+    assert run["versions"]["optuna"]
+    assert len(run["tasks"]["customers"]["fingerprint"]) == 64
+    assert run["tasks"]["customers"]["counts"] == [192, 48]
+    assert run["command"].startswith("evenhand run")
+    assert str(Path.home()) not in json.dumps(run["tasks"])
