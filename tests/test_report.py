@@ -17,7 +17,7 @@ from harness.declare.metrics import METRICS
 from harness.errors import EvenhandError, StoreError
 from harness.report.documented import method_table, model_table, network_tables
 from harness.report.leaderboard import USUAL
-from harness.report.markdown import escape
+from harness.report.markdown import escape, number, plus_minus, table
 from harness.report.overall import overall
 from harness.report.ranking import rank
 from harness.report.scores import Entry, Scores, collect, count_statuses
@@ -320,13 +320,16 @@ def test_the_better_threshold_is_never_worse_than_the_tuned_one(scores):
 def test_a_strategy_that_does_nothing_cannot_be_told_from_nothing(scores):
     rows = {tuple(row[:2]): row for row in tables(strategy_table(scores, "three_digits"))[0]}
     assert rows["logistic_regression", "searched"][-1] == "cannot be told"
-    assert strategy_verdict(scores, "three_digits").endswith("compared with doing nothing, none can be told from it.")
+    assert strategy_verdict(scores, "three_digits").endswith(
+        "compared with doing nothing, none is shown to rank or decide differently."
+    )
 
 
 @pytest.mark.parametrize(
     ("better", "word"),
     [
         ([0, 0, 0, 0, 0], "cannot be told"),
+        ([0, 0, 0, 0, -1], "worse probabilities"),
         ([0, 1, 0, 0, -1], "helps at 0.5 only, worse probabilities"),
         ([0, 1, 1, 1, 0], "helps"),
         ([1, 0, 0, 0, 0], "helps"),
@@ -427,6 +430,19 @@ def test_hostile_names_are_text(tmp_path):
     assert "<b>" not in text
     assert "\n# 1" not in text
     assert all(len(row) == len(table[0]) for table in tables(text) for row in table)
+
+
+def test_figures_are_written_with_three_decimals_and_no_negative_nothing():
+    assert [number(value) for value in (0.12345, -0.5, -0.0001, math.nan)] == ["0.123", "−0.500", "0.000", "–"]
+    assert plus_minus(0.5, 0.1, signed=True) == "+0.500 ± 0.100"
+    assert plus_minus(-0.5, math.nan, signed=True) == "−0.500"
+
+
+def test_columns_of_numbers_are_right_aligned_and_words_are_not():
+    rule = table(
+        ["Entry", "Score", "Status"], [["a", "≈ 0.5 ± 0.1", "ok"], ["b", "**1.25**", "ok 2, timeout 1"]]
+    ).splitlines()[1]
+    assert [cell.strip()[-1] for cell in rule.split("|")[1:-1]] == ["-", ":", "-"]
 
 
 def test_names_stay_readable():

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from harness.report.markdown import count, details, escape, folded_table, listed, table
+from harness.report.markdown import IN_SIGHT, count, details, escape, folded_table, listed, table
 from harness.report.scores import Scores
 
 PLACES_NAMED = 4
@@ -76,7 +76,7 @@ def what_failed(scores: Scores) -> str:
         return f"Nothing: all {count(len(scores.cells), 'cell')} are ok."
     ok = sum(cell.status == "ok" for cell in scores.cells)
     said = f"{ok:,} of {count(len(scores.cells), 'cell')} are ok. A cell is task × family × strategy × outer split."
-    return f"{said}\n\n{folded_table(['What', 'Why', 'How many', 'Where'], rows, left=4, what='reasons')}"
+    return f"{said}\n\n{folded_table(['What', 'Why', 'How many', 'Where'], rows)}"
 
 
 def protocol(scores: Scores) -> str:
@@ -99,12 +99,15 @@ def protocol(scores: Scores) -> str:
     ]
     header = ["Task", "Rows × columns", "Classes", "Objective", "Splits", "Source", "Licence", "SHA-256 of the rows"]
     parts = ["```\n" + " ".join(str(run["command"]).replace("`", "'").split()) + "\n```"]
-    parts += [table(names, [values], left=0), table(header, tasks, left=8)]
+    parts += [table(names, [values]), table(header, tasks)]
     notes = [
         f"- {escape(name)}: {escape(note)}" for name, about in run["tasks"].items() for note in about.get("notes", ())
     ]
     if notes:
-        parts.append("\n".join(notes))
+        listing = "\n".join(notes)
+        parts.append(
+            listing if len(notes) <= IN_SIGHT else details(f"{len(notes)} things noticed in the data", listing)
+        )
     made = [
         listed([escape(f"{k} {v}") for k, v in run[part].items()]) for part in ("versions", "host") if run.get(part)
     ]

@@ -22,7 +22,7 @@ def model_table(scores: Scores, task: str) -> str:
     auc = [scores.rows_of(task, entry, HALF).mean("roc_auc") for entry in shown]
     columns = [bold_best(values, [number(v) for v in values], greater=True) for values in (accuracy, auc)]
     rows = [[_label(scores, task, entry.family, entry), *cells] for entry, *cells in zip(shown, *columns, strict=True)]
-    return folded_table(["Model", "Accuracy", "ROC AUC"], rows, what="models")
+    return folded_table(["Model", "Accuracy", "ROC AUC"], rows)
 
 
 def network_tables(scores: Scores, task: str) -> list[tuple[str, str]]:
@@ -50,7 +50,7 @@ def method_table(scores: Scores, task: str) -> str:
         pairs = zip(_figures(confusion, 0), _figures(confusion, 1), strict=True)
         label = _label(scores, task, f"{entry.family}, {entry.strategy}", entry)
         rows.append([label, number(_accuracy(confusion)), *(text for pair in pairs for text in pair)])
-    return folded_table(header, rows, what="methods")
+    return folded_table(header, rows)
 
 
 def _tuned(scores: Scores, task: str) -> list[Entry]:

@@ -6,10 +6,9 @@ import math
 import re
 from collections.abc import Sequence
 
-from tabulate import tabulate
-
 NONE = "–"
 IN_SIGHT = 15
+NUMBER = re.compile(r"(\*\*)?(≈ |≈ \*\*)?[−+]?\d[\d,./]*(?![^\s*±])|[–†]?$")
 
 
 def escape(text: str) -> str:
@@ -21,7 +20,10 @@ def escape(text: str) -> str:
 
 def number(value: float, digits: int = 3) -> str:
     """A figure with three decimals, a dash where there is none."""
-    return NONE if math.isnan(value) else f"{value:.{digits}f}".replace("-", "−")
+    if math.isnan(value):
+        return NONE
+    written = f"{value:.{digits}f}".replace("-", "−")
+    return written.lstrip("−") if float(f"{value:.{digits}f}") == 0 else written
 
 
 def brief(value: float) -> str:
@@ -33,7 +35,7 @@ def brief(value: float) -> str:
 
 def plus_minus(mean: float, half: float, *, signed: bool = False) -> str:
     """`0.662 ± 0.021`; without an interval the mean alone."""
-    sign = "+" if signed and mean > 0 else ""
+    sign = "+" if signed and round(mean, 3) > 0 else ""
     return sign + number(mean) + ("" if math.isnan(half) else f" ± {number(half)}")
 
 
@@ -51,18 +53,34 @@ def bold_best(values: Sequence[float], texts: Sequence[str], *, greater: bool) -
     return [bold(t) if not math.isnan(v) and f"{v:.3f}" == best else t for v, t in zip(values, texts, strict=True)]
 
 
-def table(header: Sequence[str], rows: Sequence[Sequence[str]], *, left: int = 1, style: str = "pipe") -> str:
-    """A table: the first `left` columns left-aligned, all others right-aligned."""
-    align = ["left" if column < left else "right" for column in range(len(header))]
-    return str(tabulate(rows, headers=header, tablefmt=style, colalign=align if rows else None, disable_numparse=True))
+def table(header: Sequence[str], rows: Sequence[Sequence[str]], *, pipes: bool = True) -> str:
+    """A table, as Markdown or (without pipes) for a terminal; columns of numbers are right-aligned."""
+    return _table(header, rows, _right(rows, len(header)), pipes=pipes)
 
 
-def folded_table(header: Sequence[str], rows: Sequence[Sequence[str]], *, left: int = 1, what: str = "rows") -> str:
+def folded_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     """A table with at most 15 rows in sight; the others are folded away below it."""
+    right = _right(rows, len(header))
+    seen = _table(header, rows[:IN_SIGHT], right, pipes=True)
     if len(rows) <= IN_SIGHT:
-        return table(header, rows, left=left)
-    rest = table(header, rows[IN_SIGHT:], left=left)
-    return f"{table(header, rows[:IN_SIGHT], left=left)}\n\n{details(f'{len(rows) - IN_SIGHT} more {what}', rest)}"
+        return seen
+    return f"{seen}\n\n{details(f'{len(rows) - IN_SIGHT} more', _table(header, rows[IN_SIGHT:], right, pipes=True))}"
+
+
+def _right(rows: Sequence[Sequence[str]], columns: int) -> list[bool]:
+    return [all(NUMBER.match(row[at]) for row in rows) for at in range(columns)]
+
+
+def _table(header: Sequence[str], rows: Sequence[Sequence[str]], right: Sequence[bool], *, pipes: bool) -> str:
+    widths = [max(3, *(len(row[at]) for row in [header, *rows])) for at in range(len(header))]
+    gap, edge = (" | ", "|") if pipes else ("  ", "")
+
+    def line(cells: Sequence[str]) -> str:
+        padded = [cell.rjust(w) if r else cell.ljust(w) for cell, w, r in zip(cells, widths, right, strict=True)]
+        return f"{edge} {gap.join(padded)} {edge}" if pipes else gap.join(padded).rstrip()
+
+    rule = [("-" * (w - 1) + (":" if r else "-")) if pipes else "-" * w for w, r in zip(widths, right, strict=True)]
+    return "\n".join([line(header), line(rule), *map(line, rows)])
 
 
 def details(summary: str, body: str) -> str:

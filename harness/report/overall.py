@@ -56,7 +56,7 @@ def _table(shared: list[Entry], figures: npt.NDArray[np.float64], rankings: list
         bold_best([score[at] for at in order], [number(score[at]) for at in order], greater=True),
     ]
     rows = [[escape(shared[at].name), *cells] for at, *cells in zip(order, *columns, strict=True)]
-    return folded_table(["Entry", "Mean rank", "Wins", "Normalised"], rows, what="entries")
+    return folded_table(["Entry", "Mean rank", "Wins", "Normalised"], rows)
 
 
 def _normalised(column: npt.NDArray[np.float64], ranking: Ranking) -> npt.NDArray[np.float64]:

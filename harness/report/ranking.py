@@ -79,7 +79,9 @@ def rank(scores: Scores, task: str) -> Ranking:
     counts = {e: _estimate(one, metric, claims=not silent) for e, one in rows.items()}
     whole = {e: len(rows[e]) > 0 and rows[e].splits == covered and not math.isnan(counts[e].mean) for e in found}
     sign = -1 if metric.greater_is_better else 1
-    order = sorted(found, key=lambda e: (not whole[e], not len(rows[e]), _low(sign * counts[e].mean), e))
+    order = sorted(
+        found, key=lambda e: (not whole[e], not len(rows[e]), _low(sign * counts[e].mean), e.stage == "chosen", e)
+    )
     complete = [e for e in order if whole[e]]
     singles = [e for e in complete if e.stage != "chosen"]
     above_floor = None if silent or not singles else _above_floor(rows, metric, singles)

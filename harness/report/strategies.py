@@ -98,25 +98,32 @@ def strategy_table(scores: Scores, task: str) -> str:
     for one, reading in readings(scores, task):
         cells = [NONE if math.isnan(e.mean) else plus_minus(e.mean, e.half, signed=True) for e in one.estimates]
         rows.append([escape(one.family), escape(one.strategy), *cells, str(one.splits), reading])
-    return folded_table(header, rows, left=2, what="comparisons")
+    return folded_table(header, rows)
 
 
 def strategy_verdict(scores: Scores, task: str) -> str:
     """In one sentence: which strategies are shown to do something for which family, and for how many nothing is."""
-    read = [(one, reading.split(",")[0]) for one, reading in readings(scores, task) if reading != NONE]
+    read = [(one, reading) for one, reading in readings(scores, task) if reading != NONE]
     if not read:
         return ""
     said = []
     for word, several in WORDS.items():
-        names = [f"{escape(one.strategy)} for {escape(one.family)}" for one, reading in read if reading == word]
+        names = [f"{escape(one.strategy)} for {escape(one.family)}" for one, reading in read if _word(reading) == word]
         if names and word == UNTOLD:
-            said.append(
-                "none can be told from it" if len(names) == len(read) else f"{len(names)} cannot be told from it"
-            )
+            how_many = "none is" if len(names) == len(read) else count(len(names), "is not", "are not")
+            said.append(f"{how_many} shown to rank or decide differently")
         elif names:
             said.append(f"{len(names)} {word if len(names) == 1 else several} ({_some(names)})")
     pairs = count(len(read), "pair")
-    return f"Of {pairs} of family and strategy, compared with doing nothing, {listed(said)}."
+    worse = sum(reading.endswith("worse probabilities") for _, reading in read)
+    last = f"; {count(worse, 'gives', 'give')} worse probabilities" if worse else ""
+    return f"Of {pairs} of family and strategy, compared with doing nothing, {listed(said)}{last}."
+
+
+def _word(reading: str) -> str:
+    """The part of a reading that speaks of ranking and decisions."""
+    word = reading.partition(", ")[0]
+    return word if word in WORDS else UNTOLD
 
 
 def _some(names: list[str]) -> str:
@@ -155,4 +162,7 @@ def in_a_word(better: list[int]) -> str:
         word = "hurts"
     else:
         word = {1: "helps at 0.5 only", -1: "hurts at 0.5 only"}.get(decisions[0], UNTOLD)
-    return word + {1: ", better probabilities", -1: ", worse probabilities"}.get(probability, "")
+    sound = {1: "better probabilities", -1: "worse probabilities"}.get(probability, "")
+    if word == UNTOLD:
+        return sound or word
+    return f"{word}, {sound}" if sound else word

@@ -61,7 +61,7 @@ def quality_table(scores: Scores, ranking: Ranking) -> str:
         [rank_mark(place), escape(place.entry.name), _marked(place), *cells, f"{place.score.n}/{ranking.splits}"]
         for place, *cells in zip(places, *columns, strict=True)
     ]
-    return folded_table(header, rows, left=2, what="entries")
+    return folded_table(header, rows)
 
 
 def effort_table(scores: Scores, ranking: Ranking) -> str:
@@ -77,7 +77,7 @@ def effort_table(scores: Scores, ranking: Ranking) -> str:
         [rank_mark(place), escape(place.entry.name), *cells, place.status]
         for place, *cells in zip(places, *columns, strict=True)
     ]
-    return folded_table(header, rows, left=2, what="entries")
+    return folded_table(header, rows)
 
 
 def confusion_table(scores: Scores, ranking: Ranking) -> str:
@@ -95,7 +95,7 @@ def confusion_table(scores: Scores, ranking: Ranking) -> str:
         for row in _class_rows(scores, ranking.task, place, kind)
     ]
     header = ["Entry", "Decision", "Class", *(f"called {name}" for name in classes), "Precision", "Recall", "F1"]
-    return table(header, rows, left=3)
+    return table(header, rows)
 
 
 def _class_rows(scores: Scores, task: str, place: Place, kind: str) -> list[list[str]]:

@@ -10,7 +10,7 @@ from harness.declare.metric import Metric
 from harness.report.appendix import how_to_read, protocol, what_failed
 from harness.report.documented import method_table, model_table, network_tables
 from harness.report.leaderboard import csv_text, leaderboard
-from harness.report.markdown import count, escape, number, plus_minus, table
+from harness.report.markdown import IN_SIGHT, count, details, escape, number, plus_minus, table
 from harness.report.overall import overall
 from harness.report.ranking import Place, Ranking, rank
 from harness.report.scores import MISSING, Scores, collect
@@ -70,7 +70,8 @@ def leaderboard_markdown(scores: Scores, rankings: list[Ranking]) -> str:
         f"- On **{escape(ranking.task)}**, {headline(ranking)} {strategy_verdict(scores, ranking.task)}".rstrip()
         for ranking in rankings
     ]
-    parts.append("\n".join([*first, *_gaps(scores)]))
+    parts.append("\n".join([*first[:IN_SIGHT], *_gaps(scores)]))
+    parts += [details(f"{len(first) - IN_SIGHT} more tasks", "\n".join(first[IN_SIGHT:]))] if first[IN_SIGHT:] else []
     parts.append(how_to_read(scores))
     for ranking in rankings:
         parts += _task(scores, ranking)
@@ -143,7 +144,7 @@ def _summary(rankings: list[Ranking]) -> str:
         if places:
             header = ["#", "Entry", ranking.metric.label, "F1", "Status"]
             more = len(places) - SUMMARY_ROWS
-            parts.append(table(header, [_line(place) for place in places[:SUMMARY_ROWS]], left=2, style="simple"))
+            parts.append(table(header, [_line(place) for place in places[:SUMMARY_ROWS]], pipes=False))
             parts += [f"… and {more} more in leaderboard.md"] if more > 0 else []
     return "\n\n".join(parts)
 
