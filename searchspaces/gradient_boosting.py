@@ -24,7 +24,7 @@ FAMILY = Family(
     space={
         "learning_rate": log_float(0.01, 0.3, default=0.1),
         "max_iter": integer(50, 300, default=100, log=True),
-        "max_leaf_nodes": integer(4, 64, default=31, log=True),
+        "max_leaf_nodes": integer(3, 32, default=8, log=True),
         "min_samples_leaf": integer(5, 100, default=20, log=True),
         "l2_regularization": log_float(1e-4, 1e2, default=1e-4),
         "max_features": real(0.2, 1.0, default=1.0),

@@ -21,7 +21,7 @@ FAMILY = Family(
     space={
         "learning_rate": log_float(0.01, 0.3, default=0.1),
         "n_estimators": integer(50, 300, default=100, log=True),
-        "max_depth": integer(2, 10, default=6),
+        "max_depth": integer(2, 8, default=4),
         "min_child_weight": log_float(0.1, 50.0, default=1.0),
         "subsample": real(0.5, 1.0, default=1.0),
         "colsample_bytree": real(0.3, 1.0, default=1.0),

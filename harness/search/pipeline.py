@@ -134,7 +134,16 @@ def fit_all(recipe: Recipe, params: Mapping[str, Any], training_sets: Sequence[T
     classifiers = _fit(recipe.family, configuration, seeds, [one.fit for one in assembled])
     seconds = (time.perf_counter() - started) / len(training_sets)
     return [
-        Fitted(one.preparer, one.encoder, classifier, recipe.classes, one.counts_before, one.counts_after, seconds)
+        Fitted(
+            one.preparer,
+            one.encoder,
+            classifier,
+            recipe.classes,
+            one.counts_before,
+            # An ensemble of balanced subsets knows what its members saw; others saw what they were given.
+            [float(n) for n in getattr(classifier, "class_counts_", one.counts_after)],
+            seconds,
+        )
         for one, classifier in zip(assembled, classifiers, strict=True)
     ]
 
