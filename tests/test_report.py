@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from fixtures_run import PROTOCOL, everything, tumours, write_run
+from markdown_it import MarkdownIt
 from sklearn.metrics import f1_score, roc_auc_score
 
 from harness.declare.metric import Metric
@@ -22,6 +23,7 @@ from harness.report.overall import overall
 from harness.report.ranking import rank
 from harness.report.scores import Entry, Scores, collect, count_statuses
 from harness.report.strategies import comparisons, differences, in_a_word, strategy_table, strategy_verdict
+from harness.report.task_section import headline
 from harness.report.write import summary, write_report
 from harness.store.store import Store
 
@@ -215,6 +217,29 @@ def test_nothing_is_claimed_for_one_split_nor_for_splits_in_time(scores, markdow
     assert "whether by more than chance is not known" in section
     assert "≈" not in section
     assert "±" not in section
+
+
+def test_a_decision_metric_as_the_objective_ranks_at_the_tuned_threshold(copy):
+    run = copy.read_run()
+    run["tasks"]["tumours"]["objective"] = "brier"
+    copy.write_run(run)
+    ranking = rank(collect(copy, METRIC), "tumours")
+    means = [place.score.mean for place in ranking.places]
+    assert means == sorted(means)  # less is better
+    run["tasks"]["tumours"]["objective"] = "f1"
+    copy.write_run(run)
+    ranking = rank(collect(copy, METRIC), "tumours")
+    assert ranking.best.score.mean == max(p.rows.mean("f1") for p in ranking.places if p.rank)
+    assert "by F1 at the tuned threshold" in headline(ranking)
+
+
+def test_an_objective_that_is_gone_is_named_and_the_usual_one_ranks(copy):
+    run = copy.read_run()
+    run["tasks"]["tumours"]["objective"] = "profit"
+    copy.write_run(run)
+    text = write_report(copy, METRIC).markdown.read_text(encoding="utf-8")
+    assert "The search was after profit, which no metric of this installation is named." in text
+    assert "is first by average precision (AP)" in text
 
 
 def test_a_default_that_the_search_kept_is_one_entry_with_the_tuned_one(scores):
@@ -429,6 +454,10 @@ def test_hostile_names_are_text(tmp_path):
     assert "<script>" not in text
     assert "<b>" not in text
     assert "\n# 1" not in text
+    html = MarkdownIt("commonmark").enable("table").render(text)
+    assert html.count("<table>") == len(tables(text))
+    assert "a|b`&lt;script&gt;*" in html
+    assert "called Y|es # 1" in html
     assert all(len(row) == len(table[0]) for table in tables(text) for row in table)
 
 

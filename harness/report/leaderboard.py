@@ -9,7 +9,7 @@ from typing import Any
 import pandas as pd
 
 from harness.declare.metric import Metric
-from harness.report.scores import ANY, EXTRAS, STAGES, Entry, Rows, Scores, entries
+from harness.report.scores import EXTRAS, STAGES, Entry, Rows, Scores, entries
 
 WHO = ("task", "entry", "family", "strategy", "stage", "calibration", "threshold_kind", "folds", "status")
 USUAL = (
@@ -57,6 +57,7 @@ def _summary(rows: Rows, names: list[str]) -> dict[str, float]:
 
 def _place(scores: Scores, entry: Entry) -> tuple[Any, ...]:
     """Declared order of families and strategies; what is chosen among all comes after them."""
-    families, strategies = list(scores.run["families"]), [*scores.run["strategies"], ANY]
-    family = len(families) if entry.family == ANY else families.index(entry.family)
-    return family, strategies.index(entry.strategy), STAGES.index(entry.stage)
+    families, strategies = [*scores.run["families"]], [*scores.run["strategies"]]
+    family = families.index(entry.family) if entry.family in families else len(families)
+    strategy = strategies.index(entry.strategy) if entry.strategy in strategies else len(strategies)
+    return family, strategy, STAGES.index(entry.stage), entry

@@ -5,9 +5,8 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 
-from harness.declare.metric import Metric
 from harness.declare.metrics import class_report
-from harness.report.derived import HALF
+from harness.report.derived import HALF, TUNED
 from harness.report.markdown import NONE, bold, bold_best, brief, count, escape, folded_table, number, plus_minus, table
 from harness.report.ranking import FLOOR, Place, Ranking
 from harness.report.scores import ANY, Scores
@@ -23,7 +22,7 @@ def headline(ranking: Ranking) -> str:
         some = any(place.score.n for place in ranking.places)
         return f"{ranking.metric.label} is defined for no entry." if some else "nothing has been evaluated yet."
     others = [p for p in ranking.places if p.rank is not None and p is not best]
-    first = f"{bold(escape(best.entry.name))} is first by {_long(ranking.metric)}, {_score(best)}{_floor(ranking)}"
+    first = f"{bold(escape(best.entry.name))} is first by {_long(ranking)}, {_score(best)}{_floor(ranking)}"
     if ranking.silent:
         return f"{first}; whether by more than chance is not known: {ranking.silent}."
     tied = sum(bool(place.tied) for place in others)
@@ -125,10 +124,12 @@ def _score(place: Place) -> str:
     return plus_minus(place.score.mean, place.score.half)
 
 
-def _long(metric: Metric) -> str:
-    """The name in words and its abbreviation, where there is one."""
+def _long(ranking: Ranking) -> str:
+    """The objective in words and its abbreviation, where there is one."""
+    metric = ranking.metric
     name, label = metric.name.replace("_", " "), metric.label or metric.name
-    return escape(label if name.lower() == label.lower() else f"{name} ({label})")
+    at = " at the tuned threshold" if metric.face == "decision" and ranking.kind == TUNED else ""
+    return escape(label if name.lower() == label.lower() else f"{name} ({label})") + at
 
 
 def _quickest(ranking: Ranking) -> str:

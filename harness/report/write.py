@@ -20,9 +20,9 @@ from harness.store.store import Store, write_atomic
 
 SUMMARY_ROWS = 12
 SUMMARY_TEXT = (
-    "Tuned parameters, threshold 0.5. The counts of all outer splits are added up, so within a row accuracy, recalls and "
-    "class shares agree exactly; the ROC AUC is the mean over splits. An accuracy means little until it is compared with "
-    "that of `majority`. A dash: nothing was called so."
+    "Tuned parameters, threshold 0.5. The counts of all outer splits are added up (a row counts once per repeat), so within "
+    "a row of a table accuracy, recalls and class shares agree exactly; the ROC AUC is the mean over splits. An accuracy "
+    "means little until it is compared with that of `majority`. A dash: nothing was called so."
 )
 STRATEGY_TEXT = (
     "Paired differences to `none` of the same family, tuned parameters, over the same splits, with 95 % intervals; Δ above "
@@ -112,6 +112,10 @@ def _task(scores: Scores, ranking: Ranking) -> list[str]:
         f"Data: {escape(about['title'])}. {about['rows']:,} rows: {shares}.",
         verdict(ranking),
     ]
+    if about["objective"] != ranking.metric.name:
+        parts.append(
+            f"The search was after {escape(about['objective'])}, which no metric of this installation is named."
+        )
     if ranking.best is None:
         return parts
     repeats = scores.run["protocol"].get("repeats", 1)
