@@ -7,6 +7,7 @@ file, or breaking it, costs the time to compute it again.
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -68,9 +69,9 @@ def derive(
             decided = f"{whole}/{threshold}/{views.costs or ''}"
             if whole not in used:
                 ranked = [metric for metric in metrics.values() if metric.face != "decision"]
-                used[whole] = _completed(kept.get(whole, {}), ranked, views, predictions)
+                used[whole] = _completed(kept.get(whole, {}), ranked, views.record, predictions)
             decisive = [metric for metric in metrics.values() if metric.face == "decision"]
-            used[decided] = _completed(kept.get(decided, {}), decisive, views, predictions, with_confusion=True)
+            used[decided] = _completed(kept.get(decided, {}), decisive, views.record, predictions, with_confusion=True)
             figures[outcome.stage, kind] = _figures(threshold, used[whole] | used[decided], metrics)
     return figures, used
 
@@ -84,35 +85,35 @@ def thresholds(outcome: Outcome, classes: int) -> dict[str, float | None]:
 
 
 def read_kept(store: Store) -> Kept:
-    """What was kept before; nothing where the file is not there or cannot be understood."""
+    """What was kept before; nothing where the file is not there or is not as it was written."""
     try:
-        kept = json.loads(_file(store).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+        digest, _, body = _file(store).read_bytes().partition(b"\n")
+    except OSError:
         return {}
-    sound = isinstance(kept, dict) and all(isinstance(row, dict) for row in kept.values())
-    return kept if sound else {}
+    kept: Kept = json.loads(body) if digest == _digest(body) else {}
+    return kept
 
 
 def write_kept(store: Store, kept: Kept) -> None:
-    """Keep these figures for the next time."""
-    write_atomic(_file(store), json.dumps(kept, separators=(",", ":")).encode())
+    """Keep these figures for the next time, below a line that vouches for them."""
+    body = json.dumps(kept, separators=(",", ":")).encode()
+    write_atomic(_file(store), _digest(body) + b"\n" + body)
 
 
 def _completed(
     row: dict[str, Any],
     metrics: list[Metric],
-    views: Views,
+    record: Record,
     predictions: Callable[[], Predictions],
     *,
     with_confusion: bool = False,
 ) -> dict[str, Any]:
     """The row with what it lacked; figures of metrics or versions that nobody asks for any more fall out."""
-    missing = [m for m in metrics if not isinstance(row.get(_column(m)), float)]
-    counted = not with_confusion or _is_confusion(row.get(CONFUSION), views.classes)
-    if not missing and counted:
+    missing = [m for m in metrics if _column(m) not in row]
+    if not missing and (CONFUSION in row or not with_confusion):
         return {name: row[name] for name in [*map(_column, metrics), *([CONFUSION] if with_confusion else [])]}
     seen = predictions()
-    fresh = {_column(m): _compute(m, seen, views.record) for m in missing}
+    fresh = {_column(m): _compute(m, seen, record) for m in missing}
     known = {_column(m): fresh.get(_column(m), row.get(_column(m))) for m in metrics}
     return known | ({CONFUSION: seen.confusion.tolist()} if with_confusion else {})
 
@@ -138,9 +139,9 @@ def _column(metric: Metric) -> str:
     return f"{metric.name}@{metric.version}"
 
 
-def _is_confusion(value: Any, classes: int) -> bool:
-    return isinstance(value, list) and len(value) == classes and all(len(row) == classes for row in value)
+def _digest(body: bytes) -> bytes:
+    return hashlib.sha256(body).hexdigest().encode()
 
 
 def _file(store: Store) -> Path:
-    return store.folder / "derived" / "metrics.json"
+    return store.folder / "derived" / "metrics"
