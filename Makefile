@@ -30,7 +30,8 @@ speed: $(READY)  ## the speed figures, as tables
 
 sample: $(READY)  ## make the committed sample run again
 	rm -rf results/sample
-	$(BIN)/evenhand run --suite smoke --out results/sample --jobs 1
+	$(BIN)/evenhand run --task digits_nine --family logistic_regression --family gradient_boosting \
+		--strategy none --strategy class_weight --strategy smote --trials 5 --folds 5 --out results/sample
 
 $(READY): pyproject.toml
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "evenhand needs Python 3.11 or later: make PYTHON=python3.11 ...")'

@@ -29,6 +29,8 @@ NAME = re.compile(r"[a-z][a-z0-9_]*")
 FACES = ("ranking", "decision", "probability")
 #: Names that mean something else in a space of parameters.
 RESERVED = ("strategy", "seed")
+#: So many rows of the small table are learned from, the others only predicted.
+LEARNED = 160
 
 
 @dataclass(frozen=True)
@@ -89,13 +91,7 @@ def check_task(task: Task, data_dir: Path | None = None) -> Iterator[Verdict]:
         first, second = (fingerprint(load_table(task, data_dir)) for _ in range(2))
         return "" if first == second else "two loads gave different rows: load must not draw without a seed"
 
-    def costs_fit() -> str:
-        k = len(load_table(task, data_dir).classes)
-        if task.costs is None or [len(row) for row in task.costs] == [k] * k:
-            return ""
-        return f"the cost matrix must be {k} × {k}, but got {task.costs}"
-
-    checks = [_named(task.name), says_where_from, loads, loads_the_same_twice, costs_fit]
+    checks = [_named(task.name), says_where_from, loads, loads_the_same_twice]
     yield from _run("task", task.name, checks)
 
 
@@ -139,9 +135,10 @@ def _fits(family: Family) -> list[Callable[[], str]]:
     def proba(table: Table, seed: int, strategy: Strategy = nothing) -> npt.NDArray[np.float32]:
         import numpy as np
 
-        watched = np.arange(0, len(table.y), 5) if family.stops_early else None
+        learned = table.take(np.arange(LEARNED))
+        watched = np.arange(0, LEARNED, 5) if family.stops_early else None
         recipe = Recipe(family, (strategy,), "tabular", len(table.classes))
-        fitted = fit_all(recipe, defaults(recipe.space), [TrainingSet(table.X, table.y, seed, watched)])[0]
+        fitted = fit_all(recipe, defaults(recipe.space), [TrainingSet(learned.X, learned.y, seed, watched)])[0]
         return fitted.predict_proba(table.X)
 
     def gives_probabilities() -> str:
@@ -159,8 +156,9 @@ def _fits(family: Family) -> list[Callable[[], str]]:
         if family.strategies is not None:
             return ""
         heavy = Strategy(name="heavy", kind="weight", build=_nine_to_one)
-        plain, weighted = proba(small_table(2), 3)[:, 1].mean(), proba(small_table(2), 3, heavy)[:, 1].mean()
-        return "" if weighted > plain else f"weights on class 1 moved its mean probability {plain:.3f} → {weighted:.3f}"
+        # Rows that were not fitted are looked at: a full-grown tree reproduces those that were, whatever they weigh.
+        plain, weighted = (proba(small_table(2), 3, strategy)[LEARNED:] for strategy in (nothing, heavy))
+        return "" if (plain != weighted).any() else "nine times the weight on class 1 changed no prediction"
 
     return [gives_probabilities, repeats_itself, takes_weights]
 

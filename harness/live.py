@@ -24,6 +24,7 @@ class Progress:
 
     def __init__(self, start: Start) -> None:
         self.total = len(start.left)
+        self.objectives = start.objectives
         self.running: dict[str, str] = {}
         self.statuses = Counter[str]()
         self.standing = Counter(record.status for record in start.standing)
@@ -70,7 +71,8 @@ class Progress:
     def best(self, task: str) -> tuple[str, float] | None:
         """The family/strategy with the best mean inner score on a task so far."""
         means = {entry: sum(scores) / len(scores) for entry, scores in self.scores.get(task, {}).items()}
-        return max(means.items(), key=lambda item: item[1]) if means else None
+        choose = max if self.objectives[task].greater_is_better else min
+        return choose(means.items(), key=lambda item: item[1]) if means else None
 
     def _score(self, record: Record) -> None:
         for outcome in record.outcomes:
@@ -81,11 +83,11 @@ class Progress:
     def line(self) -> str:
         """Where the run stands, in one line."""
         left = self.seconds_left()
+        ahead = "starting" if left is None else f"about {duration(left)} left" if left else "done"
         bad = ", ".join(f"{n} {status}" for status, n in self.statuses.items() if status != "ok")
         return (
             f"{self.done}/{self.total} cells" + (f" ({bad})" if bad else "") + f", {len(self.running)} running, "
-            f"{self.trials / max(self.elapsed, 1e-9):.1f} trials/s, "
-            + (f"about {duration(left)} left" if left else "starting")
+            f"{self.trials / max(self.elapsed, 1e-9):.1f} trials/s, " + ahead
         )
 
 

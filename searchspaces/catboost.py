@@ -40,7 +40,7 @@ FAMILY = Family(
     build=CatBoost,
     space={
         "learning_rate": log_float(0.02, 0.3, default=0.1),
-        "iterations": integer(50, 300, default=100, log=True),
+        "iterations": integer(50, 200, default=100, log=True),
         "depth": integer(2, 8, default=5),
         "l2_leaf_reg": log_float(0.3, 30.0, default=3.0),
         "random_strength": log_float(0.1, 10.0, default=1.0),

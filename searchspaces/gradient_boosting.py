@@ -22,8 +22,8 @@ FAMILY = Family(
     name="gradient_boosting",
     build=build,
     space={
-        "learning_rate": log_float(0.01, 0.3, default=0.1),
-        "max_iter": integer(50, 300, default=100, log=True),
+        "learning_rate": log_float(0.02, 0.3, default=0.1),
+        "max_iter": integer(50, 200, default=100, log=True),
         "max_leaf_nodes": integer(3, 32, default=8, log=True),
         "min_samples_leaf": integer(5, 100, default=20, log=True),
         "l2_regularization": log_float(1e-4, 1e2, default=1e-4),

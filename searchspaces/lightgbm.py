@@ -25,8 +25,8 @@ FAMILY = Family(
     name="lightgbm",
     build=build,
     space={
-        "learning_rate": log_float(0.01, 0.3, default=0.1),
-        "n_estimators": integer(50, 300, default=100, log=True),
+        "learning_rate": log_float(0.02, 0.3, default=0.1),
+        "n_estimators": integer(50, 200, default=100, log=True),
         "num_leaves": integer(3, 32, default=8, log=True),
         "min_child_samples": integer(5, 100, default=20, log=True),
         "subsample": real(0.5, 1.0, default=1.0),

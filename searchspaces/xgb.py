@@ -19,8 +19,8 @@ FAMILY = Family(
     name="xgb",
     build=build,
     space={
-        "learning_rate": log_float(0.01, 0.3, default=0.1),
-        "n_estimators": integer(50, 300, default=100, log=True),
+        "learning_rate": log_float(0.02, 0.3, default=0.1),
+        "n_estimators": integer(50, 200, default=100, log=True),
         "max_depth": integer(2, 8, default=4),
         "min_child_weight": log_float(0.1, 50.0, default=1.0),
         "subsample": real(0.5, 1.0, default=1.0),

@@ -34,7 +34,7 @@ def fitted(name, rows, y, **params):
 @pytest.mark.parametrize(("name", "dtype"), [("one_hot_scaled", np.float64), ("one_hot", np.float32)])
 def test_one_hot_has_a_column_per_level_and_one_for_two_levels(name, dtype):
     rows, y = some()
-    out = fitted(name, rows, y).transform(rows)
+    out = fitted(name, rows, y, scaling="standard").transform(rows)
     assert out.shape == (400, 2 + 3 + 1 + 1)
     assert out.dtype == dtype
     assert out.flags.c_contiguous

@@ -30,7 +30,7 @@ def test_a_column_that_misses_values_gets_an_indicator_at_the_end():
 
 def test_rare_levels_are_folded_and_unknown_ones_join_them():
     preparer = fit_preparer(frame(c=["a"] * 50 + ["b"] * 40 + ["c"]))
-    name, levels = preparer.layout.categories[0]
+    _, levels = preparer.layout.categories[0]
     assert levels == ("a", "b", OTHER)
     assert list(preparer.transform(frame(c=["a", "c", "never seen"])).codes[:, 0]) == [0, 2, 2]
 

@@ -16,10 +16,26 @@ import pytest
 from harness.store.store import Store
 
 TIMING = ["fit_seconds", "predict_us_per_row"]
-SMALL = (
-    "--family logistic_regression --family gradient_boosting --family dense_network --strategy none --strategy smote "
-    "--strategy searched --trials 4 --folds 3 --inner-folds 2"
-).split()
+SMALL = [
+    "--family",
+    "logistic_regression",
+    "--family",
+    "gradient_boosting",
+    "--family",
+    "dense_network",
+    "--strategy",
+    "none",
+    "--strategy",
+    "smote",
+    "--strategy",
+    "searched",
+    "--trials",
+    "4",
+    "--folds",
+    "3",
+    "--inner-folds",
+    "2",
+]
 
 
 @pytest.fixture(scope="module")

@@ -118,3 +118,14 @@ def test_every_fold_has_every_class_whatever_the_blocks(seed):
     for fold in range(4):
         assert set(y[assigned == fold]) == {0, 1, 2}
     assert all(len(set(assigned[blocks == block])) == 1 for block in np.unique(blocks))
+
+
+@pytest.mark.parametrize(("rare", "expected"), [(30, 5), (4, 1), (2, 1), (1, 0)])
+def test_a_watched_slice_gets_its_share_of_the_rarest_class_or_there_is_none(rare, expected):
+    y = np.array([0] * 100 + [1] * rare)
+    rows = np.arange(len(y))
+    splitter = make_splitter(Table(pd.DataFrame({"a": rows * 1.5}), y, ("No", "Yes")))
+    rest, watched = splitter.slice_off(rows, 0.15, 1)
+    assert sorted([*rest, *watched]) == list(rows)
+    assert abs(y[watched].sum() - expected) <= 1
+    assert bool(len(watched)) == bool(expected)

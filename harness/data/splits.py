@@ -72,10 +72,15 @@ class Splitter:
         return self._grouped(rows, folds, seed)
 
     def slice_off(self, rows: Index, share: float, seed: int) -> tuple[Index, Index]:
-        """Carve a slice of about `share` of the rows to watch for early stopping: (rest, slice)."""
+        """Carve a slice of about `share` of the rows to watch for early stopping: (rest, slice).
+
+        A larger share where a class has few rows; nothing where one has a single group of rows.
+        """
         if self.time is not None:
             return self._later(rows, share)
-        return self._grouped(rows, max(2, round(1 / share)), seed)[0]
+        fewest = min(len(np.unique(self.blocks[rows][self.y[rows] == label])) for label in np.unique(self.y[rows]))
+        folds = min(max(2, round(1 / share)), fewest)
+        return self._grouped(rows, folds, seed)[0] if folds > 1 else (rows, rows[:0])
 
     def _predefined(self, rows: Index) -> Fold:
         assert self.test is not None  # noqa: S101 -- the caller has looked

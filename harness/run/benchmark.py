@@ -6,6 +6,7 @@ from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from typing import Any, cast
 
+from harness.declare.metric import Metric
 from harness.declare.registry import Registry
 from harness.errors import StoreError
 from harness.run.cell import Cell
@@ -27,6 +28,7 @@ class Start:
     plan: Plan
     left: tuple[Cell, ...]
     standing: tuple[Record, ...]
+    objectives: Mapping[str, Metric]  #: task → what is improved
 
 
 def benchmark(  # noqa: PLR0913 -- what, where, with how much, what again, under whose eyes
@@ -52,7 +54,10 @@ def benchmark(  # noqa: PLR0913 -- what, where, with how much, what again, under
         plan = make_plan(request, registry)
         description = describe(request, registry, plan, command, store.folder.name)
         store.write_run(joined(known, description) if known else description)
-        start = _start(plan, store, retry)
+        objectives = {
+            one.task.name: registry.metric(request.protocol.objective_for(len(one.table.classes))) for one in plan.tasks
+        }
+        start = _start(plan, store, retry, objectives)
         watch = begun(start)
         rows = {one.task.name: one.fingerprint for one in plan.tasks}
         run_cells(request, store, [(cell, rows[cell.task]) for cell in start.left], jobs, limits, watch)
@@ -81,7 +86,7 @@ def joined(known: Mapping[str, Any], new: Mapping[str, Any]) -> dict[str, Any]:
     return both
 
 
-def _start(plan: Plan, store: Store, retry: Collection[str]) -> Start:
+def _start(plan: Plan, store: Store, retry: Collection[str], objectives: Mapping[str, Metric]) -> Start:
     left, standing = [], []
     for cell in plan.cells:
         record = store.record(cell.id)
@@ -99,4 +104,4 @@ def _start(plan: Plan, store: Store, retry: Collection[str]) -> Start:
             left.append(cell)
         else:
             standing.append(record)
-    return Start(plan, tuple(left), tuple(standing))
+    return Start(plan, tuple(left), tuple(standing), objectives)

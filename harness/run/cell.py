@@ -185,7 +185,7 @@ class _Learner:
         watched = None
         if self.recipe.family.stops_early:
             slice_ = self.splitter.slice_off(rows, WATCHED_SHARE, watch_seed)[1]
-            watched = np.flatnonzero(np.isin(rows, slice_))
+            watched = np.flatnonzero(np.isin(rows, slice_)) if len(slice_) else None
         return TrainingSet(self.table.X.iloc[rows], self.table.y[rows], seed, watched, FoldCache(CACHE_BYTES))
 
     def score_inner(self, params: dict[str, Any]) -> tuple[float, npt.NDArray[np.float32]]:

@@ -15,6 +15,7 @@ from harness.data.splits import Fold, Splitter, make_splitter
 from harness.data.table import file_task, fingerprint, load_table
 from harness.declare.digest import digest, family_digest, strategy_digest
 from harness.declare.family import Family, missing_packages
+from harness.declare.metric import Metric
 from harness.declare.protocol import EvaluationProtocol, seed_of
 from harness.declare.registry import Registry
 from harness.declare.strategy import Strategy
@@ -126,6 +127,8 @@ def load_task(task: Task, protocol: EvaluationProtocol, data_dir: Path | None) -
     splitter = make_splitter(table)
     try:
         folds = splitter.outer(protocol)
+        for fold in folds:  # whether inner folds can be made is known before anything is searched
+            splitter.take(fold.train).inner(protocol.inner_folds, seed=0)
     except DataError as error:
         raise DataError(f"task {task.name!r}: {error}") from error
     return LoadedTask(task, table, splitter, folds, fingerprint(table))
@@ -140,7 +143,9 @@ def make_plan(request: Request, registry: Registry) -> Plan:
     loaded, skipped = [], []
     for name in request.tasks:
         try:
-            loaded.append(load_task(request.task(registry, name), request.protocol, request.data_folder))
+            one = load_task(request.task(registry, name), request.protocol, request.data_folder)
+            _check_objective(one, registry.metric(request.protocol.objective_for(len(one.table.classes))))
+            loaded.append(one)
         except (Unavailable, DataError) as error:
             if len(request.tasks) == 1:
                 raise
@@ -166,6 +171,16 @@ def make_plan(request: Request, registry: Registry) -> Plan:
     return Plan(tuple(loaded), tuple(cells), settled, tuple(skipped))
 
 
+def _check_objective(one: LoadedTask, metric: Metric) -> None:
+    """Raise `DataError` where a metric cannot be computed on a task, so that nothing is searched in vain."""
+    if metric.needs_costs and one.task.costs is None:
+        raise DataError(f"task {one.task.name!r} has no cost matrix, which the objective {metric.name!r} needs")
+    if metric.binary_only and len(one.table.classes) > 2:
+        raise DataError(
+            f"task {one.task.name!r} has {len(one.table.classes)} classes, the objective {metric.name!r} is for two"
+        )
+
+
 def describe(request: Request, registry: Registry, plan: Plan, command: str, name: str) -> dict[str, Any]:
     """The description of a run as `run.json` holds it: all that a report needs and no live declaration."""
     strategies = dict.fromkeys(cell.strategy for cell in plan.cells)
@@ -176,7 +191,7 @@ def describe(request: Request, registry: Registry, plan: Plan, command: str, nam
         "seed": request.protocol.seed,
         "protocol": request.protocol.as_dict(),
         "versions": versions(),
-        "host": {"system": platform.platform(), "processor": platform.machine(), "cores": os.cpu_count()},
+        "host": {"system": platform.system(), "processor": platform.machine(), "cores": os.cpu_count()},
         "tasks": {one.task.name: _describe_task(one, request.protocol) for one in plan.tasks},
         "families": {
             name: {"description": family.description, "network": family.network}

@@ -107,6 +107,8 @@ class Store:
             write_atomic(folder / "predictions.npz", data)
             record = replace(record, predictions_sha256=hashlib.sha256(data).hexdigest())
         write_atomic(folder / "record.json", _json(record.as_dict()))
+        if predictions is not None:
+            (folder / "search.npz").unlink(missing_ok=True)  # only an unfinished search needs it
         return record
 
     def record(self, cell_id: str) -> Record | None:

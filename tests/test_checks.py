@@ -1,0 +1,143 @@
+"""The contract holds for every declaration here, and catches what breaks it."""
+
+import itertools
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from harness import Family, Metric, Strategy, Task, checks, choice, integer
+from harness.declare.family import missing_packages
+from harness.declare.registry import load_registry
+from harness.errors import DeclarationError, EvenhandError, UnknownNameError
+
+REGISTRY = load_registry()
+
+
+def complaints(verdicts):
+    return {v.check: v.complaint for v in verdicts if v.complaint}
+
+
+@pytest.mark.parametrize("name", REGISTRY.families)
+def test_every_family_keeps_the_contract(name):
+    family = REGISTRY.families[name]
+    if missing := missing_packages(family):
+        pytest.skip(missing)
+    assert not complaints(checks.check_family(family))
+
+
+@pytest.mark.parametrize("name", REGISTRY.strategies)
+def test_every_strategy_keeps_the_contract(name):
+    assert not complaints(checks.check_strategy(REGISTRY.strategies[name]))
+
+
+@pytest.mark.parametrize("name", REGISTRY.metrics)
+def test_every_metric_keeps_the_contract(name):
+    assert not complaints(checks.check_metric(REGISTRY.metrics[name]))
+
+
+def test_a_bad_task_is_told_what_is_wrong():
+    draws = itertools.count()
+
+    def load(_data_dir):
+        rng = np.random.default_rng(next(draws))
+        return pd.DataFrame({"x": rng.normal(size=50), "y": ["a", "b"] * 25})
+
+    task = Task(name="Bad-Task", load=load, target="y")
+    found = complaints(checks.check_task(task))
+    assert "lower-case" in found["has a plain name"]
+    assert "title" in found["says where from"]
+    assert "two loads gave different rows" in found["loads the same twice"]
+    costly = Task(name="costly", load=lambda _: load(None), target="y", costs=((0.0, 1.0, 2.0),))
+    assert "2 × 2" in complaints(checks.check_task(costly))["loads"]
+
+
+def test_a_bad_family_is_told_what_is_wrong():
+    class Careless:
+        def fit(self, X, y, sample_weight=None):
+            self.k = len(np.unique(y))
+            return self
+
+        def predict_proba(self, X):
+            return np.random.rand(len(X), self.k)  # noqa: NPY002 -- the fault that must be found
+
+    family = Family(
+        name="careless",
+        build=lambda seed: Careless(),
+        space={"depth.of": choice(1, 2, default=1)},
+        encodings={"tabular": "nothing"},
+    )
+    found = complaints(checks.check_family(family))
+    assert "unknown encodings ['nothing']" in found["knows its encodings"]
+    assert "depth.of" in found["keeps reserved names"]
+    assert "build does not take" in found["takes its space"]
+    better = Family(name="careless", build=lambda seed: Careless(), space={}, encodings={"tabular": "ordinal"})
+    found = complaints(checks.check_family(better))
+    assert "sum to one" in found["gives probabilities"]
+    assert "same seed gave other probabilities" in found["repeats itself"]
+
+
+def test_a_family_that_ignores_weights_is_told_so():
+    from sklearn.linear_model import LogisticRegression
+
+    class Deaf(LogisticRegression):
+        def fit(self, X, y, sample_weight=None):
+            return super().fit(X, y)
+
+    family = Family(name="deaf", build=lambda seed: Deaf(), space={}, encodings={"tabular": "one_hot_scaled"})
+    assert list(complaints(checks.check_family(family))) == ["takes weights"]
+
+
+def test_a_bad_strategy_is_told_what_is_wrong():
+    class Careless:
+        def get_params(self):
+            return {}
+
+        def set_params(self, **_params):
+            return self
+
+        def fit_resample(self, X, y):
+            rows = np.random.permutation(len(y))[: len(y) // 2]  # noqa: NPY002 -- the fault that must be found
+            return X[rows], y[rows]
+
+    found = complaints(checks.check_strategy(Strategy(name="careless", kind="resample", build=lambda seed: Careless())))
+    assert "must be given" in found["describes itself"]
+    assert "same seed made other rows" in found["repeats itself"]
+    lazy = Strategy(name="lazy", kind="weight", build=lambda y, costs: np.zeros(3), description="too few")
+    assert "one positive weight per row" in complaints(checks.check_strategy(lazy))["weighs every row"]
+
+
+def test_a_bad_metric_is_told_what_is_wrong():
+    upside_down = Metric(name="wrong", compute=lambda p: float((p.labels != p.y).mean()), face="decision")
+    assert "greater_is_better" in complaints(checks.check_metric(upside_down))["prefers the better"]
+    by_place = Metric(name="place", compute=lambda p: float(p.proba[0, 1]), face="ranking")
+    assert "other order" in complaints(checks.check_metric(by_place))["does not mind the order"]
+    text = Metric(name="text", compute=lambda p: "much", face="mood")
+    assert set(complaints(checks.check_metric(text))) >= {"has a face", "is a finite float"}
+
+
+def test_contradictions_are_refused_where_they_are_declared():
+    with pytest.raises(DeclarationError, match="low <= default <= high must hold, but got 1, 9, 5"):
+        integer(1, 5, default=9)
+    with pytest.raises(DeclarationError, match="also banned"):
+        Task(name="t", load=lambda d: None, target="y", banned={"y": "why"})
+    with pytest.raises(DeclarationError, match="build is None"):
+        Strategy(name="s", kind="resample")
+
+
+def test_names_are_suggested_and_duplicates_refused(tmp_path, monkeypatch):
+    with pytest.raises(UnknownNameError, match="did you mean 'caravan'"):
+        REGISTRY.task("caravann")
+    with pytest.raises(UnknownNameError, match=r"there are: .*smote"):
+        REGISTRY.strategy("zzz")
+    monkeypatch.syspath_prepend(tmp_path)
+    (tmp_path / "twice.py").write_text(
+        "from harness import Strategy\nMINE = Strategy(name='smote', kind='none', description='another')\n"
+    )
+    with pytest.raises(DeclarationError, match="twice"):
+        load_registry(["twice"])
+    (tmp_path / "broken.py").write_text("1 / 0\n")
+    with pytest.raises(EvenhandError, match="plugin 'broken' cannot be imported: ZeroDivisionError"):
+        load_registry(["broken"])
+    with pytest.raises(EvenhandError, match="No module named 'nowhere'"):
+        load_registry(["nowhere"])

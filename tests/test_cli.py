@@ -1,0 +1,208 @@
+"""The command line: bad input is one line and exit code 2, and what was stored is kept."""
+
+import os
+import resource
+import subprocess
+import sys
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from harness.store.store import Store
+
+SMOKE = [
+    "--family",
+    "logistic_regression",
+    "--strategy",
+    "none",
+    "--trials",
+    "2",
+    "--folds",
+    "2",
+    "--inner-folds",
+    "2",
+    "--jobs",
+    "1",
+    "--out",
+    "out",
+]
+
+
+def own(n=60, **columns):
+    rng = np.random.default_rng(1)
+    base = {"x": rng.normal(size=n), "z": rng.normal(size=n), "y": np.where(np.arange(n) % 3 == 0, "b", "a")}
+    return pd.DataFrame(base | columns)
+
+
+def refused(result, *said):
+    code, out, err = result
+    assert code == 2, (out, err)
+    assert "Traceback" not in err
+    last = err.strip().splitlines()[-1]
+    assert last.startswith("evenhand: "), err
+    for part in said:
+        assert part in last, last
+
+
+@pytest.mark.parametrize(
+    ("frame", "said"),
+    [
+        (own()[["x", "z"]], ["no such column", "y"]),
+        (own(y="a"), ["one class"]),
+        (own(n=4), ["fewer than 2 folds"]),
+        (own(y=[None] * 5 + ["a", "b"] * 27 + ["a"]), ["missing", "5"]),
+        (own(x=[np.inf] * 2 + [1.5] * 58), ["infinite", "x"]),
+    ],
+    ids=["no such column", "one class only", "fewer rows than folds", "missing target", "infinite values"],
+)
+def test_a_table_that_cannot_be_used_is_refused_in_a_line(evenhand, tmp_path, frame, said):
+    frame.to_csv(tmp_path / "own.csv", index=False)
+    refused(evenhand("run", "own.csv", "--target", "y", *SMOKE), *said)
+    assert not list(tmp_path.glob("out/cells/*"))
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [(None, "no such file"), (b"", "empty"), (b"\x00\x01\x02" * 50, ""), (b"<html><body>no</body></html>\n", "")],
+    ids=["no such file", "empty", "not a table", "a web page"],
+)
+def test_a_file_that_is_no_table_is_refused_in_a_line(evenhand, tmp_path, content, said):
+    if content is not None:
+        (tmp_path / "own.csv").write_bytes(content)
+    refused(evenhand("run", "own.csv", "--target", "y", *SMOKE), "own.csv", said)
+
+
+def test_two_hundred_megabytes_of_one_column_are_refused_in_a_line(evenhand, tmp_path):
+    with (tmp_path / "own.csv").open("wb") as file:
+        file.write(b"y\n")
+        file.writelines(b"a" * 1_000_000 for _ in range(200))
+    refused(evenhand("run", "own.csv", "--target", "y", *SMOKE), "own.csv")
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        ("run --task telco", "did you mean 'telco_churn'"),
+        ("run --task digits_nine --family xgboost", "unknown family 'xgboost'"),
+        ("run --task digits_nine --strategy smoote", "did you mean 'smote'"),
+        ("run --suite quik", "did you mean 'quick'"),
+        ("run --task digits_nine --objective aucc", "unknown metric 'aucc'"),
+        ("run --task digits_nine --objective expected_cost", "cost matrix"),
+        ("run", "nothing to run"),
+        ("run --task digits_nine --folds 1", "--folds must be at least 2, but got 1"),
+        ("run --task digits_nine --trials 0", "--trials must be at least 1"),
+        ("run --task digits_nine --budget soon", "not a length of time: 'soon'"),
+        ("run --task digits_nine --jobs 0", "--jobs must be at least 1"),
+        ("run --task digits_nine --retry sometimes", "unknown status 'sometimes'"),
+        ("run --task digits_nine --target y", "goes with a file of one's own"),
+        ("run --task digits_nine --plugin nowhere", "plugin 'nowhere' cannot be imported"),
+        ("run --task digits_nine --data-dir nowhere", "no such directory: nowhere"),
+        ("report nowhere", "nowhere is not a run folder"),
+        ("dashboard nowhere", "nowhere is not a run folder"),
+        ("list familys", "cannot list 'familys'"),
+        ("fetch caravann", "did you mean 'caravan'"),
+    ],
+)
+def test_what_cannot_be_done_is_said_in_a_line(evenhand, words, said):
+    refused(evenhand(*words.split()), said)
+
+
+def test_a_wrong_checksum_is_refused_in_a_line(evenhand, tmp_path, monkeypatch):
+    monkeypatch.syspath_prepend(tmp_path)
+    (tmp_path / "wrong.py").write_text(
+        "from harness import Task\n"
+        "def load(data_dir):\n"
+        "    from harness.data.sources import check_sha256\n"
+        "    check_sha256(b'content', 'f' * 64, 'member.csv')\n"
+        "TASK = Task(name='wrong', load=load, target='y')\n"
+    )
+    refused(evenhand("run", "--plugin", "wrong", "--task", "wrong", *SMOKE), "member.csv", "SHA-256")
+
+
+def test_a_run_folder_that_cannot_be_read_is_refused_and_left_alone(evenhand, tmp_path):
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "run.json").write_text("{ half a file")
+    refused(evenhand("report", "out"), "cannot read")
+    refused(evenhand("run", "--task", "digits_nine", *SMOKE), "cannot read")
+    assert (tmp_path / "out" / "run.json").read_text() == "{ half a file"
+
+
+def test_a_disk_that_fills_up_while_a_record_is_written_loses_nothing(tmp_path):
+    own(4000).to_csv(tmp_path / "own.csv", index=False)
+    call = [sys.executable, "-m", "harness", "run", "own.csv", "--target", "y", *SMOKE]
+    assert subprocess.run(call, cwd=tmp_path, capture_output=True, timeout=120).returncode == 0
+    before = Store(tmp_path / "out").records()
+
+    def nearly_full():
+        resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, 20_000))
+
+    more = [*call, "--family", "random_forest"]
+    full = subprocess.run(more, cwd=tmp_path, capture_output=True, text=True, timeout=120, preexec_fn=nearly_full)
+    assert full.returncode == 2
+    assert "Traceback" not in full.stderr
+    assert "what was stored before is kept" in full.stderr.strip().splitlines()[-1]
+    between = Store(tmp_path / "out").records()
+    assert all(record in between for record in before)
+    assert len(between) < len(before) + 2, "the disk must fill up before all is stored, or nothing was tried"
+    assert subprocess.run(more, cwd=tmp_path, capture_output=True, timeout=120).returncode == 0
+    assert len(Store(tmp_path / "out").records()) == len(before) + 2
+
+
+def test_one_s_own_file_needs_no_declaration(evenhand, tmp_path):
+    own(id=np.arange(60), same=1, plan=["basic", "pro"] * 30).to_csv(tmp_path / "own.csv", index=False)
+    code, out, err = evenhand("run", "own.csv", "--target", "y", *SMOKE)
+    assert code == 0, err
+    assert "own: " in out
+    written = (tmp_path / "out" / "leaderboard.md").read_text()
+    assert "id" in written
+    run = Store(tmp_path / "out").read_run()
+    assert run["tasks"]["own"]["positive"] == "b"
+    assert any("id" in note for note in run["tasks"]["own"]["notes"])
+    assert any("same" in note for note in run["tasks"]["own"]["notes"])
+    code, again, _ = evenhand("report", "out")
+    assert code == 0
+    assert again == out
+
+
+def test_what_is_quiet_says_only_its_tables(evenhand, tmp_path):
+    own().to_csv(tmp_path / "own.csv", index=False)
+    assert evenhand("run", "own.csv", "--target", "y", *SMOKE, "--quiet") == (0, "", "")
+
+
+@pytest.mark.parametrize("what", ["tasks", "families", "strategies", "metrics", "suites"])
+def test_lists_name_what_there_is(evenhand, what):
+    code, out, _ = evenhand("list", what)
+    assert code == 0
+    known = {"tasks": "caravan", "families": "xgb", "strategies": "smote_tomek", "metrics": "mcc", "suites": "keel"}
+    assert known[what] in [line.split()[0] for line in out.splitlines()]
+
+
+@pytest.mark.parametrize("command", ["run", "report", "dashboard", "list", "fetch", "check", "doctor"])
+def test_help_shows_an_example(evenhand, command):
+    code, out, _ = evenhand(command, "--help")
+    assert code == 0
+    assert command == "doctor" or f"evenhand {command} " in out
+
+
+def test_the_dashboard_serves_every_study(tmp_path):
+    import json
+    import urllib.request
+
+    own().to_csv(tmp_path / "own.csv", index=False)
+    call = [sys.executable, "-m", "harness", "run", "own.csv", "--target", "y", *SMOKE]
+    assert subprocess.run(call, cwd=tmp_path, capture_output=True, timeout=120).returncode == 0
+    served = subprocess.Popen(
+        [sys.executable, "-m", "harness", "dashboard", "out", "--port", "0"],
+        cwd=tmp_path, stdout=subprocess.PIPE, text=True, env=os.environ | {"PYTHONUNBUFFERED": "1"},
+    )  # fmt: skip
+    try:
+        line = served.stdout.readline()
+        assert line.startswith("4 studies of out: http://127.0.0.1:")
+        request = urllib.request.Request(line.split()[4] + "api/studies", headers={"Accept-Encoding": "identity"})  # noqa: S310 -- our own server
+        with urllib.request.urlopen(request, timeout=20) as answer:  # noqa: S310 -- our own server
+            studies = json.load(answer)["study_summaries"]
+        assert {"own/logistic_regression/none/r0f0", "own/majority/none/r0f1"} <= {s["study_name"] for s in studies}
+    finally:
+        served.kill()
+        served.wait()

@@ -1,0 +1,92 @@
+"""What the README says works, and what it shows is what the committed sample says."""
+
+import re
+import shlex
+import shutil
+from pathlib import Path
+
+import pytest
+
+from harness.declare.registry import load_registry
+from harness.report.write import write_report
+from harness.store.store import Store
+
+ROOT = Path(__file__).parent.parent
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+SAMPLE = ROOT / "results" / "sample"
+
+
+def blocks(language):
+    """The fenced blocks of one language."""
+    fenced = re.findall(r"^```(\w*)\n(.*?)^```$", README, flags=re.DOTALL | re.MULTILINE)
+    return [text for name, text in fenced if name == language]
+
+
+def commands():
+    """Every `evenhand` command of the README, without its comment."""
+    lines = [line.split("  #")[0].strip() for block in blocks("") for line in block.splitlines()]
+    return [line for line in lines if line.startswith("evenhand ")]
+
+
+@pytest.fixture
+def declared(tmp_path, monkeypatch):
+    """The README's declarations, as files in a folder of one's own."""
+    monkeypatch.syspath_prepend(tmp_path)
+    for block in blocks("python"):
+        name = block.splitlines()[0].removeprefix("# ").strip()
+        (tmp_path / name).write_text(block)
+        body = [line for line in block.splitlines()[1:] if line.strip()]
+        assert len(body) < 20, f"{name} has {len(body)} lines"
+    return sorted(path.stem for path in tmp_path.glob("my_*.py"))
+
+
+def test_the_examples_keep_the_contract(declared, evenhand):
+    assert declared == ["my_family", "my_strategy", "my_task"]
+    registry = load_registry(declared)
+    from harness import checks
+
+    found = [
+        *checks.check_task(registry.task("third_wine")),
+        *checks.check_family(registry.family("extra_trees")),
+        *checks.check_strategy(registry.strategy("svm_smote")),
+    ]
+    assert len(found) > 10
+    assert not [verdict for verdict in found if verdict.complaint or verdict.skipped]
+
+
+def test_the_examples_run_together(declared, evenhand):
+    command = next(line for line in commands() if "--plugin my_task" in line)
+    code, out, err = evenhand(*shlex.split(command)[1:])
+    assert code == 0, err
+    assert "extra_trees/svm_smote" in out
+
+
+@pytest.mark.parametrize("command", commands())
+def test_every_command_has_only_options_that_exist(command, evenhand):
+    words = shlex.split(command)[1:]
+    code, out, err = evenhand(words[0], "--help")
+    assert code == 0, err
+    for option in (word for word in words if word.startswith("--")):
+        assert option in out
+
+
+def test_every_target_of_make_exists():
+    makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
+    for target in set(re.findall(r"make ([a-z-]+)", README)) - {"and"}:
+        assert re.search(rf"^{target}:", makefile, flags=re.MULTILINE), target
+
+
+def test_the_sample_renders_again_byte_for_byte(tmp_path):
+    copy = tmp_path / "sample"
+    shutil.copytree(SAMPLE, copy, ignore=shutil.ignore_patterns("derived", "leaderboard.*"))
+    write_report(Store(copy), load_registry().metrics)
+    for name in ("leaderboard.md", "leaderboard.csv"):
+        assert (copy / name).read_bytes() == (SAMPLE / name).read_bytes()
+
+
+def test_the_table_shown_is_the_sample_s():
+    shown = README.split("<!-- sample -->")[1].split("<!-- /sample -->")[0].strip()
+    assert shown.startswith("**digits_nine**") or "digits_nine" in shown
+    leaderboard = (SAMPLE / "leaderboard.md").read_text(encoding="utf-8")
+    for line in shown.splitlines():
+        assert line in leaderboard, line
