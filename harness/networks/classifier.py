@@ -4,16 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from functools import cache
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from harness.errors import DataError
 from harness.networks.dense import Network, Shape, fold, infer
-from harness.networks.loss import Floats, Labels, Loss
-from harness.networks.training import History, Rows, Schedule, train
+from harness.networks.loss import Floats, Loss
+from harness.networks.rows import matrix, one_thread, training_rows, watched_rows
+from harness.networks.training import History, Schedule, train
 
 
 @dataclass(eq=False)
@@ -46,11 +45,11 @@ class DenseClassifier:
         Weights count relative to each other: they are divided by their mean. Raises `DataError` for rows that cannot be
         learned from, `EvenhandError` where training diverges.
         """
-        rows, self.classes_ = _training_rows(X, y, sample_weight)
-        watched = None if validation is None else _watched_rows(validation, rows, self.classes_)
+        rows, self.classes_ = training_rows(X, y, sample_weight)
+        watched = None if validation is None else watched_rows(validation, rows, self.classes_)
         loss = Loss(len(self.classes_), self.gamma)
         shape = Shape(rows.X.shape[1], tuple(self.units), loss.outputs, self.batch_norm)
-        with _one_thread(), np.errstate(over="ignore", invalid="ignore"):  # the loss tells of it, in one line
+        with one_thread(), np.errstate(over="ignore", invalid="ignore"):  # the loss tells of it, in one line
             self.network_, self.history_ = train(shape, loss, self.schedule, rows, watched, self.seed)
         self._layers = fold(self.network_)
         return self
@@ -66,11 +65,8 @@ class DenseClassifier:
 
     def predict_proba(self, X: npt.ArrayLike) -> Floats:
         """The probability of every class, shape (n, k), float32."""
-        rows = _matrix(X)
-        columns = self._layers[0][0].shape[0]
-        if rows.shape[1] != columns:
-            raise DataError(f"expected {columns} columns as in training, but got {rows.shape[1]}")
-        with _one_thread():
+        rows = matrix(X, columns=len(self._layers[0][0]))
+        with one_thread():
             return Loss(len(self.classes_), self.gamma).probabilities(infer(self._layers, rows))
 
     def predict(self, X: npt.ArrayLike) -> npt.NDArray[Any]:
@@ -94,53 +90,3 @@ class DenseClassifier:
         from harness.networks.export import to_keras
 
         return to_keras(self.network_, self.schedule, Loss(len(self.classes_), self.gamma))
-
-
-def _training_rows(
-    X: npt.ArrayLike, y: npt.ArrayLike, sample_weight: npt.ArrayLike | None
-) -> tuple[Rows, npt.NDArray[Any]]:
-    matrix = _matrix(X)
-    classes, labels = np.unique(np.asarray(y), return_inverse=True)
-    if len(classes) < 2:
-        raise DataError(f"a classifier needs rows of two classes or more, but got only {list(classes)}")
-    weight = np.ones(len(labels)) if sample_weight is None else np.asarray(sample_weight, dtype=np.float64)
-    if not (len(matrix) == len(labels) == len(weight)):
-        raise DataError(f"X, y and sample_weight differ in length: {len(matrix)}, {len(labels)}, {len(weight)}")
-    if not np.isfinite(weight).all() or (weight < 0).any() or weight.sum() == 0:
-        raise DataError("sample weights must be finite, not negative, and not all zero")
-    return Rows(matrix, labels.astype(np.int64), (weight / weight.mean()).astype(np.float32)), classes
-
-
-def _watched_rows(
-    validation: tuple[npt.ArrayLike, npt.ArrayLike], rows: Rows, classes: npt.NDArray[Any]
-) -> Rows | None:
-    """Validation rows weighted to the class shares of the training rows; None where no known class is among them."""
-    matrix, y = _matrix(validation[0]), np.asarray(validation[1])
-    known = np.isin(y, classes)
-    labels: Labels = np.searchsorted(classes, y[known]).astype(np.int64)
-    if len(labels) == 0:
-        return None
-    wanted = np.bincount(rows.y, weights=rows.weight, minlength=len(classes))
-    weight = (wanted / np.maximum(np.bincount(labels, minlength=len(classes)), 1))[labels]
-    return Rows(matrix[known], labels, (weight / weight.mean()).astype(np.float32))
-
-
-def _matrix(X: npt.ArrayLike) -> Floats:
-    matrix = np.ascontiguousarray(X, dtype=np.float32)
-    if matrix.ndim != 2:
-        raise DataError(f"expected a matrix of rows and columns, but got an array of shape {matrix.shape}")
-    if not np.isfinite(matrix).all():
-        raise DataError("a network needs finite features, but some are NaN or infinite: impute them first")
-    return matrix
-
-
-def _one_thread() -> Any:
-    """BLAS on one thread: several would round differently, and are slower at these sizes."""
-    return _thread_pools().limit(limits=1, user_api="blas")
-
-
-@cache
-def _thread_pools() -> Any:
-    from threadpoolctl import ThreadpoolController  # type: ignore[import-untyped]  # it ships no types
-
-    return ThreadpoolController()

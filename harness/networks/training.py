@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from harness.errors import EvenhandError
 from harness.networks.dense import Network, Shape, backward, fold, forward, infer, lay_out, new_network
-from harness.networks.loss import Floats, Labels, Loss
+from harness.networks.loss import Floats, Loss
+from harness.networks.rows import Rows
 
+#: Steps that a training may make, and that may pass without improvement, however few make an epoch.
+LEAST_STEPS, LEAST_PATIENCE = 600, 60
 BETA_1, BETA_2, ADAM_EPSILON = 0.9, 0.999, np.float32(1e-7)  # Keras's defaults
 
 
@@ -18,7 +21,8 @@ class Schedule:
     """How a network is trained.
 
     `weight_decay` is the decoupled one: a step shrinks kernels by `learning_rate * weight_decay`. `epochs` bounds the
-    training, `patience` (epochs without improvement) usually ends it; `clip` bounds the norm of the whole gradient.
+    training, `patience` (epochs without improvement) usually ends it; both are stretched on small tables, where an epoch
+    is only a few steps, to at least `LEAST_STEPS` and `LEAST_PATIENCE` steps. `clip` bounds the norm of the whole gradient.
     """
 
     learning_rate: float = 2e-3
@@ -29,14 +33,14 @@ class Schedule:
     patience: int = 5
     clip: float = 1.0
 
-
-@dataclass(frozen=True)
-class Rows:
-    """Rows to learn from or to watch: features (n, d), labels (n,) in 0..k-1, weights (n,) that are 1 on average."""
-
-    X: Floats
-    y: Labels
-    weight: Floats
+    def stretched(self, rows: int) -> Schedule:
+        """The same for a table of so many rows, with `epochs` and `patience` that allow for enough steps."""
+        steps = -(-rows // self.batch_size)
+        return replace(
+            self,
+            epochs=max(self.epochs, -(-LEAST_STEPS // steps)),
+            patience=max(self.patience, -(-LEAST_PATIENCE // steps)),
+        )
 
 
 @dataclass(frozen=True)
@@ -92,7 +96,7 @@ def train(
     The weights of the best epoch are restored. Without watched rows all `epochs` are made and the last weights kept.
     Raises `EvenhandError` where the loss is no longer finite.
     """
-    rng = np.random.default_rng(seed)
+    rng, schedule = np.random.default_rng(seed), schedule.stretched(len(rows.y))
     shares = np.bincount(rows.y, weights=rows.weight, minlength=loss.classes) / rows.weight.sum(dtype=np.float64)
     network = new_network(shape, rng, loss.prior_logits(np.maximum(shares, 1 / (len(rows.y) + 1))))
     adam = Adam(schedule, np.zeros(shape.size, np.float32), np.zeros(shape.size, np.float32))

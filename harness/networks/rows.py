@@ -1,0 +1,77 @@
+"""The rows a network is given: checked, weighted, and learned from on one thread."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cache
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from harness.errors import DataError
+from harness.networks.loss import Floats, Labels
+
+
+@dataclass(frozen=True)
+class Rows:
+    """Rows to learn from or to watch: features (n, d), labels (n,) in 0..k-1, weights (n,) that are 1 on average."""
+
+    X: Floats
+    y: Labels
+    weight: Floats
+
+
+def training_rows(
+    X: npt.ArrayLike, y: npt.ArrayLike, sample_weight: npt.ArrayLike | None
+) -> tuple[Rows, npt.NDArray[Any]]:
+    """The rows to learn from, and the k classes (k,) that their labels count through; weights are 1 on average.
+
+    Raises `DataError` where one class, rows that do not fit together, or weights that make no sense are given.
+    """
+    features = matrix(X)
+    classes, labels = np.unique(np.asarray(y), return_inverse=True)
+    if len(classes) < 2:
+        raise DataError(f"a classifier needs rows of two classes or more, but got only {list(classes)}")
+    weight = np.ones(len(labels)) if sample_weight is None else np.asarray(sample_weight, dtype=np.float64)
+    if not (len(features) == len(labels) == len(weight)):
+        raise DataError(f"X, y and sample_weight differ in length: {len(features)}, {len(labels)}, {len(weight)}")
+    if not np.isfinite(weight).all() or (weight < 0).any() or weight.sum() == 0:
+        raise DataError("sample weights must be finite, not negative, and not all zero")
+    return Rows(features, labels.astype(np.int64), (weight / weight.mean()).astype(np.float32)), classes
+
+
+def watched_rows(validation: tuple[npt.ArrayLike, npt.ArrayLike], rows: Rows, classes: npt.NDArray[Any]) -> Rows | None:
+    """Validation rows weighted to the class shares of the training rows; None where no known class is among them."""
+    features, y = matrix(validation[0]), np.asarray(validation[1])
+    known = np.isin(y, classes)
+    labels: Labels = np.searchsorted(classes, y[known]).astype(np.int64)
+    if len(labels) == 0:
+        return None
+    wanted = np.bincount(rows.y, weights=rows.weight, minlength=len(classes))
+    weight = (wanted / np.maximum(np.bincount(labels, minlength=len(classes)), 1))[labels]
+    return Rows(features[known], labels, (weight / weight.mean()).astype(np.float32))
+
+
+def matrix(X: npt.ArrayLike, columns: int | None = None) -> Floats:
+    """Features (n, d) as finite float32 numbers, or a `DataError`; `columns` is the d that is expected, if one is."""
+    features = np.ascontiguousarray(X, dtype=np.float32)
+    if features.ndim != 2:
+        raise DataError(f"expected a matrix of rows and columns, but got an array of shape {features.shape}")
+    if not np.isfinite(features).all():
+        raise DataError("a network needs finite features, but some are NaN or infinite: impute them first")
+    if columns is not None and features.shape[1] != columns:
+        raise DataError(f"expected {columns} columns as in training, but got {features.shape[1]}")
+    return features
+
+
+def one_thread() -> Any:
+    """BLAS on one thread: several would round differently, and are slower at these sizes."""
+    return _thread_pools().limit(limits=1, user_api="blas")
+
+
+@cache
+def _thread_pools() -> Any:
+    from threadpoolctl import ThreadpoolController  # type: ignore[import-untyped]  # it ships no types
+
+    return ThreadpoolController()
