@@ -26,7 +26,7 @@ def table(rows=400, columns=7, classes=2, seed=0):
 
 
 def quick(seed=0, **params):
-    return build(seed, **{"units": 16, "epochs": 6, **params})
+    return build(seed, **{"units": 16, "epochs": 6, "least_steps": 0, "least_patience": 0, **params})
 
 
 def rows_of(X, y, weight=None):
@@ -178,7 +178,7 @@ def test_the_best_epoch_is_restored():
     stopped = quick(**params, epochs=50).fit(*noise, validation=(X[150:], y[150:]))
     history = stopped.history
     assert len(history.train_loss) == len(history.validation_loss) == history.epoch + 3 < 50
-    assert history.validation_loss[history.epoch - 1] == min(history.validation_loss)
+    assert history.validation_error[history.epoch - 1] == min(history.validation_error)
     short = quick(**params, epochs=history.epoch).fit(*noise)
     assert short.history.validation_loss == ()
     assert (short.predict_proba(X) == stopped.predict_proba(X)).all()
@@ -197,6 +197,31 @@ def test_a_moved_prior_alone_does_not_stop_a_network():
         losses = -np.log(proba[held, y[held]])
         expected = (1 - share) * losses[y[held] == 0].mean() + share * losses[y[held] == 1].mean()
         assert fitted.history.validation_loss[0] == pytest.approx(expected, rel=1e-4)
+
+
+def test_one_odd_row_among_few_of_a_rare_class_does_not_end_a_training_that_still_improves():
+    rng = np.random.default_rng(2)
+    y = (np.arange(500) % 10 == 0).astype(np.int64)
+    X = rng.normal(size=(500, 8)).astype(np.float32)
+    X[:, 0] += 3 * y
+    watched_X, watched_y = X[:150].copy(), y[:150]
+    odd = np.flatnonzero(watched_y)[0]
+    watched_X[odd, 0] = -6  # a positive row that looks as negative as can be: its loss grows as all others' falls
+    weight = np.where(y[150:] == 1, 9.0, 1.0)
+    history = (
+        quick(learning_rate=0.01, epochs=150, patience=30).fit(X[150:], y[150:], weight, (watched_X, watched_y)).history
+    )
+    assert np.argmin(history.validation_loss) + 1 < history.epoch
+    assert history.validation_error[history.epoch - 1] == min(history.validation_error)
+
+
+def test_small_tables_get_enough_steps():
+    """An epoch of few steps is not the end of patience."""
+    from harness.networks.training import Schedule
+
+    small, large = Schedule().stretched(200), Schedule().stretched(100_000)
+    assert (small.epochs, small.patience) == (600, 60)
+    assert (large.epochs, large.patience) == (Schedule().epochs, Schedule().patience)
 
 
 def test_weights_count_relative_to_each_other():

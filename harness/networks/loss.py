@@ -56,6 +56,12 @@ class Loss:
             return np.hstack([expit(-logits), expit(logits)]).astype(np.float32, copy=False)
         return np.asarray(softmax(logits, axis=1), dtype=np.float32)
 
+    def errors(self, logits: Floats, y: Labels) -> Floats:
+        """The squared error of every row's probabilities, shape (n,), summed over classes: between 0 and 2."""
+        wrong = self.probabilities(logits)
+        wrong[np.arange(len(y)), y] -= 1
+        return np.asarray((wrong * wrong).sum(axis=1), dtype=np.float32)
+
     def prior_logits(self, shares: npt.NDArray[np.float64]) -> Floats:
         """The logits, shape (outputs,), that predict these class shares: where an untrained network should begin."""
         logs = np.log(shares)

@@ -11,8 +11,6 @@ from harness.networks.dense import Network, Shape, backward, fold, forward, infe
 from harness.networks.loss import Floats, Loss
 from harness.networks.rows import Rows
 
-#: Steps that a training may make, and that may pass without improvement, however few make an epoch.
-LEAST_STEPS, LEAST_PATIENCE = 600, 60
 BETA_1, BETA_2, ADAM_EPSILON = 0.9, 0.999, np.float32(1e-7)  # Keras's defaults
 
 
@@ -22,7 +20,7 @@ class Schedule:
 
     `weight_decay` is the decoupled one: a step shrinks kernels by `learning_rate * weight_decay`. `epochs` bounds the
     training, `patience` (epochs without improvement) usually ends it; both are stretched on small tables, where an epoch
-    is only a few steps, to at least `LEAST_STEPS` and `LEAST_PATIENCE` steps. `clip` bounds the norm of the whole gradient.
+    is only a few steps, to at least `least_steps` and `least_patience` steps. `clip` bounds the norm of the whole gradient.
     """
 
     learning_rate: float = 2e-3
@@ -31,6 +29,8 @@ class Schedule:
     weight_decay: float = 1.0
     epochs: int = 40
     patience: int = 5
+    least_steps: int = 600
+    least_patience: int = 60
     clip: float = 1.0
 
     def stretched(self, rows: int) -> Schedule:
@@ -38,8 +38,8 @@ class Schedule:
         steps = -(-rows // self.batch_size)
         return replace(
             self,
-            epochs=max(self.epochs, -(-LEAST_STEPS // steps)),
-            patience=max(self.patience, -(-LEAST_PATIENCE // steps)),
+            epochs=max(self.epochs, -(-self.least_steps // steps)),
+            patience=max(self.patience, -(-self.least_patience // steps)),
         )
 
 
@@ -47,12 +47,13 @@ class Schedule:
 class History:
     """The curves of one fit, one figure per epoch; `epoch` is the one whose weights were kept, counted from 1.
 
-    The training loss is the mean over an epoch's batches, dropout on, as in Keras; `validation_loss` is empty where
-    nothing was watched.
+    The training loss is the mean over an epoch's batches, dropout on, as in Keras; the curves of validation are empty
+    where nothing was watched. `validation_error`, the squared error of the probabilities, decides when to stop.
     """
 
     train_loss: tuple[float, ...]
     validation_loss: tuple[float, ...]
+    validation_error: tuple[float, ...]
     epoch: int
 
 
@@ -91,8 +92,10 @@ class Adam:
 def train(
     shape: Shape, loss: Loss, schedule: Schedule, rows: Rows, watched: Rows | None, seed: int
 ) -> tuple[Network, History]:
-    """Train a network; with `watched` rows stop when their loss has not improved for `patience` epochs.
+    """Train a network; with `watched` rows stop when their squared error has not improved for `patience` epochs.
 
+    The squared error and not the loss: it is proper as well, but bounded, so that one odd row among the few of a rare
+    class cannot end the training while all others still improve.
     The weights of the best epoch are restored. Without watched rows all `epochs` are made and the last weights kept.
     Raises `EvenhandError` where the loss is no longer finite.
     """
@@ -102,19 +105,22 @@ def train(
     adam = Adam(schedule, np.zeros(shape.size, np.float32), np.zeros(shape.size, np.float32))
     seen: list[float] = []
     watch: list[float] = []
+    errors: list[float] = []
     best, kept = 0, _snapshot(network)
     for epoch in range(1, schedule.epochs + 1):
         seen.append(train_epoch(network, adam, loss, rows, rng))
         if watched is not None:
-            watch.append(mean_loss(loss, infer(fold(network), watched.X), watched))
+            logits = infer(fold(network), watched.X)
+            watch.append(mean_loss(loss, logits, watched))
+            errors.append(float((loss.errors(logits, watched.y) * watched.weight).mean(dtype=np.float64)))
         if not np.isfinite([seen[-1], *watch]).all():
             raise EvenhandError(_diverged(epoch, seen[-1], schedule))
-        if watched is None or watch[-1] < watch[best - 1] or best == 0:
+        if watched is None or best == 0 or errors[-1] < errors[best - 1]:
             best, kept = epoch, _snapshot(network)
         elif epoch - best >= schedule.patience:
             break
     _restore(network, kept)
-    return network, History(tuple(seen), tuple(watch), best)
+    return network, History(tuple(seen), tuple(watch), tuple(errors), best)
 
 
 def train_epoch(network: Network, adam: Adam, loss: Loss, rows: Rows, rng: np.random.Generator) -> float:
