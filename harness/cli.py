@@ -204,6 +204,21 @@ def check(plugin: Plugins = None, data_dir: DataDir = None) -> None:
 
 
 @app.command()
+def explain(
+    topic: Annotated[str | None, typer.Argument(metavar="[TOPIC]", help="None lists what there is.")] = None,
+    out: Annotated[Path | None, typer.Option(help="Folder to write it to, with a picture.", show_default=False)] = None,
+) -> None:
+    """Explain with numbers how something works; without a topic, list what can be explained.
+
+    \b
+    evenhand explain backprop --out backprop
+    """
+    from harness import explain as walkthroughs
+
+    typer.echo(walkthroughs.topics() if topic is None else walkthroughs.explain(topic, out))
+
+
+@app.command()
 def doctor(data_dir: DataDir = None, plugin: Plugins = None) -> None:
     """Say what is installed, what this machine has, and what would be skipped and why."""
     from harness.catalogue import diagnosis

@@ -21,6 +21,7 @@ ARROWS = {
     "searchspaces": {"searchspaces", "declare", "networks"},
     "checks": {"declare", "data", "search"},
     "dashboard": {"store"},
+    "explain": {"networks", "store", "declare"},
 }
 #: What stored data must stay readable without.
 LIVE = {"declare.task", "declare.family", "declare.strategy", "declare.registry"}

@@ -1,0 +1,33 @@
+"""The network written out in NumPy, to be read: forward pass, chain rule and Adam."""
+
+from typing import Any
+
+from harness.declare.family import Family
+from harness.declare.space import choice, integer, log_float
+
+
+def build(seed: int, **params: Any) -> Any:
+    """A classifier of `layers` hidden layers of `units` each; it stops early on the validation rows it is given."""
+    from harness.networks.from_scratch import Descent
+    from harness.networks.from_scratch_classifier import ScratchClassifier
+
+    units = (params.pop("units", 32),) * params.pop("layers", 2)
+    return ScratchClassifier(seed, units, params.pop("activation", "tanh"), Descent(**params))
+
+
+FAMILY = Family(
+    name="network_from_scratch",
+    build=build,
+    space={
+        "layers": integer(1, 3, default=2),
+        "units": integer(8, 128, default=32, log=True),
+        "activation": choice("tanh", "relu", default="tanh"),
+        "learning_rate": log_float(3e-4, 2e-2, default=2e-3),
+        "batch_size": choice(64, 128, 256, default=128),
+        "penalty": log_float(1e-4, 0.3, default=0.03),
+    },
+    encodings={"tabular": "one_hot"},
+    description="a dense network in NumPy alone, backpropagation written out (evenhand explain backprop)",
+    stops_early=True,
+    network=True,
+)
