@@ -1,14 +1,14 @@
 """A dense network from first principles, in NumPy alone: written to be read.
 
-**Forward.** Every layer turns the values x of the one before into z = x W + b, and a hidden layer bends them, x' = f(z): without
-the bend any number of layers would be one. The last z are the logits; they become probabilities p = softmax(z), and
-the loss of a row is -log p of its own class.
+**Forward.** Every layer turns the values x of the one before into z = x W + b. A hidden layer bends them, f(z), which are the
+x of the next: without the bend any number of layers would be one. The last z are the logits; they become probabilities
+p = softmax(z), and the loss of a row is -log p of its own class.
 
 **Backward.** The chain rule, from the loss to the first layer. `dz` stands for the derivative of the loss by z:
 
     of the last layer    dz = p - own class (one-hot)    exponential and logarithm cancel, and only this is left
     of a layer's own     dW = xᵀ dz,  db = Σ dz          because z = x W + b, and every row of the batch adds its part
-    of the one before    dx = dz Wᵀ,  dz' = dx · f'(z')  because x = f(z')
+    of the one before    dx = dz Wᵀ, then its dz = dx · slope of f there, because its x = f(z)
 
 so one walk back costs about as much as two walks forward, however many weights there are: that is all of backpropagation
 (Rumelhart, Hinton & Williams, Nature 1986). `evenhand explain backprop` walks through it with numbers.
@@ -45,7 +45,7 @@ class Bend(NamedTuple):
 
 
 BENDS = {
-    "relu": Bend(lambda z: np.maximum(z, 0), np.sign, gain=2.0),  # He et al., ICCV 2015
+    "relu": Bend(lambda z: np.maximum(z, 0), np.sign, gain=2.0),  # slope 1 where x > 0; He et al., ICCV 2015
     "tanh": Bend(np.tanh, lambda x: 1 - x * x, gain=1.0),  # Glorot & Bengio, AISTATS 2010
 }
 
