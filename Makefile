@@ -34,7 +34,7 @@ sample: $(READY)  ## make the committed sample run again
 		--strategy none --strategy class_weight --strategy smote --trials 5 --folds 5 --out results/sample
 
 $(READY): pyproject.toml
-	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "evenhand needs Python 3.11 or later: make PYTHON=python3.11 ...")'
+	$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] < (3, 14) and "evenhand needs Python 3.11 to 3.13: make PYTHON=python3.11 ...")'
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[cpu,test]'
 	touch $(READY)

@@ -1,7 +1,7 @@
 """The contract that every declaration must pass; shipped, so that plugins hold themselves to it as well.
 
-Each check is a function that raises nothing and returns a complaint, or nothing; `evenhand check` runs them over the whole registry and
-the tests do the same. Families and strategies are tried on a small mixed table made from a seed.
+Each check is a function that returns a complaint, or nothing; what it raises is a complaint as well. `evenhand check` runs them
+over the whole registry and the tests do the same. Families and strategies are tried on a small mixed table made from a seed.
 """
 
 from __future__ import annotations
@@ -15,11 +15,12 @@ from typing import TYPE_CHECKING, Any
 
 from harness.declare.family import Family, missing_packages
 from harness.declare.metric import Metric, Predictions
+from harness.declare.protocol import EvaluationProtocol
 from harness.declare.registry import Registry
 from harness.declare.space import defaults
 from harness.declare.strategy import Strategy
 from harness.declare.task import Table, Task
-from harness.errors import EvenhandError, Inapplicable, Unavailable
+from harness.errors import Unavailable, failure
 
 if TYPE_CHECKING:
     import numpy as np
@@ -74,6 +75,7 @@ def verdicts(registry: Registry, data_dir: Path | None = None) -> Iterator[Verdi
 
 def check_task(task: Task, data_dir: Path | None = None) -> Iterator[Verdict]:
     """Hold a task to the contract: it says where it comes from, loads to the same rows twice, and can be split."""
+    from harness.data.splits import make_splitter
     from harness.data.table import fingerprint, load_table
 
     def says_where_from() -> str:
@@ -91,7 +93,12 @@ def check_task(task: Task, data_dir: Path | None = None) -> Iterator[Verdict]:
         first, second = (fingerprint(load_table(task, data_dir)) for _ in range(2))
         return "" if first == second else "two loads gave different rows: load must not draw without a seed"
 
-    checks = [_named(task.name), says_where_from, loads, loads_the_same_twice]
+    def can_be_split() -> str:
+        table = load_table(task, data_dir)
+        make_splitter(table).outer(EvaluationProtocol(folds=2))
+        return ""
+
+    checks = [_named(task.name), says_where_from, loads, loads_the_same_twice, can_be_split]
     yield from _run("task", task.name, checks)
 
 
@@ -164,25 +171,41 @@ def _fits(family: Family) -> list[Callable[[], str]]:
 
 
 def check_strategy(strategy: Strategy) -> Iterator[Verdict]:
-    """Hold a strategy to the contract, on a small mixed table: typed rows, every class kept, the same seed the same rows."""
+    """Hold a strategy to the contract, on a small mixed table: what its kind must give, and the same for the same seed."""
+
+    def describes_itself() -> str:
+        return "" if strategy.description else "a description must be given"
+
+    by_kind = {"weight": _weighting, "resample": _resampling, "ensemble": _ensemble}
+    own = by_kind[strategy.kind](strategy) if strategy.kind in by_kind else []
+    yield from _run("strategy", strategy.name, [_named(strategy.name), describes_itself, *own])
+
+
+def _weighting(strategy: Strategy) -> list[Callable[[], str]]:
+    import numpy as np
+
+    def weighs_every_row() -> str:
+        y = small_table(2).y
+        weights = np.asarray(_built(strategy, y, None))
+        if weights.shape != y.shape or not (weights > 0).all() or not np.isfinite(weights).all():
+            return f"one positive weight per row is expected, but got shape {weights.shape}"
+        return ""
+
+    return [weighs_every_row]
+
+
+def _resampling(strategy: Strategy) -> list[Callable[[], str]]:
     import numpy as np
 
     from harness.data.prepare import fit_preparer
     from harness.search.fold_cache import FoldCache
     from harness.search.resample import resample
 
-    table = small_table(2)
-    params = defaults(strategy.space)
-
-    def describes_itself() -> str:
-        return "" if strategy.description else "a description must be given"
-
-    def weighs_every_row() -> str:
-        assert strategy.build is not None  # noqa: S101 -- checked where strategies are declared
-        weights = np.asarray(strategy.build(table.y, None, **params))
-        if weights.shape != table.y.shape or not (weights > 0).all() or not np.isfinite(weights).all():
-            return f"one positive weight per row is expected, but got shape {weights.shape}"
-        return ""
+    def resampled() -> Any:
+        table = small_table(2)
+        preparer = fit_preparer(table.X)
+        rows, params = preparer.transform(table.X), defaults(strategy.space)
+        return (*resample(strategy, params, rows, table.y, preparer.layout, 5, FoldCache()), preparer.layout)
 
     def makes_typed_rows() -> str:
         made, y, layout = resampled()
@@ -197,18 +220,29 @@ def check_strategy(strategy: Strategy) -> Iterator[Verdict]:
         same = len(y) == len(z) and (first.numbers == second.numbers).all() and (y == z).all()
         return "" if same else "the same seed made other rows: draw from `seed` alone"
 
-    def resampled() -> Any:
-        preparer = fit_preparer(table.X)
-        rows = preparer.transform(table.X)
-        return (*resample(strategy, params, rows, table.y, preparer.layout, 5, FoldCache()), preparer.layout)
+    return [makes_typed_rows, repeats_itself]
 
-    by_kind: dict[str, list[Callable[[], str]]] = {
-        "weight": [weighs_every_row],
-        "resample": [makes_typed_rows, repeats_itself],
-    }
-    yield from _run(
-        "strategy", strategy.name, [_named(strategy.name), describes_itself, *by_kind.get(strategy.kind, [])]
-    )
+
+def _ensemble(strategy: Strategy) -> list[Callable[[], str]]:
+    import numpy as np
+
+    def makes_a_classifier() -> str:
+        from sklearn.linear_model import LogisticRegression
+
+        y = small_table(2).y
+        X = (y + np.random.default_rng(1).normal(size=len(y))).reshape(-1, 1)
+        members = (_built(strategy, lambda _seed: LogisticRegression(), 5) for _ in range(2))
+        first, second = (one.fit(X, y).predict_proba(X) for one in members)
+        if first.shape != (len(y), 2) or abs(first.sum(axis=1) - 1).max() > 1e-6:
+            return f"rows of shape {first.shape} must sum to one"
+        return "" if (first == second).all() else "the same seed gave other probabilities: draw from `seed` alone"
+
+    return [makes_a_classifier]
+
+
+def _built(strategy: Strategy, *given: Any) -> Any:
+    assert strategy.build is not None  # noqa: S101 -- checked where strategies are declared
+    return strategy.build(*given, **defaults(strategy.space))
 
 
 def check_metric(metric: Metric) -> Iterator[Verdict]:
@@ -286,7 +320,5 @@ def _run(kind: str, name: str, checks: list[Callable[[], str]]) -> Iterator[Verd
         except Unavailable as reason:
             yield Verdict(kind, name, title, skipped=str(reason))
             return
-        except (Inapplicable, EvenhandError) as reason:
-            yield Verdict(kind, name, title, complaint=str(reason))
         except Exception as error:  # noqa: BLE001 -- whatever a declaration raises is the complaint
-            yield Verdict(kind, name, title, complaint=f"{type(error).__name__}: {' '.join(str(error).split())}"[:300])
+            yield Verdict(kind, name, title, complaint=failure(error))

@@ -34,3 +34,9 @@ class Inapplicable(EvenhandError):  # noqa: N818 -- a property of the combinatio
 
 class StoreError(EvenhandError):
     """A run folder that cannot be read, written or continued."""
+
+
+def failure(error: BaseException) -> str:
+    """What went wrong, in one line: the message of a foreseen error, kind and message of any other."""
+    text = " ".join(str(error).split())
+    return text if isinstance(error, EvenhandError) else f"{type(error).__name__}: {text}"[:500]

@@ -283,3 +283,24 @@ def test_a_run_says_with_what_it_was_made(reference):
     assert run["tasks"]["customers"]["counts"] == [192, 48]
     assert run["command"].startswith("evenhand run")
     assert str(Path.home()) not in json.dumps(run["tasks"])
+
+
+def test_a_refit_that_fails_is_a_record_and_not_the_end_of_the_run(registry, tmp_path):
+    """The search went well; then the fit to all training rows gives no probabilities."""
+    from conftest import cell, marked_table, material
+
+    from harness.declare.family import Family
+    from harness.run.cell import run_cell
+
+    class Moody:
+        def fit(self, X, y, sample_weight=None):
+            self.large = len(X) > 150
+
+        def predict_proba(self, X):
+            return np.full((len(X), 2), np.nan if self.large else 0.5)
+
+    family = Family(name="moody", build=lambda seed: Moody(), space={}, encodings={"tabular": "ordinal"})
+    given = material(marked_table(), family, (registry.strategy("none"),), registry)
+    record = run_cell(cell(), given, Store(tmp_path))
+    assert record.status == "failed"
+    assert "finite probabilities" in record.reason

@@ -8,7 +8,7 @@ import pytest
 
 from harness.data.prepare import Layout, Rows
 from harness.declare.registry import load_registry
-from harness.declare.space import Choice, Float, Integer, When, defaults
+from harness.declare.space import Choice, defaults, fill
 from harness.search.encode import ENCODINGS
 
 LAYOUT = Layout(("size", "age"), (("colour", ("r", "g", "b")), ("age missing", ("no", "yes"))), (1,))
@@ -35,15 +35,12 @@ def encoded(family, rows, y):
 
 def corner(space, low):
     """The configuration at the low or the high end of every range."""
-    values = {}
-    for name, given in space.items():
-        if isinstance(given, When) and values.get(given.parent) not in given.values:
-            continue
-        one = given.parameter if isinstance(given, When) else given
-        assert isinstance(one, (Float, Integer, Choice))
-        ends = one.options if isinstance(one, Choice) else (one.low, one.high)
-        values[name] = ends[0 if low else -1]
-    return values
+
+    def end(_name, given):
+        ends = given.options if isinstance(given, Choice) else (given.low, given.high)
+        return ends[0 if low else -1]
+
+    return fill(space, end)
 
 
 def test_what_is_asked_for_is_declared():

@@ -38,10 +38,13 @@ class Splitter:
     blocks: Index
     time: Index | None
     test: npt.NDArray[np.bool_] | None
+    classes: tuple[str, ...] = ()
 
     def take(self, rows: Index) -> Splitter:
         """The same for some of the rows only; a split column has done its work by then."""
-        return Splitter(self.y[rows], self.blocks[rows], None if self.time is None else self.time[rows], None)
+        return Splitter(
+            self.y[rows], self.blocks[rows], None if self.time is None else self.time[rows], None, self.classes
+        )
 
     def outer(self, protocol: EvaluationProtocol) -> list[Fold]:
         """Split for the outer evaluation: the same folds for every family and strategy.
@@ -85,14 +88,21 @@ class Splitter:
     def _predefined(self, rows: Index) -> Fold:
         assert self.test is not None  # noqa: S101 -- the caller has looked
         train, test = rows[~self.test], rows[self.test]
-        _check_classes(self.y[train], self.y, "the training part of the split column")
-        _check_classes(self.y[test], self.y, "the test part of the split column")
+        self._check_classes(self.y[train], self.y, "the training part of the split column")
+        self._check_classes(self.y[test], self.y, "the test part of the split column")
         # A row that the published split put on both sides would be trained on: it stays with the test rows.
         return Fold(0, 0, train[~np.isin(self.blocks[train], self.blocks[test])], test)
 
     def _grouped(self, rows: Index, folds: int, seed: int) -> list[tuple[Index, Index]]:
-        assigned = assign_folds(self.y[rows], self.blocks[rows], folds, seed)
+        assigned = assign_folds(self.y[rows], self.blocks[rows], folds, seed, self.classes)
         return [(rows[assigned != i], rows[assigned == i]) for i in range(folds)]
+
+    def _check_classes(self, part: Index, whole: Index, name: str) -> None:
+        lost = np.setdiff1d(whole, part)
+        if len(lost):
+            raise DataError(
+                f"{name} has no row of class {_called(lost[0], self.classes)}: it cannot be learned or scored"
+            )
 
     def _later(self, rows: Index, share: float) -> tuple[Index, Index]:
         """(the earlier rows, about `share` of them that are later)."""
@@ -102,7 +112,7 @@ class Splitter:
         earlier, later = rows[time < border], rows[time >= border]
         earlier = earlier[~np.isin(self.blocks[earlier], self.blocks[later])]
         for part, name in ((earlier, "training"), (later, "watched")):
-            _check_classes(self.y[part], self.y[rows], f"the {name} part of a split for early stopping")
+            self._check_classes(self.y[part], self.y[rows], f"the {name} part of a split for early stopping")
         return earlier, later
 
     def _forward(self, rows: Index, folds: int) -> list[tuple[Index, Index]]:
@@ -124,7 +134,7 @@ class Splitter:
             train = rows[position < borders[i]]
             train = train[~np.isin(self.blocks[train], self.blocks[test])]
             for part, name in ((train, "training"), (test, "test")):
-                _check_classes(self.y[part], self.y[rows], f"the {name} part of forward split {i + 1} of {folds}")
+                self._check_classes(self.y[part], self.y[rows], f"the {name} part of forward split {i + 1} of {folds}")
             splits.append((train, test))
         return splits
 
@@ -137,10 +147,10 @@ def make_splitter(table: Table) -> Splitter:
     _, blocks = np.unique(duplicate, return_inverse=True)
     if table.groups is not None:
         blocks = _tie(blocks.astype(np.int64), table.groups)
-    return Splitter(table.y, blocks.astype(np.int64), table.time, table.test)
+    return Splitter(table.y, blocks.astype(np.int64), table.time, table.test, table.classes)
 
 
-def assign_folds(y: Index, blocks: Index, folds: int, seed: int) -> Index:
+def assign_folds(y: Index, blocks: Index, folds: int, seed: int, classes: tuple[str, ...] = ()) -> Index:
     """A fold number for every row: stratified, with each block in one fold.
 
     Blocks of several rows are dealt out first, largest first, each to the fold that lacks its classes most; single rows then
@@ -155,7 +165,8 @@ def assign_folds(y: Index, blocks: Index, folds: int, seed: int) -> Index:
         distinct = len(np.unique(block[y == label]))
         if distinct < folds:
             raise DataError(
-                f"class {label} has {distinct} distinct groups of rows, fewer than {folds} folds: use fewer --folds or --inner-folds"
+                f"class {_called(label, classes)} has {distinct} distinct groups of rows, fewer than {folds} folds: "
+                "use fewer --folds or --inner-folds"
             )
     assigned = np.full(len(y), -1, dtype=np.int64)
     counts = np.zeros((folds, k))
@@ -179,7 +190,8 @@ def assign_folds(y: Index, blocks: Index, folds: int, seed: int) -> Index:
         assigned[single] = _fill(counts[:, label].astype(np.int64), len(single), rng)
         if len(np.unique(assigned[y == label])) < folds:
             raise DataError(
-                f"equal or grouped rows hold class {label} so tightly that {folds} folds cannot share it: use fewer folds"
+                f"equal or grouped rows hold class {_called(label, classes)} so tightly that {folds} folds cannot "
+                "share it: use fewer --folds or --inner-folds"
             )
     return assigned
 
@@ -207,7 +219,5 @@ def _tie(first: Index, second: Index) -> Index:
     return np.asarray(component[a], dtype=np.int64)
 
 
-def _check_classes(part: Index, whole: Index, name: str) -> None:
-    lost = np.setdiff1d(whole, part)
-    if len(lost):
-        raise DataError(f"{name} has no row of class {lost[0]}: it cannot be learned or scored")
+def _called(label: int, classes: tuple[str, ...]) -> str:
+    return repr(classes[label]) if classes else str(label)

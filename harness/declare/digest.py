@@ -2,12 +2,16 @@
 
 import hashlib
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import fields
 from types import CodeType, FunctionType
 from typing import Any
 
 from harness.declare.family import Family
 from harness.declare.strategy import Strategy
+
+#: What may change without any number changing.
+ONLY_DESCRIBES = ("description", "needs", "extra")
 
 
 def digest(*parts: Any) -> str:
@@ -15,21 +19,23 @@ def digest(*parts: Any) -> str:
     return hashlib.sha256("\n".join(repr(part) for part in parts).encode()).hexdigest()
 
 
-def family_digest(family: Family) -> str:
-    """Changes with the search space, the encodings and the source of the builder."""
-    return digest(family.name, list(family.space.items()), dict(family.encodings), family.trials, source(family.build))
+def declaration_digest(declared: Family | Strategy) -> str:
+    """Changes with everything that a declaration says, the source of its builder included, except how it is described."""
+    said = [
+        (field.name, source(value) if field.name == "build" and value else _plain(value))
+        for field in fields(declared)
+        if field.name not in ONLY_DESCRIBES
+        for value in [getattr(declared, field.name)]
+    ]
+    return digest(said)
 
 
-def strategy_digest(strategy: Strategy) -> str:
-    """Changes with the kind, the search space and the source of the builder."""
-    built = source(strategy.build) if strategy.build else ""
-    return digest(strategy.name, strategy.kind, list(strategy.space.items()), built)
-
-
-def source(function: Callable[..., Any]) -> str:
-    """The source of a function and of the functions of its own module that it names, or its bytecode where there is no file."""
+def source(builder: Callable[..., Any]) -> str:
+    """The source of a builder and of the functions of its own module that it names, or its bytecode where there is no file."""
+    if isinstance(builder, type):
+        return inspect.getsource(builder)
     found: dict[str, str] = {}
-    waiting = [function]
+    waiting = [builder]
     while waiting:
         one = inspect.unwrap(waiting.pop())
         if not isinstance(one, FunctionType) or one.__qualname__ in found:
@@ -41,6 +47,10 @@ def source(function: Callable[..., Any]) -> str:
         named = (one.__globals__.get(name) for name in _names(one.__code__))
         waiting += [other for other in named if isinstance(other, FunctionType) and other.__module__ == one.__module__]
     return "\n".join(found[name] for name in sorted(found))
+
+
+def _plain(value: Any) -> Any:
+    return list(value.items()) if isinstance(value, Mapping) else value
 
 
 def _names(code: CodeType) -> list[str]:

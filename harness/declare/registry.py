@@ -4,8 +4,10 @@ import difflib
 import importlib
 import importlib.metadata
 import pkgutil
+import sys
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from types import ModuleType
 from typing import Any, TypeVar
 
@@ -84,8 +86,10 @@ def _modules(plugins: Iterable[str]) -> Iterator[ModuleType]:
         yield package
         for found in pkgutil.iter_modules(getattr(package, "__path__", [])):
             yield importlib.import_module(f"{place}.{found.name}")
-    named = [(point.value.split(":")[0], True) for point in importlib.metadata.entry_points(group=ENTRY_POINTS)]
-    for name, _ in dict.fromkeys([*named, *((plugin, False) for plugin in plugins)]):
+    if str(Path.cwd()) not in sys.path:
+        sys.path.insert(0, str(Path.cwd()))  # a plugin may lie beside the data
+    published = [point.value.split(":")[0] for point in importlib.metadata.entry_points(group=ENTRY_POINTS)]
+    for name in dict.fromkeys([*published, *plugins]):
         try:
             yield importlib.import_module(name)
         except Exception as error:  # a plugin is foreign code: whatever it raises is the user's to read, in one line

@@ -1,6 +1,6 @@
 """Search spaces: named parameters with ranges and defaults, as plain values."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
@@ -49,10 +49,10 @@ class Choice:
 
 @dataclass(frozen=True)
 class When:
-    """A parameter that exists only where the parameter `parent` has one of `values`."""
+    """A parameter that exists only where the parameter `parent` has this value."""
 
     parent: str
-    values: tuple[Value, ...]
+    value: Value
     parameter: "Float | Integer | Choice"
 
 
@@ -82,19 +82,23 @@ def choice(*options: Value, default: Value) -> Choice:
 
 def when(parent: str, value: Value, parameter: Float | Integer | Choice) -> When:
     """A parameter that exists only where `parent` has this value; the parent stands before it in the space."""
-    return When(parent, (value,), parameter)
+    return When(parent, value, parameter)
+
+
+def fill(space: Space, value_of: Callable[[str, Float | Integer | Choice], Any]) -> dict[str, Any]:
+    """A configuration: the value of every parameter that exists under the values before it."""
+    values: dict[str, Any] = {}
+    for name, parameter in space.items():
+        if not isinstance(parameter, When):
+            values[name] = value_of(name, parameter)
+        elif parameter.parent in values and values[parameter.parent] == parameter.value:
+            values[name] = value_of(name, parameter.parameter)
+    return values
 
 
 def defaults(space: Space) -> dict[str, Any]:
     """The default configuration: every parameter that exists there at its default."""
-    values: dict[str, Any] = {}
-    for name, parameter in space.items():
-        if isinstance(parameter, When):
-            if values.get(parameter.parent) in parameter.values:
-                values[name] = parameter.parameter.default
-        else:
-            values[name] = parameter.default
-    return values
+    return fill(space, lambda _name, parameter: parameter.default)
 
 
 def check_space(space: Space) -> None:

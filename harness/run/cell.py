@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -15,7 +15,7 @@ from harness.declare.metric import Metric, Predictions
 from harness.declare.protocol import EvaluationProtocol, seed_of
 from harness.declare.task import Table
 from harness.declare.threshold import best_threshold
-from harness.errors import DataError, Inapplicable
+from harness.errors import Inapplicable, StoreError, failure
 from harness.search.fold_cache import FoldCache
 from harness.search.pipeline import Recipe, TrainingSet, fit_all, scored_rows
 from harness.search.study import Found, Kept, SearchResult, StudyPlan, search
@@ -51,10 +51,7 @@ class Cell:
 
     def record(self, **values: Any) -> Record:
         """A record of this cell."""
-        return Record(
-            id=self.id, key=self.key, task=self.task, family=self.family, strategy=self.strategy,
-            repeat=self.repeat, fold=self.fold, seed=self.seed, **values,
-        )  # fmt: skip
+        return Record(**asdict(self), **values)
 
 
 @dataclass(frozen=True)
@@ -85,10 +82,14 @@ def run_cell(cell: Cell, material: Material, store: Store) -> Record:
     store.keep_study_of(cell.id, cell.key)
     try:
         record, predictions = _search_and_test(cell, material, store)
+    except StoreError:
+        raise
     except Inapplicable as reason:
         record = cell.record(status="inapplicable", reason=str(reason))
-    except DataError as reason:
-        record = cell.record(status="failed", reason=str(reason))
+    except MemoryError:
+        record = cell.record(status="memory", reason="an allocation failed")
+    except Exception as error:  # noqa: BLE001 -- a failure is a result: it is stored with its reason
+        record = cell.record(status="failed", reason=failure(error))
     record = replace(
         record,
         n_train=len(material.fold.train),
@@ -207,8 +208,7 @@ class _Learner:
         fitted = fit_all(self.recipe, found.params, [self.final])[0]
         threshold = None
         if len(self.table.classes) == 2:
-            seen = ~np.isnan(found.proba[:, 1])
-            threshold = best_threshold(self.table.y[seen], found.proba[seen], self.recipe.costs)
+            threshold = best_threshold(self.table.y, found.proba, self.recipe.costs)
         on_training = fitted.predict_proba(self.table.X)
         names = dict.fromkeys([self.objective.name, "roc_auc", "accuracy", "log_loss"])
         train_scores = {name: self._compute(self.metrics[name], self.table.y, on_training) for name in names}

@@ -13,7 +13,7 @@ from typing import Any
 from harness.data.audit import audit
 from harness.data.splits import Fold, Splitter, make_splitter
 from harness.data.table import file_task, fingerprint, load_table
-from harness.declare.digest import digest, family_digest, strategy_digest
+from harness.declare.digest import declaration_digest, digest
 from harness.declare.family import Family, missing_packages
 from harness.declare.metric import Metric
 from harness.declare.protocol import EvaluationProtocol, seed_of
@@ -239,9 +239,9 @@ def _cell(request: Request, registry: Registry, one: LoadedTask, what: tuple[Fam
     names = (one.task.name, family.name, strategy, fold.repeat, fold.fold)
     encoding = family.encodings.get(one.task.modality, "")
     key = digest(
-        protocol.as_dict(), one.fingerprint, one.task.costs, family_digest(family),
+        protocol.as_dict(), one.fingerprint, one.task.costs, declaration_digest(family),
         sorted(ENCODINGS[encoding].space.items()) if encoding in ENCODINGS else "",
-        [strategy_digest(other) for other in request.strategies_of(registry, strategy)],
+        [declaration_digest(other) for other in request.strategies_of(registry, strategy)],
     )  # fmt: skip
     seed = seed_of(protocol.seed, *names)
     return Cell(

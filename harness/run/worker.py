@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 import os
 import queue
-import sys
 import threading
 import warnings
 from collections import OrderedDict
@@ -62,7 +61,6 @@ def main() -> None:
     answers = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)  # whatever a library prints must not end up among the answers
     warnings.simplefilter("ignore")
-    sys.path.insert(0, str(Path.cwd()))
     lines = _lines()
     first = json.loads(lines.get())
     desk, store = Desk(Request.from_dict(first["request"])), Store(Path(first["out"]))
@@ -78,9 +76,6 @@ def _answer(desk: Desk, store: Store, message: dict[str, Any]) -> dict[str, Any]
         record = run_cell(cell, desk.material(cell, message["fingerprint"]), store)
     except EvenhandError as error:
         return {"id": cell.id, "error": str(error)}
-    except Exception as error:  # noqa: BLE001 -- a failure is a result: it is stored with its reason
-        reason = f"{type(error).__name__}: {' '.join(str(error).split())}"[:500]
-        record = store.write_cell(cell.record(status="failed", reason=reason), None)
     return {"id": cell.id, "status": record.status}
 
 

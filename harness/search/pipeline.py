@@ -234,9 +234,9 @@ def prefixed(space: Space, prefix: str, chosen_by: str | None = None) -> dict[st
     named: dict[str, Any] = {}
     for name, parameter in space.items():
         if isinstance(parameter, When):
-            named[f"{prefix}.{name}"] = When(f"{prefix}.{parameter.parent}", parameter.values, parameter.parameter)
+            named[f"{prefix}.{name}"] = When(f"{prefix}.{parameter.parent}", parameter.value, parameter.parameter)
         elif chosen_by is not None:
-            named[f"{prefix}.{name}"] = When(chosen_by, (prefix,), parameter)
+            named[f"{prefix}.{name}"] = When(chosen_by, prefix, parameter)
         else:
             named[f"{prefix}.{name}"] = parameter
     return named

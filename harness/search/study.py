@@ -19,8 +19,8 @@ import numpy as np
 import numpy.typing as npt
 
 from harness.declare.protocol import seed_of
-from harness.declare.space import Choice, Float, Integer, Space, When, defaults
-from harness.errors import Inapplicable
+from harness.declare.space import Choice, Float, Integer, Space, defaults, fill
+from harness.errors import Inapplicable, failure
 
 if TYPE_CHECKING:
     import optuna
@@ -114,20 +114,15 @@ def search(plan: StudyPlan, evaluate: Evaluate, kept: Kept) -> SearchResult:
 
 def suggest(trial: optuna.Trial, space: Space) -> dict[str, Any]:
     """Ask a trial for every parameter that exists under the choices made so far."""
-    values: dict[str, Any] = {}
-    for name, parameter in space.items():
-        inner = parameter.parameter if isinstance(parameter, When) else parameter
-        if isinstance(parameter, When) and (
-            parameter.parent not in values or values[parameter.parent] not in parameter.values
-        ):
-            continue
-        if isinstance(inner, Choice):
-            values[name] = trial.suggest_categorical(name, inner.options)
-        elif isinstance(inner, Integer):
-            values[name] = trial.suggest_int(name, inner.low, inner.high, log=inner.log)
-        elif isinstance(inner, Float):
-            values[name] = trial.suggest_float(name, inner.low, inner.high, log=inner.log)
-    return values
+
+    def ask(name: str, parameter: Float | Integer | Choice) -> Any:
+        if isinstance(parameter, Choice):
+            return trial.suggest_categorical(name, parameter.options)
+        if isinstance(parameter, Integer):
+            return trial.suggest_int(name, parameter.low, parameter.high, log=parameter.log)
+        return trial.suggest_float(name, parameter.low, parameter.high, log=parameter.log)
+
+    return fill(space, ask)
 
 
 def _open(plan: StudyPlan) -> tuple[optuna.Study, optuna.Study]:
@@ -185,10 +180,10 @@ _INAPPLICABLE, _ALWAYS = "inapplicable: ", "inapplicable always: "
 
 
 def _reason(error: Exception) -> str:
-    text = " ".join(str(error).split())
+    text = failure(error)
     if isinstance(error, Inapplicable):
         return (_ALWAYS if error.always else _INAPPLICABLE) + text
-    return f"{type(error).__name__}: {text}"[:500]
+    return text
 
 
 def _keep(

@@ -20,7 +20,7 @@ from harness.data.sources import data_directory
 from harness.data.splits import make_splitter
 from harness.data.table import load_table
 from harness.declare.registry import load_registry
-from harness.declare.space import Choice, Integer, When, defaults
+from harness.declare.space import Choice, Integer, defaults, fill
 from harness.networks.training import Schedule
 from harness.search.encode import ENCODINGS
 
@@ -30,16 +30,8 @@ FAMILY = load_registry().family("dense_network")
 def configurations(trials):
     """The defaults, then random points of the space."""
     rng = np.random.default_rng(0)
-    found = [defaults(FAMILY.space)]
-    while len(found) < trials:
-        point = {}
-        for name, parameter in FAMILY.space.items():
-            if not isinstance(parameter, When):
-                point[name] = draw(parameter, rng)
-            elif point[parameter.parent] in parameter.values:
-                point[name] = draw(parameter.parameter, rng)
-        found.append(point)
-    return found
+    drawn = [fill(FAMILY.space, lambda _name, parameter: draw(parameter, rng)) for _ in range(trials - 1)]
+    return [defaults(FAMILY.space), *drawn]
 
 
 def draw(parameter, rng):
