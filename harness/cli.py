@@ -85,7 +85,6 @@ def run(  # noqa: PLR0913, PLR0917 -- the options of a command line are one list
     from harness.run.benchmark import benchmark
     from harness.store.store import Store
 
-    sys.path.insert(0, str(Path.cwd()))
     registry = load_registry(plugin or ())
     given = {
         "trials": trials, "budget": seconds(budget) if budget else None, "folds": folds, "repeats": repeats,
@@ -198,7 +197,6 @@ def check(plugin: Plugins = None, data_dir: DataDir = None) -> None:
     from harness.checks import check_all
     from harness.declare.registry import load_registry
 
-    sys.path.insert(0, str(Path.cwd()))
     if not check_all(load_registry(plugin or ()), data_dir, typer.echo):
         raise typer.Exit(1)
 
