@@ -174,13 +174,12 @@ class _Learner:
         # Inner folds belong to the task's outer fold and not to the cell: families and strategies are compared on equal ones.
         place = (material.protocol.seed, cell.task, cell.repeat, cell.fold)
         inner = self.splitter.inner(material.protocol.inner_folds, seed_of(*place, "inner"))
-        self.scored = [test for _, test in inner]
+        self.scored = [(test, self.table.X.iloc[test]) for _, test in inner]
         self.inner = [
             self._training_set(train, seed_of(cell.seed, "inner", i), seed_of(*place, "watched", i))
             for i, (train, _) in enumerate(inner)
         ]
-        everything = np.arange(len(self.table.y))
-        self.final = self._training_set(everything, seed_of(cell.seed, "outer"), seed_of(*place, "watched", "outer"))
+        self.final_seeds = seed_of(cell.seed, "outer"), seed_of(*place, "watched", "outer")
 
     def _training_set(self, rows: npt.NDArray[np.int64], seed: int, watch_seed: int) -> TrainingSet:
         watched = None
@@ -194,18 +193,17 @@ class _Learner:
         y = self.table.y
         proba = np.full((len(y), len(self.table.classes)), np.nan, dtype=np.float32)
         scores = []
-        for training, rows, fitted in zip(
-            self.inner, self.scored, fit_all(self.recipe, params, self.inner), strict=True
-        ):
-            proba[rows] = fitted.predict_encoded(
-                scored_rows(self.recipe, params, training, fitted, self.table.X.iloc[rows])
-            )
+        all_fitted = fit_all(self.recipe, params, self.inner)
+        for training, (rows, X), fitted in zip(self.inner, self.scored, all_fitted, strict=True):
+            proba[rows] = fitted.predict_encoded(scored_rows(self.recipe, params, training, fitted, X))
             scores.append(self._compute(self.objective, y[rows], proba[rows]))
         return float(np.mean(scores)), proba
 
     def refit(self, stage: str, found: Found, X_test: pd.DataFrame) -> tuple[Outcome, npt.NDArray[np.float32]]:
         """Fit a configuration on all training rows, choose its threshold on inner rows, only then predict the test rows."""
-        fitted = fit_all(self.recipe, found.params, [self.final])[0]
+        # A training set of its own for each entry, so that its fit time is that of one fit and not of what another left.
+        final = self._training_set(np.arange(len(self.table.y)), *self.final_seeds)
+        fitted = fit_all(self.recipe, found.params, [final])[0]
         threshold = None
         if len(self.table.classes) == 2:
             threshold = best_threshold(self.table.y, found.proba, self.recipe.costs)

@@ -20,7 +20,7 @@ import numpy.typing as npt
 
 from harness.declare.protocol import seed_of
 from harness.declare.space import Choice, Float, Integer, Space, defaults, fill
-from harness.errors import Inapplicable, failure
+from harness.errors import EvenhandError, Inapplicable, failure
 
 if TYPE_CHECKING:
     import optuna
@@ -92,13 +92,15 @@ def search(plan: StudyPlan, evaluate: Evaluate, kept: Kept) -> SearchResult:
     arrays = kept.read()
     ended = False
     while not ended and _goes_on(study, plan, arrays):
-        number = len(study.trials)
+        number = len(study.get_trials(deepcopy=False))  # copies of all trials for every trial would cost more than TPE
         study.sampler = _sampler(plan, number)
         trial = study.ask()
         params = suggest(trial, plan.space)
         started = time.monotonic()
         try:
             score, proba = evaluate(params)
+            if not np.isfinite(score):
+                raise EvenhandError(f"the objective is {score} on these inner folds: it is not defined there")  # noqa: TRY301 -- a failed trial like any other
         except Exception as error:  # noqa: BLE001 -- whatever a configuration raises is that trial's result
             trial.set_user_attr(REASON, _reason(error))
             trial.set_user_attr(SECONDS, time.monotonic() - started)
@@ -108,7 +110,8 @@ def search(plan: StudyPlan, evaluate: Evaluate, kept: Kept) -> SearchResult:
             trial.set_user_attr(SECONDS, time.monotonic() - started)
             study.tell(trial, score)
             arrays = _keep(arrays, kept, study, number, proba)
-        journal.add_trial(study.trials[number])  # one operation: the trial is there whole or not at all
+        # One operation: the trial is there whole or not at all.
+        journal.add_trial(study.get_trials(deepcopy=False)[number])
     return _result(study, evaluate, arrays)
 
 
