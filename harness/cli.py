@@ -1,6 +1,7 @@
 """The command line: one command, one short function."""
 
 # No `from __future__ import annotations` here: typer reads the annotations.
+import contextlib
 import shlex
 import sys
 from pathlib import Path
@@ -31,7 +32,7 @@ app = typer.Typer(
     """,
 )
 
-Plugins = Annotated[list[str] | None, typer.Option("--plugin", help="Module with further declarations; repeatable.")]
+Plugins = Annotated[list[str] | None, typer.Option("--plugin", help="Module or my_file.py with further declarations; repeatable.")]
 DataDir = Annotated[
     Path | None,
     typer.Option(help="Folder with data that cannot be fetched.", envvar="EVENHAND_DATA", show_default=False),
@@ -67,8 +68,8 @@ def run(  # noqa: PLR0913, PLR0917 -- the options of a command line are one list
         str | None, typer.Option(help="Own file: the positive class (the rarer one).", show_default=False)
     ] = None,
     drop: Annotated[list[str] | None, typer.Option(help="Own file: a column to leave out; repeatable.")] = None,
-    group: Annotated[str | None, typer.Option(help="Own file: rows equal here stay on one side of a split.")] = None,
-    time: Annotated[str | None, typer.Option(help="Own file: test on what is later than the training rows.")] = None,
+    group: Annotated[str | None, typer.Option(help="Own file: a column; rows of one value stay on one side of a split.")] = None,
+    time: Annotated[str | None, typer.Option(help="Own file: a column; test rows are later than training rows.")] = None,
     quiet: Annotated[bool, typer.Option("--quiet", help="Show nothing while it runs.")] = False,
 ) -> None:
     """Run a benchmark, or continue it: the same command on the same --out does what is left.
@@ -229,4 +230,5 @@ def _write_tables(store: "Store", metrics: "Mapping[str, Metric]", *, quiet: boo
 
     files = write_report(store, metrics)
     if not quiet:
-        typer.echo(f"{files.summary}\n\n{files.markdown}\n{files.csv}")
+        with contextlib.suppress(BrokenPipeError):  # the tables are written; whoever read along has gone
+            typer.echo(f"{files.summary}\n\n{files.markdown}\n{files.csv}")

@@ -6,10 +6,10 @@ import signal
 import sys
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
-from typing import TYPE_CHECKING, Any, TextIO
+from typing import TYPE_CHECKING, TextIO
 
 from harness.run.benchmark import Start
 from harness.run.supervise import Event, Stop, Watch
@@ -17,6 +17,7 @@ from harness.store.record import Record
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
+    from rich.live import Live
 
 
 class Progress:
@@ -151,10 +152,10 @@ class _View:
 
 
 class _Lines(_View):
-    """A line for each finished cell."""
+    """A line for each finished cell; silent once nobody reads them any more."""
 
     def __init__(self, stream: TextIO) -> None:
-        self.stream = stream
+        self.stream: TextIO | None = stream
 
     def opened(self, start: Start) -> None:
         self.say(opening(start))
@@ -167,8 +168,13 @@ class _Lines(_View):
             self.say(f"{event.cell.name}  {record.status}  {what}  {record.seconds:.1f} s  [{self.progress.line()}]")
 
     def say(self, text: str) -> None:
-        self.stream.write(text + "\n")
-        self.stream.flush()
+        if self.stream is None:
+            return
+        try:
+            self.stream.write(text + "\n")
+            self.stream.flush()
+        except OSError:  # a closed pipe must not cost the cells in flight, nor the tables
+            self.stream = None
 
 
 class _Live(_View):
@@ -176,54 +182,63 @@ class _Live(_View):
 
     def __init__(self) -> None:
         from rich.console import Console
-        from rich.live import Live
 
         self.console = Console(stderr=True)
-        self.live = Live(console=self.console, refresh_per_second=4, get_renderable=self._draw)
-        self.drawn = False
+        self.live: Live | None = None
 
     def opened(self, start: Start) -> None:
+        from rich.live import Live
+
         self.say(opening(start))
         if start.left:
+            self.live = Live(console=self.console, refresh_per_second=4, get_renderable=self._draw)
             self.live.start()
-            self.drawn = True
 
     def say(self, text: str) -> None:
         self.console.print(text, highlight=False, markup=False)
 
     def close(self) -> None:
-        if self.drawn:
+        if self.live is not None:
             self.live.stop()
 
     def _draw(self) -> RenderableType:
         from rich.console import Group
-        from rich.progress_bar import ProgressBar
+        from rich.progress import BarColumn, Progress, TaskProgressColumn
         from rich.table import Table
         from rich.text import Text
 
         progress = self.progress
+        bar = Progress(BarColumn(60), TaskProgressColumn())
+        bar.add_task("", total=max(progress.total, 1), completed=progress.done)
         table = Table("task", "best so far (inner score)", box=None, pad_edge=False)
         for task in progress.scores:
             if best := progress.best(task):
                 table.add_row(Text(task), Text(f"{best[0]}  {best[1]:.3f}"))
-        return Group(
-            ProgressBar(total=max(progress.total, 1), completed=progress.done, width=60),
-            Text(progress.line()),
-            Text("running: " + ", ".join(progress.running.values()), style="dim", overflow="ellipsis", no_wrap=True),
-            table,
-        )
+        lines = [bar.get_renderable(), Text(progress.line())]
+        if progress.running:
+            running = "running: " + ", ".join(progress.running.values())
+            lines.append(Text(running, style="dim", overflow="ellipsis", no_wrap=True))
+        return Group(*lines, table)
 
 
 def opening(start: Start) -> str:
     """What a run has before it, in a few lines."""
-    tasks: Mapping[str, Any] = {one.task.name: one for one in start.plan.tasks}
+    tasks = [one.task.name for one in start.plan.tasks]
     skipped = "".join(f"\nskipped: {one['name']}: {one['reason']}" for one in start.plan.skipped)
+    notes = [f"{tasks[0]}: {note}" for note in start.plan.tasks[0].table.notes] if len(tasks) == 1 else []
+    notes += [
+        f"warning: {task}: {finding.message}"
+        for task, findings in start.plan.findings.items()
+        for finding in findings
+        if finding.severity == "warning"
+    ]
     already = Counter(record.status for record in start.standing)
     stand = ", ".join(f"{n} {status}" for status, n in already.items())
     return (
-        f"{len(tasks)} tasks ({', '.join(tasks)}), {len(start.plan.cells)} cells, {len(start.left)} to do"
+        f"{len(tasks)} task{'s' * (len(tasks) > 1)} ({', '.join(tasks)}), {len(start.plan.cells)} cells, {len(start.left)} to do"
         + (f"; stored already: {stand}" if stand else "")
         + skipped
+        + "".join("\n" + note for note in notes)
     )
 
 

@@ -64,12 +64,11 @@ def test_a_bad_family_is_told_what_is_wrong():
     family = Family(
         name="careless",
         build=lambda seed: Careless(),
-        space={"depth.of": choice(1, 2, default=1)},
+        space={"depth": choice(1, 2, default=1)},
         encodings={"tabular": "nothing"},
     )
     found = complaints(checks.check_family(family))
     assert "unknown encodings ['nothing']" in found["knows its encodings"]
-    assert "depth.of" in found["keeps reserved names"]
     assert "build does not take" in found["takes its space"]
     better = Family(name="careless", build=lambda seed: Careless(), space={}, encodings={"tabular": "ordinal"})
     found = complaints(checks.check_family(better))
@@ -119,6 +118,8 @@ def test_a_bad_metric_is_told_what_is_wrong():
 def test_contradictions_are_refused_where_they_are_declared():
     with pytest.raises(DeclarationError, match="low <= default <= high must hold, but got 1, 9, 5"):
         integer(1, 5, default=9)
+    with pytest.raises(DeclarationError, match=r"\['strategy'\] have names"):
+        Family(name="f", build=lambda seed: None, space={"strategy": choice(1, 2, default=1)}, encodings={})
     with pytest.raises(DeclarationError, match="also banned"):
         Task(name="t", load=lambda d: None, target="y", banned={"y": "why"})
     with pytest.raises(DeclarationError, match="build is None"):

@@ -1,6 +1,7 @@
 """Keys change with whatever decides over numbers, and with nothing else."""
 
 from dataclasses import replace
+from functools import partial
 
 import pytest
 
@@ -47,3 +48,22 @@ def test_the_source_of_a_builder_is_that_of_its_helpers_and_of_its_class_too():
     assert "fitted with care" in source(Ensemble)
     one = Strategy(name="s", kind="ensemble", build=Ensemble)
     assert declaration_digest(one) != declaration_digest(replace(one, build=lambda member, seed: None))
+
+
+DEPTH = 3
+
+
+def of_a_constant(seed):
+    return seed, DEPTH
+
+
+def closed_over(value):
+    return lambda seed: (seed, value)
+
+
+def test_constants_closures_partials_and_defaults_are_part_of_the_source(monkeypatch):
+    before = source(of_a_constant)
+    monkeypatch.setitem(of_a_constant.__globals__, "DEPTH", 9)
+    assert source(of_a_constant) != before
+    assert source(closed_over(1)) != source(closed_over(2))
+    assert source(partial(build, depth=1)) != source(partial(build, depth=2))

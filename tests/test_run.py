@@ -7,12 +7,14 @@ import subprocess
 import sys
 import textwrap
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
 
+from harness.declare.protocol import EvaluationProtocol
 from harness.store.store import Store
 
 TIMING = ["fit_seconds", "predict_us_per_row"]
@@ -283,6 +285,99 @@ def test_a_run_says_with_what_it_was_made(reference):
     assert run["tasks"]["customers"]["counts"] == [192, 48]
     assert run["command"].startswith("evenhand run")
     assert str(Path.home()) not in json.dumps(run["tasks"])
+
+
+def test_cells_of_other_rows_are_no_longer_part_of_a_run(tmp_path):
+    call = [
+        "own.csv",
+        "--target",
+        "y",
+        "--trials",
+        1,
+        "--folds",
+        2,
+        "--inner-folds",
+        2,
+        "--strategy",
+        "none",
+        "--out",
+        "out",
+    ]
+    rng = np.random.default_rng(0)
+    frame = pd.DataFrame({"x": rng.normal(size=80), "y": ["a", "b", "a", "a"] * 20})
+    frame.to_csv(tmp_path / "own.csv", index=False)
+    both = ["--family", "logistic_regression", "--family", "gradient_boosting"]
+    assert finish(*call, *both, cwd=tmp_path).returncode == 0
+    frame.assign(x=frame["x"] + 1).to_csv(tmp_path / "own.csv", index=False)
+    assert finish(*call, *both[:2], cwd=tmp_path).returncode == 0
+    planned = Store(tmp_path / "out").read_run()["cells"]
+    assert {cell["family"] for cell in planned} == {"logistic_regression", "majority"}
+    assert "gradient_boosting" not in (tmp_path / "out" / "leaderboard.csv").read_text()
+
+
+def test_a_finished_cell_stands_when_its_package_has_gone(registry, tmp_path):
+    from harness.declare.family import Family
+    from harness.run.benchmark import benchmark
+    from harness.run.plan import Request
+    from harness.run.supervise import Limits, Watch
+
+    def start(needs):
+        from sklearn.naive_bayes import GaussianNB
+
+        family = Family(
+            name="mine", build=lambda seed: GaussianNB(), space={}, encodings={"tabular": "one_hot"}, needs=needs
+        )
+        known = replace(registry, families={"mine": family, "majority": registry.family("majority")})
+        request = Request(("digits_nine",), ("mine",), ("none",), EvaluationProtocol(folds=2, inner_folds=2, trials=1))
+        told = []
+        limits = Limits(60, 4000)
+        begun = lambda start: told.append(start) or Watch(lambda event: None, lambda: "now")  # noqa: E731
+        benchmark(request, known, Store(tmp_path), command="", jobs=1, limits=limits, retry=(), begun=begun)
+        return told[0]
+
+    first = start(())
+    mine = [cell for cell in first.left if cell.family == "mine"]
+    for one in mine:
+        Store(tmp_path).write_cell(one.record(status="ok"), None)
+    assert {r.status for r in start(("nowhere_to_be_found",)).standing if r.family == "mine"} == {"ok"}
+    assert len(mine) == 2
+
+
+def test_on_a_terminal_the_run_is_shown_live(customers, tmp_path):
+    import pty
+
+    main, terminal = pty.openpty()
+    words = command(customers, "--target", "churned", "--family", "logistic_regression", "--trials", 2, "--folds", 2)
+    process = subprocess.Popen(
+        [*words, "--strategy", "none", "--out", tmp_path / "out"], stdout=subprocess.DEVNULL, stderr=terminal
+    )
+    os.close(terminal)
+    shown = b""
+    while True:
+        try:
+            chunk = os.read(main, 4096)
+        except OSError:  # how a terminal says that nobody is at the other end
+            break
+        if not chunk:
+            break
+        shown += chunk
+    assert process.wait(timeout=60) == 0, shown.decode()
+    assert b"4/4 cells" in shown
+    assert b"best so far" in shown
+    assert b"Traceback" not in shown
+
+
+def test_a_reader_that_goes_away_costs_neither_cells_nor_tables(customers, tmp_path):
+    words = command(customers, "--target", "churned", "--family", "logistic_regression", "--trials", 2, "--folds", 2)
+    process = subprocess.Popen(
+        [*words, "--strategy", "none", "--out", tmp_path / "out"], stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    )
+    process.stderr.readline()
+    process.stderr.close()
+    process.stdout.close()
+    process.wait(timeout=60)
+    assert len(Store(tmp_path / "out").records()) == 4
+    assert (tmp_path / "out" / "leaderboard.md").exists()
 
 
 def test_a_refit_that_fails_is_a_record_and_not_the_end_of_the_run(registry, tmp_path):

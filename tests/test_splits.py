@@ -129,3 +129,29 @@ def test_a_watched_slice_gets_its_share_of_the_rarest_class_or_there_is_none(rar
     assert sorted([*rest, *watched]) == list(rows)
     assert abs(y[watched].sum() - expected) <= 1
     assert bool(len(watched)) == bool(expected)
+
+
+def test_rows_that_recur_in_time_stay_and_groups_that_reach_across_do_not():
+    X = pd.DataFrame({"a": np.arange(300) % 4 * 1.0})
+    y = (np.arange(300) % 5 == 0).astype(np.int64)
+    time = np.arange(300)
+    folds = make_splitter(Table(X, y, ("No", "Yes"), time=time)).outer(EvaluationProtocol(folds=3))
+    assert [len(fold.train) for fold in folds] == [75, 150, 225]
+    groups = time // 50
+    for fold in make_splitter(Table(X, y, ("No", "Yes"), groups, time)).outer(EvaluationProtocol(folds=3)):
+        assert not set(groups[fold.train]) & set(groups[fold.test])
+
+
+def test_a_published_split_that_leaves_no_row_to_learn_from_is_refused_in_a_sentence():
+    X = pd.DataFrame({"a": np.arange(300) % 4 * 1.0})
+    y = (np.arange(300) % 5 == 0).astype(np.int64)
+    with pytest.raises(DataError, match=r"without rows of its test part, has no row of class 'No'"):
+        make_splitter(Table(X, y, ("No", "Yes"), test=np.arange(300) > 200)).outer(EvaluationProtocol())
+
+
+def test_a_watched_slice_by_time_is_larger_or_not_there_where_a_class_is_rare():
+    time = np.arange(200)
+    for positives, size in (([10, 60, 150], 60), ([10, 60, 90], 0)):
+        y = np.isin(time, positives).astype(np.int64)
+        splitter = make_splitter(Table(pd.DataFrame({"a": time * 1.5}), y, ("No", "Yes"), time=time))
+        assert len(splitter.slice_off(time, 0.15, 0)[1]) == size

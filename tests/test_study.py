@@ -155,3 +155,12 @@ def test_another_seed_searches_elsewhere(tmp_path):
     other.run(trials=5)
     assert told(one)[0] == told(other)[0]
     assert told(one)[1] != told(other)[1]
+
+
+def test_an_objective_that_is_not_defined_is_a_failed_trial_with_its_reason(tmp_path):
+    def undefined(_params):
+        return float("nan"), np.zeros((4, 2), dtype=np.float32)
+
+    found = Bench(tmp_path).run(trials=3, evaluate=undefined)
+    assert found.best is None
+    assert list(found.failures) == ["the objective is nan on these inner folds: it is not defined there"]

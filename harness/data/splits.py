@@ -39,6 +39,7 @@ class Splitter:
     time: Index | None
     test: npt.NDArray[np.bool_] | None
     classes: tuple[str, ...] = ()
+    groups: Index | None = None  #: the declared ones alone
 
     def take(self, rows: Index) -> Splitter:
         """The same for some of the rows only; a split column has done its work by then."""
@@ -83,15 +84,23 @@ class Splitter:
             return self._later(rows, share)
         fewest = min(len(np.unique(self.blocks[rows][self.y[rows] == label])) for label in np.unique(self.y[rows]))
         folds = min(max(2, round(1 / share)), fewest)
-        return self._grouped(rows, folds, seed)[0] if folds > 1 else (rows, rows[:0])
+        try:
+            return self._grouped(rows, folds, seed)[0] if folds > 1 else (rows, rows[:0])
+        except DataError:  # blocks so large that no slice has every class
+            return rows, rows[:0]
 
     def _predefined(self, rows: Index) -> Fold:
         assert self.test is not None  # noqa: S101 -- the caller has looked
-        train, test = rows[~self.test], rows[self.test]
-        self._check_classes(self.y[train], self.y, "the training part of the split column")
+        train, test = self.alone(rows[~self.test], rows[self.test]), rows[self.test]
+        self._check_classes(
+            self.y[train], self.y, "the training part of the split column, without rows of its test part,"
+        )
         self._check_classes(self.y[test], self.y, "the test part of the split column")
-        # A row that the published split put on both sides would be trained on: it stays with the test rows.
-        return Fold(0, 0, train[~np.isin(self.blocks[train], self.blocks[test])], test)
+        return Fold(0, 0, train, test)
+
+    def alone(self, train: Index, test: Index) -> Index:
+        """The training rows that a published split did not put on both sides: the others would be trained and tested on."""
+        return train[~np.isin(self.blocks[train], self.blocks[test])]
 
     def _grouped(self, rows: Index, folds: int, seed: int) -> list[tuple[Index, Index]]:
         assigned = assign_folds(self.y[rows], self.blocks[rows], folds, seed, self.classes)
@@ -104,21 +113,25 @@ class Splitter:
                 f"{name} has no row of class {_called(lost[0], self.classes)}: it cannot be learned or scored"
             )
 
+    def _without_groups_of(self, train: Index, test: Index) -> Index:
+        return train if self.groups is None else train[~np.isin(self.groups[train], self.groups[test])]
+
     def _later(self, rows: Index, share: float) -> tuple[Index, Index]:
-        """(the earlier rows, about `share` of them that are later)."""
+        """(the earlier rows, about `share` of them that are later), twice as many where a class would be missing."""
         assert self.time is not None  # noqa: S101 -- the caller has looked
         time = self.time[rows]
-        border = np.sort(time)[round(len(rows) * (1 - share))]
-        earlier, later = rows[time < border], rows[time >= border]
-        earlier = earlier[~np.isin(self.blocks[earlier], self.blocks[later])]
-        for part, name in ((earlier, "training"), (later, "watched")):
-            self._check_classes(self.y[part], self.y[rows], f"the {name} part of a split for early stopping")
-        return earlier, later
+        for wanted in (share, 2 * share):
+            border = np.sort(time)[round(len(rows) * (1 - wanted))]
+            earlier, later = self._without_groups_of(rows[time < border], rows[time >= border]), rows[time >= border]
+            if all(len(np.setdiff1d(self.y[rows], self.y[part])) == 0 for part in (earlier, later)):
+                return earlier, later
+        return rows, rows[:0]
 
     def _forward(self, rows: Index, folds: int) -> list[tuple[Index, Index]]:
         """Forward chaining: fold i tests the (i+1)-th stretch of time and trains on all that is earlier.
 
-        Rows of one moment stay together, and training rows whose block reaches into the test stretch are left out.
+        Rows of one moment stay together, and training rows whose group reaches into the test stretch are left out. Rows
+        that only look like later ones stay: what was seen before is known by then.
         """
         assert self.time is not None  # noqa: S101 -- the caller has looked
         moments, position = np.unique(self.time[rows], return_inverse=True)
@@ -131,8 +144,7 @@ class Splitter:
         splits = []
         for i in range(folds):
             test = rows[(position >= borders[i]) & (position < borders[i + 1])]
-            train = rows[position < borders[i]]
-            train = train[~np.isin(self.blocks[train], self.blocks[test])]
+            train = self._without_groups_of(rows[position < borders[i]], test)
             for part, name in ((train, "training"), (test, "test")):
                 self._check_classes(self.y[part], self.y[rows], f"the {name} part of forward split {i + 1} of {folds}")
             splits.append((train, test))
@@ -147,7 +159,7 @@ def make_splitter(table: Table) -> Splitter:
     _, blocks = np.unique(duplicate, return_inverse=True)
     if table.groups is not None:
         blocks = _tie(blocks.astype(np.int64), table.groups)
-    return Splitter(table.y, blocks.astype(np.int64), table.time, table.test, table.classes)
+    return Splitter(table.y, blocks.astype(np.int64), table.time, table.test, table.classes, table.groups)
 
 
 def assign_folds(y: Index, blocks: Index, folds: int, seed: int, classes: tuple[str, ...] = ()) -> Index:

@@ -4,6 +4,7 @@ import hashlib
 import inspect
 from collections.abc import Callable, Mapping
 from dataclasses import fields
+from functools import partial
 from types import CodeType, FunctionType
 from typing import Any
 
@@ -31,22 +32,39 @@ def declaration_digest(declared: Family | Strategy) -> str:
 
 
 def source(builder: Callable[..., Any]) -> str:
-    """The source of a builder and of the functions of its own module that it names, or its bytecode where there is no file."""
-    if isinstance(builder, type):
-        return inspect.getsource(builder)
+    """The source of a builder and of what it uses of its own module: functions, classes, plain values, closures."""
     found: dict[str, str] = {}
-    waiting = [builder]
+    waiting: list[Any] = [builder]
     while waiting:
         one = inspect.unwrap(waiting.pop())
-        if not isinstance(one, FunctionType) or one.__qualname__ in found:
-            continue
-        try:
-            found[one.__qualname__] = inspect.getsource(one)
-        except (OSError, TypeError):
-            found[one.__qualname__] = repr(one.__code__.co_code) + repr(one.__code__.co_consts)
-        named = (one.__globals__.get(name) for name in _names(one.__code__))
-        waiting += [other for other in named if isinstance(other, FunctionType) and other.__module__ == one.__module__]
+        if isinstance(one, partial):
+            waiting.append(one.func)
+            found[f"partial of {one.func!r}"] = repr((one.args, one.keywords))
+        elif isinstance(one, (FunctionType, type)) and one.__qualname__ not in found:
+            found[one.__qualname__] = _text(one)
+            waiting += [other for other in _around(one) if isinstance(other, (FunctionType, type, partial))]
     return "\n".join(found[name] for name in sorted(found))
+
+
+def _text(one: FunctionType | type) -> str:
+    """The source of a function or class, with the plain values that it takes from around it."""
+    try:
+        text = inspect.getsource(one)
+    except (OSError, TypeError):
+        code = getattr(one, "__code__", None)
+        text = repr(one) if code is None else repr((code.co_code, code.co_consts))
+    return text + repr(
+        [value for value in _around(one) if isinstance(value, (bool, int, float, str, tuple, frozenset))]
+    )
+
+
+def _around(one: FunctionType | type) -> list[Any]:
+    """What a function or class uses of its own module, what a closure holds, and the defaults of its arguments."""
+    if isinstance(one, type):
+        return [value for method in vars(one).values() if isinstance(method, FunctionType) for value in _around(method)]
+    named = [one.__globals__[name] for name in _names(one.__code__) if name in one.__globals__]
+    own = [value for value in named if getattr(value, "__module__", one.__module__) == one.__module__]
+    return [*own, *(cell.cell_contents for cell in one.__closure__ or ()), *(one.__defaults__ or ())]
 
 
 def _plain(value: Any) -> Any:

@@ -8,6 +8,10 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from harness.declare.space import Space, check_space
+from harness.errors import DeclarationError
+
+#: Names that mean something else in a space of parameters, as does a dot.
+RESERVED = ("strategy", "seed")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,6 +38,8 @@ class Family:
 
     def __post_init__(self) -> None:
         check_space(self.space)
+        if taken := [name for name in self.space if name in RESERVED or "." in name]:
+            raise DeclarationError(f"family {self.name!r}: parameters {taken} have names that mean something else")
 
 
 def missing_packages(family: Family) -> str:

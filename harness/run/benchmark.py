@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from typing import Any, cast
@@ -47,11 +48,10 @@ def benchmark(  # noqa: PLR0913 -- what, where, with how much, what again, under
     `begun` is told what there is to do and returns who watches. Raises `StoreError` where the folder holds a run of another protocol,
     with what differs, and whatever `make_plan` and `run_cells` raise.
     """
+    refuse_other_protocol(store, request)
+    plan = make_plan(request, registry)
     with store.lock():
-        known = store.read_run() if store.run_file.exists() else None
-        if known is not None:
-            refuse_other_protocol(known, request, store)
-        plan = make_plan(request, registry)
+        known = refuse_other_protocol(store, request)
         description = describe(request, registry, plan, command, store.folder.name)
         store.write_run(joined(known, description) if known else description)
         objectives = {
@@ -63,20 +63,29 @@ def benchmark(  # noqa: PLR0913 -- what, where, with how much, what again, under
         run_cells(request, store, [(cell, rows[cell.task]) for cell in start.left], jobs, limits, watch)
 
 
-def refuse_other_protocol(known: Mapping[str, Any], request: Request, store: Store) -> None:
-    """Raise `StoreError` where a stored run was made under another protocol, saying what differs."""
+def refuse_other_protocol(store: Store, request: Request) -> dict[str, Any] | None:
+    """The run that is stored already, if any; raises `StoreError` where it was made under another protocol."""
+    if not store.run_file.exists():
+        return None
+    known = store.read_run()
     mine, theirs = request.protocol.as_dict(), known.get("protocol", {})
     differing = [f"{name} {theirs.get(name)} → {mine[name]}" for name in mine if theirs.get(name) != mine[name]]
     if differing:
         raise StoreError(f"{store.folder} holds a run of another protocol ({', '.join(differing)}): use another --out")
+    return known
 
 
 def joined(known: Mapping[str, Any], new: Mapping[str, Any]) -> dict[str, Any]:
-    """The description of a run that was asked for more: what is new wins, what only the stored one has stays."""
+    """The description of a run that was asked for more: what is new wins, what only the stored one has stays.
+
+    Stored cells that were made from other rows, costs or, where the strategy is searched, other strategies are no longer
+    part of the run: they could not be compared with those of now.
+    """
     both = dict(new)
     for part in ("tasks", "families", "strategies"):
         both[part] = {**known.get(part, {}), **new[part]}
-    cells = {cell["id"]: cell for cell in known.get("cells", [])} | {cell["id"]: cell for cell in new["cells"]}
+    kept = [cell for cell in known.get("cells", []) if _of_the_same_data(cell, known, new)]
+    cells = {cell["id"]: cell for cell in kept} | {cell["id"]: cell for cell in new["cells"]}
     both["cells"] = list(cells.values())
     named = {(one["kind"], one["name"]) for one in new["skipped"]} | {("task", name) for name in new["tasks"]}
     both["skipped"] = [
@@ -86,6 +95,21 @@ def joined(known: Mapping[str, Any], new: Mapping[str, Any]) -> dict[str, Any]:
     return both
 
 
+def _of_the_same_data(cell: Mapping[str, Any], known: Mapping[str, Any], new: Mapping[str, Any]) -> bool:
+    task, strategy = cell["task"], cell["strategy"]
+    if task not in new["tasks"]:
+        return True
+    same = all(known["tasks"][task].get(part) == _plain(new["tasks"][task][part]) for part in ("fingerprint", "costs"))
+    return same and known["strategies"][strategy] == _plain(
+        new["strategies"].get(strategy, known["strategies"][strategy])
+    )
+
+
+def _plain(value: Any) -> Any:
+    """A value as it comes back from JSON."""
+    return json.loads(json.dumps(value))
+
+
 def _start(plan: Plan, store: Store, retry: Collection[str], objectives: Mapping[str, Metric]) -> Start:
     left, standing = [], []
     for cell in plan.cells:
@@ -93,7 +117,9 @@ def _start(plan: Plan, store: Store, retry: Collection[str], objectives: Mapping
         if record is not None and record.key != cell.key:
             store.discard_cell(cell.id)
             record = None
-        if cell.id in plan.settled:
+        if record is not None and record.status == "ok":
+            standing.append(record)
+        elif cell.id in plan.settled:
             status, reason = plan.settled[cell.id]
             standing.append(store.write_cell(cell.record(status=cast("Status", status), reason=reason), None))
         elif record is None:

@@ -10,7 +10,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-from harness.data.audit import audit
+from harness.data.audit import Finding, audit
 from harness.data.splits import Fold, Splitter, make_splitter
 from harness.data.table import file_task, fingerprint, load_table
 from harness.declare.digest import declaration_digest, digest
@@ -119,6 +119,7 @@ class Plan:
     cells: tuple[Cell, ...]
     settled: Mapping[str, tuple[str, str]]  #: cell id → (status, reason), known before any work
     skipped: tuple[dict[str, str], ...]
+    findings: Mapping[str, tuple[Finding, ...]]  #: task → what its results should be read with
 
 
 def load_task(task: Task, protocol: EvaluationProtocol, data_dir: Path | None) -> LoadedTask:
@@ -168,7 +169,8 @@ def make_plan(request: Request, registry: Registry) -> Plan:
                     cells.append(cell)
                     if known:
                         settled[cell.id] = known
-    return Plan(tuple(loaded), tuple(cells), settled, tuple(skipped))
+    findings = {one.task.name: audit(one.table) for one in loaded}
+    return Plan(tuple(loaded), tuple(cells), settled, tuple(skipped), findings)
 
 
 def _check_objective(one: LoadedTask, metric: Metric) -> None:
@@ -192,14 +194,18 @@ def describe(request: Request, registry: Registry, plan: Plan, command: str, nam
         "protocol": request.protocol.as_dict(),
         "versions": versions(),
         "host": {"system": platform.system(), "processor": platform.machine(), "cores": os.cpu_count()},
-        "tasks": {one.task.name: _describe_task(one, request.protocol) for one in plan.tasks},
+        "tasks": {one.task.name: _describe_task(one, request.protocol, plan.findings) for one in plan.tasks},
         "families": {
             name: {"description": family.description, "network": family.network}
             for name in families
             for family in [registry.family(name)]
         },
         "strategies": {
-            name: {"kind": strategy.kind, "description": strategy.description}
+            name: {
+                "kind": strategy.kind,
+                "description": strategy.description,
+                "digest": _strategy_key(request, registry, name),
+            }
             for name in strategies
             for strategy in [registry.strategy(name)]
         },
@@ -241,7 +247,7 @@ def _cell(request: Request, registry: Registry, one: LoadedTask, what: tuple[Fam
     key = digest(
         protocol.as_dict(), one.fingerprint, one.task.costs, declaration_digest(family),
         sorted(ENCODINGS[encoding].space.items()) if encoding in ENCODINGS else "",
-        [declaration_digest(other) for other in request.strategies_of(registry, strategy)],
+        _strategy_key(request, registry, strategy),
     )  # fmt: skip
     seed = seed_of(protocol.seed, *names)
     return Cell(
@@ -249,11 +255,26 @@ def _cell(request: Request, registry: Registry, one: LoadedTask, what: tuple[Fam
     )
 
 
+def _strategy_key(request: Request, registry: Registry, name: str) -> str:
+    """Changes with a strategy, or with any that may be chosen where it is searched."""
+    return digest([declaration_digest(other) for other in request.strategies_of(registry, name)])
+
+
+def _left_out(one: LoadedTask) -> list[str]:
+    """How many training rows a published split costs because equal rows stand in its test part."""
+    if one.table.test is None:
+        return []
+    lost = int((~one.table.test).sum()) - len(one.folds[0].train)
+    return [f"{lost} training rows left out: equal rows stand in the test part of the split column"] if lost else []
+
+
 def _without_seed(cell: Cell) -> dict[str, Any]:
     return {name: value for name, value in asdict(cell).items() if name != "seed"}
 
 
-def _describe_task(one: LoadedTask, protocol: EvaluationProtocol) -> dict[str, Any]:
+def _describe_task(
+    one: LoadedTask, protocol: EvaluationProtocol, findings: Mapping[str, tuple[Finding, ...]]
+) -> dict[str, Any]:
     import numpy as np
 
     task, table = one.task, one.table
@@ -270,5 +291,9 @@ def _describe_task(one: LoadedTask, protocol: EvaluationProtocol) -> dict[str, A
         "forward": table.time is not None,
         "splits": len(one.folds),
         "objective": protocol.objective_for(len(table.classes)),
-        "notes": [*table.notes, *(f"{finding.code}: {finding.message}" for finding in audit(table))],
+        "notes": [
+            *table.notes,
+            *_left_out(one),
+            *(f"{finding.code}: {finding.message}" for finding in findings[task.name]),
+        ],
     }

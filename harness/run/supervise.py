@@ -234,6 +234,10 @@ class _Pool:
 
     def _store_loss(self, worker: Worker, status: Literal["timeout", "memory", "failed"], reason: str) -> None:
         assert worker.cell is not None  # noqa: S101 -- only a worker at a cell can lose one
+        written = self.store.record(worker.cell.id)
+        if written is not None and written.key == worker.cell.key and written.status == "ok":
+            self.watch.tell(Event(worker.cell, written))  # it was done before the process was lost
+            return
         seconds = time.monotonic() - worker.started
         record = worker.cell.record(status=status, reason=reason, seconds=seconds, peak_mb=worker.peak_mb)
         self.watch.tell(Event(worker.cell, self.store.write_cell(record, None)))

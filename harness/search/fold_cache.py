@@ -24,13 +24,26 @@ class FoldCache:
             self._values.move_to_end(key)
             value: T = self._values[key][0]
             return value
-        value = compute()
+        value = sealed(compute())
         size = size_of(value)
         self._values[key] = (value, size)
         self.held += size
         while self.held > self.most_bytes and len(self._values) > 1:
             self.held -= self._values.popitem(last=False)[1][1]
         return value
+
+
+def sealed(value: T) -> T:
+    """The same value with its arrays made read-only: whoever changed one in place would change it for later trials."""
+    if hasattr(value, "setflags"):
+        value.setflags(write=False)
+    elif isinstance(value, (tuple, list)):
+        for one in value:
+            sealed(one)
+    elif is_dataclass(value):
+        for field in fields(value):
+            sealed(getattr(value, field.name))
+    return value
 
 
 def size_of(value: Any) -> int:

@@ -75,7 +75,7 @@ def _sampled(sampler: Any, points: Points, y: Labels, cache: Memo) -> tuple[Poin
     """Points and labels as the sampler leaves them, and which rows they are where it only chose among them."""
     counts = np.bincount(y)
     there = counts[counts > 0]
-    sampler, searches = _quickened(sampler, int(there.min()), cache)
+    sampler, searches = _quickened(sampler, len(y), int(there.min()), cache)
     if searches and there.min() < 2:
         reason = "the rarest class has one training row, which has no neighbour of its class"
         raise Inapplicable(reason, always=True)
@@ -88,13 +88,17 @@ def _sampled(sampler: Any, points: Points, y: Labels, cache: Memo) -> tuple[Poin
         raise Inapplicable("cleaning left no training row of one class")
     if searches and there.min() < there.max() and (after == counts).all():
         raise Inapplicable("no row could be made: none of a rare class lies near another class")
-    return made, made_y, getattr(sampler, "sample_indices_", None)
+    kept = getattr(sampler, "sample_indices_", None)
+    only_chosen = kept is not None and np.array_equal(
+        points[kept], made
+    )  # a sampler may choose rows and change them too
+    return made, made_y, kept if only_chosen else None
 
 
-def _quickened(sampler: Any, rarest: int, cache: Memo) -> tuple[Any, bool]:
+def _quickened(sampler: Any, rows: int, rarest: int, cache: Memo) -> tuple[Any, bool]:
     """The sampler, its cleaning done the quicker way and its neighbours looked up in the fold's memo.
 
-    No more neighbours are asked for than the rarest class has. Also returns whether any are asked for at all. Samplers
+    No more neighbours are asked for than there are. Also returns whether any are asked for at all. Samplers
     that are not known here stay as they are.
     """
     from imblearn.over_sampling import ADASYN, SMOTE, BorderlineSMOTE
@@ -110,5 +114,7 @@ def _quickened(sampler: Any, rarest: int, cache: Memo) -> tuple[Any, bool]:
     searching = [step for step in (sampler, *steps.values()) if type(step) in (ADASYN, SMOTE, BorderlineSMOTE)]
     for step in searching:
         asked = {name: k for name, k in step.get_params().items() if name.endswith("_neighbors") and isinstance(k, int)}
-        step.set_params(**{name: FoldNeighbours(min(k, max(1, rarest - 1)) + 1, cache) for name, k in asked.items()})
+        # `m_neighbors` are looked for among all rows, the others (ADASYN's too) among the rows of one class.
+        most = {name: rows - 1 if name == "m_neighbors" else max(1, rarest - 1) for name in asked}
+        step.set_params(**{name: FoldNeighbours(min(k, most[name]) + 1, cache) for name, k in asked.items()})
     return sampler, bool(searching)

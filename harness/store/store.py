@@ -115,7 +115,13 @@ class Store:
     def record(self, cell_id: str) -> Record | None:
         """The record of a cell, None where the cell was never finished."""
         path = self.cell_folder(cell_id) / "record.json"
-        return Record.from_dict(_read_json(path)) if path.exists() else None
+        if not path.exists():
+            return None
+        values = _read_json(path)
+        try:
+            return Record.from_dict(values)
+        except TypeError as error:
+            raise StoreError(f"cannot read {path}: it is not a record: delete its folder and run again") from error
 
     def records(self) -> list[Record]:
         """Every stored record, by task, family, strategy, repeat and fold."""
