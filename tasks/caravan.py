@@ -36,7 +36,7 @@ def load_full(data_dir: Path | None) -> pd.DataFrame:
     content = data_member(data_dir, "caravan-full", "caravan-insurance-challenge.csv")
     if content is None:
         raise Unavailable(
-            "caravan_full: put caravan-insurance-challenge.csv (Kaggle, uciml/caravan-insurance-challenge) into "
+            "put caravan-insurance-challenge.csv (Kaggle, uciml/caravan-insurance-challenge) into "
             "the folder caravan-full of a data directory (--data-dir or EVENHAND_DATA)"
         )
     return read_csv(content, what="caravan_full")

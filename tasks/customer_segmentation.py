@@ -19,7 +19,7 @@ def load(data_dir: Path | None) -> pd.DataFrame:
     content = data_member(data_dir, "hackerearth-customer-segmentation", "train.csv")
     if content is None:
         raise Unavailable(
-            "customer_segmentation: put train.csv of HackerEarth's HackLive customer segmentation challenge into "
+            "put train.csv of HackerEarth's HackLive customer segmentation challenge into "
             "the folder hackerearth-customer-segmentation of a data directory (--data-dir or EVENHAND_DATA)"
         )
     return read_csv(content, what="customer_segmentation")

@@ -98,8 +98,44 @@ def test_a_split_column_is_the_one_split_and_no_test_row_is_learned_twice():
 def test_too_few_distinct_rows_of_a_class_are_refused_with_the_count():
     y = np.array([0] * 50 + [1] * 8)
     blocks = np.concatenate([np.arange(50), np.repeat([100, 101], 4)])
-    with pytest.raises(DataError, match="class 1 has 2 distinct groups of rows, fewer than 3 folds"):
+    with pytest.raises(DataError, match=r"class 1 has 8 rows, 2 that differ .*, fewer than 3 folds: use --folds 2$"):
         assign_folds(y, blocks, 3, 0)
+    one = np.concatenate([np.arange(50), np.repeat(100, 8)])
+    with pytest.raises(DataError, match=r"class 1 has 8 rows, 1 that differs .*, fewer than 3 folds: merge it"):
+        assign_folds(y, one, 3, 0)
+
+
+def test_impossible_inner_folds_name_the_class_its_rows_and_their_own_option():
+    X = pd.DataFrame({"a": np.arange(53) * 1.5})
+    splitter = make_splitter(Table(X, np.array([0] * 50 + [1] * 3), ("No", "Yes")))
+    inside = [splitter.take(fold.train) for fold in splitter.outer(EvaluationProtocol(folds=3))]
+    where = r"class 'Yes' has 2 rows in the training part of an outer split, fewer than 3 inner folds: "
+    with pytest.raises(DataError, match=where + "use --inner-folds 2$"):
+        inside[0].inner(3, 0)
+    first = inside[0].take(np.flatnonzero(np.cumsum(inside[0].y) < 2))
+    with pytest.raises(DataError, match=r"'Yes' has 1 row in .*, fewer than 2 inner folds: use more --folds, merge"):
+        first.inner(2, 0)
+    forward = make_splitter(table(time=np.arange(600) // 120)).take(np.arange(360))
+    with pytest.raises(DataError, match=r"more than 3 different times, but there are 3 in .*: use fewer --inner-folds"):
+        forward.inner(3, 0)
+
+
+def test_groups_stay_on_one_side_of_inner_forward_splits_too():
+    groups = np.arange(600) // 7
+    splitter = make_splitter(table(share=0.4, time=np.arange(600), groups=groups))
+    for fold in splitter.outer(EvaluationProtocol(folds=2)):
+        assert not set(groups[fold.train]) & set(groups[fold.test])
+    inside = splitter.take(np.arange(60, 360))
+    for train, test in inside.inner(2, 0):
+        assert not set(groups[60:360][train]) & set(groups[60:360][test])
+
+
+def test_rows_that_differ_in_the_sign_of_nothing_or_in_what_is_missing_are_equal():
+    X = pd.DataFrame({"a": [0.0, -0.0, np.nan, np.nan, 1.0, 1.0], "c": pd.Categorical([*"xxxxx", "y"])})
+    blocks = make_splitter(Table(X, np.array([0, 1] * 3), ("No", "Yes"))).blocks
+    assert blocks[0] == blocks[1]
+    assert blocks[2] == blocks[3]
+    assert len(set(blocks)) == 4
 
 
 def test_the_same_seed_gives_the_same_folds_and_another_seed_others():

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
+from harness.data.table import row_keys
 from harness.declare.task import Table
 
 if TYPE_CHECKING:
@@ -49,7 +50,7 @@ def few_positives(table: Table) -> Iterator[Finding]:
 
 def duplicates(table: Table) -> Iterator[Finding]:
     """Rows whose features repeat those of an earlier row."""
-    if repeated := int(_row_keys(table.X).duplicated().sum()):
+    if repeated := int(row_keys(table.X).duplicated().sum()):
         share = repeated / len(table.y)
         message = f"rows that repeat an earlier row: {repeated} ({share:.1%}); splits keep such rows on one side"
         yield Finding("duplicates", "note", message)
@@ -59,7 +60,7 @@ def conflicting_labels(table: Table) -> Iterator[Finding]:
     """Rows with equal features and different labels, which nothing can tell apart."""
     import pandas as pd
 
-    labels = pd.Series(table.y).groupby(_row_keys(table.X).to_numpy()).transform("nunique")
+    labels = pd.Series(table.y).groupby(row_keys(table.X).to_numpy()).transform("nunique")
     if conflicting := int((labels > 1).sum()):
         message = f"rows with equal features and different labels: {conflicting} ({conflicting / len(table.y):.1%})"
         yield Finding("conflicting_labels", "note", message)
@@ -106,14 +107,6 @@ def missing(table: Table) -> Iterator[Finding]:
 
 
 CHECKS = (few_positives, leaky_column, id_like, conflicting_labels, duplicates, constant, high_cardinality, missing)
-
-
-def _row_keys(X: pd.DataFrame) -> pd.Series:
-    """One number per row, equal where all features are equal (a 64-bit hash; -0 equals 0, missing equals missing)."""
-    import pandas as pd
-
-    codes = {name: column.cat.codes if column.dtype == "category" else column + 0.0 for name, column in X.items()}
-    return pd.util.hash_pandas_object(pd.DataFrame(codes), index=False)
 
 
 def _column_auc(column: pd.Series, y: npt.NDArray[np.int64], classes: int) -> float:

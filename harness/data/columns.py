@@ -1,9 +1,11 @@
-"""What a raw column is: a number or a category. Labels are not used, so the whole table may be looked at."""
+"""What a raw column is: a number, a date or a category. Labels are not used, so the whole table may be looked at."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
+from harness.data.dates import days, days_in_text, order_of
 from harness.errors import DataError
 
 if TYPE_CHECKING:
@@ -13,31 +15,46 @@ if TYPE_CHECKING:
 
 BLANKS = ("", "?")  #: text that means that nothing is known
 FEWEST_IDS = 20  #: in fewer rows, values that all differ say nothing about the column
-DATE = r"\d{4}-\d{2}-\d{2}(?:[T ]\d{2}:\d{2}.*)?"  #: ISO 8601: the only way of writing dates that is never ambiguous
+FEWEST_WORDS = 4  #: values that have so many words are sentences rather than names
+UNCLEAR = "the day or the month may come first, write them like 2024-01-31"
 DECIMAL_COMMA = r"[+-]?\d+(?:,\d+)?"
 
-Reason: TypeAlias = Literal["constant", "id_like"]
+Kind: TypeAlias = Literal["number", "date", "category"]
+Reason: TypeAlias = Literal["constant", "id_like", "text", "unclear_date"]
 
 
-def typed(column: pd.Series, override: ColumnType | None = None) -> tuple[pd.Series, str]:
-    """The column as float64 or as a category of strings (missing: NaN), and a note where its type was not obvious.
+@dataclass(frozen=True)
+class Column:
+    """A column understood: float64 (a date: days since 1970) or a category of strings, missing values NaN.
+
+    `note` says how it was understood where that was not obvious.
+    """
+
+    values: pd.Series
+    kind: Kind
+    note: str = ""
+
+
+def typed(column: pd.Series, override: ColumnType | None = None) -> Column:
+    """A raw column as a number, a date or a category.
 
     Raises `DataError` for infinite values, and where a column declared a number holds something else.
     """
     import numpy as np
 
-    values, note = (None, "") if override == "category" else _number(column)
-    if values is None:
+    found = None if override == "category" else _number(column)
+    if found is None:
         text = texts(column)
         if override != "category" and not _listed(column):
-            values, note = _number_in_text(text)
-        if values is None and override == "number":
+            found = _number_in_text(text)
+        if found is None and override == "number":
             raise DataError(f"column {column.name!r} is declared a number, but holds {_first_word(text)!r}")
-        if values is None:
-            return _category(text), ""
-    if infinite := int(np.isinf(values).sum()):
+        if found is None:
+            unclear = order_of(text) == "unclear"
+            return Column(_category(text), "category", "dates taken as names: " + UNCLEAR if unclear else "")
+    if infinite := int(np.isinf(found.values).sum()):
         raise DataError(f"column {column.name!r} has {infinite} infinite values: replace them, or leave them empty")
-    return values, f"{column.name}: {note}" if note else ""
+    return found
 
 
 def texts(column: pd.Series) -> pd.Series:
@@ -53,33 +70,29 @@ def texts(column: pd.Series) -> pd.Series:
     return text.mask(text.isin(BLANKS))
 
 
-def useless(column: pd.Series) -> Reason | None:
-    """Why a typed column can teach nothing: one value only, or an identifier.
+def useless(column: Column) -> Reason | None:
+    """Why a typed column can teach nothing: one value only, an identifier, or sentences.
 
     Identifiers are strings that all differ and whole numbers that count the rows; whole numbers that merely all differ
-    may be a quantity and stay.
+    may be a quantity and stay, and so do dates.
     """
-    import pandas as pd
-
-    known = column.dropna()
-    if len(known) == 0 or (len(known) == len(column) and bool((known == known.iloc[0]).all())):
+    values = column.values
+    known = values.dropna()
+    if len(known) == 0 or (len(known) == len(values) and bool((known == known.iloc[0]).all())):
         return "constant"
-    if len(known) < FEWEST_IDS:
+    if len(known) < FEWEST_IDS or column.kind == "date":
         return None
-    if isinstance(column.dtype, pd.CategoricalDtype):
-        return "id_like" if len(column.cat.categories) == len(known) else None
-    counts_rows = len(known) == len(column) and known.max() - known.min() == len(known) - 1 and known.is_unique
+    if column.kind == "category":
+        return _why_different(known.astype("str")) if len(values.cat.categories) == len(known) else None
+    counts_rows = len(known) == len(values) and known.max() - known.min() == len(known) - 1 and known.is_unique
     return "id_like" if counts_rows and bool((known % 1 == 0).all()) else None
 
 
-def days(column: pd.Series) -> pd.Series:
-    """Dates as days since 1970 (UTC), durations as days; missing: NaN."""
-    import pandas as pd
-
-    if pd.api.types.is_datetime64_any_dtype(column):
-        column = pd.to_datetime(column, utc=True) - pd.Timestamp(0, tz="UTC")
-    counted: pd.Series = column.dt.total_seconds() / 86_400
-    return counted
+def _why_different(text: pd.Series) -> Reason:
+    """What strings are that all differ."""
+    if order_of(text) == "unclear":
+        return "unclear_date"
+    return "text" if text.str.count(r"\S+").median() >= FEWEST_WORDS else "id_like"
 
 
 def _listed(column: pd.Series) -> bool:
@@ -96,8 +109,8 @@ def _category(text: pd.Series) -> pd.Series:
     return pd.Series(pd.Categorical(text, categories=pd.Index(levels, dtype="str")), index=text.index, name=text.name)
 
 
-def _number(column: pd.Series) -> tuple[pd.Series | None, str]:
-    """A column of a numeric or temporal type as float64, with a note; None for any other."""
+def _number(column: pd.Series) -> Column | None:
+    """A column of a numeric or temporal type; None for any other."""
     import numpy as np
     import pandas as pd
 
@@ -105,33 +118,35 @@ def _number(column: pd.Series) -> tuple[pd.Series | None, str]:
     if types.is_complex_dtype(column):
         raise DataError(f"column {column.name!r} holds complex numbers: split them into two columns")
     if types.is_datetime64_any_dtype(column):
-        return days(column), "dates as days since 1970"
+        return Column(days(column), "date", "dates as days since 1970")
     if types.is_timedelta64_dtype(column):
-        return days(column), "durations as days"
+        return Column(days(column), "number", "durations as days")
     if _listed(column) or not types.is_numeric_dtype(column):
-        return None, ""
-    return pd.Series(column.to_numpy(np.float64, na_value=np.nan), index=column.index, name=column.name), ""
+        return None
+    values = pd.Series(column.to_numpy(np.float64, na_value=np.nan), index=column.index, name=column.name)
+    return Column(values, "number")
 
 
-def _number_in_text(text: pd.Series) -> tuple[pd.Series | None, str]:
-    """Text as float64, with a note, where every known value is a number or a date; else None."""
+def _number_in_text(text: pd.Series) -> Column | None:
+    """Text in which every known value is a number or a date; else None."""
     import pandas as pd
 
     known = text.dropna()
     if known.empty:
-        return None, ""
+        return None
     blank = f", {len(text) - len(known)} blank ones missing" if len(known) < len(text) else ""
     numbers = pd.to_numeric(text, errors="coerce")
     if numbers.notna().sum() == len(known):
-        return numbers.astype("float64"), "numbers written as text" + blank
+        return Column(numbers.astype("float64"), "number", "numbers written as text" + blank)
     # Where every comma is followed by three digits it may separate thousands: nobody can tell, and it stays text.
     if known.str.fullmatch(DECIMAL_COMMA).all() and not known.str.fullmatch(r"[+-]?\d+(?:,\d{3})?").all():
-        return text.str.replace(",", ".").astype("float64"), "numbers with a decimal comma" + blank
-    if known.str.fullmatch(DATE).all():
-        moments = pd.to_datetime(text, errors="coerce", format="ISO8601", utc=True)
-        if moments.notna().sum() == len(known):
-            return days(moments), "dates as days since 1970"
-    return None, ""
+        values = text.str.replace(",", ".").astype("float64")
+        return Column(values, "number", "numbers with a decimal comma" + blank)
+    dates = days_in_text(text)
+    if dates is None:
+        return None
+    first = {"day first": ", the day first", "month first": ", the month first"}.get(str(order_of(text)), "")
+    return Column(dates, "date", f"dates{first} as days since 1970")
 
 
 def _first_word(text: pd.Series) -> str:

@@ -115,8 +115,10 @@ def archive_member(archive: bytes, name: str, what: str) -> bytes:
     return found
 
 
-def read_table(path: Path) -> pd.DataFrame:
+def read_table(path: Path, *, names_only: bool = False) -> pd.DataFrame:
     """A person's own CSV (comma, semicolon, tab or bar; UTF-8; names in the first line) or Parquet file.
+
+    `names_only`: the columns without their rows, soon read however large the file is.
 
     Raises `DataError`, in one line, where there is no such file or it is not a table.
     """
@@ -126,22 +128,23 @@ def read_table(path: Path) -> pd.DataFrame:
         )
     try:
         if path.suffix.lower() in (".parquet", ".pq"):
-            return _read_parquet(path)
+            return _read_parquet(path, names_only=names_only)
         with path.open("rb") as file:
             separator = _separator(file.readline(FIRST_LINE), str(path))
-        return read_csv(path, separator=separator, what=str(path))
+        return read_csv(path, separator=separator, what=str(path), rows=0 if names_only else None)
     except OSError as error:
         raise DataError(f"cannot read {path}: {error.strerror or error}") from error
 
 
-def read_csv(source: Path | bytes, *, separator: str = ",", what: str) -> pd.DataFrame:
-    """The rows of a CSV with names in its first line; raises `DataError` where it is not one."""
+def read_csv(source: Path | bytes, *, separator: str = ",", what: str, rows: int | None = None) -> pd.DataFrame:
+    """The rows of a CSV with names in its first line, or the first few; raises `DataError` where it is not one."""
     import pandas as pd
 
     try:
         frame = pd.read_csv(
             io.BytesIO(source) if isinstance(source, bytes) else source,
             sep=separator,
+            nrows=rows,
             encoding="utf-8-sig",
             low_memory=False,  # in chunks, one column could come out half text and half numbers
         )
@@ -182,12 +185,12 @@ def _separator(line: bytes, what: str) -> str:
     return separator
 
 
-def _read_parquet(path: Path) -> pd.DataFrame:
+def _read_parquet(path: Path, *, names_only: bool) -> pd.DataFrame:
     import pandas as pd
-    import pyarrow
+    import pyarrow.parquet
 
     try:
-        frame = pd.read_parquet(path)
+        frame = pyarrow.parquet.read_schema(path).empty_table().to_pandas() if names_only else pd.read_parquet(path)
         return frame.reset_index(drop=frame.index.names == [None])  # a named index is a column that was set aside
     except (pyarrow.ArrowException, ValueError, MemoryError) as error:
         said = " ".join(str(error).split())[:160]

@@ -6,15 +6,29 @@ Inner folds follow the same rule as outer ones; a slice to watch for early stopp
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
+from harness.data.table import row_keys
 from harness.declare.protocol import EvaluationProtocol, seed_of
 from harness.declare.task import Table
 from harness.errors import DataError
 
 Index = npt.NDArray[np.int64]
+
+
+class Part(NamedTuple):
+    """What is split, and what its splits are called and asked for by: errors say so."""
+
+    where: str
+    folds: str
+    option: str
+
+
+OUTER = Part("", "folds", "--folds")
+INNER = Part(" in the training part of an outer split", "inner folds", "--inner-folds")
 
 
 @dataclass(frozen=True)
@@ -43,9 +57,8 @@ class Splitter:
 
     def take(self, rows: Index) -> Splitter:
         """The same for some of the rows only; a split column has done its work by then."""
-        return Splitter(
-            self.y[rows], self.blocks[rows], None if self.time is None else self.time[rows], None, self.classes
-        )
+        time, groups = (None if values is None else values[rows] for values in (self.time, self.groups))
+        return Splitter(self.y[rows], self.blocks[rows], time, None, self.classes, groups)
 
     def outer(self, protocol: EvaluationProtocol) -> list[Fold]:
         """Split for the outer evaluation: the same folds for every family and strategy.
@@ -69,11 +82,11 @@ class Splitter:
         ]
 
     def inner(self, folds: int, seed: int) -> list[tuple[Index, Index]]:
-        """Split training rows for the search: (train, test) as positions."""
+        """Split training rows for the search: (train, test) as positions; raises `DataError` as `outer` does."""
         rows = np.arange(len(self.y))
         if self.time is not None:
-            return self._forward(rows, folds)
-        return self._grouped(rows, folds, seed)
+            return self._forward(rows, folds, INNER)
+        return self._grouped(rows, folds, seed, INNER)
 
     def slice_off(self, rows: Index, share: float, seed: int) -> tuple[Index, Index]:
         """Carve a slice of about `share` of the rows to watch for early stopping: (rest, slice).
@@ -102,16 +115,15 @@ class Splitter:
         """The training rows that a published split did not put on both sides: the others would be trained and tested on."""
         return train[~np.isin(self.blocks[train], self.blocks[test])]
 
-    def _grouped(self, rows: Index, folds: int, seed: int) -> list[tuple[Index, Index]]:
-        assigned = assign_folds(self.y[rows], self.blocks[rows], folds, seed, self.classes)
+    def _grouped(self, rows: Index, folds: int, seed: int, part: Part = OUTER) -> list[tuple[Index, Index]]:
+        assigned = assign_folds(self.y[rows], self.blocks[rows], folds, seed, self.classes, part)
         return [(rows[assigned != i], rows[assigned == i]) for i in range(folds)]
 
-    def _check_classes(self, part: Index, whole: Index, name: str) -> None:
+    def _check_classes(self, part: Index, whole: Index, name: str, advice: str = "") -> None:
         lost = np.setdiff1d(whole, part)
         if len(lost):
-            raise DataError(
-                f"{name} has no row of class {_called(lost[0], self.classes)}: it cannot be learned or scored"
-            )
+            called = _called(lost[0], self.classes)
+            raise DataError(f"{name} has no row of class {called}, which cannot be learned or scored{advice}")
 
     def _without_groups_of(self, train: Index, test: Index) -> Index:
         return train if self.groups is None else train[~np.isin(self.groups[train], self.groups[test])]
@@ -127,7 +139,7 @@ class Splitter:
                 return earlier, later
         return rows, rows[:0]
 
-    def _forward(self, rows: Index, folds: int) -> list[tuple[Index, Index]]:
+    def _forward(self, rows: Index, folds: int, part: Part = OUTER) -> list[tuple[Index, Index]]:
         """Forward chaining: fold i tests the (i+1)-th stretch of time and trains on all that is earlier.
 
         Rows of one moment stay together, and training rows whose group reaches into the test stretch are left out. Rows
@@ -137,7 +149,8 @@ class Splitter:
         moments, position = np.unique(self.time[rows], return_inverse=True)
         if len(moments) <= folds:
             raise DataError(
-                f"forward splits need more than {folds} different times, but there are {len(moments)}: use fewer --folds"
+                f"{folds} forward {part.folds} need more than {folds} different times, but there are {len(moments)}"
+                f"{part.where}: use fewer {part.option}"
             )
         order = np.argsort(position, kind="stable")
         borders = [position[order[round(len(rows) * (i + 1) / (folds + 1))]] for i in range(folds)] + [len(moments)]
@@ -145,24 +158,24 @@ class Splitter:
         for i in range(folds):
             test = rows[(position >= borders[i]) & (position < borders[i + 1])]
             train = self._without_groups_of(rows[position < borders[i]], test)
-            for part, name in ((train, "training"), (test, "test")):
-                self._check_classes(self.y[part], self.y[rows], f"the {name} part of forward split {i + 1} of {folds}")
+            for side, name in ((train, "training"), (test, "test")):
+                what = f"the {name} part of number {i + 1} of {folds} forward {part.folds}{part.where}"
+                self._check_classes(self.y[side], self.y[rows], what, f": use fewer {part.option}")
             splits.append((train, test))
         return splits
 
 
 def make_splitter(table: Table) -> Splitter:
     """What splitting needs to know of a table; computed once per task."""
-    import pandas as pd
-
-    duplicate = np.asarray(pd.util.hash_pandas_object(table.X, index=False).to_numpy())
-    _, blocks = np.unique(duplicate, return_inverse=True)
+    _, blocks = np.unique(row_keys(table.X).to_numpy(), return_inverse=True)
     if table.groups is not None:
         blocks = _tie(blocks.astype(np.int64), table.groups)
     return Splitter(table.y, blocks.astype(np.int64), table.time, table.test, table.classes, table.groups)
 
 
-def assign_folds(y: Index, blocks: Index, folds: int, seed: int, classes: tuple[str, ...] = ()) -> Index:
+def assign_folds(
+    y: Index, blocks: Index, folds: int, seed: int, classes: tuple[str, ...] = (), part: Part = OUTER
+) -> Index:
     """A fold number for every row: stratified, with each block in one fold.
 
     Blocks of several rows are dealt out first, largest first, each to the fold that lacks its classes most; single rows then
@@ -174,12 +187,9 @@ def assign_folds(y: Index, blocks: Index, folds: int, seed: int, classes: tuple[
     _, block, sizes = np.unique(blocks, return_inverse=True, return_counts=True)
     labels = np.unique(y)
     for label in labels:
-        distinct = len(np.unique(block[y == label]))
+        rows, distinct = int((y == label).sum()), len(np.unique(block[y == label]))
         if distinct < folds:
-            raise DataError(
-                f"class {_called(label, classes)} has {distinct} distinct groups of rows, fewer than {folds} folds: "
-                "use fewer --folds or --inner-folds"
-            )
+            raise DataError(f"class {_called(label, classes)} {_too_few(rows, distinct, folds, part)}")
     assigned = np.full(len(y), -1, dtype=np.int64)
     counts = np.zeros((folds, k))
     totals = np.bincount(y, minlength=k).astype(float)
@@ -202,8 +212,8 @@ def assign_folds(y: Index, blocks: Index, folds: int, seed: int, classes: tuple[
         assigned[single] = _fill(counts[:, label].astype(np.int64), len(single), rng)
         if len(np.unique(assigned[y == label])) < folds:
             raise DataError(
-                f"equal or grouped rows hold class {_called(label, classes)} so tightly that {folds} folds cannot "
-                "share it: use fewer --folds or --inner-folds"
+                f"equal or grouped rows hold class {_called(label, classes)} so tightly{part.where} that {folds} "
+                f"{part.folds} cannot share it: use fewer {part.option}"
             )
     return assigned
 
@@ -229,6 +239,17 @@ def _tie(first: Index, second: Index) -> Index:
     graph = coo_matrix((np.ones(len(a)), (a, b + n)), shape=(n + int(b.max()) + 1,) * 2)
     component = connected_components(graph, directed=False)[1]
     return np.asarray(component[a], dtype=np.int64)
+
+
+def _too_few(rows: int, distinct: int, folds: int, part: Part) -> str:
+    """What a class has, what it needs, and what to do."""
+    has = f"has {rows} row{'' if rows == 1 else 's'}"
+    if distinct < rows:
+        has += f", {distinct} that differ{'s' if distinct == 1 else ''} (equal rows and groups count once),"
+    mend = f"use {part.option} {distinct}" if distinct > 1 else "merge it with another class, or leave out its rows"
+    if part is INNER and distinct < 2:
+        mend = f"use more {OUTER.option}, {mend}"
+    return f"{has}{part.where}, fewer than {folds} {part.folds}: {mend}"
 
 
 def _called(label: int, classes: tuple[str, ...]) -> str:

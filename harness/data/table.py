@@ -10,7 +10,8 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from harness.data.columns import days, texts, typed, useless
+from harness.data.columns import UNCLEAR, texts, typed, useless
+from harness.data.dates import days, days_in_text, order_of, written_as_date
 from harness.data.sources import data_directory, read_table
 from harness.declare.registry import closest
 from harness.declare.task import Table, Task
@@ -22,7 +23,13 @@ if TYPE_CHECKING:
     import pandas as pd
 
 MOST_CLASSES = 100
-WHY_LEFT_OUT = {"constant": "one value only", "id_like": "an identifier: a different value in every row"}
+FEW_NUMBERS = 20  #: no more different numbers than this are classes, whatever they look like
+WHY_LEFT_OUT = {
+    "constant": "left out, one value only",
+    "id_like": "left out, an identifier: a different value in every row",
+    "text": "text: a different one in every row, not used",
+    "unclear_date": f"left out, dates that all differ: {UNCLEAR}",
+}
 
 
 def load_table(task: Task, data_dir: Path | None = None) -> Table:
@@ -50,7 +57,7 @@ def file_task(
         title=path.name,
         description="A file of one's own.",
         source=path.name,
-        banned=dict.fromkeys(drop, "left out as asked"),
+        banned=dict.fromkeys(drop, "as asked"),
         group=group,
         time=time,
     )
@@ -71,13 +78,13 @@ def make_table(task: Task, frame: pd.DataFrame) -> Table:
     notes = [f"{name}: left out, {reason}" for name, reason in task.banned.items()]
     columns = {}
     for name in (name for name in frame.columns if name not in taken):
-        column, note = typed(frame[name], task.types.get(name))
+        column = typed(frame[name], task.types.get(name))
         reason = useless(column)
-        if reason == "constant" or (reason == "id_like" and name not in task.types):
-            notes.append(f"{name}: left out, {WHY_LEFT_OUT[reason]}")
+        if reason is not None and (reason == "constant" or name not in task.types):
+            notes.append(f"{name}: {WHY_LEFT_OUT[reason]}")
             continue
-        columns[name] = column
-        notes += [note] if note else []
+        columns[name] = column.values
+        notes += [f"{name}: {column.note}"] if column.note else []
     if not columns:
         raise DataError(
             f"task {task.name!r} has no feature left: {'; '.join(notes) or 'the target is its only column'}"
@@ -108,6 +115,14 @@ def fingerprint(table: Table) -> str:
     for rows in (table.y, table.groups, table.time, table.test):
         digest.update(b"none" if rows is None else rows.astype("<i8").tobytes())
     return digest.hexdigest()
+
+
+def row_keys(X: pd.DataFrame) -> pd.Series:
+    """One number per row, equal where all features are equal (a 64-bit hash; -0 equals 0, missing equals missing)."""
+    import pandas as pd
+
+    same = {name: column if column.dtype == "category" else column + 0.0 for name, column in X.items()}
+    return pd.util.hash_pandas_object(pd.DataFrame(same), index=False)
 
 
 def _read_own(path: Path, _data_dir: Path | None) -> pd.DataFrame:
@@ -142,9 +157,10 @@ def _target(task: Task, column: pd.Series) -> tuple[npt.NDArray[np.int64], tuple
     counts = text.value_counts()
     if len(counts) < 2:
         raise DataError(f"target {task.target!r} has one class only ({counts.index[0]!r}): expected at least two")
+    _refuse_quantity(task.target, counts)
     if len(counts) > MOST_CLASSES:
         raise DataError(
-            f"target {task.target!r} has {len(counts)} different values, a quantity or an identifier: "
+            f"target {task.target!r} has {len(counts)} different values, an identifier or text: "
             f"expected at most {MOST_CLASSES} classes"
         )
     numbers = pd.to_numeric(pd.Series(counts.index), errors="coerce")
@@ -168,6 +184,20 @@ def _target(task: Task, column: pd.Series) -> tuple[npt.NDArray[np.int64], tuple
     return pd.Categorical(text, categories=classes).codes.astype(np.int64), tuple(classes)
 
 
+def _refuse_quantity(target: str, counts: pd.Series) -> None:
+    """Raise `DataError` where a target is a number to be estimated: many different ones, or some that occur once."""
+    import pandas as pd
+
+    if len(counts) <= FEW_NUMBERS:
+        return
+    many = len(counts) > min(MOST_CLASSES, counts.sum() / 2) or counts.min() == 1
+    if many and pd.to_numeric(pd.Series(counts.index).str.replace(",", "."), errors="coerce").notna().all():
+        raise DataError(
+            f"target {target!r} has {len(counts)} different numbers: this looks like regression, evenhand compares "
+            "classifiers (classes can be made of ranges of it)"
+        )
+
+
 def _complete(column: pd.Series, role: str) -> pd.Series:
     if gaps := int(column.isna().sum()):
         raise DataError(f"{role} column {column.name!r} is missing in {gaps} of {len(column)} rows: fill them in")
@@ -185,15 +215,27 @@ def _time(column: pd.Series) -> npt.NDArray[np.int64]:
     import pandas as pd
 
     _complete(column, "time")
+    moments: pd.Series | None = pd.to_numeric(column, errors="coerce")
     if pd.api.types.is_datetime64_any_dtype(column):
         moments = days(column)
-    elif (moments := pd.to_numeric(column, errors="coerce")).isna().any():
-        moments = days(pd.to_datetime(texts(column), errors="coerce", format="ISO8601", utc=True))
-    if moments.isna().any():
-        bad = column[moments.isna()].iloc[0]
-        raise DataError(f"time column {column.name!r} holds {str(bad)!r}: expected numbers or dates like 2024-01-31")
+    elif moments is None or moments.isna().any():
+        moments = days_in_text(texts(column))
+    if moments is None or moments.isna().any():
+        raise DataError(_no_time(column))
     ranks: npt.NDArray[np.int64] = moments.rank(method="dense").to_numpy().astype("int64")
     return ranks
+
+
+def _no_time(column: pd.Series) -> str:
+    """What is wrong with a time column, by its first value that is neither number nor date."""
+    import pandas as pd
+
+    text = texts(column)
+    if order_of(text) == "unclear":
+        return f"time column {column.name!r} holds dates like {text.iloc[0]!r}: {UNCLEAR} or 31.01.2024"
+    bad = text[pd.to_numeric(text, errors="coerce").isna() & ~written_as_date(text)]
+    first = str((text if bad.empty else bad).iloc[0])
+    return f"time column {column.name!r} holds {first!r}: expected numbers, or dates all like 2024-01-31 or 31.01.2024"
 
 
 def _test(column: pd.Series) -> npt.NDArray[np.bool_]:
