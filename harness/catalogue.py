@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import platform
 import shutil
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
+from typing import Any
 
 from harness.data.sources import cache_dir, data_directory
 from harness.data.table import load_table
 from harness.declare.family import missing_packages
 from harness.declare.registry import Registry, load_registry
+from harness.declare.task import Task
 from harness.errors import DataError, EvenhandError, Unavailable, UnknownNameError
 from harness.run.plan import versions
 
@@ -72,7 +75,7 @@ def diagnosis(data_dir: Path | None, plugins: Iterable[str] = ()) -> str:
     skipped = [
         f"  family {family.name}: {why}" for family in registry.families.values() if (why := missing_packages(family))
     ]
-    skipped += [f"  task {name}: {why}" for name, why in _absent(registry, given)]
+    skipped += [f"  task {name}: {why}" for name, why in absent(registry, given)]
     return "\n".join([*lines, "would be skipped:" if skipped else "nothing would be skipped", *skipped])
 
 
@@ -82,13 +85,19 @@ def _place(given: Path | None) -> str:
     return f"{given}" + ("" if given.is_dir() else ": NO SUCH DIRECTORY")
 
 
-def _absent(registry: Registry, data_dir: Path | None) -> list[tuple[str, str]]:
-    found = []
+def absent(registry: Registry, data_dir: Path | None) -> list[tuple[str, str]]:
+    """(tasks, why they cannot be had): one task is tried for all that one function reads from one source."""
+    alike: dict[Any, list[Task]] = {}
     for task in registry.tasks.values():
+        load = task.load.func if isinstance(task.load, functools.partial) else task.load
+        alike.setdefault((load, task.source or task.name), []).append(task)
+    found = []
+    for tasks in alike.values():
         try:
-            task.load(data_dir)
+            tasks[0].load(data_dir)
         except EvenhandError as error:
-            found.append((task.name, str(error)))
+            others = f" and {len(tasks) - 1} more" if len(tasks) > 1 else ""
+            found.append((tasks[0].name + others, str(error)))
     return found
 
 

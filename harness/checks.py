@@ -63,7 +63,9 @@ def check_all(registry: Registry, data_dir: Path | None, say: Callable[[str], No
     return not failed
 
 
-def verdicts(registry: Registry, data_dir: Path | None = None, begun: Callable[[str], None] = str) -> Iterator[Verdict]:
+def verdicts(
+    registry: Registry, data_dir: Path | None = None, begun: Callable[[str], object] = str
+) -> Iterator[Verdict]:
     """Every check over every declaration; `begun` is told which kind comes next."""
     begun(f"{len(registry.tasks)} tasks: loaded, loaded again, split")
     for task in registry.tasks.values():
@@ -137,7 +139,7 @@ def _declared(family: Family) -> list[Callable[[], str]]:
 
 def _fits(family: Family) -> list[Callable[[], str]]:
     """What a family must keep when it is fitted: probabilities, weights, seeds."""
-    from harness.search.pipeline import Recipe, TrainingSet, fit_all
+    from harness.search.pipeline import Recipe, TrainingSet, fit_pipeline
 
     nothing = Strategy(name="none", kind="none")
 
@@ -147,7 +149,7 @@ def _fits(family: Family) -> list[Callable[[], str]]:
         learned = table.take(np.arange(LEARNED))
         watched = np.arange(0, LEARNED, 5) if family.stops_early else None
         recipe = Recipe(family, (strategy,), "tabular", len(table.classes))
-        fitted = fit_all(recipe, defaults(recipe.space), [TrainingSet(learned.X, learned.y, seed, watched)])[0]
+        fitted = fit_pipeline(recipe, defaults(recipe.space), TrainingSet(learned.X, learned.y, seed, watched))
         return fitted.predict_proba(table.X)
 
     def gives_probabilities() -> str:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import os
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from harness.data.sources import read_table
 from harness.declare.protocol import EvaluationProtocol
-from harness.declare.registry import Registry, find
+from harness.declare.registry import Registry, closest, find
 from harness.errors import EvenhandError
 from harness.run.plan import OwnFile, Request
 from harness.run.supervise import Limits
@@ -93,7 +95,20 @@ def _own_file(typed: Typed) -> OwnFile | None:
         raise EvenhandError(f"no such file: {typed.file}")
     if not typed.own.get("target"):
         raise EvenhandError(f"{typed.file}: which column is to be predicted? say --target COLUMN")
+    _check_columns(typed.file, typed.own)
     return OwnFile(path=str(typed.file.resolve()), **typed.own)
+
+
+def _check_columns(file: Path, own: Mapping[str, Any]) -> None:
+    """Raise `EvenhandError` where an option names a column that the file does not have, or the target twice."""
+    known = [str(name) for name in read_table(file, names_only=True).columns]
+    for option in ("target", "drop", "group", "time"):
+        named = own.get(option) or ()
+        for name in (named,) if isinstance(named, str) else named:
+            if name not in known:
+                raise EvenhandError(f"no such column {name!r} (--{option}): {closest(name, known)}")
+            if option != "target" and name == own["target"]:
+                raise EvenhandError(f"--{option} names the target {name!r}: it is what is to be predicted")
 
 
 def out_folder(typed: Typed, request: Request) -> Path:

@@ -1,5 +1,6 @@
 """The contract holds for every declaration here, and catches what breaks it."""
 
+import functools
 import itertools
 
 import numpy as np
@@ -7,9 +8,10 @@ import pandas as pd
 import pytest
 
 from harness import Family, Metric, Strategy, Task, checks, choice, integer
+from harness.catalogue import absent
 from harness.declare.family import missing_packages
-from harness.declare.registry import load_registry
-from harness.errors import DeclarationError, EvenhandError, UnknownNameError
+from harness.declare.registry import Registry, load_registry
+from harness.errors import DeclarationError, EvenhandError, Unavailable, UnknownNameError
 
 REGISTRY = load_registry()
 
@@ -142,3 +144,31 @@ def test_names_are_suggested_and_duplicates_refused(tmp_path, monkeypatch):
         load_registry(["broken"])
     with pytest.raises(EvenhandError, match="No module named 'nowhere'"):
         load_registry(["nowhere"])
+
+
+def test_the_kinds_are_named_as_they_are_checked(capsys):
+    metric, strategy = REGISTRY.metrics["mcc"], REGISTRY.strategies["none"]
+    said = []
+    assert checks.check_all(Registry(strategies={"none": strategy}, metrics={"mcc": metric}), None, said.append)
+    assert [line.split()[:2] for line in capsys.readouterr().err.splitlines()] == [
+        ["0", "tasks:"], ["0", "families:"], ["1", "strategies:"], ["1", "metrics:"],
+    ]  # fmt: skip
+    assert said == ["7 checks passed, 0 failed, 0 skipped"]
+
+
+def test_what_one_function_reads_from_one_source_is_tried_once():
+    tried = []
+
+    def load(name, _data_dir):
+        tried.append(name)
+        raise Unavailable("no wheel")
+
+    def here(_data_dir):
+        tried.append("here")
+
+    made = [Task(name=name, load=functools.partial(load, name), target="y", source="a wheel") for name in "abc"]
+    made += [Task(name=name, load=functools.partial(load, name), target="y") for name in "de"]
+    made += [Task(name="f", load=here, target="y", source="a wheel")]
+    found = absent(Registry(tasks={task.name: task for task in made}), None)
+    assert tried == ["a", "d", "e", "here"]
+    assert found == [("a and 2 more", "no wheel"), ("d", "no wheel"), ("e", "no wheel")]

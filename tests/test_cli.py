@@ -50,11 +50,19 @@ def refused(result, *said):
     [
         (own()[["x", "z"]], ["no such column", "y"]),
         (own(y="a"), ["one class"]),
-        (own(n=4), ["fewer than 2 folds"]),
+        (own(n=4), ["class 'a' has 1 row in the training part of an outer split, fewer than 2 inner folds"]),
+        (own(y=np.random.default_rng(2).normal(size=60)), ["60 different numbers", "looks like regression"]),
         (own(y=[None] * 5 + ["a", "b"] * 27 + ["a"]), ["missing", "5"]),
         (own(x=[np.inf] * 2 + [1.5] * 58), ["infinite", "x"]),
     ],
-    ids=["no such column", "one class only", "fewer rows than folds", "missing target", "infinite values"],
+    ids=[
+        "no such column",
+        "one class only",
+        "fewer rows than folds",
+        "a quantity",
+        "missing target",
+        "infinite values",
+    ],
 )
 def test_a_table_that_cannot_be_used_is_refused_in_a_line(evenhand, tmp_path, frame, said):
     frame.to_csv(tmp_path / "own.csv", index=False)
@@ -71,6 +79,37 @@ def test_a_file_that_is_no_table_is_refused_in_a_line(evenhand, tmp_path, conten
     if content is not None:
         (tmp_path / "own.csv").write_bytes(content)
     refused(evenhand("run", "own.csv", "--target", "y", *SMOKE), "own.csv", said)
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        ("--drop phone", "no such column 'phone' (--drop): there are: x, z, y"),
+        ("--drop y", "--drop names the target 'y'"),
+        ("--group y", "--group names the target 'y'"),
+        ("--time zz", "no such column 'zz' (--time)"),
+        ("--target yy", "no such column 'yy' (--target): did you mean 'y'?"),
+    ],
+)
+@pytest.mark.parametrize("file", ["own.csv", "own.parquet"])
+def test_columns_that_options_name_are_looked_up_before_the_rows_are_read(evenhand, tmp_path, file, words, said):
+    own().to_csv(tmp_path / "own.csv", index=False)
+    own().to_parquet(tmp_path / "own.parquet")
+    refused(evenhand("run", file, "--target", "y", *words.split(), *SMOKE), said)
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_plugin_may_be_named_by_its_file(evenhand, tmp_path):
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "my_metric.py").write_text(
+        "from harness import Metric\nM = Metric(name='my_metric', compute=lambda p: 0.5, face='ranking')\n"
+    )
+    code, out, err = evenhand("list", "metrics", "--plugin", "mine/my_metric.py")
+    assert code == 0, err
+    assert "my_metric" in out
+    refused(evenhand("list", "metrics", "--plugin", "mine/other.py"), "no such file: mine/other.py (--plugin)")
+    (tmp_path / "mine" / "json.py").write_text("")
+    refused(evenhand("list", "metrics", "--plugin", "mine/json.py"), "another module 'json' already: rename the file")
 
 
 def test_two_hundred_megabytes_of_one_column_are_refused_in_a_line(evenhand, tmp_path):
@@ -106,6 +145,12 @@ def test_two_hundred_megabytes_of_one_column_are_refused_in_a_line(evenhand, tmp
 )
 def test_what_cannot_be_done_is_said_in_a_line(evenhand, words, said):
     refused(evenhand(*words.split()), said)
+
+
+def test_an_unknown_name_among_many_does_not_list_them_all(evenhand):
+    result = evenhand("run", "--task", "zzz")
+    refused(result, "unknown task 'zzz': there are ", "(evenhand list tasks)")
+    assert len(result[2]) < 100
 
 
 def test_a_wrong_checksum_is_refused_in_a_line(evenhand, tmp_path, monkeypatch):

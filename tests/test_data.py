@@ -39,7 +39,7 @@ def test_a_file_becomes_a_task(tmp_path):
     assert result.groups is not None
     assert sorted(set(result.groups)) == [0, 1, 2, 3]
     assert result.notes == (
-        "secret: left out, left out as asked",
+        "secret: left out, as asked",
         "id: left out, an identifier: a different value in every row",
     )
 
@@ -55,6 +55,10 @@ def test_a_file_becomes_a_task(tmp_path):
         (["1.5", " ", " 3 ", "?"], [1.5, np.nan, 3.0, np.nan]),
         (["1,5", "2", None, "-0,25"], [1.5, 2.0, np.nan, -0.25]),
         (["2024-01-01", "2024-01-02 12:00:00", None, "1970-01-02"], [19723.0, 19724.5, np.nan, 1.0]),
+        (["02.01.1970", "01.01.1970 12:00", None, "11.01.1970"], [1.0, 0.5, np.nan, 10.0]),
+        (["1/13/1970", "2/1/1970", None, "1/1/1970 6:00 PM"], [12.0, 31.0, np.nan, 0.75]),
+        (["13-1-1970", "1-2-1970", None, "1-1-1970"], [12.0, 31.0, np.nan, 0.0]),
+        (["1970/1/13", "1970/2/1", None, "1970/1/1"], [12.0, 31.0, np.nan, 0.0]),
         (pd.to_datetime(["1970-01-01", "1970-01-03", None, "1970-01-02"]), [0.0, 2.0, np.nan, 1.0]),
         (pd.to_timedelta([24, 36, None, 12], unit="h"), [1.0, 1.5, np.nan, 0.5]),
     ],
@@ -109,6 +113,42 @@ def test_constants_and_identifiers_are_left_out_and_said():
     assert [note.split(":")[0] for note in result.notes] == ["name", "row", "same", "nothing"]
 
 
+@pytest.mark.parametrize("pattern", ["%Y-%m-%d", "%d.%m.%Y", "%m/%d/%Y", "%Y-%m-%d %H:%M:%S", None])
+def test_dates_that_all_differ_or_count_the_days_are_no_identifier(pattern):
+    when = pd.date_range("2021-01-01", periods=N, freq="D").to_series(index=range(N))
+    result = table(raw(joined=when.dt.strftime(pattern) if pattern else when))
+    assert list(result.X["joined"]) == list(range(18628, 18628 + N))
+    assert len(result.notes) == 1
+    assert "days since 1970" in result.notes[0]
+
+
+def test_dates_that_nobody_can_read_are_told_whether_they_are_kept_or_not():
+    kept = table(raw(joined=["1/2/2021", "3/4/2021"] * (N // 2)))
+    assert list(kept.X["joined"].cat.categories) == ["1/2/2021", "3/4/2021"]
+    left_out = table(raw(joined=[f"{i % 12 + 1}/{i % 11 + 1}/2021" for i in range(N)]))
+    assert list(left_out.X.columns) == ["amount"]
+    for result in (kept, left_out):
+        assert "the day or the month may come first, write them like 2024-01-31" in result.notes[0]
+
+
+def test_sentences_are_called_text_and_names_identifiers():
+    notes = table(
+        raw(said=[f"it broke after {i} days" for i in range(N)], name=[f"Kim Lee {i}" for i in range(N)])
+    ).notes
+    assert notes == (
+        "said: text: a different one in every row, not used",
+        "name: left out, an identifier: a different value in every row",
+    )
+
+
+@pytest.mark.parametrize("y", [[*range(20)] * 2, [*range(10), *range(30)], ["a", "b"] * (N // 2)])
+def test_numbers_may_be_classes_while_there_are_few_or_they_recur(y):
+    if len(set(y)) > 20:
+        y = y * 4  # 30 numbers in 160 rows, the rarest in four of them
+    frame = pd.concat([raw()] * (len(y) // N)).assign(y=y)
+    assert len(table(frame).classes) == len(set(y))
+
+
 def test_rows_without_any_value_are_fine():
     frame = raw(city=["Bonn", "Köln"] * (N // 2))
     frame.loc[3, ["amount", "city"]] = None
@@ -151,12 +191,39 @@ def test_several_classes_keep_their_order():
         (raw(y=["no", None] * (N // 2)), {}, "target 'y' is missing in 20 of 40 rows"),
         (raw(y=["no", "  "] * (N // 2)), {}, "target 'y' is missing in 20 of 40 rows"),
         (raw(y="no"), {}, "target 'y' has one class only .'no'."),
-        (pd.DataFrame({"a": np.arange(200) / 7, "y": np.arange(200) / 3}), {}, "has 200 different values"),
+        (
+            pd.DataFrame({"a": np.arange(200) / 7, "y": np.arange(200) / 3}),
+            {},
+            "has 200 different numbers: .* regression",
+        ),
+        (
+            raw(y=[f"{i},5" for i in range(N)]),
+            {},
+            "has 40 different numbers: this looks like regression, evenhand compares",
+        ),
+        (pd.concat([raw(y=[*range(20)] * 2), raw(y=99).head(1)]), {}, "has 21 different numbers: this looks like regr"),
+        (
+            pd.concat([raw(y=[f"{a}{i}" for i in range(N)]) for a in "abc"]),
+            {},
+            "has 120 different values, an identifier",
+        ),
         (raw().head(0), {}, "has no rows"),
         (raw(), {"group": "y"}, "cannot be the target of task 't' and have another role too"),
         (raw(), {"costs": ((0, 1, 2), (1, 0, 1))}, "its cost matrix must be 2 × 2"),
         (raw(g=["a", None] * (N // 2)), {"group": "g"}, "group column 'g' is missing in 20"),
-        (raw(t=["a", "b"] * (N // 2)), {"time": "t"}, "time column 't' holds 'a': expected numbers or dates"),
+        (raw(t=["a", "b"] * (N // 2)), {"time": "t"}, "time column 't' holds 'a': expected numbers, or dates"),
+        (raw(t=["01.02.2024", "soon"] * (N // 2)), {"time": "t"}, "time column 't' holds 'soon': expected"),
+        (
+            raw(t=["01.02.2024", "2024-03-01"] * (N // 2)),
+            {"time": "t"},
+            "holds '01.02.2024': expected numbers, or dates all",
+        ),
+        (
+            raw(t=["13/01/2024", "01/13/2024"] * (N // 2)),
+            {"time": "t"},
+            "holds '13/01/2024': expected numbers, or dates",
+        ),
+        (raw(t=["1/2/2024", "3/4/2024"] * (N // 2)), {"time": "t"}, "dates like '1/2/2024': the day or the month may"),
         (
             raw(s=["train", "valid"] * (N // 2)),
             {"split": "s"},
@@ -170,7 +237,15 @@ def test_what_cannot_be_used_is_refused_in_one_line(frame, declared, complaint):
     assert "\n" not in str(caught.value)
 
 
-@pytest.mark.parametrize("times", [[3, 1, 2, 2], ["2024-01-03", "2024-01-01", "2024-01-02", "2024-01-02"]])
+@pytest.mark.parametrize(
+    "times",
+    [
+        [3, 1, 2, 2],
+        ["2024-01-03", "2024-01-01", "2024-01-02", "2024-01-02"],
+        ["01.03.2024", "01.01.2024", "02.02.2024", "02.02.2024"],
+        ["1/3/2024", "31/1/2023", "2/2/2024", "2/2/2024"],
+    ],
+)
 def test_time_becomes_its_order_and_is_no_feature(times):
     result = table(raw(t=times * (N // 4)), time="t")
     assert list(result.time[:4]) == [3, 1, 2, 2]

@@ -20,6 +20,7 @@ from harness.errors import DeclarationError, EvenhandError, UnknownNameError
 T = TypeVar("T")
 
 PLACES = ("harness.tasks", "harness.searchspaces", "harness.declare.metrics")
+MOST_NAMES = 12  #: more than these are not listed in a message
 ENTRY_POINTS = "evenhand.plugins"
 PLURALS: dict[type[Any], str] = {Task: "tasks", Family: "families", Strategy: "strategies", Metric: "metrics"}
 
@@ -53,8 +54,9 @@ class Registry:
 def load_registry(plugins: Iterable[str] = ()) -> Registry:
     """Import every place where declarations live and collect them.
 
-    `plugins` are modules to import besides those under the entry-point group `evenhand.plugins`. Raises
-    `DeclarationError` where two declarations of one kind share a name, `EvenhandError` where a plugin cannot be imported.
+    `plugins` are modules, by name or by path (`my_task.py`), to import besides those under the entry-point group
+    `evenhand.plugins`. Raises `DeclarationError` where two declarations of one kind share a name, `EvenhandError` where
+    a plugin cannot be imported.
     """
     registry = Registry()
     for module in _modules(plugins):
@@ -73,11 +75,13 @@ def find(known: Mapping[str, T], name: str, kind: str) -> T:
 
 
 def closest(name: str, known: Iterable[str]) -> str:
-    """What was probably meant by an unknown name, or all that there is."""
+    """What was probably meant by an unknown name, or what there is: all of it, where that is not too much to read."""
     known = list(known)
     close = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
     close = close or [other for other in known if name and (other.startswith(name) or name in other)][:1]
-    return f"did you mean {close[0]!r}?" if close else f"there are: {', '.join(known)}"
+    if close:
+        return f"did you mean {close[0]!r}?"
+    return f"there are {len(known)}" if len(known) > MOST_NAMES else f"there are: {', '.join(known)}"
 
 
 def _modules(plugins: Iterable[str]) -> Iterator[ModuleType]:
@@ -91,9 +95,26 @@ def _modules(plugins: Iterable[str]) -> Iterator[ModuleType]:
     published = [point.value.split(":")[0] for point in importlib.metadata.entry_points(group=ENTRY_POINTS)]
     for name in dict.fromkeys([*published, *plugins]):
         try:
-            yield importlib.import_module(name)
+            yield _plugin(name)
+        except EvenhandError:
+            raise
         except Exception as error:  # a plugin is foreign code: whatever it raises is the user's to read, in one line
             raise EvenhandError(f"plugin {name!r} cannot be imported: {type(error).__name__}: {error}") from error
+
+
+def _plugin(name: str) -> ModuleType:
+    """A module by name, or by the path of its file."""
+    if not name.endswith(".py"):
+        return importlib.import_module(name)
+    path = Path(name).expanduser().resolve()
+    if not path.is_file():
+        raise EvenhandError(f"no such file: {name} (--plugin)")
+    if str(path.parent) not in sys.path:
+        sys.path.insert(0, str(path.parent))
+    module = importlib.import_module(path.stem)
+    if Path(module.__file__ or "").resolve() != path:
+        raise EvenhandError(f"plugin {name!r}: there is another module {path.stem!r} already: rename the file")
+    return module
 
 
 def _add(registry: Registry, value: Any, module: ModuleType) -> None:
