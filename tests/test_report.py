@@ -17,14 +17,14 @@ from harness.declare.metric import Metric
 from harness.declare.metrics import METRICS
 from harness.errors import EvenhandError, StoreError
 from harness.report.documented import method_table, model_table, network_tables
-from harness.report.leaderboard import USUAL
+from harness.report.leaderboard import USUAL, WHO
 from harness.report.markdown import escape, number, plus_minus, table
 from harness.report.overall import overall
 from harness.report.ranking import rank
 from harness.report.scores import Entry, Scores, collect, count_statuses
 from harness.report.strategies import comparisons, differences, in_a_word, strategy_table, strategy_verdict
-from harness.report.task_section import headline
-from harness.report.write import summary, write_report
+from harness.report.verdict import headline
+from harness.report.write import write_report
 from harness.store.store import Store
 
 METRIC = {metric.name: metric for metric in METRICS}
@@ -95,8 +95,20 @@ def test_columns_are_the_promised_ones_and_metrics_from_elsewhere_come_last(copy
     extra = Metric(name="hits", compute=lambda p: float(np.trace(p.confusion)), face="decision")
     columns = pd.read_csv(write_report(copy, METRIC | {"hits": extra}).csv).columns.tolist()
     who = ["task", "entry", "family", "strategy", "stage", "calibration", "threshold_kind", "folds", "status"]
-    names = [*USUAL, "threshold", "fit_seconds", "predict_us_per_row", "trials", "hits"]
-    assert columns == [*who, *(column for name in names for column in (name, f"{name}_sd"))]
+    names = [*USUAL, "threshold", "fit_seconds", "predict_us_per_row", "trials"]
+    ranked = [
+        "objective",
+        "rank",
+        "tied",
+        "splits_planned",
+        "ci_low",
+        "ci_high",
+        "inner_score",
+        "training_score",
+        "positive",
+    ]
+    pairs = [column for name in names for column in (name, f"{name}_sd")]
+    assert columns == [*who, *pairs, *ranked, "hits", "hits_sd"]
 
 
 def test_means_are_over_outer_splits_and_come_from_the_stored_predictions(store, board):
@@ -117,12 +129,15 @@ def test_threshold_moves_decisions_and_nothing_else(board):
     assert half.threshold == 0.5 != tuned.threshold
     assert half.f1 != tuned.f1
     same = ["roc_auc", "average_precision", "log_loss", "brier", "ece", "lift_at_10", "fit_seconds", "trials"]
+    same += ["rank", "ci_low", "ci_high", "inner_score"]
     assert half[same].tolist() == tuned[same].tolist()
 
 
 def test_numbers_have_six_significant_digits(store):
     with write_report(store, METRIC).csv.open(newline="") as file:
-        numbers = [cell for row in list(csv.reader(file))[1:] for cell in row[9:] if cell]
+        rows = list(csv.DictReader(file))
+    words = {*WHO, "objective", "tied", "positive"}
+    numbers = [cell for row in rows for name, cell in row.items() if name not in words and cell]
     assert len(numbers) > 1000
     assert max(len(re.sub(r"e.*|[-.]", "", number).lstrip("0")) for number in numbers) == 6
 
@@ -132,7 +147,8 @@ def test_cells_that_failed_or_are_missing_are_counted_and_their_entry_stays(boar
     assert (partly.folds, partly.status) == (2, "ok 2, timeout 1, missing 1")
     nothing = line(board, "tumours", "bayes/searched/tuned")
     assert (nothing.folds, nothing.status) == (0, "inapplicable 4")
-    assert nothing.iloc[9:].isna().all()
+    known = {"objective": "average_precision", "splits_planned": 4, "positive": "Yes"}
+    assert nothing.iloc[9:].dropna().to_dict() == known
     assert line(board, "three_digits", "bayes/class_weight/tuned", "half").status == "failed 3, memory 1"
 
 
@@ -416,7 +432,7 @@ def test_at_most_fifteen_rows_are_in_sight_and_the_majority_row_is_one_of_them(m
     assert max(len(table) - 1 for table in tables(seen)) == 15
     ranked = [table for table in tables(seen) if table[0][:2] == ["#", "Entry"]]
     assert len(ranked) == 8
-    assert all("majority/none/tuned" in [row[1] for row in table] for table in ranked)
+    assert all("majority/none/tuned = default" in [row[1] for row in table] for table in ranked)
 
 
 def test_nothing_of_the_ranking_is_lost_in_folding(markdown):
@@ -434,7 +450,7 @@ def test_what_failed_is_grouped_by_reason(markdown):
     assert rows["inapplicable", "nothing to search"] == ["4 cells", "tumours/bayes/searched ×4"]
     assert rows["missing", "not run yet"] == ["1 cell", "tumours/bayes/class_weight"]
     assert [where for (what, _), where in rows.items() if what == "skipped"] == [["family", "xgb"]]
-    assert "Of 91 planned cells, 9 ended without predictions and 1 have not been run yet" in markdown
+    assert "Of 91 planned cells, 9 ended without predictions and 1 has not been run yet" in markdown
 
 
 def test_every_table_has_as_many_cells_in_each_row_as_in_its_header(markdown):
@@ -480,8 +496,8 @@ def test_names_stay_readable():
 
 
 def test_summary_is_short(store):
-    text = summary(store, METRIC)
-    assert all(part.count("\n") <= 13 for part in text.split("\n\n"))
+    text = write_report(store, METRIC).summary
+    assert all(part.count("\n") <= 14 for part in text.split("\n\n"))
     assert "tumours: logistic_regression/none/tuned is first" in text
     assert "**" not in text
 

@@ -1,4 +1,4 @@
-"""What did not come about and why, how everything was evaluated, and what the words mean."""
+"""What did not come about and why, and how everything was evaluated."""
 
 from __future__ import annotations
 
@@ -6,52 +6,11 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from harness.report.markdown import IN_SIGHT, count, details, escape, folded_table, listed, table
+from harness.report.markdown import IN_SIGHT, brief, count, details, escape, filled_table, folded_table, listed, table
+from harness.report.noticed import shares
 from harness.report.scores import Scores
 
 PLACES_NAMED = 4
-
-READING = (
-    (
-        "An **entry** is `family/strategy/stage`: a model family, what is done about the uneven classes, and whether its "
-        "parameters are the *default* ones or *tuned* by Optuna on the training rows. *chosen* entries (†) take, in every split, "
-        "the best by inner score among the strategies of a family or among everything (`any`); they had the trials of all of "
-        "these together, so they get no rank and take no part in comparisons of strategies."
-    ),
-    "Figures are unweighted means over the outer **splits**; test rows are never used to fit, tune, stop or pick a threshold.",
-    (
-        "**±** is a 95 % interval. Splits share training rows, so its variance is s² (1/n + n_test/n_train) with n − 1 degrees of "
-        "freedom (Nadeau & Bengio 2003)."
-    ),
-    (
-        "**≈** marks what cannot be told from the first entry: a paired test of the differences per split, with the same variance "
-        "and Holm's adjustment over all pairs of entries, as the first is known only after looking; the majority row, fixed "
-        "beforehand, is tested against all others. A missing ≈ is a difference that chance does not explain; a ≈ is no proof of "
-        "equality."
-    ),
-    (
-        "Decisions (F1, precision, recall …) are those at the **tuned threshold**, which was chosen on inner out-of-fold rows to "
-        "maximise F1, or to minimise the cost where the task has one; tables that say 0.5 use 0.5. With several classes the most "
-        "probable one is taken."
-    ),
-    (
-        "*inner* and *training* are the objective on the inner folds and on the training rows: far above the test figure means "
-        "over-fitting. *Fit s* is the time of one refit, *Trials* what the search was given."
-    ),
-    (
-        "**Bold** is best in its column among the entries that have all splits, the majority row aside. Entries "
-        "without all splits stand below (–): their means are over fewer splits and not comparable."
-    ),
-)
-
-
-def how_to_read(scores: Scores) -> str:
-    """Every word and abbreviation of the tables, once."""
-    figures = [
-        f"**{escape(metric.label or metric.name)}**: {escape(metric.description)}" for metric in scores.metrics.values()
-    ]
-    body = "\n".join(f"- {line}" for line in (*READING, *figures))
-    return details("How to read the tables", body)
 
 
 def what_failed(scores: Scores) -> str:
@@ -83,12 +42,12 @@ def protocol(scores: Scores) -> str:
     """Protocol, data, versions, seeds, command: what it takes to do it again."""
     run = scores.run
     names = [name.replace("_", " ") for name in run["protocol"]]
-    values = [_plain(value) for value in run["protocol"].values()]
+    values = [_setting(scores, name, value) for name, value in run["protocol"].items()]
     tasks = [
         [
             escape(name),
             f"{about['rows']:,} × {about['columns']:,}",
-            _classes(about),
+            shares(about),
             escape(about["objective"]),
             _splits(about),
             escape(about["source"]),
@@ -99,7 +58,7 @@ def protocol(scores: Scores) -> str:
     ]
     header = ["Task", "Rows × columns", "Classes", "Objective", "Splits", "Source", "Licence", "SHA-256 of the rows"]
     parts = ["```\n" + " ".join(str(run["command"]).replace("`", "'").split()) + "\n```"]
-    parts += [table(names, [values]), table(header, tasks)]
+    parts += [table(names, [values]), filled_table(header, tasks)]
     notes = [
         f"- {escape(name)}: {escape(note)}" for name, about in run["tasks"].items() for note in about.get("notes", ())
     ]
@@ -134,13 +93,15 @@ def _where(places: Iterable[str]) -> str:
     return ", ".join(named) + (f" and {more} more" if more > 0 else "")
 
 
-def _classes(about: Mapping[str, Any]) -> str:
-    return ", ".join(f"{escape(name)} {n:,}" for name, n in zip(about["classes"], about["counts"], strict=True))
-
-
 def _splits(about: Mapping[str, Any]) -> str:
     return f"{about['splits']}{', forward in time' if about.get('forward') else ''}"
 
 
-def _plain(value: Any) -> str:
+def _setting(scores: Scores, name: str, value: Any) -> str:
+    """A field of the protocol as it was in force."""
+    if name == "objective" and value is None:
+        used = dict.fromkeys(str(about["objective"]) for about in scores.run["tasks"].values())
+        return f"{escape(', '.join(used))} (default)"
+    if name == "budget" and value is not None:
+        return f"{brief(float(value))} s"
     return "–" if value is None else escape(str(value))

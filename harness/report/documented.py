@@ -26,7 +26,10 @@ def model_table(scores: Scores, task: str) -> str:
 
 
 def network_tables(scores: Scores, task: str) -> list[tuple[str, str]]:
-    """ "Metric | Class 0 (No) | Class 1 (Yes)" of every network before imbalance is handled, with what stands above it."""
+    """ "Metric | Class 0 (No) | Class 1 (Yes)" of every network before imbalance is handled, with what stands above it.
+
+    With several classes the table is turned: a row per class.
+    """
     names = scores.classes(task)
     header = ["Metric", *(f"Class {number} ({escape(name)})" for number, name in enumerate(names))]
     found = []
@@ -36,20 +39,28 @@ def network_tables(scores: Scores, task: str) -> list[tuple[str, str]]:
             rows = [[label, *_figures(confusion, figure)] for figure, label in enumerate(("Precision", "Recall", "F1"))]
             rows.append(["Rows", *(f"{n:,}" for n in confusion.sum(axis=1))])
             title = f"{_label(scores, task, entry.family, entry)}: overall accuracy {number(_accuracy(confusion))}"
-            found.append((title, table(header, rows)))
+            turned = [list(column) for column in zip(header[1:], *(row[1:] for row in rows), strict=True)]
+            by_class = folded_table(["Class", *(row[0] for row in rows)], turned)
+            found.append((title, table(header, rows) if len(names) == 2 else by_class))
     return found
 
 
 def method_table(scores: Scores, task: str) -> str:
-    """ "Method | Accuracy | Precision (No) | …" of every family × strategy, tuned, at threshold 0.5."""
+    """ "Method | Accuracy | Precision (No) | …" of every family × strategy, tuned, at threshold 0.5.
+
+    With several classes precision, recall and F1 are unweighted means over them ("macro").
+    """
     names = [escape(name) for name in scores.classes(task)]
-    header = ["Method", "Accuracy", *(f"{figure} ({name})" for name in names for figure in ("Precision", "Recall"))]
+    macro = len(names) > 2
+    per_class = [f"{figure} ({name})" for name in names for figure in ("Precision", "Recall")]
+    header = ["Method", "Accuracy", *(["Macro precision", "Macro recall", "Macro F1"] if macro else per_class)]
     rows = []
     for entry in _tuned(scores, task):
         confusion = scores.pooled(task, entry, HALF)
         pairs = zip(_figures(confusion, 0), _figures(confusion, 1), strict=True)
+        means = [number(float(figure.mean())) for figure in class_report(confusion)]
         label = _label(scores, task, f"{entry.family}, {entry.strategy}", entry)
-        rows.append([label, number(_accuracy(confusion)), *(text for pair in pairs for text in pair)])
+        rows.append([label, number(_accuracy(confusion)), *(means if macro else (t for pair in pairs for t in pair))])
     return folded_table(header, rows)
 
 

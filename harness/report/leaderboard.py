@@ -1,4 +1,7 @@
-"""Scores per split → one line per task, entry and decision threshold → `leaderboard.csv`."""
+"""Scores per split → one line per task, entry and decision threshold → `leaderboard.csv`.
+
+Columns keep their place: who, then a mean and a deviation per figure, then what the ranking says, then metrics from elsewhere.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +12,9 @@ from typing import Any
 import pandas as pd
 
 from harness.declare.metric import Metric
+from harness.report.ranking import Ranking
 from harness.report.scores import EXTRAS, STAGES, Entry, Rows, Scores, entries
+from harness.report.statistics import estimate
 
 WHO = ("task", "entry", "family", "strategy", "stage", "calibration", "threshold_kind", "folds", "status")
 USUAL = (
@@ -17,29 +22,43 @@ USUAL = (
     *("f1_negative", "mcc", "g_mean", "roc_auc", "average_precision", "log_loss", "brier", "ece", "lift_at_10"),
     "expected_cost",
 )
+RANKED = {  # column → what it says
+    "objective": "the metric that the search was after and the task is ranked by",
+    "rank": "the place by it, the same for all rows of an entry; empty for *chosen* entries and where splits are lacking",
+    "tied": "`yes` where the entry cannot be told from the first (≈), `no` where it can, else empty",
+    "splits_planned": "outer splits of the task; `folds` says how many of them the means are over",
+    "ci_low": "lower end of the 95 % interval of the objective, at the row's own threshold; it may pass the metric's bounds",
+    "ci_high": "its upper end",
+    "inner_score": "mean objective on the inner folds: what the search saw",
+    "training_score": "mean objective on the training rows",
+    "positive": "the class called positive; empty with several classes",
+}
 
 
-def figure_names(metrics: Mapping[str, Metric]) -> list[str]:
-    """The figures of a leaderboard in the order of its columns; metrics from elsewhere come last."""
-    return [*USUAL, *EXTRAS, *(name for name in metrics if name not in USUAL)]
+def columns_of(metrics: Mapping[str, Metric]) -> list[str]:
+    """The columns in their order."""
+    figures, others = [*USUAL, *EXTRAS], [name for name in metrics if name not in USUAL]
+    usual, last = ([column for name in names for column in (name, f"{name}_sd")] for names in (figures, others))
+    return [*WHO, *usual, *RANKED, *last]
 
 
-def leaderboard(scores: Scores) -> pd.DataFrame:
+def leaderboard(scores: Scores, rankings: list[Ranking]) -> pd.DataFrame:
     """One line per task, entry and threshold kind: who, status, then mean and standard deviation of every figure.
 
     Means are unweighted, over the splits whose number is `folds`; a figure that one of these splits lacks has none.
     """
-    names = figure_names(scores.metrics)
+    names = [*USUAL, *EXTRAS, *(name for name in scores.metrics if name not in USUAL)]
     lines = []
-    for task in scores.run["tasks"]:
+    for ranking in rankings:
+        task = ranking.task
         found = entries(scores, task)
         for entry in sorted(found, key=lambda entry: _place(scores, entry)):
             for kind in scores.kinds(task):
                 rows = scores.rows_of(task, entry, kind)
                 who = (task, entry.name, *entry, kind, len(rows), found[entry])
-                lines.append(dict(zip(WHO, who, strict=True)) | _summary(rows, names))
-    columns = [*WHO, *(column for name in names for column in (name, f"{name}_sd"))]
-    return pd.DataFrame(lines, columns=columns)
+                said = _ranked(scores, ranking, entry, rows)
+                lines.append(dict(zip(WHO, who, strict=True)) | _summary(rows, names) | said)
+    return pd.DataFrame(lines, columns=columns_of(scores.metrics))
 
 
 def csv_text(table: pd.DataFrame) -> str:
@@ -53,6 +72,23 @@ def _summary(rows: Rows, names: list[str]) -> dict[str, float]:
         found[name] = rows.mean(name)
         found[f"{name}_sd"] = float(rows[name].std(ddof=1)) if len(rows) > 1 else math.nan
     return found
+
+
+def _ranked(scores: Scores, ranking: Ranking, entry: Entry, rows: Rows) -> dict[str, Any]:
+    place = ranking.place_of(entry)
+    found = estimate(rows[ranking.metric.name], rows.mean("ratio"), claims=not ranking.silent)
+    values = (
+        ranking.metric.name,
+        place.rank if place else None,
+        None if place is None or place.tied is None else ("yes" if place.tied else "no"),
+        ranking.splits,
+        found.mean - found.half,
+        found.mean + found.half,
+        rows.mean("inner"),
+        rows.mean("train"),
+        scores.run["tasks"][ranking.task].get("positive"),
+    )
+    return dict(zip(RANKED, values, strict=True))
 
 
 def _place(scores: Scores, entry: Entry) -> tuple[Any, ...]:

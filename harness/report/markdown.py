@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import html
 import math
 import re
 from collections.abc import Sequence
 
 NONE = "–"
 IN_SIGHT = 15
+DIGIT = re.compile(r"\d")
 NUMBER = re.compile(r"(\*\*)?(≈ |≈ \*\*)?[−+]?\d[\d,./]*(?![^\s*±])|[–†]?$")
 
 
@@ -16,6 +18,11 @@ def escape(text: str) -> str:
     plain = " ".join(str(text).split()).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
     plain = re.sub(r"([\\`*\[\]|~$#])", r"\\\1", plain)
     return re.sub(r"(?<![A-Za-z0-9])_|_(?![A-Za-z0-9])", r"\\_", plain)  # inside a word it is no emphasis
+
+
+def plain(text: str) -> str:
+    """What a terminal shows of Markdown: no emphasis, and escaped text as it was."""
+    return html.unescape(re.sub(r"\\([\\`*\[\]|~$#_])", r"\1", text.replace("**", "")))
 
 
 def number(value: float, digits: int = 3) -> str:
@@ -67,8 +74,15 @@ def folded_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     return f"{seen}\n\n{details(f'{len(rows) - IN_SIGHT} more', _table(header, rows[IN_SIGHT:], right, pipes=True))}"
 
 
+def filled_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """A table without the columns in which no row has anything."""
+    keep = [at for at in range(len(header)) if any(row[at] for row in rows)]
+    return table([header[at] for at in keep], [[row[at] for at in keep] for row in rows])
+
+
 def _right(rows: Sequence[Sequence[str]], columns: int) -> list[bool]:
-    return [all(NUMBER.match(row[at]) for row in rows) for at in range(columns)]
+    texts = [[row[at] for row in rows] for at in range(columns)]
+    return [all(map(NUMBER.match, column)) and any(map(DIGIT.search, column)) for column in texts]
 
 
 def _table(header: Sequence[str], rows: Sequence[Sequence[str]], right: Sequence[bool], *, pipes: bool) -> str:

@@ -21,6 +21,7 @@ class Place:
 
     `complete` says whether the entry has figures in all splits that count; `tied` whether it cannot be told from the
     best one, None where nothing is claimed. What the inner scores choose is shown where it belongs but has no rank.
+    `also_default` says that the search kept the default configuration in every split: one entry under two names.
     """
 
     entry: Entry
@@ -30,6 +31,12 @@ class Place:
     rank: int | None
     tied: bool | None
     rows: Rows
+    also_default: bool = False
+
+    @property
+    def name(self) -> str:
+        """How the line is named in tables."""
+        return self.entry.name + (" = default" if self.also_default else "")
 
 
 @dataclass(frozen=True)
@@ -57,6 +64,11 @@ class Ranking:
         """The line of one entry."""
         return next((p for p in self.places if p.entry[:3] == (family, strategy, stage)), None)
 
+    def place_of(self, entry: Entry) -> Place | None:
+        """The line on which an entry stands: that of the tuned one for a default that is the same."""
+        found = self.place(*entry[:3])
+        return found or self.place(entry.family, entry.strategy)
+
     @property
     def floor(self) -> Place | None:
         """The line of the majority row."""
@@ -69,9 +81,9 @@ def rank(scores: Scores, task: str) -> Ranking:
     Where a search ended with the default configuration in every split, the two entries are one and the tuned one stays.
     """
     metric, kind = scores.objective(task), scores.kinds(task)[-1]
-    found = {
-        entry: status for entry, status in entries(scores, task).items() if not _same_as_tuned(scores, task, entry)
-    }
+    everyone = entries(scores, task)
+    same = {entry for entry in everyone if _same_as_tuned(scores, task, entry)}
+    found = {entry: status for entry, status in everyone.items() if entry not in same}
     rows = {entry: scores.rows_of(task, entry, kind) for entry in found}
     covered = _covered(rows.values())
     planned = max(len(covered), int(scores.run["tasks"][task].get("splits", 0)))
@@ -89,7 +101,10 @@ def rank(scores: Scores, task: str) -> Ranking:
     if above_floor is not None:
         tied |= {e: not above_floor for e in singles[1:] if e.family == FLOOR}
     ranks = {e: position for position, e in enumerate(singles, start=1)}
-    places = [Place(e, counts[e], found[e], whole[e], ranks.get(e), tied.get(e), rows[e]) for e in order]
+    places = [
+        Place(e, counts[e], found[e], whole[e], ranks.get(e), tied.get(e), rows[e], e._replace(stage="default") in same)
+        for e in order
+    ]
     return Ranking(task, metric, kind, planned, tuple(places), silent, above_floor)
 
 

@@ -191,7 +191,7 @@ def _rows(scores: Scores, record: Record) -> Iterator[_Row]:
             "ratio": record.n_test / record.n_train if record.n_train else math.nan,
             "fit_seconds": outcome.fit_seconds,
             "predict_us_per_row": 1e6 * outcome.predict_seconds / record.n_test if record.n_test else math.nan,
-            "trials": float(record.trials),
+            "trials": 1.0 if outcome.stage == "default" else float(record.trials),  # trial 0 and no search
             "trial": float(outcome.trial),
             "inner": outcome.inner_score,
             "train": outcome.train_scores.get(objective, math.nan),

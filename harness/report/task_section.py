@@ -1,4 +1,4 @@
-"""What the report says about one task: verdict, ranked tables, confusion matrices."""
+"""The tables of one task: ranked, probabilities and effort, confusion matrices."""
 
 from __future__ import annotations
 
@@ -6,47 +6,13 @@ import math
 from collections.abc import Callable
 
 from harness.declare.metrics import class_report
-from harness.report.derived import HALF, TUNED
-from harness.report.markdown import NONE, bold, bold_best, brief, count, escape, folded_table, number, plus_minus, table
+from harness.report.derived import HALF
+from harness.report.markdown import NONE, bold, bold_best, brief, escape, folded_table, number, plus_minus, table
 from harness.report.ranking import FLOOR, Place, Ranking
-from harness.report.scores import ANY, Scores
+from harness.report.scores import Scores
 
 QUALITY = ("roc_auc", "average_precision", "f1", "precision", "recall", "balanced_accuracy", "mcc")
 PROBABILITY = ("log_loss", "brier", "ece")
-
-
-def headline(ranking: Ranking) -> str:
-    """Who is first, by how much, and how many others cannot be told from it: no more than the splits carry."""
-    best = ranking.best
-    if best is None:
-        some = any(place.score.n for place in ranking.places)
-        return f"{ranking.metric.label} is defined for no entry." if some else "nothing has been evaluated yet."
-    others = [p for p in ranking.places if p.rank is not None and p is not best]
-    first = f"{bold(escape(best.entry.name))} is first by {_long(ranking)}, {_score(best)}{_floor(ranking)}"
-    if ranking.silent:
-        return f"{first}; whether by more than chance is not known: {ranking.silent}."
-    tied = sum(bool(place.tied) for place in others)
-    if not others:
-        return f"{first}; it had no competitor."
-    if tied == len(others):
-        return f"{first}; none of the {count(tied, 'other entry', 'other entries')} can be told from it."
-    if tied:
-        return f"{first}; {tied} of the {count(len(others), 'other entry', 'other entries')} cannot be told from it."
-    return f"{first}; {_all_of(len(others))} below it by more than chance explains."
-
-
-def verdict(ranking: Ranking) -> str:
-    """The headline of a task, and what would have come out without looking at the test rows."""
-    said = headline(ranking)
-    said = said[0].upper() + said[1:]
-    said += _quickest(ranking)
-    chosen = ranking.place(ANY, ANY, "chosen")
-    if chosen is not None and chosen.complete:
-        said += (
-            " The first place is known only after looking at the test rows; choosing by inner scores alone, as one has "
-            f"to in practice, gives {_score(chosen)} (`{chosen.entry.name}`)."
-        )
-    return said
 
 
 def quality_table(scores: Scores, ranking: Ranking) -> str:
@@ -57,7 +23,7 @@ def quality_table(scores: Scores, ranking: Ranking) -> str:
     header = ["#", "Entry", ranking.metric.label, *(scores.metrics[name].label for name in names), "Splits"]
     columns = [_metric_column(scores, places, name) for name in names]
     rows = [
-        [rank_mark(place), escape(place.entry.name), _marked(place), *cells, f"{place.score.n}/{ranking.splits}"]
+        [rank_mark(place), escape(place.name), marked(place), *cells, f"{place.score.n}/{ranking.splits}"]
         for place, *cells in zip(places, *columns, strict=True)
     ]
     return folded_table(header, rows)
@@ -73,7 +39,7 @@ def effort_table(scores: Scores, ranking: Ranking) -> str:
     columns += [_column(places, "inner", number), _column(places, "train", number)]
     columns += [_column(places, name, brief) for name in ("fit_seconds", "predict_us_per_row", "trials")]
     rows = [
-        [rank_mark(place), escape(place.entry.name), *cells, place.status]
+        [rank_mark(place), escape(place.name), *cells, place.status]
         for place, *cells in zip(places, *columns, strict=True)
     ]
     return folded_table(header, rows)
@@ -120,40 +86,6 @@ def _shown(ranking: Ranking) -> list[Place]:
     return places
 
 
-def _score(place: Place) -> str:
-    return plus_minus(place.score.mean, place.score.half)
-
-
-def _long(ranking: Ranking) -> str:
-    """The objective in words and its abbreviation, where there is one."""
-    metric = ranking.metric
-    name, label = metric.name.replace("_", " "), metric.label or metric.name
-    at = " at the tuned threshold" if metric.face == "decision" and ranking.kind == TUNED else ""
-    return escape(label if name.lower() == label.lower() else f"{name} ({label})") + at
-
-
-def _quickest(ranking: Ranking) -> str:
-    """Which of the entries that nobody can tell from the best takes the least time to fit."""
-    tied = [place for place in ranking.places if place.tied and place.rank and place.entry.family != FLOOR]
-    if ranking.best is None or not tied:
-        return ""
-    quickest = min([ranking.best, *tied], key=lambda place: place.rows.mean("fit_seconds"))
-    seconds = brief(quickest.rows.mean("fit_seconds"))
-    return f" Of these, {escape(quickest.entry.name)} is the quickest to fit ({seconds} s)."
-
-
-def _all_of(n: int) -> str:
-    return {1: "the other entry is", 2: "both other entries are"}.get(n, f"all {n} other entries are")
-
-
-def _floor(ranking: Ranking) -> str:
-    floor = ranking.floor
-    if floor is None or not floor.score.n or floor is ranking.best:
-        return ""
-    doubt = ", from which it cannot be told" if ranking.above_floor is False else ""
-    return f" (majority: {number(floor.score.mean)}{doubt})"
-
-
 def rank_mark(place: Place) -> str:
     """The rank, a dagger for what the inner scores chose, a dash for what cannot be ranked."""
     if place.entry.stage == "chosen":
@@ -161,8 +93,10 @@ def rank_mark(place: Place) -> str:
     return str(place.rank) if place.rank else NONE
 
 
-def _marked(place: Place) -> str:
-    return ("≈ " if place.tied else "") + (bold(_score(place)) if place.rank == 1 else _score(place))
+def marked(place: Place, best: Callable[[str], str] = bold) -> str:
+    """The objective with its interval, `≈` before what cannot be told from the best."""
+    score = plus_minus(place.score.mean, place.score.half)
+    return ("≈ " if place.tied else "") + (best(score) if place.rank == 1 else score)
 
 
 def _metric_column(scores: Scores, places: list[Place], name: str) -> list[str]:

@@ -7,22 +7,29 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from harness.declare.metric import Metric
-from harness.report.appendix import how_to_read, protocol, what_failed
+from harness.report.appendix import protocol, what_failed
 from harness.report.documented import method_table, model_table, network_tables
 from harness.report.leaderboard import csv_text, leaderboard
-from harness.report.markdown import IN_SIGHT, count, details, escape, number, plus_minus, table
+from harness.report.markdown import IN_SIGHT, count, details, escape
+from harness.report.noticed import about_rows, beware, shares
 from harness.report.overall import overall
-from harness.report.ranking import Place, Ranking, rank
+from harness.report.ranking import Ranking, rank
+from harness.report.reading import how_to_read
 from harness.report.scores import MISSING, Scores, collect
 from harness.report.strategies import differences, strategy_table, strategy_verdict
-from harness.report.task_section import confusion_table, effort_table, headline, quality_table, rank_mark, verdict
+from harness.report.summary import summary
+from harness.report.task_section import confusion_table, effort_table, quality_table
+from harness.report.verdict import headline, repeated, verdict
 from harness.store.store import Store, write_atomic
 
-SUMMARY_ROWS = 12
 SUMMARY_TEXT = (
     "Tuned parameters, threshold 0.5. The counts of all outer splits are added up (a row counts once per repeat), so within "
     "a row of a table accuracy, recalls and class shares agree exactly; the ROC AUC is the mean over splits. An accuracy "
     "means little until it is compared with that of `majority`. A dash: nothing was called so."
+)
+SEVERAL_TEXT = (
+    "Several classes: the most probable one is taken, there is no threshold. The ROC AUC is the mean of one class against the "
+    "rest; *macro* is the unweighted mean over the classes, where a class that nothing was called counts with precision 0."
 )
 STRATEGY_TEXT = (
     "Paired differences to `none` of the same family, tuned parameters, over the same splits, with 95 % intervals; Δ above "
@@ -51,34 +58,24 @@ def write_report(store: Store, metrics: Mapping[str, Metric]) -> ReportFiles:
     """
     scores = collect(store, metrics)
     rankings = [rank(scores, task) for task in scores.run["tasks"]]
-    files = ReportFiles(store.folder / "leaderboard.md", store.folder / "leaderboard.csv", _summary(rankings))
-    write_atomic(files.csv, csv_text(leaderboard(scores)).encode())
+    files = ReportFiles(store.folder / "leaderboard.md", store.folder / "leaderboard.csv", summary(scores, rankings))
+    write_atomic(files.csv, csv_text(leaderboard(scores, rankings)).encode())
     write_atomic(files.markdown, leaderboard_markdown(scores, rankings).encode())
     return files
-
-
-def summary(store: Store, metrics: Mapping[str, Metric]) -> str:
-    """What a terminal shows of a run: a verdict and at most 12 entries per task."""
-    scores = collect(store, metrics)
-    return _summary([rank(scores, task) for task in scores.run["tasks"]])
 
 
 def leaderboard_markdown(scores: Scores, rankings: list[Ranking]) -> str:
     """The whole `leaderboard.md`: verdict, tasks, documented summary, strategies, all tasks, failures, protocol."""
     parts = [f"# Leaderboard of {escape(scores.run['name'])}"]
-    first = [
-        f"- On **{escape(ranking.task)}**, {headline(ranking)} {strategy_verdict(scores, ranking.task)}".rstrip()
-        for ranking in rankings
-    ]
+    first = [_verdict(scores, ranking) for ranking in rankings]
     parts.append("\n".join([*first[:IN_SIGHT], *_gaps(scores)]))
     parts += [details(f"{len(first) - IN_SIGHT} more tasks", "\n".join(first[IN_SIGHT:]))] if first[IN_SIGHT:] else []
     parts.append(how_to_read(scores))
     for ranking in rankings:
         parts += _task(scores, ranking)
     parts += ["## The results summary, as it is usually written", SUMMARY_TEXT]
-    for ranking in rankings:
-        if ranking.best and len(scores.classes(ranking.task)) == 2:
-            parts += _documented(scores, ranking.task)
+    evaluated = [ranking for ranking in rankings if any(place.score.n for place in ranking.places)]
+    parts += [part for ranking in evaluated for part in _documented(scores, ranking.task)] or ["Nothing was evaluated."]
     parts += ["## Does the strategy help?", STRATEGY_TEXT]
     for ranking in rankings:
         table_of = strategy_table(scores, ranking.task) if differences(scores, ranking.task) else "Nothing to compare."
@@ -90,12 +87,22 @@ def leaderboard_markdown(scores: Scores, rankings: list[Ranking]) -> str:
     return "\n\n".join(part for part in parts if part) + "\n"
 
 
+def _verdict(scores: Scores, ranking: Ranking) -> str:
+    """The line of a task at the top: who is first, whether strategies help, what to beware of."""
+    said = (headline(ranking), strategy_verdict(scores, ranking.task), beware(scores.run["tasks"][ranking.task]))
+    return f"- On **{escape(ranking.task)}**, {' '.join(part for part in said if part)}"
+
+
 def _gaps(scores: Scores) -> list[str]:
     """A line about what is not there, so that nobody takes the tables for more than they are."""
     lost = sum(cell.status not in ("ok", MISSING) for cell in scores.cells)
     ahead = sum(cell.status == MISSING for cell in scores.cells)
     said = [f"{lost:,} ended without predictions"] if lost else []
-    said += [f"{ahead:,} have not been run yet, so these tables are not final"] if ahead else []
+    said += (
+        [f"{ahead:,} {'has' if ahead == 1 else 'have'} not been run yet, so these tables are not final"]
+        if ahead
+        else []
+    )
     return (
         [f"- Of {count(len(scores.cells), 'planned cell')}, {' and '.join(said)}: see *What failed*."] if said else []
     )
@@ -103,14 +110,10 @@ def _gaps(scores: Scores) -> list[str]:
 
 def _task(scores: Scores, ranking: Ranking) -> list[str]:
     about = scores.run["tasks"][ranking.task]
-    shares = ", ".join(
-        f"{escape(name)} {n:,} ({n / about['rows']:.1%})"
-        for name, n in zip(about["classes"], about["counts"], strict=True)
-    )
     parts = [
         f"## {escape(ranking.task)}",
-        f"Data: {escape(about['title'])}. {about['rows']:,} rows: {shares}.",
-        verdict(ranking),
+        f"Data: {escape(about['title'])}. {about['rows']:,} rows: {shares(about, percent=True)}. {about_rows(about)}".rstrip(),
+        f"{verdict(ranking)} {beware(about)}".rstrip(),
     ]
     if about["objective"] != ranking.metric.name:
         parts.append(
@@ -123,6 +126,7 @@ def _task(scores: Scores, ranking: Ranking) -> list[str]:
     return [
         *parts,
         quality_table(scores, ranking),
+        repeated(ranking),
         "Probabilities, over-fitting and effort, in the same order:",
         effort_table(scores, ranking),
         f"What was called what, and the report per class, added up over the splits{often}:",
@@ -132,27 +136,10 @@ def _task(scores: Scores, ranking: Ranking) -> list[str]:
 
 def _documented(scores: Scores, task: str) -> list[str]:
     networks = network_tables(scores, task)
-    parts = [f"### {escape(task)}", "Models, before imbalance is handled:", model_table(scores, task)]
+    parts = [f"### {escape(task)}", SEVERAL_TEXT if len(scores.classes(task)) > 2 else ""]
+    parts += ["Models, before imbalance is handled:", model_table(scores, task)]
     for title, body in networks:
         parts += [f"Network before imbalance is handled, {title}", body]
     if not networks:
         parts.append("No network took part.")
     return [*parts, "Methods:", method_table(scores, task)]
-
-
-def _summary(rankings: list[Ranking]) -> str:
-    parts = []
-    for ranking in rankings:
-        parts += [f"{ranking.task}: {headline(ranking).replace('**', '')}"]
-        places = [place for place in ranking.places if place.score.n]
-        if places:
-            header = ["#", "Entry", ranking.metric.label, "F1", "Status"]
-            more = len(places) - SUMMARY_ROWS
-            parts.append(table(header, [_line(place) for place in places[:SUMMARY_ROWS]], pipes=False))
-            parts += [f"… and {more} more in leaderboard.md"] if more > 0 else []
-    return "\n\n".join(parts)
-
-
-def _line(place: Place) -> list[str]:
-    score = ("≈ " if place.tied else "") + plus_minus(place.score.mean, place.score.half)
-    return [rank_mark(place), place.entry.name, score, number(place.rows.mean("f1")), place.status]

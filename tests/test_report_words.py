@@ -1,0 +1,294 @@
+"""What the report says beside its figures: what to beware of, what stands twice, what is missing, what a column means."""
+
+import re
+import shutil
+
+import numpy as np
+import pandas as pd
+import pytest
+from fixtures_run import PROTOCOL, three_digits, tumours, write_run
+
+from harness.declare.metrics import METRICS
+from harness.report.documented import method_table, model_table, network_tables
+from harness.report.leaderboard import RANKED
+from harness.report.markdown import escape, filled_table, plain, table
+from harness.report.noticed import about_rows, beware, quoted
+from harness.report.ranking import rank
+from harness.report.scores import Entry, collect
+from harness.report.verdict import headline, in_words, repeated, verdict
+from harness.report.write import write_report
+from harness.store.store import Store
+
+METRIC = {metric.name: metric for metric in METRICS}
+LEAK = "leaky_column: column 'area' alone tells the classes apart (ROC AUC 0.998): is it known beforehand?"
+FEW = "few_positives: class 'Yes' has 12 of 400 rows: scores vary much from fold to fold"
+CONFLICT = "conflicting_labels: rows with equal features and different labels: 31 (7.4%)"
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory) -> Store:
+    return write_run(tmp_path_factory.mktemp("runs") / "whole", [tumours()])
+
+
+@pytest.fixture
+def store(whole, tmp_path) -> Store:
+    """A run of one task in a folder of its own, whose description may be changed."""
+    shutil.copytree(whole.folder, tmp_path / "copy")
+    return Store(tmp_path / "copy")
+
+
+@pytest.fixture(scope="module")
+def digits(tmp_path_factory) -> Store:
+    lost = {
+        ("three_digits", "bayes", "class_weight", fold): ("failed", "two priors, three classes") for fold in range(4)
+    }
+    return write_run(tmp_path_factory.mktemp("runs") / "digits", [three_digits()], lost)
+
+
+def changed(store: Store, protocol: dict | None = None, **about) -> Store:
+    run = store.read_run()
+    run["tasks"]["tumours"] |= about
+    run["protocol"] |= protocol or {}
+    store.write_run(run)
+    return store
+
+
+def search_kept_the_default(store: Store, family: str, strategy: str) -> Store:
+    """As if trial 0 had been the best one in every split of this family and strategy."""
+    for path in store.folder.glob("cells/*/record.json"):
+        text = path.read_text()
+        if f'"family": "{family}"' in text.replace('":"', '": "') and f'"{strategy}"' in text:
+            path.write_text(re.sub(r'("trial":\s*)1\b', r"\g<1>0", text))
+    return store
+
+
+def markdown(store: Store) -> str:
+    return write_report(store, METRIC).markdown.read_text(encoding="utf-8")
+
+
+def section(text: str, name: str) -> str:
+    return text.partition(f"\n## {name}")[2].partition("\n## ")[0]
+
+
+# --- the data --------------------------------------------------------------------------------------------------------
+
+
+def test_warnings_about_the_data_stand_beside_every_verdict(store):
+    files = write_report(changed(store, notes=[LEAK, FEW]), METRIC)
+    text = files.markdown.read_text(encoding="utf-8")
+    said = (
+        "Beware: column 'area' alone tells the classes apart (ROC AUC 0.998): is it known beforehand? "
+        "Class 'Yes' has 12 of 400 rows: scores vary much from fold to fold."
+    )
+    first, top = text.split("<details>")[0], section(text, "tumours")
+    assert said in first
+    assert said in top.split("|")[0]
+    assert said in files.summary
+
+
+def test_columns_that_were_left_out_and_conflicting_labels_stand_with_the_data(store):
+    notes = [
+        "duration: left out, known only after the call",
+        "a: left out, one value only",
+        "b: left out, one value only",
+    ]
+    line = next(
+        row for row in markdown(changed(store, notes=[*notes, CONFLICT])).splitlines() if row.startswith("Data:")
+    )
+    assert line.endswith(
+        "Rows with equal features and different labels: 31 (7.4%). "
+        "Left out: duration (known only after the call); a and b (one value only)."
+    )
+
+
+def test_a_task_without_notes_has_nothing_to_beware_of():
+    assert beware({"notes": []}) == about_rows({}) == ""
+    assert beware({"notes": [CONFLICT, "constant: column 'c' has one value in 99.94% of the rows"]}) == ""
+
+
+def test_many_columns_are_counted_not_listed():
+    notes = [f"pixel_{at}: left out, one value only" for at in range(9)]
+    assert about_rows({"notes": notes}) == "Left out: pixel_0, pixel_1, pixel_2, pixel_3 and 5 more (one value only)."
+
+
+def test_class_names_that_look_like_lists_are_quoted(store):
+    assert [quoted(name) for name in ("a, b", "8", "Yes")] == ["“a, b”", "“8”", "Yes"]
+    text = markdown(changed(store, classes=["no, never", "Yes"]))
+    assert "357 (85.6%); Yes 60 (14.4%)" in text
+    assert "| “no, never” 357; Yes 60 " in text
+
+
+# --- one entry, two names --------------------------------------------------------------------------------------------
+
+
+def test_a_tuned_entry_that_is_its_default_says_so_and_is_counted(store):
+    ranking = rank(collect(search_kept_the_default(store, "bayes", "class_weight"), METRIC), "tumours")
+    names = {place.name for place in ranking.places}
+    assert {"bayes/class_weight/tuned = default", "majority/none/tuned = default"} <= names
+    assert "bayes/class_weight/default" not in names
+    assert {"bayes/none/default", "bayes/none/tuned"} <= names
+    assert repeated(ranking).startswith("For 1 pair of family and strategy the search kept the default parameters")
+    text = markdown(store)
+    assert repeated(ranking) in section(text, "tumours")
+    assert "**= default** marks" in text
+
+
+def test_a_majority_row_alone_is_not_counted_for_it_has_nothing_to_search(store):
+    assert repeated(rank(collect(store, METRIC), "tumours")) == ""
+
+
+# --- leaderboard.csv -------------------------------------------------------------------------------------------------
+
+
+def test_rank_and_interval_are_those_of_the_ranking(store):
+    store = search_kept_the_default(store, "bayes", "class_weight")
+    ranking = rank(collect(store, METRIC), "tumours")
+    board = pd.read_csv(write_report(store, METRIC).csv)
+    rows = board[board.threshold_kind == "tuned"].set_index("entry")
+    for place in ranking.places:
+        row = rows.loc[place.entry.name]
+        assert row["rank"] == place.rank or (np.isnan(row["rank"]) and place.rank is None)
+        assert row[["ci_low", "ci_high"]].tolist() == pytest.approx(
+            [place.score.mean - place.score.half, place.score.mean + place.score.half], rel=1e-5
+        )
+        assert pd.isna(row.tied) if place.tied is None else row.tied == {True: "yes", False: "no"}[place.tied]
+        assert row.inner_score == pytest.approx(place.rows.mean("inner"), rel=1e-5)
+    assert rows.loc["bayes/class_weight/default", "rank"] == rows.loc["bayes/class_weight/tuned", "rank"]
+    assert set(rows.splits_planned) == {PROTOCOL.folds}
+    assert set(rows.positive) == {"Yes"}
+
+
+def test_a_default_entry_took_one_trial_and_no_search(store):
+    board = pd.read_csv(write_report(store, METRIC).csv)
+    of = board[board.family == "bayes"].groupby("stage").trials
+    assert of.unique().to_dict() == {"default": [1], "tuned": [3], "chosen": [6]}
+
+
+def test_every_column_is_explained(store):
+    text = markdown(store).split("How to read the tables")[1].split("</details>")[0]
+    assert all(f"`{name}`" in text for name in [*METRIC, *RANKED, "folds", "status", "threshold_kind", "trials"])
+
+
+# --- several classes -------------------------------------------------------------------------------------------------
+
+
+def test_several_classes_have_a_results_summary_of_their_own_shape(digits):
+    scores = collect(digits, METRIC)
+    rows = [
+        [cell.strip() for cell in row.split("|")[1:-1]] for row in method_table(scores, "three_digits").splitlines()
+    ]
+    assert rows[0] == ["Method", "Accuracy", "Macro precision", "Macro recall", "Macro F1"]
+    found = next(row for row in rows if row[0] == "logistic_regression, none")
+    counts = scores.pooled("three_digits", Entry("logistic_regression", "none", "tuned"), "half")
+    recalls = counts.diagonal() / counts.sum(axis=1)
+    precisions = counts.diagonal() / counts.sum(axis=0)
+    expected = [counts.trace() / counts.sum(), precisions.mean(), recalls.mean()]
+    assert [float(cell) for cell in found[1:4]] == pytest.approx(expected, abs=0.00051)
+    assert model_table(scores, "three_digits").startswith("| Model")
+    ((_, network),) = network_tables(scores, "three_digits")
+    head, _, *body = [[cell.strip() for cell in row.split("|")[1:-1]] for row in network.splitlines()]
+    assert head == ["Class", "Precision", "Recall", "F1", "Rows"]
+    assert [row[0] for row in body] == [f"Class {i} ({d})" for i, d in enumerate("089")]
+    assert method_table(scores, "three_digits") in section(markdown(digits), "The results summary")
+
+
+# --- the terminal ----------------------------------------------------------------------------------------------------
+
+
+def test_f1_as_the_objective_has_one_column_that_names_its_threshold(store):
+    text = write_report(changed(store, objective="f1"), METRIC).summary
+    header = next(row for row in text.splitlines() if "Entry" in row)
+    assert re.split(r"\s{2,}", header.strip()) == ["#", "Entry", "F1 at tuned threshold", "Status"]
+
+
+def test_of_several_classes_the_most_probable_is_taken_so_no_threshold_is_named(digits):
+    header = next(row for row in write_report(digits, METRIC).summary.splitlines() if "Entry" in row)
+    assert re.split(r"\s{2,}", header.strip()) == ["#", "Entry", "ROC AUC", "F1", "Status"]
+
+
+def test_what_failed_is_in_the_terminal_too(tmp_path):
+    lost = {("tumours", "bayes", "class_weight", fold): ("failed", "singular") for fold in range(3)}
+    lost |= {("tumours", "bayes", "class_weight", 3): ("timeout", "slow"), ("tumours", "bayes", "none", 0): None}
+    text = write_report(write_run(tmp_path / "run", [tumours()], lost), METRIC).summary
+    assert "Without any ok cell: bayes/class_weight (failed 3, timeout 1)\n" in text
+    assert text.endswith(
+        "5 of 28 cells are not ok (failed 3, timeout 1, missing 1): see What failed, was skipped or does not apply, "
+        "in leaderboard.md"
+    )
+
+
+def test_a_run_in_which_everything_failed_does_not_say_that_nothing_was_tried(tmp_path):
+    families = [
+        ("majority", "none"),
+        *((f, s) for f in ("logistic_regression", "bayes") for s in ("none", "class_weight")),
+    ]
+    families += [("logistic_regression", "searched"), ("bayes", "searched")]
+    lost = {
+        ("tumours", *pair, fold): ("memory", "more than 2 GB") for pair in families for fold in range(PROTOCOL.folds)
+    }
+    files = write_report(write_run(tmp_path / "run", [tumours()], lost), METRIC)
+    assert files.summary.startswith("tumours: no cell is ok, so there is nothing to rank.")
+    assert "and 1 more" in files.summary
+    assert "Nothing was evaluated." in section(files.markdown.read_text(), "The results summary")
+
+
+def test_a_run_without_failures_does_not_speak_of_them(store):
+    assert "not ok" not in write_report(store, METRIC).summary
+    assert "any ok cell" not in write_report(store, METRIC).summary
+
+
+def test_the_terminal_shows_names_as_they_are():
+    assert plain(f"**{escape('_a_ *b* `c` <d> & e|f')}** is first") == "_a_ *b* `c` <d> & e|f is first"
+
+
+# --- sentences -------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [("log_loss", "log loss"), ("brier", "Brier score"), ("mcc", "MCC"), ("accuracy", "accuracy"), ("f1", "F1")],
+)
+def test_a_metric_within_a_sentence_is_lower_case_unless_it_is_a_name(store, name, words):
+    assert in_words(METRIC[name]) == words
+    assert f"is first by {words}" in headline(rank(collect(changed(store, objective=name), METRIC), "tumours"))
+
+
+def in_seconds(store: Store, seconds: dict[str, float]) -> Store:
+    for record in store.records():
+        folder = store.cell_folder(record.id)
+        text = (folder / "record.json").read_text()
+        value = seconds[record.family]
+        (folder / "record.json").write_text(re.sub(r'("fit_seconds":\s*)[\d.e-]+', rf"\g<1>{value}", text))
+    return store
+
+
+def test_only_what_is_clearly_quicker_than_the_first_is_called_so(store):
+    ranking = rank(collect(store, METRIC), "tumours")
+    tied = [place for place in ranking.places if place.tied and place.rank]
+    first = ranking.best.entry.family
+    other = next(place.entry.family for place in tied if place.entry.family != first)
+    base = {"majority": 0.001, first: 1.0}
+    for seconds, said in ((0.6, False), (0.4, True)):
+        found = rank(collect(in_seconds(store, base | {other: seconds}), METRIC), "tumours")
+        assert ("is the quickest to fit (0.4 s; the first 1 s)" in verdict(found)) is said
+        assert ("quickest" in verdict(found)) is said
+
+
+# --- tables ----------------------------------------------------------------------------------------------------------
+
+
+def test_columns_of_nothing_are_left_aligned_or_left_out():
+    rows = [["a", "", "1"], ["b", "", "2"]]
+    assert table(["Task", "Licence", "Rows"], rows).splitlines()[1] == "| ---- | ------- | ---: |"
+    assert filled_table(["Task", "Licence", "Rows"], rows).splitlines()[0] == "| Task | Rows |"
+
+
+def test_the_protocol_shows_what_was_in_force(store):
+    text = section(markdown(changed(store, protocol={"budget": 3.0}, licence="")), "Protocol")
+    header, _, values = [
+        [cell.strip() for cell in row.split("|")[1:-1]] for row in text.splitlines() if row.startswith("|")
+    ][:3]
+    said = dict(zip(header, values, strict=True))
+    assert said["objective"] == "average_precision (default)"
+    assert said["budget"] == "3 s"
+    assert "Licence" not in text
