@@ -33,13 +33,13 @@ class BalancedEnsemble:
         sample_weight: npt.NDArray[np.float64] | None = None,
         **watched: Any,
     ) -> BalancedEnsemble:
-        """Fit every member on its subset; where the family can fit several at once, it does."""
+        """Fit every member on its subset."""
         import numpy as np
 
         rng = np.random.default_rng(self.seed)
         classes = [np.flatnonzero(y == c) for c in np.unique(y)]
         size = min(len(rows) for rows in classes)
-        self.class_counts_ = np.bincount(y, minlength=0).clip(max=size)  #: rows of each class that one member saw
+        self.class_counts_ = np.bincount(y).clip(max=size)  #: rows of each class that one member saw
         fits = []
         for _ in range(self.members):
             chosen = np.sort(np.concatenate([rng.choice(rows, size, replace=False) for rows in classes]))
@@ -47,11 +47,7 @@ class BalancedEnsemble:
             taken = X.iloc[chosen] if hasattr(X, "iloc") else X[chosen]
             fits.append({"X": taken, "y": y[chosen], "sample_weight": weight, **watched})
         seeds = [int(seed) for seed in rng.integers(2**31, size=self.members)]
-        first = self.member(seeds[0])
-        if hasattr(first, "fit_folds"):
-            self.fitted_ = first.fit_folds(seeds, fits)
-        else:
-            self.fitted_ = [self.member(seed).fit(**fit) for seed, fit in zip(seeds, fits, strict=True)]
+        self.fitted_ = [self.member(seed).fit(**fit) for seed, fit in zip(seeds, fits, strict=True)]
         del self.member  # a function of this process: what is fitted can be pickled
         return self
 

@@ -153,15 +153,15 @@ def test_focal_loss_of_no_focus_is_cross_entropy():
 
 
 @pytest.mark.parametrize("params", [{}, {"batch_norm": True}, {"loss": "focal"}, {"layers": 1}, {"dropout": 0.0}])
-def test_folds_together_are_to_the_byte_folds_alone(params):
-    """Unequal folds, weighted ones and ones without validation; whatever was fitted before in the process."""
+def test_a_fit_is_to_the_byte_the_same_whatever_was_fitted_before(params):
+    """Unequal folds, weighted ones and ones without validation."""
     X, y = table()
     fits = [
         {"X": X[:300], "y": y[:300], "sample_weight": None, "validation": (X[300:], y[300:])},
         {"X": X[100:], "y": y[100:], "sample_weight": 1 + 3.0 * y[100:], "validation": (X[:100], y[:100])},
         {"X": X[50:307], "y": y[50:307], "sample_weight": None, "validation": None},
     ]
-    together = quick(**params).fit_folds([4, 5, 6], fits)
+    together = [quick(seed, **params).fit(**fit) for seed, fit in zip([4, 5, 6], fits, strict=True)]
     for seed, fit, one in reversed(list(zip([4, 5, 6], fits, together, strict=True))):
         alone = quick(seed, **params).fit(**fit)
         assert alone.predict_proba(X).tobytes() == one.predict_proba(X).tobytes()

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -53,15 +52,6 @@ class DenseClassifier:
             self.network_, self.history_ = train(shape, loss, self.schedule, rows, watched, self.seed)
         self._layers = fold(self.network_)
         return self
-
-    def fit_folds(self, seeds: Sequence[int], fits: Sequence[dict[str, Any]]) -> list[DenseClassifier]:
-        """One fitted classifier per training set: `fits` holds the arguments of `fit`, `seeds` a seed for each.
-
-        The folds of a trial are trained one after another: each stops when it likes, and is to the byte what `fit` gives
-        for it alone. As one network with a leading fold axis the same three folds took 1.8 times as long at 64 units
-        and 1.1 times at 128, because they leave the processor's cache, and 0.6 times at 16, where calls are dear.
-        """
-        return [replace(self, seed=seed).fit(**fit) for seed, fit in zip(seeds, fits, strict=True)]
 
     def predict_proba(self, X: npt.ArrayLike) -> Floats:
         """The probability of every class, shape (n, k), float32."""

@@ -1,4 +1,8 @@
-"""The training loop: epochs of shuffled batches, AdamW, early stopping on real rows."""
+"""The training loop: epochs of shuffled batches, AdamW, early stopping on real rows.
+
+One network after another: the inner folds of a trial as one network with a leading fold axis took 1.8 times as long at 64
+units and 1.1 times at 128, because they leave the processor's cache, and 0.6 times at 16, where calls are dear.
+"""
 
 from __future__ import annotations
 

@@ -17,7 +17,7 @@ from harness.declare.task import Table
 from harness.declare.threshold import best_threshold
 from harness.errors import Inapplicable, StoreError, failure
 from harness.search.fold_cache import FoldCache
-from harness.search.pipeline import Recipe, TrainingSet, fit_all, scored_rows
+from harness.search.pipeline import Recipe, TrainingSet, fit_pipeline, scored_rows
 from harness.search.study import Found, Kept, SearchResult, StudyPlan, search
 from harness.store.record import Outcome, Record, StoredPredictions
 from harness.store.store import Store
@@ -193,8 +193,8 @@ class _Learner:
         y = self.table.y
         proba = np.full((len(y), len(self.table.classes)), np.nan, dtype=np.float32)
         scores = []
-        all_fitted = fit_all(self.recipe, params, self.inner)
-        for training, (rows, X), fitted in zip(self.inner, self.scored, all_fitted, strict=True):
+        for training, (rows, X) in zip(self.inner, self.scored, strict=True):
+            fitted = fit_pipeline(self.recipe, params, training)
             proba[rows] = fitted.predict_encoded(scored_rows(self.recipe, params, training, fitted, X))
             scores.append(self._compute(self.objective, y[rows], proba[rows]))
         return float(np.mean(scores)), proba
@@ -203,7 +203,7 @@ class _Learner:
         """Fit a configuration on all training rows, choose its threshold on inner rows, only then predict the test rows."""
         # A training set of its own for each entry, so that its fit time is that of one fit and not of what another left.
         final = self._training_set(np.arange(len(self.table.y)), *self.final_seeds)
-        fitted = fit_all(self.recipe, found.params, [final])[0]
+        fitted = fit_pipeline(self.recipe, found.params, final)
         threshold = None
         if len(self.table.classes) == 2:
             threshold = best_threshold(self.table.y, found.proba, self.recipe.costs)

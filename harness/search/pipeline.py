@@ -7,7 +7,7 @@ not depend on the trial comes from the fold's cache.
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -125,27 +125,34 @@ class Fitted:
         return proba
 
 
-def fit_all(recipe: Recipe, params: Mapping[str, Any], training_sets: Sequence[TrainingSet]) -> list[Fitted]:
-    """Fit one configuration to several training sets; a family that can fit them at once does so."""
-    configuration = recipe.read(params)
+def fit_pipeline(recipe: Recipe, params: Mapping[str, Any], training: TrainingSet) -> Fitted:
+    """Fit one configuration to a training set: prepare, let the strategy act, encode, fit the classifier."""
     started = time.perf_counter()
-    assembled = [_assemble(recipe, configuration, training) for training in training_sets]
-    seeds = [seed_of(training.seed, "fit") for training in training_sets]
-    classifiers = _fit(recipe.family, configuration, seeds, [one.fit for one in assembled])
-    seconds = (time.perf_counter() - started) / len(training_sets)
-    return [
-        Fitted(
-            one.preparer,
-            one.encoder,
-            classifier,
-            recipe.classes,
-            one.counts_before,
-            # An ensemble of balanced subsets knows what its members saw; others saw what they were given.
-            [float(n) for n in getattr(classifier, "class_counts_", one.counts_after)],
-            seconds,
-        )
-        for one, classifier in zip(assembled, classifiers, strict=True)
-    ]
+    configuration, cache = recipe.read(params), training.cache
+    preparer = cache.get(("preparer",), lambda: fit_preparer(training.X))
+    rows, y, watched = cache.get(("rows",), lambda: _real_rows(training, preparer))
+    key = tuple(sorted(configuration.encoding.items()))
+    encoder = cache.get(
+        ("encoder", key), lambda: recipe.encoding.fit(rows, y, preparer.layout, **configuration.encoding)
+    )
+    acted = _act(recipe, configuration, training, preparer, (rows, y))
+    encoded = cache.get(("encoded", key, acted.key), lambda: encoder.transform(acted.rows))
+    given: dict[str, Any] = {"X": encoded, "y": acted.y, "sample_weight": acted.weights}
+    if recipe.family.stops_early and watched is not None:
+        given["validation"] = cache.get(("watched", key), lambda: encoder.transform(watched[0])), watched[1]
+    classifier = _classifier(recipe.family, configuration, seed_of(training.seed, "fit"))
+    classifier.fit(**given)
+    after = np.bincount(acted.y, weights=acted.weights, minlength=recipe.classes)
+    return Fitted(
+        preparer=preparer,
+        encoder=encoder,
+        classifier=classifier,
+        classes=recipe.classes,
+        counts_before=np.bincount(y, minlength=recipe.classes).tolist(),
+        # An ensemble of balanced subsets knows what its members saw; others saw what they were given.
+        counts_after=[float(n) for n in getattr(classifier, "class_counts_", after)],
+        seconds=time.perf_counter() - started,
+    )
 
 
 def scored_rows(
@@ -158,44 +165,29 @@ def scored_rows(
 
 
 @dataclass(frozen=True)
-class _Assembled:
-    """What one fit is given, and what is needed to predict with it."""
+class _Acted:
+    """Training rows as the strategy leaves them, and a key that names what it did."""
 
-    preparer: Preparer
-    encoder: Encoder
-    fit: dict[str, Any]
-    counts_before: list[float]
-    counts_after: list[float]
+    rows: Rows
+    y: Labels
+    weights: npt.NDArray[np.float64] | None = None
+    key: tuple[Any, ...] = ()
 
 
-def _assemble(recipe: Recipe, configuration: Configuration, training: TrainingSet) -> _Assembled:
-    cache, strategy = training.cache, configuration.strategy
-    preparer = cache.get(("preparer",), lambda: fit_preparer(training.X))
-    rows, y, watched = cache.get(("rows",), lambda: _real_rows(training, preparer))
-    encoding_key = tuple(sorted(configuration.encoding.items()))
-    encoder = cache.get(
-        ("encoder", encoding_key),
-        lambda: recipe.encoding.fit(rows, y, preparer.layout, **configuration.encoding),
-    )
-    made, made_y = rows, y
-    made_key: tuple[Any, ...] = ()
-    weights = None
+def _act(
+    recipe: Recipe, configuration: Configuration, training: TrainingSet, preparer: Preparer, real: tuple[Rows, Labels]
+) -> _Acted:
+    strategy, params = configuration.strategy, configuration.strategy_params
+    rows, y = real
     if strategy.kind == "resample":
-        made_key = (strategy.name, *sorted(configuration.strategy_params.items()))
-        made, made_y = resample(
-            strategy, configuration.strategy_params, rows, y, preparer.layout, seed_of(training.seed, "resample"), cache
-        )
-    elif strategy.kind == "weight":
+        # The seed is the cell's and the fold's and not the trial's, so that equal parameters find their rows in the cache.
+        seed = seed_of(training.seed, "resample")
+        made, made_y = resample(strategy, params, rows, y, preparer.layout, seed, training.cache)
+        return _Acted(made, made_y, key=(strategy.name, *sorted(params.items())))
+    if strategy.kind == "weight":
         assert strategy.build is not None  # noqa: S101 -- checked where strategies are declared
-        weights = np.asarray(strategy.build(y, recipe.costs, **configuration.strategy_params), dtype=np.float64)
-    encoded = cache.get(("encoded", encoding_key, made_key), lambda: encoder.transform(made))
-    fit: dict[str, Any] = {"X": encoded, "y": made_y, "sample_weight": weights}
-    if recipe.family.stops_early and watched is not None:
-        watched_rows, watched_y = watched
-        fit["validation"] = (cache.get(("watched", encoding_key), lambda: encoder.transform(watched_rows)), watched_y)
-    before = np.bincount(y, minlength=recipe.classes).tolist()
-    after = np.bincount(made_y, weights=weights, minlength=recipe.classes).tolist()
-    return _Assembled(preparer, encoder, fit, before, after)
+        return _Acted(rows, y, np.asarray(strategy.build(y, recipe.costs, **params), dtype=np.float64))
+    return _Acted(rows, y)
 
 
 def _real_rows(training: TrainingSet, preparer: Preparer) -> tuple[Rows, Labels, tuple[Rows, Labels] | None]:
@@ -206,27 +198,17 @@ def _real_rows(training: TrainingSet, preparer: Preparer) -> tuple[Rows, Labels,
     return rows.take(rest), training.y[rest], (rows.take(training.watched), training.y[training.watched])
 
 
-def _fit(family: Family, configuration: Configuration, seeds: list[int], fits: list[dict[str, Any]]) -> list[Any]:
-    """Fitted classifiers, one for each seed."""
+def _classifier(family: Family, configuration: Configuration, seed: int) -> Any:
+    """An unfitted classifier, or an ensemble of them where that is the strategy."""
 
-    def member(seed: int) -> Any:
-        return family.build(seed, **configuration.family)
+    def member(member_seed: int) -> Any:
+        return family.build(member_seed, **configuration.family)
 
     strategy = configuration.strategy
     if strategy.kind == "ensemble":
         assert strategy.build is not None  # noqa: S101 -- checked where strategies are declared
-        return [
-            strategy.build(member, seed, **configuration.strategy_params).fit(**fit)
-            for seed, fit in zip(seeds, fits, strict=True)
-        ]
-    first = member(seeds[0])
-    if hasattr(first, "fit_folds"):
-        fitted: list[Any] = first.fit_folds(seeds, fits)
-        return fitted
-    classifiers = [first, *(member(seed) for seed in seeds[1:])]
-    for classifier, fit in zip(classifiers, fits, strict=True):
-        classifier.fit(**fit)
-    return classifiers
+        return strategy.build(member, seed, **configuration.strategy_params)
+    return member(seed)
 
 
 def prefixed(space: Space, prefix: str, chosen_by: str | None = None) -> dict[str, Any]:

@@ -84,7 +84,7 @@ def usual(point, folds):
 
 def ours(point, folds):
     fits = [{"X": X, "y": y, "validation": watched} for (X, y), watched, _ in folds]
-    fitted = FAMILY.build(0, **point).fit_folds([0, 1, 2], fits)
+    fitted = [FAMILY.build(seed, **point).fit(**fit) for seed, fit in enumerate(fits)]
     return [one.predict_proba(test)[:, 1] for one, (_, _, (test, _)) in zip(fitted, folds, strict=True)]
 
 
