@@ -120,6 +120,7 @@ def test_dates_that_all_differ_or_count_the_days_are_no_identifier(pattern):
     assert list(result.X["joined"]) == list(range(18628, 18628 + N))
     assert len(result.notes) == 1
     assert "days since 1970" in result.notes[0]
+    assert "id_like" not in [finding.code for finding in audit(result)]
 
 
 def test_dates_that_nobody_can_read_are_told_whether_they_are_kept_or_not():

@@ -77,7 +77,7 @@ def leaky_column(table: Table) -> Iterator[Finding]:
 
 def id_like(table: Table) -> Iterator[Finding]:
     """Whole numbers that differ in every row: a quantity, or an identifier that should be dropped."""
-    for name, column in table.X.select_dtypes("number").items():
+    for name, column in table.X.drop(columns=list(table.dates)).select_dtypes("number").items():
         if len(column) > 1 and column.notna().all() and column.is_unique and bool((column % 1 == 0).all()):
             message = f"column {name!r} has a different whole number in every row: if it is an identifier, drop it"
             yield Finding("id_like", "warning", message)

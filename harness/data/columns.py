@@ -145,7 +145,7 @@ def _number_in_text(text: pd.Series) -> Column | None:
     dates = days_in_text(text)
     if dates is None:
         return None
-    first = {"day first": ", the day first", "month first": ", the month first"}.get(str(order_of(text)), "")
+    first = {"day first": " (day first)", "month first": " (month first)"}.get(str(order_of(text)), "")
     return Column(dates, "date", f"dates{first} as days since 1970")
 
 

@@ -76,7 +76,7 @@ def make_table(task: Task, frame: pd.DataFrame) -> Table:
     y, classes = _target(task, frame[task.target])
     taken = {task.target, task.group, task.time, task.split, *task.banned}
     notes = [f"{name}: left out, {reason}" for name, reason in task.banned.items()]
-    columns = {}
+    columns, dates = {}, []
     for name in (name for name in frame.columns if name not in taken):
         column = typed(frame[name], task.types.get(name))
         reason = useless(column)
@@ -84,6 +84,7 @@ def make_table(task: Task, frame: pd.DataFrame) -> Table:
             notes.append(f"{name}: {WHY_LEFT_OUT[reason]}")
             continue
         columns[name] = column.values
+        dates += [name] if column.kind == "date" else []
         notes += [f"{name}: {column.note}"] if column.note else []
     if not columns:
         raise DataError(
@@ -97,6 +98,7 @@ def make_table(task: Task, frame: pd.DataFrame) -> Table:
         time=_time(frame[task.time]) if task.time else None,
         test=_test(frame[task.split]) if task.split else None,
         notes=tuple(notes),
+        dates=tuple(dates),
     )
 
 

@@ -56,7 +56,7 @@ class Table:
 
     `X` has float64 columns (missing: NaN) and `category` columns of strings (missing: NaN). `y` (n,) holds 0..k-1; of
     two classes, 1 is the positive one. `groups` (n,) int, `time` (n,) sortable and `test` (n,) bool are None where the
-    task has none. `notes` says what was noticed and left out.
+    task has none. `notes` says what was noticed and left out, `dates` which columns are days since 1970.
     """
 
     X: pd.DataFrame
@@ -66,6 +66,7 @@ class Table:
     time: npt.NDArray[np.int64] | None = None
     test: npt.NDArray[np.bool_] | None = None
     notes: tuple[str, ...] = ()
+    dates: tuple[str, ...] = ()
 
     def take(self, rows: npt.NDArray[np.int64]) -> Table:
         """The rows at these positions."""
@@ -77,4 +78,5 @@ class Table:
             time=None if self.time is None else self.time[rows],
             test=None if self.test is None else self.test[rows],
             notes=self.notes,
+            dates=self.dates,
         )
