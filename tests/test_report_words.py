@@ -106,6 +106,11 @@ def test_a_task_without_notes_has_nothing_to_beware_of():
     assert beware({"notes": [CONFLICT, "constant: column 'c' has one value in 99.94% of the rows"]}) == ""
 
 
+def test_rows_that_a_published_split_costs_stand_with_the_data():
+    note = "7 training rows left out: equal rows stand in the test part of the split column"
+    assert about_rows({"notes": [note]}) == f"{note}."
+
+
 def test_many_columns_are_counted_not_listed():
     notes = [f"pixel_{at}: left out, one value only" for at in range(9)]
     assert about_rows({"notes": notes}) == "Left out: pixel_0, pixel_1, pixel_2, pixel_3 and 5 more (one value only)."
@@ -198,7 +203,7 @@ def test_several_classes_have_a_results_summary_of_their_own_shape(digits):
 def test_f1_as_the_objective_has_one_column_that_names_its_threshold(store):
     text = write_report(changed(store, objective="f1"), METRIC).summary
     header = next(row for row in text.splitlines() if "Entry" in row)
-    assert re.split(r"\s{2,}", header.strip()) == ["#", "Entry", "F1 at tuned threshold", "Status"]
+    assert re.split(r"\s{2,}", header.strip()) == ["#", "Entry", "F1 at 0.5", "Status"]
 
 
 def test_of_several_classes_the_most_probable_is_taken_so_no_threshold_is_named(digits):

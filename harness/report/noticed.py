@@ -1,7 +1,7 @@
 """What was noticed in the data, said where it bears on the figures: the notes of a task in `run.json`, taken apart.
 
-A note is `<code>: <message>` (a finding of the audit) or `<column>: left out, <reason>`; notes of other forms stand in the
-last section only, where all are listed.
+A note is `<code>: <message>` (a finding of the audit), `<column>: left out, <reason>` or `<n> training rows left out: <reason>`;
+notes of other forms stand in the last section only, where all are listed.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from harness.report.markdown import escape, listed
 WARNINGS = ("leaky_column", "few_positives", "id_like")  #: what may make the figures meaningless
 ABOUT_ROWS = ("conflicting_labels",)
 LEFT_OUT = re.compile(r"(?P<column>.+?): left out, (?P<reason>.+)", flags=re.DOTALL)
+ROWS_LEFT_OUT = re.compile(r"\d+ training rows left out: ")
 NAMED = 4
 
 
@@ -24,14 +25,15 @@ def beware(about: Mapping[str, Any]) -> str:
 
 
 def about_rows(about: Mapping[str, Any]) -> str:
-    """Rows that nothing can tell apart, and the columns that were left out, by reason."""
+    """Rows that nothing can tell apart, rows that were left out, and columns that were, by reason."""
     columns: dict[str, list[str]] = {}
     for note in about.get("notes", ()):
         if found := LEFT_OUT.fullmatch(note):
             columns.setdefault(found["reason"], []).append(found["column"])
     parts = [f"{_some(names)} ({escape(reason)})" for reason, names in columns.items()]
     left_out = f"Left out: {'; '.join(_first(parts))}." if parts else ""
-    return f"{_sentences('', list(_messages(about, ABOUT_ROWS)))} {left_out}".strip()
+    rows = [escape(note) for note in about.get("notes", ()) if ROWS_LEFT_OUT.match(note)]
+    return f"{_sentences('', [*_messages(about, ABOUT_ROWS), *rows])} {left_out}".strip()
 
 
 def shares(about: Mapping[str, Any], *, percent: bool = False) -> str:
