@@ -235,7 +235,7 @@ def test_nothing_is_claimed_for_one_split_nor_for_splits_in_time(scores, markdow
     assert "±" not in section
 
 
-def test_a_decision_metric_as_the_objective_ranks_at_the_tuned_threshold(copy):
+def test_a_decision_metric_as_the_objective_ranks_at_the_threshold_it_was_searched_at(copy):
     run = copy.read_run()
     run["tasks"]["tumours"]["objective"] = "brier"
     copy.write_run(run)
@@ -246,7 +246,7 @@ def test_a_decision_metric_as_the_objective_ranks_at_the_tuned_threshold(copy):
     copy.write_run(run)
     ranking = rank(collect(copy, METRIC), "tumours")
     assert ranking.best.score.mean == max(p.rows.mean("f1") for p in ranking.places if p.rank)
-    assert "by F1 at the tuned threshold" in headline(ranking)
+    assert "by F1 at 0.5" in headline(ranking)
 
 
 def test_an_objective_that_is_gone_is_named_and_the_usual_one_ranks(copy):
@@ -371,12 +371,12 @@ def test_a_strategy_that_does_nothing_cannot_be_told_from_nothing(scores):
     [
         ([0, 0, 0, 0, 0], "cannot be told"),
         ([0, 0, 0, 0, -1], "worse probabilities"),
-        ([0, 1, 0, 0, -1], "helps at 0.5 only, worse probabilities"),
+        ([0, 1, 0, 0, -1], "only moves the threshold, worse probabilities"),
         ([0, 1, 1, 1, 0], "helps"),
         ([1, 0, 0, 0, 0], "helps"),
         ([-1, 1, 0, 0, 0], "hurts"),
         ([1, 0, 0, -1, 0], "mixed"),
-        ([0, -1, 0, 0, 1], "hurts at 0.5 only, better probabilities"),
+        ([0, -1, 0, 0, 1], "only moves the threshold, better probabilities"),
     ],
 )
 def test_a_gain_at_one_half_alone_is_not_called_help(better, word):

@@ -76,7 +76,12 @@ def _summary(rows: Rows, names: list[str]) -> dict[str, float]:
 
 def _ranked(scores: Scores, ranking: Ranking, entry: Entry, rows: Rows) -> dict[str, Any]:
     place = ranking.place_of(entry)
-    found = estimate(rows[ranking.metric.name], rows.mean("ratio"), claims=not ranking.silent)
+    found = estimate(
+        rows[ranking.metric.name],
+        rows.mean("ratio"),
+        claims=not ranking.silent,
+        grain=scores.grain(ranking.task, ranking.metric, rows),
+    )
     values = (
         ranking.metric.name,
         place.rank if place else None,

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from harness.declare.metric import Metric
+from harness.report.derived import TUNED
 from harness.report.scores import Entry, Rows, Scores, entries
 from harness.report.statistics import FEWEST_SPLITS, LEVEL, Estimate, estimate, holm, told_apart
 
@@ -50,6 +51,7 @@ class Ranking:
     task: str
     metric: Metric
     kind: str
+    threshold: str  #: which threshold decides, in words; empty with several classes, where none does
     splits: int
     places: tuple[Place, ...]
     silent: str
@@ -76,11 +78,11 @@ class Ranking:
 
 
 def rank(scores: Scores, task: str) -> Ranking:
-    """Rank the entries of a task by its objective, at the tuned threshold where that matters.
+    """Rank the entries of a task by its objective; a decision objective at 0.5, where the search was after it too.
 
     Where a search ended with the default configuration in every split, the two entries are one and the tuned one stays.
     """
-    metric, kind = scores.objective(task), scores.kinds(task)[-1]
+    metric, kind = scores.objective(task), scores.objective_kind(task)
     everyone = entries(scores, task)
     same = {entry for entry in everyone if _same_as_tuned(scores, task, entry)}
     found = {entry: status for entry, status in everyone.items() if entry not in same}
@@ -88,7 +90,10 @@ def rank(scores: Scores, task: str) -> Ranking:
     covered = _covered(rows.values())
     planned = max(len(covered), int(scores.run["tasks"][task].get("splits", 0)))
     silent = _silent(scores, task, len(covered))
-    counts = {e: _estimate(one, metric, claims=not silent) for e, one in rows.items()}
+    grain = max((scores.grain(task, metric, one) for one in rows.values() if len(one)), default=0.0)
+    counts = {
+        e: estimate(one[metric.name], one.mean("ratio"), claims=not silent, grain=grain) for e, one in rows.items()
+    }
     whole = {e: len(rows[e]) > 0 and rows[e].splits == covered and not math.isnan(counts[e].mean) for e in found}
     sign = -1 if metric.greater_is_better else 1
     order = sorted(
@@ -96,8 +101,8 @@ def rank(scores: Scores, task: str) -> Ranking:
     )
     complete = [e for e in order if whole[e]]
     singles = [e for e in complete if e.stage != "chosen"]
-    above_floor = None if silent or not singles else _above_floor(rows, metric, singles)
-    tied = {} if silent or not singles else _ties(rows, metric, complete, singles[0])
+    above_floor = None if silent or not singles else _above_floor(rows, metric, singles, grain)
+    tied = {} if silent or not singles else _ties(rows, metric, complete, singles[0], grain)
     if above_floor is not None:
         tied |= {e: not above_floor for e in singles[1:] if e.family == FLOOR}
     ranks = {e: position for position, e in enumerate(singles, start=1)}
@@ -105,7 +110,13 @@ def rank(scores: Scores, task: str) -> Ranking:
         Place(e, counts[e], found[e], whole[e], ranks.get(e), tied.get(e), rows[e], e._replace(stage="default") in same)
         for e in order
     ]
-    return Ranking(task, metric, kind, planned, tuple(places), silent, above_floor)
+    return Ranking(task, metric, kind, _in_words(scores, task, kind), planned, tuple(places), silent, above_floor)
+
+
+def _in_words(scores: Scores, task: str, kind: str) -> str:
+    if len(scores.kinds(task)) == 1:
+        return ""
+    return "at the tuned threshold" if kind == TUNED else "at 0.5"
 
 
 def claims(scores: Scores, task: str) -> bool:
@@ -133,24 +144,22 @@ def _same_as_tuned(scores: Scores, task: str, entry: Entry) -> bool:
     return len(default) > 0 and np.array_equal(default["trial"], tuned["trial"])
 
 
-def _estimate(rows: Rows, metric: Metric, *, claims: bool) -> Estimate:
-    return estimate(rows[metric.name], rows.mean("ratio"), claims=claims)
-
-
-def _ties(rows: dict[Entry, Rows], metric: Metric, complete: list[Entry], best: Entry) -> dict[Entry, bool]:
+def _ties(
+    rows: dict[Entry, Rows], metric: Metric, complete: list[Entry], best: Entry, grain: float
+) -> dict[Entry, bool]:
     figures = np.array([rows[entry][metric.name] for entry in complete])
-    apart = told_apart(figures, rows[best].mean("ratio"))[complete.index(best)]
+    apart = told_apart(figures, rows[best].mean("ratio"), grain)[complete.index(best)]
     return {e: not different for e, different in zip(complete, apart, strict=True) if e != best}
 
 
-def _above_floor(rows: dict[Entry, Rows], metric: Metric, singles: list[Entry]) -> bool | None:
+def _above_floor(rows: dict[Entry, Rows], metric: Metric, singles: list[Entry], grain: float) -> bool | None:
     """Whether the best differs from the majority row, which was fixed beforehand: Holm over the entries."""
     floor = next((entry for entry in singles if entry.family == FLOOR), None)
     others = [entry for entry in singles if entry.family != FLOOR]
     if floor is None or singles[0] == floor:
         return None
     against = [rows[e][metric.name] - rows[floor][metric.name] for e in others]
-    adjusted = holm([estimate(difference, rows[floor].mean("ratio")).p for difference in against])
+    adjusted = holm([estimate(difference, rows[floor].mean("ratio"), grain=grain).p for difference in against])
     return adjusted[others.index(singles[0])] < 1 - LEVEL
 
 

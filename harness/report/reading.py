@@ -31,8 +31,9 @@ READING = (
     ),
     (
         "Decisions (F1, precision, recall …) are those at the **tuned threshold**, which was chosen on inner out-of-fold rows to "
-        "maximise F1, or to minimise the cost where the task has one; tables that say 0.5 use 0.5. With several classes the most "
-        "probable one is taken."
+        "maximise F1, or to minimise the cost where the task has one; tables that say 0.5 use 0.5, and so does the "
+        "ranking where its objective is itself a decision metric, as the search did. With several classes the most probable one "
+        "is taken."
     ),
     (
         "*inner* and *training* are the objective on the inner folds and on the training rows: far above the test figure means "

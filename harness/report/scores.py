@@ -53,7 +53,8 @@ class Rows:
     """The figures of one entry at one threshold kind, one per outer split and in the order of `splits`.
 
     Columns are the metrics, EXTRAS, `inner` and `train` (the objective on inner folds and on the training rows), `trial`
-    (which one was refitted) and `ratio` (n_test/n_train). `views` say where the confusion matrices are.
+    (which one was refitted), `ratio` (n_test/n_train) and `grain` (what one test row of the rarest class is of them).
+    `views` say where the confusion matrices are.
     """
 
     splits: tuple[tuple[int, int], ...] = ()  #: repeat and fold
@@ -108,6 +109,17 @@ class Scores:
         """The class names of a task, in encoded order."""
         return list(self.run["tasks"][task]["classes"])
 
+    def objective_kind(self, task: str) -> str:
+        """The threshold kind at which entries are ranked: decisions at 0.5, where the search looked at them too."""
+        return HALF if self.objective(task).face == "decision" else self.kinds(task)[-1]
+
+    def grain(self, task: str, metric: Metric, rows: Rows) -> float:
+        """The step in which one row can change a figure of decisions; 0 for figures that have no steps."""
+        if metric.face != "decision":
+            return 0.0
+        costs = self.run["tasks"][task].get("costs") if metric.needs_costs else None
+        return rows.mean("grain") * (max(map(max, costs)) if costs else 1.0)
+
     def kinds(self, task: str) -> tuple[str, ...]:
         """The threshold kinds of a task: with several classes there is nothing to tune."""
         return (HALF, TUNED) if len(self.classes(task)) == 2 else (HALF,)
@@ -158,11 +170,19 @@ def entries(scores: Scores, task: str) -> dict[Entry, str]:
         for key, counted in statuses.items()
         for stage in ("default", "tuned")
     }
+    for entry, counted in ((entry, statuses[entry.family, entry.strategy]) for entry in found):
+        lost = counted.count("ok") - len(scores.rows_of(task, entry, HALF))
+        if lost:  # the configuration of this stage failed where the other did not
+            found[entry] = count_statuses(["failed"] * lost + ["ok"] * (counted.count("ok") - lost) + _not_ok(counted))
     splits = max((len(counted) for counted in statuses.values()), default=0)
     for (of, entry, kind), rows in scores.by_entry.items():
         if (of, entry.stage, kind) == (task, "chosen", HALF):
             found[entry] = count_statuses(["ok"] * len(rows) + [MISSING] * (splits - len(rows)))
     return found
+
+
+def _not_ok(statuses: Iterable[str]) -> list[str]:
+    return [status for status in statuses if status != "ok"]
 
 
 def count_statuses(statuses: Iterable[str]) -> str:
@@ -201,7 +221,8 @@ def _rows(scores: Scores, record: Record) -> Iterator[_Row]:
             view = (record.id, outcome.stage, kind)
             if (found := scores.figures.get(view)) is not None:
                 threshold = math.nan if found.threshold is None else found.threshold
-                figures = {**found.values, **extras, "threshold": threshold}
+                rarest = max(int(found.confusion.sum(axis=1).min()), 1)
+                figures = {**found.values, **extras, "threshold": threshold, "grain": 1 / rarest}
                 yield _Row(record.task, entry, kind, (record.repeat, record.fold), view, figures)
 
 

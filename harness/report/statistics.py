@@ -17,6 +17,7 @@ import numpy.typing as npt
 from scipy import stats
 
 LEVEL = 0.95
+SPREADLESS = 1e-12  # a spread so much smaller than the mean is that of computing, not of chance
 FEWEST_SPLITS = 3  # with two, one degree of freedom: an interval of 12.7 standard errors says nothing
 
 
@@ -33,11 +34,15 @@ class Estimate:
     n: int
 
 
-def estimate(values: Sequence[float] | npt.NDArray[np.float64], ratio: float, *, claims: bool = True) -> Estimate:
+def estimate(
+    values: Sequence[float] | npt.NDArray[np.float64], ratio: float, *, claims: bool = True, grain: float = 0.0
+) -> Estimate:
     """The mean of one figure per split, or of one paired difference per split, with its corrected interval.
 
     `ratio` is n_test/n_train of the splits. Without `claims`, or with fewer than three splits, there is a mean only.
-    A difference that is the same in every split has no spread to measure it by: p is 1 where it is 0, else 0.
+    `grain` is the step in which one row changes a figure: the spread is never taken to be less than that of rounding to
+    such steps (grain²/12), or entries that differ by one row in each of three splits would differ beyond all doubt. A
+    figure without steps that is the same in every split has no spread to measure chance by: p is 1.
     """
     figures = np.asarray(values, dtype=float)
     n = len(figures)
@@ -46,10 +51,10 @@ def estimate(values: Sequence[float] | npt.NDArray[np.float64], ratio: float, *,
     mean = float(figures.mean())
     if not claims or n < FEWEST_SPLITS:
         return Estimate(mean, math.nan, math.nan, n)
-    error = math.sqrt(float(figures.var(ddof=1)) * (1 / n + ratio))
+    error = math.sqrt(max(float(figures.var(ddof=1)), grain**2 / 12) * (1 / n + ratio))
     half = float(stats.t.ppf((1 + LEVEL) / 2, n - 1)) * error
-    if error <= 1e-12 * abs(mean) or error == 0:
-        return Estimate(mean, half, 1.0 if mean == 0 else 0.0, n)
+    if error <= SPREADLESS * abs(mean) or error == 0:
+        return Estimate(mean, half, 1.0, n)
     return Estimate(mean, half, float(2 * stats.t.sf(abs(mean) / error, n - 1)), n)
 
 
@@ -64,8 +69,10 @@ def holm(p_values: Sequence[float]) -> list[float]:
     return adjusted
 
 
-def told_apart(figures: npt.NDArray[np.float64], ratio: float) -> npt.NDArray[np.bool_]:
+def told_apart(figures: npt.NDArray[np.float64], ratio: float, grain: float = 0.0) -> npt.NDArray[np.bool_]:
     """Which of m entries differ, from their figures (m, n) in the same n splits: a symmetric matrix (m, m).
+
+    `ratio` and `grain` are those of `estimate`.
 
     Paired, corrected t tests with Holm's adjustment over *all* pairs. The best entry is only known after looking, so
     comparing the others with it and adjusting over m − 1 tests would find differences among 30 equal entries in 12 to
@@ -78,8 +85,8 @@ def told_apart(figures: npt.NDArray[np.float64], ratio: float) -> npt.NDArray[np
     first, second = np.triu_indices(m, 1)
     differences = figures[first] - figures[second]
     mean = np.abs(differences.mean(axis=1))
-    error = np.sqrt(differences.var(axis=1, ddof=1) * (1 / n + ratio))
+    error = np.sqrt(np.maximum(differences.var(axis=1, ddof=1), grain**2 / 12) * (1 / n + ratio))
     with np.errstate(divide="ignore", invalid="ignore"):
-        p_values = np.where(mean == 0, 1.0, 2 * stats.t.sf(mean / error, n - 1))
+        p_values = np.where((error <= SPREADLESS * mean) | (mean == 0), 1.0, 2 * stats.t.sf(mean / error, n - 1))
     apart[first, second] = np.asarray(holm(p_values.tolist())) < 1 - LEVEL
     return apart | apart.T

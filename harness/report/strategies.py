@@ -18,8 +18,7 @@ WORDS = {  # a reading, and the same of several
     "helps": "help",
     "hurts": "hurt",
     "mixed": "mixed",
-    "helps at 0.5 only": "help at 0.5 only",
-    "hurts at 0.5 only": "hurt at 0.5 only",
+    "only moves the threshold": "only move the threshold",
     UNTOLD: UNTOLD,
 }
 
@@ -54,9 +53,9 @@ def comparisons(scores: Scores, task: str) -> list[Comparison]:
     costs = scores.run["tasks"][task].get("costs")
     decision = scores.metrics["expected_cost" if costs else "f1"]
     ranking, brier = scores.objective(task), scores.metrics["brier"]
-    last = scores.kinds(task)[-1]
-    found = [Comparison(f"Δ {ranking.label}", ranking, last, last)]
-    if last == TUNED:
+    kind = scores.objective_kind(task)
+    found = [Comparison(f"Δ {ranking.label}", ranking, kind, kind)]
+    if scores.kinds(task)[-1] == TUNED:
         found.append(Comparison(f"Δ {decision.label}, both at 0.5", decision, HALF, HALF))
         found.append(Comparison(f"Δ {decision.label}, both tuned", decision, TUNED, TUNED))
         found.append(Comparison(f"Δ {decision.label}, better threshold", decision, None, TUNED))
@@ -133,11 +132,12 @@ def _some(names: list[str]) -> str:
 def _difference(scores: Scores, task: str, pair: tuple[Entry, Entry], column: Comparison) -> Estimate:
     name, sign = column.metric.name, 1 if column.metric.greater_is_better else -1
     plain = scores.rows_of(task, pair[1], column.others)
+    grain = scores.grain(task, column.metric, plain)
     tried = []
     for kind in scores.kinds(task) if column.mine is None else (column.mine,):
         mine = scores.rows_of(task, pair[0], kind).at(plain.splits)
         other = plain.at(mine.splits)
-        tried.append(estimate(mine[name] - other[name], other.mean("ratio"), claims=claims(scores, task)))
+        tried.append(estimate(mine[name] - other[name], other.mean("ratio"), claims=claims(scores, task), grain=grain))
     best = max(tried, key=lambda found: -math.inf if math.isnan(found.mean) else sign * found.mean)
     # The better of two was picked by looking at both: its p value counts for two.
     return replace(best, p=min(1.0, len(tried) * best.p) if not math.isnan(best.p) else best.p)
@@ -161,7 +161,7 @@ def in_a_word(better: list[int]) -> str:
     elif -1 in beyond:
         word = "hurts"
     else:
-        word = {1: "helps at 0.5 only", -1: "hurts at 0.5 only"}.get(decisions[0], UNTOLD)
+        word = "only moves the threshold" if decisions[0] else UNTOLD
     sound = {1: "better probabilities", -1: "worse probabilities"}.get(probability, "")
     if word == UNTOLD:
         return sound or word

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from harness.report.derived import TUNED
 from harness.report.markdown import count, number, plain, table
 from harness.report.noticed import beware
 from harness.report.ranking import Place, Ranking
@@ -27,7 +26,7 @@ def _task(scores: Scores, ranking: Ranking) -> list[str]:
 
 
 def _table(ranking: Ranking, places: list[Place]) -> str:
-    tuned = " at tuned threshold" if ranking.kind == TUNED else ""
+    tuned = f" {ranking.threshold}".replace("the ", "").rstrip()
     objective = ranking.metric.label or ranking.metric.name
     second = [] if ranking.metric.name == "f1" else [f"F1{tuned}"]
     header = ["#", "Entry", objective + (tuned if ranking.metric.face == "decision" else ""), *second, "Status"]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from harness.declare.metric import Metric
-from harness.report.derived import TUNED
 from harness.report.markdown import bold, brief, count, escape, number, plus_minus
 from harness.report.ranking import FLOOR, Place, Ranking
 from harness.report.scores import ANY, MISSING
@@ -83,7 +82,7 @@ def _nothing(ranking: Ranking) -> str:
 
 
 def _at(ranking: Ranking) -> str:
-    return " at the tuned threshold" if ranking.metric.face == "decision" and ranking.kind == TUNED else ""
+    return f" {ranking.threshold}" if ranking.metric.face == "decision" and ranking.threshold else ""
 
 
 def _score(place: Place) -> str:

@@ -37,8 +37,8 @@ STRATEGY_TEXT = (
     "same kind of threshold. *better threshold* gives the strategy whichever of its two thresholds served it better on the "
     "test rows (its p value counts twice for that), and `none` its tuned one: the question is whether a strategy does "
     "anything that moving the threshold does not. The reading takes only what is significant after Holm's adjustment over "
-    "the whole table: *helps* or *hurts* in ranking or at its better threshold, *at 0.5 only* where neither was shown, "
-    "*cannot be told* where nothing was."
+    "the whole table: *helps* or *hurts* in ranking or at its better threshold, *only moves the threshold* where decisions at "
+    "0.5 differ but neither was shown, *cannot be told* where nothing was."
 )
 
 
