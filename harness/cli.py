@@ -32,7 +32,9 @@ app = typer.Typer(
     """,
 )
 
-Plugins = Annotated[list[str] | None, typer.Option("--plugin", help="Module or my_file.py with further declarations; repeatable.")]
+Plugins = Annotated[
+    list[str] | None, typer.Option("--plugin", help="Module or my_file.py with further declarations; repeatable.")
+]
 DataDir = Annotated[
     Path | None,
     typer.Option(help="Folder with data that cannot be fetched.", envvar="EVENHAND_DATA", show_default=False),
@@ -68,8 +70,12 @@ def run(  # noqa: PLR0913, PLR0917 -- the options of a command line are one list
         str | None, typer.Option(help="Own file: the positive class (the rarer one).", show_default=False)
     ] = None,
     drop: Annotated[list[str] | None, typer.Option(help="Own file: a column to leave out; repeatable.")] = None,
-    group: Annotated[str | None, typer.Option(help="Own file: a column; rows of one value stay on one side of a split.")] = None,
-    time: Annotated[str | None, typer.Option(help="Own file: a column; test rows are later than training rows.")] = None,
+    group: Annotated[
+        str | None, typer.Option(help="Own file: a column; rows of one value stay on one side of a split.")
+    ] = None,
+    time: Annotated[
+        str | None, typer.Option(help="Own file: a column; test rows are later than training rows.")
+    ] = None,
     quiet: Annotated[bool, typer.Option("--quiet", help="Show nothing while it runs.")] = False,
 ) -> None:
     """Run a benchmark, or continue it: the same command on the same --out does what is left.
