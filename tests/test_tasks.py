@@ -89,7 +89,9 @@ def test_subscription_always_leaves_out_the_same_positives(tmp_path):
 
 def test_a_task_without_its_file_says_what_to_put_where(tmp_path):
     for name in ("caravan_full", "customer_segmentation"):
-        with pytest.raises(Unavailable, match=r"^put .*\.csv .* the folder [a-z-]+ of a data directory .*EVENHAND_DATA"):
+        with pytest.raises(
+            Unavailable, match=r"^put .*\.csv .* the folder [a-z-]+ of a data directory .*EVENHAND_DATA"
+        ):
             REGISTRY.tasks[name].load(tmp_path)
 
 
