@@ -45,7 +45,30 @@ def request_of(typed: Typed, registry: Registry) -> Request:
     """What to run; raises `EvenhandError` (one line) where the options contradict each other or name what is not there."""
     suite: Suite | None = find(SUITES, typed.suite, "suite") if typed.suite else None
     own = _own_file(typed)
+    families = typed.families or (suite.family_names(registry.families) if suite else DEFAULT_FAMILIES)
+    strategies = typed.strategies or (suite.strategies if suite else DEFAULT_STRATEGIES)
+    tasks = _tasks(typed, suite, own, registry)
+    for name in families:
+        registry.family(name)
+    for name in strategies:
+        registry.strategy(name)
+    if typed.data_dir and not typed.data_dir.is_dir():
+        raise EvenhandError(f"no such directory: {typed.data_dir} (--data-dir)")
+    return Request(
+        _unique(tasks),
+        _unique(families),
+        _unique(strategies),
+        _protocol(typed, suite, registry),
+        data_dir=str(typed.data_dir.resolve()) if typed.data_dir else None,
+        plugins=typed.plugins,
+        own=own,
+    )
+
+
+def _tasks(typed: Typed, suite: Suite | None, own: OwnFile | None, registry: Registry) -> tuple[str, ...]:
     names = typed.tasks or (suite.task_names(registry.tasks) if suite else ())
+    for name in names:
+        registry.task(name)
     if own is not None:
         name = own.task().name
         if name in registry.tasks:
@@ -55,30 +78,17 @@ def request_of(typed: Typed, registry: Registry) -> Request:
         raise EvenhandError(
             f"nothing to run: name a --suite ({', '.join(SUITES)}), a --task (evenhand list tasks) or a CSV or Parquet file"
         )
-    families = typed.families or (suite.family_names(registry.families) if suite else DEFAULT_FAMILIES)
-    strategies = typed.strategies or (suite.strategies if suite else DEFAULT_STRATEGIES)
-    for name in names:
-        if own is None or name != names[-1]:
-            registry.task(name)
-    for name in families:
-        registry.family(name)
-    for name in strategies:
-        registry.strategy(name)
-    protocol = replace(suite.protocol if suite else EvaluationProtocol(), **typed.protocol)
+    return names
+
+
+def _protocol(typed: Typed, suite: Suite | None, registry: Registry) -> EvaluationProtocol:
+    given = typed.protocol
+    if "budget" in given and "trials" not in given:
+        given = {**given, "trials": None}  # bounded by time instead of trials
+    protocol = replace(suite.protocol if suite else EvaluationProtocol(), **given)
     if protocol.objective is not None:
         registry.metric(protocol.objective)
-    data_dir = str(typed.data_dir.resolve()) if typed.data_dir else None
-    if typed.data_dir and not typed.data_dir.is_dir():
-        raise EvenhandError(f"no such directory: {typed.data_dir} (--data-dir)")
-    return Request(
-        _unique(names),
-        _unique(families),
-        _unique(strategies),
-        protocol,
-        data_dir=data_dir,
-        plugins=typed.plugins,
-        own=own,
-    )
+    return protocol
 
 
 def _unique(names: tuple[str, ...]) -> tuple[str, ...]:

@@ -251,3 +251,14 @@ def test_the_dashboard_serves_every_study(tmp_path):
     finally:
         served.kill()
         served.wait()
+
+
+def test_a_budget_alone_bounds_the_search_by_time(evenhand, tmp_path):
+    own().to_csv(tmp_path / "own.csv", index=False)
+    words = "--family logistic_regression --strategy none --folds 2 --inner-folds 2 --jobs 1 --out out --quiet".split()  # noqa: SIM905 -- as typed
+    assert evenhand("run", "own.csv", "--target", "y", *words, "--budget", "2s")[0] == 0
+    store = Store(tmp_path / "out")
+    assert store.read_run()["protocol"]["trials"] is None
+    made = [record.trials for record in store.records() if record.family == "logistic_regression"]
+    assert min(made) > 5
+    assert "2 s" in (tmp_path / "out" / "leaderboard.md").read_text()

@@ -40,7 +40,9 @@ class Bench:
 
     def run(self, trials=30, budget=None, evaluate=None, **plan):
         return search(
-            StudyPlan("t/f/s/r0f0", SPACE, trials, budget, self.seed, True, self.folder / "study.journal", **plan),
+            StudyPlan(
+                "t/f/s/r0f0", SPACE, trials, budget, self.seed, "score", True, self.folder / "study.journal", **plan
+            ),
             evaluate or self.evaluate,
             Kept(self.kept.update, lambda: dict(self.kept)),
         )

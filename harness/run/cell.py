@@ -106,9 +106,10 @@ def _search_and_test(cell: Cell, material: Material, store: Store) -> tuple[Reco
     plan = StudyPlan(
         name=cell.name,
         space=recipe.space,
-        trials=min(material.protocol.trials, recipe.family.trials or material.protocol.trials),
+        trials=min((n for n in (material.protocol.trials, recipe.family.trials) if n is not None), default=None),
         budget=material.protocol.budget,
         seed=cell.seed,
+        objective=material.objective.name,
         greater_is_better=material.objective.greater_is_better,
         journal=store.journal(cell.id),
         attributes={

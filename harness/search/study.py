@@ -62,9 +62,10 @@ class StudyPlan:
 
     name: str
     space: Space
-    trials: int
+    trials: int | None
     budget: float | None
     seed: int
+    objective: str
     greater_is_better: bool
     journal: Path
     attributes: dict[str, Any] = field(default_factory=dict)
@@ -140,6 +141,9 @@ def _open(plan: StudyPlan) -> tuple[optuna.Study, optuna.Study]:
     storage = JournalStorage(JournalFileBackend(str(plan.journal)))
     journal = optuna.create_study(storage=storage, study_name=plan.name, direction=direction, load_if_exists=True)
     if not journal.user_attrs:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", category=optuna.exceptions.ExperimentalWarning)
+            journal.set_metric_names([plan.objective])  # what the dashboard writes on its axes
         for name, value in plan.attributes.items():
             journal.set_user_attr(name, value)
     study = optuna.create_study(direction=direction, study_name=plan.name)
@@ -150,7 +154,7 @@ def _open(plan: StudyPlan) -> tuple[optuna.Study, optuna.Study]:
 def _goes_on(study: optuna.Study, plan: StudyPlan, arrays: Mapping[str, npt.NDArray[Any]]) -> bool:
     """Whether another trial is due. Probabilities kept of a trial that was never told are owed that trial."""
     trials = study.get_trials(deepcopy=False)
-    if len(trials) >= plan.trials:
+    if plan.trials is not None and len(trials) >= plan.trials:
         return False
     if trials and all(_failed_always(t) for t in trials) and plan.one_strategy:
         return False
