@@ -27,7 +27,7 @@ types: $(READY)
 
 speed: $(READY)  ## the speed figures, as tables, in a quarter of an hour (bank data: EVENHAND_DATA)
 	$(BIN)/python tests/speed/search.py
-	$(BIN)/python tests/speed/networks.py 3
+	$(BIN)/python tests/speed/networks.py 2
 	$(BIN)/python tests/speed/run.py
 
 sample: $(READY)  ## make the committed sample run again
