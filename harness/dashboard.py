@@ -33,7 +33,8 @@ class Merged:
         import optuna
 
         optuna.logging.set_verbosity(optuna.logging.ERROR)
-        for path in sorted(self.store.folder.glob("cells/*/study.journal")):
+        planned = (self.store.journal(cell["id"]) for cell in self.store.read_run()["cells"])
+        for path in (one for one in planned if one.exists()):
             state = path.stat()
             if self.seen.get(path) != (state.st_size, state.st_mtime_ns):
                 self._bring(path)

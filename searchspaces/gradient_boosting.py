@@ -9,12 +9,13 @@ from harness.declare.space import integer, log_float, real
 def build(seed: int, **params: Any) -> Any:
     """Boosted trees that take missing values and categories as they are.
 
+    With 128 bins instead of 255 it is a little quicker and as good, most of all where synthetic rows fill every bin.
     Early stopping is off: left to itself it switches on above 10,000 rows and watches rows that a strategy made.
     """
     from sklearn.ensemble import HistGradientBoostingClassifier
 
     return HistGradientBoostingClassifier(
-        early_stopping=False, categorical_features="from_dtype", random_state=seed, **params
+        early_stopping=False, categorical_features="from_dtype", max_bins=128, random_state=seed, **params
     )
 
 

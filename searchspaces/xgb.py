@@ -11,7 +11,7 @@ def build(seed: int, **params: Any) -> Any:
     from xgboost import XGBClassifier
 
     return XGBClassifier(
-        tree_method="hist", enable_categorical=True, n_jobs=1, random_state=seed, verbosity=0, **params
+        tree_method="hist", max_bin=128, enable_categorical=True, n_jobs=1, random_state=seed, verbosity=0, **params
     )
 
 

@@ -220,7 +220,7 @@ def test_small_tables_get_enough_steps():
     from harness.networks.training import Schedule
 
     small, large = Schedule().stretched(200), Schedule().stretched(100_000)
-    assert (small.epochs, small.patience) == (600, 60)
+    assert (small.epochs, small.patience) == (400, 40)
     assert (large.epochs, large.patience) == (Schedule().epochs, Schedule().patience)
 
 

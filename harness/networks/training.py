@@ -33,8 +33,8 @@ class Schedule:
     weight_decay: float = 1.0
     epochs: int = 40
     patience: int = 5
-    least_steps: int = 600
-    least_patience: int = 60
+    least_steps: int = 400
+    least_patience: int = 40
     clip: float = 1.0
 
     def stretched(self, rows: int) -> Schedule:
