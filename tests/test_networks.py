@@ -178,7 +178,7 @@ def test_the_best_epoch_is_restored():
     stopped = quick(**params, epochs=50).fit(*noise, validation=(X[150:], y[150:]))
     history = stopped.history
     assert len(history.train_loss) == len(history.validation_loss) == history.epoch + 3 < 50
-    assert history.validation_error[history.epoch - 1] == min(history.validation_error)
+    assert history.validation_bounded[history.epoch - 1] == min(history.validation_bounded)
     short = quick(**params, epochs=history.epoch).fit(*noise)
     assert short.history.validation_loss == ()
     assert (short.predict_proba(X) == stopped.predict_proba(X)).all()
@@ -212,7 +212,19 @@ def test_one_odd_row_among_few_of_a_rare_class_does_not_end_a_training_that_stil
         quick(learning_rate=0.01, epochs=150, patience=30).fit(X[150:], y[150:], weight, (watched_X, watched_y)).history
     )
     assert np.argmin(history.validation_loss) + 1 < history.epoch
-    assert history.validation_error[history.epoch - 1] == min(history.validation_error)
+    assert history.validation_bounded[history.epoch - 1] == min(history.validation_bounded)
+
+
+def test_a_focal_loss_is_watched_as_such():
+    """It makes probabilities timid on purpose: their squared error grows from the first epoch on while ranking improves."""
+    X, y = table(rows=900)
+    history = (
+        quick(loss="focal", gamma=3.0, learning_rate=1e-3, epochs=30)
+        .fit(X[:600], y[:600], None, (X[600:], y[600:]))
+        .history
+    )
+    assert history.epoch > 3
+    assert history.validation_bounded[history.epoch - 1] == min(history.validation_bounded)
 
 
 def test_small_tables_get_enough_steps():

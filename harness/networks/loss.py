@@ -30,9 +30,14 @@ class Loss:
         """The number of logits."""
         return 1 if self.classes == 2 else self.classes
 
-    def values(self, logits: Floats, y: Labels) -> Floats:
-        """The loss of every row, shape (n,), from logits (n, outputs) and labels (n,)."""
+    def values(self, logits: Floats, y: Labels, least: Floats | None = None) -> Floats:
+        """The loss of every row, shape (n,), from logits (n, outputs) and labels (n,).
+
+        With `least` (classes,) no row counts as if its own class had a smaller probability than that.
+        """
         log_p = self._log_p(logits, y)
+        if least is not None:
+            log_p = np.maximum(log_p, np.log(least)[y])
         if self.gamma == 0:
             return -log_p
         values: Floats = -((-np.expm1(log_p)) ** np.float32(self.gamma)) * log_p
@@ -55,12 +60,6 @@ class Loss:
         if self.outputs == 1:
             return np.hstack([expit(-logits), expit(logits)]).astype(np.float32, copy=False)
         return np.asarray(softmax(logits, axis=1), dtype=np.float32)
-
-    def errors(self, logits: Floats, y: Labels) -> Floats:
-        """The squared error of every row's probabilities, shape (n,), summed over classes: between 0 and 2."""
-        wrong = self.probabilities(logits)
-        wrong[np.arange(len(y)), y] -= 1
-        return np.asarray((wrong * wrong).sum(axis=1), dtype=np.float32)
 
     def prior_logits(self, shares: npt.NDArray[np.float64]) -> Floats:
         """The logits, shape (outputs,), that predict these class shares: where an untrained network should begin."""

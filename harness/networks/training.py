@@ -52,12 +52,12 @@ class History:
     """The curves of one fit, one figure per epoch; `epoch` is the one whose weights were kept, counted from 1.
 
     The training loss is the mean over an epoch's batches, dropout on, as in Keras; the curves of validation are empty
-    where nothing was watched. `validation_error`, the squared error of the probabilities, decides when to stop.
+    where nothing was watched. `validation_bounded`, the loss that no odd row can dominate, decides when to stop.
     """
 
     train_loss: tuple[float, ...]
     validation_loss: tuple[float, ...]
-    validation_error: tuple[float, ...]
+    validation_bounded: tuple[float, ...]
     epoch: int
 
 
@@ -96,35 +96,36 @@ class Adam:
 def train(
     shape: Shape, loss: Loss, schedule: Schedule, rows: Rows, watched: Rows | None, seed: int
 ) -> tuple[Network, History]:
-    """Train a network; with `watched` rows stop when their squared error has not improved for `patience` epochs.
+    """Train a network; with `watched` rows stop when their bounded loss has not improved for `patience` epochs.
 
-    The squared error and not the loss: it is proper as well, but bounded, so that one odd row among the few of a rare
-    class cannot end the training while all others still improve.
+    Bounded: no row counts as if its class had less than a tenth of the probability that the class shares give it, so
+    that one odd row among the few of a rare class cannot end the training while all others still improve.
     The weights of the best epoch are restored. Without watched rows all `epochs` are made and the last weights kept.
     Raises `EvenhandError` where the loss is no longer finite.
     """
     rng, schedule = np.random.default_rng(seed), schedule.stretched(len(rows.y))
     shares = np.bincount(rows.y, weights=rows.weight, minlength=loss.classes) / rows.weight.sum(dtype=np.float64)
+    least = (shares / 10).clip(1e-6).astype(np.float32)
     network = new_network(shape, rng, loss.prior_logits(np.maximum(shares, 1 / (len(rows.y) + 1))))
     adam = Adam(schedule, np.zeros(shape.size, np.float32), np.zeros(shape.size, np.float32))
     seen: list[float] = []
     watch: list[float] = []
-    errors: list[float] = []
+    bounded: list[float] = []
     best, kept = 0, _snapshot(network)
     for epoch in range(1, schedule.epochs + 1):
         seen.append(train_epoch(network, adam, loss, rows, rng))
         if watched is not None:
             logits = infer(fold(network), watched.X)
             watch.append(mean_loss(loss, logits, watched))
-            errors.append(float((loss.errors(logits, watched.y) * watched.weight).mean(dtype=np.float64)))
+            bounded.append(mean_loss(loss, logits, watched, least))
         if not np.isfinite([seen[-1], *watch]).all():
             raise EvenhandError(_diverged(epoch, seen[-1], schedule))
-        if watched is None or best == 0 or errors[-1] < errors[best - 1]:
+        if watched is None or best == 0 or bounded[-1] < bounded[best - 1]:
             best, kept = epoch, _snapshot(network)
         elif epoch - best >= schedule.patience:
             break
     _restore(network, kept)
-    return network, History(tuple(seen), tuple(watch), tuple(errors), best)
+    return network, History(tuple(seen), tuple(watch), tuple(bounded), best)
 
 
 def train_epoch(network: Network, adam: Adam, loss: Loss, rows: Rows, rng: np.random.Generator) -> float:
@@ -143,9 +144,9 @@ def train_epoch(network: Network, adam: Adam, loss: Loss, rows: Rows, rng: np.ra
     return mean_loss(loss, logits, rows)
 
 
-def mean_loss(loss: Loss, logits: Floats, rows: Rows) -> float:
-    """The weighted mean loss of some rows."""
-    values = loss.values(logits, rows.y)
+def mean_loss(loss: Loss, logits: Floats, rows: Rows, least: Floats | None = None) -> float:
+    """The weighted mean loss of some rows, bounded by the `least` probabilities (classes,) where they are given."""
+    values = loss.values(logits, rows.y, least)
     return float((values * rows.weight).mean(dtype=np.float64))
 
 
