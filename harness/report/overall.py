@@ -25,7 +25,7 @@ def overall(rankings: list[Ranking]) -> str:
     said = (
         f"Tuned entries over {count(len(rankings), 'task')}, each ranked by the objective of the task. *Wins* are first places "
         "(shared ones count for each), *normalised* is 0 at the majority row of a task, or below it, and 1 at its best entry. "
-        "So few tasks carry no claim about others."
+        "Nothing is claimed about other tasks."
     )
     if not shared:
         return f"{said}\n\nNo entry has all splits of all tasks."

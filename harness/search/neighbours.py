@@ -3,23 +3,15 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
-from typing import Any, Protocol, TypeVar
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from harness.search.fold_cache import FoldCache
+
 #: So many are found at once, the row itself among them: the largest `k_neighbors` of the declared spaces, and one.
 AT_ONCE = 16
-
-T = TypeVar("T")
-
-
-class Memo(Protocol):
-    """Where results of one fold are kept: the fold cache of a study."""
-
-    def get(self, key: Any, compute: Callable[[], T]) -> T:
-        """The value of this key, computed where it is not held."""
 
 
 class FoldNeighbours:
@@ -29,7 +21,7 @@ class FoldNeighbours:
     so that the memo survives. It answers `n_neighbors` columns of positions, fewer where fewer rows were fitted.
     """
 
-    def __init__(self, n_neighbors: int, memo: Memo) -> None:
+    def __init__(self, n_neighbors: int, memo: FoldCache) -> None:
         self.n_neighbors = n_neighbors
         self._memo = memo
         self._fitted: npt.NDArray[np.float64] | None = None
@@ -50,8 +42,13 @@ class FoldNeighbours:
         return found[:, : self.n_neighbors]
 
     def kneighbors_graph(self, X: npt.NDArray[np.float64]) -> Any:
-        """imbalanced-learn asks that it exists, and never calls it."""
-        raise NotImplementedError
+        """The same as a sparse matrix of ones, shape (n, fitted rows): imbalanced-learn asks that it exists."""
+        from scipy.sparse import csr_matrix
+
+        found = self.kneighbors(X)
+        rows = np.repeat(np.arange(len(found)), found.shape[1])
+        fitted = 0 if self._fitted is None else len(self._fitted)
+        return csr_matrix((np.ones(found.size), (rows, found.ravel())), shape=(len(X), fitted))
 
     def get_params(self, deep: bool = True) -> dict[str, Any]:  # noqa: ARG002 -- sklearn's signature
         """Nothing that could be set."""

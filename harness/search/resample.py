@@ -10,14 +10,15 @@ import numpy.typing as npt
 from harness.data.prepare import Layout, Rows
 from harness.declare.strategy import Strategy
 from harness.errors import Inapplicable
-from harness.search.neighbours import FoldNeighbours, Memo, digest
+from harness.search.fold_cache import FoldCache
+from harness.search.neighbours import FoldNeighbours, digest
 
 Labels = npt.NDArray[np.int64]
 Points = npt.NDArray[np.float64]
 
 
 def resample(  # noqa: PLR0913, PLR0917 -- four say what is resampled, three how
-    strategy: Strategy, params: dict[str, Any], rows: Rows, y: Labels, layout: Layout, seed: int, cache: Memo
+    strategy: Strategy, params: dict[str, Any], rows: Rows, y: Labels, layout: Layout, seed: int, cache: FoldCache
 ) -> tuple[Rows, Labels]:
     """Let a strategy of kind `resample` remove and add training rows.
 
@@ -71,7 +72,7 @@ def level_weight(rows: Rows) -> float:
     return float(np.median(spread)) / 2 if len(spread) else 0.5
 
 
-def _sampled(sampler: Any, points: Points, y: Labels, cache: Memo) -> tuple[Points, Labels, Labels | None]:
+def _sampled(sampler: Any, points: Points, y: Labels, cache: FoldCache) -> tuple[Points, Labels, Labels | None]:
     """Points and labels as the sampler leaves them, and which rows they are where it only chose among them."""
     counts = np.bincount(y)
     there = counts[counts > 0]
@@ -95,7 +96,7 @@ def _sampled(sampler: Any, points: Points, y: Labels, cache: Memo) -> tuple[Poin
     return made, made_y, kept if only_chosen else None
 
 
-def _quickened(sampler: Any, rows: int, rarest: int, cache: Memo) -> tuple[Any, bool]:
+def _quickened(sampler: Any, rows: int, rarest: int, cache: FoldCache) -> tuple[Any, bool]:
     """The sampler, its cleaning done the quicker way and its neighbours looked up in the fold's memo.
 
     No more neighbours are asked for than there are. Also returns whether any are asked for at all. Samplers
