@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -12,24 +13,29 @@ import numpy.typing as npt
 from harness.errors import DataError
 from harness.networks.loss import Floats, Labels
 
+#: Checks features and brings them into the form that a network takes, its first axis the rows.
+Read: TypeAlias = Callable[[npt.ArrayLike], npt.NDArray[Any]]
+
 
 @dataclass(frozen=True)
 class Rows:
-    """Rows to learn from or to watch: features (n, d), labels (n,) in 0..k-1, weights (n,) that are 1 on average."""
+    """Rows to learn from or to watch: features (n, …), labels (n,) in 0..k-1, weights (n,) that are 1 on average."""
 
-    X: Floats
+    X: npt.NDArray[Any]
     y: Labels
     weight: Floats
 
 
 def training_rows(
-    X: npt.ArrayLike, y: npt.ArrayLike, sample_weight: npt.ArrayLike | None
+    X: npt.ArrayLike, y: npt.ArrayLike, sample_weight: npt.ArrayLike | None, read: Read | None = None
 ) -> tuple[Rows, npt.NDArray[Any]]:
     """The rows to learn from, and the k classes (k,) that their labels count through; weights are 1 on average.
 
+    `read` checks the features and brings them into the form that the network takes; by default that is `matrix`.
+
     Raises `DataError` where one class, rows that do not fit together, or weights that make no sense are given.
     """
-    features = matrix(X)
+    features = (read or matrix)(X)
     classes, labels = np.unique(np.asarray(y), return_inverse=True)
     if len(classes) < 2:
         raise DataError(f"a classifier needs rows of two classes or more, but got only {list(classes)}")
@@ -41,9 +47,11 @@ def training_rows(
     return Rows(features, labels.astype(np.int64), (weight / weight.mean()).astype(np.float32)), classes
 
 
-def watched_rows(validation: tuple[npt.ArrayLike, npt.ArrayLike], rows: Rows, classes: npt.NDArray[Any]) -> Rows | None:
+def watched_rows(
+    validation: tuple[npt.ArrayLike, npt.ArrayLike], rows: Rows, classes: npt.NDArray[Any], read: Read | None = None
+) -> Rows | None:
     """Validation rows weighted to the class shares of the training rows; None where no known class is among them."""
-    features, y = matrix(validation[0]), np.asarray(validation[1])
+    features, y = (read or matrix)(validation[0]), np.asarray(validation[1])
     known = np.isin(y, classes)
     labels: Labels = np.searchsorted(classes, y[known]).astype(np.int64)
     if len(labels) == 0:
