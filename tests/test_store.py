@@ -1,5 +1,6 @@
 """A run folder survives whatever happens to it."""
 
+import json
 import os
 import resource
 from dataclasses import replace
@@ -109,3 +110,62 @@ def test_a_study_of_another_key_is_forgotten_and_of_the_same_key_kept(tmp_path):
     assert store.journal("id1").exists()
     store.keep_study_of("id1", "key2")
     assert not store.journal("id1").exists()
+
+
+CURVES = {
+    "inner_0/train_loss": np.array([0.7, 0.5, 0.4]),
+    "inner_0/epoch": np.array(3),
+    "inner_0/seed": np.array([2**31 - 1]),
+}
+
+
+def test_curves_of_trials_and_refits_are_brought_together_and_read_again(tmp_path):
+    store = Store(tmp_path)
+    store.write_curves("id1", "trial_0", CURVES)
+    store.write_curves("id1", "final_tuned", {"outer/validation_loss": np.array([0.6], dtype=np.float32)})
+    written = store.write_cell(RECORD, predictions())
+    found = store.curves(written)
+    assert list(found) == ["final_tuned/outer/validation_loss", *(f"trial_0/{name}" for name in CURVES)]
+    assert found["trial_0/inner_0/train_loss"] == pytest.approx([0.7, 0.5, 0.4])
+    assert found["trial_0/inner_0/epoch"].tolist() == [3]
+    assert found["trial_0/inner_0/seed"].tolist() == [2**31 - 1]
+    assert not (store.cell_folder("id1") / "curves").exists()
+    assert store.record("id1") == written
+
+
+def test_curves_of_a_cell_that_is_not_ok_wait_for_its_continuation(tmp_path):
+    store = Store(tmp_path)
+    store.write_curves("id1", "trial_0", CURVES)
+    failed = store.write_cell(replace(RECORD, status="timeout", outcomes=()), None)
+    assert store.curves(failed) == {}
+    assert list(store.curves(store.write_cell(RECORD, predictions()))) == [f"trial_0/{name}" for name in CURVES]
+
+
+def test_a_cell_without_curves_has_none(tmp_path):
+    store = Store(tmp_path)
+    assert store.curves(store.write_cell(RECORD, predictions())) == {}
+    assert not (store.cell_folder("id1") / "history.npz").exists()
+
+
+def test_curves_that_were_changed_are_refused(tmp_path):
+    store = Store(tmp_path)
+    store.write_curves("id1", "trial_0", CURVES)
+    written = store.write_cell(RECORD, predictions())
+    (store.cell_folder("id1") / "history.npz").write_bytes(b"no curves")
+    with pytest.raises(StoreError, match="SHA-256 differs"):
+        store.curves(written)
+
+
+def test_a_record_keeps_what_an_entry_is_made_of():
+    layers = (("rows", "Input", (8, 8, 1), 0), ("probabilities", "Dense, sigmoid", (1,), 65))
+    network = replace(OUTCOME, parameters=65, model_bytes=900, remarks=("odd",), epoch=7, architecture=layers)
+    record = replace(RECORD, outcomes=(network,))
+    assert Record.from_dict(json.loads(json.dumps(record.as_dict()))) == record
+
+
+def test_an_older_record_is_read():
+    values = RECORD.as_dict()
+    for name in ("parameters", "model_bytes", "remarks", "epoch", "architecture"):
+        del values["outcomes"][0][name]
+    del values["history_sha256"]
+    assert Record.from_dict(values) == RECORD

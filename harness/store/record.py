@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field, fields, replace
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 if TYPE_CHECKING:
@@ -13,6 +13,9 @@ Status: TypeAlias = Literal["ok", "failed", "timeout", "memory", "inapplicable",
 STATUSES: tuple[Status, ...] = ("ok", "failed", "timeout", "memory", "inapplicable", "skipped")
 SCHEMA = 1
 
+#: A layer of a network: name, kind, shape of one row's output, parameters.
+Layer: TypeAlias = tuple[str, str, tuple[int, ...], int]
+
 
 @dataclass(frozen=True)
 class Outcome:
@@ -21,6 +24,11 @@ class Outcome:
     `threshold` is the one chosen on inner out-of-fold probabilities, None where there is none (several classes).
     `counts_before` and `counts_after` are training rows per class before and after the strategy (sums of weights for
     weighting ones). `train_scores` are metrics on the outer training rows, to see over-fitting.
+
+    `parameters` are the trained parameters of a network, the coefficients of a linear model or the nodes of trees, None
+    where they cannot be counted; `model_bytes` what the fitted encoder and classifier take when pickled, 0 where that is not
+    known. `epoch` is the one whose weights a network kept and `architecture` its layers: name, kind, shape of one row's
+    output, parameters. `remarks` say what was odd about the fit.
     """
 
     stage: str
@@ -33,6 +41,11 @@ class Outcome:
     fit_seconds: float
     predict_seconds: float
     train_scores: dict[str, float]
+    parameters: int | None = None
+    model_bytes: int = 0
+    remarks: tuple[str, ...] = ()
+    epoch: int | None = None
+    architecture: tuple[Layer, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -59,6 +72,7 @@ class Record:
     n_test: int = 0
     outcomes: tuple[Outcome, ...] = ()
     predictions_sha256: str = ""
+    history_sha256: str = ""  #: of the training curves; empty where nothing left any
     schema: int = SCHEMA
 
     def as_dict(self) -> dict[str, Any]:
@@ -69,11 +83,14 @@ class Record:
     def from_dict(cls, values: dict[str, Any]) -> Record:
         """A record from what `as_dict` wrote; unknown fields of a newer version are left out."""
         known = {f.name for f in fields(cls)}
-        outcomes = tuple(
-            Outcome(**{k: v for k, v in one.items() if k in {f.name for f in fields(Outcome)}})
-            for one in values.get("outcomes", ())
-        )
+        outcomes = tuple(_outcome(one) for one in values.get("outcomes", ()))
         return cls(**{k: v for k, v in values.items() if k in known and k != "outcomes"}, outcomes=outcomes)
+
+
+def _outcome(values: dict[str, Any]) -> Outcome:
+    outcome = Outcome(**{k: v for k, v in values.items() if k in {f.name for f in fields(Outcome)}})
+    layers = tuple((name, kind, tuple(shape), parameters) for name, kind, shape, parameters in outcome.architecture)
+    return replace(outcome, remarks=tuple(outcome.remarks), architecture=layers)
 
 
 @dataclass(frozen=True)

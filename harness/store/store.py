@@ -1,10 +1,11 @@
 """A run folder: atomic writes, reading, resume.
 
     run.json                                            what was asked for, on which data, with which versions
-    cells/<cell id>/record.json  predictions.npz  study.journal  search.npz
+    cells/<cell id>/record.json  predictions.npz  history.npz  study.journal
+    cells/<cell id>/search.npz  curves/                 of a search under way
     derived/                                            can be deleted and comes back
 
-A record is written after its predictions and says their SHA-256, so a record on disk is a finished cell.
+A record is written after its predictions and training curves and says their SHA-256, so a record on disk is a finished cell.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ import io
 import json
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
@@ -101,16 +102,32 @@ class Store:
         return description
 
     def write_cell(self, record: Record, predictions: StoredPredictions | None) -> Record:
-        """Store a cell: predictions first, then the record that vouches for them, which is returned."""
+        """Store a cell: predictions and training curves first, then the record that vouches for them, which is returned."""
         folder = self.cell_folder(record.id)
         if predictions is not None:
             data = _npz(predictions)
             write_atomic(folder / "predictions.npz", data)
             record = replace(record, predictions_sha256=hashlib.sha256(data).hexdigest())
+            record = replace(record, history_sha256=self._write_history(folder))
         write_atomic(folder / "record.json", _json(record.as_dict()))
-        if predictions is not None:
-            (folder / "search.npz").unlink(missing_ok=True)  # only an unfinished search needs it
+        if predictions is not None:  # only an unfinished search needs these
+            (folder / "search.npz").unlink(missing_ok=True)
+            shutil.rmtree(folder / "curves", ignore_errors=True)
         return record
+
+    def _write_history(self, folder: Path) -> str:
+        """Merge the curves of all trials and refits into `history.npz`; returns its SHA-256, nothing where there are none."""
+        merged = {
+            f"{path.stem}/{name}": curve
+            for path in sorted((folder / "curves").glob("*.npz"))
+            for name, curve in _read_curves(path.read_bytes()).items()
+        }
+        if not merged:
+            (folder / "history.npz").unlink(missing_ok=True)  # of a record that was discarded
+            return ""
+        data = _save_curves(merged)
+        write_atomic(folder / "history.npz", data)
+        return hashlib.sha256(data).hexdigest()
 
     def record(self, cell_id: str) -> Record | None:
         """The record of a cell, None where the cell was never finished."""
@@ -136,15 +153,7 @@ class Store:
         """The predictions that a record vouches for; raises `StoreError` where they are not those."""
         import numpy as np
 
-        path = self.cell_folder(record.id) / "predictions.npz"
-        try:
-            data = path.read_bytes()
-        except OSError as error:
-            raise StoreError(f"cannot read {path}: {error.strerror or error}") from error
-        if hashlib.sha256(data).hexdigest() != record.predictions_sha256:
-            raise StoreError(
-                f"{path} is not what its record vouches for (SHA-256 differs): delete its folder and run again"
-            )
+        data = _vouched(self.cell_folder(record.id) / "predictions.npz", record.predictions_sha256)
         with np.load(io.BytesIO(data), allow_pickle=False) as arrays:
             stages = [outcome.stage for outcome in record.outcomes]
             return StoredPredictions(
@@ -155,6 +164,17 @@ class Store:
                 test={stage: arrays[f"test_{stage}"] for stage in stages},
                 inner={stage: arrays[f"inner_{stage}"] for stage in stages},
             )
+
+    def curves(self, record: Record) -> dict[str, npt.NDArray[Any]]:
+        """The training curves of a cell's networks by `<trial or refit>/<fold>/<curve>`; nothing where it left none.
+
+        Those are `trial_3/inner_0/train_loss`, one figure per epoch, `final_tuned/outer/validation_loss` and so on; `epoch`
+        (the one that was kept, from 1) and `seed` hold one number. Raises `StoreError` where the file is not what the record
+        vouches for.
+        """
+        if not record.history_sha256:
+            return {}
+        return _read_curves(_vouched(self.cell_folder(record.id) / "history.npz", record.history_sha256))
 
     def discard_cell(self, cell_id: str) -> None:
         """Forget a cell whose declaration or data have changed, its study included."""
@@ -171,6 +191,13 @@ class Store:
     def write_search(self, cell_id: str, arrays: dict[str, npt.NDArray[Any]]) -> None:
         """Store the out-of-fold probabilities of a search under way."""
         write_atomic(self.cell_folder(cell_id) / "search.npz", _savez(arrays))
+
+    def write_curves(self, cell_id: str, name: str, arrays: Mapping[str, npt.NDArray[Any]]) -> None:
+        """Store the training curves of one trial (`trial_3`) or refit (`final_tuned`) by `<fold>/<curve>`, one axis each.
+
+        They are kept in float32's precision, whole numbers as they are. `write_cell` brings them together.
+        """
+        write_atomic(self.cell_folder(cell_id) / "curves" / f"{name}.npz", _save_curves(arrays))
 
     def read_search(self, cell_id: str) -> dict[str, npt.NDArray[Any]]:
         """What `write_search` stored last, or nothing."""
@@ -204,6 +231,42 @@ def _savez(arrays: dict[str, npt.NDArray[Any]]) -> bytes:
     buffer = io.BytesIO()
     np.savez_compressed(buffer, **arrays)  # type: ignore[arg-type]  # its stub takes the next argument for a keyword
     return buffer.getvalue()
+
+
+def _save_curves(curves: Mapping[str, npt.NDArray[Any]]) -> bytes:
+    """All curves as one: a member of its own for each would be three times as large and twenty times as slow to read."""
+    import numpy as np
+
+    arrays = [np.atleast_1d(curve) for curve in curves.values()]
+    values = [one.astype(np.float32) if one.dtype.kind == "f" else one for one in arrays]
+    return _savez(
+        {
+            "names": np.array(list(curves), dtype=np.str_),
+            "lengths": np.array([len(one) for one in arrays], dtype=np.int64),
+            "values": np.concatenate([np.zeros(0), *values], dtype=np.float64),
+        }
+    )
+
+
+def _read_curves(data: bytes) -> dict[str, npt.NDArray[Any]]:
+    import numpy as np
+
+    with np.load(io.BytesIO(data), allow_pickle=False) as arrays:
+        names, ends = arrays["names"].tolist(), arrays["lengths"].cumsum()
+        return dict(zip(names, np.split(arrays["values"], ends[:-1]), strict=True))
+
+
+def _vouched(path: Path, sha256: str) -> bytes:
+    """The content of a file, if it is what a record says it is."""
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise StoreError(f"cannot read {path}: {error.strerror or error}") from error
+    if hashlib.sha256(data).hexdigest() != sha256:
+        raise StoreError(
+            f"{path} is not what its record vouches for (SHA-256 differs): delete its folder and run again"
+        )
+    return data
 
 
 def _json(value: dict[str, Any]) -> bytes:

@@ -1,0 +1,80 @@
+"""What a fitted classifier is made of, counted against what its library says itself."""
+
+import pickle
+
+import numpy as np
+import pandas as pd
+import pytest
+from sklearn.datasets import load_breast_cancer
+
+from harness.declare.registry import load_registry
+from harness.networks.history import History
+from harness.search.complexity import architecture, complexity, size_in_bytes
+
+REGISTRY = load_registry()
+
+
+@pytest.fixture(scope="module")
+def rows():
+    X, y = load_breast_cancer(return_X_y=True)
+    return pd.DataFrame((X - X.mean(axis=0)) / X.std(axis=0)).add_prefix("x").astype(np.float32), y
+
+
+def fitted(name, rows, **params):
+    family = REGISTRY.family(name)
+    for package in family.needs:
+        pytest.importorskip(package)
+    X, y = rows
+    return family.build(1, **params).fit(X, y)
+
+
+def test_a_linear_model_has_a_coefficient_per_column_and_an_intercept(rows):
+    assert complexity(fitted("logistic_regression", rows)) == 31
+
+
+def test_nodes_of_forests_and_boosted_trees_are_counted(rows):
+    forest = fitted("random_forest", rows)
+    assert complexity(forest) == sum(len(tree.tree_.feature) for tree in forest.estimators_)
+    boosted = fitted("xgb", rows, n_estimators=20)
+    assert complexity(boosted) == len(boosted.get_booster().trees_to_dataframe())
+    boosted = fitted("lightgbm", rows, n_estimators=20)
+    assert complexity(boosted) == len(boosted.booster_.trees_to_dataframe())
+    boosted = fitted("gradient_boosting", rows, max_iter=20)
+    assert complexity(boosted) == sum(len(tree.nodes) for (tree,) in boosted._predictors)
+    boosted = fitted("catboost", rows, iterations=20, depth=3)
+    assert complexity(boosted) == 20 * (2 * 8 - 1)
+
+
+def test_a_network_has_its_trained_parameters_and_an_ensemble_those_of_all_members(rows):
+    X, y = rows
+    assert complexity(fitted("network_from_scratch", rows)) == 30 * 32 + 32 + 32 * 32 + 32 + 32 * 2 + 2
+    ensemble = REGISTRY.strategy("balanced_ensemble").build(
+        lambda seed: REGISTRY.family("random_forest").build(seed), 1, 3
+    )
+    ensemble.fit(X, y)
+    assert complexity(ensemble) == sum(complexity(member) for member in ensemble.fitted_)
+
+
+def test_what_cannot_be_counted_is_not_known(rows):
+    assert complexity(fitted("majority", rows)) is None
+    assert architecture(fitted("majority", rows)) == ()
+
+
+class Parts:
+    """What a fitted pipeline holds."""
+
+    preparer = encoder = None
+
+    def __init__(self, classifier):
+        self.classifier = classifier
+
+
+def test_size_is_that_of_the_pickle_without_curves(rows):
+    parts = Parts(fitted("logistic_regression", rows))
+    assert size_in_bytes(parts) == len(pickle.dumps((None, None, parts.classifier), pickle.HIGHEST_PROTOCOL))
+    short, long = (Parts([History(train_loss=(0.5,) * n)]) for n in (1, 500))
+    assert size_in_bytes(short) == size_in_bytes(long) < 500
+
+
+def test_what_cannot_be_pickled_has_no_known_size():
+    assert size_in_bytes(Parts(lambda: None)) == 0
