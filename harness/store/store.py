@@ -197,7 +197,10 @@ class Store:
 
         They are kept in float32's precision, whole numbers as they are. `write_cell` brings them together.
         """
-        write_atomic(self.cell_folder(cell_id) / "curves" / f"{name}.npz", _save_curves(arrays))
+        import numpy as np
+
+        curves = {at: one.astype(np.float32) if one.dtype.kind == "f" else one for at, one in arrays.items()}
+        write_atomic(self.cell_folder(cell_id) / "curves" / f"{name}.npz", _save_curves(curves))
 
     def read_search(self, cell_id: str) -> dict[str, npt.NDArray[Any]]:
         """What `write_search` stored last, or nothing."""
@@ -238,12 +241,11 @@ def _save_curves(curves: Mapping[str, npt.NDArray[Any]]) -> bytes:
     import numpy as np
 
     arrays = [np.atleast_1d(curve) for curve in curves.values()]
-    values = [one.astype(np.float32) if one.dtype.kind == "f" else one for one in arrays]
     return _savez(
         {
             "names": np.array(list(curves), dtype=np.str_),
             "lengths": np.array([len(one) for one in arrays], dtype=np.int64),
-            "values": np.concatenate([np.zeros(0), *values], dtype=np.float64),
+            "values": np.concatenate([np.zeros(0), *arrays], dtype=np.float64),
         }
     )
 
