@@ -16,7 +16,7 @@ from harness.declare.family import missing_packages
 from harness.declare.registry import Registry, load_registry
 from harness.declare.task import Task
 from harness.errors import DataError, EvenhandError, Unavailable, UnknownNameError
-from harness.run.plan import versions
+from harness.run.plan import features_in_words, versions
 
 
 def listing(what: str, plugins: Iterable[str] = ()) -> str:
@@ -50,7 +50,7 @@ def fetch_tasks(
             whole = whole and not names
             say(f"{task.name}: not here: {error}")
         else:
-            say(f"{task.name}: {len(table.y)} rows, {table.X.shape[1]} columns")
+            say(f"{task.name}: {len(table.y)} rows, {features_in_words(table)}")
     return whole
 
 

@@ -83,8 +83,9 @@ def verdicts(
 
 def check_task(task: Task, data_dir: Path | None = None) -> Iterator[Verdict]:
     """Hold a task to the contract: it says where it comes from, loads to the same rows twice, and can be split."""
+    from harness.data.content import fingerprint
     from harness.data.splits import make_splitter
-    from harness.data.table import fingerprint, load_table
+    from harness.data.table import load_table
 
     def says_where_from() -> str:
         missing = [name for name in ("title", "description", "source", "licence") if not getattr(task, name)]
@@ -121,7 +122,7 @@ def check_family(family: Family) -> Iterator[Verdict]:
 
 def _declared(family: Family) -> list[Callable[[], str]]:
     """What can be said of a family without fitting it."""
-    from harness.search.encode import ENCODINGS
+    from harness.search.encodings import ENCODINGS
 
     def knows_its_encodings() -> str:
         unknown = [name for name in family.encodings.values() if name not in ENCODINGS]

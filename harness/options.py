@@ -9,11 +9,12 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from harness.data.own import OwnFile
 from harness.data.sources import read_table
 from harness.declare.protocol import EvaluationProtocol
 from harness.declare.registry import Registry, closest, find
 from harness.errors import EvenhandError
-from harness.run.plan import OwnFile, Request
+from harness.run.plan import Request
 from harness.run.supervise import Limits
 from harness.store.record import STATUSES
 from harness.tasks.suites import DEFAULT_STRATEGIES, SUITES, Suite

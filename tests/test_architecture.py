@@ -13,7 +13,7 @@ ARROWS = {
     "declare": {"declare"},
     "store": {"store"},
     "data": {"data", "declare"},
-    "search": {"search", "data", "declare"},
+    "search": {"search", "data", "declare", "networks"},
     "networks": {"networks"},
     "report": {"report", "store", "declare"},
     "run": {"run", "search", "store", "data", "declare"},
@@ -21,6 +21,7 @@ ARROWS = {
     "searchspaces": {"searchspaces", "declare", "networks"},
     "checks": {"declare", "data", "search"},
     "dashboard": {"store"},
+    "tensorboard": {"store"},
     "explain": {"networks", "store", "declare"},
 }
 #: What stored data must stay readable without.

@@ -9,7 +9,9 @@ import pandas as pd
 import pytest
 
 from harness.data.audit import audit
-from harness.data.table import file_task, fingerprint, load_table, make_table
+from harness.data.content import fingerprint
+from harness.data.own import OwnFile
+from harness.data.table import load_table, make_table
 from harness.declare.task import Task
 from harness.errors import DataError
 
@@ -31,7 +33,7 @@ def test_a_file_becomes_a_task(tmp_path):
     raw(id=[f"c{i}" for i in range(N)], shop=list("abcd") * (N // 4), secret=range(0, 2 * N, 2)).to_csv(
         path, index=False
     )
-    task = file_task(path, target="y", drop=["secret"], group="shop")
+    task = OwnFile(str(path), target="y", drop=("secret",), group="shop").task()
     result = load_table(task)
     assert task.name == "my_customers_2"
     assert list(result.X.columns) == ["amount"]
@@ -281,7 +283,7 @@ def test_a_fingerprint_tells_every_change_and_nothing_else():
 
 def test_a_fingerprint_is_the_same_in_another_process():
     code = (
-        "import pandas as pd; from harness.data.table import *; from harness.declare.task import Task;"
+        "import pandas as pd; from harness.data.content import fingerprint; from harness.data.table import make_table; from harness.declare.task import Task;"
         "f = pd.DataFrame({'a': [1.5, None, 2.5] * 9, 'b': ['x', 'y', None] * 9, 'y': ['no', 'no', 'yes'] * 9});"
         "print(fingerprint(make_table(Task(name='t', load=None, target='y'), f)))"
     )

@@ -8,12 +8,13 @@ import pytest
 
 from harness.data.prepare import Layout, Rows
 from harness.declare.space import defaults
-from harness.search.encode import ENCODINGS
+from harness.search.encode import TABULAR
 from harness.search.information import most_informative, mutual_information
 
 LAYOUT = Layout(
     ("size", "age"), (("colour", ("r", "g", "b")), ("smokes", ("no", "yes")), ("age missing", ("no", "yes"))), (1,)
 )
+ENCODINGS = {encoding.name: encoding for encoding in TABULAR}
 
 
 def some(n=400, seed=0):

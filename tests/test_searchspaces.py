@@ -9,7 +9,7 @@ import pytest
 from harness.data.prepare import Layout, Rows
 from harness.declare.registry import load_registry
 from harness.declare.space import Choice, defaults, fill
-from harness.search.encode import ENCODINGS
+from harness.search.encodings import ENCODINGS
 
 LAYOUT = Layout(("size", "age"), (("colour", ("r", "g", "b")), ("age missing", ("no", "yes"))), (1,))
 REGISTRY = load_registry()

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
-from harness.data.table import row_keys
+from harness.data.content import row_keys
 from harness.declare.task import Table
 
 if TYPE_CHECKING:
@@ -33,8 +33,9 @@ class Finding:
 
 
 def audit(table: Table) -> tuple[Finding, ...]:
-    """Everything found, in the order of `CHECKS`; warnings are what may make results meaningless."""
-    return tuple(finding for check in CHECKS for finding in check(table))
+    """Everything found, in the order of `CHECKS`, of texts and images what concerns rows; warnings may make results meaningless."""
+    checks = CHECKS if hasattr(table.X, "columns") else ABOUT_ROWS
+    return tuple(finding for check in checks for finding in check(table))
 
 
 def few_positives(table: Table) -> Iterator[Finding]:
@@ -50,7 +51,9 @@ def few_positives(table: Table) -> Iterator[Finding]:
 
 def duplicates(table: Table) -> Iterator[Finding]:
     """Rows whose features repeat those of an earlier row."""
-    if repeated := int(row_keys(table.X).duplicated().sum()):
+    import numpy as np
+
+    if repeated := len(table.y) - len(np.unique(row_keys(table.X))):
         share = repeated / len(table.y)
         message = f"rows that repeat an earlier row: {repeated} ({share:.1%}); splits keep such rows on one side"
         yield Finding("duplicates", "note", message)
@@ -60,7 +63,7 @@ def conflicting_labels(table: Table) -> Iterator[Finding]:
     """Rows with equal features and different labels, which nothing can tell apart."""
     import pandas as pd
 
-    labels = pd.Series(table.y).groupby(row_keys(table.X).to_numpy()).transform("nunique")
+    labels = pd.Series(table.y).groupby(row_keys(table.X)).transform("nunique")
     if conflicting := int((labels > 1).sum()):
         message = f"rows with equal features and different labels: {conflicting} ({conflicting / len(table.y):.1%})"
         yield Finding("conflicting_labels", "note", message)
@@ -106,6 +109,7 @@ def missing(table: Table) -> Iterator[Finding]:
             yield Finding("missing", "note", f"column {name!r} is missing in {share:.1%} of the rows")
 
 
+ABOUT_ROWS = (few_positives, conflicting_labels, duplicates)
 CHECKS = (few_positives, leaky_column, id_like, conflicting_labels, duplicates, constant, high_cardinality, missing)
 
 

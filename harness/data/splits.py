@@ -11,7 +11,7 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from harness.data.table import row_keys
+from harness.data.content import row_keys
 from harness.declare.protocol import EvaluationProtocol, seed_of
 from harness.declare.task import Table
 from harness.errors import DataError
@@ -167,7 +167,7 @@ class Splitter:
 
 def make_splitter(table: Table) -> Splitter:
     """What splitting needs to know of a table; computed once per task."""
-    _, blocks = np.unique(row_keys(table.X).to_numpy(), return_inverse=True)
+    _, blocks = np.unique(row_keys(table.X), return_inverse=True)
     if table.groups is not None:
         blocks = _tie(blocks.astype(np.int64), table.groups)
     return Splitter(table.y, blocks.astype(np.int64), table.time, table.test, table.classes, table.groups)

@@ -5,17 +5,20 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, TypeAlias
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from harness.errors import DeclarationError
 
 if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
-    import pandas as pd
 
 Modality: TypeAlias = Literal["tabular", "text", "image"]
 ColumnType: TypeAlias = Literal["number", "category"]
+#: What a task's `load` returns: a data frame, or for images something with `images`, `labels` and `notes`.
+Raw: TypeAlias = Any
+#: The features of rows: a data frame, texts (n,), or images (n, height, width, channels).
+Features: TypeAlias = Any
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -24,10 +27,13 @@ class Task:
 
     `load(data_dir)` returns the raw rows as they are published; `data_dir` is the user's data directory or None, and it
     raises `Unavailable` where the data are not here. Everything else says how these rows are to be understood.
+
+    Of a text task `text` names the column that is read, of which all features come. An image task's `load` returns
+    `Pictures` (harness.data.images); its target has no column and is only called something.
     """
 
     name: str
-    load: Callable[[Path | None], pd.DataFrame]
+    load: Callable[[Path | None], Raw]
     target: str
     positive: str | None = None  #: the positive class as written in the data; None: the rarer of two
     title: str = ""
@@ -36,6 +42,7 @@ class Task:
     licence: str = ""
     citation: str = ""
     modality: Modality = "tabular"
+    text: str | None = None  #: column that holds the texts of a text task
     banned: Mapping[str, str] = field(default_factory=dict)  #: column → why no model may see it
     types: Mapping[str, ColumnType] = field(default_factory=dict)  #: where inference would be wrong
     group: str | None = None  #: column: rows of one group stay on one side of every split
@@ -48,18 +55,26 @@ class Task:
             raise DeclarationError(f"task {self.name!r}: the target {self.target!r} is also banned")
         if self.time is not None and self.split is not None:
             raise DeclarationError(f"task {self.name!r}: a time column and a split column exclude each other")
+        if (self.modality == "text") != (self.text is not None):
+            raise DeclarationError(
+                f"task {self.name!r}: a text task, and no other, names the column that holds its texts"
+            )
+        if self.modality == "image" and (self.group or self.time or self.split or self.banned or self.types):
+            raise DeclarationError(f"task {self.name!r}: images have no columns that could be named")
 
 
 @dataclass(frozen=True)
 class Table:
     """The rows of a task in memory, typed, the target encoded.
 
-    `X` has float64 columns (missing: NaN) and `category` columns of strings (missing: NaN). `y` (n,) holds 0..k-1; of
-    two classes, 1 is the positive one. `groups` (n,) int, `time` (n,) sortable and `test` (n,) bool are None where the
-    task has none. `notes` says what was noticed and left out, `dates` which columns are days since 1970.
+    `X` of a tabular task is a data frame with float64 columns (missing: NaN) and `category` columns of strings (missing:
+    NaN); of a text task an object array (n,) of strings; of an image task a uint8 array (n, height, width, 1 or 3).
+
+    `y` (n,) holds 0..k-1; of two classes, 1 is the positive one. `groups` (n,) int, `time` (n,) sortable and `test` (n,)
+    bool are None where the task has none. `notes` says what was noticed and left out, `dates` which columns are days since 1970.
     """
 
-    X: pd.DataFrame
+    X: Features
     y: npt.NDArray[np.int64]
     classes: tuple[str, ...]
     groups: npt.NDArray[np.int64] | None = None
@@ -71,7 +86,7 @@ class Table:
     def take(self, rows: npt.NDArray[np.int64]) -> Table:
         """The rows at these positions."""
         return Table(
-            X=self.X.iloc[rows],
+            X=take(self.X, rows),
             y=self.y[rows],
             classes=self.classes,
             groups=None if self.groups is None else self.groups[rows],
@@ -80,3 +95,8 @@ class Table:
             notes=self.notes,
             dates=self.dates,
         )
+
+
+def take(X: Features, rows: npt.NDArray[np.int64]) -> Features:
+    """The rows at these positions of features of any kind."""
+    return X.iloc[rows] if hasattr(X, "iloc") else X[rows]

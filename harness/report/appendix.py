@@ -46,7 +46,7 @@ def protocol(scores: Scores) -> str:
     tasks = [
         [
             escape(name),
-            f"{about['rows']:,} × {about['columns']:,}",
+            _size(about),
             shares(about),
             escape(about["objective"]),
             _splits(about),
@@ -91,6 +91,13 @@ def _where(places: Iterable[str]) -> str:
     named = [escape(place) + (f" ×{n}" if n > 1 else "") for place, n in list(counted.items())[:PLACES_NAMED]]
     more = len(counted) - PLACES_NAMED
     return ", ".join(named) + (f" and {more} more" if more > 0 else "")
+
+
+def _size(about: Mapping[str, Any]) -> str:
+    """Rows by columns; of texts and images what there is to learn from."""
+    if about["columns"] is not None:
+        return f"{about['rows']:,} × {about['columns']:,}"
+    return f"{about['rows']:,} {about['features']}"
 
 
 def _splits(about: Mapping[str, Any]) -> str:

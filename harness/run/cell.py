@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, replace
-from typing import TYPE_CHECKING, Any
+from dataclasses import asdict, dataclass, field, replace
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -13,17 +13,16 @@ import numpy.typing as npt
 from harness.data.splits import Fold, Splitter
 from harness.declare.metric import Metric, Predictions
 from harness.declare.protocol import EvaluationProtocol, seed_of
-from harness.declare.task import Table
+from harness.declare.task import Features, Table, take
 from harness.declare.threshold import best_threshold
 from harness.errors import Inapplicable, StoreError, failure
+from harness.run.curves import Curves, epoch_of
+from harness.search.complexity import architecture, complexity, size_in_bytes
 from harness.search.fold_cache import FoldCache
 from harness.search.pipeline import Recipe, TrainingSet, fit_pipeline, scored_rows
-from harness.search.study import Found, Kept, SearchResult, StudyPlan, search
+from harness.search.study import Evaluated, Found, Kept, SearchResult, StudyPlan, search
 from harness.store.record import Outcome, Record, StoredPredictions
 from harness.store.store import Store
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 #: The share of the training rows that is watched for early stopping.
 WATCHED_SHARE = 0.15
@@ -64,6 +63,9 @@ class Material:
     recipe: Recipe
     protocol: EvaluationProtocol
     metrics: Mapping[str, Metric]
+    shared: FoldCache = field(
+        default_factory=FoldCache
+    )  #: outlives the cell: what depends on neither family nor strategy
 
     @property
     def objective(self) -> Metric:
@@ -102,7 +104,7 @@ def run_cell(cell: Cell, material: Material, store: Store) -> Record:
 
 def _search_and_test(cell: Cell, material: Material, store: Store) -> tuple[Record, StoredPredictions | None]:
     recipe, train = material.recipe, material.fold.train
-    learner = _Learner(cell, material)
+    learner = _Learner(cell, material, store)
     plan = StudyPlan(
         name=cell.name,
         space=recipe.space,
@@ -130,7 +132,7 @@ def _search_and_test(cell: Cell, material: Material, store: Store) -> tuple[Reco
     if found.best is None:
         reason = next(iter(found.failures), "no trial was settled")
         return cell.record(status="inapplicable" if found.inapplicable else "failed", reason=reason, **trials), None
-    outcomes, test = _open_test(learner, found, material.table.X.iloc[material.fold.test])
+    outcomes, test = _open_test(learner, found, take(material.table.X, material.fold.test))
     stages = {outcome.stage: one for outcome in outcomes if (one := getattr(found, _SOURCE[outcome.stage]))}
     predictions = StoredPredictions(
         test_rows=material.fold.test,
@@ -147,7 +149,7 @@ _SOURCE = {"default": "default", "tuned": "best"}
 
 
 def _open_test(
-    learner: _Learner, found: SearchResult, X_test: pd.DataFrame
+    learner: _Learner, found: SearchResult, X_test: Features
 ) -> tuple[list[Outcome], dict[str, npt.NDArray[np.float32]]]:
     """Refit the default and the best configuration on all training rows, then predict the sealed rows, once per entry."""
     outcomes: list[Outcome] = []
@@ -168,47 +170,62 @@ def _open_test(
 class _Learner:
     """The outer training rows of a cell with their inner folds: all that a search can see."""
 
-    def __init__(self, cell: Cell, material: Material) -> None:
+    def __init__(self, cell: Cell, material: Material, store: Store) -> None:
         self.recipe, self.metrics, self.objective = material.recipe, material.metrics, material.objective
         self.table = material.table.take(material.fold.train)
         self.splitter = material.splitter.take(material.fold.train)
         # Inner folds belong to the task's outer fold and not to the cell: families and strategies are compared on equal ones.
         place = (material.protocol.seed, cell.task, cell.repeat, cell.fold)
+        self.shared, self.store, self.cell_id = material.shared, store, cell.id
         inner = self.splitter.inner(material.protocol.inner_folds, seed_of(*place, "inner"))
-        self.scored = [(test, self.table.X.iloc[test]) for _, test in inner]
+        self.scored = [(test, take(self.table.X, test)) for _, test in inner]
         self.inner = [
-            self._training_set(train, seed_of(cell.seed, "inner", i), seed_of(*place, "watched", i))
+            self._training_set(train, seed_of(cell.seed, "inner", i), (*place, "watched", i))
             for i, (train, _) in enumerate(inner)
         ]
-        self.final_seeds = seed_of(cell.seed, "outer"), seed_of(*place, "watched", "outer")
+        self.final = seed_of(cell.seed, "outer"), (*place, "watched", "outer")
 
-    def _training_set(self, rows: npt.NDArray[np.int64], seed: int, watch_seed: int) -> TrainingSet:
+    def _training_set(self, rows: npt.NDArray[np.int64], seed: int, place: tuple[Any, ...]) -> TrainingSet:
         watched = None
         if self.recipe.family.stops_early:
-            slice_ = self.splitter.slice_off(rows, WATCHED_SHARE, watch_seed)[1]
+            slice_ = self.splitter.slice_off(rows, WATCHED_SHARE, seed_of(*place))[1]
             watched = np.flatnonzero(np.isin(rows, slice_)) if len(slice_) else None
-        return TrainingSet(self.table.X.iloc[rows], self.table.y[rows], seed, watched, FoldCache(CACHE_BYTES))
+        X, y = take(self.table.X, rows), self.table.y[rows]
+        return TrainingSet(X, y, seed, watched, FoldCache(CACHE_BYTES), self.shared, place)
 
-    def score_inner(self, params: dict[str, Any]) -> tuple[float, npt.NDArray[np.float32]]:
-        """Mean objective over the inner folds, and out-of-fold probabilities of all training rows (NaN: never predicted)."""
+    def score_inner(self, params: dict[str, Any], number: int) -> Evaluated:
+        """A trial: the mean objective over the inner folds, out-of-fold probabilities of all training rows (NaN: never
+        predicted), and remarks; the curves of its fits are stored before it is told."""
         y = self.table.y
         proba = np.full((len(y), len(self.table.classes)), np.nan, dtype=np.float32)
-        scores = []
-        for training, (rows, X) in zip(self.inner, self.scored, strict=True):
-            fitted = fit_pipeline(self.recipe, params, training)
-            proba[rows] = fitted.predict_encoded(scored_rows(self.recipe, params, training, fitted, X))
-            scores.append(self._compute(self.objective, y[rows], proba[rows]))
-        return float(np.mean(scores)), proba
+        scores, curves = [], Curves()
+        try:
+            for i, (training, (rows, X)) in enumerate(zip(self.inner, self.scored, strict=True)):
+                fitted = fit_pipeline(self.recipe, params, training)
+                curves.add(f"inner_{i}", fitted.classifier, training.seed)
+                proba[rows] = fitted.predict_encoded(scored_rows(self.recipe, params, training, fitted, X))
+                scores.append(self._compute(self.objective, y[rows], proba[rows]))
+        finally:
+            self._store(f"trial_{number}", curves)
+        return Evaluated(float(np.mean(scores)), proba, tuple(curves.remarks))
 
-    def refit(self, stage: str, found: Found, X_test: pd.DataFrame) -> tuple[Outcome, npt.NDArray[np.float32]]:
+    def _store(self, name: str, curves: Curves) -> None:
+        if curves.arrays:
+            self.store.write_curves(self.cell_id, name, curves.arrays)
+
+    def refit(self, stage: str, found: Found, X_test: Features) -> tuple[Outcome, npt.NDArray[np.float32]]:
         """Fit a configuration on all training rows, choose its threshold on inner rows, only then predict the test rows."""
         # A training set of its own for each entry, so that its fit time is that of one fit and not of what another left.
-        final = self._training_set(np.arange(len(self.table.y)), *self.final_seeds)
-        fitted = fit_pipeline(self.recipe, found.params, final)
+        final = self._training_set(np.arange(len(self.table.y)), *self.final)
+        fitted, curves = fit_pipeline(self.recipe, found.params, final), Curves()
+        curves.add("outer", fitted.classifier, final.seed)
+        self._store(f"final_{stage}", curves)
         threshold = None
         if len(self.table.classes) == 2:
             threshold = best_threshold(self.table.y, found.proba, self.recipe.costs)
-        on_training = fitted.predict_proba(self.table.X)
+        on_training = fitted.predict_encoded(
+            scored_rows(self.recipe, found.params, final, fitted, self.table.X, "training")
+        )
         names = dict.fromkeys([self.objective.name, "roc_auc", "accuracy", "log_loss"])
         train_scores = {name: self._compute(self.metrics[name], self.table.y, on_training) for name in names}
         started = time.perf_counter()
@@ -217,6 +234,8 @@ class _Learner:
             stage=stage, trial=found.trial, params=found.params, inner_score=found.score, threshold=threshold,
             counts_before=fitted.counts_before, counts_after=fitted.counts_after, fit_seconds=fitted.seconds,
             predict_seconds=time.perf_counter() - started, train_scores=train_scores,
+            parameters=complexity(fitted.classifier), model_bytes=size_in_bytes(fitted), remarks=tuple(curves.remarks),
+            epoch=epoch_of(fitted.classifier), architecture=architecture(fitted.classifier),
         )  # fmt: skip
         return outcome, test
 

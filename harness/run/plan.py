@@ -11,8 +11,10 @@ from pathlib import Path
 from typing import Any
 
 from harness.data.audit import Finding, audit
+from harness.data.content import fingerprint
+from harness.data.own import OwnFile
 from harness.data.splits import Fold, Splitter, make_splitter
-from harness.data.table import file_task, fingerprint, load_table
+from harness.data.table import load_table
 from harness.declare.digest import declaration_digest, digest
 from harness.declare.family import Family, missing_packages
 from harness.declare.metric import Metric
@@ -22,7 +24,8 @@ from harness.declare.strategy import Strategy
 from harness.declare.task import Table, Task
 from harness.errors import DataError, Unavailable
 from harness.run.cell import Cell
-from harness.search.encode import ENCODINGS
+from harness.search.encodings import ENCODINGS
+from harness.search.pipeline import inapplicable
 
 #: The floor: always there, so that every table shows what knowing nothing scores.
 FLOOR = "majority"
@@ -30,22 +33,6 @@ PACKAGES = (
     "evenhand", "numpy", "pandas", "scipy", "scikit-learn", "imbalanced-learn", "optuna", "xgboost-cpu", "xgboost", "lightgbm",
     "catboost", "tensorflow-cpu", "tensorflow", "keras",
 )  # fmt: skip
-
-
-@dataclass(frozen=True)
-class OwnFile:
-    """A user's own CSV or Parquet file, as the command line describes it."""
-
-    path: str
-    target: str
-    positive: str | None = None
-    drop: tuple[str, ...] = ()
-    group: str | None = None
-    time: str | None = None
-
-    def task(self) -> Task:
-        """The task that this file makes."""
-        return file_task(Path(self.path), self.target, self.positive, self.drop, group=self.group, time=self.time)
 
 
 @dataclass(frozen=True)
@@ -233,10 +220,8 @@ def _strategies(family: Family, asked: Sequence[str]) -> Iterable[str]:
 def _settled(task: Task, family: Family, strategy: Strategy, missing: Mapping[str, str]) -> tuple[str, str] | None:
     if family.name in missing:
         return "skipped", missing[family.name]
-    if task.modality not in family.encodings:
-        return "inapplicable", f"{family.name} does not take {task.modality} data"
-    if strategy.kind in family.limits:
-        return "inapplicable", family.limits[strategy.kind]
+    if reason := inapplicable(family, task.modality, strategy):
+        return "inapplicable", reason
     return None
 
 
@@ -268,6 +253,18 @@ def _left_out(one: LoadedTask) -> list[str]:
     return [f"{lost} training rows left out: equal rows stand in the test part of the split column"] if lost else []
 
 
+def features_in_words(table: Table) -> str:
+    """How much there is to learn from: `20 columns`, `texts of 61 characters`, `pictures of 28 × 28`."""
+    import numpy as np
+
+    X = table.X
+    if hasattr(X, "columns"):
+        return f"{X.shape[1]} columns"
+    if X.ndim == 1:
+        return f"texts of {np.median([len(text) for text in X]):.0f} characters (median)"
+    return f"{'grey' if X.shape[3] == 1 else 'colour'} pictures of {X.shape[1]} × {X.shape[2]}"
+
+
 def _without_seed(cell: Cell) -> dict[str, Any]:
     return {name: value for name, value in asdict(cell).items() if name != "seed"}
 
@@ -285,7 +282,8 @@ def _describe_task(
         "positive": table.classes[1] if binary else None,
         "counts": np.bincount(table.y, minlength=len(table.classes)).tolist(),
         "rows": len(table.y),
-        "columns": table.X.shape[1],
+        "columns": table.X.shape[1] if task.modality == "tabular" else None,
+        "features": features_in_words(table),
         "fingerprint": one.fingerprint,
         "costs": task.costs,
         "forward": table.time is not None,

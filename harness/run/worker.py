@@ -19,11 +19,14 @@ from harness.declare.registry import Registry, load_registry
 from harness.errors import DataError, EvenhandError
 from harness.run.cell import Cell, Material, run_cell
 from harness.run.plan import LoadedTask, Request, load_task
+from harness.search.fold_cache import FoldCache
 from harness.search.pipeline import Recipe
 from harness.store.store import Store
 
 #: Tables held in memory; cells come task by task.
 MOST_TABLES = 2
+#: What a worker keeps of encoded texts and images from one cell for the next.
+SHARED_BYTES = 500_000_000
 
 
 class Desk:
@@ -33,6 +36,7 @@ class Desk:
         self.request = request
         self.registry: Registry = load_registry(request.plugins)
         self.tables: OrderedDict[str, LoadedTask] = OrderedDict()
+        self.shared = FoldCache(SHARED_BYTES)
 
     def material(self, cell: Cell, expected: str) -> Material:
         """All that a cell works on; raises `DataError` where the rows are no longer those that were planned for."""
@@ -53,7 +57,7 @@ class Desk:
             len(one.table.classes),
             one.task.costs,
         )
-        return Material(one.table, one.splitter, fold, recipe, request.protocol, registry.metrics)
+        return Material(one.table, one.splitter, fold, recipe, request.protocol, registry.metrics, self.shared)
 
 
 def main() -> None:

@@ -1,36 +1,20 @@
-"""Encodings: prepared rows become what a family's classifier takes; fitted on real training rows only."""
+"""Encodings of tables: prepared rows become what a family's classifier takes; fitted on real training rows only."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from harness.data.prepare import Layout, Rows
 from harness.declare.space import Space, choice
+from harness.search.encoding import Encoding
 from harness.search.information import most_informative
 
 #: Quantiles kept of each number: enough for the shape of a distribution, too few to give rows away.
 QUANTILES = 101
-
-
-class Encoder(Protocol):
-    """A fitted encoding: small, picklable, and without any training row in it."""
-
-    def transform(self, rows: Rows) -> Any:
-        """The rows as the classifier takes them: an array (n, width) or a data frame."""
-
-
-@dataclass(frozen=True)
-class Encoding:
-    """A way to encode prepared rows; `fit(rows, y, layout, **params)` takes real training rows and what `space` has."""
-
-    name: str
-    fit: Callable[..., Encoder]
-    space: Space
 
 
 @dataclass(frozen=True)
@@ -156,12 +140,9 @@ def _scaled(default: str) -> Space:
     return {"scaling": choice("standard", "quantile", default=default), "select": choice("all", *SHARES, default="all")}
 
 
-ENCODINGS: dict[str, Encoding] = {
-    encoding.name: encoding
-    for encoding in (
-        Encoding("one_hot_scaled", fit_one_hot, _scaled("standard")),
-        Encoding("one_hot", fit_one_hot_single, _scaled("quantile")),
-        Encoding("ordinal", fit_ordinal, {}),
-        Encoding("native", fit_native, {}),
-    )
-}
+TABULAR = (
+    Encoding("one_hot_scaled", fit_one_hot, _scaled("standard")),
+    Encoding("one_hot", fit_one_hot_single, _scaled("quantile")),
+    Encoding("ordinal", fit_ordinal, {}),
+    Encoding("native", fit_native, {}),
+)

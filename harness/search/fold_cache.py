@@ -40,6 +40,8 @@ def sealed(value: T) -> T:
     elif isinstance(value, (tuple, list)):
         for one in value:
             sealed(one)
+    elif hasattr(value, "indptr"):
+        sealed(_sparse_parts(value))
     elif is_dataclass(value):
         for field in fields(value):
             sealed(getattr(value, field.name))
@@ -52,10 +54,15 @@ def size_of(value: Any) -> int:
         return int(value.nbytes)
     if hasattr(value, "memory_usage"):
         return int(value.memory_usage(deep=False).sum())
-    if isinstance(value, (tuple, list)):
-        return sum(size_of(one) for one in value)
-    if isinstance(value, dict):
-        return sum(size_of(one) for one in value.values())
+    if hasattr(value, "indptr"):
+        return size_of(_sparse_parts(value))
+    if isinstance(value, (tuple, list, dict)):
+        return sum(size_of(one) for one in (value.values() if isinstance(value, dict) else value))
     if is_dataclass(value):
         return sum(size_of(getattr(value, field.name)) for field in fields(value))
     return 0
+
+
+def _sparse_parts(matrix: Any) -> list[Any]:
+    """The arrays that a compressed sparse matrix is made of."""
+    return [matrix.data, matrix.indices, matrix.indptr]

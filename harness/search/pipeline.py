@@ -1,7 +1,9 @@
 """prepare → strategy → encode → classifier, assembled in one place for the search, the final fit and later use.
 
+Tables go this way; texts and images go encode → strategy → classifier, because a strategy needs numbers to act on.
+
 Everything that learns from features is fitted on real training rows; rows that a strategy made are only transformed. What does
-not depend on the trial comes from the fold's cache.
+not depend on the trial comes from the fold's cache, what depends on neither family nor strategy from the worker's.
 """
 
 from __future__ import annotations
@@ -9,7 +11,7 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -19,13 +21,12 @@ from harness.declare.family import Family
 from harness.declare.protocol import seed_of
 from harness.declare.space import Choice, Space, When
 from harness.declare.strategy import Strategy
+from harness.declare.task import Features, take
 from harness.errors import EvenhandError, Inapplicable
-from harness.search.encode import ENCODINGS, Encoder, Encoding
+from harness.search.encoding import Encoder, Encoding
+from harness.search.encodings import ENCODINGS
 from harness.search.fold_cache import FoldCache
-from harness.search.resample import resample
-
-if TYPE_CHECKING:
-    import pandas as pd
+from harness.search.resample import resample, resample_points
 
 Labels = npt.NDArray[np.int64]
 Costs = tuple[tuple[float, ...], ...] | None
@@ -45,15 +46,23 @@ class Recipe:
     @property
     def encoding(self) -> Encoding:
         """How this family wants its rows."""
-        name = self.family.encodings.get(self.modality)
-        if name is None:
-            raise Inapplicable(f"{self.family.name} does not take {self.modality} data", always=True)
-        return ENCODINGS[name]
+        if reason := inapplicable(self.family, self.modality):
+            raise Inapplicable(reason, always=True)
+        return ENCODINGS[self.family.encodings[self.modality]]
+
+    @property
+    def encoding_space(self) -> Space:
+        """What is searched of the encoding: where the one strategy makes rows, only what gives points between which it can."""
+        if len(self.strategies) > 1 or not needs_points(self.strategies[0], self.modality):
+            return self.encoding.space
+        if reason := inapplicable(self.family, self.modality, self.strategies[0]):
+            raise Inapplicable(reason, always=True)
+        return self.encoding.points or {}
 
     @property
     def space(self) -> Space:
         """Everything the study searches: the family's parameters bare, others as `encode.<name>` and `<strategy>.<name>`."""
-        space = dict(self.family.space) | prefixed(self.encoding.space, "encode")
+        space = dict(self.family.space) | prefixed(self.encoding_space, "encode")
         several = len(self.strategies) > 1
         if several:
             names = tuple(strategy.name for strategy in self.strategies)
@@ -86,20 +95,23 @@ class TrainingSet:
     """Training rows, and a memo of what was computed from them.
 
     `watched` are positions among the training rows that are kept aside for early stopping: real rows that no strategy touches.
+    `shared` outlives the cell; what is kept there of these rows is found by `place`, which names them and no family or strategy.
     """
 
-    X: pd.DataFrame
+    X: Features
     y: Labels
     seed: int
     watched: Labels | None = None
     cache: FoldCache = field(default_factory=FoldCache)
+    shared: FoldCache = field(default_factory=FoldCache)
+    place: tuple[Any, ...] = ()
 
 
 @dataclass(frozen=True)
 class Fitted:
     """A fitted pipeline; holds no training rows of its own. The counts are rows per class (sums of weights, where weighted)."""
 
-    preparer: Preparer
+    preparer: Preparer | None  #: of tables
     encoder: Encoder
     classifier: Any
     classes: int
@@ -107,13 +119,13 @@ class Fitted:
     counts_after: list[float]
     seconds: float
 
-    def predict_proba(self, X: pd.DataFrame) -> npt.NDArray[np.float32]:
+    def predict_proba(self, X: Features) -> npt.NDArray[np.float32]:
         """Probabilities (n, k) as float32: the precision in which they are stored and scored."""
         return self.predict_encoded(self.encode(X))
 
-    def encode(self, X: pd.DataFrame) -> Any:
+    def encode(self, X: Features) -> Any:
         """Raw rows as the classifier takes them."""
-        return self.encoder.transform(self.preparer.transform(X))
+        return self.encoder.transform(self.preparer.transform(X) if self.preparer else X)
 
     def predict_encoded(self, encoded: Any) -> npt.NDArray[np.float32]:
         """Probabilities of rows that `encode` returned; raises `EvenhandError` where they are not probabilities."""
@@ -126,76 +138,171 @@ class Fitted:
 
 
 def fit_pipeline(recipe: Recipe, params: Mapping[str, Any], training: TrainingSet) -> Fitted:
-    """Fit one configuration to a training set: prepare, let the strategy act, encode, fit the classifier."""
+    """Fit one configuration to a training set: prepare, encode, let the strategy act where it can, fit the classifier."""
     started = time.perf_counter()
-    configuration, cache = recipe.read(params), training.cache
-    preparer = cache.get(("preparer",), lambda: fit_preparer(training.X))
-    rows, y, watched = cache.get(("rows",), lambda: _real_rows(training, preparer))
-    key = tuple(sorted(configuration.encoding.items()))
-    encoder = cache.get(
-        ("encoder", key), lambda: recipe.encoding.fit(rows, y, preparer.layout, **configuration.encoding)
-    )
-    acted = _act(recipe, configuration, training, preparer, (rows, y))
-    encoded = cache.get(("encoded", key, acted.key), lambda: encoder.transform(acted.rows))
-    given: dict[str, Any] = {"X": encoded, "y": acted.y, "sample_weight": acted.weights}
-    if recipe.family.stops_early and watched is not None:
-        given["validation"] = cache.get(("watched", key), lambda: encoder.transform(watched[0])), watched[1]
+    configuration = recipe.read(params)
+    route = _typed_route if recipe.modality == "tabular" else _plain_route
+    ready = route(recipe, configuration, training)
+    given: dict[str, Any] = {"X": ready.X, "y": ready.y, "sample_weight": ready.weights}
+    if recipe.family.stops_early and ready.watched is not None:
+        given["validation"] = ready.watched
     classifier = _classifier(recipe.family, configuration, seed_of(training.seed, "fit"))
     classifier.fit(**given)
-    after = np.bincount(acted.y, weights=acted.weights, minlength=recipe.classes)
+    after = np.bincount(ready.y, weights=ready.weights, minlength=recipe.classes)
     return Fitted(
-        preparer=preparer,
-        encoder=encoder,
+        preparer=ready.preparer,
+        encoder=ready.encoder,
         classifier=classifier,
         classes=recipe.classes,
-        counts_before=np.bincount(y, minlength=recipe.classes).tolist(),
+        counts_before=np.bincount(ready.real_y, minlength=recipe.classes).tolist(),
         # An ensemble of balanced subsets knows what its members saw; others saw what they were given.
         counts_after=[float(n) for n in getattr(classifier, "class_counts_", after)],
-        seconds=time.perf_counter() - started,
+        seconds=time.perf_counter() - started + ready.saved,
     )
 
 
 def scored_rows(
-    recipe: Recipe, params: Mapping[str, Any], training: TrainingSet, fitted: Fitted, X: pd.DataFrame
+    recipe: Recipe, params: Mapping[str, Any], training: TrainingSet, fitted: Fitted, X: Features, name: str = "scored"
 ) -> Any:
-    """Rows to be scored on, encoded; the same for every trial with equal encoding parameters, so kept in the cache."""
-    prepared = training.cache.get(("scored rows",), lambda: fitted.preparer.transform(X))
-    key = ("scored", *sorted(recipe.read(params).encoding.items()))
-    return training.cache.get(key, lambda: fitted.encoder.transform(prepared))
+    """Rows to be scored on, encoded; the same for every trial with equal encoding parameters, so kept under `name`."""
+    key = tuple(sorted(recipe.read(params).encoding.items()))
+    preparer = fitted.preparer
+    if preparer is None:
+        shared = (*training.place, recipe.encoding.name, training.watched is None, name, key)
+        return training.shared.get(shared, lambda: fitted.encoder.transform(X))
+    prepared = training.cache.get((name, "rows"), lambda: preparer.transform(X))
+    return training.cache.get((name, *key), lambda: fitted.encoder.transform(prepared))
 
 
 @dataclass(frozen=True)
-class _Acted:
-    """Training rows as the strategy leaves them, and a key that names what it did."""
+class _Ready:
+    """Training rows as the classifier takes them, and what made them; `saved` are seconds that a cache has spared."""
 
-    rows: Rows
+    X: Any
     y: Labels
-    weights: npt.NDArray[np.float64] | None = None
-    key: tuple[Any, ...] = ()
+    weights: npt.NDArray[np.float64] | None
+    watched: tuple[Any, Labels] | None
+    real_y: Labels
+    encoder: Encoder
+    preparer: Preparer | None = None
+    saved: float = 0.0
 
 
-def _act(
-    recipe: Recipe, configuration: Configuration, training: TrainingSet, preparer: Preparer, real: tuple[Rows, Labels]
-) -> _Acted:
-    strategy, params = configuration.strategy, configuration.strategy_params
-    rows, y = real
-    if strategy.kind == "resample":
-        # The seed is the cell's and the fold's and not the trial's, so that equal parameters find their rows in the cache.
-        seed = seed_of(training.seed, "resample")
-        made, made_y = resample(strategy, params, rows, y, preparer.layout, seed, training.cache)
-        return _Acted(made, made_y, key=(strategy.name, *sorted(params.items())))
-    if strategy.kind == "weight":
-        assert strategy.build is not None  # noqa: S101 -- checked where strategies are declared
-        return _Acted(rows, y, np.asarray(strategy.build(y, recipe.costs, **params), dtype=np.float64))
-    return _Acted(rows, y)
+def _typed_route(recipe: Recipe, configuration: Configuration, training: TrainingSet) -> _Ready:
+    """Of tables: the strategy acts on prepared, typed rows, and then they are encoded."""
+    cache, key = training.cache, tuple(sorted(configuration.encoding.items()))
+    preparer = cache.get(("preparer",), lambda: fit_preparer(training.X))
+
+    def parts() -> tuple[Rows, Labels, tuple[Rows, Labels] | None]:
+        rows = preparer.transform(training.X)
+        rest, watched = _apart(training)
+        aside = None if watched is None else (rows.take(watched), training.y[watched])
+        return rows if watched is None else rows.take(rest), training.y[rest], aside
+
+    rows, y, watched = cache.get(("rows",), parts)
+    encoder = cache.get(
+        ("encoder", key), lambda: recipe.encoding.fit(rows, y, preparer.layout, **configuration.encoding)
+    )
+    made, made_y, acted = rows, y, _acted(configuration)
+    if configuration.strategy.kind == "resample":
+        made, made_y = resample(
+            configuration.strategy,
+            configuration.strategy_params,
+            rows,
+            y,
+            preparer.layout,
+            _resample_seed(training),
+            cache,
+        )
+    return _Ready(
+        X=cache.get(("encoded", key, acted), lambda: encoder.transform(made)),
+        y=made_y,
+        weights=_weights(recipe, configuration, y),
+        watched=watched and (cache.get(("watched", key), lambda: encoder.transform(watched[0])), watched[1]),
+        real_y=y,
+        encoder=encoder,
+        preparer=preparer,
+    )
 
 
-def _real_rows(training: TrainingSet, preparer: Preparer) -> tuple[Rows, Labels, tuple[Rows, Labels] | None]:
-    rows = preparer.transform(training.X)
-    if training.watched is None:
-        return rows, training.y, None
-    rest = np.setdiff1d(np.arange(len(training.y)), training.watched)
-    return rows.take(rest), training.y[rest], (rows.take(training.watched), training.y[training.watched])
+def _plain_route(recipe: Recipe, configuration: Configuration, training: TrainingSet) -> _Ready:
+    """Of texts and images: rows are encoded, and the strategy acts on what comes of it."""
+    encoding, cache = recipe.encoding, training.cache
+    key = (encoding.name, tuple(sorted(configuration.encoding.items())))
+    (rest, watched), seed = _apart(training), seed_of(*training.place, "encode")
+
+    def encode() -> tuple[Encoder, Any, Any, float]:
+        started = time.perf_counter()
+        X, y = take(training.X, rest), training.y[rest]
+        encoder = encoding.fit(X, y, seed, **configuration.encoding)
+        aside = None if watched is None else encoder.transform(take(training.X, watched))
+        return encoder, encoder.transform(X), aside, time.perf_counter() - started
+
+    started = time.perf_counter()
+    encoder, X, aside, seconds = training.shared.get((*training.place, watched is None, *key), encode)
+    saved = max(0.0, seconds - (time.perf_counter() - started))
+    y, made_y = training.y[rest], training.y[rest]
+    if configuration.strategy.kind == "resample":
+        strategy, params = configuration.strategy, configuration.strategy_params
+        if not strategy.chooses and (encoding.points is None or X.ndim != 2):
+            raise Inapplicable(
+                f"{strategy.name} makes rows between neighbours: {encoding.why or 'these are not points'}"
+            )
+        X, made_y = resample_points(strategy, params, X, y, _resample_seed(training), (cache, key))
+    return _Ready(
+        X=X,
+        y=made_y,
+        weights=_weights(recipe, configuration, y),
+        watched=None if watched is None else (aside, training.y[watched]),
+        real_y=y,
+        encoder=encoder,
+        saved=saved,
+    )
+
+
+def _apart(training: TrainingSet) -> tuple[Labels, Labels | None]:
+    """Positions of the rows to learn from, and of those that are watched."""
+    rows = np.arange(len(training.y))
+    return (rows, None) if training.watched is None else (np.setdiff1d(rows, training.watched), training.watched)
+
+
+def _acted(configuration: Configuration) -> tuple[Any, ...]:
+    """What names the rows that a strategy leaves."""
+    if configuration.strategy.kind != "resample":
+        return ()
+    return (configuration.strategy.name, *sorted(configuration.strategy_params.items()))
+
+
+def _resample_seed(training: TrainingSet) -> int:
+    """The cell's and the fold's and not the trial's, so that equal parameters find their rows in the cache."""
+    return seed_of(training.seed, "resample")
+
+
+def _weights(recipe: Recipe, configuration: Configuration, y: Labels) -> npt.NDArray[np.float64] | None:
+    strategy = configuration.strategy
+    if strategy.kind != "weight":
+        return None
+    assert strategy.build is not None  # noqa: S101 -- checked where strategies are declared
+    return np.asarray(strategy.build(y, recipe.costs, **configuration.strategy_params), dtype=np.float64)
+
+
+def needs_points(strategy: Strategy, modality: str) -> bool:
+    """Whether a strategy makes or compares rows where only encoded rows can be: of tables prepared ones always can."""
+    return modality != "tabular" and strategy.kind == "resample" and not strategy.chooses
+
+
+def inapplicable(family: Family, modality: str, strategy: Strategy | None = None) -> str:
+    """Why a family cannot be combined with such data, or with a strategy on them; empty where it can."""
+    name = family.encodings.get(modality)
+    if name is None:
+        return f"{family.name} does not take {modality} data"
+    if strategy is None:
+        return ""
+    if strategy.kind in family.limits:
+        return family.limits[strategy.kind]
+    if needs_points(strategy, modality) and ENCODINGS[name].points is None:
+        return f"{strategy.name} makes rows between neighbours: {ENCODINGS[name].why}"
+    return ""
 
 
 def _classifier(family: Family, configuration: Configuration, seed: int) -> Any:

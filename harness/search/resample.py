@@ -1,15 +1,17 @@
-"""Resampling strategies on prepared rows: one metric space for numbers and categories, and back to typed rows."""
+"""Resampling strategies: tables in one metric space for numbers and categories, and back; texts and images as encoded."""
 
 from __future__ import annotations
 
+from collections.abc import Hashable
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+from scipy.sparse import issparse
 
 from harness.data.prepare import Layout, Rows
 from harness.declare.strategy import Strategy
-from harness.errors import Inapplicable
+from harness.errors import EvenhandError, Inapplicable
 from harness.search.fold_cache import FoldCache
 from harness.search.neighbours import FoldNeighbours, digest
 
@@ -37,6 +39,32 @@ def resample(  # noqa: PLR0913, PLR0917 -- four say what is resampled, three how
         return (from_space(made, layout) if kept is None else rows.take(kept)), made_y
 
     return cache.get(("resampled", strategy.name, tuple(sorted(params.items())), seed, content), compute)
+
+
+def resample_points(
+    strategy: Strategy, params: dict[str, Any], X: Any, y: Labels, seed: int, memo: tuple[FoldCache, Hashable]
+) -> tuple[Any, Labels]:
+    """The same for encoded texts and images: an array (n, …) or a sparse matrix, of which rows are chosen or made.
+
+    A strategy that only chooses rows takes rows of any form; others take points (n, d), made ones coming back in the
+    precision of the real ones. `memo` is the fold's cache and what names `X` in it. Raises `Inapplicable` as `resample` does.
+    """
+    cache, name = memo
+    build = strategy.build
+    assert build is not None  # noqa: S101 -- a strategy of this kind has one, its declaration checked that
+
+    def compute() -> tuple[Any, Labels]:
+        sampler = build(seed, **params)
+        if strategy.chooses:
+            _, made_y, kept = _sampled(sampler, np.arange(len(y), dtype=np.float64)[:, None], y, cache)
+            if kept is None:
+                raise EvenhandError(f"{strategy.name} is declared to choose rows, but made some")
+            return X[kept], made_y
+        points = X if issparse(X) else np.asarray(X, dtype=np.float64)
+        made, made_y, kept = _sampled(sampler, points, y, cache)
+        return (made.astype(X.dtype) if kept is None else X[kept]), made_y
+
+    return cache.get(("resampled", name, strategy.name, tuple(sorted(params.items())), seed), compute)
 
 
 def to_space(rows: Rows, layout: Layout) -> Points:
@@ -72,11 +100,11 @@ def level_weight(rows: Rows) -> float:
     return float(np.median(spread)) / 2 if len(spread) else 0.5
 
 
-def _sampled(sampler: Any, points: Points, y: Labels, cache: FoldCache) -> tuple[Points, Labels, Labels | None]:
+def _sampled(sampler: Any, points: Any, y: Labels, cache: FoldCache) -> tuple[Any, Labels, Labels | None]:
     """Points and labels as the sampler leaves them, and which rows they are where it only chose among them."""
     counts = np.bincount(y)
     there = counts[counts > 0]
-    sampler, searches = _quickened(sampler, len(y), int(there.min()), cache)
+    sampler, searches = _quickened(sampler, points, int(there.min()), cache)
     if searches and there.min() < 2:
         reason = "the rarest class has one training row, which has no neighbour of its class"
         raise Inapplicable(reason, always=True)
@@ -90,17 +118,20 @@ def _sampled(sampler: Any, points: Points, y: Labels, cache: FoldCache) -> tuple
     if searches and there.min() < there.max() and (after == counts).all():
         raise Inapplicable("no row could be made: none of a rare class lies near another class")
     kept = getattr(sampler, "sample_indices_", None)
-    only_chosen = kept is not None and np.array_equal(
-        points[kept], made
-    )  # a sampler may choose rows and change them too
+    # A sampler may choose rows and change them too.
+    only_chosen = kept is not None and len(kept) == made.shape[0] and _equal(points[kept], made)
     return made, made_y, kept if only_chosen else None
 
 
-def _quickened(sampler: Any, rows: int, rarest: int, cache: FoldCache) -> tuple[Any, bool]:
+def _equal(one: Any, other: Any) -> bool:
+    return (one != other).nnz == 0 if issparse(one) else np.array_equal(one, other)
+
+
+def _quickened(sampler: Any, points: Any, rarest: int, cache: FoldCache) -> tuple[Any, bool]:
     """The sampler, its cleaning done the quicker way and its neighbours looked up in the fold's memo.
 
     No more neighbours are asked for than there are. Also returns whether any are asked for at all. Samplers
-    that are not known here stay as they are.
+    that are not known here stay as they are; on sparse points all do but for the number of neighbours.
     """
     from imblearn.over_sampling import ADASYN, SMOTE, BorderlineSMOTE
 
@@ -108,14 +139,17 @@ def _quickened(sampler: Any, rows: int, rarest: int, cache: FoldCache) -> tuple[
 
     if not hasattr(sampler, "get_params"):
         return sampler, False
-    steps = {name: quick(step) for name, step in sampler.get_params().items() if hasattr(step, "fit_resample")}
-    sampler = quick(sampler)
-    if steps:
-        sampler.set_params(**steps)
+    steps = {name: step for name, step in sampler.get_params().items() if hasattr(step, "fit_resample")}
+    if not issparse(points):
+        steps = {name: quick(step) for name, step in steps.items()}
+        sampler = quick(sampler).set_params(**steps)
     searching = [step for step in (sampler, *steps.values()) if type(step) in (ADASYN, SMOTE, BorderlineSMOTE)]
     for step in searching:
         asked = {name: k for name, k in step.get_params().items() if name.endswith("_neighbors") and isinstance(k, int)}
         # `m_neighbors` are looked for among all rows, the others (ADASYN's too) among the rows of one class.
-        most = {name: rows - 1 if name == "m_neighbors" else max(1, rarest - 1) for name in asked}
-        step.set_params(**{name: FoldNeighbours(min(k, most[name]) + 1, cache) for name, k in asked.items()})
+        most = {name: points.shape[0] - 1 if name == "m_neighbors" else max(1, rarest - 1) for name in asked}
+        found: dict[str, Any] = {name: min(k, most[name]) for name, k in asked.items()}
+        if not issparse(points):
+            found = {name: FoldNeighbours(k + 1, cache) for name, k in found.items()}
+        step.set_params(**found)
     return sampler, bool(searching)

@@ -13,7 +13,7 @@ from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -26,10 +26,22 @@ if TYPE_CHECKING:
     import optuna
 
 Proba = npt.NDArray[np.float32]
-#: What one trial is: parameters → (mean score over the inner folds, out-of-fold probabilities of all training rows).
-Evaluate = Callable[[dict[str, Any]], tuple[float, Proba]]
+
+
+class Evaluated(NamedTuple):
+    """What one trial gave: the mean score over the inner folds, out-of-fold probabilities of all training rows, and what
+    was odd about its fits without having ended them."""
+
+    score: float
+    proba: Proba
+    remarks: tuple[str, ...] = ()
+
+
+#: Parameters, and the number of the trial → what it gave.
+Evaluate = Callable[[dict[str, Any], int], Evaluated]
 
 REASON = "reason"
+REMARKS = "remarks"
 SECONDS = "seconds"
 #: A cell whose first so many trials all fail is not searched on: the rest would fail as well.
 HOPELESS_AFTER = 5
@@ -99,9 +111,9 @@ def search(plan: StudyPlan, evaluate: Evaluate, kept: Kept) -> SearchResult:
         params = suggest(trial, plan.space)
         started = time.monotonic()
         try:
-            score, proba = evaluate(params)
-            if not np.isfinite(score):
-                raise EvenhandError(f"the objective is {score} on these inner folds: it is not defined there")  # noqa: TRY301 -- a failed trial like any other
+            found = evaluate(params, number)
+            if not np.isfinite(found.score):
+                raise EvenhandError(f"the objective is {found.score} on these inner folds: it is not defined there")  # noqa: TRY301 -- a failed trial like any other
         except Exception as error:  # noqa: BLE001 -- whatever a configuration raises is that trial's result
             trial.set_user_attr(REASON, _reason(error))
             trial.set_user_attr(SECONDS, time.monotonic() - started)
@@ -109,8 +121,10 @@ def search(plan: StudyPlan, evaluate: Evaluate, kept: Kept) -> SearchResult:
             ended = isinstance(error, Inapplicable) and error.always and plan.one_strategy
         else:
             trial.set_user_attr(SECONDS, time.monotonic() - started)
-            study.tell(trial, score)
-            arrays = _keep(arrays, kept, study, number, proba)
+            if found.remarks:
+                trial.set_user_attr(REMARKS, list(found.remarks))
+            study.tell(trial, found.score)
+            arrays = _keep(arrays, kept, study, number, found.proba)
         # One operation: the trial is there whole or not at all.
         journal.add_trial(study.get_trials(deepcopy=False)[number])
     return _result(study, evaluate, arrays)
@@ -230,4 +244,4 @@ def _whole(found: Found | None, evaluate: Evaluate) -> Found | None:
     """The same with its probabilities, computed again where what was kept of them is lost."""
     if found is None or found.proba.size:
         return found
-    return replace(found, proba=evaluate(found.params)[1])
+    return replace(found, proba=evaluate(found.params, found.trial).proba)

@@ -22,7 +22,7 @@ from harness.data.table import load_table
 from harness.declare.registry import load_registry
 from harness.declare.space import Choice, Integer, defaults, fill
 from harness.networks.training import Schedule
-from harness.search.encode import ENCODINGS
+from harness.search.encodings import ENCODINGS
 
 FAMILY = load_registry().family("dense_network")
 

@@ -1,0 +1,92 @@
+"""Encodings of texts for classical families: TF-IDF of words and characters, and its leading directions."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from harness.declare.space import Space, choice, integer
+from harness.errors import DataError
+from harness.search.encoding import Encoding
+
+#: Words of one character count too: `2`, `u` and `£` tell much in short messages.
+WORDS = r"(?u)\b\w+\b|[£$€!?%]"
+
+
+@dataclass(frozen=True)
+class TfidfEncoder:
+    """Texts as weights of words and of characters within words; holds the vocabulary of the training texts."""
+
+    parts: tuple[Any, ...]
+
+    def transform(self, rows: npt.NDArray[np.object_]) -> Any:
+        """A sparse matrix (n, width), float32; each part of a row has length 1, or 0 where nothing in it is known."""
+        from scipy.sparse import hstack
+
+        return hstack([part.transform(rows) for part in self.parts], format="csr", dtype=np.float32)
+
+
+@dataclass(frozen=True)
+class LsaEncoder:
+    """The leading directions of TF-IDF, so that trees and networks have few and full columns."""
+
+    tfidf: TfidfEncoder
+    directions: npt.NDArray[np.float32]  #: (width, kept)
+    scale: npt.NDArray[np.float32]
+
+    def transform(self, rows: npt.NDArray[np.object_]) -> npt.NDArray[np.float32]:
+        """An array (n, kept), each column with variance 1 on the training texts."""
+        projected = self.tfidf.transform(rows) @ self.directions
+        return np.asarray(projected / self.scale, dtype=np.float32)
+
+
+def fit_tfidf(
+    X: npt.NDArray[np.object_],
+    y: npt.NDArray[np.int64],  # noqa: ARG001 -- a contract
+    seed: int,  # noqa: ARG001 -- a contract
+    parts: str = "both",
+) -> TfidfEncoder:
+    """Learn the vocabulary and how rare each term is (Salton & Buckley 1988; logarithmic counts).
+
+    `parts` are words and pairs of words, characters (2 to 5 of them, within words), or both. Raises `DataError` where the
+    texts hold no term twice.
+    """
+    from sklearn.feature_extraction.text import TfidfVectorizer
+
+    common = {"min_df": 2, "sublinear_tf": True, "dtype": np.float32}
+    known = {
+        "words": TfidfVectorizer(token_pattern=WORDS, ngram_range=(1, 2), **common),
+        "characters": TfidfVectorizer(analyzer="char_wb", ngram_range=(2, 5), max_features=MOST_TERMS, **common),
+    }
+    chosen = [vectorizer for name, vectorizer in known.items() if parts in ("both", name)]
+    try:
+        return TfidfEncoder(tuple(vectorizer.fit(X) for vectorizer in chosen))
+    except ValueError as error:
+        raise DataError(f"no word or piece of a word occurs in two of the {len(X)} texts: are these texts?") from error
+
+
+def fit_lsa(
+    X: npt.NDArray[np.object_], y: npt.NDArray[np.int64], seed: int, parts: str = "both", directions: int = 200
+) -> LsaEncoder:
+    """Learn the leading directions of TF-IDF (latent semantic analysis, Deerwester et al. 1990)."""
+    from sklearn.utils.extmath import randomized_svd
+
+    tfidf = fit_tfidf(X, y, seed, parts)
+    weights = tfidf.transform(X)
+    kept = min(directions, min(weights.shape) - 1)
+    _, _, found = randomized_svd(weights, kept, n_iter=3, random_state=seed % 2**32)
+    scale = (weights @ found.T).std(axis=0)
+    return LsaEncoder(tfidf, found.T.astype(np.float32), np.maximum(scale, 1e-6).astype(np.float32))
+
+
+MOST_TERMS = 50_000  #: pieces of words kept, the commonest
+PARTS: Space = {"parts": choice("both", "words", "characters", default="both")}
+LSA: Space = {**PARTS, "directions": integer(50, 300, default=200, log=True)}
+
+TEXT = (
+    Encoding("tfidf", fit_tfidf, PARTS, "text", points=PARTS),
+    Encoding("lsa", fit_lsa, LSA, "text", points=LSA),
+)
