@@ -44,7 +44,13 @@ Run = Annotated[Path, typer.Argument(metavar="RUN", help="Folder of a run, for e
 
 @app.command()
 def run(  # noqa: PLR0913, PLR0917 -- the options of a command line are one list
-    file: Annotated[Path | None, typer.Argument(metavar="[FILE]", help="A CSV or Parquet file of one's own.")] = None,
+    file: Annotated[
+        Path | None,
+        typer.Argument(
+            metavar="[FILE]",
+            help="A CSV or Parquet file of one's own, or a folder of pictures with a folder per class.",
+        ),
+    ] = None,
     suite: Annotated[str | None, typer.Option(help="A comparison with a name: evenhand list suites.")] = None,
     task: Annotated[list[str] | None, typer.Option(help="Task; repeatable.")] = None,
     family: Annotated[list[str] | None, typer.Option(help="Model family; repeatable.")] = None,
@@ -69,6 +75,10 @@ def run(  # noqa: PLR0913, PLR0917 -- the options of a command line are one list
     positive: Annotated[
         str | None, typer.Option(help="Own file: the positive class (the rarer one).", show_default=False)
     ] = None,
+    text: Annotated[
+        str | None,
+        typer.Option(help="Own file: the column of texts to classify; it alone is read.", show_default=False),
+    ] = None,
     drop: Annotated[list[str] | None, typer.Option(help="Own file: a column to leave out; repeatable.")] = None,
     group: Annotated[
         str | None, typer.Option(help="Own file: a column; rows of one value stay on one side of a split.")
@@ -83,6 +93,8 @@ def run(  # noqa: PLR0913, PLR0917 -- the options of a command line are one list
     \b
     evenhand run --suite full --budget 60s --jobs 2 --out results/full
     evenhand run customers.csv --target churned --drop phone
+    evenhand run messages.csv --target label --text message
+    evenhand run photos/
     evenhand run --task caravan --family xgb --family logistic_regression \\
         --strategy none --strategy smote --trials 20 --folds 5 --seed 1 --out results/c
     """
@@ -104,7 +116,14 @@ def run(  # noqa: PLR0913, PLR0917 -- the options of a command line are one list
         families=tuple(family or ()),
         strategies=tuple(strategy or ()),
         protocol={name: value for name, value in given.items() if value is not None},
-        own={"target": target, "positive": positive, "drop": tuple(drop or ()), "group": group, "time": time},
+        own={
+            "target": target,
+            "positive": positive,
+            "drop": tuple(drop or ()),
+            "group": group,
+            "time": time,
+            "text": text,
+        },
         data_dir=data_dir,
         plugins=tuple(plugin or ()),
     )

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from harness.data.own import OwnFile
+from harness.data.own import FOLDER, OwnFile
 from harness.data.sources import read_table
 from harness.declare.protocol import EvaluationProtocol
 from harness.declare.registry import Registry, closest, find
@@ -77,7 +77,8 @@ def _tasks(typed: Typed, suite: Suite | None, own: OwnFile | None, registry: Reg
         names = (*names, name)
     if not names:
         raise EvenhandError(
-            f"nothing to run: name a --suite ({', '.join(SUITES)}), a --task (evenhand list tasks) or a CSV or Parquet file"
+            f"nothing to run: name a --suite ({', '.join(SUITES)}), a --task (evenhand list tasks), a CSV or Parquet file, "
+            "or a folder of pictures"
         )
     return names
 
@@ -100,26 +101,35 @@ def _own_file(typed: Typed) -> OwnFile | None:
     given = [f"--{name}" for name, value in typed.own.items() if value]
     if typed.file is None:
         if given:
-            raise EvenhandError(f"{given[0]} goes with a file of one's own: evenhand run FILE --target COLUMN")
+            raise EvenhandError(f"{given[0]} goes with data of one's own: evenhand run FILE --target COLUMN")
         return None
+    path = str(typed.file.resolve())
+    if typed.file.is_dir():
+        if not_meant := [option for option in given if option != "--positive"]:
+            raise EvenhandError(
+                f"{typed.file} is a folder of pictures, whose folders are the classes: {not_meant[0]} goes with a CSV or Parquet file"
+            )
+        return OwnFile(path, FOLDER, typed.own.get("positive"))
     if not typed.file.is_file():
-        raise EvenhandError(f"no such file: {typed.file}")
+        raise EvenhandError(f"no such file or folder: {typed.file}")
     if not typed.own.get("target"):
         raise EvenhandError(f"{typed.file}: which column is to be predicted? say --target COLUMN")
     _check_columns(typed.file, typed.own)
-    return OwnFile(path=str(typed.file.resolve()), **typed.own)
+    return OwnFile(path=path, **typed.own)
 
 
 def _check_columns(file: Path, own: Mapping[str, Any]) -> None:
-    """Raise `EvenhandError` where an option names a column that the file does not have, or the target twice."""
+    """Raise `EvenhandError` where an option names a column that the file does not have, or one column twice."""
     known = [str(name) for name in read_table(file, names_only=True).columns]
-    for option in ("target", "drop", "group", "time"):
+    for option in ("target", "text", "drop", "group", "time"):
         named = own.get(option) or ()
         for name in (named,) if isinstance(named, str) else named:
             if name not in known:
                 raise EvenhandError(f"no such column {name!r} (--{option}): {closest(name, known)}")
             if option != "target" and name == own["target"]:
                 raise EvenhandError(f"--{option} names the target {name!r}: it is what is to be predicted")
+            if option not in ("target", "text") and name == own.get("text"):
+                raise EvenhandError(f"--{option} names the column {name!r} whose texts are to be read")
 
 
 def out_folder(typed: Typed, request: Request) -> Path:

@@ -17,6 +17,6 @@ FAMILY = Family(
     name="logistic_regression",
     build=build,
     space={"C": log_float(1e-4, 1e2, default=1.0)},
-    encodings={"tabular": "one_hot_scaled"},
+    encodings={"tabular": "one_hot_scaled", "text": "tfidf", "image": "embedding"},
     description="linear in the features, L2 penalty",
 )

@@ -17,7 +17,7 @@ ARROWS = {
     "networks": {"networks"},
     "report": {"report", "store", "declare"},
     "run": {"run", "search", "store", "data", "declare"},
-    "tasks": {"tasks", "declare", "data.sources"},
+    "tasks": {"tasks", "declare", "data.sources", "data.images"},
     "searchspaces": {"searchspaces", "declare", "networks"},
     "checks": {"declare", "data", "search"},
     "dashboard": {"store"},

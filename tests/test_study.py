@@ -8,7 +8,7 @@ from optuna.storages.journal import JournalFileBackend
 
 from harness.declare.space import choice, integer, log_float, real, when
 from harness.errors import Inapplicable
-from harness.search.study import REASON, Kept, StudyPlan, search
+from harness.search.study import REASON, REMARKS, Evaluated, Kept, StudyPlan, search
 
 SPACE = {
     "x": real(-5, 5, default=0.0),
@@ -29,14 +29,14 @@ class Bench:
         self.folder, self.kill_at, self.seed = folder, set(kill_at), seed
         self.kept, self.evaluated = {}, 0
 
-    def evaluate(self, params):
+    def evaluate(self, params, _number):
         self.evaluated += 1
         if self.evaluated in self.kill_at:
             raise Killed
         if params["x"] > 3:
             raise ValueError(f"x is too large: {params['x']:.0f}")
         score = -((params["x"] - 1) ** 2) - abs(params.get("n", 4) - 4)
-        return score, np.full((4, 2), score, dtype=np.float32)
+        return Evaluated(score, np.full((4, 2), score, dtype=np.float32))
 
     def run(self, trials=30, budget=None, evaluate=None, **plan):
         return search(
@@ -128,7 +128,7 @@ def test_a_budget_ends_the_search_and_counts_what_earlier_runs_spent(tmp_path):
 
 
 def test_what_never_applies_ends_the_cell_at_once(tmp_path):
-    def never(_params):
+    def never(_params, _number):
         raise Inapplicable("one minority row", always=True)
 
     bench = Bench(tmp_path)
@@ -139,10 +139,10 @@ def test_what_never_applies_ends_the_cell_at_once(tmp_path):
 
 
 def test_what_never_applies_is_one_trial_where_the_strategy_is_searched(tmp_path):
-    def sometimes(params):
+    def sometimes(params, _number):
         if params["kind"] == "a":
             raise Inapplicable("not so", always=True)
-        return 1.0, np.ones((4, 2), dtype=np.float32)
+        return Evaluated(1.0, np.ones((4, 2), dtype=np.float32))
 
     bench = Bench(tmp_path)
     found = bench.run(trials=12, evaluate=sometimes, one_strategy=False)
@@ -160,9 +160,18 @@ def test_another_seed_searches_elsewhere(tmp_path):
 
 
 def test_an_objective_that_is_not_defined_is_a_failed_trial_with_its_reason(tmp_path):
-    def undefined(_params):
-        return float("nan"), np.zeros((4, 2), dtype=np.float32)
+    def undefined(_params, _number):
+        return Evaluated(float("nan"), np.zeros((4, 2), dtype=np.float32))
 
     found = Bench(tmp_path).run(trials=3, evaluate=undefined)
     assert found.best is None
     assert list(found.failures) == ["the objective is nan on these inner folds: it is not defined there"]
+
+
+def test_what_was_odd_about_a_trial_stands_beside_it(tmp_path):
+    def odd(params, number):
+        return Evaluated(params["x"], np.zeros((4, 2), dtype=np.float32), ("a class was missing",) if number else ())
+
+    bench = Bench(tmp_path)
+    bench.run(trials=2, evaluate=odd)
+    assert [t.user_attrs.get(REMARKS) for t in bench.trials()] == [None, ["a class was missing"]]

@@ -86,6 +86,13 @@ def read_pixels(content: bytes, height: int, width: int, what: str) -> Pictures:
     return Pictures(pixels.reshape(-1, height, width, 1), np.array([f"{label:g}" for label in rows[:, -1]]))
 
 
+def one_against_rest(pictures: Pictures, label: str, name: str) -> Pictures:
+    """The same pictures in two classes: those of `label`, now called `name`, and the `rest`."""
+    import numpy as np
+
+    return pictures._replace(labels=np.where(pictures.labels == label, name, "rest"))
+
+
 def _files_of_folder(path: Path) -> Iterator[File]:
     try:
         files = sorted(file for file in path.rglob("*") if not file.is_dir())

