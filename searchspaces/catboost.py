@@ -45,7 +45,7 @@ FAMILY = Family(
         "l2_leaf_reg": log_float(0.3, 30.0, default=3.0),
         "random_strength": log_float(0.1, 10.0, default=1.0),
     },
-    encodings={"tabular": "native", "text": "lsa", "image": "embedding"},
+    encodings={"tabular": "native", "text": "lsa", "image": "principal"},
     description="boosted symmetric trees with ordered statistics of categories (CatBoost)",
     needs=("catboost",),
     extra="boosting",

@@ -23,6 +23,6 @@ FAMILY = Family(
         "subsample": real(0.3, 0.8, default=0.5),
         "min_samples_leaf": integer(1, 64, default=1, log=True),
     },
-    encodings={"tabular": "ordinal", "text": "lsa", "image": "embedding"},
+    encodings={"tabular": "ordinal", "text": "lsa", "image": "principal"},
     description="boosted trees on exact splits, each on half the rows (GradientBoosting)",
 )

@@ -32,7 +32,7 @@ FAMILY = Family(
         "loss": choice("cross_entropy", "focal", default="cross_entropy"),
         "gamma": when("loss", "focal", real(0.5, 4.0, default=2.0)),
     },
-    encodings={"tabular": "one_hot"},
+    encodings={"tabular": "one_hot", "text": "lsa", "image": "embedding"},
     description="a dense Keras network with dropout, batch norm and early stopping",
     needs=("tensorflow", "keras"),
     stops_early=True,

@@ -30,6 +30,6 @@ FAMILY = Family(
         "l2_regularization": log_float(1e-4, 1e2, default=1e-4),
         "max_features": real(0.2, 1.0, default=1.0),
     },
-    encodings={"tabular": "native", "text": "lsa", "image": "embedding"},
+    encodings={"tabular": "native", "text": "lsa", "image": "principal"},
     description="boosted trees on binned features (HistGradientBoosting)",
 )

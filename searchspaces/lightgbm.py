@@ -33,7 +33,7 @@ FAMILY = Family(
         "colsample_bytree": real(0.3, 1.0, default=1.0),
         "reg_lambda": log_float(1e-4, 1e2, default=1e-4),
     },
-    encodings={"tabular": "native", "text": "lsa", "image": "embedding"},
+    encodings={"tabular": "native", "text": "lsa", "image": "principal"},
     description="boosted trees grown leaf by leaf (LightGBM)",
     needs=("lightgbm",),
     extra="boosting",

@@ -26,7 +26,7 @@ FAMILY = Family(
         "batch_size": choice(64, 128, 256, default=128),
         "penalty": log_float(1e-4, 0.3, default=0.03),
     },
-    encodings={"tabular": "one_hot"},
+    encodings={"tabular": "one_hot", "text": "lsa", "image": "embedding"},
     description="a dense network in NumPy alone, backpropagation written out (evenhand explain backprop)",
     stops_early=True,
     network=True,

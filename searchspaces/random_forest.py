@@ -22,6 +22,6 @@ FAMILY = Family(
         "max_samples": real(0.3, 1.0, default=1.0),
         "criterion": choice("gini", "entropy", default="gini"),
     },
-    encodings={"tabular": "ordinal", "text": "lsa", "image": "embedding"},
+    encodings={"tabular": "ordinal", "text": "lsa", "image": "principal"},
     description="100 trees on bootstrap samples",
 )

@@ -27,7 +27,7 @@ FAMILY = Family(
         "colsample_bytree": real(0.3, 1.0, default=1.0),
         "reg_lambda": log_float(1e-2, 1e2, default=1.0),
     },
-    encodings={"tabular": "native", "text": "tfidf", "image": "embedding"},
+    encodings={"tabular": "native", "text": "lsa", "image": "principal"},
     description="boosted trees (XGBoost)",
     needs=("xgboost",),
 )

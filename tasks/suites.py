@@ -69,6 +69,22 @@ SUITES = {
             protocol=EvaluationProtocol(folds=5, repeats=1, inner_folds=3, trials=10),
         ),
         Suite(
+            name="modalities",
+            description="a table, texts and pictures: which family suits which kind of data, in minutes",
+            tasks=("telco_churn", "sms_spam", "handwritten_digits"),
+            families=(
+                "majority",
+                "logistic_regression",
+                "xgb",
+                "dense_network",
+                "recurrent_network",
+                "small_convolutional_network",
+                "pretrained_network",
+            ),
+            strategies=("none", "class_weight", "random_oversampling"),
+            protocol=EvaluationProtocol(folds=3, repeats=1, inner_folds=3, trials=3),
+        ),
+        Suite(
             name="smoke",
             description="the smallest run there is, in seconds",
             tasks=("digits_nine",),
