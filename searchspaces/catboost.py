@@ -16,10 +16,10 @@ class CatBoost:
         self.params = params
 
     def fit(self, X: Any, y: Any, sample_weight: Any = None) -> CatBoost:
-        """Fit on a data frame (n, p) whose categories have the dtype `category`."""
+        """Fit on numbers (n, p), or on a data frame whose categories have the dtype `category`."""
         from catboost import CatBoostClassifier
 
-        categories = [name for name in X.columns if X[name].dtype == "category"]
+        categories = [name for name in getattr(X, "columns", ()) if X[name].dtype == "category"]
         self.model_ = CatBoostClassifier(
             cat_features=categories,
             thread_count=1,
