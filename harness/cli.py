@@ -86,6 +86,9 @@ def run(  # noqa: PLR0913, PLR0917 -- the options of a command line are one list
     time: Annotated[
         str | None, typer.Option(help="Own file: a column; test rows are later than training rows.")
     ] = None,
+    tensorboard: Annotated[
+        bool, typer.Option("--tensorboard", help="Write the networks' curves as TensorBoard logs too.")
+    ] = False,
     quiet: Annotated[bool, typer.Option("--quiet", help="Show nothing while it runs.")] = False,
 ) -> None:
     """Run a benchmark, or continue it: the same command on the same --out does what is left.
@@ -103,7 +106,10 @@ def run(  # noqa: PLR0913, PLR0917 -- the options of a command line are one list
     from harness.options import Typed, cores, limits, out_folder, request_of, seconds, statuses
     from harness.run.benchmark import benchmark
     from harness.store.store import Store
+    from harness.tensorboard import require_tensorboard, write_logs
 
+    if tensorboard:
+        require_tensorboard()
     registry = load_registry(plugin or ())
     given = {
         "trials": trials, "budget": seconds(budget) if budget else None, "folds": folds, "repeats": repeats,
@@ -146,6 +152,8 @@ def run(  # noqa: PLR0913, PLR0917 -- the options of a command line are one list
         )
     if interrupts.stop != "now":
         _write_tables(store, registry.metrics, quiet=quiet)
+        if tensorboard:
+            write_logs(store)
     if interrupts.stop != "no":
         sys.stderr.write("stopped: the same command continues\n")
         raise typer.Exit(130)
@@ -177,6 +185,21 @@ def dashboard(
     from harness.store.store import Store
 
     page.dashboard(Store(run), port)
+
+
+@app.command()
+def tensorboard(
+    run: Run, port: Annotated[int, typer.Option(help="Port on 127.0.0.1; 0 takes a free one.")] = 6006
+) -> None:
+    """Show the training curves of a run's networks in TensorBoard.
+
+    \b
+    evenhand tensorboard results/quick
+    """
+    from harness import tensorboard as page
+    from harness.store.store import Store
+
+    page.tensorboard(Store(run), port)
 
 
 @app.command("list")

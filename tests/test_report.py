@@ -95,7 +95,7 @@ def test_columns_are_the_promised_ones_and_metrics_from_elsewhere_come_last(copy
     extra = Metric(name="hits", compute=lambda p: float(np.trace(p.confusion)), face="decision")
     columns = pd.read_csv(write_report(copy, METRIC | {"hits": extra}).csv).columns.tolist()
     who = ["task", "entry", "family", "strategy", "stage", "calibration", "threshold_kind", "folds", "status"]
-    names = [*USUAL, "threshold", "fit_seconds", "predict_us_per_row", "trials"]
+    names = [*USUAL, "threshold", "fit_seconds", "predict_us_per_row", "trials", "parameters", "model_bytes"]
     ranked = [
         "objective",
         "rank",

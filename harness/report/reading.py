@@ -44,12 +44,28 @@ READING = (
         "**Bold** is best in its column among the entries that have all splits, the majority row aside. Entries "
         "without all splits stand below (–): their means are over fewer splits and not comparable."
     ),
+    (
+        "**Complexity against quality**: *Parameters* are those a network trained, the coefficients of a linear model or the nodes "
+        "of trees; *Size* is that of encoder and classifier, pickled. *Nothing beats it* names the costs (time to fit, size, "
+        "time to predict) at which no other entry is both better and cheaper, by the means over the splits; differences may be "
+        "chance, times are those of one machine, and the majority row is left aside."
+    ),
+    (
+        "**Training of networks**: means over the outer splits of the refits on all training rows, at the epoch whose weights were "
+        "kept; each fit has its own seed. *Validation* are the rows watched to decide when to stop: training rows, "
+        "never test rows. *Gap* is validation minus training for losses, training minus validation for AP, so above zero is "
+        "over-fitting; training figures are those of an epoch's batches with dropout on, so a gap may be below zero. *SD* is "
+        "the standard deviation of the validation figure between the splits, or between the inner folds of the trial that was "
+        "chosen: large means unstable training."
+    ),
 )
 CSV = (
     "**leaderboard.csv** has a row per task, entry and threshold (`threshold_kind`: `half` is 0.5, or the most probable class; "
     "`tuned` the tuned one), default and tuned even where they are the same. `folds` is how many splits the means are over, "
     "`status` how the cells ended. Every figure, under its name in brackets above, stands as its mean and, with `_sd`, its "
-    "standard deviation over the splits; so do `threshold`, `fit_seconds`, `predict_us_per_row` and `trials`. Then:"
+    "standard deviation over the splits; so do `threshold`, `fit_seconds`, `predict_us_per_row`, `trials`, "
+    "`parameters` (those a network trained, coefficients of a linear model, nodes of trees) and `model_bytes` (encoder and "
+    "classifier, pickled). Then:"
 )
 
 

@@ -18,7 +18,7 @@ from harness.store.store import Store
 
 STAGES = ("default", "tuned", "chosen")
 ANY = "any"  #: stands for the family or strategy of an entry that is chosen anew in every split
-EXTRAS = ("threshold", "fit_seconds", "predict_us_per_row", "trials")
+EXTRAS = ("threshold", "fit_seconds", "predict_us_per_row", "trials", "parameters", "model_bytes")
 View: TypeAlias = tuple[str, str, str]  #: cell id, stage of its predictions, threshold kind
 MISSING = "missing"  #: the status of a planned cell that has not been run
 
@@ -212,6 +212,8 @@ def _rows(scores: Scores, record: Record) -> Iterator[_Row]:
             "fit_seconds": outcome.fit_seconds,
             "predict_us_per_row": 1e6 * outcome.predict_seconds / record.n_test if record.n_test else math.nan,
             "trials": 1.0 if outcome.stage == "default" else float(record.trials),  # trial 0 and no search
+            "parameters": math.nan if outcome.parameters is None else float(outcome.parameters),
+            "model_bytes": float(outcome.model_bytes) or math.nan,
             "trial": float(outcome.trial),
             "inner": outcome.inner_score,
             "train": outcome.train_scores.get(objective, math.nan),

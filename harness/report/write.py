@@ -8,7 +8,11 @@ from pathlib import Path
 
 from harness.declare.metric import Metric
 from harness.report.appendix import protocol, what_failed
+from harness.report.complexity import complexity_table
+from harness.report.curves import Training, collect_training, training_section
 from harness.report.documented import method_table, model_table, network_tables
+from harness.report.gallery import LAYERS, PARETO, TRAINING, Gallery, draw_all, layers_of, networks_of
+from harness.report.layers import architecture_text
 from harness.report.leaderboard import csv_text, leaderboard
 from harness.report.markdown import IN_SIGHT, count, details, escape
 from harness.report.noticed import about_rows, beware, shares
@@ -17,6 +21,7 @@ from harness.report.ranking import Ranking, rank
 from harness.report.reading import how_to_read
 from harness.report.scores import MISSING, Scores, collect
 from harness.report.strategies import differences, strategy_table, strategy_verdict
+from harness.report.suitability import suitability
 from harness.report.summary import summary
 from harness.report.task_section import confusion_table, effort_table, quality_table
 from harness.report.verdict import headline, repeated, verdict
@@ -51,8 +56,16 @@ class ReportFiles:
     summary: str
 
 
+@dataclass(frozen=True)
+class Inspected:
+    """What stands beside the scores: how networks were trained, and which pictures there are."""
+
+    training: Training
+    gallery: Gallery
+
+
 def write_report(store: Store, metrics: Mapping[str, Metric]) -> ReportFiles:
-    """Write `leaderboard.md` and `leaderboard.csv` from what is stored; the same records give the same bytes.
+    """Write `leaderboard.md`, `leaderboard.csv` and `figures/` from what is stored; the same records give the same bytes.
 
     Raises `StoreError` where the folder is no run, cannot be read or not be written.
     """
@@ -60,19 +73,22 @@ def write_report(store: Store, metrics: Mapping[str, Metric]) -> ReportFiles:
     rankings = [rank(scores, task) for task in scores.run["tasks"]]
     files = ReportFiles(store.folder / "leaderboard.md", store.folder / "leaderboard.csv", summary(scores, rankings))
     write_atomic(files.csv, csv_text(leaderboard(scores, rankings)).encode())
-    write_atomic(files.markdown, leaderboard_markdown(scores, rankings).encode())
+    training = collect_training(store, scores)
+    inspected = Inspected(training, draw_all(store, scores, rankings, training))
+    write_atomic(files.markdown, leaderboard_markdown(scores, rankings, inspected).encode())
     return files
 
 
-def leaderboard_markdown(scores: Scores, rankings: list[Ranking]) -> str:
+def leaderboard_markdown(scores: Scores, rankings: list[Ranking], inspected: Inspected) -> str:
     """The whole `leaderboard.md`: verdict, tasks, documented summary, strategies, all tasks, failures, protocol."""
     parts = [f"# Leaderboard of {escape(scores.run['name'])}"]
     first = [_verdict(scores, ranking) for ranking in rankings]
     parts.append("\n".join([*first[:IN_SIGHT], *_gaps(scores)]))
     parts += [details(f"{len(first) - IN_SIGHT} more tasks", "\n".join(first[IN_SIGHT:]))] if first[IN_SIGHT:] else []
-    parts.append(how_to_read(scores))
+    parts += [how_to_read(scores), inspected.gallery.hint]
     for ranking in rankings:
         parts += _task(scores, ranking)
+        parts += _inspection(scores, ranking, inspected) if ranking.best else []
     parts += ["## The results summary, as it is usually written", SUMMARY_TEXT]
     evaluated = [ranking for ranking in rankings if any(place.score.n for place in ranking.places)]
     parts += [part for ranking in evaluated for part in _documented(scores, ranking.task)] or ["Nothing was evaluated."]
@@ -82,6 +98,7 @@ def leaderboard_markdown(scores: Scores, rankings: list[Ranking]) -> str:
         parts += [f"### {escape(ranking.task)}", strategy_verdict(scores, ranking.task), table_of]
         parts += [f"No reading: {ranking.silent}."] if ranking.silent and ranking.best else []
     parts += ["## Over all tasks", overall(rankings)]
+    parts += ["### Which family suits which data", suited] if (suited := suitability(scores, rankings)) else []
     parts += ["## What failed, was skipped or does not apply", what_failed(scores)]
     parts += ["## Protocol, data, versions", protocol(scores)]
     return "\n\n".join(part for part in parts if part) + "\n"
@@ -132,6 +149,22 @@ def _task(scores: Scores, ranking: Ranking) -> list[str]:
         f"What was called what, and the report per class, added up over the splits{often}:",
         confusion_table(scores, ranking),
     ]
+
+
+def _inspection(scores: Scores, ranking: Ranking, inspected: Inspected) -> list[str]:
+    """What the entries of a task are made of and cost, and how its networks were trained."""
+    gallery, task = inspected.gallery, ranking.task
+    parts = []
+    if weighed := complexity_table(ranking):
+        said = "Score against time to fit and against size, with the entries that nothing beats"
+        parts += ["### Complexity against quality", weighed, gallery.show(said, task, PARETO)]
+    if trained := training_section(scores, ranking, inspected.training):
+        parts += ["### Training of networks", *trained]
+        for family in networks_of(ranking, inspected.training):
+            parts.append(gallery.show(f"Loss of {escape(family)} by epoch", task, TRAINING, family))
+    for family, chosen in layers_of(scores, ranking).items():
+        parts += [gallery.show(f"Layers of {escape(family)}", task, LAYERS, family), architecture_text(chosen)]
+    return parts
 
 
 def _documented(scores: Scores, task: str) -> list[str]:

@@ -1,0 +1,68 @@
+"""What the chosen networks are made of, as text; `figures.py` draws the same."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass
+
+from harness.report.markdown import details, escape
+from harness.report.ranking import Ranking
+from harness.report.scores import ANY, Entry, Scores
+from harness.store.record import Layer
+
+Layers = tuple[Layer, ...]
+
+
+@dataclass(frozen=True)
+class Chosen:
+    """An entry with the architectures that its splits chose, the most frequent first, each with the number of splits."""
+
+    entry: Entry
+    architectures: tuple[tuple[Layers, int], ...]
+
+    @property
+    def splits(self) -> int:
+        """How many splits there are."""
+        return sum(n for _, n in self.architectures)
+
+
+def chosen_architectures(scores: Scores, ranking: Ranking) -> list[Chosen]:
+    """The architectures of the tuned networks of a task, best entry first."""
+    stored: dict[tuple[str, str], list[Layers]] = {}
+    for record in (cell.record for cell in scores.cells if cell.record and cell.task == ranking.task):
+        for outcome in record.outcomes:
+            if outcome.stage == "tuned" and outcome.architecture:
+                stored.setdefault((record.family, record.strategy), []).append(outcome.architecture)
+    return [
+        Chosen(place.entry, tuple(Counter(stored[key]).most_common()))
+        for place in ranking.places
+        if place.entry.stage == "tuned" and place.entry.strategy != ANY and (key := place.entry[:2]) in stored
+    ]
+
+
+def architecture_text(chosen: list[Chosen]) -> str:
+    """Every chosen architecture, layer by layer, folded away."""
+    blocks = []
+    for one in chosen:
+        for layers, n in one.architectures:
+            total = sum(parameters for *_, parameters in layers)
+            blocks.append(
+                f"{escape(one.entry.name)}, {n} of {one.splits} splits, {total:,} parameters:\n\n"
+                f"```\n{_lines(layers)}\n```"
+            )
+    return details("Architectures, layer by layer", "\n\n".join(blocks)) if blocks else ""
+
+
+def shape_text(shape: tuple[int, ...]) -> str:
+    """`28 × 28 × 1`; a length that varies is `any`."""
+    return " × ".join(str(n) if n else "any" for n in shape)
+
+
+def _lines(layers: Layers) -> str:
+    rows = [(name, kind, shape_text(shape), f"{parameters:,}") for name, kind, shape, parameters in layers]
+    rows = [("Layer", "Kind", "Output", "Parameters"), *rows]
+    widths = [max(len(row[at]) for row in rows) for at in range(4)]
+    return "\n".join(
+        f"{name:<{widths[0]}}  {kind:<{widths[1]}}  {shape:>{widths[2]}}  {n:>{widths[3]}}".replace("`", "'")
+        for name, kind, shape, n in rows
+    )

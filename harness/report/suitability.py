@@ -1,0 +1,95 @@
+"""Which family suits which kind of data: every family on every task."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+from scipy import stats
+
+from harness.report.markdown import bold_best, count, escape, folded_table, listed, number
+from harness.report.ranking import FLOOR, Place, Ranking
+from harness.report.scores import ANY, Scores
+
+CAPTION = (
+    "The score of each family by the objective of the task, tuned, with the strategy that the inner scores chose in each split "
+    "(its only one, where it had no choice), so that nothing was picked by looking at test rows. *n/a*: the family does not take "
+    "that kind of data. Bold is the best of a task; whether the difference is more than chance, the task's own table says."
+)
+
+
+def suitability(scores: Scores, rankings: list[Ranking]) -> str:
+    """A table of families by tasks, the longer of both downwards, and the best families of each kind of data."""
+    rankings = [ranking for ranking in rankings if ranking.best is not None]
+    families = [family for family in scores.run["families"] if _planned(scores, family)]
+    if len(rankings) < 2:
+        return ""
+    columns = [_column(scores, ranking, families) for ranking in rankings]
+    heads = [
+        f"{escape(ranking.task)} ({_modality(scores, ranking.task)}, {ranking.metric.label})" for ranking in rankings
+    ]
+    names = [escape(family) for family in families]
+    if len(heads) <= len(names):
+        body = folded_table(["Family", *heads], [[name, *row] for name, *row in zip(names, *columns, strict=True)])
+    else:
+        body = folded_table(["Task", *names], [[head, *column] for head, column in zip(heads, columns, strict=True)])
+    return "\n\n".join(part for part in (CAPTION, body, _by_kind(scores, rankings, families)) if part)
+
+
+def _planned(scores: Scores, family: str) -> bool:
+    return any(cell.family == family for cell in scores.cells)
+
+
+def _modality(scores: Scores, task: str) -> str:
+    return str(scores.run["tasks"][task].get("modality", "tabular"))
+
+
+def _best(ranking: Ranking, family: str) -> Place | None:
+    """The line of a family whose strategy was chosen by inner scores; None where it lacks splits."""
+    tuned = [p for p in ranking.places if p.entry.family == family and p.entry.stage == "tuned" and p.score.n]
+    # What Optuna searched itself is no candidate for "chosen", and alone where it was all there is.
+    tuned = [p for p in tuned if p.entry.strategy != "searched"] or tuned
+    place = ranking.place(family, ANY, "chosen") or (tuned[0] if tuned else None)
+    return place if place is not None and place.complete else None
+
+
+def _column(scores: Scores, ranking: Ranking, families: list[str]) -> list[str]:
+    places = [_best(ranking, family) for family in families]
+    texts = [
+        number(place.score.mean) if place else _why_not(scores, ranking.task, family)
+        for family, place in zip(families, places, strict=True)
+    ]
+    compared = [
+        place.score.mean if place and family != FLOOR else math.nan
+        for family, place in zip(families, places, strict=True)
+    ]
+    return bold_best(compared, texts, greater=ranking.metric.greater_is_better)
+
+
+def _why_not(scores: Scores, task: str, family: str) -> str:
+    """Why a family has no figure on a task: what became of its cells."""
+    ended = dict.fromkeys(cell.status for cell in scores.cells if (cell.task, cell.family) == (task, family))
+    return "n/a" if set(ended) <= {"inapplicable"} else ", ".join(one for one in ended if one != "ok")
+
+
+def _by_kind(scores: Scores, rankings: list[Ranking], families: list[str]) -> str:
+    """The three families with the best mean rank on each kind of data, where there is more than one kind."""
+    kinds: dict[str, list[Ranking]] = {}
+    for ranking in rankings:
+        kinds.setdefault(_modality(scores, ranking.task), []).append(ranking)
+    lines = []
+    for kind, some in kinds.items():
+        figures = {family: [_figure(ranking, family) for ranking in some] for family in families if family != FLOOR}
+        whole = [family for family, values in figures.items() if not np.isnan(values).any()]
+        if whole:
+            ranks = stats.rankdata([figures[family] for family in whole], axis=0).mean(axis=1)
+            order = sorted(range(len(whole)), key=lambda at: (ranks[at], whole[at]))[:3]
+            first = listed([f"{escape(whole[at])} ({number(float(ranks[at]), 1)})" for at in order])
+            lines.append(f"- {kind}, {count(len(some), 'task')}: {first}")
+    return "Lowest mean ranks on each kind of data:\n\n" + "\n".join(lines) if len(kinds) > 1 and lines else ""
+
+
+def _figure(ranking: Ranking, family: str) -> float:
+    """The score of a family on a task, turned so that less is better; NaN where it has none."""
+    place = _best(ranking, family)
+    return math.nan if place is None else (-1 if ranking.metric.greater_is_better else 1) * place.score.mean

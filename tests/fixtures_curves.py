@@ -1,0 +1,99 @@
+"""The small runs of `fixtures_run` with networks that were really trained: their curves, remarks, sizes and layers."""
+
+from dataclasses import asdict, replace
+
+import numpy as np
+from fixtures_run import SmallTask, write_run
+
+from harness.networks.history import History, Step, Watch
+from harness.networks.loss import Loss
+from harness.networks.rows import training_rows, watched_rows
+from harness.store.record import Layer, Record
+from harness.store.store import Store
+
+REMARK = "about {} of the batches of 8 rows have none of the rarest class"
+
+
+def train(X: np.ndarray, y: np.ndarray, seed: int, rate: float, epochs: int = 30) -> History:
+    """A network without hidden layers, trained by plain descent under the watch that all networks train under."""
+    rng = np.random.default_rng(seed)
+    order = rng.permutation(len(y))
+    X = ((X - X.mean(axis=0)) / X.std(axis=0).clip(1e-6)).astype(np.float32)
+    rest, aside = order[: -len(y) // 4], order[-len(y) // 4 :]
+    rows, classes = training_rows(X[rest], y[rest], None)
+    watched = watched_rows((X[aside], y[aside]), rows, classes)
+    loss = Loss(len(classes))
+    watch = Watch(loss, rows, watched, patience=5)
+    kernel = rng.normal(0, 0.5, (X.shape[1], loss.outputs)).astype(np.float32)
+    for _ in range(epochs):
+        logits = rows.X @ kernel + watch.prior_logits
+        gradient = rows.X.T @ loss.slopes(logits, rows.y) / len(rows.y)
+        watch.look(Step(rate, np.array([np.linalg.norm(gradient)])), logits, watched.X @ kernel + watch.prior_logits)
+        if watch.over:
+            break
+        kernel = kernel - np.float32(rate) * gradient
+    return watch.history(8)
+
+
+def arrays(fold: str, history: History, seed: int) -> dict[str, np.ndarray]:
+    """The curves of a fit as a cell stores them."""
+    curves = {
+        name: np.asarray(values) for name, values in asdict(history).items() if name != "remarks" and np.size(values)
+    }
+    return {f"{fold}/{name}": values for name, values in (curves | {"seed": np.array(seed)}).items()}
+
+
+def layers(task: SmallTask, units: int) -> tuple[Layer, ...]:
+    """What a network of one hidden layer would be made of."""
+    columns, outputs = task.X.shape[1], len(task.classes) if len(task.classes) > 2 else 1
+    return (
+        ("rows", "Input", (columns,), 0),
+        ("dense_1", "Dense, relu", (units,), columns * units + units),
+        ("dropout_1", "Dropout 0.2", (units,), 0),
+        ("probabilities", "Dense, sigmoid", (outputs,), units * outputs + outputs),
+    )
+
+
+def with_curves(folder, tasks: list[SmallTask], endings=None) -> Store:
+    """A run whose cells of `bayes` left the curves of two trials with two inner folds, and of two refits."""
+    store = write_run(folder, tasks, endings)
+    by_name = {task.name: task for task in tasks}
+    for record in store.records():
+        if record.family == "bayes" and record.status == "ok":
+            train_cell(store, record, by_name[record.task])
+    return store
+
+
+def train_cell(store: Store, record: Record, task: SmallTask) -> None:
+    """Train the networks of one cell and store it again."""
+    predictions = store.predictions(record)
+    X, y = task.X[predictions.train_rows], predictions.train_y
+    outcomes = []
+    for outcome, rate in zip(record.outcomes, (0.05, 0.6), strict=True):
+        inner = {}
+        for fold in range(2):
+            half = np.arange(len(y)) % 2 != fold
+            inner |= arrays(f"inner_{fold}", train(X[half], y[half], record.seed + fold, rate), record.seed + fold)
+        store.write_curves(record.id, f"trial_{outcome.trial}", inner)
+        history = train(X, y, record.seed + 9, rate)
+        store.write_curves(record.id, f"final_{outcome.stage}", arrays("outer", history, record.seed + 9))
+        made = layers(task, 16 if record.fold else 8)
+        remarks = (REMARK.format(f"{10 + record.fold} %"),) if record.strategy == "none" else ()
+        outcomes.append(
+            replace(
+                outcome,
+                parameters=sum(parameters for *_, parameters in made),
+                model_bytes=4 * sum(parameters for *_, parameters in made) + 500,
+                remarks=remarks,
+                epoch=history.epoch,
+                architecture=made,
+            )
+        )
+    failed = {"training diverged: the loss is nan after epoch 3 at learning rate 0.7": 1} if record.fold == 0 else {}
+    store.write_cell(
+        replace(record, outcomes=tuple(outcomes), failed_trials=len(failed), trial_failures=failed), predictions
+    )
+
+
+#: `bayes` cannot weight three classes.
+LOST = {("three_digits", "bayes", "class_weight", fold): ("failed", "ValueError: three classes") for fold in range(4)}
