@@ -1,0 +1,207 @@
+"""Complexity against quality, which family suits which data, and the pictures."""
+
+import re
+import shutil
+import sys
+from dataclasses import replace
+from itertools import combinations
+
+import numpy as np
+import pandas as pd
+import pytest
+from fixtures_curves import LOST, with_curves
+from fixtures_run import three_digits, tumours, write_run
+from test_report import METRIC, tables
+
+from harness.report.complexity import complexity_table, pareto, weigh
+from harness.report.gallery import file_name
+from harness.report.placing import Box, place_labels
+from harness.report.ranking import rank
+from harness.report.scores import collect
+from harness.report.suitability import suitability
+from harness.report.write import write_report
+from harness.store.store import Store
+
+#: `bayes` takes tables but no pictures.
+NO_PICTURES = {
+    ("three_digits", "bayes", strategy, fold): ("inapplicable", "bayes does not take image data")
+    for strategy in ("none", "class_weight", "searched")
+    for fold in range(4)
+}
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory) -> Store:
+    return with_curves(tmp_path_factory.mktemp("runs") / "small", [tumours(), three_digits()], LOST)
+
+
+@pytest.fixture(scope="module")
+def kinds(tmp_path_factory) -> Store:
+    """A task of tables and one of pictures."""
+    digits = replace(three_digits(), about={"modality": "image"})
+    return write_run(tmp_path_factory.mktemp("runs") / "kinds", [tumours(), digits], NO_PICTURES)
+
+
+# --- complexity ------------------------------------------------------------------------------------------------------
+
+
+def test_the_front_holds_what_no_other_beats_at_its_cost():
+    costs, scores = [1, 2, 3, 3, 5], [0.5, 0.7, 0.6, 0.9, 0.9]
+    assert pareto(costs, scores) == [True, True, False, True, False]
+    assert pareto(costs, [-score for score in scores], greater=False) == [True, True, False, True, False]
+
+
+def test_equal_points_are_both_on_the_front_and_unknown_ones_never():
+    assert pareto([1, 1, float("nan")], [0.5, 0.5, 0.9]) == [True, True, False]
+    assert pareto([], []) == []
+
+
+def test_everything_off_the_front_is_beaten_by_something_on_it():
+    rng = np.random.default_rng(0)
+    costs, scores = rng.random(60), rng.random(60)
+    front = pareto(costs.tolist(), scores.tolist())
+    for cost, score, on in zip(costs, scores, front, strict=True):
+        better = (costs <= cost) & (scores >= score) & np.array(front)
+        assert better.any()
+        assert not on or better.sum() == 1
+
+
+def test_the_table_holds_the_means_of_what_the_records_say(store):
+    ranking = rank(collect(store, METRIC), "tumours")
+    header, *rows = tables(complexity_table(ranking))[0]
+    found = next(dict(zip(header, row, strict=True)) for row in rows if row[0] == "bayes/none/tuned")
+    outcomes = [
+        outcome
+        for record in store.records()
+        if (record.task, record.family, record.strategy) == ("tumours", "bayes", "none")
+        for outcome in record.outcomes
+        if outcome.stage == "tuned"
+    ]
+    assert found["Parameters"] == "99"
+    assert float(found["Size kB"]) == pytest.approx(np.mean([o.model_bytes for o in outcomes]) / 1000, rel=0.01)
+    assert float(found["Fit s"]) == pytest.approx(np.mean([o.fit_seconds for o in outcomes]), rel=0.01)
+    assert not any(row[0].startswith("majority") for row in rows)
+    linear = next(dict(zip(header, row, strict=True)) for row in rows if row[0] == "logistic_regression/none/tuned")
+    assert (linear["Parameters"], linear["Size kB"]) == ("–", "–")
+
+
+def test_the_best_entry_is_on_the_front_of_every_cost_that_is_known(store):
+    best = weigh(rank(collect(store, METRIC), "tumours"))[0]
+    assert {"fit_seconds", "predict_us_per_row"} <= best.front
+
+
+def test_parameters_and_size_are_columns_of_the_leaderboard(store):
+    board = pd.read_csv(write_report(store, METRIC).csv)
+    line = board[(board.task == "tumours") & (board.entry == "bayes/none/tuned")].iloc[0]
+    assert (line.parameters, line.model_bytes) == (99, 99 * 4 + 500)
+    assert board[board.family == "majority"][["parameters", "model_bytes"]].isna().all(axis=None)
+
+
+# --- which family suits which data -----------------------------------------------------------------------------------
+
+
+def test_families_stand_against_tasks_with_their_kind_of_data(kinds):
+    scores = collect(kinds, METRIC)
+    rankings = [rank(scores, task) for task in scores.run["tasks"]]
+    header, *rows = tables(suitability(scores, rankings))[0]
+    assert header == ["Family", "tumours (tabular, AP)", "three_digits (image, ROC AUC)"]
+    found = {row[0]: row[1:] for row in rows}
+    assert found["bayes"][1] == "n/a"
+    chosen = rankings[0].place("bayes", "any", "chosen")
+    assert float(found["bayes"][0]) == pytest.approx(chosen.score.mean, abs=6e-4)
+    assert found["majority"] == ["0.144", "0.500"]
+
+
+def test_the_best_families_of_each_kind_are_named_and_one_that_does_not_take_it_is_not(kinds):
+    text = write_report(kinds, METRIC).markdown.read_text(encoding="utf-8")
+    assert "- tabular, 1 task: logistic_regression (1.0) and bayes (2.0)" in text
+    assert "- image, 1 task: logistic_regression (1.0)\n" in text
+
+
+def test_many_tasks_stand_below_one_another(tmp_path):
+    store = write_run(tmp_path / "run", [tumours(name) for name in ("one", "two", "three", "four")])
+    scores = collect(store, METRIC)
+    text = suitability(scores, [rank(scores, task) for task in scores.run["tasks"]])
+    assert tables(text)[0][0] == ["Task", "majority", "logistic_regression", "bayes"]
+    assert "Lowest mean ranks" not in text  # there is one kind of data only
+
+
+def test_a_family_that_failed_says_so(tmp_path):
+    lost = {
+        ("tumours", "bayes", s, f): ("timeout", "slow") for s in ("none", "class_weight", "searched") for f in range(4)
+    }
+    scores = collect(write_run(tmp_path / "run", [tumours(), three_digits()], LOST | lost), METRIC)
+    rows = tables(suitability(scores, [rank(scores, task) for task in scores.run["tasks"]]))[0]
+    assert [row[1] for row in rows if row[0] == "bayes"] == ["timeout"]
+
+
+# --- pictures --------------------------------------------------------------------------------------------------------
+
+
+def test_every_picture_shown_is_there_as_png_and_svg(store):
+    text = write_report(store, METRIC).markdown.read_text(encoding="utf-8")
+    shown = re.findall(r"!\[[^\]]+\]\((figures/[^)]+)\.png\)", text)
+    assert [name.removeprefix("figures/tumours_") for name in shown[:3]] == [
+        "complexity",
+        "training_bayes",
+        "layers_bayes",
+    ]
+    assert len(shown) == len(set(shown)) == 6
+    for name in shown:
+        assert (store.folder / f"{name}.png").read_bytes().startswith(b"\x89PNG")
+        assert (store.folder / f"{name}.svg").read_text(encoding="utf-8").rstrip().endswith("</svg>")
+
+
+def test_pictures_drawn_again_are_the_same_and_unchanged_ones_are_left_alone(store, tmp_path):
+    copy = Store(shutil.copytree(store.folder, tmp_path / "copy"))
+    write_report(copy, METRIC)
+    first = {path.name: path.read_bytes() for path in (copy.folder / "figures").iterdir()}
+    times = {path: path.stat().st_mtime_ns for path in (copy.folder / "figures").iterdir()}
+    write_report(copy, METRIC)
+    assert {path: path.stat().st_mtime_ns for path in (copy.folder / "figures").iterdir()} == times
+    shutil.rmtree(copy.folder / "derived")
+    shutil.rmtree(copy.folder / "figures")
+    write_report(copy, METRIC)
+    assert {path.name: path.read_bytes() for path in (copy.folder / "figures").iterdir()} == first
+
+
+def test_without_matplotlib_the_tables_stand_alone_and_say_how_to_get_pictures(kinds, tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
+    copy = Store(shutil.copytree(kinds.folder, tmp_path / "copy", ignore=shutil.ignore_patterns("figures")))
+    text = write_report(copy, METRIC).markdown.read_text(encoding="utf-8")
+    assert "matplotlib is not installed. `pip install 'evenhand[plots]'`" in text
+    assert "![" not in text
+    assert not (copy.folder / "figures").exists()
+    assert "### Complexity against quality" in text
+
+
+def test_a_picture_s_file_has_a_plain_name_whatever_its_task_is_called():
+    assert file_name("telco_churn", "training", "dense_network") == "telco_churn_training_dense_network"
+    hostile = file_name("../a|b`<script>$x$", "complexity")
+    assert re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", hostile)
+    assert hostile != file_name("../a|b`<script>$y$", "complexity")
+
+
+def test_hostile_names_are_drawn_as_they_are(tmp_path):
+    store = with_curves(tmp_path / "run", [replace(tumours("a$|$b", splits=1), classes=("$No", "Yes$"))])
+    assert len(re.findall(r"!\[", write_report(store, METRIC).markdown.read_text(encoding="utf-8"))) == 3
+
+
+FRAME = Box(0, 0, 600, 400)
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_labels_hide_neither_points_nor_each_other_nor_leave_the_frame(seed):
+    rng = np.random.default_rng(seed)
+    anchors = [(float(x), float(y)) for x, y in rng.uniform((20, 20), (580, 380), (8, 2))]
+    points = [Box(x - 5, y - 5, x + 5, y + 5) for x, y in anchors]
+    boxes = place_labels(anchors, [(150, 12)] * 8, points, FRAME)
+    assert all(one.overlap(other) < 1e-6 for one, other in combinations([*boxes, *points], 2) if one in boxes)
+    assert all(box.outside(FRAME) < 1e-6 for box in boxes)
+
+
+def test_a_label_alone_stands_right_beside_its_point_and_at_the_edge_on_the_other_side():
+    (beside,) = place_labels([(100, 100)], [(50, 10)], [], FRAME)
+    assert (beside.left, (beside.bottom + beside.top) / 2) == (109, 100)
+    (turned,) = place_labels([(590, 100)], [(50, 10)], [], FRAME)
+    assert turned.right == 581

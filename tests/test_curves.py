@@ -1,0 +1,158 @@
+"""How networks were trained, as the report says it, against the curves that were stored."""
+
+import re
+import shutil
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from fixtures_curves import LOST, with_curves
+from fixtures_run import three_digits, tumours, write_run
+from test_report import METRIC, tables
+
+from harness.report.curves import Fit, collect_training, training_section
+from harness.report.ranking import rank
+from harness.report.scores import Entry, collect
+from harness.report.write import write_report
+from harness.store.store import Store
+
+TUNED = Entry("bayes", "none", "tuned")
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory) -> Store:
+    return with_curves(tmp_path_factory.mktemp("runs") / "small", [tumours(), three_digits()], LOST)
+
+
+@pytest.fixture(scope="module")
+def scores(store):
+    return collect(store, METRIC)
+
+
+@pytest.fixture(scope="module")
+def training(store, scores):
+    return collect_training(store, scores)
+
+
+@pytest.fixture(scope="module")
+def markdown(store) -> str:
+    return write_report(store, METRIC).markdown.read_text(encoding="utf-8")
+
+
+@pytest.fixture
+def copy(store, tmp_path) -> Store:
+    """The run in a folder of its own, to be spoilt."""
+    return Store(shutil.copytree(store.folder, tmp_path / "copy"))
+
+
+def line(scores, training, entry: str, task: str = "tumours") -> dict[str, str]:
+    header, *rows = tables("\n\n".join(training_section(scores, rank(scores, task), training)))[0]
+    return next(dict(zip(header, row, strict=True)) for row in rows if row[0] == entry)
+
+
+def stored(store: Store, name: str, task: str = "tumours") -> list[np.ndarray]:
+    """A curve of `bayes/none` in all splits."""
+    found = [r for r in store.records() if (r.task, r.family, r.strategy) == (task, "bayes", "none")]
+    return [store.curves(record)[name] for record in found]
+
+
+def test_figures_are_those_of_the_epoch_that_was_kept_in_the_refits(store, scores, training):
+    epochs = [int(e[0]) for e in stored(store, "final_tuned/outer/epoch")]
+    kept = {
+        name: np.array([c[e - 1] for c, e in zip(stored(store, f"final_tuned/outer/{name}"), epochs, strict=True)])
+        for name in ("train_loss", "validation_loss", "train_average_precision", "validation_average_precision")
+    }
+    found = line(scores, training, TUNED.name)
+    assert float(found["Loss training"]) == pytest.approx(kept["train_loss"].mean(), abs=6e-4)
+    assert float(found["Loss validation"]) == pytest.approx(kept["validation_loss"].mean(), abs=6e-4)
+    gap = kept["validation_loss"].mean() - kept["train_loss"].mean()
+    assert float(found["Gap"].replace("−", "-")) == pytest.approx(gap, abs=6e-4)
+    gap = kept["train_average_precision"].mean() - kept["validation_average_precision"].mean()
+    assert float(found["AP gap"].replace("−", "-")) == pytest.approx(gap, abs=6e-4)
+    assert float(found["SD loss"]) == pytest.approx(kept["validation_loss"].std(ddof=1), abs=6e-4)
+    assert float(found["SD AP"]) == pytest.approx(kept["validation_average_precision"].std(ddof=1), abs=6e-4)
+
+
+def test_stability_within_a_split_is_that_of_the_chosen_trial_s_inner_folds(store, scores, training):
+    ends = [
+        [c[int(e[0]) - 1] for c, e in zip(losses, epochs, strict=True)]
+        for losses, epochs in zip(
+            zip(*(stored(store, f"trial_1/inner_{fold}/validation_loss") for fold in (0, 1)), strict=True),
+            zip(*(stored(store, f"trial_1/inner_{fold}/epoch") for fold in (0, 1)), strict=True),
+            strict=True,
+        )
+    ]
+    expected = np.std(ends, axis=1, ddof=1).mean()
+    assert float(line(scores, training, TUNED.name)["SD loss, inner folds"]) == pytest.approx(expected, abs=6e-4)
+
+
+def test_epochs_are_a_median_and_a_range_where_they_differ(store, scores, training):
+    for entry in ("bayes/none/tuned", "bayes/searched/tuned"):
+        fits = training.entries["tumours", Entry(*entry.split("/"))].fits
+        epochs = [fit.epoch for fit in fits]
+        spread = f" ({min(epochs)}–{max(epochs)})" if min(epochs) < max(epochs) else ""
+        assert line(scores, training, entry)["Epochs"] == f"{np.median(epochs):g}{spread}"
+
+
+def test_a_tuned_entry_that_is_the_default_has_the_default_s_curves(copy):
+    record = next(r for r in copy.records() if (r.task, r.family, r.strategy) == ("tumours", "bayes", "none"))
+    curves = copy.curves(record)
+    for stage in ("final_default", "trial_0"):
+        part = {name.partition("/")[2]: curve for name, curve in curves.items() if name.startswith(stage)}
+        copy.write_curves(record.id, stage, part)
+    default = record.outcomes[0]
+    copy.write_cell(replace(record, outcomes=(default, replace(default, stage="tuned"))), copy.predictions(record))
+    found = collect_training(copy, collect(copy, METRIC)).entries["tumours", TUNED]
+    mine = next(fit for fit in found.fits if fit.split == (record.repeat, record.fold))
+    assert np.array_equal(mine.curves["train_loss"], curves["final_default/outer/train_loss"])
+
+
+def test_members_of_an_ensemble_are_fits_of_their_split(copy):
+    record = next(r for r in copy.records() if (r.task, r.family, r.strategy) == ("tumours", "bayes", "none"))
+    curves = copy.curves(record)
+    own = {n.rpartition("/")[2]: c for n, c in curves.items() if n.startswith("final_tuned/outer/")}
+    for stage in ("final_default", "final_tuned"):
+        members = {f"outer/member_{i}/{name}": curve for i in range(3) for name, curve in own.items()}
+        copy.write_curves(record.id, stage, members)
+    copy.write_cell(record, copy.predictions(record))
+    found = collect_training(copy, collect(copy, METRIC)).entries["tumours", TUNED]
+    assert [fit.split for fit in found.fits].count((record.repeat, record.fold)) == 3
+
+
+def test_remarks_and_failed_trials_that_differ_in_figures_alone_are_counted_as_one(scores, markdown, training):
+    assert line(scores, training, TUNED.name)["Remarks"] == "4"
+    section = markdown.split("## tumours")[1].split("\n## ")[0]
+    assert (
+        "- 8 fits of bayes/none/tuned and bayes/none/default, for example: about 10 % of the batches of 8 rows have none of "
+        "the rarest class"
+        in section
+        or "- 8 fits of bayes/none/default and bayes/none/tuned, for example: about 10 % of the batches" in section
+    )
+    assert "- 3 trials of bayes: training diverged: the loss is nan after epoch 3 at learning rate 0.7" in section
+
+
+def test_curves_without_watched_rows_have_no_validation_figures():
+    fit = Fit((0, 0), {"train_loss": np.array([0.5, 0.4]), "epoch": np.array([2.0])})
+    assert fit.kept("train_loss") == 0.4
+    assert np.isnan(fit.kept("validation_loss"))
+
+
+def test_a_run_without_curves_says_nothing_of_training(tmp_path):
+    text = write_report(write_run(tmp_path / "run", [tumours()]), METRIC).markdown.read_text(encoding="utf-8")
+    assert "### Training of networks" not in text
+    assert "### Complexity against quality" in text
+
+
+def test_curves_that_cannot_be_read_are_said_to_be_missing_and_the_others_stay(copy):
+    record = next(r for r in copy.records() if (r.task, r.family, r.strategy) == ("tumours", "bayes", "none"))
+    (copy.cell_folder(record.id) / "history.npz").write_bytes(b"no curves")
+    text = write_report(copy, METRIC).markdown.read_text(encoding="utf-8")
+    assert re.search(r"No curves of 1 cell: .*SHA-256 differs", text)
+    assert len(collect_training(copy, collect(copy, METRIC)).entries["tumours", TUNED].fits) == 3
+
+
+def test_chosen_architectures_are_told_layer_by_layer_with_how_many_splits_chose_them(markdown):
+    section = markdown.split("## tumours")[1].split("\n## ")[0]
+    assert "bayes/none/tuned, 3 of 4 splits, 113 parameters:" in section
+    assert "bayes/none/tuned, 1 of 4 splits, 57 parameters:" in section
+    assert "dense_1        Dense, relu         16          96" in section
