@@ -1,4 +1,4 @@
-"""A dense network of Keras's kind: layers, units, dropout, batch norm, cross-entropy or focal loss."""
+"""A dense network of Keras's kind: layers, units, skip connections, embeddings, a schedule, cross-entropy or focal loss."""
 
 from typing import Any
 
@@ -12,10 +12,15 @@ def build(seed: int, **params: Any) -> Any:
     from harness.networks.training import Schedule
 
     units = (params.pop("units", 64),) * params.pop("layers", 2)
-    batch_norm, loss, gamma = params.pop("batch_norm", False), params.pop("loss", "cross_entropy"), 0.0
-    if loss == "focal":
+    form = {"skip": True} | {name: params.pop(name) for name in FORM if name in params}
+    gamma = 0.0
+    if params.pop("loss", "cross_entropy") == "focal":
         gamma = params.pop("gamma", 2.0)
-    return DenseClassifier(seed, units, batch_norm, gamma, Schedule(**params))
+    return DenseClassifier(seed, units, gamma=gamma, schedule=Schedule(**params), **form)
+
+
+#: Parameters that say what the network is made of; the others say how it learns.
+FORM = ("batch_norm", "activation", "skip", "embedding")
 
 
 FAMILY = Family(
@@ -24,16 +29,20 @@ FAMILY = Family(
     space={
         "layers": integer(1, 3, default=2),
         "units": integer(16, 256, default=64, log=True),
+        "activation": choice("relu", "selu", "gelu", default="relu"),
+        "skip": choice(False, True, default=True),
+        "embedding": choice(0, 4, default=0),
         "dropout": real(0.0, 0.5, default=0.2),
         "batch_norm": choice(False, True, default=False),
         "learning_rate": log_float(3e-4, 2e-2, default=2e-3),
+        "course": choice("constant", "cosine", "one_cycle", default="constant"),
         "batch_size": choice(128, 256, 512, default=256),
         "weight_decay": log_float(1e-3, 10.0, default=1.0),
         "loss": choice("cross_entropy", "focal", default="cross_entropy"),
         "gamma": when("loss", "focal", real(0.5, 4.0, default=2.0)),
     },
-    encodings={"tabular": "one_hot", "text": "lsa", "image": "embedding"},
-    description="a dense Keras network with dropout, batch norm and early stopping",
+    encodings={"tabular": "mixed", "text": "lsa", "image": "embedding"},
+    description="a dense Keras network with skip connections, embeddings, dropout, batch norm and early stopping",
     needs=("tensorflow", "keras"),
     stops_early=True,
     network=True,

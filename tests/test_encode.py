@@ -8,6 +8,7 @@ import pytest
 
 from harness.data.prepare import Layout, Rows
 from harness.declare.space import defaults
+from harness.networks.mixed import Mixed
 from harness.search.encode import TABULAR
 from harness.search.information import most_informative, mutual_information
 
@@ -108,15 +109,63 @@ def test_ordinal_is_one_float32_matrix():
     assert (out == np.hstack([rows.numbers, rows.codes]).astype(np.float32)).all()
 
 
+def test_mixed_rows_keep_level_indices_and_spread_into_what_one_hot_makes():
+    rows, y = some()
+    out = fitted("mixed", rows, y, scaling="quantile").transform(rows)
+    assert out.levels == (3, 2, 2)
+    assert out.numbers.dtype == np.float32
+    assert (out.codes == rows.codes).all()
+    assert (out.spread() == fitted("one_hot", rows, y).transform(rows)).all()
+    chosen = fitted("mixed", rows, y, select="quarter").transform(rows)
+    assert (chosen.levels, chosen.numbers.shape) == ((2,), (400, 1))
+
+
+def test_robust_scaling_measures_in_interquartile_ranges_and_draws_far_values_in():
+    rows, y = some()
+    numbers = rows.numbers.copy()
+    numbers[:3, 1] = [1e9, -1e9, np.median(numbers[3:, 1])]
+    out = fitted("mixed", Rows(numbers, rows.codes), y, scaling="robust").transform(Rows(numbers, rows.codes)).numbers
+    assert np.abs(out).max() <= 3
+    assert out[:2, 1].round(4).tolist() == [3, -3]
+    assert np.abs(np.median(out, axis=0)).max() < 0.01
+    assert np.subtract(*np.quantile(out, [0.75, 0.25], axis=0)) == pytest.approx([1, 1], abs=0.05)
+
+
+def test_piecewise_scaling_is_the_number_and_how_far_it_is_through_each_range():
+    numbers = np.arange(401.0)[:, None]
+    rows, y = Rows(numbers, np.empty((401, 0), np.int32)), np.arange(401) % 2
+    encoder = ENCODINGS["mixed"].fit(rows, y, Layout(("n",), ()), scaling="piecewise")
+    out = encoder.transform(Rows(np.array([[-5.0], [75.0], [400.0], [1e9]]), np.empty((4, 0), np.int32))).numbers
+    assert out.shape == (4, 1 + 8)
+    assert out[:, 1:].tolist() == [[0] * 8, [1, 0.5, *[0] * 6], [1] * 8, [1] * 8]
+
+
+@pytest.mark.parametrize("scaling", ["robust", "piecewise"])
+def test_these_survive_constants_ties_and_values_beyond_training(scaling):
+    rows, y = some()
+    numbers = np.column_stack([np.zeros(400), np.where(np.arange(400) < 300, 0.0, 5.0)])
+    encoder = fitted("mixed", Rows(numbers, rows.codes), y, scaling=scaling)
+    out = encoder.transform(Rows(np.array([[0.0, 0.0], [9.0, 1e9], [-9.0, -1e9]]), rows.codes[:3])).numbers
+    assert np.isfinite(out).all()
+    assert out[2, 1] < out[0, 1] < out[1, 1]
+    assert encoder.transform(Rows(numbers, rows.codes)).numbers.std(axis=0)[0] == 0
+
+
+def plain(out):
+    """What an encoder made, as one array."""
+    return np.asarray(out.spread() if isinstance(out, Mixed) else out)
+
+
 @pytest.mark.parametrize("name", ENCODINGS)
 def test_an_encoder_is_small_survives_pickling_and_holds_no_row(name):
     rows, y = some(n=5000)
-    params = {"scaling": "quantile", "select": "half"} if name.startswith("one_hot") else {}
+    several = {"one_hot": "quantile", "one_hot_scaled": "quantile", "mixed": "piecewise"}
+    params = {"scaling": several[name], "select": "half"} if name in several else {}
     encoder = fitted(name, rows, y, **params)
     stored = pickle.dumps(encoder)
     again = pickle.loads(stored)  # noqa: S301 -- made one line above
     assert len(stored) < 10_000
-    assert np.array_equal(np.asarray(again.transform(rows)), np.asarray(encoder.transform(rows)), equal_nan=True)
+    assert np.array_equal(plain(again.transform(rows)), plain(encoder.transform(rows)), equal_nan=True)
 
 
 @pytest.mark.parametrize("name", ENCODINGS)
@@ -124,5 +173,5 @@ def test_rows_are_encoded_one_by_one(name):
     rows, y = some()
     encoder = fitted(name, rows, y)
     index = np.array([5, 3, 399])
-    part, whole = np.asarray(encoder.transform(rows.take(index))), np.asarray(encoder.transform(rows))
+    part, whole = plain(encoder.transform(rows.take(index))), plain(encoder.transform(rows))
     assert np.array_equal(part, whole[index], equal_nan=True)

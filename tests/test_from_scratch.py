@@ -112,6 +112,29 @@ def test_descending_changes_no_network_in_place():
     assert epochs[-1][1] < epochs[0][1] / 1.2
 
 
+@pytest.mark.parametrize("activation", BENDS)
+@pytest.mark.parametrize("classes", [2, 3])
+def test_the_keras_model_predicts_the_same_and_can_be_trained_on(classes, activation, tmp_path):
+    keras = pytest.importorskip("keras")
+    X, y = table(classes=classes)
+    fitted = quick(activation=activation, layers=3).fit(X, y)
+    fitted.keras_model().save(tmp_path / "network.keras")
+    model = keras.saving.load_model(tmp_path / "network.keras")
+    proba = model.predict(X, verbose=0)
+    ours = fitted.predict_proba(X)
+    np.testing.assert_allclose(ours[:, 1:] if classes == 2 else ours, proba, atol=1e-5)
+    model.fit(X, y if classes == 2 else np.eye(3)[y], verbose=0)
+
+
+def test_curves_are_those_of_every_network():
+    X, y = table()
+    history = quick().fit(X[:300], y[:300], validation=(X[300:], y[300:])).history
+    assert len(history.gradient_norm) == len(history.train_average_precision) == len(history.seconds) == 6
+    assert min(history.gradient_norm) > 0
+    assert set(history.learning_rate) == {2e-3}
+    assert history.train_loss[-1] < history.train_loss[0]
+
+
 def test_a_penalty_makes_kernels_small():
     X, y = table()
     size = {p: abs(quick(penalty=p, epochs=40).fit(X, y).network_[0].kernel).mean() for p in (1e-4, 0.3)}
@@ -126,7 +149,7 @@ def test_the_best_epoch_is_restored():
     stopped = quick(**params, epochs=50).fit(*noise, validation=(X[150:], y[150:]))
     history = stopped.history
     assert len(history.train_loss) == len(history.validation_loss) == history.epoch + 3 < 50
-    assert history.validation_loss[history.epoch - 1] == min(history.validation_loss)
+    assert history.validation_bounded[history.epoch - 1] == min(history.validation_bounded)
     short = quick(**params, epochs=history.epoch).fit(*noise)
     assert short.history.validation_loss == ()
     assert (short.predict_proba(X) == stopped.predict_proba(X)).all()

@@ -8,18 +8,23 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from harness.networks.dense import Network, Shape, fold, infer
+from harness.errors import DataError
+from harness.networks.dense import Network, Shape, infer
+from harness.networks.history import History
 from harness.networks.loss import Floats, Loss
+from harness.networks.mixed import Mixed
 from harness.networks.rows import matrix, one_thread, training_rows, watched_rows
-from harness.networks.training import History, Schedule, train
+from harness.networks.training import Schedule, train
 
 
 @dataclass(eq=False)
 class DenseClassifier:
-    """A dense network for rows of standardised numbers; every draw comes from `seed`, and one thread is used.
+    """A dense network for rows of scaled numbers, or `Mixed` ones; every draw comes from `seed`, and one thread is used.
 
-    `units` are the hidden widths; `gamma` above 0 makes the loss focal. One sigmoid output for two classes, a softmax
-    for more. Attributes after `fit`: `classes_` (k,), `history_` (loss per epoch and the epoch chosen) and `network_`.
+    `units` are the hidden widths, equal ones with `skip` connections; `gamma` above 0 makes the loss focal; `embedding` is
+    the length of the vector that a level of a category becomes, 0 for a column per level. One sigmoid output for two
+    classes, a softmax for more. Attributes after `fit`: `classes_` (k,), `history_` (its curves and the epoch chosen) and
+    `network_`.
     """
 
     seed: int
@@ -27,15 +32,18 @@ class DenseClassifier:
     batch_norm: bool = False
     gamma: float = 0.0
     schedule: Schedule = field(default_factory=Schedule)
+    activation: str = "relu"
+    skip: bool = False
+    embedding: int = 0
 
     def fit(
         self,
-        X: npt.ArrayLike,
+        X: Any,
         y: npt.ArrayLike,
         sample_weight: npt.ArrayLike | None = None,
-        validation: tuple[npt.ArrayLike, npt.ArrayLike] | None = None,
+        validation: tuple[Any, npt.ArrayLike] | None = None,
     ) -> DenseClassifier:
-        """Learn from rows X (n, d) and labels y (n,); returns itself.
+        """Learn from rows X, a matrix (n, d) or `Mixed`, and labels y (n,); returns itself.
 
         `validation` (X, y) are real rows that decide when to stop. Their loss is weighted per class so that the classes
         have the shares they have among the (weighted, resampled) training rows: a strategy moves the prior on purpose,
@@ -44,22 +52,29 @@ class DenseClassifier:
         Weights count relative to each other: they are divided by their mean. Raises `DataError` for rows that cannot be
         learned from, `EvenhandError` where training diverges.
         """
-        rows, self.classes_ = training_rows(X, y, sample_weight)
-        watched = None if validation is None else watched_rows(validation, rows, self.classes_)
+        rows, self.classes_ = training_rows(X, y, sample_weight, self._entering)
+        watched = None if validation is None else watched_rows(validation, rows, self.classes_, self._entering)
         loss = Loss(len(self.classes_), self.gamma)
-        shape = Shape(rows.X.shape[1], tuple(self.units), loss.outputs, self.batch_norm)
-        with one_thread(), np.errstate(over="ignore", invalid="ignore"):  # the loss tells of it, in one line
+        shape = self._shape(X, rows.X.shape[1], loss.outputs)
+        with one_thread(), np.errstate(over="ignore", invalid="ignore"):  # the watch tells of it, in one line
             self.network_, self.history_ = train(shape, loss, self.schedule, rows, watched, self.seed)
-        self._layers = fold(self.network_)
         return self
 
-    def predict_proba(self, X: npt.ArrayLike) -> Floats:
-        """The probability of every class, shape (n, k), float32."""
-        rows = matrix(X, columns=len(self._layers[0][0]))
-        with one_thread():
-            return Loss(len(self.classes_), self.gamma).probabilities(infer(self._layers, rows))
+    def inputs(self, X: Any) -> Floats:
+        """Rows as `keras_model` takes them, shape (n, d): checked, and categories as columns or level indices."""
+        rows, shape = self._entering(X), self.network_.shape
+        expected = shape.columns + len(shape.levels)
+        if rows.shape[1] != expected:
+            raise DataError(f"expected {expected} columns as in training, but got {rows.shape[1]}")
+        return rows
 
-    def predict(self, X: npt.ArrayLike) -> npt.NDArray[Any]:
+    def predict_proba(self, X: Any) -> Floats:
+        """The probability of every class, shape (n, k), float32."""
+        rows = self.inputs(X)
+        with one_thread():
+            return Loss(len(self.classes_), self.gamma).probabilities(infer(self.network_, rows))
+
+    def predict(self, X: Any) -> npt.NDArray[Any]:
         """The most probable class of every row, shape (n,)."""
         chosen: npt.NDArray[Any] = self.classes_[self.predict_proba(X).argmax(axis=1)]
         return chosen
@@ -76,7 +91,20 @@ class DenseClassifier:
         return network.shape.size
 
     def keras_model(self) -> Any:
-        """The trained network as an ordinary compiled `keras.Sequential`: to save, to plot, to explain, to train on."""
+        """The trained network as an ordinary compiled `keras.Model`: to save, to plot, to explain, to train on."""
         from harness.networks.export import to_keras
 
         return to_keras(self.network_, self.schedule, Loss(len(self.classes_), self.gamma))
+
+    def _entering(self, X: Any) -> Floats:
+        """Rows (n, d) as the network takes them: a matrix as it is, categories as columns or as level indices."""
+        if isinstance(X, Mixed):
+            return matrix(X.coded() if self.embedding else X.spread())
+        return matrix(X)
+
+    def _shape(self, X: Any, columns: int, outputs: int) -> Shape:
+        """The shape of a network for rows `X` that take so many columns."""
+        levels = tuple(X.levels[j] for j in X.embedded) if self.embedding and isinstance(X, Mixed) else ()
+        skip, embedding = self.skip and len(self.units) > 0, self.embedding if levels else 0
+        form = (self.batch_norm, self.activation, skip, levels, embedding)
+        return Shape(columns - len(levels), tuple(self.units), outputs, *form)

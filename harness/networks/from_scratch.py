@@ -143,21 +143,30 @@ class Descent:
     patience: int = 5  #: epochs without improvement on the watched rows
 
 
-def descend(
-    network: Network, bend: Bend, rows: Rows, how: Descent, rng: np.random.Generator
-) -> Iterator[tuple[Network, float]]:
-    """Epoch after epoch of shuffled batches: the network after each, and the mean loss met on the way."""
+class Epoch(NamedTuple):
+    """The network after an epoch, and what was met on the way."""
+
+    network: Network
+    loss: float  #: the mean over the batches
+    logits: Matrix  #: of every row (n, k) when its turn came
+    norms: Matrix  #: how long the gradient of every batch was (batches,)
+
+
+def descend(network: Network, bend: Bend, rows: Rows, how: Descent, rng: np.random.Generator) -> Iterator[Epoch]:
+    """Epoch after epoch of shuffled batches."""
     nothing = each(np.zeros_like, network)
     memory = Memory(nothing, nothing)
     for _ in range(how.epochs):
-        met = 0.0
+        met, logits, norms = 0.0, np.empty((len(rows.y), len(network[-1].bias))), list[float]()
         order = rng.permutation(len(rows.y))
         for start in range(0, len(order), how.batch_size):
             batch = order[start : start + how.batch_size]
             x, y, weight = rows.X[batch].astype(np.float64), rows.y[batch], rows.weight[batch].astype(np.float64)
             stages = forward(network, bend, x)
             met += cross_entropy(stages[-1], y, weight) * len(batch) / len(order)
+            logits[batch] = stages[-1]
             slopes = backward(network, bend, stages, y, weight)
             gradient = [Layer(s.kernel + how.penalty * w.kernel, s.bias) for s, w in zip(slopes, network, strict=True)]
+            norms.append(np.sqrt(sum(float((one * one).sum()) for layer in gradient for one in layer)))
             network, memory = adam(network, gradient, memory, how.learning_rate)
-        yield network, met
+        yield Epoch(network, met, logits, np.array(norms))

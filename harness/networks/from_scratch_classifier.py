@@ -8,31 +8,21 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from harness.errors import EvenhandError
 from harness.networks.from_scratch import (
     BENDS,
     Descent,
     Matrix,
     Network,
-    cross_entropy,
     descend,
     forward,
     log_softmax,
     new_network,
 )
-from harness.networks.loss import Floats
+from harness.networks.history import History, Step, Watch
+from harness.networks.loss import Floats, Loss
 from harness.networks.rows import Rows, matrix, one_thread, training_rows, watched_rows
 
 CHUNK = 4096  # rows predicted at once: every layer's values of so many are in memory
-
-
-@dataclass(frozen=True)
-class History:
-    """The loss per epoch, and the epoch (from 1) whose weights were kept; the second is empty where nothing was watched."""
-
-    train_loss: tuple[float, ...]
-    validation_loss: tuple[float, ...]
-    epoch: int
 
 
 @dataclass(eq=False)
@@ -40,7 +30,7 @@ class ScratchClassifier:
     """A network that can be read in `harness.networks.from_scratch`; every draw comes from `seed`, one thread is used.
 
     `units` are the hidden widths, `activation` one of `BENDS`. Attributes after `fit`: `classes_` (k,), `network_` and
-    `history_` (loss per epoch and the epoch chosen).
+    `history_` (its curves and the epoch chosen).
     """
 
     seed: int
@@ -70,24 +60,15 @@ class ScratchClassifier:
     def _learn(self, rows: Rows, watched: Rows | None) -> tuple[Network, History]:
         """The network after the epoch that served the watched rows best, or after the last one."""
         rng, bend = np.random.default_rng(self.seed), BENDS[self.activation]
+        watch = Watch(Loss(len(self.classes_)), rows, watched, self.descent.patience)
         kept = new_network([rows.X.shape[1], *self.units, len(self.classes_)], bend, rng)
-        best, met, seen = 0, list[float](), list[float]()
-        for epoch, (network, loss) in enumerate(descend(kept, bend, rows, self.descent, rng), start=1):
-            met.append(loss)
-            if watched is not None:
-                seen.append(
-                    cross_entropy(self._logits(network, watched.X), watched.y, watched.weight.astype(np.float64))
-                )
-            if not np.isfinite([loss, *seen]).all():
-                raise EvenhandError(
-                    f"training diverged: the loss is {loss} after epoch {epoch} at learning rate "
-                    f"{self.descent.learning_rate:.3g}; lower the learning rate, or look for extreme values in the features"
-                )
-            if watched is None or seen[-1] < min(seen[:-1], default=np.inf):
-                best, kept = epoch, network
-            elif epoch - best >= self.descent.patience:
+        for epoch in descend(kept, bend, rows, self.descent, rng):
+            looked = None if watched is None else watchable(self._logits(epoch.network, watched.X))
+            if watch.look(Step(self.descent.learning_rate, epoch.norms), watchable(epoch.logits), looked):
+                kept = epoch.network
+            if watch.over:
                 break
-        return kept, History(train_loss=tuple(met), validation_loss=tuple(seen), epoch=best)
+        return kept, watch.history(self.descent.batch_size)
 
     def _logits(self, network: Network, X: Floats) -> Matrix:
         parts = (X[start : start + CHUNK].astype(np.float64) for start in range(0, max(len(X), 1), CHUNK))
@@ -113,3 +94,14 @@ class ScratchClassifier:
     def parameters(self) -> int:
         """The number of trained parameters."""
         return sum(layer.kernel.size + layer.bias.size for layer in self.network_)
+
+    def keras_model(self) -> Any:
+        """The trained network as an ordinary compiled `keras.Sequential`: to save, to plot, to explain, to train on."""
+        from harness.networks.export import scratch_to_keras
+
+        return scratch_to_keras(self.network_, self.activation, self.descent)
+
+
+def watchable(logits: Matrix) -> Floats:
+    """Logits (n, k) as other networks have them, where two classes share one: how much higher that of class 1 is."""
+    return (logits[:, 1:] - logits[:, :1] if logits.shape[1] == 2 else logits).astype(np.float32)

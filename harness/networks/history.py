@@ -8,16 +8,18 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass, field, fields
+from functools import cached_property
 from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
+from scipy.special import log_softmax
 
 from harness.errors import EvenhandError
 from harness.networks.loss import Floats, Labels, Loss
 from harness.networks.rows import Rows
 
-#: A gradient this much longer than the median of the first epoch's is said to explode.
+#: A gradient this much longer than that of the very first batch is said to explode.
 EXPLODED = 1e4
 
 
@@ -25,7 +27,7 @@ class Step(NamedTuple):
     """What an epoch was made with: the learning rate at its end, and the norms of its batches' gradients (b,)."""
 
     learning_rate: float
-    gradient_norms: npt.NDArray[np.floating]
+    gradient_norms: npt.NDArray[np.floating]  #: in the order of the batches
 
 
 @dataclass(frozen=True)
@@ -76,7 +78,7 @@ class Watch:
     _began: float = field(default_factory=time.perf_counter)
     _usual: float = 0.0
 
-    @property
+    @cached_property
     def shares(self) -> npt.NDArray[np.float64]:
         """The class shares (classes,) of the weighted training rows."""
         weights = np.bincount(self.rows.y, weights=self.rows.weight, minlength=self.loss.classes)
@@ -132,15 +134,15 @@ class Watch:
     def _refuse_divergence(self, step: Step, epoch: int) -> None:
         curves = self._curves
         losses = [curves["train_loss"][-1], *curves["validation_loss"][-1:]]
+        if epoch == 1:  # taken before a step was made, that one cannot have exploded
+            self._usual = max(float(step.gradient_norms[0]), 1e-3)
         if not np.isfinite(losses).all():
             what = f"the loss is {next(x for x in losses if not np.isfinite(x))}"
         elif not np.isfinite(step.gradient_norms).all():
             what = "a gradient is no longer finite"
-        elif epoch > 1 and curves["gradient_norm"][-1] > EXPLODED * self._usual:
+        elif curves["gradient_norm"][-1] > EXPLODED * self._usual:
             what = f"gradients explode (norm {curves['gradient_norm'][-1]:.3g}, at first {self._usual:.3g})"
         else:
-            if epoch == 1:
-                self._usual = max(float(np.median(step.gradient_norms)), 1e-3)
             return
         raise EvenhandError(
             f"training diverged: {what} after epoch {epoch} at learning rate {step.learning_rate:.3g}; "
@@ -182,14 +184,13 @@ def average_precision(logits: Floats, y: Labels) -> float:
     Written out because it is computed for every epoch, where a general function would cost more than a step.
     Classes without a row are left out.
     """
-    ranked = {1: logits[:, 0]} if logits.shape[1] == 1 else dict(enumerate(logits.T))
+    ranked = {1: logits[:, 0]} if logits.shape[1] == 1 else dict(enumerate(log_softmax(logits, axis=1).T))
     found = [_area(scores, y == label) for label, scores in ranked.items() if (y == label).any()]
     return float(np.mean(found)) if found else float("nan")
 
 
 def _area(scores: Floats, truth: npt.NDArray[np.bool_]) -> float:
-    order = np.argsort(-scores, kind="stable")
-    scores, hits = scores[order], np.cumsum(truth[order])
-    last = np.append(scores[1:] != scores[:-1], True)  # rows of equal score count as one step
-    precision, recall = hits[last] / (np.flatnonzero(last) + 1), hits[last] / hits[-1]
-    return float(np.sum(np.diff(recall, prepend=0.0) * precision))
+    """The mean over the rows of the class of the precision that a threshold at their own score would have."""
+    hits, every = np.sort(scores[truth]), np.sort(scores)
+    found, named = (len(of) - np.searchsorted(of, hits) for of in (hits, every))  # rows that score as high or higher
+    return float((found / named).mean())

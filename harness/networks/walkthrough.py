@@ -83,7 +83,7 @@ def learn() -> Lesson:
     seen, held = spirals(200, rng), spirals(200, rng)
     start = new_network([2, 32, 32, 2], TANH, rng)
     how = Descent(learning_rate=5e-3, batch_size=64, penalty=0.0, epochs=SHOWN[-1])
-    return Lesson(seen, held, [start, *(network for network, _ in descend(start, TANH, seen, how, rng))])
+    return Lesson(seen, held, [start, *(epoch.network for epoch in descend(start, TANH, seen, how, rng))])
 
 
 def tell(lesson: Lesson) -> str:
@@ -105,8 +105,8 @@ def both_gradients() -> tuple[Network, Network]:
 def _question(lesson: Lesson) -> str:
     rng = np.random.default_rng(2)
     line = new_network([2, 2], TANH, rng)
-    *_, (line, _) = descend(line, TANH, lesson.seen, Descent(penalty=0.0, learning_rate=0.02), rng)  # the last epoch
-    right = (_logits(line, lesson.held.X).argmax(axis=1) == lesson.held.y).mean()
+    *_, last = descend(line, TANH, lesson.seen, Descent(penalty=0.0, learning_rate=0.02), rng)
+    right = (_logits(last.network, lesson.held.X).argmax(axis=1) == lesson.held.y).mean()
     canvas = np.full((19, 47), " ")
     at = np.rint((lesson.seen.X / EDGE + 1) / 2 * (np.array(canvas.shape[::-1]) - 1)).astype(int)
     canvas[canvas.shape[0] - 1 - at[:, 1], at[:, 0]] = np.array(["o", "+"])[lesson.seen.y]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,11 +11,14 @@ import numpy.typing as npt
 
 from harness.data.prepare import Layout, Rows
 from harness.declare.space import Space, choice
+from harness.networks.mixed import Mixed
 from harness.search.encoding import Encoding
 from harness.search.information import most_informative
 
 #: Quantiles kept of each number: enough for the shape of a distribution, too few to give rows away.
 QUANTILES = 101
+#: Ranges into which the piecewise encoding cuts a number.
+PIECES = 8
 
 
 @dataclass(frozen=True)
@@ -23,26 +27,87 @@ class Ramp:
 
     values: npt.NDArray[np.float64]
     scores: npt.NDArray[np.float64]
+    width = 1
+
+    def __call__(self, column: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+        """The scores of a column (n,), as (n, 1)."""
+        return np.interp(column, self.values, self.scores)[:, None]
+
+
+@dataclass(frozen=True)
+class Squash:
+    """One number measured from its median in interquartile ranges, far values drawn in to ±3.
+
+    RealMLP's robust scaling and smooth clipping (Holzmüller et al., Better by default, NeurIPS 2024).
+    """
+
+    middle: float
+    spread: float
+    width = 1
+
+    def __call__(self, column: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+        """The values of a column (n,), as (n, 1)."""
+        x = (column - self.middle) / self.spread
+        return (x / np.sqrt(1 + (x / 3) ** 2))[:, None]
+
+
+@dataclass(frozen=True)
+class Pieces:
+    """One number as how far it is through each of several ranges, from 0 to 1: a kink at every edge for a linear layer.
+
+    The piecewise linear encoding of Gorishniy et al. (On embeddings for numerical features, NeurIPS 2022), with edges at
+    quantiles, after the number itself squashed.
+    """
+
+    squash: Squash
+    edges: npt.NDArray[np.float64]
+
+    @property
+    def width(self) -> int:
+        """The number itself, and its ranges."""
+        return len(self.edges)
+
+    def __call__(self, column: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+        """The values of a column (n,), as (n, width)."""
+        pieces = (column[:, None] - self.edges[:-1]) / np.diff(self.edges)
+        return np.hstack([self.squash(column), pieces.clip(0, 1)])
+
+
+@dataclass(frozen=True)
+class Numbers:
+    """Which numbers are kept, and how each is scaled; no maps where they stay standardised."""
+
+    kept: tuple[int, ...]
+    maps: tuple[Ramp | Squash | Pieces, ...] = ()
+
+    @property
+    def width(self) -> int:
+        """The columns that they take."""
+        return sum(one.width for one in self.maps) if self.maps else len(self.kept)
+
+    def write(self, rows: Rows, out: npt.NDArray[np.floating]) -> None:
+        """Write the numbers of rows into `out` (n, width)."""
+        if not self.maps:
+            out[:] = rows.numbers[:, list(self.kept)]
+        start = 0
+        for j, one in zip(self.kept, self.maps, strict=bool(self.maps)):
+            out[:, start : start + one.width] = one(rows.numbers[:, j])
+            start += one.width
 
 
 @dataclass(frozen=True)
 class OneHotEncoder:
     """Numbers, then one column per level; a category of two levels is one column."""
 
-    numbers: tuple[int, ...]
-    ramps: tuple[Ramp, ...]  #: one per number kept, or none where numbers stay standardised
+    numbers: Numbers
     categories: tuple[tuple[int, int], ...]  #: position and number of levels of each category kept
     dtype: str
 
     def transform(self, rows: Rows) -> npt.NDArray[np.floating]:
         """An array of shape (n, width)."""
-        width = len(self.numbers) + sum(_width(levels) for _, levels in self.categories)
-        out = np.zeros((len(rows), width), dtype=self.dtype)
-        for at, j in enumerate(self.numbers):
-            column = rows.numbers[:, j]
-            ramp = self.ramps[at] if self.ramps else None
-            out[:, at] = column if ramp is None else np.interp(column, ramp.values, ramp.scores)
-        start, every = len(self.numbers), np.arange(len(rows))
+        start, every = self.numbers.width, np.arange(len(rows))
+        out = np.zeros((len(rows), start + sum(_width(levels) for _, levels in self.categories)), dtype=self.dtype)
+        self.numbers.write(rows, out[:, :start])
         for j, levels in self.categories:
             if levels > 2:
                 out[every, start + rows.codes[:, j]] = 1
@@ -50,6 +115,21 @@ class OneHotEncoder:
                 out[:, start] = rows.codes[:, j]
             start += _width(levels)
         return out
+
+
+@dataclass(frozen=True)
+class MixedEncoder:
+    """Numbers and level indices for a network that makes of a category what it likes."""
+
+    numbers: Numbers
+    categories: tuple[tuple[int, int], ...]  #: position and number of levels of each category kept
+
+    def transform(self, rows: Rows) -> Mixed:
+        """The rows as a network takes them, in single precision."""
+        numbers = np.empty((len(rows), self.numbers.width), np.float32)
+        self.numbers.write(rows, numbers)
+        places, levels = ([one[at] for one in self.categories] for at in (0, 1))
+        return Mixed(numbers, rows.codes[:, places], tuple(levels))
 
 
 @dataclass(frozen=True)
@@ -108,14 +188,27 @@ def fit_native(rows: Rows, y: npt.NDArray[np.int64], layout: Layout) -> NativeEn
     return NativeEncoder(layout)
 
 
+def fit_mixed(
+    rows: Rows, y: npt.NDArray[np.int64], layout: Layout, scaling: str = "robust", select: str = "all"
+) -> MixedEncoder:
+    """Learn which columns are kept and how numbers are scaled."""
+    return MixedEncoder(*_columns(rows, y, layout, scaling, select))
+
+
 def _fit_one_hot(rows: Rows, y: npt.NDArray[np.int64], layout: Layout, how: tuple[str, str, str]) -> OneHotEncoder:
     scaling, select, dtype = how
+    return OneHotEncoder(*_columns(rows, y, layout, scaling, select), dtype)
+
+
+def _columns(
+    rows: Rows, y: npt.NDArray[np.int64], layout: Layout, scaling: str, select: str
+) -> tuple[Numbers, tuple[tuple[int, int], ...]]:
+    """The numbers kept and how they are scaled, and the positions and levels of the categories kept."""
     count = len(layout.numbers)
     kept = most_informative(rows, y, layout, SHARES[select]) if select != "all" else range(count + len(layout.levels))
     numbers = tuple(j for j in kept if j < count)
-    ramps = tuple(_ramp(rows.numbers[:, j]) for j in numbers) if scaling == "quantile" else ()
-    categories = tuple((j - count, layout.levels[j - count]) for j in kept if j >= count)
-    return OneHotEncoder(numbers, ramps, categories, dtype)
+    maps = () if scaling == "standard" else tuple(MAPS[scaling](rows.numbers[:, j]) for j in numbers)
+    return Numbers(numbers, maps), tuple((j - count, layout.levels[j - count]) for j in kept if j >= count)
 
 
 def _ramp(column: npt.NDArray[np.float64]) -> Ramp:
@@ -129,20 +222,41 @@ def _ramp(column: npt.NDArray[np.float64]) -> Ramp:
     return Ramp(values, ndtri(np.clip(middle, half, 1 - half)))
 
 
+def _squash(column: npt.NDArray[np.float64]) -> Squash:
+    """Half the range where the quartiles are equal, and nothing where all values are."""
+    low, middle, high = np.quantile(column, [0.25, 0.5, 0.75])
+    spread = high - low or (column.max() - column.min()) / 2
+    return Squash(float(middle), float(spread) or 1.0)
+
+
+def _pieces(column: npt.NDArray[np.float64]) -> Pieces:
+    """Ranges between quantiles; of two values or one the squashed number says all."""
+    edges = np.unique(np.quantile(column, np.linspace(0, 1, PIECES + 1)))
+    return Pieces(_squash(column), edges if len(edges) > 2 else edges[:1])
+
+
 def _width(levels: int) -> int:
     return levels if levels > 2 else levels - 1
 
 
+#: Ways to scale a number; `standard` leaves it as it was prepared.
+MAPS: dict[str, Callable[[npt.NDArray[np.float64]], Ramp | Squash | Pieces]] = {
+    "quantile": _ramp,
+    "robust": _squash,
+    "piecewise": _pieces,
+}
+
 SHARES = {"half": 0.5, "quarter": 0.25}
 
 
-def _scaled(default: str) -> Space:
-    return {"scaling": choice("standard", "quantile", default=default), "select": choice("all", *SHARES, default="all")}
+def _scaled(*scalings: str, default: str) -> Space:
+    return {"scaling": choice(*scalings, default=default), "select": choice("all", *SHARES, default="all")}
 
 
 TABULAR = (
-    Encoding("one_hot_scaled", fit_one_hot, _scaled("standard")),
-    Encoding("one_hot", fit_one_hot_single, _scaled("quantile")),
+    Encoding("one_hot_scaled", fit_one_hot, _scaled("standard", "quantile", default="standard")),
+    Encoding("one_hot", fit_one_hot_single, _scaled("standard", "quantile", default="quantile")),
+    Encoding("mixed", fit_mixed, _scaled("standard", *MAPS, default="robust")),
     Encoding("ordinal", fit_ordinal, {}),
     Encoding("native", fit_native, {}),
 )
