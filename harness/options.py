@@ -13,14 +13,20 @@ from harness.data.own import FOLDER, OwnFile
 from harness.data.sources import read_table
 from harness.declare.protocol import EvaluationProtocol
 from harness.declare.registry import Registry, closest, find
+from harness.declare.task import Modality
 from harness.errors import EvenhandError
 from harness.run.plan import Request
 from harness.run.supervise import Limits
 from harness.store.record import STATUSES
 from harness.tasks.suites import DEFAULT_STRATEGIES, SUITES, Suite
 
-#: What `run` compares where neither a suite nor families are named.
+#: What `run` compares where neither a suite nor families are named, and what it adds where there are texts or pictures.
 DEFAULT_FAMILIES = ("logistic_regression", "random_forest", "gradient_boosting", "xgb", "dense_network")
+FAMILIES_FOR = {
+    "tabular": (),
+    "text": ("recurrent_network",),
+    "image": ("small_convolutional_network", "pretrained_network"),
+}
 #: The share of the machine's memory that all cells at once may use.
 MEMORY_SHARE = 0.85
 #: A cell may take this many seconds, or so many times its budget if that is more.
@@ -46,9 +52,10 @@ def request_of(typed: Typed, registry: Registry) -> Request:
     """What to run; raises `EvenhandError` (one line) where the options contradict each other or name what is not there."""
     suite: Suite | None = find(SUITES, typed.suite, "suite") if typed.suite else None
     own = _own_file(typed)
-    families = typed.families or (suite.family_names(registry.families) if suite else DEFAULT_FAMILIES)
     strategies = typed.strategies or (suite.strategies if suite else DEFAULT_STRATEGIES)
     tasks = _tasks(typed, suite, own, registry)
+    kinds = {own.task().modality if own and own.task().name == name else registry.task(name).modality for name in tasks}
+    families = typed.families or (suite.family_names(registry.families) if suite else _families_for(kinds))
     for name in families:
         registry.family(name)
     for name in strategies:
@@ -64,6 +71,10 @@ def request_of(typed: Typed, registry: Registry) -> Request:
         plugins=typed.plugins,
         own=own,
     )
+
+
+def _families_for(kinds: set[Modality]) -> tuple[str, ...]:
+    return (*DEFAULT_FAMILIES, *(name for kind, added in FAMILIES_FOR.items() if kind in kinds for name in added))
 
 
 def _tasks(typed: Typed, suite: Suite | None, own: OwnFile | None, registry: Registry) -> tuple[str, ...]:

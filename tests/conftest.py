@@ -51,8 +51,15 @@ def material(
     """What a cell works on: the first outer fold of a table."""
     chosen = EvaluationProtocol(**({"folds": 3, "trials": 3} | protocol))
     splitter = make_splitter(table)
-    recipe = Recipe(family, strategies, "tabular", len(table.classes))
+    recipe = Recipe(family, strategies, modality_of(table), len(table.classes))
     return Material(table, splitter, splitter.outer(chosen)[0], recipe, chosen, registry.metrics)
+
+
+def modality_of(table: Table) -> str:
+    """What kind of data a table holds."""
+    if isinstance(table.X, pd.DataFrame):
+        return "tabular"
+    return "text" if table.X.ndim == 1 else "image"
 
 
 def cell(family: str = "family", strategy: str = "strategy") -> Cell:

@@ -9,12 +9,16 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from conftest import cell, marked_table, material
+from conftest import cell, marked_table, material, modality_of
 
+from harness.checks.small import small
+from harness.data.sources import wheel_member
 from harness.data.splits import make_splitter
-from harness.declare.family import Family
+from harness.declare.family import Family, missing_packages
 from harness.declare.protocol import seed_of
 from harness.declare.strategy import Strategy
+from harness.errors import Unavailable
+from harness.networks.pretrained import SOURCE
 from harness.run.cell import run_cell
 from harness.store.store import Store
 
@@ -133,11 +137,15 @@ def test_the_test_rows_are_predicted_once_and_after_everything_else(spied):
 def rubbish(table, rows, seed=99):
     """The same table with rubbish in these rows: other features, other labels."""
     rng = np.random.default_rng(seed)
-    X = table.X.copy()
-    X.loc[rows, "number"] = rng.normal(1e6, 1e5, len(rows))
-    X.loc[rows, "mark"] = -rng.permutation(len(rows)) * 1e4
-    X.loc[rows, "letter"] = rng.permutation(X.loc[rows, "letter"].to_numpy())
-    y = table.y.copy()
+    X, y = table.X.copy(), table.y.copy()
+    if modality_of(table) == "text":
+        X[rows] = [f"{text} rubbish{number} rubbish" for number, text in enumerate(rng.permutation(X[rows]))]
+    elif modality_of(table) == "image":
+        X[rows] = rng.integers(0, 256, X[rows].shape)
+    else:
+        X.loc[rows, "number"] = rng.normal(1e6, 1e5, len(rows))
+        X.loc[rows, "mark"] = -rng.permutation(len(rows)) * 1e4
+        X.loc[rows, "letter"] = rng.permutation(X.loc[rows, "letter"].to_numpy())
     y[rows] = 1 - y[rows]
     return replace(table, X=X, y=y)
 
@@ -159,6 +167,17 @@ def before_the_seal(table, fold, family, strategy, registry, folder):
     )
 
 
+def decides_before_the_seal(table, family, strategy, registry, folder):
+    """Hold a cell to deciding everything as it does when the sealed rows are rubbish."""
+    fold = make_splitter(table).outer(material(table, registry.family(family), (), registry).protocol)[0]
+    spoiled = rubbish(table, fold.test)
+    decided, inner, test = before_the_seal(table, fold, family, strategy, registry, folder / "a")
+    decided_too, inner_too, test_too = before_the_seal(spoiled, fold, family, strategy, registry, folder / "b")
+    assert decided == decided_too
+    assert inner == inner_too
+    assert test != test_too, "the rubbish must reach the predictions of the sealed rows, or nothing was tried"
+
+
 @pytest.mark.parametrize(
     ("family", "strategy"),
     [
@@ -170,11 +189,31 @@ def before_the_seal(table, fold, family, strategy, registry, folder):
     ],
 )
 def test_rubbish_in_the_sealed_rows_changes_nothing_but_their_predictions(family, strategy, registry, tmp_path):
-    table = marked_table()
-    fold = make_splitter(table).outer(material(table, registry.family(family), (), registry).protocol)[0]
-    spoiled = rubbish(table, fold.test)
-    decided, inner, test = before_the_seal(table, fold, family, strategy, registry, tmp_path / "a")
-    decided_too, inner_too, test_too = before_the_seal(spoiled, fold, family, strategy, registry, tmp_path / "b")
-    assert decided == decided_too
-    assert inner == inner_too
-    assert test != test_too, "the rubbish must reach the predictions of the sealed rows, or nothing was tried"
+    decides_before_the_seal(marked_table(), family, strategy, registry, tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("modality", "family", "strategy"),
+    [
+        ("text", "logistic_regression", "smote"),
+        ("text", "xgb", "random_oversampling"),
+        ("text", "recurrent_network", "class_weight"),
+        ("image", "small_convolutional_network", "random_oversampling"),
+        ("image", "logistic_regression", "smote"),
+        ("image", "pretrained_network", "class_weight"),
+    ],
+)
+def test_texts_and_pictures_are_sealed_alike(modality, family, strategy, registry, tmp_path):
+    table = small(modality, 2)
+    if missing := missing_packages(registry.family(family)):
+        pytest.skip(missing)
+    if registry.family(family).encodings[modality] in {"embedding", "activations"}:
+        weights_or_skip()
+    decides_before_the_seal(table, family, strategy, registry, tmp_path)
+
+
+def weights_or_skip():
+    try:
+        wheel_member(*SOURCE)
+    except Unavailable as reason:
+        pytest.skip(str(reason))

@@ -1,0 +1,235 @@
+"""Texts and pictures: how they come in, how strategies act on them, how one's own are run."""
+
+import numpy as np
+import pandas as pd
+import pytest
+from conftest import cell, material
+from PIL import Image
+from scipy.sparse import csr_matrix, issparse
+
+from harness.checks.small import small
+from harness.data.audit import audit
+from harness.data.content import fingerprint, row_keys
+from harness.data.images import Pictures
+from harness.data.splits import make_splitter
+from harness.data.table import make_table
+from harness.declare.protocol import EvaluationProtocol
+from harness.declare.space import defaults
+from harness.declare.strategy import Strategy
+from harness.declare.task import Task
+from harness.errors import DataError, DeclarationError, Inapplicable
+from harness.run.cell import run_cell
+from harness.search.encodings import ENCODINGS
+from harness.search.fold_cache import FoldCache
+from harness.search.pipeline import Recipe, TrainingSet, fit_pipeline, inapplicable
+from harness.search.resample import resample_points
+from harness.store.store import Store
+
+MESSAGES = pd.DataFrame(
+    {
+        "id": range(8),
+        "message": ["Win NOW", "win  now", "see you", None, "see you at 8", "call me", "prize!", "prize!!"],
+        "label": ["spam", "spam", "ham", "ham", "ham", "ham", "spam", "spam"],
+    }
+)
+
+
+def text_task(**fields):
+    return Task(name="messages", load=lambda _: None, target="label", modality="text", text="message", **fields)
+
+
+def test_of_a_text_task_one_column_is_read():
+    table = make_table(text_task(), MESSAGES)
+    assert table.X.tolist()[:3] == ["Win NOW", "win  now", "see you"]
+    assert table.X[3] == ""
+    assert table.notes == (
+        "id: left out, a text task reads 'message' alone",
+        "message: 1 texts are missing and read as empty",
+    )
+
+
+@pytest.mark.parametrize(
+    ("frame", "said"),
+    [
+        (MESSAGES.drop(columns="message"), "no such column 'message'"),
+        (MESSAGES.assign(message="the same"), "fewer than two different texts"),
+    ],
+)
+def test_bad_texts_are_refused(frame, said):
+    with pytest.raises(DataError, match=said):
+        make_table(text_task(), frame)
+
+
+def test_a_task_says_what_its_texts_are_and_pictures_have_no_columns():
+    with pytest.raises(DeclarationError, match="names the column"):
+        Task(name="t", load=None, target="y", modality="text")
+    with pytest.raises(DeclarationError, match="no columns"):
+        Task(name="t", load=None, target="y", modality="image", group="shop")
+
+
+def test_copies_of_a_text_or_a_picture_stay_on_one_side():
+    table = make_table(text_task(), MESSAGES)
+    keys = row_keys(table.X)
+    assert keys[0] == keys[1], "case and spaces alone make no other text"
+    assert len(set(keys)) == 7
+    assert [finding.code for finding in audit(table)] == ["few_positives", "few_positives", "duplicates"]
+    pictures = small("image", 2)
+    doubled = pictures.take(np.repeat(np.arange(240), 2))
+    for fold in make_splitter(doubled).outer(EvaluationProtocol(folds=3)):
+        assert not set(fold.train // 2) & set(fold.test // 2)
+
+
+@pytest.mark.parametrize("modality", ["text", "image"])
+def test_a_fingerprint_changes_with_any_row(modality):
+    table, other = small(modality, 2), small(modality, 2)
+    assert fingerprint(table) == fingerprint(other)
+    other.X[7] = "another text" if modality == "text" else 0
+    assert fingerprint(table) != fingerprint(other)
+
+
+def test_pictures_become_a_table_and_keep_their_notes():
+    pictures = Pictures(np.zeros((4, 5, 5, 3), np.uint8), np.array(["b", "a", "a", "a"]), ("x.png: left out",))
+    table = make_table(Task(name="p", load=None, target="folder", modality="image"), pictures)
+    assert (table.classes, table.y.tolist(), table.notes) == (("a", "b"), [1, 0, 0, 0], ("x.png: left out",))
+
+
+@pytest.mark.parametrize("sparse", [False, True])
+@pytest.mark.parametrize("name", ["smote", "borderline_smote", "adasyn", "smote_tomek", "smote_enn"])
+def test_rows_are_made_between_encoded_rows(name, sparse, registry):
+    rng = np.random.default_rng(0)
+    X = rng.random((90, 6)).astype(np.float32)
+    y = (np.arange(90) < 20).astype(np.int64)
+    X[:20] += 0.3
+    strategy = registry.strategy(name)
+    made, made_y = resample_points(
+        strategy, defaults(strategy.space), csr_matrix(X) if sparse else X, y, 1, (FoldCache(), "X")
+    )
+    assert issparse(made) == sparse
+    assert made.dtype == np.float32
+    assert made.shape[0] == len(made_y) != 90
+    assert made.max() <= X.max() + 1e-6
+
+
+@pytest.mark.parametrize("form", [(4,), (3, 3, 1), (2, 5)])
+@pytest.mark.parametrize("name", ["random_oversampling", "random_undersampling"])
+def test_rows_of_any_form_can_be_chosen(name, form, registry):
+    X = np.arange(40 * int(np.prod(form))).reshape(40, *form)
+    y = (np.arange(40) < 8).astype(np.int64)
+    strategy = registry.strategy(name)
+    made, made_y = resample_points(strategy, defaults(strategy.space), X, y, 1, (FoldCache(), "X"))
+    assert np.bincount(made_y).tolist() == ([32, 32] if name == "random_oversampling" else [8, 8])
+    assert all(any((row == one).all() for one in X[y == label]) for row, label in zip(made, made_y, strict=True))
+
+
+def test_the_same_points_are_resampled_alike_whether_sparse_or_not(registry):
+    X = np.random.default_rng(0).random((60, 5)).astype(np.float32)
+    y = (np.arange(60) < 15).astype(np.int64)
+    strategy = registry.strategy("smote")
+    one, other = (
+        resample_points(strategy, {"k_neighbors": 20}, form(X), y, 1, (FoldCache(), "X"))[0]
+        for form in (np.asarray, csr_matrix)
+    )
+    np.testing.assert_allclose(one, other.toarray(), atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("family", "modality", "strategy", "said"),
+    [
+        ("recurrent_network", "text", "smote", "between two sequences of words there is no third"),
+        ("recurrent_network", "text", "random_oversampling", ""),
+        ("small_convolutional_network", "image", "smote_enn", "halfway between two pictures"),
+        ("small_convolutional_network", "image", "class_weight", ""),
+        ("recurrent_network", "tabular", "none", "recurrent_network does not take tabular data"),
+        ("pretrained_network", "image", "smote", ""),
+        ("logistic_regression", "text", "adasyn", ""),
+    ],
+)
+def test_what_does_not_apply_says_why(family, modality, strategy, said, registry):
+    reason = inapplicable(registry.family(family), modality, registry.strategy(strategy))
+    assert (said in reason) if said else not reason
+
+
+def test_where_rows_are_made_only_what_gives_points_is_searched(registry):
+    family = registry.family("pretrained_network")
+    wide = Recipe(family, (registry.strategy("none"),), "image", 2).encoding_space
+    narrow = Recipe(family, (registry.strategy("smote"),), "image", 2).encoding_space
+    assert set(narrow["cut"].options) < set(wide["cut"].options)
+    assert narrow == ENCODINGS["activations"].points
+
+
+def test_a_searched_strategy_that_cannot_act_is_a_failed_trial_with_its_reason(registry):
+    table = small("text", 2)
+    strategies = tuple(registry.strategy(name) for name in ("none", "smote"))
+    recipe = Recipe(registry.family("recurrent_network"), strategies, "text", 2)
+    training = TrainingSet(table.X, table.y, 1)
+    with pytest.raises(Inapplicable, match="no third"):
+        fit_pipeline(recipe, defaults(recipe.space) | {"strategy": "smote", "smote.k_neighbors": 3}, training)
+
+
+def test_texts_are_encoded_once_for_all_cells_of_a_fold(registry, tmp_path):
+    table = small("text", 2)
+    none, weight = registry.strategy("none"), registry.strategy("class_weight")
+    given = material(table, registry.family("logistic_regression"), (none,), registry, trials=1)
+    assert run_cell(cell(), given, Store(tmp_path / "a")).status == "ok"
+    held = given.shared.held
+    other = material(table, registry.family("logistic_regression"), (weight,), registry, trials=1)
+    again = other.__class__(**{**other.__dict__, "shared": given.shared})
+    assert run_cell(cell(), again, Store(tmp_path / "b")).status == "ok"
+    assert given.shared.held == held > 0
+
+
+def test_a_strategy_that_claims_to_choose_but_makes_rows_is_found_out(registry):
+    import imblearn.over_sampling
+
+    liar = Strategy(
+        name="liar",
+        kind="resample",
+        chooses=True,
+        build=lambda seed: imblearn.over_sampling.SMOTE(random_state=seed),
+    )
+    with pytest.raises(Exception, match="declared to choose"):
+        resample_points(liar, {}, np.zeros((40, 2, 2)), (np.arange(40) < 9).astype(np.int64), 1, (FoldCache(), "X"))
+
+
+QUICK = "--family logistic_regression --strategy none --strategy smote --trials 2 --folds 2 --inner-folds 2 --jobs 1"
+
+
+def test_own_messages_are_run_with_text(evenhand, tmp_path):
+    table = small("text", 2)
+    label = np.where(table.y == 1, "spam", "ham")
+    pd.DataFrame({"label": label, "message": table.X, "sender": "x"}).to_csv(tmp_path / "my messages.csv", index=False)
+    words = ["run", "my messages.csv", "--target", "label", "--text", "message", *QUICK.split(), "--out", "out"]
+    code, _, err = evenhand(*words)
+    assert code == 0, err
+    run = Store(tmp_path / "out").read_run()["tasks"]["my_messages"]
+    assert (run["modality"], run["positive"]) == ("text", "spam")
+    assert {record.status for record in Store(tmp_path / "out").records()} == {"ok"}
+
+
+def test_own_pictures_are_run_as_a_folder(evenhand, tmp_path, registry):
+    table = small("image", 2)
+    for row, (picture, label) in enumerate(zip(table.X, table.y, strict=True)):
+        folder = tmp_path / "photos" / ("bar low" if label else "bar high")
+        folder.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(picture[:, :, 0]).save(folder / f"{row:03}.png")
+    (tmp_path / "photos" / "bar low" / "broken.png").write_bytes(b"no picture")
+    code, _, err = evenhand("run", "photos", "--family", "majority", "--folds", "2", "--jobs", "1", "--out", "out")
+    assert code == 0, err
+    about = Store(tmp_path / "out").read_run()["tasks"]["photos"]
+    assert (about["modality"], about["positive"], about["rows"]) == ("image", "bar low", 240)
+    assert any(note.startswith("bar low/broken.png: left out") for note in about["notes"])
+    code, _, err = evenhand("run", "photos", "--target", "label")
+    assert code == 2
+    assert "folders are the classes" in err
+
+
+def test_a_column_has_one_role(evenhand, tmp_path):
+    MESSAGES.to_csv(tmp_path / "m.csv", index=False)
+    for words, said in [
+        (["--target", "label", "--text", "label"], "names the target"),
+        (["--target", "label", "--text", "messag"], "did you mean 'message'"),
+        (["--target", "label", "--text", "message", "--drop", "message"], "whose texts are to be read"),
+    ]:
+        code, _, err = evenhand("run", "m.csv", *words)
+        assert code == 2
+        assert said in err
