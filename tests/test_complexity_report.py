@@ -14,6 +14,8 @@ from fixtures_run import three_digits, tumours, write_run
 from test_report import METRIC, tables
 
 from harness.report.complexity import complexity_table, pareto, weigh
+from harness.report.curves import Fit, Trained
+from harness.report.figures import convergence_figure
 from harness.report.gallery import file_name
 from harness.report.placing import Box, place_labels
 from harness.report.ranking import rank
@@ -119,7 +121,7 @@ def test_the_best_families_of_each_kind_are_named_and_one_that_does_not_take_it_
 
 
 def test_many_tasks_stand_below_one_another(tmp_path):
-    store = write_run(tmp_path / "run", [tumours(name) for name in ("one", "two", "three", "four")])
+    store = write_run(tmp_path / "run", [tumours(name, splits=1) for name in ("one", "two", "three", "four")])
     scores = collect(store, METRIC)
     text = suitability(scores, [rank(scores, task) for task in scores.run["tasks"]])
     assert tables(text)[0][0] == ["Task", "majority", "logistic_regression", "bayes"]
@@ -130,7 +132,7 @@ def test_a_family_that_failed_says_so(tmp_path):
     lost = {
         ("tumours", "bayes", s, f): ("timeout", "slow") for s in ("none", "class_weight", "searched") for f in range(4)
     }
-    scores = collect(write_run(tmp_path / "run", [tumours(), three_digits()], LOST | lost), METRIC)
+    scores = collect(write_run(tmp_path / "run", [tumours(splits=1), three_digits()], LOST | lost), METRIC)
     rows = tables(suitability(scores, [rank(scores, task) for task in scores.run["tasks"]]))[0]
     assert [row[1] for row in rows if row[0] == "bayes"] == ["timeout"]
 
@@ -185,6 +187,14 @@ def test_a_picture_s_file_has_a_plain_name_whatever_its_task_is_called():
 def test_hostile_names_are_drawn_as_they_are(tmp_path):
     store = with_curves(tmp_path / "run", [replace(tumours("a$|$b", splits=1), classes=("$No", "Yes$"))])
     assert len(re.findall(r"!\[", write_report(store, METRIC).markdown.read_text(encoding="utf-8"))) == 3
+
+
+def test_losses_over_several_magnitudes_have_plain_numbers_at_their_axis():
+    epochs = np.arange(40)
+    curves = {name: np.exp(-epochs / 5) for name in ("train_loss", "validation_loss")} | {"epoch": np.array([40])}
+    drawn = convergence_figure([("none", Trained((Fit((0, 0), curves),), ((),), ()))])["svg"].decode()
+    assert {"0.01", "0.1", "1"} <= set(re.findall(r"<!-- (.*?) -->", drawn))  # the texts of the picture
+    assert "math" not in drawn
 
 
 FRAME = Box(0, 0, 600, 400)

@@ -20,6 +20,7 @@ from harness.report.placing import Box, place_labels
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.axis import Axis
     from matplotlib.figure import Figure
 
 BLUE, ORANGE = "#0072B2", "#D55E00"
@@ -87,7 +88,9 @@ def convergence_figure(lines: list[tuple[str, Trained]]) -> dict[str, bytes]:
                 _converge(axes, trained.fits, name, colour)
             axes.set_title(title, fontsize=9)
             low, high = axes.dataLim.intervaly
-            axes.set_yscale("log" if 0 < STEEP * low < high else "linear")
+            if 0 < STEEP * low < high:
+                axes.set_yscale("log")
+                _plain_numbers(axes.yaxis)
             axes.xaxis.get_major_locator().set_params(integer=True)
         for axes in panels[:, 0]:
             axes.set_ylabel("loss")
@@ -132,9 +135,8 @@ def _point(one: Weighed, cost: str) -> tuple[float, float]:
 
 
 def _scatter(axes: Axes, weighed: list[Weighed], cost: str, families: Sequence[str]) -> None:
-    from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
-
     axes.set_xscale("log")
+    _plain_numbers(axes.xaxis)
     for at, family in enumerate(families):
         some = [one for one in weighed if one.entry.family == family]
         colour, marker = COLOURS[at % len(COLOURS)], MARKERS[(at + at // len(COLOURS)) % len(MARKERS)]
@@ -145,14 +147,20 @@ def _scatter(axes: Axes, weighed: list[Weighed], cost: str, families: Sequence[s
             axes.scatter(xs, ys, s=34, marker=marker, edgecolors=colour, facecolors=inside, zorder=3)
         if some:
             axes.scatter([], [], s=34, marker=marker, color=colour, label=family)
-    axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5), numticks=8))
-    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.0f}" if value >= 1000 else f"{value:g}"))
-    axes.xaxis.set_minor_formatter(NullFormatter())
     axes.margins(x=0.1, y=0.12)
     axes.grid(visible=True)
     left, right = axes.get_xlim()
     axes.plot(*zip(*_front(weighed, cost, right), strict=True), color="0.6", linewidth=1.2, zorder=1)
     axes.set_xlim(left, right)
+
+
+def _plain_numbers(axis: Axis) -> None:
+    """Label a logarithmic axis at 1, 2, 5, 10 and so on, without powers."""
+    from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
+
+    axis.set_major_locator(LogLocator(subs=(1, 2, 5), numticks=8))
+    axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.0f}" if value >= 1000 else f"{value:g}"))
+    axis.set_minor_formatter(NullFormatter())
 
 
 def _front(weighed: list[Weighed], cost: str, right: float) -> list[tuple[float, float]]:

@@ -21,7 +21,7 @@ from harness.report.scores import Scores
 from harness.store.store import Store, write_atomic
 
 HINT = "No pictures: matplotlib is not installed. `pip install 'evenhand[plots]'`, then `evenhand report` on this folder, draws them."
-VERSION = 1  #: of how pictures are drawn
+VERSION = 2  #: of how pictures are drawn: of another one they are drawn again
 PARETO, TRAINING, LAYERS = "complexity", "training", "layers"
 
 
