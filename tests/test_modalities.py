@@ -1,5 +1,7 @@
 """Texts and pictures: how they come in, how strategies act on them, how one's own are run."""
 
+import sys
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -233,3 +235,22 @@ def test_a_column_has_one_role(evenhand, tmp_path):
         code, _, err = evenhand("run", "m.csv", *words)
         assert code == 2
         assert said in err
+
+
+def test_without_tensorflow_what_needs_it_is_skipped_with_what_to_install(evenhand, tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "tensorflow", None)  # what `find_spec` takes for a package that is not there
+    table = small("image", 2)
+    for row, (picture, label) in enumerate(zip(table.X, table.y, strict=True)):
+        folder = tmp_path / "photos" / ("low" if label else "high")
+        folder.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(picture[:, :, 0]).save(folder / f"{row:03}.png")
+    families = [word for name in ("logistic_regression", "pretrained_network") for word in ("--family", name)]
+    words = ["run", "photos", *families, "--strategy", "none", "--folds", "2", "--jobs", "1", "--out", "out"]
+    code, _, err = evenhand(*words)
+    assert code == 0, err
+    said = {record.family: (record.status, record.reason) for record in Store(tmp_path / "out").records()}
+    assert said["majority"][0] == "ok"
+    for name in ("logistic_regression", "pretrained_network"):
+        assert said[name] == ("skipped", "needs tensorflow: pip install 'evenhand[cpu]'")
+    about = Store(tmp_path / "out").read_run()["skipped"]
+    assert [one["name"] for one in about] == ["pretrained_network"]

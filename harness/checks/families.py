@@ -25,11 +25,16 @@ SMALL = {"tabular": "", "text": "texts", "image": "pictures"}
 
 def check_family(family: Family) -> Iterator[Verdict]:
     """Hold a family to the contract: its declaration, then its fits on a small mixed table."""
+    from harness.search.encodings import ENCODINGS
+
     yield from run_checks("family", family.name, [named(family.name), *_declared(family)])
     if missing := missing_packages(family):
         yield Verdict("family", family.name, "fits", skipped=missing)
         return
-    for modality in family.encodings:
+    for modality, name in family.encodings.items():
+        if name in ENCODINGS and (missing := missing_packages(family, ENCODINGS[name].needs)):
+            yield Verdict("family", family.name, f"fits {SMALL[modality]}", skipped=missing)
+            continue
         yield from run_checks("family", family.name, _fits(family, cast("Modality", modality)), SMALL[modality])
 
 

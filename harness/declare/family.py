@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -42,7 +42,8 @@ class Family:
             raise DeclarationError(f"family {self.name!r}: parameters {taken} have names that mean something else")
 
 
-def missing_packages(family: Family) -> str:
-    """Why a family cannot be built here and what to install, or nothing."""
-    missing = [package for package in family.needs if importlib.util.find_spec(package) is None]
+def missing_packages(family: Family, also: Iterable[str] = ()) -> str:
+    """Why a family cannot be built here and what to install, or nothing; `also` are packages that its encoding needs."""
+    needed = dict.fromkeys((*family.needs, *also))
+    missing = [package for package in needed if importlib.util.find_spec(package) is None]
     return f"needs {' and '.join(missing)}: pip install 'evenhand[{family.extra}]'" if missing else ""

@@ -150,7 +150,7 @@ def make_plan(request: Request, registry: Registry) -> Plan:
     for one in loaded:
         for family in families:
             for strategy in _strategies(family, request.strategies):
-                known = _settled(one.task, family, registry.strategy(strategy), missing)
+                known = _settled(one.task, family, registry.strategy(strategy))
                 for fold in one.folds:
                     cell = _cell(request, registry, one, (family, strategy), fold)
                     cells.append(cell)
@@ -217,9 +217,10 @@ def _strategies(family: Family, asked: Sequence[str]) -> Iterable[str]:
     return asked if family.strategies is None else family.strategies
 
 
-def _settled(task: Task, family: Family, strategy: Strategy, missing: Mapping[str, str]) -> tuple[str, str] | None:
-    if family.name in missing:
-        return "skipped", missing[family.name]
+def _settled(task: Task, family: Family, strategy: Strategy) -> tuple[str, str] | None:
+    encoding = ENCODINGS.get(family.encodings.get(task.modality, ""))
+    if missing := missing_packages(family, encoding.needs if encoding else ()):
+        return "skipped", missing
     if reason := inapplicable(family, task.modality, strategy):
         return "inapplicable", reason
     return None

@@ -33,3 +33,4 @@ class Encoding:
     modality: Modality = "tabular"
     points: Space | None = None
     why: str = ""
+    needs: tuple[str, ...] = ()  #: packages without which rows cannot be encoded

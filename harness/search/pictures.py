@@ -91,10 +91,11 @@ def fit_activations(X: Images, y: Labels, seed: int, cut: str = "grid", views: i
     return frozen if cut in POOLED else FrozenEncoder(cut, frozen.size, views)
 
 
+FROZEN = ("tensorflow", "keras")  #: what computes the pretrained network
 POINTS = {"cut": choice(*POOLED, default="grid")}
 
 IMAGE = (
-    Encoding("embedding", fit_embedding, POINTS, "image", POINTS),
+    Encoding("embedding", fit_embedding, POINTS, "image", POINTS, needs=FROZEN),
     Encoding("pixels", fit_pixels, {}, "image", why="halfway between two pictures, pixel by pixel, is no picture"),
     Encoding(
         "activations",
@@ -103,5 +104,6 @@ IMAGE = (
         "image",
         POINTS,
         why="activations within a network are no points",
+        needs=FROZEN,
     ),
 )

@@ -10,7 +10,7 @@ import numpy.typing as npt
 from harness.declare.space import Space, integer
 from harness.search.directions import Directions, fit_directions
 from harness.search.encoding import Encoding
-from harness.search.pictures import POINTS, FrozenEncoder, fit_embedding
+from harness.search.pictures import FROZEN, POINTS, FrozenEncoder, fit_embedding
 
 
 @dataclass(frozen=True)
@@ -37,4 +37,4 @@ def fit_principal(
 
 
 SPACE: Space = {**POINTS, "directions": integer(16, 128, default=64, log=True)}
-PRINCIPAL = Encoding("principal", fit_principal, SPACE, "image", SPACE)
+PRINCIPAL = Encoding("principal", fit_principal, SPACE, "image", SPACE, needs=FROZEN)
