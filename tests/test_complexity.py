@@ -76,5 +76,11 @@ def test_size_is_that_of_the_pickle_without_curves(rows):
     assert size_in_bytes(short) == size_in_bytes(long) < 500
 
 
+@pytest.mark.parametrize("order", ["C", "F"])
+def test_size_counts_arrays_that_are_written_as_they_lie_in_memory(order):
+    parts = Parts(np.ones((300, 200), order=order))
+    assert size_in_bytes(parts) == len(pickle.dumps((None, None, parts.classifier), pickle.HIGHEST_PROTOCOL)) > 480_000
+
+
 def test_what_cannot_be_pickled_has_no_known_size():
     assert size_in_bytes(Parts(lambda: None)) == 0

@@ -86,5 +86,6 @@ class _Counter:
 
     def write(self, data: Any) -> int:
         """Count and forget."""
-        self.bytes += len(memoryview(data).cast("B"))
-        return len(data)
+        written = memoryview(data).nbytes
+        self.bytes += written
+        return written
