@@ -12,7 +12,7 @@ def build(seed: int, **params: Any) -> Any:
     from harness.networks.training import Schedule
 
     units = (params.pop("units", 64),) * params.pop("layers", 2)
-    form = {"skip": True} | {name: params.pop(name) for name in FORM if name in params}
+    form = {"skip": True, "batch_norm": True} | {name: params.pop(name) for name in FORM if name in params}
     gamma = 0.0
     if params.pop("loss", "cross_entropy") == "focal":
         gamma = params.pop("gamma", 2.0)
@@ -33,7 +33,7 @@ FAMILY = Family(
         "skip": choice(False, True, default=True),
         "embedding": choice(0, 4, default=0),
         "dropout": real(0.0, 0.5, default=0.2),
-        "batch_norm": choice(False, True, default=False),
+        "batch_norm": choice(False, True, default=True),
         "learning_rate": log_float(3e-4, 2e-2, default=2e-3),
         "course": choice("constant", "cosine", "one_cycle", default="constant"),
         "batch_size": choice(128, 256, 512, default=256),

@@ -52,17 +52,17 @@ class DenseClassifier:
         Weights count relative to each other: they are divided by their mean. Raises `DataError` for rows that cannot be
         learned from, `EvenhandError` where training diverges.
         """
-        rows, self.classes_ = training_rows(X, y, sample_weight, self._entering)
-        watched = None if validation is None else watched_rows(validation, rows, self.classes_, self._entering)
+        rows, self.classes_ = training_rows(X, y, sample_weight, self.entering)
+        watched = None if validation is None else watched_rows(validation, rows, self.classes_, self.entering)
         loss = Loss(len(self.classes_), self.gamma)
-        shape = self._shape(X, rows.X.shape[1], loss.outputs)
+        shape = self.shape_for(X, rows.X.shape[1], loss.outputs)
         with one_thread(), np.errstate(over="ignore", invalid="ignore"):  # the watch tells of it, in one line
             self.network_, self.history_ = train(shape, loss, self.schedule, rows, watched, self.seed)
         return self
 
     def inputs(self, X: Any) -> Floats:
         """Rows as `keras_model` takes them, shape (n, d): checked, and categories as columns or level indices."""
-        rows, shape = self._entering(X), self.network_.shape
+        rows, shape = self.entering(X), self.network_.shape
         expected = shape.columns + len(shape.levels)
         if rows.shape[1] != expected:
             raise DataError(f"expected {expected} columns as in training, but got {rows.shape[1]}")
@@ -96,13 +96,13 @@ class DenseClassifier:
 
         return to_keras(self.network_, self.schedule, Loss(len(self.classes_), self.gamma))
 
-    def _entering(self, X: Any) -> Floats:
+    def entering(self, X: Any) -> Floats:
         """Rows (n, d) as the network takes them: a matrix as it is, categories as columns or as level indices."""
         if isinstance(X, Mixed):
             return matrix(X.coded() if self.embedding else X.spread())
         return matrix(X)
 
-    def _shape(self, X: Any, columns: int, outputs: int) -> Shape:
+    def shape_for(self, X: Any, columns: int, outputs: int) -> Shape:
         """The shape of a network for rows `X` that take so many columns."""
         levels = tuple(X.levels[j] for j in X.embedded) if self.embedding and isinstance(X, Mixed) else ()
         skip, embedding = self.skip and len(self.units) > 0, self.embedding if levels else 0
