@@ -18,7 +18,7 @@ ARROWS = {
     "report": {"report", "store", "declare"},
     "run": {"run", "search", "store", "data", "declare"},
     "tasks": {"tasks", "declare", "data.sources", "data.images"},
-    "searchspaces": {"searchspaces", "declare", "networks"},
+    "searchspaces": {"searchspaces", "declare", "networks", "data.sources"},
     "checks": {"declare", "data", "search"},
     "dashboard": {"store"},
     "tensorboard": {"store"},

@@ -1,0 +1,40 @@
+"""EfficientNet-Lite0 with ImageNet's weights: a head on what it makes of pictures, or its last blocks trained as well."""
+
+from functools import partial
+from typing import Any
+
+from harness.declare.family import Family
+from harness.declare.space import choice, log_float, real, when
+
+
+def build(seed: int, **params: Any) -> Any:
+    """A classifier of activations; the place of the cut, `encode.cut`, says whether blocks learn too."""
+    from harness.data.sources import wheel_member
+    from harness.networks.fine_tuning import PretrainedClassifier
+    from harness.networks.pretrained import SOURCE
+    from harness.networks.training import Schedule
+
+    units, loss, gamma = params.pop("units", 0), params.pop("loss", "cross_entropy"), 0.0
+    if loss == "focal":
+        gamma = params.pop("gamma", 2.0)
+    return PretrainedClassifier(seed, partial(wheel_member, *SOURCE), units, gamma, Schedule(**params))
+
+
+FAMILY = Family(
+    name="pretrained_network",
+    build=build,
+    space={
+        "units": choice(0, 64, 128, 256, default=0),
+        "dropout": real(0.0, 0.5, default=0.2),
+        "learning_rate": log_float(3e-4, 3e-3, default=1e-3),
+        "weight_decay": log_float(1e-2, 10.0, default=1.0),
+        "batch_size": choice(32, 64, default=32),
+        "loss": choice("cross_entropy", "focal", default="cross_entropy"),
+        "gamma": when("loss", "focal", real(0.5, 4.0, default=2.0)),
+    },
+    encodings={"image": "activations"},
+    description="EfficientNet-Lite0 with ImageNet's weights: a head on frozen features, or its last blocks trained too",
+    needs=("tensorflow", "keras", "PIL"),
+    stops_early=True,
+    network=True,
+)
