@@ -1,0 +1,42 @@
+"""A small convolutional network, trained from nothing: what pretraining must be compared with."""
+
+from dataclasses import replace
+from typing import Any
+
+from harness.declare.family import Family
+from harness.declare.space import choice, integer, log_float, real, when
+
+
+def build(seed: int, **params: Any) -> Any:
+    """A classifier of `blocks`, the first of `filters` filters, each further one of twice as many."""
+    from harness.networks.convolutional import COURSE, ConvolutionalClassifier
+
+    first = params.pop("filters", 8)
+    filters = tuple(first * 2**block for block in range(params.pop("blocks", 3)))
+    batch_norm, loss, gamma = params.pop("batch_norm", True), params.pop("loss", "cross_entropy"), 0.0
+    if loss == "focal":
+        gamma = params.pop("gamma", 2.0)
+    augment = float(params.pop("augment", True))
+    return ConvolutionalClassifier(seed, filters, batch_norm, gamma, replace(COURSE, augment=augment, **params))
+
+
+FAMILY = Family(
+    name="small_convolutional_network",
+    build=build,
+    space={
+        "blocks": integer(2, 4, default=3),
+        "filters": choice(8, 16, 24, default=8),
+        "batch_norm": choice(True, False, default=True),
+        "dropout": real(0.0, 0.5, default=0.2),
+        "augment": choice(True, False, default=True),
+        "learning_rate": log_float(1e-3, 3e-2, default=1e-2),
+        "batch_size": choice(32, 64, 128, default=64),
+        "loss": choice("cross_entropy", "focal", default="cross_entropy"),
+        "gamma": when("loss", "focal", real(0.5, 4.0, default=2.0)),
+    },
+    encodings={"image": "pixels"},
+    description="a small convolutional Keras network trained from nothing, with augmentation and an annealed learning rate",
+    needs=("tensorflow", "keras"),
+    stops_early=True,
+    network=True,
+)
