@@ -19,7 +19,7 @@ ARROWS = {
     "run": {"run", "search", "store", "data", "declare"},
     "tasks": {"tasks", "declare", "data.sources", "data.images"},
     "searchspaces": {"searchspaces", "declare", "networks", "data.sources"},
-    "checks": {"declare", "data", "search"},
+    "checks": {"checks", "declare", "data", "search"},
     "dashboard": {"store"},
     "tensorboard": {"store"},
     "explain": {"networks", "store", "declare"},

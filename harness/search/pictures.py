@@ -95,7 +95,7 @@ FROZEN = ("tensorflow", "keras")  #: what computes the pretrained network
 POINTS = {"cut": choice(*POOLED, default="grid")}
 
 IMAGE = (
-    Encoding("embedding", fit_embedding, POINTS, "image", POINTS, needs=FROZEN),
+    Encoding("embedding", fit_embedding, {}, "image", {}, needs=FROZEN),
     Encoding("pixels", fit_pixels, {}, "image", why="halfway between two pictures, pixel by pixel, is no picture"),
     Encoding(
         "activations",

@@ -7,10 +7,9 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from harness.declare.space import Space, integer
 from harness.search.directions import Directions, fit_directions
 from harness.search.encoding import Encoding
-from harness.search.pictures import FROZEN, POINTS, FrozenEncoder, fit_embedding
+from harness.search.pictures import FROZEN, FrozenEncoder, fit_embedding
 
 
 @dataclass(frozen=True)
@@ -25,16 +24,15 @@ class PrincipalEncoder:
         return self.directions.transform(self.frozen.transform(rows))
 
 
-def fit_principal(
-    X: npt.NDArray[np.uint8], y: npt.NDArray[np.int64], seed: int, cut: str = "grid", directions: int = 64
-) -> PrincipalEncoder:
+def fit_principal(X: npt.NDArray[np.uint8], y: npt.NDArray[np.int64], seed: int) -> PrincipalEncoder:
     """Learn the leading directions of the features of training pictures.
 
-    Boosted trees took 46 s a fit on all 1,728 columns of 3,333 pictures in ten classes.
+    Boosted trees took 46 s a fit on all 1,728 columns of 3,333 pictures in ten classes, and 1.4 s on 64 directions, where
+    their accuracy fell from 0.965 to 0.951.
     """
-    frozen = fit_embedding(X, y, seed, cut)
-    return PrincipalEncoder(frozen, fit_directions(frozen.transform(X), directions, seed))
+    frozen = fit_embedding(X, y, seed)
+    return PrincipalEncoder(frozen, fit_directions(frozen.transform(X), DIRECTIONS, seed))
 
 
-SPACE: Space = {**POINTS, "directions": integer(16, 128, default=64, log=True)}
-PRINCIPAL = Encoding("principal", fit_principal, SPACE, "image", SPACE, needs=FROZEN)
+DIRECTIONS = 64
+PRINCIPAL = Encoding("principal", fit_principal, {}, "image", {}, needs=FROZEN)

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 
-from harness.declare.space import Space, choice, integer
 from harness.errors import DataError
 from harness.search.directions import Directions, fit_directions
 from harness.search.encoding import Encoding
@@ -19,13 +18,20 @@ from harness.search.tokens import TOKENS_SPACE, fit_tokens
 WORDS = r"(?u)\b\w+\b|[£$€!?%]"
 
 
+MOST_TERMS = 50_000  #: pieces of words kept, the commonest
+DIRECTIONS = 100
+
+Texts: TypeAlias = npt.NDArray[np.object_]
+Labels: TypeAlias = npt.NDArray[np.int64]
+
+
 @dataclass(frozen=True)
 class TfidfEncoder:
     """Texts as weights of words and of characters within words; holds the vocabulary of the training texts."""
 
     parts: tuple[Any, ...]
 
-    def transform(self, rows: npt.NDArray[np.object_]) -> Any:
+    def transform(self, rows: Texts) -> Any:
         """A sparse matrix (n, width), float32; each part of a row has length 1, or 0 where nothing in it is known."""
         from scipy.sparse import hstack
 
@@ -39,7 +45,7 @@ class LsaEncoder:
     tfidf: TfidfEncoder
     directions: Directions
 
-    def transform(self, rows: npt.NDArray[np.object_]) -> npt.NDArray[np.float32]:
+    def transform(self, rows: Texts) -> npt.NDArray[np.float32]:
         """An array (n, kept), each column with variance 1 on the training texts."""
         return self.directions.transform(self.tfidf.transform(rows))
 
@@ -48,12 +54,12 @@ class LsaEncoder:
 class TextsAsTheyAre:
     """For a classifier that reads texts itself, or does not look."""
 
-    def transform(self, rows: npt.NDArray[np.object_]) -> npt.NDArray[np.object_]:
+    def transform(self, rows: Texts) -> Texts:
         """The same texts."""
         return rows
 
 
-def fit_texts(X: npt.NDArray[np.object_], y: npt.NDArray[np.int64], seed: int) -> TextsAsTheyAre:  # noqa: ARG001 -- a contract
+def fit_texts(X: Texts, y: Labels, seed: int) -> TextsAsTheyAre:  # noqa: ARG001 -- a contract
     """Nothing is learnt."""
     return TextsAsTheyAre()
 
@@ -63,47 +69,33 @@ def without_figures(text: str) -> str:
     return re.sub(r"\d", "0", text.lower())
 
 
-def fit_tfidf(
-    X: npt.NDArray[np.object_],
-    y: npt.NDArray[np.int64],  # noqa: ARG001 -- a contract
-    seed: int,  # noqa: ARG001 -- a contract
-    parts: str = "both",
-) -> TfidfEncoder:
+def fit_tfidf(X: Texts, y: Labels, seed: int) -> TfidfEncoder:  # noqa: ARG001 -- a contract
     """Learn the vocabulary and how rare each term is (Salton & Buckley 1988; logarithmic counts).
 
-    `parts` are words and pairs of words, characters (2 to 5 of them, within words), or both. Among words numbers of one
-    length are one term, which brought 0.001 accuracy on sms_spam. Raises `DataError` where the
-    texts hold no term twice.
+    Terms are words and pairs of words, and 2 to 5 characters within words. Among words, numbers of one length are one
+    term, which brought 0.001 accuracy on sms_spam. Nothing of it is searched, so that it is computed once for all
+    families. Raises `DataError` where the texts hold no term twice.
     """
     from sklearn.feature_extraction.text import TfidfVectorizer
 
     common = {"min_df": 2, "sublinear_tf": True, "dtype": np.float32}
-    known = {
-        "words": TfidfVectorizer(preprocessor=without_figures, token_pattern=WORDS, ngram_range=(1, 2), **common),
-        "characters": TfidfVectorizer(analyzer="char_wb", ngram_range=(2, 5), max_features=MOST_TERMS, **common),
-    }
-    chosen = [vectorizer for name, vectorizer in known.items() if parts in ("both", name)]
+    words = TfidfVectorizer(preprocessor=without_figures, token_pattern=WORDS, ngram_range=(1, 2), **common)
+    characters = TfidfVectorizer(analyzer="char_wb", ngram_range=(2, 5), max_features=MOST_TERMS, **common)
     try:
-        return TfidfEncoder(tuple(vectorizer.fit(X) for vectorizer in chosen))
+        return TfidfEncoder((words.fit(X), characters.fit(X)))
     except ValueError as error:
         raise DataError(f"no word or piece of a word occurs in two of the {len(X)} texts: are these texts?") from error
 
 
-def fit_lsa(
-    X: npt.NDArray[np.object_], y: npt.NDArray[np.int64], seed: int, parts: str = "both", directions: int = 100
-) -> LsaEncoder:
+def fit_lsa(X: Texts, y: Labels, seed: int) -> LsaEncoder:
     """Learn the leading directions of TF-IDF (latent semantic analysis, Deerwester et al. 1990)."""
-    tfidf = fit_tfidf(X, y, seed, parts)
-    return LsaEncoder(tfidf, fit_directions(tfidf.transform(X), directions, seed))
+    tfidf = fit_tfidf(X, y, seed)
+    return LsaEncoder(tfidf, fit_directions(tfidf.transform(X), DIRECTIONS, seed))
 
-
-MOST_TERMS = 50_000  #: pieces of words kept, the commonest
-PARTS: Space = {"parts": choice("both", "words", "characters", default="both")}
-LSA: Space = {**PARTS, "directions": integer(50, 300, default=100, log=True)}
 
 TEXT = (
     Encoding("texts", fit_texts, {}, "text", why="texts have no points between them"),
-    Encoding("tfidf", fit_tfidf, PARTS, "text", points=PARTS),
-    Encoding("lsa", fit_lsa, LSA, "text", points=LSA),
+    Encoding("tfidf", fit_tfidf, {}, "text", points={}),
+    Encoding("lsa", fit_lsa, {}, "text", points={}),
     Encoding("tokens", fit_tokens, TOKENS_SPACE, "text", why="between two sequences of words there is no third"),
 )
