@@ -10,21 +10,20 @@ from harness.declare.space import choice, log_float, real, when
 def build(seed: int, **params: Any) -> Any:
     """A classifier of activations; the place of the cut, `encode.cut`, says whether blocks learn too."""
     from harness.data.sources import wheel_member
-    from harness.networks.fine_tuning import PretrainedClassifier
+    from harness.networks.fine_tuning import PretrainedClassifier, head_schedule
     from harness.networks.pretrained import SOURCE
-    from harness.networks.training import Schedule
 
     units, loss, gamma = params.pop("units", 0), params.pop("loss", "cross_entropy"), 0.0
     if loss == "focal":
         gamma = params.pop("gamma", 2.0)
-    return PretrainedClassifier(seed, partial(wheel_member, *SOURCE), units, gamma, Schedule(**params))
+    return PretrainedClassifier(seed, partial(wheel_member, *SOURCE), units, gamma, head_schedule(**params))
 
 
 FAMILY = Family(
     name="pretrained_network",
     build=build,
     space={
-        "units": choice(0, 64, 128, 256, default=0),
+        "units": choice(0, 32, 64, default=0),
         "dropout": real(0.0, 0.5, default=0.2),
         "learning_rate": log_float(3e-4, 3e-3, default=1e-3),
         "weight_decay": log_float(1e-2, 10.0, default=1.0),

@@ -75,7 +75,7 @@ def fit_embedding(
     """Nothing is learnt; the side of the pictures decides at which size they are computed.
 
     "grid" keeps where in the picture something is, "features" only that it is there. With logistic regression the grid
-    had 0.971 against 0.924 accuracy on photos of hand signs and 0.988 against 0.972 on handwritten digits.
+    had 0.971 against 0.924 accuracy on photos of hand signs and 0.972 against 0.921 on 1,500 handwritten digits.
     """
     return FrozenEncoder(cut, working_size(max(X.shape[1:3])))
 
