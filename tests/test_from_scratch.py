@@ -270,3 +270,10 @@ def test_topics_are_listed_and_what_cannot_be_explained_is_said_in_a_line(evenha
     assert code == 2
     assert said.startswith("evenhand: cannot write file/backprop.txt")
     assert "evenhand explain backprop" in evenhand("explain", "--help")[1]
+
+
+def test_the_layers_that_are_told_hold_all_parameters():
+    X, y = np.random.default_rng(0).normal(size=(60, 4)), np.arange(60) % 3
+    fitted = ScratchClassifier(0, (5, 6)).fit(X, y)
+    assert [layer.shape for layer in fitted.architecture] == [(4,), (5,), (6,), (3,)]
+    assert sum(layer.parameters for layer in fitted.architecture) == fitted.parameters

@@ -467,3 +467,23 @@ def test_training_and_predicting_need_no_tensorflow():
 
 def test_the_declared_defaults_are_the_defaults_of_the_classifier():
     assert build(0, **defaults(FAMILY.space)).__dict__ == DenseClassifier(0, batch_norm=True, skip=True).__dict__
+
+
+@pytest.mark.parametrize(
+    "params", [{}, {"batch_norm": False, "skip": False}, {"embedding": 4}, {"dropout": 0.0, "layers": 3}]
+)
+def test_the_layers_that_are_told_are_those_of_the_keras_model(params):
+    pytest.importorskip("tensorflow")
+    X, y = table()
+    rows = (
+        Mixed(X, np.stack([np.arange(len(y)) % 3, np.arange(len(y)) % 5], axis=1), (3, 5))
+        if "embedding" in params
+        else X
+    )
+    fitted = quick(**params).fit(rows, y)
+    layers, model = fitted.architecture, fitted.keras_model()
+    assert sum(layer.parameters for layer in layers) == fitted.parameters
+    assert all(model.get_layer(layer.name) for layer in layers)
+    assert {layer.name for layer in model.layers if layer.count_params()} == {
+        one.name for one in layers if one.parameters
+    }

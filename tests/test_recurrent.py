@@ -284,3 +284,15 @@ def test_training_and_predicting_need_no_tensorflow():
 
 def test_the_declared_defaults_are_the_defaults_of_the_classifier():
     assert build(0, **defaults(FAMILY.space)).__dict__ == RecurrentClassifier(0).__dict__
+
+
+@pytest.mark.parametrize("params", [{}, {"cell": "lstm", "bidirectional": True, "dropout": 0.0}])
+def test_the_layers_that_are_told_are_those_of_the_keras_model(params):
+    pytest.importorskip("tensorflow")
+    from harness.searchspaces.recurrent_network import build
+
+    tokens = np.random.default_rng(0).integers(1, 12, (40, 6)).astype("int32")
+    fitted = build(0, units=16, embedding=16, epochs=1, **params).fit(tokens, np.arange(40) % 2)
+    layers, model = fitted.architecture, fitted.keras_model()
+    assert sum(layer.parameters for layer in layers) == fitted.parameters == model.count_params()
+    assert all(model.get_layer(layer.name).count_params() == layer.parameters for layer in layers)

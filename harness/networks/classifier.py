@@ -9,8 +9,10 @@ import numpy as np
 import numpy.typing as npt
 
 from harness.errors import DataError
+from harness.networks.architecture import Layer
 from harness.networks.dense import Network, Shape, infer
 from harness.networks.history import History
+from harness.networks.layers import dense_layers
 from harness.networks.loss import Floats, Loss
 from harness.networks.mixed import Mixed
 from harness.networks.rows import matrix, one_thread, training_rows, watched_rows
@@ -89,6 +91,11 @@ class DenseClassifier:
         """The number of trained parameters."""
         network: Network = self.network_
         return network.shape.size
+
+    @property
+    def architecture(self) -> tuple[Layer, ...]:
+        """What the network is made of."""
+        return dense_layers(self.network_.shape, self.schedule.dropout)
 
     def keras_model(self) -> Any:
         """The trained network as an ordinary compiled `keras.Model`: to save, to plot, to explain, to train on."""

@@ -121,7 +121,7 @@ def finish(logits: Any, schedule: Schedule, loss: Loss) -> Any:
     """
     import keras
 
-    from harness.networks.export import _loss
+    from harness.networks.export import keras_loss
 
     activation = keras.layers.Activation("sigmoid" if loss.outputs == 1 else "softmax", name="probabilities")
     model = keras.Model(logits.input, activation(logits.output), name=logits.name)
@@ -129,7 +129,7 @@ def finish(logits: Any, schedule: Schedule, loss: Loss) -> Any:
         schedule.learning_rate, weight_decay=schedule.weight_decay, global_clipnorm=schedule.clip
     )
     optimiser.exclude_from_weight_decay(var_names=list(NOT_DECAYED))
-    model.compile(optimiser, _loss(keras, loss), jit_compile=False)
+    model.compile(optimiser, keras_loss(keras, loss), jit_compile=False)
     model.optimizer.build(model.trainable_variables)  # so that a saved model is read back without a warning
     return model
 

@@ -21,7 +21,7 @@ def to_keras(network: Network, schedule: Schedule, loss: Loss, steps: int = 0) -
 
     model = _build(keras, network.shape, schedule.dropout, _output(loss.outputs))
     _fill(model, network)
-    model.compile(_optimiser(keras, schedule, steps), _loss(keras, loss), jit_compile=False)
+    model.compile(_optimiser(keras, schedule, steps), keras_loss(keras, loss), jit_compile=False)
     model.optimizer.build(model.trainable_variables)  # so that a saved model is read back without a warning
     return model
 
@@ -84,7 +84,8 @@ def _optimiser(keras: Any, schedule: Schedule, steps: int) -> Any:
     return made
 
 
-def _loss(keras: Any, loss: Loss) -> Any:
+def keras_loss(keras: Any, loss: Loss) -> Any:
+    """The loss of that name in Keras, for outputs that are probabilities."""
     if loss.outputs == 1:
         return keras.losses.BinaryFocalCrossentropy(gamma=loss.gamma) if loss.gamma else "binary_crossentropy"
     if loss.gamma:
@@ -112,6 +113,6 @@ def scratch_to_keras(network: from_scratch.Network, activation: str, how: from_s
     model.add(last)
     last.set_weights([kernel, bias])
     optimiser = keras.optimizers.Adam(how.learning_rate, epsilon=from_scratch.EPSILON)
-    model.compile(optimiser, _loss(keras, Loss(max(len(bias), 2))), jit_compile=False)
+    model.compile(optimiser, keras_loss(keras, Loss(max(len(bias), 2))), jit_compile=False)
     model.optimizer.build(model.trainable_variables)
     return model

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from harness.networks.architecture import Layer
 from harness.networks.from_scratch import (
     BENDS,
     Descent,
@@ -19,6 +20,7 @@ from harness.networks.from_scratch import (
     new_network,
 )
 from harness.networks.history import History, Step, Watch
+from harness.networks.layers import scratch_layers
 from harness.networks.loss import Floats, Loss
 from harness.networks.rows import Rows, matrix, one_thread, training_rows, watched_rows
 
@@ -94,6 +96,11 @@ class ScratchClassifier:
     def parameters(self) -> int:
         """The number of trained parameters."""
         return sum(layer.kernel.size + layer.bias.size for layer in self.network_)
+
+    @property
+    def architecture(self) -> tuple[Layer, ...]:
+        """What the network is made of."""
+        return scratch_layers(self.network_, self.activation)
 
     def keras_model(self) -> Any:
         """The trained network as an ordinary compiled `keras.Sequential`: to save, to plot, to explain, to train on."""

@@ -10,7 +10,9 @@ import numpy as np
 import numpy.typing as npt
 
 from harness.errors import DataError
+from harness.networks.architecture import Layer
 from harness.networks.history import History, Step, Watch
+from harness.networks.layers import recurrent_layers
 from harness.networks.loss import Floats, Labels, Loss
 from harness.networks.recurrent import (
     Network,
@@ -100,6 +102,11 @@ class RecurrentClassifier:
         """The number of trained parameters."""
         network: Network = self.network_
         return network.shape.size
+
+    @property
+    def architecture(self) -> tuple[Layer, ...]:
+        """What the network is made of."""
+        return recurrent_layers(self.network_.shape, self.schedule.dropout)
 
     def keras_model(self) -> Any:
         """The trained network as an ordinary compiled `keras.Model`: to save, to plot, to explain, to train on."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from harness.networks.export import keras_loss
 from harness.networks.loss import Loss
 from harness.networks.recurrent import Network
 from harness.networks.training import Schedule
@@ -44,16 +45,8 @@ def to_keras(network: Network, schedule: Schedule, loss: Loss) -> Any:
     head.set_weights([weights.kernel, weights.bias[0]])
     model.compile(
         keras.optimizers.Adam(schedule.learning_rate, global_clipnorm=schedule.clip),
-        _loss(keras, loss),
+        keras_loss(keras, loss),
         jit_compile=False,
     )
     model.optimizer.build(model.trainable_variables)  # so that a saved model is read back without a warning
     return model
-
-
-def _loss(keras: Any, loss: Loss) -> Any:
-    if loss.outputs == 1:
-        return keras.losses.BinaryFocalCrossentropy(gamma=loss.gamma) if loss.gamma else "binary_crossentropy"
-    if loss.gamma:
-        return keras.losses.CategoricalFocalCrossentropy(alpha=1.0, gamma=loss.gamma)
-    return "categorical_crossentropy"
