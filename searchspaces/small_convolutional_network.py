@@ -35,7 +35,7 @@ FAMILY = Family(
         "gamma": when("loss", "focal", real(0.5, 4.0, default=2.0)),
     },
     encodings={"image": "pixels"},
-    description="a small convolutional Keras network trained from nothing, with augmentation and an annealed learning rate",
+    description="a small convolutional Keras network trained from nothing, its pictures varied",
     needs=("tensorflow", "keras"),
     stops_early=True,
     network=True,

@@ -62,7 +62,7 @@ def fit(net, course, rows, watched=None, *, gamma=0.0, seed=0):
 @pytest.mark.parametrize(("outputs", "gamma"), [(1, 0.0), (1, 2.0), (4, 0.0), (4, 1.5)])
 def test_an_epoch_equals_an_epoch_of_plain_keras_fit(outputs, gamma):
     """Batch norm, a skip connection, sample weights, a smaller last batch, decay and clipping: equal weights after it."""
-    net, course = Net(outputs=outputs), replace(COURSE, anneal=False)
+    net, course = Net(outputs=outputs), replace(COURSE, course="constant")
     loss = Loss(max(outputs, 2), gamma)
     rows = rows_of(classes=loss.classes)
     start = fresh(net, np.random.default_rng(1), np.zeros(outputs, "float32"))
@@ -138,7 +138,7 @@ def test_one_trace_serves_all_fits_of_a_shape():
         [
             COURSE,
             replace(COURSE, learning_rate=1e-3, weight_decay=0.0, clip=5.0, epochs=2),
-            replace(COURSE, dropout=0.5, batch_size=32, augment=0.1, anneal=False),
+            replace(COURSE, dropout=0.5, batch_size=32, augment=0.1, course="constant"),
         ]
     ):
         weights, _ = fit(net, course, rows_of(200 + 13 * number), rows_of(70 + number), gamma=float(number))
@@ -167,7 +167,7 @@ def test_the_best_epoch_is_restored():
     """A network stopped after its best epoch equals one that was never trained beyond it."""
     rows, watched = rows_of(120), rows_of(60, seed=1)
     noise = Rows(rows.X, np.random.default_rng(0).integers(0, 2, 120), rows.weight)  # every later epoch is worse
-    course = replace(COURSE, learning_rate=0.02, epochs=40, patience=3, anneal=False)
+    course = replace(COURSE, learning_rate=0.02, epochs=40, patience=3, course="constant")
     stopped, history = fit(Net(64), course, noise, watched)
     assert len(history.validation_loss) == history.epoch + 3 < 40
     assert history.validation_bounded[history.epoch - 1] == min(history.validation_bounded)
@@ -200,13 +200,17 @@ def test_the_logits_of_an_epoch_are_in_the_order_of_the_rows():
     assert norms.shape == (1,)
 
 
-def test_an_annealed_course_rises_and_falls_to_nothing():
-    rates = replace(COURSE, learning_rate=0.1).rates(100)
-    assert rates.argmax() in (18, 19, 20)
-    assert rates.max() == pytest.approx(0.1, rel=0.02)
-    assert rates[0] < 0.01 > rates[-1] > 0
-    assert (np.diff(rates[20:]) < 0).all()
-    assert set(replace(COURSE, anneal=False).rates(9)) == {np.float32(5e-3)}
+def test_a_cycle_rises_falls_to_nothing_and_is_made_to_its_end():
+    course = replace(COURSE, learning_rate=0.1, epochs=8, patience=2, least_steps=100, least_patience=0)
+    rates = course.rates(100)
+    assert rates.argmax() == 10
+    assert rates.max() == pytest.approx(0.1)
+    assert rates[0] == pytest.approx(0.01)
+    assert 0 < rates[-1] < 1e-4
+    assert (course.stretched(64).epochs, course.stretched(64).patience) == (100, 100)
+    constant = replace(course, course="constant")
+    assert set(constant.rates(9)) == {np.float32(0.1)}
+    assert (constant.stretched(6400).epochs, constant.stretched(6400).patience) == (8, 2)
 
 
 def test_a_row_gives_the_same_numbers_whatever_stands_beside_it():

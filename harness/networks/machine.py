@@ -124,7 +124,7 @@ class Machine:
 
     def weights(self) -> Weights:
         """Copies of the weights."""
-        return [one.numpy().copy() for one in self.model.weights]
+        return [one.value.numpy().copy() for one in self.model.weights]
 
     def _infer(self, X: Any, batch: Any) -> Any:
         tf = self._tf

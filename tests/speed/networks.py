@@ -142,7 +142,7 @@ def steps(fold, epochs=10):
     def epoch_a_call():
         rows, classes = training_rows(X, y, None)
         watch = Watch(Loss(2), rows, watched_rows((same.entering(watched_X), watched_y), rows, classes), epochs)
-        course = Course(**{**schedule.__dict__, "anneal": False})
+        course = Course(**schedule.__dict__)
         train(Default(X.shape[1]), fresh(Default(X.shape[1]), np.random.default_rng(0), prior(y)), course, watch, 0)
 
     def numpy():
