@@ -48,6 +48,11 @@ class Cell:
         """What people call it, also the name of its study."""
         return f"{self.task}/{self.family}/{self.strategy}/r{self.repeat}f{self.fold}"
 
+    @property
+    def place(self) -> tuple[str, int, int]:
+        """Task and split: what cells must share to share what was computed of the rows."""
+        return self.task, self.repeat, self.fold
+
     def record(self, **values: Any) -> Record:
         """A record of this cell."""
         return Record(**asdict(self), **values)

@@ -32,6 +32,8 @@ ONE_THREAD = {
     "TF_DETERMINISTIC_OPS": "1",
     "PYTHONHASHSEED": "0",
 }
+#: So many cells ahead are looked through for one that suits a worker.
+MOST_SPLITS = 20
 #: How often limits are looked at, in seconds.
 GLANCE = 0.25
 #: A worker that has grown beyond this share of the memory limit after a cell makes room for a fresh one.
@@ -80,6 +82,7 @@ class Worker:
         assert self.process.stdout is not None  # noqa: S101 -- it was opened as a pipe
         self.out = self.process.stdout
         self.cell: Cell | None = None
+        self.places: set[tuple[str, int, int]] = set()  #: tasks and splits of its cells
         self.started = 0.0
         self.peak_mb = 0.0
         self._send({"request": request.as_dict(), "out": str(store.folder)})
@@ -87,6 +90,7 @@ class Worker:
     def begin(self, cell: Cell, fingerprint: str) -> None:
         """Hand over a cell."""
         self.cell, self.started, self.peak_mb = cell, time.monotonic(), 0.0
+        self.places.add(cell.place)
         self._send({"cell": asdict(cell), "fingerprint": fingerprint})
 
     def answer(self) -> dict[str, Any] | None:
@@ -187,9 +191,27 @@ class _Pool:
             self.selector.register(worker.out, selectors.EVENT_READ, worker)
         for worker in self.workers:
             if worker.cell is None and waiting:
-                cell, fingerprint = waiting.pop()
+                cell, fingerprint = waiting.pop(self._best_for(worker, waiting))
                 worker.begin(cell, fingerprint)
                 self.watch.tell(Event(cell))
+
+    def _best_for(self, worker: Worker, waiting: list[tuple[Cell, str]]) -> int:
+        """Where the cell stands that a worker should do next.
+
+        Of the next task, family and strategy it takes a split that it was at before, for which it holds what was
+        computed, else one that no other worker was at. Results do not depend on it.
+        """
+        first, last = waiting[-1][0], len(waiting) - 1
+        kind = (first.task, first.family, first.strategy)
+        alike = [
+            at
+            for at in range(last, max(-1, last - MOST_SPLITS), -1)
+            if (waiting[at][0].task, waiting[at][0].family, waiting[at][0].strategy) == kind
+        ]
+        others = set().union(*(other.places for other in self.workers if other is not worker))
+        known = [at for at in alike if waiting[at][0].place in worker.places]
+        free = [at for at in alike if waiting[at][0].place not in others]
+        return next(iter([*known, *free, *alike]))
 
     def collect(self) -> None:
         """Take the answers that have come within a glance."""
