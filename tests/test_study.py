@@ -7,7 +7,7 @@ from optuna.storages import JournalStorage
 from optuna.storages.journal import JournalFileBackend
 
 from harness.declare.space import choice, integer, log_float, real, when
-from harness.errors import Inapplicable
+from harness.errors import Inapplicable, StoreError, Unavailable
 from harness.search.study import REASON, REMARKS, Evaluated, Kept, StudyPlan, search
 
 SPACE = {
@@ -175,3 +175,14 @@ def test_what_was_odd_about_a_trial_stands_beside_it(tmp_path):
     bench = Bench(tmp_path)
     bench.run(trials=2, evaluate=odd)
     assert [t.user_attrs.get(REMARKS) for t in bench.trials()] == [None, ["a class was missing"]]
+
+
+@pytest.mark.parametrize("reason", [StoreError("the disk is full"), Unavailable("the weights cannot be had")])
+def test_what_says_nothing_about_a_configuration_is_no_trial(tmp_path, reason):
+    def evaluate(_params, _number):
+        raise reason
+
+    bench = Bench(tmp_path)
+    with pytest.raises(type(reason)):
+        bench.run(trials=2, evaluate=evaluate)
+    assert [t for t in bench.trials() if t.state.is_finished()] == []

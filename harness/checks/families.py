@@ -33,7 +33,7 @@ def check_family(family: Family) -> Iterator[Verdict]:
         return
     for modality, name in family.encodings.items():
         if name in ENCODINGS and (missing := missing_packages(family, ENCODINGS[name].needs)):
-            yield Verdict("family", family.name, f"fits {SMALL[modality]}", skipped=missing)
+            yield Verdict("family", family.name, f"fits {modality} data", skipped=missing)
             continue
         yield from run_checks("family", family.name, _fits(family, cast("Modality", modality)), SMALL[modality])
 

@@ -45,7 +45,7 @@ class Course(Schedule):
         their last epochs are their best (photographs of hands: 0.99 instead of 0.85).
         """
         longer = Schedule.stretched(replace(self, course="constant"), rows)
-        patience = longer.patience if self.course == "constant" else max(longer.patience, longer.epochs)
+        patience = longer.patience if self.course == "constant" else longer.epochs
         return replace(self, epochs=longer.epochs, patience=patience)
 
     def rates(self, steps: int) -> Floats:

@@ -149,7 +149,7 @@ class ConvolutionalClassifier:
     ) -> ConvolutionalClassifier:
         """Learn from pictures X (n, h, w, 1 or 3) and labels y (n,); returns itself.
 
-        `validation` (X, y) are real rows that decide when to stop, weighted to the class shares of the training rows as in
+        `validation` (X, y) are real rows that decide which epoch is kept, weighted to the class shares of the training rows as in
         `harness.networks.rows`. Weights count relative to each other. Raises `DataError` for rows that cannot be learned
         from, `EvenhandError` where training diverges.
         """

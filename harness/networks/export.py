@@ -1,4 +1,4 @@
-"""A trained network as an ordinary Keras model. The only module here that imports Keras."""
+"""Dense networks as ordinary Keras models, and what other exports share."""
 
 from __future__ import annotations
 

@@ -77,7 +77,7 @@ class PretrainedClassifier:
     ) -> PretrainedClassifier:
         """Learn from rows X and labels y (n,); returns itself.
 
-        `validation` (X, y) are real rows that decide when to stop, weighted to the class shares of the training rows as in
+        `validation` (X, y) are real rows that decide which epoch is kept, weighted to the class shares of the training rows as in
         `harness.networks.rows`. Weights count relative to each other. Raises `DataError` for rows that cannot be learned
         from, `EvenhandError` where training diverges.
         """
@@ -226,7 +226,5 @@ def course_of(schedule: Schedule, rows: int = 0) -> Course:
         weight_decay=schedule.weight_decay,
         clip=schedule.clip,
         epochs=max(2, min(6, round(PICTURES / max(rows, 1)))),
-        patience=3,
         least_steps=schedule.least_steps * 2 // 5,
-        least_patience=schedule.least_patience,
     )

@@ -128,7 +128,7 @@ def train(
     for _ in range(schedule.epochs):
         logits, norms = train_epoch(network, adam, loss, rows, rng)
         watched_logits = None if watched is None else infer(network, watched.X)
-        if watch.look(Step(adam.learning_rate, norms), logits, watched_logits):
+        if watch.look(Step(adam.used, norms), logits, watched_logits):
             kept[:] = flat
         if watch.over:
             break

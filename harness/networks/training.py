@@ -89,6 +89,7 @@ class Adam:
     square: Floats
     step: int = 0
     steps: int = 0
+    used: float = 0.0  #: the learning rate of the last step
 
     @property
     def learning_rate(self) -> float:
@@ -101,7 +102,8 @@ class Adam:
 
         Returns the norm of the gradient before it was clipped.
         """
-        rate, norm = self.learning_rate, float(np.sqrt(gradient @ gradient))
+        self.used = rate = self.learning_rate
+        norm = float(np.sqrt(gradient @ gradient))
         if norm > self.schedule.clip:
             gradient *= np.float32(self.schedule.clip / norm)
         if self.schedule.weight_decay:
@@ -137,7 +139,7 @@ def train(
     for _ in range(schedule.epochs):
         logits, norms = train_epoch(network, adam, loss, rows, rng)
         looked = None if watched is None else infer(network, watched.X)
-        if watch.look(Step(adam.learning_rate, norms), logits, looked):
+        if watch.look(Step(adam.used, norms), logits, looked):
             kept = _snapshot(network)
         if watch.over:
             break

@@ -21,7 +21,7 @@ class Weighed:
     name: str
     score: float
     figures: dict[str, float]  #: by column: the costs and `parameters`; NaN where one is not known
-    front: frozenset[str]
+    front: tuple[str, ...]
 
 
 def pareto(costs: Sequence[float], scores: Sequence[float], *, greater: bool = True) -> list[bool]:
@@ -45,7 +45,7 @@ def weigh(ranking: Ranking) -> list[Weighed]:
             name=place.name,
             score=place.score.mean,
             figures={name: place.rows.mean(name) for name in (*COSTS, "parameters")},
-            front=frozenset(name for name in COSTS if fronts[name][at]),
+            front=tuple(name for name in COSTS if fronts[name][at]),
         )
         for at, place in enumerate(places)
     ]

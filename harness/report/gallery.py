@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import pickle
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -49,7 +48,7 @@ def draw_all(store: Store, scores: Scores, rankings: list[Ranking], training: Tr
     for ranking in rankings:
         for name, draw in _pictures(scores, ranking, training):
             files = {ending: store.folder / "figures" / f"{name}.{ending}" for ending in ("png", "svg")}
-            made_of[name] = hashlib.sha256(pickle.dumps((VERSION, draw.args, draw.keywords))).hexdigest()
+            made_of[name] = hashlib.sha256(repr((VERSION, draw.args, draw.keywords)).encode()).hexdigest()
             if drawn.get(name) != made_of[name] or not all(path.exists() for path in files.values()):
                 for ending, data in draw().items():
                     write_atomic(files[ending], data)

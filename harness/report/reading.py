@@ -48,11 +48,12 @@ READING = (
         "**Complexity against quality**: *Parameters* are those a network trained, the coefficients of a linear model or the nodes "
         "of trees; *Size* is that of encoder and classifier, pickled. *Nothing beats it* names the costs (time to fit, size, "
         "time to predict) at which no other entry is both better and cheaper, by the means over the splits; differences may be "
-        "chance, times are those of one machine, and the majority row is left aside."
+        "chance, times are those of one machine, and the majority row is left aside. Features of the "
+        "pretrained network are computed once and looked up then: times and sizes of entries on them leave that network out."
     ),
     (
         "**Training of networks**: means over the outer splits of the refits on all training rows, at the epoch whose weights were "
-        "kept; each fit has its own seed. *Validation* are the rows watched to decide when to stop: training rows, "
+        "kept; each fit has its own seed. *Validation* are the rows watched to decide which epoch is kept: training rows, "
         "never test rows. *Gap* is validation minus training for losses, training minus validation for AP, so above zero is "
         "over-fitting; training figures are those of an epoch's batches with dropout on, so a gap may be below zero. *SD* is "
         "the standard deviation of the validation figure between the splits, or between the inner folds of the trial that was "

@@ -15,7 +15,7 @@ from harness.declare.metric import Metric, Predictions
 from harness.declare.protocol import EvaluationProtocol, seed_of
 from harness.declare.task import Features, Table, take
 from harness.declare.threshold import best_threshold
-from harness.errors import Inapplicable, StoreError, failure
+from harness.errors import Inapplicable, StoreError, Unavailable, failure
 from harness.run.curves import Curves, epoch_of
 from harness.search.complexity import architecture, complexity, size_in_bytes
 from harness.search.fold_cache import FoldCache
@@ -93,6 +93,8 @@ def run_cell(cell: Cell, material: Material, store: Store) -> Record:
         raise
     except Inapplicable as reason:
         record = cell.record(status="inapplicable", reason=str(reason))
+    except Unavailable as reason:
+        record = cell.record(status="skipped", reason=str(reason))
     except MemoryError:
         record = cell.record(status="memory", reason="an allocation failed")
     except Exception as error:  # noqa: BLE001 -- a failure is a result: it is stored with its reason

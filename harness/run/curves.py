@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, is_dataclass
 from typing import Any
 
 import numpy as np
@@ -35,7 +35,7 @@ def epoch_of(classifier: Any) -> int | None:
 
 def _networks(classifier: Any) -> Iterator[tuple[str, Any]]:
     """A network, or those in an ensemble, each with its place there."""
-    if hasattr(classifier, "history"):
+    if is_dataclass(getattr(classifier, "history", None)):  # other libraries' classifiers have other histories
         yield "", classifier
     for i, member in enumerate(getattr(classifier, "fitted_", ())):
         yield from ((f"/member_{i}{place}", network) for place, network in _networks(member))

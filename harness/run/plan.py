@@ -232,13 +232,21 @@ def _cell(request: Request, registry: Registry, one: LoadedTask, what: tuple[Fam
     encoding = family.encodings.get(one.task.modality, "")
     key = digest(
         protocol.as_dict(), one.fingerprint, one.task.costs, declaration_digest(family),
-        sorted(ENCODINGS[encoding].space.items()) if encoding in ENCODINGS else "",
+        _encoding_key(encoding),
         _strategy_key(request, registry, strategy),
     )  # fmt: skip
     seed = seed_of(protocol.seed, *names)
     return Cell(
         digest(protocol.seed, *names)[:16], key[:32], one.task.name, family.name, strategy, fold.repeat, fold.fold, seed
     )
+
+
+def _encoding_key(name: str) -> list[Any]:
+    """Changes with what is searched of an encoding."""
+    if name not in ENCODINGS:
+        return []
+    encoding = ENCODINGS[name]
+    return [sorted(encoding.space.items()), encoding.points and sorted(encoding.points.items())]
 
 
 def _strategy_key(request: Request, registry: Registry, name: str) -> str:

@@ -1,4 +1,4 @@
-"""What does not depend on the trial is computed once per fold and kept in memory, within a bound."""
+"""What does not depend on the trial is computed once per fold, or per worker, and kept in memory within a bound."""
 
 from __future__ import annotations
 

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import functools
+from contextlib import suppress
 from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 import numpy as np
@@ -44,7 +47,7 @@ class FrozenEncoder:
         return self._made(rows, 0)
 
     def _made(self, rows: Images, number: int) -> npt.NDArray[Any]:
-        what = f"EfficientNet-Lite0 {SOURCE[-1]}, port {PORT}, {self.size} pixels, {self.cut}"
+        what = f"EfficientNet-Lite0 {SOURCE[-1]}, port {PORT}, {_versions()}, {self.size} pixels, {self.cut}"
         if number:
             what += f", view {number} of version {VIEWS}"
         return remembered(what, rows, lambda images: self._compute(view(images, number)))
@@ -54,6 +57,16 @@ class FrozenEncoder:
         made = run(lower(weights, self.cut, self.size), images)
         # Half precision costs a thousandth of a value (2 ** -11 of it), and spares half of disk and memory.
         return made if self.cut in POOLED else made.astype(np.float16)
+
+
+@functools.cache
+def _versions() -> str:
+    """What may change the last digits of features: they must not outlive it."""
+    found = []
+    for package in ("tensorflow", "tensorflow-cpu", "keras", "pillow"):
+        with suppress(PackageNotFoundError):  # one TensorFlow of the two is there
+            found.append(f"{package} {version(package)}")
+    return ", ".join(found)
 
 
 @dataclass(frozen=True)

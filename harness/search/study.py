@@ -20,7 +20,7 @@ import numpy.typing as npt
 
 from harness.declare.protocol import seed_of
 from harness.declare.space import Choice, Float, Integer, Space, defaults, fill
-from harness.errors import EvenhandError, Inapplicable, failure
+from harness.errors import EvenhandError, Inapplicable, StoreError, Unavailable, failure
 
 if TYPE_CHECKING:
     import optuna
@@ -114,6 +114,8 @@ def search(plan: StudyPlan, evaluate: Evaluate, kept: Kept) -> SearchResult:
             found = evaluate(params, number)
             if not np.isfinite(found.score):
                 raise EvenhandError(f"the objective is {found.score} on these inner folds: it is not defined there")  # noqa: TRY301 -- a failed trial like any other
+        except (StoreError, Unavailable):
+            raise  # a full disk or data that cannot be had say nothing about a configuration
         except Exception as error:  # noqa: BLE001 -- whatever a configuration raises is that trial's result
             trial.set_user_attr(REASON, _reason(error))
             trial.set_user_attr(SECONDS, time.monotonic() - started)

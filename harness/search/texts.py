@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import re
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
@@ -23,6 +23,7 @@ WORDS = r"(?u)\b\w+\b|[£$€!?%]"
 
 MOST_TERMS = 50_000  #: pieces of words kept, the commonest
 DIRECTIONS = 100
+SHORT = 300  #: characters
 
 Texts: TypeAlias = npt.NDArray[np.object_]
 Labels: TypeAlias = npt.NDArray[np.int64]
@@ -72,9 +73,16 @@ def without_figures(text: str) -> str:
     return re.sub(r"\d", "0", text.lower())
 
 
-@functools.lru_cache(maxsize=20_000)
-def pieces(text: str) -> tuple[str, ...]:
-    """The 2 to 5 characters in a row within the words of a text, remembered: taking texts apart was half of all the work."""
+def pieces(text: str) -> Sequence[str]:
+    """The 2 to 5 characters in a row within the words of a text.
+
+    Those of short texts are remembered: taking them apart was half of all the work, and as much as 100 MB are held.
+    """
+    return _remembered(text) if len(text) <= SHORT else _analyse()(text)
+
+
+@functools.lru_cache(maxsize=10_000)
+def _remembered(text: str) -> tuple[str, ...]:
     return tuple(map(sys.intern, _analyse()(text)))
 
 
