@@ -14,7 +14,8 @@ from harness.report.scores import ANY, Scores
 CAPTION = (
     "The score of each family by the objective of the task, tuned, with the strategy that the inner scores chose in each split "
     "(its only one, where it had no choice), so that nothing was picked by looking at test rows. *n/a*: the family does not take "
-    "that kind of data. Bold is the best of a task; whether the difference is more than chance, the task's own table says."
+    "that kind of data. In brackets the accuracy, where there are several classes: there the ROC AUC soon tells no families "
+    "apart. Bold is the best of a task; whether the difference is more than chance, the task's own table says."
 )
 
 
@@ -55,8 +56,11 @@ def _best(ranking: Ranking, family: str) -> Place | None:
 
 def _column(scores: Scores, ranking: Ranking, families: list[str]) -> list[str]:
     places = [_best(ranking, family) for family in families]
+    several = len(scores.classes(ranking.task)) > 2
     texts = [
-        number(place.score.mean) if place else _why_not(scores, ranking.task, family)
+        number(place.score.mean) + (f" ({number(place.rows.mean('accuracy'))})" if several else "")
+        if place
+        else _why_not(scores, ranking.task, family)
         for family, place in zip(families, places, strict=True)
     ]
     compared = [
