@@ -134,7 +134,7 @@ def test_two_hundred_megabytes_of_one_column_are_refused_in_a_line(evenhand, tmp
         ("run --task digits_nine --budget soon", "not a length of time: 'soon'"),
         ("run --task digits_nine --jobs 0", "--jobs must be at least 1"),
         ("run --task digits_nine --retry sometimes", "unknown status 'sometimes'"),
-        ("run --task digits_nine --target y", "goes with a file of one's own"),
+        ("run --task digits_nine --target y", "goes with data of one's own"),
         ("run --task digits_nine --plugin nowhere", "plugin 'nowhere' cannot be imported"),
         ("run --task digits_nine --data-dir nowhere", "no such directory: nowhere"),
         ("report nowhere", "nowhere is not a run folder"),
