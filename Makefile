@@ -16,7 +16,7 @@ benchmark-full: $(READY)  ## every task and family, hours: results/full/leaderbo
 	$(BIN)/evenhand run --suite full
 
 test: lint types  ## lint, types and all tests
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n 2 --dist loadfile
 
 lint: $(READY)
 	$(BIN)/ruff check .

@@ -150,9 +150,11 @@ def rubbish(table, rows, seed=99):
     return replace(table, X=X, y=y)
 
 
-def before_the_seal(table, fold, family, strategy, registry, folder):
+def before_the_seal(table, fold, family, strategy, registry, folder, **protocol):
     """All that a cell decides before it sees a test row."""
-    given = replace(material(table, registry.family(family), (registry.strategy(strategy),), registry), fold=fold)
+    given = replace(
+        material(table, registry.family(family), (registry.strategy(strategy),), registry, **protocol), fold=fold
+    )
     store = Store(folder)
     record = run_cell(cell(), given, store)
     assert record.status == "ok", record.reason
@@ -167,12 +169,14 @@ def before_the_seal(table, fold, family, strategy, registry, folder):
     )
 
 
-def decides_before_the_seal(table, family, strategy, registry, folder):
+def decides_before_the_seal(table, family, strategy, registry, folder, **protocol):
     """Hold a cell to deciding everything as it does when the sealed rows are rubbish."""
     fold = make_splitter(table).outer(material(table, registry.family(family), (), registry).protocol)[0]
     spoiled = rubbish(table, fold.test)
-    decided, inner, test = before_the_seal(table, fold, family, strategy, registry, folder / "a")
-    decided_too, inner_too, test_too = before_the_seal(spoiled, fold, family, strategy, registry, folder / "b")
+    decided, inner, test = before_the_seal(table, fold, family, strategy, registry, folder / "a", **protocol)
+    decided_too, inner_too, test_too = before_the_seal(
+        spoiled, fold, family, strategy, registry, folder / "b", **protocol
+    )
     assert decided == decided_too
     assert inner == inner_too
     assert test != test_too, "the rubbish must reach the predictions of the sealed rows, or nothing was tried"
@@ -209,7 +213,7 @@ def test_texts_and_pictures_are_sealed_alike(modality, family, strategy, registr
         pytest.skip(missing)
     if registry.family(family).encodings[modality] in {"embedding", "activations"}:
         weights_or_skip()
-    decides_before_the_seal(table, family, strategy, registry, tmp_path)
+    decides_before_the_seal(table, family, strategy, registry, tmp_path, trials=2, inner_folds=2)
 
 
 def weights_or_skip():

@@ -106,8 +106,9 @@ def test_the_data_directory_is_the_one_given_else_the_variable(tmp_path, monkeyp
 @pytest.mark.parametrize("name", sorted(REGISTRY.tasks))
 def test_a_task_says_where_it_comes_from_and_travels_to_other_processes(name):
     task = REGISTRY.tasks[name]
-    for said in (task.title, task.description, task.source, task.licence, task.citation, task.positive):
+    for said in (task.title, task.description, task.source, task.licence, task.citation):
         assert said
+    assert task.positive or task.name in {"handwritten_digits", "digits_photo"}, "of ten classes none is positive"
     assert pickle.loads(pickle.dumps(task)).name == name  # noqa: S301 -- made in this very line
 
 
