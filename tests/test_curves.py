@@ -14,6 +14,7 @@ from harness.report.curves import Fit, collect_training, training_section
 from harness.report.ranking import rank
 from harness.report.scores import Entry, collect
 from harness.report.write import write_report
+from harness.run.curves import Curves, epoch_of
 from harness.store.store import Store
 
 TUNED = Entry("bayes", "none", "tuned")
@@ -156,3 +157,15 @@ def test_chosen_architectures_are_told_layer_by_layer_with_how_many_splits_chose
     assert "bayes/none/tuned, 3 of 4 splits, 113 parameters:" in section
     assert "bayes/none/tuned, 1 of 4 splits, 57 parameters:" in section
     assert "dense_1        Dense, relu         16          96" in section
+
+
+def test_a_history_of_another_form_is_left_alone():
+    """Other libraries' classifiers have a `history` too."""
+
+    class Foreign:
+        history = [{"loss": 0.5}]
+
+    curves = Curves()
+    curves.add("inner_0", Foreign(), 1)
+    assert curves.arrays == {}
+    assert epoch_of(Foreign()) is None
