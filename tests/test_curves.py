@@ -163,7 +163,7 @@ def test_a_history_of_another_form_is_left_alone():
     """Other libraries' classifiers have a `history` too."""
 
     class Foreign:
-        history = [{"loss": 0.5}]
+        history = ("loss", 0.5)
 
     curves = Curves()
     curves.add("inner_0", Foreign(), 1)
