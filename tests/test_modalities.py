@@ -254,3 +254,22 @@ def test_without_tensorflow_what_needs_it_is_skipped_with_what_to_install(evenha
         assert said[name] == ("skipped", "needs tensorflow: pip install 'evenhand[cpu]'")
     about = Store(tmp_path / "out").read_run()["skipped"]
     assert [one["name"] for one in about] == ["pretrained_network"]
+
+
+def test_texts_that_share_no_word_are_known_by_pieces_of_words(registry):
+    X = np.array([f"{a}{b}{c}" for a in "kmt" for b in ("ari", "olo") for c in ("na", "si", "ve")] * 3, dtype=object)
+    X = np.array([f"{text}{number}x" for number, text in enumerate(X)], dtype=object)
+    encoded = ENCODINGS["tfidf"].fit(X, np.zeros(len(X), np.int64), 0).transform(X)
+    assert encoded.shape[0] == len(X)
+    assert (encoded.getnnz(axis=1) > 0).all()
+
+
+def test_texts_that_look_alike_are_copies():
+    keys = row_keys(np.array(["caf\u00e9 now", "cafe\u0301 NOW", "caf\u00e9\u200b  now", "cafe now"], dtype=object))
+    assert keys[0] == keys[1] == keys[2] != keys[3]
+
+
+def test_what_is_said_of_copies_with_a_time_column_is_true():
+    rows = pd.concat([MESSAGES, MESSAGES]).assign(day=range(16))
+    said = {one.code: one.message for one in audit(make_table(text_task(time="day"), rows))}
+    assert "may stand on both sides" in said["duplicates"]

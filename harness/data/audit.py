@@ -55,7 +55,10 @@ def duplicates(table: Table) -> Iterator[Finding]:
 
     if repeated := len(table.y) - len(np.unique(row_keys(table.X))):
         share = repeated / len(table.y)
-        message = f"rows that repeat an earlier row: {repeated} ({share:.1%}); splits keep such rows on one side"
+        kept = "splits keep such rows on one side"
+        if table.time is not None:
+            kept = "with a time column they may stand on both sides: what was seen before is known by then"
+        message = f"rows that repeat an earlier row: {repeated} ({share:.1%}); {kept}"
         yield Finding("duplicates", "note", message)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import unicodedata
 from typing import TYPE_CHECKING
 
 from harness.declare.task import Features, Table
@@ -36,12 +37,15 @@ def row_keys(X: Features) -> npt.NDArray[np.uint64]:
     if hasattr(X, "columns"):
         same = {name: column if column.dtype == "category" else column + 0.0 for name, column in X.items()}
         return np.asarray(pd.util.hash_pandas_object(pd.DataFrame(same), index=False), dtype=np.uint64)
-    if X.ndim == 1:
-        rows = [" ".join(text.casefold().split()).encode(errors="surrogatepass") for text in X]
-    else:
-        rows = [image.tobytes() for image in X]
+    rows = (_plain(text).encode(errors="surrogatepass") if X.ndim == 1 else text.tobytes() for text in X)
     hashes = b"".join(hashlib.blake2b(row, digest_size=8).digest() for row in rows)
     return np.frombuffer(hashes, dtype="<u8").astype(np.uint64)
+
+
+def _plain(text: str) -> str:
+    """A text as it looks: small letters, single spaces, no characters that cannot be seen, one form of each letter."""
+    seen = "".join(c for c in unicodedata.normalize("NFKC", text) if unicodedata.category(c) != "Cf")
+    return " ".join(seen.casefold().split())
 
 
 def _columns(X: Features) -> list[bytes]:

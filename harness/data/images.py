@@ -95,7 +95,7 @@ def one_against_rest(pictures: Pictures, label: str, name: str) -> Pictures:
 
 def _files_of_folder(path: Path) -> Iterator[File]:
     try:
-        files = sorted(file for file in path.rglob("*") if not file.is_dir())
+        files = sorted(file for file in path.rglob("*") if file.is_file() or not file.exists())
     except OSError as error:
         raise DataError(f"cannot read {error.filename or path}: {error.strerror or error}") from error
     for file in files:

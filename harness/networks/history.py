@@ -134,8 +134,10 @@ class Watch:
     def _refuse_divergence(self, step: Step, epoch: int) -> None:
         curves = self._curves
         losses = [curves["train_loss"][-1], *curves["validation_loss"][-1:]]
-        if epoch == 1:  # taken before a step was made, that one cannot have exploded
-            self._usual = max(float(step.gradient_norms[0]), 1e-3)
+        if (
+            epoch == 1
+        ):  # taken before a step was made, that one cannot have exploded; near nothing where all begins at the prior
+            self._usual = max(float(step.gradient_norms[0]), 1.0)
         if not np.isfinite(losses).all():
             what = f"the loss is {next(x for x in losses if not np.isfinite(x))}"
         elif not np.isfinite(step.gradient_norms).all():

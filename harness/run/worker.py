@@ -20,7 +20,7 @@ from harness.errors import DataError, EvenhandError
 from harness.run.cell import Cell, Material, run_cell
 from harness.run.plan import LoadedTask, Request, load_task
 from harness.search.fold_cache import FoldCache
-from harness.search.pipeline import Recipe
+from harness.search.pipeline import Recipe, inapplicable
 from harness.store.store import Store
 
 #: Tables held in memory; cells come task by task.
@@ -50,9 +50,12 @@ class Desk:
         if one.fingerprint != expected:
             raise DataError(f"the rows of {cell.task!r} changed while the run was going on: start it again")
         fold = next(fold for fold in one.folds if (fold.repeat, fold.fold) == (cell.repeat, cell.fold))
+        family, strategies = registry.family(cell.family), request.strategies_of(registry, cell.strategy)
+        if len(strategies) > 1:  # of several only those that can act are searched, or the others would eat the trials
+            strategies = tuple(s for s in strategies if not inapplicable(family, one.task.modality, s)) or strategies
         recipe = Recipe(
-            registry.family(cell.family),
-            request.strategies_of(registry, cell.strategy),
+            family,
+            strategies,
             one.task.modality,
             len(one.table.classes),
             one.task.costs,

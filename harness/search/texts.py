@@ -106,10 +106,19 @@ def fit_tfidf(X: Texts, y: Labels, seed: int) -> TfidfEncoder:  # noqa: ARG001 -
     common = {"min_df": 2, "sublinear_tf": True, "dtype": np.float32}
     words = TfidfVectorizer(preprocessor=without_figures, token_pattern=WORDS, ngram_range=(1, 2), **common)
     characters = TfidfVectorizer(analyzer=pieces, max_features=MOST_TERMS, **common)
+    known = tuple(part for part in (words, characters) if _learned(part, X))
+    if not known:
+        raise DataError(f"no word or piece of a word occurs in two of the {len(X)} texts: are these texts?")
+    return TfidfEncoder(known)
+
+
+def _learned(part: Any, X: Texts) -> bool:
+    """Whether texts hold a term of this part twice; short ones may share no word and yet pieces of words."""
     try:
-        return TfidfEncoder((words.fit(X), characters.fit(X)))
-    except ValueError as error:
-        raise DataError(f"no word or piece of a word occurs in two of the {len(X)} texts: are these texts?") from error
+        part.fit(X)
+    except ValueError:  # scikit-learn's way to say that no term is left
+        return False
+    return True
 
 
 def fit_lsa(X: Texts, y: Labels, seed: int) -> LsaEncoder:
