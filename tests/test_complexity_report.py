@@ -15,7 +15,7 @@ from test_report import METRIC, tables
 
 from harness.report.complexity import complexity_table, pareto, weigh
 from harness.report.curves import Fit, Trained
-from harness.report.figures import convergence_figure
+from harness.report.figures.networks import convergence_figure
 from harness.report.gallery import file_name
 from harness.report.placing import Box, place_labels
 from harness.report.ranking import rank

@@ -11,9 +11,10 @@ from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
 
-from harness.report import figures
 from harness.report.complexity import weigh
 from harness.report.curves import Trained, Training
+from harness.report.figures.costs import pareto_figure
+from harness.report.figures.networks import architecture_figure, convergence_figure
 from harness.report.layers import Chosen, chosen_architectures
 from harness.report.ranking import Ranking
 from harness.report.scores import Scores
@@ -88,14 +89,12 @@ def _pictures(scores: Scores, ranking: Ranking, training: Training) -> Iterator[
     weighed = weigh(ranking)
     if any(one.front for one in weighed):
         metric = ranking.metric
-        draw = partial(
-            figures.pareto_figure, weighed, families, metric.label or metric.name, greater=metric.greater_is_better
-        )
+        draw = partial(pareto_figure, weighed, families, metric.label or metric.name, greater=metric.greater_is_better)
         yield file_name(ranking.task, PARETO), draw
     for family, lines in networks_of(ranking, training).items():
-        yield file_name(ranking.task, TRAINING, family), partial(figures.convergence_figure, lines)
+        yield file_name(ranking.task, TRAINING, family), partial(convergence_figure, lines)
     for family, chosen in layers_of(scores, ranking).items():
-        yield file_name(ranking.task, LAYERS, family), partial(figures.architecture_figure, chosen)
+        yield file_name(ranking.task, LAYERS, family), partial(architecture_figure, chosen)
 
 
 def _drawn_file(store: Store) -> Path:

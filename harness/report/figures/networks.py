@@ -1,0 +1,105 @@
+"""How networks were trained, and what they are made of."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from harness.report.curves import Fit, Trained
+from harness.report.figures.style import BLUE, ORANGE, STYLE, figure, files, plain_numbers
+from harness.report.layers import Chosen, shape_text
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+PANELS = 6
+WIDEST = 32  #: characters in a layer's box
+STEEP = 20  #: from where on losses need a logarithmic scale
+
+
+def convergence_figure(lines: list[tuple[str, Trained]]) -> dict[str, bytes]:
+    """Training and validation loss by epoch, an entry a panel: thin lines are fits, bold ones their mean."""
+    from matplotlib import rc_context
+
+    lines = lines[:PANELS]
+    across = min(len(lines), 3)
+    down = -(-len(lines) // across)
+    with rc_context(STYLE):
+        drawn = figure(1.0 + 3.3 * across, 0.7 + 2.6 * down)
+        panels = drawn.subplots(down, across, squeeze=False)
+        for axes in panels.ravel()[len(lines) :]:
+            axes.remove()
+        for axes, (title, trained) in zip(panels.ravel(), lines, strict=False):
+            for name, colour in (("train", ORANGE), ("validation", BLUE)):
+                _converge(axes, trained.fits, name, colour)
+            axes.set_title(title, fontsize=9)
+            low, high = axes.dataLim.intervaly
+            if 0 < STEEP * low < high:
+                axes.set_yscale("log")
+                plain_numbers(axes.yaxis)
+            axes.xaxis.get_major_locator().set_params(integer=True)
+        for axes in panels[:, 0]:
+            axes.set_ylabel("loss")
+        for axes in panels.ravel()[max(len(lines) - across, 0) : len(lines)]:
+            axes.set_xlabel("epoch")
+        handles, labels = panels[0, 0].get_legend_handles_labels()
+        drawn.legend(handles, labels, loc="outside lower center", frameon=False, ncols=3)
+        return files(drawn)
+
+
+def architecture_figure(chosen: list[Chosen]) -> dict[str, bytes]:
+    """The architecture that most splits of an entry chose, a column an entry, layers from top to bottom."""
+    from matplotlib import rc_context
+
+    chosen = chosen[:PANELS]
+    tallest = max(len(one.architectures[0][0]) for one in chosen)
+    with rc_context(STYLE):
+        drawn = figure(3.3 * len(chosen), 0.6 + 0.62 * tallest)
+        for axes, one in zip(drawn.subplots(1, len(chosen), squeeze=False)[0], chosen, strict=True):
+            _stack(axes, one, tallest)
+        return files(drawn)
+
+
+def _converge(axes: Axes, fits: Sequence[Fit], name: str, colour: str) -> None:
+    curves = [curve for fit in fits if len(curve := fit.curves.get(f"{name}_loss", np.zeros(0)))]
+    for curve in curves:
+        axes.plot(range(1, len(curve) + 1), curve, color=colour, alpha=0.35, linewidth=0.7)
+    if curves:
+        # Beyond the epoch that half of the fits reach, the mean would be that of a few.
+        until = int(np.median([len(curve) for curve in curves]))
+        table = np.full((len(curves), until), np.nan)
+        for row, curve in zip(table, curves, strict=True):
+            row[: len(curve)] = curve[:until]
+        axes.plot(range(1, until + 1), np.nanmean(table, axis=0), color=colour, linewidth=2, label=f"{name}, mean")
+    if name == "validation":
+        kept = [(fit.epoch, fit.kept("validation_loss")) for fit in fits]
+        axes.plot(*zip(*kept, strict=True), "o", color=colour, markersize=4, label="epoch kept")
+
+
+def _stack(axes: Axes, one: Chosen, tallest: int) -> None:
+    from matplotlib.patches import FancyBboxPatch
+
+    layers, n = one.architectures[0]
+    axes.set(xlim=(0, 1), ylim=(-tallest, 0))
+    axes.axis("off")
+    total = sum(parameters for *_, parameters in layers)
+    axes.set_title(f"{one.entry.strategy}\n{n} of {one.splits} splits, {total:,} parameters", fontsize=9)
+    for at, (name, kind, shape, parameters) in enumerate(layers):
+        box = FancyBboxPatch((0.03, -at - 0.72), 0.94, 0.66, "round,pad=0,rounding_size=0.05", mutation_aspect=4)
+        box.set(facecolor="#E8F1F8" if parameters else "white", edgecolor="0.4", linewidth=0.8)
+        axes.add_patch(box)
+        counted = f"{parameters:,} parameters" if parameters else ""
+        small: dict[str, Any] = {"fontsize": 7.0, "color": "0.35"}
+        axes.text(0.07, -at - 0.26, _cut(kind), va="center")
+        axes.text(0.93, -at - 0.26, counted, va="center", ha="right", **small)
+        axes.text(0.07, -at - 0.55, _cut(name), va="center", **small)
+        axes.text(0.93, -at - 0.55, shape_text(shape), va="center", ha="right", **small)
+        if at:
+            axes.annotate("", (0.5, -at - 0.06), (0.5, -at + 0.28), arrowprops={"arrowstyle": "-|>", "color": "0.4"})
+
+
+def _cut(text: str) -> str:
+    """A text that fits into a box; the whole of it stands in the tables."""
+    return text if len(text) <= WIDEST else f"{text[: WIDEST - 1]}…"

@@ -1,0 +1,1 @@
+"""The page: everything a report says as one HTML file that needs nothing else."""
