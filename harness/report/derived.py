@@ -84,20 +84,20 @@ def thresholds(outcome: Outcome, classes: int) -> dict[str, float | None]:
     return halves if outcome.threshold is None else halves | {TUNED: outcome.threshold}
 
 
-def read_kept(store: Store) -> Kept:
-    """What was kept before; nothing where the file is not there or is not as it was written."""
+def read_kept(store: Store, name: str = "metrics") -> Kept:
+    """What was kept before under this name; nothing where the file is not there or is not as it was written."""
     try:
-        digest, _, body = _file(store).read_bytes().partition(b"\n")
+        digest, _, body = _file(store, name).read_bytes().partition(b"\n")
     except OSError:
         return {}
     kept: Kept = json.loads(body) if digest == _digest(body) else {}
     return kept
 
 
-def write_kept(store: Store, kept: Kept) -> None:
+def write_kept(store: Store, kept: Kept, name: str = "metrics") -> None:
     """Keep these figures for the next time, below a line that vouches for them."""
     body = json.dumps(kept, separators=(",", ":")).encode()
-    write_atomic(_file(store), _digest(body) + b"\n" + body)
+    write_atomic(_file(store, name), _digest(body) + b"\n" + body)
 
 
 def _completed(
@@ -143,5 +143,5 @@ def _digest(body: bytes) -> bytes:
     return hashlib.sha256(body).hexdigest().encode()
 
 
-def _file(store: Store) -> Path:
-    return store.folder / "derived" / "metrics"
+def _file(store: Store, name: str) -> Path:
+    return store.folder / "derived" / name
