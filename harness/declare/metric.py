@@ -42,6 +42,18 @@ class Predictions:
         return most
 
     @cached_property
+    def _orders(self) -> dict[int, npt.NDArray[np.int64]]:
+        return {}
+
+    def order(self, one: int) -> npt.NDArray[np.int64]:
+        """The rows (n,) by falling probability of one class, equal ones as they stand; sorted once for all metrics."""
+        import numpy as np
+
+        if one not in self._orders:
+            self._orders[one] = np.argsort(-self.proba[:, one], kind="stable")
+        return self._orders[one]
+
+    @cached_property
     def confusion(self) -> npt.NDArray[np.int64]:
         """Counts of shape (k, k): rows are the truth, columns the decision."""
         import numpy as np

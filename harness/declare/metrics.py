@@ -18,7 +18,8 @@ if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
 
-    OneAgainstRest = Callable[[npt.NDArray[np.bool_], npt.NDArray[np.float32]], float]
+    Counts = npt.NDArray[np.int64]
+    OneAgainstRest = Callable[[Counts, Counts], float]
 
 ECE_BINS = 15  # as many as Guo et al. (2017) use
 LIFT_SHARE = 0.10
@@ -78,29 +79,42 @@ def _against_rest(score: OneAgainstRest) -> Callable[[Predictions], float]:
         import numpy as np
 
         classes = (1,) if p.binary else range(p.proba.shape[1])
-        wanted = [(p.y == one, p.proba[:, one]) for one in classes]
-        if any(truth.all() or not truth.any() for truth, _ in wanted):
+        wanted = [p.y == one for one in classes]
+        if any(truth.all() or not truth.any() for truth in wanted):
             return math.nan
-        return float(np.mean([score(truth, proba) for truth, proba in wanted]))
+        return float(np.mean([score(*_steps(p, one, truth)) for one, truth in zip(classes, wanted, strict=True)]))
 
     return compute
 
 
-def _area(truth: npt.NDArray[np.bool_], proba: npt.NDArray[np.float32]) -> float:
-    from sklearn.metrics import roc_auc_score
+def _steps(p: Predictions, one: int, truth: npt.NDArray[np.bool_]) -> tuple[Counts, Counts]:
+    """Rows of the class, and rows in all, that lie at or above each distinct probability of a class, falling."""
+    import numpy as np
 
-    return float(roc_auc_score(truth, proba))
+    order = p.order(one)
+    ends = np.append(np.flatnonzero(np.diff(p.proba[order, one])), len(order) - 1)  # where rows of one score end
+    return np.cumsum(truth[order])[ends], ends + 1
 
 
-def _average_precision(truth: npt.NDArray[np.bool_], proba: npt.NDArray[np.float32]) -> float:
+def _area(hits: Counts, called: Counts) -> float:
+    """scikit-learn's figure to the bit, without its checks, which take ten times as long."""
+    import numpy as np
+
+    false = called - hits
+    corners = np.ones(len(hits), dtype=bool)
+    if len(hits) > 2:
+        corners[1:-1] = (np.diff(false, 2) != 0) | (np.diff(hits, 2) != 0)
+    found, alarms = np.append(0.0, hits[corners]), np.append(0.0, false[corners])
+    return float(np.trapezoid(found / found[-1], alarms / alarms[-1]))
+
+
+def _average_precision(hits: Counts, called: Counts) -> float:
     """scikit-learn's figure to the bit, without its checks: every trial asks for it on every fold."""
     import numpy as np
 
-    order = np.argsort(-proba, kind="stable")
-    ends = np.append(np.flatnonzero(np.diff(proba[order])), len(order) - 1)[::-1]  # where rows of one score end
-    hits = np.cumsum(truth[order])[ends]
+    hits, called = hits[::-1], called[::-1]
     lost = np.diff(np.append(hits / hits[0], 0.0))  # recall, from all rows down to none
-    return float(-np.sum(lost * (hits / (ends + 1))))
+    return float(-np.sum(lost * (hits / called)))
 
 
 def _log_loss(p: Predictions) -> float:
