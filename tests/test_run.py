@@ -399,3 +399,38 @@ def test_a_refit_that_fails_is_a_record_and_not_the_end_of_the_run(registry, tmp
     record = run_cell(cell(), given, Store(tmp_path))
     assert record.status == "failed"
     assert "finite probabilities" in record.reason
+
+
+@pytest.mark.parametrize("stage", ["default", "tuned"])
+def test_a_refit_that_fails_costs_its_own_entry_and_no_other(registry, tmp_path, stage):
+    """The inner fits all go well; then one of the two configurations gives no probabilities."""
+    from conftest import cell, marked_table, material
+
+    from harness.declare.family import Family
+    from harness.declare.space import real
+    from harness.run.cell import run_cell
+
+    class Moody:
+        def __init__(self, sharpness):
+            self.sharpness = sharpness
+
+        def fit(self, X, y, sample_weight=None):
+            self.fails = len(X) > 150 and (self.sharpness == 0.5) == (stage == "default")
+            return self
+
+        def predict_proba(self, X):
+            positive = 1 / (1 + np.exp(-self.sharpness * X[:, 0] - (self.sharpness != 0.5) * X[:, 1]))
+            return np.full((len(X), 2), np.nan) if self.fails else np.column_stack([1 - positive, positive])
+
+    space = {"sharpness": real(0.1, 2.0, default=0.5)}
+    family = Family(
+        name="moody", build=lambda seed, sharpness: Moody(sharpness), space=space, encodings={"tabular": "ordinal"}
+    )
+    given = material(marked_table(), family, (registry.strategy("none"),), registry, trials=3)
+    store = Store(tmp_path)
+    record = run_cell(cell(), given, store)
+    kept = "tuned" if stage == "default" else "default"
+    assert record.status == "ok"
+    assert [outcome.stage for outcome in record.outcomes] == [kept]
+    assert record.reason.startswith(f"the refit of {stage} failed: Moody did not return 2 finite probabilities")
+    assert set(store.predictions(record).test) == set(store.predictions(record).inner) == {kept}

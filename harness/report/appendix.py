@@ -17,8 +17,11 @@ def what_failed(scores: Scores) -> str:
     """Everything that is not `ok`, by status and reason."""
     lost: dict[tuple[str, str], list[str]] = {}
     for cell in scores.cells:
-        if cell.status != "ok":
-            lost.setdefault((cell.status, cell.reason), []).append(f"{cell.task}/{cell.family}/{cell.strategy}")
+        if (
+            cell.status != "ok" or cell.reason
+        ):  # of an `ok` cell the reason tells of an entry that could not be refitted
+            status = "entry failed" if cell.status == "ok" else cell.status
+            lost.setdefault((status, cell.reason), []).append(f"{cell.task}/{cell.family}/{cell.strategy}")
     rows = [
         [escape(status), escape(reason), count(len(where), "cell"), _where(where)]
         for (status, reason), where in sorted(lost.items(), key=lambda one: (one[0][0], -len(one[1]), one[0][1]))

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field, replace
-from typing import Any
+from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -28,6 +28,9 @@ from harness.store.store import Store
 WATCHED_SHARE = 0.15
 #: What the cache of one training set may hold.
 CACHE_BYTES = 300_000_000
+
+#: Stores the training curves of one trial or refit: its name, then arrays by `<fold>/<curve>`.
+KeepCurves: TypeAlias = Callable[[str, dict[str, npt.NDArray[Any]]], None]
 
 
 @dataclass(frozen=True)
@@ -111,7 +114,7 @@ def run_cell(cell: Cell, material: Material, store: Store) -> Record:
 
 def _search_and_test(cell: Cell, material: Material, store: Store) -> tuple[Record, StoredPredictions | None]:
     recipe, train = material.recipe, material.fold.train
-    learner = _Learner(cell, material, store)
+    learner = Learner(cell, material, lambda name, arrays: store.write_curves(cell.id, name, arrays))
     plan = StudyPlan(
         name=cell.name,
         space=recipe.space,
@@ -139,51 +142,69 @@ def _search_and_test(cell: Cell, material: Material, store: Store) -> tuple[Reco
     if found.best is None:
         reason = next(iter(found.failures), "no trial was settled")
         return cell.record(status="inapplicable" if found.inapplicable else "failed", reason=reason, **trials), None
-    outcomes, test = _open_test(learner, found, take(material.table.X, material.fold.test))
-    stages = {outcome.stage: one for outcome in outcomes if (one := getattr(found, _SOURCE[outcome.stage]))}
+    opened = _open_test(learner, found, take(material.table.X, material.fold.test))
+    stages = {outcome.stage: one for outcome in opened.outcomes if (one := getattr(found, _SOURCE[outcome.stage]))}
     predictions = StoredPredictions(
         test_rows=material.fold.test,
         test_y=material.table.y[material.fold.test],
         train_rows=train,
         train_y=material.table.y[train],
-        test=test,
+        test=opened.test,
         inner={stage: one.proba for stage, one in stages.items()},
     )
-    return cell.record(status="ok", outcomes=tuple(outcomes), **trials), predictions
+    return cell.record(status="ok", reason=opened.lost, outcomes=opened.outcomes, **trials), predictions
 
 
 _SOURCE = {"default": "default", "tuned": "best"}
 
 
-def _open_test(
-    learner: _Learner, found: SearchResult, X_test: Features
-) -> tuple[list[Outcome], dict[str, npt.NDArray[np.float32]]]:
-    """Refit the default and the best configuration on all training rows, then predict the sealed rows, once per entry."""
-    outcomes: list[Outcome] = []
-    test: dict[str, npt.NDArray[np.float32]] = {}
+class _Opened(NamedTuple):
+    """What came of opening the seal: the entries that could be refitted, their predictions, and why others could not."""
+
+    outcomes: tuple[Outcome, ...]
+    test: dict[str, npt.NDArray[np.float32]]
+    lost: str
+
+
+def _open_test(learner: Learner, found: SearchResult, X_test: Features) -> _Opened:
+    """Refit the default and the best configuration on all training rows, then predict the sealed rows, once per entry.
+
+    A configuration that cannot be refitted loses its own entry only; where none can, the first reason is raised.
+    """
+    fitted: dict[int, tuple[Outcome, npt.NDArray[np.float32]]] = {}  # by trial: the best may be the default
+    lost: dict[int, Exception] = {}
+    outcomes, test, reasons = [], {}, []
     for stage, source in _SOURCE.items():
         one: Found | None = getattr(found, source)
         if one is None:
             continue
-        if outcomes and outcomes[0].trial == one.trial:  # the default was the best: nothing new to fit
-            outcomes.append(replace(outcomes[0], stage=stage))
-            test[stage] = test["default"]
+        if one.trial not in fitted and one.trial not in lost:
+            try:
+                fitted[one.trial] = learner.refit(stage, one, X_test)
+            except (StoreError, Unavailable, MemoryError):
+                raise  # they say nothing about a configuration
+            except Exception as error:  # noqa: BLE001 -- whatever a refit raises is that entry's result
+                lost[one.trial] = error
+        if one.trial in lost:
+            reasons.append(f"the refit of {stage} failed: {failure(lost[one.trial])}")
             continue
-        outcome, test[stage] = learner.refit(stage, one, X_test)
-        outcomes.append(outcome)
-    return outcomes, test
+        outcome, test[stage] = fitted[one.trial]
+        outcomes.append(replace(outcome, stage=stage))
+    if not outcomes and lost:
+        raise next(iter(lost.values()))
+    return _Opened(tuple(outcomes), test, "; ".join(reasons))
 
 
-class _Learner:
+class Learner:
     """The outer training rows of a cell with their inner folds: all that a search can see."""
 
-    def __init__(self, cell: Cell, material: Material, store: Store) -> None:
+    def __init__(self, cell: Cell, material: Material, keep: KeepCurves) -> None:
         self.recipe, self.metrics, self.objective = material.recipe, material.metrics, material.objective
         self.table = material.table.take(material.fold.train)
         self.splitter = material.splitter.take(material.fold.train)
         # Inner folds belong to the task's outer fold and not to the cell: families and strategies are compared on equal ones.
         place = (material.protocol.seed, cell.task, cell.repeat, cell.fold)
-        self.shared, self.store, self.cell_id = material.shared, store, cell.id
+        self.shared, self.keep = material.shared, keep
         inner = self.splitter.inner(material.protocol.inner_folds, seed_of(*place, "inner"))
         self.scored = [(test, take(self.table.X, test)) for _, test in inner]
         self.inner = [
@@ -218,7 +239,7 @@ class _Learner:
 
     def _store(self, name: str, curves: Curves) -> None:
         if curves.arrays:
-            self.store.write_curves(self.cell_id, name, curves.arrays)
+            self.keep(name, curves.arrays)
 
     def refit(self, stage: str, found: Found, X_test: Features) -> tuple[Outcome, npt.NDArray[np.float32]]:
         """Fit a configuration on all training rows, choose its threshold on inner rows, only then predict the test rows."""

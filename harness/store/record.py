@@ -50,7 +50,10 @@ class Outcome:
 
 @dataclass(frozen=True)
 class Record:
-    """What is stored of a cell. Only `ok` means that there are outcomes and predictions; `reason` says why not."""
+    """What is stored of a cell. Only `ok` means that there are outcomes and predictions; `reason` says why not.
+
+    Of an `ok` cell it says which entry is not among its outcomes because its refit failed.
+    """
 
     id: str
     key: str

@@ -87,7 +87,7 @@ def engine_timed(clock):
         ("prepare", pipeline, "fit_preparer"),
         ("prepare", pipeline.Preparer, "transform"),
         ("encode", type(pipeline.ENCODINGS["native"].fit(None, None, None)), "transform"),
-        ("score", cell_module._Learner, "_compute"),
+        ("score", cell_module.Learner, "_compute"),
         ("propose", study, "_sampler"),
         ("propose", study, "suggest"),
         ("propose", optuna.Study, "ask"),

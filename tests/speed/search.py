@@ -24,7 +24,7 @@ import optuna
 
 from harness.declare.protocol import EvaluationProtocol
 from harness.declare.registry import load_registry
-from harness.run.cell import _Learner
+from harness.run.cell import Learner
 from harness.run.plan import Request, make_plan
 from harness.run.worker import Desk
 from harness.search.encode import SHARES
@@ -90,22 +90,22 @@ class Race:
     def run(self):
         """CPU seconds of our whole search, the usual way's taken out."""
         start = time.process_time()
-        self.learner = _Learner(self.cell, self.material)
+        self.learner = Learner(self.cell, self.material, lambda name, arrays: None)
         recipe, nothing = self.material.recipe, Kept(lambda arrays: None, dict)
         with tempfile.TemporaryDirectory() as folder:
             journal = Path(folder) / "study.journal"
             search(StudyPlan("race", recipe.space, self.trials, None, 0, "score", True, journal), self.both, nothing)
         return time.process_time() - start - sum(self.usual_seconds)
 
-    def both(self, params):
-        score, proba = self.learner.score_inner(params)
+    def both(self, params, number):
+        found = self.learner.score_inner(params, number)
         self.points.append(params)
-        self.scores.append(score)
+        self.scores.append(found.score)
         if len(self.points) % self.every == 0:
             start = time.process_time()
             self.usual_scores.append(self.usual(params))
             self.usual_seconds.append(time.process_time() - start)
-        return score, proba
+        return found
 
     def usual(self, params):
         from sklearn.model_selection import cross_val_score
