@@ -22,6 +22,16 @@ WORDS = {  # a reading, and the same of several
     UNTOLD: UNTOLD,
 }
 
+STRATEGY_TEXT = (
+    "Paired differences to `none` of the same family, tuned parameters, over the same splits, with 95 % intervals; Δ above "
+    "zero is more than `none` (for Brier and cost less is better). *both at 0.5* and *both tuned* compare decisions at the "
+    "same kind of threshold. *better threshold* gives the strategy whichever of its two thresholds served it better on the "
+    "test rows (its p value counts twice for that), and `none` its tuned one: the question is whether a strategy does "
+    "anything that moving the threshold does not. The reading takes only what is significant after Holm's adjustment over "
+    "the whole table: *helps* or *hurts* in ranking or at its better threshold, *only moves the threshold* where decisions at "
+    "0.5 differ but neither was shown, *cannot be told* where nothing was."
+)
+
 
 @dataclass(frozen=True)
 class Comparison:
@@ -41,6 +51,24 @@ class Difference:
     strategy: str
     splits: int
     estimates: tuple[Estimate, ...]
+
+
+@dataclass(frozen=True)
+class Reading:
+    """What a difference allows to say: in which comparisons the strategy is better (1), worse (−1) or neither (0), in a word.
+
+    The word is a dash where nothing is claimed.
+    """
+
+    difference: Difference
+    better: tuple[int, ...]
+    word: str
+
+    @property
+    def beyond(self) -> str:
+        """The part of the word that speaks of ranking and decisions: one of WORDS."""
+        first = self.word.partition(", ")[0]
+        return first if first in WORDS else UNTOLD
 
 
 def comparisons(scores: Scores, task: str) -> list[Comparison]:
@@ -78,7 +106,7 @@ def differences(scores: Scores, task: str) -> list[Difference]:
     return found
 
 
-def readings(scores: Scores, task: str) -> list[tuple[Difference, str]]:
+def readings(scores: Scores, task: str) -> list[Reading]:
     """Every difference with what it allows to say, after Holm's adjustment over all figures of the task's table."""
     columns, found = comparisons(scores, task), differences(scores, task)
     adjusted = iter(holm([e.p for one in found for e in one.estimates]))
@@ -86,7 +114,7 @@ def readings(scores: Scores, task: str) -> list[tuple[Difference, str]]:
     for one in found:
         better = [_direction(column, e, next(adjusted)) for column, e in zip(columns, one.estimates, strict=True)]
         known = not all(math.isnan(e.p) for e in one.estimates)
-        read.append((one, in_a_word(better) if known else NONE))
+        read.append(Reading(one, tuple(better), in_a_word(better) if known else NONE))
     return read
 
 
@@ -94,35 +122,31 @@ def strategy_table(scores: Scores, task: str) -> str:
     """Paired differences with intervals, and what they allow to say."""
     header = ["Family", "Strategy", *(column.title for column in comparisons(scores, task)), "Splits", "Reading"]
     rows = []
-    for one, reading in readings(scores, task):
+    for reading in readings(scores, task):
+        one = reading.difference
         cells = [NONE if math.isnan(e.mean) else plus_minus(e.mean, e.half, signed=True) for e in one.estimates]
-        rows.append([escape(one.family), escape(one.strategy), *cells, str(one.splits), reading])
+        rows.append([escape(one.family), escape(one.strategy), *cells, str(one.splits), reading.word])
     return folded_table(header, rows)
 
 
 def strategy_verdict(scores: Scores, task: str) -> str:
     """In one sentence: which strategies are shown to do something for which family, and for how many nothing is."""
-    read = [(one, reading) for one, reading in readings(scores, task) if reading != NONE]
+    read = [reading for reading in readings(scores, task) if reading.word != NONE]
     if not read:
         return ""
     said = []
     for word, several in WORDS.items():
-        names = [f"{escape(one.strategy)} for {escape(one.family)}" for one, reading in read if _word(reading) == word]
+        chosen = [reading.difference for reading in read if reading.beyond == word]
+        names = [f"{escape(one.strategy)} for {escape(one.family)}" for one in chosen]
         if names and word == UNTOLD:
             how_many = "none is" if len(names) == len(read) else count(len(names), "is not", "are not")
             said.append(f"{how_many} shown to rank or decide differently")
         elif names:
             said.append(f"{len(names)} {word if len(names) == 1 else several} ({_some(names)})")
     pairs = count(len(read), "pair")
-    worse = sum(reading.endswith("worse probabilities") for _, reading in read)
+    worse = sum(reading.better[-1] < 0 for reading in read)
     last = f"; {count(worse, 'gives', 'give')} worse probabilities" if worse else ""
     return f"Of {pairs} of family and strategy, compared with doing nothing, {listed(said)}{last}."
-
-
-def _word(reading: str) -> str:
-    """The part of a reading that speaks of ranking and decisions."""
-    word = reading.partition(", ")[0]
-    return word if word in WORDS else UNTOLD
 
 
 def _some(names: list[str]) -> str:

@@ -1,0 +1,231 @@
+"""What strategies against uneven classes do: a map of differences per task, a verdict per family, a count over tasks."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import partial
+
+from scipy import stats
+
+from harness.report.figures.imbalance import Panel, Tile, tile_figure
+from harness.report.gallery import file_name
+from harness.report.markdown import IN_SIGHT, NONE, bold, count, details, escape, folded_table, listed, number
+from harness.report.scores import Scores
+from harness.report.section import Evidence, Picture, Section
+from harness.report.statistics import holm
+from harness.report.strategies import (
+    STRATEGY_TEXT,
+    UNTOLD,
+    WORDS,
+    Comparison,
+    Reading,
+    comparisons,
+    readings,
+    strategy_table,
+    strategy_verdict,
+)
+
+TITLE = "Does handling the imbalance help?"
+KIND = "imbalance"
+FEWEST_TASKS = 6  #: with five tasks no two-sided signed-rank test can give less than 0.0625
+MAP_TEXT = (
+    "Each tile is the paired difference to doing nothing (`none`) of the same family, tuned parameters, over the same splits, "
+    "± half of its 95 % interval: ranking, decisions at 0.5, decisions at the tuned threshold, probabilities. Blue is better than "
+    "`none`, orange worse, whatever the sign (for Brier and cost less is better); every panel has a scale of its own. A frame marks "
+    "what is significant after Holm's adjustment over all figures of the table below; an unframed tile proves no equality."
+)
+TASKS_TEXT = (
+    "On how many tasks a strategy was shown to help, to hurt, to do either in different respects (*mixed*) or only to move the "
+    "threshold; *cannot be told* is where nothing was shown, *no reading* where a task's splits allow none. Readings are adjusted "
+    "within each task, not over the tasks, so now and then one of many will be there by chance. *Ranks better on* counts the tasks "
+    "with a difference above zero in the task's objective, however small; *p* is that of Wilcoxon's signed-rank test over the "
+    f"tasks' mean differences (Demšar 2006) after Holm's adjustment over this table, with at least {FEWEST_TASKS} tasks of one "
+    "objective."
+)
+
+
+@dataclass(frozen=True)
+class Count:
+    """How one strategy of one family did over tasks.
+
+    `words` counts the readings by their word on ranking and decisions, NONE where there is none. `worse` and `better`
+    count those with probabilities shown to be so. `higher` of `tasks` have a better mean of the objective; `p` is
+    adjusted, NaN where nothing was tested.
+    """
+
+    family: str
+    strategy: str
+    tasks: int
+    words: Counter[str]
+    better: int
+    worse: int
+    higher: int
+    p: float
+
+
+def sections(evidence: Evidence) -> list[Section]:
+    """A section per task that has anything to compare, and one over the tasks where there are several of them."""
+    read = {ranking.task: readings(evidence.scores, ranking.task) for ranking in evidence.rankings}
+    found = [
+        _of_task(evidence.scores, task, read[task], ranking.silent)
+        for ranking in evidence.rankings
+        if read[task := ranking.task]
+    ]
+    compared = {task: some for task, some in read.items() if some}
+    return [*found, _over_tasks(evidence.scores, compared)] if len(compared) > 1 else found
+
+
+def family_verdicts(read: Sequence[Reading]) -> dict[str, str]:
+    """Per family a sentence: which strategies help, hurt, only move the threshold, and of how many nothing can be told."""
+    by_family: dict[str, list[Reading]] = {}
+    for one in read:
+        if one.word != NONE:
+            by_family.setdefault(one.difference.family, []).append(one)
+    return {family: _in_words(some) for family, some in by_family.items()}
+
+
+def counts(scores: Scores, read: dict[str, list[Reading]]) -> list[Count]:
+    """Every family and strategy over the tasks that compare them."""
+    pairs: dict[tuple[str, str], dict[str, Reading]] = {}
+    for task, some in read.items():
+        for one in some:
+            pairs.setdefault((one.difference.family, one.difference.strategy), {})[task] = one
+    gains = {pair: [_gain(scores, task, one) for task, one in found.items()] for pair, found in pairs.items()}
+    alike = len({scores.objective(task).name for task in read}) == 1
+    adjusted = holm([signed_rank(values) if alike else math.nan for values in gains.values()])
+    return [
+        Count(
+            *pair,
+            tasks=len(found),
+            words=Counter(NONE if one.word == NONE else one.beyond for one in found.values()),
+            better=sum(one.better[-1] > 0 for one in found.values()),
+            worse=sum(one.better[-1] < 0 for one in found.values()),
+            higher=sum(gain > 0 for gain in gains[pair]),
+            p=p,
+        )
+        for (pair, found), p in zip(pairs.items(), adjusted, strict=True)
+    ]
+
+
+def signed_rank(values: Sequence[float]) -> float:
+    """The two-sided p of Wilcoxon's signed-rank test of one difference per task; NaN with fewer than six that are not zero."""
+    known = [value for value in values if not math.isnan(value) and value != 0]
+    return float(stats.wilcoxon(known).pvalue) if len(known) >= FEWEST_TASKS else math.nan
+
+
+def _gain(scores: Scores, task: str, one: Reading) -> float:
+    """The mean difference in the task's objective, above zero for the better."""
+    return one.difference.estimates[0].mean * (1 if scores.objective(task).greater_is_better else -1)
+
+
+def _of_task(scores: Scores, task: str, read: list[Reading], silent: str) -> Section:
+    said = [f"- {bold(escape(family))}: {words}" for family, words in family_verdicts(read).items()]
+    verdict = "\n".join(said[:IN_SIGHT])
+    if more := said[IN_SIGHT:]:
+        verdict += f"\n\n{details(count(len(more), 'more family', 'more families'), chr(10).join(more))}"
+    parts: list[str | Picture] = [
+        strategy_verdict(scores, task) or f"No reading: {silent or 'no split has both sides of a comparison'}.",
+        *([verdict] if verdict else []),
+        MAP_TEXT,
+        _picture(scores, task, read),
+        STRATEGY_TEXT,
+        strategy_table(scores, task),
+    ]
+    return Section(TITLE, tuple(parts), task)
+
+
+def _in_words(some: list[Reading]) -> str:
+    said = []
+    for word in WORDS:
+        names = [escape(one.difference.strategy) for one in some if one.beyond == word]
+        if names and word != UNTOLD:
+            said.append(f"{listed(names)} {word if len(names) == 1 else WORDS[word]}")
+        elif names:
+            rest = "nothing can be told" if len(names) == len(some) else f"of {listed(names)} nothing can be told"
+            said.append(rest)
+    for sign, word in ((1, "better"), (-1, "worse")):
+        names = [escape(one.difference.strategy) for one in some if one.better[-1] == sign]
+        if names:
+            said.append(f"{word} probabilities with {listed(names)}")
+    return "; ".join(said) + "."
+
+
+def _picture(scores: Scores, task: str, read: list[Reading]) -> Picture:
+    strategies = list(dict.fromkeys(one.difference.strategy for one in read))
+    families = list(dict.fromkeys(one.difference.family for one in read))
+    by_pair = {(one.difference.strategy, one.difference.family): one for one in read}
+    panels = []
+    for at, column in enumerate(comparisons(scores, task)):
+        if column.mine is not None:  # the better of two thresholds stands in the table
+            tiles = tuple(tuple(_tile(column, by_pair.get((s, f)), at) for f in families) for s in strategies)
+            panels.append(Panel(_title(column), tiles))
+    said = f"Differences of every strategy to none on {escape(task)}, by family, as in the table below"
+    draw = partial(tile_figure, tuple(strategies), tuple(families), tuple(panels))
+    return Picture(file_name(task, KIND), said, draw)
+
+
+def _title(column: Comparison) -> str:
+    return column.title if column.metric.greater_is_better else f"{column.title} (less is better)"
+
+
+def _tile(column: Comparison, reading: Reading | None, at: int) -> Tile:
+    found = reading.difference.estimates[at] if reading else None
+    if reading is None or found is None or math.isnan(found.mean):
+        return Tile(math.nan, NONE)
+    sign = 1 if column.metric.greater_is_better else -1
+    text = ("+" if round(found.mean, 3) > 0 else "") + number(found.mean)
+    text += "" if math.isnan(found.half) else f"\n± {number(found.half)}"
+    return Tile(sign * float(found.mean), text, bool(reading.better[at]))
+
+
+def _over_tasks(scores: Scores, read: dict[str, list[Reading]]) -> Section:
+    found = sorted(counts(scores, read), key=lambda one: (one.strategy, one.family))
+    header = ["Strategy", "Family", "Tasks", *(word.capitalize() for word in WORDS), "No reading"]
+    header += ["Worse probabilities", "Better probabilities", "Ranks better on", "p"]
+    rows = [
+        [escape(one.strategy), escape(one.family), str(one.tasks)]
+        + [str(one.words[word]) for word in (*WORDS, NONE)]
+        + [str(one.worse), str(one.better), f"{one.higher}/{one.tasks}", number(one.p)]
+        for one in found
+    ]
+    parts = (_summary(found), TASKS_TEXT, _counted(found), folded_table(header, rows))
+    return Section(f"{TITLE} Over {count(len(read), 'task')}", parts)
+
+
+def _summary(found: list[Count]) -> str:
+    """Readings of all tasks together, in a sentence, and what holds over the tasks."""
+    total = Counter[str]()
+    for one in found:
+        total.update(one.words)
+    shown = [f"{total[word]:,} {word if total[word] == 1 else WORDS[word]}" for word in WORDS if word != UNTOLD]
+    compared = sum(total.values())
+    said = (
+        f"Of {count(compared, 'comparison')} of a strategy with doing nothing (task × family × strategy), {listed(shown)}; of "
+        f"{total[UNTOLD]:,} nothing can be told{f', and {total[NONE]:,} have no reading' if total[NONE] else ''}."
+    )
+    tested = [one for one in found if not math.isnan(one.p)]
+    differ = [one for one in tested if one.p < 0.05]
+    if not tested:
+        return said
+    names = [f"{escape(one.strategy)} for {escape(one.family)}" for one in differ]
+    verdict = f"differ in ranking over the tasks: {', '.join(names)}" if names else "differ in ranking over the tasks"
+    return f"{said} Of {count(len(tested), 'pair')} tested over tasks, {len(names) or 'none'} {verdict}."
+
+
+def _counted(found: list[Count]) -> Picture:
+    strategies, families = (list(dict.fromkeys(getattr(one, name) for one in found)) for name in ("strategy", "family"))
+    by_pair = {(one.strategy, one.family): one for one in found}
+    tiles = tuple(tuple(_count_tile(by_pair.get((s, f))) for f in families) for s in strategies)
+    legend = "helps ↑, hurts ↓, of so many tasks · blue: helps more often than it hurts · orange: hurts more often"
+    draw = partial(tile_figure, tuple(strategies), tuple(families), (Panel("Tasks", tiles),), legend)
+    return Picture(file_name("", KIND), "How often every strategy was shown to help or hurt, by family", draw)
+
+
+def _count_tile(one: Count | None) -> Tile:
+    if one is None:
+        return Tile(math.nan, NONE)
+    helps, hurts = one.words["helps"], one.words["hurts"]
+    return Tile((helps - hurts) / one.tasks, f"↑{helps}  ↓{hurts}\nof {one.tasks}")
