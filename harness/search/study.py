@@ -43,6 +43,7 @@ Evaluate = Callable[[dict[str, Any], int], Evaluated]
 REASON = "reason"
 REMARKS = "remarks"
 SECONDS = "seconds"
+CPU_SECONDS = "cpu_seconds"  #: for curves of score against effort; nothing is decided by it
 #: A cell whose first so many trials all fail is not searched on: the rest would fail as well.
 HOPELESS_AFTER = 5
 
@@ -109,7 +110,7 @@ def search(plan: StudyPlan, evaluate: Evaluate, kept: Kept) -> SearchResult:
         study.sampler = _sampler(plan, number)
         trial = study.ask()
         params = suggest(trial, plan.space)
-        started = time.monotonic()
+        started, cpu = time.monotonic(), time.process_time()
         try:
             found = evaluate(params, number)
             if not np.isfinite(found.score):
@@ -118,11 +119,11 @@ def search(plan: StudyPlan, evaluate: Evaluate, kept: Kept) -> SearchResult:
             raise  # a full disk or data that cannot be had say nothing about a configuration
         except Exception as error:  # noqa: BLE001 -- whatever a configuration raises is that trial's result
             trial.set_user_attr(REASON, _reason(error))
-            trial.set_user_attr(SECONDS, time.monotonic() - started)
+            _took(trial, started, cpu)
             study.tell(trial, state=optuna.trial.TrialState.FAIL)
             ended = isinstance(error, Inapplicable) and error.always and plan.one_strategy
         else:
-            trial.set_user_attr(SECONDS, time.monotonic() - started)
+            _took(trial, started, cpu)
             if found.remarks:
                 trial.set_user_attr(REMARKS, list(found.remarks))
             study.tell(trial, found.score)
@@ -197,6 +198,12 @@ def _sampler(plan: StudyPlan, settled: int) -> optuna.samplers.BaseSampler:
             fixed = defaults(plan.space)
             return optuna.samplers.PartialFixedSampler(fixed, optuna.samplers.RandomSampler(seed=seed))
         return optuna.samplers.TPESampler(seed=seed)
+
+
+def _took(trial: optuna.Trial, started: float, cpu: float) -> None:
+    """Say how long a trial took, by the clock and of this process."""
+    trial.set_user_attr(SECONDS, time.monotonic() - started)
+    trial.set_user_attr(CPU_SECONDS, time.process_time() - cpu)
 
 
 _INAPPLICABLE, _ALWAYS = "inapplicable: ", "inapplicable always: "
