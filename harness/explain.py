@@ -17,12 +17,13 @@ def topics() -> str:
 
 
 def explain(topic: str, out: Path | None = None) -> str:
-    """The walk-through of a topic; with `out` it is also written there, with a picture where matplotlib is installed.
+    """The walk-through of a topic; with `out` it is also written there, with a picture.
 
     Raises `UnknownNameError` for a topic that is not there, `StoreError` where `out` cannot be written.
     """
     if topic not in TOPICS:
         raise UnknownNameError(f"unknown topic {topic!r}: {closest(topic, TOPICS)} (evenhand explain)")
+    from harness.networks.picture import draw
     from harness.networks.rows import one_thread
     from harness.networks.walkthrough import learn, tell
     from harness.store.store import write_atomic
@@ -34,12 +35,6 @@ def explain(topic: str, out: Path | None = None) -> str:
         return f"{text}\n\nWith --out FOLDER as files, with a picture."
     written = out / f"{topic}.txt"
     write_atomic(written, f"{text}\n".encode())
-    try:
-        from harness.networks.picture import draw
-
-        with one_thread():
-            picture = draw(lesson)
-    except ImportError:
-        return f"{text}\n\n{written}\nThe picture needs matplotlib: pip install 'evenhand[plots]'"
-    write_atomic(written.with_suffix(".png"), picture)
+    with one_thread():
+        write_atomic(written.with_suffix(".png"), draw(lesson))
     return f"{text}\n\n{written}\n{written.with_suffix('.png')}"

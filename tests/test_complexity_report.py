@@ -2,7 +2,6 @@
 
 import re
 import shutil
-import sys
 from dataclasses import replace
 from itertools import combinations
 
@@ -166,16 +165,6 @@ def test_pictures_drawn_again_are_the_same_and_unchanged_ones_are_left_alone(sto
     shutil.rmtree(copy.folder / "figures")
     write_report(copy, METRIC)
     assert {path.name: path.read_bytes() for path in (copy.folder / "figures").iterdir()} == first
-
-
-def test_without_matplotlib_the_tables_stand_alone_and_say_how_to_get_pictures(kinds, tmp_path, monkeypatch):
-    monkeypatch.setitem(sys.modules, "matplotlib", None)
-    copy = Store(shutil.copytree(kinds.folder, tmp_path / "copy", ignore=shutil.ignore_patterns("figures")))
-    text = write_report(copy, METRIC).markdown.read_text(encoding="utf-8")
-    assert "matplotlib is not installed. `pip install 'evenhand[plots]'`" in text
-    assert "![" not in text
-    assert not (copy.folder / "figures").exists()
-    assert "### Complexity against quality" in text
 
 
 def test_a_picture_s_file_has_a_plain_name_whatever_its_task_is_called():
