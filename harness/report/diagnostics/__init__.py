@@ -1,0 +1,1 @@
+"""What predictions show of each task: curves, thresholds, confusion, calibration."""

@@ -1,0 +1,170 @@
+"""The sections of a task about its predictions: how well rows are ranked, where to decide, whether probabilities hold."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import partial
+
+from harness.errors import StoreError
+from harness.report.derived import HALF, TUNED, Kept, read_kept, write_kept
+from harness.report.diagnostics import words
+from harness.report.diagnostics.shown import FAMILIES, KEPT, Shown, families, in_detail, look
+from harness.report.figures.curves import gain_figure, ranks_figure, reliability_figure
+from harness.report.figures.decisions import Counts, Swept, confusion_figure, sweep_figure
+from harness.report.gallery import file_name
+from harness.report.markdown import escape
+from harness.report.ranking import Ranking
+from harness.report.scores import Scores
+from harness.report.section import Evidence, Picture, Section
+
+RANKS, DECIDES, HOLDS = "How well it ranks", "Where to decide", "Whether its probabilities hold"
+FEW_TASKS = 12  #: of more, each has only its first picture, or the page would be too large
+MOST_CLASSES = 12  #: in a picture; tables have them all
+
+Part = str | Picture
+
+
+@dataclass(frozen=True)
+class _Seen:
+    """What is known of a task: its entries of every family, and those in detail."""
+
+    scores: Scores
+    ranking: Ranking
+    shown: tuple[Shown, ...]
+    detail: tuple[Shown, ...]
+    brief: bool  #: there are many tasks
+
+    @property
+    def classes(self) -> list[str]:
+        return self.scores.classes(self.ranking.task)
+
+    @property
+    def binary(self) -> bool:
+        return len(self.classes) == 2
+
+    def name(self, kind: str) -> str:
+        return file_name(self.ranking.task, kind)
+
+
+def sections(evidence: Evidence) -> list[Section]:
+    """Three sections a task, from the predictions of its best entries; those are read once and what they show is kept."""
+    kept, used = read_kept(evidence.store, KEPT), Kept()
+    found = [section for ranking in evidence.rankings for section in _of_task(evidence, ranking, kept, used)]
+    if used != kept:
+        write_kept(evidence.store, used, KEPT)
+    return found
+
+
+def _of_task(evidence: Evidence, ranking: Ranking, kept: Kept, used: Kept) -> list[Section]:
+    places = families(ranking)
+    if not places:
+        nothing = "No tuned entry of this task has predictions, so there are no curves."
+        return [Section(RANKS, (nothing,), ranking.task)]
+    found, lost = {}, []
+    for place in {one.entry: one for one in [*places[:FAMILIES], *in_detail(ranking, places[0])]}.values():
+        try:
+            found[place.entry], row = look(evidence.store, evidence.scores, ranking, place, kept)
+            used.update(row)
+        except StoreError as error:
+            lost.append(f"{escape(place.entry.name)} is not shown: {escape(str(error))}.")
+    shown = tuple(found[place.entry] for place in places[:FAMILIES] if place.entry in found)
+    if not shown:
+        return [Section(RANKS, tuple(lost), ranking.task)]
+    detail = tuple(found[place.entry] for place in in_detail(ranking, shown[0].place) if place.entry in found)
+    seen = _Seen(evidence.scores, ranking, shown, detail, brief=len(evidence.rankings) > FEW_TASKS)
+    parts = {RANKS: [words.which(ranking, places, shown), *lost, *_ranks(seen)], DECIDES: _decides(seen)}
+    parts[HOLDS] = _holds(seen)
+    return [Section(title, tuple(part for part in some if part), ranking.task) for title, some in parts.items()]
+
+
+def _ranks(seen: _Seen) -> list[Part]:
+    first, lines = seen.shown[0], tuple((one.name, one.diagnosis.ranks) for one in seen.shown if one.diagnosis.ranks)
+    said = words.ranks_said(first, seen.classes)
+    if not lines:
+        return [said]
+    who = "the majority row" if seen.ranking.floor else "rows in no order"
+    draw = partial(ranks_figure, lines, who)
+    picture = Picture(seen.name("ranks"), f"ROC and precision-recall curves of {len(lines)} entries", draw)
+    parts: list[Part] = [said, picture, words.how_averaged(seen.scores, seen.ranking, seen.shown)]
+    return [*parts, *(_gain(seen) if seen.binary else _against_rest(seen))]
+
+
+def _gain(seen: _Seen) -> list[Part]:
+    lines = tuple((one.name, one.diagnosis.ranks) for one in seen.detail if one.diagnosis.ranks)
+    if seen.brief or not lines:
+        return []
+    said = f"Gain and lift of {' and '.join(name for name, _ in lines)}"
+    return [Picture(seen.name("gain"), said, partial(gain_figure, lines))]
+
+
+def _against_rest(seen: _Seen) -> list[Part]:
+    first, classes = seen.shown[0], seen.classes
+    few = tuple(words.hardest(first.diagnosis, classes, MOST_CLASSES))
+    said = f"{escape(first.name)}, each class against the rest, the hardest first:"
+    parts: list[Part] = [said, words.classes_table(first.diagnosis, classes)]
+    if seen.brief or not few:
+        return parts
+    shown = f"The {len(few)} hardest classes" if len(few) < len(classes) else "Each class"
+    draw = partial(ranks_figure, few, "rows in no order")
+    return [*parts, Picture(seen.name("classes"), f"{shown} against the rest: ROC and precision-recall curves", draw)]
+
+
+def _decides(seen: _Seen) -> list[Part]:
+    parts: list[Part] = [words.decisions_said(seen.scores, seen.ranking, one) for one in seen.detail]
+    parts += [words.costs_said(seen.scores, seen.ranking, one) for one in seen.detail[:1]]
+    swept = tuple(_swept(one, log_odds=_heavy(seen)) for one in seen.detail if one.diagnosis.sweep)
+    if swept and not seen.brief:
+        said = f"Scores by class, and precision, recall and F1 at every threshold, of {' and '.join(o.name for o in swept)}"
+        draw = partial(sweep_figure, swept, (seen.classes[0], seen.classes[1]), log_odds=_heavy(seen))
+        parts.append(Picture(seen.name("thresholds"), said, draw))
+    if len(seen.classes) <= MOST_CLASSES and not seen.brief:
+        matrices = _matrices(seen)
+        said = f"Confusion matrices of {' and '.join(one.name for one in seen.detail)}"
+        parts.append(Picture(seen.name("confusion"), said, partial(confusion_figure, matrices, tuple(seen.classes))))
+    parts.append(words.class_table(seen.scores, seen.ranking, seen.detail))
+    if not seen.binary:
+        confusion = seen.scores.pooled(seen.ranking.task, seen.detail[0].place.entry, HALF)
+        parts.append(words.confused_table(confusion, seen.classes))
+    return parts
+
+
+def _heavy(seen: _Seen) -> bool:
+    """Whether scores are shown on log-odds: one axis for all entries of the picture."""
+    return any(one.diagnosis.heavy for one in seen.detail)
+
+
+def _swept(shown: Shown, *, log_odds: bool) -> Swept:
+    found = shown.diagnosis
+    sweep = found.sweep_log_odds if log_odds else found.sweep
+    assert sweep is not None  # both are there or neither  # noqa: S101
+    return Swept(shown.name, found.log_odds if log_odds else found.scores, sweep, shown.tuned)
+
+
+def _matrices(seen: _Seen) -> tuple[tuple[str, Counts], ...]:
+    """A title and the counts of all splits, for each entry in detail at both thresholds; of several classes the first."""
+    found = []
+    for one in seen.detail if seen.binary else seen.detail[:1]:
+        for kind in seen.scores.kinds(seen.ranking.task):
+            if len(seen.scores.rows_of(seen.ranking.task, one.place.entry, kind)):
+                counts = seen.scores.pooled(seen.ranking.task, one.place.entry, kind).tolist()
+                found.append((f"{one.name}{_at(one, kind) if seen.binary else ''}", tuple(map(tuple, counts))))
+    return tuple(found)
+
+
+def _at(shown: Shown, kind: str) -> str:
+    return f"\nat the tuned threshold, mean {sum(shown.tuned) / len(shown.tuned):.3g}" if kind == TUNED else "\nat 0.5"
+
+
+def _holds(seen: _Seen) -> list[Part]:
+    parts: list[Part] = [words.probabilities_said(one, seen.classes) for one in seen.detail]
+    if seen.brief:
+        return parts
+    entries = tuple((one.name, one.diagnosis.bins, one.diagnosis.scores) for one in seen.shown)
+    axis, groups = "probability of the called class", ("called wrongly", "called rightly")
+    if seen.binary:
+        axis, groups = f"score for {seen.classes[1]}", (f"truly {seen.classes[0]}", f"truly {seen.classes[1]}")
+    draw = partial(reliability_figure, entries, axis, groups)
+    return [
+        *parts,
+        Picture(seen.name("reliability"), f"Reliability of the probabilities of {len(entries)} entries", draw),
+    ]

@@ -1,0 +1,199 @@
+"""How well rows are ranked, and whether probabilities hold: curves averaged over splits."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+from harness.report.diagnostics.curves import Band, Bin, Histogram, Ranks
+from harness.report.figures.style import COLOURS, MARKERS, STYLE, figure, files
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+WIDTH = 6.8  #: inches, two panels: readable on a phone too
+LINES = ("-", "--", "-.", ":")
+LONGEST = 38  #: characters of a name in a legend
+NEAR = 0.97  #: from this area on under every curve, only the upper left part of the ROC is shown
+SPREAD = "± 1 standard deviation over splits"
+REFERENCE: dict[str, Any] = {"color": "0.45", "linewidth": 1.0, "linestyle": (0, (1, 2))}
+Line: TypeAlias = tuple[str, Ranks]
+Reliability: TypeAlias = tuple[str, tuple[Bin, ...], Histogram]
+
+
+def cut(text: str, longest: int = LONGEST) -> str:
+    """A name that fits; the whole of it stands in the tables."""
+    plain = " ".join(text.split())
+    return plain if len(plain) <= longest else f"{plain[: longest - 1]}…"
+
+
+def ranks_figure(lines: Sequence[Line], reference: str) -> dict[str, bytes]:
+    """ROC and precision-recall curves, a line an entry or class, with bands of one standard deviation over the splits.
+
+    `reference` says what the dotted lines are, those of rows in no order. Where all come near the upper left corner of
+    the ROC, that part is shown.
+    """
+    from matplotlib import rc_context
+
+    few = len(lines) <= len(COLOURS)
+    near = all(ranks.roc_auc > NEAR for _, ranks in lines)
+    with rc_context(STYLE):
+        drawn = figure(WIDTH, 3.5 + 0.19 * (len(lines) + 2))
+        roc, precision = drawn.subplots(1, 2)
+        for at, (name, ranks) in enumerate(lines):
+            areas = f"{cut(name)}  ({ranks.roc_auc:.3f}; {ranks.average_precision:.3f})"
+            _line(roc, _from_origin(ranks.roc), at, label=areas, shaded=few)
+            _line(precision, ranks.precision, at, steps=True, shaded=few)
+        roc.plot((0, 1), (0, 1), label=reference, **REFERENCE)
+        for level in sorted({ranks.prevalence for _, ranks in lines}) if few else ():
+            precision.axhline(level, **REFERENCE)
+        _square(roc, precision)
+        if near:
+            roc.set(xlim=(-0.003, 0.3), ylim=(0.5, 1.015))
+        roc.set(title="ROC, its upper left part" if near else "ROC", ylabel="share found (recall)")
+        roc.set_xlabel("share of the others called (false alarms)")
+        precision.set(title="Precision and recall", xlabel="share found (recall)", ylabel="share right (precision)")
+        _below(drawn, roc, spread=few and bool(lines[0][1].roc.spread), title="(area under ROC; average precision)")
+        return files(drawn)
+
+
+def gain_figure(lines: Sequence[Line]) -> dict[str, bytes]:
+    """Gain and lift: what share of the class is found among how many rows, and how many times more than by chance."""
+    from matplotlib import rc_context
+
+    with rc_context(STYLE):
+        drawn = figure(WIDTH, 4.2)
+        gain, lift = drawn.subplots(1, 2)
+        prevalence = lines[0][1].prevalence
+        perfect = {"color": "0.45", "linewidth": 1.0, "linestyle": (0, (6, 2))}
+        for at, (name, ranks) in enumerate(lines):
+            _line(gain, ranks.gain, at, label=cut(name))
+            _line(lift, _lift(ranks.gain), at)
+        gain.plot((0, prevalence, 1), (0, 1, 1), label="perfect order", **perfect)
+        gain.plot((0, 1), (0, 1), label="no order", **REFERENCE)
+        shares = [share for share in lines[0][1].gain.x if share > 0]
+        lift.plot(shares, [min(1 / share, 1 / prevalence) for share in shares], **perfect)
+        lift.axhline(1, **REFERENCE)
+        gain.set(title="Gain", xlabel="share of the rows called, highest scores first", ylabel="share found (recall)")
+        lift.set(
+            title="Lift", xlabel="share of the rows called, highest scores first", ylabel="times the share by chance"
+        )
+        lift.set_xlim(-0.01, 1.01)
+        lift.set_ylim(bottom=0)
+        lift.grid(visible=True)
+        _square(gain)
+        _below(drawn, gain, spread=bool(lines[0][1].gain.spread))
+        return files(drawn)
+
+
+def reliability_figure(entries: Sequence[Reliability], axis: str, groups: tuple[str, str]) -> dict[str, bytes]:
+    """What was said against what was so, in bins of as many rows each, and below it how often which score was given.
+
+    `axis` says what a score is, `groups` who the two lines below are.
+    """
+    from matplotlib import rc_context
+
+    across = min(len(entries), 2)
+    down = -(-len(entries) // across)
+    with rc_context(STYLE):
+        drawn = figure(WIDTH if across == 2 else 4.4, 0.7 + 3.7 * down)
+        panels = drawn.subplots(2 * down, across, squeeze=False, height_ratios=[2.6, 1] * down)
+        pairs = [
+            (panels[2 * row, column], panels[2 * row + 1, column]) for row in range(down) for column in range(across)
+        ]
+        for at, ((name, bins, scores), (above, below)) in enumerate(zip(entries, pairs, strict=False)):
+            _reliable(above, bins)
+            _counted(below, scores, groups)
+            above.set_title(cut(name, 32), fontsize=9)
+            above.set_xlim(below.get_xlim())
+            above.tick_params(labelbottom=False)
+            below.set_xlabel(cut(axis))
+            if at % across == 0:
+                above.set_ylabel("share that was so")
+                below.set_ylabel("rows")
+        for above, below in pairs[len(entries) :]:
+            above.remove()
+            below.remove()
+        parts = [one.get_legend_handles_labels() for one in pairs[0]]
+        handles, labels = ([one for part in some for one in part] for some in zip(*parts, strict=True))
+        drawn.legend(handles, labels, loc="outside lower center", frameon=False, ncols=2)
+        return files(drawn)
+
+
+def _line(axes: Axes, band: Band, at: int, *, label: str = "", steps: bool = False, shaded: bool = True) -> None:
+    """A mean curve and its band; with `steps` a value holds up to its x from the one before."""
+    colour, style = COLOURS[at % len(COLOURS)], LINES[(at + at // len(COLOURS)) % len(LINES)]
+    drawing: Any = {"drawstyle": "steps-pre"} if steps else {}
+    axes.plot(
+        band.x, band.mean, color=colour, linestyle=style, linewidth=1.5, label=label or None, zorder=3 - at / 100,
+        **drawing,
+    )  # fmt: skip
+    if shaded:
+        shade(axes, band, colour, steps=steps)
+
+
+def _from_origin(band: Band) -> Band:
+    """With the way up that a curve makes before the first false alarm."""
+    return Band((0.0, *band.x), (0.0, *band.mean), (0.0, *band.spread) if band.spread else ())
+
+
+def shade(axes: Axes, band: Band, colour: str, *, steps: bool = False) -> None:
+    """One standard deviation on both sides of a mean, where there are splits to tell it; every second point will do."""
+    if band.spread:
+        x, mean, spread = (part[::2] for part in band)
+        low, high = ([m + sign * s for m, s in zip(mean, spread, strict=True)] for sign in (-1, 1))
+        axes.fill_between(x, low, high, color=colour, alpha=0.15, linewidth=0, step="pre" if steps else None)
+
+
+def _lift(gain: Band) -> Band:
+    keep = [at for at, share in enumerate(gain.x) if share > 0]
+    parts = [tuple(part[at] / gain.x[at] for at in keep) if part else () for part in (gain.mean, gain.spread)]
+    return Band(tuple(gain.x[at] for at in keep), *parts)
+
+
+def _square(*panels: Axes) -> None:
+    for axes in panels:
+        axes.set(xlim=(-0.01, 1.01), ylim=(-0.01, 1.03))
+        axes.grid(visible=True)
+
+
+def _below(drawn: Figure, axes: Axes, *, spread: bool, title: str = "") -> None:
+    from matplotlib.patches import Patch
+
+    handles, labels = axes.get_legend_handles_labels()
+    if spread:
+        handles, labels = [*handles, Patch(color="0.5", alpha=0.3, linewidth=0)], [*labels, SPREAD]
+    columns = 1 if max(map(len, labels)) > LONGEST else 2
+    drawn.legend(handles, labels, loc="outside lower center", frameon=False, ncols=columns, title=title or None)
+
+
+def _reliable(axes: Axes, bins: Sequence[Bin]) -> None:
+    axes.plot((0, 1), (0, 1), label="said and so are equal", **REFERENCE)
+    said, was = [one.said for one in bins], [one.was for one in bins]
+    errors = [[one.was - one.low for one in bins], [one.high - one.was for one in bins]]
+    axes.errorbar(
+        said, was, errors, color=COLOURS[0], marker=MARKERS[0], markersize=4, linewidth=0.8, elinewidth=1.1,
+        capsize=2, label="bins of as many rows, with 95 % intervals",
+    )  # fmt: skip
+    low, high = min(min(one.said, one.low) for one in bins), max(max(one.said, one.high) for one in bins)
+    room = 0.06 * (high - low)
+    axes.set_ylim(low - room, high + room)
+    axes.grid(visible=True)
+
+
+def _counted(axes: Axes, scores: Histogram, groups: tuple[str, str]) -> None:
+    """How many rows got which score, by group, on a logarithmic axis with a place for 0; as wide as there are scores."""
+    from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
+
+    for group, counts, colour, style in zip(groups, scores.counts, (COLOURS[5], COLOURS[1]), ("-", "--"), strict=True):
+        axes.stairs(counts, scores.edges, color=colour, linestyle=style, linewidth=1.2, label=cut(group, 30))
+    axes.set_yscale("symlog", linthresh=1)
+    most = max(map(max, scores.counts))
+    axes.yaxis.set_major_locator(FixedLocator([0, *(10**power for power in range(len(str(most))))]))
+    axes.yaxis.set_minor_locator(NullLocator())
+    axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.0f}"))
+    axes.set_ylim(0, 1.3 * most)
+    seen = [at for at, both in enumerate(zip(*scores.counts, strict=True)) if any(both)]
+    low, high = scores.edges[seen[0]], scores.edges[seen[-1] + 1]
+    axes.set_xlim(low - 0.015 * (high - low), high + 0.015 * (high - low))
