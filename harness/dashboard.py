@@ -1,55 +1,87 @@
-"""The Optuna dashboard over all studies of a run, also while it goes on."""
+"""The Optuna dashboard over all studies of a run, also while it goes on.
+
+The dashboard draws history, importances, slices and parallel coordinates itself; a note on every study says what it cannot
+know. All of it is kept in memory: nothing on disk changes.
+"""
 
 from __future__ import annotations
 
+import csv
 import sys
 import threading
 import time
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from harness.errors import EvenhandError
+from harness.report.markdown import NONE, count, escape, number, table
 from harness.store.store import Store
 
 if TYPE_CHECKING:
+    import optuna
     from optuna.storages import BaseStorage
 
 #: How often new trials are looked for, in seconds.
 REFRESH = 5.0
+TABLE = "leaderboard.csv"
+COLUMNS = {"task", "family", "strategy", "stage", "calibration", "objective"}
+REPORTS = ("report.html", "leaderboard.md")  #: the first that is there is named in notes
+State: TypeAlias = tuple[int, int] | None  #: size and time of a file; None where it is not there
+Who: TypeAlias = tuple[str, str, str, str]  #: task, family, strategy, stage
 
 
 class Merged:
-    """One storage in memory that holds every cell's study; only journals that changed are read again."""
+    """One storage in memory that holds every cell's study, each with a note; only journals that changed are read again."""
 
     def __init__(self, store: Store) -> None:
         from optuna.storages import InMemoryStorage
 
         self.store = store
         self.storage: BaseStorage = InMemoryStorage()
-        self.seen: dict[Path, tuple[int, int]] = {}
+        self.seen: dict[Path, State] = {}
+        self.names: dict[Path, list[str]] = {}  #: the studies of a journal: one, or none yet
+        self.reported: tuple[State, ...] = ()
 
     def refresh(self) -> int:
-        """Bring what is new; returns how many studies there are."""
+        """Bring what is new and write notes on it; returns how many studies there are."""
         import optuna
 
         optuna.logging.set_verbosity(optuna.logging.ERROR)
-        planned = (self.store.journal(cell["id"]) for cell in self.store.read_run()["cells"])
-        for path in (one for one in planned if one.exists()):
-            state = path.stat()
-            if self.seen.get(path) != (state.st_size, state.st_mtime_ns):
-                self._bring(path)
-                self.seen[path] = (state.st_size, state.st_mtime_ns)
+        run = self.store.read_run()
+        reported = tuple(_state(self.store.folder / name) for name in (TABLE, *REPORTS))
+        outer = read_outer(self.store.folder / TABLE)
+        for cell in run["cells"]:
+            path = self.store.journal(cell["id"])
+            state = _state(path)
+            changed = self.seen.get(path) != state
+            if state is not None and changed:
+                self.names[path] = self._bring(path)
+                self.seen[path] = state
+            if state is not None and (changed or self.reported != reported):
+                self._note(path, cell, run, outer)
+        self.reported = reported
         return len(self.seen)
 
-    def _bring(self, path: Path) -> None:
-        """Copy the trials that the merged study does not have yet; begin it anew where the journal was."""
+    def _note(self, path: Path, cell: Mapping[str, Any], run: Mapping[str, Any], outer: Mapping[Who, str]) -> None:
+        import optuna
+        from optuna_dashboard import save_note
+
+        report = next((one for one in REPORTS if (self.store.folder / one).exists()), "")
+        for name in self.names[path]:
+            study = optuna.load_study(study_name=name, storage=self.storage)
+            save_note(study, note(study, cell, run["tasks"][cell["task"]], outer, report))
+
+    def _bring(self, path: Path) -> list[str]:
+        """Copy the trials that the merged study does not have yet, or begin it anew where the journal was; returns its name."""
         import optuna
         from optuna.storages import JournalStorage
         from optuna.storages.journal import JournalFileBackend
 
         journal = JournalStorage(JournalFileBackend(str(path)))
         merged = {one.study_name for one in self.storage.get_all_studies()}
-        for name in optuna.get_all_study_names(journal):
+        names = optuna.get_all_study_names(journal)
+        for name in names:
             study = optuna.load_study(study_name=name, storage=journal)
             if name in merged:
                 old = optuna.load_study(study_name=name, storage=self.storage)
@@ -58,6 +90,82 @@ class Merged:
                     continue
                 optuna.delete_study(study_name=name, storage=self.storage)
             optuna.copy_study(from_study_name=name, from_storage=journal, to_storage=self.storage)
+        return names
+
+
+def note(
+    study: optuna.Study, cell: Mapping[str, Any], about: Mapping[str, Any], outer: Mapping[Who, str], report: str
+) -> str:
+    """What is worth knowing about a study, as Markdown: whose it is, of which data, what it found, and where the report is.
+
+    `about` is what the run says of the task, `outer` what `read_outer` gave, `report` the name of a file in the run's folder.
+    """
+    classes = ", ".join(f"{n:,} {escape(name)}" for name, n in zip(about["classes"], about["counts"], strict=True))
+    shape = f"{about['rows']:,} rows of {escape(about.get('features') or count(about['columns'], 'column'))}"
+    facts = [
+        ["Task", f"{escape(cell['task'])}: {escape(about['title'])}"],
+        ["Data", f"{shape}: {classes}"],
+        ["Family", escape(cell["family"])],
+        ["Strategy", escape(cell["strategy"])],
+        ["Split", f"repeat {cell['repeat']}, fold {cell['fold']}, counted from 0"],
+        ["Score here", f"{escape(about['objective'])}, the mean of the inner folds: no test row took part"],
+    ]
+    who = (cell["task"], cell["family"], cell["strategy"])
+    facts += [[f"Test rows, {stage}", said] for stage in ("default", "tuned") if (said := outer.get((*who, stage)))]
+    ending = f"The report on the whole run is `{report}` in its folder." if report else ""
+    return "\n\n".join(
+        part for part in (table(["Study", ""], facts), "### Configurations", _found(study), ending) if part
+    )
+
+
+def _found(study: optuna.Study) -> str:
+    """The default and the best configuration beside each other, and how many trials failed."""
+    trials = study.get_trials(deepcopy=False)
+    complete = [trial for trial in trials if trial.value is not None]
+    failed = f"{count(len(trials) - len(complete), 'trial')} failed." if len(complete) < len(trials) else ""
+    if not complete:
+        return f"No trial has a score yet. {failed}".rstrip()
+    shown = {"Best": study.best_trial} | ({"Default": trials[0]} if trials[0].value is not None else {})
+    names = dict.fromkeys(name for trial in shown.values() for name in trial.params)
+    rows = [["inner score", *(number(trial.value or 0.0, 4) for trial in shown.values())]]
+    rows += [[escape(name), *(_value(trial.params.get(name)) for trial in shown.values())] for name in names]
+    header = ["", *(f"{what} (trial {trial.number})" for what, trial in shown.items())]
+    return "\n\n".join(part for part in (table(header, rows), failed) if part)
+
+
+def _value(value: Any) -> str:
+    if value is None:
+        return NONE
+    return f"{value:.4g}" if isinstance(value, float) else escape(str(value))
+
+
+def read_outer(path: Path) -> dict[Who, str]:
+    """What entries scored on test rows, over all splits, from `leaderboard.csv`; nothing where there is none of this form."""
+    found: dict[Who, str] = {}
+    if not path.exists():
+        return found
+    with path.open(newline="", encoding="utf-8") as file:
+        rows = csv.DictReader(file)
+        if not COLUMNS.issubset(rows.fieldnames or ()):
+            return found
+        for row in rows:
+            objective = row["objective"]
+            if row["calibration"] == "none" and row.get(objective):
+                spread = f" ± {spread}" if (spread := row.get(f"{objective}_sd")) else ""
+                said = (
+                    f"{escape(objective)} {row[objective]}{spread} (mean ± standard deviation, splits: {row['folds']})"
+                )
+                found[row["task"], row["family"], row["strategy"], row["stage"]] = said
+    return found
+
+
+def _state(path: Path) -> State:
+    """What a file looks like from outside."""
+    try:
+        found = path.stat()
+    except FileNotFoundError:
+        return None
+    return found.st_size, found.st_mtime_ns
 
 
 def dashboard(store: Store, port: int) -> None:
