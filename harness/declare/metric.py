@@ -42,16 +42,23 @@ class Predictions:
         return most
 
     @cached_property
-    def _orders(self) -> dict[int, npt.NDArray[np.int64]]:
+    def _steps(self) -> dict[int, tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]]:
         return {}
 
-    def order(self, one: int) -> npt.NDArray[np.int64]:
-        """The rows (n,) by falling probability of one class, equal ones as they stand; sorted once for all metrics."""
+    def steps(self, one: int) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+        """Rows of a class, and rows in all, at or above each distinct probability of it, from the highest down.
+
+        Sorted once for all metrics that rank.
+        """
         import numpy as np
 
-        if one not in self._orders:
-            self._orders[one] = np.argsort(-self.proba[:, one], kind="stable")
-        return self._orders[one]
+        if one not in self._steps:
+            order = np.argsort(self.proba[:, one])[::-1]
+            ends = np.append(
+                np.flatnonzero(np.diff(self.proba[order, one])), len(order) - 1
+            )  # of rows of one probability
+            self._steps[one] = np.cumsum(self.y[order] == one)[ends], ends + 1
+        return self._steps[one]
 
     @cached_property
     def confusion(self) -> npt.NDArray[np.int64]:

@@ -79,21 +79,12 @@ def _against_rest(score: OneAgainstRest) -> Callable[[Predictions], float]:
         import numpy as np
 
         classes = (1,) if p.binary else range(p.proba.shape[1])
-        wanted = [p.y == one for one in classes]
-        if any(truth.all() or not truth.any() for truth in wanted):
+        steps = [p.steps(one) for one in classes]
+        if any(hits[-1] in (0, called[-1]) for hits, called in steps):
             return math.nan
-        return float(np.mean([score(*_steps(p, one, truth)) for one, truth in zip(classes, wanted, strict=True)]))
+        return float(np.mean([score(*one) for one in steps]))
 
     return compute
-
-
-def _steps(p: Predictions, one: int, truth: npt.NDArray[np.bool_]) -> tuple[Counts, Counts]:
-    """Rows of the class, and rows in all, that lie at or above each distinct probability of a class, falling."""
-    import numpy as np
-
-    order = p.order(one)
-    ends = np.append(np.flatnonzero(np.diff(p.proba[order, one])), len(order) - 1)  # where rows of one score end
-    return np.cumsum(truth[order])[ends], ends + 1
 
 
 def _area(hits: Counts, called: Counts) -> float:
