@@ -173,6 +173,36 @@ def report(run: Run, plugin: Plugins = None) -> None:
 
 
 @app.command()
+def replay(
+    run: Run,
+    cell: Annotated[str, typer.Argument(help="task/family/strategy/r0f0, or the beginning of a cell's id.")],
+    stage: Annotated[str, typer.Option(help="default, tuned or both.")] = "both",
+    file: Annotated[
+        Path | None, typer.Option(help="Own file: where it lies now, if it was moved.", show_default=False)
+    ] = None,
+    data_dir: DataDir = None,
+    plugin: Plugins = None,
+) -> None:
+    """Fit a cell again from its record and confirm what is stored of it; nothing is written into the run.
+
+    To the last digit with the same versions on a machine of the same kind, elsewhere to a tolerance that is said. Exit
+    code 0: confirmed, 1: not.
+
+    \b
+    evenhand replay results/quick telco_churn/xgb/smote/r0f1 --stage tuned
+    """
+    from harness import replay as again
+    from harness.options import stages
+    from harness.run.replay import Asked
+
+    where = (str(path.resolve()) if path else None for path in (data_dir, file))
+    replayed = again.replay(Asked(str(run), cell, stages(stage), next(where), tuple(plugin or ()), next(where)))
+    typer.echo(again.in_words(replayed))
+    if not replayed.confirmed:
+        raise typer.Exit(1)
+
+
+@app.command()
 def dashboard(
     run: Run, port: Annotated[int, typer.Option(help="Port on 127.0.0.1; 0 takes a free one.")] = 8080
 ) -> None:

@@ -165,6 +165,14 @@ def statuses(text: str) -> tuple[str, ...]:
     return named
 
 
+def stages(text: str) -> tuple[str, ...]:
+    """The stages of a cell that are meant by `default`, `tuned` or `both`."""
+    found = {"default": ("default",), "tuned": ("tuned",), "both": ("default", "tuned")}.get(text)
+    if found is None:
+        raise EvenhandError(f"unknown stage {text!r}: there are default, tuned and both (--stage)")
+    return found
+
+
 def limits(jobs: int, budget: float | None) -> Limits:
     """What a cell may use when so many run at once."""
     import psutil

@@ -63,6 +63,10 @@ class Request:
         others = tuple(registry.strategy(other) for other in self.strategies)
         return tuple(other for other in others if other.kind != "searched") or (registry.strategy("none"),)
 
+    def strategy_key(self, registry: Registry, name: str) -> str:
+        """Changes with a strategy, or with any that may be chosen where it is searched."""
+        return digest([declaration_digest(other) for other in self.strategies_of(registry, name)])
+
     @property
     def data_folder(self) -> Path | None:
         """The user's data directory."""
@@ -152,7 +156,7 @@ def make_plan(request: Request, registry: Registry) -> Plan:
             for strategy in _strategies(family, request.strategies):
                 known = _settled(one.task, family, registry.strategy(strategy))
                 for fold in one.folds:
-                    cell = _cell(request, registry, one, (family, strategy), fold)
+                    cell = cell_of(request, registry, one, (family, strategy), fold)
                     cells.append(cell)
                     if known:
                         settled[cell.id] = known
@@ -172,7 +176,8 @@ def _check_objective(one: LoadedTask, metric: Metric) -> None:
 
 def describe(request: Request, registry: Registry, plan: Plan, command: str, name: str) -> dict[str, Any]:
     """The description of a run as `run.json` holds it: all that a report needs and no live declaration."""
-    strategies = dict.fromkeys(cell.strategy for cell in plan.cells)
+    there = dict.fromkeys(cell.strategy for cell in plan.cells)
+    strategies = [name for name in dict.fromkeys((*request.strategies, *there)) if name in there]
     families = dict.fromkeys(cell.family for cell in plan.cells)
     return {
         "name": name,
@@ -180,8 +185,11 @@ def describe(request: Request, registry: Registry, plan: Plan, command: str, nam
         "seed": request.protocol.seed,
         "protocol": request.protocol.as_dict(),
         "versions": versions(),
-        "host": {"system": platform.system(), "processor": platform.machine(), "cores": os.cpu_count()},
-        "tasks": {one.task.name: _describe_task(one, request.protocol, plan.findings) for one in plan.tasks},
+        "host": host(),
+        "tasks": {
+            one.task.name: _describe_task(one, request.protocol, plan.findings) | _describe_own(request, one.task.name)
+            for one in plan.tasks
+        },
         "families": {
             name: {"description": family.description, "network": family.network}
             for name in families
@@ -190,8 +198,9 @@ def describe(request: Request, registry: Registry, plan: Plan, command: str, nam
         "strategies": {
             name: {
                 "kind": strategy.kind,
+                "chooses": strategy.chooses,
                 "description": strategy.description,
-                "digest": _strategy_key(request, registry, name),
+                "digest": request.strategy_key(registry, name),
             }
             for name in strategies
             for strategy in [registry.strategy(name)]
@@ -199,6 +208,11 @@ def describe(request: Request, registry: Registry, plan: Plan, command: str, nam
         "skipped": list(plan.skipped),
         "cells": [_without_seed(cell) for cell in plan.cells],
     }
+
+
+def host() -> dict[str, Any]:
+    """The machine, as far as numbers may depend on it."""
+    return {"system": platform.system(), "processor": platform.machine(), "cores": os.cpu_count()}
 
 
 def versions() -> dict[str, str]:
@@ -226,14 +240,15 @@ def _settled(task: Task, family: Family, strategy: Strategy) -> tuple[str, str] 
     return None
 
 
-def _cell(request: Request, registry: Registry, one: LoadedTask, what: tuple[Family, str], fold: Fold) -> Cell:
+def cell_of(request: Request, registry: Registry, one: LoadedTask, what: tuple[Family, str], fold: Fold) -> Cell:
+    """The cell of a family and a strategy on one split, under the key of its data and declarations as they are now."""
     (family, strategy), protocol = what, request.protocol
     names = (one.task.name, family.name, strategy, fold.repeat, fold.fold)
     encoding = family.encodings.get(one.task.modality, "")
     key = digest(
         protocol.as_dict(), one.fingerprint, one.task.costs, declaration_digest(family),
         _encoding_key(encoding),
-        _strategy_key(request, registry, strategy),
+        request.strategy_key(registry, strategy),
     )  # fmt: skip
     seed = seed_of(protocol.seed, *names)
     return Cell(
@@ -247,11 +262,6 @@ def _encoding_key(name: str) -> list[Any]:
         return []
     encoding = ENCODINGS[name]
     return [sorted(encoding.space.items()), encoding.points and sorted(encoding.points.items())]
-
-
-def _strategy_key(request: Request, registry: Registry, name: str) -> str:
-    """Changes with a strategy, or with any that may be chosen where it is searched."""
-    return digest([declaration_digest(other) for other in request.strategies_of(registry, name)])
 
 
 def _left_out(one: LoadedTask) -> list[str]:
@@ -276,6 +286,11 @@ def features_in_words(table: Table) -> str:
 
 def _without_seed(cell: Cell) -> dict[str, Any]:
     return {name: value for name, value in asdict(cell).items() if name != "seed"}
+
+
+def _describe_own(request: Request, task: str) -> dict[str, Any]:
+    """How a user's own data are read, where the task is made of them: it takes that to fit a cell again."""
+    return {"own": asdict(request.own)} if request.own and request.own.task().name == task else {}
 
 
 def _describe_task(

@@ -38,15 +38,18 @@ class Desk:
         self.tables: OrderedDict[str, LoadedTask] = OrderedDict()
         self.shared = FoldCache(SHARED_BYTES)
 
-    def material(self, cell: Cell, expected: str) -> Material:
-        """All that a cell works on; raises `DataError` where the rows are no longer those that were planned for."""
-        request, registry = self.request, self.registry
-        if cell.task not in self.tables:
-            task = request.task(registry, cell.task)
-            self.tables[cell.task] = load_task(task, request.protocol, request.data_folder)
+    def loaded(self, name: str) -> LoadedTask:
+        """A task with its rows and folds, read where it is not at hand."""
+        if name not in self.tables:
+            task = self.request.task(self.registry, name)
+            self.tables[name] = load_task(task, self.request.protocol, self.request.data_folder)
             if len(self.tables) > MOST_TABLES:
                 self.tables.popitem(last=False)
-        one = self.tables[cell.task]
+        return self.tables[name]
+
+    def material(self, cell: Cell, expected: str) -> Material:
+        """All that a cell works on; raises `DataError` where the rows are no longer those that were planned for."""
+        request, registry, one = self.request, self.registry, self.loaded(cell.task)
         if one.fingerprint != expected:
             raise DataError(f"the rows of {cell.task!r} changed while the run was going on: start it again")
         fold = next(fold for fold in one.folds if (fold.repeat, fold.fold) == (cell.repeat, cell.fold))
