@@ -13,6 +13,7 @@ from scipy import stats
 from harness.report.figures.imbalance import Panel, Tile, tile_figure
 from harness.report.gallery import file_name
 from harness.report.markdown import IN_SIGHT, NONE, bold, count, details, escape, folded_table, listed, number
+from harness.report.ranking import Ranking
 from harness.report.scores import Scores
 from harness.report.section import Evidence, Picture, Section
 from harness.report.statistics import holm
@@ -30,6 +31,7 @@ from harness.report.strategies import (
 
 TITLE = "Does handling the imbalance help?"
 KIND = "imbalance"
+PICTURED = 12  #: tasks at most that have pictures of their own: of more, the tables say what these would
 FEWEST_TASKS = 6  #: with five tasks no two-sided signed-rank test can give less than 0.0625
 MAP_TEXT = (
     "Each tile is the paired difference to doing nothing (`none`) of the same family, tuned parameters, over the same splits, "
@@ -70,7 +72,7 @@ def sections(evidence: Evidence) -> list[Section]:
     """A section per task that has anything to compare, and one over the tasks where there are several of them."""
     read = {ranking.task: readings(evidence.scores, ranking.task) for ranking in evidence.rankings}
     found = [
-        _of_task(evidence.scores, task, read[task], ranking.silent)
+        _of_task(evidence.scores, ranking, read[task], pictured=len(evidence.rankings) <= PICTURED)
         for ranking in evidence.rankings
         if read[task := ranking.task]
     ]
@@ -121,7 +123,8 @@ def _gain(scores: Scores, task: str, one: Reading) -> float:
     return one.difference.estimates[0].mean * (1 if scores.objective(task).greater_is_better else -1)
 
 
-def _of_task(scores: Scores, task: str, read: list[Reading], silent: str) -> Section:
+def _of_task(scores: Scores, ranking: Ranking, read: list[Reading], *, pictured: bool) -> Section:
+    task, silent = ranking.task, ranking.silent
     said = [f"- {bold(escape(family))}: {words}" for family, words in family_verdicts(read).items()]
     verdict = "\n".join(said[:IN_SIGHT])
     if more := said[IN_SIGHT:]:
@@ -129,8 +132,7 @@ def _of_task(scores: Scores, task: str, read: list[Reading], silent: str) -> Sec
     parts: list[str | Picture] = [
         strategy_verdict(scores, task) or f"No reading: {silent or 'no split has both sides of a comparison'}.",
         *([verdict] if verdict else []),
-        MAP_TEXT,
-        _picture(scores, task, read),
+        *([MAP_TEXT, _picture(scores, task, read)] if pictured else []),
         STRATEGY_TEXT,
         strategy_table(scores, task),
     ]

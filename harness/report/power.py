@@ -115,5 +115,5 @@ def _beyond(limit: float, freedom: int, shift: float) -> float:
 @cache
 def _deviations(freedom: int) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
     """Values of an estimated standard deviation over the true one, with the weights of Gauss and Legendre's rule."""
-    nodes, weights = np.polynomial.legendre.leggauss(500)
+    nodes, weights = np.polynomial.legendre.leggauss(200)
     return np.sqrt(stats.chi2.ppf((nodes + 1) / 2, freedom) / freedom), weights / 2
