@@ -141,7 +141,7 @@ def _read(path: Path, strategy: str) -> dict[str, Any]:
 
 def _plain(trial: optuna.trial.FrozenTrial) -> list[Any]:
     said, took = trial.user_attrs, trial.duration
-    seconds = said.get("seconds", took.total_seconds() if took else None)
+    seconds = said.get("seconds", None if took is None else took.total_seconds())
     return [trial.number, trial.value, trial.params, said.get("reason", ""), seconds, said.get("cpu_seconds")]
 
 

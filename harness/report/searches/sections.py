@@ -112,7 +112,7 @@ def _effort(by_entry: ByEntry, clock: Clock, families: tuple[str, ...], labels: 
         Picture(file_name(task, "anytime"), f"Best inner score against {clock.said}, by family", overall),
     ]
     if len(curves) > len(shown):
-        every = tuple(_line(curves, who) for who in curves)[: 3 * PANELS * len(families)]
+        every = tuple(_line(curves, who) for who in curves)
         draw = partial(strategies_figure, every, labels)
         parts.append(
             Picture(file_name(task, "anytime-strategies"), f"Best inner score against {clock.said}, by strategy", draw)
