@@ -36,12 +36,13 @@ STABILITY_TEXT = (
     "this is what other test rows could have changed; other training rows could have changed more."
 )
 POWER_TEXT = (
-    f"*Detectable* is the smallest true difference from the first entry that this run would have told apart in {POWER:.0%} of its "
-    "repetitions, at the strictest step of Holm's adjustment over all pairs, with the spread seen here; one beyond the range of the metric means that nothing would have been. *Repeats to settle* is how "
-    "many repeats of the outer folds would take a difference like the one seen out of its interval, as the only comparison and among "
-    "all pairs, if difference and spread stayed as they are; *none ever* where the training rows that splits share leave more doubt "
-    "than that (the variance s² (1/n + n_test/n_train) never falls below s² n_test/n_train)."
-).replace("80%", "80 %")
+    f"*Detectable* is the smallest true difference from the first entry that this run would have told apart in {100 * POWER:.0f} % "
+    "of its repetitions, at the strictest step of Holm's adjustment over all pairs, with the spread seen here; one beyond the range "
+    "of the metric means that nothing would have been. *Repeats to settle* is how many repeats of the outer folds would take a "
+    "difference like the one seen out of its interval, as the only comparison and among all pairs, if difference and spread stayed "
+    "as they are; *none ever* where the training rows that splits share leave more doubt than that (the variance "
+    "s² (1/n + n_test/n_train) never falls below s² n_test/n_train)."
+)
 
 
 @dataclass(frozen=True)

@@ -129,10 +129,11 @@ def _of_task(scores: Scores, ranking: Ranking, read: list[Reading], *, pictured:
     verdict = "\n".join(said[:IN_SIGHT])
     if more := said[IN_SIGHT:]:
         verdict += f"\n\n{details(count(len(more), 'more family', 'more families'), chr(10).join(more))}"
+    shown: list[str | Picture] = [MAP_TEXT, _picture(scores, task, read)] if pictured else []
     parts: list[str | Picture] = [
         strategy_verdict(scores, task) or f"No reading: {silent or 'no split has both sides of a comparison'}.",
         *([verdict] if verdict else []),
-        *([MAP_TEXT, _picture(scores, task, read)] if pictured else []),
+        *shown,
         STRATEGY_TEXT,
         strategy_table(scores, task),
     ]

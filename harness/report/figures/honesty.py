@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 BARS = 10
-LONGEST = 38  #: characters of an entry's name; the whole of it stands in the table
+ONE_LINE, LONGEST = 32, 40  #: characters of an entry's name
 REPEATS = (1, 2, 3, 5, 10, 20, 50, 100, 200, 500, 1000)
 LINE = ("default", "tuned", "chosen")  #: stages whose means are joined: what more and more choosing does
 LOOKS = {  # stage → colour, marker, its words
@@ -122,7 +122,7 @@ def _first(axes: Axes, shares: tuple[tuple[str, float], ...]) -> None:
     for down, (at, (_, share)) in enumerate(shown):
         axes.barh(down, 100 * share, color=BLUE if at == 0 else "0.75", height=0.7)
         axes.text(100 * share + 1.5, down, f"{100 * share:.0f} %", va="center", fontsize=LABEL)
-    axes.set_yticks(range(len(shown)), [_cut(name) for _, (name, _) in shown], fontsize=LABEL - 1)
+    axes.set_yticks(range(len(shown)), [_folded(name) for _, (name, _) in shown], fontsize=LABEL - 1)
     axes.set(ylim=(max(len(shown), 4) - 0.5, -0.5), xlim=(0, 114), xlabel="% of resamples in which it is first")
     axes.set_xticks(range(0, 101, 25))
     axes.set_title("Who is first on other test rows", fontsize=9, fontweight="bold", loc="left")
@@ -148,5 +148,7 @@ def _settle(axes: Axes, label: str, tie: Tie, folds: int) -> None:
     axes.legend(frameon=False, fontsize=LABEL - 1, loc="best")
 
 
-def _cut(text: str) -> str:
-    return text if len(text) <= LONGEST else f"{text[: LONGEST - 1]}…"
+def _folded(name: str) -> str:
+    """An entry's name, on two lines where one would be long; cut where that is not enough: the table has all of it."""
+    lines = name.replace("/", "/\n", 1).split("\n") if len(name) > ONE_LINE else [name]
+    return "\n".join(line if len(line) <= LONGEST else f"{line[: LONGEST - 1]}…" for line in lines)
