@@ -27,7 +27,7 @@ app = typer.Typer(
     \b
     evenhand run --suite quick                         a benchmark in minutes
     evenhand run customers.csv --target churned        one's own table
-    evenhand report results/quick                      the tables again
+    evenhand report results/quick --open               tables and page again
     evenhand list tasks                                what there is
     """,
 )
@@ -160,16 +160,26 @@ def run(  # noqa: PLR0913, PLR0917 -- the options of a command line are one list
 
 
 @app.command()
-def report(run: Run, plugin: Plugins = None) -> None:
-    """Write the tables of a run again from what is stored; nothing is refitted.
+def report(
+    runs: Annotated[list[Path], typer.Argument(metavar="RUN", help="Folders of runs, for example results/quick.")],
+    show: Annotated[bool, typer.Option("--open", help="Open the page in the browser.")] = False,
+    plugin: Plugins = None,
+) -> None:
+    """Write tables, pictures and the page of runs again from what is stored; nothing is refitted.
 
     \b
-    evenhand report results/quick
+    evenhand report results/quick --open
     """
+    import webbrowser
+
     from harness.declare.registry import load_registry
     from harness.store.store import Store
 
-    _write_tables(Store(run), load_registry(plugin or ()).metrics, quiet=False)
+    metrics = load_registry(plugin or ()).metrics
+    for folder in runs:
+        page = _write_tables(Store(folder), metrics, quiet=False)
+        if show and not webbrowser.open(page.resolve().as_uri()):
+            raise EvenhandError(f"no browser was found to open {page} in: open it by hand")
 
 
 @app.command()
@@ -303,10 +313,11 @@ def doctor(data_dir: DataDir = None, plugin: Plugins = None) -> None:
     typer.echo(diagnosis(data_dir, plugin or ()))
 
 
-def _write_tables(store: "Store", metrics: "Mapping[str, Metric]", *, quiet: bool) -> None:
+def _write_tables(store: "Store", metrics: "Mapping[str, Metric]", *, quiet: bool) -> Path:
     from harness.report.write import write_report
 
     files = write_report(store, metrics)
     if not quiet:
         with contextlib.suppress(BrokenPipeError):  # the tables are written; whoever read along has gone
-            typer.echo(f"{files.summary}\n\n{files.markdown}\n{files.csv}")
+            typer.echo(f"{files.summary}\n\n{files.markdown}\n{files.csv}\n{files.page}")
+    return files.page

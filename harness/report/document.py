@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+from harness.report.across.overview import overall
 from harness.report.appendix import protocol, what_failed
 from harness.report.documented import method_table, model_table, network_tables
 from harness.report.markdown import IN_SIGHT, count, details, escape
 from harness.report.noticed import about_rows, beware, shares
-from harness.report.overall import overall
 from harness.report.ranking import Ranking
 from harness.report.reading import how_to_read
 from harness.report.scores import MISSING, Scores

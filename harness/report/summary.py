@@ -22,7 +22,7 @@ def summary(scores: Scores, rankings: list[Ranking]) -> str:
 def _task(scores: Scores, ranking: Ranking) -> list[str]:
     places = [place for place in ranking.places if place.score.n]
     said = [f"{ranking.task}: {plain(headline(ranking))}", plain(beware(scores.run["tasks"][ranking.task]))]
-    return [*said, _table(ranking, places) if places else "", _without_figures(ranking)]
+    return [*said, _table(ranking, places) if places else "", without_figures(ranking)]
 
 
 def _table(ranking: Ranking, places: list[Place]) -> str:
@@ -38,7 +38,7 @@ def _table(ranking: Ranking, places: list[Place]) -> str:
     return table(header, rows, pipes=False) + (f"\n… and {more} more in leaderboard.md" if more > 0 else "")
 
 
-def _without_figures(ranking: Ranking) -> str:
+def without_figures(ranking: Ranking) -> str:
     """The pairs of family and strategy of which no cell is ok, and how their cells ended."""
     tried = [p for p in ranking.places if p.entry.stage == "tuned" and not p.status.startswith(MISSING)]
     lost = [f"{p.entry.family}/{p.entry.strategy} ({p.status})" for p in tried if not p.score.n]

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from operator import attrgetter
+
 from harness.declare.metric import Metric
 from harness.report.markdown import bold, brief, count, escape, number, plus_minus
 from harness.report.ranking import FLOOR, Place, Ranking
-from harness.report.scores import ANY, MISSING
+from harness.report.scores import ANY, MISSING, Entry
 
 CLEARLY = 0.5  #: of the first entry's time to fit: less of a difference may be the noise of a busy machine
 IN_WORDS = {  # metrics whose column heading does not read well within a sentence
@@ -25,13 +28,16 @@ IN_WORDS = {  # metrics whose column heading does not read well within a sentenc
 }
 
 
-def headline(ranking: Ranking) -> str:
-    """Who is first, by how much, and how many others cannot be told from it: no more than the splits carry."""
+def headline(ranking: Ranking, named: Callable[[Entry], str] = attrgetter("name")) -> str:
+    """Who is first, by how much, and how many others cannot be told from it: no more than the splits carry.
+
+    `named` says how the first entry is called.
+    """
     best = ranking.best
     if best is None:
         return _nothing(ranking)
     others = [p for p in ranking.places if p.rank is not None and p is not best]
-    first = f"{bold(escape(best.entry.name))} is first by {in_words(ranking.metric)}{_at(ranking)}, {_score(best)}{_floor(ranking)}"
+    first = f"{bold(escape(named(best.entry)))} is first by {in_words(ranking.metric)}{_at(ranking)}, {_score(best)}{_floor(ranking)}"
     if ranking.silent:
         return f"{first}; whether by more than chance is not known: {ranking.silent}."
     tied = sum(bool(place.tied) for place in others)

@@ -11,6 +11,8 @@ from harness.report import inspection
 from harness.report.document import leaderboard_markdown
 from harness.report.gallery import draw_all
 from harness.report.leaderboard import csv_text, leaderboard
+from harness.report.page.chapters import gather
+from harness.report.page.page import page
 from harness.report.ranking import rank
 from harness.report.scores import collect
 from harness.report.section import Evidence, Picture
@@ -35,12 +37,17 @@ def write_report(store: Store, metrics: Mapping[str, Metric]) -> ReportFiles:
     """
     scores = collect(store, metrics)
     rankings = tuple(rank(scores, task) for task in scores.run["tasks"])
-    evidence = Evidence(store, scores, rankings)
-    folder, inspected = store.folder, inspection.sections(evidence)
+    evidence, folder = Evidence(store, scores, rankings), store.folder
+    found = gather(evidence)
     files = ReportFiles(
         folder / "leaderboard.md", folder / "leaderboard.csv", folder / "report.html", summary(scores, list(rankings))
     )
     write_atomic(files.csv, csv_text(leaderboard(scores, list(rankings))).encode())
-    write_atomic(files.markdown, leaderboard_markdown(evidence, inspected).encode())
-    draw_all(store, [part for section in inspected for part in section.parts if isinstance(part, Picture)])
+    write_atomic(files.markdown, leaderboard_markdown(evidence, found[inspection.sections]).encode())
+    sections = [section for some in found.values() for section in some]
+    draw_all(store, [part for section in sections for part in section.parts if isinstance(part, Picture)])
+    made = page(evidence, found)
+    for name, text in made.tables.items():
+        write_atomic(folder / "tables" / name, text.encode())
+    write_atomic(files.page, made.html.encode())
     return files

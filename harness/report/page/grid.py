@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from itertools import pairwise
 from typing import NamedTuple
 
 from harness.report.sheets import FIGURE, csv_text
@@ -33,13 +34,22 @@ class Grid:
 
 def csv_of(grid: Grid) -> str:
     """A table as CSV: numbers as numbers, `a ± b` as two columns, percentages as `(%)`, nothing for a dash."""
+    rows = _filled([[cell.text for cell in row] for row in grid.rows])
     columns = [
         column
         for at, head in enumerate(grid.header)
-        for column in _columns(head.text or f"column {at + 1}", [row[at].text for row in grid.rows])
+        for column in _columns(head.text or f"column {at + 1}", [row[at] for row in rows])
     ]
     header, bodies = [name for name, _ in columns], [body for _, body in columns]
     return csv_text([header, *zip(*bodies, strict=True)])
+
+
+def _filled(rows: list[list[str]]) -> list[list[str]]:
+    """The rows, with what they left out at their beginning because it stands in the row above."""
+    for above, row in pairwise(rows):
+        given = next((at for at, text in enumerate(row) if text), 0)
+        row[:given] = above[:given]
+    return rows
 
 
 def _columns(name: str, texts: list[str]) -> list[tuple[str, list[str]]]:

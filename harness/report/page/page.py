@@ -1,0 +1,169 @@
+"""Everything a report says as one HTML file: no network, no other file."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import io
+import re
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeAlias
+
+from harness.report.gallery import file_name, small_picture
+from harness.report.overview import answer, headline_of, overview
+from harness.report.page.board import GROUPS, HIGH, WIDE, Board, board
+from harness.report.page.chapters import TaskPart, Topic, chapters, task_parts
+from harness.report.page.content import Block, blocks, grids, inline
+from harness.report.page.grid import csv_of
+from harness.report.reading import how_to_read
+from harness.report.section import Evidence, Picture, Section
+
+HERE = Path(__file__).parent
+OPEN = 3  #: tasks up to which all of them are unfolded
+
+
+@dataclass(frozen=True)
+class Shown:
+    """A picture of the page: what it shows, its data, its size."""
+
+    said: str
+    data: str
+    width: int
+    height: int
+
+
+@dataclass(frozen=True)
+class Piece:
+    """A section of the page; `key` is its anchor."""
+
+    key: str
+    title: str
+    blocks: tuple[Block | Shown, ...]
+
+
+@dataclass(frozen=True)
+class Part:
+    """A task or a chapter of the page."""
+
+    key: str
+    title: str
+    said: tuple[Block, ...]
+    short: str
+    board: Board | None
+    pieces: tuple[Piece, ...]
+
+
+@dataclass(frozen=True)
+class Page:
+    """The page, and every table of it as CSV by the name of its file."""
+
+    html: str
+    tables: dict[str, str]
+
+
+Read: TypeAlias = Callable[[str], bytes]  #: the picture of a name
+
+
+def page(evidence: Evidence, found: dict[Topic, list[Section]]) -> Page:
+    """The page of a run, from its sections by topic (`chapters.gather`), whose pictures have been drawn."""
+
+    def read(name: str) -> bytes:
+        return small_picture(evidence.store, name)
+
+    scores, rankings = evidence.scores, evidence.rankings
+    tasks = [
+        Part(
+            f"task-{at}",
+            one.ranking.task,
+            tuple(block for text in (*_answer(evidence, one), one.data, *one.remarks) for block in blocks(text)),
+            inline(headline_of(one.ranking)),
+            board(scores, one.ranking) if one.ranking.best else None,
+            _pieces(f"task-{at}", one.sections, read),
+        )
+        for at, one in enumerate(task_parts(evidence, found), start=1)
+    ]
+    rest = [
+        Part(f"chapter-{at}", one.title, (), "", None, _pieces(f"chapter-{at}", one.sections, read))
+        for at, one in enumerate(chapters(found), start=1)
+    ]
+    first = Section("Overview", tuple(overview(scores, rankings)))
+    overall = _piece("overview", first, read)
+    html = _render(
+        name=str(scores.run["name"]),
+        overview=overall,
+        reading=blocks(how_to_read(scores)),
+        tasks=tasks,
+        chapters=rest,
+        unfolded=len(tasks) <= OPEN,
+    )
+    return Page(html, dict(_tables([Part("", "", (), "", None, (overall,)), *rest], tasks)))
+
+
+def _answer(evidence: Evidence, part: TaskPart) -> list[str]:
+    """The answer of a task, unless it is the only one: then the overview has said it."""
+    return [answer(evidence.scores, part.ranking)] if len(evidence.rankings) > 1 else []
+
+
+def _pieces(key: str, sections: Sequence[Section], read: Read) -> tuple[Piece, ...]:
+    return tuple(_piece(f"{key}-{at}", section, read) for at, section in enumerate(sections, start=1))
+
+
+def _piece(key: str, section: Section, read: Read) -> Piece:
+    caption = ", ".join(part for part in (section.title, section.task) if part)
+    found: list[Block | Shown] = []
+    for part in section.parts:
+        found += [_shown(part, read)] if isinstance(part, Picture) else blocks(part, caption)
+    return Piece(key, section.title, tuple(found))
+
+
+def _shown(picture: Picture, read: Read) -> Shown:
+    from PIL import Image
+
+    data = read(picture.name)
+    width, height = Image.open(io.BytesIO(data)).size
+    return Shown(picture.said, f"data:image/webp;base64,{base64.b64encode(data).decode()}", width, height)
+
+
+def _tables(rest: Sequence[Part], tasks: Sequence[Part]) -> Iterator[tuple[str, str]]:
+    """Every table by the name of its file: task, section, and a number where a section has several."""
+    for part in [*rest, *tasks]:
+        used: Counter[str] = Counter()
+        for piece in part.pieces:
+            title = re.sub(r"[^a-z0-9]+", "_", (piece.title or part.title).lower()).strip("_")
+            for grid in grids(block for block in piece.blocks if not isinstance(block, Shown)):
+                used[title] += 1
+                kind = title if used[title] == 1 else f"{title}_{used[title]}"
+                yield file_name(part.title if part.board else "", kind) + ".csv", csv_of(grid)
+
+
+def _render(**values: Any) -> str:
+    from jinja2 import Environment, FileSystemLoader, StrictUndefined
+    from markupsafe import Markup
+
+    style, script = ((HERE / name).read_text(encoding="utf-8") for name in ("style.css", "script.js"))
+    allowed = [
+        "default-src 'none'",
+        "img-src data:",
+        f"style-src '{_hash(style)}'",
+        f"script-src '{_hash(script)}'",
+        "base-uri 'none'",
+        "form-action 'none'",
+    ]
+    environment = Environment(
+        loader=FileSystemLoader(HERE),
+        autoescape=True,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        undefined=StrictUndefined,
+    )
+    environment.filters["html"] = Markup  # what `content` made and escaped, and our own files
+    environment.tests["picture"] = lambda block: isinstance(block, Shown)
+    environment.globals |= {"WIDE": WIDE, "HIGH": HIGH, "GROUPS": GROUPS}
+    return environment.get_template("page.html").render(**values, policy="; ".join(allowed), style=style, script=script)
+
+
+def _hash(text: str) -> str:
+    return f"sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}"
