@@ -151,10 +151,8 @@ def read_outer(path: Path) -> dict[Who, str]:
         for row in rows:
             objective = row["objective"]
             if row["calibration"] == "none" and row.get(objective):
-                spread = f" ± {spread}" if (spread := row.get(f"{objective}_sd")) else ""
-                said = (
-                    f"{escape(objective)} {row[objective]}{spread} (mean ± standard deviation, splits: {row['folds']})"
-                )
+                spread = f" ± {number(float(sd))}" if (sd := row.get(f"{objective}_sd")) else ""
+                said = f"{escape(objective)} {number(float(row[objective]))}{spread} (mean ± standard deviation, all splits)"
                 found[row["task"], row["family"], row["strategy"], row["stage"]] = said
     return found
 

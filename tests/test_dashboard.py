@@ -1,0 +1,166 @@
+"""The Optuna dashboard's notes: what they say, when they change, that nothing on disk does."""
+
+import hashlib
+import re
+import shutil
+
+import numpy as np
+import optuna
+import pytest
+from fixtures_run import tumours, write_run
+from markdown_it import MarkdownIt
+from optuna_dashboard import get_note
+
+from harness.dashboard import Merged, note, read_outer
+from harness.declare.metrics import METRICS
+from harness.declare.space import choice, log_float
+from harness.report.leaderboard import csv_text, leaderboard
+from harness.report.ranking import rank
+from harness.report.scores import collect
+from harness.search.study import Evaluated, Kept, StudyPlan, search
+from harness.store.store import Store
+
+METRIC = {metric.name: metric for metric in METRICS}
+SPACE = {"C": log_float(1e-3, 10, default=1.0), "encode.select": choice("all", "ha|lf", default="all")}
+NAME = "tumours/logistic_regression/none/r0f1"
+HOSTILE = '<img src=x onerror="alert(1)"> | **bold** $x$ [a](javascript:b)'
+
+
+def evaluate(params, number):
+    if number == 1:
+        raise ValueError("too much")
+    return Evaluated(0.5 - abs(params["C"] - 3) / 100, np.full((4, 2), 0.5, dtype=np.float32))
+
+
+def search_one(store: Store, trials: int, evaluate=evaluate) -> None:
+    """Bring the study of one cell to so many trials."""
+    record = next(
+        one
+        for one in store.records()
+        if one.strategy == "none" and one.fold == 1 and one.family == "logistic_regression"
+    )
+    plan = StudyPlan(NAME, SPACE, trials, None, 1, "average_precision", True, store.journal(record.id))
+    search(plan, evaluate, Kept(lambda _: None, dict))
+
+
+def write_table(store: Store) -> None:
+    scores = collect(store, METRIC)
+    table = leaderboard(scores, [rank(scores, task) for task in scores.run["tasks"]])
+    (store.folder / "leaderboard.csv").write_text(csv_text(table))
+
+
+def note_of(merged: Merged, name: str = NAME) -> str:
+    return get_note(optuna.load_study(study_name=name, storage=merged.storage))
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory) -> Store:
+    return write_run(tmp_path_factory.mktemp("runs") / "whole", [tumours()])
+
+
+@pytest.fixture
+def store(whole, tmp_path) -> Store:
+    shutil.copytree(whole.folder, tmp_path / "run")
+    store = Store(tmp_path / "run")
+    search_one(store, 4)
+    return store
+
+
+def digests(store: Store) -> dict[str, str]:
+    return {
+        str(path): hashlib.sha256(path.read_bytes()).hexdigest()
+        for path in sorted(store.folder.rglob("*"))
+        if path.is_file()
+    }
+
+
+def test_a_study_carries_a_note_and_nothing_on_disk_changes(store):
+    before = digests(store)
+    merged = Merged(store)
+    assert merged.refresh() == 1
+    said = note_of(merged)
+    assert digests(store) == before
+    best = optuna.load_study(study_name=NAME, storage=merged.storage).best_trial
+    for part in (
+        "tumours: Tumours",
+        "417 rows of 5 columns: 357 No, 60 Yes",
+        "repeat 0, fold 1",
+        f"Best (trial {best.number})",
+        "Default (trial 0)",
+        f"{best.value:.4f}",
+        f"{best.params['C']:.4g}",
+        "1 trial failed.",
+    ):
+        assert part in said
+    assert "Test rows" not in said
+    assert "leaderboard" not in said
+
+
+def test_a_note_follows_the_search_and_the_report(store):
+    merged = Merged(store)
+    merged.refresh()
+    first = note_of(merged)
+    merged.refresh()
+    assert note_of(merged) == first
+    search_one(store, 12)
+    merged.refresh()
+    second = note_of(merged)
+    assert second != first
+    write_table(store)
+    (store.folder / "report.html").write_text("<p>")
+    merged.refresh()
+    third = note_of(merged)
+    scores = collect(store, METRIC)
+    for stage in ("default", "tuned"):
+        place = rank(scores, "tumours").place("logistic_regression", "none", stage)
+        mean, sd = place.rows.mean("average_precision"), place.rows["average_precision"].std(ddof=1)
+        line = next(one for one in third.splitlines() if one.startswith(f"| Test rows, {stage}"))
+        assert f"average_precision {mean:.3f} ± {sd:.3f} " in line
+    assert "`report.html`" in third
+
+
+def test_a_search_without_a_score_says_so(store, tmp_path):
+    def fails(_params, _number):
+        raise ValueError("no")
+
+    fresh = Store(tmp_path / "fresh")
+    shutil.copytree(store.folder, fresh.folder, ignore=shutil.ignore_patterns("study.journal"))
+    search_one(fresh, 2, fails)
+    merged = Merged(fresh)
+    merged.refresh()
+    assert "No trial has a score yet. 2 trials failed." in note_of(merged)
+
+
+def test_hostile_names_are_text(store):
+    run = store.read_run()
+    about = run["tasks"]["tumours"] | {
+        "title": HOSTILE,
+        "classes": [HOSTILE, "b"],
+        "objective": HOSTILE,
+        "features": HOSTILE,
+    }
+    cell = {"task": HOSTILE, "family": HOSTILE, "strategy": HOSTILE, "repeat": 0, "fold": 0}
+    study = optuna.create_study()
+    study.add_trial(
+        optuna.trial.create_trial(
+            value=0.5,
+            params={HOSTILE: HOSTILE},
+            distributions={HOSTILE: optuna.distributions.CategoricalDistribution([HOSTILE])},
+        )
+    )
+    said = note(study, cell, about, {}, "")
+    html = MarkdownIt("commonmark", {"html": True}).enable("table").render(said)
+    for mark in ("<img", "<strong>bold", "<a ", 'href="'):
+        assert mark not in html
+    assert html.count("<td>") == 2 * 6 + 2 * 3, "no name begins a cell"
+    assert not re.search(r"(?<!\\)\$", said), "no name begins a formula, which the dashboard would render"
+
+
+@pytest.mark.parametrize(
+    "text", ["", "a,b\n1,2\n", "task,family,strategy,stage,calibration,objective\nt,f,s,tuned,none,f1\n"]
+)
+def test_tables_of_another_form_say_nothing(tmp_path, text):
+    path = tmp_path / "leaderboard.csv"
+    path.write_text(text)
+    assert read_outer(path) == {}
+    assert read_outer(tmp_path / "nothing.csv") == {}
