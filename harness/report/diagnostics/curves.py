@@ -20,7 +20,7 @@ Values: TypeAlias = tuple[float, ...]
 Seen: TypeAlias = tuple[npt.NDArray[np.int64], Array]  #: truth (n,) and probabilities (n, k) of one split
 
 FALSE_ALARMS: Array = np.linspace(0, 1, 51) ** 2  #: finer where good classifiers differ
-RECALLS: Array = np.linspace(0, 1, 41)
+RECALLS: Array = (1 - np.cos(np.pi * np.linspace(0, 1, 45))) / 2  #: finer at both ends
 CALLED: Array = np.linspace(0, 1, 51)
 FARTHEST = 7.0  #: log-odds: scores beyond 0.0009 and 0.9991 count as these
 THRESHOLDS: Array = np.linspace(0, 1, 51)
@@ -189,9 +189,8 @@ def _ranked(truth: npt.NDArray[np.bool_], score: Array) -> _Ranked | None:
     precision, recall, _ = precision_recall_curve(truth, score)
     precision, recall = precision[-2::-1], recall[-2::-1]  # from the highest threshold on, without the added end
     called = truth.mean() * found + (1 - truth.mean()) * alarms
-    highest = np.append(np.flatnonzero(np.diff(alarms)), len(alarms) - 1)  # a vertical step counts as its upper end
     return _Ranked(
-        np.interp(FALSE_ALARMS, alarms[highest], found[highest]),
+        np.interp(FALSE_ALARMS, alarms, found),  # of a vertical step it takes the upper end
         precision[np.searchsorted(recall, RECALLS - 1e-9)],
         np.interp(CALLED, called, found),
         float(roc_auc_score(truth, score)),

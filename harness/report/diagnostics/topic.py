@@ -21,6 +21,8 @@ RANKS, DECIDES, HOLDS = "How well it ranks", "Where to decide", "Whether its pro
 FEW_TASKS = 12  #: of more, each has only its first picture, or the page would be too large
 MOST_CLASSES = 12  #: in a picture; tables have them all
 
+PANELS = 4  #: entries whose probabilities are drawn
+
 Part = str | Picture
 
 
@@ -72,7 +74,13 @@ def _of_task(evidence: Evidence, ranking: Ranking, kept: Kept, used: Kept) -> li
         return [Section(RANKS, tuple(lost), ranking.task)]
     detail = tuple(found[place.entry] for place in in_detail(ranking, shown[0].place) if place.entry in found)
     seen = _Seen(evidence.scores, ranking, shown, detail, brief=len(evidence.rankings) > FEW_TASKS)
-    parts = {RANKS: [words.which(ranking, places, shown), *lost, *_ranks(seen)], DECIDES: _decides(seen)}
+    many = [
+        f"With as many tasks as here ({len(evidence.rankings)}) only these curves are drawn; sentences and tables follow."
+    ]
+    parts = {
+        RANKS: [words.which(ranking, places, shown), *lost, *(many if seen.brief else []), *_ranks(seen)],
+        DECIDES: _decides(seen),
+    }
     parts[HOLDS] = _holds(seen)
     return [Section(title, tuple(part for part in some if part), ranking.task) for title, some in parts.items()]
 
@@ -121,6 +129,7 @@ def _decides(seen: _Seen) -> list[Part]:
         matrices = _matrices(seen)
         said = f"Confusion matrices of {' and '.join(one.name for one in seen.detail)}"
         parts.append(Picture(seen.name("confusion"), said, partial(confusion_figure, matrices, tuple(seen.classes))))
+    parts.append(words.counted(seen.detail[0]))
     parts.append(words.class_table(seen.scores, seen.ranking, seen.detail))
     if not seen.binary:
         confusion = seen.scores.pooled(seen.ranking.task, seen.detail[0].place.entry, HALF)
@@ -159,7 +168,7 @@ def _holds(seen: _Seen) -> list[Part]:
     parts: list[Part] = [words.probabilities_said(one, seen.classes) for one in seen.detail]
     if seen.brief:
         return parts
-    entries = tuple((one.name, one.diagnosis.bins, one.diagnosis.scores) for one in seen.shown)
+    entries = tuple((one.name, one.diagnosis.bins, one.diagnosis.scores) for one in seen.shown[:PANELS])
     axis, groups = "probability of the called class", ("called wrongly", "called rightly")
     if seen.binary:
         axis, groups = f"score for {seen.classes[1]}", (f"truly {seen.classes[0]}", f"truly {seen.classes[1]}")

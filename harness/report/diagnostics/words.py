@@ -23,8 +23,17 @@ TENTH = 0.1
 def per_hundred(share: float) -> str:
     """How many of 100, with a decimal where whole numbers would say none or all and that is not so."""
     percent = 100 * share
-    whole = 1 <= percent <= 99 or percent in (0, 100)
-    return f"{percent:.0f}" if whole else f"{percent:.1f}" if 0.05 <= percent < 99.95 else f"{percent:.2g}"
+    if percent in (0, 100) or 1 <= percent <= 99:
+        return f"{percent:.0f}"
+    if 0.05 <= percent < 99.95:
+        return f"{percent:.1f}"
+    return "fewer than 0.1" if percent < 1 else "more than 99.9"
+
+
+def counted(shown: Shown) -> str:
+    """What a count of test rows is."""
+    more = f"; with {shown.diagnosis.repeats} repeats every row counts {shown.diagnosis.repeats} times"
+    return f"Counts are of the test rows of all splits together{more if shown.diagnosis.repeats > 1 else ''}."
 
 
 def which(ranking: Ranking, places: Sequence[Place], shown: Sequence[Shown]) -> str:

@@ -13,9 +13,9 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 WIDTH = 6.8  #: inches, two panels: readable on a phone too
-LINES = ("-", "--", "-.", ":")
+LINES: tuple[Any, ...] = ("-", "--", "-.", (0, (4, 1, 1, 1, 1, 1)))  # dots are for references
 LONGEST = 38  #: characters of a name in a legend
-NEAR = 0.97  #: from this area on under every curve, only the upper left part of the ROC is shown
+NEAR = 0.97  #: from this area on under every curve, only its part near the corner is shown
 SPREAD = "± 1 standard deviation over splits"
 REFERENCE: dict[str, Any] = {"color": "0.45", "linewidth": 1.0, "linestyle": (0, (1, 2))}
 Line: TypeAlias = tuple[str, Ranks]
@@ -31,29 +31,38 @@ def cut(text: str, longest: int = LONGEST) -> str:
 def ranks_figure(lines: Sequence[Line], reference: str) -> dict[str, bytes]:
     """ROC and precision-recall curves, a line an entry or class, with bands of one standard deviation over the splits.
 
-    `reference` says what the dotted lines are, those of rows in no order. Where all come near the upper left corner of
-    the ROC, that part is shown.
+    `reference` says what the dotted lines are, those of rows in no order. Where all come near the best corner, that part
+    is shown.
     """
     from matplotlib import rc_context
 
     few = len(lines) <= len(COLOURS)
-    near = all(ranks.roc_auc > NEAR for _, ranks in lines)
     with rc_context(STYLE):
         drawn = figure(WIDTH, 3.5 + 0.19 * (len(lines) + 2))
         roc, precision = drawn.subplots(1, 2)
         for at, (name, ranks) in enumerate(lines):
-            areas = f"{cut(name)}  ({ranks.roc_auc:.3f}; {ranks.average_precision:.3f})"
-            _line(roc, _from_origin(ranks.roc), at, label=areas, shaded=few)
+            label = f"{cut(name)}  ({ranks.roc_auc:.3f}; {ranks.average_precision:.3f})"
+            _line(roc, _from_origin(ranks.roc), at, label=label, shaded=few)
             _line(precision, ranks.precision, at, steps=True, shaded=few)
-        roc.plot((0, 1), (0, 1), label=reference, **REFERENCE)
+        lost, missed = (
+            1 - min(areas) for areas in zip(*((r.roc_auc, r.average_precision) for _, r in lines), strict=True)
+        )
+        seen = max(lost, missed) >= 1 - NEAR
+        roc.plot((0, 1), (0, 1), label=reference if seen else None, **REFERENCE)
         for level in sorted({ranks.prevalence for _, ranks in lines}) if few else ():
             precision.axhline(level, **REFERENCE)
         _square(roc, precision)
-        if near:
-            roc.set(xlim=(-0.003, 0.3), ylim=(0.5, 1.015))
-        roc.set(title="ROC, its upper left part" if near else "ROC", ylabel="share found (recall)")
+        if lost < 1 - NEAR:
+            wide, high = max(12 * lost, 0.02), max(20 * lost, 0.1)
+            roc.set(xlim=(-0.01 * wide, wide), ylim=(1 - high, 1 + 0.03 * high))
+        if missed < 1 - NEAR:
+            wide = max(20 * missed, 0.2)
+            precision.set(xlim=(1 - wide, 1 + 0.01 * wide), ylim=(1 - wide, 1 + 0.03 * wide))
+        roc.set_title(f"ROC{', upper left part' if lost < 1 - NEAR else ''}", fontsize=9)
+        roc.set_ylabel("share found (recall)")
         roc.set_xlabel("share of the others called (false alarms)")
-        precision.set(title="Precision and recall", xlabel="share found (recall)", ylabel="share right (precision)")
+        precision.set_title(f"Precision and recall{', upper right part' if missed < 1 - NEAR else ''}", fontsize=9)
+        precision.set(xlabel="share found (recall)", ylabel="share right (precision)")
         _below(drawn, roc, spread=few and bool(lines[0][1].roc.spread), title="(area under ROC; average precision)")
         return files(drawn)
 
@@ -75,10 +84,9 @@ def gain_figure(lines: Sequence[Line]) -> dict[str, bytes]:
         shares = [share for share in lines[0][1].gain.x if share > 0]
         lift.plot(shares, [min(1 / share, 1 / prevalence) for share in shares], **perfect)
         lift.axhline(1, **REFERENCE)
-        gain.set(title="Gain", xlabel="share of the rows called, highest scores first", ylabel="share found (recall)")
-        lift.set(
-            title="Lift", xlabel="share of the rows called, highest scores first", ylabel="times the share by chance"
-        )
+        for axes, title, label in ((gain, "Gain", "share found (recall)"), (lift, "Lift", "times the share by chance")):
+            axes.set_title(title, fontsize=9)
+            axes.set(xlabel="share of the rows called, highest scores first", ylabel=label)
         lift.set_xlim(-0.01, 1.01)
         lift.set_ylim(bottom=0)
         lift.grid(visible=True)
@@ -97,7 +105,7 @@ def reliability_figure(entries: Sequence[Reliability], axis: str, groups: tuple[
     across = min(len(entries), 2)
     down = -(-len(entries) // across)
     with rc_context(STYLE):
-        drawn = figure(WIDTH if across == 2 else 4.4, 0.7 + 3.7 * down)
+        drawn = figure(WIDTH if across == 2 else 4.4, 0.7 + 3.6 * down)
         panels = drawn.subplots(2 * down, across, squeeze=False, height_ratios=[2.6, 1] * down)
         pairs = [
             (panels[2 * row, column], panels[2 * row + 1, column]) for row in range(down) for column in range(across)
@@ -123,7 +131,7 @@ def reliability_figure(entries: Sequence[Reliability], axis: str, groups: tuple[
 
 def _line(axes: Axes, band: Band, at: int, *, label: str = "", steps: bool = False, shaded: bool = True) -> None:
     """A mean curve and its band; with `steps` a value holds up to its x from the one before."""
-    colour, style = COLOURS[at % len(COLOURS)], LINES[(at + at // len(COLOURS)) % len(LINES)]
+    colour, style = COLOURS[at % len(COLOURS)], LINES[(at % len(COLOURS) + at // len(COLOURS)) % len(LINES)]
     drawing: Any = {"drawstyle": "steps-pre"} if steps else {}
     axes.plot(
         band.x, band.mean, color=colour, linestyle=style, linewidth=1.5, label=label or None, zorder=3 - at / 100,

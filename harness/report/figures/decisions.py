@@ -56,7 +56,7 @@ def sweep_figure(entries: Sequence[Swept], classes: tuple[str, str], *, log_odds
 
     rows = 3 if entries[0].sweep.cost else 2
     with rc_context(STYLE):
-        drawn = figure(WIDTH if len(entries) > 1 else 4.6, 0.9 + 2.3 * rows)
+        drawn = figure(WIDTH, 1.1 + 2.1 * rows)
         panels = drawn.subplots(rows, len(entries), sharex=True, sharey="row", squeeze=False)
         for column, one in zip(panels.T, entries, strict=True):
             _scores(column[0], one.scores, classes)
@@ -84,7 +84,7 @@ def _matrix(axes: Axes, counts: Counts, classes: Sequence[str]) -> None:
     axes.pcolormesh(shares, cmap="Blues", vmin=0, vmax=1, edgecolors="white", linewidth=1)
     for down, (row, share) in enumerate(zip(counts, shares, strict=True)):
         for across, n in enumerate(row):
-            text = f"{n:,}\n{100 * share[across]:.{0 if many else 1}f} %" if n or not many else "0"
+            text = f"{n:,}\n{100 * share[across]:.1f} %" if n or not many else "0"
             dark = share[across] > 0.5
             axes.text(
                 across + 0.5, down + 0.5, text, ha="center", va="center", fontsize=6.5 if many else 9,

@@ -1,0 +1,384 @@
+"""What predictions show of a task: curves against scikit-learn and by hand, sentences, pictures, what is missing."""
+
+import math
+import re
+import shutil
+import warnings
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from fixtures_run import SmallTask, everything, three_digits, tumours, write_run
+from scipy.stats import binomtest
+from sklearn.metrics import (
+    average_precision_score,
+    classification_report,
+    confusion_matrix,
+    f1_score,
+    precision_score,
+    recall_score,
+    roc_auc_score,
+)
+
+from harness.declare.metrics import METRICS
+from harness.report.diagnostics import sections as from_package
+from harness.report.diagnostics import words
+from harness.report.diagnostics.curves import RECALLS, THRESHOLDS, band, diagnose, expit, logit, reliability
+from harness.report.diagnostics.shown import KEPT, families, in_detail, look
+from harness.report.diagnostics.topic import DECIDES, FEW_TASKS, HOLDS, RANKS, sections
+from harness.report.figures.curves import LONGEST, cut
+from harness.report.ranking import rank
+from harness.report.scores import collect
+from harness.report.section import Evidence, Picture
+from harness.store.store import Store
+
+METRIC = {metric.name: metric for metric in METRICS}
+HOSTILE = ("<b>$x_1$|", "a very long name of a class\nthat nobody can read in a picture `*_")
+
+
+def evidence(store):
+    scores = collect(store, METRIC)
+    return Evidence(store, scores, tuple(rank(scores, task) for task in scores.run["tasks"]))
+
+
+@pytest.fixture(scope="module")
+def everywhere(tmp_path_factory):
+    return evidence(everything(tmp_path_factory.mktemp("runs") / "small"))
+
+
+@pytest.fixture(scope="module")
+def told(everywhere):
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        return sections(everywhere)
+
+
+def of_task(told, task):
+    return {section.title: section for section in told if section.task == task}
+
+
+def text(section):
+    return "\n\n".join(part for part in section.parts if isinstance(part, str))
+
+
+def pictures(section):
+    return {part.name.rpartition("_")[2]: part for part in section.parts if isinstance(part, Picture)}
+
+
+def weightless(task):
+    """Naive Bayes has no weights for more than two classes here."""
+    return {(task, "bayes", "class_weight", fold): ("inapplicable", "two classes only") for fold in range(4)}
+
+
+def two_classes(score):
+    score = np.asarray(score, dtype=float)
+    return np.column_stack([1 - score, score])
+
+
+def noisy(n=400, seed=0, share=0.3):
+    random = np.random.default_rng(seed)
+    y = (random.random(n) < share).astype(np.int64)
+    return y, two_classes(expit(random.normal(y * 1.5 - 1, 1).round(1)))
+
+
+# --- curves ---------------------------------------------------------------------------------------------------------
+
+
+def test_a_tiny_case_by_hand():
+    # In the order of the scores: yes, no, yes, no.
+    found = diagnose([(np.array([1, 0, 1, 0]), two_classes([0.9, 0.8, 0.7, 0.1]))], 1, None)
+    ranks = found.ranks
+    assert ranks.roc.spread == ()  # one split
+    for alarms, share in zip(ranks.roc.x, ranks.roc.mean, strict=True):
+        assert share == (0.5 if alarms < 0.5 else 1.0)  # up, right, up, right
+    for recall, precision in zip(ranks.precision.x, ranks.precision.mean, strict=True):
+        assert precision == pytest.approx(1.0 if recall <= 0.5 else 2 / 3, abs=1e-3)  # no line between the two
+    gain = dict(zip(ranks.gain.x, ranks.gain.mean, strict=True))
+    assert (gain[0], gain[0.26], gain[0.5], gain[1]) == (0, 0.5, 0.5, 1)
+    assert (ranks.roc_auc, ranks.prevalence, found.was, found.said) == (0.75, 0.5, 0.5, 0.625)
+
+
+def test_areas_below_mean_curves_are_the_means_of_the_areas():
+    splits = [noisy(seed=seed) for seed in range(5)]
+    ranks = diagnose(splits, 1, None).ranks
+    aucs = [roc_auc_score(y, proba[:, 1]) for y, proba in splits]
+    aps = [average_precision_score(y, proba[:, 1]) for y, proba in splits]
+    assert ranks.roc_auc == pytest.approx(np.mean(aucs), abs=1e-4)
+    assert ranks.average_precision == pytest.approx(np.mean(aps), abs=1e-4)
+    assert np.trapezoid(ranks.roc.mean, ranks.roc.x) == pytest.approx(np.mean(aucs), abs=5e-3)
+    assert np.trapezoid(ranks.precision.mean, ranks.precision.x) == pytest.approx(np.mean(aps), abs=5e-3)
+    assert len(ranks.roc.x) <= 200
+    assert max(ranks.roc.spread) > 0
+
+
+def test_precision_at_a_recall_is_that_of_the_first_threshold_that_reaches_it():
+    y, proba = noisy(n=60)
+    found = diagnose([(y, proba)], 1, None).ranks.precision
+    for recall, precision in zip(RECALLS[1:], found.mean[1:], strict=True):
+        reached = [t for t in np.unique(proba[:, 1]) if recall_score(y, proba[:, 1] >= t) >= recall - 1e-9]
+        assert precision == pytest.approx(precision_score(y, proba[:, 1] >= max(reached)), abs=1e-4)
+
+
+def test_a_band_is_the_mean_and_standard_deviation_where_half_of_the_splits_have_values():
+    nan = math.nan
+    found = band(
+        np.array([0.0, 1.0, 2.0]), [np.array([1.0, 1.0, nan]), np.array([3.0, nan, nan]), np.array([5.0, 2, 1])]
+    )
+    assert found.mean == pytest.approx((3, 1.5, nan), nan_ok=True)
+    assert found.spread == pytest.approx((2, round(math.sqrt(0.5), 4), nan), nan_ok=True)
+
+
+def test_the_sweep_is_what_scikit_learn_says_at_each_threshold():
+    costs = [[0, 1], [7, -1]]
+    y, proba = noisy()
+    score = proba[:, 1] = np.clip(proba[:, 1], 0.1, 0.8)
+    sweep = diagnose([(y, proba)], 1, costs).sweep
+    for at, threshold in enumerate(THRESHOLDS):
+        called = score >= threshold
+        counts = confusion_matrix(y, called)
+        assert sweep.cost.mean[at] == pytest.approx((counts * costs).sum() / len(y), abs=1e-4)
+        assert sweep.recall.mean[at] == pytest.approx(recall_score(y, called), abs=1e-4)
+        assert sweep.f1.mean[at] == pytest.approx(f1_score(y, called), abs=1e-4)
+        if called.any():
+            assert sweep.precision.mean[at] == pytest.approx(precision_score(y, called), abs=1e-4)
+        else:
+            assert math.isnan(sweep.precision.mean[at])
+    assert diagnose([(y, proba)], 1, None).sweep.cost is None
+
+
+def test_bins_hold_equally_many_rows_and_have_wilson_intervals():
+    random = np.random.default_rng(0)
+    score = random.random(1000)
+    so = random.random(1000) < score
+    bins = reliability(so, score)
+    assert [one.rows for one in bins] == [100] * 10
+    order = np.argsort(score)
+    for at, one in enumerate(bins):
+        rows = order[100 * at : 100 * at + 100]
+        wide = binomtest(int(so[rows].sum()), 100).proportion_ci(method="wilson")
+        expected = (score[rows].mean(), so[rows].mean(), wide.low, wide.high)
+        assert one[:4] == pytest.approx(expected, abs=1e-4)
+    assert sum(one.low <= one.said <= one.high for one in bins) >= 8
+
+
+def test_repeats_make_no_interval_narrower():
+    random = np.random.default_rng(0)
+    score = random.random(500)
+    so = random.random(500) < score
+    once, thrice = reliability(so, score), reliability(np.tile(so, 3), np.tile(score, 3), repeats=3)
+    assert [one.rows * 3 for one in once] == [one.rows for one in thrice]
+    for one, other in zip(once, thrice, strict=True):
+        assert one[:4] == pytest.approx(other[:4], abs=1e-3)
+
+
+def test_equal_scores_are_one_bin():
+    (only,) = reliability(np.arange(100) < 7, np.full(100, 0.07))
+    assert (only.said, only.was, only.rows) == (0.07, 0.07, 100)
+
+
+def test_log_odds_are_cut_at_both_ends():
+    assert logit(np.array([0.0, 0.5, 1.0])) == pytest.approx([-7, 0, 7])
+    assert expit(logit(np.array([0.01, 0.9]))) == pytest.approx([0.01, 0.9])
+
+
+def test_several_classes_are_each_against_the_rest_and_their_mean():
+    random = np.random.default_rng(1)
+    y = np.arange(300) % 3
+    proba = random.dirichlet(np.ones(3), 300) + 0.5 * np.eye(3)[y]
+    proba /= proba.sum(axis=1, keepdims=True)
+    found = diagnose([(y, proba)], 1, None)
+    assert found.ranks.roc_auc == pytest.approx(roc_auc_score(y, proba, multi_class="ovr"), abs=1e-4)
+    assert found.classes[2].roc_auc == pytest.approx(roc_auc_score(y == 2, proba[:, 2]), abs=1e-4)
+    assert found.sweep is None
+    assert found.was == pytest.approx((proba.argmax(axis=1) == y).mean(), abs=1e-4)
+
+
+def test_a_split_of_one_class_has_no_curve_and_no_warning():
+    y, proba = noisy()
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        found = diagnose([(y, proba), (np.zeros_like(y), proba)], 1, None)
+        none = diagnose([(np.zeros_like(y), proba)], 1, None)
+    assert (found.splits, found.ranks.splits) == (2, 1)
+    assert found.ranks.roc == diagnose([(y, proba)], 1, None).ranks.roc
+    assert none.ranks is None
+    assert none.sweep is None
+
+
+# --- which entries --------------------------------------------------------------------------------------------------
+
+
+def test_shown_is_the_best_tuned_entry_of_each_family(everywhere):
+    for ranking in everywhere.rankings:
+        places = families(ranking)
+        assert {place.entry.family for place in places} == {"logistic_regression", "bayes"}
+        for place in places:
+            rivals = [p for p in ranking.places if p.entry.family == place.entry.family and p.entry.stage == "tuned"]
+            assert place == rivals[0]
+        detail = in_detail(ranking, places[0])
+        assert detail[-1].entry.strategy == "none"
+        assert {place.entry.family for place in detail} == {places[0].entry.family}
+
+
+def test_what_was_kept_is_the_same_as_what_is_computed(everywhere):
+    ranking = everywhere.rankings[0]
+    place = families(ranking)[0]
+    seen, row = look(everywhere.store, everywhere.scores, ranking, place, {})
+    again, same = look(everywhere.store, everywhere.scores, ranking, place, row)
+    assert repr(again) == repr(seen)
+    assert same == row
+
+
+def test_a_second_report_reads_no_predictions(everywhere, told, tmp_path):
+    shutil.copytree(everywhere.store.folder, tmp_path / "run")
+    store = Store(tmp_path / "run")
+    for file in store.folder.glob("cells/*/predictions.npz"):
+        file.unlink()
+    assert repr(sections(replace(everywhere, store=store))) == repr(told)
+    (store.folder / "derived" / KEPT).write_bytes(b"broken")
+    (first, *_) = sections(replace(everywhere, store=store))
+    assert "is not shown: cannot read" in text(first)
+
+
+# --- words ----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("share", "said"),
+    [
+        (0, "0"),
+        (0.0001, "fewer than 0.1"),
+        (0.004, "0.4"),
+        (0.623, "62"),
+        (0.994, "99.4"),
+        (0.9999, "more than 99.9"),
+        (1, "100"),
+    ],
+)
+def test_shares_are_rows_of_100(share, said):
+    assert words.per_hundred(share) == said
+
+
+def test_the_package_gives_the_sections(everywhere, told):
+    assert repr(from_package(everywhere)) == repr(told)
+    assert [s.title for s in told if s.task == "tumours"] == [RANKS, DECIDES, HOLDS]
+
+
+def test_sentences_say_what_predictions_say(everywhere, told):
+    ranking = next(one for one in everywhere.rankings if one.task == "tumours")
+    first = families(ranking)[0]
+    counts = everywhere.scores.pooled("tumours", first.entry, "tuned")
+    right, found = (words.per_hundred(counts[1, 1] / total) for total in (counts[:, 1].sum(), counts[1].sum()))
+    decides = text(of_task(told, "tumours")[DECIDES])
+    assert f"{right} of 100 rows called Yes are, and {found} of 100 that are Yes are found" in decides
+    assert f"ROC AUC {first.rows.mean('roc_auc'):.3f}" in text(of_task(told, "tumours")[RANKS])
+    costs = everywhere.scores.rows_of("tumours", first.entry, "tuned").mean("expected_cost")
+    assert (
+        f"costs {everywhere.scores.rows_of('tumours', first.entry, 'half').mean('expected_cost'):.3f} at 0.5" in decides
+    )
+    assert f"{costs:.3f} at the tuned threshold" in decides
+
+
+def test_the_class_report_is_that_of_scikit_learn(everywhere, told):
+    ranking = next(one for one in everywhere.rankings if one.task == "three_digits")
+    first = families(ranking)[0]
+    records = {cell.record.id: cell.record for cell in everywhere.scores.cells if cell.record}
+    f1 = []
+    for cell, stage, _ in first.rows.views:
+        seen = everywhere.store.predictions(records[cell])
+        report = classification_report(seen.test_y, seen.test[stage].argmax(axis=1), output_dict=True)
+        f1.append(report["1"]["f1-score"])
+    table = text(of_task(told, "three_digits")[DECIDES])
+    assert re.search(rf"\| +8 \|.*{np.mean(f1):.3f} ± {np.std(f1, ddof=1):.3f}", table)
+
+
+def test_confused_pairs_come_in_order():
+    counts = np.array([[9, 1, 0], [0, 5, 5], [2, 0, 8]])
+    rows = words.confused_table(counts, ["a", "b", "c|"]).splitlines()[2:]
+    assert [re.sub(r" +", " ", row) for row in rows] == [
+        "| b | c\\| | 5 | 50.0 |",
+        "| c\\| | a | 2 | 20.0 |",
+        "| a | b | 1 | 10.0 |",
+    ]
+    assert words.confused_table(np.eye(3, dtype=np.int64), ["a", "b", "c"]) == ""
+
+
+def test_one_split_and_splits_that_follow_time_are_said(told):
+    assert "one split only, so there are no bands" in text(of_task(told, "one_split")[RANKS])
+    assert "the splits follow time" in text(of_task(told, "later_rows")[RANKS])
+    assert "no confidence intervals." in text(of_task(told, "tumours")[RANKS])
+
+
+def test_missing_splits_are_said(tmp_path):
+    lost = {("tumours", "bayes", strategy, 1): ("timeout", "took too long") for strategy in ("none", "class_weight")}
+    lost |= {("tumours", "bayes", "searched", fold): ("timeout", "took too long") for fold in range(4)}
+    told = sections(evidence(write_run(tmp_path / "run", [tumours()], lost)))
+    assert re.search(r"Not all 4 splits are there for bayes/\w+ \(3\)", text(told[0]))
+
+
+def test_nothing_but_the_majority_row_is_a_sentence(tmp_path):
+    lost = {
+        ("tumours", family, strategy, fold): ("failed", "ValueError: no")
+        for family in ("bayes", "logistic_regression")
+        for strategy in ("none", "class_weight", "searched")
+        for fold in range(4)
+    }
+    (only,) = sections(evidence(write_run(tmp_path / "run", [tumours()], lost)))
+    assert only.parts == ("No tuned entry of this task has predictions, so there are no curves.",)
+
+
+# --- pictures -------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("task", ["tumours", "three_digits", "one_split", "later_rows"])
+def test_every_picture_is_drawn_without_a_warning_from_plain_values(told, task):
+    found = [picture for section in of_task(told, task).values() for picture in pictures(section).values()]
+    assert len(found) == (4 if task == "three_digits" else 5)
+    for picture in found:
+        assert "..." not in repr(picture.draw)
+        assert "array" not in repr(picture.draw)
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            files = picture.draw()
+        assert set(files) == {"png", "svg"}
+        assert b"<image" not in files["svg"]  # nothing is a bitmap in there
+
+
+def test_the_same_values_give_the_same_bytes(told):
+    picture = pictures(of_task(told, "tumours")[DECIDES])["thresholds"]
+    assert picture.draw() == picture.draw()
+
+
+def test_many_tasks_have_their_first_picture_only(everywhere):
+    many = everywhere.rankings * 4
+    assert len(many) > FEW_TASKS
+    found = sections(replace(everywhere, rankings=many))
+    assert len([part for section in found for part in section.parts if isinstance(part, Picture)]) == len(many)
+    assert "as many tasks" in text(found[0])
+
+
+def test_hostile_class_names_are_text(tmp_path):
+    task = replace(tumours(), classes=HOSTILE)
+    several = replace(three_digits(), classes=(*HOSTILE, "c"))
+    found = sections(evidence(write_run(tmp_path / "run", [task, several], weightless("three_digits"))))
+    assert all("<b>" not in text(section) for section in found)
+    for section in found:
+        for kind, picture in pictures(section).items():
+            if kind in {"thresholds", "confusion", "classes"}:
+                assert all(picture.draw().values())
+
+
+def test_many_classes_have_a_table_and_no_matrix(tmp_path):
+    random = np.random.default_rng(0)
+    y = np.arange(520) % 13
+    task = SmallTask("letters", random.normal(size=(520, 3)) + 0.3 * y[:, None], y, tuple("abcdefghijklm"))
+    ranks, decides, _ = sections(evidence(write_run(tmp_path / "run", [task], weightless("letters"))))
+    assert pictures(decides) == {}
+    assert "The 12 hardest classes" in pictures(ranks)["classes"].said
+    assert len(re.findall(r"^\| +[a-m] +\|", text(ranks), re.MULTILINE)) == 13
+
+
+def test_names_are_cut_at_their_end():
+    assert cut("short") == "short"
+    assert cut("x" * 100) == "x" * (LONGEST - 1) + "…"
+    assert cut("two\nlines") == "two lines"
