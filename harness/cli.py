@@ -183,6 +183,29 @@ def report(
 
 
 @app.command()
+def compare(
+    named: Annotated[list[str], typer.Argument(metavar="RUN RUN | RUN ENTRY ENTRY | RUN RUN ENTRY [ENTRY]")],
+    task: Annotated[str | None, typer.Option(help="Of two runs: this task only.", show_default=False)] = None,
+    rows: Annotated[int, typer.Option(help="Rows that changed sides to show.", min=0)] = 20,
+    out: Annotated[Path | None, typer.Option(help="CSV for all rows that changed sides.", show_default=False)] = None,
+    plugin: Plugins = None,
+) -> None:
+    """Compare two entries or two runs: paired statistics, what a difference is made of, which rows changed sides.
+
+    An entry is task/family/strategy[/stage]; without a stage the tuned one is meant.
+
+    \b
+    evenhand compare results/quick caravan/xgb/smote caravan/xgb/none
+    evenhand compare results/january results/february --task caravan
+    evenhand compare results/january results/february caravan/xgb/smote
+    """
+    from harness.declare.registry import load_registry
+    from harness.report.compare import compare as compared
+
+    typer.echo(compared(named, load_registry(plugin or ()).metrics, task=task, rows=rows, out=out))
+
+
+@app.command()
 def replay(
     run: Run,
     cell: Annotated[str, typer.Argument(help="task/family/strategy/r0f0, or the beginning of a cell's id.")],
