@@ -81,16 +81,16 @@ def page(evidence: Evidence, found: dict[Topic, list[Section]]) -> Page:
             tuple(block for text in (*_answer(evidence, one), one.data, *one.remarks) for block in blocks(text)),
             inline(headline_of(one.ranking)),
             board(scores, one.ranking) if one.ranking.best else None,
-            _pieces(f"task-{at}", one.sections, read),
+            _pieces(f"task-{at}", one.ranking.task, one.sections, read),
         )
         for at, one in enumerate(task_parts(evidence, found), start=1)
     ]
     rest = [
-        Part(f"chapter-{at}", one.title, (), "", None, _pieces(f"chapter-{at}", one.sections, read))
+        Part(f"chapter-{at}", one.title, (), "", None, _pieces(f"chapter-{at}", one.title, one.sections, read))
         for at, one in enumerate(chapters(found), start=1)
     ]
     first = Section("Overview", tuple(overview(scores, rankings)))
-    overall = _piece("overview", first, read)
+    overall = _piece("overview", "Overview", first, read)
     html = _render(
         name=str(scores.run["name"]),
         overview=overall,
@@ -107,12 +107,13 @@ def _answer(evidence: Evidence, part: TaskPart) -> list[str]:
     return [answer(evidence.scores, part.ranking)] if len(evidence.rankings) > 1 else []
 
 
-def _pieces(key: str, sections: Sequence[Section], read: Read) -> tuple[Piece, ...]:
-    return tuple(_piece(f"{key}-{at}", section, read) for at, section in enumerate(sections, start=1))
+def _pieces(key: str, of: str, sections: Sequence[Section], read: Read) -> tuple[Piece, ...]:
+    return tuple(_piece(f"{key}-{at}", of, section, read) for at, section in enumerate(sections, start=1))
 
 
-def _piece(key: str, section: Section, read: Read) -> Piece:
-    caption = ", ".join(part for part in (section.title, section.task) if part)
+def _piece(key: str, of: str, section: Section, read: Read) -> Piece:
+    """A section; its tables are called by its title and by what it is a section of."""
+    caption = ", ".join(dict.fromkeys(part for part in (section.title, of) if part))
     found: list[Block | Shown] = []
     for part in section.parts:
         found += [_shown(part, read)] if isinstance(part, Picture) else blocks(part, caption)

@@ -1,0 +1,438 @@
+"""The page: its structure, what it says of runs of every kind, hostile names, and what its script does in a browser."""
+
+import csv
+import io
+import json
+import re
+import shutil
+import subprocess
+from dataclasses import dataclass, field, replace
+from html.parser import HTMLParser
+from itertools import pairwise
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from fixtures_run import everything, tumours, write_run
+from test_report import METRIC
+
+from harness.report.markdown import details, escape, folded_table
+from harness.report.overview import answer, over_tasks, overview
+from harness.report.page.content import Fold, blocks, grids
+from harness.report.page.grid import csv_of
+from harness.report.ranking import rank
+from harness.report.scores import collect
+from harness.report.sheets import harmless
+from harness.report.write import write_report
+from harness.store.store import Store
+
+SAMPLE = Path(__file__).parent.parent / "results" / "sample"
+VOID = {"meta", "link", "img", "input", "br", "hr", "path", "circle"}
+BROWSER = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+HOSTILE = "=a|b`<script>alert(1)</script>$x$ [c](http://d.e) & **f** ../g \"h\" 'i'"
+
+
+@dataclass
+class Node:
+    """An element with its attributes, its children and texts in turn."""
+
+    tag: str
+    attributes: dict = field(default_factory=dict)
+    children: list = field(default_factory=list)
+
+    def all(self, tag: str = "") -> list["Node"]:
+        """Every element below, of a tag if one is named."""
+        below = [one for child in self.children if isinstance(child, Node) for one in (child, *child.all())]
+        return [one for one in below if tag in ("", one.tag)]
+
+    @property
+    def text(self) -> str:
+        parts = [child if isinstance(child, str) else child.text for child in self.children]
+        return " ".join("".join(parts).split())
+
+
+class Tree(HTMLParser):
+    """A page as nodes; an end tag that closes nothing, or another element, is an error."""
+
+    def __init__(self):
+        super().__init__()
+        self.root = Node("")
+        self.open = [self.root]
+
+    def handle_starttag(self, tag, attrs):
+        names = [name for name, _ in attrs]
+        assert len(names) == len(set(names)), f"<{tag}> has an attribute twice"
+        self.open[-1].children.append(node := Node(tag, dict(attrs)))
+        if tag not in VOID:
+            self.open.append(node)
+
+    def handle_endtag(self, tag):
+        if tag not in VOID:
+            assert self.open.pop().tag == tag, f"</{tag}> closes something else"
+
+    def handle_data(self, data):
+        self.open[-1].children.append(data)
+
+
+def read(text: str) -> Node:
+    tree = Tree()
+    tree.feed(text)
+    tree.close()
+    assert tree.open == [tree.root], f"{tree.open[-1].tag} is never closed"
+    return tree.root
+
+
+def page_of(store: Store) -> str:
+    return write_report(store, METRIC).page.read_text(encoding="utf-8")
+
+
+def check(text: str) -> Node:
+    """What must hold of every page."""
+    assert text.startswith("<!DOCTYPE html>")
+    root = read(text)
+    nodes = root.all()
+    ids = [node.attributes["id"] for node in nodes if "id" in node.attributes]
+    assert len(ids) == len(set(ids))
+    for node in nodes:
+        for name, value in node.attributes.items():
+            assert name != "style"
+            assert not name.startswith("on")
+            assert name not in ("src", "href") or value.startswith(("#", "data:image/webp;base64,"))
+            if name in ("for", "aria-labelledby") or (name == "href" and value):
+                assert value.removeprefix("#") in ids, f"{name}={value!r} leads nowhere"
+    assert all(node.attributes.get("alt") for node in root.all("img"))
+    assert [node.tag for node in nodes if node.tag in ("main", "nav", "h1", "header")] == [
+        "header",
+        "h1",
+        "nav",
+        "main",
+    ]
+    for table in root.all("table"):
+        assert table.all("caption")[0].text
+        assert all(head.attributes.get("scope") in ("col", "row") for head in table.all("th"))
+        assert {len(row.all("th") + row.all("td")) for row in table.all("tr")} == {len(table.all("tr")[0].all("th"))}
+    levels = [int(node.tag[1]) for node in nodes if re.fullmatch(r"h[1-6]", node.tag)]
+    assert all(after <= before + 1 for before, after in pairwise(levels)), levels
+    policy = next(node.attributes["content"] for node in root.all("meta") if "http-equiv" in node.attributes)
+    assert policy.startswith("default-src 'none'; img-src data:; style-src 'sha256-")
+    assert "unsafe" not in policy
+    assert len(root.all("script")) == len(root.all("style")) == 1
+    return root
+
+
+def boards(root: Node) -> list[Node]:
+    return [table for table in root.all("table") if table.attributes["class"] == "entries"]
+
+
+def names(board: Node) -> list[str]:
+    """The entries in sight."""
+    rows = board.all("tbody")[0].all("tr")
+    return [row.all("th")[0].text for row in rows if "hidden" not in row.attributes]
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory) -> Store:
+    return everything(tmp_path_factory.mktemp("runs") / "small")
+
+
+@pytest.fixture(scope="module")
+def page(store) -> str:
+    return page_of(store)
+
+
+@pytest.fixture(scope="module")
+def hostile(tmp_path_factory) -> Store:
+    """A run in which a task, its classes and columns, a family, a strategy and a reason are called as badly as can be."""
+    task = tumours(HOSTILE, splits=1, notes=[f"{HOSTILE}: left out, one value only"], title=HOSTILE, source=HOSTILE)
+    lost = {(HOSTILE, "bayes", "class_weight", 0): ("failed", f"ValueError: {HOSTILE}")}
+    store = write_run(
+        tmp_path_factory.mktemp("runs") / "hostile", [replace(task, classes=("-No</details>", HOSTILE))], lost
+    )
+    for path in [store.folder / "run.json", *store.folder.glob("cells/*/record.json")]:
+        text = path.read_text(encoding="utf-8")
+        for name in ("logistic_regression", "searched"):
+            text = text.replace(json.dumps(name), json.dumps(f"@{name} {HOSTILE}"))
+        path.write_text(text, encoding="utf-8")
+    return store
+
+
+# --- structure -------------------------------------------------------------------------------------------------------
+
+
+def test_the_page_of_a_run_with_failures_several_classes_one_split_and_rows_in_time_is_sound(page, store):
+    root = check(page)
+    tasks = [node for node in root.all("details") if node.attributes.get("class") == "task"]
+    assert [task.all("h2")[0].text for task in tasks] == list(store.read_run()["tasks"])
+    assert len(boards(root)) == 4
+    assert all(names(board) for board in boards(root))
+    assert "Number of priors | must match" in root.text
+    assert all("open" not in task.attributes for task in tasks)  # four are folded
+
+
+def test_the_same_records_give_the_same_bytes(page, store, tmp_path):
+    copy = shutil.copytree(store.folder, tmp_path / "copy")
+    tables = {path.name: path.read_bytes() for path in (copy / "tables").iterdir()}
+    shutil.rmtree(copy / "tables")
+    (copy / "report.html").unlink()
+    assert page_of(Store(copy)) == page
+    assert {path.name: path.read_bytes() for path in (copy / "tables").iterdir()} == tables
+
+
+def test_a_run_of_one_task_says_its_answer_once_and_a_run_without_results_says_so(tmp_path):
+    root = check(page_of(write_run(tmp_path / "one", [tumours(splits=3)])))
+    assert root.text.count("On tumours, ") == 1
+    lost = {
+        ("tumours", family, strategy, 0): ("failed", "no luck")
+        for family in ("majority", "logistic_regression", "bayes")
+        for strategy in ("none", "class_weight", "searched")
+    }
+    empty = check(page_of(write_run(tmp_path / "empty", [tumours(splits=1)], lost)))
+    assert "On tumours, no cell is ok, so there is nothing to rank." in empty.text
+    assert not boards(empty)
+
+
+def test_what_the_board_shows_is_what_the_ranking_says(page, store):
+    board = boards(read(page))[0]
+    ranking = rank(collect(store, METRIC), "tumours")
+    rows = board.all("tbody")[0].all("tr")
+    places = [place for place in ranking.places if place.score.n]
+    assert [row.all("th")[0].text.removesuffix(" = default") for row in rows] == [place.entry.name for place in places]
+    for row, place in zip(rows, places, strict=True):
+        shown = row.all("td")
+        assert float(shown[1].attributes["data-v"]) == pytest.approx(place.score.mean)
+        assert ("≈" in shown[1].text) == bool(place.tied)
+        assert f"{place.score.mean:.3f}, 95 % interval" in shown[2].all("svg")[0].attributes["aria-label"]
+    heads = [head.text for head in board.all("thead")[0].all("th")]
+    scores = collect(store, METRIC)
+    for kind, head in (("half", "F1 at 0.5"), ("tuned", "F1 tuned")):
+        column = [float(cell(row, heads.index(head))) for row in rows]
+        f1 = [scores.rows_of("tumours", place.entry, kind).mean("f1") for place in places]
+        assert column == pytest.approx(f1)
+
+
+def cell(row: Node, at: int) -> str:
+    """What the cell of a column is sorted by."""
+    return [child for child in row.children if isinstance(child, Node)][at].attributes["data-v"]
+
+
+# --- Markdown and CSV ------------------------------------------------------------------------------------------------
+
+
+def test_no_html_passes_but_our_own_fold(tmp_path):
+    found = blocks(f"<b>x</b>\n\n<details open><summary>no</summary>\n\n{details('**yes**', 'in')}\n\n</details>")
+    text = str(found)
+    assert "<b>" not in text
+    assert "<details" not in text
+    assert [one.summary for one in found if isinstance(one, Fold)] == ["<strong>yes</strong>"]
+
+
+def test_folded_rows_belong_to_their_table_again():
+    rows = [[escape(f"a|{n}"), f"0.{n:03} ± 0.010"] for n in range(40)]
+    (grid,) = blocks(folded_table(["Name", "AP"], rows), "caption")
+    assert len(grid.rows) == 40
+    assert grid.right == (False, True)
+    table = pd.read_csv(io.StringIO(csv_of(grid)))
+    assert table.columns.tolist() == ["Name", "AP", "AP ±"]
+    assert table["Name"].tolist() == [f"a|{n}" for n in range(40)]
+    assert table["AP"].tolist() == [n / 1000 for n in range(40)]
+
+
+def test_figures_become_numbers_and_rows_get_what_they_left_out():
+    header = ["Entry", "Class", "Δ AP", "Share", "Rows", "Mixed"]
+    rows = [["a", "x", "−0.001 ± 0.002", "12.5 %", "1,234", "3/4"], ["", "y", "+0.100 ± 0.200", "–", "5", "12"]]
+    (grid,) = grids(blocks(folded_table(header, rows)))
+    table = pd.read_csv(io.StringIO(csv_of(grid)))
+    assert table.columns.tolist() == ["Entry", "Class", "Δ AP", "Δ AP ±", "Share (%)", "Rows", "Mixed"]
+    assert table["Entry"].tolist() == ["a", "a"]
+    assert table["Δ AP"].tolist() == [-0.001, 0.1]
+    assert table["Share (%)"].tolist()[0] == 12.5
+    assert table["Rows"].tolist() == [1234, 5]
+    assert table["Mixed"].tolist() == ["3/4", "12"]
+
+
+@pytest.mark.parametrize("text", ["=1+1", "+cmd", "-x", "@SUM(A1)", "\tx"])
+def test_no_cell_is_a_formula(text):
+    assert harmless(text) == f"'{text}"
+
+
+@pytest.mark.parametrize("text", ["-1.5", "+0.100 ± 0.200", "a=b", "xgb/none", "−3", ""])
+def test_figures_and_ordinary_names_stay_as_they_are(text):
+    assert harmless(text) == text
+
+
+def test_every_table_of_the_page_is_a_csv_that_pandas_reads(page, store):
+    files = sorted((store.folder / "tables").iterdir())
+    assert len(files) == sum(table.attributes["class"] == "grid" for table in read(page).all("table")) - reading(page)
+    assert all(len(pd.read_csv(path)) for path in files)
+
+
+def reading(page: str) -> int:
+    """The tables among the words on how to read the page, which say nothing of the run."""
+    return sum(len(node.all("table")) for node in read(page).all("div") if node.attributes.get("class") == "reading")
+
+
+# --- hostile names ---------------------------------------------------------------------------------------------------
+
+
+def test_hostile_names_are_text_everywhere(hostile):
+    text = page_of(hostile)
+    root = check(text)
+    assert "alert(1)" in root.text
+    assert "<script>alert" not in text
+    assert text.count("<script>") == 1
+    plain = " ".join(HOSTILE.split())
+    assert plain in root.text
+    (board,) = boards(root)
+    assert any(f"@logistic_regression {plain}/none/tuned" in name for name in names(board))
+    headings = [node.text for node in root.all("h2")]
+    assert plain in headings
+    assert not [node for node in root.all("a") if "d.e" in node.attributes["href"]]
+    assert [node.text for node in root.all("strong") + root.all("em") if node.text == "f"] == []
+
+
+def test_hostile_names_are_text_in_csv_and_files(hostile):
+    write_report(hostile, METRIC)
+    files = [hostile.folder / "leaderboard.csv", *(hostile.folder / "tables").iterdir()]
+    for path in files:
+        assert re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", path.name)
+        for line in csv.reader(path.open(encoding="utf-8", newline="")):
+            assert not [one for one in line if one.startswith(("=", "+", "-", "@")) and not re.match(r"[+-]?\d", one)]
+    table = pd.read_csv(files[0])
+    assert set(table.task) == {f"'{HOSTILE}"}
+    assert {path.parent.name for path in hostile.folder.rglob("*.png")} == {"figures"}
+
+
+# --- the overview ----------------------------------------------------------------------------------------------------
+
+
+def test_the_answer_says_who_is_first_what_is_found_and_which_strategies_help(store):
+    scores = collect(store, METRIC)
+    ranking = rank(scores, "tumours")
+    said = answer(scores, ranking)
+    best = ranking.best
+    assert best.entry.family in said.split(" is first")[0]
+    rows = scores.rows_of("tumours", best.entry, "tuned")
+    assert f"it finds {rows.mean('recall'):.0%} of the “Yes” rows" in said
+    assert f"{rows.mean('precision'):.0%} of those it calls so are." in said
+    assert "Compared with doing nothing about the uneven classes" in said
+
+
+@pytest.mark.parametrize(
+    ("task", "said"),
+    [
+        ("one_split", "whether by more than chance is not known: with fewer than three splits"),
+        ("later_rows", "whether by more than chance is not known: the splits follow time"),
+        ("one_split", "Whether any strategy helps is not known"),
+        ("three_digits", "of the rows rightly; the same answer for every row is right for"),
+    ],
+)
+def test_the_answer_claims_no_more_than_the_splits_allow(store, task, said):
+    scores = collect(store, METRIC)
+    found = answer(scores, rank(scores, task))
+    assert said in found
+    assert task != "one_split" or "shown" not in found
+
+
+def test_over_tasks_only_those_count_whose_splits_can_tell(store):
+    scores = collect(store, METRIC)
+    rankings = [rank(scores, task) for task in scores.run["tasks"]]
+    assert "of the 2 tasks whose splits allow to tell" in over_tasks(scores, rankings)
+    silent = [ranking for ranking in rankings if ranking.silent]
+    assert "No task has splits from which to tell" in over_tasks(scores, silent)
+    assert len(overview(scores, rankings)) == 2
+
+
+# --- the browser -----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.skipif(BROWSER is None, reason="no Chromium is installed, so nothing can be clicked")
+def test_sort_filter_and_choices_in_a_browser(page, tmp_path):
+    script = """
+    addEventListener("load", () => {
+      const board = document.querySelector(".board"), table = board.querySelector("table");
+      const head = (text) => [...table.querySelectorAll("thead th")].find((one) => one.textContent.startsWith(text));
+      const rows = () => [...table.tBodies[0].rows].filter((row) => !row.hidden).map((row) => row.cells[1].textContent.trim());
+      const seen = (name) => document.body.setAttribute("data-" + name, JSON.stringify(rows()));
+      const type = (input, value) => { input.value = value; input.dispatchEvent(new Event("input", { bubbles: true })); };
+      const click = (of, value) => board.querySelector(`[data-of="${of}"][value="${value}"]`).click();
+      for (const one of document.querySelectorAll("details.task")) one.open = true;
+      seen("before");
+      head("Log loss").querySelector("button").click();
+      head("Log loss").querySelector("button").click();
+      seen("sorted");
+      document.body.setAttribute("data-aria", head("Log loss").getAttribute("aria-sort"));
+      type(board.querySelector('[data-of="text"]'), "bayes tuned");
+      seen("filtered");
+      document.body.setAttribute("data-said", board.querySelector("output").textContent);
+      type(board.querySelector('[data-of="text"]'), "");
+      click("family", "bayes");
+      click("stage", "default");
+      seen("hidden");
+      const heads = (text) => [...table.querySelectorAll("thead th")].filter((one) => one.textContent.startsWith(text));
+      const shown = (one) => getComputedStyle(one).display !== "none";
+      const visible = (text) => heads(text).filter(shown).map((one) => one.className);
+      document.body.setAttribute("data-tuned", JSON.stringify(visible("F1")));
+      click("kind", "half");
+      document.body.setAttribute("data-half", JSON.stringify(visible("F1")));
+    });
+    """
+    open_page = re.sub(r'<meta http-equiv="Content-Security-Policy"[^>]*>', "", page)
+    path = tmp_path / "page.html"
+    path.write_text(open_page.replace("</body>", f"<script>{script}</script></body>"), encoding="utf-8")
+    body = next(node for node in read(dom(path, tmp_path)).all("body"))
+    found = {name.removeprefix("data-"): value for name, value in body.attributes.items()}
+    lists = {name: json.loads(value) for name, value in found.items() if value.startswith("[")}
+    board = boards(read(page))[0]
+    heads = [head.text for head in board.all("thead")[0].all("th")]
+    lines = [(row.all("th")[0].text, cell(row, heads.index("Log loss"))) for row in board.all("tbody")[0].all("tr")]
+    assert lists["before"] == [name for name, _ in lines][: len(lists["before"])]
+    by_loss = [name for name, value in sorted(lines, key=lambda line: float(line[1]))]
+    assert lists["sorted"] == by_loss[: len(lists["sorted"])]
+    assert found["aria"] == "ascending"
+    assert lists["filtered"] == [name for name in by_loss if "bayes" in name and "tuned" in name]
+    assert found["said"] == f"{len(lists['filtered'])} of {len(lines)} entries"
+    assert lists["hidden"] == [name for name in by_loss if not name.startswith("bayes") and "/default" not in name]
+    assert lists["tuned"] == ["r g-decisions k-tuned"]
+    assert lists["half"] == ["r g-decisions k-half"]
+
+
+@pytest.mark.skipif(BROWSER is None, reason="no Chromium is installed, so nothing can be opened")
+def test_the_page_as_it_is_runs_its_own_script_and_style_and_no_other(page, tmp_path):
+    path = tmp_path / "page.html"
+    path.write_text(page.replace("</body>", '<script>document.body.id = "foreign"</script></body>'), encoding="utf-8")
+    root = read(dom(path, tmp_path))
+    assert root.all("html")[0].attributes["class"] == "js"
+    assert root.all("body")[0].attributes == {}
+    assert not [form for form in root.all("form") if "hidden" in form.attributes]
+
+
+def dom(path: Path, folder: Path) -> str:
+    """What a page has become in the browser."""
+    options = [
+        "--headless",
+        "--no-sandbox",
+        "--disable-gpu",
+        "--disable-background-networking",
+        "--window-size=1280,2000",
+    ]
+    own = [f"--user-data-dir={folder / 'profile'}", "--virtual-time-budget=5000", "--dump-dom", path.as_uri()]
+    return subprocess.run([BROWSER, *options, *own], capture_output=True, text=True, timeout=300, check=True).stdout
+
+
+# --- the sample ------------------------------------------------------------------------------------------------------
+
+
+def without_pictures(page: str) -> str:
+    return re.sub(r'src="data:[^"]*" alt="([^"]*)" width="\d+" height="\d+"', r'alt="\1"', page)
+
+
+def test_the_sample_s_page_and_tables_render_again_byte_for_byte(tmp_path):
+    """Pictures aside, which differ with matplotlib's version."""
+    copy = shutil.copytree(
+        SAMPLE, tmp_path / "sample", ignore=shutil.ignore_patterns("derived", "tables", "report.html")
+    )
+    assert without_pictures(page_of(Store(copy))) == without_pictures(
+        (SAMPLE / "report.html").read_text(encoding="utf-8")
+    )
+    made, kept = ({path.name: path.read_bytes() for path in (at / "tables").iterdir()} for at in (copy, SAMPLE))
+    assert made == kept
