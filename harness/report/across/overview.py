@@ -1,0 +1,191 @@
+"""All tasks together in one table: mean rank, wins, distance from the best, strength; and what is missing."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from harness.declare.protocol import seed_of
+from harness.report.across import gains, ranks, strength
+from harness.report.across.together import Array, Coverage, Together, coverage, evaluated, imputed, shared
+from harness.report.markdown import NONE, bold_best, count, details, escape, folded_table, listed, number, table
+from harness.report.ranking import Ranking
+from harness.report.scores import MISSING, Entry, Scores
+
+ONE_TASK = "There is one task only, so there is nothing to average over."
+NOBODY = "No entry has all splits of two tasks."
+FEWEST_TASKS = 5  #: with fewer, intervals and tests over tasks say nothing
+SAID = (
+    "*Mean rank*: over the tasks, 1 being best. *Wins*: first places (shared ones count for each). *Normalised*: 0 at the "
+    "majority row of a task, or below it, and 1 at its best entry. *Improvability*: by which part the error (1 − score, or the "
+    "score where less is better) would fall if this entry were the best of each task, as in TabArena; 0 is best."
+)
+
+
+@dataclass(frozen=True)
+class Overview:
+    """The entries over the tasks that they share, in the order of their mean ranks, and what tables show of them.
+
+    `won` are the battles (tasks, entries, entries); `lower` and `upper` are NaN where there are too few tasks.
+    """
+
+    together: Together
+    mean_ranks: Array
+    won: Array
+    strengths: Array
+    lower: Array
+    upper: Array
+
+
+def overview(together: Together) -> Overview:
+    """Rank the entries of at least two tasks and measure their strengths."""
+    mean_ranks = ranks.ranks(together.means).mean(axis=1)
+    order = sorted(range(len(mean_ranks)), key=lambda at: (mean_ranks[at], together.entries[at]))
+    together = together.ordered(order)
+    won = np.array([strength.battles(figures) for figures in together.figures])
+    strengths = strength.strengths(won)
+    lower = upper = np.full(len(order), np.nan)
+    if len(together.tasks) >= FEWEST_TASKS and len(order) > 1:
+        lower, upper = strength.intervals(won, seed_of("across", *together.tasks, *(e.name for e in together.entries)))
+    return Overview(together, mean_ranks[order], won, strengths, lower, upper)
+
+
+def overall(rankings: list[Ranking]) -> str:
+    """A short table of the entries over the tasks that they share, and who is left out of it for lacking some."""
+    rankings = evaluated(rankings)
+    if len(rankings) < 2:
+        return ONE_TASK
+    together = shared(rankings)
+    if len(together.tasks) < 2:
+        return NOBODY
+    return "\n\n".join([_opening(rankings, together), short_table(overview(together)), *left_out(rankings, together)])
+
+
+def _opening(rankings: Sequence[Ranking], together: Together) -> str:
+    n, every = len(together.tasks), len(rankings)
+    tasks = count(n, "task") if n == every else f"{n} of {every} tasks"
+    return (
+        f"Tuned entries over {tasks}, each ranked by the objective of the task; the majority row does not compete. *Wins* are "
+        "first places (shared ones count for each), *normalised* is 0 at the majority row of a task, or below it, and 1 at its "
+        "best entry. Nothing is claimed about other tasks."
+    )
+
+
+def short_table(seen: Overview) -> str:
+    """Mean rank, wins and normalised score."""
+    together = seen.together
+    columns = [_ranks(seen), [str(won) for won in gains.wins(together.means)], _best(gains.normalised(together))]
+    return folded_table(["Entry", "Mean rank", "Wins", "Normalised"], _rows(together, columns))
+
+
+def long_table(seen: Overview) -> str:
+    """All that is known of every entry over the tasks that they share."""
+    together = seen.together
+    columns = [
+        _ranks(seen),
+        [str(won) for won in gains.wins(together.means)],
+        _best(gains.normalised(together)),
+        _best(gains.improvability(together), greater=False),
+        [number(value, 0) for value in seen.strengths],
+        *([] if np.isnan(seen.lower).any() else [_interval(seen)]),
+        [NONE if math.isnan(value) else f"{100 * value:.0f}" for value in beaten(together)],
+    ]
+    heads = ["Entry", "Mean rank", "Wins", "Normalised", "Improvability", "Elo"]
+    heads += [] if np.isnan(seen.lower).any() else ["95 % interval"]
+    return folded_table([*heads, "Beats majority, % of splits"], _rows(together, columns))
+
+
+def left_out(rankings: Sequence[Ranking], together: Together) -> list[str]:
+    """Sentences that name the tasks and the entries which are not in the comparison."""
+    tasks = [escape(one.task) for one in rankings if one.task not in together.tasks]
+    names = sorted({name_of(one.entry) for one in coverage(rankings) if one.entry not in together.entries})
+    said = [f"Tasks left out, because some of these entries lack splits of them: {listed(tasks)}."] if tasks else []
+    if names:
+        said.append(f"Left out, because some splits of some task are lacking: {', '.join(map(escape, names))}.")
+    return said
+
+
+def coverage_part(scores: Scores, rankings: Sequence[Ranking]) -> str:
+    """How many tasks and splits every entry has: a sentence where they have everything, else a table."""
+    found = coverage(rankings)
+    splits = found[0].splits + found[0].lacking if found else 0
+    if not any(one.lacking for one in found):
+        return f"Coverage: every entry has all {count(splits, 'split')} of all {count(len(rankings), 'task')}."
+    rows = [
+        [name_of(one.entry), _of(one.tasks, len(rankings)), _of(one.splits, splits), _why(scores, one)] for one in found
+    ]
+    lines = [[escape(name), *rest] for name, *rest in rows]
+    head = ["Entry", "Tasks with all splits", "Splits", "What became of the others"]
+    return details("Coverage: which entries have how much", table(head, lines))
+
+
+def imputed_part(rankings: Sequence[Ranking]) -> list[str]:
+    """A second table, of all entries and tasks: what is lacking has the majority row's figure of the same split."""
+    whole = imputed(rankings)
+    lacking = {one.entry: one.lacking for one in coverage(rankings)}
+    if not any(lacking.values()):
+        return []
+    if len(whole.tasks) < 2:
+        return ["What is lacking cannot be filled in: the majority row has not got all splits of two tasks."]
+    seen = overview(whole)
+    filled = {one.entry: one for one in coverage([r for r in rankings if r.task in whole.tasks])}
+    splits = [
+        _of(filled[entry].lacking, filled[entry].splits + filled[entry].lacking) for entry in seen.together.entries
+    ]
+    said = (
+        f"All entries on {count(len(whole.tasks), 'task')}. A split that an entry lacks, for whatever reason, has the majority "
+        "row's figure here: as if the entry had given up there and predicted the training prior. This is hard on entries that do "
+        "not apply to a kind of data and on runs that are not finished; *filled in* says how much of a row is made so."
+    )
+    columns = [_ranks(seen), [number(v) for v in gains.normalised(seen.together)], splits]
+    head = ["Entry", "Mean rank", "Normalised", "Splits filled in"]
+    return [said, folded_table(head, _rows(seen.together, columns))]
+
+
+def beaten(together: Together) -> Array:
+    """The part of the splits on which each entry is above the majority row, ties half, every task counting 1; NaN without one."""
+    told = [
+        ((mine > floor) + (mine == floor) / 2).mean(axis=1)
+        for mine, floor in zip(together.figures, together.floors, strict=True)
+        if floor is not None
+    ]
+    return np.asarray(np.mean(told, axis=0)) if told else np.full(len(together.entries), np.nan)
+
+
+def name_of(entry: Entry) -> str:
+    """How an entry is called where all are tuned."""
+    return f"{entry.family}/{entry.strategy}"
+
+
+def _rows(together: Together, columns: Sequence[Sequence[str]]) -> list[list[str]]:
+    return [[escape(e.name), *cells] for e, *cells in zip(together.entries, *columns, strict=True)]
+
+
+def _ranks(seen: Overview) -> list[str]:
+    values = seen.mean_ranks.tolist()
+    return bold_best(values, [number(value, 2) for value in values], greater=False)
+
+
+def _best(values: Array, *, greater: bool = True) -> list[str]:
+    return bold_best(values.tolist(), [number(value) for value in values], greater=greater)
+
+
+def _interval(seen: Overview) -> list[str]:
+    return [f"{number(low, 0)} to {number(high, 0)}" for low, high in zip(seen.lower, seen.upper, strict=True)]
+
+
+def _of(some: int, every: int) -> str:
+    return f"{some} of {every}"
+
+
+def _why(scores: Scores, one: Coverage) -> str:
+    """How the cells of an entry ended that have no figures, by their status."""
+    ended = [
+        cell.status for cell in scores.cells if (cell.family, cell.strategy) == one.entry[:2] and cell.status != "ok"
+    ]
+    known = {status: ended.count(status) for status in dict.fromkeys(ended)}
+    words = {MISSING: "not run yet"}
+    return ", ".join(f"{words.get(status, status)} {number}" for status, number in known.items()) or NONE
