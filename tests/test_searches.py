@@ -20,7 +20,7 @@ from harness.report.ranking import rank
 from harness.report.scores import collect
 from harness.report.searches import sections
 from harness.report.searches.effort import CPU, KEPT, WALL, anytime, best_so_far, best_strategies, clock_of, gains
-from harness.report.searches.importance import FEWEST, importances
+from harness.report.searches.importance import FEWEST, MOST, importances
 from harness.report.searches.journals import Axis, Search, Trial, read_searches
 from harness.report.section import Evidence, Picture
 from harness.search.study import Evaluated, Kept, StudyPlan, search
@@ -290,6 +290,12 @@ def test_the_share_of_the_strategy_is_that_of_the_variance_it_explains():
     assert "smote.k" not in shares, "a parameter that only some trials have"
 
 
+def test_of_very_many_trials_some_stand_for_all():
+    study = study_of(lambda p: p["x"] + (p["strategy"] == "smote"), SPACE, 3 * MOST)
+    # Variances of 1/3 · 2/3 and 1/12.
+    assert importances(study, "searched")["strategy"] == pytest.approx(8 / 11, abs=0.1)
+
+
 def test_a_strategy_that_does_nothing_has_no_share():
     assert importances(study_of(lambda p: p["x"], SPACE), "searched")["strategy"] < 0.02
 
@@ -318,7 +324,7 @@ def test_the_report_tells_how_searches_went(store):
     assert [one.task for one in found] == ["tumours", ""]
     assert "24 searches of 6 trials" in text
     assert "24 trials failed: 24 × ValueError: &lt;b&gt;ValueError&lt;/b&gt; \\| \\*bold\\* \\$x\\$" in text
-    assert "nothing can be said from 5 complete trials at most" in text
+    assert "in every split, and these searches have 5 at most" in text
     assert "tumours/bayes/searched/r0f3" in text
     assert "evenhand dashboard" in text
     kinds = {picture.name for picture in pictures(found)}

@@ -176,6 +176,7 @@ def _stair(axes: Axes, curve: Curve, name: str, look: dict[str, Any]) -> None:
 def _dress(axes: Axes, labels: Labels) -> None:
     axes.set_xscale("log")
     plain_numbers(axes.xaxis)
+    axes.ticklabel_format(axis="y", useOffset=False)
     axes.grid(visible=True)
     if not labels.greater:
         axes.invert_yaxis()
@@ -204,6 +205,7 @@ def _trials(axes: Axes, one: History, *, greater: bool) -> None:
         axes.scatter(beyond, [0.03] * len(beyond), s=14, marker="v", color=BLUE, **outside, label="worse than is shown")
     if one.failed:
         axes.scatter(one.failed, [0.1] * len(one.failed), s=18, marker="x", color="black", **outside, label="failed")
+    axes.ticklabel_format(axis="y", useOffset=False)
     axes.set_title(one.title, fontsize=9)
     axes.xaxis.set_major_locator(MaxNLocator(5, integer=True))
     axes.grid(visible=True)

@@ -129,7 +129,7 @@ def _history(by_entry: ByEntry, ranking: Ranking, labels: Labels) -> Parts:
     shown = [who for who in ranked(ranking) if any(one.complete for one in by_entry.get(who, ()))][:PANELS]
     if not shown or max(len(one.trials) for who in shown for one in by_entry[who]) < 2:
         return []
-    histories = tuple(_trials("/".join(who), by_entry[who], greater=labels.greater) for who in shown)
+    histories = tuple(_trials("\n".join(who), by_entry[who], greater=labels.greater) for who in shown)
     which = f"the {len(shown)} entries that rank first" if len(by_entry) > len(shown) else "every entry"
     text = (
         f"### Trial by trial\n\nThe trials of {which}, in the order in which they were made; within a split each was chosen "

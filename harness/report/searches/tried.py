@@ -17,7 +17,7 @@ from harness.report.figures.spaces import (
     parallel_figure,
 )
 from harness.report.gallery import file_name
-from harness.report.markdown import count, escape, listed
+from harness.report.markdown import escape, listed
 from harness.report.ranking import Ranking
 from harness.report.searches.effort import ranked
 from harness.report.searches.importance import FEWEST, METHODS
@@ -54,14 +54,15 @@ def _importances(searches: Mapping[str, list[Search]], task: str, method: str) -
     enough = {family: weighed for family, some in searches.items() if (weighed := shares(some))}
     if not enough:
         most = max(len(one.complete) for some in searches.values() for one in some)
-        return [
-            f"{method}: nothing can be said from {count(most, 'complete trial')} at most; that takes {FEWEST} and more in every split."
-        ]
+        why = f"that takes {FEWEST} complete trials in every split, and these searches have {most} at most"
+        if most >= FEWEST:
+            why = "in no family does every split have trials enough, different scores and more than one parameter"
+        return [f"Nothing can be said about which parameters matter ({method}): {why}."]
     said = [TEXTS[method]]
     if method == "fANOVA":
         said.append(_of_strategy(enough))
     short = [escape(family) for family in searches if family not in enough]
-    said += [f"Too few trials, or nothing to choose, for {listed(short)}."] if short else []
+    said += [f"Too few trials, or no choice between parameters, for {listed(short)}."] if short else []
     weights = tuple(Weights(family, tuple(weighed.items())) for family, weighed in enough.items())
     said += [f"The picture shows the first {PANELS} families."] if len(weights) > PANELS else []
     draw = partial(importance_figure, weights[:PANELS], SHARES[method])
@@ -84,7 +85,9 @@ def _of_strategy(enough: Mapping[str, Mapping[str, tuple[float, ...]]]) -> str:
     said = []
     for family, weighed in enough.items():
         if values := weighed.get(STRATEGY, ()):
-            spread = f" ({100 * min(values):.0f} to {100 * max(values):.0f} % over the splits)" if len(values) > 1 else ""
+            spread = (
+                f" ({100 * min(values):.0f} to {100 * max(values):.0f} % over the splits)" if len(values) > 1 else ""
+            )
             said.append(f"{100 * sum(values) / len(values):.0f} % for {escape(family)}{spread}")
     return f"The choice of the strategy has a share of {listed(said)}." if said else ""
 
