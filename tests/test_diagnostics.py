@@ -21,7 +21,6 @@ from sklearn.metrics import (
 )
 
 from harness.declare.metrics import METRICS
-from harness.report.diagnostics import sections as from_package
 from harness.report.diagnostics import words
 from harness.report.diagnostics.curves import RECALLS, THRESHOLDS, band, diagnose, expit, logit, reliability
 from harness.report.diagnostics.shown import KEPT, families, in_detail, look
@@ -112,7 +111,7 @@ def test_areas_below_mean_curves_are_the_means_of_the_areas():
 
 
 def test_precision_at_a_recall_is_that_of_the_first_threshold_that_reaches_it():
-    y, proba = noisy(n=60)
+    y, proba = noisy(n=30)
     found = diagnose([(y, proba)], 1, None).ranks.precision
     for recall, precision in zip(RECALLS[1:], found.mean[1:], strict=True):
         reached = [t for t in np.unique(proba[:, 1]) if recall_score(y, proba[:, 1] >= t) >= recall - 1e-9]
@@ -259,9 +258,8 @@ def test_shares_are_rows_of_100(share, said):
     assert words.per_hundred(share) == said
 
 
-def test_the_package_gives_the_sections(everywhere, told):
-    assert repr(from_package(everywhere)) == repr(told)
-    assert [s.title for s in told if s.task == "tumours"] == [RANKS, DECIDES, HOLDS]
+def test_a_task_has_three_sections(told):
+    assert [section.title for section in told if section.task == "tumours"] == [RANKS, DECIDES, HOLDS]
 
 
 def test_sentences_say_what_predictions_say(everywhere, told):
@@ -370,8 +368,8 @@ def test_hostile_class_names_are_text(tmp_path):
 
 def test_many_classes_have_a_table_and_no_matrix(tmp_path):
     random = np.random.default_rng(0)
-    y = np.arange(520) % 13
-    task = SmallTask("letters", random.normal(size=(520, 3)) + 0.3 * y[:, None], y, tuple("abcdefghijklm"))
+    y = np.arange(156) % 13
+    task = SmallTask("letters", random.normal(size=(156, 3)) + 0.3 * y[:, None], y, tuple("abcdefghijklm"))
     ranks, decides, _ = sections(evidence(write_run(tmp_path / "run", [task], weightless("letters"))))
     assert pictures(decides) == {}
     assert "The 12 hardest classes" in pictures(ranks)["classes"].said

@@ -12,7 +12,7 @@ from harness.report.diagnostics.shown import FAMILIES, KEPT, Shown, families, in
 from harness.report.figures.curves import gain_figure, ranks_figure, reliability_figure
 from harness.report.figures.decisions import Counts, Swept, confusion_figure, sweep_figure
 from harness.report.gallery import file_name
-from harness.report.markdown import escape
+from harness.report.markdown import count, escape
 from harness.report.ranking import Ranking
 from harness.report.scores import Scores
 from harness.report.section import Evidence, Picture, Section
@@ -44,6 +44,11 @@ class _Seen:
     def binary(self) -> bool:
         return len(self.classes) == 2
 
+    @property
+    def confused(self) -> tuple[Shown, ...]:
+        """Whose confusion matrices are drawn: of several classes one is large enough."""
+        return self.detail if self.binary else self.detail[:1]
+
     def name(self, kind: str) -> str:
         return file_name(self.ranking.task, kind)
 
@@ -74,14 +79,10 @@ def _of_task(evidence: Evidence, ranking: Ranking, kept: Kept, used: Kept) -> li
         return [Section(RANKS, tuple(lost), ranking.task)]
     detail = tuple(found[place.entry] for place in in_detail(ranking, shown[0].place) if place.entry in found)
     seen = _Seen(evidence.scores, ranking, shown, detail, brief=len(evidence.rankings) > FEW_TASKS)
-    many = [
-        f"With as many tasks as here ({len(evidence.rankings)}) only these curves are drawn; sentences and tables follow."
-    ]
-    parts = {
-        RANKS: [words.which(ranking, places, shown), *lost, *(many if seen.brief else []), *_ranks(seen)],
-        DECIDES: _decides(seen),
-    }
-    parts[HOLDS] = _holds(seen)
+    which: list[Part] = [words.which(ranking, places, shown), *lost]
+    if seen.brief:
+        which.append(f"With as many tasks as here ({len(evidence.rankings)}) only one picture of each is drawn.")
+    parts = {RANKS: [*which, *_ranks(seen)], DECIDES: _decides(seen), HOLDS: _holds(seen)}
     return [Section(title, tuple(part for part in some if part), ranking.task) for title, some in parts.items()]
 
 
@@ -92,7 +93,9 @@ def _ranks(seen: _Seen) -> list[Part]:
         return [said]
     who = "the majority row" if seen.ranking.floor else "rows in no order"
     draw = partial(ranks_figure, lines, who)
-    picture = Picture(seen.name("ranks"), f"ROC and precision-recall curves of {len(lines)} entries", draw)
+    picture = Picture(
+        seen.name("ranks"), f"ROC and precision-recall curves of {count(len(lines), 'entry', 'entries')}", draw
+    )
     parts: list[Part] = [said, picture, words.how_averaged(seen.scores, seen.ranking, seen.shown)]
     return [*parts, *(_gain(seen) if seen.binary else _against_rest(seen))]
 
@@ -120,15 +123,15 @@ def _against_rest(seen: _Seen) -> list[Part]:
 def _decides(seen: _Seen) -> list[Part]:
     parts: list[Part] = [words.decisions_said(seen.scores, seen.ranking, one) for one in seen.detail]
     parts += [words.costs_said(seen.scores, seen.ranking, one) for one in seen.detail[:1]]
-    swept = tuple(_swept(one, log_odds=_heavy(seen)) for one in seen.detail if one.diagnosis.sweep)
+    swept = _swept(seen)
     if swept and not seen.brief:
         said = f"Scores by class, and precision, recall and F1 at every threshold, of {' and '.join(o.name for o in swept)}"
         draw = partial(sweep_figure, swept, (seen.classes[0], seen.classes[1]), log_odds=_heavy(seen))
         parts.append(Picture(seen.name("thresholds"), said, draw))
     if len(seen.classes) <= MOST_CLASSES and not seen.brief:
-        matrices = _matrices(seen)
-        said = f"Confusion matrices of {' and '.join(one.name for one in seen.detail)}"
-        parts.append(Picture(seen.name("confusion"), said, partial(confusion_figure, matrices, tuple(seen.classes))))
+        said = f"Confusion matrices of {' and '.join(one.name for one in seen.confused)}"
+        draw = partial(confusion_figure, _matrices(seen), tuple(seen.classes))
+        parts.append(Picture(seen.name("confusion"), said, draw))
     parts.append(words.counted(seen.detail[0]))
     parts.append(words.class_table(seen.scores, seen.ranking, seen.detail))
     if not seen.binary:
@@ -142,17 +145,19 @@ def _heavy(seen: _Seen) -> bool:
     return any(one.diagnosis.heavy for one in seen.detail)
 
 
-def _swept(shown: Shown, *, log_odds: bool) -> Swept:
-    found = shown.diagnosis
-    sweep = found.sweep_log_odds if log_odds else found.sweep
-    assert sweep is not None  # both are there or neither  # noqa: S101
-    return Swept(shown.name, found.log_odds if log_odds else found.scores, sweep, shown.tuned)
+def _swept(seen: _Seen) -> tuple[Swept, ...]:
+    found = [(one, one.diagnosis) for one in seen.detail]
+    if _heavy(seen):
+        along = [(one, it.log_odds, it.sweep_log_odds) for one, it in found]
+    else:
+        along = [(one, it.scores, it.sweep) for one, it in found]
+    return tuple(Swept(one.name, scores, sweep, one.tuned) for one, scores, sweep in along if sweep)
 
 
 def _matrices(seen: _Seen) -> tuple[tuple[str, Counts], ...]:
     """A title and the counts of all splits, for each entry in detail at both thresholds; of several classes the first."""
     found = []
-    for one in seen.detail if seen.binary else seen.detail[:1]:
+    for one in seen.confused:
         for kind in seen.scores.kinds(seen.ranking.task):
             if len(seen.scores.rows_of(seen.ranking.task, one.place.entry, kind)):
                 counts = seen.scores.pooled(seen.ranking.task, one.place.entry, kind).tolist()
@@ -175,5 +180,9 @@ def _holds(seen: _Seen) -> list[Part]:
     draw = partial(reliability_figure, entries, axis, groups)
     return [
         *parts,
-        Picture(seen.name("reliability"), f"Reliability of the probabilities of {len(entries)} entries", draw),
+        Picture(
+            seen.name("reliability"),
+            f"Reliability of the probabilities of {count(len(entries), 'entry', 'entries')}",
+            draw,
+        ),
     ]

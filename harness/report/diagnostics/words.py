@@ -33,7 +33,8 @@ def per_hundred(share: float) -> str:
 def counted(shown: Shown) -> str:
     """What a count of test rows is."""
     more = f"; with {shown.diagnosis.repeats} repeats every row counts {shown.diagnosis.repeats} times"
-    return f"Counts are of the test rows of all splits together{more if shown.diagnosis.repeats > 1 else ''}."
+    out = more if shown.diagnosis.repeats > 1 else ""
+    return f"Counts, and what is said of 100 rows, are of the test rows of all splits together{out}. The table has means over splits."
 
 
 def which(ranking: Ranking, places: Sequence[Place], shown: Sequence[Shown]) -> str:
@@ -125,8 +126,8 @@ def costs_said(scores: Scores, ranking: Ranking, shown: Shown) -> str:
         for kind, at in ((HALF, "0.5"), (TUNED, "the tuned threshold"))
     ]
     return (
-        f"A decision of {escape(shown.name)} costs {listed(paid)}; the lowest point of the curve is {number(least)}, but it was "
-        "found on test rows, so nobody could have chosen it beforehand."
+        f"A decision of {escape(shown.name)} costs {listed(paid)}; the lowest point of the curve is {number(least)}, but that "
+        "threshold was found on the test rows themselves: no promise for others."
     )
 
 

@@ -125,11 +125,13 @@ def _thresholds(axes: Axes, tuned: Sequence[float], *, log_odds: bool) -> None:
     """The tuned thresholds: a span from the least to the greatest, a line at their mean; and 0.5."""
     at = [_place(one, log_odds=log_odds) for one in tuned if not isnan(one)]
     if at:
-        axes.axvspan(
-            min(at), max(at), color="0.5", alpha=0.18, linewidth=0, label="tuned thresholds, least to greatest"
-        )
+        spread = min(at) < max(at)
+        if spread:
+            label = "tuned thresholds, least to greatest"
+            axes.axvspan(min(at), max(at), color="0.5", alpha=0.18, linewidth=0, label=label)
         mean = sum(one for one in tuned if not isnan(one)) / len(at)
-        axes.axvline(_place(mean, log_odds=log_odds), color="0.3", linewidth=1.1, label="their mean")
+        label = "their mean" if spread else "tuned threshold"
+        axes.axvline(_place(mean, log_odds=log_odds), color="0.3", linewidth=1.1, label=label)
     axes.axvline(_place(0.5, log_odds=log_odds), color="0.3", linewidth=1.0, linestyle=(0, (1, 2)), label="0.5")
 
 
