@@ -9,13 +9,12 @@ from harness.declare.space import choice, integer, log_float, real, when
 def build(seed: int, **params: Any) -> Any:
     """A classifier of `layers` hidden layers of `units` each; it stops early on the validation rows it is given."""
     from harness.networks.classifier import DenseClassifier
+    from harness.networks.loss import taken_gamma
     from harness.networks.training import Schedule
 
     units = (params.pop("units", 64),) * params.pop("layers", 2)
     form = {"skip": True, "batch_norm": True} | {name: params.pop(name) for name in FORM if name in params}
-    gamma = 0.0
-    if params.pop("loss", "cross_entropy") == "focal":
-        gamma = params.pop("gamma", 2.0)
+    gamma = taken_gamma(params)
     return DenseClassifier(seed, units, gamma=gamma, schedule=Schedule(**params), **form)
 
 

@@ -11,11 +11,10 @@ def build(seed: int, **params: Any) -> Any:
     """A classifier of activations; the place of the cut, `encode.cut`, says whether blocks learn too."""
     from harness.data.sources import wheel_member
     from harness.networks.fine_tuning import PretrainedClassifier, head_schedule
+    from harness.networks.loss import taken_gamma
     from harness.networks.pretrained import SOURCE
 
-    units, loss, gamma = params.pop("units", 0), params.pop("loss", "cross_entropy"), 0.0
-    if loss == "focal":
-        gamma = params.pop("gamma", 2.0)
+    units, gamma = params.pop("units", 0), taken_gamma(params)
     return PretrainedClassifier(seed, partial(wheel_member, *SOURCE), units, gamma, head_schedule(**params))
 
 

@@ -10,13 +10,12 @@ def build(seed: int, **params: Any) -> Any:
     """A classifier of token sequences; it stops early on the validation rows it is given."""
     from dataclasses import replace
 
+    from harness.networks.loss import taken_gamma
     from harness.networks.recurrent_classifier import SCHEDULE, RecurrentClassifier
 
     own = {name: params.pop(name) for name in ("cell", "units", "bidirectional", "embedding") if name in params}
-    loss, gamma = params.pop("loss", "cross_entropy"), params.pop("gamma", 2.0)
-    return RecurrentClassifier(
-        seed, **own, gamma=gamma if loss == "focal" else 0.0, schedule=replace(SCHEDULE, **params)
-    )
+    gamma = taken_gamma(params)
+    return RecurrentClassifier(seed, **own, gamma=gamma, schedule=replace(SCHEDULE, **params))
 
 
 FAMILY = Family(
@@ -24,12 +23,12 @@ FAMILY = Family(
     build=build,
     space={
         "cell": choice("lstm", "gru", default="gru"),
-        "units": integer(16, 96, default=64, log=True),
+        "units": integer(16, 64, default=64, log=True),
         "bidirectional": choice(False, True, default=False),
         "embedding": integer(16, 64, default=32, log=True),
         "dropout": real(0.0, 0.6, default=0.3),
         "learning_rate": log_float(1e-3, 2e-2, default=5e-3),
-        "batch_size": choice(32, 64, 128, default=64),
+        "batch_size": choice(64, 128, default=64),
         "loss": choice("cross_entropy", "focal", default="cross_entropy"),
         "gamma": when("loss", "focal", real(0.5, 4.0, default=2.0)),
     },

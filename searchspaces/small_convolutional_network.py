@@ -10,12 +10,11 @@ from harness.declare.space import choice, integer, log_float, real, when
 def build(seed: int, **params: Any) -> Any:
     """A classifier of `blocks`, the first of `filters` filters, each further one of twice as many."""
     from harness.networks.convolutional import COURSE, ConvolutionalClassifier
+    from harness.networks.loss import taken_gamma
 
     first = params.pop("filters", 8)
     filters = tuple(first * 2**block for block in range(params.pop("blocks", 3)))
-    batch_norm, loss, gamma = params.pop("batch_norm", True), params.pop("loss", "cross_entropy"), 0.0
-    if loss == "focal":
-        gamma = params.pop("gamma", 2.0)
+    batch_norm, gamma = params.pop("batch_norm", True), taken_gamma(params)
     augment = float(params.pop("augment", True))
     return ConvolutionalClassifier(seed, filters, batch_norm, gamma, replace(COURSE, augment=augment, **params))
 

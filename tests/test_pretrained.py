@@ -16,7 +16,15 @@ from fixtures.make_embeddings import pictures
 from harness.data.sources import wheel_member
 from harness.errors import DataError, Unavailable
 from harness.networks import pretrained
-from harness.networks.pretrained import CLASSIFIER, HEAD, activation_shape, activations, embed, fold, segment
+from harness.networks.pretrained import (
+    CLASSIFIER,
+    HEAD,
+    activation_shape,
+    activations,
+    embed,
+    segment,
+    without_batch_norm,
+)
 from harness.networks.weights import MAGIC, VERSION, read_weights
 
 EXPECTED = np.load(Path(__file__).parent / "fixtures" / "embeddings.npz")
@@ -42,13 +50,13 @@ def weights():
 @pytest.fixture(scope="module")
 def frozen(weights):
     """What `embed` uses, built once."""
-    return segment(fold(weights), 0, HEAD)
+    return segment(without_batch_norm(weights), 0, HEAD)
 
 
 @pytest.fixture(scope="module")
 def small(weights):
     """The same for pictures of 64 pixels, to be quick."""
-    return segment(fold(weights), 0, HEAD, 64)
+    return segment(without_batch_norm(weights), 0, HEAD, 64)
 
 
 @pytest.fixture(scope="module")

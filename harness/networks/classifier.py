@@ -11,8 +11,8 @@ import numpy.typing as npt
 from harness.errors import DataError
 from harness.networks.architecture import Layer
 from harness.networks.dense import Network, Shape, infer
-from harness.networks.history import History
 from harness.networks.layers import dense_layers
+from harness.networks.learner import Learner
 from harness.networks.loss import Floats, Loss
 from harness.networks.mixed import Mixed
 from harness.networks.rows import matrix, one_thread, training_rows, watched_rows
@@ -20,7 +20,7 @@ from harness.networks.training import Schedule, train
 
 
 @dataclass(eq=False)
-class DenseClassifier:
+class DenseClassifier(Learner):
     """A dense network for rows of scaled numbers, or `Mixed` ones; every draw comes from `seed`, and one thread is used.
 
     `units` are the hidden widths, equal ones with `skip` connections; `gamma` above 0 makes the loss focal; `embedding` is
@@ -75,16 +75,6 @@ class DenseClassifier:
         rows = self.inputs(X)
         with one_thread():
             return Loss(len(self.classes_), self.gamma).probabilities(infer(self.network_, rows))
-
-    def predict(self, X: Any) -> npt.NDArray[Any]:
-        """The most probable class of every row, shape (n,)."""
-        chosen: npt.NDArray[Any] = self.classes_[self.predict_proba(X).argmax(axis=1)]
-        return chosen
-
-    @property
-    def history(self) -> History:
-        """The curves of the fit."""
-        return self.history_
 
     @property
     def parameters(self) -> int:

@@ -22,7 +22,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from harness.networks.history import Step, Watch
+from harness.networks.history import Epoch, Step, Watch
 from harness.networks.loss import Floats, Loss
 from harness.networks.machine import BATCH, NOT_DECAYED, Architecture, Dials, Weights, machine
 from harness.networks.training import COURSES, Schedule
@@ -61,7 +61,7 @@ def train(architecture: Architecture, start: Weights, course: Course, watch: Wat
     from `seed`. The steps are those of `keras.optimizers.AdamW` with `global_clipnorm`, kernels alone decaying. All
     `course.epochs` are made unless `watch` is over before. Raises `EvenhandError` where training diverges.
     """
-    rows, rng, kept = watch.rows, np.random.default_rng(seed), start
+    rows, rng = watch.rows, np.random.default_rng(seed)
     steps = -(-len(rows.y) // course.batch_size)
     rates = course.rates(steps * course.epochs).reshape(course.epochs, steps)
     engine = machine(architecture)
@@ -69,15 +69,15 @@ def train(architecture: Architecture, start: Weights, course: Course, watch: Wat
         dials = Dials(course.weight_decay, course.dropout, course.clip, watch.loss.gamma, course.augment)
         engine.begin(start, dials, course.batch_size, seed)
         load = engine.load(rows)
-        for number, epoch_rates in enumerate(rates):
-            order = rng.permutation(len(rows.y))
-            logits, norms = engine.learn(load, order, epoch_rates, number * steps)
-            seen = None if watch.watched is None else engine.logits(watch.watched.X)
-            if watch.look(Step(float(epoch_rates[-1]), norms), logits, seen):
-                kept = engine.weights()
-            if watch.over:
-                break
-    return kept
+
+        def epochs() -> Iterator[Epoch]:
+            for number, epoch_rates in enumerate(rates):
+                order = rng.permutation(len(rows.y))
+                logits, norms = engine.learn(load, order, epoch_rates, number * steps)
+                seen = None if watch.watched is None else engine.logits(watch.watched.X)
+                yield Epoch(Step(float(epoch_rates[-1]), norms), logits, seen)
+
+        return watch.keep_best(epochs(), engine.weights)
 
 
 def predict(architecture: Architecture, weights: Weights, X: npt.NDArray[Any], batch: int = BATCH) -> Floats:

@@ -17,14 +17,15 @@ import numpy.typing as npt
 from harness.errors import DataError
 from harness.networks.architecture import Layer
 from harness.networks.compiled import Course, finish, fresh, predict, train
-from harness.networks.history import History, Watch
+from harness.networks.history import Watch
+from harness.networks.learner import Learner
 from harness.networks.loss import Floats, Loss
 from harness.networks.rows import training_rows, watched_rows
 
 SIDE = 48  #: pixels: larger pictures are made smaller by a whole factor until no side is longer
 LARGEST = 16 * SIDE  # beyond, the sum of a square of pixels would not fit into 16 bits
 MOMENTUM = 0.9  # of the running statistics: Keras's 0.99 needs more steps than few epochs have
-COURSE = Course(learning_rate=1e-2, batch_size=64, epochs=8, augment=1.0)
+COURSE = Course(learning_rate=1e-2, batch_size=64, epochs=8, augment=1.0, least_steps=300)
 SHIFT, TURN = 0.08, 0.2  # what augmentation may do: a part of the side, radians
 
 Pixels: TypeAlias = npt.NDArray[np.unsignedinteger[Any]]
@@ -127,7 +128,7 @@ class Convolutions:
 
 
 @dataclass(eq=False)
-class ConvolutionalClassifier:
+class ConvolutionalClassifier(Learner):
     """A small convolutional network for uint8 pictures (n, h, w, 1 or 3); every draw comes from `seed`, one thread is used.
 
     `filters` are those of the blocks from first to last; `gamma` above 0 makes the loss focal. One sigmoid output for two
@@ -166,16 +167,6 @@ class ConvolutionalClassifier:
     def predict_proba(self, X: npt.ArrayLike) -> Floats:
         """The probability of every class, shape (n, k), float32."""
         return self._loss.probabilities(predict(self._shape, self.weights_, self._read(X)))
-
-    def predict(self, X: npt.ArrayLike) -> npt.NDArray[Any]:
-        """The most probable class of every row, shape (n,)."""
-        chosen: npt.NDArray[Any] = self.classes_[self.predict_proba(X).argmax(axis=1)]
-        return chosen
-
-    @property
-    def history(self) -> History:
-        """The curves of the fit."""
-        return self.history_
 
     @property
     def parameters(self) -> int:

@@ -169,7 +169,7 @@ def backward(network: Network, rows: Floats, tape: Tape, slopes: Floats, gradien
             _embedding_slopes(shape, rows, g @ weights.kernels[0][shape.columns :].T, gradient.embeddings)
 
 
-def fold(network: Network) -> list[tuple[Floats, Floats]]:
+def without_batch_norm(network: Network) -> list[tuple[Floats, Floats]]:
     """Kernel and bias of every layer as prediction needs them, batch norm's running statistics multiplied in."""
     weights = network.weights
     layers = [(kernel.copy(), shift.copy()) for kernel, shift in zip(weights.kernels, weights.shifts, strict=True)]
@@ -181,7 +181,7 @@ def fold(network: Network) -> list[tuple[Floats, Floats]]:
 
 def infer(network: Network, rows: Floats, chunk: int = 2048) -> Floats:
     """Logits (n, outputs) of rows (n, columns), in chunks that stay in the processor's cache."""
-    shape, layers = network.shape, fold(network)
+    shape, layers = network.shape, without_batch_norm(network)
     logits = np.empty((len(rows), shape.outputs), np.float32)
     for start in range(0, len(rows), chunk):
         x = embed(shape, network.weights.embeddings, rows[start : start + chunk])

@@ -18,9 +18,10 @@ from harness.networks import pretrained
 from harness.networks.architecture import Layer
 from harness.networks.classifier import DenseClassifier
 from harness.networks.compiled import Course, built, finish, fresh, predict, train
-from harness.networks.dense import fold
-from harness.networks.history import History, Watch
+from harness.networks.dense import without_batch_norm
+from harness.networks.history import Watch
 from harness.networks.last_blocks import LEARNING, Upper, activations
+from harness.networks.learner import Learner
 from harness.networks.loss import Floats, Loss
 from harness.networks.pretrained import CUTS, FEATURES, GRID, SIZE, TABLE, lower, working_size
 from harness.networks.rows import matrix, training_rows, watched_rows
@@ -32,9 +33,9 @@ LEAST_SPREAD = (
     0.1  #: of a column, in mean spreads of all: a feature that is nearly always the same must not become large
 )
 
-SLOWER = 0.4  #: the learning rate of blocks, in that of a head
+SLOWER = 0.7  #: the learning rate of blocks, in that of a head
 PICTURES = (
-    8_000  #: that blocks are trained on, however many different ones there are: a picture costs 7 ms at 160 pixels
+    4_000  #: that blocks are trained on, however many different ones there are: a picture costs 7 ms at 160 pixels
 )
 
 Dense: TypeAlias = list[tuple[Floats, Floats]]  #: kernel and bias of each layer
@@ -48,7 +49,7 @@ def head_schedule(**params: Any) -> Schedule:
 
 
 @dataclass(eq=False)
-class PretrainedClassifier:
+class PretrainedClassifier(Learner):
     """A classifier of pictures that the frozen part of the pretrained network has seen; every draw comes from `seed`.
 
     Rows of features (n, d) get a head trained in NumPy: linear, or with a hidden layer of `units`. From activations
@@ -92,16 +93,6 @@ class PretrainedClassifier:
             return self.head_.predict_proba(X)
         return self._loss.probabilities(predict(self.upper_, self.weights_, activations(X, self.upper_.row)))
 
-    def predict(self, X: npt.ArrayLike) -> npt.NDArray[Any]:
-        """The most probable class of every row, shape (n,)."""
-        chosen: npt.NDArray[Any] = self.classes_[self.predict_proba(X).argmax(axis=1)]
-        return chosen
-
-    @property
-    def history(self) -> History:
-        """The curves of the fit."""
-        return self.history_
-
     @property
     def parameters(self) -> int:
         """The number of trained parameters; frozen ones do not count."""
@@ -140,7 +131,7 @@ class PretrainedClassifier:
         own = self.upper_.size if self.upper_ else SIZE
         height, width, channels = picture or (own, own, 3)
         size = own if self.upper_ else working_size(max(height, width))
-        below = lower(pretrained.fold(read_weights(self.published())), self._cut, size)
+        below = lower(pretrained.without_batch_norm(read_weights(self.published())), self._cut, size)
         below.trainable = False
         entry = x = keras.Input((height, width, channels), name="pictures")
         if (height, width) != (size, size):
@@ -163,7 +154,7 @@ class PretrainedClassifier:
         weights.kernels[0][:] /= spread[:, None]
         weights.shifts[0][:] -= mean @ weights.kernels[0]
         self.classes_, self.history_ = self.head_.classes_, self.head_.history
-        self.weights_ = [values for layer in fold(self.head_.network_) for values in layer]
+        self.weights_ = [values for layer in without_batch_norm(self.head_.network_) for values in layer]
 
     def _fit_blocks(self, rows: Given, validation: tuple[npt.ArrayLike, npt.ArrayLike] | None) -> None:
         """Train blocks and head together, from ImageNet's blocks and a head that begins at the class shares."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -19,8 +20,9 @@ from harness.networks.from_scratch import (
     log_softmax,
     new_network,
 )
-from harness.networks.history import History, Step, Watch
+from harness.networks.history import Epoch, History, Step, Watch
 from harness.networks.layers import scratch_layers
+from harness.networks.learner import Learner
 from harness.networks.loss import Floats, Loss
 from harness.networks.rows import Rows, matrix, one_thread, training_rows, watched_rows
 
@@ -28,7 +30,7 @@ CHUNK = 4096  # rows predicted at once: every layer's values of so many are in m
 
 
 @dataclass(eq=False)
-class ScratchClassifier:
+class ScratchClassifier(Learner):
     """A network that can be read in `harness.networks.from_scratch`; every draw comes from `seed`, one thread is used.
 
     `units` are the hidden widths, `activation` one of `BENDS`. Attributes after `fit`: `classes_` (k,), `network_` and
@@ -63,14 +65,16 @@ class ScratchClassifier:
         """The network after the epoch that served the watched rows best, or after the last one."""
         rng, bend = np.random.default_rng(self.seed), BENDS[self.activation]
         watch = Watch(Loss(len(self.classes_)), rows, watched, self.descent.patience)
-        kept = new_network([rows.X.shape[1], *self.units, len(self.classes_)], bend, rng)
-        for epoch in descend(kept, bend, rows, self.descent, rng):
-            looked = None if watched is None else watchable(self._logits(epoch.network, watched.X))
-            if watch.look(Step(self.descent.learning_rate, epoch.norms), watchable(epoch.logits), looked):
-                kept = epoch.network
-            if watch.over:
-                break
-        return kept, watch.history(self.descent.batch_size)
+        network = new_network([rows.X.shape[1], *self.units, len(self.classes_)], bend, rng)
+
+        def epochs() -> Iterator[Epoch]:
+            nonlocal network
+            for made in descend(network, bend, rows, self.descent, rng):
+                network = made.network
+                seen = None if watched is None else watchable(self._logits(network, watched.X))
+                yield Epoch(Step(self.descent.learning_rate, made.norms), watchable(made.logits), seen)
+
+        return watch.keep_best(epochs(), lambda: network), watch.history(self.descent.batch_size)
 
     def _logits(self, network: Network, X: Floats) -> Matrix:
         parts = (X[start : start + CHUNK].astype(np.float64) for start in range(0, max(len(X), 1), CHUNK))
@@ -81,16 +85,6 @@ class ScratchClassifier:
         rows = matrix(X, columns=len(self.network_[0].kernel))
         with one_thread():
             return np.exp(log_softmax(self._logits(self.network_, rows))).astype(np.float32)
-
-    def predict(self, X: npt.ArrayLike) -> npt.NDArray[Any]:
-        """The most probable class of every row, shape (n,)."""
-        chosen: npt.NDArray[Any] = self.classes_[self.predict_proba(X).argmax(axis=1)]
-        return chosen
-
-    @property
-    def history(self) -> History:
-        """The curves of the fit."""
-        return self.history_
 
     @property
     def parameters(self) -> int:

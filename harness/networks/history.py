@@ -7,9 +7,10 @@ the same curves.
 from __future__ import annotations
 
 import time
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, fields
 from functools import cached_property
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -18,6 +19,8 @@ from scipy.special import log_softmax
 from harness.errors import EvenhandError
 from harness.networks.loss import Floats, Labels, Loss
 from harness.networks.rows import Rows
+
+Kept = TypeVar("Kept")
 
 #: A gradient this much longer than that of the very first batch is said to explode.
 EXPLODED = 1e4
@@ -28,6 +31,14 @@ class Step(NamedTuple):
 
     learning_rate: float
     gradient_norms: npt.NDArray[np.floating]  #: in the order of the batches
+
+
+class Epoch(NamedTuple):
+    """One epoch as a `Watch` looks at it: how it was made, and the logits of the rows learned from and of those watched."""
+
+    step: Step
+    train_logits: Floats
+    watched_logits: Floats | None
 
 
 @dataclass(frozen=True)
@@ -93,6 +104,19 @@ class Watch:
     def over(self) -> bool:
         """Whether nothing has improved for so long that training should end."""
         return self.watched is not None and len(self._curves["train_loss"]) - self.best >= self.patience
+
+    def keep_best(self, epochs: Iterator[Epoch], weights: Callable[[], Kept]) -> Kept:
+        """Let epochs be made, one after another, until none is left or training is over; the `weights` after the best one.
+
+        Raises `EvenhandError` where the training diverges.
+        """
+        kept = weights()
+        for epoch in epochs:
+            if self.look(*epoch):
+                kept = weights()
+            if self.over:
+                break
+        return kept
 
     def look(self, step: Step, train_logits: Floats, watched_logits: Floats | None = None) -> bool:
         """Record an epoch; returns whether it is the best so far, so that its weights should be kept.

@@ -54,7 +54,7 @@ class Upper:
         """The blocks with ImageNet's weights, and a head; of a picture with views the picture itself counts."""
         import keras
 
-        blocks = segment(pretrained.fold(read_weights(self.published())), *LEARNING, self.size)
+        blocks = segment(pretrained.without_batch_norm(read_weights(self.published())), *LEARNING, self.size)
         if not self.views:
             return keras.Model(blocks.input, self._head(blocks.output, dropout), name="last_blocks")
         entry = keras.Input(self.row, name="views")

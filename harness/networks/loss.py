@@ -1,7 +1,7 @@
 """Cross-entropy and focal loss of logits: values, slopes and probabilities."""
 
 from dataclasses import dataclass
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -11,6 +11,12 @@ Floats: TypeAlias = npt.NDArray[np.float32]
 Labels: TypeAlias = npt.NDArray[np.int64]
 
 TINY = np.float32(1e-7)  # keeps (1 - p) ** (gamma - 1) finite where a row is learned perfectly
+
+
+def taken_gamma(params: dict[str, Any]) -> float:
+    """The `gamma` of a `Loss` that searched parameters name by `loss` and `gamma`, which are taken out of them."""
+    gamma = float(params.pop("gamma", 2.0))
+    return gamma if params.pop("loss", "cross_entropy") == "focal" else 0.0
 
 
 @dataclass(frozen=True)

@@ -141,7 +141,7 @@ def parameters(first: int, last: int) -> int:
     return count
 
 
-def fold(weights: Weights) -> Weights:
+def without_batch_norm(weights: Weights) -> Weights:
     """The same network with every batch norm multiplied into the kernel before it: a third faster, but not to be trained."""
     folded = {name: values for name, values in weights.items() if "_bn" not in name}
     for name, kernel in weights.items():
@@ -159,7 +159,7 @@ def embed(weights: Weights, images: Images, batch: int = BATCH, size: int = SIZE
     About 8 ms an image on one core. TensorFlow takes as many threads as its process allows it (`TF_NUM_INTRAOP_THREADS`).
     Raises `DataError` for anything but such images.
     """
-    return run(segment(fold(weights), 0, HEAD, size), images, batch)
+    return run(segment(without_batch_norm(weights), 0, HEAD, size), images, batch)
 
 
 def activations(weights: Weights, images: Images, cut: int, batch: int = BATCH, size: int = SIZE) -> Floats:
@@ -167,7 +167,7 @@ def activations(weights: Weights, images: Images, cut: int, batch: int = BATCH, 
 
     At 160 pixels that is 45 kB an image after block 11 and 19 kB after blocks 12 to 15.
     """
-    return run(segment(fold(weights), 0, cut, size), images, batch)
+    return run(segment(without_batch_norm(weights), 0, cut, size), images, batch)
 
 
 def run(model: Any, images: Images, batch: int = BATCH) -> Floats:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
@@ -11,8 +12,9 @@ import numpy.typing as npt
 
 from harness.errors import DataError
 from harness.networks.architecture import Layer
-from harness.networks.history import History, Step, Watch
+from harness.networks.history import Epoch, History, Step, Watch
 from harness.networks.layers import recurrent_layers
+from harness.networks.learner import Learner
 from harness.networks.loss import Floats, Labels, Loss
 from harness.networks.recurrent import (
     Network,
@@ -41,7 +43,7 @@ SCHEDULE = Schedule(
 
 
 @dataclass(eq=False)
-class RecurrentClassifier:
+class RecurrentClassifier(Learner):
     """A recurrent network for token sequences; every draw comes from `seed`, and one thread is used.
 
     Rows are whole numbers (n, length): 0 is padding, at the end only, 1 an unknown token; a number above those of the
@@ -87,16 +89,6 @@ class RecurrentClassifier:
         with one_thread():
             return Loss(len(self.classes_), self.gamma).probabilities(infer(self.network_, rows))
 
-    def predict(self, X: npt.ArrayLike) -> npt.NDArray[Any]:
-        """The most probable class of every row, shape (n,)."""
-        chosen: npt.NDArray[Any] = self.classes_[self.predict_proba(X).argmax(axis=1)]
-        return chosen
-
-    @property
-    def history(self) -> History:
-        """The curves of the fit."""
-        return self.history_
-
     @property
     def parameters(self) -> int:
         """The number of trained parameters."""
@@ -124,15 +116,13 @@ def train(
     network = new_network(shape, rng, watch.prior_logits)
     flat = network.weights.flat
     adam = Adam(schedule, np.zeros_like(flat), np.zeros_like(flat), steps=schedule.steps(len(rows.y)))
-    kept = flat.copy()
-    for _ in range(schedule.epochs):
-        logits, norms = train_epoch(network, adam, loss, rows, rng)
-        watched_logits = None if watched is None else infer(network, watched.X)
-        if watch.look(Step(adam.used, norms), logits, watched_logits):
-            kept[:] = flat
-        if watch.over:
-            break
-    flat[:] = kept
+
+    def epochs() -> Iterator[Epoch]:
+        for _ in range(schedule.epochs):
+            logits, norms = train_epoch(network, adam, loss, rows, rng)
+            yield Epoch(Step(adam.used, norms), logits, None if watched is None else infer(network, watched.X))
+
+    flat[:] = watch.keep_best(epochs(), flat.copy)
     return network, watch.history(schedule.batch_size)
 
 

@@ -6,12 +6,13 @@ units and 1.1 times at 128, because they leave the processor's cache, and 0.6 ti
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 import numpy as np
 
 from harness.networks.dense import Network, Shape, backward, forward, infer, lay_out, new_network
-from harness.networks.history import History, Step, Watch
+from harness.networks.history import Epoch, History, Step, Watch
 from harness.networks.loss import Floats, Loss
 from harness.networks.rows import Rows
 
@@ -135,15 +136,13 @@ def train(
     network = new_network(shape, rng, watch.prior_logits)
     nothing = np.zeros(shape.size, np.float32)
     adam = Adam(schedule, nothing, nothing.copy(), steps=schedule.steps(len(rows.y)))
-    kept = _snapshot(network)
-    for _ in range(schedule.epochs):
-        logits, norms = train_epoch(network, adam, loss, rows, rng)
-        looked = None if watched is None else infer(network, watched.X)
-        if watch.look(Step(adam.used, norms), logits, looked):
-            kept = _snapshot(network)
-        if watch.over:
-            break
-    _restore(network, kept)
+
+    def epochs() -> Iterator[Epoch]:
+        for _ in range(schedule.epochs):
+            logits, norms = train_epoch(network, adam, loss, rows, rng)
+            yield Epoch(Step(adam.used, norms), logits, None if watched is None else infer(network, watched.X))
+
+    _restore(network, watch.keep_best(epochs(), lambda: _snapshot(network)))
     return network, watch.history(schedule.batch_size)
 
 

@@ -15,7 +15,7 @@ from harness.data.features import remembered
 from harness.data.sources import wheel_member
 from harness.data.views import VIEWS, view
 from harness.declare.space import choice, integer, when
-from harness.networks.pretrained import CUTS, PORT, SOURCE, Images, check, fold, lower, run, working_size
+from harness.networks.pretrained import CUTS, PORT, SOURCE, Images, check, lower, run, without_batch_norm, working_size
 from harness.networks.weights import read_weights
 from harness.search.encoding import Encoding
 
@@ -53,7 +53,7 @@ class FrozenEncoder:
         return remembered(what, rows, lambda images: self._compute(view(images, number)))
 
     def _compute(self, images: Images) -> npt.NDArray[Any]:
-        weights = fold(read_weights(wheel_member(*SOURCE)))
+        weights = without_batch_norm(read_weights(wheel_member(*SOURCE)))
         made = run(lower(weights, self.cut, self.size), images)
         # Half precision costs a thousandth of a value (2 ** -11 of it), and spares half of disk and memory.
         return made if self.cut in POOLED else made.astype(np.float16)
