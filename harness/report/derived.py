@@ -1,8 +1,9 @@
 """Figures computed from predictions, kept under `<run>/derived/` so that each is computed once.
 
-One file serves a whole run. Its keys are what a figure depends on: the hash of the predictions, the stage and, for
-decisions, the threshold and the costs; below each stand `<metric>@<version>` and the confusion matrix. Deleting the
-file, or breaking it, costs the time to compute it again.
+One file serves a whole run. Its keys are what a figure depends on: the hash of the predictions, the stage, the calibration
+(for an ensemble those of its members) and, for decisions, the threshold and the costs; below each stand `<metric>@<version>`
+and the confusion matrix, or what a calibrator's threshold and an ensemble's weights are. Deleting the file, or breaking it,
+costs the time to compute it again.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ import hashlib
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -20,7 +21,7 @@ import numpy.typing as npt
 
 from harness.declare.metric import Metric, Predictions
 from harness.errors import EvenhandError
-from harness.store.record import Outcome, Record
+from harness.store.record import Outcome, Record, StoredPredictions
 from harness.store.store import Store, write_atomic
 
 Costs: TypeAlias = tuple[tuple[float, ...], ...] | None
@@ -48,32 +49,87 @@ class Views:
     costs: Costs
 
 
+@dataclass(frozen=True)
+class Said:
+    """What was said of test rows: the key under which its figures are kept, who said it, and the thresholds by kind.
+
+    `seen` gives the labels (n,) and probabilities (n, k); it is called only where a figure is missing.
+    """
+
+    key: str
+    who: str
+    thresholds: Mapping[str, float | None]
+    costs: Costs
+    seen: Callable[[], tuple[npt.NDArray[np.int64], npt.NDArray[np.float32]]]
+
+
+@dataclass(frozen=True)
+class Asked:
+    """The metrics that are asked for by the name under which they are kept: those of probabilities, those of decisions."""
+
+    whole: dict[str, Metric]
+    decisive: dict[str, Metric]
+
+    @classmethod
+    def of(cls, metrics: Mapping[str, Metric]) -> Asked:
+        """Metrics by name, sorted by what they look at; figures of another version are not those asked for."""
+        columns = {f"{metric.name}@{metric.version}": metric for metric in metrics.values()}
+        decisive = {column for column, metric in columns.items() if metric.face == "decision"}
+        return cls(
+            {column: metric for column, metric in columns.items() if column not in decisive},
+            {column: metric for column, metric in columns.items() if column in decisive},
+        )
+
+
 def derive(
-    store: Store, views: Views, metrics: Mapping[str, Metric], kept: Kept
+    views: Views, read: Callable[[Record], StoredPredictions], asked: Asked, kept: Kept
 ) -> tuple[dict[tuple[str, str], Figures], Kept]:
     """The figures of a cell by stage and threshold kind, and the part of `kept` that it needed, completed.
 
     Predictions are read only where a figure is missing. Raises `StoreError` where they are not what the record vouches
     for, `EvenhandError` where a metric fails on them.
     """
-    read = cache(lambda: store.predictions(views.record))
-    used: Kept = {}
-    figures = {}
-    for outcome in views.record.outcomes:
-        for kind, threshold in thresholds(outcome, views.classes).items():
+    record, used = views.record, Kept()
+    figures: dict[tuple[str, str], Figures] = {}
+    for outcome in record.outcomes:
 
-            def predictions(stage: str = outcome.stage, threshold: float | None = threshold) -> Predictions:
-                return Predictions(read().test_y, read().test[stage], threshold, views.costs)
+        def seen(stage: str = outcome.stage) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float32]]:
+            found = read(record)
+            return found.test_y, found.test[stage]
 
-            whole = f"{views.record.predictions_sha256}/{outcome.stage}"
-            decided = f"{whole}/{threshold}/{views.costs or ''}"
-            if whole not in used:
-                ranked = [metric for metric in metrics.values() if metric.face != "decision"]
-                used[whole] = _completed(kept.get(whole, {}), ranked, views.record, predictions)
-            decisive = [metric for metric in metrics.values() if metric.face == "decision"]
-            used[decided] = _completed(kept.get(decided, {}), decisive, views.record, predictions, with_confusion=True)
-            figures[outcome.stage, kind] = _figures(threshold, used[whole] | used[decided], metrics)
+        key = f"{record.predictions_sha256}/{outcome.stage}"
+        said = Said(key, called(record), thresholds(outcome, views.classes), views.costs, seen)
+        found, parts = judge(said, asked, kept)
+        figures |= {(outcome.stage, kind): one for kind, one in found.items()}
+        used |= parts
     return figures, used
+
+
+def judge(said: Said, asked: Asked, kept: Kept) -> tuple[dict[str, Figures], Kept]:
+    """The figures of one set of probabilities by threshold kind, and the part of `kept` that they needed, completed.
+
+    Raises `EvenhandError` where a metric fails on them, and whatever `said.seen` raises.
+    """
+    seen = cache(said.seen)
+
+    def predictions(threshold: float | None) -> Predictions:
+        return Predictions(*seen(), threshold, said.costs)
+
+    whole = _completed(kept.get(said.key, {}), asked.whole, said.who, partial(predictions, None))
+    used, figures = {said.key: whole}, {}
+    values = {metric.name: whole[column] for column, metric in asked.whole.items()}
+    for kind, threshold in said.thresholds.items():
+        key = f"{said.key}/{threshold}/{said.costs or ''}"
+        row = _decided(kept.get(key, {}), asked.decisive, said.who, cache(partial(predictions, threshold)))
+        decisions = {metric.name: row[column] for column, metric in asked.decisive.items()}
+        used[key] = row
+        figures[kind] = Figures(threshold, values | decisions, np.asarray(row[CONFUSION], dtype=np.int64))
+    return figures, used
+
+
+def called(record: Record) -> str:
+    """How a cell's family and strategy are named in messages."""
+    return f"{record.task}/{record.family}/{record.strategy}"
 
 
 def thresholds(outcome: Outcome, classes: int) -> dict[str, float | None]:
@@ -101,24 +157,27 @@ def write_kept(store: Store, kept: Kept, name: str = "metrics") -> None:
 
 
 def _completed(
-    row: dict[str, Any],
-    metrics: list[Metric],
-    record: Record,
-    predictions: Callable[[], Predictions],
-    *,
-    with_confusion: bool = False,
+    row: dict[str, Any], asked: Mapping[str, Metric], who: str, predictions: Callable[[], Predictions]
 ) -> dict[str, Any]:
     """The row with what it lacked; figures of metrics or versions that nobody asks for any more fall out."""
-    missing = [m for m in metrics if _column(m) not in row]
-    if not missing and (CONFUSION in row or not with_confusion):
-        return {name: row[name] for name in [*map(_column, metrics), *([CONFUSION] if with_confusion else [])]}
+    if row.keys() == asked.keys():
+        return row
+    if row.keys() >= asked.keys():
+        return {column: row[column] for column in asked}
     seen = predictions()
-    fresh = {_column(m): _compute(m, seen, record) for m in missing}
-    known = {_column(m): fresh.get(_column(m), row.get(_column(m))) for m in metrics}
-    return known | ({CONFUSION: seen.confusion.tolist()} if with_confusion else {})
+    return {column: row[column] if column in row else _compute(m, seen, who) for column, m in asked.items()}
 
 
-def _compute(metric: Metric, predictions: Predictions, record: Record) -> float:
+def _decided(
+    row: dict[str, Any], asked: Mapping[str, Metric], who: str, predictions: Callable[[], Predictions]
+) -> dict[str, Any]:
+    """The same with the confusion matrix."""
+    counts = row.get(CONFUSION) or predictions().confusion.tolist()
+    figures = {column: value for column, value in row.items() if column != CONFUSION}
+    return _completed(figures, asked, who, predictions) | {CONFUSION: counts}
+
+
+def _compute(metric: Metric, predictions: Predictions, who: str) -> float:
     if (metric.binary_only and not predictions.binary) or (metric.needs_costs and predictions.costs is None):
         return float("nan")
     try:
@@ -126,17 +185,7 @@ def _compute(metric: Metric, predictions: Predictions, record: Record) -> float:
     except (
         Exception
     ) as error:  # a plugin's metric is foreign code: whatever it raises is the user's to read, in one line
-        where = f"{record.task}/{record.family}/{record.strategy}"
-        raise EvenhandError(f"metric {metric.name!r} fails on {where}: {type(error).__name__}: {error}") from error
-
-
-def _figures(threshold: float | None, row: dict[str, Any], metrics: Mapping[str, Metric]) -> Figures:
-    values = {name: row[_column(metric)] for name, metric in metrics.items()}
-    return Figures(threshold, values, np.asarray(row[CONFUSION], dtype=np.int64))
-
-
-def _column(metric: Metric) -> str:
-    return f"{metric.name}@{metric.version}"
+        raise EvenhandError(f"metric {metric.name!r} fails on {who}: {type(error).__name__}: {error}") from error
 
 
 def _digest(body: bytes) -> bytes:

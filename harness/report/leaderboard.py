@@ -9,11 +9,13 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from harness.declare.metric import Metric
 from harness.report.ranking import Ranking
-from harness.report.scores import EXTRAS, STAGES, Entry, Rows, Scores, entries
+from harness.report.scores import CALIBRATIONS, EXTRAS, STAGES, Entry, Rows, Scores, entries, recalibrated
+from harness.report.sheets import harmless
 from harness.report.statistics import estimate
 
 WHO = ("task", "entry", "family", "strategy", "stage", "calibration", "threshold_kind", "folds", "status")
@@ -24,13 +26,15 @@ USUAL = (
 )
 RANKED = {  # column → what it says
     "objective": "the metric that the search was after and the task is ranked by",
-    "rank": "the place by it, the same for all rows of an entry; empty for *chosen* entries and where splits are lacking",
+    "rank": "the place by it, the same for all rows of an entry; empty for *chosen*, *ensembled* and "
+    "recalibrated entries and where splits are lacking",
     "tied": "`yes` where the entry cannot be told from the first (≈), `no` where it can, else empty",
     "splits_planned": "outer splits of the task; `folds` says how many of them the means are over",
     "ci_low": "lower end of the 95 % interval of the objective, at the row's own threshold; it may pass the metric's bounds",
     "ci_high": "its upper end",
-    "inner_score": "mean objective on the inner folds: what the search saw",
-    "training_score": "mean objective on the training rows",
+    "inner_score": "mean objective on the inner folds: what the search saw, before any recalibration; of an ensemble on inner "
+    "rows that its weights were not fitted on",
+    "training_score": "mean objective on the training rows, before any recalibration; empty for ensembles",
     "positive": "the class called positive; empty with several classes",
 }
 
@@ -51,7 +55,7 @@ def leaderboard(scores: Scores, rankings: list[Ranking]) -> pd.DataFrame:
     lines = []
     for ranking in rankings:
         task = ranking.task
-        found = entries(scores, task)
+        found = entries(scores, task) | recalibrated(scores, task)
         for entry in sorted(found, key=lambda entry: _place(scores, entry)):
             for kind in scores.kinds(task):
                 rows = scores.rows_of(task, entry, kind)
@@ -62,20 +66,22 @@ def leaderboard(scores: Scores, rankings: list[Ranking]) -> pd.DataFrame:
 
 
 def csv_text(table: pd.DataFrame) -> str:
-    """The leaderboard as CSV; numbers with six significant digits, nothing where there is none."""
-    return str(table.to_csv(index=False, float_format="%.6g", lineterminator="\n"))
+    """The leaderboard as CSV; numbers with six significant digits, nothing where there is none, and no name a formula."""
+    safe = table.map(lambda cell: harmless(cell) if isinstance(cell, str) else cell)
+    return str(safe.to_csv(index=False, float_format="%.6g", lineterminator="\n"))
 
 
 def _summary(rows: Rows, names: list[str]) -> dict[str, float]:
-    found: dict[str, float] = {}
-    for name in names:
-        found[name] = rows.mean(name)
-        found[f"{name}_sd"] = float(rows[name].std(ddof=1)) if len(rows) > 1 else math.nan
-    return found
+    figures = np.array([rows[name] for name in names])
+    n = len(rows)
+    means = figures.mean(axis=1) if n else np.full(len(names), math.nan)
+    spreads = figures.std(axis=1, ddof=1) if n > 1 else np.full(len(names), math.nan)
+    columns = [column for name in names for column in (name, f"{name}_sd")]
+    return dict(zip(columns, np.stack([means, spreads], axis=1).ravel().tolist(), strict=True))
 
 
 def _ranked(scores: Scores, ranking: Ranking, entry: Entry, rows: Rows) -> dict[str, Any]:
-    place = ranking.place_of(entry)
+    place = ranking.place_of(entry) if entry.calibration == "none" else None
     found = estimate(
         rows[ranking.metric.name],
         rows.mean("ratio"),
@@ -101,4 +107,4 @@ def _place(scores: Scores, entry: Entry) -> tuple[Any, ...]:
     families, strategies = [*scores.run["families"]], [*scores.run["strategies"]]
     family = families.index(entry.family) if entry.family in families else len(families)
     strategy = strategies.index(entry.strategy) if entry.strategy in strategies else len(strategies)
-    return family, strategy, STAGES.index(entry.stage), entry
+    return family, strategy, STAGES.index(entry.stage), CALIBRATIONS.index(entry.calibration), entry

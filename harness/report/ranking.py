@@ -9,11 +9,12 @@ from dataclasses import dataclass
 import numpy as np
 
 from harness.declare.metric import Metric
+from harness.report import evaluate
 from harness.report.derived import TUNED
-from harness.report.scores import Entry, Rows, Scores, entries
+from harness.report.scores import MADE_OF_SEVERAL, Entry, Rows, Scores, entries
 from harness.report.statistics import FEWEST_SPLITS, LEVEL, Estimate, estimate, holm, told_apart
 
-FLOOR = "majority"
+FLOOR = evaluate.FLOOR
 
 
 @dataclass(frozen=True)
@@ -21,7 +22,7 @@ class Place:
     """One line of a ranking.
 
     `complete` says whether the entry has figures in all splits that count; `tied` whether it cannot be told from the
-    best one, None where nothing is claimed. What the inner scores choose is shown where it belongs but has no rank.
+    best one, None where nothing is claimed. What inner scores choose or combine is shown where it belongs but has no rank.
     `also_default` says that the search kept the default configuration in every split: one entry under two names.
     """
 
@@ -59,7 +60,7 @@ class Ranking:
 
     @property
     def best(self) -> Place | None:
-        """The first place, which a chosen entry never takes: it is no configuration but a way to find one."""
+        """The first place, which nothing made of several entries ever takes: that is no configuration but a way to find one."""
         return next((place for place in self.places if place.rank == 1), None)
 
     def place(self, family: str, strategy: str, stage: str = "tuned") -> Place | None:
@@ -97,10 +98,11 @@ def rank(scores: Scores, task: str) -> Ranking:
     whole = {e: len(rows[e]) > 0 and rows[e].splits == covered and not math.isnan(counts[e].mean) for e in found}
     sign = -1 if metric.greater_is_better else 1
     order = sorted(
-        found, key=lambda e: (not whole[e], not len(rows[e]), _low(sign * counts[e].mean), e.stage == "chosen", e)
+        found,
+        key=lambda e: (not whole[e], not len(rows[e]), _low(sign * counts[e].mean), e.stage in MADE_OF_SEVERAL, e),
     )
     complete = [e for e in order if whole[e]]
-    singles = [e for e in complete if e.stage != "chosen"]
+    singles = [e for e in complete if e.stage not in MADE_OF_SEVERAL]
     above_floor = None if silent or not singles else _above_floor(rows, metric, singles, grain)
     tied = {} if silent or not singles else _ties(rows, metric, complete, singles[0], grain)
     if above_floor is not None:

@@ -5,21 +5,24 @@ from __future__ import annotations
 import math
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any, NamedTuple, TypeAlias
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
 from harness.declare.metric import Metric
-from harness.errors import StoreError
-from harness.report.derived import HALF, TUNED, Figures, Kept, Views, derive, read_kept, write_kept
-from harness.store.record import STATUSES, Record
+from harness.report.derived import HALF, TUNED, Figures, Kept, read_kept, write_kept
+from harness.report.evaluate import Combined, Evaluated, Split, View
+from harness.report.recalibrate import FITTED, PRIOR, prior_is_known
+from harness.report.workers import evaluate_all
+from harness.store.record import STATUSES, Outcome, Record
 from harness.store.store import Store
 
-STAGES = ("default", "tuned", "chosen")
-ANY = "any"  #: stands for the family or strategy of an entry that is chosen anew in every split
+STAGES = ("default", "tuned", "chosen", "ensembled")
+MADE_OF_SEVERAL = STAGES[2:]  #: entries with the effort of several cells: they get no rank
+CALIBRATIONS = ("none", *FITTED, PRIOR)
+ANY = "any"  #: stands for the family or strategy of an entry that is chosen anew in every split, or made of all
 EXTRAS = ("threshold", "fit_seconds", "predict_us_per_row", "trials", "parameters", "model_bytes")
-View: TypeAlias = tuple[str, str, str]  #: cell id, stage of its predictions, threshold kind
 MISSING = "missing"  #: the status of a planned cell that has not been run
 
 
@@ -34,7 +37,7 @@ class Entry(NamedTuple):
     @property
     def name(self) -> str:
         """How the entry is written in tables."""
-        return "/".join(self[:3])
+        return "/".join(self[:3] if self.calibration == "none" else self)
 
 
 class Cell(NamedTuple):
@@ -88,6 +91,8 @@ class Scores:
     by_entry: Mapping[tuple[str, Entry, str], Rows]  #: by task, entry and threshold kind
     figures: Mapping[View, Figures]
     metrics: Mapping[str, Metric]
+    combined: Mapping[tuple[str, str, tuple[int, int]], Combined] = field(default_factory=dict)
+    #: ensembles by task, kind and split; their weights by cell id
 
     def objective(self, task: str) -> Metric:
         """The metric that the search of this task was after and its table is ranked by."""
@@ -104,6 +109,11 @@ class Scores:
         k = len(self.classes(task))
         views = self.rows_of(task, entry, kind).views
         return sum((self.figures[view].confusion for view in views), np.zeros((k, k), dtype=np.int64))
+
+    def costs(self, task: str) -> tuple[tuple[float, ...], ...] | None:
+        """What decisions cost, truth × decision, where the task says it."""
+        costs = self.run["tasks"][task].get("costs")
+        return tuple(tuple(row) for row in costs) if costs else None
 
     def classes(self, task: str) -> list[str]:
         """The class names of a task, in encoded order."""
@@ -131,36 +141,64 @@ def collect(store: Store, metrics: Mapping[str, Metric]) -> Scores:
     Raises `StoreError` where the folder is no run or cannot be read.
     """
     run = store.read_run()
-    kept, used = read_kept(store), Kept()
-    figures: dict[View, Figures] = {}
-    cells = []
     stored = {(record.id, record.key): record for record in store.records()}
-    for planned in run["cells"]:
-        who = (planned["task"], planned["family"], planned["strategy"])
-        # A record made from other data or other declarations has another key and does not count.
-        record = stored.get((planned["id"], planned["key"]))
-        if record is None:
-            cells.append(Cell(*who, MISSING, "not run yet", None))
-            continue
-        about = run["tasks"][record.task]
-        costs = tuple(tuple(row) for row in about["costs"]) if about.get("costs") else None
-        try:
-            found, parts = derive(store, Views(record, len(about["classes"]), costs), metrics, kept)
-        except StoreError as error:
-            cells.append(Cell(*who, "failed", str(error), None))
-            continue
-        cells.append(Cell(*who, record.status, record.reason, record))
-        used |= parts
-        figures |= {(record.id, stage, kind): one for (stage, kind), one in found.items()}
+    # A record made from other data or other declarations has another key and does not count.
+    planned = [(one, stored.get((one["id"], one["key"]))) for one in run["cells"]]
+    scores = Scores(run, (), {}, {}, metrics)
+    splits = _splits(scores, [record for _, record in planned if record])
+    evaluated = _evaluated(store, splits, metrics)
+    failed = {at: why for one in evaluated for at, why in one.failed.items()}
+    scores = replace(
+        scores,
+        cells=tuple(_cell(one, record, failed) for one, record in planned),
+        figures={view: figures for one in evaluated for view, figures in one.figures.items()},
+        combined={
+            (split.task, made.kind, (split.repeat, split.fold)): made
+            for split, one in zip(splits, evaluated, strict=True)
+            for made in one.combined
+        },
+    )
+    rows = [row for cell in scores.cells if cell.record for row in _rows(scores, cell.record)]
+    return replace(scores, by_entry=_by_entry([*rows, *_chosen(scores, rows), *_ensembled(scores)]))
+
+
+def _splits(scores: Scores, records: list[Record]) -> list[Split]:
+    """The records by task and outer split, with what evaluating them needs to know."""
+    found: dict[tuple[str, int, int], list[Record]] = {}
+    for record in records:
+        found.setdefault((record.task, record.repeat, record.fold), []).append(record)
+    known = frozenset(name for name, about in scores.run["strategies"].items() if prior_is_known(about, name))
+    return [
+        Split(*at, tuple(some), len(scores.classes(at[0])), scores.costs(at[0]), scores.objective(at[0]), known)
+        for at, some in found.items()
+    ]
+
+
+def _evaluated(store: Store, splits: list[Split], metrics: Mapping[str, Metric]) -> list[Evaluated]:
+    """The splits evaluated, what is new of it kept and what nobody asks for any more forgotten."""
+    kept, used = read_kept(store), Kept()
+    found = evaluate_all(store, splits, metrics, kept)
+    for one in found:
+        used |= one.used
     if used != kept:
         write_kept(store, used)
-    scores = Scores(run, tuple(cells), {}, figures, metrics)
-    rows = [row for cell in cells if cell.record for row in _rows(scores, cell.record)]
-    return replace(scores, by_entry=_by_entry([*rows, *_chosen(scores, rows)]))
+    return found
+
+
+def _cell(planned: Mapping[str, Any], record: Record | None, failed: Mapping[str, str]) -> Cell:
+    who = (planned["task"], planned["family"], planned["strategy"])
+    if record is None:
+        return Cell(*who, MISSING, "not run yet", None)
+    if record.id in failed:
+        return Cell(*who, "failed", failed[record.id], None)
+    return Cell(*who, record.status, record.reason, record)
 
 
 def entries(scores: Scores, task: str) -> dict[Entry, str]:
-    """Every entry of a task with its status: `ok`, or how many of its cells ended how."""
+    """Every entry of a task with its status: `ok`, or how many of its cells ended how.
+
+    Recalibrated ones are the same entries with other probabilities; `recalibrated` tells those.
+    """
     statuses: dict[tuple[str, str], list[str]] = {}
     for cell in scores.cells:
         if cell.task == task:
@@ -176,8 +214,20 @@ def entries(scores: Scores, task: str) -> dict[Entry, str]:
             found[entry] = count_statuses(["failed"] * lost + ["ok"] * (counted.count("ok") - lost) + _not_ok(counted))
     splits = max((len(counted) for counted in statuses.values()), default=0)
     for (of, entry, kind), rows in scores.by_entry.items():
-        if (of, entry.stage, kind) == (task, "chosen", HALF):
+        if (of, kind) == (task, HALF) and entry.stage in MADE_OF_SEVERAL:
             found[entry] = count_statuses(["ok"] * len(rows) + [MISSING] * (splits - len(rows)))
+    return found
+
+
+def recalibrated(scores: Scores, task: str) -> dict[Entry, str]:
+    """Every recalibrated entry of a task with its status; `inapplicable` where a class had too few rows to fit on."""
+    plain, found = entries(scores, task), {}
+    for (of, entry, kind), rows in scores.by_entry.items():
+        if (of, kind) == (task, HALF) and entry.calibration != "none":
+            base = entry._replace(calibration="none")
+            lost = len(scores.rows_of(task, base, HALF)) - len(rows)
+            alike = plain[base] if not lost else count_statuses(["ok"] * len(rows) + ["inapplicable"] * lost)
+            found[entry] = alike
     return found
 
 
@@ -205,27 +255,62 @@ class _Row(NamedTuple):
 
 
 def _rows(scores: Scores, record: Record) -> Iterator[_Row]:
-    objective = scores.objective(record.task).name
     for outcome in record.outcomes:
-        extras = {
-            "ratio": record.n_test / record.n_train if record.n_train else math.nan,
-            "fit_seconds": outcome.fit_seconds,
-            "predict_us_per_row": 1e6 * outcome.predict_seconds / record.n_test if record.n_test else math.nan,
-            "trials": 1.0 if outcome.stage == "default" else float(record.trials),  # trial 0 and no search
-            "parameters": math.nan if outcome.parameters is None else float(outcome.parameters),
-            "model_bytes": float(outcome.model_bytes) or math.nan,
-            "trial": float(outcome.trial),
-            "inner": outcome.inner_score,
-            "train": outcome.train_scores.get(objective, math.nan),
+        extras = _extras(record, outcome, scores.objective(record.task).name)
+        for calibration in CALIBRATIONS:
+            stage = outcome.stage if calibration == "none" else f"{outcome.stage}/{calibration}"
+            entry = Entry(record.family, record.strategy, outcome.stage, calibration)
+            yield from _by_kind(scores, record.task, entry, (record.repeat, record.fold), (record.id, stage), extras)
+
+
+def _by_kind(
+    scores: Scores, task: str, entry: Entry, split: tuple[int, int], whose: tuple[str, str], extras: dict[str, float]
+) -> Iterator[_Row]:
+    """The rows of an entry in one split, one per threshold kind; none where it has no figures."""
+    for kind in scores.kinds(task):
+        view = (*whose, kind)
+        if (found := scores.figures.get(view)) is not None:
+            threshold = math.nan if found.threshold is None else found.threshold
+            rarest = max(int(found.confusion.sum(axis=1).min()), 1)
+            figures = {**found.values, **extras, "threshold": threshold, "grain": 1 / rarest}
+            yield _Row(task, entry, kind, split, view, figures)
+
+
+def _extras(record: Record, outcome: Outcome, objective: str) -> dict[str, float]:
+    return {
+        "ratio": record.n_test / record.n_train if record.n_train else math.nan,
+        "fit_seconds": outcome.fit_seconds,
+        "predict_us_per_row": 1e6 * outcome.predict_seconds / record.n_test if record.n_test else math.nan,
+        "trials": 1.0 if outcome.stage == "default" else float(record.trials),  # trial 0 and no search
+        "parameters": math.nan if outcome.parameters is None else float(outcome.parameters),
+        "model_bytes": float(outcome.model_bytes) or math.nan,
+        "trial": float(outcome.trial),
+        "inner": outcome.inner_score,
+        "train": outcome.train_scores.get(objective, math.nan),
+    }
+
+
+SUMMED = ("fit_seconds", "predict_us_per_row", "parameters", "model_bytes")
+
+
+def _ensembled(scores: Scores) -> Iterator[_Row]:
+    """The rows of what the tuned entries make together.
+
+    Times and sizes are the sums over the members with a weight, `trials` all that were made to have a choice.
+    """
+    records = {cell.record.id: cell.record for cell in scores.cells if cell.record}
+    for (task, kind, split), made in scores.combined.items():
+        objective = scores.objective(task).name
+        members = {
+            at: _extras(records[at], next(o for o in records[at].outcomes if o.stage == "tuned"), objective)
+            for at in made.weights
         }
-        entry = Entry(record.family, record.strategy, outcome.stage)
-        for kind in scores.kinds(record.task):
-            view = (record.id, outcome.stage, kind)
-            if (found := scores.figures.get(view)) is not None:
-                threshold = math.nan if found.threshold is None else found.threshold
-                rarest = max(int(found.confusion.sum(axis=1).min()), 1)
-                figures = {**found.values, **extras, "threshold": threshold, "grain": 1 / rarest}
-                yield _Row(record.task, entry, kind, (record.repeat, record.fold), view, figures)
+        used = [members[at] for at, weight in made.weights.items() if weight]
+        extras = next(iter(members.values())) | {name: sum(one[name] for one in used) for name in SUMMED}
+        extras |= {"trials": sum(one["trials"] for one in members.values()), "inner": made.inner}
+        extras |= {"trial": math.nan, "train": math.nan}
+        whose = (f"{task}/r{split[0]}f{split[1]}", made.stage)
+        yield from _by_kind(scores, task, Entry(ANY, kind, "ensembled"), split, whose, extras)
 
 
 def _chosen(scores: Scores, rows: list[_Row]) -> Iterator[_Row]:
@@ -235,7 +320,8 @@ def _chosen(scores: Scores, rows: list[_Row]) -> Iterator[_Row]:
     """
     pools: dict[tuple[str, str, str, tuple[int, int]], list[_Row]] = {}
     for row in rows:
-        if row.entry.stage == "tuned" and row.entry.strategy != "searched" and not math.isnan(row.figures["inner"]):
+        plain = row.entry.calibration == "none" and row.entry.strategy != "searched"
+        if plain and row.entry.stage == "tuned" and not math.isnan(row.figures["inner"]):
             for family in (row.entry.family, ANY):
                 pools.setdefault((row.task, family, row.kind, row.split), []).append(row)
     choices: dict[tuple[str, str], set[Entry]] = {}

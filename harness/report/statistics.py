@@ -11,10 +11,11 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
 
 import numpy as np
 import numpy.typing as npt
-from scipy import stats
+from scipy import special, stats
 
 LEVEL = 0.95
 SPREADLESS = 1e-12  # a spread so much smaller than the mean is that of computing, not of chance
@@ -52,10 +53,16 @@ def estimate(
     if not claims or n < FEWEST_SPLITS:
         return Estimate(mean, math.nan, math.nan, n)
     error = math.sqrt(max(float(figures.var(ddof=1)), grain**2 / 12) * (1 / n + ratio))
-    half = float(stats.t.ppf((1 + LEVEL) / 2, n - 1)) * error
+    half = _reach(n) * error
     if error <= SPREADLESS * abs(mean) or error == 0:
         return Estimate(mean, half, 1.0, n)
-    return Estimate(mean, half, float(2 * stats.t.sf(abs(mean) / error, n - 1)), n)
+    return Estimate(mean, half, float(2 * special.stdtr(n - 1, -abs(mean) / error)), n)
+
+
+@cache
+def _reach(n: int) -> float:
+    """How many standard errors of n figures an interval reaches to either side."""
+    return float(stats.t.ppf((1 + LEVEL) / 2, n - 1))
 
 
 def holm(p_values: Sequence[float]) -> list[float]:

@@ -9,7 +9,7 @@ from harness.declare.metrics import class_report
 from harness.report.derived import HALF
 from harness.report.markdown import NONE, bold, bold_best, brief, escape, folded_table, number, plus_minus, table
 from harness.report.ranking import FLOOR, Place, Ranking
-from harness.report.scores import Scores
+from harness.report.scores import MADE_OF_SEVERAL, Scores
 
 QUALITY = ("roc_auc", "average_precision", "f1", "precision", "recall", "balanced_accuracy", "mcc")
 PROBABILITY = ("log_loss", "brier", "ece")
@@ -87,8 +87,8 @@ def _shown(ranking: Ranking) -> list[Place]:
 
 
 def rank_mark(place: Place) -> str:
-    """The rank, a dagger for what the inner scores chose, a dash for what cannot be ranked."""
-    if place.entry.stage == "chosen":
+    """The rank, a dagger for what inner scores chose or combined, a dash for what cannot be ranked."""
+    if place.entry.stage in MADE_OF_SEVERAL:
         return "†"
     return str(place.rank) if place.rank else NONE
 

@@ -100,9 +100,9 @@ def _of_the_same_data(cell: Mapping[str, Any], known: Mapping[str, Any], new: Ma
     if task not in new["tasks"]:
         return True
     same = all(known["tasks"][task].get(part) == _plain(new["tasks"][task][part]) for part in ("fingerprint", "costs"))
-    return same and known["strategies"][strategy] == _plain(
-        new["strategies"].get(strategy, known["strategies"][strategy])
-    )
+    before = known["strategies"][strategy]
+    now = _plain(new["strategies"].get(strategy, before))
+    return same and before.items() <= now.items()  # what an older version did not store yet is no difference
 
 
 def _plain(value: Any) -> Any:

@@ -85,13 +85,15 @@ class Record:
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> Record:
         """A record from what `as_dict` wrote; unknown fields of a newer version are left out."""
-        known = {f.name for f in fields(cls)}
         outcomes = tuple(_outcome(one) for one in values.get("outcomes", ()))
-        return cls(**{k: v for k, v in values.items() if k in known and k != "outcomes"}, outcomes=outcomes)
+        return cls(**{k: v for k, v in values.items() if k in RECORD_FIELDS and k != "outcomes"}, outcomes=outcomes)
+
+
+RECORD_FIELDS, OUTCOME_FIELDS = (frozenset(f.name for f in fields(one)) for one in (Record, Outcome))
 
 
 def _outcome(values: dict[str, Any]) -> Outcome:
-    outcome = Outcome(**{k: v for k, v in values.items() if k in {f.name for f in fields(Outcome)}})
+    outcome = Outcome(**{k: v for k, v in values.items() if k in OUTCOME_FIELDS})
     layers = tuple((name, kind, tuple(shape), parameters) for name, kind, shape, parameters in outcome.architecture)
     return replace(outcome, remarks=tuple(outcome.remarks), architecture=layers)
 
