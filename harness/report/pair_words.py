@@ -13,7 +13,7 @@ from harness.report.pair import Difference, Pair, adjusted, figures, likeness, p
 from harness.report.ranking import claims
 from harness.report.statistics import FEWEST_SPLITS
 
-KINDS = {HALF: "at 0.5", TUNED: "at its tuned threshold", "": ""}
+KINDS = {HALF: "at 0.5", TUNED: "at its tuned threshold"}
 ALIKE = 0.99  #: rank correlation from which two orders are called nearly the same
 COSTS = {
     "fit_seconds": "seconds of one fit",
@@ -30,13 +30,13 @@ def in_words(pair: Pair, rows: int, out: Path | None = None) -> str:
     classes = {kind: per_class(pair, kind) for kind in pair.kinds}
     everything = adjusted([*shown, *made_of, *(one for some in classes.values() for one in some)])
     parts = [_who(pair, len(everything)), _why(pair, everything)]
-    parts.append(_section("All figures", _differences(everything[: len(shown)])))
+    parts.append(_section("All figures", _differences(pair, everything[: len(shown)])))
     if made_of:
         parts.append(
-            _section("What they are made of", _differences(everything[len(shown) : len(shown) + len(made_of)]))
+            _section("What they are made of", _differences(pair, everything[len(shown) : len(shown) + len(made_of)]))
         )
     if rest := everything[len(shown) + len(made_of) :]:
-        parts.append(_section("Class by class", _differences(rest)))
+        parts.append(_section("Class by class", _differences(pair, rest)))
     parts += [_section("Split by split", _splits(pair)), _section("Cost, means over the splits", _costs(pair))]
     parts.append(_section("Rows that changed sides", _changed(pair, rows, out)))
     return "\n\n".join(parts)
@@ -87,7 +87,7 @@ def _why(pair: Pair, everything: list[Difference]) -> str:
     ):
         one = by_name.get((name, at))
         if one is not None and not (what == "ranking" and name == objective.label):
-            lines.append(f"- {what}: {_said(one)}")
+            lines.append(f"- {what}: {_said(pair, one)}")
     best, lost = (
         by_name.get((f"{decision} {what}", at))
         for what, at in (("at the best of all thresholds", ""), ("lost by the threshold chosen", TUNED))
@@ -116,8 +116,13 @@ def _why(pair: Pair, everything: list[Difference]) -> str:
     return "\n".join(lines)
 
 
-def _said(one: Difference) -> str:
-    where = f" {KINDS[one.kind]}" if one.kind else ""
+def _at(pair: Pair, kind: str) -> str:
+    """Which threshold decides; with several classes none does."""
+    return KINDS.get(kind, "") if len(pair.kinds) > 1 else ""
+
+
+def _said(pair: Pair, one: Difference) -> str:
+    where = f" {at}" if (at := _at(pair, one.kind)) else ""
     verdict = {1: "A is better by more than chance explains", -1: "B is better by more than chance explains"}.get(
         one.better
     )
@@ -134,13 +139,13 @@ def _signed(value: float) -> str:
     return plus_minus(value, math.nan, signed=True)
 
 
-def _differences(some: Sequence[Difference]) -> str:
+def _differences(pair: Pair, some: Sequence[Difference]) -> str:
     verdicts = {1: "A", -1: "B", 0: ""}
     rows = [
         [
             one.face,
             one.name,
-            KINDS[one.kind],
+            _at(pair, one.kind),
             number(one.a),
             number(one.b),
             _estimate(one),
@@ -149,7 +154,9 @@ def _differences(some: Sequence[Difference]) -> str:
         ]
         for one in some
     ]
-    return table(["Face", "Figure", "", "A", "B", "A − B", "p", "Better"], rows, pipes=False)
+    header = ["Face", "Figure", "Threshold", "A", "B", "A − B", "p", "Better"]
+    keep = [at for at in range(len(header)) if header[at] != "Threshold" or any(row[at] for row in rows)]
+    return table([header[at] for at in keep], [[row[at] for at in keep] for row in rows], pipes=False)
 
 
 def _splits(pair: Pair) -> str:

@@ -1,0 +1,284 @@
+"""Two entries and two runs compared: pairs, what differences are made of, rows that changed sides, words."""
+
+import csv
+import json
+import math
+import re
+import shutil
+
+import numpy as np
+import pytest
+from fixtures_run import everything, three_digits, tumours, write_run
+from sklearn.metrics import brier_score_loss, f1_score, precision_recall_curve
+
+from harness.declare.metrics import METRICS
+from harness.errors import EvenhandError
+from harness.report.changed import changed, sides
+from harness.report.compare import compare, find_entry
+from harness.report.pair import Side, adjusted, figures, likeness, make_pair, per_class, reasons
+from harness.report.scores import collect
+from harness.report.statistics import holm
+from harness.report.strategies import differences
+from harness.store.store import Store
+
+BY_NAME = {metric.name: metric for metric in METRICS}
+WEIGHTED, PLAIN = "tumours/logistic_regression/class_weight", "tumours/logistic_regression/none"
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    """Two tasks, one with three classes."""
+    lost = {("three_digits", "bayes", "class_weight", fold): ("failed", "no priors") for fold in range(4)}
+    return write_run(tmp_path_factory.mktemp("compare") / "run", [tumours(), three_digits()], lost)
+
+
+@pytest.fixture(scope="module")
+def scores(run):
+    return collect(run, BY_NAME)
+
+
+@pytest.fixture
+def other(run, tmp_path):
+    """A second run with the same cells, to be changed."""
+    shutil.copytree(run.folder, tmp_path / "other")
+    return Store(tmp_path / "other")
+
+
+def pair_of(run, scores, a, b):
+    return make_pair(*(Side(run, scores, *find_entry(scores, one)) for one in (a, b)))
+
+
+@pytest.fixture(scope="module")
+def pair(run, scores):
+    return pair_of(run, scores, WEIGHTED, PLAIN)
+
+
+def edit(store, change):
+    values = json.loads(store.run_file.read_text())
+    change(values)
+    store.run_file.write_text(json.dumps(values))
+
+
+def rows_of(text):
+    """The cells of every line of tables, split where two spaces stand."""
+    return [re.split(r"\s{2,}", line.strip()) for line in text.splitlines()]
+
+
+def test_differences_are_those_of_the_strategy_table(pair, scores):
+    """What the report says of a strategy against doing nothing, computed there on its own."""
+    found = {(one.name, one.kind): one.difference for one in figures(pair)}
+    table = next(
+        one
+        for one in differences(scores, "tumours")
+        if one.strategy == "class_weight" and one.family == "logistic_regression"
+    )
+    ranking, at_half, tuned, _, brier = table.estimates
+    assert found["AP", ""] == ranking
+    assert found["F1", "half"] == at_half
+    assert found["F1", "tuned"] == tuned
+    assert found["Brier", ""] == brier
+
+
+def test_p_values_are_adjusted_over_all_that_is_shown(pair):
+    everything_ = [*figures(pair), *reasons(pair)]
+    assert [one.adjusted for one in adjusted(everything_)] == holm([one.difference.p for one in everything_])
+    for one in adjusted(everything_):
+        assert (one.better != 0) == (one.adjusted < 0.05)
+        if one.better:
+            assert (one.better == 1) == ((one.difference.mean > 0) == one.greater_is_better)
+
+
+def test_a_difference_of_decisions_is_the_best_of_all_thresholds_and_what_the_chosen_one_loses(pair):
+    found = {one.name: one for one in reasons(pair)}
+    best, lost = found["F1 at the best of all thresholds"], found["F1 lost by the threshold chosen"]
+    f1 = next(one for one in figures(pair) if (one.name, one.kind) == ("F1", "tuned"))
+    assert best.a + lost.a == pytest.approx(f1.a, abs=1e-12)
+    assert best.difference.mean + lost.difference.mean == pytest.approx(f1.difference.mean, abs=1e-12)
+    mine = []
+    for seen, _ in pair.seen.values():
+        precision, recall, _ = precision_recall_curve(seen.y, seen.proba[:, 1])
+        mine.append(np.nanmax(2 * precision * recall / np.maximum(precision + recall, 1e-12)))
+    assert best.a == pytest.approx(np.mean(mine))
+    assert lost.a <= 0
+
+
+def test_brier_scores_are_miscalibration_less_discrimination_plus_what_the_classes_decide(pair):
+    found = {one.name: one for one in reasons(pair)}
+    missed, told = found["Brier: miscalibration"], found["Brier: discrimination"]
+    for side in (0, 1):
+        brier = np.mean([brier_score_loss(both[side].y, both[side].proba[:, 1]) for both in pair.seen.values()])
+        by_class = np.mean([both[side].y.mean() * (1 - both[side].y.mean()) for both in pair.seen.values()])
+        parts = (missed.a - told.a) if side == 0 else (missed.b - told.b)
+        assert parts + by_class == pytest.approx(brier, abs=1e-6)
+    assert min(missed.a, missed.b, told.a, told.b) >= 0
+    assert missed.a > missed.b  # weighting classes distorts probabilities
+
+
+def test_the_same_ranking_at_other_probabilities_has_no_difference_in_ranking(run, scores):
+    pair = pair_of(run, scores, PLAIN, PLAIN)
+    assert likeness(pair) == 1
+    assert all(one.difference.mean == 0 for one in [*figures(pair), *reasons(pair)])
+    assert all(one.better == 0 for one in adjusted([*figures(pair), *reasons(pair)]))
+    assert changed(pair, "tuned") == []
+
+
+@pytest.mark.parametrize(
+    ("a", "b"), [(WEIGHTED, PLAIN), ("three_digits/bayes/none", "three_digits/logistic_regression/none")]
+)
+def test_rows_that_changed_sides_are_counted_as_by_hand(run, scores, a, b):
+    pair = pair_of(run, scores, a, b)
+    for kind in pair.kinds:
+        truth, decided = [], ([], [])
+        for both in pair.seen.values():
+            truth.append(both[0].y)
+            for seen, said in zip(both, decided, strict=True):
+                threshold = 0.5 if kind == "half" else seen.threshold
+                binary = seen.proba.shape[1] == 2
+                said.append((seen.proba[:, 1] >= threshold).astype(int) if binary else seen.proba.argmax(axis=1))
+        truth, one, other = np.concatenate(truth), np.concatenate(decided[0]), np.concatenate(decided[1])
+        rows = changed(pair, kind)
+        assert len(rows) == (one != other).sum() > 0
+        assert sorted((row.truth, row.a, row.b) for row in rows) == sorted(
+            (int(t), int(x), int(y)) for t, x, y in zip(truth, one, other, strict=True) if x != y
+        )
+        for count in sides(pair, kind):
+            here = truth == count.truth
+            right = one[here] == count.truth, other[here] == count.truth
+            expected = [(right[0] & right[1]).sum(), (right[0] & ~right[1]).sum(), (~right[0] & right[1]).sum()]
+            assert [count.both, count.only_a, count.only_b] == expected
+            assert count.both + count.only_a + count.only_b + count.neither == count.rows == here.sum()
+            assert count.apart == (one[here] != other[here]).sum()
+
+
+def test_recall_per_class_is_scikit_learns(run, scores):
+    from sklearn.metrics import recall_score
+
+    pair = pair_of(run, scores, "three_digits/bayes/none", "three_digits/logistic_regression/none")
+    found = {one.name: one.a for one in per_class(pair, "half")}
+    mine = [recall_score(seen.y, seen.proba.argmax(axis=1), average=None) for seen, _ in pair.seen.values()]
+    assert [found[f"recall of {name}"] for name in "089"] == pytest.approx(np.mean(mine, axis=0).tolist())
+    f1 = next(one for one in figures(pair) if one.name == "F1")
+    assert f1.a == pytest.approx(
+        np.mean([f1_score(seen.y, seen.proba.argmax(axis=1), average="macro") for seen, _ in pair.seen.values()])
+    )
+
+
+def test_the_command_says_it_and_writes_the_rows(run, evenhand, tmp_path):
+    code, said, _ = evenhand("compare", str(run.folder), WEIGHTED, PLAIN, "--rows", "3", "--out", "rows.csv")
+    assert code == 0
+    assert "A  tumours/logistic_regression/class_weight/tuned" in said
+    assert "4 splits that both have, of the same rows" in said
+    assert "Rows that changed sides" in said
+    assert "those furthest apart" in said
+    with (tmp_path / "rows.csv").open(encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
+    pair = pair_of(run, collect(run, BY_NAME), WEIGHTED, PLAIN)
+    for kind in ("half", "tuned"):
+        assert len(changed(pair, kind)) == sum(row["threshold_kind"] == kind for row in rows)
+    assert {row["truth"] for row in rows} <= {"No", "Yes"}
+    assert evenhand("compare", str(run.folder), WEIGHTED, PLAIN, "--rows", "3", "--out", "rows.csv")[1] == said
+
+
+@pytest.mark.parametrize(
+    ("named", "said"),
+    [
+        ((), "name two runs, or a run and two entries like caravan/xgb/smote"),
+        ((PLAIN,), "found 1 run and 1 entry"),
+        ((PLAIN, PLAIN, PLAIN), "found 1 run and 3 entries"),
+        ((PLAIN, "tumours/logistic_regression/nones"), f"did you mean '{PLAIN}'?"),
+    ],
+)
+def test_what_cannot_be_compared_is_said(run, named, said):
+    with pytest.raises(EvenhandError, match=re.escape(said)):
+        compare([str(run.folder), *named], BY_NAME)
+
+
+def test_a_run_compared_with_itself_is_equal_to_the_last_digit(run, other):
+    said = compare([str(run.folder), str(other.folder)], BY_NAME)
+    assert "Made alike: the same protocol, versions, host, data and strategies." in said
+    entries_ = [cells for cells in rows_of(said) if "/" in cells[0] and cells[-1] == "equal to the last digit"]
+    assert len(entries_) == 2 * (2 * (1 + 2 * 3) - 1)  # bayes with class weights has none on three classes
+    assert "better by" not in said
+
+
+def test_how_two_runs_were_made_otherwise_comes_first(run, other):
+    edit(other, lambda values: values["versions"].update({"scikit-learn": "1.8"}))
+    edit(other, lambda values: values["protocol"].update(trials=9))
+    edit(other, lambda values: values.update(cells=[cell for cell in values["cells"] if cell["family"] != "bayes"]))
+    edit(other, lambda values: values["strategies"]["class_weight"].update(digest="new"))
+    said = compare([str(run.folder), str(other.folder)], BY_NAME, task="tumours")
+    assert (
+        said.index("protocol: trials 3 and 9") < said.index("versions: scikit-learn 1.9 and 1.8") < said.index("Entry")
+    )
+    assert "declared otherwise: strategy class_weight" in said
+    assert "Only in A: bayes/class_weight/default, bayes/class_weight/tuned" in said
+    assert "three_digits" not in said
+
+
+def test_other_data_are_not_compared_row_by_row(run, other):
+    edit(other, lambda values: values["tasks"]["tumours"].update(fingerprint="e" * 64))
+    said = compare([str(run.folder), str(other.folder)], BY_NAME, task="tumours")
+    assert "Not comparable row by row: the data of tumours differ between the runs" in said
+    assert "±" not in said.partition("Entry")[2]
+    both = compare([str(run.folder), str(other.folder), PLAIN], BY_NAME)
+    assert "There are two means and no test" in both
+    assert "What they are made of" not in both
+
+
+def test_other_splits_are_not_compared_row_by_row(run, tmp_path):
+    import fixtures_run
+
+    before = fixtures_run.PROTOCOL
+    try:
+        fixtures_run.PROTOCOL = fixtures_run.replace(before, seed=8)
+        reseeded = write_run(tmp_path / "reseeded", [tumours()])
+    finally:
+        fixtures_run.PROTOCOL = before
+    said = compare([str(run.folder), str(reseeded.folder)], BY_NAME)
+    assert "the rows of tumours are split otherwise in the second run" in said
+    assert "protocol: seed 7 and 8" in said
+    assert "better by" not in said
+
+
+def test_one_entry_in_two_runs(run, other):
+    said = compare([str(run.folder), str(other.folder), PLAIN, "tumours/bayes/none"], BY_NAME)
+    assert f"A  {run.folder}  tumours/logistic_regression/none/tuned" in said
+    assert f"B  {other.folder}  tumours/bayes/none/tuned" in said
+    assert "p after Holm" in said
+
+
+def test_missing_cells_one_split_forward_time_and_made_entries_are_sentences(tmp_path):
+    run = everything(tmp_path / "all")
+    folder = str(run.folder)
+    one = compare([folder, "one_split/bayes/none", "one_split/logistic_regression/none"], BY_NAME)
+    assert "With fewer than three splits there is nothing to measure chance by: no test." in one
+    later = compare([folder, "later_rows/bayes/none", "later_rows/logistic_regression/none"], BY_NAME)
+    assert "The splits follow time" in later
+    fewer = compare([folder, "tumours/bayes/class_weight", "tumours/bayes/none"], BY_NAME)
+    assert "2 splits that both have" in fewer
+    assert "B has 2 splits more" in fewer
+    assert "Cost at the best of all thresholds" in fewer  # the task has a cost matrix
+    assert "not stored: no rows" not in fewer
+    with pytest.raises(EvenhandError, match="has no figures to compare"):
+        compare([folder, "tumours/bayes/searched", "tumours/bayes/none"], BY_NAME)
+    chosen = compare([folder, "tumours/any/any/chosen", "tumours/bayes/none"], BY_NAME)
+    assert "Rows that changed sides" in chosen
+    two_tasks = compare([folder, "later_rows/bayes/none", "tumours/bayes/none"], BY_NAME)
+    assert "later_rows and tumours are different tasks" in two_tasks
+    assert compare([folder, folder], BY_NAME).count("equal to the last digit") > 10
+
+
+def test_hostile_names_are_text(tmp_path):
+    run = write_run(tmp_path / "run", [tumours()])
+    edit(
+        run, lambda values: values["tasks"]["tumours"].update(classes=["=cmd()", "\x1b[31mred"], positive="\x1b[31mred")
+    )
+    said = compare([str(run.folder), WEIGHTED, PLAIN], BY_NAME, out=tmp_path / "rows.csv")
+    assert "\x1b" not in said
+    assert "'=cmd()" in (tmp_path / "rows.csv").read_text(encoding="utf-8")
+    assert ",=cmd()" not in (tmp_path / "rows.csv").read_text(encoding="utf-8")
+
+
+def test_figures_that_a_side_lacks_are_left_out(pair):
+    assert not any(math.isnan(one.a) or math.isnan(one.b) for one in figures(pair))
+    assert "Cost" not in {one.name for one in figures(pair)}
