@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from imblearn.over_sampling import ADASYN, SMOTE, BorderlineSMOTE
 from imblearn.under_sampling import EditedNearestNeighbours, TomekLinks
+from scipy import sparse
 
 from harness.data.prepare import Layout, Rows
 from harness.declare.space import defaults
@@ -12,7 +13,7 @@ from harness.errors import Inapplicable
 from harness.search.cleaning import quick
 from harness.search.fold_cache import FoldCache
 from harness.search.neighbours import FoldNeighbours
-from harness.search.resample import from_space, level_weight, resample, to_space
+from harness.search.resample import from_space, level_weight, resample, resample_points, to_space
 
 LAYOUT = Layout(("size", "age"), (("colour", ("r", "g", "b")), ("age missing", ("no", "yes"))), (1,))
 RESAMPLING = (
@@ -180,3 +181,43 @@ def test_classes_far_apart_leave_no_border_to_sample_at(registry, name):
     apart = Rows(rows.numbers + 100 * y[:, None], rows.codes)
     with pytest.raises(Inapplicable, match=r"majority|near another class"):
         run(registry.strategy(name), apart, y)
+
+
+@pytest.mark.parametrize(
+    ("name", "given"),
+    [
+        *((name, {}) for name in RESAMPLING if not name.startswith("random")),
+        ("borderline_smote", {"kind": "borderline-2"}),
+    ],
+)
+@pytest.mark.parametrize("form", [sparse.csr_matrix, sparse.csr_array])
+def test_sparse_points_are_resampled_as_dense_ones_are(registry, name, given, form):
+    strategy, (rows, y) = registry.strategy(name), mixed()
+    params = defaults(strategy.space) | given
+    X = np.where(np.abs(rows.numbers) < 0.3, 0.0, rows.numbers)
+    dense, dense_y = resample_points(strategy, params, X, y, 7, (FoldCache(), "dense"))
+    made, made_y = resample_points(strategy, params, form(X), y, 7, (FoldCache(), "sparse"))
+    assert type(made) is form
+    assert (made_y == dense_y).all()
+    np.testing.assert_allclose(made.toarray(), dense, atol=1e-12)
+
+
+class Raising:
+    """A sampler that raises what it is told."""
+
+    def __init__(self, error):
+        self.error = error
+
+    def fit_resample(self, X, y):
+        raise self.error
+
+
+def test_only_refusals_that_are_understood_are_inapplicable():
+    rows, y = mixed()
+    for error in (ValueError("matmul: dimension mismatch"), RuntimeError("a bug"), TypeError("no")):
+        broken = Strategy(name="broken", kind="resample", build=lambda seed, error=error: Raising(error))
+        with pytest.raises(type(error), match=str(error)):
+            run(broken, rows, y)
+    few = ValueError("Expected n_neighbors <= n_samples_fit, but n_neighbors = 6, n_samples_fit = 2, n_samples = 2")
+    with pytest.raises(Inapplicable, match="n_samples_fit = 2"):
+        run(Strategy(name="few", kind="resample", build=lambda seed: Raising(few)), rows, y)

@@ -245,7 +245,7 @@ def _too_few(rows: int, distinct: int, folds: int, part: Part) -> str:
     """What a class has, what it needs, and what to do."""
     has = f"has {rows} row{'' if rows == 1 else 's'}"
     if distinct < rows:
-        has += f", {distinct} that differ{'s' if distinct == 1 else ''} (equal rows and groups count once),"
+        has += f", {distinct} that differ{'s' if distinct == 1 else ''} (equal rows and groups count once)"
     mend = f"use {part.option} {distinct}" if distinct > 1 else "merge it with another class, or leave out its rows"
     if part is INNER and distinct < 2:
         mend = f"use more {OUTER.option}, {mend}"

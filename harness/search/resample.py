@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from scipy.sparse import issparse
+from scipy.sparse import csr_array, issparse
 
 from harness.data.prepare import Layout, Rows
 from harness.declare.strategy import Strategy
@@ -17,6 +17,16 @@ from harness.search.neighbours import FoldNeighbours, digest
 
 Labels = npt.NDArray[np.int64]
 Points = npt.NDArray[np.float64]
+
+#: What samplers say of rows that do not suit them. Whatever else they raise is an error like any other.
+REFUSALS = (
+    "Not any neigbours belong to the majority",  # ADASYN, spelt so
+    "No samples will be generated",  # ADASYN
+    "No clusters found with sufficient samples",  # KMeansSMOTE
+    "Expected n_neighbors <= n_samples_fit",  # scikit-learn's neighbours, of too few rows
+    "The specified ratio required to remove samples",  # a ratio that the rows exceed already
+    "needs to have more than 1 class",
+)
 
 
 def resample(  # noqa: PLR0913, PLR0917 -- four say what is resampled, three how
@@ -60,9 +70,12 @@ def resample_points(
             if kept is None:
                 raise EvenhandError(f"{strategy.name} is declared to choose rows, but made some")
             return X[kept], made_y
-        points = X if issparse(X) else np.asarray(X, dtype=np.float64)
+        # For a sparse *matrix* `*` is the matrix product, which imbalanced-learn's borderline-2 does not reckon with.
+        points = csr_array(X) if issparse(X) else np.asarray(X, dtype=np.float64)
         made, made_y, kept = _sampled(sampler, points, y, cache)
-        return (made.astype(X.dtype) if kept is None else X[kept]), made_y
+        if kept is not None:
+            return X[kept], made_y
+        return (type(X)(made, dtype=X.dtype) if issparse(X) else made.astype(X.dtype)), made_y
 
     return cache.get(("resampled", name, strategy.name, tuple(sorted(params.items())), seed), compute)
 
@@ -101,7 +114,10 @@ def level_weight(rows: Rows) -> float:
 
 
 def _sampled(sampler: Any, points: Any, y: Labels, cache: FoldCache) -> tuple[Any, Labels, Labels | None]:
-    """Points and labels as the sampler leaves them, and which rows they are where it only chose among them."""
+    """Points and labels as the sampler leaves them, and which rows they are where it only chose among them.
+
+    Raises `Inapplicable` where these rows do not suit the sampler, and whatever else it raises.
+    """
     counts = np.bincount(y)
     there = counts[counts > 0]
     sampler, searches = _quickened(sampler, points, int(there.min()), cache)
@@ -110,8 +126,11 @@ def _sampled(sampler: Any, points: Any, y: Labels, cache: FoldCache) -> tuple[An
         raise Inapplicable(reason, always=True)
     try:
         made, made_y = sampler.fit_resample(points, y)
-    except (ValueError, RuntimeError) as error:  # imbalanced-learn's way to say that these rows do not suit the sampler
-        raise Inapplicable(" ".join(str(error).split())) from error
+    except (ValueError, RuntimeError) as error:
+        said = " ".join(str(error).split())
+        if any(refusal in said for refusal in REFUSALS):
+            raise Inapplicable(said) from error
+        raise
     after = np.bincount(made_y, minlength=len(counts))
     if ((after == 0) & (counts > 0)).any():
         raise Inapplicable("cleaning left no training row of one class")
