@@ -21,17 +21,19 @@ from harness.report.section import Evidence, Picture, Section
 LEADERS = 5
 FAMILIES = 8
 SAID = (
-    f"How probable is it that one entry is better than another on tasks like these by more than {practical.ROPE:g}, a difference "
-    "that hardly matters in practice (of log loss and cost: 1 % of the majority row's figure; of lift the same), and how probable "
-    "that they are as good as equal? The Bayesian signed-rank test (Benavoli and others 2017) answers with three "
-    "probabilities per pair; its prior holds all entries for equal and weighs half a task. Below 95 % nothing is settled."
+    f"How probable is it that one entry is better than another on tasks like these by more than {practical.ROPE:g}, and how "
+    f"probable that they are as good as equal? {practical.ROPE:g} is taken for the largest difference that does not matter in "
+    "practice (of log loss, cost and lift: 1 % of the majority row's figure); where the positive class is rare, smaller ones may "
+    "matter. The Bayesian signed-rank test (Benavoli and others 2017) answers with three probabilities per pair; its prior "
+    "holds all entries for equal and weighs half a task. Below 95 % nothing is settled."
 )
 LEADING = (
-    "The first entries by mean rank, in pairs. Who leads is known only after looking, which favours leaders a little:"
+    "The first entries by mean rank in pairs, over {tasks}. Who leads is known only after looking, which favours leaders a "
+    "little, and nothing is adjusted for the number of pairs:"
 )
 IN_FAMILIES = (
-    "Families, each with the strategy that the inner scores chose in each split, so that nothing was picked by looking at test "
-    "rows; families with more strategies had more trials:"
+    "Families in pairs, over {tasks}, each with the strategy that the inner scores chose in each split, so that nothing was "
+    "picked by looking at test rows; families with more strategies had more trials:"
 )
 
 
@@ -66,4 +68,5 @@ def _duels(together: Together, first: int, kind: str, said: str) -> Sequence[str
         [escape(a), escape(b), *(number(p, 2) for p in one)] for (a, b), one in zip(pairs, found.values(), strict=True)
     ]
     head = ["First", "Second", "First is better", "Practically equal", "Second is better"]
+    said = said.format(tasks=count(int((~np.isnan(gains.scales(together))).sum()), "task"))
     return [said, Picture(file_name("across", "practical", kind), told, draw), folded_table(head, rows)]

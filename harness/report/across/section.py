@@ -27,7 +27,7 @@ from harness.report.across.overview import (
 from harness.report.across.together import Array, evaluated, shared
 from harness.report.figures.across import battle_figure, rank_figure, strength_figure
 from harness.report.gallery import file_name
-from harness.report.markdown import NONE, count, details, escape, folded_table, number, table
+from harness.report.markdown import NONE, count, details, escape, number, table
 from harness.report.ranking import FLOOR, Ranking
 from harness.report.section import Evidence, Picture, Section
 from harness.report.statistics import LEVEL
@@ -103,18 +103,9 @@ def _opening(rankings: Sequence[Ranking], seen: Overview) -> str:
 
 def _ranks_part(seen: Overview, families: Sequence[str]) -> tuple[str | Picture, ...]:
     means, k, n = seen.together.means, len(seen.together.entries), len(seen.together.tasks)
-    test = ranks.friedman(ranks.ranks(means))
     p_values = ranks.apart(means)
     pairs, told = k * (k - 1) // 2, int((p_values < 1 - LEVEL).sum()) // 2
-    f = "above every bound" if np.isinf(test.f) else number(test.f, 2)
-    verdict = (
-        "the entries differ by more than chance" if test.p < 1 - LEVEL else "no difference among the entries is shown"
-    )
-    said = (
-        f"Friedman's test over {count(n, 'task')}: χ² = {number(test.chi2, 2)}, in Iman and Davenport's form "
-        f"F({test.degrees[0]}, {test.degrees[1]}) = {f}, p {_p(test.p)}: {verdict}. "
-        f"{told} of {count(pairs, 'pair')} can be told apart."
-    )
+    said = f"{_friedman(means)}{told} of {count(pairs, 'pair')} can be told apart."
     if n < (needed := ranks.tasks_needed(k)):
         said += (
             f" With {pairs} pairs no pair could have been told apart on {count(n, 'task')}, whatever they showed: that takes "
@@ -128,6 +119,21 @@ def _ranks_part(seen: Overview, families: Sequence[str]) -> tuple[str | Picture,
         file_name("across", "ranks"), "Mean ranks of the entries, with lines that join who cannot be told apart", draw
     )
     return said, RANKS_SAID, picture, *_beyond(k), details("p values of all pairs", _p_table(names, p_values))
+
+
+def _friedman(means: Array) -> str:
+    """What the test says of all entries together; nothing of two, where it would be a rough test of their pair."""
+    if len(means) < 3:
+        return ""
+    test = ranks.friedman(ranks.ranks(means))
+    f = "beyond every bound" if np.isinf(test.f) else f"= {number(test.f, 2)}"
+    verdict = (
+        "the entries differ by more than chance" if test.p < 1 - LEVEL else "no difference among the entries is shown"
+    )
+    return (
+        f"Friedman's test over {count(means.shape[1], 'task')}: χ² = {number(test.chi2, 2)}, in Iman and Davenport's form "
+        f"F({test.degrees[0]}, {test.degrees[1]}) {f}, p {_p(test.p)}: {verdict}. "
+    )
 
 
 def _battles_part(seen: Overview, families: Sequence[str]) -> tuple[str | Picture, ...]:
@@ -181,9 +187,9 @@ def _beyond(k: int) -> list[str]:
 def _p_table(names: Sequence[str], p_values: Array) -> str:
     k = len(names)
     pairs = sorted((float(p_values[i, j]), i, j) for i in range(k) for j in range(i + 1, k))
-    rows = [[escape(names[i]), escape(names[j]), _p(p)] for p, i, j in pairs]
-    return folded_table(["Entry", "Against", "p, adjusted"], rows)
+    rows = [[escape(names[i]), escape(names[j]), _p(p).removeprefix("= ")] for p, i, j in pairs]
+    return table(["Entry", "Against", "p, adjusted"], rows)
 
 
 def _p(p: float) -> str:
-    return "< 0.001" if p < 0.001 else number(p)
+    return "< 0.001" if p < 0.001 else f"= {number(p)}"
