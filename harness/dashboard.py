@@ -10,7 +10,8 @@ import csv
 import sys
 import threading
 import time
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
@@ -122,7 +123,7 @@ def _found(study: optuna.Study) -> str:
     """The default and the best configuration beside each other, and how many trials failed."""
     trials = study.get_trials(deepcopy=False)
     complete = [trial for trial in trials if trial.value is not None]
-    failed = f"{count(len(trials) - len(complete), 'trial')} failed." if len(complete) < len(trials) else ""
+    failed = _failures([trial for trial in trials if trial.value is None])
     if not complete:
         return f"No trial has a score yet. {failed}".rstrip()
     shown = {"Best": study.best_trial} | ({"Default": trials[0]} if trials[0].value is not None else {})
@@ -131,6 +132,15 @@ def _found(study: optuna.Study) -> str:
     rows += [[escape(name), *(_value(trial.params.get(name)) for trial in shown.values())] for name in names]
     header = ["", *(f"{what} (trial {trial.number})" for what, trial in shown.items())]
     return "\n\n".join(part for part in (table(header, rows), failed) if part)
+
+
+def _failures(failed: Sequence[optuna.trial.FrozenTrial]) -> str:
+    """How many trials failed, and why most of them did."""
+    if not failed:
+        return ""
+    (reason, n), *others = Counter(str(trial.user_attrs.get("reason", "")) for trial in failed).most_common()
+    which = f", {n} of them" if others else ""
+    return f"{count(len(failed), 'trial')} failed{which}: {escape(reason) or 'no reason noted'}."
 
 
 def _value(value: Any) -> str:

@@ -89,7 +89,7 @@ def test_a_study_carries_a_note_and_nothing_on_disk_changes(store):
         "Default (trial 0)",
         f"{best.value:.4f}",
         f"{best.params['C']:.4g}",
-        "1 trial failed.",
+        "1 trial failed: ValueError: too much.",
     ):
         assert part in said
     assert "Test rows" not in said
@@ -128,7 +128,7 @@ def test_a_search_without_a_score_says_so(store, tmp_path):
     search_one(fresh, 2, fails)
     merged = Merged(fresh)
     merged.refresh()
-    assert "No trial has a score yet. 2 trials failed." in note_of(merged)
+    assert "No trial has a score yet. 2 trials failed: ValueError: no." in note_of(merged)
 
 
 def test_hostile_names_are_text(store):

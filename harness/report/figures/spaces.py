@@ -85,15 +85,11 @@ def parallel_figure(
         axes.add_collection(
             LineCollection(firsts, colors=ORANGE, linewidths=2, linestyles="--", label="default configuration")
         )
-        absent = any(math.isnan(place) for one in trials for place in one.places)
+        absent = [any(math.isnan(one.places[x]) for one in trials) for x in range(len(scales))]
         for x, scale in enumerate(scales):
-            _scale(axes, x, scale)
-        if absent:
-            axes.text(-0.06, ABSENT, "not used", ha="right", va="center", fontsize=LABEL)
-        axes.set(
-            xlim=(-0.1, len(scales) - (0.2 if scales[-1].options else 0.6)),
-            ylim=(ABSENT - 0.06 if absent else -0.05, 1.05),
-        )
+            _scale(axes, x, scale, absent=absent[x])
+        wide = 0.2 if scales[-1].options or absent[-1] else 0.6
+        axes.set(xlim=(-0.1, len(scales) - wide), ylim=(ABSENT - 0.06 if any(absent) else -0.05, 1.05))
         axes.axis("off")
         bar = drawn.colorbar(
             ScalarMappable(norm, colours), ax=axes, label=f"inner {label}", extend="min" if greater else "max"
@@ -143,7 +139,7 @@ def _height(scale: Scale, place: float) -> float:
     return (place - low) / (high - low) if high > low else 0.5
 
 
-def _scale(axes: Axes, x: int, scale: Scale) -> None:
+def _scale(axes: Axes, x: int, scale: Scale, *, absent: bool) -> None:
     """An axis with its name above and its values beside it."""
     axes.plot([x, x], [0, 1], color="0.25", linewidth=1)
     axes.text(x, 1.04, _broken(scale.name) + ("\n(log)" if scale.log else ""), ha="center", va="bottom", fontsize=LABEL)
@@ -151,8 +147,8 @@ def _scale(axes: Axes, x: int, scale: Scale) -> None:
         (value, f"{value:.3g}") for value in (scale.low, _middle(scale), scale.high)
     ]
     behind = {"facecolor": "white", "alpha": 0.75, "edgecolor": "none", "pad": 0.6}
-    for value, text in marks:
-        height = _height(scale, value)
+    heights = [(_height(scale, value), text) for value, text in marks] + ([(ABSENT, "not used")] if absent else [])
+    for height, text in heights:
         axes.plot([x - 0.02, x + 0.02], [height, height], color="0.25", linewidth=1)
         axes.text(x + 0.04, height, _broken(text), ha="left", va="center", fontsize=7, bbox=behind, zorder=5)
 

@@ -33,8 +33,9 @@ def gains_text(found: Sequence[Gain], ranking: Ranking) -> str:
     )
     return (
         f"{verdict}*Inner* is the gain on the folds that the search looked at: the largest of many tries, so it is never "
-        "negative and promises too much. *Outer* is the gain on sealed test rows, with its corrected 95 % interval; "
-        f"readings are after Holm's adjustment over {count(len(found), 'entry', 'entries')}. Gains point upwards: more is better."
+        "negative and tends to promise too much. *Outer* is the gain on sealed test rows, with its corrected 95 % interval; "
+        f"readings are after Holm's adjustment over {count(len(found), 'entry', 'entries')}, so an interval without 0 in it "
+        "need not be enough. Gains point upwards: more is better."
     )
 
 

@@ -25,7 +25,7 @@ from harness.report.searches.journals import Axis, Search, Trial
 from harness.report.section import Picture
 
 AXES = 8  #: of parallel coordinates
-LINES = 120
+LINES = 80
 SHARES = {
     "fANOVA": "share of the explained spread (fANOVA); a dot is a split",
     "PED-ANOVA": "share in being among the best (PED-ANOVA); a dot is a split",
@@ -46,7 +46,7 @@ def tried(by_entry: Mapping[tuple[str, str], list[Search]], ranking: Ranking, la
     for strategy, method in METHODS.items():
         searches = {family: some for (family, of), some in by_entry.items() if of == strategy}
         parts += _importances(searches, ranking.task, method) if searches else []
-    parts = parts if len(parts) > 1 else []
+    parts = list(dict.fromkeys(parts)) if len(parts) > 1 else []  # what cannot be said is said once
     return [*parts, *_parallel(by_entry, ranking, labels)]
 
 
@@ -57,7 +57,7 @@ def _importances(searches: Mapping[str, list[Search]], task: str, method: str) -
         why = f"that takes {FEWEST} complete trials in every split, and these searches have {most} at most"
         if most >= FEWEST:
             why = "in no family does every split have trials enough, different scores and more than one parameter"
-        return [f"Nothing can be said about which parameters matter ({method}): {why}."]
+        return [f"Nothing can be said about which parameters matter: {why}."]
     said = [TEXTS[method]]
     if method == "fANOVA":
         said.append(_of_strategy(enough))
