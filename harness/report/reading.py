@@ -15,6 +15,12 @@ READING = (
         "these together, so they get no rank and take no part in comparisons of strategies."
     ),
     (
+        "*ensembled* entries (†) weigh the probabilities of all tuned entries, fitting none of them again: *greedy* adds, one after "
+        "another, those that help the mean most, *stacking* is a logistic regression on their log-odds. Weights are chosen in every "
+        "split on inner out-of-fold rows; *inner* and the threshold come from such rows that the weights were not fitted on. They "
+        "had all the trials and cost as much as all their members, so they get no rank either."
+    ),
+    (
         "**= default** marks a tuned entry whose search kept the default parameters in every split: default and tuned are one "
         "entry then and stand on one line. The majority row has nothing to search, so it always is."
     ),
@@ -62,7 +68,10 @@ READING = (
 )
 CSV = (
     "**leaderboard.csv** has a row per task, entry and threshold (`threshold_kind`: `half` is 0.5, or the most probable class; "
-    "`tuned` the tuned one), default and tuned even where they are the same. `folds` is how many splits the means are over, "
+    "`tuned` the tuned one), default and tuned even where they are the same. `calibration` other than `none` is the same entry with "
+    "probabilities recalibrated on inner out-of-fold rows (`isotonic`, `sigmoid`, `temperature`), or with the change of the "
+    "classes' shares taken back that weights or random resampling made (`prior`), its threshold derived again. `folds` is how "
+    "many splits the means are over, "
     "`status` how the cells ended. Every figure, under its name in brackets above, stands as its mean and, with `_sd`, its "
     "standard deviation over the splits; so do `threshold`, `fit_seconds`, `predict_us_per_row`, `trials`, "
     "`parameters` (those a network trained, coefficients of a linear model, nodes of trees) and `model_bytes` (encoder and "
