@@ -273,3 +273,15 @@ def test_what_is_said_of_copies_with_a_time_column_is_true():
     rows = pd.concat([MESSAGES, MESSAGES]).assign(day=range(16))
     said = {one.code: one.message for one in audit(make_table(text_task(time="day"), rows))}
     assert "may stand on both sides" in said["duplicates"]
+
+
+def test_own_texts_are_texts_whatever_they_look_like(tmp_path):
+    from harness.data.own import OwnFile
+    from harness.data.table import load_table
+
+    path = tmp_path / "messages.csv"
+    said = ["NA", "null", "None", "007", "1.50", "nan", "?", ""]
+    path.write_text("message;label\n" + "".join(f"{text};{'ab'[i % 2]}\n" for i, text in enumerate(said)))
+    table = load_table(OwnFile(str(path), "label", text="message").task())
+    assert table.X.tolist() == said
+    assert any("1 texts are missing and read as empty" in note for note in table.notes)

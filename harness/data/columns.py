@@ -57,7 +57,7 @@ def typed(column: pd.Series, override: ColumnType | None = None) -> Column:
     return found
 
 
-def texts(column: pd.Series) -> pd.Series:
+def texts(column: pd.Series, blanks: tuple[str, ...] = BLANKS) -> pd.Series:
     """The values as stripped strings, whole numbers without a decimal point, blanks missing."""
     import pandas as pd
 
@@ -67,7 +67,7 @@ def texts(column: pd.Series) -> pd.Series:
             column = column.astype("Int64")
         column = column.astype(object).where(~missing, None).map(str, na_action="ignore")
     text = column.astype("str").str.strip()
-    return text.mask(text.isin(BLANKS))
+    return text.mask(text.isin(blanks))
 
 
 def useless(column: Column) -> Reason | None:

@@ -37,7 +37,7 @@ class OwnFile:
         folder = path.is_dir()
         return Task(
             name=re.sub(r"[^a-z0-9]+", "_", (path.name if folder else path.stem).lower()).strip("_") or "table",
-            load=functools.partial(_pictures if folder else _rows, path),
+            load=functools.partial(_pictures, path) if folder else functools.partial(_rows, path, self.text),
             target=self.target,
             positive=self.positive,
             title=path.name,
@@ -51,8 +51,8 @@ class OwnFile:
         )
 
 
-def _rows(path: Path, _data_dir: Path | None) -> Raw:
-    return read_table(path)
+def _rows(path: Path, text: str | None, _data_dir: Path | None) -> Raw:
+    return read_table(path, text=text)
 
 
 def _pictures(path: Path, _data_dir: Path | None) -> Raw:

@@ -18,7 +18,7 @@ import zipfile
 import zlib
 from collections import Counter
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from harness.errors import DataError, Unavailable
 
@@ -115,10 +115,11 @@ def archive_member(archive: bytes, name: str, what: str) -> bytes:
     return found
 
 
-def read_table(path: Path, *, names_only: bool = False) -> pd.DataFrame:
+def read_table(path: Path, *, names_only: bool = False, text: str | None = None) -> pd.DataFrame:
     """A person's own CSV (comma, semicolon, tab or bar; UTF-8; names in the first line) or Parquet file.
 
-    `names_only`: the columns without their rows, soon read however large the file is.
+    `names_only`: the columns without their rows, soon read however large the file is. `text` names a column of a CSV that is
+    read as it is written: "NA" is no gap in it, and "007" no number.
 
     Raises `DataError`, in one line, where there is no such file or it is not a table.
     """
@@ -131,23 +132,29 @@ def read_table(path: Path, *, names_only: bool = False) -> pd.DataFrame:
             return _read_parquet(path, names_only=names_only)
         with path.open("rb") as file:
             separator = _separator(file.readline(FIRST_LINE), str(path))
-        return read_csv(path, separator=separator, what=str(path), rows=0 if names_only else None)
+        return read_csv(path, separator=separator, what=str(path), rows=0 if names_only else None, text=text)
     except OSError as error:
         raise DataError(f"cannot read {path}: {error.strerror or error}") from error
 
 
-def read_csv(source: Path | bytes, *, separator: str = ",", what: str, rows: int | None = None) -> pd.DataFrame:
-    """The rows of a CSV with names in its first line, or the first few; raises `DataError` where it is not one."""
+def read_csv(
+    source: Path | bytes, *, separator: str = ",", what: str, rows: int | None = None, text: str | None = None
+) -> pd.DataFrame:
+    """The rows of a CSV with names in its first line, or the first few, the column `text` as it is written.
+
+    Raises `DataError` where it is not a CSV.
+    """
     import pandas as pd
 
+    def read(**how: Any) -> pd.DataFrame:
+        given = io.BytesIO(source) if isinstance(source, bytes) else source
+        found: pd.DataFrame = pd.read_csv(given, sep=separator, nrows=rows, encoding="utf-8-sig", **how)
+        return found
+
     try:
-        frame = pd.read_csv(
-            io.BytesIO(source) if isinstance(source, bytes) else source,
-            sep=separator,
-            nrows=rows,
-            encoding="utf-8-sig",
-            low_memory=False,  # in chunks, one column could come out half text and half numbers
-        )
+        frame = read(low_memory=False)  # in chunks, one column could come out half text and half numbers
+        if text in frame:  # what pandas takes for gaps it takes for gaps in every column, converted ones too
+            frame[text] = read(usecols=[text], dtype="str", na_filter=False)[text]
     except UnicodeDecodeError as error:
         raise DataError(f"{what} is not UTF-8 (byte {error.start}): save it as UTF-8") from error
     except (pd.errors.ParserError, pd.errors.EmptyDataError, MemoryError) as error:

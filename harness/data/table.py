@@ -81,7 +81,7 @@ def _typed_features(task: Task, frame: pd.DataFrame) -> tuple[Features, list[str
 
 def _text_features(task: Task, frame: pd.DataFrame) -> tuple[Features, list[str], tuple[str, ...]]:
     """The texts of the column that is read; a missing one is empty."""
-    column = texts(frame[task.text])
+    column = texts(frame[task.text], blanks=("",))  # a question mark alone is something said
     notes = [
         f"{name}: left out, a text task reads {task.text!r} alone" for name in _free_columns(task, frame, task.text)
     ]
