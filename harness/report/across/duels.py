@@ -10,7 +10,7 @@ import numpy as np
 
 from harness.declare.protocol import seed_of
 from harness.report.across import gains, practical
-from harness.report.across.overview import FEWEST_TASKS, Overview, name_of, overview
+from harness.report.across.overview import FEWEST_TASKS, Overview, name_of, ranked
 from harness.report.across.practical import Posterior
 from harness.report.across.together import Together, evaluated, families, shared
 from harness.report.figures.across import practical_figure
@@ -42,7 +42,7 @@ def practical_part(evidence: Evidence, seen: Overview) -> list[Section]:
     parts = [*_duels(seen.together, LEADERS, "entries", LEADING)]
     chosen = shared(evaluated(evidence.rankings), families)
     if len(chosen.entries) > 1 and len(chosen.tasks) >= FEWEST_TASKS:
-        parts += _duels(overview(chosen).together, FAMILIES, "families", IN_FAMILIES)
+        parts += _duels(ranked(chosen), FAMILIES, "families", IN_FAMILIES)
     return [Section("Is the difference worth having?", (SAID, *parts))] if parts else []
 
 

@@ -27,13 +27,12 @@ SAID = (
 
 @dataclass(frozen=True)
 class Overview:
-    """The entries over the tasks that they share, in the order of their mean ranks, and what tables show of them.
+    """The entries over the tasks that they share, in the order of their mean ranks, and their strengths.
 
     `won` are the battles (tasks, entries, entries); `lower` and `upper` are NaN where there are too few tasks.
     """
 
     together: Together
-    mean_ranks: Array
     won: Array
     strengths: Array
     lower: Array
@@ -42,15 +41,24 @@ class Overview:
 
 def overview(together: Together) -> Overview:
     """Rank the entries of at least two tasks and measure their strengths."""
-    mean_ranks = ranks.ranks(together.means).mean(axis=1)
-    order = sorted(range(len(mean_ranks)), key=lambda at: (mean_ranks[at], together.entries[at]))
-    together = together.ordered(order)
+    together = ranked(together)
     won = np.array([strength.battles(figures) for figures in together.figures])
     strengths = strength.strengths(won)
-    lower = upper = np.full(len(order), np.nan)
-    if len(together.tasks) >= FEWEST_TASKS and len(order) > 1:
+    lower = upper = np.full(len(strengths), np.nan)
+    if len(together.tasks) >= FEWEST_TASKS and len(strengths) > 1:
         lower, upper = strength.intervals(won, seed_of("across", *together.tasks, *(e.name for e in together.entries)))
-    return Overview(together, mean_ranks[order], won, strengths, lower, upper)
+    return Overview(together, won, strengths, lower, upper)
+
+
+def ranked(together: Together) -> Together:
+    """The same in the order of mean ranks, best first."""
+    found = mean_ranks(together)
+    return together.ordered(sorted(range(len(found)), key=lambda at: (found[at], together.entries[at])))
+
+
+def mean_ranks(together: Together) -> Array:
+    """The mean rank of every entry over the tasks."""
+    return np.asarray(ranks.ranks(together.means).mean(axis=1))
 
 
 def overall(rankings: list[Ranking]) -> str:
@@ -61,7 +69,7 @@ def overall(rankings: list[Ranking]) -> str:
     together = shared(rankings)
     if len(together.tasks) < 2:
         return NOBODY
-    return "\n\n".join([_opening(rankings, together), short_table(overview(together)), *left_out(rankings, together)])
+    return "\n\n".join([_opening(rankings, together), short_table(ranked(together)), *left_out(rankings, together)])
 
 
 def _opening(rankings: Sequence[Ranking], together: Together) -> str:
@@ -74,10 +82,9 @@ def _opening(rankings: Sequence[Ranking], together: Together) -> str:
     )
 
 
-def short_table(seen: Overview) -> str:
+def short_table(together: Together) -> str:
     """Mean rank, wins and normalised score."""
-    together = seen.together
-    columns = [_ranks(seen), [str(won) for won in gains.wins(together.means)], _best(gains.normalised(together))]
+    columns = [_ranks(together), [str(won) for won in gains.wins(together.means)], _best(gains.normalised(together))]
     return folded_table(["Entry", "Mean rank", "Wins", "Normalised"], _rows(together, columns))
 
 
@@ -85,7 +92,7 @@ def long_table(seen: Overview) -> str:
     """All that is known of every entry over the tasks that they share."""
     together = seen.together
     columns = [
-        _ranks(seen),
+        _ranks(together),
         [str(won) for won in gains.wins(together.means)],
         _best(gains.normalised(together)),
         _best(gains.improvability(together), greater=False),
@@ -130,19 +137,17 @@ def imputed_part(rankings: Sequence[Ranking]) -> list[str]:
         return []
     if len(whole.tasks) < 2:
         return ["What is lacking cannot be filled in: the majority row has not got all splits of two tasks."]
-    seen = overview(whole)
+    whole = ranked(whole)
     filled = {one.entry: one for one in coverage([r for r in rankings if r.task in whole.tasks])}
-    splits = [
-        _of(filled[entry].lacking, filled[entry].splits + filled[entry].lacking) for entry in seen.together.entries
-    ]
+    splits = [_of(filled[entry].lacking, filled[entry].splits + filled[entry].lacking) for entry in whole.entries]
     said = (
         f"All entries on {count(len(whole.tasks), 'task')}. A split that an entry lacks, for whatever reason, has the majority "
         "row's figure here: as if the entry had given up there and predicted the training prior. This is hard on entries that do "
         "not apply to a kind of data and on runs that are not finished; *filled in* says how much of a row is made so."
     )
-    columns = [_ranks(seen), [number(v) for v in gains.normalised(seen.together)], splits]
+    columns = [_ranks(whole), [number(v) for v in gains.normalised(whole)], splits]
     head = ["Entry", "Mean rank", "Normalised", "Splits filled in"]
-    return [said, folded_table(head, _rows(seen.together, columns))]
+    return [said, folded_table(head, _rows(whole, columns))]
 
 
 def beaten(together: Together) -> Array:
@@ -164,8 +169,8 @@ def _rows(together: Together, columns: Sequence[Sequence[str]]) -> list[list[str
     return [[escape(e.name), *cells] for e, *cells in zip(together.entries, *columns, strict=True)]
 
 
-def _ranks(seen: Overview) -> list[str]:
-    values = seen.mean_ranks.tolist()
+def _ranks(together: Together) -> list[str]:
+    values = mean_ranks(together).tolist()
     return bold_best(values, [number(value, 2) for value in values], greater=False)
 
 

@@ -21,6 +21,7 @@ from harness.report.across.overview import (
     imputed_part,
     left_out,
     long_table,
+    mean_ranks,
     name_of,
     overview,
 )
@@ -114,7 +115,9 @@ def _ranks_part(seen: Overview, families: Sequence[str]) -> tuple[str | Picture,
     shown = range(min(k, DRAWN))
     names = tuple(name_of(seen.together.entries[at]) for at in shown)
     spans = tuple((a, min(b, len(names) - 1)) for a, b in ranks.spans(p_values) if a < len(names) - 1)
-    draw = partial(rank_figure, names, _kinds(seen, families), tuple(map(float, seen.mean_ranks[: len(names)])), spans)
+    draw = partial(
+        rank_figure, names, _kinds(seen, families), tuple(map(float, mean_ranks(seen.together)[: len(names)])), spans
+    )
     picture = Picture(
         file_name("across", "ranks"), "Mean ranks of the entries, with lines that join who cannot be told apart", draw
     )
