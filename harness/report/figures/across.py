@@ -81,7 +81,7 @@ def battle_figure(names: Sequence[str], won: Sequence[Sequence[float]]) -> dict[
         axes.tick_params(length=0)
         axes.spines[:].set_visible(False)
         axes.set_xlabel("against")
-        bar = drawn.colorbar(image, ax=axes, shrink=min(1.0, 2.4 / side), ticks=[0, 0.5, 1], aspect=14)
+        bar = drawn.colorbar(image, ax=axes, shrink=min(1.0, 2.4 / side), ticks=[0.03, 0.5, 0.97], aspect=14)
         bar.ax.set_yticklabels(["always loses", "half each", "always wins"], fontsize=LABEL)
         bar.outline.set_visible(False)
         return files(drawn)
