@@ -18,10 +18,14 @@ from test_report import METRIC
 
 from harness.report.markdown import details, escape, folded_table
 from harness.report.overview import answer, over_tasks, overview
+from harness.report.page.chapters import gather
 from harness.report.page.content import Fold, blocks, grids
 from harness.report.page.grid import csv_of
+from harness.report.page.page import ROOM
+from harness.report.page.page import page as render
 from harness.report.ranking import rank
 from harness.report.scores import collect
+from harness.report.section import Evidence
 from harness.report.sheets import harmless
 from harness.report.write import write_report
 from harness.store.store import Store
@@ -201,7 +205,9 @@ def test_what_the_board_shows_is_what_the_ranking_says(page, store):
         shown = row.all("td")
         assert float(shown[1].attributes["data-v"]) == pytest.approx(place.score.mean)
         assert ("≈" in shown[1].text) == bool(place.tied)
-        assert f"{place.score.mean:.3f}, 95 % interval" in shown[2].all("svg")[0].attributes["aria-label"]
+        told = shown[2].all("svg")[0].attributes["aria-label"]
+        assert told.startswith(f"{place.score.mean:.3f}")
+        assert ("95 % interval" in told) == (place.score.half == place.score.half)  # NaN is no interval
     heads = [head.text for head in board.all("thead")[0].all("th")]
     scores = collect(store, METRIC)
     for kind, head in (("half", "F1 at 0.5"), ("tuned", "F1 tuned")):
@@ -269,6 +275,19 @@ def test_every_table_of_the_page_is_a_csv_that_pandas_reads(page, store):
 def reading(page: str) -> int:
     """The tables among the words on how to read the page, which say nothing of the run."""
     return sum(len(node.all("table")) for node in read(page).all("div") if node.attributes.get("class") == "reading")
+
+
+def test_pictures_beyond_what_a_page_has_room_for_are_named_instead(store, tmp_path):
+    copy = Store(shutil.copytree(store.folder, tmp_path / "copy"))
+    evidence = Evidence(
+        copy, scores := collect(copy, METRIC), tuple(rank(scores, task) for task in scores.run["tasks"])
+    )
+    found = gather(evidence)
+    whole, bare = (check(render(evidence, found, room=room).html) for room in (ROOM, 0))
+    assert not bare.all("img")
+    named = [node.text for node in bare.all("code") if node.text.startswith("figures/")]
+    assert len(named) == len(whole.all("img")) > 10
+    assert all((copy.folder / name).exists() for name in named)
 
 
 # --- hostile names ---------------------------------------------------------------------------------------------------

@@ -16,7 +16,8 @@ from harness.report.verdict import headline
 
 FEW = 6  #: tasks whose answers are all in sight
 NAMED = 3
-STRATEGIES = {"none": "no strategy for uneven classes", "searched": "a strategy that Optuna searched"}
+NAMES = {"searched": "what Optuna chose"}
+STRATEGIES = {"none": "no strategy for uneven classes", "searched": "the strategy that Optuna chose"}
 
 
 def overview(scores: Scores, rankings: Sequence[Ranking]) -> list[str]:
@@ -95,7 +96,7 @@ def _strategies(scores: Scores, ranking: Ranking) -> str:
     rest = [name for name in strategies if name not in helps]
     said = [f"{_of(helps)} {'is' if len(helps) == 1 else 'are'} shown to help"] if helps else []
     if rest:
-        names = _some([escape(name) for name in rest])
+        names = _some([escape(NAMES.get(name, name)) for name in rest])
         said.append(f"{names} {'is' if len(rest) == 1 else 'are'} not shown to help any family")
     for word, plain in (("hurts", "shown to hurt"), ("only moves the threshold", "shown only to move the threshold")):
         if found := _effects(known, word):
@@ -115,7 +116,10 @@ def _effects(known: Iterable[Reading], word: str) -> dict[str, list[str]]:
 
 def _of(effects: dict[str, list[str]]) -> str:
     return _some(
-        [f"{bold(escape(name))} for {_some([escape(family) for family in of])}" for name, of in effects.items()]
+        [
+            f"{bold(escape(NAMES.get(name, name)))} for {_some([escape(family) for family in of])}"
+            for name, of in effects.items()
+        ]
     )
 
 
@@ -147,7 +151,7 @@ def _helped(scores: Scores, claimed: Sequence[Ranking]) -> str:
     if words and not any(found["helps"] or found["hurts"] for found in words.values()):
         return "No strategy is shown to help or to hurt any family on any of them, compared with doing nothing."
     said = [
-        f"{bold(escape(name))} {found['helps']} and {found['hurts']} of {found.total():,}"
+        f"{bold(escape(NAMES.get(name, name)))} {found['helps']} and {found['hurts']} of {found.total():,}"
         for name, found in words.items()
     ]
     text = "Pairs of family and task for which a strategy is shown to help, and to hurt, each task judged by itself"

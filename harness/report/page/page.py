@@ -23,12 +23,14 @@ from harness.report.section import Evidence, Picture, Section
 
 HERE = Path(__file__).parent
 OPEN = 3  #: tasks up to which all of them are unfolded
+ROOM = 9_000_000  #: bytes of pictures, which become a third more as text: a page has at most 15 MB
 
 
 @dataclass(frozen=True)
 class Shown:
-    """A picture of the page: what it shows, its data, its size."""
+    """A picture of the page: its name, what it shows, its data (empty where the page has no room for it), its size."""
 
+    name: str
     said: str
     data: str
     width: int
@@ -67,13 +69,24 @@ class Page:
 Read: TypeAlias = Callable[[str], bytes]  #: the picture of a name
 
 
-def page(evidence: Evidence, found: dict[Topic, list[Section]]) -> Page:
-    """The page of a run, from its sections by topic (`chapters.gather`), whose pictures have been drawn."""
+def page(evidence: Evidence, found: dict[Topic, list[Section]], room: int = ROOM) -> Page:
+    """The page of a run, from its sections by topic (`chapters.gather`), whose pictures have been drawn.
+
+    Pictures beyond `room` bytes are not in it but named, those of the last tasks first.
+    """
+    left = room
 
     def read(name: str) -> bytes:
-        return small_picture(evidence.store, name)
+        nonlocal left
+        data = small_picture(evidence.store, name)
+        left -= len(data)
+        return data if left >= 0 else b""
 
     scores, rankings = evidence.scores, evidence.rankings
+    rest = [
+        Part(f"chapter-{at}", one.title, (), "", None, _pieces(f"chapter-{at}", one.title, one.sections, read))
+        for at, one in enumerate(chapters(found), start=1)
+    ]
     tasks = [
         Part(
             f"task-{at}",
@@ -84,10 +97,6 @@ def page(evidence: Evidence, found: dict[Topic, list[Section]]) -> Page:
             _pieces(f"task-{at}", one.ranking.task, one.sections, read),
         )
         for at, one in enumerate(task_parts(evidence, found), start=1)
-    ]
-    rest = [
-        Part(f"chapter-{at}", one.title, (), "", None, _pieces(f"chapter-{at}", one.title, one.sections, read))
-        for at, one in enumerate(chapters(found), start=1)
     ]
     first = Section("Overview", tuple(overview(scores, rankings)))
     overall = _piece("overview", "Overview", first, read)
@@ -124,8 +133,10 @@ def _shown(picture: Picture, read: Read) -> Shown:
     from PIL import Image
 
     data = read(picture.name)
+    if not data:
+        return Shown(picture.name, picture.said, "", 0, 0)
     width, height = Image.open(io.BytesIO(data)).size
-    return Shown(picture.said, f"data:image/webp;base64,{base64.b64encode(data).decode()}", width, height)
+    return Shown(picture.name, picture.said, f"data:image/webp;base64,{base64.b64encode(data).decode()}", width, height)
 
 
 def _tables(rest: Sequence[Part], tasks: Sequence[Part]) -> Iterator[tuple[str, str]]:
