@@ -434,3 +434,39 @@ def test_a_refit_that_fails_costs_its_own_entry_and_no_other(registry, tmp_path,
     assert [outcome.stage for outcome in record.outcomes] == [kept]
     assert record.reason.startswith(f"the refit of {stage} failed: Moody did not return 2 finite probabilities")
     assert set(store.predictions(record).test) == set(store.predictions(record).inner) == {kept}
+
+
+def test_what_is_kept_on_disk_of_pictures_is_made_before_the_prediction_is_timed(registry, tmp_path, monkeypatch):
+    from conftest import cell, material
+
+    from harness.declare.family import Family
+    from harness.declare.task import Table
+    from harness.run.cell import run_cell
+    from harness.search.encoding import Encoding
+    from harness.search.encodings import ENCODINGS
+
+    called = []
+
+    class Keeping:
+        def remember(self, rows):
+            called.append(("remember", len(rows)))
+
+        def transform(self, rows):
+            called.append(("transform", len(rows)))
+            return rows.reshape(len(rows), -1).astype(float)
+
+    monkeypatch.setitem(ENCODINGS, "keeping", Encoding("keeping", lambda X, y, seed: Keeping(), {}, "image", why="no"))
+    y = np.arange(60) % 2
+    pictures = np.random.default_rng(0).integers(0, 256, (60, 2, 2, 1)).astype(np.uint8)
+
+    def build(seed):
+        from sklearn.naive_bayes import GaussianNB
+
+        return GaussianNB()
+
+    family = Family(name="plain", build=build, space={}, encodings={"image": "keeping"})
+    given = material(Table(pictures, y, ("a", "b")), family, (registry.strategy("none"),), registry, trials=1)
+    record = run_cell(cell(), given, Store(tmp_path))
+    assert record.status == "ok", record.reason
+    assert called[-2:] == [("remember", record.n_test), ("transform", record.n_test)]
+    assert [name for name, _ in called].count("remember") == 1

@@ -256,6 +256,7 @@ class Learner:
         )
         names = dict.fromkeys([self.objective.name, "roc_auc", "accuracy", "log_loss"])
         train_scores = {name: self._compute(self.metrics[name], self.table.y, on_training) for name in names}
+        fitted.remember(X_test)
         started = time.perf_counter()
         test = fitted.predict_proba(X_test)
         outcome = Outcome(

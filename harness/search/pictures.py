@@ -46,6 +46,10 @@ class FrozenEncoder:
             return np.stack([self._made(rows, number) for number in range(1 + self.views)], axis=1)
         return self._made(rows, 0)
 
+    def remember(self, rows: Images) -> None:
+        """Compute what the cache on disk does not hold of these pictures yet."""
+        self.transform(rows)
+
     def _made(self, rows: Images, number: int) -> npt.NDArray[Any]:
         what = f"EfficientNet-Lite0 {SOURCE[-1]}, port {PORT}, {_versions()}, {self.size} pixels, {self.cut}"
         if number:

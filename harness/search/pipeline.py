@@ -127,6 +127,11 @@ class Fitted:
         """Raw rows as the classifier takes them."""
         return self.encoder.transform(self.preparer.transform(X) if self.preparer else X)
 
+    def remember(self, X: Features) -> None:
+        """Let an encoder that keeps what it makes of rows on disk make it now, so that no clock counts it in one cell alone."""
+        if hasattr(self.encoder, "remember"):
+            self.encoder.remember(X)
+
     def predict_encoded(self, encoded: Any) -> npt.NDArray[np.float32]:
         """Probabilities of rows that `encode` returned; raises `EvenhandError` where they are not probabilities."""
         proba = np.asarray(self.classifier.predict_proba(encoded), dtype=np.float32)

@@ -28,7 +28,8 @@ class Outcome:
     `parameters` are the trained parameters of a network, the coefficients of a linear model or the nodes of trees, None
     where they cannot be counted; `model_bytes` what the fitted encoder and classifier take when pickled, 0 where that is not
     known. `epoch` is the one whose weights a network kept and `architecture` its layers: name, kind, shape of one row's
-    output, parameters. `remarks` say what was odd about the fit.
+    output, parameters. `remarks` say what was odd about the fit. `predict_seconds` are without what a frozen network makes of
+    pictures: that is computed once, and kept on disk for all cells.
     """
 
     stage: str
