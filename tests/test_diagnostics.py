@@ -290,6 +290,14 @@ def test_the_class_report_is_that_of_scikit_learn(everywhere, told):
     assert re.search(rf"\| +8 \|.*{np.mean(f1):.3f} ± {np.std(f1, ddof=1):.3f}", table)
 
 
+def test_rows_that_count_more_than_once_are_said(everywhere):
+    ranking = everywhere.rankings[0]
+    shown, _ = look(everywhere.store, everywhere.scores, ranking, families(ranking)[0], {})
+    assert "repeats" not in words.counted(shown)
+    twice = replace(shown, diagnosis=shown.diagnosis._replace(repeats=2))
+    assert "with 2 repeats every row counts 2 times" in words.counted(twice)
+
+
 def test_confused_pairs_come_in_order():
     counts = np.array([[9, 1, 0], [0, 5, 5], [2, 0, 8]])
     rows = words.confused_table(counts, ["a", "b", "c|"]).splitlines()[2:]

@@ -105,7 +105,7 @@ def _gain(seen: _Seen) -> list[Part]:
     if seen.brief or not lines:
         return []
     said = f"Gain and lift of {' and '.join(name for name, _ in lines)}"
-    return [Picture(seen.name("gain"), said, partial(gain_figure, lines))]
+    return [Picture(seen.name("lift"), said, partial(gain_figure, lines))]
 
 
 def _against_rest(seen: _Seen) -> list[Part]:
@@ -166,7 +166,7 @@ def _matrices(seen: _Seen) -> tuple[tuple[str, Counts], ...]:
 
 
 def _at(shown: Shown, kind: str) -> str:
-    return f"\nat the tuned threshold, mean {sum(shown.tuned) / len(shown.tuned):.3g}" if kind == TUNED else "\nat 0.5"
+    return f"\ntuned threshold, mean {sum(shown.tuned) / len(shown.tuned):.3g}" if kind == TUNED else "\nat 0.5"
 
 
 def _holds(seen: _Seen) -> list[Part]:

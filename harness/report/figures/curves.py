@@ -12,9 +12,11 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-WIDTH = 6.8  #: inches, two panels: readable on a phone too
+WIDTH = 6.2  #: inches, two panels: readable on a phone too
 LINES: tuple[Any, ...] = ("-", "--", "-.", (0, (4, 1, 1, 1, 1, 1)))  # dots are for references
-LONGEST = 38  #: characters of a name in a legend
+LONGEST = 50  #: characters of a name in a legend
+HALF = 38  #: characters of a label where two stand side by side
+TITLE = 28  #: characters of a line above a panel
 NEAR = 0.97  #: from this area on under every curve, only its part near the corner is shown
 SPREAD = "± 1 standard deviation over splits"
 REFERENCE: dict[str, Any] = {"color": "0.45", "linewidth": 1.0, "linestyle": (0, (1, 2))}
@@ -26,6 +28,11 @@ def cut(text: str, longest: int = LONGEST) -> str:
     """A name that fits; the whole of it stands in the tables."""
     plain = " ".join(text.split())
     return plain if len(plain) <= longest else f"{plain[: longest - 1]}…"
+
+
+def title(name: str) -> str:
+    """The name of an entry above a panel: family and strategy on lines of their own, as is what follows."""
+    return "\n".join(cut(line, TITLE) for line in name.replace("/", "\n", 1).split("\n"))
 
 
 def ranks_figure(lines: Sequence[Line], reference: str) -> dict[str, bytes]:
@@ -63,7 +70,7 @@ def ranks_figure(lines: Sequence[Line], reference: str) -> dict[str, bytes]:
         roc.set_xlabel("share of the others called (false alarms)")
         precision.set_title(f"Precision and recall{', upper right part' if missed < 1 - NEAR else ''}", fontsize=9)
         precision.set(xlabel="share found (recall)", ylabel="share right (precision)")
-        _below(drawn, roc, spread=few and bool(lines[0][1].roc.spread), title="(area under ROC; average precision)")
+        _below(drawn, roc, spread=few and bool(lines[0][1].roc.spread), said="(area under ROC; average precision)")
         return files(drawn)
 
 
@@ -84,9 +91,9 @@ def gain_figure(lines: Sequence[Line]) -> dict[str, bytes]:
         shares = [share for share in lines[0][1].gain.x if share > 0]
         lift.plot(shares, [min(1 / share, 1 / prevalence) for share in shares], **perfect)
         lift.axhline(1, **REFERENCE)
-        for axes, title, label in ((gain, "Gain", "share found (recall)"), (lift, "Lift", "times the share by chance")):
-            axes.set_title(title, fontsize=9)
-            axes.set(xlabel="share of the rows called, highest scores first", ylabel=label)
+        for axes, what, label in ((gain, "Gain", "share found (recall)"), (lift, "Lift", "times the share by chance")):
+            axes.set_title(what, fontsize=9)
+            axes.set(xlabel="rows called, highest scores first", ylabel=label)
         lift.set_xlim(-0.01, 1.01)
         lift.set_ylim(bottom=0)
         lift.grid(visible=True)
@@ -105,7 +112,7 @@ def reliability_figure(entries: Sequence[Reliability], axis: str, groups: tuple[
     across = min(len(entries), 2)
     down = -(-len(entries) // across)
     with rc_context(STYLE):
-        drawn = figure(WIDTH if across == 2 else 4.4, 0.7 + 3.6 * down)
+        drawn = figure(WIDTH if across == 2 else 4.4, 0.7 + 3.75 * down)
         panels = drawn.subplots(2 * down, across, squeeze=False, height_ratios=[2.6, 1] * down)
         pairs = [
             (panels[2 * row, column], panels[2 * row + 1, column]) for row in range(down) for column in range(across)
@@ -113,10 +120,10 @@ def reliability_figure(entries: Sequence[Reliability], axis: str, groups: tuple[
         for at, ((name, bins, scores), (above, below)) in enumerate(zip(entries, pairs, strict=False)):
             _reliable(above, bins)
             _counted(below, scores, groups)
-            above.set_title(cut(name, 32), fontsize=9)
+            above.set_title(title(name), fontsize=9)
             above.set_xlim(below.get_xlim())
             above.tick_params(labelbottom=False)
-            below.set_xlabel(cut(axis))
+            below.set_xlabel(cut(axis, HALF))
             if at % across == 0:
                 above.set_ylabel("share that was so")
                 below.set_ylabel("rows")
@@ -166,14 +173,14 @@ def _square(*panels: Axes) -> None:
         axes.grid(visible=True)
 
 
-def _below(drawn: Figure, axes: Axes, *, spread: bool, title: str = "") -> None:
+def _below(drawn: Figure, axes: Axes, *, spread: bool, said: str = "") -> None:
     from matplotlib.patches import Patch
 
     handles, labels = axes.get_legend_handles_labels()
     if spread:
         handles, labels = [*handles, Patch(color="0.5", alpha=0.3, linewidth=0)], [*labels, SPREAD]
-    columns = 1 if max(map(len, labels)) > LONGEST else 2
-    drawn.legend(handles, labels, loc="outside lower center", frameon=False, ncols=columns, title=title or None)
+    columns = 1 if max(map(len, labels)) > HALF else 2
+    drawn.legend(handles, labels, loc="outside lower center", frameon=False, ncols=columns, title=said or None)
 
 
 def _reliable(axes: Axes, bins: Sequence[Bin]) -> None:

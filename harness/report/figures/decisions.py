@@ -7,7 +7,7 @@ from math import exp, isnan, log
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
 from harness.report.diagnostics.curves import FARTHEST, Band, Histogram, Sweep
-from harness.report.figures.curves import SPREAD, WIDTH, cut, shade
+from harness.report.figures.curves import SPREAD, WIDTH, cut, shade, title
 from harness.report.figures.style import BLUE, COLOURS, ORANGE, STYLE, figure, files
 
 if TYPE_CHECKING:
@@ -36,13 +36,13 @@ def confusion_figure(matrices: Sequence[tuple[str, Counts]], classes: Sequence[s
     many = len(classes) > FEW
     across = 1 if many else min(len(matrices), 2)
     down = -(-len(matrices) // across)
-    size = (WIDTH, 0.86 * WIDTH) if many else (WIDTH if across == 2 else 4.4, 2.4)
+    size = (WIDTH, 0.86 * WIDTH) if many else (WIDTH if across == 2 else 4.4, 2.5)
     with rc_context(STYLE):
-        drawn = figure(size[0], size[1] * down + 0.4)
+        drawn = figure(size[0], size[1] * down + 0.45)
         panels = drawn.subplots(down, across, squeeze=False)
         for axes, (name, counts) in zip(panels.ravel(), matrices, strict=False):
             _matrix(axes, counts, classes)
-            axes.set_title(name, fontsize=9)
+            axes.set_title(title(name), fontsize=9)
         for axes in panels.ravel()[len(matrices) :]:
             axes.remove()
         for axes in panels[:, 0]:
@@ -56,11 +56,11 @@ def sweep_figure(entries: Sequence[Swept], classes: tuple[str, str], *, log_odds
 
     rows = 3 if entries[0].sweep.cost else 2
     with rc_context(STYLE):
-        drawn = figure(WIDTH, 1.1 + 2.1 * rows)
+        drawn = figure(WIDTH, 1.25 + 2.1 * rows)
         panels = drawn.subplots(rows, len(entries), sharex=True, sharey="row", squeeze=False)
         for column, one in zip(panels.T, entries, strict=True):
             _scores(column[0], one.scores, classes)
-            column[0].set_title(cut(one.name), fontsize=9)
+            column[0].set_title(title(one.name), fontsize=9)
             for band, (name, colour, style) in zip(one.sweep[:3], FIGURES, strict=True):
                 _swept(column[1], band, name, colour, style)
             column[1].set_ylim(-0.02, 1.04)
