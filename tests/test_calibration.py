@@ -1,0 +1,314 @@
+"""Recalibration: calibrators against scikit-learn and closed forms, priors, thresholds, and what the report says of them."""
+
+import shutil
+from dataclasses import replace
+from functools import partial
+
+import numpy as np
+import pandas as pd
+import pytest
+from fixtures_run import three_digits, tumours, write_run
+from sklearn.calibration import _SigmoidCalibration, _TemperatureScaling
+from sklearn.isotonic import IsotonicRegression
+from sklearn.linear_model import LogisticRegression
+
+from harness.declare.metrics import METRICS
+from harness.declare.protocol import seed_of
+from harness.declare.threshold import best_threshold
+from harness.report import calibration
+from harness.report.leaderboard import leaderboard
+from harness.report.ranking import rank
+from harness.report.recalibrate import (
+    FITTED,
+    PARTS,
+    correct_prior,
+    cross_fitted,
+    enough,
+    fit_calibrator,
+    logistic,
+    parts_of,
+    pool,
+    prior_is_known,
+    softmax,
+)
+from harness.report.scores import CALIBRATIONS, Entry, collect, entries, recalibrated
+from harness.report.section import Evidence, Picture
+from harness.store.store import Store
+
+METRIC = {metric.name: metric for metric in METRICS}
+
+
+def distorted(n: int = 4000, classes: int = 2, sharpness: float = 2.5, seed: int = 0):
+    """Labels, true probabilities, and the same with log-odds times `sharpness`."""
+    rng = np.random.default_rng(seed)
+    score = rng.normal(size=(n, classes)) - np.arange(classes)
+    true = softmax(score)
+    y = (true.cumsum(axis=1) > rng.random(n)[:, None]).argmax(axis=1)
+    return y, true, softmax(score * sharpness).astype(np.float32)
+
+
+def mean_log_loss(y, proba) -> float:
+    return float(-np.log(np.clip(proba[np.arange(len(y)), y], 1e-6, 1)).mean())
+
+
+# --- calibrators -----------------------------------------------------------------------------------------------------
+
+
+def test_isotonic_is_that_of_scikit_learn():
+    y, _, said = distorted()
+    said = np.round(said, 2)  # with ties
+    mine = fit_calibrator("isotonic", said, y)(said)[:, 1]
+    theirs = IsotonicRegression(out_of_bounds="clip", y_min=0, y_max=1).fit(said[:, 1], y).predict(said[:, 1])
+    assert mine == pytest.approx(theirs, abs=1e-6)
+    new = np.linspace(0, 1, 101, dtype=np.float32)
+    pair = np.stack([1 - new, new], axis=1)
+    again = IsotonicRegression(out_of_bounds="clip").fit(said[:, 1].astype(float), y).predict(new.astype(float))
+    assert fit_calibrator("isotonic", said, y)(pair)[:, 1] == pytest.approx(again, abs=1e-6)
+
+
+def test_sigmoid_is_platts_as_scikit_learn_fits_it_to_log_odds():
+    y, _, said = distorted()
+    odds = np.log(said[:, 1].astype(float)) - np.log(said[:, 0].astype(float))
+    theirs = _SigmoidCalibration().fit(odds, y).predict(odds)
+    assert fit_calibrator("sigmoid", said, y)(said)[:, 1] == pytest.approx(theirs, abs=1e-3)
+
+
+@pytest.mark.parametrize("classes", [2, 4])
+def test_temperature_finds_the_one_that_was_hidden(classes):
+    y, true, said = distorted(20_000, classes, sharpness=2.5)
+    found = fit_calibrator("temperature", said, y)(said)
+    assert np.log(said[:, 1] / said[:, 0]) / np.log(found[:, 1] / found[:, 0]) == pytest.approx(2.5, rel=0.05)
+    assert np.abs(found - true).max() < 0.02
+    assert (found.argmax(axis=1) == said.argmax(axis=1)).all()
+
+
+def test_temperature_is_that_of_scikit_learn():
+    y, _, said = distorted(classes=3)
+    theirs = _TemperatureScaling().fit(np.log(said.astype(float)), y).predict(np.log(said.astype(float)))
+    assert fit_calibrator("temperature", said, y)(said) == pytest.approx(theirs, abs=1e-3)
+
+
+@pytest.mark.parametrize("classes", [2, 3])
+@pytest.mark.parametrize("name", FITTED)
+def test_calibrators_give_probabilities_that_are_nearer_the_truth_on_new_rows(name, classes):
+    y, _, said = distorted(classes=classes)
+    new_y, _, new = distorted(classes=classes, seed=1)
+    found = fit_calibrator(name, said, y)(new)
+    assert found.sum(axis=1) == pytest.approx(1.0)
+    assert found.min() >= 0
+    assert mean_log_loss(new_y, found) < mean_log_loss(new_y, new)
+
+
+def test_monotone_calibrators_leave_the_order_of_rows():
+    y, _, said = distorted()
+    said[:5] = [[1, 0], [1 - 1e-9, 1e-9], [1 - 1e-8, 1e-8], [0.5, 0.5], [0.0, 1.0]]
+    for name in ("sigmoid", "temperature"):
+        found = fit_calibrator(name, said, y)(said)[:, 1]
+        assert (np.diff(found[np.argsort(said[:, 1], kind="stable")]) >= 0).all()
+        assert (np.diff(found[:3]) > 0).all()
+
+
+def test_newton_agrees_with_scikit_learn_for_two_classes_and_for_several():
+    rng = np.random.default_rng(2)
+    X = rng.normal(size=(500, 3))
+    y = (X @ [1.0, -2.0, 0.5] + rng.normal(size=500) > 0.3).astype(np.int64)
+    features = np.vstack([X.T, np.ones(500)])
+    theirs = LogisticRegression(C=0.5, tol=1e-10, max_iter=1000).fit(X, y)
+    mine = logistic(features, y.astype(float), np.array([2.0, 2.0, 2.0, 0.0]))
+    assert mine == pytest.approx([*theirs.coef_[0], theirs.intercept_[0]], abs=1e-5)
+    # The same as a choice between two: the features of one, nothing for the other.
+    pair = np.stack([np.zeros_like(features), features], axis=2)
+    assert pool(pair, y, np.array([2.0, 2.0, 2.0, 0.0])) == pytest.approx(mine, abs=1e-6)
+
+
+def test_classes_that_nothing_is_said_of_share_alike():
+    y, _, said = distorted(classes=3)
+    said[:] = [1, 0, 0]
+    found = fit_calibrator("isotonic", said, y)(said)
+    assert found[0] == pytest.approx(np.bincount(y) / len(y))
+
+
+# --- priors ----------------------------------------------------------------------------------------------------------
+
+
+def test_a_prior_is_taken_back_in_closed_form():
+    # Learnt on even classes, true share 1 : 9, said 0.5: the odds are one ninth.
+    assert correct_prior(np.array([[0.5, 0.5]]), [90, 10], [50, 50])[0] == pytest.approx([0.9, 0.1])
+    assert correct_prior(np.array([[0.2, 0.8]]), [90, 10], [50, 50])[0, 1] == pytest.approx(0.8 / (0.8 + 0.2 * 9))
+    several = correct_prior(np.array([[0.2, 0.3, 0.5]]), [6, 3, 1], [1, 1, 1])[0]
+    assert several == pytest.approx(np.array([1.2, 0.9, 0.5]) / 2.6)
+    said = np.array([[0.3, 0.7]])
+    assert correct_prior(said, [5, 5], [7, 7]) == pytest.approx(said)
+
+
+def test_a_prior_is_only_taken_back_where_a_strategy_changes_nothing_else():
+    kinds = {"class_weight": "weight", "random_oversampling": "resample", "smote": "resample", "searched": "searched"}
+    known = {name for name, kind in kinds.items() if prior_is_known({"kind": kind}, name)}
+    assert known == {"class_weight", "random_oversampling"}
+    assert prior_is_known({"kind": "resample", "chooses": True}, "mine")
+    assert not prior_is_known({"kind": "resample", "chooses": False}, "random_oversampling")
+
+
+# --- cross-fitting ---------------------------------------------------------------------------------------------------
+
+
+def test_parts_hold_nearly_the_same_share_of_every_class_and_follow_the_seed():
+    y = np.repeat([0, 1, 2], [100, 23, 7])
+    parts = parts_of(y, 5, seed=3)
+    assert np.array_equal(parts, parts_of(y, 5, seed=3))
+    assert not np.array_equal(parts, parts_of(y, 5, seed=4))
+    for one in range(3):
+        counts = np.bincount(parts[y == one], minlength=5)
+        assert counts.max() - counts.min() <= 1
+    assert enough(y, 3, 5)
+    assert not enough(y, 3, 8)
+    assert not enough(y, 4, 5)
+
+
+def test_no_row_is_calibrated_by_what_was_fitted_on_it():
+    y, _, said = distorted(500)
+    parts = parts_of(y, PARTS, 0)
+    seen = []
+
+    def fit(rows):
+        seen.append(set(rows.tolist()))
+        return fit_calibrator("isotonic", said[rows], y[rows])
+
+    found = cross_fitted(fit, said, parts)
+    assert [set(range(500)) - rows for rows in seen] == [set(np.flatnonzero(parts == p).tolist()) for p in range(PARTS)]
+    out = parts == 2
+    assert np.array_equal(found[out], fit(np.flatnonzero(~out))(said[out]))
+
+
+# --- in a run --------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory) -> Store:
+    failed = {("three_digits", "bayes", "class_weight", fold): ("failed", "two priors") for fold in range(4)}
+    tasks = [tumours(), three_digits(), tumours("later", forward=True)]
+    return write_run(tmp_path_factory.mktemp("runs") / "three", tasks, failed)
+
+
+@pytest.fixture(scope="module")
+def scores(store):
+    return collect(store, METRIC)
+
+
+def test_recalibrated_entries_are_rows_of_their_own_and_no_others_change(store, scores):
+    table = leaderboard(scores, [rank(scores, task) for task in scores.run["tasks"]])
+    assert {one.calibration for one in entries(scores, "tumours")} == {"none"}
+    found = {one for one in recalibrated(scores, "tumours") if one.family == "bayes"}
+    fitted = {Entry("bayes", s, "tuned", c) for s in ("none", "class_weight", "searched") for c in FITTED}
+    assert found == fitted | {Entry("bayes", "class_weight", "tuned", "prior")}
+    rows = table[(table.task == "tumours") & (table.calibration != "none")]
+    assert rows["rank"].isna().all()
+    assert set(rows.status) == {"ok"}
+    assert rows.entry.str.endswith(tuple(CALIBRATIONS[1:])).all()
+    assert rows[["log_loss", "brier", "ece", "f1", "threshold", "trials", "inner_score"]].notna().all(axis=None)
+    assert not (rows.family == "majority").any()
+    several = table[(table.task == "three_digits") & (table.calibration != "none")]
+    assert set(several.calibration) == set(CALIBRATIONS[1:])
+    assert set(several.threshold_kind) == {"half"}
+
+
+def test_figures_are_those_of_a_calibrator_fitted_on_inner_rows(store, scores):
+    rows = scores.rows_of("tumours", Entry("bayes", "none", "tuned", "isotonic"), "tuned")
+    for at, record in enumerate(
+        r for r in store.records() if (r.task, r.family, r.strategy) == ("tumours", "bayes", "none")
+    ):
+        seen = store.predictions(record)
+        model = IsotonicRegression(out_of_bounds="clip").fit(seen.inner["tuned"][:, 1].astype(float), seen.train_y)
+        proba = model.predict(seen.test["tuned"][:, 1].astype(float))
+        assert rows["brier"][at] == pytest.approx(np.mean((proba - seen.test_y) ** 2), abs=1e-6)
+
+
+def test_rows_that_no_inner_fold_predicted_are_left_out(store, tmp_path):
+    shutil.copytree(store.folder, tmp_path / "run")
+    shutil.rmtree(tmp_path / "run" / "derived", ignore_errors=True)
+    run = Store(tmp_path / "run")
+    for record in (one for one in run.records() if one.status == "ok"):
+        seen = run.predictions(record)
+        for inner in seen.inner.values():
+            inner[: len(inner) // 4] = np.nan  # as where time goes forward
+        run.write_cell(record, seen)
+    found = collect(run, METRIC)
+    for entry in (
+        *recalibrated(found, "later"),
+        Entry("any", "greedy", "ensembled"),
+        Entry("any", "stacking", "ensembled"),
+    ):
+        rows = found.rows_of("later", entry, "tuned")
+        assert len(rows) == 4
+        assert np.isfinite(rows["log_loss"]).all()
+
+
+def test_test_labels_change_no_probability_and_no_threshold(store, tmp_path):
+    shutil.copytree(store.folder, tmp_path / "run")
+    shutil.rmtree(tmp_path / "run" / "derived", ignore_errors=True)
+    run = Store(tmp_path / "run")
+    spread = replace(METRIC["ece"], name="spread", compute=lambda p: float(p.proba[:, 1] @ np.arange(len(p.proba))))
+    before = collect(run, {**METRIC, "spread": spread})
+    for record in (one for one in run.records() if one.status == "ok"):
+        seen = run.predictions(record)
+        run.write_cell(record, replace(seen, test_y=np.roll(seen.test_y, 7)))
+    after = collect(run, {**METRIC, "spread": spread})
+    checked = 0
+    for key, rows in before.by_entry.items():
+        for name in ("threshold", "spread", "inner"):
+            assert np.array_equal(rows[name], after.by_entry[key][name], equal_nan=True), (key, name)
+        checked += key[1].calibration != "none" or key[1].stage == "ensembled"
+    assert checked > 50
+    assert all(before.combined[at].weights == after.combined[at].weights for at in before.combined)
+
+
+def test_the_threshold_is_chosen_on_rows_that_the_calibrator_was_not_fitted_on(store, scores):
+    record = next(r for r in store.records() if (r.task, r.family, r.strategy) == ("tumours", "bayes", "none"))
+    seen = store.predictions(record)
+    said, y = seen.inner["tuned"], seen.train_y
+    parts = parts_of(y, PARTS, seed_of("tumours", 0, record.fold, "recalibrate"))
+    unseen = cross_fitted(lambda rows: fit_calibrator("sigmoid", said[rows], y[rows]), said, parts)
+    rows = scores.rows_of("tumours", Entry("bayes", "none", "tuned", "sigmoid"), "tuned")
+    assert rows["threshold"][record.fold] == best_threshold(y, unseen.astype(np.float32))
+
+
+# --- what the report says --------------------------------------------------------------------------------------------
+
+
+def test_the_section_says_what_is_shown_and_nothing_where_splits_follow_time(store, scores):
+    rankings = tuple(rank(scores, task) for task in scores.run["tasks"])
+    found = calibration.sections(Evidence(store, scores, rankings))
+    assert [one.task for one in found] == ["tumours", "three_digits", "later"]
+    for one in found:
+        pictures = [part for part in one.parts if isinstance(part, Picture)]
+        assert len(pictures) == 1
+        assert isinstance(pictures[0].draw, partial)
+        assert "array" not in repr(pictures[0].draw.args)
+    assert "is not shown to change" in found[0].parts[1] or "is shown to make" in found[0].parts[1]
+    assert found[2].parts[1].startswith("No reading: the splits follow time")
+    lines = calibration.lines(scores, rankings[0])
+    plain = next(one for one in lines if one.entry == Entry("bayes", "class_weight", "tuned"))
+    iso = next(one for one in lines if one.entry == Entry("bayes", "class_weight", "tuned", "isotonic"))
+    assert iso.differences[0].mean == pytest.approx(iso.figures[0] - plain.figures[0])
+
+
+@pytest.mark.parametrize(
+    ("directions", "word"),
+    [
+        ((0, 0, 0), "cannot be told"),
+        ((1, 0, 0), "better probabilities"),
+        ((-1, -1, 1), "worse probabilities, better decisions"),
+        ((-1, 1, 0), "log loss and Brier disagree"),
+        ((0, 0, -1), "worse decisions"),
+    ],
+)
+def test_readings(directions, word):
+    assert calibration.in_a_word(*directions) == word
+
+
+def test_columns_of_the_csv_stay_where_they_are(scores):
+    table = leaderboard(scores, [rank(scores, "tumours")])
+    assert table.columns[:9].tolist() == [
+        *("task", "entry", "family", "strategy", "stage", "calibration", "threshold_kind", "folds", "status")
+    ]
+    assert isinstance(table, pd.DataFrame)

@@ -1,0 +1,251 @@
+"""Ensembles: against brute force, never worse than their members where they are fitted, honest where they are judged."""
+
+import shutil
+from dataclasses import replace
+from itertools import combinations_with_replacement
+
+import numpy as np
+import pytest
+from fixtures_run import three_digits, tumours, write_run
+from sklearn.linear_model import LogisticRegression
+from sklearn.metrics import average_precision_score, roc_auc_score
+
+from harness.declare.metrics import METRICS
+from harness.report import combine as combining
+from harness.report import ensembles, workers
+from harness.report.combine import GREEDY, KINDS, STACKING, combine
+from harness.report.leaderboard import leaderboard
+from harness.report.ranking import rank
+from harness.report.scores import Entry, collect, entries
+from harness.report.section import Evidence
+from harness.report.task_section import rank_mark
+from harness.report.verdict import headline
+from harness.store.store import Store
+
+METRIC = {metric.name: metric for metric in METRICS}
+
+
+def area(y, proba) -> float:
+    return float(roc_auc_score(y, proba[:, 1]))
+
+
+def minus_brier(y, proba) -> float:
+    return -float(((proba[:, 1] - y) ** 2).mean())
+
+
+def said(n: int, m: int, seed: int = 0, noise: float = 1.0):
+    """Labels and what m members say, who see the same signal with noise of their own."""
+    rng = np.random.default_rng(seed)
+    signal = rng.normal(size=n) * 1.5 - 1
+    y = (rng.random(n) < 1 / (1 + np.exp(-signal))).astype(np.int64)
+    positive = 1 / (1 + np.exp(-(signal + rng.normal(size=(m, n)) * noise)))
+    return y, np.stack([1 - positive, positive], axis=2).astype(np.float32)
+
+
+# --- weights ---------------------------------------------------------------------------------------------------------
+
+
+def test_greedy_finds_what_trying_every_mean_finds_in_a_small_case(monkeypatch):
+    monkeypatch.setattr(combining, "ROUNDS", 3)
+    for seed in range(5):
+        y, members = said(60, 3, seed)
+        found = combine(GREEDY, members, y, minus_brier)
+        tried = {
+            picks: minus_brier(y, np.mean([members[at] for at in picks], axis=0))
+            for size in (1, 2, 3)
+            for picks in combinations_with_replacement(range(3), size)
+        }
+        # Greedy adds one at a time: the best mean that can be reached so is the one to find.
+        first = max(range(3), key=lambda at: tried[at,])
+        second = max(range(3), key=lambda at: tried[tuple(sorted((first, at)))])
+        third = max(range(3), key=lambda at: tried[tuple(sorted((first, second, at)))])
+        paths = [(first,), tuple(sorted((first, second))), tuple(sorted((first, second, third)))]
+        best = max(paths, key=tried.get)
+        assert found.weights == pytest.approx(np.bincount(best, minlength=3) / len(best))
+        assert minus_brier(y, found(members)) == pytest.approx(max(tried.values()), abs=2e-3)
+
+
+@pytest.mark.parametrize("score", [area, minus_brier])
+def test_greedy_is_never_worse_than_its_best_member_on_the_rows_it_was_chosen_on(score):
+    for seed in range(6):
+        y, members = said(150, 6, seed)
+        found = combine(GREEDY, members, y, score)
+        assert found.weights.sum() == pytest.approx(1)
+        assert found.weights.min() >= 0
+        assert score(y, found(members)) >= max(score(y, one) for one in members) - 1e-7
+
+
+def test_of_equal_members_the_earlier_is_taken():
+    y, members = said(100, 1)
+    twins = np.concatenate([members, members, members])
+    assert combine(GREEDY, twins, y, area).weights.tolist() == [1, 0, 0]
+
+
+def test_only_the_best_compete_for_a_place(monkeypatch):
+    monkeypatch.setattr(combining, "LIBRARY", 2)
+    y, members = said(300, 5)
+    alone = [area(y, one) for one in members]
+    best = set(np.argsort(alone)[-2:].tolist())
+    for kind in KINDS:
+        assert set(np.flatnonzero(combine(kind, members, y, area).weights).tolist()) <= best
+
+
+def test_stacking_is_a_penalised_logistic_regression_on_log_odds():
+    y, members = said(400, 4)
+    odds = np.log(members[..., 1].astype(float)) - np.log(members[..., 0].astype(float))
+    scale = np.sqrt((odds**2 / 2).mean(axis=1) + combining.LEAST)
+    model = LogisticRegression(C=1 / combining.RIDGE, tol=1e-10, max_iter=1000).fit((odds / scale[:, None]).T, y)
+    found = combine(STACKING, members, y, area)
+    assert found.weights * scale == pytest.approx(model.coef_[0], abs=1e-4)
+    assert found(members)[:, 1] == pytest.approx(model.predict_proba((odds / scale[:, None]).T)[:, 1], abs=1e-4)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_members_that_err_apart_are_better_together_on_new_rows(kind):
+    y, members = said(6000, 5, noise=2.0)
+    old, new = slice(0, 3000), slice(3000, None)
+    together = combine(kind, members[:, old], y[old], area)(members[:, new])
+    assert area(y[new], together) > max(area(y[new], one[new]) for one in members) + 0.02
+
+
+def test_stacking_of_several_classes_mends_what_all_members_get_wrong():
+    rng = np.random.default_rng(1)
+    score = rng.normal(size=(3000, 3))
+    true = combining.softmax(score)
+    y = (true.cumsum(axis=1) > rng.random(3000)[:, None]).argmax(axis=1)
+    tilted = combining.softmax(2 * (score + rng.normal(size=(3, 3000, 3)) * 0.3).reshape(-1, 3) + [1, 0, 0])
+    members = tilted.reshape(3, 3000, 3).astype(np.float32)
+
+    def likelihood(y, proba):
+        return float(np.log(proba[np.arange(len(y)), y]).mean())
+
+    found = combine(STACKING, members[:, :2000], y[:2000], likelihood)(members[:, 2000:])
+    assert found.sum(axis=1) == pytest.approx(1)
+    assert likelihood(y[2000:], found) > max(likelihood(y[2000:], one[2000:]) for one in members) + 0.1
+
+
+# --- in a run --------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory) -> Store:
+    failed = {("three_digits", "bayes", "class_weight", fold): ("failed", "two priors") for fold in range(4)}
+    return write_run(tmp_path_factory.mktemp("runs") / "two", [tumours(), three_digits()], failed)
+
+
+@pytest.fixture(scope="module")
+def scores(store):
+    return collect(store, METRIC)
+
+
+def test_ensembles_are_means_of_stored_probabilities_with_the_weights_that_are_told(store, scores):
+    rows = scores.rows_of("tumours", Entry("any", "greedy", "ensembled"), "tuned")
+    assert len(rows) == 4
+    by_id = {record.id: record for record in store.records()}
+    for split, figure, trials in zip(rows.splits, rows["average_precision"], rows["trials"], strict=True):
+        weights = scores.combined["tumours", "greedy", split].weights
+        whose = [by_id[at] for at in weights]
+        assert {(r.family, r.strategy) for r in whose} == {
+            (family, strategy) for family in ("logistic_regression", "bayes") for strategy in ("none", "class_weight")
+        }  # neither the majority row nor what was searched
+        stored = [store.predictions(r) for r in whose]
+        mean = sum(w * one.test["tuned"][:, 1].astype(float) for w, one in zip(weights.values(), stored, strict=True))
+        assert figure == pytest.approx(average_precision_score(stored[0].test_y, mean.astype(np.float32)))
+        assert trials == sum(r.trials for r in whose)
+
+
+def test_costs_are_the_sums_of_the_members_used(store, scores):
+    by_id = {record.id: record for record in store.records()}
+    rows = scores.rows_of("tumours", Entry("any", "greedy", "ensembled"), "half")
+    for split, seconds in zip(rows.splits, rows["fit_seconds"], strict=True):
+        used = [by_id[at] for at, weight in scores.combined["tumours", "greedy", split].weights.items() if weight]
+        assert seconds == pytest.approx(sum(r.outcomes[1].fit_seconds for r in used))
+
+
+def test_they_stand_on_the_leaderboard_without_a_rank_and_are_never_called_best(store, scores):
+    for task in ("tumours", "three_digits"):
+        ranking = rank(scores, task)
+        made = [place for place in ranking.places if place.entry.stage == "ensembled"]
+        assert {place.entry[:3] for place in made} == {("any", kind, "ensembled") for kind in KINDS}
+        assert all(place.rank is None and rank_mark(place) == "†" for place in made)
+        assert ranking.best.entry.stage not in ("chosen", "ensembled")
+        assert "ensembled" not in headline(ranking)
+        assert all(entries(scores, task)[place.entry] == "ok" for place in made)
+    table = leaderboard(scores, [rank(scores, "tumours")])
+    rows = table[table.stage == "ensembled"]
+    assert len(rows) == 2 * 2
+    assert rows["rank"].isna().all()
+    assert rows[["average_precision", "inner_score", "threshold", "ci_low"]].notna().all(axis=None)
+
+
+def test_members_of_other_rows_are_left_out(store, tmp_path):
+    shutil.copytree(store.folder, tmp_path / "run")
+    run = Store(tmp_path / "run")
+    odd = next(r for r in run.records() if (r.task, r.family, r.strategy, r.fold) == ("tumours", "bayes", "none", 2))
+    seen = run.predictions(odd)
+    run.write_cell(odd, replace(seen, train_rows=seen.train_rows + 1))
+    found = collect(run, METRIC)
+    for kind in KINDS:
+        assert odd.id not in found.combined["tumours", kind, (0, 2)].weights
+        assert len(found.combined["tumours", kind, (0, 2)].weights) == 3
+        assert len(found.combined["tumours", kind, (0, 1)].weights) == 4
+
+
+def test_the_inner_score_is_of_rows_that_the_weights_were_not_fitted_on(tmp_path):
+    """Members that say nothing: what fits noise looks good on the rows it was fitted on, and must not here."""
+    store = write_run(tmp_path / "run", [tumours()])
+    rng = np.random.default_rng(0)
+    for record in store.records():
+        seen = store.predictions(record)
+        positive = rng.random(len(seen.train_y))
+        inner = dict.fromkeys(seen.inner, np.stack([1 - positive, positive], axis=1).astype(np.float32))
+        store.write_cell(record, replace(seen, inner=inner))
+    found = collect(store, METRIC)
+    share = 60 / 417
+    for kind in KINDS:
+        inner = found.rows_of("tumours", Entry("any", kind, "ensembled"), "half")["inner"]
+        assert inner.mean() < share + 0.06
+
+
+def test_processes_give_the_same_as_one(store, scores, tmp_path, monkeypatch):
+    shutil.copytree(store.folder, tmp_path / "run")
+    shutil.rmtree(tmp_path / "run" / "derived")
+    kept = []
+    for pays in (1, 10_000):
+        monkeypatch.setattr(workers, "PAYS", pays)
+        collect(Store(tmp_path / "run"), METRIC)
+        kept.append((tmp_path / "run" / "derived" / "metrics").read_bytes())
+        shutil.rmtree(tmp_path / "run" / "derived")
+    assert kept[0] == kept[1] == (store.folder / "derived" / "metrics").read_bytes()
+
+
+def test_the_section_tells_the_members_and_what_combining_adds(store, scores):
+    rankings = tuple(rank(scores, task) for task in scores.run["tasks"])
+    found = ensembles.sections(Evidence(store, scores, rankings))
+    assert [one.task for one in found] == ["tumours", "three_digits"]
+    assert "any/greedy/ensembled" in found[0].parts[2]
+    assert "bayes/none/tuned" in found[0].parts[-1]
+    for one in ensembles.members(scores, "tumours", "greedy"):
+        assert one.used
+    whole = sum(np.mean([*one.weights.values()]) for one in ensembles.members(scores, "tumours", "greedy"))
+    assert whole == pytest.approx(1)
+    mine, chosen = (
+        scores.rows_of("tumours", Entry("any", *rest), "tuned")["average_precision"].mean()
+        for rest in (("stacking", "ensembled"), ("any", "chosen"))
+    )
+    assert ensembles.gains(scores, rankings[0])["stacking"].mean == pytest.approx(mine - chosen)
+
+
+def test_one_entry_alone_makes_no_ensemble(tmp_path):
+    lost = {
+        ("tumours", family, strategy, fold): ("failed", "lost")
+        for family in ("logistic_regression", "bayes")
+        for strategy in ("none", "class_weight", "searched")
+        for fold in range(4)
+        if (family, strategy) != ("bayes", "none")
+    }
+    store = write_run(tmp_path / "run", [tumours()], lost)
+    found = collect(store, METRIC)
+    assert not found.combined
+    (section,) = ensembles.sections(Evidence(store, found, (rank(found, "tumours"),)))
+    assert section.parts[0].startswith("No ensemble was made")
