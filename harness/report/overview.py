@@ -26,7 +26,8 @@ def overview(scores: Scores, rankings: Sequence[Ranking]) -> list[str]:
     if len(rankings) == 1:
         return answers
     listing = "\n".join(f"- {one}" for one in answers)
-    return [over_tasks(scores, rankings), listing if len(answers) <= FEW else _glance(rankings)]
+    parts = [over_tasks(scores, rankings), listing if len(answers) <= FEW else _glance(rankings)]
+    return [part for part in parts if part]
 
 
 def answer(scores: Scores, ranking: Ranking) -> str:
@@ -46,8 +47,10 @@ def over_tasks(scores: Scores, rankings: Sequence[Ranking]) -> str:
     ranked = [ranking for ranking in rankings if ranking.best]
     claimed = [ranking for ranking in ranked if not ranking.silent]
     said = [f"{count(len(ranked), 'task')} of {len(rankings)} could be ranked."] if len(ranked) < len(rankings) else []
-    if not claimed:
+    if ranked and not claimed:
         return " ".join([*said, "No task has splits from which to tell whether anybody is first by more than chance."])
+    if len(claimed) < 2:
+        return " ".join(said)
     alone = sum(not any(place.tied for place in ranking.places if place.rank) for ranking in claimed)
     where = f"{count(len(claimed), 'task')} whose splits allow to tell"
     first = "the first entry is told from every other" if alone else "there is an entry that is told from every other"
@@ -132,7 +135,7 @@ def _unbeaten(claimed: Sequence[Ranking]) -> str:
             if place.rank and place.entry.stage == "tuned" and place.entry.family != FLOOR:
                 evaluated[place.entry] += 1
                 unbeaten[place.entry] += place.rank == 1 or bool(place.tied)
-    if not unbeaten or len(claimed) < 2:
+    if not unbeaten:
         return ""
     most = max(unbeaten.values())
     names = [entry for entry in sorted(unbeaten) if unbeaten[entry] == most]
