@@ -268,7 +268,9 @@ def test_sentences_say_what_predictions_say(everywhere, told):
     counts = everywhere.scores.pooled("tumours", first.entry, "tuned")
     right, found = (words.per_hundred(counts[1, 1] / total) for total in (counts[:, 1].sum(), counts[1].sum()))
     decides = text(of_task(told, "tumours")[DECIDES])
-    assert f"{right} of 100 rows called Yes are, and {found} of 100 that are Yes are found" in decides
+    assert (
+        f"{right} of 100 rows called Yes are (precision), and {found} of 100 that are Yes are found (recall)" in decides
+    )
     assert f"ROC AUC {first.rows.mean('roc_auc'):.3f}" in text(of_task(told, "tumours")[RANKS])
     costs = everywhere.scores.rows_of("tumours", first.entry, "tuned").mean("expected_cost")
     assert (

@@ -127,7 +127,8 @@ def _decides(seen: _Seen) -> list[Part]:
     if swept and not seen.brief:
         said = f"Scores by class, and precision, recall and F1 at every threshold, of {' and '.join(o.name for o in swept)}"
         draw = partial(sweep_figure, swept, (seen.classes[0], seen.classes[1]), log_odds=_heavy(seen))
-        parts.append(Picture(seen.name("thresholds"), said, draw))
+        axis = words.axis_said(seen.classes, log_odds=_heavy(seen))
+        parts += [Picture(seen.name("thresholds"), said, draw), axis]
     if len(seen.classes) <= MOST_CLASSES and not seen.brief:
         said = f"Confusion matrices of {' and '.join(one.name for one in seen.confused)}"
         draw = partial(confusion_figure, _matrices(seen), tuple(seen.classes))
@@ -178,11 +179,5 @@ def _holds(seen: _Seen) -> list[Part]:
     if seen.binary:
         axis, groups = f"score for {seen.classes[1]}", (f"truly {seen.classes[0]}", f"truly {seen.classes[1]}")
     draw = partial(reliability_figure, entries, axis, groups)
-    return [
-        *parts,
-        Picture(
-            seen.name("reliability"),
-            f"Reliability of the probabilities of {count(len(entries), 'entry', 'entries')}",
-            draw,
-        ),
-    ]
+    said = f"Reliability of the probabilities of {count(len(entries), 'entry', 'entries')}"
+    return [*parts, Picture(seen.name("reliability"), said, draw), words.bins_said(seen.shown[0])]

@@ -84,7 +84,7 @@ def ranks_said(first: Shown, classes: Sequence[str]) -> str:
     return (
         f"{name}: of a row that is {positive} and one that is {negative}, the first gets the higher score in {pairs}, a tie "
         f"counted half ({areas}; without any order 0.5 and {number(ranks.prevalence)}). The tenth of the rows with the highest "
-        f"scores holds {per_hundred(found)} of 100 {positive}: {found / TENTH:.1f} times what as many rows drawn at random hold."
+        f"scores holds {per_hundred(found)} of 100 {positive}: {found / TENTH:.1f} times what as many rows drawn at random hold (lift)."
     )
 
 
@@ -112,6 +112,19 @@ def decisions_said(scores: Scores, ranking: Ranking, shown: Shown) -> str:
         if len(scores.rows_of(ranking.task, entry, kind))
     ]
     return f"{escape(shown.name)}: {'; '.join(said)}."
+
+
+def axis_said(classes: Sequence[str], *, log_odds: bool) -> str:
+    """What the common axis of scores and figures is."""
+    said = (
+        f"At each threshold the rows with at least that score are called {escape(classes[1])}. Heights above are shares of each "
+        "class, so the rare one is as large as the other."
+    )
+    stretched = (
+        " The axis is stretched at both ends (log-odds, the logarithm of score / (1 − score)): half of the scores of an entry "
+        "lie within 0.05 of one end."
+    )
+    return said + (stretched if log_odds else "")
 
 
 def costs_said(scores: Scores, ranking: Ranking, shown: Shown) -> str:
@@ -181,6 +194,15 @@ def probabilities_said(shown: Shown, classes: Sequence[str]) -> str:
     )
 
 
+def bins_said(shown: Shown) -> str:
+    """How the bins and their intervals were made."""
+    distinct = ", each counted once" if shown.diagnosis.repeats > 1 else ""
+    return (
+        "Rows are put in order of their score and cut into bins of as many rows, all splits together; intervals are Wilson's for "
+        f"that many independent rows{distinct}. Points below the dotted line: more was said than was so."
+    )
+
+
 def _by_chance(bins: Sequence[Bin]) -> str:
     return f", where chance alone would put about {0.05 * len(bins):.1g}"
 
@@ -188,9 +210,11 @@ def _by_chance(bins: Sequence[Bin]) -> str:
 def _found(confusion: npt.NDArray[np.int64], positive: str) -> str:
     called, true, hits = confusion[:, 1].sum(), confusion[1].sum(), confusion[1, 1]
     right = (
-        f"{per_hundred(hits / called)} of 100 rows called {positive} are" if called else f"no row is called {positive}"
+        f"{per_hundred(hits / called)} of 100 rows called {positive} are (precision)"
+        if called
+        else f"no row is called {positive}"
     )
-    return f"{right}, and {per_hundred(hits / true)} of 100 that are {positive} are found" if true else right
+    return f"{right}, and {per_hundred(hits / true)} of 100 that are {positive} are found (recall)" if true else right
 
 
 def _spread(values: Sequence[float]) -> str:
