@@ -219,6 +219,12 @@ def test_cells_without_entries_are_refused_with_their_reason(copy):
     edit(record_file(copy, LINEAR), lambda record: record.update(outcomes=[], status="timeout", reason="too long"))
     with pytest.raises(EvenhandError, match=r"ended as timeout \(too long\)"):
         replayed(copy, LINEAR)
+    edit(record_file(copy, LINEAR), lambda record: record.update(key="before"))
+    with pytest.raises(EvenhandError, match="before the run was planned anew"):
+        replayed(copy, LINEAR)
+    record_file(copy, LINEAR).unlink()
+    with pytest.raises(EvenhandError, match="has not been run yet"):
+        replayed(copy, LINEAR)
 
 
 def test_a_refusal_is_one_line(folder, evenhand):

@@ -105,29 +105,27 @@ def make_pair(a: Side, b: Side) -> Pair:
     """
     rows_a, rows_b = a.rows(HALF), b.rows(HALF)
     splits = tuple(split for split in rows_a.splits if split in rows_b.splits)
-    unpaired = _why_unpaired(a, b, splits)
-    if unpaired:
+    if unpaired := _why_unpaired(a, b):
         return Pair(a, b, splits, unpaired)
     seen = {}
     for split in splits:
         both = _seen(a, split), _seen(b, split)
+        mine, theirs = (
+            _test_rows(side, split) if one is None else one.rows for side, one in zip((a, b), both, strict=True)
+        )
+        if mine is None or theirs is None or not np.array_equal(mine, theirs):
+            return Pair(a, b, splits, f"the rows of {a.task} are split otherwise in the second run")
         if both[0] is not None and both[1] is not None:
             seen[split] = both[0], both[1]
     return Pair(a, b, splits, "", seen)
 
 
-def _why_unpaired(a: Side, b: Side, splits: tuple[Place, ...]) -> str:
+def _why_unpaired(a: Side, b: Side) -> str:
     if a.task != b.task:
         return f"{a.task} and {b.task} are different tasks"
-    if a.store.folder.resolve() == b.store.folder.resolve():
-        return ""
     prints = [side.scores.run["tasks"][side.task]["fingerprint"] for side in (a, b)]
     if prints[0] != prints[1]:
         return f"the data of {a.task} differ between the runs (SHA-256 {prints[0][:12]}… and {prints[1][:12]}…)"
-    for split in splits:
-        mine, theirs = _test_rows(a, split), _test_rows(b, split)
-        if mine is None or theirs is None or not np.array_equal(mine, theirs):
-            return f"the rows of {a.task} are split otherwise in the second run"
     return ""
 
 

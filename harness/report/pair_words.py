@@ -135,6 +135,10 @@ def _estimate(one: Difference) -> str:
     return plus_minus(one.difference.mean, one.difference.half, signed=True)
 
 
+def _p(value: float) -> str:
+    return "<0.001" if value < 0.001 else number(value)
+
+
 def _signed(value: float) -> str:
     return plus_minus(value, math.nan, signed=True)
 
@@ -149,7 +153,7 @@ def _differences(pair: Pair, some: Sequence[Difference]) -> str:
             number(one.a),
             number(one.b),
             _estimate(one),
-            number(one.adjusted),
+            _p(one.adjusted),
             verdicts[one.better],
         ]
         for one in some

@@ -127,8 +127,10 @@ def find_cell(run: Mapping[str, Any], named: str) -> dict[str, Any]:
 def _record(store: Store, run: Mapping[str, Any], named: str) -> Record:
     planned = find_cell(run, named)
     record = store.record(planned["id"])
-    if record is None or record.key != planned["key"]:
-        raise EvenhandError(f"cell {named!r} has not been run under the present declarations: nothing to confirm")
+    if record is None:
+        raise EvenhandError(f"cell {named!r} has not been run yet: the command of the run does it")
+    if record.key != planned["key"]:  # of other data or declarations, and not part of the run
+        raise EvenhandError(f"what is stored of cell {named!r} was made before the run was planned anew: run it again")
     if not record.outcomes:
         raise EvenhandError(f"cell {named!r} ended as {record.status} ({record.reason}): nothing to confirm")
     return record
