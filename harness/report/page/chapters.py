@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from typing import TypeAlias
 
-from harness.report import honesty, imbalance, inspection
+from harness.report import calibration, ensembles, honesty, imbalance, inspection
 from harness.report.across import section as across
 from harness.report.diagnostics import topic as diagnostics
 from harness.report.document import SUMMARY_TEXT, confusion_text, documented, other_objective
@@ -25,6 +25,8 @@ Topic: TypeAlias = Callable[[Evidence], list[Section]]
 #: Every topic, and the chapter of its sections that are about no task; the others stand with their task, in this order.
 TOPICS: tuple[tuple[str, Topic], ...] = (
     ("Diagnostics", diagnostics.sections),
+    ("Calibration", calibration.sections),
+    ("Ensembles", ensembles.sections),
     ("Uneven classes", imbalance.sections),
     ("Complexity", inspection.sections),
     ("Search", searched),
