@@ -230,7 +230,7 @@ def test_rows_that_no_inner_fold_predicted_are_left_out(store, tmp_path):
     for record in (one for one in run.records() if one.status == "ok"):
         seen = run.predictions(record)
         for inner in seen.inner.values():
-            inner[: len(inner) // 4] = np.nan  # as where time goes forward
+            inner[::4] = np.nan  # as the earliest rows are where time goes forward
         run.write_cell(record, seen)
     found = collect(run, METRIC)
     for entry in (

@@ -40,6 +40,7 @@ KINDS = {
     "smote": "resample",
     "other": "resample",
 }
+NAMES = ("id", "key", "task", "family", "strategy", "repeat", "fold")
 METRIC = {metric.name: metric for metric in METRICS}
 ROWS = 2000  #: in a test part
 SHARE = 0.15  #: of positive rows
@@ -154,7 +155,7 @@ def many_rows(derived: int) -> None:
         write_run(store, round(derived / share), 60)
         seconds(f"{derived:,} rows of figures, cold", lambda: collect(store, METRIC))
         print(
-            f"  {len(read_kept(store)):,} rows, {os.path.getsize(Path(folder) / 'derived' / 'metrics') / 1e6:.0f} MB kept"
+            f"  {len(read_kept(store)):,} rows, {(Path(folder) / 'derived' / 'metrics').stat().st_size / 1e6:.0f} MB kept"
         )
         seconds("the same, tables of what is kept", lambda: tables(store, METRIC))
         print(f"  most memory so far: {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6:.2f} GB")
