@@ -262,7 +262,7 @@ def _picture(ranking: Ranking, believed: list[Belief], firm: Stability | None, a
     points = tuple(Point(one.entry.stage, one.trials, one.inner, one.outer, one.gap.mean) for one in believed)
     shares = tuple((e.name, share) for e, share in zip(firm.entries, firm.shares, strict=True)) if firm else ()
     second = against[0] if against else None
-    tie = Tie(float(second.difference.mean), second.spread) if second else None
+    tie = Tie(float(second.difference.mean), second.spread) if second and second.spread.deviation else None
     metric, folds = ranking.metric, second.folds if second else 1
     said = (
         "Inner against test scores, who is first when test rows are drawn anew, and what repeats could settle on "

@@ -29,6 +29,7 @@ from harness.report.strategies import (
     strategy_verdict,
 )
 
+BOTH = ("both helps and hurts", "both help and hurt")  #: *mixed* within a sentence
 TITLE = "Does handling the imbalance help?"
 KIND = "imbalance"
 PICTURED = 12  #: tasks at most that have pictures of their own: of more, the tables say what these would
@@ -145,9 +146,14 @@ def _in_words(some: list[Reading]) -> str:
     for word in WORDS:
         names = [escape(one.difference.strategy) for one in some if one.beyond == word]
         if names and word != UNTOLD:
-            said.append(f"{listed(names)} {word if len(names) == 1 else WORDS[word]}")
+            does = BOTH if word == "mixed" else (word, WORDS[word])
+            said.append(f"{listed(names)} {does[len(names) > 1]}")
         elif names:
-            rest = "nothing can be told" if len(names) == len(some) else f"of {listed(names)} nothing can be told"
+            rest = (
+                "of ranking and decisions nothing can be told"
+                if len(names) == len(some)
+                else f"of {listed(names)} nothing can be told"
+            )
             said.append(rest)
     for sign, word in ((1, "better"), (-1, "worse")):
         names = [escape(one.difference.strategy) for one in some if one.better[-1] == sign]

@@ -73,7 +73,8 @@ def repeats_needed(difference: float, spread: Spread, folds: int) -> int | None:
     def settled(repeats: int) -> bool:
         return abs(difference) > Spread(spread.deviation, repeats * folds, spread.ratio, spread.tests).half
 
-    low, high = 0, max(1, -(-FEWEST_SPLITS // folds))
+    least = max(1, -(-FEWEST_SPLITS // folds))
+    low, high = least - 1, least
     while not settled(high):
         if high > MOST_REPEATS:
             return None

@@ -138,7 +138,8 @@ def _settle(axes: Axes, label: str, tie: Tie, folds: int) -> None:
         known = [(repeats, half) for repeats, half in wide if repeats * folds >= 3 and not math.isnan(half)]
         if spread.tests > 1 or colour == BLUE:
             axes.plot(*zip(*known, strict=True), color=colour, linestyle=style, linewidth=1.6, label=said)
-    axes.axhline(abs(tie.difference), color="black", linewidth=1.2, linestyle=":", label="difference seen")
+    if tie.difference:  # which a logarithmic axis has no place for otherwise
+        axes.axhline(abs(tie.difference), color="black", linewidth=1.2, linestyle=":", label="difference seen")
     axes.set_xscale("log")
     axes.set_yscale("log")
     axes.set_xticks((1, 10, 100, 1000), ("1", "10", "100", "1,000"))

@@ -1,0 +1,200 @@
+"""The map of strategies against doing nothing: its tiles, verdicts and counts against the differences they come from."""
+
+import math
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from fixtures_run import everything, tumours, write_run
+
+from harness.declare.metrics import METRICS
+from harness.report.figures.imbalance import Panel, Tile, tile_figure
+from harness.report.imbalance import counts, family_verdicts, sections, signed_rank
+from harness.report.markdown import NONE
+from harness.report.ranking import rank
+from harness.report.scores import collect
+from harness.report.section import Evidence, Picture
+from harness.report.statistics import Estimate
+from harness.report.strategies import UNTOLD, Difference, Reading, comparisons, in_a_word, readings
+
+METRIC = {metric.name: metric for metric in METRICS}
+
+
+@pytest.fixture(scope="module")
+def evidence(tmp_path_factory) -> Evidence:
+    return evidence_of(everything(tmp_path_factory.mktemp("runs") / "small"))
+
+
+def evidence_of(store) -> Evidence:
+    scores = collect(store, METRIC)
+    return Evidence(store, scores, tuple(rank(scores, task) for task in scores.run["tasks"]))
+
+
+def picture_of(evidence: Evidence, task: str) -> Picture:
+    section = next(one for one in sections(evidence) if one.task == task)
+    return next(part for part in section.parts if isinstance(part, Picture))
+
+
+def words_of(evidence: Evidence, task: str) -> str:
+    section = next(one for one in sections(evidence) if one.task == task)
+    return "\n".join(part for part in section.parts if isinstance(part, str))
+
+
+def reading(family: str, strategy: str, better: tuple[int, ...]) -> Reading:
+    estimate = Estimate(0.01, 0.02, 0.5, 5)
+    return Reading(Difference(family, strategy, 5, (estimate,) * len(better)), better, in_a_word(list(better)))
+
+
+def test_tiles_are_the_differences_of_the_table_and_coloured_by_what_is_better(evidence):
+    rows, columns, panels = picture_of(evidence, "tumours").draw.args
+    assert [panel.title for panel in panels] == [
+        "Δ AP",
+        "Δ Cost, both at 0.5 (less is better)",
+        "Δ Cost, both tuned (less is better)",
+        "Δ Brier (less is better)",
+    ]
+    kept = [at for at, column in enumerate(comparisons(evidence.scores, "tumours")) if column.mine is not None]
+    for one in readings(evidence.scores, "tumours"):
+        across, down = columns.index(one.difference.family), rows.index(one.difference.strategy)
+        for panel, at in zip(panels, kept, strict=True):
+            tile, found = panel.tiles[down][across], one.difference.estimates[at]
+            sign = -1 if "less is better" in panel.title else 1
+            assert tile.value == pytest.approx(sign * found.mean)
+            assert tile.marked == bool(one.better[at])
+            assert f"{abs(found.mean):.3f}" in tile.text
+            assert (f"± {found.half:.3f}" in tile.text) == (not math.isnan(found.half))
+
+
+def test_pairs_without_figures_are_empty_tiles(evidence):
+    rows, columns, panels = picture_of(evidence, "tumours").draw.args
+    empty = panels[0].tiles[rows.index("searched")][columns.index("bayes")]
+    assert math.isnan(empty.value)
+    assert empty.text == NONE
+
+
+def test_what_only_shifts_the_probabilities_has_worse_ones_and_nothing_else(tmp_path):
+    """A strategy that says what `none` says to the power of 0.05, tuned threshold included: same ranking, same decisions."""
+    store = write_run(tmp_path / "run", [tumours()])
+    records = {(r.family, r.strategy, r.fold): r for r in store.records()}
+    for (family, strategy, fold), record in records.items():
+        if (family, strategy) == ("logistic_regression", "class_weight"):
+            plain, said = records[family, "none", fold], store.predictions(records[family, "none", fold])
+            test = {stage: np.column_stack([1 - p[:, 1] ** 0.05, p[:, 1] ** 0.05]) for stage, p in said.test.items()}
+            outcomes = tuple(replace(o, threshold=o.threshold**0.05) for o in plain.outcomes)
+            store.write_cell(replace(record, outcomes=outcomes), replace(said, test=test))
+    evidence = evidence_of(store)
+    rows, columns, panels = picture_of(evidence, "tumours").draw.args
+    ranking, half, tuned, probability = (
+        one.tiles[rows.index("class_weight")][columns.index("logistic_regression")] for one in panels
+    )
+    assert (ranking.value, tuned.value) == pytest.approx((0, 0))
+    assert (probability.marked, ranking.marked, tuned.marked) == (True, False, False)
+    assert half.value < 0
+    assert probability.value < 0
+    assert "worse probabilities with class_weight" in words_of(evidence, "tumours")
+
+
+def test_a_verdict_names_every_strategy_once_and_says_what_it_does():
+    found = family_verdicts(
+        [
+            reading("forest", "smote", (1, 0, 0, 0, 0)),
+            reading("forest", "weight", (0, 1, 0, 0, -1)),
+            reading("forest", "under", (-1, 0, 0, 0, -1)),
+            reading("forest", "over", (0, 0, 0, 0, 0)),
+            reading("linear", "smote", (0, 0, 0, 0, 0)),
+            reading("mixed", "smote", (1, 0, 0, -1, 0)),
+        ]
+    )
+    assert found == {
+        "forest": "smote helps; under hurts; weight only moves the threshold; of over nothing can be told; "
+        "worse probabilities with weight and under.",
+        "linear": "of ranking and decisions nothing can be told.",
+        "mixed": "smote both helps and hurts.",
+    }
+
+
+def test_several_strategies_take_the_plural():
+    found = family_verdicts([reading("forest", name, (1, 0, 0, 0, 0)) for name in ("smote", "weight")])
+    assert found["forest"] == "smote and weight help."
+
+
+@pytest.mark.parametrize("task", ["one_split", "later_rows"])
+def test_where_nothing_is_claimed_there_is_a_sentence_and_no_interval(evidence, task):
+    words = words_of(evidence, task)
+    assert "No reading: " in words
+    tiles = [tile for panel in picture_of(evidence, task).draw.args[2] for line in panel.tiles for tile in line]
+    assert not any(tile.marked for tile in tiles)
+    assert not any("±" in tile.text for tile in tiles)
+
+
+def test_several_classes_have_three_panels(evidence):
+    assert [panel.title for panel in picture_of(evidence, "three_digits").draw.args[2]] == [
+        "Δ ROC AUC",
+        "Δ F1",
+        "Δ Brier (less is better)",
+    ]
+
+
+def test_counts_over_tasks_add_up(evidence):
+    read = {ranking.task: readings(evidence.scores, ranking.task) for ranking in evidence.rankings}
+    for one in counts(evidence.scores, read):
+        who = (one.family, one.strategy)
+        everywhere = [r for some in read.values() for r in some]
+        mine = [r for r in everywhere if (r.difference.family, r.difference.strategy) == who]
+        assert one.tasks == len(mine) == one.words.total()
+        assert one.words[NONE] == sum(r.word == NONE for r in mine)
+        assert one.words[UNTOLD] == sum(r.word != NONE and r.beyond == UNTOLD for r in mine)
+        assert one.worse == sum(r.better[-1] < 0 for r in mine)
+        assert math.isnan(one.p)  # tasks of two objectives: their differences cannot be ranked together
+
+
+def test_one_task_has_no_section_over_tasks(tmp_path):
+    found = sections(evidence_of(write_run(tmp_path / "run", [tumours()])))
+    assert [section.task for section in found] == ["tumours"]
+
+
+def test_tasks_of_one_objective_are_tested_together_from_six_on(tmp_path):
+    names = [f"tumours_{at}" for at in range(6)]
+    evidence = evidence_of(write_run(tmp_path / "run", [tumours(name) for name in names]))
+    read = {name: readings(evidence.scores, name) for name in names}
+    found = counts(evidence.scores, read)
+    assert all(one.tasks == 6 for one in found)
+    tested = {(one.family, one.strategy) for one in found if not math.isnan(one.p)}
+    assert tested == {
+        ("logistic_regression", "class_weight")
+    }  # priors of bayes change no rank, `searched` is `none` here
+    assert "tested over tasks" in sections(evidence)[-1].parts[0]
+
+
+def test_the_signed_rank_test_is_the_textbook_one():
+    # Six differences of one sign: 2 of the 2^6 equally likely signs are as extreme.
+    assert signed_rank([0.1, 0.2, 0.3, 0.4, 0.5, 0.6]) == pytest.approx(2 / 64)
+    # Ranks 1 to 7, the negative one has rank 1: sums of ranks of at most 1 can be had in 2 ways.
+    assert signed_rank([-0.01, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7]) == pytest.approx(2 * 2 / 128)
+    assert math.isnan(signed_rank([0.1, 0.2, 0.3, 0.4, 0.5, 0.0]))
+
+
+def test_the_sign_of_a_tile_is_the_colour_and_unknown_ones_are_grey():
+    line = (Tile(0.2, "+0.200", marked=True), Tile(-0.2, "−0.200", marked=True), Tile(math.nan, NONE))
+    png = tile_figure(["smote"], ["a", "b", "c"], [Panel("Δ", (line,))])["png"]
+    import io
+
+    from PIL import Image
+
+    colours = {
+        tuple(int(v) for v in pixel) for pixel in np.asarray(Image.open(io.BytesIO(png)).convert("RGB")).reshape(-1, 3)
+    }
+    assert {(0, 114, 178), (213, 94, 0), (242, 242, 242)} <= colours
+
+
+def test_the_same_tiles_give_the_same_bytes(evidence):
+    draw = picture_of(evidence, "tumours").draw
+    assert draw() == draw()
+
+
+def test_hostile_names_are_text(tmp_path):
+    evidence = evidence_of(write_run(tmp_path / "run", [tumours("a|b<script>_$x$"), tumours("plain")]))
+    for section in sections(evidence):
+        for part in section.parts:
+            assert "<script>" not in (part if isinstance(part, str) else part.said + part.name)
+    picture_of(evidence, "a|b<script>_$x$").draw()
