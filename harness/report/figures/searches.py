@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from itertools import accumulate
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
 from harness.report.figures.style import BLUE, COLOURS, MARKERS, ORANGE, STYLE, figure, files, plain_numbers
@@ -136,22 +135,28 @@ def gains_figure(bars: tuple[Bar, ...], label: str) -> dict[str, bytes]:
 
 
 def _panels(n: int) -> tuple[Any, list[Axes]]:
-    """A figure with n panels, three beside each other, those that are too many taken away."""
-    across = min(n, 3)
+    """A figure with n panels in rows, those that are too many taken away."""
+    across = _across(n)
     down = -(-n // across)
-    drawn = figure(1.2 + 2.7 * across, 1.0 + 2.3 * down)
+    drawn = figure(1.2 + 2.9 * across, 1.0 + 2.2 * down)
     panels = drawn.subplots(down, across, squeeze=False).ravel().tolist()
     for axes in panels[n:]:
         axes.remove()
     return drawn, panels[:n]
 
 
+def _across(n: int) -> int:
+    """How many panels stand beside each other: two are easier to read on a page than three."""
+    return min(n, 2 if n <= PANELS else 3)
+
+
 def _name_axes(panels: list[Axes], below: str, beside: str) -> None:
     """Names on the outer panels only; those of the last row, and those that have none below them, have one below."""
+    across = _across(len(panels))
     for at, axes in enumerate(panels):
-        if at % 3 == 0:
+        if at % across == 0:
             axes.set_ylabel(beside)
-        if at + 3 >= len(panels):
+        if at + across >= len(panels):
             axes.set_xlabel(below)
 
 
@@ -161,8 +166,8 @@ def _legend(drawn: Any, panels: list[Axes]) -> None:
     for axes in panels:
         for handle, label in zip(*axes.get_legend_handles_labels(), strict=True):
             found.setdefault(label, handle)
-    rows = list(accumulate((len(label) + 6 for label in found), initial=0))[-1] / (36 * min(len(panels), 3))
-    ncols = max(1, min(len(found), int(len(found) / max(rows, 1))))
+    room = 48 * _across(len(panels))  # characters beside each other
+    ncols = max(1, min(len(found), room // (max(map(len, found)) + 8)))
     drawn.legend(list(found.values()), list(found), loc="outside lower center", frameon=False, ncols=ncols)
 
 
