@@ -31,7 +31,7 @@ from harness.report.write import write_report
 from harness.store.store import Store
 
 SAMPLE = Path(__file__).parent.parent / "results" / "sample"
-VOID = {"meta", "link", "img", "input", "br", "hr", "path", "circle"}
+VOID = {"meta", "link", "img", "input", "br", "hr", "wbr", "path", "circle"}
 BROWSER = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 HOSTILE = "=a|b`<script>alert(1)</script>$x$ [c](http://d.e) & **f** ../g \"h\" 'i'"
 

@@ -9,6 +9,7 @@ from functools import cache
 from typing import TypeAlias
 
 from markdown_it import MarkdownIt
+from markdown_it.common.utils import escapeHtml
 from markdown_it.rules_block import StateBlock
 from markdown_it.token import Token
 
@@ -16,6 +17,7 @@ from harness.report.page.grid import Grid, Text
 
 FOLD = re.compile(r"<details><summary>(?P<summary>.*)</summary>")
 END = "</details>"
+JOINT = re.compile(r"[/_](?=\w)")
 MORE = re.compile(r"[\d,]+ more")  #: the summary under which `markdown.folded_table` puts the rest of its rows
 TOP = 4  #: the level of a heading within a section
 
@@ -61,8 +63,14 @@ def grids(found: Iterable[Block]) -> list[Grid]:
 def _markdown() -> MarkdownIt:
     # Pictures come as pictures: one that is named in a text would be looked for outside the page.
     reader = MarkdownIt("commonmark", {"html": False}).enable("table").disable("image")
+    reader.add_render_rule("text", _text)
     reader.block.ruler.before("fence", "fold", _fold, {"alt": ["paragraph"]})
     return reader
+
+
+def _text(_renderer: object, tokens: Sequence[Token], at: int, _options: object, _env: object) -> str:
+    """Text that may be broken within names like `random_forest/none`, where a narrow screen needs it."""
+    return JOINT.sub(r"\g<0><wbr>", escapeHtml(tokens[at].content))
 
 
 def _fold(state: StateBlock, line: int, _end: int, silent: bool) -> bool:
