@@ -56,8 +56,8 @@ def families(ranking: Ranking) -> list[Place]:
 
 def in_detail(ranking: Ranking, first: Place) -> list[Place]:
     """The first entry, and its family without any strategy where that is another one."""
-    plain = ranking.place(first.entry.family, "none")
-    return [first] if plain is None or plain.entry == first.entry or not len(plain.rows) else [first, plain]
+    bare = first.entry._replace(strategy="none")
+    return [first, *(place for place in ranking.places if place.entry == bare != first.entry and len(place.rows))]
 
 
 def look(store: Store, scores: Scores, ranking: Ranking, place: Place, kept: Kept) -> tuple[Shown, Kept]:
