@@ -209,7 +209,15 @@ def _trials(axes: Axes, one: History, *, greater: bool) -> None:
     if beyond:
         axes.scatter(beyond, [0.03] * len(beyond), s=14, marker="v", color=BLUE, **outside, label="worse than is shown")
     if one.failed:
-        axes.scatter(one.failed, [0.1] * len(one.failed), s=18, marker="x", color="black", **outside, label="failed")
+        axes.scatter(
+            one.failed,
+            [0.1] * len(one.failed),
+            s=18,
+            marker="x",
+            color="black",
+            **outside,
+            label="failed, without a score",
+        )
     axes.ticklabel_format(axis="y", useOffset=False)
     axes.set_title(one.title, fontsize=9)
     axes.xaxis.set_major_locator(MaxNLocator(5, integer=True))
