@@ -223,7 +223,10 @@ def test_lists_name_what_there_is(evenhand, what):
     assert known[what] in [line.split()[0] for line in out.splitlines()]
 
 
-@pytest.mark.parametrize("command", ["run", "report", "dashboard", "list", "fetch", "check", "doctor"])
+COMMANDS = ["run", "report", "compare", "replay", "dashboard", "list", "fetch", "check", "doctor"]
+
+
+@pytest.mark.parametrize("command", COMMANDS)
 def test_help_shows_an_example(evenhand, command):
     code, out, _ = evenhand(command, "--help")
     assert code == 0
