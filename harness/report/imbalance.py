@@ -12,11 +12,22 @@ from scipy import stats
 
 from harness.report.figures.imbalance import Panel, Tile, tile_figure
 from harness.report.gallery import file_name
-from harness.report.markdown import IN_SIGHT, NONE, bold, count, details, escape, folded_table, listed, number
+from harness.report.markdown import (
+    IN_SIGHT,
+    NONE,
+    bold,
+    count,
+    details,
+    escape,
+    folded_table,
+    listed,
+    number,
+    plus_minus,
+)
 from harness.report.ranking import Ranking
 from harness.report.scores import Scores
 from harness.report.section import Evidence, Picture, Section
-from harness.report.statistics import holm
+from harness.report.statistics import LEVEL, holm
 from harness.report.strategies import (
     STRATEGY_TEXT,
     UNTOLD,
@@ -44,9 +55,9 @@ TASKS_TEXT = (
     "On how many tasks a strategy was shown to help, to hurt, to do either in different respects (*mixed*) or only to move the "
     "threshold; *cannot be told* is where nothing was shown, *no reading* where a task's splits allow none. Readings are adjusted "
     "within each task, not over the tasks, so now and then one of many will be there by chance. *Ranks better on* counts the tasks "
-    "with a difference above zero in the task's objective, however small; *p* is that of Wilcoxon's signed-rank test over the "
-    f"tasks' mean differences (Demšar 2006) after Holm's adjustment over this table, with at least {FEWEST_TASKS} tasks of one "
-    "objective."
+    "with a better mean in the task's objective, however small, *Mean Δ* is its mean over the tasks (above zero: better), and *p* is "
+    "that of Wilcoxon's signed-rank test over the tasks' mean differences (Demšar 2006) after Holm's adjustment over this table, "
+    f"with at least {FEWEST_TASKS} tasks of one objective that differ at all."
 )
 
 
@@ -55,8 +66,8 @@ class Count:
     """How one strategy of one family did over tasks.
 
     `words` counts the readings by their word on ranking and decisions, NONE where there is none. `worse` and `better`
-    count those with probabilities shown to be so. `higher` of `tasks` have a better mean of the objective; `p` is
-    adjusted, NaN where nothing was tested.
+    count those with probabilities shown to be so. `higher` of `tasks` have a better mean of the objective, by
+    `gain` on average over all; `p` is adjusted. Both are NaN where the tasks have several objectives.
     """
 
     family: str
@@ -66,6 +77,7 @@ class Count:
     better: int
     worse: int
     higher: int
+    gain: float
     p: float
 
 
@@ -107,6 +119,7 @@ def counts(scores: Scores, read: dict[str, list[Reading]]) -> list[Count]:
             better=sum(one.better[-1] > 0 for one in found.values()),
             worse=sum(one.better[-1] < 0 for one in found.values()),
             higher=sum(gain > 0 for gain in gains[pair]),
+            gain=sum(gains[pair]) / len(found) if alike else math.nan,
             p=p,
         )
         for (pair, found), p in zip(pairs.items(), adjusted, strict=True)
@@ -193,15 +206,25 @@ def _tile(column: Comparison, reading: Reading | None, at: int) -> Tile:
 def _over_tasks(scores: Scores, read: dict[str, list[Reading]]) -> Section:
     found = sorted(counts(scores, read), key=lambda one: (one.strategy, one.family))
     header = ["Strategy", "Family", "Tasks", *(word.capitalize() for word in WORDS), "No reading"]
-    header += ["Worse probabilities", "Better probabilities", "Ranks better on", "p"]
+    header += ["Worse probabilities", "Better probabilities", "Ranks better on", "Mean Δ", "p"]
     rows = [
         [escape(one.strategy), escape(one.family), str(one.tasks)]
         + [str(one.words[word]) for word in (*WORDS, NONE)]
-        + [str(one.worse), str(one.better), f"{one.higher}/{one.tasks}", number(one.p)]
+        + [
+            str(one.worse),
+            str(one.better),
+            f"{one.higher}/{one.tasks}",
+            plus_minus(one.gain, math.nan, signed=True),
+            _p(one.p),
+        ]
         for one in found
     ]
     parts = (_summary(found), TASKS_TEXT, _counted(found), folded_table(header, rows))
     return Section(f"{TITLE} Over {count(len(read), 'task')}", parts)
+
+
+def _p(value: float) -> str:
+    return "< 0.001" if value < 0.001 else number(value)
 
 
 def _summary(found: list[Count]) -> str:
@@ -209,19 +232,26 @@ def _summary(found: list[Count]) -> str:
     total = Counter[str]()
     for one in found:
         total.update(one.words)
-    shown = [f"{total[word]:,} {word if total[word] == 1 else WORDS[word]}" for word in WORDS if word != UNTOLD]
-    compared = sum(total.values())
-    said = (
-        f"Of {count(compared, 'comparison')} of a strategy with doing nothing (task × family × strategy), {listed(shown)}; of "
-        f"{total[UNTOLD]:,} nothing can be told{f', and {total[NONE]:,} have no reading' if total[NONE] else ''}."
-    )
+    shown = [
+        (total[word], word if total[word] == 1 else WORDS[word]) for word in WORDS if word != UNTOLD and total[word]
+    ]
+    parts = [f"{n:,} {'are ' if word == 'mixed' else ''}{word}" for n, word in shown]
+    all_of = "all" if total[UNTOLD] == total.total() else f"{total[UNTOLD]:,}"
+    parts += [f"of {all_of} nothing can be told"] if total[UNTOLD] else []
+    parts += [f"{total[NONE]:,} {'has' if total[NONE] == 1 else 'have'} no reading"] if total[NONE] else []
+    compared = count(sum(total.values()), "comparison")
+    said = f"Of {compared} of a strategy with doing nothing (task × family × strategy), {listed(parts)}."
     tested = [one for one in found if not math.isnan(one.p)]
-    differ = [one for one in tested if one.p < 0.05]
     if not tested:
         return said
-    names = [f"{escape(one.strategy)} for {escape(one.family)}" for one in differ]
-    verdict = f"differ in ranking over the tasks: {', '.join(names)}" if names else "differ in ranking over the tasks"
-    return f"{said} Of {count(len(tested), 'pair')} tested over tasks, {len(names) or 'none'} {verdict}."
+    differ = [
+        f"{escape(one.strategy)} for {escape(one.family)} ({'better' if one.gain > 0 else 'worse'})"
+        for one in tested
+        if one.p < 1 - LEVEL
+    ]
+    verdict = f"{len(differ)} {'differs' if len(differ) == 1 else 'differ'} in ranking by more than chance explains"
+    names = f": {', '.join(differ)}" if differ else ""
+    return f"{said} Of {count(len(tested), 'pair')} of family and strategy tested over the tasks, {verdict}{names}."
 
 
 def _counted(found: list[Count]) -> Picture:
