@@ -3,9 +3,11 @@
 import csv
 import io
 import json
+import os
 import re
 import shutil
 import subprocess
+import sys
 from dataclasses import dataclass, field, replace
 from html.parser import HTMLParser
 from itertools import pairwise
@@ -436,6 +438,24 @@ def dom(path: Path, folder: Path) -> str:
     ]
     own = [f"--user-data-dir={folder / 'profile'}", "--virtual-time-budget=5000", "--dump-dom", path.as_uri()]
     return subprocess.run([BROWSER, *options, *own], capture_output=True, text=True, timeout=300, check=True).stdout
+
+
+def test_several_runs_are_reported_and_opened(page, store, tmp_path):
+    for name in ("one", "two"):
+        shutil.copytree(store.folder, tmp_path / name)
+    browser = tmp_path / "browser"
+    browser.write_text(f'#!/bin/sh\necho "$1" >> {tmp_path}/opened\n')
+    browser.chmod(0o755)
+    call = [sys.executable, "-m", "harness", "report", "one", "two", "--open"]
+    environment = os.environ | {"BROWSER": f"{browser} %s"}
+    done = subprocess.run(call, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stderr
+    assert [line for line in done.stdout.splitlines() if line.endswith("report.html")] == [
+        "one/report.html",
+        "two/report.html",
+    ]
+    opened = (tmp_path / "opened").read_text().split()
+    assert opened == [(tmp_path / name / "report.html").as_uri() for name in ("one", "two")]
 
 
 # --- the sample ------------------------------------------------------------------------------------------------------
