@@ -240,6 +240,20 @@ def test_other_splits_are_not_compared_row_by_row(run, tmp_path):
     assert "better by" not in said
 
 
+def test_means_of_splits_that_are_not_the_same_are_those_of_each_run(run, scores, tmp_path):
+    one_split = write_run(tmp_path / "one", [tumours(splits=1)])
+    edit(one_split, lambda values: values["tasks"]["tumours"].update(fingerprint="e" * 64))
+    theirs = collect(one_split, BY_NAME)
+    pair = make_pair(Side(run, scores, *find_entry(scores, PLAIN)), Side(one_split, theirs, *find_entry(theirs, PLAIN)))
+    ap = next(one for one in figures(pair) if one.name == "AP")
+    task, entry = find_entry(scores, PLAIN)
+    assert ap.a == scores.rows_of(task, entry, "tuned").mean("average_precision")
+    assert ap.b == theirs.rows_of(task, entry, "tuned").mean("average_precision")
+    assert (ap.difference.mean, math.isnan(ap.difference.half)) == (ap.a - ap.b, True)
+    said = compare([str(run.folder), str(one_split.folder)], BY_NAME, task="tumours")
+    assert [cells[1] for cells in rows_of(said) if cells[0].count("/") == 2 and len(cells) > 3] == ["4, 1"] * 14
+
+
 def test_one_entry_in_two_runs(run, other):
     said = compare([str(run.folder), str(other.folder), PLAIN, "tumours/bayes/none"], BY_NAME)
     assert f"A  {run.folder}  tumours/logistic_regression/none/tuned" in said
@@ -266,6 +280,15 @@ def test_missing_cells_one_split_forward_time_and_made_entries_are_sentences(tmp
     two_tasks = compare([folder, "later_rows/bayes/none", "tumours/bayes/none"], BY_NAME)
     assert "later_rows and tumours are different tasks" in two_tasks
     assert compare([folder, folder], BY_NAME).count("equal to the last digit") > 10
+
+
+def test_entries_without_a_split_in_common_are_a_sentence(tmp_path):
+    lost = {("tumours", "bayes", "none", fold): ("timeout", "long") for fold in (0, 1)}
+    lost |= {("tumours", "bayes", "class_weight", fold): ("timeout", "long") for fold in (2, 3)}
+    run = write_run(tmp_path / "run", [tumours()], lost)
+    said = compare([str(run.folder), "bayes/none", "bayes/class_weight"], BY_NAME)
+    assert "No split has figures of both." in said
+    assert "A has 2 splits more" in said
 
 
 def test_hostile_names_are_text(tmp_path):

@@ -74,6 +74,10 @@ class Pair:
         """The threshold kinds that both have."""
         return tuple(kind for kind in self.a.scores.kinds(self.a.task) if kind in self.b.scores.kinds(self.b.task))
 
+    def rows(self, side: Side, kind: str) -> Rows:
+        """The figures of one side: in the splits that both have, or in all of its own where these are not the same."""
+        return side.rows(kind) if self.unpaired else side.rows(kind).at(self.splits)
+
     @property
     def costs(self) -> tuple[tuple[float, ...], ...] | None:
         """What decisions cost in the first run."""
@@ -158,8 +162,8 @@ def figures(pair: Pair) -> list[Difference]:
     found = []
     for metric in pair.a.scores.metrics.values():
         for kind in pair.kinds if metric.face == "decision" else pair.kinds[-1:]:
-            sides = [side.rows(kind).at(pair.splits) for side in (pair.a, pair.b)]
-            if not len(sides[0]) or any(np.isnan(rows[metric.name]).all() for rows in sides):
+            sides = [pair.rows(side, kind) for side in (pair.a, pair.b)]
+            if not all(map(len, sides)) or any(np.isnan(rows[metric.name]).all() for rows in sides):
                 continue
             shown = kind if metric.face == "decision" else ""
             values = sides[0][metric.name], sides[1][metric.name]
@@ -201,12 +205,12 @@ def reasons(pair: Pair) -> list[Difference]:
 def per_class(pair: Pair, kind: str) -> list[Difference]:
     """Precision and recall of every class; of two classes `figures` has them already."""
     classes = pair.a.scores.classes(pair.a.task)
-    if len(classes) < 3 or not pair.splits:
+    if len(classes) < 3 or not all(len(pair.rows(side, kind)) for side in (pair.a, pair.b)):
         return []
     recall = replace(pair.a.scores.metrics["recall"], needs_costs=False)
     tables = []
     for side in (pair.a, pair.b):
-        views = side.rows(kind).at(pair.splits).views
+        views = pair.rows(side, kind).views
         tables.append(np.array([class_report(side.scores.figures[view].confusion)[:2] for view in views]))
     return [
         _difference(
@@ -250,7 +254,7 @@ def _difference(
     pair: Pair, name: str, what: tuple[str, str], values: tuple[Floats, Floats], metric: Metric
 ) -> Difference:
     """The difference of two columns of figures, one per split, in the order of the pair's splits."""
-    rows = pair.b.rows(pair.kinds[-1]).at(pair.splits)
+    rows = pair.rows(pair.b, pair.kinds[-1])
     means = float(values[0].mean()), float(values[1].mean())
     if pair.unpaired:
         found = Estimate(means[0] - means[1], math.nan, math.nan, len(values[0]))

@@ -71,7 +71,7 @@ def _who(pair: Pair, tests: int) -> str:
 
 def _why(pair: Pair, everything: list[Difference]) -> str:
     """Why one is above the other, as far as the figures carry."""
-    if not pair.splits:
+    if not everything:
         return "No split has figures of both."
     objective = pair.a.scores.objective(pair.a.task)
     kind = pair.a.scores.objective_kind(pair.a.task) if objective.face == "decision" else ""
@@ -182,7 +182,7 @@ def _splits(pair: Pair) -> str:
 
 
 def _costs(pair: Pair) -> str:
-    sides_ = [side.rows(HALF).at(pair.splits) for side in (pair.a, pair.b)]
+    sides_ = [pair.rows(side, HALF) for side in (pair.a, pair.b)]
     rows = []
     for name, label in COSTS.items():
         a, b = (side.mean(name) for side in sides_)
@@ -193,7 +193,9 @@ def _costs(pair: Pair) -> str:
 def _changed(pair: Pair, shown: int, out: Path | None) -> str:
     if pair.unpaired:
         return "Not comparable row by row."
-    if not pair.seen:
+    if not pair.splits:
+        return "None that both have tested."
+    if len(pair.seen) < len(pair.splits):
         return "The probabilities of at least one of them are made when tables are made and are not stored: no rows to show."
     classes = pair.a.scores.classes(pair.a.task)
     parts = []

@@ -124,7 +124,7 @@ def _task(
         rows.append(
             [
                 pair.a.entry.name,
-                str(len(pair.splits)),
+                _splits(pair),
                 *(cell for one in some for cell in _cells(one)),
                 _reading(pair, some),
             ]
@@ -146,17 +146,25 @@ def _task(
     return "\n\n".join(lines)
 
 
+def _splits(pair: Pair) -> str:
+    """How many splits the means are of; where they are not the same, how many each side has."""
+    mine, theirs = (len(pair.rows(side, HALF)) for side in (pair.a, pair.b))
+    return str(mine) if mine == theirs else f"{mine}, {theirs}"
+
+
 def _cells(one: Difference) -> list[str]:
     return [number(one.a), number(one.b), plus_minus(one.difference.mean, one.difference.half, signed=True)]
 
 
 def _reading(pair: Pair, some: list[Difference]) -> str:
     """Who is better by what, or that both said the same of every row."""
-    if not pair.splits:
-        return "no split in both"
-    equal = len(pair.seen) == len(pair.splits) and all(
-        one.proba.tobytes() == other.proba.tobytes() and one.threshold == other.threshold
-        for one, other in pair.seen.values()
+    equal = (
+        pair.seen
+        and len(pair.seen) == len(pair.splits)
+        and all(
+            one.proba.tobytes() == other.proba.tobytes() and one.threshold == other.threshold
+            for one, other in pair.seen.values()
+        )
     )
     if equal:
         return "equal to the last digit"
