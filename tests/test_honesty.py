@@ -211,6 +211,16 @@ def test_shares_are_kept_and_computed_anew_where_predictions_have_changed(tmp_pa
     assert after.shares[after.entries.index(best)] == 0
 
 
+def test_predictions_that_went_away_cost_a_sentence_and_no_more(tmp_path):
+    store = write_run(tmp_path / "run", [tumours()])
+    evidence_of(store)
+    for record in store.records():
+        (store.cell_folder(record.id) / "predictions.npz").unlink()
+    said = words(evidence_of(store), "tumours")
+    assert "predictions cannot be read any more" in said
+    assert "stays first" not in said
+
+
 def test_of_a_metric_of_which_less_is_better_the_least_wins(tmp_path):
     store = write_run(tmp_path / "run", [tumours(objective="log_loss")])
     evidence = evidence_of(store)

@@ -32,8 +32,8 @@ OPTIMISM_TEXT = (
 )
 STABILITY_TEXT = (
     f"*First in* is the share of {RESAMPLES} bootstrap resamples in which an entry is first: test rows are drawn anew within every "
-    "outer split, class by class, the same rows for all entries. Rows count as independent, and models stay as they were fitted, so "
-    "this is what other test rows could have changed; other training rows could have changed more."
+    "outer split, class by class, the same rows for all entries that have a rank. Rows count as independent, and models stay as they "
+    "were fitted, so this is what other test rows could have changed; other training rows could have changed more."
 )
 POWER_TEXT = (
     f"*Detectable* is the smallest true difference from the first entry that this run would have told apart in {100 * POWER:.0f} % "
@@ -134,7 +134,7 @@ def _sentences(scores: Scores, ranking: Ranking, firm: Stability | None, against
     """What the tables below come to, a sentence each."""
     chosen = selection(scores, ranking)
     said = [_selection_words(ranking, chosen) if chosen else "Nothing was searched, so nothing was believed too much."]
-    said.append(_stability_words(firm) if firm else "There is one entry only, so nobody else can be first.")
+    said.append(_stability_words(firm) if firm else _no_stability(ranking))
     if ranking.silent:
         return [*said, f"What could have been told apart is not known: {ranking.silent}."]
     return [*said, *(_power_words(ranking, against) if against else [])]
@@ -190,6 +190,12 @@ def _power_words(ranking: Ranking, against: list[Rival]) -> list[str]:
     else:
         rest = f"{times} could tell the two apart as the only comparison, {second.among:,} among all {second.spread.tests:,} pairs"
     return [found, f"{who}: if it stays so, {rest}."]
+
+
+def _no_stability(ranking: Ranking) -> str:
+    if sum(place.rank is not None and place.entry.family != FLOOR for place in ranking.places) < 2:
+        return "There is one entry only, so nobody else can be first."
+    return "How often another entry would be first is not known: the stored predictions cannot be read any more."
 
 
 def _percent(share: float) -> str:

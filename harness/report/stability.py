@@ -18,6 +18,7 @@ import numpy.typing as npt
 
 from harness.declare.metric import Metric, Predictions
 from harness.declare.protocol import seed_of
+from harness.errors import StoreError
 from harness.report.derived import Kept, read_kept, write_kept
 from harness.report.ranking import FLOOR, Place, Ranking
 from harness.report.scores import STAGES, Entry, Scores
@@ -48,10 +49,7 @@ class Stability:
 
 
 def stabilities(store: Store, scores: Scores, rankings: tuple[Ranking, ...]) -> dict[str, Stability]:
-    """How stable the first place of every task is, where there are two entries to compare; kept under `derived/`.
-
-    Raises `StoreError` where predictions are not what their records vouch for.
-    """
+    """How stable the first place of every task is, where two entries can be compared; kept under `derived/`."""
     kept, used, found = read_kept(store, KEPT), Kept(), {}
     records = {cell.record.id: cell.record for cell in scores.cells if cell.record}
     for ranking in rankings:
@@ -60,12 +58,13 @@ def stabilities(store: Store, scores: Scores, rankings: tuple[Ranking, ...]) -> 
         if len(places) < 2:
             continue
         key = _key(scores, ranking, places, records)
-        if key not in kept:
-            kept[key] = {"shares": _shares(store, scores, ranking, places).tolist()}
-        used[key] = kept[key]
+        try:
+            used[key] = kept.get(key) or {"shares": _shares(store, scores, ranking, places).tolist()}
+        except StoreError:  # predictions went away after their figures were kept
+            continue
         entries = tuple(place.entry for place in places)
         found[ranking.task] = Stability(ranking.task, entries, tuple(used[key]["shares"]), len(own) - len(places))
-    if used != read_kept(store, KEPT):
+    if used != kept:
         write_kept(store, used, KEPT)
     return found
 
