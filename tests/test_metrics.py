@@ -172,3 +172,14 @@ def test_of_equally_good_cuts_the_one_nearest_one_half_is_taken():
     # Cuts at 0.15 and at 0.5 cost the same: one missed row against two false alarms.
     y, positive = np.array([1, 0, 0, 1]), np.array([0.2, 0.3, 0.4, 0.6])
     assert best_threshold(y, positive, ((0.0, 1.0), (2.0, 0.0))) == pytest.approx(0.5)
+
+
+@pytest.mark.parametrize("decimals", [1, 2, 7])
+def test_ranking_metrics_are_scikit_learns_to_the_bit(decimals):
+    rng = np.random.default_rng(decimals)
+    for rows in (3, 40, 1500):
+        y = np.r_[0, 1, (rng.random(rows) < 0.2).astype(np.int64)]
+        positive = np.round(rng.random(len(y)), decimals).astype(np.float32)
+        p = Predictions(y, np.stack([1 - positive, positive], axis=1))
+        assert COMPUTE["roc_auc"](p) == sk.roc_auc_score(y, positive)
+        assert COMPUTE["average_precision"](p) == sk.average_precision_score(y, positive)
