@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 
 from harness.report.derived import HALF
 from harness.report.markdown import NONE, bold, count, escape, folded_table, listed, number, plus_minus
-from harness.report.noticed import beware, quoted
+from harness.report.noticed import beware
 from harness.report.ranking import FLOOR, Ranking
 from harness.report.scores import Entry, Scores
 from harness.report.strategies import Reading, readings
@@ -17,6 +17,11 @@ from harness.report.verdict import headline
 FEW = 6  #: tasks whose answers are all in sight
 NAMED = 3
 NAMES = {"searched": "what Optuna chose"}
+OTHER_EFFECTS = {  # a reading, and how it is told
+    "mixed": "to help in one respect and to hurt in another",
+    "hurts": "to hurt",
+    "only moves the threshold": "only to move the threshold",
+}
 STRATEGIES = {"none": "no strategy for uneven classes", "searched": "the strategy that Optuna chose"}
 
 
@@ -53,8 +58,11 @@ def over_tasks(scores: Scores, rankings: Sequence[Ranking]) -> str:
         return " ".join(said)
     alone = sum(not any(place.tied for place in ranking.places if place.rank) for ranking in claimed)
     where = f"{count(len(claimed), 'task')} whose splits allow to tell"
-    first = "the first entry is told from every other" if alone else "there is an entry that is told from every other"
-    said.append(f"On {alone if alone else 'none'} of the {where}, {first} by more than chance explains.")
+    chance = "by more than chance explains"
+    if alone:
+        said.append(f"On {alone} of the {where}, the first entry is told from every other {chance}.")
+    else:
+        said.append(f"No entry is told from every other {chance} on any of the {where}.")
     said += [_unbeaten(claimed), _helped(scores, claimed)]
     return " ".join(part for part in said if part)
 
@@ -83,7 +91,7 @@ def _decisions(scores: Scores, ranking: Ranking) -> str:
     recall, precision = rows.mean("recall"), rows.mean("precision")
     if math.isnan(recall) or math.isnan(precision):
         return ""
-    name = quoted(scores.classes(task)[1]).strip("“”")
+    name = escape(scores.classes(task)[1])
     threshold = "Deciding at 0.5" if kind == HALF else "Deciding at its tuned threshold"
     return f"{threshold}, it finds {_share(recall)} of the “{name}” rows, and {_share(precision)} of those it calls so are."
 
@@ -96,14 +104,14 @@ def _strategies(scores: Scores, ranking: Ranking) -> str:
         return f"Whether any strategy helps is not known: {ranking.silent}." if read and ranking.silent else ""
     strategies = list(dict.fromkeys(one.difference.strategy for one in known))
     helps = _effects(known, "helps")
-    rest = [name for name in strategies if name not in helps]
+    rest = [name for name in strategies if name not in helps and name not in _effects(known, "mixed")]
     said = [f"{_of(helps)} {'is' if len(helps) == 1 else 'are'} shown to help"] if helps else []
     if rest:
         names = _some([escape(NAMES.get(name, name)) for name in rest])
         said.append(f"{names} {'is' if len(rest) == 1 else 'are'} not shown to help any family")
-    for word, plain in (("hurts", "shown to hurt"), ("only moves the threshold", "shown only to move the threshold")):
+    for word, plain in OTHER_EFFECTS.items():
         if found := _effects(known, word):
-            said.append(f"{_of(found)} {'is' if len(found) == 1 else 'are'} {plain}")
+            said.append(f"{_of(found)} {'is' if len(found) == 1 else 'are'} shown {plain}")
     text = "; ".join(said)
     return f"Compared with doing nothing about the uneven classes, {text}."
 
