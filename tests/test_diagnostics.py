@@ -25,7 +25,7 @@ from harness.report.diagnostics import words
 from harness.report.diagnostics.curves import RECALLS, THRESHOLDS, band, diagnose, expit, logit, reliability
 from harness.report.diagnostics.shown import KEPT, families, in_detail, look
 from harness.report.diagnostics.topic import DECIDES, FEW_TASKS, HOLDS, RANKS, sections
-from harness.report.figures.curves import LONGEST, cut
+from harness.report.figures.curves import LONGEST, cut, position
 from harness.report.ranking import rank
 from harness.report.scores import collect
 from harness.report.section import Evidence, Picture
@@ -178,6 +178,9 @@ def test_equal_scores_are_one_bin():
 def test_log_odds_are_cut_at_both_ends():
     assert logit(np.array([0.0, 0.5, 1.0])) == pytest.approx([-7, 0, 7])
     assert expit(logit(np.array([0.01, 0.9]))) == pytest.approx([0.01, 0.9])
+    for score in (0.0, 0.2, 1.0):
+        assert position(score, log_odds=True) == pytest.approx(float(logit(np.array([score]))[0]))
+        assert position(score, log_odds=False) == score
 
 
 def test_several_classes_are_each_against_the_rest_and_their_mean():

@@ -174,10 +174,11 @@ def _holds(seen: _Seen) -> list[Part]:
     parts: list[Part] = [words.probabilities_said(one, seen.classes) for one in seen.detail]
     if seen.brief:
         return parts
-    entries = tuple((one.name, one.diagnosis.bins, one.diagnosis.scores) for one in seen.shown[:PANELS])
-    axis, groups = "probability of the called class", ("called wrongly", "called rightly")
+    found = [(one.name, one.diagnosis) for one in seen.shown[:PANELS]]
+    entries = tuple((name, it.bins, it.log_odds if it.heavy else it.scores, it.heavy) for name, it in found)
+    axis, groups = "score of the called class", ("called wrongly", "called rightly")
     if seen.binary:
         axis, groups = f"score for {seen.classes[1]}", (f"truly {seen.classes[0]}", f"truly {seen.classes[1]}")
     draw = partial(reliability_figure, entries, axis, groups)
     said = f"Reliability of the probabilities of {count(len(entries), 'entry', 'entries')}"
-    return [*parts, Picture(seen.name("reliability"), said, draw), words.bins_said(seen.shown[0])]
+    return [*parts, Picture(seen.name("reliability"), said, draw), words.bins_said(seen.shown[:PANELS])]

@@ -195,12 +195,14 @@ def probabilities_said(shown: Shown, classes: Sequence[str]) -> str:
     )
 
 
-def bins_said(shown: Shown) -> str:
-    """How the bins and their intervals were made."""
-    distinct = ", each counted once" if shown.diagnosis.repeats > 1 else ""
+def bins_said(shown: Sequence[Shown]) -> str:
+    """How the bins and their intervals were made, and which axes are stretched."""
+    distinct = ", each counted once" if shown[0].diagnosis.repeats > 1 else ""
+    stretched = " Axes of log-odds are stretched at both ends, where most scores of that entry lie."
     return (
         "Rows are put in order of their score and cut into bins of as many rows, all splits together; intervals are Wilson's for "
         f"that many independent rows{distinct}. Points below the dotted line: more was said than was so."
+        f"{stretched if any(one.diagnosis.heavy for one in shown) else ''}"
     )
 
 

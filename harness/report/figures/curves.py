@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
+from math import exp, log
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from harness.report.diagnostics.curves import Band, Bin, Histogram, Ranks
+from harness.report.diagnostics.curves import FARTHEST, Band, Bin, Histogram, Ranks
 from harness.report.figures.style import COLOURS, MARKERS, STYLE, figure, files
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.axis import Axis
     from matplotlib.figure import Figure
 
 WIDTH = 6.2  #: inches, two panels: readable on a phone too
@@ -18,10 +21,12 @@ LONGEST = 50  #: characters of a name in a legend
 HALF = 38  #: characters of a label where two stand side by side
 TITLE = 28  #: characters of a line above a panel
 NEAR = 0.97  #: from this area on under every curve, only its part near the corner is shown
+LOW = 0.5  #: precision that nowhere reaches this is drawn larger
 SPREAD = "± 1 standard deviation over splits"
 REFERENCE: dict[str, Any] = {"color": "0.45", "linewidth": 1.0, "linestyle": (0, (1, 2))}
 Line: TypeAlias = tuple[str, Ranks]
-Reliability: TypeAlias = tuple[str, tuple[Bin, ...], Histogram]
+Reliability: TypeAlias = tuple[str, tuple[Bin, ...], Histogram, bool]  #: whether its scores are log-odds
+ODDS = (0.001, 0.01, 0.1, 0.5, 0.9, 0.99, 0.999)  #: the ticks of an axis of log-odds
 
 
 def cut(text: str, longest: int = LONGEST) -> str:
@@ -65,6 +70,9 @@ def ranks_figure(lines: Sequence[Line], reference: str) -> dict[str, bytes]:
         if missed < 1 - NEAR:
             wide = max(20 * missed, 0.2)
             precision.set(xlim=(1 - wide, 1 + 0.01 * wide), ylim=(1 - wide, 1 + 0.03 * wide))
+        top = max(_top(ranks.precision) for _, ranks in lines)
+        if top < LOW:
+            precision.set_ylim(-0.01 * top, 1.1 * top)
         roc.set_title(f"ROC{', upper left part' if lost < 1 - NEAR else ''}", fontsize=9)
         roc.set_ylabel("share found (recall)")
         roc.set_xlabel("share of the others called (false alarms)")
@@ -95,7 +103,7 @@ def gain_figure(lines: Sequence[Line]) -> dict[str, bytes]:
             axes.set_title(what, fontsize=9)
             axes.set(xlabel="rows called, highest scores first", ylabel=label)
         lift.set_xlim(-0.01, 1.01)
-        lift.set_ylim(bottom=0)
+        lift.set_ylim(0, 1.1 * max(_top(_lift(ranks.gain)) for _, ranks in lines))  # the perfect one may be far above
         lift.grid(visible=True)
         _square(gain)
         _below(drawn, gain, spread=bool(lines[0][1].gain.spread))
@@ -117,13 +125,17 @@ def reliability_figure(entries: Sequence[Reliability], axis: str, groups: tuple[
         pairs = [
             (panels[2 * row, column], panels[2 * row + 1, column]) for row in range(down) for column in range(across)
         ]
-        for at, ((name, bins, scores), (above, below)) in enumerate(zip(entries, pairs, strict=False)):
-            _reliable(above, bins)
+        for at, ((name, bins, scores, stretched), (above, below)) in enumerate(zip(entries, pairs, strict=False)):
+            _reliable(above, bins, log_odds=stretched)
             _counted(below, scores, groups)
             above.set_title(title(name), fontsize=9)
             above.set_xlim(below.get_xlim())
+            if stretched:
+                odds_ticks(above.xaxis)
+                odds_ticks(below.xaxis)
+                odds_ticks(above.yaxis)
             above.tick_params(labelbottom=False)
-            below.set_xlabel(cut(axis, HALF))
+            below.set_xlabel(cut(axis, HALF - 10) + (", log-odds" if stretched else ""))
             if at % across == 0:
                 above.set_ylabel("share that was so")
                 below.set_ylabel("rows")
@@ -167,6 +179,11 @@ def _lift(gain: Band) -> Band:
     return Band(tuple(gain.x[at] for at in keep), *parts)
 
 
+def _top(band: Band) -> float:
+    """How high a band reaches."""
+    return max(mean + spread for mean, spread in zip(band.mean, band.spread or (0.0,) * len(band.mean), strict=True))
+
+
 def _square(*panels: Axes) -> None:
     for axes in panels:
         axes.set(xlim=(-0.01, 1.01), ylim=(-0.01, 1.03))
@@ -183,15 +200,34 @@ def _below(drawn: Figure, axes: Axes, *, spread: bool, said: str = "") -> None:
     drawn.legend(handles, labels, loc="outside lower center", frameon=False, ncols=columns, title=said or None)
 
 
-def _reliable(axes: Axes, bins: Sequence[Bin]) -> None:
-    axes.plot((0, 1), (0, 1), label="said and so are equal", **REFERENCE)
-    said, was = [one.said for one in bins], [one.was for one in bins]
-    errors = [[one.was - one.low for one in bins], [one.high - one.was for one in bins]]
+def position(score: float, *, log_odds: bool) -> float:
+    """Where a score stands on an axis."""
+    if not log_odds:
+        return score
+    least = 1 / (1 + exp(FARTHEST))
+    inside = min(max(score, least), 1 - least)
+    return log(inside / (1 - inside))
+
+
+def odds_ticks(axis: Axis) -> None:
+    """Scores at an axis of log-odds; what lies beyond the last of them is put there."""
+    texts = ["≤.001", *(f"{one:g}" for one in ODDS[1:-1]), "≥.999"]
+    low, high = axis.get_view_interval()
+    both = [(position(one, log_odds=True), text) for one, text in zip(ODDS, texts, strict=True)]
+    kept = [(at, text) for at, text in both if low <= at <= high]
+    axis.set_ticks([at for at, _ in kept], [text for _, text in kept], fontsize=8)
+
+
+def _reliable(axes: Axes, bins: Sequence[Bin], *, log_odds: bool) -> None:
+    at = partial(position, log_odds=log_odds)
+    axes.plot((at(0), at(1)), (at(0), at(1)), label="said and so are equal", **REFERENCE)
+    said, was = [at(one.said) for one in bins], [at(one.was) for one in bins]
+    errors = [[at(one.was) - at(one.low) for one in bins], [at(one.high) - at(one.was) for one in bins]]
     axes.errorbar(
         said, was, errors, color=COLOURS[0], marker=MARKERS[0], markersize=4, linewidth=0.8, elinewidth=1.1,
         capsize=2, label="bins of as many rows, with 95 % intervals",
     )  # fmt: skip
-    low, high = min(min(one.said, one.low) for one in bins), max(max(one.said, one.high) for one in bins)
+    low, high = (end(at(end(one.said, bound)) for one in bins for bound in (one.low, one.high)) for end in (min, max))
     room = 0.06 * (high - low)
     axes.set_ylim(low - room, high + room)
     axes.grid(visible=True)

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from math import exp, isnan, log
+from math import isnan
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
 from harness.report.diagnostics.curves import FARTHEST, Band, Histogram, Sweep
-from harness.report.figures.curves import SPREAD, WIDTH, cut, shade, title
+from harness.report.figures.curves import SPREAD, WIDTH, cut, odds_ticks, position, shade, title
 from harness.report.figures.style import BLUE, COLOURS, ORANGE, STYLE, figure, files
 
 if TYPE_CHECKING:
@@ -16,7 +16,6 @@ if TYPE_CHECKING:
 
 Counts: TypeAlias = tuple[tuple[int, ...], ...]
 FEW = 4  #: classes whose matrices fit side by side
-ODDS = (0.001, 0.01, 0.1, 0.5, 0.9, 0.99, 0.999)  #: the ticks of an axis of log-odds
 FIGURES = (("precision", BLUE, "-"), ("recall", ORANGE, "--"), ("F1", COLOURS[2], "-."))
 
 
@@ -123,7 +122,7 @@ def _swept(axes: Axes, band: Band, name: str, colour: str, style: str) -> None:
 
 def _thresholds(axes: Axes, tuned: Sequence[float], *, log_odds: bool) -> None:
     """The tuned thresholds: a span from the least to the greatest, a line at their mean; and 0.5."""
-    at = [_place(one, log_odds=log_odds) for one in tuned if not isnan(one)]
+    at = [position(one, log_odds=log_odds) for one in tuned if not isnan(one)]
     if at:
         spread = min(at) < max(at)
         if spread:
@@ -131,26 +130,15 @@ def _thresholds(axes: Axes, tuned: Sequence[float], *, log_odds: bool) -> None:
             axes.axvspan(min(at), max(at), color="0.5", alpha=0.18, linewidth=0, label=label)
         mean = sum(one for one in tuned if not isnan(one)) / len(at)
         label = "their mean" if spread else "tuned threshold"
-        axes.axvline(_place(mean, log_odds=log_odds), color="0.3", linewidth=1.1, label=label)
-    axes.axvline(_place(0.5, log_odds=log_odds), color="0.3", linewidth=1.0, linestyle=(0, (1, 2)), label="0.5")
-
-
-def _place(score: float, *, log_odds: bool) -> float:
-    if not log_odds:
-        return score
-    least = 1 / (1 + exp(FARTHEST))
-    inside = min(max(score, least), 1 - least)
-    return log(inside / (1 - inside))
+        axes.axvline(position(mean, log_odds=log_odds), color="0.3", linewidth=1.1, label=label)
+    axes.axvline(position(0.5, log_odds=log_odds), color="0.3", linewidth=1.0, linestyle=(0, (1, 2)), label="0.5")
 
 
 def _axis(axes: Axes, positive: str, *, log_odds: bool) -> None:
     end = FARTHEST if log_odds else 1.0
     axes.set_xlim(-end if log_odds else 0.0, end)
     if log_odds:
-        axes.set_xticks(
-            [_place(one, log_odds=True) for one in ODDS], ["≤.001", *(f"{one:g}" for one in ODDS[1:-1]), "≥.999"]
-        )
-        axes.tick_params(axis="x", labelsize=8)
+        odds_ticks(axes.xaxis)
     axes.set_xlabel(f"score for {cut(positive, 18)}{', log-odds' if log_odds else ''}")
 
 
