@@ -18,7 +18,7 @@ from harness.report.section import Picture
 from harness.store.store import write_atomic
 
 COLOURS = 128
-MANY = 12  #: pictures from which on a second process, with a second or two to start, saves time
+MANY = 24  #: pictures from which on a second process, with a second or two to start, saves time
 Order: TypeAlias = tuple[Picture, tuple[tuple[str, Path], ...]]  #: a picture, and where its files go by ending
 
 

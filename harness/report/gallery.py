@@ -12,7 +12,7 @@ from harness.report.drawing import draw
 from harness.report.section import Picture
 from harness.store.store import Store, write_atomic
 
-VERSION = 3  #: of how pictures are drawn: of another one they are drawn again
+VERSION = 4  #: of how pictures are drawn: of another one they are drawn again
 
 
 def draw_all(store: Store, pictures: Iterable[Picture]) -> None:
