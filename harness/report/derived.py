@@ -120,7 +120,7 @@ def judge(said: Said, asked: Asked, kept: Kept) -> tuple[dict[str, Figures], Kep
     values = {metric.name: whole[column] for column, metric in asked.whole.items()}
     for kind, threshold in said.thresholds.items():
         key = f"{said.key}/{threshold}/{said.costs or ''}"
-        row = _decided(kept.get(key, {}), asked.decisive, said.who, cache(partial(predictions, threshold)))
+        row = _decided(kept.get(key, {}), asked.decisive, said.who, partial(predictions, threshold))
         decisions = {metric.name: row[column] for column, metric in asked.decisive.items()}
         used[key] = row
         figures[kind] = Figures(threshold, values | decisions, np.asarray(row[CONFUSION], dtype=np.int64))
@@ -172,6 +172,9 @@ def _decided(
     row: dict[str, Any], asked: Mapping[str, Metric], who: str, predictions: Callable[[], Predictions]
 ) -> dict[str, Any]:
     """The same with the confusion matrix."""
+    if CONFUSION in row and row.keys() - {CONFUSION} == asked.keys():
+        return row
+    predictions = cache(predictions)
     counts = row.get(CONFUSION) or predictions().confusion.tolist()
     figures = {column: value for column, value in row.items() if column != CONFUSION}
     return _completed(figures, asked, who, predictions) | {CONFUSION: counts}

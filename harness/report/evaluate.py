@@ -183,7 +183,7 @@ def _one_recalibrated(
     if not row["enough"]:
         return None
     kinds = {HALF: AT_HALF, TUNED: row["threshold"]} if split.classes == 2 else {HALF: None}
-    return Said(key, called(record), kinds, split.costs, cache(seen)), {fitting: row}
+    return Said(key, called(record), kinds, split.costs, seen), {fitting: row}
 
 
 def _combined(split: Split, records: list[Record], read: Read, kept: Kept) -> Iterator[tuple[Combined, Said, Kept]]:
@@ -217,7 +217,7 @@ def _one_combined(
 
     kinds = {HALF: AT_HALF, TUNED: row["threshold"]} if split.classes == 2 else {HALF: None}
     inner = math.nan if row["inner"] is None else row["inner"]
-    said = Said(key, f"{split.task}/{kind}/ensembled", kinds, split.costs, cache(seen))
+    said = Said(key, f"{split.task}/{kind}/ensembled", kinds, split.costs, seen)
     return Combined(kind, row["weights"], inner), said, {f"{key}/fit": row}
 
 

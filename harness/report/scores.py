@@ -69,7 +69,7 @@ class Rows:
 
     def __getitem__(self, name: str) -> npt.NDArray[np.float64]:
         """One figure per split; NaN where it is not known."""
-        return self.columns.get(name, np.full(len(self), np.nan))
+        return self.columns[name] if name in self.columns else np.full(len(self), np.nan)
 
     def mean(self, name: str) -> float:
         """The unweighted mean over the splits; NaN where one of them lacks it."""
