@@ -200,7 +200,7 @@ def compare(
     evenhand compare results/january results/february caravan/xgb/smote
     """
     from harness.declare.registry import load_registry
-    from harness.report.compare import compare as compared
+    from harness.report.comparison.compare import compare as compared
 
     typer.echo(compared(named, load_registry(plugin or ()).metrics, task=task, rows=rows, out=out))
 

@@ -6,7 +6,7 @@ import numpy as np
 
 from harness.declare.metrics import METRICS
 from harness.report.ranking import Ranking, rank
-from harness.report.scores import Cell, Entry, Rows, Scores
+from harness.report.scoring.scores import Cell, Entry, Rows, Scores
 from harness.store.record import Record
 
 METRIC = {metric.name: metric for metric in METRICS}

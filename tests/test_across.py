@@ -21,7 +21,7 @@ from harness.report.across.overview import overall, overview
 from harness.report.across.section import ONE_TASK, sections
 from harness.report.across.together import coverage, evaluated, families, imputed, shared
 from harness.report.figures.across import _lanes
-from harness.report.scores import Entry, collect
+from harness.report.scoring.scores import Entry, collect
 from harness.report.section import Evidence, Picture
 
 #: Demšar (2006), table 6: AUC of C4.5, C4.5+m, C4.5+cf and C4.5+m+cf on 14 data sets; the paper ranks the two

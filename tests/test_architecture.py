@@ -95,3 +95,11 @@ def test_declarations_load_nothing_heavy():
     )
     said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
     assert said.strip() == "[]"
+
+
+def test_every_package_is_named_for_the_wheel():
+    import tomllib
+
+    named = set(tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["tool"]["setuptools"]["packages"])
+    inside = {".".join(path.parent.relative_to(ROOT).parts) for path in (ROOT / "harness").rglob("__init__.py")}
+    assert named == inside | {"harness.tasks", "harness.searchspaces"}

@@ -18,7 +18,7 @@ from harness.declare.threshold import best_threshold
 from harness.report import calibration
 from harness.report.leaderboard import leaderboard
 from harness.report.ranking import rank
-from harness.report.recalibrate import (
+from harness.report.scoring.recalibrate import (
     FITTED,
     PARTS,
     correct_prior,
@@ -31,7 +31,7 @@ from harness.report.recalibrate import (
     prior_is_known,
     softmax,
 )
-from harness.report.scores import CALIBRATIONS, Entry, collect, entries, recalibrated
+from harness.report.scoring.scores import CALIBRATIONS, Entry, collect, entries, recalibrated
 from harness.report.section import Evidence, Picture
 from harness.store.store import Store
 

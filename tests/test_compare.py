@@ -13,10 +13,10 @@ from sklearn.metrics import brier_score_loss, f1_score, precision_recall_curve
 
 from harness.declare.metrics import METRICS
 from harness.errors import EvenhandError
-from harness.report.changed import changed, sides
-from harness.report.compare import compare, find_entry
-from harness.report.pair import Side, adjusted, figures, likeness, make_pair, per_class, reasons
-from harness.report.scores import collect
+from harness.report.comparison.changed import changed, sides
+from harness.report.comparison.compare import compare, find_entry
+from harness.report.comparison.pair import Side, adjusted, figures, likeness, make_pair, per_class, reasons
+from harness.report.scoring.scores import collect
 from harness.report.statistics import holm
 from harness.report.strategies import differences
 from harness.store.store import Store

@@ -12,13 +12,13 @@ from fixtures_curves import LOST, with_curves
 from fixtures_run import three_digits, tumours, write_run
 from test_report import METRIC, tables
 
-from harness.report.complexity import complexity_table, pareto, weigh
-from harness.report.curves import Fit, Trained
+from harness.report.figures.gallery import file_name
 from harness.report.figures.networks import convergence_figure
-from harness.report.gallery import file_name
-from harness.report.placing import Box, place_labels
+from harness.report.figures.placing import Box, place_labels
+from harness.report.inspection.complexity import complexity_table, pareto, weigh
+from harness.report.inspection.curves import Fit, Trained
 from harness.report.ranking import rank
-from harness.report.scores import collect
+from harness.report.scoring.scores import collect
 from harness.report.suitability import suitability
 from harness.report.write import write_report
 from harness.store.store import Store

@@ -10,9 +10,9 @@ from fixtures_curves import LOST, with_curves
 from fixtures_run import three_digits, tumours, write_run
 from test_report import METRIC, tables
 
-from harness.report.curves import Fit, collect_training, training_section
+from harness.report.inspection.curves import Fit, collect_training, training_section
 from harness.report.ranking import rank
-from harness.report.scores import Entry, collect
+from harness.report.scoring.scores import Entry, collect
 from harness.report.write import write_report
 from harness.run.curves import Curves, epoch_of
 from harness.store.store import Store

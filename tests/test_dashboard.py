@@ -16,7 +16,7 @@ from harness.declare.metrics import METRICS
 from harness.declare.space import choice, log_float
 from harness.report.leaderboard import csv_text, leaderboard
 from harness.report.ranking import rank
-from harness.report.scores import collect
+from harness.report.scoring.scores import collect
 from harness.search.study import Evaluated, Kept, StudyPlan, search
 from harness.store.store import Store
 

@@ -27,7 +27,7 @@ from harness.report.diagnostics.shown import KEPT, families, in_detail, look
 from harness.report.diagnostics.topic import DECIDES, FEW_TASKS, HOLDS, RANKS, sections
 from harness.report.figures.curves import LONGEST, cut, position
 from harness.report.ranking import rank
-from harness.report.scores import collect
+from harness.report.scoring.scores import collect
 from harness.report.section import Evidence, Picture
 from harness.store.store import Store
 

@@ -11,12 +11,13 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import average_precision_score, roc_auc_score
 
 from harness.declare.metrics import METRICS
-from harness.report import combine as combining
-from harness.report import ensembles, workers
-from harness.report.combine import GREEDY, KINDS, STACKING, combine
+from harness.report import ensembles
 from harness.report.leaderboard import leaderboard
 from harness.report.ranking import rank
-from harness.report.scores import Entry, collect, entries
+from harness.report.scoring import combine as combining
+from harness.report.scoring import workers
+from harness.report.scoring.combine import GREEDY, KINDS, STACKING, combine
+from harness.report.scoring.scores import Entry, collect, entries
 from harness.report.section import Evidence
 from harness.report.task_section import rank_mark
 from harness.report.verdict import headline

@@ -12,14 +12,14 @@ from sklearn.metrics import average_precision_score, brier_score_loss, f1_score,
 
 from harness.declare.metric import Metric, Predictions
 from harness.declare.metrics import METRICS
-from harness.report.honesty import coverage, rivals, sections
-from harness.report.optimism import beliefs, gaps, selection
-from harness.report.power import POWER, Spread, detectable, power, repeats_needed
 from harness.report.ranking import rank
-from harness.report.scores import collect
+from harness.report.scoring.scores import collect
 from harness.report.section import Evidence, Picture
-from harness.report.stability import KEPT, RESAMPLES, draw, rescored, stabilities
 from harness.report.statistics import estimate, told_apart
+from harness.report.trust.honesty import coverage, rivals, sections
+from harness.report.trust.optimism import beliefs, gaps, selection
+from harness.report.trust.power import POWER, Spread, detectable, power, repeats_needed
+from harness.report.trust.stability import KEPT, RESAMPLES, draw, rescored, stabilities
 from harness.store.store import Store
 
 METRIC = {metric.name: metric for metric in METRICS}
@@ -165,7 +165,7 @@ def test_many_rows_are_worked_on_in_parts(monkeypatch):
     y = rng.integers(0, 2, 100)
     seen, counts = Predictions(y, np.column_stack([1 - y * 0.3, y * 0.3]), 0.2), draw(y, 20, seed=4)
     whole = rescored(METRIC["roc_auc"], seen, counts)
-    monkeypatch.setattr("harness.report.stability.AT_ONCE", 300)
+    monkeypatch.setattr("harness.report.trust.stability.AT_ONCE", 300)
     assert (rescored(METRIC["roc_auc"], seen, counts) == whole).all()
 
 
@@ -232,7 +232,7 @@ def test_of_a_metric_of_which_less_is_better_the_least_wins(tmp_path):
 def test_only_the_first_places_are_resampled_and_the_report_says_so(evidence, tmp_path, monkeypatch):
     shutil.copytree(evidence.store.folder, tmp_path / "copy")
     copied = replace(evidence, store=Store(tmp_path / "copy"))
-    monkeypatch.setattr("harness.report.stability.MOST", 2)
+    monkeypatch.setattr("harness.report.trust.stability.MOST", 2)
     found = stabilities(copied.store, copied.scores, copied.rankings)["tumours"]
     ranked = [p.entry for p in ranking_of(evidence, "tumours").places if p.rank and p.entry.family != "majority"]
     assert found.entries == tuple(ranked[:2])

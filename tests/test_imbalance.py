@@ -12,7 +12,7 @@ from harness.report.figures.imbalance import Panel, Tile, tile_figure
 from harness.report.imbalance import counts, family_verdicts, sections, signed_rank
 from harness.report.markdown import NONE
 from harness.report.ranking import rank
-from harness.report.scores import collect
+from harness.report.scoring.scores import collect
 from harness.report.section import Evidence, Picture
 from harness.report.statistics import Estimate
 from harness.report.strategies import UNTOLD, Difference, Reading, comparisons, in_a_word, readings

@@ -26,7 +26,7 @@ from harness.report.page.grid import csv_of
 from harness.report.page.page import ROOM
 from harness.report.page.page import page as render
 from harness.report.ranking import rank
-from harness.report.scores import collect
+from harness.report.scoring.scores import collect
 from harness.report.section import Evidence
 from harness.report.sheets import harmless
 from harness.report.write import write_report

@@ -21,7 +21,7 @@ from harness.report.documented import method_table, model_table, network_tables
 from harness.report.leaderboard import USUAL, WHO
 from harness.report.markdown import escape, number, plus_minus, table
 from harness.report.ranking import rank
-from harness.report.scores import Entry, Scores, collect, count_statuses
+from harness.report.scoring.scores import Entry, Scores, collect, count_statuses
 from harness.report.strategies import comparisons, differences, in_a_word, strategy_table, strategy_verdict
 from harness.report.verdict import headline
 from harness.report.write import write_report
@@ -201,7 +201,9 @@ def test_chosen_per_family_stays_in_the_family_and_needs_a_choice(scores):
 
 def test_chosen_has_no_rank_and_takes_no_part_among_strategies(scores):
     places = rank(scores, "tumours").places
-    assert all((place.rank is None) == (place.entry.stage in ("chosen", "ensembled") or not place.complete) for place in places)
+    assert all(
+        (place.rank is None) == (place.entry.stage in ("chosen", "ensembled") or not place.complete) for place in places
+    )
     assert {one.strategy for one in differences(scores, "tumours")} == {"class_weight", "searched"}
 
 

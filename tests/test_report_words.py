@@ -14,7 +14,7 @@ from harness.report.leaderboard import RANKED
 from harness.report.markdown import escape, filled_table, plain, table
 from harness.report.noticed import about_rows, beware, quoted
 from harness.report.ranking import rank
-from harness.report.scores import Entry, collect
+from harness.report.scoring.scores import Entry, collect
 from harness.report.verdict import headline, in_words, repeated, verdict
 from harness.report.write import write_report
 from harness.store.store import Store

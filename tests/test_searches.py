@@ -17,7 +17,7 @@ from harness.declare.metrics import METRICS
 from harness.declare.space import choice, integer, log_float, when
 from harness.report.figures.spaces import Scale, Tried, parallel_figure
 from harness.report.ranking import rank
-from harness.report.scores import collect
+from harness.report.scoring.scores import collect
 from harness.report.searches import sections
 from harness.report.searches.effort import CPU, KEPT, WALL, anytime, best_so_far, best_strategies, clock_of, gains
 from harness.report.searches.importance import FEWEST, MOST, importances

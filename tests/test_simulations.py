@@ -18,13 +18,13 @@ from harness.declare.protocol import EvaluationProtocol
 from harness.declare.registry import Registry, load_registry
 from harness.declare.strategy import Strategy
 from harness.declare.task import Task
-from harness.report.honesty import rivals
 from harness.report.markdown import NONE
-from harness.report.power import POWER, Spread, detectable
 from harness.report.ranking import FLOOR, rank
-from harness.report.scores import Scores, collect
+from harness.report.scoring.scores import Scores, collect
 from harness.report.statistics import told_apart
 from harness.report.strategies import UNTOLD, readings
+from harness.report.trust.honesty import rivals
+from harness.report.trust.power import POWER, Spread, detectable
 from harness.run.cell import Material, run_cell
 from harness.run.plan import Request, describe, make_plan
 from harness.search.pipeline import Recipe

@@ -8,7 +8,7 @@ from typing import Any
 
 from harness.report.markdown import IN_SIGHT, brief, count, details, escape, filled_table, folded_table, listed, table
 from harness.report.noticed import shares
-from harness.report.scores import Scores
+from harness.report.scoring.scores import Scores
 
 PLACES_NAMED = 4
 

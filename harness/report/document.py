@@ -9,7 +9,7 @@ from harness.report.markdown import IN_SIGHT, count, details, escape
 from harness.report.noticed import about_rows, beware, shares
 from harness.report.ranking import Ranking
 from harness.report.reading import how_to_read
-from harness.report.scores import MISSING, Scores
+from harness.report.scoring.scores import MISSING, Scores
 from harness.report.section import Evidence, Section
 from harness.report.strategies import STRATEGY_TEXT, differences, strategy_table, strategy_verdict
 from harness.report.suitability import suitability

@@ -10,9 +10,9 @@ import numpy as np
 import numpy.typing as npt
 
 from harness.declare.metrics import class_report
-from harness.report.derived import HALF
 from harness.report.markdown import NONE, bold_best, escape, folded_table, number, table
-from harness.report.scores import ANY, Entry, Scores, entries
+from harness.report.scoring.derived import HALF
+from harness.report.scoring.scores import ANY, Entry, Scores, entries
 
 
 def model_table(scores: Scores, task: str) -> str:

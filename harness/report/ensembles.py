@@ -7,11 +7,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from harness.report.combine import GREEDY, KINDS, LIBRARY, ROUNDS, STACKING
-from harness.report.evaluate import ENSEMBLE_PARTS
 from harness.report.markdown import NONE, brief, count, escape, folded_table, listed, number, plus_minus, table
 from harness.report.ranking import Ranking, claims
-from harness.report.scores import ANY, Entry, Scores
+from harness.report.scoring.combine import GREEDY, KINDS, LIBRARY, ROUNDS, STACKING
+from harness.report.scoring.evaluate import ENSEMBLE_PARTS
+from harness.report.scoring.scores import ANY, Entry, Scores
 from harness.report.section import Evidence, Section
 from harness.report.statistics import LEVEL, Estimate, estimate, holm
 

@@ -10,8 +10,8 @@ from functools import partial
 
 from scipy import stats
 
+from harness.report.figures.gallery import file_name
 from harness.report.figures.imbalance import Panel, Tile, tile_figure
-from harness.report.gallery import file_name
 from harness.report.markdown import (
     IN_SIGHT,
     NONE,
@@ -25,7 +25,7 @@ from harness.report.markdown import (
     plus_minus,
 )
 from harness.report.ranking import Ranking
-from harness.report.scores import Scores
+from harness.report.scoring.scores import Scores
 from harness.report.section import Evidence, Picture, Section
 from harness.report.statistics import LEVEL, holm
 from harness.report.strategies import (

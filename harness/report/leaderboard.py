@@ -14,7 +14,7 @@ import pandas as pd
 
 from harness.declare.metric import Metric
 from harness.report.ranking import Ranking
-from harness.report.scores import CALIBRATIONS, EXTRAS, STAGES, Entry, Rows, Scores, entries, recalibrated
+from harness.report.scoring.scores import CALIBRATIONS, EXTRAS, STAGES, Entry, Rows, Scores, entries, recalibrated
 from harness.report.sheets import harmless
 from harness.report.statistics import estimate
 

@@ -6,11 +6,11 @@ import math
 from collections import Counter
 from collections.abc import Iterable, Sequence
 
-from harness.report.derived import HALF
 from harness.report.markdown import NONE, bold, count, escape, folded_table, listed, number, plus_minus
 from harness.report.noticed import beware
 from harness.report.ranking import FLOOR, Ranking
-from harness.report.scores import Entry, Scores
+from harness.report.scoring.derived import HALF
+from harness.report.scoring.scores import Entry, Scores
 from harness.report.strategies import Reading, readings
 from harness.report.verdict import headline
 

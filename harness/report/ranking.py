@@ -9,9 +9,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from harness.declare.metric import Metric
-from harness.report import evaluate
-from harness.report.derived import TUNED
-from harness.report.scores import MADE_OF_SEVERAL, Entry, Rows, Scores, entries
+from harness.report.scoring import evaluate
+from harness.report.scoring.derived import TUNED
+from harness.report.scoring.scores import MADE_OF_SEVERAL, Entry, Rows, Scores, entries
 from harness.report.statistics import FEWEST_SPLITS, LEVEL, Estimate, estimate, holm, told_apart
 
 FLOOR = evaluate.FLOOR

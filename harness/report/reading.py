@@ -5,7 +5,7 @@ from __future__ import annotations
 from harness.declare.metric import Metric
 from harness.report.leaderboard import RANKED
 from harness.report.markdown import details, escape
-from harness.report.scores import Scores
+from harness.report.scoring.scores import Scores
 
 READING = (
     (

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from functools import partial
 
 from harness.report.ranking import Ranking
-from harness.report.scores import Scores
+from harness.report.scoring.scores import Scores
 from harness.store.store import Store
 
 

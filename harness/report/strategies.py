@@ -6,10 +6,10 @@ import math
 from dataclasses import dataclass, replace
 
 from harness.declare.metric import Metric
-from harness.report.derived import HALF, TUNED
 from harness.report.markdown import NONE, count, escape, folded_table, listed, plus_minus
 from harness.report.ranking import claims
-from harness.report.scores import ANY, Entry, Scores, entries
+from harness.report.scoring.derived import HALF, TUNED
+from harness.report.scoring.scores import ANY, Entry, Scores, entries
 from harness.report.statistics import LEVEL, Estimate, estimate, holm
 
 NAMED = 6

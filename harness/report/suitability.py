@@ -9,7 +9,7 @@ from scipy import stats
 
 from harness.report.markdown import bold_best, count, escape, folded_table, listed, number
 from harness.report.ranking import FLOOR, Place, Ranking
-from harness.report.scores import ANY, Scores
+from harness.report.scoring.scores import ANY, Scores
 
 CAPTION = (
     "The score of each family by the objective of the task, tuned, with the strategy that the inner scores chose in each split "

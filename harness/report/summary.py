@@ -5,7 +5,7 @@ from __future__ import annotations
 from harness.report.markdown import count, number, plain, table
 from harness.report.noticed import beware
 from harness.report.ranking import Place, Ranking
-from harness.report.scores import MISSING, Scores, count_statuses
+from harness.report.scoring.scores import MISSING, Scores, count_statuses
 from harness.report.task_section import marked, rank_mark
 from harness.report.verdict import headline
 

@@ -6,10 +6,10 @@ import math
 from collections.abc import Callable
 
 from harness.declare.metrics import class_report
-from harness.report.derived import HALF
 from harness.report.markdown import NONE, bold, bold_best, brief, escape, folded_table, number, plus_minus, table
 from harness.report.ranking import FLOOR, Place, Ranking
-from harness.report.scores import MADE_OF_SEVERAL, Scores
+from harness.report.scoring.derived import HALF
+from harness.report.scoring.scores import MADE_OF_SEVERAL, Scores
 
 QUALITY = ("roc_auc", "average_precision", "f1", "precision", "recall", "balanced_accuracy", "mcc")
 PROBABILITY = ("log_loss", "brier", "ece")

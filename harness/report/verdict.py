@@ -8,7 +8,7 @@ from operator import attrgetter
 from harness.declare.metric import Metric
 from harness.report.markdown import bold, brief, count, escape, number, plus_minus
 from harness.report.ranking import FLOOR, Place, Ranking
-from harness.report.scores import ANY, MISSING, Entry
+from harness.report.scoring.scores import ANY, MISSING, Entry
 
 CLEARLY = 0.5  #: of the first entry's time to fit: less of a difference may be the noise of a busy machine
 IN_WORDS = {  # metrics whose column heading does not read well within a sentence

@@ -7,14 +7,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from harness.declare.metric import Metric
-from harness.report import inspection
 from harness.report.document import leaderboard_markdown
-from harness.report.gallery import draw_all
+from harness.report.figures.gallery import draw_all
+from harness.report.inspection import section as inspection
 from harness.report.leaderboard import csv_text, leaderboard
 from harness.report.page.chapters import gather
 from harness.report.page.page import page
 from harness.report.ranking import rank
-from harness.report.scores import collect
+from harness.report.scoring.scores import collect
 from harness.report.section import Evidence, Picture
 from harness.report.summary import summary
 from harness.store.store import Store, write_atomic

@@ -23,10 +23,10 @@ import numpy as np
 from harness.declare.metric import Metric
 from harness.declare.metrics import METRICS
 from harness.declare.protocol import EvaluationProtocol, seed_of
-from harness.report.derived import read_kept
 from harness.report.leaderboard import csv_text, leaderboard
 from harness.report.ranking import rank
-from harness.report.scores import collect
+from harness.report.scoring.derived import read_kept
+from harness.report.scoring.scores import collect
 from harness.report.write import write_report
 from harness.store.record import Outcome, Record, StoredPredictions
 from harness.store.store import Store

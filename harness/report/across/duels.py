@@ -14,7 +14,7 @@ from harness.report.across.overview import FEWEST_TASKS, Overview, name_of, rank
 from harness.report.across.practical import Posterior
 from harness.report.across.together import Together, evaluated, families, shared
 from harness.report.figures.across import practical_figure
-from harness.report.gallery import file_name
+from harness.report.figures.gallery import file_name
 from harness.report.markdown import count, escape, folded_table, number
 from harness.report.section import Evidence, Picture, Section
 

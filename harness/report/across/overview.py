@@ -13,7 +13,7 @@ from harness.report.across import gains, ranks, strength
 from harness.report.across.together import Array, Coverage, Together, coverage, evaluated, imputed, shared
 from harness.report.markdown import NONE, bold_best, count, details, escape, folded_table, listed, number, table
 from harness.report.ranking import Ranking
-from harness.report.scores import MISSING, Entry, Scores
+from harness.report.scoring.scores import MISSING, Entry, Scores
 
 ONE_TASK = "There is one task only, so there is nothing to average over."
 NOBODY = "No entry has all splits of two tasks."

@@ -27,7 +27,7 @@ from harness.report.across.overview import (
 )
 from harness.report.across.together import Array, evaluated, shared
 from harness.report.figures.across import battle_figure, rank_figure, strength_figure
-from harness.report.gallery import file_name
+from harness.report.figures.gallery import file_name
 from harness.report.markdown import NONE, count, details, escape, number, table
 from harness.report.ranking import FLOOR, Ranking
 from harness.report.section import Evidence, Picture, Section

@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from harness.declare.metric import Metric
 from harness.report.ranking import FLOOR, Ranking
-from harness.report.scores import ANY, Entry, Rows
+from harness.report.scoring.scores import ANY, Entry, Rows
 
 Array: TypeAlias = npt.NDArray[np.float64]
 Pick: TypeAlias = Callable[[Ranking], dict[Entry, Rows]]  #: who competes on a task, the majority row among them

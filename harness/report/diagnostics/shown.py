@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from typing import Any
 
 from harness.errors import StoreError
-from harness.report.derived import TUNED, Kept
 from harness.report.diagnostics.curves import (
     VERSION,
     Band,
@@ -21,7 +20,8 @@ from harness.report.diagnostics.curves import (
     diagnose,
 )
 from harness.report.ranking import Place, Ranking
-from harness.report.scores import Scores
+from harness.report.scoring.derived import TUNED, Kept
+from harness.report.scoring.scores import Scores
 from harness.store.record import Record
 from harness.store.store import Store
 

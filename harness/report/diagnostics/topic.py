@@ -6,15 +6,15 @@ from dataclasses import dataclass
 from functools import partial
 
 from harness.errors import StoreError
-from harness.report.derived import HALF, TUNED, Kept, read_kept, write_kept
 from harness.report.diagnostics import words
 from harness.report.diagnostics.shown import FAMILIES, KEPT, Shown, families, in_detail, look
 from harness.report.figures.curves import gain_figure, ranks_figure, reliability_figure
 from harness.report.figures.decisions import Counts, Swept, confusion_figure, sweep_figure
-from harness.report.gallery import file_name
+from harness.report.figures.gallery import file_name
 from harness.report.markdown import count, escape
 from harness.report.ranking import Ranking
-from harness.report.scores import Scores
+from harness.report.scoring.derived import HALF, TUNED, Kept, read_kept, write_kept
+from harness.report.scoring.scores import Scores
 from harness.report.section import Evidence, Picture, Section
 
 RANKS, DECIDES, HOLDS = "How well it ranks", "Where to decide", "Whether its probabilities hold"

@@ -9,12 +9,12 @@ import numpy as np
 import numpy.typing as npt
 
 from harness.declare.metrics import class_report
-from harness.report.derived import HALF, TUNED
 from harness.report.diagnostics.curves import Bin, Diagnosis, Ranks
 from harness.report.diagnostics.shown import FAMILIES, Shown
 from harness.report.markdown import NONE, count, escape, folded_table, listed, number, plus_minus, table
 from harness.report.ranking import Place, Ranking, claims
-from harness.report.scores import Scores
+from harness.report.scoring.derived import HALF, TUNED
+from harness.report.scoring.scores import Scores
 
 PAIRS = 10  #: confused pairs in the table
 TENTH = 0.1

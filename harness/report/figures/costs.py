@@ -7,9 +7,9 @@ from collections.abc import Sequence
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
-from harness.report.complexity import Weighed
+from harness.report.figures.placing import Box, place_labels
 from harness.report.figures.style import COLOURS, LABEL, MARKERS, STYLE, figure, files, plain_numbers
-from harness.report.placing import Box, place_labels
+from harness.report.inspection.complexity import Weighed
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from harness.report.figures.style import BLUE, LABEL, ORANGE, STYLE, figure, files, plain_numbers
-from harness.report.power import Spread
+from harness.report.trust.power import Spread
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

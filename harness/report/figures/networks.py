@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from harness.report.curves import Fit, Trained
 from harness.report.figures.style import BLUE, ORANGE, STYLE, figure, files, plain_numbers
-from harness.report.layers import Chosen, shape_text
+from harness.report.inspection.curves import Fit, Trained
+from harness.report.inspection.layers import Chosen, shape_text
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -6,10 +6,10 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from harness.report.derived import HALF, TUNED
 from harness.report.markdown import NONE, brief, number, plus_minus
 from harness.report.ranking import FLOOR, Place, Ranking
-from harness.report.scores import Scores
+from harness.report.scoring.derived import HALF, TUNED
+from harness.report.scoring.scores import Scores
 from harness.report.task_section import PROBABILITY, QUALITY, rank_mark
 
 WIDE, HIGH = 110, 18  #: of a bar, in pixels

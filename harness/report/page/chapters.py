@@ -6,18 +6,20 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from typing import TypeAlias
 
-from harness.report import calibration, ensembles, honesty, imbalance, inspection
+from harness.report import calibration, ensembles, imbalance
 from harness.report.across import section as across
 from harness.report.diagnostics import topic as diagnostics
 from harness.report.document import SUMMARY_TEXT, confusion_text, documented, other_objective
+from harness.report.inspection import section as inspection
 from harness.report.markdown import escape
 from harness.report.noticed import about_rows, shares
 from harness.report.ranking import Ranking
-from harness.report.scores import Scores
+from harness.report.scoring.scores import Scores
 from harness.report.searches.sections import sections as searched
 from harness.report.section import Evidence, Section
 from harness.report.summary import without_figures
 from harness.report.task_section import confusion_table
+from harness.report.trust import honesty
 from harness.report.verdict import repeated
 
 Topic: TypeAlias = Callable[[Evidence], list[Section]]

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeAlias
 
-from harness.report.gallery import file_name, small_picture
+from harness.report.figures.gallery import file_name, small_picture
 from harness.report.overview import answer, headline_of, overview
 from harness.report.page.board import GROUPS, HIGH, WIDE, Board, board
 from harness.report.page.chapters import TaskPart, Topic, chapters, task_parts

@@ -12,7 +12,7 @@ from typing import TypeAlias
 import numpy as np
 
 from harness.report.ranking import FLOOR, Ranking, claims
-from harness.report.scores import Entry, Rows, Scores
+from harness.report.scoring.scores import Entry, Rows, Scores
 from harness.report.searches.journals import Search, Trial
 from harness.report.statistics import LEVEL, Estimate, estimate, holm
 

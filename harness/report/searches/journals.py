@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from harness.report.derived import Kept, read_kept, write_kept
-from harness.report.scores import Cell, Scores
+from harness.report.scoring.derived import Kept, read_kept, write_kept
+from harness.report.scoring.scores import Cell, Scores
 from harness.report.searches.importance import importances
 from harness.store.record import Record
 from harness.store.store import Store

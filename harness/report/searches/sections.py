@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from functools import partial
 from typing import TypeAlias
 
+from harness.report.figures.gallery import file_name
 from harness.report.figures.searches import (
     PANELS,
     Bar,
@@ -19,7 +20,6 @@ from harness.report.figures.searches import (
     history_figure,
     strategies_figure,
 )
-from harness.report.gallery import file_name
 from harness.report.markdown import brief, count, details, escape, folded_table, number
 from harness.report.ranking import Ranking
 from harness.report.searches.effort import (

@@ -6,6 +6,7 @@ import math
 from collections.abc import Mapping, Sequence
 from functools import partial
 
+from harness.report.figures.gallery import file_name
 from harness.report.figures.searches import Labels
 from harness.report.figures.spaces import (
     PANELS,
@@ -16,7 +17,6 @@ from harness.report.figures.spaces import (
     importance_figure,
     parallel_figure,
 )
-from harness.report.gallery import file_name
 from harness.report.markdown import escape, listed
 from harness.report.ranking import Ranking
 from harness.report.searches.effort import ranked

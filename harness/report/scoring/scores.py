@@ -11,10 +11,10 @@ import numpy as np
 import numpy.typing as npt
 
 from harness.declare.metric import Metric
-from harness.report.derived import HALF, TUNED, Figures, Kept, read_kept, write_kept
-from harness.report.evaluate import Combined, Evaluated, Split, View
-from harness.report.recalibrate import FITTED, PRIOR, prior_is_known
-from harness.report.workers import evaluate_all
+from harness.report.scoring.derived import HALF, TUNED, Figures, Kept, read_kept, write_kept
+from harness.report.scoring.evaluate import Combined, Evaluated, Split, View
+from harness.report.scoring.recalibrate import FITTED, PRIOR, prior_is_known
+from harness.report.scoring.workers import evaluate_all
 from harness.store.record import STATUSES, Outcome, Record
 from harness.store.store import Store
 

@@ -1,6 +1,6 @@
 """Draws pictures into files, with a second process where there are many.
 
-`python -m harness.report.drawing` is that process: it reads from its standard input what it has to draw.
+`python -m harness.report.figures.drawing` is that process: it reads from its standard input what it has to draw.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ def draw(orders: Sequence[Order]) -> None:
     if len(orders) < MANY:
         _draw(orders)
         return
-    command = [sys.executable, "-m", "harness.report.drawing"]
+    command = [sys.executable, "-m", "harness.report.figures.drawing"]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stderr=subprocess.PIPE) as other:  # noqa: S603 -- our own
         feed, complaints = other.stdin, other.stderr
         if feed is None or complaints is None:

@@ -8,7 +8,7 @@ import re
 from collections.abc import Iterable
 from pathlib import Path
 
-from harness.report.drawing import draw
+from harness.report.figures.drawing import draw
 from harness.report.section import Picture
 from harness.store.store import Store, write_atomic
 

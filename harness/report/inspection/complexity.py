@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from harness.report.markdown import NONE, brief, escape, folded_table, listed, number
 from harness.report.ranking import FLOOR, Ranking
-from harness.report.scores import Entry
+from harness.report.scoring.scores import Entry
 
 COSTS = {"fit_seconds": "fit", "model_bytes": "size", "predict_us_per_row": "predict"}  #: column → its word
 

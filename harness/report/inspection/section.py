@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator
 from functools import partial
 
-from harness.report.complexity import complexity_table, weigh
-from harness.report.curves import Trained, Training, collect_training, training_section
 from harness.report.figures.costs import pareto_figure
+from harness.report.figures.gallery import file_name
 from harness.report.figures.networks import architecture_figure, convergence_figure
-from harness.report.gallery import file_name
-from harness.report.layers import Chosen, architecture_text, chosen_architectures
+from harness.report.inspection.complexity import complexity_table, weigh
+from harness.report.inspection.curves import Trained, Training, collect_training, training_section
+from harness.report.inspection.layers import Chosen, architecture_text, chosen_architectures
 from harness.report.ranking import Ranking
-from harness.report.scores import Scores
+from harness.report.scoring.scores import Scores
 from harness.report.section import Evidence, Picture, Section
 
 PARETO, TRAINING, LAYERS = "complexity", "training", "layers"

@@ -21,9 +21,9 @@ from harness.declare.protocol import seed_of
 from harness.declare.threshold import HALF as AT_HALF
 from harness.declare.threshold import best_threshold
 from harness.errors import StoreError
-from harness.report.combine import KINDS, Combination, combine
-from harness.report.derived import HALF, TUNED, Asked, Costs, Figures, Kept, Said, Views, called, derive, judge
-from harness.report.recalibrate import (
+from harness.report.scoring.combine import KINDS, Combination, combine
+from harness.report.scoring.derived import HALF, TUNED, Asked, Costs, Figures, Kept, Said, Views, called, derive, judge
+from harness.report.scoring.recalibrate import (
     FITTED,
     PARTS,
     PRIOR,

@@ -19,9 +19,9 @@ import numpy.typing as npt
 from harness.declare.metric import Metric, Predictions
 from harness.declare.protocol import seed_of
 from harness.errors import StoreError
-from harness.report.derived import Kept, read_kept, write_kept
 from harness.report.ranking import FLOOR, Place, Ranking
-from harness.report.scores import STAGES, Entry, Scores
+from harness.report.scoring.derived import Kept, read_kept, write_kept
+from harness.report.scoring.scores import STAGES, Entry, Scores
 from harness.store.record import Record, StoredPredictions
 from harness.store.store import Store
 

@@ -9,8 +9,8 @@ import numpy as np
 import numpy.typing as npt
 
 from harness.declare.metric import Predictions
-from harness.report.derived import HALF
-from harness.report.pair import Pair, Place, Seen
+from harness.report.comparison.pair import Pair, Place, Seen
+from harness.report.scoring.derived import HALF
 from harness.report.sheets import csv_text
 
 HEADER = (

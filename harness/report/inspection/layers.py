@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from harness.report.markdown import details, escape
 from harness.report.ranking import Ranking
-from harness.report.scores import ANY, Entry, Scores
+from harness.report.scoring.scores import ANY, Entry, Scores
 from harness.store.record import Layer
 
 Layers = tuple[Layer, ...]

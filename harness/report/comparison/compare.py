@@ -8,13 +8,13 @@ from pathlib import Path
 
 from harness.declare.metric import Metric
 from harness.errors import EvenhandError
-from harness.report.changed import rows_as_csv
-from harness.report.derived import HALF
+from harness.report.comparison.changed import rows_as_csv
+from harness.report.comparison.pair import Side, make_pair
+from harness.report.comparison.two_runs import two_runs
+from harness.report.comparison.words import in_words
 from harness.report.markdown import count
-from harness.report.pair import Side, make_pair
-from harness.report.pair_words import in_words
-from harness.report.scores import Entry, Scores, collect, entries
-from harness.report.two_runs import two_runs
+from harness.report.scoring.derived import HALF
+from harness.report.scoring.scores import Entry, Scores, collect, entries
 from harness.store.store import Store, write_atomic
 
 

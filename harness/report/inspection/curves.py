@@ -14,7 +14,7 @@ import numpy.typing as npt
 from harness.errors import StoreError
 from harness.report.markdown import NONE, brief, count, escape, folded_table, listed, number
 from harness.report.ranking import Ranking
-from harness.report.scores import Entry, Scores
+from harness.report.scoring.scores import Entry, Scores
 from harness.store.record import Outcome, Record
 from harness.store.store import Store
 

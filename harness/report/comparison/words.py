@@ -6,11 +6,11 @@ import math
 from collections.abc import Sequence
 from pathlib import Path
 
-from harness.report.changed import changed, sides
-from harness.report.derived import HALF, TUNED
+from harness.report.comparison.changed import changed, sides
+from harness.report.comparison.pair import Difference, Pair, adjusted, figures, likeness, per_class, reasons
 from harness.report.markdown import NONE, brief, count, number, plus_minus, table
-from harness.report.pair import Difference, Pair, adjusted, figures, likeness, per_class, reasons
 from harness.report.ranking import claims
+from harness.report.scoring.derived import HALF, TUNED
 from harness.report.statistics import FEWEST_SPLITS
 
 KINDS = {HALF: "at 0.5", TUNED: "at its tuned threshold"}

@@ -10,17 +10,17 @@ from functools import partial
 import numpy as np
 
 from harness.report.appendix import protocol, what_failed
+from harness.report.figures.gallery import file_name
 from harness.report.figures.honesty import Point, Tie, honesty_figure
-from harness.report.gallery import file_name
 from harness.report.imbalance import PICTURED
 from harness.report.markdown import NONE, brief, count, escape, folded_table, number, plus_minus
-from harness.report.optimism import Belief, Selection, beliefs, selection
-from harness.report.power import POWER, Spread, detectable, repeats_needed
 from harness.report.ranking import FLOOR, Place, Ranking
-from harness.report.scores import MISSING, Scores
+from harness.report.scoring.scores import MISSING, Scores
 from harness.report.section import Evidence, Picture, Section
-from harness.report.stability import MOST, RESAMPLES, Stability, stabilities
 from harness.report.statistics import Estimate, estimate
+from harness.report.trust.optimism import Belief, Selection, beliefs, selection
+from harness.report.trust.power import POWER, Spread, detectable, repeats_needed
+from harness.report.trust.stability import MOST, RESAMPLES, Stability, stabilities
 from harness.store.record import STATUSES
 
 TITLE = "How far may this be believed?"

@@ -8,10 +8,10 @@ from dataclasses import replace
 from typing import Any
 
 from harness.errors import EvenhandError
-from harness.report.derived import HALF
+from harness.report.comparison.pair import Difference, Pair, Side, adjusted, figures, make_pair
 from harness.report.markdown import brief, count, listed, number, plus_minus, table
-from harness.report.pair import Difference, Pair, Side, adjusted, figures, make_pair
-from harness.report.scores import STAGES, Entry, Scores, entries
+from harness.report.scoring.derived import HALF
+from harness.report.scoring.scores import STAGES, Entry, Scores, entries
 from harness.store.store import Store
 
 Run = tuple[Store, Scores]

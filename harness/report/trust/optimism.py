@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from harness.report.ranking import FLOOR, Ranking, claims
-from harness.report.scores import Entry, Rows, Scores, entries
+from harness.report.scoring.scores import Entry, Rows, Scores, entries
 from harness.report.statistics import Estimate, estimate
 
 

@@ -11,8 +11,8 @@ from concurrent.futures.process import BrokenProcessPool
 from multiprocessing import get_context
 
 from harness.declare.metric import Metric
-from harness.report.derived import Asked, Kept
-from harness.report.evaluate import Evaluated, Split, evaluate
+from harness.report.scoring.derived import Asked, Kept
+from harness.report.scoring.evaluate import Evaluated, Split, evaluate
 from harness.store.record import Record, StoredPredictions
 from harness.store.store import Store
 

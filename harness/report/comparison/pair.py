@@ -16,9 +16,9 @@ import numpy.typing as npt
 from harness.declare.metric import Metric, Predictions
 from harness.declare.metrics import class_report
 from harness.declare.threshold import best_threshold
-from harness.report.derived import HALF, TUNED
 from harness.report.ranking import claims
-from harness.report.scores import Entry, Rows, Scores
+from harness.report.scoring.derived import HALF, TUNED
+from harness.report.scoring.scores import Entry, Rows, Scores
 from harness.report.statistics import LEVEL, Estimate, estimate, holm
 from harness.store.record import Record
 from harness.store.store import Store

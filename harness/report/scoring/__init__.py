@@ -1,0 +1,1 @@
+"""Stored predictions → the figures of every entry, recalibrated and combined ones too, each derived once."""
