@@ -29,7 +29,7 @@ FAMILY = Family(
         "dropout": real(0.0, 0.5, default=0.2),
         "augment": choice(True, False, default=True),
         "learning_rate": log_float(1e-3, 3e-2, default=1e-2),
-        "batch_size": choice(32, 64, 128, default=64),
+        "batch_size": choice(32, 64, default=64),
         "loss": choice("cross_entropy", "focal", default="cross_entropy"),
         "gamma": when("loss", "focal", real(0.5, 4.0, default=2.0)),
     },

@@ -35,7 +35,7 @@ LEAST_SPREAD = (
 
 SLOWER = 0.7  #: the learning rate of blocks, in that of a head
 PICTURES = (
-    4_000  #: that blocks are trained on, however many different ones there are: a picture costs 7 ms at 160 pixels
+    2_500  #: that blocks are trained on, however many different ones there are: a picture costs 7 ms at 160 pixels
 )
 
 Dense: TypeAlias = list[tuple[Floats, Floats]]  #: kernel and bias of each layer
@@ -216,6 +216,6 @@ def course_of(schedule: Schedule, rows: int = 0) -> Course:
         dropout=schedule.dropout,
         weight_decay=schedule.weight_decay,
         clip=schedule.clip,
-        epochs=max(2, min(6, round(PICTURES / max(rows, 1)))),
-        least_steps=schedule.least_steps * 2 // 5,
+        epochs=max(1, min(6, round(PICTURES / max(rows, 1)))),
+        least_steps=schedule.least_steps // 7,
     )

@@ -34,5 +34,5 @@ def fit_principal(X: npt.NDArray[np.uint8], y: npt.NDArray[np.int64], seed: int)
     return PrincipalEncoder(frozen, fit_directions(frozen.transform(X), DIRECTIONS, seed))
 
 
-DIRECTIONS = 64
+DIRECTIONS = 48
 PRINCIPAL = Encoding("principal", fit_principal, {}, "image", {}, needs=FROZEN)
