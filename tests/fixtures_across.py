@@ -32,6 +32,7 @@ def scores_of(figures: Figures, **tasks: dict[str, object]) -> Scores:
             columns |= {
                 "ratio": np.full(len(kept), 0.25),
                 "inner": np.zeros(len(kept)),
+                "step": np.full(len(kept), 0.001),
                 "grain": np.full(len(kept), 0.01),
             }
             rows = Rows(tuple((0, at) for at in kept), tuple(("", "tuned", "half") for _ in kept), columns)

@@ -7,6 +7,7 @@ from functools import partial
 import numpy as np
 import pandas as pd
 import pytest
+from fixtures_across import scores_of
 from fixtures_run import three_digits, tumours, write_run
 from sklearn.calibration import _SigmoidCalibration, _TemperatureScaling
 from sklearn.isotonic import IsotonicRegression
@@ -210,6 +211,14 @@ def test_recalibrated_entries_are_rows_of_their_own_and_no_others_change(store, 
     several = table[(table.task == "three_digits") & (table.calibration != "none")]
     assert set(several.calibration) == set(CALIBRATIONS[1:])
     assert set(several.threshold_kind) == {"half"}
+
+
+def test_cells_without_figures_stay_in_the_status_where_a_calibrator_could_not_be_fitted_either():
+    found = scores_of({"one": {("xgb", "none"): [0.5, 0.6, 0.7, None], ("bayes", "none"): [0.5] * 4}})
+    plain = found.rows_of("one", Entry("xgb", "none", "tuned"), "half")
+    made = {("one", Entry("xgb", "none", "tuned", "isotonic"), "half"): plain.at([(0, 0), (0, 1)])}
+    found = replace(found, by_entry={**found.by_entry, **made})
+    assert list(recalibrated(found, "one").values()) == ["ok 2, timeout 1, inapplicable 1"]
 
 
 def test_figures_are_those_of_a_calibrator_fitted_on_inner_rows(store, scores):

@@ -4,8 +4,12 @@ import math
 
 import numpy as np
 import pytest
+from fixtures_across import scores_of
 from scipy import stats
 
+from harness.declare.metric import Predictions
+from harness.declare.metrics import METRICS
+from harness.report.scoring.scores import Rows
 from harness.report.statistics import estimate, holm, told_apart
 
 SCORES = [0.81, 0.84, 0.79, 0.86, 0.80]
@@ -119,3 +123,26 @@ def test_the_same_step_in_every_split_is_not_beyond_all_doubt():
     assert estimate(step, ratio=0.5, grain=1 / 30).p > 0.05
     assert estimate(step, ratio=0.5).p == 1
     assert estimate(np.multiply(step, 20), ratio=0.5, grain=1 / 30).p < 0.001
+
+
+def test_means_over_all_rows_move_by_one_of_them_and_shares_of_a_class_by_one_of_the_rarest():
+    """Each metric's largest change when one decision of 200 is turned round, against the step it is said to have."""
+    scores = scores_of({"one": {("xgb", "none"): [0.5] * 3}}, one={"costs": [[0.0, 1.0], [10.0, 0.0]]})
+    y = np.repeat([0, 1], [180, 20])
+    rows = Rows(((0, 0),), (("", "tuned", "half"),), {"step": np.array([1 / 200]), "grain": np.array([1 / 20])})
+    decided = np.where(np.random.default_rng(0).random(200) < 0.8, y, 1 - y)
+    for metric in METRICS:
+        if metric.face == "decision":
+            moved = []
+            for turned in range(200):
+                other = np.where(np.arange(200) == turned, 1 - decided, decided)
+                figures = [
+                    metric.compute(Predictions(y, np.column_stack([1 - said, said]), 0.5, scores.costs("one")))
+                    for said in (decided, other)
+                ]
+                moved.append(abs(figures[0] - figures[1]))
+            step = scores.grain("one", metric, rows)
+            assert max(moved) <= step + 1e-12, metric.name
+            if metric.over_rows:
+                assert max(moved) == pytest.approx(step), metric.name
+    assert scores.grain("one", next(m for m in METRICS if m.name == "expected_cost"), rows) == pytest.approx(10 / 200)

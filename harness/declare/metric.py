@@ -71,7 +71,11 @@ class Predictions:
 
 @dataclass(frozen=True, kw_only=True)
 class Metric:
-    """One figure of quality: `compute(predictions)` returns a float, NaN where it is not defined."""
+    """One figure of quality: `compute(predictions)` returns a float, NaN where it is not defined.
+
+    `over_rows` says of a figure of decisions that it is a plain mean over all rows, so that one row of n moves it by 1/n
+    of what a decision is worth, and not by a share of its class.
+    """
 
     name: str
     compute: Callable[[Predictions], float]
@@ -79,6 +83,7 @@ class Metric:
     greater_is_better: bool = True
     binary_only: bool = False
     needs_costs: bool = False
+    over_rows: bool = False
     version: int = 1  #: raised whenever `compute` changes, so that kept figures are computed anew
     label: str = ""
     description: str = ""

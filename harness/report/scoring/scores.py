@@ -56,7 +56,8 @@ class Rows:
     """The figures of one entry at one threshold kind, one per outer split and in the order of `splits`.
 
     Columns are the metrics, EXTRAS, `inner` and `train` (the objective on inner folds and on the training rows), `trial`
-    (which one was refitted), `ratio` (n_test/n_train) and `grain` (what one test row of the rarest class is of them).
+    (which one was refitted), `ratio` (n_test/n_train), `step` and `grain` (what one test row is of them all, and one of
+    the rarest class of those).
     `views` say where the confusion matrices are.
     """
 
@@ -124,11 +125,15 @@ class Scores:
         return HALF if self.objective(task).face == "decision" else self.kinds(task)[-1]
 
     def grain(self, task: str, metric: Metric, rows: Rows) -> float:
-        """The step in which one row can change a figure of decisions; 0 for figures that have no steps."""
+        """The step in which one row can change a figure of decisions; 0 for figures that have no steps.
+
+        A mean over all rows moves by one of them all (times the dearest decision where it is a cost), a share of a class
+        or what is made of such shares by one row of the rarest class.
+        """
         if metric.face != "decision":
             return 0.0
         costs = self.run["tasks"][task].get("costs") if metric.needs_costs else None
-        return rows.mean("grain") * (max(map(max, costs)) if costs else 1.0)
+        return rows.mean("step" if metric.over_rows else "grain") * (max(map(max, costs)) if costs else 1.0)
 
     def kinds(self, task: str) -> tuple[str, ...]:
         """The threshold kinds of a task: with several classes there is nothing to tune."""
@@ -199,35 +204,36 @@ def entries(scores: Scores, task: str) -> dict[Entry, str]:
 
     Recalibrated ones are the same entries with other probabilities; `recalibrated` tells those.
     """
-    statuses: dict[tuple[str, str], list[str]] = {}
-    for cell in scores.cells:
-        if cell.task == task:
-            statuses.setdefault((cell.family, cell.strategy), []).append(cell.status)
-    found = {
-        Entry(*key, stage): count_statuses(counted)
-        for key, counted in statuses.items()
-        for stage in ("default", "tuned")
-    }
-    for entry, counted in ((entry, statuses[entry.family, entry.strategy]) for entry in found):
-        lost = counted.count("ok") - len(scores.rows_of(task, entry, HALF))
-        if lost:  # the configuration of this stage failed where the other did not
-            found[entry] = count_statuses(["failed"] * lost + ["ok"] * (counted.count("ok") - lost) + _not_ok(counted))
-    splits = max((len(counted) for counted in statuses.values()), default=0)
-    for (of, entry, kind), rows in scores.by_entry.items():
-        if (of, kind) == (task, HALF) and entry.stage in MADE_OF_SEVERAL:
-            found[entry] = count_statuses(["ok"] * len(rows) + [MISSING] * (splits - len(rows)))
-    return found
+    return {entry: count_statuses(ended) for entry, ended in _ended(scores, task).items()}
 
 
 def recalibrated(scores: Scores, task: str) -> dict[Entry, str]:
     """Every recalibrated entry of a task with its status; `inapplicable` where a class had too few rows to fit on."""
-    plain, found = entries(scores, task), {}
+    plain, found = _ended(scores, task), {}
     for (of, entry, kind), rows in scores.by_entry.items():
         if (of, kind) == (task, HALF) and entry.calibration != "none":
             base = entry._replace(calibration="none")
             lost = len(scores.rows_of(task, base, HALF)) - len(rows)
-            alike = plain[base] if not lost else count_statuses(["ok"] * len(rows) + ["inapplicable"] * lost)
-            found[entry] = alike
+            found[entry] = count_statuses(["ok"] * len(rows) + ["inapplicable"] * lost + _not_ok(plain[base]))
+    return found
+
+
+def _ended(scores: Scores, task: str) -> dict[Entry, list[str]]:
+    """How the cells of every entry of a task ended."""
+    statuses: dict[tuple[str, str], list[str]] = {}
+    for cell in scores.cells:
+        if cell.task == task:
+            statuses.setdefault((cell.family, cell.strategy), []).append(cell.status)
+    found = {}
+    for key, counted in statuses.items():
+        for entry in (Entry(*key, stage) for stage in ("default", "tuned")):
+            there = len(scores.rows_of(task, entry, HALF))
+            lost = counted.count("ok") - there  # the configuration of this stage failed where the other did not
+            found[entry] = ["ok"] * there + ["failed"] * lost + _not_ok(counted)
+    splits = max((len(counted) for counted in statuses.values()), default=0)
+    for (of, entry, kind), rows in scores.by_entry.items():
+        if (of, kind) == (task, HALF) and entry.stage in MADE_OF_SEVERAL:
+            found[entry] = ["ok"] * len(rows) + [MISSING] * (splits - len(rows))
     return found
 
 
@@ -272,7 +278,8 @@ def _by_kind(
         if (found := scores.figures.get(view)) is not None:
             threshold = math.nan if found.threshold is None else found.threshold
             rarest = max(int(found.confusion.sum(axis=1).min()), 1)
-            figures = {**found.values, **extras, "threshold": threshold, "grain": 1 / rarest}
+            steps = {"step": 1 / max(int(found.confusion.sum()), 1), "grain": 1 / rarest}
+            figures = {**found.values, **extras, **steps, "threshold": threshold}
             yield _Row(task, entry, kind, split, view, figures)
 
 
