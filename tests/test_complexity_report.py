@@ -8,17 +8,20 @@ from itertools import combinations
 import numpy as np
 import pandas as pd
 import pytest
+from fixtures_across import drawn, rankings_of, scores_of
 from fixtures_curves import LOST, with_curves
 from fixtures_run import three_digits, tumours, write_run
 from test_report import METRIC, tables
 
+from harness.report.across.kinds import kinds_part
 from harness.report.figures.gallery import file_name
 from harness.report.figures.networks import convergence_figure
 from harness.report.figures.placing import Box, place_labels
 from harness.report.inspection.complexity import complexity_table, pareto, weigh
 from harness.report.inspection.curves import Fit, Trained
 from harness.report.ranking import rank
-from harness.report.scoring.scores import collect
+from harness.report.scoring.scores import Entry, collect
+from harness.report.section import Evidence
 from harness.report.suitability import suitability
 from harness.report.write import write_report
 from harness.store.store import Store
@@ -112,6 +115,39 @@ def test_families_stand_against_tasks_with_their_kind_of_data(kinds):
     assert float(found["bayes"][0]) == pytest.approx(chosen.score.mean, abs=6e-4)
     accuracy = rankings[1].place("majority", "none", "tuned").rows.mean("accuracy")
     assert found["majority"] == ["0.144", f"0.500 ({accuracy:.3f})"]
+
+
+def test_the_page_says_mean_ranks_by_kind_of_data_once_and_the_markdown_its_list():
+    lines = {("xgb", "none"): 0.02, ("bayes", "none"): 0.0, ("net", "none"): 0.01}
+    scores = scores_of(drawn(6, lines), task_01={"modality": "text"})
+    rankings = tuple(rankings_of(scores))
+    said = "\n".join(str(part) for part in kinds_part(Evidence(None, scores, rankings))[0].parts)
+    assert "| text " in said
+    assert "Lowest mean ranks" not in said
+    assert "Lowest mean ranks" in suitability(scores, list(rankings))
+
+
+def test_a_family_is_what_inner_scores_chose_else_its_first_tuned_entry_else_what_optuna_searched():
+    figures = {("xgb", "none"): [0.5] * 3, ("xgb", "searched"): [0.9] * 3, ("bayes", "searched"): [0.8] * 3}
+    scores = scores_of({"one": figures | {("net", "none"): [None] * 3, ("net", "searched"): [None] * 3}})
+    ranking = rankings_of(scores)[0]
+    assert [ranking.family(name).entry.strategy for name in ("xgb", "bayes")] == ["none", "searched"]
+    assert ranking.family("net") is None
+    chosen = Entry("xgb", "any", "chosen")
+    made = {
+        ("one", chosen, kind): scores.rows_of("one", Entry("xgb", "none", "tuned"), kind) for kind in ("half", "tuned")
+    }
+    chose = rank(replace(scores, by_entry={**scores.by_entry, **made}), "one")
+    assert chose.family("xgb").entry == chosen
+
+
+def test_a_line_is_that_of_the_whole_entry():
+    ranking = rankings_of(scores_of({"one": {("xgb", "none"): [0.5] * 3}}))[0]
+    line = ranking.place("xgb", "none")
+    other = replace(line, entry=line.entry._replace(calibration="isotonic"))
+    both = replace(ranking, places=(other, line))
+    assert both.place("xgb", "none") == both.place_of(line.entry) == line
+    assert both.place_of(other.entry) == other
 
 
 def test_the_best_families_of_each_kind_are_named_and_one_that_does_not_take_it_is_not(kinds):

@@ -8,6 +8,7 @@ from dataclasses import replace
 import numpy as np
 import optuna
 import pytest
+from fixtures_across import rankings_of, scores_of
 from fixtures_run import three_digits, tumours, write_run
 from optuna.storages import JournalStorage
 from optuna.storages.journal import JournalFileBackend
@@ -17,12 +18,26 @@ from harness.declare.metrics import METRICS
 from harness.declare.space import choice, integer, log_float, when
 from harness.report.figures.spaces import Scale, Tried, parallel_figure
 from harness.report.ranking import rank
-from harness.report.scoring.scores import collect
+from harness.report.scoring.scores import Entry, collect
 from harness.report.searches import sections
-from harness.report.searches.effort import CPU, KEPT, WALL, anytime, best_so_far, best_strategies, clock_of, gains
+from harness.report.searches.effort import (
+    CPU,
+    KEPT,
+    PAYS,
+    UNTOLD,
+    WALL,
+    Gain,
+    anytime,
+    best_so_far,
+    best_strategies,
+    clock_of,
+    gains,
+)
+from harness.report.searches.gained import gains_text
 from harness.report.searches.importance import FEWEST, MOST, importances
 from harness.report.searches.journals import Axis, Search, Trial, read_searches
 from harness.report.section import Evidence, Picture
+from harness.report.statistics import Estimate
 from harness.search.study import Evaluated, Kept, StudyPlan, search
 from harness.store.store import Store
 
@@ -245,6 +260,17 @@ def test_a_search_that_kept_the_default_says_so(plain):
     found = evidence(plain)
     readings = {one.reading for one in gains(found.scores, found.rankings[0])}
     assert readings == {KEPT}
+
+
+def test_readings_are_adjusted_over_the_entries_that_were_tested():
+    gained = Estimate(0.02, 0.01, 0.001, 5)
+    found = [
+        Gain(Entry("xgb", strategy, "tuned"), 0.03, gained, word)
+        for strategy, word in (("none", PAYS), ("smote", UNTOLD), ("searched", KEPT))
+    ]
+    ranking = rankings_of(scores_of({"one": {("xgb", "none"): [0.5] * 5}}))[0]
+    assert "Holm's adjustment over 2 entries" in gains_text(found, ranking)
+    assert "Holm" not in gains_text(found[2:], ranking)
 
 
 @pytest.mark.parametrize("about", [{"splits": 1}, {"forward": True}])

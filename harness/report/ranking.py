@@ -11,7 +11,7 @@ import numpy as np
 from harness.declare.metric import Metric
 from harness.report.scoring import evaluate
 from harness.report.scoring.derived import TUNED
-from harness.report.scoring.scores import MADE_OF_SEVERAL, Entry, Rows, Scores, entries
+from harness.report.scoring.scores import ANY, MADE_OF_SEVERAL, Entry, Rows, Scores, entries
 from harness.report.statistics import FEWEST_SPLITS, LEVEL, Estimate, estimate, holm, told_apart
 
 FLOOR = evaluate.FLOOR
@@ -64,13 +64,25 @@ class Ranking:
         return next((place for place in self.places if place.rank == 1), None)
 
     def place(self, family: str, strategy: str, stage: str = "tuned") -> Place | None:
-        """The line of one entry."""
-        return next((p for p in self.places if p.entry[:3] == (family, strategy, stage)), None)
+        """The line of one entry, as it is without recalibration."""
+        return self._line(Entry(family, strategy, stage))
+
+    def family(self, family: str) -> Place | None:
+        """The line of a family: with the strategy that inner scores chose in each split, so that nothing saw the test rows.
+
+        Of a family without a choice it is its first tuned entry; what Optuna searched itself is no candidate for the
+        choice and counts where it was all there is. None where no tuned entry has any figure.
+        """
+        tuned = [p for p in self.places if p.entry.family == family and p.entry.stage == "tuned" and len(p.rows)]
+        tuned = [p for p in tuned if p.entry.strategy != "searched"] or tuned
+        return self.place(family, ANY, "chosen") or (tuned[0] if tuned else None)
 
     def place_of(self, entry: Entry) -> Place | None:
         """The line on which an entry stands: that of the tuned one for a default that is the same."""
-        found = self.place(*entry[:3])
-        return found or self.place(entry.family, entry.strategy)
+        return self._line(entry) or self.place(entry.family, entry.strategy)
+
+    def _line(self, entry: Entry) -> Place | None:
+        return next((place for place in self.places if place.entry == entry), None)
 
     @property
     def floor(self) -> Place | None:

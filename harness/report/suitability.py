@@ -9,7 +9,7 @@ from scipy import stats
 
 from harness.report.markdown import bold_best, count, escape, folded_table, listed, number
 from harness.report.ranking import FLOOR, Place, Ranking
-from harness.report.scoring.scores import ANY, Scores
+from harness.report.scoring.scores import Scores
 
 CAPTION = (
     "The score of each family by the objective of the task, tuned, with the strategy that the inner scores chose in each split "
@@ -20,9 +20,14 @@ CAPTION = (
 
 
 def suitability(scores: Scores, rankings: list[Ranking]) -> str:
-    """A table of families by tasks, the longer of both downwards, and the best families of each kind of data."""
-    rankings = [ranking for ranking in rankings if ranking.best is not None]
-    families = [family for family in scores.run["families"] if _planned(scores, family)]
+    """A table of families by tasks, and the best families of each kind of data; empty with fewer than two tasks."""
+    body = family_table(scores, rankings)
+    return "\n\n".join(part for part in (body, _by_kind(scores, rankings)) if part) if body else ""
+
+
+def family_table(scores: Scores, rankings: list[Ranking]) -> str:
+    """A table of families by tasks, the longer of both downwards, and what it shows; empty with fewer than two tasks."""
+    rankings, families = _ranked(rankings), _planned(scores)
     if len(rankings) < 2:
         return ""
     columns = [_column(scores, ranking, families) for ranking in rankings]
@@ -34,11 +39,16 @@ def suitability(scores: Scores, rankings: list[Ranking]) -> str:
         body = folded_table(["Family", *heads], [[name, *row] for name, *row in zip(names, *columns, strict=True)])
     else:
         body = folded_table(["Task", *names], [[head, *column] for head, column in zip(heads, columns, strict=True)])
-    return "\n\n".join(part for part in (CAPTION, body, _by_kind(scores, rankings, families)) if part)
+    return f"{CAPTION}\n\n{body}"
 
 
-def _planned(scores: Scores, family: str) -> bool:
-    return any(cell.family == family for cell in scores.cells)
+def _ranked(rankings: list[Ranking]) -> list[Ranking]:
+    return [ranking for ranking in rankings if ranking.best is not None]
+
+
+def _planned(scores: Scores) -> list[str]:
+    planned = {cell.family for cell in scores.cells}
+    return [family for family in scores.run["families"] if family in planned]
 
 
 def _modality(scores: Scores, task: str) -> str:
@@ -46,11 +56,8 @@ def _modality(scores: Scores, task: str) -> str:
 
 
 def _best(ranking: Ranking, family: str) -> Place | None:
-    """The line of a family whose strategy was chosen by inner scores; None where it lacks splits."""
-    tuned = [p for p in ranking.places if p.entry.family == family and p.entry.stage == "tuned" and p.score.n]
-    # What Optuna searched itself is no candidate for "chosen", and alone where it was all there is.
-    tuned = [p for p in tuned if p.entry.strategy != "searched"] or tuned
-    place = ranking.place(family, ANY, "chosen") or (tuned[0] if tuned else None)
+    """The line of a family; None where it lacks splits."""
+    place = ranking.family(family)
     return place if place is not None and place.complete else None
 
 
@@ -76,14 +83,16 @@ def _why_not(scores: Scores, task: str, family: str) -> str:
     return "n/a" if set(ended) <= {"inapplicable"} else ", ".join(one for one in ended if one != "ok")
 
 
-def _by_kind(scores: Scores, rankings: list[Ranking], families: list[str]) -> str:
+def _by_kind(scores: Scores, rankings: list[Ranking]) -> str:
     """The three families with the best mean rank on each kind of data, where there is more than one kind."""
     kinds: dict[str, list[Ranking]] = {}
-    for ranking in rankings:
+    for ranking in _ranked(rankings):
         kinds.setdefault(_modality(scores, ranking.task), []).append(ranking)
     lines = []
     for kind, some in kinds.items():
-        figures = {family: [_figure(ranking, family) for ranking in some] for family in families if family != FLOOR}
+        figures = {
+            family: [_figure(ranking, family) for ranking in some] for family in _planned(scores) if family != FLOOR
+        }
         whole = [family for family, values in figures.items() if not np.isnan(values).any()]
         if whole:
             ranks = stats.rankdata([figures[family] for family in whole], axis=0).mean(axis=1)

@@ -11,7 +11,7 @@ from harness.report.across import ranks
 from harness.report.across.together import evaluated, families, shared
 from harness.report.markdown import bold_best, escape, number, table
 from harness.report.section import Evidence, Section
-from harness.report.suitability import suitability
+from harness.report.suitability import family_table, suitability
 
 SIZES = ((1_000, "up to 1,000 rows"), (10_000, "up to 10,000 rows"), (float("inf"), "more than 10,000 rows"))
 SHARES = ((0.05, "rarest class up to 5 %"), (0.2, "rarest class up to 20 %"), (1.0, "rarest class above 20 %"))
@@ -22,9 +22,12 @@ SAID = (
 
 
 def kinds_part(evidence: Evidence) -> list[Section]:
-    """A section with every family on every task, and mean ranks by groups of tasks where there are groups."""
-    body = suitability(evidence.scores, list(evidence.rankings))
+    """A section with every family on every task, and mean ranks by groups of tasks where there are groups.
+
+    Kinds of data are among the groups: the list by kind alone stands where there is no table of groups.
+    """
     groups = group_table(evidence)
+    body = (family_table if groups else suitability)(evidence.scores, list(evidence.rankings))
     return [Section("Which family suits which data", (body, *([SAID, groups] if groups else [])))] if body else []
 
 

@@ -67,24 +67,15 @@ def evaluated(rankings: Sequence[Ranking]) -> list[Ranking]:
 
 def tuned(ranking: Ranking) -> dict[Entry, Rows]:
     """The splits of every tuned entry of a task that have its objective."""
-    places = (place for place in ranking.places if place.entry.stage == "tuned" and place.entry.calibration == "none")
+    places = (place for place in ranking.places if place.entry.stage == "tuned")
     return {place.entry: _known(ranking, place.rows) for place in places}
 
 
 def families(ranking: Ranking) -> dict[Entry, Rows]:
-    """The same of every family, with the strategy that the inner scores chose in each split: nothing saw the test rows.
-
-    Of a family without a choice it is its only tuned entry; what Optuna searched itself counts where it was all there is.
-    """
-    found: dict[Entry, Rows] = {}
-    for family in dict.fromkeys(place.entry.family for place in ranking.places):
-        some = [place for place in ranking.places if place.entry.family == family and place.entry.calibration == "none"]
-        chosen = [place for place in some if (place.entry.strategy, place.entry.stage) == (ANY, "chosen")]
-        single = [place for place in some if place.entry.stage == "tuned"]
-        fixed = [place for place in single if place.entry.strategy != "searched" and len(place.rows)]
-        if family != ANY and (picked := chosen or fixed or single):
-            found[Entry(family, ANY, "chosen")] = _known(ranking, picked[0].rows)
-    return found
+    """The same of every family, as `Ranking.family` has it."""
+    names = dict.fromkeys(place.entry.family for place in ranking.places if place.entry.family != ANY)
+    places = {name: place for name in names if (place := ranking.family(name))}
+    return {Entry(name, ANY, "chosen"): _known(ranking, place.rows) for name, place in places.items()}
 
 
 def _known(ranking: Ranking, rows: Rows) -> Rows:

@@ -48,8 +48,7 @@ def families(ranking: Ranking) -> list[Place]:
     found: dict[str, Place] = {}
     floors = {ranking.floor.entry.family} if ranking.floor else set()
     for place in ranking.places:
-        stage, calibration = place.entry.stage, place.entry.calibration
-        if (stage, calibration) == ("tuned", "none") and place.entry.family not in floors and len(place.rows):
+        if place.entry.stage == "tuned" and place.entry.family not in floors and len(place.rows):
             found.setdefault(place.entry.family, place)
     return list(found.values())
 

@@ -40,7 +40,6 @@ def counted(shown: Shown) -> str:
 def which(ranking: Ranking, places: Sequence[Place], shown: Sequence[Shown]) -> str:
     """Which entries the pictures show, and whose figures lack splits."""
     said = "Shown is the best tuned entry of each family" if len(places) > 1 else "Shown is the best tuned entry"
-    said += ", without recalibration" if any(one.entry.calibration != "none" for one in ranking.places) else ""
     said += f", of the {FAMILIES} best of {len(places)} families." if len(places) > FAMILIES else "."
     best = ranking.best
     if best and best.entry != places[0].entry:
