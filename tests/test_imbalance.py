@@ -5,14 +5,17 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from fixtures_across import rankings_of, scores_of
 from fixtures_run import everything, tumours, write_run
+from scipy import stats
 
 from harness.declare.metrics import METRICS
 from harness.report.figures.imbalance import Panel, Tile, tile_figure
-from harness.report.imbalance import counts, family_verdicts, sections, signed_rank
+from harness.report.imbalance import counts, family_verdicts, sections
 from harness.report.markdown import NONE
+from harness.report.overview import over_tasks
 from harness.report.ranking import rank
-from harness.report.scoring.scores import collect
+from harness.report.scoring.scores import Scores, collect
 from harness.report.section import Evidence, Picture
 from harness.report.statistics import Estimate
 from harness.report.strategies import UNTOLD, Difference, Reading, comparisons, in_a_word, readings
@@ -168,12 +171,90 @@ def test_tasks_of_one_objective_are_tested_together_from_six_on(tmp_path):
     assert f"class_weight for logistic_regression ({'better' if one.gain > 0 else 'worse'})" in said
 
 
-def test_the_signed_rank_test_is_the_textbook_one():
-    # Six differences of one sign: 2 of the 2^6 equally likely signs are as extreme.
-    assert signed_rank([0.1, 0.2, 0.3, 0.4, 0.5, 0.6]) == pytest.approx(2 / 64)
-    # Ranks 1 to 7, the negative one has rank 1: sums of ranks of at most 1 can be had in 2 ways.
-    assert signed_rank([-0.01, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7]) == pytest.approx(2 * 2 / 128)
-    assert math.isnan(signed_rank([0.1, 0.2, 0.3, 0.4, 0.5, 0.0]))
+SMOTE = ("xgb", "smote")
+LITTLE = np.array([0.01, -0.01, 0.02, 0.0, -0.02]) / 10  #: chance over five splits
+
+
+def scores_with(figures: dict[tuple[str, str], dict[str, dict[str, float]]], tasks: int = 1, **about: object) -> Scores:
+    """Entries with these means by threshold kind and metric, on so many tasks alike, with a little chance of their own."""
+    names = [f"task_{at}" for at in range(tasks)]
+    scores = scores_of({name: {entry: [0.5] * 5 for entry in figures} for name in names}, **dict.fromkeys(names, about))
+    made = {}
+    for (task, entry, kind), rows in scores.by_entry.items():
+        means = figures[entry[:2]][kind]
+        noise = np.roll(LITTLE, list(figures).index(entry[:2]))
+        made[task, entry, kind] = replace(rows, columns={**rows.columns, **{m: v + noise for m, v in means.items()}})
+    return replace(scores, by_entry=made)
+
+
+def faces(ranking: float, decision: float, probability: float) -> dict[str, float]:
+    return {
+        "average_precision": ranking,
+        "f1": decision,
+        "mcc": decision,
+        "brier": probability,
+        "log_loss": probability,
+    }
+
+
+@pytest.mark.parametrize(
+    ("objective", "titles"),
+    [
+        ("average_precision", ["AP", "F1, both at 0.5", "F1, both tuned", "F1, better threshold", "Brier"]),
+        ("roc_auc", ["ROC AUC", "F1, both at 0.5", "F1, both tuned", "F1, better threshold", "Brier"]),
+        ("f1", ["AP", "F1, both at 0.5", "F1, both tuned", "F1, better threshold", "Brier"]),
+        ("mcc", ["AP", "MCC, both at 0.5", "MCC, both tuned", "MCC, better threshold", "Brier"]),
+        ("brier", ["AP", "F1, both at 0.5", "F1, both tuned", "F1, better threshold", "Brier"]),
+        ("log_loss", ["AP", "F1, both at 0.5", "F1, both tuned", "F1, better threshold", "Log loss"]),
+    ],
+)
+def test_every_face_is_compared_once_by_the_objective_where_it_looks_at_it(objective, titles):
+    scores = scores_of({"one": {("xgb", "none"): [0.5] * 5}}, one={"objective": objective})
+    assert [column.title for column in comparisons(scores, "one")] == [f"Δ {title}" for title in titles]
+
+
+def test_several_classes_are_ranked_by_the_area_under_the_curve_where_the_objective_is_a_decision():
+    scores = scores_of({"one": {("xgb", "none"): [0.5] * 5}}, one={"objective": "f1", "classes": ["a", "b", "c"]})
+    assert [column.title for column in comparisons(scores, "one")] == ["Δ ROC AUC", "Δ F1", "Δ Brier"]
+
+
+@pytest.mark.parametrize("objective", ["f1", "mcc", "average_precision"])
+def test_what_only_moves_the_threshold_is_called_so_whatever_the_objective(objective):
+    plain = {"half": faces(0.5, 0.3, 0.1), "tuned": faces(0.5, 0.6, 0.1)}
+    moved = {"half": faces(0.5, 0.6, 0.1), "tuned": faces(0.5, 0.6, 0.1)}
+    scores = scores_with({("xgb", "none"): plain, SMOTE: moved}, objective=objective)
+    assert [one.word for one in readings(scores, "task_0")] == ["only moves the threshold"]
+
+
+def test_mixed_effects_over_the_tasks_are_not_called_none():
+    plain, mixed = (
+        dict.fromkeys(("half", "tuned"), faces(0.5, 0.5, 0.1)),
+        dict.fromkeys(("half", "tuned"), faces(0.7, 0.3, 0.1)),
+    )
+    scores = scores_with({("xgb", "none"): plain, SMOTE: mixed}, tasks=2)
+    said = over_tasks(scores, rankings_of(scores))
+    assert "No strategy is shown" not in said
+    assert "**smote** 0 and 0 of 2, and 2 to help in one respect and to hurt in another." in said
+
+
+def test_over_tasks_the_direction_is_that_of_the_signed_ranks_and_not_of_the_mean():
+    """Eleven tasks with a gain, of which the twelfth loses more than all together."""
+    gains = [0.01 + 0.001 * at for at in range(11)] + [-0.5]
+    figures = {f"task_{at:02d}": {("xgb", "none"): [0.6] * 5, SMOTE: [0.6 + gain] * 5} for at, gain in enumerate(gains)}
+    scores = scores_of(figures)
+    read = {task: readings(scores, task) for task in figures}
+    one = counts(scores, read)[0]
+    assert one.gain < 0 < one.ranks
+    assert one.p == pytest.approx(stats.wilcoxon(gains, method="exact").pvalue)
+    found = sections(Evidence(None, scores, tuple(rankings_of(scores))))
+    assert "smote for xgb (better)" in found[-1].parts[0]
+
+
+def test_over_tasks_the_gain_is_of_ranking_whatever_the_objective():
+    plain, better = ({kind: faces(ap, 0.5, 0.1) for kind in ("half", "tuned")} for ap in (0.5, 0.6))
+    scores = scores_with({("xgb", "none"): plain, SMOTE: better}, tasks=6, objective="log_loss")
+    one = counts(scores, {task: readings(scores, task) for task in scores.run["tasks"]})[0]
+    assert (one.gain, one.higher, one.p) == (pytest.approx(0.1), 6, pytest.approx(2 / 64))
 
 
 def test_the_sign_of_a_tile_is_the_colour_and_unknown_ones_are_grey():

@@ -10,7 +10,7 @@ from scipy import stats
 from harness.declare.metric import Predictions
 from harness.declare.metrics import METRICS
 from harness.report.scoring.scores import Rows
-from harness.report.statistics import estimate, holm, told_apart
+from harness.report.statistics import estimate, holm, signed_ranks, told_apart
 
 SCORES = [0.81, 0.84, 0.79, 0.86, 0.80]
 
@@ -123,6 +123,22 @@ def test_the_same_step_in_every_split_is_not_beyond_all_doubt():
     assert estimate(step, ratio=0.5, grain=1 / 30).p > 0.05
     assert estimate(step, ratio=0.5).p == 1
     assert estimate(np.multiply(step, 20), ratio=0.5, grain=1 / 30).p < 0.001
+
+
+def test_the_signed_rank_test_is_the_textbook_one():
+    # Six differences of one sign: 2 of the 2^6 equally likely signs are as extreme.
+    assert signed_ranks([0.1, 0.2, 0.3, 0.4, 0.5, 0.6]).p == pytest.approx(2 / 64)
+    # Ranks 1 to 7, the negative one has rank 1: sums of ranks of at most 1 can be had in 2 ways.
+    found = signed_ranks([-0.01, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7])
+    assert (found.sum, found.p, found.n) == (26, pytest.approx(2 * 2 / 128), 7)
+    assert signed_ranks([0.1, 0.0, math.nan]).n == 1
+    assert signed_ranks([0.0, 0.0]).p == 1
+
+
+def test_the_signed_rank_test_is_exact_where_differences_tie():
+    differences = np.array([0.1, 0.1, -0.1, 0.2, 0.3, 0.3, 0.3, -0.2])
+    exact = stats.wilcoxon(differences, method=stats.PermutationMethod(n_resamples=np.inf)).pvalue
+    assert signed_ranks(differences).p == pytest.approx(exact)
 
 
 def test_means_over_all_rows_move_by_one_of_them_and_shares_of_a_class_by_one_of_the_rarest():

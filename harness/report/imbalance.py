@@ -8,8 +8,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 
-from scipy import stats
-
 from harness.report.figures.gallery import file_name
 from harness.report.figures.imbalance import Panel, Tile, tile_figure
 from harness.report.markdown import (
@@ -27,7 +25,7 @@ from harness.report.markdown import (
 from harness.report.ranking import Ranking
 from harness.report.scoring.scores import Scores
 from harness.report.section import Evidence, Picture, Section
-from harness.report.statistics import LEVEL, holm
+from harness.report.statistics import LEVEL, holm, signed_ranks
 from harness.report.strategies import (
     STRATEGY_TEXT,
     UNTOLD,
@@ -35,6 +33,7 @@ from harness.report.strategies import (
     Comparison,
     Reading,
     comparisons,
+    ranking_metric,
     readings,
     strategy_table,
     strategy_verdict,
@@ -48,16 +47,17 @@ FEWEST_TASKS = 6  #: with five tasks no two-sided signed-rank test can give less
 MAP_TEXT = (
     "Each tile is the paired difference to doing nothing (`none`) of the same family, tuned parameters, over the same splits, "
     "± half of its 95 % interval: ranking, decisions at 0.5, decisions at the tuned threshold, probabilities. Blue is better than "
-    "`none`, orange worse, whatever the sign (for Brier and cost less is better); every panel has a scale of its own. A frame marks "
-    "what is significant after Holm's adjustment over all figures of the table below; an unframed tile proves no equality."
+    "`none`, orange worse, whatever the sign (for Brier, log loss, ECE and cost less is better); every panel has a scale of its "
+    "own. A frame marks what is significant after Holm's adjustment over all figures of the table below; an unframed tile proves no equality."
 )
 TASKS_TEXT = (
     "On how many tasks a strategy was shown to help, to hurt, to do either in different respects (*mixed*) or only to move the "
     "threshold; *cannot be told* is where nothing was shown, *no reading* where a task's splits allow none. Readings are adjusted "
     "within each task, not over the tasks, so now and then one of many will be there by chance. *Ranks better on* counts the tasks "
-    "with a better mean in the task's objective, however small, *Mean Δ* is its mean over the tasks (above zero: better), and *p* is "
-    "that of Wilcoxon's signed-rank test over the tasks' mean differences (Demšar 2006) after Holm's adjustment over this table, "
-    f"with at least {FEWEST_TASKS} tasks of one objective that differ at all."
+    "with a better mean of what ranking is measured by (the task's objective where it ranks, else average precision, with several "
+    "classes ROC AUC), however small, *Mean Δ* is its mean over the tasks (above zero: better), and *p* is that of Wilcoxon's "
+    "signed-rank test over the tasks' mean differences (Demšar 2006) after Holm's adjustment over this table, with at least "
+    f"{FEWEST_TASKS} tasks of one such metric that differ at all."
 )
 
 
@@ -66,8 +66,9 @@ class Count:
     """How one strategy of one family did over tasks.
 
     `words` counts the readings by their word on ranking and decisions, NONE where there is none. `worse` and `better`
-    count those with probabilities shown to be so. `higher` of `tasks` have a better mean of the objective, by
-    `gain` on average over all; `p` is adjusted. Both are NaN where the tasks have several objectives.
+    count those with probabilities shown to be so. `higher` of `tasks` have a better mean of the metric of ranking, by
+    `gain` on average over all; `ranks` is the sum of the signed ranks of its differences, and `p` that of their test,
+    adjusted. All but `higher` are NaN where the tasks' ranking is measured by several metrics.
     """
 
     family: str
@@ -78,6 +79,7 @@ class Count:
     worse: int
     higher: int
     gain: float
+    ranks: float
     p: float
 
 
@@ -109,8 +111,9 @@ def counts(scores: Scores, read: dict[str, list[Reading]]) -> list[Count]:
         for one in some:
             pairs.setdefault((one.difference.family, one.difference.strategy), {})[task] = one
     gains = {pair: [_gain(scores, task, one) for task, one in found.items()] for pair, found in pairs.items()}
-    alike = len({scores.objective(task).name for task in read}) == 1
-    adjusted = holm([signed_rank(values) if alike else math.nan for values in gains.values()])
+    alike = len({ranking_metric(scores, task).name for task in read}) == 1
+    tests = [signed_ranks(values) for values in gains.values()]
+    adjusted = holm([test.p if alike and test.n >= FEWEST_TASKS else math.nan for test in tests])
     return [
         Count(
             *pair,
@@ -120,21 +123,16 @@ def counts(scores: Scores, read: dict[str, list[Reading]]) -> list[Count]:
             worse=sum(one.better[-1] < 0 for one in found.values()),
             higher=sum(gain > 0 for gain in gains[pair]),
             gain=sum(gains[pair]) / len(found) if alike else math.nan,
+            ranks=test.sum if alike else math.nan,
             p=p,
         )
-        for (pair, found), p in zip(pairs.items(), adjusted, strict=True)
+        for (pair, found), test, p in zip(pairs.items(), tests, adjusted, strict=True)
     ]
 
 
-def signed_rank(values: Sequence[float]) -> float:
-    """The two-sided p of Wilcoxon's signed-rank test of one difference per task; NaN with fewer than six that are not zero."""
-    known = [value for value in values if not math.isnan(value) and value != 0]
-    return float(stats.wilcoxon(known).pvalue) if len(known) >= FEWEST_TASKS else math.nan
-
-
 def _gain(scores: Scores, task: str, one: Reading) -> float:
-    """The mean difference in the task's objective, above zero for the better."""
-    return one.difference.estimates[0].mean * (1 if scores.objective(task).greater_is_better else -1)
+    """The mean difference in ranking, which is the first one compared; above zero for the better."""
+    return one.difference.estimates[0].mean * (1 if ranking_metric(scores, task).greater_is_better else -1)
 
 
 def _of_task(scores: Scores, ranking: Ranking, read: list[Reading], *, pictured: bool) -> Section:
@@ -245,7 +243,7 @@ def _summary(found: list[Count]) -> str:
     if not tested:
         return said
     differ = [
-        f"{escape(one.strategy)} for {escape(one.family)} ({'better' if one.gain > 0 else 'worse'})"
+        f"{escape(one.strategy)} for {escape(one.family)} ({'better' if one.ranks > 0 else 'worse'})"
         for one in tested
         if one.p < 1 - LEVEL
     ]

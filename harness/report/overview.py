@@ -159,10 +159,11 @@ def _helped(scores: Scores, claimed: Sequence[Ranking]) -> str:
         for one in readings(scores, ranking.task):
             if one.word != NONE:
                 words.setdefault(one.difference.strategy, Counter())[one.beyond] += 1
-    if words and not any(found["helps"] or found["hurts"] for found in words.values()):
+    if words and not any(found["helps"] or found["hurts"] or found["mixed"] for found in words.values()):
         return "No strategy is shown to help or to hurt any family on any of them, compared with doing nothing."
     said = [
         f"{bold(escape(NAMES.get(name, name)))} {found['helps']} and {found['hurts']} of {found.total():,}"
+        + (f", and {found['mixed']} {OTHER_EFFECTS['mixed']}" if found["mixed"] else "")
         for name, found in words.items()
     ]
     text = "Pairs of family and task for which a strategy is shown to help, and to hurt, each task judged by itself"

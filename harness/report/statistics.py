@@ -1,4 +1,4 @@
-"""What the outer splits can and cannot tell: corrected intervals, paired tests, Holm.
+"""What the outer splits can and cannot tell: corrected intervals, paired tests, Holm; and tasks: signed ranks.
 
 Outer splits share training rows, so their scores are no independent sample, and the usual standard error is too small.
 The variance of a mean over n splits is taken as s² (1/n + n_test/n_train) here, with n − 1 degrees of freedom: Nadeau &
@@ -11,7 +11,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, lru_cache
 
 import numpy as np
 import numpy.typing as npt
@@ -74,6 +74,41 @@ def holm(p_values: Sequence[float]) -> list[float]:
         largest = max(largest, min(1.0, p * (len(order) - position)))
         adjusted[i] = largest
     return adjusted
+
+
+@dataclass(frozen=True)
+class SignedRanks:
+    """Wilcoxon's signed-rank test of `n` differences that are not zero: the sum of their signed ranks, the two-sided p value."""
+
+    sum: float
+    p: float
+    n: int
+
+
+def signed_ranks(differences: Sequence[float] | npt.NDArray[np.float64]) -> SignedRanks:
+    """Whether differences lie around zero (Wilcoxon 1945), exact also where they tie; those that are zero or NaN are left out.
+
+    The sum says which way they lie: it is above zero where the positive ones weigh more, and that may not be the way of
+    their mean. Without any difference p is 1.
+    """
+    values = np.asarray(differences, dtype=float)
+    values = values[~np.isnan(values) & (values != 0)]
+    doubled = np.rint(2 * stats.rankdata(np.abs(values))).astype(np.int64)  # whole numbers also with ties
+    above, below = int(doubled[values > 0].sum()), int(doubled[values < 0].sum())
+    chances = _sums(tuple(sorted(doubled.tolist())))
+    p = min(1.0, 2 * float(chances[: min(above, below) + 1].sum()))
+    return SignedRanks((above - below) / 2, p, len(values))
+
+
+@lru_cache(maxsize=64)
+def _sums(doubled: tuple[int, ...]) -> npt.NDArray[np.float64]:
+    """How probable every sum of positive ranks (doubled) is where each has either sign by chance."""
+    chances = np.zeros(sum(doubled) + 1)
+    chances[0] = 1.0
+    for rank in doubled:
+        shifted = np.concatenate([np.zeros(rank), chances[:-rank]])
+        chances = (chances + shifted) / 2
+    return chances
 
 
 def told_apart(figures: npt.NDArray[np.float64], ratio: float, grain: float = 0.0) -> npt.NDArray[np.bool_]:

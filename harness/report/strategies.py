@@ -24,8 +24,8 @@ WORDS = {  # a reading, and the same of several
 
 STRATEGY_TEXT = (
     "Paired differences to `none` of the same family, tuned parameters, over the same splits, with 95 % intervals; Δ above "
-    "zero is more than `none` (for Brier and cost less is better). *both at 0.5* and *both tuned* compare decisions at the "
-    "same kind of threshold. *better threshold* gives the strategy whichever of its two thresholds served it better on the "
+    "zero is more than `none` (for Brier, log loss, ECE and cost less is better). *both at 0.5* and *both tuned* compare decisions at "
+    "the same kind of threshold. *better threshold* gives the strategy whichever of its two thresholds served it better on the "
     "test rows (its p value counts twice for that), and `none` its tuned one: the question is whether a strategy does "
     "anything that moving the threshold does not. The reading takes only what is significant after Holm's adjustment over "
     "the whole table: *helps* or *hurts* in ranking or at its better threshold, *only moves the threshold* where decisions at "
@@ -74,22 +74,33 @@ class Reading:
 def comparisons(scores: Scores, task: str) -> list[Comparison]:
     """What is compared: ranking, decision at 0.5, decision with both thresholds tuned, and probability.
 
-    Decisions are compared by F1, or by cost where the task has a cost matrix. The last decision column gives the
-    strategy whichever threshold serves it better, seen on the test rows, while doing nothing keeps its tuned one: a
-    strategy that does not win even so only moves the threshold.
+    Each by the task's objective where that looks at it, otherwise ranking as `ranking_metric` says, decisions by F1 (by
+    cost where the task has a cost matrix) and probabilities by the Brier score: an objective that moves with the
+    threshold says nothing of ranking. The last decision column gives the strategy whichever threshold serves it better,
+    seen on the test rows, while doing nothing keeps its tuned one: a strategy that does not win even so only moves the
+    threshold.
     """
-    costs = scores.run["tasks"][task].get("costs")
-    decision = scores.metrics["expected_cost" if costs else "f1"]
-    ranking, brier = scores.objective(task), scores.metrics["brier"]
-    kind = scores.objective_kind(task)
+    objective, kind = scores.objective(task), scores.kinds(task)[-1]
+    usual = scores.metrics["expected_cost" if scores.costs(task) else "f1"]
+    decision = objective if objective.face == "decision" else usual
+    probability = objective if objective.face == "probability" else scores.metrics["brier"]
+    ranking = ranking_metric(scores, task)
     found = [Comparison(f"Δ {ranking.label}", ranking, kind, kind)]
-    if scores.kinds(task)[-1] == TUNED:
+    if kind == TUNED:
         found.append(Comparison(f"Δ {decision.label}, both at 0.5", decision, HALF, HALF))
         found.append(Comparison(f"Δ {decision.label}, both tuned", decision, TUNED, TUNED))
         found.append(Comparison(f"Δ {decision.label}, better threshold", decision, None, TUNED))
     else:
         found.append(Comparison(f"Δ {decision.label}", decision, HALF, HALF))
-    return [*found, Comparison(f"Δ {brier.label}", brier, HALF, HALF)]
+    return [*found, Comparison(f"Δ {probability.label}", probability, HALF, HALF)]
+
+
+def ranking_metric(scores: Scores, task: str) -> Metric:
+    """What ranking is measured by: the objective where it ranks, else average precision, with several classes ROC AUC."""
+    objective = scores.objective(task)
+    if objective.face == "ranking":
+        return objective
+    return scores.metrics["average_precision" if len(scores.classes(task)) == 2 else "roc_auc"]
 
 
 def differences(scores: Scores, task: str) -> list[Difference]:

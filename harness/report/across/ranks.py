@@ -12,14 +12,13 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from functools import lru_cache
 
 import numpy as np
 import numpy.typing as npt
 from scipy import stats
 
 from harness.report.across.together import Array
-from harness.report.statistics import LEVEL, holm
+from harness.report.statistics import LEVEL, holm, signed_ranks
 
 
 @dataclass(frozen=True)
@@ -62,32 +61,12 @@ def conover(of_tasks: Array) -> Array:
 
 
 def wilcoxon(means: Array) -> Array:
-    """The p value of Wilcoxon's signed-rank test of every pair, (entries, entries), from `means` (entries, tasks).
-
-    Exact also where differences tie; tasks without a difference are left out, as Wilcoxon does.
-    """
+    """The p value of Wilcoxon's signed-rank test of every pair, (entries, entries), from `means` (entries, tasks)."""
     k = len(means)
     p_values = np.ones((k, k))
     for i, j in zip(*np.triu_indices(k, 1), strict=True):
-        differences = means[i] - means[j]
-        differences = differences[differences != 0]
-        doubled = np.rint(2 * stats.rankdata(np.abs(differences))).astype(np.int64)  # whole numbers also with ties
-        chances = _sums(tuple(sorted(doubled.tolist())))
-        above = int(doubled[differences > 0].sum())
-        smaller = min(above, int(doubled.sum()) - above)
-        p_values[i, j] = p_values[j, i] = min(1.0, 2 * float(chances[: smaller + 1].sum()))
+        p_values[i, j] = p_values[j, i] = signed_ranks(means[i] - means[j]).p
     return p_values
-
-
-@lru_cache(maxsize=64)
-def _sums(doubled: tuple[int, ...]) -> Array:
-    """How probable every sum of positive ranks (doubled) is where each has either sign by chance."""
-    chances = np.zeros(sum(doubled) + 1)
-    chances[0] = 1.0
-    for rank in doubled:
-        shifted = np.concatenate([np.zeros(rank), chances[:-rank]])
-        chances = (chances + shifted) / 2
-    return chances
 
 
 def adjusted(p_values: Array) -> Array:
