@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from fixtures_across import rankings_of, scores_of
 from fixtures_run import everything, tumours, write_run
 from scipy import stats
 from sklearn.metrics import average_precision_score, brier_score_loss, f1_score, log_loss, roc_auc_score
@@ -16,7 +17,7 @@ from harness.report.ranking import rank
 from harness.report.scoring.scores import collect
 from harness.report.section import Evidence, Picture
 from harness.report.statistics import estimate, told_apart
-from harness.report.trust.honesty import coverage, rivals, sections
+from harness.report.trust.honesty import _overview, _power_words, coverage, rivals, sections
 from harness.report.trust.optimism import beliefs, gaps, selection
 from harness.report.trust.power import POWER, Spread, detectable, power, repeats_needed
 from harness.report.trust.stability import KEPT, RESAMPLES, draw, rescored, stabilities
@@ -234,7 +235,7 @@ def test_only_the_first_places_are_resampled_and_the_report_says_so(evidence, tm
     copied = replace(evidence, store=Store(tmp_path / "copy"))
     monkeypatch.setattr("harness.report.trust.stability.MOST", 2)
     found = stabilities(copied.store, copied.scores, copied.rankings)["tumours"]
-    ranked = [p.entry for p in ranking_of(evidence, "tumours").places if p.rank and p.entry.family != "majority"]
+    ranked = [p.entry for p in ranking_of(evidence, "tumours").places if p.rank]
     assert found.entries == tuple(ranked[:2])
     assert found.left_out == len(ranked) - 2
     assert f"{found.left_out} were not" in words(copied, "tumours")
@@ -311,6 +312,39 @@ def test_every_task_has_sentences(evidence, task):
     assert "stays first in" in said
     assert ("What could have been told apart is not known" in said) == (task in ("one_split", "later_rows"))
     assert "nan" not in said.lower().replace("finance", "")
+
+
+def test_on_noise_the_majority_row_takes_part_and_only_who_is_first_stays_first(tmp_path):
+    task = tumours(objective="log_loss")
+    noise = replace(task, y=np.random.default_rng(0).permutation(task.y))
+    evidence = evidence_of(write_run(tmp_path / "run", [noise]))
+    assert evidence.rankings[0].best.entry.family == "majority"
+    firm = stabilities(evidence.store, evidence.scores, evidence.rankings)["tumours"]
+    assert firm.entries[0] == evidence.rankings[0].best.entry
+    said = words(evidence, "tumours")
+    assert "**majority/none/tuned** stays first in" in said
+    assert "some entry of majority" not in said
+    second = next(place for place in evidence.rankings[0].places if place.rank == 2)
+    assert f"The second, {second.entry.name}, is" in said
+
+
+def test_a_majority_row_in_the_second_place_is_no_rival_and_is_named(tmp_path):
+    figures = {
+        ("majority", "none"): [0.6, 0.6, 0.6],
+        ("xgb", "none"): [0.7, 0.71, 0.72],
+        ("net", "none"): [0.5, 0.52, 0.51],
+    }
+    scores = scores_of(
+        {"one": figures, "two": {name: values for name, values in figures.items() if name[0] != "majority"}}
+    )
+    scores = replace(scores, run={**scores.run, "protocol": {"repeats": 1}})
+    rankings = rankings_of(scores)
+    against = rivals(scores, rankings[0])
+    assert _power_words(rankings[0], against)[1].startswith(
+        "The majority row is second; the next, net/none/tuned, is 0.2"
+    )
+    assert _power_words(rankings[1], rivals(scores, rankings[1]))[1].startswith("The second, net/none/tuned, is 0.2")
+    assert "itself second on one, is passed over there" in _overview(scores, rankings, {})
 
 
 def test_over_several_tasks_there_is_a_line_for_each(evidence):

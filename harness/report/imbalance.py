@@ -48,7 +48,8 @@ MAP_TEXT = (
     "Each tile is the paired difference to doing nothing (`none`) of the same family, tuned parameters, over the same splits, "
     "± half of its 95 % interval: ranking, decisions at 0.5, decisions at the tuned threshold, probabilities. Blue is better than "
     "`none`, orange worse, whatever the sign (for Brier, log loss, ECE and cost less is better); every panel has a scale of its "
-    "own. A frame marks what is significant after Holm's adjustment over all figures of the table below; an unframed tile proves no equality."
+    "own. A frame marks what is significant after Holm's adjustment over all figures of the table below; an unframed tile proves "
+    "no equality."
 )
 TASKS_TEXT = (
     "On how many tasks a strategy was shown to help, to hurt, to do either in different respects (*mixed*) or only to move the "

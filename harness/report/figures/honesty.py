@@ -37,7 +37,7 @@ class Point:
 
 @dataclass(frozen=True)
 class Tie:
-    """What the first place is ahead of the second, and how that difference varies."""
+    """What the first place is ahead of the next, and how that difference varies."""
 
     difference: float
     spread: Spread
@@ -145,7 +145,7 @@ def _settle(axes: Axes, label: str, tie: Tie, folds: int) -> None:
     axes.set_xticks((1, 10, 100, 1000), ("1", "10", "100", "1,000"))
     plain_numbers(axes.yaxis)
     axes.set(xlabel=f"repeats of {folds} folds", ylabel=f"difference in {label}")
-    axes.set_title("What would settle first against second", fontsize=9, fontweight="bold", loc="left")
+    axes.set_title("What would settle first against the next", fontsize=9, fontweight="bold", loc="left")
     axes.legend(frameon=False, fontsize=LABEL - 1, loc="best")
 
 

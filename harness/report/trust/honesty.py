@@ -13,7 +13,7 @@ from harness.report.appendix import protocol, what_failed
 from harness.report.figures.gallery import file_name
 from harness.report.figures.honesty import Point, Tie, honesty_figure
 from harness.report.imbalance import PICTURED
-from harness.report.markdown import NONE, brief, count, escape, folded_table, number, plus_minus
+from harness.report.markdown import NONE, brief, count, escape, folded_table, listed, number, plus_minus
 from harness.report.ranking import FLOOR, Place, Ranking
 from harness.report.scoring.scores import MISSING, Scores
 from harness.report.section import Evidence, Picture, Section
@@ -164,7 +164,7 @@ def _stability_words(firm: Stability) -> str:
         f"With other test rows **{escape(first.name)}** stays first in {_percent(firm.shares[0])} of {RESAMPLES} resamples, so the "
         f"winner changes in {_percent(1 - firm.shares[0])}"
     )
-    if len(by_family) > 1:
+    if len(by_family) > 1 and sum(entry.family == first.family for entry in firm.entries) > 1:
         said += f"; some entry of {escape(first.family)} is first in {_percent(by_family[first.family])}"
     limited = f" Only the first {MOST} places were resampled, {firm.left_out:,} were not." if firm.left_out else ""
     return f"{said}.{limited}"
@@ -179,7 +179,8 @@ def _power_words(ranking: Ranking, against: list[Rival]) -> list[str]:
         f"from {number(min(smallest))} to {number(max(smallest))})."
     )
     second = against[0]
-    who = f"The second, {escape(second.place.entry.name)}, is {number(second.difference.mean)} behind"
+    lead = "The majority row is second; the next" if _floor_between(ranking, second) else "The second"
+    who = f"{lead}, {escape(second.place.entry.name)}, is {number(second.difference.mean)} behind"
     if second.place.tied is False:
         return [found, f"{who} and told apart already."]
     if second.alone is None:
@@ -192,8 +193,14 @@ def _power_words(ranking: Ranking, against: list[Rival]) -> list[str]:
     return [found, f"{who}: if it stays so, {rest}."]
 
 
+def _floor_between(ranking: Ranking, rival: Rival) -> bool:
+    """Whether the majority row stands between the first entry and the next one, its best rival."""
+    floor = ranking.floor
+    return floor is not None and floor.rank == 2 and rival.place.rank == 3
+
+
 def _no_stability(ranking: Ranking) -> str:
-    if sum(place.rank is not None and place.entry.family != FLOOR for place in ranking.places) < 2:
+    if sum(place.rank is not None for place in ranking.places) < 2:
         return "There is one entry only, so nobody else can be first."
     return "How often another entry would be first is not known: the stored predictions cannot be read any more."
 
@@ -242,7 +249,8 @@ def _times(repeats: int | None) -> str:
 
 
 def _overview(scores: Scores, rankings: list[Ranking], firm: dict[str, Stability]) -> str:
-    """A line per task."""
+    """A line per task, and where the second is not the second place."""
+    passed_over = []
     header = ["Task", "First", "Stays first in", "Searches believed too much", "Detectable", "Second behind by"]
     header += ["Repeats to settle, alone", "Among all pairs"]
     rows = []
@@ -253,6 +261,7 @@ def _overview(scores: Scores, rankings: list[Ranking], firm: dict[str, Stability
         row.append(plus_minus(chosen.tuned.mean, chosen.tuned.half, signed=True) if chosen else NONE)
         if against:
             second = against[0]
+            passed_over += [escape(ranking.task)] if _floor_between(ranking, second) else []
             row += [
                 number(float(np.median([detectable(one.spread) for one in against]))),
                 number(second.difference.mean),
@@ -261,7 +270,8 @@ def _overview(scores: Scores, rankings: list[Ranking], firm: dict[str, Stability
         else:
             row += [NONE] * 4
         rows.append(row)
-    return folded_table(header, rows)
+    said = f"The majority row, itself second on {listed(passed_over)}, is passed over there." if passed_over else ""
+    return "\n\n".join(part for part in (folded_table(header, rows), said) if part)
 
 
 def _picture(ranking: Ranking, believed: list[Belief], firm: Stability | None, against: list[Rival]) -> Picture:

@@ -19,7 +19,7 @@ import numpy.typing as npt
 from harness.declare.metric import Metric, Predictions
 from harness.declare.protocol import seed_of
 from harness.errors import StoreError
-from harness.report.ranking import FLOOR, Place, Ranking
+from harness.report.ranking import Place, Ranking
 from harness.report.scoring.derived import Kept, read_kept, write_kept
 from harness.report.scoring.scores import STAGES, Entry, Scores
 from harness.store.record import Record, StoredPredictions
@@ -87,10 +87,9 @@ def rescored(metric: Metric, seen: Predictions, counts: Counts) -> Figures:
 
 
 def _resampled(place: Place, records: dict[str, Record]) -> bool:
-    """Whether an entry has a rank and test predictions of its own in its cells."""
-    entry = place.entry
-    known = entry.stage in STAGES[:2] and entry.calibration == "none" and entry.family != FLOOR
-    return known and place.rank is not None and all(cell in records for cell, *_ in place.rows.views)
+    """Whether an entry, the majority row like any other, has a rank and test predictions of its own in its cells."""
+    known = place.entry.stage in STAGES[:2] and place.rank is not None
+    return known and all(cell in records for cell, *_ in place.rows.views)
 
 
 def _key(scores: Scores, ranking: Ranking, places: list[Place], records: dict[str, Record]) -> str:
