@@ -23,7 +23,7 @@ FAMILY = Family(
     build=build,
     space={
         "cell": choice("lstm", "gru", default="gru"),
-        "units": integer(16, 64, default=64, log=True),
+        "units": integer(12, 48, default=32, log=True),
         "bidirectional": choice(False, True, default=False),
         "embedding": integer(16, 64, default=32, log=True),
         "dropout": real(0.0, 0.6, default=0.3),
