@@ -291,6 +291,16 @@ def test_entries_without_a_split_in_common_are_a_sentence(tmp_path):
     assert "A has 2 splits more" in said
 
 
+def test_entries_without_a_split_in_common_are_a_sentence_of_two_runs_too(tmp_path):
+    for name, folds in (("a", (0, 1)), ("b", (2, 3))):
+        write_run(tmp_path / name, [tumours()], {("tumours", "bayes", "none", at): ("timeout", "long") for at in folds})
+    said = compare([str(tmp_path / "a"), str(tmp_path / "b")], BY_NAME)
+    assert "Without a split that has figures of both: bayes/none/default, bayes/none/tuned" in said
+    shown = [cells[0] for cells in rows_of(said) if cells[0].count("/") == 2 and len(cells) > 3]
+    assert "bayes/none/tuned" not in shown
+    assert "bayes/class_weight/tuned" in shown
+
+
 def test_hostile_names_are_text(tmp_path):
     run = write_run(tmp_path / "run", [tumours()])
     edit(

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from harness.declare.metric import Predictions
-from harness.report.comparison.pair import Pair, Place, Seen
+from harness.report.comparison.pair import Pair, Seen, SplitAt
 from harness.report.scoring.derived import HALF
 from harness.report.sheets import csv_text
 
@@ -25,7 +25,7 @@ class Changed:
     Those are of the positive class where there are two, else of the true one.
     """
 
-    split: Place
+    split: SplitAt
     row: int
     truth: int
     a: int

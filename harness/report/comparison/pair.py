@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
+from typing import TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -23,7 +24,7 @@ from harness.report.statistics import LEVEL, Estimate, estimate, holm
 from harness.store.record import Record
 from harness.store.store import Store
 
-Place = tuple[int, int]  #: repeat and fold
+SplitAt: TypeAlias = tuple[int, int]  #: repeat and fold
 Floats = npt.NDArray[np.float64]
 
 
@@ -65,9 +66,9 @@ class Pair:
 
     a: Side
     b: Side
-    splits: tuple[Place, ...]
+    splits: tuple[SplitAt, ...]
     unpaired: str = ""
-    seen: dict[Place, tuple[Seen, Seen]] = field(default_factory=dict)
+    seen: dict[SplitAt, tuple[Seen, Seen]] = field(default_factory=dict)
 
     @property
     def kinds(self) -> tuple[str, ...]:
@@ -133,7 +134,7 @@ def _why_unpaired(a: Side, b: Side) -> str:
     return ""
 
 
-def _test_rows(side: Side, split: Place) -> npt.NDArray[np.int64] | None:
+def _test_rows(side: Side, split: SplitAt) -> npt.NDArray[np.int64] | None:
     """The test rows of a split, from any cell of the task that has them."""
     for record in _records(side.scores):
         if record.task == side.task and (record.repeat, record.fold) == split and record.outcomes:
@@ -145,7 +146,7 @@ def _records(scores: Scores) -> Iterator[Record]:
     return (cell.record for cell in scores.cells if cell.record is not None)
 
 
-def _seen(side: Side, split: Place) -> Seen | None:
+def _seen(side: Side, split: SplitAt) -> Seen | None:
     kind = side.scores.kinds(side.task)[-1]
     rows = side.rows(kind)
     cell_id, stage, _ = rows.views[rows.splits.index(split)]
@@ -207,7 +208,7 @@ def per_class(pair: Pair, kind: str) -> list[Difference]:
     classes = pair.a.scores.classes(pair.a.task)
     if len(classes) < 3 or not all(len(pair.rows(side, kind)) for side in (pair.a, pair.b)):
         return []
-    recall = replace(pair.a.scores.metrics["recall"], needs_costs=False)
+    recall = pair.a.scores.metrics["recall"]
     tables = []
     for side in (pair.a, pair.b):
         views = pair.rows(side, kind).views

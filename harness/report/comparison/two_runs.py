@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -92,7 +92,7 @@ def _pairs(a: Run, b: Run, task: str) -> Iterator[Pair]:
 
 
 def _shown(pair: Pair) -> list[Difference]:
-    """The objective, the decision at the last threshold and the Brier score."""
+    """The objective, the decision at the last threshold and the Brier score; nothing where no split has figures of both."""
     scores, task = pair.a.scores, pair.a.task
     names = _columns(scores, task)
     found = {(one.name, one.kind): one for one in figures(pair)}
@@ -121,6 +121,8 @@ def _task(
     rows = []
     for pair, shown in pairs:
         some = [next(rest) for _ in shown]
+        if not some:
+            continue
         rows.append(
             [
                 pair.a.entry.name,
@@ -131,11 +133,13 @@ def _task(
         )
     labels = [label for label, _ in _columns(a, task)]
     header = ["Entry", "Splits", *(cell for label in labels for cell in (f"{label} A", "B", "A − B")), "Reading"]
-    lines.append(table(header, rows, pipes=False) if rows else "No entry has figures in both.")
+    lines.append(table(header, rows, pipes=False) if rows else "No entry has figures of the same splits in both.")
+    if apart := [pair.a.entry.name for pair, shown in pairs if not shown]:
+        lines.append(f"Without a split that has figures of both: {_some(apart)}")
     known = [{entry for entry in entries(scores, task) if entry.stage in STAGES[:2]} for scores in (a, b)]
     for name, only in (("A", known[0] - known[1]), ("B", known[1] - known[0])):
         if only:
-            lines.append(f"Only in {name}: {_some(only)}")
+            lines.append(f"Only in {name}: {_some([entry.name for entry in sorted(only)])}")
     lost = [f"{pair.name} ({x})" for pair in sorted(known[0] & known[1]) if (x := _without(a, b, task, pair))]
     if lost:
         lines.append(f"Without figures: {'; '.join(lost[:SOME])}{' …' if len(lost) > SOME else ''}")
@@ -179,8 +183,7 @@ def _without(a: Scores, b: Scores, task: str, entry: Entry) -> str:
     return f"in {' and '.join(lacking)}" if lacking else ""
 
 
-def _some(found: set[Entry]) -> str:
-    names = [entry.name for entry in sorted(found)]
+def _some(names: Sequence[str]) -> str:
     return ", ".join(names[:SOME]) + (f" and {len(names) - SOME} more" if len(names) > SOME else "")
 
 
