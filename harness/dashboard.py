@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 from harness.errors import EvenhandError
 from harness.report.markdown import NONE, count, escape, number, table
+from harness.report.scoring.derived import HALF
 from harness.store.store import Store
 
 if TYPE_CHECKING:
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
 #: How often new trials are looked for, in seconds.
 REFRESH = 5.0
 TABLE = "leaderboard.csv"
-COLUMNS = {"task", "family", "strategy", "stage", "calibration", "objective"}
+COLUMNS = {"task", "family", "strategy", "stage", "calibration", "threshold_kind", "objective"}
 REPORTS = ("report.html", "leaderboard.md")  #: the first that is there is named in notes
 State: TypeAlias = tuple[int, int] | None  #: size and time of a file; None where it is not there
 Who: TypeAlias = tuple[str, str, str, str]  #: task, family, strategy, stage
@@ -150,7 +151,10 @@ def _value(value: Any) -> str:
 
 
 def read_outer(path: Path) -> dict[Who, str]:
-    """What entries scored on test rows, over all splits, from `leaderboard.csv`; nothing where there is none of this form."""
+    """What entries scored on test rows, over all splits, from `leaderboard.csv`; nothing where there is none of this form.
+
+    Decisions are those at 0.5, like those of the inner score that stands beside; recalibrated entries are others.
+    """
     found: dict[Who, str] = {}
     if not path.exists():
         return found
@@ -160,7 +164,8 @@ def read_outer(path: Path) -> dict[Who, str]:
             return found
         for row in rows:
             objective = row["objective"]
-            if row["calibration"] == "none" and row.get(objective):
+            plain = row["calibration"] == "none" and row["threshold_kind"] == HALF  # as the search looked at decisions
+            if plain and row.get(objective):
                 spread = f" ± {number(float(sd))}" if (sd := row.get(f"{objective}_sd")) else ""
                 said = f"{escape(objective)} {number(float(row[objective]))}{spread} (mean ± standard deviation, all splits)"
                 found[row["task"], row["family"], row["strategy"], row["stage"]] = said

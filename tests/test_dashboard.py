@@ -156,6 +156,18 @@ def test_hostile_names_are_text(store):
     assert not re.search(r"(?<!\\)\$", said), "no name begins a formula, which the dashboard would render"
 
 
+def test_decisions_are_those_at_one_half_of_what_is_not_recalibrated(tmp_path):
+    lines = ["task,family,strategy,stage,calibration,threshold_kind,objective,f1,f1_sd"]
+    for calibration in ("none", "isotonic"):
+        for kind in ("half", "tuned"):
+            lines.append(f"t,f,s,tuned,{calibration},{kind},f1,0.{len(lines)}00,0.01")
+    path = tmp_path / "leaderboard.csv"
+    path.write_text("\n".join([*lines, ""]))
+    ((who, said),) = read_outer(path).items()
+    assert who == ("t", "f", "s", "tuned")
+    assert said.startswith("f1 0.100 ± 0.010")
+
+
 @pytest.mark.parametrize(
     "text", ["", "a,b\n1,2\n", "task,family,strategy,stage,calibration,objective\nt,f,s,tuned,none,f1\n"]
 )
