@@ -228,8 +228,9 @@ def replay(
     from harness.options import stages
     from harness.run.replay import Asked
 
-    where = (str(path.resolve()) if path else None for path in (data_dir, file))
-    replayed = again.replay(Asked(str(run), cell, stages(stage), next(where), tuple(plugin or ()), next(where)))
+    data = str(data_dir.resolve()) if data_dir else None
+    moved = str(file.resolve()) if file else None
+    replayed = again.replay(Asked(str(run), cell, stages(stage), data, tuple(plugin or ()), moved))
     typer.echo(again.in_words(replayed))
     if not replayed.confirmed:
         raise typer.Exit(1)

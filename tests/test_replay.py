@@ -16,7 +16,7 @@ from harness.declare.protocol import EvaluationProtocol
 from harness.declare.registry import load_registry
 from harness.errors import EvenhandError
 from harness.replay import in_words
-from harness.run.again import _gap
+from harness.run.again import _all_near, _gap
 from harness.run.benchmark import benchmark
 from harness.run.plan import Request, host, versions
 from harness.run.replay import Asked, _tolerance, find_cell, replay
@@ -258,3 +258,14 @@ def test_a_row_that_only_one_predicted_differs_by_all():
     one, other = np.array([[0.5, 0.5], [np.nan, np.nan]], np.float32), np.array([[0.5, 0.5], [0.2, 0.8]], np.float32)
     assert _gap(one, one) == (0.0, 0.0)
     assert _gap(one, other) == (0.5, 1.0)
+
+
+@pytest.mark.parametrize(
+    ("moved", "near"), [("inner score", False), ("f1 at 0.5", False), ("f1 at the threshold", True), ("log_loss", True)]
+)
+def test_the_tolerance_holds_for_an_objective_of_decisions_too(moved, near):
+    gaps, f1 = {"test": (0.001, 0.2)}, load_registry().metrics["f1"]
+    names = ("inner score", "f1 at 0.5", "f1 at the threshold", "log_loss")
+    figures = [(name, 0.5, 0.52 if name == moved else 0.505) for name in names]
+    assert _all_near(gaps, figures, f1, 0.01) is near
+    assert not _all_near({"test": (0.02, 0.2)}, figures, f1, 0.01)

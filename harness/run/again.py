@@ -15,6 +15,8 @@ from harness.run.cell import Learner, Material
 from harness.search.study import Found
 from harness.store.record import Outcome, StoredPredictions
 
+INNER, AT_HALF = "inner score", "at 0.5"  #: names of a figure, and of how decisions are made
+
 
 @dataclass(frozen=True)
 class Again:
@@ -42,7 +44,8 @@ def fit_again(
     """Compute an entry's inner probabilities again, fit it to all training rows, predict the test rows, and compare.
 
     To the last digit where `tolerance` is 0. Elsewhere the mean difference of the probabilities, the inner score and the
-    objective on the test rows must be within it: a single row, or a figure of decisions, may move by more.
+    objective on the test rows (at 0.5 where it is one of decisions) must be within it: a single row, or another figure of
+    decisions, may move by more.
     """
     stage = outcome.stage
     try:
@@ -55,7 +58,7 @@ def fit_again(
     before = _views(stored, stored.test[stage], outcome.threshold, material)
     after = _views(stored, proba, now.threshold, material)
     figures = [
-        ("inner score", outcome.inner_score, now.inner_score),
+        (INNER, outcome.inner_score, now.inner_score),
         ("threshold", outcome.threshold, now.threshold),
         *(
             (f"{name}, training rows", value, now.train_scores.get(name))
@@ -65,9 +68,8 @@ def fit_again(
     ]
     moved = {where: int((old.labels != after[where].labels).sum()) for where, old in before.items()}
     exact = not any(largest for _, largest in gaps.values()) and all(a == b for _, a, b in figures)
-    scores = [(a, b) for name, a, b in figures if name in ("inner score", material.objective.name)]
-    near = all(mean <= tolerance for mean, _ in gaps.values()) and all(_near(a, b, tolerance) for a, b in scores)
-    verdict = "same" if exact else "close" if tolerance and near else "different"
+    near = tolerance and _all_near(gaps, figures, material.objective, tolerance)
+    verdict = "same" if exact else "close" if near else "different"
     return Again(stage, outcome.trial, gaps, tuple(figures), moved, len(stored.test_y), verdict)
 
 
@@ -79,7 +81,7 @@ def _views(
     if threshold is None:
         return {"": Predictions(stored.test_y, proba, 0.5, costs)}
     return {
-        "at 0.5": Predictions(stored.test_y, proba, 0.5, costs),
+        AT_HALF: Predictions(stored.test_y, proba, 0.5, costs),
         "at the threshold": Predictions(stored.test_y, proba, threshold, costs),
     }
 
@@ -103,6 +105,22 @@ def _gap(before: npt.NDArray[np.float32], now: npt.NDArray[np.float32]) -> tuple
     difference = np.abs(np.nan_to_num(before.astype(float)) - np.nan_to_num(now.astype(float)))
     difference[one_only] = 1.0
     return (float(difference.mean()), float(difference.max())) if difference.size else (0.0, 0.0)
+
+
+def _all_near(
+    gaps: Mapping[str, tuple[float, float]],
+    figures: Iterable[tuple[str, float | None, float | None]],
+    objective: Metric,
+    tolerance: float,
+) -> bool:
+    """Whether mean probabilities, the inner score and the objective on the test rows came again within the tolerance."""
+    asked = (
+        INNER,
+        objective.name,
+        f"{objective.name} {AT_HALF}",
+    )  # the last of decisions, as the search looked at them
+    scores = [(before, now) for name, before, now in figures if name in asked]
+    return all(mean <= tolerance for mean, _ in gaps.values()) and all(_near(a, b, tolerance) for a, b in scores)
 
 
 def _near(one: float | None, other: float | None, tolerance: float) -> bool:
