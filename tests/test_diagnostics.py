@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from fixtures_run import SmallTask, everything, three_digits, tumours, write_run
 from scipy.stats import binomtest
+from sklearn.calibration import calibration_curve
 from sklearn.metrics import (
     average_precision_score,
     classification_report,
@@ -25,7 +26,8 @@ from harness.report.diagnostics import words
 from harness.report.diagnostics.curves import RECALLS, THRESHOLDS, band, diagnose, expit, logit, reliability
 from harness.report.diagnostics.shown import KEPT, families, in_detail, look
 from harness.report.diagnostics.topic import DECIDES, FEW_TASKS, HOLDS, RANKS, sections
-from harness.report.figures.curves import LONGEST, cut, position
+from harness.report.figures.curves import position
+from harness.report.figures.style import LONGEST, cut
 from harness.report.ranking import rank
 from harness.report.scoring.scores import collect
 from harness.report.section import Evidence, Picture
@@ -158,6 +160,19 @@ def test_bins_hold_equally_many_rows_and_have_wilson_intervals():
         expected = (score[rows].mean(), so[rows].mean(), wide.low, wide.high)
         assert one[:4] == pytest.approx(expected, abs=1e-4)
     assert sum(one.low <= one.said <= one.high for one in bins) >= 8
+
+
+@pytest.mark.parametrize("n", [200, 207, 1003])
+def test_bins_are_scikit_learns_also_where_scores_lie_on_their_edges(n):
+    for seed in range(30):
+        random = np.random.default_rng(seed)
+        score = np.round(random.random(n), 2).astype(np.float32).astype(float)
+        so = random.random(n) < score
+        was, said = calibration_curve(so.astype(int), score, n_bins=10, strategy="quantile")
+        bins = reliability(so, score)
+        assert [one.said for one in bins] == pytest.approx(said.tolist(), abs=1e-4)
+        assert [one.was for one in bins] == pytest.approx(was.tolist(), abs=1e-4)
+        assert sum(one.rows for one in bins) == n
 
 
 def test_repeats_make_no_interval_narrower():

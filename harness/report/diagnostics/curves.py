@@ -14,7 +14,7 @@ from typing import Any, NamedTuple, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-VERSION = 1  #: of what is computed here: figures of another one are computed anew
+VERSION = 2  #: of what is computed here: figures of another one are computed anew
 Array: TypeAlias = npt.NDArray[np.float64]
 Values: TypeAlias = tuple[float, ...]
 Seen: TypeAlias = tuple[npt.NDArray[np.int64], Array]  #: truth (n,) and probabilities (n, k) of one split
@@ -140,17 +140,21 @@ def diagnose(splits: Sequence[Seen], repeats: int, costs: Sequence[Sequence[floa
 
 
 def reliability(so: npt.NDArray[np.bool_], score: Array, repeats: int = 1) -> tuple[Bin, ...]:
-    """Quantile bins of the scores, fewer where rows are few, with Wilson's intervals (1927) for distinct rows."""
+    """Quantile bins of the scores, fewer where rows are few, with Wilson's intervals (1927) for distinct rows.
+
+    Those of scikit-learn's `calibration_curve`, which does not tell how many rows are in each.
+    """
     from scipy.stats import binomtest
-    from sklearn.calibration import calibration_curve
 
     n = max(1, min(BINS, len(score) // (FEWEST_IN_BIN * repeats)))
-    was, said = calibration_curve(so.astype(int), score, pos_label=1, n_bins=n, strategy="quantile")
-    inner = np.percentile(score, np.linspace(0, 100, n + 1))[1:-1]  # the edges between scikit-learn's bins
-    counted = np.bincount(np.searchsorted(inner, score))
-    rows = counted[counted > 0]
+    inner = np.percentile(score, np.linspace(0, 1, n + 1) * 100)[1:-1]  # to the last digit those of calibration_curve
+    of = np.searchsorted(inner, score)
+    rows = np.bincount(of, minlength=n)
+    sums = np.bincount(of, weights=score, minlength=n), np.bincount(of, weights=so, minlength=n)
     found = []
-    for share, mean, many in zip(was, said, rows, strict=True):
+    for many, mean, share in (
+        (many, said / many, was / many) for many, said, was in zip(rows, *sums, strict=True) if many
+    ):
         distinct = max(round(many / repeats), 1)
         wide = binomtest(round(share * distinct), distinct).proportion_ci(method="wilson")
         found.append(Bin(_round(mean), _round(share), _round(wide.low), _round(wide.high), int(many)))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from harness.report.figures.style import BLUE, COLOURS, LABEL, MARKERS, ORANGE, STYLE, figure, files
+from harness.report.figures.style import BLUE, COLOURS, LABEL, MARKERS, ORANGE, STYLE, cut, figure, files
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -68,7 +68,7 @@ def battle_figure(names: Sequence[str], won: Sequence[Sequence[float]]) -> dict[
     k = len(names)
     side = max((0.27 if k <= WRITTEN else 0.16) * k, 1.6)
     with rc_context(STYLE):
-        labels = [f"{name}  {at}" for at, name in enumerate(names, start=1)]
+        labels = [f"{cut(name)}  {at}" for at, name in enumerate(names, start=1)]
         drawn = figure(side + _room(labels) + 1.5, side + 0.6)
         axes = drawn.subplots()
         colours = LinearSegmentedColormap.from_list("battles", [ORANGE, "white", BLUE])
@@ -136,7 +136,7 @@ def _points(axes: Axes, kinds: Sequence[int], values: Sequence[float]) -> None:
 
 
 def _rows(axes: Axes, names: Sequence[str]) -> None:
-    axes.set_yticks(range(len(names)), names, fontsize=LABEL)
+    axes.set_yticks(range(len(names)), [cut(name) for name in names], fontsize=LABEL)
     axes.set_ylim(len(names) - 0.4, -0.6)
     axes.tick_params(axis="y", length=0)
     axes.spines["left"].set_visible(False)
@@ -158,5 +158,5 @@ def _room(names: Sequence[str]) -> float:
     """Inches that the longest label takes."""
     from matplotlib.textpath import TextPath
 
-    widths = [TextPath((0, 0), name, size=LABEL).get_extents().width for name in names if name.strip()]
+    widths = [TextPath((0, 0), name, size=LABEL).get_extents().width for name in map(cut, names) if name.strip()]
     return float(max(widths, default=0.0)) / 72

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, TypeAlias
 
-from harness.report.figures.style import COLOURS, LABEL, MARKERS, STYLE, figure, files
+from harness.report.figures.style import COLOURS, LABEL, MARKERS, STYLE, cut, figure, files
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -26,7 +26,7 @@ def recalibration_figure(entries: tuple[tuple[str, tuple[Change, ...]], ...]) ->
         for axes, (label, at) in zip(panels, PANELS, strict=True):
             _changes(axes, entries, at)
             axes.set_xlabel(f"{label} against none\n(left of the line: better)")
-        panels[0].set_yticks(range(len(entries)), [name for name, _ in entries], fontsize=LABEL)
+        panels[0].set_yticks(range(len(entries)), [cut(name) for name, _ in entries], fontsize=LABEL)
         panels[0].set_ylim(len(entries) - 0.5, -0.5)
         handles, labels = panels[0].get_legend_handles_labels()
         drawn.legend(handles, labels, loc="outside upper center", ncols=len(labels), frameon=False)

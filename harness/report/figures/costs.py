@@ -8,7 +8,7 @@ from itertools import pairwise
 from typing import TYPE_CHECKING
 
 from harness.report.figures.placing import Box, place_labels
-from harness.report.figures.style import COLOURS, LABEL, MARKERS, STYLE, figure, files, plain_numbers
+from harness.report.figures.style import COLOURS, LABEL, MARKERS, STYLE, cut, figure, files, plain_numbers
 from harness.report.inspection.complexity import Weighed
 
 if TYPE_CHECKING:
@@ -18,6 +18,7 @@ AXES = {
     "fit_seconds": ("seconds to fit", 1.0),
     "model_bytes": ("kB, pickled", 1e-3),
 }  #: what stands below, and its unit
+NAME = 28  #: characters of the name of a family or strategy
 
 
 def pareto_figure(weighed: list[Weighed], families: Sequence[str], label: str, *, greater: bool) -> dict[str, bytes]:
@@ -36,7 +37,7 @@ def pareto_figure(weighed: list[Weighed], families: Sequence[str], label: str, *
             axes.set_xlabel(AXES[cost][0])
         if not greater:
             panels[0].invert_yaxis()
-        panels[0].set_ylabel(label)
+        panels[0].set_ylabel(cut(label))
         handles, labels = panels[0].get_legend_handles_labels()
         drawn.legend(handles, labels, loc="outside right center", frameon=False, title="filled: no strategy")
         drawn.draw_without_rendering()
@@ -62,7 +63,7 @@ def _scatter(axes: Axes, weighed: list[Weighed], cost: str, families: Sequence[s
             inside = colour if plain else "none"
             axes.scatter(xs, ys, s=34, marker=marker, edgecolors=colour, facecolors=inside, zorder=3)
         if some:
-            axes.scatter([], [], s=34, marker=marker, color=colour, label=family)
+            axes.scatter([], [], s=34, marker=marker, color=colour, label=cut(family, NAME))
     axes.margins(x=0.1, y=0.12)
     axes.grid(visible=True)
     left, right = axes.get_xlim()
@@ -81,7 +82,7 @@ def _name_front(axes: Axes, weighed: list[Weighed], cost: str) -> None:
     """Names beside the points of the front, on free ground, with a thin line where they stand apart."""
     points = [point for one in weighed if not math.isnan((point := _point(one, cost))[0])]
     named = sorted((one for one in weighed if cost in one.front), key=lambda one: _point(one, cost))
-    texts = ["/".join(one.entry[:2]) for one in named]
+    texts = ["/".join(cut(part, NAME) for part in one.entry[:2]) for one in named]
     anchors = [_in_pixels(axes, _point(one, cost)) for one in named]
     near = [Box(x - 6, y - 6, x + 6, y + 6) for x, y in (_in_pixels(axes, point) for point in points)]
     corners = [_in_pixels(axes, corner) for corner in _front(weighed, cost, axes.get_xlim()[1])]

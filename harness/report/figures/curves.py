@@ -8,7 +8,7 @@ from math import exp, log
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from harness.report.diagnostics.curves import FARTHEST, Band, Bin, Histogram, Ranks
-from harness.report.figures.style import COLOURS, MARKERS, STYLE, figure, files
+from harness.report.figures.style import COLOURS, MARKERS, STYLE, cut, figure, files
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -17,7 +17,6 @@ if TYPE_CHECKING:
 
 WIDTH = 6.2  #: inches, two panels: readable on a phone too
 LINES: tuple[Any, ...] = ("-", "--", "-.", (0, (4, 1, 1, 1, 1, 1)))  # dots are for references
-LONGEST = 50  #: characters of a name in a legend
 HALF = 38  #: characters of a label where two stand side by side
 TITLE = 28  #: characters of a line above a panel
 NEAR = 0.97  #: from this area on under every curve, only its part near the corner is shown
@@ -27,12 +26,6 @@ REFERENCE: dict[str, Any] = {"color": "0.45", "linewidth": 1.0, "linestyle": (0,
 Line: TypeAlias = tuple[str, Ranks]
 Reliability: TypeAlias = tuple[str, tuple[Bin, ...], Histogram, bool]  #: whether its scores are log-odds
 ODDS = (0.001, 0.01, 0.1, 0.5, 0.9, 0.99, 0.999)  #: the ticks of an axis of log-odds
-
-
-def cut(text: str, longest: int = LONGEST) -> str:
-    """A name that fits; the whole of it stands in the tables."""
-    plain = " ".join(text.split())
-    return plain if len(plain) <= longest else f"{plain[: longest - 1]}…"
 
 
 def title(name: str) -> str:

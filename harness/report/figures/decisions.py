@@ -7,8 +7,8 @@ from math import isnan
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
 from harness.report.diagnostics.curves import FARTHEST, Band, Histogram, Sweep
-from harness.report.figures.curves import SPREAD, WIDTH, cut, odds_ticks, position, shade, title
-from harness.report.figures.style import BLUE, COLOURS, ORANGE, STYLE, figure, files
+from harness.report.figures.curves import SPREAD, WIDTH, odds_ticks, position, shade, title
+from harness.report.figures.style import BLUE, COLOURS, ORANGE, STYLE, cut, figure, files
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

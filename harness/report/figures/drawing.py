@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import pickle
 import subprocess
@@ -32,7 +33,7 @@ def draw(orders: Sequence[Order]) -> None:
         feed, complaints = other.stdin, other.stderr
         if feed is None or complaints is None:
             raise StoreError("the process that draws pictures cannot be spoken to")
-        with feed:
+        with contextlib.suppress(BrokenPipeError), feed:  # it ended early: what it said of that comes below
             feed.write(pickle.dumps(list(orders[1::2])))
         _draw(orders[::2])
         said = complaints.read().decode(errors="replace").strip()

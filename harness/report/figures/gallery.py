@@ -12,13 +12,16 @@ from harness.report.figures.drawing import draw
 from harness.report.section import Picture
 from harness.store.store import Store, write_atomic
 
-VERSION = 4  #: of how pictures are drawn: of another one they are drawn again
+VERSION = 5  #: of how pictures are drawn: of another one they are drawn again
+ALL = "all-tasks"  #: stands for a task in the names of files that are about no single one
+UNSAFE = re.compile(r"[^A-Za-z0-9._-]+")
 
 
 def draw_all(store: Store, pictures: Iterable[Picture]) -> None:
     """Write every picture into `figures/`, as PNG and SVG, and small ones for the page under `derived/`.
 
-    One that shows what it showed before is not drawn again: what each was made of is kept under `derived/`.
+    One that shows what it showed before is not drawn again: what each was made of is kept under `derived/`. Those that an
+    earlier report drew and this one does not are deleted.
     Raises `StoreError` where that cannot be done.
     """
     drawn, made_of, orders = _read_drawn(store), dict[str, str](), []
@@ -29,6 +32,9 @@ def draw_all(store: Store, pictures: Iterable[Picture]) -> None:
         if drawn.get(picture.name) != made_of[picture.name] or not all(path.exists() for _, path in files):
             orders.append((picture, files))
     draw(orders)
+    for name in filter(made_here, drawn.keys() - made_of.keys()):
+        for _, path in _files(store, name):
+            path.unlink(missing_ok=True)
     if made_of != drawn:
         write_atomic(_drawn_file(store), json.dumps(made_of, indent=1).encode())
 
@@ -39,10 +45,16 @@ def small_picture(store: Store, name: str) -> bytes:
 
 
 def file_name(task: str, kind: str, family: str = "") -> str:
-    """What a picture's file is called, whatever a task or family is called."""
-    plain = "_".join(part for part in (task, kind, family) if part)
-    safe = re.sub(r"[^A-Za-z0-9._-]+", "-", plain).strip(".-")
-    return safe if safe == plain else f"{safe}-{hashlib.sha256(plain.encode()).hexdigest()[:8]}"
+    """What a file about a task is called, whatever a task or family is called; without a task that of what is about all."""
+    plain = "_".join(part for part in (task or ALL, kind, family) if part)
+    safe = UNSAFE.sub("-", plain).strip(".-")
+    ours = safe == plain and not task.startswith(ALL)  # no task's file may have the name of one about all of them
+    return safe if ours else f"{safe}-{hashlib.sha256(plain.encode()).hexdigest()[:8]}"
+
+
+def made_here(name: str) -> bool:
+    """Whether a file of that name can be one that `file_name` named: no list says of another that it may be deleted."""
+    return bool(name) and not UNSAFE.search(name) and name == name.strip(".-")
 
 
 def _files(store: Store, name: str) -> tuple[tuple[str, Path], ...]:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from harness.report.figures.style import BLUE, ORANGE, STYLE, figure, files
+from harness.report.figures.style import BLUE, ORANGE, STYLE, cut, figure, files
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
 ABREAST = 4  #: more columns than that, and the panels stand below each other
 WIDE, HIGH = 0.88, 0.42  #: of a tile, in inches
+NAME = 28  #: characters of the name of a row or column
 PALE = 0.45  #: of the colour: no more where chance may explain it
 DARK = 0.179  #: luminance below which white letters are read better than black ones (WCAG 2)
 LEGEND = "blue: better than none · orange: worse · framed, bold and strong: by more than chance explains"
@@ -46,6 +47,7 @@ def tile_figure(
     """The panels over the same rows and columns, each coloured on a scale of its own; the longer side goes down."""
     from matplotlib import rc_context
 
+    rows, columns = [cut(name, NAME) for name in rows], [cut(name, NAME) for name in columns]
     if len(columns) > len(rows):
         rows, columns = columns, rows
         panels = [Panel(one.title, tuple(zip(*one.tiles, strict=True))) for one in panels]

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from harness.report.figures.style import BLUE, ORANGE, STYLE, figure, files, plain_numbers
-from harness.report.inspection.curves import Fit, Trained
+from harness.report.figures.style import BLUE, ORANGE, STYLE, cut, figure, files, plain_numbers
 from harness.report.inspection.layers import Chosen, shape_text
 
 if TYPE_CHECKING:
@@ -19,7 +18,15 @@ WIDEST = 32  #: characters in a layer's box
 STEEP = 20  #: from where on losses need a logarithmic scale
 
 
-def convergence_figure(lines: list[tuple[str, Trained]]) -> dict[str, bytes]:
+class Losses(NamedTuple):
+    """The losses of one fit, epoch by epoch, and the epoch that was kept, from 1."""
+
+    train: tuple[float, ...]
+    validation: tuple[float, ...]
+    epoch: int
+
+
+def convergence_figure(lines: Sequence[tuple[str, tuple[Losses, ...]]]) -> dict[str, bytes]:
     """Training and validation loss by epoch, an entry a panel: thin lines are fits, bold ones their mean."""
     from matplotlib import rc_context
 
@@ -31,10 +38,10 @@ def convergence_figure(lines: list[tuple[str, Trained]]) -> dict[str, bytes]:
         panels = drawn.subplots(down, across, squeeze=False)
         for axes in panels.ravel()[len(lines) :]:
             axes.remove()
-        for axes, (title, trained) in zip(panels.ravel(), lines, strict=False):
+        for axes, (title, fits) in zip(panels.ravel(), lines, strict=False):
             for name, colour in (("train", ORANGE), ("validation", BLUE)):
-                _converge(axes, trained.fits, name, colour)
-            axes.set_title(title, fontsize=9)
+                _converge(axes, fits, name, colour)
+            axes.set_title(cut(title, WIDEST), fontsize=9)
             low, high = axes.dataLim.intervaly
             if 0 < STEEP * low < high:
                 axes.set_yscale("log")
@@ -62,8 +69,8 @@ def architecture_figure(chosen: list[Chosen]) -> dict[str, bytes]:
         return files(drawn)
 
 
-def _converge(axes: Axes, fits: Sequence[Fit], name: str, colour: str) -> None:
-    curves = [curve for fit in fits if len(curve := fit.curves.get(f"{name}_loss", np.zeros(0)))]
+def _converge(axes: Axes, fits: Sequence[Losses], name: str, colour: str) -> None:
+    curves = [curve for fit in fits if (curve := fit.train if name == "train" else fit.validation)]
     for curve in curves:
         axes.plot(range(1, len(curve) + 1), curve, color=colour, alpha=0.35, linewidth=0.7)
     if curves:
@@ -74,7 +81,7 @@ def _converge(axes: Axes, fits: Sequence[Fit], name: str, colour: str) -> None:
             row[: len(curve)] = curve[:until]
         axes.plot(range(1, until + 1), np.nanmean(table, axis=0), color=colour, linewidth=2, label=f"{name}, mean")
     if name == "validation":
-        kept = [(fit.epoch, fit.kept("validation_loss")) for fit in fits]
+        kept = [(fit.epoch, (*fit.validation[fit.epoch - 1 : fit.epoch], np.nan)[0]) for fit in fits]
         axes.plot(*zip(*kept, strict=True), "o", color=colour, markersize=4, label="epoch kept")
 
 
@@ -85,21 +92,16 @@ def _stack(axes: Axes, one: Chosen, tallest: int) -> None:
     axes.set(xlim=(0, 1), ylim=(-tallest, 0))
     axes.axis("off")
     total = sum(parameters for *_, parameters in layers)
-    axes.set_title(f"{one.entry.strategy}\n{n} of {one.splits} splits, {total:,} parameters", fontsize=9)
+    axes.set_title(f"{cut(one.entry.strategy, WIDEST)}\n{n} of {one.splits} splits, {total:,} parameters", fontsize=9)
     for at, (name, kind, shape, parameters) in enumerate(layers):
         box = FancyBboxPatch((0.03, -at - 0.72), 0.94, 0.66, "round,pad=0,rounding_size=0.05", mutation_aspect=4)
         box.set(facecolor="#E8F1F8" if parameters else "white", edgecolor="0.4", linewidth=0.8)
         axes.add_patch(box)
         counted = f"{parameters:,} parameters" if parameters else ""
         small: dict[str, Any] = {"fontsize": 7.0, "color": "0.35"}
-        axes.text(0.07, -at - 0.26, _cut(kind), va="center")
+        axes.text(0.07, -at - 0.26, cut(kind, WIDEST), va="center")
         axes.text(0.93, -at - 0.26, counted, va="center", ha="right", **small)
-        axes.text(0.07, -at - 0.55, _cut(name), va="center", **small)
+        axes.text(0.07, -at - 0.55, cut(name, WIDEST), va="center", **small)
         axes.text(0.93, -at - 0.55, shape_text(shape), va="center", ha="right", **small)
         if at:
             axes.annotate("", (0.5, -at - 0.06), (0.5, -at + 0.28), arrowprops={"arrowstyle": "-|>", "color": "0.4"})
-
-
-def _cut(text: str) -> str:
-    """A text that fits into a box; the whole of it stands in the tables."""
-    return text if len(text) <= WIDEST else f"{text[: WIDEST - 1]}…"

@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
-from harness.report.figures.style import BLUE, COLOURS, MARKERS, ORANGE, STYLE, figure, files, plain_numbers
+from harness.report.figures.style import BLUE, COLOURS, MARKERS, ORANGE, STYLE, cut, figure, files, plain_numbers
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 Curve: TypeAlias = tuple[tuple[float, float], ...]
 PANELS = 6
+NAME, TITLE = 28, 44  #: characters of a name, of a line above a panel
 STYLES: tuple[Any, ...] = ("-", (0, (5, 1.5)), (0, (1, 1)), (0, (5, 1, 1, 1)), (0, (7, 1, 1, 1, 1, 1)))
 LEFT_OUT = 0.1  #: the share of the worst trials that may lie outside a panel
 
@@ -61,7 +62,7 @@ def anytime_figure(lines: tuple[Line, ...], families: tuple[str, ...], labels: L
             at = families.index(line.family)
             look = {"color": COLOURS[at % len(COLOURS)], "marker": MARKERS[(at + at // len(COLOURS)) % len(MARKERS)]}
             plain = line.strategy == "none"
-            name = line.family if plain else f"{line.family}/{line.strategy}"
+            name = "/".join(cut(part, NAME) for part in (line.family, line.strategy)[: 1 if plain else 2])
             _stair(axes, line.curve, name, look | {"linestyle": "-" if plain else (0, (5, 2))})
         _dress(axes, labels)
         axes.set_ylabel(f"best inner {labels.score} so far")
@@ -85,7 +86,7 @@ def strategies_figure(lines: tuple[Line, ...], labels: Labels) -> dict[str, byte
                 look = {"color": COLOURS[at % len(COLOURS)], "linestyle": style, "marker": MARKERS[at % len(MARKERS)]}
                 _stair(axes, line.curve, line.strategy, look)
             _dress(axes, labels)
-            axes.set_title(family, fontsize=9)
+            axes.set_title(cut(family, NAME), fontsize=9)
         _name_axes(panels, labels.time, f"best inner {labels.score} so far")
         _legend(drawn, panels)
         return files(drawn)
@@ -126,7 +127,7 @@ def gains_figure(bars: tuple[Bar, ...], label: str) -> dict[str, bytes]:
         axes.scatter([one.outer for one in bars], rows, s=30, color=BLUE, zorder=3, label="on test rows")
         diamond: dict[str, Any] = {"s": 34, "marker": "D", "facecolors": "none", "edgecolors": ORANGE, "zorder": 4}
         axes.scatter([one.inner for one in bars], rows, label="on inner folds, which it searched", **diamond)
-        axes.set_yticks(list(rows), [one.name for one in bars])
+        axes.set_yticks(list(rows), [cut(one.name) for one in bars])
         axes.set_ylim(len(bars) - 0.5, -0.5)
         axes.grid(visible=True, axis="x")
         axes.set_xlabel(f"gain in {label} over the default configuration (right of 0 is better)")
@@ -167,8 +168,9 @@ def _legend(drawn: Any, panels: list[Axes]) -> None:
         for handle, label in zip(*axes.get_legend_handles_labels(), strict=True):
             found.setdefault(label, handle)
     room = 48 * _across(len(panels))  # characters beside each other
-    ncols = max(1, min(len(found), room // (max(map(len, found)) + 8)))
-    drawn.legend(list(found.values()), list(found), loc="outside lower center", frameon=False, ncols=ncols)
+    names = [cut(name) for name in found]
+    ncols = max(1, min(len(found), room // (max(map(len, names)) + 8)))
+    drawn.legend(list(found.values()), names, loc="outside lower center", frameon=False, ncols=ncols)
 
 
 def _stair(axes: Axes, curve: Curve, name: str, look: dict[str, Any]) -> None:
@@ -219,7 +221,7 @@ def _trials(axes: Axes, one: History, *, greater: bool) -> None:
             label="failed, without a score",
         )
     axes.ticklabel_format(axis="y", useOffset=False)
-    axes.set_title(one.title, fontsize=9)
+    axes.set_title("\n".join(cut(line, TITLE) for line in one.title.split("\n")), fontsize=9)
     axes.xaxis.set_major_locator(MaxNLocator(5, integer=True))
     axes.grid(visible=True)
 

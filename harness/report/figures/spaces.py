@@ -6,13 +6,14 @@ import math
 import re
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from harness.report.figures.style import BLUE, LABEL, ORANGE, STYLE, figure, files
+from harness.report.figures.style import BLUE, LABEL, ORANGE, STYLE, cut, figure, files
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 PANELS, BARS = 6, 8
 STRATEGY = "strategy"
+NAME, TITLE = 28, 44  #: characters of a name, of a line above a panel
 ABSENT = -0.14  #: where a trial crosses the axis of a parameter that it does not have
 WIDEST = 14  #: characters in a line of a name
 
@@ -113,9 +114,9 @@ def _bars(axes: Axes, one: Weights) -> None:
         }
         axes.barh(at, _mean(values), height=0.7, **look)
         axes.scatter(values, [at] * len(values), s=10, facecolors="white", edgecolors="black", linewidths=0.7, zorder=3)
-    axes.set_yticks(range(len(shown)), [name for name, _ in shown])
+    axes.set_yticks(range(len(shown)), [cut(name, NAME) for name, _ in shown])
     axes.set(xlim=(0, 1), ylim=(len(shown) - 0.4, -0.6))
-    axes.set_title(one.title, fontsize=9)
+    axes.set_title("\n".join(cut(line, TITLE) for line in one.title.split("\n")), fontsize=9)
     axes.grid(visible=True, axis="x")
 
 
@@ -142,7 +143,9 @@ def _height(scale: Scale, place: float) -> float:
 def _scale(axes: Axes, x: int, scale: Scale, *, absent: bool) -> None:
     """An axis with its name above and its values beside it."""
     axes.plot([x, x], [0, 1], color="0.25", linewidth=1)
-    axes.text(x, 1.04, _broken(scale.name) + ("\n(log)" if scale.log else ""), ha="center", va="bottom", fontsize=LABEL)
+    axes.text(
+        x, 1.04, _broken(cut(scale.name)) + ("\n(log)" if scale.log else ""), ha="center", va="bottom", fontsize=LABEL
+    )
     marks = [(float(at), option) for at, option in enumerate(scale.options)] or [
         (value, f"{value:.3g}") for value in (scale.low, _middle(scale), scale.high)
     ]
@@ -150,7 +153,7 @@ def _scale(axes: Axes, x: int, scale: Scale, *, absent: bool) -> None:
     heights = [(_height(scale, value), text) for value, text in marks] + ([(ABSENT, "not used")] if absent else [])
     for height, text in heights:
         axes.plot([x - 0.02, x + 0.02], [height, height], color="0.25", linewidth=1)
-        axes.text(x + 0.04, height, _broken(text), ha="left", va="center", fontsize=7, bbox=behind, zorder=5)
+        axes.text(x + 0.04, height, _broken(cut(text)), ha="left", va="center", fontsize=7, bbox=behind, zorder=5)
 
 
 def _middle(scale: Scale) -> float:

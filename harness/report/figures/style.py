@@ -16,6 +16,7 @@ BLUE, ORANGE = "#0072B2", "#D55E00"
 COLOURS = (BLUE, ORANGE, "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 MARKERS = "os^Dv<>"
 LABEL = 8  #: points
+LONGEST = 50  #: characters of a name
 STYLE: dict[Any, Any] = {
     "font.size": 9,
     "text.parse_math": False,  # a dollar in a name begins no formula
@@ -25,6 +26,12 @@ STYLE: dict[Any, Any] = {
     "axes.axisbelow": True,
     "grid.color": "0.92",
 }
+
+
+def cut(text: str, longest: int = LONGEST) -> str:
+    """A name that fits; the whole of it stands in the tables."""
+    plain = " ".join(text.split())
+    return plain if len(plain) <= longest else f"{plain[: longest - 1]}…"
 
 
 def figure(width: float, height: float) -> Figure:
