@@ -24,7 +24,7 @@ def scores_of(figures: Figures, **tasks: dict[str, object]) -> Scores:
     cells, by_entry, described = [], {}, {}
     for task, entries in figures.items():
         splits = max(map(len, entries.values()))
-        described[task] = about(splits, **tasks.get(task, {}))
+        described[task] = about(splits) | tasks.get(task, {})
         metric = described[task]["objective"]
         for (family, strategy), values in entries.items():
             kept = [at for at, value in enumerate(values) if value is not None]

@@ -17,8 +17,8 @@ from scipy import stats
 from harness.report.across import gains, practical, ranks, strength
 from harness.report.across.duels import duels
 from harness.report.across.kinds import groups_of
-from harness.report.across.overview import overall, overview
-from harness.report.across.section import ONE_TASK, sections
+from harness.report.across.overview import ONE_TASK, overall, overview
+from harness.report.across.section import sections
 from harness.report.across.together import coverage, evaluated, families, imputed, shared
 from harness.report.figures.across import _lanes
 from harness.report.scoring.scores import Entry, collect
@@ -340,8 +340,8 @@ def test_few_tasks_have_neither_tests_nor_intervals():
     said = text_of(found)
     assert "no test over tasks is made" in said
     assert not re.search(r"Friedman|interval \||Bayesian|χ²", said)
-    assert set(pictures_of(found)) == {"across_strengths", "across_battles"}
-    assert pictures_of(found)["across_strengths"].draw.args[3] == ()
+    assert set(pictures_of(found)) == {"all-tasks_strengths", "all-tasks_battles"}
+    assert pictures_of(found)["all-tasks_strengths"].draw.args[3] == ()
 
 
 def test_many_tasks_have_everything_and_the_same_twice():
@@ -355,11 +355,11 @@ def test_many_tasks_have_everything_and_the_same_twice():
         "Which family suits which data",
     ]
     assert set(pictures_of(first)) == {
-        "across_ranks",
-        "across_strengths",
-        "across_battles",
-        "across_practical_entries",
-        "across_practical_families",
+        "all-tasks_ranks",
+        "all-tasks_strengths",
+        "all-tasks_battles",
+        "all-tasks_practical_entries",
+        "all-tasks_practical_families",
     }
     said = text_of(first)
     assert "Coverage: every entry has all 60 splits of all 12 tasks." in said
@@ -389,6 +389,32 @@ def test_what_is_missing_is_shown_with_what_became_of_it():
     assert re.search(r"xgb/none/tuned +\| .*\| +1 of 30", said)
 
 
+def test_tasks_without_figures_and_splits_that_were_not_run_are_told():
+    figures = drawn(6, ENTRIES, splits=3)
+    figures["task_03"] = {entry: [None] * 3 for entry in figures["task_03"]}
+    run = {task: {"splits": 5} for task in figures if task != "task_00"}
+    said = text_of(found := made(figures, **run))
+    assert "6 tuned entries on 5 of 6 tasks" in said
+    assert "on all" not in said
+    assert "Not evaluated, as no entry has figures: task_03." in said
+    assert "Of 5 planned splits only 3 have figures of any entry on task_01, task_02, task_04 and task_05: " in said
+    assert re.search(r"xgb/none +\| +1 of 6 \| 15 of 28 \|", said)
+    assert "every entry has all" not in said
+    assert "Not evaluated" in overall(rankings_of(scores_of(figures, **run)))
+    assert found[0].title == "Over all tasks"
+    assert "on every task: what is said" in text_of(
+        made(drawn(3, ENTRIES), **{f"task_0{i}": {"splits": 9} for i in range(3)})
+    )
+
+
+def test_one_evaluated_task_of_several_is_told_as_that():
+    figures = drawn(3, ENTRIES)
+    figures |= {task: {entry: [None] * 5 for entry in figures[task]} for task in ("task_01", "task_02")}
+    rankings = rankings_of(scores_of(figures))
+    assert overall(rankings) == "1 of 3 tasks has been evaluated: too few to average over."
+    assert [section.parts for section in made(figures)] == [(overall(rankings),)]
+
+
 def test_no_entry_that_two_tasks_share_is_a_sentence_too():
     figures = {
         "a": {("majority", "none"): [0.1] * 3, XGB: [0.9] * 3},
@@ -402,7 +428,7 @@ def test_no_entry_that_two_tasks_share_is_a_sentence_too():
 def test_a_run_without_majority_row_or_with_that_alone():
     figures = drawn(6, ENTRIES)
     without = {task: {e: v for e, v in entries.items() if e[0] != "majority"} for task, entries in figures.items()}
-    assert "majority" not in pictures_of(made(without))["across_battles"].draw.args[0]
+    assert "majority" not in pictures_of(made(without))["all-tasks_battles"].draw.args[0]
     alone = {task: {("majority", "none"): entries["majority", "none"]} for task, entries in figures.items()}
     assert "No entry has all splits of two tasks." in text_of(made(alone))
 
@@ -461,4 +487,4 @@ def test_a_hundred_entries_are_shown_in_part():
         warnings.simplefilter("error")
         found = made(drawn(6, many))
     assert "The picture shows the first 40 of 45 entries." in text_of(found)
-    assert len(pictures_of(found)["across_ranks"].draw.args[0]) == 40
+    assert len(pictures_of(found)["all-tasks_ranks"].draw.args[0]) == 40

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from harness.declare.metric import Metric
 from harness.report.document import leaderboard_markdown
-from harness.report.figures.gallery import draw_all
+from harness.report.figures.gallery import draw_all, made_here
 from harness.report.inspection import section as inspection
 from harness.report.leaderboard import csv_text, leaderboard
 from harness.report.page.chapters import gather
@@ -47,7 +48,27 @@ def write_report(store: Store, metrics: Mapping[str, Metric]) -> ReportFiles:
     sections = [section for some in found.values() for section in some]
     draw_all(store, [part for section in sections for part in section.parts if isinstance(part, Picture)])
     made = page(evidence, found)
-    for name, text in made.tables.items():
-        write_atomic(folder / "tables" / name, text.encode())
+    _write_tables(store, made.tables)
     write_atomic(files.page, made.html.encode())
     return files
+
+
+def _write_tables(store: Store, tables: Mapping[str, str]) -> None:
+    """Write every table by the name of its file, and delete those that an earlier report wrote and this one does not."""
+    folder, listed = store.folder / "tables", store.folder / "derived" / "tables.json"
+    for name, text in tables.items():
+        write_atomic(folder / name, text.encode())
+    before = _names(listed)
+    for name in filter(made_here, before - tables.keys()):
+        (folder / name).unlink(missing_ok=True)
+    if before != tables.keys():
+        write_atomic(listed, json.dumps(sorted(tables), indent=1).encode())
+
+
+def _names(listed: Path) -> set[str]:
+    """The names of the tables that the last report wrote; none where that is not known."""
+    try:
+        found = json.loads(listed.read_bytes())
+    except (OSError, ValueError):
+        return set()
+    return set(map(str, found)) if isinstance(found, list) else set()

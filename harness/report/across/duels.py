@@ -69,4 +69,4 @@ def _duels(together: Together, first: int, kind: str, said: str) -> Sequence[str
     ]
     head = ["First", "Second", "First is better", "Practically equal", "Second is better"]
     said = said.format(tasks=count(int((~np.isnan(gains.scales(together))).sum()), "task"))
-    return [said, Picture(file_name("across", "practical", kind), told, draw), folded_table(head, rows)]
+    return [said, Picture(file_name("", "practical", kind), told, draw), folded_table(head, rows)]

@@ -10,7 +10,7 @@ import numpy as np
 
 from harness.declare.protocol import seed_of
 from harness.report.across import gains, ranks, strength
-from harness.report.across.together import Array, Coverage, Together, coverage, evaluated, imputed, shared
+from harness.report.across.together import Array, Coverage, Together, coverage, evaluated, imputed, shared, tuned
 from harness.report.markdown import NONE, bold_best, count, details, escape, folded_table, listed, number, table
 from harness.report.ranking import Ranking
 from harness.report.scoring.scores import MISSING, Entry, Scores
@@ -63,13 +63,42 @@ def mean_ranks(together: Together) -> Array:
 
 def overall(rankings: list[Ranking]) -> str:
     """A short table of the entries over the tasks that they share, and who is left out of it for lacking some."""
-    rankings = evaluated(rankings)
+    some = evaluated(rankings)
+    if len(some) < 2:
+        return too_few(rankings)
+    together = shared(some)
+    if len(together.tasks) < 2:
+        return "\n\n".join([NOBODY, *unfinished(rankings)])
+    said = [*left_out(some, together), *unfinished(rankings)]
+    return "\n\n".join([_opening(rankings, together), short_table(ranked(together)), *said])
+
+
+def too_few(rankings: Sequence[Ranking]) -> str:
+    """Why nothing is said over tasks where fewer than two have been evaluated."""
     if len(rankings) < 2:
         return ONE_TASK
-    together = shared(rankings)
-    if len(together.tasks) < 2:
-        return NOBODY
-    return "\n\n".join([_opening(rankings, together), short_table(ranked(together)), *left_out(rankings, together)])
+    n = len(evaluated(rankings))
+    return (
+        f"{n or 'None'} of {len(rankings)} tasks {'has' if n == 1 else 'have'} been evaluated: too few to average over."
+    )
+
+
+def unfinished(rankings: Sequence[Ranking]) -> list[str]:
+    """Sentences that name the tasks of the run without figures, and those of whose planned splits nobody has all."""
+    some = evaluated(rankings)
+    lacking = [escape(one.task) for one in rankings if one.best is None]
+    said = [f"Not evaluated, as no entry has figures: {listed(lacking)}."] if lacking else []
+    found: dict[tuple[int, int], list[str]] = {}
+    for ranking in some:
+        has = len({split for place in ranking.places for split in place.rows.splits})
+        if has < ranking.splits:
+            found.setdefault((has, ranking.splits), []).append(escape(ranking.task))
+    return said + [
+        f"Of {count(planned, 'planned split')} only {has} {'has' if has == 1 else 'have'} figures of any entry on "
+        f"{'every task' if len(tasks) == len(rankings) else listed(tasks)}: what is said there is said of "
+        f"{'it' if has == 1 else 'these'} alone."
+        for (has, planned), tasks in found.items()
+    ]
 
 
 def _opening(rankings: Sequence[Ranking], together: Together) -> str:
@@ -116,13 +145,15 @@ def left_out(rankings: Sequence[Ranking], together: Together) -> list[str]:
 
 
 def coverage_part(scores: Scores, rankings: Sequence[Ranking]) -> str:
-    """How many tasks and splits every entry has: a sentence where they have everything, else a table."""
-    found = coverage(rankings)
-    splits = found[0].splits + found[0].lacking if found else 0
-    if not any(one.lacking for one in found):
+    """How many of all tasks and planned splits every entry has: a sentence where they have everything, else a table."""
+    found, splits = coverage(rankings), sum(ranking.splits for ranking in rankings)
+    if all(one.splits == splits for one in found):
         return f"Coverage: every entry has all {count(splits, 'split')} of all {count(len(rankings), 'task')}."
+    has = [(ranking.splits, tuned(ranking)) for ranking in rankings]
+    whole = {one.entry: sum(len(rows.get(one.entry, ())) == planned for planned, rows in has) for one in found}
     rows = [
-        [name_of(one.entry), _of(one.tasks, len(rankings)), _of(one.splits, splits), _why(scores, one)] for one in found
+        [name_of(one.entry), _of(whole[one.entry], len(rankings)), _of(one.splits, splits), _why(scores, one)]
+        for one in found
     ]
     lines = [[escape(name), *rest] for name, *rest in rows]
     head = ["Entry", "Tasks with all splits", "Splits", "What became of the others"]

@@ -13,7 +13,6 @@ from harness.report.across.kinds import kinds_part
 from harness.report.across.overview import (
     FEWEST_TASKS,
     NOBODY,
-    ONE_TASK,
     SAID,
     Overview,
     beaten,
@@ -24,6 +23,8 @@ from harness.report.across.overview import (
     mean_ranks,
     name_of,
     overview,
+    too_few,
+    unfinished,
 )
 from harness.report.across.together import Array, evaluated, shared
 from harness.report.figures.across import battle_figure, rank_figure, strength_figure
@@ -67,21 +68,23 @@ def sections(evidence: Evidence) -> list[Section]:
     """What can be said over the tasks that the entries share: one section where there are too few, else one per question."""
     rankings = evaluated(evidence.rankings)
     if len(rankings) < 2:
-        return [Section(TITLE, (ONE_TASK,))]
+        return [Section(TITLE, (too_few(evidence.rankings),))]
     together = shared(rankings)
     filled = imputed_part(rankings)
     filled = ["With what is lacking filled in:", *filled] if filled else []
     if len(together.tasks) < 2:
-        return [Section(TITLE, (NOBODY, coverage_part(evidence.scores, rankings), *filled))]
+        said = (NOBODY, *unfinished(evidence.rankings), coverage_part(evidence.scores, evidence.rankings))
+        return [Section(TITLE, (*said, *filled))]
     seen = overview(together)
     few = len(together.tasks) < FEWEST_TASKS
     first = [
-        _opening(rankings, seen),
+        _opening(evidence.rankings, seen),
         FEW if few else SAMPLE,
         SAID,
         long_table(seen),
         *left_out(rankings, together),
-        coverage_part(evidence.scores, rankings),
+        *unfinished(evidence.rankings),
+        coverage_part(evidence.scores, evidence.rankings),
         *filled,
     ]
     found = [Section(TITLE, tuple(first))]
@@ -97,7 +100,7 @@ def _opening(rankings: Sequence[Ranking], seen: Overview) -> str:
     n, k, every = len(seen.together.tasks), len(seen.together.entries), len(rankings)
     tasks = f"all {count(n, 'task')}" if n == every else f"{n} of {count(every, 'task')}"
     who = f"{count(k, 'tuned entry', 'tuned entries')} on {tasks}: those that make the largest table without a gap."
-    if n == every and not left_out(rankings, seen.together):
+    if n == every and not left_out(evaluated(rankings), seen.together):
         who = f"{count(k, 'tuned entry', 'tuned entries')} on {tasks}."
     return f"{who} Each task ranks by its own objective; the majority row is what others are measured by and does not compete."
 
@@ -119,7 +122,7 @@ def _ranks_part(seen: Overview, families: Sequence[str]) -> tuple[str | Picture,
         rank_figure, names, _kinds(seen, families), tuple(map(float, mean_ranks(seen.together)[: len(names)])), spans
     )
     picture = Picture(
-        file_name("across", "ranks"), "Mean ranks of the entries, with lines that join who cannot be told apart", draw
+        file_name("", "ranks"), "Mean ranks of the entries, with lines that join who cannot be told apart", draw
     )
     return said, RANKS_SAID, picture, *_beyond(k), details("p values of all pairs", _p_table(names, p_values))
 
@@ -151,7 +154,7 @@ def _battles_part(seen: Overview, families: Sequence[str]) -> tuple[str | Pictur
     rows = names if len(won) == len(names) else (*names, FLOOR)
     values = tuple(tuple(round(float(value), 4) for value in row) for row in won)
     battle = Picture(
-        file_name("across", "battles"), "How often each entry beats each other", partial(battle_figure, rows, values)
+        file_name("", "battles"), "How often each entry beats each other", partial(battle_figure, rows, values)
     )
     heads = ["Entry", "No.", *(str(at + 1) for at in range(len(rows)))]
     lines = [
@@ -160,7 +163,7 @@ def _battles_part(seen: Overview, families: Sequence[str]) -> tuple[str | Pictur
     ]
     return (
         ELO_SAID + (f" {INTERVALS_SAID}" if sure else ""),
-        Picture(file_name("across", "strengths"), said, draw),
+        Picture(file_name("", "strengths"), said, draw),
         *_beyond(len(seen.strengths)),
         WON_SAID,
         battle,

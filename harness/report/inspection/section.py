@@ -7,9 +7,9 @@ from functools import partial
 
 from harness.report.figures.costs import pareto_figure
 from harness.report.figures.gallery import file_name
-from harness.report.figures.networks import architecture_figure, convergence_figure
+from harness.report.figures.networks import Losses, architecture_figure, convergence_figure
 from harness.report.inspection.complexity import complexity_table, weigh
-from harness.report.inspection.curves import Trained, Training, collect_training, training_section
+from harness.report.inspection.curves import Fit, Trained, Training, collect_training, training_section
 from harness.report.inspection.layers import Chosen, architecture_text, chosen_architectures
 from harness.report.ranking import Ranking
 from harness.report.scoring.scores import Scores
@@ -49,14 +49,23 @@ def _pareto(scores: Scores, ranking: Ranking) -> Iterator[Picture]:
 
 def _curves(ranking: Ranking, training: Training) -> Iterator[Picture]:
     """The loss of the tuned networks, a picture a family, best entries first."""
-    found: dict[str, list[tuple[str, Trained]]] = {}
+    found: dict[str, list[tuple[str, tuple[Losses, ...]]]] = {}
     for place in ranking.places:
         trained = training.entries.get((ranking.task, place.entry))
         if trained and place.entry.stage == "tuned":
-            found.setdefault(place.entry.family, []).append((place.entry.strategy, trained))
+            found.setdefault(place.entry.family, []).append((place.entry.strategy, losses(trained)))
     for family, lines in found.items():
-        draw = partial(convergence_figure, lines)
+        draw = partial(convergence_figure, tuple(lines))
         yield Picture(file_name(ranking.task, TRAINING, family), f"Loss of {family} by epoch", draw)
+
+
+def losses(trained: Trained) -> tuple[Losses, ...]:
+    """The losses of every fit in five digits, as plain values."""
+    return tuple(Losses(_loss(fit, "train"), _loss(fit, "validation"), fit.epoch) for fit in trained.fits)
+
+
+def _loss(fit: Fit, of: str) -> tuple[float, ...]:
+    return tuple(float(f"{value:.5g}") for value in fit.curves.get(f"{of}_loss", ()))
 
 
 def _layers(scores: Scores, ranking: Ranking) -> dict[str, list[Chosen]]:

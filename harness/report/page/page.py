@@ -141,14 +141,14 @@ def _shown(picture: Picture, read: Read) -> Shown:
 
 def _tables(rest: Sequence[Part], tasks: Sequence[Part]) -> Iterator[tuple[str, str]]:
     """Every table by the name of its file: task, section, and a number where a section has several."""
-    for part in [*rest, *tasks]:
+    for task, part in [*(("", one) for one in rest), *((one.title, one) for one in tasks)]:
         used: Counter[str] = Counter()
         for piece in part.pieces:
             title = re.sub(r"[^a-z0-9]+", "_", (piece.title or part.title).lower()).strip("_")
             for grid in grids(block for block in piece.blocks if not isinstance(block, Shown)):
                 used[title] += 1
                 kind = title if used[title] == 1 else f"{title}_{used[title]}"
-                yield file_name(part.title if part.board else "", kind) + ".csv", csv_of(grid)
+                yield file_name(task, kind) + ".csv", csv_of(grid)
 
 
 def _render(**values: Any) -> str:

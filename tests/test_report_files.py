@@ -1,0 +1,203 @@
+"""The files of a report: what pictures are made of, how they are named and drawn, what goes when it is no longer said."""
+
+import json
+import shutil
+import sys
+import warnings
+from dataclasses import fields, is_dataclass, replace
+from functools import partial
+
+import numpy as np
+import pytest
+from fixtures_curves import LOST, with_curves
+from fixtures_run import FAMILIES, STRATEGIES, everything, three_digits, tumours
+from test_report import METRIC
+
+from harness.errors import StoreError
+from harness.report.figures.drawing import MANY, draw
+from harness.report.figures.gallery import draw_all, file_name
+from harness.report.inspection.curves import Fit, Trained
+from harness.report.inspection.section import losses
+from harness.report.page.chapters import gather
+from harness.report.page.page import page
+from harness.report.ranking import rank
+from harness.report.scoring.scores import collect
+from harness.report.section import Evidence, Picture
+from harness.report.write import write_report
+from harness.store.store import Store
+
+
+def evidence_of(store: Store) -> Evidence:
+    scores = collect(store, METRIC)
+    return Evidence(store, scores, tuple(rank(scores, task) for task in scores.run["tasks"]))
+
+
+def pictures_of(store: Store) -> list[Picture]:
+    sections = (section for some in gather(evidence_of(store)).values() for section in some)
+    return [part for section in sections for part in section.parts if isinstance(part, Picture)]
+
+
+def not_plain(value) -> list:
+    """What in a value has no `repr` that tells all of it, and always the same."""
+    if type(value) in (str, int, float, bool, type(None)):
+        return []
+    if isinstance(value, dict):
+        return [one for pair in value.items() for part in pair for one in not_plain(part)]
+    if isinstance(value, tuple | list):
+        return [one for part in value for one in not_plain(part)]
+    if is_dataclass(value):
+        return [one for field in fields(value) for one in not_plain(getattr(value, field.name))]
+    return [value]
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory) -> Store:
+    """Its report is written, so that copies of it have little to draw."""
+    store = everything(tmp_path_factory.mktemp("runs") / "whole")
+    write_report(store, METRIC)
+    return store
+
+
+@pytest.fixture(scope="module")
+def networks(tmp_path_factory) -> Store:
+    return with_curves(tmp_path_factory.mktemp("runs") / "networks", [tumours(), three_digits()], LOST)
+
+
+# --- what pictures are made of ---------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("run", ["whole", "networks"])
+def test_every_picture_of_every_topic_is_made_of_plain_values(run, request):
+    found = pictures_of(request.getfixturevalue(run))
+    assert len(found) > 10
+    for picture in found:
+        assert not_plain(picture.draw.args) == [], picture.name
+        assert not_plain(picture.draw.keywords) == [], picture.name
+
+
+def test_losses_of_many_epochs_differ_wherever_one_differs():
+    curve = np.linspace(1, 0.1, 3000)
+    other = curve.copy()
+    other[1500] += 0.1
+    first, second = (
+        losses(Trained((Fit((0, 0), {"train_loss": one, "epoch": np.array([7])}),), ((),), ()))
+        for one in (curve, other)
+    )
+    assert repr(first) != repr(second)
+    assert len(first[0].train) == 3000
+    assert first[0].validation == ()
+    assert first[0].epoch == 7
+
+
+# --- names -----------------------------------------------------------------------------------------------------------
+
+
+def test_no_file_about_a_task_has_the_name_of_one_about_all():
+    for task in ("across", "imbalance", "all-tasks", "all-tasks_ranks"):
+        mine = {file_name(task, kind, more) for kind in ("ranks", "imbalance", "battles") for more in ("", "ranks")}
+        ours = {file_name("", kind, more) for kind in ("ranks", "imbalance", "battles") for more in ("", "ranks")}
+        assert not mine & ours
+    assert file_name("", "ranks") == "all-tasks_ranks"
+
+
+def test_tables_of_tasks_without_a_best_entry_keep_the_name_of_their_task(whole, tmp_path):
+    """Tasks with figures that no entry has a rank by: the ranking's metric is not defined for any of their splits."""
+    evidence = evidence_of(Store(shutil.copytree(whole.folder, tmp_path / "copy")))
+    bare = tuple(
+        replace(one, places=tuple(replace(place, rank=None) for place in one.places)) for one in evidence.rankings
+    )
+    evidence = replace(evidence, rankings=bare)
+    found = gather(evidence)
+    draw_all(evidence.store, [p for some in found.values() for s in some for p in s.parts if isinstance(p, Picture)])
+    made = page(evidence, found)
+    for task in ("tumours", "three_digits"):
+        assert any(name.startswith(f"{task}_") for name in made.tables)
+    written = [name for name in made.tables if "results_summary" in name]
+    assert {name.split("_the_results")[0] for name in written} == set(evidence.scores.run["tasks"])
+
+
+# --- drawing ---------------------------------------------------------------------------------------------------------
+
+
+def one_dot(weight: str) -> dict[str, bytes]:
+    """The smallest picture; `weight` only makes it heavy to pass on."""
+    import io
+
+    from PIL import Image
+
+    file = io.BytesIO()
+    Image.new("RGB", (1, 1)).save(file, "PNG")
+    return {"png": file.getvalue(), "svg": b""}
+
+
+def test_a_second_process_that_ends_early_is_one_line(tmp_path, monkeypatch):
+    early = tmp_path / "python"
+    early.write_text("#!/bin/sh\necho 'no room for another' >&2\nexit 3\n")
+    early.chmod(0o755)
+    monkeypatch.setattr(sys, "executable", str(early))
+    orders = [
+        (Picture(f"p{at}", "a dot", partial(one_dot, "x" * 100_000)), (("png", tmp_path / f"p{at}.png"),))
+        for at in range(MANY)
+    ]
+    with pytest.raises(StoreError, match="pictures cannot be drawn: no room for another"):
+        draw(orders)
+
+
+def test_long_names_are_cut_so_that_pictures_keep_their_room(networks, tmp_path):
+    copy = Store(shutil.copytree(networks.folder, tmp_path / "copy"))
+    names = {
+        name: f"{name}_{'long_' * 20}"[:80] for name in (*FAMILIES, *STRATEGIES) if name not in ("majority", "none")
+    }
+    for path in [copy.run_file, *copy.folder.glob("cells/*/record.json")]:
+        text = path.read_text(encoding="utf-8")
+        for name, long in names.items():
+            text = text.replace(json.dumps(name), json.dumps(long))
+        path.write_text(text, encoding="utf-8")
+    pictures = pictures_of(copy)
+    assert any("long_long" in repr(picture.draw.args) for picture in pictures)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        for picture in pictures:
+            assert picture.draw()["png"], picture.name
+
+
+# --- what an earlier report wrote ------------------------------------------------------------------------------------
+
+
+def files_of(store: Store) -> set[str]:
+    folders = ("tables", "figures", "derived/pictures")
+    return {f"{folder}/{path.name}" for folder in folders for path in (store.folder / folder).iterdir()}
+
+
+def test_what_an_earlier_report_wrote_goes_and_what_is_not_ours_stays(whole, tmp_path):
+    copy = Store(shutil.copytree(whole.folder, tmp_path / "copy"))
+    before = files_of(copy)
+    for name in ("tables/mine.csv", "figures/mine.png", "tables/three_digits_mine.csv"):
+        (copy.folder / name).write_text("mine")
+    run = copy.read_run()
+    run["tasks"].pop("three_digits")
+    run["cells"] = [cell for cell in run["cells"] if cell["task"] != "three_digits"]
+    copy.write_run(run)
+    write_report(copy, METRIC)
+    after = files_of(copy)
+    mine = {"tables/mine.csv", "figures/mine.png", "tables/three_digits_mine.csv"}
+    assert mine <= after
+    assert not [name for name in after - mine if "three_digits" in name]
+    assert any("three_digits" in name for name in before)
+    assert {name for name in before if "tumours" in name} <= after
+
+
+def test_lists_of_files_that_were_tampered_with_delete_nothing_else(whole, tmp_path):
+    copy = Store(shutil.copytree(whole.folder, tmp_path / "copy"))
+    derived = copy.folder / "derived"
+    names = json.loads((derived / "tables.json").read_text())
+    (derived / "tables.json").write_text(json.dumps([*names, "../run.json", "..", "", 7]))
+    drawn = json.loads((derived / "figures.json").read_text())
+    (tmp_path / "copy" / "mine.png").write_text("mine")
+    (derived / "figures.json").write_text(json.dumps(drawn | {"../mine": "", "..": ""}))
+    write_report(copy, METRIC)
+    assert (copy.folder / "run.json").exists()
+    assert (copy.folder / "mine.png").exists()
+    (derived / "tables.json").write_text("{")
+    write_report(copy, METRIC)
+    assert json.loads((derived / "tables.json").read_text()) == names
