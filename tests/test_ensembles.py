@@ -17,6 +17,7 @@ from harness.report.ranking import rank
 from harness.report.scoring import combine as combining
 from harness.report.scoring import workers
 from harness.report.scoring.combine import GREEDY, KINDS, STACKING, combine
+from harness.report.scoring.derived import read_kept, write_kept
 from harness.report.scoring.scores import Entry, collect, entries
 from harness.report.section import Evidence
 from harness.report.task_section import rank_mark
@@ -250,3 +251,24 @@ def test_one_entry_alone_makes_no_ensemble(tmp_path):
     assert not found.combined
     (section,) = ensembles.sections(Evidence(store, found, (rank(found, "tumours"),)))
     assert section.parts[0].startswith("No ensemble was made")
+
+
+def test_ensembles_that_went_with_their_predictions_are_said_to_be_lost(store, tmp_path):
+    """The figures of every entry are kept, so nothing reads predictions but a new ensemble."""
+    copy = Store(shutil.copytree(store.folder, tmp_path / "run"))
+    collect(copy, METRIC)
+    kept = read_kept(copy)
+    write_kept(copy, {key: row for key, row in kept.items() if not key.startswith("ensemble/")})
+    lost = next(
+        record for record in copy.records() if (record.task, record.fold, record.family) == ("tumours", 2, "bayes")
+    )
+    (copy.cell_folder(lost.id) / "predictions.npz").unlink()
+    found = collect(copy, METRIC)
+    ((where, why),) = found.uncombined.items()
+    assert where == ("tumours", (0, 2))
+    section = ensembles.sections(Evidence(copy, found, (rank(found, "tumours"),)))[0]
+    said = [part for part in section.parts if part.startswith("Of 1 split ensembles could not be made: ")]
+    assert len(said) == 1
+    assert why.split(":")[0].rpartition("/")[2] in said[0]
+    nothing = replace(found, combined={})
+    assert ensembles.sections(Evidence(copy, nothing, (rank(nothing, "tumours"),)))[0].parts == tuple(said)

@@ -543,6 +543,19 @@ def test_figures_are_computed_once_per_version(copy):
     assert len(asked) == 2 * often
 
 
+def test_other_costs_make_figures_of_probabilities_anew_that_look_at_costs(copy):
+    def compute(predictions) -> float:
+        return float(predictions.costs[1][0] * predictions.proba[:, 1].mean())
+
+    metrics = METRIC | {"risk": Metric(name="risk", compute=compute, face="probability", needs_costs=True)}
+    found, run = [], copy.read_run()
+    for dear in (5, 10):
+        run["tasks"]["tumours"]["costs"] = [[0, 1], [dear, 0]]
+        copy.write_run(run)
+        found.append(collect(copy, metrics).rows_of("tumours", NONE_TUNED, "half")["risk"])
+    assert found[1] == pytest.approx(2 * found[0])
+
+
 def test_with_derived_figures_no_predictions_are_read(copy):
     first = write_report(copy, METRIC).csv.read_bytes()
     for path in copy.folder.glob("cells/*/predictions.npz"):

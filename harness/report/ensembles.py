@@ -51,8 +51,7 @@ def members(scores: Scores, task: str, kind: str) -> list[Member]:
         if (of, made) == (task, kind):
             for cell, weight in one.weights.items():
                 found.setdefault(who[cell], {})[split] = weight
-    listed = [Member(entry, weights) for entry, weights in found.items()]
-    used = [one for one in listed if one.used]
+    used = [one for one in (Member(entry, weights) for entry, weights in found.items()) if one.used]
     return sorted(used, key=lambda one: (-abs(float(np.mean([*one.weights.values()]))), one.entry))
 
 
@@ -84,11 +83,20 @@ def sections(evidence: Evidence) -> list[Section]:
 
 
 def _parts(scores: Scores, ranking: Ranking) -> tuple[str, ...]:
+    lost = _lost(scores, ranking.task)
     if not any(of == ranking.task for of, _, _ in scores.combined):
+        if lost:
+            return tuple(lost)
         needed = f"two tuned entries with the same rows in a split and {ENSEMBLE_PARTS} inner rows of every class"
         return (f"No ensemble was made: that takes {needed}.",)
     parts = [TEXT, verdict(ranking, gains(scores, ranking)), _scored(scores, ranking)]
-    return (*parts, "Who is in them, over the splits:", _weighed(scores, ranking.task))
+    return (*parts, *lost, "Who is in them, over the splits:", _weighed(scores, ranking.task))
+
+
+def _lost(scores: Scores, task: str) -> list[str]:
+    """A sentence about the splits whose ensembles could not be made because something went wrong."""
+    why = [reason for (of, _), reason in scores.uncombined.items() if of == task]
+    return [f"Of {count(len(why), 'split')} ensembles could not be made: {escape(why[0])}."] if why else []
 
 
 def verdict(ranking: Ranking, found: dict[str, Estimate]) -> str:

@@ -73,7 +73,8 @@ CSV = (
     "classes' shares taken back that weights or random resampling made (`prior`), its threshold derived again. `folds` is how "
     "many splits the means are over, "
     "`status` how the cells ended. Every figure, under its name in brackets above, stands as its mean and, with `_sd`, its "
-    "standard deviation over the splits; so do `threshold`, `fit_seconds`, `predict_us_per_row`, `trials`, "
+    "standard deviation over the splits; so do `threshold`, `fit_seconds`, `predict_us_per_row` (both without the pass through "
+    "the pretrained network, where an entry is on its features), `trials`, "
     "`parameters` (those a network trained, coefficients of a linear model, nodes of trees) and `model_bytes` (encoder and "
     "classifier, pickled). Then:"
 )

@@ -1,9 +1,9 @@
 """Figures computed from predictions, kept under `<run>/derived/` so that each is computed once.
 
 One file serves a whole run. Its keys are what a figure depends on: the hash of the predictions, the stage, the calibration
-(for an ensemble those of its members) and, for decisions, the threshold and the costs; below each stand `<metric>@<version>`
-and the confusion matrix, or what a calibrator's threshold and an ensemble's weights are. Deleting the file, or breaking it,
-costs the time to compute it again.
+(for an ensemble those of its members), the costs where the task has some and, for decisions, the threshold; below each stand
+`<metric>@<version>` and the confusion matrix, or what a calibrator's threshold and an ensemble's weights are. Deleting the
+file, or breaking it, costs the time to compute it again.
 """
 
 from __future__ import annotations
@@ -115,8 +115,9 @@ def judge(said: Said, asked: Asked, kept: Kept) -> tuple[dict[str, Figures], Kep
     def predictions(threshold: float | None) -> Predictions:
         return Predictions(*seen(), threshold, said.costs)
 
-    whole = _completed(kept.get(said.key, {}), asked.whole, said.who, partial(predictions, None))
-    used, figures = {said.key: whole}, {}
+    of_all = f"{said.key}/{said.costs}" if said.costs else said.key
+    whole = _completed(kept.get(of_all, {}), asked.whole, said.who, partial(predictions, None))
+    used, figures = {of_all: whole}, {}
     values = {metric.name: whole[column] for column, metric in asked.whole.items()}
     for kind, threshold in said.thresholds.items():
         key = f"{said.key}/{threshold}/{said.costs or ''}"

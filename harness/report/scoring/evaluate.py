@@ -85,12 +85,16 @@ class Combined(NamedTuple):
 
 @dataclass(frozen=True)
 class Evaluated:
-    """The figures of a split by view, its ensembles, the cells whose predictions cannot be read, and what is to be kept."""
+    """The figures of a split by view, its ensembles, the cells whose predictions cannot be read, and what is to be kept.
+
+    `uncombined` says why ensembles could not be made that otherwise would be; it is empty where nothing went wrong.
+    """
 
     figures: dict[View, Figures] = field(default_factory=dict)
     combined: tuple[Combined, ...] = ()
     failed: dict[str, str] = field(default_factory=dict)
     used: Kept = field(default_factory=dict)
+    uncombined: str = ""
 
 
 def evaluate(split: Split, read: Read, asked: Asked, kept: Kept) -> Evaluated:
@@ -112,16 +116,16 @@ def evaluate(split: Split, read: Read, asked: Asked, kept: Kept) -> Evaluated:
         whole.append(record)
         found.used.update(used)
         found.figures.update({(record.id, stage, kind): one for (stage, kind), one in figures.items()})
+    combined, uncombined = [], ""
     try:
-        combined = []
         for one, said, parts in _combined(split, whole, read, kept):
             judged, more = judge(said, asked, kept)
             found.figures.update({(split.name, one.stage, kind): figures for kind, figures in judged.items()})
             found.used.update(parts | more)
             combined.append(one)
-    except StoreError:  # predictions went away after their figures were kept
-        return found
-    return Evaluated(found.figures, tuple(combined), found.failed, found.used)
+    except StoreError as error:  # predictions went away after their figures were kept
+        uncombined = str(error)
+    return Evaluated(found.figures, tuple(combined), found.failed, found.used, uncombined)
 
 
 def _once(read: Read) -> Read:

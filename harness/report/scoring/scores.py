@@ -94,6 +94,8 @@ class Scores:
     metrics: Mapping[str, Metric]
     combined: Mapping[tuple[str, str, tuple[int, int]], Combined] = field(default_factory=dict)
     #: ensembles by task, kind and split; their weights by cell id
+    uncombined: Mapping[tuple[str, tuple[int, int]], str] = field(default_factory=dict)
+    #: why ensembles could not be made, by task and split
 
     def objective(self, task: str) -> Metric:
         """The metric that the search of this task was after and its table is ranked by."""
@@ -161,6 +163,11 @@ def collect(store: Store, metrics: Mapping[str, Metric]) -> Scores:
             (split.task, made.kind, (split.repeat, split.fold)): made
             for split, one in zip(splits, evaluated, strict=True)
             for made in one.combined
+        },
+        uncombined={
+            (split.task, (split.repeat, split.fold)): one.uncombined
+            for split, one in zip(splits, evaluated, strict=True)
+            if one.uncombined
         },
     )
     rows = [row for cell in scores.cells if cell.record for row in _rows(scores, cell.record)]
