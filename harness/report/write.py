@@ -34,7 +34,8 @@ class ReportFiles:
 def write_report(store: Store, metrics: Mapping[str, Metric]) -> ReportFiles:
     """Write `leaderboard.md`, `leaderboard.csv`, `report.html`, `tables/` and `figures/` from what is stored.
 
-    The same records give the same bytes. Raises `StoreError` where the folder is no run, cannot be read or not be written.
+    Tables and pictures that an earlier report wrote and this one does not are deleted; files of others stay. The same records
+    give the same bytes. Raises `StoreError` where the folder is no run, cannot be read or not be written.
     """
     scores = collect(store, metrics)
     rankings = tuple(rank(scores, task) for task in scores.run["tasks"])
