@@ -17,7 +17,6 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 from harness.errors import EvenhandError
 from harness.report.markdown import NONE, count, escape, number, table
-from harness.report.scoring.derived import HALF
 from harness.store.store import Store
 
 if TYPE_CHECKING:
@@ -28,6 +27,7 @@ if TYPE_CHECKING:
 REFRESH = 5.0
 TABLE = "leaderboard.csv"
 COLUMNS = {"task", "family", "strategy", "stage", "calibration", "threshold_kind", "objective"}
+HALF = "half"  #: what the table calls decisions at 0.5
 REPORTS = ("report.html", "leaderboard.md")  #: the first that is there is named in notes
 State: TypeAlias = tuple[int, int] | None  #: size and time of a file; None where it is not there
 Who: TypeAlias = tuple[str, str, str, str]  #: task, family, strategy, stage
