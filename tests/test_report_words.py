@@ -297,3 +297,7 @@ def test_the_protocol_shows_what_was_in_force(store):
     assert said["objective"] == "average_precision (default)"
     assert said["budget"] == "3 s"
     assert "Licence" not in text
+
+
+def test_what_acts_instead_of_being_seen_is_shown_as_a_mark():
+    assert escape("a\x1b[31mb\u202ec\td") == "a�\\[31mb�c d"

@@ -10,7 +10,7 @@ import pytest
 
 from harness.errors import StoreError
 from harness.store.record import Outcome, Record, StoredPredictions
-from harness.store.store import Store, write_atomic
+from harness.store.store import NEEDED, Store, write_atomic
 
 OUTCOME = Outcome("default", 0, {"C": 1.0, "depth": None}, 0.7, 0.31, [80, 20], [80, 80], 0.1, 0.01, {"roc_auc": 0.9})
 RECORD = Record(
@@ -169,3 +169,21 @@ def test_an_older_record_is_read():
         del values["outcomes"][0][name]
     del values["history_sha256"]
     assert Record.from_dict(values) == RECORD
+
+
+@pytest.mark.parametrize(
+    ("change", "complaint"),
+    [
+        ({"tasks": None}, "it lacks tasks"),
+        ({"schema": "x"}, "its schema is 'x'"),
+        ({"tasks": {"one": {"rows": 3}}}, "task 'one' lacks classes"),
+    ],
+)
+def test_a_description_that_lacks_what_reading_needs_is_one_line(tmp_path, change, complaint):
+    whole = {name: {} for name in NEEDED} | {"tasks": {}}
+    Store(tmp_path).write_run(whole)
+    assert Store(tmp_path).read_run()["tasks"] == {}
+    broken = {name: value for name, value in (whole | change).items() if value is not None}
+    Store(tmp_path).write_run(broken)
+    with pytest.raises(StoreError, match=complaint):
+        Store(tmp_path).read_run()

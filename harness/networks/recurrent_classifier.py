@@ -54,7 +54,7 @@ class RecurrentClassifier(Learner):
 
     seed: int
     cell: str = "gru"
-    units: int = 64
+    units: int = 32
     bidirectional: bool = False
     embedding: int = 32
     gamma: float = 0.0

@@ -9,13 +9,19 @@ from collections.abc import Sequence
 
 NONE = "–"
 IN_SIGHT = 15
+UNSEEN = re.compile(r"[\x00-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069]")
 DIGIT = re.compile(r"\d")
 NUMBER = re.compile(r"(\*\*)?(≈ |≈ \*\*)?[−+]?\d[\d,./]*(?![^\s*±])|[–†]?$")
 
 
+def visible(text: str) -> str:
+    """Text without what acts instead of being seen: control characters, and those that turn the reading direction."""
+    return UNSEEN.sub("�", " ".join(str(text).split()))
+
+
 def escape(text: str) -> str:
     """Text of unknown origin as text: nothing in it is Markdown, HTML, or the end of a table cell."""
-    plain = " ".join(str(text).split()).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+    plain = visible(text).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
     plain = re.sub(r"([\\`*\[\]|~$#])", r"\\\1", plain)
     return re.sub(r"(?<![A-Za-z0-9])_|_(?![A-Za-z0-9])", r"\\_", plain)  # inside a word it is no emphasis
 

@@ -147,9 +147,10 @@ def _unbeaten(claimed: Sequence[Ranking]) -> str:
         return ""
     most = max(unbeaten.values())
     names = [entry for entry in sorted(unbeaten) if unbeaten[entry] == most]
-    others = f", and so {'is' if len(names) == 2 else 'are'} {count(len(names) - 1, 'other')}" if names[1:] else ""
+    if names[1:]:  # to name one of them would be chance
+        return f"{count(len(names), 'entry', 'entries')} are first, or not to be told from the first, on {count(most, 'task')} each."
     of = f"{most} of the {count(evaluated[names[0]], 'task')} on which it has all splits"
-    return f"Most often first, or not to be told from the first, is {bold(escape(_called(names[0])))}: on {of}{others}."
+    return f"Most often first, or not to be told from the first, is {bold(escape(_called(names[0])))}: on {of}."
 
 
 def _helped(scores: Scores, claimed: Sequence[Ranking]) -> str:

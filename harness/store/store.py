@@ -29,6 +29,11 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
 
+#: What a description of a run must have to be read at all, and what that of each of its tasks.
+NEEDED = ("name", "command", "protocol", "families", "strategies", "tasks", "cells")
+NEEDED_OF_TASKS = ("classes", "fingerprint", "rows", "counts")
+
+
 def write_atomic(path: Path, data: bytes) -> None:
     """Write `data` so that `path` holds either what it held or all of it: temporary file, fsync, rename.
 
@@ -95,10 +100,20 @@ class Store:
                 f"{self.folder} is not a run folder: it has no run.json (evenhand run --out {self.folder} makes one)"
             )
         description = _read_json(self.run_file)
-        if description.get("schema", 0) > SCHEMA:
+        schema = description.get("schema", 0)
+        if isinstance(schema, int) and schema > SCHEMA:
             raise StoreError(
                 f"{self.run_file} has schema {description['schema']}, this version reads up to {SCHEMA}: upgrade evenhand"
             )
+        lacking = [name for name in NEEDED if name not in description]
+        if lacking or not isinstance(schema, int):
+            what = f"it lacks {', '.join(lacking)}" if isinstance(schema, int) else f"its schema is {schema!r}"
+            raise StoreError(f"cannot read {self.run_file}: {what}: restore it, or run again into another folder")
+        for task, about in description["tasks"].items():
+            if lacking := [name for name in NEEDED_OF_TASKS if name not in about]:
+                raise StoreError(
+                    f"cannot read {self.run_file}: task {task!r} lacks {', '.join(lacking)}: restore it, or run again"
+                )
         return description
 
     def write_cell(self, record: Record, predictions: StoredPredictions | None) -> Record:
@@ -137,7 +152,7 @@ class Store:
         values = _read_json(path)
         try:
             return Record.from_dict(values)
-        except TypeError as error:
+        except (TypeError, ValueError, AttributeError) as error:
             raise StoreError(f"cannot read {path}: it is not a record: delete its folder and run again") from error
 
     def records(self) -> list[Record]:

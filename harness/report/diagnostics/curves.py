@@ -14,7 +14,7 @@ from typing import Any, NamedTuple, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-VERSION = 2  #: of what is computed here: figures of another one are computed anew
+VERSION = 3  #: of what is computed here: figures of another one are computed anew
 Array: TypeAlias = npt.NDArray[np.float64]
 Values: TypeAlias = tuple[float, ...]
 Seen: TypeAlias = tuple[npt.NDArray[np.int64], Array]  #: truth (n,) and probabilities (n, k) of one split
@@ -288,7 +288,7 @@ def _histogram(edges: Array, score: Array, so: npt.NDArray[np.bool_]) -> Histogr
 
 
 def _round(value: Any) -> float:
-    return round(float(value), 4)
+    return round(float(value), 6)
 
 
 def _rounded(values: Array) -> Values:

@@ -128,7 +128,7 @@ def reliability_figure(entries: Sequence[Reliability], axis: str, groups: tuple[
                 odds_ticks(below.xaxis)
                 odds_ticks(above.yaxis)
             above.tick_params(labelbottom=False)
-            below.set_xlabel(cut(axis, HALF - 10) + (", log-odds" if stretched else ""))
+            below.set_xlabel(cut(axis, HALF - 10) + (", log-odds scale" if stretched else ""))
             if at % across == 0:
                 above.set_ylabel("share that was so")
                 below.set_ylabel("rows")

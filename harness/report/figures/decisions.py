@@ -139,7 +139,7 @@ def _axis(axes: Axes, positive: str, *, log_odds: bool) -> None:
     axes.set_xlim(-end if log_odds else 0.0, end)
     if log_odds:
         odds_ticks(axes.xaxis)
-    axes.set_xlabel(f"score for {cut(positive, 18)}{', log-odds' if log_odds else ''}")
+    axes.set_xlabel(f"score for {cut(positive, 18)}{', log-odds scale' if log_odds else ''}")
 
 
 def _legend(drawn: Figure, panels: Sequence[Axes], *, spread: bool) -> None:

@@ -12,7 +12,7 @@ from harness.report.figures.drawing import draw
 from harness.report.section import Picture
 from harness.store.store import Store, write_atomic
 
-VERSION = 5  #: of how pictures are drawn: of another one they are drawn again
+VERSION = 6  #: of how pictures are drawn: of another one they are drawn again
 ALL = "all-tasks"  #: stands for a task in the names of files that are about no single one
 UNSAFE = re.compile(r"[^A-Za-z0-9._-]+")
 
@@ -29,7 +29,9 @@ def draw_all(store: Store, pictures: Iterable[Picture]) -> None:
         values = (VERSION, picture.draw.args, picture.draw.keywords)
         made_of[picture.name] = hashlib.sha256(repr(values).encode()).hexdigest()
         files = _files(store, picture.name)
-        if drawn.get(picture.name) != made_of[picture.name] or not all(path.exists() for _, path in files):
+        if drawn.get(picture.name) != made_of[picture.name] or not all(
+            path.exists() and path.stat().st_size for _, path in files
+        ):
             orders.append((picture, files))
     draw(orders)
     for name in filter(made_here, drawn.keys() - made_of.keys()):

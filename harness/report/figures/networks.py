@@ -74,12 +74,10 @@ def _converge(axes: Axes, fits: Sequence[Losses], name: str, colour: str) -> Non
     for curve in curves:
         axes.plot(range(1, len(curve) + 1), curve, color=colour, alpha=0.35, linewidth=0.7)
     if curves:
-        # Beyond the epoch that half of the fits reach, the mean would be that of a few.
-        until = int(np.median([len(curve) for curve in curves]))
-        table = np.full((len(curves), until), np.nan)
-        for row, curve in zip(table, curves, strict=True):
-            row[: len(curve)] = curve[:until]
-        axes.plot(range(1, until + 1), np.nanmean(table, axis=0), color=colour, linewidth=2, label=f"{name}, mean")
+        # Beyond the shortest fit the mean would be that of others, and jump.
+        until = min(len(curve) for curve in curves)
+        table = np.array([curve[:until] for curve in curves])
+        axes.plot(range(1, until + 1), table.mean(axis=0), color=colour, linewidth=2, label=f"{name}, mean")
     if name == "validation":
         kept = [(fit.epoch, (*fit.validation[fit.epoch - 1 : fit.epoch], np.nan)[0]) for fit in fits]
         axes.plot(*zip(*kept, strict=True), "o", color=colour, markersize=4, label="epoch kept")

@@ -8,6 +8,8 @@ from __future__ import annotations
 import io
 from typing import TYPE_CHECKING, Any
 
+from harness.report.markdown import visible
+
 if TYPE_CHECKING:
     from matplotlib.axis import Axis
     from matplotlib.figure import Figure
@@ -30,7 +32,7 @@ STYLE: dict[Any, Any] = {
 
 def cut(text: str, longest: int = LONGEST) -> str:
     """A name that fits; the whole of it stands in the tables."""
-    plain = " ".join(text.split())
+    plain = visible(text)
     return plain if len(plain) <= longest else f"{plain[: longest - 1]}…"
 
 

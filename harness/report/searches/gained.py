@@ -30,6 +30,7 @@ def gains_text(found: Sequence[Gain], ranking: Ranking) -> str:
     tested = sum(len(by_reading[word]) for word in (PAYS, HURTS, UNTOLD))
     adjusted = f"; readings are after Holm's adjustment over {count(tested, 'entry', 'entries')}, so an interval without 0 in it "
     adjusted += "need not be enough"
+    adjusted = adjusted if tested > 1 else ""
     verdict = "; ".join(said)
     verdict = (
         f"{verdict[0].upper()}{verdict[1:]}. " if said else f"No verdict: {ranking.silent or 'splits are missing'}. "
@@ -37,7 +38,7 @@ def gains_text(found: Sequence[Gain], ranking: Ranking) -> str:
     return (
         f"{verdict}*Inner* is the gain on the folds that the search looked at: the largest of many tries, so it is never "
         "negative and tends to promise too much. *Outer* is the gain on sealed test rows, with its corrected 95 % interval"
-        f"{adjusted if tested else ''}. Gains point upwards: more is better."
+        f"{adjusted}. Above zero is better."
     )
 
 

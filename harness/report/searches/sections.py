@@ -99,7 +99,9 @@ def _effort(by_entry: ByEntry, clock: Clock, families: tuple[str, ...], labels: 
     text = (
         "### Score against effort\n\nThe best inner score so far against the seconds that trials took, failed ones "
         "included: the mean over the splits, from the moment when all of them have a score. A line ends where the "
-        "longest of its searches does. *Best strategy* is the one whose search ended highest."
+        "longest of its searches does. *Best strategy* is the one whose search ended highest. "
+        "Encoded rows are kept from one search to the next, so who comes first pays for "
+        "them: seconds compare families roughly, and strategies of one family not at all."
     )
     if clock.attribute == "seconds":
         text += (
