@@ -158,7 +158,7 @@ def fitted_run(folder: Path, seed: int, rows: int) -> Scores:
     families = {name: {"description": "", "network": False} for name in SEES}
     strategies = {"none": {"kind": "none", "description": ""}}
     parts = {"tasks": {"fresh": about}, "families": families, "strategies": strategies, "cells": cells}
-    store.write_run({"name": "fitted", "protocol": protocol, **parts})
+    store.write_run({"name": "fitted", "command": "fitted", "protocol": protocol, **parts})
     return collect(store, METRIC)
 
 
