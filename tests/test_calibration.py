@@ -13,26 +13,27 @@ from sklearn.calibration import _SigmoidCalibration, _TemperatureScaling
 from sklearn.isotonic import IsotonicRegression
 from sklearn.linear_model import LogisticRegression
 
+from harness.declare.calibration import (
+    CALIBRATIONS,
+    FITTED,
+    PARTS,
+    Prior,
+    calibrator_of,
+    correct_prior,
+    cross_fitted,
+    enough,
+    fit_calibrator,
+    parts_of,
+    prior_is_known,
+)
+from harness.declare.logits import logistic, pool, softmax
 from harness.declare.metrics import METRICS
 from harness.declare.protocol import seed_of
 from harness.declare.threshold import best_threshold
 from harness.report import calibration
 from harness.report.leaderboard import leaderboard
 from harness.report.ranking import rank
-from harness.report.scoring.recalibrate import (
-    FITTED,
-    PARTS,
-    correct_prior,
-    cross_fitted,
-    enough,
-    fit_calibrator,
-    logistic,
-    parts_of,
-    pool,
-    prior_is_known,
-    softmax,
-)
-from harness.report.scoring.scores import CALIBRATIONS, Entry, collect, entries, recalibrated
+from harness.report.scoring.scores import Entry, collect, entries, recalibrated
 from harness.report.section import Evidence, Picture
 from harness.store.store import Store
 
@@ -321,3 +322,26 @@ def test_columns_of_the_csv_stay_where_they_are(scores):
         *("task", "entry", "family", "strategy", "stage", "calibration", "threshold_kind", "folds", "status")
     ]
     assert isinstance(table, pd.DataFrame)
+
+
+# --- calibrators as values --------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("classes", [2, 3])
+@pytest.mark.parametrize("name", CALIBRATIONS[1:])
+def test_a_calibrator_is_a_value_that_leaves_out_what_was_never_predicted(name, classes):
+    y, _, said = distorted(300, classes)
+    with_gaps = said.copy()
+    with_gaps[:50] = np.nan
+    counts = [1.0] * classes, list(range(1, classes + 1))
+    found, alone = calibrator_of(name, with_gaps, y, *counts), calibrator_of(name, said[50:], y[50:], *counts)
+    assert found is not None
+    assert type(found).__dataclass_params__.frozen
+    assert found(said).tobytes() == alone(said).tobytes()
+    assert found(said).sum(axis=1) == pytest.approx(1)
+    if name == "prior":
+        assert found == Prior(tuple(counts[0]), tuple(counts[1]))
+
+
+def test_no_calibration_is_no_calibrator():
+    assert calibrator_of("none", np.zeros((0, 2)), np.zeros(0, dtype=int), (), ()) is None

@@ -6,14 +6,14 @@ import math
 from dataclasses import dataclass
 from functools import partial
 
+from harness.declare.calibration import CALIBRATIONS, PARTS
 from harness.declare.metric import Metric
 from harness.report.figures.calibration import recalibration_figure
 from harness.report.figures.gallery import file_name
 from harness.report.markdown import NONE, escape, folded_table, listed, number, plus_minus
 from harness.report.ranking import Ranking, claims
 from harness.report.scoring.evaluate import FLOOR
-from harness.report.scoring.recalibrate import PARTS
-from harness.report.scoring.scores import CALIBRATIONS, Entry, Rows, Scores
+from harness.report.scoring.scores import Entry, Rows, Scores
 from harness.report.section import Evidence, Picture, Section
 from harness.report.statistics import LEVEL, Estimate, estimate, holm
 

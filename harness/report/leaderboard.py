@@ -12,9 +12,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from harness.declare.calibration import CALIBRATIONS
 from harness.declare.metric import Metric
 from harness.report.ranking import Ranking
-from harness.report.scoring.scores import CALIBRATIONS, EXTRAS, STAGES, Entry, Rows, Scores, entries, recalibrated
+from harness.report.scoring.scores import EXTRAS, STAGES, Entry, Rows, Scores, entries, recalibrated
 from harness.report.sheets import harmless
 from harness.report.statistics import estimate
 

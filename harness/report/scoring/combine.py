@@ -12,7 +12,7 @@ from typing import TypeAlias
 
 import numpy as np
 
-from harness.report.scoring.recalibrate import Floats, Labels, Proba, logistic, logs_of, pool, softmax
+from harness.declare.logits import Floats, Labels, Proba, logistic, logs_of, pool, softmax
 
 Score: TypeAlias = Callable[[Labels, Floats], float]  #: of labels (n,) and probabilities (n, k), more is better
 

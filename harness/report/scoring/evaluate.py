@@ -16,6 +16,17 @@ from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 
+from harness.declare.calibration import (
+    FITTED,
+    PARTS,
+    PRIOR,
+    Calibrator,
+    calibrator_of,
+    enough,
+    parts_of,
+    threshold_after,
+)
+from harness.declare.logits import Labels, Proba
 from harness.declare.metric import Metric, Predictions
 from harness.declare.protocol import seed_of
 from harness.declare.threshold import HALF as AT_HALF
@@ -23,19 +34,6 @@ from harness.declare.threshold import best_threshold
 from harness.errors import StoreError
 from harness.report.scoring.combine import KINDS, Combination, combine
 from harness.report.scoring.derived import HALF, TUNED, Asked, Costs, Figures, Kept, Said, Views, called, derive, judge
-from harness.report.scoring.recalibrate import (
-    FITTED,
-    PARTS,
-    PRIOR,
-    Calibrator,
-    Labels,
-    Proba,
-    correct_prior,
-    cross_fitted,
-    enough,
-    fit_calibrator,
-    parts_of,
-)
 from harness.store.record import Outcome, Record, StoredPredictions
 
 View: TypeAlias = tuple[str, str, str]  #: cell id, stage of its predictions, threshold kind
@@ -161,9 +159,9 @@ def _one_recalibrated(
         return stored.inner[outcome.stage][rows], stored.train_y[rows]
 
     def fit(proba: Proba, y: Labels) -> Calibrator:
-        if name == PRIOR:
-            return lambda seen: correct_prior(seen, outcome.counts_before, outcome.counts_after)
-        return fit_calibrator(name, proba, y)
+        found = calibrator_of(name, proba, y, outcome.counts_before, outcome.counts_after)
+        assert found is not None  # noqa: S101 -- none is no recalibration
+        return found
 
     def seen() -> tuple[Labels, Any]:
         stored = read(record)
@@ -176,9 +174,7 @@ def _one_recalibrated(
             return {"enough": False, "threshold": None}
         if split.classes > 2:
             return {"enough": True, "threshold": None}
-        parts = parts_of(y, PARTS, split.seed("recalibrate"))
-        corrected = cross_fitted(lambda rows: fit(proba[rows], y[rows]), proba, parts).astype(np.float32)
-        return {"enough": True, "threshold": best_threshold(y, corrected, split.costs)}
+        return {"enough": True, "threshold": threshold_after(fit, proba, y, split.seed("recalibrate"), split.costs)}
 
     priors = f"/{outcome.counts_before}/{outcome.counts_after}" if name == PRIOR else ""
     key = f"{record.predictions_sha256}/{outcome.stage}/{name}@{VERSION}{priors}"

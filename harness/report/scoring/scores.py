@@ -10,17 +10,16 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from harness.declare.calibration import CALIBRATIONS, NONE, prior_is_known
 from harness.declare.metric import Metric
 from harness.report.scoring.derived import HALF, TUNED, Figures, Kept, read_kept, write_kept
 from harness.report.scoring.evaluate import Combined, Evaluated, Split, View
-from harness.report.scoring.recalibrate import FITTED, PRIOR, prior_is_known
 from harness.report.scoring.workers import evaluate_all
 from harness.store.record import STATUSES, Outcome, Record
 from harness.store.store import Store
 
 STAGES = ("default", "tuned", "chosen", "ensembled")
 MADE_OF_SEVERAL = STAGES[2:]  #: entries with the effort of several cells: they get no rank
-CALIBRATIONS = ("none", *FITTED, PRIOR)
 ANY = "any"  #: stands for the family or strategy of an entry that is chosen anew in every split, or made of all
 EXTRAS = ("threshold", "fit_seconds", "predict_us_per_row", "trials", "parameters", "model_bytes")
 MISSING = "missing"  #: the status of a planned cell that has not been run
@@ -127,15 +126,17 @@ class Scores:
         return HALF if self.objective(task).face == "decision" else self.kinds(task)[-1]
 
     def grain(self, task: str, metric: Metric, rows: Rows) -> float:
-        """The step in which one row can change a figure of decisions; 0 for figures that have no steps.
+        """By how much one test row can change a figure, about: the floor below which no spread of it is believed.
 
-        A mean over all rows moves by one of them all (times the dearest decision where it is a cost), a share of a class
-        or what is made of such shares by one row of the rarest class.
+        A mean over all rows moves by one of them all (times what lies between the cheapest and the dearest decision where
+        it is a cost), and so does a figure of probabilities; a share of a class or what is made of such shares by one row
+        of the rarest class. Where a ranking of each class against the rest is averaged, one row leaves the place it had
+        in one and takes one in another.
         """
-        if metric.face != "decision":
-            return 0.0
-        costs = self.run["tasks"][task].get("costs") if metric.needs_costs else None
-        return rows.mean("step" if metric.over_rows else "grain") * (max(map(max, costs)) if costs else 1.0)
+        moved = rows.mean("step" if metric.over_rows or metric.face == "probability" else "grain")
+        if metric.needs_costs and (costs := self.costs(task)):
+            return moved * (max(map(max, costs)) - min(map(min, costs)))
+        return moved * metric.span * (2 / len(self.classes(task)) if metric.face == "ranking" else 1.0)
 
     def kinds(self, task: str) -> tuple[str, ...]:
         """The threshold kinds of a task: with several classes there is nothing to tune."""
@@ -271,7 +272,7 @@ def _rows(scores: Scores, record: Record) -> Iterator[_Row]:
     for outcome in record.outcomes:
         extras = _extras(record, outcome, scores.objective(record.task).name)
         for calibration in CALIBRATIONS:
-            stage = outcome.stage if calibration == "none" else f"{outcome.stage}/{calibration}"
+            stage = outcome.stage if calibration == NONE else f"{outcome.stage}/{calibration}"
             entry = Entry(record.family, record.strategy, outcome.stage, calibration)
             yield from _by_kind(scores, record.task, entry, (record.repeat, record.fold), (record.id, stage), extras)
 
