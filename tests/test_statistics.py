@@ -121,8 +121,63 @@ def test_among_equal_entries_with_figures_in_steps_the_best_is_set_apart_as_seld
 def test_the_same_step_in_every_split_is_not_beyond_all_doubt():
     step = [1 / 30, 1 / 30, 1 / 30]
     assert estimate(step, ratio=0.5, grain=1 / 30).p > 0.05
-    assert estimate(step, ratio=0.5).p == 1
+    assert estimate(step, ratio=0.5).p == 1  # without a grain nothing is known of chance
     assert estimate(np.multiply(step, 20), ratio=0.5, grain=1 / 30).p < 0.001
+
+
+def test_what_is_the_same_in_every_split_is_told_apart_where_one_row_could_not_explain_it():
+    perfect, floor = np.ones(3), np.full(3, 0.2)
+    assert estimate(perfect - floor, ratio=0.5, grain=1 / 20).p < 0.01
+    assert told_apart(np.vstack([perfect, floor, floor]), 0.5, 1 / 20)[0].tolist() == [False, True, True]
+    assert not told_apart(np.vstack([perfect, perfect - 1 / 20]), 0.5, 1 / 20).any()
+
+
+@pytest.mark.parametrize("grain", [0.0, 1e-9, 1 / 20])
+def test_what_only_rounding_tells_apart_is_the_same(grain):
+    noise = np.array([1.1e-16, 2.2e-16, 1.1e-16, 1.2e-16, 1.1e-16])
+    assert estimate(noise, ratio=0.25, grain=grain).p == 1
+    assert not told_apart(np.vstack([SCORES, np.add(SCORES, noise)]), 0.25, grain).any()
+
+
+@pytest.mark.parametrize("name", ["roc_auc", "average_precision", "lift_at_10", "brier", "log_loss"])
+@pytest.mark.parametrize("overlap", [0.5, 0.98])
+def test_among_equal_entries_with_figures_near_their_best_the_best_is_set_apart_as_seldom(name, overlap):
+    """Probabilities of equal entries on the same rows, most of them perfect: figures are often the same in all splits."""
+    rng, runs, wrong, rows = np.random.default_rng(5), 200, 0, 60
+    metric, y = next(m for m in METRICS if m.name == name), np.repeat([0, 1], [45, 15])
+    scores = scores_of({"one": {("xgb", "none"): [0.5] * 3}})
+    at = Rows(((0, 0),), (("", "tuned", "half"),), {"step": np.array([1 / rows]), "grain": np.array([1 / 15])})
+    for _ in range(runs):
+        base, own = (np.where(rng.random((m, 3, rows)) < 0.99, y, 1 - y) * 0.8 + 0.1 for m in (1, 4))
+        said = np.where(rng.random((4, 3, rows)) < overlap, base, own)
+        figures = [[metric.compute(Predictions(y, np.column_stack([1 - p, p]))) for p in one] for one in said]
+        wrong += told_apart(np.array(figures), 0.5, scores.grain("one", metric, at)).any()
+    assert wrong / runs <= 0.05 + 2 * math.sqrt(0.05 * 0.95 / runs)
+
+
+def test_rankings_move_by_no_more_than_the_row_that_moved():
+    """The largest change of the area under the curve, and of the lift, when one row of 100 changes its place."""
+    rng, y = np.random.default_rng(1), np.repeat([0, 1], [90, 10])
+    score = rng.permutation(100) / 100 + 0.5 * y
+    for name, classes in (("roc_auc", ["No", "Yes"]), ("lift_at_10", ["No", "Yes"]), ("roc_auc", ["a", "b", "c", "d"])):
+        scores = scores_of({"one": {("xgb", "none"): [0.5] * 3}}, one={"classes": classes})
+        k, metric = len(classes), next(m for m in METRICS if m.name == name)
+        truth = y if k == 2 else np.repeat([0, 1, 2, 3], [10, 20, 30, 40])
+        said = np.column_stack([1 - score, score]) if k == 2 else rng.random((100, k)) + 0.5 * np.eye(k)[truth]
+        rows = Rows(((0, 0),), (("", "tuned", "half"),), {"step": np.array([1 / 100]), "grain": np.array([1 / 10])})
+        moved = []
+        for row in range(100):
+            for place in (-1.0, 2.0):
+                other = said.copy()
+                other[row] = [1 - place, place] if k == 2 else np.roll(other[row], 1)
+                moved.append(abs(metric.compute(Predictions(truth, other)) - metric.compute(Predictions(truth, said))))
+        assert 0 < max(moved) <= scores.grain("one", metric, rows) + 1e-12, (name, k)
+
+
+def test_costs_below_zero_have_a_grain_as_well():
+    scores = scores_of({"one": {("xgb", "none"): [0.5] * 3}}, one={"costs": [[0.0, -1.0], [-10.0, -2.0]]})
+    rows = Rows(((0, 0),), (("", "tuned", "half"),), {"step": np.array([1 / 200]), "grain": np.array([1 / 20])})
+    assert scores.grain("one", next(m for m in METRICS if m.name == "expected_cost"), rows) == pytest.approx(10 / 200)
 
 
 def test_the_signed_rank_test_is_the_textbook_one():
@@ -142,7 +197,7 @@ def test_the_signed_rank_test_is_exact_where_differences_tie():
 
 
 def test_means_over_all_rows_move_by_one_of_them_and_shares_of_a_class_by_one_of_the_rarest():
-    """Each metric's largest change when one decision of 200 is turned round, against the step it is said to have."""
+    """Each metric's largest change when one decision of 200 is turned round, against what one row is said to be worth."""
     scores = scores_of({"one": {("xgb", "none"): [0.5] * 3}}, one={"costs": [[0.0, 1.0], [10.0, 0.0]]})
     y = np.repeat([0, 1], [180, 20])
     rows = Rows(((0, 0),), (("", "tuned", "half"),), {"step": np.array([1 / 200]), "grain": np.array([1 / 20])})

@@ -74,7 +74,8 @@ class Metric:
     """One figure of quality: `compute(predictions)` returns a float, NaN where it is not defined.
 
     `over_rows` says of a figure of decisions that it is a plain mean over all rows, so that one row of n moves it by 1/n
-    of what a decision is worth, and not by a share of its class.
+    of what a decision is worth, and not by a share of its class. `span` is what lies between its worst and its best value,
+    1 for most and where there are no bounds: tests take one row to be worth a share of it.
     """
 
     name: str
@@ -84,6 +85,7 @@ class Metric:
     binary_only: bool = False
     needs_costs: bool = False
     over_rows: bool = False
+    span: float = 1.0
     version: int = 1  #: raised whenever `compute` changes, so that kept figures are computed anew
     label: str = ""
     description: str = ""

@@ -271,6 +271,7 @@ METRICS = (
         compute=_lift_at_10,
         face="ranking",
         binary_only=True,
+        span=1 / LIFT_SHARE,
         label="Lift@10 %",
         description="how many times more positives the tenth of rows ranked first holds than a random tenth",
     ),

@@ -18,7 +18,7 @@ import numpy.typing as npt
 from scipy import special, stats
 
 LEVEL = 0.95
-SPREADLESS = 1e-12  # a spread so much smaller than the mean is that of computing, not of chance
+ROUNDING = 1e-12  # a difference no larger is one of computing: figures are of the order of 1
 FEWEST_SPLITS = 3  # with two, one degree of freedom: an interval of 12.7 standard errors says nothing
 
 
@@ -41,9 +41,10 @@ def estimate(
     """The mean of one figure per split, or of one paired difference per split, with its corrected interval.
 
     `ratio` is n_test/n_train of the splits. Without `claims`, or with fewer than three splits, there is a mean only.
-    `grain` is the step in which one row changes a figure: the spread is never taken to be less than that of rounding to
-    such steps (grain²/12), or entries that differ by one row in each of three splits would differ beyond all doubt. A
-    figure without steps that is the same in every split has no spread to measure chance by: p is 1.
+    `grain` is by how much one row can change a figure: the spread is never taken to be less than that of rounding to
+    such steps (grain²/12), or entries that differ by one row in each of three splits would differ beyond all doubt. What
+    is the same in every split is measured by that alone; without a grain there is nothing to measure chance by then, and
+    p is 1. It is 1 as well where the mean is no more than rounding: entries that say the same never differ.
     """
     figures = np.asarray(values, dtype=float)
     n = len(figures)
@@ -54,7 +55,7 @@ def estimate(
         return Estimate(mean, math.nan, math.nan, n)
     error = math.sqrt(max(float(figures.var(ddof=1)), grain**2 / 12) * (1 / n + ratio))
     half = _reach(n) * error
-    if error <= SPREADLESS * abs(mean) or error == 0:
+    if error <= ROUNDING * abs(mean) or abs(mean) <= ROUNDING:
         return Estimate(mean, half, 1.0, n)
     return Estimate(mean, half, float(2 * special.stdtr(n - 1, -abs(mean) / error)), n)
 
@@ -129,6 +130,6 @@ def told_apart(figures: npt.NDArray[np.float64], ratio: float, grain: float = 0.
     mean = np.abs(differences.mean(axis=1))
     error = np.sqrt(np.maximum(differences.var(axis=1, ddof=1), grain**2 / 12) * (1 / n + ratio))
     with np.errstate(divide="ignore", invalid="ignore"):
-        p_values = np.where((error <= SPREADLESS * mean) | (mean == 0), 1.0, 2 * stats.t.sf(mean / error, n - 1))
+        p_values = np.where((error <= ROUNDING * mean) | (mean <= ROUNDING), 1.0, 2 * stats.t.sf(mean / error, n - 1))
     apart[first, second] = np.asarray(holm(p_values.tolist())) < 1 - LEVEL
     return apart | apart.T

@@ -78,4 +78,5 @@ def gaps(ranking: Ranking, rows: Rows) -> npt.NDArray[np.float64]:
 
 
 def _estimate(scores: Scores, ranking: Ranking, values: npt.NDArray[np.float64], rows: Rows) -> Estimate:
-    return estimate(values, rows.mean("ratio"), claims=claims(scores, ranking.task))
+    grain = scores.grain(ranking.task, ranking.metric, rows)
+    return estimate(values, rows.mean("ratio"), claims=claims(scores, ranking.task), grain=grain)
