@@ -36,6 +36,10 @@ class StoreError(EvenhandError):
     """A run folder that cannot be read, written or continued."""
 
 
+class BundleError(EvenhandError):
+    """A bundle that cannot be read or used."""
+
+
 def failure(error: BaseException) -> str:
     """What went wrong, in one line: the message of a foreseen error, kind and message of any other."""
     text = " ".join(str(error).split())

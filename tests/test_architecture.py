@@ -17,6 +17,7 @@ ARROWS = {
     "networks": {"networks"},
     "report": {"report", "store", "declare"},
     "run": {"run", "search", "store", "data", "declare"},
+    "deploy": {"deploy", "store", "search", "data", "declare"},
     "tasks": {"tasks", "declare", "data.sources", "data.images"},
     "searchspaces": {"searchspaces", "declare", "networks", "data.sources"},
     "checks": {"checks", "declare", "data", "search"},

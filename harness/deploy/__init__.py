@@ -1,0 +1,1 @@
+"""The winner leaves the house: bundles, and what is done with them."""

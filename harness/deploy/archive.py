@@ -1,0 +1,99 @@
+"""Fitted objects in a skops file and back: data, never pickled code, and only of the types in `harness.deploy.types`."""
+
+from __future__ import annotations
+
+import io
+import json
+import zipfile
+from collections.abc import Iterator
+from functools import cache
+from typing import Any
+
+from harness.deploy.types import NAMES, unknown
+from harness.errors import BundleError, EvenhandError, Unavailable
+
+PROTOCOL = 2  #: of skops files: what wrote and what reads them must agree, a file does not choose
+SCHEMA = "schema.json"  #: the member of a skops file that describes its objects
+
+
+def write_objects(value: Any) -> bytes:
+    """A value as a skops file. Raises `EvenhandError` where it holds anything that is not on the list of types."""
+    content: bytes = _skops().dumps(value, compression=zipfile.ZIP_DEFLATED, compresslevel=6)
+    if foreign := unknown(_asked(described(content))):
+        raise EvenhandError(
+            f"this model cannot be saved: {', '.join(foreign[:3])} is not among the types that a bundle may hold: choose "
+            "an entry of a family that comes with evenhand"
+        )
+    return content
+
+
+def read_objects(content: bytes, name: str) -> Any:
+    """The value in a skops file, of listed types alone; `name` is what the file is called in messages.
+
+    Raises `BundleError` for a file that is no skops file, is damaged, or holds anything else.
+    """
+    schema = described(content, name)
+    if foreign := unknown(_asked(schema)):
+        raise BundleError(
+            f"{name} holds {', '.join(foreign[:3])}, which no bundle of evenhand holds: it is not opened, export again"
+        )
+    try:
+        return _skops().loads(content, trusted=list(NAMES))
+    except ImportError as error:
+        raise BundleError(
+            f"{name} needs the package {str(error.name).split('.')[0]}, which is not here: install it"
+        ) from error
+    except Exception as error:  # whatever the readers of five libraries raise on damaged content
+        raise BundleError(f"{name} is damaged ({_said(error)}): export the bundle again") from error
+
+
+def described(content: bytes, name: str = "pipeline.skops") -> dict[str, Any]:
+    """The description of its objects that a skops file holds; `BundleError` where there is none that can be read."""
+    try:
+        with zipfile.ZipFile(io.BytesIO(content)) as file:
+            schema = json.loads(file.read(SCHEMA))
+    except Exception as error:  # zipfile and json raise a dozen kinds of error on damaged content
+        raise BundleError(
+            f"{name} is not a skops file or is damaged ({_said(error)}): export the bundle again; a pickle is never read"
+        ) from error
+    if not isinstance(schema, dict) or schema.get("protocol") != PROTOCOL:
+        raise BundleError(f"{name} was not written in protocol {PROTOCOL} of skops: export the bundle again")
+    return schema
+
+
+def _asked(schema: dict[str, Any]) -> Iterator[tuple[str, str]]:
+    """Loader and type of every object that a description speaks of."""
+    waiting: list[Any] = [schema]
+    while waiting:
+        found = waiting.pop()
+        if isinstance(found, dict):
+            if "__loader__" in found or "__class__" in found:
+                yield str(found.get("__loader__")), f"{found.get('__module__')}.{found.get('__class__')}"
+            waiting.extend(found.values())
+        elif isinstance(found, list):
+            waiting.extend(found)
+
+
+def _said(error: Exception) -> str:
+    return f"{type(error).__name__}: {' '.join(str(error).split())[:120]}"
+
+
+@cache
+def _skops() -> Any:
+    """`skops.io`, without its tour through all of scikit-learn.
+
+    It lists every estimator to trust it by default, which imports each module there is and costs a second at every start.
+    The list of types here is our own, so that nothing is lost.
+    """
+    import sklearn.utils
+
+    tour, sklearn.utils.all_estimators = sklearn.utils.all_estimators, list
+    try:
+        import skops.io
+    except ModuleNotFoundError as error:
+        if error.name != "skops":
+            raise
+        raise Unavailable("bundles need skops: pip install 'evenhand[deploy]'") from error
+    finally:
+        sklearn.utils.all_estimators = tour
+    return skops.io

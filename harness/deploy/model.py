@@ -1,0 +1,57 @@
+"""A fitted pipeline on disk and back: what a bundle predicts with."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from harness.declare.calibration import Calibrator
+from harness.declare.task import Features
+from harness.deploy.archive import read_objects, write_objects
+from harness.deploy.packing import pack_classifier
+from harness.errors import BundleError
+from harness.search.pipeline import Fitted
+
+PIPELINE = "pipeline.skops"
+
+
+@dataclass(frozen=True)
+class Model:
+    """A fitted pipeline and its calibrator, None for none; holds no training rows."""
+
+    fitted: Fitted
+    calibrator: Calibrator | None
+
+    def predict_proba(self, X: Features) -> npt.NDArray[np.float64]:
+        """Calibrated probabilities (n, k) of raw rows, of which there may be none."""
+        if len(X) == 0:
+            return np.empty((0, self.fitted.classes))
+        proba = self.fitted.predict_proba(X)
+        return np.asarray(self.calibrator(proba) if self.calibrator else proba, dtype=np.float64)
+
+
+def save_model(
+    fitted: Fitted, calibrator: Calibrator | None, folder: Path, picture: tuple[int, int, int] | None = None
+) -> list[str]:
+    """Write a model into a folder; returns the names of the files. `picture` is the shape (h, w, channels) of an image task's.
+
+    Raises `EvenhandError` where it holds anything that a bundle may not, such as the classifier of a plugin.
+    """
+    packed = replace(fitted, classifier=pack_classifier(fitted.classifier), seconds=0.0)
+    (folder / PIPELINE).write_bytes(write_objects(Model(packed, calibrator)))
+    return [PIPELINE]
+
+
+def load_model(read: Callable[[str], bytes]) -> Model:
+    """A saved model; `read(name)` returns the content of a file of the bundle, or raises.
+
+    Raises `BundleError` in one line for a file that is damaged, or holds anything but what `save_model` writes.
+    """
+    model = read_objects(read(PIPELINE), PIPELINE)
+    if not isinstance(model, Model) or not isinstance(model.fitted, Fitted):
+        raise BundleError(f"{PIPELINE} holds a {type(model).__name__} and no model: export the bundle again")
+    return model

@@ -1,0 +1,102 @@
+"""The types that a saved pipeline may hold: a list of ours, never what a file asks for.
+
+skops trusts some four hundred types by itself, among them every estimator of scikit-learn. A file of ours holds only what is
+written here, by the loader that makes it: nothing here runs code that a file brings, or calls what a file names.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+#: Loader of skops → the types (module and name) that it may make.
+ALLOWED: dict[str, frozenset[str]] = {
+    "JsonNode": frozenset({"builtins.str"}),
+    "DictNode": frozenset({"builtins.dict", "collections.OrderedDict"}),
+    "DefaultDictNode": frozenset({"collections.defaultdict"}),
+    "ListNode": frozenset({"builtins.list"}),
+    "TupleNode": frozenset({"builtins.tuple"}),
+    "SliceNode": frozenset({"builtins.slice"}),
+    "BytesNode": frozenset({"builtins.bytes"}),
+    "BytearrayNode": frozenset({"builtins.bytearray"}),
+    "TypeNode": frozenset(
+        {
+            "builtins.bool",
+            "builtins.float",
+            "builtins.int",
+            "builtins.str",
+            "collections.OrderedDict",
+            "numpy.float32",
+            "numpy.float64",
+            "numpy.int32",
+            "numpy.int64",
+        }
+    ),
+    "NdArrayNode": frozenset(
+        {
+            "numpy.bool",
+            "numpy.float32",
+            "numpy.float64",
+            "numpy.int32",
+            "numpy.int64",
+            "numpy.ndarray",
+            "numpy.uint64",
+        }
+    ),
+    "TreeNode": frozenset({"sklearn.tree._tree.Tree"}),
+    "LossNode": frozenset({"sklearn._loss._loss.CyHalfBinomialLoss", "sklearn._loss._loss.CyHalfMultinomialLoss"}),
+    # HistGradientBoosting prepares columns with partial(check_array, ...), which looks at rows and changes nothing.
+    "PartialNode": frozenset({"functools.partial"}),
+    "FunctionNode": frozenset({"sklearn.utils.validation.check_array"}),
+    "ObjectNode": frozenset(
+        {
+            "catboost.core.CatBoostClassifier",
+            "harness.data.prepare.Layout",
+            "harness.data.prepare.Preparer",
+            "harness.declare.calibration.Curve",
+            "harness.declare.calibration.EachClass",
+            "harness.declare.calibration.Prior",
+            "harness.declare.calibration.Steps",
+            "harness.declare.calibration.Temperature",
+            "harness.deploy.model.Model",
+            "harness.deploy.packing.Mean",
+            "harness.deploy.packing.OneThread",
+            "harness.search.encode.MixedEncoder",
+            "harness.search.encode.NativeEncoder",
+            "harness.search.encode.Numbers",
+            "harness.search.encode.OneHotEncoder",
+            "harness.search.encode.OrdinalEncoder",
+            "harness.search.encode.Pieces",
+            "harness.search.encode.Ramp",
+            "harness.search.encode.Squash",
+            "harness.search.pipeline.Fitted",
+            "lightgbm.basic.Booster",
+            "lightgbm.sklearn.LGBMClassifier",
+            "sklearn._loss.link.Interval",
+            "sklearn._loss.link.LogitLink",
+            "sklearn._loss.link.MultinomialLogit",
+            "sklearn._loss.loss.HalfBinomialLoss",
+            "sklearn._loss.loss.HalfMultinomialLoss",
+            "sklearn.compose._column_transformer.ColumnTransformer",
+            "sklearn.dummy.DummyClassifier",
+            "sklearn.ensemble._forest.RandomForestClassifier",
+            "sklearn.ensemble._gb.GradientBoostingClassifier",
+            "sklearn.ensemble._hist_gradient_boosting.binning._BinMapper",
+            "sklearn.ensemble._hist_gradient_boosting.gradient_boosting.HistGradientBoostingClassifier",
+            "sklearn.ensemble._hist_gradient_boosting.predictor.TreePredictor",
+            "sklearn.linear_model._logistic.LogisticRegression",
+            "sklearn.preprocessing._encoders.OrdinalEncoder",
+            "sklearn.preprocessing._function_transformer.FunctionTransformer",
+            "sklearn.preprocessing._label.LabelEncoder",
+            "sklearn.tree._classes.DecisionTreeClassifier",
+            "sklearn.tree._classes.DecisionTreeRegressor",
+            "xgboost.core.Booster",
+            "xgboost.sklearn.XGBClassifier",
+        }
+    ),
+}
+NAMES = tuple(sorted(frozenset[str]().union(*ALLOWED.values())))
+
+
+def unknown(asked: Iterable[tuple[str, str]]) -> list[str]:
+    """Which types of pairs (loader, type) are not on the list, each once, in order."""
+    return sorted({name for loader, name in asked if name not in ALLOWED.get(loader, ())})
