@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 ECE_BINS = 15  # as many as Guo et al. (2017) use
 LIFT_SHARE = 0.10
+ONE_IN = 100  # of log loss, which has no bounds, one row is taken to be worth going from certain to one in so many
 
 
 def class_report(confusion: npt.NDArray[np.int64]) -> tuple[npt.NDArray[np.float64], ...]:
@@ -246,6 +247,7 @@ METRICS = (
         compute=_log_loss,
         face="probability",
         greater_is_better=False,
+        span=math.log(ONE_IN),
         label="Log loss",
         description="mean −log of the probability given to what came true; lower is better",
     ),
