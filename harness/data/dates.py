@@ -46,11 +46,17 @@ def written_as_date(text: pd.Series) -> pd.Series:
     return text.str.fullmatch(YEAR_FIRST).astype(bool) | text.str.fullmatch(YEAR_LAST).astype(bool)
 
 
-def days_in_text(text: pd.Series) -> pd.Series | None:
-    """Text as days since 1970, missing values as NaN, where every known value is a date and its order is clear."""
+def days_in_text(text: pd.Series, order: Order | None = None) -> pd.Series | None:
+    """Text as days since 1970, missing values as NaN, where every known value is a date and its order is clear.
+
+    `order` is that of dates whose order is known already: one value alone seldom tells it.
+    """
     import pandas as pd
 
-    order = order_of(text)
+    if order is None:
+        order = order_of(text)
+    elif not text.dropna().str.fullmatch(YEAR_FIRST if order == "year first" else YEAR_LAST).all():
+        return None
     if order in (None, "unclear"):
         return None
     if order == "year first":
@@ -68,6 +74,6 @@ def days(column: pd.Series) -> pd.Series:
     import pandas as pd
 
     if pd.api.types.is_datetime64_any_dtype(column):
-        column = pd.to_datetime(column, utc=True) - pd.Timestamp(0, tz="UTC")
+        column = pd.to_datetime(column, utc=True) - pd.Timestamp(0, tz="UTC").as_unit("us")  # 9999-12-31 is beyond ns
     counted: pd.Series = column.dt.total_seconds() / 86_400
     return counted

@@ -63,6 +63,21 @@ def load_zip(content: bytes, what: str, size: int = SIZE) -> Pictures:
         raise DataError(f"{what} is not a zip that can be read ({error}): get it again") from error
 
 
+def read_picture(content: bytes, shape: tuple[int, int, int]) -> npt.NDArray[np.uint8]:
+    """One PNG or JPEG file as a picture of this shape (height, width, 1 or 3), read as those of a folder are.
+
+    Raises `DataError` where it cannot be read, `Unavailable` without Pillow.
+    """
+    import numpy as np
+
+    height, width, channels = shape
+    picture = _decoded(lambda: content, height)
+    if isinstance(picture, str):
+        raise DataError(f"this is no PNG or JPEG file that can be read ({picture})")
+    sized = picture.convert("L" if channels == 1 else "RGB").resize((width, height), _pillow().Resampling.BILINEAR)
+    return np.asarray(sized, dtype=np.uint8).reshape(shape)
+
+
 def read_pixels(content: bytes, height: int, width: int, what: str) -> Pictures:
     """Grey pictures from a CSV, gzipped or not: a row has the pixels from 0 to 255, line by line, and then the label.
 

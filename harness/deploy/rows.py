@@ -1,0 +1,291 @@
+"""New rows as a bundle takes them: read column by column, checked; what is odd is flagged and answered all the same."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, cast
+
+from harness.data.columns import BLANKS
+from harness.data.dates import Order, days, days_in_text
+from harness.data.images import read_picture
+from harness.declare.task import Features
+from harness.deploy.schema import Feature, Schema
+from harness.errors import DataError, EvenhandError
+
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
+    import pandas as pd
+
+EXPECTED = {
+    "number": "a finite number",
+    "date": "a date like 2024-01-31",
+    "category": "a text",
+    "text": "a text",
+    "picture": "a PNG or JPEG file",
+}
+LARGEST = 10**300  #: whole numbers beyond it are no floats
+LONGEST = 60  #: characters of a value that a message repeats
+BOOLEANS = {"true": "True", "false": "False"}
+
+#: A row, a column, and what is odd there.
+Flag = tuple[int, str, str]
+
+
+class BadRows(EvenhandError):  # noqa: N818 -- what is bad is said by its name
+    """Rows that cannot be answered: `field` is the column, `row` the position of the first such row, None where all are."""
+
+    def __init__(self, message: str, field: str, row: int | None = None) -> None:
+        super().__init__(message)
+        self.field, self.row = field, row
+
+
+@dataclass(frozen=True)
+class Read:
+    """Rows ready for a model, and what is odd about them, column by column. `ignored` are columns that it does not read."""
+
+    X: Features
+    flags: tuple[Flag, ...] = ()
+    ignored: tuple[str, ...] = ()
+
+
+def by_column(schema: Schema, rows: Sequence[Mapping[str, Any]]) -> dict[str, list[Any]]:
+    """Rows, each a mapping from column to value, as columns; raises `BadRows` for the first row that lacks a column."""
+    columns: dict[str, list[Any]] = {}
+    for one in schema.features:
+        try:
+            columns[one.name] = [row[one.name] for row in rows]
+        except KeyError:
+            lacking = next(i for i, row in enumerate(rows) if one.name not in row)
+            raise BadRows(f"row {lacking}: column {one.name!r} is missing", one.name, lacking) from None
+    others = {str(name) for row in rows if len(row) > len(schema.features) for name in row} - set(columns)
+    return columns | {name: [] for name in sorted(others)}
+
+
+def read_rows(schema: Schema, columns: Mapping[str, Sequence[Any]] | pd.DataFrame) -> Read:
+    """Columns of new rows as features; raises `BadRows` where a column is missing, a value infinite or of a wrong type.
+
+    Values may be numbers, texts, true and false, None; text is understood as in training. Missing values, categories
+    that training did not know and numbers beyond its range are answered like any other, and flagged.
+    """
+    import pandas as pd
+
+    names = [one.name for one in schema.features]
+    for name in names:
+        if name not in columns:
+            raise BadRows(f"column {name!r} is missing: expected {', '.join(names[:30])}", name)
+    ignored = tuple(str(name) for name in columns if name not in names)
+    if schema.modality == "image":
+        return read_pictures(schema, list(columns[names[0]]))
+    found: dict[str, Any] = {}
+    flags: list[Flag] = []
+    for one in schema.features:
+        given = columns[one.name]
+        values = given if isinstance(given, pd.Series) else pd.Series(list(given), dtype=object)
+        found[one.name], odd = _READERS[one.kind](one, values.reset_index(drop=True))
+        flags += odd
+    return Read(found[names[0]] if schema.modality == "text" else pd.DataFrame(found), tuple(flags), ignored)
+
+
+def read_pictures(schema: Schema, contents: Iterable[bytes]) -> Read:
+    """PNG or JPEG files as pictures of the size of training; raises `BadRows` for the first that cannot be read."""
+    import numpy as np
+
+    assert schema.picture is not None  # noqa: S101 -- a schema of pictures has their shape
+    images = []
+    for row, content in enumerate(contents):
+        try:
+            images.append(read_picture(content, schema.picture))
+        except DataError as error:
+            raise BadRows(f"row {row}: {error}", schema.features[0].name, row) from error
+    return Read(np.stack(images) if images else np.empty((0, *schema.picture), np.uint8))
+
+
+def _numbers(feature: Feature, values: pd.Series) -> tuple[pd.Series, list[Flag]]:
+    """Numbers as float64, dates as days since 1970."""
+    import numpy as np
+    import pandas as pd
+
+    if pd.api.types.is_datetime64_any_dtype(values) or pd.api.types.is_timedelta64_dtype(values):
+        column = days(values)
+    else:
+        column = _days(feature, values) if feature.kind == "date" else _plain_numbers(feature, values)
+    numbers = column.to_numpy()
+    if (infinite := np.isinf(numbers)).any():
+        raise _wrong(feature, int(np.flatnonzero(infinite)[0]), "an infinite one")
+    flags = _missing(feature, np.isnan(numbers))
+    if feature.low is not None and feature.high is not None:
+        limits = f"{feature.shown(feature.low)} to {feature.shown(feature.high)}"
+        for row in np.flatnonzero((numbers < feature.low) | (numbers > feature.high)):
+            said = f"{feature.shown(float(numbers[row]))} is beyond the range in training, {limits}"
+            flags.append((int(row), feature.name, said))
+    return column, flags
+
+
+def _plain_numbers(feature: Feature, values: pd.Series) -> pd.Series:
+    import numpy as np
+    import pandas as pd
+
+    if values.dtype.kind in "iuf":
+        return pd.Series(values.to_numpy(np.float64, na_value=np.nan))
+    if set(map(type, values)) <= {int, float, type(None)}:
+        try:
+            return pd.Series(np.array(values, dtype=np.float64))
+        except OverflowError:  # a whole number beyond all floats
+            large = next(row for row, value in enumerate(values) if isinstance(value, int) and abs(value) > LARGEST)
+            raise _wrong(feature, large, "one that is far too large") from None
+    if values.dtype != object:  # texts, as a rule all of them numbers
+        with suppress(ValueError, TypeError):
+            return pd.Series(pd.to_numeric(values.to_numpy(object)), dtype="float64")
+    text = values if values.dtype != object else values.where(values.map(lambda value: isinstance(value, str)))
+    text = text.astype("str").str.strip()
+    if feature.written == "decimal comma":
+        text = text.str.replace(",", ".")
+    numbers = pd.to_numeric(text, errors="coerce").to_numpy(np.float64, na_value=np.nan, copy=True)
+    for row in np.flatnonzero(np.isnan(numbers)):  # missing, wrong, or no text at all
+        numbers[row] = _number(feature, int(row), values.iloc[row])
+    return pd.Series(numbers)
+
+
+def _number(feature: Feature, row: int, value: Any) -> float:
+    import numpy as np
+
+    if _nothing(value):
+        return math.nan
+    if isinstance(value, str):
+        text = value.strip().replace(",", ".") if feature.written == "decimal comma" else value.strip()
+        if (
+            text.isascii() and "_" not in text
+        ):  # Python reads 1_000 and digits of other scripts; a table does not mean them
+            try:
+                return float(text)
+            except ValueError as error:
+                raise _wrong(feature, row, _short(value)) from error
+    elif isinstance(value, int | float | np.number) and not isinstance(value, bool | np.bool_):
+        return math.inf if isinstance(value, int) and abs(value) > LARGEST else float(value)
+    raise _wrong(feature, row, _short(value))
+
+
+def _days(feature: Feature, values: pd.Series) -> pd.Series:
+    """Dates written as text, each understood as training's were."""
+    import pandas as pd
+
+    for row, value in enumerate(values):
+        if not isinstance(value, str) and not _nothing(value):
+            raise _wrong(feature, row, _short(value))
+    text = pd.Series([None if _nothing(value) else value.strip() for value in values], dtype="str")
+    order = cast("Order", feature.written or "year first")
+    found = days_in_text(text, order)
+    if found is None:  # which of them it is
+        single = (days_in_text(text.iloc[[row]], order) for row in range(len(text)))
+        row = next(row for row, one in enumerate(single) if one is None)
+        raise _wrong(feature, row, _short(values.iloc[row]))
+    return found.astype("float64")
+
+
+def _categories(feature: Feature, values: pd.Series) -> tuple[pd.Series, list[Flag]]:
+    import numpy as np
+    import pandas as pd
+
+    if values.dtype == object and not {list, dict}.isdisjoint(map(type, values)):
+        row = next(row for row, value in enumerate(values) if isinstance(value, list | dict))
+        raise _wrong(feature, row, _short(values.iloc[row]))
+    codes, found = pd.factorize(values, use_na_sentinel=True)
+    names = [_name(feature, values, value) for value in found]
+    merged = pd.Index([name for name in dict.fromkeys(names) if name is not None], dtype="str")
+    at = {name: i for i, name in enumerate(merged)}
+    place = np.array([*(-1 if name is None else at[name] for name in names), -1], dtype=np.int64)
+    column = pd.Series(pd.Categorical.from_codes(place[codes], categories=merged))
+    flags = _missing(feature, (place[codes] == -1))
+    strange = np.append(~merged.isin(list(feature.levels)), False)[place[codes]]
+    for odd in np.flatnonzero(strange):
+        row = int(odd)
+        flags.append((row, feature.name, f"{_short(column.iloc[row])} is not a value that the model tells apart"))
+    return column, flags
+
+
+def _name(feature: Feature, values: pd.Series, value: Any) -> str | None:
+    """A value of a category as training wrote it; None where it is missing."""
+    import numpy as np
+
+    if _nothing(value):
+        return None
+    if isinstance(value, bool | np.bool_):
+        return str(bool(value))
+    if isinstance(value, str):
+        text = _encodable(feature, values, value).strip()
+        return BOOLEANS.get(text.lower(), text) if feature.written == "true or false" else _figure(feature, text)
+    if isinstance(value, int | np.integer):
+        return _figure(feature, str(value))
+    if isinstance(value, float | np.floating):
+        return _figure(feature, str(int(value)) if float(value).is_integer() else str(float(value)))
+    raise _wrong(feature, _where(values, value), _short(value))
+
+
+def _encodable(feature: Feature, values: pd.Series, text: str) -> str:
+    """The same text; raises `BadRows` for halves of characters, which JSON can write and nothing else can."""
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:
+        raise _wrong(feature, _where(values, text), f"one that is no Unicode, {text[:LONGEST]!a}") from error
+    return text
+
+
+def _where(values: pd.Series, value: Any) -> int:
+    return next(row for row, one in enumerate(values) if one is value or one == value)
+
+
+def _figure(feature: Feature, text: str) -> str:
+    """A name that was a number in training, written as it was there: 1.0 is 1, or 1 is 1.0."""
+    if feature.written not in ("whole numbers", "numbers"):
+        return text
+    try:
+        number = float(text)
+    except ValueError:
+        return text
+    return str(int(number)) if feature.written == "whole numbers" and number.is_integer() else str(number)
+
+
+def _texts(feature: Feature, values: pd.Series) -> tuple[npt.NDArray[np.object_], list[Flag]]:
+    import numpy as np
+
+    found = np.empty(len(values), dtype=object)
+    for row, value in enumerate(values):
+        if not isinstance(value, str) and not _nothing(value):
+            raise _wrong(feature, row, _short(value))
+        # As in training a missing text is empty.
+        found[row] = _encodable(feature, values, value).strip() if isinstance(value, str) else ""
+    return found, _missing(feature, found == "")
+
+
+_READERS = {"number": _numbers, "date": _numbers, "category": _categories, "text": _texts}
+
+
+def _missing(feature: Feature, missing: npt.NDArray[np.bool_]) -> list[Flag]:
+    import numpy as np
+
+    return [(int(row), feature.name, "missing") for row in np.flatnonzero(missing)]
+
+
+def _nothing(value: Any) -> bool:
+    """Whether nothing is known: None, NaN, or a text that says so in training too."""
+    if isinstance(value, str):
+        return value.strip() in BLANKS
+    return (
+        value is None
+        or (isinstance(value, float) and math.isnan(value))
+        or type(value).__name__ in ("NAType", "NaTType")
+    )
+
+
+def _wrong(feature: Feature, row: int, found: str) -> BadRows:
+    said = f"row {row}, column {feature.name!r}: expected {EXPECTED[feature.kind]}, found {found}"
+    return BadRows(said, feature.name, row)
+
+
+def _short(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= LONGEST else text[:LONGEST] + "…"
