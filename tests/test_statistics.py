@@ -155,7 +155,7 @@ def test_among_equal_entries_that_are_nearly_perfect_hardly_any_is_set_apart(nam
             wrong[grain] += told_apart(np.array(figures), 0.5, grain).any()
     floored, bare = (count / runs for count in wrong.values())
     assert floored <= 0.05
-    assert bare > 0.05  # without what one row is worth the same runs would claim differences
+    assert bare > floored + 0.02  # without what one row is worth the same runs claim more
 
 
 def test_rankings_move_by_no_more_than_the_row_that_moved():
