@@ -17,16 +17,14 @@ import math
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 
 from harness.declare.protocol import seed_of
 from harness.declare.task import Features
-
-if TYPE_CHECKING:
-    from harness.deploy.schema import Feature, Schema
+from harness.deploy.schema import Feature, Schema, typical
 
 Predict: TypeAlias = Callable[[Features], npt.NDArray[Any]]  #: features of n rows → probabilities (n, k)
 Masks: TypeAlias = npt.NDArray[np.bool_]  #: coalitions (m, players)
@@ -91,7 +89,7 @@ def reasons(
     classes the positive one, of several the one that is most probable for the row. A row's reasons do not depend on the
     rows beside it. `evaluations` is about how many rows are predicted for each.
     """
-    base = _typical(schema)
+    base = typical(schema)
     found = []
     for at in range(len(X)):
         game = _game(schema, X, at, base)
@@ -112,7 +110,9 @@ def _played(predict_proba: Predict, game: _Game, position: int | None, how: tupl
     count = len(game.playing)
     orders = _orders(count, evaluations, seed)
     walks = _walks(orders)
-    coalitions = np.concatenate([np.zeros((1, count), bool), np.ones((1, count), bool), walks.reshape(-1, count)])
+    coalitions = np.concatenate(
+        [np.zeros((1, count), bool), np.ones((1, count), bool), walks.reshape(math.prod(walks.shape[:2]), count)]
+    )
     place, first = _distinct(coalitions)
     masks = np.ones((len(first), len(game.names)), dtype=bool)
     masks[:, game.playing] = coalitions[first]
@@ -151,7 +151,9 @@ def _distinct(masks: Masks) -> tuple[npt.NDArray[np.int64], list[int]]:
 def _orders(count: int, evaluations: int, seed: int) -> npt.NDArray[np.int64]:
     """Orders of players (m, count): all there are of few players, else random ones, each followed by its reverse."""
     if count <= ALL_ORDERS:
-        return np.array(list(itertools.permutations(range(count))), dtype=np.int64).reshape(-1, count)
+        return np.array(list(itertools.permutations(range(count))), dtype=np.int64).reshape(
+            math.factorial(count), count
+        )
     pairs = max(2, min(MOST_PAIRS, evaluations // (2 * (count - 1))))
     rng = np.random.default_rng(seed_of(seed, "reasons", count))
     drawn = np.array([rng.permutation(count) for _ in range(pairs)])
@@ -173,12 +175,6 @@ def _shares(orders: npt.NDArray[np.int64], score: Values) -> tuple[Values, Value
         return added.mean(axis=0), np.zeros(orders.shape[1])
     paired = added.reshape(-1, 2, orders.shape[1]).mean(axis=1)
     return paired.mean(axis=0), paired.std(axis=0, ddof=1) / math.sqrt(len(paired))
-
-
-def _typical(schema: Schema) -> Features:
-    from harness.deploy.schema import typical
-
-    return typical(schema)
 
 
 def _game(schema: Schema, X: Features, at: int, base: Features) -> _Game:
@@ -224,12 +220,10 @@ def _value(column: Any) -> Any:
 
 
 def written(feature: Feature, value: Any) -> str:
-    """A value as people write it; the day of a date."""
+    """A value of a column as people write it, also where it is missing."""
     if value is None or value != value:  # noqa: PLR0124 -- NaN
         return "(missing)"
-    if feature.kind == "date":
-        return str(np.datetime64(math.floor(value), "D"))
-    return f"{value:.6g}" if feature.kind == "number" else str(value)
+    return str(value) if feature.kind == "category" else feature.shown(float(value))
 
 
 def _words(text: str) -> _Game:
