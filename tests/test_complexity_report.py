@@ -18,7 +18,7 @@ from harness.report.figures.gallery import file_name
 from harness.report.figures.networks import convergence_figure
 from harness.report.figures.placing import Box, place_labels
 from harness.report.inspection.complexity import complexity_table, pareto, weigh
-from harness.report.inspection.curves import Fit, Trained
+from harness.report.inspection.curves import Fit
 from harness.report.inspection.section import losses
 from harness.report.ranking import rank
 from harness.report.scoring.scores import Entry, collect
@@ -219,7 +219,7 @@ def test_hostile_names_are_drawn_as_they_are(tmp_path):
 def test_losses_over_several_magnitudes_have_plain_numbers_at_their_axis():
     epochs = np.arange(40)
     curves = {name: np.exp(-epochs / 5) for name in ("train_loss", "validation_loss")} | {"epoch": np.array([40])}
-    drawn = convergence_figure([("none", losses(Trained((Fit((0, 0), curves),), ((),), ())))])["svg"].decode()
+    drawn = convergence_figure([("none", losses([Fit((0, 0), curves)]))])["svg"].decode()
     assert {"0.01", "0.1", "1"} <= set(re.findall(r"<!-- (.*?) -->", drawn))  # the texts of the picture
     assert "math" not in drawn
 

@@ -11,8 +11,10 @@ from fixtures_run import three_digits, tumours, write_run
 from test_report import METRIC, tables
 
 from harness.report.inspection.curves import Fit, collect_training, training_section
+from harness.report.inspection.section import _of_task
 from harness.report.ranking import rank
 from harness.report.scoring.scores import Entry, collect
+from harness.report.section import Picture
 from harness.report.write import write_report
 from harness.run.curves import Curves, epoch_of
 from harness.store.store import Store
@@ -46,8 +48,9 @@ def copy(store, tmp_path) -> Store:
     return Store(shutil.copytree(store.folder, tmp_path / "copy"))
 
 
-def line(scores, training, entry: str, task: str = "tumours") -> dict[str, str]:
-    header, *rows = tables("\n\n".join(training_section(scores, rank(scores, task), training)))[0]
+def line(scores, training, entry: str, task: str = "tumours", *, losses: bool = False) -> dict[str, str]:
+    """The line of an entry, or that of its losses."""
+    header, *rows = tables("\n\n".join(training_section(scores, rank(scores, task), training)))[losses]
     return next(dict(zip(header, row, strict=True)) for row in rows if row[0] == entry)
 
 
@@ -63,14 +66,15 @@ def test_figures_are_those_of_the_epoch_that_was_kept_in_the_refits(store, score
         name: np.array([c[e - 1] for c, e in zip(stored(store, f"final_tuned/outer/{name}"), epochs, strict=True)])
         for name in ("train_loss", "validation_loss", "train_average_precision", "validation_average_precision")
     }
-    found = line(scores, training, TUNED.name)
-    assert float(found["Loss training"]) == pytest.approx(kept["train_loss"].mean(), abs=6e-4)
-    assert float(found["Loss validation"]) == pytest.approx(kept["validation_loss"].mean(), abs=6e-4)
+    found = line(scores, training, TUNED.name, losses=True)
+    assert float(found["Training"]) == pytest.approx(kept["train_loss"].mean(), abs=6e-4)
+    assert float(found["Validation"]) == pytest.approx(kept["validation_loss"].mean(), abs=6e-4)
     gap = kept["validation_loss"].mean() - kept["train_loss"].mean()
     assert float(found["Gap"].replace("−", "-")) == pytest.approx(gap, abs=6e-4)
+    assert float(found["SD"]) == pytest.approx(kept["validation_loss"].std(ddof=1), abs=6e-4)
+    found = line(scores, training, TUNED.name)
     gap = kept["train_average_precision"].mean() - kept["validation_average_precision"].mean()
     assert float(found["AP gap"].replace("−", "-")) == pytest.approx(gap, abs=6e-4)
-    assert float(found["SD loss"]) == pytest.approx(kept["validation_loss"].std(ddof=1), abs=6e-4)
     assert float(found["SD AP"]) == pytest.approx(kept["validation_average_precision"].std(ddof=1), abs=6e-4)
 
 
@@ -84,7 +88,41 @@ def test_stability_within_a_split_is_that_of_the_chosen_trial_s_inner_folds(stor
         )
     ]
     expected = np.std(ends, axis=1, ddof=1).mean()
-    assert float(line(scores, training, TUNED.name)["SD loss, inner folds"]) == pytest.approx(expected, abs=6e-4)
+    assert float(line(scores, training, TUNED.name, losses=True)["SD, inner folds"]) == pytest.approx(
+        expected, abs=6e-4
+    )
+
+
+def test_losses_of_different_functions_are_never_averaged(copy):
+    chosen = [{"loss": "cross_entropy"}, {"loss": "focal", "gamma": 2.0}, {"loss": "focal", "gamma": 2.0}]
+    records = [r for r in copy.records() if (r.task, r.family, r.strategy) == ("tumours", "bayes", "none")]
+    for record, params in zip(records, [*chosen, {"loss": "focal", "gamma": 0.5}], strict=True):
+        curves, predictions = copy.curves(record), copy.predictions(record)
+        for stage in dict.fromkeys(name.partition("/")[0] for name in curves):
+            part = {name.partition("/")[2]: curve for name, curve in curves.items() if name.startswith(f"{stage}/")}
+            copy.write_curves(record.id, stage, part)
+        default, tuned = record.outcomes
+        copy.write_cell(replace(record, outcomes=(default, replace(tuned, params=params))), predictions)
+    scores = collect(copy, METRIC)
+    training, ranking = collect_training(copy, scores), rank(scores, "tumours")
+    header, *rows = tables("\n\n".join(training_section(scores, ranking, training)))[1]
+    found = [dict(zip(header, row, strict=True)) for row in rows if row[0] == TUNED.name]
+    assert [(one["Loss function"], one["Splits"]) for one in found] == [
+        ("focal, γ 2", "2"),
+        ("cross-entropy", "1"),
+        ("focal, γ 0.5", "1"),
+    ]
+    alone = copy.curves(next(one for one in copy.records() if one.id == records[0].id))
+    kept = alone["final_tuned/outer/train_loss"][int(alone["final_tuned/outer/epoch"][0]) - 1]
+    assert float(found[1]["Training"]) == pytest.approx(kept, abs=6e-4)
+    assert found[1]["SD"] == "–"
+    drawn = next(one for one in pictures(scores, ranking, training) if one.name == "tumours_training_bayes")
+    titles = [title for title, _ in drawn.draw.args[0] if title.startswith("none\n")]
+    assert titles[:2] == ["none\nfocal, γ 2 (2 of 4 splits)", "none\ncross-entropy (1 of 4 splits)"]
+
+
+def pictures(scores, ranking, training):
+    return [part for one in _of_task(scores, ranking, training) for part in one.parts if isinstance(part, Picture)]
 
 
 def test_epochs_are_a_median_and_a_range_where_they_differ(store, scores, training):

@@ -16,7 +16,7 @@ from test_report import METRIC
 from harness.errors import StoreError
 from harness.report.figures.drawing import MANY, draw
 from harness.report.figures.gallery import draw_all, file_name
-from harness.report.inspection.curves import Fit, Trained
+from harness.report.inspection.curves import Fit
 from harness.report.inspection.section import losses
 from harness.report.page.chapters import gather
 from harness.report.page.page import page
@@ -79,10 +79,7 @@ def test_losses_of_many_epochs_differ_wherever_one_differs():
     curve = np.linspace(1, 0.1, 3000)
     other = curve.copy()
     other[1500] += 0.1
-    first, second = (
-        losses(Trained((Fit((0, 0), {"train_loss": one, "epoch": np.array([7])}),), ((),), ()))
-        for one in (curve, other)
-    )
+    first, second = (losses([Fit((0, 0), {"train_loss": one, "epoch": np.array([7])})]) for one in (curve, other))
     assert repr(first) != repr(second)
     assert len(first[0].train) == 3000
     assert first[0].validation == ()

@@ -12,7 +12,7 @@ from harness.report.figures.drawing import draw
 from harness.report.section import Picture
 from harness.store.store import Store, write_atomic
 
-VERSION = 6  #: of how pictures are drawn: of another one they are drawn again
+VERSION = 7  #: of how pictures are drawn: of another one they are drawn again
 ALL = "all-tasks"  #: stands for a task in the names of files that are about no single one
 UNSAFE = re.compile(r"[^A-Za-z0-9._-]+")
 

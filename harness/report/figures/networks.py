@@ -13,8 +13,10 @@ from harness.report.inspection.layers import Chosen, shape_text
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-PANELS = 6
-WIDEST = 32  #: characters in a layer's box
+PANELS = 9
+COLUMNS = 6  #: entries whose layers are drawn
+WIDEST = 32  #: characters of a title, and of what stands in a layer's box alone
+KIND, NAME = 24, 22  #: characters of a layer's kind and name, beside which something stands
 STEEP = 20  #: from where on losses need a logarithmic scale
 
 
@@ -27,7 +29,7 @@ class Losses(NamedTuple):
 
 
 def convergence_figure(lines: Sequence[tuple[str, tuple[Losses, ...]]]) -> dict[str, bytes]:
-    """Training and validation loss by epoch, an entry a panel: thin lines are fits, bold ones their mean."""
+    """Training and validation loss by epoch, a panel for every entry and loss function: thin lines are fits, bold ones their mean."""
     from matplotlib import rc_context
 
     lines = lines[:PANELS]
@@ -41,7 +43,7 @@ def convergence_figure(lines: Sequence[tuple[str, tuple[Losses, ...]]]) -> dict[
         for axes, (title, fits) in zip(panels.ravel(), lines, strict=False):
             for name, colour in (("train", ORANGE), ("validation", BLUE)):
                 _converge(axes, fits, name, colour)
-            axes.set_title(cut(title, WIDEST), fontsize=9)
+            axes.set_title("\n".join(cut(line, WIDEST + 8) for line in title.split("\n")), fontsize=9)
             low, high = axes.dataLim.intervaly
             if 0 < STEEP * low < high:
                 axes.set_yscale("log")
@@ -60,8 +62,8 @@ def architecture_figure(chosen: list[Chosen]) -> dict[str, bytes]:
     """The architecture that most splits of an entry chose, a column an entry, layers from top to bottom."""
     from matplotlib import rc_context
 
-    chosen = chosen[:PANELS]
-    tallest = max(len(one.architectures[0][0]) for one in chosen)
+    chosen = chosen[:COLUMNS]
+    tallest = max(len(one.architectures[0].layers) for one in chosen)
     with rc_context(STYLE):
         drawn = figure(3.3 * len(chosen), 0.6 + 0.62 * tallest)
         for axes, one in zip(drawn.subplots(1, len(chosen), squeeze=False)[0], chosen, strict=True):
@@ -86,20 +88,21 @@ def _converge(axes: Axes, fits: Sequence[Losses], name: str, colour: str) -> Non
 def _stack(axes: Axes, one: Chosen, tallest: int) -> None:
     from matplotlib.patches import FancyBboxPatch
 
-    layers, n = one.architectures[0]
+    made = one.architectures[0]
     axes.set(xlim=(0, 1), ylim=(-tallest, 0))
     axes.axis("off")
-    total = sum(parameters for *_, parameters in layers)
-    axes.set_title(f"{cut(one.entry.strategy, WIDEST)}\n{n} of {one.splits} splits, {total:,} parameters", fontsize=9)
-    for at, (name, kind, shape, parameters) in enumerate(layers):
+    title = f"{cut(one.entry.strategy, WIDEST)}\n{made.splits} of {one.splits} splits\n{made.size}"
+    axes.set_title(title, fontsize=9)
+    for at, (name, kind, shape, parameters) in enumerate(made.layers):
         box = FancyBboxPatch((0.03, -at - 0.72), 0.94, 0.66, "round,pad=0,rounding_size=0.05", mutation_aspect=4)
         box.set(facecolor="#E8F1F8" if parameters else "white", edgecolor="0.4", linewidth=0.8)
         axes.add_patch(box)
         counted = f"{parameters:,} parameters" if parameters else ""
         small: dict[str, Any] = {"fontsize": 7.0, "color": "0.35"}
-        axes.text(0.07, -at - 0.26, cut(kind, WIDEST), va="center")
-        axes.text(0.93, -at - 0.26, counted, va="center", ha="right", **small)
-        axes.text(0.07, -at - 0.55, cut(name, WIDEST), va="center", **small)
-        axes.text(0.93, -at - 0.55, shape_text(shape), va="center", ha="right", **small)
+        # The shape is the shorter one: it stands beside the kind, which is set larger than the name.
+        axes.text(0.07, -at - 0.26, cut(kind, KIND), va="center")
+        axes.text(0.93, -at - 0.26, shape_text(shape), va="center", ha="right", **small)
+        axes.text(0.07, -at - 0.55, cut(name, NAME if counted else WIDEST), va="center", **small)
+        axes.text(0.93, -at - 0.55, counted, va="center", ha="right", **small)
         if at:
             axes.annotate("", (0.5, -at - 0.06), (0.5, -at + 0.28), arrowprops={"arrowstyle": "-|>", "color": "0.4"})

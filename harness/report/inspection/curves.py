@@ -6,7 +6,8 @@ import math
 import re
 from collections import Counter
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -19,14 +20,24 @@ from harness.store.record import Outcome, Record
 from harness.store.store import Store
 
 Curve = npt.NDArray[np.float64]
+LOSS_HEADER = ("Entry", "Loss function", "Splits", "Training", "Validation", "Gap", "SD", "SD, inner folds")
+LOSS_TEXT = (
+    "Losses, apart where splits chose different functions: cross-entropy and focal losses, and focal ones of different γ, have "
+    "different scales, so that no mean over them, and no comparison between them, would say anything."
+)
 
 
 @dataclass(frozen=True)
 class Fit:
-    """The curves of one training, one figure per epoch; `epoch` is the one that was kept, from 1."""
+    """The curves of one training, one figure per epoch; `epoch` is the one that was kept, from 1.
+
+    `loss` is the function that the losses are values of, empty where there was no choice: those of two functions have
+    different scales.
+    """
 
     split: tuple[int, int]
     curves: Mapping[str, Curve]
+    loss: str = ""
 
     @property
     def epoch(self) -> int:
@@ -46,6 +57,19 @@ class Trained:
     fits: tuple[Fit, ...]
     inner: tuple[tuple[Fit, ...], ...]
     outcomes: tuple[Outcome, ...]
+
+    @property
+    def by_loss(self) -> dict[str, tuple[Fit, ...]]:
+        """The refits by loss function, that of most splits first."""
+        found: dict[str, tuple[Fit, ...]] = {}
+        for fit in self.fits:
+            found[fit.loss] = (*found.get(fit.loss, ()), fit)
+        return dict(sorted(found.items(), key=lambda one: (-splits_of(one[1]), one[0])))
+
+
+def splits_of(fits: Iterable[Fit]) -> int:
+    """How many splits fits are of: an ensemble has several in each."""
+    return len({fit.split for fit in fits})
 
 
 @dataclass(frozen=True)
@@ -67,15 +91,15 @@ def collect_training(store: Store, scores: Scores) -> Training:
             unreadable.append((record.task, str(error)))
             continue
         for outcome in record.outcomes:
-            if refits := _refits(record, outcome, fits):
+            if refits := _of_loss(_refits(record, outcome, fits), outcome):
                 entry = Entry(record.family, record.strategy, outcome.stage)
-                part = (refits, tuple(fits.get(f"trial_{outcome.trial}", ())), outcome)
+                part = (refits, tuple(_of_loss(fits.get(f"trial_{outcome.trial}", []), outcome)), outcome)
                 found.setdefault((record.task, entry), []).append(part)
     return Training({key: _joined(parts) for key, parts in found.items()}, tuple(unreadable))
 
 
 def training_section(scores: Scores, ranking: Ranking, training: Training) -> list[str]:
-    """A table of how each network of a task was trained, what was odd, and which trials failed; nothing without networks."""
+    """How each network of a task was trained, its losses, what was odd, which trials failed; nothing without networks."""
     task = ranking.task
     lines = [
         (place.name, training.entries[task, place.entry])
@@ -83,9 +107,9 @@ def training_section(scores: Scores, ranking: Ranking, training: Training) -> li
         if (task, place.entry) in training.entries
     ]
     label = scores.metrics["average_precision"].label
-    header = ["Entry", "Epochs", "Loss training", "Loss validation", "Gap", f"{label} validation", f"{label} gap"]
-    header += ["SD loss", f"SD {label}", "SD loss, inner folds", "s/epoch", "Remarks"]
+    header = ["Entry", "Epochs", f"{label} validation", f"{label} gap", f"SD {label}", "s/epoch", "Remarks"]
     parts = [folded_table(header, [_line(*line) for line in lines])] if lines else []
+    parts += [LOSS_TEXT, folded_table(LOSS_HEADER, [row for line in lines for row in _losses(*line)])] if lines else []
     lost = [reason for where, reason in training.unreadable if where == task]
     parts += [f"No curves of {count(len(lost), 'cell')}: {escape(lost[0])}."] if lost else []
     return [*parts, *_listed("Remarks", _remarks(lines)), *_listed("Trials that failed", _failures(scores, task))]
@@ -110,6 +134,17 @@ def _refits(record: Record, outcome: Outcome, fits: Mapping[str, list[Fit]]) -> 
     return next((fits[name] for stage in same if (name := f"final_{stage}") in fits), [])
 
 
+def _of_loss(fits: Iterable[Fit], outcome: Outcome) -> list[Fit]:
+    """Fits with the loss function that their configuration chose."""
+    return [replace(fit, loss=loss_name(outcome.params)) for fit in fits]
+
+
+def loss_name(params: Mapping[str, Any]) -> str:
+    """The loss function of a configuration: `cross-entropy`, `focal, γ 2.13`; empty where it had no choice."""
+    name, gamma = str(params.get("loss") or "").replace("_", "-"), params.get("gamma")
+    return f"{name}, γ {gamma:.3g}" if name and isinstance(gamma, int | float) else name
+
+
 def _joined(parts: Iterable[tuple[list[Fit], tuple[Fit, ...], Outcome]]) -> Trained:
     refits, inner, outcomes = zip(*parts, strict=True)
     return Trained(tuple(fit for some in refits for fit in some), tuple(inner), tuple(outcomes))
@@ -119,17 +154,26 @@ def _line(name: str, trained: Trained) -> list[str]:
     fits = trained.fits
     epochs = [fit.epoch for fit in fits]
     spread = f" ({min(epochs)}–{max(epochs)})" if min(epochs) < max(epochs) else ""
-    loss, seen = (_mean(fits, f"{part}_loss") for part in ("train", "validation"))
-    precise, found = (_mean(fits, f"{part}_average_precision") for part in ("train", "validation"))
+    seen, found = (_mean(fits, f"{part}_average_precision") for part in ("train", "validation"))
     seconds = [float(fit.curves["seconds"].mean()) for fit in fits if "seconds" in fit.curves]
-    within = [_deviation(inner, "validation_loss") for inner in trained.inner]
     remarks = sum(len(outcome.remarks) for outcome in trained.outcomes)
-    figures = [loss, seen, seen - loss, found, precise - found]
-    figures += [_deviation(fits, "validation_loss"), _deviation(fits, "validation_average_precision")]
-    figures.append(float(np.mean(within)) if within else math.nan)
+    figures = [found, seen - found, _deviation(fits, "validation_average_precision")]
     pace = brief(float(np.mean(seconds))) if seconds else NONE
     median = f"{np.median(epochs):g}{spread}"
     return [escape(name), median, *map(number, figures), pace, str(remarks) if remarks else NONE]
+
+
+def _losses(name: str, trained: Trained) -> list[list[str]]:
+    """A row per loss function: figures of different ones are never averaged."""
+    rows = []
+    for loss, fits in trained.by_loss.items():
+        seen, found = (_mean(fits, f"{part}_loss") for part in ("train", "validation"))
+        within = [_deviation(inner, "validation_loss") for inner in trained.inner if inner and inner[0].loss == loss]
+        within = [one for one in within if not math.isnan(one)]
+        figures = [seen, found, found - seen, _deviation(fits, "validation_loss")]
+        figures.append(float(np.mean(within)) if within else math.nan)
+        rows.append([escape(name), escape(loss) or NONE, str(splits_of(fits)), *map(number, figures)])
+    return rows
 
 
 def _mean(fits: Iterable[Fit], name: str) -> float:

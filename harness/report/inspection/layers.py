@@ -14,27 +14,56 @@ Layers = tuple[Layer, ...]
 
 
 @dataclass(frozen=True)
+class Architecture:
+    """The layers of a network, how many splits chose them, and how many of their parameters were trained."""
+
+    layers: Layers
+    splits: int
+    trained: int
+
+    @property
+    def parameters(self) -> int:
+        """All parameters, trained or not."""
+        return sum(parameters for *_, parameters in self.layers)
+
+    @property
+    def frozen(self) -> int:
+        """The parameters that came as they are."""
+        return max(self.parameters - self.trained, 0)
+
+    @property
+    def size(self) -> str:
+        """Its parameters in words, and those that were trained where not all were."""
+        return f"{self.parameters:,} parameters" + (f", {self.trained:,} trained" if self.frozen else "")
+
+
+@dataclass(frozen=True)
 class Chosen:
-    """An entry with the architectures that its splits chose, the most frequent first, each with the number of splits."""
+    """An entry with the architectures that its splits chose, the most frequent first."""
 
     entry: Entry
-    architectures: tuple[tuple[Layers, int], ...]
+    architectures: tuple[Architecture, ...]
 
     @property
     def splits(self) -> int:
         """How many splits there are."""
-        return sum(n for _, n in self.architectures)
+        return sum(one.splits for one in self.architectures)
 
 
 def chosen_architectures(scores: Scores, ranking: Ranking) -> list[Chosen]:
     """The architectures of the tuned networks of a task, best entry first."""
-    stored: dict[tuple[str, str], list[Layers]] = {}
+    stored: dict[tuple[str, str], list[tuple[Layers, int]]] = {}
     for record in (cell.record for cell in scores.cells if cell.record and cell.task == ranking.task):
         for outcome in record.outcomes:
             if outcome.stage == "tuned" and outcome.architecture:
-                stored.setdefault((record.family, record.strategy), []).append(outcome.architecture)
+                layers = outcome.architecture
+                trained = sum(one[-1] for one in layers) if outcome.parameters is None else outcome.parameters
+                stored.setdefault((record.family, record.strategy), []).append((layers, trained))
     return [
-        Chosen(place.entry, tuple(Counter(stored[key]).most_common()))
+        Chosen(
+            place.entry,
+            tuple(Architecture(made, n, trained) for (made, trained), n in Counter(stored[key]).most_common()),
+        )
         for place in ranking.places
         if place.entry.stage == "tuned" and place.entry.strategy != ANY and (key := place.entry[:2]) in stored
     ]
@@ -44,11 +73,10 @@ def architecture_text(chosen: list[Chosen]) -> str:
     """Every chosen architecture, layer by layer, folded away."""
     blocks = []
     for one in chosen:
-        for layers, n in one.architectures:
-            total = sum(parameters for *_, parameters in layers)
+        for made in one.architectures:
             blocks.append(
-                f"{escape(one.entry.name)}, {n} of {one.splits} splits, {total:,} parameters:\n\n"
-                f"```\n{_lines(layers)}\n```"
+                f"{escape(one.entry.name)}, {made.splits} of {one.splits} splits, {made.size}:\n\n"
+                f"```\n{_lines(made.layers)}\n```"
             )
     return details("Architectures, layer by layer", "\n\n".join(blocks)) if blocks else ""
 

@@ -2,20 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from functools import partial
 
 from harness.report.figures.costs import pareto_figure
 from harness.report.figures.gallery import file_name
 from harness.report.figures.networks import Losses, architecture_figure, convergence_figure
 from harness.report.inspection.complexity import complexity_table, weigh
-from harness.report.inspection.curves import Fit, Trained, Training, collect_training, training_section
+from harness.report.inspection.curves import Fit, Trained, Training, collect_training, splits_of, training_section
 from harness.report.inspection.layers import Chosen, architecture_text, chosen_architectures
+from harness.report.markdown import escape, listed
 from harness.report.ranking import Ranking
 from harness.report.scoring.scores import Scores
 from harness.report.section import Evidence, Picture, Section
 
 PARETO, TRAINING, LAYERS = "complexity", "training", "layers"
+FEATURES_TEXT = (
+    "What the pretrained network makes of pictures is computed once and looked up then: times and sizes of entries on its "
+    "features leave that network out."
+)
+FROZEN_TEXT = "*Parameters* of {} are those of the head that was trained; the layers drawn below count the {:,} of the frozen network too."
 
 
 def sections(evidence: Evidence) -> list[Section]:
@@ -28,7 +34,8 @@ def sections(evidence: Evidence) -> list[Section]:
 def _of_task(scores: Scores, ranking: Ranking, training: Training) -> Iterator[Section]:
     task = ranking.task
     if weighed := complexity_table(ranking):
-        yield Section("Complexity against quality", (weighed, *_pareto(scores, ranking)), task)
+        said: tuple[str | Picture, ...] = (weighed, *_left_out(scores, ranking), *_pareto(scores, ranking))
+        yield Section("Complexity against quality", said, task)
     trained = training_section(scores, ranking, training)
     parts: list[str | Picture] = [*trained, *_curves(ranking, training)] if trained else []
     for family, chosen in _layers(scores, ranking).items():
@@ -36,6 +43,18 @@ def _of_task(scores: Scores, ranking: Ranking, training: Training) -> Iterator[S
         parts += [Picture(file_name(task, LAYERS, family), f"Layers of {family}", draw), architecture_text(chosen)]
     if parts:
         yield Section("Training of networks", tuple(parts), task)
+
+
+def _left_out(scores: Scores, ranking: Ranking) -> list[str]:
+    """What the figures of a task of pictures leave out: the network that was trained by others."""
+    if scores.run["tasks"][ranking.task].get("modality") != "image":
+        return []
+    found = [one for one in chosen_architectures(scores, ranking) if any(it.frozen for it in one.architectures)]
+    if not found:
+        return [FEATURES_TEXT]
+    names = listed([escape(name) for name in dict.fromkeys(one.entry.family for one in found)])
+    most = max(it.frozen for one in found for it in one.architectures)
+    return [f"{FROZEN_TEXT.format(names, most)} {FEATURES_TEXT}"]
 
 
 def _pareto(scores: Scores, ranking: Ranking) -> Iterator[Picture]:
@@ -53,15 +72,23 @@ def _curves(ranking: Ranking, training: Training) -> Iterator[Picture]:
     for place in ranking.places:
         trained = training.entries.get((ranking.task, place.entry))
         if trained and place.entry.stage == "tuned":
-            found.setdefault(place.entry.family, []).append((place.entry.strategy, losses(trained)))
+            found.setdefault(place.entry.family, []).extend(_panels(place.entry.strategy, trained))
     for family, lines in found.items():
         draw = partial(convergence_figure, tuple(lines))
         yield Picture(file_name(ranking.task, TRAINING, family), f"Loss of {family} by epoch", draw)
 
 
-def losses(trained: Trained) -> tuple[Losses, ...]:
-    """The losses of every fit in five digits, as plain values."""
-    return tuple(Losses(_loss(fit, "train"), _loss(fit, "validation"), fit.epoch) for fit in trained.fits)
+def _panels(strategy: str, trained: Trained) -> Iterator[tuple[str, tuple[Losses, ...]]]:
+    """The losses of an entry, those of different functions apart: they have different scales."""
+    several, splits = len(trained.by_loss) > 1, splits_of(trained.fits)
+    for loss, fits in trained.by_loss.items():
+        of = f" ({splits_of(fits)} of {splits} splits)" if several else ""
+        yield "\n".join(part for part in (strategy, f"{loss}{of}") if part), losses(fits)
+
+
+def losses(fits: Iterable[Fit]) -> tuple[Losses, ...]:
+    """The losses of fits in five digits, as plain values."""
+    return tuple(Losses(_loss(fit, "train"), _loss(fit, "validation"), fit.epoch) for fit in fits)
 
 
 def _loss(fit: Fit, of: str) -> tuple[float, ...]:
