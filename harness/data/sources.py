@@ -130,8 +130,7 @@ def read_table(path: Path, *, names_only: bool = False, text: str | None = None)
     try:
         if path.suffix.lower() in (".parquet", ".pq"):
             return _read_parquet(path, names_only=names_only)
-        with path.open("rb") as file:
-            separator = _separator(file.readline(FIRST_LINE), str(path))
+        separator = separator_of(path)
         return read_csv(path, separator=separator, what=str(path), rows=0 if names_only else None, text=text)
     except OSError as error:
         raise DataError(f"cannot read {path}: {error.strerror or error}") from error
@@ -167,8 +166,14 @@ def read_csv(
     return frame
 
 
-def _separator(line: bytes, what: str) -> str:
-    """The separator of a CSV, from its first line; refuses early what would only be found out after reading it all."""
+def separator_of(path: Path, fewest: int = 2) -> str:
+    """The separator of a CSV with at least so many columns, from its first line; raises `DataError` where it is none."""
+    with path.open("rb") as file:
+        return _separator(file.readline(FIRST_LINE), str(path), fewest)
+
+
+def _separator(line: bytes, what: str, fewest: int) -> str:
+    """The separator; refuses early what would only be found out after reading it all."""
     if not line.strip():
         raise DataError(f"{what} is empty, or its first line is: expected a CSV with names in its first line")
     if len(line) >= FIRST_LINE:
@@ -183,7 +188,7 @@ def _separator(line: bytes, what: str) -> str:
         raise DataError(f"{what} is not UTF-8 (byte {error.start}): save it as UTF-8") from error
     separator = max(SEPARATORS, key=text.count)
     names = next(csv.reader([text], delimiter=separator))
-    if len(names) < 2:
+    if len(names) < fewest:
         raise DataError(
             f"{what} has one column only: a target and at least one feature are needed (separators: , ; tab |)"
         )
