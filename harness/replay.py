@@ -2,17 +2,12 @@
 
 from __future__ import annotations
 
-import json
-import os
-import subprocess
-import sys
 from dataclasses import asdict
 
-from harness.errors import EvenhandError
 from harness.report.markdown import count, table
 from harness.run.again import Again
+from harness.run.alone import ask
 from harness.run.replay import Asked, Replayed
-from harness.run.supervise import ONE_THREAD
 
 WORDS = {
     "same": "confirmed: equal to the last digit",
@@ -23,21 +18,8 @@ WORDS = {
 
 def replay(asked: Asked) -> Replayed:
     """Fit again as a worker would, with one thread; raises `EvenhandError` where that is not possible."""
-    done = subprocess.run(
-        [sys.executable, "-m", "harness.run.replay"],
-        input=json.dumps(asdict(asked)),
-        capture_output=True,
-        text=True,
-        env=os.environ | ONE_THREAD,
-        check=False,
-    )
-    if done.returncode or not done.stdout:
-        last = (done.stderr.strip().splitlines() or ["it said nothing"])[-1]
-        raise EvenhandError(f"the process that fitted {asked.cell} again ended with code {done.returncode}: {last}")
-    answer = json.loads(done.stdout)
-    if "error" in answer:
-        raise EvenhandError(answer["error"])
-    return Replayed.from_dict(answer["replayed"])
+    answer = ask("harness.run.replay", asdict(asked), f"fitted {asked.cell} again")
+    return Replayed.from_dict(answer)
 
 
 def in_words(replayed: Replayed) -> str:

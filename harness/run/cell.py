@@ -19,7 +19,7 @@ from harness.errors import Inapplicable, StoreError, Unavailable, failure
 from harness.run.curves import Curves, epoch_of
 from harness.search.complexity import architecture, complexity, size_in_bytes
 from harness.search.fold_cache import FoldCache
-from harness.search.pipeline import Recipe, TrainingSet, fit_pipeline, scored_rows
+from harness.search.pipeline import Fitted, Recipe, TrainingSet, fit_pipeline, scored_rows
 from harness.search.study import Evaluated, Found, Kept, SearchResult, StudyPlan, search
 from harness.store.record import Outcome, Record, StoredPredictions
 from harness.store.store import Store
@@ -113,27 +113,9 @@ def run_cell(cell: Cell, material: Material, store: Store) -> Record:
 
 
 def _search_and_test(cell: Cell, material: Material, store: Store) -> tuple[Record, StoredPredictions | None]:
-    recipe, train = material.recipe, material.fold.train
+    train = material.fold.train
     learner = Learner(cell, material, lambda name, arrays: store.write_curves(cell.id, name, arrays))
-    plan = StudyPlan(
-        name=cell.name,
-        space=recipe.space,
-        trials=min((n for n in (material.protocol.trials, recipe.family.trials) if n is not None), default=None),
-        budget=material.protocol.budget,
-        seed=cell.seed,
-        objective=material.objective.name,
-        greater_is_better=material.objective.greater_is_better,
-        journal=store.journal(cell.id),
-        attributes={
-            "task": cell.task,
-            "family": cell.family,
-            "strategy": cell.strategy,
-            "fold": f"r{cell.repeat}f{cell.fold}",
-        },
-        one_strategy=len(recipe.strategies) == 1,
-    )
-    kept = Kept(lambda arrays: store.write_search(cell.id, arrays), lambda: store.read_search(cell.id))
-    found = search(plan, learner.score_inner, kept)
+    found = search(study_plan(cell, material, store), learner.score_inner, kept_of(cell, store))
     trials: dict[str, Any] = {
         "trials": found.complete,
         "failed_trials": sum(found.failures.values()),
@@ -155,6 +137,34 @@ def _search_and_test(cell: Cell, material: Material, store: Store) -> tuple[Reco
     return cell.record(status="ok", reason=opened.lost, outcomes=opened.outcomes, **trials), predictions
 
 
+def study_plan(cell: Cell, material: Material, store: Store) -> StudyPlan:
+    """The study of a cell: what is searched, with how much effort, and where its journal lies."""
+    recipe = material.recipe
+    return StudyPlan(
+        name=cell.name,
+        space=recipe.space,
+        trials=min((n for n in (material.protocol.trials, recipe.family.trials) if n is not None), default=None),
+        budget=material.protocol.budget,
+        seed=cell.seed,
+        objective=material.objective.name,
+        greater_is_better=material.objective.greater_is_better,
+        journal=store.journal(cell.id),
+        attributes={
+            "task": cell.task,
+            "family": cell.family,
+            "strategy": cell.strategy,
+            "fold": f"r{cell.repeat}f{cell.fold}",
+        },
+        one_strategy=len(recipe.strategies) == 1,
+    )
+
+
+def kept_of(cell: Cell, store: Store) -> Kept:
+    """Where the probabilities of a cell's search are kept while it is under way."""
+    return Kept(lambda arrays: store.write_search(cell.id, arrays), lambda: store.read_search(cell.id))
+
+
+#: Which configuration of a search each stage refits: the attribute of `SearchResult`.
 _SOURCE = {"default": "default", "tuned": "best"}
 
 
@@ -243,11 +253,7 @@ class Learner:
 
     def refit(self, stage: str, found: Found, X_test: Features) -> tuple[Outcome, npt.NDArray[np.float32]]:
         """Fit a configuration on all training rows, choose its threshold on inner rows, only then predict the test rows."""
-        # A training set of its own for each entry, so that its fit time is that of one fit and not of what another left.
-        final = self._training_set(np.arange(len(self.table.y)), *self.final)
-        fitted, curves = fit_pipeline(self.recipe, found.params, final), Curves()
-        curves.add("outer", fitted.classifier, final.seed)
-        self._store(f"final_{stage}", curves)
+        fitted, final, curves = self.fit(stage, found.params)
         threshold = None
         if len(self.table.classes) == 2:
             threshold = best_threshold(self.table.y, found.proba, self.recipe.costs)
@@ -267,6 +273,17 @@ class Learner:
             epoch=epoch_of(fitted.classifier), architecture=architecture(fitted.classifier),
         )  # fmt: skip
         return outcome, test
+
+    def fit(self, stage: str, params: dict[str, Any]) -> tuple[Fitted, TrainingSet, Curves]:
+        """Fit a configuration on all training rows; its curves are stored.
+
+        A training set of its own for each entry, so that its fit time is that of one fit and not of what another left.
+        """
+        final = self._training_set(np.arange(len(self.table.y)), *self.final)
+        fitted, curves = fit_pipeline(self.recipe, params, final), Curves()
+        curves.add("outer", fitted.classifier, final.seed)
+        self._store(f"final_{stage}", curves)
+        return fitted, final, curves
 
     def _compute(self, metric: Metric, y: npt.NDArray[np.int64], proba: npt.NDArray[np.float32]) -> float:
         return float(metric.compute(Predictions(y, proba, costs=self.recipe.costs)))

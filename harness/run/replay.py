@@ -7,10 +7,6 @@ as JSON on standard input, what came of it goes to standard output.
 from __future__ import annotations
 
 import json
-import os
-import signal
-import sys
-import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -24,6 +20,7 @@ from harness.declare.protocol import EvaluationProtocol
 from harness.declare.registry import closest
 from harness.errors import EvenhandError
 from harness.run.again import Again, fit_again
+from harness.run.alone import Tell, answer
 from harness.run.cell import Cell, Learner, Material
 from harness.run.plan import LoadedTask, Request, cell_of, host, versions
 from harness.run.worker import Desk
@@ -232,21 +229,9 @@ def _plain(value: Any) -> Any:
     return json.loads(json.dumps(value))
 
 
-def main() -> None:
-    """Answer one question on standard input: what came of it, or one line that says what is wrong."""
-    signal.signal(signal.SIGINT, signal.SIG_DFL)
-    answers = os.fdopen(os.dup(1), "w", encoding="utf-8")
-    os.dup2(2, 1)  # whatever a library prints must not end up in the answer
-    warnings.simplefilter("ignore")
-    values = json.loads(sys.stdin.read())
-    asked = Asked(**(values | {name: tuple(values[name]) for name in ("stages", "plugins")}))
-    try:
-        answer: dict[str, Any] = {"replayed": asdict(replay(asked))}
-    except EvenhandError as error:
-        answer = {"error": str(error)}
-    answers.write(json.dumps(answer))
-    answers.flush()
+def _answer(values: dict[str, Any], _tell: Tell) -> dict[str, Any]:
+    return asdict(replay(Asked(**(values | {name: tuple(values[name]) for name in ("stages", "plugins")}))))
 
 
 if __name__ == "__main__":
-    main()
+    answer(_answer)

@@ -15,6 +15,7 @@ from collections import OrderedDict
 from pathlib import Path
 from typing import Any
 
+from harness.data.splits import Fold
 from harness.declare.registry import Registry, load_registry
 from harness.errors import DataError, EvenhandError
 from harness.run.cell import Cell, Material, run_cell
@@ -49,10 +50,14 @@ class Desk:
 
     def material(self, cell: Cell, expected: str) -> Material:
         """All that a cell works on; raises `DataError` where the rows are no longer those that were planned for."""
-        request, registry, one = self.request, self.registry, self.loaded(cell.task)
+        one = self.loaded(cell.task)
         if one.fingerprint != expected:
             raise DataError(f"the rows of {cell.task!r} changed while the run was going on: start it again")
-        fold = next(fold for fold in one.folds if (fold.repeat, fold.fold) == (cell.repeat, cell.fold))
+        return self.on(cell, next(fold for fold in one.folds if (fold.repeat, fold.fold) == (cell.repeat, cell.fold)))
+
+    def on(self, cell: Cell, fold: Fold) -> Material:
+        """What a cell works on where its rows are split in this way."""
+        request, registry, one = self.request, self.registry, self.loaded(cell.task)
         family, strategies = registry.family(cell.family), request.strategies_of(registry, cell.strategy)
         if len(strategies) > 1:  # of several only those that can act are searched, or the others would eat the trials
             strategies = tuple(s for s in strategies if not inapplicable(family, one.task.modality, s)) or strategies
