@@ -1,0 +1,241 @@
+"""A bundle is read only as it was written: whole, unchanged, by whoever can read its schema."""
+
+import json
+import pickle
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from harness.data.content import row_keys
+from harness.data.table import make_table
+from harness.declare.registry import load_registry
+from harness.declare.space import defaults
+from harness.declare.task import Task
+from harness.deploy.bundle import CARD, HELD_OUT, MANIFEST, Bundle, HeldOut, Parts, read_bundle, write_bundle
+from harness.deploy.predict import predict_file
+from harness.deploy.rows import BadRows
+from harness.deploy.schema import describe
+from harness.errors import BundleError, DataError
+from harness.search.pipeline import Recipe, TrainingSet, fit_pipeline
+
+ROWS = 120
+
+
+def customers() -> pd.DataFrame:
+    rng = np.random.default_rng(3)
+    months = rng.integers(0, 72, ROWS)
+    plan = rng.choice(["basic", "plus"], ROWS)
+    left = np.where(months + 20 * (plan == "plus") + rng.normal(0, 8, ROWS) < 25, "yes", "no")
+    return pd.DataFrame({"months": months, "plan": plan, "left": left})
+
+
+def parts_of(family: str = "logistic_regression") -> Parts:
+    raw, registry = customers(), load_registry()
+    task = Task(name="customers", load=lambda _: raw, target="left", positive="yes")
+    table = make_table(task, raw)
+    recipe = Recipe(registry.family(family), (registry.strategy("none"),), "tabular", 2)
+    fitted = fit_pipeline(recipe, defaults(recipe.space), TrainingSet(table.X, table.y, seed=1))
+    about = {
+        "task": "customers",
+        "entry": f"customers/{family}/none/default",
+        "classes": ["no", "yes"],
+        "threshold": 0.3,
+        "calibration": "none",
+        "versions": {},
+    }
+    held_out = HeldOut(row_keys(table.X), fitted.predict_proba(table.X))
+    return Parts(about, describe(task, raw, table), fitted, None, "# A card\n", held_out)
+
+
+@pytest.fixture(scope="module")
+def parts() -> Parts:
+    return parts_of()
+
+
+@pytest.fixture
+def bundle(parts: Parts, tmp_path: Path) -> Bundle:
+    return write_bundle(tmp_path / "bundle", parts)
+
+
+def test_a_bundle_predicts_and_decides_as_what_it_was_made_of(bundle: Bundle, parts: Parts) -> None:
+    X = customers()[["months", "plan"]].astype({"months": "float64", "plan": "category"})
+    np.testing.assert_allclose(bundle.predict_proba(X), parts.fitted.predict_proba(X), atol=1e-6)
+    decided = bundle.decide(np.array([[0.71, 0.29], [0.7, 0.3], [0.1, 0.9]]))
+    assert decided.tolist() == [0, 1, 1]
+
+
+def test_what_was_said_of_held_out_rows_comes_back(bundle: Bundle, parts: Parts) -> None:
+    held_out = bundle.held_out()
+    assert held_out is not None
+    assert parts.held_out is not None
+    np.testing.assert_array_equal(held_out.keys, parts.held_out.keys)
+    np.testing.assert_array_equal(held_out.proba, parts.held_out.proba)
+
+
+@pytest.mark.parametrize("family", ["logistic_regression", "gradient_boosting"])
+def test_the_same_model_has_the_same_content_hash_and_another_has_not(tmp_path: Path, family: str) -> None:
+    first, second = (write_bundle(tmp_path / name, parts_of(family)) for name in ("a", "b"))
+    assert first.manifest["content_sha256"] == second.manifest["content_sha256"]
+    other = parts_of("random_forest")
+    assert write_bundle(tmp_path / "c", other).manifest["content_sha256"] != first.manifest["content_sha256"]
+
+
+def test_a_bundle_is_replaced_and_nothing_else_is(parts: Parts, tmp_path: Path) -> None:
+    write_bundle(tmp_path / "b", parts)
+    (tmp_path / "b" / "old.txt").write_text("of the first one")
+    write_bundle(tmp_path / "b", parts)
+    assert not (tmp_path / "b" / "old.txt").exists()
+    (tmp_path / "home").mkdir()
+    (tmp_path / "home" / "letter.txt").write_text("dear")
+    with pytest.raises(BundleError, match="is there and no bundle"):
+        write_bundle(tmp_path / "home", parts)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["b", "home"]
+
+
+def change(folder: Path, **values: object) -> None:
+    """Change the manifest as somebody with an editor would."""
+    manifest = json.loads((folder / MANIFEST).read_text())
+    (folder / MANIFEST).write_text(json.dumps(manifest | values))
+
+
+def name_anew(folder: Path, name: str, target: str) -> None:
+    """A manifest that is sound in itself and names a file elsewhere."""
+    from harness.deploy import bundle as room
+
+    manifest = json.loads((folder / MANIFEST).read_text())
+    manifest["files"][name] = manifest["files"].pop(target)
+    manifest["manifest_sha256"] = room._digest(manifest)
+    (folder / MANIFEST).write_text(json.dumps(manifest))
+
+
+BROKEN: dict[str, tuple[Callable[[Path], object], str]] = {
+    "a file changed": (lambda b: (b / "pipeline.skops").open("ab").write(b"x"), "is not what was exported"),
+    "rows changed": (lambda b: (b / "schema.json").write_text("{}"), "is not what was exported"),
+    "a pickle": (lambda b: (b / "pipeline.skops").write_bytes(pickle.dumps({"a": 1})), "is not what was exported"),
+    "a file lost": (lambda b: (b / "pipeline.skops").unlink(), "cannot read"),
+    "the threshold moved": (lambda b: change(b, threshold=0.9), "was changed after it was written"),
+    "a newer schema": (lambda b: change(b, schema=2), "this evenhand reads schema 1: install a newer one"),
+    "another kind of schema": (lambda b: change(b, schema="new"), "this is no manifest of a bundle"),
+    "no classes": (lambda b: change(b, classes=None), "has no sound 'classes'"),
+    "no JSON": (lambda b: (b / MANIFEST).write_text("{"), "is no JSON that can be read"),
+    "deep JSON": (lambda b: (b / MANIFEST).write_text("[" * 100_000), "is no JSON that can be read"),
+    "a list": (lambda b: (b / MANIFEST).write_text("[]"), "holds no object"),
+    "no manifest": (lambda b: (b / MANIFEST).unlink(), "is no bundle"),
+    "a path out": (lambda b: name_anew(b, "../schema.json", "schema.json"), "no file in the bundle's folder"),
+    "an absolute path": (lambda b: name_anew(b, "/schema.json", "schema.json"), "no file in the bundle's folder"),
+    "a file not named": (lambda b: name_anew(b, "other.skops", "pipeline.skops"), "names no file 'pipeline.skops'"),
+}
+
+
+@pytest.mark.parametrize("how", BROKEN)
+def test_a_broken_bundle_is_refused_with_one_line(bundle: Bundle, how: str) -> None:
+    breaking, said = BROKEN[how]
+    breaking(bundle.folder)
+    with pytest.raises(BundleError) as refused:
+        read_bundle(bundle.folder)
+    assert said in str(refused.value)
+    assert "\n" not in str(refused.value)
+
+
+def test_a_link_out_of_the_folder_is_not_followed(bundle: Bundle, tmp_path: Path) -> None:
+    shutil.move(bundle.folder / "schema.json", tmp_path / "schema.json")
+    (bundle.folder / "schema.json").symlink_to(tmp_path / "schema.json")
+    with pytest.raises(BundleError, match="points elsewhere"):
+        read_bundle(bundle.folder)
+
+
+def test_held_out_rows_are_checked_too(bundle: Bundle) -> None:
+    (bundle.folder / HELD_OUT).write_bytes(b"junk")
+    with pytest.raises(BundleError, match="is not what was exported"):
+        bundle.held_out()
+
+
+def test_no_training_row_lies_in_a_bundle_of_names(tmp_path: Path, parts: Parts) -> None:
+    """A category that is too rare to learn from is a person's name, and stays at home."""
+    raw = customers()
+    raw["nickname"] = [f"zaphod{i}" if i < 3 else "none" for i in range(ROWS)]
+    registry = load_registry()
+    task = Task(name="customers", load=lambda _: raw, target="left", positive="yes")
+    table = make_table(task, raw)
+    recipe = Recipe(registry.family("logistic_regression"), (registry.strategy("smote"),), "tabular", 2)
+    fitted = fit_pipeline(recipe, defaults(recipe.space), TrainingSet(table.X, table.y, seed=1))
+    made = Parts(parts.about, describe(task, raw, table), fitted, None, "")
+    written = write_bundle(tmp_path / "b", made)
+    import zipfile
+
+    with zipfile.ZipFile(written.folder / "pipeline.skops") as file:
+        inside = b"".join(file.read(name) for name in file.namelist())
+    outside = b"".join(path.read_bytes() for path in written.folder.iterdir() if path.suffix != ".skops")
+    assert b"none" in inside
+    assert b"zaphod" not in inside + outside
+
+
+def silent(_rows: int, _share: float) -> None:
+    """Nobody watches."""
+
+
+def test_a_file_is_scored_in_parts_as_it_would_be_at_once(bundle: Bundle, tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.setattr("harness.deploy.predict.PART", 50)
+    raw = customers().drop(columns="left")
+    raw.to_csv(tmp_path / "new.csv", index=False)
+    seen: list[tuple[int, float]] = []
+    scored = predict_file(bundle, tmp_path / "new.csv", tmp_path / "out" / "s.csv", lambda *at: seen.append(at))
+    found = pd.read_csv(tmp_path / "out" / "s.csv", keep_default_na=False)
+    X = raw.astype({"months": "float64", "plan": "category"})
+    np.testing.assert_allclose(found["probability_yes"], bundle.predict_proba(X)[:, 1], rtol=1e-5)
+    assert list(found.columns) == ["months", "plan", "predicted_class", "probability_no", "probability_yes", "flags"]
+    assert found["months"].tolist() == raw["months"].tolist()
+    assert scored.rows == ROWS
+    assert scored.called == found["predicted_class"].value_counts().to_dict()
+    assert [rows for rows, _ in seen] == [50, 100, 120]
+
+
+def test_csv_and_parquet_are_scored_alike(bundle: Bundle, tmp_path: Path) -> None:
+    raw = customers()
+    raw.loc[3, "months"] = 999
+    raw.to_csv(tmp_path / "new.csv", index=False, sep=";")
+    raw.to_parquet(tmp_path / "new.parquet")
+    for name in ("new.csv", "new.parquet"):
+        assert predict_file(bundle, tmp_path / name, tmp_path / f"{name}.out", silent).flagged == 1
+    assert (tmp_path / "new.csv.out").read_text() == (tmp_path / "new.parquet.out").read_text()
+    assert "months: 999 is beyond the range" in (tmp_path / "new.csv.out").read_text()
+
+
+def test_a_row_that_cannot_be_answered_is_named_by_its_place_in_the_file(
+    bundle: Bundle, tmp_path: Path, monkeypatch
+) -> None:
+    monkeypatch.setattr("harness.deploy.predict.PART", 50)
+    raw = customers().astype({"months": "str"})
+    raw.loc[70, "months"] = "many"
+    raw.to_csv(tmp_path / "new.csv", index=False)
+    with pytest.raises(BadRows, match=r"row 71 of new\.csv, column 'months': expected a finite number, found 'many'"):
+        predict_file(bundle, tmp_path / "new.csv", tmp_path / "s.csv", silent)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["bundle", "new.csv"]
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (b"months,plan\n", "holds no rows"),
+        (b"", "is empty"),
+        (b"months\n3\n", "column 'plan' is missing"),
+        (b"months,plan\n3,\xff\n", "is not UTF-8"),
+        (b"months,plan,predicted_class\n3,plus,yes\n", "have a column 'predicted_class' already"),
+        (b"months,plan\n3,plus,4\n5,plus,6\n", "more fields"),
+    ],
+)
+def test_a_file_that_is_no_table_of_such_rows_is_refused(
+    bundle: Bundle, tmp_path: Path, content: bytes, said: str
+) -> None:
+    (tmp_path / "new.csv").write_bytes(content)
+    with pytest.raises((DataError, BadRows), match=said):
+        predict_file(bundle, tmp_path / "new.csv", tmp_path / "s.csv", silent)
+    assert not (tmp_path / "s.csv").exists()
+
+
+def test_the_card_is_there(bundle: Bundle) -> None:
+    assert (bundle.folder / CARD).read_text() == "# A card\n"
