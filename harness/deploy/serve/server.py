@@ -1,0 +1,143 @@
+"""`evenhand serve`: a bundle at an address, until it is told to stop."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import importlib.util
+import logging
+import signal
+import socket
+import sys
+import time
+from pathlib import Path
+from types import FrameType
+from typing import TYPE_CHECKING
+
+from harness.deploy.serve.guard import is_loopback, read_token
+from harness.errors import EvenhandError, Unavailable
+
+if TYPE_CHECKING:
+    import uvicorn
+
+    from harness.deploy.bundle import Bundle
+    from harness.deploy.serve.app import Service
+
+NEEDED = ("fastapi", "uvicorn", "prometheus_client")
+#: Seconds after SIGTERM in which requests are still taken, each connection being closed after its answer: whoever sends
+#: requests here needs a moment to learn that it must not.
+LEAVING_SECONDS = 1.0
+FINISHING_SECONDS = 60  #: for what is in flight then
+
+
+def serve(bundle: Path, host: str = "127.0.0.1", port: int = 8000, token_file: Path | None = None) -> None:
+    """Serve a bundle until SIGTERM or Ctrl-C; answers what is in flight before it ends.
+
+    Raises `EvenhandError` for a bundle that cannot be read, a token file that is needed or not usable, an address that
+    is not free, and `Unavailable` where packages of the extra `deploy` are not installed.
+    """
+    if missing := [name for name in NEEDED if importlib.util.find_spec(name) is None]:
+        raise Unavailable(f"serving needs {', '.join(missing)}: pip install 'evenhand[deploy]'")
+    token = read_token(token_file) if token_file else None
+    if token is None and not is_loopback(host):
+        raise EvenhandError(f"others can reach {host}: give --token-file, or serve on 127.0.0.1")
+    from harness.deploy.bundle import read_bundle
+
+    with _bound(host, port) as at:
+        loaded = read_bundle(bundle)
+        run(loaded, at, token)
+
+
+def run(bundle: Bundle, at: socket.socket, token: str | None = None, *, together: bool = True) -> None:
+    """Serve a bundle at a bound socket, until the process is told to stop."""
+    import uvicorn
+
+    from harness.deploy.serve.app import make_app, service_of
+
+    _log_as_lines()
+    service = service_of(bundle, together=together)
+    config = uvicorn.Config(
+        make_app(service, token),
+        log_config=None,
+        access_log=False,
+        proxy_headers=False,
+        server_header=False,
+        ws="none",
+        lifespan="on",
+        limit_concurrency=1_000,
+        timeout_keep_alive=65,  # longer than load balancers keep theirs, so that it is they who close
+        timeout_graceful_shutdown=FINISHING_SECONDS,
+    )
+    print(opening(bundle, at, token), flush=True)
+    gc.collect()
+    gc.freeze()  # what is loaded stays: it need not be looked through again while somebody waits
+    _server(config, service).run(sockets=[at])
+
+
+def opening(bundle: Bundle, at: socket.socket, token: str | None) -> str:
+    """What is served, where, in a few lines."""
+    address, port = at.getsockname()[:2]
+    url = f"http://{f'[{address}]' if ':' in address else address}:{port}"
+    manifest = bundle.manifest
+    return (
+        f"{manifest.get('title') or manifest['task']}: {manifest['entry']}, bundle {bundle.id}\n"
+        f"{url}  a page to try it, {url}/docs how to ask it" + ("; whoever asks must send the token" if token else "")
+        + "\nCtrl-C stops it"
+    )  # fmt: skip
+
+
+def _server(config: uvicorn.Config, service: Service) -> uvicorn.Server:
+    import uvicorn
+
+    class Leaving(uvicorn.Server):
+        """Leaves in steps, so that nobody's request is lost.
+
+        Told to stop, it first says so (/ready, Connection: close) and still takes what comes; then it takes nothing
+        new, answers what it has, and ends.
+        """
+
+        until = 0.0
+
+        def handle_exit(self, sig: int, _frame: FrameType | None) -> None:
+            self.force_exit = self.should_exit and sig == signal.SIGINT
+            self.should_exit = service.leaving or sig == signal.SIGINT
+            service.leaving = True
+            self.until = time.monotonic() + LEAVING_SECONDS
+
+        async def on_tick(self, counter: int) -> bool:
+            return await super().on_tick(counter) or (service.leaving and time.monotonic() > self.until)
+
+        async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+            for server in self.servers:
+                server.close()
+            end = time.monotonic() + LEAVING_SECONDS  # for requests on their way through connections made already
+            while self.server_state.connections and time.monotonic() < end and not self.force_exit:
+                await asyncio.sleep(0.02)
+            await super().shutdown(sockets)
+
+    return Leaving(config)
+
+
+def _bound(host: str, port: int) -> socket.socket:
+    """A socket at this address, at which nobody is listened to yet."""
+    try:
+        family, kind, proto, _, address = socket.getaddrinfo(host.strip("[]"), port, type=socket.SOCK_STREAM)[0]
+        at = socket.socket(family, kind, proto)
+        at.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        at.bind(address)
+    except socket.gaierror as error:
+        raise EvenhandError(f"no such address: {host} ({error.strerror})") from error
+    except (OSError, OverflowError) as error:
+        reason = getattr(error, "strerror", None) or str(error)
+        raise EvenhandError(f"cannot serve at {host}:{port}: {reason} (another --port?)") from error
+    return at
+
+
+def _log_as_lines() -> None:
+    from harness.deploy.serve.watch import LOGGER, Lines
+
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(Lines())
+    for logger, level in ((LOGGER, logging.INFO), (logging.getLogger("uvicorn"), logging.WARNING)):
+        logger.handlers, logger.propagate = [handler], False
+        logger.setLevel(level)
