@@ -73,7 +73,7 @@ def _score(bundle: Bundle, source: Path, file: IO[str], progress: Progress) -> S
 
     classes = bundle.schema.classes
     called, flagged, done = np.zeros(len(classes), dtype=np.int64), 0, 0
-    for part, share in _parts(bundle, source):
+    for part, share in parts(bundle, source):
         proba = bundle.predict_proba(part.read.X)
         decided = bundle.decide(proba)
         frame = _with_answers(part, classes, proba, decided)
@@ -88,13 +88,15 @@ def _score(bundle: Bundle, source: Path, file: IO[str], progress: Progress) -> S
 
 
 @dataclass(frozen=True)
-class _Part:
+class Part:
+    """Some rows of a file: as they were given, and as the bundle reads them."""
+
     shown: pd.DataFrame  #: columns as they were given, or the names of pictures
     read: Read
 
 
 def _with_answers(
-    part: _Part, classes: tuple[str, ...], proba: npt.NDArray[np.float64], decided: npt.NDArray[np.int64]
+    part: Part, classes: tuple[str, ...], proba: npt.NDArray[np.float64], decided: npt.NDArray[np.int64]
 ) -> pd.DataFrame:
     flags: dict[int, list[str]] = {}
     for row, name, what in part.read.flags:
@@ -108,7 +110,11 @@ def _with_answers(
     return part.shown.assign(**answers)
 
 
-def _parts(bundle: Bundle, source: Path) -> Iterator[tuple[_Part, float]]:
+def parts(bundle: Bundle, source: Path) -> Iterator[tuple[Part, float]]:
+    """The rows of a file or of a folder of pictures, part by part, and how much of it has been read, 0 to 1.
+
+    Raises as `predict_file` does.
+    """
     if source.is_dir():
         yield from _of_folder(bundle, source)
         return
@@ -117,7 +123,7 @@ def _parts(bundle: Bundle, source: Path) -> Iterator[tuple[_Part, float]]:
         _of_parquet(source) if source.suffix.lower() in (".parquet", ".pq") else _of_csv(bundle, source)
     ):
         try:
-            yield _Part(frame, read_rows(bundle.schema, frame)), share
+            yield Part(frame, read_rows(bundle.schema, frame)), share
         except BadRows as error:
             if error.row is None:
                 raise
@@ -163,7 +169,7 @@ def _of_parquet(source: Path) -> Iterator[tuple[pd.DataFrame, float]]:
         raise DataError(f"{source} is not a Parquet file that can be read ({said})") from error
 
 
-def _of_folder(bundle: Bundle, source: Path) -> Iterator[tuple[_Part, float]]:
+def _of_folder(bundle: Bundle, source: Path) -> Iterator[tuple[Part, float]]:
     import pandas as pd
 
     files = sorted(file for file in source.rglob("*") if file.suffix.lower() in SUFFIXES and file.is_file())
@@ -175,4 +181,4 @@ def _of_folder(bundle: Bundle, source: Path) -> Iterator[tuple[_Part, float]]:
         except BadRows as error:
             name = names[error.row or 0]
             raise BadRows(f"{name}: {str(error).split(': ', 1)[-1]}", error.field, error.row) from error
-        yield _Part(pd.DataFrame({"file": names}), read), min(1.0, (start + len(some)) / len(files))
+        yield Part(pd.DataFrame({"file": names}), read), min(1.0, (start + len(some)) / len(files))

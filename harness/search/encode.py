@@ -195,6 +195,25 @@ def fit_mixed(
     return MixedEncoder(*_columns(rows, y, layout, scaling, select))
 
 
+def feature_sources(encoder: Any, layout: Layout) -> tuple[str, ...]:
+    """The raw column of every encoded one, in order; an indicator's is the number that it says is missing.
+
+    Raises `TypeError` for an encoder whose rows are no columns.
+    """
+    plain = len(layout.categories) - len(layout.indicators)
+    names = [name for name, _ in layout.categories[:plain]] + [layout.numbers[j] for j in layout.indicators]
+    if isinstance(encoder, OrdinalEncoder):
+        return (*layout.numbers, *names)
+    if isinstance(encoder, NativeEncoder):
+        return (*layout.numbers, *names[:plain])
+    if not isinstance(encoder, OneHotEncoder):
+        raise TypeError(f"{type(encoder).__name__} makes no columns of rows")
+    kept, maps = encoder.numbers.kept, encoder.numbers.maps
+    widths = [one.width for one in maps] if maps else [1] * len(kept)
+    numbers = [layout.numbers[j] for j, width in zip(kept, widths, strict=True) for _ in range(width)]
+    return (*numbers, *(names[j] for j, levels in encoder.categories for _ in range(_width(levels))))
+
+
 def _fit_one_hot(rows: Rows, y: npt.NDArray[np.int64], layout: Layout, how: tuple[str, str, str]) -> OneHotEncoder:
     scaling, select, dtype = how
     return OneHotEncoder(*_columns(rows, y, layout, scaling, select), dtype)
