@@ -10,7 +10,7 @@ from fixtures_run import everything, tumours, write_run
 from scipy import stats
 
 from harness.declare.metrics import METRICS
-from harness.report.figures.imbalance import Panel, Tile, tile_figure
+from harness.report.figures.imbalance import PALE, Panel, Tile, depths, tile_figure
 from harness.report.imbalance import counts, family_verdicts, sections
 from harness.report.markdown import NONE
 from harness.report.overview import over_tasks
@@ -268,6 +268,23 @@ def test_the_sign_of_a_tile_is_the_colour_and_unknown_ones_are_grey():
         tuple(int(v) for v in pixel) for pixel in np.asarray(Image.open(io.BytesIO(png)).convert("RGB")).reshape(-1, 3)
     }
     assert {(0, 114, 178), (213, 94, 0), (242, 242, 242)} <= colours
+
+
+def test_what_chance_may_explain_is_equally_pale_however_large():
+    unproven, proven = Tile(0.3, "+0.300"), Tile(-0.01, "−0.010", marked=True)
+    assert depths(Panel("Δ", ((unproven, Tile(-0.001, "−0.001")),))) == [[PALE, -PALE]]
+    small, pale, nothing = depths(Panel("Δ", ((proven, unproven, Tile(math.nan, NONE)),)))[0]
+    assert (-0.5 < small < -2 * PALE, pale, math.isnan(nothing)) == (True, PALE, True)
+    assert depths(Panel("Δ", ((Tile(0.1, "", marked=True), Tile(0.2, "", marked=True)),)))[0][1] == 1
+
+
+@pytest.mark.parametrize("gain", [0.0, 0.1])
+def test_a_picture_over_tasks_is_drawn_only_where_a_strategy_was_shown_to_do_something(gain):
+    plain, other = (dict.fromkeys(("half", "tuned"), faces(0.5 + more, 0.5 + more, 0.2)) for more in (0, gain))
+    scores = scores_with({("xgb", "none"): plain, SMOTE: other}, tasks=2)
+    last = sections(Evidence(None, scores, tuple(rankings_of(scores))))[-1]
+    assert not last.task
+    assert any(isinstance(part, Picture) for part in last.parts) == (gain > 0)
 
 
 def test_the_same_tiles_give_the_same_bytes(evidence):

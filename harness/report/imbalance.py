@@ -47,9 +47,9 @@ FEWEST_TASKS = 6  #: with five tasks no two-sided signed-rank test can give less
 MAP_TEXT = (
     "Each tile is the paired difference to doing nothing (`none`) of the same family, tuned parameters, over the same splits, "
     "± half of its 95 % interval: ranking, decisions at 0.5, decisions at the tuned threshold, probabilities. Blue is better than "
-    "`none`, orange worse, whatever the sign (for Brier, log loss, ECE and cost less is better); every panel has a scale of its "
-    "own. A frame marks what is significant after Holm's adjustment over all figures of the table below; an unframed tile proves "
-    "no equality."
+    "`none`, orange worse, whatever the sign (for Brier, log loss, ECE and cost less is better). A frame marks what is significant "
+    "after Holm's adjustment over all figures of the table below, in a deeper colour the larger it is, every panel on a scale of "
+    "its own. All others are equally pale, however large: chance may explain them. A pale tile proves no equality."
 )
 TASKS_TEXT = (
     "On how many tasks a strategy was shown to help, to hurt, to do either in different respects (*mixed*) or only to move the "
@@ -218,7 +218,8 @@ def _over_tasks(scores: Scores, read: dict[str, list[Reading]]) -> Section:
         ]
         for one in found
     ]
-    parts = (_summary(found), TASKS_TEXT, _counted(found), folded_table(header, rows))
+    pictured = [_counted(found)] if any(one.words["helps"] or one.words["hurts"] for one in found) else []
+    parts = (_summary(found), TASKS_TEXT, *pictured, folded_table(header, rows))
     return Section(f"{TITLE} Over {count(len(read), 'task')}", parts)
 
 
@@ -258,7 +259,7 @@ def _counted(found: list[Count]) -> Picture:
     by_pair = {(one.strategy, one.family): one for one in found}
     tiles = tuple(tuple(_count_tile(by_pair.get((s, f))) for f in families) for s in strategies)
     legend = "helps ↑, hurts ↓, of so many tasks · blue: helps more often than it hurts · orange: hurts more often"
-    draw = partial(tile_figure, tuple(strategies), tuple(families), (Panel("Tasks", tiles),), legend)
+    draw = partial(tile_figure, tuple(strategies), tuple(families), (Panel("Tasks", tiles, span=1.0),), legend)
     return Picture(file_name("", KIND), "How often every strategy was shown to help or hurt, by family", draw)
 
 

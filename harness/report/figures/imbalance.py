@@ -16,9 +16,11 @@ if TYPE_CHECKING:
 ABREAST = 4  #: more columns than that, and the panels stand below each other
 WIDE, HIGH = 0.88, 0.42  #: of a tile, in inches
 NAME = 28  #: characters of the name of a row or column
-PALE = 0.45  #: of the colour: no more where chance may explain it
+PALE = 0.1  #: of the colour, where chance may explain it: whatever the size, so that no unproven one stands out
+LEAST = 0.35  #: of the colour, where chance does not explain it
+FLOOR = 0.05  #: the deepest colour stands for no smaller difference
 DARK = 0.179  #: luminance below which white letters are read better than black ones (WCAG 2)
-LEGEND = "blue: better than none · orange: worse · framed, bold and strong: by more than chance explains"
+LEGEND = "blue: better than none · orange: worse · framed, bold: by more than chance explains, deeper for more · pale: may be chance"
 
 
 @dataclass(frozen=True)
@@ -35,16 +37,17 @@ class Tile:
 
 @dataclass(frozen=True)
 class Panel:
-    """A map: tiles[row][column]."""
+    """A map: tiles[row][column]; `span` is the value of the deepest colour where no tile is marked or pale, as of counts."""
 
     title: str
     tiles: tuple[tuple[Tile, ...], ...]
+    span: float = 0.0
 
 
 def tile_figure(
     rows: Sequence[str], columns: Sequence[str], panels: Sequence[Panel], legend: str = LEGEND
 ) -> dict[str, bytes]:
-    """The panels over the same rows and columns, each coloured on a scale of its own; the longer side goes down."""
+    """The panels over the same rows and columns, each coloured as `depths` says; the longer side goes down."""
     from matplotlib import rc_context
 
     rows, columns = [cut(name, NAME) for name in rows], [cut(name, NAME) for name in columns]
@@ -82,13 +85,9 @@ def _tiles(axes: Axes, panel: Panel) -> None:
     from matplotlib.patches import Rectangle
 
     colours = LinearSegmentedColormap.from_list("worse_better", [ORANGE, "#FFFFFF", BLUE])
-    known = [abs(tile.value) for line in panel.tiles for tile in line if not math.isnan(tile.value)]
-    most = max(known, default=0.0) or 1.0
-    for down, line in enumerate(panel.tiles):
-        for across, tile in enumerate(line):
-            unknown = math.isnan(tile.value)
-            share = 0.0 if unknown else tile.value / most * (1 if tile.marked else PALE)
-            colour = (0.95, 0.95, 0.95) if unknown else colours(0.5 + share / 2)[:3]
+    for down, (line, shares) in enumerate(zip(panel.tiles, depths(panel), strict=True)):
+        for across, (tile, share) in enumerate(zip(line, shares, strict=True)):
+            colour = (0.95, 0.95, 0.95) if math.isnan(share) else colours(0.5 + share / 2)[:3]
             axes.add_patch(Rectangle((across, down), 1, 1, linewidth=0.5, facecolor=colour, edgecolor="0.85"))
             if tile.marked:
                 inside = (across + 0.035, down + 0.06)
@@ -106,6 +105,24 @@ def _tiles(axes: Axes, panel: Panel) -> None:
             )
     axes.set(xlim=(0, len(panel.tiles[0])), ylim=(len(panel.tiles), 0))
     axes.set_title(panel.title, fontsize=9, fontweight="bold", loc="left")
+
+
+def depths(panel: Panel) -> list[list[float]]:
+    """How deep each tile's colour is, −1 (orange) to 1 (blue); NaN where nothing is known.
+
+    What chance may explain is equally pale whatever its size; of the rest the largest is the deepest, unless it is below
+    FLOOR. With a `span` of the panel all are shares of it.
+    """
+    shown = [abs(tile.value) for line in panel.tiles for tile in line if tile.marked and not math.isnan(tile.value)]
+    most = panel.span or max(FLOOR, *shown, 0.0)
+
+    def depth(tile: Tile) -> float:
+        if math.isnan(tile.value) or not tile.value:
+            return tile.value
+        strong = LEAST + (1 - LEAST) * min(abs(tile.value) / most, 1.0)
+        return math.copysign(strong if tile.marked or panel.span else PALE, tile.value)
+
+    return [[depth(tile) for tile in line] for line in panel.tiles]
 
 
 def _luminance(colour: Sequence[float]) -> float:
