@@ -36,8 +36,8 @@ def reader(folder):
     return lambda name: (folder / name).read_bytes()
 
 
-def there_and_back(pipeline, folder, calibrator=None, picture=None):
-    save_model(pipeline, calibrator, folder, picture)
+def there_and_back(pipeline, folder, calibrator=None):
+    save_model(pipeline, calibrator, folder)
     return load_model(reader(folder))
 
 
@@ -76,3 +76,52 @@ def test_a_balanced_ensemble_is_the_mean_of_its_members(family, tmp_path):
     pipeline, rows = fitted(family, strategy="balanced_ensemble"), small("tabular", 2)
     model = there_and_back(pipeline, tmp_path)
     assert np.abs(model.predict_proba(rows.X) - pipeline.predict_proba(rows.X)).max() <= 1e-6
+
+
+@pytest.mark.parametrize("family", [name for name, one in REGISTRY.families.items() if "text" in one.encodings])
+def test_a_model_of_texts_answers_as_the_saved_one(family, tmp_path):
+    holds(family, "text", 2, tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("family", "params"),
+    [
+        ("logistic_regression", {}),
+        ("logistic_regression", {"encode.cut": "features"}),
+        ("gradient_boosting", {}),
+        ("majority", {}),
+        ("dense_network", {}),
+        ("small_convolutional_network", {}),
+        ("small_convolutional_network", {"batch_norm": False, "blocks": 2}),
+        ("pretrained_network", {}),
+        ("pretrained_network", {"units": 32}),
+        ("pretrained_network", {"encode.cut": "last_blocks", "encode.views": 1}),
+    ],
+)
+def test_a_model_of_pictures_answers_as_the_saved_one(family, params, tmp_path):
+    holds(family, "image", 3, tmp_path, **params)
+
+
+@pytest.mark.parametrize("classes", [2, 3])
+@pytest.mark.parametrize(
+    ("family", "modality", "params"),
+    [
+        ("dense_network", "tabular", {}),
+        ("dense_network", "tabular", {"embedding": 4, "skip": False, "batch_norm": False, "activation": "gelu"}),
+        ("dense_network", "tabular", {"loss": "focal", "activation": "selu", "encode.scaling": "piecewise"}),
+        ("network_from_scratch", "tabular", {}),
+        ("recurrent_network", "text", {"cell": "lstm", "bidirectional": True}),
+    ],
+)
+def test_a_network_answers_as_the_saved_one(family, modality, params, classes, tmp_path):
+    holds(family, modality, classes, tmp_path, **params)
+
+
+def holds(family, modality, classes, folder, **params):
+    """Saved and loaded, a model gives the same probabilities within 1e-6, to many rows and to one."""
+    pipeline, rows = fitted(family, modality, classes, **params), small(modality, classes)
+    model, before = there_and_back(pipeline, folder), pipeline.predict_proba(rows.X)
+    assert np.abs(model.predict_proba(rows.X) - before).max() <= 1e-6
+    for row in (slice(0, 1), slice(5, 8)):
+        assert np.abs(model.predict_proba(rows.X[row]) - before[row]).max() <= 1e-6
+    assert model.predict_proba(rows.X[:0]).shape == (0, classes)

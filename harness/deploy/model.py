@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -12,7 +13,8 @@ import numpy.typing as npt
 from harness.declare.calibration import Calibrator
 from harness.declare.task import Features
 from harness.deploy.archive import read_objects, write_objects
-from harness.deploy.packing import pack_classifier
+from harness.deploy.networks import write_network
+from harness.deploy.packing import pack, unpack
 from harness.errors import BundleError
 from harness.search.pipeline import Fitted
 
@@ -34,16 +36,24 @@ class Model:
         return np.asarray(self.calibrator(proba) if self.calibrator else proba, dtype=np.float64)
 
 
-def save_model(
-    fitted: Fitted, calibrator: Calibrator | None, folder: Path, picture: tuple[int, int, int] | None = None
-) -> list[str]:
-    """Write a model into a folder; returns the names of the files. `picture` is the shape (h, w, channels) of an image task's.
+def save_model(fitted: Fitted, calibrator: Calibrator | None, folder: Path) -> list[str]:
+    """Write a model into a folder; returns the names of the files.
 
-    Raises `EvenhandError` where it holds anything that a bundle may not, such as the classifier of a plugin.
+    Those are `pipeline.skops`, of networks `network.keras` (of several `network_2.keras` and so on), and `features.keras`
+    where the pretrained network encodes pictures. Raises `EvenhandError` where the model holds anything that a bundle may
+    not, such as the classifier of a plugin.
     """
-    packed = replace(fitted, classifier=pack_classifier(fitted.classifier), seconds=0.0)
+    names = [PIPELINE]
+
+    def keep(kind: str, model: Any) -> str:
+        number = sum(name.startswith(kind) for name in names) + 1
+        names.append(f"{kind}_{number}.keras" if number > 1 else f"{kind}.keras")
+        write_network(model, folder / names[-1])
+        return names[-1]
+
+    packed = pack(fitted, keep)
     (folder / PIPELINE).write_bytes(write_objects(Model(packed, calibrator)))
-    return [PIPELINE]
+    return names
 
 
 def load_model(read: Callable[[str], bytes]) -> Model:
@@ -54,4 +64,9 @@ def load_model(read: Callable[[str], bytes]) -> Model:
     model = read_objects(read(PIPELINE), PIPELINE)
     if not isinstance(model, Model) or not isinstance(model.fitted, Fitted):
         raise BundleError(f"{PIPELINE} holds a {type(model).__name__} and no model: export the bundle again")
-    return model
+    try:
+        return Model(unpack(model.fitted, read), model.calibrator)
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        raise BundleError(
+            f"{PIPELINE} holds parts that do not fit together ({type(error).__name__}): export the bundle again"
+        ) from error

@@ -6,11 +6,26 @@ A bundle is opened where no declaration is: nothing in it may refer to a task, a
 from __future__ import annotations
 
 import copy
-from dataclasses import dataclass
-from typing import Any
+import json
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
+
+from harness.deploy.networks import Frozen, Network, Running, Seeing, called, read_network, seeing
+from harness.search.encoding import Encoder
+from harness.search.pictures import POOLED, FrozenEncoder
+from harness.search.pipeline import Fitted
+from harness.search.principal import PrincipalEncoder
+from harness.search.texts import PARTS, LsaEncoder, TfidfEncoder, vectorizer
+from harness.search.tokens import TokenEncoder
+
+Keep: TypeAlias = Callable[
+    [str, Any], str
+]  #: keeps a Keras model under a name like the given one, and returns that name
+Read: TypeAlias = Callable[[str], bytes]  #: the content of a file of the bundle
 
 
 @dataclass(frozen=True)
@@ -35,14 +50,106 @@ class OneThread:
         return np.asarray(self.model.predict_proba(X, thread_count=1), dtype=np.float64)
 
 
-def pack_classifier(classifier: Any) -> Any:
-    """A fitted classifier as it is saved; the one given is left as it is."""
+@dataclass(frozen=True)
+class Strings:
+    """Many strings as one: skops would make a node of each, and take seconds to read fifty thousand."""
+
+    written: str
+
+    @classmethod
+    def of(cls, strings: Any) -> Strings:
+        """Strings in their order."""
+        return cls(json.dumps(list(strings)))
+
+    def read(self) -> tuple[str, ...]:
+        """The strings."""
+        return tuple(json.loads(self.written))
+
+
+@dataclass(frozen=True)
+class Terms:
+    """A fitted part of TF-IDF: its terms in the order of the columns, and how rare each is."""
+
+    part: str
+    terms: Strings
+    rarity: npt.NDArray[np.floating]
+
+
+def pack(fitted: Fitted, keep: Keep) -> Fitted:
+    """A fitted pipeline as it is saved, Keras models handed to `keep`; the one given is left as it is."""
+    return replace(
+        fitted,
+        encoder=_pack_encoder(fitted.encoder, keep),
+        classifier=_pack_classifier(fitted.classifier, keep),
+        seconds=0.0,  # no clock: the same fit is the same file
+    )
+
+
+def unpack(fitted: Fitted, read: Read) -> Fitted:
+    """What `pack` made of a pipeline, ready to predict."""
+    return replace(
+        fitted, encoder=_unpack_encoder(fitted.encoder, read), classifier=_unpack_classifier(fitted.classifier, read)
+    )
+
+
+def _pack_encoder(encoder: Encoder, keep: Keep) -> Any:
+    if isinstance(encoder, TokenEncoder):
+        return replace(encoder, words=Strings.of(encoder.words))  # type: ignore[arg-type]  # as it is saved
+    if isinstance(encoder, TfidfEncoder):
+        return TfidfEncoder(tuple(map(_pack_terms, encoder.parts)))
+    if isinstance(encoder, LsaEncoder):
+        return replace(encoder, tfidf=_pack_encoder(encoder.tfidf, keep))
+    if isinstance(encoder, PrincipalEncoder):
+        return replace(encoder, frozen=_pack_encoder(encoder.frozen, keep))
+    if isinstance(encoder, FrozenEncoder):  # the views of a picture served to learn: what is predicted is seen as it is
+        return Frozen(keep("features", encoder.keras_model()), half=encoder.cut not in POOLED)
+    return encoder
+
+
+def _unpack_encoder(encoder: Any, read: Read) -> Encoder:
+    if isinstance(encoder, TokenEncoder):
+        return replace(encoder, words=encoder.words.read())  # type: ignore[attr-defined]  # as it is saved
+    if isinstance(encoder, TfidfEncoder):
+        return TfidfEncoder(tuple(map(_unpack_terms, encoder.parts)))
+    if isinstance(encoder, LsaEncoder):
+        return replace(encoder, tfidf=_unpack_encoder(encoder.tfidf, read))  # type: ignore[arg-type]
+    if isinstance(encoder, PrincipalEncoder):
+        return replace(encoder, frozen=_unpack_encoder(encoder.frozen, read))  # type: ignore[arg-type]
+    if isinstance(encoder, Frozen):
+        return Seeing(encoder, seeing(read_network(read(encoder.file), encoder.file)))
+    return encoder  # type: ignore[no-any-return]
+
+
+def _pack_terms(part: Any) -> Terms:
+    words, characters = PARTS
+    columns = sorted(part.vocabulary_, key=part.vocabulary_.__getitem__)
+    return Terms(words if part.analyzer == "word" else characters, Strings.of(columns), part.idf_)
+
+
+def _unpack_terms(terms: Terms) -> Any:
+    part = vectorizer(terms.part).set_params(vocabulary=terms.terms.read())
+    part.idf_ = terms.rarity
+    return part
+
+
+def _pack_classifier(classifier: Any, keep: Keep) -> Any:
+    """A fitted classifier as it is saved."""
+    if hasattr(classifier, "keras_logits"):
+        return Network(keep("network", classifier.keras_logits()), classifier.inputs, classifier.loss)
     if isinstance(members := getattr(classifier, "fitted_", None), list):  # of LightGBM it is a bool
-        return Mean(tuple(pack_classifier(one) for one in members))
+        return Mean(tuple(_pack_classifier(one, keep) for one in members))
     if hasattr(classifier, "model_"):
         return OneThread(classifier.model_)
     strip = STRIPPED.get(type(classifier).__name__)
     return strip(copy.copy(classifier)) if strip else classifier
+
+
+def _unpack_classifier(classifier: Any, read: Read) -> Any:
+    if isinstance(classifier, Network):
+        return Running(classifier, called(read_network(read(classifier.file), classifier.file)))
+    if isinstance(classifier, Mean):
+        return Mean(tuple(_unpack_classifier(one, read) for one in classifier.members))
+    return classifier
 
 
 def _without_draws(boosting: Any) -> Any:

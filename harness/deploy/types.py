@@ -58,8 +58,18 @@ ALLOWED: dict[str, frozenset[str]] = {
             "harness.declare.calibration.Steps",
             "harness.declare.calibration.Temperature",
             "harness.deploy.model.Model",
+            "harness.deploy.networks.Frozen",
+            "harness.deploy.networks.Network",
             "harness.deploy.packing.Mean",
             "harness.deploy.packing.OneThread",
+            "harness.deploy.packing.Strings",
+            "harness.deploy.packing.Terms",
+            "harness.networks.classifier.Entering",
+            "harness.networks.convolutional.Pictures",
+            "harness.networks.last_blocks.Activations",
+            "harness.networks.loss.Loss",
+            "harness.networks.recurrent_classifier.Sequences",
+            "harness.search.directions.Directions",
             "harness.search.encode.MixedEncoder",
             "harness.search.encode.NativeEncoder",
             "harness.search.encode.Numbers",
@@ -68,7 +78,13 @@ ALLOWED: dict[str, frozenset[str]] = {
             "harness.search.encode.Pieces",
             "harness.search.encode.Ramp",
             "harness.search.encode.Squash",
+            "harness.search.pictures.PixelEncoder",
             "harness.search.pipeline.Fitted",
+            "harness.search.principal.PrincipalEncoder",
+            "harness.search.texts.LsaEncoder",
+            "harness.search.texts.TextsAsTheyAre",
+            "harness.search.texts.TfidfEncoder",
+            "harness.search.tokens.TokenEncoder",
             "lightgbm.basic.Booster",
             "lightgbm.sklearn.LGBMClassifier",
             "sklearn._loss.link.Interval",
@@ -95,6 +111,27 @@ ALLOWED: dict[str, frozenset[str]] = {
     ),
 }
 NAMES = tuple(sorted(frozenset[str]().union(*ALLOWED.values())))
+
+_LAYERS = """
+    Activation AdaptiveAveragePooling2D Add AveragePooling2D BatchNormalization Bidirectional Concatenate Conv2D Dense
+    DepthwiseConv2D Dropout Embedding Flatten GRU GlobalAveragePooling1D GlobalAveragePooling2D InputLayer LSTM MaxPooling2D
+    ReLU Rescaling SpatialDropout1D
+"""
+_INITIALIZERS = "GlorotUniform HeUniform Ones Orthogonal RandomUniform Zeros"
+#: The classes, with their modules, that the description of a saved network may name.
+KERAS = frozenset(
+    {
+        "None.__keras_tensor__",
+        "None.__slice__",
+        "keras.DTypePolicy",
+        "keras.Sequential",
+        "keras.regularizers.L2",
+        "keras.src.models.functional.Functional",
+        *(f"keras.src.ops.numpy.{name}" for name in ("GetItem", "Less", "NotEqual", "Where")),
+        *(f"keras.layers.{name}" for name in _LAYERS.split()),
+        *(f"keras.initializers.{name}" for name in _INITIALIZERS.split()),
+    }
+)
 
 
 def unknown(asked: Iterable[tuple[str, str]]) -> list[str]:

@@ -19,6 +19,21 @@ from harness.networks.rows import matrix, one_thread, training_rows, watched_row
 from harness.networks.training import Schedule, train
 
 
+@dataclass(frozen=True)
+class Entering:
+    """How rows enter a dense network of so many `columns`: a matrix as it is, categories `coded` or spread over columns."""
+
+    columns: int
+    coded: bool = False
+
+    def __call__(self, X: Any) -> Floats:
+        """Rows as `keras_model` takes them, shape (n, columns), or a `DataError`."""
+        rows = entering(X, self.coded)
+        if rows.shape[1] != self.columns:
+            raise DataError(f"expected {self.columns} columns as in training, but got {rows.shape[1]}")
+        return rows
+
+
 @dataclass(eq=False)
 class DenseClassifier(Learner):
     """A dense network for rows of scaled numbers, or `Mixed` ones; every draw comes from `seed`, and one thread is used.
@@ -62,13 +77,11 @@ class DenseClassifier(Learner):
             self.network_, self.history_ = train(shape, loss, self.schedule, rows, watched, self.seed)
         return self
 
-    def inputs(self, X: Any) -> Floats:
-        """Rows as `keras_model` takes them, shape (n, d): checked, and categories as columns or level indices."""
-        rows, shape = self.entering(X), self.network_.shape
-        expected = shape.columns + len(shape.levels)
-        if rows.shape[1] != expected:
-            raise DataError(f"expected {expected} columns as in training, but got {rows.shape[1]}")
-        return rows
+    @property
+    def inputs(self) -> Entering:
+        """How rows enter the network: `inputs(X)` is what `keras_model` takes, shape (n, d)."""
+        shape = self.network_.shape
+        return Entering(shape.columns + len(shape.levels), coded=bool(self.embedding))
 
     def predict_proba(self, X: Any) -> Floats:
         """The probability of every class, shape (n, k), float32."""
@@ -95,9 +108,7 @@ class DenseClassifier(Learner):
 
     def entering(self, X: Any) -> Floats:
         """Rows (n, d) as the network takes them: a matrix as it is, categories as columns or as level indices."""
-        if isinstance(X, Mixed):
-            return matrix(X.coded() if self.embedding else X.spread())
-        return matrix(X)
+        return entering(X, coded=bool(self.embedding))
 
     def shape_for(self, X: Any, columns: int, outputs: int) -> Shape:
         """The shape of a network for rows `X` that take so many columns."""
@@ -105,3 +116,10 @@ class DenseClassifier(Learner):
         skip, embedding = self.skip and len(self.units) > 0, self.embedding if levels else 0
         form = (self.batch_norm, self.activation, skip, levels, embedding)
         return Shape(columns - len(levels), tuple(self.units), outputs, *form)
+
+
+def entering(X: Any, coded: bool) -> Floats:
+    """Rows (n, d) as a network takes them: a matrix as it is, categories as level indices or as columns."""
+    if isinstance(X, Mixed):
+        return matrix(X.coded() if coded else X.spread())
+    return matrix(X)

@@ -19,7 +19,7 @@ from harness.networks.architecture import Layer
 from harness.networks.compiled import Course, finish, fresh, predict, train
 from harness.networks.history import Watch
 from harness.networks.learner import Learner
-from harness.networks.loss import Floats, Loss
+from harness.networks.loss import Floats
 from harness.networks.rows import training_rows, watched_rows
 
 SIDE = 48  #: pixels: larger pictures are made smaller by a whole factor until no side is longer
@@ -127,6 +127,17 @@ class Convolutions:
         return layers.Dense(self.outputs, kernel_initializer="zeros", name="logits")(x)
 
 
+@dataclass(frozen=True)
+class Pictures:
+    """How pictures enter a network of their form (height, width, channels)."""
+
+    form: Form
+
+    def __call__(self, X: npt.ArrayLike) -> Pixels:
+        """Pictures (n, h, w, c) in uint8 as `keras_model` takes them, or a `DataError`."""
+        return pictures(X, self.form)
+
+
 @dataclass(eq=False)
 class ConvolutionalClassifier(Learner):
     """A small convolutional network for uint8 pictures (n, h, w, 1 or 3); every draw comes from `seed`, one thread is used.
@@ -158,15 +169,20 @@ class ConvolutionalClassifier(Learner):
         self.form_ = pictures(X).shape[1:]
         watched = None if validation is None else watched_rows(validation, rows, self.classes_, self._read)
         course = self.course.stretched(len(rows.y))
-        watch = Watch(self._loss, rows, watched, course.patience)
+        watch = Watch(self.loss, rows, watched, course.patience)
         start = fresh(self._shape, np.random.default_rng([self.seed, 1]), watch.prior_logits)
         self.weights_ = train(self._shape, start, course, watch, self.seed)
         self.history_ = watch.history(course.batch_size)
         return self
 
+    @property
+    def inputs(self) -> Pictures:
+        """How rows enter the network: `inputs(X)` is what `keras_model` takes, shape (n, h, w, c)."""
+        return Pictures(self.form_)
+
     def predict_proba(self, X: npt.ArrayLike) -> Floats:
         """The probability of every class, shape (n, k), float32."""
-        return self._loss.probabilities(predict(self._shape, self.weights_, self._read(X)))
+        return self.loss.probabilities(predict(self._shape, self.weights_, self._read(X)))
 
     @property
     def parameters(self) -> int:
@@ -184,15 +200,11 @@ class ConvolutionalClassifier(Learner):
 
         logits = self._shape.build_whole(lambda: keras.layers.Dropout(self.course.dropout, name="dropout"))
         logits.set_weights(self.weights_)
-        return finish(logits, self.course, self._loss)
-
-    @property
-    def _loss(self) -> Loss:
-        return Loss(len(self.classes_), self.gamma)
+        return finish(logits, self.course, self.loss)
 
     @property
     def _shape(self) -> Convolutions:
-        return Convolutions(self.form_, tuple(self.filters), self.batch_norm, self._loss.outputs)
+        return Convolutions(self.form_, tuple(self.filters), self.batch_norm, self.loss.outputs)
 
     def _read(self, X: npt.ArrayLike) -> Pixels:
         return shrunk(pictures(X, self.form_))

@@ -16,11 +16,11 @@ import numpy.typing as npt
 from harness.errors import DataError
 from harness.networks import pretrained
 from harness.networks.architecture import Layer
-from harness.networks.classifier import DenseClassifier
+from harness.networks.classifier import DenseClassifier, Entering
 from harness.networks.compiled import Course, built, finish, fresh, predict, train
 from harness.networks.dense import without_batch_norm
 from harness.networks.history import Watch
-from harness.networks.last_blocks import LEARNING, Upper, activations
+from harness.networks.last_blocks import LEARNING, Activations, Upper, activations
 from harness.networks.learner import Learner
 from harness.networks.loss import Floats, Loss
 from harness.networks.pretrained import CUTS, FEATURES, GRID, SIZE, TABLE, lower, working_size
@@ -91,7 +91,12 @@ class PretrainedClassifier(Learner):
         """The probability of every class, shape (n, k), float32."""
         if self.upper_ is None:
             return self.head_.predict_proba(X)
-        return self._loss.probabilities(predict(self.upper_, self.weights_, activations(X, self.upper_.row)))
+        return self.loss.probabilities(predict(self.upper_, self.weights_, activations(X, self.upper_.row)))
+
+    @property
+    def inputs(self) -> Entering | Activations:
+        """How rows enter what was trained: `inputs(X)` is what `keras_logits` takes."""
+        return Activations(self.upper_.form) if self.upper_ else Entering(len(self.weights_[0]))
 
     @property
     def parameters(self) -> int:
@@ -138,8 +143,8 @@ class PretrainedClassifier(Learner):
             x = keras.layers.Resizing(size, size, antialias=True, name="scaled_pictures")(x)
         if channels == 1:
             x = keras.layers.Concatenate(name="grey_as_colour")([x, x, x])
-        model = keras.Model(entry, self._keras_upper()(below(x)), name="pretrained_network")
-        return finish(model, self.schedule if self.upper_ is None else course_of(self.schedule), self._loss)
+        model = keras.Model(entry, self.keras_logits()(below(x)), name="pretrained_network")
+        return finish(model, self.schedule if self.upper_ is None else course_of(self.schedule), self.loss)
 
     def _fit_head(self, rows: Given, validation: tuple[npt.ArrayLike, npt.ArrayLike] | None) -> None:
         """Train the head alone, on standardised features; the scaling is then multiplied into its first layer."""
@@ -174,7 +179,8 @@ class PretrainedClassifier(Learner):
         self.weights_ = train(upper, start, course, watch, self.seed)
         self.history_ = watch.history(course.batch_size)
 
-    def _keras_upper(self) -> Any:
+    def keras_logits(self) -> Any:
+        """What was trained, as a Keras model that is not compiled: from features or activations to logits."""
         import keras
 
         if self.upper_ is not None:
@@ -184,7 +190,7 @@ class PretrainedClassifier(Learner):
             for _, bias in self._dense[:-1]:
                 model.add(keras.layers.Dense(len(bias), activation="relu", name="hidden"))
                 model.add(keras.layers.Dropout(self.schedule.dropout))
-            model.add(keras.layers.Dense(self._loss.outputs, name="logits"))
+            model.add(keras.layers.Dense(self.loss.outputs, name="logits"))
         model.set_weights(self.weights_)
         return model
 
@@ -202,10 +208,6 @@ class PretrainedClassifier(Learner):
         """Kernel and bias of the head's layers."""
         head = self.weights_[-self.upper_.head :] if self.upper_ else self.weights_
         return list(zip(head[::2], head[1::2], strict=True))
-
-    @property
-    def _loss(self) -> Loss:
-        return Loss(len(self.classes_), self.gamma)
 
 
 def course_of(schedule: Schedule, rows: int = 0) -> Course:

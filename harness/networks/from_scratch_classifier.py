@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from harness.networks.architecture import Layer
+from harness.networks.classifier import Entering
 from harness.networks.from_scratch import (
     BENDS,
     Descent,
@@ -79,6 +80,11 @@ class ScratchClassifier(Learner):
     def _logits(self, network: Network, X: Floats) -> Matrix:
         parts = (X[start : start + CHUNK].astype(np.float64) for start in range(0, max(len(X), 1), CHUNK))
         return np.vstack([forward(network, BENDS[self.activation], part)[-1] for part in parts])
+
+    @property
+    def inputs(self) -> Entering:
+        """How rows enter the network: `inputs(X)` is what `keras_model` takes, shape (n, d)."""
+        return Entering(len(self.network_[0].kernel))
 
     def predict_proba(self, X: npt.ArrayLike) -> Floats:
         """The probability of every class, shape (n, k), float32."""

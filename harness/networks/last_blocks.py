@@ -82,6 +82,18 @@ class Upper:
         return layers.Dense(self.outputs, kernel_initializer="zeros", name="logits")(x)
 
 
+@dataclass(frozen=True)
+class Activations:
+    """How activations of a form (height, width, channels) enter; of pictures with views, the pictures themselves."""
+
+    form: tuple[int, int, int]
+
+    def __call__(self, X: npt.ArrayLike) -> npt.NDArray[np.float16]:
+        """Activations (n, h, w, 112) as float16, or a `DataError`."""
+        held = np.asarray(X)
+        return activations(held[:, 0] if held.ndim == 5 else held, self.form)
+
+
 def activations(X: npt.ArrayLike, form: tuple[int, ...] | None = None) -> npt.NDArray[np.float16]:
     """Activations (n, h, w, 112), or with views (n, 1 + views, h, w, 112), finite, as float16; or a `DataError`.
 

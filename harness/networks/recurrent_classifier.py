@@ -42,6 +42,17 @@ SCHEDULE = Schedule(
 )
 
 
+@dataclass(frozen=True)
+class Sequences:
+    """How token numbers enter a network that knows a vocabulary: those beyond it are unknown."""
+
+    vocabulary: int
+
+    def __call__(self, X: npt.ArrayLike) -> Tokens:
+        """Token numbers (n, length) as `keras_model` takes them, or a `DataError`."""
+        return sequences(X, self.vocabulary)
+
+
 @dataclass(eq=False)
 class RecurrentClassifier(Learner):
     """A recurrent network for token sequences; every draw comes from `seed`, and one thread is used.
@@ -83,9 +94,14 @@ class RecurrentClassifier(Learner):
             self.network_, self.history_ = train(shape, loss, self.schedule, rows, watched, self.seed)
         return self
 
+    @property
+    def inputs(self) -> Sequences:
+        """How rows enter the network: `inputs(X)` is what `keras_model` takes, shape (n, length)."""
+        return Sequences(self.network_.shape.vocabulary)
+
     def predict_proba(self, X: npt.ArrayLike) -> Floats:
         """The probability of every class, shape (n, k), float32; how far rows are padded changes nothing."""
-        rows = sequences(X, self.network_.shape.vocabulary)
+        rows = self.inputs(X)
         with one_thread():
             return Loss(len(self.classes_), self.gamma).probabilities(infer(self.network_, rows))
 

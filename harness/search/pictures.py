@@ -56,9 +56,12 @@ class FrozenEncoder:
             what += f", view {number} of version {VIEWS}"
         return remembered(what, rows, lambda images: self._compute(view(images, number)))
 
+    def keras_model(self) -> Any:
+        """What lies below the cut, from pictures (n, size, size, 3), 0 to 255, as a Keras model with ImageNet's weights."""
+        return lower(without_batch_norm(read_weights(wheel_member(*SOURCE))), self.cut, self.size)
+
     def _compute(self, images: Images) -> npt.NDArray[Any]:
-        weights = without_batch_norm(read_weights(wheel_member(*SOURCE)))
-        made = run(lower(weights, self.cut, self.size), images)
+        made = run(self.keras_model(), images)
         # Half precision costs a thousandth of a value (2 ** -11 of it), and spares half of disk and memory.
         return made if self.cut in POOLED else made.astype(np.float16)
 

@@ -21,6 +21,7 @@ from harness.search.tokens import TOKENS_SPACE, fit_tokens
 WORDS = r"(?u)\b\w+\b|[£$€!?%]"
 
 
+PARTS = ("words", "characters")
 MOST_TERMS = 50_000  #: pieces of words kept, the commonest
 DIRECTIONS = 100
 SHORT = 300  #: characters
@@ -101,15 +102,20 @@ def fit_tfidf(X: Texts, y: Labels, seed: int) -> TfidfEncoder:  # noqa: ARG001 -
     term, which brought 0.001 accuracy on sms_spam. Nothing of it is searched, so that it is computed once for all
     families. Raises `DataError` where the texts hold no term twice.
     """
-    from sklearn.feature_extraction.text import TfidfVectorizer
-
-    common = {"min_df": 2, "sublinear_tf": True, "dtype": np.float32}
-    words = TfidfVectorizer(preprocessor=without_figures, token_pattern=WORDS, ngram_range=(1, 2), **common)
-    characters = TfidfVectorizer(analyzer=pieces, max_features=MOST_TERMS, **common)
-    known = tuple(part for part in (words, characters) if _learned(part, X))
+    known = tuple(part for part in map(vectorizer, PARTS) if _learned(part, X))
     if not known:
         raise DataError(f"no word or piece of a word occurs in two of the {len(X)} texts: are these texts?")
     return TfidfEncoder(known)
+
+
+def vectorizer(part: str) -> Any:
+    """What makes weights of the terms of one of PARTS, unfitted."""
+    from sklearn.feature_extraction.text import TfidfVectorizer
+
+    common = {"min_df": 2, "sublinear_tf": True, "dtype": np.float32}
+    if part == "words":
+        return TfidfVectorizer(preprocessor=without_figures, token_pattern=WORDS, ngram_range=(1, 2), **common)
+    return TfidfVectorizer(analyzer=pieces, max_features=MOST_TERMS, **common)
 
 
 def _learned(part: Any, X: Texts) -> bool:
