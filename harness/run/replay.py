@@ -10,7 +10,7 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -33,6 +33,17 @@ OTHER_MACHINE, OTHER_VERSIONS, OTHER_NETWORK = 0.001, 0.01, 0.05
 ONLY_SEARCH = ("optuna",)
 #: Of packages that only some families need: with none of these in its `needs` a family does not depend on them.
 OF_SOME = ("xgboost", "lightgbm", "catboost", "tensorflow", "keras")
+
+
+class Here(Protocol):
+    """What it takes here to do again what a run did: where its data are now, and what declares the rest."""
+
+    @property
+    def data_dir(self) -> str | None: ...  # noqa: D102
+    @property
+    def plugins(self) -> tuple[str, ...]: ...  # noqa: D102
+    @property
+    def file(self) -> str | None: ...  # noqa: D102
 
 
 @dataclass(frozen=True)
@@ -83,14 +94,14 @@ def replay(asked: Asked) -> Replayed:
     run = store.read_run()
     record = _record(store, run, asked.cell)
     stored, outcomes = store.predictions(record), _outcomes(record, asked.stages)
-    desk = Desk(_request(run, record, asked))
+    desk = Desk(request_of(run, record, asked))
     one, family = desk.loaded(record.task), desk.registry.family(record.family)
     differs, tolerance, why = _tolerance(run, family)
     whole = Replayed(record.id, _cell(record).name, tuple(differs), tolerance, why)
-    if against := _other_rows(run, record, stored, one):
+    if against := other_rows(run, record, stored, one):
         return replace(whole, against=against)
     material = desk.material(_cell(record), one.fingerprint)
-    changed = _changed(run, record, desk, one, material)
+    changed = changed_since(run, record, desk, one, material)
     if changed:
         why = "only equality to the last digit could show that what has changed makes no difference here"
         whole = replace(whole, differs=(*differs, changed), tolerance=0.0, why=why)
@@ -145,11 +156,12 @@ def _cell(record: Record) -> Cell:
     return Cell(**{name: getattr(record, name) for name in Cell.__dataclass_fields__})
 
 
-def _request(run: Mapping[str, Any], record: Record, asked: Asked) -> Request:
+def request_of(run: Mapping[str, Any], record: Record, asked: Here) -> Request:
     """What the run was asked for, as far as one cell is concerned."""
     own = run["tasks"][record.task].get("own")
     if own is not None:
-        own = OwnFile(**(own | {"drop": tuple(own["drop"])} | ({"path": asked.file} if asked.file else {})))
+        moved = {"path": asked.file} if asked.file else {}
+        own = OwnFile(**(own | moved | {"drop": tuple(own["drop"]), "name": record.task}))
         if not Path(own.path).exists():
             raise EvenhandError(f"the data of {record.task!r} are no longer at {own.path}: say --file PATH")
     return Request(
@@ -193,7 +205,7 @@ def _matters(package: str, family: Family) -> bool:
     return of is None or family.network or of in family.needs
 
 
-def _other_rows(run: Mapping[str, Any], record: Record, stored: StoredPredictions, one: LoadedTask) -> str:
+def other_rows(run: Mapping[str, Any], record: Record, stored: StoredPredictions, one: LoadedTask) -> str:
     """Why the rows of now are not those that the record was made from; empty where they are."""
     about = run["tasks"][record.task]
     if one.fingerprint != about["fingerprint"]:
@@ -210,7 +222,7 @@ def _other_rows(run: Mapping[str, Any], record: Record, stored: StoredPrediction
     return ""
 
 
-def _changed(run: Mapping[str, Any], record: Record, desk: Desk, one: LoadedTask, material: Material) -> str:
+def changed_since(run: Mapping[str, Any], record: Record, desk: Desk, one: LoadedTask, material: Material) -> str:
     """Which declaration is not what it was, by elimination from what is stored of each; empty where the key is the same."""
     family = desk.registry.family(record.family)
     live = cell_of(desk.request, desk.registry, one, (family, record.strategy), material.fold)
