@@ -36,20 +36,25 @@ def as_json(content: Any, status: int = 200, headers: Mapping[str, str] | None =
 
 def answered(bundle: Bundle, answer: Answer, ignored: Sequence[str]) -> bytes:
     """The answers to one request, as JSON."""
-    classes, two = bundle.schema.classes, len(bundle.schema.classes) == 2
-    rows = []
-    chances = answer.proba.round(DIGITS).tolist()
-    for i, (position, each) in enumerate(zip(answer.decided.tolist(), chances, strict=True)):
-        flags = [{"field": field, "what": what} for field, what in answer.flags.get(i, ())]
-        rows.append(
-            {
-                "class": classes[position],
-                "probability": each[1] if two else each[position],
-                "probabilities": dict(zip(classes, each, strict=True)),
-                "flags": flags,
-            }
-        )
-    return to_json(_head(bundle) | {"ignored": list(ignored), "rows": rows})
+    names = [_text(name) for name in bundle.schema.classes]
+    each = answer.proba.round(DIGITS).T.tolist()
+    chances = each[1] if len(names) == 2 else answer.proba.max(axis=1).round(DIGITS).tolist()
+    # One template for all rows: making an object of each and writing those took four times as long.
+    of_classes = ",".join(name.replace("%", "%%") + ":%r" for name in names)
+    row = '{"class":%s,"probability":%r,"probabilities":{' + of_classes + '},"flags":%s}'
+    flags = [_flags(answer.flags[i]) if i in answer.flags else "[]" for i in range(len(answer.decided))]
+    called = [names[position] for position in answer.decided.tolist()]
+    rows = ",".join([row % values for values in zip(called, chances, *each, flags, strict=True)])
+    head = to_json(_head(bundle) | {"ignored": list(ignored)})
+    return head[:-1] + b',"rows":[' + rows.encode() + b"]}"
+
+
+def _text(value: str) -> str:
+    return to_json(value).decode()
+
+
+def _flags(flags: Sequence[tuple[str, str]]) -> str:
+    return to_json([{"field": field, "what": what} for field, what in flags]).decode()
 
 
 def explained(bundle: Bundle, answer: Answer, why: Sequence[Reasons]) -> dict[str, Any]:
