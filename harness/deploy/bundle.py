@@ -122,8 +122,7 @@ def write_bundle(folder: Path, parts: Parts) -> Bundle:
 
     A bundle that is there is replaced. Raises `BundleError` where something else is, or where it cannot be written.
     """
-    if folder.exists() and not (folder / MANIFEST).is_file() and (not folder.is_dir() or any(folder.iterdir())):
-        raise BundleError(f"{folder} is there and no bundle: name a new folder with --out")
+    check_place(folder)
     beside = folder.with_name(f".{folder.name}.{os.getpid()}.part")
     try:
         shutil.rmtree(beside, ignore_errors=True)
@@ -135,6 +134,12 @@ def write_bundle(folder: Path, parts: Parts) -> Bundle:
     finally:
         shutil.rmtree(beside, ignore_errors=True)
     return read_bundle(folder)
+
+
+def check_place(folder: Path) -> None:
+    """Raise `BundleError` where something else than a bundle is already: nothing of anybody's is replaced."""
+    if folder.exists() and not (folder / MANIFEST).is_file() and (not folder.is_dir() or any(folder.iterdir())):
+        raise BundleError(f"{folder} is there and no bundle: name a new folder with --out")
 
 
 def read_bundle(folder: Path) -> Bundle:
@@ -180,7 +185,7 @@ def read_manifest(folder: Path) -> dict[str, Any]:
 
 
 def _fill(folder: Path, parts: Parts) -> None:
-    names = save_model(parts.fitted, parts.calibrator, folder, parts.schema.picture)
+    names = save_model(parts.fitted, parts.calibrator, folder)
     (folder / ROWS).write_bytes(_bytes(parts.schema.as_dict()))
     about = dict(parts.about)
     decision = {name: about[name] for name in ("classes", "threshold", "calibration")}

@@ -97,15 +97,15 @@ def replay(asked: Asked) -> Replayed:
     desk = Desk(request_of(run, record, asked))
     one, family = desk.loaded(record.task), desk.registry.family(record.family)
     differs, tolerance, why = _tolerance(run, family)
-    whole = Replayed(record.id, _cell(record).name, tuple(differs), tolerance, why)
+    whole = Replayed(record.id, cell_of_record(record).name, tuple(differs), tolerance, why)
     if against := other_rows(run, record, stored, one):
         return replace(whole, against=against)
-    material = desk.material(_cell(record), one.fingerprint)
+    material = desk.material(cell_of_record(record), one.fingerprint)
     changed = changed_since(run, record, desk, one, material)
     if changed:
         why = "only equality to the last digit could show that what has changed makes no difference here"
         whole = replace(whole, differs=(*differs, changed), tolerance=0.0, why=why)
-    learner = Learner(_cell(record), material, lambda _name, _arrays: None)
+    learner = Learner(cell_of_record(record), material, lambda _name, _arrays: None)
     entries: list[Again] = []
     for outcome in outcomes:
         twin = next((again for again in entries if again.trial == outcome.trial), None)
@@ -148,11 +148,12 @@ def _outcomes(record: Record, stages: Sequence[str]) -> list[Outcome]:
     found = [outcome for outcome in record.outcomes if outcome.stage in stages]
     if lost := set(stages) - {outcome.stage for outcome in found}:
         why = f" ({record.reason})" if record.reason else ""
-        raise EvenhandError(f"{_cell(record).name} has no entry {' or '.join(sorted(lost))}{why}")
+        raise EvenhandError(f"{cell_of_record(record).name} has no entry {' or '.join(sorted(lost))}{why}")
     return found
 
 
-def _cell(record: Record) -> Cell:
+def cell_of_record(record: Record) -> Cell:
+    """The cell that a record is of."""
     return Cell(**{name: getattr(record, name) for name in Cell.__dataclass_fields__})
 
 
