@@ -139,7 +139,7 @@ def _pack_classifier(classifier: Any, keep: Keep) -> Any:
     if isinstance(members := getattr(classifier, "fitted_", None), list):  # of LightGBM it is a bool
         return Mean(tuple(_pack_classifier(one, keep) for one in members))
     if hasattr(classifier, "model_"):
-        return OneThread(classifier.model_)
+        return OneThread(_without_dates(classifier.model_))
     strip = STRIPPED.get(type(classifier).__name__)
     return strip(copy.copy(classifier)) if strip else classifier
 
@@ -160,6 +160,15 @@ def _without_draws(boosting: Any) -> Any:
         boosting.estimators_[at].random_state = None
     boosting.__dict__.pop("_rng", None)
     return boosting
+
+
+def _without_dates(catboost: Any) -> Any:
+    """CatBoost's model without the time and the random name of its fit."""
+    copied = catboost.copy()
+    about = copied.get_metadata()
+    for accidental in ("train_finish_time", "model_guid", "training"):
+        about[accidental] = ""
+    return copied
 
 
 def _without_generator(boosting: Any) -> Any:
