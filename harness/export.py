@@ -16,6 +16,7 @@ import numpy as np
 from harness.data.content import row_keys
 from harness.data.sources import data_directory
 from harness.declare.calibration import calibrator_of, prior_is_known
+from harness.declare.family import Family
 from harness.declare.metric import Metric
 from harness.declare.protocol import seed_of
 from harness.declare.task import take
@@ -35,7 +36,7 @@ from harness.report.statistics import Estimate, estimate
 from harness.run.alone import Tell, answer, ask
 from harness.run.cell import Learner
 from harness.run.plan import LoadedTask, versions
-from harness.run.replay import cell_of_record, changed_since, request_of
+from harness.run.replay import ONLY_SEARCH, cell_of_record, changed_since, matters, request_of
 from harness.run.whole import Wanted, Whole, fit_whole, whole_cell
 from harness.run.worker import Desk
 from harness.store.record import Outcome, Record
@@ -112,8 +113,9 @@ def make_bundle(asked: Asked, tell: Tell) -> Bundle:
     if asked.drivers and schema.modality == "tabular":
         drivers = _drivers(nested, desk, schema, tell)
     said = sealed(store, scores, nested.task, nested.entry)
+    family = desk.registry.family(nested.entry.family)
     about = _about(nested, one, whole)
-    facts = _facts(nested, (one, schema, whole), said, by_hand=asked.entry is not None)
+    facts = _facts(nested, family, (one, schema, whole), said, by_hand=asked.entry is not None)
     held_out = HeldOut(row_keys(one.table.X), said.proba)
     parts = Parts(about, schema, whole.fitted, whole.calibrator, card(about, facts), held_out, drivers)
     return write_bundle(Path(asked.out), parts)
@@ -207,6 +209,7 @@ def _standing(nested: Nested, *, by_hand: bool) -> Standing:
         rank=place.rank if place else None,
         entries=len(ranked),
         tied=None if ranking.silent else sum(bool(one.tied) for one in ranked),
+        tie=place.tied if place else None,
         by_hand=by_hand,
         splits=len(rows),
         planned=ranking.splits,
@@ -216,7 +219,9 @@ def _standing(nested: Nested, *, by_hand: bool) -> Standing:
     )
 
 
-def _facts(nested: Nested, made: tuple[LoadedTask, Schema, Whole], said: Sealed, *, by_hand: bool) -> Facts:
+def _facts(
+    nested: Nested, family: Family, made: tuple[LoadedTask, Schema, Whole], said: Sealed, *, by_hand: bool
+) -> Facts:
     """What the card says beyond the manifest."""
     (one, schema, whole), run = made, nested.scores.run
     rows = np.flatnonzero(said.decided >= 0)
@@ -239,7 +244,7 @@ def _facts(nested: Nested, made: tuple[LoadedTask, Schema, Whole], said: Sealed,
         changed=tuple(
             f"{name} {then.get(name, '–')} → {now.get(name, '–')}"
             for name in dict.fromkeys((*then, *now))
-            if then.get(name) != now.get(name)
+            if then.get(name) != now.get(name) and (name in ONLY_SEARCH or matters(name, family))
         ),
         correctable=prior_is_known(strategy, nested.entry.strategy),
     )

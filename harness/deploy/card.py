@@ -104,7 +104,9 @@ def _selected(standing: Standing, objective: str) -> str:
         place = "It is the only entry of its run that has a place."
     else:
         place = f"It is number {standing.rank} of the {standing.entries} ranked entries of its run by {code(objective)}"
-        place += "." if standing.tied is None else f", of which {standing.tied} cannot be told from the first."
+        place += f", of which {standing.tied} cannot be told from the first." if standing.tied is not None else "."
+        if standing.tie is not None:
+            place += f" It {'is one of those' if standing.tie else 'is below the first by more than chance explains'}."
     if standing.rank == 1 and standing.entries > 1:
         place += (
             " **It was selected** by looking at these very figures, so they are somewhat better than what is to be expected: "
@@ -175,6 +177,11 @@ def _probabilities(about: Mapping[str, Any], facts: Facts) -> str:
             f"Over the {facts.held_out:,} held-out rows the mean probability of {code(about['classes'][at])} was "
             f"{number(facts.said[at])}; {number(facts.came[at])} of them were."
         )
+    gap = next((one for one in facts.figures if one.name == "ece"), None)
+    if gap is not None:
+        said.append(
+            f"The mean gap between probability and frequency (ECE) is {plus_minus(gap.mean, gap.half)} in the splits."
+        )
     said.append("They hold for rows like those of the data: where a class is more or less common, they are off.")
     return " ".join(said)
 
@@ -222,8 +229,8 @@ def _fails(facts: Facts) -> str:
             ]
             for s, other in facts.classes[:CLASSES]
         ]
-        head = ["Class", "Recall", "95 % interval", "Rows", "Most often taken for"]
-        said.append(f"Classes, the lowest recall first:\n\n{table(head, taken)}")
+        header = ["Class", "Recall", "95 % interval", "Rows", "Most often taken for"]
+        said.append(f"Classes, the lowest recall first:\n\n{table(header, taken)}")
     return "\n\n".join(said)
 
 
@@ -260,8 +267,8 @@ def _data(about: Mapping[str, Any], facts: Facts) -> str:
 
 def _versions(about: Mapping[str, Any], facts: Facts) -> str:
     versions = ", ".join(f"{name} {version}" for name, version in about["versions"].items())
-    changed = f" Others than the run was made with: {', '.join(facts.changed)}." if facts.changed else ""
-    return f"{text(versions)}.{text(changed)} The run: {code(about['run']['command'])}"
+    changed = f" The run was made with others: {text(', '.join(facts.changed))}." if facts.changed else ""
+    return f"{text(versions)}.{changed} The run: {code(about['run']['command'])}"
 
 
 def _shares(about: Mapping[str, Any], counts: Sequence[float], *, counted: bool = False) -> str:

@@ -46,6 +46,7 @@ class Standing:
     rank: int | None
     entries: int
     tied: int | None
+    tie: bool | None  #: whether it is itself one of those; None where it is the first, or nothing is claimed
     by_hand: bool
     splits: int
     planned: int

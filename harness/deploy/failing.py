@@ -61,7 +61,8 @@ def failings(X: Features, schema: Schema, y: Labels, decided: Labels) -> tuple[L
 
     `X` are held-out rows, `y` (n,) their classes and `decided` (n,) what was decided of them.
     """
-    parts = [(name, mask) for feature in schema.features for name, mask in _parts(feature, _values(X, feature))]
+    every = [(name, mask) for feature in schema.features for name, mask in _parts(feature, _values(X, feature))]
+    parts = list({mask.tobytes(): (name, mask) for name, mask in reversed(every)}.values())[::-1]  # the same rows once
     right = y == decided
     if len(schema.classes) > 2:
         among = {"share decided correctly": np.ones(len(y), dtype=bool)}

@@ -25,7 +25,7 @@ def visible(value: Any) -> str:
 
 def text(value: Any) -> str:
     """Text of unknown origin as text: nothing in it is Markdown, HTML, or the end of a table cell."""
-    escaped = re.sub(r"([\\`*\[\]|~$#<>&])", r"\\\1", visible(value))
+    escaped = re.sub(r"([\\`*\[\]|~$#<&])", r"\\\1", visible(value))
     return re.sub(r"(?<![A-Za-z0-9])_|_(?![A-Za-z0-9])", r"\\_", escaped)  # inside a word it is no emphasis
 
 

@@ -179,7 +179,7 @@ def request_of(run: Mapping[str, Any], record: Record, asked: Here) -> Request:
 def _tolerance(run: Mapping[str, Any], family: Family) -> tuple[list[str], float, str]:
     """What is not as it was, up to what difference a record is confirmed for that, and that in words."""
     then, now = run.get("versions", {}), versions()
-    names = [name for name in dict.fromkeys((*then, *now)) if _matters(name, family)]
+    names = [name for name in dict.fromkeys((*then, *now)) if matters(name, family)]
     packages = [
         f"{name} {then.get(name, '–')} → {now.get(name, '–')}" for name in names if then.get(name) != now.get(name)
     ]
@@ -198,7 +198,7 @@ def _tolerance(run: Mapping[str, Any], family: Family) -> tuple[list[str], float
     return machine, OTHER_MACHINE, "another machine may round otherwise"
 
 
-def _matters(package: str, family: Family) -> bool:
+def matters(package: str, family: Family) -> bool:
     """Whether what a family gives can depend on a package."""
     if package in ONLY_SEARCH:
         return False
