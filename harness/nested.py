@@ -86,7 +86,7 @@ def _check_calibration(scores: Scores, task: str, entry: Entry) -> None:
     about = scores.run["strategies"].get(entry.strategy, {})
     if entry.calibration == PRIOR and not prior_is_known(about, entry.strategy):
         raise EvenhandError(
-            f"--calibration prior takes back what weights or random resampling did: {entry.strategy} did something else"
+            f"--calibration prior is for weights and random over- or undersampling, not for the strategy {entry.strategy}"
         )
     if not len(scores.rows_of(task, entry, HALF)):
         raise EvenhandError(f"{entry.name} has no figures: a class had too few inner rows to fit a calibration")

@@ -1,4 +1,4 @@
-"""The command line: one command, one short function."""
+"""Commands that make a run, and read what it says."""
 
 # No `from __future__ import annotations` here: typer reads the annotations.
 import contextlib
@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from harness.cli.app import DataDir, Plugins, Run, app
 from harness.errors import EvenhandError
 
 if TYPE_CHECKING:
@@ -16,30 +17,6 @@ if TYPE_CHECKING:
 
     from harness.declare.metric import Metric
     from harness.store.store import Store
-
-app = typer.Typer(
-    no_args_is_help=True,
-    add_completion=False,
-    pretty_exceptions_enable=False,
-    rich_markup_mode=None,
-    help="""Which classifier, with which imbalance strategy, is really best on this data, and by how much?
-
-    \b
-    evenhand run --suite quick                         a benchmark in minutes
-    evenhand run customers.csv --target churned        one's own table
-    evenhand report results/quick --open               tables and page again
-    evenhand list tasks                                what there is
-    """,
-)
-
-Plugins = Annotated[
-    list[str] | None, typer.Option("--plugin", help="Module or my_file.py with further declarations; repeatable.")
-]
-DataDir = Annotated[
-    Path | None,
-    typer.Option(help="Folder with data that cannot be fetched.", envvar="EVENHAND_DATA", show_default=False),
-]
-Run = Annotated[Path, typer.Argument(metavar="RUN", help="Folder of a run, for example results/quick.")]
 
 
 @app.command()
@@ -234,107 +211,6 @@ def replay(
     typer.echo(again.in_words(replayed))
     if not replayed.confirmed:
         raise typer.Exit(1)
-
-
-@app.command()
-def dashboard(
-    run: Run, port: Annotated[int, typer.Option(help="Port on 127.0.0.1; 0 takes a free one.")] = 8080
-) -> None:
-    """Serve the Optuna dashboard over all studies of a run, also while it goes on.
-
-    \b
-    evenhand dashboard results/quick
-    """
-    from harness import dashboard as page
-    from harness.store.store import Store
-
-    page.dashboard(Store(run), port)
-
-
-@app.command()
-def tensorboard(
-    run: Run, port: Annotated[int, typer.Option(help="Port on 127.0.0.1; 0 takes a free one.")] = 6006
-) -> None:
-    """Show the training curves of a run's networks in TensorBoard.
-
-    \b
-    evenhand tensorboard results/quick
-    """
-    from harness import tensorboard as page
-    from harness.store.store import Store
-
-    page.tensorboard(Store(run), port)
-
-
-@app.command("list")
-def list_(
-    what: Annotated[str, typer.Argument(metavar="tasks|families|strategies|metrics|suites")] = "tasks",
-    plugin: Plugins = None,
-) -> None:
-    """List what can be named on the command line.
-
-    \b
-    evenhand list families
-    """
-    from harness.catalogue import listing
-
-    typer.echo(listing(what, plugin or ()))
-
-
-@app.command()
-def fetch(
-    tasks: Annotated[
-        list[str] | None, typer.Argument(metavar="[TASK]...", help="Tasks; all, if none is named.")
-    ] = None,
-    data_dir: DataDir = None,
-    plugin: Plugins = None,
-) -> None:
-    """Bring the data of tasks into the cache, so that later runs need no network.
-
-    \b
-    evenhand fetch telco_churn caravan
-    """
-    from harness.catalogue import fetch_tasks
-
-    if not fetch_tasks(tasks or (), data_dir, plugin or (), typer.echo):
-        raise typer.Exit(1)
-
-
-@app.command()
-def check(plugin: Plugins = None, data_dir: DataDir = None) -> None:
-    """Hold every declaration to the contract: tasks, families, strategies and metrics, plugins included.
-
-    \b
-    evenhand check --plugin my_package.families
-    """
-    from harness.checks import check_all
-    from harness.declare.registry import load_registry
-
-    if not check_all(load_registry(plugin or ()), data_dir, typer.echo):
-        raise typer.Exit(1)
-
-
-@app.command()
-def explain(
-    topic: Annotated[str | None, typer.Argument(metavar="[TOPIC]", help="None lists what there is.")] = None,
-    out: Annotated[Path | None, typer.Option(help="Folder to write it to, with a picture.", show_default=False)] = None,
-) -> None:
-    """Explain with numbers how something works; without a topic, list what can be explained.
-
-    \b
-    evenhand explain backprop --out backprop
-    """
-    from harness import explain as walkthroughs
-
-    typer.echo(walkthroughs.topics() if topic is None else walkthroughs.explain(topic, out))
-
-
-@app.command()
-def doctor(data_dir: DataDir = None, plugin: Plugins = None) -> None:
-    """Say what is installed, what this machine has, and what would be skipped and why."""
-    from harness.catalogue import diagnosis
-
-    typer.echo(diagnosis(data_dir, plugin or ()))
 
 
 def _write_tables(store: "Store", metrics: "Mapping[str, Metric]", *, quiet: bool) -> Path:

@@ -1,0 +1,31 @@
+"""The application that all commands belong to, and the options that several of them share."""
+
+# No `from __future__ import annotations` here: typer reads the annotations.
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+    help="""Which classifier, with which imbalance strategy, is really best on this data, and by how much?
+
+    \b
+    evenhand run --suite quick                         a benchmark in minutes
+    evenhand run customers.csv --target churned        one's own table
+    evenhand report results/quick --open               tables and page again
+    evenhand list tasks                                what there is
+    """,
+)
+
+Plugins = Annotated[
+    list[str] | None, typer.Option("--plugin", help="Module or my_file.py with further declarations; repeatable.")
+]
+DataDir = Annotated[
+    Path | None,
+    typer.Option(help="Folder with data that cannot be fetched.", envvar="EVENHAND_DATA", show_default=False),
+]
+Run = Annotated[Path, typer.Argument(metavar="RUN", help="Folder of a run, for example results/quick.")]
