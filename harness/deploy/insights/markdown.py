@@ -1,4 +1,4 @@
-"""Markdown of insights: tables, figures, and text of unknown origin as text."""
+"""Tables and figures in the Markdown of insights."""
 
 from __future__ import annotations
 
@@ -7,29 +7,23 @@ import re
 from collections.abc import Sequence
 
 NONE = "–"
-UNSEEN = re.compile(r"[\x00-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069]")
-
-
-def escape(text: object) -> str:
-    """Text of unknown origin: nothing in it is Markdown, HTML or the end of a table cell, and nothing acts unseen."""
-    plain = UNSEEN.sub("�", " ".join(str(text).split()))
-    plain = plain.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
-    plain = re.sub(r"([\\`*\[\]|~$#!])", r"\\\1", plain)
-    return re.sub(r"(?<![A-Za-z0-9])_|_(?![A-Za-z0-9])", r"\\_", plain)
+IN_SIGHT = 12  #: rows of a table; others are folded away
+FIGURE = re.compile(r"(\*\*)?[×+−]?\d[\d,.]*(?![^\s*%±(])|–|$")
 
 
 def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """A table; columns of figures are right-aligned."""
-    right = [all(re.match(r"[×+−-]?\d|–|$", row[at]) for row in rows) for at in range(len(header))]
+    """A table; columns of figures are aligned to the right."""
+    right = [all(FIGURE.match(row[at]) for row in rows) for at in range(len(header))]
     lines = [header, ["---:" if r else "---" for r in right], *rows]
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
-def figure(value: float, digits: int = 3) -> str:
+def figure(value: float, digits: int = 3, *, signed: bool = False) -> str:
     """A figure, a dash where there is none."""
     if not math.isfinite(value):
         return NONE
-    return f"{value:,.{digits}f}".replace("-", "−")
+    written = f"{value:+,.{digits}f}" if signed else f"{value:,.{digits}f}"
+    return written.replace("-", "−")
 
 
 def money(value: float) -> str:
@@ -44,6 +38,11 @@ def percent(share: float) -> str:
     if not math.isfinite(share):
         return NONE
     return f"{100 * share:.1f} %" if 0 < abs(share) < 0.0995 else f"{100 * share:.0f} %"
+
+
+def between(low: str, high: str) -> str:
+    """An interval by its ends."""
+    return low if low == high else f"{low.removesuffix(' %')} to {high}"
 
 
 def count(n: int, noun: str, plural: str = "") -> str:

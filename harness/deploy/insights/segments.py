@@ -127,7 +127,7 @@ def _questions(given: Given, X: pd.DataFrame) -> tuple[list[_Question], npt.NDAr
             text = column.astype("str")
             for level in feature.levels[:MOST_LEVELS]:
                 asked.append(_Question(feature, level))
-                columns.append((text == level).to_numpy(np.float64))
+                columns.append((text == level).to_numpy(bool).astype(np.float64))
         else:
             values = column.to_numpy(np.float64)
             known = values[~missing]

@@ -1,0 +1,193 @@
+"""Sections about the model: what it goes by, what would change its answer, how sure it is."""
+
+from __future__ import annotations
+
+from harness.deploy.insights.contributions import SHARE, Contributions
+from harness.deploy.insights.counterfactuals import Flip, Flips
+from harness.deploy.insights.drivers import Driver, Drivers
+from harness.deploy.insights.given import Given
+from harness.deploy.insights.markdown import IN_SIGHT, between, count, figure, listed, percent, table
+from harness.deploy.insights.pictures import curves_picture, drivers_picture, sureness_picture
+from harness.deploy.insights.section import Fold, Part, Section
+from harness.deploy.insights.shapes import shape
+from harness.deploy.insights.sureness import QUANTILES, Sureness
+from harness.deploy.markdown import plus_minus, text
+
+CAUSES = (
+    "**These are associations, not causes.** They say what the model goes by. Whether changing a column would change what "
+    "happens, only a trial can say."
+)
+MOST_UNITS = 15
+FLIPS_SHOWN = 12
+
+
+def driver_section(given: Given, found: Drivers | None, added: Contributions | None) -> Section:
+    """Drivers, their curves, and what columns add for the given rows."""
+    title = "What the model goes by"
+    if given.bundle.schema.modality != "tabular":
+        return Section(
+            title, ("Drivers are measured of tables; here the reasons of single rows say what the model goes by.",)
+        )
+    parts: list[Part] = [CAUSES]
+    if found is None:
+        parts.append("The bundle holds no drivers (`evenhand export` measures them unless `--no-drivers` is said).")
+    else:
+        parts += _measured(given, found)
+    if added is not None:
+        parts.append(_added(added))
+    return Section(title, tuple(parts))
+
+
+def units(found: Drivers) -> list[Driver]:
+    """Columns that stand alone and groups of columns that go together, greatest loss first."""
+    grouped = {name for one in found.together for name in one.columns}
+    alone = [one for one in found.columns if one.columns[0] not in grouped]
+    return sorted([*alone, *found.together], key=lambda one: -one.loss)
+
+
+def _measured(given: Given, found: Drivers) -> list[Part]:
+    shown = units(found)
+    by_name = {one.columns[0]: one for one in found.columns}
+    rows = []
+    for one in shown[:MOST_UNITS]:
+        lead = max((by_name[name] for name in one.columns), key=lambda member: member.loss)
+        how = shape(lead)
+        if len(one.columns) > 1 and lead.curve:
+            how = f"{text(lead.columns[0])}: {how}"
+        name = " + ".join(map(text, one.columns))
+        rows.append([f"**{name}**" if one.clear else name, plus_minus(one.loss, one.half), how])
+    clear, chance = sum(one.clear for one in shown), 0.025 * len(shown)
+    score = f"{text(found.label)} {figure(found.score)}"
+    introduction = (
+        f"How much the model loses when a column is shuffled among rows, which leaves everything else as it is: measured in "
+        f"{count(found.folds, 'outer fold')} on {found.rows:,} rows that the models had not learnt from, of {score} in all. "
+        f"Columns that say much the same are shuffled together, as the model may take one for the other. **Bold**: the 95 % "
+        f"interval over the folds lies above 0, {clear} of {len(shown)}; about {chance:.1f} would by chance alone."
+    )
+    header = ["Column", "Loss", "How the mean probability moves with it"]
+    parts: list[Part] = [
+        introduction,
+        table(header, rows[:IN_SIGHT]),
+        drivers_picture(shown[:IN_SIGHT], found.label),
+    ]
+    if len(rows) > IN_SIGHT:
+        parts.insert(2, Fold(f"{len(rows) - IN_SIGHT} more", table(header, rows[IN_SIGHT:])))
+    ranked = sorted((one for one in found.columns if one.curve), key=lambda one: -one.loss)
+    curves = curves_picture(ranked, given.bundle.schema.classes[-1])
+    if curves:
+        parts.append(curves)
+        parts.append(
+            "A curve sets one column to a value in all rows and leaves the others as they are: where columns go together, some "
+            "of these rows could not exist, and a curve says less there."
+        )
+    if found.together:
+        single = [[text(one.columns[0]), plus_minus(one.loss, one.half), shape(one)] for one in found.columns]
+        parts.append(Fold(f"Each of {count(len(single), 'column')} alone", table(header, single)))
+    return parts
+
+
+def _added(added: Contributions) -> Fold:
+    """What columns add for these rows, greatest first."""
+    scale = "probability" if added.scale == SHARE else "log-odds"
+    rows = [[text(name), figure(size)] for name, size in zip(added.names, added.size, strict=True) if size > 0][
+        :MOST_UNITS
+    ]
+    return Fold(
+        f"What each column adds for {count(added.rows, 'row')} of these data",
+        f"The mean size of its contribution to the {scale} before calibration ({added.how}), whichever way it points. Here one "
+        "column of several that go together may get all of what they share.\n\n"
+        + table(["Column", f"Mean size, {scale}"], rows),
+    )
+
+
+def flip_section(given: Given, found: Flips | None, asked: tuple[str, ...]) -> Section:
+    """The nearest changes of actionable columns."""
+    title = "What would change the answer"
+    if given.bundle.schema.modality != "tabular":
+        return Section(title, ("This is for tables: a text or a picture has no columns that could be acted on.",))
+    if not asked:
+        return Section(
+            title, ("Say which columns somebody can act on, with `--actionable`, and the nearest changes stand here.",)
+        )
+    positive, other = (text(given.bundle.schema.classes[at]) for at in (1, 0))
+    names = listed([text(name) for name in asked])
+    if found is None:
+        return Section(title, (f"No row of the list is called {positive} by the model.",))
+    flipped = [one for one in found.rows if one.changes]
+    parts: list[Part] = [
+        CAUSES,
+        (
+            f"For the first {len(found.rows):,} rows of the list that the model calls {positive}: the smallest change of {names}, "
+            f"one column or two, with which it would call them {other}. Only values and pairs of values that occur in these data "
+            f"are tried. Found for **{len(flipped):,}**; for {len(found.rows) - len(flipped):,} no such change is enough."
+        ),
+    ]
+    if flipped:
+        common = [
+            [text("; ".join(change)), f"{n:,}", percent(n / len(found.rows))] for change, n in found.common[:IN_SIGHT]
+        ]
+        parts.append(table(["Nearest change", "Rows", "Of those asked about"], common))
+        rows = [_flip(given, one) for one in flipped[:FLIPS_SHOWN]]
+        parts.append(Fold("Row by row", table(["Row", "Probability", "Would be", "If"], rows)))
+    return Section(title, tuple(parts))
+
+
+def _flip(_given: Given, one: Flip) -> list[str]:
+    change = "; ".join(f"{text(name)} were {text(to)} instead of {text(own)}" for name, own, to in one.changes)
+    return [f"{one.row + 1:,}", figure(one.before), figure(one.after), change]
+
+
+def sureness_section(given: Given, found: Sureness) -> Section:
+    """How near to the threshold rows lie, and whether probabilities came true."""
+    threshold = 0.5 if given.bundle.threshold is None else given.bundle.threshold
+    positive = text(given.bundle.schema.classes[1])
+    quantiles = ", ".join(f"{figure(value)}" for value in found.quantiles)
+    levels = listed([f"{100 * level:.0f} %" for level in QUANTILES])
+    parts: list[Part] = [
+        (
+            f"{count(found.called, 'row')} of {found.rows:,} reach the threshold of {figure(threshold)} and are called {positive}. "
+            f"**{percent(found.close / found.rows)}** are close calls: their odds differ from the threshold's by less than half. "
+            f"Probabilities below which {levels} of the rows lie: {quantiles}."
+        ),
+        sureness_picture(given.positive, threshold, found.bins),
+    ]
+    if found.bins:
+        verdict = (
+            "as many as chance allows: the probabilities hold on the whole"
+            if found.holds
+            else "which chance does not explain: **take probabilities, and profits computed from them, as an order only**"
+        )
+        reach = 1.96 * max(found.spread, 0.0)
+        parts.append(
+            f"Where outcomes are known, the probabilities add up to {found.expected:,.0f} {positive} (± {reach:,.0f}), and "
+            f"{found.positives:,} there were, {verdict}."
+        )
+        rows = [
+            [
+                f"{one.rows:,}",
+                percent(one.said),
+                percent(one.positives / one.rows),
+                between(percent(one.low), percent(one.high)),
+                "" if one.low <= one.said <= one.high else "outside",
+            ]
+            for one in found.bins
+        ]
+        header = ["Rows", "Said", "Came true", "95 % interval", "Said lies"]
+        parts.append(Fold("Tenths of the rows by probability", table(header, rows)))
+    parts += _odd(found)
+    return Section("How sure the model is", tuple(parts))
+
+
+def _odd(found: Sureness) -> list[str]:
+    said = []
+    if found.odd:
+        some = [f"{text(name)} ({n:,})" for name, n in found.odd[:8]]
+        said.append(
+            f"Values that training did not have, where the model has nothing to go by: {listed(some)} of {found.rows:,} rows."
+        )
+    if found.missing:
+        some = [f"{text(name)} ({n:,})" for name, n in found.missing[:8]]
+        said.append(f"Missing values: {listed(some)}.")
+    if not said:
+        said.append("No row holds a value that training did not have, and none is missing.")
+    return said
