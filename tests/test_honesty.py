@@ -212,11 +212,11 @@ def test_shares_are_kept_and_computed_anew_where_predictions_have_changed(tmp_pa
     assert after.shares[after.entries.index(best)] == 0
 
 
-def test_predictions_that_went_away_cost_a_sentence_and_no_more(tmp_path):
+def test_predictions_that_were_spoilt_cost_a_sentence_and_no_more(tmp_path):
     store = write_run(tmp_path / "run", [tumours()])
     evidence_of(store)
     for record in store.records():
-        (store.cell_folder(record.id) / "predictions.npz").unlink()
+        (store.cell_folder(record.id) / "predictions.npz").write_bytes(b"spoilt")
     said = words(evidence_of(store), "tumours")
     assert "predictions cannot be read any more" in said
     assert "stays first" not in said

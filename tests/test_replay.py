@@ -200,6 +200,11 @@ def test_data_that_were_moved_are_asked_for(copy):
     assert replay(Asked(str(copy / "run"), LINEAR, ("default",), file=str(moved))).confirmed
 
 
+def test_data_that_were_renamed_are_still_those_of_their_task(copy):
+    renamed = (copy / "customers.csv").rename(copy / "clients of last year.csv")
+    assert replay(Asked(str(copy / "run"), LINEAR, ("default",), file=str(renamed))).confirmed
+
+
 @pytest.mark.parametrize(
     ("cell", "said"),
     [

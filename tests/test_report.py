@@ -362,7 +362,7 @@ def test_the_better_threshold_is_never_worse_than_the_tuned_one(scores):
 
 def test_a_strategy_that_does_nothing_cannot_be_told_from_nothing(scores):
     rows = {tuple(row[:2]): row for row in tables(strategy_table(scores, "three_digits"))[0]}
-    assert rows["logistic_regression", "searched"][-1] == "cannot be told"
+    assert rows["logistic_regression", "searched"][2] == "cannot be told"
     assert strategy_verdict(scores, "three_digits").endswith(
         "compared with doing nothing, none is shown to rank or decide differently."
     )
@@ -386,7 +386,7 @@ def test_a_gain_at_one_half_alone_is_not_called_help(better, word):
 
 
 def test_splits_in_time_carry_no_reading(scores):
-    found = {one[:2]: one[-1] for one in map(tuple, tables(strategy_table(scores, "later_rows"))[0][1:])}
+    found = {one[:2]: one[2] for one in map(tuple, tables(strategy_table(scores, "later_rows"))[0][1:])}
     assert set(found.values()) == {"–"}
     assert strategy_verdict(scores, "later_rows") == ""
 
@@ -559,8 +559,60 @@ def test_other_costs_make_figures_of_probabilities_anew_that_look_at_costs(copy)
 def test_with_derived_figures_no_predictions_are_read(copy):
     first = write_report(copy, METRIC).csv.read_bytes()
     for path in copy.folder.glob("cells/*/predictions.npz"):
-        path.unlink()
+        path.write_bytes(b"nobody reads this")
     assert write_report(copy, METRIC).csv.read_bytes() == first
+
+
+def test_predictions_that_went_away_are_said_with_derived_figures_as_without(copy):
+    write_report(copy, METRIC)
+    record = cells(copy, "tumours", "logistic_regression", "none")[0]
+    (copy.cell_folder(record.id) / "predictions.npz").unlink()
+    files = write_report(copy, METRIC)
+    assert line(pd.read_csv(files.csv), "tumours", NONE_TUNED.name).status == "ok 3, failed 1"
+    said = files.markdown.read_text(encoding="utf-8")
+    assert "predictions.npz: No such file" in said
+    shutil.rmtree(copy.folder / "derived")
+    assert write_report(copy, METRIC).markdown.read_text(encoding="utf-8") == said
+
+
+def spoilt(store, record, **changed):
+    """Predictions of a cell of which some are others, and a record that vouches for them."""
+    shutil.rmtree(store.folder / "derived", ignore_errors=True)
+    store.write_cell(record, replace(store.predictions(record), **changed))
+
+
+def test_a_cell_with_probabilities_that_are_no_numbers_costs_that_cell_only(copy):
+    record = cells(copy, "tumours", "logistic_regression", "none")[0]
+    test = copy.predictions(record).test
+    spoilt(copy, record, test=test | {"tuned": np.full_like(test["tuned"], np.nan)})
+    board = pd.read_csv(write_report(copy, METRIC).csv)
+    assert line(board, "tumours", NONE_TUNED.name).status == "ok 3, failed 1"
+    assert line(board, "tumours", "bayes/none/tuned").status == "ok"
+    assert "the probabilities of tuned are not all numbers" in (copy.folder / "leaderboard.md").read_text()
+
+
+def test_a_cell_with_other_classes_costs_that_cell_only(copy):
+    record = cells(copy, "tumours", "logistic_regression", "none")[0]
+    stored = copy.predictions(record)
+    three = [{stage: np.pad(p, ((0, 0), (0, 1))) for stage, p in said.items()} for said in (stored.test, stored.inner)]
+    spoilt(copy, record, test=three[0], inner=three[1])
+    board = pd.read_csv(write_report(copy, METRIC).csv)
+    assert line(board, "tumours", NONE_TUNED.name).status == "ok 3, failed 1"
+    assert "are of 3 classes, not of 2" in (copy.folder / "leaderboard.md").read_text()
+
+
+@pytest.mark.parametrize("damage", ["record", "folder"])
+def test_a_cell_that_cannot_be_read_costs_that_cell_only(copy, damage):
+    record = cells(copy, "tumours", "logistic_regression", "none")[0]
+    folder = copy.cell_folder(record.id)
+    if damage == "record":
+        (folder / "record.json").write_text("{")
+    else:
+        shutil.rmtree(folder)
+        folder.write_text("no folder")
+    board = pd.read_csv(write_report(copy, METRIC).csv)
+    assert line(board, "tumours", NONE_TUNED.name).status == "ok 3, failed 1"
+    assert f"cannot read {folder / 'record.json'}" in (copy.folder / "leaderboard.md").read_text()
 
 
 def test_predictions_that_are_not_what_the_record_vouches_for_count_as_failed(copy):

@@ -184,6 +184,19 @@ def test_what_an_earlier_report_wrote_goes_and_what_is_not_ours_stays(whole, tmp
     assert {name for name in before if "tumours" in name} <= after
 
 
+def test_folders_in_the_place_of_files_that_a_report_wrote_stay(whole, tmp_path):
+    copy = Store(shutil.copytree(whole.folder, tmp_path / "copy"))
+    for name in ("derived/tables.json", "derived/figures.json"):
+        listed = json.loads((copy.folder / name).read_text())
+        more = [*listed, "old"] if isinstance(listed, list) else listed | {"old": ""}
+        (copy.folder / name).write_text(json.dumps(more))
+    for name in ("tables/old", "figures/old.png"):
+        (copy.folder / name).mkdir()
+    write_report(copy, METRIC)
+    assert (copy.folder / "tables" / "old").is_dir()
+    assert (copy.folder / "figures" / "old.png").is_dir()
+
+
 def test_lists_of_files_that_were_tampered_with_delete_nothing_else(whole, tmp_path):
     copy = Store(shutil.copytree(whole.folder, tmp_path / "copy"))
     derived = copy.folder / "derived"

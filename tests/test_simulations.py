@@ -28,6 +28,7 @@ from harness.report.trust.power import POWER, Spread, detectable
 from harness.run.cell import Material, run_cell
 from harness.run.plan import Request, describe, make_plan
 from harness.search.pipeline import Recipe
+from harness.store.description import NEEDED_OF
 from harness.store.record import Outcome, Record, StoredPredictions
 from harness.store.store import Store
 
@@ -154,6 +155,7 @@ def fitted_run(folder: Path, seed: int, rows: int) -> Scores:
                 }
             )
     about = {"classes": ["no", "yes"], "objective": "roc_auc", "forward": False, "costs": None, "splits": FOLDS}
+    about |= dict.fromkeys(NEEDED_OF["tasks"], "") | about
     about |= {"fingerprint": "", "rows": rows, "counts": [rows - rows // 2, rows // 2]}
     protocol = EvaluationProtocol(folds=FOLDS).as_dict()
     families = {name: {"description": "", "network": False} for name in SEES}

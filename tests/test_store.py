@@ -1,16 +1,22 @@
 """A run folder survives whatever happens to it."""
 
+import hashlib
+import io
 import json
 import os
 import resource
+import subprocess
+import sys
 from dataclasses import replace
 
 import numpy as np
 import pytest
 
 from harness.errors import StoreError
+from harness.store.arrays import pack, save
+from harness.store.description import NEEDED, NEEDED_OF
 from harness.store.record import Outcome, Record, StoredPredictions
-from harness.store.store import NEEDED, Store, write_atomic
+from harness.store.store import Store, remove_file, write_atomic
 
 OUTCOME = Outcome("default", 0, {"C": 1.0, "depth": None}, 0.7, 0.31, [80, 20], [80, 80], 0.1, 0.01, {"roc_auc": 0.9})
 RECORD = Record(
@@ -171,19 +177,168 @@ def test_an_older_record_is_read():
     assert Record.from_dict(values) == RECORD
 
 
+WHOLE = {name: {} for name in NEEDED} | {"cells": []}
+TASK = dict.fromkeys(NEEDED_OF["tasks"], "") | {"classes": ["a", "b"], "counts": [1, 2], "rows": 3}
+CELL = dict.fromkeys(NEEDED_OF["cells"], "") | {"task": "one"}
+
+
 @pytest.mark.parametrize(
     ("change", "complaint"),
     [
         ({"tasks": None}, "it lacks tasks"),
         ({"schema": "x"}, "its schema is 'x'"),
-        ({"tasks": {"one": {"rows": 3}}}, "task 'one' lacks classes"),
+        *(
+            ({"tasks": {"one": {k: v for k, v in TASK.items() if k != name}}}, f"task 'one' lacks {name}:")
+            for name in TASK
+        ),
+        ({"tasks": {"one": 3}}, "task 'one' lacks title"),
+        ({"tasks": {"one": TASK | {"counts": [3]}}}, "task 'one' has 2 classes and 1 counts"),
+        ({"tasks": []}, "its tasks are list"),
+        ({"families": {"xgb": {"description": ""}}}, "family 'xgb' lacks network"),
+        ({"strategies": {"none": {}}}, "strategy 'none' lacks kind, description"),
+        ({"cells": {}}, "its cells are dict"),
+        ({"tasks": {"one": TASK}, "cells": [CELL, {"id": 1}]}, "cell 1 lacks key"),
+        ({"cells": [CELL]}, "of tasks that it does not describe: one"),
     ],
 )
 def test_a_description_that_lacks_what_reading_needs_is_one_line(tmp_path, change, complaint):
-    whole = {name: {} for name in NEEDED} | {"tasks": {}}
-    Store(tmp_path).write_run(whole)
+    Store(tmp_path).write_run(WHOLE)
     assert Store(tmp_path).read_run()["tasks"] == {}
-    broken = {name: value for name, value in (whole | change).items() if value is not None}
+    broken = {name: value for name, value in (WHOLE | change).items() if value is not None}
     Store(tmp_path).write_run(broken)
-    with pytest.raises(StoreError, match=complaint):
+    with pytest.raises(StoreError, match=complaint) as refused:
         Store(tmp_path).read_run()
+    assert "\n" not in str(refused.value)
+
+
+# --- what lies there and is not what it should be --------------------------------------------------------------------
+
+
+def vouched(store, data):
+    """A record that vouches for predictions that somebody wrote over."""
+    written = store.write_cell(RECORD, predictions())
+    (store.cell_folder("id1") / "predictions.npz").write_bytes(data)
+    renewed = replace(written, predictions_sha256=hashlib.sha256(data).hexdigest())
+    (store.cell_folder("id1") / "record.json").write_text(json.dumps(renewed.as_dict()))
+    return renewed
+
+
+def archive(**changed):
+    """Predictions of which some arrays are others, or None and so not there."""
+    with np.load(io.BytesIO(pack(predictions()))) as arrays:
+        whole = dict(arrays) | changed
+    return save({name: array for name, array in whole.items() if array is not None})
+
+
+NAN = np.array([[0.25, 0.75], [np.nan, np.nan]], dtype=np.float32)
+HALF_NAN = np.array([[0.25, 0.75], [np.nan, 1.0], [0.5, 0.5], [0.5, 0.5]], dtype=np.float32)
+
+
+@pytest.mark.parametrize(
+    ("data", "said"),
+    [
+        (b"", "cannot read"),
+        (b"no archive", "cannot read"),
+        (b"PK\x03\x04 and no more", "cannot read"),
+        (pack(predictions())[:-40], "cannot read"),
+        (archive(test_y=None), "test_y is not a file"),
+        (archive(inner_default=None), "inner_default is not a file"),
+        (archive(test_y=np.array(["a", "b"])), "invalid literal"),
+        (archive(test_y=np.array([0, 2])), "its labels are not those of 2 classes"),
+        (archive(test_y=np.array([0])), "do not belong together"),
+        (archive(test_default=np.ones((3, 2))), "of shape \\(3, 2\\), for 2 rows"),
+        (archive(test_default=NAN), "the probabilities of default are not all numbers"),
+        (archive(inner_default=HALF_NAN), "the probabilities of default are not all numbers"),
+    ],
+)
+def test_predictions_that_are_none_are_one_line_that_names_the_cell(tmp_path, data, said):
+    store = Store(tmp_path)
+    with pytest.raises(StoreError, match=said) as refused:
+        store.predictions(vouched(store, data))
+    assert "task/family/none/r0f1" in str(refused.value)
+    assert "\n" not in str(refused.value)
+
+
+def test_curves_that_are_none_are_one_line(tmp_path):
+    store = Store(tmp_path)
+    store.write_curves("id1", "trial_0", CURVES)
+    written = store.write_cell(RECORD, predictions())
+    (store.cell_folder("id1") / "history.npz").write_bytes(b"junk")
+    with pytest.raises(StoreError, match="task/family/none/r0f1"):
+        store.curves(replace(written, history_sha256=hashlib.sha256(b"junk").hexdigest()))
+
+
+def change(name, value):
+    return json.dumps(RECORD.as_dict() | {name: value})
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        ("{", "cannot read"),
+        ("[]", "expected an object"),
+        ("{}", "its status is None"),
+        (change("n_test", "many"), "its n_test is 'many'"),
+        (change("status", "fine"), "its status is 'fine'"),
+        (change("outcomes", [{"stage": "default"}]), "missing 9 required"),
+        (change("outcomes", [RECORD.as_dict()["outcomes"][0] | {"inner_score": "high"}]), "its inner_score is 'high'"),
+    ],
+)
+def test_a_damaged_record_is_told_apart_and_the_others_are_read(tmp_path, content, said):
+    store = Store(tmp_path)
+    other = store.write_cell(replace(RECORD, id="id2"), predictions())
+    store.write_cell(RECORD, predictions())
+    (store.cell_folder("id1") / "record.json").write_text(content)
+    found, unreadable = store.read_records()
+    assert found == [other]
+    assert list(unreadable) == ["id1"]
+    assert said in unreadable["id1"]
+    with pytest.raises(StoreError, match="cannot read"):
+        store.records()
+
+
+def test_what_lies_in_the_place_of_a_cell_or_a_record_is_unreadable_and_not_missing(tmp_path):
+    store = Store(tmp_path)
+    (tmp_path / "cells" / "id2" / "record.json").mkdir(parents=True)
+    (tmp_path / "cells" / "id1").write_text("a file")
+    (tmp_path / "cells" / "id3").symlink_to("id3")
+    (tmp_path / "cells" / "id4").mkdir()
+    (tmp_path / "cells" / ".of_the_system").write_text("")
+    found, unreadable = store.read_records()
+    assert found == []
+    assert list(unreadable) == ["id1", "id2", "id3"]
+    assert store.record("id4") is None
+
+
+def test_a_record_without_its_predictions_is_of_no_use(tmp_path):
+    store = Store(tmp_path)
+    store.write_cell(RECORD, predictions())
+    (store.cell_folder("id1") / "predictions.npz").unlink()
+    found, unreadable = store.read_records()
+    assert found == []
+    assert "predictions.npz: No such file" in unreadable["id1"]
+
+
+def test_what_killed_writers_left_goes_when_the_folder_is_written_again(tmp_path):
+    gone = subprocess.Popen([sys.executable, "-c", ""])
+    gone.wait()
+    left, under_way, mine = (
+        tmp_path / "cells" / "id1" / name
+        for name in (f".record.json.{gone.pid}.part", f".record.json.{os.getpid()}.part", ".mine.part")
+    )
+    left.parent.mkdir(parents=True)
+    for path in (left, under_way, mine):
+        path.write_text("half")
+    with Store(tmp_path).lock():
+        assert not left.exists()
+        assert under_way.exists()
+        assert mine.exists()
+
+
+def test_a_folder_in_the_place_of_a_file_of_ours_stays(tmp_path):
+    (tmp_path / "table.csv").mkdir()
+    remove_file(tmp_path / "table.csv")
+    remove_file(tmp_path / "never there.csv")
+    (tmp_path / "old.csv").write_text("")
+    remove_file(tmp_path / "old.csv")
+    assert [one.name for one in tmp_path.iterdir()] == ["table.csv"]

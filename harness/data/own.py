@@ -20,7 +20,7 @@ class OwnFile:
     """A user's own data as the command line describes them; everything in it survives a trip through JSON.
 
     `path` is a CSV or Parquet file, or a folder with a folder of pictures per class; `text` names the column of a file
-    that holds texts to be read instead of a table's features.
+    that holds texts to be read instead of a table's features; `name` is what the task is called, empty: as the file.
     """
 
     path: str
@@ -30,13 +30,15 @@ class OwnFile:
     group: str | None = None
     time: str | None = None
     text: str | None = None
+    name: str = ""
 
     def task(self) -> Task:
-        """The task that these data make, named as the file, made safe; nothing is read yet."""
+        """The task that these data make, named as the file, made safe, unless it has a name; nothing is read yet."""
         path = Path(self.path).absolute()
         folder = path.is_dir()
+        named = re.sub(r"[^a-z0-9]+", "_", (path.name if folder else path.stem).lower()).strip("_") or "table"
         return Task(
-            name=re.sub(r"[^a-z0-9]+", "_", (path.name if folder else path.stem).lower()).strip("_") or "table",
+            name=self.name or named,
             load=functools.partial(_pictures, path) if folder else functools.partial(_rows, path, self.text),
             target=self.target,
             positive=self.positive,

@@ -18,7 +18,7 @@ from harness.report.ranking import rank
 from harness.report.scoring.scores import collect
 from harness.report.section import Evidence, Picture
 from harness.report.summary import summary
-from harness.store.store import Store, write_atomic
+from harness.store.store import Store, remove_file, write_atomic
 
 
 @dataclass(frozen=True)
@@ -61,7 +61,7 @@ def _write_tables(store: Store, tables: Mapping[str, str]) -> None:
         write_atomic(folder / name, text.encode())
     before = _names(listed)
     for name in filter(made_here, before - tables.keys()):
-        (folder / name).unlink(missing_ok=True)
+        remove_file(folder / name)
     if before != tables.keys():
         write_atomic(listed, json.dumps(sorted(tables), indent=1).encode())
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields, replace
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
@@ -79,22 +80,53 @@ class Record:
     history_sha256: str = ""  #: of the training curves; empty where nothing left any
     schema: int = SCHEMA
 
+    @property
+    def name(self) -> str:
+        """How the cell is named in messages."""
+        return f"{self.task}/{self.family}/{self.strategy}/r{self.repeat}f{self.fold}"
+
     def as_dict(self) -> dict[str, Any]:
         """Plain values for JSON."""
         return asdict(self)
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> Record:
-        """A record from what `as_dict` wrote; unknown fields of a newer version are left out."""
-        outcomes = tuple(_outcome(one) for one in values.get("outcomes", ()))
-        return cls(**{k: v for k, v in values.items() if k in RECORD_FIELDS and k != "outcomes"}, outcomes=outcomes)
+        """A record from what `as_dict` wrote; unknown fields of a newer version are left out.
+
+        Raises `TypeError` or `ValueError` where it is not one.
+        """
+        known = {k: v for k, v in values.items() if k in RECORD_FIELDS and k != "outcomes"}
+        _check(known, RECORD_FIELDS)
+        if known.get("status") not in STATUSES:
+            raise ValueError(f"its status is {known.get('status')!r}")
+        return cls(**known, outcomes=tuple(_outcome(one) for one in values.get("outcomes", ())))
 
 
-RECORD_FIELDS, OUTCOME_FIELDS = (frozenset(f.name for f in fields(one)) for one in (Record, Outcome))
+RECORD_FIELDS, OUTCOME_FIELDS = ({f.name: str(f.type) for f in fields(one)} for one in (Record, Outcome))
+PLAIN: dict[str, tuple[type, ...]] = {  #: what the types of fields may be in JSON; others are made of several
+    "str": (str,),
+    "int": (int,),
+    "float": (int, float),
+    "int | None": (int, type(None)),
+    "float | None": (int, float, type(None)),
+    "dict[str, Any]": (dict,),
+    "dict[str, float]": (dict,),
+    "dict[str, int]": (dict,),
+    "list[float]": (list,),
+}
+
+
+def _check(values: dict[str, Any], types: Mapping[str, str]) -> None:
+    """Raise `TypeError` where a field holds something else than it should."""
+    for name, value in values.items():
+        if not isinstance(value, PLAIN.get(types[name], object)):
+            raise TypeError(f"its {name} is {value!r:.40}")
 
 
 def _outcome(values: dict[str, Any]) -> Outcome:
-    outcome = Outcome(**{k: v for k, v in values.items() if k in OUTCOME_FIELDS})
+    known = {k: v for k, v in values.items() if k in OUTCOME_FIELDS}
+    _check(known, OUTCOME_FIELDS)
+    outcome = Outcome(**known)
     layers = tuple((name, kind, tuple(shape), parameters) for name, kind, shape, parameters in outcome.architecture)
     return replace(outcome, remarks=tuple(outcome.remarks), architecture=layers)
 

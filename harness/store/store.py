@@ -12,9 +12,9 @@ from __future__ import annotations
 
 import fcntl
 import hashlib
-import io
 import json
 import os
+import re
 import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -23,15 +23,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from harness.errors import StoreError
+from harness.store.arrays import BROKEN, pack, read_curves, save, save_curves, unpack
+from harness.store.description import incomplete
 from harness.store.record import SCHEMA, Record, StoredPredictions
 
 if TYPE_CHECKING:
     import numpy.typing as npt
 
 
-#: What a description of a run must have to be read at all, and what that of each of its tasks.
-NEEDED = ("name", "command", "protocol", "families", "strategies", "tasks", "cells")
-NEEDED_OF_TASKS = ("classes", "fingerprint", "rows", "counts")
+PART = re.compile(r"\..+\.(\d+)\.part")  #: a file under way, by the process that writes it
 
 
 def write_atomic(path: Path, data: bytes) -> None:
@@ -51,6 +51,18 @@ def write_atomic(path: Path, data: bytes) -> None:
         with suppress(OSError):  # where the folder itself cannot be had, there is nothing to take away
             temporary.unlink()
         raise StoreError(f"cannot write {path}: {error.strerror or error}: what was stored before is kept") from error
+
+
+def remove_file(path: Path) -> None:
+    """Delete a file that an earlier report wrote, if it is there; a folder of that name is nothing of ours and stays.
+
+    Raises `StoreError` where it cannot.
+    """
+    try:
+        if path.is_symlink() or not path.is_dir():
+            path.unlink(missing_ok=True)
+    except OSError as error:
+        raise StoreError(f"cannot delete {path}: {error.strerror or error}") from error
 
 
 class Store:
@@ -74,7 +86,10 @@ class Store:
 
     @contextmanager
     def lock(self) -> Iterator[None]:
-        """Hold the folder for writing; raises `StoreError` while another run does."""
+        """Hold the folder for writing; raises `StoreError` while another run does.
+
+        Files that killed writers left half written are deleted.
+        """
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
             file = (self.folder / ".lock").open("w")
@@ -87,7 +102,14 @@ class Store:
                 raise StoreError(
                     f"{self.folder} is being written by another run: wait for it or use another --out"
                 ) from error
+            self._clean()
             yield
+
+    def _clean(self) -> None:
+        """Delete what is left of writes whose process is gone; a report may be writing at the same time."""
+        for path in self.folder.rglob(".*.part"):
+            if (named := PART.fullmatch(path.name)) and not _alive(int(named[1])):
+                remove_file(path)
 
     def write_run(self, description: dict[str, Any]) -> None:
         """Store the description of the run."""
@@ -105,22 +127,16 @@ class Store:
             raise StoreError(
                 f"{self.run_file} has schema {description['schema']}, this version reads up to {SCHEMA}: upgrade evenhand"
             )
-        lacking = [name for name in NEEDED if name not in description]
-        if lacking or not isinstance(schema, int):
-            what = f"it lacks {', '.join(lacking)}" if isinstance(schema, int) else f"its schema is {schema!r}"
+        what = incomplete(description) if isinstance(schema, int) else f"its schema is {schema!r}"
+        if what:
             raise StoreError(f"cannot read {self.run_file}: {what}: restore it, or run again into another folder")
-        for task, about in description["tasks"].items():
-            if lacking := [name for name in NEEDED_OF_TASKS if name not in about]:
-                raise StoreError(
-                    f"cannot read {self.run_file}: task {task!r} lacks {', '.join(lacking)}: restore it, or run again"
-                )
         return description
 
     def write_cell(self, record: Record, predictions: StoredPredictions | None) -> Record:
         """Store a cell: predictions and training curves first, then the record that vouches for them, which is returned."""
         folder = self.cell_folder(record.id)
         if predictions is not None:
-            data = _npz(predictions)
+            data = pack(predictions)
             write_atomic(folder / "predictions.npz", data)
             record = replace(record, predictions_sha256=hashlib.sha256(data).hexdigest())
             record = replace(record, history_sha256=self._write_history(folder))
@@ -135,50 +151,72 @@ class Store:
         merged = {
             f"{path.stem}/{name}": curve
             for path in sorted((folder / "curves").glob("*.npz"))
-            for name, curve in _read_curves(path.read_bytes()).items()
+            for name, curve in read_curves(path.read_bytes()).items()
         }
         if not merged:
             (folder / "history.npz").unlink(missing_ok=True)  # of a record that was discarded
             return ""
-        data = _save_curves(merged)
+        data = save_curves(merged)
         write_atomic(folder / "history.npz", data)
         return hashlib.sha256(data).hexdigest()
 
     def record(self, cell_id: str) -> Record | None:
         """The record of a cell, None where the cell was never finished."""
         path = self.cell_folder(cell_id) / "record.json"
-        if not path.exists():
-            return None
-        values = _read_json(path)
+        try:
+            values = _read_json(path)
+        except StoreError as error:
+            if isinstance(error.__cause__, FileNotFoundError):
+                return None
+            raise
         try:
             return Record.from_dict(values)
         except (TypeError, ValueError, AttributeError) as error:
-            raise StoreError(f"cannot read {path}: it is not a record: delete its folder and run again") from error
+            raise StoreError(
+                f"cannot read {path}: it is not a record ({error}): delete its folder and run again"
+            ) from error
 
     def records(self) -> list[Record]:
-        """Every stored record, by task, family, strategy, repeat and fold."""
-        found = [
-            record
-            for path in (self.folder / "cells").glob("*/record.json")
-            if (record := self.record(path.parent.name))
-        ]
-        return sorted(found, key=lambda r: (r.task, r.family, r.strategy, r.repeat, r.fold))
+        """Every stored record, by task, family, strategy, repeat and fold; raises `StoreError` where one cannot be read."""
+        found, unreadable = self.read_records()
+        if unreadable:
+            raise StoreError(next(iter(unreadable.values())))
+        return found
+
+    def read_records(self) -> tuple[list[Record], dict[str, str]]:
+        """The stored records that can be read, in the order of `records`, and by cell id why others cannot.
+
+        A record is of no use where the predictions that it vouches for are not there at all.
+        """
+        found, unreadable = [], {}
+        for cell_id in self._stored():
+            try:
+                record = self.record(cell_id)
+                if record is not None and record.predictions_sha256:
+                    _find(self.cell_folder(cell_id) / "predictions.npz")
+            except StoreError as error:
+                unreadable[cell_id] = str(error)
+                continue
+            found += [record] if record is not None else []
+        return sorted(found, key=lambda r: (r.task, r.family, r.strategy, r.repeat, r.fold)), unreadable
+
+    def _stored(self) -> list[str]:
+        """The ids of the cells that have a folder."""
+        try:
+            return sorted(one.name for one in (self.folder / "cells").iterdir() if not one.name.startswith("."))
+        except FileNotFoundError:
+            return []
+        except OSError as error:
+            raise StoreError(f"cannot read {self.folder / 'cells'}: {error.strerror or error}") from error
 
     def predictions(self, record: Record) -> StoredPredictions:
-        """The predictions that a record vouches for; raises `StoreError` where they are not those."""
-        import numpy as np
-
-        data = _vouched(self.cell_folder(record.id) / "predictions.npz", record.predictions_sha256)
-        with np.load(io.BytesIO(data), allow_pickle=False) as arrays:
-            stages = [outcome.stage for outcome in record.outcomes]
-            return StoredPredictions(
-                test_rows=arrays["test_rows"].astype(np.int64),
-                test_y=arrays["test_y"].astype(np.int64),
-                train_rows=arrays["train_rows"].astype(np.int64),
-                train_y=arrays["train_y"].astype(np.int64),
-                test={stage: arrays[f"test_{stage}"] for stage in stages},
-                inner={stage: arrays[f"inner_{stage}"] for stage in stages},
-            )
+        """The predictions that a record vouches for; raises `StoreError` where they are not those, or are none."""
+        path = self.cell_folder(record.id) / "predictions.npz"
+        data = _vouched(path, record.predictions_sha256)
+        try:
+            return unpack(data, [outcome.stage for outcome in record.outcomes])
+        except BROKEN as error:
+            raise _broken(path, record, error) from error
 
     def curves(self, record: Record) -> dict[str, npt.NDArray[Any]]:
         """The training curves of a cell's networks by `<trial or refit>/<fold>/<curve>`; nothing where it left none.
@@ -189,7 +227,12 @@ class Store:
         """
         if not record.history_sha256:
             return {}
-        return _read_curves(_vouched(self.cell_folder(record.id) / "history.npz", record.history_sha256))
+        path = self.cell_folder(record.id) / "history.npz"
+        data = _vouched(path, record.history_sha256)
+        try:
+            return read_curves(data)
+        except BROKEN as error:
+            raise _broken(path, record, error) from error
 
     def discard_cell(self, cell_id: str) -> None:
         """Forget a cell whose declaration or data have changed, its study included."""
@@ -205,7 +248,7 @@ class Store:
 
     def write_search(self, cell_id: str, arrays: dict[str, npt.NDArray[Any]]) -> None:
         """Store the out-of-fold probabilities of a search under way."""
-        write_atomic(self.cell_folder(cell_id) / "search.npz", _savez(arrays))
+        write_atomic(self.cell_folder(cell_id) / "search.npz", save(arrays))
 
     def write_curves(self, cell_id: str, name: str, arrays: Mapping[str, npt.NDArray[Any]]) -> None:
         """Store the training curves of one trial (`trial_3`) or refit (`final_tuned`) by `<fold>/<curve>`, one axis each.
@@ -215,7 +258,7 @@ class Store:
         import numpy as np
 
         curves = {at: one.astype(np.float32) if one.dtype.kind == "f" else one for at, one in arrays.items()}
-        write_atomic(self.cell_folder(cell_id) / "curves" / f"{name}.npz", _save_curves(curves))
+        write_atomic(self.cell_folder(cell_id) / "curves" / f"{name}.npz", save_curves(curves))
 
     def read_search(self, cell_id: str) -> dict[str, npt.NDArray[Any]]:
         """What `write_search` stored last, or nothing."""
@@ -228,49 +271,27 @@ class Store:
             return dict(arrays)
 
 
-def _npz(predictions: StoredPredictions) -> bytes:
-    import numpy as np
-
-    return _savez(
-        {
-            "test_rows": predictions.test_rows.astype(np.int32),
-            "test_y": predictions.test_y.astype(np.int16),
-            "train_rows": predictions.train_rows.astype(np.int32),
-            "train_y": predictions.train_y.astype(np.int16),
-            **{f"test_{stage}": proba for stage, proba in predictions.test.items()},
-            **{f"inner_{stage}": proba for stage, proba in predictions.inner.items()},
-        }
-    )
+def _alive(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except (PermissionError, OverflowError):
+        return True  # of somebody else
+    return True
 
 
-def _savez(arrays: dict[str, npt.NDArray[Any]]) -> bytes:
-    import numpy as np
-
-    buffer = io.BytesIO()
-    np.savez_compressed(buffer, **arrays)  # type: ignore[arg-type]  # its stub takes the next argument for a keyword
-    return buffer.getvalue()
+def _broken(path: Path, record: Record, error: BaseException) -> StoreError:
+    what = " ".join(str(error).split())
+    return StoreError(f"cannot read {path}, of {record.name}: {what}: delete its folder and run again")
 
 
-def _save_curves(curves: Mapping[str, npt.NDArray[Any]]) -> bytes:
-    """All curves as one: a member of its own for each would be three times as large and twenty times as slow to read."""
-    import numpy as np
-
-    arrays = [np.atleast_1d(curve) for curve in curves.values()]
-    return _savez(
-        {
-            "names": np.array(list(curves), dtype=np.str_),
-            "lengths": np.array([len(one) for one in arrays], dtype=np.int64),
-            "values": np.concatenate([np.zeros(0), *arrays], dtype=np.float64),
-        }
-    )
-
-
-def _read_curves(data: bytes) -> dict[str, npt.NDArray[Any]]:
-    import numpy as np
-
-    with np.load(io.BytesIO(data), allow_pickle=False) as arrays:
-        names, ends = arrays["names"].tolist(), arrays["lengths"].cumsum()
-        return dict(zip(names, np.split(arrays["values"], ends[:-1]), strict=True))
+def _find(path: Path) -> None:
+    """Raise `StoreError` where there is no such file."""
+    try:
+        path.stat()
+    except OSError as error:
+        raise StoreError(f"cannot read {path}: {error.strerror or error}") from error
 
 
 def _vouched(path: Path, sha256: str) -> bytes:

@@ -100,7 +100,7 @@ def evaluate(split: Split, read: Read, asked: Asked, kept: Kept) -> Evaluated:
 
     Raises `EvenhandError` where a metric fails.
     """
-    found, whole, read = Evaluated(), [], _once(read)
+    found, whole, read = Evaluated(), [], _once(read, split.classes)
     for record in split.records:
         try:
             figures, used = derive(Views(record, split.classes, split.costs), read, asked, kept)
@@ -126,13 +126,19 @@ def evaluate(split: Split, read: Read, asked: Asked, kept: Kept) -> Evaluated:
     return Evaluated(found.figures, tuple(combined), found.failed, found.used, uncombined)
 
 
-def _once(read: Read) -> Read:
-    """Reads every cell once."""
+def _once(read: Read, classes: int) -> Read:
+    """Reads every cell once; raises `StoreError` where its probabilities are of another number of classes."""
     found: dict[str, StoredPredictions] = {}
 
     def remembered(record: Record) -> StoredPredictions:
         if record.id not in found:
-            found[record.id] = read(record)
+            stored = read(record)
+            told = {proba.shape[1] for said in (stored.test, stored.inner) for proba in said.values()}
+            if told - {classes}:
+                raise StoreError(
+                    f"predictions of {record.name} are of {max(told - {classes})} classes, not of {classes}"
+                )
+            found[record.id] = stored
         return found[record.id]
 
     return remembered

@@ -149,13 +149,14 @@ def collect(store: Store, metrics: Mapping[str, Metric]) -> Scores:
     Raises `StoreError` where the folder is no run or cannot be read.
     """
     run = store.read_run()
-    stored = {(record.id, record.key): record for record in store.records()}
+    records, unreadable = store.read_records()
+    stored = {(record.id, record.key): record for record in records}
     # A record made from other data or other declarations has another key and does not count.
     planned = [(one, stored.get((one["id"], one["key"]))) for one in run["cells"]]
     scores = Scores(run, (), {}, {}, metrics)
     splits = _splits(scores, [record for _, record in planned if record])
     evaluated = _evaluated(store, splits, metrics)
-    failed = {at: why for one in evaluated for at, why in one.failed.items()}
+    failed = unreadable | {at: why for one in evaluated for at, why in one.failed.items()}
     scores = replace(
         scores,
         cells=tuple(_cell(one, record, failed) for one, record in planned),
@@ -200,10 +201,10 @@ def _evaluated(store: Store, splits: list[Split], metrics: Mapping[str, Metric])
 
 def _cell(planned: Mapping[str, Any], record: Record | None, failed: Mapping[str, str]) -> Cell:
     who = (planned["task"], planned["family"], planned["strategy"])
+    if planned["id"] in failed:
+        return Cell(*who, "failed", failed[planned["id"]], None)
     if record is None:
         return Cell(*who, MISSING, "not run yet", None)
-    if record.id in failed:
-        return Cell(*who, "failed", failed[record.id], None)
     return Cell(*who, record.status, record.reason, record)
 
 
