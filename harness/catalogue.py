@@ -54,6 +54,24 @@ def fetch_tasks(
     return whole
 
 
+def write_rows(names: Sequence[str], out: Path, data_dir: Path | None, plugins: Iterable[str]) -> str:
+    """Write the raw rows of a task as CSV, to look into or to try things on; says what was written.
+
+    Raises `EvenhandError` where not exactly one task is named, or its rows are pictures or not here.
+    """
+    if len(names) != 1:
+        raise EvenhandError(f"--csv writes the rows of one task, but {len(names)} were named")
+    task = load_registry(plugins).task(names[0])
+    if task.modality == "image":
+        raise EvenhandError(f"--csv: the rows of {task.name} are pictures")
+    frame = task.load(data_directory(data_dir))
+    try:
+        frame.to_csv(out, index=False)
+    except OSError as error:
+        raise EvenhandError(f"cannot write {out}: {error.strerror or error}") from error
+    return f"{out}: {len(frame)} rows, {frame.shape[1]} columns"
+
+
 def diagnosis(data_dir: Path | None, plugins: Iterable[str] = ()) -> str:
     """Versions, threads, cores, memory, data directory, and what would be skipped and why."""
     import psutil

@@ -128,6 +128,30 @@ def shown(interrupts: Interrupts, *, quiet: bool) -> Iterator[Callable[[Start], 
             view.close()
 
 
+@contextmanager
+def rows_read(*, quiet: bool) -> Iterator[Callable[[int, float], None]]:
+    """Show how far a file has been read; gives what is called with rows done and the share of the file, 0 to 1."""
+    if quiet:
+        yield lambda _rows, _share: None
+    elif sys.stderr.isatty():
+        from rich.console import Console
+        from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+
+        columns = (BarColumn(), TextColumn("{task.percentage:.0f} %, {task.description}"), TimeRemainingColumn())
+        with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
+            task = bar.add_task("0 rows", total=1.0)
+            yield lambda rows, share: bar.update(task, completed=share, description=f"{rows:,} rows")
+    else:
+        told = [0]
+
+        def line(rows: int, share: float) -> None:
+            if (tenths := int(share * 10)) > told[0] and share < 1:
+                told[0] = tenths
+                sys.stderr.write(f"{rows:,} rows, {share:.0%}\n")
+
+        yield line
+
+
 class _View:
     """Shows nothing."""
 

@@ -17,6 +17,8 @@ app = typer.Typer(
     evenhand run --suite quick                         a benchmark in minutes
     evenhand run customers.csv --target churned        one's own table
     evenhand report results/quick --open               tables and page again
+    evenhand export results/quick --task telco_churn --out churn     the winner as a bundle
+    evenhand serve churn                               a page and a REST API for it
     evenhand list tasks                                what there is
     """,
 )

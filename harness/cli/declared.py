@@ -29,6 +29,9 @@ def fetch(
     tasks: Annotated[
         list[str] | None, typer.Argument(metavar="[TASK]...", help="Tasks; all, if none is named.")
     ] = None,
+    csv: Annotated[
+        Path | None, typer.Option(help="Write the rows of one task here, as they are published.", show_default=False)
+    ] = None,
     data_dir: DataDir = None,
     plugin: Plugins = None,
 ) -> None:
@@ -36,9 +39,13 @@ def fetch(
 
     \b
     evenhand fetch telco_churn caravan
+    evenhand fetch telco_churn --csv customers.csv
     """
-    from harness.catalogue import fetch_tasks
+    from harness.catalogue import fetch_tasks, write_rows
 
+    if csv is not None:
+        typer.echo(write_rows(tasks or (), csv, data_dir, plugin or ()))
+        return
     if not fetch_tasks(tasks or (), data_dir, plugin or (), typer.echo):
         raise typer.Exit(1)
 

@@ -8,6 +8,8 @@ import typer
 
 from harness.cli.app import DataDir, Plugins, Run, app
 
+Bundle = Annotated[Path, typer.Argument(metavar="BUNDLE", help="Folder that evenhand export wrote.")]
+
 
 @app.command()
 def export(  # noqa: PLR0913, PLR0917 -- the options of a command line are one list
@@ -54,3 +56,90 @@ def export(  # noqa: PLR0913, PLR0917 -- the options of a command line are one l
         file=str(file.resolve()) if file else None,
     )
     typer.echo(exporting.export(asked, lambda told: typer.echo(told, err=True)))
+
+
+@app.command()
+def predict(
+    bundle: Bundle,
+    source: Annotated[
+        Path,
+        typer.Argument(
+            metavar="FILE", help="A CSV or Parquet file with the bundle's columns, or a folder of pictures."
+        ),
+    ],
+    out: Annotated[Path, typer.Option(help="CSV with the answers; it may lie anywhere but in FILE's place.")],
+    quiet: Annotated[bool, typer.Option("--quiet", help="Show no progress.")] = False,
+) -> None:
+    """Score a file of any size: its columns, the class, the probability of each class, and what is odd about a row.
+
+    \b
+    evenhand predict bundles/churn customers.csv --out scored.csv
+    evenhand predict bundles/photos new_photos/ --out scored.csv
+    """
+    from harness.deploy.bundle import read_bundle
+    from harness.deploy.predict import predict_file
+    from harness.live import rows_read
+
+    with rows_read(quiet=quiet) as progress:
+        scored = predict_file(read_bundle(bundle), source, out, progress)
+    called = ", ".join(f"{count:,} {name}" for name, count in scored.called.items())
+    flagged = f"; {scored.flagged:,} of them flagged as odd" if scored.flagged else ""
+    typer.echo(f"{out}: {scored.rows:,} rows ({called}){flagged}")
+
+
+@app.command()
+def serve(
+    bundle: Bundle,
+    host: Annotated[
+        str, typer.Option(help="Address to listen at; any but this machine's own needs --token-file.")
+    ] = "127.0.0.1",
+    port: Annotated[int, typer.Option(help="Port; 0 takes a free one.", min=0, max=65535)] = 8000,
+    token_file: Annotated[
+        Path | None, typer.Option(help="File with the token that requests must carry.", show_default=False)
+    ] = None,
+) -> None:
+    """Serve a bundle: a page to try it on, and a REST API for programs. Ends when told to, after answering what came in.
+
+    \b
+    evenhand serve bundles/churn
+    curl -s 127.0.0.1:8000/predict -H 'content-type: text/csv' --data-binary @customers.csv
+    evenhand serve bundles/churn --host 0.0.0.0 --port 8080 --token-file token.txt
+    """
+    from harness.deploy.serve.server import serve as serving
+
+    serving(bundle, host, port, token_file)
+
+
+@app.command()
+def insights(  # noqa: PLR0913, PLR0917 -- the options of a command line are one list
+    bundle: Bundle,
+    data: Annotated[Path, typer.Argument(metavar="FILE", help="A CSV or Parquet file; with outcomes it tells more.")],
+    target: Annotated[
+        str | None, typer.Option(help="Column of outcomes (the bundle's target, if it is there).", show_default=False)
+    ] = None,
+    capacity: Annotated[int | None, typer.Option(help="How many can be contacted.", show_default=False)] = None,
+    budget: Annotated[float | None, typer.Option(help="How much may be spent on contacts.", show_default=False)] = None,
+    contact_cost: Annotated[float | None, typer.Option(help="What one contact costs.", show_default=False)] = None,
+    value: Annotated[float | None, typer.Option(help="What one success is worth.", show_default=False)] = None,
+    success: Annotated[float, typer.Option(help="Share of rightly contacted ones with whom it succeeds.")] = 1.0,
+    actionable: Annotated[
+        list[str] | None, typer.Option(help="Column that can be changed for a customer; repeatable.")
+    ] = None,
+    out: Annotated[Path | None, typer.Option(help="Folder (beside FILE).", show_default=False)] = None,
+) -> None:
+    """Say what to do with a bundle and some rows: whom to contact, what it brings, what predictions go by, where it is unsure.
+
+    Rows whose outcome is known measure it; those that the model has learnt from count with what was said of them while
+    they were held out. Writes insights.md, insights.html and contacts.csv.
+
+    \b
+    evenhand insights bundles/churn customers.csv --capacity 500
+    evenhand insights bundles/churn customers.csv --budget 2000 --contact-cost 5 --value 200 --success 0.3 \\
+        --actionable Contract --actionable TechSupport
+    """
+    from harness.deploy.insights.asked import Asked, Campaign
+    from harness.deploy.insights.write import write_insights
+
+    campaign = Campaign(capacity, budget, contact_cost, value, success)
+    for path in write_insights(Asked(bundle, data, target, campaign, tuple(actionable or ()), out)):
+        typer.echo(path)
