@@ -120,7 +120,7 @@ def calibration_table(scores: Scores, task: str, found: list[Line]) -> str:
     metrics = looked_at(scores, task)
     at = " tuned" if len(scores.kinds(task)) > 1 else ""
     labels = [*(metric.label for metric in metrics[:3]), metrics[3].label + at]
-    header = ["Entry", "Recalibration", *labels, *(f"Δ {labels[at]}" for at in (0, 1, 3)), "Splits", "Reading"]
+    header = ["Entry", "Recalibration", "Reading", *(f"Δ {labels[at]}" for at in (0, 1, 3)), *labels, "Splits"]
     rows = []
     for one in found:
         changes = [plus_minus(e.mean, e.half, signed=True) for e in _tested(one)] or [NONE] * 3
@@ -129,10 +129,10 @@ def calibration_table(scores: Scores, task: str, found: list[Line]) -> str:
             [
                 escape(name),
                 one.entry.calibration,
-                *map(number, one.figures),
-                *changes,
-                str(one.splits),
                 one.reading or NONE,
+                *changes,
+                *map(number, one.figures),
+                str(one.splits),
             ]
         )
     return folded_table(header, rows)

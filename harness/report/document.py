@@ -5,11 +5,12 @@ from __future__ import annotations
 from harness.report.across.overview import overall
 from harness.report.appendix import protocol, what_failed
 from harness.report.documented import method_table, model_table, network_tables
-from harness.report.markdown import IN_SIGHT, count, details, escape
+from harness.report.markdown import IN_SIGHT, details, escape
 from harness.report.noticed import about_rows, beware, shares
+from harness.report.overview import gaps
 from harness.report.ranking import Ranking
 from harness.report.reading import how_to_read
-from harness.report.scoring.scores import MISSING, Scores
+from harness.report.scoring.scores import Scores
 from harness.report.section import Evidence, Section
 from harness.report.strategies import STRATEGY_TEXT, differences, strategy_table, strategy_verdict
 from harness.report.suitability import suitability
@@ -35,7 +36,7 @@ def leaderboard_markdown(evidence: Evidence, inspected: list[Section]) -> str:
     scores, rankings = evidence.scores, evidence.rankings
     parts = [f"# Leaderboard of {escape(scores.run['name'])}"]
     first = [_verdict(scores, ranking) for ranking in rankings]
-    parts.append("\n".join([*first[:IN_SIGHT], *gaps(scores)]))
+    parts.append("\n".join([*first[:IN_SIGHT], *(f"- {one}: see *What failed*." for one in [gaps(scores)] if one)]))
     parts += [details(f"{len(first) - IN_SIGHT} more tasks", "\n".join(first[IN_SIGHT:]))] if first[IN_SIGHT:] else []
     parts += [how_to_read(scores)]
     for ranking in rankings:
@@ -104,21 +105,6 @@ def _verdict(scores: Scores, ranking: Ranking) -> str:
     """The line of a task at the top: who is first, whether strategies help, what to beware of."""
     said = (headline(ranking), strategy_verdict(scores, ranking.task), beware(scores.run["tasks"][ranking.task]))
     return f"- On **{escape(ranking.task)}**, {' '.join(part for part in said if part)}"
-
-
-def gaps(scores: Scores) -> list[str]:
-    """A line about what is not there, so that nobody takes the tables for more than they are."""
-    lost = sum(cell.status not in ("ok", MISSING) for cell in scores.cells)
-    ahead = sum(cell.status == MISSING for cell in scores.cells)
-    said = [f"{lost:,} ended without predictions"] if lost else []
-    said += (
-        [f"{ahead:,} {'has' if ahead == 1 else 'have'} not been run yet, so these tables are not final"]
-        if ahead
-        else []
-    )
-    return (
-        [f"- Of {count(len(scores.cells), 'planned cell')}, {' and '.join(said)}: see *What failed*."] if said else []
-    )
 
 
 def _task(scores: Scores, ranking: Ranking) -> list[str]:

@@ -219,7 +219,7 @@ def _over_tasks(scores: Scores, read: dict[str, list[Reading]]) -> Section:
         for one in found
     ]
     pictured = [_counted(found)] if any(one.words["helps"] or one.words["hurts"] for one in found) else []
-    parts = (_summary(found), TASKS_TEXT, *pictured, folded_table(header, rows))
+    parts: tuple[str | Picture, ...] = (_summary(found), TASKS_TEXT, *pictured, folded_table(header, rows))
     return Section(f"{TITLE} Over {count(len(read), 'task')}", parts)
 
 
@@ -258,7 +258,7 @@ def _counted(found: list[Count]) -> Picture:
     strategies, families = (list(dict.fromkeys(getattr(one, name) for one in found)) for name in ("strategy", "family"))
     by_pair = {(one.strategy, one.family): one for one in found}
     tiles = tuple(tuple(_count_tile(by_pair.get((s, f))) for f in families) for s in strategies)
-    legend = "helps ↑, hurts ↓, of so many tasks · blue: helps more often than it hurts · orange: hurts more often"
+    legend = "helps ↑, hurts ↓, of so many tasks\nblue: helps more often than it hurts · orange: hurts more often"
     draw = partial(tile_figure, tuple(strategies), tuple(families), (Panel("Tasks", tiles, span=1.0),), legend)
     return Picture(file_name("", KIND), "How often every strategy was shown to help or hurt, by family", draw)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import html
 import math
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 NONE = "–"
 IN_SIGHT = 15
@@ -46,10 +46,20 @@ def brief(value: float) -> str:
     return f"{value:,.0f}" if abs(value) >= 100 or value == int(value) else f"{value:.3g}"
 
 
-def plus_minus(mean: float, half: float, *, signed: bool = False) -> str:
+def digits_of(values: Iterable[float], *, greater: bool = True) -> int:
+    """How many decimals scores need: three, more where one that is not perfect would be written as if it were.
+
+    Perfect is 1 where greater is better, 0 where less is. At most six, as figures are stored with six significant digits.
+    """
+    perfect = 1.0 if greater else 0.0
+    known = [value for value in values if not math.isnan(value) and abs(value - perfect) > 1e-6]
+    return next((n for n in range(3, 6) if all(abs(round(value, n) - perfect) > 1e-9 for value in known)), 6)
+
+
+def plus_minus(mean: float, half: float, *, signed: bool = False, digits: int = 3) -> str:
     """`0.662 ± 0.021`; without an interval the mean alone."""
-    sign = "+" if signed and round(mean, 3) > 0 else ""
-    return sign + number(mean) + ("" if math.isnan(half) else f" ± {number(half)}")
+    sign = "+" if signed and round(mean, digits) > 0 else ""
+    return sign + number(mean, digits) + ("" if math.isnan(half) else f" ± {number(half, digits)}")
 
 
 def bold(text: str) -> str:
@@ -57,13 +67,15 @@ def bold(text: str) -> str:
     return f"**{text}**"
 
 
-def bold_best(values: Sequence[float], texts: Sequence[str], *, greater: bool) -> list[str]:
+def bold_best(values: Sequence[float], texts: Sequence[str], *, greater: bool, digits: int = 3) -> list[str]:
     """The texts, those in bold that are best as they are written; what is not a number never is."""
     known = [value for value in values if not math.isnan(value)]
     if not known:
         return list(texts)
-    best = f"{max(known) if greater else min(known):.3f}"
-    return [bold(t) if not math.isnan(v) and f"{v:.3f}" == best else t for v, t in zip(values, texts, strict=True)]
+    best = f"{max(known) if greater else min(known):.{digits}f}"
+    return [
+        bold(t) if not math.isnan(v) and f"{v:.{digits}f}" == best else t for v, t in zip(values, texts, strict=True)
+    ]
 
 
 def table(header: Sequence[str], rows: Sequence[Sequence[str]], *, pipes: bool = True) -> str:

@@ -10,10 +10,11 @@ from harness.report.markdown import NONE, bold, count, escape, folded_table, lis
 from harness.report.noticed import beware
 from harness.report.ranking import FLOOR, Ranking
 from harness.report.scoring.derived import HALF
-from harness.report.scoring.scores import Entry, Scores
+from harness.report.scoring.scores import MISSING, Entry, Scores, count_statuses
 from harness.report.strategies import Reading, readings
 from harness.report.verdict import headline
 
+WHERE = "What is there and what is not"  #: the section of the page
 FEW = 6  #: tasks whose answers are all in sight
 NAMED = 3
 NAMES = {"searched": "what Optuna chose"}
@@ -28,11 +29,26 @@ STRATEGIES = {"none": "no strategy for uneven classes", "searched": "the strateg
 def overview(scores: Scores, rankings: Sequence[Ranking]) -> list[str]:
     """What came out: over all tasks where there are several, then per task, as sentences or, of many, as a table."""
     answers = [answer(scores, ranking) for ranking in rankings]
+    lost = gaps(scores)
+    last = f"{lost}: see *{WHERE}*." if lost else ""
     if len(rankings) == 1:
-        return answers
+        return [part for part in (*answers, last) if part]
     listing = "\n".join(f"- {one}" for one in answers)
-    parts = [over_tasks(scores, rankings), listing if len(answers) <= FEW else _glance(rankings)]
+    parts = [over_tasks(scores, rankings), listing if len(answers) <= FEW else _glance(rankings), last]
     return [part for part in parts if part]
+
+
+def gaps(scores: Scores) -> str:
+    """How many cells have no predictions and why, so that nobody takes tables for more than they are; empty where all have."""
+    lost = [cell.status for cell in scores.cells if cell.status not in ("ok", MISSING)]
+    ahead = sum(cell.status == MISSING for cell in scores.cells)
+    said = [f"{len(lost):,} ended without predictions ({count_statuses(lost)})"] if lost else []
+    said += (
+        [f"{ahead:,} {'has' if ahead == 1 else 'have'} not been run yet, so these tables are not final"]
+        if ahead
+        else []
+    )
+    return f"Of {count(len(scores.cells), 'planned cell')}, {' and '.join(said)}" if said else ""
 
 
 def answer(scores: Scores, ranking: Ranking) -> str:
@@ -181,7 +197,7 @@ def _glance(rankings: Sequence[Ranking]) -> str:
             continue
         others = [place for place in ranking.places if place.rank and place is not best]
         tied = NONE if ranking.silent else f"{sum(bool(place.tied) for place in others)} of {len(others)}"
-        score = plus_minus(best.score.mean, best.score.half)
+        score = plus_minus(best.score.mean, best.score.half, digits=ranking.digits)
         low = number(floor.score.mean) if floor is not None else NONE
         rows.append([escape(ranking.task), escape(best.entry.name), ranking.metric.label, score, low, tied])
     header = ["Task", "First", "By", "Score", "Majority", "Not told from it"]

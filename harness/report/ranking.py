@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from harness.declare.metric import Metric
+from harness.report.markdown import digits_of
 from harness.report.scoring import evaluate
 from harness.report.scoring.derived import TUNED
 from harness.report.scoring.scores import ANY, MADE_OF_SEVERAL, Entry, Rows, Scores, entries
@@ -57,6 +58,12 @@ class Ranking:
     places: tuple[Place, ...]
     silent: str
     above_floor: bool | None
+
+    @property
+    def digits(self) -> int:
+        """How many decimals its scores need."""
+        whole = [place.score.mean for place in self.places if place.complete and place.entry.family != FLOOR]
+        return digits_of(whole, greater=self.metric.greater_is_better)
 
     @property
     def best(self) -> Place | None:

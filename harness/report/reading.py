@@ -60,7 +60,8 @@ READING = (
     (
         "**Training of networks**: means over the outer splits of the refits on all training rows, at the epoch whose weights were "
         "kept; each fit has its own seed. *Validation* are the rows watched to decide which epoch is kept: training rows, "
-        "never test rows. Losses of different functions are never averaged. *Gap* is validation minus training for losses, training minus validation for AP, so above zero is "
+        "never test rows. Losses of different functions are never averaged. "
+        "*Gap* is validation minus training for losses, training minus validation for AP, so above zero is "
         "over-fitting; training figures are those of an epoch's batches, with dropout on, so a gap may be below zero, and of "
         "resampled rows, where AP is higher because positives are more frequent. *SD* is "
         "the standard deviation of the validation figure between the splits, or between the inner folds of the trial that was "

@@ -131,12 +131,12 @@ def readings(scores: Scores, task: str) -> list[Reading]:
 
 def strategy_table(scores: Scores, task: str) -> str:
     """Paired differences with intervals, and what they allow to say."""
-    header = ["Family", "Strategy", *(column.title for column in comparisons(scores, task)), "Splits", "Reading"]
+    header = ["Family", "Strategy", "Reading", *(column.title for column in comparisons(scores, task)), "Splits"]
     rows = []
     for reading in readings(scores, task):
         one = reading.difference
         cells = [NONE if math.isnan(e.mean) else plus_minus(e.mean, e.half, signed=True) for e in one.estimates]
-        rows.append([escape(one.family), escape(one.strategy), *cells, str(one.splits), reading.word])
+        rows.append([escape(one.family), escape(one.strategy), reading.word, *cells, str(one.splits)])
     return folded_table(header, rows)
 
 

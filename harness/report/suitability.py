@@ -65,7 +65,7 @@ def _column(scores: Scores, ranking: Ranking, families: list[str]) -> list[str]:
     places = [_best(ranking, family) for family in families]
     several = len(scores.classes(ranking.task)) > 2
     texts = [
-        number(place.score.mean) + (f" ({number(place.rows.mean('accuracy'))})" if several else "")
+        number(place.score.mean, ranking.digits) + (f" ({number(place.rows.mean('accuracy'))})" if several else "")
         if place
         else _why_not(scores, ranking.task, family)
         for family, place in zip(families, places, strict=True)
@@ -74,7 +74,7 @@ def _column(scores: Scores, ranking: Ranking, families: list[str]) -> list[str]:
         place.score.mean if place and family != FLOOR else math.nan
         for family, place in zip(families, places, strict=True)
     ]
-    return bold_best(compared, texts, greater=ranking.metric.greater_is_better)
+    return bold_best(compared, texts, greater=ranking.metric.greater_is_better, digits=ranking.digits)
 
 
 def _why_not(scores: Scores, task: str, family: str) -> str:

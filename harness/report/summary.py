@@ -31,7 +31,7 @@ def _table(ranking: Ranking, places: list[Place]) -> str:
     second = [] if ranking.metric.name == "f1" else [f"F1{tuned}"]
     header = ["#", "Entry", objective + (tuned if ranking.metric.face == "decision" else ""), *second, "Status"]
     rows = [
-        [rank_mark(p), p.name, marked(p, str), *(number(p.rows.mean("f1")) for _ in second), p.status]
+        [rank_mark(p), p.name, marked(ranking, p, str), *(number(p.rows.mean("f1")) for _ in second), p.status]
         for p in places[:ROWS]
     ]
     more = len(places) - ROWS

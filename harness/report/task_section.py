@@ -4,9 +4,21 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from functools import partial
 
 from harness.declare.metrics import class_report
-from harness.report.markdown import NONE, bold, bold_best, brief, escape, folded_table, number, plus_minus, table
+from harness.report.markdown import (
+    NONE,
+    bold,
+    bold_best,
+    brief,
+    digits_of,
+    escape,
+    folded_table,
+    number,
+    plus_minus,
+    table,
+)
 from harness.report.ranking import FLOOR, Place, Ranking
 from harness.report.scoring.derived import HALF
 from harness.report.scoring.scores import MADE_OF_SEVERAL, Scores
@@ -23,7 +35,7 @@ def quality_table(scores: Scores, ranking: Ranking) -> str:
     header = ["#", "Entry", ranking.metric.label, *(scores.metrics[name].label for name in names), "Splits"]
     columns = [_metric_column(scores, places, name) for name in names]
     rows = [
-        [rank_mark(place), escape(place.name), marked(place), *cells, f"{place.score.n}/{ranking.splits}"]
+        [rank_mark(place), escape(place.name), marked(ranking, place), *cells, f"{place.score.n}/{ranking.splits}"]
         for place, *cells in zip(places, *columns, strict=True)
     ]
     return folded_table(header, rows)
@@ -36,7 +48,7 @@ def effort_table(scores: Scores, ranking: Ranking) -> str:
     header = ["#", "Entry", *(scores.metrics[name].label for name in PROBABILITY)]
     header += [f"{label} inner", f"{label} training", "Fit s", "Predict µs/row", "Trials", "Status"]
     columns = [_metric_column(scores, places, name) for name in PROBABILITY]
-    columns += [_column(places, "inner", number), _column(places, "train", number)]
+    columns += [_column(places, name, partial(number, digits=ranking.digits)) for name in ("inner", "train")]
     columns += [_column(places, name, brief) for name in ("fit_seconds", "predict_us_per_row", "trials")]
     rows = [
         [rank_mark(place), escape(place.name), *cells, place.status]
@@ -93,9 +105,9 @@ def rank_mark(place: Place) -> str:
     return str(place.rank) if place.rank else NONE
 
 
-def marked(place: Place, best: Callable[[str], str] = bold) -> str:
+def marked(ranking: Ranking, place: Place, best: Callable[[str], str] = bold) -> str:
     """The objective with its interval, `≈` before what cannot be told from the best."""
-    score = plus_minus(place.score.mean, place.score.half)
+    score = plus_minus(place.score.mean, place.score.half, digits=ranking.digits)
     return ("≈ " if place.tied else "") + (best(score) if place.rank == 1 else score)
 
 
@@ -105,7 +117,9 @@ def _metric_column(scores: Scores, places: list[Place], name: str) -> list[str]:
         mean if place.complete and place.entry.family != FLOOR else math.nan
         for mean, place in zip(means, places, strict=True)
     ]
-    return bold_best(whole, [number(mean) for mean in means], greater=scores.metrics[name].greater_is_better)
+    greater = scores.metrics[name].greater_is_better
+    digits = digits_of(whole, greater=greater)
+    return bold_best(whole, [number(mean, digits) for mean in means], greater=greater, digits=digits)
 
 
 def _column(places: list[Place], name: str, written: Callable[[float], str]) -> list[str]:

@@ -37,14 +37,15 @@ def headline(ranking: Ranking, named: Callable[[Entry], str] = attrgetter("name"
     if best is None:
         return _nothing(ranking)
     others = [p for p in ranking.places if p.rank is not None and p is not best]
-    first = f"{bold(escape(named(best.entry)))} is first by {in_words(ranking.metric)}{_at(ranking)}, {_score(best)}{_floor(ranking)}"
+    score = f"{_score(ranking, best)}{_floor(ranking)}"
+    first = f"{bold(escape(named(best.entry)))} is first by {in_words(ranking.metric)}{_at(ranking)}, {score}"
     if ranking.silent:
         return f"{first}; whether by more than chance is not known: {ranking.silent}."
     tied = sum(bool(place.tied) for place in others)
     if not others:
         return f"{first}; it had no competitor."
     if tied == len(others):
-        return f"{first}; none of the {count(tied, 'other entry', 'other entries')} can be told from it."
+        return f"{first}; {_none_of(tied)} be told from it."
     if tied:
         return f"{first}; {tied} of the {count(len(others), 'other entry', 'other entries')} cannot be told from it."
     return f"{first}; {_all_of(len(others))} below it by more than chance explains."
@@ -59,7 +60,7 @@ def verdict(ranking: Ranking) -> str:
     if chosen is not None and chosen.complete:
         said += (
             " The first place is known only after looking at the test rows; choosing by inner scores alone, as one has "
-            f"to in practice, gives {_score(chosen)} (`{chosen.entry.name}`)."
+            f"to in practice, gives {_score(ranking, chosen)} (`{chosen.entry.name}`)."
         )
     return said
 
@@ -91,8 +92,8 @@ def _at(ranking: Ranking) -> str:
     return f" {ranking.threshold}" if ranking.metric.face == "decision" and ranking.threshold else ""
 
 
-def _score(place: Place) -> str:
-    return plus_minus(place.score.mean, place.score.half)
+def _score(ranking: Ranking, place: Place) -> str:
+    return plus_minus(place.score.mean, place.score.half, digits=ranking.digits)
 
 
 def _quickest(ranking: Ranking) -> str:
@@ -105,6 +106,10 @@ def _quickest(ranking: Ranking) -> str:
     if not seconds <= CLEARLY * first:
         return ""
     return f" Of these, {escape(quickest.entry.name)} is the quickest to fit ({brief(seconds)} s; the first {brief(first)} s)."
+
+
+def _none_of(n: int) -> str:
+    return {1: "the other entry cannot", 2: "neither of the other entries can"}.get(n, f"none of the {n} other entries can")
 
 
 def _all_of(n: int) -> str:

@@ -39,8 +39,8 @@ class Shown:
 
     @property
     def name(self) -> str:
-        """What it is called in pictures, where every entry is a tuned one."""
-        return f"{self.place.entry.family}/{self.place.entry.strategy}"
+        """What it is called in sentences, tables and pictures."""
+        return self.place.entry.name
 
 
 def families(ranking: Ranking) -> list[Place]:

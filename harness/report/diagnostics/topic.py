@@ -134,10 +134,10 @@ def _decides(seen: _Seen) -> list[Part]:
         draw = partial(confusion_figure, _matrices(seen), tuple(seen.classes))
         parts.append(Picture(seen.name("confusion"), said, draw))
     parts.append(words.counted(seen.detail[0]))
-    parts.append(words.class_table(seen.scores, seen.ranking, seen.detail))
+    parts.append(words.class_table(seen.scores, seen.ranking, seen.detail, MOST_CLASSES))
     if not seen.binary:
         confusion = seen.scores.pooled(seen.ranking.task, seen.detail[0].place.entry, HALF)
-        parts.append(words.confused_table(confusion, seen.classes))
+        parts += words.confused(seen.detail[0], confusion, seen.classes)
     return parts
 
 

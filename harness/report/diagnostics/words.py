@@ -144,23 +144,36 @@ def costs_said(scores: Scores, ranking: Ranking, shown: Shown) -> str:
     )
 
 
-def class_table(scores: Scores, ranking: Ranking, detail: Sequence[Shown]) -> str:
-    """Precision, recall and F1 of every class, means and standard deviations over the splits."""
-    rows = []
+def class_table(scores: Scores, ranking: Ranking, detail: Sequence[Shown], most: int) -> str:
+    """What rows of every class were called, with at most so many classes, and its precision, recall and F1.
+
+    Counts are of all splits, figures means and standard deviations over them.
+    """
+    classes = scores.classes(ranking.task)
+    rows, counted = [], len(classes) <= most
     for shown in detail:
         for kind in scores.kinds(ranking.task):
             found = scores.rows_of(ranking.task, shown.place.entry, kind)
             if not len(found):
                 continue
             reports = np.array([class_report(scores.figures[view].confusion) for view in found.views])
-            support = scores.pooled(ranking.task, shown.place.entry, kind).sum(axis=1)
-            decision = (
-                "most probable" if len(scores.classes(ranking.task)) > 2 else "at 0.5" if kind == HALF else "tuned"
-            )
-            for at, name in enumerate(scores.classes(ranking.task)):
+            confusion = scores.pooled(ranking.task, shown.place.entry, kind)
+            decision = "most probable" if len(classes) > 2 else "at 0.5" if kind == HALF else "tuned"
+            for at, name in enumerate(classes):
                 figures = [_mean_and_spread(reports[:, figure, at]) for figure in range(3)]
-                rows.append([escape(shown.name), decision, escape(name), *figures, f"{support[at]:,}"])
-    return folded_table(["Entry", "Decision", "Class", "Precision ± SD", "Recall ± SD", "F1 ± SD", "Rows"], rows)
+                called = [f"{n:,}" for n in confusion[at]] if counted else []
+                rows.append([escape(shown.name), decision, escape(name), *figures, f"{confusion[at].sum():,}", *called])
+    header = ["Entry", "Decision", "Class", "Precision ± SD", "Recall ± SD", "F1 ± SD", "Rows"]
+    return folded_table([*header, *(f"called {escape(name)}" for name in classes if counted)], rows)
+
+
+def confused(shown: Shown, confusion: npt.NDArray[np.int64], classes: Sequence[str]) -> list[str]:
+    """Which classes an entry takes for which, the most frequent pairs as a table; a sentence where it never errs."""
+    pairs, body = int((confusion - np.diag(np.diagonal(confusion)) > 0).sum()), confused_table(confusion, classes)
+    if not body:
+        return [f"{escape(shown.name)} takes no class for another."]
+    most = f"the {PAIRS} most frequent of {pairs:,} pairs" if pairs > PAIRS else count(pairs, "pair")
+    return [f"What {escape(shown.name)} takes for what, {most}, most rows first:", body]
 
 
 def confused_table(confusion: npt.NDArray[np.int64], classes: Sequence[str]) -> str:

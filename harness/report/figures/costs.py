@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
-from harness.report.figures.placing import Box, place_labels
+from harness.report.figures.placing import Box, nearest, place_labels
 from harness.report.figures.style import COLOURS, LABEL, MARKERS, STYLE, cut, figure, files, plain_numbers
 from harness.report.inspection.complexity import Weighed
 
@@ -90,8 +90,10 @@ def _name_front(axes: Axes, weighed: list[Weighed], cost: str) -> None:
     frame = Box(*map(float, axes.get_window_extent().extents))
     boxes = place_labels(anchors, [_size(axes, text) for text in texts], near, frame)
     for text, box, (x, y) in zip(texts, boxes, anchors, strict=True):
-        apart = math.hypot(max(box.left - x, x - box.right, 0), max(box.bottom - y, y - box.top, 0)) > 14
-        line = {"arrowstyle": "-", "color": "0.5", "linewidth": 0.6, "shrinkA": 2, "shrinkB": 3}
+        across, up = nearest((x, y), box)
+        apart = math.hypot(across - x, up - y) > 14
+        ends = (across - box.left) / (box.right - box.left), (up - box.bottom) / (box.top - box.bottom)
+        line = {"arrowstyle": "-", "color": "0.5", "linewidth": 0.6, "shrinkA": 0, "shrinkB": 3, "relpos": ends}
         axes.annotate(
             text,
             _in_data(axes, x, y),

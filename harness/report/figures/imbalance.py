@@ -20,7 +20,10 @@ PALE = 0.1  #: of the colour, where chance may explain it: whatever the size, so
 LEAST = 0.35  #: of the colour, where chance does not explain it
 FLOOR = 0.05  #: the deepest colour stands for no smaller difference
 DARK = 0.179  #: luminance below which white letters are read better than black ones (WCAG 2)
-LEGEND = "blue: better than none · orange: worse · framed, bold: by more than chance explains, deeper for more · pale: may be chance"
+LEGEND = (
+    "blue: better than none · orange: worse · pale: may be chance\n"
+    "framed and bold: by more than chance explains, deeper for more"
+)
 
 
 @dataclass(frozen=True)

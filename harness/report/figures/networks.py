@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 PANELS = 9
 COLUMNS = 6  #: entries whose layers are drawn
 WIDEST = 32  #: characters of a title, and of what stands in a layer's box alone
-KIND, NAME = 24, 22  #: characters of a layer's kind and name, beside which something stands
+KIND, NAME = 36, 22  #: characters of a layer's kind with its shape beside it, and of its name beside its parameters
 STEEP = 20  #: from where on losses need a logarithmic scale
 
 
@@ -100,8 +100,9 @@ def _stack(axes: Axes, one: Chosen, tallest: int) -> None:
         counted = f"{parameters:,} parameters" if parameters else ""
         small: dict[str, Any] = {"fontsize": 7.0, "color": "0.35"}
         # The shape is the shorter one: it stands beside the kind, which is set larger than the name.
-        axes.text(0.07, -at - 0.26, cut(kind, KIND), va="center")
-        axes.text(0.93, -at - 0.26, shape_text(shape), va="center", ha="right", **small)
+        output = shape_text(shape)
+        axes.text(0.07, -at - 0.26, cut(kind, KIND - round(0.75 * len(output))), va="center")
+        axes.text(0.93, -at - 0.26, output, va="center", ha="right", **small)
         axes.text(0.07, -at - 0.55, cut(name, NAME if counted else WIDEST), va="center", **small)
         axes.text(0.93, -at - 0.55, counted, va="center", ha="right", **small)
         if at:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import NamedTuple, TypeAlias
 
 
 class Box(NamedTuple):
@@ -26,6 +26,11 @@ class Box(NamedTuple):
         return (self.right - self.left) * (self.top - self.bottom) - self.overlap(frame)
 
 
+Point: TypeAlias = tuple[float, float]
+Line: TypeAlias = tuple[Point, Point]
+
+PASSES = 3
+CROSSING = 300.0  #: what a line that crosses another or a label costs, in hidden area
 RADII = (9.0, 18.0, 30.0, 45.0, 65.0, 90.0, 120.0, 160.0)
 DIRECTIONS = (0, 180, 45, 315, 135, 225, 90, 270)  #: degrees, best readable first
 
@@ -35,16 +40,55 @@ def place_labels(
 ) -> list[Box]:
     """A box of the given (width, height) near each anchor, clear of obstacles and of one another where there is room.
 
-    The nearest free place wins; where nothing is free, the place that hides least.
+    The nearest free place wins, free also of lines from other points to their labels; where nothing is free, the place that
+    hides least.
     """
-    taken = list(obstacles)
-    placed = []
-    for (x, y), (width, height) in zip(anchors, sizes, strict=True):
-        candidates = [_beside(x, y, width, height, (r, d)) for r in RADII for d in DIRECTIONS]
-        best = min(candidates, key=lambda box: box.outside(frame) + sum(box.overlap(other) for other in taken))
-        taken.append(best)
-        placed.append(best)
-    return placed
+    placed: dict[int, Box] = {}
+    for _ in range(PASSES):  # one that was placed early moves once it is known where the others stand
+        for at, (anchor, size) in enumerate(zip(anchors, sizes, strict=True)):
+            others = [(anchors[other], box) for other, box in placed.items() if other != at]
+            taken = [*obstacles, *(box for _, box in others)]
+            lines = [(point, nearest(point, box)) for point, box in others]
+            candidates = (_beside(*anchor, *size, (r, d)) for r in RADII for d in DIRECTIONS)
+            costs = [
+                (
+                    sum(map(box.overlap, taken))
+                    + box.outside(frame)
+                    + CROSSING * _crossings(anchor, box, others, lines),
+                    box,
+                )
+                for box in candidates
+            ]
+            placed[at] = min(costs, key=lambda one: one[0])[1]
+    return [placed[at] for at in range(len(anchors))]
+
+
+def nearest(point: Point, box: Box) -> Point:
+    """Where in a box the line from a point ends: at its nearest point."""
+    return min(max(point[0], box.left), box.right), min(max(point[1], box.bottom), box.top)
+
+
+def _crossings(anchor: Point, box: Box, others: Sequence[tuple[Point, Box]], lines: Sequence[Line]) -> int:
+    """How often the line to a label crosses other lines and labels, and other lines this label."""
+    line = anchor, nearest(anchor, box)
+    crossed = sum(_crosses(line, other) for other in lines) + sum(_hits(line, other) for _, other in others)
+    return crossed + sum(_hits(other, box) for other in lines)
+
+
+def _crosses(one: Line, other: Line) -> bool:
+    """Whether two lines cross, each at a point within the other."""
+
+    def side(line: Line, point: Point) -> float:
+        (a, b), (c, d) = line
+        return (c - a) * (point[1] - b) - (d - b) * (point[0] - a)
+
+    return side(one, other[0]) * side(one, other[1]) < 0 and side(other, one[0]) * side(other, one[1]) < 0
+
+
+def _hits(line: Line, box: Box) -> bool:
+    """Whether a line passes through a box."""
+    corners = ((box.left, box.bottom), (box.right, box.bottom), (box.right, box.top), (box.left, box.top))
+    return any(_crosses(line, (corners[at - 1], corners[at])) for at in range(4))
 
 
 def _beside(x: float, y: float, width: float, height: float, at: tuple[float, float]) -> Box:

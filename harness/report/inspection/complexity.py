@@ -59,7 +59,9 @@ def complexity_table(ranking: Ranking) -> str:
         found = one.figures
         amounts = [found["parameters"], found["model_bytes"] / 1000, found["fit_seconds"], found["predict_us_per_row"]]
         on = [word for name, word in COSTS.items() if name in one.front]
-        rows.append([escape(one.name), number(one.score), *map(_amount, amounts), listed(on) if on else NONE])
+        rows.append(
+            [escape(one.name), number(one.score, ranking.digits), *map(_amount, amounts), listed(on) if on else NONE]
+        )
     return folded_table(header, rows) if rows else ""
 
 

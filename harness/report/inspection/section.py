@@ -21,7 +21,10 @@ FEATURES_TEXT = (
     "What the pretrained network makes of pictures is computed once and looked up then: times and sizes of entries on its "
     "features leave that network out."
 )
-FROZEN_TEXT = "*Parameters* of {} are those of the head that was trained; the layers drawn below count the {:,} of the frozen network too."
+FROZEN_TEXT = (
+    "*Parameters* of {} are those of the head that was trained; the layers drawn below count the {:,} of the frozen network, "
+    "too."
+)
 
 
 def sections(evidence: Evidence) -> list[Section]:

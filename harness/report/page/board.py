@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 
-from harness.report.markdown import NONE, brief, number, plus_minus
+from harness.report.markdown import NONE, brief, digits_of, number, plus_minus
 from harness.report.ranking import FLOOR, Place, Ranking
 from harness.report.scoring.derived import HALF, TUNED
 from harness.report.scoring.scores import Scores
 from harness.report.task_section import PROBABILITY, QUALITY, rank_mark
 
-WIDE, HIGH = 110, 18  #: of a bar, in pixels
+WIDE, HIGH = 90, 18  #: of a bar, in pixels
 MARGIN = 6  #: beside the ends of the scale
 GROUPS = {"decisions": "ranking and decisions", "probabilities": "probabilities, over-fitting", "effort": "effort"}
 EFFORT = {  # column → heading, what it says, how it is written
@@ -102,11 +103,11 @@ def board(scores: Scores, ranking: Ranking) -> Board:
     lines = zip(*(values for _, values in found), strict=True)
     ends = _ends(places)
     rows = [
-        Line(place, rank_mark(place), _score(place), _bar(place, ends), values)
+        Line(place, rank_mark(place), _score(ranking, place), _bar(place, ends, ranking.digits), values)
         for place, values in zip(places, lines, strict=True)
     ]
     label = ranking.metric.label or ranking.metric.name
-    shown = (number(ends[0]), number(ends[1])) if ends else ("", "")
+    shown = (number(ends[0], ranking.digits), number(ends[1], ranking.digits)) if ends else ("", "")
     return Board(label, shown, tuple(columns), tuple(rows), scores.kinds(ranking.task))
 
 
@@ -123,14 +124,17 @@ def _figures(scores: Scores, ranking: Ranking, places: Sequence[Place]) -> list[
                 scores.rows_of(ranking.task, place.entry, kind) if kind in (HALF, TUNED) else place.rows
                 for place in places
             ]
-            values = _values([one.mean(metric.name) for one in rows], number)
+            means = [one.mean(metric.name) for one in rows]
+            digits = digits_of(_compared(means, places), greater=metric.greater_is_better)
+            values = _values(means, partial(number, digits=digits))
             at = {HALF: ", deciding at 0.5", TUNED: ", deciding at the tuned threshold"}.get(kind, "")
             column = Column(metric.label or metric.name, metric.description + at, group, kind if len(kinds) > 1 else "")
-            found.append((column, _best(values, places, greater=metric.greater_is_better)))
+            found.append((column, _best(values, means, places, greater=metric.greater_is_better)))
     label = ranking.metric.label or ranking.metric.name
     for name, said in (("inner", "on the inner folds: what the search saw"), ("train", "on the training rows")):
         column = Column(f"{label} {'inner' if name == 'inner' else 'training'}", f"{label} {said}", "probabilities")
-        found.append((column, _values([place.rows.mean(name) for place in places], number)))
+        written = partial(number, digits=ranking.digits)
+        found.append((column, _values([place.rows.mean(name) for place in places], written)))
     return found
 
 
@@ -157,24 +161,26 @@ def _values(figures: Sequence[float], written: Callable[[float], str]) -> list[V
     return [Value(NONE) if math.isnan(one) else Value(written(one), f"{one:.9g}") for one in figures]
 
 
-def _best(values: Sequence[Value], places: Sequence[Place], *, greater: bool) -> list[Value]:
-    """The values, the best as they are written being marked: among the entries with all splits, the majority row aside."""
-    whole = [
-        place.complete and place.entry.family != FLOOR and value.sort
-        for value, place in zip(values, places, strict=True)
-    ]
-    known = [float(value.sort) for value, one in zip(values, whole, strict=True) if one]
-    if not known:
-        return list(values)
-    best = number(max(known) if greater else min(known))
+def _compared(means: Sequence[float], places: Sequence[Place]) -> list[float]:
+    """The figures among which there is a best one: those of entries with all splits, the majority row aside; else NaN."""
+    whole = [place.complete and place.entry.family != FLOOR for place in places]
+    return [mean if one else math.nan for mean, one in zip(means, whole, strict=True)]
+
+
+def _best(values: Sequence[Value], means: Sequence[float], places: Sequence[Place], *, greater: bool) -> list[Value]:
+    """The values, those being marked that are written like the best one."""
+    compared = _compared(means, places)
+    known = [(mean, value.text) for mean, value in zip(compared, values, strict=True) if not math.isnan(mean)]
+    best = (max if greater else min)(known)[1] if known else ""
     return [
-        Value(value.text, value.sort, bool(one) and value.text == best)
-        for value, one in zip(values, whole, strict=True)
+        replace(value, best=bool(best) and not math.isnan(mean) and value.text == best)
+        for mean, value in zip(compared, values, strict=True)
     ]
 
 
-def _score(place: Place) -> Value:
-    return Value(plus_minus(place.score.mean, place.score.half), f"{place.score.mean:.9g}", place.rank == 1)
+def _score(ranking: Ranking, place: Place) -> Value:
+    written = plus_minus(place.score.mean, place.score.half, digits=ranking.digits)
+    return Value(written, f"{place.score.mean:.9g}", place.rank == 1)
 
 
 def _ends(places: Sequence[Place]) -> tuple[float, float] | None:
@@ -186,7 +192,7 @@ def _ends(places: Sequence[Place]) -> tuple[float, float] | None:
     return min(mean - half for mean, half in reach), max(mean + half for mean, half in reach)
 
 
-def _bar(place: Place, ends: tuple[float, float] | None) -> Bar | None:
+def _bar(place: Place, ends: tuple[float, float] | None, digits: int) -> Bar | None:
     mean, half = place.score.mean, place.score.half
     if ends is None or math.isnan(mean):
         return None
@@ -197,6 +203,8 @@ def _bar(place: Place, ends: tuple[float, float] | None) -> Bar | None:
         return round(MARGIN + share * (WIDE - 2 * MARGIN), 1)
 
     reach = 0.0 if math.isnan(half) else half
-    interval = "" if math.isnan(half) else f", 95 % interval {number(mean - half)} to {number(mean + half)}"
+    interval = (
+        "" if math.isnan(half) else f", 95 % interval {number(mean - half, digits)} to {number(mean + half, digits)}"
+    )
     beyond = -1 if mean < low else 1 if mean > high else 0
-    return Bar(at(mean - reach), at(mean), at(mean + reach), beyond, f"{number(mean)}{interval}")
+    return Bar(at(mean - reach), at(mean), at(mean + reach), beyond, f"{number(mean, digits)}{interval}")

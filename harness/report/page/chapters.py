@@ -9,7 +9,7 @@ from typing import TypeAlias
 from harness.report import calibration, ensembles, imbalance
 from harness.report.across import section as across
 from harness.report.diagnostics import topic as diagnostics
-from harness.report.document import SUMMARY_TEXT, confusion_text, documented, other_objective
+from harness.report.document import SUMMARY_TEXT, documented, other_objective
 from harness.report.inspection import section as inspection
 from harness.report.markdown import escape
 from harness.report.noticed import about_rows, shares
@@ -18,7 +18,6 @@ from harness.report.scoring.scores import Scores
 from harness.report.searches.sections import sections as searched
 from harness.report.section import Evidence, Section
 from harness.report.summary import without_figures
-from harness.report.task_section import confusion_table
 from harness.report.trust import honesty
 from harness.report.verdict import repeated
 
@@ -83,11 +82,8 @@ def _task_part(scores: Scores, ranking: Ranking, sections: Iterable[Section]) ->
     task, about = ranking.task, scores.run["tasks"][ranking.task]
     rows = f"{about['rows']:,} rows: {shares(about, percent=True)}. {about_rows(about)}"
     remarks = [other_objective(scores, ranking), repeated(ranking), escape(without_figures(ranking))]
-    own = []
-    if ranking.best:
-        own.append(Section("What was called what", (confusion_text(scores), confusion_table(scores, ranking)), task))
     last = []
     if written := documented(scores, ranking):
         last.append(Section("The results summary, as it is usually written", (SUMMARY_TEXT, *written), task))
     said = tuple(one for one in remarks if one)
-    return TaskPart(ranking, f"{escape(about['title'])}. {rows}".rstrip(), said, (*own, *sections, *last))
+    return TaskPart(ranking, f"{escape(about['title'])}. {rows}".rstrip(), said, (*sections, *last))

@@ -8,11 +8,12 @@ import io
 import re
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, TypeAlias
 
 from harness.report.figures.gallery import file_name, small_picture
+from harness.report.markdown import escape
 from harness.report.overview import answer, headline_of, overview
 from harness.report.page.board import GROUPS, HIGH, WIDE, Board, board
 from harness.report.page.chapters import TaskPart, Topic, chapters, task_parts
@@ -22,6 +23,7 @@ from harness.report.reading import how_to_read
 from harness.report.section import Evidence, Picture, Section
 
 HERE = Path(__file__).parent
+LONG = 300  #: characters of a paragraph that is not said twice
 OPEN = 3  #: tasks up to which all of them are unfolded
 ROOM = 9_000_000  #: bytes of pictures, which become a third more as text: a page has at most 15 MB
 
@@ -83,6 +85,7 @@ def page(evidence: Evidence, found: dict[Topic, list[Section]], room: int = ROOM
         return data if left >= 0 else b""
 
     scores, rankings = evidence.scores, evidence.rankings
+    parts = said_once(task_parts(evidence, found))
     rest = [
         Part(f"chapter-{at}", one.title, (), "", None, _pieces(f"chapter-{at}", one.title, one.sections, read))
         for at, one in enumerate(chapters(found), start=1)
@@ -96,7 +99,7 @@ def page(evidence: Evidence, found: dict[Topic, list[Section]], room: int = ROOM
             board(scores, one.ranking) if one.ranking.best else None,
             _pieces(f"task-{at}", one.ranking.task, one.sections, read),
         )
-        for at, one in enumerate(task_parts(evidence, found), start=1)
+        for at, one in enumerate(parts, start=1)
     ]
     first = Section("Overview", tuple(overview(scores, rankings)))
     overall = _piece("overview", "Overview", first, read)
@@ -109,6 +112,28 @@ def page(evidence: Evidence, found: dict[Topic, list[Section]], room: int = ROOM
         unfolded=len(tasks) <= OPEN,
     )
     return Page(html, dict(_tables([Part("", "", (), "", None, (overall,)), *rest], tasks)))
+
+
+def said_once(tasks: Sequence[TaskPart]) -> list[TaskPart]:
+    """The tasks, with a link in place of a long paragraph that an earlier task has, as on how something was made."""
+    first: dict[str, str] = {}
+    found = []
+    for at, one in enumerate(tasks, start=1):
+        sections = []
+        for n, section in enumerate(one.sections, start=1):
+            link = f"How this is made and read: as for [{escape(one.ranking.task)}](#task-{at}-{n})."
+            parts = tuple(first.get(part, part) if isinstance(part, str) else part for part in section.parts)
+            first |= {
+                part: link for part in section.parts if isinstance(part, str) and _long(part) and part not in first
+            }
+            sections.append(replace(section, parts=parts))
+        found.append(replace(one, sections=tuple(sections)))
+    return found
+
+
+def _long(part: str | Picture) -> bool:
+    """Whether it is a paragraph, and so long that a link saves something."""
+    return isinstance(part, str) and len(part) >= LONG and "\n" not in part
 
 
 def _answer(evidence: Evidence, part: TaskPart) -> list[str]:
