@@ -68,6 +68,7 @@ def _ensemble(strategy: Strategy) -> list[Callable[[], str]]:
     import numpy as np
 
     def makes_a_classifier() -> str:
+        """Probabilities of a shape that sums to one, the same for the same seed."""
         from sklearn.linear_model import LogisticRegression
 
         y = small("tabular", 2).y

@@ -64,6 +64,7 @@ def resample_points(
     assert build is not None  # noqa: S101 -- a strategy of this kind has one, its declaration checked that
 
     def compute() -> tuple[Any, Labels]:
+        """The chosen or made rows and their labels, where the cache has none."""
         sampler = build(seed, **params)
         if strategy.chooses:
             _, made_y, kept = _sampled(sampler, np.arange(len(y), dtype=np.float64)[:, None], y, cache)
