@@ -150,6 +150,14 @@ def test_rows_that_changed_sides_are_counted_as_by_hand(run, scores, a, b):
             assert count.apart == (one[here] != other[here]).sum()
 
 
+def test_an_entry_and_its_own_default_that_the_search_kept_are_said_to_be_one(run, evenhand):
+    code, said, _ = evenhand("compare", str(run.folder), "tumours/majority/none", "tumours/majority/none/default")
+    assert code == 0
+    assert "- the search kept the default parameters in every split, so both say the same of every row" in said
+    assert "By AP the two are equal in each of 4 splits." in said
+    assert "same ranking" not in said
+
+
 def test_recall_per_class_is_scikit_learns(run, scores):
     from sklearn.metrics import recall_score
 

@@ -6,6 +6,7 @@ import shutil
 import numpy as np
 import pandas as pd
 import pytest
+from fixtures_across import rankings_of, scores_of
 from fixtures_run import PROTOCOL, three_digits, tumours, write_run
 
 from harness.declare.metrics import METRICS
@@ -301,3 +302,16 @@ def test_the_protocol_shows_what_was_in_force(store):
 
 def test_what_acts_instead_of_being_seen_is_shown_as_a_mark():
     assert escape("a\x1b[31mb\u202ec\td") == "a�\\[31mb�c d"
+
+
+@pytest.mark.parametrize(
+    ("entries", "said"),
+    [
+        (2, "; the other entry cannot be told from it."),
+        (3, "; neither of the other entries can be told from it."),
+        (4, "; none of the 3 other entries can be told from it."),
+    ],
+)
+def test_who_cannot_be_told_from_the_first_is_counted_in_words(entries, said):
+    figures = {(f"family_{at}", "none"): [0.5, 0.6, 0.7] for at in range(entries)}
+    assert headline(rankings_of(scores_of({"one": figures}))[0]).endswith(said)

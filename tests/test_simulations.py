@@ -155,7 +155,7 @@ def fitted_run(folder: Path, seed: int, rows: int) -> Scores:
                 }
             )
     about = {"classes": ["no", "yes"], "objective": "roc_auc", "forward": False, "costs": None, "splits": FOLDS}
-    about |= dict.fromkeys(NEEDED_OF["tasks"], "") | about
+    about |= dict.fromkeys(NEEDED_OF["tasks"], "") | about | {"columns": 4}
     about |= {"fingerprint": "", "rows": rows, "counts": [rows - rows // 2, rows // 2]}
     protocol = EvaluationProtocol(folds=FOLDS).as_dict()
     families = {name: {"description": "", "network": False} for name in SEES}

@@ -177,9 +177,10 @@ def test_an_older_record_is_read():
     assert Record.from_dict(values) == RECORD
 
 
-WHOLE = {name: {} for name in NEEDED} | {"cells": []}
-TASK = dict.fromkeys(NEEDED_OF["tasks"], "") | {"classes": ["a", "b"], "counts": [1, 2], "rows": 3}
-CELL = dict.fromkeys(NEEDED_OF["cells"], "") | {"task": "one"}
+WHOLE = {name: kind() for name, kind in NEEDED.items()}
+TASK = dict.fromkeys(NEEDED_OF["tasks"], "") | {"classes": ["a", "b"], "counts": [1, 2]}
+TASK |= {"rows": 3, "columns": 4, "splits": 5}
+CELL = dict.fromkeys(NEEDED_OF["cells"], "") | {"task": "one", "repeat": 0, "fold": 0}
 
 
 @pytest.mark.parametrize(
@@ -191,13 +192,17 @@ CELL = dict.fromkeys(NEEDED_OF["cells"], "") | {"task": "one"}
             ({"tasks": {"one": {k: v for k, v in TASK.items() if k != name}}}, f"task 'one' lacks {name}:")
             for name in TASK
         ),
-        ({"tasks": {"one": 3}}, "task 'one' lacks title"),
+        ({"tasks": {"one": 3}}, "task 'one' is 3"),
+        ({"tasks": {"one": TASK | {"classes": None}}}, "task 'one' says classes is None"),
+        ({"tasks": {"one": TASK | {"costs": 7}}}, "task 'one' says costs is 7"),
+        ({"tasks": {"one": TASK | {"columns": None}}}, "task 'one' lacks columns and features"),
+        ({"versions": 7}, "it says versions is 7"),
         ({"tasks": {"one": TASK | {"counts": [3]}}}, "task 'one' has 2 classes and 1 counts"),
-        ({"tasks": []}, "its tasks are list"),
+        ({"tasks": []}, "it says tasks is"),
         ({"families": {"xgb": {"description": ""}}}, "family 'xgb' lacks network"),
         ({"strategies": {"none": {}}}, "strategy 'none' lacks kind, description"),
-        ({"cells": {}}, "its cells are dict"),
-        ({"tasks": {"one": TASK}, "cells": [CELL, {"id": 1}]}, "cell 1 lacks key"),
+        ({"cells": {}}, "it says cells is {}"),
+        ({"tasks": {"one": TASK}, "cells": [CELL, {"id": ""}]}, "cell 1 lacks key"),
         ({"cells": [CELL]}, "of tasks that it does not describe: one"),
     ],
 )

@@ -5,38 +5,80 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-#: What a description of a run must have to be read at all, and what those of its tasks, families, strategies and cells.
-NEEDED = ("name", "command", "protocol", "families", "strategies", "tasks", "cells")
-NEEDED_OF = {
-    "tasks": (
-        *("title", "source", "licence", "fingerprint", "classes", "counts", "rows"),
-        "columns",
-        "splits",
-        "objective",
-    ),
-    "families": ("description", "network"),
-    "strategies": ("kind", "description"),
-    "cells": ("id", "key", "task", "family", "strategy", "repeat", "fold"),
+#: What a description must have, and what that of each of its tasks, families, strategies and cells: of which types.
+NEEDED: dict[str, type] = {
+    "name": str,
+    "command": str,
+    "protocol": dict,
+    "families": dict,
+    "strategies": dict,
+    "tasks": dict,
+    "cells": list,
+}
+NEEDED_OF: dict[str, dict[str, Any]] = {
+    "tasks": {
+        "title": str,
+        "source": str,
+        "licence": str,
+        "fingerprint": str,
+        "classes": list,
+        "counts": list,
+        "rows": int,
+        "columns": int | None,
+        "splits": int,
+        "objective": str,
+    },
+    "families": {"description": str, "network": bool},
+    "strategies": {"kind": str, "description": str},
+    "cells": {"id": str, "key": str, "task": str, "family": str, "strategy": str, "repeat": int, "fold": int},
+}
+#: What they may have, and older ones have not.
+OPTIONAL: dict[str, Any] = {"versions": dict, "host": dict, "skipped": list}
+OPTIONAL_OF: dict[str, dict[str, Any]] = {
+    "tasks": {
+        "description": str,
+        "citation": str,
+        "modality": str,
+        "positive": str | None,
+        "features": str,
+        "costs": list | None,
+        "forward": bool,
+        "notes": list,
+        "own": dict | None,
+    },
+    "families": {},
+    "strategies": {"chooses": bool},
+    "cells": {},
 }
 WORDS = {"tasks": "task", "families": "family", "strategies": "strategy", "cells": "cell"}
 
 
 def incomplete(description: Mapping[str, Any]) -> str:
     """What the description of a run lacks, in words; empty where it has everything that reading needs."""
-    if lacking := [name for name in NEEDED if name not in description]:
-        return f"it lacks {', '.join(lacking)}"
+    if what := _lacks(description, NEEDED, OPTIONAL):
+        return f"it {what}"
     for part, needed in NEEDED_OF.items():
         parts = description[part]
-        named = enumerate(parts) if isinstance(parts, list) else parts.items() if isinstance(parts, dict) else ()
-        if not isinstance(parts, list if part == "cells" else dict):
-            return f"its {part} are {type(parts).__name__}"
-        for name, about in named:
-            lacking = [one for one in needed if not isinstance(about, dict) or one not in about]
-            if lacking:
-                return f"{WORDS[part]} {name!r} lacks {', '.join(lacking)}"
+        for name, about in enumerate(parts) if isinstance(parts, list) else parts.items():
+            if what := _lacks(about, needed, OPTIONAL_OF[part]):
+                return f"{WORDS[part]} {name!r} {what}"
     for name, about in description["tasks"].items():
         if len(about["classes"]) != len(about["counts"]):
             return f"task {name!r} has {len(about['classes'])} classes and {len(about['counts'])} counts"
-    if unknown := sorted({str(cell["task"]) for cell in description["cells"]} - description["tasks"].keys()):
-        return f"its cells are of tasks that it does not describe: {', '.join(unknown)}"
+        if about["columns"] is None and "features" not in about:
+            return f"task {name!r} lacks columns and features"
+    for part in ("tasks", "families", "strategies"):
+        if unknown := sorted({cell[WORDS[part]] for cell in description["cells"]} - description[part].keys()):
+            return f"its cells are of {part} that it does not describe: {', '.join(unknown)}"
+    return ""
+
+
+def _lacks(about: object, needed: Mapping[str, Any], optional: Mapping[str, Any]) -> str:
+    if not isinstance(about, dict):
+        return f"is {about!r:.40}"
+    if lacking := [name for name in needed if name not in about]:
+        return f"lacks {', '.join(lacking)}"
+    for name, kind in ({**needed, **optional}).items():
+        if name in about and not isinstance(about[name], kind):
+            return f"says {name} is {about[name]!r:.40}"
     return ""

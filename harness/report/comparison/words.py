@@ -6,6 +6,8 @@ import math
 from collections.abc import Sequence
 from pathlib import Path
 
+import numpy as np
+
 from harness.report.comparison.changed import changed, sides
 from harness.report.comparison.pair import Difference, Pair, adjusted, figures, likeness, per_class, reasons
 from harness.report.markdown import NONE, brief, count, number, plus_minus, table
@@ -73,6 +75,9 @@ def _why(pair: Pair, everything: list[Difference]) -> str:
     """Why one is above the other, as far as the figures carry."""
     if not everything:
         return "No split has figures of both."
+    if _same(pair):
+        kept = "the search kept the default parameters in every split, so " if _stages_of_one(pair) else ""
+        return f"- {kept}both say the same of every row: one entry under two names, and nothing to explain"
     objective = pair.a.scores.objective(pair.a.task)
     kind = pair.a.scores.objective_kind(pair.a.task) if objective.face == "decision" else ""
     by_name = {(one.name, one.kind): one for one in everything}
@@ -114,6 +119,19 @@ def _why(pair: Pair, everything: list[Difference]) -> str:
         )
         lines.append(f"- the rank correlation of their probabilities is {number(alike)}{nearly}")
     return "\n".join(lines)
+
+
+def _same(pair: Pair) -> bool:
+    """Whether both said and decided the same of every row, as far as that is stored."""
+    return bool(pair.seen) and all(
+        np.array_equal(one.proba, other.proba) and one.threshold == other.threshold for one, other in pair.seen.values()
+    )
+
+
+def _stages_of_one(pair: Pair) -> bool:
+    """Whether the two are what a search found and what it began with."""
+    a, b = pair.a.entry, pair.b.entry
+    return pair.a.store.folder == pair.b.store.folder and {a.stage, b.stage} == {"default", "tuned"} and a[:2] == b[:2]
 
 
 def _at(pair: Pair, kind: str) -> str:
@@ -177,7 +195,10 @@ def _splits(pair: Pair) -> str:
     ]
     sign = 1 if metric.greater_is_better else -1
     ahead, behind = int((sign * (mine - theirs) > 0).sum()), int((sign * (mine - theirs) < 0).sum())
-    said = f"By {metric.label or metric.name} A is ahead in {ahead}, B in {behind} of {count(len(rows), 'split')}."
+    name, of = metric.label or metric.name, count(len(rows), "split")
+    said = f"By {name} A is ahead in {ahead}, B in {behind} of {of}."
+    if not ahead and not behind:
+        said = f"By {name} the two are equal in each of {of}."
     return f"{said}\n\n{table(['Split', 'A', 'B', 'A − B'], rows, pipes=False)}"
 
 
