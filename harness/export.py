@@ -15,23 +15,22 @@ import numpy as np
 
 from harness.data.content import row_keys
 from harness.data.sources import data_directory
-from harness.declare.calibration import calibrator_of, prior_is_known
+from harness.declare.calibration import prior_is_known
 from harness.declare.family import Family
-from harness.declare.metric import Metric
 from harness.declare.protocol import seed_of
+from harness.declare.registry import load_registry
 from harness.declare.task import take
 from harness.deploy.bundle import Bundle, HeldOut, Parts, check_place, write_bundle
 from harness.deploy.card import card
-from harness.deploy.facts import Facts, Figure, Standing
+from harness.deploy.facts import Facts
 from harness.deploy.failing import failings, per_class
 from harness.deploy.insights.drivers import measure
 from harness.deploy.model import Model
 from harness.deploy.schema import Schema, describe
 from harness.errors import DataError, EvenhandError
-from harness.nested import Sealed, choose, figures, find_task, records_of, sealed
+from harness.nested import Nested, Sealed, calibrator_in, figures, read_nested, sealed, standing
 from harness.report.markdown import number, plus_minus, table
-from harness.report.ranking import Ranking, claims, rank
-from harness.report.scoring.scores import ANY, Entry, Scores, collect
+from harness.report.ranking import claims
 from harness.report.statistics import Estimate, estimate
 from harness.run.alone import Tell, answer, ask
 from harness.run.cell import Learner
@@ -39,7 +38,6 @@ from harness.run.plan import LoadedTask, versions
 from harness.run.replay import ONLY_SEARCH, cell_of_record, changed_since, matters, request_of
 from harness.run.whole import Wanted, Whole, fit_whole, whole_cell
 from harness.run.worker import Desk
-from harness.store.record import Outcome, Record
 from harness.store.store import Store
 
 
@@ -58,37 +56,6 @@ class Asked:
     file: str | None = None
 
 
-@dataclass(frozen=True)
-class Nested:
-    """What a run says of the entry that is exported."""
-
-    store: Store
-    scores: Scores
-    ranking: Ranking
-    entry: Entry
-
-    @property
-    def task(self) -> str:
-        """The entry's task."""
-        return self.ranking.task
-
-    @property
-    def about(self) -> Mapping[str, Any]:
-        """What `run.json` says of the task."""
-        found: Mapping[str, Any] = self.scores.run["tasks"][self.task]
-        return found
-
-    @property
-    def records(self) -> list[tuple[Record, Outcome]]:
-        """Its cells."""
-        return records_of(self.scores, self.task, self.entry)
-
-    @property
-    def ratio(self) -> float:
-        """n_test/n_train of its splits."""
-        return self.scores.rows_of(self.task, self.entry, self.scores.kinds(self.task)[-1]).mean("ratio")
-
-
 def export(asked: Asked, tell: Tell) -> str:
     """Export as a worker would, with one thread; what was written, in words. Raises `EvenhandError` where it cannot be done."""
     return str(ask("harness.export", asdict(asked), f"exported from {asked.run}", tell))
@@ -97,22 +64,21 @@ def export(asked: Asked, tell: Tell) -> str:
 def make_bundle(asked: Asked, tell: Tell) -> Bundle:
     """Find the entry, do its procedure on all rows, and write the bundle."""
     check_place(Path(asked.out))
-    store, registry_metrics = Store(Path(asked.run)), _metrics(asked)
-    scores = collect(store, registry_metrics)
-    ranking = rank(scores, find_task(scores, asked.task))
-    nested = Nested(store, scores, ranking, choose(scores, ranking, asked.entry, asked.calibration))
+    nested = read_nested(
+        Store(Path(asked.run)), load_registry(asked.plugins).metrics, asked.task, asked.entry, asked.calibration
+    )
     tell(f"exporting {nested.task}/{nested.entry.name}")
     desk = _desk(nested, asked)
     one = desk.loaded(nested.task)
     wanted = Wanted(nested.task, *nested.entry)
-    exports = Store(store.folder / "derived" / "exports" / whole_cell(desk, wanted).id)
+    exports = Store(nested.store.folder / "derived" / "exports" / whole_cell(desk, wanted).id)
     with exports.lock():
         whole = fit_whole(desk, wanted, exports, tell)
     schema = describe(one.task, one.task.load(data_directory(desk.request.data_folder)), one.table)
     drivers = None
     if asked.drivers and schema.modality == "tabular":
         drivers = _drivers(nested, desk, schema, tell)
-    said = sealed(store, scores, nested.task, nested.entry)
+    said = sealed(nested)
     family = desk.registry.family(nested.entry.family)
     about = _about(nested, one, whole)
     facts = _facts(nested, family, (one, schema, whole), said, by_hand=asked.entry is not None)
@@ -126,13 +92,14 @@ def in_words(bundle: Bundle) -> str:
     manifest = bundle.manifest
     decides = "the most probable class" if bundle.threshold is None else f"from {bundle.threshold:.6g}"
     calibrated = "" if manifest["calibration"] == "none" else f", recalibrated ({manifest['calibration']})"
+    own = "" if bundle.threshold is None else " (decisions at each split's own threshold)"
     measured = manifest["measured"]
     names = dict.fromkeys([manifest["objective"], *(name for name in PRINTED if name in measured)])
     rows = [[name, _interval(measured[name])] for name in names]
     return (
         f"{bundle.folder}: {manifest['entry']}{calibrated}, fitted to all {manifest['rows']:,} rows, decides {decides}, "
         f"id {bundle.id}\n\n"
-        f"nested figures of the procedure, not of this very model (decisions at each split's own threshold):\n"
+        f"nested figures of the procedure, not of this very model{own}:\n"
         f"{table(['', 'mean ± 95 %'], rows, pipes=False)}\n\n{bundle.folder / 'MODEL_CARD.md'}"
     )
 
@@ -144,12 +111,6 @@ def _interval(measured: Mapping[str, float | None]) -> str:
     mean, high = measured["mean"], measured["high"]
     assert mean is not None  # noqa: S101 -- what has no mean is not in the manifest
     return number(mean) if high is None else plus_minus(mean, high - mean)
-
-
-def _metrics(asked: Asked) -> Mapping[str, Metric]:
-    from harness.declare.registry import load_registry
-
-    return load_registry(asked.plugins).metrics
 
 
 def _desk(nested: Nested, asked: Asked) -> Desk:
@@ -190,33 +151,10 @@ def _about(nested: Nested, one: LoadedTask, whole: Whole) -> dict[str, Any]:
         "params": whole.params,
         "trial": whole.trial,
         "run": {name: run[name] for name in ("name", "command", "protocol")},
-        "measured": {figure.key: figure.as_dict() for figure in _figures(nested)},
+        "measured": {figure.key: figure.as_dict() for figure in figures(nested)},
         "network": bool(run["families"].get(entry.family, {}).get("network")),
         "versions": versions(),
     }
-
-
-def _figures(nested: Nested) -> tuple[Figure, ...]:
-    return figures(nested.scores, nested.task, nested.entry)
-
-
-def _standing(nested: Nested, *, by_hand: bool) -> Standing:
-    ranking, plain = nested.ranking, nested.entry._replace(calibration="none")
-    place, chosen = ranking.place_of(plain), ranking.place(ANY, ANY, "chosen")
-    ranked = [one for one in ranking.places if one.rank is not None]
-    rows = nested.scores.rows_of(nested.task, nested.entry, nested.scores.kinds(nested.task)[-1])
-    return Standing(
-        rank=place.rank if place else None,
-        entries=len(ranked),
-        tied=None if ranking.silent else sum(bool(one.tied) for one in ranked),
-        tie=place.tied if place else None,
-        by_hand=by_hand,
-        splits=len(rows),
-        planned=ranking.splits,
-        silent=ranking.silent,
-        chosen=(chosen.score.mean, chosen.score.half) if chosen and chosen.complete else None,
-        floor=ranking.floor.score.mean if ranking.floor and ranking.floor.score.n else None,
-    )
 
 
 def _facts(
@@ -231,8 +169,8 @@ def _facts(
         target=one.task.target,
         description=nested.about.get("description", ""),
         notes=tuple(nested.about.get("notes", ())),
-        figures=_figures(nested),
-        standing=_standing(nested, by_hand=by_hand),
+        figures=figures(nested),
+        standing=standing(nested, by_hand=by_hand),
         strategy=strategy.get("description", ""),
         before=tuple(whole.fitted.counts_before),
         after=tuple(whole.fitted.counts_after),
@@ -254,12 +192,12 @@ def _drivers(nested: Nested, desk: Desk, schema: Schema, tell: Tell) -> dict[str
     """What moves the predictions, measured on the sealed rows of the first repeat by models that had not learnt from them."""
     records = [(record, outcome) for record, outcome in nested.records if record.repeat == 0]
     one, folds = desk.loaded(nested.task), []
-    for number_, (record, outcome) in enumerate(records, start=1):
-        tell(f"drivers: outer split {number_} of {len(records)}")
+    for split, (record, outcome) in enumerate(records, start=1):
+        tell(f"drivers: outer split {split} of {len(records)}")
         material = desk.material(cell_of_record(record), one.fingerprint)
         learner = Learner(cell_of_record(record), material, lambda _name, _arrays: None)
         fitted, _, _ = learner.fit(outcome.stage, outcome.params)
-        model = Model(fitted, _calibrator(nested, record, outcome))
+        model = Model(fitted, calibrator_in(nested, record, outcome))
         test = material.fold.test
         folds.append((model.predict_proba, take(one.table.X, test), one.table.y[test]))
     metric = nested.ranking.metric
@@ -272,13 +210,7 @@ def _drivers(nested: Nested, desk: Desk, schema: Schema, tell: Tell) -> dict[str
 
     seed = seed_of(desk.request.protocol.seed, nested.task, "drivers")
     tell("drivers: what is lost without each column")
-    return measure(folds, schema, metric, nested.ratio, interval, seed).as_json()
-
-
-def _calibrator(nested: Nested, record: Record, outcome: Outcome) -> Any:
-    stored = nested.store.predictions(record)
-    counts = outcome.counts_before, outcome.counts_after
-    return calibrator_of(nested.entry.calibration, stored.inner[outcome.stage], stored.train_y, *counts)
+    return measure(folds, schema, metric, nested.rows.mean("ratio"), interval, seed).as_json()
 
 
 def _answer(values: dict[str, Any], tell: Tell) -> str:

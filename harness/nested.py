@@ -3,23 +3,64 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from harness.declare.calibration import FITTED, NONE, PRIOR, calibrator_of, prior_is_known
+from harness.declare.calibration import FITTED, NONE, PRIOR, Calibrator, calibrator_of, prior_is_known
+from harness.declare.metric import Metric
 from harness.declare.registry import closest
-from harness.deploy.facts import Figure
+from harness.deploy.facts import Figure, Standing
 from harness.errors import EvenhandError
 from harness.report.comparison.compare import find_entry
-from harness.report.ranking import FLOOR, Ranking, claims
-from harness.report.scoring.derived import HALF, TUNED
+from harness.report.ranking import FLOOR, Ranking, claims, rank
+from harness.report.scoring.derived import HALF
 from harness.report.scoring.evaluate import RECALIBRATED
-from harness.report.scoring.scores import MADE_OF_SEVERAL, Entry, Scores
+from harness.report.scoring.scores import ANY, MADE_OF_SEVERAL, Entry, Rows, Scores, collect
 from harness.report.statistics import estimate
 from harness.store.record import Outcome, Record
 from harness.store.store import Store
+
+
+@dataclass(frozen=True)
+class Nested:
+    """An entry of a run, with all that the run's own report knows of it."""
+
+    store: Store
+    scores: Scores
+    ranking: Ranking
+    entry: Entry
+
+    @property
+    def task(self) -> str:
+        """The entry's task."""
+        return self.ranking.task
+
+    @property
+    def about(self) -> Mapping[str, Any]:
+        """What `run.json` says of the task."""
+        found: Mapping[str, Any] = self.scores.run["tasks"][self.task]
+        return found
+
+    @property
+    def rows(self) -> Rows:
+        """Its figures split by split, at the tuned threshold where there is one."""
+        return self.scores.rows_of(self.task, self.entry, self.scores.kinds(self.task)[-1])
+
+    @property
+    def records(self) -> list[tuple[Record, Outcome]]:
+        """Its stored cells with the outcome of its stage, by split."""
+        found = [
+            (cell.record, outcome)
+            for cell in self.scores.cells
+            if cell.record and (cell.task, cell.family, cell.strategy) == (self.task, *self.entry[:2])
+            for outcome in cell.record.outcomes
+            if outcome.stage == self.entry.stage
+        ]
+        return sorted(found, key=lambda pair: (pair[0].repeat, pair[0].fold))
 
 
 @dataclass(frozen=True)
@@ -32,6 +73,15 @@ class Sealed:
 
     proba: npt.NDArray[np.float32]
     decided: npt.NDArray[np.int64]
+
+
+def read_nested(
+    store: Store, metrics: Mapping[str, Metric], task: str | None, entry: str | None, calibration: str | None
+) -> Nested:
+    """The entry of a run that is meant, with its figures; see `find_task` and `choose`."""
+    scores = collect(store, metrics)
+    ranking = rank(scores, find_task(scores, task))
+    return Nested(store, scores, ranking, choose(scores, ranking, entry, calibration))
 
 
 def find_task(scores: Scores, named: str | None) -> str:
@@ -92,14 +142,14 @@ def _check_calibration(scores: Scores, task: str, entry: Entry) -> None:
         raise EvenhandError(f"{entry.name} has no figures: a class had too few inner rows to fit a calibration")
 
 
-def figures(scores: Scores, task: str, entry: Entry) -> tuple[Figure, ...]:
+def figures(nested: Nested) -> tuple[Figure, ...]:
     """Every metric of an entry with its interval, as the report has it; those of decisions once per threshold.
 
     The objective stands first.
     """
-    found = []
+    scores, task, found = nested.scores, nested.task, []
     for kind in scores.kinds(task):
-        rows = scores.rows_of(task, entry, kind)
+        rows = scores.rows_of(task, nested.entry, kind)
         for metric in scores.metrics.values():
             if metric.face != "decision" and kind != scores.kinds(task)[-1]:
                 continue
@@ -112,44 +162,51 @@ def figures(scores: Scores, task: str, entry: Entry) -> tuple[Figure, ...]:
     return tuple(sorted(found, key=lambda figure: figure.name != objective))
 
 
-def sealed(store: Store, scores: Scores, task: str, entry: Entry) -> Sealed:
+def sealed(nested: Nested) -> Sealed:
     """What the entry said of sealed test rows, recalibrated in every split as its nested figures are."""
-    n, k = int(scores.run["tasks"][task]["rows"]), len(scores.classes(task))
-    rows = scores.rows_of(task, entry, scores.kinds(task)[-1])
-    thresholds = dict(zip(rows.splits, rows["threshold"], strict=True))
+    n, k = int(nested.about["rows"]), len(nested.about["classes"])
+    thresholds = dict(zip(nested.rows.splits, nested.rows["threshold"], strict=True))
     total, above, times = np.zeros((n, k)), np.zeros(n), np.zeros(n)
-    for record, outcome in records_of(scores, task, entry):
+    for record, outcome in nested.records:
         if (record.repeat, record.fold) in thresholds:
-            at, proba = _said(store, record, outcome, entry)
+            at, proba = _said(nested, record, outcome)
             total[at] += proba
             above[at] += proba[:, -1].astype(float) - thresholds[record.repeat, record.fold]
             times[at] += 1
     ever = times > 0
     mean = np.full((n, k), np.nan, dtype=np.float32)
     mean[ever] = (total[ever] / times[ever, None]).astype(np.float32)
-    binary = TUNED in scores.kinds(task)
-    decided = np.where(ever, above >= 0 if binary else total.argmax(axis=1), -1)
+    decided = np.where(ever, above >= 0 if k == 2 else total.argmax(axis=1), -1)
     return Sealed(mean, decided.astype(np.int64))
 
 
-def _said(
-    store: Store, record: Record, outcome: Outcome, entry: Entry
-) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float32]]:
+def _said(nested: Nested, record: Record, outcome: Outcome) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float32]]:
     """The sealed rows of one split, and the probabilities that the entry gave them."""
-    stored = store.predictions(record)
-    inner, counts = stored.inner[entry.stage], (outcome.counts_before, outcome.counts_after)
-    calibrate = calibrator_of(entry.calibration, inner, stored.train_y, *counts)
-    proba = stored.test[entry.stage]
+    stored = nested.store.predictions(record)
+    calibrate, proba = calibrator_in(nested, record, outcome), stored.test[outcome.stage]
     return stored.test_rows, proba if calibrate is None else calibrate(proba).astype(np.float32)
 
 
-def records_of(scores: Scores, task: str, entry: Entry) -> list[tuple[Record, Outcome]]:
-    """The stored cells of an entry with the outcome of its stage, by split."""
-    found = [
-        (cell.record, outcome)
-        for cell in scores.cells
-        if cell.record and (cell.task, cell.family, cell.strategy) == (task, entry.family, entry.strategy)
-        for outcome in cell.record.outcomes
-        if outcome.stage == entry.stage
-    ]
-    return sorted(found, key=lambda pair: (pair[0].repeat, pair[0].fold))
+def calibrator_in(nested: Nested, record: Record, outcome: Outcome) -> Calibrator | None:
+    """What recalibrates the entry in one split, fitted on that split's inner rows; None where nothing does."""
+    stored, counts = nested.store.predictions(record), (outcome.counts_before, outcome.counts_after)
+    return calibrator_of(nested.entry.calibration, stored.inner[outcome.stage], stored.train_y, *counts)
+
+
+def standing(nested: Nested, *, by_hand: bool) -> Standing:
+    """How the entry stands in its run; `by_hand` says that it was named."""
+    ranking, plain = nested.ranking, nested.entry._replace(calibration="none")
+    place, chosen = ranking.place_of(plain), ranking.place(ANY, ANY, "chosen")
+    ranked = [one for one in ranking.places if one.rank is not None]
+    return Standing(
+        rank=place.rank if place else None,
+        entries=len(ranked),
+        tied=None if ranking.silent else sum(bool(one.tied) for one in ranked),
+        tie=place.tied if place else None,
+        by_hand=by_hand,
+        splits=len(nested.rows),
+        planned=ranking.splits,
+        silent=ranking.silent,
+        chosen=(chosen.score.mean, chosen.score.half) if chosen and chosen.complete else None,
+        floor=ranking.floor.score.mean if ranking.floor and ranking.floor.score.n else None,
+    )
