@@ -1,0 +1,414 @@
+"""A winner exported: which entry, the procedure on all rows, what the run says of it, and what is refused."""
+
+import json
+import math
+import shutil
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from harness.data.content import row_keys
+from harness.data.own import OwnFile
+from harness.declare.calibration import calibrator_of
+from harness.declare.metric import Predictions
+from harness.declare.metrics import METRICS
+from harness.declare.protocol import EvaluationProtocol
+from harness.declare.registry import load_registry
+from harness.declare.threshold import best_threshold
+from harness.deploy.bundle import read_bundle
+from harness.deploy.card import card
+from harness.deploy.facts import Facts, Figure, Standing
+from harness.deploy.failing import failings, per_class
+from harness.deploy.schema import Feature, Schema
+from harness.errors import EvenhandError
+from harness.export import Asked, in_words, make_bundle
+from harness.nested import choose, read_nested, sealed
+from harness.report.ranking import rank
+from harness.report.scoring.scores import Entry, collect
+from harness.run.alone import ask
+from harness.run.benchmark import benchmark
+from harness.run.plan import Request, load_task
+from harness.run.supervise import Limits, Watch
+from harness.store.store import Store
+
+METRIC = {metric.name: metric for metric in METRICS}
+PROTOCOL = EvaluationProtocol(trials=3, folds=3, inner_folds=2)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """A file of one's own and a run of it."""
+    folder = tmp_path_factory.mktemp("export")
+    rng = np.random.default_rng(0)
+    churned = np.arange(150) % 4 == 0
+    frame = pd.DataFrame(
+        {
+            "age": np.round(rng.normal(40, 12, 150) + 12 * churned, 1),
+            "plan": rng.choice(["basic", "plus"], 150),
+            "churned": np.where(churned, "Yes", "No"),
+        }
+    )
+    frame.to_csv(folder / "customers.csv", index=False)
+    own = OwnFile(str(folder / "customers.csv"), "churned")
+    request = Request(("customers",), ("logistic_regression",), ("none", "class_weight", "smote"), PROTOCOL, own=own)
+    benchmark(
+        request,
+        load_registry(),
+        Store(folder / "run"),
+        command="evenhand run customers.csv",
+        jobs=1,
+        limits=Limits(120, 4000),
+        retry=(),
+        begun=lambda start: Watch(lambda event: None, lambda: "no"),
+    )
+    return folder
+
+
+@pytest.fixture
+def copy(folder, tmp_path):
+    """The run to be changed."""
+    shutil.copytree(folder / "run", tmp_path / "run")
+    return tmp_path
+
+
+def exported(folder, out, tell=lambda _: None, **asked):
+    """In this process, so that each costs a few fits and not the start of an interpreter."""
+    asked = {"drivers": False} | asked
+    return make_bundle(Asked(str(folder / "run"), str(out), **asked), tell)
+
+
+def edit(folder, change):
+    path = folder / "run" / "run.json"
+    said = json.loads(path.read_text())
+    change(said)
+    path.write_text(json.dumps(said))
+
+
+def table(folder):
+    return load_task(OwnFile(str(folder / "customers.csv"), "churned").task(), PROTOCOL, None).table
+
+
+@pytest.fixture(scope="module")
+def weighted(folder, tmp_path_factory):
+    """A bundle of the weighted entry, and what was told while it was made."""
+    told = []
+    out = tmp_path_factory.mktemp("weighted") / "bundle"
+    return exported(folder, out, told.append, entry="logistic_regression/class_weight", drivers=True), told
+
+
+# --- which entry ------------------------------------------------------------------------------------------------------
+
+
+def scores_and_ranking(folder):
+    scores = collect(Store(folder / "run"), METRIC)
+    return scores, rank(scores, "customers")
+
+
+def test_without_a_name_it_is_the_first_single_entry_of_the_ranking(folder):
+    scores, ranking = scores_and_ranking(folder)
+    assert choose(scores, ranking, None, None) == ranking.best.entry
+    floor, others = ranking.floor, [place for place in ranking.places if place.rank and place != ranking.floor]
+    turned = replace(ranking, places=(replace(floor, rank=1), *(replace(p, rank=p.rank + 1) for p in others)))
+    assert choose(scores, turned, None, None) == others[0].entry  # never the majority row while there is anything else
+    alone = replace(ranking, places=(replace(floor, rank=1),))
+    assert choose(scores, alone, None, None) == floor.entry
+
+
+@pytest.mark.parametrize(
+    ("named", "entry"),
+    [
+        ("logistic_regression/none", Entry("logistic_regression", "none", "tuned")),
+        ("logistic_regression/none/default", Entry("logistic_regression", "none", "default")),
+        ("customers/logistic_regression/smote/tuned", Entry("logistic_regression", "smote", "tuned")),
+        ("logistic_regression/smote/tuned/sigmoid", Entry("logistic_regression", "smote", "tuned", "sigmoid")),
+    ],
+)
+def test_an_entry_is_named_as_in_the_tables(folder, named, entry):
+    assert choose(*scores_and_ranking(folder), named, None) == entry
+
+
+@pytest.mark.parametrize(
+    ("asked", "said"),
+    [
+        ({"entry": "any/any/chosen"}, "made of several entries.* logistic_regression/.* can be exported"),
+        ({"entry": "any/greedy/ensembled"}, "made of several entries"),
+        ({"entry": "logistic_regresion/none"}, "did you mean"),
+        ({"task": "customer"}, "did you mean 'customers'"),
+        ({"entry": "logistic_regression/none", "calibration": "platt"}, "no such calibration 'platt'"),
+        ({"entry": "logistic_regression/smote", "calibration": "prior"}, "not for the strategy smote"),
+        ({"entry": "logistic_regression/none/default", "calibration": "sigmoid"}, "has no recalibrated figures"),
+        ({"entry": "majority/none", "calibration": "sigmoid"}, "has no recalibrated figures"),
+    ],
+)
+def test_what_cannot_be_exported_is_refused_in_one_line(folder, tmp_path, asked, said):
+    with pytest.raises(EvenhandError, match=said) as refused:
+        exported(folder, tmp_path / "bundle", **asked)
+    assert "\n" not in str(refused.value)
+    assert not list(tmp_path.iterdir())
+
+
+def test_nothing_of_anybodys_is_replaced(folder, tmp_path):
+    (tmp_path / "notes.txt").write_text("mine")
+    told = []
+    with pytest.raises(EvenhandError, match="no bundle: name a new folder"):
+        exported(folder, tmp_path, told.append)
+    assert (tmp_path / "notes.txt").read_text() == "mine"
+    assert not told  # it is said before anything is searched
+
+
+def test_rows_or_declarations_that_are_not_those_of_the_run_are_refused(copy, folder, tmp_path):
+    shutil.copy(folder / "customers.csv", copy / "customers.csv")
+    edit(copy, lambda run: run["tasks"]["customers"]["own"].update(path=str(copy / "customers.csv")))
+    text = (copy / "customers.csv").read_text()
+    (copy / "customers.csv").write_text(text.replace("plus", "more", 1))
+    with pytest.raises(EvenhandError, match=r"the data of customers are not those of the run .*150 rows then, 150 now"):
+        exported(copy, tmp_path / "bundle")
+    (copy / "customers.csv").unlink()
+    with pytest.raises(EvenhandError, match="--file"):
+        exported(copy, tmp_path / "bundle")
+    moved = exported(copy, tmp_path / "bundle", file=str(folder / "customers.csv"))
+    assert moved.manifest["rows"] == 150
+    edit(copy, lambda run: run["strategies"]["class_weight"].update(digest="0" * 64))
+    for record in (copy / "run" / "cells").glob("*/record.json"):
+        said = json.loads(record.read_text())
+        record.write_text(json.dumps(said | {"key": "0" * 32}))
+    edit(copy, lambda run: [cell.update(key="0" * 32) for cell in run["cells"]])
+    with pytest.raises(EvenhandError, match=r"strategy class_weight.* has changed since.*run it again"):
+        exported(copy, tmp_path / "other", entry="logistic_regression/class_weight", file=str(folder / "customers.csv"))
+
+
+# --- the procedure on all rows ----------------------------------------------------------------------------------------
+
+
+def test_the_model_is_what_the_same_procedure_gives_on_all_rows(folder, weighted):
+    """Against scikit-learn by hand: the configuration of the export's own study, fitted to every row with its weights."""
+    from sklearn.linear_model import LogisticRegression
+
+    bundle, told = weighted
+    rows, params = table(folder), bundle.manifest["params"]
+    assert [line for line in told if line.startswith("trial")] == ["trial 1 of 3", "trial 2 of 3", "trial 3 of 3"]
+    age = rows.X["age"].to_numpy()
+    assert np.isfinite(age).all()
+    X = np.stack([(age - age.mean()) / age.std(), rows.X["plan"] == "plus"], axis=1).astype(float)
+    by_hand = LogisticRegression(C=params["C"], class_weight="balanced", max_iter=1000).fit(X, rows.y)
+    gap = np.abs(bundle.predict_proba(rows.X)[:, 1] - by_hand.predict_proba(X)[:, 1]).max()
+    assert (
+        gap < 0.05
+    )  # the encoder scales and drops levels otherwise; rows left out or unweighted would differ by far more
+    assert bundle.manifest["run"]["protocol"]["trials"] == 3
+
+
+def test_threshold_and_calibrator_come_from_the_inner_rows_of_the_export(folder, weighted, tmp_path):
+    bundle, _ = weighted
+    store = next((folder / "run" / "derived" / "exports").glob("*/cells/*/search.npz"))
+    inner, y = np.load(store)["best"], table(folder).y
+    assert bundle.threshold == best_threshold(y, inner)
+    calibrated = exported(folder, tmp_path / "bundle", entry="logistic_regression/class_weight", calibration="isotonic")
+    whole = calibrator_of("isotonic", inner, y, (), ())
+    plain = bundle.predict_proba(table(folder).X).astype(np.float32)
+    assert calibrated.predict_proba(table(folder).X) == pytest.approx(whole(plain), abs=1e-9)
+    assert calibrated.threshold not in (bundle.threshold, best_threshold(y, whole(inner)))  # cross-fitted
+
+
+def test_an_export_that_was_killed_continues_and_a_second_one_searches_nothing(copy, weighted, tmp_path):
+    class Killed(BaseException):
+        pass
+
+    def kill(line):
+        if line.startswith("trial 3"):
+            raise Killed
+
+    shutil.rmtree(copy / "run" / "derived", ignore_errors=True)
+    with pytest.raises(Killed):
+        exported(copy, tmp_path / "bundle", kill, entry="logistic_regression/class_weight")
+    assert not (tmp_path / "bundle").exists()
+    told = []
+    done = exported(copy, tmp_path / "bundle", told.append, entry="logistic_regression/class_weight")
+    assert [line for line in told if line.startswith("trial")] == ["trial 3 of 3"]
+    again = exported(copy, tmp_path / "again", told.append, entry="logistic_regression/class_weight")
+    assert sum(line.startswith("trial") for line in told) == 1
+    assert done.id == again.id == weighted[0].id  # nor does it depend on the interruption
+    X = table_of(copy).X
+    assert (done.predict_proba(X) == weighted[0].predict_proba(X)).all()
+    default = exported(copy, tmp_path / "default", told.append, entry="logistic_regression/class_weight/default")
+    assert default.manifest["trial"] == 0
+    assert sum(line.startswith("trial") for line in told) == 1  # trial 0 was there
+
+
+def table_of(copy):
+    return table(Path(json.loads((copy / "run" / "run.json").read_text())["tasks"]["customers"]["own"]["path"]).parent)
+
+
+# --- what the run says of it ------------------------------------------------------------------------------------------
+
+
+def test_figures_are_those_of_the_runs_own_report(folder, weighted):
+    measured, entry = weighted[0].manifest["measured"], Entry("logistic_regression", "class_weight", "tuned")
+    scores, ranking = scores_and_ranking(folder)
+    score = ranking.place_of(entry).score
+    assert measured["average_precision"]["mean"] == score.mean
+    assert measured["average_precision"]["high"] == pytest.approx(score.mean + score.half)
+    for kind, name in (("tuned", "f1"), ("half", "f1_at_half")):
+        assert measured[name]["mean"] == scores.rows_of("customers", entry, kind).mean("f1")
+    assert measured["f1"]["mean"] != measured["f1_at_half"]["mean"]
+    assert "expected_cost" not in measured  # the task has no costs
+    text = (weighted[0].folder / "MODEL_CARD.md").read_text()
+    assert f"{score.mean:.3f} ± {score.half:.3f}" in text
+    assert f"{measured['f1']['mean']:.3f} ± " in text
+
+
+@pytest.mark.parametrize("calibration", ["none", "sigmoid", "prior"])
+def test_what_was_said_of_sealed_rows_gives_the_figures_of_the_report(folder, calibration):
+    store = Store(folder / "run")
+    nested = read_nested(store, METRIC, None, "logistic_regression/class_weight", calibration)
+    said, y = sealed(nested), table(folder).y
+    assert (said.decided >= 0).all()
+    for at, (record, _) in enumerate(nested.records):
+        rows = store.predictions(record).test_rows
+        loss = METRIC["log_loss"].compute(Predictions(y[rows], said.proba[rows]))
+        assert loss == pytest.approx(nested.rows["log_loss"][at])
+        found = ((said.decided[rows] == 1) & (y[rows] == 1)).sum() / (y[rows] == 1).sum()
+        assert found == pytest.approx(nested.rows["recall"][at])
+
+
+def test_rows_that_were_never_sealed_are_not_spoken_of(copy):
+    nested = read_nested(Store(copy / "run"), METRIC, None, "logistic_regression/none", None)
+    lost = nested.records[0][0]
+    rows = nested.store.predictions(lost).test_rows
+    shutil.rmtree(copy / "run" / "cells" / lost.id)
+    left = sealed(read_nested(Store(copy / "run"), METRIC, None, "logistic_regression/none", None))
+    assert np.isnan(left.proba[rows]).all()
+    assert (left.decided[rows] == -1).all()
+    assert np.isfinite(np.delete(left.proba, rows, axis=0)).all()
+
+
+def test_a_bundle_knows_its_training_rows_by_key_and_what_moves_it(folder, weighted):
+    bundle, rows = weighted[0], table(folder)
+    held_out = bundle.held_out()
+    assert (held_out.keys == row_keys(rows.X)).all()
+    nested = read_nested(Store(folder / "run"), METRIC, None, "logistic_regression/class_weight", None)
+    assert (held_out.proba == sealed(nested).proba).all()
+    drivers = bundle.drivers()
+    assert drivers["columns"][0]["columns"] == ["age"]  # the only column with anything in it
+    assert drivers["rows"] == 150
+
+
+# --- the card ---------------------------------------------------------------------------------------------------------
+
+
+def test_the_card_says_that_weights_make_no_frequencies_and_that_the_winner_was_selected(folder, weighted, tmp_path):
+    text = (weighted[0].folder / "MODEL_CARD.md").read_text()
+    assert "**They are not frequencies.**" in text
+    assert "`evenhand export --calibration prior`" in text
+    assert "of the procedure and not of this very model" in text
+    first = exported(folder, tmp_path / "first")
+    text = (first.folder / "MODEL_CARD.md").read_text()
+    best = first.manifest["entry"].split("/")[2]
+    assert "**It was selected**" in text
+    assert ("They are not frequencies" in text) == (best == "class_weight")
+
+
+def facts(**changed):
+    standing = Standing(2, 3, 1, tie=True, by_hand=True, splits=3, planned=3, silent="", chosen=None, floor=0.2)
+    figures = (Figure("average_precision", "AP", "ranking", "", 0.5, math.nan),)
+    known = {
+        "target": "y", "description": "", "notes": (), "figures": figures, "standing": standing, "strategy": "nothing",
+        "before": (8.0, 2.0), "after": (8.0, 2.0), "said": (0.7, 0.3), "came": (0.8, 0.2), "held_out": 10,
+    }  # fmt: skip
+    return Facts(**(known | changed))
+
+
+ABOUT = {
+    "title": "T", "task": "t", "entry": "t/f/s/tuned", "family": "f", "strategy": "s", "stage": "tuned", "params": {},
+    "trial": 0, "classes": ["No", "Yes"], "positive": "Yes", "rows": 10, "counts": [8, 2], "objective": "average_precision",
+    "threshold": 0.4, "costs": None, "calibration": "none", "modality": "tabular", "source": "", "licence": "",
+    "fingerprint": "f", "versions": {"numpy": "2"},
+    "run": {"name": "r", "command": "evenhand run", "protocol": PROTOCOL.as_dict()},
+}  # fmt: skip
+
+
+def test_a_card_says_what_is_known_and_takes_text_of_others_as_text():
+    text = card(ABOUT, facts())
+    assert "number 2 of the 3 ranked entries" in text
+    assert "It is one of those." in text
+    assert "**It was selected**" not in text
+    assert "mean probability of `Yes` was 0.300; 0.200 of them were" in text
+    assert "nan" not in text
+    hostile = card(ABOUT | {"title": "<script>alert(1)</script> | **x**"}, facts(notes=("a | b\n# c",)))
+    assert "<script>" not in hostile.replace("\\<script>", "")
+    assert "\n# c" not in hostile
+
+
+def test_parts_in_which_a_model_fails_are_found_and_others_left_in_peace():
+    rng = np.random.default_rng(1)
+    n = 4000
+    X = pd.DataFrame(
+        {
+            "age": rng.normal(size=n),
+            "plan": pd.Categorical(rng.choice(["a", "b", "c"], n)),
+            "copy": pd.Categorical(np.full(n, "x")),
+        }
+    )
+    X["copy"] = X["plan"]
+    y = (rng.random(n) < 0.4).astype(np.int64)
+    decided = np.where(rng.random(n) < 0.1, 1 - y, y)
+    decided[(X["plan"] == "c").to_numpy() & (rng.random(n) < 0.5)] = 0
+    features = (
+        Feature("age", "number"),
+        Feature("plan", "category", levels=("a", "b", "c")),
+        Feature("copy", "category", levels=("a", "b", "c")),
+    )
+    schema = Schema("tabular", "y", ("No", "Yes"), features, n)
+    recall, precision = failings(X, schema, y, decided)
+    assert [share.part for share in recall.worse] == ["plan = c"]  # and not `copy = c` too: these are the same rows
+    share = recall.worse[0]
+    inside = (X["plan"] == "c").to_numpy() & (y == 1)
+    assert (share.n, share.right) == (inside.sum(), (decided[inside] == 1).sum())
+    assert share.low < share.value < share.high < recall.overall.value
+    assert not precision.worse
+    assert precision.lowest is not None
+    several = failings(X, replace(schema, classes=("a", "b", "c")), y, decided)
+    assert [looked.what for looked in several] == ["share decided correctly"]
+
+
+def test_the_class_that_is_found_least_stands_first_with_what_it_is_taken_for():
+    y = np.repeat([0, 1, 2], 50)
+    decided = y.copy()
+    decided[50:70] = 2
+    (worst, other), *others = per_class(("a", "b", "c"), y, decided)
+    assert (worst.part, worst.right, worst.n, other) == ("b", 30, 50, "c")
+    assert [name for _, name in others] == ["", ""]
+
+
+# --- in a process of its own ------------------------------------------------------------------------------------------
+
+
+def test_the_command_tells_its_progress_and_prints_what_was_written(folder, tmp_path):
+    command = [sys.executable, "-m", "harness", "export", str(folder / "run"), "--out", "bundle", "--no-drivers"]
+    done = subprocess.run(
+        [*command, "--entry", "logistic_regression/smote"], cwd=tmp_path, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stderr.splitlines()[:4] == [
+        "exporting customers/logistic_regression/smote/tuned", "trial 1 of 3", "trial 2 of 3", "trial 3 of 3",
+    ]  # fmt: skip
+    bundle = read_bundle(tmp_path / "bundle")
+    assert done.stdout.replace("bundle", str(tmp_path / "bundle"), 1).startswith(in_words(bundle).splitlines()[0])
+    assert "average_precision" in done.stdout
+    assert bundle.drivers() is None
+    refused = subprocess.run(
+        [*command, "--entry", "any/any/chosen"], cwd=tmp_path, capture_output=True, text=True, check=False
+    )
+    assert refused.returncode == 2
+    assert refused.stderr.startswith("evenhand: any/any/chosen is made of several entries")
+    assert len(refused.stderr.splitlines()) == 1
+
+
+def test_a_process_that_dies_is_said_in_one_line():
+    with pytest.raises(EvenhandError, match=r"the process that did nothing ended with code 1: .*no_such_module"):
+        ask("harness.no_such_module", {}, "did nothing")
