@@ -1,16 +1,31 @@
 """A fitted pipeline on disk and back: the same answers, nothing that it learnt from, and nothing but data in the files."""
 
+import copy
+import io
+import json
+import os
+import pickle
+import subprocess
+import sys
+import zipfile
+from dataclasses import replace
 from functools import cache
+from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from harness.checks.small import small
-from harness.declare.calibration import CALIBRATIONS, calibrator_of
+from harness.declare.calibration import CALIBRATIONS, Prior, calibrator_of
 from harness.declare.family import missing_packages
 from harness.declare.registry import load_registry
 from harness.declare.space import defaults
+from harness.deploy.archive import write_objects
+from harness.deploy.content import content_hash
 from harness.deploy.model import load_model, save_model
+from harness.deploy.packing import Boosted
+from harness.errors import BundleError, EvenhandError
 from harness.search.encodings import ENCODINGS
 from harness.search.pipeline import Recipe, TrainingSet, fit_pipeline
 
@@ -125,3 +140,225 @@ def holds(family, modality, classes, folder, **params):
     for row in (slice(0, 1), slice(5, 8)):
         assert np.abs(model.predict_proba(rows.X[row]) - before[row]).max() <= 1e-6
     assert model.predict_proba(rows.X[:0]).shape == (0, classes)
+
+
+ROWED = [(name, "tabular", "none") for name, family in REGISTRY.families.items() if "tabular" in family.encodings]
+ROWED += [("logistic_regression", "tabular", "smote"), ("xgb", "tabular", "balanced_ensemble")]
+ROWED += [(name, "text", "none") for name in ("logistic_regression", "gradient_boosting", "recurrent_network")]
+ROWED += [(name, "image", "none") for name in ("pretrained_network", "small_convolutional_network")]
+
+
+@pytest.mark.parametrize(("family", "modality", "strategy"), ROWED)
+def test_no_training_row_is_in_a_file(family, modality, strategy, tmp_path):
+    pipeline, rows = fitted(family, modality, strategy=strategy), small(modality, 2).X[:LEARNED]
+    names = save_model(pipeline, None, tmp_path)
+    contents = list(members(tmp_path, names))
+    for content in contents:
+        assert not any(trace in content for trace in traces(rows, pipeline))
+        if content.startswith(b"\x93NUMPY"):
+            shape = np.load(io.BytesIO(content), allow_pickle=False).shape
+            assert not {LEARNED, LEARNED - LEARNED // 5, LEARNED // 5} & set(shape), (
+                f"an array as long as the rows: {shape}"
+            )
+
+
+def traces(rows, pipeline):
+    """What a training row would look like in a file."""
+    if isinstance(rows, pd.DataFrame):
+        numbers = rows[["number", "noise"]].to_numpy()
+        for seen in (numbers, pipeline.preparer.transform(rows).numbers):
+            yield from (row.astype(kind).tobytes() for row in seen for kind in ("f8", "f4"))
+    elif rows.dtype == object:
+        yield from (text.encode() for text in rows if len(text) > 30)
+    else:
+        yield from (picture.tobytes() for picture in rows)
+
+
+def members(folder, names):
+    """The content of every file within the files of a model."""
+    for name in names:
+        with zipfile.ZipFile(folder / name) as file:
+            yield from (file.read(one) for one in file.namelist())
+
+
+REPEATED = [(name, "tabular") for name in ("xgb", "random_forest", "classic_gradient_boosting", "catboost")]
+REPEATED += [("dense_network", "tabular"), ("logistic_regression", "text"), ("recurrent_network", "text")]
+REPEAT = """
+import sys
+from pathlib import Path
+sys.path.insert(0, sys.argv[1])
+import test_deploy_model as told
+for at, (family, modality) in reversed(list(enumerate(told.REPEATED))):
+    (folder := Path(sys.argv[2]) / str(at)).mkdir()
+    told.save_model(told.fitted(family, modality), None, folder)
+"""
+
+
+def test_the_same_fit_has_the_same_content_whatever_the_bytes(tmp_path):
+    """Another process has other addresses, other counters of layers and another clock."""
+    subprocess.run([sys.executable, "-c", REPEAT, Path(__file__).parent, tmp_path], check=True, capture_output=True)
+    for at, (family, modality) in enumerate(REPEATED):
+        (here := tmp_path / f"{at} here").mkdir()
+        names, there = save_model(fitted(family, modality), None, here), tmp_path / str(at)
+        assert content_hash(here, names) == content_hash(there, names), family
+        assert any((here / name).read_bytes() != (there / name).read_bytes() for name in names)
+
+
+def test_another_fit_has_another_content(tmp_path):
+    found = set()
+    for family, params in [("logistic_regression", {}), ("logistic_regression", {"C": 0.5}), ("random_forest", {})]:
+        found.add(content_hash(tmp_path, save_model(fitted(family, **params), None, tmp_path)))
+    names = save_model(fitted("logistic_regression"), Prior((3.0, 1.0), (1.0, 1.0)), tmp_path)
+    assert len(found | {content_hash(tmp_path, names)}) == 4
+
+
+@pytest.mark.parametrize(("change", "what"), [("weight", "model.weights.h5"), ("option", "config.json")])
+def test_another_network_has_another_content(change, what, tmp_path):
+    names = save_model(fitted("dense_network"), None, tmp_path)
+    before = content_hash(tmp_path, names)
+    path = tmp_path / "network.keras"
+
+    with zipfile.ZipFile(path) as file:
+        held = {name: file.read(name) for name in file.namelist()}
+    if change == "weight":
+        import h5py
+
+        with h5py.File(buffer := io.BytesIO(held[what]), "r+") as weights:
+            weights["layers/dense/vars/0"][0, 0] += 1
+        held[what] = buffer.getvalue()
+    else:
+        held[what] = held[what].replace(b'"epsilon": 0.001', b'"epsilon": 0.002')
+    path.write_bytes(zipped(held))
+    assert content_hash(tmp_path, names) != before
+
+
+class Evil:
+    """What a pickle would run."""
+
+    def __reduce__(self):
+        return (os.system, ("true",))
+
+
+def swapped(content, change):
+    """A skops file whose description was changed."""
+    with zipfile.ZipFile(io.BytesIO(content)) as file:
+        held = {name: file.read(name) for name in file.namelist()}
+    schema = json.loads(held["schema.json"])
+    change(schema)
+    held["schema.json"] = json.dumps(schema).encode()
+    return zipped(held)
+
+
+def zipped(held):
+    with zipfile.ZipFile(buffer := io.BytesIO(), "w") as file:
+        for name, content in held.items():
+            file.writestr(name, content)
+    return buffer.getvalue()
+
+
+def asks_for(module, name, loader="ObjectNode"):
+    return lambda schema: schema["content"]["content"].update(
+        calibrator={"__class__": name, "__module__": module, "__loader__": loader, "__id__": 1}
+    )
+
+
+@pytest.mark.parametrize(
+    ("spoil", "says"),
+    [
+        (lambda content: pickle.dumps(Evil()), "not a skops file"),
+        (lambda content: b"", "not a skops file"),
+        (lambda content: content[: len(content) // 2], "not a skops file"),
+        (lambda content: zipped({"other": b""}), "not a skops file"),
+        (lambda content: zipped({"schema.json": b"[" * 100_000}), "not a skops file"),
+        (lambda content: swapped(content, lambda schema: schema.update(protocol=0)), "protocol"),
+        (lambda content: swapped(content, asks_for("os", "system", "FunctionNode")), "os.system"),
+        (lambda content: swapped(content, asks_for("builtins", "eval", "TypeNode")), "builtins.eval"),
+        (lambda content: swapped(content, asks_for("subprocess", "Popen")), "subprocess.Popen"),
+        (lambda content: swapped(content, asks_for("sklearn.pipeline", "Pipeline")), "sklearn.pipeline.Pipeline"),
+        (lambda content: swapped(content, asks_for("builtins", "str", "MethodNode")), "builtins.str"),
+        (lambda content: write_objects({"no": "model"}), "no model"),
+        (lambda content: swapped(content, lambda schema: schema["content"].update(content={})), "damaged|no model|fit"),
+    ],
+)
+def test_what_is_no_saved_model_is_refused_in_one_line(spoil, says, tmp_path):
+    save_model(fitted("logistic_regression"), None, tmp_path)
+    spoilt = spoil((tmp_path / "pipeline.skops").read_bytes())
+    with pytest.raises(BundleError, match=says) as refused:
+        load_model(lambda name: spoilt)
+    assert "\n" not in str(refused.value)
+
+
+@pytest.mark.parametrize("family", ["logistic_regression", "xgb", "lightgbm", "catboost", "gradient_boosting"])
+def test_members_cut_short_are_refused_or_harmless(family, tmp_path):
+    save_model(fitted(family), None, tmp_path)
+    with zipfile.ZipFile(tmp_path / "pipeline.skops") as file:
+        held = {name: file.read(name) for name in file.namelist()}
+    rng, refused = np.random.default_rng(5), 0
+    for _ in range(15):
+        name = str(rng.choice([one for one in held if one.endswith((".npy", ".bin", ".json"))]))
+        content = bytearray(held[name][: rng.integers(1, len(held[name]))])
+        try:
+            spoilt = zipped(held | {name: bytes(content)})
+            load_model({"pipeline.skops": spoilt}.__getitem__)
+        except BundleError:
+            refused += 1
+    assert refused
+
+
+@pytest.mark.parametrize("family", ["random_forest", "classic_gradient_boosting", "gradient_boosting", "xgb"])
+def test_a_tree_that_leads_out_of_itself_is_refused(family, tmp_path):
+    """Who uses it would follow it into memory that is not the tree's."""
+    pipeline = copy.deepcopy(fitted(family))
+    if family == "xgb":
+        trees = json.loads(pipeline.classifier.get_booster().save_raw("json"))
+        trees["learner"]["gradient_booster"]["model"]["trees"][3]["left_children"][0] = 10_000
+        pipeline = replace(pipeline, classifier=Boosted(json.dumps(trees).encode()))
+    elif family == "gradient_boosting":
+        pipeline.classifier._predictors[0][0].nodes["left"][0] = 10_000
+    else:
+        first = np.ravel(pipeline.classifier.estimators_)[0].tree_
+        state = first.__getstate__()
+        state["nodes"]["left_child"][0] = 10_000
+        first.__setstate__(state)
+    save_model(pipeline, None, tmp_path)
+    with pytest.raises(BundleError, match="do not fit together"):
+        load_model(reader(tmp_path))
+
+
+def lambda_layer(config):
+    config["config"]["layers"][-1]["class_name"] = "Lambda"
+
+
+def own_object(config):
+    config["config"]["layers"][-1].update(module="os", class_name="system", registered_name="system")
+
+
+@pytest.mark.parametrize(("change", "says"), [(lambda_layer, "Lambda"), (own_object, "os.system")])
+def test_a_network_of_foreign_layers_is_refused_in_one_line(change, says, tmp_path):
+    names = save_model(fitted("dense_network"), None, tmp_path)
+    with zipfile.ZipFile(tmp_path / names[1]) as file:
+        held = {name: file.read(name) for name in file.namelist()}
+    config = json.loads(held["config.json"])
+    change(config)
+    (tmp_path / names[1]).write_bytes(zipped(held | {"config.json": json.dumps(config).encode()}))
+    with pytest.raises(BundleError, match=says) as refused:
+        load_model(reader(tmp_path))
+    assert "\n" not in str(refused.value)
+
+
+@pytest.mark.parametrize("part", [0.0, 0.3, 0.9])
+def test_half_a_network_is_refused_in_one_line(part, tmp_path):
+    names = save_model(fitted("dense_network"), None, tmp_path)
+    content = (tmp_path / names[1]).read_bytes()
+    (tmp_path / names[1]).write_bytes(content[: int(part * len(content))])
+    with pytest.raises(BundleError, match="damaged") as refused:
+        load_model(reader(tmp_path))
+    assert "\n" not in str(refused.value)
+
+
+def test_a_classifier_of_somebody_else_cannot_be_saved(tmp_path):
+    from sklearn.naive_bayes import GaussianNB
+
+    pipeline = replace(fitted("logistic_regression"), classifier=GaussianNB())
+    with pytest.raises(EvenhandError, match="GaussianNB is not among the types"):
+        save_model(pipeline, None, tmp_path)

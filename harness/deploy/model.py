@@ -62,7 +62,7 @@ def load_model(read: Callable[[str], bytes]) -> Model:
     Raises `BundleError` in one line for a file that is damaged, or holds anything but what `save_model` writes.
     """
     model = read_objects(read(PIPELINE), PIPELINE)
-    if not isinstance(model, Model) or not isinstance(model.fitted, Fitted):
+    if not isinstance(model, Model) or not isinstance(getattr(model, "fitted", None), Fitted):
         raise BundleError(f"{PIPELINE} holds a {type(model).__name__} and no model: export the bundle again")
     try:
         return Model(unpack(model.fitted, read), model.calibrator)

@@ -15,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from harness.deploy.networks import Frozen, Network, Running, Seeing, called, read_network, seeing
+from harness.deploy.sound import check_boosted, check_trees
 from harness.search.encoding import Encoder
 from harness.search.pictures import POOLED, FrozenEncoder
 from harness.search.pipeline import Fitted
@@ -63,6 +64,25 @@ class Plain:
             plain = [one.cat.codes if one.dtype == "category" else one for one in columns]
             X = np.column_stack([one.to_numpy(np.float32) for one in plain])
         return np.asarray(self.model.predict_proba(X, validate_features=False))
+
+
+@dataclass(frozen=True)
+class Boosted:
+    """XGBoost's trees as it writes them in JSON, to the last digit.
+
+    Its own binary form is read without looking: cut short, it ended the process.
+    """
+
+    trees: bytes
+
+    def read(self) -> Plain:
+        """The classifier. Raises `ValueError` for what XGBoost did not write."""
+        from xgboost import XGBClassifier
+
+        check_boosted(json.loads(self.trees))
+        classifier = XGBClassifier(n_jobs=1)
+        classifier.load_model(bytearray(self.trees))
+        return Plain(classifier)
 
 
 @dataclass(frozen=True)
@@ -155,6 +175,8 @@ def _pack_classifier(classifier: Any, keep: Keep) -> Any:
         return Mean(tuple(_pack_classifier(one, keep) for one in members))
     if hasattr(classifier, "model_"):
         return OneThread(_without_dates(classifier.model_))
+    if type(classifier).__name__ == "XGBClassifier":
+        return Boosted(bytes(classifier.get_booster().save_raw("json")))
     strip = STRIPPED.get(type(classifier).__name__)
     return strip(copy.copy(classifier)) if strip else classifier
 
@@ -164,8 +186,9 @@ def _unpack_classifier(classifier: Any, read: Read) -> Any:
         return Running(classifier, called(read_network(read(classifier.file), classifier.file)))
     if isinstance(classifier, Mean):
         return Mean(tuple(_unpack_classifier(one, read) for one in classifier.members))
-    if type(classifier).__name__ == "XGBClassifier":
-        return Plain(classifier)
+    if isinstance(classifier, Boosted):
+        return classifier.read()
+    check_trees(classifier)
     return classifier
 
 

@@ -17,7 +17,6 @@ ALLOWED: dict[str, frozenset[str]] = {
     "TupleNode": frozenset({"builtins.tuple"}),
     "SliceNode": frozenset({"builtins.slice"}),
     "BytesNode": frozenset({"builtins.bytes"}),
-    "BytearrayNode": frozenset({"builtins.bytearray"}),
     "TypeNode": frozenset(
         {
             "builtins.bool",
@@ -60,6 +59,7 @@ ALLOWED: dict[str, frozenset[str]] = {
             "harness.deploy.model.Model",
             "harness.deploy.networks.Frozen",
             "harness.deploy.networks.Network",
+            "harness.deploy.packing.Boosted",
             "harness.deploy.packing.Mean",
             "harness.deploy.packing.OneThread",
             "harness.deploy.packing.Strings",
@@ -105,8 +105,6 @@ ALLOWED: dict[str, frozenset[str]] = {
             "sklearn.preprocessing._label.LabelEncoder",
             "sklearn.tree._classes.DecisionTreeClassifier",
             "sklearn.tree._classes.DecisionTreeRegressor",
-            "xgboost.core.Booster",
-            "xgboost.sklearn.XGBClassifier",
         }
     ),
 }
