@@ -101,14 +101,11 @@ def test_a_model_of_texts_answers_as_the_saved_one(family, tmp_path):
 @pytest.mark.parametrize(
     ("family", "params"),
     [
-        ("logistic_regression", {}),
         ("logistic_regression", {"encode.cut": "features"}),
         ("gradient_boosting", {}),
         ("majority", {}),
         ("dense_network", {}),
         ("small_convolutional_network", {}),
-        ("small_convolutional_network", {"batch_norm": False, "blocks": 2}),
-        ("pretrained_network", {}),
         ("pretrained_network", {"units": 32}),
         ("pretrained_network", {"encode.cut": "last_blocks", "encode.views": 1}),
     ],

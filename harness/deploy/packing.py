@@ -206,7 +206,7 @@ def _without_dates(catboost: Any) -> Any:
     """CatBoost's model without the time and the random name of its fit."""
     copied = catboost.copy()
     about = copied.get_metadata()
-    for accidental in ("train_finish_time", "model_guid", "training"):
+    for accidental in ("train_finish_time", "model_guid"):
         about[accidental] = ""
     return copied
 
