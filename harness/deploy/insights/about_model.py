@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from harness.deploy.insights.contributions import SHARE, Contributions
+from harness.deploy.insights.contributions import Contributions
 from harness.deploy.insights.counterfactuals import Flip, Flips
 from harness.deploy.insights.drivers import Driver, Drivers
 from harness.deploy.insights.given import Given
@@ -57,12 +57,16 @@ def _measured(given: Given, found: Drivers) -> list[Part]:
         name = " + ".join(map(text, one.columns))
         rows.append([f"**{name}**" if one.clear else name, plus_minus(one.loss, one.half), how])
     clear, chance = sum(one.clear for one in shown), 0.025 * len(shown)
-    score = f"{text(found.label)} {figure(found.score)}"
+    surely = (
+        f"**Bold**: the 95 % interval over the folds lies above 0, {clear} of {len(shown)}; about {chance:.1f} would by chance alone."
+        if any(one.half == one.half for one in shown)
+        else "The folds allow no intervals."
+    )
     introduction = (
         f"How much the model loses when a column is shuffled among rows, which leaves everything else as it is: measured in "
-        f"{count(found.folds, 'outer fold')} on {found.rows:,} rows that the models had not learnt from, of {score} in all. "
-        f"Columns that say much the same are shuffled together, as the model may take one for the other. **Bold**: the 95 % "
-        f"interval over the folds lies above 0, {clear} of {len(shown)}; about {chance:.1f} would by chance alone."
+        f"{count(found.folds, 'outer fold')} on {found.rows:,} rows that the models had not learnt from; unshuffled, their "
+        f"{text(found.label)} is {figure(found.score)}. Columns that say much the same are shuffled together, as the model may "
+        f"take one for the other. {surely}"
     )
     header = ["Column", "Loss", "How the mean probability moves with it"]
     parts: list[Part] = [
@@ -88,15 +92,14 @@ def _measured(given: Given, found: Drivers) -> list[Part]:
 
 def _added(added: Contributions) -> Fold:
     """What columns add for these rows, greatest first."""
-    scale = "probability" if added.scale == SHARE else "log-odds"
     rows = [[text(name), figure(size)] for name, size in zip(added.names, added.size, strict=True) if size > 0][
         :MOST_UNITS
     ]
     return Fold(
         f"What each column adds for {count(added.rows, 'row')} of these data",
-        f"The mean size of its contribution to the {scale} before calibration ({added.how}), whichever way it points. Here one "
+        f"The mean size of its contribution to the log-odds before calibration ({added.how}), whichever way it points. Here one "
         "column of several that go together may get all of what they share.\n\n"
-        + table(["Column", f"Mean size, {scale}"], rows),
+        + table(["Column", "Mean size, log-odds"], rows),
     )
 
 
@@ -128,7 +131,7 @@ def flip_section(given: Given, found: Flips | None, asked: tuple[str, ...]) -> S
         ]
         parts.append(table(["Nearest change", "Rows", "Of those asked about"], common))
         rows = [_flip(given, one) for one in flipped[:FLIPS_SHOWN]]
-        parts.append(Fold("Row by row", table(["Row", "Probability", "Would be", "If"], rows)))
+        parts.append(Fold("Row by row", table(["Row", "The bundle's model says", "Would be", "If"], rows)))
     return Section(title, tuple(parts))
 
 
@@ -145,15 +148,22 @@ def sureness_section(given: Given, found: Sureness) -> Section:
     levels = listed([f"{100 * level:.0f} %" for level in QUANTILES])
     parts: list[Part] = [
         (
-            f"{count(found.called, 'row')} of {found.rows:,} reach the threshold of {figure(threshold)} and are called {positive}. "
+            f"{count(found.called, 'row')} of {found.rows:,} reach the threshold of {figure(threshold)} and are called "
+            f"{text(given.wanted)}. "
             f"**{percent(found.close / found.rows)}** are close calls: their odds differ from the threshold's by less than half. "
             f"Probabilities below which {levels} of the rows lie: {quantiles}."
         ),
         sureness_picture(given.positive, threshold, found.bins),
     ]
     if found.bins:
+        outside = sum(not one.low <= one.said <= one.high for one in found.bins)
+        parted = (
+            f", though in {outside} of {len(found.bins)} tenths of the rows they lie outside the interval"
+            if outside > 1
+            else ""
+        )
         verdict = (
-            "as many as chance allows: the probabilities hold on the whole"
+            f"as chance allows: the probabilities hold on the whole{parted}"
             if found.holds
             else "which chance does not explain: **take probabilities, and profits computed from them, as an order only**"
         )

@@ -7,7 +7,7 @@ import math
 import numpy as np
 
 from harness.deploy.insights.asked import Campaign
-from harness.deploy.insights.contacts import Contacts, told
+from harness.deploy.insights.contacts import Contacts
 from harness.deploy.insights.gains import PER, Cut, Found, Gains
 from harness.deploy.insights.given import HELD_OUT, LEARNT, NEW, Given
 from harness.deploy.insights.markdown import IN_SIGHT, between, count, figure, listed, money, percent, table
@@ -30,13 +30,14 @@ def contact_section(given: Given, listed_: Contacts, campaign: Campaign) -> Sect
     parts = [
         f"**{count(len(chosen), 'row')}** of {listed_.asked:,}, likeliest first; {listed_.why}. `contacts.csv` holds them all.",
         (
-            f"By their probabilities {money(expected)} of them are {positive}, give or take {money(1.96 * spread)} by chance "
+            f"By their probabilities {expected:.0f} of them are {text(given.wanted)}, give or take {1.96 * spread:.0f} by chance "
             "alone, if the probabilities are right (see *How sure the model is*)."
         ),
     ]
     if listed_.tied:
         parts.append(
-            f"{count(listed_.tied, 'more row has', 'more rows have')} the same probability as the last one: which of them are on the list is chance."
+            f"{count(listed_.tied, 'more row has', 'more rows have')} the same probability as the last one: which of them are on the "
+            "list is chance."
         )
     if campaign.gain is not None:
         worth = expected * campaign.gain - len(chosen) * (campaign.cost or 0)
@@ -67,16 +68,14 @@ def _list(given: Given, listed_: Contacts) -> list[Part]:
     header = ["#", "Row", *map(text, names), "Probability", "Mostly because", "Sureness", *outcome]
     rows = []
     for rank, one in enumerate(listed_.chosen[:IN_THE_TABLE], start=1):
-        why = "; ".join(map(text, told(one.reasons))) if one.reasons else ""
+        why = "; ".join(map(text, one.reasons))
         who = [text(given.names.iloc[one.row][name]) for name in names]
         was = [text(given.bundle.schema.classes[given.y[one.row]])] if listed_.looking_back else []
         rows.append([str(rank), f"{one.row + 1:,}", *who, figure(one.probability), why, text(one.sureness), *was])
     note = (
-        "*Odds ×2* means: with this value instead of the usual one (the median, the commonest level) the odds that the model "
-        "sees are doubled. The reasons are those of the model as it is now, what else the row holds taken into account."
+        f"The reasons are those of the model as it is now. *Odds ×2* means that this doubles the odds that the model sees, compared "
+        f"with {listed_.compared}; columns that go together are one reason. They are associations, and no causes."
     )
-    if given.bundle.schema.modality != "tabular":
-        note = "*Odds ×2* means: this part doubles the odds that the model sees."
     rest = [Fold(f"{len(rows) - IN_SIGHT} more", table(header, rows[IN_SIGHT:]))] if len(rows) > IN_SIGHT else []
     return [table(header, rows[:IN_SIGHT]), *rest, note]
 
@@ -98,7 +97,7 @@ def gains_section(given: Given, found: Gains | None, campaign: Campaign) -> Sect
     ]
     rows = [_row(found, one) for one in found.table]
     parts: list[Part] = [
-        f"Counted on {counted(given)}; {found.positives:,} of them are {positive} ({percent(found.positives / found.rows)}).",
+        f"Counted on {counted(given)}; {found.positives:,} of them are {text(given.wanted)} ({percent(found.positives / found.rows)}).",
         table(header, rows),
         gains_picture(found, campaign.gain is not None),
     ]
@@ -181,7 +180,7 @@ def _contact(one: Cut) -> str:
 def segment_section(given: Given, found: Segments | None) -> Section:
     """Groups of rows with more or fewer positives than others."""
     positive = text(given.bundle.schema.classes[1])
-    title = f"Where {positive} is common"
+    title = f"Where {given.wanted} is common"
     if found is None:
         why = "a tree finds no group" if given.target is not None else "name the column of the outcomes with `--target`"
         return Section(title, (f"This needs at least 200 rows whose outcome is known, of both classes: {why}.",))

@@ -14,12 +14,15 @@ import numpy.typing as npt
 
 from harness.declare.task import take
 from harness.deploy.insights.asked import Campaign
-from harness.deploy.insights.given import HELD_OUT, NEW, Given
-from harness.deploy.insights.reasons import Reasons, log_odds, reasons
+from harness.deploy.insights.contributions import Added, exact, sampled
+from harness.deploy.insights.given import HELD_OUT, NEW, Given, Index
+from harness.deploy.insights.reasons import Reasons, log_odds, reasons, written
+from harness.deploy.insights.together import groups_of
 
-#: Contacts that are given reasons, and rows predicted for each; networks take longer.
-EXPLAINED = {"tabular": (1000, 250), "text": (200, 250), "image": (12, 240)}
+#: Contacts that are given reasons: by the model's own arithmetic, by sampling; of texts and of pictures.
+EXACT, SAMPLED, TEXTS, PICTURES = 1000, 200, 100, 12
 REASONS = 3  #: of each contact
+SHARED = 0.3  #: of what the first column of a group adds, from which another one of it is named too
 CLOSE = math.log(1.5)  #: log-odds from the threshold within which a decision is close
 FROM = {NEW: "the model", HELD_OUT: "held out"}
 FORMULA = ("=", "+", "-", "@", "\t", "\r")  #: what a spreadsheet takes for the beginning of a formula
@@ -32,7 +35,7 @@ class Contact:
 
     row: int
     probability: float
-    reasons: Reasons | None
+    reasons: tuple[str, ...]
     sureness: str
 
 
@@ -49,6 +52,7 @@ class Contacts:
     why: str
     looking_back: bool
     tied: int
+    compared: str = ""  #: what the reasons compare a row with
 
 
 def contacts(given: Given, campaign: Campaign, seed: int) -> Contacts:
@@ -60,14 +64,45 @@ def contacts(given: Given, campaign: Campaign, seed: int) -> Contacts:
     count, why = _length(given, campaign, given.positive[ranked])
     last = given.positive[ranked[count - 1]] if count else math.inf
     tied = int((given.positive[ranked[count:]] == last).sum())
-    most, evaluations = EXPLAINED[given.bundle.schema.modality]
-    X = take(given.X, ranked[: min(count, most)])
-    found = reasons(given.bundle.predict_proba, given.bundle.schema, X, seed, position=1, evaluations=evaluations)
+    why_each, compared = _reasons(given, ranked[:count], seed)
     chosen = [
-        Contact(int(row), float(given.positive[row]), found[at] if at < len(found) else None, sureness(given, int(row)))
+        Contact(
+            int(row), float(given.positive[row]), why_each[at] if at < len(why_each) else (), sureness(given, int(row))
+        )
         for at, row in enumerate(ranked[:count])
     ]
-    return Contacts(tuple(chosen), len(rows), why, not len(open_rows), tied)
+    return Contacts(tuple(chosen), len(rows), why, not len(open_rows), tied, compared)
+
+
+def _reasons(given: Given, rows: Index, seed: int) -> tuple[list[tuple[str, ...]], str]:
+    """The reasons of the first of these rows, and what they compare a row with."""
+    bundle = given.bundle
+    if not len(rows):
+        return [], ""
+    if bundle.schema.modality != "tabular":
+        X = take(given.X, rows[: TEXTS if bundle.schema.modality == "text" else PICTURES])
+        found = reasons(bundle.predict_proba, bundle.schema, X, seed, position=1)
+        return [told(one) for one in found], "the same without it"
+    added = exact(given, rows[:EXACT]) or sampled(given, rows[:SAMPLED], seed)
+    together = groups_of([given.X])
+    return [
+        _told(given, int(row), added, at, together) for at, row in enumerate(rows[: len(added.values)])
+    ], "the average row"
+
+
+def _told(given: Given, row: int, added: Added, at: int, together: list[tuple[str, ...]]) -> tuple[str, ...]:
+    """The strongest reasons of a table's row; columns that go together are one."""
+    features = {one.name: one for one in given.bundle.schema.features}
+    values = dict(zip(features, added.values[at].tolist(), strict=True))
+    grouped = {name for group in together for name in group}
+    units = [*together, *((name,) for name in features if name not in grouped)]
+    named = []
+    for unit in units:
+        members = sorted(unit, key=lambda name: -abs(values[name]))
+        leading = [name for name in members if abs(values[name]) >= SHARED * abs(values[members[0]])][:2]
+        said = ", ".join(f"{name} = {written(features[name], given.X[name].iloc[row])}" for name in leading)
+        named.append((said, sum(values[name] for name in unit)))
+    return tuple(f"{said} ({effect(value)})" for said, value in strongest(named))
 
 
 def _length(given: Given, campaign: Campaign, ranked: npt.NDArray[np.float64]) -> tuple[int, str]:
@@ -96,24 +131,25 @@ def sureness(given: Given, row: int) -> str:
     return "; ".join(said)
 
 
-def factor(value: float) -> str:
+def effect(value: float) -> str:
     """What a contribution to log-odds does to odds."""
     times = math.exp(min(max(value, -20.0), 20.0))
-    return f"×{times:.3g}" if times < 100 else f"×{times:,.0f}"
+    return f"odds ×{times:.2g}" if times < 100 else f"odds ×{times:,.0f}"
 
 
-def told(found: Reasons, most: int = REASONS) -> list[str]:
-    """The strongest reasons for the positive class, then those against it where there is room."""
-    strongest = found.strongest(len(found.names))
-    first = [j for j in strongest if found.values[j] > 0][:most]
-    chosen = first + [j for j in strongest if found.values[j] < 0][: most - len(first)]
-    named = found.names != found.shown and any(found.shown)
-    return [
-        f"{found.names[j]} = {found.shown[j]} (odds {factor(found.values[j])})"
-        if named
-        else f"{found.names[j]} (odds {factor(found.values[j])})"
-        for j in chosen
-    ]
+def strongest(named: Sequence[tuple[str, float]]) -> list[tuple[str, float]]:
+    """The strongest reasons for the class, then, where there is room, those against it."""
+    ordered = sorted((one for one in named if abs(one[1]) > 1e-9), key=lambda one: -abs(one[1]))
+    first = [one for one in ordered if one[1] > 0][:REASONS]
+    return first + [one for one in ordered if one[1] < 0][: REASONS - len(first)]
+
+
+def told(found: Reasons) -> tuple[str, ...]:
+    """The strongest reasons of a text, a picture, or of any row, beyond the error of sampling."""
+    kept = found.strongest(len(found.names))
+    table = found.names != found.shown and any(found.shown)
+    named = [(f"{found.names[j]} = {found.shown[j]}" if table else found.names[j], found.values[j]) for j in kept]
+    return tuple(f"{said} ({effect(value)})" for said, value in strongest(named))
 
 
 def contacts_csv(given: Given, listed: Contacts, campaign: Campaign) -> str:
@@ -143,7 +179,7 @@ def _lines(given: Given, listed: Contacts, campaign: Campaign) -> Iterator[Seque
         names = ["" if value != value else str(value) for value in given.names.iloc[one.row]]  # noqa: PLR0124 -- NaN
         profit = [f"{one.probability * (campaign.gain or 0) - (campaign.cost or 0):.6g}"] if paid else []
         outcome = [classes[given.y[one.row]]] if listed.looking_back else []
-        why = "; ".join(told(one.reasons)) if one.reasons else ""
+        why = "; ".join(one.reasons)
         origin = FROM.get(int(given.source[one.row]), "the model, which learnt from this row")
         yield [
             str(rank),

@@ -62,6 +62,11 @@ class Given:
         return np.flatnonzero((self.y >= 0) & (self.source != LEARNT))
 
     @property
+    def wanted(self) -> str:
+        """The positive class of two as people ask for it, `Churn = Yes`, with the name of the bundle's target."""
+        return f"{self.bundle.schema.target} = {self.bundle.schema.classes[1]}"
+
+    @property
     def positive(self) -> npt.NDArray[np.float64]:
         """The probability (n,) of the positive class of two."""
         found: npt.NDArray[np.float64] = self.proba[:, 1]

@@ -8,12 +8,14 @@ from collections.abc import Sequence
 
 NONE = "–"
 IN_SIGHT = 12  #: rows of a table; others are folded away
+DIGIT = re.compile(r"\d")
 FIGURE = re.compile(r"(\*\*)?[×+−]?\d[\d,.]*(?![^\s*%±(])|–|$")
 
 
 def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     """A table; columns of figures are aligned to the right."""
-    right = [all(FIGURE.match(row[at]) for row in rows) for at in range(len(header))]
+    columns = [[row[at] for row in rows] for at in range(len(header))]
+    right = [all(map(FIGURE.match, one)) and any(map(DIGIT.search, one)) for one in columns]
     lines = [header, ["---:" if r else "---" for r in right], *rows]
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 

@@ -7,6 +7,9 @@ in question, players joining in random order (Štrumbelj & Kononenko, Knowledge 
 order followed by its reverse, which makes them exact where no more than two players act on each other (Mitchell et al.,
 Sampling permutations for Shapley value estimation, JMLR 23, 2022).
 
+Where other rows of the same table are given, each pair of walks begins at another one of them instead of the typical row,
+so that the reasons compare a row with the average one, which is what Štrumbelj & Kononenko do.
+
 They say what the model made of a row, not what would happen if somebody changed it.
 """
 
@@ -29,6 +32,7 @@ from harness.deploy.schema import Feature, Schema, typical
 Predict: TypeAlias = Callable[[Features], npt.NDArray[Any]]  #: features of n rows → probabilities (n, k)
 Masks: TypeAlias = npt.NDArray[np.bool_]  #: coalitions (m, players)
 Values: TypeAlias = npt.NDArray[np.float64]
+Index: TypeAlias = npt.NDArray[np.int64]
 
 EVALUATIONS = 800  #: rows predicted for one that is explained
 OF_A_PICTURE = 240  #: the same of pictures, of which each takes a network milliseconds
@@ -36,7 +40,7 @@ MOST_WORDS = 40  #: players of a text; longer texts play in runs of words
 MOST_SIDE = 6  #: squares along a side of a picture
 ALL_ORDERS = 5  #: players up to which every order is walked, and values are exact
 MOST_PAIRS = 32
-SURE = 1e-6  #: probabilities nearer to 0 or 1 are not told apart: a calibrator may say 0, whose log-odds are infinite
+SURE = 1e-4  #: probabilities nearer to 0 or 1 are not told apart: a calibrator may say 0, whose log-odds are infinite
 
 
 @dataclass(frozen=True)
@@ -69,9 +73,10 @@ class _Game:
     names: tuple[str, ...]
     shown: tuple[str, ...]
     usual: tuple[str, ...]
-    playing: npt.NDArray[np.int64]  #: positions of players whose value is not the typical one; others add 0
-    build: Callable[[Masks], Features]  #: coalitions (m, players) → m rows
+    playing: Index  #: positions of players whose value is not the typical one; others add 0
+    build: Callable[[Masks, Index], Features]  #: coalitions (m, players), which row they begin at (m,) → m rows
     evaluations: int = EVALUATIONS
+    starts: int = 1  #: rows that walks begin at
 
 
 def reasons(
@@ -81,19 +86,20 @@ def reasons(
     seed: int,
     *,
     position: int | None = None,
-    evaluations: int | None = None,
+    background: Features | None = None,
 ) -> tuple[Reasons, ...]:
     """The reasons of every row of `X`, in one call of `predict_proba` per row.
 
     `predict_proba` gives (n, k); `X` is as `read_rows` returns it. `position` says of which class: without it of two
     classes the positive one, of several the one that is most probable for the row. A row's reasons do not depend on the
-    rows beside it. `evaluations` is about how many rows are predicted for each.
+    rows beside it. `background` are rows of the same table
+    with which to compare instead of the typical one; texts and pictures are always compared with themselves.
     """
-    base = typical(schema)
+    base = typical(schema) if background is None else background
     found = []
     for at in range(len(X)):
         game = _game(schema, X, at, base)
-        found.append(_played(predict_proba, game, position, (seed, evaluations or game.evaluations)))
+        found.append(_played(predict_proba, game, position, (seed, game.evaluations)))
     return tuple(found)
 
 
@@ -108,19 +114,21 @@ def _played(predict_proba: Predict, game: _Game, position: int | None, how: tupl
     """Every order walked, all coalitions on the way predicted at once, each once."""
     seed, evaluations = how
     count = len(game.playing)
-    orders = _orders(count, evaluations, seed)
+    orders = _orders(count, evaluations, seed, several=game.starts > 1)
     walks = _walks(orders)
-    coalitions = np.concatenate(
-        [np.zeros((1, count), bool), np.ones((1, count), bool), walks.reshape(math.prod(walks.shape[:2]), count)]
-    )
-    place, first = _distinct(coalitions)
+    flat = walks.reshape(math.prod(walks.shape[:2]), count)
+    coalitions = np.concatenate([np.zeros((1, count), bool), np.ones((1, count), bool), flat])
+    start = np.repeat(np.arange(len(orders)) // 2 % game.starts, count + 1)
+    start = np.where(coalitions.all(axis=1), 0, np.concatenate([[0, 0], start]))
+    place, first = _distinct(coalitions, start)
     masks = np.ones((len(first), len(game.names)), dtype=bool)
     masks[:, game.playing] = coalitions[first]
-    proba = np.asarray(predict_proba(game.build(masks)), dtype=np.float64)
+    proba = np.asarray(predict_proba(game.build(masks, start[first])), dtype=np.float64)
     if position is None:
         position = 1 if proba.shape[1] == 2 else int(proba[place[1]].argmax())
     score = log_odds(proba[:, position])
-    added, error = _shares(orders, score[place[2:]].reshape(walks.shape[:2]))
+    walked = score[place[2:]].reshape(walks.shape[:2])
+    added, error = _shares(orders, walked)
     values, errors = np.zeros(len(game.names)), np.zeros(len(game.names))
     values[game.playing], errors[game.playing] = added, error
     return Reasons(
@@ -129,18 +137,19 @@ def _played(predict_proba: Predict, game: _Game, position: int | None, how: tupl
         game.usual,
         tuple(values.tolist()),
         tuple(errors.tolist()),
-        float(score[place[0]]),
+        float(walked[:, 0].mean()),
         float(score[place[1]]),
         position,
     )
 
 
-def _distinct(masks: Masks) -> tuple[npt.NDArray[np.int64], list[int]]:
+def _distinct(masks: Masks, start: Index) -> tuple[Index, list[int]]:
     """Where each coalition stands among the distinct ones, and where each of these occurs first."""
     seen: dict[bytes, int] = {}
     first: list[int] = []
     place = np.empty(len(masks), dtype=np.int64)
-    for at, key in enumerate(row.tobytes() for row in np.packbits(masks, axis=1)):
+    packed = np.hstack([np.packbits(masks, axis=1), start.astype("<u4")[:, None].view(np.uint8)])
+    for at, key in enumerate(row.tobytes() for row in packed):
         if key not in seen:
             seen[key] = len(first)
             first.append(at)
@@ -148,30 +157,30 @@ def _distinct(masks: Masks) -> tuple[npt.NDArray[np.int64], list[int]]:
     return place, first
 
 
-def _orders(count: int, evaluations: int, seed: int) -> npt.NDArray[np.int64]:
+def _orders(count: int, evaluations: int, seed: int, *, several: bool) -> Index:
     """Orders of players (m, count): all there are of few players, else random ones, each followed by its reverse."""
-    if count <= ALL_ORDERS:
+    if count <= ALL_ORDERS and not several:
         return np.array(list(itertools.permutations(range(count))), dtype=np.int64).reshape(
             math.factorial(count), count
         )
-    pairs = max(2, min(MOST_PAIRS, evaluations // (2 * (count - 1))))
+    pairs = max(2, min(MOST_PAIRS, evaluations // (2 * max(1, count - 1))))
     rng = np.random.default_rng(seed_of(seed, "reasons", count))
     drawn = np.array([rng.permutation(count) for _ in range(pairs)])
     return np.stack([drawn, drawn[:, ::-1]], axis=1).reshape(-1, count)
 
 
-def _walks(orders: npt.NDArray[np.int64]) -> Masks:
+def _walks(orders: Index) -> Masks:
     """Who takes part after each step of each order: (m, count + 1, count)."""
     joined = np.argsort(orders, axis=1)  # the step at which each player joins
     walks: Masks = joined[:, None, :] < np.arange(orders.shape[1] + 1)[None, :, None]
     return walks
 
 
-def _shares(orders: npt.NDArray[np.int64], score: Values) -> tuple[Values, Values]:
+def _shares(orders: Index, score: Values) -> tuple[Values, Values]:
     """What each player adds, the mean over all walks, and its standard error; `score` is (m, count + 1)."""
     added = np.empty(orders.shape)
     np.put_along_axis(added, orders, np.diff(score, axis=1), axis=1)
-    if orders.shape[1] <= ALL_ORDERS:
+    if len(orders) == math.factorial(orders.shape[1]):
         return added.mean(axis=0), np.zeros(orders.shape[1])
     paired = added.reshape(-1, 2, orders.shape[1]).mean(axis=1)
     return paired.mean(axis=0), paired.std(axis=0, ddof=1) / math.sqrt(len(paired))
@@ -184,32 +193,35 @@ def _game(schema: Schema, X: Features, at: int, base: Features) -> _Game:
 
 
 def _columns(schema: Schema, row: Features, base: Features) -> _Game:
-    """The columns of a table's row against the typical row; a column that has the typical value does not play."""
-    pairs = [(_value(row[one.name]), _value(base[one.name])) for one in schema.features]
+    """The columns of a table's row against those of `base`; a column that has the same value there does not play."""
+    own = [_value(row[one.name]) for one in schema.features]
+    usual = [[_value(base[one.name].iloc[at : at + 1]) for at in range(len(base))] for one in schema.features]
 
-    def build(masks: Masks) -> Features:
+    def build(masks: Masks, start: Index) -> Features:
         import pandas as pd
 
         made: dict[str, Any] = {}
-        for j, (one, (own, usual)) in enumerate(zip(schema.features, pairs, strict=True)):
+        for j, one in enumerate(schema.features):
+            choices = [*usual[j], own[j]]
+            place = np.where(masks[:, j], len(base), start)
             if one.kind == "category":
-                levels = list(dict.fromkeys(value for value in (own, usual) if value is not None))
-                code = [-1 if value is None else levels.index(value) for value in (own, usual)]
-                made[one.name] = pd.Categorical.from_codes(
-                    np.where(masks[:, j], *code), categories=pd.Index(levels, dtype="str")
-                )
+                levels = list(dict.fromkeys(value for value in choices if value is not None))
+                code = np.array([-1 if value is None else levels.index(value) for value in choices])
+                made[one.name] = pd.Categorical.from_codes(code[place], categories=pd.Index(levels, dtype="str"))
             else:
-                made[one.name] = np.where(
-                    masks[:, j], *(math.nan if value is None else value for value in (own, usual))
-                )
+                made[one.name] = np.array([math.nan if value is None else value for value in choices])[place]
         return pd.DataFrame(made)
 
     return _Game(
         tuple(one.name for one in schema.features),
-        tuple(written(one, own) for one, (own, _) in zip(schema.features, pairs, strict=True)),
-        tuple(written(one, usual) for one, (_, usual) in zip(schema.features, pairs, strict=True)),
-        np.flatnonzero([own != usual for own, usual in pairs]),
+        tuple(written(one, value) for one, value in zip(schema.features, own, strict=True)),
+        tuple(
+            written(one, values[0]) if len(base) == 1 else ""
+            for one, values in zip(schema.features, usual, strict=True)
+        ),
+        np.flatnonzero([any(value != mine for value in values) for mine, values in zip(own, usual, strict=True)]),
         build,
+        starts=len(base),
     )
 
 
@@ -234,7 +246,7 @@ def _words(text: str) -> _Game:
     edges = np.linspace(0, len(words), min(len(words), MOST_WORDS) + 1).round().astype(int)
     runs = ["".join(words[start:stop]) for start, stop in itertools.pairwise(edges.tolist())]
 
-    def build(masks: Masks) -> Features:
+    def build(masks: Masks, _start: Index) -> Features:
         return np.array(["".join(itertools.compress(runs, mask)) for mask in masks.tolist()], dtype=object)
 
     shown = tuple(" ".join(run.split()) for run in runs)
@@ -249,7 +261,7 @@ def _squares(picture: npt.NDArray[np.uint8]) -> _Game:
     plain = np.broadcast_to(picture.mean(axis=(0, 1)).round().astype(np.uint8), picture.shape)
     number = (np.arange(height) // side)[:, None] * math.ceil(width / side) + (np.arange(width) // side)[None, :]
 
-    def build(masks: Masks) -> Features:
+    def build(masks: Masks, _start: Index) -> Features:
         return np.where(masks[:, number][..., None], picture[None], plain[None])
 
     names = tuple(

@@ -18,7 +18,6 @@ from harness.deploy.markdown import text
 
 DOUBTFUL = 0.6  #: a probability of the likeliest class below which a call is close
 SHOWN = 10
-OF_EACH = 240  #: rows predicted for one that is explained
 
 
 def several_sections(given: Given, found: Drivers | None, seed: int) -> list[Section]:
@@ -59,7 +58,7 @@ def _doubtful(given: Given, seed: int) -> Section:
     if not len(chosen):
         return Section("How sure the model is", (said,))
     bundle = given.bundle
-    why = reasons(bundle.predict_proba, bundle.schema, take(given.X, chosen), seed, evaluations=OF_EACH)
+    why = reasons(bundle.predict_proba, bundle.schema, take(given.X, chosen), seed)
     rows = []
     for row, one in zip(chosen.tolist(), why, strict=True):
         first, second = np.argsort(-given.proba[row])[:2]

@@ -43,6 +43,13 @@ def write_insights(asked: Asked) -> list[Path]:
 
     Raises `EvenhandError`, in one line, where the bundle or the rows cannot be read or what is asked does not fit them.
     """
+    from threadpoolctl import threadpool_limits
+
+    with threadpool_limits(1):  # many small predictions: threads would only wait for each other
+        return _write_all(asked)
+
+
+def _write_all(asked: Asked) -> list[Path]:
     bundle = read_bundle(asked.bundle)
     asked.check_actionable(bundle.schema)
     given = read_given(bundle, asked)
@@ -63,7 +70,7 @@ def _two(given: Given, asked: Asked) -> tuple[list[str], list[Section], dict[str
     y, p = (given.y[known] == 1).astype("int64"), given.positive[known]
     found = _Found(
         listed=chosen,
-        gains=gains(y, p, campaign, len(chosen.chosen), seed),
+        gains=gains(y, p, campaign, round(len(y) * len(chosen.chosen) / chosen.asked), seed),
         drivers=_drivers(given.bundle),
         sure=how_sure(given),
     )
@@ -116,7 +123,9 @@ def _lead(given: Given, asked: Asked, found: _Found) -> list[str]:
     positive = text(given.bundle.schema.classes[1])
     lines = [f"**Contact** {count(len(found.listed.chosen), 'row')} of {found.listed.asked:,}: {found.listed.why}."]
     if found.gains is not None:
-        lines.append(_found_line(found.gains, len(found.listed.chosen), positive))
+        lines.append(
+            _found_line(found.gains, round(found.gains.rows * len(found.listed.chosen) / found.listed.asked), positive)
+        )
         if found.gains.cuts:
             best = found.gains.cuts[0]
             lines.append(
@@ -138,7 +147,7 @@ def _lead(given: Given, asked: Asked, found: _Found) -> list[str]:
 def _found_line(found: Gains, contacted: int, positive: str) -> str:
     """What as many contacts found where outcomes are known; the usual tenth where the list takes nearly all."""
     tenth = round(found.rows * 0.1)
-    one = min(found.table, key=lambda one: abs(one.contacted - (contacted if contacted < found.rows else tenth)))
+    one = min(found.table, key=lambda one: abs(one.contacted - (contacted if 0 < contacted < found.rows else tenth)))
     return (
         f"**Found**: among rows whose outcome is known, the {one.contacted:,} likeliest of {found.rows:,} hold {one.found:,} of "
         f"{found.positives:,} {positive} ({one.low:,.0f} to {one.high:,.0f}, 95 %); chance would find {one.chance[0]:,.0f} "
