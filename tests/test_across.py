@@ -340,8 +340,8 @@ def test_few_tasks_have_neither_tests_nor_intervals():
     said = text_of(found)
     assert "no test over tasks is made" in said
     assert not re.search(r"Friedman|interval \||Bayesian|χ²", said)
-    assert set(pictures_of(found)) == {"all-tasks_strengths", "all-tasks_battles"}
-    assert pictures_of(found)["all-tasks_strengths"].draw.args[3] == ()
+    assert set(pictures_of(found)) == {"all-tasks.strengths", "all-tasks.battles"}
+    assert pictures_of(found)["all-tasks.strengths"].draw.args[3] == ()
 
 
 def test_many_tasks_have_everything_and_the_same_twice():
@@ -355,11 +355,11 @@ def test_many_tasks_have_everything_and_the_same_twice():
         "Which family suits which data",
     ]
     assert set(pictures_of(first)) == {
-        "all-tasks_ranks",
-        "all-tasks_strengths",
-        "all-tasks_battles",
-        "all-tasks_practical_entries",
-        "all-tasks_practical_families",
+        "all-tasks.ranks",
+        "all-tasks.strengths",
+        "all-tasks.battles",
+        "all-tasks.practical.entries",
+        "all-tasks.practical.families",
     }
     said = text_of(first)
     assert "Coverage: every entry has all 60 splits of all 12 tasks." in said
@@ -428,7 +428,7 @@ def test_no_entry_that_two_tasks_share_is_a_sentence_too():
 def test_a_run_without_majority_row_or_with_that_alone():
     figures = drawn(6, ENTRIES)
     without = {task: {e: v for e, v in entries.items() if e[0] != "majority"} for task, entries in figures.items()}
-    assert "majority" not in pictures_of(made(without))["all-tasks_battles"].draw.args[0]
+    assert "majority" not in pictures_of(made(without))["all-tasks.battles"].draw.args[0]
     alone = {task: {("majority", "none"): entries["majority", "none"]} for task, entries in figures.items()}
     assert "No entry has all splits of two tasks." in text_of(made(alone))
 
@@ -487,4 +487,4 @@ def test_a_hundred_entries_are_shown_in_part():
         warnings.simplefilter("error")
         found = made(drawn(6, many))
     assert "The picture shows the first 40 of 45 entries." in text_of(found)
-    assert len(pictures_of(found)["all-tasks_ranks"].draw.args[0]) == 40
+    assert len(pictures_of(found)["all-tasks.ranks"].draw.args[0]) == 40

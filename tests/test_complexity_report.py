@@ -180,10 +180,10 @@ def test_a_family_that_failed_says_so(tmp_path):
 def test_every_picture_shown_is_there_as_png_and_svg(store):
     text = write_report(store, METRIC).markdown.read_text(encoding="utf-8")
     shown = re.findall(r"!\[[^\]]+\]\((figures/[^)]+)\.png\)", text)
-    assert [name.removeprefix("figures/tumours_") for name in shown[:3]] == [
+    assert [name.removeprefix("figures/tumours.") for name in shown[:3]] == [
         "complexity",
-        "training_bayes",
-        "layers_bayes",
+        "training.bayes",
+        "layers.bayes",
     ]
     assert len(shown) == len(set(shown)) == 6
     for name in shown:
@@ -205,7 +205,7 @@ def test_pictures_drawn_again_are_the_same_and_unchanged_ones_are_left_alone(sto
 
 
 def test_a_picture_s_file_has_a_plain_name_whatever_its_task_is_called():
-    assert file_name("telco_churn", "training", "dense_network") == "telco_churn_training_dense_network"
+    assert file_name("telco_churn", "training", "dense_network") == "telco_churn.training.dense_network"
     hostile = file_name("../a|b`<script>$x$", "complexity")
     assert re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", hostile)
     assert hostile != file_name("../a|b`<script>$y$", "complexity")

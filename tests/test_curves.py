@@ -116,7 +116,7 @@ def test_losses_of_different_functions_are_never_averaged(copy):
     kept = alone["final_tuned/outer/train_loss"][int(alone["final_tuned/outer/epoch"][0]) - 1]
     assert float(found[1]["Training"]) == pytest.approx(kept, abs=6e-4)
     assert found[1]["SD"] == "–"
-    drawn = next(one for one in pictures(scores, ranking, training) if one.name == "tumours_training_bayes")
+    drawn = next(one for one in pictures(scores, ranking, training) if one.name == "tumours.training.bayes")
     titles = [title for title, _ in drawn.draw.args[0] if title.startswith("none\n")]
     assert titles[:2] == ["none\nfocal, γ 2 (2 of 4 splits)", "none\ncross-entropy (1 of 4 splits)"]
 

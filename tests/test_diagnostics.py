@@ -63,7 +63,7 @@ def text(section):
 
 
 def pictures(section):
-    return {part.name.rpartition("_")[2]: part for part in section.parts if isinstance(part, Picture)}
+    return {part.name.rpartition(".")[2]: part for part in section.parts if isinstance(part, Picture)}
 
 
 def weightless(task):

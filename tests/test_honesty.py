@@ -377,7 +377,7 @@ def test_coverage_counts_every_planned_cell(evidence):
 
 def test_pictures_are_drawn_from_plain_values_and_are_the_same_each_time(evidence):
     pictures = [p for section in sections(evidence) for p in section.parts if isinstance(p, Picture)]
-    assert {picture.name for picture in pictures} >= {"tumours_honesty", "one_split_honesty"}
+    assert {picture.name for picture in pictures} >= {"tumours.honesty", "one_split.honesty"}
     assert "array(" not in repr([picture.draw.args for picture in pictures])
     drawn = pictures[0].draw()
     assert drawn == pictures[0].draw()

@@ -15,7 +15,7 @@ from test_report import METRIC
 
 from harness.errors import StoreError
 from harness.report.figures.drawing import MANY, draw
-from harness.report.figures.gallery import draw_all, file_name
+from harness.report.figures.gallery import draw_all, file_name, made_here
 from harness.report.inspection.curves import Fit
 from harness.report.inspection.section import losses
 from harness.report.page.chapters import gather
@@ -90,11 +90,19 @@ def test_losses_of_many_epochs_differ_wherever_one_differs():
 
 
 def test_no_file_about_a_task_has_the_name_of_one_about_all():
-    for task in ("across", "imbalance", "all-tasks", "all-tasks_ranks"):
+    for task in ("across", "imbalance", "all-tasks", "all-tasks.ranks"):
         mine = {file_name(task, kind, more) for kind in ("ranks", "imbalance", "battles") for more in ("", "ranks")}
         ours = {file_name("", kind, more) for kind in ("ranks", "imbalance", "battles") for more in ("", "ranks")}
         assert not mine & ours
-    assert file_name("", "ranks") == "all-tasks_ranks"
+    assert file_name("", "ranks") == "all-tasks.ranks"
+
+
+def test_no_two_files_have_one_name():
+    words = ("a", "a_b", "b", "b_c", "a.b", "b.c", "a-b", "-")
+    asked = [(task, kind, *more) for task in words for kind in words for more in ((), *((word,) for word in words))]
+    names = [file_name(*parts) for parts in asked]
+    assert len(set(names)) == len(asked)
+    assert all(map(made_here, names))
 
 
 def test_tables_of_tasks_without_a_best_entry_keep_the_name_of_their_task(whole, tmp_path):
@@ -108,9 +116,9 @@ def test_tables_of_tasks_without_a_best_entry_keep_the_name_of_their_task(whole,
     draw_all(evidence.store, [p for some in found.values() for s in some for p in s.parts if isinstance(p, Picture)])
     made = page(evidence, found)
     for task in ("tumours", "three_digits"):
-        assert any(name.startswith(f"{task}_") for name in made.tables)
+        assert any(name.startswith(f"{task}.") for name in made.tables)
     written = [name for name in made.tables if "results_summary" in name]
-    assert {name.split("_the_results")[0] for name in written} == set(evidence.scores.run["tasks"])
+    assert {name.split(".the_results")[0] for name in written} == set(evidence.scores.run["tasks"])
 
 
 # --- drawing ---------------------------------------------------------------------------------------------------------

@@ -354,7 +354,7 @@ def test_the_report_tells_how_searches_went(store):
     assert "tumours/bayes/searched/r0f3" in text
     assert "evenhand dashboard" in text
     kinds = {picture.name for picture in pictures(found)}
-    assert {"tumours_anytime", "tumours_anytime-strategies", "tumours_history", "tumours_gains"} <= kinds
+    assert {"tumours.anytime", "tumours.anytime-strategies", "tumours.history", "tumours.gains"} <= kinds
 
 
 def test_pictures_are_drawn_from_plain_values_that_stay_the_same(store):
@@ -377,7 +377,7 @@ def test_with_trials_enough_importances_and_parallel_coordinates_are_there(tmp_p
     text = text_of(found)
     assert "The choice of the strategy has a share of" in text
     assert "Every line is a trial of" in text
-    names = {picture.name.split("_")[2] for picture in pictures(found)}
+    names = {picture.name.split(".")[1] for picture in pictures(found)}
     assert {"importances-fANOVA", "parallel"} <= names
     assert all(
         picture.draw()["png"]
@@ -389,7 +389,7 @@ def test_with_trials_enough_importances_and_parallel_coordinates_are_there(tmp_p
 def test_many_tasks_are_drawn_once_each_and_none_is_an_error(tmp_path):
     store = search_all(write_run(tmp_path / "run", [tumours(f"task_{at}", splits=1) for at in range(9)]), trials=3)
     found = sections(evidence(store))
-    assert {picture.name.partition("_anytime")[2] for picture in pictures(found) if "anytime" in picture.name} == {""}
+    assert {picture.name.partition(".anytime")[2] for picture in pictures(found) if "anytime" in picture.name} == {""}
     assert not any("history" in picture.name or "parallel" in picture.name for picture in pictures(found))
 
 

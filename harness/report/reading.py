@@ -27,7 +27,7 @@ READING = (
     "Figures are unweighted means over the outer **splits**; test rows are never used to fit, tune, stop or pick a threshold.",
     (
         "**±** is a 95 % interval. Splits share training rows, so its variance is s² (1/n + n_test/n_train) with n − 1 degrees of "
-        "freedom (Nadeau & Bengio 2003)."
+        "freedom (Nadeau & Bengio 2003). Where splits hardly differ, s is taken to be no less than what one test row can change."
     ),
     (
         "**≈** marks what cannot be told from the first entry: a paired test of the differences per split, with the same variance "

@@ -10,9 +10,9 @@ from pathlib import Path
 
 from harness.report.figures.drawing import draw
 from harness.report.section import Picture
-from harness.store.store import Store, write_atomic
+from harness.store.store import Store, remove_file, write_atomic
 
-VERSION = 7  #: of how pictures are drawn: of another one they are drawn again
+VERSION = 9  #: of how pictures are drawn: of another one they are drawn again
 ALL = "all-tasks"  #: stands for a task in the names of files that are about no single one
 UNSAFE = re.compile(r"[^A-Za-z0-9._-]+")
 
@@ -36,7 +36,7 @@ def draw_all(store: Store, pictures: Iterable[Picture]) -> None:
     draw(orders)
     for name in filter(made_here, drawn.keys() - made_of.keys()):
         for _, path in _files(store, name):
-            path.unlink(missing_ok=True)
+            remove_file(path)
     if made_of != drawn:
         write_atomic(_drawn_file(store), json.dumps(made_of, indent=1).encode())
 
@@ -46,12 +46,16 @@ def small_picture(store: Store, name: str) -> bytes:
     return dict(_files(store, name))["webp"].read_bytes()
 
 
-def file_name(task: str, kind: str, family: str = "") -> str:
-    """What a file about a task is called, whatever a task or family is called; without a task that of what is about all."""
-    plain = "_".join(part for part in (task or ALL, kind, family) if part)
+def file_name(task: str, kind: str, *more: str) -> str:
+    """What a file about a task is called, whatever it and families are called; without a task that of what is about all.
+
+    Dots stand between the parts and in none of them, so that no two files have one name.
+    """
+    parts = tuple(part for part in (task or ALL, kind, *more) if part)
+    plain = ".".join(parts)
     safe = UNSAFE.sub("-", plain).strip(".-")
-    ours = safe == plain and not task.startswith(ALL)  # no task's file may have the name of one about all of them
-    return safe if ours else f"{safe}-{hashlib.sha256(plain.encode()).hexdigest()[:8]}"
+    ours = safe == plain and plain.count(".") == len(parts) - 1 and task != ALL
+    return safe if ours else f"{safe}-{hashlib.sha256(repr((task, *parts)).encode()).hexdigest()[:8]}".lstrip("-")
 
 
 def made_here(name: str) -> bool:

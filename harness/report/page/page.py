@@ -172,8 +172,8 @@ def _tables(rest: Sequence[Part], tasks: Sequence[Part]) -> Iterator[tuple[str, 
             title = re.sub(r"[^a-z0-9]+", "_", (piece.title or part.title).lower()).strip("_")
             for grid in grids(block for block in piece.blocks if not isinstance(block, Shown)):
                 used[title] += 1
-                kind = title if used[title] == 1 else f"{title}_{used[title]}"
-                yield file_name(task, kind) + ".csv", csv_of(grid)
+                number = () if used[title] == 1 else (str(used[title]),)
+                yield file_name(task, title, *number) + ".csv", csv_of(grid)
 
 
 def _render(**values: Any) -> str:

@@ -117,7 +117,7 @@ def _parallel(
     return [
         text,
         Picture(
-            file_name(ranking.task, "parallel", "_".join(who)),
+            file_name(ranking.task, "parallel", *who),
             f"Trials of {'/'.join(who)} in parallel coordinates",
             draw,
         ),
