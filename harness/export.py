@@ -149,6 +149,7 @@ def _about(nested: Nested, one: LoadedTask, whole: Whole) -> dict[str, Any]:
         "threshold": whole.threshold,
         "objective": nested.ranking.metric.name,
         "params": whole.params,
+        "trials": whole.trials,
         "trial": whole.trial,
         "run": {name: run[name] for name in ("name", "command", "protocol")},
         "measured": {figure.key: figure.as_dict() for figure in figures(nested)},

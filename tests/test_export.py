@@ -171,7 +171,8 @@ def test_rows_or_declarations_that_are_not_those_of_the_run_are_refused(copy, fo
     (copy / "customers.csv").unlink()
     with pytest.raises(EvenhandError, match="--file"):
         exported(copy, tmp_path / "bundle")
-    moved = exported(copy, tmp_path / "bundle", file=str(folder / "customers.csv"))
+    shutil.copy(folder / "customers.csv", tmp_path / "renamed.csv")
+    moved = exported(copy, tmp_path / "bundle", file=str(tmp_path / "renamed.csv"))
     assert moved.manifest["rows"] == 150
     edit(copy, lambda run: run["strategies"]["class_weight"].update(digest="0" * 64))
     for record in (copy / "run" / "cells").glob("*/record.json"):
@@ -200,7 +201,7 @@ def test_the_model_is_what_the_same_procedure_gives_on_all_rows(folder, weighted
     assert (
         gap < 0.05
     )  # the encoder scales and drops levels otherwise; rows left out or unweighted would differ by far more
-    assert bundle.manifest["run"]["protocol"]["trials"] == 3
+    assert bundle.manifest["trials"] == 3
 
 
 def test_threshold_and_calibrator_come_from_the_inner_rows_of_the_export(folder, weighted, tmp_path):
@@ -325,7 +326,8 @@ def facts(**changed):
 
 ABOUT = {
     "title": "T", "task": "t", "entry": "t/f/s/tuned", "family": "f", "strategy": "s", "stage": "tuned", "params": {},
-    "trial": 0, "classes": ["No", "Yes"], "positive": "Yes", "rows": 10, "counts": [8, 2], "objective": "average_precision",
+    "trials": 1, "trial": 0, "classes": ["No", "Yes"], "positive": "Yes", "rows": 10, "counts": [8, 2],
+    "objective": "average_precision",
     "threshold": 0.4, "costs": None, "calibration": "none", "modality": "tabular", "source": "", "licence": "",
     "fingerprint": "f", "versions": {"numpy": "2"},
     "run": {"name": "r", "command": "evenhand run", "protocol": PROTOCOL.as_dict()},

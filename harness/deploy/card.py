@@ -26,7 +26,7 @@ def card(about: Mapping[str, Any], facts: Facts) -> str:
         "## What its probabilities mean",
         _probabilities(about, facts),
         "## Where it fails",
-        _fails(facts),
+        _fails(about, facts),
         "## What it must not be used for",
         _limits(about, facts),
         "## Data",
@@ -64,7 +64,7 @@ def _what(about: Mapping[str, Any], facts: Facts) -> str:
         if about["positive"] is not None
         else f"which of {len(classes)} classes it is ({', '.join(classes[:CLASSES])}{' …' if len(classes) > CLASSES else ''})"
     )
-    trial = "the default one" if about["trial"] == 0 else f"that of trial {about['trial']}"
+    trial = "the default one" if about["trial"] == 0 else f"that of trial {about['trial']} of {about['trials']}"
     params = ", ".join(f"{name} = {_value(value)}" for name, value in about["params"].items())
     return (
         f"{_sentence(facts.description)}For each row it says {says}: the column predicted is {code(facts.target)}.\n\n"
@@ -195,13 +195,15 @@ CALIBRATED = {
 }
 
 
-def _fails(facts: Facts) -> str:
+def _fails(about: Mapping[str, Any], facts: Facts) -> str:
     if not facts.held_out:
         return "Not known: what was said of sealed rows is not at hand."
+    repeats = about["run"]["protocol"]["repeats"]
+    over = f" (by the mean of {repeats} repeats)" if repeats > 1 else ""
     said = [
         (
-            f"On the {facts.held_out:,} rows that were sealed test rows, decided as in the nested validation. Parts are looked at one "
-            f"column at a time, those with fewer than {FEWEST} rows to judge by left out; intervals (Wilson) hold for all parts "
+            f"On the {facts.held_out:,} rows that were sealed test rows, decided as in the nested validation{over}. Parts are looked "
+            f"at one column at a time, those with fewer than {FEWEST} rows to judge by left out; intervals (Wilson) hold for all parts "
             "together at 95 %: a part is listed only where its whole interval is below the share over all rows."
         )
     ]

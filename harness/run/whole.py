@@ -51,7 +51,8 @@ class Whole:
     """
 
     fitted: Fitted
-    trial: int
+    trials: int  #: complete ones
+    trial: int  #: the one whose configuration it is
     params: dict[str, Any]
     score: float  #: mean objective over the inner folds
     threshold: float | None
@@ -71,11 +72,11 @@ def fit_whole(desk: Desk, wanted: Wanted, store: Store, tell: Tell) -> Whole:
     material = desk.on(cell, Fold(EVERYTHING, EVERYTHING, everything, everything[:0]))
     store.keep_study_of(cell.id, cell.key)
     learner = Learner(cell, material, lambda _name, _arrays: None)
-    found = _search(cell, material, learner, (wanted, store, tell))
+    trials, found = _search(cell, material, learner, (wanted, store, tell))
     tell(f"fitting {wanted.name} to all {len(everything):,} rows")
     fitted, _, _ = learner.fit(wanted.stage, found.params)
     threshold, calibrator = _decision(wanted, material, found, fitted)
-    return Whole(fitted, found.trial, found.params, found.score, threshold, calibrator)
+    return Whole(fitted, trials, found.trial, found.params, found.score, threshold, calibrator)
 
 
 def whole_cell(desk: Desk, wanted: Wanted) -> Cell:
@@ -87,7 +88,7 @@ def whole_cell(desk: Desk, wanted: Wanted) -> Cell:
     return replace(cell, seed=seed_of(desk.request.protocol.seed, *names, "export"))
 
 
-def _search(cell: Cell, material: Material, learner: Learner, asked: tuple[Wanted, Store, Tell]) -> Found:
+def _search(cell: Cell, material: Material, learner: Learner, asked: tuple[Wanted, Store, Tell]) -> tuple[int, Found]:
     wanted, store, tell = asked
     plan = study_plan(cell, material, store)
     if wanted.stage == "default":
@@ -102,7 +103,7 @@ def _search(cell: Cell, material: Material, learner: Learner, asked: tuple[Wante
     if found is None:
         reason = next(iter(result.failures), "no trial was settled")
         raise EvenhandError(f"{wanted.name} cannot be fitted to all rows: {reason}")
-    return found
+    return result.complete, found
 
 
 def _progress(plan: StudyPlan, number: int) -> str:
