@@ -76,10 +76,13 @@ class Service:
         kind = request.headers.get("content-type", "")
         if request.headers.get("content-encoding", "identity") != "identity":
             raise Refused(415, "send the body as it is, without Content-Encoding")
-        with self._room(int(request.headers.get("content-length") or MOST_BYTES)):
+        size = int(request.headers.get("content-length") or MOST_BYTES)
+        if size > MOST_BYTES:
+            raise _too_large()
+        with self._room(size):
             try:
                 async with asyncio.timeout(BODY_SECONDS):
-                    body = await request.body()
+                    body = await _whole(request)
             except TimeoutError:
                 raise Refused(408, f"the body did not come within {BODY_SECONDS:.0f} seconds") from None
             schema = self.bundle.schema
@@ -90,7 +93,6 @@ class Service:
     @contextmanager
     def _room(self, size: int) -> Iterator[None]:
         """Space for a body, while it is read."""
-        size = min(size, MOST_BYTES)
         if self.held + size > MOST_HELD:
             raise Refused(503, "too many bodies are being read: try again in a second")
         self.held += size
@@ -160,7 +162,6 @@ def make_app(service: Service, token: str | None = None) -> FastAPI:
         docs_url=None,
         redoc_url=None,
         lifespan=service.lifespan,
-        max_body_size=MOST_BYTES,
         telemetry={"tracing": False, "metrics": False, "logs": False},
     )
     app.add_middleware(Guard, token=token)
@@ -227,6 +228,21 @@ def about(bundle: Bundle) -> dict[str, Any]:
     return {"bundle": bundle.id} | told | bundle.schema.as_dict()
 
 
+def _too_large() -> Refused:
+    return Refused(413, f"the body is larger than {MOST_BYTES // 2**20} MB: send fewer rows")
+
+
+async def _whole(request: Request) -> bytes:
+    """A body, of which no more is read than may be."""
+    parts, size = [], 0
+    async for part in request.stream():
+        size += len(part)
+        if size > MOST_BYTES:
+            raise _too_large()
+        parts.append(part)
+    return b"".join(parts)
+
+
 def _file(path: Path) -> Callable[[], Any]:
     async def page() -> Response:
         return FileResponse(path, headers={"cache-control": "no-cache"})
@@ -248,6 +264,4 @@ async def _refused(_request: Request, error: Exception) -> Response:
 async def _not_here(_request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)  # noqa: S101 -- registered for nothing else
     detail = {404: "there is nothing here: see /docs", 405: "not in this way: see /docs"}
-    if error.status_code == 413:
-        detail[413] = f"the body is larger than {MOST_BYTES // 2**20} MB: send fewer rows"
     return problem(error.status_code, detail.get(error.status_code, str(error.detail)), headers=error.headers)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import gc
 import importlib.util
 import logging
@@ -69,6 +70,7 @@ def run(bundle: Bundle, at: socket.socket, token: str | None = None, *, together
         timeout_graceful_shutdown=FINISHING_SECONDS,
     )
     print(opening(bundle, at, token), flush=True)
+    sys.setswitchinterval(0.001)  # the model's thread gives way to requests after one millisecond, not five
     gc.collect()
     gc.freeze()  # what is loaded stays: it need not be looked through again while somebody waits
     _server(config, service).run(sockets=[at])
@@ -108,18 +110,38 @@ def _server(config: uvicorn.Config, service: Service) -> uvicorn.Server:
             return await super().on_tick(counter) or (service.leaving and time.monotonic() > self.until)
 
         async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-            for server in self.servers:
-                server.close()
+            for at in sockets or ():
+                await self._take_last(at)
             end = time.monotonic() + LEAVING_SECONDS  # for requests on their way through connections made already
             while self.server_state.connections and time.monotonic() < end and not self.force_exit:
                 await asyncio.sleep(0.02)
             await super().shutdown(sockets)
+
+        async def _take_last(self, at: socket.socket) -> None:
+            """Close a listening socket just after its line was found empty: who stands in it would be thrown out."""
+            loop = asyncio.get_running_loop()
+            loop.remove_reader(at)
+            last: list[socket.socket] = []
+            with contextlib.suppress(BlockingIOError):
+                while True:
+                    last.append(at.accept()[0])
+            for server in self.servers:
+                server.close()
+            for one in last:
+                await loop.connect_accepted_socket(self._connection, one)
+
+        def _connection(self) -> asyncio.Protocol:
+            return self.config.http_protocol_class(  # type: ignore[call-arg]
+                config=self.config, server_state=self.server_state, app_state=self.lifespan.state
+            )
 
     return Leaving(config)
 
 
 def _bound(host: str, port: int) -> socket.socket:
     """A socket at this address, at which nobody is listened to yet."""
+    if not 0 <= port < 2**16:
+        raise EvenhandError(f"cannot serve at {host}:{port}: ports are numbers from 0 to 65535")
     try:
         family, kind, proto, _, address = socket.getaddrinfo(host.strip("[]"), port, type=socket.SOCK_STREAM)[0]
         at = socket.socket(family, kind, proto)
@@ -127,9 +149,8 @@ def _bound(host: str, port: int) -> socket.socket:
         at.bind(address)
     except socket.gaierror as error:
         raise EvenhandError(f"no such address: {host} ({error.strerror})") from error
-    except (OSError, OverflowError) as error:
-        reason = getattr(error, "strerror", None) or str(error)
-        raise EvenhandError(f"cannot serve at {host}:{port}: {reason} (another --port?)") from error
+    except OSError as error:
+        raise EvenhandError(f"cannot serve at {host}:{port}: {error.strerror} (another --port?)") from error
     return at
 
 
