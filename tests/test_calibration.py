@@ -1,5 +1,6 @@
 """Recalibration: calibrators against scikit-learn and closed forms, priors, thresholds, and what the report says of them."""
 
+import math
 import shutil
 from dataclasses import replace
 from functools import partial
@@ -31,6 +32,7 @@ from harness.declare.metrics import METRICS
 from harness.declare.protocol import seed_of
 from harness.declare.threshold import best_threshold
 from harness.report import calibration
+from harness.report.figures.calibration import edge_of
 from harness.report.leaderboard import leaderboard
 from harness.report.ranking import rank
 from harness.report.scoring.scores import Entry, collect, entries, recalibrated
@@ -341,6 +343,13 @@ def test_a_calibrator_is_a_value_that_leaves_out_what_was_never_predicted(name, 
     assert found(said).sum(axis=1) == pytest.approx(1)
     if name == "prior":
         assert found == Prior(tuple(counts[0]), tuple(counts[1]))
+
+
+def test_a_few_wide_intervals_are_cut_off_and_no_mean_ever_is():
+    changes = [(0.01, 0.02)] * 20
+    assert edge_of(changes) == edge_of([]) == edge_of([(math.nan, 1.0)]) == 0
+    assert 0.03 < edge_of([*changes, (0.0, 5.0)]) < 0.1
+    assert edge_of([*changes, (5.0, 0.1)]) == 0
 
 
 def test_no_calibration_is_no_calibrator():

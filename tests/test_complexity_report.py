@@ -16,7 +16,7 @@ from test_report import METRIC, tables
 from harness.report.across.kinds import kinds_part
 from harness.report.figures.gallery import file_name
 from harness.report.figures.networks import convergence_figure
-from harness.report.figures.placing import Box, place_labels
+from harness.report.figures.placing import Box, _crosses, nearest, place_labels
 from harness.report.inspection.complexity import complexity_table, pareto, weigh
 from harness.report.inspection.curves import Fit
 from harness.report.inspection.section import losses
@@ -235,6 +235,14 @@ def test_labels_hide_neither_points_nor_each_other_nor_leave_the_frame(seed):
     boxes = place_labels(anchors, [(150, 12)] * 8, points, FRAME)
     assert all(one.overlap(other) < 1e-6 for one, other in combinations([*boxes, *points], 2) if one in boxes)
     assert all(box.outside(FRAME) < 1e-6 for box in boxes)
+
+
+def test_lines_from_points_to_their_labels_do_not_cross():
+    anchors = [(300.0 + 6 * at, 380.0 - at) for at in range(6)]
+    points = [Box(x - 6, y - 6, x + 6, y + 6) for x, y in anchors]
+    boxes = place_labels(anchors, [(180, 12)] * 6, points, FRAME)
+    lines = [(point, nearest(point, box)) for point, box in zip(anchors, boxes, strict=True)]
+    assert not [1 for one, other in combinations(lines, 2) if _crosses(one, other)]
 
 
 def test_a_label_alone_stands_right_beside_its_point_and_at_the_edge_on_the_other_side():

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field, replace
 from html.parser import HTMLParser
 from itertools import pairwise
 from pathlib import Path
+from typing import NamedTuple
 
 import pandas as pd
 import pytest
@@ -20,14 +21,14 @@ from test_report import METRIC
 
 from harness.report.markdown import details, escape, folded_table
 from harness.report.overview import answer, over_tasks, overview
-from harness.report.page.chapters import gather
+from harness.report.page.chapters import TaskPart, gather
 from harness.report.page.content import Fold, blocks, grids
 from harness.report.page.grid import csv_of
-from harness.report.page.page import ROOM
+from harness.report.page.page import ROOM, said_once
 from harness.report.page.page import page as render
 from harness.report.ranking import rank
 from harness.report.scoring.scores import collect
-from harness.report.section import Evidence
+from harness.report.section import Evidence, Section
 from harness.report.sheets import harmless
 from harness.report.write import write_report
 from harness.store.store import Store
@@ -360,7 +361,24 @@ def test_over_tasks_only_those_count_whose_splits_can_tell(store):
     assert "of the 2 tasks whose splits allow to tell" in over_tasks(scores, rankings)
     silent = [ranking for ranking in rankings if ranking.silent]
     assert "No task has splits from which to tell" in over_tasks(scores, silent)
-    assert len(overview(scores, rankings)) == 2
+    said = overview(scores, rankings)
+    assert len(said) == 3
+    lost = sum(cell.status not in ("ok", "missing") for cell in scores.cells)
+    assert said[-1].startswith(f"Of {len(scores.cells)} planned cells, {lost} ended without predictions (")
+
+
+def test_a_long_paragraph_that_an_earlier_task_has_is_a_link():
+    text, short = "How it is made. " * 30, "Of this task."
+    tasks = [TaskPart(Of(name), "", (), (Section("A", (short,)), Section("B", (text, short)))) for name in ("x", "y")]
+    first, second = said_once(tasks)
+    assert first.sections[1].parts == (text, short)
+    assert second.sections[1].parts == ("How this is made and read: as for [x](#task-1-2).", short)
+
+
+class Of(NamedTuple):
+    """As much of a ranking as a link says."""
+
+    task: str
 
 
 # --- the browser -----------------------------------------------------------------------------------------------------

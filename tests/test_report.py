@@ -19,7 +19,7 @@ from harness.errors import EvenhandError, StoreError
 from harness.report.across.overview import overall
 from harness.report.documented import method_table, model_table, network_tables
 from harness.report.leaderboard import USUAL, WHO
-from harness.report.markdown import escape, number, plus_minus, table
+from harness.report.markdown import bold_best, digits_of, escape, number, plus_minus, table
 from harness.report.ranking import rank
 from harness.report.scoring.scores import Entry, Scores, collect, count_statuses
 from harness.report.strategies import comparisons, differences, in_a_word, strategy_table, strategy_verdict
@@ -483,6 +483,14 @@ def test_figures_are_written_with_three_decimals_and_no_negative_nothing():
     assert [number(value) for value in (0.12345, -0.5, -0.0001, math.nan)] == ["0.123", "−0.500", "0.000", "–"]
     assert plus_minus(0.5, 0.1, signed=True) == "+0.500 ± 0.100"
     assert plus_minus(-0.5, math.nan, signed=True) == "−0.500"
+
+
+def test_scores_that_are_not_perfect_are_never_written_as_if_they_were():
+    assert digits_of([0.84, 0.9994, math.nan]) == 3
+    assert digits_of([0.9998, 0.99996]) == 5
+    assert digits_of([1.0, 0.9]) == 3
+    assert (digits_of([0.0002], greater=False), digits_of([0.0002])) == (4, 3)
+    assert bold_best([0.9998, 0.9996], ["0.9998", "0.9996"], greater=True, digits=4) == ["**0.9998**", "0.9996"]
 
 
 def test_columns_of_numbers_are_right_aligned_and_words_are_not():
