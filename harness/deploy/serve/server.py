@@ -2,33 +2,22 @@
 
 from __future__ import annotations
 
-import asyncio
-import contextlib
 import gc
 import importlib.util
 import logging
-import signal
 import socket
 import sys
-import time
 from pathlib import Path
-from types import FrameType
 from typing import TYPE_CHECKING
 
 from harness.deploy.serve.guard import is_loopback, read_token
 from harness.errors import EvenhandError, Unavailable
 
 if TYPE_CHECKING:
-    import uvicorn
-
     from harness.deploy.bundle import Bundle
-    from harness.deploy.serve.app import Service
 
 NEEDED = ("fastapi", "uvicorn", "prometheus_client")
-#: Seconds after SIGTERM in which requests are still taken, each connection being closed after its answer: whoever sends
-#: requests here needs a moment to learn that it must not.
-LEAVING_SECONDS = 1.0
-FINISHING_SECONDS = 60  #: for what is in flight then
+FINISHING_SECONDS = 60  #: for what is in flight when it is told to stop
 
 
 def serve(bundle: Path, host: str = "127.0.0.1", port: int = 8000, token_file: Path | None = None) -> None:
@@ -54,6 +43,7 @@ def run(bundle: Bundle, at: socket.socket, token: str | None = None, *, together
     import uvicorn
 
     from harness.deploy.serve.app import make_app, service_of
+    from harness.deploy.serve.leaving import Leaving
 
     _log_as_lines()
     service = service_of(bundle, together=together)
@@ -73,7 +63,7 @@ def run(bundle: Bundle, at: socket.socket, token: str | None = None, *, together
     sys.setswitchinterval(0.001)  # the model's thread gives way to requests after one millisecond, not five
     gc.collect()
     gc.freeze()  # what is loaded stays: it need not be looked through again while somebody waits
-    _server(config, service).run(sockets=[at])
+    Leaving(config, service).run(sockets=[at])
 
 
 def opening(bundle: Bundle, at: socket.socket, token: str | None) -> str:
@@ -86,56 +76,6 @@ def opening(bundle: Bundle, at: socket.socket, token: str | None) -> str:
         f"{url}  a page to try it, {url}/docs how to ask it" + ("; whoever asks must send the token" if token else "")
         + "\nCtrl-C stops it"
     )  # fmt: skip
-
-
-def _server(config: uvicorn.Config, service: Service) -> uvicorn.Server:
-    import uvicorn
-
-    class Leaving(uvicorn.Server):
-        """Leaves in steps, so that nobody's request is lost.
-
-        Told to stop, it first says so (/ready, Connection: close) and still takes what comes; then it takes nothing
-        new, answers what it has, and ends.
-        """
-
-        until = 0.0
-
-        def handle_exit(self, sig: int, _frame: FrameType | None) -> None:
-            self.force_exit = self.should_exit and sig == signal.SIGINT
-            self.should_exit = service.leaving or sig == signal.SIGINT
-            service.leaving = True
-            self.until = time.monotonic() + LEAVING_SECONDS
-
-        async def on_tick(self, counter: int) -> bool:
-            return await super().on_tick(counter) or (service.leaving and time.monotonic() > self.until)
-
-        async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-            for at in sockets or ():
-                await self._take_last(at)
-            end = time.monotonic() + LEAVING_SECONDS  # for requests on their way through connections made already
-            while self.server_state.connections and time.monotonic() < end and not self.force_exit:
-                await asyncio.sleep(0.02)
-            await super().shutdown(sockets)
-
-        async def _take_last(self, at: socket.socket) -> None:
-            """Close a listening socket just after its line was found empty: who stands in it would be thrown out."""
-            loop = asyncio.get_running_loop()
-            loop.remove_reader(at)
-            last: list[socket.socket] = []
-            with contextlib.suppress(BlockingIOError):
-                while True:
-                    last.append(at.accept()[0])
-            for server in self.servers:
-                server.close()
-            for one in last:
-                await loop.connect_accepted_socket(self._connection, one)
-
-        def _connection(self) -> asyncio.Protocol:
-            return self.config.http_protocol_class(  # type: ignore[call-arg]
-                config=self.config, server_state=self.server_state, app_state=self.lifespan.state
-            )
-
-    return Leaving(config)
 
 
 def _bound(host: str, port: int) -> socket.socket:
