@@ -103,7 +103,8 @@ def choose(scores: Scores, ranking: Ranking, named: str | None, calibration: str
     what has no figures, and for a calibration whose figures the run does not have.
     """
     if named is None:
-        single = [place.entry for place in ranking.places if place.rank is not None]
+        # The ranked ones in their order, then those that lack splits and so have no rank.
+        single = [p.entry for p in ranking.places if p.entry.stage not in MADE_OF_SEVERAL and len(p.rows)]
         entry = next((one for one in single if one.family != FLOOR), next(iter(single), None))
         if entry is None:
             raise EvenhandError(f"nothing of {ranking.task} has been evaluated: the command of the run does it")

@@ -115,6 +115,8 @@ def test_without_a_name_it_is_the_first_single_entry_of_the_ranking(folder):
     floor, others = ranking.floor, [place for place in ranking.places if place.rank and place != ranking.floor]
     turned = replace(ranking, places=(replace(floor, rank=1), *(replace(p, rank=p.rank + 1) for p in others)))
     assert choose(scores, turned, None, None) == others[0].entry  # never the majority row while there is anything else
+    lost = replace(ranking, places=(floor, *(replace(p, rank=None, complete=False) for p in others)))
+    assert choose(scores, lost, None, None) == others[0].entry  # not even where the others lack splits
     alone = replace(ranking, places=(replace(floor, rank=1),))
     assert choose(scores, alone, None, None) == floor.entry
 
@@ -376,6 +378,18 @@ def test_parts_in_which_a_model_fails_are_found_and_others_left_in_peace():
     assert precision.lowest is not None
     several = failings(X, replace(schema, classes=("a", "b", "c")), y, decided)
     assert [looked.what for looked in several] == ["share decided correctly"]
+
+
+@pytest.mark.parametrize(("kind", "name"), [("text", "characters"), ("picture", "mean brightness")])
+def test_texts_are_parted_by_their_length_and_pictures_by_their_brightness(kind, name):
+    much = np.arange(400) % 200 + 1
+    X = np.array(["x" * n for n in much], dtype=object)
+    if kind == "picture":
+        X = np.broadcast_to(much[:, None, None, None], (400, 2, 2, 1)).astype(np.uint8)
+    y = (np.arange(400) >= 200).astype(np.int64)
+    schema = Schema("text", "y", ("No", "Yes"), (Feature(kind, kind),), 400)
+    recall, _ = failings(X, schema, y, np.where(much > 150, 0, y))
+    assert [share.part for share in recall.worse] == [f"{name} > 150"]
 
 
 def test_the_class_that_is_found_least_stands_first_with_what_it_is_taken_for():

@@ -14,6 +14,7 @@ import sys
 import tempfile
 import warnings
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from typing import Any, TypeAlias
 
 from harness.errors import EvenhandError
@@ -38,16 +39,15 @@ def ask(module: str, question: Mapping[str, Any], doing: str, tell: Tell = lambd
         assert process.stdin is not None  # noqa: S101 -- both were opened as pipes
         assert process.stdout is not None  # noqa: S101
         try:
-            process.stdin.write(json.dumps(question).encode())
-            process.stdin.close()
+            with suppress(BrokenPipeError):  # where it ended before it had read, its code says so below
+                process.stdin.write(json.dumps(question).encode())
+                process.stdin.close()
             for line in process.stdout:
                 message = json.loads(line) if line.endswith(b"\n") else {}
                 if "told" in message:
                     tell(message["told"])
                 else:
                     reply = message
-        except BrokenPipeError:  # it ended before it had read: its code says so below
-            pass
         except BaseException:  # Ctrl-C, or whoever is told has gone: nobody waits for the answer
             process.kill()
             raise
@@ -57,7 +57,8 @@ def ask(module: str, question: Mapping[str, Any], doing: str, tell: Tell = lambd
     if "error" in reply:
         raise EvenhandError(reply["error"])
     if code or "answer" not in reply:
-        raise EvenhandError(f"the process that {doing} ended with code {code}: {last}")
+        how = f"signal {signal.Signals(-code).name}" if code < 0 else f"code {code}"
+        raise EvenhandError(f"the process that {doing} ended with {how}: {last}")
     return reply["answer"]
 
 
