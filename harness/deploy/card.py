@@ -64,7 +64,11 @@ def _what(about: Mapping[str, Any], facts: Facts) -> str:
         if about["positive"] is not None
         else f"which of {len(classes)} classes it is ({', '.join(classes[:CLASSES])}{' …' if len(classes) > CLASSES else ''})"
     )
-    trial = "the default one" if about["trial"] == 0 else f"that of trial {about['trial']} of {about['trials']}"
+    trial = (
+        "the default one"
+        if about["trial"] == 0
+        else f"that of trial {about['trial']} (of {about['trials']}, counted from 0)"
+    )
     params = ", ".join(f"{name} = {_value(value)}" for name, value in about["params"].items())
     return (
         f"{_sentence(facts.description)}For each row it says {says}: the column predicted is {code(facts.target)}.\n\n"
