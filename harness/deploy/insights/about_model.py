@@ -45,12 +45,18 @@ def units(found: Drivers) -> list[Driver]:
     return sorted([*alone, *found.together], key=lambda one: -one.loss)
 
 
+def _told_apart(one: Driver) -> tuple[float, float]:
+    """How much the mean probability surely moves with a column, then what is lost without it."""
+    curve = one.curve
+    return (curve.swing - (curve.swing_half if curve.swing_half > 0 else 0.0) if curve else 0.0), one.loss
+
+
 def _measured(given: Given, found: Drivers) -> list[Part]:
     shown = units(found)
     by_name = {one.columns[0]: one for one in found.columns}
     rows = []
     for one in shown[:MOST_UNITS]:
-        lead = max((by_name[name] for name in one.columns), key=lambda member: member.loss)
+        lead = max((by_name[name] for name in one.columns), key=_told_apart)
         how = shape(lead)
         if len(one.columns) > 1 and lead.curve:
             how = f"{text(lead.columns[0])}: {how}"

@@ -111,7 +111,10 @@ def counted(given: Given) -> str:
     known, left_out = given.known, int(((given.y >= 0) & (given.source == LEARNT)).sum())
     held = int((given.source[known] == HELD_OUT).sum())
     new = int((given.source[known] == NEW).sum())
-    from_run = "with what the run's models said of each while it was a sealed test row (the bundle's own model has learnt from them)"
+    from_run = (
+        "that the bundle's model has learnt from, or that are equal to such rows, with what the run's models said of them while "
+        "they were sealed test rows"
+    )
     parts = [f"{held:,} {from_run}"] if held else []
     parts += [f"{new:,} that the model has never seen"] if new else []
     said = f"{count(len(known), 'row')} whose outcome is known: {listed(parts)}" if parts else "no row"

@@ -67,7 +67,7 @@ class Point:
 
 @dataclass(frozen=True)
 class Curve:
-    """Partial dependence of one column; `swing` is what lies between its highest and its lowest point, paired by fold."""
+    """Partial dependence of one column; `swing` is what lies between its highest and its lowest point, fold by fold."""
 
     points: tuple[Point, ...]
     swing: float
@@ -211,8 +211,19 @@ def _curve(folds: Sequence[Fold], schema: Schema, name: str, ratio: float, inter
         at = None if isinstance(value, str) else float(value)
         points.append(Point(at, written(feature, value), mean, half))
     lowest, highest = int(means.mean(axis=0).argmin()), int(means.mean(axis=0).argmax())
-    swing = _of(interval((means[:, highest] - means[:, lowest]).tolist(), ratio))
+    swing = _of(interval(_swings(means), ratio))
     return Curve(tuple(points), *swing, lowest, highest)
+
+
+def _swings(means: npt.NDArray[np.float64]) -> list[float]:
+    """What lies between the highest and the lowest value in each fold, these two being chosen on the other folds.
+
+    Chosen on all of them, the largest of several differences would be above 0 where there is none.
+    """
+    if len(means) < 2:
+        return [float(own.max() - own.min()) for own in means]
+    others = [np.delete(means, at, axis=0).mean(axis=0) for at in range(len(means))]
+    return [float(own[other.argmax()] - own[other.argmin()]) for own, other in zip(means, others, strict=True)]
 
 
 def grid(feature: Feature) -> list[Any]:

@@ -25,6 +25,7 @@ from harness.deploy.insights.sureness import Sureness, how_sure
 from harness.deploy.markdown import text
 from harness.errors import BundleError, EvenhandError
 
+CHANCE = 0.025  #: share of columns that no model needs whose interval lies above 0 all the same
 MARKDOWN, PAGE, LIST = "insights.md", "insights.html", "contacts.csv"
 
 
@@ -43,7 +44,7 @@ def write_insights(asked: Asked) -> list[Path]:
 
     Raises `EvenhandError`, in one line, where the bundle or the rows cannot be read or what is asked does not fit them.
     """
-    from threadpoolctl import threadpool_limits
+    from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]  # it ships no types
 
     with threadpool_limits(1):  # many small predictions: threads would only wait for each other
         return _write_all(asked)
@@ -132,16 +133,24 @@ def _lead(given: Given, asked: Asked, found: _Found) -> list[str]:
                 f"**Profit** of the best cut: {money(best.profit[0])} per 1,000 rows ({money(best.profit[1])} to "
                 f"{money(best.profit[2])}, 95 %), from {percent(best.share[0])} of them."
             )
-    if found.drivers is not None:
-        clear = [one for one in units(found.drivers) if one.clear][:4]
-        if clear:
-            names = listed(
-                [" + ".join(map(text, one.columns[:3])) + (" + …" if len(one.columns) > 3 else "") for one in clear]
-            )
-            lines.append(f"**The model goes by** {names} above all, which are associations and no causes.")
+    if found.drivers is not None and (by := _drivers_line(found.drivers)):
+        lines.append(by)
     lines.append(f"**Sureness**: {percent(found.sure.close / found.sure.rows)} of the rows are close calls.")
     known = [] if given.target is None else [f"Outcomes are counted on {counted(given)}."]
     return [_rows_said(given, asked), "\n".join(f"- {line}" for line in lines), *known]
+
+
+def _drivers_line(found: Drivers) -> str:
+    """What the model goes by, and how little that may be when many columns are looked at; empty where nothing stands out."""
+    every = units(found)
+    clear = [one for one in every if one.clear]
+    if not clear:
+        return ""
+    names = [" + ".join(map(text, one.columns[:3])) + (" + …" if len(one.columns) > 3 else "") for one in clear[:4]]
+    said = f"**The model goes by** {listed(names)} above all, which are associations and no causes"
+    if len(clear) <= 2 * CHANCE * len(every):
+        said += f"; of {len(every)} columns and groups about {CHANCE * len(every):.1f} would stand out so by chance"
+    return f"{said}."
 
 
 def _found_line(found: Gains, contacted: int, positive: str) -> str:

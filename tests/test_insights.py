@@ -1,0 +1,369 @@
+"""Insights: whom to contact, what that finds and earns, segments, counterfactuals, and what is left out and said to be."""
+
+import csv
+import io
+import json
+import re
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from harness.data.content import row_keys
+from harness.data.table import make_table
+from harness.declare.registry import load_registry
+from harness.declare.space import defaults
+from harness.declare.task import Task, take
+from harness.deploy.bundle import HeldOut, Parts, write_bundle
+from harness.deploy.insights.asked import Asked, Campaign
+from harness.deploy.insights.contacts import contacts
+from harness.deploy.insights.contributions import exact, sampled
+from harness.deploy.insights.counterfactuals import flips
+from harness.deploy.insights.drivers import measure
+from harness.deploy.insights.gains import gains
+from harness.deploy.insights.given import HELD_OUT, LEARNT, NEW, read_given
+from harness.deploy.insights.reasons import log_odds
+from harness.deploy.insights.segments import segments, wilson
+from harness.deploy.insights.write import write_insights
+from harness.deploy.schema import describe
+from harness.errors import EvenhandError
+from harness.report.statistics import estimate
+from harness.search.encode import feature_sources
+from harness.search.pipeline import Recipe, TrainingSet, fit_pipeline
+
+REGISTRY = load_registry()
+TASK = Task(name="leaving", load=lambda _: None, target="left", positive="yes", banned={"id": "it names the customer"})
+
+
+def customers(n=600, seed=0):
+    """Who pays by the month leaves, and sooner the newer; the line decides nothing. No line goes with no filter."""
+    rng = np.random.default_rng(seed)
+    months = rng.integers(1, 61, n)
+    plan = rng.choice(["month", "year", "two years"], n, p=[0.5, 0.3, 0.2])
+    line = rng.choice(["dsl", "fibre", "none"], n)
+    guard = np.where(line == "none", "none", rng.choice(["on", "off"], n))
+    odds = -1.5 + 2.2 * (plan == "month") - 0.05 * (months - 20) + 0.8 * (guard == "off")
+    left = np.where(rng.random(n) < 1 / (1 + np.exp(-odds)), "yes", "no")
+    name = [f"=c{seed}-{i}" for i in range(n)]
+    return pd.DataFrame({"id": name, "months": months, "plan": plan, "line": line, "guard": guard, "left": left})
+
+
+def bundle_of(folder, frame, family="logistic_regression", task=TASK):
+    """A bundle as export makes it: fitted to all rows, with what two folds said of them while they were sealed."""
+    table = make_table(task, frame)
+    recipe = Recipe(REGISTRY.family(family), (REGISTRY.strategy("none"),), task.modality, len(table.classes))
+    params = defaults(recipe.space)
+
+    def fit(rows):
+        return fit_pipeline(recipe, params, TrainingSet(take(table.X, rows), table.y[rows], 0))
+
+    proba = np.full((len(table.y), len(table.classes)), np.nan, dtype=np.float32)
+    rows, folds = np.arange(len(table.y)), []
+    for fold in (0, 1, 2):
+        test = rows[rows % 3 == fold]
+        model = fit(rows[rows % 3 != fold])
+        proba[test] = model.predict_proba(take(table.X, test))
+        folds.append((model.predict_proba, take(table.X, test), table.y[test]))
+    schema, drivers = describe(task, frame, table), None
+    if task.modality == "tabular":
+        drivers = measure(folds, schema, REGISTRY.metric("average_precision"), 0.5, estimate, 0).as_json()
+    about = {
+        "task": task.name,
+        "title": "Who leaves <b>us</b>",
+        "entry": f"{task.name}/{family}/none/default",
+        "calibration": "none",
+        "classes": list(table.classes),
+        "threshold": 0.5 if len(table.classes) == 2 else None,
+        "versions": {},
+    }
+    held = HeldOut(row_keys(table.X), proba)
+    return write_bundle(folder, Parts(about, schema, fit(rows), None, "card", held, drivers))
+
+
+@pytest.fixture(scope="module")
+def bundle(tmp_path_factory):
+    return bundle_of(tmp_path_factory.mktemp("made") / "bundle", customers())
+
+
+def asked(bundle, tmp_path, frame, **more):
+    path = tmp_path / "rows.csv"
+    frame.to_csv(path, index=False)
+    return Asked(bundle.folder, path, out=tmp_path / "out", **more)
+
+
+def given_of(bundle, tmp_path, frame, **more):
+    return read_given(bundle, asked(bundle, tmp_path, frame, **more))
+
+
+def listed(tmp_path):
+    return list(csv.DictReader(io.StringIO((tmp_path / "out" / "contacts.csv").read_text(encoding="utf-8"))))
+
+
+# --- rows ---
+
+
+def test_a_row_that_was_learnt_from_is_judged_by_what_was_said_while_it_was_sealed(bundle, tmp_path):
+    frame = pd.concat([customers().iloc[:50], customers(50, seed=9)])
+    given = given_of(bundle, tmp_path, frame)
+    assert set(given.source[:50]) == {HELD_OUT}
+    held = bundle.held_out()
+    place = {int(key): at for at, key in enumerate(held.keys)}
+    own = row_keys(given.X)
+    single = [i for i in range(50) if (held.keys == own[i]).sum() == 1]
+    assert len(single) > 20
+    assert given.proba[single] == pytest.approx(held.proba[[place[int(own[i])] for i in single]])
+    new = np.flatnonzero(given.source == NEW)
+    assert len(new) > 20
+    assert given.proba[new] == pytest.approx(bundle.predict_proba(given.X)[new])
+
+
+def test_rows_learnt_from_and_never_sealed_are_counted_nowhere(tmp_path):
+    frame = customers(200)
+    made = bundle_of(tmp_path / "b", frame)
+    proba = made.held_out().proba.copy()
+    table = make_table(TASK, frame)
+    proba[:100] = np.nan
+    part = Parts(
+        {k: v for k, v in made.manifest.items() if k not in ("schema", "files", "manifest_sha256", "content_sha256")},
+        made.schema,
+        made.model.fitted,
+        None,
+        "card",
+        HeldOut(row_keys(table.X), proba),
+    )
+    given = given_of(write_bundle(tmp_path / "c", part), tmp_path, frame)
+    assert (given.source == LEARNT).sum() > 50
+    assert not set(given.known) & set(np.flatnonzero(given.source == LEARNT))
+
+
+def test_outcomes_may_be_missing_and_must_be_classes(bundle, tmp_path):
+    frame = customers(30, seed=5)
+    frame.loc[:9, "left"] = None
+    given = given_of(bundle, tmp_path, frame)
+    assert (given.y[:10] == -1).all()
+    assert (given.y[10:] >= 0).all()
+    frame.loc[12, "left"] = "perhaps"
+    with pytest.raises(EvenhandError, match=r"'perhaps' \(row 13\).*no, yes"):
+        given_of(bundle, tmp_path, frame)
+
+
+# --- whom to contact ---
+
+
+def test_the_list_holds_only_rows_whose_outcome_is_open(bundle, tmp_path):
+    frame = customers(100, seed=5)
+    frame.loc[:59, "left"] = None
+    found = contacts(given_of(bundle, tmp_path, frame), Campaign(capacity=10), 0)
+    assert not found.looking_back
+    assert found.asked == 60
+    assert max(one.row for one in found.chosen) < 60
+    p = [one.probability for one in found.chosen]
+    assert p == sorted(p, reverse=True)
+    assert len(p) == 10
+
+
+def test_a_list_ends_where_capacity_budget_or_profit_ends_it(bundle, tmp_path):
+    given = given_of(bundle, tmp_path, customers(200, seed=5).drop(columns="left"))
+    assert len(contacts(given, Campaign(capacity=7), 0).chosen) == 7
+    assert len(contacts(given, Campaign(budget=30.2, cost=0.1), 0).chosen) == 200
+    assert len(contacts(given, Campaign(capacity=90, budget=30, cost=1), 0).chosen) == 30
+    pays = contacts(given, Campaign(cost=10, value=50, success=0.4), 0)
+    assert len(pays.chosen) == (given.positive >= 0.5).sum()
+    assert min(one.probability for one in pays.chosen) >= 0.5
+    assert len(contacts(given, Campaign(), 0).chosen) == (given.positive >= bundle.threshold).sum()
+
+
+@pytest.mark.parametrize(
+    ("how", "said"),
+    [
+        ({"capacity": 0}, "--capacity must be more than 0"),
+        ({"budget": 10.0}, "--contact-cost"),
+        ({"value": 10.0}, "--contact-cost"),
+        ({"cost": -1.0}, "--contact-cost must be 0 or more"),
+        ({"success": 1.5}, "--success is a share"),
+        ({"value": float("nan"), "cost": 1.0}, "--value must be more than 0"),
+    ],
+)
+def test_a_campaign_that_makes_no_sense_is_refused(how, said):
+    with pytest.raises(EvenhandError, match=said):
+        Campaign(**how)
+
+
+def test_reasons_add_up_to_the_log_odds_by_arithmetic_and_by_sampling(bundle, tmp_path):
+    given = given_of(bundle, tmp_path, customers(60, seed=5))
+    rows = np.arange(20)
+    target = log_odds(bundle.predict_proba(given.X.iloc[rows])[:, 1])
+    found = exact(given, rows)
+    assert np.ptp(target - found.values.sum(axis=1)) < 1e-5
+    # Of an additive model both are coefficient times distance from the mean of the rows compared with.
+    other = sampled(given, rows, 0)
+    assert np.corrcoef(found.values.ravel(), other.values.ravel())[0, 1] > 0.97
+
+
+def test_an_encoded_column_knows_its_raw_one(bundle):
+    fitted = bundle.model.fitted
+    sources = feature_sources(fitted.encoder, fitted.preparer.layout)
+    assert sources == ("months", *["plan"] * 3, *["line"] * 3, *["guard"] * 3)
+
+
+# --- what it finds and earns ---
+
+
+def test_gains_count_what_the_likeliest_hold():
+    y = np.array([1, 1, 0, 1] + [0] * 96)
+    found = gains(y, np.linspace(1, 0, 100), Campaign(), 4, 0)
+    four = next(one for one in found.table if one.contacted == 4)
+    assert four.found == 3
+    assert four.low <= 3 <= four.high
+    assert four.chance[0] == pytest.approx(0.12)
+    assert gains(np.zeros(10, dtype=int), np.linspace(0, 1, 10), Campaign(), 4, 0) is None
+
+
+def test_rows_in_no_order_gain_nothing_and_the_best_cut_does_not_flatter_itself():
+    rng = np.random.default_rng(0)
+    y = (rng.random(400) < 0.2).astype(int)
+    found = gains(y, rng.random(400), Campaign(cost=1, value=5.0), None, 0)
+    half = found.share_found.value[50]
+    assert abs(half - 0.5) < 0.12
+    best = found.cuts[0]
+    chosen_and_counted_on_the_same = found.profit.value.max()
+    assert best.profit[0] < chosen_and_counted_on_the_same
+    assert best.profit[1] < 0  # nothing can be earned here, and the interval says so
+
+
+def test_profit_is_gain_less_cost():
+    y = np.array([1] * 50 + [0] * 50)
+    found = gains(y, np.linspace(1, 0, 100), Campaign(cost=1, value=10, success=0.5), None, 0)
+    assert found.profit.value[50] == pytest.approx(1000 * (0.5 * 5 - 0.5))
+    assert found.profit.value[100] == pytest.approx(1000 * (0.5 * 5 - 1))
+    everybody = next(one for one in found.cuts if one.said == "everybody")
+    assert everybody.profit[0] == pytest.approx(1500, rel=0.05)
+
+
+# --- segments ---
+
+
+def test_segments_are_counted_on_rows_that_did_not_find_them(bundle, tmp_path):
+    frame = customers(2000, seed=3)
+    given = given_of(bundle, tmp_path, frame)
+    found = segments(given, 0)
+    assert sum(one.rows for one in found.found) == found.rows
+    assert abs(found.rows - 1000) < 60
+    first = found.found[0]
+    assert any("plan is month" in condition for condition in first.conditions)
+    assert first.low > found.positives / found.rows
+    shares = [one.share for one in found.found]
+    assert shares == sorted(shares, reverse=True)
+
+
+def test_segments_of_noise_are_told_from_nothing(bundle, tmp_path):
+    frame = customers(2000, seed=3)
+    frame["left"] = np.random.default_rng(1).permutation(frame["left"])
+    found = segments(given_of(bundle, tmp_path, frame), 0)
+    overall = found.positives / found.rows
+    assert all(one.low <= overall <= one.high for one in found.found)
+
+
+def test_wilsons_interval():
+    assert wilson(10, 100) == pytest.approx((0.0552, 0.1744), abs=5e-4)
+    assert wilson(0, 0) == (0.0, 1.0)
+
+
+# --- counterfactuals ---
+
+
+def test_a_counterfactual_changes_actionable_columns_alone_and_only_to_what_occurs(bundle, tmp_path):
+    given = given_of(bundle, tmp_path, customers(500, seed=4))
+    rows = np.argsort(-given.positive)[:40].tolist()
+    found = flips(given, rows, ("plan", "guard"))
+    flipped = [one for one in found.rows if one.changes]
+    assert len(flipped) > 20
+    assert {name for one in flipped for name, _, _ in one.changes} <= {"plan", "guard"}
+    assert all(one.before >= 0.5 > one.after for one in flipped)
+    assert min(len(one.changes) for one in flipped) == 1
+    lines = given.X["line"].astype("str")
+    # No guard is only what those without a line have.
+    assert not any(to == "none" and lines.iloc[one.row] != "none" for one in flipped for name, _, to in one.changes)
+
+
+def test_what_cannot_be_acted_on_is_named(bundle, tmp_path):
+    with pytest.raises(EvenhandError, match=r"--actionable plam: .*'plan'"):
+        write_insights(asked(bundle, tmp_path, customers(50), actionable=("plam",)))
+
+
+# --- the files ---
+
+
+def test_everything_is_written_without_network_or_script_and_nothing_runs(bundle, tmp_path):
+    frame = customers(400, seed=6)
+    campaign = Campaign(capacity=30, cost=2, value=40, success=0.5)
+    files = write_insights(asked(bundle, tmp_path, frame, campaign=campaign, actionable=("plan",)))
+    assert [path.name for path in files] == ["insights.md", "insights.html", "contacts.csv"]
+    page = files[1].read_text(encoding="utf-8")
+    assert "<script" not in page
+    assert "https://" not in page.replace("http://www.w3.org", "")
+    assert "<b>us</b>" not in page
+    assert "associations, not causes" in page
+    assert len(re.findall(r'<img src="data:image/svg', page)) == 4
+    rows = listed(tmp_path)
+    assert len(rows) == 30
+    assert rows[0]["id"].startswith("'=c6-")  # a spreadsheet runs nothing
+    assert {"rank", "row", "probability", "expected_profit", "reasons", "sureness", "outcome"} <= set(rows[0])
+    assert "odds ×" in rows[0]["reasons"]
+    assert float(rows[0]["expected_profit"]) == pytest.approx(float(rows[0]["probability"]) * 20 - 2, abs=1e-4)
+
+
+def test_the_same_is_written_again(bundle, tmp_path):
+    frame, campaign = customers(200, seed=6), Campaign(capacity=5, cost=1, value=4)
+    first, second = (
+        [path.read_bytes() for path in write_insights(asked(bundle, tmp_path, frame, campaign=campaign))]
+        for _ in (0, 1)
+    )
+    assert first == second
+
+
+def test_without_outcomes_what_needs_them_is_left_out_with_a_sentence(bundle, tmp_path):
+    frame = customers(100, seed=6).drop(columns="left")
+    said = write_insights(asked(bundle, tmp_path, frame, campaign=Campaign(capacity=5)))[0].read_text(encoding="utf-8")
+    assert "name their column with `--target`" in said
+    assert "Found" not in said.split("## ")[0]
+    assert "outcome" not in listed(tmp_path)[0]
+    assert "The likeliest rows are not always those that a contact changes most" in said
+
+
+def test_outcomes_in_another_column_are_named(bundle, tmp_path):
+    frame = customers(300, seed=6).rename(columns={"left": "gone"})
+    said = write_insights(asked(bundle, tmp_path, frame, target="gone"))[0].read_text(encoding="utf-8")
+    assert "whose outcome is known" in said
+    with pytest.raises(EvenhandError, match=r"no such column 'gome'.*'gone'"):
+        write_insights(asked(bundle, tmp_path, frame, target="gome"))
+
+
+def test_texts_get_a_list_with_words_as_reasons(tmp_path):
+    rng = np.random.default_rng(0)
+    words = ["meeting", "tomorrow", "lunch", "report", "weather", "train"]
+    spam = rng.random(200) < 0.3
+    texts = [" ".join(rng.choice(words, 5)) + (" prize call now" if one else "") for one in spam]
+    frame = pd.DataFrame({"message": texts, "label": np.where(spam, "spam", "ham")})
+    task = Task(name="messages", load=lambda _: None, target="label", positive="spam", modality="text", text="message")
+    made = bundle_of(tmp_path / "b", frame, task=task)
+    write_insights(asked(made, tmp_path, frame, campaign=Campaign(capacity=5)))
+    assert any(word in listed(tmp_path)[0]["reasons"] for word in ("prize", "call", "now"))
+    with pytest.raises(EvenhandError, match="no columns that could be changed"):
+        write_insights(asked(made, tmp_path, frame, actionable=("message",)))
+
+
+def test_several_classes_have_no_list(tmp_path):
+    frame = customers(300)
+    frame["left"] = np.where(frame["left"] == "yes", "yes", np.where(frame["months"] > 40, "never", "no"))
+    made = bundle_of(
+        tmp_path / "b", frame, task=Task(name="three", load=lambda _: None, target="left", banned={"id": "-"})
+    )
+    files = write_insights(asked(made, tmp_path, frame))
+    assert [path.name for path in files] == ["insights.md", "insights.html"]
+    assert "never" in files[0].read_text(encoding="utf-8")
+    with pytest.raises(EvenhandError, match="tells 3 classes apart"):
+        write_insights(asked(made, tmp_path, frame, campaign=Campaign(capacity=5)))
+    assert json.loads((made.folder / "drivers.json").read_text(encoding="utf-8"))["columns"][0]["curve"] is None
+    assert Path(made.folder).is_dir()
