@@ -24,6 +24,7 @@ from harness.declare.space import defaults
 from harness.deploy.archive import write_objects
 from harness.deploy.content import content_hash
 from harness.deploy.model import load_model, save_model
+from harness.deploy.networks import called
 from harness.deploy.packing import Boosted
 from harness.errors import BundleError, EvenhandError
 from harness.search.encodings import ENCODINGS
@@ -359,3 +360,13 @@ def test_a_classifier_of_somebody_else_cannot_be_saved(tmp_path):
     pipeline = replace(fitted("logistic_regression"), classifier=GaussianNB())
     with pytest.raises(EvenhandError, match="GaussianNB is not among the types"):
         save_model(pipeline, None, tmp_path)
+
+
+def test_a_lone_row_gets_the_numbers_that_it_gets_among_others():
+    import keras
+
+    rng = np.random.default_rng(0)
+    model = keras.Sequential([keras.Input((1728,)), keras.layers.Dense(3)])
+    model.set_weights([rng.normal(size=(1728, 3)), np.zeros(3)])
+    rows, call = rng.normal(size=(20, 1728)).astype(np.float32), called(model)
+    assert (call(rows) == np.concatenate([call(rows[k : k + 1]) for k in range(20)])).all()
