@@ -5,9 +5,14 @@ import base64
 import io
 import json
 import logging
+import signal
 import socket
+import threading
+import time
+from collections import Counter
 from contextlib import contextmanager
 
+import httpx
 import numpy as np
 import pandas as pd
 import pytest
@@ -453,3 +458,116 @@ def test_the_examples_of_the_description_are_answered(asking, bundle):
             assert found.status_code == 200
             assert found.json()["rows"][0]["flags"] == []
     assert set(example(bundle.schema)) == {"plan", "months", "since", "paperless"}
+
+
+@contextmanager
+def served(bundle):
+    """The service as it is, at an address of its own, in a thread; gives the address and what ends it."""
+    import uvicorn
+
+    from harness.deploy.serve.leaving import Leaving
+
+    service = service_of(bundle)
+    with socket.socket() as at:
+        at.bind(("127.0.0.1", 0))
+        config = uvicorn.Config(make_app(service), log_config=None, access_log=False, lifespan="on")
+        server = Leaving(config, service)
+        thread = threading.Thread(target=server.run, args=([at],))
+        thread.start()
+        try:
+            while not server.started:
+                time.sleep(0.01)
+            yield f"http://127.0.0.1:{at.getsockname()[1]}", server
+        finally:
+            server.should_exit = True
+            thread.join()
+
+
+def test_what_was_sent_before_it_is_told_to_stop_is_answered(bundle):
+    statuses, refused = [], threading.Event()
+
+    def send(address):
+        with httpx.Client() as one:
+            while not refused.is_set():
+                try:
+                    statuses.append(one.post(address + "/predict", json={"rows": [row()]}).status_code)
+                except httpx.ConnectError:  # nobody listens any more: nothing was sent
+                    refused.set()
+
+    with served(bundle) as (address, server):
+        threads = [threading.Thread(target=send, args=(address,)) for _ in range(4)]
+        for one in threads:
+            one.start()
+        while len(statuses) < 20:
+            time.sleep(0.01)
+        server.handle_exit(signal.SIGTERM, None)
+        before = len(statuses)
+        while len(statuses) < before + 5:
+            assert httpx.get(address + "/ready").status_code == 503
+        for one in threads:
+            one.join(30)
+    assert set(statuses) == {200}
+
+
+def fuzzed(bundle, examples):
+    """Ask everything that the description names with whatever it allows and whatever it does not; returns statuses met."""
+    import schemathesis
+    from schemathesis import GenerationMode
+
+    @schemathesis.serializer("text/csv")
+    def plain(_context, value):
+        return value if isinstance(value, bytes) else str(value).encode(errors="surrogatepass")
+
+    met = Counter()
+    with served(bundle) as (address, _):
+        schema = schemathesis.openapi.from_url(address + "/openapi.json")
+        for found in schema.get_all_operations():
+            operation = found.ok()
+            for mode in GenerationMode:
+                if operation.method == "post" or mode == GenerationMode.POSITIVE:
+                    asked(operation, mode, examples if operation.method == "post" else 2, met)
+    return met
+
+
+def asked(operation, mode, examples, met):
+    from hypothesis import HealthCheck, given, settings
+    from schemathesis.checks import not_a_server_error
+    from schemathesis.specs.openapi.checks import (
+        content_type_conformance,
+        response_schema_conformance,
+        status_code_conformance,
+    )
+
+    checks = [not_a_server_error, content_type_conformance, response_schema_conformance, status_code_conformance]
+
+    @settings(
+        max_examples=examples, deadline=None, database=None, derandomize=True, suppress_health_check=list(HealthCheck)
+    )
+    @given(case=operation.as_strategy(generation_mode=mode))
+    def ask(case):
+        met[operation.path, case.call_and_validate(checks=checks).status_code] += 1
+
+    ask()
+
+
+def test_nothing_that_the_description_allows_or_forbids_is_a_failure_of_the_service(bundle):
+    pytest.importorskip("schemathesis")
+    met = fuzzed(bundle, 60)
+    assert {200, 422} <= {status for path, status in met if path == "/predict"}
+    assert sum(met.values()) > 200
+
+
+@pytest.mark.parametrize("kind", ["application/json", "text/csv"])
+def test_bodies_with_bytes_changed_lost_or_doubled_are_answered_or_refused(asking, kind):
+    rows = pd.DataFrame([row(), row(plan='free % "€"', months=None), row(since="1.1.2020", paperless=False)])
+    body = rows.to_csv(index=False) if kind == "text/csv" else json.dumps({"rows": [row(), row(plan=None)]})
+    rng, met = np.random.default_rng(3), Counter()
+    for _ in range(400):
+        made = bytearray(body.encode())
+        for at in rng.integers(0, len(made), rng.integers(1, 4)):
+            change = rng.integers(4)
+            made[at : at + (change > 0)] = bytes(
+                [made[at]] * 2 if change == 1 else [rng.integers(256)] if change < 3 else []
+            )
+        met[asking.post("/predict", content=bytes(made), headers={"content-type": kind}).status_code] += 1
+    assert set(met) == {200, 400, 422}, met
