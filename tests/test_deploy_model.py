@@ -370,3 +370,30 @@ def test_a_lone_row_gets_the_numbers_that_it_gets_among_others():
     model.set_weights([rng.normal(size=(1728, 3)), np.zeros(3)])
     rows, call = rng.normal(size=(20, 1728)).astype(np.float32), called(model)
     assert (call(rows) == np.concatenate([call(rows[k : k + 1]) for k in range(20)])).all()
+
+
+LOAD = """
+import sys
+from pathlib import Path
+from harness.deploy.model import load_model
+load_model(lambda name: (Path(sys.argv[1]) / name).read_bytes())
+print(sorted(name for name in sys.modules if name.startswith(("harness.tasks", "harness.searchspaces", "optuna", "tensorflow"))))
+"""
+
+
+@pytest.mark.parametrize("family", ["xgb", "catboost"])
+def test_a_model_is_loaded_without_any_declaration(family, tmp_path):
+    save_model(fitted(family), None, tmp_path)
+    said = subprocess.run([sys.executable, "-c", LOAD, tmp_path], check=True, capture_output=True, text=True).stdout
+    assert said.strip() == "[]"
+
+
+def test_of_predicted_pictures_nothing_is_kept_and_nothing_is_needed(tmp_path, monkeypatch):
+    """The weights are in the file; what pictures become while a model is searched is remembered on disk, but not here."""
+    (tmp_path / "model").mkdir()
+    pipeline, pictures = fitted("gradient_boosting", "image", 3), 255 - small("image", 3).X[:5]
+    save_model(pipeline, None, tmp_path / "model")
+    monkeypatch.setenv("EVENHAND_CACHE", str(tmp_path / "cache"))
+    proba = load_model(reader(tmp_path / "model")).predict_proba(pictures)
+    assert proba.shape == (5, 3)
+    assert not (tmp_path / "cache").exists()
