@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from harness.deploy.insights.contributions import Contributions
-from harness.deploy.insights.counterfactuals import Flip, Flips
+from harness.deploy.insights.counterfactuals import Common, Flip, Flips, common
 from harness.deploy.insights.drivers import Driver, Drivers
 from harness.deploy.insights.given import Given
 from harness.deploy.insights.markdown import IN_SIGHT, between, count, figure, listed, percent, table
 from harness.deploy.insights.pictures import curves_picture, drivers_picture, sureness_picture
 from harness.deploy.insights.section import Fold, Part, Section
-from harness.deploy.insights.shapes import shape
+from harness.deploy.insights.shapes import UNCLEAR, shape
 from harness.deploy.insights.sureness import QUANTILES, Sureness
 from harness.deploy.markdown import plus_minus, text
 
@@ -18,7 +18,7 @@ CAUSES = (
     "happens, only a trial can say."
 )
 MOST_UNITS = 15
-FLIPS_SHOWN = 12
+FLIPS_SHOWN, MOST_CHANGES = 12, 8
 
 
 def driver_section(given: Given, found: Drivers | None, added: Contributions | None) -> Section:
@@ -45,10 +45,9 @@ def units(found: Drivers) -> list[Driver]:
     return sorted([*alone, *found.together], key=lambda one: -one.loss)
 
 
-def _told_apart(one: Driver) -> tuple[float, float]:
-    """How much the mean probability surely moves with a column, then what is lost without it."""
-    curve = one.curve
-    return (curve.swing - (curve.swing_half if curve.swing_half > 0 else 0.0) if curve else 0.0), one.loss
+def _told_apart(one: Driver) -> tuple[bool, bool, float]:
+    """Whether the mean probability surely moves with a column, whether that was measured, then what is lost without it."""
+    return shape(one) not in ("–", UNCLEAR), one.curve is not None, one.loss
 
 
 def _measured(given: Given, found: Drivers) -> list[Part]:
@@ -122,7 +121,8 @@ def flip_section(given: Given, found: Flips | None, asked: tuple[str, ...]) -> S
     names = listed([text(name) for name in asked])
     if found is None:
         return Section(title, (f"No row of the list is called {positive} by the model.",))
-    flipped = [one for one in found.rows if one.changes]
+    flipped = [one for one in found.rows if one.enough]
+    others = [one for one in found.rows if not one.enough and one.changes]
     parts: list[Part] = [
         CAUSES,
         (
@@ -131,17 +131,26 @@ def flip_section(given: Given, found: Flips | None, asked: tuple[str, ...]) -> S
             f"are tried. Found for **{len(flipped):,}**; for {len(found.rows) - len(flipped):,} no such change is enough."
         ),
     ]
-    if flipped:
-        common = [
-            [text("; ".join(change)), f"{n:,}", percent(n / len(found.rows))] for change, n in found.common[:IN_SIGHT]
-        ]
-        parts.append(table(["Nearest change", "Rows", "Of those asked about"], common))
-        rows = [_flip(given, one) for one in flipped[:FLIPS_SHOWN]]
+    for title_, some in (("Nearest change", flipped), ("Largest fall, not enough", others)):
+        if some:
+            header = [title_, "Rows", "Of those asked about", "Mean probability", "Would be"]
+            parts.append(table(header, [_common(one, len(found.rows)) for one in common(some)[:MOST_CHANGES]]))
+    if rows := [_flip(one) for one in (*flipped, *others)[:FLIPS_SHOWN]]:
         parts.append(Fold("Row by row", table(["Row", "The bundle's model says", "Would be", "If"], rows)))
     return Section(title, tuple(parts))
 
 
-def _flip(_given: Given, one: Flip) -> list[str]:
+def _common(one: Common, asked: int) -> list[str]:
+    return [
+        text("; ".join(one.changes)),
+        f"{one.rows:,}",
+        percent(one.rows / asked),
+        figure(one.before),
+        figure(one.after),
+    ]
+
+
+def _flip(one: Flip) -> list[str]:
     change = "; ".join(f"{text(name)} were {text(to)} instead of {text(own)}" for name, own, to in one.changes)
     return [f"{one.row + 1:,}", figure(one.before), figure(one.after), change]
 

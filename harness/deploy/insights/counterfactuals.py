@@ -8,7 +8,6 @@ line at once is no advice. They say what the model goes by, not what would happe
 from __future__ import annotations
 
 import itertools
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias
@@ -33,20 +32,45 @@ Pairs: TypeAlias = dict[tuple[str, str], npt.NDArray[np.bool_]]
 
 @dataclass(frozen=True)
 class Flip:
-    """A row that is called positive, and the nearest change with which it would not be; no changes: none was found."""
+    """A row that is called positive, and the nearest change with which it would not be.
+
+    Where none is `enough`, it is the change with which its probability falls most; no changes: none lowers it.
+    """
 
     row: int
     before: float
     after: float
     changes: tuple[tuple[str, str, str], ...]  #: column, value, what it would have to be
+    enough: bool = False
 
 
 @dataclass(frozen=True)
 class Flips:
-    """What was found for the rows asked about, and which changes were found how often."""
+    """What was found for each of the rows asked about."""
 
     rows: tuple[Flip, ...]
-    common: tuple[tuple[tuple[str, ...], int], ...]
+
+
+@dataclass(frozen=True)
+class Common:
+    """A change that was found for several rows, and their mean probability before and after."""
+
+    changes: tuple[str, ...]
+    rows: int
+    before: float
+    after: float
+
+
+def common(found: Sequence[Flip]) -> list[Common]:
+    """The changes that were found, those of most rows first."""
+    by: dict[tuple[str, ...], list[Flip]] = {}
+    for one in found:
+        by.setdefault(tuple(f"{name} = {to}" for name, _, to in one.changes), []).append(one)
+    every = [
+        Common(changes, len(some), *(float(np.mean([getattr(one, at) for one in some])) for at in ("before", "after")))
+        for changes, some in by.items()
+    ]
+    return sorted(every, key=lambda one: -one.rows)
 
 
 def flips(given: Given, rows: Sequence[int], actionable: Sequence[str]) -> Flips | None:
@@ -65,10 +89,7 @@ def flips(given: Given, rows: Sequence[int], actionable: Sequence[str]) -> Flips
             continue
         changes = _changes(given, row, features, (pairs, bins))
         found.append(_nearest(given, row, float(p), changes))
-    if not found:
-        return None
-    common = Counter(tuple(f"{name} = {to}" for name, _, to in one.changes) for one in found if one.changes)
-    return Flips(tuple(found), tuple(common.most_common()))
+    return Flips(tuple(found)) if found else None
 
 
 def _nearest(given: Given, row: int, before: float, changes: list[tuple[Change, ...]]) -> Flip:
@@ -78,12 +99,12 @@ def _nearest(given: Given, row: int, before: float, changes: list[tuple[Change, 
     threshold = 0.5 if given.bundle.threshold is None else given.bundle.threshold
     after = given.bundle.predict_proba(_changed(given.X.iloc[[row]], changes))[:, 1]
     enough = np.flatnonzero(after < threshold)
-    if not len(enough):
-        return Flip(row, before, float(after.min()), ())
-    chosen = changes[int(enough[0])]
+    at = int(enough[0]) if len(enough) else int(after.argmin())
+    if after[at] >= before:
+        return Flip(row, before, before, ())
     own = given.X.iloc[row]
-    told = tuple((one.name, written(one, own[one.name]), written(one, to)) for one, to in chosen)
-    return Flip(row, before, float(after[enough[0]]), told)
+    told = tuple((one.name, written(one, own[one.name]), written(one, to)) for one, to in changes[at])
+    return Flip(row, before, float(after[at]), told, enough=len(enough) > 0)
 
 
 def _changed(row: Any, changes: Sequence[Sequence[Change]]) -> Features:

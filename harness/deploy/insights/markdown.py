@@ -6,7 +6,7 @@ import math
 import re
 from collections.abc import Sequence
 
-NONE = "–"
+NONE, PERCENT = "–", "\u00a0%"  #: a space that no line breaks at
 IN_SIGHT = 12  #: rows of a table; others are folded away
 DIGIT = re.compile(r"\d")
 FIGURE = re.compile(r"(\*\*)?[×+−]?\d[\d,.]*(?![^\s*%±(])|–|$")
@@ -39,12 +39,12 @@ def percent(share: float) -> str:
     """A share in percent: one decimal below ten."""
     if not math.isfinite(share):
         return NONE
-    return f"{100 * share:.1f} %" if 0 < abs(share) < 0.0995 else f"{100 * share:.0f} %"
+    return f"{100 * share:.1f}{PERCENT}" if 0 < abs(share) < 0.0995 else f"{100 * share:.0f}{PERCENT}"
 
 
 def between(low: str, high: str) -> str:
     """An interval by its ends."""
-    return low if low == high else f"{low.removesuffix(' %')} to {high}"
+    return low if low == high else f"{low.removesuffix(PERCENT)} to {high}"
 
 
 def count(n: int, noun: str, plural: str = "") -> str:

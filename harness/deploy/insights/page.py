@@ -83,6 +83,7 @@ def _html(markdown: str) -> str:
     """Markdown as HTML; no HTML in it passes, tables scroll by themselves, and nothing has a style of its own."""
     made = str(_reader().render(markdown))
     made = re.sub(r' style="text-align:(\w+)"', lambda found: ' class="r"' if found[1] == "right" else "", made)
+    made = re.sub(r"<td>(.{40,}?)</td>", r'<td class="w">\1</td>', made)  # what is long gets room on a phone
     made = made.replace("<table>", '<div class="scroll" role="region" tabindex="0" aria-label="Table"><table>')
     return made.replace("</table>", "</table></div>")
 

@@ -146,7 +146,7 @@ def _curve(axes: Axes, one: Driver) -> None:
     if len(at) == len(points):
         axes.plot(at, means, "o-", color=BLUE, markersize=3, linewidth=1.2)
         low, high = (np.array(means) + sign * np.array(half) for sign in (-1, 1))
-        axes.fill_between(np.array(at, dtype=float), low, high, color=BLUE, alpha=0.15, linewidth=0)
+        axes.fill_between(np.array(at), low.clip(0, 1), high.clip(0, 1), color=BLUE, alpha=0.15, linewidth=0)
         axes.locator_params(axis="x", nbins=5)
         if points[0].shown != f"{at[0]:.6g}":  # a date
             few = points[:: max(1, len(points) // 2)]

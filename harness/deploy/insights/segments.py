@@ -159,12 +159,15 @@ def _said(path: list[tuple[int, bool, float]], questions: list[_Question]) -> li
     """The answers in words; several about one number become one."""
     bounds: dict[int, list[float]] = {}
     said: dict[int, str] = {}
+    is_one = {questions[at].feature.name for at, above, _ in path if questions[at].level is not None and above}
     for number, above, threshold in path:
         question = questions[number]
         name = question.feature.name
         if question.missing:
             said[number] = f"{name} is {'missing' if above else 'known'}"
         elif question.level is not None:
+            if name in is_one and not above:
+                continue  # being one level says that it is none of the others
             said[number] = f"{name} is {'' if above else 'not '}{question.level}"
         else:
             low, high = bounds.setdefault(number, [-math.inf, math.inf])
