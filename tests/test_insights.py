@@ -367,3 +367,11 @@ def test_several_classes_have_no_list(tmp_path):
         write_insights(asked(made, tmp_path, frame, campaign=Campaign(capacity=5)))
     assert json.loads((made.folder / "drivers.json").read_text(encoding="utf-8"))["columns"][0]["curve"] is None
     assert Path(made.folder).is_dir()
+
+
+def test_no_interval_finds_more_than_was_contacted():
+    y = np.array([1] * 200 + [0] * 1300)
+    found = gains(y, np.linspace(1, 0, 1500), Campaign(), 100, 0)
+    hundred = next(one for one in found.table if one.contacted == 100)
+    assert hundred.found == 100
+    assert hundred.high <= 100

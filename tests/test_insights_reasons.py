@@ -9,8 +9,9 @@ import pandas as pd
 import pytest
 
 from harness.declare.registry import load_registry
-from harness.deploy.insights.drivers import measure, read_drivers
+from harness.deploy.insights.drivers import Curve, Driver, Point, _swings, measure, read_drivers
 from harness.deploy.insights.reasons import log_odds, reasons
+from harness.deploy.insights.shapes import shape
 from harness.deploy.insights.together import groups_of
 from harness.deploy.schema import Feature, Schema
 
@@ -210,3 +211,46 @@ def test_drivers_survive_json_and_are_the_same_again():
     found = measure(folds(), SCHEMA, METRIC, 0.5, interval, 0)
     assert read_drivers(json.loads(json.dumps(found.as_json()))) == found
     assert measure(folds(), SCHEMA, METRIC, 0.5, interval, 0) == found
+
+
+def test_with_rows_to_compare_with_reasons_add_up_from_their_mean():
+    rng = np.random.default_rng(0)
+    others = rows(age=rng.uniform(18, 90, 16), plan=rng.choice(["basic", "plus"], 16))
+    (found,) = reasons(additive, SCHEMA, rows(age=[60], plan=["gold"]), 0, background=others)
+    assert found.base + sum(found.values) == pytest.approx(found.total)
+    values = dict(zip(found.names, found.values, strict=True))
+    assert values["age"] == pytest.approx(0.05 * (60 - others["age"].mean()))
+    assert values["more0"] == 0
+
+
+def test_a_swing_is_not_chosen_where_it_is_counted():
+    """Of a column that the model never reads the largest of many differences would be above 0 in every fold."""
+    rng = np.random.default_rng(0)
+    noise = rng.normal(0, 0.01, size=(5, 12))
+    flattering = (noise.max(axis=1) - noise.min(axis=1)).mean()
+    assert flattering > 0.02
+    assert abs(np.mean(_swings(noise))) < flattering / 2
+    clear = noise + np.linspace(0, 1, 12)
+    assert np.mean(_swings(clear)) == pytest.approx(1, abs=0.05)
+
+
+def curve(means, half=0.01, at=None):
+    points = tuple(Point(float(i) if at is None else None, str(i), mean, half) for i, mean in enumerate(means))
+    swing = max(means) - min(means)
+    return Driver(("a",), 0.1, 0.0, Curve(points, swing, half, means.index(min(means)), means.index(max(means))))
+
+
+@pytest.mark.parametrize(
+    ("driver", "said"),
+    [
+        (curve([0.1, 0.2, 0.4]), "rises from 10"),
+        (curve([0.4, 0.2, 0.1]), "falls from 40"),
+        (curve([0.1, 0.4, 0.1]), "highest in between, 40"),
+        (curve([0.4, 0.1, 0.4]), "lowest in between, 10"),
+        (curve([0.1, 0.105, 0.1], half=0.01), "no direction"),
+        (curve([0.1, 0.4], at=()), "highest with 1 (40"),
+        (Driver(("a",), 0.1, 0.0), "–"),
+    ],
+)
+def test_a_shape_in_words_says_no_more_than_its_interval(driver, said):
+    assert shape(driver).startswith(said)

@@ -72,9 +72,10 @@ def _list(given: Given, listed_: Contacts) -> list[Part]:
         who = [text(given.names.iloc[one.row][name]) for name in names]
         was = [text(given.bundle.schema.classes[given.y[one.row]])] if listed_.looking_back else []
         rows.append([str(rank), f"{one.row + 1:,}", *who, figure(one.probability), why, text(one.sureness), *was])
+    one_reason = "; columns that go together are one reason" if given.bundle.schema.modality == "tabular" else ""
     note = (
-        f"The reasons are those of the model as it is now. *Odds ×2* means that this doubles the odds that the model sees, compared "
-        f"with {listed_.compared}; columns that go together are one reason. They are associations, and no causes."
+        "The reasons are those of the model as it is now. *Odds ×2* means that this doubles the odds that the model sees, "
+        f"compared with {listed_.compared}{one_reason}. They are associations, and no causes."
     )
     rest = [Fold(f"{len(rows) - IN_SIGHT} more", table(header, rows[IN_SIGHT:]))] if len(rows) > IN_SIGHT else []
     return [table(header, rows[:IN_SIGHT]), *rest, note]

@@ -93,7 +93,7 @@ def gains(y: Index, positive: Floats, campaign: Campaign, contacted: int | None,
         profits.append(_profit(curve, float((weights * y).sum()) / n, campaign))
     whole, found = _curve(y, np.ones(n), np.array(counts) / n)
     rows = [
-        _found(n, total, contacts, round(float(found[j] * total)), np.array([one[j] for one in tables]))
+        _found(n, total, contacts, round(float(found[j])), np.array([one[j] for one in tables]))
         for j, contacts in enumerate(counts)
     ]
     profit = None
@@ -110,11 +110,10 @@ def _draws(n: int, rng: np.random.Generator) -> Iterator[Floats]:
 
 
 def _curve(y: Index, weights: Floats, shares: Floats) -> tuple[Floats, Floats]:
-    """The share of all positive rows that is found by shares of rows: at `SHARES`, and at others."""
+    """The share of all positive rows that is found by contacting `SHARES` of rows; how many are found by other shares."""
     contacted = np.append(0, np.cumsum(weights)) / weights.sum()
     hits = np.append(0, np.cumsum(weights * y))
-    hits /= max(hits[-1], 1.0)
-    return np.interp(SHARES, contacted, hits), np.interp(shares, contacted, hits)
+    return np.interp(SHARES, contacted, hits) / max(hits[-1], 1.0), np.interp(shares, contacted, hits)
 
 
 def _profit(curve: Floats, prevalence: float, campaign: Campaign) -> Floats:
@@ -131,7 +130,7 @@ def _band(value: Floats, drawn: Floats) -> Band:
 def _found(n: int, total: int, contacts: int, found: int, drawn: Floats) -> Found:
     from scipy.stats import hypergeom
 
-    low, high = np.percentile(drawn * total, LEVEL)
+    low, high = np.percentile(drawn, LEVEL)
     chance = hypergeom(n, total, contacts)
     least, most = chance.interval(0.95)
     return Found(contacts, found, float(low), float(high), (float(chance.mean()), float(least), float(most)))
