@@ -88,8 +88,7 @@ def read_rows(schema: Schema, columns: Mapping[str, Sequence[Any]] | pd.DataFram
         if one.kind == "category" and isinstance(given, list | tuple) and (known := _levels_alone(one, given)):
             found[one.name], odd = known
         else:
-            values = given if isinstance(given, pd.Series) else pd.Series(list(given), dtype=object)
-            found[one.name], odd = _READERS[one.kind](one, values.reset_index(drop=True))
+            found[one.name], odd = _READERS[one.kind](one, _as_series(one, given))
         flags += odd
     return Read(found[names[0]] if schema.modality == "text" else pd.DataFrame(found), tuple(flags), ignored)
 
@@ -188,6 +187,27 @@ def _days(feature: Feature, values: pd.Series) -> pd.Series:
         row = next(row for row, one in enumerate(single) if one is None)
         raise _wrong(feature, row, _short(values.iloc[row]))
     return found.astype("float64")
+
+
+def _as_series(feature: Feature, given: Sequence[Any] | pd.Series) -> pd.Series:
+    import pandas as pd
+
+    if isinstance(given, pd.Series):
+        return given.reset_index(drop=True)
+    floats = _floats(given) if feature.kind == "number" and not feature.written else None
+    return pd.Series(list(given), dtype=object) if floats is None else pd.Series(floats)
+
+
+def _floats(values: Sequence[Any]) -> npt.NDArray[np.float64] | None:
+    """Numbers as text, each of which Python reads as a table means it, or None: a service reads most files this way."""
+    import numpy as np
+
+    if set(map(type, values)) != {str} or not (text := "".join(values)).isascii() or "_" in text:
+        return None
+    try:
+        return np.array([float(value) for value in values])
+    except ValueError:
+        return None
 
 
 def _levels_alone(feature: Feature, values: Sequence[Any]) -> tuple[pd.Categorical, list[Flag]] | None:

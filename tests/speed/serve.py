@@ -25,6 +25,7 @@ from pathlib import Path
 
 import numpy as np
 
+WAYS = ("together", "alone")
 RATES = (100, 200, 400)
 BATCH, BATCHES = 10_000, 8
 
@@ -48,7 +49,7 @@ def single(bundle, rows, seconds):
     print(f"load average before: {os.getloadavg()[0]:.1f}")
     print(f"one row a request, {seconds:.0f} s each, milliseconds")
     print(f"{'':10}{'rate/s':>8}{'p50':>8}{'p99':>8}{'most':>8}{'answered':>10}{'failed':>8}")
-    for way in ("together", "alone"):
+    for way in WAYS:
         with served(bundle, way) as (port, _):
             asyncio.run(load(port, body, 100, 2))
             for rate in RATES:
@@ -193,12 +194,10 @@ def served(bundle, way, wait=False):
 
 def serve_here(bundle, port, together):
     from harness.deploy.bundle import read_bundle
-    from harness.deploy.serve.server import run
+    from harness.deploy.serve.server import bound, run
 
-    at = socket.socket()
-    at.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    at.bind(("127.0.0.1", port))
-    run(read_bundle(bundle), at, together=together)
+    with bound("127.0.0.1", port) as at:
+        run(read_bundle(bundle), at, together=together)
 
 
 def made(folder):

@@ -125,12 +125,13 @@ def _csv(body: bytes, names: Sequence[str], most: int) -> Sent:
     for name in names:
         if header.count(name) != 1:
             raise Refused(422, f"column {name!r} is there {header.count(name)} times, not once", name)
-    for i, row in enumerate(rows):
-        if len(row) != len(header):
-            raise Refused(400, f"row {i} has {len(row)} cells and the header {len(header)}", None, i)
-    columns = dict(zip(header, zip(*rows, strict=True), strict=False))
+    if set(map(len, rows)) != {len(header)}:
+        i, row = next((i, row) for i, row in enumerate(rows) if len(row) != len(header))
+        raise Refused(400, f"row {i} has {len(row)} cells and the header {len(header)}", None, i)
+    at = {name: header.index(name) for name in names}
+    columns = {name: [row[j] for row in rows] for name, j in at.items()}
     ignored = tuple(name for name in header if name not in set(names))
-    return Sent({name: columns[name] for name in names}, len(rows), ignored)
+    return Sent(columns, len(rows), ignored)
 
 
 def _lines(text: str, delimiter: str, most: int) -> list[list[str]]:
