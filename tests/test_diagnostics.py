@@ -339,7 +339,7 @@ def test_missing_splits_are_said(tmp_path):
     lost = {("tumours", "bayes", strategy, 1): ("timeout", "took too long") for strategy in ("none", "class_weight")}
     lost |= {("tumours", "bayes", "searched", fold): ("timeout", "took too long") for fold in range(4)}
     told = sections(evidence(write_run(tmp_path / "run", [tumours()], lost)))
-    assert re.search(r"Not all 4 splits are there for bayes/\w+ \(3\)", text(told[0]))
+    assert re.search(r"Not all 4 splits are there for bayes/\w+/tuned \(3\)", text(told[0]))
 
 
 def test_nothing_but_the_majority_row_is_a_sentence(tmp_path):
