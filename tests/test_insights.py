@@ -375,3 +375,24 @@ def test_no_interval_finds_more_than_was_contacted():
     hundred = next(one for one in found.table if one.contacted == 100)
     assert hundred.found == 100
     assert hundred.high <= 100
+
+
+def test_a_file_without_rows_is_refused_in_one_line(bundle, tmp_path):
+    with pytest.raises(EvenhandError, match="holds no rows"):
+        write_insights(asked(bundle, tmp_path, customers().iloc[:0]))
+
+
+def test_one_row_is_enough_for_what_needs_no_more(bundle, tmp_path):
+    files = write_insights(asked(bundle, tmp_path, customers(1, seed=8), campaign=Campaign(capacity=3)))
+    assert len(listed(tmp_path)) == 1
+    assert "of both classes" in files[0].read_text(encoding="utf-8")
+
+
+def test_names_from_the_data_are_text_and_nothing_else(bundle, tmp_path):
+    frame = customers(40, seed=8)
+    frame["id"] = [f"<img src=x onerror=alert({i})>|**x**" for i in range(40)]
+    files = write_insights(asked(bundle, tmp_path, frame, campaign=Campaign(capacity=3)))
+    page = files[1].read_text(encoding="utf-8")
+    assert "<img src=x" not in page
+    assert "&lt;img src=x" in page
+    assert "|**x**</td>" in page

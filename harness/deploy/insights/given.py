@@ -79,7 +79,7 @@ def read_given(bundle: Bundle, asked: Asked) -> Given:
         wanted = "a folder of pictures" if bundle.schema.modality == "image" else "a CSV or Parquet file"
         raise DataError(f"{asked.data}: this bundle takes {wanted}")
     found = [part for part, _ in parts(bundle, asked.data)]
-    if not found:
+    if not sum(len(part.shown) for part in found):
         raise DataError(f"{asked.data} holds no rows: there is nothing to say of them")
     X, shown = _joined(found), _shown(found)
     proba, source = _said(bundle, X)
