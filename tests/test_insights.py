@@ -201,6 +201,20 @@ def test_reasons_add_up_to_the_log_odds_by_arithmetic_and_by_sampling(bundle, tm
     assert np.corrcoef(found.values.ravel(), other.values.ravel())[0, 1] > 0.97
 
 
+@pytest.mark.parametrize("family", ["xgb", "lightgbm", "catboost"])
+def test_reasons_of_trees_add_up_over_raw_columns(family, tmp_path):
+    pytest.importorskip({"xgb": "xgboost"}.get(family, family))
+    frame = customers(300)
+    frame.loc[::7, "months"] = np.nan  # an indicator belongs to its number
+    made = bundle_of(tmp_path / "b", frame, family)
+    given = given_of(made, tmp_path, frame)
+    rows = np.arange(len(given))
+    found = exact(given, rows)
+    target = log_odds(made.predict_proba(given.X)[:, 1])
+    assert found.values.shape == (300, 4)
+    assert np.ptp(target - found.values.sum(axis=1)) < 1e-4
+
+
 def test_an_encoded_column_knows_its_raw_one(bundle):
     fitted = bundle.model.fitted
     sources = feature_sources(fitted.encoder, fitted.preparer.layout)
