@@ -309,6 +309,16 @@ def test_drift_forgets_and_does_not_grow(bundle):
     assert drift.report()["rows"] <= 20 * (1000 + ROWS)
 
 
+def test_rows_are_counted_the_same_one_by_one_and_at_once(bundle):
+    at_once, single = Drift(bundle.schema), Drift(bundle.schema)
+    strange = pd.DataFrame([row(plan="gold"), row(plan=None), row(months=None), *[row(months=m) for m in range(70)]])
+    at_once.see(read_rows(bundle.schema, strange).X)
+    for i in range(len(strange)):
+        single.see(read_rows(bundle.schema, strange[i : i + 1]).X)
+    assert single.report() == at_once.report()
+    assert at_once.report()["rows"] == 73
+
+
 def test_rows_of_the_same_population_seldom_shift_by_chance():
     from harness.deploy.serve.drift import stability
 

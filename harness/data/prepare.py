@@ -134,12 +134,14 @@ def _codes(column: pd.Series, levels: tuple[str, ...], fallback: int, missing: i
     """Level indices of a category column: one look-up per category, not per row."""
     import pandas as pd
 
-    if column.dtype != "category":
-        column = pd.Series(pd.Categorical(column.astype("str").where(column.notna())))
+    values = column.array
+    if not isinstance(values, pd.Categorical):
+        values = pd.Categorical(column.astype("str").where(column.notna()))
     position = {level: i for i, level in enumerate(levels)}
     # The last place serves code -1, which is pandas' way to say missing.
-    table = [position.get(str(value), fallback) for value in column.cat.categories] + [missing]
-    return np.array(table, dtype=np.int32)[column.cat.codes.to_numpy()]
+    table = [position.get(str(value), fallback) for value in values.categories] + [missing]
+    codes: npt.NDArray[np.int32] = np.array(table, dtype=np.int32)[values.codes]
+    return codes
 
 
 def _unused(name: str, taken: list[str]) -> str:

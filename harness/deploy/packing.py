@@ -61,9 +61,8 @@ class Plain:
     def predict_proba(self, X: Any) -> npt.NDArray[np.float64]:
         """Probabilities, shape (n, k), of what the encoding makes: an array, or a frame whose categories keep their codes."""
         if hasattr(X, "columns"):
-            columns = [X[name] for name in X.columns]
-            plain = [one.cat.codes if one.dtype == "category" else one for one in columns]
-            X = np.column_stack([one.to_numpy(np.float32) for one in plain])
+            columns = [column.array for _, column in X.items()]
+            X = np.column_stack([getattr(one, "codes", one) for one in columns]).astype(np.float32)
         return np.asarray(self.model.predict_proba(X, validate_features=False))
 
 
