@@ -1,6 +1,9 @@
 """New rows: what was learnt of columns in training decides how they are read, checked and flagged."""
 
 import json
+from collections.abc import Sequence
+from datetime import date
+from decimal import Decimal
 from pathlib import Path
 
 import numpy as np
@@ -9,8 +12,12 @@ import pytest
 
 from harness.data.content import row_keys
 from harness.data.dates import days
+from harness.data.own import OwnFile
+from harness.data.prepare import fit_preparer
 from harness.data.table import make_table
 from harness.declare.task import Task
+from harness.deploy.bundle import Bundle
+from harness.deploy.predict import parts
 from harness.deploy.rows import BadRows, by_column, read_rows
 from harness.deploy.schema import Schema, binned, describe, typical
 
@@ -84,6 +91,42 @@ def test_training_rows_written_out_and_read_again_are_the_same_rows(schema: Sche
     np.testing.assert_array_equal(row_keys(read.X), row_keys(make_table(TASK, raw).X))
     assert read.ignored == ("left",)
     assert {(flag[0], flag[1]) for flag in read.flags} == {(7, "plan"), (9, "months")}
+
+
+def over(values: Sequence[object]) -> pd.Series:
+    return pd.Series([values[i % len(values)] for i in range(ROWS)])
+
+
+#: Columns that pandas gives another type in training than text has.
+ODD = [
+    pytest.param(over(["true", "FALSE", None]), "rows.csv", id="booleans with gaps"),
+    pytest.param(over([True, False, None]), "rows.parquet", id="nullable booleans"),
+    pytest.param(over([date(2024, 1, 31), date(2023, 2, 1), None]), "rows.parquet", id="days"),
+    pytest.param(over([Decimal("1.50"), Decimal("2.25"), None]), "rows.parquet", id="decimals"),
+    pytest.param(over([3, 4, 9]), "indexed.parquet", id="an index with a name"),
+]
+
+
+@pytest.mark.parametrize(("odd", "name"), ODD)
+def test_a_file_of_training_is_read_again_as_it_was_learnt(tmp_path: Path, odd: pd.Series, name: str) -> None:
+    frame = pd.DataFrame(
+        {"size": np.arange(ROWS) % 7, "odd": odd, "left": np.where(np.arange(ROWS) % 5 == 0, "y", "n")}
+    )
+    if name == "rows.csv":
+        frame.to_csv(tmp_path / name, index=False)
+    else:
+        (frame.set_index("odd") if name.startswith("indexed") else frame).to_parquet(tmp_path / name)
+    task = OwnFile(str(tmp_path / name), "left").task()
+    raw = task.load(None)
+    table = make_table(task, raw)
+    bundle = Bundle(tmp_path, {}, describe(task, raw, table), None)  # type: ignore[arg-type]  # rows need no model
+    ((part, _),) = parts(bundle, tmp_path / name)
+    prepare = fit_preparer(table.X).transform
+    learnt, found = prepare(table.X), prepare(part.read.X)
+    assert list(table.X.columns) == [one.name for one in bundle.schema.features]
+    assert (learnt.numbers == found.numbers).all()
+    assert (learnt.codes == found.codes).all()
+    assert {what for _, _, what in part.read.flags} <= {"missing"}
 
 
 def test_the_shares_of_a_schema_are_those_of_its_rows(schema: Schema) -> None:

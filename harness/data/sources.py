@@ -203,10 +203,15 @@ def _read_parquet(path: Path, *, names_only: bool) -> pd.DataFrame:
 
     try:
         frame = pyarrow.parquet.read_schema(path).empty_table().to_pandas() if names_only else pd.read_parquet(path)
-        return frame.reset_index(drop=frame.index.names == [None])  # a named index is a column that was set aside
+        return unindexed(frame)
     except (pyarrow.ArrowException, ValueError, MemoryError) as error:
         said = " ".join(str(error).split())[:160]
         raise DataError(f"{path} is not a Parquet file that can be read ({said})") from error
+
+
+def unindexed(frame: pd.DataFrame) -> pd.DataFrame:
+    """Rows counted from 0; a named index is a column that was set aside."""
+    return frame.reset_index(drop=frame.index.names == [None])
 
 
 def check_sha256(content: bytes, expected: str, what: str) -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, TypeAlias
 
 from harness.data.images import SUFFIXES
-from harness.data.sources import separator_of
+from harness.data.sources import separator_of, unindexed
 from harness.deploy.bundle import Bundle
 from harness.deploy.rows import BadRows, Read, read_pictures, read_rows
 from harness.errors import BundleError, DataError
@@ -163,7 +163,7 @@ def _of_parquet(source: Path) -> Iterator[tuple[pd.DataFrame, float]]:
         rows, done = max(file.metadata.num_rows, 1), 0
         for batch in file.iter_batches(PART):
             done += batch.num_rows
-            yield batch.to_pandas().reset_index(drop=True), done / rows
+            yield unindexed(batch.to_pandas()), done / rows
     except (pyarrow.ArrowException, ValueError) as error:
         said = " ".join(str(error).split())[:160]
         raise DataError(f"{source} is not a Parquet file that can be read ({said})") from error

@@ -193,9 +193,15 @@ def _as_series(feature: Feature, given: Sequence[Any] | pd.Series) -> pd.Series:
     import pandas as pd
 
     if isinstance(given, pd.Series):
-        return given.reset_index(drop=True)
+        values = given.reset_index(drop=True)
+        return values.map(_as_learnt, na_action="ignore") if values.dtype == object else values
     floats = _floats(given) if feature.kind == "number" and not feature.written else None
     return pd.Series(list(given), dtype=object) if floats is None else pd.Series(floats)
+
+
+def _as_learnt(value: Any) -> Any:
+    """What JSON has no type for, such as the days and decimals of a Parquet file, as the text that training took it for."""
+    return value if isinstance(value, str | bool | int | float) else str(value)
 
 
 def _floats(values: Sequence[Any]) -> npt.NDArray[np.float64] | None:

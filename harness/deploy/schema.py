@@ -176,7 +176,8 @@ def _naming(raw: pd.Series) -> str:
     """What values were before they became names, so that 1.0 or TRUE finds its level again."""
     import pandas as pd
 
-    if pd.api.types.is_bool_dtype(raw):
+    known = set(map(type, raw.dropna()))
+    if pd.api.types.is_bool_dtype(raw) or known == {bool}:  # with gaps they are objects
         return "true or false"
     if not pd.api.types.is_numeric_dtype(raw):
         return ""
