@@ -30,6 +30,7 @@ speed: $(READY)  ## the speed figures, as tables, in a quarter of an hour (bank 
 	$(BIN)/python tests/speed/networks.py 2
 	$(BIN)/python tests/speed/run.py
 	$(BIN)/python tests/speed/report.py --whole
+	$(BIN)/python tests/speed/serve.py
 
 sample: $(READY)  ## make the committed sample run again
 	rm -rf results/sample

@@ -90,3 +90,9 @@ def test_the_table_shown_is_the_sample_s():
     leaderboard = (SAMPLE / "leaderboard.md").read_text(encoding="utf-8")
     for line in shown.splitlines():
         assert line in leaderboard, line
+
+
+def test_every_file_that_is_linked_exists():
+    linked = [name for name in re.findall(r"\]\(([^)#]+)\)", README) if "://" not in name]
+    assert len(linked) > 5
+    assert not [name for name in linked if not (ROOT / name).exists()]
