@@ -23,7 +23,7 @@ from harness.declare.threshold import best_threshold
 from harness.deploy.bundle import read_bundle
 from harness.deploy.card import card
 from harness.deploy.facts import Facts, Figure, Standing
-from harness.deploy.failing import failings, per_class
+from harness.deploy.failing import Looked, Share, failings, per_class
 from harness.deploy.schema import Feature, Schema
 from harness.errors import EvenhandError
 from harness.export import Asked, in_words, make_bundle
@@ -428,3 +428,13 @@ def test_the_command_tells_its_progress_and_prints_what_was_written(folder, tmp_
 def test_a_process_that_dies_is_said_in_one_line():
     with pytest.raises(EvenhandError, match=r"the process that did nothing ended with code 1: .*no_such_module"):
         ask("harness.no_such_module", {}, "did nothing")
+
+
+def test_a_card_says_in_how_many_parts_it_fails_and_not_only_the_worst():
+    share = [Share(f"plan = {i}", 100, 10 + i, 0.05, 0.3) for i in range(7)]
+    every = Share("all rows", 1000, 800, 0.77, 0.83)
+    looked = Looked("recall of Yes", every, 30, tuple(share), None)
+    text = card(ABOUT, facts(failings=(looked,), held_out=2000))
+    assert "clearly lower in 7 of 30 parts, the lowest:" in text
+    assert "plan = 4" in text
+    assert "plan = 5" not in text

@@ -4,6 +4,7 @@ import csv
 import io
 import json
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -24,9 +25,11 @@ from harness.deploy.insights.drivers import measure
 from harness.deploy.insights.gains import gains
 from harness.deploy.insights.given import HELD_OUT, LEARNT, NEW, read_given
 from harness.deploy.insights.reasons import log_odds
-from harness.deploy.insights.segments import segments, wilson
+from harness.deploy.insights.segments import segments
 from harness.deploy.insights.write import write_insights
 from harness.deploy.schema import describe
+from harness.deploy.shares import exact as exact_interval
+from harness.deploy.shares import wilson
 from harness.errors import EvenhandError
 from harness.report.statistics import estimate
 from harness.search.encode import feature_sources
@@ -279,9 +282,22 @@ def test_segments_of_noise_are_told_from_nothing(bundle, tmp_path):
     assert all(one.low <= overall <= one.high for one in found.found)
 
 
-def test_wilsons_interval():
+def test_rare_noise_is_told_from_nothing_too(bundle, tmp_path):
+    given = given_of(bundle, tmp_path, customers(2000, seed=3))
+    wrong = 0
+    for seed in range(60):
+        y = (np.random.default_rng(seed).random(2000) < 0.01).astype(np.int64)
+        found = segments(replace(given, y=y), seed)
+        overall = found.positives / found.rows
+        wrong += any(not one.low <= overall <= one.high for one in found.found)
+    assert wrong <= 3
+
+
+def test_intervals_of_shares():
     assert wilson(10, 100) == pytest.approx((0.0552, 0.1744), abs=5e-4)
-    assert wilson(0, 0) == (0.0, 1.0)
+    assert exact_interval(10, 100) == pytest.approx((0.0490, 0.1762), abs=5e-4)
+    assert exact_interval(0, 20) == pytest.approx((0, 0.1684), abs=5e-4)
+    assert wilson(0, 0) == exact_interval(0, 0) == (0.0, 1.0)
 
 
 # --- counterfactuals ---

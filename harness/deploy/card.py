@@ -10,6 +10,7 @@ from harness.deploy.failing import FEWEST, Share
 from harness.deploy.markdown import code, number, plus_minus, table, text
 
 SHIFTED = 0.02  #: a change of a class's share that is worth a warning
+SHOWN = 5  #: parts in which it fails, the worst ones
 CLASSES = 12  #: shown by their recall, the lowest
 
 
@@ -207,8 +208,8 @@ def _fails(about: Mapping[str, Any], facts: Facts) -> str:
     said = [
         (
             f"On the {facts.held_out:,} rows that were sealed test rows, decided as in the nested validation{over}. Parts are looked "
-            f"at one column at a time, those with fewer than {FEWEST} rows to judge by left out; intervals (Wilson) hold for all parts "
-            "together at 95 %: a part is listed only where its whole interval is below the share over all rows."
+            f"at one column at a time, those with fewer than {FEWEST} rows to judge by left out; intervals (Clopper–Pearson) hold "
+            "for all parts together at 95 %: a part is listed only where its whole interval is below the share over all rows."
         )
     ]
     for one in facts.failings:
@@ -216,9 +217,10 @@ def _fails(about: Mapping[str, Any], facts: Facts) -> str:
         if one.worse:
             rows = [
                 [text(s.part), number(s.value), f"{number(s.low)} to {number(s.high)}", f"{s.right:,} of {s.n:,}"]
-                for s in one.worse
+                for s in one.worse[:SHOWN]
             ]
-            said.append(f"{head}; clearly lower in:\n\n{table(['Part', 'Share', 'Interval', 'Rows'], rows)}")
+            where = f"{len(one.worse)} of {one.parts} parts" + (", the lowest" if len(one.worse) > SHOWN else "")
+            said.append(f"{head}; clearly lower in {where}:\n\n{table(['Part', 'Share', 'Interval', 'Rows'], rows)}")
         elif one.lowest:
             lowest = f"The lowest is {text(one.lowest.part)} with {_of(one.lowest)}."
             said.append(f"{head}; clearly lower in none of {one.parts} parts. {lowest}")

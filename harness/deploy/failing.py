@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
+from harness.deploy.shares import exact
+
 if TYPE_CHECKING:
     from harness.declare.task import Features
     from harness.deploy.schema import Feature, Schema
@@ -21,7 +23,6 @@ Labels = npt.NDArray[np.int64]
 Mask = npt.NDArray[np.bool_]
 
 FEWEST = 20  #: rows that a share must be of, or chance alone makes it good or bad
-SHOWN = 5
 LEVELS = 12  #: of a category, the commonest ones
 LEVEL = 0.95
 
@@ -90,16 +91,12 @@ def _looked(what: str, rows: Mask, right: Mask, parts: list[tuple[str, Mask]]) -
     shares = sorted((_share(*one, chance) for one in counted), key=lambda share: (share.value, share.part))
     overall = _share("all rows", int(rows.sum()), int((rows & right).sum()), 1 - LEVEL)
     worse = tuple(share for share in shares if share.high < overall.value)
-    return Looked(what, overall, len(shares), worse[:SHOWN], shares[0] if shares and not worse else None)
+    return Looked(what, overall, len(shares), worse, shares[0] if shares and not worse else None)
 
 
 def _share(part: str, n: int, right: int, chance: float) -> Share:
-    """With an interval that misses with this probability (Wilson 1927)."""
-    from scipy import special
-
-    z = float(special.ndtri(1 - chance / 2))
-    middle, spread = (right + z * z / 2) / (n + z * z), z / (n + z * z) * np.sqrt(right * (n - right) / n + z * z / 4)
-    return Share(part, n, right, float(middle - spread), float(middle + spread))
+    """With an interval that misses with no more than this probability."""
+    return Share(part, n, right, *exact(right, n, chance))
 
 
 def _values(X: Features, feature: Feature) -> npt.NDArray[np.float64] | npt.NDArray[np.object_]:

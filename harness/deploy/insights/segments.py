@@ -17,6 +17,7 @@ from harness.data.content import row_keys
 from harness.declare.task import take
 from harness.deploy.insights.given import Given
 from harness.deploy.schema import Feature
+from harness.deploy.shares import exact
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -87,25 +88,13 @@ def segments(given: Given, seed: int) -> Segments | None:
     found = []
     for leaf in leaves:
         here = y[~first][counted_in == leaf]
-        low, high = wilson(int(here.sum()), len(here), 0.05 / len(leaves))
+        low, high = exact(int(here.sum()), len(here), 0.05 / len(leaves))
         conditions = tuple(_said(_path(tree.tree_, int(leaf)), questions))
         found.append(
             Segment(conditions, len(here), int(here.sum()), low, high, float(y[first][found_in == leaf].mean()))
         )
     found.sort(key=lambda one: -one.share if one.rows else 1.0)
     return Segments(tuple(found), int((~first).sum()), int(y[~first].sum()))
-
-
-def wilson(hits: int, rows: int, alpha: float = 0.05) -> tuple[float, float]:
-    """Wilson's interval (1927) of a share; 0 to 1 of no rows."""
-    from scipy.special import ndtri
-
-    if not rows:
-        return 0.0, 1.0
-    z = float(ndtri(1 - alpha / 2))
-    middle = (hits + z * z / 2) / (rows + z * z)
-    half = z * math.sqrt(hits * (rows - hits) / rows + z * z / 4) / (rows + z * z)
-    return max(0.0, middle - half), min(1.0, middle + half)
 
 
 def _half(X: pd.DataFrame, seed: int) -> npt.NDArray[np.bool_]:

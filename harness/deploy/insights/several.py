@@ -13,8 +13,8 @@ from harness.deploy.insights.given import Given
 from harness.deploy.insights.markdown import between, figure, percent, table
 from harness.deploy.insights.reasons import reasons
 from harness.deploy.insights.section import Part, Section
-from harness.deploy.insights.segments import wilson
 from harness.deploy.markdown import text
+from harness.deploy.shares import wilson
 
 DOUBTFUL = 0.6  #: a probability of the likeliest class below which a call is close
 SHOWN = 10

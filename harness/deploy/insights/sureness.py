@@ -11,7 +11,7 @@ import numpy.typing as npt
 from harness.deploy.insights.contacts import CLOSE
 from harness.deploy.insights.given import Given
 from harness.deploy.insights.reasons import log_odds
-from harness.deploy.insights.segments import wilson
+from harness.deploy.shares import wilson
 
 BINS = 10
 FEWEST = 100  #: rows with an outcome below which probabilities are not held against it
