@@ -175,6 +175,8 @@ def test_a_list_ends_where_capacity_budget_or_profit_ends_it(bundle, tmp_path):
     assert len(pays.chosen) == (given.positive >= 0.5).sum()
     assert min(one.probability for one in pays.chosen) >= 0.5
     assert len(contacts(given, Campaign(), 0).chosen) == (given.positive >= bundle.threshold).sum()
+    for nobody in (Campaign(budget=3, cost=5, value=500), Campaign(budget=3, cost=5), Campaign(cost=5, value=4)):
+        assert not contacts(given, nobody, 0).chosen
 
 
 @pytest.mark.parametrize(
@@ -186,6 +188,7 @@ def test_a_list_ends_where_capacity_budget_or_profit_ends_it(bundle, tmp_path):
         ({"cost": -1.0}, "--contact-cost must be 0 or more"),
         ({"success": 1.5}, "--success is a share"),
         ({"value": float("nan"), "cost": 1.0}, "--value must be more than 0"),
+        ({"value": 1e308, "cost": 1.0}, r"--value must be more than 0 and at most 1e\+15"),
     ],
 )
 def test_a_campaign_that_makes_no_sense_is_refused(how, said):
@@ -256,6 +259,27 @@ def test_profit_is_gain_less_cost():
     assert found.profit.value[100] == pytest.approx(1000 * (0.5 * 5 - 1))
     everybody = next(one for one in found.cuts if one.said == "everybody")
     assert everybody.profit[0] == pytest.approx(1500, rel=0.05)
+
+
+def test_three_contacts_that_found_nothing_prove_nothing():
+    rng = np.random.default_rng(0)
+    y = np.append([0, 0, 0], np.append(np.ones(10, dtype=int), np.zeros(187, dtype=int)))
+    p = np.append([0.9, 0.8, 0.7], rng.random(197) / 10)
+    found = gains(y, p, Campaign(cost=1, value=4), None, 0)
+    pays = next(one for one in found.cuts if one.said.startswith("a contact should pay"))
+    assert pays.profit[0] == pytest.approx(-15)
+    assert pays.profit[1] < -15 < 0 < pays.profit[2]
+    fewest = found.table[0]
+    assert (fewest.contacted, fewest.found) == (2, 0)
+    assert fewest.high > 0.5
+
+
+def test_profits_of_a_list_with_an_end_are_told_too():
+    y = np.array([1] * 50 + [0] * 50)
+    found = gains(y, np.linspace(1, 0, 100), Campaign(capacity=20, cost=1, value=10), 10, 0)
+    listed_ = next(one for one in found.cuts if one.said == "as many as on the list")
+    assert listed_.share == (0.1, 0.1, 0.1)
+    assert listed_.profit[0] == pytest.approx(1000 * (0.1 * 10 - 0.1))
 
 
 # --- segments ---

@@ -16,6 +16,7 @@ from harness.deploy.insights.section import Fold, Part, Section
 from harness.deploy.insights.segments import Segments
 from harness.deploy.markdown import text
 
+FEW = 30  #: rows of a class below which drawn samples say little of how far figures move
 IN_THE_TABLE = 25  #: contacts on the page; the file has them all
 
 
@@ -104,6 +105,8 @@ def gains_section(given: Given, found: Gains | None, campaign: Campaign) -> Sect
     ]
     if found.cuts:
         parts += _profit(found, campaign, positive)
+    if (few := min(found.positives, found.rows - found.positives)) < FEW:
+        parts.append(f"The rarer class has {count(few, 'row')} here, so all of this is rough, and its intervals too.")
     return Section(title, tuple(parts))
 
 
@@ -163,8 +166,11 @@ def _profit(found: Gains, campaign: Campaign, positive: str) -> list[Part]:
     ]
     best = found.cuts[0]
     spread = best.profit[1] <= 0
+    never = campaign.pays_from is not None and campaign.pays_from > 1
     said = (
-        "Whether any contacts pay cannot be told from these rows: the interval of the best cut reaches below 0."
+        "No contact can pay: it costs more than it brings, however sure it is."
+        if never
+        else "Whether any contacts pay cannot be told from these rows: the interval of the best cut reaches below 0."
         if spread
         else f"The best cut lies between {percent(best.share[1])} and {percent(best.share[2])} of the rows: within that, profits "
         "are hard to tell apart, and the shorter list is the cheaper one."

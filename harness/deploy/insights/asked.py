@@ -9,6 +9,8 @@ from harness.declare.registry import closest
 from harness.deploy.schema import Schema
 from harness.errors import EvenhandError
 
+MOST = 1e15  #: contacts or money; beyond it sums are no longer exact
+
 
 @dataclass(frozen=True)
 class Campaign:
@@ -26,10 +28,10 @@ class Campaign:
 
     def __post_init__(self) -> None:
         for name, given in (("--capacity", self.capacity), ("--budget", self.budget), ("--value", self.value)):
-            if given is not None and not 0 < given < float("inf"):
-                raise EvenhandError(f"{name} must be more than 0, but got {given}")
-        if self.cost is not None and not 0 <= self.cost < float("inf"):
-            raise EvenhandError(f"--contact-cost must be 0 or more, but got {self.cost}")
+            if given is not None and not 0 < given <= MOST:
+                raise EvenhandError(f"{name} must be more than 0 and at most {MOST:g}, but got {given}")
+        if self.cost is not None and not 0 <= self.cost <= MOST:
+            raise EvenhandError(f"--contact-cost must be 0 or more and at most {MOST:g}, but got {self.cost}")
         if not 0 < self.success <= 1:
             raise EvenhandError(f"--success is a share above 0 and at most 1, but got {self.success}")
         if self.budget is not None and not self.cost:

@@ -109,6 +109,10 @@ def _length(given: Given, campaign: Campaign, ranked: npt.NDArray[np.float64]) -
     """How long the list is, and why it ends there."""
     limit, pays = campaign.limit, campaign.pays_from
     worth = len(ranked) if pays is None else int((ranked >= pays).sum())
+    if limit == 0:
+        return 0, "the budget does not pay for a single contact"
+    if pays is not None and pays > 1:
+        return 0, "a contact costs more than it brings, however sure it is"
     if pays is not None and worth < min(limit or len(ranked), len(ranked)):
         return worth, f"beyond it a contact costs more than it brings by its probability (below {pays:.3g})"
     if limit is not None:

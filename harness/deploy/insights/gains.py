@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from harness.deploy.insights.asked import Campaign
+from harness.deploy.shares import exact, wilson
 
 Floats = npt.NDArray[np.float64]
 Index = npt.NDArray[np.int64]
@@ -24,6 +25,7 @@ MOST_DRAWS, FEWEST_DRAWS = 1000, 200
 WORK = 20_000_000  #: rows times draws
 LEVEL = (2.5, 97.5)
 PER = 1000  #: rows to which profits are scaled
+AS_LISTED = "as many as on the list"
 
 
 @dataclass(frozen=True)
@@ -99,7 +101,7 @@ def gains(y: Index, positive: Floats, campaign: Campaign, contacted: int | None,
     profit = None
     if campaign.gain is not None:
         profit = _band(_profit(whole, total / n, campaign), np.array(profits))
-    cuts = _cuts(y, positive, campaign, rng) if campaign.gain is not None else ()
+    cuts = _cuts(y, positive, campaign, contacted, rng) if campaign.gain is not None else ()
     return Gains(n, total, _band(whole, np.array(curves)), tuple(rows), profit, cuts)
 
 
@@ -131,35 +133,61 @@ def _found(n: int, total: int, contacts: int, found: int, drawn: Floats) -> Foun
     from scipy.stats import hypergeom
 
     low, high = np.percentile(drawn, LEVEL)
+    # Of few contacts all or none may be positive, and so they are in every sample that is drawn of them.
+    sure = wilson(found, contacts)
+    low, high = min(low, contacts * sure[0]), max(high, contacts * sure[1])
     chance = hypergeom(n, total, contacts)
     least, most = chance.interval(0.95)
     return Found(contacts, found, float(low), float(high), (float(chance.mean()), float(least), float(most)))
 
 
-def _cuts(y: Index, positive: Floats, campaign: Campaign, rng: np.random.Generator) -> tuple[Cut, ...]:
-    """Cuts compared: chosen for profit, where a contact should pay by its probability, everybody, and the limit given."""
+def _cuts(
+    y: Index, positive: Floats, campaign: Campaign, contacted: int | None, rng: np.random.Generator
+) -> tuple[Cut, ...]:
+    """Cuts compared: chosen for profit, as long as the list, where a contact should pay by its probability, everybody."""
     n, gain, cost = len(y), campaign.gain or 0.0, campaign.cost or 0.0
     each = PER * (gain * y - cost)  # what contacting a row earns
     chosen: list[tuple[float, float, float]] = []
-    fixed: dict[str, list[tuple[float, float]]] = {}
-    rules = {"everybody": 0.0}
-    if campaign.pays_from is not None:
-        rules = {f"a contact should pay: probability {campaign.pays_from:.3g} or more": campaign.pays_from} | rules
     for weights in _draws(n, rng):
         best = _best(positive, np.cumsum(weights * each))
         out = weights == 0
         called = out & (positive >= best)
         chosen.append((best, called.sum() / max(out.sum(), 1), float(each[called].sum()) / max(out.sum(), 1)))
-        for said, threshold in rules.items():
-            held = weights * (positive >= threshold)
-            fixed.setdefault(said, []).append((held.sum() / n, float((held * each).sum()) / n))
     thresholds, shares, profits = np.array(chosen).T
-    cuts = [
-        Cut("the most profitable share, chosen on other rows", _middle(shares), _middle(profits), _middle(thresholds))
-    ]
-    for said, drawn in fixed.items():
-        cuts.append(Cut(said, *(_middle(one) for one in np.array(drawn).T)))
-    return tuple(cuts)
+    own = _earned(y, positive >= _best(positive, np.cumsum(each)), campaign)
+    mean, low, high = _middle(profits)
+    # Drawn samples hold no rows but these: where few are positive they vary too little.
+    profit = mean, min(low, own.profit[1]), max(high, own.profit[2])
+    cuts = [Cut("the most profitable share, chosen on other rows", _middle(shares), profit, _middle(thresholds))]
+    if campaign.limit is not None and contacted and contacted < n:
+        cuts.append(_earned(y, np.arange(n) < contacted, campaign, AS_LISTED, fixed=True))
+    if campaign.pays_from is not None:
+        said = f"a contact should pay: probability {campaign.pays_from:.3g} or more"
+        cuts.append(_earned(y, positive >= campaign.pays_from, campaign, said))
+    return (*cuts, _earned(y, np.ones(n, dtype=bool), campaign, "everybody", fixed=True))
+
+
+def _earned(y: Index, called: npt.NDArray[np.bool_], campaign: Campaign, said: str = "", *, fixed: bool = False) -> Cut:
+    """What contacting these rows earns; `fixed`: another sample would have as many of them.
+
+    Profit is a difference of two shares of all rows, times what these bring and cost: positive rows contacted, and rows
+    contacted. Its interval is put together from theirs and their correlation (Zou, MOVER, 2007), which holds with few
+    positive rows too.
+    """
+    n, k, m = len(y), int(y[called].sum()), int(called.sum())
+    gain, cost = campaign.gain or 0.0, campaign.cost or 0.0
+    hits, rows = k / n, m / n
+    low, high = exact(k, n)
+    least, most = (rows, rows) if fixed else exact(m, n)
+    tied = np.sqrt(hits * (1 - rows) / (rows * (1 - hits))) if hits > 0 and rows < 1 and not fixed else 0.0
+
+    def apart(one: float, other: float) -> float:
+        return float(np.sqrt(max(0.0, one * one + other * other - 2 * tied * one * other)))
+
+    mean = gain * hits - cost * rows
+    down = apart(gain * (hits - low), cost * (most - rows))
+    up = apart(gain * (high - hits), cost * (rows - least))
+    return Cut(said, (rows, least, most), (PER * mean, PER * (mean - down), PER * (mean + up)))
 
 
 def _best(positive: Floats, profit: Floats) -> float:

@@ -14,7 +14,7 @@ from harness.deploy.insights.contacts import Contacts, contacts, contacts_csv
 from harness.deploy.insights.contributions import contributions
 from harness.deploy.insights.counterfactuals import flips
 from harness.deploy.insights.drivers import Drivers, read_drivers
-from harness.deploy.insights.gains import Gains, gains
+from harness.deploy.insights.gains import AS_LISTED, Cut, Gains, gains
 from harness.deploy.insights.given import Given, read_given
 from harness.deploy.insights.markdown import count, listed, money, percent
 from harness.deploy.insights.page import markdown_of, page_of
@@ -128,11 +128,7 @@ def _lead(given: Given, asked: Asked, found: _Found) -> list[str]:
             _found_line(found.gains, round(found.gains.rows * len(found.listed.chosen) / found.listed.asked), positive)
         )
         if found.gains.cuts:
-            best = found.gains.cuts[0]
-            lines.append(
-                f"**Profit** of the best cut: {money(best.profit[0])} per 1,000 rows ({money(best.profit[1])} to "
-                f"{money(best.profit[2])}, 95 %), from {percent(best.share[0])} of them."
-            )
+            lines.append(_profit_line(found.gains))
     if found.drivers is not None and (by := _drivers_line(found.drivers)):
         lines.append(by)
     lines.append(f"**Sureness**: {percent(found.sure.close / found.sure.rows)} of the rows are close calls.")
@@ -162,6 +158,18 @@ def _found_line(found: Gains, contacted: int, positive: str) -> str:
         f"{found.positives:,} {positive} ({one.low:,.0f} to {one.high:,.0f}, 95 %); chance would find {one.chance[0]:,.0f} "
         f"({one.chance[1]:,.0f} to {one.chance[2]:,.0f})."
     )
+
+
+def _profit_line(found: Gains) -> str:
+    """What the best cut earns; and the list, where it is another one."""
+    best = found.cuts[0]
+    listed_ = next((one for one in found.cuts if one.said == AS_LISTED), None)
+    said = f"**Profit** per 1,000 rows: the best cut {_earns(best)}, from {percent(best.share[0])} of them"
+    return said + (f"; as many as on the list {_earns(listed_)}." if listed_ else ".")
+
+
+def _earns(one: Cut) -> str:
+    return f"{money(one.profit[0])} ({money(one.profit[1])} to {money(one.profit[2])}, 95 %)"
 
 
 def _write(folder: Path, name: str, content: str) -> Path:
