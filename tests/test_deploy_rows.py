@@ -187,7 +187,7 @@ def test_the_same_value_written_otherwise_is_the_same(schema: Schema, value: dic
         ({"months": "1_000"}, "found '1_000'"),
         ({"months": [12]}, "found [12]"),
         ({"bill": "1.5.2"}, "found '1.5.2'"),
-        ({"since": "2020-01-31"}, "expected a date like 2024-01-31, found '2020-01-31'"),
+        ({"since": "2020-01-31"}, "expected a date like 31.01.2024, found '2020-01-31'"),
         ({"since": 5}, "found 5"),
         ({"plan": {"name": "basic"}}, "expected a text"),
         ({"plan": "\ud800"}, "no Unicode"),

@@ -116,7 +116,7 @@ def test_an_answer_says_class_probabilities_threshold_and_which_bundle(asking, b
     assert [one["flags"] for one in found["rows"]] == [[], []]
 
 
-@pytest.mark.parametrize("delimiter", [",", ";", "\t"])
+@pytest.mark.parametrize("delimiter", [",", ";", "\t", "|"])
 def test_csv_is_answered_like_json(asking, delimiter):
     rows = [row(), row(months=None), row(plan='free % "€"', paperless=False)]
     text = pd.DataFrame(rows).to_csv(index=False, sep=delimiter)
@@ -124,6 +124,16 @@ def test_csv_is_answered_like_json(asking, delimiter):
         "/predict", content="\ufeff" + text, headers={"content-type": "text/csv; charset=utf-8"}
     ).json()
     assert as_csv == predict(asking, *rows).json()
+
+
+@pytest.mark.parametrize("gap", ["", "NA", "n/a", "NULL", "None", "#N/A", "nan"])
+def test_gaps_of_a_csv_are_those_of_the_files_that_models_learn_from(asking, gap):
+    text = f"plan,months,since,paperless\nbasic,12,31.01.2020,True\n{gap},{gap},{gap},{gap}\n"
+    learnt = pd.read_csv(io.StringIO(text)).iloc[1]
+    assert learnt.isna().all()
+    found = asking.post("/predict", content=text, headers={"content-type": "text/csv"}).json()
+    nothing = dict.fromkeys(["plan", "months", "since", "paperless"])
+    assert found["rows"] == predict(asking, row(), nothing).json()["rows"]
 
 
 def test_what_is_odd_is_answered_and_flagged(asking):

@@ -23,11 +23,12 @@ if TYPE_CHECKING:
 
 EXPECTED = {
     "number": "a finite number",
-    "date": "a date like 2024-01-31",
+    "date": "a date",
     "category": "a text",
     "text": "a text",
     "picture": "a PNG or JPEG file",
 }
+DATES = {"day first": "31.01.2024", "month first": "01/31/2024"}  #: others are written like 2024-01-31
 LARGEST = 10**300  #: whole numbers beyond it are no floats
 LONGEST = 60  #: characters of a value that a message repeats
 BOOLEANS = {"true": "True", "false": "False"}
@@ -334,7 +335,8 @@ def _nothing(value: Any) -> bool:
 
 
 def _wrong(feature: Feature, row: int, found: str) -> BadRows:
-    said = f"row {row}, column {feature.name!r}: expected {EXPECTED[feature.kind]}, found {found}"
+    like = f" like {DATES.get(feature.written, '2024-01-31')}" if feature.kind == "date" else ""
+    said = f"row {row}, column {feature.name!r}: expected {EXPECTED[feature.kind]}{like}, found {found}"
     return BadRows(said, feature.name, row)
 
 

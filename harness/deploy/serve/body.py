@@ -18,7 +18,12 @@ if TYPE_CHECKING:
 MOST_ROWS = 10_000
 MOST_BYTES = 16 * 2**20
 JSON, CSV = "application/json", "text/csv"
-DELIMITERS = ",;\t"
+DELIMITERS = ",;\t|"
+#: Cells of a CSV in which nothing is known, as pandas has it, which read the file that the model learnt from.
+GAPS = frozenset({
+    "#N/A", "#N/A N/A", "#NA", "-1.#IND", "-1.#QNAN", "-NaN", "-nan", "1.#IND", "1.#QNAN", "<NA>", "N/A", "NA", "NULL", "NaN", "None",
+    "n/a", "nan", "null",
+})  # fmt: skip
 
 
 class Refused(EvenhandError):  # noqa: N818 -- a reply, not an error of the service
@@ -49,6 +54,8 @@ def read_body(content_type: str, body: bytes, schema: Schema, most: int = MOST_R
         raise Refused(415, f"charset {charset} is not read: send UTF-8")
     names = [one.name for one in schema.features]
     sent = _json(body, names, most) if kind == JSON else _csv(body, names, most)
+    if kind == CSV and schema.modality == "tabular":  # a message that says no more than "NA" says something
+        sent = Sent({name: _known(values) for name, values in sent.columns.items()}, sent.count, sent.ignored)
     return sent if schema.picture is None else _pictures(sent, names[0])
 
 
@@ -132,6 +139,10 @@ def _csv(body: bytes, names: Sequence[str], most: int) -> Sent:
     columns = {name: [row[j] for row in rows] for name, j in at.items()}
     ignored = tuple(name for name in header if name not in set(names))
     return Sent(columns, len(rows), ignored)
+
+
+def _known(values: Sequence[str]) -> Sequence[str | None]:
+    return values if GAPS.isdisjoint(values) else [None if value in GAPS else value for value in values]
 
 
 def _lines(text: str, delimiter: str, most: int) -> list[list[str]]:
