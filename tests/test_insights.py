@@ -21,11 +21,13 @@ from harness.deploy.insights.asked import Asked, Campaign
 from harness.deploy.insights.contacts import contacts
 from harness.deploy.insights.contributions import exact, sampled
 from harness.deploy.insights.counterfactuals import flips
+from harness.deploy.insights.doubts import no_frequencies, too_good
 from harness.deploy.insights.drivers import measure
 from harness.deploy.insights.gains import gains
 from harness.deploy.insights.given import HELD_OUT, LEARNT, NEW, read_given
 from harness.deploy.insights.reasons import log_odds
 from harness.deploy.insights.segments import segments
+from harness.deploy.insights.sureness import how_sure
 from harness.deploy.insights.write import write_insights
 from harness.deploy.schema import describe
 from harness.deploy.shares import exact as exact_interval
@@ -280,6 +282,43 @@ def test_profits_of_a_list_with_an_end_are_told_too():
     listed_ = next(one for one in found.cuts if one.said == "as many as on the list")
     assert listed_.share == (0.1, 0.1, 0.1)
     assert listed_.profit[0] == pytest.approx(1000 * (0.1 * 10 - 0.1))
+
+
+# --- doubts ---
+
+
+def saying(given, **about):
+    return replace(given, bundle=replace(given.bundle, manifest={**given.bundle.manifest, **about}))
+
+
+def test_probabilities_that_are_no_frequencies_are_said_to_be_none_without_outcomes_too(bundle, tmp_path):
+    given = given_of(bundle, tmp_path, customers(50, seed=5).drop(columns="left"))
+    share = float(np.nanmean(bundle.held_out().proba[:, 1]))
+    sound = saying(given, counts=[round(600 * (1 - share)), round(600 * share)])
+    assert not no_frequencies(sound, how_sure(sound))
+    weighted = saying(given, counts=[round(600 * (1 - share / 2)), round(600 * share / 2)])
+    said = no_frequencies(weighted, how_sure(weighted))
+    assert said.startswith("**The probabilities are no frequencies.** Of the 600 training rows")
+    assert "--calibration sigmoid" in said
+
+
+def test_outcomes_that_contradict_the_probabilities_are_said_to(bundle, tmp_path):
+    frame = customers(400, seed=5)
+    given = given_of(bundle, tmp_path, frame)
+    assert not no_frequencies(given, how_sure(given))
+    rare = given_of(bundle, tmp_path, frame[(frame["left"] == "no") | (np.arange(400) % 4 == 0)])
+    assert no_frequencies(rare, how_sure(rare)).startswith("**The probabilities do not hold here.**")
+
+
+def test_rows_learnt_from_in_a_changed_form_do_not_pass_for_new_ones(tmp_path):
+    made = bundle_of(tmp_path / "b", customers(), family="random_forest")
+    measured = {"roc_auc": {"mean": 0.75, "low": 0.7, "high": 0.8}}
+    a_bit_later = customers().assign(months=lambda frame: frame["months"] + 0.25)
+    changed = saying(given_of(made, tmp_path, a_bit_later), measured=measured)
+    assert set(changed.source) == {NEW}
+    assert too_good(changed).startswith("**Too good to be new?** On the 600 rows")
+    new = saying(given_of(made, tmp_path, customers(seed=7)), measured=measured)
+    assert not too_good(new)
 
 
 # --- segments ---

@@ -8,6 +8,7 @@ import numpy as np
 
 from harness.deploy.insights.asked import Campaign
 from harness.deploy.insights.contacts import Contacts
+from harness.deploy.insights.doubts import too_good
 from harness.deploy.insights.gains import PER, Cut, Found, Gains
 from harness.deploy.insights.given import HELD_OUT, LEARNT, NEW, Given
 from harness.deploy.insights.markdown import IN_SIGHT, between, count, figure, listed, money, percent, table
@@ -20,8 +21,8 @@ FEW = 30  #: rows of a class below which drawn samples say little of how far fig
 IN_THE_TABLE = 25  #: contacts on the page; the file has them all
 
 
-def contact_section(given: Given, listed_: Contacts, campaign: Campaign) -> Section:
-    """The list: how long and why, what it should hold, its beginning."""
+def contact_section(given: Given, listed_: Contacts, campaign: Campaign, doubt: str = "") -> Section:
+    """The list: how long and why, what it should hold, its beginning; `doubt` is what is wrong with its probabilities."""
     positive = text(given.bundle.schema.classes[1])
     chosen = listed_.chosen
     if not chosen:
@@ -31,10 +32,12 @@ def contact_section(given: Given, listed_: Contacts, campaign: Campaign) -> Sect
     parts = [
         f"**{count(len(chosen), 'row')}** of {listed_.asked:,}, likeliest first; {listed_.why}. `contacts.csv` holds them all.",
         (
-            f"By their probabilities {expected:.0f} of them are {text(given.wanted)}, give or take {1.96 * spread:.0f} by chance "
+            f"By their probabilities {expected:,.0f} of them are {text(given.wanted)}, give or take {1.96 * spread:,.0f} by chance "
             "alone, if the probabilities are right (see *How sure the model is*)."
         ),
     ]
+    if doubt:
+        parts.append(doubt)
     if listed_.tied:
         parts.append(
             f"{count(listed_.tied, 'more row has', 'more rows have')} the same probability as the last one: which of them are on the "
@@ -100,6 +103,7 @@ def gains_section(given: Given, found: Gains | None, campaign: Campaign) -> Sect
     rows = [_row(found, one) for one in found.table]
     parts: list[Part] = [
         f"Counted on {counted(given)}; {found.positives:,} of them are {text(given.wanted)} ({percent(found.positives / found.rows)}).",
+        *([warning] if (warning := too_good(given)) else []),
         table(header, rows),
         gains_picture(found, campaign.gain is not None),
     ]
@@ -120,7 +124,7 @@ def counted(given: Given) -> str:
         "they were sealed test rows"
     )
     parts = [f"{held:,} {from_run}"] if held else []
-    parts += [f"{new:,} that the model has never seen"] if new else []
+    parts += [f"{new:,} that equal none of the rows it has learnt from"] if new else []
     said = f"{count(len(known), 'row')} whose outcome is known: {listed(parts)}" if parts else "no row"
     if left_out:
         said += f"; {left_out:,} others are left out, as the model has learnt from them and there is nothing sealed to go by"

@@ -13,6 +13,7 @@ from harness.deploy.insights.asked import Asked, Campaign
 from harness.deploy.insights.contacts import Contacts, contacts, contacts_csv
 from harness.deploy.insights.contributions import contributions
 from harness.deploy.insights.counterfactuals import flips
+from harness.deploy.insights.doubts import no_frequencies, too_good
 from harness.deploy.insights.drivers import Drivers, read_drivers
 from harness.deploy.insights.gains import AS_LISTED, Cut, Gains, gains
 from harness.deploy.insights.given import Given, read_given
@@ -77,7 +78,7 @@ def _two(given: Given, asked: Asked) -> tuple[list[str], list[Section], dict[str
     )
     changed = flips(given, [one.row for one in chosen.chosen], asked.actionable) if asked.actionable else None
     sections = [
-        contact_section(given, chosen, campaign),
+        contact_section(given, chosen, campaign, no_frequencies(given, found.sure)),
         gains_section(given, found.gains, campaign),
         segment_section(given, segments(given, seed)),
         driver_section(given, found.drivers, contributions(given, seed)),
@@ -133,6 +134,7 @@ def _lead(given: Given, asked: Asked, found: _Found) -> list[str]:
         lines.append(by)
     lines.append(f"**Sureness**: {percent(found.sure.close / found.sure.rows)} of the rows are close calls.")
     known = [] if given.target is None else [f"Outcomes are counted on {counted(given)}."]
+    known += [doubt for doubt in (no_frequencies(given, found.sure), too_good(given)) if doubt]
     return [_rows_said(given, asked), "\n".join(f"- {line}" for line in lines), *known]
 
 
