@@ -26,6 +26,7 @@ from harness.deploy.content import content_hash
 from harness.deploy.model import load_model, save_model
 from harness.deploy.networks import called
 from harness.deploy.packing import Boosted
+from harness.deploy.sound import check_boosted
 from harness.errors import BundleError, EvenhandError
 from harness.search.encodings import ENCODINGS
 from harness.search.pipeline import Recipe, TrainingSet, fit_pipeline
@@ -318,6 +319,58 @@ def test_a_tree_that_leads_out_of_itself_is_refused(family, tmp_path):
         state = first.__getstate__()
         state["nodes"]["left_child"][0] = 10_000
         first.__setstate__(state)
+    save_model(pipeline, None, tmp_path)
+    with pytest.raises(BundleError, match="do not fit together"):
+        load_model(reader(tmp_path))
+
+
+def boosted_with_categories():
+    """A small model of XGBoost's, as it is read from JSON, in which each tree splits by a category."""
+    from xgboost import XGBClassifier
+
+    rng = np.random.default_rng(0)
+    frame = pd.DataFrame({"size": rng.normal(size=200), "plan": pd.Categorical(rng.choice(list("abcdef"), 200))})
+    model = XGBClassifier(n_estimators=2, max_depth=2, enable_categorical=True, max_cat_to_onehot=1, n_jobs=1)
+    model.fit(frame, (frame["size"] > 0) ^ frame["plan"].isin(["a", "c"]))
+    return json.loads(model.get_booster().save_raw("json"))
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("id", 1),
+        ("parents", [2**31 - 1] * 7),
+        ("parents", [10_000] * 7),
+        ("split_type", [1] * 7),
+        ("categories_segments", [10_000, 10_000]),
+        ("categories_sizes", [10_000, 10_000]),
+        ("categories", [-10_000] * 8),
+    ],
+)
+def test_what_ends_the_process_in_xgboost_is_refused_before(name, value):
+    description = boosted_with_categories()
+    check_boosted(description)
+    model = description["learner"]["gradient_booster"]["model"]
+    model["trees"][0][name] = value
+    with pytest.raises(ValueError, match="out of itself"):
+        check_boosted(description)
+
+
+def test_a_tree_of_xgboost_that_votes_for_no_class_is_refused():
+    description = boosted_with_categories()
+    description["learner"]["gradient_booster"]["model"]["tree_info"][1] = 10_000
+    with pytest.raises(ValueError, match="out of itself"):
+        check_boosted(description)
+
+
+def test_a_tree_is_found_wherever_a_classifier_holds_it(tmp_path):
+    """Boosting may start from another classifier, which was not looked at."""
+    pipeline, bad = copy.deepcopy(fitted("classic_gradient_boosting")), copy.deepcopy(fitted("random_forest"))
+    first = bad.classifier.estimators_[0].tree_
+    state = first.__getstate__()
+    state["nodes"]["left_child"][0] = 10_000
+    first.__setstate__(state)
+    pipeline.classifier.init_ = bad.classifier
     save_model(pipeline, None, tmp_path)
     with pytest.raises(BundleError, match="do not fit together"):
         load_model(reader(tmp_path))
