@@ -1,6 +1,7 @@
 """A bundle is read only as it was written: whole, unchanged, by whoever can read its schema."""
 
 import json
+import os
 import pickle
 import shutil
 from collections.abc import Callable
@@ -94,6 +95,20 @@ def test_a_bundle_is_replaced_and_nothing_else_is(parts: Parts, tmp_path: Path) 
     with pytest.raises(BundleError, match="is there and no bundle"):
         write_bundle(tmp_path / "home", parts)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["b", "home"]
+
+
+def test_a_link_to_a_bundle_stays_one_and_the_folder_one_stands_in_is_not_replaced(
+    parts: Parts, tmp_path: Path, monkeypatch
+) -> None:
+    write_bundle(tmp_path / "b", parts)
+    (tmp_path / "link").symlink_to("b")
+    write_bundle(tmp_path / "link", parts)
+    assert (tmp_path / "link").is_symlink()
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["b", "link"]
+    monkeypatch.chdir(tmp_path / "b")
+    with pytest.raises(BundleError, match="the folder that this is run in"):
+        write_bundle(Path(), parts)
+    assert read_bundle(Path())
 
 
 def change(folder: Path, **values: object) -> None:
@@ -235,6 +250,22 @@ def test_a_file_that_is_no_table_of_such_rows_is_refused(
     with pytest.raises((DataError, BadRows), match=said):
         predict_file(bundle, tmp_path / "new.csv", tmp_path / "s.csv", silent)
     assert not (tmp_path / "s.csv").exists()
+
+
+def test_answers_take_the_place_of_a_file_and_of_nothing_else(bundle: Bundle, tmp_path: Path) -> None:
+    customers().to_csv(tmp_path / "new.csv", index=False)
+    (tmp_path / "kept.csv").write_text("old")
+    (tmp_path / "link.csv").symlink_to("kept.csv")
+    predict_file(bundle, tmp_path / "new.csv", tmp_path / "link.csv", silent)
+    assert (tmp_path / "link.csv").is_symlink()
+    assert (tmp_path / "kept.csv").read_text() != "old"
+    os.mkfifo(tmp_path / "pipe")
+    for out in ("pipe", "bundle"):
+        with pytest.raises(DataError, match="is no file that can be replaced"):
+            predict_file(bundle, tmp_path / "new.csv", tmp_path / out, silent)
+    assert (tmp_path / "pipe").is_fifo()
+    with pytest.raises(DataError, match=r"no such file: .*none\.csv"):
+        predict_file(bundle, tmp_path / "none.csv", tmp_path / "s.csv", silent)
 
 
 def test_the_card_is_there(bundle: Bundle) -> None:

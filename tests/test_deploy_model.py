@@ -21,10 +21,10 @@ from harness.declare.calibration import CALIBRATIONS, Prior, calibrator_of
 from harness.declare.family import missing_packages
 from harness.declare.registry import load_registry
 from harness.declare.space import defaults
-from harness.deploy.archive import write_objects
+from harness.deploy.archive import described, write_objects
 from harness.deploy.content import content_hash
 from harness.deploy.model import load_model, save_model
-from harness.deploy.networks import called
+from harness.deploy.networks import called, read_network
 from harness.deploy.packing import Boosted
 from harness.deploy.sound import check_boosted
 from harness.errors import BundleError, EvenhandError
@@ -302,6 +302,17 @@ def test_members_cut_short_are_refused_or_harmless(family, tmp_path):
         except BundleError:
             refused += 1
     assert refused
+
+
+def test_a_file_that_would_fill_the_memory_is_not_unpacked(monkeypatch):
+    monkeypatch.setattr("harness.deploy.archive.ALWAYS", 1_000_000)
+    with zipfile.ZipFile(buffer := io.BytesIO(), "w", zipfile.ZIP_DEFLATED) as file:
+        file.writestr("schema.json", b" " * 5_000_000)
+    bomb = buffer.getvalue()
+    with pytest.raises(BundleError, match="unpacks to"):
+        described(bomb)
+    with pytest.raises(BundleError, match="unpacks to"):
+        read_network(bomb, "network.keras")
 
 
 @pytest.mark.parametrize("family", ["random_forest", "classic_gradient_boosting", "gradient_boosting", "xgb"])

@@ -13,6 +13,8 @@ from harness.deploy.types import NAMES, unknown
 from harness.errors import BundleError, EvenhandError, Unavailable
 
 PROTOCOL = 2  #: of skops files: what wrote and what reads them must agree, a file does not choose
+#: What zips may unpack to, in bytes and as a multiple of their own size; of our forests it is 10 to 20.
+ALWAYS, MOST_UNPACKED = 500_000_000, 100
 SCHEMA = "schema.json"  #: the member of a skops file that describes its objects
 
 
@@ -44,21 +46,30 @@ def read_objects(content: bytes, name: str) -> Any:
             f"{name} needs the package {str(error.name).split('.')[0]}, which is not here: install it"
         ) from error
     except Exception as error:  # whatever the readers of five libraries raise on damaged content
-        raise BundleError(f"{name} is damaged ({_said(error)}): export the bundle again") from error
+        raise BundleError(f"{name} is damaged ({said(error)}): export the bundle again") from error
 
 
 def described(content: bytes, name: str = "pipeline.skops") -> dict[str, Any]:
     """The description of its objects that a skops file holds; `BundleError` where there is none that can be read."""
     try:
-        with zipfile.ZipFile(io.BytesIO(content)) as file:
+        with opened(content) as file:
             schema = json.loads(file.read(SCHEMA))
     except Exception as error:  # zipfile and json raise a dozen kinds of error on damaged content
         raise BundleError(
-            f"{name} is not a skops file or is damaged ({_said(error)}): export the bundle again; a pickle is never read"
+            f"{name} is not a skops file or is damaged ({said(error)}): export the bundle again; a pickle is never read"
         ) from error
     if not isinstance(schema, dict) or schema.get("protocol") != PROTOCOL:
         raise BundleError(f"{name} was not written in protocol {PROTOCOL} of skops: export the bundle again")
     return schema
+
+
+def opened(content: bytes) -> zipfile.ZipFile:
+    """A zip; raises `ValueError` for one that unpacks to far more than any model of ours: it is there to fill the memory."""
+    file = zipfile.ZipFile(io.BytesIO(content))
+    unpacked = sum(member.file_size for member in file.infolist())
+    if unpacked > max(ALWAYS, MOST_UNPACKED * len(content)):
+        raise ValueError(f"it unpacks to {unpacked / 1e9:,.0f} GB")
+    return file
 
 
 def _asked(schema: dict[str, Any]) -> Iterator[tuple[str, str]]:
@@ -74,7 +85,8 @@ def _asked(schema: dict[str, Any]) -> Iterator[tuple[str, str]]:
             waiting.extend(found)
 
 
-def _said(error: Exception) -> str:
+def said(error: Exception) -> str:
+    """What a library says of a damaged file, in one line."""
     return f"{type(error).__name__}: {' '.join(str(error).split())[:120]}"
 
 

@@ -17,6 +17,7 @@ import io
 import json
 import os
 import shutil
+import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -107,7 +108,7 @@ class Bundle:
         try:
             with np.load(io.BytesIO(_read(self.folder, self.manifest, HELD_OUT)), allow_pickle=False) as arrays:
                 return HeldOut(arrays["keys"], arrays["proba"])
-        except (ValueError, KeyError, OSError) as error:
+        except (ValueError, KeyError, OSError, zipfile.BadZipFile) as error:
             raise BundleError(f"{self.folder / HELD_OUT} cannot be read ({error}): export the bundle again") from error
 
     def drivers(self) -> dict[str, Any] | None:
@@ -123,12 +124,13 @@ def write_bundle(folder: Path, parts: Parts) -> Bundle:
     A bundle that is there is replaced. Raises `BundleError` where something else is, or where it cannot be written.
     """
     check_place(folder)
-    beside = folder.with_name(f".{folder.name}.{os.getpid()}.part")
+    place = folder.resolve()  # a link stays one
+    beside = place.with_name(f".{place.name}.{os.getpid()}.part")
     try:
         shutil.rmtree(beside, ignore_errors=True)
         beside.mkdir(parents=True)
         _fill(beside, parts)
-        _swap(beside, folder)
+        _swap(beside, place)
     except OSError as error:
         raise BundleError(f"cannot write {folder}: {error.strerror or error}: what was there before is kept") from error
     finally:
@@ -137,9 +139,11 @@ def write_bundle(folder: Path, parts: Parts) -> Bundle:
 
 
 def check_place(folder: Path) -> None:
-    """Raise `BundleError` where something else than a bundle is already: nothing of anybody's is replaced."""
+    """Raise `BundleError` where something else than a bundle is already, or we ourselves: nothing of anybody's is replaced."""
     if folder.exists() and not (folder / MANIFEST).is_file() and (not folder.is_dir() or any(folder.iterdir())):
         raise BundleError(f"{folder} is there and no bundle: name a new folder with --out")
+    if folder.resolve() == Path.cwd():  # whoever stands in a folder that is replaced stands nowhere
+        raise BundleError(f"{folder} is the folder that this is run in: name another one with --out")
 
 
 def read_bundle(folder: Path) -> Bundle:

@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import json
 import tempfile
-import zipfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from io import BytesIO
 from pathlib import Path
 from typing import Any, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 
+from harness.deploy.archive import opened, said
 from harness.deploy.types import KERAS
 from harness.errors import BundleError, Unavailable
 from harness.search.pictures import PixelEncoder
@@ -79,11 +78,11 @@ def read_network(content: bytes, name: str) -> Any:
     Raises `BundleError` for a file that is none, is damaged, or holds anything else: a Lambda layer, an object of one's own.
     """
     try:
-        with zipfile.ZipFile(BytesIO(content)) as file:
+        with opened(content) as file:
             config = json.loads(file.read(CONFIG))
     except Exception as error:
         raise BundleError(
-            f"{name} is not a .keras file or is damaged ({type(error).__name__}): export the bundle again"
+            f"{name} is not a .keras file or is damaged ({said(error)}): export the bundle again"
         ) from error
     if foreign := sorted(set(_asked(config)) - KERAS):
         raise BundleError(f"{name} holds {', '.join(foreign[:3])}, which no bundle of evenhand holds: it is not opened")
@@ -94,8 +93,7 @@ def read_network(content: bytes, name: str) -> Any:
             path.write_bytes(content)
             return keras.saving.load_model(path, compile=False, safe_mode=True)
     except Exception as error:
-        said = " ".join(str(error).split())[:120]
-        raise BundleError(f"{name} is damaged ({type(error).__name__}: {said}): export the bundle again") from error
+        raise BundleError(f"{name} is damaged ({said(error)}): export the bundle again") from error
 
 
 def called(model: Any) -> Call:

@@ -45,11 +45,16 @@ def predict_file(bundle: Bundle, source: Path, out: Path, progress: Progress) ->
     row. Pictures are listed by name. `out` is there whole or not at all. Raises `DataError` or `BadRows`, with the
     number of the row in the file, where a row cannot be answered.
     """
+    if not source.exists():
+        raise DataError(f"no such file: {source}")
     if (bundle.schema.modality == "image") != source.is_dir():
         wanted = "a folder of pictures" if bundle.schema.modality == "image" else "a CSV or Parquet file"
         raise DataError(f"{source}: this bundle takes {wanted}")
     if out.resolve() == source.resolve():
         raise DataError(f"{out} is the file that is to be read: name another one with --out")
+    if out.exists() and not out.is_file():  # a file that takes the place of /dev/stdout is there to stay
+        raise DataError(f"{out} is no file that can be replaced: name another one with --out")
+    out = out.resolve()  # a link stays one
     temporary = out.with_name(f".{out.name}.{os.getpid()}.part")
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
