@@ -243,6 +243,27 @@ def test_an_export_that_was_killed_continues_and_a_second_one_searches_nothing(c
     assert sum(line.startswith("trial") for line in told) == 1  # trial 0 was there
 
 
+def test_a_search_whose_asker_was_killed_takes_that_for_no_failed_trial(tmp_path):
+    work = """
+import pathlib, sys
+from harness.run.alone import answer
+
+def work(question, tell):
+    try:
+        tell("trial 1 of 3")
+    except Exception as error:
+        pathlib.Path(question["journal"]).write_text(repr(error))
+
+answer(work)
+"""
+    with subprocess.Popen([sys.executable, "-c", work], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+        process.stdout.close()
+        process.stdin.write(json.dumps({"journal": str(tmp_path / "journal")}).encode())
+        process.stdin.close()
+        assert process.wait() == 1
+    assert not (tmp_path / "journal").exists()
+
+
 def table_of(copy):
     return table(Path(json.loads((copy / "run" / "run.json").read_text())["tasks"]["customers"]["own"]["path"]).parent)
 

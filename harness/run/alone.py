@@ -70,8 +70,11 @@ def answer(work: Callable[[dict[str, Any], Tell], Any]) -> None:
     warnings.simplefilter("ignore")
 
     def say(message: Mapping[str, Any]) -> None:
-        answers.write(json.dumps(message) + "\n")
-        answers.flush()
+        try:
+            answers.write(json.dumps(message) + "\n")
+            answers.flush()
+        except BrokenPipeError:  # who asked was killed; a search must not take that for a trial that fails
+            raise SystemExit(1) from None
 
     try:
         say({"answer": work(json.loads(sys.stdin.read()), lambda told: say({"told": told}))})
