@@ -19,15 +19,17 @@ from harness.declare.metric import Predictions
 from harness.declare.metrics import METRICS
 from harness.declare.protocol import EvaluationProtocol
 from harness.declare.registry import load_registry
+from harness.declare.task import take
 from harness.declare.threshold import best_threshold
 from harness.deploy.bundle import read_bundle
 from harness.deploy.card import card
 from harness.deploy.facts import Facts, Figure, Standing
 from harness.deploy.failing import Looked, Share, failings, per_class
+from harness.deploy.markdown import number
 from harness.deploy.schema import Feature, Schema
 from harness.errors import EvenhandError
-from harness.export import Asked, in_words, make_bundle
-from harness.nested import choose, read_nested, sealed
+from harness.export import Asked, _held_out, in_words, make_bundle
+from harness.nested import Sealed, choose, read_nested, sealed
 from harness.report.ranking import rank
 from harness.report.scoring.scores import Entry, collect
 from harness.run.alone import ask
@@ -311,6 +313,16 @@ def test_rows_that_were_never_sealed_are_not_spoken_of(copy):
     assert np.isfinite(np.delete(left.proba, rows, axis=0)).all()
 
 
+def test_where_splits_follow_time_a_copy_of_a_row_that_was_learnt_from_is_no_word_on_it(folder):
+    loaded = load_task(OwnFile(str(folder / "customers.csv"), "churned").task(), PROTOCOL, None)
+    rows = np.array([0, 1, 0, 2, 0])
+    X, y = take(loaded.table.X, rows), loaded.table.y[rows]
+    timed = replace(loaded, table=replace(loaded.table, X=X, y=y, time=np.array([3, 0, 1, 2, 4])))
+    said = Sealed(np.full((5, 2), 0.5, dtype=np.float32), np.zeros(5, dtype=np.int64))
+    assert np.isnan(_held_out(timed, said).proba[:, 0]).tolist() == [True, False, False, False, True]
+    assert not np.isnan(_held_out(replace(timed, table=replace(timed.table, time=None)), said).proba).any()
+
+
 def test_a_bundle_knows_its_training_rows_by_key_and_what_moves_it(folder, weighted):
     bundle, rows = weighted[0], table(folder)
     held_out = bundle.held_out()
@@ -367,6 +379,10 @@ def test_a_card_says_what_is_known_and_takes_text_of_others_as_text():
     hostile = card(ABOUT | {"title": "<script>alert(1)</script> | **x**"}, facts(notes=("a | b\n# c",)))
     assert "<script>" not in hostile.replace("\\<script>", "")
     assert "\n# c" not in hostile
+
+
+def test_what_is_written_as_nothing_has_no_sign():
+    assert (number(-0.0001), number(-0.1234), number(0.9)) == ("0.000", "−0.123", "0.900")
 
 
 def test_parts_in_which_a_model_fails_are_found_and_others_left_in_peace():

@@ -14,8 +14,8 @@ def plus_minus(mean: float, half: float) -> str:
 
 
 def number(value: float) -> str:
-    """A figure with three decimals."""
-    return f"{value:.3f}".replace("-", "−")
+    """A figure with three decimals; nothing that is written as 0 has a sign."""
+    return f"{round(value, 3) + 0:.3f}".replace("-", "−")
 
 
 def visible(value: Any) -> str:

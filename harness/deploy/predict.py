@@ -68,11 +68,6 @@ def predict_file(bundle: Bundle, source: Path, out: Path, progress: Progress) ->
     return scored
 
 
-def added_names(classes: tuple[str, ...]) -> list[str]:
-    """The columns that scoring adds to a table."""
-    return [CLASS, *(f"probability_{name}" for name in classes), FLAGS]
-
-
 def _score(bundle: Bundle, source: Path, file: IO[str], progress: Progress) -> Scored:
     import numpy as np
 

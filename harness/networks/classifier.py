@@ -13,7 +13,7 @@ from harness.networks.architecture import Layer
 from harness.networks.dense import Network, Shape, infer
 from harness.networks.layers import dense_layers
 from harness.networks.learner import Learner
-from harness.networks.loss import Floats, Loss
+from harness.networks.loss import Floats
 from harness.networks.mixed import Mixed
 from harness.networks.rows import matrix, one_thread, training_rows, watched_rows
 from harness.networks.training import Schedule, train
@@ -71,7 +71,7 @@ class DenseClassifier(Learner):
         """
         rows, self.classes_ = training_rows(X, y, sample_weight, self.entering)
         watched = None if validation is None else watched_rows(validation, rows, self.classes_, self.entering)
-        loss = Loss(len(self.classes_), self.gamma)
+        loss = self.loss
         shape = self.shape_for(X, rows.X.shape[1], loss.outputs)
         with one_thread(), np.errstate(over="ignore", invalid="ignore"):  # the watch tells of it, in one line
             self.network_, self.history_ = train(shape, loss, self.schedule, rows, watched, self.seed)
@@ -87,7 +87,7 @@ class DenseClassifier(Learner):
         """The probability of every class, shape (n, k), float32."""
         rows = self.inputs(X)
         with one_thread():
-            return Loss(len(self.classes_), self.gamma).probabilities(infer(self.network_, rows))
+            return self.loss.probabilities(infer(self.network_, rows))
 
     @property
     def parameters(self) -> int:
@@ -104,7 +104,7 @@ class DenseClassifier(Learner):
         """The trained network as an ordinary compiled `keras.Model`: to save, to plot, to explain, to train on."""
         from harness.networks.export import to_keras
 
-        return to_keras(self.network_, self.schedule, Loss(len(self.classes_), self.gamma))
+        return to_keras(self.network_, self.schedule, self.loss)
 
     def entering(self, X: Any) -> Floats:
         """Rows (n, d) as the network takes them: a matrix as it is, categories as columns or as level indices."""

@@ -85,7 +85,7 @@ class RecurrentClassifier(Learner):
         from, `EvenhandError` where training diverges.
         """
         rows, self.classes_ = training_rows(X, y, sample_weight, sequences)
-        loss = Loss(len(self.classes_), self.gamma)
+        loss = self.loss
         vocabulary = max(int(rows.X.max()), UNKNOWN) + 1
         shape = Shape(vocabulary, loss.outputs, self.embedding, self.units, self.cell, self.bidirectional)
         read = partial(sequences, vocabulary=vocabulary)
@@ -103,7 +103,7 @@ class RecurrentClassifier(Learner):
         """The probability of every class, shape (n, k), float32; how far rows are padded changes nothing."""
         rows = self.inputs(X)
         with one_thread():
-            return Loss(len(self.classes_), self.gamma).probabilities(infer(self.network_, rows))
+            return self.loss.probabilities(infer(self.network_, rows))
 
     @property
     def parameters(self) -> int:
@@ -120,7 +120,7 @@ class RecurrentClassifier(Learner):
         """The trained network as an ordinary compiled `keras.Model`: to save, to plot, to explain, to train on."""
         from harness.networks.recurrent_export import to_keras
 
-        return to_keras(self.network_, self.schedule, Loss(len(self.classes_), self.gamma))
+        return to_keras(self.network_, self.schedule, self.loss)
 
 
 def train(
