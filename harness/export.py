@@ -82,9 +82,22 @@ def make_bundle(asked: Asked, tell: Tell) -> Bundle:
     family = desk.registry.family(nested.entry.family)
     about = _about(nested, one, whole)
     facts = _facts(nested, family, (one, schema, whole), said, by_hand=asked.entry is not None)
-    held_out = HeldOut(row_keys(one.table.X), said.proba)
+    held_out = _held_out(one, said)
     parts = Parts(about, schema, whole.fitted, whole.calibrator, card(about, facts), held_out, drivers)
     return write_bundle(Path(asked.out), parts)
+
+
+def _held_out(one: LoadedTask, said: Sealed) -> HeldOut:
+    """What was said of training rows, by their keys; of equal ones that of the earliest where the splits follow time.
+
+    There, and there alone, a row may be learnt from while a later copy of it is tested.
+    """
+    keys, proba = row_keys(one.table.X), said.proba
+    if one.table.time is not None:
+        order = np.argsort(one.table.time, kind="stable")
+        first = order[np.unique(keys[order], return_index=True)[1]]
+        proba = np.where(np.isin(np.arange(len(keys)), first)[:, None], proba, np.float32(np.nan))
+    return HeldOut(keys, proba)
 
 
 def in_words(bundle: Bundle) -> str:

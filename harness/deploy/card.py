@@ -204,7 +204,7 @@ def _fails(about: Mapping[str, Any], facts: Facts) -> str:
     if not facts.held_out:
         return "Not known: what was said of sealed rows is not at hand."
     repeats = about["run"]["protocol"]["repeats"]
-    over = f" (by the mean of {repeats} repeats)" if repeats > 1 else ""
+    over = f" (by the mean of {repeats} repeats, which is often a little better than one model)" if repeats > 1 else ""
     said = [
         (
             f"On the {facts.held_out:,} rows that were sealed test rows, decided as in the nested validation{over}. Parts are looked "

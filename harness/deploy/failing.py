@@ -131,7 +131,7 @@ def _quarters(
     if missing.all():
         return
     edges = np.unique(np.quantile(values[~missing], [0.25, 0.5, 0.75], method="lower"))
-    edges = edges[edges < values[~missing].max()]
+    edges = edges[edges < values[~missing].max()] + 0.0  # -0 is 0
     below = np.append(-np.inf, edges)
     for low, high in zip(below, np.append(edges, np.inf), strict=True):
         with np.errstate(invalid="ignore"):

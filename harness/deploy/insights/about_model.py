@@ -65,7 +65,7 @@ def _measured(given: Given, found: Drivers) -> list[Part]:
     surely = (
         f"**Bold**: the 95 % interval over the folds lies above 0, {clear} of {len(shown)}; about {chance:.1f} would by chance alone."
         if any(one.half == one.half for one in shown)
-        else "The folds allow no intervals."
+        else "The folds allow no intervals, so nothing here, no direction either, can be told from chance."
     )
     introduction = (
         f"How much the model loses when a column is shuffled among rows, which leaves everything else as it is: measured in "

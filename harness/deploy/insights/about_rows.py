@@ -123,6 +123,9 @@ def counted(given: Given) -> str:
         "that the bundle's model has learnt from, or that are equal to such rows, with what the run's models said of them while "
         "they were sealed test rows"
     )
+    repeats = given.bundle.manifest.get("run", {}).get("protocol", {}).get("repeats", 1)
+    if repeats > 1:
+        from_run += f" (the mean of {repeats} repeats, which is often a little better than one model)"
     parts = [f"{held:,} {from_run}"] if held else []
     parts += [f"{new:,} that equal none of the rows it has learnt from"] if new else []
     said = f"{count(len(known), 'row')} whose outcome is known: {listed(parts)}" if parts else "no row"

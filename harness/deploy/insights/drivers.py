@@ -130,8 +130,11 @@ def measure(
     found = [Driver(one, *_of(interval(worth[:, j].tolist(), ratio))) for j, one in enumerate(asked)]
     columns = sorted(found[: len(names)], key=lambda one: -one.loss)
     if len(schema.classes) == 2:
+        # Two of these models share all training rows but those of their test parts, so that they agree on what is chance in
+        # the shared ones. Only the jackknife knows how far other rows would move them: of k equal folds (k - 1)² / k times s².
+        shared = max(0.0, 1 / ratio - 1)
         columns = [
-            Driver(one.columns, one.loss, one.half, _curve(folds, schema, one.columns[0], ratio, interval))
+            Driver(one.columns, one.loss, one.half, _curve(folds, schema, one.columns[0], shared, interval))
             if place < CURVES
             else one
             for place, one in enumerate(columns)
@@ -198,8 +201,12 @@ def _losses(fold: Fold, metric: Metric, before: float, asked: Sequence[tuple[str
     return losses
 
 
-def _curve(folds: Sequence[Fold], schema: Schema, name: str, ratio: float, interval: Interval) -> Curve | None:
-    """Partial dependence over the deciles or levels of a column; None where it has one value only."""
+def _curve(folds: Sequence[Fold], schema: Schema, name: str, shared: float, interval: Interval) -> Curve | None:
+    """Partial dependence over the deciles or levels of a column; None where it has one value only.
+
+    `shared` stands for `ratio` in intervals: those of the grouped jackknife (Tukey 1958), as a curve is one of the model
+    more than of the test rows.
+    """
     feature = next(one for one in schema.features if one.name == name)
     values = grid(feature)
     if len(values) < 2:
@@ -207,11 +214,11 @@ def _curve(folds: Sequence[Fold], schema: Schema, name: str, ratio: float, inter
     means = np.array([_means(fold, feature, values) for fold in folds])  # (folds, values)
     points = []
     for j, value in enumerate(values):
-        mean, half = _of(interval(means[:, j].tolist(), ratio))
+        mean, half = _of(interval(means[:, j].tolist(), shared))
         at = None if isinstance(value, str) else float(value)
         points.append(Point(at, written(feature, value), mean, half))
     lowest, highest = int(means.mean(axis=0).argmin()), int(means.mean(axis=0).argmax())
-    swing = _of(interval(_swings(means), ratio))
+    swing = _of(interval(_swings(means), shared))
     return Curve(tuple(points), *swing, lowest, highest)
 
 
