@@ -21,7 +21,7 @@ from harness.deploy.insights.asked import Asked, Campaign
 from harness.deploy.insights.contacts import contacts
 from harness.deploy.insights.contributions import exact, sampled
 from harness.deploy.insights.counterfactuals import flips
-from harness.deploy.insights.doubts import no_frequencies, too_good
+from harness.deploy.insights.doubts import new_to_it, no_frequencies, too_good
 from harness.deploy.insights.drivers import measure
 from harness.deploy.insights.gains import gains
 from harness.deploy.insights.given import HELD_OUT, LEARNT, NEW, read_given
@@ -319,6 +319,9 @@ def test_rows_learnt_from_in_a_changed_form_do_not_pass_for_new_ones(tmp_path):
     assert too_good(changed).startswith("**Too good to be new?** On the 600 rows")
     new = saying(given_of(made, tmp_path, customers(seed=7)), measured=measured)
     assert not too_good(new)
+    assert "the same customer a month later" in new_to_it(new)
+    learnt = given_of(made, tmp_path, customers())
+    assert not new_to_it(learnt)
 
 
 # --- segments ---

@@ -8,7 +8,7 @@ import numpy as np
 
 from harness.deploy.insights.asked import Campaign
 from harness.deploy.insights.contacts import Contacts
-from harness.deploy.insights.doubts import too_good
+from harness.deploy.insights.doubts import new_to_it
 from harness.deploy.insights.gains import PER, Cut, Found, Gains
 from harness.deploy.insights.given import HELD_OUT, LEARNT, NEW, Given
 from harness.deploy.insights.markdown import IN_SIGHT, between, count, figure, listed, money, percent, table
@@ -103,7 +103,7 @@ def gains_section(given: Given, found: Gains | None, campaign: Campaign) -> Sect
     rows = [_row(found, one) for one in found.table]
     parts: list[Part] = [
         f"Counted on {counted(given)}; {found.positives:,} of them are {text(given.wanted)} ({percent(found.positives / found.rows)}).",
-        *([warning] if (warning := too_good(given)) else []),
+        *filter(None, [new_to_it(given)]),
         table(header, rows),
         gains_picture(found, campaign.gain is not None),
     ]

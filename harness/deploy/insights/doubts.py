@@ -80,6 +80,16 @@ def too_good(given: Given) -> str:
     )
 
 
+def new_to_it(given: Given) -> str:
+    """What is to be known of rows with an outcome that equal no training row: `too_good`, or that this may be; empty without any."""
+    if not ((given.y >= 0) & (given.source == NEW)).any():
+        return ""
+    return too_good(given) or (
+        "A row counts as new where it equals none of the training rows. One that the model has learnt from and that was changed "
+        "since does so too, the same customer a month later, though the model knows the outcome: leave such rows out."
+    )
+
+
 def _auc(y: npt.NDArray[np.int64], p: npt.NDArray[np.float64]) -> tuple[float, float]:
     """The area under the ROC curve, and the lower end of its 95 % interval (Hanley & McNeil 1982)."""
     from scipy.stats import rankdata

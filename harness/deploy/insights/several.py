@@ -8,7 +8,7 @@ from harness.declare.task import take
 from harness.deploy.insights.about_model import driver_section
 from harness.deploy.insights.about_rows import counted
 from harness.deploy.insights.contacts import told
-from harness.deploy.insights.doubts import too_good
+from harness.deploy.insights.doubts import new_to_it
 from harness.deploy.insights.drivers import Drivers
 from harness.deploy.insights.given import Given
 from harness.deploy.insights.markdown import between, figure, percent, table
@@ -45,7 +45,7 @@ def _called(given: Given) -> Section:
         rows.append(row)
     parts: list[Part] = [table(header, rows)]
     if len(known):
-        parts[:0] = [f"What came true is counted on {counted(given)}.", *filter(None, [too_good(given)])]
+        parts[:0] = [f"What came true is counted on {counted(given)}.", *filter(None, [new_to_it(given)])]
     parts.append("Whom to contact, gains and profit need two classes, of which one is wanted or feared.")
     return Section("What the rows are called", tuple(parts))
 

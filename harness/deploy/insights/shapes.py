@@ -8,7 +8,7 @@ from harness.deploy.insights.drivers import Curve, Driver
 from harness.deploy.insights.markdown import percent
 from harness.deploy.markdown import text
 
-UNCLEAR = "no direction that the folds agree on"
+UNCLEAR = "the folds differ too much to say"
 
 
 def shape(driver: Driver) -> str:
