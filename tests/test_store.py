@@ -70,6 +70,13 @@ def test_a_record_of_a_newer_version_is_read_without_its_new_fields():
     assert Record.from_dict(values) == RECORD
 
 
+def test_what_is_no_file_is_not_replaced(tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(StoreError, match="no file that can be replaced"):
+        write_atomic(tmp_path / "pipe", b"new")
+    assert (tmp_path / "pipe").is_fifo()
+
+
 def test_a_full_disk_leaves_what_was_there_and_says_so(tmp_path):
     path = tmp_path / "file"
     write_atomic(path, b"old")

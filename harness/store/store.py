@@ -37,10 +37,12 @@ PART = re.compile(r"\..+\.(\d+)\.part")  #: a file under way, by the process tha
 def write_atomic(path: Path, data: bytes) -> None:
     """Write `data` so that `path` holds either what it held or all of it: temporary file, fsync, rename.
 
-    Raises `StoreError` where it cannot (disk full, no permission); nothing is left behind then.
+    Raises `StoreError` where it cannot (disk full, no permission, a device); nothing is left behind then.
     """
     temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
+        if path.exists() and not path.is_file():  # a file that takes the place of /dev/null is there to stay
+            raise StoreError(f"cannot write {path}: it is no file that can be replaced")
         path.parent.mkdir(parents=True, exist_ok=True)
         with temporary.open("wb") as file:
             file.write(data)
