@@ -17,6 +17,7 @@ from harness.declare.registry import load_registry
 from harness.declare.space import defaults
 from harness.declare.task import Task
 from harness.deploy.bundle import CARD, HELD_OUT, MANIFEST, Bundle, HeldOut, Parts, read_bundle, write_bundle
+from harness.deploy.predict import parts as parts_of_file
 from harness.deploy.predict import predict_file
 from harness.deploy.rows import BadRows
 from harness.deploy.schema import describe
@@ -266,6 +267,13 @@ def test_answers_take_the_place_of_a_file_and_of_nothing_else(bundle: Bundle, tm
     assert (tmp_path / "pipe").is_fifo()
     with pytest.raises(DataError, match=r"no such file: .*none\.csv"):
         predict_file(bundle, tmp_path / "none.csv", tmp_path / "s.csv", silent)
+
+
+def test_whoever_reads_a_file_is_told_in_one_line_that_it_cannot_be(bundle: Bundle, tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"^no such file: .*none\.csv$"):
+        next(parts_of_file(bundle, tmp_path / "none.csv"))
+    with pytest.raises(DataError, match="this bundle takes a CSV or Parquet file"):
+        next(parts_of_file(bundle, tmp_path))
 
 
 def test_the_card_is_there(bundle: Bundle) -> None:

@@ -45,11 +45,7 @@ def predict_file(bundle: Bundle, source: Path, out: Path, progress: Progress) ->
     row. Pictures are listed by name. `out` is there whole or not at all. Raises `DataError` or `BadRows`, with the
     number of the row in the file, where a row cannot be answered.
     """
-    if not source.exists():
-        raise DataError(f"no such file: {source}")
-    if (bundle.schema.modality == "image") != source.is_dir():
-        wanted = "a folder of pictures" if bundle.schema.modality == "image" else "a CSV or Parquet file"
-        raise DataError(f"{source}: this bundle takes {wanted}")
+    _check_kind(bundle, source)
     if out.resolve() == source.resolve():
         raise DataError(f"{out} is the file that is to be read: name another one with --out")
     if out.exists() and not out.is_file():  # a file that takes the place of /dev/stdout is there to stay
@@ -115,9 +111,22 @@ def parts(bundle: Bundle, source: Path) -> Iterator[tuple[Part, float]]:
 
     Raises as `predict_file` does.
     """
-    if source.is_dir():
-        yield from _of_folder(bundle, source)
-        return
+    _check_kind(bundle, source)
+    try:
+        yield from _of_folder(bundle, source) if source.is_dir() else _of_file(bundle, source)
+    except OSError as error:
+        raise DataError(f"cannot read {source}: {error.strerror or error}") from error
+
+
+def _check_kind(bundle: Bundle, source: Path) -> None:
+    if not source.exists():
+        raise DataError(f"no such file: {source}")
+    if (bundle.schema.modality == "image") != source.is_dir():
+        wanted = "a folder of pictures" if bundle.schema.modality == "image" else "a CSV or Parquet file"
+        raise DataError(f"{source}: this bundle takes {wanted}")
+
+
+def _of_file(bundle: Bundle, source: Path) -> Iterator[tuple[Part, float]]:
     done = 0
     for frame, share in (
         _of_parquet(source) if source.suffix.lower() in (".parquet", ".pq") else _of_csv(bundle, source)
