@@ -481,7 +481,19 @@ def test_a_file_without_rows_is_refused_in_one_line(bundle, tmp_path):
 def test_one_row_is_enough_for_what_needs_no_more(bundle, tmp_path):
     files = write_insights(asked(bundle, tmp_path, customers(1, seed=8), campaign=Campaign(capacity=3)))
     assert len(listed(tmp_path)) == 1
+    assert "odds ×" in listed(tmp_path)[0]["reasons"]  # compared with the typical row: it is its own average
     assert "of both classes" in files[0].read_text(encoding="utf-8")
+
+
+def test_columns_of_few_rows_go_together_as_in_training_and_not_as_chance_has_it(bundle, tmp_path):
+    few = customers(3, seed=8).assign(months=[1, 2, 60], plan=["month", "month", "two years"])
+    found = contacts(given_of(bundle, tmp_path, few), Campaign(capacity=3), 0)
+    assert any(reason.startswith("plan = two years") for one in found.chosen for reason in one.reasons)
+    assert not any(
+        "×1)" in reason for one in found.chosen for reason in one.reasons
+    )  # what changes nothing is no reason
+    assert not any("months" in reason and "plan" in reason for one in found.chosen for reason in one.reasons)
+    assert found.compared == "the typical row of training"
 
 
 def test_names_from_the_data_are_text_and_nothing_else(bundle, tmp_path):

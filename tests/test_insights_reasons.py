@@ -268,7 +268,7 @@ def curve(means, half=0.01, at=None):
         (curve([0.4, 0.2, 0.1]), "falls from 40"),
         (curve([0.1, 0.4, 0.1]), "highest in between, 40"),
         (curve([0.4, 0.1, 0.4]), "lowest in between, 10"),
-        (curve([0.1, 0.105, 0.1], half=0.01), "no direction"),
+        (curve([0.1, 0.105, 0.1], half=0.01), UNCLEAR),
         (curve([0.1, 0.4], at=()), "highest with 1 (40"),
         (Driver(("a",), 0.1, 0.0), "–"),
     ],

@@ -98,17 +98,18 @@ def _measured(about: Mapping[str, Any], standing: Standing) -> str:
     ]
     if standing.splits < standing.planned:
         said.append(f"Only {standing.splits} of {standing.planned} splits have figures: the others failed.")
-    said.append(_selected(standing, str(name)))
+    said.append(_selected(standing, str(name), about["calibration"]))
     return "\n\n".join(said)
 
 
-def _selected(standing: Standing, objective: str) -> str:
+def _selected(standing: Standing, objective: str, calibration: str) -> str:
     if standing.rank is None:
         place = "It has no place in the ranking of its run."
     elif standing.entries == 1:
         place = "It is the only entry of its run that has a place."
     else:
-        place = f"It is number {standing.rank} of the {standing.entries} ranked entries of its run by {code(objective)}"
+        as_is = "" if calibration == "none" else ", by its figures before recalibration"
+        place = f"It is number {standing.rank} of the {standing.entries} ranked entries of its run by {code(objective)}{as_is}"
         place += f", of which {standing.tied} cannot be told from the first." if standing.tied is not None else "."
         if standing.tie is not None:
             place += f" It {'is one of those' if standing.tie else 'is below the first by more than chance explains'}."

@@ -14,7 +14,7 @@ import numpy.typing as npt
 
 from harness.declare.task import take
 from harness.deploy.insights.asked import Campaign
-from harness.deploy.insights.contributions import Added, exact, sampled
+from harness.deploy.insights.contributions import ENOUGH, Added, against_typical, exact, sampled
 from harness.deploy.insights.given import HELD_OUT, NEW, Given, Index
 from harness.deploy.insights.reasons import Reasons, log_odds, reasons, written
 from harness.deploy.insights.together import groups_of
@@ -22,6 +22,7 @@ from harness.deploy.insights.together import groups_of
 #: Contacts that are given reasons: by the model's own arithmetic, by sampling; of texts and of pictures.
 EXACT, SAMPLED, TEXTS, PICTURES = 1000, 200, 100, 12
 REASONS = 3  #: of each contact
+NOTHING = 0.05  #: log-odds that are odds ×1 when they are written
 SHARED = 0.3  #: of what the first column of a group adds, from which another one of it is named too
 CLOSE = math.log(1.5)  #: log-odds from the threshold within which a decision is close
 FROM = {NEW: "the model", HELD_OUT: "held out"}
@@ -83,11 +84,20 @@ def _reasons(given: Given, rows: Index, seed: int) -> tuple[list[tuple[str, ...]
         X = take(given.X, rows[: TEXTS if bundle.schema.modality == "text" else PICTURES])
         found = reasons(bundle.predict_proba, bundle.schema, X, seed, position=1)
         return [told(one) for one in found], "the same without it"
-    added = exact(given, rows[:EXACT]) or sampled(given, rows[:SAMPLED], seed)
-    together = groups_of([given.X])
-    return [
-        _told(given, int(row), added, at, together) for at, row in enumerate(rows[: len(added.values)])
-    ], "the average row"
+    if len(given) < ENOUGH:
+        added, compared = against_typical(given, rows, seed), "the typical row of training"
+    else:
+        added = exact(given, rows[:EXACT]) or sampled(given, rows[:SAMPLED], seed)
+        compared = "the average row"
+    together = _together(given)
+    return [_told(given, int(row), added, at, together) for at, row in enumerate(rows[: len(added.values)])], compared
+
+
+def _together(given: Given) -> list[tuple[str, ...]]:
+    """Columns that go together: as they did at export, else in these rows, where they are enough to tell."""
+    if drivers := given.bundle.drivers():
+        return [tuple(one["columns"]) for one in drivers.get("together", ())]
+    return groups_of([given.X]) if len(given) >= ENOUGH else []
 
 
 def _told(given: Given, row: int, added: Added, at: int, together: list[tuple[str, ...]]) -> tuple[str, ...]:
@@ -143,7 +153,7 @@ def effect(value: float) -> str:
 
 def strongest(named: Sequence[tuple[str, float]]) -> list[tuple[str, float]]:
     """The strongest reasons for the class, then, where there is room, those against it."""
-    ordered = sorted((one for one in named if abs(one[1]) > 1e-9), key=lambda one: -abs(one[1]))
+    ordered = sorted((one for one in named if abs(one[1]) > NOTHING), key=lambda one: -abs(one[1]))
     first = [one for one in ordered if one[1] > 0][:REASONS]
     return first + [one for one in ordered if one[1] < 0][: REASONS - len(first)]
 

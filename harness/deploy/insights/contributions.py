@@ -15,6 +15,7 @@ from typing import Any, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
+from harness.declare.task import Features
 from harness.deploy.insights.given import Given
 from harness.deploy.insights.reasons import reasons
 from harness.search.encode import feature_sources
@@ -23,6 +24,7 @@ Floats = npt.NDArray[np.float64]
 
 MOST_ROWS, SAMPLED = 2000, 100  #: rows looked at by arithmetic, and by sampling
 BACKGROUND = 32  #: rows with which sampling compares
+ENOUGH = 100  #: given rows below which their average is nothing to compare with
 
 #: SHAP values (n, encoded columns), and how they were computed.
 _Shap: TypeAlias = tuple[Floats, str]
@@ -30,7 +32,7 @@ _Shap: TypeAlias = tuple[Floats, str]
 
 @dataclass(frozen=True)
 class Added:
-    """What each raw column adds to the log-odds of each row, (n, columns), compared with the average row; `how` by what."""
+    """What each raw column adds to the log-odds of each row, (n, columns), compared with another one; `how` by what."""
 
     values: Floats
     how: str
@@ -47,8 +49,8 @@ class Contributions:
 
 
 def contributions(given: Given, seed: int) -> Contributions | None:
-    """What columns add for a sample of a table's rows, greatest first; None of texts, pictures and several classes."""
-    if given.bundle.schema.modality != "tabular" or not given.binary:
+    """What columns add for a sample of a table's rows, greatest first; None of texts, pictures, several classes, few rows."""
+    if given.bundle.schema.modality != "tabular" or not given.binary or len(given) < ENOUGH:
         return None
     names = [one.name for one in given.bundle.schema.features]
     drawn = np.random.default_rng(seed).permutation(len(given))
@@ -60,15 +62,18 @@ def contributions(given: Given, seed: int) -> Contributions | None:
 
 def sampled(given: Given, rows: npt.NDArray[np.int64], seed: int) -> Added:
     """What columns add for these rows by sampling, whatever the model is; what is within its error counts as nothing."""
-    bundle, drawn = given.bundle, np.random.default_rng(seed).permutation(len(given))[:BACKGROUND]
-    found = reasons(
-        bundle.predict_proba,
-        bundle.schema,
-        given.X.iloc[rows],
-        seed,
-        position=1,
-        background=given.X.iloc[drawn],
-    )
+    drawn = np.random.default_rng(seed).permutation(len(given))[:BACKGROUND]
+    return _sampled(given, rows, seed, given.X.iloc[drawn])
+
+
+def against_typical(given: Given, rows: npt.NDArray[np.int64], seed: int) -> Added:
+    """The same compared with the typical row of training: one row, or few, have no average to be compared with."""
+    return _sampled(given, rows, seed, None)
+
+
+def _sampled(given: Given, rows: npt.NDArray[np.int64], seed: int, background: Features | None) -> Added:
+    bundle, X = given.bundle, given.X.iloc[rows]
+    found = reasons(bundle.predict_proba, bundle.schema, X, seed, position=1, background=background)
     values, errors = (np.array([getattr(one, name) for one in found]) for name in ("values", "errors"))
     return Added(np.where(np.abs(values) > 2 * errors, values, 0.0), "sampled Shapley values")
 
