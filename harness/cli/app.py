@@ -1,10 +1,13 @@
 """The application that all commands belong to, and the options that several of them share."""
 
 # No `from __future__ import annotations` here: typer reads the annotations.
+import os
 from pathlib import Path
 from typing import Annotated
 
 import typer
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # TensorFlow's notes on this processor are no answer to any command
 
 app = typer.Typer(
     no_args_is_help=True,

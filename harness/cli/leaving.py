@@ -82,9 +82,9 @@ def predict(
 
     with rows_read(quiet=quiet) as progress:
         scored = predict_file(read_bundle(bundle), source, out, progress)
-    called = ", ".join(f"{count:,} {name}" for name, count in scored.called.items())
-    flagged = f"; {scored.flagged:,} of them flagged as odd" if scored.flagged else ""
-    typer.echo(f"{out}: {scored.rows:,} rows ({called}){flagged}")
+    called = ", ".join(f"{name}: {count:,}" for name, count in scored.called.items())
+    flagged = f"; with something unlike training: {scored.flagged:,}" if scored.flagged else ""
+    typer.echo(f"{out}: {scored.rows:,} rows, called {called}{flagged}")
 
 
 @app.command()

@@ -1,5 +1,5 @@
 "use strict";
-const MOST_SHOWN = 200, MOST_REASONS = 12;
+const MOST_SHOWN = 200, MOST_REASONS = 12, LEAST_REASON = 0.005, LEAST_OFF = 0.05;
 const $ = id => document.getElementById(id);
 let schema = null;
 
@@ -23,6 +23,7 @@ async function ask(path, body, type) {
   if (response.status === 401) {
     $("access").hidden = false;
     $("token").focus();
+    throw { error: token ? "That is not the token of this service." : "This service answers those who have its token." };
   }
   const said = await response.json().catch(() => ({ error: "The answer could not be read (" + response.status + ")." }));
   if (!response.ok) throw said;
@@ -31,6 +32,10 @@ async function ask(path, body, type) {
 
 function number(value) {
   return value === null ? "" : String(Number(value.toPrecision(6)));
+}
+
+function whole(count) {
+  return count.toLocaleString("en");
 }
 
 function day(days) {
@@ -115,8 +120,16 @@ async function row() {
   return values;
 }
 
+/* Programs count rows from 0, readers of a table from 1; who filled in one row need not be told which. */
+function told(place, said) {
+  const text = said.error || String(said);
+  if (!Number.isInteger(said.row)) return text;
+  const found = new RegExp("row " + said.row + "\\b(?:, |: )?");
+  return text.replace(found, all => (place.id === "result" ? "" : all.replace(/\d+/, said.row + 1)));
+}
+
 function problem(place, said) {
-  place.replaceChildren(make("p", said.error || String(said), { class: "problem" }));
+  place.replaceChildren(make("p", told(place, said), { class: "problem" }));
   const at = schema ? schema.features.findIndex(one => one.name === said.field) : -1;
   if (at >= 0 && $("field-" + at)) {
     $("field-" + at).setAttribute("aria-invalid", "true");
@@ -125,7 +138,8 @@ function problem(place, said) {
 }
 
 function percent(share) {
-  return (100 * share).toFixed(share > 0.0995 && share < 0.9995 ? 0 : 1) + " %";
+  if (share < 0.0005) return "under 0.1 %";
+  return share > 0.9995 ? "over 99.9 %" : (100 * share).toFixed(share > 0.0995 && share < 0.9005 ? 0 : 1) + " %";
 }
 
 function scale(share, cut) {
@@ -153,9 +167,11 @@ function answer(said) {
     box.append(scale(one.probability, said.threshold));
     box.append(make("p", "Probability of " + said.positive + ": " + percent(one.probability) + ". Called so from " + percent(said.threshold) + "."));
   } else {
-    const sorted = Object.entries(one.probabilities).sort((a, b) => b[1] - a[1]).slice(0, 8);
+    const sorted = Object.entries(one.probabilities).sort((a, b) => b[1] - a[1]).filter((pair, at) => at === 0 || pair[1] >= 0.001).slice(0, 8);
     for (const [name, share] of sorted) box.append(make("p", name + ": " + percent(share)), scale(share, null));
   }
+  const off = schema.measured?.ece?.mean ?? 0;
+  if (off >= LEAST_OFF) box.append(make("p", "On rows kept aside such probabilities were off by " + Math.round(100 * off) + " points on average: take them as an order, not as frequencies.", { class: "soft" }));
   if (one.flags.length) box.append(make("h3", "Unlike training"), flags(one.flags));
   return box;
 }
@@ -169,7 +185,7 @@ function head(names) {
 }
 
 function why(one) {
-  const kept = one.reasons.filter(reason => Math.abs(reason.adds) > Math.max(1e-6, 2 * reason.error)).slice(0, MOST_REASONS);
+  const kept = one.reasons.filter(reason => Math.abs(reason.adds) >= Math.max(LEAST_REASON, 2 * reason.error)).slice(0, MOST_REASONS);
   const box = make("div");
   box.append(make("h3", "What speaks for and against " + one.of));
   if (!kept.length) {
@@ -177,7 +193,7 @@ function why(one) {
     return box;
   }
   box.append(make("p", "Against a usual row, in log-odds: what the model made of these values, not what would happen if somebody changed them.", { class: "soft" }));
-  const table = make("table", null, { class: "reasons" }), body = make("tbody"), most = Math.abs(kept[0].adds);
+  const table = make("table", null, { class: kept.some(reason => reason.usual) ? "reasons" : "reasons bare" }), body = make("tbody"), most = Math.abs(kept[0].adds);
   for (const reason of kept) {
     const line = make("tr"), cell = make("td"), bar = make("div", null, { class: "bar", "aria-hidden": "true" });
     const up = reason.adds > 0, stripe = make("i", null, { class: up ? "up" : "down" });
@@ -247,17 +263,18 @@ async function answer_file() {
   const counts = {};
   for (const one of said.rows) counts[one.class] = (counts[one.class] || 0) + 1;
   const odd = said.rows.filter(one => one.flags.length).length;
-  const summary = said.rows.length + " rows: " + Object.entries(counts).map(([name, count]) => count + " " + name).join(", ") + (odd ? "; " + odd + " with something unlike training" : "") + ".";
+  const called = Object.entries(counts).map(([name, count]) => name + ": " + whole(count)).join(", ");
+  const summary = whole(said.rows.length) + " rows, called " + called + (odd ? "; with something unlike training: " + whole(odd) : "") + ".";
   const link = make("a", "Save the answers as CSV", { download: "answers.csv", href: URL.createObjectURL(new Blob([as_csv(said)], { type: "text/csv" })) });
   const saving = make("p");
   saving.append(link);
-  const table = make("table"), body = make("tbody");
+  const table = make("table", null, { class: "answers" }), body = make("tbody");
   said.rows.slice(0, MOST_SHOWN).forEach((one, at) => {
     const line = make("tr");
     line.append(make("td", at + 1, { class: "number" }), make("td", one.class), make("td", percent(one.probability), { class: "number" }), make("td", one.flags.map(flag => flag.field + ": " + flag.what).join("; ")));
     body.append(line);
   });
-  table.append(head(["Row", "Class", "Probability", "Unlike training"]), body);
+  table.append(head(["Row", "Class", "Probability" + (said.threshold === null ? "" : " of " + said.positive), "Unlike training"]), body);
   const scroll = make("div", null, { class: "scroll", tabindex: "0", role: "region", "aria-label": "Answers" });
   scroll.append(table);
   place.replaceChildren(make("p", summary), saving);
@@ -275,7 +292,7 @@ async function begin() {
   $("access").hidden = true;
   document.title = (schema.title || schema.task) + " - evenhand";
   $("title").textContent = schema.title || schema.task;
-  $("about").textContent = "Which of " + schema.classes.slice(0, 12).join(", ") + (schema.classes.length > 12 ? ", …" : "") + "? Answered by " + schema.entry + ", learnt from " + schema.rows.toLocaleString("en") + " rows.";
+  $("about").textContent = schema.target + ": which of " + schema.classes.slice(0, 12).join(", ") + (schema.classes.length > 12 ? ", …" : "") + "? Answered by " + schema.entry + ", learnt from " + whole(schema.rows) + " rows.";
   $("fields").replaceChildren(...schema.features.map(field));
   $("usual").hidden = schema.modality !== "tabular";
   $("many").hidden = schema.modality === "image";
