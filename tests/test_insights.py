@@ -108,6 +108,14 @@ def listed(tmp_path):
 # --- rows ---
 
 
+def test_a_class_that_is_a_number_is_named_with_its_column(tmp_path):
+    coded = customers().replace({"left": {"no": 0, "yes": 1}})
+    made = bundle_of(tmp_path / "bundle", coded, task=replace(TASK, positive="1"))
+    page = write_insights(asked(made, tmp_path, coded, campaign=Campaign(capacity=50)))[0].read_text(encoding="utf-8")
+    assert re.search(r"hold \d+ of \d+ left = 1 ", page)
+    assert not re.search(r"\d 1 \(", page)
+
+
 def test_a_row_that_was_learnt_from_is_judged_by_what_was_said_while_it_was_sealed(bundle, tmp_path):
     frame = pd.concat([customers().iloc[:50], customers(50, seed=9)])
     given = given_of(bundle, tmp_path, frame)

@@ -158,7 +158,7 @@ def _flip(one: Flip) -> list[str]:
 def sureness_section(given: Given, found: Sureness) -> Section:
     """How near to the threshold rows lie, and whether probabilities came true."""
     threshold = 0.5 if given.bundle.threshold is None else given.bundle.threshold
-    positive = text(given.bundle.schema.classes[1])
+    positive = text(given.positive_name)
     quantiles = ", ".join(f"{figure(value)}" for value in found.quantiles)
     levels = listed([f"{100 * level:.0f} %" for level in QUANTILES])
     parts: list[Part] = [

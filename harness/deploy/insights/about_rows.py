@@ -23,7 +23,7 @@ IN_THE_TABLE = 25  #: contacts on the page; the file has them all
 
 def contact_section(given: Given, listed_: Contacts, campaign: Campaign, doubt: str = "") -> Section:
     """The list: how long and why, what it should hold, its beginning; `doubt` is what is wrong with its probabilities."""
-    positive = text(given.bundle.schema.classes[1])
+    positive = text(given.positive_name)
     chosen = listed_.chosen
     if not chosen:
         return Section("Whom to contact", (f"Nobody: {listed_.why}.",))
@@ -90,7 +90,7 @@ def gains_section(given: Given, found: Gains | None, campaign: Campaign) -> Sect
     title = "What contacting the likeliest first finds"
     if found is None:
         return Section(title, (_why_not(given),))
-    positive = text(given.bundle.schema.classes[1])
+    positive = text(given.positive_name)
     header = [
         "Contacted",
         "Of all rows",
@@ -196,7 +196,7 @@ def _contact(one: Cut) -> str:
 
 def segment_section(given: Given, found: Segments | None) -> Section:
     """Groups of rows with more or fewer positives than others."""
-    positive = text(given.bundle.schema.classes[1])
+    positive = text(given.positive_name)
     title = f"Where {given.wanted} is common"
     if found is None:
         why = "a tree finds no group" if given.target is not None else "name the column of the outcomes with `--target`"

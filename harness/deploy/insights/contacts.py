@@ -132,7 +132,7 @@ def _length(given: Given, campaign: Campaign, ranked: npt.NDArray[np.float64]) -
         return worth, "every row pays by its probability"
     threshold = given.bundle.threshold
     called = int((ranked >= (0.5 if threshold is None else threshold)).sum())
-    return called, f"these are the rows that the bundle calls {given.bundle.schema.classes[1]} (no capacity was given)"
+    return called, f"these are the rows that the bundle calls {given.positive_name} (no capacity was given)"
 
 
 def sureness(given: Given, row: int) -> str:

@@ -24,7 +24,7 @@ def no_frequencies(given: Given, sure: Sureness) -> str:
 
     It is judged by the training rows while they were held out, which needs no outcomes of the given ones; then by those.
     """
-    positive = text(given.bundle.schema.classes[1])
+    positive = text(given.positive_name)
     held, counts = given.bundle.held_out(), given.bundle.manifest.get("counts")
     if held is not None and counts:
         p = held.proba[~np.isnan(held.proba).any(axis=1), 1].astype(np.float64)

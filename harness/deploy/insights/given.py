@@ -67,6 +67,12 @@ class Given:
         return f"{self.bundle.schema.target} = {self.bundle.schema.classes[1]}"
 
     @property
+    def positive_name(self) -> str:
+        """The positive class in a sentence: by its name, or where that is a number with its column, as "340 1" says nothing."""
+        name = self.bundle.schema.classes[1]
+        return name if any(map(str.isalpha, name)) else self.wanted
+
+    @property
     def positive(self) -> npt.NDArray[np.float64]:
         """The probability (n,) of the positive class of two."""
         found: npt.NDArray[np.float64] = self.proba[:, 1]

@@ -122,7 +122,7 @@ def _rows_said(given: Given, asked: Asked) -> str:
 
 def _lead(given: Given, asked: Asked, found: _Found) -> list[str]:
     """The answers in short, one line each."""
-    positive = text(given.bundle.schema.classes[1])
+    positive = text(given.positive_name)
     lines = [f"**Contact** {count(len(found.listed.chosen), 'row')} of {found.listed.asked:,}: {found.listed.why}."]
     if found.gains is not None:
         lines.append(
