@@ -20,12 +20,13 @@ from harness.declare.family import Family
 from harness.declare.protocol import seed_of
 from harness.declare.registry import load_registry
 from harness.declare.task import take
-from harness.deploy.bundle import Bundle, HeldOut, Parts, check_place, write_bundle
+from harness.deploy.bundle import Bundle, HeldOut, Parts, write_bundle
 from harness.deploy.card import card
 from harness.deploy.facts import Facts
 from harness.deploy.failing import failings, per_class
 from harness.deploy.insights.drivers import measure
 from harness.deploy.model import Model
+from harness.deploy.place import check_place
 from harness.deploy.schema import Schema, describe
 from harness.errors import DataError, EvenhandError
 from harness.nested import Nested, Sealed, calibrator_in, figures, read_nested, sealed, standing

@@ -1,11 +1,16 @@
 """A bundle is read only as it was written: whole, unchanged, by whoever can read its schema."""
 
+import hashlib
 import json
 import os
 import pickle
 import shutil
+import subprocess
+import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -16,7 +21,8 @@ from harness.data.table import make_table
 from harness.declare.registry import load_registry
 from harness.declare.space import defaults
 from harness.declare.task import Task
-from harness.deploy.bundle import CARD, HELD_OUT, MANIFEST, Bundle, HeldOut, Parts, read_bundle, write_bundle
+from harness.deploy.bundle import CARD, HELD_OUT, Bundle, HeldOut, Parts, read_bundle, write_bundle
+from harness.deploy.place import MANIFEST
 from harness.deploy.predict import parts as parts_of_file
 from harness.deploy.predict import predict_file
 from harness.deploy.rows import BadRows
@@ -118,14 +124,28 @@ def change(folder: Path, **values: object) -> None:
     (folder / MANIFEST).write_text(json.dumps(manifest | values))
 
 
-def name_anew(folder: Path, name: str, target: str) -> None:
-    """A manifest that is sound in itself and names a file elsewhere."""
+def craft(folder: Path, change: Callable[[dict[str, Any]], object]) -> None:
+    """Change a manifest so that it is sound in its hashes, as somebody with a program would."""
     from harness.deploy import bundle as room
 
     manifest = json.loads((folder / MANIFEST).read_text())
-    manifest["files"][name] = manifest["files"].pop(target)
+    change(manifest)
     manifest["manifest_sha256"] = room._digest(manifest)
     (folder / MANIFEST).write_text(json.dumps(manifest))
+
+
+def name_anew(folder: Path, name: str, target: str) -> None:
+    """A manifest that is sound in itself and names a file elsewhere."""
+    craft(folder, lambda manifest: manifest["files"].update({name: manifest["files"].pop(target)}))
+
+
+def describe_anew(folder: Path, change: Callable[[dict[str, Any]], object]) -> None:
+    """Another description of the rows, of which the manifest has the hash."""
+    schema = json.loads((folder / "schema.json").read_text())
+    change(schema)
+    content = json.dumps(schema).encode()
+    (folder / "schema.json").write_bytes(content)
+    craft(folder, lambda manifest: manifest["files"].update({"schema.json": hashlib.sha256(content).hexdigest()}))
 
 
 BROKEN: dict[str, tuple[Callable[[Path], object], str]] = {
@@ -155,6 +175,125 @@ def test_a_broken_bundle_is_refused_with_one_line(bundle: Bundle, how: str) -> N
         read_bundle(bundle.folder)
     assert said in str(refused.value)
     assert "\n" not in str(refused.value)
+
+
+MONTHS, PLAN = 0, 1
+DESCRIPTIONS: dict[str, Callable[[dict[str, Any]], object]] = {
+    "a kind that is none": lambda s: s["features"][MONTHS].update(kind="colour"),
+    "a kind of another modality": lambda s: s["features"][MONTHS].update(kind="text"),
+    "a way of writing that is none": lambda s: s["features"][MONTHS].update(written="day first"),
+    "a share too few": lambda s: s["features"][MONTHS]["shares"].pop(),
+    "a share too few of levels": lambda s: s["features"][PLAN]["shares"].pop(),
+    "shares of more than all": lambda s: s["features"][PLAN].update(shares=[1, 1, 0, 0]),
+    "edges that are texts": lambda s: s["features"][MONTHS].update(edges=["3"] * 9),
+    "edges that are no list": lambda s: s["features"][MONTHS].update(edges="123456789"),
+    "edges that fall": lambda s: s["features"][MONTHS]["edges"].reverse(),
+    "an edge that is NaN": lambda s: s["features"][MONTHS]["edges"].__setitem__(-1, float("nan")),
+    "an edge beyond all floats": lambda s: s["features"][MONTHS]["edges"].__setitem__(-1, 10**400),
+    "half a range": lambda s: s["features"][MONTHS].update(low=None),
+    "a range the wrong way round": lambda s: s["features"][MONTHS].update(low=99.0),
+    "a level twice": lambda s: s["features"][PLAN].update(levels=["plus", "plus"]),
+    "levels that are numbers": lambda s: s["features"][PLAN].update(levels=[1, 2]),
+    "a field that is none": lambda s: s["features"][PLAN].update({"a\nb": 1}),
+    "no columns": lambda s: s.update(features=[]),
+    "a column that is a text": lambda s: s.update(features=["months"]),
+    "a column twice": lambda s: s["features"].append(s["features"][MONTHS]),
+    "a column that the model does not know": lambda s: s["features"][MONTHS].update(name="weeks"),
+    "a column that the model needs": lambda s: s["features"].pop(),
+    "a modality that is none": lambda s: s.update(modality="sound"),
+    "a modality that is a list": lambda s: s.update(modality=["tabular"]),
+    "another modality": lambda s: s.update(modality="text", features=[text()]),
+    "pictures of no size": lambda s: s.update(modality="image", picture=[0, 8, 3], features=[text("picture")]),
+    "pictures of any size": lambda s: s.update(modality="image", picture=[10**6, 10**6, 3], features=[text("picture")]),
+    "pictures that are flat": lambda s: s.update(modality="image", picture=[8, 8], features=[text("picture")]),
+    "a table of pictures": lambda s: s.update(picture=[8, 8, 1]),
+    "one class": lambda s: s.update(classes=["yes"]),
+    "half a character": lambda s: s.update(target="\ud800"),
+    "no rows": lambda s: s.update(rows=0),
+}
+
+
+def text(kind: str = "text") -> dict[str, Any]:
+    limits = {"low": 1.0, "median": 1.0, "high": 1.0}
+    return {"name": kind, "kind": kind, "levels": [], "edges": [], "shares": [1.0, 0.0], **limits}
+
+
+@pytest.mark.parametrize("how", DESCRIPTIONS)
+def test_a_description_that_none_of_ours_is_is_refused_when_it_is_read(bundle: Bundle, how: str) -> None:
+    describe_anew(bundle.folder, DESCRIPTIONS[how])
+    with pytest.raises(BundleError, match=r"does not describe rows|do not agree on the columns|is no JSON") as refused:
+        read_bundle(bundle.folder)
+    assert "\n" not in str(refused.value)
+
+
+MANIFESTS: dict[str, dict[str, Any]] = {
+    "a threshold that is NaN": {"threshold": float("nan")},
+    "a threshold below all": {"threshold": -0.1},
+    "a threshold above all": {"threshold": 1.1},
+    "a threshold that is true": {"threshold": True},
+    "a threshold of three classes": {"classes": ["a", "b", "c"]},
+    "classes that are numbers": {"classes": [0, 1]},
+    "a class twice": {"classes": ["no", "no"]},
+    "a single class": {"classes": ["yes"]},
+}
+
+
+@pytest.mark.parametrize("how", MANIFESTS)
+def test_a_manifest_that_decides_as_none_of_ours_is_refused(bundle: Bundle, how: str) -> None:
+    craft(bundle.folder, lambda manifest: manifest.update(MANIFESTS[how]))
+    with pytest.raises(BundleError, match=r"has no sound '(classes|threshold)'") as refused:
+        read_bundle(bundle.folder)
+    assert "\n" not in str(refused.value)
+
+
+def test_a_manifest_that_no_file_can_hold_is_refused(bundle: Bundle) -> None:
+    change(bundle.folder, task="\ud800")
+    with pytest.raises(BundleError, match="is no JSON that can be read"):
+        read_bundle(bundle.folder)
+
+
+def test_no_threshold_or_one_above_all_probabilities_is_one_of_ours(bundle: Bundle) -> None:
+    for threshold in (None, 0, 1 + 1e-6):
+        craft(bundle.folder, lambda manifest, value=threshold: manifest.update(threshold=value))
+        assert read_bundle(bundle.folder).threshold == threshold
+
+
+@pytest.mark.parametrize("name", [MANIFEST, "schema.json", "pipeline.skops"])
+@pytest.mark.parametrize("make", [os.mkfifo, os.mkdir])
+def test_what_is_no_plain_file_is_not_read(bundle: Bundle, name: str, make: Callable[[Path], None]) -> None:
+    """Of a pipe that nobody writes to, one would wait for ever."""
+    (bundle.folder / name).unlink()
+    make(bundle.folder / name)
+    with pytest.raises(BundleError, match="is no plain file") as refused:
+        read_bundle(bundle.folder)
+    assert "\n" not in str(refused.value)
+
+
+def gone() -> int:
+    """The number of a process that has ended."""
+    with subprocess.Popen([sys.executable, "-c", ""]) as process:
+        process.wait()
+    return process.pid
+
+
+def test_what_killed_processes_left_beside_is_taken_away_and_nothing_else(parts: Parts, tmp_path: Path) -> None:
+    write_bundle(tmp_path / "b", parts)
+    lost = [f".b.{gone()}.part", f".b.{gone()}.old", f".b.{os.getpid()}.old", f".b.{os.getpid()}.part"]
+    kept = [f".b.{os.getppid()}.part", f".bb.{gone()}.part", ".b.part", f".b.{gone()}.part.txt"]
+    for name in [*lost, *kept]:
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "half.txt").write_text("half")
+    write_bundle(tmp_path / "b", parts)
+    assert sorted(path.name for path in tmp_path.iterdir()) == sorted([*kept, "b"])
+
+
+def test_a_bundle_that_a_killed_process_moved_away_is_there_again(parts: Parts, tmp_path: Path) -> None:
+    before = write_bundle(tmp_path / "b", parts)
+    (tmp_path / "b").rename(tmp_path / f".b.{gone()}.old")
+    with pytest.raises(KeyError, match="threshold"):  # a write that fails leaves what it found
+        write_bundle(tmp_path / "b", replace(parts, about={"classes": []}))
+    assert [path.name for path in tmp_path.iterdir()] == ["b"]
+    assert read_bundle(tmp_path / "b").id == before.id
 
 
 def test_a_link_out_of_the_folder_is_not_followed(bundle: Bundle, tmp_path: Path) -> None:

@@ -15,12 +15,11 @@ from __future__ import annotations
 import hashlib
 import io
 import json
-import os
-import shutil
 import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from stat import S_ISREG
 from typing import Any
 
 import numpy as np
@@ -28,14 +27,17 @@ import numpy.typing as npt
 
 from harness.declare.calibration import Calibrator
 from harness.declare.task import Features
+from harness.declare.threshold import ABOVE_ALL
+from harness.deploy.archive import said
 from harness.deploy.content import content_hash
 from harness.deploy.model import Model, load_model, save_model
-from harness.deploy.schema import Schema
+from harness.deploy.place import MANIFEST, check_place, filled
+from harness.deploy.schema import Kind, Schema, are_names
 from harness.errors import BundleError
 from harness.search.pipeline import Fitted
 
 SCHEMA = 1
-MANIFEST, ROWS, HELD_OUT, DRIVERS, CARD = "bundle.json", "schema.json", "held_out.npz", "drivers.json", "MODEL_CARD.md"
+ROWS, HELD_OUT, DRIVERS, CARD = "schema.json", "held_out.npz", "drivers.json", "MODEL_CARD.md"
 #: What every manifest has, and of what type.
 NEEDED: dict[str, type | tuple[type, ...]] = {
     "task": str,
@@ -124,26 +126,12 @@ def write_bundle(folder: Path, parts: Parts) -> Bundle:
     A bundle that is there is replaced. Raises `BundleError` where something else is, or where it cannot be written.
     """
     check_place(folder)
-    place = folder.resolve()  # a link stays one
-    beside = place.with_name(f".{place.name}.{os.getpid()}.part")
     try:
-        shutil.rmtree(beside, ignore_errors=True)
-        beside.mkdir(parents=True)
-        _fill(beside, parts)
-        _swap(beside, place)
+        with filled(folder) as beside:
+            _fill(beside, parts)
     except OSError as error:
         raise BundleError(f"cannot write {folder}: {error.strerror or error}: what was there before is kept") from error
-    finally:
-        shutil.rmtree(beside, ignore_errors=True)
     return read_bundle(folder)
-
-
-def check_place(folder: Path) -> None:
-    """Raise `BundleError` where something else than a bundle is already, or we ourselves: nothing of anybody's is replaced."""
-    if folder.exists() and not (folder / MANIFEST).is_file() and (not folder.is_dir() or any(folder.iterdir())):
-        raise BundleError(f"{folder} is there and no bundle: name a new folder with --out")
-    if folder.resolve() == Path.cwd():  # whoever stands in a folder that is replaced stands nowhere
-        raise BundleError(f"{folder} is the folder that this is run in: name another one with --out")
 
 
 def read_bundle(folder: Path) -> Bundle:
@@ -152,10 +140,16 @@ def read_bundle(folder: Path) -> Bundle:
     try:
         schema = Schema.from_dict(_json(_read(folder, manifest, ROWS), folder / ROWS))
     except (KeyError, TypeError, AttributeError, ValueError) as error:
-        raise BundleError(f"{folder / ROWS} does not describe rows ({error}): export the bundle again") from error
+        raise BundleError(f"{folder / ROWS} does not describe rows ({said(error)}): export the bundle again") from error
     model = load_model(lambda name: _read(folder, manifest, name))
     if list(schema.classes) != manifest["classes"] or model.fitted.classes != len(schema.classes):
         raise BundleError(f"{folder}: the manifest, the schema and the model do not agree on the classes")
+    try:
+        agree = _columns(model) == [{one.name for one in schema.features if one.kind in kinds} for kinds in PREPARED]
+    except (AttributeError, TypeError, ValueError):
+        agree = False
+    if not agree:
+        raise BundleError(f"{folder}: the schema and the model do not agree on the columns: export the bundle again")
     return Bundle(folder, manifest, schema, model)
 
 
@@ -165,7 +159,7 @@ def read_manifest(folder: Path) -> dict[str, Any]:
     try:
         if path.stat().st_size > LARGEST:
             raise BundleError(f"{path} is larger than any manifest: this is no bundle")
-        manifest = _json(path.read_bytes(), path)
+        manifest = _json(_plain(path), path)
     except OSError as error:
         raise BundleError(
             f"{folder} is no bundle ({MANIFEST}: {error.strerror or error}): evenhand export makes one"
@@ -177,15 +171,51 @@ def read_manifest(folder: Path) -> dict[str, Any]:
             else "this is no manifest of a bundle"
         )
         raise BundleError(f"{path} has schema {schema!r}; {newer}")
+    _check(manifest, path)
+    return manifest
+
+
+def _check(manifest: Mapping[str, Any], path: Path) -> None:
+    """Raise `BundleError` where a manifest is not what was written, or says what none of ours does."""
     for name, kind in NEEDED.items():
         if not isinstance(manifest.get(name, ...), kind):
             raise BundleError(f"{path} has no sound {name!r}: export the bundle again")
     if manifest.get("manifest_sha256") != _digest(manifest):
         raise BundleError(f"{path} was changed after it was written: export the bundle again")
+    for name, is_sound in DECIDING.items():
+        if not is_sound(manifest):
+            raise BundleError(f"{path} has no sound {name!r} ({str(manifest[name])[:60]!r}): export the bundle again")
     for name in manifest["files"]:
         if Path(name).name != name or name in ("", ".", "..") or "\\" in name:
             raise BundleError(f"{path} names {name!r}, which is no file in the bundle's folder: it is not loaded")
-    return manifest
+
+
+def _are_classes(manifest: Mapping[str, Any]) -> bool:
+    return len(manifest["classes"]) > 1 and are_names(manifest["classes"])
+
+
+def _is_threshold(manifest: Mapping[str, Any]) -> bool:
+    """Whether it is None, or of two classes a share, or just above all of them."""
+    value = manifest["threshold"]
+    return value is None or (type(value) is not bool and 0 <= value <= ABOVE_ALL and len(manifest["classes"]) == 2)
+
+
+#: What is looked at more closely, since decisions hang on it.
+DECIDING = {"classes": _are_classes, "threshold": _is_threshold}
+
+
+#: Which kinds of column the preparation of tables takes as numbers, and which as categories.
+PREPARED: tuple[set[Kind], ...] = ({"number", "date"}, {"category"})
+
+
+def _columns(model: Model) -> list[set[str]]:
+    """The columns of tables that a model takes: numbers, then categories."""
+    preparer = model.fitted.preparer
+    if preparer is None:
+        return [set(), set()]
+    layout = preparer.layout
+    plain = len(layout.categories) - len(layout.indicators)
+    return [set(layout.numbers), {name for name, _ in layout.categories[:plain]}]
 
 
 def _fill(folder: Path, parts: Parts) -> None:
@@ -209,15 +239,6 @@ def _fill(folder: Path, parts: Parts) -> None:
     (folder / MANIFEST).write_bytes(_bytes(about))
 
 
-def _swap(new: Path, folder: Path) -> None:
-    """Put the new folder where the old one is; a kill between the two renames leaves the old one beside."""
-    old = folder.with_name(f".{folder.name}.{os.getpid()}.old")
-    if folder.exists():
-        folder.rename(old)
-    new.rename(folder)
-    shutil.rmtree(old, ignore_errors=True)
-
-
 def _read(folder: Path, manifest: Mapping[str, Any], name: str) -> bytes:
     """The content of a file that the manifest names, if it is what it was."""
     path, expected = folder / name, manifest["files"].get(name)
@@ -226,7 +247,7 @@ def _read(folder: Path, manifest: Mapping[str, Any], name: str) -> bytes:
     try:
         if path.is_symlink():
             raise BundleError(f"{path} points elsewhere: only files of the bundle itself are loaded")
-        content = path.read_bytes()
+        content = _plain(path)
     except OSError as error:
         raise BundleError(f"cannot read {path}: {error.strerror or error}: export the bundle again") from error
     if (found := _sha256(content)) != expected:
@@ -236,9 +257,17 @@ def _read(folder: Path, manifest: Mapping[str, Any], name: str) -> bytes:
     return content
 
 
+def _plain(path: Path) -> bytes:
+    """The content of a plain file; a pipe would be waited for, for ever."""
+    if not S_ISREG(path.stat().st_mode):
+        raise BundleError(f"{path} is no plain file: export the bundle again")
+    return path.read_bytes()
+
+
 def _json(content: bytes, path: Path) -> dict[str, Any]:
     try:
         values = json.loads(content)
+        _bytes(values)  # halves of characters, which JSON can write and nothing else can
     except (ValueError, RecursionError) as error:
         raise BundleError(f"{path} is no JSON that can be read: export the bundle again") from error
     if not isinstance(values, dict):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import itertools
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
@@ -21,6 +22,17 @@ Kind: TypeAlias = Literal["number", "date", "category", "text", "picture"]
 PICTURE = "picture"  #: what the one feature of an image task is called
 BINS = 10
 GREY = 128
+#: The kinds of column of each modality, and the ways in which the text of each kind may be written.
+KINDS = {"tabular": ("number", "date", "category"), "text": ("text",), "image": (PICTURE,)}
+WRITTEN = {
+    "number": ("", "decimal comma"),
+    "date": ("", "day first", "month first"),
+    "category": ("", "true or false", "whole numbers", "numbers"),
+    "text": ("",),
+    PICTURE: ("",),
+}
+LARGEST_PICTURE = 100_000_000  #: values of one picture
+LARGEST = 1e300  #: of all that is a number here; infinity and NaN are not below it
 
 
 @dataclass(frozen=True)
@@ -70,11 +82,13 @@ class Schema:
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Schema:
-        """A schema from what `as_dict` gave; raises `KeyError` or `TypeError` where it is none."""
+        """A schema from what `as_dict` gave; raises `KeyError`, `TypeError` or `ValueError` where it is none."""
         lists = ("levels", "edges", "shares")
-        features = tuple(Feature(**one | {name: tuple(one[name]) for name in lists}) for one in values["features"])
-        picture = tuple(values["picture"]) if values["picture"] else None
-        return cls(**{**values, "classes": tuple(values["classes"]), "features": features, "picture": picture})
+        features = tuple(Feature(**one | {name: _tuple(one[name]) for name in lists}) for one in values["features"])
+        picture = None if values["picture"] is None else _tuple(values["picture"])
+        schema = cls(**{**values, "classes": _tuple(values["classes"]), "features": features, "picture": picture})
+        _check(schema)
+        return schema
 
 
 def describe(task: Task, raw: Raw, table: Table) -> Schema:
@@ -115,6 +129,62 @@ def binned(schema: Schema, X: Features) -> tuple[npt.NDArray[np.int64], ...]:
     if schema.modality != "tabular":
         return (_counts(schema.features[0], _measure(X)),)
     return tuple(_counts(one, X[one.name]) for one in schema.features)
+
+
+def _tuple(values: Any) -> tuple[Any, ...]:
+    if not isinstance(values, list):
+        raise TypeError("no list where one is due")  # of a text it would be the letters
+    return tuple(values)
+
+
+def _check(schema: Schema) -> None:
+    """Raise `ValueError` where a schema says what `describe` never does: rows would be misread, or end in a traceback."""
+    names = [one.name for one in schema.features]
+    kinds = KINDS.get(schema.modality, ()) if isinstance(schema.modality, str) else ()
+    _expect(bool(kinds), "its modality")
+    _expect(isinstance(schema.target, str), "the target")
+    _expect(are_names(schema.classes) and len(schema.classes) > 1, "the classes")
+    _expect(are_names(names), "the names of columns")
+    _expect(len(names) == 1 if schema.modality != "tabular" else len(names) > 0, "how many columns there are")
+    _expect(type(schema.rows) is int and schema.rows > 0, "the training rows")
+    _expect(
+        _is_shape(schema.picture) if schema.modality == "image" else schema.picture is None, "the shape of pictures"
+    )
+    for one in schema.features:
+        _expect(one.kind in kinds and one.written in WRITTEN[one.kind], f"the kind of {one.name[:60]!r}")
+        _expect(_is_spread(one), f"how {one.name[:60]!r} was spread")
+
+
+def are_names(values: Any) -> bool:
+    """Whether these are texts, each another one."""
+    return all(isinstance(one, str) for one in values) and len(set(values)) == len(values)
+
+
+def _is_shape(picture: tuple[Any, ...] | None) -> bool:
+    if picture is None or len(picture) != 3 or not all(type(side) is int and side > 0 for side in picture):
+        return False
+    return picture[2] in (1, 3) and picture[0] * picture[1] * picture[2] <= LARGEST_PICTURE
+
+
+def _is_spread(one: Feature) -> bool:
+    limits, bins = (one.low, one.median, one.high), max(len(one.levels), len(one.edges)) + 2
+    if one.kind == "category":
+        sound = are_names(one.levels) and not one.edges and limits == (None, None, None)
+    else:
+        known = limits == (None, None, None) or (_are_numbers(limits) and one.low <= one.median <= one.high)  # type: ignore[operator]
+        sound = known and _are_numbers(one.edges) and not one.levels
+        sound = sound and all(below < above for below, above in itertools.pairwise(one.edges))
+    shares = _are_numbers(one.shares) and all(0 <= share <= 1 for share in one.shares)
+    return sound and shares and len(one.shares) == bins and abs(sum(one.shares) - 1) < 1e-6
+
+
+def _are_numbers(values: tuple[Any, ...]) -> bool:
+    return all(type(one) in (int, float) and abs(one) < LARGEST for one in values)
+
+
+def _expect(sound: bool, what: str) -> None:
+    if not sound:
+        raise ValueError(f"{what} cannot be so")
 
 
 def _feature(task: Task, raw: pd.Series, values: pd.Series, told: tuple[str, ...]) -> Feature:
