@@ -29,7 +29,7 @@ from harness.deploy.insights.reasons import log_odds
 from harness.deploy.insights.segments import segments
 from harness.deploy.insights.sureness import how_sure
 from harness.deploy.insights.write import write_insights
-from harness.deploy.schema import describe
+from harness.deploy.schema import Feature, describe
 from harness.deploy.shares import exact as exact_interval
 from harness.deploy.shares import wilson
 from harness.errors import EvenhandError
@@ -512,3 +512,20 @@ def test_names_from_the_data_are_text_and_nothing_else(bundle, tmp_path):
     assert "<img src=x" not in page
     assert "&lt;img src=x" in page
     assert "|**x**</td>" in page
+
+
+def test_several_answers_about_a_category_are_one():
+    """Not this and not that, of three levels that are all, is the third."""
+    from harness.deploy.insights import segments as room
+
+    contract = Feature("Contract", "category", levels=("month", "two", "one"), shares=(0.5, 0.3, 0.2, 0.0, 0.0))
+    plan = Feature("plan", "category", levels=("a", "b", "c"), shares=(0.3, 0.3, 0.3, 0.1, 0.0))
+    asked = [room._Question(contract, "month"), room._Question(contract, "one"), room._Question(plan, "a")]
+    asked.append(room._Question(plan, "b"))
+
+    def said(*answers: tuple[int, bool]) -> list[str]:
+        return room._said([(number, yes, 0.5) for number, yes in answers], asked)
+
+    assert said((0, False), (1, False)) == ["Contract is two"]
+    assert said((2, False), (0, False), (3, False)) == ["plan is none of a, b", "Contract is not month"]
+    assert said((2, False), (3, True)) == ["plan is b"]

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
+import sys
 import tempfile
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -152,9 +155,26 @@ def _asked(config: Any) -> Iterator[str]:
             waiting.extend(found)
 
 
-def _keras() -> Any:
+@contextmanager
+def _greetings_kept_back() -> Iterator[None]:
+    """TensorFlow writes to standard error from C++ when it is imported, whatever log level it is asked for."""
+    sys.stderr.flush()
+    kept, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, 2)
     try:
-        import keras
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
+        os.close(nowhere)
+
+
+def _keras() -> Any:
+    if "keras" in sys.modules:
+        return sys.modules["keras"]
+    try:
+        with _greetings_kept_back():
+            import keras
     except ModuleNotFoundError as error:
         raise Unavailable("this bundle holds a network, which needs TensorFlow: pip install 'evenhand[cpu]'") from error
     return keras

@@ -145,8 +145,9 @@ def _path(tree: Any, leaf: int) -> list[tuple[int, bool, float]]:
 
 
 def _said(path: list[tuple[int, bool, float]], questions: list[_Question]) -> list[str]:
-    """The answers in words; several about one number become one."""
+    """The answers in words; several about one number or one category become one."""
     bounds: dict[int, list[float]] = {}
+    others: dict[str, list[str]] = {}
     said: dict[int, str] = {}
     is_one = {questions[at].feature.name for at, above, _ in path if questions[at].level is not None and above}
     for number, above, threshold in path:
@@ -157,12 +158,28 @@ def _said(path: list[tuple[int, bool, float]], questions: list[_Question]) -> li
         elif question.level is not None:
             if name in is_one and not above:
                 continue  # being one level says that it is none of the others
-            said[number] = f"{name} is {'' if above else 'not '}{question.level}"
+            if not above:
+                others.setdefault(name, []).append(question.level)
+            key = next(
+                at for at, _, _ in path if questions[at].feature.name == name and questions[at].level is not None
+            )
+            said[key] = f"{name} is {question.level}" if above else _none_of(question.feature, others[name])
         else:
             low, high = bounds.setdefault(number, [-math.inf, math.inf])
             bounds[number] = [max(low, threshold), high] if above else [low, min(high, threshold)]
             said[number] = _range(question, *bounds[number])
     return list(said.values())
+
+
+def _none_of(feature: Feature, levels: list[str]) -> str:
+    """A category without some of its levels; where one alone is left, that it is this one."""
+    left = [level for level in feature.levels if level not in levels]
+    others, missing = feature.shares[-2:]
+    if len(left) == 1 and not others and not missing:
+        return f"{feature.name} is {left[0]}"
+    return (
+        f"{feature.name} is not {levels[0]}" if len(levels) == 1 else f"{feature.name} is none of {', '.join(levels)}"
+    )
 
 
 def _range(question: _Question, low: float, high: float) -> str:

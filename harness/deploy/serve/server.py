@@ -31,8 +31,9 @@ def serve(bundle: Path, host: str = "127.0.0.1", port: int = 8000, token_file: P
     token = read_token(token_file) if token_file else None
     if token is None and not is_loopback(host):
         raise EvenhandError(f"others can reach {host}: give --token-file, or serve on 127.0.0.1")
-    from harness.deploy.bundle import read_bundle
+    from harness.deploy.bundle import read_bundle, read_manifest
 
+    read_manifest(bundle)  # what is no bundle is said before a port that is taken
     with bound(host, port) as at:
         loaded = read_bundle(bundle)
         run(loaded, at, token)
