@@ -23,9 +23,10 @@ from harness.declare.registry import load_registry
 from harness.declare.space import defaults
 from harness.deploy.archive import described, write_objects
 from harness.deploy.content import content_hash
-from harness.deploy.model import load_model, save_model
+from harness.deploy.leaves import check_leaves
+from harness.deploy.model import Model, load_model, save_model
 from harness.deploy.networks import called, read_network
-from harness.deploy.packing import Boosted
+from harness.deploy.packing import Boosted, Leaves
 from harness.deploy.sound import check_boosted
 from harness.errors import BundleError, EvenhandError
 from harness.search.encodings import ENCODINGS
@@ -372,6 +373,102 @@ def test_a_tree_of_xgboost_that_votes_for_no_class_is_refused():
     description["learner"]["gradient_booster"]["model"]["tree_info"][1] = 10_000
     with pytest.raises(ValueError, match="out of itself"):
         check_boosted(description)
+
+
+def leafwise(classes=2, rows=200, **params):
+    """A small model of LightGBM's that splits by numbers, some of them missing, and by sets of categories; and its rows."""
+    from lightgbm import LGBMClassifier
+
+    rng = np.random.default_rng(0)
+    size = np.where(rng.random(rows) < 0.2, np.nan, rng.normal(size=rows))
+    plan = pd.Categorical(rng.choice(list("abcdefgh"), rows))
+    frame = pd.DataFrame({"size": size, "plan": plan, "same": 1.0})
+    params = {
+        "n_estimators": 5,
+        "min_child_samples": 5,
+        "max_cat_to_onehot": 1,
+        "min_data_per_group": 10,
+        "n_jobs": 1,
+    } | params
+    model = LGBMClassifier(verbosity=-1, **params)
+    return model.fit(frame, ((size > 0) + plan.codes) % classes), frame
+
+
+@pytest.mark.parametrize("classes", [2, 3])
+@pytest.mark.parametrize(
+    ("rows", "params"), [(200, {}), (200, {"class_weight": "balanced"}), (12, {"min_child_samples": 20})]
+)
+def test_the_trees_of_lightgbm_come_back_to_the_last_bit(classes, rows, params):
+    """Also where no tree has a split."""
+    model, frame = leafwise(classes, rows, **params)
+    model.booster_.best_iteration = best = min(3, model.booster_.current_iteration())
+    back = Leaves.of(model.booster_).read(classes)
+    assert back.best_iteration == best
+    assert (back.predict(frame) == model.booster_.predict(frame)).all()
+    assert best == 1 or (back.predict(frame) != back.predict(frame, num_iteration=5)).any()
+
+
+def test_a_saved_model_of_lightgbm_answers_to_the_last_bit(tmp_path):
+    pipeline, X = fitted("lightgbm"), small("tabular", 2).X
+    assert (there_and_back(pipeline, tmp_path).predict_proba(X) == pipeline.predict_proba(X)).all()
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("num_class", "3"),
+        ("num_tree_per_iteration", "0"),
+        ("max_feature_idx", "0"),
+        ("objective", "multiclass num_class:1000"),
+        ("tree_sizes", "100000 1 1 1 1"),
+        ("num_leaves", "100000"),
+        ("num_cat", "100000"),
+        ("split_feature", lambda old: old.replace("0", "10000")),
+        ("left_child", lambda old: "10000" + old[old.index(" ") :]),
+        ("left_child", lambda old: "0" + old[old.index(" ") :]),
+        ("right_child", lambda old: "-10000" + old[old.index(" ") :]),
+        ("right_child", lambda old: old[: old.rindex(" ")]),
+        ("decision_type", lambda old: " ".join("1" for _ in old.split(" "))),
+        ("cat_boundaries", lambda old: old[: old.rindex(" ")] + " 100000"),
+        ("cat_threshold", lambda old: f"{old} 1"),
+        ("leaf_value", "0.5"),
+        ("leaf_count", ""),
+        ("is_linear", "1"),
+        ("is_linear", "0\nis_linear=1"),
+        ("is_linear", "0\nnum_features=1000"),
+    ],
+)
+def test_what_ends_the_process_in_lightgbm_is_refused_before(name, value):
+    text = Leaves.of(leafwise()[0].booster_).trees.decode()
+    check_leaves(text, 2, -1)
+    at = text.index(f"\n{name}=") + len(name) + 2
+    old = text[at : text.index("\n", at)]
+    new = value(old) if callable(value) else value
+    spoilt = text[:at] + new + text[at + len(old) :]
+    if name != "tree_sizes":  # else it would be the size of the tree that is wrong
+        sizes = spoilt.partition("tree_sizes=")[2].partition("\n")[0]
+        first, *others = sizes.split(" ")
+        longer = len(new) - len(old) if spoilt.index("Tree=0") < at else 0
+        spoilt = spoilt.replace(f"tree_sizes={sizes}", "tree_sizes=" + " ".join([str(int(first) + longer), *others]))
+    assert new != old
+    with pytest.raises(ValueError, match="no text of LightGBM's"):
+        check_leaves(spoilt, 2, -1)
+
+
+@pytest.mark.parametrize(("classes", "best"), [(3, -1), (2, 6), (2, True), (1, -1)])
+def test_trees_of_lightgbm_for_other_classes_or_further_than_there_are_are_refused(classes, best):
+    text = Leaves.of(leafwise()[0].booster_).trees.decode()
+    with pytest.raises(ValueError, match="no text of LightGBM's"):
+        check_leaves(text, classes, best)
+
+
+def test_a_saved_model_of_lightgbm_that_leads_out_of_itself_is_refused(tmp_path):
+    pipeline = copy.deepcopy(fitted("lightgbm"))
+    leaves = Leaves.of(pipeline.classifier.booster_)
+    pipeline.classifier._Booster = replace(leaves, trees=leaves.trees.replace(b"left_child=1", b"left_child=9"))
+    (tmp_path / "pipeline.skops").write_bytes(write_objects(Model(pipeline, None)))
+    with pytest.raises(BundleError, match="do not fit together"):
+        load_model(reader(tmp_path))
 
 
 def test_a_tree_is_found_wherever_a_classifier_holds_it(tmp_path):

@@ -15,6 +15,7 @@ from typing import Any, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
+from harness.deploy.leaves import END, check_leaves
 from harness.deploy.networks import Frozen, Network, Running, Seeing, called, read_network, seeing
 from harness.deploy.sound import check_boosted, check_trees
 from harness.search.encoding import Encoder
@@ -102,6 +103,35 @@ class Boosted:
         classifier = XGBClassifier(n_jobs=1)
         classifier.load_model(bytearray(self.trees))
         return Plain(classifier)
+
+
+@dataclass(frozen=True)
+class Leaves:
+    """LightGBM's trees as it writes them, which its own reader takes without looking; `categories` as JSON."""
+
+    trees: bytes
+    categories: str
+    best_iteration: int
+
+    @classmethod
+    def of(cls, booster: Any) -> Leaves:
+        """The trees of a booster, without the options that it was trained with."""
+        trees, end, _ = booster.model_to_string(num_iteration=-1).partition(END)
+        return cls((trees + end).encode(), json.dumps(booster.pandas_categorical), booster.best_iteration)
+
+    def read(self, classes: int) -> Any:
+        """The booster. Raises `ValueError` for what LightGBM did not write."""
+        from lightgbm import Booster
+        from lightgbm.basic import LightGBMError
+
+        trees = self.trees.decode()
+        check_leaves(trees, classes, self.best_iteration)
+        try:
+            booster = Booster(model_str=trees)
+        except LightGBMError as error:
+            raise ValueError(str(error)) from error
+        booster.best_iteration, booster.pandas_categorical = self.best_iteration, json.loads(self.categories)
+        return booster
 
 
 @dataclass(frozen=True)
@@ -207,6 +237,10 @@ def _unpack_classifier(classifier: Any, read: Read) -> Any:
         return Mean(tuple(_unpack_classifier(one, read) for one in classifier.members))
     if isinstance(classifier, Boosted):
         return classifier.read()
+    if type(classifier).__name__ == "LGBMClassifier":
+        leafwise = copy.copy(classifier)
+        leafwise._Booster = classifier._Booster.read(classifier._n_classes)
+        return leafwise
     check_trees(classifier)
     if type(classifier).__name__ == "HistGradientBoostingClassifier":
         return Histograms(classifier)
@@ -238,7 +272,14 @@ def _without_generator(boosting: Any) -> Any:
     return boosting
 
 
+def _with_leaves(boosting: Any) -> Any:
+    """LightGBM with its trees as a value."""
+    boosting._Booster = Leaves.of(boosting._Booster)
+    return boosting
+
+
 STRIPPED = {
+    "LGBMClassifier": _with_leaves,
     "GradientBoostingClassifier": _without_draws,
     "HistGradientBoostingClassifier": _without_generator,
 }
