@@ -109,7 +109,9 @@ def _quickest(ranking: Ranking) -> str:
 
 
 def _none_of(n: int) -> str:
-    return {1: "the other entry cannot", 2: "neither of the other entries can"}.get(n, f"none of the {n} other entries can")
+    return {1: "the other entry cannot", 2: "neither of the other entries can"}.get(
+        n, f"none of the {n} other entries can"
+    )
 
 
 def _all_of(n: int) -> str:
