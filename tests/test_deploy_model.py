@@ -183,6 +183,7 @@ def members(folder, names):
 
 REPEATED = [(name, "tabular") for name in ("xgb", "random_forest", "classic_gradient_boosting", "catboost")]
 REPEATED += [("dense_network", "tabular"), ("logistic_regression", "text"), ("recurrent_network", "text")]
+REPEATED = [(name, modality) for name, modality in REPEATED if not missing_packages(REGISTRY.families[name])]
 REPEAT = """
 import sys
 from pathlib import Path
@@ -377,7 +378,7 @@ def test_a_tree_of_xgboost_that_votes_for_no_class_is_refused():
 
 def leafwise(classes=2, rows=200, **params):
     """A small model of LightGBM's that splits by numbers, some of them missing, and by sets of categories; and its rows."""
-    from lightgbm import LGBMClassifier
+    lightgbm = pytest.importorskip("lightgbm")
 
     rng = np.random.default_rng(0)
     size = np.where(rng.random(rows) < 0.2, np.nan, rng.normal(size=rows))
@@ -390,7 +391,7 @@ def leafwise(classes=2, rows=200, **params):
         "min_data_per_group": 10,
         "n_jobs": 1,
     } | params
-    model = LGBMClassifier(verbosity=-1, **params)
+    model = lightgbm.LGBMClassifier(verbosity=-1, **params)
     return model.fit(frame, ((size > 0) + plan.codes) % classes), frame
 
 
