@@ -1,6 +1,7 @@
 """What several rooms' tests share: a small table whose rows can be recognised, and the way to a cell."""
 
 import os
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,9 @@ from harness.declare.strategy import Strategy
 from harness.declare.task import Table
 from harness.run.cell import Cell, Material
 from harness.search.pipeline import Recipe
+
+#: Seconds after which an event that a test waits for will not come: far more than the slowest machine needs.
+LONGEST_WAIT = 300
 
 
 @pytest.fixture(scope="session")
@@ -53,6 +57,14 @@ def material(
     splitter = make_splitter(table)
     recipe = Recipe(family, strategies, modality_of(table), len(table.classes))
     return Material(table, splitter, splitter.outer(chosen)[0], recipe, chosen, registry.metrics)
+
+
+def wait_until(condition: Callable[[], object]) -> None:
+    """Wait for an event of another thread or process; fails after `LONGEST_WAIT` seconds, where it never comes."""
+    end = time.monotonic() + LONGEST_WAIT
+    while not condition():
+        assert time.monotonic() < end, f"nothing happened in {LONGEST_WAIT} seconds"
+        time.sleep(0.01)
 
 
 def modality_of(table: Table) -> str:

@@ -8,14 +8,15 @@ import logging
 import signal
 import socket
 import threading
-import time
 from collections import Counter
 from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
 
 import httpx
 import numpy as np
 import pandas as pd
 import pytest
+from conftest import LONGEST_WAIT, wait_until
 
 pytest.importorskip("fastapi")
 
@@ -24,6 +25,7 @@ from harness.declare.registry import load_registry
 from harness.declare.space import defaults
 from harness.declare.task import Task
 from harness.deploy.bundle import Parts, write_bundle
+from harness.deploy.model import Model
 from harness.deploy.rows import read_rows
 from harness.deploy.schema import describe
 from harness.deploy.serve.app import make_app, service_of
@@ -360,22 +362,69 @@ def test_a_bad_request_spoils_no_other_that_came_with_it(bundle):
     assert [len(X) for X in read] == [1, 1]
 
 
+@dataclass
+class HeldModel:
+    """A model that predicts only once it is released; notes how many rows it was asked for in one go."""
+
+    model: Model
+    started: threading.Event = field(default_factory=threading.Event)
+    released: threading.Event = field(default_factory=threading.Event)
+    sizes: list[int] = field(default_factory=list)
+
+    def predict_proba(self, X):
+        self.sizes.append(len(X))
+        self.started.set()
+        assert self.released.wait(LONGEST_WAIT)
+        return self.model.predict_proba(X)
+
+
+async def held_batch(batcher, model, request, count):
+    """Let one request occupy the model and `count` more wait in line, then release the model; returns all answers."""
+    model.started.clear()
+    model.released.clear()
+    first = asyncio.ensure_future(batcher.predict(request))
+    assert await asyncio.to_thread(model.started.wait, LONGEST_WAIT)
+    others = [asyncio.ensure_future(batcher.predict(request)) for _ in range(count)]
+    while len(batcher.line) + sum(other.done() for other in others) < count:
+        await asyncio.sleep(0)
+    model.released.set()
+    return await asyncio.gather(first, *others, return_exceptions=True)
+
+
 def test_what_waits_while_the_model_works_goes_together_and_too_much_is_turned_away(bundle, monkeypatch):
-    sizes = []
-    batcher = Batcher(bundle, lambda X: sizes.append(len(X)))
+    model = HeldModel(bundle.model)
+    batcher = Batcher(replace(bundle, model=model))
+    request = sent(bundle, row())
 
     async def many():
         with batcher.at_work():
-            one = sent(bundle, row())
-            await asyncio.gather(*(batcher.predict(one) for _ in range(50)))
+            answered = await held_batch(batcher, model, request, 49)
             monkeypatch.setattr("harness.deploy.serve.batch.MOST_WAITING", 3)
-            found = await asyncio.gather(*(batcher.predict(one) for _ in range(5)), return_exceptions=True)
-        batcher.worker.shutdown(wait=True)
-        return found
+            return answered, await held_batch(batcher, model, request, 5)
 
-    found = asyncio.run(many())
-    assert sum(sizes[:2]) == 50
-    assert [one.status for one in found if isinstance(one, Refused)] == [503, 503]
+    answered, limited = asyncio.run(many())
+    assert model.sizes == [1, 49, 1, 3]
+    assert [len(answer.proba) for answer in answered] == [1] * 50
+    assert [answer.status for answer in limited if isinstance(answer, Refused)] == [503, 503]
+
+
+def test_rows_that_were_answered_are_passed_on_in_the_batches_in_which_they_were(bundle):
+    model, sizes, passed = HeldModel(bundle.model), [], threading.Event()
+
+    def see(X):
+        sizes.append(len(X))
+        if len(sizes) == 2:
+            passed.set()
+
+    batcher = Batcher(replace(bundle, model=model), see)
+
+    async def many():
+        with batcher.at_work():
+            await held_batch(batcher, model, sent(bundle, row()), 4)
+            assert await asyncio.to_thread(passed.wait, LONGEST_WAIT)
+
+    asyncio.run(many())
+    assert sizes == [1, 4]
 
 
 def test_a_client_that_gave_up_costs_no_other_its_answer(bundle):
@@ -495,15 +544,17 @@ def served(bundle):
         thread = threading.Thread(target=server.run, args=([at],))
         thread.start()
         try:
-            while not server.started:
-                time.sleep(0.01)
+            wait_until(lambda: server.started or not thread.is_alive())
+            assert server.started
             yield f"http://127.0.0.1:{at.getsockname()[1]}", server
         finally:
             server.should_exit = True
             thread.join()
 
 
-def test_what_was_sent_before_it_is_told_to_stop_is_answered(bundle):
+def test_what_was_sent_before_it_is_told_to_stop_is_answered(bundle, monkeypatch):
+    # It ends when this test has seen enough, not after a second that a busy machine may need for a request.
+    monkeypatch.setattr("harness.deploy.serve.leaving.LEAVING_SECONDS", LONGEST_WAIT)
     statuses, refused = [], threading.Event()
 
     def send(address):
@@ -518,14 +569,15 @@ def test_what_was_sent_before_it_is_told_to_stop_is_answered(bundle):
         threads = [threading.Thread(target=send, args=(address,)) for _ in range(4)]
         for one in threads:
             one.start()
-        while len(statuses) < 20:
-            time.sleep(0.01)
+        wait_until(lambda: len(statuses) >= 20)
         server.handle_exit(signal.SIGTERM, None)
         before = len(statuses)
-        while len(statuses) < before + 5:
-            assert httpx.get(address + "/ready").status_code == 503
+        assert httpx.get(address + "/ready").status_code == 503
+        wait_until(lambda: len(statuses) >= before + 5)
+        assert httpx.get(address + "/ready").status_code == 503
+        server.until = 0.0
         for one in threads:
-            one.join(30)
+            one.join(LONGEST_WAIT)
     assert set(statuses) == {200}
 
 
