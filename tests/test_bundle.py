@@ -5,8 +5,6 @@ import json
 import os
 import pickle
 import shutil
-import subprocess
-import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -269,17 +267,14 @@ def test_what_is_no_plain_file_is_not_read(bundle: Bundle, name: str, make: Call
     assert "\n" not in str(refused.value)
 
 
-def gone() -> int:
-    """The number of a process that has ended."""
-    with subprocess.Popen([sys.executable, "-c", ""]) as process:
-        process.wait()
-    return process.pid
+#: The number of a process that does not exist: larger than any system gives.
+GONE = 999_999_999
 
 
 def test_what_killed_processes_left_beside_is_taken_away_and_nothing_else(parts: Parts, tmp_path: Path) -> None:
     write_bundle(tmp_path / "b", parts)
-    lost = [f".b.{gone()}.part", f".b.{gone()}.old", f".b.{os.getpid()}.old", f".b.{os.getpid()}.part"]
-    kept = [f".b.{os.getppid()}.part", f".bb.{gone()}.part", ".b.part", f".b.{gone()}.part.txt"]
+    lost = [f".b.{GONE}.part", f".b.{GONE}.old", f".b.{os.getpid()}.old", f".b.{os.getpid()}.part"]
+    kept = [f".b.{os.getppid()}.part", f".bb.{GONE}.part", ".b.part", f".b.{GONE}.part.txt"]
     for name in [*lost, *kept]:
         (tmp_path / name).mkdir()
         (tmp_path / name / "half.txt").write_text("half")
@@ -289,7 +284,7 @@ def test_what_killed_processes_left_beside_is_taken_away_and_nothing_else(parts:
 
 def test_a_bundle_that_a_killed_process_moved_away_is_there_again(parts: Parts, tmp_path: Path) -> None:
     before = write_bundle(tmp_path / "b", parts)
-    (tmp_path / "b").rename(tmp_path / f".b.{gone()}.old")
+    (tmp_path / "b").rename(tmp_path / f".b.{GONE}.old")
     with pytest.raises(KeyError, match="threshold"):  # a write that fails leaves what it found
         write_bundle(tmp_path / "b", replace(parts, about={"classes": []}))
     assert [path.name for path in tmp_path.iterdir()] == ["b"]

@@ -159,29 +159,40 @@ def test_one_function_alone_stays_within_the_bound_too(cache, monkeypatch):
     assert the_file(cache).stat().st_size <= 3 * features.MOST_BYTES
 
 
+#: A process that says when it has started, and begins when it is told to.
 PROCESS = """
-import sys, time
+import sys
 import numpy as np
 from harness.data.features import remembered
 
 def compute(rows):
     print(len(rows), flush=True)
-    total = sum(float(np.sin(rows.astype(float)).sum()) for _ in range(2000))  # long enough for the others to arrive
+    total = sum(float(np.sin(rows.astype(float)).sum()) for _ in range(2000))  # so that the others come meanwhile
     return rows.reshape(len(rows), -1).astype(np.float32)
 
 rows = np.random.default_rng(0).integers(0, 256, (300, 8, 8, 1), dtype=np.uint8)
+print("started", flush=True)
+sys.stdin.readline()
 made = remembered("pixels", rows, compute)
 assert np.array_equal(made, rows.reshape(300, -1)), "other numbers"
 """
 
 
 def test_processes_that_start_at_once_compute_each_row_once_between_them():
-    begun = [
+    processes = [
         subprocess.Popen(
-            [sys.executable, "-W", "error", "-c", PROCESS], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+            [sys.executable, "-W", "error", "-c", PROCESS],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
         )
         for _ in range(3)
     ]
-    said = [process.communicate() for process in begun]
-    assert [process.returncode for process in begun] == [0, 0, 0], said
-    assert "".join(out for out, _ in said).split() == ["300"]
+    assert [process.stdout.readline() for process in processes] == ["started\n"] * 3
+    for process in processes:
+        process.stdin.write("\n")
+        process.stdin.flush()
+    outputs = [process.communicate() for process in processes]
+    assert [process.returncode for process in processes] == [0, 0, 0], outputs
+    assert "".join(output for output, _ in outputs).split() == ["300"]

@@ -82,6 +82,15 @@ def bundle(tmp_path_factory):
     return fitted_bundle(tmp_path_factory.mktemp("served") / "bundle", CUSTOMERS, "logistic_regression")
 
 
+@pytest.fixture(scope="module", autouse=True)
+def patient_service():
+    """A busy machine may take longer for an answer than a client should wait for it."""
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        for limit in ("BODY_SECONDS", "ANSWER_SECONDS"):
+            monkeypatch.setattr(f"harness.deploy.serve.app.{limit}", float(LONGEST_WAIT))
+        yield
+
+
 @contextmanager
 def client(bundle, token=None, **headers):
     """Ask the application in this process, without a network; what it logs is left in `.logged`."""
@@ -459,10 +468,9 @@ def test_without_a_token_only_names_of_this_machine_are_served(asking):
         assert asking.get("/schema", headers={"host": host}).status_code == 200
 
 
-def test_a_log_line_is_json_and_repeats_nothing_of_a_row(bundle, caplog):
-    LOGGER.setLevel(logging.INFO)
-    LOGGER.propagate = True
-    with client(bundle) as asking, caplog.at_level(logging.INFO):
+def test_a_log_line_is_json_and_repeats_nothing_of_a_row(bundle, caplog, monkeypatch):
+    monkeypatch.setattr(LOGGER, "propagate", True)
+    with client(bundle) as asking, caplog.at_level(logging.INFO, LOGGER.name):
         predict(asking, row(plan="secret-plan"))
         predict(asking, row(months="secret-months"))
         asking.get("/secret-path?secret-query", headers={"x-request-id": "mine-1"})
@@ -479,7 +487,7 @@ def test_what_nobody_foresaw_is_a_500_that_tells_nothing(bundle, monkeypatch, ca
         raise ZeroDivisionError("secret")
 
     monkeypatch.setattr("harness.deploy.serve.app.answered", broken)
-    LOGGER.propagate = True
+    monkeypatch.setattr(LOGGER, "propagate", True)
     with client(bundle) as asking:
         found = predict(asking, row())
     assert found.status_code == 500
@@ -558,7 +566,7 @@ def test_what_was_sent_before_it_is_told_to_stop_is_answered(bundle, monkeypatch
     statuses, refused = [], threading.Event()
 
     def send(address):
-        with httpx.Client() as one:
+        with httpx.Client(timeout=LONGEST_WAIT) as one:
             while not refused.is_set():
                 try:
                     statuses.append(one.post(address + "/predict", json={"rows": [row()]}).status_code)
@@ -572,9 +580,9 @@ def test_what_was_sent_before_it_is_told_to_stop_is_answered(bundle, monkeypatch
         wait_until(lambda: len(statuses) >= 20)
         server.handle_exit(signal.SIGTERM, None)
         before = len(statuses)
-        assert httpx.get(address + "/ready").status_code == 503
+        assert httpx.get(address + "/ready", timeout=LONGEST_WAIT).status_code == 503
         wait_until(lambda: len(statuses) >= before + 5)
-        assert httpx.get(address + "/ready").status_code == 503
+        assert httpx.get(address + "/ready", timeout=LONGEST_WAIT).status_code == 503
         server.until = 0.0
         for one in threads:
             one.join(LONGEST_WAIT)
@@ -617,7 +625,7 @@ def asked(operation, mode, examples, met):
     )
     @given(case=operation.as_strategy(generation_mode=mode))
     def ask(case):
-        met[operation.path, case.call_and_validate(checks=checks).status_code] += 1
+        met[operation.path, case.call_and_validate(checks=checks, timeout=LONGEST_WAIT).status_code] += 1
 
     ask()
 

