@@ -108,8 +108,33 @@ def test_a_plugin_may_be_named_by_its_file(evenhand, tmp_path):
     assert code == 0, err
     assert "my_metric" in out
     refused(evenhand("list", "metrics", "--plugin", "mine/other.py"), "no such file: mine/other.py (--plugin)")
-    (tmp_path / "mine" / "json.py").write_text("")
-    refused(evenhand("list", "metrics", "--plugin", "mine/json.py"), "another module 'json' already: rename the file")
+
+
+def test_plugin_files_may_be_named_like_installed_modules_and_like_one_another(evenhand, tmp_path):
+    for folder in ("first", "second"):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "json.py").write_text(
+            f"from harness import Metric\nM = Metric(name='{folder}', compute=lambda p: 0.5, face='ranking')\n"
+        )
+    path = sys.path.copy()
+    words = ("--plugin", "first/json.py", "--plugin", "second/json.py", "--plugin", str(tmp_path / "first" / "json.py"))
+    code, out, err = evenhand("list", "metrics", *words)
+    assert code == 0, err
+    assert [line.split()[0] for line in out.splitlines()[-2:]] == ["first", "second"]
+    assert sys.path == path
+
+
+def test_a_module_beside_a_plugin_is_not_imported_and_the_message_says_what_to_do(evenhand, tmp_path):
+    (tmp_path / "helpers.py").write_text("(lambda: 1 / 0)()\n")
+    (tmp_path / "mine.py").write_text("import helpers\n")
+    refused(
+        evenhand("list", "metrics", "--plugin", "mine.py"),
+        "ModuleNotFoundError: No module named 'helpers'",
+        "put both into one file, or install them as a package",
+    )
+    refused(
+        evenhand("list", "metrics", "--plugin", "helpers"), "No module named 'helpers'", "--plugin path/to/helpers.py"
+    )
 
 
 def test_two_hundred_megabytes_of_one_column_are_refused_in_a_line(evenhand, tmp_path):

@@ -31,17 +31,17 @@ def commands():
 @pytest.fixture
 def declared(tmp_path, monkeypatch):
     """The README's declarations, as files in a folder of one's own."""
-    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.chdir(tmp_path)
     for block in blocks("python"):
         name = block.splitlines()[0].removeprefix("# ").strip()
         (tmp_path / name).write_text(block)
         body = [line for line in block.splitlines()[1:] if line.strip()]
         assert len(body) < 20, f"{name} has {len(body)} lines"
-    return sorted(path.stem for path in tmp_path.glob("my_*.py"))
+    return sorted(path.name for path in tmp_path.glob("my_*.py"))
 
 
 def test_the_examples_keep_the_contract(declared, evenhand):
-    assert declared == ["my_family", "my_strategy", "my_task"]
+    assert declared == ["my_family.py", "my_strategy.py", "my_task.py"]
     registry = load_registry(declared)
     from harness import checks
 

@@ -27,7 +27,8 @@ app = typer.Typer(
 )
 
 Plugins = Annotated[
-    list[str] | None, typer.Option("--plugin", help="Module or my_file.py with further declarations; repeatable.")
+    list[str] | None,
+    typer.Option("--plugin", help="Installed module, or path of a file.py, with further declarations; repeatable."),
 ]
 DataDir = Annotated[
     Path | None,

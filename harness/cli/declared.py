@@ -55,7 +55,7 @@ def check(plugin: Plugins = None, data_dir: DataDir = None) -> None:
     """Hold every declaration to the contract: tasks, families, strategies and metrics, plugins included.
 
     \b
-    evenhand check --plugin my_package.families
+    evenhand check --plugin my_family.py
     """
     from harness.checks import check_all
     from harness.declare.registry import load_registry

@@ -43,6 +43,7 @@ def export(  # noqa: PLR0913, PLR0917 -- the options of a command line are one l
     evenhand export results/quick --task caravan --entry xgb/none --calibration sigmoid --out bundles/caravan
     """
     from harness import export as exporting
+    from harness.declare.registry import absolute_plugins
 
     asked = exporting.Asked(
         run=str(run),
@@ -52,7 +53,7 @@ def export(  # noqa: PLR0913, PLR0917 -- the options of a command line are one l
         calibration=calibration,
         drivers=drivers,
         data_dir=str(data_dir.resolve()) if data_dir else None,
-        plugins=tuple(plugin or ()),
+        plugins=absolute_plugins(plugin or ()),
         file=str(file.resolve()) if file else None,
     )
     typer.echo(exporting.export(asked, lambda told: typer.echo(told, err=True)))

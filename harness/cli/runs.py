@@ -78,7 +78,7 @@ def run(  # noqa: PLR0913, PLR0917 -- the options of a command line are one list
     evenhand run --task caravan --family xgb --family logistic_regression \\
         --strategy none --strategy smote --trials 20 --folds 5 --seed 1 --out results/c
     """
-    from harness.declare.registry import load_registry
+    from harness.declare.registry import absolute_plugins, load_registry
     from harness.live import Interrupts, shown
     from harness.options import Typed, cores, limits, out_folder, request_of, seconds, statuses
     from harness.run.benchmark import benchmark
@@ -108,7 +108,7 @@ def run(  # noqa: PLR0913, PLR0917 -- the options of a command line are one list
             "text": text,
         },
         data_dir=data_dir,
-        plugins=tuple(plugin or ()),
+        plugins=absolute_plugins(plugin or ()),
     )
     if jobs is not None and jobs < 1:
         raise EvenhandError(f"--jobs must be at least 1, but got {jobs}")
@@ -202,12 +202,13 @@ def replay(
     evenhand replay results/quick telco_churn/xgb/smote/r0f1 --stage tuned
     """
     from harness import replay as again
+    from harness.declare.registry import absolute_plugins
     from harness.options import stages
     from harness.run.replay import Asked
 
     data = str(data_dir.resolve()) if data_dir else None
     moved = str(file.resolve()) if file else None
-    replayed = again.replay(Asked(str(run), cell, stages(stage), data, tuple(plugin or ()), moved))
+    replayed = again.replay(Asked(str(run), cell, stages(stage), data, absolute_plugins(plugin or ()), moved))
     typer.echo(again.in_words(replayed))
     if not replayed.confirmed:
         raise typer.Exit(1)

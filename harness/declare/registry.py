@@ -1,8 +1,10 @@
 """Finds declarations: by type, in the folders made for them, in plugins, in entry points."""
 
 import difflib
+import hashlib
 import importlib
 import importlib.metadata
+import importlib.util
 import pkgutil
 import sys
 from collections.abc import Iterable, Iterator, Mapping
@@ -54,15 +56,31 @@ class Registry:
 def load_registry(plugins: Iterable[str] = ()) -> Registry:
     """Import every place where declarations live and collect them.
 
-    `plugins` are modules, by name or by path (`my_task.py`), to import besides those under the entry-point group
-    `evenhand.plugins`. Raises `DeclarationError` where two declarations of one kind share a name, `EvenhandError` where
-    a plugin cannot be imported.
+    Nothing is imported from the current folder or from the folder of a run. `sys.path` is not changed.
+
+    Parameters
+    ----------
+    plugins : iterable of str
+        Installed modules by their names, and files by their paths (`my_task.py`), to import besides those under the
+        entry-point group `evenhand.plugins`.
+
+    Returns
+    -------
+    Registry
+        All declarations.
+
+    Raises
+    ------
+    DeclarationError
+        If two declarations of one kind share a name.
+    EvenhandError
+        If a plugin cannot be imported.
     """
     registry = Registry()
     for module in _modules(plugins):
         for value in vars(module).values():
-            for one in value if isinstance(value, tuple) else (value,):
-                _add(registry, one, module)
+            for declaration in value if isinstance(value, tuple) else (value,):
+                _add(registry, declaration, module)
     return registry
 
 
@@ -88,33 +106,79 @@ def _modules(plugins: Iterable[str]) -> Iterator[ModuleType]:
     for place in PLACES:
         package = importlib.import_module(place)
         yield package
-        for found in pkgutil.iter_modules(getattr(package, "__path__", [])):
-            yield importlib.import_module(f"{place}.{found.name}")
-    if str(Path.cwd()) not in sys.path:
-        sys.path.insert(0, str(Path.cwd()))  # a plugin may lie beside the data
+        for submodule in pkgutil.iter_modules(getattr(package, "__path__", [])):
+            yield importlib.import_module(f"{place}.{submodule.name}")
     published = [point.value.split(":")[0] for point in importlib.metadata.entry_points(group=ENTRY_POINTS)]
-    for name in dict.fromkeys([*published, *plugins]):
+    for plugin in dict.fromkeys([*published, *absolute_plugins(plugins)]):
         try:
-            yield _plugin(name)
+            yield _plugin_file(Path(plugin)) if plugin.endswith(".py") else importlib.import_module(plugin)
         except EvenhandError:
             raise
         except Exception as error:  # a plugin is foreign code: whatever it raises is the user's to read, in one line
-            raise EvenhandError(f"plugin {name!r} cannot be imported: {type(error).__name__}: {error}") from error
+            hint = _import_hint(plugin, error)
+            message = f"plugin {plugin!r} cannot be imported: {type(error).__name__}: {error}{hint}"
+            raise EvenhandError(message) from error
 
 
-def _plugin(name: str) -> ModuleType:
-    """A module by name, or by the path of its file."""
-    if not name.endswith(".py"):
-        return importlib.import_module(name)
-    path = Path(name).expanduser().resolve()
-    if not path.is_file():
-        raise EvenhandError(f"no such file: {name} (--plugin)")
-    if str(path.parent) not in sys.path:
-        sys.path.insert(0, str(path.parent))
-    module = importlib.import_module(path.stem)
-    if Path(module.__file__ or "").resolve() != path:
-        raise EvenhandError(f"plugin {name!r}: there is another module {path.stem!r} already: rename the file")
+def absolute_plugins(plugins: Iterable[str]) -> tuple[str, ...]:
+    """Resolve the paths among plugins, so that they mean the same in another process.
+
+    Parameters
+    ----------
+    plugins : iterable of str
+        Names of installed modules, and paths of files, which end in ``.py``.
+
+    Returns
+    -------
+    tuple of str
+        The names as they are and the paths absolute, each once.
+
+    Raises
+    ------
+    EvenhandError
+        If there is no such file.
+    """
+    resolved = []
+    for plugin in plugins:
+        path = Path(plugin).expanduser().resolve()
+        if plugin.endswith(".py") and not path.is_file():
+            raise EvenhandError(f"no such file: {plugin} (--plugin)")
+        resolved.append(str(path) if plugin.endswith(".py") else plugin)
+    return tuple(dict.fromkeys(resolved))
+
+
+def _plugin_file(path: Path) -> ModuleType:
+    """Import one file, and nothing else of its folder; a file that has been imported is not imported again.
+
+    Its module has a name that no installed module has: the folder is part of it.
+    """
+    digits = hashlib.sha256(str(path).encode()).hexdigest()[:12]
+    name = f"evenhand_plugin_{digits}_{path.stem}"
+    if name in sys.modules:
+        return sys.modules[name]
+    spec = importlib.util.spec_from_file_location(name, path)
+    if spec is None or spec.loader is None:
+        raise EvenhandError(f"plugin {str(path)!r} is not a Python file")
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module  # before it runs: dataclasses and pickle look it up there
+    try:
+        spec.loader.exec_module(module)
+    except BaseException:
+        del sys.modules[name]
+        raise
     return module
+
+
+def _import_hint(plugin: str, error: Exception) -> str:
+    """What to do where a plugin, or a module that it imports, is a file that is not installed."""
+    if not isinstance(error, ModuleNotFoundError) or not error.name:
+        return ""
+    file = f"{error.name.partition('.')[0]}.py"
+    if not plugin.endswith(".py"):
+        return f" (a module must be installed; a file is named by its path: --plugin path/to/{file})"
+    if (Path(plugin).parent / file).is_file() or (Path(plugin).parent / file.removesuffix(".py")).is_dir():
+        return f" ({file.removesuffix('.py')} beside it is not imported: put both into one file, or install them as a package)"
+    return ""
 
 
 def _add(registry: Registry, value: Any, module: ModuleType) -> None:

@@ -18,7 +18,7 @@ from contextlib import suppress
 from typing import Any, TypeAlias
 
 from harness.errors import EvenhandError
-from harness.run.supervise import ONE_THREAD
+from harness.run.supervise import ONE_THREAD, SAFE_PATH
 
 Tell: TypeAlias = Callable[[str], None]
 
@@ -28,7 +28,7 @@ def ask(module: str, question: Mapping[str, Any], doing: str, tell: Tell = lambd
 
     Raises its `EvenhandError` again, or one that says how a process that was `doing` something ended without an answer.
     """
-    command, own = [sys.executable, "-m", module], os.environ | ONE_THREAD
+    command, own = [sys.executable, "-P", "-m", module], os.environ | ONE_THREAD | SAFE_PATH
     reply: dict[str, Any] = {}
     with (
         tempfile.TemporaryFile() as errors,

@@ -32,6 +32,8 @@ ONE_THREAD = {
     "TF_DETERMINISTIC_OPS": "1",
     "PYTHONHASHSEED": "0",
 }
+#: What a child process needs so that neither it nor what it starts imports a file from the current folder.
+SAFE_PATH = {"PYTHONSAFEPATH": "1"}
 #: So many cells ahead are looked through for one that suits a worker.
 MOST_SPLITS = 20
 #: How often limits are looked at, in seconds.
@@ -72,11 +74,11 @@ class Worker:
     def __init__(self, request: Request, store: Store) -> None:
         self.errors: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115 -- lives as long as the worker
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "harness.run.worker"],
+            [sys.executable, "-P", "-m", "harness.run.worker"],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=self.errors,
-            env=os.environ | ONE_THREAD,
+            env=os.environ | ONE_THREAD | SAFE_PATH,
             start_new_session=True,  # Ctrl-C is ours to handle, and a kill reaches whatever the cell started
         )
         assert self.process.stdout is not None  # noqa: S101 -- it was opened as a pipe

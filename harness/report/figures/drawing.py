@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import io
+import os
 import pickle
 import subprocess
 import sys
@@ -28,8 +29,9 @@ def draw(orders: Sequence[Order]) -> None:
     if len(orders) < MANY:
         _draw(orders)
         return
-    command = [sys.executable, "-m", "harness.report.figures.drawing"]
-    with subprocess.Popen(command, stdin=subprocess.PIPE, stderr=subprocess.PIPE) as other:  # noqa: S603 -- our own
+    command = [sys.executable, "-P", "-m", "harness.report.figures.drawing"]
+    safe = os.environ | {"PYTHONSAFEPATH": "1"}  # nothing is imported from the current folder
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stderr=subprocess.PIPE, env=safe) as other:  # noqa: S603 -- our own
         feed, complaints = other.stdin, other.stderr
         if feed is None or complaints is None:
             raise StoreError("the process that draws pictures cannot be spoken to")
@@ -53,11 +55,15 @@ def small(png: bytes) -> bytes:
 
 
 def _draw(orders: Sequence[Order]) -> None:
-    for picture, files in orders:
-        drawn = picture.draw()
-        drawn["webp"] = small(drawn["png"])
-        for ending, path in files:
-            write_atomic(path, drawn[ending])
+    import matplotlib as mpl
+
+    with mpl.rc_context():
+        mpl.rcdefaults()  # a file `matplotlibrc`, in the current folder or of the user, changes no figure
+        for picture, files in orders:
+            drawn = picture.draw()
+            drawn["webp"] = small(drawn["png"])
+            for ending, path in files:
+                write_atomic(path, drawn[ending])
 
 
 if __name__ == "__main__":
