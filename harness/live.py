@@ -258,9 +258,14 @@ def opening(start: Start) -> str:
     ]
     already = Counter(record.status for record in start.standing)
     stand = ", ".join(f"{n} {status}" for status, n in already.items())
+    outdated = ""
+    if start.outdated:
+        cells = "1 stored cell is" if start.outdated == 1 else f"{start.outdated:,} stored cells are"
+        outdated = f"\n{cells} done again: their data, their declarations or evenhand have changed since"
     return (
         f"{len(tasks)} task{'s' * (len(tasks) > 1)} ({', '.join(tasks)}), {len(start.plan.cells)} cells, {len(start.left)} to do"
         + (f"; stored already: {stand}" if stand else "")
+        + outdated
         + skipped
         + "".join("\n" + note for note in notes)
     )

@@ -30,6 +30,7 @@ class Start:
     left: tuple[Cell, ...]
     standing: tuple[Record, ...]
     objectives: Mapping[str, Metric]  #: task → what is improved
+    outdated: int = 0  #: cells with a record under another key, which are done again
 
 
 def benchmark(  # noqa: PLR0913 -- what, where, with how much, what again, under whose eyes
@@ -111,10 +112,11 @@ def _plain(value: Any) -> Any:
 
 
 def _start(plan: Plan, store: Store, retry: Collection[str], objectives: Mapping[str, Metric]) -> Start:
-    left, standing = [], []
+    left, standing, outdated = [], [], 0
     for cell in plan.cells:
         record = store.record(cell.id)
         if record is not None and record.key != cell.key:
+            outdated += record.status not in CHEAP
             store.discard_cell(cell.id)
             record = None
         if record is not None and record.status == "ok":
@@ -130,4 +132,4 @@ def _start(plan: Plan, store: Store, retry: Collection[str], objectives: Mapping
             left.append(cell)
         else:
             standing.append(record)
-    return Start(plan, tuple(left), tuple(standing), objectives)
+    return Start(plan, tuple(left), tuple(standing), objectives, outdated)
