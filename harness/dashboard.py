@@ -15,8 +15,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from harness.errors import EvenhandError
+from harness.errors import EvenhandError, StoreError
 from harness.report.markdown import NONE, count, escape, number, table
+from harness.store.journal import read_journal
 from harness.store.store import Store
 
 if TYPE_CHECKING:
@@ -77,10 +78,11 @@ class Merged:
     def _bring(self, path: Path) -> list[str]:
         """Copy the trials that the merged study does not have yet, or begin it anew where the journal was; returns its name."""
         import optuna
-        from optuna.storages import JournalStorage
-        from optuna.storages.journal import JournalFileBackend
 
-        journal = JournalStorage(JournalFileBackend(str(path)))
+        try:
+            journal = read_journal(path)
+        except StoreError:  # the other cells can be displayed; the report names this one
+            return []
         merged = {one.study_name for one in self.storage.get_all_studies()}
         names = optuna.get_all_study_names(journal)
         for name in names:

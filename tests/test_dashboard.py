@@ -176,3 +176,29 @@ def test_tables_of_another_form_say_nothing(tmp_path, text):
     path.write_text(text)
     assert read_outer(path) == {}
     assert read_outer(tmp_path / "nothing.csv") == {}
+
+
+TORN = {
+    "record": b'{"op_code": 4, "user_attr": {"reas',
+    "character": '{"op_code": 4, "reason": "é'.encode()[:-1],
+    "NUL bytes": b"\0" * 100,
+}
+
+
+@pytest.mark.parametrize("torn", TORN.values(), ids=TORN)
+def test_an_incomplete_record_hides_no_trial_and_nothing_on_disk_changes(store, torn):
+    (journal,) = store.folder.rglob("study.journal")
+    journal.write_bytes(journal.read_bytes() + torn)
+    before = digests(store)
+    merged = Merged(store)
+    assert merged.refresh() == 1
+    assert len(optuna.load_study(study_name=NAME, storage=merged.storage).trials) == 4
+    assert digests(store) == before
+
+
+def test_a_journal_that_cannot_be_read_does_not_end_the_dashboard(store):
+    (journal,) = store.folder.rglob("study.journal")
+    journal.write_bytes(b"[1, 2]\n" * 3)
+    merged = Merged(store)
+    merged.refresh()
+    assert merged.storage.get_all_studies() == []

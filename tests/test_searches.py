@@ -152,6 +152,22 @@ def test_a_broken_journal_is_named_and_hides_no_other(plain):
     assert "could not be read" in text
 
 
+@pytest.mark.parametrize(
+    "torn", [b'{"op_code": 4, "bro', '"é'.encode()[:-1], b"\0" * 100], ids=["record", "character", "NUL"]
+)
+def test_the_records_before_an_incomplete_one_are_read_and_nothing_is_written(plain, torn):
+    store = search_all(plain, trials=2)
+    records = store.records()
+    expected = read_searches(store, collect(store, METRIC))
+    journal = store.journal(records[0].id)
+    journal.write_bytes(journal.read_bytes() + torn)
+    before = journal.read_bytes()
+    found = read_searches(store, collect(store, METRIC))
+    assert found.unreadable == ()
+    assert repr(found) == repr(expected)
+    assert journal.read_bytes() == before
+
+
 def test_journals_of_older_versions_have_their_own_times(plain):
     store = plain
     record = store.records()[0]

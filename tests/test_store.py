@@ -354,3 +354,46 @@ def test_a_folder_in_the_place_of_a_file_of_ours_stays(tmp_path):
     (tmp_path / "old.csv").write_text("")
     remove_file(tmp_path / "old.csv")
     assert [one.name for one in tmp_path.iterdir()] == ["table.csv"]
+
+
+LINE = b'{"op_code":0,"study_name":"t"}\n'
+TORN = {
+    "record": b'{"op_code": 4, "user_attr": {"reas',
+    "character": '{"op_code": 4, "reason": "é'.encode()[:-1],
+    "no newline": LINE[:-1],
+    "NUL bytes": b"\0" * 4096,
+}
+
+
+@pytest.mark.parametrize("torn", TORN.values(), ids=TORN)
+def test_an_incomplete_record_is_cut_off_when_the_cell_is_opened(tmp_path, torn):
+    store = Store(tmp_path)
+    store.keep_study_of("id1", "key1")
+    journal = store.journal("id1")
+    journal.write_bytes(2 * LINE + torn)
+    store.keep_study_of("id1", "key1")
+    assert journal.read_bytes() == 2 * LINE
+
+
+def test_an_intact_journal_is_not_written_when_the_cell_is_opened(tmp_path):
+    store = Store(tmp_path)
+    store.keep_study_of("id1", "key1")
+    journal = store.journal("id1")
+    journal.write_bytes(2 * LINE)
+    before = journal.stat().st_mtime_ns
+    store.keep_study_of("id1", "key1")
+    assert journal.read_bytes() == 2 * LINE
+    assert journal.stat().st_mtime_ns == before
+
+
+def test_what_killed_processes_left_of_locks_is_removed_when_the_cell_is_opened(tmp_path):
+    store = Store(tmp_path)
+    store.keep_study_of("id1", "key1")
+    journal = store.journal("id1")
+    journal.write_bytes(LINE)
+    locks = [journal.with_name(f"study.journal.lock{suffix}") for suffix in ("", "2f6d-41.rename")]
+    for lock in locks:
+        lock.symlink_to(journal)
+    store.keep_study_of("id1", "key1")
+    assert not any(lock.is_symlink() for lock in locks)
+    assert journal.read_bytes() == LINE

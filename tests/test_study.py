@@ -9,6 +9,7 @@ from optuna.storages.journal import JournalFileBackend
 from harness.declare.space import choice, integer, log_float, real, when
 from harness.errors import Inapplicable, StoreError, Unavailable
 from harness.search.study import REASON, REMARKS, Evaluated, Kept, StudyPlan, search
+from harness.store.store import Store
 
 SPACE = {
     "x": real(-5, 5, default=0.0),
@@ -186,3 +187,36 @@ def test_what_says_nothing_about_a_configuration_is_no_trial(tmp_path, reason):
     with pytest.raises(type(reason)):
         bench.run(trials=2, evaluate=evaluate)
     assert [t for t in bench.trials() if t.state.is_finished()] == []
+
+
+TORN = {
+    "record": lambda last: last[: len(last) // 2],
+    "character": lambda last: last[:20] + "é".encode()[:1],
+    "no newline": lambda last: last[:-1],
+    "NUL bytes": lambda last: b"\0" * len(last),
+}
+
+
+@pytest.mark.parametrize("tear", TORN.values(), ids=TORN)
+@pytest.mark.parametrize("lines", [1, 3, 12])
+def test_a_study_whose_last_record_is_incomplete_continues_to_the_same_numbers(tmp_path, tear, lines):
+    """The journal ends in its first, third or twelfth line: before the study is described, and between its trials."""
+    intact, torn = Bench(tmp_path / "intact"), Bench(Store(tmp_path).cell_folder("torn"))
+    expected = intact.run(attributes={"task": "t", "family": "f"})
+    torn.run(trials=20, attributes={"task": "t", "family": "f"})
+    journal = torn.folder / "study.journal"
+    written = journal.read_bytes().splitlines(keepends=True)
+    journal.write_bytes(b"".join(written[: lines - 1]) + tear(written[lines - 1]))
+    (torn.folder / "key").write_text("key1")
+    (torn.folder / "study.journal.lock").symlink_to(journal)
+    Store(tmp_path).keep_study_of("torn", "key1")
+    assert not (torn.folder / "study.journal.lock").is_symlink()
+    found = torn.run(attributes={"task": "t", "family": "f"})
+    assert told(torn) == told(intact)
+    assert (found.best.trial, found.best.params) == (expected.best.trial, expected.best.params)
+    assert np.array_equal(found.best.proba, expected.best.proba)
+    assert np.array_equal(found.default.proba, expected.default.proba)
+    storage = JournalStorage(JournalFileBackend(str(journal)))
+    study = optuna.load_study(study_name="t/f/s/r0f0", storage=storage)
+    assert study.user_attrs == {"task": "t", "family": "f"}
+    assert study.metric_names == ["score"]

@@ -157,11 +157,13 @@ def _open(plan: StudyPlan) -> tuple[optuna.Study, optuna.Study]:
     plan.journal.parent.mkdir(parents=True, exist_ok=True)
     storage = JournalStorage(JournalFileBackend(str(plan.journal)))
     journal = optuna.create_study(storage=storage, study_name=plan.name, direction=direction, load_if_exists=True)
-    if not journal.user_attrs:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", category=optuna.exceptions.ExperimentalWarning)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", category=optuna.exceptions.ExperimentalWarning)
+        if journal.metric_names is None:
             journal.set_metric_names([plan.objective])  # what the dashboard writes on its axes
-        for name, value in plan.attributes.items():
+    stored_attributes = journal.user_attrs
+    for name, value in plan.attributes.items():
+        if name not in stored_attributes:  # all of a new study, some where its beginning was interrupted
             journal.set_user_attr(name, value)
     study = optuna.create_study(direction=direction, study_name=plan.name)
     study.add_trials(journal.trials)

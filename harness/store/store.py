@@ -25,6 +25,7 @@ from typing import TYPE_CHECKING, Any
 from harness.errors import StoreError
 from harness.store.arrays import BROKEN, pack, read_curves, save, save_curves, unpack
 from harness.store.description import incomplete
+from harness.store.journal import repair_journal
 from harness.store.record import SCHEMA, Record, StoredPredictions
 
 if TYPE_CHECKING:
@@ -241,10 +242,14 @@ class Store:
         shutil.rmtree(self.cell_folder(cell_id), ignore_errors=True)
 
     def keep_study_of(self, cell_id: str, key: str) -> None:
-        """Continue a study that was begun under this key; forget one of another key, its trials are of other rows or spaces."""
+        """Continue a study that was begun under this key; forget one of another key, its trials are of other rows or spaces.
+
+        What a killed writer left is removed: the lock of a journal, and a record that is not complete.
+        """
         marker = self.cell_folder(cell_id) / "key"
         if self.journal(cell_id).exists() and (not marker.exists() or marker.read_text(encoding="utf-8") != key):
             self.discard_cell(cell_id)
+        repair_journal(self.journal(cell_id))
         if not marker.exists():
             write_atomic(marker, key.encode())
 

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 from harness.report.scoring.derived import Kept, read_kept, write_kept
 from harness.report.scoring.scores import Cell, Scores
 from harness.report.searches.importance import importances
+from harness.store.journal import read_journal
 from harness.store.record import Record
 from harness.store.store import Store
 
@@ -119,11 +120,9 @@ def _journals(store: Store, cells: Iterable[Cell]) -> Iterator[tuple[Record, Pat
 def _read(path: Path, strategy: str) -> dict[str, Any]:
     """A journal as values that JSON can hold."""
     import optuna
-    from optuna.storages import JournalStorage
-    from optuna.storages.journal import JournalFileBackend
 
     optuna.logging.set_verbosity(optuna.logging.ERROR)
-    storage = JournalStorage(JournalFileBackend(str(path)))
+    storage = read_journal(path)
     names = optuna.get_all_study_names(storage)
     if not names:
         return {"trials": [], "axes": [], "importances": {}}
