@@ -183,3 +183,18 @@ def test_ranking_metrics_are_scikit_learns_to_the_bit(decimals):
         p = Predictions(y, np.stack([1 - positive, positive], axis=1))
         assert COMPUTE["roc_auc"](p) == sk.roc_auc_score(y, positive)
         assert COMPUTE["average_precision"](p) == sk.average_precision_score(y, positive)
+
+
+@pytest.mark.parametrize("classes", [2, 3])
+def test_a_metric_cannot_write_into_predictions(classes):
+    given = predictions(classes)
+    y, proba = given.y.copy(), given.proba.copy()
+    shared = Predictions(y, proba)
+    for array in (shared.y, shared.proba, shared.labels, shared.confusion, *shared.steps(1)):
+        with pytest.raises(ValueError, match="read-only"):
+            array[0] = 0
+    assert np.array_equal(y, given.y)
+    assert np.array_equal(proba, given.proba)
+    assert y.flags.writeable
+    assert proba.flags.writeable, "the caller's own arrays are left as they are"
+    assert np.shares_memory(shared.proba, proba), "large arrays are not copied"

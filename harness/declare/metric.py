@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, Literal, TypeAlias
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias, TypeVar
 
 if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
 
+Array = TypeVar("Array", bound="npt.NDArray[Any]")
 Face: TypeAlias = Literal["ranking", "decision", "probability"]
 
 
@@ -20,12 +21,19 @@ class Predictions:
 
     `y` (n,) holds 0..k-1, `proba` (n, k) the probabilities. With two classes a row is called positive where
     `proba[:, 1] >= threshold`; otherwise the most probable class is taken. `costs[true][predicted]` or None.
+
+    All arrays are read-only: several metrics are computed from the same predictions.
     """
 
     y: npt.NDArray[np.int64]
     proba: npt.NDArray[np.floating]
     threshold: float | None = 0.5
     costs: tuple[tuple[float, ...], ...] | None = None
+
+    def __post_init__(self) -> None:
+        # Views and not copies: the caller's own arrays stay writable.
+        object.__setattr__(self, "y", _read_only(self.y.view()))
+        object.__setattr__(self, "proba", _read_only(self.proba.view()))
 
     @property
     def binary(self) -> bool:
@@ -37,9 +45,9 @@ class Predictions:
         """The decided class of every row, shape (n,)."""
         if self.binary and self.threshold is not None:
             decided: npt.NDArray[np.int64] = (self.proba[:, 1] >= self.threshold).astype("int64")
-            return decided
+            return _read_only(decided)
         most: npt.NDArray[np.int64] = self.proba.argmax(axis=1)
-        return most
+        return _read_only(most)
 
     @cached_property
     def _steps(self) -> dict[int, tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]]:
@@ -57,7 +65,7 @@ class Predictions:
             ends = np.append(
                 np.flatnonzero(np.diff(self.proba[order, one])), len(order) - 1
             )  # of rows of one probability
-            self._steps[one] = np.cumsum(self.y[order] == one)[ends], ends + 1
+            self._steps[one] = _read_only(np.cumsum(self.y[order] == one)[ends]), _read_only(ends + 1)
         return self._steps[one]
 
     @cached_property
@@ -66,7 +74,14 @@ class Predictions:
         import numpy as np
 
         k = self.proba.shape[1]
-        return np.bincount(self.y * k + self.labels, minlength=k * k).reshape(k, k)
+        counts: npt.NDArray[np.int64] = np.bincount(self.y * k + self.labels, minlength=k * k).reshape(k, k)
+        return _read_only(counts)
+
+
+def _read_only(array: Array) -> Array:
+    """The same array, which can no longer be written to."""
+    array.flags.writeable = False
+    return array
 
 
 @dataclass(frozen=True, kw_only=True)
