@@ -40,7 +40,7 @@ sample: $(READY)  ## make the committed sample run again
 $(READY): pyproject.toml
 	$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] < (3, 14) and "evenhand needs Python 3.11 to 3.13: make PYTHON=python3.11 ...")'
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[cpu,deploy,test]'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[cpu,boosting,deploy,test]'
 	touch $(READY)
 
 clean:  ## forget the virtual environment (results and data stay)

@@ -2,7 +2,7 @@
 
 import re
 import shutil
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pytest
@@ -202,6 +202,33 @@ def test_a_history_of_another_form_is_left_alone():
 
     class Foreign:
         history = ("loss", 0.5)
+
+    curves = Curves()
+    curves.add("inner_0", Foreign(), 1)
+    assert curves.arrays == {}
+    assert epoch_of(Foreign()) is None
+
+
+@pytest.mark.parametrize("members", [True, 3, "networks", (1.5, 2.5)])
+def test_an_attribute_of_a_foreign_classifier_is_not_taken_for_members(members):
+    """LightGBM says with `fitted_` that it is fitted."""
+
+    class Foreign:
+        fitted_ = members
+
+    curves = Curves()
+    curves.add("inner_0", Foreign(), 1)
+    assert curves.arrays == {}
+    assert epoch_of(Foreign()) is None
+
+
+def test_a_dataclass_that_is_no_history_of_a_network_is_left_alone():
+    @dataclass
+    class Log:
+        loss: float = 0.5
+
+    class Foreign:
+        history = Log()
 
     curves = Curves()
     curves.add("inner_0", Foreign(), 1)

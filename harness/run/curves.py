@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass, field, is_dataclass
+from dataclasses import asdict, dataclass, field, fields, is_dataclass
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+
+#: By these a history of `harness.networks` is known; this package does not import that one.
+HISTORY_FIELDS = {"train_loss", "validation_loss", "validation_bounded", "epoch", "remarks"}
 
 
 @dataclass(frozen=True)
@@ -33,9 +36,19 @@ def epoch_of(classifier: Any) -> int | None:
     return next((network.history.epoch for place, network in _networks(classifier) if not place), None)
 
 
+def _is_history(candidate: object) -> bool:
+    """Whether this is the history of our networks: classifiers of other libraries have other attributes of that name."""
+    if not is_dataclass(candidate) or isinstance(candidate, type):
+        return False
+    return {curve.name for curve in fields(candidate)} >= HISTORY_FIELDS
+
+
 def _networks(classifier: Any) -> Iterator[tuple[str, Any]]:
     """A network, or those in an ensemble, each with its place there."""
-    if is_dataclass(getattr(classifier, "history", None)):  # other libraries' classifiers have other histories
+    if _is_history(getattr(classifier, "history", None)):
         yield "", classifier
-    for i, member in enumerate(getattr(classifier, "fitted_", ())):
+    members = getattr(classifier, "fitted_", None)
+    if not isinstance(members, list):  # of LightGBM it is a bool
+        return
+    for i, member in enumerate(members):
         yield from ((f"/member_{i}{place}", network) for place, network in _networks(member))
