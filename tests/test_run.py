@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -267,14 +268,14 @@ def test_a_changed_space_reruns_its_cells_and_no_others(customers, tmp_path):
                         encodings={"tabular": "one_hot"})
         """
     )
-    words = "--plugin mine --family mine --family logistic_regression --strategy none --trials 2 --folds 2 --out out"
+    words = "--plugin mine.py --family mine --family logistic_regression --strategy none --trials 2 --folds 2 --out out"
     call = [customers, "--target", "churned", *words.split()]
     plugin.write_text(text.replace("HIGH", "10.0"))
     assert finish(*call, cwd=tmp_path).returncode == 0
     plugin.write_text(text.replace("HIGH", "100.0"))
     done = finish(*call, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
-    assert "2 to do; stored already: 4 ok" in done.stderr
+    assert "2 to do; stored already: 4 ok\n2 stored cells are done again: their data, their declarations" in done.stderr
 
 
 def test_a_run_says_with_what_it_was_made(reference):
@@ -470,3 +471,83 @@ def test_what_is_kept_on_disk_of_pictures_is_made_before_the_prediction_is_timed
     assert record.status == "ok", record.reason
     assert called[-2:] == [("remember", record.n_test), ("transform", record.n_test)]
     assert [name for name, _ in called].count("remember") == 1
+
+
+WRONG = {
+    "too few rows": (lambda n: np.full((n - 1, 2), 0.5), r"expected the shape \(\d+, 2\), found \(\d+, 2\)"),
+    "a column": (lambda n: np.full(n, 0.5), r"expected the shape \(\d+, 2\), found \(\d+,\)"),
+    "three classes": (lambda n: np.full((n, 3), 1 / 3), r"expected the shape \(\d+, 2\), found \(\d+, 3\)"),
+    "not finite": (lambda n: np.full((n, 2), np.inf), r"\d+ of \d+ rows are not finite"),
+    "below 0": (lambda n: np.tile([-0.25, 1.25], (n, 1)), r"expected values from 0 to 1, found -0.25 to 1.25"),
+    "sums of 2": (lambda n: np.full((n, 2), 1.0), r"expected sums of 1 up to 0.001, found a row with 2"),
+}
+
+
+@pytest.mark.parametrize(("wrong", "message"), WRONG.values(), ids=WRONG)
+def test_a_family_without_probabilities_costs_itself_and_says_what_was_found(registry, tmp_path, wrong, message):
+    from conftest import cell, marked_table, material
+
+    from harness.declare.family import Family
+    from harness.run.cell import run_cell
+
+    class Wrong:
+        def fit(self, X, y, sample_weight=None):
+            return self
+
+        def predict_proba(self, X):
+            return wrong(len(X))
+
+    family = Family(name="wrong", build=lambda seed: Wrong(), space={}, encodings={"tabular": "ordinal"})
+    given = material(marked_table(), family, (registry.strategy("none"),), registry, trials=1)
+    record = run_cell(cell(), given, Store(tmp_path))
+    assert record.status == "failed"
+    assert re.search("Wrong did not return 2 finite probabilities per row that add up to 1: " + message, record.reason)
+
+
+def test_probabilities_are_accepted_up_to_rounding_and_stored_as_they_are(registry, tmp_path):
+    from conftest import cell, marked_table, material
+
+    from harness.declare.family import Family
+    from harness.run.cell import run_cell
+
+    class Rounded:
+        def fit(self, X, y, sample_weight=None):
+            return self
+
+        def predict_proba(self, X):
+            return np.tile([0.3002, 0.7001], (len(X), 1))
+
+    family = Family(name="rounded", build=lambda seed: Rounded(), space={}, encodings={"tabular": "ordinal"})
+    given = material(marked_table(), family, (registry.strategy("none"),), registry, trials=1)
+    store = Store(tmp_path)
+    record = run_cell(cell(), given, store)
+    assert record.status == "ok", record.reason
+    assert np.array_equal(np.unique(store.predictions(record).test["default"]), np.float32([0.3002, 0.7001]))
+
+
+def test_a_cell_whose_journal_was_cut_short_continues_to_the_same_bytes(registry, tmp_path):
+    from conftest import cell, marked_table, material
+
+    from harness.run.cell import run_cell
+
+    def run(folder, trials):
+        given = material(
+            marked_table(),
+            registry.family("logistic_regression"),
+            (registry.strategy("none"),),
+            registry,
+            trials=trials,
+        )
+        store = Store(folder)
+        return store, run_cell(cell(), given, store)
+
+    _, expected = run(tmp_path / "intact", 4)
+    store, _ = run(tmp_path / "torn", 3)
+    journal = store.journal(expected.id)
+    journal.write_bytes(journal.read_bytes()[:-40])
+    journal.with_name("study.journal.lock").symlink_to(journal)
+    (store.cell_folder(expected.id) / "record.json").unlink()
+    _, record = run(tmp_path / "torn", 4)
+    assert record.status == "ok", record.reason
+    assert record.predictions_sha256 == expected.predictions_sha256
+    assert [outcome.params for outcome in record.outcomes] == [outcome.params for outcome in expected.outcomes]
