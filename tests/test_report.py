@@ -15,7 +15,7 @@ from sklearn.metrics import f1_score, roc_auc_score
 
 from harness.declare.metric import Metric
 from harness.declare.metrics import METRICS
-from harness.errors import EvenhandError, StoreError
+from harness.errors import StoreError
 from harness.report.across.overview import overall
 from harness.report.documented import method_table, model_table, network_tables
 from harness.report.leaderboard import USUAL, WHO
@@ -660,12 +660,41 @@ def all_cells() -> list[tuple[str, str, str, int]]:
     return [("tumours", family, strategy, fold) for family, strategy in pairs for fold in range(PROTOCOL.folds)]
 
 
-def test_a_metric_that_fails_is_named_in_one_line(store):
-    broken = Metric(name="broken", compute=lambda _: 1 / 0, face="decision")
-    with pytest.raises(
-        EvenhandError, match=r"^metric 'broken' fails on tumours/.*: ZeroDivisionError: division by zero$"
-    ):
-        collect(store, METRIC | {"broken": broken})
+@pytest.mark.parametrize("face", ["decision", "probability", "ranking"])
+def test_a_metric_that_fails_costs_its_own_column_and_is_named_in_one_line(copy, face):
+    broken = Metric(name="broken", compute=lambda _: 1 / 0, face=face, label="Broken")
+    expected, scores = collect(copy, METRIC), collect(copy, METRIC | {"broken": broken})
+    assert scores.by_entry.keys() == expected.by_entry.keys()
+    for key, rows in expected.by_entry.items():
+        assert np.isnan(scores.by_entry[key]["broken"]).all()
+        for name, column in rows.columns.items():
+            assert np.array_equal(scores.by_entry[key].columns[name], column, equal_nan=True)
+    assert scores.metric_failures.keys() == {"broken"}
+    message = r"metric 'broken' fails on \w+/.*: ZeroDivisionError: division by zero"
+    assert all(re.fullmatch(message, reason) for reason in scores.metric_failures["broken"])
+    for _ in range(2):  # the second report computes nothing but what failed
+        text = write_report(copy, METRIC | {"broken": broken}).markdown.read_text(encoding="utf-8")
+        assert len(re.findall(r"metric failed \| metric 'broken' fails on .*ZeroDivisionError", text)) == 1
+
+
+def test_a_metric_that_writes_into_predictions_falsifies_no_other(copy):
+    def compute(predictions):
+        predictions.proba[:] = predictions.proba[::-1].copy()
+        return 0.0
+
+    spoiler = Metric(name="a_spoiler", compute=compute, face="probability")
+    expected, scores = collect(copy, METRIC), collect(copy, {"a_spoiler": spoiler} | METRIC)
+    for key, rows in expected.by_entry.items():
+        for name, column in rows.columns.items():
+            assert np.array_equal(scores.by_entry[key].columns[name], column, equal_nan=True)
+    assert "read-only" in scores.metric_failures["a_spoiler"][0]
+
+
+def test_an_objective_that_fails_leaves_a_report(copy):
+    objective = collect(copy, METRIC).objective("tumours").name
+    broken = replace(METRIC[objective], compute=lambda _: 1 / 0, version=99)
+    text = write_report(copy, METRIC | {objective: broken}).markdown.read_text(encoding="utf-8")
+    assert f"metric '{objective}' fails on" in text.replace("\\_", "_")
 
 
 def test_a_folder_that_is_no_run_says_so(tmp_path):

@@ -34,6 +34,15 @@ def what_failed(scores: Scores) -> str:
         ["skipped", escape(one["reason"]), f"{escape(one['kind'])}", escape(one["name"])]
         for one in scores.run.get("skipped", ())
     ]
+    rows += [
+        [
+            "metric failed",
+            escape(messages[0]),
+            count(len(messages), "set of predictions", "sets of predictions"),
+            escape(name),
+        ]
+        for name, messages in scores.metric_failures.items()
+    ]
     if not rows:
         return f"Nothing: all {count(len(scores.cells), 'cell')} are ok."
     ok = sum(cell.status == "ok" for cell in scores.cells)

@@ -10,8 +10,9 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache, partial
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -20,7 +21,7 @@ import numpy as np
 import numpy.typing as npt
 
 from harness.declare.metric import Metric, Predictions
-from harness.errors import EvenhandError
+from harness.errors import EvenhandError, failure
 from harness.store.record import Outcome, Record, StoredPredictions
 from harness.store.store import Store, write_atomic
 
@@ -33,11 +34,15 @@ HALF, TUNED = "half", "tuned"
 
 @dataclass(frozen=True)
 class Figures:
-    """What one entry scored in one cell at one threshold: a value per metric, and counts (k, k), truth × decision."""
+    """What one entry scored in one cell at one threshold: a value per metric, and counts (k, k), truth × decision.
+
+    The value of a metric that raised an error is NaN; `metric_failures` has the message by the name of the metric.
+    """
 
     threshold: float | None
     values: Mapping[str, float]
     confusion: npt.NDArray[np.int64]
+    metric_failures: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -87,7 +92,7 @@ def derive(
     """The figures of a cell by stage and threshold kind, and the part of `kept` that it needed, completed.
 
     Predictions are read only where a figure is missing. Raises `StoreError` where they are not what the record vouches
-    for, `EvenhandError` where a metric fails on them.
+    for.
     """
     record, used = views.record, Kept()
     figures: dict[tuple[str, str], Figures] = {}
@@ -108,7 +113,7 @@ def derive(
 def judge(said: Said, asked: Asked, kept: Kept) -> tuple[dict[str, Figures], Kept]:
     """The figures of one set of probabilities by threshold kind, and the part of `kept` that they needed, completed.
 
-    Raises `EvenhandError` where a metric fails on them, and whatever `said.seen` raises.
+    A metric that fails on them has no value there, and nothing is kept of it. Raises whatever `said.seen` raises.
     """
     seen = cache(said.seen)
 
@@ -116,15 +121,16 @@ def judge(said: Said, asked: Asked, kept: Kept) -> tuple[dict[str, Figures], Kep
         return Predictions(*seen(), threshold, said.costs)
 
     of_all = f"{said.key}/{said.costs}" if said.costs else said.key
-    whole = _completed(kept.get(of_all, {}), asked.whole, said.who, partial(predictions, None))
+    whole, undefined = _completed(kept.get(of_all, {}), asked.whole, said.who, partial(predictions, None))
     used, figures = {of_all: whole}, {}
-    values = {metric.name: whole[column] for column, metric in asked.whole.items()}
+    values = {metric.name: whole.get(column, math.nan) for column, metric in asked.whole.items()}
     for kind, threshold in said.thresholds.items():
         key = f"{said.key}/{threshold}/{said.costs or ''}"
-        row = _decided(kept.get(key, {}), asked.decisive, said.who, partial(predictions, threshold))
-        decisions = {metric.name: row[column] for column, metric in asked.decisive.items()}
+        row, failures = _decided(kept.get(key, {}), asked.decisive, said.who, partial(predictions, threshold))
+        decisions = {metric.name: row.get(column, math.nan) for column, metric in asked.decisive.items()}
         used[key] = row
-        figures[kind] = Figures(threshold, values | decisions, np.asarray(row[CONFUSION], dtype=np.int64))
+        confusion = np.asarray(row[CONFUSION], dtype=np.int64)
+        figures[kind] = Figures(threshold, values | decisions, confusion, undefined | failures)
     return figures, used
 
 
@@ -159,29 +165,48 @@ def write_kept(store: Store, kept: Kept, name: str = "metrics") -> None:
 
 def _completed(
     row: dict[str, Any], asked: Mapping[str, Metric], who: str, predictions: Callable[[], Predictions]
-) -> dict[str, Any]:
-    """The row with what it lacked; figures of metrics or versions that nobody asks for any more fall out."""
+) -> tuple[dict[str, Any], dict[str, str]]:
+    """The row with what it lacked, and the messages of the metrics that failed, which stay missing in it.
+
+    Figures of metrics or versions that nobody asks for any more fall out.
+    """
     if row.keys() == asked.keys():
-        return row
+        return row, {}
     if row.keys() >= asked.keys():
-        return {column: row[column] for column in asked}
-    seen = predictions()
-    return {column: row[column] if column in row else _compute(m, seen, who) for column, m in asked.items()}
+        return {column: row[column] for column in asked}, {}
+    scored_rows = predictions()
+    completed: dict[str, Any] = {}
+    failures: dict[str, str] = {}
+    for column, metric in asked.items():
+        if column in row:
+            completed[column] = row[column]
+            continue
+        try:
+            completed[column] = compute_metric(metric, scored_rows, who)
+        except MetricError as error:
+            failures[metric.name] = str(error)
+    return completed, failures
 
 
 def _decided(
     row: dict[str, Any], asked: Mapping[str, Metric], who: str, predictions: Callable[[], Predictions]
-) -> dict[str, Any]:
+) -> tuple[dict[str, Any], dict[str, str]]:
     """The same with the confusion matrix."""
     if CONFUSION in row and row.keys() - {CONFUSION} == asked.keys():
-        return row
+        return row, {}
     predictions = cache(predictions)
     counts = row.get(CONFUSION) or predictions().confusion.tolist()
     figures = {column: value for column, value in row.items() if column != CONFUSION}
-    return _completed(figures, asked, who, predictions) | {CONFUSION: counts}
+    completed, failures = _completed(figures, asked, who, predictions)
+    return completed | {CONFUSION: counts}, failures
 
 
-def _compute(metric: Metric, predictions: Predictions, who: str) -> float:
+class MetricError(EvenhandError):
+    """A metric that raised an error: it has no value for these predictions."""
+
+
+def compute_metric(metric: Metric, predictions: Predictions, who: str) -> float:
+    """The value of a metric, NaN where it does not apply; raises `MetricError` where it fails."""
     if (metric.binary_only and not predictions.binary) or (metric.needs_costs and predictions.costs is None):
         return float("nan")
     try:
@@ -189,7 +214,7 @@ def _compute(metric: Metric, predictions: Predictions, who: str) -> float:
     except (
         Exception
     ) as error:  # a plugin's metric is foreign code: whatever it raises is the user's to read, in one line
-        raise EvenhandError(f"metric {metric.name!r} fails on {who}: {type(error).__name__}: {error}") from error
+        raise MetricError(f"metric {metric.name!r} fails on {who}: {failure(error)}") from error
 
 
 def _digest(body: bytes) -> bytes:

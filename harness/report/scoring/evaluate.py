@@ -33,7 +33,21 @@ from harness.declare.threshold import HALF as AT_HALF
 from harness.declare.threshold import best_threshold
 from harness.errors import StoreError
 from harness.report.scoring.combine import KINDS, Combination, combine
-from harness.report.scoring.derived import HALF, TUNED, Asked, Costs, Figures, Kept, Said, Views, called, derive, judge
+from harness.report.scoring.derived import (
+    HALF,
+    TUNED,
+    Asked,
+    Costs,
+    Figures,
+    Kept,
+    MetricError,
+    Said,
+    Views,
+    called,
+    compute_metric,
+    derive,
+    judge,
+)
 from harness.store.record import Outcome, Record, StoredPredictions
 
 View: TypeAlias = tuple[str, str, str]  #: cell id, stage of its predictions, threshold kind
@@ -98,7 +112,7 @@ class Evaluated:
 def evaluate(split: Split, read: Read, asked: Asked, kept: Kept) -> Evaluated:
     """Everything of a split; predictions are read, and anything fitted, only where something is not kept.
 
-    Raises `EvenhandError` where a metric fails.
+    A metric that fails has no value there. Ensembles cannot be made where the objective fails.
     """
     found, whole, read = Evaluated(), [], _once(read, split.classes)
     for record in split.records:
@@ -121,7 +135,10 @@ def evaluate(split: Split, read: Read, asked: Asked, kept: Kept) -> Evaluated:
             found.figures.update({(split.name, one.stage, kind): figures for kind, figures in judged.items()})
             found.used.update(parts | more)
             combined.append(one)
-    except StoreError as error:  # predictions went away after their figures were kept
+    except (
+        StoreError,
+        MetricError,
+    ) as error:  # predictions went away after their figures were kept; the objective failed
         uncombined = str(error)
     return Evaluated(found.figures, tuple(combined), found.failed, found.used, uncombined)
 
@@ -273,7 +290,7 @@ class _Pooled:
             return Predictions(y, proba.astype(np.float32), AT_HALF, split.costs)
 
         def score(y: Labels, proba: Proba) -> float:
-            value = float(split.objective.compute(predictions(y, proba)))
+            value = compute_metric(split.objective, predictions(y, proba), f"{split.name}/{kind}")
             return value if split.objective.greater_is_better else -value
 
         parts = parts_of(self.y, ENSEMBLE_PARTS, split.seed("ensemble"))
@@ -283,7 +300,8 @@ class _Pooled:
             unseen[out] = combine(kind, self.inner[:, ~out], self.y[~out], score)(self.inner[:, out])
         whole = combine(kind, self.inner, self.y, score)
         inner = [
-            split.objective.compute(predictions(self.y[parts == p], unseen[parts == p])) for p in range(ENSEMBLE_PARTS)
+            compute_metric(split.objective, predictions(self.y[parts == p], unseen[parts == p]), f"{split.name}/{kind}")
+            for p in range(ENSEMBLE_PARTS)
         ]
         binary = split.classes == 2
         return {

@@ -96,6 +96,15 @@ class Scores:
     uncombined: Mapping[tuple[str, tuple[int, int]], str] = field(default_factory=dict)
     #: why ensembles could not be made, by task and split
 
+    @property
+    def metric_failures(self) -> dict[str, list[str]]:
+        """The messages of metrics that raised an error, by the name of the metric: a message for each set of predictions."""
+        failures: dict[str, list[str]] = {}
+        for figures in self.figures.values():
+            for name, message in figures.metric_failures.items():
+                failures.setdefault(name, []).append(message)
+        return failures
+
     def objective(self, task: str) -> Metric:
         """The metric that the search of this task was after and its table is ranked by."""
         binary = len(self.classes(task)) == 2

@@ -21,7 +21,7 @@ MOST = 4  #: each holds the predictions of one split in memory
 
 
 def evaluate_all(store: Store, splits: Sequence[Split], metrics: Mapping[str, Metric], kept: Kept) -> list[Evaluated]:
-    """Every split evaluated, in the order given; raises `EvenhandError` where a metric fails."""
+    """Every split evaluated, in the order given."""
     asked = Asked.of(metrics)
     found = [_from_kept(split, asked, kept) for split in splits]
     left = [at for at, one in enumerate(found) if one is None]
