@@ -103,7 +103,7 @@ def read_journal(path: Path) -> JournalStorage:
         def __init__(self, records: list[dict[str, Any]]) -> None:
             self.records = records
 
-        def read_logs(self, log_number_from: int) -> Iterator[dict[str, Any]]:  # type: ignore[override]
+        def read_logs(self, log_number_from: int) -> Iterator[dict[str, Any]]:
             """Yield the records from this one on."""
             yield from self.records[log_number_from:]
 
