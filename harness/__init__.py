@@ -3,12 +3,12 @@
 These are the names for declarations of one's own; everything else is reached through the command line.
 """
 
-from harness.declare.family import Family
-from harness.declare.metric import Metric, Predictions
-from harness.declare.space import choice, integer, log_float, real, when
-from harness.declare.strategy import Strategy
-from harness.declare.task import Table, Task
 from harness.errors import DataError, EvenhandError, Inapplicable, Unavailable
+from harness.metrics.metric import Metric, Predictions
+from harness.registry.family import Family
+from harness.registry.space import choice, integer, log_float, real, when
+from harness.registry.strategy import Strategy
+from harness.registry.task import Table, Task
 
 __all__ = [
     "DataError",

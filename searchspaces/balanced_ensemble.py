@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from harness.declare.space import integer
-from harness.declare.strategy import Strategy
+from harness.registry.space import integer
+from harness.registry.strategy import Strategy
 
 if TYPE_CHECKING:
     import numpy as np

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from harness.declare.family import Family
-from harness.declare.space import integer, log_float
+from harness.registry.family import Family
+from harness.registry.space import integer, log_float
 
 
 class CatBoost:

@@ -2,15 +2,15 @@
 
 from typing import Any
 
-from harness.declare.family import Family
-from harness.declare.space import choice, integer, log_float, real, when
+from harness.registry.family import Family
+from harness.registry.space import choice, integer, log_float, real, when
 
 
 def build(seed: int, **params: Any) -> Any:
     """A classifier of `layers` hidden layers of `units` each; it stops early on the validation rows it is given."""
-    from harness.networks.classifier import DenseClassifier
-    from harness.networks.loss import taken_gamma
-    from harness.networks.training import Schedule
+    from harness.networks.dense_classifier import DenseClassifier
+    from harness.networks.losses import taken_gamma
+    from harness.networks.optimizer import Schedule
 
     units = (params.pop("units", 64),) * params.pop("layers", 2)
     form = {"skip": True, "batch_norm": True} | {name: params.pop(name) for name in FORM if name in params}

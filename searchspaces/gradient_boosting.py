@@ -2,8 +2,8 @@
 
 from typing import Any
 
-from harness.declare.family import Family
-from harness.declare.space import integer, log_float, real
+from harness.registry.family import Family
+from harness.registry.space import integer, log_float, real
 
 
 def build(seed: int, **params: Any) -> Any:

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from harness.declare.family import Family
+from harness.registry.family import Family
 
 
 def build(seed: int) -> Any:

@@ -2,8 +2,8 @@
 
 from typing import Any
 
-from harness.declare.family import Family
-from harness.declare.space import choice, integer, log_float
+from harness.registry.family import Family
+from harness.registry.space import choice, integer, log_float
 
 
 def build(seed: int, **params: Any) -> Any:

@@ -3,15 +3,15 @@
 from functools import partial
 from typing import Any
 
-from harness.declare.family import Family
-from harness.declare.space import choice, log_float, real, when
+from harness.registry.family import Family
+from harness.registry.space import choice, log_float, real, when
 
 
 def build(seed: int, **params: Any) -> Any:
     """A classifier of activations; the place of the cut, `encode.cut`, says whether blocks learn too."""
     from harness.data.sources import wheel_member
     from harness.networks.fine_tuning import PretrainedClassifier, head_schedule
-    from harness.networks.loss import taken_gamma
+    from harness.networks.losses import taken_gamma
     from harness.networks.pretrained import SOURCE
 
     units, gamma = params.pop("units", 0), taken_gamma(params)

@@ -2,8 +2,8 @@
 
 from typing import Any
 
-from harness.declare.family import Family
-from harness.declare.space import choice, integer, real
+from harness.registry.family import Family
+from harness.registry.space import choice, integer, real
 
 
 def build(seed: int, **params: Any) -> Any:

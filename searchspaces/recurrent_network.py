@@ -2,15 +2,15 @@
 
 from typing import Any
 
-from harness.declare.family import Family
-from harness.declare.space import choice, integer, log_float, real, when
+from harness.registry.family import Family
+from harness.registry.space import choice, integer, log_float, real, when
 
 
 def build(seed: int, **params: Any) -> Any:
     """A classifier of token sequences; it stops early on the validation rows it is given."""
     from dataclasses import replace
 
-    from harness.networks.loss import taken_gamma
+    from harness.networks.losses import taken_gamma
     from harness.networks.recurrent_classifier import SCHEDULE, RecurrentClassifier
 
     own = {name: params.pop(name) for name in ("cell", "units", "bidirectional", "embedding") if name in params}

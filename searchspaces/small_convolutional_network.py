@@ -3,14 +3,14 @@
 from dataclasses import replace
 from typing import Any
 
-from harness.declare.family import Family
-from harness.declare.space import choice, integer, log_float, real, when
+from harness.registry.family import Family
+from harness.registry.space import choice, integer, log_float, real, when
 
 
 def build(seed: int, **params: Any) -> Any:
     """A classifier of `blocks`, the first of `filters` filters, each further one of twice as many."""
     from harness.networks.convolutional import COURSE, ConvolutionalClassifier
-    from harness.networks.loss import taken_gamma
+    from harness.networks.losses import taken_gamma
 
     first = params.pop("filters", 8)
     filters = tuple(first * 2**block for block in range(params.pop("blocks", 3)))

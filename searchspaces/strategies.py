@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from harness.declare.space import choice, integer, real
-from harness.declare.strategy import Strategy
+from harness.registry.space import choice, integer, real
+from harness.registry.strategy import Strategy
 
 if TYPE_CHECKING:
     import numpy as np

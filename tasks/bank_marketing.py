@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from harness.data.sources import data_member, read_csv, url_member
-from harness.declare.protocol import seed_of
-from harness.declare.task import Task
+from harness.registry.task import Task
+from harness.seeding import seed_of
 
 if TYPE_CHECKING:
     import pandas as pd

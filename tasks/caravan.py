@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from harness.data.sources import data_member, read_csv, wheel_member
-from harness.declare.task import ColumnType, Task
 from harness.errors import Unavailable
+from harness.registry.task import ColumnType, Task
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from harness.data.sources import data_member, read_csv
-from harness.declare.task import Task
 from harness.errors import Unavailable
+from harness.registry.task import Task
 
 if TYPE_CHECKING:
     import pandas as pd

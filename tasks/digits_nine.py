@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from harness.declare.task import Task
+from harness.registry.task import Task
 
 if TYPE_CHECKING:
     import pandas as pd

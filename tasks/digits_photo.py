@@ -7,8 +7,8 @@ from pathlib import Path
 
 from harness.data.images import Pictures, load_zip, one_against_rest
 from harness.data.sources import data_member
-from harness.declare.task import Task
 from harness.errors import Unavailable
+from harness.registry.task import Task
 
 
 def load(data_dir: Path | None) -> Pictures:

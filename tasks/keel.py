@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from harness.data.sources import wheel_member
-from harness.declare.task import Task
 from harness.errors import DataError
+from harness.registry.task import Task
 
 if TYPE_CHECKING:
     import pandas as pd

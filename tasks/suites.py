@@ -6,8 +6,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 
-from harness.declare.family import Family
-from harness.declare.protocol import EvaluationProtocol
+from harness.registry.family import Family
+from harness.registry.protocol import EvaluationProtocol
 
 DEFAULT_STRATEGIES = ("none", "class_weight", "smote", "adasyn", "smote_tomek", "random_undersampling", "searched")
 

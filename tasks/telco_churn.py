@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from harness.data.sources import read_csv, wheel_member
-from harness.declare.task import Task
+from harness.registry.task import Task
 
 if TYPE_CHECKING:
     import pandas as pd

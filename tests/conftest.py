@@ -14,12 +14,12 @@ import pandas as pd
 import pytest
 
 from harness.data.splits import make_splitter
-from harness.declare.family import Family
-from harness.declare.protocol import EvaluationProtocol
-from harness.declare.registry import Registry, load_registry
-from harness.declare.strategy import Strategy
-from harness.declare.task import Table
-from harness.run.cell import Cell, Material
+from harness.execution.cell import Cell, Material
+from harness.registry.family import Family
+from harness.registry.protocol import EvaluationProtocol
+from harness.registry.registry import Registry, load_registry
+from harness.registry.strategy import Strategy
+from harness.registry.task import Table
 from harness.search.pipeline import Recipe
 
 #: Seconds after which an event that a test waits for will not come: far more than the slowest machine needs.

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from harness.declare.metrics import METRICS
-from harness.report.ranking import Ranking, rank
-from harness.report.scoring.scores import Cell, Entry, Rows, Scores
+from harness.evaluation.ranking import Ranking, rank
+from harness.evaluation.scores import Cell, Entry, Rows, Scores
+from harness.metrics.classification import METRICS
 from harness.store.record import Record
 
 METRIC = {metric.name: metric for metric in METRICS}

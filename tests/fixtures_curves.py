@@ -6,7 +6,7 @@ import numpy as np
 from fixtures_run import SmallTask, write_run
 
 from harness.networks.history import History, Step, Watch
-from harness.networks.loss import Loss
+from harness.networks.losses import Loss
 from harness.networks.rows import training_rows, watched_rows
 from harness.store.record import Layer, Record
 from harness.store.store import Store

@@ -14,8 +14,9 @@ from sklearn.naive_bayes import GaussianNB
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from harness.declare.protocol import EvaluationProtocol, seed_of
-from harness.declare.threshold import best_threshold
+from harness.metrics.threshold import best_threshold
+from harness.registry.protocol import EvaluationProtocol
+from harness.seeding import seed_of
 from harness.store.record import Outcome, Record, StoredPredictions
 from harness.store.store import Store
 

@@ -14,15 +14,14 @@ from fixtures_run import everything
 from scikit_posthocs import posthoc_conover_friedman
 from scipy import stats
 
-from harness.report.across import gains, practical, ranks, strength
-from harness.report.across.duels import duels
-from harness.report.across.kinds import groups_of
-from harness.report.across.overview import ONE_TASK, overall, overview
-from harness.report.across.section import sections
-from harness.report.across.together import coverage, evaluated, families, imputed, shared
-from harness.report.figures.across import _lanes
-from harness.report.scoring.scores import Entry, collect
-from harness.report.section import Evidence, Picture
+from harness.evaluation import bayesian_signed_rank, bradley_terry, cross_task, friedman
+from harness.evaluation.cross_task import coverage, evaluated, families, imputed, shared
+from harness.evaluation.scores import Entry, collect
+from harness.report.content import Evidence, Picture
+from harness.report.figures.cross_task import _lanes
+from harness.report.sections.cross_task import duels, sections
+from harness.report.sections.cross_task_table import ONE_TASK, overall, overview
+from harness.report.sections.suitability import groups_of
 
 #: Demšar (2006), table 6: AUC of C4.5, C4.5+m, C4.5+cf and C4.5+m+cf on 14 data sets; the paper ranks the two
 #: that it prints as 0.975 before rounding, 2 and 3.
@@ -55,12 +54,12 @@ def tuned(family: str, strategy: str = "none") -> Entry:
 
 
 def test_mean_ranks_are_those_that_demsar_published():
-    assert ranks.ranks(DEMSAR).mean(axis=1).round(3).tolist() == [3.143, 2.0, 2.893, 1.964]
+    assert friedman.ranks(DEMSAR).mean(axis=1).round(3).tolist() == [3.143, 2.0, 2.893, 1.964]
 
 
 def test_friedman_and_iman_davenport_give_demsars_figures():
-    of_tasks = ranks.ranks(DEMSAR)
-    test = ranks.friedman(of_tasks)
+    of_tasks = friedman.ranks(DEMSAR)
+    test = friedman.friedman(of_tasks)
     # The paper leaves ties uncorrected: its χ² divides by the spread of ranks without ties, k(k+1)/12 per task.
     n, k = 14, 4
     uncorrected = test.chi2 * ((of_tasks**2).sum() - n * k * (k + 1) ** 2 / 4) / (n * k * (k + 1) * (k - 1) / 12)
@@ -74,42 +73,44 @@ def test_friedman_and_iman_davenport_give_demsars_figures():
 @pytest.mark.parametrize("seed", range(3))
 def test_friedman_is_scipys(seed):
     means = np.random.default_rng(seed).integers(0, 6, (5, 12)).astype(float)  # with many ties
-    assert ranks.friedman(ranks.ranks(means)).chi2 == pytest.approx(stats.friedmanchisquare(*means).statistic)
+    assert friedman.friedman(friedman.ranks(means)).chi2 == pytest.approx(stats.friedmanchisquare(*means).statistic)
 
 
 def test_tasks_that_all_say_the_same():
     equal, agreed = np.ones((3, 8)), np.tile([[3.0], [2.0], [1.0]], 8)
-    assert ranks.friedman(ranks.ranks(equal)).p == 1
-    assert (ranks.apart(equal) == 1).all()
-    assert ranks.friedman(ranks.ranks(agreed)).p == 0
+    assert friedman.friedman(friedman.ranks(equal)).p == 1
+    assert (friedman.apart(equal) == 1).all()
+    assert friedman.friedman(friedman.ranks(agreed)).p == 0
     # Three pairs, each with Wilcoxon's smallest p value for 8 tasks, times three.
-    assert ranks.apart(agreed)[0].tolist() == pytest.approx([1, 3 * 2 / 2**8, 3 * 2 / 2**8])
+    assert friedman.apart(agreed)[0].tolist() == pytest.approx([1, 3 * 2 / 2**8, 3 * 2 / 2**8])
 
 
 def test_conover_with_holm_is_that_of_scikit_posthocs():
     expected = posthoc_conover_friedman(DEMSAR.T, p_adjust="holm").to_numpy()
-    found = ranks.adjusted(ranks.conover(ranks.ranks(DEMSAR)))
+    found = friedman.adjusted(friedman.conover(friedman.ranks(DEMSAR)))
     np.testing.assert_allclose(found, expected, atol=1e-12)
 
 
 def test_wilcoxon_is_scipys_exact_test_and_demsars_example():
     means = np.random.default_rng(6).standard_normal((3, 17)).cumsum(axis=0)
     expected = [stats.wilcoxon(means[0], means[j], method="exact").pvalue for j in (1, 2)]
-    assert ranks.wilcoxon(means)[0, 1:].tolist() == pytest.approx(expected)
+    assert friedman.wilcoxon(means)[0, 1:].tolist() == pytest.approx(expected)
     # C4.5 against C4.5+m with its two ties left out (the paper splits them, and finds p below 0.05 as well).
     differences = DEMSAR[0] - DEMSAR[1]
     differences = np.round(differences[differences != 0], 3)
     exact = stats.wilcoxon(differences, method=stats.PermutationMethod(n_resamples=np.inf)).pvalue
-    assert ranks.wilcoxon(np.vstack([differences, np.zeros(12)]))[0, 1] == pytest.approx(exact)
+    assert friedman.wilcoxon(np.vstack([differences, np.zeros(12)]))[0, 1] == pytest.approx(exact)
     assert exact < 0.05
 
 
 def test_a_pair_needs_both_tests_and_friedman():
     means = np.random.default_rng(5).standard_normal((4, 10)) + np.array([[1.0], [0.7], [0], [0]])
-    found = ranks.apart(means)
-    both = np.maximum(ranks.adjusted(ranks.conover(ranks.ranks(means))), ranks.adjusted(ranks.wilcoxon(means)))
+    found = friedman.apart(means)
+    both = np.maximum(
+        friedman.adjusted(friedman.conover(friedman.ranks(means))), friedman.adjusted(friedman.wilcoxon(means))
+    )
     assert (found >= both - 1e-12).all()
-    assert (found >= min(1, ranks.friedman(ranks.ranks(means)).p)).all()
+    assert (found >= min(1, friedman.friedman(friedman.ranks(means)).p)).all()
     assert np.array_equal(found, found.T)
 
 
@@ -120,15 +121,15 @@ def test_equal_entries_are_told_apart_in_five_of_a_hundred_runs_at_most(hopeless
     last = -np.arange(9.0, 9.0 + hopeless)[:, None] * np.ones(12)
     for _ in range(runs):
         means = np.vstack([rng.standard_normal((4, 12)), last])
-        found += (ranks.apart(means)[:4, :4] < 0.05).any()
-        conover += (ranks.adjusted(ranks.conover(ranks.ranks(means)))[:4, :4] < 0.05).any()
+        found += (friedman.apart(means)[:4, :4] < 0.05).any()
+        conover += (friedman.adjusted(friedman.conover(friedman.ranks(means)))[:4, :4] < 0.05).any()
     assert found / runs <= 0.05
     assert conover / runs > 0.15 or not hopeless
 
 
 def test_tasks_needed_is_where_wilcoxon_begins():
     for k in (2, 3, 5, 12):
-        n, pairs = ranks.tasks_needed(k), k * (k - 1) / 2
+        n, pairs = friedman.tasks_needed(k), k * (k - 1) / 2
         assert pairs * 2 / 2**n < 0.05 <= pairs * 2 / 2 ** (n - 1)
 
 
@@ -137,7 +138,7 @@ def test_spans_join_whatever_is_not_apart_and_nothing_shares_a_span_without_need
     for _ in range(20):
         p_values = np.triu(rng.uniform(0, 0.2, (7, 7)), 1)
         p_values += p_values.T + np.eye(7)
-        found = ranks.spans(p_values)
+        found = friedman.spans(p_values)
         for i in range(7):
             for j in range(i + 1, 7):
                 if p_values[i, j] >= 0.05:
@@ -150,24 +151,24 @@ def test_spans_join_whatever_is_not_apart_and_nothing_shares_a_span_without_need
 
 
 def test_battles_count_ties_half_and_every_task_alike():
-    won = strength.battles(np.array([[3.0, 1, 2], [3, 2, 1]]))
+    won = bradley_terry.battles(np.array([[3.0, 1, 2], [3, 2, 1]]))
     np.testing.assert_allclose(won, [[0, 0.5], [0.5, 0]])
-    assert strength.battles(np.array([[1.0], [0.0]])).tolist() == [[0, 1], [0, 0]]
+    assert bradley_terry.battles(np.array([[1.0], [0.0]])).tolist() == [[0, 1], [0, 0]]
 
 
 @pytest.mark.parametrize(("wins", "tasks"), [(7, 10), (5, 10), (10, 10), (0, 3)])
 def test_two_entries_have_a_closed_form(wins, tasks):
     won = np.array([[[0, at < wins], [at >= wins, 0]] for at in range(tasks)], dtype=float)
     odds = (wins + 0.5) / (tasks - wins + 0.5)
-    first, second = strength.strengths(won)
+    first, second = bradley_terry.strengths(won)
     assert first - second == pytest.approx(400 * np.log10(odds), abs=1e-6)
     assert (first + second) / 2 == pytest.approx(1000)
 
 
 def test_strengths_are_the_likeliest():
     """At the maximum every entry's expected number of wins is its actual one (Zermelo 1929)."""
-    won = np.array([strength.battles(f) for f in np.random.default_rng(2).standard_normal((9, 6, 5))])
-    found = strength.strengths(won)
+    won = np.array([bradley_terry.battles(f) for f in np.random.default_rng(2).standard_normal((9, 6, 5))])
+    found = bradley_terry.strengths(won)
     whole = won.sum(axis=0) + (1 - np.eye(6)) / 2
     chance = 1 / (1 + 10 ** ((found[None, :] - found[:, None]) / 400))
     expected = ((whole + whole.T) * chance * (1 - np.eye(6))).sum(axis=1)
@@ -178,7 +179,7 @@ def test_who_never_loses_stays_finite_and_its_interval_is_open_upwards():
     won = np.zeros((6, 3, 3))
     won[:, 0, 1:] = 1
     won[:, 1, 2] = won[:, 2, 1] = 0.5
-    centre, (lower, upper) = strength.strengths(won), strength.intervals(won, 0)
+    centre, (lower, upper) = bradley_terry.strengths(won), bradley_terry.intervals(won, 0)
     assert np.isfinite([centre, lower, upper]).all()
     assert upper[0] - centre[0] > centre[0] - lower[0] > 50
     assert centre[1] == pytest.approx(centre[2])
@@ -191,19 +192,19 @@ def test_intervals_hold_the_true_strength(effects):
 
     def draw(n: int) -> np.ndarray:
         figures = (np.array(effects) + 0.7 * rng.standard_normal((n, k)))[:, :, None]
-        return np.array([strength.battles(f) for f in figures + 0.3 * rng.standard_normal((n, k, 5))])
+        return np.array([bradley_terry.battles(f) for f in figures + 0.3 * rng.standard_normal((n, k, 5))])
 
-    truth = strength.strengths(draw(5000))
+    truth = bradley_terry.strengths(draw(5000))
     held = [
         (lower <= truth) & (truth <= upper)
-        for lower, upper in (strength.intervals(draw(tasks), s) for s in range(runs))
+        for lower, upper in (bradley_terry.intervals(draw(tasks), s) for s in range(runs))
     ]
     assert 0.88 <= np.mean(held) <= 0.99
 
 
 def test_intervals_are_the_same_with_the_same_seed():
-    won = np.array([strength.battles(f) for f in np.random.default_rng(2).standard_normal((6, 4, 5))])
-    assert np.array_equal(strength.intervals(won, 7), strength.intervals(won, 7))
+    won = np.array([bradley_terry.battles(f) for f in np.random.default_rng(2).standard_normal((6, 4, 5))])
+    assert np.array_equal(bradley_terry.intervals(won, 7), bradley_terry.intervals(won, 7))
 
 
 # --- practical differences -------------------------------------------------------------------------------------------
@@ -214,7 +215,7 @@ def test_signed_rank_is_baycomps(shift):
     rng = np.random.default_rng(8)
     first = rng.uniform(0.6, 0.9, 18)
     second = first - shift + 0.02 * rng.standard_normal(18)
-    found = practical.signed_rank(first - second, practical.weights(18, 0))
+    found = bayesian_signed_rank.signed_rank(first - second, bayesian_signed_rank.weights(18, 0))
     # baycomp speaks of y − x: its "left" is where x is better.
     expected = SignedRankTest.probs(first, second, rope=0.01, nsamples=10_000, random_state=1)
     np.testing.assert_allclose(found, expected, atol=0.02)
@@ -222,7 +223,9 @@ def test_signed_rank_is_baycomps(shift):
 
 
 def test_a_pair_that_never_differs_by_more_than_the_region_is_equal():
-    found = practical.signed_rank(np.array([0.004, -0.003, 0.002, 0.0, -0.004]), practical.weights(5, 0))
+    found = bayesian_signed_rank.signed_rank(
+        np.array([0.004, -0.003, 0.002, 0.0, -0.004]), bayesian_signed_rank.weights(5, 0)
+    )
     assert found == (0, 1, 0)
 
 
@@ -233,7 +236,7 @@ def test_pairs_take_the_tasks_whose_differences_have_a_scale():
         figures[task]["majority", "none"] = [0.0] * 5  # a cost that nothing can be measured by
     scores = scores_of(figures, **{t: {"objective": "expected_cost"} for t in ("task_00", "task_01")})
     together = shared(rankings_of(scores))
-    assert np.isnan(gains.scales(together)).sum() == 2
+    assert np.isnan(cross_task.scales(together)).sum() == 2
     assert duels(together, 2)[0, 1].second > 0.9  # entries are in alphabetical order here: xgb is the second
 
 
@@ -247,9 +250,9 @@ def test_wins_normalised_and_improvability_by_hand():
     }
     together = shared(rankings_of(scores_of(figures)))
     assert [e.family for e in together.entries] == ["logistic_regression", "xgb"]
-    assert gains.wins(together.means).tolist() == [1, 1]
-    np.testing.assert_allclose(gains.normalised(together), [(2 / 3 + 1) / 2, (1 + 0.75) / 2])
-    np.testing.assert_allclose(gains.improvability(together), [(0.5 + 0) / 2, (0 + 0.5) / 2])
+    assert cross_task.wins(together.means).tolist() == [1, 1]
+    np.testing.assert_allclose(cross_task.normalised(together), [(2 / 3 + 1) / 2, (1 + 0.75) / 2])
+    np.testing.assert_allclose(cross_task.improvability(together), [(0.5 + 0) / 2, (0 + 0.5) / 2])
 
 
 def test_less_may_be_better():
@@ -257,8 +260,8 @@ def test_less_may_be_better():
     scores = scores_of(figures, a={"objective": "brier"}, b={"objective": "brier"})
     seen = overview(shared(rankings_of(scores)))
     assert [e.family for e in seen.together.entries] == ["xgb", "logistic_regression"]
-    np.testing.assert_allclose(gains.improvability(seen.together), [0, 0.5])
-    np.testing.assert_allclose(gains.normalised(seen.together), [1, 2 / 3])
+    np.testing.assert_allclose(cross_task.improvability(seen.together), [0, 0.5])
+    np.testing.assert_allclose(cross_task.normalised(seen.together), [1, 2 / 3])
 
 
 # --- what is missing -------------------------------------------------------------------------------------------------
@@ -469,7 +472,7 @@ def test_a_real_small_run_with_everything_in_it(tmp_path):
         {r.task: {p.entry: p.score.mean for p in r.places if p.entry in together.entries} for r in rankings}
     )
     expected = means.rank(ascending=False).mean(axis=1).sort_index()
-    assert ranks.ranks(together.means).mean(axis=1) == pytest.approx(expected.to_numpy())
+    assert friedman.ranks(together.means).mean(axis=1) == pytest.approx(expected.to_numpy())
     assert overall(rankings[:1]) == ONE_TASK
 
 

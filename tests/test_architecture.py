@@ -72,14 +72,14 @@ def test_only_the_study_drives_optuna_and_only_two_places_read_what_it_left():
         if "import optuna" in path.read_text(encoding="utf-8")
     ]
     assert sorted(users) == [
-        "dashboard.py",
-        "report/searches/importance.py",
-        "report/searches/journals.py",
+        "api/dashboard.py",
+        "evaluation/search_history.py",
+        "evaluation/search_history.py",
         "search/study.py",
     ]
 
 
-@pytest.mark.parametrize("module", ["harness.cli", "harness.declare.registry"])
+@pytest.mark.parametrize("module", ["harness.cli", "harness.registry.registry"])
 def test_starting_up_loads_nothing_heavy(module):
     code = (
         f"import sys, {module}; heavy = {{'pandas', 'sklearn', 'optuna', 'tensorflow', 'xgboost', 'imblearn', 'scipy'}}; "
@@ -91,7 +91,7 @@ def test_starting_up_loads_nothing_heavy(module):
 
 def test_declarations_load_nothing_heavy():
     code = (
-        "import sys; from harness.declare.registry import load_registry; load_registry(); "
+        "import sys; from harness.registry.registry import load_registry; load_registry(); "
         "print(sorted({'pandas', 'sklearn', 'optuna', 'tensorflow', 'xgboost', 'imblearn'} & set(sys.modules)))"
     )
     said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout

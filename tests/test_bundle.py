@@ -14,18 +14,18 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from harness.data.content import row_keys
+from harness.data.hashing import row_keys
 from harness.data.table import make_table
-from harness.declare.registry import load_registry
-from harness.declare.space import defaults
-from harness.declare.task import Task
+from harness.deploy.atomic_folder import MANIFEST
 from harness.deploy.bundle import CARD, HELD_OUT, Bundle, HeldOut, Parts, read_bundle, write_bundle
-from harness.deploy.place import MANIFEST
+from harness.deploy.input_rows import BadRows
 from harness.deploy.predict import parts as parts_of_file
 from harness.deploy.predict import predict_file
-from harness.deploy.rows import BadRows
 from harness.deploy.schema import describe
 from harness.errors import BundleError, DataError
+from harness.registry.registry import load_registry
+from harness.registry.space import defaults
+from harness.registry.task import Task
 from harness.search.pipeline import Recipe, TrainingSet, fit_pipeline
 
 ROWS = 120

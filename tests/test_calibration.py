@@ -14,7 +14,9 @@ from sklearn.calibration import _SigmoidCalibration, _TemperatureScaling
 from sklearn.isotonic import IsotonicRegression
 from sklearn.linear_model import LogisticRegression
 
-from harness.declare.calibration import (
+from harness.evaluation.ranking import rank
+from harness.evaluation.scores import Entry, collect, entries, recalibrated
+from harness.metrics.calibration import (
     CALIBRATIONS,
     FITTED,
     PARTS,
@@ -27,16 +29,14 @@ from harness.declare.calibration import (
     parts_of,
     prior_is_known,
 )
-from harness.declare.logits import logistic, pool, softmax
-from harness.declare.metrics import METRICS
-from harness.declare.protocol import seed_of
-from harness.declare.threshold import best_threshold
-from harness.report import calibration
+from harness.metrics.classification import METRICS
+from harness.metrics.logits import logistic, pool, softmax
+from harness.metrics.threshold import best_threshold
+from harness.report.content import Evidence, Picture
 from harness.report.figures.calibration import edge_of
 from harness.report.leaderboard import leaderboard
-from harness.report.ranking import rank
-from harness.report.scoring.scores import Entry, collect, entries, recalibrated
-from harness.report.section import Evidence, Picture
+from harness.report.sections import calibration
+from harness.seeding import seed_of
 from harness.store.store import Store
 
 METRIC = {metric.name: metric for metric in METRICS}

@@ -8,10 +8,10 @@ import pandas as pd
 import pytest
 
 from harness import Family, Metric, Strategy, Task, checks, choice, integer
-from harness.catalogue import absent
-from harness.declare.family import missing_packages
-from harness.declare.registry import Registry, load_registry
+from harness.api.declarations import absent
 from harness.errors import DeclarationError, EvenhandError, Unavailable, UnknownNameError
+from harness.registry.family import missing_packages
+from harness.registry.registry import Registry, load_registry
 
 REGISTRY = load_registry()
 

@@ -11,14 +11,15 @@ import pytest
 from fixtures_run import everything, three_digits, tumours, write_run
 from sklearn.metrics import brier_score_loss, f1_score, precision_recall_curve
 
-from harness.declare.metrics import METRICS
 from harness.errors import EvenhandError
-from harness.report.comparison.changed import changed, sides
-from harness.report.comparison.compare import compare, find_entry
-from harness.report.comparison.pair import Side, adjusted, figures, likeness, make_pair, per_class, reasons
-from harness.report.scoring.scores import collect
-from harness.report.statistics import holm
-from harness.report.strategies import differences
+from harness.evaluation.changed_predictions import changed, sides
+from harness.evaluation.find_entry import find_entry
+from harness.evaluation.paired_comparison import Side, adjusted, figures, likeness, make_pair, per_class, reasons
+from harness.evaluation.scores import collect
+from harness.evaluation.significance import holm
+from harness.metrics.classification import METRICS
+from harness.report.compare import compare
+from harness.report.sections.strategies import differences
 from harness.store.store import Store
 
 BY_NAME = {metric.name: metric for metric in METRICS}

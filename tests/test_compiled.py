@@ -10,14 +10,14 @@ import pytest
 
 from harness.errors import EvenhandError
 from harness.networks.history import Watch
-from harness.networks.loss import Loss
+from harness.networks.losses import Loss
 from harness.networks.rows import Rows
 
 tf = pytest.importorskip("tensorflow")
 keras = pytest.importorskip("keras")
 
-from harness.networks.compiled import Course, built, finish, fresh, predict, train
-from harness.networks.machine import KEPT, Dials, loss_slopes, machine
+from harness.networks.keras_model import KEPT, Dials, loss_slopes, machine
+from harness.networks.keras_training import Course, built, finish, fresh, predict, train
 
 COURSE = Course(learning_rate=5e-3, batch_size=64, epochs=1, patience=9, dropout=0.0, weight_decay=0.05, clip=0.3)
 

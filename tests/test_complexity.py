@@ -7,8 +7,8 @@ import pandas as pd
 import pytest
 from sklearn.datasets import load_breast_cancer
 
-from harness.declare.registry import load_registry
 from harness.networks.history import History
+from harness.registry.registry import load_registry
 from harness.search.complexity import architecture, complexity, size_in_bytes
 
 REGISTRY = load_registry()

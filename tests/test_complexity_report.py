@@ -13,17 +13,16 @@ from fixtures_curves import LOST, with_curves
 from fixtures_run import three_digits, tumours, write_run
 from test_report import METRIC, tables
 
-from harness.report.across.kinds import kinds_part
-from harness.report.figures.gallery import file_name
-from harness.report.figures.networks import convergence_figure
-from harness.report.figures.placing import Box, _crosses, nearest, place_labels
-from harness.report.inspection.complexity import complexity_table, pareto, weigh
-from harness.report.inspection.curves import Fit
-from harness.report.inspection.section import losses
-from harness.report.ranking import rank
-from harness.report.scoring.scores import Entry, collect
-from harness.report.section import Evidence
-from harness.report.suitability import suitability
+from harness.evaluation.ranking import rank
+from harness.evaluation.scores import Entry, collect
+from harness.evaluation.training_curves import Fit
+from harness.report.content import Evidence
+from harness.report.figures.style import Box, _crosses, nearest, place_labels
+from harness.report.figures.training import convergence_figure
+from harness.report.figures.writer import file_name
+from harness.report.sections.complexity import complexity_table, pareto, weigh
+from harness.report.sections.suitability import kinds_part, suitability
+from harness.report.sections.training import losses
 from harness.report.write import write_report
 from harness.store.store import Store
 

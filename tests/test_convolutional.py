@@ -9,8 +9,8 @@ from harness.searchspaces.small_convolutional_network import FAMILY, build
 
 from harness.data.images import read_pixels
 from harness.data.sources import wheel_member
-from harness.declare.space import defaults
 from harness.errors import DataError, EvenhandError, Unavailable
+from harness.registry.space import defaults
 
 keras = pytest.importorskip("keras")
 pytest.importorskip("tensorflow")

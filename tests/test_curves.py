@@ -10,13 +10,13 @@ from fixtures_curves import LOST, with_curves
 from fixtures_run import three_digits, tumours, write_run
 from test_report import METRIC, tables
 
-from harness.report.inspection.curves import Fit, collect_training, training_section
-from harness.report.inspection.section import _of_task
-from harness.report.ranking import rank
-from harness.report.scoring.scores import Entry, collect
-from harness.report.section import Picture
+from harness.evaluation.ranking import rank
+from harness.evaluation.scores import Entry, collect
+from harness.evaluation.training_curves import Fit, collect_training, training_section
+from harness.execution.curves import Curves, epoch_of
+from harness.report.content import Picture
+from harness.report.sections.training import _of_task
 from harness.report.write import write_report
-from harness.run.curves import Curves, epoch_of
 from harness.store.store import Store
 
 TUNED = Entry("bayes", "none", "tuned")

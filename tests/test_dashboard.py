@@ -11,12 +11,12 @@ from fixtures_run import tumours, write_run
 from markdown_it import MarkdownIt
 from optuna_dashboard import get_note
 
-from harness.dashboard import Merged, note, read_outer
-from harness.declare.metrics import METRICS
-from harness.declare.space import choice, log_float
+from harness.api.dashboard import Merged, note, read_outer
+from harness.evaluation.ranking import rank
+from harness.evaluation.scores import collect
+from harness.metrics.classification import METRICS
+from harness.registry.space import choice, log_float
 from harness.report.leaderboard import csv_text, leaderboard
-from harness.report.ranking import rank
-from harness.report.scoring.scores import collect
 from harness.search.study import Evaluated, Kept, StudyPlan, search
 from harness.store.store import Store
 

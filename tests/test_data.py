@@ -9,11 +9,11 @@ import pandas as pd
 import pytest
 
 from harness.data.audit import audit
-from harness.data.content import fingerprint
-from harness.data.own import OwnFile
+from harness.data.hashing import fingerprint
 from harness.data.table import load_table, make_table
-from harness.declare.task import Task
+from harness.data.user_data import OwnFile
 from harness.errors import DataError
+from harness.registry.task import Task
 
 N = 40
 
@@ -283,8 +283,8 @@ def test_a_fingerprint_tells_every_change_and_nothing_else():
 
 def test_a_fingerprint_is_the_same_in_another_process():
     code = (
-        "import pandas as pd; from harness.data.content import fingerprint; from harness.data.table import make_table;"
-        "from harness.declare.task import Task;"
+        "import pandas as pd; from harness.data.hashing import fingerprint; from harness.data.table import make_table;"
+        "from harness.registry.task import Task;"
         "f = pd.DataFrame({'a': [1.5, None, 2.5] * 9, 'b': ['x', 'y', None] * 9, 'y': ['no', 'no', 'yes'] * 9});"
         "print(fingerprint(make_table(Task(name='t', load=None, target='y'), f)))"
     )

@@ -16,20 +16,20 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from harness.checks.small import small
-from harness.declare.calibration import CALIBRATIONS, Prior, calibrator_of
-from harness.declare.family import missing_packages
-from harness.declare.registry import load_registry
-from harness.declare.space import defaults
-from harness.deploy.archive import described, write_objects
-from harness.deploy.content import content_hash
-from harness.deploy.leaves import check_leaves
+from harness.checks.small_tables import small
+from harness.deploy.bundle_hash import content_hash
+from harness.deploy.keras_runtime import called, read_network
+from harness.deploy.lightgbm_checks import check_leaves
 from harness.deploy.model import Model, load_model, save_model
-from harness.deploy.networks import called, read_network
-from harness.deploy.packing import Boosted, Leaves
-from harness.deploy.sound import check_boosted
+from harness.deploy.pack import Boosted, Leaves
+from harness.deploy.serialize import described, write_objects
+from harness.deploy.tree_checks import check_boosted
 from harness.errors import BundleError, EvenhandError
-from harness.search.encodings import ENCODINGS
+from harness.metrics.calibration import CALIBRATIONS, Prior, calibrator_of
+from harness.preprocessing.encodings import ENCODINGS
+from harness.registry.family import missing_packages
+from harness.registry.registry import load_registry
+from harness.registry.space import defaults
 from harness.search.pipeline import Recipe, TrainingSet, fit_pipeline
 
 LEARNED = 160
@@ -307,7 +307,7 @@ def test_members_cut_short_are_refused_or_harmless(family, tmp_path):
 
 
 def test_a_file_that_would_fill_the_memory_is_not_unpacked(monkeypatch):
-    monkeypatch.setattr("harness.deploy.archive.ALWAYS", 1_000_000)
+    monkeypatch.setattr("harness.deploy.serialize.ALWAYS", 1_000_000)
     with zipfile.ZipFile(buffer := io.BytesIO(), "w", zipfile.ZIP_DEFLATED) as file:
         file.writestr("schema.json", b" " * 5_000_000)
     bomb = buffer.getvalue()

@@ -10,16 +10,16 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from harness.data.content import row_keys
-from harness.data.dates import days
-from harness.data.own import OwnFile
-from harness.data.prepare import fit_preparer
+from harness.data.columns import days
+from harness.data.hashing import row_keys
 from harness.data.table import make_table
-from harness.declare.task import Task
+from harness.data.user_data import OwnFile
 from harness.deploy.bundle import Bundle
+from harness.deploy.input_rows import BadRows, by_column, read_rows
 from harness.deploy.predict import parts
-from harness.deploy.rows import BadRows, by_column, read_rows
 from harness.deploy.schema import Schema, binned, describe, typical
+from harness.preprocessing.tabular import fit_preparer
+from harness.registry.task import Task
 
 ROWS = 60
 

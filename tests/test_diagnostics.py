@@ -21,16 +21,25 @@ from sklearn.metrics import (
     roc_auc_score,
 )
 
-from harness.declare.metrics import METRICS
-from harness.report.diagnostics import words
-from harness.report.diagnostics.curves import RECALLS, THRESHOLDS, band, diagnose, expit, logit, reliability
-from harness.report.diagnostics.shown import KEPT, families, in_detail, look
-from harness.report.diagnostics.topic import DECIDES, FEW_TASKS, HOLDS, RANKS, sections
+from harness.evaluation.curves import RECALLS, THRESHOLDS, band, diagnose, expit, logit, reliability
+from harness.evaluation.ranking import rank
+from harness.evaluation.scores import collect
+from harness.metrics.classification import METRICS
+from harness.report.content import Evidence, Picture
 from harness.report.figures.curves import position
 from harness.report.figures.style import LONGEST, cut
-from harness.report.ranking import rank
-from harness.report.scoring.scores import collect
-from harness.report.section import Evidence, Picture
+from harness.report.sections import diagnostics_text as words
+from harness.report.sections.diagnostics import (
+    DECIDES,
+    FEW_TASKS,
+    HOLDS,
+    KEPT,
+    RANKS,
+    families,
+    in_detail,
+    look,
+    sections,
+)
 from harness.store.store import Store
 
 METRIC = {metric.name: metric for metric in METRICS}

@@ -9,7 +9,7 @@ from functools import partial
 import pytest
 
 from harness import Family, Strategy, log_float
-from harness.declare.digest import canonical_text, declaration_digest
+from harness.registry.fingerprint import canonical_text, declaration_digest
 
 DECLARATION = '''\
 """A family of a plug-in."""

@@ -6,11 +6,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from harness.data.prepare import Layout, Rows
-from harness.declare.space import defaults
-from harness.networks.mixed import Mixed
-from harness.search.encode import TABULAR
-from harness.search.information import most_informative, mutual_information
+from harness.networks.rows import Mixed
+from harness.preprocessing.tabular import Layout, Rows
+from harness.preprocessing.tabular_encoders import TABULAR, most_informative, mutual_information
+from harness.registry.space import defaults
 
 LAYOUT = Layout(
     ("size", "age"), (("colour", ("r", "g", "b")), ("smokes", ("no", "yes")), ("age missing", ("no", "yes"))), (1,)

@@ -10,18 +10,18 @@ from fixtures_run import three_digits, tumours, write_run
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import average_precision_score, roc_auc_score
 
-from harness.declare.metrics import METRICS
-from harness.report import ensembles
+from harness.evaluation import ensembles as combining
+from harness.evaluation import evaluate as workers
+from harness.evaluation.ensembles import GREEDY, KINDS, STACKING, combine
+from harness.evaluation.metric_cache import read_kept, write_kept
+from harness.evaluation.ranking import rank
+from harness.evaluation.scores import Entry, collect, entries
+from harness.metrics.classification import METRICS
+from harness.report.content import Evidence
 from harness.report.leaderboard import leaderboard
-from harness.report.ranking import rank
-from harness.report.scoring import combine as combining
-from harness.report.scoring import workers
-from harness.report.scoring.combine import GREEDY, KINDS, STACKING, combine
-from harness.report.scoring.derived import read_kept, write_kept
-from harness.report.scoring.scores import Entry, collect, entries
-from harness.report.section import Evidence
-from harness.report.task_section import rank_mark
-from harness.report.verdict import headline
+from harness.report.sections import ensembles
+from harness.report.sections.best_entry import headline
+from harness.report.sections.ranking import rank_mark
 from harness.store.store import Store
 
 METRIC = {metric.name: metric for metric in METRICS}

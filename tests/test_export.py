@@ -12,30 +12,30 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from harness.data.content import row_keys
-from harness.data.own import OwnFile
-from harness.declare.calibration import calibrator_of
-from harness.declare.metric import Predictions
-from harness.declare.metrics import METRICS
-from harness.declare.protocol import EvaluationProtocol
-from harness.declare.registry import load_registry
-from harness.declare.task import take
-from harness.declare.threshold import best_threshold
+from harness.api.benchmark import benchmark
+from harness.data.hashing import row_keys
+from harness.data.user_data import OwnFile
 from harness.deploy.bundle import read_bundle
-from harness.deploy.card import card
-from harness.deploy.facts import Facts, Figure, Standing
-from harness.deploy.failing import Looked, Share, failings, per_class
+from harness.deploy.card_inputs import Facts, Figure, Standing
+from harness.deploy.error_analysis import Looked, Share, failings, per_class
+from harness.deploy.export import Asked, _held_out, in_words, make_bundle
 from harness.deploy.markdown import number
+from harness.deploy.model_card import card
+from harness.deploy.run_entry import Sealed, choose, read_nested, sealed
 from harness.deploy.schema import Feature, Schema
 from harness.errors import EvenhandError
-from harness.export import Asked, _held_out, in_words, make_bundle
-from harness.nested import Sealed, choose, read_nested, sealed
-from harness.report.ranking import rank
-from harness.report.scoring.scores import Entry, collect
-from harness.run.alone import ask
-from harness.run.benchmark import benchmark
-from harness.run.plan import Request, load_task
-from harness.run.supervise import Limits, Watch
+from harness.evaluation.ranking import rank
+from harness.evaluation.scores import Entry, collect
+from harness.execution.engines.local import Limits, Watch
+from harness.execution.isolated import ask
+from harness.execution.plan import Request, load_task
+from harness.metrics.calibration import calibrator_of
+from harness.metrics.classification import METRICS
+from harness.metrics.metric import Predictions
+from harness.metrics.threshold import best_threshold
+from harness.registry.protocol import EvaluationProtocol
+from harness.registry.registry import load_registry
+from harness.registry.task import take
 from harness.store.store import Store
 
 METRIC = {metric.name: metric for metric in METRICS}
@@ -248,7 +248,7 @@ def test_an_export_that_was_killed_continues_and_a_second_one_searches_nothing(c
 def test_a_search_whose_asker_was_killed_takes_that_for_no_failed_trial(tmp_path):
     work = """
 import pathlib, sys
-from harness.run.alone import answer
+from harness.execution.isolated import answer
 
 def work(question, tell):
     try:

@@ -9,13 +9,13 @@ import numpy as np
 import pytest
 
 from harness.data.sources import wheel_member
-from harness.declare.space import defaults
 from harness.errors import DataError, Unavailable
 from harness.networks import pretrained
 from harness.networks.fine_tuning import PretrainedClassifier
-from harness.networks.training import Schedule
-from harness.networks.weights import read_weights
-from harness.search.pictures import fit_activations
+from harness.networks.optimizer import Schedule
+from harness.networks.torch_weights import read_weights
+from harness.preprocessing.image import fit_activations
+from harness.registry.space import defaults
 
 PUBLISHED = partial(wheel_member, *pretrained.SOURCE)
 SCHEDULE = Schedule(learning_rate=2e-3, batch_size=8, weight_decay=0.1, least_steps=40)

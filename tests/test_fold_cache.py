@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from harness.data.prepare import Rows
-from harness.search.fold_cache import FoldCache
+from harness.preprocessing.cache import FoldCache
+from harness.preprocessing.tabular import Rows
 
 
 def test_a_value_is_computed_once_while_it_is_held():

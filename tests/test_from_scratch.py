@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 from harness.searchspaces.network_from_scratch import FAMILY, build
 
-from harness.declare.space import defaults
 from harness.errors import DataError, EvenhandError
 from harness.networks.from_scratch import (
     BENDS,
@@ -25,6 +24,7 @@ from harness.networks.from_scratch import (
 from harness.networks.from_scratch_classifier import ScratchClassifier
 from harness.networks.rows import Rows
 from harness.networks.walkthrough import finite_differences, learn
+from harness.registry.space import defaults
 
 
 def table(rows=400, columns=7, classes=2, seed=0):

@@ -11,16 +11,16 @@ from fixtures_run import everything, tumours, write_run
 from scipy import stats
 from sklearn.metrics import average_precision_score, brier_score_loss, f1_score, log_loss, roc_auc_score
 
-from harness.declare.metric import Metric, Predictions
-from harness.declare.metrics import METRICS
-from harness.report.ranking import rank
-from harness.report.scoring.scores import collect
-from harness.report.section import Evidence, Picture
-from harness.report.statistics import estimate, told_apart
-from harness.report.trust.honesty import _overview, _power_words, coverage, rivals, sections
-from harness.report.trust.optimism import beliefs, gaps, selection
-from harness.report.trust.power import POWER, Spread, detectable, power, repeats_needed
-from harness.report.trust.stability import KEPT, RESAMPLES, draw, rescored, stabilities
+from harness.evaluation.bootstrap import KEPT, RESAMPLES, draw, rescored, stabilities
+from harness.evaluation.optimism import beliefs, gaps, selection
+from harness.evaluation.power import POWER, Spread, detectable, power, repeats_needed
+from harness.evaluation.ranking import rank
+from harness.evaluation.scores import collect
+from harness.evaluation.significance import estimate, told_apart
+from harness.metrics.classification import METRICS
+from harness.metrics.metric import Metric, Predictions
+from harness.report.content import Evidence, Picture
+from harness.report.sections.reliability import _overview, _power_words, coverage, rivals, sections
 from harness.store.store import Store
 
 METRIC = {metric.name: metric for metric in METRICS}
@@ -166,7 +166,7 @@ def test_many_rows_are_worked_on_in_parts(monkeypatch):
     y = rng.integers(0, 2, 100)
     seen, counts = Predictions(y, np.column_stack([1 - y * 0.3, y * 0.3]), 0.2), draw(y, 20, seed=4)
     whole = rescored(METRIC["roc_auc"], seen, counts)
-    monkeypatch.setattr("harness.report.trust.stability.AT_ONCE", 300)
+    monkeypatch.setattr("harness.evaluation.bootstrap.AT_ONCE", 300)
     assert (rescored(METRIC["roc_auc"], seen, counts) == whole).all()
 
 
@@ -177,7 +177,7 @@ def test_shares_are_those_of_counting_winners_row_by_row(evidence):
     places = [place for place in ranking.places if place.entry in found.entries]
     assert [place.entry for place in places] == list(found.entries)
     records = {record.id: record for record in evidence.store.records()}
-    from harness.declare.protocol import seed_of
+    from harness.seeding import seed_of
 
     totals = np.zeros((len(places), 20))
     for at, split in enumerate(places[0].rows.splits):
@@ -233,7 +233,7 @@ def test_of_a_metric_of_which_less_is_better_the_least_wins(tmp_path):
 def test_only_the_first_places_are_resampled_and_the_report_says_so(evidence, tmp_path, monkeypatch):
     shutil.copytree(evidence.store.folder, tmp_path / "copy")
     copied = replace(evidence, store=Store(tmp_path / "copy"))
-    monkeypatch.setattr("harness.report.trust.stability.MOST", 2)
+    monkeypatch.setattr("harness.evaluation.bootstrap.MOST", 2)
     found = stabilities(copied.store, copied.scores, copied.rankings)["tumours"]
     ranked = [p.entry for p in ranking_of(evidence, "tumours").places if p.rank]
     assert found.entries == tuple(ranked[:2])

@@ -9,16 +9,16 @@ from fixtures_across import rankings_of, scores_of
 from fixtures_run import everything, tumours, write_run
 from scipy import stats
 
-from harness.declare.metrics import METRICS
+from harness.evaluation.ranking import rank
+from harness.evaluation.scores import Scores, collect
+from harness.evaluation.significance import Estimate
+from harness.metrics.classification import METRICS
+from harness.report.content import Evidence, Picture
 from harness.report.figures.imbalance import PALE, Panel, Tile, depths, tile_figure
-from harness.report.imbalance import counts, family_verdicts, sections
-from harness.report.markdown import NONE
-from harness.report.overview import over_tasks
-from harness.report.ranking import rank
-from harness.report.scoring.scores import Scores, collect
-from harness.report.section import Evidence, Picture
-from harness.report.statistics import Estimate
-from harness.report.strategies import UNTOLD, Difference, Reading, comparisons, in_a_word, readings
+from harness.report.render.markdown import NONE
+from harness.report.sections.imbalance import counts, family_verdicts, sections
+from harness.report.sections.overview import over_tasks
+from harness.report.sections.strategies import UNTOLD, Difference, Reading, comparisons, in_a_word, readings
 
 METRIC = {metric.name: metric for metric in METRICS}
 

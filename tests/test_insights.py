@@ -11,30 +11,29 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from harness.data.content import row_keys
+from harness.data.hashing import row_keys
 from harness.data.table import make_table
-from harness.declare.registry import load_registry
-from harness.declare.space import defaults
-from harness.declare.task import Task, take
 from harness.deploy.bundle import HeldOut, Parts, write_bundle
-from harness.deploy.insights.asked import Asked, Campaign
-from harness.deploy.insights.contacts import contacts
+from harness.deploy.error_analysis import exact as exact_interval
+from harness.deploy.error_analysis import wilson
+from harness.deploy.insights.campaign import Asked, Campaign
+from harness.deploy.insights.confidence import how_sure, new_to_it, no_frequencies, too_good
+from harness.deploy.insights.contact_list import contacts
 from harness.deploy.insights.contributions import exact, sampled
 from harness.deploy.insights.counterfactuals import flips
-from harness.deploy.insights.doubts import new_to_it, no_frequencies, too_good
-from harness.deploy.insights.drivers import measure
 from harness.deploy.insights.gains import gains
-from harness.deploy.insights.given import HELD_OUT, LEARNT, NEW, read_given
-from harness.deploy.insights.reasons import log_odds
+from harness.deploy.insights.importance import measure
+from harness.deploy.insights.run import write_insights
+from harness.deploy.insights.scored_rows import HELD_OUT, LEARNT, NEW, read_given
 from harness.deploy.insights.segments import segments
-from harness.deploy.insights.sureness import how_sure
-from harness.deploy.insights.write import write_insights
+from harness.deploy.insights.shapley import log_odds
 from harness.deploy.schema import Feature, describe
-from harness.deploy.shares import exact as exact_interval
-from harness.deploy.shares import wilson
 from harness.errors import EvenhandError
-from harness.report.statistics import estimate
-from harness.search.encode import feature_sources
+from harness.evaluation.significance import estimate
+from harness.preprocessing.tabular_encoders import feature_sources
+from harness.registry.registry import load_registry
+from harness.registry.space import defaults
+from harness.registry.task import Task, take
 from harness.search.pipeline import Recipe, TrainingSet, fit_pipeline
 
 REGISTRY = load_registry()

@@ -8,13 +8,12 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from harness.declare.registry import load_registry
-from harness.deploy.insights.drivers import Curve, Driver, Point, _swings, measure, read_drivers
-from harness.deploy.insights.reasons import log_odds, reasons
-from harness.deploy.insights.shapes import UNCLEAR, shape
-from harness.deploy.insights.together import groups_of
+from harness.deploy.insights.column_groups import groups_of
+from harness.deploy.insights.importance import UNCLEAR, Curve, Driver, Point, _swings, measure, read_drivers, shape
+from harness.deploy.insights.shapley import log_odds, reasons
 from harness.deploy.schema import Feature, Schema
-from harness.report.statistics import estimate
+from harness.evaluation.significance import estimate
+from harness.registry.registry import load_registry
 
 METRIC = load_registry().metric("average_precision")
 SCHEMA = Schema(

@@ -7,9 +7,9 @@ import pytest
 from imblearn.metrics import geometric_mean_score
 from sklearn import metrics as sk
 
-from harness.declare.metric import Predictions
-from harness.declare.metrics import METRICS
-from harness.declare.threshold import best_threshold
+from harness.metrics.classification import METRICS
+from harness.metrics.metric import Predictions
+from harness.metrics.threshold import best_threshold
 
 COMPUTE = {metric.name: metric.compute for metric in METRICS}
 COSTS = ((0.0, 1.0), (7.0, 0.5))

@@ -9,22 +9,22 @@ from conftest import cell, material
 from PIL import Image
 from scipy.sparse import csr_matrix, issparse
 
-from harness.checks.small import small
+from harness.checks.small_tables import small
 from harness.data.audit import audit
-from harness.data.content import fingerprint, row_keys
+from harness.data.hashing import fingerprint, row_keys
 from harness.data.images import Pictures
 from harness.data.splits import make_splitter
 from harness.data.table import make_table
-from harness.declare.protocol import EvaluationProtocol
-from harness.declare.space import defaults
-from harness.declare.strategy import Strategy
-from harness.declare.task import Task
 from harness.errors import DataError, DeclarationError, Inapplicable
-from harness.run.cell import run_cell
-from harness.search.encodings import ENCODINGS
-from harness.search.fold_cache import FoldCache
+from harness.execution.cell import run_cell
+from harness.preprocessing.cache import FoldCache
+from harness.preprocessing.encodings import ENCODINGS
+from harness.preprocessing.resampling import resample_points
+from harness.registry.protocol import EvaluationProtocol
+from harness.registry.space import defaults
+from harness.registry.strategy import Strategy
+from harness.registry.task import Task
 from harness.search.pipeline import Recipe, TrainingSet, fit_pipeline, inapplicable
-from harness.search.resample import resample_points
 from harness.store.store import Store
 
 MESSAGES = pd.DataFrame(
@@ -276,8 +276,8 @@ def test_what_is_said_of_copies_with_a_time_column_is_true():
 
 
 def test_own_texts_are_texts_whatever_they_look_like(tmp_path):
-    from harness.data.own import OwnFile
     from harness.data.table import load_table
+    from harness.data.user_data import OwnFile
 
     path = tmp_path / "messages.csv"
     said = ["NA", "null", "None", "007", "1.50", "nan", "?", ""]

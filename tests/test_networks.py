@@ -10,20 +10,20 @@ import numpy as np
 import pytest
 from harness.searchspaces.dense_network import FAMILY, build
 
-from harness.data.prepare import fit_preparer
 from harness.data.sources import data_directory
 from harness.data.table import load_table
-from harness.declare.registry import load_registry
-from harness.declare.space import defaults
 from harness.errors import DataError, EvenhandError, Unavailable
 from harness.networks.activations import ACTIVATIONS
-from harness.networks.classifier import DenseClassifier
 from harness.networks.dense import RATE_STEPS, Shape, backward, forward, infer, lay_out, new_network
-from harness.networks.export import to_keras
+from harness.networks.dense_classifier import DenseClassifier
 from harness.networks.history import CURVES, average_precision
-from harness.networks.loss import Loss
-from harness.networks.mixed import Mixed
-from harness.networks.training import COURSES, Adam, Rows, Schedule, train_epoch
+from harness.networks.keras_export import to_keras
+from harness.networks.losses import Loss
+from harness.networks.optimizer import COURSES, Adam, Rows, Schedule, train_epoch
+from harness.networks.rows import Mixed
+from harness.preprocessing.tabular import fit_preparer
+from harness.registry.registry import load_registry
+from harness.registry.space import defaults
 
 
 def table(rows=400, columns=7, classes=2, seed=0):
@@ -334,7 +334,7 @@ def test_a_focal_loss_is_watched_as_such():
 
 def test_small_tables_get_enough_steps():
     """An epoch of few steps is not the end of patience."""
-    from harness.networks.training import Schedule
+    from harness.networks.optimizer import Schedule
 
     small, large = Schedule().stretched(200), Schedule().stretched(100_000)
     assert (small.epochs, small.patience) == (400, 40)

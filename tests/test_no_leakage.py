@@ -11,15 +11,15 @@ import numpy as np
 import pytest
 from conftest import cell, marked_table, material, modality_of
 
-from harness.checks.small import small
+from harness.checks.small_tables import small
 from harness.data.sources import wheel_member
 from harness.data.splits import make_splitter
-from harness.declare.family import Family, missing_packages
-from harness.declare.protocol import seed_of
-from harness.declare.strategy import Strategy
 from harness.errors import Unavailable
+from harness.execution.cell import run_cell
 from harness.networks.pretrained import SOURCE
-from harness.run.cell import run_cell
+from harness.registry.family import Family, missing_packages
+from harness.registry.strategy import Strategy
+from harness.seeding import seed_of
 from harness.store.store import Store
 
 RESAMPLED = ("smote", "adasyn", "smote_tomek", "smote_enn", "random_undersampling", "random_oversampling")

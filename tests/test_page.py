@@ -19,17 +19,15 @@ import pytest
 from fixtures_run import everything, tumours, write_run
 from test_report import METRIC
 
-from harness.report.markdown import details, escape, folded_table
-from harness.report.overview import answer, over_tasks, overview
-from harness.report.page.chapters import TaskPart, gather
-from harness.report.page.content import Fold, blocks, grids
-from harness.report.page.grid import csv_of
-from harness.report.page.page import ROOM, said_once
-from harness.report.page.page import page as render
-from harness.report.ranking import rank
-from harness.report.scoring.scores import collect
-from harness.report.section import Evidence, Section
-from harness.report.sheets import harmless
+from harness.evaluation.ranking import rank
+from harness.evaluation.scores import collect
+from harness.report.chapters import TaskPart, gather
+from harness.report.content import Evidence, Section
+from harness.report.html_report import ROOM, said_once
+from harness.report.html_report import page as render
+from harness.report.render.markdown import details, escape, folded_table
+from harness.report.render.tables import Fold, blocks, csv_of, grids, harmless
+from harness.report.sections.overview import answer, over_tasks, overview
 from harness.report.write import write_report
 from harness.store.store import Store
 

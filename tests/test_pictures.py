@@ -8,13 +8,12 @@ import numpy as np
 import pytest
 
 from harness.data.sources import cache_dir, wheel_member
-from harness.data.views import view
-from harness.declare.space import check_space, defaults
 from harness.errors import DataError, Unavailable
 from harness.networks import pretrained
 from harness.networks.pretrained import activation_shape, embed, lower, working_size
-from harness.networks.weights import read_weights
-from harness.search.pictures import IMAGE, FrozenEncoder, fit_activations, fit_embedding, fit_pixels
+from harness.networks.torch_weights import read_weights
+from harness.preprocessing.image import IMAGE, FrozenEncoder, fit_activations, fit_embedding, fit_pixels, view
+from harness.registry.space import check_space, defaults
 
 Image = pytest.importorskip("PIL.Image")
 
@@ -106,7 +105,7 @@ def test_views_stand_beside_the_picture_itself(weights):
 LOOKUP = """
 import sys
 import numpy as np
-from harness.search.pictures import fit_activations
+from harness.preprocessing.image import fit_activations
 
 images = np.load(sys.argv[1])
 for cut in ("grid", "features", "last_blocks"):

@@ -3,7 +3,7 @@
 import numpy as np
 import pandas as pd
 
-from harness.data.prepare import MISSING, OTHER, fit_preparer
+from harness.preprocessing.tabular import MISSING, OTHER, fit_preparer
 
 
 def frame(**columns):

@@ -25,7 +25,7 @@ from harness.networks.pretrained import (
     segment,
     without_batch_norm,
 )
-from harness.networks.weights import MAGIC, VERSION, read_weights
+from harness.networks.torch_weights import MAGIC, VERSION, read_weights
 
 EXPECTED = np.load(Path(__file__).parent / "fixtures" / "embeddings.npz")
 PALACE, DAISY = 698, 985

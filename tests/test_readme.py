@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from harness.declare.registry import load_registry
+from harness.registry.registry import load_registry
 from harness.report.write import write_report
 from harness.store.store import Store
 

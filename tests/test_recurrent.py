@@ -8,14 +8,14 @@ import numpy as np
 import pytest
 from harness.searchspaces.recurrent_network import FAMILY, build
 
-from harness.declare.space import defaults
 from harness.errors import DataError, EvenhandError
-from harness.networks.loss import Loss
+from harness.networks.losses import Loss
+from harness.networks.optimizer import Adam, Schedule
 from harness.networks.recurrent import Shape, backward, forward, lay_out, new_network
 from harness.networks.recurrent_classifier import RecurrentClassifier, batches, sequences, train_epoch
 from harness.networks.recurrent_export import to_keras
 from harness.networks.rows import Rows
-from harness.networks.training import Adam, Schedule
+from harness.registry.space import defaults
 
 CELLS = [(cell, both) for cell in ("lstm", "gru") for both in (False, True)]
 PLAIN = Schedule(batch_size=32, dropout=0.0, weight_decay=0.0, clip=0.3, learning_rate=5e-3)

@@ -11,21 +11,21 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from harness.data.own import OwnFile
-from harness.declare.protocol import EvaluationProtocol
-from harness.declare.registry import load_registry
+from harness.api.benchmark import benchmark
+from harness.api.replay import in_words
+from harness.data.user_data import OwnFile
 from harness.errors import EvenhandError
-from harness.replay import in_words
-from harness.run.again import _all_near, _gap
-from harness.run.benchmark import benchmark
-from harness.run.plan import Request, host, versions
-from harness.run.replay import Asked, _tolerance, find_cell, replay
-from harness.run.supervise import Limits, Watch
+from harness.execution.engines.local import Limits, Watch
+from harness.execution.plan import Request, host, versions
+from harness.execution.replay import Asked, _tolerance, find_cell, replay
+from harness.execution.replay_entry import _all_near, _gap
+from harness.registry.protocol import EvaluationProtocol
+from harness.registry.registry import load_registry
 from harness.store.store import Store
 
 PLUGIN = """
-from harness.declare.family import Family
-from harness.declare.space import log_float
+from harness.registry.family import Family
+from harness.registry.space import log_float
 
 def build(seed, C):
     from sklearn.linear_model import LogisticRegression

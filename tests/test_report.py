@@ -13,17 +13,17 @@ from fixtures_run import PROTOCOL, everything, tumours, write_run
 from markdown_it import MarkdownIt
 from sklearn.metrics import f1_score, roc_auc_score
 
-from harness.declare.metric import Metric
-from harness.declare.metrics import METRICS
 from harness.errors import StoreError
-from harness.report.across.overview import overall
-from harness.report.documented import method_table, model_table, network_tables
+from harness.evaluation.ranking import rank
+from harness.evaluation.scores import Entry, Scores, collect, count_statuses
+from harness.metrics.classification import METRICS
+from harness.metrics.metric import Metric
 from harness.report.leaderboard import USUAL, WHO
-from harness.report.markdown import bold_best, digits_of, escape, number, plus_minus, table
-from harness.report.ranking import rank
-from harness.report.scoring.scores import Entry, Scores, collect, count_statuses
-from harness.report.strategies import comparisons, differences, in_a_word, strategy_table, strategy_verdict
-from harness.report.verdict import headline
+from harness.report.render.markdown import bold_best, digits_of, escape, number, plus_minus, table
+from harness.report.sections.best_entry import headline
+from harness.report.sections.cross_task_table import overall
+from harness.report.sections.ranking import method_table, model_table, network_tables
+from harness.report.sections.strategies import comparisons, differences, in_a_word, strategy_table, strategy_verdict
 from harness.report.write import write_report
 from harness.store.store import Store
 

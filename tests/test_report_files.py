@@ -14,15 +14,14 @@ from fixtures_run import FAMILIES, STRATEGIES, everything, three_digits, tumours
 from test_report import METRIC
 
 from harness.errors import StoreError
-from harness.report.figures.drawing import MANY, draw
-from harness.report.figures.gallery import draw_all, file_name, made_here
-from harness.report.inspection.curves import Fit
-from harness.report.inspection.section import losses
-from harness.report.page.chapters import gather
-from harness.report.page.page import page
-from harness.report.ranking import rank
-from harness.report.scoring.scores import collect
-from harness.report.section import Evidence, Picture
+from harness.evaluation.ranking import rank
+from harness.evaluation.scores import collect
+from harness.evaluation.training_curves import Fit
+from harness.report.chapters import gather
+from harness.report.content import Evidence, Picture
+from harness.report.figures.writer import MANY, draw, draw_all, file_name, made_here
+from harness.report.html_report import page
+from harness.report.sections.training import losses
 from harness.report.write import write_report
 from harness.store.store import Store
 

@@ -9,14 +9,14 @@ import pytest
 from fixtures_across import rankings_of, scores_of
 from fixtures_run import PROTOCOL, three_digits, tumours, write_run
 
-from harness.declare.metrics import METRICS
-from harness.report.documented import method_table, model_table, network_tables
+from harness.evaluation.ranking import rank
+from harness.evaluation.scores import Entry, collect
+from harness.metrics.classification import METRICS
 from harness.report.leaderboard import RANKED
-from harness.report.markdown import escape, filled_table, plain, table
-from harness.report.noticed import about_rows, beware, quoted
-from harness.report.ranking import rank
-from harness.report.scoring.scores import Entry, collect
-from harness.report.verdict import headline, in_words, repeated, verdict
+from harness.report.render.markdown import escape, filled_table, plain, table
+from harness.report.sections.best_entry import headline, in_words, repeated, verdict
+from harness.report.sections.data_notes import about_rows, beware, quoted
+from harness.report.sections.ranking import method_table, model_table, network_tables
 from harness.report.write import write_report
 from harness.store.store import Store
 

@@ -6,14 +6,13 @@ from imblearn.over_sampling import ADASYN, SMOTE, BorderlineSMOTE
 from imblearn.under_sampling import EditedNearestNeighbours, TomekLinks
 from scipy import sparse
 
-from harness.data.prepare import Layout, Rows
-from harness.declare.space import defaults
-from harness.declare.strategy import Strategy
 from harness.errors import Inapplicable
-from harness.search.cleaning import quick
-from harness.search.fold_cache import FoldCache
-from harness.search.neighbours import FoldNeighbours
-from harness.search.resample import from_space, level_weight, resample, resample_points, to_space
+from harness.preprocessing.cache import FoldCache
+from harness.preprocessing.neighbors import FoldNeighbours, quick
+from harness.preprocessing.resampling import from_space, level_weight, resample, resample_points, to_space
+from harness.preprocessing.tabular import Layout, Rows
+from harness.registry.space import defaults
+from harness.registry.strategy import Strategy
 
 LAYOUT = Layout(("size", "age"), (("colour", ("r", "g", "b")), ("age missing", ("no", "yes"))), (1,))
 RESAMPLING = (

@@ -15,7 +15,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from harness.declare.protocol import EvaluationProtocol
+from harness.registry.protocol import EvaluationProtocol
 from harness.store.store import Store
 
 TIMING = ["fit_seconds", "predict_us_per_row"]
@@ -184,7 +184,7 @@ def bad_plugin(tmp_path):
         textwrap.dedent(
             """
             import os, time
-            from harness.declare.family import Family
+            from harness.registry.family import Family
             from harness.errors import Inapplicable
 
             class Base:
@@ -218,12 +218,12 @@ def test_every_kind_of_failure_is_a_record_with_its_reason(customers, bad_plugin
     script = textwrap.dedent(
         f"""
         from pathlib import Path
-        from harness.declare.protocol import EvaluationProtocol
-        from harness.declare.registry import load_registry
+        from harness.registry.protocol import EvaluationProtocol
+        from harness.registry.registry import load_registry
         from harness.report.write import write_report
-        from harness.run.benchmark import benchmark
-        from harness.run.plan import OwnFile, Request
-        from harness.run.supervise import Limits, Watch
+        from harness.api.benchmark import benchmark
+        from harness.execution.plan import OwnFile, Request
+        from harness.execution.engines.local import Limits, Watch
         from harness.store.store import Store
 
         registry = load_registry(["trouble"])
@@ -257,8 +257,8 @@ def test_a_changed_space_reruns_its_cells_and_no_others(customers, tmp_path):
     plugin = tmp_path / "mine.py"
     text = textwrap.dedent(
         """
-        from harness.declare.family import Family
-        from harness.declare.space import log_float
+        from harness.registry.family import Family
+        from harness.registry.space import log_float
 
         def build(seed, C):
             from sklearn.linear_model import LogisticRegression
@@ -317,10 +317,10 @@ def test_cells_of_other_rows_are_no_longer_part_of_a_run(tmp_path):
 
 
 def test_a_finished_cell_stands_when_its_package_has_gone(registry, tmp_path):
-    from harness.declare.family import Family
-    from harness.run.benchmark import benchmark
-    from harness.run.plan import Request
-    from harness.run.supervise import Limits, Watch
+    from harness.api.benchmark import benchmark
+    from harness.execution.engines.local import Limits, Watch
+    from harness.execution.plan import Request
+    from harness.registry.family import Family
 
     def start(needs):
         from sklearn.naive_bayes import GaussianNB
@@ -385,8 +385,8 @@ def test_a_refit_that_fails_is_a_record_and_not_the_end_of_the_run(registry, tmp
     """The search went well; then the fit to all training rows gives no probabilities."""
     from conftest import cell, marked_table, material
 
-    from harness.declare.family import Family
-    from harness.run.cell import run_cell
+    from harness.execution.cell import run_cell
+    from harness.registry.family import Family
 
     class Moody:
         def fit(self, X, y, sample_weight=None):
@@ -407,9 +407,9 @@ def test_a_refit_that_fails_costs_its_own_entry_and_no_other(registry, tmp_path,
     """The inner fits all go well; then one of the two configurations gives no probabilities."""
     from conftest import cell, marked_table, material
 
-    from harness.declare.family import Family
-    from harness.declare.space import real
-    from harness.run.cell import run_cell
+    from harness.execution.cell import run_cell
+    from harness.registry.family import Family
+    from harness.registry.space import real
 
     class Moody:
         def __init__(self, sharpness):
@@ -440,11 +440,11 @@ def test_a_refit_that_fails_costs_its_own_entry_and_no_other(registry, tmp_path,
 def test_what_is_kept_on_disk_of_pictures_is_made_before_the_prediction_is_timed(registry, tmp_path, monkeypatch):
     from conftest import cell, material
 
-    from harness.declare.family import Family
-    from harness.declare.task import Table
-    from harness.run.cell import run_cell
-    from harness.search.encoding import Encoding
-    from harness.search.encodings import ENCODINGS
+    from harness.execution.cell import run_cell
+    from harness.preprocessing.encoder import Encoding
+    from harness.preprocessing.encodings import ENCODINGS
+    from harness.registry.family import Family
+    from harness.registry.task import Table
 
     called = []
 
@@ -487,8 +487,8 @@ WRONG = {
 def test_a_family_without_probabilities_costs_itself_and_says_what_was_found(registry, tmp_path, wrong, message):
     from conftest import cell, marked_table, material
 
-    from harness.declare.family import Family
-    from harness.run.cell import run_cell
+    from harness.execution.cell import run_cell
+    from harness.registry.family import Family
 
     class Wrong:
         def fit(self, X, y, sample_weight=None):
@@ -507,8 +507,8 @@ def test_a_family_without_probabilities_costs_itself_and_says_what_was_found(reg
 def test_probabilities_are_accepted_up_to_rounding_and_stored_as_they_are(registry, tmp_path):
     from conftest import cell, marked_table, material
 
-    from harness.declare.family import Family
-    from harness.run.cell import run_cell
+    from harness.execution.cell import run_cell
+    from harness.registry.family import Family
 
     class Rounded:
         def fit(self, X, y, sample_weight=None):
@@ -528,7 +528,7 @@ def test_probabilities_are_accepted_up_to_rounding_and_stored_as_they_are(regist
 def test_a_cell_whose_journal_was_cut_short_continues_to_the_same_bytes(registry, tmp_path):
     from conftest import cell, marked_table, material
 
-    from harness.run.cell import run_cell
+    from harness.execution.cell import run_cell
 
     def run(folder, trials):
         given = material(

@@ -14,13 +14,16 @@ from optuna.storages import JournalStorage
 from optuna.storages.journal import JournalFileBackend
 from scipy import stats
 
-from harness.declare.metrics import METRICS
-from harness.declare.space import choice, integer, log_float, when
-from harness.report.figures.spaces import Scale, Tried, parallel_figure
-from harness.report.ranking import rank
-from harness.report.scoring.scores import Entry, collect
-from harness.report.searches import sections
-from harness.report.searches.effort import (
+from harness.evaluation.ranking import rank
+from harness.evaluation.scores import Entry, collect
+from harness.evaluation.search_history import FEWEST, MOST, Axis, Search, Trial, importances, read_searches
+from harness.evaluation.significance import Estimate
+from harness.metrics.classification import METRICS
+from harness.registry.space import choice, integer, log_float, when
+from harness.report.content import Evidence, Picture
+from harness.report.figures.search_space import Scale, Tried, parallel_figure
+from harness.report.sections import search as sections
+from harness.report.sections.search_effort import (
     CPU,
     KEPT,
     PAYS,
@@ -32,12 +35,8 @@ from harness.report.searches.effort import (
     best_strategies,
     clock_of,
     gains,
+    gains_text,
 )
-from harness.report.searches.gained import gains_text
-from harness.report.searches.importance import FEWEST, MOST, importances
-from harness.report.searches.journals import Axis, Search, Trial, read_searches
-from harness.report.section import Evidence, Picture
-from harness.report.statistics import Estimate
 from harness.search.study import Evaluated, Kept, StudyPlan, search
 from harness.store.store import Store
 

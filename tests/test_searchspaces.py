@@ -6,10 +6,10 @@ import pickle
 import numpy as np
 import pytest
 
-from harness.data.prepare import Layout, Rows
-from harness.declare.registry import load_registry
-from harness.declare.space import Choice, defaults, fill
-from harness.search.encodings import ENCODINGS
+from harness.preprocessing.encodings import ENCODINGS
+from harness.preprocessing.tabular import Layout, Rows
+from harness.registry.registry import load_registry
+from harness.registry.space import Choice, defaults, fill
 
 LAYOUT = Layout(("size", "age"), (("colour", ("r", "g", "b")), ("age missing", ("no", "yes"))), (1,))
 REGISTRY = load_registry()

@@ -21,22 +21,21 @@ from conftest import LONGEST_WAIT, wait_until
 pytest.importorskip("fastapi")
 
 from harness.data.table import make_table
-from harness.declare.registry import load_registry
-from harness.declare.space import defaults
-from harness.declare.task import Task
 from harness.deploy.bundle import Parts, write_bundle
+from harness.deploy.input_rows import read_rows
 from harness.deploy.model import Model
-from harness.deploy.rows import read_rows
 from harness.deploy.schema import describe
 from harness.deploy.serve.app import make_app, service_of
-from harness.deploy.serve.batch import Batcher, answers
-from harness.deploy.serve.body import MOST_BYTES, Refused, read_body
-from harness.deploy.serve.drift import Drift
-from harness.deploy.serve.guard import is_loopback, read_token
+from harness.deploy.serve.auth import is_loopback, read_token
+from harness.deploy.serve.batching import Batcher, answers
+from harness.deploy.serve.monitoring import LOGGER, Drift, Lines
 from harness.deploy.serve.openapi import describe_service, example
+from harness.deploy.serve.requests import MOST_BYTES, Refused, read_body
 from harness.deploy.serve.server import serve
-from harness.deploy.serve.watch import LOGGER, Lines
 from harness.errors import EvenhandError
+from harness.registry.registry import load_registry
+from harness.registry.space import defaults
+from harness.registry.task import Task
 from harness.search.pipeline import Recipe, TrainingSet, fit_pipeline
 
 #: It works with httpx as with its successor.
@@ -341,7 +340,7 @@ def test_rows_are_counted_the_same_one_by_one_and_at_once(bundle):
 
 
 def test_rows_of_the_same_population_seldom_shift_by_chance():
-    from harness.deploy.serve.drift import stability
+    from harness.deploy.serve.monitoring import stability
 
     rng, then = np.random.default_rng(0), tuple([0.1] * 10 + [0.0])
     found = [stability(then, 5000, rng.multinomial(300, then)) for _ in range(400)]
@@ -408,7 +407,7 @@ def test_what_waits_while_the_model_works_goes_together_and_too_much_is_turned_a
     async def many():
         with batcher.at_work():
             answered = await held_batch(batcher, model, request, 49)
-            monkeypatch.setattr("harness.deploy.serve.batch.MOST_WAITING", 3)
+            monkeypatch.setattr("harness.deploy.serve.batching.MOST_WAITING", 3)
             return answered, await held_batch(batcher, model, request, 5)
 
     answered, limited = asyncio.run(many())
@@ -542,7 +541,7 @@ def served(bundle):
     """The service as it is, at an address of its own, in a thread; gives the address and what ends it."""
     import uvicorn
 
-    from harness.deploy.serve.leaving import Leaving
+    from harness.deploy.serve.server import Leaving
 
     service = service_of(bundle)
     with socket.socket() as at:
@@ -562,7 +561,7 @@ def served(bundle):
 
 def test_what_was_sent_before_it_is_told_to_stop_is_answered(bundle, monkeypatch):
     # It ends when this test has seen enough, not after a second that a busy machine may need for a request.
-    monkeypatch.setattr("harness.deploy.serve.leaving.LEAVING_SECONDS", LONGEST_WAIT)
+    monkeypatch.setattr("harness.deploy.serve.server.LEAVING_SECONDS", LONGEST_WAIT)
     statuses, refused = [], threading.Event()
 
     def send(address):

@@ -12,21 +12,21 @@ import pandas as pd
 import pytest
 from scipy import stats
 
-from harness.declare.family import Family
-from harness.declare.metrics import METRICS
-from harness.declare.protocol import EvaluationProtocol
-from harness.declare.registry import Registry, load_registry
-from harness.declare.strategy import Strategy
-from harness.declare.task import Task
-from harness.report.markdown import NONE
-from harness.report.ranking import FLOOR, rank
-from harness.report.scoring.scores import Scores, collect
-from harness.report.statistics import told_apart
-from harness.report.strategies import UNTOLD, readings
-from harness.report.trust.honesty import rivals
-from harness.report.trust.power import POWER, Spread, detectable
-from harness.run.cell import Material, run_cell
-from harness.run.plan import Request, describe, make_plan
+from harness.evaluation.power import POWER, Spread, detectable
+from harness.evaluation.ranking import FLOOR, rank
+from harness.evaluation.scores import Scores, collect
+from harness.evaluation.significance import told_apart
+from harness.execution.cell import Material, run_cell
+from harness.execution.plan import Request, describe, make_plan
+from harness.metrics.classification import METRICS
+from harness.registry.family import Family
+from harness.registry.protocol import EvaluationProtocol
+from harness.registry.registry import Registry, load_registry
+from harness.registry.strategy import Strategy
+from harness.registry.task import Task
+from harness.report.render.markdown import NONE
+from harness.report.sections.reliability import rivals
+from harness.report.sections.strategies import UNTOLD, readings
 from harness.search.pipeline import Recipe
 from harness.store.description import NEEDED_OF
 from harness.store.record import Outcome, Record, StoredPredictions

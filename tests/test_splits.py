@@ -5,9 +5,9 @@ import pandas as pd
 import pytest
 
 from harness.data.splits import assign_folds, make_splitter
-from harness.declare.protocol import EvaluationProtocol
-from harness.declare.task import Table
 from harness.errors import DataError
+from harness.registry.protocol import EvaluationProtocol
+from harness.registry.task import Table
 
 
 def table(n=600, share=0.1, *, repeated=0, groups=None, time=None, test=None, seed=0):

@@ -7,10 +7,10 @@ import pytest
 from fixtures_across import scores_of
 from scipy import stats
 
-from harness.declare.metric import Predictions
-from harness.declare.metrics import METRICS
-from harness.report.scoring.scores import Rows
-from harness.report.statistics import estimate, holm, signed_ranks, told_apart
+from harness.evaluation.scores import Rows
+from harness.evaluation.significance import estimate, holm, signed_ranks, told_apart
+from harness.metrics.classification import METRICS
+from harness.metrics.metric import Predictions
 
 SCORES = [0.81, 0.84, 0.79, 0.86, 0.80]
 

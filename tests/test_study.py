@@ -6,8 +6,8 @@ import pytest
 from optuna.storages import JournalStorage
 from optuna.storages.journal import JournalFileBackend
 
-from harness.declare.space import choice, integer, log_float, real, when
 from harness.errors import Inapplicable, StoreError, Unavailable
+from harness.registry.space import choice, integer, log_float, real, when
 from harness.search.study import REASON, REMARKS, Evaluated, Kept, StudyPlan, search
 from harness.store.store import Store
 

@@ -13,9 +13,9 @@ from harness.tasks.suites import DEFAULT_STRATEGIES, SUITES
 
 from harness.data.sources import data_directory
 from harness.data.table import load_table, make_table
-from harness.declare.registry import load_registry
-from harness.declare.task import Task
 from harness.errors import DataError, Unavailable
+from harness.registry.registry import load_registry
+from harness.registry.task import Task
 
 REGISTRY = load_registry()
 

@@ -11,9 +11,9 @@ import pytest
 from fixtures_curves import with_curves
 from fixtures_run import tumours, write_run
 
+from harness.api.tensorboard import require_tensorboard, write_logs
 from harness.errors import StoreError, Unavailable
 from harness.store.store import Store
-from harness.tensorboard import require_tensorboard, write_logs
 
 pytest.importorskip("tensorboard", reason="TensorBoard is not installed: pip install 'evenhand[tensorboard]'")
 

@@ -5,7 +5,7 @@ import pickle
 import numpy as np
 import pytest
 
-from harness.search.tokens import LONGEST, PADDING, UNKNOWN, fit_tokens, tokenise
+from harness.preprocessing.text import LONGEST, PADDING, UNKNOWN, fit_tokens, tokenise
 
 
 def texts(*rows):

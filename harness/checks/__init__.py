@@ -10,12 +10,8 @@ import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from harness.checks.families import check_family
-from harness.checks.metrics import check_metric
-from harness.checks.strategies import check_strategy
-from harness.checks.tasks import check_task
-from harness.checks.verdict import Verdict
-from harness.declare.registry import Registry
+from harness.checks.contracts import Verdict, check_family, check_metric, check_strategy, check_task
+from harness.registry.registry import Registry
 
 __all__ = ["Verdict", "check_all", "check_family", "check_metric", "check_strategy", "check_task", "verdicts"]
 

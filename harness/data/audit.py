@@ -6,8 +6,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
-from harness.data.content import row_keys
-from harness.declare.task import Table
+from harness.data.hashing import row_keys
+from harness.registry.task import Table
 
 if TYPE_CHECKING:
     import numpy as np

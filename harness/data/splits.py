@@ -11,10 +11,11 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from harness.data.content import row_keys
-from harness.declare.protocol import EvaluationProtocol, seed_of
-from harness.declare.task import Table
+from harness.data.hashing import row_keys
 from harness.errors import DataError
+from harness.registry.protocol import EvaluationProtocol
+from harness.registry.task import Table
+from harness.seeding import seed_of
 
 Index = npt.NDArray[np.int64]
 

@@ -25,15 +25,15 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from harness.declare.calibration import Calibrator
-from harness.declare.task import Features
-from harness.declare.threshold import ABOVE_ALL
-from harness.deploy.archive import said
-from harness.deploy.content import content_hash
+from harness.deploy.atomic_folder import MANIFEST, check_place, filled
+from harness.deploy.bundle_hash import content_hash
 from harness.deploy.model import Model, load_model, save_model
-from harness.deploy.place import MANIFEST, check_place, filled
 from harness.deploy.schema import Kind, Schema, are_names
+from harness.deploy.serialize import said
 from harness.errors import BundleError
+from harness.metrics.calibration import Calibrator
+from harness.metrics.threshold import ABOVE_ALL
+from harness.registry.task import Features
 from harness.search.pipeline import Fitted
 
 SCHEMA = 1

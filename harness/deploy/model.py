@@ -10,12 +10,12 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from harness.declare.calibration import Calibrator
-from harness.declare.task import Features
-from harness.deploy.archive import read_objects, write_objects
-from harness.deploy.networks import write_network
-from harness.deploy.packing import pack, unpack
+from harness.deploy.keras_runtime import write_network
+from harness.deploy.pack import pack, unpack
+from harness.deploy.serialize import read_objects, write_objects
 from harness.errors import BundleError
+from harness.metrics.calibration import Calibrator
+from harness.registry.task import Features
 from harness.search.pipeline import Fitted
 
 PIPELINE = "pipeline.skops"

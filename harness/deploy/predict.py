@@ -12,7 +12,7 @@ from typing import IO, TYPE_CHECKING, Any, TypeAlias
 from harness.data.images import SUFFIXES
 from harness.data.sources import separator_of, unindexed
 from harness.deploy.bundle import Bundle
-from harness.deploy.rows import BadRows, Read, read_pictures, read_rows
+from harness.deploy.input_rows import BadRows, Read, read_pictures, read_rows
 from harness.errors import BundleError, DataError
 
 if TYPE_CHECKING:

@@ -9,8 +9,8 @@ from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from harness.data.columns import typed
-from harness.data.prepare import fit_preparer
-from harness.declare.task import Features, Modality, Raw, Table, Task
+from harness.preprocessing.tabular import fit_preparer
+from harness.registry.task import Features, Modality, Raw, Table, Task
 
 if TYPE_CHECKING:
     import numpy as np

@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from harness.networks.loss import Floats
+from harness.networks.losses import Floats
 
 SELU_SCALE, SELU_ALPHA = np.float32(1.05070098735548), np.float32(1.67326324235438)
 

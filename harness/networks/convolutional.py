@@ -15,11 +15,11 @@ import numpy as np
 import numpy.typing as npt
 
 from harness.errors import DataError
-from harness.networks.architecture import Layer
-from harness.networks.compiled import Course, finish, fresh, predict, train
+from harness.networks.base import Learner
 from harness.networks.history import Watch
-from harness.networks.learner import Learner
-from harness.networks.loss import Floats
+from harness.networks.keras_training import Course, finish, fresh, predict, train
+from harness.networks.layers import Layer
+from harness.networks.losses import Floats
 from harness.networks.rows import training_rows, watched_rows
 
 SIDE = 48  #: pixels: larger pictures are made smaller by a whole factor until no side is longer

@@ -17,7 +17,7 @@ from itertools import pairwise
 import numpy as np
 
 from harness.networks.activations import ACTIVATIONS
-from harness.networks.loss import Floats
+from harness.networks.losses import Floats
 
 EPSILON = np.float32(1e-3)  # added to a variance, as in Keras
 MOMENTUM = np.float32(0.9)  # of the running statistics: Keras's 0.99 needs more steps than small tables have

@@ -1,6 +1,6 @@
 """The pretrained network as a classifier: a head on its frozen features, or its last blocks trained together with one.
 
-It takes what `harness.search.pictures` makes of pictures, so that of the frozen part nothing is computed here. Which of
+It takes what `harness.preprocessing.image` makes of pictures, so that of the frozen part nothing is computed here. Which of
 both it is shows in the shape of a row.
 """
 
@@ -15,18 +15,18 @@ import numpy.typing as npt
 
 from harness.errors import DataError
 from harness.networks import pretrained
-from harness.networks.architecture import Layer
-from harness.networks.classifier import DenseClassifier, Entering
-from harness.networks.compiled import Course, built, finish, fresh, predict, train
+from harness.networks.base import Learner
 from harness.networks.dense import without_batch_norm
+from harness.networks.dense_classifier import DenseClassifier, Entering
 from harness.networks.history import Watch
+from harness.networks.keras_training import Course, built, finish, fresh, predict, train
 from harness.networks.last_blocks import LEARNING, Activations, Upper, activations
-from harness.networks.learner import Learner
-from harness.networks.loss import Floats, Loss
+from harness.networks.layers import Layer
+from harness.networks.losses import Floats, Loss
+from harness.networks.optimizer import Schedule
 from harness.networks.pretrained import CUTS, FEATURES, GRID, SIZE, TABLE, lower, working_size
 from harness.networks.rows import matrix, training_rows, watched_rows
-from harness.networks.training import Schedule
-from harness.networks.weights import read_weights
+from harness.networks.torch_weights import read_weights
 
 COLUMNS = {GRID * GRID * TABLE[LEARNING[1] - 1].channels: "grid", FEATURES: "features"}
 LEAST_SPREAD = (

@@ -28,7 +28,7 @@ from typing import NamedTuple, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from harness.networks.loss import Labels
+from harness.networks.losses import Labels
 from harness.networks.rows import Rows
 
 Matrix: TypeAlias = npt.NDArray[np.float64]

@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from harness.networks.architecture import Layer
-from harness.networks.classifier import Entering
+from harness.networks.base import Learner
+from harness.networks.dense_classifier import Entering
 from harness.networks.from_scratch import (
     BENDS,
     Descent,
@@ -22,10 +22,10 @@ from harness.networks.from_scratch import (
     new_network,
 )
 from harness.networks.history import Epoch, History, Step, Watch
-from harness.networks.layers import scratch_layers
-from harness.networks.learner import Learner
-from harness.networks.loss import Floats, Loss
+from harness.networks.layers import Layer
+from harness.networks.losses import Floats, Loss
 from harness.networks.rows import Rows, matrix, one_thread, training_rows, watched_rows
+from harness.networks.summary import scratch_layers
 
 CHUNK = 4096  # rows predicted at once: every layer's values of so many are in memory
 
@@ -104,7 +104,7 @@ class ScratchClassifier(Learner):
 
     def keras_model(self) -> Any:
         """The trained network as an ordinary compiled `keras.Sequential`: to save, to plot, to explain, to train on."""
-        from harness.networks.export import scratch_to_keras
+        from harness.networks.keras_export import scratch_to_keras
 
         return scratch_to_keras(self.network_, self.activation, self.descent)
 

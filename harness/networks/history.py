@@ -17,7 +17,7 @@ import numpy.typing as npt
 from scipy.special import log_softmax
 
 from harness.errors import EvenhandError
-from harness.networks.loss import Floats, Labels, Loss
+from harness.networks.losses import Floats, Labels, Loss
 from harness.networks.rows import Rows
 
 Kept = TypeVar("Kept")

@@ -12,7 +12,7 @@ import numpy.typing as npt
 from harness.errors import DataError
 from harness.networks import pretrained
 from harness.networks.pretrained import CUTS, GRID, TABLE, segment
-from harness.networks.weights import read_weights
+from harness.networks.torch_weights import read_weights
 
 LEARNING = (CUTS["last_blocks"] + 1, CUTS["grid"])  #: the first and the last block that is trained
 CHANNELS = TABLE[LEARNING[0] - 2].channels  #: of what comes in there

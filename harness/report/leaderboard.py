@@ -12,12 +12,12 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from harness.declare.calibration import CALIBRATIONS
-from harness.declare.metric import Metric
-from harness.report.ranking import Ranking
-from harness.report.scoring.scores import EXTRAS, STAGES, Entry, Rows, Scores, entries, recalibrated
-from harness.report.sheets import harmless
-from harness.report.statistics import estimate
+from harness.evaluation.ranking import Ranking
+from harness.evaluation.scores import EXTRAS, STAGES, Entry, Rows, Scores, entries, recalibrated
+from harness.evaluation.significance import estimate
+from harness.metrics.calibration import CALIBRATIONS
+from harness.metrics.metric import Metric
+from harness.report.render.tables import harmless
 
 WHO = ("task", "entry", "family", "strategy", "stage", "calibration", "threshold_kind", "folds", "status")
 USUAL = (

@@ -7,17 +7,17 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from harness.declare.metric import Metric
-from harness.report.document import leaderboard_markdown
-from harness.report.figures.gallery import draw_all, made_here
-from harness.report.inspection import section as inspection
+from harness.evaluation.ranking import rank
+from harness.evaluation.scores import collect
+from harness.metrics.metric import Metric
+from harness.report.chapters import gather
+from harness.report.content import Evidence, Picture
+from harness.report.figures.writer import draw_all, made_here
+from harness.report.html_report import page
 from harness.report.leaderboard import csv_text, leaderboard
-from harness.report.page.chapters import gather
-from harness.report.page.page import page
-from harness.report.ranking import rank
-from harness.report.scoring.scores import collect
-from harness.report.section import Evidence, Picture
-from harness.report.summary import summary
+from harness.report.markdown_report import leaderboard_markdown
+from harness.report.sections import training as inspection
+from harness.report.sections.overview import summary
 from harness.store.store import Store, remove_file, write_atomic
 
 

@@ -16,17 +16,17 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from harness.data.prepare import Preparer, Rows, fit_preparer
-from harness.declare.family import Family
-from harness.declare.protocol import seed_of
-from harness.declare.space import Choice, Space, When
-from harness.declare.strategy import Strategy
-from harness.declare.task import Features, take
 from harness.errors import EvenhandError, Inapplicable
-from harness.search.encoding import Encoder, Encoding
-from harness.search.encodings import ENCODINGS
-from harness.search.fold_cache import FoldCache
-from harness.search.resample import resample, resample_points
+from harness.preprocessing.cache import FoldCache
+from harness.preprocessing.encoder import Encoder, Encoding
+from harness.preprocessing.encodings import ENCODINGS
+from harness.preprocessing.resampling import resample, resample_points
+from harness.preprocessing.tabular import Preparer, Rows, fit_preparer
+from harness.registry.family import Family
+from harness.registry.space import Choice, Space, When
+from harness.registry.strategy import Strategy
+from harness.registry.task import Features, take
+from harness.seeding import seed_of
 
 Labels = npt.NDArray[np.int64]
 Costs = tuple[tuple[float, ...], ...] | None

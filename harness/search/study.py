@@ -18,9 +18,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from harness.declare.protocol import seed_of
-from harness.declare.space import Choice, Float, Integer, Space, defaults, fill
 from harness.errors import EvenhandError, Inapplicable, StoreError, Unavailable, failure
+from harness.registry.space import Choice, Float, Integer, Space, defaults, fill
+from harness.seeding import seed_of
 
 if TYPE_CHECKING:
     import optuna

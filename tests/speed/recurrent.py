@@ -19,13 +19,13 @@ import numpy as np
 from harness.data.sources import data_directory
 from harness.data.splits import make_splitter
 from harness.data.table import load_table
-from harness.declare.registry import load_registry
 from harness.networks.history import Watch
-from harness.networks.loss import Loss
+from harness.networks.losses import Loss
 from harness.networks.recurrent import Shape, new_network
 from harness.networks.recurrent_export import to_keras
 from harness.networks.rows import training_rows, watched_rows
-from harness.search.tokens import fit_tokens
+from harness.preprocessing.text import fit_tokens
+from harness.registry.registry import load_registry
 
 FAMILY = load_registry().family("recurrent_network")
 KINDS = [{"cell": cell, "bidirectional": both} for cell in ("gru", "lstm") for both in (False, True)]

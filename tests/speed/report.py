@@ -20,14 +20,15 @@ os.environ |= {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
 
 import numpy as np
 
-from harness.declare.metric import Metric
-from harness.declare.metrics import METRICS
-from harness.declare.protocol import EvaluationProtocol, seed_of
+from harness.evaluation.metric_cache import read_kept
+from harness.evaluation.ranking import rank
+from harness.evaluation.scores import collect
+from harness.metrics.classification import METRICS
+from harness.metrics.metric import Metric
+from harness.registry.protocol import EvaluationProtocol
 from harness.report.leaderboard import csv_text, leaderboard
-from harness.report.ranking import rank
-from harness.report.scoring.derived import read_kept
-from harness.report.scoring.scores import collect
 from harness.report.write import write_report
+from harness.seeding import seed_of
 from harness.store.record import Outcome, Record, StoredPredictions
 from harness.store.store import Store
 

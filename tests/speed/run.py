@@ -22,13 +22,13 @@ os.environ["OMP_NUM_THREADS"] = os.environ["OPENBLAS_NUM_THREADS"] = "1"
 import numpy as np
 import pandas as pd
 
-from harness.declare.protocol import EvaluationProtocol
-from harness.declare.registry import load_registry
-from harness.run import cell as cell_module
-from harness.run.cell import run_cell
-from harness.run.plan import OwnFile, Request, make_plan
-from harness.run.supervise import Limits, Watch, Worker, run_cells
-from harness.run.worker import Desk
+from harness.execution import cell as cell_module
+from harness.execution.cell import run_cell
+from harness.execution.engines.local import Limits, Watch, Worker, run_cells
+from harness.execution.plan import OwnFile, Request, make_plan
+from harness.execution.worker import Desk
+from harness.registry.protocol import EvaluationProtocol
+from harness.registry.registry import load_registry
 from harness.search import pipeline, study
 from harness.store.store import Store
 

@@ -22,12 +22,12 @@ os.environ["OMP_NUM_THREADS"] = os.environ["OPENBLAS_NUM_THREADS"] = "1"
 import numpy as np
 import optuna
 
-from harness.declare.protocol import EvaluationProtocol
-from harness.declare.registry import load_registry
-from harness.run.cell import Learner
-from harness.run.plan import Request, make_plan
-from harness.run.worker import Desk
-from harness.search.encode import SHARES
+from harness.execution.cell import Learner
+from harness.execution.plan import Request, make_plan
+from harness.execution.worker import Desk
+from harness.preprocessing.tabular_encoders import SHARES
+from harness.registry.protocol import EvaluationProtocol
+from harness.registry.registry import load_registry
 from harness.search.study import Kept, StudyPlan, search, suggest
 
 #: Task, family, trials of ours, and every which of these is done the usual way as well. Forests are slow on bank_marketing: the

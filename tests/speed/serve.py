@@ -203,10 +203,10 @@ def serve_here(bundle, port, together):
 def made(folder):
     """A bundle of XGBoost with its defaults, fitted to telco churn."""
     from harness.data.table import make_table
-    from harness.declare.registry import load_registry
-    from harness.declare.space import defaults
     from harness.deploy.bundle import Parts, write_bundle
     from harness.deploy.schema import describe
+    from harness.registry.registry import load_registry
+    from harness.registry.space import defaults
     from harness.search.pipeline import Recipe, TrainingSet, fit_pipeline
 
     registry = load_registry()

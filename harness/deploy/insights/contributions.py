@@ -15,10 +15,10 @@ from typing import Any, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from harness.declare.task import Features
-from harness.deploy.insights.given import Given
-from harness.deploy.insights.reasons import reasons
-from harness.search.encode import feature_sources
+from harness.deploy.insights.scored_rows import Given
+from harness.deploy.insights.shapley import reasons
+from harness.preprocessing.tabular_encoders import feature_sources
+from harness.registry.task import Features
 
 Floats = npt.NDArray[np.float64]
 

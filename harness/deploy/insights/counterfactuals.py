@@ -15,11 +15,11 @@ from typing import Any, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from harness.declare.task import Features
-from harness.deploy.insights.drivers import grid
-from harness.deploy.insights.given import Given
-from harness.deploy.insights.reasons import written
+from harness.deploy.insights.importance import grid
+from harness.deploy.insights.scored_rows import Given
+from harness.deploy.insights.shapley import written
 from harness.deploy.schema import Feature
+from harness.registry.task import Features
 
 MOST_ROWS = 100  #: rows of the list that are asked about
 POOL = 20_000  #: given rows in which combinations are looked for

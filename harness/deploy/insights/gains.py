@@ -13,8 +13,8 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from harness.deploy.insights.asked import Campaign
-from harness.deploy.shares import exact, wilson
+from harness.deploy.error_analysis import exact, wilson
+from harness.deploy.insights.campaign import Campaign
 
 Floats = npt.NDArray[np.float64]
 Index = npt.NDArray[np.int64]

@@ -9,13 +9,41 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
-from harness.deploy.insights.section import Fold, Part, Picture, Section
 from harness.deploy.markdown import text
 
 if TYPE_CHECKING:
     from markdown_it import MarkdownIt
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A picture as SVG; `said` is what it shows, for who cannot see it."""
+
+    said: str
+    svg: bytes
+
+
+@dataclass(frozen=True)
+class Fold:
+    """Markdown that is folded away under a line; `summary` is plain text."""
+
+    summary: str
+    body: str
+
+
+#: Markdown, or something that is more.
+Part: TypeAlias = str | Picture | Fold
+
+
+@dataclass(frozen=True)
+class Section:
+    """A heading (plain text) and what stands below it, in turn."""
+
+    title: str
+    parts: tuple[Part, ...]
+
 
 HERE = Path(__file__).parent
 PIXELS = 4 / 3  #: of a point

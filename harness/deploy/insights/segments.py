@@ -13,11 +13,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from harness.data.content import row_keys
-from harness.declare.task import take
-from harness.deploy.insights.given import Given
+from harness.data.hashing import row_keys
+from harness.deploy.error_analysis import exact
+from harness.deploy.insights.scored_rows import Given
 from harness.deploy.schema import Feature
-from harness.deploy.shares import exact
+from harness.registry.task import take
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -15,20 +15,19 @@ from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from starlette.exceptions import HTTPException
 from starlette.responses import FileResponse
 
-from harness.deploy.insights.reasons import reasons
-from harness.deploy.rows import BadRows, read_rows
+from harness.deploy.input_rows import BadRows, read_rows
+from harness.deploy.insights.shapley import reasons
 from harness.deploy.schema import typical
-from harness.deploy.serve.batch import Batcher
-from harness.deploy.serve.body import MOST_BYTES, MOST_ROWS, Refused, Sent, read_body
-from harness.deploy.serve.drift import Drift
-from harness.deploy.serve.guard import Guard
+from harness.deploy.serve.auth import Guard
+from harness.deploy.serve.batching import Batcher
+from harness.deploy.serve.monitoring import Drift, Numbers, Watch
 from harness.deploy.serve.openapi import MOST_EXPLAINED, describe_service
-from harness.deploy.serve.replies import answered, as_json, explained, problem
-from harness.deploy.serve.watch import Numbers, Watch
+from harness.deploy.serve.requests import MOST_BYTES, MOST_ROWS, Refused, Sent, read_body
+from harness.deploy.serve.responses import answered, as_json, explained, problem
 
 if TYPE_CHECKING:
     from harness.deploy.bundle import Bundle
-    from harness.deploy.serve.batch import Answer
+    from harness.deploy.serve.batching import Answer
 
 PAGES = Path(__file__).parent / "page"
 FILES = {"/": "page.html", "/page.css": "page.css", "/page.js": "page.js", "/docs": "docs.html", "/docs.js": "docs.js"}

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
-from harness.deploy.serve.body import CSV, JSON, MOST_ROWS
+from harness.deploy.serve.requests import CSV, JSON, MOST_ROWS
 
 if TYPE_CHECKING:
     from harness.deploy.bundle import Bundle

@@ -1,1 +1,1 @@
-"""The pictures of a report: values in, files out; matplotlib is imported only when one is drawn."""
+"""The figures of a report; matplotlib is imported only when one is drawn."""

@@ -7,7 +7,7 @@ from functools import partial
 from math import exp, log
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from harness.report.diagnostics.curves import FARTHEST, Band, Bin, Histogram, Ranks
+from harness.evaluation.curves import FARTHEST, Band, Bin, Histogram, Ranks
 from harness.report.figures.style import COLOURS, MARKERS, STYLE, cut, figure, files
 
 if TYPE_CHECKING:

@@ -1,0 +1,87 @@
+"""Commands about what is declared and what is here."""
+
+# No `from __future__ import annotations` here: typer reads the annotations.
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from harness.cli.app import DataDir, Plugins, app
+
+
+@app.command("list")
+def list_(
+    what: Annotated[str, typer.Argument(metavar="tasks|families|strategies|metrics|suites")] = "tasks",
+    plugin: Plugins = None,
+) -> None:
+    """List what can be named on the command line.
+
+    \b
+    evenhand list families
+    """
+    from harness.api.declarations import listing
+
+    typer.echo(listing(what, plugin or ()))
+
+
+@app.command()
+def fetch(
+    tasks: Annotated[
+        list[str] | None, typer.Argument(metavar="[TASK]...", help="Tasks; all, if none is named.")
+    ] = None,
+    csv: Annotated[
+        Path | None, typer.Option(help="Write the rows of one task here, as they are published.", show_default=False)
+    ] = None,
+    data_dir: DataDir = None,
+    plugin: Plugins = None,
+) -> None:
+    """Bring the data of tasks into the cache, so that later runs need no network.
+
+    \b
+    evenhand fetch telco_churn caravan
+    evenhand fetch telco_churn --csv customers.csv
+    """
+    from harness.api.declarations import fetch_tasks, write_rows
+
+    if csv is not None:
+        typer.echo(write_rows(tasks or (), csv, data_dir, plugin or ()))
+        return
+    if not fetch_tasks(tasks or (), data_dir, plugin or (), typer.echo):
+        raise typer.Exit(1)
+
+
+@app.command()
+def check(plugin: Plugins = None, data_dir: DataDir = None) -> None:
+    """Hold every declaration to the contract: tasks, families, strategies and metrics, plugins included.
+
+    \b
+    evenhand check --plugin my_family.py
+    """
+    from harness.checks import check_all
+    from harness.registry.registry import load_registry
+
+    if not check_all(load_registry(plugin or ()), data_dir, typer.echo):
+        raise typer.Exit(1)
+
+
+@app.command()
+def explain(
+    topic: Annotated[str | None, typer.Argument(metavar="[TOPIC]", help="None lists what there is.")] = None,
+    out: Annotated[Path | None, typer.Option(help="Folder to write it to, with a picture.", show_default=False)] = None,
+) -> None:
+    """Explain with numbers how something works; without a topic, list what can be explained.
+
+    \b
+    evenhand explain backprop --out backprop
+    """
+    from harness.api import explain as walkthroughs
+
+    typer.echo(walkthroughs.topics() if topic is None else walkthroughs.explain(topic, out))
+
+
+@app.command()
+def doctor(data_dir: DataDir = None, plugin: Plugins = None) -> None:
+    """Say what is installed, what this machine has, and what would be skipped and why."""
+    from harness.api.declarations import diagnosis
+
+    typer.echo(diagnosis(data_dir, plugin or ()))

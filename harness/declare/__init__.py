@@ -1,1 +1,0 @@
-"""What a person declares: tasks, families, strategies, metrics, search spaces and the protocol."""

@@ -1,0 +1,1 @@
+"""Numbers computed from stored predictions and records: scores, ranking, significance, ensembles, curves."""

@@ -1,0 +1,1 @@
+"""How cells are planned and executed: plan, cell, worker, refit, replay."""

@@ -1,0 +1,1 @@
+"""Metrics, calibration of probabilities and decision thresholds."""

@@ -1,0 +1,1 @@
+"""Preparation of columns, encoders of tables, texts and images, resampling."""

@@ -1,0 +1,1 @@
+"""Declarations (task, family, strategy, search space, protocol), how they are discovered, and their fingerprints."""

@@ -1,0 +1,189 @@
+"""Finds declarations: by type, in the folders made for them, in plugins, in entry points."""
+
+import difflib
+import hashlib
+import importlib
+import importlib.metadata
+import importlib.util
+import pkgutil
+import sys
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import ModuleType
+from typing import Any, TypeVar
+
+from harness.errors import DeclarationError, EvenhandError, UnknownNameError
+from harness.metrics.metric import Metric
+from harness.registry.family import Family
+from harness.registry.strategy import Strategy
+from harness.registry.task import Task
+
+T = TypeVar("T")
+
+PLACES = ("harness.tasks", "harness.searchspaces", "harness.metrics.classification")
+MOST_NAMES = 12  #: more than these are not listed in a message
+ENTRY_POINTS = "evenhand.plugins"
+PLURALS: dict[type[Any], str] = {Task: "tasks", Family: "families", Strategy: "strategies", Metric: "metrics"}
+
+
+@dataclass(frozen=True)
+class Registry:
+    """Every declaration there is, by name, in the order found."""
+
+    tasks: dict[str, Task] = field(default_factory=dict)
+    families: dict[str, Family] = field(default_factory=dict)
+    strategies: dict[str, Strategy] = field(default_factory=dict)
+    metrics: dict[str, Metric] = field(default_factory=dict)
+
+    def task(self, name: str) -> Task:
+        """The task of this name."""
+        return find(self.tasks, name, "task")
+
+    def family(self, name: str) -> Family:
+        """The family of this name."""
+        return find(self.families, name, "family")
+
+    def strategy(self, name: str) -> Strategy:
+        """The strategy of this name."""
+        return find(self.strategies, name, "strategy")
+
+    def metric(self, name: str) -> Metric:
+        """The metric of this name."""
+        return find(self.metrics, name, "metric")
+
+
+def load_registry(plugins: Iterable[str] = ()) -> Registry:
+    """Import every place where declarations live and collect them.
+
+    Nothing is imported from the current folder or from the folder of a run. `sys.path` is not changed.
+
+    Parameters
+    ----------
+    plugins : iterable of str
+        Installed modules by their names, and files by their paths (`my_task.py`), to import besides those under the
+        entry-point group `evenhand.plugins`.
+
+    Returns
+    -------
+    Registry
+        All declarations.
+
+    Raises
+    ------
+    DeclarationError
+        If two declarations of one kind share a name.
+    EvenhandError
+        If a plugin cannot be imported.
+    """
+    registry = Registry()
+    for module in _modules(plugins):
+        for value in vars(module).values():
+            for declaration in value if isinstance(value, tuple) else (value,):
+                _add(registry, declaration, module)
+    return registry
+
+
+def find(known: Mapping[str, T], name: str, kind: str) -> T:
+    """`known[name]`, or an `UnknownNameError` that says what there is and what was probably meant."""
+    if name in known:
+        return known[name]
+    plural = {"family": "families", "strategy": "strategies"}.get(kind, kind + "s")
+    raise UnknownNameError(f"unknown {kind} {name!r}: {closest(name, known)} (evenhand list {plural})")
+
+
+def closest(name: str, known: Iterable[str]) -> str:
+    """What was probably meant by an unknown name, or what there is: all of it, where that is not too much to read."""
+    known = list(known)
+    close = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
+    close = close or [other for other in known if name and (other.startswith(name) or name in other)][:1]
+    if close:
+        return f"did you mean {close[0]!r}?"
+    return f"there are {len(known)}" if len(known) > MOST_NAMES else f"there are: {', '.join(known)}"
+
+
+def _modules(plugins: Iterable[str]) -> Iterator[ModuleType]:
+    for place in PLACES:
+        package = importlib.import_module(place)
+        yield package
+        for submodule in pkgutil.iter_modules(getattr(package, "__path__", [])):
+            yield importlib.import_module(f"{place}.{submodule.name}")
+    published = [point.value.split(":")[0] for point in importlib.metadata.entry_points(group=ENTRY_POINTS)]
+    for plugin in dict.fromkeys([*published, *absolute_plugins(plugins)]):
+        try:
+            yield _plugin_file(Path(plugin)) if plugin.endswith(".py") else importlib.import_module(plugin)
+        except EvenhandError:
+            raise
+        except Exception as error:  # a plugin is foreign code: whatever it raises is the user's to read, in one line
+            hint = _import_hint(plugin, error)
+            message = f"plugin {plugin!r} cannot be imported: {type(error).__name__}: {error}{hint}"
+            raise EvenhandError(message) from error
+
+
+def absolute_plugins(plugins: Iterable[str]) -> tuple[str, ...]:
+    """Resolve the paths among plugins, so that they mean the same in another process.
+
+    Parameters
+    ----------
+    plugins : iterable of str
+        Names of installed modules, and paths of files, which end in ``.py``.
+
+    Returns
+    -------
+    tuple of str
+        The names as they are and the paths absolute, each once.
+
+    Raises
+    ------
+    EvenhandError
+        If there is no such file.
+    """
+    resolved = []
+    for plugin in plugins:
+        path = Path(plugin).expanduser().resolve()
+        if plugin.endswith(".py") and not path.is_file():
+            raise EvenhandError(f"no such file: {plugin} (--plugin)")
+        resolved.append(str(path) if plugin.endswith(".py") else plugin)
+    return tuple(dict.fromkeys(resolved))
+
+
+def _plugin_file(path: Path) -> ModuleType:
+    """Import one file, and nothing else of its folder; a file that has been imported is not imported again.
+
+    Its module has a name that no installed module has: the folder is part of it.
+    """
+    digits = hashlib.sha256(str(path).encode()).hexdigest()[:12]
+    name = f"evenhand_plugin_{digits}_{path.stem}"
+    if name in sys.modules:
+        return sys.modules[name]
+    spec = importlib.util.spec_from_file_location(name, path)
+    if spec is None or spec.loader is None:
+        raise EvenhandError(f"plugin {str(path)!r} is not a Python file")
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module  # before it runs: dataclasses and pickle look it up there
+    try:
+        spec.loader.exec_module(module)
+    except BaseException:
+        del sys.modules[name]
+        raise
+    return module
+
+
+def _import_hint(plugin: str, error: Exception) -> str:
+    """What to do where a plugin, or a module that it imports, is a file that is not installed."""
+    if not isinstance(error, ModuleNotFoundError) or not error.name:
+        return ""
+    file = f"{error.name.partition('.')[0]}.py"
+    if not plugin.endswith(".py"):
+        return f" (a module must be installed; a file is named by its path: --plugin path/to/{file})"
+    if (Path(plugin).parent / file).is_file() or (Path(plugin).parent / file.removesuffix(".py")).is_dir():
+        return f" ({file.removesuffix('.py')} beside it is not imported: put both into one file, or install them as a package)"
+    return ""
+
+
+def _add(registry: Registry, value: Any, module: ModuleType) -> None:
+    for kind, plural in PLURALS.items():
+        if isinstance(value, kind):
+            known = getattr(registry, plural)
+            if known.setdefault(value.name, value) is not value:
+                raise DeclarationError(f"{module.__name__}: {plural} named {value.name!r} are declared twice")

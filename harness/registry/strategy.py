@@ -1,0 +1,36 @@
+"""An imbalance strategy: what is done about uneven classes before a classifier learns."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any, Literal, TypeAlias
+
+from harness.errors import DeclarationError
+from harness.registry.space import Space, check_space
+
+Kind: TypeAlias = Literal["none", "weight", "resample", "ensemble", "searched"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Strategy:
+    """An imbalance strategy; what `build` is depends on its kind.
+
+    - `weight`: `build(y, costs, **params)` returns one weight per training row; `costs` is the task's matrix or None;
+    - `resample`: `build(seed, **params)` returns a sampler in imbalanced-learn's manner (`fit_resample(X, y)`);
+    - `ensemble`: `build(member, seed, **params)` returns a classifier made of `member(seed)` classifiers;
+    - `none` and `searched` build nothing.
+    """
+
+    name: str
+    kind: Kind
+    build: Callable[..., Any] | None = None
+    space: Space = field(default_factory=dict)
+    description: str = ""
+    chooses: bool = False  #: of kind `resample`: only chooses among the rows and looks at none of their features
+    uses_costs: bool = False  #: where the task has a cost matrix it decides, and nothing is searched
+
+    def __post_init__(self) -> None:
+        check_space(self.space)
+        if (self.build is None) != (self.kind in ("none", "searched")):
+            raise DeclarationError(f"strategy {self.name!r} of kind {self.kind!r}: build is {self.build!r}")

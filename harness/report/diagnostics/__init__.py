@@ -1,1 +1,0 @@
-"""What predictions show of each task: curves, thresholds, confusion, calibration."""

@@ -1,1 +1,0 @@
-"""The page: everything a report says as one HTML file that needs nothing else."""

@@ -1,0 +1,1 @@
+"""Rendering of report content as Markdown, HTML and CSV."""

@@ -1,1 +1,0 @@
-"""Stored predictions → the figures of every entry, recalibrated and combined ones too, each derived once."""
