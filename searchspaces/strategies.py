@@ -130,7 +130,7 @@ COST_SENSITIVE = Strategy(
 RANDOM_OVERSAMPLING = Strategy(
     name="random_oversampling",
     kind="resample",
-    chooses=True,
+    selects_existing_rows=True,
     build=random_oversampling,
     space={"strength": real(0.2, 1.0, default=1.0)},
     description="rows of rare classes repeated, as far as searched (1: until classes are even)",
@@ -139,7 +139,7 @@ RANDOM_OVERSAMPLING = Strategy(
 RANDOM_UNDERSAMPLING = Strategy(
     name="random_undersampling",
     kind="resample",
-    chooses=True,
+    selects_existing_rows=True,
     build=random_undersampling,
     space={"strength": real(0.2, 1.0, default=1.0)},
     description="rows of common classes left out, as far as searched (1: until classes are even)",

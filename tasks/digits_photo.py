@@ -5,13 +5,13 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
-from harness.data.images import Pictures, load_zip, one_against_rest
+from harness.data.images import LabeledImages, load_zip, one_against_rest
 from harness.data.sources import data_member
 from harness.errors import Unavailable
 from harness.registry.task import Task
 
 
-def load(data_dir: Path | None) -> Pictures:
+def load(data_dir: Path | None) -> LabeledImages:
     """2,062 photographs of 100 × 100 pixels from `sign-digits.zip` in the data directory, about 206 of each digit."""
     content = data_member(data_dir, "sign-digits", "sign-digits.zip")
     if content is None:
@@ -22,7 +22,7 @@ def load(data_dir: Path | None) -> Pictures:
     return load_zip(content, "sign-digits.zip")
 
 
-def load_nine(data_dir: Path | None) -> Pictures:
+def load_nine(data_dir: Path | None) -> LabeledImages:
     """The same, labelled `nine` and `rest`."""
     return one_against_rest(load(data_dir), "9", "nine")
 

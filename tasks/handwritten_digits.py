@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
-from harness.data.images import Pictures, one_against_rest, read_pixels
+from harness.data.images import LabeledImages, one_against_rest, read_pixels
 from harness.data.sources import wheel_member
 from harness.registry.task import Task
 
@@ -18,12 +18,12 @@ WHEEL = (
 )
 
 
-def load(_data_dir: Path | None) -> Pictures:
+def load(_data_dir: Path | None) -> LabeledImages:
     """5,000 grey pictures of 28 × 28, 500 of each digit."""
     return read_pixels(wheel_member(*WHEEL), 28, 28, "mnist_5k.csv.gz")
 
 
-def load_nine(data_dir: Path | None) -> Pictures:
+def load_nine(data_dir: Path | None) -> LabeledImages:
     """The same, labelled `nine` and `rest`."""
     return one_against_rest(load(data_dir), "9", "nine")
 

@@ -14,13 +14,13 @@ import pandas as pd
 import pytest
 
 from harness.data.splits import make_splitter
-from harness.execution.cell import Cell, Material
+from harness.execution.cell import Cell, CellData
 from harness.registry.family import Family
 from harness.registry.protocol import EvaluationProtocol
 from harness.registry.registry import Registry, load_registry
 from harness.registry.strategy import Strategy
 from harness.registry.task import Table
-from harness.search.pipeline import Recipe
+from harness.search.pipeline import PipelineSpec
 
 #: Seconds after which an event that a test waits for will not come: far more than the slowest machine needs.
 LONGEST_WAIT = 300
@@ -51,12 +51,12 @@ def marked_table(n: int = 300, share: float = 0.2, seed: int = 0) -> Table:
 
 def material(
     table: Table, family: Family, strategies: tuple[Strategy, ...], registry: Registry, **protocol: Any
-) -> Material:
+) -> CellData:
     """What a cell works on: the first outer fold of a table."""
     chosen = EvaluationProtocol(**({"folds": 3, "trials": 3} | protocol))
     splitter = make_splitter(table)
-    recipe = Recipe(family, strategies, modality_of(table), len(table.classes))
-    return Material(table, splitter, splitter.outer(chosen)[0], recipe, chosen, registry.metrics)
+    recipe = PipelineSpec(family, strategies, modality_of(table), len(table.classes))
+    return CellData(table, splitter, splitter.outer(chosen)[0], recipe, chosen, registry.metrics)
 
 
 def wait_until(condition: Callable[[], object]) -> None:

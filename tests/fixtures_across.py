@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from harness.evaluation.ranking import Ranking, rank
-from harness.evaluation.scores import Cell, Entry, Rows, Scores
+from harness.evaluation.scores import CellStatus, Entry, ScoreRows, Scores
 from harness.metrics.classification import METRICS
 from harness.store.record import Record
 
@@ -35,13 +35,15 @@ def scores_of(figures: Figures, **tasks: dict[str, object]) -> Scores:
                 "step": np.full(len(kept), 0.001),
                 "grain": np.full(len(kept), 0.01),
             }
-            rows = Rows(tuple((0, at) for at in kept), tuple(("", "tuned", "half") for _ in kept), columns)
+            rows = ScoreRows(tuple((0, at) for at in kept), tuple(("", "tuned", "half") for _ in kept), columns)
             for kind in ("half", "tuned"):
                 by_entry[task, Entry(family, strategy, "tuned"), kind] = rows
             for at, value in enumerate(values):
                 record = Record(f"{task}{family}{strategy}{at}", "", task, family, strategy, 0, at, 0, "ok")
                 known = value is not None
-                cells.append(Cell(task, family, strategy, "ok" if known else "timeout", "", record if known else None))
+                cells.append(
+                    CellStatus(task, family, strategy, "ok" if known else "timeout", "", record if known else None)
+                )
     families = {family: {} for entries in figures.values() for family, _ in entries}
     strategies = {strategy: {} for entries in figures.values() for _, strategy in entries}
     run = {"name": "many", "tasks": described, "families": families, "strategies": strategies}

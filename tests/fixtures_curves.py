@@ -5,7 +5,7 @@ from dataclasses import asdict, replace
 import numpy as np
 from fixtures_run import SmallTask, write_run
 
-from harness.networks.history import History, Step, Watch
+from harness.networks.history import EarlyStopping, History, Step
 from harness.networks.losses import Loss
 from harness.networks.rows import training_rows, watched_rows
 from harness.store.record import Layer, Record
@@ -23,7 +23,7 @@ def train(X: np.ndarray, y: np.ndarray, seed: int, rate: float, epochs: int = 30
     rows, classes = training_rows(X[rest], y[rest], None)
     watched = watched_rows((X[aside], y[aside]), rows, classes)
     loss = Loss(len(classes))
-    watch = Watch(loss, rows, watched, patience=5)
+    watch = EarlyStopping(loss, rows, watched, patience=5)
     kernel = rng.normal(0, 0.5, (X.shape[1], loss.outputs)).astype(np.float32)
     for _ in range(epochs):
         logits = rows.X @ kernel + watch.prior_logits

@@ -17,7 +17,7 @@ from sklearn.preprocessing import StandardScaler
 from harness.metrics.threshold import best_threshold
 from harness.registry.protocol import EvaluationProtocol
 from harness.seeding import seed_of
-from harness.store.record import Outcome, Record, StoredPredictions
+from harness.store.record import EntryResult, Record, StoredPredictions
 from harness.store.store import Store
 
 PROTOCOL = EvaluationProtocol(folds=4, repeats=1, inner_folds=2, trials=3, seed=7)
@@ -100,7 +100,7 @@ def evaluate(task: SmallTask, cell: Record, train: np.ndarray, test: np.ndarray)
         # Times are made up from the cell, so that two builds of one run are equal.
         seconds = 0.01 * (trial + 1) + cell.fold / 1000
         outcomes.append(
-            Outcome(
+            EntryResult(
                 stage,
                 0 if cell.family == "majority" else trial,
                 VALUES[stage],

@@ -17,7 +17,7 @@ from scipy import stats
 from harness.evaluation import bayesian_signed_rank, bradley_terry, cross_task, friedman
 from harness.evaluation.cross_task import coverage, evaluated, families, imputed, shared
 from harness.evaluation.scores import Entry, collect
-from harness.report.content import Evidence, Picture
+from harness.report.content import Evidence, Figure
 from harness.report.figures.cross_task import _lanes
 from harness.report.sections.cross_task import duels, sections
 from harness.report.sections.cross_task_table import ONE_TASK, overall, overview
@@ -320,8 +320,8 @@ def text_of(found) -> str:
     return "\n\n".join(part for section in found for part in (section.title, *section.parts) if isinstance(part, str))
 
 
-def pictures_of(found) -> dict[str, Picture]:
-    return {part.name: part for section in found for part in section.parts if isinstance(part, Picture)}
+def pictures_of(found) -> dict[str, Figure]:
+    return {part.name: part for section in found for part in section.parts if isinstance(part, Figure)}
 
 
 def made(figures, **tasks):
@@ -469,7 +469,7 @@ def test_a_real_small_run_with_everything_in_it(tmp_path):
     }
     # Against the rows themselves: the mean rank of an entry over the four tasks.
     means = pd.DataFrame(
-        {r.task: {p.entry: p.score.mean for p in r.places if p.entry in together.entries} for r in rankings}
+        {r.task: {p.entry: p.score.mean for p in r.entries if p.entry in together.entries} for r in rankings}
     )
     expected = means.rank(ascending=False).mean(axis=1).sort_index()
     assert friedman.ranks(together.means).mean(axis=1) == pytest.approx(expected.to_numpy())

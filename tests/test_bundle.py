@@ -26,7 +26,7 @@ from harness.errors import BundleError, DataError
 from harness.registry.registry import load_registry
 from harness.registry.space import defaults
 from harness.registry.task import Task
-from harness.search.pipeline import Recipe, TrainingSet, fit_pipeline
+from harness.search.pipeline import PipelineSpec, TrainingSet, fit_pipeline
 
 ROWS = 120
 
@@ -43,7 +43,7 @@ def parts_of(family: str = "logistic_regression") -> Parts:
     raw, registry = customers(), load_registry()
     task = Task(name="customers", load=lambda _: raw, target="left", positive="yes")
     table = make_table(task, raw)
-    recipe = Recipe(registry.family(family), (registry.strategy("none"),), "tabular", 2)
+    recipe = PipelineSpec(registry.family(family), (registry.strategy("none"),), "tabular", 2)
     fitted = fit_pipeline(recipe, defaults(recipe.space), TrainingSet(table.X, table.y, seed=1))
     about = {
         "task": "customers",
@@ -311,7 +311,7 @@ def test_no_training_row_lies_in_a_bundle_of_names(tmp_path: Path, parts: Parts)
     registry = load_registry()
     task = Task(name="customers", load=lambda _: raw, target="left", positive="yes")
     table = make_table(task, raw)
-    recipe = Recipe(registry.family("logistic_regression"), (registry.strategy("smote"),), "tabular", 2)
+    recipe = PipelineSpec(registry.family("logistic_regression"), (registry.strategy("smote"),), "tabular", 2)
     fitted = fit_pipeline(recipe, defaults(recipe.space), TrainingSet(table.X, table.y, seed=1))
     made = Parts(parts.about, describe(task, raw, table), fitted, None, "")
     written = write_bundle(tmp_path / "b", made)

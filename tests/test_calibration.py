@@ -32,7 +32,7 @@ from harness.metrics.calibration import (
 from harness.metrics.classification import METRICS
 from harness.metrics.logits import logistic, pool, softmax
 from harness.metrics.threshold import best_threshold
-from harness.report.content import Evidence, Picture
+from harness.report.content import Evidence, Figure
 from harness.report.figures.calibration import edge_of
 from harness.report.leaderboard import leaderboard
 from harness.report.sections import calibration
@@ -292,7 +292,7 @@ def test_the_section_says_what_is_shown_and_nothing_where_splits_follow_time(sto
     found = calibration.sections(Evidence(store, scores, rankings))
     assert [one.task for one in found] == ["tumours", "three_digits", "later"]
     for one in found:
-        pictures = [part for part in one.parts if isinstance(part, Picture)]
+        pictures = [part for part in one.parts if isinstance(part, Figure)]
         assert len(pictures) == 1
         assert isinstance(pictures[0].draw, partial)
         assert "array" not in repr(pictures[0].draw.args)

@@ -109,11 +109,11 @@ def test_a_bad_strategy_is_told_what_is_wrong():
 
 
 def test_a_bad_metric_is_told_what_is_wrong():
-    upside_down = Metric(name="wrong", compute=lambda p: float((p.labels != p.y).mean()), face="decision")
+    upside_down = Metric(name="wrong", compute=lambda p: float((p.labels != p.y).mean()), metric_type="decision")
     assert "greater_is_better" in complaints(checks.check_metric(upside_down))["prefers the better"]
-    by_place = Metric(name="place", compute=lambda p: float(p.proba[0, 1]), face="ranking")
+    by_place = Metric(name="place", compute=lambda p: float(p.proba[0, 1]), metric_type="ranking")
     assert "other order" in complaints(checks.check_metric(by_place))["does not mind the order"]
-    text = Metric(name="text", compute=lambda p: "much", face="mood")
+    text = Metric(name="text", compute=lambda p: "much", metric_type="mood")
     assert set(complaints(checks.check_metric(text))) >= {"has a face", "is a finite float"}
 
 

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from harness.errors import EvenhandError
-from harness.networks.history import Watch
+from harness.networks.history import EarlyStopping
 from harness.networks.losses import Loss
 from harness.networks.rows import Rows
 
@@ -52,9 +52,9 @@ def rows_of(n=300, classes=2, seed=0):
     return Rows(X, score.argmax(axis=1), (weight / weight.mean()).astype("float32"))
 
 
-def fit(net, course, rows, watched=None, *, gamma=0.0, seed=0):
+def fit(net, course, rows, validation=None, *, gamma=0.0, seed=0):
     classes = max(net.outputs, 2)
-    watch = Watch(Loss(classes, gamma), rows, watched, course.patience)
+    watch = EarlyStopping(Loss(classes, gamma), rows, validation, course.patience)
     weights = train(net, fresh(net, np.random.default_rng(seed), watch.prior_logits), course, watch, seed)
     return weights, watch.history(course.batch_size)
 
@@ -83,7 +83,7 @@ def test_an_epoch_equals_an_epoch_of_plain_keras_fit(outputs, gamma):
         verbose=0,
     )
 
-    ours = train(net, start, course, Watch(loss, rows, None, 9), seed=3)
+    ours = train(net, start, course, EarlyStopping(loss, rows, None, 9), seed=3)
     for one, other in zip(ours, model.get_weights(), strict=True):
         np.testing.assert_allclose(one, other, atol=1e-4)
     proba = model.predict(rows.X, verbose=0)
@@ -179,7 +179,7 @@ def test_the_best_epoch_is_restored():
 
 def test_a_network_begins_at_the_class_shares():
     rows = rows_of(classes=3)
-    watch = Watch(Loss(3), rows, None, 1)
+    watch = EarlyStopping(Loss(3), rows, None, 1)
     for start in (
         fresh(Net(outputs=3), np.random.default_rng(0), watch.prior_logits),
         built(Net(outputs=3), watch.prior_logits),

@@ -145,7 +145,7 @@ def test_a_line_is_that_of_the_whole_entry():
     ranking = rankings_of(scores_of({"one": {("xgb", "none"): [0.5] * 3}}))[0]
     line = ranking.place("xgb", "none")
     other = replace(line, entry=line.entry._replace(calibration="isotonic"))
-    both = replace(ranking, places=(other, line))
+    both = replace(ranking, entries=(other, line))
     assert both.place("xgb", "none") == both.place_of(line.entry) == line
     assert both.place_of(other.entry) == other
 

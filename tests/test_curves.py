@@ -14,7 +14,7 @@ from harness.evaluation.ranking import rank
 from harness.evaluation.scores import Entry, collect
 from harness.evaluation.training_curves import Fit, collect_training, training_section
 from harness.execution.curves import Curves, epoch_of
-from harness.report.content import Picture
+from harness.report.content import Figure
 from harness.report.sections.training import _of_task
 from harness.report.write import write_report
 from harness.store.store import Store
@@ -122,7 +122,7 @@ def test_losses_of_different_functions_are_never_averaged(copy):
 
 
 def pictures(scores, ranking, training):
-    return [part for one in _of_task(scores, ranking, training) for part in one.parts if isinstance(part, Picture)]
+    return [part for one in _of_task(scores, ranking, training) for part in one.parts if isinstance(part, Figure)]
 
 
 def test_epochs_are_a_median_and_a_range_where_they_differ(store, scores, training):

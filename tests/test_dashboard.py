@@ -17,7 +17,7 @@ from harness.evaluation.scores import collect
 from harness.metrics.classification import METRICS
 from harness.registry.space import choice, log_float
 from harness.report.leaderboard import csv_text, leaderboard
-from harness.search.study import Evaluated, Kept, StudyPlan, search
+from harness.search.study import SearchCache, StudyPlan, TrialResult, search
 from harness.store.store import Store
 
 METRIC = {metric.name: metric for metric in METRICS}
@@ -29,7 +29,7 @@ HOSTILE = '<img src=x onerror="alert(1)"> | **bold** $x$ [a](javascript:b)'
 def evaluate(params, number):
     if number == 1:
         raise ValueError("too much")
-    return Evaluated(0.5 - abs(params["C"] - 3) / 100, np.full((4, 2), 0.5, dtype=np.float32))
+    return TrialResult(0.5 - abs(params["C"] - 3) / 100, np.full((4, 2), 0.5, dtype=np.float32))
 
 
 def search_one(store: Store, trials: int, evaluate=evaluate) -> None:
@@ -40,7 +40,7 @@ def search_one(store: Store, trials: int, evaluate=evaluate) -> None:
         if one.strategy == "none" and one.fold == 1 and one.family == "logistic_regression"
     )
     plan = StudyPlan(NAME, SPACE, trials, None, 1, "average_precision", True, store.journal(record.id))
-    search(plan, evaluate, Kept(lambda _: None, dict))
+    search(plan, evaluate, SearchCache(lambda _: None, dict))
 
 
 def write_table(store: Store) -> None:

@@ -11,7 +11,7 @@ import pytest
 from harness.data.audit import audit
 from harness.data.hashing import fingerprint
 from harness.data.table import load_table, make_table
-from harness.data.user_data import OwnFile
+from harness.data.user_data import UserData
 from harness.errors import DataError
 from harness.registry.task import Task
 
@@ -33,7 +33,7 @@ def test_a_file_becomes_a_task(tmp_path):
     raw(id=[f"c{i}" for i in range(N)], shop=list("abcd") * (N // 4), secret=range(0, 2 * N, 2)).to_csv(
         path, index=False
     )
-    task = OwnFile(str(path), target="y", drop=("secret",), group="shop").task()
+    task = UserData(str(path), target="y", drop=("secret",), group="shop").task()
     result = load_table(task)
     assert task.name == "my_customers_2"
     assert list(result.X.columns) == ["amount"]

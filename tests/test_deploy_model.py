@@ -30,7 +30,7 @@ from harness.preprocessing.encodings import ENCODINGS
 from harness.registry.family import missing_packages
 from harness.registry.registry import load_registry
 from harness.registry.space import defaults
-from harness.search.pipeline import Recipe, TrainingSet, fit_pipeline
+from harness.search.pipeline import PipelineSpec, TrainingSet, fit_pipeline
 
 LEARNED = 160
 REGISTRY = load_registry()
@@ -44,7 +44,7 @@ def fitted(family, modality="tabular", classes=2, strategy="none", **params):
     if missing := missing_packages(family, ENCODINGS[family.encodings[modality]].needs):
         pytest.skip(missing)
     rows = small(modality, classes)
-    recipe = Recipe(family, (REGISTRY.strategy(strategy),), modality, classes)
+    recipe = PipelineSpec(family, (REGISTRY.strategy(strategy),), modality, classes)
     watched = np.arange(0, LEARNED, 5) if family.stops_early else None
     training = TrainingSet(rows.X[:LEARNED], rows.y[:LEARNED], 3, watched)
     return fit_pipeline(recipe, defaults(recipe.space) | params, training)

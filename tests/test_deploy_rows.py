@@ -13,7 +13,7 @@ import pytest
 from harness.data.columns import days
 from harness.data.hashing import row_keys
 from harness.data.table import make_table
-from harness.data.user_data import OwnFile
+from harness.data.user_data import UserData
 from harness.deploy.bundle import Bundle
 from harness.deploy.input_rows import BadRows, by_column, read_rows
 from harness.deploy.predict import parts
@@ -116,7 +116,7 @@ def test_a_file_of_training_is_read_again_as_it_was_learnt(tmp_path: Path, odd: 
         frame.to_csv(tmp_path / name, index=False)
     else:
         (frame.set_index("odd") if name.startswith("indexed") else frame).to_parquet(tmp_path / name)
-    task = OwnFile(str(tmp_path / name), "left").task()
+    task = UserData(str(tmp_path / name), "left").task()
     raw = task.load(None)
     table = make_table(task, raw)
     bundle = Bundle(tmp_path, {}, describe(task, raw, table), None)  # type: ignore[arg-type]  # rows need no model

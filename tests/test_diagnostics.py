@@ -25,7 +25,7 @@ from harness.evaluation.curves import RECALLS, THRESHOLDS, band, diagnose, expit
 from harness.evaluation.ranking import rank
 from harness.evaluation.scores import collect
 from harness.metrics.classification import METRICS
-from harness.report.content import Evidence, Picture
+from harness.report.content import Evidence, Figure
 from harness.report.figures.curves import position
 from harness.report.figures.style import LONGEST, cut
 from harness.report.sections import diagnostics_text as words
@@ -72,7 +72,7 @@ def text(section):
 
 
 def pictures(section):
-    return {part.name.rpartition(".")[2]: part for part in section.parts if isinstance(part, Picture)}
+    return {part.name.rpartition(".")[2]: part for part in section.parts if isinstance(part, Figure)}
 
 
 def weightless(task):
@@ -239,7 +239,7 @@ def test_shown_is_the_best_tuned_entry_of_each_family(everywhere):
         places = families(ranking)
         assert {place.entry.family for place in places} == {"logistic_regression", "bayes"}
         for place in places:
-            rivals = [p for p in ranking.places if p.entry.family == place.entry.family and p.entry.stage == "tuned"]
+            rivals = [p for p in ranking.entries if p.entry.family == place.entry.family and p.entry.stage == "tuned"]
             assert place == rivals[0]
         detail = in_detail(ranking, places[0])
         assert detail[-1].entry.strategy == "none"
@@ -388,7 +388,7 @@ def test_many_tasks_have_their_first_picture_only(everywhere):
     many = everywhere.rankings * 4
     assert len(many) > FEW_TASKS
     found = sections(replace(everywhere, rankings=many))
-    assert len([part for section in found for part in section.parts if isinstance(part, Picture)]) == len(many)
+    assert len([part for section in found for part in section.parts if isinstance(part, Figure)]) == len(many)
     assert "as many tasks" in text(found[0])
 
 

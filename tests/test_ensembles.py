@@ -167,7 +167,7 @@ def test_costs_are_the_sums_of_the_members_used(store, scores):
 def test_they_stand_on_the_leaderboard_without_a_rank_and_are_never_called_best(store, scores):
     for task in ("tumours", "three_digits"):
         ranking = rank(scores, task)
-        made = [place for place in ranking.places if place.entry.stage == "ensembled"]
+        made = [place for place in ranking.entries if place.entry.stage == "ensembled"]
         assert {place.entry[:3] for place in made} == {("any", kind, "ensembled") for kind in KINDS}
         assert all(place.rank is None and rank_mark(place) == "†" for place in made)
         assert ranking.best.entry.stage not in ("chosen", "ensembled")

@@ -14,20 +14,20 @@ import pytest
 
 from harness.api.benchmark import benchmark
 from harness.data.hashing import row_keys
-from harness.data.user_data import OwnFile
+from harness.data.user_data import UserData
 from harness.deploy.bundle import read_bundle
-from harness.deploy.card_inputs import Facts, Figure, Standing
+from harness.deploy.card_inputs import CardMetric, Facts, Standing
 from harness.deploy.error_analysis import Looked, Share, failings, per_class
 from harness.deploy.export import Asked, _held_out, in_words, make_bundle
 from harness.deploy.markdown import number
 from harness.deploy.model_card import card
-from harness.deploy.run_entry import Sealed, choose, read_nested, sealed
+from harness.deploy.run_entry import HeldOutPredictions, choose, read_nested, sealed
 from harness.deploy.schema import Feature, Schema
 from harness.errors import EvenhandError
 from harness.evaluation.ranking import rank
 from harness.evaluation.scores import Entry, collect
-from harness.execution.engines.local import Limits, Watch
-from harness.execution.isolated import ask
+from harness.execution.engines.local import Limits, RunCallbacks
+from harness.execution.isolated import run_in_subprocess
 from harness.execution.plan import Request, load_task
 from harness.metrics.calibration import calibrator_of
 from harness.metrics.classification import METRICS
@@ -56,7 +56,7 @@ def folder(tmp_path_factory):
         }
     )
     frame.to_csv(folder / "customers.csv", index=False)
-    own = OwnFile(str(folder / "customers.csv"), "churned")
+    own = UserData(str(folder / "customers.csv"), "churned")
     request = Request(("customers",), ("logistic_regression",), ("none", "class_weight", "smote"), PROTOCOL, own=own)
     benchmark(
         request,
@@ -66,7 +66,7 @@ def folder(tmp_path_factory):
         jobs=1,
         limits=Limits(120, 4000),
         retry=(),
-        begun=lambda start: Watch(lambda event: None, lambda: "no"),
+        begun=lambda start: RunCallbacks(lambda event: None, lambda: "no"),
     )
     return folder
 
@@ -92,7 +92,7 @@ def edit(folder, change):
 
 
 def table(folder):
-    return load_task(OwnFile(str(folder / "customers.csv"), "churned").task(), PROTOCOL, None).table
+    return load_task(UserData(str(folder / "customers.csv"), "churned").task(), PROTOCOL, None).table
 
 
 @pytest.fixture(scope="module")
@@ -114,12 +114,12 @@ def scores_and_ranking(folder):
 def test_without_a_name_it_is_the_first_single_entry_of_the_ranking(folder):
     scores, ranking = scores_and_ranking(folder)
     assert choose(scores, ranking, None, None) == ranking.best.entry
-    floor, others = ranking.floor, [place for place in ranking.places if place.rank and place != ranking.floor]
-    turned = replace(ranking, places=(replace(floor, rank=1), *(replace(p, rank=p.rank + 1) for p in others)))
+    floor, others = ranking.baseline, [place for place in ranking.entries if place.rank and place != ranking.baseline]
+    turned = replace(ranking, entries=(replace(floor, rank=1), *(replace(p, rank=p.rank + 1) for p in others)))
     assert choose(scores, turned, None, None) == others[0].entry  # never the majority row while there is anything else
-    lost = replace(ranking, places=(floor, *(replace(p, rank=None, complete=False) for p in others)))
+    lost = replace(ranking, entries=(floor, *(replace(p, rank=None, complete=False) for p in others)))
     assert choose(scores, lost, None, None) == others[0].entry  # not even where the others lack splits
-    alone = replace(ranking, places=(replace(floor, rank=1),))
+    alone = replace(ranking, entries=(replace(floor, rank=1),))
     assert choose(scores, alone, None, None) == floor.entry
 
 
@@ -314,11 +314,11 @@ def test_rows_that_were_never_sealed_are_not_spoken_of(copy):
 
 
 def test_where_splits_follow_time_a_copy_of_a_row_that_was_learnt_from_is_no_word_on_it(folder):
-    loaded = load_task(OwnFile(str(folder / "customers.csv"), "churned").task(), PROTOCOL, None)
+    loaded = load_task(UserData(str(folder / "customers.csv"), "churned").task(), PROTOCOL, None)
     rows = np.array([0, 1, 0, 2, 0])
     X, y = take(loaded.table.X, rows), loaded.table.y[rows]
     timed = replace(loaded, table=replace(loaded.table, X=X, y=y, time=np.array([3, 0, 1, 2, 4])))
-    said = Sealed(np.full((5, 2), 0.5, dtype=np.float32), np.zeros(5, dtype=np.int64))
+    said = HeldOutPredictions(np.full((5, 2), 0.5, dtype=np.float32), np.zeros(5, dtype=np.int64))
     assert np.isnan(_held_out(timed, said).proba[:, 0]).tolist() == [True, False, False, False, True]
     assert not np.isnan(_held_out(replace(timed, table=replace(timed.table, time=None)), said).proba).any()
 
@@ -350,8 +350,10 @@ def test_the_card_says_that_weights_make_no_frequencies_and_that_the_winner_was_
 
 
 def facts(**changed):
-    standing = Standing(2, 3, 1, tie=True, by_hand=True, splits=3, planned=3, silent="", chosen=None, floor=0.2)
-    figures = (Figure("average_precision", "AP", "ranking", "", 0.5, math.nan),)
+    standing = Standing(
+        2, 3, 1, tie=True, by_hand=True, splits=3, planned=3, no_test_reason="", chosen=None, baseline=0.2
+    )
+    figures = (CardMetric("average_precision", "AP", "ranking", "", 0.5, math.nan),)
     known = {
         "target": "y", "description": "", "notes": (), "figures": figures, "standing": standing, "strategy": "nothing",
         "before": (8.0, 2.0), "after": (8.0, 2.0), "said": (0.7, 0.3), "came": (0.8, 0.2), "held_out": 10,
@@ -464,7 +466,7 @@ def test_the_command_tells_its_progress_and_prints_what_was_written(folder, tmp_
 
 def test_a_process_that_dies_is_said_in_one_line():
     with pytest.raises(EvenhandError, match=r"the process that did nothing ended with code 1: .*no_such_module"):
-        ask("harness.no_such_module", {}, "did nothing")
+        run_in_subprocess("harness.no_such_module", {}, "did nothing")
 
 
 def test_a_card_says_in_how_many_parts_it_fails_and_not_only_the_worst():

@@ -19,7 +19,7 @@ from harness.evaluation.scores import collect
 from harness.evaluation.significance import estimate, told_apart
 from harness.metrics.classification import METRICS
 from harness.metrics.metric import Metric, Predictions
-from harness.report.content import Evidence, Picture
+from harness.report.content import Evidence, Figure
 from harness.report.sections.reliability import _overview, _power_words, coverage, rivals, sections
 from harness.store.store import Store
 
@@ -174,7 +174,7 @@ def test_shares_are_those_of_counting_winners_row_by_row(evidence):
     """The whole of it done again with the metric itself, resample by resample."""
     ranking = ranking_of(evidence, "three_digits")
     found = stabilities(evidence.store, evidence.scores, (ranking,))["three_digits"]
-    places = [place for place in ranking.places if place.entry in found.entries]
+    places = [place for place in ranking.entries if place.entry in found.entries]
     assert [place.entry for place in places] == list(found.entries)
     records = {record.id: record for record in evidence.store.records()}
     from harness.seeding import seed_of
@@ -235,7 +235,7 @@ def test_only_the_first_places_are_resampled_and_the_report_says_so(evidence, tm
     copied = replace(evidence, store=Store(tmp_path / "copy"))
     monkeypatch.setattr("harness.evaluation.bootstrap.MOST", 2)
     found = stabilities(copied.store, copied.scores, copied.rankings)["tumours"]
-    ranked = [p.entry for p in ranking_of(evidence, "tumours").places if p.rank]
+    ranked = [p.entry for p in ranking_of(evidence, "tumours").entries if p.rank]
     assert found.entries == tuple(ranked[:2])
     assert found.left_out == len(ranked) - 2
     assert f"{found.left_out} were not" in words(copied, "tumours")
@@ -293,7 +293,7 @@ def test_choosing_among_trials_of_pure_luck_is_found_out():
 
 def test_rivals_agree_with_what_the_ranking_tells_apart(evidence):
     ranking = ranking_of(evidence, "tumours")
-    complete = [place for place in ranking.places if place.complete]
+    complete = [place for place in ranking.entries if place.complete]
     figures = np.array([place.rows["average_precision"] for place in complete])
     apart = told_apart(figures, complete[0].rows.mean("ratio"))
     first = complete.index(ranking.best)
@@ -324,7 +324,7 @@ def test_on_noise_the_majority_row_takes_part_and_only_who_is_first_stays_first(
     said = words(evidence, "tumours")
     assert "**majority/none/tuned** stays first in" in said
     assert "some entry of majority" not in said
-    second = next(place for place in evidence.rankings[0].places if place.rank == 2)
+    second = next(place for place in evidence.rankings[0].entries if place.rank == 2)
     assert f"The second, {second.entry.name}, is" in said
 
 
@@ -376,7 +376,7 @@ def test_coverage_counts_every_planned_cell(evidence):
 
 
 def test_pictures_are_drawn_from_plain_values_and_are_the_same_each_time(evidence):
-    pictures = [p for section in sections(evidence) for p in section.parts if isinstance(p, Picture)]
+    pictures = [p for section in sections(evidence) for p in section.parts if isinstance(p, Figure)]
     assert {picture.name for picture in pictures} >= {"tumours.honesty", "one_split.honesty"}
     assert "array(" not in repr([picture.draw.args for picture in pictures])
     drawn = pictures[0].draw()

@@ -13,7 +13,7 @@ from harness.evaluation.ranking import rank
 from harness.evaluation.scores import Scores, collect
 from harness.evaluation.significance import Estimate
 from harness.metrics.classification import METRICS
-from harness.report.content import Evidence, Picture
+from harness.report.content import Evidence, Figure
 from harness.report.figures.imbalance import PALE, Panel, Tile, depths, tile_figure
 from harness.report.render.markdown import NONE
 from harness.report.sections.imbalance import counts, family_verdicts, sections
@@ -33,9 +33,9 @@ def evidence_of(store) -> Evidence:
     return Evidence(store, scores, tuple(rank(scores, task) for task in scores.run["tasks"]))
 
 
-def picture_of(evidence: Evidence, task: str) -> Picture:
+def picture_of(evidence: Evidence, task: str) -> Figure:
     section = next(one for one in sections(evidence) if one.task == task)
-    return next(part for part in section.parts if isinstance(part, Picture))
+    return next(part for part in section.parts if isinstance(part, Figure))
 
 
 def words_of(evidence: Evidence, task: str) -> str:
@@ -284,7 +284,7 @@ def test_a_picture_over_tasks_is_drawn_only_where_a_strategy_was_shown_to_do_som
     scores = scores_with({("xgb", "none"): plain, SMOTE: other}, tasks=2)
     last = sections(Evidence(None, scores, tuple(rankings_of(scores))))[-1]
     assert not last.task
-    assert any(isinstance(part, Picture) for part in last.parts) == (gain > 0)
+    assert any(isinstance(part, Figure) for part in last.parts) == (gain > 0)
 
 
 def test_the_same_tiles_give_the_same_bytes(evidence):

@@ -34,7 +34,7 @@ from harness.preprocessing.tabular_encoders import feature_sources
 from harness.registry.registry import load_registry
 from harness.registry.space import defaults
 from harness.registry.task import Task, take
-from harness.search.pipeline import Recipe, TrainingSet, fit_pipeline
+from harness.search.pipeline import PipelineSpec, TrainingSet, fit_pipeline
 
 REGISTRY = load_registry()
 TASK = Task(name="leaving", load=lambda _: None, target="left", positive="yes", banned={"id": "it names the customer"})
@@ -56,7 +56,7 @@ def customers(n=600, seed=0):
 def bundle_of(folder, frame, family="logistic_regression", task=TASK):
     """A bundle as export makes it: fitted to all rows, with what two folds said of them while they were sealed."""
     table = make_table(task, frame)
-    recipe = Recipe(REGISTRY.family(family), (REGISTRY.strategy("none"),), task.modality, len(table.classes))
+    recipe = PipelineSpec(REGISTRY.family(family), (REGISTRY.strategy("none"),), task.modality, len(table.classes))
     params = defaults(recipe.space)
 
     def fit(rows):

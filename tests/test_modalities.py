@@ -12,7 +12,7 @@ from scipy.sparse import csr_matrix, issparse
 from harness.checks.small_tables import small
 from harness.data.audit import audit
 from harness.data.hashing import fingerprint, row_keys
-from harness.data.images import Pictures
+from harness.data.images import LabeledImages
 from harness.data.splits import make_splitter
 from harness.data.table import make_table
 from harness.errors import DataError, DeclarationError, Inapplicable
@@ -24,7 +24,7 @@ from harness.registry.protocol import EvaluationProtocol
 from harness.registry.space import defaults
 from harness.registry.strategy import Strategy
 from harness.registry.task import Task
-from harness.search.pipeline import Recipe, TrainingSet, fit_pipeline, inapplicable
+from harness.search.pipeline import PipelineSpec, TrainingSet, fit_pipeline, inapplicable
 from harness.store.store import Store
 
 MESSAGES = pd.DataFrame(
@@ -90,7 +90,7 @@ def test_a_fingerprint_changes_with_any_row(modality):
 
 
 def test_pictures_become_a_table_and_keep_their_notes():
-    pictures = Pictures(np.zeros((4, 5, 5, 3), np.uint8), np.array(["b", "a", "a", "a"]), ("x.png: left out",))
+    pictures = LabeledImages(np.zeros((4, 5, 5, 3), np.uint8), np.array(["b", "a", "a", "a"]), ("x.png: left out",))
     table = make_table(Task(name="p", load=None, target="folder", modality="image"), pictures)
     assert (table.classes, table.y.tolist(), table.notes) == (("a", "b"), [1, 0, 0, 0], ("x.png: left out",))
 
@@ -153,8 +153,8 @@ def test_what_does_not_apply_says_why(family, modality, strategy, said, registry
 
 def test_where_rows_are_made_only_what_gives_points_is_searched(registry):
     family = registry.family("pretrained_network")
-    wide = Recipe(family, (registry.strategy("none"),), "image", 2).encoding_space
-    narrow = Recipe(family, (registry.strategy("smote"),), "image", 2).encoding_space
+    wide = PipelineSpec(family, (registry.strategy("none"),), "image", 2).encoding_space
+    narrow = PipelineSpec(family, (registry.strategy("smote"),), "image", 2).encoding_space
     assert set(narrow["cut"].options) < set(wide["cut"].options)
     assert narrow == ENCODINGS["activations"].points
 
@@ -162,7 +162,7 @@ def test_where_rows_are_made_only_what_gives_points_is_searched(registry):
 def test_a_searched_strategy_that_cannot_act_is_a_failed_trial_with_its_reason(registry):
     table = small("text", 2)
     strategies = tuple(registry.strategy(name) for name in ("none", "smote"))
-    recipe = Recipe(registry.family("recurrent_network"), strategies, "text", 2)
+    recipe = PipelineSpec(registry.family("recurrent_network"), strategies, "text", 2)
     training = TrainingSet(table.X, table.y, 1)
     with pytest.raises(Inapplicable, match="no third"):
         fit_pipeline(recipe, defaults(recipe.space) | {"strategy": "smote", "smote.k_neighbors": 3}, training)
@@ -186,7 +186,7 @@ def test_a_strategy_that_claims_to_choose_but_makes_rows_is_found_out(registry):
     liar = Strategy(
         name="liar",
         kind="resample",
-        chooses=True,
+        selects_existing_rows=True,
         build=lambda seed: imblearn.over_sampling.SMOTE(random_state=seed),
     )
     with pytest.raises(Exception, match="declared to choose"):
@@ -277,11 +277,11 @@ def test_what_is_said_of_copies_with_a_time_column_is_true():
 
 def test_own_texts_are_texts_whatever_they_look_like(tmp_path):
     from harness.data.table import load_table
-    from harness.data.user_data import OwnFile
+    from harness.data.user_data import UserData
 
     path = tmp_path / "messages.csv"
     said = ["NA", "null", "None", "007", "1.50", "nan", "?", ""]
     path.write_text("message;label\n" + "".join(f"{text};{'ab'[i % 2]}\n" for i, text in enumerate(said)))
-    table = load_table(OwnFile(str(path), "label", text="message").task())
+    table = load_table(UserData(str(path), "label", text="message").task())
     assert table.X.tolist() == said
     assert any("1 texts are missing and read as empty" in note for note in table.notes)

@@ -29,7 +29,7 @@ class Spy:
     """Remembers the column `mark` of what it is given, still standardised by its training rows."""
 
     def __init__(self):
-        self.fitted, self.watched, self.resampled, self.scored = [], [], [], []
+        self.fitted, self.validation, self.resampled, self.scored = [], [], [], []
 
     def family(self):
         return Family(
@@ -50,7 +50,7 @@ class SpyClassifier:
 
     def fit(self, X, y, sample_weight=None, validation=None):
         self.spy.fitted.append(np.asarray(X[:, 0]))
-        self.spy.watched.append(np.asarray(validation[0][:, 0]))
+        self.spy.validation.append(np.asarray(validation[0][:, 0]))
         self.prior = np.bincount(y, minlength=2) / len(y)
         return self
 
@@ -106,7 +106,7 @@ def test_what_is_fitted_resampled_and_watched_are_training_rows_of_that_fold_and
     spy, learned, scored = spied
     assert len(spy.fitted) == len(spy.resampled) == len(learned) == 4
     for given, watched, resampled, training, test in zip(
-        spy.fitted, spy.watched, spy.resampled, learned, scored, strict=True
+        spy.fitted, spy.validation, spy.resampled, learned, scored, strict=True
     ):
         for seen in (given, watched, resampled):
             # Had a row more been used to standardise, no value would come back to a mark.
@@ -117,7 +117,7 @@ def test_what_is_fitted_resampled_and_watched_are_training_rows_of_that_fold_and
 
 def test_watched_rows_are_never_resampled_or_fitted(spied):
     spy, learned, _ = spied
-    for given, watched, resampled, training in zip(spy.fitted, spy.watched, spy.resampled, learned, strict=True):
+    for given, watched, resampled, training in zip(spy.fitted, spy.validation, spy.resampled, learned, strict=True):
         aside = rounded(marks(watched, training))
         assert aside
         assert not aside & rounded(marks(resampled, training))

@@ -200,7 +200,7 @@ def test_what_the_board_shows_is_what_the_ranking_says(page, store):
     board = boards(read(page))[0]
     ranking = rank(collect(store, METRIC), "tumours")
     rows = board.all("tbody")[0].all("tr")
-    places = [place for place in ranking.places if place.score.n]
+    places = [place for place in ranking.entries if place.score.n]
     assert [row.all("th")[0].text.removesuffix(" = default") for row in rows] == [place.entry.name for place in places]
     for row, place in zip(rows, places, strict=True):
         shown = row.all("td")
@@ -357,7 +357,7 @@ def test_over_tasks_only_those_count_whose_splits_can_tell(store):
     scores = collect(store, METRIC)
     rankings = [rank(scores, task) for task in scores.run["tasks"]]
     assert "of the 2 tasks whose splits allow to tell" in over_tasks(scores, rankings)
-    silent = [ranking for ranking in rankings if ranking.silent]
+    silent = [ranking for ranking in rankings if ranking.no_test_reason]
     assert "No task has splits from which to tell" in over_tasks(scores, silent)
     said = overview(scores, rankings)
     assert len(said) == 3

@@ -13,11 +13,11 @@ import pytest
 
 from harness.api.benchmark import benchmark
 from harness.api.replay import in_words
-from harness.data.user_data import OwnFile
+from harness.data.user_data import UserData
 from harness.errors import EvenhandError
-from harness.execution.engines.local import Limits, Watch
+from harness.execution.engines.local import Limits, RunCallbacks
 from harness.execution.plan import Request, host, versions
-from harness.execution.replay import Asked, _tolerance, find_cell, replay
+from harness.execution.replay import ReplayRequest, _tolerance, find_cell, replay
 from harness.execution.replay_entry import _all_near, _gap
 from harness.registry.protocol import EvaluationProtocol
 from harness.registry.registry import load_registry
@@ -57,7 +57,7 @@ def folder(tmp_path_factory):
     )
     frame.to_csv(folder / "customers.csv", index=False)
     (folder / "mine.py").write_text(textwrap.dedent(PLUGIN.format(rounds=500)))
-    plugins, own = (str(folder / "mine.py"),), OwnFile(str(folder / "customers.csv"), "churned", drop=("note",))
+    plugins, own = (str(folder / "mine.py"),), UserData(str(folder / "customers.csv"), "churned", drop=("note",))
     protocol = EvaluationProtocol(trials=3, folds=3, inner_folds=2)
     families, strategies = ("mine", "logistic_regression"), ("none", "smote", "searched")
     request = Request(("customers",), families, strategies, protocol, plugins=plugins, own=own)
@@ -69,7 +69,7 @@ def folder(tmp_path_factory):
         jobs=1,
         limits=Limits(120, 4000),
         retry=(),
-        begun=lambda start: Watch(lambda event: None, lambda: "no"),
+        begun=lambda start: RunCallbacks(lambda event: None, lambda: "no"),
     )
     return folder
 
@@ -87,7 +87,7 @@ def copy(folder, tmp_path):
 
 def replayed(folder, cell, *stages):
     """In this process, so that each costs one fit and not the start of an interpreter."""
-    return replay(Asked(str(folder / "run"), cell, stages or ("default", "tuned")))
+    return replay(ReplayRequest(str(folder / "run"), cell, stages or ("default", "tuned")))
 
 
 def as_bytes(folder):
@@ -197,12 +197,12 @@ def test_data_that_were_moved_are_asked_for(copy):
         replayed(copy, LINEAR)
     (copy / "elsewhere").mkdir()
     moved = (copy / "clients.csv").rename(copy / "elsewhere" / "customers.csv")
-    assert replay(Asked(str(copy / "run"), LINEAR, ("default",), file=str(moved))).confirmed
+    assert replay(ReplayRequest(str(copy / "run"), LINEAR, ("default",), file=str(moved))).confirmed
 
 
 def test_data_that_were_renamed_are_still_those_of_their_task(copy):
     renamed = (copy / "customers.csv").rename(copy / "clients of last year.csv")
-    assert replay(Asked(str(copy / "run"), LINEAR, ("default",), file=str(renamed))).confirmed
+    assert replay(ReplayRequest(str(copy / "run"), LINEAR, ("default",), file=str(renamed))).confirmed
 
 
 @pytest.mark.parametrize(

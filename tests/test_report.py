@@ -92,7 +92,7 @@ def tables(text: str) -> list[list[list[str]]]:
 
 
 def test_columns_are_the_promised_ones_and_metrics_from_elsewhere_come_last(copy):
-    extra = Metric(name="hits", compute=lambda p: float(np.trace(p.confusion)), face="decision")
+    extra = Metric(name="hits", compute=lambda p: float(np.trace(p.confusion)), metric_type="decision")
     columns = pd.read_csv(write_report(copy, METRIC | {"hits": extra}).csv).columns.tolist()
     who = ["task", "entry", "family", "strategy", "stage", "calibration", "threshold_kind", "folds", "status"]
     names = [*USUAL, "threshold", "fit_seconds", "predict_us_per_row", "trials", "parameters", "model_bytes"]
@@ -200,7 +200,7 @@ def test_chosen_per_family_stays_in_the_family_and_needs_a_choice(scores):
 
 
 def test_chosen_has_no_rank_and_takes_no_part_among_strategies(scores):
-    places = rank(scores, "tumours").places
+    places = rank(scores, "tumours").entries
     assert all(
         (place.rank is None) == (place.entry.stage in ("chosen", "ensembled") or not place.complete) for place in places
     )
@@ -212,25 +212,25 @@ def test_chosen_has_no_rank_and_takes_no_part_among_strategies(scores):
 
 def test_entries_are_ranked_by_the_objective_and_those_lacking_splits_come_after(scores):
     for task in ("tumours", "three_digits"):
-        places = rank(scores, task).places
+        places = rank(scores, task).entries
         complete = [place.score.mean for place in places if place.complete]
         assert complete == sorted(complete, reverse=True)
         assert [place.complete for place in places] == sorted([place.complete for place in places], reverse=True)
-    assert {p.entry.strategy for p in rank(scores, "tumours").places if not p.complete} == {"class_weight", "searched"}
+    assert {p.entry.strategy for p in rank(scores, "tumours").entries if not p.complete} == {"class_weight", "searched"}
 
 
 def test_the_floor_is_told_apart_from_a_clear_winner_and_close_entries_are_not(scores):
     ranking = rank(scores, "three_digits")
-    assert ranking.above_floor
-    assert ranking.floor.tied is False
+    assert ranking.above_baseline
+    assert ranking.baseline.tied is False
     assert ranking.place("logistic_regression", "none").tied
 
 
 @pytest.mark.parametrize("task", ["one_split", "later_rows"])
 def test_nothing_is_claimed_for_one_split_nor_for_splits_in_time(scores, markdown, task):
     ranking = rank(scores, task)
-    assert ranking.silent
-    assert all(place.tied is None and math.isnan(place.score.half) for place in ranking.places)
+    assert ranking.no_test_reason
+    assert all(place.tied is None and math.isnan(place.score.half) for place in ranking.entries)
     section = markdown.split(f"## {task}")[1].split("\n## ")[0]
     assert "whether by more than chance is not known" in section
     assert "≈" not in section
@@ -242,12 +242,12 @@ def test_a_decision_metric_as_the_objective_ranks_at_the_threshold_it_was_search
     run["tasks"]["tumours"]["objective"] = "brier"
     copy.write_run(run)
     ranking = rank(collect(copy, METRIC), "tumours")
-    means = [place.score.mean for place in ranking.places]
+    means = [place.score.mean for place in ranking.entries]
     assert means == sorted(means)  # less is better
     run["tasks"]["tumours"]["objective"] = "f1"
     copy.write_run(run)
     ranking = rank(collect(copy, METRIC), "tumours")
-    assert ranking.best.score.mean == max(p.rows.mean("f1") for p in ranking.places if p.rank)
+    assert ranking.best.score.mean == max(p.rows.mean("f1") for p in ranking.entries if p.rank)
     assert "by F1 at 0.5" in headline(ranking)
 
 
@@ -261,7 +261,7 @@ def test_an_objective_that_is_gone_is_named_and_the_usual_one_ranks(copy):
 
 
 def test_a_default_that_the_search_kept_is_one_entry_with_the_tuned_one(scores):
-    names = [place.entry.name for place in rank(scores, "tumours").places if place.entry.family == "majority"]
+    names = [place.entry.name for place in rank(scores, "tumours").entries if place.entry.family == "majority"]
     assert names == ["majority/none/tuned"]
 
 
@@ -269,7 +269,7 @@ def test_splits_that_entries_do_not_share_are_never_compared(tmp_path):
     lost = {("tumours", "bayes", s, 0): ("timeout", "slow") for s in ("none", "class_weight", "searched")}
     others = {("tumours", f, "none", 1): ("timeout", "slow") for f in ("majority", "logistic_regression")}
     ranking = rank(collect(write_run(tmp_path / "run", [tumours()], lost | others), METRIC), "tumours")
-    assert {p.entry.name.rsplit("/", 1)[0] for p in ranking.places if p.complete and p.rank} == {
+    assert {p.entry.name.rsplit("/", 1)[0] for p in ranking.entries if p.complete and p.rank} == {
         "logistic_regression/class_weight",
         "logistic_regression/searched",
     }
@@ -542,7 +542,7 @@ def test_figures_are_computed_once_per_version(copy):
         asked.append(len(predictions.y))
         return 1.0
 
-    hits = Metric(name="hits", compute=compute, face="decision")
+    hits = Metric(name="hits", compute=compute, metric_type="decision")
     collect(copy, METRIC | {"hits": hits})
     often = len(asked)
     cells = 4 * 7
@@ -558,7 +558,7 @@ def test_other_costs_make_figures_of_probabilities_anew_that_look_at_costs(copy)
     def compute(predictions) -> float:
         return float(predictions.costs[1][0] * predictions.proba[:, 1].mean())
 
-    metrics = METRIC | {"risk": Metric(name="risk", compute=compute, face="probability", needs_costs=True)}
+    metrics = METRIC | {"risk": Metric(name="risk", compute=compute, metric_type="probability", needs_costs=True)}
     found, run = [], copy.read_run()
     for dear in (5, 10):
         run["tasks"]["tumours"]["costs"] = [[0, 1], [dear, 0]]
@@ -662,7 +662,7 @@ def all_cells() -> list[tuple[str, str, str, int]]:
 
 @pytest.mark.parametrize("face", ["decision", "probability", "ranking"])
 def test_a_metric_that_fails_costs_its_own_column_and_is_named_in_one_line(copy, face):
-    broken = Metric(name="broken", compute=lambda _: 1 / 0, face=face, label="Broken")
+    broken = Metric(name="broken", compute=lambda _: 1 / 0, metric_type=face, label="Broken")
     expected, scores = collect(copy, METRIC), collect(copy, METRIC | {"broken": broken})
     assert scores.by_entry.keys() == expected.by_entry.keys()
     for key, rows in expected.by_entry.items():
@@ -682,7 +682,7 @@ def test_a_metric_that_writes_into_predictions_falsifies_no_other(copy):
         predictions.proba[:] = predictions.proba[::-1].copy()
         return 0.0
 
-    spoiler = Metric(name="a_spoiler", compute=compute, face="probability")
+    spoiler = Metric(name="a_spoiler", compute=compute, metric_type="probability")
     expected, scores = collect(copy, METRIC), collect(copy, {"a_spoiler": spoiler} | METRIC)
     for key, rows in expected.by_entry.items():
         for name, column in rows.columns.items():

@@ -18,7 +18,7 @@ from harness.evaluation.ranking import rank
 from harness.evaluation.scores import collect
 from harness.evaluation.training_curves import Fit
 from harness.report.chapters import gather
-from harness.report.content import Evidence, Picture
+from harness.report.content import Evidence, Figure
 from harness.report.figures.writer import MANY, draw, draw_all, file_name, made_here
 from harness.report.html_report import page
 from harness.report.sections.training import losses
@@ -31,9 +31,9 @@ def evidence_of(store: Store) -> Evidence:
     return Evidence(store, scores, tuple(rank(scores, task) for task in scores.run["tasks"]))
 
 
-def pictures_of(store: Store) -> list[Picture]:
+def pictures_of(store: Store) -> list[Figure]:
     sections = (section for some in gather(evidence_of(store)).values() for section in some)
-    return [part for section in sections for part in section.parts if isinstance(part, Picture)]
+    return [part for section in sections for part in section.parts if isinstance(part, Figure)]
 
 
 def not_plain(value) -> list:
@@ -108,11 +108,11 @@ def test_tables_of_tasks_without_a_best_entry_keep_the_name_of_their_task(whole,
     """Tasks with figures that no entry has a rank by: the ranking's metric is not defined for any of their splits."""
     evidence = evidence_of(Store(shutil.copytree(whole.folder, tmp_path / "copy")))
     bare = tuple(
-        replace(one, places=tuple(replace(place, rank=None) for place in one.places)) for one in evidence.rankings
+        replace(one, entries=tuple(replace(place, rank=None) for place in one.entries)) for one in evidence.rankings
     )
     evidence = replace(evidence, rankings=bare)
     found = gather(evidence)
-    draw_all(evidence.store, [p for some in found.values() for s in some for p in s.parts if isinstance(p, Picture)])
+    draw_all(evidence.store, [p for some in found.values() for s in some for p in s.parts if isinstance(p, Figure)])
     made = page(evidence, found)
     for task in ("tumours", "three_digits"):
         assert any(name.startswith(f"{task}.") for name in made.tables)
@@ -140,7 +140,7 @@ def test_a_second_process_that_ends_early_is_one_line(tmp_path, monkeypatch):
     early.chmod(0o755)
     monkeypatch.setattr(sys, "executable", str(early))
     orders = [
-        (Picture(f"p{at}", "a dot", partial(one_dot, "x" * 100_000)), (("png", tmp_path / f"p{at}.png"),))
+        (Figure(f"p{at}", "a dot", partial(one_dot, "x" * 100_000)), (("png", tmp_path / f"p{at}.png"),))
         for at in range(MANY)
     ]
     with pytest.raises(StoreError, match="pictures cannot be drawn: no room for another"):

@@ -129,7 +129,7 @@ def test_class_names_that_look_like_lists_are_quoted(store):
 
 def test_a_tuned_entry_that_is_its_default_says_so_and_is_counted(store):
     ranking = rank(collect(search_kept_the_default(store, "bayes", "class_weight"), METRIC), "tumours")
-    names = {place.name for place in ranking.places}
+    names = {place.name for place in ranking.entries}
     assert {"bayes/class_weight/tuned = default", "majority/none/tuned = default"} <= names
     assert "bayes/class_weight/default" not in names
     assert {"bayes/none/default", "bayes/none/tuned"} <= names
@@ -151,7 +151,7 @@ def test_rank_and_interval_are_those_of_the_ranking(store):
     ranking = rank(collect(store, METRIC), "tumours")
     board = pd.read_csv(write_report(store, METRIC).csv)
     rows = board[board.threshold_kind == "tuned"].set_index("entry")
-    for place in ranking.places:
+    for place in ranking.entries:
         row = rows.loc[place.entry.name]
         assert row["rank"] == place.rank or (np.isnan(row["rank"]) and place.rank is None)
         assert row[["ci_low", "ci_high"]].tolist() == pytest.approx(
@@ -270,7 +270,7 @@ def in_seconds(store: Store, seconds: dict[str, float]) -> Store:
 
 def test_only_what_is_clearly_quicker_than_the_first_is_called_so(store):
     ranking = rank(collect(store, METRIC), "tumours")
-    tied = [place for place in ranking.places if place.tied and place.rank]
+    tied = [place for place in ranking.entries if place.tied and place.rank]
     first = ranking.best.entry.family
     other = next(place.entry.family for place in tied if place.entry.family != first)
     base = {"majority": 0.001, first: 1.0}

@@ -318,7 +318,7 @@ def test_cells_of_other_rows_are_no_longer_part_of_a_run(tmp_path):
 
 def test_a_finished_cell_stands_when_its_package_has_gone(registry, tmp_path):
     from harness.api.benchmark import benchmark
-    from harness.execution.engines.local import Limits, Watch
+    from harness.execution.engines.local import Limits, RunCallbacks
     from harness.execution.plan import Request
     from harness.registry.family import Family
 
@@ -332,7 +332,7 @@ def test_a_finished_cell_stands_when_its_package_has_gone(registry, tmp_path):
         request = Request(("digits_nine",), ("mine",), ("none",), EvaluationProtocol(folds=2, inner_folds=2, trials=1))
         told = []
         limits = Limits(60, 4000)
-        begun = lambda start: told.append(start) or Watch(lambda event: None, lambda: "now")  # noqa: E731
+        begun = lambda start: told.append(start) or RunCallbacks(lambda event: None, lambda: "now")  # noqa: E731
         benchmark(request, known, Store(tmp_path), command="", jobs=1, limits=limits, retry=(), begun=begun)
         return told[0]
 

@@ -20,7 +20,7 @@ from harness.evaluation.search_history import FEWEST, MOST, Axis, Search, Trial,
 from harness.evaluation.significance import Estimate
 from harness.metrics.classification import METRICS
 from harness.registry.space import choice, integer, log_float, when
-from harness.report.content import Evidence, Picture
+from harness.report.content import Evidence, Figure
 from harness.report.figures.search_space import Scale, Tried, parallel_figure
 from harness.report.sections import search as sections
 from harness.report.sections.search_effort import (
@@ -37,7 +37,7 @@ from harness.report.sections.search_effort import (
     gains,
     gains_text,
 )
-from harness.search.study import Evaluated, Kept, StudyPlan, search
+from harness.search.study import SearchCache, StudyPlan, TrialResult, search
 from harness.store.store import Store
 
 METRIC = {metric.name: metric for metric in METRICS}
@@ -62,7 +62,7 @@ def evaluate(params, number):
         raise ValueError(HOSTILE)
     x = math.log10(params.get("C", params.get("var_smoothing", 1.0)))
     score = 0.9 - 0.01 * (x - 0.5) ** 2 + 0.02 * (params.get("strategy") == "smote")
-    return Evaluated(score, np.full((4, 2), 0.5, dtype=np.float32))
+    return TrialResult(score, np.full((4, 2), 0.5, dtype=np.float32))
 
 
 def search_all(store: Store, trials: int = 6) -> Store:
@@ -73,7 +73,7 @@ def search_all(store: Store, trials: int = 6) -> Store:
         made = 1 if not space else trials
         plan = StudyPlan(name, space, made, None, record.seed, "average_precision", True, store.journal(record.id))
         kept: dict = {}
-        search(plan, evaluate, Kept(kept.update, lambda kept=kept: dict(kept)))
+        search(plan, evaluate, SearchCache(kept.update, lambda kept=kept: dict(kept)))
     return store
 
 
@@ -107,8 +107,8 @@ def text_of(found) -> str:
     return "\n".join(part for section in found for part in section.parts if isinstance(part, str))
 
 
-def pictures(found) -> list[Picture]:
-    return [part for section in found for part in section.parts if isinstance(part, Picture)]
+def pictures(found) -> list[Figure]:
+    return [part for section in found for part in section.parts if isinstance(part, Figure)]
 
 
 def test_a_journal_is_read_as_optuna_reads_it(store):
@@ -295,7 +295,7 @@ def test_nothing_is_claimed_where_nothing_can_be(tmp_path, about):
     assert {one.reading for one in gains(found.scores, found.rankings[0])} == {""}
     text = text_of(sections(found))
     assert "No verdict:" in text
-    assert found.rankings[0].silent in text
+    assert found.rankings[0].no_test_reason in text
 
 
 def study_of(score, space, n=60) -> optuna.Study:

@@ -36,7 +36,7 @@ from harness.errors import EvenhandError
 from harness.registry.registry import load_registry
 from harness.registry.space import defaults
 from harness.registry.task import Task
-from harness.search.pipeline import Recipe, TrainingSet, fit_pipeline
+from harness.search.pipeline import PipelineSpec, TrainingSet, fit_pipeline
 
 #: It works with httpx as with its successor.
 pytestmark = pytest.mark.filterwarnings("ignore:Using `httpx` with `starlette.testclient`")
@@ -65,7 +65,7 @@ def texts(_folder=None):
 def fitted_bundle(folder, task, family, threshold=0.4):
     raw = task.load(None)
     table = make_table(task, raw)
-    recipe = Recipe(REGISTRY.family(family), (REGISTRY.strategy("none"),), task.modality, len(table.classes))
+    recipe = PipelineSpec(REGISTRY.family(family), (REGISTRY.strategy("none"),), task.modality, len(table.classes))
     fitted = fit_pipeline(recipe, defaults(recipe.space), TrainingSet(table.X, table.y, 1))
     about = {"task": task.name, "entry": f"{task.name}/{family}/none/default", "title": "Customers who leave"}
     about |= {"classes": list(table.classes), "positive": table.classes[1], "threshold": threshold}
@@ -267,11 +267,11 @@ def png(grey):
 
 def test_a_picture_is_base64_of_a_file(tmp_path):
     pytest.importorskip("PIL")
-    from harness.data.images import Pictures
+    from harness.data.images import LabeledImages
 
     labels = np.where(np.arange(80) % 4 == 0, "dark", "light")
     shades = np.where(labels == "dark", 40, 200).astype(np.uint8)[:, None, None, None] * np.ones((1, 6, 6, 1), np.uint8)
-    task = Task(name="shades", load=lambda _: Pictures(shades, labels), target="shade", modality="image")
+    task = Task(name="shades", load=lambda _: LabeledImages(shades, labels), target="shade", modality="image")
     with client(fitted_bundle(tmp_path / "bundle", task, "majority")) as asking:
         found = predict(asking, {"picture": png(30)}, {"picture": "data:image/png;base64," + png(210)}).json()
         assert [one["probabilities"]["dark"] for one in found["rows"]] == [0.25, 0.25]

@@ -13,10 +13,10 @@ import pytest
 from scipy import stats
 
 from harness.evaluation.power import POWER, Spread, detectable
-from harness.evaluation.ranking import FLOOR, rank
+from harness.evaluation.ranking import BASELINE, rank
 from harness.evaluation.scores import Scores, collect
 from harness.evaluation.significance import told_apart
-from harness.execution.cell import Material, run_cell
+from harness.execution.cell import CellData, run_cell
 from harness.execution.plan import Request, describe, make_plan
 from harness.metrics.classification import METRICS
 from harness.registry.family import Family
@@ -27,9 +27,9 @@ from harness.registry.task import Task
 from harness.report.render.markdown import NONE
 from harness.report.sections.reliability import rivals
 from harness.report.sections.strategies import UNTOLD, readings
-from harness.search.pipeline import Recipe
+from harness.search.pipeline import PipelineSpec
 from harness.store.description import NEEDED_OF
-from harness.store.record import Outcome, Record, StoredPredictions
+from harness.store.record import EntryResult, Record, StoredPredictions
 from harness.store.store import Store
 
 METRIC = {metric.name: metric for metric in METRICS if metric.name in ("average_precision", "f1", "brier", "roc_auc")}
@@ -71,7 +71,7 @@ def whole_run(folder: Path, seed: int) -> Scores:
     known, families = load_registry(), (twin("twin_1"), twin("twin_2"))
     registry = Registry(
         {"fresh": Task(name="fresh", load=lambda _: table(seed), target="target", positive="yes")},
-        {one.name: one for one in (*families, known.family(FLOOR))},
+        {one.name: one for one in (*families, known.family(BASELINE))},
         {one.name: one for one in (known.strategy("none"), IDLE)},
         known.metrics,
     )
@@ -82,8 +82,8 @@ def whole_run(folder: Path, seed: int) -> Scores:
     one = plan.tasks[0]
     for cell in plan.cells:
         fold = next(fold for fold in one.folds if (fold.repeat, fold.fold) == (cell.repeat, cell.fold))
-        recipe = Recipe(registry.family(cell.family), (registry.strategy(cell.strategy),), "tabular", 2)
-        material = Material(one.table, one.splitter, fold, recipe, protocol, registry.metrics)
+        recipe = PipelineSpec(registry.family(cell.family), (registry.strategy(cell.strategy),), "tabular", 2)
+        material = CellData(one.table, one.splitter, fold, recipe, protocol, registry.metrics)
         assert run_cell(cell, material, store).status == "ok"
     return collect(store, METRIC)
 
@@ -97,7 +97,7 @@ class Verdict(NamedTuple):
 
 def verdict(scores: Scores) -> Verdict:
     """Entries said to be below the best one, or strategies said to do anything."""
-    equals = [p for p in rank(scores, "fresh").places if p.rank and p.entry.family != FLOOR]
+    equals = [p for p in rank(scores, "fresh").entries if p.rank and p.entry.family != BASELINE]
     read = readings(scores, "fresh")
     assert len(equals) == 4
     assert len(read) == 2
@@ -137,7 +137,7 @@ def fitted_run(folder: Path, seed: int, rows: int) -> Scores:
             model = GaussianNB().fit(X[train], y[train])
             said = {"default": model.predict_proba(X[test]).astype(np.float32)}
             unseen = {"default": np.full((len(train), 2), np.nan, dtype=np.float32)}
-            outcome = Outcome("default", 0, {}, math.nan, 0.5, [1.0, 1.0], [1.0, 1.0], 0.0, 0.0, {})
+            outcome = EntryResult("default", 0, {}, math.nan, 0.5, [1.0, 1.0], [1.0, 1.0], 0.0, 0.0, {})
             who = ("fresh", name, "none", 0, fold)
             record = Record(
                 f"{name}{fold}", "key", *who, 0, "ok", n_train=len(train), n_test=len(test), outcomes=(outcome,)
@@ -173,7 +173,7 @@ def test_a_true_difference_of_detectable_size_is_found_with_the_stated_power(tmp
         ranking = rank(scores, "fresh")
         assert ranking.best is not None
         rival = next((one for one in rivals(scores, ranking) if one.place.entry.family == "weak"), None)
-        place = {p.entry.family: p for p in ranking.places if p.rank}
+        place = {p.entry.family: p for p in ranking.entries if p.rank}
         true.append(place["strong"].score.mean - place["weak"].score.mean)
         if rival is not None and ranking.best.entry.family == "strong":
             seen.append(rival.spread)

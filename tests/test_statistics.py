@@ -7,7 +7,7 @@ import pytest
 from fixtures_across import scores_of
 from scipy import stats
 
-from harness.evaluation.scores import Rows
+from harness.evaluation.scores import ScoreRows
 from harness.evaluation.significance import estimate, holm, signed_ranks, told_apart
 from harness.metrics.classification import METRICS
 from harness.metrics.metric import Predictions
@@ -145,7 +145,7 @@ def test_among_equal_entries_that_are_nearly_perfect_hardly_any_is_set_apart(nam
     rng, runs, rows, entries = np.random.default_rng(5), 150, 60, 8
     metric, y = next(m for m in METRICS if m.name == name), np.repeat([0, 1], [45, 15])
     scores = scores_of({"one": {("xgb", "none"): [0.5] * 3}})
-    at = Rows(((0, 0),), (("", "tuned", "half"),), {"step": np.array([1 / rows]), "grain": np.array([1 / 15])})
+    at = ScoreRows(((0, 0),), (("", "tuned", "half"),), {"step": np.array([1 / rows]), "grain": np.array([1 / 15])})
     wrong = {scores.grain("one", metric, at): 0, 1e-9: 0}
     for _ in range(runs):
         base, own = (np.where(rng.random((m, 3, rows)) < 0.99, y, 1 - y) * 0.98 + 0.01 for m in (1, entries))
@@ -167,7 +167,9 @@ def test_rankings_move_by_no_more_than_the_row_that_moved():
         k, metric = len(classes), next(m for m in METRICS if m.name == name)
         truth = y if k == 2 else np.repeat([0, 1, 2, 3], [10, 20, 30, 40])
         said = np.column_stack([1 - score, score]) if k == 2 else rng.random((100, k)) + 0.5 * np.eye(k)[truth]
-        rows = Rows(((0, 0),), (("", "tuned", "half"),), {"step": np.array([1 / 100]), "grain": np.array([1 / 10])})
+        rows = ScoreRows(
+            ((0, 0),), (("", "tuned", "half"),), {"step": np.array([1 / 100]), "grain": np.array([1 / 10])}
+        )
         moved = []
         for row in range(100):
             for place in (-1.0, 2.0):
@@ -179,7 +181,7 @@ def test_rankings_move_by_no_more_than_the_row_that_moved():
 
 def test_costs_below_zero_have_a_grain_as_well():
     scores = scores_of({"one": {("xgb", "none"): [0.5] * 3}}, one={"costs": [[0.0, -1.0], [-10.0, -2.0]]})
-    rows = Rows(((0, 0),), (("", "tuned", "half"),), {"step": np.array([1 / 200]), "grain": np.array([1 / 20])})
+    rows = ScoreRows(((0, 0),), (("", "tuned", "half"),), {"step": np.array([1 / 200]), "grain": np.array([1 / 20])})
     assert scores.grain("one", next(m for m in METRICS if m.name == "expected_cost"), rows) == pytest.approx(10 / 200)
 
 
@@ -203,10 +205,10 @@ def test_means_over_all_rows_move_by_one_of_them_and_shares_of_a_class_by_one_of
     """Each metric's largest change when one decision of 200 is turned round, against what one row is said to be worth."""
     scores = scores_of({"one": {("xgb", "none"): [0.5] * 3}}, one={"costs": [[0.0, 1.0], [10.0, 0.0]]})
     y = np.repeat([0, 1], [180, 20])
-    rows = Rows(((0, 0),), (("", "tuned", "half"),), {"step": np.array([1 / 200]), "grain": np.array([1 / 20])})
+    rows = ScoreRows(((0, 0),), (("", "tuned", "half"),), {"step": np.array([1 / 200]), "grain": np.array([1 / 20])})
     decided = np.where(np.random.default_rng(0).random(200) < 0.8, y, 1 - y)
     for metric in METRICS:
-        if metric.face == "decision":
+        if metric.metric_type == "decision":
             moved = []
             for turned in range(200):
                 other = np.where(np.arange(200) == turned, 1 - decided, decided)

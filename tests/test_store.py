@@ -15,10 +15,12 @@ import pytest
 from harness.errors import StoreError
 from harness.store.arrays import pack, save
 from harness.store.description import NEEDED, NEEDED_OF
-from harness.store.record import Outcome, Record, StoredPredictions
+from harness.store.record import EntryResult, Record, StoredPredictions
 from harness.store.store import Store, remove_file, write_atomic
 
-OUTCOME = Outcome("default", 0, {"C": 1.0, "depth": None}, 0.7, 0.31, [80, 20], [80, 80], 0.1, 0.01, {"roc_auc": 0.9})
+OUTCOME = EntryResult(
+    "default", 0, {"C": 1.0, "depth": None}, 0.7, 0.31, [80, 20], [80, 80], 0.1, 0.01, {"roc_auc": 0.9}
+)
 RECORD = Record(
     "id1", "key1", "task", "family", "none", 0, 1, 5, "ok", trials=3, n_train=4, n_test=2, outcomes=(OUTCOME,)
 )

@@ -8,7 +8,7 @@ from optuna.storages.journal import JournalFileBackend
 
 from harness.errors import Inapplicable, StoreError, Unavailable
 from harness.registry.space import choice, integer, log_float, real, when
-from harness.search.study import REASON, REMARKS, Evaluated, Kept, StudyPlan, search
+from harness.search.study import REASON, REMARKS, SearchCache, StudyPlan, TrialResult, search
 from harness.store.store import Store
 
 SPACE = {
@@ -37,7 +37,7 @@ class Bench:
         if params["x"] > 3:
             raise ValueError(f"x is too large: {params['x']:.0f}")
         score = -((params["x"] - 1) ** 2) - abs(params.get("n", 4) - 4)
-        return Evaluated(score, np.full((4, 2), score, dtype=np.float32))
+        return TrialResult(score, np.full((4, 2), score, dtype=np.float32))
 
     def run(self, trials=30, budget=None, evaluate=None, **plan):
         return search(
@@ -45,7 +45,7 @@ class Bench:
                 "t/f/s/r0f0", SPACE, trials, budget, self.seed, "score", True, self.folder / "study.journal", **plan
             ),
             evaluate or self.evaluate,
-            Kept(self.kept.update, lambda: dict(self.kept)),
+            SearchCache(self.kept.update, lambda: dict(self.kept)),
         )
 
     def trials(self):
@@ -143,7 +143,7 @@ def test_what_never_applies_is_one_trial_where_the_strategy_is_searched(tmp_path
     def sometimes(params, _number):
         if params["kind"] == "a":
             raise Inapplicable("not so", always=True)
-        return Evaluated(1.0, np.ones((4, 2), dtype=np.float32))
+        return TrialResult(1.0, np.ones((4, 2), dtype=np.float32))
 
     bench = Bench(tmp_path)
     found = bench.run(trials=12, evaluate=sometimes, one_strategy=False)
@@ -162,7 +162,7 @@ def test_another_seed_searches_elsewhere(tmp_path):
 
 def test_an_objective_that_is_not_defined_is_a_failed_trial_with_its_reason(tmp_path):
     def undefined(_params, _number):
-        return Evaluated(float("nan"), np.zeros((4, 2), dtype=np.float32))
+        return TrialResult(float("nan"), np.zeros((4, 2), dtype=np.float32))
 
     found = Bench(tmp_path).run(trials=3, evaluate=undefined)
     assert found.best is None
@@ -171,7 +171,7 @@ def test_an_objective_that_is_not_defined_is_a_failed_trial_with_its_reason(tmp_
 
 def test_what_was_odd_about_a_trial_stands_beside_it(tmp_path):
     def odd(params, number):
-        return Evaluated(params["x"], np.zeros((4, 2), dtype=np.float32), ("a class was missing",) if number else ())
+        return TrialResult(params["x"], np.zeros((4, 2), dtype=np.float32), ("a class was missing",) if number else ())
 
     bench = Bench(tmp_path)
     bench.run(trials=2, evaluate=odd)

@@ -9,7 +9,7 @@ from typing import Any, cast
 
 from harness.errors import StoreError
 from harness.execution.cell import Cell
-from harness.execution.engines.local import Limits, Watch, run_cells
+from harness.execution.engines.local import Limits, RunCallbacks, run_cells
 from harness.execution.plan import Plan, Request, describe, make_plan
 from harness.metrics.metric import Metric
 from harness.registry.registry import Registry
@@ -42,7 +42,7 @@ def benchmark(  # noqa: PLR0913 -- what, where, with how much, what again, under
     jobs: int,
     limits: Limits,
     retry: Collection[str],
-    begun: Callable[[Start], Watch],
+    begun: Callable[[Start], RunCallbacks],
 ) -> None:
     """Start a run or continue it; what was stored under the same keys is not done again.
 

@@ -26,7 +26,7 @@ def listing(what: str, plugins: Iterable[str] = ()) -> str:
         "tasks": lambda: [(t.name, t.modality, t.title) for t in registry.tasks.values()],
         "families": lambda: [(f.name, missing_packages(f), f.description) for f in registry.families.values()],
         "strategies": lambda: [(s.name, s.kind, s.description) for s in registry.strategies.values()],
-        "metrics": lambda: [(m.name, m.face, m.description) for m in registry.metrics.values()],
+        "metrics": lambda: [(m.name, m.metric_type, m.description) for m in registry.metrics.values()],
         "suites": lambda: _suites(registry),
     }
     if what not in known:

@@ -12,7 +12,7 @@ from types import FrameType
 from typing import TYPE_CHECKING, TextIO
 
 from harness.api.benchmark import Start
-from harness.execution.engines.local import Event, Stop, Watch
+from harness.execution.engines.local import Event, RunCallbacks, Stop
 from harness.store.record import Record
 
 if TYPE_CHECKING:
@@ -118,12 +118,12 @@ class Interrupts:
 
 
 @contextmanager
-def shown(interrupts: Interrupts, *, quiet: bool) -> Iterator[Callable[[Start], Watch]]:
+def shown(interrupts: Interrupts, *, quiet: bool) -> Iterator[Callable[[Start], RunCallbacks]]:
     """Show a run until it ends; gives what `benchmark` calls when the run begins."""
     view: _View = _View() if quiet else _Live() if sys.stderr.isatty() else _Lines(sys.stderr)
     with interrupts.caught(view.say):
         try:
-            yield lambda start: Watch(view.begin(start), lambda: interrupts.stop)
+            yield lambda start: RunCallbacks(view.begin(start), lambda: interrupts.stop)
         finally:
             view.close()
 

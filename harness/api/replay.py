@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from dataclasses import asdict
 
-from harness.execution.isolated import ask
-from harness.execution.replay import Asked, Replayed
-from harness.execution.replay_entry import Again
+from harness.execution.isolated import run_in_subprocess
+from harness.execution.replay import CellReplay, ReplayRequest
+from harness.execution.replay_entry import EntryReplay
 from harness.report.render.markdown import count, table
 
 WORDS = {
@@ -16,13 +16,13 @@ WORDS = {
 }
 
 
-def replay(asked: Asked) -> Replayed:
+def replay(asked: ReplayRequest) -> CellReplay:
     """Fit again as a worker would, with one thread; raises `EvenhandError` where that is not possible."""
-    answer = ask("harness.execution.replay", asdict(asked), f"fitted {asked.cell} again")
-    return Replayed.from_dict(answer)
+    answer = run_in_subprocess("harness.execution.replay", asdict(asked), f"fitted {asked.cell} again")
+    return CellReplay.from_dict(answer)
 
 
-def in_words(replayed: Replayed) -> str:
+def in_words(replayed: CellReplay) -> str:
     """What differs from when the record was made, and then and now of every entry."""
     lines = [f"{replayed.name} ({replayed.cell})", ""]
     lines += [f"differs: {one}" for one in replayed.differs]
@@ -39,7 +39,7 @@ def in_words(replayed: Replayed) -> str:
     return "\n".join(lines)
 
 
-def _entry(again: Again) -> str:
+def _entry(again: EntryReplay) -> str:
     title = f"{again.stage} (trial {again.trial})"
     if again.reason:
         return f"{title}: {WORDS['different']}: it cannot be fitted again: {again.reason}"

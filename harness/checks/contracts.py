@@ -105,7 +105,7 @@ def _declared(family: Family) -> list[Callable[[], str]]:
 
 def _fits(family: Family, modality: Modality) -> list[Callable[[], str]]:
     """What a family must keep when it is fitted: probabilities, weights, seeds."""
-    from harness.search.pipeline import Recipe, TrainingSet, fit_pipeline
+    from harness.search.pipeline import PipelineSpec, TrainingSet, fit_pipeline
 
     nothing = Strategy(name="none", kind="none")
 
@@ -114,7 +114,7 @@ def _fits(family: Family, modality: Modality) -> list[Callable[[], str]]:
 
         learned = table.take(np.arange(LEARNED))
         watched = np.arange(0, LEARNED, 5) if family.stops_early else None
-        recipe = Recipe(family, (strategy,), modality, len(table.classes))
+        recipe = PipelineSpec(family, (strategy,), modality, len(table.classes))
         fitted = fit_pipeline(recipe, defaults(recipe.space), TrainingSet(learned.X, learned.y, seed, watched))
         return fitted.predict_proba(table.X)
 
@@ -165,7 +165,7 @@ def check_metric(metric: Metric) -> Iterator[Verdict]:
         return metric.compute(Predictions(y[rows], proba[rows], costs=costs))
 
     def has_a_face() -> str:
-        return "" if metric.face in FACES else f"face must be one of {FACES}, but got {metric.face!r}"
+        return "" if metric.metric_type in FACES else f"face must be one of {FACES}, but got {metric.metric_type!r}"
 
     def is_a_finite_float() -> str:
         value = score(0.5)

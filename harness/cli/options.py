@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from harness.data.sources import read_table
-from harness.data.user_data import FOLDER, OwnFile
+from harness.data.user_data import FOLDER, UserData
 from harness.errors import EvenhandError
 from harness.execution.engines.local import Limits
 from harness.execution.plan import Request
@@ -77,7 +77,7 @@ def _families_for(kinds: set[Modality]) -> tuple[str, ...]:
     return (*DEFAULT_FAMILIES, *(name for kind, added in FAMILIES_FOR.items() if kind in kinds for name in added))
 
 
-def _tasks(typed: Typed, suite: Suite | None, own: OwnFile | None, registry: Registry) -> tuple[str, ...]:
+def _tasks(typed: Typed, suite: Suite | None, own: UserData | None, registry: Registry) -> tuple[str, ...]:
     names = typed.tasks or (suite.task_names(registry.tasks) if suite else ())
     for name in names:
         registry.task(name)
@@ -108,7 +108,7 @@ def _unique(names: tuple[str, ...]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(names))
 
 
-def _own_file(typed: Typed) -> OwnFile | None:
+def _own_file(typed: Typed) -> UserData | None:
     given = [f"--{name}" for name, value in typed.own.items() if value]
     if typed.file is None:
         if given:
@@ -120,13 +120,13 @@ def _own_file(typed: Typed) -> OwnFile | None:
             raise EvenhandError(
                 f"{typed.file} is a folder of pictures, whose folders are the classes: {not_meant[0]} goes with a CSV or Parquet file"
             )
-        return OwnFile(path, FOLDER, typed.own.get("positive"))
+        return UserData(path, FOLDER, typed.own.get("positive"))
     if not typed.file.is_file():
         raise EvenhandError(f"no such file or folder: {typed.file}")
     if not typed.own.get("target"):
         raise EvenhandError(f"{typed.file}: which column is to be predicted? say --target COLUMN")
     _check_columns(typed.file, typed.own)
-    return OwnFile(path=path, **typed.own)
+    return UserData(path=path, **typed.own)
 
 
 def _check_columns(file: Path, own: Mapping[str, Any]) -> None:

@@ -203,12 +203,12 @@ def replay(
     """
     from harness.api import replay as again
     from harness.cli.options import stages
-    from harness.execution.replay import Asked
+    from harness.execution.replay import ReplayRequest
     from harness.registry.registry import absolute_plugins
 
     data = str(data_dir.resolve()) if data_dir else None
     moved = str(file.resolve()) if file else None
-    replayed = again.replay(Asked(str(run), cell, stages(stage), data, absolute_plugins(plugin or ()), moved))
+    replayed = again.replay(ReplayRequest(str(run), cell, stages(stage), data, absolute_plugins(plugin or ()), moved))
     typer.echo(again.in_words(replayed))
     if not replayed.confirmed:
         raise typer.Exit(1)

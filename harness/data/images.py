@@ -30,7 +30,7 @@ EXPECTED = "expected a folder per class with PNG or JPEG files in it"
 File: TypeAlias = tuple[PurePosixPath, Callable[[], bytes]]
 
 
-class Pictures(NamedTuple):
+class LabeledImages(NamedTuple):
     """Square pictures of one size, and what they show.
 
     `images` are uint8 of shape (n, side, side, 3), or (n, side, side, 1) where all are grey; `labels` (n,) are strings.
@@ -42,7 +42,7 @@ class Pictures(NamedTuple):
     notes: tuple[str, ...] = ()
 
 
-def load_folder(path: Path, size: int = SIZE) -> Pictures:
+def load_folder(path: Path, size: int = SIZE) -> LabeledImages:
     """The pictures of a folder that holds a folder per class; PNG and JPEG, in the order of their names.
 
     Of each the middle square is taken, as ImageNet's evaluation does, and made smaller where it is larger than `size`;
@@ -54,7 +54,7 @@ def load_folder(path: Path, size: int = SIZE) -> Pictures:
     return _pictures(_files_of_folder(path), size, str(path))
 
 
-def load_zip(content: bytes, what: str, size: int = SIZE) -> Pictures:
+def load_zip(content: bytes, what: str, size: int = SIZE) -> LabeledImages:
     """The same for a zip with a folder per class; `what` names it in messages."""
     try:
         with zipfile.ZipFile(io.BytesIO(content)) as archive:
@@ -63,7 +63,7 @@ def load_zip(content: bytes, what: str, size: int = SIZE) -> Pictures:
         raise DataError(f"{what} is not a zip that can be read ({error}): get it again") from error
 
 
-def read_picture(content: bytes, shape: tuple[int, int, int]) -> npt.NDArray[np.uint8]:
+def read_image(content: bytes, shape: tuple[int, int, int]) -> npt.NDArray[np.uint8]:
     """One PNG or JPEG file as a picture of this shape (height, width, 1 or 3), read as those of a folder are.
 
     Raises `DataError` where it cannot be read, `Unavailable` without Pillow.
@@ -78,7 +78,7 @@ def read_picture(content: bytes, shape: tuple[int, int, int]) -> npt.NDArray[np.
     return np.asarray(sized, dtype=np.uint8).reshape(shape)
 
 
-def read_pixels(content: bytes, height: int, width: int, what: str) -> Pictures:
+def read_pixels(content: bytes, height: int, width: int, what: str) -> LabeledImages:
     """Grey pictures from a CSV, gzipped or not: a row has the pixels from 0 to 255, line by line, and then the label.
 
     Raises `DataError` where the rows are anything else.
@@ -98,10 +98,10 @@ def read_pixels(content: bytes, height: int, width: int, what: str) -> Pictures:
             f"{what}: expected rows of {height * width} whole numbers from 0 to 255 and a label, "
             f"but got {rows.shape[1]} columns, or other numbers"
         )
-    return Pictures(pixels.reshape(-1, height, width, 1), np.array([f"{label:g}" for label in rows[:, -1]]))
+    return LabeledImages(pixels.reshape(-1, height, width, 1), np.array([f"{label:g}" for label in rows[:, -1]]))
 
 
-def one_against_rest(pictures: Pictures, label: str, name: str) -> Pictures:
+def one_against_rest(pictures: LabeledImages, label: str, name: str) -> LabeledImages:
     """The same pictures in two classes: those of `label`, now called `name`, and the `rest`."""
     import numpy as np
 
@@ -125,7 +125,7 @@ def _files_of_zip(archive: zipfile.ZipFile, what: str) -> Iterator[File]:
         yield PurePosixPath(member.filename), partial(archive.read, member)
 
 
-def _pictures(files: Iterable[File], size: int, what: str) -> Pictures:
+def _pictures(files: Iterable[File], size: int, what: str) -> LabeledImages:
     import numpy as np
 
     found, labels, notes = [], [], []
@@ -144,7 +144,7 @@ def _pictures(files: Iterable[File], size: int, what: str) -> Pictures:
     if len(set(labels)) < 2:
         left = f"; of {len(notes)} files left out the first is {notes[0]}" if notes else ""
         raise DataError(f"{what} has readable pictures of {len(set(labels))} classes: {EXPECTED}, two or more{left}")
-    return Pictures(_stacked(found), np.array(labels), tuple(notes))
+    return LabeledImages(_stacked(found), np.array(labels), tuple(notes))
 
 
 def _decoded(read: Callable[[], bytes], size: int) -> Any:

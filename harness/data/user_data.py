@@ -16,7 +16,7 @@ FOLDER = "folder"
 
 
 @dataclass(frozen=True)
-class OwnFile:
+class UserData:
     """A user's own data as the command line describes them; everything in it survives a trip through JSON.
 
     `path` is a CSV or Parquet file, or a folder with a folder of pictures per class; `text` names the column of a file

@@ -44,7 +44,7 @@ TYPES: dict[str, str] = {
     "harness.search.encode.Ramp": "harness.preprocessing.tabular_encoders.Ramp",
     "harness.search.encode.Squash": "harness.preprocessing.tabular_encoders.Squash",
     "harness.search.pictures.PixelEncoder": "harness.preprocessing.image.PixelEncoder",
-    "harness.search.pipeline.Fitted": "harness.search.pipeline.Fitted",
+    "harness.search.pipeline.Fitted": "harness.search.pipeline.FittedPipeline",
     "harness.search.principal.PrincipalEncoder": "harness.preprocessing.image.PrincipalEncoder",
     "harness.search.texts.LsaEncoder": "harness.preprocessing.text.LsaEncoder",
     "harness.search.texts.TextsAsTheyAre": "harness.preprocessing.text.TextsAsTheyAre",

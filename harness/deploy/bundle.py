@@ -34,7 +34,7 @@ from harness.errors import BundleError
 from harness.metrics.calibration import Calibrator
 from harness.metrics.threshold import ABOVE_ALL
 from harness.registry.task import Features
-from harness.search.pipeline import Fitted
+from harness.search.pipeline import FittedPipeline
 
 SCHEMA = 1
 ROWS, HELD_OUT, DRIVERS, CARD = "schema.json", "held_out.npz", "drivers.json", "MODEL_CARD.md"
@@ -66,7 +66,7 @@ class Parts:
 
     about: Mapping[str, Any]
     schema: Schema
-    fitted: Fitted
+    fitted: FittedPipeline
     calibrator: Calibrator | None
     card: str
     held_out: HeldOut | None = None

@@ -11,7 +11,7 @@ HALF, TUNED = "half", "tuned"  #: of decisions: at 0.5, at the tuned threshold
 
 
 @dataclass(frozen=True)
-class Figure:
+class CardMetric:
     """One nested figure of an entry: its mean over the outer splits and half its 95 % interval, NaN where there is none.
 
     `at` says at which threshold decisions were taken, HALF or TUNED, and is empty where none enters.
@@ -19,7 +19,7 @@ class Figure:
 
     name: str
     label: str
-    face: str
+    metric_type: str
     at: str
     mean: float
     half: float
@@ -50,9 +50,9 @@ class Standing:
     by_hand: bool
     splits: int
     planned: int
-    silent: str
+    no_test_reason: str
     chosen: tuple[float, float] | None
-    floor: float | None
+    baseline: float | None
 
 
 @dataclass(frozen=True)
@@ -62,7 +62,7 @@ class Facts:
     target: str
     description: str
     notes: tuple[str, ...]
-    figures: tuple[Figure, ...]
+    figures: tuple[CardMetric, ...]
     standing: Standing
     strategy: str  #: what it does, in words
     before: tuple[float, ...]  #: training rows per class

@@ -22,17 +22,17 @@ from harness.deploy.error_analysis import failings, per_class
 from harness.deploy.insights.importance import measure
 from harness.deploy.model import Model
 from harness.deploy.model_card import card
-from harness.deploy.run_entry import Nested, Sealed, calibrator_in, figures, read_nested, sealed, standing
+from harness.deploy.run_entry import HeldOutPredictions, RunEntry, calibrator_in, figures, read_nested, sealed, standing
 from harness.deploy.schema import Schema, describe
 from harness.errors import DataError, EvenhandError
-from harness.evaluation.ranking import claims
+from harness.evaluation.ranking import can_test
 from harness.evaluation.significance import Estimate, estimate
-from harness.execution.cell import Learner
-from harness.execution.isolated import Tell, answer, ask
+from harness.execution.cell import CellTrainer
+from harness.execution.isolated import ProgressCallback, run_in_subprocess, serve_subprocess
 from harness.execution.plan import LoadedTask, versions
-from harness.execution.refit import Wanted, Whole, fit_whole, whole_cell
+from harness.execution.refit import EntrySpec, FinalModel, final_cell, refit_on_all
 from harness.execution.replay import ONLY_SEARCH, cell_of_record, changed_since, matters, request_of
-from harness.execution.worker import Desk
+from harness.execution.worker import WorkerContext
 from harness.metrics.calibration import prior_is_known
 from harness.registry.family import Family
 from harness.registry.registry import load_registry
@@ -57,12 +57,12 @@ class Asked:
     file: str | None = None
 
 
-def export(asked: Asked, tell: Tell) -> str:
+def export(asked: Asked, tell: ProgressCallback) -> str:
     """Export as a worker would, with one thread; what was written, in words. Raises `EvenhandError` where it cannot be done."""
-    return str(ask("harness.deploy.export", asdict(asked), f"exported from {asked.run}", tell))
+    return str(run_in_subprocess("harness.deploy.export", asdict(asked), f"exported from {asked.run}", tell))
 
 
-def make_bundle(asked: Asked, tell: Tell) -> Bundle:
+def make_bundle(asked: Asked, tell: ProgressCallback) -> Bundle:
     """Find the entry, do its procedure on all rows, and write the bundle."""
     check_place(Path(asked.out))
     nested = read_nested(
@@ -71,10 +71,10 @@ def make_bundle(asked: Asked, tell: Tell) -> Bundle:
     tell(f"exporting {nested.task}/{nested.entry.name}")
     desk = _desk(nested, asked)
     one = desk.loaded(nested.task)
-    wanted = Wanted(nested.task, *nested.entry)
-    exports = Store(nested.store.folder / "derived" / "exports" / whole_cell(desk, wanted).id)
+    wanted = EntrySpec(nested.task, *nested.entry)
+    exports = Store(nested.store.folder / "derived" / "exports" / final_cell(desk, wanted).id)
     with exports.lock():
-        whole = fit_whole(desk, wanted, exports, tell)
+        whole = refit_on_all(desk, wanted, exports, tell)
     schema = describe(one.task, one.task.load(data_directory(desk.request.data_folder)), one.table)
     drivers = None
     if asked.drivers and schema.modality == "tabular":
@@ -88,7 +88,7 @@ def make_bundle(asked: Asked, tell: Tell) -> Bundle:
     return write_bundle(Path(asked.out), parts)
 
 
-def _held_out(one: LoadedTask, said: Sealed) -> HeldOut:
+def _held_out(one: LoadedTask, said: HeldOutPredictions) -> HeldOut:
     """What was said of training rows, by their keys; of equal ones that of the earliest where the splits follow time.
 
     There, and there alone, a row may be learnt from while a later copy of it is tested.
@@ -127,11 +127,11 @@ def _interval(measured: Mapping[str, float | None]) -> str:
     return number(mean) if high is None else plus_minus(mean, high - mean)
 
 
-def _desk(nested: Nested, asked: Asked) -> Desk:
+def _desk(nested: RunEntry, asked: Asked) -> WorkerContext:
     """The declarations and rows of the entry; raises `EvenhandError` where they are not those that were measured."""
     run, task = nested.scores.run, nested.task
     record = nested.records[0][0]
-    desk = Desk(request_of(run, record, asked))
+    desk = WorkerContext(request_of(run, record, asked))
     one, about = desk.loaded(task), nested.about
     if one.fingerprint != about["fingerprint"]:
         raise DataError(
@@ -144,7 +144,7 @@ def _desk(nested: Nested, asked: Asked) -> Desk:
     return desk
 
 
-def _about(nested: Nested, one: LoadedTask, whole: Whole) -> dict[str, Any]:
+def _about(nested: RunEntry, one: LoadedTask, whole: FinalModel) -> dict[str, Any]:
     """The manifest, without what is computed when it is written."""
     about, run, entry = nested.about, nested.scores.run, nested.entry
     return {
@@ -173,7 +173,12 @@ def _about(nested: Nested, one: LoadedTask, whole: Whole) -> dict[str, Any]:
 
 
 def _facts(
-    nested: Nested, family: Family, made: tuple[LoadedTask, Schema, Whole], said: Sealed, *, by_hand: bool
+    nested: RunEntry,
+    family: Family,
+    made: tuple[LoadedTask, Schema, FinalModel],
+    said: HeldOutPredictions,
+    *,
+    by_hand: bool,
 ) -> Facts:
     """What the card says beyond the manifest."""
     (one, schema, whole), run = made, nested.scores.run
@@ -203,14 +208,14 @@ def _facts(
     )
 
 
-def _drivers(nested: Nested, desk: Desk, schema: Schema, tell: Tell) -> dict[str, Any]:
+def _drivers(nested: RunEntry, desk: WorkerContext, schema: Schema, tell: ProgressCallback) -> dict[str, Any]:
     """What moves the predictions, measured on the sealed rows of the first repeat by models that had not learnt from them."""
     records = [(record, outcome) for record, outcome in nested.records if record.repeat == 0]
     one, folds = desk.loaded(nested.task), []
     for split, (record, outcome) in enumerate(records, start=1):
         tell(f"drivers: outer split {split} of {len(records)}")
         material = desk.material(cell_of_record(record), one.fingerprint)
-        learner = Learner(cell_of_record(record), material, lambda _name, _arrays: None)
+        learner = CellTrainer(cell_of_record(record), material, lambda _name, _arrays: None)
         fitted, _, _ = learner.fit(outcome.stage, outcome.params)
         model = Model(fitted, calibrator_in(nested, record, outcome))
         test = material.fold.test
@@ -218,7 +223,7 @@ def _drivers(nested: Nested, desk: Desk, schema: Schema, tell: Tell) -> dict[str
     metric = nested.ranking.metric
     if metric.needs_costs:
         metric = nested.scores.metrics["average_precision"]
-    may = claims(nested.scores, nested.task)
+    may = can_test(nested.scores, nested.task)
 
     def interval(values: Any, ratio: float) -> Estimate:
         return estimate(values, ratio, claims=may)
@@ -228,9 +233,9 @@ def _drivers(nested: Nested, desk: Desk, schema: Schema, tell: Tell) -> dict[str
     return measure(folds, schema, metric, nested.rows.mean("ratio"), interval, seed).as_json()
 
 
-def _answer(values: dict[str, Any], tell: Tell) -> str:
+def _answer(values: dict[str, Any], tell: ProgressCallback) -> str:
     return in_words(make_bundle(Asked(**(values | {"plugins": tuple(values["plugins"])})), tell))
 
 
 if __name__ == "__main__":
-    answer(_answer)
+    serve_subprocess(_answer)

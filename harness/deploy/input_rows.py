@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from harness.data.images import read_picture
+from harness.data.images import read_image
 from harness.deploy.schema import Schema
 from harness.deploy.validate import BadRows, Flag, read_column
 from harness.errors import DataError
@@ -71,7 +71,7 @@ def read_pictures(schema: Schema, contents: Iterable[bytes]) -> Read:
     images = []
     for row, content in enumerate(contents):
         try:
-            images.append(read_picture(content, schema.picture))
+            images.append(read_image(content, schema.picture))
         except DataError as error:
             raise BadRows(f"row {row}: {error}", schema.features[0].name, row) from error
     return Read(np.stack(images) if images else np.empty((0, *schema.picture), np.uint8))

@@ -16,7 +16,7 @@ from harness.deploy.serialize import read_objects, write_objects
 from harness.errors import BundleError
 from harness.metrics.calibration import Calibrator
 from harness.registry.task import Features
-from harness.search.pipeline import Fitted
+from harness.search.pipeline import FittedPipeline
 
 PIPELINE = "pipeline.skops"
 
@@ -25,7 +25,7 @@ PIPELINE = "pipeline.skops"
 class Model:
     """A fitted pipeline and its calibrator, None for none; holds no training rows."""
 
-    fitted: Fitted
+    fitted: FittedPipeline
     calibrator: Calibrator | None
 
     def predict_proba(self, X: Features) -> npt.NDArray[np.float64]:
@@ -36,7 +36,7 @@ class Model:
         return np.asarray(self.calibrator(proba) if self.calibrator else proba, dtype=np.float64)
 
 
-def save_model(fitted: Fitted, calibrator: Calibrator | None, folder: Path) -> list[str]:
+def save_model(fitted: FittedPipeline, calibrator: Calibrator | None, folder: Path) -> list[str]:
     """Write a model into a folder; returns the names of the files.
 
     Those are `pipeline.skops`, of networks `network.keras` (of several `network_2.keras` and so on), and `features.keras`
@@ -62,7 +62,7 @@ def load_model(read: Callable[[str], bytes]) -> Model:
     Raises `BundleError` in one line for a file that is damaged, or holds anything but what `save_model` writes.
     """
     model = read_objects(read(PIPELINE), PIPELINE)
-    if not isinstance(model, Model) or not isinstance(getattr(model, "fitted", None), Fitted):
+    if not isinstance(model, Model) or not isinstance(getattr(model, "fitted", None), FittedPipeline):
         raise BundleError(f"{PIPELINE} holds a {type(model).__name__} and no model: export the bundle again")
     try:
         return Model(unpack(model.fitted, read), model.calibrator)

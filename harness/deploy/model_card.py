@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from harness.deploy.card_inputs import HALF, TUNED, Facts, Figure, Standing
+from harness.deploy.card_inputs import HALF, TUNED, CardMetric, Facts, Standing
 from harness.deploy.error_analysis import FEWEST, Share
 from harness.deploy.markdown import code, number, plus_minus, table, text
 
@@ -124,19 +124,19 @@ def _selected(standing: Standing, objective: str, calibration: str) -> str:
             )
     elif standing.by_hand:
         place += " It was named by whoever exported it."
-    if standing.floor is not None:
-        place += f" Saying the same of every row gives {number(standing.floor)}."
-    if standing.silent:
-        place += f" Intervals are not given: {text(standing.silent)}."
+    if standing.baseline is not None:
+        place += f" Saying the same of every row gives {number(standing.baseline)}."
+    if standing.no_test_reason:
+        place += f" Intervals are not given: {text(standing.no_test_reason)}."
     return place
 
 
-def _figures(about: Mapping[str, Any], figures: Sequence[Figure]) -> str:
+def _figures(about: Mapping[str, Any], figures: Sequence[CardMetric]) -> str:
     """Ranking and probabilities, then decisions at 0.5 and at the threshold side by side."""
-    whole = [[text(one.label), plus_minus(one.mean, one.half)] for one in figures if one.face != "decision"]
+    whole = [[text(one.label), plus_minus(one.mean, one.half)] for one in figures if one.metric_type != "decision"]
     decisions: dict[str, dict[str, str]] = {}
     for one in figures:
-        if one.face == "decision":
+        if one.metric_type == "decision":
             decisions.setdefault(one.label, {})[one.at] = plus_minus(one.mean, one.half)
     parts = [table(["Figure", "Mean over splits ± 95 % interval"], whole)]
     if about["threshold"] is None:

@@ -21,7 +21,7 @@ from harness.deploy.tree_checks import check_boosted, check_trees
 from harness.preprocessing.encoder import Encoder
 from harness.preprocessing.image import POOLED, FrozenEncoder, PrincipalEncoder
 from harness.preprocessing.text import PARTS, LsaEncoder, TfidfEncoder, TokenEncoder, vectorizer
-from harness.search.pipeline import Fitted
+from harness.search.pipeline import FittedPipeline
 
 Keep: TypeAlias = Callable[
     [str, Any], str
@@ -157,7 +157,7 @@ class Terms:
     rarity: npt.NDArray[np.floating]
 
 
-def pack(fitted: Fitted, keep: Keep) -> Fitted:
+def pack(fitted: FittedPipeline, keep: Keep) -> FittedPipeline:
     """A fitted pipeline as it is saved, Keras models handed to `keep`; the one given is left as it is."""
     return replace(
         fitted,
@@ -167,7 +167,7 @@ def pack(fitted: Fitted, keep: Keep) -> Fitted:
     )
 
 
-def unpack(fitted: Fitted, read: Read) -> Fitted:
+def unpack(fitted: FittedPipeline, read: Read) -> FittedPipeline:
     """What `pack` made of a pipeline, ready to predict."""
     return replace(
         fitted, encoder=_unpack_encoder(fitted.encoder, read), classifier=_unpack_classifier(fitted.classifier, read)

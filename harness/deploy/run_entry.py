@@ -10,23 +10,23 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from harness.deploy.card_inputs import Figure, Standing
+from harness.deploy.card_inputs import CardMetric, Standing
 from harness.errors import EvenhandError
 from harness.evaluation.evaluate import RECALIBRATED
 from harness.evaluation.find_entry import find_entry
-from harness.evaluation.metric_cache import HALF
-from harness.evaluation.ranking import FLOOR, Ranking, claims, rank
-from harness.evaluation.scores import ANY, MADE_OF_SEVERAL, Entry, Rows, Scores, collect
+from harness.evaluation.metric_cache import DEFAULT_THRESHOLD
+from harness.evaluation.ranking import BASELINE, Ranking, can_test, rank
+from harness.evaluation.scores import ANY, MADE_OF_SEVERAL, Entry, ScoreRows, Scores, collect
 from harness.evaluation.significance import estimate
 from harness.metrics.calibration import FITTED, NONE, PRIOR, Calibrator, calibrator_of, prior_is_known
 from harness.metrics.metric import Metric
 from harness.registry.registry import closest
-from harness.store.record import Outcome, Record
+from harness.store.record import EntryResult, Record
 from harness.store.store import Store
 
 
 @dataclass(frozen=True)
-class Nested:
+class RunEntry:
     """An entry of a run, with all that the run's own report knows of it."""
 
     store: Store
@@ -46,12 +46,12 @@ class Nested:
         return found
 
     @property
-    def rows(self) -> Rows:
+    def rows(self) -> ScoreRows:
         """Its figures split by split, at the tuned threshold where there is one."""
         return self.scores.rows_of(self.task, self.entry, self.scores.kinds(self.task)[-1])
 
     @property
-    def records(self) -> list[tuple[Record, Outcome]]:
+    def records(self) -> list[tuple[Record, EntryResult]]:
         """Its stored cells with the outcome of its stage, by split."""
         found = [
             (cell.record, outcome)
@@ -64,7 +64,7 @@ class Nested:
 
 
 @dataclass(frozen=True)
-class Sealed:
+class HeldOutPredictions:
     """What an entry said of the rows of its task (n,) when they were sealed test rows: means over repeats.
 
     `proba` (n, k) is NaN, and `decided` (n,) −1, where a row never was one. Of two classes `decided` is by the threshold of
@@ -77,11 +77,11 @@ class Sealed:
 
 def read_nested(
     store: Store, metrics: Mapping[str, Metric], task: str | None, entry: str | None, calibration: str | None
-) -> Nested:
+) -> RunEntry:
     """The entry of a run that is meant, with its figures; see `find_task` and `choose`."""
     scores = collect(store, metrics)
     ranking = rank(scores, find_task(scores, task))
-    return Nested(store, scores, ranking, choose(scores, ranking, entry, calibration))
+    return RunEntry(store, scores, ranking, choose(scores, ranking, entry, calibration))
 
 
 def find_task(scores: Scores, named: str | None) -> str:
@@ -104,8 +104,8 @@ def choose(scores: Scores, ranking: Ranking, named: str | None, calibration: str
     """
     if named is None:
         # The ranked ones in their order, then those that lack splits and so have no rank.
-        single = [p.entry for p in ranking.places if p.entry.stage not in MADE_OF_SEVERAL and len(p.rows)]
-        entry = next((one for one in single if one.family != FLOOR), next(iter(single), None))
+        single = [p.entry for p in ranking.entries if p.entry.stage not in MADE_OF_SEVERAL and len(p.rows)]
+        entry = next((one for one in single if one.family != BASELINE), next(iter(single), None))
         if entry is None:
             raise EvenhandError(f"nothing of {ranking.task} has been evaluated: the command of the run does it")
     else:
@@ -122,7 +122,7 @@ def choose(scores: Scores, ranking: Ranking, named: str | None, calibration: str
 
 
 def _can_be(ranking: Ranking) -> str:
-    names = [p.entry.name for p in ranking.places if p.rank is not None and p.entry.family != FLOOR]
+    names = [p.entry.name for p in ranking.entries if p.rank is not None and p.entry.family != BASELINE]
     more = f" and {len(names) - 3} more" if len(names) > 3 else ""
     return ", ".join(names[:3]) + more if names else "nothing of this task"
 
@@ -132,18 +132,18 @@ def _check_calibration(scores: Scores, task: str, entry: Entry) -> None:
         raise EvenhandError(
             f"no such calibration {entry.calibration!r}: {closest(entry.calibration, (NONE, *FITTED, PRIOR))}"
         )
-    if entry.stage not in RECALIBRATED or entry.family == FLOOR:
+    if entry.stage not in RECALIBRATED or entry.family == BASELINE:
         raise EvenhandError(f"{entry.family}/{entry.strategy}/{entry.stage} has no recalibrated figures: tuned ones do")
     about = scores.run["strategies"].get(entry.strategy, {})
     if entry.calibration == PRIOR and not prior_is_known(about, entry.strategy):
         raise EvenhandError(
             f"--calibration prior is for weights and random over- or undersampling, not for the strategy {entry.strategy}"
         )
-    if not len(scores.rows_of(task, entry, HALF)):
+    if not len(scores.rows_of(task, entry, DEFAULT_THRESHOLD)):
         raise EvenhandError(f"{entry.name} has no figures: a class had too few inner rows to fit a calibration")
 
 
-def figures(nested: Nested) -> tuple[Figure, ...]:
+def figures(nested: RunEntry) -> tuple[CardMetric, ...]:
     """Every metric of an entry with its interval, as the report has it; those of decisions once per threshold.
 
     The objective stands first.
@@ -152,18 +152,20 @@ def figures(nested: Nested) -> tuple[Figure, ...]:
     for kind in scores.kinds(task):
         rows = scores.rows_of(task, nested.entry, kind)
         for metric in scores.metrics.values():
-            if metric.face != "decision" and kind != scores.kinds(task)[-1]:
+            if metric.metric_type != "decision" and kind != scores.kinds(task)[-1]:
                 continue
             grain = scores.grain(task, metric, rows)
-            one = estimate(rows[metric.name], rows.mean("ratio"), claims=claims(scores, task), grain=grain)
+            one = estimate(rows[metric.name], rows.mean("ratio"), claims=can_test(scores, task), grain=grain)
             if not math.isnan(one.mean):
-                at = "" if metric.face != "decision" or len(scores.kinds(task)) == 1 else kind
-                found.append(Figure(metric.name, metric.label or metric.name, metric.face, at, one.mean, one.half))
+                at = "" if metric.metric_type != "decision" or len(scores.kinds(task)) == 1 else kind
+                found.append(
+                    CardMetric(metric.name, metric.label or metric.name, metric.metric_type, at, one.mean, one.half)
+                )
     objective = scores.objective(task).name
     return tuple(sorted(found, key=lambda figure: figure.name != objective))
 
 
-def sealed(nested: Nested) -> Sealed:
+def sealed(nested: RunEntry) -> HeldOutPredictions:
     """What the entry said of sealed test rows, recalibrated in every split as its nested figures are."""
     n, k = int(nested.about["rows"]), len(nested.about["classes"])
     thresholds = dict(zip(nested.rows.splits, nested.rows["threshold"], strict=True))
@@ -178,36 +180,38 @@ def sealed(nested: Nested) -> Sealed:
     mean = np.full((n, k), np.nan, dtype=np.float32)
     mean[ever] = (total[ever] / times[ever, None]).astype(np.float32)
     decided = np.where(ever, above >= 0 if k == 2 else total.argmax(axis=1), -1)
-    return Sealed(mean, decided.astype(np.int64))
+    return HeldOutPredictions(mean, decided.astype(np.int64))
 
 
-def _said(nested: Nested, record: Record, outcome: Outcome) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float32]]:
+def _said(
+    nested: RunEntry, record: Record, outcome: EntryResult
+) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float32]]:
     """The sealed rows of one split, and the probabilities that the entry gave them."""
     stored = nested.store.predictions(record)
     calibrate, proba = calibrator_in(nested, record, outcome), stored.test[outcome.stage]
     return stored.test_rows, proba if calibrate is None else calibrate(proba).astype(np.float32)
 
 
-def calibrator_in(nested: Nested, record: Record, outcome: Outcome) -> Calibrator | None:
+def calibrator_in(nested: RunEntry, record: Record, outcome: EntryResult) -> Calibrator | None:
     """What recalibrates the entry in one split, fitted on that split's inner rows; None where nothing does."""
     stored, counts = nested.store.predictions(record), (outcome.counts_before, outcome.counts_after)
     return calibrator_of(nested.entry.calibration, stored.inner[outcome.stage], stored.train_y, *counts)
 
 
-def standing(nested: Nested, *, by_hand: bool) -> Standing:
+def standing(nested: RunEntry, *, by_hand: bool) -> Standing:
     """How the entry stands in its run; `by_hand` says that it was named."""
     ranking, plain = nested.ranking, nested.entry._replace(calibration="none")
     place, chosen = ranking.place_of(plain), ranking.place(ANY, ANY, "chosen")
-    ranked = [one for one in ranking.places if one.rank is not None]
+    ranked = [one for one in ranking.entries if one.rank is not None]
     return Standing(
         rank=place.rank if place else None,
         entries=len(ranked),
-        tied=None if ranking.silent else sum(bool(one.tied) for one in ranked),
+        tied=None if ranking.no_test_reason else sum(bool(one.tied) for one in ranked),
         tie=place.tied if place else None,
         by_hand=by_hand,
         splits=len(nested.rows),
         planned=ranking.splits,
-        silent=ranking.silent,
+        no_test_reason=ranking.no_test_reason,
         chosen=(chosen.score.mean, chosen.score.half) if chosen and chosen.complete else None,
-        floor=ranking.floor.score.mean if ranking.floor and ranking.floor.score.n else None,
+        baseline=ranking.baseline.score.mean if ranking.baseline and ranking.baseline.score.n else None,
     )

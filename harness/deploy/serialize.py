@@ -84,7 +84,7 @@ ALLOWED: dict[str, frozenset[str]] = {
             "harness.preprocessing.tabular_encoders.Ramp",
             "harness.preprocessing.tabular_encoders.Squash",
             "harness.preprocessing.image.PixelEncoder",
-            "harness.search.pipeline.Fitted",
+            "harness.search.pipeline.FittedPipeline",
             "harness.preprocessing.image.PrincipalEncoder",
             "harness.preprocessing.text.LsaEncoder",
             "harness.preprocessing.text.TextsAsTheyAre",

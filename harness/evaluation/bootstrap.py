@@ -17,8 +17,8 @@ import numpy as np
 import numpy.typing as npt
 
 from harness.errors import StoreError
-from harness.evaluation.metric_cache import Kept, read_kept, write_kept
-from harness.evaluation.ranking import Place, Ranking
+from harness.evaluation.metric_cache import MetricCache, read_kept, write_kept
+from harness.evaluation.ranking import RankedEntry, Ranking
 from harness.evaluation.scores import STAGES, Entry, Scores
 from harness.metrics.metric import Metric, Predictions
 from harness.seeding import seed_of
@@ -50,10 +50,10 @@ class Stability:
 
 def stabilities(store: Store, scores: Scores, rankings: tuple[Ranking, ...]) -> dict[str, Stability]:
     """How stable the first place of every task is, where two entries can be compared; kept under `derived/`."""
-    kept, used, found = read_kept(store, KEPT), Kept(), {}
+    kept, used, found = read_kept(store, KEPT), MetricCache(), {}
     records = {cell.record.id: cell.record for cell in scores.cells if cell.record}
     for ranking in rankings:
-        own = [place for place in ranking.places if _resampled(place, records)]
+        own = [place for place in ranking.entries if _resampled(place, records)]
         places = own[:MOST]
         if len(places) < 2:
             continue
@@ -86,26 +86,26 @@ def rescored(metric: Metric, seen: Predictions, counts: Counts) -> Figures:
     return np.concatenate([quick(seen, counts[at : at + step]) for at in range(0, len(counts), step)])
 
 
-def _resampled(place: Place, records: dict[str, Record]) -> bool:
+def _resampled(place: RankedEntry, records: dict[str, Record]) -> bool:
     """Whether an entry, the majority row like any other, has a rank and test predictions of its own in its cells."""
     known = place.entry.stage in STAGES[:2] and place.rank is not None
     return known and all(cell in records for cell, *_ in place.rows.views)
 
 
-def _key(scores: Scores, ranking: Ranking, places: list[Place], records: dict[str, Record]) -> str:
+def _key(scores: Scores, ranking: Ranking, places: list[RankedEntry], records: dict[str, Record]) -> str:
     """What the shares depend on."""
     metric = ranking.metric
     parts: list[object] = [
         (VERSION, RESAMPLES, ranking.task, metric.name, metric.version, scores.run["tasks"][ranking.task].get("costs"))
     ]
     for place in places:
-        thresholds = place.rows["threshold"].tolist() if metric.face == "decision" else []
+        thresholds = place.rows["threshold"].tolist() if metric.metric_type == "decision" else []
         hashes = [records[cell].predictions_sha256 for cell, *_ in place.rows.views]
         parts.append((place.entry.stage, place.rows.splits, hashes, thresholds))
     return hashlib.sha256(repr(parts).encode()).hexdigest()
 
 
-def _shares(store: Store, scores: Scores, ranking: Ranking, places: list[Place]) -> Figures:
+def _shares(store: Store, scores: Scores, ranking: Ranking, places: list[RankedEntry]) -> Figures:
     records = {cell.record.id: cell.record for cell in scores.cells if cell.record}
     total = np.zeros((len(places), RESAMPLES))
     for at, split in enumerate(places[0].rows.splits):
@@ -120,7 +120,7 @@ def _shares(store: Store, scores: Scores, ranking: Ranking, places: list[Place])
 
 
 def _seen(
-    scores: Scores, ranking: Ranking, places: list[Place], at: int, read: Callable[[str], StoredPredictions]
+    scores: Scores, ranking: Ranking, places: list[RankedEntry], at: int, read: Callable[[str], StoredPredictions]
 ) -> Iterator[Predictions]:
     """What every entry said of the test rows of one split."""
     costs = scores.run["tasks"][ranking.task].get("costs")

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from harness.evaluation.metric_cache import HALF
+from harness.evaluation.metric_cache import DEFAULT_THRESHOLD
 from harness.evaluation.paired_comparison import Pair, Seen, SplitAt
 from harness.metrics.metric import Predictions
 from harness.report.render.tables import csv_text
@@ -91,4 +91,4 @@ def rows_as_csv(pair: Pair) -> str:
 
 
 def _decided(seen: Seen, kind: str) -> npt.NDArray[np.int64]:
-    return Predictions(seen.y, seen.proba, 0.5 if kind == HALF else seen.threshold).labels
+    return Predictions(seen.y, seen.proba, 0.5 if kind == DEFAULT_THRESHOLD else seen.threshold).labels

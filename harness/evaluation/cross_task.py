@@ -10,12 +10,12 @@ from typing import TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from harness.evaluation.ranking import FLOOR, Ranking
-from harness.evaluation.scores import ANY, Entry, Rows
+from harness.evaluation.ranking import BASELINE, Ranking
+from harness.evaluation.scores import ANY, Entry, ScoreRows
 from harness.metrics.metric import Metric
 
 Array: TypeAlias = npt.NDArray[np.float64]
-Pick: TypeAlias = Callable[[Ranking], dict[Entry, Rows]]  #: who competes on a task, the majority row among them
+Pick: TypeAlias = Callable[[Ranking], dict[Entry, ScoreRows]]  #: who competes on a task, the majority row among them
 
 
 @dataclass(frozen=True)
@@ -65,20 +65,20 @@ def evaluated(rankings: Sequence[Ranking]) -> list[Ranking]:
     return [ranking for ranking in rankings if ranking.best is not None]
 
 
-def tuned(ranking: Ranking) -> dict[Entry, Rows]:
+def tuned(ranking: Ranking) -> dict[Entry, ScoreRows]:
     """The splits of every tuned entry of a task that have its objective."""
-    places = (place for place in ranking.places if place.entry.stage == "tuned")
+    places = (place for place in ranking.entries if place.entry.stage == "tuned")
     return {place.entry: _known(ranking, place.rows) for place in places}
 
 
-def families(ranking: Ranking) -> dict[Entry, Rows]:
+def families(ranking: Ranking) -> dict[Entry, ScoreRows]:
     """The same of every family, as `Ranking.family` has it."""
-    names = dict.fromkeys(place.entry.family for place in ranking.places if place.entry.family != ANY)
+    names = dict.fromkeys(place.entry.family for place in ranking.entries if place.entry.family != ANY)
     places = {name: place for name in names if (place := ranking.family(name))}
     return {Entry(name, ANY, "chosen"): _known(ranking, place.rows) for name, place in places.items()}
 
 
-def _known(ranking: Ranking, rows: Rows) -> Rows:
+def _known(ranking: Ranking, rows: ScoreRows) -> ScoreRows:
     column = rows[ranking.metric.name]
     return rows.at([split for split, value in zip(rows.splits, column, strict=True) if not math.isnan(value)])
 
@@ -88,7 +88,7 @@ def coverage(rankings: Sequence[Ranking], pick: Pick = tuned) -> list[Coverage]:
     of_task = [pick(ranking) for ranking in rankings]
     due = [len(_splits(rows)) for rows in of_task]
     found = []
-    for entry in dict.fromkeys(entry for rows in of_task for entry in rows if entry.family != FLOOR):
+    for entry in dict.fromkeys(entry for rows in of_task for entry in rows if entry.family != BASELINE):
         has = [len(rows[entry]) if entry in rows else 0 for rows in of_task]
         whole = sum(h == d for h, d in zip(has, due, strict=True))
         found.append(Coverage(entry, whole, sum(has), sum(due) - sum(has)))
@@ -122,7 +122,9 @@ def imputed(rankings: Sequence[Ranking]) -> Together:
     return _together([rankings[at] for at in keep], [of_task[at] for at in keep], everyone)
 
 
-def _together(rankings: Sequence[Ranking], of_task: Sequence[Mapping[Entry, Rows]], kept: Sequence[Entry]) -> Together:
+def _together(
+    rankings: Sequence[Ranking], of_task: Sequence[Mapping[Entry, ScoreRows]], kept: Sequence[Entry]
+) -> Together:
     kept = sorted(kept)
     figures, floors = [], []
     for ranking, rows in zip(rankings, of_task, strict=True):
@@ -132,7 +134,7 @@ def _together(rankings: Sequence[Ranking], of_task: Sequence[Mapping[Entry, Rows
         fill = dict(zip(floor.splits, floor[name], strict=True)) if floor is not None else {}
         table = []
         for entry in kept:
-            mine = rows.get(entry, Rows())
+            mine = rows.get(entry, ScoreRows())
             known = fill | dict(zip(mine.splits, mine[name], strict=True))
             table.append([sign * known[split] for split in splits])
         figures.append(np.array(table, dtype=float).reshape(len(kept), len(splits)))
@@ -141,11 +143,11 @@ def _together(rankings: Sequence[Ranking], of_task: Sequence[Mapping[Entry, Rows
     return Together(tasks, metrics, tuple(kept), tuple(figures), tuple(floors))
 
 
-def _floor(rows: Mapping[Entry, Rows]) -> Rows | None:
-    return next((found for entry, found in rows.items() if entry.family == FLOOR), None)
+def _floor(rows: Mapping[Entry, ScoreRows]) -> ScoreRows | None:
+    return next((found for entry, found in rows.items() if entry.family == BASELINE), None)
 
 
-def _splits(rows: Mapping[Entry, Rows]) -> list[tuple[int, int]]:
+def _splits(rows: Mapping[Entry, ScoreRows]) -> list[tuple[int, int]]:
     """The splits that some entry has."""
     return sorted({split for one in rows.values() for split in one.splits})
 

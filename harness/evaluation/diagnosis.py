@@ -19,8 +19,8 @@ from harness.evaluation.curves import (
     Values,
     diagnose,
 )
-from harness.evaluation.metric_cache import TUNED, Kept
-from harness.evaluation.ranking import Place, Ranking
+from harness.evaluation.metric_cache import TUNED_THRESHOLD, MetricCache
+from harness.evaluation.ranking import RankedEntry, Ranking
 from harness.evaluation.scores import Scores
 from harness.store.record import Record
 from harness.store.store import Store
@@ -33,7 +33,7 @@ KEPT = "diagnostics"  #: the file under derived/
 class Shown:
     """An entry that is shown: its line in the ranking, what its predictions show, its tuned thresholds by split."""
 
-    place: Place
+    place: RankedEntry
     diagnosis: Diagnosis
     tuned: Values
 
@@ -43,23 +43,25 @@ class Shown:
         return self.place.entry.name
 
 
-def families(ranking: Ranking) -> list[Place]:
+def families(ranking: Ranking) -> list[RankedEntry]:
     """The best tuned entry of each family, best first; the majority row is none of them."""
-    found: dict[str, Place] = {}
-    floors = {ranking.floor.entry.family} if ranking.floor else set()
-    for place in ranking.places:
+    found: dict[str, RankedEntry] = {}
+    floors = {ranking.baseline.entry.family} if ranking.baseline else set()
+    for place in ranking.entries:
         if place.entry.stage == "tuned" and place.entry.family not in floors and len(place.rows):
             found.setdefault(place.entry.family, place)
     return list(found.values())
 
 
-def in_detail(ranking: Ranking, first: Place) -> list[Place]:
+def in_detail(ranking: Ranking, first: RankedEntry) -> list[RankedEntry]:
     """The first entry, and its family without any strategy where that is another one."""
     bare = first.entry._replace(strategy="none")
-    return [first, *(place for place in ranking.places if place.entry == bare != first.entry and len(place.rows))]
+    return [first, *(place for place in ranking.entries if place.entry == bare != first.entry and len(place.rows))]
 
 
-def look(store: Store, scores: Scores, ranking: Ranking, place: Place, kept: Kept) -> tuple[Shown, Kept]:
+def look(
+    store: Store, scores: Scores, ranking: Ranking, place: RankedEntry, kept: MetricCache
+) -> tuple[Shown, MetricCache]:
     """What the predictions of an entry show, and the part of `kept` that says so.
 
     Raises `StoreError` where predictions cannot be read or are not what their records vouch for.
@@ -73,7 +75,7 @@ def look(store: Store, scores: Scores, ranking: Ranking, place: Place, kept: Kep
     if row is None:
         repeats = len({one.repeat for one in records})
         row = diagnose([_seen(store, one, place.entry.stage) for one in records], repeats, costs)._asdict()
-    tuned = scores.rows_of(ranking.task, place.entry, TUNED)["threshold"]
+    tuned = scores.rows_of(ranking.task, place.entry, TUNED_THRESHOLD)["threshold"]
     return Shown(place, _diagnosis(row), tuple(round(float(one), 4) for one in tuned)), {key: row}
 
 

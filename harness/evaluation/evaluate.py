@@ -25,14 +25,14 @@ import numpy as np
 from harness.errors import StoreError
 from harness.evaluation.ensembles import KINDS, Combination, combine
 from harness.evaluation.metric_cache import (
-    HALF,
-    TUNED,
-    Asked,
+    DEFAULT_THRESHOLD,
+    TUNED_THRESHOLD,
     Costs,
     Figures,
-    Kept,
+    MetricCache,
     MetricError,
-    Said,
+    MetricRequest,
+    ScoredPredictions,
     Views,
     called,
     compute_metric,
@@ -54,13 +54,13 @@ from harness.metrics.metric import Metric, Predictions
 from harness.metrics.threshold import HALF as AT_HALF
 from harness.metrics.threshold import best_threshold
 from harness.seeding import seed_of
-from harness.store.record import Outcome, Record, StoredPredictions
+from harness.store.record import EntryResult, Record, StoredPredictions
 from harness.store.store import Store
 
 View: TypeAlias = tuple[str, str, str]  #: cell id, stage of its predictions, threshold kind
 Read: TypeAlias = Callable[[Record], StoredPredictions]
 
-FLOOR = "majority"  #: says the same of every row: there is nothing in it to recalibrate or to combine
+BASELINE = "majority"  #: says the same of every row: there is nothing in it to recalibrate or to combine
 RECALIBRATED = ("tuned",)  #: stages that are
 VERSION = 1  #: of how calibrators and ensembles are made: raised, they are made anew
 ENSEMBLE_PARTS = 3
@@ -103,7 +103,7 @@ class Combined(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Evaluated:
+class SplitScores:
     """The figures of a split by view, its ensembles, the cells whose predictions cannot be read, and what is to be kept.
 
     `uncombined` says why ensembles could not be made that otherwise would be; it is empty where nothing went wrong.
@@ -112,16 +112,16 @@ class Evaluated:
     figures: dict[View, Figures] = field(default_factory=dict)
     combined: tuple[Combined, ...] = ()
     failed: dict[str, str] = field(default_factory=dict)
-    used: Kept = field(default_factory=dict)
+    used: MetricCache = field(default_factory=dict)
     uncombined: str = ""
 
 
-def evaluate(split: Split, read: Read, asked: Asked, kept: Kept) -> Evaluated:
+def evaluate(split: Split, read: Read, asked: MetricRequest, kept: MetricCache) -> SplitScores:
     """Everything of a split; predictions are read, and anything fitted, only where something is not kept.
 
     A metric that fails has no value there. Ensembles cannot be made where the objective fails.
     """
-    found, whole, read = Evaluated(), [], _once(read, split.classes)
+    found, whole, read = SplitScores(), [], _once(read, split.classes)
     for record in split.records:
         try:
             figures, used = derive(Views(record, split.classes, split.costs), read, asked, kept)
@@ -147,7 +147,7 @@ def evaluate(split: Split, read: Read, asked: Asked, kept: Kept) -> Evaluated:
         MetricError,
     ) as error:  # predictions went away after their figures were kept; the objective failed
         uncombined = str(error)
-    return Evaluated(found.figures, tuple(combined), found.failed, found.used, uncombined)
+    return SplitScores(found.figures, tuple(combined), found.failed, found.used, uncombined)
 
 
 def _once(read: Read, classes: int) -> Read:
@@ -168,9 +168,11 @@ def _once(read: Read, classes: int) -> Read:
     return remembered
 
 
-def _recalibrated(split: Split, record: Record, read: Read, kept: Kept) -> Iterator[tuple[str, Said, Kept]]:
+def _recalibrated(
+    split: Split, record: Record, read: Read, kept: MetricCache
+) -> Iterator[tuple[str, ScoredPredictions, MetricCache]]:
     """What a cell's recalibrated probabilities say, by `<stage>/<calibration>`, with what is kept of the fits."""
-    if record.family == FLOOR:
+    if record.family == BASELINE:
         return
     names = (*FITTED, PRIOR) if record.strategy in split.correctable else FITTED
     for outcome in record.outcomes:
@@ -181,8 +183,8 @@ def _recalibrated(split: Split, record: Record, read: Read, kept: Kept) -> Itera
 
 
 def _one_recalibrated(
-    split: Split, record: Record, outcome: Outcome, name: str, read: Read, kept: Kept
-) -> tuple[Said, Kept] | None:
+    split: Split, record: Record, outcome: EntryResult, name: str, read: Read, kept: MetricCache
+) -> tuple[ScoredPredictions, MetricCache] | None:
     def inner() -> tuple[Proba, Labels]:
         stored = read(record)
         rows = ~np.isnan(stored.inner[outcome.stage]).any(axis=1)
@@ -212,16 +214,22 @@ def _one_recalibrated(
     row = kept.get(fitting) or fitted()
     if not row["enough"]:
         return None
-    kinds = {HALF: AT_HALF, TUNED: row["threshold"]} if split.classes == 2 else {HALF: None}
-    return Said(key, called(record), kinds, split.costs, seen), {fitting: row}
+    kinds = (
+        {DEFAULT_THRESHOLD: AT_HALF, TUNED_THRESHOLD: row["threshold"]}
+        if split.classes == 2
+        else {DEFAULT_THRESHOLD: None}
+    )
+    return ScoredPredictions(key, called(record), kinds, split.costs, seen), {fitting: row}
 
 
-def _combined(split: Split, records: list[Record], read: Read, kept: Kept) -> Iterator[tuple[Combined, Said, Kept]]:
+def _combined(
+    split: Split, records: list[Record], read: Read, kept: MetricCache
+) -> Iterator[tuple[Combined, ScoredPredictions, MetricCache]]:
     """The ensembles of a split's tuned entries, with what is kept of them.
 
     What Optuna searched itself is left out, as where an entry is chosen: its strategies are there in their own right.
     """
-    candidates = [r for r in records if r.family != FLOOR and r.strategy != "searched" and _tuned(r)]
+    candidates = [r for r in records if r.family != BASELINE and r.strategy != "searched" and _tuned(r)]
     if len(candidates) < 2:
         return
     pooled = cache(lambda: _Pooled.of(candidates, read))
@@ -238,16 +246,20 @@ def _combined(split: Split, records: list[Record], read: Read, kept: Kept) -> It
 
 def _one_combined(
     split: Split, kind: str, row: dict[str, Any], key: str, pooled: Callable[[], _Pooled]
-) -> tuple[Combined, Said, Kept]:
+) -> tuple[Combined, ScoredPredictions, MetricCache]:
     combination = Combination(kind, np.array([*row["weights"].values()]), np.array(row["shifts"]))
 
     def seen() -> tuple[Labels, Any]:
         found = pooled()
         return found.test_y, combination(found.test).astype(np.float32)
 
-    kinds = {HALF: AT_HALF, TUNED: row["threshold"]} if split.classes == 2 else {HALF: None}
+    kinds = (
+        {DEFAULT_THRESHOLD: AT_HALF, TUNED_THRESHOLD: row["threshold"]}
+        if split.classes == 2
+        else {DEFAULT_THRESHOLD: None}
+    )
     inner = math.nan if row["inner"] is None else row["inner"]
-    said = Said(key, f"{split.task}/{kind}/ensembled", kinds, split.costs, seen)
+    said = ScoredPredictions(key, f"{split.task}/{kind}/ensembled", kinds, split.costs, seen)
     return Combined(kind, row["weights"], inner), said, {f"{key}/fit": row}
 
 
@@ -323,20 +335,22 @@ PAYS = 60  #: cells to be read, from which on processes gain more than they cost
 MOST = 4  #: each holds the predictions of one split in memory
 
 
-def evaluate_all(store: Store, splits: Sequence[Split], metrics: Mapping[str, Metric], kept: Kept) -> list[Evaluated]:
+def evaluate_all(
+    store: Store, splits: Sequence[Split], metrics: Mapping[str, Metric], kept: MetricCache
+) -> list[SplitScores]:
     """Every split evaluated, in the order given."""
-    asked = Asked.of(metrics)
+    asked = MetricRequest.of(metrics)
     found = [_from_kept(split, asked, kept) for split in splits]
     left = [at for at, one in enumerate(found) if one is None]
 
-    def work(at: int) -> Evaluated:
+    def work(at: int) -> SplitScores:
         return evaluate(splits[at], store.predictions, asked, kept)
 
     done = dict(zip(left, _each(work, left, sum(len(splits[at].records) for at in left)), strict=True))
     return [done[at] if one is None else one for at, one in enumerate(found)]
 
 
-def _from_kept(split: Split, asked: Asked, kept: Kept) -> Evaluated | None:
+def _from_kept(split: Split, asked: MetricRequest, kept: MetricCache) -> SplitScores | None:
     """A split of which everything is kept, else None."""
 
     def refuse(record: Record) -> StoredPredictions:
@@ -348,7 +362,7 @@ def _from_kept(split: Split, asked: Asked, kept: Kept) -> Evaluated | None:
         return None
 
 
-def _each(work: Callable[[int], Evaluated], left: list[int], cells: int) -> list[Evaluated]:
+def _each(work: Callable[[int], SplitScores], left: list[int], cells: int) -> list[SplitScores]:
     processes = min(_cores(), MOST, len(left)) if cells >= PAYS else 1
     if processes > 1:
         try:
@@ -366,12 +380,12 @@ def _cores() -> int:
     return len(os.sched_getaffinity(0))
 
 
-_taken: list[Callable[[int], Evaluated]] = []  #: what a process was made for; a fork hands it over as it is
+_taken: list[Callable[[int], SplitScores]] = []  #: what a process was made for; a fork hands it over as it is
 
 
-def _take(work: Callable[[int], Evaluated]) -> None:
+def _take(work: Callable[[int], SplitScores]) -> None:
     _taken.append(work)
 
 
-def _do(at: int) -> Evaluated:
+def _do(at: int) -> SplitScores:
     return _taken[-1](at)

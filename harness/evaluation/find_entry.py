@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 
 from harness.errors import EvenhandError
-from harness.evaluation.metric_cache import HALF
+from harness.evaluation.metric_cache import DEFAULT_THRESHOLD
 from harness.evaluation.scores import Entry, Scores, entries
 
 
@@ -33,6 +33,6 @@ def find_entry(scores: Scores, named: str) -> tuple[str, Entry]:
         )
         raise EvenhandError(f"no such entry {named!r} in this run: {mend}")
     task, entry, said = known[named]
-    if not len(scores.rows_of(task, entry, HALF)):
+    if not len(scores.rows_of(task, entry, DEFAULT_THRESHOLD)):
         raise EvenhandError(f"{named} has no figures to compare ({said})")
     return task, entry

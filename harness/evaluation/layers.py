@@ -64,7 +64,7 @@ def chosen_architectures(scores: Scores, ranking: Ranking) -> list[Chosen]:
             place.entry,
             tuple(Architecture(made, n, trained) for (made, trained), n in Counter(stored[key]).most_common()),
         )
-        for place in ranking.places
+        for place in ranking.entries
         if place.entry.stage == "tuned" and place.entry.strategy != ANY and (key := place.entry[:2]) in stored
     ]
 

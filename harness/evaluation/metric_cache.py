@@ -22,14 +22,14 @@ import numpy.typing as npt
 
 from harness.errors import EvenhandError, failure
 from harness.metrics.metric import Metric, Predictions
-from harness.store.record import Outcome, Record, StoredPredictions
+from harness.store.record import EntryResult, Record, StoredPredictions
 from harness.store.store import Store, write_atomic
 
 Costs: TypeAlias = tuple[tuple[float, ...], ...] | None
-Kept: TypeAlias = dict[str, dict[str, Any]]
+MetricCache: TypeAlias = dict[str, dict[str, Any]]
 
 CONFUSION = "confusion"
-HALF, TUNED = "half", "tuned"
+DEFAULT_THRESHOLD, TUNED_THRESHOLD = "half", "tuned"
 
 
 @dataclass(frozen=True)
@@ -55,7 +55,7 @@ class Views:
 
 
 @dataclass(frozen=True)
-class Said:
+class ScoredPredictions:
     """What was said of test rows: the key under which its figures are kept, who said it, and the thresholds by kind.
 
     `seen` gives the labels (n,) and probabilities (n, k); it is called only where a figure is missing.
@@ -69,17 +69,17 @@ class Said:
 
 
 @dataclass(frozen=True)
-class Asked:
+class MetricRequest:
     """The metrics that are asked for by the name under which they are kept: those of probabilities, those of decisions."""
 
     whole: dict[str, Metric]
     decisive: dict[str, Metric]
 
     @classmethod
-    def of(cls, metrics: Mapping[str, Metric]) -> Asked:
+    def of(cls, metrics: Mapping[str, Metric]) -> MetricRequest:
         """Metrics by name, sorted by what they look at; figures of another version are not those asked for."""
         columns = {f"{metric.name}@{metric.version}": metric for metric in metrics.values()}
-        decisive = {column for column, metric in columns.items() if metric.face == "decision"}
+        decisive = {column for column, metric in columns.items() if metric.metric_type == "decision"}
         return cls(
             {column: metric for column, metric in columns.items() if column not in decisive},
             {column: metric for column, metric in columns.items() if column in decisive},
@@ -87,14 +87,14 @@ class Asked:
 
 
 def derive(
-    views: Views, read: Callable[[Record], StoredPredictions], asked: Asked, kept: Kept
-) -> tuple[dict[tuple[str, str], Figures], Kept]:
+    views: Views, read: Callable[[Record], StoredPredictions], asked: MetricRequest, kept: MetricCache
+) -> tuple[dict[tuple[str, str], Figures], MetricCache]:
     """The figures of a cell by stage and threshold kind, and the part of `kept` that it needed, completed.
 
     Predictions are read only where a figure is missing. Raises `StoreError` where they are not what the record vouches
     for.
     """
-    record, used = views.record, Kept()
+    record, used = views.record, MetricCache()
     figures: dict[tuple[str, str], Figures] = {}
     for outcome in record.outcomes:
 
@@ -103,14 +103,14 @@ def derive(
             return found.test_y, found.test[stage]
 
         key = f"{record.predictions_sha256}/{outcome.stage}"
-        said = Said(key, called(record), thresholds(outcome, views.classes), views.costs, seen)
+        said = ScoredPredictions(key, called(record), thresholds(outcome, views.classes), views.costs, seen)
         found, parts = judge(said, asked, kept)
         figures |= {(outcome.stage, kind): one for kind, one in found.items()}
         used |= parts
     return figures, used
 
 
-def judge(said: Said, asked: Asked, kept: Kept) -> tuple[dict[str, Figures], Kept]:
+def judge(said: ScoredPredictions, asked: MetricRequest, kept: MetricCache) -> tuple[dict[str, Figures], MetricCache]:
     """The figures of one set of probabilities by threshold kind, and the part of `kept` that they needed, completed.
 
     A metric that fails on them has no value there, and nothing is kept of it. Raises whatever `said.seen` raises.
@@ -139,25 +139,25 @@ def called(record: Record) -> str:
     return f"{record.task}/{record.family}/{record.strategy}"
 
 
-def thresholds(outcome: Outcome, classes: int) -> dict[str, float | None]:
+def thresholds(outcome: EntryResult, classes: int) -> dict[str, float | None]:
     """The decision thresholds of an outcome by kind; with several classes there is only "the most probable"."""
     if classes != 2:
-        return {HALF: None}
-    halves: dict[str, float | None] = {HALF: 0.5}
-    return halves if outcome.threshold is None else halves | {TUNED: outcome.threshold}
+        return {DEFAULT_THRESHOLD: None}
+    halves: dict[str, float | None] = {DEFAULT_THRESHOLD: 0.5}
+    return halves if outcome.threshold is None else halves | {TUNED_THRESHOLD: outcome.threshold}
 
 
-def read_kept(store: Store, name: str = "metrics") -> Kept:
+def read_kept(store: Store, name: str = "metrics") -> MetricCache:
     """What was kept before under this name; nothing where the file is not there or is not as it was written."""
     try:
         digest, _, body = _file(store, name).read_bytes().partition(b"\n")
     except OSError:
         return {}
-    kept: Kept = json.loads(body) if digest == _digest(body) else {}
+    kept: MetricCache = json.loads(body) if digest == _digest(body) else {}
     return kept
 
 
-def write_kept(store: Store, kept: Kept, name: str = "metrics") -> None:
+def write_kept(store: Store, kept: MetricCache, name: str = "metrics") -> None:
     """Keep these figures for the next time, below a line that vouches for them."""
     body = json.dumps(kept, separators=(",", ":")).encode()
     write_atomic(_file(store, name), _digest(body) + b"\n" + body)

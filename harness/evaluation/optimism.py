@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from harness.evaluation.ranking import FLOOR, Ranking, claims
-from harness.evaluation.scores import Entry, Rows, Scores, entries
+from harness.evaluation.ranking import BASELINE, Ranking, can_test
+from harness.evaluation.scores import Entry, ScoreRows, Scores, entries
 from harness.evaluation.significance import Estimate, estimate
 
 
@@ -45,9 +45,9 @@ class Selection:
 def beliefs(scores: Scores, ranking: Ranking) -> list[Belief]:
     """The entries that have all splits and an inner score in each of them, best first; the majority row has no search."""
     found = []
-    for place in ranking.places:
+    for place in ranking.entries:
         rows = place.rows
-        if place.complete and place.entry.family != FLOOR and not math.isnan(rows.mean("inner")):
+        if place.complete and place.entry.family != BASELINE and not math.isnan(rows.mean("inner")):
             gap = _estimate(scores, ranking, gaps(ranking, rows), rows)
             outer = rows.mean(ranking.metric.name)
             found.append(Belief(place.entry, place.name, rows.mean("trials"), rows.mean("inner"), outer, gap))
@@ -56,10 +56,10 @@ def beliefs(scores: Scores, ranking: Ranking) -> list[Belief]:
 
 def selection(scores: Scores, ranking: Ranking) -> Selection | None:
     """What the search added to inner scores by choosing; None where no pair has both stages in all splits that count."""
-    splits = next((place.rows.splits for place in ranking.places if place.complete), ())
+    splits = next((place.rows.splits for place in ranking.entries if place.complete), ())
     pairs = []
     for entry in entries(scores, ranking.task):
-        if entry.stage == "tuned" and entry.family != FLOOR:
+        if entry.stage == "tuned" and entry.family != BASELINE:
             rows = [scores.rows_of(ranking.task, entry._replace(stage=s), ranking.kind) for s in ("default", "tuned")]
             known = all(one.splits == splits and not math.isnan(gaps(ranking, one).sum()) for one in rows)
             if known and max(rows[1]["trials"]) > 1:
@@ -72,11 +72,11 @@ def selection(scores: Scores, ranking: Ranking) -> Selection | None:
     return Selection(len(pairs), float(np.mean([rows[1].mean("trials") for rows in pairs])), *estimates)
 
 
-def gaps(ranking: Ranking, rows: Rows) -> npt.NDArray[np.float64]:
+def gaps(ranking: Ranking, rows: ScoreRows) -> npt.NDArray[np.float64]:
     """Inner minus outer score per split, turned so that above zero is too good."""
     return (rows["inner"] - rows[ranking.metric.name]) * (1 if ranking.metric.greater_is_better else -1)
 
 
-def _estimate(scores: Scores, ranking: Ranking, values: npt.NDArray[np.float64], rows: Rows) -> Estimate:
+def _estimate(scores: Scores, ranking: Ranking, values: npt.NDArray[np.float64], rows: ScoreRows) -> Estimate:
     grain = scores.grain(ranking.task, ranking.metric, rows)
-    return estimate(values, rows.mean("ratio"), claims=claims(scores, ranking.task), grain=grain)
+    return estimate(values, rows.mean("ratio"), claims=can_test(scores, ranking.task), grain=grain)

@@ -14,9 +14,9 @@ from typing import TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from harness.evaluation.metric_cache import HALF, TUNED
-from harness.evaluation.ranking import claims
-from harness.evaluation.scores import Entry, Rows, Scores
+from harness.evaluation.metric_cache import DEFAULT_THRESHOLD, TUNED_THRESHOLD
+from harness.evaluation.ranking import can_test
+from harness.evaluation.scores import Entry, ScoreRows, Scores
 from harness.evaluation.significance import LEVEL, Estimate, estimate, holm
 from harness.metrics.classification import class_report
 from harness.metrics.metric import Metric, Predictions
@@ -37,7 +37,7 @@ class Side:
     task: str
     entry: Entry
 
-    def rows(self, kind: str) -> Rows:
+    def rows(self, kind: str) -> ScoreRows:
         """Its figures at one threshold kind."""
         return self.scores.rows_of(self.task, self.entry, kind)
 
@@ -75,7 +75,7 @@ class Pair:
         """The threshold kinds that both have."""
         return tuple(kind for kind in self.a.scores.kinds(self.a.task) if kind in self.b.scores.kinds(self.b.task))
 
-    def rows(self, side: Side, kind: str) -> Rows:
+    def rows(self, side: Side, kind: str) -> ScoreRows:
         """The figures of one side: in the splits that both have, or in all of its own where these are not the same."""
         return side.rows(kind) if self.unpaired else side.rows(kind).at(self.splits)
 
@@ -93,7 +93,7 @@ class Difference:
     """
 
     name: str
-    face: str
+    metric_type: str
     kind: str  #: threshold kind; empty where no threshold enters
     a: float
     b: float
@@ -108,7 +108,7 @@ def make_pair(a: Side, b: Side) -> Pair:
 
     Probabilities of ensembles and recalibrated entries are made when tables are made and not stored: they have none here.
     """
-    rows_a, rows_b = a.rows(HALF), b.rows(HALF)
+    rows_a, rows_b = a.rows(DEFAULT_THRESHOLD), b.rows(DEFAULT_THRESHOLD)
     splits = tuple(split for split in rows_a.splits if split in rows_b.splits)
     if unpaired := _why_unpaired(a, b):
         return Pair(a, b, splits, unpaired)
@@ -154,7 +154,7 @@ def _seen(side: Side, split: SplitAt) -> Seen | None:
     if record is None or stage not in {outcome.stage for outcome in record.outcomes}:
         return None
     stored = side.store.predictions(record)
-    threshold = float(rows["threshold"][rows.splits.index(split)]) if kind == TUNED else None
+    threshold = float(rows["threshold"][rows.splits.index(split)]) if kind == TUNED_THRESHOLD else None
     return Seen(stored.test_rows, stored.test_y, stored.test[stage], threshold)
 
 
@@ -162,13 +162,13 @@ def figures(pair: Pair) -> list[Difference]:
     """Every metric that is defined for both, those of decisions at each threshold."""
     found = []
     for metric in pair.a.scores.metrics.values():
-        for kind in pair.kinds if metric.face == "decision" else pair.kinds[-1:]:
+        for kind in pair.kinds if metric.metric_type == "decision" else pair.kinds[-1:]:
             sides = [pair.rows(side, kind) for side in (pair.a, pair.b)]
             if not all(map(len, sides)) or any(np.isnan(rows[metric.name]).all() for rows in sides):
                 continue
-            shown = kind if metric.face == "decision" else ""
+            shown = kind if metric.metric_type == "decision" else ""
             values = sides[0][metric.name], sides[1][metric.name]
-            found.append(_difference(pair, metric.label or metric.name, (metric.face, shown), values, metric))
+            found.append(_difference(pair, metric.label or metric.name, (metric.metric_type, shown), values, metric))
     return found
 
 
@@ -184,14 +184,16 @@ def reasons(pair: Pair) -> list[Difference]:
     if pair.unpaired or len(pair.seen) < len(pair.splits) or not pair.splits:
         return []
     found = []
-    if TUNED in pair.kinds:
+    if TUNED_THRESHOLD in pair.kinds:
         metric = pair.a.scores.metrics["expected_cost" if pair.costs else "f1"]
         best = _of_each(pair, lambda seen: _at_best(seen, metric, pair))
         got = _of_each(pair, lambda seen: _computed(seen, metric, pair, seen.threshold))
         lost = got[0] - best[0], got[1] - best[1]
         label = metric.label or metric.name
         found.append(_difference(pair, f"{label} at the best of all thresholds", ("ranking", ""), best, metric))
-        found.append(_difference(pair, f"{label} lost by the threshold chosen", ("decision", TUNED), lost, metric))
+        found.append(
+            _difference(pair, f"{label} lost by the threshold chosen", ("decision", TUNED_THRESHOLD), lost, metric)
+        )
     brier = pair.a.scores.metrics.get("brier")
     if brier is not None:
         parts = [[_brier_parts(side) for side in pair.seen[split]] for split in pair.splits]
@@ -262,7 +264,7 @@ def _difference(
     else:
         scores, task = pair.b.scores, pair.b.task
         grain = scores.grain(task, metric, rows)
-        found = estimate(values[0] - values[1], rows.mean("ratio"), claims=claims(scores, task), grain=grain)
+        found = estimate(values[0] - values[1], rows.mean("ratio"), claims=can_test(scores, task), grain=grain)
     return Difference(name, *what, *means, found, metric.greater_is_better)
 
 

@@ -9,17 +9,17 @@ from dataclasses import dataclass
 import numpy as np
 
 from harness.evaluation import evaluate
-from harness.evaluation.metric_cache import TUNED
-from harness.evaluation.scores import ANY, MADE_OF_SEVERAL, Entry, Rows, Scores, entries
+from harness.evaluation.metric_cache import TUNED_THRESHOLD
+from harness.evaluation.scores import ANY, MADE_OF_SEVERAL, Entry, ScoreRows, Scores, entries
 from harness.evaluation.significance import FEWEST_SPLITS, LEVEL, Estimate, estimate, holm, told_apart
 from harness.metrics.metric import Metric
 from harness.report.render.markdown import digits_of
 
-FLOOR = evaluate.FLOOR
+BASELINE = evaluate.BASELINE
 
 
 @dataclass(frozen=True)
-class Place:
+class RankedEntry:
     """One line of a ranking.
 
     `complete` says whether the entry has figures in all splits that count; `tied` whether it cannot be told from the
@@ -33,7 +33,7 @@ class Place:
     complete: bool
     rank: int | None
     tied: bool | None
-    rows: Rows
+    rows: ScoreRows
     also_default: bool = False
 
     @property
@@ -55,46 +55,46 @@ class Ranking:
     kind: str
     threshold: str  #: which threshold decides, in words; empty with several classes, where none does
     splits: int
-    places: tuple[Place, ...]
-    silent: str
-    above_floor: bool | None
+    entries: tuple[RankedEntry, ...]
+    no_test_reason: str
+    above_baseline: bool | None
 
     @property
     def digits(self) -> int:
         """How many decimals its scores need."""
-        whole = [place.score.mean for place in self.places if place.complete and place.entry.family != FLOOR]
+        whole = [place.score.mean for place in self.entries if place.complete and place.entry.family != BASELINE]
         return digits_of(whole, greater=self.metric.greater_is_better)
 
     @property
-    def best(self) -> Place | None:
+    def best(self) -> RankedEntry | None:
         """The first place, which nothing made of several entries ever takes: that is no configuration but a way to find one."""
-        return next((place for place in self.places if place.rank == 1), None)
+        return next((place for place in self.entries if place.rank == 1), None)
 
-    def place(self, family: str, strategy: str, stage: str = "tuned") -> Place | None:
+    def place(self, family: str, strategy: str, stage: str = "tuned") -> RankedEntry | None:
         """The line of one entry, as it is without recalibration."""
         return self._line(Entry(family, strategy, stage))
 
-    def family(self, family: str) -> Place | None:
+    def family(self, family: str) -> RankedEntry | None:
         """The line of a family: with the strategy that inner scores chose in each split, so that nothing saw the test rows.
 
         Of a family without a choice it is its first tuned entry; what Optuna searched itself is no candidate for the
         choice and counts where it was all there is. None where no tuned entry has any figure.
         """
-        tuned = [p for p in self.places if p.entry.family == family and p.entry.stage == "tuned" and len(p.rows)]
+        tuned = [p for p in self.entries if p.entry.family == family and p.entry.stage == "tuned" and len(p.rows)]
         tuned = [p for p in tuned if p.entry.strategy != "searched"] or tuned
         return self.place(family, ANY, "chosen") or (tuned[0] if tuned else None)
 
-    def place_of(self, entry: Entry) -> Place | None:
+    def place_of(self, entry: Entry) -> RankedEntry | None:
         """The line on which an entry stands: that of the tuned one for a default that is the same."""
         return self._line(entry) or self.place(entry.family, entry.strategy)
 
-    def _line(self, entry: Entry) -> Place | None:
-        return next((place for place in self.places if place.entry == entry), None)
+    def _line(self, entry: Entry) -> RankedEntry | None:
+        return next((place for place in self.entries if place.entry == entry), None)
 
     @property
-    def floor(self) -> Place | None:
+    def baseline(self) -> RankedEntry | None:
         """The line of the majority row."""
-        return self.place(FLOOR, "none")
+        return self.place(BASELINE, "none")
 
 
 def rank(scores: Scores, task: str) -> Ranking:
@@ -125,10 +125,12 @@ def rank(scores: Scores, task: str) -> Ranking:
     above_floor = None if silent or not singles else _above_floor(rows, metric, singles, grain)
     tied = {} if silent or not singles else _ties(rows, metric, complete, singles[0], grain)
     if above_floor is not None:
-        tied |= {e: not above_floor for e in singles[1:] if e.family == FLOOR}
+        tied |= {e: not above_floor for e in singles[1:] if e.family == BASELINE}
     ranks = {e: position for position, e in enumerate(singles, start=1)}
     places = [
-        Place(e, counts[e], found[e], whole[e], ranks.get(e), tied.get(e), rows[e], e._replace(stage="default") in same)
+        RankedEntry(
+            e, counts[e], found[e], whole[e], ranks.get(e), tied.get(e), rows[e], e._replace(stage="default") in same
+        )
         for e in order
     ]
     return Ranking(task, metric, kind, _in_words(scores, task, kind), planned, tuple(places), silent, above_floor)
@@ -137,15 +139,15 @@ def rank(scores: Scores, task: str) -> Ranking:
 def _in_words(scores: Scores, task: str, kind: str) -> str:
     if len(scores.kinds(task)) == 1:
         return ""
-    return "at the tuned threshold" if kind == TUNED else "at 0.5"
+    return "at the tuned threshold" if kind == TUNED_THRESHOLD else "at 0.5"
 
 
-def claims(scores: Scores, task: str) -> bool:
+def can_test(scores: Scores, task: str) -> bool:
     """Whether the splits of a task allow intervals at all: forward-chained ones do not."""
     return not scores.run["tasks"][task].get("forward", False)
 
 
-def _covered(rows: Iterable[Rows]) -> tuple[tuple[int, int], ...]:
+def _covered(rows: Iterable[ScoreRows]) -> tuple[tuple[int, int], ...]:
     """The splits that count: all that some entry has, or, where none has them all, those of the entry with most."""
     splits = [one.splits for one in rows]
     everywhere = tuple(sorted({split for some in splits for split in some}))
@@ -153,7 +155,7 @@ def _covered(rows: Iterable[Rows]) -> tuple[tuple[int, int], ...]:
 
 
 def _silent(scores: Scores, task: str, splits: int) -> str:
-    if not claims(scores, task):
+    if not can_test(scores, task):
         return "the splits follow time, so they are no repetitions of one experiment"
     return "" if splits >= FEWEST_SPLITS else "with fewer than three splits there is nothing to measure chance by"
 
@@ -166,17 +168,17 @@ def _same_as_tuned(scores: Scores, task: str, entry: Entry) -> bool:
 
 
 def _ties(
-    rows: dict[Entry, Rows], metric: Metric, complete: list[Entry], best: Entry, grain: float
+    rows: dict[Entry, ScoreRows], metric: Metric, complete: list[Entry], best: Entry, grain: float
 ) -> dict[Entry, bool]:
     figures = np.array([rows[entry][metric.name] for entry in complete])
     apart = told_apart(figures, rows[best].mean("ratio"), grain)[complete.index(best)]
     return {e: not different for e, different in zip(complete, apart, strict=True) if e != best}
 
 
-def _above_floor(rows: dict[Entry, Rows], metric: Metric, singles: list[Entry], grain: float) -> bool | None:
+def _above_floor(rows: dict[Entry, ScoreRows], metric: Metric, singles: list[Entry], grain: float) -> bool | None:
     """Whether the best differs from the majority row, which was fixed beforehand: Holm over the entries."""
-    floor = next((entry for entry in singles if entry.family == FLOOR), None)
-    others = [entry for entry in singles if entry.family != FLOOR]
+    floor = next((entry for entry in singles if entry.family == BASELINE), None)
+    others = [entry for entry in singles if entry.family != BASELINE]
     if floor is None or singles[0] == floor:
         return None
     against = [rows[e][metric.name] - rows[floor][metric.name] for e in others]

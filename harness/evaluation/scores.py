@@ -10,11 +10,18 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from harness.evaluation.evaluate import Combined, Evaluated, Split, View, evaluate_all
-from harness.evaluation.metric_cache import HALF, TUNED, Figures, Kept, read_kept, write_kept
+from harness.evaluation.evaluate import Combined, Split, SplitScores, View, evaluate_all
+from harness.evaluation.metric_cache import (
+    DEFAULT_THRESHOLD,
+    TUNED_THRESHOLD,
+    Figures,
+    MetricCache,
+    read_kept,
+    write_kept,
+)
 from harness.metrics.calibration import CALIBRATIONS, NONE, prior_is_known
 from harness.metrics.metric import Metric
-from harness.store.record import STATUSES, Outcome, Record
+from harness.store.record import STATUSES, EntryResult, Record
 from harness.store.store import Store
 
 STAGES = ("default", "tuned", "chosen", "ensembled")
@@ -38,7 +45,7 @@ class Entry(NamedTuple):
         return "/".join(self[:3] if self.calibration == "none" else self)
 
 
-class Cell(NamedTuple):
+class CellStatus(NamedTuple):
     """A planned cell and how it ended; `record` is None where it has not been run."""
 
     task: str
@@ -50,7 +57,7 @@ class Cell(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Rows:
+class ScoreRows:
     """The figures of one entry at one threshold kind, one per outer split and in the order of `splits`.
 
     Columns are the metrics, EXTRAS, `inner` and `train` (the objective on inner folds and on the training rows), `trial`
@@ -74,11 +81,11 @@ class Rows:
         """The unweighted mean over the splits; NaN where one of them lacks it."""
         return float(self[name].mean()) if len(self) else math.nan
 
-    def at(self, splits: Collection[tuple[int, int]]) -> Rows:
+    def at(self, splits: Collection[tuple[int, int]]) -> ScoreRows:
         """The part of these splits."""
         keep = [at for at, split in enumerate(self.splits) if split in splits]
         columns = {name: column[keep] for name, column in self.columns.items()}
-        return Rows(tuple(self.splits[at] for at in keep), tuple(self.views[at] for at in keep), columns)
+        return ScoreRows(tuple(self.splits[at] for at in keep), tuple(self.views[at] for at in keep), columns)
 
 
 @dataclass(frozen=True)
@@ -86,8 +93,8 @@ class Scores:
     """Everything that tables are made of: the description of the run, its planned cells, and the figures of its entries."""
 
     run: Mapping[str, Any]
-    cells: tuple[Cell, ...]
-    by_entry: Mapping[tuple[str, Entry, str], Rows]  #: by task, entry and threshold kind
+    cells: tuple[CellStatus, ...]
+    by_entry: Mapping[tuple[str, Entry, str], ScoreRows]  #: by task, entry and threshold kind
     figures: Mapping[View, Figures]
     metrics: Mapping[str, Metric]
     combined: Mapping[tuple[str, str, tuple[int, int]], Combined] = field(default_factory=dict)
@@ -110,9 +117,9 @@ class Scores:
         usual = "average_precision" if binary else "roc_auc"
         return self.metrics.get(self.run["tasks"][task].get("objective") or usual) or self.metrics[usual]
 
-    def rows_of(self, task: str, entry: Entry, kind: str) -> Rows:
+    def rows_of(self, task: str, entry: Entry, kind: str) -> ScoreRows:
         """The figures of one entry at one threshold kind; empty where it has none."""
-        return self.by_entry.get((task, entry, kind), Rows())
+        return self.by_entry.get((task, entry, kind), ScoreRows())
 
     def pooled(self, task: str, entry: Entry, kind: str) -> npt.NDArray[np.int64]:
         """Counts (k, k), truth × decision, of an entry over all its splits."""
@@ -131,9 +138,9 @@ class Scores:
 
     def objective_kind(self, task: str) -> str:
         """The threshold kind at which entries are ranked: decisions at 0.5, where the search looked at them too."""
-        return HALF if self.objective(task).face == "decision" else self.kinds(task)[-1]
+        return DEFAULT_THRESHOLD if self.objective(task).metric_type == "decision" else self.kinds(task)[-1]
 
-    def grain(self, task: str, metric: Metric, rows: Rows) -> float:
+    def grain(self, task: str, metric: Metric, rows: ScoreRows) -> float:
         """By how much one test row can change a figure, about: the floor below which no spread of it is believed.
 
         A mean over all rows moves by one of them all (times what lies between the cheapest and the dearest decision where
@@ -141,14 +148,14 @@ class Scores:
         of the rarest class. Where a ranking of each class against the rest is averaged, one row leaves the place it had
         in one and takes one in another.
         """
-        moved = rows.mean("step" if metric.over_rows or metric.face == "probability" else "grain")
+        moved = rows.mean("step" if metric.over_rows or metric.metric_type == "probability" else "grain")
         if metric.needs_costs and (costs := self.costs(task)):
             return moved * (max(map(max, costs)) - min(map(min, costs)))
-        return moved * metric.span * (2 / len(self.classes(task)) if metric.face == "ranking" else 1.0)
+        return moved * metric.span * (2 / len(self.classes(task)) if metric.metric_type == "ranking" else 1.0)
 
     def kinds(self, task: str) -> tuple[str, ...]:
         """The threshold kinds of a task: with several classes there is nothing to tune."""
-        return (HALF, TUNED) if len(self.classes(task)) == 2 else (HALF,)
+        return (DEFAULT_THRESHOLD, TUNED_THRESHOLD) if len(self.classes(task)) == 2 else (DEFAULT_THRESHOLD,)
 
 
 def collect(store: Store, metrics: Mapping[str, Metric]) -> Scores:
@@ -196,9 +203,9 @@ def _splits(scores: Scores, records: list[Record]) -> list[Split]:
     ]
 
 
-def _evaluated(store: Store, splits: list[Split], metrics: Mapping[str, Metric]) -> list[Evaluated]:
+def _evaluated(store: Store, splits: list[Split], metrics: Mapping[str, Metric]) -> list[SplitScores]:
     """The splits evaluated, what is new of it kept and what nobody asks for any more forgotten."""
-    kept, used = read_kept(store), Kept()
+    kept, used = read_kept(store), MetricCache()
     found = evaluate_all(store, splits, metrics, kept)
     for one in found:
         used |= one.used
@@ -207,13 +214,13 @@ def _evaluated(store: Store, splits: list[Split], metrics: Mapping[str, Metric])
     return found
 
 
-def _cell(planned: Mapping[str, Any], record: Record | None, failed: Mapping[str, str]) -> Cell:
+def _cell(planned: Mapping[str, Any], record: Record | None, failed: Mapping[str, str]) -> CellStatus:
     who = (planned["task"], planned["family"], planned["strategy"])
     if planned["id"] in failed:
-        return Cell(*who, "failed", failed[planned["id"]], None)
+        return CellStatus(*who, "failed", failed[planned["id"]], None)
     if record is None:
-        return Cell(*who, MISSING, "not run yet", None)
-    return Cell(*who, record.status, record.reason, record)
+        return CellStatus(*who, MISSING, "not run yet", None)
+    return CellStatus(*who, record.status, record.reason, record)
 
 
 def entries(scores: Scores, task: str) -> dict[Entry, str]:
@@ -228,9 +235,9 @@ def recalibrated(scores: Scores, task: str) -> dict[Entry, str]:
     """Every recalibrated entry of a task with its status; `inapplicable` where a class had too few rows to fit on."""
     plain, found = _ended(scores, task), {}
     for (of, entry, kind), rows in scores.by_entry.items():
-        if (of, kind) == (task, HALF) and entry.calibration != "none":
+        if (of, kind) == (task, DEFAULT_THRESHOLD) and entry.calibration != "none":
             base = entry._replace(calibration="none")
-            lost = len(scores.rows_of(task, base, HALF)) - len(rows)
+            lost = len(scores.rows_of(task, base, DEFAULT_THRESHOLD)) - len(rows)
             found[entry] = count_statuses(["ok"] * len(rows) + ["inapplicable"] * lost + _not_ok(plain[base]))
     return found
 
@@ -244,12 +251,12 @@ def _ended(scores: Scores, task: str) -> dict[Entry, list[str]]:
     found = {}
     for key, counted in statuses.items():
         for entry in (Entry(*key, stage) for stage in ("default", "tuned")):
-            there = len(scores.rows_of(task, entry, HALF))
+            there = len(scores.rows_of(task, entry, DEFAULT_THRESHOLD))
             lost = counted.count("ok") - there  # the configuration of this stage failed where the other did not
             found[entry] = ["ok"] * there + ["failed"] * lost + _not_ok(counted)
     splits = max((len(counted) for counted in statuses.values()), default=0)
     for (of, entry, kind), rows in scores.by_entry.items():
-        if (of, kind) == (task, HALF) and entry.stage in MADE_OF_SEVERAL:
+        if (of, kind) == (task, DEFAULT_THRESHOLD) and entry.stage in MADE_OF_SEVERAL:
             found[entry] = ["ok"] * len(rows) + [MISSING] * (splits - len(rows))
     return found
 
@@ -300,7 +307,7 @@ def _by_kind(
             yield _Row(task, entry, kind, split, view, figures)
 
 
-def _extras(record: Record, outcome: Outcome, objective: str) -> dict[str, float]:
+def _extras(record: Record, outcome: EntryResult, objective: str) -> dict[str, float]:
     return {
         "ratio": record.n_test / record.n_train if record.n_train else math.nan,
         "fit_seconds": outcome.fit_seconds,
@@ -359,7 +366,7 @@ def _chosen(scores: Scores, rows: list[_Row]) -> Iterator[_Row]:
             yield best._replace(entry=Entry(family, ANY, "chosen"), figures=best.figures | {"trials": effort})
 
 
-def _by_entry(rows: Iterable[_Row]) -> dict[tuple[str, Entry, str], Rows]:
+def _by_entry(rows: Iterable[_Row]) -> dict[tuple[str, Entry, str], ScoreRows]:
     grouped: dict[tuple[str, Entry, str], list[_Row]] = {}
     for row in rows:
         grouped.setdefault((row.task, row.entry, row.kind), []).append(row)
@@ -367,5 +374,5 @@ def _by_entry(rows: Iterable[_Row]) -> dict[tuple[str, Entry, str], Rows]:
     for key, group in grouped.items():
         group.sort(key=lambda row: row.split)
         columns = {name: np.array([row.figures[name] for row in group]) for name in group[0].figures}
-        found[key] = Rows(tuple(row.split for row in group), tuple(row.view for row in group), columns)
+        found[key] = ScoreRows(tuple(row.split for row in group), tuple(row.view for row in group), columns)
     return found

@@ -14,8 +14,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from harness.evaluation.metric_cache import Kept, read_kept, write_kept
-from harness.evaluation.scores import Cell, Scores
+from harness.evaluation.metric_cache import MetricCache, read_kept, write_kept
+from harness.evaluation.scores import CellStatus, Scores
 from harness.seeding import seed_of
 from harness.store.journal import read_journal
 from harness.store.record import Record
@@ -140,7 +140,7 @@ class Searches:
 
 def read_searches(store: Store, scores: Scores) -> Searches:
     """The search of every cell that left a journal; what was read is kept under `derived/`."""
-    kept, used = read_kept(store, KEPT), Kept()
+    kept, used = read_kept(store, KEPT), MetricCache()
     found, unreadable = [], []
     for record, path in _journals(store, scores.cells):
         key = f"{VERSION}/{hashlib.sha256(path.read_bytes()).hexdigest()}"
@@ -158,7 +158,7 @@ def read_searches(store: Store, scores: Scores) -> Searches:
     return Searches(tuple(found), tuple(unreadable))
 
 
-def _journals(store: Store, cells: Iterable[Cell]) -> Iterator[tuple[Record, Path]]:
+def _journals(store: Store, cells: Iterable[CellStatus]) -> Iterator[tuple[Record, Path]]:
     for record in (cell.record for cell in cells if cell.record):
         path = store.journal(record.id)
         if path.exists():

@@ -16,7 +16,7 @@ from harness.errors import StoreError
 from harness.evaluation.ranking import Ranking
 from harness.evaluation.scores import Entry, Scores
 from harness.report.render.markdown import NONE, brief, count, escape, folded_table, listed, number
-from harness.store.record import Outcome, Record
+from harness.store.record import EntryResult, Record
 from harness.store.store import Store
 
 Curve = npt.NDArray[np.float64]
@@ -56,7 +56,7 @@ class Trained:
 
     fits: tuple[Fit, ...]
     inner: tuple[tuple[Fit, ...], ...]
-    outcomes: tuple[Outcome, ...]
+    outcomes: tuple[EntryResult, ...]
 
     @property
     def by_loss(self) -> dict[str, tuple[Fit, ...]]:
@@ -82,7 +82,7 @@ class Training:
 
 def collect_training(store: Store, scores: Scores) -> Training:
     """Read the training curves of every cell that left some."""
-    found: dict[tuple[str, Entry], list[tuple[list[Fit], tuple[Fit, ...], Outcome]]] = {}
+    found: dict[tuple[str, Entry], list[tuple[list[Fit], tuple[Fit, ...], EntryResult]]] = {}
     unreadable = []
     for record in (cell.record for cell in scores.cells if cell.record):
         try:
@@ -103,7 +103,7 @@ def training_section(scores: Scores, ranking: Ranking, training: Training) -> li
     task = ranking.task
     lines = [
         (place.name, training.entries[task, place.entry])
-        for place in ranking.places
+        for place in ranking.entries
         if (task, place.entry) in training.entries
     ]
     label = scores.metrics["average_precision"].label
@@ -128,13 +128,13 @@ def _fits(record: Record, curves: Mapping[str, Curve]) -> dict[str, list[Fit]]:
     return found
 
 
-def _refits(record: Record, outcome: Outcome, fits: Mapping[str, list[Fit]]) -> list[Fit]:
+def _refits(record: Record, outcome: EntryResult, fits: Mapping[str, list[Fit]]) -> list[Fit]:
     """The refits of an outcome; one whose trial is that of another was not fitted twice."""
     same = [outcome.stage, *(other.stage for other in record.outcomes if other.trial == outcome.trial)]
     return next((fits[name] for stage in same if (name := f"final_{stage}") in fits), [])
 
 
-def _of_loss(fits: Iterable[Fit], outcome: Outcome) -> list[Fit]:
+def _of_loss(fits: Iterable[Fit], outcome: EntryResult) -> list[Fit]:
     """Fits with the loss function that their configuration chose."""
     return [replace(fit, loss=loss_name(outcome.params)) for fit in fits]
 
@@ -145,7 +145,7 @@ def loss_name(params: Mapping[str, Any]) -> str:
     return f"{name}, γ {gamma:.3g}" if name and isinstance(gamma, int | float) else name
 
 
-def _joined(parts: Iterable[tuple[list[Fit], tuple[Fit, ...], Outcome]]) -> Trained:
+def _joined(parts: Iterable[tuple[list[Fit], tuple[Fit, ...], EntryResult]]) -> Trained:
     refits, inner, outcomes = zip(*parts, strict=True)
     return Trained(tuple(fit for some in refits for fit in some), tuple(inner), tuple(outcomes))
 

@@ -19,10 +19,10 @@ from harness.preprocessing.cache import FoldCache
 from harness.registry.protocol import EvaluationProtocol
 from harness.registry.task import Features, Table, take
 from harness.search.complexity import architecture, complexity, size_in_bytes
-from harness.search.pipeline import Fitted, Recipe, TrainingSet, fit_pipeline, scored_rows
-from harness.search.study import Evaluated, Found, Kept, SearchResult, StudyPlan, search
+from harness.search.pipeline import FittedPipeline, PipelineSpec, TrainingSet, fit_pipeline, scored_rows
+from harness.search.study import Configuration, SearchCache, SearchResult, StudyPlan, TrialResult, search
 from harness.seeding import seed_of
-from harness.store.record import Outcome, Record, StoredPredictions
+from harness.store.record import EntryResult, Record, StoredPredictions
 from harness.store.store import Store
 
 #: The share of the training rows that is watched for early stopping.
@@ -53,7 +53,7 @@ class Cell:
         return f"{self.task}/{self.family}/{self.strategy}/r{self.repeat}f{self.fold}"
 
     @property
-    def place(self) -> tuple[str, int, int]:
+    def split_key(self) -> tuple[str, int, int]:
         """Task and split: what cells must share to share what was computed of the rows."""
         return self.task, self.repeat, self.fold
 
@@ -63,13 +63,13 @@ class Cell:
 
 
 @dataclass(frozen=True)
-class Material:
+class CellData:
     """What a cell works on: the rows, how they are split, the recipe, the protocol and its metrics."""
 
     table: Table
     splitter: Splitter
     fold: Fold
-    recipe: Recipe
+    recipe: PipelineSpec
     protocol: EvaluationProtocol
     metrics: Mapping[str, Metric]
     shared: FoldCache = field(
@@ -82,7 +82,7 @@ class Material:
         return self.metrics[self.protocol.objective_for(len(self.table.classes))]
 
 
-def run_cell(cell: Cell, material: Material, store: Store) -> Record:
+def run_cell(cell: Cell, material: CellData, store: Store) -> Record:
     """Do a cell, or finish one that was interrupted, and store it.
 
     A configuration that fails is a trial's result and a cell without any usable configuration a record with its reason; only
@@ -113,9 +113,9 @@ def run_cell(cell: Cell, material: Material, store: Store) -> Record:
     return store.write_cell(record, predictions)
 
 
-def _search_and_test(cell: Cell, material: Material, store: Store) -> tuple[Record, StoredPredictions | None]:
+def _search_and_test(cell: Cell, material: CellData, store: Store) -> tuple[Record, StoredPredictions | None]:
     train = material.fold.train
-    learner = Learner(cell, material, lambda name, arrays: store.write_curves(cell.id, name, arrays))
+    learner = CellTrainer(cell, material, lambda name, arrays: store.write_curves(cell.id, name, arrays))
     found = search(study_plan(cell, material, store), learner.score_inner, kept_of(cell, store))
     trials: dict[str, Any] = {
         "trials": found.complete,
@@ -138,7 +138,7 @@ def _search_and_test(cell: Cell, material: Material, store: Store) -> tuple[Reco
     return cell.record(status="ok", reason=opened.lost, outcomes=opened.outcomes, **trials), predictions
 
 
-def study_plan(cell: Cell, material: Material, store: Store) -> StudyPlan:
+def study_plan(cell: Cell, material: CellData, store: Store) -> StudyPlan:
     """The study of a cell: what is searched, with how much effort, and where its journal lies."""
     recipe = material.recipe
     return StudyPlan(
@@ -160,9 +160,9 @@ def study_plan(cell: Cell, material: Material, store: Store) -> StudyPlan:
     )
 
 
-def kept_of(cell: Cell, store: Store) -> Kept:
+def kept_of(cell: Cell, store: Store) -> SearchCache:
     """Where the probabilities of a cell's search are kept while it is under way."""
-    return Kept(lambda arrays: store.write_search(cell.id, arrays), lambda: store.read_search(cell.id))
+    return SearchCache(lambda arrays: store.write_search(cell.id, arrays), lambda: store.read_search(cell.id))
 
 
 #: Which configuration of a search each stage refits: the attribute of `SearchResult`.
@@ -172,21 +172,21 @@ _SOURCE = {"default": "default", "tuned": "best"}
 class _Opened(NamedTuple):
     """What came of opening the seal: the entries that could be refitted, their predictions, and why others could not."""
 
-    outcomes: tuple[Outcome, ...]
+    outcomes: tuple[EntryResult, ...]
     test: dict[str, npt.NDArray[np.float32]]
     lost: str
 
 
-def _open_test(learner: Learner, found: SearchResult, X_test: Features) -> _Opened:
+def _open_test(learner: CellTrainer, found: SearchResult, X_test: Features) -> _Opened:
     """Refit the default and the best configuration on all training rows, then predict the sealed rows, once per entry.
 
     A configuration that cannot be refitted loses its own entry only; where none can, the first reason is raised.
     """
-    fitted: dict[int, tuple[Outcome, npt.NDArray[np.float32]]] = {}  # by trial: the best may be the default
+    fitted: dict[int, tuple[EntryResult, npt.NDArray[np.float32]]] = {}  # by trial: the best may be the default
     lost: dict[int, Exception] = {}
     outcomes, test, reasons = [], {}, []
     for stage, source in _SOURCE.items():
-        one: Found | None = getattr(found, source)
+        one: Configuration | None = getattr(found, source)
         if one is None:
             continue
         if one.trial not in fitted and one.trial not in lost:
@@ -206,10 +206,10 @@ def _open_test(learner: Learner, found: SearchResult, X_test: Features) -> _Open
     return _Opened(tuple(outcomes), test, "; ".join(reasons))
 
 
-class Learner:
+class CellTrainer:
     """The outer training rows of a cell with their inner folds: all that a search can see."""
 
-    def __init__(self, cell: Cell, material: Material, keep: KeepCurves) -> None:
+    def __init__(self, cell: Cell, material: CellData, keep: KeepCurves) -> None:
         self.recipe, self.metrics, self.objective = material.recipe, material.metrics, material.objective
         self.table = material.table.take(material.fold.train)
         self.splitter = material.splitter.take(material.fold.train)
@@ -232,7 +232,7 @@ class Learner:
         X, y = take(self.table.X, rows), self.table.y[rows]
         return TrainingSet(X, y, seed, watched, FoldCache(CACHE_BYTES), self.shared, place)
 
-    def score_inner(self, params: dict[str, Any], number: int) -> Evaluated:
+    def score_inner(self, params: dict[str, Any], number: int) -> TrialResult:
         """A trial: the mean objective over the inner folds, out-of-fold probabilities of all training rows (NaN: never
         predicted), and remarks; the curves of its fits are stored before it is told."""
         y = self.table.y
@@ -246,13 +246,13 @@ class Learner:
                 scores.append(self._compute(self.objective, y[rows], proba[rows]))
         finally:
             self._store(f"trial_{number}", curves)
-        return Evaluated(float(np.mean(scores)), proba, tuple(curves.remarks))
+        return TrialResult(float(np.mean(scores)), proba, tuple(curves.remarks))
 
     def _store(self, name: str, curves: Curves) -> None:
         if curves.arrays:
             self.keep(name, curves.arrays)
 
-    def refit(self, stage: str, found: Found, X_test: Features) -> tuple[Outcome, npt.NDArray[np.float32]]:
+    def refit(self, stage: str, found: Configuration, X_test: Features) -> tuple[EntryResult, npt.NDArray[np.float32]]:
         """Fit a configuration on all training rows, choose its threshold on inner rows, only then predict the test rows."""
         fitted, final, curves = self.fit(stage, found.params)
         threshold = None
@@ -266,7 +266,7 @@ class Learner:
         fitted.remember(X_test)
         started = time.perf_counter()
         test = fitted.predict_proba(X_test)
-        outcome = Outcome(
+        outcome = EntryResult(
             stage=stage, trial=found.trial, params=found.params, inner_score=found.score, threshold=threshold,
             counts_before=fitted.counts_before, counts_after=fitted.counts_after, fit_seconds=fitted.seconds,
             predict_seconds=time.perf_counter() - started, train_scores=train_scores,
@@ -275,7 +275,7 @@ class Learner:
         )  # fmt: skip
         return outcome, test
 
-    def fit(self, stage: str, params: dict[str, Any]) -> tuple[Fitted, TrainingSet, Curves]:
+    def fit(self, stage: str, params: dict[str, Any]) -> tuple[FittedPipeline, TrainingSet, Curves]:
         """Fit a configuration on all training rows; its curves are stored.
 
         A training set of its own for each entry, so that its fit time is that of one fit and not of what another left.

@@ -20,10 +20,12 @@ from typing import Any, TypeAlias
 from harness.errors import EvenhandError
 from harness.execution.engines.local import ONE_THREAD, SAFE_PATH
 
-Tell: TypeAlias = Callable[[str], None]
+ProgressCallback: TypeAlias = Callable[[str], None]
 
 
-def ask(module: str, question: Mapping[str, Any], doing: str, tell: Tell = lambda _: None) -> Any:
+def run_in_subprocess(
+    module: str, question: Mapping[str, Any], doing: str, tell: ProgressCallback = lambda _: None
+) -> Any:
     """What `python -m <module>` answers; what it tells on the way is passed on.
 
     Raises its `EvenhandError` again, or one that says how a process that was `doing` something ended without an answer.
@@ -62,7 +64,7 @@ def ask(module: str, question: Mapping[str, Any], doing: str, tell: Tell = lambd
     return reply["answer"]
 
 
-def answer(work: Callable[[dict[str, Any], Tell], Any]) -> None:
+def serve_subprocess(work: Callable[[dict[str, Any], ProgressCallback], Any]) -> None:
     """Answer the one question on standard input: what `work` makes of it, or the line that says what is wrong."""
     signal.signal(signal.SIGINT, signal.SIG_DFL)
     answers = os.fdopen(os.dup(1), "w", encoding="utf-8")

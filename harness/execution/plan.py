@@ -14,7 +14,7 @@ from harness.data.audit import Finding, audit
 from harness.data.hashing import fingerprint
 from harness.data.splits import Fold, Splitter, make_splitter
 from harness.data.table import load_table
-from harness.data.user_data import OwnFile
+from harness.data.user_data import UserData
 from harness.errors import DataError, Unavailable
 from harness.execution.cell import Cell
 from harness.metrics.metric import Metric
@@ -29,7 +29,7 @@ from harness.search.pipeline import inapplicable
 from harness.seeding import seed_of
 
 #: The floor: always there, so that every table shows what knowing nothing scores.
-FLOOR = "majority"
+BASELINE = "majority"
 PACKAGES = (
     "evenhand", "numpy", "pandas", "scipy", "scikit-learn", "imbalanced-learn", "optuna", "xgboost-cpu", "xgboost", "lightgbm",
     "catboost", "tensorflow-cpu", "tensorflow", "keras",
@@ -46,7 +46,7 @@ class Request:
     protocol: EvaluationProtocol
     data_dir: str | None = None
     plugins: tuple[str, ...] = ()
-    own: OwnFile | None = None
+    own: UserData | None = None
 
     def task(self, registry: Registry, name: str) -> Task:
         """A registered task, or the one that the user's own file makes."""
@@ -88,7 +88,7 @@ class Request:
             protocol=EvaluationProtocol(**values["protocol"]),
             data_dir=values.get("data_dir"),
             plugins=tuple(values.get("plugins", ())),
-            own=OwnFile(**(own | {"drop": tuple(own["drop"])})) if own else None,
+            own=UserData(**(own | {"drop": tuple(own["drop"])})) if own else None,
         )
 
 
@@ -147,7 +147,7 @@ def make_plan(request: Request, registry: Registry) -> Plan:
         raise Unavailable(
             "none of the tasks can be had: " + "; ".join(f"{one['name']}: {one['reason']}" for one in skipped)
         )
-    families = [registry.family(name) for name in dict.fromkeys((*request.families, FLOOR))]
+    families = [registry.family(name) for name in dict.fromkeys((*request.families, BASELINE))]
     missing = {family.name: why for family in families if (why := missing_packages(family))}
     skipped += [{"kind": "family", "name": name, "reason": reason} for name, reason in missing.items()]
     families = sorted(families, key=lambda family: not family.network)
@@ -199,7 +199,7 @@ def describe(request: Request, registry: Registry, plan: Plan, command: str, nam
         "strategies": {
             name: {
                 "kind": strategy.kind,
-                "chooses": strategy.chooses,
+                "chooses": strategy.selects_existing_rows,
                 "description": strategy.description,
                 "digest": request.strategy_key(registry, name),
             }

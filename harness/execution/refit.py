@@ -12,15 +12,15 @@ import numpy as np
 
 from harness.data.splits import Fold
 from harness.errors import EvenhandError
-from harness.execution.cell import Cell, Learner, Material, kept_of, study_plan
-from harness.execution.isolated import Tell
+from harness.execution.cell import Cell, CellData, CellTrainer, kept_of, study_plan
+from harness.execution.isolated import ProgressCallback
 from harness.execution.plan import cell_of
-from harness.execution.worker import Desk
+from harness.execution.worker import WorkerContext
 from harness.metrics.calibration import NONE, PARTS, Calibrator, calibrator_of, enough, threshold_after
 from harness.metrics.logits import Labels, Proba
 from harness.metrics.threshold import best_threshold
-from harness.search.pipeline import Fitted
-from harness.search.study import Evaluated, Found, StudyPlan, search
+from harness.search.pipeline import FittedPipeline
+from harness.search.study import Configuration, StudyPlan, TrialResult, search
 from harness.seeding import seed_of
 from harness.store.store import Store
 
@@ -28,7 +28,7 @@ EVERYTHING = -1  #: stands for repeat and fold where no row is held back
 
 
 @dataclass(frozen=True)
-class Wanted:
+class EntrySpec:
     """What is to be fitted to all rows of a task."""
 
     task: str
@@ -44,13 +44,13 @@ class Wanted:
 
 
 @dataclass(frozen=True)
-class Whole:
+class FinalModel:
     """What came of the procedure: a pipeline fitted to all rows, its configuration, its threshold, its calibrator.
 
     `threshold` is None with several classes; it is that of calibrated probabilities where there is a calibrator.
     """
 
-    fitted: Fitted
+    fitted: FittedPipeline
     trials: int  #: complete ones
     trial: int  #: the one whose configuration it is
     params: dict[str, Any]
@@ -59,27 +59,27 @@ class Whole:
     calibrator: Calibrator | None
 
 
-def fit_whole(desk: Desk, wanted: Wanted, store: Store, tell: Tell) -> Whole:
+def refit_on_all(desk: WorkerContext, wanted: EntrySpec, store: Store, tell: ProgressCallback) -> FinalModel:
     """Search and fit on all rows, with the trials or the budget and the kind of inner folds that a cell has.
 
     The study and its probabilities are kept in `store`: what was interrupted continues, and what was done once is not
     searched again. The `default` stage needs trial 0 alone. Raises `EvenhandError` where no configuration can be fitted, or a
     class has too few rows for a calibrator.
     """
-    cell = whole_cell(desk, wanted)
+    cell = final_cell(desk, wanted)
     one = desk.loaded(wanted.task)
     everything = np.arange(len(one.table.y))
     material = desk.on(cell, Fold(EVERYTHING, EVERYTHING, everything, everything[:0]))
     store.keep_study_of(cell.id, cell.key)
-    learner = Learner(cell, material, lambda _name, _arrays: None)
+    learner = CellTrainer(cell, material, lambda _name, _arrays: None)
     trials, found = _search(cell, material, learner, (wanted, store, tell))
     tell(f"fitting {wanted.name} to all {len(everything):,} rows")
     fitted, _, _ = learner.fit(wanted.stage, found.params)
     threshold, calibrator = _decision(wanted, material, found, fitted)
-    return Whole(fitted, trials, found.trial, found.params, found.score, threshold, calibrator)
+    return FinalModel(fitted, trials, found.trial, found.params, found.score, threshold, calibrator)
 
 
-def whole_cell(desk: Desk, wanted: Wanted) -> Cell:
+def final_cell(desk: WorkerContext, wanted: EntrySpec) -> Cell:
     """The cell that holds nothing back: its key changes with data and declarations as that of any other."""
     fold = Fold(EVERYTHING, EVERYTHING, np.arange(0), np.arange(0))
     family = desk.registry.family(wanted.family)
@@ -88,13 +88,15 @@ def whole_cell(desk: Desk, wanted: Wanted) -> Cell:
     return replace(cell, seed=seed_of(desk.request.protocol.seed, *names, "export"))
 
 
-def _search(cell: Cell, material: Material, learner: Learner, asked: tuple[Wanted, Store, Tell]) -> tuple[int, Found]:
+def _search(
+    cell: Cell, material: CellData, learner: CellTrainer, asked: tuple[EntrySpec, Store, ProgressCallback]
+) -> tuple[int, Configuration]:
     wanted, store, tell = asked
     plan = study_plan(cell, material, store)
     if wanted.stage == "default":
         plan = replace(plan, trials=1, budget=None)
 
-    def evaluate(params: dict[str, Any], number: int) -> Evaluated:
+    def evaluate(params: dict[str, Any], number: int) -> TrialResult:
         tell(_progress(plan, number))
         return learner.score_inner(params, number)
 
@@ -113,7 +115,7 @@ def _progress(plan: StudyPlan, number: int) -> str:
 
 
 def _decision(
-    wanted: Wanted, material: Material, found: Found, fitted: Fitted
+    wanted: EntrySpec, material: CellData, found: Configuration, fitted: FittedPipeline
 ) -> tuple[float | None, Calibrator | None]:
     """Threshold and calibrator, from out-of-fold probabilities as in a nested split: see `threshold_after`."""
     y, costs, binary = material.table.y, material.recipe.costs, fitted.classes == 2
@@ -131,7 +133,7 @@ def _decision(
     return threshold_after(fit, proba, y, seed, costs) if binary else None, fit(proba, y)
 
 
-def _calibrator(wanted: Wanted, proba: Proba, y: Labels, fitted: Fitted) -> Calibrator:
+def _calibrator(wanted: EntrySpec, proba: Proba, y: Labels, fitted: FittedPipeline) -> Calibrator:
     found = calibrator_of(wanted.calibration, proba, y, fitted.counts_before, fitted.counts_after)
     assert found is not None  # noqa: S101 -- none is asked for elsewhere
     return found

@@ -14,17 +14,17 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from harness.data.user_data import OwnFile
+from harness.data.user_data import UserData
 from harness.errors import EvenhandError
-from harness.execution.cell import Cell, Learner, Material
-from harness.execution.isolated import Tell, answer
+from harness.execution.cell import Cell, CellData, CellTrainer
+from harness.execution.isolated import ProgressCallback, serve_subprocess
 from harness.execution.plan import LoadedTask, Request, cell_of, host, versions
-from harness.execution.replay_entry import Again, fit_again
-from harness.execution.worker import Desk
+from harness.execution.replay_entry import EntryReplay, refit_entry
+from harness.execution.worker import WorkerContext
 from harness.registry.family import Family
 from harness.registry.protocol import EvaluationProtocol
 from harness.registry.registry import closest
-from harness.store.record import Outcome, Record, StoredPredictions
+from harness.store.record import EntryResult, Record, StoredPredictions
 from harness.store.store import Store
 
 #: Mean difference of probabilities, and difference of a score, up to which another machine or version confirms a record.
@@ -35,7 +35,7 @@ ONLY_SEARCH = ("optuna",)
 OF_SOME = ("xgboost", "lightgbm", "catboost", "tensorflow", "keras")
 
 
-class Here(Protocol):
+class ReplaySource(Protocol):
     """What it takes here to do again what a run did: where its data are now, and what declares the rest."""
 
     @property
@@ -47,7 +47,7 @@ class Here(Protocol):
 
 
 @dataclass(frozen=True)
-class Asked:
+class ReplayRequest:
     """Which entries of which cell are to be fitted again, and what it takes; everything in it survives a trip through JSON.
 
     `file` is where a user's own data lie now, None where they lie where they did.
@@ -62,7 +62,7 @@ class Asked:
 
 
 @dataclass(frozen=True)
-class Replayed:
+class CellReplay:
     """What came of a replay; `against` says why nothing could be fitted again, `differs` what is not as it was."""
 
     cell: str
@@ -70,7 +70,7 @@ class Replayed:
     differs: tuple[str, ...]
     tolerance: float
     why: str  #: the tolerance in words
-    entries: tuple[Again, ...] = ()
+    entries: tuple[EntryReplay, ...] = ()
     against: str = ""
 
     @property
@@ -79,13 +79,13 @@ class Replayed:
         return bool(self.entries) and all(one.verdict != "different" for one in self.entries)
 
     @classmethod
-    def from_dict(cls, values: Mapping[str, Any]) -> Replayed:
+    def from_dict(cls, values: Mapping[str, Any]) -> CellReplay:
         """What `dataclasses.asdict` gave, after a trip through JSON."""
-        entries = tuple(Again(**one) for one in values["entries"])
+        entries = tuple(EntryReplay(**one) for one in values["entries"])
         return cls(**(dict(values) | {"entries": entries, "differs": tuple(values["differs"])}))
 
 
-def replay(asked: Asked) -> Replayed:
+def replay(asked: ReplayRequest) -> CellReplay:
     """Fit entries of a stored cell again and hold what comes against what is stored.
 
     Raises `EvenhandError` where there is no such cell or entry, or where its data or packages are not here.
@@ -94,10 +94,10 @@ def replay(asked: Asked) -> Replayed:
     run = store.read_run()
     record = _record(store, run, asked.cell)
     stored, outcomes = store.predictions(record), _outcomes(record, asked.stages)
-    desk = Desk(request_of(run, record, asked))
+    desk = WorkerContext(request_of(run, record, asked))
     one, family = desk.loaded(record.task), desk.registry.family(record.family)
     differs, tolerance, why = _tolerance(run, family)
-    whole = Replayed(record.id, cell_of_record(record).name, tuple(differs), tolerance, why)
+    whole = CellReplay(record.id, cell_of_record(record).name, tuple(differs), tolerance, why)
     if against := other_rows(run, record, stored, one):
         return replace(whole, against=against)
     material = desk.material(cell_of_record(record), one.fingerprint)
@@ -105,14 +105,14 @@ def replay(asked: Asked) -> Replayed:
     if changed:
         why = "only equality to the last digit could show that what has changed makes no difference here"
         whole = replace(whole, differs=(*differs, changed), tolerance=0.0, why=why)
-    learner = Learner(cell_of_record(record), material, lambda _name, _arrays: None)
-    entries: list[Again] = []
+    learner = CellTrainer(cell_of_record(record), material, lambda _name, _arrays: None)
+    entries: list[EntryReplay] = []
     for outcome in outcomes:
         twin = next((again for again in entries if again.trial == outcome.trial), None)
         entries.append(
             replace(twin, stage=outcome.stage)
             if twin
-            else fit_again(learner, material, outcome, stored, whole.tolerance)
+            else refit_entry(learner, material, outcome, stored, whole.tolerance)
         )
     return replace(whole, entries=tuple(entries))
 
@@ -144,7 +144,7 @@ def _record(store: Store, run: Mapping[str, Any], named: str) -> Record:
     return record
 
 
-def _outcomes(record: Record, stages: Sequence[str]) -> list[Outcome]:
+def _outcomes(record: Record, stages: Sequence[str]) -> list[EntryResult]:
     found = [outcome for outcome in record.outcomes if outcome.stage in stages]
     if lost := set(stages) - {outcome.stage for outcome in found}:
         why = f" ({record.reason})" if record.reason else ""
@@ -157,12 +157,12 @@ def cell_of_record(record: Record) -> Cell:
     return Cell(**{name: getattr(record, name) for name in Cell.__dataclass_fields__})
 
 
-def request_of(run: Mapping[str, Any], record: Record, asked: Here) -> Request:
+def request_of(run: Mapping[str, Any], record: Record, asked: ReplaySource) -> Request:
     """What the run was asked for, as far as one cell is concerned."""
     own = run["tasks"][record.task].get("own")
     if own is not None:
         moved = {"path": asked.file} if asked.file else {}
-        own = OwnFile(**(own | moved | {"drop": tuple(own["drop"]), "name": record.task}))
+        own = UserData(**(own | moved | {"drop": tuple(own["drop"]), "name": record.task}))
         if not Path(own.path).exists():
             raise EvenhandError(f"the data of {record.task!r} are no longer at {own.path}: say --file PATH")
     return Request(
@@ -223,7 +223,9 @@ def other_rows(run: Mapping[str, Any], record: Record, stored: StoredPredictions
     return ""
 
 
-def changed_since(run: Mapping[str, Any], record: Record, desk: Desk, one: LoadedTask, material: Material) -> str:
+def changed_since(
+    run: Mapping[str, Any], record: Record, desk: WorkerContext, one: LoadedTask, material: CellData
+) -> str:
     """Which declaration is not what it was, by elimination from what is stored of each; empty where the key is the same."""
     family = desk.registry.family(record.family)
     live = cell_of(desk.request, desk.registry, one, (family, record.strategy), material.fold)
@@ -242,9 +244,9 @@ def _plain(value: Any) -> Any:
     return json.loads(json.dumps(value))
 
 
-def _answer(values: dict[str, Any], _tell: Tell) -> dict[str, Any]:
-    return asdict(replay(Asked(**(values | {name: tuple(values[name]) for name in ("stages", "plugins")}))))
+def _answer(values: dict[str, Any], _tell: ProgressCallback) -> dict[str, Any]:
+    return asdict(replay(ReplayRequest(**(values | {name: tuple(values[name]) for name in ("stages", "plugins")}))))
 
 
 if __name__ == "__main__":
-    answer(_answer)
+    serve_subprocess(_answer)

@@ -9,17 +9,17 @@ import numpy as np
 import numpy.typing as npt
 
 from harness.errors import failure
-from harness.execution.cell import Learner, Material
+from harness.execution.cell import CellData, CellTrainer
 from harness.metrics.metric import Metric, Predictions
 from harness.registry.task import take
-from harness.search.study import Found
-from harness.store.record import Outcome, StoredPredictions
+from harness.search.study import Configuration
+from harness.store.record import EntryResult, StoredPredictions
 
 INNER, AT_HALF = "inner score", "at 0.5"  #: names of a figure, and of how decisions are made
 
 
 @dataclass(frozen=True)
-class Again:
+class EntryReplay:
     """One entry as it was stored and as it came again.
 
     `gaps` are the mean and the largest difference of the probabilities, by `test` and `inner`; NaN in one place only counts
@@ -38,9 +38,9 @@ class Again:
     reason: str = ""  #: why it could not be fitted again
 
 
-def fit_again(
-    learner: Learner, material: Material, outcome: Outcome, stored: StoredPredictions, tolerance: float
-) -> Again:
+def refit_entry(
+    learner: CellTrainer, material: CellData, outcome: EntryResult, stored: StoredPredictions, tolerance: float
+) -> EntryReplay:
     """Compute an entry's inner probabilities again, fit it to all training rows, predict the test rows, and compare.
 
     To the last digit where `tolerance` is 0. Elsewhere the mean difference of the probabilities, the inner score and the
@@ -50,10 +50,10 @@ def fit_again(
     stage = outcome.stage
     try:
         inner = learner.score_inner(outcome.params, outcome.trial)
-        found = Found(outcome.trial, outcome.params, inner.score, inner.proba)
+        found = Configuration(outcome.trial, outcome.params, inner.score, inner.proba)
         now, proba = learner.refit(stage, found, take(material.table.X, material.fold.test))
     except Exception as error:  # noqa: BLE001 -- whatever a fit raises is what there is to say of it
-        return Again(stage, outcome.trial, {}, (), {}, len(stored.test_y), "different", failure(error))
+        return EntryReplay(stage, outcome.trial, {}, (), {}, len(stored.test_y), "different", failure(error))
     gaps = {"test": _gap(stored.test[stage], proba), "inner": _gap(stored.inner[stage], inner.proba)}
     before = _views(stored, stored.test[stage], outcome.threshold, material)
     after = _views(stored, proba, now.threshold, material)
@@ -70,11 +70,11 @@ def fit_again(
     exact = not any(largest for _, largest in gaps.values()) and all(a == b for _, a, b in figures)
     near = tolerance and _all_near(gaps, figures, material.objective, tolerance)
     verdict = "same" if exact else "close" if near else "different"
-    return Again(stage, outcome.trial, gaps, tuple(figures), moved, len(stored.test_y), verdict)
+    return EntryReplay(stage, outcome.trial, gaps, tuple(figures), moved, len(stored.test_y), verdict)
 
 
 def _views(
-    stored: StoredPredictions, proba: npt.NDArray[np.float32], threshold: float | None, material: Material
+    stored: StoredPredictions, proba: npt.NDArray[np.float32], threshold: float | None, material: CellData
 ) -> dict[str, Predictions]:
     """The test predictions as they are decided upon: at 0.5 and at the entry's threshold, or by the largest probability."""
     costs = material.recipe.costs
@@ -91,9 +91,9 @@ def _figures(
 ) -> Iterator[tuple[str, float | None, float | None]]:
     """Every metric that is defined, then and now; those of decisions once per threshold."""
     for metric in metrics:
-        for where in before if metric.face == "decision" else list(before)[:1]:
+        for where in before if metric.metric_type == "decision" else list(before)[:1]:
             if (value := _value(metric, before[where])) is not None:
-                name = f"{metric.name} {where}".rstrip() if metric.face == "decision" else metric.name
+                name = f"{metric.name} {where}".rstrip() if metric.metric_type == "decision" else metric.name
                 yield name, value, _value(metric, after[where])
 
 

@@ -17,11 +17,11 @@ from typing import Any
 
 from harness.data.splits import Fold
 from harness.errors import DataError, EvenhandError
-from harness.execution.cell import Cell, Material, run_cell
+from harness.execution.cell import Cell, CellData, run_cell
 from harness.execution.plan import LoadedTask, Request, load_task
 from harness.preprocessing.cache import FoldCache
 from harness.registry.registry import Registry, load_registry
-from harness.search.pipeline import Recipe, inapplicable
+from harness.search.pipeline import PipelineSpec, inapplicable
 from harness.store.store import Store
 
 #: Tables held in memory; cells come task by task.
@@ -30,7 +30,7 @@ MOST_TABLES = 2
 SHARED_BYTES = 500_000_000
 
 
-class Desk:
+class WorkerContext:
     """What a worker has at hand: the declarations and the tables it used last."""
 
     def __init__(self, request: Request) -> None:
@@ -48,27 +48,27 @@ class Desk:
                 self.tables.popitem(last=False)
         return self.tables[name]
 
-    def material(self, cell: Cell, expected: str) -> Material:
+    def material(self, cell: Cell, expected: str) -> CellData:
         """All that a cell works on; raises `DataError` where the rows are no longer those that were planned for."""
         one = self.loaded(cell.task)
         if one.fingerprint != expected:
             raise DataError(f"the rows of {cell.task!r} changed while the run was going on: start it again")
         return self.on(cell, next(fold for fold in one.folds if (fold.repeat, fold.fold) == (cell.repeat, cell.fold)))
 
-    def on(self, cell: Cell, fold: Fold) -> Material:
+    def on(self, cell: Cell, fold: Fold) -> CellData:
         """What a cell works on where its rows are split in this way."""
         request, registry, one = self.request, self.registry, self.loaded(cell.task)
         family, strategies = registry.family(cell.family), request.strategies_of(registry, cell.strategy)
         if len(strategies) > 1:  # of several only those that can act are searched, or the others would eat the trials
             strategies = tuple(s for s in strategies if not inapplicable(family, one.task.modality, s)) or strategies
-        recipe = Recipe(
+        recipe = PipelineSpec(
             family,
             strategies,
             one.task.modality,
             len(one.table.classes),
             one.task.costs,
         )
-        return Material(one.table, one.splitter, fold, recipe, request.protocol, registry.metrics, self.shared)
+        return CellData(one.table, one.splitter, fold, recipe, request.protocol, registry.metrics, self.shared)
 
 
 def main() -> None:
@@ -78,14 +78,14 @@ def main() -> None:
     warnings.simplefilter("ignore")
     lines = _lines()
     first = json.loads(lines.get())
-    desk, store = Desk(Request.from_dict(first["request"])), Store(Path(first["out"]))
+    desk, store = WorkerContext(Request.from_dict(first["request"])), Store(Path(first["out"]))
     while True:
         message = json.loads(lines.get())
         answers.write(json.dumps(_answer(desk, store, message)) + "\n")
         answers.flush()
 
 
-def _answer(desk: Desk, store: Store, message: dict[str, Any]) -> dict[str, Any]:
+def _answer(desk: WorkerContext, store: Store, message: dict[str, Any]) -> dict[str, Any]:
     cell = Cell(**message["cell"])
     try:
         record = run_cell(cell, desk.material(cell, message["fingerprint"]), store)

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
 Array = TypeVar("Array", bound="npt.NDArray[Any]")
-Face: TypeAlias = Literal["ranking", "decision", "probability"]
+MetricType: TypeAlias = Literal["ranking", "decision", "probability"]
 
 
 @dataclass(frozen=True)
@@ -95,7 +95,7 @@ class Metric:
 
     name: str
     compute: Callable[[Predictions], float]
-    face: Face
+    metric_type: MetricType
     greater_is_better: bool = True
     binary_only: bool = False
     needs_costs: bool = False

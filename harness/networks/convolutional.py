@@ -16,7 +16,7 @@ import numpy.typing as npt
 
 from harness.errors import DataError
 from harness.networks.base import Learner
-from harness.networks.history import Watch
+from harness.networks.history import EarlyStopping
 from harness.networks.keras_training import Course, finish, fresh, predict, train
 from harness.networks.layers import Layer
 from harness.networks.losses import Floats
@@ -169,7 +169,7 @@ class ConvolutionalClassifier(Learner):
         self.form_ = pictures(X).shape[1:]
         watched = None if validation is None else watched_rows(validation, rows, self.classes_, self._read)
         course = self.course.stretched(len(rows.y))
-        watch = Watch(self.loss, rows, watched, course.patience)
+        watch = EarlyStopping(self.loss, rows, watched, course.patience)
         start = fresh(self._shape, np.random.default_rng([self.seed, 1]), watch.prior_logits)
         self.weights_ = train(self._shape, start, course, watch, self.seed)
         self.history_ = watch.history(course.batch_size)

@@ -18,7 +18,7 @@ from harness.networks import pretrained
 from harness.networks.base import Learner
 from harness.networks.dense import without_batch_norm
 from harness.networks.dense_classifier import DenseClassifier, Entering
-from harness.networks.history import Watch
+from harness.networks.history import EarlyStopping
 from harness.networks.keras_training import Course, built, finish, fresh, predict, train
 from harness.networks.last_blocks import LEARNING, Activations, Upper, activations
 from harness.networks.layers import Layer
@@ -173,7 +173,7 @@ class PretrainedClassifier(Learner):
         watched = validation and watched_rows(validation, real, self.classes_, lambda X: activations(X, upper.row))
         course = course_of(self.schedule, len(real.y)).stretched(len(real.y))
         course = replace(course, augment=float(views > 0))
-        watch = Watch(loss, real, watched, course.patience)
+        watch = EarlyStopping(loss, real, watched, course.patience)
         drawn = fresh(upper, np.random.default_rng(self.seed), watch.prior_logits)
         start = built(upper, watch.prior_logits)[: -upper.head] + drawn[-upper.head :]
         self.weights_ = train(upper, start, course, watch, self.seed)

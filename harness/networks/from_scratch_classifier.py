@@ -21,7 +21,7 @@ from harness.networks.from_scratch import (
     log_softmax,
     new_network,
 )
-from harness.networks.history import Epoch, History, Step, Watch
+from harness.networks.history import EarlyStopping, Epoch, History, Step
 from harness.networks.layers import Layer
 from harness.networks.losses import Floats, Loss
 from harness.networks.rows import Rows, matrix, one_thread, training_rows, watched_rows
@@ -65,7 +65,7 @@ class ScratchClassifier(Learner):
     def _learn(self, rows: Rows, watched: Rows | None) -> tuple[Network, History]:
         """The network after the epoch that served the watched rows best, or after the last one."""
         rng, bend = np.random.default_rng(self.seed), BENDS[self.activation]
-        watch = Watch(Loss(len(self.classes_)), rows, watched, self.descent.patience)
+        watch = EarlyStopping(Loss(len(self.classes_)), rows, watched, self.descent.patience)
         network = new_network([rows.X.shape[1], *self.units, len(self.classes_)], bend, rng)
 
         def epochs() -> Iterator[Epoch]:

@@ -70,7 +70,7 @@ CURVES = tuple(one.name for one in fields(History) if one.name not in {"epoch", 
 
 
 @dataclass
-class Watch:
+class EarlyStopping:
     """Looks at every epoch of one fit: records its curves, says whether it is the best so far and when to stop.
 
     `rows` are learned from, `watched` decide; of both only labels and weights are used. Without watched rows every epoch
@@ -82,7 +82,7 @@ class Watch:
 
     loss: Loss
     rows: Rows
-    watched: Rows | None
+    validation: Rows | None
     patience: int
     best: int = 0
     _curves: dict[str, list[float]] = field(default_factory=lambda: {name: [] for name in CURVES})
@@ -103,7 +103,7 @@ class Watch:
     @property
     def over(self) -> bool:
         """Whether nothing has improved for so long that training should end."""
-        return self.watched is not None and len(self._curves["train_loss"]) - self.best >= self.patience
+        return self.validation is not None and len(self._curves["train_loss"]) - self.best >= self.patience
 
     def keep_best(self, epochs: Iterator[Epoch], weights: Callable[[], Kept]) -> Kept:
         """Let epochs be made, one after another, until none is left or training is over; the `weights` after the best one.
@@ -126,10 +126,10 @@ class Watch:
         """
         curves, now = self._curves, time.perf_counter()
         self._add("train", train_logits, self.rows)
-        if self.watched is not None and watched_logits is not None:
-            self._add("validation", watched_logits, self.watched)
+        if self.validation is not None and watched_logits is not None:
+            self._add("validation", watched_logits, self.validation)
             least = (self.shares / 10).clip(1e-6).astype(np.float32)
-            curves["validation_bounded"].append(mean_loss(self.loss, watched_logits, self.watched, least))
+            curves["validation_bounded"].append(mean_loss(self.loss, watched_logits, self.validation, least))
         curves["learning_rate"].append(step.learning_rate)
         curves["gradient_norm"].append(float(np.max(step.gradient_norms)))
         curves["seconds"].append(now - self._began)

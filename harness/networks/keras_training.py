@@ -22,7 +22,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from harness.networks.history import Epoch, Step, Watch
+from harness.networks.history import EarlyStopping, Epoch, Step
 from harness.networks.keras_model import BATCH, NOT_DECAYED, Architecture, Dials, Weights, machine
 from harness.networks.losses import Floats, Loss
 from harness.networks.optimizer import COURSES, Schedule
@@ -54,7 +54,7 @@ class Course(Schedule):
         return np.float32(self.learning_rate) * np.array(factors, np.float32)
 
 
-def train(architecture: Architecture, start: Weights, course: Course, watch: Watch, seed: int) -> Weights:
+def train(architecture: Architecture, start: Weights, course: Course, watch: EarlyStopping, seed: int) -> Weights:
     """Train from the weights `start` on the rows of `watch`; returns the weights of the epoch that it found best.
 
     Every step draws `course.batch_size` rows, the last one of an epoch what is left; order, dropout and augmentation come
@@ -74,7 +74,7 @@ def train(architecture: Architecture, start: Weights, course: Course, watch: Wat
             for number, epoch_rates in enumerate(rates):
                 order = rng.permutation(len(rows.y))
                 logits, norms = engine.learn(load, order, epoch_rates, number * steps)
-                seen = None if watch.watched is None else engine.logits(watch.watched.X)
+                seen = None if watch.validation is None else engine.logits(watch.validation.X)
                 yield Epoch(Step(float(epoch_rates[-1]), norms), logits, seen)
 
         return watch.keep_best(epochs(), engine.weights)

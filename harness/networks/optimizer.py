@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from harness.networks.dense import Network, Shape, backward, forward, infer, lay_out, new_network
-from harness.networks.history import Epoch, History, Step, Watch
+from harness.networks.history import EarlyStopping, Epoch, History, Step
 from harness.networks.losses import Floats, Loss
 from harness.networks.rows import Rows
 
@@ -132,7 +132,7 @@ def train(
     Raises `EvenhandError` where the training diverges.
     """
     rng, schedule = np.random.default_rng(seed), schedule.stretched(len(rows.y))
-    watch = Watch(loss, rows, watched, schedule.patience)
+    watch = EarlyStopping(loss, rows, watched, schedule.patience)
     network = new_network(shape, rng, watch.prior_logits)
     nothing = np.zeros(shape.size, np.float32)
     adam = Adam(schedule, nothing, nothing.copy(), steps=schedule.steps(len(rows.y)))

@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from harness.errors import DataError
 from harness.networks.base import Learner
-from harness.networks.history import Epoch, History, Step, Watch
+from harness.networks.history import EarlyStopping, Epoch, History, Step
 from harness.networks.layers import Layer
 from harness.networks.losses import Floats, Labels, Loss
 from harness.networks.optimizer import Adam, Schedule
@@ -128,7 +128,7 @@ def train(
 ) -> tuple[Network, History]:
     """Train a network under a `Watch`; the weights of its best epoch are restored."""
     rng, schedule = np.random.default_rng(seed), schedule.stretched(len(rows.y))
-    watch = Watch(loss, rows, watched, schedule.patience)
+    watch = EarlyStopping(loss, rows, watched, schedule.patience)
     network = new_network(shape, rng, watch.prior_logits)
     flat = network.weights.flat
     adam = Adam(schedule, np.zeros_like(flat), np.zeros_like(flat), steps=schedule.steps(len(rows.y)))

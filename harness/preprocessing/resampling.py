@@ -66,7 +66,7 @@ def resample_points(
     def compute() -> tuple[Any, Labels]:
         """The chosen or made rows and their labels, where the cache has none."""
         sampler = build(seed, **params)
-        if strategy.chooses:
+        if strategy.selects_existing_rows:
             _, made_y, kept = _sampled(sampler, np.arange(len(y), dtype=np.float64)[:, None], y, cache)
             if kept is None:
                 raise EvenhandError(f"{strategy.name} is declared to choose rows, but made some")

@@ -27,7 +27,9 @@ class Strategy:
     build: Callable[..., Any] | None = None
     space: Space = field(default_factory=dict)
     description: str = ""
-    chooses: bool = False  #: of kind `resample`: only chooses among the rows and looks at none of their features
+    selects_existing_rows: bool = (
+        False  #: of kind `resample`: only chooses among the rows and looks at none of their features
+    )
     uses_costs: bool = False  #: where the task has a cost matrix it decides, and nothing is searched
 
     def __post_init__(self) -> None:

@@ -11,7 +11,7 @@ from harness.store.store import Store
 
 
 @dataclass(frozen=True)
-class Picture:
+class Figure:
     """A picture to be drawn.
 
     `name` is that of its files without ending (`gallery.file_name`), `said` what it shows, for who cannot see it. `draw` gives
@@ -28,7 +28,7 @@ class Section:
     """A heading and what stands below it, Markdown and pictures in turn; `task` where it is about one task."""
 
     title: str
-    parts: tuple[str | Picture, ...]
+    parts: tuple[str | Figure, ...]
     task: str = ""
 
 

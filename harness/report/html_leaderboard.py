@@ -7,8 +7,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 
-from harness.evaluation.metric_cache import HALF, TUNED
-from harness.evaluation.ranking import FLOOR, Place, Ranking
+from harness.evaluation.metric_cache import DEFAULT_THRESHOLD, TUNED_THRESHOLD
+from harness.evaluation.ranking import BASELINE, RankedEntry, Ranking
 from harness.evaluation.scores import Scores
 from harness.report.render.markdown import NONE, brief, digits_of, number, plus_minus
 from harness.report.sections.ranking import PROBABILITY, QUALITY, rank_mark
@@ -62,7 +62,7 @@ class Bar:
 class Line:
     """A line of the board."""
 
-    place: Place
+    place: RankedEntry
     mark: str
     score: Value
     bar: Bar | None
@@ -97,7 +97,7 @@ class Board:
 
 def board(scores: Scores, ranking: Ranking) -> Board:
     """The leaderboard of a task: the entries with figures, in the order of their ranks."""
-    places = [place for place in ranking.places if place.score.n]
+    places = [place for place in ranking.entries if place.score.n]
     found = [*_figures(scores, ranking, places), *_effort(places), *_ended(ranking, places)]
     columns = [column for column, _ in found]
     lines = zip(*(values for _, values in found), strict=True)
@@ -111,23 +111,27 @@ def board(scores: Scores, ranking: Ranking) -> Board:
     return Board(label, shown, tuple(columns), tuple(rows), scores.kinds(ranking.task))
 
 
-def _figures(scores: Scores, ranking: Ranking, places: Sequence[Place]) -> list[tuple[Column, list[Value]]]:
+def _figures(scores: Scores, ranking: Ranking, places: Sequence[RankedEntry]) -> list[tuple[Column, list[Value]]]:
     """The columns of metrics; those of decisions once for every threshold kind."""
     priced = ["expected_cost"] if scores.run["tasks"][ranking.task].get("costs") else []
     names = [name for name in (*QUALITY, *priced, *PROBABILITY) if name != ranking.metric.name]
     found = []
     for metric in (scores.metrics[name] for name in names):
-        kinds = scores.kinds(ranking.task) if metric.face == "decision" else ("",)
+        kinds = scores.kinds(ranking.task) if metric.metric_type == "decision" else ("",)
         group = "probabilities" if metric.name in PROBABILITY else "decisions"
         for kind in kinds:
             rows = [
-                scores.rows_of(ranking.task, place.entry, kind) if kind in (HALF, TUNED) else place.rows
+                scores.rows_of(ranking.task, place.entry, kind)
+                if kind in (DEFAULT_THRESHOLD, TUNED_THRESHOLD)
+                else place.rows
                 for place in places
             ]
             means = [one.mean(metric.name) for one in rows]
             digits = digits_of(_compared(means, places), greater=metric.greater_is_better)
             values = _values(means, partial(number, digits=digits))
-            at = {HALF: ", deciding at 0.5", TUNED: ", deciding at the tuned threshold"}.get(kind, "")
+            at = {DEFAULT_THRESHOLD: ", deciding at 0.5", TUNED_THRESHOLD: ", deciding at the tuned threshold"}.get(
+                kind, ""
+            )
             column = Column(metric.label or metric.name, metric.description + at, group, kind if len(kinds) > 1 else "")
             found.append((column, _best(values, means, places, greater=metric.greater_is_better)))
     label = ranking.metric.label or ranking.metric.name
@@ -138,7 +142,7 @@ def _figures(scores: Scores, ranking: Ranking, places: Sequence[Place]) -> list[
     return found
 
 
-def _effort(places: Sequence[Place]) -> list[tuple[Column, list[Value]]]:
+def _effort(places: Sequence[RankedEntry]) -> list[tuple[Column, list[Value]]]:
     units = {"model_bytes": 1e-3}
     return [
         (
@@ -149,7 +153,7 @@ def _effort(places: Sequence[Place]) -> list[tuple[Column, list[Value]]]:
     ]
 
 
-def _ended(ranking: Ranking, places: Sequence[Place]) -> list[tuple[Column, list[Value]]]:
+def _ended(ranking: Ranking, places: Sequence[RankedEntry]) -> list[tuple[Column, list[Value]]]:
     splits = [Value(f"{place.score.n}/{ranking.splits}", str(place.score.n)) for place in places]
     return [
         (Column("Splits", "splits with figures, of those planned", "effort"), splits),
@@ -161,13 +165,15 @@ def _values(figures: Sequence[float], written: Callable[[float], str]) -> list[V
     return [Value(NONE) if math.isnan(one) else Value(written(one), f"{one:.9g}") for one in figures]
 
 
-def _compared(means: Sequence[float], places: Sequence[Place]) -> list[float]:
+def _compared(means: Sequence[float], places: Sequence[RankedEntry]) -> list[float]:
     """The figures among which there is a best one: those of entries with all splits, the majority row aside; else NaN."""
-    whole = [place.complete and place.entry.family != FLOOR for place in places]
+    whole = [place.complete and place.entry.family != BASELINE for place in places]
     return [mean if one else math.nan for mean, one in zip(means, whole, strict=True)]
 
 
-def _best(values: Sequence[Value], means: Sequence[float], places: Sequence[Place], *, greater: bool) -> list[Value]:
+def _best(
+    values: Sequence[Value], means: Sequence[float], places: Sequence[RankedEntry], *, greater: bool
+) -> list[Value]:
     """The values, those being marked that are written like the best one."""
     compared = _compared(means, places)
     known = [(mean, value.text) for mean, value in zip(compared, values, strict=True) if not math.isnan(mean)]
@@ -178,21 +184,21 @@ def _best(values: Sequence[Value], means: Sequence[float], places: Sequence[Plac
     ]
 
 
-def _score(ranking: Ranking, place: Place) -> Value:
+def _score(ranking: Ranking, place: RankedEntry) -> Value:
     written = plus_minus(place.score.mean, place.score.half, digits=ranking.digits)
     return Value(written, f"{place.score.mean:.9g}", place.rank == 1)
 
 
-def _ends(places: Sequence[Place]) -> tuple[float, float] | None:
+def _ends(places: Sequence[RankedEntry]) -> tuple[float, float] | None:
     """The ends of the scale: those of all intervals, the majority row aside, which often lies far away."""
-    shown = [place.score for place in places if place.entry.family != FLOOR] or [place.score for place in places]
+    shown = [place.score for place in places if place.entry.family != BASELINE] or [place.score for place in places]
     reach = [(one.mean, 0.0 if math.isnan(one.half) else one.half) for one in shown if not math.isnan(one.mean)]
     if not reach:
         return None
     return min(mean - half for mean, half in reach), max(mean + half for mean, half in reach)
 
 
-def _bar(place: Place, ends: tuple[float, float] | None, digits: int) -> Bar | None:
+def _bar(place: RankedEntry, ends: tuple[float, float] | None, digits: int) -> Bar | None:
     mean, half = place.score.mean, place.score.half
     if ends is None or math.isnan(mean):
         return None

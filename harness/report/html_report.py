@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, TypeAlias
 
 from harness.report.chapters import TaskPart, Topic, chapters, task_parts
-from harness.report.content import Evidence, Picture, Section
+from harness.report.content import Evidence, Figure, Section
 from harness.report.figures.writer import file_name, small_picture
 from harness.report.html_leaderboard import GROUPS, HIGH, WIDE, Board, board
 from harness.report.render.markdown import escape
@@ -130,7 +130,7 @@ def said_once(tasks: Sequence[TaskPart]) -> list[TaskPart]:
     return found
 
 
-def _long(part: str | Picture) -> bool:
+def _long(part: str | Figure) -> bool:
     """Whether it is a paragraph, and so long that a link saves something."""
     return isinstance(part, str) and len(part) >= LONG and "\n" not in part
 
@@ -149,11 +149,11 @@ def _piece(key: str, of: str, section: Section, read: Read) -> Piece:
     caption = ", ".join(dict.fromkeys(part for part in (section.title, of) if part))
     found: list[Block | Shown] = []
     for part in section.parts:
-        found += [_shown(part, read)] if isinstance(part, Picture) else blocks(part, caption)
+        found += [_shown(part, read)] if isinstance(part, Figure) else blocks(part, caption)
     return Piece(key, section.title, tuple(found))
 
 
-def _shown(picture: Picture, read: Read) -> Shown:
+def _shown(picture: Figure, read: Read) -> Shown:
     from PIL import Image
 
     data = read(picture.name)

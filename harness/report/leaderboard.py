@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 
 from harness.evaluation.ranking import Ranking
-from harness.evaluation.scores import EXTRAS, STAGES, Entry, Rows, Scores, entries, recalibrated
+from harness.evaluation.scores import EXTRAS, STAGES, Entry, ScoreRows, Scores, entries, recalibrated
 from harness.evaluation.significance import estimate
 from harness.metrics.calibration import CALIBRATIONS
 from harness.metrics.metric import Metric
@@ -72,7 +72,7 @@ def csv_text(table: pd.DataFrame) -> str:
     return str(safe.to_csv(index=False, float_format="%.6g", lineterminator="\n"))
 
 
-def _summary(rows: Rows, names: list[str]) -> dict[str, float]:
+def _summary(rows: ScoreRows, names: list[str]) -> dict[str, float]:
     figures = np.array([rows[name] for name in names])
     n = len(rows)
     means = figures.mean(axis=1) if n else np.full(len(names), math.nan)
@@ -81,12 +81,12 @@ def _summary(rows: Rows, names: list[str]) -> dict[str, float]:
     return dict(zip(columns, np.stack([means, spreads], axis=1).ravel().tolist(), strict=True))
 
 
-def _ranked(scores: Scores, ranking: Ranking, entry: Entry, rows: Rows) -> dict[str, Any]:
+def _ranked(scores: Scores, ranking: Ranking, entry: Entry, rows: ScoreRows) -> dict[str, Any]:
     place = ranking.place_of(entry) if entry.calibration == "none" else None
     found = estimate(
         rows[ranking.metric.name],
         rows.mean("ratio"),
-        claims=not ranking.silent,
+        claims=not ranking.no_test_reason,
         grain=scores.grain(ranking.task, ranking.metric, rows),
     )
     values = (

@@ -67,12 +67,12 @@ def strategy_parts(scores: Scores, ranking: Ranking) -> list[str]:
     compared = differences(scores, ranking.task)
     parts = [strategy_verdict(scores, ranking.task)]
     parts.append(strategy_table(scores, ranking.task) if compared else "Nothing to compare.")
-    return parts + ([f"No reading: {ranking.silent}."] if ranking.silent and ranking.best else [])
+    return parts + ([f"No reading: {ranking.no_test_reason}."] if ranking.no_test_reason and ranking.best else [])
 
 
 def documented(scores: Scores, ranking: Ranking) -> list[str]:
     """The results of a task as such results are usually written; nothing where nothing was evaluated."""
-    if not any(place.score.n for place in ranking.places):
+    if not any(place.score.n for place in ranking.entries):
         return []
     task = ranking.task
     networks = network_tables(scores, task)

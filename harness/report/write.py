@@ -11,7 +11,7 @@ from harness.evaluation.ranking import rank
 from harness.evaluation.scores import collect
 from harness.metrics.metric import Metric
 from harness.report.chapters import gather
-from harness.report.content import Evidence, Picture
+from harness.report.content import Evidence, Figure
 from harness.report.figures.writer import draw_all, made_here
 from harness.report.html_report import page
 from harness.report.leaderboard import csv_text, leaderboard
@@ -47,7 +47,7 @@ def write_report(store: Store, metrics: Mapping[str, Metric]) -> ReportFiles:
     write_atomic(files.csv, csv_text(leaderboard(scores, list(rankings))).encode())
     write_atomic(files.markdown, leaderboard_markdown(evidence, found[inspection.sections]).encode())
     sections = [section for some in found.values() for section in some]
-    draw_all(store, [part for section in sections for part in section.parts if isinstance(part, Picture)])
+    draw_all(store, [part for section in sections for part in section.parts if isinstance(part, Figure)])
     made = page(evidence, found)
     _write_tables(store, made.tables)
     write_atomic(files.page, made.html.encode())

@@ -10,7 +10,7 @@ import numpy as np
 from harness.networks.history import History
 
 if TYPE_CHECKING:
-    from harness.search.pipeline import Fitted
+    from harness.search.pipeline import FittedPipeline
 
 
 def complexity(classifier: Any) -> int | None:
@@ -30,7 +30,7 @@ def complexity(classifier: Any) -> int | None:
     return _nodes(classifier)
 
 
-def size_in_bytes(fitted: Fitted) -> int:
+def size_in_bytes(fitted: FittedPipeline) -> int:
     """What the fitted preparation, encoder and classifier take when pickled, without curves; 0 where they cannot be."""
     sink = _Counter()
     try:

@@ -34,7 +34,7 @@ STRATEGY = "strategy"  #: the parameter by which a searched cell chooses
 
 
 @dataclass(frozen=True)
-class Recipe:
+class PipelineSpec:
     """A family with the strategies that may be applied to it: one, or several among which the search chooses."""
 
     family: Family
@@ -72,16 +72,16 @@ class Recipe:
                 space |= prefixed(strategy.space, strategy.name, STRATEGY if several else None)
         return space
 
-    def read(self, params: Mapping[str, Any]) -> Configuration:
+    def read(self, params: Mapping[str, Any]) -> PipelineParams:
         """Sort a trial's parameters by what they belong to."""
         name = params.get(STRATEGY, self.strategies[0].name)
         strategy = next(one for one in self.strategies if one.name == name)
         own = {key: value for key, value in params.items() if "." not in key and key != STRATEGY}
-        return Configuration(own, _below(params, "encode"), strategy, _below(params, strategy.name))
+        return PipelineParams(own, _below(params, "encode"), strategy, _below(params, strategy.name))
 
 
 @dataclass(frozen=True)
-class Configuration:
+class PipelineParams:
     """One point of the space, sorted by what its parameters belong to."""
 
     family: dict[str, Any]
@@ -101,14 +101,14 @@ class TrainingSet:
     X: Features
     y: Labels
     seed: int
-    watched: Labels | None = None
+    validation: Labels | None = None
     cache: FoldCache = field(default_factory=FoldCache)
     shared: FoldCache = field(default_factory=FoldCache)
-    place: tuple[Any, ...] = ()
+    split_key: tuple[Any, ...] = ()
 
 
 @dataclass(frozen=True)
-class Fitted:
+class FittedPipeline:
     """A fitted pipeline; holds no training rows of its own. The counts are rows per class (sums of weights, where weighted)."""
 
     preparer: Preparer | None  #: of tables
@@ -168,19 +168,19 @@ def _probability_problem(proba: npt.NDArray[np.float32], rows: int, classes: int
     return ""
 
 
-def fit_pipeline(recipe: Recipe, params: Mapping[str, Any], training: TrainingSet) -> Fitted:
+def fit_pipeline(recipe: PipelineSpec, params: Mapping[str, Any], training: TrainingSet) -> FittedPipeline:
     """Fit one configuration to a training set: prepare, encode, let the strategy act where it can, fit the classifier."""
     started = time.perf_counter()
     configuration = recipe.read(params)
     route = _typed_route if recipe.modality == "tabular" else _plain_route
     ready = route(recipe, configuration, training)
     given: dict[str, Any] = {"X": ready.X, "y": ready.y, "sample_weight": ready.weights}
-    if recipe.family.stops_early and ready.watched is not None:
-        given["validation"] = ready.watched
+    if recipe.family.stops_early and ready.validation is not None:
+        given["validation"] = ready.validation
     classifier = _classifier(recipe.family, configuration, seed_of(training.seed, "fit"))
     classifier.fit(**given)
     after = np.bincount(ready.y, weights=ready.weights, minlength=recipe.classes)
-    return Fitted(
+    return FittedPipeline(
         preparer=ready.preparer,
         encoder=ready.encoder,
         classifier=classifier,
@@ -193,13 +193,18 @@ def fit_pipeline(recipe: Recipe, params: Mapping[str, Any], training: TrainingSe
 
 
 def scored_rows(
-    recipe: Recipe, params: Mapping[str, Any], training: TrainingSet, fitted: Fitted, X: Features, name: str = "scored"
+    recipe: PipelineSpec,
+    params: Mapping[str, Any],
+    training: TrainingSet,
+    fitted: FittedPipeline,
+    X: Features,
+    name: str = "scored",
 ) -> Any:
     """Rows to be scored on, encoded; the same for every trial with equal encoding parameters, so kept under `name`."""
     key = tuple(sorted(recipe.read(params).encoding.items()))
     preparer = fitted.preparer
     if preparer is None:
-        shared = (*training.place, recipe.encoding.name, training.watched is None, name, key)
+        shared = (*training.split_key, recipe.encoding.name, training.validation is None, name, key)
         return training.shared.get(shared, lambda: fitted.encoder.transform(X))
     prepared = training.cache.get((name, "rows"), lambda: preparer.transform(X))
     return training.cache.get((name, *key), lambda: fitted.encoder.transform(prepared))
@@ -212,14 +217,14 @@ class _Ready:
     X: Any
     y: Labels
     weights: npt.NDArray[np.float64] | None
-    watched: tuple[Any, Labels] | None
+    validation: tuple[Any, Labels] | None
     real_y: Labels
     encoder: Encoder
     preparer: Preparer | None = None
     saved: float = 0.0
 
 
-def _typed_route(recipe: Recipe, configuration: Configuration, training: TrainingSet) -> _Ready:
+def _typed_route(recipe: PipelineSpec, configuration: PipelineParams, training: TrainingSet) -> _Ready:
     """Of tables: the strategy acts on prepared, typed rows, and then they are encoded."""
     cache, key = training.cache, tuple(sorted(configuration.encoding.items()))
     preparer = cache.get(("preparer",), lambda: fit_preparer(training.X))
@@ -249,18 +254,18 @@ def _typed_route(recipe: Recipe, configuration: Configuration, training: Trainin
         X=cache.get(("encoded", key, acted), lambda: encoder.transform(made)),
         y=made_y,
         weights=_weights(recipe, configuration, y),
-        watched=watched and (cache.get(("watched", key), lambda: encoder.transform(watched[0])), watched[1]),
+        validation=watched and (cache.get(("watched", key), lambda: encoder.transform(watched[0])), watched[1]),
         real_y=y,
         encoder=encoder,
         preparer=preparer,
     )
 
 
-def _plain_route(recipe: Recipe, configuration: Configuration, training: TrainingSet) -> _Ready:
+def _plain_route(recipe: PipelineSpec, configuration: PipelineParams, training: TrainingSet) -> _Ready:
     """Of texts and images: rows are encoded, and the strategy acts on what comes of it."""
     encoding, cache = recipe.encoding, training.cache
     key = (encoding.name, tuple(sorted(configuration.encoding.items())))
-    (rest, watched), seed = _apart(training), seed_of(*training.place, "encode")
+    (rest, watched), seed = _apart(training), seed_of(*training.split_key, "encode")
 
     def encode() -> tuple[Encoder, Any, Any, float]:
         started = time.perf_counter()
@@ -270,12 +275,12 @@ def _plain_route(recipe: Recipe, configuration: Configuration, training: Trainin
         return encoder, encoder.transform(X), aside, time.perf_counter() - started
 
     started = time.perf_counter()
-    encoder, X, aside, seconds = training.shared.get((*training.place, watched is None, *key), encode)
+    encoder, X, aside, seconds = training.shared.get((*training.split_key, watched is None, *key), encode)
     saved = max(0.0, seconds - (time.perf_counter() - started))
     y, made_y = training.y[rest], training.y[rest]
     if configuration.strategy.kind == "resample":
         strategy, params = configuration.strategy, configuration.strategy_params
-        if not strategy.chooses and (encoding.points is None or X.ndim != 2):
+        if not strategy.selects_existing_rows and (encoding.points is None or X.ndim != 2):
             raise Inapplicable(
                 f"{strategy.name} makes rows between neighbours: {encoding.why or 'these are not points'}"
             )
@@ -284,7 +289,7 @@ def _plain_route(recipe: Recipe, configuration: Configuration, training: Trainin
         X=X,
         y=made_y,
         weights=_weights(recipe, configuration, y),
-        watched=None if watched is None else (aside, training.y[watched]),
+        validation=None if watched is None else (aside, training.y[watched]),
         real_y=y,
         encoder=encoder,
         saved=saved,
@@ -294,10 +299,12 @@ def _plain_route(recipe: Recipe, configuration: Configuration, training: Trainin
 def _apart(training: TrainingSet) -> tuple[Labels, Labels | None]:
     """Positions of the rows to learn from, and of those that are watched."""
     rows = np.arange(len(training.y))
-    return (rows, None) if training.watched is None else (np.setdiff1d(rows, training.watched), training.watched)
+    return (
+        (rows, None) if training.validation is None else (np.setdiff1d(rows, training.validation), training.validation)
+    )
 
 
-def _acted(configuration: Configuration) -> tuple[Any, ...]:
+def _acted(configuration: PipelineParams) -> tuple[Any, ...]:
     """What names the rows that a strategy leaves."""
     if configuration.strategy.kind != "resample":
         return ()
@@ -309,7 +316,7 @@ def _resample_seed(training: TrainingSet) -> int:
     return seed_of(training.seed, "resample")
 
 
-def _weights(recipe: Recipe, configuration: Configuration, y: Labels) -> npt.NDArray[np.float64] | None:
+def _weights(recipe: PipelineSpec, configuration: PipelineParams, y: Labels) -> npt.NDArray[np.float64] | None:
     strategy = configuration.strategy
     if strategy.kind != "weight":
         return None
@@ -319,7 +326,7 @@ def _weights(recipe: Recipe, configuration: Configuration, y: Labels) -> npt.NDA
 
 def needs_points(strategy: Strategy, modality: str) -> bool:
     """Whether a strategy makes or compares rows where only encoded rows can be: of tables prepared ones always can."""
-    return modality != "tabular" and strategy.kind == "resample" and not strategy.chooses
+    return modality != "tabular" and strategy.kind == "resample" and not strategy.selects_existing_rows
 
 
 def inapplicable(family: Family, modality: str, strategy: Strategy | None = None) -> str:
@@ -336,7 +343,7 @@ def inapplicable(family: Family, modality: str, strategy: Strategy | None = None
     return ""
 
 
-def _classifier(family: Family, configuration: Configuration, seed: int) -> Any:
+def _classifier(family: Family, configuration: PipelineParams, seed: int) -> Any:
     """An unfitted classifier, or an ensemble of them where that is the strategy."""
 
     def member(member_seed: int) -> Any:

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 Proba = npt.NDArray[np.float32]
 
 
-class Evaluated(NamedTuple):
+class TrialResult(NamedTuple):
     """What one trial gave: the mean score over the inner folds, out-of-fold probabilities of all training rows, and what
     was odd about its fits without having ended them."""
 
@@ -38,7 +38,7 @@ class Evaluated(NamedTuple):
 
 
 #: Parameters, and the number of the trial → what it gave.
-Evaluate = Callable[[dict[str, Any], int], Evaluated]
+Evaluate = Callable[[dict[str, Any], int], TrialResult]
 
 REASON = "reason"
 REMARKS = "remarks"
@@ -49,7 +49,7 @@ HOPELESS_AFTER = 5
 
 
 @dataclass(frozen=True)
-class Found:
+class Configuration:
     """One configuration and how it did on the inner folds."""
 
     trial: int
@@ -62,8 +62,8 @@ class Found:
 class SearchResult:
     """What a study found; `default` is None where the default configuration failed, `best` where every one did."""
 
-    default: Found | None
-    best: Found | None
+    default: Configuration | None
+    best: Configuration | None
     complete: int
     failures: dict[str, int]
     inapplicable: bool = False
@@ -86,14 +86,14 @@ class StudyPlan:
 
 
 @dataclass(frozen=True)
-class Kept:
+class SearchCache:
     """Where the probabilities of the default and of the best trial so far are kept while a search is under way."""
 
     write: Callable[[dict[str, npt.NDArray[Any]]], None]
     read: Callable[[], dict[str, npt.NDArray[Any]]]
 
 
-def search(plan: StudyPlan, evaluate: Evaluate, kept: Kept) -> SearchResult:
+def search(plan: StudyPlan, evaluate: Evaluate, kept: SearchCache) -> SearchResult:
     """Run, or continue, the study of a cell until its trials are settled or its budget is spent.
 
     Trial 0 is the default configuration. A trial that fails is settled as well, with its reason as an attribute, so that the same
@@ -219,7 +219,7 @@ def _reason(error: Exception) -> str:
 
 
 def _keep(
-    arrays: dict[str, npt.NDArray[Any]], kept: Kept, study: optuna.Study, number: int, proba: Proba
+    arrays: dict[str, npt.NDArray[Any]], kept: SearchCache, study: optuna.Study, number: int, proba: Proba
 ) -> dict[str, npt.NDArray[Any]]:
     """Write the probabilities of this trial if it is the default or the best so far."""
     news: dict[str, npt.NDArray[Any]] = {}
@@ -242,16 +242,18 @@ def _result(study: optuna.Study, evaluate: Evaluate, arrays: Mapping[str, npt.ND
     if complete:
         first, top = trials[0], study.best_trial
         if first.value is not None:
-            default = Found(0, dict(first.params), first.value, arrays.get("default", _NOTHING))
+            default = Configuration(0, dict(first.params), first.value, arrays.get("default", _NOTHING))
         right = int(arrays.get("best_trial", -1)) == top.number
-        best = Found(top.number, dict(top.params), float(top.value or 0.0), arrays["best"] if right else _NOTHING)
+        best = Configuration(
+            top.number, dict(top.params), float(top.value or 0.0), arrays["best"] if right else _NOTHING
+        )
     return SearchResult(_whole(default, evaluate), _whole(best, evaluate), len(complete), failures, inapplicable)
 
 
 _NOTHING: Proba = np.empty((0, 0), dtype=np.float32)
 
 
-def _whole(found: Found | None, evaluate: Evaluate) -> Found | None:
+def _whole(found: Configuration | None, evaluate: Evaluate) -> Configuration | None:
     """The same with its probabilities, computed again where what was kept of them is lost."""
     if found is None or found.proba.size:
         return found

@@ -19,7 +19,7 @@ Layer: TypeAlias = tuple[str, str, tuple[int, ...], int]
 
 
 @dataclass(frozen=True)
-class Outcome:
+class EntryResult:
     """What one entry of a cell scored: configuration, inner score, how it was fitted.
 
     `threshold` is the one chosen on inner out-of-fold probabilities, None where there is none (several classes).
@@ -75,7 +75,7 @@ class Record:
     trial_failures: dict[str, int] = field(default_factory=dict)  #: reason → how many trials
     n_train: int = 0
     n_test: int = 0
-    outcomes: tuple[Outcome, ...] = ()
+    outcomes: tuple[EntryResult, ...] = ()
     predictions_sha256: str = ""
     history_sha256: str = ""  #: of the training curves; empty where nothing left any
     schema: int = SCHEMA
@@ -102,7 +102,7 @@ class Record:
         return cls(**known, outcomes=tuple(_outcome(one) for one in values.get("outcomes", ())))
 
 
-RECORD_FIELDS, OUTCOME_FIELDS = ({f.name: str(f.type) for f in fields(one)} for one in (Record, Outcome))
+RECORD_FIELDS, OUTCOME_FIELDS = ({f.name: str(f.type) for f in fields(one)} for one in (Record, EntryResult))
 PLAIN: dict[str, tuple[type, ...]] = {  #: what the types of fields may be in JSON; others are made of several
     "str": (str,),
     "int": (int,),
@@ -123,10 +123,10 @@ def _check(values: dict[str, Any], types: Mapping[str, str]) -> None:
             raise TypeError(f"its {name} is {value!r:.40}")
 
 
-def _outcome(values: dict[str, Any]) -> Outcome:
+def _outcome(values: dict[str, Any]) -> EntryResult:
     known = {k: v for k, v in values.items() if k in OUTCOME_FIELDS}
     _check(known, OUTCOME_FIELDS)
-    outcome = Outcome(**known)
+    outcome = EntryResult(**known)
     layers = tuple((name, kind, tuple(shape), parameters) for name, kind, shape, parameters in outcome.architecture)
     return replace(outcome, remarks=tuple(outcome.remarks), architecture=layers)
 

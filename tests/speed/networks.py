@@ -23,7 +23,7 @@ from harness.data.splits import make_splitter
 from harness.data.table import load_table
 from harness.networks.dense import new_network
 from harness.networks.dense_classifier import DenseClassifier
-from harness.networks.history import Watch
+from harness.networks.history import EarlyStopping
 from harness.networks.keras_export import to_keras
 from harness.networks.keras_training import Course, fresh, train
 from harness.networks.losses import Loss
@@ -141,7 +141,7 @@ def steps(fold, epochs=10):
 
     def epoch_a_call():
         rows, classes = training_rows(X, y, None)
-        watch = Watch(Loss(2), rows, watched_rows((same.entering(watched_X), watched_y), rows, classes), epochs)
+        watch = EarlyStopping(Loss(2), rows, watched_rows((same.entering(watched_X), watched_y), rows, classes), epochs)
         course = Course(**schedule.__dict__)
         train(Default(X.shape[1]), fresh(Default(X.shape[1]), np.random.default_rng(0), prior(y)), course, watch, 0)
 

@@ -19,7 +19,7 @@ import numpy as np
 from harness.data.sources import data_directory
 from harness.data.splits import make_splitter
 from harness.data.table import load_table
-from harness.networks.history import Watch
+from harness.networks.history import EarlyStopping
 from harness.networks.losses import Loss
 from harness.networks.recurrent import Shape, new_network
 from harness.networks.recurrent_export import to_keras
@@ -49,7 +49,7 @@ def usual(kind, fold):
     keras.utils.set_random_seed(0)
     schedule = FAMILY.build(0).schedule.stretched(len(y))
     rows, classes = training_rows(X, y, None, np.asarray)
-    watch = Watch(Loss(2), rows, watched_rows(watched, rows, classes, np.asarray), schedule.patience)
+    watch = EarlyStopping(Loss(2), rows, watched_rows(watched, rows, classes, np.asarray), schedule.patience)
     network = new_network(Shape(int(X.max()) + 1, 1, **kind), np.random.default_rng(0), watch.prior_logits)
     model = to_keras(network, schedule, Loss(2))
     course = keras.optimizers.schedules.CosineDecay(schedule.learning_rate, schedule.steps(len(y)))

@@ -29,7 +29,7 @@ from harness.registry.protocol import EvaluationProtocol
 from harness.report.leaderboard import csv_text, leaderboard
 from harness.report.write import write_report
 from harness.seeding import seed_of
-from harness.store.record import Outcome, Record, StoredPredictions
+from harness.store.record import EntryResult, Record, StoredPredictions
 from harness.store.store import Store
 
 FOLDS = 5
@@ -101,7 +101,7 @@ def predicted(cell: Record, signal: np.ndarray, y: np.ndarray, test: np.ndarray)
     counts = np.bincount(y[~test]).astype(float).tolist()
     even = [sum(counts) / 2] * 2
     outcomes = tuple(
-        Outcome(stage, trial, {}, 0.5, 0.3, counts, even, 0.1, 0.01, {"average_precision": 0.6}, 100, 1000)
+        EntryResult(stage, trial, {}, 0.5, 0.3, counts, even, 0.1, 0.01, {"average_precision": 0.6}, 100, 1000)
         for trial, stage in enumerate(said)
     )
     rows = np.arange(len(y))
@@ -169,8 +169,10 @@ def main() -> None:
     asked.add_argument("--derived", type=int, default=0)
     asked.add_argument("--whole", action="store_true")
     given = asked.parse_args()
-    more = METRIC | {"hits": Metric(name="hits", compute=lambda p: float(np.trace(p.confusion)), face="decision")}
-    more |= {"spread": Metric(name="spread", compute=lambda p: float(p.proba[:, 1].std()), face="probability")}
+    more = METRIC | {
+        "hits": Metric(name="hits", compute=lambda p: float(np.trace(p.confusion)), metric_type="decision")
+    }
+    more |= {"spread": Metric(name="spread", compute=lambda p: float(p.proba[:, 1].std()), metric_type="probability")}
     with tempfile.TemporaryDirectory() as folder:
         store = Store(Path(folder))
         seconds("writing the run", lambda: write_run(store, given.cells, given.rows))

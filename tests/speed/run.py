@@ -24,9 +24,9 @@ import pandas as pd
 
 from harness.execution import cell as cell_module
 from harness.execution.cell import run_cell
-from harness.execution.engines.local import Limits, Watch, Worker, run_cells
+from harness.execution.engines.local import Limits, RunCallbacks, Worker, run_cells
 from harness.execution.plan import OwnFile, Request, make_plan
-from harness.execution.worker import Desk
+from harness.execution.worker import WorkerContext
 from harness.registry.protocol import EvaluationProtocol
 from harness.registry.registry import load_registry
 from harness.search import pipeline, study
@@ -87,7 +87,7 @@ def engine_timed(clock):
         ("prepare", pipeline, "fit_preparer"),
         ("prepare", pipeline.Preparer, "transform"),
         ("encode", type(pipeline.ENCODINGS["native"].fit(None, None, None)), "transform"),
-        ("score", cell_module.Learner, "_compute"),
+        ("score", cell_module.CellTrainer, "_compute"),
         ("propose", study, "_sampler"),
         ("propose", study, "suggest"),
         ("propose", optuna.Study, "ask"),
@@ -111,7 +111,7 @@ def planned(task, family, strategy, protocol):
     """A desk with the task loaded and the cells of it."""
     request = Request((task,), (family,), (strategy,), protocol, DATA)
     plan = make_plan(request, REGISTRY)
-    return Desk(request), [cell for cell in plan.cells if cell.family == family], plan.tasks[0].fingerprint
+    return WorkerContext(request), [cell for cell in plan.cells if cell.family == family], plan.tasks[0].fingerprint
 
 
 def overhead(trials=100):
@@ -158,7 +158,7 @@ def cells():
             if event.record is not None:
                 done.append((time.perf_counter(), time.process_time(), event.record))
 
-        run_cells(request, store, wanted, 1, Limits(60, 4000), Watch(tell, lambda: "no"))
+        run_cells(request, store, wanted, 1, Limits(60, 4000), RunCallbacks(tell, lambda: "no"))
         assert all(record.status == "ok" for *_, record in done)
         sizes = [sum(file.stat().st_size for file in store.cell_folder(record.id).iterdir()) for *_, record in done]
     print(f"\n{len(done)} cells of one run, one worker (logistic regression, 200 rows, 3 trials): medians\n")

@@ -22,13 +22,13 @@ os.environ["OMP_NUM_THREADS"] = os.environ["OPENBLAS_NUM_THREADS"] = "1"
 import numpy as np
 import optuna
 
-from harness.execution.cell import Learner
+from harness.execution.cell import CellTrainer
 from harness.execution.plan import Request, make_plan
-from harness.execution.worker import Desk
+from harness.execution.worker import WorkerContext
 from harness.preprocessing.tabular_encoders import SHARES
 from harness.registry.protocol import EvaluationProtocol
 from harness.registry.registry import load_registry
-from harness.search.study import Kept, StudyPlan, search, suggest
+from harness.search.study import SearchCache, StudyPlan, search, suggest
 
 #: Task, family, trials of ours, and every which of these is done the usual way as well. Forests are slow on bank_marketing: the
 #: fewer trials there are, the less our cache is worth, so the subset speaks against us.
@@ -82,7 +82,7 @@ class Race:
         request = Request((task,), (family,), ("smote",), protocol, os.environ.get("EVENHAND_DATA"))
         plan = make_plan(request, registry)
         self.cell = next(cell for cell in plan.cells if cell.family == family)
-        self.material = Desk(request).material(self.cell, plan.tasks[0].fingerprint)
+        self.material = WorkerContext(request).material(self.cell, plan.tasks[0].fingerprint)
         self.trials, self.every = trials, every
         self.study = optuna.create_study(direction="maximize")
         self.points, self.scores, self.usual_scores, self.usual_seconds = [], [], [], []
@@ -90,8 +90,8 @@ class Race:
     def run(self):
         """CPU seconds of our whole search, the usual way's taken out."""
         start = time.process_time()
-        self.learner = Learner(self.cell, self.material, lambda name, arrays: None)
-        recipe, nothing = self.material.recipe, Kept(lambda arrays: None, dict)
+        self.learner = CellTrainer(self.cell, self.material, lambda name, arrays: None)
+        recipe, nothing = self.material.recipe, SearchCache(lambda arrays: None, dict)
         with tempfile.TemporaryDirectory() as folder:
             journal = Path(folder) / "study.journal"
             search(StudyPlan("race", recipe.space, self.trials, None, 0, "score", True, journal), self.both, nothing)

@@ -207,13 +207,13 @@ def made(folder):
     from harness.deploy.schema import describe
     from harness.registry.registry import load_registry
     from harness.registry.space import defaults
-    from harness.search.pipeline import Recipe, TrainingSet, fit_pipeline
+    from harness.search.pipeline import PipelineSpec, TrainingSet, fit_pipeline
 
     registry = load_registry()
     task = registry.task("telco_churn")
     raw = task.load(None)
     table = make_table(task, raw)
-    recipe = Recipe(registry.family("xgb"), (registry.strategy("none"),), task.modality, 2)
+    recipe = PipelineSpec(registry.family("xgb"), (registry.strategy("none"),), task.modality, 2)
     fitted = fit_pipeline(recipe, defaults(recipe.space), TrainingSet(table.X, table.y, 1))
     about = {"task": task.name, "entry": "telco_churn/xgb/none/default", "title": task.title, "positive": "Yes"}
     about |= {"classes": list(table.classes), "threshold": 0.4, "calibration": "none", "versions": {}}

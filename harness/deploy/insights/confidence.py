@@ -12,7 +12,7 @@ import numpy.typing as npt
 from harness.deploy.error_analysis import wilson
 from harness.deploy.insights.contact_list import CLOSE
 from harness.deploy.insights.markdown import figure, percent
-from harness.deploy.insights.scored_rows import NEW, Given
+from harness.deploy.insights.scored_rows import NEW, ScoredRows
 from harness.deploy.insights.shapley import log_odds
 from harness.deploy.markdown import text
 
@@ -57,7 +57,7 @@ class Sureness:
         return abs(self.positives - self.expected) <= 1.96 * max(self.spread, 0.5)
 
 
-def how_sure(given: Given) -> Sureness:
+def how_sure(given: ScoredRows) -> Sureness:
     """How sure the model is of these rows, of two classes."""
     threshold = 0.5 if given.bundle.threshold is None else given.bundle.threshold
     p = given.positive
@@ -101,7 +101,7 @@ SURE = 1.96
 MEND = "`evenhand export --calibration sigmoid` mends that"
 
 
-def no_frequencies(given: Given, sure: Sureness) -> str:
+def no_frequencies(given: ScoredRows, sure: Sureness) -> str:
     """A warning where probabilities of two classes add up to much more or less than came true; empty where they do not.
 
     It is judged by the training rows while they were held out, which needs no outcomes of the given ones; then by those.
@@ -137,7 +137,7 @@ def _off(p: npt.NDArray[np.float64], came: float, times: float = OFF) -> bool:
     return abs(said - came) > chance and max(said, came) > times * min(said, came)
 
 
-def too_good(given: Given) -> str:
+def too_good(given: ScoredRows) -> str:
     """A warning where new rows are answered better than the run measured on sealed ones; empty where they are not.
 
     A row that was changed after the model had learnt from it, a month more or a rounded number, cannot be told from a new one
@@ -164,7 +164,7 @@ def too_good(given: Given) -> str:
     )
 
 
-def new_to_it(given: Given) -> str:
+def new_to_it(given: ScoredRows) -> str:
     """What is to be known of rows with an outcome that equal no training row: `too_good`, or that this may be; empty without any."""
     if not ((given.y >= 0) & (given.source == NEW)).any():
         return ""

@@ -15,7 +15,7 @@ import numpy.typing as npt
 from harness.deploy.insights.campaign import Campaign
 from harness.deploy.insights.column_groups import groups_of
 from harness.deploy.insights.contributions import ENOUGH, Added, against_typical, exact, sampled
-from harness.deploy.insights.scored_rows import HELD_OUT, NEW, Given, Index
+from harness.deploy.insights.scored_rows import HELD_OUT, NEW, Index, ScoredRows
 from harness.deploy.insights.shapley import Reasons, log_odds, reasons, written
 from harness.registry.task import take
 
@@ -56,7 +56,7 @@ class Contacts:
     compared: str = ""  #: what the reasons compare a row with
 
 
-def contacts(given: Given, campaign: Campaign, seed: int) -> Contacts:
+def contacts(given: ScoredRows, campaign: Campaign, seed: int) -> Contacts:
     """The list for a campaign, of the rows whose outcome is open, or of all where none is."""
     open_rows = np.flatnonzero(given.y < 0)
     rows = open_rows if len(open_rows) else np.arange(len(given))
@@ -75,7 +75,7 @@ def contacts(given: Given, campaign: Campaign, seed: int) -> Contacts:
     return Contacts(tuple(chosen), len(rows), why, not len(open_rows), tied, compared)
 
 
-def _reasons(given: Given, rows: Index, seed: int) -> tuple[list[tuple[str, ...]], str]:
+def _reasons(given: ScoredRows, rows: Index, seed: int) -> tuple[list[tuple[str, ...]], str]:
     """The reasons of the first of these rows, and what they compare a row with."""
     bundle = given.bundle
     if not len(rows):
@@ -93,14 +93,14 @@ def _reasons(given: Given, rows: Index, seed: int) -> tuple[list[tuple[str, ...]
     return [_told(given, int(row), added, at, together) for at, row in enumerate(rows[: len(added.values)])], compared
 
 
-def _together(given: Given) -> list[tuple[str, ...]]:
+def _together(given: ScoredRows) -> list[tuple[str, ...]]:
     """Columns that go together: as they did at export, else in these rows, where they are enough to tell."""
     if drivers := given.bundle.drivers():
         return [tuple(one["columns"]) for one in drivers.get("together", ())]
     return groups_of([given.X]) if len(given) >= ENOUGH else []
 
 
-def _told(given: Given, row: int, added: Added, at: int, together: list[tuple[str, ...]]) -> tuple[str, ...]:
+def _told(given: ScoredRows, row: int, added: Added, at: int, together: list[tuple[str, ...]]) -> tuple[str, ...]:
     """The strongest reasons of a table's row; columns that go together are one."""
     features = {one.name: one for one in given.bundle.schema.features}
     values = dict(zip(features, added.values[at].tolist(), strict=True))
@@ -115,7 +115,7 @@ def _told(given: Given, row: int, added: Added, at: int, together: list[tuple[st
     return tuple(f"{said} ({effect(value)})" for said, value in strongest(named))
 
 
-def _length(given: Given, campaign: Campaign, ranked: npt.NDArray[np.float64]) -> tuple[int, str]:
+def _length(given: ScoredRows, campaign: Campaign, ranked: npt.NDArray[np.float64]) -> tuple[int, str]:
     """How long the list is, and why it ends there."""
     limit, pays = campaign.limit, campaign.pays_from
     worth = len(ranked) if pays is None else int((ranked >= pays).sum())
@@ -135,7 +135,7 @@ def _length(given: Given, campaign: Campaign, ranked: npt.NDArray[np.float64]) -
     return called, f"these are the rows that the bundle calls {given.positive_name} (no capacity was given)"
 
 
-def sureness(given: Given, row: int) -> str:
+def sureness(given: ScoredRows, row: int) -> str:
     """How sure the model can be of a row, in words: near the threshold, or with values that training did not have."""
     odd = [name for name, what in given.flags.get(row, ()) if "missing" not in what]
     near = abs(float(log_odds(given.proba[row, 1]) - log_odds(np.array(given.bundle.threshold or 0.5)))) < CLOSE
@@ -166,7 +166,7 @@ def told(found: Reasons) -> tuple[str, ...]:
     return tuple(f"{said} ({effect(value)})" for said, value in strongest(named))
 
 
-def contacts_csv(given: Given, listed: Contacts, campaign: Campaign) -> str:
+def contacts_csv(given: ScoredRows, listed: Contacts, campaign: Campaign) -> str:
     """The list as CSV; `row` counts the rows of the data from 1. What a spreadsheet would run is text in it."""
     file = io.StringIO()
     writer = csv.writer(file, lineterminator="\n")
@@ -175,7 +175,7 @@ def contacts_csv(given: Given, listed: Contacts, campaign: Campaign) -> str:
     return file.getvalue()
 
 
-def _lines(given: Given, listed: Contacts, campaign: Campaign) -> Iterator[Sequence[str]]:
+def _lines(given: ScoredRows, listed: Contacts, campaign: Campaign) -> Iterator[Sequence[str]]:
     paid = campaign.gain is not None
     yield [
         "rank",

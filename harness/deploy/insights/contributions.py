@@ -15,7 +15,7 @@ from typing import Any, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from harness.deploy.insights.scored_rows import Given
+from harness.deploy.insights.scored_rows import ScoredRows
 from harness.deploy.insights.shapley import reasons
 from harness.preprocessing.tabular_encoders import feature_sources
 from harness.registry.task import Features
@@ -48,7 +48,7 @@ class Contributions:
     how: str
 
 
-def contributions(given: Given, seed: int) -> Contributions | None:
+def contributions(given: ScoredRows, seed: int) -> Contributions | None:
     """What columns add for a sample of a table's rows, greatest first; None of texts, pictures, several classes, few rows."""
     if given.bundle.schema.modality != "tabular" or not given.binary or len(given) < ENOUGH:
         return None
@@ -60,25 +60,25 @@ def contributions(given: Given, seed: int) -> Contributions | None:
     return Contributions(tuple(names[j] for j in order), tuple(size[order].tolist()), len(added.values), added.how)
 
 
-def sampled(given: Given, rows: npt.NDArray[np.int64], seed: int) -> Added:
+def sampled(given: ScoredRows, rows: npt.NDArray[np.int64], seed: int) -> Added:
     """What columns add for these rows by sampling, whatever the model is; what is within its error counts as nothing."""
     drawn = np.random.default_rng(seed).permutation(len(given))[:BACKGROUND]
     return _sampled(given, rows, seed, given.X.iloc[drawn])
 
 
-def against_typical(given: Given, rows: npt.NDArray[np.int64], seed: int) -> Added:
+def against_typical(given: ScoredRows, rows: npt.NDArray[np.int64], seed: int) -> Added:
     """The same compared with the typical row of training: one row, or few, have no average to be compared with."""
     return _sampled(given, rows, seed, None)
 
 
-def _sampled(given: Given, rows: npt.NDArray[np.int64], seed: int, background: Features | None) -> Added:
+def _sampled(given: ScoredRows, rows: npt.NDArray[np.int64], seed: int, background: Features | None) -> Added:
     bundle, X = given.bundle, given.X.iloc[rows]
     found = reasons(bundle.predict_proba, bundle.schema, X, seed, position=1, background=background)
     values, errors = (np.array([getattr(one, name) for one in found]) for name in ("values", "errors"))
     return Added(np.where(np.abs(values) > 2 * errors, values, 0.0), "sampled Shapley values")
 
 
-def exact(given: Given, rows: npt.NDArray[np.int64]) -> Added | None:
+def exact(given: ScoredRows, rows: npt.NDArray[np.int64]) -> Added | None:
     """SHAP values of the positive class for these rows, or None where the model has no quick arithmetic for them."""
     fitted = given.bundle.model.fitted
     if fitted.preparer is None or not len(rows):

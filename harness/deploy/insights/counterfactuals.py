@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from harness.deploy.insights.importance import grid
-from harness.deploy.insights.scored_rows import Given
+from harness.deploy.insights.scored_rows import ScoredRows
 from harness.deploy.insights.shapley import written
 from harness.deploy.schema import Feature
 from harness.registry.task import Features
@@ -73,7 +73,7 @@ def common(found: Sequence[Flip]) -> list[Common]:
     return sorted(every, key=lambda one: -one.rows)
 
 
-def flips(given: Given, rows: Sequence[int], actionable: Sequence[str]) -> Flips | None:
+def flips(given: ScoredRows, rows: Sequence[int], actionable: Sequence[str]) -> Flips | None:
     """The nearest changes for these rows, of those that the bundle's model itself calls positive; None without any."""
     bundle = given.bundle
     threshold = 0.5 if bundle.threshold is None else bundle.threshold
@@ -92,7 +92,7 @@ def flips(given: Given, rows: Sequence[int], actionable: Sequence[str]) -> Flips
     return Flips(tuple(found)) if found else None
 
 
-def _nearest(given: Given, row: int, before: float, changes: list[tuple[Change, ...]]) -> Flip:
+def _nearest(given: ScoredRows, row: int, before: float, changes: list[tuple[Change, ...]]) -> Flip:
     """The first change, nearest first, with which the row falls below the threshold."""
     if not changes:
         return Flip(row, before, before, ())
@@ -126,7 +126,7 @@ def _changed(row: Any, changes: Sequence[Sequence[Change]]) -> Features:
 
 
 def _changes(
-    given: Given, row: int, features: Sequence[Feature], seen: tuple[Pairs, dict[str, npt.NDArray[np.int64]]]
+    given: ScoredRows, row: int, features: Sequence[Feature], seen: tuple[Pairs, dict[str, npt.NDArray[np.int64]]]
 ) -> list[tuple[Change, ...]]:
     """Changes of one or two columns that fit everything else in the row, nearest first."""
     own = given.X.iloc[row]
@@ -153,7 +153,7 @@ def _distance(feature: Feature, own: Any, value: Any) -> float:
 
 
 def _fits(
-    given: Given, row: int, change: Sequence[Change], seen: tuple[Pairs, dict[str, npt.NDArray[np.int64]]]
+    given: ScoredRows, row: int, change: Sequence[Change], seen: tuple[Pairs, dict[str, npt.NDArray[np.int64]]]
 ) -> bool:
     """Whether every changed value occurs together with every other value of the row, pair by pair."""
     pairs, bins = seen
@@ -165,7 +165,7 @@ def _fits(
     return True
 
 
-def _pairs(given: Given, features: Sequence[Feature]) -> tuple[Pairs, dict[str, npt.NDArray[np.int64]]]:
+def _pairs(given: ScoredRows, features: Sequence[Feature]) -> tuple[Pairs, dict[str, npt.NDArray[np.int64]]]:
     """Which values of actionable columns occur together with which of others, and every row's own; numbers in bins."""
     bins = {one.name: _binned(given, one) for one in given.bundle.schema.features}
     sizes = {one.name: _size(one) for one in given.bundle.schema.features}
@@ -185,7 +185,7 @@ def _size(feature: Feature) -> int:
     return (len(feature.levels) if feature.kind == "category" else len(feature.edges) + 1) + 1
 
 
-def _binned(given: Given, feature: Feature) -> npt.NDArray[np.int64]:
+def _binned(given: ScoredRows, feature: Feature) -> npt.NDArray[np.int64]:
     column = given.X[feature.name]
     if feature.kind == "category":
         place = {level: at for at, level in enumerate(feature.levels)}

@@ -144,7 +144,7 @@ def measure(
         ]
     together = sorted(found[len(names) :], key=lambda one: -one.loss)
     rows = sum(len(y) for _, _, y in folds)
-    at_half = " at 0.5" if metric.face == "decision" and len(schema.classes) == 2 else ""
+    at_half = " at 0.5" if metric.metric_type == "decision" and len(schema.classes) == 2 else ""
     return Drivers(
         metric.name,
         f"{metric.label or metric.name}{at_half}",

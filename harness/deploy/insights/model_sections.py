@@ -14,7 +14,7 @@ from harness.deploy.insights.importance import UNCLEAR, Driver, Drivers, shape
 from harness.deploy.insights.markdown import IN_SIGHT, between, count, figure, listed, percent, table
 from harness.deploy.insights.page import Fold, Part, Section
 from harness.deploy.insights.row_sections import counted
-from harness.deploy.insights.scored_rows import Given
+from harness.deploy.insights.scored_rows import ScoredRows
 from harness.deploy.insights.shapley import reasons
 from harness.deploy.markdown import plus_minus, text
 from harness.registry.task import take
@@ -27,7 +27,7 @@ MOST_UNITS = 15
 FLIPS_SHOWN, MOST_CHANGES = 12, 8
 
 
-def driver_section(given: Given, found: Drivers | None, added: Contributions | None) -> Section:
+def driver_section(given: ScoredRows, found: Drivers | None, added: Contributions | None) -> Section:
     """Drivers, their curves, and what columns add for the given rows."""
     title = "What the model goes by"
     if given.bundle.schema.modality != "tabular":
@@ -56,7 +56,7 @@ def _told_apart(one: Driver) -> tuple[bool, bool, float]:
     return shape(one) not in ("–", UNCLEAR), one.curve is not None, one.loss
 
 
-def _measured(given: Given, found: Drivers) -> list[Part]:
+def _measured(given: ScoredRows, found: Drivers) -> list[Part]:
     shown = units(found)
     by_name = {one.columns[0]: one for one in found.columns}
     rows = []
@@ -114,7 +114,7 @@ def _added(added: Contributions) -> Fold:
     )
 
 
-def flip_section(given: Given, found: Flips | None, asked: tuple[str, ...]) -> Section:
+def flip_section(given: ScoredRows, found: Flips | None, asked: tuple[str, ...]) -> Section:
     """The nearest changes of actionable columns."""
     title = "What would change the answer"
     if given.bundle.schema.modality != "tabular":
@@ -161,7 +161,7 @@ def _flip(one: Flip) -> list[str]:
     return [f"{one.row + 1:,}", figure(one.before), figure(one.after), change]
 
 
-def sureness_section(given: Given, found: Sureness) -> Section:
+def sureness_section(given: ScoredRows, found: Sureness) -> Section:
     """How near to the threshold rows lie, and whether probabilities came true."""
     threshold = 0.5 if given.bundle.threshold is None else given.bundle.threshold
     positive = text(given.positive_name)
@@ -228,12 +228,12 @@ DOUBTFUL = 0.6  #: a probability of the likeliest class below which a call is cl
 SHOWN = 10
 
 
-def several_sections(given: Given, found: Drivers | None, seed: int) -> list[Section]:
+def several_sections(given: ScoredRows, found: Drivers | None, seed: int) -> list[Section]:
     """Sections about rows of several classes."""
     return [_called(given), _doubtful(given, seed), driver_section(given, found, None)]
 
 
-def _called(given: Given) -> Section:
+def _called(given: ScoredRows) -> Section:
     """How many rows are called each class, and of how many that came true."""
     classes, decided = given.bundle.schema.classes, given.bundle.decide(given.proba)
     known = given.known
@@ -257,7 +257,7 @@ def _called(given: Given) -> Section:
     return Section("What the rows are called", tuple(parts))
 
 
-def _doubtful(given: Given, seed: int) -> Section:
+def _doubtful(given: ScoredRows, seed: int) -> Section:
     """Rows whose likeliest class is no more than likely, with the reasons for it."""
     top = given.proba.max(axis=1)
     close = np.flatnonzero(top < DOUBTFUL)

@@ -13,7 +13,7 @@ from harness.deploy.insights.figures import gains_picture
 from harness.deploy.insights.gains import PER, Cut, Found, Gains
 from harness.deploy.insights.markdown import IN_SIGHT, between, count, figure, listed, money, percent, table
 from harness.deploy.insights.page import Fold, Part, Section
-from harness.deploy.insights.scored_rows import HELD_OUT, LEARNT, NEW, Given
+from harness.deploy.insights.scored_rows import HELD_OUT, LEARNT, NEW, ScoredRows
 from harness.deploy.insights.segments import Segments
 from harness.deploy.markdown import text
 
@@ -21,7 +21,7 @@ FEW = 30  #: rows of a class below which drawn samples say little of how far fig
 IN_THE_TABLE = 25  #: contacts on the page; the file has them all
 
 
-def contact_section(given: Given, listed_: Contacts, campaign: Campaign, doubt: str = "") -> Section:
+def contact_section(given: ScoredRows, listed_: Contacts, campaign: Campaign, doubt: str = "") -> Section:
     """The list: how long and why, what it should hold, its beginning; `doubt` is what is wrong with its probabilities."""
     positive = text(given.positive_name)
     chosen = listed_.chosen
@@ -66,7 +66,7 @@ def contact_section(given: Given, listed_: Contacts, campaign: Campaign, doubt: 
     return Section("Whom to contact", (*parts, *_list(given, listed_)))
 
 
-def _list(given: Given, listed_: Contacts) -> list[Part]:
+def _list(given: ScoredRows, listed_: Contacts) -> list[Part]:
     names = [str(name) for name in given.names.columns][:1]
     outcome = ["Outcome"] if listed_.looking_back else []
     header = ["#", "Row", *map(text, names), "Probability", "Mostly because", "Sureness", *outcome]
@@ -85,7 +85,7 @@ def _list(given: Given, listed_: Contacts) -> list[Part]:
     return [table(header, rows[:IN_SIGHT]), *rest, note]
 
 
-def gains_section(given: Given, found: Gains | None, campaign: Campaign) -> Section:
+def gains_section(given: ScoredRows, found: Gains | None, campaign: Campaign) -> Section:
     """What contacting the likeliest first finds and earns, where outcomes are known."""
     title = "What contacting the likeliest first finds"
     if found is None:
@@ -114,7 +114,7 @@ def gains_section(given: Given, found: Gains | None, campaign: Campaign) -> Sect
     return Section(title, tuple(parts))
 
 
-def counted(given: Given) -> str:
+def counted(given: ScoredRows) -> str:
     """Which rows figures about outcomes are counted on, in words."""
     known, left_out = given.known, int(((given.y >= 0) & (given.source == LEARNT)).sum())
     held = int((given.source[known] == HELD_OUT).sum())
@@ -134,7 +134,7 @@ def counted(given: Given) -> str:
     return said
 
 
-def _why_not(given: Given) -> str:
+def _why_not(given: ScoredRows) -> str:
     if given.target is None:
         return "This needs rows whose outcome is known: name their column with `--target`."
     return f"This needs rows of both classes whose outcome is known; there are {counted(given)}."
@@ -194,7 +194,7 @@ def _contact(one: Cut) -> str:
     return one.said
 
 
-def segment_section(given: Given, found: Segments | None) -> Section:
+def segment_section(given: ScoredRows, found: Segments | None) -> Section:
     """Groups of rows with more or fewer positives than others."""
     positive = text(given.positive_name)
     title = f"Where {given.wanted} is common"

@@ -23,7 +23,7 @@ from harness.deploy.insights.model_sections import (
 )
 from harness.deploy.insights.page import Section, markdown_of, page_of
 from harness.deploy.insights.row_sections import contact_section, counted, gains_section, segment_section
-from harness.deploy.insights.scored_rows import Given, read_given
+from harness.deploy.insights.scored_rows import ScoredRows, read_given
 from harness.deploy.insights.segments import segments
 from harness.deploy.markdown import text
 from harness.errors import BundleError, EvenhandError
@@ -67,7 +67,7 @@ def _write_all(asked: Asked) -> list[Path]:
     return [_write(asked.folder, name, content) for name, content in files.items()]
 
 
-def _two(given: Given, asked: Asked) -> tuple[list[str], list[Section], dict[str, str]]:
+def _two(given: ScoredRows, asked: Asked) -> tuple[list[str], list[Section], dict[str, str]]:
     """Of two classes: whom to contact, and everything that this rests on."""
     campaign, seed = asked.campaign, seed_of(asked.seed, "insights", given.bundle.id)
     chosen = contacts(given, campaign, seed)
@@ -91,7 +91,7 @@ def _two(given: Given, asked: Asked) -> tuple[list[str], list[Section], dict[str
     return _lead(given, asked, found), sections, {LIST: contacts_csv(given, chosen, campaign)}
 
 
-def _several(given: Given, asked: Asked) -> tuple[list[str], list[Section], dict[str, str]]:
+def _several(given: ScoredRows, asked: Asked) -> tuple[list[str], list[Section], dict[str, str]]:
     """Of several classes: there is no one class to contact for."""
     if asked.campaign != Campaign():
         raise EvenhandError(
@@ -115,7 +115,7 @@ def _drivers(bundle: Bundle) -> Drivers | None:
         ) from error
 
 
-def _rows_said(given: Given, asked: Asked) -> str:
+def _rows_said(given: ScoredRows, asked: Asked) -> str:
     manifest = given.bundle.manifest
     return (
         f"{count(len(given), 'row')} of `{asked.data.name.replace('`', '')}`, looked at with the bundle of {text(manifest['entry'])} "
@@ -123,7 +123,7 @@ def _rows_said(given: Given, asked: Asked) -> str:
     )
 
 
-def _lead(given: Given, asked: Asked, found: _Found) -> list[str]:
+def _lead(given: ScoredRows, asked: Asked, found: _Found) -> list[str]:
     """The answers in short, one line each."""
     positive = text(given.positive_name)
     lines = [f"**Contact** {count(len(found.listed.chosen), 'row')} of {found.listed.asked:,}: {found.listed.why}."]

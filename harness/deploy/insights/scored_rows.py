@@ -30,7 +30,7 @@ MOST_NAMES = 3  #: columns beside the model's that say who a row is
 
 
 @dataclass(frozen=True)
-class Given:
+class ScoredRows:
     """Rows with what is said of them.
 
     `proba` (n, k) is what the run's models said of a row while it was a sealed test row (`source` HELD_OUT) where the row
@@ -79,7 +79,7 @@ class Given:
         return found
 
 
-def read_given(bundle: Bundle, asked: Asked) -> Given:
+def read_given(bundle: Bundle, asked: Asked) -> ScoredRows:
     """Read and predict the rows; raises `DataError` or `BadRows` where they cannot be."""
     if (bundle.schema.modality == "image") != asked.data.is_dir():
         wanted = "a folder of pictures" if bundle.schema.modality == "image" else "a CSV or Parquet file"
@@ -97,7 +97,7 @@ def read_given(bundle: Bundle, asked: Asked) -> Given:
             flags.setdefault(start + row, []).append((name, what))
         start += len(part.shown)
     read = {one.name for one in bundle.schema.features} | {target}
-    return Given(
+    return ScoredRows(
         bundle,
         X,
         proba,

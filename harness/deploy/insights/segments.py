@@ -15,7 +15,7 @@ import numpy.typing as npt
 
 from harness.data.hashing import row_keys
 from harness.deploy.error_analysis import exact
-from harness.deploy.insights.scored_rows import Given
+from harness.deploy.insights.scored_rows import ScoredRows
 from harness.deploy.schema import Feature
 from harness.registry.task import take
 
@@ -64,7 +64,7 @@ class _Question:
     whole: bool = False  #: whether all values are whole numbers
 
 
-def segments(given: Given, seed: int) -> Segments | None:
+def segments(given: ScoredRows, seed: int) -> Segments | None:
     """Segments of a table's rows; None where too few outcomes are known, or the tree finds nothing to ask."""
     from sklearn.tree import DecisionTreeClassifier
 
@@ -105,7 +105,7 @@ def _half(X: pd.DataFrame, seed: int) -> npt.NDArray[np.bool_]:
     return chosen[place]
 
 
-def _questions(given: Given, X: pd.DataFrame) -> tuple[list[_Question], npt.NDArray[np.float64]]:
+def _questions(given: ScoredRows, X: pd.DataFrame) -> tuple[list[_Question], npt.NDArray[np.float64]]:
     """What the tree may ask, and the answers (n, questions): missing numbers are answered by the median, and asked about."""
     asked: list[_Question] = []
     columns: list[npt.NDArray[np.float64]] = []

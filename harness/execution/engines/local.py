@@ -61,7 +61,7 @@ class Event:
 
 
 @dataclass(frozen=True)
-class Watch:
+class RunCallbacks:
     """How a run is watched: who is told what happens, and who says when to stop."""
 
     tell: Callable[[Event], None]
@@ -92,7 +92,7 @@ class Worker:
     def begin(self, cell: Cell, fingerprint: str) -> None:
         """Hand over a cell."""
         self.cell, self.started, self.peak_mb = cell, time.monotonic(), 0.0
-        self.places.add(cell.place)
+        self.places.add(cell.split_key)
         self._send({"cell": asdict(cell), "fingerprint": fingerprint})
 
     def answer(self) -> dict[str, Any] | None:
@@ -149,7 +149,7 @@ def run_cells(
     cells: Sequence[tuple[Cell, str]],
     jobs: int,
     limits: Limits,
-    watch: Watch,
+    watch: RunCallbacks,
 ) -> None:
     """Do the cells (each with the fingerprint of its rows) in `jobs` processes; results do not depend on how many.
 
@@ -175,7 +175,7 @@ def run_cells(
 class _Pool:
     """The workers of a run."""
 
-    def __init__(self, request: Request, store: Store, limits: Limits, watch: Watch) -> None:
+    def __init__(self, request: Request, store: Store, limits: Limits, watch: RunCallbacks) -> None:
         self.request, self.store, self.limits, self.watch = request, store, limits, watch
         self.workers: list[Worker] = []
         self.selector = selectors.DefaultSelector()
@@ -211,8 +211,8 @@ class _Pool:
             if (waiting[at][0].task, waiting[at][0].family, waiting[at][0].strategy) == kind
         ]
         others = set().union(*(other.places for other in self.workers if other is not worker))
-        known = [at for at in alike if waiting[at][0].place in worker.places]
-        free = [at for at in alike if waiting[at][0].place not in others]
+        known = [at for at in alike if waiting[at][0].split_key in worker.places]
+        free = [at for at in alike if waiting[at][0].split_key not in others]
         return next(iter([*known, *free, *alike]))
 
     def collect(self) -> None:

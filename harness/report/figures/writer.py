@@ -16,12 +16,12 @@ from pathlib import Path
 from typing import TypeAlias
 
 from harness.errors import StoreError
-from harness.report.content import Picture
+from harness.report.content import Figure
 from harness.store.store import Store, remove_file, write_atomic
 
 COLOURS = 128
 MANY = 24  #: pictures from which on a second process, with a second or two to start, saves time
-Order: TypeAlias = tuple[Picture, tuple[tuple[str, Path], ...]]  #: a picture, and where its files go by ending
+Order: TypeAlias = tuple[Figure, tuple[tuple[str, Path], ...]]  #: a picture, and where its files go by ending
 
 
 def draw(orders: Sequence[Order]) -> None:
@@ -76,7 +76,7 @@ ALL = "all-tasks"  #: stands for a task in the names of files that are about no 
 UNSAFE = re.compile(r"[^A-Za-z0-9._-]+")
 
 
-def draw_all(store: Store, pictures: Iterable[Picture]) -> None:
+def draw_all(store: Store, pictures: Iterable[Figure]) -> None:
     """Write every picture into `figures/`, as PNG and SVG, and small ones for the page under `derived/`.
 
     One that shows what it showed before is not drawn again: what each was made of is kept under `derived/`. Those that an

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from operator import attrgetter
 
-from harness.evaluation.ranking import FLOOR, Place, Ranking
+from harness.evaluation.ranking import BASELINE, RankedEntry, Ranking
 from harness.evaluation.scores import ANY, MISSING, Entry
 from harness.metrics.metric import Metric
 from harness.report.render.markdown import bold, brief, count, escape, number, plus_minus
@@ -36,11 +36,11 @@ def headline(ranking: Ranking, named: Callable[[Entry], str] = attrgetter("name"
     best = ranking.best
     if best is None:
         return _nothing(ranking)
-    others = [p for p in ranking.places if p.rank is not None and p is not best]
+    others = [p for p in ranking.entries if p.rank is not None and p is not best]
     score = f"{_score(ranking, best)}{_floor(ranking)}"
     first = f"{bold(escape(named(best.entry)))} is first by {in_words(ranking.metric)}{_at(ranking)}, {score}"
-    if ranking.silent:
-        return f"{first}; whether by more than chance is not known: {ranking.silent}."
+    if ranking.no_test_reason:
+        return f"{first}; whether by more than chance is not known: {ranking.no_test_reason}."
     tied = sum(bool(place.tied) for place in others)
     if not others:
         return f"{first}; it had no competitor."
@@ -67,7 +67,7 @@ def verdict(ranking: Ranking) -> str:
 
 def repeated(ranking: Ranking) -> str:
     """How many defaults stand on the line of their tuned entry; the majority row, with nothing to search, always does."""
-    same = sum(place.also_default and place.entry.family != FLOOR for place in ranking.places)
+    same = sum(place.also_default and place.entry.family != BASELINE for place in ranking.entries)
     if not same:
         return ""
     return (
@@ -82,23 +82,23 @@ def in_words(metric: Metric) -> str:
 
 
 def _nothing(ranking: Ranking) -> str:
-    if any(place.score.n for place in ranking.places):
+    if any(place.score.n for place in ranking.entries):
         return f"{in_words(ranking.metric)} is defined for no entry."
-    ended = any(not place.status.startswith(MISSING) for place in ranking.places)
+    ended = any(not place.status.startswith(MISSING) for place in ranking.entries)
     return "no cell is ok, so there is nothing to rank." if ended else "nothing has been evaluated yet."
 
 
 def _at(ranking: Ranking) -> str:
-    return f" {ranking.threshold}" if ranking.metric.face == "decision" and ranking.threshold else ""
+    return f" {ranking.threshold}" if ranking.metric.metric_type == "decision" and ranking.threshold else ""
 
 
-def _score(ranking: Ranking, place: Place) -> str:
+def _score(ranking: Ranking, place: RankedEntry) -> str:
     return plus_minus(place.score.mean, place.score.half, digits=ranking.digits)
 
 
 def _quickest(ranking: Ranking) -> str:
     """Which of the entries that nobody can tell from the best takes clearly less time to fit than it does."""
-    tied = [place for place in ranking.places if place.tied and place.rank and place.entry.family != FLOOR]
+    tied = [place for place in ranking.entries if place.tied and place.rank and place.entry.family != BASELINE]
     if ranking.best is None or not tied:
         return ""
     quickest = min(tied, key=lambda place: place.rows.mean("fit_seconds"))
@@ -119,8 +119,8 @@ def _all_of(n: int) -> str:
 
 
 def _floor(ranking: Ranking) -> str:
-    floor = ranking.floor
+    floor = ranking.baseline
     if floor is None or not floor.score.n or floor is ranking.best:
         return ""
-    doubt = ", from which it cannot be told" if ranking.above_floor is False else ""
+    doubt = ", from which it cannot be told" if ranking.above_baseline is False else ""
     return f" (majority: {number(floor.score.mean)}{doubt})"

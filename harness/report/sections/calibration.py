@@ -6,13 +6,13 @@ import math
 from dataclasses import dataclass
 from functools import partial
 
-from harness.evaluation.evaluate import FLOOR
-from harness.evaluation.ranking import Ranking, claims
-from harness.evaluation.scores import Entry, Rows, Scores
+from harness.evaluation.evaluate import BASELINE
+from harness.evaluation.ranking import Ranking, can_test
+from harness.evaluation.scores import Entry, ScoreRows, Scores
 from harness.evaluation.significance import LEVEL, Estimate, estimate, holm
 from harness.metrics.calibration import CALIBRATIONS, PARTS
 from harness.metrics.metric import Metric
-from harness.report.content import Evidence, Picture, Section
+from harness.report.content import Evidence, Figure, Section
 from harness.report.figures.calibration import recalibration_figure
 from harness.report.figures.writer import file_name
 from harness.report.render.markdown import NONE, escape, folded_table, listed, number, plus_minus
@@ -59,8 +59,8 @@ def looked_at(scores: Scores, task: str) -> tuple[Metric, ...]:
 def lines(scores: Scores, ranking: Ranking) -> list[Line]:
     """The tuned entries in the order of the ranking, each followed by its recalibrations; the majority row has none."""
     found = []
-    for place in ranking.places:
-        if place.entry.stage == "tuned" and place.entry.family != FLOOR and len(place.rows):
+    for place in ranking.entries:
+        if place.entry.stage == "tuned" and place.entry.family != BASELINE and len(place.rows):
             found += [_line(scores, ranking.task, place.entry._replace(calibration=one)) for one in CALIBRATIONS]
     found = [one for one in found if one.splits]
     adjusted = iter(holm([e.p for one in found for e in _tested(one)]))
@@ -78,11 +78,11 @@ def _line(scores: Scores, task: str, entry: Entry) -> Line:
     )
 
 
-def _difference(scores: Scores, task: str, metric: Metric, pair: tuple[Rows, Rows]) -> Estimate:
+def _difference(scores: Scores, task: str, metric: Metric, pair: tuple[ScoreRows, ScoreRows]) -> Estimate:
     mine, plain = pair[0], pair[1].at(pair[0].splits)
     grain = scores.grain(task, metric, plain)
     change = mine[metric.name] - plain[metric.name]
-    return estimate(change, plain.mean("ratio"), claims=claims(scores, task), grain=grain)
+    return estimate(change, plain.mean("ratio"), claims=can_test(scores, task), grain=grain)
 
 
 def _tested(line: Line) -> list[Estimate]:
@@ -177,27 +177,27 @@ def sections(evidence: Evidence) -> list[Section]:
     return [
         Section(TITLE, _parts(evidence.scores, ranking), ranking.task)
         for ranking in evidence.rankings
-        if any(len(place.rows) for place in ranking.places)
+        if any(len(place.rows) for place in ranking.entries)
     ]
 
 
-def _parts(scores: Scores, ranking: Ranking) -> tuple[str | Picture, ...]:
+def _parts(scores: Scores, ranking: Ranking) -> tuple[str | Figure, ...]:
     found = lines(scores, ranking)
     if not found:
         return ("No tuned entry but the majority row has predictions, which always says the same.",)
-    parts: list[str | Picture] = [TEXT]
+    parts: list[str | Figure] = [TEXT]
     if not any(one.differences for one in found):
         parts.append(f"Nothing was recalibrated: that takes {PARTS} inner rows of every class, which no entry has.")
     elif said := verdict(found):
         parts.append(said)
     else:
-        parts.append(f"No reading: {ranking.silent or 'the splits of no pair allow one'}.")
+        parts.append(f"No reading: {ranking.no_test_reason or 'the splits of no pair allow one'}.")
     parts.append(calibration_table(scores, ranking.task, found))
     drawn = _drawn(found)
     if drawn:
         said = "Change of log loss and of Brier by every recalibration, for the first entries"
         name = file_name(ranking.task, "recalibration")
-        parts.append(Picture(name, said, partial(recalibration_figure, drawn)))
+        parts.append(Figure(name, said, partial(recalibration_figure, drawn)))
     return tuple(parts)
 
 

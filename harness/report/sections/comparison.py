@@ -9,13 +9,13 @@ from pathlib import Path
 import numpy as np
 
 from harness.evaluation.changed_predictions import changed, sides
-from harness.evaluation.metric_cache import HALF, TUNED
+from harness.evaluation.metric_cache import DEFAULT_THRESHOLD, TUNED_THRESHOLD
 from harness.evaluation.paired_comparison import Difference, Pair, adjusted, figures, likeness, per_class, reasons
-from harness.evaluation.ranking import claims
+from harness.evaluation.ranking import can_test
 from harness.evaluation.significance import FEWEST_SPLITS
 from harness.report.render.markdown import NONE, brief, count, number, plus_minus, table
 
-KINDS = {HALF: "at 0.5", TUNED: "at its tuned threshold"}
+KINDS = {DEFAULT_THRESHOLD: "at 0.5", TUNED_THRESHOLD: "at its tuned threshold"}
 ALIKE = 0.99  #: rank correlation from which two orders are called nearly the same
 COSTS = {
     "fit_seconds": "seconds of one fit",
@@ -62,9 +62,9 @@ def _who(pair: Pair, tests: int) -> str:
         f"corrected for shared training rows (Nadeau & Bengio 2003); p after Holm over all {tests} differences below."
     )
     for side, name in ((pair.a, "A"), (pair.b, "B")):
-        if more := len(side.rows(HALF)) - len(pair.splits):
+        if more := len(side.rows(DEFAULT_THRESHOLD)) - len(pair.splits):
             lines.append(f"{name} has {count(more, 'split')} more, which the other lacks: not counted here.")
-    if not claims(pair.a.scores, pair.a.task):
+    if not can_test(pair.a.scores, pair.a.task):
         lines.append("The splits follow time, so they are no repetitions of one experiment: no test.")
     elif len(pair.splits) < FEWEST_SPLITS:
         lines.append("With fewer than three splits there is nothing to measure chance by: no test.")
@@ -79,15 +79,15 @@ def _why(pair: Pair, everything: list[Difference]) -> str:
         kept = "the search kept the default parameters in every split, so " if _stages_of_one(pair) else ""
         return f"- {kept}both say the same of every row: one entry under two names, and nothing to explain"
     objective = pair.a.scores.objective(pair.a.task)
-    kind = pair.a.scores.objective_kind(pair.a.task) if objective.face == "decision" else ""
+    kind = pair.a.scores.objective_kind(pair.a.task) if objective.metric_type == "decision" else ""
     by_name = {(one.name, one.kind): one for one in everything}
     decision = pair.a.scores.metrics["expected_cost" if pair.costs else "f1"].label
     lines = []
     for what, name, at in (
         ("searched for", objective.label or objective.name, kind),
         ("ranking", "ROC AUC", ""),
-        ("decision", decision, HALF),
-        ("decision", decision, TUNED),
+        ("decision", decision, DEFAULT_THRESHOLD),
+        ("decision", decision, TUNED_THRESHOLD),
         ("probability", "Brier", ""),
     ):
         one = by_name.get((name, at))
@@ -95,7 +95,7 @@ def _why(pair: Pair, everything: list[Difference]) -> str:
             lines.append(f"- {what}: {_said(pair, one)}")
     best, lost = (
         by_name.get((f"{decision} {what}", at))
-        for what, at in (("at the best of all thresholds", ""), ("lost by the threshold chosen", TUNED))
+        for what, at in (("at the best of all thresholds", ""), ("lost by the threshold chosen", TUNED_THRESHOLD))
     )
     if best and lost:
         lines.append(
@@ -165,7 +165,7 @@ def _differences(pair: Pair, some: Sequence[Difference]) -> str:
     verdicts = {1: "A", -1: "B", 0: ""}
     rows = [
         [
-            one.face,
+            one.metric_type,
             one.name,
             _at(pair, one.kind),
             number(one.a),
@@ -203,7 +203,7 @@ def _splits(pair: Pair) -> str:
 
 
 def _costs(pair: Pair) -> str:
-    sides_ = [pair.rows(side, HALF) for side in (pair.a, pair.b)]
+    sides_ = [pair.rows(side, DEFAULT_THRESHOLD) for side in (pair.a, pair.b)]
     rows = []
     for name, label in COSTS.items():
         a, b = (side.mean(name) for side in sides_)
@@ -265,4 +265,4 @@ def _changed(pair: Pair, shown: int, out: Path | None) -> str:
 def _threshold(pair: Pair, kind: str) -> str:
     if len(pair.kinds) == 1:
         return "By the most probable class"
-    return "At 0.5" if kind == HALF else "Each at its tuned threshold"
+    return "At 0.5" if kind == DEFAULT_THRESHOLD else "Each at its tuned threshold"

@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from harness.evaluation.ranking import FLOOR, Ranking
+from harness.evaluation.ranking import BASELINE, Ranking
 from harness.evaluation.scores import Entry
 from harness.report.render.markdown import NONE, brief, escape, folded_table, listed, number
 
@@ -36,7 +36,7 @@ def pareto(costs: Sequence[float], scores: Sequence[float], *, greater: bool = T
 
 def weigh(ranking: Ranking) -> list[Weighed]:
     """The tuned entries of a task that have all splits, best first, with the fronts they are on."""
-    places = [p for p in ranking.places if p.complete and p.entry.stage == "tuned" and p.entry.family != FLOOR]
+    places = [p for p in ranking.entries if p.complete and p.entry.stage == "tuned" and p.entry.family != BASELINE]
     scores, greater = [place.score.mean for place in places], ranking.metric.greater_is_better
     fronts = {name: pareto([p.rows.mean(name) for p in places], scores, greater=greater) for name in COSTS}
     return [

@@ -11,9 +11,9 @@ import numpy as np
 from harness.evaluation import bayesian_signed_rank, cross_task, friedman
 from harness.evaluation.bayesian_signed_rank import ROPE, Posterior
 from harness.evaluation.cross_task import Array, Together, evaluated, families, shared
-from harness.evaluation.ranking import FLOOR, Ranking
+from harness.evaluation.ranking import BASELINE, Ranking
 from harness.evaluation.significance import LEVEL
-from harness.report.content import Evidence, Picture, Section
+from harness.report.content import Evidence, Figure, Section
 from harness.report.figures.cross_task import battle_figure, practical_figure, rank_figure, strength_figure
 from harness.report.figures.writer import file_name
 from harness.report.render.markdown import NONE, count, details, escape, folded_table, number, table
@@ -78,7 +78,7 @@ def duels(together: Together, first: int) -> dict[tuple[int, int], Posterior]:
     }
 
 
-def _duels(together: Together, first: int, kind: str, said: str) -> Sequence[str | Picture]:
+def _duels(together: Together, first: int, kind: str, said: str) -> Sequence[str | Figure]:
     found = duels(together, first)
     if not found:
         return []
@@ -91,7 +91,7 @@ def _duels(together: Together, first: int, kind: str, said: str) -> Sequence[str
     ]
     head = ["First", "Second", "First is better", "Practically equal", "Second is better"]
     said = said.format(tasks=count(int((~np.isnan(cross_task.scales(together))).sum()), "task"))
-    return [said, Picture(file_name("", "practical", kind), told, draw), folded_table(head, rows)]
+    return [said, Figure(file_name("", "practical", kind), told, draw), folded_table(head, rows)]
 
 
 TITLE = "Over all tasks"
@@ -165,7 +165,7 @@ def _opening(rankings: Sequence[Ranking], seen: Overview) -> str:
     return f"{who} Each task ranks by its own objective; the majority row is what others are measured by and does not compete."
 
 
-def _ranks_part(seen: Overview, families: Sequence[str]) -> tuple[str | Picture, ...]:
+def _ranks_part(seen: Overview, families: Sequence[str]) -> tuple[str | Figure, ...]:
     means, k, n = seen.together.means, len(seen.together.entries), len(seen.together.tasks)
     p_values = friedman.apart(means)
     pairs, told = k * (k - 1) // 2, int((p_values < 1 - LEVEL).sum()) // 2
@@ -181,7 +181,7 @@ def _ranks_part(seen: Overview, families: Sequence[str]) -> tuple[str | Picture,
     draw = partial(
         rank_figure, names, _kinds(seen, families), tuple(map(float, mean_ranks(seen.together)[: len(names)])), spans
     )
-    picture = Picture(
+    picture = Figure(
         file_name("", "ranks"), "Mean ranks of the entries, with lines that join who cannot be told apart", draw
     )
     return said, RANKS_SAID, picture, *_beyond(k), details("p values of all pairs", _p_table(names, p_values))
@@ -202,7 +202,7 @@ def _friedman(means: Array) -> str:
     )
 
 
-def _battles_part(seen: Overview, families: Sequence[str]) -> tuple[str | Picture, ...]:
+def _battles_part(seen: Overview, families: Sequence[str]) -> tuple[str | Figure, ...]:
     order = sorted(range(len(seen.strengths)), key=lambda at: (-seen.strengths[at], at))[:DRAWN]
     names = tuple(name_of(seen.together.entries[at]) for at in order)
     kinds = tuple(_kinds(seen, families, len(seen.strengths))[at] for at in order)
@@ -211,9 +211,9 @@ def _battles_part(seen: Overview, families: Sequence[str]) -> tuple[str | Pictur
     draw = partial(strength_figure, names, kinds, tuple(float(seen.strengths[at]) for at in order), ends)
     said = "Strength of every entry on the Elo scale" + (", with intervals" if sure else "")
     won = _with_floor(seen, order)
-    rows = names if len(won) == len(names) else (*names, FLOOR)
+    rows = names if len(won) == len(names) else (*names, BASELINE)
     values = tuple(tuple(round(float(value), 4) for value in row) for row in won)
-    battle = Picture(
+    battle = Figure(
         file_name("", "battles"), "How often each entry beats each other", partial(battle_figure, rows, values)
     )
     heads = ["Entry", "No.", *(str(at + 1) for at in range(len(rows)))]
@@ -223,7 +223,7 @@ def _battles_part(seen: Overview, families: Sequence[str]) -> tuple[str | Pictur
     ]
     return (
         ELO_SAID + (f" {INTERVALS_SAID}" if sure else ""),
-        Picture(file_name("", "strengths"), said, draw),
+        Figure(file_name("", "strengths"), said, draw),
         *_beyond(len(seen.strengths)),
         WON_SAID,
         battle,
@@ -242,7 +242,7 @@ def _with_floor(seen: Overview, order: Sequence[int]) -> Array:
 
 def _kinds(seen: Overview, families: Sequence[str], upto: int = DRAWN) -> tuple[int, ...]:
     """The number of every entry's family, which chooses its colour and shape."""
-    known = list(dict.fromkeys([*(f for f in families if f != FLOOR), *(e.family for e in seen.together.entries)]))
+    known = list(dict.fromkeys([*(f for f in families if f != BASELINE), *(e.family for e in seen.together.entries)]))
     return tuple(known.index(entry.family) for entry in seen.together.entries[:upto])
 
 

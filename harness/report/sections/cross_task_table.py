@@ -92,7 +92,7 @@ def unfinished(rankings: Sequence[Ranking]) -> list[str]:
     said = [f"Not evaluated, as no entry has figures: {listed(lacking)}."] if lacking else []
     found: dict[tuple[int, int], list[str]] = {}
     for ranking in some:
-        has = len({split for place in ranking.places for split in place.rows.splits})
+        has = len({split for place in ranking.entries for split in place.rows.splits})
         if has < ranking.splits:
             found.setdefault((has, ranking.splits), []).append(escape(ranking.task))
     return said + [

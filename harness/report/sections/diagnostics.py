@@ -7,10 +7,10 @@ from functools import partial
 
 from harness.errors import StoreError
 from harness.evaluation.diagnosis import FAMILIES, KEPT, Shown, families, in_detail, look
-from harness.evaluation.metric_cache import HALF, TUNED, Kept, read_kept, write_kept
+from harness.evaluation.metric_cache import DEFAULT_THRESHOLD, TUNED_THRESHOLD, MetricCache, read_kept, write_kept
 from harness.evaluation.ranking import Ranking
 from harness.evaluation.scores import Scores
-from harness.report.content import Evidence, Picture, Section
+from harness.report.content import Evidence, Figure, Section
 from harness.report.figures.curves import gain_figure, ranks_figure, reliability_figure
 from harness.report.figures.thresholds import Counts, Swept, confusion_figure, sweep_figure
 from harness.report.figures.writer import file_name
@@ -23,7 +23,7 @@ MOST_CLASSES = 12  #: in a picture; tables have them all
 
 PANELS = 4  #: entries whose probabilities are drawn
 
-Part = str | Picture
+Part = str | Figure
 
 
 @dataclass(frozen=True)
@@ -55,14 +55,14 @@ class _Seen:
 
 def sections(evidence: Evidence) -> list[Section]:
     """Three sections a task, from the predictions of its best entries; those are read once and what they show is kept."""
-    kept, used = read_kept(evidence.store, KEPT), Kept()
+    kept, used = read_kept(evidence.store, KEPT), MetricCache()
     found = [section for ranking in evidence.rankings for section in _of_task(evidence, ranking, kept, used)]
     if used != kept:
         write_kept(evidence.store, used, KEPT)
     return found
 
 
-def _of_task(evidence: Evidence, ranking: Ranking, kept: Kept, used: Kept) -> list[Section]:
+def _of_task(evidence: Evidence, ranking: Ranking, kept: MetricCache, used: MetricCache) -> list[Section]:
     places = families(ranking)
     if not places:
         nothing = "No tuned entry of this task has predictions, so there are no curves."
@@ -91,9 +91,9 @@ def _ranks(seen: _Seen) -> list[Part]:
     said = words.ranks_said(first, seen.classes)
     if not lines:
         return [said]
-    who = "the majority row" if seen.ranking.floor else "rows in no order"
+    who = "the majority row" if seen.ranking.baseline else "rows in no order"
     draw = partial(ranks_figure, lines, who)
-    picture = Picture(
+    picture = Figure(
         seen.name("ranks"), f"ROC and precision-recall curves of {count(len(lines), 'entry', 'entries')}", draw
     )
     parts: list[Part] = [said, picture, words.how_averaged(seen.scores, seen.ranking, seen.shown)]
@@ -105,7 +105,7 @@ def _gain(seen: _Seen) -> list[Part]:
     if seen.brief or not lines:
         return []
     said = f"Gain and lift of {' and '.join(name for name, _ in lines)}"
-    return [Picture(seen.name("lift"), said, partial(gain_figure, lines))]
+    return [Figure(seen.name("lift"), said, partial(gain_figure, lines))]
 
 
 def _against_rest(seen: _Seen) -> list[Part]:
@@ -117,7 +117,7 @@ def _against_rest(seen: _Seen) -> list[Part]:
         return parts
     shown = f"The {len(few)} hardest classes" if len(few) < len(classes) else "Each class"
     draw = partial(ranks_figure, few, "rows in no order")
-    return [*parts, Picture(seen.name("classes"), f"{shown} against the rest: ROC and precision-recall curves", draw)]
+    return [*parts, Figure(seen.name("classes"), f"{shown} against the rest: ROC and precision-recall curves", draw)]
 
 
 def _decides(seen: _Seen) -> list[Part]:
@@ -128,15 +128,15 @@ def _decides(seen: _Seen) -> list[Part]:
         said = f"Scores by class, and precision, recall and F1 at every threshold, of {' and '.join(o.name for o in swept)}"
         draw = partial(sweep_figure, swept, (seen.classes[0], seen.classes[1]), log_odds=_heavy(seen))
         axis = words.axis_said(seen.classes, log_odds=_heavy(seen))
-        parts += [Picture(seen.name("thresholds"), said, draw), axis]
+        parts += [Figure(seen.name("thresholds"), said, draw), axis]
     if len(seen.classes) <= MOST_CLASSES and not seen.brief:
         said = f"Confusion matrices of {' and '.join(one.name for one in seen.confused)}"
         draw = partial(confusion_figure, _matrices(seen), tuple(seen.classes))
-        parts.append(Picture(seen.name("confusion"), said, draw))
+        parts.append(Figure(seen.name("confusion"), said, draw))
     parts.append(words.counted(seen.detail[0]))
     parts.append(words.class_table(seen.scores, seen.ranking, seen.detail, MOST_CLASSES))
     if not seen.binary:
-        confusion = seen.scores.pooled(seen.ranking.task, seen.detail[0].place.entry, HALF)
+        confusion = seen.scores.pooled(seen.ranking.task, seen.detail[0].place.entry, DEFAULT_THRESHOLD)
         parts += words.confused(seen.detail[0], confusion, seen.classes)
     return parts
 
@@ -167,7 +167,9 @@ def _matrices(seen: _Seen) -> tuple[tuple[str, Counts], ...]:
 
 
 def _at(shown: Shown, kind: str) -> str:
-    return f"\ntuned threshold, mean {sum(shown.tuned) / len(shown.tuned):.3g}" if kind == TUNED else "\nat 0.5"
+    return (
+        f"\ntuned threshold, mean {sum(shown.tuned) / len(shown.tuned):.3g}" if kind == TUNED_THRESHOLD else "\nat 0.5"
+    )
 
 
 def _holds(seen: _Seen) -> list[Part]:
@@ -181,4 +183,4 @@ def _holds(seen: _Seen) -> list[Part]:
         axis, groups = f"score for {seen.classes[1]}", (f"truly {seen.classes[0]}", f"truly {seen.classes[1]}")
     draw = partial(reliability_figure, entries, axis, groups)
     said = f"Reliability of the probabilities of {count(len(entries), 'entry', 'entries')}"
-    return [*parts, Picture(seen.name("reliability"), said, draw), words.bins_said(seen.shown[:PANELS])]
+    return [*parts, Figure(seen.name("reliability"), said, draw), words.bins_said(seen.shown[:PANELS])]

@@ -10,8 +10,8 @@ import numpy.typing as npt
 
 from harness.evaluation.curves import Bin, Diagnosis, Ranks
 from harness.evaluation.diagnosis import FAMILIES, Shown
-from harness.evaluation.metric_cache import HALF, TUNED
-from harness.evaluation.ranking import Place, Ranking, claims
+from harness.evaluation.metric_cache import DEFAULT_THRESHOLD, TUNED_THRESHOLD
+from harness.evaluation.ranking import RankedEntry, Ranking, can_test
 from harness.evaluation.scores import Scores
 from harness.metrics.classification import class_report
 from harness.report.render.markdown import NONE, count, escape, folded_table, listed, number, plus_minus, table
@@ -37,7 +37,7 @@ def counted(shown: Shown) -> str:
     return f"Counts, and what is said of 100 rows, are of the test rows of all splits together{out}. The table has means over splits."
 
 
-def which(ranking: Ranking, places: Sequence[Place], shown: Sequence[Shown]) -> str:
+def which(ranking: Ranking, places: Sequence[RankedEntry], shown: Sequence[Shown]) -> str:
     """Which entries the pictures show, and whose figures lack splits."""
     said = "Shown is the best tuned entry of each family" if len(places) > 1 else "Shown is the best tuned entry"
     said += f", of the {FAMILIES} best of {len(places)} families." if len(places) > FAMILIES else "."
@@ -63,7 +63,7 @@ def how_averaged(scores: Scores, ranking: Ranking, shown: Sequence[Shown]) -> st
         f"Curves are means over {splits} splits. Bands are ± one standard deviation over the splits: how much single splits "
         "differ, no confidence intervals"
     )
-    text += "." if claims(scores, ranking.task) else "; the splits follow time, so a change over time is in them too."
+    text += "." if can_test(scores, ranking.task) else "; the splits follow time, so a change over time is in them too."
     return text + out
 
 
@@ -103,12 +103,15 @@ def decisions_said(scores: Scores, ranking: Ranking, shown: Shown) -> str:
     """What an entry decides at each threshold kind, in rows of 100."""
     entry, classes = shown.place.entry, scores.classes(ranking.task)
     if len(classes) > 2:
-        confusion = scores.pooled(ranking.task, entry, HALF)
+        confusion = scores.pooled(ranking.task, entry, DEFAULT_THRESHOLD)
         right = per_hundred(float(np.trace(confusion) / max(confusion.sum(), 1)))
         return f"{escape(shown.name)} calls the most probable class: {right} of 100 rows rightly."
     said = [
         f"{at}, {_found(scores.pooled(ranking.task, entry, kind), escape(classes[1]))}"
-        for kind, at in ((HALF, "at 0.5"), (TUNED, f"at the tuned threshold ({_spread(shown.tuned)})"))
+        for kind, at in (
+            (DEFAULT_THRESHOLD, "at 0.5"),
+            (TUNED_THRESHOLD, f"at the tuned threshold ({_spread(shown.tuned)})"),
+        )
         if len(scores.rows_of(ranking.task, entry, kind))
     ]
     return f"{escape(shown.name)}: {'; '.join(said)}."
@@ -136,7 +139,7 @@ def costs_said(scores: Scores, ranking: Ranking, shown: Shown) -> str:
     least = min(cost for curve in curves if curve.cost for cost in curve.cost.mean if not math.isnan(cost))
     paid = [
         f"{number(scores.rows_of(ranking.task, shown.place.entry, kind).mean('expected_cost'))} at {at}"
-        for kind, at in ((HALF, "0.5"), (TUNED, "the tuned threshold"))
+        for kind, at in ((DEFAULT_THRESHOLD, "0.5"), (TUNED_THRESHOLD, "the tuned threshold"))
     ]
     return (
         f"A decision of {escape(shown.name)} costs {listed(paid)}; the lowest point of the curve is {number(least)}, but that "
@@ -158,7 +161,7 @@ def class_table(scores: Scores, ranking: Ranking, detail: Sequence[Shown], most:
                 continue
             reports = np.array([class_report(scores.figures[view].confusion) for view in found.views])
             confusion = scores.pooled(ranking.task, shown.place.entry, kind)
-            decision = "most probable" if len(classes) > 2 else "at 0.5" if kind == HALF else "tuned"
+            decision = "most probable" if len(classes) > 2 else "at 0.5" if kind == DEFAULT_THRESHOLD else "tuned"
             for at, name in enumerate(classes):
                 figures = [_mean_and_spread(reports[:, figure, at]) for figure in range(3)]
                 called = [f"{n:,}" for n in confusion[at]] if counted else []

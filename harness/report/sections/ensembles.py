@@ -9,7 +9,7 @@ import numpy as np
 
 from harness.evaluation.ensembles import GREEDY, KINDS, LIBRARY, ROUNDS, STACKING
 from harness.evaluation.evaluate import ENSEMBLE_PARTS
-from harness.evaluation.ranking import Ranking, claims
+from harness.evaluation.ranking import Ranking, can_test
 from harness.evaluation.scores import ANY, Entry, Scores
 from harness.evaluation.significance import LEVEL, Estimate, estimate, holm
 from harness.report.content import Evidence, Section
@@ -69,7 +69,7 @@ def gains(scores: Scores, ranking: Ranking) -> dict[str, Estimate]:
             change = mine[ranking.metric.name] - chosen[ranking.metric.name]
             grain = scores.grain(ranking.task, ranking.metric, chosen)
             ratio = chosen.mean("ratio")
-            found[kind] = estimate(change, ratio, claims=claims(scores, ranking.task), grain=grain)
+            found[kind] = estimate(change, ratio, claims=can_test(scores, ranking.task), grain=grain)
     return found
 
 
@@ -78,7 +78,7 @@ def sections(evidence: Evidence) -> list[Section]:
     return [
         Section(TITLE, _parts(evidence.scores, ranking), ranking.task)
         for ranking in evidence.rankings
-        if any(len(place.rows) for place in ranking.places)
+        if any(len(place.rows) for place in ranking.entries)
     ]
 
 
@@ -108,9 +108,8 @@ def verdict(ranking: Ranking, found: dict[str, Estimate]) -> str:
     amounts = listed([f"{kind} {said}" for kind, said in differ.items()])
     against = f"Against the entry that inner scores choose in each split (`{CHOSEN.name}`), in {label}: {amounts}."
     if all(math.isnan(one.p) for one in found.values()):
-        return (
-            f"{against} Whether that is more than chance is not known{': ' + ranking.silent if ranking.silent else ''}."
-        )
+        reason = f": {ranking.no_test_reason}" if ranking.no_test_reason else ""
+        return f"{against} Whether that is more than chance is not known{reason}."
     adjusted = dict(zip(found, holm([one.p for one in found.values()]), strict=True))
     sure = [kind for kind in found if adjusted[kind] < 1 - LEVEL]
     if not sure:

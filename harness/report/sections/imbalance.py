@@ -11,7 +11,7 @@ from functools import partial
 from harness.evaluation.ranking import Ranking
 from harness.evaluation.scores import Scores
 from harness.evaluation.significance import LEVEL, holm, signed_ranks
-from harness.report.content import Evidence, Picture, Section
+from harness.report.content import Evidence, Figure, Section
 from harness.report.figures.imbalance import Panel, Tile, tile_figure
 from harness.report.figures.writer import file_name
 from harness.report.render.markdown import (
@@ -137,13 +137,13 @@ def _gain(scores: Scores, task: str, one: Reading) -> float:
 
 
 def _of_task(scores: Scores, ranking: Ranking, read: list[Reading], *, pictured: bool) -> Section:
-    task, silent = ranking.task, ranking.silent
+    task, silent = ranking.task, ranking.no_test_reason
     said = [f"- {bold(escape(family))}: {words}" for family, words in family_verdicts(read).items()]
     verdict = "\n".join(said[:IN_SIGHT])
     if more := said[IN_SIGHT:]:
         verdict += f"\n\n{details(count(len(more), 'more family', 'more families'), chr(10).join(more))}"
-    shown: list[str | Picture] = [MAP_TEXT, _picture(scores, task, read)] if pictured else []
-    parts: list[str | Picture] = [
+    shown: list[str | Figure] = [MAP_TEXT, _picture(scores, task, read)] if pictured else []
+    parts: list[str | Figure] = [
         strategy_verdict(scores, task) or f"No reading: {silent or 'no split has both sides of a comparison'}.",
         *([verdict] if verdict else []),
         *shown,
@@ -174,7 +174,7 @@ def _in_words(some: list[Reading]) -> str:
     return "; ".join(said) + "."
 
 
-def _picture(scores: Scores, task: str, read: list[Reading]) -> Picture:
+def _picture(scores: Scores, task: str, read: list[Reading]) -> Figure:
     strategies = list(dict.fromkeys(one.difference.strategy for one in read))
     families = list(dict.fromkeys(one.difference.family for one in read))
     by_pair = {(one.difference.strategy, one.difference.family): one for one in read}
@@ -185,7 +185,7 @@ def _picture(scores: Scores, task: str, read: list[Reading]) -> Picture:
             panels.append(Panel(_title(column), tiles))
     said = f"Differences of every strategy to none on {escape(task)}, by family, as in the table below"
     draw = partial(tile_figure, tuple(strategies), tuple(families), tuple(panels))
-    return Picture(file_name(task, KIND), said, draw)
+    return Figure(file_name(task, KIND), said, draw)
 
 
 def _title(column: Comparison) -> str:
@@ -219,7 +219,7 @@ def _over_tasks(scores: Scores, read: dict[str, list[Reading]]) -> Section:
         for one in found
     ]
     pictured = [_counted(found)] if any(one.words["helps"] or one.words["hurts"] for one in found) else []
-    parts: tuple[str | Picture, ...] = (_summary(found), TASKS_TEXT, *pictured, folded_table(header, rows))
+    parts: tuple[str | Figure, ...] = (_summary(found), TASKS_TEXT, *pictured, folded_table(header, rows))
     return Section(f"{TITLE} Over {count(len(read), 'task')}", parts)
 
 
@@ -254,13 +254,13 @@ def _summary(found: list[Count]) -> str:
     return f"{said} Of {count(len(tested), 'pair')} of family and strategy tested over the tasks, {verdict}{names}."
 
 
-def _counted(found: list[Count]) -> Picture:
+def _counted(found: list[Count]) -> Figure:
     strategies, families = (list(dict.fromkeys(getattr(one, name) for one in found)) for name in ("strategy", "family"))
     by_pair = {(one.strategy, one.family): one for one in found}
     tiles = tuple(tuple(_count_tile(by_pair.get((s, f))) for f in families) for s in strategies)
     legend = "helps ↑, hurts ↓, of so many tasks\nblue: helps more often than it hurts · orange: hurts more often"
     draw = partial(tile_figure, tuple(strategies), tuple(families), (Panel("Tasks", tiles, span=1.0),), legend)
-    return Picture(file_name("", KIND), "How often every strategy was shown to help or hurt, by family", draw)
+    return Figure(file_name("", KIND), "How often every strategy was shown to help or hurt, by family", draw)
 
 
 def _count_tile(one: Count | None) -> Tile:

@@ -6,8 +6,8 @@ import math
 from collections import Counter
 from collections.abc import Iterable, Sequence
 
-from harness.evaluation.metric_cache import HALF
-from harness.evaluation.ranking import FLOOR, Place, Ranking
+from harness.evaluation.metric_cache import DEFAULT_THRESHOLD
+from harness.evaluation.ranking import BASELINE, RankedEntry, Ranking
 from harness.evaluation.scores import MISSING, Entry, Scores, count_statuses
 from harness.report.render.markdown import (
     NONE,
@@ -37,16 +37,16 @@ def summary(scores: Scores, rankings: list[Ranking]) -> str:
 
 
 def _task(scores: Scores, ranking: Ranking) -> list[str]:
-    places = [place for place in ranking.places if place.score.n]
+    places = [place for place in ranking.entries if place.score.n]
     said = [f"{ranking.task}: {plain(headline(ranking))}", plain(beware(scores.run["tasks"][ranking.task]))]
     return [*said, _table(ranking, places) if places else "", without_figures(ranking)]
 
 
-def _table(ranking: Ranking, places: list[Place]) -> str:
+def _table(ranking: Ranking, places: list[RankedEntry]) -> str:
     tuned = f" {ranking.threshold}".replace("the ", "").rstrip()
     objective = ranking.metric.label or ranking.metric.name
     second = [] if ranking.metric.name == "f1" else [f"F1{tuned}"]
-    header = ["#", "Entry", objective + (tuned if ranking.metric.face == "decision" else ""), *second, "Status"]
+    header = ["#", "Entry", objective + (tuned if ranking.metric.metric_type == "decision" else ""), *second, "Status"]
     rows = [
         [rank_mark(p), p.name, marked(ranking, p, str), *(number(p.rows.mean("f1")) for _ in second), p.status]
         for p in places[:ROWS]
@@ -57,7 +57,7 @@ def _table(ranking: Ranking, places: list[Place]) -> str:
 
 def without_figures(ranking: Ranking) -> str:
     """The pairs of family and strategy of which no cell is ok, and how their cells ended."""
-    tried = [p for p in ranking.places if p.entry.stage == "tuned" and not p.status.startswith(MISSING)]
+    tried = [p for p in ranking.entries if p.entry.stage == "tuned" and not p.status.startswith(MISSING)]
     lost = [f"{p.entry.family}/{p.entry.strategy} ({p.status})" for p in tried if not p.score.n]
     more = f" and {len(lost) - SUMMARY_NAMED} more" if len(lost) > SUMMARY_NAMED else ""
     return f"Without any ok cell: {'; '.join(lost[:SUMMARY_NAMED])}{more}" if lost else ""
@@ -127,13 +127,13 @@ def headline_of(ranking: Ranking) -> str:
 def over_tasks(scores: Scores, rankings: Sequence[Ranking]) -> str:
     """How often somebody is first beyond doubt, who is most often not beaten, and how often strategies help."""
     ranked = [ranking for ranking in rankings if ranking.best]
-    claimed = [ranking for ranking in ranked if not ranking.silent]
+    claimed = [ranking for ranking in ranked if not ranking.no_test_reason]
     said = [f"{count(len(ranked), 'task')} of {len(rankings)} could be ranked."] if len(ranked) < len(rankings) else []
     if ranked and not claimed:
         return " ".join([*said, "No task has splits from which to tell whether anybody is first by more than chance."])
     if len(claimed) < 2:
         return " ".join(said)
-    alone = sum(not any(place.tied for place in ranking.places if place.rank) for ranking in claimed)
+    alone = sum(not any(place.tied for place in ranking.entries if place.rank) for ranking in claimed)
     where = f"{count(len(claimed), 'task')} whose splits allow to tell"
     chance = "by more than chance explains"
     if alone:
@@ -146,7 +146,7 @@ def over_tasks(scores: Scores, rankings: Sequence[Ranking]) -> str:
 
 def _called(entry: Entry) -> str:
     """An entry by what it does: `xgb with smote and tuned parameters`."""
-    if entry.family == FLOOR:
+    if entry.family == BASELINE:
         return "majority, which gives every row the same answer,"
     strategy = STRATEGIES.get(entry.strategy, entry.strategy)
     return f"{entry.family} with {strategy} and {entry.stage} parameters"
@@ -155,12 +155,12 @@ def _called(entry: Entry) -> str:
 def _decisions(scores: Scores, ranking: Ranking) -> str:
     """What the decisions of the first entry are like, in rows."""
     best, task = ranking.best, ranking.task
-    if best is None or best.entry.family == FLOOR:
+    if best is None or best.entry.family == BASELINE:
         return ""
     kind = scores.kinds(task)[-1]
     rows = scores.rows_of(task, best.entry, kind)
     if len(scores.classes(task)) > 2:
-        floor = ranking.floor
+        floor = ranking.baseline
         accuracy = rows.mean("accuracy")
         plain = floor.rows.mean("accuracy") if floor is not None else math.nan
         against = "" if math.isnan(plain) else f"; the same answer for every row is right for {_share(plain)}"
@@ -169,7 +169,7 @@ def _decisions(scores: Scores, ranking: Ranking) -> str:
     if math.isnan(recall) or math.isnan(precision):
         return ""
     name = escape(scores.classes(task)[1])
-    threshold = "Deciding at 0.5" if kind == HALF else "Deciding at its tuned threshold"
+    threshold = "Deciding at 0.5" if kind == DEFAULT_THRESHOLD else "Deciding at its tuned threshold"
     return f"{threshold}, it finds {_share(recall)} of the “{name}” rows, and {_share(precision)} of those it calls so are."
 
 
@@ -178,7 +178,11 @@ def _strategies(scores: Scores, ranking: Ranking) -> str:
     read = readings(scores, ranking.task)
     known = [one for one in read if one.word != NONE]
     if not known:
-        return f"Whether any strategy helps is not known: {ranking.silent}." if read and ranking.silent else ""
+        return (
+            f"Whether any strategy helps is not known: {ranking.no_test_reason}."
+            if read and ranking.no_test_reason
+            else ""
+        )
     strategies = list(dict.fromkeys(one.difference.strategy for one in known))
     helps = _effects(known, "helps")
     rest = [name for name in strategies if name not in helps and name not in _effects(known, "mixed")]
@@ -216,8 +220,8 @@ def _unbeaten(claimed: Sequence[Ranking]) -> str:
     evaluated: Counter[Entry] = Counter()
     unbeaten: Counter[Entry] = Counter()
     for ranking in claimed:
-        for place in ranking.places:
-            if place.rank and place.entry.stage == "tuned" and place.entry.family != FLOOR:
+        for place in ranking.entries:
+            if place.rank and place.entry.stage == "tuned" and place.entry.family != BASELINE:
                 evaluated[place.entry] += 1
                 unbeaten[place.entry] += place.rank == 1 or bool(place.tied)
     if not unbeaten:
@@ -252,12 +256,12 @@ def _glance(rankings: Sequence[Ranking]) -> str:
     """A line per task: who is first, by how much, and how many cannot be told from it."""
     rows = []
     for ranking in rankings:
-        best, floor = ranking.best, ranking.floor
+        best, floor = ranking.best, ranking.baseline
         if best is None:
             rows.append([escape(ranking.task), NONE, NONE, NONE, NONE, NONE])
             continue
-        others = [place for place in ranking.places if place.rank and place is not best]
-        tied = NONE if ranking.silent else f"{sum(bool(place.tied) for place in others)} of {len(others)}"
+        others = [place for place in ranking.entries if place.rank and place is not best]
+        tied = NONE if ranking.no_test_reason else f"{sum(bool(place.tied) for place in others)} of {len(others)}"
         score = plus_minus(best.score.mean, best.score.half, digits=ranking.digits)
         low = number(floor.score.mean) if floor is not None else NONE
         rows.append([escape(ranking.task), escape(best.entry.name), ranking.metric.label, score, low, tied])

@@ -9,8 +9,8 @@ from functools import partial
 import numpy as np
 import numpy.typing as npt
 
-from harness.evaluation.metric_cache import HALF
-from harness.evaluation.ranking import FLOOR, Place, Ranking
+from harness.evaluation.metric_cache import DEFAULT_THRESHOLD
+from harness.evaluation.ranking import BASELINE, RankedEntry, Ranking
 from harness.evaluation.scores import ANY, MADE_OF_SEVERAL, Entry, Scores, entries
 from harness.metrics.classification import class_report
 from harness.report.render.markdown import (
@@ -30,8 +30,8 @@ from harness.report.render.markdown import (
 def model_table(scores: Scores, task: str) -> str:
     """ "Model | Accuracy | ROC AUC": every family without a strategy, tuned, at threshold 0.5."""
     shown = [entry for entry in _tuned(scores, task) if entry.strategy == "none"]
-    accuracy = [_accuracy(scores.pooled(task, entry, HALF)) for entry in shown]
-    auc = [scores.rows_of(task, entry, HALF).mean("roc_auc") for entry in shown]
+    accuracy = [_accuracy(scores.pooled(task, entry, DEFAULT_THRESHOLD)) for entry in shown]
+    auc = [scores.rows_of(task, entry, DEFAULT_THRESHOLD).mean("roc_auc") for entry in shown]
     columns = [bold_best(values, [number(v) for v in values], greater=True) for values in (accuracy, auc)]
     rows = [[_label(scores, task, entry.family, entry), *cells] for entry, *cells in zip(shown, *columns, strict=True)]
     return folded_table(["Model", "Accuracy", "ROC AUC"], rows)
@@ -47,7 +47,7 @@ def network_tables(scores: Scores, task: str) -> list[tuple[str, str]]:
     found = []
     for entry in _tuned(scores, task):
         if entry.strategy == "none" and scores.run["families"][entry.family].get("network"):
-            confusion = scores.pooled(task, entry, HALF)
+            confusion = scores.pooled(task, entry, DEFAULT_THRESHOLD)
             rows = [[label, *_figures(confusion, figure)] for figure, label in enumerate(("Precision", "Recall", "F1"))]
             rows.append(["Rows", *(f"{n:,}" for n in confusion.sum(axis=1))])
             title = f"{_label(scores, task, entry.family, entry)}: overall accuracy {number(_accuracy(confusion))}"
@@ -68,7 +68,7 @@ def method_table(scores: Scores, task: str) -> str:
     header = ["Method", "Accuracy", *(["Macro precision", "Macro recall", "Macro F1"] if macro else per_class)]
     rows = []
     for entry in _tuned(scores, task):
-        confusion = scores.pooled(task, entry, HALF)
+        confusion = scores.pooled(task, entry, DEFAULT_THRESHOLD)
         pairs = zip(_figures(confusion, 0), _figures(confusion, 1), strict=True)
         means = [number(float(figure.mean())) for figure in class_report(confusion)]
         label = _label(scores, task, f"{entry.family}, {entry.strategy}", entry)
@@ -80,13 +80,13 @@ def _tuned(scores: Scores, task: str) -> list[Entry]:
     return [
         e
         for e in entries(scores, task)
-        if e.stage == "tuned" and e.strategy != ANY and len(scores.rows_of(task, e, HALF))
+        if e.stage == "tuned" and e.strategy != ANY and len(scores.rows_of(task, e, DEFAULT_THRESHOLD))
     ]
 
 
 def _label(scores: Scores, task: str, text: str, entry: Entry) -> str:
     """The name of a row; one that lacks splits says so, as its rows are others."""
-    splits, planned = len(scores.rows_of(task, entry, HALF)), scores.run["tasks"][task].get("splits", 0)
+    splits, planned = len(scores.rows_of(task, entry, DEFAULT_THRESHOLD)), scores.run["tasks"][task].get("splits", 0)
     return escape(text) + ("" if splits >= planned else f" ({splits} of {planned} splits)")
 
 
@@ -152,10 +152,14 @@ def confusion_table(scores: Scores, ranking: Ranking) -> str:
     return table(header, rows)
 
 
-def _class_rows(scores: Scores, task: str, place: Place, kind: str) -> list[list[str]]:
+def _class_rows(scores: Scores, task: str, place: RankedEntry, kind: str) -> list[list[str]]:
     confusion = scores.pooled(task, place.entry, kind)
     threshold = scores.rows_of(task, place.entry, kind).mean("threshold")
-    decision = "most probable" if math.isnan(threshold) else f"at {'0.5' if kind == HALF else f'tuned {threshold:.3f}'}"
+    decision = (
+        "most probable"
+        if math.isnan(threshold)
+        else f"at {'0.5' if kind == DEFAULT_THRESHOLD else f'tuned {threshold:.3f}'}"
+    )
     report = zip(*class_report(confusion), strict=True)
     rows = []
     for at, (name, (precision, recall, f1)) in enumerate(zip(scores.classes(task), report, strict=True)):
@@ -165,33 +169,33 @@ def _class_rows(scores: Scores, task: str, place: Place, kind: str) -> list[list
     return rows
 
 
-def _shown(ranking: Ranking) -> list[Place]:
+def _shown(ranking: Ranking) -> list[RankedEntry]:
     """Entries with figures; the majority row moves up so that it is always in sight."""
-    places = [place for place in ranking.places if place.score.n]
-    floor = ranking.floor
+    places = [place for place in ranking.entries if place.score.n]
+    floor = ranking.baseline
     if floor in places[15:] and floor is not None:
         places.remove(floor)
         places.insert(14, floor)
     return places
 
 
-def rank_mark(place: Place) -> str:
+def rank_mark(place: RankedEntry) -> str:
     """The rank, a dagger for what inner scores chose or combined, a dash for what cannot be ranked."""
     if place.entry.stage in MADE_OF_SEVERAL:
         return "†"
     return str(place.rank) if place.rank else NONE
 
 
-def marked(ranking: Ranking, place: Place, best: Callable[[str], str] = bold) -> str:
+def marked(ranking: Ranking, place: RankedEntry, best: Callable[[str], str] = bold) -> str:
     """The objective with its interval, `≈` before what cannot be told from the best."""
     score = plus_minus(place.score.mean, place.score.half, digits=ranking.digits)
     return ("≈ " if place.tied else "") + (best(score) if place.rank == 1 else score)
 
 
-def _metric_column(scores: Scores, places: list[Place], name: str) -> list[str]:
+def _metric_column(scores: Scores, places: list[RankedEntry], name: str) -> list[str]:
     means = [place.rows.mean(name) for place in places]
     whole = [
-        mean if place.complete and place.entry.family != FLOOR else math.nan
+        mean if place.complete and place.entry.family != BASELINE else math.nan
         for mean, place in zip(means, places, strict=True)
     ]
     greater = scores.metrics[name].greater_is_better
@@ -199,5 +203,5 @@ def _metric_column(scores: Scores, places: list[Place], name: str) -> list[str]:
     return bold_best(whole, [number(mean, digits) for mean in means], greater=greater, digits=digits)
 
 
-def _column(places: list[Place], name: str, written: Callable[[float], str]) -> list[str]:
+def _column(places: list[RankedEntry], name: str, written: Callable[[float], str]) -> list[str]:
     return [written(place.rows.mean(name)) for place in places]

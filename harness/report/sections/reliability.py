@@ -12,10 +12,10 @@ import numpy as np
 from harness.evaluation.bootstrap import MOST, RESAMPLES, Stability, stabilities
 from harness.evaluation.optimism import Belief, Selection, beliefs, selection
 from harness.evaluation.power import POWER, Spread, detectable, repeats_needed
-from harness.evaluation.ranking import FLOOR, Place, Ranking
+from harness.evaluation.ranking import BASELINE, RankedEntry, Ranking
 from harness.evaluation.scores import MISSING, Scores
 from harness.evaluation.significance import Estimate, estimate
-from harness.report.content import Evidence, Picture, Section
+from harness.report.content import Evidence, Figure, Section
 from harness.report.figures.reliability import Point, Tie, honesty_figure
 from harness.report.figures.writer import file_name
 from harness.report.render.markdown import NONE, brief, count, escape, folded_table, listed, number, plus_minus
@@ -49,7 +49,7 @@ POWER_TEXT = (
 class Rival:
     """An entry against the first one: the difference (above zero: the first is better), its spread, whether told apart."""
 
-    place: Place
+    place: RankedEntry
     difference: Estimate
     spread: Spread
     folds: int
@@ -84,16 +84,16 @@ def sections(evidence: Evidence) -> list[Section]:
 def rivals(scores: Scores, ranking: Ranking) -> list[Rival]:
     """Every ranked entry but the majority row against the first; nothing where the splits allow no claims."""
     best, metric = ranking.best, ranking.metric
-    if best is None or ranking.silent:
+    if best is None or ranking.no_test_reason:
         return []
-    complete = [place for place in ranking.places if place.complete]
+    complete = [place for place in ranking.entries if place.complete]
     pairs = len(complete) * (len(complete) - 1) // 2
     grain = max(scores.grain(ranking.task, metric, place.rows) for place in complete)
     ratio, n = best.rows.mean("ratio"), len(best.rows)
     folds = max(1, n // int(scores.run["protocol"].get("repeats", 1)))
     found = []
     for place in complete:
-        if place.rank and place is not best and place.entry.family != FLOOR:
+        if place.rank and place is not best and place.entry.family != BASELINE:
             values = (best.rows[metric.name] - place.rows[metric.name]) * (1 if metric.greater_is_better else -1)
             deviation = math.sqrt(max(float(values.var(ddof=1)), grain**2 / 12))
             found.append(Rival(place, estimate(values, ratio, grain=grain), Spread(deviation, n, ratio, pairs), folds))
@@ -118,7 +118,7 @@ def coverage(scores: Scores) -> str:
 
 def _of_task(scores: Scores, ranking: Ranking, firm: Stability | None, *, pictured: bool) -> Section:
     believed, against = beliefs(scores, ranking), rivals(scores, ranking)
-    parts: list[str | Picture] = ["\n".join(f"- {said}" for said in _sentences(scores, ranking, firm, against))]
+    parts: list[str | Figure] = ["\n".join(f"- {said}" for said in _sentences(scores, ranking, firm, against))]
     if pictured and (believed or firm):
         parts.append(_picture(ranking, believed, firm, against))
     if believed:
@@ -135,8 +135,8 @@ def _sentences(scores: Scores, ranking: Ranking, firm: Stability | None, against
     chosen = selection(scores, ranking)
     said = [_selection_words(ranking, chosen) if chosen else "Nothing was searched, so nothing was believed too much."]
     said.append(_stability_words(firm) if firm else _no_stability(ranking))
-    if ranking.silent:
-        return [*said, f"What could have been told apart is not known: {ranking.silent}."]
+    if ranking.no_test_reason:
+        return [*said, f"What could have been told apart is not known: {ranking.no_test_reason}."]
     return [*said, *(_power_words(ranking, against) if against else [])]
 
 
@@ -195,12 +195,12 @@ def _power_words(ranking: Ranking, against: list[Rival]) -> list[str]:
 
 def _floor_between(ranking: Ranking, rival: Rival) -> bool:
     """Whether the majority row stands between the first entry and the next one, its best rival."""
-    floor = ranking.floor
+    floor = ranking.baseline
     return floor is not None and floor.rank == 2 and rival.place.rank == 3
 
 
 def _no_stability(ranking: Ranking) -> str:
-    if sum(place.rank is not None for place in ranking.places) < 2:
+    if sum(place.rank is not None for place in ranking.entries) < 2:
         return "There is one entry only, so nobody else can be first."
     return "How often another entry would be first is not known: the stored predictions cannot be read any more."
 
@@ -274,7 +274,7 @@ def _overview(scores: Scores, rankings: list[Ranking], firm: dict[str, Stability
     return "\n\n".join(part for part in (folded_table(header, rows), said) if part)
 
 
-def _picture(ranking: Ranking, believed: list[Belief], firm: Stability | None, against: list[Rival]) -> Picture:
+def _picture(ranking: Ranking, believed: list[Belief], firm: Stability | None, against: list[Rival]) -> Figure:
     points = tuple(Point(one.entry.stage, one.trials, one.inner, one.outer, one.gap.mean) for one in believed)
     shares = tuple((e.name, share) for e, share in zip(firm.entries, firm.shares, strict=True)) if firm else ()
     second = against[0] if against else None
@@ -285,4 +285,4 @@ def _picture(ranking: Ranking, believed: list[Belief], firm: Stability | None, a
         f"{escape(ranking.task)}"
     )
     draw = partial(honesty_figure, metric.label or metric.name, points, shares, tie, folds)
-    return Picture(file_name(ranking.task, KIND), said, draw)
+    return Figure(file_name(ranking.task, KIND), said, draw)

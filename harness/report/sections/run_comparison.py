@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import Any
 
 from harness.errors import EvenhandError
-from harness.evaluation.metric_cache import HALF
+from harness.evaluation.metric_cache import DEFAULT_THRESHOLD
 from harness.evaluation.paired_comparison import Difference, Pair, Side, adjusted, figures, make_pair
 from harness.evaluation.scores import STAGES, Entry, Scores, entries
 from harness.report.render.markdown import brief, count, listed, number, plus_minus, table
@@ -87,7 +87,7 @@ def _pairs(a: Run, b: Run, task: str) -> Iterator[Pair]:
     for entry in entries(a[1], task):
         if entry in theirs and entry.stage in STAGES[:2]:
             sides = Side(*a, task, entry), Side(*b, task, entry)
-            if all(len(side.rows(HALF)) for side in sides):
+            if all(len(side.rows(DEFAULT_THRESHOLD)) for side in sides):
                 yield make_pair(*sides)
 
 
@@ -107,7 +107,10 @@ def _columns(scores: Scores, task: str) -> list[tuple[str, str]]:
     """Label and threshold kind of what is shown of each entry."""
     objective, metrics, kind = scores.objective(task), scores.metrics, scores.kinds(task)[-1]
     decision = metrics["expected_cost" if scores.costs(task) else "f1"]
-    first = objective.label or objective.name, scores.objective_kind(task) if objective.face == "decision" else ""
+    first = (
+        objective.label or objective.name,
+        scores.objective_kind(task) if objective.metric_type == "decision" else "",
+    )
     return [first, (decision.label, kind), (metrics["brier"].label, "")]
 
 
@@ -152,7 +155,7 @@ def _task(
 
 def _splits(pair: Pair) -> str:
     """How many splits the means are of; where they are not the same, how many each side has."""
-    mine, theirs = (len(pair.rows(side, HALF)) for side in (pair.a, pair.b))
+    mine, theirs = (len(pair.rows(side, DEFAULT_THRESHOLD)) for side in (pair.a, pair.b))
     return str(mine) if mine == theirs else f"{mine}, {theirs}"
 
 
@@ -179,7 +182,7 @@ def _reading(pair: Pair, some: list[Difference]) -> str:
 
 
 def _without(a: Scores, b: Scores, task: str, entry: Entry) -> str:
-    lacking = [name for name, scores in (("A", a), ("B", b)) if not len(scores.rows_of(task, entry, HALF))]
+    lacking = [name for name, scores in (("A", a), ("B", b)) if not len(scores.rows_of(task, entry, DEFAULT_THRESHOLD))]
     return f"in {' and '.join(lacking)}" if lacking else ""
 
 

@@ -10,7 +10,7 @@ from typing import TypeAlias
 
 from harness.evaluation.ranking import Ranking
 from harness.evaluation.search_history import Search, Searches, read_searches
-from harness.report.content import Evidence, Picture, Section
+from harness.report.content import Evidence, Figure, Section
 from harness.report.figures.search import (
     PANELS,
     Bar,
@@ -42,7 +42,7 @@ from harness.report.sections.search_space import tried
 FEW_TASKS = 8  #: with more, only what compares families is drawn; the dashboard shows the rest
 BARS = 20
 REASONS = 5
-Parts: TypeAlias = list[str | Picture]
+Parts: TypeAlias = list[str | Figure]
 ByEntry: TypeAlias = dict[tuple[str, str], list[Search]]
 
 
@@ -112,13 +112,13 @@ def _effort(by_entry: ByEntry, clock: Clock, families: tuple[str, ...], labels: 
     overall = partial(anytime_figure, lines, families, labels)
     parts: Parts = [
         text,
-        Picture(file_name(task, "anytime"), f"Best inner score against {clock.said}, by family", overall),
+        Figure(file_name(task, "anytime"), f"Best inner score against {clock.said}, by family", overall),
     ]
     if len(curves) > len(shown):
         every = tuple(_line(curves, who) for who in curves)
         draw = partial(strategies_figure, every, labels)
         parts.append(
-            Picture(file_name(task, "anytime-strategies"), f"Best inner score against {clock.said}, by strategy", draw)
+            Figure(file_name(task, "anytime-strategies"), f"Best inner score against {clock.said}, by strategy", draw)
         )
     return parts
 
@@ -139,7 +139,7 @@ def _history(by_entry: ByEntry, ranking: Ranking, labels: Labels) -> Parts:
         "from what those before it showed."
     )
     draw = partial(history_figure, histories, labels)
-    return [text, Picture(file_name(ranking.task, "history"), "Inner score of every trial, by number", draw)]
+    return [text, Figure(file_name(ranking.task, "history"), "Inner score of every trial, by number", draw)]
 
 
 def _trials(title: str, searches: list[Search], *, greater: bool) -> History:
@@ -161,7 +161,7 @@ def _gained(found: list[Gain], ranking: Ranking, labels: Labels) -> Parts:
         Bar("/".join(one.entry[:2]), _six(one.inner), _six(one.outer.mean), _six(one.outer.half)) for one in found
     )
     draw = partial(gains_figure, bars[:BARS], labels.score)
-    picture = Picture(file_name(ranking.task, "gains"), "What the search brought over the default configuration", draw)
+    picture = Figure(file_name(ranking.task, "gains"), "What the search brought over the default configuration", draw)
     return ["### What the search brought", gains_text(found, ranking), gains_table(found, labels.score), picture]
 
 

@@ -11,8 +11,8 @@ from typing import TypeAlias
 
 import numpy as np
 
-from harness.evaluation.ranking import FLOOR, Ranking, claims
-from harness.evaluation.scores import Entry, Rows, Scores
+from harness.evaluation.ranking import BASELINE, Ranking, can_test
+from harness.evaluation.scores import Entry, ScoreRows, Scores
 from harness.evaluation.search_history import Search, Trial
 from harness.evaluation.significance import LEVEL, Estimate, estimate, holm
 from harness.report.render.markdown import count, escape, folded_table, listed, plus_minus
@@ -110,13 +110,13 @@ def best_strategies(curves: Mapping[tuple[str, str], Curve], *, greater: bool) -
 
 def ranked(ranking: Ranking) -> list[tuple[str, str]]:
     """Family and strategy of every entry that was searched, best first."""
-    return list(dict.fromkeys((p.entry.family, p.entry.strategy) for p in ranking.places if p.entry.stage == "tuned"))
+    return list(dict.fromkeys((p.entry.family, p.entry.strategy) for p in ranking.entries if p.entry.stage == "tuned"))
 
 
 def gains(scores: Scores, ranking: Ranking) -> list[Gain]:
     """What the search brought to every tuned entry of a task, best entries first, over the splits that both stages have."""
     task, metric = ranking.task, ranking.metric
-    entries = [Entry(*who, "tuned") for who in ranked(ranking) if who[0] != FLOOR]
+    entries = [Entry(*who, "tuned") for who in ranked(ranking) if who[0] != BASELINE]
     sign = 1 if metric.greater_is_better else -1
     measured = []
     for entry in entries:
@@ -124,7 +124,7 @@ def gains(scores: Scores, ranking: Ranking) -> list[Gain]:
         if len(tuned):
             outer = sign * (tuned[metric.name] - default[metric.name])
             grain = scores.grain(task, metric, tuned)
-            found = estimate(outer, tuned.mean("ratio"), claims=claims(scores, task), grain=grain)
+            found = estimate(outer, tuned.mean("ratio"), claims=can_test(scores, task), grain=grain)
             same = bool(np.array_equal(default["trial"], tuned["trial"]))
             measured.append((entry, sign * (tuned.mean("inner") - default.mean("inner")), found, same))
     adjusted = holm([math.nan if same else outer.p for *_, outer, same in measured])
@@ -134,7 +134,7 @@ def gains(scores: Scores, ranking: Ranking) -> list[Gain]:
     ]
 
 
-def _paired(scores: Scores, ranking: Ranking, entry: Entry) -> tuple[Rows, Rows]:
+def _paired(scores: Scores, ranking: Ranking, entry: Entry) -> tuple[ScoreRows, ScoreRows]:
     """The figures of the default and of the tuned configuration in the splits that both have."""
     default, tuned = (
         scores.rows_of(ranking.task, entry._replace(stage=one), ranking.kind) for one in ("default", "tuned")
@@ -175,7 +175,9 @@ def gains_text(found: Sequence[Gain], ranking: Ranking) -> str:
     adjusted = adjusted if tested > 1 else ""
     verdict = "; ".join(said)
     verdict = (
-        f"{verdict[0].upper()}{verdict[1:]}. " if said else f"No verdict: {ranking.silent or 'splits are missing'}. "
+        f"{verdict[0].upper()}{verdict[1:]}. "
+        if said
+        else f"No verdict: {ranking.no_test_reason or 'splits are missing'}. "
     )
     return (
         f"{verdict}*Inner* is the gain on the folds that the search looked at: the largest of many tries, so it is never "

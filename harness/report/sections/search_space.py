@@ -8,7 +8,7 @@ from functools import partial
 
 from harness.evaluation.ranking import Ranking
 from harness.evaluation.search_history import FEWEST, METHODS, Axis, Search, Trial
-from harness.report.content import Picture
+from harness.report.content import Figure
 from harness.report.figures.search import Labels
 from harness.report.figures.search_space import (
     PANELS,
@@ -39,9 +39,9 @@ TEXTS = {
 }
 
 
-def tried(by_entry: Mapping[tuple[str, str], list[Search]], ranking: Ranking, labels: Labels) -> list[str | Picture]:
+def tried(by_entry: Mapping[tuple[str, str], list[Search]], ranking: Ranking, labels: Labels) -> list[str | Figure]:
     """Importances of parameters, where there are trials enough, and the trials of the best entry in parallel coordinates."""
-    parts: list[str | Picture] = ["### What the score depends on"]
+    parts: list[str | Figure] = ["### What the score depends on"]
     for strategy, method in METHODS.items():
         searches = {family: some for (family, of), some in by_entry.items() if of == strategy}
         parts += _importances(searches, ranking.task, method) if searches else []
@@ -49,7 +49,7 @@ def tried(by_entry: Mapping[tuple[str, str], list[Search]], ranking: Ranking, la
     return [*parts, *_parallel(by_entry, ranking, labels)]
 
 
-def _importances(searches: Mapping[str, list[Search]], task: str, method: str) -> list[str | Picture]:
+def _importances(searches: Mapping[str, list[Search]], task: str, method: str) -> list[str | Figure]:
     enough = {family: weighed for family, some in searches.items() if (weighed := shares(some))}
     if not enough:
         most = max(len(one.complete) for some in searches.values() for one in some)
@@ -65,7 +65,7 @@ def _importances(searches: Mapping[str, list[Search]], task: str, method: str) -
     weights = tuple(Weights(family, tuple(weighed.items())) for family, weighed in enough.items())
     said += [f"The picture shows the first {PANELS} families."] if len(weights) > PANELS else []
     draw = partial(importance_figure, weights[:PANELS], SHARES[method])
-    picture = Picture(
+    picture = Figure(
         file_name(task, f"importances-{method}"), f"Importances of parameters by {method}, by family", draw
     )
     return [" ".join(said), picture]
@@ -91,9 +91,7 @@ def _of_strategy(enough: Mapping[str, Mapping[str, tuple[float, ...]]]) -> str:
     return f"The choice of the strategy has a share of {listed(said)}." if said else ""
 
 
-def _parallel(
-    by_entry: Mapping[tuple[str, str], list[Search]], ranking: Ranking, labels: Labels
-) -> list[str | Picture]:
+def _parallel(by_entry: Mapping[tuple[str, str], list[Search]], ranking: Ranking, labels: Labels) -> list[str | Figure]:
     """All trials of the best entry that searched anything."""
     who = next((one for one in ranked(ranking) if one in by_entry), None)
     trials = [(one, trial) for one in by_entry.get(who, ()) for trial in one.complete] if who else []
@@ -115,7 +113,7 @@ def _parallel(
     draw = partial(parallel_figure, scales, lines, labels.score, greater=labels.greater)
     return [
         text,
-        Picture(
+        Figure(
             file_name(ranking.task, "parallel", *who),
             f"Trials of {'/'.join(who)} in parallel coordinates",
             draw,

@@ -5,8 +5,8 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, replace
 
-from harness.evaluation.metric_cache import HALF, TUNED
-from harness.evaluation.ranking import claims
+from harness.evaluation.metric_cache import DEFAULT_THRESHOLD, TUNED_THRESHOLD
+from harness.evaluation.ranking import can_test
 from harness.evaluation.scores import ANY, Entry, Scores, entries
 from harness.evaluation.significance import LEVEL, Estimate, estimate, holm
 from harness.metrics.metric import Metric
@@ -82,23 +82,23 @@ def comparisons(scores: Scores, task: str) -> list[Comparison]:
     """
     objective, kind = scores.objective(task), scores.kinds(task)[-1]
     usual = scores.metrics["expected_cost" if scores.costs(task) else "f1"]
-    decision = objective if objective.face == "decision" else usual
-    probability = objective if objective.face == "probability" else scores.metrics["brier"]
+    decision = objective if objective.metric_type == "decision" else usual
+    probability = objective if objective.metric_type == "probability" else scores.metrics["brier"]
     ranking = ranking_metric(scores, task)
     found = [Comparison(f"Δ {ranking.label}", ranking, kind, kind)]
-    if kind == TUNED:
-        found.append(Comparison(f"Δ {decision.label}, both at 0.5", decision, HALF, HALF))
-        found.append(Comparison(f"Δ {decision.label}, both tuned", decision, TUNED, TUNED))
-        found.append(Comparison(f"Δ {decision.label}, better threshold", decision, None, TUNED))
+    if kind == TUNED_THRESHOLD:
+        found.append(Comparison(f"Δ {decision.label}, both at 0.5", decision, DEFAULT_THRESHOLD, DEFAULT_THRESHOLD))
+        found.append(Comparison(f"Δ {decision.label}, both tuned", decision, TUNED_THRESHOLD, TUNED_THRESHOLD))
+        found.append(Comparison(f"Δ {decision.label}, better threshold", decision, None, TUNED_THRESHOLD))
     else:
-        found.append(Comparison(f"Δ {decision.label}", decision, HALF, HALF))
-    return [*found, Comparison(f"Δ {probability.label}", probability, HALF, HALF)]
+        found.append(Comparison(f"Δ {decision.label}", decision, DEFAULT_THRESHOLD, DEFAULT_THRESHOLD))
+    return [*found, Comparison(f"Δ {probability.label}", probability, DEFAULT_THRESHOLD, DEFAULT_THRESHOLD)]
 
 
 def ranking_metric(scores: Scores, task: str) -> Metric:
     """What ranking is measured by: the objective where it ranks, else average precision, with several classes ROC AUC."""
     objective = scores.objective(task)
-    if objective.face == "ranking":
+    if objective.metric_type == "ranking":
         return objective
     return scores.metrics["average_precision" if len(scores.classes(task)) == 2 else "roc_auc"]
 
@@ -172,7 +172,9 @@ def _difference(scores: Scores, task: str, pair: tuple[Entry, Entry], column: Co
     for kind in scores.kinds(task) if column.mine is None else (column.mine,):
         mine = scores.rows_of(task, pair[0], kind).at(plain.splits)
         other = plain.at(mine.splits)
-        tried.append(estimate(mine[name] - other[name], other.mean("ratio"), claims=claims(scores, task), grain=grain))
+        tried.append(
+            estimate(mine[name] - other[name], other.mean("ratio"), claims=can_test(scores, task), grain=grain)
+        )
     best = max(tried, key=lambda found: -math.inf if math.isnan(found.mean) else sign * found.mean)
     # The better of two was picked by looking at both: its p value counts for two.
     return replace(best, p=min(1.0, len(tried) * best.p) if not math.isnan(best.p) else best.p)

@@ -11,7 +11,7 @@ from scipy import stats
 
 from harness.evaluation import friedman as ranks
 from harness.evaluation.cross_task import evaluated, families, shared
-from harness.evaluation.ranking import FLOOR, Place, Ranking
+from harness.evaluation.ranking import BASELINE, RankedEntry, Ranking
 from harness.evaluation.scores import Scores
 from harness.report.content import Evidence, Section
 from harness.report.render.markdown import bold_best, count, escape, folded_table, listed, number, table
@@ -60,7 +60,7 @@ def _modality(scores: Scores, task: str) -> str:
     return str(scores.run["tasks"][task].get("modality", "tabular"))
 
 
-def _best(ranking: Ranking, family: str) -> Place | None:
+def _best(ranking: Ranking, family: str) -> RankedEntry | None:
     """The line of a family; None where it lacks splits."""
     place = ranking.family(family)
     return place if place is not None and place.complete else None
@@ -76,7 +76,7 @@ def _column(scores: Scores, ranking: Ranking, families: list[str]) -> list[str]:
         for family, place in zip(families, places, strict=True)
     ]
     compared = [
-        place.score.mean if place and family != FLOOR else math.nan
+        place.score.mean if place and family != BASELINE else math.nan
         for family, place in zip(families, places, strict=True)
     ]
     return bold_best(compared, texts, greater=ranking.metric.greater_is_better, digits=ranking.digits)
@@ -96,7 +96,7 @@ def _by_kind(scores: Scores, rankings: list[Ranking]) -> str:
     lines = []
     for kind, some in kinds.items():
         figures = {
-            family: [_figure(ranking, family) for ranking in some] for family in _planned(scores) if family != FLOOR
+            family: [_figure(ranking, family) for ranking in some] for family in _planned(scores) if family != BASELINE
         }
         whole = [family for family, values in figures.items() if not np.isnan(values).any()]
         if whole:

@@ -9,7 +9,7 @@ from harness.evaluation.layers import Chosen, architecture_text, chosen_architec
 from harness.evaluation.ranking import Ranking
 from harness.evaluation.scores import Scores
 from harness.evaluation.training_curves import Fit, Trained, Training, collect_training, splits_of, training_section
-from harness.report.content import Evidence, Picture, Section
+from harness.report.content import Evidence, Figure, Section
 from harness.report.figures.cost import pareto_figure
 from harness.report.figures.training import Losses, architecture_figure, convergence_figure
 from harness.report.figures.writer import file_name
@@ -37,13 +37,13 @@ def sections(evidence: Evidence) -> list[Section]:
 def _of_task(scores: Scores, ranking: Ranking, training: Training) -> Iterator[Section]:
     task = ranking.task
     if weighed := complexity_table(ranking):
-        said: tuple[str | Picture, ...] = (weighed, *_left_out(scores, ranking), *_pareto(scores, ranking))
+        said: tuple[str | Figure, ...] = (weighed, *_left_out(scores, ranking), *_pareto(scores, ranking))
         yield Section("Complexity against quality", said, task)
     trained = training_section(scores, ranking, training)
-    parts: list[str | Picture] = [*trained, *_curves(ranking, training)] if trained else []
+    parts: list[str | Figure] = [*trained, *_curves(ranking, training)] if trained else []
     for family, chosen in _layers(scores, ranking).items():
         draw = partial(architecture_figure, chosen)
-        parts += [Picture(file_name(task, LAYERS, family), f"Layers of {family}", draw), architecture_text(chosen)]
+        parts += [Figure(file_name(task, LAYERS, family), f"Layers of {family}", draw), architecture_text(chosen)]
     if parts:
         yield Section("Training of networks", tuple(parts), task)
 
@@ -60,25 +60,25 @@ def _left_out(scores: Scores, ranking: Ranking) -> list[str]:
     return [f"{FROZEN_TEXT.format(names, most)} {FEATURES_TEXT}"]
 
 
-def _pareto(scores: Scores, ranking: Ranking) -> Iterator[Picture]:
+def _pareto(scores: Scores, ranking: Ranking) -> Iterator[Figure]:
     weighed, metric = weigh(ranking), ranking.metric
     if any(one.front for one in weighed):
         families, label = list(scores.run["families"]), metric.label or metric.name
         draw = partial(pareto_figure, weighed, families, label, greater=metric.greater_is_better)
         said = "Score against time to fit and against size, with the entries that nothing beats"
-        yield Picture(file_name(ranking.task, PARETO), said, draw)
+        yield Figure(file_name(ranking.task, PARETO), said, draw)
 
 
-def _curves(ranking: Ranking, training: Training) -> Iterator[Picture]:
+def _curves(ranking: Ranking, training: Training) -> Iterator[Figure]:
     """The loss of the tuned networks, a picture a family, best entries first."""
     found: dict[str, list[tuple[str, tuple[Losses, ...]]]] = {}
-    for place in ranking.places:
+    for place in ranking.entries:
         trained = training.entries.get((ranking.task, place.entry))
         if trained and place.entry.stage == "tuned":
             found.setdefault(place.entry.family, []).extend(_panels(place.entry.strategy, trained))
     for family, lines in found.items():
         draw = partial(convergence_figure, tuple(lines))
-        yield Picture(file_name(ranking.task, TRAINING, family), f"Loss of {family} by epoch", draw)
+        yield Figure(file_name(ranking.task, TRAINING, family), f"Loss of {family} by epoch", draw)
 
 
 def _panels(strategy: str, trained: Trained) -> Iterator[tuple[str, tuple[Losses, ...]]]:
