@@ -137,7 +137,7 @@ def main_in(folder: Path, changes: str, *words: str) -> None:
 def test_the_contract_is_checked_without_the_current_folder(run_folder):
     # Of the whole registry two declarations are enough here.
     changes = (
-        "from harness.declare import registry; load = registry.load_registry; registry.load_registry = lambda plugins: "
+        "from harness.registry import registry; load = registry.load_registry; registry.load_registry = lambda plugins: "
         "registry.Registry(metrics={'mcc': load(plugins).metrics['mcc']}, strategies={'none': load(plugins).strategies['none']})"
     )
     main_in(run_folder, changes, "check")
@@ -149,5 +149,5 @@ def test_the_process_that_draws_reads_nothing_from_the_folder_of_the_run(run_fol
     shutil.rmtree(run_folder / "figures")
     # A file of settings for figures is no code, but would change them.
     (run_folder / "matplotlibrc").write_text("lines.linewidth: 9\naxes.facecolor: red\n")
-    main_in(run_folder, "from harness.report.figures import drawing; drawing.MANY = 1", "report", ".")
+    main_in(run_folder, "from harness.report.figures import writer; writer.MANY = 1", "report", ".")
     assert {path: path.read_bytes() for path in (run_folder / "figures").glob("*.*")} == figures
