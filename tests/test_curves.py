@@ -12,10 +12,11 @@ from test_report import METRIC, tables
 
 from harness.evaluation.ranking import rank
 from harness.evaluation.scores import Entry, collect
-from harness.evaluation.training_curves import Fit, collect_training, training_section
+from harness.evaluation.training_curves import Fit, collect_training
 from harness.execution.curves import Curves, epoch_of
 from harness.report.content import Figure
 from harness.report.sections.training import _of_task
+from harness.report.sections.training_text import training_section
 from harness.report.write import write_report
 from harness.store.store import Store
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,11 +10,6 @@ import numpy.typing as npt
 from harness.evaluation.metric_cache import DEFAULT_THRESHOLD
 from harness.evaluation.paired_comparison import Pair, Seen, SplitAt
 from harness.metrics.metric import Predictions
-from harness.report.render.tables import csv_text
-
-HEADER = (
-    "task", "a", "b", "threshold_kind", "repeat", "fold", "row", "truth", "decision_a", "decision_b", "probability_a", "probability_b",
-)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -73,21 +67,6 @@ def sides(pair: Pair, kind: str) -> list[Sides]:
         counts = [int(which.sum()) for which in (a & b, a & ~b, ~a & b, ~a & ~b, mine[here] != theirs[here])]
         found.append(Sides(one, int(here.sum()), *counts))
     return found
-
-
-def rows_as_csv(pair: Pair) -> str:
-    """Every row whose decision differs, at each threshold kind, in the order of splits and rows."""
-    classes = pair.a.scores.classes(pair.a.task)
-
-    def lines() -> Iterator[list[str]]:
-        for kind in pair.kinds:
-            for row in sorted(changed(pair, kind), key=lambda row: (row.split, row.row)):
-                decided = [classes[one] for one in (row.truth, row.a, row.b)]
-                numbers = [f"{value:.6g}" for value in (row.proba_a, row.proba_b)]
-                names = [pair.a.task, pair.a.entry.name, pair.b.entry.name, kind]
-                yield [*names, *map(str, row.split), str(row.row), *decided, *numbers]
-
-    return csv_text([HEADER, *lines()])
 
 
 def _decided(seen: Seen, kind: str) -> npt.NDArray[np.int64]:

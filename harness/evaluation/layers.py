@@ -1,4 +1,4 @@
-"""What the chosen networks are made of, as text; `figures.py` draws the same."""
+"""The layers of the networks that the searches chose."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ from dataclasses import dataclass
 
 from harness.evaluation.ranking import Ranking
 from harness.evaluation.scores import ANY, Entry, Scores
-from harness.report.render.markdown import details, escape
 from harness.store.record import Layer
 
 Layers = tuple[Layer, ...]
@@ -30,11 +29,6 @@ class Architecture:
     def frozen(self) -> int:
         """The parameters that came as they are."""
         return max(self.parameters - self.trained, 0)
-
-    @property
-    def size(self) -> str:
-        """Its parameters in words, and those that were trained where not all were."""
-        return f"{self.parameters:,} parameters" + (f", {self.trained:,} trained" if self.frozen else "")
 
 
 @dataclass(frozen=True)
@@ -67,30 +61,3 @@ def chosen_architectures(scores: Scores, ranking: Ranking) -> list[Chosen]:
         for place in ranking.entries
         if place.entry.stage == "tuned" and place.entry.strategy != ANY and (key := place.entry[:2]) in stored
     ]
-
-
-def architecture_text(chosen: list[Chosen]) -> str:
-    """Every chosen architecture, layer by layer, folded away."""
-    blocks = []
-    for one in chosen:
-        for made in one.architectures:
-            blocks.append(
-                f"{escape(one.entry.name)}, {made.splits} of {one.splits} splits, {made.size}:\n\n"
-                f"```\n{_lines(made.layers)}\n```"
-            )
-    return details("Architectures, layer by layer", "\n\n".join(blocks)) if blocks else ""
-
-
-def shape_text(shape: tuple[int, ...]) -> str:
-    """`28 × 28 × 1`; a length that varies is `any`."""
-    return " × ".join(str(n) if n else "any" for n in shape)
-
-
-def _lines(layers: Layers) -> str:
-    rows = [(name, kind, shape_text(shape), f"{parameters:,}") for name, kind, shape, parameters in layers]
-    rows = [("Layer", "Kind", "Output", "Parameters"), *rows]
-    widths = [max(len(row[at]) for row in rows) for at in range(4)]
-    return "\n".join(
-        f"{name:<{widths[0]}}  {kind:<{widths[1]}}  {shape:>{widths[2]}}  {n:>{widths[3]}}".replace("`", "'")
-        for name, kind, shape, n in rows
-    )

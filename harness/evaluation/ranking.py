@@ -13,7 +13,6 @@ from harness.evaluation.metric_cache import TUNED_THRESHOLD
 from harness.evaluation.scores import ANY, MADE_OF_SEVERAL, Entry, ScoreRows, Scores, entries
 from harness.evaluation.significance import FEWEST_SPLITS, LEVEL, Estimate, estimate, holm, told_apart
 from harness.metrics.metric import Metric
-from harness.report.render.markdown import digits_of
 
 BASELINE = evaluate.BASELINE
 
@@ -63,7 +62,7 @@ class Ranking:
     def digits(self) -> int:
         """How many decimals its scores need."""
         whole = [place.score.mean for place in self.entries if place.complete and place.entry.family != BASELINE]
-        return digits_of(whole, greater=self.metric.greater_is_better)
+        return choose_decimals(whole, greater_is_better=self.metric.greater_is_better)
 
     @property
     def best(self) -> RankedEntry | None:
@@ -134,6 +133,29 @@ def rank(scores: Scores, task: str) -> Ranking:
         for e in order
     ]
     return Ranking(task, metric, kind, _in_words(scores, task, kind), planned, tuple(places), silent, above_floor)
+
+
+def choose_decimals(scores: Iterable[float], *, greater_is_better: bool = True) -> int:
+    """Choose how many decimals scores need, so that none that is not perfect is printed as if it were.
+
+    Parameters
+    ----------
+    scores : iterable of float
+        The scores to print in one column; NaN is ignored.
+    greater_is_better : bool, default=True
+        Whether a perfect score is 1; it is 0 otherwise.
+
+    Returns
+    -------
+    int
+        From 3 to 6 decimals: scores are stored with six significant digits.
+    """
+    perfect = 1.0 if greater_is_better else 0.0
+    imperfect = [score for score in scores if not math.isnan(score) and abs(score - perfect) > 1e-6]
+    for decimals in range(3, 6):
+        if all(abs(round(score, decimals) - perfect) > 1e-9 for score in imperfect):
+            return decimals
+    return 6
 
 
 def _in_words(scores: Scores, task: str, kind: str) -> str:

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from harness.evaluation.layers import Chosen, shape_text
-from harness.report.figures.style import BLUE, ORANGE, STYLE, cut, figure, files, plain_numbers
+from harness.evaluation.layers import Chosen
+from harness.report.figures.style import BLUE, ORANGE, STYLE, shorten, create_figure, encode_figure, set_plain_log_ticks
+from harness.report.sections.training_text import shape_text, size_text
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -36,18 +37,18 @@ def convergence_figure(lines: Sequence[tuple[str, tuple[Losses, ...]]]) -> dict[
     across = min(len(lines), 3)
     down = -(-len(lines) // across)
     with rc_context(STYLE):
-        drawn = figure(1.0 + 3.3 * across, 0.7 + 2.6 * down)
+        drawn = create_figure(1.0 + 3.3 * across, 0.7 + 2.6 * down)
         panels = drawn.subplots(down, across, squeeze=False)
         for axes in panels.ravel()[len(lines) :]:
             axes.remove()
         for axes, (title, fits) in zip(panels.ravel(), lines, strict=False):
             for name, colour in (("train", ORANGE), ("validation", BLUE)):
                 _converge(axes, fits, name, colour)
-            axes.set_title("\n".join(cut(line, WIDEST + 8) for line in title.split("\n")), fontsize=9)
+            axes.set_title("\n".join(shorten(line, WIDEST + 8) for line in title.split("\n")), fontsize=9)
             low, high = axes.dataLim.intervaly
             if 0 < STEEP * low < high:
                 axes.set_yscale("log")
-                plain_numbers(axes.yaxis)
+                set_plain_log_ticks(axes.yaxis)
             axes.xaxis.get_major_locator().set_params(integer=True)
         for axes in panels[:, 0]:
             axes.set_ylabel("loss")
@@ -55,7 +56,7 @@ def convergence_figure(lines: Sequence[tuple[str, tuple[Losses, ...]]]) -> dict[
             axes.set_xlabel("epoch")
         handles, labels = panels[0, 0].get_legend_handles_labels()
         drawn.legend(handles, labels, loc="outside lower center", frameon=False, ncols=3)
-        return files(drawn)
+        return encode_figure(drawn)
 
 
 def architecture_figure(chosen: list[Chosen]) -> dict[str, bytes]:
@@ -65,10 +66,10 @@ def architecture_figure(chosen: list[Chosen]) -> dict[str, bytes]:
     chosen = chosen[:COLUMNS]
     tallest = max(len(one.architectures[0].layers) for one in chosen)
     with rc_context(STYLE):
-        drawn = figure(3.3 * len(chosen), 0.6 + 0.62 * tallest)
+        drawn = create_figure(3.3 * len(chosen), 0.6 + 0.62 * tallest)
         for axes, one in zip(drawn.subplots(1, len(chosen), squeeze=False)[0], chosen, strict=True):
             _stack(axes, one, tallest)
-        return files(drawn)
+        return encode_figure(drawn)
 
 
 def _converge(axes: Axes, fits: Sequence[Losses], name: str, colour: str) -> None:
@@ -91,7 +92,7 @@ def _stack(axes: Axes, one: Chosen, tallest: int) -> None:
     made = one.architectures[0]
     axes.set(xlim=(0, 1), ylim=(-tallest, 0))
     axes.axis("off")
-    title = f"{cut(one.entry.strategy, WIDEST)}\n{made.splits} of {one.splits} splits\n{made.size}"
+    title = f"{shorten(one.entry.strategy, WIDEST)}\n{made.splits} of {one.splits} splits\n{size_text(made)}"
     axes.set_title(title, fontsize=9)
     for at, (name, kind, shape, parameters) in enumerate(made.layers):
         box = FancyBboxPatch((0.03, -at - 0.72), 0.94, 0.66, "round,pad=0,rounding_size=0.05", mutation_aspect=4)
@@ -101,9 +102,9 @@ def _stack(axes: Axes, one: Chosen, tallest: int) -> None:
         small: dict[str, Any] = {"fontsize": 7.0, "color": "0.35"}
         # The shape is the shorter one: it stands beside the kind, which is set larger than the name.
         output = shape_text(shape)
-        axes.text(0.07, -at - 0.26, cut(kind, KIND - round(0.75 * len(output))), va="center")
+        axes.text(0.07, -at - 0.26, shorten(kind, KIND - round(0.75 * len(output))), va="center")
         axes.text(0.93, -at - 0.26, output, va="center", ha="right", **small)
-        axes.text(0.07, -at - 0.55, cut(name, NAME if counted else WIDEST), va="center", **small)
+        axes.text(0.07, -at - 0.55, shorten(name, NAME if counted else WIDEST), va="center", **small)
         axes.text(0.93, -at - 0.55, counted, va="center", ha="right", **small)
         if at:
             axes.annotate("", (0.5, -at - 0.06), (0.5, -at + 0.28), arrowprops={"arrowstyle": "-|>", "color": "0.4"})

@@ -5,16 +5,17 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from functools import partial
 
-from harness.evaluation.layers import Chosen, architecture_text, chosen_architectures
+from harness.evaluation.layers import Chosen, chosen_architectures
 from harness.evaluation.ranking import Ranking
 from harness.evaluation.scores import Scores
-from harness.evaluation.training_curves import Fit, Trained, Training, collect_training, splits_of, training_section
+from harness.evaluation.training_curves import Fit, Trained, Training, collect_training, splits_of
 from harness.report.content import Evidence, Figure, Section
 from harness.report.figures.cost import pareto_figure
 from harness.report.figures.training import Losses, architecture_figure, convergence_figure
 from harness.report.figures.writer import file_name
-from harness.report.render.markdown import escape, listed
-from harness.report.sections.complexity import complexity_table, weigh
+from harness.report.render.markdown import escape, join_words
+from harness.report.sections.complexity import complexity_table, entry_costs
+from harness.report.sections.training_text import architecture_text, training_section
 
 PARETO, TRAINING, LAYERS = "complexity", "training", "layers"
 FEATURES_TEXT = (
@@ -55,13 +56,13 @@ def _left_out(scores: Scores, ranking: Ranking) -> list[str]:
     found = [one for one in chosen_architectures(scores, ranking) if any(it.frozen for it in one.architectures)]
     if not found:
         return [FEATURES_TEXT]
-    names = listed([escape(name) for name in dict.fromkeys(one.entry.family for one in found)])
+    names = join_words([escape(name) for name in dict.fromkeys(one.entry.family for one in found)])
     most = max(it.frozen for one in found for it in one.architectures)
     return [f"{FROZEN_TEXT.format(names, most)} {FEATURES_TEXT}"]
 
 
 def _pareto(scores: Scores, ranking: Ranking) -> Iterator[Figure]:
-    weighed, metric = weigh(ranking), ranking.metric
+    weighed, metric = entry_costs(ranking), ranking.metric
     if any(one.front for one in weighed):
         families, label = list(scores.run["families"]), metric.label or metric.name
         draw = partial(pareto_figure, weighed, families, label, greater=metric.greater_is_better)
@@ -86,10 +87,10 @@ def _panels(strategy: str, trained: Trained) -> Iterator[tuple[str, tuple[Losses
     several, splits = len(trained.by_loss) > 1, splits_of(trained.fits)
     for loss, fits in trained.by_loss.items():
         of = f" ({splits_of(fits)} of {splits} splits)" if several else ""
-        yield "\n".join(part for part in (strategy, f"{loss}{of}") if part), losses(fits)
+        yield "\n".join(part for part in (strategy, f"{loss}{of}") if part), loss_curves(fits)
 
 
-def losses(fits: Iterable[Fit]) -> tuple[Losses, ...]:
+def loss_curves(fits: Iterable[Fit]) -> tuple[Losses, ...]:
     """The losses of fits in five digits, as plain values."""
     return tuple(Losses(_loss(fit, "train"), _loss(fit, "validation"), fit.epoch) for fit in fits)
 
