@@ -26,8 +26,8 @@ from harness.deploy.schema import Feature, Schema
 from harness.errors import EvenhandError
 from harness.evaluation.ranking import rank
 from harness.evaluation.scores import Entry, collect
-from harness.execution.engines.local import Limits, RunCallbacks
-from harness.execution.isolated import run_in_subprocess
+from harness.execution.engines.base import Limits, RunCallbacks
+from harness.processes import run_in_subprocess
 from harness.execution.plan import Request, load_task
 from harness.metrics.calibration import calibrator_of
 from harness.metrics.classification import METRICS
@@ -248,7 +248,7 @@ def test_an_export_that_was_killed_continues_and_a_second_one_searches_nothing(c
 def test_a_search_whose_asker_was_killed_takes_that_for_no_failed_trial(tmp_path):
     work = """
 import pathlib, sys
-from harness.execution.isolated import answer
+from harness.processes import serve_subprocess
 
 def work(question, tell):
     try:
@@ -256,12 +256,12 @@ def work(question, tell):
     except Exception as error:
         pathlib.Path(question["journal"]).write_text(repr(error))
 
-answer(work)
+serve_subprocess(work)
 """
     with subprocess.Popen([sys.executable, "-c", work], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
         process.stdout.close()
-        process.stdin.write(json.dumps({"journal": str(tmp_path / "journal")}).encode())
-        process.stdin.close()
+        process.stdin.write(json.dumps({"journal": str(tmp_path / "journal")}).encode() + b"\n")
+        process.stdin.flush()
         assert process.wait() == 1
     assert not (tmp_path / "journal").exists()
 
@@ -465,7 +465,7 @@ def test_the_command_tells_its_progress_and_prints_what_was_written(folder, tmp_
 
 
 def test_a_process_that_dies_is_said_in_one_line():
-    with pytest.raises(EvenhandError, match=r"the process that did nothing ended with code 1: .*no_such_module"):
+    with pytest.raises(EvenhandError, match=r"the process that did nothing ended with exit code 1: .*no_such_module"):
         run_in_subprocess("harness.no_such_module", {}, "did nothing")
 
 

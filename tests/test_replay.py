@@ -15,7 +15,7 @@ from harness.api.benchmark import benchmark
 from harness.api.replay import in_words
 from harness.data.user_data import UserData
 from harness.errors import EvenhandError
-from harness.execution.engines.local import Limits, RunCallbacks
+from harness.execution.engines.base import Limits, RunCallbacks
 from harness.execution.plan import Request, host, versions
 from harness.execution.replay import ReplayRequest, _tolerance, find_cell, replay
 from harness.execution.replay_entry import _all_near, _gap

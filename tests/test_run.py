@@ -222,17 +222,17 @@ def test_every_kind_of_failure_is_a_record_with_its_reason(customers, bad_plugin
         from harness.registry.registry import load_registry
         from harness.report.write import write_report
         from harness.api.benchmark import benchmark
-        from harness.execution.plan import OwnFile, Request
-        from harness.execution.engines.local import Limits, Watch
+        from harness.execution.plan import Request, UserData
+        from harness.execution.engines.base import Limits, RunCallbacks
         from harness.store.store import Store
 
         registry = load_registry(["trouble"])
         names = ("crashes", "hangs", "eats", "raises", "refuses", "logistic_regression")
         request = Request(("customers",), names, ("none",), EvaluationProtocol(folds=2, trials=2, inner_folds=2),
-                          plugins=("trouble",), own=OwnFile({str(customers)!r}, "churned"))
+                          plugins=("trouble",), own=UserData({str(customers)!r}, "churned"))
         store = Store(Path("out"))
         benchmark(request, registry, store, command="", jobs=2, limits=Limits(12, 800), retry=(),
-                  begun=lambda start: Watch(lambda event: None, lambda: "no"))
+                  begun=lambda start: RunCallbacks(lambda event: None, lambda: "no"))
         write_report(store, registry.metrics)
         """
     )
@@ -318,7 +318,7 @@ def test_cells_of_other_rows_are_no_longer_part_of_a_run(tmp_path):
 
 def test_a_finished_cell_stands_when_its_package_has_gone(registry, tmp_path):
     from harness.api.benchmark import benchmark
-    from harness.execution.engines.local import Limits, RunCallbacks
+    from harness.execution.engines.base import Limits, RunCallbacks
     from harness.execution.plan import Request
     from harness.registry.family import Family
 

@@ -9,7 +9,7 @@ from typing import Any, cast
 
 from harness.errors import StoreError
 from harness.execution.cell import Cell
-from harness.execution.engines.local import Limits, RunCallbacks, run_cells
+from harness.execution.engines.base import CellJob, Limits, RunCallbacks, load_engine
 from harness.execution.plan import Plan, Request, describe, make_plan
 from harness.metrics.metric import Metric
 from harness.registry.registry import Registry
@@ -47,7 +47,7 @@ def benchmark(  # noqa: PLR0913 -- what, where, with how much, what again, under
     """Start a run or continue it; what was stored under the same keys is not done again.
 
     `begun` is told what there is to do and returns who watches. Raises `StoreError` where the folder holds a run of another protocol,
-    with what differs, and whatever `make_plan` and `run_cells` raise.
+    with what differs, and whatever `make_plan` and the engine raise.
     """
     refuse_other_protocol(store, request)
     plan = make_plan(request, registry)
@@ -61,7 +61,8 @@ def benchmark(  # noqa: PLR0913 -- what, where, with how much, what again, under
         start = _start(plan, store, retry, objectives)
         watch = begun(start)
         rows = {one.task.name: one.fingerprint for one in plan.tasks}
-        run_cells(request, store, [(cell, rows[cell.task]) for cell in start.left], jobs, limits, watch)
+        cell_jobs = [CellJob(cell, rows[cell.task]) for cell in start.left]
+        load_engine().run(request, store, cell_jobs, jobs, limits, watch)
 
 
 def refuse_other_protocol(store: Store, request: Request) -> dict[str, Any] | None:

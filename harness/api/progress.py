@@ -12,7 +12,7 @@ from types import FrameType
 from typing import TYPE_CHECKING, TextIO
 
 from harness.api.benchmark import Start
-from harness.execution.engines.local import Event, RunCallbacks, Stop
+from harness.execution.engines.base import Event, RunCallbacks, StopRequest
 from harness.store.record import Record
 
 if TYPE_CHECKING:
@@ -96,7 +96,7 @@ class Interrupts:
     """Ctrl-C once: finish what is in flight. Twice, or SIGTERM: stop at once."""
 
     def __init__(self) -> None:
-        self.stop: Stop = "no"
+        self.stop: StopRequest = "no"
 
     @contextmanager
     def caught(self, say: Callable[[str], None]) -> Iterator[None]:

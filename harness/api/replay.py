@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import asdict
 
-from harness.execution.isolated import run_in_subprocess
+from harness.processes import run_in_subprocess
 from harness.execution.replay import CellReplay, ReplayRequest
 from harness.execution.replay_entry import EntryReplay
 from harness.report.render.markdown import count, table

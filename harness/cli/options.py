@@ -12,7 +12,7 @@ from typing import Any
 from harness.data.sources import read_table
 from harness.data.user_data import FOLDER, UserData
 from harness.errors import EvenhandError
-from harness.execution.engines.local import Limits
+from harness.execution.engines.base import Limits
 from harness.execution.plan import Request
 from harness.registry.protocol import EvaluationProtocol
 from harness.registry.registry import Registry, closest, find

@@ -28,7 +28,7 @@ from harness.errors import DataError, EvenhandError
 from harness.evaluation.ranking import can_test
 from harness.evaluation.significance import Estimate, estimate
 from harness.execution.cell import CellTrainer
-from harness.execution.isolated import ProgressCallback, run_in_subprocess, serve_subprocess
+from harness.processes import ProgressCallback, run_in_subprocess, serve_subprocess
 from harness.execution.plan import LoadedTask, versions
 from harness.execution.refit import EntrySpec, FinalModel, final_cell, refit_on_all
 from harness.execution.replay import ONLY_SEARCH, cell_of_record, changed_since, matters, request_of

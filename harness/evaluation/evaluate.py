@@ -8,16 +8,10 @@ from __future__ import annotations
 
 import hashlib
 import math
-import os
-import sys
-import threading
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import ProcessPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, field
 from functools import cache
-from multiprocessing import get_context
 from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
@@ -53,6 +47,7 @@ from harness.metrics.logits import Labels, Proba
 from harness.metrics.metric import Metric, Predictions
 from harness.metrics.threshold import HALF as AT_HALF
 from harness.metrics.threshold import best_threshold
+from harness.processes import map_in_forks
 from harness.seeding import seed_of
 from harness.store.record import EntryResult, Record, StoredPredictions
 from harness.store.store import Store
@@ -346,7 +341,8 @@ def evaluate_all(
     def work(at: int) -> SplitScores:
         return evaluate(splits[at], store.predictions, asked, kept)
 
-    done = dict(zip(left, _each(work, left, sum(len(splits[at].records) for at in left)), strict=True))
+    cells = sum(len(splits[at].records) for at in left)
+    done = dict(zip(left, map_in_forks(work, left, MOST if cells >= PAYS else 1), strict=True))
     return [done[at] if one is None else one for at, one in enumerate(found)]
 
 
@@ -360,32 +356,3 @@ def _from_kept(split: Split, asked: MetricRequest, kept: MetricCache) -> SplitSc
         return evaluate(split, refuse, asked, kept)
     except LookupError:
         return None
-
-
-def _each(work: Callable[[int], SplitScores], left: list[int], cells: int) -> list[SplitScores]:
-    processes = min(_cores(), MOST, len(left)) if cells >= PAYS else 1
-    if processes > 1:
-        try:
-            with ProcessPoolExecutor(processes, get_context("fork"), initializer=_take, initargs=(work,)) as pool:
-                return list(pool.map(_do, left))
-        except BrokenProcessPool:  # one was killed, for memory most likely: alone there is room
-            return [work(at) for at in left]
-    return [work(at) for at in left]
-
-
-def _cores() -> int:
-    """How many processes may share the work: one where forking is not safe, as metrics cannot be sent elsewhere."""
-    if not sys.platform.startswith("linux") or threading.active_count() > 1:
-        return 1
-    return len(os.sched_getaffinity(0))
-
-
-_taken: list[Callable[[int], SplitScores]] = []  #: what a process was made for; a fork hands it over as it is
-
-
-def _take(work: Callable[[int], SplitScores]) -> None:
-    _taken.append(work)
-
-
-def _do(at: int) -> SplitScores:
-    return _taken[-1](at)

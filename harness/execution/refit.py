@@ -13,12 +13,12 @@ import numpy as np
 from harness.data.splits import Fold
 from harness.errors import EvenhandError
 from harness.execution.cell import Cell, CellData, CellTrainer, kept_of, study_plan
-from harness.execution.isolated import ProgressCallback
 from harness.execution.plan import cell_of
 from harness.execution.worker import WorkerContext
 from harness.metrics.calibration import NONE, PARTS, Calibrator, calibrator_of, enough, threshold_after
 from harness.metrics.logits import Labels, Proba
 from harness.metrics.threshold import best_threshold
+from harness.processes import ProgressCallback
 from harness.search.pipeline import FittedPipeline
 from harness.search.study import Configuration, StudyPlan, TrialResult, search
 from harness.seeding import seed_of

@@ -17,10 +17,10 @@ import numpy as np
 from harness.data.user_data import UserData
 from harness.errors import EvenhandError
 from harness.execution.cell import Cell, CellData, CellTrainer
-from harness.execution.isolated import ProgressCallback, serve_subprocess
 from harness.execution.plan import LoadedTask, Request, cell_of, host, versions
 from harness.execution.replay_entry import EntryReplay, refit_entry
 from harness.execution.worker import WorkerContext
+from harness.processes import ProgressCallback, serve_subprocess
 from harness.registry.family import Family
 from harness.registry.protocol import EvaluationProtocol
 from harness.registry.registry import closest

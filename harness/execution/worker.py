@@ -6,11 +6,6 @@ tables and imported libraries stay, so that the start of a second cell costs nea
 
 from __future__ import annotations
 
-import json
-import os
-import queue
-import threading
-import warnings
 from collections import OrderedDict
 from pathlib import Path
 from typing import Any
@@ -20,6 +15,7 @@ from harness.errors import DataError, EvenhandError
 from harness.execution.cell import Cell, CellData, run_cell
 from harness.execution.plan import LoadedTask, Request, load_task
 from harness.preprocessing.cache import FoldCache
+from harness.processes import ParentConnection
 from harness.registry.registry import Registry, load_registry
 from harness.search.pipeline import PipelineSpec, inapplicable
 from harness.store.store import Store
@@ -72,17 +68,12 @@ class WorkerContext:
 
 
 def main() -> None:
-    """Serve cells until standard input closes."""
-    answers = os.fdopen(os.dup(1), "w", encoding="utf-8")
-    os.dup2(2, 1)  # whatever a library prints must not end up among the answers
-    warnings.simplefilter("ignore")
-    lines = _lines()
-    first = json.loads(lines.get())
+    """Execute cells until standard input closes."""
+    parent = ParentConnection()
+    first = parent.receive()
     desk, store = WorkerContext(Request.from_dict(first["request"])), Store(Path(first["out"]))
     while True:
-        message = json.loads(lines.get())
-        answers.write(json.dumps(_answer(desk, store, message)) + "\n")
-        answers.flush()
+        parent.send(_answer(desk, store, parent.receive()))
 
 
 def _answer(desk: WorkerContext, store: Store, message: dict[str, Any]) -> dict[str, Any]:
@@ -92,22 +83,6 @@ def _answer(desk: WorkerContext, store: Store, message: dict[str, Any]) -> dict[
     except EvenhandError as error:
         return {"id": cell.id, "error": str(error)}
     return {"id": cell.id, "status": record.status}
-
-
-def _lines() -> queue.Queue[str]:
-    """Lines from standard input; when it closes the process ends, in the middle of whatever it does."""
-    arrived: queue.Queue[str] = queue.Queue()
-
-    def read() -> None:
-        rest = b""
-        while chunk := os.read(0, 65536):
-            *whole, rest = (rest + chunk).split(b"\n")
-            for line in whole:
-                arrived.put(line.decode())
-        os._exit(1)
-
-    threading.Thread(target=read, daemon=True).start()
-    return arrived
 
 
 if __name__ == "__main__":

@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-import contextlib
+import base64
 import hashlib
 import io
 import json
-import os
 import pickle
 import re
-import subprocess
-import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TypeAlias
 
-from harness.errors import StoreError
+from harness.errors import EvenhandError, StoreError
+from harness.processes import ChildProcess, ProgressCallback, receive_answer, serve_subprocess
 from harness.report.content import Figure
 from harness.store.store import Store, remove_file, write_atomic
 
@@ -29,18 +27,15 @@ def draw(orders: Sequence[Order]) -> None:
     if len(orders) < MANY:
         _draw(orders)
         return
-    command = [sys.executable, "-P", "-m", "harness.report.figures.writer"]
-    safe = os.environ | {"PYTHONSAFEPATH": "1"}  # nothing is imported from the current folder
-    with subprocess.Popen(command, stdin=subprocess.PIPE, stderr=subprocess.PIPE, env=safe) as other:  # noqa: S603 -- our own
-        feed, complaints = other.stdin, other.stderr
-        if feed is None or complaints is None:
-            raise StoreError("the process that draws pictures cannot be spoken to")
-        with contextlib.suppress(BrokenPipeError), feed:  # it ended early: what it said of that comes below
-            feed.write(pickle.dumps(list(orders[1::2])))
-        _draw(orders[::2])
-        said = complaints.read().decode(errors="replace").strip()
-    if other.returncode:
-        raise StoreError(f"pictures cannot be drawn: {said.splitlines()[-1] if said else 'their process was killed'}")
+    try:
+        with ChildProcess("harness.report.figures.writer") as child:
+            child.send({"pickled": base64.b64encode(pickle.dumps(list(orders[1::2]))).decode()})
+            _draw(orders[::2])
+            receive_answer(child, "drew half of them")
+    except StoreError:
+        raise
+    except EvenhandError as error:
+        raise StoreError(f"pictures cannot be drawn: {error}") from error
 
 
 def small(png: bytes) -> bytes:
@@ -64,11 +59,6 @@ def _draw(orders: Sequence[Order]) -> None:
             drawn["webp"] = small(drawn["png"])
             for ending, path in files:
                 write_atomic(path, drawn[ending])
-
-
-if __name__ == "__main__":
-    # What is unpickled here was pickled by `draw` a moment ago.
-    _draw(pickle.load(sys.stdin.buffer))  # noqa: S301
 
 
 VERSION = 9  #: of how pictures are drawn: of another one they are drawn again
@@ -139,3 +129,12 @@ def _read_drawn(store: Store) -> dict[str, str]:
     except (OSError, ValueError):
         return {}
     return found if isinstance(found, dict) else {}
+
+
+def _draw_pickled(message: Mapping[str, str], _on_progress: ProgressCallback) -> None:
+    """Draw what `draw` pickled a moment ago."""
+    _draw(pickle.loads(base64.b64decode(message["pickled"])))  # noqa: S301
+
+
+if __name__ == "__main__":
+    serve_subprocess(_draw_pickled)

@@ -1,0 +1,97 @@
+"""What an engine is: it takes cells, has them executed within limits, and reports a finished record of each."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Literal, Protocol, TypeAlias
+
+from harness.execution.cell import Cell
+from harness.execution.plan import Request
+from harness.store.record import Record
+from harness.store.store import Store
+
+#: Engine → the module that implements it and holds it as `ENGINE`; it is imported when it is used.
+ENGINES = {"local": "harness.execution.engines.local"}
+DEFAULT_ENGINE = "local"
+
+#: Whether a run is to stop, and whether the cells under way are finished first.
+StopRequest: TypeAlias = Literal["no", "after this", "now"]
+
+
+@dataclass(frozen=True)
+class CellJob:
+    """A cell to be executed, with the fingerprint of the rows that it was planned for."""
+
+    cell: Cell
+    fingerprint: str
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What one cell may use: wall-clock seconds, resident memory of its process tree in MB."""
+
+    seconds: float
+    memory_mb: int
+
+
+@dataclass(frozen=True)
+class Event:
+    """A change of a cell: it was started (no record) or it has a record."""
+
+    cell: Cell
+    record: Record | None = None
+
+
+@dataclass(frozen=True)
+class RunCallbacks:
+    """The connection between an engine and its caller: `on_event` is called with every event, `stop_request` often."""
+
+    on_event: Callable[[Event], None]
+    stop_request: Callable[[], StopRequest]
+
+
+class Engine(Protocol):
+    """Executes cells; the stored bytes do not depend on which engine does it, nor on the number of workers."""
+
+    def run(
+        self,
+        request: Request,
+        store: Store,
+        jobs: Sequence[CellJob],
+        workers: int,
+        limits: Limits,
+        callbacks: RunCallbacks,
+    ) -> None:
+        """Execute cells until all are finished or a stop is requested.
+
+        A cell that exceeds its limits, or whose worker is lost, gets a record that says so.
+
+        Parameters
+        ----------
+        request : Request
+            What the run was asked for; workers load tasks and declarations from it.
+        store : Store
+            Where records and predictions are written.
+        jobs : sequence of CellJob
+            The cells, in the order in which they should be started.
+        workers : int
+            The number of cells executed at the same time.
+        limits : Limits
+            What one cell may use.
+        callbacks : RunCallbacks
+            Notified of every started and every finished cell; asked whether to stop.
+
+        Raises
+        ------
+        EvenhandError
+            Where a worker cannot start, cannot read its data or cannot store: what is stored stays, and the run can be
+            continued.
+        """
+
+
+def load_engine(name: str = DEFAULT_ENGINE) -> Engine:
+    """Import an engine by its name in `ENGINES`."""
+    engine: Engine = importlib.import_module(ENGINES[name]).ENGINE
+    return engine
