@@ -1,65 +1,120 @@
-"""Markdown that reads well as it stands and rendered."""
+"""Numbers, words and tables as Markdown that is readable both as plain text and rendered."""
 
 from __future__ import annotations
 
 import html
 import math
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
-NONE = "–"
-IN_SIGHT = 15
-UNSEEN = re.compile(r"[\x00-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069]")
+MISSING = "–"
+MAX_VISIBLE_ROWS = 15
+CONTROL_CHARACTERS = re.compile(r"[\x00-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069]")
 DIGIT = re.compile(r"\d")
 NUMBER = re.compile(r"(\*\*)?(≈ |≈ \*\*)?[−+]?\d[\d,./]*(?![^\s*±])|[–†]?$")
 
 
-def visible(text: str) -> str:
-    """Text without what acts instead of being seen: control characters, and those that turn the reading direction."""
-    return UNSEEN.sub("�", " ".join(str(text).split()))
+def replace_control_characters(text: str) -> str:
+    """Replace control characters and those that change the reading direction, and join the words by single spaces."""
+    return CONTROL_CHARACTERS.sub("�", " ".join(str(text).split()))
 
 
 def escape(text: str) -> str:
-    """Text of unknown origin as text: nothing in it is Markdown, HTML, or the end of a table cell."""
-    plain = visible(text).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
-    plain = re.sub(r"([\\`*\[\]|~$#])", r"\\\1", plain)
-    return re.sub(r"(?<![A-Za-z0-9])_|_(?![A-Za-z0-9])", r"\\_", plain)  # inside a word it is no emphasis
+    """Escape text of unknown origin, so that nothing in it is read as Markdown, HTML or the end of a table cell."""
+    escaped = html.escape(replace_control_characters(text), quote=False)
+    escaped = re.sub(r"([\\`*\[\]|~$#])", r"\\\1", escaped)
+    # An underscore within a word is no emphasis.
+    return re.sub(r"(?<![A-Za-z0-9])_|_(?![A-Za-z0-9])", r"\\_", escaped)
 
 
-def plain(text: str) -> str:
-    """What a terminal shows of Markdown: no emphasis, and escaped text as it was."""
+def strip_markdown(text: str) -> str:
+    """Turn Markdown into the text that a terminal shows: without emphasis, escaped characters as they were."""
     return html.unescape(re.sub(r"\\([\\`*\[\]|~$#_])", r"\1", text.replace("**", "")))
 
 
-def number(value: float, digits: int = 3) -> str:
-    """A figure with three decimals, a dash where there is none."""
-    if math.isnan(value):
-        return NONE
-    written = f"{value:.{digits}f}".replace("-", "−")
-    return written.lstrip("−") if float(f"{value:.{digits}f}") == 0 else written
+def format_number(value: float, digits: int = 3) -> str:
+    """Format a number with a fixed number of decimals.
 
+    Parameters
+    ----------
+    value : float
+        The number; NaN gives a dash.
+    digits : int, default=3
+        The number of decimals.
 
-def brief(value: float) -> str:
-    """A duration or a count in three significant digits, never in powers of ten."""
-    if math.isnan(value):
-        return NONE
-    return f"{value:,.0f}" if abs(value) >= 100 or value == int(value) else f"{value:.3g}"
-
-
-def digits_of(values: Iterable[float], *, greater: bool = True) -> int:
-    """How many decimals scores need: three, more where one that is not perfect would be written as if it were.
-
-    Perfect is 1 where greater is better, 0 where less is. At most six, as figures are stored with six significant digits.
+    Returns
+    -------
+    str
+        The number with a typographic minus sign; what rounds to zero has no sign.
     """
-    perfect = 1.0 if greater else 0.0
-    known = [value for value in values if not math.isnan(value) and abs(value - perfect) > 1e-6]
-    return next((n for n in range(3, 6) if all(abs(round(value, n) - perfect) > 1e-9 for value in known)), 6)
+    if math.isnan(value):
+        return MISSING
+    text = f"{value:.{digits}f}"
+    if float(text) == 0:
+        return text.lstrip("-")
+    return text.replace("-", "−")
 
 
-def plus_minus(mean: float, half: float, *, signed: bool = False, digits: int = 3) -> str:
-    """`0.662 ± 0.021`; without an interval the mean alone."""
-    sign = "+" if signed and round(mean, digits) > 0 else ""
-    return sign + number(mean, digits) + ("" if math.isnan(half) else f" ± {number(half, digits)}")
+def format_quantity(value: float) -> str:
+    """Format a duration, a count or an amount with three significant digits.
+
+    Parameters
+    ----------
+    value : float
+        The quantity; NaN and infinities give a dash.
+
+    Returns
+    -------
+    str
+        Without decimals, and with thousands separators, for whole numbers and from 100 on.
+    """
+    if not math.isfinite(value):
+        return MISSING
+    text = f"{value:.3g}"
+    if abs(value) >= 100 or value == int(value):
+        text = f"{value:,.0f}"
+    return re.sub("^-", "−", text)
+
+
+def format_interval(mean: float, half_width: float, *, signed: bool = False, digits: int = 3) -> str:
+    """Format a mean with its confidence interval, as in ``0.662 ± 0.021``.
+
+    Parameters
+    ----------
+    mean : float
+        The mean.
+    half_width : float
+        Half the width of the interval; NaN where there is none: the mean is written alone.
+    signed : bool, default=False
+        Whether a positive mean has a plus sign.
+    digits : int, default=3
+        The number of decimals.
+
+    Returns
+    -------
+    str
+        The mean and the half width.
+    """
+    text = format_number(mean, digits)
+    if signed and round(mean, digits) > 0:
+        text = f"+{text}"
+    if math.isnan(half_width):
+        return text
+    return f"{text} ± {format_number(half_width, digits)}"
+
+
+def format_count(n: int, noun: str, plural: str = "") -> str:
+    """Format a count with its noun, as in ``1 split`` and ``3 splits``; `plural` is needed where it does not end in `s`."""
+    if n == 1:
+        return f"1 {noun}"
+    return f"{n:,} {plural or noun + 's'}"
+
+
+def join_words(words: Sequence[str]) -> str:
+    """Join words to an enumeration, as in ``a``, ``a and b`` and ``a, b and c``."""
+    if len(words) == 1:
+        return words[0]
+    return f"{', '.join(words[:-1])} and {words[-1]}"
 
 
 def bold(text: str) -> str:
@@ -68,63 +123,103 @@ def bold(text: str) -> str:
 
 
 def bold_best(values: Sequence[float], texts: Sequence[str], *, greater: bool, digits: int = 3) -> list[str]:
-    """The texts, those in bold that are best as they are written; what is not a number never is."""
+    """Mark the best of several numbers in bold.
+
+    Parameters
+    ----------
+    values : sequence of float
+        The numbers that are compared; NaN is never the best.
+    texts : sequence of str
+        The numbers as they are written.
+    greater : bool
+        Whether the greatest is the best, else the least.
+    digits : int, default=3
+        The number of decimals; all numbers that equal the best after rounding are marked.
+
+    Returns
+    -------
+    list of str
+        The texts, some of them in bold.
+    """
     known = [value for value in values if not math.isnan(value)]
     if not known:
         return list(texts)
-    best = f"{max(known) if greater else min(known):.{digits}f}"
-    return [
-        bold(t) if not math.isnan(v) and f"{v:.{digits}f}" == best else t for v, t in zip(values, texts, strict=True)
-    ]
+    best = max(known) if greater else min(known)
+    marked = list(texts)
+    for row, value in enumerate(values):
+        if f"{value:.{digits}f}" == f"{best:.{digits}f}":
+            marked[row] = bold(texts[row])
+    return marked
 
 
-def table(header: Sequence[str], rows: Sequence[Sequence[str]], *, pipes: bool = True) -> str:
-    """A table, as Markdown or (without pipes) for a terminal; columns of numbers are right-aligned."""
-    return _table(header, rows, _right(rows, len(header)), pipes=pipes)
+def format_table(header: Sequence[str], rows: Sequence[Sequence[str]], *, pipes: bool = True) -> str:
+    """Format a table; columns that hold only numbers are aligned to the right.
+
+    Parameters
+    ----------
+    header : sequence of str
+        The headings of the columns.
+    rows : sequence of sequence of str
+        The cells, a sequence per row.
+    pipes : bool, default=True
+        Whether the table is Markdown; otherwise it is text for a terminal.
+
+    Returns
+    -------
+    str
+        The lines of the table, padded so that columns are aligned in plain text too.
+    """
+    return _format_lines(header, rows, _numeric_columns(header, rows), pipes=pipes)
 
 
 def folded_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """A table with at most 15 rows in sight; the others are folded away below it."""
-    right = _right(rows, len(header))
-    seen = _table(header, rows[:IN_SIGHT], right, pipes=True)
-    if len(rows) <= IN_SIGHT:
-        return seen
-    return f"{seen}\n\n{details(f'{len(rows) - IN_SIGHT} more', _table(header, rows[IN_SIGHT:], right, pipes=True))}"
+    """Format a Markdown table that shows 15 rows at most; the remaining rows are in a collapsed block below it."""
+    numeric = _numeric_columns(header, rows)
+    table = _format_lines(header, rows[:MAX_VISIBLE_ROWS], numeric, pipes=True)
+    if len(rows) <= MAX_VISIBLE_ROWS:
+        return table
+    remaining = _format_lines(header, rows[MAX_VISIBLE_ROWS:], numeric, pipes=True)
+    return f"{table}\n\n{details(f'{len(rows) - MAX_VISIBLE_ROWS} more', remaining)}"
 
 
-def filled_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """A table without the columns in which no row has anything."""
-    keep = [at for at in range(len(header)) if any(row[at] for row in rows)]
-    return table([header[at] for at in keep], [[row[at] for at in keep] for row in rows])
-
-
-def _right(rows: Sequence[Sequence[str]], columns: int) -> list[bool]:
-    texts = [[row[at] for row in rows] for at in range(columns)]
-    return [all(map(NUMBER.match, column)) and any(map(DIGIT.search, column)) for column in texts]
-
-
-def _table(header: Sequence[str], rows: Sequence[Sequence[str]], right: Sequence[bool], *, pipes: bool) -> str:
-    widths = [max(3, *(len(row[at]) for row in [header, *rows])) for at in range(len(header))]
-    gap, edge = (" | ", "|") if pipes else ("  ", "")
-
-    def line(cells: Sequence[str]) -> str:
-        padded = [cell.rjust(w) if r else cell.ljust(w) for cell, w, r in zip(cells, widths, right, strict=True)]
-        return f"{edge} {gap.join(padded)} {edge}" if pipes else gap.join(padded).rstrip()
-
-    rule = [("-" * (w - 1) + (":" if r else "-")) if pipes else "-" * w for w, r in zip(widths, right, strict=True)]
-    return "\n".join([line(header), line(rule), *map(line, rows)])
+def compact_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """Format a Markdown table without the columns that are empty in every row."""
+    columns = [column for column in zip(header, *rows, strict=True) if any(column[1:])]
+    if not columns:
+        return format_table([], [[] for _ in rows])
+    compact_header, *compact_rows = zip(*columns, strict=True)
+    return format_table(compact_header, compact_rows)
 
 
 def details(summary: str, body: str) -> str:
-    """Text folded away under a line that says what it is."""
+    """Collapse text below a line that says what it is."""
     return f"<details><summary>{summary}</summary>\n\n{body}\n\n</details>"
 
 
-def listed(parts: Sequence[str]) -> str:
-    """`a`, `a and b`, `a, b and c`."""
-    return parts[0] if len(parts) == 1 else f"{', '.join(parts[:-1])} and {parts[-1]}"
+def _numeric_columns(header: Sequence[str], rows: Sequence[Sequence[str]]) -> list[bool]:
+    """Whether the cells of each column are numbers or dashes, with one number at least."""
+    if not rows:
+        return [False] * len(header)
+    columns = zip(*rows, strict=True)
+    return [all(map(NUMBER.match, column)) and any(map(DIGIT.search, column)) for column in columns]
 
 
-def count(n: int, noun: str, plural: str = "") -> str:
-    """`1 split`, `3 splits`."""
-    return f"{n:,} {noun if n == 1 else plural or noun + 's'}"
+def _format_lines(header: Sequence[str], rows: Sequence[Sequence[str]], numeric: Sequence[bool], *, pipes: bool) -> str:
+    """Pad the cells of every line to the widths of the columns, numbers to the right."""
+    widths = [max(3, *map(len, column)) for column in zip(header, *rows, strict=True)]
+    rule = [_rule(width, right=right and pipes) for width, right in zip(widths, numeric, strict=True)]
+    lines = []
+    for cells in (header, rule, *rows):
+        padded = []
+        for cell, width, right in zip(cells, widths, numeric, strict=True):
+            padded.append(cell.rjust(width) if right else cell.ljust(width))
+        if pipes:
+            lines.append(f"| {' | '.join(padded)} |")
+        else:
+            lines.append("  ".join(padded).rstrip())
+    return "\n".join(lines)
+
+
+def _rule(width: int, *, right: bool) -> str:
+    """The line below a heading; a colon at its end aligns the column to the right."""
+    return "-" * (width - 1) + (":" if right else "-")
