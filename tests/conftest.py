@@ -49,14 +49,14 @@ def marked_table(n: int = 300, share: float = 0.2, seed: int = 0) -> Table:
     return Table(frame, y, ("No", "Yes"))
 
 
-def material(
+def cell_data(
     table: Table, family: Family, strategies: tuple[Strategy, ...], registry: Registry, **protocol: Any
 ) -> CellData:
     """What a cell works on: the first outer fold of a table."""
     chosen = EvaluationProtocol(**({"folds": 3, "trials": 3} | protocol))
     splitter = make_splitter(table)
-    recipe = PipelineSpec(family, strategies, modality_of(table), len(table.classes))
-    return CellData(table, splitter, splitter.outer(chosen)[0], recipe, chosen, registry.metrics)
+    spec = PipelineSpec(family, strategies, modality_of(table), len(table.classes))
+    return CellData(table, splitter, splitter.outer(chosen)[0], spec, chosen, registry.metrics)
 
 
 def wait_until(condition: Callable[[], object]) -> None:

@@ -11,12 +11,12 @@ from fixtures_run import three_digits, tumours, write_run
 from test_report import METRIC, tables
 
 from harness.evaluation.ranking import rank
-from harness.evaluation.scores import Entry, collect
-from harness.evaluation.training_curves import Fit, collect_training
-from harness.execution.curves import Curves, epoch_of
+from harness.evaluation.scores import Entry, collect_scores
+from harness.evaluation.training_curves import NetworkFit, collect_training
+from harness.execution.trainer import Curves, epoch_of
 from harness.report.content import Figure
-from harness.report.sections.training import _of_task
-from harness.report.sections.training_text import training_section
+from harness.report.sections.training import task_sections
+from harness.report.sections.training_text import training_parts
 from harness.report.write import write_report
 from harness.store.store import Store
 
@@ -30,7 +30,7 @@ def store(tmp_path_factory) -> Store:
 
 @pytest.fixture(scope="module")
 def scores(store):
-    return collect(store, METRIC)
+    return collect_scores(store, METRIC)
 
 
 @pytest.fixture(scope="module")
@@ -51,7 +51,7 @@ def copy(store, tmp_path) -> Store:
 
 def line(scores, training, entry: str, task: str = "tumours", *, losses: bool = False) -> dict[str, str]:
     """The line of an entry, or that of its losses."""
-    header, *rows = tables("\n\n".join(training_section(scores, rank(scores, task), training)))[losses]
+    header, *rows = tables("\n\n".join(training_parts(scores, rank(scores, task), training)))[losses]
     return next(dict(zip(header, row, strict=True)) for row in rows if row[0] == entry)
 
 
@@ -104,9 +104,9 @@ def test_losses_of_different_functions_are_never_averaged(copy):
             copy.write_curves(record.id, stage, part)
         default, tuned = record.outcomes
         copy.write_cell(replace(record, outcomes=(default, replace(tuned, params=params))), predictions)
-    scores = collect(copy, METRIC)
+    scores = collect_scores(copy, METRIC)
     training, ranking = collect_training(copy, scores), rank(scores, "tumours")
-    header, *rows = tables("\n\n".join(training_section(scores, ranking, training)))[1]
+    header, *rows = tables("\n\n".join(training_parts(scores, ranking, training)))[1]
     found = [dict(zip(header, row, strict=True)) for row in rows if row[0] == TUNED.name]
     assert [(one["Loss function"], one["Splits"]) for one in found] == [
         ("focal, γ 2", "2"),
@@ -123,7 +123,7 @@ def test_losses_of_different_functions_are_never_averaged(copy):
 
 
 def pictures(scores, ranking, training):
-    return [part for one in _of_task(scores, ranking, training) for part in one.parts if isinstance(part, Figure)]
+    return [part for one in task_sections(scores, ranking, training) for part in one.parts if isinstance(part, Figure)]
 
 
 def test_epochs_are_a_median_and_a_range_where_they_differ(store, scores, training):
@@ -142,7 +142,7 @@ def test_a_tuned_entry_that_is_the_default_has_the_default_s_curves(copy):
         copy.write_curves(record.id, stage, part)
     default = record.outcomes[0]
     copy.write_cell(replace(record, outcomes=(default, replace(default, stage="tuned"))), copy.predictions(record))
-    found = collect_training(copy, collect(copy, METRIC)).entries["tumours", TUNED]
+    found = collect_training(copy, collect_scores(copy, METRIC)).entries["tumours", TUNED]
     mine = next(fit for fit in found.fits if fit.split == (record.repeat, record.fold))
     assert np.array_equal(mine.curves["train_loss"], curves["final_default/outer/train_loss"])
 
@@ -155,7 +155,7 @@ def test_members_of_an_ensemble_are_fits_of_their_split(copy):
         members = {f"outer/member_{i}/{name}": curve for i in range(3) for name, curve in own.items()}
         copy.write_curves(record.id, stage, members)
     copy.write_cell(record, copy.predictions(record))
-    found = collect_training(copy, collect(copy, METRIC)).entries["tumours", TUNED]
+    found = collect_training(copy, collect_scores(copy, METRIC)).entries["tumours", TUNED]
     assert [fit.split for fit in found.fits].count((record.repeat, record.fold)) == 3
 
 
@@ -172,9 +172,9 @@ def test_remarks_and_failed_trials_that_differ_in_figures_alone_are_counted_as_o
 
 
 def test_curves_without_watched_rows_have_no_validation_figures():
-    fit = Fit((0, 0), {"train_loss": np.array([0.5, 0.4]), "epoch": np.array([2.0])})
-    assert fit.kept("train_loss") == 0.4
-    assert np.isnan(fit.kept("validation_loss"))
+    fit = NetworkFit((0, 0), {"train_loss": np.array([0.5, 0.4]), "epoch": np.array([2.0])})
+    assert fit.metric_at_epoch("train_loss") == 0.4
+    assert np.isnan(fit.metric_at_epoch("validation_loss"))
 
 
 def test_a_run_without_curves_says_nothing_of_training(tmp_path):
@@ -188,7 +188,7 @@ def test_curves_that_cannot_be_read_are_said_to_be_missing_and_the_others_stay(c
     (copy.cell_folder(record.id) / "history.npz").write_bytes(b"no curves")
     text = write_report(copy, METRIC).markdown.read_text(encoding="utf-8")
     assert re.search(r"No curves of 1 cell: .*SHA-256 differs", text)
-    assert len(collect_training(copy, collect(copy, METRIC)).entries["tumours", TUNED].fits) == 3
+    assert len(collect_training(copy, collect_scores(copy, METRIC)).entries["tumours", TUNED].fits) == 3
 
 
 def test_chosen_architectures_are_told_layer_by_layer_with_how_many_splits_chose_them(markdown):

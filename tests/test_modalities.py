@@ -5,11 +5,11 @@ import sys
 import numpy as np
 import pandas as pd
 import pytest
-from conftest import cell, material
+from conftest import cell, cell_data
 from PIL import Image
 from scipy.sparse import csr_matrix, issparse
 
-from harness.checks.small_tables import small
+from harness.checks.small_tables import make_small_table
 from harness.data.audit import audit
 from harness.data.hashing import fingerprint, row_keys
 from harness.data.images import LabeledImages
@@ -75,7 +75,7 @@ def test_copies_of_a_text_or_a_picture_stay_on_one_side():
     assert keys[0] == keys[1], "case and spaces alone make no other text"
     assert len(set(keys)) == 7
     assert [finding.code for finding in audit(table)] == ["few_positives", "few_positives", "duplicates"]
-    pictures = small("image", 2)
+    pictures = make_small_table("image", 2)
     doubled = pictures.take(np.repeat(np.arange(240), 2))
     for fold in make_splitter(doubled).outer(EvaluationProtocol(folds=3)):
         assert not set(fold.train // 2) & set(fold.test // 2)
@@ -83,7 +83,7 @@ def test_copies_of_a_text_or_a_picture_stay_on_one_side():
 
 @pytest.mark.parametrize("modality", ["text", "image"])
 def test_a_fingerprint_changes_with_any_row(modality):
-    table, other = small(modality, 2), small(modality, 2)
+    table, other = make_small_table(modality, 2), make_small_table(modality, 2)
     assert fingerprint(table) == fingerprint(other)
     other.X[7] = "another text" if modality == "text" else 0
     assert fingerprint(table) != fingerprint(other)
@@ -160,7 +160,7 @@ def test_where_rows_are_made_only_what_gives_points_is_searched(registry):
 
 
 def test_a_searched_strategy_that_cannot_act_is_a_failed_trial_with_its_reason(registry):
-    table = small("text", 2)
+    table = make_small_table("text", 2)
     strategies = tuple(registry.strategy(name) for name in ("none", "smote"))
     recipe = PipelineSpec(registry.family("recurrent_network"), strategies, "text", 2)
     training = TrainingSet(table.X, table.y, 1)
@@ -169,12 +169,12 @@ def test_a_searched_strategy_that_cannot_act_is_a_failed_trial_with_its_reason(r
 
 
 def test_texts_are_encoded_once_for_all_cells_of_a_fold(registry, tmp_path):
-    table = small("text", 2)
+    table = make_small_table("text", 2)
     none, weight = registry.strategy("none"), registry.strategy("class_weight")
-    given = material(table, registry.family("logistic_regression"), (none,), registry, trials=1)
+    given = cell_data(table, registry.family("logistic_regression"), (none,), registry, trials=1)
     assert run_cell(cell(), given, Store(tmp_path / "a")).status == "ok"
     held = given.shared.held
-    other = material(table, registry.family("logistic_regression"), (weight,), registry, trials=1)
+    other = cell_data(table, registry.family("logistic_regression"), (weight,), registry, trials=1)
     again = other.__class__(**{**other.__dict__, "shared": given.shared})
     assert run_cell(cell(), again, Store(tmp_path / "b")).status == "ok"
     assert given.shared.held == held > 0
@@ -197,7 +197,7 @@ QUICK = "--family logistic_regression --strategy none --strategy smote --trials 
 
 
 def test_own_messages_are_run_with_text(evenhand, tmp_path):
-    table = small("text", 2)
+    table = make_small_table("text", 2)
     label = np.where(table.y == 1, "spam", "ham")
     pd.DataFrame({"label": label, "message": table.X, "sender": "x"}).to_csv(tmp_path / "my messages.csv", index=False)
     words = ["run", "my messages.csv", "--target", "label", "--text", "message", *QUICK.split(), "--out", "out"]
@@ -209,7 +209,7 @@ def test_own_messages_are_run_with_text(evenhand, tmp_path):
 
 
 def test_own_pictures_are_run_as_a_folder(evenhand, tmp_path, registry):
-    table = small("image", 2)
+    table = make_small_table("image", 2)
     for row, (picture, label) in enumerate(zip(table.X, table.y, strict=True)):
         folder = tmp_path / "photos" / ("bar low" if label else "bar high")
         folder.mkdir(parents=True, exist_ok=True)
@@ -239,7 +239,7 @@ def test_a_column_has_one_role(evenhand, tmp_path):
 
 def test_without_tensorflow_what_needs_it_is_skipped_with_what_to_install(evenhand, tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "tensorflow", None)  # what `find_spec` takes for a package that is not there
-    table = small("image", 2)
+    table = make_small_table("image", 2)
     for row, (picture, label) in enumerate(zip(table.X, table.y, strict=True)):
         folder = tmp_path / "photos" / ("low" if label else "high")
         folder.mkdir(parents=True, exist_ok=True)

@@ -5,17 +5,21 @@ different in each. And everything that happens before the seal is opened must co
 sealed rows are replaced by rubbish.
 """
 
+from collections.abc import Mapping
 from dataclasses import replace
+from types import FunctionType, ModuleType
 
 import numpy as np
+import pandas as pd
 import pytest
-from conftest import cell, marked_table, material, modality_of
+from conftest import cell, cell_data, marked_table, modality_of
 
-from harness.checks.small_tables import small
+from harness.checks.small_tables import make_small_table
 from harness.data.sources import wheel_member
 from harness.data.splits import make_splitter
-from harness.errors import Unavailable
-from harness.execution.cell import run_cell
+from harness.errors import EvenhandError, Unavailable
+from harness.execution.cell import run_cell, study_plan
+from harness.execution.trainer import CellTrainer
 from harness.networks.pretrained import SOURCE
 from harness.registry.family import Family, missing_packages
 from harness.registry.strategy import Strategy
@@ -87,7 +91,7 @@ def rounded(values):
 @pytest.fixture
 def spied(tmp_path, registry):
     spy, table = Spy(), marked_table()
-    given = material(table, spy.family(), (spy.strategy(),), registry, trials=1)
+    given = cell_data(table, spy.family(), (spy.strategy(),), registry, trials=1)
     record = run_cell(cell(), given, Store(tmp_path))
     assert record.status == "ok", record.reason
     mark = table.X["mark"].to_numpy()
@@ -134,6 +138,79 @@ def test_the_test_rows_are_predicted_once_and_after_everything_else(spied):
     assert rounded(marks(spy.scored[3], learned[-1])) == rounded(learned[-1])
 
 
+def reachable_values(root):
+    """Every object that can be reached from another one by attributes, containers and closures."""
+    pending, visited = [root], {}
+    while pending:
+        current = pending.pop()
+        if id(current) in visited or isinstance(current, type | ModuleType | str | bytes | int | float | None):
+            continue
+        visited[id(current)] = current
+        if isinstance(current, np.ndarray):
+            pending += [current.base] if current.base is not None else []
+        elif isinstance(current, Mapping):
+            pending += [*current.keys(), *current.values()]
+        elif isinstance(current, list | tuple | set | frozenset):
+            pending += current
+        elif isinstance(current, FunctionType):
+            pending += [cell.cell_contents for cell in current.__closure__ or ()]
+        else:
+            pending += [getattr(current, "__self__", None), *getattr(current, "__dict__", {}).values()]
+    return visited.values()
+
+
+def test_no_test_row_can_be_reached_from_what_the_search_receives(registry, tmp_path):
+    table = marked_table()
+    given = cell_data(table, registry.family("gradient_boosting"), (registry.strategy("smote"),), registry)
+    training = given.training_data()
+    trainer = CellTrainer(cell(), training)
+    plan = study_plan(cell(), training, Store(tmp_path))
+    mark = table.X["mark"].to_numpy()
+    test_marks, trained_marks = set(mark[given.fold.test]), set(mark[given.fold.train])
+    reached, lengths = set(), set()
+    for reachable in reachable_values([trainer, trainer.score_inner, plan]):
+        if isinstance(reachable, pd.DataFrame):
+            reached |= set(reachable["mark"])
+        if isinstance(reachable, np.ndarray) and reachable.dtype == float:
+            assert not test_marks & set(reachable.ravel())
+        if isinstance(reachable, np.ndarray | pd.DataFrame):
+            lengths |= set(reachable.shape)
+    assert reached == trained_marks
+    assert len(given.fold.train) in lengths
+    assert len(table.y) not in lengths
+    assert len(given.fold.test) not in lengths
+    # The same search of everything that a cell has does find them.
+    found = [reachable for reachable in reachable_values(given) if isinstance(reachable, pd.DataFrame)]
+    assert test_marks <= set().union(*(set(frame["mark"]) for frame in found))
+
+
+def test_an_entry_is_scored_once_and_every_use_of_the_sealed_rows_is_counted(registry):
+    table = marked_table()
+    given = cell_data(table, registry.family("logistic_regression"), (registry.strategy("none"),), registry)
+    trainer, sealed = CellTrainer(cell(), given.training_data()), given.sealed_test()
+    fitted, _, _ = trainer.fit("default", {"C": 1.0})
+    first = sealed.score("default", fitted)
+    assert np.array_equal(first.rows, given.fold.test)
+    assert np.array_equal(first.y, table.y[given.fold.test])
+    assert np.array_equal(first.proba, fitted.predict_proba(table.X.iloc[given.fold.test]))
+    with pytest.raises(EvenhandError, match="'default' before: an entry is scored once"):
+        sealed.score("default", fitted)
+    sealed.score("tuned", fitted)
+    assert sealed.diagnose("importance").X.equals(table.X.iloc[given.fold.test])
+    sealed.diagnose("importance")
+    assert (sealed.scored, sealed.diagnosed) == (2, 2)
+
+
+@pytest.mark.parametrize(("trials", "scored"), [(1, 1), (6, 2)])
+def test_a_record_says_how_often_its_sealed_rows_were_used(registry, tmp_path, trials, scored):
+    family, strategy = registry.family("gradient_boosting"), registry.strategy("none")
+    store = Store(tmp_path)
+    record = run_cell(cell(), cell_data(marked_table(), family, (strategy,), registry, trials=trials), store)
+    assert len({entry.trial for entry in record.outcomes}) == scored
+    stored = store.record(record.id)
+    assert (stored.test_scored, stored.test_diagnosed) == (scored, 0)
+
+
 def rubbish(table, rows, seed=99):
     """The same table with rubbish in these rows: other features, other labels."""
     rng = np.random.default_rng(seed)
@@ -153,7 +230,7 @@ def rubbish(table, rows, seed=99):
 def before_the_seal(table, fold, family, strategy, registry, folder, **protocol):
     """All that a cell decides before it sees a test row."""
     given = replace(
-        material(table, registry.family(family), (registry.strategy(strategy),), registry, **protocol), fold=fold
+        cell_data(table, registry.family(family), (registry.strategy(strategy),), registry, **protocol), fold=fold
     )
     store = Store(folder)
     record = run_cell(cell(), given, store)
@@ -171,7 +248,7 @@ def before_the_seal(table, fold, family, strategy, registry, folder, **protocol)
 
 def decides_before_the_seal(table, family, strategy, registry, folder, **protocol):
     """Hold a cell to deciding everything as it does when the sealed rows are rubbish."""
-    fold = make_splitter(table).outer(material(table, registry.family(family), (), registry).protocol)[0]
+    fold = make_splitter(table).outer(cell_data(table, registry.family(family), (), registry).protocol)[0]
     spoiled = rubbish(table, fold.test)
     decided, inner, test = before_the_seal(table, fold, family, strategy, registry, folder / "a", **protocol)
     decided_too, inner_too, test_too = before_the_seal(
@@ -208,7 +285,7 @@ def test_rubbish_in_the_sealed_rows_changes_nothing_but_their_predictions(family
     ],
 )
 def test_texts_and_pictures_are_sealed_alike(modality, family, strategy, registry, tmp_path):
-    table = small(modality, 2)
+    table = make_small_table(modality, 2)
     if missing := missing_packages(registry.family(family)):
         pytest.skip(missing)
     if registry.family(family).encodings[modality] in {"embedding", "activations"}:

@@ -12,13 +12,13 @@ import pandas as pd
 import pytest
 
 from harness.api.benchmark import benchmark
-from harness.api.replay import in_words
+from harness.api.replay import describe_replay
 from harness.data.user_data import UserData
 from harness.errors import EvenhandError
 from harness.execution.engines.base import Limits, RunCallbacks
 from harness.execution.plan import Request, host, versions
 from harness.execution.replay import ReplayRequest, _tolerance, find_cell, replay
-from harness.execution.replay_entry import _all_near, _gap
+from harness.execution.replay_entry import _all_near, _probability_difference
 from harness.registry.protocol import EvaluationProtocol
 from harness.registry.registry import load_registry
 from harness.store.store import Store
@@ -69,7 +69,7 @@ def folder(tmp_path_factory):
         jobs=1,
         limits=Limits(120, 4000),
         retry=(),
-        begun=lambda start: RunCallbacks(lambda event: None, lambda: "no"),
+        on_start=lambda start: RunCallbacks(lambda event: None, lambda: "no"),
     )
     return folder
 
@@ -118,7 +118,7 @@ def test_cells_come_again_to_the_last_digit_and_the_run_stays_as_it_was(folder):
     found = replayed(folder, "customers/logistic_regression/searched/r0f2")
     assert found.confirmed
     assert [one.verdict for one in found.entries] == ["same", "same"]
-    assert found.differs == ()
+    assert found.differences == ()
     assert as_bytes(folder / "run") == before
 
 
@@ -128,16 +128,16 @@ def test_a_record_that_says_another_configuration_is_not_confirmed(copy):
     found = replayed(copy, LINEAR)
     assert not found.confirmed
     assert [one.verdict for one in found.entries] == ["same", "different"]
-    assert found.entries[1].gaps["test"][1] > 0
-    assert "tuned (trial 2): NOT confirmed" in in_words(found)
+    assert found.entries[1].probability_differences["test"][1] > 0
+    assert "tuned (trial 2): NOT confirmed" in describe_replay(found)
 
 
 def test_a_figure_that_was_altered_is_found(copy):
     edit(record_file(copy, LINEAR), lambda record: record["outcomes"][0].update(inner_score=0.999))
     found = replayed(copy, LINEAR, "default")
     assert not found.confirmed
-    assert found.entries[0].gaps == {"test": (0.0, 0.0), "inner": (0.0, 0.0)}
-    assert "0.999" in in_words(found)
+    assert found.entries[0].probability_differences == {"test": (0.0, 0.0), "inner": (0.0, 0.0)}
+    assert "0.999" in describe_replay(found)
 
 
 def test_other_versions_are_named_and_widen_what_is_accepted(copy):
@@ -148,8 +148,8 @@ def test_other_versions_are_named_and_widen_what_is_accepted(copy):
     found = replayed(copy, LINEAR, "default")
     assert found.confirmed
     assert [one.verdict for one in found.entries] == ["close"]
-    assert len(found.differs) == 1
-    assert found.differs[0].startswith("scikit-learn 1.8.0 → ")
+    assert len(found.differences) == 1
+    assert found.differences[0].startswith("scikit-learn 1.8.0 → ")
     edit(record, lambda record: record["outcomes"][0].update(inner_score=score + 0.02))
     assert not replayed(copy, LINEAR, "default").confirmed
 
@@ -160,8 +160,8 @@ def test_other_rows_are_said_and_not_compared(copy):
     found = replayed(copy, LINEAR)
     assert not found.confirmed
     assert found.entries == ()
-    assert "the data of customers have changed since" in in_words(found)
-    assert "150 rows then, 151 now" in found.against
+    assert "the data of customers have changed since" in describe_replay(found)
+    assert "150 rows then, 151 now" in found.obstacle
 
 
 def test_another_declaration_is_said_and_only_equality_counts(copy):
@@ -187,7 +187,7 @@ def test_a_strategy_that_was_declared_otherwise_is_named(copy):
         lambda run: [one.update(key="other") for one in run["cells"] if one["id"] == find_cell(run, cell)["id"]],
     )
     found = replayed(copy, cell, "default")
-    assert "the declaration of the strategy smote" in found.differs[0]
+    assert "the declaration of the strategy smote" in found.differences[0]
     assert found.confirmed
 
 
@@ -261,8 +261,8 @@ def test_the_tolerance_goes_by_what_differs():
 
 def test_a_row_that_only_one_predicted_differs_by_all():
     one, other = np.array([[0.5, 0.5], [np.nan, np.nan]], np.float32), np.array([[0.5, 0.5], [0.2, 0.8]], np.float32)
-    assert _gap(one, one) == (0.0, 0.0)
-    assert _gap(one, other) == (0.5, 1.0)
+    assert _probability_difference(one, one) == (0.0, 0.0)
+    assert _probability_difference(one, other) == (0.5, 1.0)
 
 
 @pytest.mark.parametrize(

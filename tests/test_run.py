@@ -1,5 +1,6 @@
 """Whole runs: the same numbers whatever the number of workers and whatever happens to them; every failure a record."""
 
+import contextlib
 import json
 import os
 import re
@@ -7,13 +8,14 @@ import signal
 import subprocess
 import sys
 import textwrap
-import time
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import psutil
 import pytest
+from conftest import LONGEST_WAIT, cell, cell_data, marked_table, wait_until
 
 from harness.registry.protocol import EvaluationProtocol
 from harness.store.store import Store
@@ -64,7 +66,7 @@ def command(*words):
 
 
 def finish(*words, **options):
-    return subprocess.run(command(*words), capture_output=True, text=True, timeout=300, **options)
+    return subprocess.run(command(*words), capture_output=True, text=True, timeout=LONGEST_WAIT, **options)
 
 
 def table(out):
@@ -92,22 +94,31 @@ def test_a_run_killed_at_random_moments_and_continued_gives_the_same_table(custo
     out, rng, kills = tmp_path / "killed", np.random.default_rng(5), 0
     words = command(customers, "--target", "churned", *SMALL, "--jobs", 2, "--out", out, "--quiet")
     finished: dict[str, int] = {}
-    while kills < 10:
+    for files in rng.integers(1, 40, size=10):
+        known = stored_files(out)
         process = subprocess.Popen(words, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-        try:
-            process.wait(timeout=rng.uniform(1.5, 4.5))
+        wait_until(lambda: process.poll() is not None or len(stored_files(out) - known) >= files)  # noqa: B023
+        if process.poll() is not None:
             break
-        except subprocess.TimeoutExpired:
-            process.send_signal(signal.SIGKILL)
-            process.wait()
-            kills += 1
+        process.kill()
+        process.wait()
+        kills += 1
         for path in out.glob("cells/*/record.json"):
-            known = finished.setdefault(path.parent.name, path.stat().st_mtime_ns)
-            assert known == path.stat().st_mtime_ns, "a finished cell was done twice"
+            known_time = finished.setdefault(path.parent.name, path.stat().st_mtime_ns)
+            assert known_time == path.stat().st_mtime_ns, "a finished cell was done twice"
     assert kills >= 2, "the run must be killed at least twice, or nothing was tried"
     done = finish(customers, "--target", "churned", *SMALL, "--jobs", 1, "--out", out)
     assert done.returncode == 0, done.stderr
     assert table(out) == table(reference)
+
+
+def stored_files(out):
+    """The files of the cells of a run, each with its size: a journal that grows by a trial counts as new."""
+    sizes = set()
+    for path in out.glob("cells/*/*"):
+        with contextlib.suppress(FileNotFoundError):
+            sizes.add((path, path.stat().st_size))
+    return sizes
 
 
 def test_workers_end_when_the_run_is_killed(customers, tmp_path):
@@ -115,15 +126,12 @@ def test_workers_end_when_the_run_is_killed(customers, tmp_path):
     process = subprocess.Popen(
         command(customers, "--target", "churned", *SMALL, "--trials", 50, "--jobs", 2, "--out", out, "--quiet")
     )
-    import psutil
-
-    deadline = time.monotonic() + 60
-    while not (children := psutil.Process(process.pid).children()) and time.monotonic() < deadline:
-        os.sched_yield()
-    assert children
+    parent = psutil.Process(process.pid)
+    wait_until(parent.children)
+    children = parent.children()
     process.kill()
     process.wait()
-    _, alive = psutil.wait_procs(children, timeout=20)
+    _, alive = psutil.wait_procs(children, timeout=LONGEST_WAIT)
     assert not alive
 
 
@@ -169,7 +177,7 @@ def test_first_interrupt_finishes_what_is_in_flight_and_writes_the_tables(custom
             process.send_signal(signal.SIGINT)
             break
     rest = process.stderr.read()
-    assert process.wait(timeout=120) == 130
+    assert process.wait(timeout=LONGEST_WAIT) == 130
     assert "the same command continues" in rest
     assert (out / "leaderboard.md").exists()
     assert 1 <= len(Store(out).records()) < 30
@@ -226,18 +234,22 @@ def test_every_kind_of_failure_is_a_record_with_its_reason(customers, bad_plugin
         from harness.execution.engines.base import Limits, RunCallbacks
         from harness.store.store import Store
 
-        registry = load_registry(["trouble"])
-        names = ("crashes", "hangs", "eats", "raises", "refuses", "logistic_regression")
-        request = Request(("customers",), names, ("none",), EvaluationProtocol(folds=2, trials=2, inner_folds=2),
-                          plugins=("trouble",), own=UserData({str(customers)!r}, "churned"))
-        store = Store(Path("out"))
-        benchmark(request, registry, store, command="", jobs=2, limits=Limits(12, 800), retry=(),
-                  begun=lambda start: RunCallbacks(lambda event: None, lambda: "no"))
+        registry, store = load_registry(["trouble"]), Store(Path("out"))
+
+        def run(seconds, *families):
+            request = Request(("customers",), families, ("none",), EvaluationProtocol(folds=2, trials=2, inner_folds=2),
+                              plugins=("trouble",), own=UserData({str(customers)!r}, "churned"))
+            benchmark(request, registry, store, command="", jobs=2, limits=Limits(seconds, 800), retry=(),
+                      begun=lambda start: RunCallbacks(lambda event: None, lambda: "no"))
+
+        # A worker that imports nothing heavy needs a second to start; `majority` is stored before the hanging family runs.
+        run({LONGEST_WAIT}, "crashes", "eats", "raises", "refuses", "logistic_regression")
+        run(12, "hangs")
         write_report(store, registry.metrics)
         """
     )
     done = subprocess.run(
-        [sys.executable, "-c", script], cwd=bad_plugin, capture_output=True, text=True, timeout=200,
+        [sys.executable, "-c", script], cwd=bad_plugin, capture_output=True, text=True, timeout=3 * LONGEST_WAIT,
         env=os.environ | {"PYTHONPATH": str(bad_plugin)},
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
@@ -331,9 +343,9 @@ def test_a_finished_cell_stands_when_its_package_has_gone(registry, tmp_path):
         known = replace(registry, families={"mine": family, "majority": registry.family("majority")})
         request = Request(("digits_nine",), ("mine",), ("none",), EvaluationProtocol(folds=2, inner_folds=2, trials=1))
         told = []
-        limits = Limits(60, 4000)
+        limits = Limits(LONGEST_WAIT, 4000)
         begun = lambda start: told.append(start) or RunCallbacks(lambda event: None, lambda: "now")  # noqa: E731
-        benchmark(request, known, Store(tmp_path), command="", jobs=1, limits=limits, retry=(), begun=begun)
+        benchmark(request, known, Store(tmp_path), command="", jobs=1, limits=limits, retry=(), on_start=begun)
         return told[0]
 
     first = start(())
@@ -362,7 +374,7 @@ def test_on_a_terminal_the_run_is_shown_live(customers, tmp_path):
         if not chunk:
             break
         shown += chunk
-    assert process.wait(timeout=60) == 0, shown.decode()
+    assert process.wait(timeout=LONGEST_WAIT) == 0, shown.decode()
     assert b"4/4 cells" in shown
     assert b"best so far" in shown
     assert b"Traceback" not in shown
@@ -376,15 +388,13 @@ def test_a_reader_that_goes_away_costs_neither_cells_nor_tables(customers, tmp_p
     process.stderr.readline()
     process.stderr.close()
     process.stdout.close()
-    process.wait(timeout=60)
+    process.wait(timeout=LONGEST_WAIT)
     assert len(Store(tmp_path / "out").records()) == 4
     assert (tmp_path / "out" / "leaderboard.md").exists()
 
 
 def test_a_refit_that_fails_is_a_record_and_not_the_end_of_the_run(registry, tmp_path):
     """The search went well; then the fit to all training rows gives no probabilities."""
-    from conftest import cell, marked_table, material
-
     from harness.execution.cell import run_cell
     from harness.registry.family import Family
 
@@ -396,7 +406,7 @@ def test_a_refit_that_fails_is_a_record_and_not_the_end_of_the_run(registry, tmp
             return np.full((len(X), 2), np.nan if self.large else 0.5)
 
     family = Family(name="moody", build=lambda seed: Moody(), space={}, encodings={"tabular": "ordinal"})
-    given = material(marked_table(), family, (registry.strategy("none"),), registry)
+    given = cell_data(marked_table(), family, (registry.strategy("none"),), registry)
     record = run_cell(cell(), given, Store(tmp_path))
     assert record.status == "failed"
     assert "finite probabilities" in record.reason
@@ -405,8 +415,6 @@ def test_a_refit_that_fails_is_a_record_and_not_the_end_of_the_run(registry, tmp
 @pytest.mark.parametrize("stage", ["default", "tuned"])
 def test_a_refit_that_fails_costs_its_own_entry_and_no_other(registry, tmp_path, stage):
     """The inner fits all go well; then one of the two configurations gives no probabilities."""
-    from conftest import cell, marked_table, material
-
     from harness.execution.cell import run_cell
     from harness.registry.family import Family
     from harness.registry.space import real
@@ -427,7 +435,7 @@ def test_a_refit_that_fails_costs_its_own_entry_and_no_other(registry, tmp_path,
     family = Family(
         name="moody", build=lambda seed, sharpness: Moody(sharpness), space=space, encodings={"tabular": "ordinal"}
     )
-    given = material(marked_table(), family, (registry.strategy("none"),), registry, trials=3)
+    given = cell_data(marked_table(), family, (registry.strategy("none"),), registry, trials=3)
     store = Store(tmp_path)
     record = run_cell(cell(), given, store)
     kept = "tuned" if stage == "default" else "default"
@@ -438,8 +446,6 @@ def test_a_refit_that_fails_costs_its_own_entry_and_no_other(registry, tmp_path,
 
 
 def test_what_is_kept_on_disk_of_pictures_is_made_before_the_prediction_is_timed(registry, tmp_path, monkeypatch):
-    from conftest import cell, material
-
     from harness.execution.cell import run_cell
     from harness.preprocessing.encoder import Encoding
     from harness.preprocessing.encodings import ENCODINGS
@@ -466,7 +472,7 @@ def test_what_is_kept_on_disk_of_pictures_is_made_before_the_prediction_is_timed
         return GaussianNB()
 
     family = Family(name="plain", build=build, space={}, encodings={"image": "keeping"})
-    given = material(Table(pictures, y, ("a", "b")), family, (registry.strategy("none"),), registry, trials=1)
+    given = cell_data(Table(pictures, y, ("a", "b")), family, (registry.strategy("none"),), registry, trials=1)
     record = run_cell(cell(), given, Store(tmp_path))
     assert record.status == "ok", record.reason
     assert called[-2:] == [("remember", record.n_test), ("transform", record.n_test)]
@@ -485,8 +491,6 @@ WRONG = {
 
 @pytest.mark.parametrize(("wrong", "message"), WRONG.values(), ids=WRONG)
 def test_a_family_without_probabilities_costs_itself_and_says_what_was_found(registry, tmp_path, wrong, message):
-    from conftest import cell, marked_table, material
-
     from harness.execution.cell import run_cell
     from harness.registry.family import Family
 
@@ -498,15 +502,13 @@ def test_a_family_without_probabilities_costs_itself_and_says_what_was_found(reg
             return wrong(len(X))
 
     family = Family(name="wrong", build=lambda seed: Wrong(), space={}, encodings={"tabular": "ordinal"})
-    given = material(marked_table(), family, (registry.strategy("none"),), registry, trials=1)
+    given = cell_data(marked_table(), family, (registry.strategy("none"),), registry, trials=1)
     record = run_cell(cell(), given, Store(tmp_path))
     assert record.status == "failed"
     assert re.search("Wrong did not return 2 finite probabilities per row that add up to 1: " + message, record.reason)
 
 
 def test_probabilities_are_accepted_up_to_rounding_and_stored_as_they_are(registry, tmp_path):
-    from conftest import cell, marked_table, material
-
     from harness.execution.cell import run_cell
     from harness.registry.family import Family
 
@@ -518,7 +520,7 @@ def test_probabilities_are_accepted_up_to_rounding_and_stored_as_they_are(regist
             return np.tile([0.3002, 0.7001], (len(X), 1))
 
     family = Family(name="rounded", build=lambda seed: Rounded(), space={}, encodings={"tabular": "ordinal"})
-    given = material(marked_table(), family, (registry.strategy("none"),), registry, trials=1)
+    given = cell_data(marked_table(), family, (registry.strategy("none"),), registry, trials=1)
     store = Store(tmp_path)
     record = run_cell(cell(), given, store)
     assert record.status == "ok", record.reason
@@ -526,12 +528,10 @@ def test_probabilities_are_accepted_up_to_rounding_and_stored_as_they_are(regist
 
 
 def test_a_cell_whose_journal_was_cut_short_continues_to_the_same_bytes(registry, tmp_path):
-    from conftest import cell, marked_table, material
-
     from harness.execution.cell import run_cell
 
     def run(folder, trials):
-        given = material(
+        given = cell_data(
             marked_table(),
             registry.family("logistic_regression"),
             (registry.strategy("none"),),

@@ -1,14 +1,16 @@
-"""Protocol × declarations → the list of cells, and the description of a run."""
+"""The plan of a run: protocol × declarations → the list of cells, and the description of the run."""
 
 from __future__ import annotations
 
 import os
 import platform
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from harness.data.audit import Finding, audit
 from harness.data.hashing import fingerprint
@@ -20,7 +22,7 @@ from harness.execution.cell import Cell
 from harness.metrics.metric import Metric
 from harness.preprocessing.encodings import ENCODINGS
 from harness.registry.family import Family, missing_packages
-from harness.registry.fingerprint import declaration_digest, digest
+from harness.registry.fingerprint import declaration_fingerprint, digest
 from harness.registry.protocol import EvaluationProtocol
 from harness.registry.registry import Registry
 from harness.registry.strategy import Strategy
@@ -28,17 +30,19 @@ from harness.registry.task import Table, Task
 from harness.search.pipeline import inapplicable
 from harness.seeding import seed_of
 
-#: The floor: always there, so that every table shows what knowing nothing scores.
+#: The baseline is part of every run, so that every table shows what the majority class scores.
 BASELINE = "majority"
 PACKAGES = (
     "evenhand", "numpy", "pandas", "scipy", "scikit-learn", "imbalanced-learn", "optuna", "xgboost-cpu", "xgboost", "lightgbm",
     "catboost", "tensorflow-cpu", "tensorflow", "keras",
 )  # fmt: skip
+#: The fields of a task that the description of a run repeats.
+TASK_FIELDS = ("title", "description", "source", "licence", "citation", "modality")
 
 
 @dataclass(frozen=True)
 class Request:
-    """What a run was asked for; everything in it survives a trip through JSON, so that workers get it too."""
+    """What a run was asked for; `as_dict` and `from_dict` convert it for JSON, so that workers get it too."""
 
     tasks: tuple[str, ...]
     families: tuple[str, ...]
@@ -49,11 +53,11 @@ class Request:
     own: UserData | None = None
 
     def task(self, registry: Registry, name: str) -> Task:
-        """A registered task, or the one that the user's own file makes."""
+        """A registered task, or the one that is made of the user's own file."""
         if self.own is not None:
-            own = self.own.task()
-            if own.name == name:
-                return own
+            user_task = self.own.task()
+            if user_task.name == name:
+                return user_task
         return registry.task(name)
 
     def strategies_of(self, registry: Registry, name: str) -> tuple[Strategy, ...]:
@@ -61,12 +65,12 @@ class Request:
         strategy = registry.strategy(name)
         if strategy.kind != "searched":
             return (strategy,)
-        others = tuple(registry.strategy(other) for other in self.strategies)
-        return tuple(other for other in others if other.kind != "searched") or (registry.strategy("none"),)
+        requested = map(registry.strategy, self.strategies)
+        return tuple(other for other in requested if other.kind != "searched") or (registry.strategy("none"),)
 
     def strategy_key(self, registry: Registry, name: str) -> str:
-        """Changes with a strategy, or with any that may be chosen where it is searched."""
-        return digest([declaration_digest(other) for other in self.strategies_of(registry, name)])
+        """A digest that changes with a strategy, or with any that may be chosen where it is searched."""
+        return digest(list(map(declaration_fingerprint, self.strategies_of(registry, name))))
 
     @property
     def data_folder(self) -> Path | None:
@@ -78,16 +82,16 @@ class Request:
         return asdict(self)
 
     @classmethod
-    def from_dict(cls, values: Mapping[str, Any]) -> Request:
-        """A request from what `as_dict` gave."""
-        own = values.get("own")
+    def from_dict(cls, fields: Mapping[str, Any]) -> Request:
+        """A request from the plain values that `as_dict` returned."""
+        own = fields.get("own")
         return cls(
-            tasks=tuple(values["tasks"]),
-            families=tuple(values["families"]),
-            strategies=tuple(values["strategies"]),
-            protocol=EvaluationProtocol(**values["protocol"]),
-            data_dir=values.get("data_dir"),
-            plugins=tuple(values.get("plugins", ())),
+            tasks=tuple(fields["tasks"]),
+            families=tuple(fields["families"]),
+            strategies=tuple(fields["strategies"]),
+            protocol=EvaluationProtocol(**fields["protocol"]),
+            data_dir=fields.get("data_dir"),
+            plugins=tuple(fields.get("plugins", ())),
             own=UserData(**(own | {"drop": tuple(own["drop"])})) if own else None,
         )
 
@@ -102,6 +106,10 @@ class LoadedTask:
     folds: list[Fold]
     fingerprint: str
 
+    def fold_of(self, cell: Cell) -> Fold:
+        """The outer fold that a cell is about."""
+        return next(fold for fold in self.folds if (fold.repeat, fold.fold) == (cell.repeat, cell.fold))
+
 
 @dataclass(frozen=True)
 class Plan:
@@ -111,16 +119,38 @@ class Plan:
     cells: tuple[Cell, ...]
     settled: Mapping[str, tuple[str, str]]  #: cell id → (status, reason), known before any work
     skipped: tuple[dict[str, str], ...]
-    findings: Mapping[str, tuple[Finding, ...]]  #: task → what its results should be read with
+    findings: Mapping[str, tuple[Finding, ...]]  #: task → problems of its data that its results must be read with
 
 
 def load_task(task: Task, protocol: EvaluationProtocol, data_dir: Path | None) -> LoadedTask:
-    """Read a task's rows and split them; raises `Unavailable` or `DataError` where that cannot be done."""
+    """Read the rows of a task and split them.
+
+    Parameters
+    ----------
+    task : Task
+        The task.
+    protocol : EvaluationProtocol
+        Gives the outer and inner folds.
+    data_dir : Path or None
+        The user's data directory.
+
+    Returns
+    -------
+    LoadedTask
+        The rows with their outer folds.
+
+    Raises
+    ------
+    Unavailable
+        If the data cannot be had.
+    DataError
+        If they cannot be used or split; whether inner folds can be made is known before anything is searched.
+    """
     table = load_table(task, data_dir)
     splitter = make_splitter(table)
     try:
         folds = splitter.outer(protocol)
-        for fold in folds:  # whether inner folds can be made is known before anything is searched
+        for fold in folds:
             splitter.take(fold.train).inner(protocol.inner_folds, seed=0)
     except DataError as error:
         raise DataError(f"task {task.name!r}: {error}") from error
@@ -130,109 +160,77 @@ def load_task(task: Task, protocol: EvaluationProtocol, data_dir: Path | None) -
 def make_plan(request: Request, registry: Registry) -> Plan:
     """Load every task and list the cells, task by task, networks first so that the longest do not come last.
 
-    Data that are not here are skipped with the reason; so is, among several tasks, one that cannot be split. Raises
-    `Unavailable` or `DataError` where no task is left.
+    A task whose data are not available is skipped with the reason; so is, among several tasks, one that cannot be split.
+
+    Parameters
+    ----------
+    request : Request
+        The tasks, families and strategies to be combined; the baseline is added.
+    registry : Registry
+        All declarations.
+
+    Returns
+    -------
+    Plan
+        The cells and what is known without work.
+
+    Raises
+    ------
+    Unavailable, DataError
+        If no task is left.
     """
-    loaded, skipped = [], []
+    tasks, skipped = _load_tasks(request, registry)
+    families = [registry.family(name) for name in dict.fromkeys((*request.families, BASELINE))]
+    for family in families:
+        if missing := missing_packages(family):
+            skipped.append({"kind": "family", "name": family.name, "reason": missing})
+    families.sort(key=lambda family: not family.network)
+    cells, settled = [], {}
+    for loaded in tasks:
+        for family in families:
+            names = request.strategies if family.strategies is None else family.strategies
+            for strategy in map(registry.strategy, names):
+                outcome = _known_outcome(loaded.task, family, strategy)
+                for fold in loaded.folds:
+                    cell = cell_of(request, registry, loaded, (family, strategy.name), fold)
+                    cells.append(cell)
+                    if outcome:
+                        settled[cell.id] = outcome
+    findings = {loaded.task.name: audit(loaded.table) for loaded in tasks}
+    return Plan(tuple(tasks), tuple(cells), settled, tuple(skipped), findings)
+
+
+def _load_tasks(request: Request, registry: Registry) -> tuple[list[LoadedTask], list[dict[str, str]]]:
+    """The tasks that can be used, and why others are skipped; raises where there is no task left."""
+    tasks, skipped = [], []
     for name in request.tasks:
         try:
-            one = load_task(request.task(registry, name), request.protocol, request.data_folder)
-            _check_objective(one, registry.metric(request.protocol.objective_for(len(one.table.classes))))
-            loaded.append(one)
+            loaded = load_task(request.task(registry, name), request.protocol, request.data_folder)
+            objective = request.protocol.objective_for(len(loaded.table.classes))
+            _check_objective(loaded, registry.metric(objective))
         except (Unavailable, DataError) as error:
             if len(request.tasks) == 1:
                 raise
             skipped.append({"kind": "task", "name": name, "reason": str(error)})
-    if not loaded:
-        raise Unavailable(
-            "none of the tasks can be had: " + "; ".join(f"{one['name']}: {one['reason']}" for one in skipped)
-        )
-    families = [registry.family(name) for name in dict.fromkeys((*request.families, BASELINE))]
-    missing = {family.name: why for family in families if (why := missing_packages(family))}
-    skipped += [{"kind": "family", "name": name, "reason": reason} for name, reason in missing.items()]
-    families = sorted(families, key=lambda family: not family.network)
-    cells, settled = [], {}
-    for one in loaded:
-        for family in families:
-            for strategy in _strategies(family, request.strategies):
-                known = _settled(one.task, family, registry.strategy(strategy))
-                for fold in one.folds:
-                    cell = cell_of(request, registry, one, (family, strategy), fold)
-                    cells.append(cell)
-                    if known:
-                        settled[cell.id] = known
-    findings = {one.task.name: audit(one.table) for one in loaded}
-    return Plan(tuple(loaded), tuple(cells), settled, tuple(skipped), findings)
+        else:
+            tasks.append(loaded)
+    if not tasks:
+        reasons = "; ".join(f"{task['name']}: {task['reason']}" for task in skipped)
+        raise Unavailable(f"none of the tasks can be had: {reasons}")
+    return tasks, skipped
 
 
-def _check_objective(one: LoadedTask, metric: Metric) -> None:
+def _check_objective(loaded: LoadedTask, metric: Metric) -> None:
     """Raise `DataError` where a metric cannot be computed on a task, so that nothing is searched in vain."""
-    if metric.needs_costs and one.task.costs is None:
-        raise DataError(f"task {one.task.name!r} has no cost matrix, which the objective {metric.name!r} needs")
-    if metric.binary_only and len(one.table.classes) > 2:
-        raise DataError(
-            f"task {one.task.name!r} has {len(one.table.classes)} classes, the objective {metric.name!r} is for two"
-        )
+    name, classes = loaded.task.name, len(loaded.table.classes)
+    if metric.needs_costs and loaded.task.costs is None:
+        raise DataError(f"task {name!r} has no cost matrix, which the objective {metric.name!r} needs")
+    if metric.binary_only and classes > 2:
+        raise DataError(f"task {name!r} has {classes} classes, the objective {metric.name!r} is for two")
 
 
-def describe(request: Request, registry: Registry, plan: Plan, command: str, name: str) -> dict[str, Any]:
-    """The description of a run as `run.json` holds it: all that a report needs and no live declaration."""
-    there = dict.fromkeys(cell.strategy for cell in plan.cells)
-    strategies = [name for name in dict.fromkeys((*request.strategies, *there)) if name in there]
-    families = dict.fromkeys(cell.family for cell in plan.cells)
-    return {
-        "name": name,
-        "command": command,
-        "seed": request.protocol.seed,
-        "protocol": request.protocol.as_dict(),
-        "versions": versions(),
-        "host": host(),
-        "tasks": {
-            one.task.name: _describe_task(one, request.protocol, plan.findings) | _describe_own(request, one.task.name)
-            for one in plan.tasks
-        },
-        "families": {
-            name: {"description": family.description, "network": family.network}
-            for name in families
-            for family in [registry.family(name)]
-        },
-        "strategies": {
-            name: {
-                "kind": strategy.kind,
-                "chooses": strategy.selects_existing_rows,
-                "description": strategy.description,
-                "digest": request.strategy_key(registry, name),
-            }
-            for name in strategies
-            for strategy in [registry.strategy(name)]
-        },
-        "skipped": list(plan.skipped),
-        "cells": [_without_seed(cell) for cell in plan.cells],
-    }
-
-
-def host() -> dict[str, Any]:
-    """The machine, as far as numbers may depend on it."""
-    return {"system": platform.system(), "processor": platform.machine(), "cores": os.cpu_count()}
-
-
-def versions() -> dict[str, str]:
-    """The versions that decide over numbers."""
-    found = {"python": platform.python_version()}
-    for package in PACKAGES:
-        try:
-            found[package] = version(package)
-        except PackageNotFoundError:
-            continue
-    return found
-
-
-def _strategies(family: Family, asked: Sequence[str]) -> Iterable[str]:
-    """What a family is combined with; one that no strategy changes is there once."""
-    return asked if family.strategies is None else family.strategies
-
-
-def _settled(task: Task, family: Family, strategy: Strategy) -> tuple[str, str] | None:
+def _known_outcome(task: Task, family: Family, strategy: Strategy) -> tuple[str, str] | None:
+    """Status and reason of cells that cannot be executed; None where they can."""
     encoding = ENCODINGS.get(family.encodings.get(task.modality, ""))
     if missing := missing_packages(family, encoding.needs if encoding else ()):
         return "skipped", missing
@@ -241,82 +239,133 @@ def _settled(task: Task, family: Family, strategy: Strategy) -> tuple[str, str] 
     return None
 
 
-def cell_of(request: Request, registry: Registry, one: LoadedTask, what: tuple[Family, str], fold: Fold) -> Cell:
-    """The cell of a family and a strategy on one split, under the key of its data and declarations as they are now."""
-    (family, strategy), protocol = what, request.protocol
-    names = (one.task.name, family.name, strategy, fold.repeat, fold.fold)
-    encoding = family.encodings.get(one.task.modality, "")
+def cell_of(
+    request: Request, registry: Registry, loaded: LoadedTask, combination: tuple[Family, str], fold: Fold
+) -> Cell:
+    """The cell of a family and a strategy on one outer fold, with the key of its data and declarations as they are now.
+
+    Parameters
+    ----------
+    request : Request
+        Gives the protocol and the strategies that may be searched.
+    registry : Registry
+        All declarations.
+    loaded : LoadedTask
+        The task.
+    combination : tuple of Family and str
+        The family and the name of the strategy.
+    fold : Fold
+        The outer fold.
+    """
+    (family, strategy), protocol = combination, request.protocol
+    names = (loaded.task.name, family.name, strategy, fold.repeat, fold.fold)
+    encoding_key: list[Any] = []
+    if encoding := ENCODINGS.get(family.encodings.get(loaded.task.modality, "")):
+        encoding_key = [sorted(encoding.space.items()), encoding.points and sorted(encoding.points.items())]
     key = digest(
-        protocol.as_dict(), one.fingerprint, one.task.costs, declaration_digest(family),
-        _encoding_key(encoding),
+        protocol.as_dict(),
+        loaded.fingerprint,
+        loaded.task.costs,
+        declaration_fingerprint(family),
+        encoding_key,
         request.strategy_key(registry, strategy),
-    )  # fmt: skip
-    seed = seed_of(protocol.seed, *names)
-    return Cell(
-        digest(protocol.seed, *names)[:16], key[:32], one.task.name, family.name, strategy, fold.repeat, fold.fold, seed
     )
+    return Cell(digest(protocol.seed, *names)[:16], key[:32], *names, seed_of(protocol.seed, *names))
 
 
-def _encoding_key(name: str) -> list[Any]:
-    """Changes with what is searched of an encoding."""
-    if name not in ENCODINGS:
-        return []
-    encoding = ENCODINGS[name]
-    return [sorted(encoding.space.items()), encoding.points and sorted(encoding.points.items())]
+def describe(request: Request, registry: Registry, plan: Plan, command: str, name: str) -> dict[str, Any]:
+    """The description of a run as `run.json` holds it: all that a report needs, without any live declaration.
+
+    Parameters
+    ----------
+    request : Request
+        What the run was asked for.
+    registry : Registry
+        All declarations.
+    plan : Plan
+        The cells.
+    command : str
+        The command that started the run.
+    name : str
+        The name of the run.
+    """
+    planned = {cell.strategy: None for cell in plan.cells}
+    strategies, families = {}, {}
+    for strategy in map(registry.strategy, dict.fromkeys((*request.strategies, *planned))):
+        if strategy.name in planned:
+            strategies[strategy.name] = {
+                "kind": strategy.kind,
+                "chooses": strategy.selects_existing_rows,
+                "description": strategy.description,
+                "digest": request.strategy_key(registry, strategy.name),
+            }
+    for family in map(registry.family, dict.fromkeys(cell.family for cell in plan.cells)):
+        families[family.name] = {"description": family.description, "network": family.network}
+    cells = list(map(asdict, plan.cells))
+    for cell in cells:
+        del cell["seed"]
+    return {
+        "name": name,
+        "command": command,
+        "seed": request.protocol.seed,
+        "protocol": request.protocol.as_dict(),
+        "versions": versions(),
+        "host": host(),
+        "tasks": {loaded.task.name: _describe_task(loaded, request, plan.findings) for loaded in plan.tasks},
+        "families": families,
+        "strategies": strategies,
+        "skipped": list(plan.skipped),
+        "cells": cells,
+    }
 
 
-def _left_out(one: LoadedTask) -> list[str]:
-    """How many training rows a published split costs because equal rows stand in its test part."""
-    if one.table.test is None:
-        return []
-    lost = int((~one.table.test).sum()) - len(one.folds[0].train)
-    return [f"{lost} training rows left out: equal rows stand in the test part of the split column"] if lost else []
+def _describe_task(loaded: LoadedTask, request: Request, findings: Mapping[str, Iterable[Finding]]) -> dict[str, Any]:
+    task, table = loaded.task, loaded.table
+    classes = len(table.classes)
+    notes = list(table.notes)
+    if table.test is not None and (omitted := int((~table.test).sum()) - len(loaded.folds[0].train)):
+        notes.append(f"{omitted} training rows left out: equal rows stand in the test part of the split column")
+    notes += [f"{finding.code}: {finding.message}" for finding in findings[task.name]]
+    description = {name: getattr(task, name) for name in TASK_FIELDS} | {
+        "classes": list(table.classes),
+        "positive": table.classes[1] if classes == 2 else None,
+        "counts": np.bincount(table.y, minlength=classes).tolist(),
+        "rows": len(table.y),
+        "columns": table.X.shape[1] if task.modality == "tabular" else None,
+        "features": describe_features(table),
+        "fingerprint": loaded.fingerprint,
+        "costs": task.costs,
+        "forward": table.time is not None,
+        "splits": len(loaded.folds),
+        "objective": request.protocol.objective_for(classes),
+        "notes": notes,
+    }
+    if request.own and request.own.task().name == task.name:
+        description["own"] = asdict(request.own)  # how a user's data are read: a replay needs it
+    return description
 
 
-def features_in_words(table: Table) -> str:
-    """How much there is to learn from: `20 columns`, `texts of 61 characters`, `pictures of 28 × 28`."""
-    import numpy as np
-
+def describe_features(table: Table) -> str:
+    """The kind and number of features: `20 columns`, `texts of 61 characters`, `grey pictures of 28 × 28`."""
     X = table.X
     if hasattr(X, "columns"):
         return f"{X.shape[1]} columns"
     if X.ndim == 1:
-        return f"texts of {np.median([len(text) for text in X]):.0f} characters (median)"
+        return f"texts of {np.median(list(map(len, X))):.0f} characters (median)"
     return f"{'grey' if X.shape[3] == 1 else 'colour'} pictures of {X.shape[1]} × {X.shape[2]}"
 
 
-def _without_seed(cell: Cell) -> dict[str, Any]:
-    return {name: value for name, value in asdict(cell).items() if name != "seed"}
+def host() -> dict[str, Any]:
+    """The machine, as far as numbers may depend on it."""
+    return {"system": platform.system(), "processor": platform.machine(), "cores": os.cpu_count()}
 
 
-def _describe_own(request: Request, task: str) -> dict[str, Any]:
-    """How a user's own data are read, where the task is made of them: it takes that to fit a cell again."""
-    return {"own": asdict(request.own)} if request.own and request.own.task().name == task else {}
-
-
-def _describe_task(
-    one: LoadedTask, protocol: EvaluationProtocol, findings: Mapping[str, tuple[Finding, ...]]
-) -> dict[str, Any]:
-    import numpy as np
-
-    task, table = one.task, one.table
-    binary = len(table.classes) == 2
-    return {
-        **{name: getattr(task, name) for name in ("title", "description", "source", "licence", "citation", "modality")},
-        "classes": list(table.classes),
-        "positive": table.classes[1] if binary else None,
-        "counts": np.bincount(table.y, minlength=len(table.classes)).tolist(),
-        "rows": len(table.y),
-        "columns": table.X.shape[1] if task.modality == "tabular" else None,
-        "features": features_in_words(table),
-        "fingerprint": one.fingerprint,
-        "costs": task.costs,
-        "forward": table.time is not None,
-        "splits": len(one.folds),
-        "objective": protocol.objective_for(len(table.classes)),
-        "notes": [
-            *table.notes,
-            *_left_out(one),
-            *(f"{finding.code}: {finding.message}" for finding in findings[task.name]),
-        ],
-    }
+def versions() -> dict[str, str]:
+    """The versions of Python and of the packages that numbers depend on."""
+    installed = {"python": platform.python_version()}
+    for package in PACKAGES:
+        try:
+            installed[package] = version(package)
+        except PackageNotFoundError:
+            continue
+    return installed

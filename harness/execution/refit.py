@@ -1,6 +1,6 @@
 """The procedure that a run has measured, done once on all rows: one search, one fit, a threshold, a calibrator.
 
-No row is held back, so nothing here can be scored: how well the procedure does is what the nested splits of the run say.
+No row is held back, so nothing here can be scored: how good the procedure is was measured by the nested splits of the run.
 """
 
 from __future__ import annotations
@@ -12,10 +12,18 @@ import numpy as np
 
 from harness.data.splits import Fold
 from harness.errors import EvenhandError
-from harness.execution.cell import Cell, CellData, CellTrainer, kept_of, study_plan
+from harness.execution.cell import Cell, search_cache, study_plan
 from harness.execution.plan import cell_of
+from harness.execution.trainer import CellTrainer, TrainingData
 from harness.execution.worker import WorkerContext
-from harness.metrics.calibration import NONE, PARTS, Calibrator, calibrator_of, enough, threshold_after
+from harness.metrics.calibration import (
+    N_FOLDS,
+    NO_CALIBRATION,
+    Calibrator,
+    calibrated_threshold,
+    has_enough_rows,
+    make_calibrator,
+)
 from harness.metrics.logits import Labels, Proba
 from harness.metrics.threshold import best_threshold
 from harness.processes import ProgressCallback
@@ -24,116 +32,128 @@ from harness.search.study import Configuration, StudyPlan, TrialResult, search
 from harness.seeding import seed_of
 from harness.store.store import Store
 
-EVERYTHING = -1  #: stands for repeat and fold where no row is held back
+#: Repeat and fold of a cell that holds no row back.
+NO_SPLIT = -1
 
 
 @dataclass(frozen=True)
 class EntrySpec:
-    """What is to be fitted to all rows of a task."""
+    """The entry that is to be fitted to all rows of a task."""
 
     task: str
     family: str
     strategy: str
     stage: str
-    calibration: str = NONE
+    calibration: str = NO_CALIBRATION
 
     @property
     def name(self) -> str:
-        """How it is named in messages."""
+        """How the entry is named in messages."""
         return f"{self.task}/{self.family}/{self.strategy}/{self.stage}"
 
 
 @dataclass(frozen=True)
 class FinalModel:
-    """What came of the procedure: a pipeline fitted to all rows, its configuration, its threshold, its calibrator.
+    """A pipeline fitted to all rows, its configuration, its threshold, its calibrator.
 
-    `threshold` is None with several classes; it is that of calibrated probabilities where there is a calibrator.
+    `threshold` is None with several classes; it applies to calibrated probabilities where there is a calibrator.
     """
 
     fitted: FittedPipeline
     trials: int  #: complete ones
-    trial: int  #: the one whose configuration it is
+    trial: int  #: the trial whose configuration it has
     params: dict[str, Any]
     score: float  #: mean objective over the inner folds
     threshold: float | None
     calibrator: Calibrator | None
 
 
-def refit_on_all(desk: WorkerContext, wanted: EntrySpec, store: Store, tell: ProgressCallback) -> FinalModel:
+def refit_on_all(context: WorkerContext, entry: EntrySpec, store: Store, on_progress: ProgressCallback) -> FinalModel:
     """Search and fit on all rows, with the trials or the budget and the kind of inner folds that a cell has.
 
-    The study and its probabilities are kept in `store`: what was interrupted continues, and what was done once is not
-    searched again. The `default` stage needs trial 0 alone. Raises `EvenhandError` where no configuration can be fitted, or a
-    class has too few rows for a calibrator.
+    Parameters
+    ----------
+    context : WorkerContext
+        The declarations and the tables.
+    entry : EntrySpec
+        What is to be fitted. The stage `default` needs trial 0 alone.
+    store : Store
+        Where the study and its probabilities are kept: an interrupted search continues, a finished one is not repeated.
+    on_progress : callable
+        Receives progress messages.
+
+    Returns
+    -------
+    FinalModel
+        The fitted pipeline with what decides on its probabilities.
+
+    Raises
+    ------
+    EvenhandError
+        If no configuration can be fitted, or a class has too few rows for a calibrator.
     """
-    cell = final_cell(desk, wanted)
-    one = desk.loaded(wanted.task)
-    everything = np.arange(len(one.table.y))
-    material = desk.on(cell, Fold(EVERYTHING, EVERYTHING, everything, everything[:0]))
-    store.keep_study_of(cell.id, cell.key)
-    learner = CellTrainer(cell, material, lambda _name, _arrays: None)
-    trials, found = _search(cell, material, learner, (wanted, store, tell))
-    tell(f"fitting {wanted.name} to all {len(everything):,} rows")
-    fitted, _, _ = learner.fit(wanted.stage, found.params)
-    threshold, calibrator = _decision(wanted, material, found, fitted)
-    return FinalModel(fitted, trials, found.trial, found.params, found.score, threshold, calibrator)
-
-
-def final_cell(desk: WorkerContext, wanted: EntrySpec) -> Cell:
-    """The cell that holds nothing back: its key changes with data and declarations as that of any other."""
-    fold = Fold(EVERYTHING, EVERYTHING, np.arange(0), np.arange(0))
-    family = desk.registry.family(wanted.family)
-    cell = cell_of(desk.request, desk.registry, desk.loaded(wanted.task), (family, wanted.strategy), fold)
-    names = (wanted.task, wanted.family, wanted.strategy)
-    return replace(cell, seed=seed_of(desk.request.protocol.seed, *names, "export"))
-
-
-def _search(
-    cell: Cell, material: CellData, learner: CellTrainer, asked: tuple[EntrySpec, Store, ProgressCallback]
-) -> tuple[int, Configuration]:
-    wanted, store, tell = asked
-    plan = study_plan(cell, material, store)
-    if wanted.stage == "default":
+    cell = final_cell(context, entry)
+    rows = np.arange(len(context.loaded_task(entry.task).table.y))
+    training = context.cell_data_on(cell, Fold(NO_SPLIT, NO_SPLIT, rows, rows[:0])).training_data()
+    store.prepare_study(cell.id, cell.key)
+    trainer = CellTrainer(cell, training)
+    plan = study_plan(cell, training, store)
+    if entry.stage == "default":
         plan = replace(plan, trials=1, budget=None)
 
     def evaluate(params: dict[str, Any], number: int) -> TrialResult:
-        tell(_progress(plan, number))
-        return learner.score_inner(params, number)
+        on_progress(_trial_progress(plan, number))
+        return trainer.score_inner(params, number)
 
-    result = search(plan, evaluate, kept_of(cell, store))
-    found = result.default if wanted.stage == "default" else result.best
-    if found is None:
-        reason = next(iter(result.failures), "no trial was settled")
-        raise EvenhandError(f"{wanted.name} cannot be fitted to all rows: {reason}")
-    return result.complete, found
-
-
-def _progress(plan: StudyPlan, number: int) -> str:
-    of = f" of {plan.trials}" if plan.trials else ""
-    budget = f" (within {plan.budget:g} s)" if plan.budget else ""
-    return f"trial {number + 1}{of}{budget}"
+    searched = search(plan, evaluate, search_cache(cell, store))
+    configuration = searched.default if entry.stage == "default" else searched.best
+    if configuration is None:
+        reason = next(iter(searched.failures), "no trial was settled")
+        raise EvenhandError(f"{entry.name} cannot be fitted to all rows: {reason}")
+    on_progress(f"fitting {entry.name} to all {len(rows):,} rows")
+    fitted, _, _ = trainer.fit(entry.stage, configuration.params)
+    threshold, calibrator = _choose_decision(entry, training, configuration, fitted)
+    trial, params, score = configuration.trial, configuration.params, configuration.score
+    return FinalModel(fitted, searched.complete, trial, params, score, threshold, calibrator)
 
 
-def _decision(
-    wanted: EntrySpec, material: CellData, found: Configuration, fitted: FittedPipeline
+def final_cell(context: WorkerContext, entry: EntrySpec) -> Cell:
+    """The cell that holds no row back: its key changes with data and declarations as that of any other."""
+    fold = Fold(NO_SPLIT, NO_SPLIT, np.arange(0), np.arange(0))
+    family, loaded = context.registry.family(entry.family), context.loaded_task(entry.task)
+    cell = cell_of(context.request, context.registry, loaded, (family, entry.strategy), fold)
+    seed = seed_of(context.request.protocol.seed, entry.task, entry.family, entry.strategy, "export")
+    return replace(cell, seed=seed)
+
+
+def _trial_progress(plan: StudyPlan, number: int) -> str:
+    text = f"trial {number + 1}"
+    if plan.trials:
+        text += f" of {plan.trials}"
+    if plan.budget:
+        text += f" (within {plan.budget:g} s)"
+    return text
+
+
+def _choose_decision(
+    entry: EntrySpec, training: TrainingData, configuration: Configuration, fitted: FittedPipeline
 ) -> tuple[float | None, Calibrator | None]:
-    """Threshold and calibrator, from out-of-fold probabilities as in a nested split: see `threshold_after`."""
-    y, costs, binary = material.table.y, material.recipe.costs, fitted.classes == 2
-    if wanted.calibration == NONE:
-        return best_threshold(y, found.proba, costs) if binary else None, None
-    known = ~np.isnan(found.proba).any(axis=1)
-    y, proba = y[known], found.proba[known]
-    if not enough(y, fitted.classes, PARTS):
-        raise EvenhandError(f"a calibration takes {PARTS} inner rows of every class: {wanted.name} has fewer")
+    """Threshold and calibrator, from out-of-fold probabilities as in a nested split: see `calibrated_threshold`."""
+    y, proba, costs = training.table.y, configuration.proba, training.spec.costs
+    if entry.calibration == NO_CALIBRATION:
+        return best_threshold(y, proba, costs) if fitted.classes == 2 else None, None
+    predicted = ~np.isnan(proba).any(axis=1)
+    y, proba = y[predicted], proba[predicted]
+    if not has_enough_rows(y, fitted.classes, N_FOLDS):
+        raise EvenhandError(f"a calibration takes {N_FOLDS} inner rows of every class: {entry.name} has fewer")
 
-    def fit(some: Proba, labels: Labels) -> Calibrator:
-        return _calibrator(wanted, some, labels, fitted)
+    def fit(part: Proba, labels: Labels) -> Calibrator:
+        calibrator = make_calibrator(entry.calibration, part, labels, fitted.counts_before, fitted.counts_after)
+        assert calibrator is not None  # noqa: S101 -- `NO_CALIBRATION` was handled above
+        return calibrator
 
-    seed = seed_of(material.protocol.seed, wanted.task, "export", "recalibrate")
-    return threshold_after(fit, proba, y, seed, costs) if binary else None, fit(proba, y)
-
-
-def _calibrator(wanted: EntrySpec, proba: Proba, y: Labels, fitted: FittedPipeline) -> Calibrator:
-    found = calibrator_of(wanted.calibration, proba, y, fitted.counts_before, fitted.counts_after)
-    assert found is not None  # noqa: S101 -- none is asked for elsewhere
-    return found
+    threshold = None
+    if fitted.classes == 2:
+        seed = seed_of(training.protocol.seed, entry.task, "export", "recalibrate")
+        threshold = calibrated_threshold(fit, proba, y, seed, costs)
+    return threshold, fit(proba, y)

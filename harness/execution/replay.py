@@ -1,7 +1,6 @@
-"""A stored cell fitted again from its record, to see whether the same comes out. Nothing is written into the run.
+"""A stored cell fitted again from its record, to see whether the same predictions result. Nothing is written into the run.
 
-It happens in a process of its own, `python -m harness.execution.replay`, with the threads that a worker has: what is asked comes
-as JSON on standard input, what came of it goes to standard output.
+It happens in a process of its own, with the threads that a worker has: see `harness.processes.serve_subprocess`.
 """
 
 from __future__ import annotations
@@ -16,27 +15,28 @@ import numpy as np
 
 from harness.data.user_data import UserData
 from harness.errors import EvenhandError
-from harness.execution.cell import Cell, CellData, CellTrainer
+from harness.execution.cell import Cell, CellData
 from harness.execution.plan import LoadedTask, Request, cell_of, host, versions
 from harness.execution.replay_entry import EntryReplay, refit_entry
+from harness.execution.trainer import CellTrainer
 from harness.execution.worker import WorkerContext
 from harness.processes import ProgressCallback, serve_subprocess
 from harness.registry.family import Family
 from harness.registry.protocol import EvaluationProtocol
-from harness.registry.registry import closest
+from harness.registry.registry import suggestion
 from harness.store.record import EntryResult, Record, StoredPredictions
 from harness.store.store import Store
 
 #: Mean difference of probabilities, and difference of a score, up to which another machine or version confirms a record.
-OTHER_MACHINE, OTHER_VERSIONS, OTHER_NETWORK = 0.001, 0.01, 0.05
-#: Packages that decide over what is searched, and not over what a given configuration gives.
-ONLY_SEARCH = ("optuna",)
-#: Of packages that only some families need: with none of these in its `needs` a family does not depend on them.
-OF_SOME = ("xgboost", "lightgbm", "catboost", "tensorflow", "keras")
+MACHINE_TOLERANCE, VERSION_TOLERANCE, NETWORK_TOLERANCE = 0.001, 0.01, 0.05
+#: Packages that decide which configurations are tried, but not what a given configuration predicts.
+SEARCH_PACKAGES = ("optuna",)
+#: Packages that only some families need: a family with none of these in its `needs` does not depend on them.
+OPTIONAL_PACKAGES = ("xgboost", "lightgbm", "catboost", "tensorflow", "keras")
 
 
 class ReplaySource(Protocol):
-    """What it takes here to do again what a run did: where its data are now, and what declares the rest."""
+    """What it takes to repeat a part of a run on this machine: where its data are now, and what declares the rest."""
 
     @property
     def data_dir(self) -> str | None: ...  # noqa: D102
@@ -48,9 +48,9 @@ class ReplaySource(Protocol):
 
 @dataclass(frozen=True)
 class ReplayRequest:
-    """Which entries of which cell are to be fitted again, and what it takes; everything in it survives a trip through JSON.
+    """Which entries of which cell are to be fitted again, and what it takes; all of it can be converted to JSON and back.
 
-    `file` is where a user's own data lie now, None where they lie where they did.
+    `file` is the path of a user's own data where that has changed.
     """
 
     run: str
@@ -63,93 +63,128 @@ class ReplayRequest:
 
 @dataclass(frozen=True)
 class CellReplay:
-    """What came of a replay; `against` says why nothing could be fitted again, `differs` what is not as it was."""
+    """The outcome of a replay; `obstacle` says why nothing could be fitted again, `differences` what has changed since."""
 
     cell: str
     name: str
-    differs: tuple[str, ...]
+    differences: tuple[str, ...]
     tolerance: float
-    why: str  #: the tolerance in words
+    reason: str  #: for the tolerance
     entries: tuple[EntryReplay, ...] = ()
-    against: str = ""
+    obstacle: str = ""
 
     @property
     def confirmed(self) -> bool:
-        """Whether every entry that was asked for came again, to the last digit or within the tolerance."""
-        return bool(self.entries) and all(one.verdict != "different" for one in self.entries)
+        """Whether every requested entry was reproduced, to the last digit or within the tolerance."""
+        return bool(self.entries) and all(entry.verdict != "different" for entry in self.entries)
 
     @classmethod
-    def from_dict(cls, values: Mapping[str, Any]) -> CellReplay:
-        """What `dataclasses.asdict` gave, after a trip through JSON."""
-        entries = tuple(EntryReplay(**one) for one in values["entries"])
-        return cls(**(dict(values) | {"entries": entries, "differs": tuple(values["differs"])}))
+    def from_dict(cls, fields: Mapping[str, Any]) -> CellReplay:
+        """A replay from what `dataclasses.asdict` returned, converted to JSON and back."""
+        entries = tuple(EntryReplay(**entry) for entry in fields["entries"])
+        return cls(**(dict(fields) | {"entries": entries, "differences": tuple(fields["differences"])}))
 
 
-def replay(asked: ReplayRequest) -> CellReplay:
-    """Fit entries of a stored cell again and hold what comes against what is stored.
+def replay(request: ReplayRequest) -> CellReplay:
+    """Fit entries of a stored cell again and compare the predictions and scores with what is stored.
 
-    Raises `EvenhandError` where there is no such cell or entry, or where its data or packages are not here.
+    Parameters
+    ----------
+    request : ReplayRequest
+        The cell and the stages.
+
+    Returns
+    -------
+    CellReplay
+        What differs, and the comparison of each entry.
+
+    Raises
+    ------
+    EvenhandError
+        If there is no such cell or entry, or its data or packages are not available.
     """
-    store = Store(Path(asked.run))
+    store = Store(Path(request.run))
     run = store.read_run()
-    record = _record(store, run, asked.cell)
-    stored, outcomes = store.predictions(record), _outcomes(record, asked.stages)
-    desk = WorkerContext(request_of(run, record, asked))
-    one, family = desk.loaded(record.task), desk.registry.family(record.family)
-    differs, tolerance, why = _tolerance(run, family)
-    whole = CellReplay(record.id, cell_of_record(record).name, tuple(differs), tolerance, why)
-    if against := other_rows(run, record, stored, one):
-        return replace(whole, against=against)
-    material = desk.material(cell_of_record(record), one.fingerprint)
-    changed = changed_since(run, record, desk, one, material)
-    if changed:
-        why = "only equality to the last digit could show that what has changed makes no difference here"
-        whole = replace(whole, differs=(*differs, changed), tolerance=0.0, why=why)
-    learner = CellTrainer(cell_of_record(record), material, lambda _name, _arrays: None)
-    entries: list[EntryReplay] = []
-    for outcome in outcomes:
-        twin = next((again for again in entries if again.trial == outcome.trial), None)
-        entries.append(
-            replace(twin, stage=outcome.stage)
-            if twin
-            else refit_entry(learner, material, outcome, stored, whole.tolerance)
+    record = _stored_record(store, run, request.cell)
+    cell = cell_of_record(record)
+    stored, entries = store.predictions(record), _stored_entries(record, request.stages)
+    context = WorkerContext(request_of(run, record, request))
+    loaded, family = context.loaded_task(record.task), context.registry.family(record.family)
+    differences, tolerance, reason = _tolerance(run, family)
+    replayed = CellReplay(record.id, cell.name, tuple(differences), tolerance, reason)
+    if obstacle := data_change(run, record, stored, loaded):
+        return replace(replayed, obstacle=obstacle)
+    cell_data = context.cell_data(cell, loaded.fingerprint)
+    if changed := declaration_change(run, record, context, loaded, cell_data):
+        replayed = replace(
+            replayed,
+            differences=(*differences, changed),
+            tolerance=0.0,
+            reason="only equality to the last digit could show that what has changed makes no difference here",
         )
-    return replace(whole, entries=tuple(entries))
+    trainer, sealed = CellTrainer(cell, cell_data.training_data()), cell_data.sealed_test()
+    by_trial: dict[int, EntryReplay] = {}
+    replays = []
+    for entry in entries:
+        if entry.trial not in by_trial:
+            by_trial[entry.trial] = refit_entry(trainer, sealed, entry, stored, replayed.tolerance)
+        replays.append(replace(by_trial[entry.trial], stage=entry.stage))
+    return replace(replayed, entries=tuple(replays))
 
 
-def find_cell(run: Mapping[str, Any], named: str) -> dict[str, Any]:
-    """The planned cell of this id, of an id that begins so, or of this name; raises `EvenhandError` where there is not one."""
+def find_cell(run: Mapping[str, Any], query: str) -> dict[str, Any]:
+    """Find a planned cell by its name, its id, or the beginning of either.
+
+    Parameters
+    ----------
+    run : mapping
+        The description of the run.
+    query : str
+        ``task/family/strategy/r0f0``, a leading part of it, or a leading part of an id.
+
+    Returns
+    -------
+    dict
+        The cell as the description of the run holds it.
+
+    Raises
+    ------
+    EvenhandError
+        If there is no such cell, or several.
+    """
     cells = {f"{c['task']}/{c['family']}/{c['strategy']}/r{c['repeat']}f{c['fold']}": dict(c) for c in run["cells"]}
-    if named in cells:
-        return cells[named]
-    found = {name: cell for name, cell in cells.items() if named and cell["id"].startswith(named)}
-    found = found or {name: cell for name, cell in cells.items() if name.startswith(named.rstrip("/") + "/")}
-    if len(found) == 1:
-        return next(iter(found.values()))
-    if found:
-        some = ", ".join(list(found)[:3]) + (" …" if len(found) > 3 else "")
-        raise EvenhandError(f"{named!r} stands for {len(found)} cells ({some}): name one of them")
-    raise EvenhandError(f"no such cell {named!r} in this run: {closest(named, cells)} (an id will do as well)")
+    if query in cells:
+        return cells[query]
+    matches = [name for name, cell in cells.items() if query and cell["id"].startswith(query)]
+    if not matches:
+        matches = [name for name in cells if name.startswith(query.rstrip("/") + "/")]
+    if not matches:
+        raise EvenhandError(f"no such cell {query!r} in this run: {suggestion(query, cells)} (an id will do as well)")
+    if len(matches) > 1:
+        names = ", ".join(matches[:3]) + (" …" if len(matches) > 3 else "")
+        raise EvenhandError(f"{query!r} stands for {len(matches)} cells ({names}): name one of them")
+    return cells[matches[0]]
 
 
-def _record(store: Store, run: Mapping[str, Any], named: str) -> Record:
-    planned = find_cell(run, named)
+def _stored_record(store: Store, run: Mapping[str, Any], query: str) -> Record:
+    """The record of a planned cell, if there is anything in it to confirm."""
+    planned = find_cell(run, query)
     record = store.record(planned["id"])
     if record is None:
-        raise EvenhandError(f"cell {named!r} has not been run yet: the command of the run does it")
+        raise EvenhandError(f"cell {query!r} has not been run yet: the command of the run does it")
     if record.key != planned["key"]:  # of other data or declarations, and not part of the run
-        raise EvenhandError(f"what is stored of cell {named!r} was made before the run was planned anew: run it again")
+        raise EvenhandError(f"what is stored of cell {query!r} was made before the run was planned anew: run it again")
     if not record.outcomes:
-        raise EvenhandError(f"cell {named!r} ended as {record.status} ({record.reason}): nothing to confirm")
+        raise EvenhandError(f"cell {query!r} ended as {record.status} ({record.reason}): nothing to confirm")
     return record
 
 
-def _outcomes(record: Record, stages: Sequence[str]) -> list[EntryResult]:
-    found = [outcome for outcome in record.outcomes if outcome.stage in stages]
-    if lost := set(stages) - {outcome.stage for outcome in found}:
-        why = f" ({record.reason})" if record.reason else ""
-        raise EvenhandError(f"{cell_of_record(record).name} has no entry {' or '.join(sorted(lost))}{why}")
-    return found
+def _stored_entries(record: Record, stages: Sequence[str]) -> list[EntryResult]:
+    entries = [entry for entry in record.outcomes if entry.stage in stages]
+    if missing := set(stages) - {entry.stage for entry in entries}:
+        reason = f" ({record.reason})" if record.reason else ""
+        raise EvenhandError(f"{record.name} has no entry {' or '.join(sorted(missing))}{reason}")
+    return entries
 
 
 def cell_of_record(record: Record) -> Cell:
@@ -157,12 +192,27 @@ def cell_of_record(record: Record) -> Cell:
     return Cell(**{name: getattr(record, name) for name in Cell.__dataclass_fields__})
 
 
-def request_of(run: Mapping[str, Any], record: Record, asked: ReplaySource) -> Request:
-    """What the run was asked for, as far as one cell is concerned."""
+def request_of(run: Mapping[str, Any], record: Record, source: ReplaySource) -> Request:
+    """What the run was asked for, as far as one cell is concerned.
+
+    Parameters
+    ----------
+    run : mapping
+        The description of the run.
+    record : Record
+        The record of the cell.
+    source : ReplaySource
+        Where the data are on this machine, and the plug-ins.
+
+    Raises
+    ------
+    EvenhandError
+        If a user's own data are no longer where they were.
+    """
     own = run["tasks"][record.task].get("own")
     if own is not None:
-        moved = {"path": asked.file} if asked.file else {}
-        own = UserData(**(own | moved | {"drop": tuple(own["drop"]), "name": record.task}))
+        path = source.file or own["path"]
+        own = UserData(**(own | {"path": path, "drop": tuple(own["drop"]), "name": record.task}))
         if not Path(own.path).exists():
             raise EvenhandError(f"the data of {record.task!r} are no longer at {own.path}: say --file PATH")
     return Request(
@@ -170,82 +220,80 @@ def request_of(run: Mapping[str, Any], record: Record, asked: ReplaySource) -> R
         (record.family,),
         tuple(run["strategies"]),
         EvaluationProtocol(**run["protocol"]),
-        data_dir=asked.data_dir,
-        plugins=asked.plugins,
+        data_dir=source.data_dir,
+        plugins=source.plugins,
         own=own,
     )
 
 
 def _tolerance(run: Mapping[str, Any], family: Family) -> tuple[list[str], float, str]:
-    """What is not as it was, up to what difference a record is confirmed for that, and that in words."""
-    then, now = run.get("versions", {}), versions()
-    names = [name for name in dict.fromkeys((*then, *now)) if matters(name, family)]
-    packages = [
-        f"{name} {then.get(name, '–')} → {now.get(name, '–')}" for name in names if then.get(name) != now.get(name)
-    ]
-    here, there = host(), run.get("host", {})  # cores decide over no number, but tell machines apart
-    machine = [f"{name} {there.get(name)} → {here[name]}" for name in here if there.get(name) != here[name]]
-    if not packages and not machine:
+    """The differences of versions and machine, up to what difference a record is confirmed for that, and why."""
+    stored, current = run.get("versions", {}), versions()
+    packages = []
+    for name in dict.fromkeys((*stored, *current)):
+        if affects_predictions(name, family) and stored.get(name) != current.get(name):
+            packages.append(f"{name} {stored.get(name, '–')} → {current.get(name, '–')}")
+    stored_host, machine = run.get("host", {}), []  # cores decide over no number, but they distinguish machines
+    for name, current_value in host().items():
+        if stored_host.get(name) != current_value:
+            machine.append(f"{name} {stored_host.get(name)} → {current_value}")
+    differences = [*packages, *machine]
+    if not differences:
         return [], 0.0, "the same versions on a machine of the same kind: everything must be equal to the last digit"
     if family.network:
-        return (
-            [*packages, *machine],
-            OTHER_NETWORK,
-            "training a network magnifies the rounding of other versions or machines",
-        )
+        reason = "training a network magnifies the rounding of other versions or machines"
+        return differences, NETWORK_TOLERANCE, reason
     if packages:
-        return [*packages, *machine], OTHER_VERSIONS, "other versions may compute otherwise"
-    return machine, OTHER_MACHINE, "another machine may round otherwise"
+        return differences, VERSION_TOLERANCE, "other versions may compute otherwise"
+    return differences, MACHINE_TOLERANCE, "another machine may round otherwise"
 
 
-def matters(package: str, family: Family) -> bool:
-    """Whether what a family gives can depend on a package."""
-    if package in ONLY_SEARCH:
+def affects_predictions(package: str, family: Family) -> bool:
+    """Whether the predictions of a family can depend on a package."""
+    if package in SEARCH_PACKAGES:
         return False
-    of = next((name for name in OF_SOME if package.startswith(name)), None)
-    return of is None or family.network or of in family.needs
+    optional = next((name for name in OPTIONAL_PACKAGES if package.startswith(name)), None)
+    return optional is None or family.network or optional in family.needs
 
 
-def other_rows(run: Mapping[str, Any], record: Record, stored: StoredPredictions, one: LoadedTask) -> str:
-    """Why the rows of now are not those that the record was made from; empty where they are."""
-    about = run["tasks"][record.task]
-    if one.fingerprint != about["fingerprint"]:
-        counts = f"{about['rows']:,} rows then, {len(one.table.y):,} now"
-        prints = f"SHA-256 {about['fingerprint'][:12]}… then, {one.fingerprint[:12]}… now"
+def data_change(run: Mapping[str, Any], record: Record, stored: StoredPredictions, loaded: LoadedTask) -> str:
+    """Why the current rows are not those that a record was made from; empty where they are."""
+    description = run["tasks"][record.task]
+    if loaded.fingerprint != description["fingerprint"]:
+        counts = f"{description['rows']:,} rows then, {len(loaded.table.y):,} now"
+        digests = f"SHA-256 {description['fingerprint'][:12]}… then, {loaded.fingerprint[:12]}… now"
         return (
-            f"the data of {record.task} have changed since ({prints}; {counts}): these predictions cannot be confirmed"
+            f"the data of {record.task} have changed since ({digests}; {counts}): these predictions cannot be confirmed"
         )
-    fold = next((fold for fold in one.folds if (fold.repeat, fold.fold) == (record.repeat, record.fold)), None)
-    if fold is None or not (
-        np.array_equal(fold.train, stored.train_rows) and np.array_equal(fold.test, stored.test_rows)
-    ):
-        return f"the same rows of {record.task} are split otherwise now: these predictions cannot be confirmed"
-    return ""
+    for fold in loaded.folds:
+        same_split = (fold.repeat, fold.fold) == (record.repeat, record.fold)
+        if same_split and np.array_equal(fold.train, stored.train_rows) and np.array_equal(fold.test, stored.test_rows):
+            return ""
+    return f"the same rows of {record.task} are split otherwise now: these predictions cannot be confirmed"
 
 
-def changed_since(
-    run: Mapping[str, Any], record: Record, desk: WorkerContext, one: LoadedTask, material: CellData
+def declaration_change(
+    run: Mapping[str, Any], record: Record, context: WorkerContext, loaded: LoadedTask, cell_data: CellData
 ) -> str:
-    """Which declaration is not what it was, by elimination from what is stored of each; empty where the key is the same."""
-    family = desk.registry.family(record.family)
-    live = cell_of(desk.request, desk.registry, one, (family, record.strategy), material.fold)
-    if live.key == record.key:
+    """Which declaration has changed since a record was made; empty where the key of the cell is the same.
+
+    It is found by elimination from what the description of the run holds of each.
+    """
+    request, registry, strategy = context.request, context.registry, record.strategy
+    current = cell_of(request, registry, loaded, (registry.family(record.family), strategy), cell_data.fold)
+    if current.key == record.key:
         return ""
-    about, strategies = run["tasks"][record.task], run["strategies"]
-    if _plain(one.task.costs) != about.get("costs"):
+    costs = json.loads(json.dumps(loaded.task.costs))
+    if costs != run["tasks"][record.task].get("costs"):
         return f"the cost matrix of {record.task} has changed since"
-    if strategies.get(record.strategy, {}).get("digest") != desk.request.strategy_key(desk.registry, record.strategy):
-        return f"the declaration of the strategy {record.strategy}, or of one that it may choose, has changed since"
+    if run["strategies"].get(strategy, {}).get("digest") != request.strategy_key(registry, strategy):
+        return f"the declaration of the strategy {strategy}, or of one that it may choose, has changed since"
     return f"the declaration of the family {record.family}, or what is searched of its encoding, has changed since"
 
 
-def _plain(value: Any) -> Any:
-    """A value as it comes back from JSON."""
-    return json.loads(json.dumps(value))
-
-
-def _answer(values: dict[str, Any], _tell: ProgressCallback) -> dict[str, Any]:
-    return asdict(replay(ReplayRequest(**(values | {name: tuple(values[name]) for name in ("stages", "plugins")}))))
+def _answer(question: dict[str, Any], _on_progress: ProgressCallback) -> dict[str, Any]:
+    lists = {name: tuple(question[name]) for name in ("stages", "plugins")}
+    return asdict(replay(ReplayRequest(**(question | lists))))
 
 
 if __name__ == "__main__":

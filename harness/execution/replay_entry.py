@@ -1,135 +1,167 @@
-"""One entry fitted again from its record, and held against what is stored of it."""
+"""One entry fitted again from its record and compared with what is stored of it."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from typing import TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 
 from harness.errors import failure
-from harness.execution.cell import CellData, CellTrainer
+from harness.execution.cell import SealedTest, refit_and_score
+from harness.execution.trainer import CellTrainer, TrainingData
 from harness.metrics.metric import Metric, Predictions
-from harness.registry.task import take
 from harness.search.study import Configuration
 from harness.store.record import EntryResult, StoredPredictions
 
-INNER, AT_HALF = "inner score", "at 0.5"  #: names of a figure, and of how decisions are made
+#: Names in a comparison: the score on inner folds, and decisions at the default threshold.
+INNER_SCORE, AT_DEFAULT = "inner score", "at 0.5"
+#: Name, stored value and current value, None where it is not defined.
+MetricComparison: TypeAlias = tuple[str, float | None, float | None]
 
 
 @dataclass(frozen=True)
 class EntryReplay:
-    """One entry as it was stored and as it came again.
+    """One entry as it is stored and as it was computed again.
 
-    `gaps` are the mean and the largest difference of the probabilities, by `test` and `inner`; NaN in one place only counts
-    as 1. `figures` hold name, stored value and value now, None where there is none; `moved` says how many test rows are
-    decided otherwise at 0.5 and, with two classes, each at its own threshold. `verdict` is `same` (to the last digit),
-    `close` (within the tolerance) or `different`.
+    `probability_differences` are the mean and the largest difference of the probabilities, by `test` and `inner`; a NaN in one
+    of them only counts as 1. `metric_values` hold name, stored value and current value. `changed_decisions` is the number of
+    test rows whose predicted class changed at 0.5 and, with two classes, each at its own threshold. `verdict` is `same` (to the
+    last digit), `close` (within the tolerance) or `different`.
     """
 
     stage: str
     trial: int
-    gaps: Mapping[str, tuple[float, float]]
-    figures: tuple[tuple[str, float | None, float | None], ...]
-    moved: Mapping[str, int]
+    probability_differences: Mapping[str, tuple[float, float]]
+    metric_values: tuple[MetricComparison, ...]
+    changed_decisions: Mapping[str, int]
     rows: int
     verdict: str
     reason: str = ""  #: why it could not be fitted again
 
 
 def refit_entry(
-    learner: CellTrainer, material: CellData, outcome: EntryResult, stored: StoredPredictions, tolerance: float
+    trainer: CellTrainer, sealed: SealedTest, entry: EntryResult, stored: StoredPredictions, tolerance: float
 ) -> EntryReplay:
-    """Compute an entry's inner probabilities again, fit it to all training rows, predict the test rows, and compare.
+    """Compute the inner probabilities of an entry again, fit it to all training rows, predict the test rows, and compare.
 
-    To the last digit where `tolerance` is 0. Elsewhere the mean difference of the probabilities, the inner score and the
-    objective on the test rows (at 0.5 where it is one of decisions) must be within it: a single row, or another figure of
-    decisions, may move by more.
+    Parameters
+    ----------
+    trainer : CellTrainer
+        The training rows of the cell.
+    sealed : SealedTest
+        Its test rows.
+    entry : EntryResult
+        The stored entry.
+    stored : StoredPredictions
+        The stored predictions of the cell.
+    tolerance : float
+        0 for equality to the last digit. Otherwise the mean difference of the probabilities, the inner score and the objective
+        on the test rows (at 0.5 where it is a metric of decisions) must be within it; a single row, or another metric of
+        decisions, may differ by more.
+
+    Returns
+    -------
+    EntryReplay
+        The comparison; a fit that fails is `different`, with the reason.
     """
-    stage = outcome.stage
+    stage = entry.stage
     try:
-        inner = learner.score_inner(outcome.params, outcome.trial)
-        found = Configuration(outcome.trial, outcome.params, inner.score, inner.proba)
-        now, proba = learner.refit(stage, found, take(material.table.X, material.fold.test))
-    except Exception as error:  # noqa: BLE001 -- whatever a fit raises is what there is to say of it
-        return EntryReplay(stage, outcome.trial, {}, (), {}, len(stored.test_y), "different", failure(error))
-    gaps = {"test": _gap(stored.test[stage], proba), "inner": _gap(stored.inner[stage], inner.proba)}
-    before = _views(stored, stored.test[stage], outcome.threshold, material)
-    after = _views(stored, proba, now.threshold, material)
-    figures = [
-        (INNER, outcome.inner_score, now.inner_score),
-        ("threshold", outcome.threshold, now.threshold),
-        *(
-            (f"{name}, training rows", value, now.train_scores.get(name))
-            for name, value in outcome.train_scores.items()
-        ),
-        *_figures(before, after, material.metrics.values()),
+        inner = trainer.score_inner(entry.params, entry.trial)
+        configuration = Configuration(entry.trial, entry.params, inner.score, inner.proba)
+        current, predictions = refit_and_score(trainer, sealed, stage, configuration)
+    except Exception as error:  # noqa: BLE001 -- whatever a fit raises is the outcome of the replay
+        return EntryReplay(stage, entry.trial, {}, (), {}, len(stored.test_y), "different", failure(error))
+    differences = {
+        "test": _probability_difference(stored.test[stage], predictions.proba),
+        "inner": _probability_difference(stored.inner[stage], inner.proba),
+    }
+    training = trainer.training
+    stored_views = _decision_views(stored, stored.test[stage], entry.threshold, training)
+    current_views = _decision_views(stored, predictions.proba, current.threshold, training)
+    comparisons: list[MetricComparison] = [
+        (INNER_SCORE, entry.inner_score, current.inner_score),
+        ("threshold", entry.threshold, current.threshold),
     ]
-    moved = {where: int((old.labels != after[where].labels).sum()) for where, old in before.items()}
-    exact = not any(largest for _, largest in gaps.values()) and all(a == b for _, a, b in figures)
-    near = tolerance and _all_near(gaps, figures, material.objective, tolerance)
-    verdict = "same" if exact else "close" if near else "different"
-    return EntryReplay(stage, outcome.trial, gaps, tuple(figures), moved, len(stored.test_y), verdict)
+    for name, score in entry.train_scores.items():
+        comparisons.append((f"{name}, training rows", score, current.train_scores.get(name)))
+    comparisons += _compare_metrics(stored_views, current_views, training.metrics.values())
+    changed = {view: int((old.labels != current_views[view].labels).sum()) for view, old in stored_views.items()}
+    verdict = "different"
+    if _all_equal(differences, comparisons):
+        verdict = "same"
+    elif tolerance and _all_near(differences, comparisons, training.objective, tolerance):
+        verdict = "close"
+    return EntryReplay(stage, entry.trial, differences, tuple(comparisons), changed, len(stored.test_y), verdict)
 
 
-def _views(
-    stored: StoredPredictions, proba: npt.NDArray[np.float32], threshold: float | None, material: CellData
+def _decision_views(
+    stored: StoredPredictions, proba: npt.NDArray[np.float32], threshold: float | None, training: TrainingData
 ) -> dict[str, Predictions]:
-    """The test predictions as they are decided upon: at 0.5 and at the entry's threshold, or by the largest probability."""
-    costs = material.recipe.costs
+    """The test predictions with their decisions: at 0.5 and at the entry's threshold, or by the largest probability."""
+    costs = training.spec.costs
     if threshold is None:
         return {"": Predictions(stored.test_y, proba, 0.5, costs)}
     return {
-        AT_HALF: Predictions(stored.test_y, proba, 0.5, costs),
+        AT_DEFAULT: Predictions(stored.test_y, proba, 0.5, costs),
         "at the threshold": Predictions(stored.test_y, proba, threshold, costs),
     }
 
 
-def _figures(
-    before: Mapping[str, Predictions], after: Mapping[str, Predictions], metrics: Iterable[Metric]
-) -> Iterator[tuple[str, float | None, float | None]]:
-    """Every metric that is defined, then and now; those of decisions once per threshold."""
+def _compare_metrics(
+    stored: Mapping[str, Predictions], current: Mapping[str, Predictions], metrics: Iterable[Metric]
+) -> list[MetricComparison]:
+    """Every metric that is defined for the stored predictions; metrics of decisions once per threshold."""
+    comparisons: list[MetricComparison] = []
     for metric in metrics:
-        for where in before if metric.metric_type == "decision" else list(before)[:1]:
-            if (value := _value(metric, before[where])) is not None:
-                name = f"{metric.name} {where}".rstrip() if metric.metric_type == "decision" else metric.name
-                yield name, value, _value(metric, after[where])
+        views = list(stored) if metric.metric_type == "decision" else list(stored)[:1]
+        for view in views:
+            stored_score = _defined_score(metric, stored[view])
+            if stored_score is not None:
+                name = f"{metric.name} {view}".rstrip() if metric.metric_type == "decision" else metric.name
+                comparisons.append((name, stored_score, _defined_score(metric, current[view])))
+    return comparisons
 
 
-def _gap(before: npt.NDArray[np.float32], now: npt.NDArray[np.float32]) -> tuple[float, float]:
+def _defined_score(metric: Metric, predictions: Predictions) -> float | None:
+    """A metric of predictions; None where it is not defined for them."""
+    if (metric.binary_only and not predictions.binary) or (metric.needs_costs and predictions.costs is None):
+        return None
+    score = float(metric.compute(predictions))
+    return None if np.isnan(score) else score
+
+
+def _probability_difference(stored: npt.NDArray[np.float32], current: npt.NDArray[np.float32]) -> tuple[float, float]:
     """Mean and largest difference of probabilities; a row that only one of them predicted differs by 1."""
-    if before.shape != now.shape:
+    if stored.shape != current.shape:
         return 1.0, 1.0
-    one_only = np.isnan(before) != np.isnan(now)
-    difference = np.abs(np.nan_to_num(before.astype(float)) - np.nan_to_num(now.astype(float)))
-    difference[one_only] = 1.0
-    return (float(difference.mean()), float(difference.max())) if difference.size else (0.0, 0.0)
+    if not stored.size:
+        return 0.0, 0.0
+    difference = np.abs(np.nan_to_num(stored.astype(float)) - np.nan_to_num(current.astype(float)))
+    difference[np.isnan(stored) != np.isnan(current)] = 1.0
+    return float(difference.mean()), float(difference.max())
+
+
+def _all_equal(differences: Mapping[str, tuple[float, float]], comparisons: Iterable[MetricComparison]) -> bool:
+    """Whether probabilities and scores are equal to the last digit."""
+    largest = max(difference for _, difference in differences.values())
+    return largest == 0 and all(stored == current for _, stored, current in comparisons)
 
 
 def _all_near(
-    gaps: Mapping[str, tuple[float, float]],
-    figures: Iterable[tuple[str, float | None, float | None]],
+    differences: Mapping[str, tuple[float, float]],
+    comparisons: Iterable[MetricComparison],
     objective: Metric,
     tolerance: float,
 ) -> bool:
-    """Whether mean probabilities, the inner score and the objective on the test rows came again within the tolerance."""
-    asked = (
-        INNER,
-        objective.name,
-        f"{objective.name} {AT_HALF}",
-    )  # the last of decisions, as the search looked at them
-    scores = [(before, now) for name, before, now in figures if name in asked]
-    return all(mean <= tolerance for mean, _ in gaps.values()) and all(_near(a, b, tolerance) for a, b in scores)
-
-
-def _near(one: float | None, other: float | None, tolerance: float) -> bool:
-    return one is not None and other is not None and abs(one - other) <= tolerance
-
-
-def _value(metric: Metric, predictions: Predictions) -> float | None:
-    """A metric of some predictions; None where it is not defined for them."""
-    if (metric.binary_only and not predictions.binary) or (metric.needs_costs and predictions.costs is None):
-        return None
-    value = float(metric.compute(predictions))
-    return None if np.isnan(value) else value
+    """Whether mean probabilities, the inner score and the objective on the test rows are equal within the tolerance."""
+    if any(mean > tolerance for mean, _ in differences.values()):
+        return False
+    # An objective of decisions is compared at the default threshold, at which the search scored it.
+    names = (INNER_SCORE, objective.name, f"{objective.name} {AT_DEFAULT}")
+    for name, stored, current in comparisons:
+        if name in names and not (stored is not None and current is not None and abs(stored - current) <= tolerance):
+            return False  # NaN is near nothing
+    return True

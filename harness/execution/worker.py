@@ -1,7 +1,7 @@
-"""A worker: a process that does one cell after another and ends when nobody listens any more.
+"""A worker: a child process that executes one cell after another until its parent ends.
 
-It reads lines of JSON from its standard input (the request first, then a cell each) and answers with one line per cell. Loaded
-tables and imported libraries stay, so that the start of a second cell costs nearly nothing.
+The first message that it receives is the request of the run, then one cell each; it answers with one message per cell. Loaded
+tables and imported libraries stay in memory, so that a second cell starts at once.
 """
 
 from __future__ import annotations
@@ -21,65 +21,62 @@ from harness.search.pipeline import PipelineSpec, inapplicable
 from harness.store.store import Store
 
 #: Tables held in memory; cells come task by task.
-MOST_TABLES = 2
-#: What a worker keeps of encoded texts and images from one cell for the next.
-SHARED_BYTES = 500_000_000
+MAX_TABLES = 2
+#: The largest size of the cache of encoded texts and images that cells of one worker share, in bytes.
+SHARED_CACHE_BYTES = 500_000_000
 
 
 class WorkerContext:
-    """What a worker has at hand: the declarations and the tables it used last."""
+    """What the cells of one process share: the declarations, the tables used last, encoded texts and images."""
 
     def __init__(self, request: Request) -> None:
         self.request = request
         self.registry: Registry = load_registry(request.plugins)
         self.tables: OrderedDict[str, LoadedTask] = OrderedDict()
-        self.shared = FoldCache(SHARED_BYTES)
+        self.shared = FoldCache(SHARED_CACHE_BYTES)
 
-    def loaded(self, name: str) -> LoadedTask:
-        """A task with its rows and folds, read where it is not at hand."""
+    def loaded_task(self, name: str) -> LoadedTask:
+        """A task with its rows and folds, read where it is not in memory."""
         if name not in self.tables:
             task = self.request.task(self.registry, name)
             self.tables[name] = load_task(task, self.request.protocol, self.request.data_folder)
-            if len(self.tables) > MOST_TABLES:
+            if len(self.tables) > MAX_TABLES:
                 self.tables.popitem(last=False)
         return self.tables[name]
 
-    def material(self, cell: Cell, expected: str) -> CellData:
-        """All that a cell works on; raises `DataError` where the rows are no longer those that were planned for."""
-        one = self.loaded(cell.task)
-        if one.fingerprint != expected:
+    def cell_data(self, cell: Cell, fingerprint: str) -> CellData:
+        """Everything that a cell works on; raises `DataError` where the rows are not those that it was planned for."""
+        loaded = self.loaded_task(cell.task)
+        if loaded.fingerprint != fingerprint:
             raise DataError(f"the rows of {cell.task!r} changed while the run was going on: start it again")
-        return self.on(cell, next(fold for fold in one.folds if (fold.repeat, fold.fold) == (cell.repeat, cell.fold)))
+        return self.cell_data_on(cell, loaded.fold_of(cell))
 
-    def on(self, cell: Cell, fold: Fold) -> CellData:
-        """What a cell works on where its rows are split in this way."""
-        request, registry, one = self.request, self.registry, self.loaded(cell.task)
-        family, strategies = registry.family(cell.family), request.strategies_of(registry, cell.strategy)
-        if len(strategies) > 1:  # of several only those that can act are searched, or the others would eat the trials
-            strategies = tuple(s for s in strategies if not inapplicable(family, one.task.modality, s)) or strategies
-        recipe = PipelineSpec(
-            family,
-            strategies,
-            one.task.modality,
-            len(one.table.classes),
-            one.task.costs,
-        )
-        return CellData(one.table, one.splitter, fold, recipe, request.protocol, registry.metrics, self.shared)
+    def cell_data_on(self, cell: Cell, fold: Fold) -> CellData:
+        """Everything that a cell works on where the rows of its task are split in this way."""
+        registry, loaded = self.registry, self.loaded_task(cell.task)
+        family, strategies = registry.family(cell.family), self.request.strategies_of(registry, cell.strategy)
+        modality = loaded.task.modality
+        if len(strategies) > 1:  # only those that can act are searched: the others would use up trials
+            applicable = tuple(strategy for strategy in strategies if not inapplicable(family, modality, strategy))
+            strategies = applicable or strategies
+        spec = PipelineSpec(family, strategies, modality, len(loaded.table.classes), loaded.task.costs)
+        protocol = self.request.protocol
+        return CellData(loaded.table, loaded.splitter, fold, spec, protocol, registry.metrics, self.shared)
 
 
 def main() -> None:
     """Execute cells until standard input closes."""
     parent = ParentConnection()
-    first = parent.receive()
-    desk, store = WorkerContext(Request.from_dict(first["request"])), Store(Path(first["out"]))
+    start = parent.receive()
+    context, store = WorkerContext(Request.from_dict(start["request"])), Store(Path(start["out"]))
     while True:
-        parent.send(_answer(desk, store, parent.receive()))
+        parent.send(_execute(context, store, parent.receive()))
 
 
-def _answer(desk: WorkerContext, store: Store, message: dict[str, Any]) -> dict[str, Any]:
+def _execute(context: WorkerContext, store: Store, message: dict[str, Any]) -> dict[str, Any]:
     cell = Cell(**message["cell"])
     try:
-        record = run_cell(cell, desk.material(cell, message["fingerprint"]), store)
+        record = run_cell(cell, context.cell_data(cell, message["fingerprint"]), store)
     except EvenhandError as error:
         return {"id": cell.id, "error": str(error)}
     return {"id": cell.id, "status": record.status}

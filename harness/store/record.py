@@ -75,6 +75,8 @@ class Record:
     trial_failures: dict[str, int] = field(default_factory=dict)  #: reason → how many trials
     n_train: int = 0
     n_test: int = 0
+    test_scored: int = 0  #: entries with which the sealed test rows were predicted; 0 where that was not counted yet
+    test_diagnosed: int = 0  #: uses of the sealed test rows afterwards, for diagnoses
     outcomes: tuple[EntryResult, ...] = ()
     predictions_sha256: str = ""
     history_sha256: str = ""  #: of the training curves; empty where nothing left any

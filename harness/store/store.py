@@ -241,7 +241,7 @@ class Store:
         """Forget a cell whose declaration or data have changed, its study included."""
         shutil.rmtree(self.cell_folder(cell_id), ignore_errors=True)
 
-    def keep_study_of(self, cell_id: str, key: str) -> None:
+    def prepare_study(self, cell_id: str, key: str) -> None:
         """Continue a study that was begun under this key; forget one of another key, its trials are of other rows or spaces.
 
         What a killed writer left is removed: the lock of a journal, and a record that is not complete.

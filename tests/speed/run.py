@@ -22,10 +22,11 @@ os.environ["OMP_NUM_THREADS"] = os.environ["OPENBLAS_NUM_THREADS"] = "1"
 import numpy as np
 import pandas as pd
 
-from harness.execution import cell as cell_module
 from harness.execution.cell import run_cell
-from harness.execution.engines.local import Limits, RunCallbacks, Worker, run_cells
-from harness.execution.plan import OwnFile, Request, make_plan
+from harness.execution.engines.base import CellJob, Limits, RunCallbacks, load_engine
+from harness.execution.engines.local import Worker
+from harness.execution.plan import Request, UserData, make_plan
+from harness.execution.trainer import CellTrainer
 from harness.execution.worker import WorkerContext
 from harness.registry.protocol import EvaluationProtocol
 from harness.registry.registry import load_registry
@@ -87,7 +88,7 @@ def engine_timed(clock):
         ("prepare", pipeline, "fit_preparer"),
         ("prepare", pipeline.Preparer, "transform"),
         ("encode", type(pipeline.ENCODINGS["native"].fit(None, None, None)), "transform"),
-        ("score", cell_module.CellTrainer, "_compute"),
+        ("score", CellTrainer, "_compute"),
         ("propose", study, "_sampler"),
         ("propose", study, "suggest"),
         ("propose", optuna.Study, "ask"),
@@ -108,7 +109,7 @@ def engine_timed(clock):
 
 
 def planned(task, family, strategy, protocol):
-    """A desk with the task loaded and the cells of it."""
+    """A worker's context and the cells of a task."""
     request = Request((task,), (family,), (strategy,), protocol, DATA)
     plan = make_plan(request, REGISTRY)
     return WorkerContext(request), [cell for cell in plan.cells if cell.family == family], plan.tasks[0].fingerprint
@@ -122,16 +123,16 @@ def overhead(trials=100):
     )
     print("| task | strategy | CPU s | outside | " + " | ".join(names) + " |\n" + "|---" * (len(names) + 4) + "|")
     for task, strategy in (("telco_churn", "none"), ("telco_churn", "smote")):
-        desk, cells, rows = planned(task, "xgb", strategy, EvaluationProtocol(trials=trials))
-        desk.registry.family("xgb").build(0).fit(np.eye(4), [0, 1, 0, 1])  # imports are another table's
+        context, cells, rows = planned(task, "xgb", strategy, EvaluationProtocol(trials=trials))
+        context.registry.family("xgb").build(0).fit(np.eye(4), [0, 1, 0, 1])  # imports are another table's
         for number, one in enumerate((replace(cells[1]), cells[0])):
             clock = Clock()
-            material = desk.material(one, rows)
+            cell_data = context.cell_data(one, rows)
             if number == 0:
-                material = replace(material, protocol=EvaluationProtocol(trials=2))
-            recipe = replace(material.recipe, family=watched(material.recipe.family, clock))
+                cell_data = replace(cell_data, protocol=EvaluationProtocol(trials=2))
+            spec = replace(cell_data.spec, family=watched(cell_data.spec.family, clock))
             with tempfile.TemporaryDirectory() as folder, engine_timed(clock), clock.measure("rest"):
-                record = run_cell(one, replace(material, recipe=recipe), Store(Path(folder)))
+                record = run_cell(one, replace(cell_data, spec=spec), Store(Path(folder)))
             assert record.status == "ok", record.reason
         whole = sum(clock.seconds.values())
         share = {name: 100 * clock.seconds[name] / whole for name in names}
@@ -148,17 +149,17 @@ def cells():
     with tempfile.TemporaryDirectory() as folder:
         frame.to_csv(path := Path(folder) / "rows.csv", index=False)
         protocol = EvaluationProtocol(folds=5, repeats=100, inner_folds=2, trials=3)
-        own = OwnFile(str(path), "y")
+        own = UserData(str(path), "y")
         request = Request((own.task().name,), ("logistic_regression",), ("smote",), protocol, own=own)
         plan = make_plan(request, REGISTRY)
-        wanted = [(cell, plan.tasks[0].fingerprint) for cell in plan.cells if cell.family != "majority"]
+        jobs = [CellJob(cell, plan.tasks[0].fingerprint) for cell in plan.cells if cell.family != "majority"]
         done, store = [], Store(Path(folder) / "run")
 
-        def tell(event):
+        def on_event(event):
             if event.record is not None:
                 done.append((time.perf_counter(), time.process_time(), event.record))
 
-        run_cells(request, store, wanted, 1, Limits(60, 4000), RunCallbacks(tell, lambda: "no"))
+        load_engine().run(request, store, jobs, 1, Limits(60, 4000), RunCallbacks(on_event, lambda: "no"))
         assert all(record.status == "ok" for *_, record in done)
         sizes = [sum(file.stat().st_size for file in store.cell_folder(record.id).iterdir()) for *_, record in done]
     print(f"\n{len(done)} cells of one run, one worker (logistic regression, 200 rows, 3 trials): medians\n")
@@ -183,12 +184,12 @@ def start(times=7):
             begun = time.perf_counter()
             worker = Worker(request, store)
             for cell in plan.cells:
-                worker.begin(cell, plan.tasks[0].fingerprint)
-                assert worker.answer()["status"] == "ok"
+                worker.start(CellJob(cell, plan.tasks[0].fingerprint))
+                assert worker.process.receive()["status"] == "ok"
                 taken.append(time.perf_counter() - begun)
                 begun = time.perf_counter()
                 cpu.append(store.record(cell.id).cpu_seconds)
-            worker.end()
+            worker.process.kill()
         rows = len(plan.tasks[0].table.y)
         print(
             f"| {task} | {rows} | {taken[0]:.2f} | {median(taken[1:]):.3f} | {median(cpu[1:]):.3f} | 0.3 |", flush=True

@@ -22,8 +22,8 @@ os.environ["OMP_NUM_THREADS"] = os.environ["OPENBLAS_NUM_THREADS"] = "1"
 import numpy as np
 import optuna
 
-from harness.execution.cell import CellTrainer
 from harness.execution.plan import Request, make_plan
+from harness.execution.trainer import CellTrainer
 from harness.execution.worker import WorkerContext
 from harness.preprocessing.tabular_encoders import SHARES
 from harness.registry.protocol import EvaluationProtocol
@@ -82,7 +82,7 @@ class Race:
         request = Request((task,), (family,), ("smote",), protocol, os.environ.get("EVENHAND_DATA"))
         plan = make_plan(request, registry)
         self.cell = next(cell for cell in plan.cells if cell.family == family)
-        self.material = WorkerContext(request).material(self.cell, plan.tasks[0].fingerprint)
+        self.cell_data = WorkerContext(request).cell_data(self.cell, plan.tasks[0].fingerprint)
         self.trials, self.every = trials, every
         self.study = optuna.create_study(direction="maximize")
         self.points, self.scores, self.usual_scores, self.usual_seconds = [], [], [], []
@@ -90,15 +90,15 @@ class Race:
     def run(self):
         """CPU seconds of our whole search, the usual way's taken out."""
         start = time.process_time()
-        self.learner = CellTrainer(self.cell, self.material, lambda name, arrays: None)
-        recipe, nothing = self.material.recipe, SearchCache(lambda arrays: None, dict)
+        self.trainer = CellTrainer(self.cell, self.cell_data.training_data())
+        spec, nothing = self.cell_data.spec, SearchCache(lambda arrays: None, dict)
         with tempfile.TemporaryDirectory() as folder:
             journal = Path(folder) / "study.journal"
-            search(StudyPlan("race", recipe.space, self.trials, None, 0, "score", True, journal), self.both, nothing)
+            search(StudyPlan("race", spec.space, self.trials, None, 0, "score", True, journal), self.both, nothing)
         return time.process_time() - start - sum(self.usual_seconds)
 
     def both(self, params, number):
-        found = self.learner.score_inner(params, number)
+        found = self.trainer.score_inner(params, number)
         self.points.append(params)
         self.scores.append(found.score)
         if len(self.points) % self.every == 0:
@@ -110,15 +110,15 @@ class Race:
     def usual(self, params):
         from sklearn.model_selection import cross_val_score
 
-        learner = self.learner
+        trainer = self.trainer
         self.study.enqueue_trial(params)
         trial = self.study.ask()
-        point = suggest(trial, learner.recipe.space)
-        pipeline = usual_pipeline(point, learner.recipe.family, learner.table.X)
-        everything = np.arange(len(learner.table.y))
-        folds = [(np.setdiff1d(everything, scored), scored) for scored, _ in learner.scored]
+        point = suggest(trial, trainer.spec.space)
+        pipeline = usual_pipeline(point, trainer.spec.family, trainer.table.X)
+        everything = np.arange(len(trainer.table.y))
+        folds = [(np.setdiff1d(everything, scored), scored) for scored, _ in trainer.scored]
         score = cross_val_score(
-            pipeline, learner.table.X, learner.table.y, cv=folds, scoring="average_precision", error_score="raise"
+            pipeline, trainer.table.X, trainer.table.y, cv=folds, scoring="average_precision", error_score="raise"
         ).mean()
         self.study.tell(trial, score)
         return float(score)

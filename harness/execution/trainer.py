@@ -1,0 +1,219 @@
+"""What a search can see of a cell: its outer training rows, their inner folds, and the fits that are made of them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import asdict, dataclass, field, fields, is_dataclass
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+from harness.data.splits import Splitter
+from harness.metrics.metric import Metric, Predictions
+from harness.metrics.threshold import best_threshold
+from harness.preprocessing.cache import FoldCache
+from harness.registry.protocol import EvaluationProtocol
+from harness.registry.task import Table, take
+from harness.search.complexity import architecture, complexity, size_in_bytes
+from harness.search.pipeline import FittedPipeline, PipelineSpec, TrainingSet, fit_pipeline, scored_rows
+from harness.search.study import Configuration, TrialResult
+from harness.seeding import seed_of
+from harness.store.record import EntryResult
+
+if TYPE_CHECKING:
+    from harness.execution.cell import Cell
+
+#: The share of the training rows that is set aside for early stopping.
+VALIDATION_SHARE = 0.15
+#: The largest size of the cache of one training set, in bytes.
+CACHE_BYTES = 300_000_000
+#: Metrics of the training rows that are stored with the objective, to see over-fitting.
+TRAIN_METRICS = ("roc_auc", "accuracy", "log_loss")
+#: The fields by which a history of `harness.networks` is recognised; this package does not import that one.
+HISTORY_FIELDS = {"train_loss", "validation_loss", "validation_bounded", "epoch", "remarks"}
+
+#: Stores the training curves of one trial or refit: its name, then arrays by `<fold>/<curve>`.
+CurveWriter: TypeAlias = Callable[[str, dict[str, npt.NDArray[Any]]], None]
+
+
+@dataclass(frozen=True)
+class TrainingData:
+    """The outer training rows of a cell and how they are searched; test rows are not in it."""
+
+    table: Table
+    splitter: Splitter
+    spec: PipelineSpec
+    protocol: EvaluationProtocol
+    metrics: Mapping[str, Metric]
+    shared: FoldCache  #: outlives the cell; entries are found by the split that their rows belong to
+
+    @property
+    def objective(self) -> Metric:
+        """The metric that the search optimizes."""
+        return self.metrics[self.protocol.objective_for(len(self.table.classes))]
+
+
+@dataclass(frozen=True)
+class RefittedEntry:
+    """A configuration fitted to all training rows, with its threshold; the test rows have not been predicted yet."""
+
+    stage: str
+    configuration: Configuration
+    fitted: FittedPipeline
+    threshold: float | None
+    train_scores: dict[str, float]
+    remarks: tuple[str, ...]
+
+    def entry_result(self, predict_seconds: float) -> EntryResult:
+        """What is stored of the entry, given the seconds that the prediction of the test rows took."""
+        configuration, fitted, classifier = self.configuration, self.fitted, self.fitted.classifier
+        return EntryResult(
+            stage=self.stage,
+            trial=configuration.trial,
+            params=configuration.params,
+            inner_score=configuration.score,
+            threshold=self.threshold,
+            counts_before=fitted.counts_before,
+            counts_after=fitted.counts_after,
+            fit_seconds=fitted.seconds,
+            predict_seconds=predict_seconds,
+            train_scores=self.train_scores,
+            parameters=complexity(classifier),
+            model_bytes=size_in_bytes(fitted),
+            remarks=self.remarks,
+            epoch=epoch_of(classifier),
+            architecture=architecture(classifier),
+        )
+
+
+class CellTrainer:
+    """Fits configurations to the training rows of a cell and scores them on its inner folds.
+
+    Parameters
+    ----------
+    cell : Cell
+        Gives the seeds.
+    training : TrainingData
+        The outer training rows.
+    write_curves : callable, optional
+        Stores the training curves of networks; by default they are not kept.
+    """
+
+    def __init__(
+        self, cell: Cell, training: TrainingData, write_curves: CurveWriter = lambda _name, _arrays: None
+    ) -> None:
+        self.training, self.table, self.spec = training, training.table, training.spec
+        self.write_curves = write_curves
+        # Inner folds belong to the task's outer fold and not to the cell: families and strategies are compared on equal ones.
+        split_key = (training.protocol.seed, cell.task, cell.repeat, cell.fold)
+        inner_folds = training.splitter.inner(training.protocol.inner_folds, seed_of(*split_key, "inner"))
+        self.scored = [(rows, take(self.table.X, rows)) for _, rows in inner_folds]
+        self.inner = [
+            self._training_set(rows, seed_of(cell.seed, "inner", number), (*split_key, "watched", number))
+            for number, (rows, _) in enumerate(inner_folds)
+        ]
+        self.outer_seed, self.outer_key = seed_of(cell.seed, "outer"), (*split_key, "watched", "outer")
+
+    def _training_set(self, rows: npt.NDArray[np.int64], seed: int, split_key: tuple[Any, ...]) -> TrainingSet:
+        validation = None
+        if self.spec.family.stops_early:
+            sliced = self.training.splitter.slice_off(rows, VALIDATION_SHARE, seed_of(*split_key))[1]
+            validation = np.flatnonzero(np.isin(rows, sliced)) if len(sliced) else None
+        X, y = take(self.table.X, rows), self.table.y[rows]
+        return TrainingSet(X, y, seed, validation, FoldCache(CACHE_BYTES), self.training.shared, split_key)
+
+    def score_inner(self, params: dict[str, Any], number: int) -> TrialResult:
+        """Fit and score a configuration on the inner folds.
+
+        The curves of its fits are stored, also where one of them fails.
+
+        Parameters
+        ----------
+        params : dict
+            The configuration.
+        number : int
+            The number of the trial, for the names of the curves.
+
+        Returns
+        -------
+        TrialResult
+            The mean objective over the inner folds, out-of-fold probabilities of all training rows (NaN where a row was never
+            predicted), and remarks.
+        """
+        y = self.table.y
+        proba = np.full((len(y), len(self.table.classes)), np.nan, dtype=np.float32)
+        scores, curves = [], Curves()
+        try:
+            for fold, (training_set, (rows, X)) in enumerate(zip(self.inner, self.scored, strict=True)):
+                fitted = fit_pipeline(self.spec, params, training_set)
+                curves.add(f"inner_{fold}", fitted.classifier, training_set.seed)
+                proba[rows] = fitted.predict_encoded(scored_rows(self.spec, params, training_set, fitted, X))
+                scores.append(self._compute(self.training.objective, y[rows], proba[rows]))
+        finally:
+            self._store(f"trial_{number}", curves)
+        return TrialResult(float(np.mean(scores)), proba, tuple(curves.remarks))
+
+    def refit(self, stage: str, configuration: Configuration) -> RefittedEntry:
+        """Fit a configuration to all training rows and choose its threshold from its inner out-of-fold probabilities."""
+        fitted, training_set, curves = self.fit(stage, configuration.params)
+        y, threshold = self.table.y, None
+        if len(self.table.classes) == 2:
+            threshold = best_threshold(y, configuration.proba, self.spec.costs)
+        encoded = scored_rows(self.spec, configuration.params, training_set, fitted, self.table.X, "training")
+        proba = fitted.predict_encoded(encoded)
+        names = dict.fromkeys([self.training.objective.name, *TRAIN_METRICS])
+        train_scores = {name: self._compute(self.training.metrics[name], y, proba) for name in names}
+        return RefittedEntry(stage, configuration, fitted, threshold, train_scores, tuple(curves.remarks))
+
+    def fit(self, stage: str, params: dict[str, Any]) -> tuple[FittedPipeline, TrainingSet, Curves]:
+        """Fit a configuration to all training rows; its curves are stored.
+
+        Every entry has a training set of its own, so that its fit time is that of one fit and nothing comes from a cache.
+        """
+        training_set = self._training_set(np.arange(len(self.table.y)), self.outer_seed, self.outer_key)
+        fitted, curves = fit_pipeline(self.spec, params, training_set), Curves()
+        curves.add("outer", fitted.classifier, training_set.seed)
+        self._store(f"final_{stage}", curves)
+        return fitted, training_set, curves
+
+    def _store(self, name: str, curves: Curves) -> None:
+        if curves.arrays:
+            self.write_curves(name, curves.arrays)
+
+    def _compute(self, metric: Metric, y: npt.NDArray[np.int64], proba: npt.NDArray[np.float32]) -> float:
+        return float(metric.compute(Predictions(y, proba, costs=self.spec.costs)))
+
+
+@dataclass(frozen=True)
+class Curves:
+    """The curves of the fits of one trial or refit, by `<fold>/<curve>`, and the remarks about them."""
+
+    arrays: dict[str, npt.NDArray[Any]] = field(default_factory=dict)
+    remarks: dict[str, None] = field(default_factory=dict)  #: in order of appearance, each once
+
+    def add(self, fold: str, classifier: Any, seed: int) -> None:
+        """Add the curves of a fitted classifier, if it has any; empty ones are left out."""
+        for member, network in _networks(classifier):
+            curves = asdict(network.history)
+            self.remarks.update(dict.fromkeys(curves.pop("remarks")))
+            for name, curve in (curves | {"seed": seed}).items():
+                if np.size(curve):
+                    self.arrays[f"{fold}{member}/{name}"] = np.asarray(curve)
+
+
+def epoch_of(classifier: Any) -> int | None:
+    """The epoch whose weights a network has, counted from 1; None for an ensemble and for what is no network."""
+    return next((network.history.epoch for member, network in _networks(classifier) if not member), None)
+
+
+def _networks(classifier: Any) -> Iterator[tuple[str, Any]]:
+    """A network, or those in an ensemble, each with its path in the ensemble."""
+    history = getattr(classifier, "history", None)  # other libraries have attributes of that name
+    if is_dataclass(history) and {curve.name for curve in fields(history)} >= HISTORY_FIELDS:
+        yield "", classifier
+    members = getattr(classifier, "fitted_", None)
+    if isinstance(members, list):  # LightGBM's is a bool
+        for number, member in enumerate(members):
+            for path, network in _networks(member):
+                yield f"/member_{number}{path}", network
