@@ -28,7 +28,7 @@ from harness.report.render.markdown import NONE
 from harness.report.sections.reliability import rivals
 from harness.report.sections.strategies import UNTOLD, readings
 from harness.search.pipeline import PipelineSpec
-from harness.store.description import NEEDED_OF
+from harness.store.record import REQUIRED_OF
 from harness.store.record import EntryResult, Record, StoredPredictions
 from harness.store.store import Store
 
@@ -155,7 +155,7 @@ def fitted_run(folder: Path, seed: int, rows: int) -> Scores:
                 }
             )
     about = {"classes": ["no", "yes"], "objective": "roc_auc", "forward": False, "costs": None, "splits": FOLDS}
-    about |= dict.fromkeys(NEEDED_OF["tasks"], "") | about | {"columns": 4}
+    about |= dict.fromkeys(REQUIRED_OF["tasks"], "") | about | {"columns": 4}
     about |= {"fingerprint": "", "rows": rows, "counts": [rows - rows // 2, rows // 2]}
     protocol = EvaluationProtocol(folds=FOLDS).as_dict()
     families = {name: {"description": "", "network": False} for name in SEES}

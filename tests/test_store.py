@@ -5,18 +5,15 @@ import io
 import json
 import os
 import resource
-import subprocess
-import sys
 from dataclasses import replace
 
 import numpy as np
 import pytest
 
 from harness.errors import StoreError
-from harness.store.arrays import pack, save
-from harness.store.description import NEEDED, NEEDED_OF
-from harness.store.record import EntryResult, Record, StoredPredictions
-from harness.store.store import Store, remove_file, write_atomic
+from harness.store.files import pack, remove_file, save, write_atomic
+from harness.store.record import REQUIRED, REQUIRED_OF, EntryResult, Record, StoredPredictions
+from harness.store.store import Store
 
 OUTCOME = EntryResult(
     "default", 0, {"C": 1.0, "depth": None}, 0.7, 0.31, [80, 20], [80, 80], 0.1, 0.01, {"roc_auc": 0.9}
@@ -119,11 +116,11 @@ def test_a_folder_that_is_no_run_is_refused_in_a_sentence(tmp_path, content, sai
 
 def test_a_study_of_another_key_is_forgotten_and_of_the_same_key_kept(tmp_path):
     store = Store(tmp_path)
-    store.keep_study_of("id1", "key1")
+    store.prepare_study("id1", "key1")
     store.journal("id1").write_text("trials")
-    store.keep_study_of("id1", "key1")
+    store.prepare_study("id1", "key1")
     assert store.journal("id1").exists()
-    store.keep_study_of("id1", "key2")
+    store.prepare_study("id1", "key2")
     assert not store.journal("id1").exists()
 
 
@@ -186,10 +183,10 @@ def test_an_older_record_is_read():
     assert Record.from_dict(values) == RECORD
 
 
-WHOLE = {name: kind() for name, kind in NEEDED.items()}
-TASK = dict.fromkeys(NEEDED_OF["tasks"], "") | {"classes": ["a", "b"], "counts": [1, 2]}
+WHOLE = {name: kind() for name, kind in REQUIRED.items()}
+TASK = dict.fromkeys(REQUIRED_OF["tasks"], "") | {"classes": ["a", "b"], "counts": [1, 2]}
 TASK |= {"rows": 3, "columns": 4, "splits": 5}
-CELL = dict.fromkeys(NEEDED_OF["cells"], "") | {"task": "one", "repeat": 0, "fold": 0}
+CELL = dict.fromkeys(REQUIRED_OF["cells"], "") | {"task": "one", "repeat": 0, "fold": 0}
 
 
 @pytest.mark.parametrize(
@@ -334,19 +331,16 @@ def test_a_record_without_its_predictions_is_of_no_use(tmp_path):
 
 
 def test_what_killed_writers_left_goes_when_the_folder_is_written_again(tmp_path):
-    gone = subprocess.Popen([sys.executable, "-c", ""])
-    gone.wait()
-    left, under_way, mine = (
-        tmp_path / "cells" / "id1" / name
-        for name in (f".record.json.{gone.pid}.part", f".record.json.{os.getpid()}.part", ".mine.part")
-    )
-    left.parent.mkdir(parents=True)
-    for path in (left, under_way, mine):
+    folder = tmp_path / "cells" / "id1"
+    folder.mkdir(parents=True)
+    orphaned = folder / f".record.json.{10**8}.part"  # Linux numbers processes up to 2 ** 22
+    under_way, foreign = folder / f".record.json.{os.getpid()}.part", folder / ".mine.part"
+    for path in (orphaned, under_way, foreign):
         path.write_text("half")
     with Store(tmp_path).lock():
-        assert not left.exists()
+        assert not orphaned.exists()
         assert under_way.exists()
-        assert mine.exists()
+        assert foreign.exists()
 
 
 def test_a_folder_in_the_place_of_a_file_of_ours_stays(tmp_path):
@@ -370,32 +364,32 @@ TORN = {
 @pytest.mark.parametrize("torn", TORN.values(), ids=TORN)
 def test_an_incomplete_record_is_cut_off_when_the_cell_is_opened(tmp_path, torn):
     store = Store(tmp_path)
-    store.keep_study_of("id1", "key1")
+    store.prepare_study("id1", "key1")
     journal = store.journal("id1")
     journal.write_bytes(2 * LINE + torn)
-    store.keep_study_of("id1", "key1")
+    store.prepare_study("id1", "key1")
     assert journal.read_bytes() == 2 * LINE
 
 
 def test_an_intact_journal_is_not_written_when_the_cell_is_opened(tmp_path):
     store = Store(tmp_path)
-    store.keep_study_of("id1", "key1")
+    store.prepare_study("id1", "key1")
     journal = store.journal("id1")
     journal.write_bytes(2 * LINE)
     before = journal.stat().st_mtime_ns
-    store.keep_study_of("id1", "key1")
+    store.prepare_study("id1", "key1")
     assert journal.read_bytes() == 2 * LINE
     assert journal.stat().st_mtime_ns == before
 
 
 def test_what_killed_processes_left_of_locks_is_removed_when_the_cell_is_opened(tmp_path):
     store = Store(tmp_path)
-    store.keep_study_of("id1", "key1")
+    store.prepare_study("id1", "key1")
     journal = store.journal("id1")
     journal.write_bytes(LINE)
     locks = [journal.with_name(f"study.journal.lock{suffix}") for suffix in ("", "2f6d-41.rename")]
     for lock in locks:
         lock.symlink_to(journal)
-    store.keep_study_of("id1", "key1")
+    store.prepare_study("id1", "key1")
     assert not any(lock.is_symlink() for lock in locks)
     assert journal.read_bytes() == LINE

@@ -25,7 +25,7 @@ def explain(topic: str, out: Path | None = None) -> str:
         raise UnknownNameError(f"unknown topic {topic!r}: {closest(topic, TOPICS)} (evenhand explain)")
     from harness.networks.rows import one_thread
     from harness.networks.walkthrough import draw, learn, tell
-    from harness.store.store import write_atomic
+    from harness.store.files import write_atomic
 
     with one_thread():
         lesson = learn()

@@ -19,7 +19,8 @@ import numpy.typing as npt
 
 from harness.errors import EvenhandError, Unavailable
 from harness.store.record import Record
-from harness.store.store import Store, write_atomic
+from harness.store.files import write_atomic
+from harness.store.store import Store
 
 Curves = Mapping[str, npt.NDArray[Any]]
 

@@ -23,7 +23,8 @@ import numpy.typing as npt
 from harness.errors import EvenhandError, failure
 from harness.metrics.metric import Metric, Predictions
 from harness.store.record import EntryResult, Record, StoredPredictions
-from harness.store.store import Store, write_atomic
+from harness.store.files import write_atomic
+from harness.store.store import Store
 
 Costs: TypeAlias = tuple[tuple[float, ...], ...] | None
 MetricCache: TypeAlias = dict[str, dict[str, Any]]

@@ -15,7 +15,8 @@ from harness.report.render.markdown import format_count
 from harness.report.render.tables import format_csv
 from harness.report.sections.comparison import pair_comparison_text
 from harness.report.sections.run_comparison import run_comparison_text
-from harness.store.store import Store, write_atomic
+from harness.store.files import write_atomic
+from harness.store.store import Store
 
 COLUMNS = (
     "task", "a", "b", "threshold_kind", "repeat", "fold", "row", "truth", "decision_a", "decision_b", "probability_a", "probability_b",

@@ -18,7 +18,8 @@ from harness.report.leaderboard import csv_text, leaderboard
 from harness.report.markdown_report import leaderboard_markdown
 from harness.report.sections import training as inspection
 from harness.report.sections.overview import summary
-from harness.store.store import Store, remove_file, write_atomic
+from harness.store.files import remove_file, write_atomic
+from harness.store.store import Store
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""What is stored of a cell, as plain values that need no live declaration to be read."""
+"""What is stored of cells and runs, as plain values that can be read without any live declaration."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ Layer: TypeAlias = tuple[str, str, tuple[int, ...], int]
 
 @dataclass(frozen=True)
 class EntryResult:
-    """What one entry of a cell scored: configuration, inner score, how it was fitted.
+    """One entry of a cell: its configuration, its inner score, how it was fitted.
 
     `threshold` is the one chosen on inner out-of-fold probabilities, None where there is none (several classes).
     `counts_before` and `counts_after` are training rows per class before and after the strategy (sums of weights for
@@ -28,9 +28,9 @@ class EntryResult:
 
     `parameters` are the trained parameters of a network, the coefficients of a linear model or the nodes of trees, None
     where they cannot be counted; `model_bytes` what the fitted encoder and classifier take when pickled, 0 where that is not
-    known. `epoch` is the one whose weights a network kept and `architecture` its layers: name, kind, shape of one row's
-    output, parameters. `remarks` say what was odd about the fit. `predict_seconds` are without what a frozen network makes of
-    pictures: that is computed once, and kept on disk for all cells.
+    known. `epoch` is the one whose weights a network has and `architecture` its layers: name, kind, shape of one row's
+    output, parameters. `remarks` are warnings about the fit. `predict_seconds` are without the activations of a frozen network
+    for images: these are computed once, and kept on disk for all cells.
     """
 
     stage: str
@@ -52,9 +52,9 @@ class EntryResult:
 
 @dataclass(frozen=True)
 class Record:
-    """What is stored of a cell. Only `ok` means that there are outcomes and predictions; `reason` says why not.
+    """What is stored of a cell. Only `ok` means that there are entries and predictions; otherwise `reason` says why not.
 
-    Of an `ok` cell it says which entry is not among its outcomes because its refit failed.
+    The reason of an `ok` cell says which entry is missing because its refit failed.
     """
 
     id: str
@@ -77,9 +77,9 @@ class Record:
     n_test: int = 0
     test_scored: int = 0  #: entries with which the sealed test rows were predicted; 0 where that was not counted yet
     test_diagnosed: int = 0  #: uses of the sealed test rows afterwards, for diagnoses
-    outcomes: tuple[EntryResult, ...] = ()
+    outcomes: tuple[EntryResult, ...] = ()  #: the entries
     predictions_sha256: str = ""
-    history_sha256: str = ""  #: of the training curves; empty where nothing left any
+    history_sha256: str = ""  #: of the training curves; empty where there are none
     schema: int = SCHEMA
 
     @property
@@ -92,20 +92,22 @@ class Record:
         return asdict(self)
 
     @classmethod
-    def from_dict(cls, values: dict[str, Any]) -> Record:
-        """A record from what `as_dict` wrote; unknown fields of a newer version are left out.
+    def from_dict(cls, fields_by_name: dict[str, Any]) -> Record:
+        """A record from what `as_dict` returned; unknown fields of a newer version are left out.
 
-        Raises `TypeError` or `ValueError` where it is not one.
+        Raises `TypeError` or `ValueError` where it is none.
         """
-        known = {k: v for k, v in values.items() if k in RECORD_FIELDS and k != "outcomes"}
-        _check(known, RECORD_FIELDS)
+        known = _known_fields(fields_by_name, RECORD_FIELDS)
         if known.get("status") not in STATUSES:
             raise ValueError(f"its status is {known.get('status')!r}")
-        return cls(**known, outcomes=tuple(_outcome(one) for one in values.get("outcomes", ())))
+        known["outcomes"] = tuple(map(_entry_from_dict, fields_by_name.get("outcomes", ())))
+        return cls(**known)
 
 
-RECORD_FIELDS, OUTCOME_FIELDS = ({f.name: str(f.type) for f in fields(one)} for one in (Record, EntryResult))
-PLAIN: dict[str, tuple[type, ...]] = {  #: what the types of fields may be in JSON; others are made of several
+RECORD_FIELDS = {field.name: str(field.type) for field in fields(Record)}
+ENTRY_FIELDS = {field.name: str(field.type) for field in fields(EntryResult)}
+#: The types that fields may have in JSON; types that are not listed here are checked elsewhere.
+JSON_TYPES: dict[str, tuple[type, ...]] = {
     "str": (str,),
     "int": (int,),
     "float": (int, float),
@@ -118,19 +120,19 @@ PLAIN: dict[str, tuple[type, ...]] = {  #: what the types of fields may be in JS
 }
 
 
-def _check(values: dict[str, Any], types: Mapping[str, str]) -> None:
-    """Raise `TypeError` where a field holds something else than it should."""
-    for name, value in values.items():
-        if not isinstance(value, PLAIN.get(types[name], object)):
-            raise TypeError(f"its {name} is {value!r:.40}")
+def _known_fields(fields_by_name: dict[str, Any], types: Mapping[str, str]) -> dict[str, Any]:
+    """The fields that this version knows; raises `TypeError` where one has another type than it should."""
+    known = {name: content for name, content in fields_by_name.items() if name in types}
+    for name, content in known.items():
+        if not isinstance(content, JSON_TYPES.get(types[name], object)):
+            raise TypeError(f"its {name} is {content!r:.40}")
+    return known
 
 
-def _outcome(values: dict[str, Any]) -> EntryResult:
-    known = {k: v for k, v in values.items() if k in OUTCOME_FIELDS}
-    _check(known, OUTCOME_FIELDS)
-    outcome = EntryResult(**known)
-    layers = tuple((name, kind, tuple(shape), parameters) for name, kind, shape, parameters in outcome.architecture)
-    return replace(outcome, remarks=tuple(outcome.remarks), architecture=layers)
+def _entry_from_dict(fields_by_name: dict[str, Any]) -> EntryResult:
+    entry = EntryResult(**_known_fields(fields_by_name, ENTRY_FIELDS))
+    layers = tuple((name, kind, tuple(shape), parameters) for name, kind, shape, parameters in entry.architecture)
+    return replace(entry, remarks=tuple(entry.remarks), architecture=layers)
 
 
 @dataclass(frozen=True)
@@ -147,3 +149,92 @@ class StoredPredictions:
     train_y: npt.NDArray[np.int64]
     test: dict[str, npt.NDArray[np.float32]]
     inner: dict[str, npt.NDArray[np.float32]]
+
+
+#: The fields of a description, and of each of its tasks, families, strategies and cells, with their types.
+REQUIRED: dict[str, type] = {
+    "name": str,
+    "command": str,
+    "protocol": dict,
+    "families": dict,
+    "strategies": dict,
+    "tasks": dict,
+    "cells": list,
+}
+REQUIRED_OF: dict[str, dict[str, Any]] = {
+    "tasks": {
+        "title": str,
+        "source": str,
+        "licence": str,
+        "fingerprint": str,
+        "classes": list,
+        "counts": list,
+        "rows": int,
+        "columns": int | None,
+        "splits": int,
+        "objective": str,
+    },
+    "families": {"description": str, "network": bool},
+    "strategies": {"kind": str, "description": str},
+    "cells": {"id": str, "key": str, "task": str, "family": str, "strategy": str, "repeat": int, "fold": int},
+}
+#: Fields that older descriptions lack.
+OPTIONAL: dict[str, Any] = {"versions": dict, "host": dict, "skipped": list}
+OPTIONAL_OF: dict[str, dict[str, Any]] = {
+    "tasks": {
+        "description": str,
+        "citation": str,
+        "modality": str,
+        "positive": str | None,
+        "features": str,
+        "costs": list | None,
+        "forward": bool,
+        "notes": list,
+        "own": dict | None,
+    },
+    "families": {},
+    "strategies": {"chooses": bool},
+    "cells": {},
+}
+SINGULARS = {"tasks": "task", "families": "family", "strategies": "strategy", "cells": "cell"}
+
+
+def incomplete(description: Mapping[str, Any]) -> str:
+    """What the description of a run lacks, in words; empty where it has everything that reading needs."""
+    if problem := _fields_problem(description, REQUIRED, OPTIONAL):
+        return f"it {problem}"
+    for section, required in REQUIRED_OF.items():
+        members = description[section]
+        named = enumerate(members) if isinstance(members, list) else members.items()
+        for name, member in named:
+            if problem := _fields_problem(member, required, OPTIONAL_OF[section]):
+                return f"{SINGULARS[section]} {name!r} {problem}"
+    return _tasks_problem(description["tasks"]) or _cells_problem(description)
+
+
+def _fields_problem(fields: object, required: Mapping[str, Any], optional: Mapping[str, Any]) -> str:
+    if not isinstance(fields, dict):
+        return f"is {fields!r:.40}"
+    if missing := [name for name in required if name not in fields]:
+        return f"lacks {', '.join(missing)}"
+    for name, expected_type in ({**required, **optional}).items():
+        if name in fields and not isinstance(fields[name], expected_type):
+            return f"says {name} is {fields[name]!r:.40}"
+    return ""
+
+
+def _tasks_problem(tasks: Mapping[str, Mapping[str, Any]]) -> str:
+    for name, task in tasks.items():
+        if len(task["classes"]) != len(task["counts"]):
+            return f"task {name!r} has {len(task['classes'])} classes and {len(task['counts'])} counts"
+        if task["columns"] is None and "features" not in task:
+            return f"task {name!r} lacks columns and features"
+    return ""
+
+
+def _cells_problem(description: Mapping[str, Any]) -> str:
+    for section in ("tasks", "families", "strategies"):
+        names = {cell[SINGULARS[section]] for cell in description["cells"]}
+        if unknown := sorted(names - description[section].keys()):
+            return f"its cells are of {section} that it does not describe: {', '.join(unknown)}"
+    return ""

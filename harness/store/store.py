@@ -1,75 +1,53 @@
 """A run folder: atomic writes, reading, resume.
 
-    run.json                                            what was asked for, on which data, with which versions
+    run.json                                            what was requested, on which data, with which versions
     cells/<cell id>/record.json  predictions.npz  history.npz  study.journal
     cells/<cell id>/search.npz  curves/                 of a search under way
     derived/                                            can be deleted and comes back
 
-A record is written after its predictions and training curves and says their SHA-256, so a record on disk is a finished cell.
+A record is written after its predictions and training curves and holds their SHA-256: a record on disk is a finished cell.
 """
 
 from __future__ import annotations
 
 import fcntl
 import hashlib
-import json
-import os
-import re
 import shutil
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from harness.errors import StoreError
-from harness.store.arrays import BROKEN, pack, read_curves, save, save_curves, unpack
-from harness.store.description import incomplete
+from harness.store.files import (
+    ARCHIVE_ERRORS,
+    json_bytes,
+    pack,
+    read_checked,
+    read_curves,
+    read_json,
+    remove_partial_files,
+    save,
+    save_curves,
+    unpack,
+    write_atomic,
+)  # fmt: skip
 from harness.store.journal import repair_journal
-from harness.store.record import SCHEMA, Record, StoredPredictions
+from harness.store.record import SCHEMA, Record, StoredPredictions, incomplete
 
 if TYPE_CHECKING:
     import numpy.typing as npt
 
 
-PART = re.compile(r"\..+\.(\d+)\.part")  #: a file under way, by the process that writes it
-
-
-def write_atomic(path: Path, data: bytes) -> None:
-    """Write `data` so that `path` holds either what it held or all of it: temporary file, fsync, rename.
-
-    Raises `StoreError` where it cannot (disk full, no permission, a device); nothing is left behind then.
-    """
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
-        if path.exists() and not path.is_file():  # a file that takes the place of /dev/null is there to stay
-            raise StoreError(f"cannot write {path}: it is no file that can be replaced")
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with temporary.open("wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
-    except OSError as error:
-        with suppress(OSError):  # where the folder itself cannot be had, there is nothing to take away
-            temporary.unlink()
-        raise StoreError(f"cannot write {path}: {error.strerror or error}: what was stored before is kept") from error
-
-
-def remove_file(path: Path) -> None:
-    """Delete a file that an earlier report wrote, if it is there; a folder of that name is nothing of ours and stays.
-
-    Raises `StoreError` where it cannot.
-    """
-    try:
-        if path.is_symlink() or not path.is_dir():
-            path.unlink(missing_ok=True)
-    except OSError as error:
-        raise StoreError(f"cannot delete {path}: {error.strerror or error}") from error
-
-
 class Store:
-    """One run folder."""
+    """One run folder.
+
+    Parameters
+    ----------
+    folder : Path
+        The folder; it is made when something is written.
+    """
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -80,7 +58,7 @@ class Store:
         return self.folder / "run.json"
 
     def cell_folder(self, cell_id: str) -> Path:
-        """Where everything of one cell lies."""
+        """The folder of one cell."""
         return self.folder / "cells" / cell_id
 
     def journal(self, cell_id: str) -> Path:
@@ -89,9 +67,12 @@ class Store:
 
     @contextmanager
     def lock(self) -> Iterator[None]:
-        """Hold the folder for writing; raises `StoreError` while another run does.
+        """Hold the folder for writing, and delete the files that killed processes have not finished.
 
-        Files that killed writers left half written are deleted.
+        Raises
+        ------
+        StoreError
+            If another run holds the folder.
         """
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
@@ -105,45 +86,64 @@ class Store:
                 raise StoreError(
                     f"{self.folder} is being written by another run: wait for it or use another --out"
                 ) from error
-            self._clean()
+            remove_partial_files(self.folder)
             yield
-
-    def _clean(self) -> None:
-        """Delete what is left of writes whose process is gone; a report may be writing at the same time."""
-        for path in self.folder.rglob(".*.part"):
-            if (named := PART.fullmatch(path.name)) and not _alive(int(named[1])):
-                remove_file(path)
 
     def write_run(self, description: dict[str, Any]) -> None:
         """Store the description of the run."""
-        write_atomic(self.run_file, _json({"schema": SCHEMA, **description}))
+        write_atomic(self.run_file, json_bytes({"schema": SCHEMA, **description}))
 
     def read_run(self) -> dict[str, Any]:
-        """The description of the run; raises `StoreError` where there is none or it cannot be understood."""
+        """Read the description of the run.
+
+        Raises
+        ------
+        StoreError
+            If there is none, it cannot be understood, or a newer version wrote it.
+        """
         if not self.run_file.exists():
             raise StoreError(
                 f"{self.folder} is not a run folder: it has no run.json (evenhand run --out {self.folder} makes one)"
             )
-        description = _read_json(self.run_file)
+        description = read_json(self.run_file)
         schema = description.get("schema", 0)
-        if isinstance(schema, int) and schema > SCHEMA:
+        if not isinstance(schema, int):
+            problem = f"its schema is {schema!r}"
+        elif schema > SCHEMA:
             raise StoreError(
-                f"{self.run_file} has schema {description['schema']}, this version reads up to {SCHEMA}: upgrade evenhand"
+                f"{self.run_file} has schema {schema}, this version reads up to {SCHEMA}: upgrade evenhand"
             )
-        what = incomplete(description) if isinstance(schema, int) else f"its schema is {schema!r}"
-        if what:
-            raise StoreError(f"cannot read {self.run_file}: {what}: restore it, or run again into another folder")
+        else:
+            problem = incomplete(description)
+        if problem:
+            raise StoreError(f"cannot read {self.run_file}: {problem}: restore it, or run again into another folder")
         return description
 
     def write_cell(self, record: Record, predictions: StoredPredictions | None) -> Record:
-        """Store a cell: predictions and training curves first, then the record that vouches for them, which is returned."""
+        """Store a cell: predictions and training curves first, then the record.
+
+        Parameters
+        ----------
+        record : Record
+            The record, without checksums.
+        predictions : StoredPredictions or None
+            The predictions of its entries; None where there are none.
+
+        Returns
+        -------
+        Record
+            The record with the checksums of the files that belong to it.
+        """
         folder = self.cell_folder(record.id)
         if predictions is not None:
-            data = pack(predictions)
-            write_atomic(folder / "predictions.npz", data)
-            record = replace(record, predictions_sha256=hashlib.sha256(data).hexdigest())
-            record = replace(record, history_sha256=self._write_history(folder))
-        write_atomic(folder / "record.json", _json(record.as_dict()))
+            content = pack(predictions)
+            write_atomic(folder / "predictions.npz", content)
+            record = replace(
+                record,
+                predictions_sha256=hashlib.sha256(content).hexdigest(),
+                history_sha256=self._write_history(folder),
+            )
+        write_atomic(folder / "record.json", json_bytes(record.as_dict()))
         if predictions is not None:  # only an unfinished search needs these
             (folder / "search.npz").unlink(missing_ok=True)
             shutil.rmtree(folder / "curves", ignore_errors=True)
@@ -151,29 +151,26 @@ class Store:
 
     def _write_history(self, folder: Path) -> str:
         """Merge the curves of all trials and refits into `history.npz`; returns its SHA-256, nothing where there are none."""
-        merged = {
-            f"{path.stem}/{name}": curve
-            for path in sorted((folder / "curves").glob("*.npz"))
-            for name, curve in read_curves(path.read_bytes()).items()
-        }
+        merged = {}
+        for path in sorted((folder / "curves").glob("*.npz")):
+            for name, curve in read_curves(path.read_bytes()).items():
+                merged[f"{path.stem}/{name}"] = curve
         if not merged:
             (folder / "history.npz").unlink(missing_ok=True)  # of a record that was discarded
             return ""
-        data = save_curves(merged)
-        write_atomic(folder / "history.npz", data)
-        return hashlib.sha256(data).hexdigest()
+        content = save_curves(merged)
+        write_atomic(folder / "history.npz", content)
+        return hashlib.sha256(content).hexdigest()
 
     def record(self, cell_id: str) -> Record | None:
-        """The record of a cell, None where the cell was never finished."""
+        """The record of a cell, None where the cell was never finished; raises `StoreError` where it cannot be read."""
         path = self.cell_folder(cell_id) / "record.json"
         try:
-            values = _read_json(path)
+            return Record.from_dict(read_json(path))
         except StoreError as error:
             if isinstance(error.__cause__, FileNotFoundError):
                 return None
             raise
-        try:
-            return Record.from_dict(values)
         except (TypeError, ValueError, AttributeError) as error:
             raise StoreError(
                 f"cannot read {path}: it is not a record ({error}): delete its folder and run again"
@@ -181,94 +178,104 @@ class Store:
 
     def records(self) -> list[Record]:
         """Every stored record, by task, family, strategy, repeat and fold; raises `StoreError` where one cannot be read."""
-        found, unreadable = self.read_records()
+        records, unreadable = self.read_records()
         if unreadable:
             raise StoreError(next(iter(unreadable.values())))
-        return found
+        return records
 
     def read_records(self) -> tuple[list[Record], dict[str, str]]:
-        """The stored records that can be read, in the order of `records`, and by cell id why others cannot.
+        """Read all records that can be read.
 
-        A record is of no use where the predictions that it vouches for are not there at all.
+        A record whose predictions do not exist counts as unreadable.
+
+        Returns
+        -------
+        records : list of Record
+            In the order of `records`.
+        unreadable : dict
+            Cell id → why its record cannot be read.
         """
-        found, unreadable = [], {}
-        for cell_id in self._stored():
+        records, unreadable = [], {}
+        for cell_id in self._stored_ids():
+            predictions_file = self.cell_folder(cell_id) / "predictions.npz"
             try:
                 record = self.record(cell_id)
                 if record is not None and record.predictions_sha256:
-                    _find(self.cell_folder(cell_id) / "predictions.npz")
+                    predictions_file.stat()
             except StoreError as error:
                 unreadable[cell_id] = str(error)
-                continue
-            found += [record] if record is not None else []
-        return sorted(found, key=lambda r: (r.task, r.family, r.strategy, r.repeat, r.fold)), unreadable
+            except OSError as error:
+                unreadable[cell_id] = f"cannot read {predictions_file}: {error.strerror or error}"
+            else:
+                if record is not None:
+                    records.append(record)
+        return sorted(records, key=lambda r: (r.task, r.family, r.strategy, r.repeat, r.fold)), unreadable
 
-    def _stored(self) -> list[str]:
+    def _stored_ids(self) -> list[str]:
         """The ids of the cells that have a folder."""
         try:
-            return sorted(one.name for one in (self.folder / "cells").iterdir() if not one.name.startswith("."))
+            names = [path.name for path in (self.folder / "cells").iterdir()]
         except FileNotFoundError:
             return []
         except OSError as error:
             raise StoreError(f"cannot read {self.folder / 'cells'}: {error.strerror or error}") from error
+        return sorted(name for name in names if not name.startswith("."))
 
     def predictions(self, record: Record) -> StoredPredictions:
-        """The predictions that a record vouches for; raises `StoreError` where they are not those, or are none."""
+        """Read the predictions of a cell; raises `StoreError` where they do not match the record or cannot be read."""
         path = self.cell_folder(record.id) / "predictions.npz"
-        data = _vouched(path, record.predictions_sha256)
+        content = read_checked(path, record.predictions_sha256)
         try:
-            return unpack(data, [outcome.stage for outcome in record.outcomes])
-        except BROKEN as error:
-            raise _broken(path, record, error) from error
+            return unpack(content, [entry.stage for entry in record.outcomes])
+        except ARCHIVE_ERRORS as error:
+            raise _unreadable(path, record, error) from error
 
     def curves(self, record: Record) -> dict[str, npt.NDArray[Any]]:
-        """The training curves of a cell's networks by `<trial or refit>/<fold>/<curve>`; nothing where it left none.
+        """Read the training curves of a cell's networks.
 
-        Those are `trial_3/inner_0/train_loss`, one figure per epoch, `final_tuned/outer/validation_loss` and so on; `epoch`
-        (the one that was kept, from 1) and `seed` hold one number. Raises `StoreError` where the file is not what the record
-        vouches for.
+        Returns
+        -------
+        dict
+            Curves by `<trial or refit>/<fold>/<curve>`, empty where there are none: `trial_3/inner_0/train_loss`, one number
+            per epoch, `final_tuned/outer/validation_loss` and so on; `epoch` (the one whose weights the network has, from
+            1) and `seed` hold one number.
+
+        Raises
+        ------
+        StoreError
+            If the file does not match the record or cannot be read.
         """
         if not record.history_sha256:
             return {}
         path = self.cell_folder(record.id) / "history.npz"
-        data = _vouched(path, record.history_sha256)
+        content = read_checked(path, record.history_sha256)
         try:
-            return read_curves(data)
-        except BROKEN as error:
-            raise _broken(path, record, error) from error
+            return read_curves(content)
+        except ARCHIVE_ERRORS as error:
+            raise _unreadable(path, record, error) from error
 
     def discard_cell(self, cell_id: str) -> None:
-        """Forget a cell whose declaration or data have changed, its study included."""
+        """Delete a cell whose declaration or data have changed, its study included."""
         shutil.rmtree(self.cell_folder(cell_id), ignore_errors=True)
 
     def prepare_study(self, cell_id: str, key: str) -> None:
-        """Continue a study that was begun under this key; forget one of another key, its trials are of other rows or spaces.
+        """Keep the study of a cell that was begun under this key, and delete one of another key: its trials are outdated.
 
-        What a killed writer left is removed: the lock of a journal, and a record that is not complete.
+        What a killed process left is removed: the lock of the journal, and a trial that is not complete.
         """
-        marker = self.cell_folder(cell_id) / "key"
-        if self.journal(cell_id).exists() and (not marker.exists() or marker.read_text(encoding="utf-8") != key):
+        key_file, journal = self.cell_folder(cell_id) / "key", self.journal(cell_id)
+        if journal.exists() and (not key_file.exists() or key_file.read_text(encoding="utf-8") != key):
             self.discard_cell(cell_id)
-        repair_journal(self.journal(cell_id))
-        if not marker.exists():
-            write_atomic(marker, key.encode())
+        repair_journal(journal)
+        if not key_file.exists():
+            write_atomic(key_file, key.encode())
 
     def write_search(self, cell_id: str, arrays: dict[str, npt.NDArray[Any]]) -> None:
         """Store the out-of-fold probabilities of a search under way."""
         write_atomic(self.cell_folder(cell_id) / "search.npz", save(arrays))
 
-    def write_curves(self, cell_id: str, name: str, arrays: Mapping[str, npt.NDArray[Any]]) -> None:
-        """Store the training curves of one trial (`trial_3`) or refit (`final_tuned`) by `<fold>/<curve>`, one axis each.
-
-        They are kept in float32's precision, whole numbers as they are. `write_cell` brings them together.
-        """
-        import numpy as np
-
-        curves = {at: one.astype(np.float32) if one.dtype.kind == "f" else one for at, one in arrays.items()}
-        write_atomic(self.cell_folder(cell_id) / "curves" / f"{name}.npz", save_curves(curves))
-
     def read_search(self, cell_id: str) -> dict[str, npt.NDArray[Any]]:
-        """What `write_search` stored last, or nothing."""
+        """Read what `write_search` stored last; empty where there is nothing."""
         import numpy as np
 
         path = self.cell_folder(cell_id) / "search.npz"
@@ -277,52 +284,27 @@ class Store:
         with np.load(path, allow_pickle=False) as arrays:
             return dict(arrays)
 
+    def write_curves(self, cell_id: str, name: str, arrays: Mapping[str, npt.NDArray[Any]]) -> None:
+        """Store the training curves of one trial or refit; `write_cell` merges them.
 
-def _alive(process: int) -> bool:
-    try:
-        os.kill(process, 0)
-    except ProcessLookupError:
-        return False
-    except (PermissionError, OverflowError):
-        return True  # of somebody else
-    return True
+        Parameters
+        ----------
+        cell_id : str
+            The cell.
+        name : str
+            ``trial_3`` or ``final_tuned``.
+        arrays : mapping
+            One-dimensional arrays by `<fold>/<curve>`; they are rounded to the precision of float32, integers are not.
+        """
+        import numpy as np
 
-
-def _broken(path: Path, record: Record, error: BaseException) -> StoreError:
-    what = " ".join(str(error).split())
-    return StoreError(f"cannot read {path}, of {record.name}: {what}: delete its folder and run again")
-
-
-def _find(path: Path) -> None:
-    """Raise `StoreError` where there is no such file."""
-    try:
-        path.stat()
-    except OSError as error:
-        raise StoreError(f"cannot read {path}: {error.strerror or error}") from error
+        curves = dict(arrays)
+        for curve_name, curve in arrays.items():
+            if curve.dtype.kind == "f":
+                curves[curve_name] = curve.astype(np.float32)
+        write_atomic(self.cell_folder(cell_id) / "curves" / f"{name}.npz", save_curves(curves))
 
 
-def _vouched(path: Path, sha256: str) -> bytes:
-    """The content of a file, if it is what a record says it is."""
-    try:
-        data = path.read_bytes()
-    except OSError as error:
-        raise StoreError(f"cannot read {path}: {error.strerror or error}") from error
-    if hashlib.sha256(data).hexdigest() != sha256:
-        raise StoreError(
-            f"{path} is not what its record vouches for (SHA-256 differs): delete its folder and run again"
-        )
-    return data
-
-
-def _json(value: dict[str, Any]) -> bytes:
-    return (json.dumps(value, indent=1, ensure_ascii=False) + "\n").encode()
-
-
-def _read_json(path: Path) -> dict[str, Any]:
-    try:
-        value = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise StoreError(f"cannot read {path}: {error}: restore it, or delete it and run again") from error
-    if not isinstance(value, dict):
-        raise StoreError(f"cannot read {path}: expected an object, found {type(value).__name__}")
-    return value
+def _unreadable(path: Path, record: Record, error: BaseException) -> StoreError:
+    message = " ".join(str(error).split())
+    return StoreError(f"cannot read {path}, of {record.name}: {message}: delete its folder and run again")

@@ -15,7 +15,8 @@ from typing import TypeAlias
 from harness.errors import EvenhandError, StoreError
 from harness.processes import ChildProcess, ProgressCallback, receive_answer, serve_subprocess
 from harness.report.content import Figure
-from harness.store.store import Store, remove_file, write_atomic
+from harness.store.files import remove_file, write_atomic
+from harness.store.store import Store
 
 COLOURS = 128
 MANY = 24  #: pictures from which on a second process, with a second or two to start, saves time
