@@ -5,7 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from harness.data.sources import read_csv, wheel_member
+from harness.data.sources import wheel_member
+from harness.data.table_files import read_csv
 from harness.registry.task import Task
 
 if TYPE_CHECKING:

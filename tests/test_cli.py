@@ -102,7 +102,7 @@ def test_columns_that_options_name_are_looked_up_before_the_rows_are_read(evenha
 def test_a_plugin_may_be_named_by_its_file(evenhand, tmp_path):
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "my_metric.py").write_text(
-        "from harness import Metric\nM = Metric(name='my_metric', compute=lambda p: 0.5, face='ranking')\n"
+        "from harness import Metric\nM = Metric(name='my_metric', compute=lambda p: 0.5, metric_type='ranking')\n"
     )
     code, out, err = evenhand("list", "metrics", "--plugin", "mine/my_metric.py")
     assert code == 0, err
@@ -114,7 +114,7 @@ def test_plugin_files_may_be_named_like_installed_modules_and_like_one_another(e
     for folder in ("first", "second"):
         (tmp_path / folder).mkdir()
         (tmp_path / folder / "json.py").write_text(
-            f"from harness import Metric\nM = Metric(name='{folder}', compute=lambda p: 0.5, face='ranking')\n"
+            f"from harness import Metric\nM = Metric(name='{folder}', compute=lambda p: 0.5, metric_type='ranking')\n"
         )
     path = sys.path.copy()
     words = ("--plugin", "first/json.py", "--plugin", "second/json.py", "--plugin", str(tmp_path / "first" / "json.py"))
@@ -159,7 +159,7 @@ def test_two_hundred_megabytes_of_one_column_are_refused_in_a_line(evenhand, tmp
         ("run --task digits_nine --budget soon", "not a length of time: 'soon'"),
         ("run --task digits_nine --jobs 0", "--jobs must be at least 1"),
         ("run --task digits_nine --retry sometimes", "unknown status 'sometimes'"),
-        ("run --task digits_nine --target y", "goes with data of one's own"),
+        ("run --task digits_nine --target y", "goes with your own data"),
         ("run --task digits_nine --plugin nowhere", "plugin 'nowhere' cannot be imported"),
         ("run --task digits_nine --data-dir nowhere", "no such directory: nowhere"),
         ("report nowhere", "nowhere is not a run folder"),

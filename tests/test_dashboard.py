@@ -11,12 +11,12 @@ from fixtures_run import tumours, write_run
 from markdown_it import MarkdownIt
 from optuna_dashboard import get_note
 
-from harness.api.dashboard import Merged, note, read_outer
+from harness.api.dashboard import MergedStudies, study_note, read_test_scores
 from harness.evaluation.ranking import rank
-from harness.evaluation.scores import collect
+from harness.evaluation.scores import collect_scores
 from harness.metrics.classification import METRICS
 from harness.registry.space import choice, log_float
-from harness.report.leaderboard import csv_text, leaderboard
+from harness.report.leaderboard import leaderboard_csv, leaderboard
 from harness.search.study import SearchCache, StudyPlan, TrialResult, search
 from harness.store.store import Store
 
@@ -44,12 +44,12 @@ def search_one(store: Store, trials: int, evaluate=evaluate) -> None:
 
 
 def write_table(store: Store) -> None:
-    scores = collect(store, METRIC)
+    scores = collect_scores(store, METRIC)
     table = leaderboard(scores, [rank(scores, task) for task in scores.run["tasks"]])
-    (store.folder / "leaderboard.csv").write_text(csv_text(table))
+    (store.folder / "leaderboard.csv").write_text(leaderboard_csv(table))
 
 
-def note_of(merged: Merged, name: str = NAME) -> str:
+def note_of(merged: MergedStudies, name: str = NAME) -> str:
     return get_note(optuna.load_study(study_name=name, storage=merged.storage))
 
 
@@ -76,7 +76,7 @@ def digests(store: Store) -> dict[str, str]:
 
 def test_a_study_carries_a_note_and_nothing_on_disk_changes(store):
     before = digests(store)
-    merged = Merged(store)
+    merged = MergedStudies(store)
     assert merged.refresh() == 1
     said = note_of(merged)
     assert digests(store) == before
@@ -97,7 +97,7 @@ def test_a_study_carries_a_note_and_nothing_on_disk_changes(store):
 
 
 def test_a_note_follows_the_search_and_the_report(store):
-    merged = Merged(store)
+    merged = MergedStudies(store)
     merged.refresh()
     first = note_of(merged)
     merged.refresh()
@@ -110,9 +110,9 @@ def test_a_note_follows_the_search_and_the_report(store):
     (store.folder / "report.html").write_text("<p>")
     merged.refresh()
     third = note_of(merged)
-    scores = collect(store, METRIC)
+    scores = collect_scores(store, METRIC)
     for stage in ("default", "tuned"):
-        place = rank(scores, "tumours").place("logistic_regression", "none", stage)
+        place = rank(scores, "tumours").find("logistic_regression", "none", stage)
         mean, sd = place.rows.mean("average_precision"), place.rows["average_precision"].std(ddof=1)
         line = next(one for one in third.splitlines() if one.startswith(f"| Test rows, {stage}"))
         assert f"average_precision {mean:.3f} ± {sd:.3f} " in line
@@ -126,7 +126,7 @@ def test_a_search_without_a_score_says_so(store, tmp_path):
     fresh = Store(tmp_path / "fresh")
     shutil.copytree(store.folder, fresh.folder, ignore=shutil.ignore_patterns("study.journal"))
     search_one(fresh, 2, fails)
-    merged = Merged(fresh)
+    merged = MergedStudies(fresh)
     merged.refresh()
     assert "No trial has a score yet. 2 trials failed: ValueError: no." in note_of(merged)
 
@@ -148,7 +148,7 @@ def test_hostile_names_are_text(store):
             distributions={HOSTILE: optuna.distributions.CategoricalDistribution([HOSTILE])},
         )
     )
-    said = note(study, cell, about, {}, "")
+    said = study_note(study, cell, about, {}, "")
     html = MarkdownIt("commonmark", {"html": True}).enable("table").render(said)
     for mark in ("<img", "<strong>bold", "<a ", 'href="'):
         assert mark not in html
@@ -163,7 +163,7 @@ def test_decisions_are_those_at_one_half_of_what_is_not_recalibrated(tmp_path):
             lines.append(f"t,f,s,tuned,{calibration},{kind},f1,0.{len(lines)}00,0.01")
     path = tmp_path / "leaderboard.csv"
     path.write_text("\n".join([*lines, ""]))
-    ((who, said),) = read_outer(path).items()
+    ((who, said),) = read_test_scores(path).items()
     assert who == ("t", "f", "s", "tuned")
     assert said.startswith("f1 0.100 ± 0.010")
 
@@ -174,8 +174,8 @@ def test_decisions_are_those_at_one_half_of_what_is_not_recalibrated(tmp_path):
 def test_tables_of_another_form_say_nothing(tmp_path, text):
     path = tmp_path / "leaderboard.csv"
     path.write_text(text)
-    assert read_outer(path) == {}
-    assert read_outer(tmp_path / "nothing.csv") == {}
+    assert read_test_scores(path) == {}
+    assert read_test_scores(tmp_path / "nothing.csv") == {}
 
 
 TORN = {
@@ -190,7 +190,7 @@ def test_an_incomplete_record_hides_no_trial_and_nothing_on_disk_changes(store, 
     (journal,) = store.folder.rglob("study.journal")
     journal.write_bytes(journal.read_bytes() + torn)
     before = digests(store)
-    merged = Merged(store)
+    merged = MergedStudies(store)
     assert merged.refresh() == 1
     assert len(optuna.load_study(study_name=NAME, storage=merged.storage).trials) == 4
     assert digests(store) == before
@@ -199,6 +199,6 @@ def test_an_incomplete_record_hides_no_trial_and_nothing_on_disk_changes(store, 
 def test_a_journal_that_cannot_be_read_does_not_end_the_dashboard(store):
     (journal,) = store.folder.rglob("study.journal")
     journal.write_bytes(b"[1, 2]\n" * 3)
-    merged = Merged(store)
+    merged = MergedStudies(store)
     merged.refresh()
     assert merged.storage.get_all_studies() == []

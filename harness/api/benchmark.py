@@ -1,4 +1,4 @@
-"""A whole run: plan it, see what is already done, do the rest."""
+"""A whole run: plan it, find the cells that are stored already, execute the others."""
 
 from __future__ import annotations
 
@@ -16,24 +16,24 @@ from harness.registry.registry import Registry
 from harness.store.record import Record, Status
 from harness.store.store import Store
 
-#: What is known without work is looked at anew whenever a run is continued: a package may have come, a declaration changed.
-CHEAP = ("skipped",)
-#: A study of these is continued; of the others it is begun again, for its trials have all failed.
+#: Statuses that are determined anew whenever a run is continued: a package may have been installed since.
+REPLANNED = ("skipped",)
+#: Statuses whose study is continued on a retry; of others it is begun again, because all of its trials failed.
 CONTINUED = ("timeout", "memory")
 
 
 @dataclass(frozen=True)
-class Start:
-    """What there is to do when a run starts: the plan, the cells left, the records that stand."""
+class RunStart:
+    """The state of a run when it starts."""
 
     plan: Plan
-    left: tuple[Cell, ...]
-    standing: tuple[Record, ...]
-    objectives: Mapping[str, Metric]  #: task → what is improved
-    outdated: int = 0  #: cells with a record under another key, which are done again
+    pending: tuple[Cell, ...]  #: cells to execute
+    finished: tuple[Record, ...]  #: records that are kept
+    objectives: Mapping[str, Metric]  #: task → the metric that is optimised
+    outdated: int = 0  #: cells with a record under another key, which are executed again
 
 
-def benchmark(  # noqa: PLR0913 -- what, where, with how much, what again, under whose eyes
+def benchmark(  # noqa: PLR0913 -- each argument is a separate concern of a run
     request: Request,
     registry: Registry,
     store: Store,
@@ -42,95 +42,147 @@ def benchmark(  # noqa: PLR0913 -- what, where, with how much, what again, under
     jobs: int,
     limits: Limits,
     retry: Collection[str],
-    begun: Callable[[Start], RunCallbacks],
+    on_start: Callable[[RunStart], RunCallbacks],
 ) -> None:
-    """Start a run or continue it; what was stored under the same keys is not done again.
+    """Start a run or continue it; a cell that is stored under the same key is not executed again.
 
-    `begun` is told what there is to do and returns who watches. Raises `StoreError` where the folder holds a run of another protocol,
-    with what differs, and whatever `make_plan` and the engine raise.
+    Parameters
+    ----------
+    request : Request
+        Tasks, families, strategies and protocol.
+    registry : Registry
+        All declarations.
+    store : Store
+        The folder of the run.
+    command : str
+        The command line, stored with the run.
+    jobs : int
+        Cells executed at once; results do not depend on it.
+    limits : Limits
+        Seconds and memory of one cell.
+    retry : collection of str
+        Statuses whose cells are executed again.
+    on_start : callable
+        Receives the state of the run before the first cell; returns the callbacks for its events.
+
+    Raises
+    ------
+    StoreError
+        If the folder holds a run of another protocol.
+    EvenhandError
+        Whatever planning and the engine raise.
     """
-    refuse_other_protocol(store, request)
+    check_protocol(store, request)
     plan = make_plan(request, registry)
     with store.lock():
-        known = refuse_other_protocol(store, request)
+        stored = check_protocol(store, request)
         description = describe(request, registry, plan, command, store.folder.name)
-        store.write_run(joined(known, description) if known else description)
-        objectives = {
-            one.task.name: registry.metric(request.protocol.objective_for(len(one.table.classes))) for one in plan.tasks
-        }
+        if stored:
+            description = merge_descriptions(stored, description)
+        store.write_run(description)
+        objectives = {}
+        fingerprints = {}
+        for loaded in plan.tasks:
+            objective = request.protocol.objective_for(len(loaded.table.classes))
+            objectives[loaded.task.name] = registry.metric(objective)
+            fingerprints[loaded.task.name] = loaded.fingerprint
         start = _start(plan, store, retry, objectives)
-        watch = begun(start)
-        rows = {one.task.name: one.fingerprint for one in plan.tasks}
-        cell_jobs = [CellJob(cell, rows[cell.task]) for cell in start.left]
-        load_engine().run(request, store, cell_jobs, jobs, limits, watch)
+        callbacks = on_start(start)
+        cell_jobs = [CellJob(cell, fingerprints[cell.task]) for cell in start.pending]
+        load_engine().run(request, store, cell_jobs, jobs, limits, callbacks)
 
 
-def refuse_other_protocol(store: Store, request: Request) -> dict[str, Any] | None:
-    """The run that is stored already, if any; raises `StoreError` where it was made under another protocol."""
+def check_protocol(store: Store, request: Request) -> dict[str, Any] | None:
+    """Read the description of the stored run, None where there is none.
+
+    Raises
+    ------
+    StoreError
+        If the stored run has another protocol; the message names what differs.
+    """
     if not store.run_file.exists():
         return None
-    known = store.read_run()
-    mine, theirs = request.protocol.as_dict(), known.get("protocol", {})
-    differing = [f"{name} {theirs.get(name)} → {mine[name]}" for name in mine if theirs.get(name) != mine[name]]
-    if differing:
-        raise StoreError(f"{store.folder} holds a run of another protocol ({', '.join(differing)}): use another --out")
-    return known
+    stored = store.read_run()
+    protocol = stored.get("protocol", {})
+    differences = []
+    for name, setting in request.protocol.as_dict().items():
+        if protocol.get(name) != setting:
+            differences.append(f"{name} {protocol.get(name)} → {setting}")
+    if differences:
+        raise StoreError(
+            f"{store.folder} holds a run of another protocol ({', '.join(differences)}): use another --out"
+        )
+    return stored
 
 
-def joined(known: Mapping[str, Any], new: Mapping[str, Any]) -> dict[str, Any]:
-    """The description of a run that was asked for more: what is new wins, what only the stored one has stays.
+def merge_descriptions(stored: Mapping[str, Any], new: Mapping[str, Any]) -> dict[str, Any]:
+    """Merge the description of a stored run with that of its continuation, which takes precedence.
 
-    Stored cells that were made from other rows, costs or, where the strategy is searched, other strategies are no longer
-    part of the run: they could not be compared with those of now.
+    Stored cells made from other rows, other costs or, where the strategy is searched, other strategies are dropped: they
+    cannot be compared with the new ones.
+
+    Parameters
+    ----------
+    stored, new : mapping
+        Descriptions as in `run.json`.
+
+    Returns
+    -------
+    dict
+        The merged description.
     """
-    both = dict(new)
+    merged = dict(new)
     for part in ("tasks", "families", "strategies"):
-        both[part] = {**known.get(part, {}), **new[part]}
-    kept = [cell for cell in known.get("cells", []) if _of_the_same_data(cell, known, new)]
-    cells = {cell["id"]: cell for cell in kept} | {cell["id"]: cell for cell in new["cells"]}
-    both["cells"] = list(cells.values())
-    named = {(one["kind"], one["name"]) for one in new["skipped"]} | {("task", name) for name in new["tasks"]}
-    both["skipped"] = [
-        *new["skipped"],
-        *(one for one in known.get("skipped", []) if (one["kind"], one["name"]) not in named),
-    ]
-    return both
+        merged[part] = {**stored.get(part, {}), **new[part]}
+    cells = {cell["id"]: cell for cell in stored.get("cells", []) if _has_same_data(cell, stored, new)}
+    for cell in new["cells"]:
+        cells[cell["id"]] = cell
+    merged["cells"] = list(cells.values())
+    described = {("task", name) for name in new["tasks"]}
+    described |= {(skip["kind"], skip["name"]) for skip in new["skipped"]}
+    earlier = [skip for skip in stored.get("skipped", []) if (skip["kind"], skip["name"]) not in described]
+    merged["skipped"] = [*new["skipped"], *earlier]
+    return merged
 
 
-def _of_the_same_data(cell: Mapping[str, Any], known: Mapping[str, Any], new: Mapping[str, Any]) -> bool:
+def _has_same_data(cell: Mapping[str, Any], stored: Mapping[str, Any], new: Mapping[str, Any]) -> bool:
+    """Whether a stored cell was made from the rows, the costs and the strategies of the new description."""
     task, strategy = cell["task"], cell["strategy"]
     if task not in new["tasks"]:
         return True
-    same = all(known["tasks"][task].get(part) == _plain(new["tasks"][task][part]) for part in ("fingerprint", "costs"))
-    before = known["strategies"][strategy]
-    now = _plain(new["strategies"].get(strategy, before))
-    return same and before.items() <= now.items()  # what an older version did not store yet is no difference
+    for part in ("fingerprint", "costs"):
+        if stored["tasks"][task].get(part) != _as_json(new["tasks"][task][part]):
+            return False
+    stored_strategy = stored["strategies"][strategy]
+    new_strategy = _as_json(new["strategies"].get(strategy, stored_strategy))
+    return bool(stored_strategy.items() <= new_strategy.items())  # fields that an older version did not store are no difference
 
 
-def _plain(value: Any) -> Any:
-    """A value as it comes back from JSON."""
-    return json.loads(json.dumps(value))
+def _as_json(content: Any) -> Any:
+    """Convert to what JSON reads back."""
+    return json.loads(json.dumps(content))
 
 
-def _start(plan: Plan, store: Store, retry: Collection[str], objectives: Mapping[str, Metric]) -> Start:
-    left, standing, outdated = [], [], 0
+def _start(plan: Plan, store: Store, retry: Collection[str], objectives: Mapping[str, Metric]) -> RunStart:
+    """Divide the cells of a plan into pending and finished ones; records under other keys are discarded."""
+    pending, finished, outdated = [], [], 0
     for cell in plan.cells:
         record = store.record(cell.id)
         if record is not None and record.key != cell.key:
-            outdated += record.status not in CHEAP
+            outdated += record.status not in REPLANNED
             store.discard_cell(cell.id)
             record = None
         if record is not None and record.status == "ok":
-            standing.append(record)
+            finished.append(record)
         elif cell.id in plan.settled:
             status, reason = plan.settled[cell.id]
-            standing.append(store.write_cell(cell.record(status=cast("Status", status), reason=reason), None))
+            finished.append(store.write_cell(cell.record(status=cast("Status", status), reason=reason), None))
         elif record is None:
-            left.append(cell)
-        elif record.status in retry or record.status in CHEAP:
+            pending.append(cell)
+        elif record.status in (*retry, *REPLANNED):
             if record.status not in CONTINUED:
                 store.discard_cell(cell.id)
-            left.append(cell)
+            pending.append(cell)
         else:
-            standing.append(record)
-    return Start(plan, tuple(left), tuple(standing), objectives, outdated)
+            finished.append(record)
+    return RunStart(plan, tuple(pending), tuple(finished), objectives, outdated)

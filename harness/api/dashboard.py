@@ -1,7 +1,7 @@
 """The Optuna dashboard over all studies of a run, also while it goes on.
 
-The dashboard draws history, importances, slices and parallel coordinates itself; a note on every study says what it cannot
-know. All of it is kept in memory: nothing on disk changes.
+The dashboard draws history, importances, slices and parallel coordinates itself; a note on every study adds what Optuna
+does not know. Everything is kept in memory: nothing on disk changes.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from harness.errors import EvenhandError, StoreError
-from harness.report.render.markdown import NONE, count, escape, number, table
+from harness.report.render.markdown import MISSING, escape, format_count, format_number, format_table
 from harness.store.journal import read_journal
 from harness.store.store import Store
 
@@ -24,189 +24,246 @@ if TYPE_CHECKING:
     import optuna
     from optuna.storages import BaseStorage
 
-#: How often new trials are looked for, in seconds.
-REFRESH = 5.0
-TABLE = "leaderboard.csv"
+#: Seconds between two looks for new trials.
+REFRESH_SECONDS = 5.0
+LEADERBOARD = "leaderboard.csv"
+#: Columns that the leaderboard must have for its scores to be displayed.
 COLUMNS = {"task", "family", "strategy", "stage", "calibration", "threshold_kind", "objective"}
-HALF = "half"  #: what the table calls decisions at 0.5
-REPORTS = ("report.html", "leaderboard.md")  #: the first that is there is named in notes
-State: TypeAlias = tuple[int, int] | None  #: size and time of a file; None where it is not there
-Who: TypeAlias = tuple[str, str, str, str]  #: task, family, strategy, stage
+DEFAULT_THRESHOLD = "half"  #: value of `threshold_kind` for decisions at 0.5
+REPORTS = ("report.html", "leaderboard.md")  #: the first that exists is named in notes
+FileState: TypeAlias = tuple[int, int] | None  #: size and time of a file; None where it does not exist
+EntryKey: TypeAlias = tuple[str, str, str, str]  #: task, family, strategy, stage
 
 
-class Merged:
-    """One storage in memory that holds every cell's study, each with a note; only journals that changed are read again."""
+class MergedStudies:
+    """A storage in memory that holds every cell's study, each with a note; only journals that changed are read again."""
 
     def __init__(self, store: Store) -> None:
         from optuna.storages import InMemoryStorage
 
         self.store = store
         self.storage: BaseStorage = InMemoryStorage()
-        self.seen: dict[Path, State] = {}
-        self.names: dict[Path, list[str]] = {}  #: the studies of a journal: one, or none yet
-        self.reported: tuple[State, ...] = ()
+        self.journal_states: dict[Path, FileState] = {}
+        self.study_names: dict[Path, list[str]] = {}  #: the studies of a journal: one, or none yet
+        self.report_states: tuple[FileState, ...] = ()
 
     def refresh(self) -> int:
-        """Bring what is new and write notes on it; returns how many studies there are."""
+        """Add new trials and notes; returns the number of studies."""
         import optuna
 
         optuna.logging.set_verbosity(optuna.logging.ERROR)
         run = self.store.read_run()
-        reported = tuple(_state(self.store.folder / name) for name in (TABLE, *REPORTS))
-        outer = read_outer(self.store.folder / TABLE)
+        report_states = tuple(_file_state(self.store.folder / name) for name in (LEADERBOARD, *REPORTS))
+        test_scores = read_test_scores(self.store.folder / LEADERBOARD)
         for cell in run["cells"]:
             path = self.store.journal(cell["id"])
-            state = _state(path)
-            changed = self.seen.get(path) != state
-            if state is not None and changed:
-                self.names[path] = self._bring(path)
-                self.seen[path] = state
-            if state is not None and (changed or self.reported != reported):
-                self._note(path, cell, run, outer)
-        self.reported = reported
-        return len(self.seen)
+            state = _file_state(path)
+            if state is None:
+                continue
+            changed = self.journal_states.get(path) != state
+            if changed:
+                self.study_names[path] = self._copy_studies(path)
+                self.journal_states[path] = state
+            if changed or self.report_states != report_states:
+                self._write_notes(path, cell, run, test_scores)
+        self.report_states = report_states
+        return len(self.journal_states)
 
-    def _note(self, path: Path, cell: Mapping[str, Any], run: Mapping[str, Any], outer: Mapping[Who, str]) -> None:
+    def _write_notes(
+        self, path: Path, cell: Mapping[str, Any], run: Mapping[str, Any], test_scores: Mapping[EntryKey, str]
+    ) -> None:
         import optuna
         from optuna_dashboard import save_note
 
-        report = next((one for one in REPORTS if (self.store.folder / one).exists()), "")
-        for name in self.names[path]:
+        reports = [name for name in REPORTS if (self.store.folder / name).exists()]
+        report = reports[0] if reports else ""
+        for name in self.study_names[path]:
             study = optuna.load_study(study_name=name, storage=self.storage)
-            save_note(study, note(study, cell, run["tasks"][cell["task"]], outer, report))
+            save_note(study, study_note(study, cell, run["tasks"][cell["task"]], test_scores, report))
 
-    def _bring(self, path: Path) -> list[str]:
-        """Copy the trials that the merged study does not have yet, or begin it anew where the journal was; returns its name."""
+    def _copy_studies(self, path: Path) -> list[str]:
+        """Copy the new trials of a journal, or all of them where the journal was begun anew; returns its studies."""
         import optuna
 
         try:
             journal = read_journal(path)
         except StoreError:  # the other cells can be displayed; the report names this one
             return []
-        merged = {one.study_name for one in self.storage.get_all_studies()}
+        merged = {study.study_name for study in self.storage.get_all_studies()}
         names = optuna.get_all_study_names(journal)
         for name in names:
             study = optuna.load_study(study_name=name, storage=journal)
             if name in merged:
-                old = optuna.load_study(study_name=name, storage=self.storage)
-                if len(old.trials) <= len(study.trials):
-                    old.add_trials(study.trials[len(old.trials) :])
+                copy = optuna.load_study(study_name=name, storage=self.storage)
+                if len(copy.trials) <= len(study.trials):
+                    copy.add_trials(study.trials[len(copy.trials) :])
                     continue
                 optuna.delete_study(study_name=name, storage=self.storage)
             optuna.copy_study(from_study_name=name, from_storage=journal, to_storage=self.storage)
         return names
 
 
-def note(
-    study: optuna.Study, cell: Mapping[str, Any], about: Mapping[str, Any], outer: Mapping[Who, str], report: str
+def study_note(
+    study: optuna.Study,
+    cell: Mapping[str, Any],
+    task: Mapping[str, Any],
+    test_scores: Mapping[EntryKey, str],
+    report: str,
 ) -> str:
-    """What is worth knowing about a study, as Markdown: whose it is, of which data, what it found, and where the report is.
+    """Describe a study as Markdown: its cell, its data, its configurations, the name of the report.
 
-    `about` is what the run says of the task, `outer` what `read_outer` gave, `report` the name of a file in the run's folder.
+    Parameters
+    ----------
+    study : optuna.Study
+        The study of a cell.
+    cell, task : mapping
+        The cell and its task as described in `run.json`.
+    test_scores : mapping
+        Scores on test rows, from `read_test_scores`.
+    report : str
+        Name of the report's file in the folder of the run; empty where there is none.
+
+    Returns
+    -------
+    str
+        Markdown.
     """
-    classes = ", ".join(f"{n:,} {escape(name)}" for name, n in zip(about["classes"], about["counts"], strict=True))
-    shape = f"{about['rows']:,} rows of {escape(about.get('features') or count(about['columns'], 'column'))}"
+    counts = zip(task["classes"], task["counts"], strict=True)
+    classes = ", ".join(f"{count:,} {escape(name)}" for name, count in counts)
+    features = escape(task.get("features") or format_count(task["columns"], "column"))
     facts = [
-        ["Task", f"{escape(cell['task'])}: {escape(about['title'])}"],
-        ["Data", f"{shape}: {classes}"],
+        ["Task", f"{escape(cell['task'])}: {escape(task['title'])}"],
+        ["Data", f"{task['rows']:,} rows of {features}: {classes}"],
         ["Family", escape(cell["family"])],
         ["Strategy", escape(cell["strategy"])],
         ["Split", f"repeat {cell['repeat']}, fold {cell['fold']}, counted from 0"],
-        ["Score here", f"{escape(about['objective'])}, the mean of the inner folds: no test row took part"],
+        ["Score here", f"{escape(task['objective'])}, the mean of the inner folds: no test row took part"],
     ]
-    who = (cell["task"], cell["family"], cell["strategy"])
-    facts += [[f"Test rows, {stage}", said] for stage in ("default", "tuned") if (said := outer.get((*who, stage)))]
-    ending = f"The report on the whole run is `{report}` in its folder." if report else ""
-    return "\n\n".join(
-        part for part in (table(["Study", ""], facts), "### Configurations", _found(study), ending) if part
-    )
+    for stage in ("default", "tuned"):
+        score = test_scores.get((cell["task"], cell["family"], cell["strategy"], stage))
+        if score:
+            facts.append([f"Test rows, {stage}", score])
+    parts = [format_table(["Study", ""], facts), "### Configurations", _configurations(study)]
+    if report:
+        parts.append(f"The report on the whole run is `{report}` in its folder.")
+    return "\n\n".join(parts)
 
 
-def _found(study: optuna.Study) -> str:
-    """The default and the best configuration beside each other, and how many trials failed."""
+def _configurations(study: optuna.Study) -> str:
+    """Show the best and the default configuration side by side, and how many trials failed."""
     trials = study.get_trials(deepcopy=False)
-    complete = [trial for trial in trials if trial.value is not None]
     failed = _failures([trial for trial in trials if trial.value is None])
-    if not complete:
+    if all(trial.value is None for trial in trials):
         return f"No trial has a score yet. {failed}".rstrip()
-    shown = {"Best": study.best_trial} | ({"Default": trials[0]} if trials[0].value is not None else {})
-    names = dict.fromkeys(name for trial in shown.values() for name in trial.params)
-    rows = [["inner score", *(number(trial.value or 0.0, 4) for trial in shown.values())]]
-    rows += [[escape(name), *(_value(trial.params.get(name)) for trial in shown.values())] for name in names]
-    header = ["", *(f"{what} (trial {trial.number})" for what, trial in shown.items())]
-    return "\n\n".join(part for part in (table(header, rows), failed) if part)
+    columns = {"Best": study.best_trial}
+    if trials[0].value is not None:
+        columns["Default"] = trials[0]
+    header, scores = [""], ["inner score"]
+    names: dict[str, None] = {}
+    for title, trial in columns.items():
+        header.append(f"{title} (trial {trial.number})")
+        scores.append(format_number(trial.value or 0.0, 4))
+        names |= dict.fromkeys(trial.params)
+    rows = [scores]
+    for name in names:
+        settings = [_format_setting(trial.params.get(name)) for trial in columns.values()]
+        rows.append([escape(name), *settings])
+    table = format_table(header, rows)
+    return f"{table}\n\n{failed}" if failed else table
 
 
 def _failures(failed: Sequence[optuna.trial.FrozenTrial]) -> str:
-    """How many trials failed, and why most of them did."""
+    """State how many trials failed, and the most frequent reason."""
     if not failed:
         return ""
-    (reason, n), *others = Counter(str(trial.user_attrs.get("reason", "")) for trial in failed).most_common()
-    which = f", {n} of them" if others else ""
-    return f"{count(len(failed), 'trial')} failed{which}: {escape(reason) or 'no reason noted'}."
+    reasons = Counter(str(trial.user_attrs.get("reason", "")) for trial in failed)
+    reason, count = reasons.most_common(1)[0]
+    share = f", {count} of them" if len(reasons) > 1 else ""
+    return f"{format_count(len(failed), 'trial')} failed{share}: {escape(reason) or 'no reason noted'}."
 
 
-def _value(value: Any) -> str:
-    if value is None:
-        return NONE
-    return f"{value:.4g}" if isinstance(value, float) else escape(str(value))
+def _format_setting(setting: Any) -> str:
+    if setting is None:
+        return MISSING
+    return f"{setting:.4g}" if isinstance(setting, float) else escape(str(setting))
 
 
-def read_outer(path: Path) -> dict[Who, str]:
-    """What entries scored on test rows, over all splits, from `leaderboard.csv`; nothing where there is none of this form.
+def read_test_scores(path: Path) -> dict[EntryKey, str]:
+    """Read the scores of entries on test rows, over all splits, from `leaderboard.csv`.
 
-    Decisions are those at 0.5, like those of the inner score that stands beside; recalibrated entries are others.
+    Decision metrics are those at 0.5, as in the inner scores beside them; recalibrated entries are left out.
+
+    Parameters
+    ----------
+    path : Path
+        The file; it need not exist.
+
+    Returns
+    -------
+    dict
+        Entry → the score of the objective as text; empty where the file has another form.
     """
-    found: dict[Who, str] = {}
+    scores: dict[EntryKey, str] = {}
     if not path.exists():
-        return found
+        return scores
     with path.open(newline="", encoding="utf-8") as file:
         rows = csv.DictReader(file)
         if not COLUMNS.issubset(rows.fieldnames or ()):
-            return found
+            return scores
         for row in rows:
             objective = row["objective"]
-            plain = row["calibration"] == "none" and row["threshold_kind"] == HALF  # as the search looked at decisions
-            if plain and row.get(objective):
-                spread = f" ± {number(float(sd))}" if (sd := row.get(f"{objective}_sd")) else ""
-                said = f"{escape(objective)} {number(float(row[objective]))}{spread} (mean ± standard deviation, all splits)"
-                found[row["task"], row["family"], row["strategy"], row["stage"]] = said
-    return found
+            comparable = row["calibration"] == "none" and row["threshold_kind"] == DEFAULT_THRESHOLD
+            if not comparable or not row.get(objective):
+                continue
+            score = f"{escape(objective)} {format_number(float(row[objective]))}"
+            deviation = row.get(f"{objective}_sd")
+            if deviation:
+                score += f" ± {format_number(float(deviation))}"
+            key = row["task"], row["family"], row["strategy"], row["stage"]
+            scores[key] = f"{score} (mean ± standard deviation, all splits)"
+    return scores
 
 
-def _state(path: Path) -> State:
-    """What a file looks like from outside."""
+def _file_state(path: Path) -> FileState:
+    """Size and time of modification of a file."""
     try:
-        found = path.stat()
+        status = path.stat()
     except FileNotFoundError:
         return None
-    return found.st_size, found.st_mtime_ns
+    return status.st_size, status.st_mtime_ns
 
 
-def dashboard(store: Store, port: int) -> None:
-    """Serve the dashboard on 127.0.0.1 until interrupted; raises `EvenhandError` where there is nothing to show or no port."""
+def serve_dashboard(store: Store, port: int) -> None:
+    """Serve the dashboard on 127.0.0.1 until interrupted.
+
+    Raises
+    ------
+    EvenhandError
+        If the run has no studies yet, or the port cannot be opened.
+    """
     from wsgiref.simple_server import WSGIRequestHandler, make_server
 
     from optuna_dashboard import wsgi
 
-    class Silent(WSGIRequestHandler):
-        """Requests are nobody's business."""
+    class SilentHandler(WSGIRequestHandler):
+        """Handles requests without a log."""
 
         def log_message(self, format: str, *args: object) -> None:  # noqa: A002 -- the name is the base class's
             """Write nothing."""
 
     store.read_run()
-    merged = Merged(store)
-    if not (studies := merged.refresh()):
+    merged = MergedStudies(store)
+    studies = merged.refresh()
+    if not studies:
         raise EvenhandError(f"{store.folder} has no studies yet: start its run first")
     try:
-        server = make_server("127.0.0.1", port, wsgi(merged.storage), handler_class=Silent)
+        server = make_server("127.0.0.1", port, wsgi(merged.storage), handler_class=SilentHandler)
     except OSError as error:
         raise EvenhandError(f"cannot listen on 127.0.0.1:{port}: {error.strerror}: choose another --port") from error
 
     def follow() -> None:
         while True:
-            time.sleep(REFRESH)
+            time.sleep(REFRESH_SECONDS)
             merged.refresh()
 
     threading.Thread(target=follow, daemon=True).start()

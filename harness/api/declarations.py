@@ -1,4 +1,4 @@
-"""What there is: lists of declarations, fetching of data, and what this machine can do."""
+"""Lists of declarations, fetching of data, and what this machine can run."""
 
 from __future__ import annotations
 
@@ -10,60 +10,142 @@ from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
+from harness.api.session import usable_cores
 from harness.data.sources import cache_dir, data_directory
 from harness.data.table import load_table
 from harness.errors import DataError, EvenhandError, Unavailable, UnknownNameError
-from harness.execution.plan import features_in_words, versions
+from harness.execution.plan import describe_features, versions
 from harness.registry.family import missing_packages
 from harness.registry.registry import Registry, load_registry
 from harness.registry.task import Task
 
+#: What can be listed.
+KINDS = ("tasks", "families", "strategies", "metrics", "suites")
 
-def listing(what: str, plugins: Iterable[str] = ()) -> str:
-    """A table of what can be named: tasks, families, strategies, metrics or suites."""
-    registry = load_registry(plugins)
-    known: dict[str, Callable[[], list[tuple[str, str, str]]]] = {
-        "tasks": lambda: [(t.name, t.modality, t.title) for t in registry.tasks.values()],
-        "families": lambda: [(f.name, missing_packages(f), f.description) for f in registry.families.values()],
-        "strategies": lambda: [(s.name, s.kind, s.description) for s in registry.strategies.values()],
-        "metrics": lambda: [(m.name, m.metric_type, m.description) for m in registry.metrics.values()],
-        "suites": lambda: _suites(registry),
-    }
-    if what not in known:
-        raise UnknownNameError(f"cannot list {what!r}: there are {', '.join(known)}")
-    rows = known[what]()
-    widths = [max((len(row[i]) for row in rows), default=0) for i in range(2)]
-    return "\n".join(f"{row[0]:{widths[0]}}  {row[1]:{widths[1]}}  {row[2]}".rstrip() for row in rows)
+
+def list_declarations(kind: str, plugins: Iterable[str] = ()) -> str:
+    """List declarations of one kind as a table of three columns.
+
+    Parameters
+    ----------
+    kind : str
+        `tasks`, `families`, `strategies`, `metrics` or `suites`.
+    plugins : iterable of str
+        Plugins to load first.
+
+    Returns
+    -------
+    str
+        A line per declaration.
+
+    Raises
+    ------
+    UnknownNameError
+        For any other kind.
+    """
+    if kind not in KINDS:
+        raise UnknownNameError(f"cannot list {kind!r}: there are {', '.join(KINDS)}")
+    rows = _rows_of(kind, load_registry(plugins))
+    name_width = max((len(name) for name, _, _ in rows), default=0)
+    kind_width = max((len(column) for _, column, _ in rows), default=0)
+    lines = [f"{name:{name_width}}  {column:{kind_width}}  {text}".rstrip() for name, column, text in rows]
+    return "\n".join(lines)
+
+
+def _rows_of(kind: str, registry: Registry) -> list[tuple[str, str, str]]:
+    """List name, kind and description of every declaration of a kind."""
+    if kind == "tasks":
+        return [(task.name, task.modality, task.title) for task in registry.tasks.values()]
+    if kind == "families":
+        families = registry.families.values()
+        return [(family.name, missing_packages(family), family.description) for family in families]
+    if kind == "strategies":
+        strategies = registry.strategies.values()
+        return [(strategy.name, strategy.kind, strategy.description) for strategy in strategies]
+    if kind == "metrics":
+        return [(metric.name, metric.metric_type, metric.description) for metric in registry.metrics.values()]
+    return _suite_rows(registry)
+
+
+def _suite_rows(registry: Registry) -> list[tuple[str, str, str]]:
+    from harness.tasks.suites import SUITES
+
+    rows = []
+    for suite in SUITES.values():
+        protocol = suite.protocol
+        size = (
+            f"{len(suite.task_names(registry.tasks))} tasks, {len(suite.family_names(registry.families))} families, "
+            f"{len(suite.strategies)} strategies, {protocol.folds} × {protocol.repeats} outer, "
+            f"{protocol.inner_folds} inner, {protocol.trials} trials"
+        )
+        rows.append((suite.name, size, suite.description))
+    return rows
 
 
 def fetch_tasks(
-    names: Sequence[str], data_dir: Path | None, plugins: Iterable[str], say: Callable[[str], None]
+    names: Sequence[str], data_dir: Path | None, plugins: Iterable[str], show: Callable[[str], None]
 ) -> bool:
-    """Load tasks once, so that their data are in the cache; returns whether all that were named could be had."""
+    """Load tasks once, so that their data are in the cache.
+
+    Parameters
+    ----------
+    names : sequence of str
+        Tasks; empty for all of them.
+    data_dir : Path or None
+        Folder with data that cannot be fetched.
+    plugins : iterable of str
+        Plugins to load first.
+    show : callable
+        Receives a line per task.
+
+    Returns
+    -------
+    bool
+        False where a named task could not be loaded.
+    """
     registry = load_registry(plugins)
-    chosen = [registry.task(name) for name in names] or list(registry.tasks.values())
-    whole = True
-    for task in chosen:
+    tasks = [registry.task(name) for name in names] or list(registry.tasks.values())
+    complete = True
+    for task in tasks:
         try:
             table = load_table(task, data_dir)
         except (Unavailable, DataError) as error:
-            whole = whole and not names
-            say(f"{task.name}: not here: {error}")
+            complete = complete and not names
+            show(f"{task.name}: not here: {error}")
         else:
-            say(f"{task.name}: {len(table.y)} rows, {features_in_words(table)}")
-    return whole
+            show(f"{task.name}: {len(table.y)} rows, {describe_features(table)}")
+    return complete
 
 
 def write_rows(names: Sequence[str], out: Path, data_dir: Path | None, plugins: Iterable[str]) -> str:
-    """Write the raw rows of a task as CSV, to look into or to try things on; says what was written.
+    """Write the raw rows of one task as CSV.
 
-    Raises `EvenhandError` where not exactly one task is named, or its rows are pictures or not here.
+    Parameters
+    ----------
+    names : sequence of str
+        The one task.
+    out : Path
+        The CSV file.
+    data_dir : Path or None
+        Folder with data that cannot be fetched.
+    plugins : iterable of str
+        Plugins to load first.
+
+    Returns
+    -------
+    str
+        A sentence on what was written.
+
+    Raises
+    ------
+    EvenhandError
+        If not exactly one task is named, its rows are images, its data are not available, or `out` cannot be written.
     """
     if len(names) != 1:
         raise EvenhandError(f"--csv writes the rows of one task, but {len(names)} were named")
     task = load_registry(plugins).task(names[0])
     if task.modality == "image":
-        raise EvenhandError(f"--csv: the rows of {task.name} are pictures")
+        raise EvenhandError(f"--csv: the rows of {task.name} are images")
     frame = task.load(data_directory(data_dir))
     try:
         frame.to_csv(out, index=False)
@@ -72,65 +154,61 @@ def write_rows(names: Sequence[str], out: Path, data_dir: Path | None, plugins: 
     return f"{out}: {len(frame)} rows, {frame.shape[1]} columns"
 
 
-def diagnosis(data_dir: Path | None, plugins: Iterable[str] = ()) -> str:
-    """Versions, threads, cores, memory, data directory, and what would be skipped and why."""
+def diagnose_machine(data_dir: Path | None, plugins: Iterable[str] = ()) -> str:
+    """Describe versions, cores, memory and data directory, and what would be skipped and why."""
     import psutil
 
     registry = load_registry(plugins)
-    given = data_directory(data_dir)
-    free = shutil.disk_usage(Path.cwd()).free / 1e9
-    affinity = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    directory = data_directory(data_dir)
+    memory = psutil.virtual_memory()
+    packages = ", ".join(f"{name} {version}" for name, version in versions().items())
+    cores = f"{usable_cores()} usable of {os.cpu_count()}; one thread per cell, one cell per core unless --jobs says otherwise"
     lines = [
         f"system          {platform.platform()}",
-        f"cores           {affinity} usable of {os.cpu_count()}; one thread per cell, one cell per core unless --jobs says otherwise",
-        f"memory          {psutil.virtual_memory().total / 1e9:.1f} GB, {psutil.virtual_memory().available / 1e9:.1f} GB free",
-        f"disk            {free:.0f} GB free here",
+        f"cores           {cores}",
+        f"memory          {memory.total / 1e9:.1f} GB, {memory.available / 1e9:.1f} GB free",
+        f"disk            {shutil.disk_usage(Path.cwd()).free / 1e9:.0f} GB free here",
         f"cache           {cache_dir()} (EVENHAND_CACHE)",
-        f"data directory  {_place(given)}",
-        "versions        " + ", ".join(f"{name} {version}" for name, version in versions().items()),
+        f"data directory  {_describe_directory(directory)}",
+        f"versions        {packages}",
         "",
     ]
-    skipped = [
-        f"  family {family.name}: {why}" for family in registry.families.values() if (why := missing_packages(family))
-    ]
-    skipped += [f"  task {name}: {why}" for name, why in absent(registry, given)]
-    return "\n".join([*lines, "would be skipped:" if skipped else "nothing would be skipped", *skipped])
+    skipped = []
+    for family in registry.families.values():
+        reason = missing_packages(family)
+        if reason:
+            skipped.append(f"  family {family.name}: {reason}")
+    for tasks, reason in unavailable_tasks(registry, directory):
+        skipped.append(f"  task {tasks}: {reason}")
+    lines.append("would be skipped:" if skipped else "nothing would be skipped")
+    return "\n".join(lines + skipped)
 
 
-def _place(given: Path | None) -> str:
-    if given is None:
+def _describe_directory(directory: Path | None) -> str:
+    if directory is None:
         return "none (--data-dir, EVENHAND_DATA)"
-    return f"{given}" + ("" if given.is_dir() else ": NO SUCH DIRECTORY")
+    if not directory.is_dir():
+        return f"{directory}: NO SUCH DIRECTORY"
+    return str(directory)
 
 
-def absent(registry: Registry, data_dir: Path | None) -> list[tuple[str, str]]:
-    """(tasks, why they cannot be had): one task is tried for all that one function reads from one source."""
-    alike: dict[Any, list[Task]] = {}
+def unavailable_tasks(registry: Registry, data_dir: Path | None) -> list[tuple[str, str]]:
+    """Find the tasks whose data cannot be loaded; of tasks that one function loads from one source, only one is tried.
+
+    Returns
+    -------
+    list of (str, str)
+        Name of the task, with the number of others like it, and the reason.
+    """
+    by_source: dict[Any, list[Task]] = {}
     for task in registry.tasks.values():
         load = task.load.func if isinstance(task.load, functools.partial) else task.load
-        alike.setdefault((load, task.source or task.name), []).append(task)
-    found = []
-    for tasks in alike.values():
+        by_source.setdefault((load, task.source or task.name), []).append(task)
+    unavailable = []
+    for tasks in by_source.values():
         try:
             tasks[0].load(data_dir)
         except EvenhandError as error:
             others = f" and {len(tasks) - 1} more" if len(tasks) > 1 else ""
-            found.append((tasks[0].name + others, str(error)))
-    return found
-
-
-def _suites(registry: Registry) -> list[tuple[str, str, str]]:
-    from harness.tasks.suites import SUITES
-
-    return [
-        (
-            suite.name,
-            (
-                f"{len(suite.task_names(registry.tasks))} tasks, {len(suite.family_names(registry.families))} families, "
-                f"{len(suite.strategies)} strategies, {suite.protocol.folds} × {suite.protocol.repeats} outer, "
-                f"{suite.protocol.inner_folds} inner, {suite.protocol.trials} trials"
-            ),
-            suite.description,
-        )
-        for suite in SUITES.values()
-    ]
+            unavailable.append((tasks[0].name + others, str(error)))
+    return unavailable

@@ -8,10 +8,11 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from statistics import fmean
 from types import FrameType
 from typing import TYPE_CHECKING, TextIO
 
-from harness.api.benchmark import Start
+from harness.api.benchmark import RunStart
 from harness.execution.engines.base import Event, RunCallbacks, StopRequest
 from harness.store.record import Record
 
@@ -20,117 +21,136 @@ if TYPE_CHECKING:
     from rich.live import Live
 
 
-class Progress:
-    """Counts of a run under way: cells by status, trials, the best inner score per task, time left."""
+class RunProgress:
+    """Counts of a run while it goes on: cells by status, trials, the best inner score per task, the time left."""
 
-    def __init__(self, start: Start) -> None:
-        self.total = len(start.left)
+    def __init__(self, start: RunStart) -> None:
+        self.total = len(start.pending)
         self.objectives = start.objectives
-        self.running: dict[str, str] = {}
+        self.running: dict[str, str] = {}  #: id → name of the cells that are being executed
         self.statuses = Counter[str]()
-        self.standing = Counter(record.status for record in start.standing)
         self.trials = 0
-        self.begun = time.monotonic()
-        self.spent: dict[str, list[float]] = {}
-        self.waiting = Counter(cell.family for cell in start.left)
-        self.scores: dict[str, dict[str, list[float]]] = {}
-        for record in start.standing:
-            self._score(record)
+        self.start_time = time.monotonic()
+        self.seconds_by_family: dict[str, list[float]] = {}
+        self.pending_by_family = Counter(cell.family for cell in start.pending)
+        self.scores: dict[str, dict[str, list[float]]] = {}  #: task → family/strategy → inner scores
+        for record in start.finished:
+            self._add_scores(record)
 
-    def take(self, event: Event) -> None:
-        """Count what happened."""
-        if event.record is None:
+    def update(self, event: Event) -> None:
+        """Count an event."""
+        record = event.record
+        if record is None:
             self.running[event.cell.id] = event.cell.name
             return
-        record = event.record
         self.running.pop(event.cell.id, None)
         self.statuses[record.status] += 1
         self.trials += record.trials + record.failed_trials
-        self.spent.setdefault(record.family, []).append(record.seconds)
-        self.waiting[record.family] -= 1
-        self._score(record)
+        self.seconds_by_family.setdefault(record.family, []).append(record.seconds)
+        self.pending_by_family[record.family] -= 1
+        self._add_scores(record)
 
     @property
     def done(self) -> int:
-        """Cells that have a record since the run was started."""
-        return sum(self.statuses.values())
+        """Cells finished since the run was started."""
+        return self.statuses.total()
 
     @property
     def elapsed(self) -> float:
         """Seconds since the run was started."""
-        return time.monotonic() - self.begun
+        return time.monotonic() - self.start_time
 
     def seconds_left(self) -> float | None:
-        """What the cells still to do will take at the pace of their families; None before anything is known."""
+        """Estimate the seconds that the pending cells take, at the mean of their families; None before the first cell."""
         if not self.done:
             return None
-        every = [seconds for one in self.spent.values() for seconds in one]
-        known = {family: sum(one) / len(one) for family, one in self.spent.items()}
-        work = sum(n * known.get(family, sum(every) / len(every)) for family, n in self.waiting.items())
-        return work * self.elapsed / max(sum(every), 1e-9)
+        finished: list[float] = []
+        for seconds in self.seconds_by_family.values():
+            finished += seconds
+        work = 0.0
+        for family, cells in self.pending_by_family.items():
+            work += cells * fmean(self.seconds_by_family.get(family, finished))
+        parallel = sum(finished) / max(self.elapsed, 1e-9)
+        return work / max(parallel, 1e-9)
 
     def best(self, task: str) -> tuple[str, float] | None:
-        """The family/strategy with the best mean inner score on a task so far."""
-        means = {entry: sum(scores) / len(scores) for entry, scores in self.scores.get(task, {}).items()}
+        """Find the family/strategy with the best mean inner score on a task so far; None before the first score."""
+        means = {entry: fmean(scores) for entry, scores in self.scores.get(task, {}).items()}
+        if not means:
+            return None
         choose = max if self.objectives[task].greater_is_better else min
-        return choose(means.items(), key=lambda item: item[1]) if means else None
+        entry = choose(means, key=lambda name: means[name])
+        return entry, means[entry]
 
-    def _score(self, record: Record) -> None:
+    def _add_scores(self, record: Record) -> None:
         for outcome in record.outcomes:
             if outcome.stage == "tuned":
                 entry = f"{record.family}/{record.strategy}"
                 self.scores.setdefault(record.task, {}).setdefault(entry, []).append(outcome.inner_score)
 
     def line(self) -> str:
-        """Where the run stands, in one line."""
-        left = self.seconds_left()
-        ahead = "starting" if left is None else f"about {duration(left)} left" if left else "done"
-        bad = ", ".join(f"{n} {status}" for status, n in self.statuses.items() if status != "ok")
-        return (
-            f"{self.done}/{self.total} cells" + (f" ({bad})" if bad else "") + f", {len(self.running)} running, "
-            f"{self.trials / max(self.elapsed, 1e-9):.1f} trials/s, " + ahead
-        )
+        """Summarise the progress in one line."""
+        text = f"{self.done}/{self.total} cells"
+        failures = [f"{count} {status}" for status, count in self.statuses.items() if status != "ok"]
+        if failures:
+            text += f" ({', '.join(failures)})"
+        text += f", {len(self.running)} running, {self.trials / max(self.elapsed, 1e-9):.1f} trials/s, "
+        seconds = self.seconds_left()
+        if seconds is None:
+            return text + "starting"
+        if seconds == 0:
+            return text + "done"
+        return text + f"about {format_duration(seconds)} left"
 
 
 class Interrupts:
-    """Ctrl-C once: finish what is in flight. Twice, or SIGTERM: stop at once."""
+    """Handles Ctrl-C: the first finishes the running cells, the second, or SIGTERM, stops at once."""
 
     def __init__(self) -> None:
         self.stop: StopRequest = "no"
 
     @contextmanager
-    def caught(self, say: Callable[[str], None]) -> Iterator[None]:
-        """Count signals instead of being ended by them."""
+    def handled(self, show: Callable[[str], None]) -> Iterator[None]:
+        """Translate signals to `stop` while the context is open."""
 
         def handle(number: int, _frame: FrameType | None) -> None:
             if number == signal.SIGINT and self.stop == "no":
                 self.stop = "after this"
-                say("stopping: what is in flight is finished (Ctrl-C again stops at once)")
+                show("stopping: running cells are finished first (Ctrl-C again stops at once)")
             else:
                 self.stop = "now"
 
-        before = {number: signal.signal(number, handle) for number in (signal.SIGINT, signal.SIGTERM)}
+        previous = {number: signal.signal(number, handle) for number in (signal.SIGINT, signal.SIGTERM)}
         try:
             yield
         finally:
-            for number, handler in before.items():
+            for number, handler in previous.items():
                 signal.signal(number, handler)
 
 
 @contextmanager
-def shown(interrupts: Interrupts, *, quiet: bool) -> Iterator[Callable[[Start], RunCallbacks]]:
-    """Show a run until it ends; gives what `benchmark` calls when the run begins."""
-    view: _View = _View() if quiet else _Live() if sys.stderr.isatty() else _Lines(sys.stderr)
-    with interrupts.caught(view.say):
+def show_progress(interrupts: Interrupts, *, quiet: bool) -> Iterator[Callable[[RunStart], RunCallbacks]]:
+    """Show a run until it ends; gives the `on_start` argument of `benchmark`."""
+    view = ProgressView()
+    if not quiet and sys.stderr.isatty():
+        view = LiveView()
+    elif not quiet:
+        view = LineView(sys.stderr)
+
+    def on_start(start: RunStart) -> RunCallbacks:
+        view.open(start)
+        return RunCallbacks(view.update, lambda: interrupts.stop)
+
+    with interrupts.handled(view.show):
         try:
-            yield lambda start: RunCallbacks(view.begin(start), lambda: interrupts.stop)
+            yield on_start
         finally:
             view.close()
 
 
 @contextmanager
-def rows_read(*, quiet: bool) -> Iterator[Callable[[int, float], None]]:
-    """Show how far a file has been read; gives what is called with rows done and the share of the file, 0 to 1."""
+def show_rows(*, quiet: bool) -> Iterator[Callable[[int, float], None]]:
+    """Show how far a file has been read; gives a function of the rows read and the share of the file, 0 to 1."""
     if quiet:
         yield lambda _rows, _share: None
     elif sys.stderr.isatty():
@@ -142,67 +162,74 @@ def rows_read(*, quiet: bool) -> Iterator[Callable[[int, float], None]]:
             task = bar.add_task("0 rows", total=1.0)
             yield lambda rows, share: bar.update(task, completed=share, description=f"{rows:,} rows")
     else:
-        told = [0]
+        tenths = 0
 
-        def line(rows: int, share: float) -> None:
-            if (tenths := int(share * 10)) > told[0] and share < 1:
-                told[0] = tenths
+        def write_line(rows: int, share: float) -> None:
+            nonlocal tenths
+            if int(share * 10) > tenths and share < 1:
+                tenths = int(share * 10)
                 sys.stderr.write(f"{rows:,} rows, {share:.0%}\n")
 
-        yield line
+        yield write_line
 
 
-class _View:
-    """Shows nothing."""
+class ProgressView:
+    """Counts the progress of a run and shows nothing; the base of the other views."""
 
-    progress: Progress
+    progress: RunProgress
 
-    def begin(self, start: Start) -> Callable[[Event], None]:
-        self.progress = Progress(start)
-        self.opened(start)
-        return self.happened
+    def open(self, start: RunStart) -> None:
+        """Begin with the state of the run at its start."""
+        self.progress = RunProgress(start)
 
-    def happened(self, event: Event) -> None:
-        self.progress.take(event)
+    def update(self, event: Event) -> None:
+        """Take an event of the run."""
+        self.progress.update(event)
 
-    def opened(self, start: Start) -> None:
-        """Say what there is to do."""
-
-    def say(self, text: str) -> None:
+    def show(self, text: str) -> None:
         """Show a sentence."""
 
     def close(self) -> None:
         """Leave the terminal as it was."""
 
 
-class _Lines(_View):
-    """A line for each finished cell; silent once nobody reads them any more."""
+class LineView(ProgressView):
+    """Writes a line for each finished cell; ends silently when the stream is closed."""
 
     def __init__(self, stream: TextIO) -> None:
         self.stream: TextIO | None = stream
 
-    def opened(self, start: Start) -> None:
-        self.say(opening(start))
+    def open(self, start: RunStart) -> None:
+        """Write what is to be done."""
+        super().open(start)
+        self.show(describe_start(start))
 
-    def happened(self, event: Event) -> None:
-        super().happened(event)
-        if (record := event.record) is not None:
-            scores = [outcome.inner_score for outcome in record.outcomes if outcome.stage == "tuned"]
-            what = f"inner {scores[0]:.3f}" if scores else record.reason
-            self.say(f"{event.cell.name}  {record.status}  {what}  {record.seconds:.1f} s  [{self.progress.line()}]")
+    def update(self, event: Event) -> None:
+        """Write the status and the score of a finished cell."""
+        super().update(event)
+        record = event.record
+        if record is None:
+            return
+        outcome = record.reason
+        for entry in record.outcomes:
+            if entry.stage == "tuned":
+                outcome = f"inner {entry.inner_score:.3f}"
+        line = f"{event.cell.name}  {record.status}  {outcome}  {record.seconds:.1f} s"
+        self.show(f"{line}  [{self.progress.line()}]")
 
-    def say(self, text: str) -> None:
+    def show(self, text: str) -> None:
+        """Write a line, unless the stream was closed."""
         if self.stream is None:
             return
         try:
             self.stream.write(text + "\n")
             self.stream.flush()
-        except OSError:  # a closed pipe must not cost the cells in flight, nor the tables
+        except OSError:  # a closed pipe must not cost the running cells, nor the tables
             self.stream = None
 
 
-class _Live(_View):
-    """A view that redraws itself."""
+class LiveView(ProgressView):
+    """A display on the terminal that is redrawn four times a second."""
 
     def __init__(self) -> None:
         from rich.console import Console
@@ -210,18 +237,22 @@ class _Live(_View):
         self.console = Console(stderr=True)
         self.live: Live | None = None
 
-    def opened(self, start: Start) -> None:
+    def open(self, start: RunStart) -> None:
+        """Write what is to be done and start the display."""
         from rich.live import Live
 
-        self.say(opening(start))
-        if start.left:
+        super().open(start)
+        self.show(describe_start(start))
+        if start.pending:
             self.live = Live(console=self.console, refresh_per_second=4, get_renderable=self._draw)
             self.live.start()
 
-    def say(self, text: str) -> None:
+    def show(self, text: str) -> None:
+        """Print a sentence above the display."""
         self.console.print(text, highlight=False, markup=False)
 
     def close(self) -> None:
+        """Stop the display."""
         if self.live is not None:
             self.live.stop()
 
@@ -236,7 +267,8 @@ class _Live(_View):
         bar.add_task("", total=max(progress.total, 1), completed=progress.done)
         table = Table("task", "best so far (inner score)", box=None, pad_edge=False)
         for task in progress.scores:
-            if best := progress.best(task):
+            best = progress.best(task)
+            if best:
                 table.add_row(Text(task), Text(f"{best[0]}  {best[1]:.3f}"))
         lines = [bar.get_renderable(), Text(progress.line())]
         if progress.running:
@@ -245,34 +277,34 @@ class _Live(_View):
         return Group(*lines, table)
 
 
-def opening(start: Start) -> str:
-    """What a run has before it, in a few lines."""
-    tasks = [one.task.name for one in start.plan.tasks]
-    skipped = "".join(f"\nskipped: {one['name']}: {one['reason']}" for one in start.plan.skipped)
-    notes = [f"{tasks[0]}: {note}" for note in start.plan.tasks[0].table.notes] if len(tasks) == 1 else []
-    notes += [
-        f"warning: {task}: {finding.message}"
-        for task, findings in start.plan.findings.items()
-        for finding in findings
-        if finding.severity == "warning"
-    ]
-    already = Counter(record.status for record in start.standing)
-    stand = ", ".join(f"{n} {status}" for status, n in already.items())
-    outdated = ""
+def describe_start(start: RunStart) -> str:
+    """Describe what a run is about to do: tasks, cells, what is stored already, what is skipped, warnings about data."""
+    plan = start.plan
+    names = [loaded.task.name for loaded in plan.tasks]
+    noun = "task" if len(names) == 1 else "tasks"
+    first = f"{len(names)} {noun} ({', '.join(names)}), {len(plan.cells)} cells, {len(start.pending)} to do"
+    stored = Counter(record.status for record in start.finished)
+    if stored:
+        first += "; stored already: " + ", ".join(f"{count} {status}" for status, count in stored.items())
+    lines = [first]
     if start.outdated:
         cells = "1 stored cell is" if start.outdated == 1 else f"{start.outdated:,} stored cells are"
-        outdated = f"\n{cells} done again: their data, their declarations or evenhand have changed since"
-    return (
-        f"{len(tasks)} task{'s' * (len(tasks) > 1)} ({', '.join(tasks)}), {len(start.plan.cells)} cells, {len(start.left)} to do"
-        + (f"; stored already: {stand}" if stand else "")
-        + outdated
-        + skipped
-        + "".join("\n" + note for note in notes)
-    )
+        lines.append(f"{cells} done again: their data, their declarations or evenhand have changed since")
+    for skip in plan.skipped:
+        lines.append(f"skipped: {skip['name']}: {skip['reason']}")
+    if len(names) == 1:
+        lines += [f"{names[0]}: {note}" for note in plan.tasks[0].table.notes]
+    for task, findings in plan.findings.items():
+        for finding in findings:
+            if finding.severity == "warning":
+                lines.append(f"warning: {task}: {finding.message}")
+    return "\n".join(lines)
 
 
-def duration(seconds: float) -> str:
-    """A length of time as people say it: 45 s, 12 min, 3.4 h."""
+def format_duration(seconds: float) -> str:
+    """Write a length of time in the unit that suits it: 45 s, 12 min, 3.4 h."""
     if seconds < 90:
         return f"{seconds:.0f} s"
-    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
+    if seconds < 5400:
+        return f"{seconds / 60:.0f} min"
+    return f"{seconds / 3600:.1f} h"

@@ -1,4 +1,4 @@
-"""The application that all commands belong to, and the options that several of them share."""
+"""The command-line application, and the options that several commands share."""
 
 # No `from __future__ import annotations` here: typer reads the annotations.
 import os
@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # TensorFlow's notes on this processor are no answer to any command
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # hides TensorFlow's messages about the processor
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -18,11 +18,11 @@ app = typer.Typer(
 
     \b
     evenhand run --suite quick                         a benchmark in minutes
-    evenhand run customers.csv --target churned        one's own table
+    evenhand run customers.csv --target churned        your own table
     evenhand report results/quick --open               tables and page again
-    evenhand export results/quick --task telco_churn --out churn     the winner as a bundle
+    evenhand export results/quick --task telco_churn --out churn     the best entry as a bundle
     evenhand serve churn                               a page and a REST API for it
-    evenhand list tasks                                what there is
+    evenhand list tasks                                the tasks that are declared
     """,
 )
 
@@ -34,4 +34,11 @@ DataDir = Annotated[
     Path | None,
     typer.Option(help="Folder with data that cannot be fetched.", envvar="EVENHAND_DATA", show_default=False),
 ]
-Run = Annotated[Path, typer.Argument(metavar="RUN", help="Folder of a run, for example results/quick.")]
+RunFolder = Annotated[Path, typer.Argument(metavar="RUN", help="Folder of a run, for example results/quick.")]
+
+
+def absolute(path: Path | None) -> str | None:
+    """Make a path absolute, so that child processes in other folders find the file."""
+    if path is None:
+        return None
+    return str(path.resolve())

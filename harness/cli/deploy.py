@@ -1,4 +1,4 @@
-"""Commands by which a winner leaves the house, and does its work."""
+"""Commands that export the best model, predict with it, serve it and explain it."""
 
 # No `from __future__ import annotations` here: typer reads the annotations.
 from pathlib import Path
@@ -6,14 +6,14 @@ from typing import Annotated
 
 import typer
 
-from harness.cli.app import DataDir, Plugins, Run, app
+from harness.cli.app import DataDir, Plugins, RunFolder, absolute, app
 
 Bundle = Annotated[Path, typer.Argument(metavar="BUNDLE", help="Folder that evenhand export wrote.")]
 
 
 @app.command()
 def export(  # noqa: PLR0913, PLR0917 -- the options of a command line are one list
-    run: Run,
+    run: RunFolder,
     out: Annotated[Path, typer.Option(help="Folder of the bundle; a bundle that is there is replaced.")],
     task: Annotated[
         str | None, typer.Option(help="Task; not needed where the run has one.", show_default=False)
@@ -25,38 +25,38 @@ def export(  # noqa: PLR0913, PLR0917 -- the options of a command line are one l
         str | None, typer.Option(help="none, isotonic, sigmoid, temperature or prior (none).", show_default=False)
     ] = None,
     drivers: Annotated[
-        bool, typer.Option("--drivers/--no-drivers", help="Tables: measure what moves the predictions.")
+        bool, typer.Option("--drivers/--no-drivers", help="Tables: measure the importance of columns.")
     ] = True,
     file: Annotated[
-        Path | None, typer.Option(help="Own file: where it lies now, if it was moved.", show_default=False)
+        Path | None, typer.Option(help="Your own file: its path now, if it was moved.", show_default=False)
     ] = None,
     data_dir: DataDir = None,
     plugin: Plugins = None,
 ) -> None:
-    """Do the procedure of an entry once on all rows, and write the model as a bundle: a folder that needs no task.
+    """Fit an entry once on all rows, and write the model as a bundle: a folder that needs no task.
 
-    The same search as in every split, then one fit; the bundle says how well the procedure did on sealed rows. The search
-    is kept in the run: an export that was stopped continues.
+    The search of every split is done once more on all rows, then one fit; the bundle says how the procedure scored on
+    sealed test rows. The search is stored in the run: an export that was stopped continues.
 
     \b
     evenhand export results/quick --task telco_churn --out bundles/churn
     evenhand export results/quick --task caravan --entry xgb/none --calibration sigmoid --out bundles/caravan
     """
-    from harness.deploy import export as exporting
+    from harness.deploy.export import ExportRequest, export_bundle
     from harness.registry.registry import absolute_plugins
 
-    asked = exporting.Asked(
+    request = ExportRequest(
         run=str(run),
         out=str(out),
         task=task,
         entry=entry,
         calibration=calibration,
         drivers=drivers,
-        data_dir=str(data_dir.resolve()) if data_dir else None,
+        data_dir=absolute(data_dir),
         plugins=absolute_plugins(plugin or ()),
-        file=str(file.resolve()) if file else None,
+        file=absolute(file),
     )
-    typer.echo(exporting.export(asked, lambda told: typer.echo(told, err=True)))
+    typer.echo(export_bundle(request, lambda message: typer.echo(message, err=True)))
 
 
 @app.command()
@@ -64,57 +64,59 @@ def predict(
     bundle: Bundle,
     source: Annotated[
         Path,
-        typer.Argument(
-            metavar="FILE", help="A CSV or Parquet file with the bundle's columns, or a folder of pictures."
-        ),
+        typer.Argument(metavar="FILE", help="A CSV or Parquet file with the bundle's columns, or a folder of images."),
     ],
-    out: Annotated[Path, typer.Option(help="CSV with the answers; it may lie anywhere but in FILE's place.")],
+    out: Annotated[Path, typer.Option(help="CSV for the predictions; not FILE itself.")],
     quiet: Annotated[bool, typer.Option("--quiet", help="Show no progress.")] = False,
 ) -> None:
-    """Score a file of any size: its columns, the class, the probability of each class, and what is odd about a row.
+    """Score a file of any size: its columns, the class, the probability of each class, and warnings about a row.
 
     \b
     evenhand predict bundles/churn customers.csv --out scored.csv
     evenhand predict bundles/photos new_photos/ --out scored.csv
     """
-    from harness.api.progress import rows_read
+    from harness.api.progress import show_rows
     from harness.deploy.bundle import read_bundle
     from harness.deploy.predict import predict_file
 
-    with rows_read(quiet=quiet) as progress:
+    with show_rows(quiet=quiet) as progress:
         scored = predict_file(read_bundle(bundle), source, out, progress)
-    called = ", ".join(f"{name}: {count:,}" for name, count in scored.called.items())
-    flagged = f"; with something unlike training: {scored.flagged:,}" if scored.flagged else ""
-    typer.echo(f"{out}: {scored.rows:,} rows, called {called}{flagged}")
+    classes = ", ".join(f"{name}: {count:,}" for name, count in scored.predicted.items())
+    summary = f"{out}: {scored.rows:,} rows, predicted {classes}"
+    if scored.flagged:
+        summary += f"; unlike the training rows: {scored.flagged:,}"
+    typer.echo(summary)
 
 
 @app.command()
 def serve(
     bundle: Bundle,
     host: Annotated[
-        str, typer.Option(help="Address to listen at; any but this machine's own needs --token-file.")
+        str, typer.Option(help="Address to listen at; other than loopback it needs --token-file.")
     ] = "127.0.0.1",
     port: Annotated[int, typer.Option(help="Port; 0 takes a free one.", min=0, max=65535)] = 8000,
     token_file: Annotated[
         Path | None, typer.Option(help="File with the token that requests must carry.", show_default=False)
     ] = None,
 ) -> None:
-    """Serve a bundle: a page to try it on, and a REST API for programs. Ends when told to, after answering what came in.
+    """Serve a bundle: a page to try it on, and a REST API. On a signal it answers the requests it has and ends.
 
     \b
     evenhand serve bundles/churn
     curl -s 127.0.0.1:8000/predict -H 'content-type: text/csv' --data-binary @customers.csv
     evenhand serve bundles/churn --host 0.0.0.0 --port 8080 --token-file token.txt
     """
-    from harness.deploy.serve.server import serve as serving
+    from harness.deploy.serve.server import serve_bundle
 
-    serving(bundle, host, port, token_file)
+    serve_bundle(bundle, host, port, token_file)
 
 
 @app.command()
 def insights(  # noqa: PLR0913, PLR0917 -- the options of a command line are one list
     bundle: Bundle,
-    data: Annotated[Path, typer.Argument(metavar="FILE", help="A CSV or Parquet file; with outcomes it tells more.")],
+    data: Annotated[
+        Path, typer.Argument(metavar="FILE", help="A CSV or Parquet file, with outcomes if they are known.")
+    ],
     target: Annotated[
         str | None, typer.Option(help="Column of outcomes (the bundle's target, if it is there).", show_default=False)
     ] = None,
@@ -122,25 +124,25 @@ def insights(  # noqa: PLR0913, PLR0917 -- the options of a command line are one
     budget: Annotated[float | None, typer.Option(help="How much may be spent on contacts.", show_default=False)] = None,
     contact_cost: Annotated[float | None, typer.Option(help="What one contact costs.", show_default=False)] = None,
     value: Annotated[float | None, typer.Option(help="What one success is worth.", show_default=False)] = None,
-    success: Annotated[float, typer.Option(help="Share of rightly contacted ones with whom it succeeds.")] = 1.0,
+    success: Annotated[float, typer.Option(help="Share of successes among correctly contacted customers.")] = 1.0,
     actionable: Annotated[
         list[str] | None, typer.Option(help="Column that can be changed for a customer; repeatable.")
     ] = None,
     out: Annotated[Path | None, typer.Option(help="Folder (beside FILE).", show_default=False)] = None,
 ) -> None:
-    """Say what to do with a bundle and some rows: whom to contact, what it brings, what predictions go by, where it is unsure.
+    """Turn predictions into decisions: whom to contact, what it earns, what the model depends on, where it is unsure.
 
-    Rows whose outcome is known measure it; those that the model has learnt from count with what was said of them while
-    they were held out. Writes insights.md, insights.html and contacts.csv.
+    Rows with known outcomes measure the gain; for rows that the model was trained on, the predictions made while they were
+    held out are used. Writes insights.md, insights.html and contacts.csv.
 
     \b
     evenhand insights bundles/churn customers.csv --capacity 500
     evenhand insights bundles/churn customers.csv --budget 2000 --contact-cost 5 --value 200 --success 0.3 \\
         --actionable Contract --actionable TechSupport
     """
-    from harness.deploy.insights.campaign import Asked, Campaign
+    from harness.deploy.insights.campaign import Campaign, InsightsRequest
     from harness.deploy.insights.run import write_insights
 
     campaign = Campaign(capacity, budget, contact_cost, value, success)
-    for path in write_insights(Asked(bundle, data, target, campaign, tuple(actionable or ()), out)):
+    for path in write_insights(InsightsRequest(bundle, data, target, campaign, tuple(actionable or ()), out)):
         typer.echo(path)

@@ -1,104 +1,142 @@
-"""What was typed becomes what is run: suites, names, defaults, each checked."""
+"""From the options of `evenhand run` to a request: suites, names and defaults, each checked."""
 
 from __future__ import annotations
 
-import os
 import re
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from harness.data.sources import read_table
+from harness.data.table_files import read_table
 from harness.data.user_data import FOLDER, UserData
 from harness.errors import EvenhandError
-from harness.execution.engines.base import Limits
 from harness.execution.plan import Request
 from harness.registry.protocol import EvaluationProtocol
-from harness.registry.registry import Registry, closest, find
+from harness.registry.registry import Registry, lookup, suggestion
 from harness.registry.task import Modality
 from harness.store.record import STATUSES
 from harness.tasks.suites import DEFAULT_STRATEGIES, SUITES, Suite
 
-#: What `run` compares where neither a suite nor families are named, and what it adds where there are texts or pictures.
+#: The families of a run that names neither a suite nor families, and those added for texts and images.
 DEFAULT_FAMILIES = ("logistic_regression", "random_forest", "gradient_boosting", "xgb", "dense_network")
-FAMILIES_FOR = {
+ADDED_FAMILIES: dict[Modality, tuple[str, ...]] = {
     "tabular": (),
     "text": ("recurrent_network",),
     "image": ("small_convolutional_network", "pretrained_network"),
 }
-#: The share of the machine's memory that all cells at once may use.
-MEMORY_SHARE = 0.85
-#: A cell may take this many seconds, or so many times its budget if that is more.
-CELL_SECONDS, CELL_BUDGETS = 3600.0, 10.0
+STAGES = {"default": ("default",), "tuned": ("tuned",), "both": ("default", "tuned")}
+SECONDS_PER_UNIT = {"s": 1, "m": 60, "h": 3600}
+#: Options that name columns of the user's file.
+COLUMN_OPTIONS = ("target", "text", "drop", "group", "time")
 
 
 @dataclass(frozen=True)
-class Typed:
-    """The options of `run` as typed; None or empty where nothing was."""
+class RunOptions:
+    """The options of `run` as typed; None or empty where an option was not used."""
 
     file: Path | None
     suite: str | None
     tasks: tuple[str, ...]
     families: tuple[str, ...]
     strategies: tuple[str, ...]
-    protocol: dict[str, Any]  #: fields of the protocol that were given
-    own: dict[str, Any]  #: fields of `OwnFile` that were given
+    protocol: dict[str, Any]  #: fields of the protocol
+    columns: dict[str, Any]  #: fields of `UserData`
     data_dir: Path | None
     plugins: tuple[str, ...]
 
 
-def request_of(typed: Typed, registry: Registry) -> Request:
-    """What to run; raises `EvenhandError` (one line) where the options contradict each other or name what is not there."""
-    suite: Suite | None = find(SUITES, typed.suite, "suite") if typed.suite else None
-    own = _own_file(typed)
-    strategies = typed.strategies or (suite.strategies if suite else DEFAULT_STRATEGIES)
-    tasks = _tasks(typed, suite, own, registry)
-    kinds = {own.task().modality if own and own.task().name == name else registry.task(name).modality for name in tasks}
-    families = typed.families or (suite.family_names(registry.families) if suite else _families_for(kinds))
+def make_request(options: RunOptions, registry: Registry) -> Request:
+    """Turn the options of `run` into a request.
+
+    Parameters
+    ----------
+    options : RunOptions
+        The options as typed.
+    registry : Registry
+        All declarations.
+
+    Returns
+    -------
+    Request
+        Tasks, families, strategies and protocol, all of which exist.
+
+    Raises
+    ------
+    EvenhandError
+        If options contradict each other, or name something that does not exist.
+    """
+    suite: Suite | None = None
+    strategies = options.strategies or DEFAULT_STRATEGIES
+    if options.suite:
+        suite = lookup(SUITES, options.suite, "suite")
+        strategies = options.strategies or suite.strategies
+    user_data = _user_data(options)
+    tasks = _task_names(options, suite, user_data, registry)
+    families = options.families
+    if not families and suite:
+        families = suite.family_names(registry.families)
+    elif not families:
+        families = _default_families(tasks, user_data, registry)
     for name in families:
         registry.family(name)
     for name in strategies:
         registry.strategy(name)
-    if typed.data_dir and not typed.data_dir.is_dir():
-        raise EvenhandError(f"no such directory: {typed.data_dir} (--data-dir)")
+    if options.data_dir and not options.data_dir.is_dir():
+        raise EvenhandError(f"no such directory: {options.data_dir} (--data-dir)")
     return Request(
         _unique(tasks),
         _unique(families),
         _unique(strategies),
-        _protocol(typed, suite, registry),
-        data_dir=str(typed.data_dir.resolve()) if typed.data_dir else None,
-        plugins=typed.plugins,
-        own=own,
+        _protocol(options, suite, registry),
+        data_dir=str(options.data_dir.resolve()) if options.data_dir else None,
+        plugins=options.plugins,
+        own=user_data,
     )
 
 
-def _families_for(kinds: set[Modality]) -> tuple[str, ...]:
-    return (*DEFAULT_FAMILIES, *(name for kind, added in FAMILIES_FOR.items() if kind in kinds for name in added))
+def _default_families(tasks: tuple[str, ...], user_data: UserData | None, registry: Registry) -> tuple[str, ...]:
+    """List the default families for the modalities of the tasks."""
+    modalities = set()
+    for name in tasks:
+        task = registry.tasks.get(name)
+        if task is None and user_data is not None:
+            task = user_data.task()
+        if task is not None:
+            modalities.add(task.modality)
+    families: tuple[str, ...] = DEFAULT_FAMILIES
+    for modality, added in ADDED_FAMILIES.items():
+        if modality in modalities:
+            families += added
+    return families
 
 
-def _tasks(typed: Typed, suite: Suite | None, own: UserData | None, registry: Registry) -> tuple[str, ...]:
-    names = typed.tasks or (suite.task_names(registry.tasks) if suite else ())
+def _task_names(
+    options: RunOptions, suite: Suite | None, user_data: UserData | None, registry: Registry
+) -> tuple[str, ...]:
+    names = options.tasks
+    if not names and suite:
+        names = suite.task_names(registry.tasks)
     for name in names:
         registry.task(name)
-    if own is not None:
-        name = own.task().name
+    if user_data is not None:
+        name = user_data.task().name
         if name in registry.tasks:
-            raise EvenhandError(f"{own.path}: a task named {name!r} is declared already: rename the file")
+            raise EvenhandError(f"{user_data.path}: a task named {name!r} is declared already: rename the file")
         names = (*names, name)
     if not names:
         raise EvenhandError(
             f"nothing to run: name a --suite ({', '.join(SUITES)}), a --task (evenhand list tasks), a CSV or Parquet file, "
-            "or a folder of pictures"
+            "or a folder of images"
         )
     return names
 
 
-def _protocol(typed: Typed, suite: Suite | None, registry: Registry) -> EvaluationProtocol:
-    given = typed.protocol
-    if "budget" in given and "trials" not in given:
-        given = {**given, "trials": None}  # bounded by time instead of trials
-    protocol = replace(suite.protocol if suite else EvaluationProtocol(), **given)
+def _protocol(options: RunOptions, suite: Suite | None, registry: Registry) -> EvaluationProtocol:
+    fields = {name: setting for name, setting in options.protocol.items() if setting is not None}
+    if "budget" in fields:
+        fields.setdefault("trials", None)  # bounded by time instead of trials
+    default = suite.protocol if suite else EvaluationProtocol()
+    protocol = replace(default, **fields)
     if protocol.objective is not None:
         registry.metric(protocol.objective)
     return protocol
@@ -108,79 +146,78 @@ def _unique(names: tuple[str, ...]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(names))
 
 
-def _own_file(typed: Typed) -> UserData | None:
-    given = [f"--{name}" for name, value in typed.own.items() if value]
-    if typed.file is None:
-        if given:
-            raise EvenhandError(f"{given[0]} goes with data of one's own: evenhand run FILE --target COLUMN")
+def _user_data(options: RunOptions) -> UserData | None:
+    """Describe the user's own file or folder; None where the run has none."""
+    typed = [f"--{name}" for name, column in options.columns.items() if column]
+    file = options.file
+    if file is None:
+        if typed:
+            raise EvenhandError(f"{typed[0]} goes with your own data: evenhand run FILE --target COLUMN")
         return None
-    path = str(typed.file.resolve())
-    if typed.file.is_dir():
-        if not_meant := [option for option in given if option != "--positive"]:
+    if file.is_dir():
+        typed = [option for option in typed if option != "--positive"]
+        if typed:
             raise EvenhandError(
-                f"{typed.file} is a folder of pictures, whose folders are the classes: {not_meant[0]} goes with a CSV or Parquet file"
+                f"{file} is a folder of images, whose folders are the classes: {typed[0]} goes with a CSV or Parquet file"
             )
-        return UserData(path, FOLDER, typed.own.get("positive"))
-    if not typed.file.is_file():
-        raise EvenhandError(f"no such file or folder: {typed.file}")
-    if not typed.own.get("target"):
-        raise EvenhandError(f"{typed.file}: which column is to be predicted? say --target COLUMN")
-    _check_columns(typed.file, typed.own)
-    return UserData(path=path, **typed.own)
+        return UserData(str(file.resolve()), FOLDER, options.columns.get("positive"))
+    if not file.is_file():
+        raise EvenhandError(f"no such file or folder: {file}")
+    if not options.columns.get("target"):
+        raise EvenhandError(f"{file}: which column is to be predicted? say --target COLUMN")
+    _check_columns(file, options.columns)
+    return UserData(path=str(file.resolve()), **options.columns)
 
 
-def _check_columns(file: Path, own: Mapping[str, Any]) -> None:
+def _check_columns(file: Path, columns: dict[str, Any]) -> None:
     """Raise `EvenhandError` where an option names a column that the file does not have, or one column twice."""
-    known = [str(name) for name in read_table(file, names_only=True).columns]
-    for option in ("target", "text", "drop", "group", "time"):
-        named = own.get(option) or ()
-        for name in (named,) if isinstance(named, str) else named:
+    known = list(map(str, read_table(file, names_only=True).columns))
+    target, text = columns["target"], columns.get("text")
+    for option in COLUMN_OPTIONS:
+        names = columns.get(option) or ()
+        if isinstance(names, str):
+            names = (names,)
+        for name in names:
             if name not in known:
-                raise EvenhandError(f"no such column {name!r} (--{option}): {closest(name, known)}")
-            if option != "target" and name == own["target"]:
+                raise EvenhandError(f"no such column {name!r} (--{option}): {suggestion(name, known)}")
+            if option != "target" and name == target:
                 raise EvenhandError(f"--{option} names the target {name!r}: it is what is to be predicted")
-            if option not in ("target", "text") and name == own.get("text"):
+            if option not in ("target", "text") and name == text:
                 raise EvenhandError(f"--{option} names the column {name!r} whose texts are to be read")
 
 
-def out_folder(typed: Typed, request: Request) -> Path:
-    """Where a run goes if nothing was said: `results/` and the suite's or the tasks' names."""
-    return Path("results") / (typed.suite or "-".join(request.tasks)[:80])
+def default_folder(options: RunOptions, request: Request) -> Path:
+    """Name the folder of a run without --out: `results/` and the name of the suite or of the tasks."""
+    return Path("results") / (options.suite or "-".join(request.tasks)[:80])
 
 
-def seconds(text: str) -> float:
-    """A length of time: 90, 90s, 5m, 2h."""
-    found = re.fullmatch(r"(\d+(?:\.\d+)?)\s*(s|m|h)?", text.strip())
-    if not found or not float(found[1]):
+def parse_seconds(text: str | None) -> float | None:
+    """Read a length of time such as 90, 90s, 5m or 2h; None for None.
+
+    Raises
+    ------
+    EvenhandError
+        If it is no positive length of time.
+    """
+    if text is None:
+        return None
+    match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*(s|m|h)?", text.strip())
+    if not match or not float(match[1]):
         raise EvenhandError(f"not a length of time: {text!r} (expected for example 60s, 5m or 2h)")
-    return float(found[1]) * {"s": 1, "m": 60, "h": 3600}[found[2] or "s"]
+    return float(match[1]) * SECONDS_PER_UNIT[match[2] or "s"]
 
 
-def statuses(text: str) -> tuple[str, ...]:
-    """Statuses of cells to do again, separated by commas."""
-    named = tuple(filter(None, (part.strip() for part in text.split(","))))
-    for one in named:
-        if one not in STATUSES:
-            raise EvenhandError(f"unknown status {one!r}: there are {', '.join(STATUSES)}")
-    return named
+def parse_statuses(text: str) -> tuple[str, ...]:
+    """Read statuses of cells, separated by commas; raises `EvenhandError` for one that does not exist."""
+    statuses = tuple(filter(None, map(str.strip, text.split(","))))
+    for status in statuses:
+        if status not in STATUSES:
+            raise EvenhandError(f"unknown status {status!r}: there are {', '.join(STATUSES)}")
+    return statuses
 
 
-def stages(text: str) -> tuple[str, ...]:
-    """The stages of a cell that are meant by `default`, `tuned` or `both`."""
-    found = {"default": ("default",), "tuned": ("tuned",), "both": ("default", "tuned")}.get(text)
-    if found is None:
+def parse_stages(text: str) -> tuple[str, ...]:
+    """Read `default`, `tuned` or `both` as stages of a cell; raises `EvenhandError` for anything else."""
+    if text not in STAGES:
         raise EvenhandError(f"unknown stage {text!r}: there are default, tuned and both (--stage)")
-    return found
-
-
-def limits(jobs: int, budget: float | None) -> Limits:
-    """What a cell may use when so many run at once."""
-    import psutil
-
-    memory = psutil.virtual_memory().total / 1e6 * MEMORY_SHARE / jobs
-    return Limits(max(CELL_SECONDS, CELL_BUDGETS * (budget or 0)), int(memory))
-
-
-def cores() -> int:
-    """How many cores this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return STAGES[text]

@@ -1,4 +1,4 @@
-"""Commands about what is declared and what is here."""
+"""Commands about declarations and about this machine."""
 
 # No `from __future__ import annotations` here: typer reads the annotations.
 from pathlib import Path
@@ -11,7 +11,7 @@ from harness.cli.app import DataDir, Plugins, app
 
 @app.command("list")
 def list_(
-    what: Annotated[str, typer.Argument(metavar="tasks|families|strategies|metrics|suites")] = "tasks",
+    kind: Annotated[str, typer.Argument(metavar="tasks|families|strategies|metrics|suites")] = "tasks",
     plugin: Plugins = None,
 ) -> None:
     """List what can be named on the command line.
@@ -19,23 +19,21 @@ def list_(
     \b
     evenhand list families
     """
-    from harness.api.declarations import listing
+    from harness.api.declarations import list_declarations
 
-    typer.echo(listing(what, plugin or ()))
+    typer.echo(list_declarations(kind, plugin or ()))
 
 
 @app.command()
 def fetch(
-    tasks: Annotated[
-        list[str] | None, typer.Argument(metavar="[TASK]...", help="Tasks; all, if none is named.")
-    ] = None,
+    tasks: Annotated[list[str] | None, typer.Argument(metavar="[TASK]...", help="Tasks (all of them).")] = None,
     csv: Annotated[
         Path | None, typer.Option(help="Write the rows of one task here, as they are published.", show_default=False)
     ] = None,
     data_dir: DataDir = None,
     plugin: Plugins = None,
 ) -> None:
-    """Bring the data of tasks into the cache, so that later runs need no network.
+    """Fetch the data of tasks into the cache, so that later runs need no network.
 
     \b
     evenhand fetch telco_churn caravan
@@ -52,7 +50,7 @@ def fetch(
 
 @app.command()
 def check(plugin: Plugins = None, data_dir: DataDir = None) -> None:
-    """Hold every declaration to the contract: tasks, families, strategies and metrics, plugins included.
+    """Check every declaration against the contract: tasks, families, strategies and metrics, plugins included.
 
     \b
     evenhand check --plugin my_family.py
@@ -66,22 +64,25 @@ def check(plugin: Plugins = None, data_dir: DataDir = None) -> None:
 
 @app.command()
 def explain(
-    topic: Annotated[str | None, typer.Argument(metavar="[TOPIC]", help="None lists what there is.")] = None,
-    out: Annotated[Path | None, typer.Option(help="Folder to write it to, with a picture.", show_default=False)] = None,
+    topic: Annotated[str | None, typer.Argument(metavar="[TOPIC]", help="Without it the topics are listed.")] = None,
+    out: Annotated[Path | None, typer.Option(help="Folder to write it to, with a figure.", show_default=False)] = None,
 ) -> None:
-    """Explain with numbers how something works; without a topic, list what can be explained.
+    """Explain with numbers how something works; without a topic, list the topics.
 
     \b
     evenhand explain backprop --out backprop
     """
-    from harness.api import explain as walkthroughs
+    from harness.api.explain import explain_topic, list_topics
 
-    typer.echo(walkthroughs.topics() if topic is None else walkthroughs.explain(topic, out))
+    if topic is None:
+        typer.echo(list_topics())
+    else:
+        typer.echo(explain_topic(topic, out))
 
 
 @app.command()
 def doctor(data_dir: DataDir = None, plugin: Plugins = None) -> None:
-    """Say what is installed, what this machine has, and what would be skipped and why."""
-    from harness.api.declarations import diagnosis
+    """Show what is installed, what this machine has, and what would be skipped and why."""
+    from harness.api.declarations import diagnose_machine
 
-    typer.echo(diagnosis(data_dir, plugin or ()))
+    typer.echo(diagnose_machine(data_dir, plugin or ()))

@@ -1,4 +1,4 @@
-"""What rows hold, as hashes: of a whole table, and of each row."""
+"""Hashes of the content of a table, and of each of its rows."""
 
 from __future__ import annotations
 
@@ -15,11 +15,17 @@ if TYPE_CHECKING:
 
 
 def fingerprint(table: Table) -> str:
-    """SHA-256 of everything that a result may depend on: rows, target, classes, groups, time, test rows."""
+    """Hash everything that a score can depend on: features, target, classes, groups, time, test rows.
+
+    Returns
+    -------
+    str
+        SHA-256 as 64 hexadecimal digits, equal on every machine.
+    """
     X = table.X
     columns = list(X.columns) if hasattr(X, "columns") else str(X.dtype)
     digest = hashlib.sha256(json.dumps([columns, table.classes, X.shape]).encode())
-    for part in _columns(X):
+    for part in _feature_bytes(X):
         digest.update(part)
     for rows in (table.y, table.groups, table.time, table.test):
         digest.update(b"none" if rows is None else rows.astype("<i8").tobytes())
@@ -27,29 +33,38 @@ def fingerprint(table: Table) -> str:
 
 
 def row_keys(X: Features) -> npt.NDArray[np.uint64]:
-    """One number per row (n,), equal where all features are equal (a 64-bit hash).
+    """Hash every row, so that rows with equal features have equal keys.
 
-    -0 equals 0 and missing equals missing; texts that differ in case or spaces alone are equal: a copy is a copy.
+    -0 equals 0 and missing equals missing; texts that differ only in case or white space are equal, because a copy of a
+    row must not be on the other side of a split.
+
+    Returns
+    -------
+    ndarray of uint64, shape (n,)
     """
     import numpy as np
     import pandas as pd
 
     if hasattr(X, "columns"):
-        same = {name: column if column.dtype == "category" else column + 0.0 for name, column in X.items()}
-        return np.asarray(pd.util.hash_pandas_object(pd.DataFrame(same), index=False), dtype=np.uint64)
-    rows = (_plain(text).encode(errors="surrogatepass") if X.ndim == 1 else text.tobytes() for text in X)
-    hashes = b"".join(hashlib.blake2b(row, digest_size=8).digest() for row in rows)
-    return np.frombuffer(hashes, dtype="<u8").astype(np.uint64)
+        columns = {}
+        for name, column in X.items():
+            columns[name] = column if column.dtype == "category" else column + 0.0  # -0.0 becomes 0.0
+        return np.asarray(pd.util.hash_pandas_object(pd.DataFrame(columns), index=False), dtype=np.uint64)
+    hashes = bytearray()
+    for row in X:
+        content = _normalized(row).encode(errors="surrogatepass") if X.ndim == 1 else row.tobytes()
+        hashes += hashlib.blake2b(content, digest_size=8).digest()
+    return np.frombuffer(bytes(hashes), dtype="<u8").astype(np.uint64)
 
 
-def _plain(text: str) -> str:
-    """A text as it looks: small letters, single spaces, no characters that cannot be seen, one form of each letter."""
-    seen = "".join(c for c in unicodedata.normalize("NFKC", text) if unicodedata.category(c) != "Cf")
-    return " ".join(seen.casefold().split())
+def _normalized(text: str) -> str:
+    """Normalise a text: lower case, single spaces, no invisible characters, one form of each letter."""
+    visible = [char for char in unicodedata.normalize("NFKC", text) if unicodedata.category(char) != "Cf"]
+    return " ".join("".join(visible).casefold().split())
 
 
-def _columns(X: Features) -> list[bytes]:
-    """The features as bytes, the same on every machine."""
+def _feature_bytes(X: Features) -> list[bytes]:
+    """Serialise the features, equal on every machine."""
     import numpy as np
 
     if not hasattr(X, "columns"):
@@ -57,8 +72,9 @@ def _columns(X: Features) -> list[bytes]:
     parts = []
     for _, column in X.items():
         if column.dtype == "category":
-            parts += [json.dumps(list(column.cat.categories)).encode(), column.cat.codes.to_numpy("<i4").tobytes()]
+            parts.append(json.dumps(list(column.cat.categories)).encode())
+            parts.append(column.cat.codes.to_numpy("<i4").tobytes())
         else:
-            values = column.to_numpy("<f8") + 0.0  # -0.0 becomes 0.0
-            parts.append(np.where(np.isnan(values), np.nan, values).tobytes())  # one NaN of the many there are
+            numbers = column.to_numpy("<f8") + 0.0  # -0.0 becomes 0.0
+            parts.append(np.where(np.isnan(numbers), np.nan, numbers).tobytes())  # one of the many NaN there are
     return parts

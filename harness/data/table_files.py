@@ -1,0 +1,171 @@
+"""Tables in files: CSV with any common separator, and Parquet."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections import Counter
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from harness.errors import DataError
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+FIRST_LINE = 1_000_000  #: bytes within which the first line of a CSV must end
+SEPARATORS = ",;\t|"
+
+
+def read_table(path: Path, *, names_only: bool = False, text: str | None = None) -> pd.DataFrame:
+    """Read a user's CSV (comma, semicolon, tab or bar; UTF-8; names in the first line) or Parquet file.
+
+    Parameters
+    ----------
+    path : Path
+        The file.
+    names_only : bool, default False
+        Read the columns without their rows, which is quick for any size.
+    text : str, optional
+        A column of a CSV that is read as it is written: "NA" is not missing in it, and "007" is not a number.
+
+    Returns
+    -------
+    pandas.DataFrame
+        The raw rows.
+
+    Raises
+    ------
+    DataError
+        If the file does not exist or is not a table.
+    """
+    if not path.exists():
+        raise DataError(f"no such file: {path}")
+    if not path.is_file():
+        raise DataError(f"{path} is a folder: name a CSV or Parquet file")
+    try:
+        if path.suffix.lower() in (".parquet", ".pq"):
+            return _read_parquet(path, names_only=names_only)
+        separator = separator_of(path)
+        return read_csv(path, separator=separator, what=str(path), rows=0 if names_only else None, text=text)
+    except OSError as error:
+        raise DataError(f"cannot read {path}: {error.strerror or error}") from error
+
+
+def read_csv(
+    source: Path | bytes, *, separator: str = ",", what: str, rows: int | None = None, text: str | None = None
+) -> pd.DataFrame:
+    """Read a CSV with names in its first line.
+
+    Parameters
+    ----------
+    source : Path or bytes
+        The file or its content.
+    separator : str, default ","
+        Separator of its columns.
+    what : str
+        Name of the source in messages.
+    rows : int, optional
+        How many rows to read; all by default.
+    text : str, optional
+        A column that is read as it is written.
+
+    Returns
+    -------
+    pandas.DataFrame
+        The raw rows.
+
+    Raises
+    ------
+    DataError
+        If it is not a CSV.
+    """
+    import pandas as pd
+
+    def read(**options: Any) -> pd.DataFrame:
+        file = io.BytesIO(source) if isinstance(source, bytes) else source
+        frame: pd.DataFrame = pd.read_csv(file, sep=separator, nrows=rows, encoding="utf-8-sig", **options)
+        return frame
+
+    try:
+        frame = read(low_memory=False)  # in chunks, one column could become half text and half numbers
+        if text in frame:  # pandas' words for missing values hold for all columns, so that this one is read again
+            frame[text] = read(usecols=[text], dtype="str", na_filter=False)[text]
+    except UnicodeDecodeError as error:
+        raise DataError(f"{what} is not UTF-8 (byte {error.start}): save it as UTF-8") from error
+    except (pd.errors.ParserError, pd.errors.EmptyDataError, MemoryError) as error:
+        reason = " ".join(str(error).split())[:160]
+        raise DataError(
+            f"{what} is not a table that can be read ({reason}): expected a CSV with names in its first line"
+        ) from error
+    if not isinstance(frame.index, pd.RangeIndex):
+        raise DataError(f"{what}: its rows have more fields than its first line has names ({frame.shape[1]})")
+    return frame
+
+
+def separator_of(path: Path, min_columns: int = 2) -> str:
+    """Determine the separator of a CSV from its first line.
+
+    Parameters
+    ----------
+    path : Path
+        The file.
+    min_columns : int, default 2
+        The smallest number of columns.
+
+    Returns
+    -------
+    str
+        One of `SEPARATORS`.
+
+    Raises
+    ------
+    DataError
+        If the file is not a CSV, has fewer columns, or two columns with one name.
+    """
+    with path.open("rb") as file:
+        return _separator(file.readline(FIRST_LINE), str(path), min_columns)
+
+
+def _separator(line: bytes, what: str, min_columns: int) -> str:
+    """Determine the separator from the first line; errors that a whole read would find late are raised here."""
+    if not line.strip():
+        raise DataError(f"{what} is empty, or its first line is: expected a CSV with names in its first line")
+    if len(line) >= FIRST_LINE:
+        raise DataError(
+            f"{what}: its first line is longer than {FIRST_LINE // 1_000_000} MB: expected a CSV with names in it"
+        )
+    if b"\0" in line:
+        raise DataError(f"{what} is not a text file: expected a CSV in UTF-8, or a file that ends in .parquet")
+    try:
+        text = line.decode("utf-8-sig").replace("\r", "\n").split("\n")[0]
+    except UnicodeDecodeError as error:
+        raise DataError(f"{what} is not UTF-8 (byte {error.start}): save it as UTF-8") from error
+    separator = max(SEPARATORS, key=text.count)
+    names = next(csv.reader([text], delimiter=separator))
+    if len(names) < min_columns:
+        raise DataError(
+            f"{what} has one column only: a target and at least one feature are needed (separators: , ; tab |)"
+        )
+    duplicates = [name for name, count in Counter(names).items() if count > 1]
+    if duplicates:
+        raise DataError(f"{what} has two columns named {duplicates[0]!r}: rename one")
+    return separator
+
+
+def _read_parquet(path: Path, *, names_only: bool) -> pd.DataFrame:
+    import pandas as pd
+    import pyarrow.parquet
+
+    try:
+        if names_only:
+            return without_index(pyarrow.parquet.read_schema(path).empty_table().to_pandas())
+        return without_index(pd.read_parquet(path))
+    except (pyarrow.ArrowException, ValueError, MemoryError) as error:
+        reason = " ".join(str(error).split())[:160]
+        raise DataError(f"{path} is not a Parquet file that can be read ({reason})") from error
+
+
+def without_index(frame: pd.DataFrame) -> pd.DataFrame:
+    """Number the rows from 0; a named index becomes a column again."""
+    return frame.reset_index(drop=frame.index.names == [None])
