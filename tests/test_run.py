@@ -455,14 +455,14 @@ def test_what_is_kept_on_disk_of_pictures_is_made_before_the_prediction_is_timed
     called = []
 
     class Keeping:
-        def remember(self, rows):
-            called.append(("remember", len(rows)))
+        def fill_cache(self, rows):
+            called.append(("fill_cache", len(rows)))
 
         def transform(self, rows):
             called.append(("transform", len(rows)))
             return rows.reshape(len(rows), -1).astype(float)
 
-    monkeypatch.setitem(ENCODINGS, "keeping", Encoding("keeping", lambda X, y, seed: Keeping(), {}, "image", why="no"))
+    monkeypatch.setitem(ENCODINGS, "keeping", Encoding("keeping", lambda X, y, seed: Keeping(), {}, "image", reason="no"))
     y = np.arange(60) % 2
     pictures = np.random.default_rng(0).integers(0, 256, (60, 2, 2, 1)).astype(np.uint8)
 
@@ -475,8 +475,8 @@ def test_what_is_kept_on_disk_of_pictures_is_made_before_the_prediction_is_timed
     given = cell_data(Table(pictures, y, ("a", "b")), family, (registry.strategy("none"),), registry, trials=1)
     record = run_cell(cell(), given, Store(tmp_path))
     assert record.status == "ok", record.reason
-    assert called[-2:] == [("remember", record.n_test), ("transform", record.n_test)]
-    assert [name for name, _ in called].count("remember") == 1
+    assert called[-2:] == [("fill_cache", record.n_test), ("transform", record.n_test)]
+    assert [name for name, _ in called].count("fill_cache") == 1
 
 
 WRONG = {

@@ -112,7 +112,7 @@ class SealedTest:
         if entry in self._scored:
             raise EvenhandError(f"the sealed test rows were scored with {entry!r} before: an entry is scored once")
         self._scored.add(entry)
-        fitted.remember(self._table.X)
+        fitted.fill_cache(self._table.X)
         started = time.perf_counter()
         proba = fitted.predict_proba(self._table.X)
         return SealedPredictions(self._rows, self._table.y, proba, time.perf_counter() - started)

@@ -101,6 +101,31 @@ def defaults(space: Space) -> dict[str, Any]:
     return fill(space, lambda _name, parameter: parameter.default)
 
 
+def add_prefix(space: Space, prefix: str, selector: str | None = None) -> dict[str, Any]:
+    """The same space with `<prefix>.` before its names.
+
+    With `selector` it exists only where the parameter of that name has the value `prefix`.
+    """
+    prefixed: dict[str, Any] = {}
+    for name, parameter in space.items():
+        if isinstance(parameter, When):
+            prefixed[f"{prefix}.{name}"] = When(f"{prefix}.{parameter.parent}", parameter.value, parameter.parameter)
+        elif selector is not None:
+            prefixed[f"{prefix}.{name}"] = When(selector, prefix, parameter)
+        else:
+            prefixed[f"{prefix}.{name}"] = parameter
+    return prefixed
+
+
+def strip_prefix(params: Mapping[str, Any], prefix: str) -> dict[str, Any]:
+    """The parameters whose names begin with `<prefix>.`, without it."""
+    stripped = {}
+    for name, setting in params.items():
+        if name.startswith(f"{prefix}."):
+            stripped[name.removeprefix(f"{prefix}.")] = setting
+    return stripped
+
+
 def check_space(space: Space) -> None:
     """Raise `DeclarationError` where a conditional parameter stands before its parent, or its parent is not there."""
     seen: set[str] = set()

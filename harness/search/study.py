@@ -1,8 +1,8 @@
 """The only module that drives Optuna: one study per cell, resumable to the trial.
 
-A search runs in memory; every settled trial is appended to the cell's journal, so an interruption leaves no trial half told.
-The sampler is made anew for each trial from the cell's seed and the number of settled trials: a continued study proposes
-exactly what an uninterrupted one would have.
+A search runs in memory; every finished trial is appended to the cell's journal, so that an interruption leaves no incomplete
+trial. The sampler is made anew for each trial from the cell's seed and the number of finished trials: a continued study
+proposes exactly what an uninterrupted one would have.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import time
 import warnings
 from collections import Counter
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -26,31 +26,32 @@ if TYPE_CHECKING:
     import optuna
 
 Proba = npt.NDArray[np.float32]
+Arrays = Mapping[str, npt.NDArray[Any]]
+
+#: User attributes of a trial: why it failed, remarks about its fits, its wall-clock and CPU seconds (for curves of score
+#: against effort; nothing is decided by CPU seconds).
+REASON, REMARKS, SECONDS, CPU_SECONDS = "reason", "remarks", "seconds", "cpu_seconds"
+#: A search ends where the first trials all fail, so many of them: the others would fail as well.
+MAX_INITIAL_FAILURES = 5
+#: How the reason of a failed trial begins where its configuration, or every configuration, is inapplicable.
+_INAPPLICABLE, _ALWAYS = "inapplicable: ", "inapplicable always: "
 
 
 class TrialResult(NamedTuple):
-    """What one trial gave: the mean score over the inner folds, out-of-fold probabilities of all training rows, and what
-    was odd about its fits without having ended them."""
+    """The mean score of a trial over the inner folds, its out-of-fold probabilities of all training rows, and remarks."""
 
     score: float
     proba: Proba
     remarks: tuple[str, ...] = ()
 
 
-#: Parameters, and the number of the trial → what it gave.
+#: Fits and scores a configuration, given its parameters and the number of the trial.
 Evaluate = Callable[[dict[str, Any], int], TrialResult]
-
-REASON = "reason"
-REMARKS = "remarks"
-SECONDS = "seconds"
-CPU_SECONDS = "cpu_seconds"  #: for curves of score against effort; nothing is decided by it
-#: A cell whose first so many trials all fail is not searched on: the rest would fail as well.
-HOPELESS_AFTER = 5
 
 
 @dataclass(frozen=True)
 class Configuration:
-    """One configuration and how it did on the inner folds."""
+    """A configuration with its score and its out-of-fold probabilities on the inner folds."""
 
     trial: int
     params: dict[str, Any]
@@ -60,7 +61,7 @@ class Configuration:
 
 @dataclass(frozen=True)
 class SearchResult:
-    """What a study found; `default` is None where the default configuration failed, `best` where every one did."""
+    """The outcome of a search; `default` is None where the default configuration failed, `best` where every one did."""
 
     default: Configuration | None
     best: Configuration | None
@@ -71,7 +72,7 @@ class SearchResult:
 
 @dataclass(frozen=True)
 class StudyPlan:
-    """What a cell's study needs to know: its name in the dashboard, its space, its effort, its seed, its place."""
+    """The parameters of a cell's study: its name in the dashboard, its space, its effort, its seed, its journal."""
 
     name: str
     space: Space
@@ -87,66 +88,85 @@ class StudyPlan:
 
 @dataclass(frozen=True)
 class SearchCache:
-    """Where the probabilities of the default and of the best trial so far are kept while a search is under way."""
+    """Where the probabilities of the default and of the best trial are kept while a search is under way."""
 
     write: Callable[[dict[str, npt.NDArray[Any]]], None]
     read: Callable[[], dict[str, npt.NDArray[Any]]]
 
 
-def search(plan: StudyPlan, evaluate: Evaluate, kept: SearchCache) -> SearchResult:
-    """Run, or continue, the study of a cell until its trials are settled or its budget is spent.
+def search(plan: StudyPlan, evaluate: Evaluate, cache: SearchCache) -> SearchResult:
+    """Run, or continue, the study of a cell until its trials are finished or its budget is spent.
 
-    Trial 0 is the default configuration. A trial that fails is settled as well, with its reason as an attribute, so that the same
-    point does not come back for ever. Probabilities are kept before their trial is told: a kill loses neither.
+    Trial 0 is the default configuration. A trial that fails is finished too, with its reason as an attribute, so that the same
+    configuration is not proposed again. Probabilities are kept before the trial is reported to the study, so that an
+    interruption loses neither.
+
+    Parameters
+    ----------
+    plan : StudyPlan
+        What is searched, and where the journal is.
+    evaluate : callable
+        Fits and scores a configuration. Whatever it raises is a failed trial, except `StoreError` and `Unavailable`, which
+        are raised again.
+    cache : SearchCache
+        Where the probabilities of the default and of the best trial are kept.
+
+    Returns
+    -------
+    SearchResult
+        The default and the best configuration with their probabilities, and why trials failed.
     """
     import optuna
 
     optuna.logging.set_verbosity(optuna.logging.ERROR)
-    journal, study = _open(plan)
-    arrays = kept.read()
+    journal, study = _open_study(plan)
+    arrays = cache.read()
     ended = False
-    while not ended and _goes_on(study, plan, arrays):
+    while not ended and _has_next_trial(study, plan, arrays):
         number = len(study.get_trials(deepcopy=False))  # copies of all trials for every trial would cost more than TPE
-        study.sampler = _sampler(plan, number)
+        study.sampler = _make_sampler(plan, number)
         trial = study.ask()
         params = suggest(trial, plan.space)
-        started, cpu = time.monotonic(), time.process_time()
+        started, cpu_started = time.monotonic(), time.process_time()
+        error, outcome = None, None
         try:
-            found = evaluate(params, number)
-            if not np.isfinite(found.score):
-                raise EvenhandError(f"the objective is {found.score} on these inner folds: it is not defined there")  # noqa: TRY301 -- a failed trial like any other
+            outcome = evaluate(params, number)
+            if not np.isfinite(outcome.score):
+                raise EvenhandError(f"the objective is {outcome.score} on these inner folds: it is not defined there")  # noqa: TRY301 -- a failed trial like any other
         except (StoreError, Unavailable):
             raise  # a full disk or data that cannot be had say nothing about a configuration
-        except Exception as error:  # noqa: BLE001 -- whatever a configuration raises is that trial's result
-            trial.set_user_attr(REASON, _reason(error))
-            _took(trial, started, cpu)
+        except Exception as failed:  # noqa: BLE001 -- whatever a configuration raises is that trial's result
+            error = failed
+            trial.set_user_attr(REASON, _failure_reason(error))
+        trial.set_user_attr(SECONDS, time.monotonic() - started)
+        trial.set_user_attr(CPU_SECONDS, time.process_time() - cpu_started)
+        if error is not None or outcome is None:
             study.tell(trial, state=optuna.trial.TrialState.FAIL)
             ended = isinstance(error, Inapplicable) and error.always and plan.one_strategy
         else:
-            _took(trial, started, cpu)
-            if found.remarks:
-                trial.set_user_attr(REMARKS, list(found.remarks))
-            study.tell(trial, found.score)
-            arrays = _keep(arrays, kept, study, number, found.proba)
-        # One operation: the trial is there whole or not at all.
+            if outcome.remarks:
+                trial.set_user_attr(REMARKS, list(outcome.remarks))
+            study.tell(trial, outcome.score)
+            arrays = _keep_probabilities(arrays, cache, study, number, outcome.proba)
+        # One operation: the trial is in the journal completely or not at all.
         journal.add_trial(study.get_trials(deepcopy=False)[number])
-    return _result(study, evaluate, arrays)
+    return _search_result(study, evaluate, arrays)
 
 
 def suggest(trial: optuna.Trial, space: Space) -> dict[str, Any]:
-    """Ask a trial for every parameter that exists under the choices made so far."""
+    """Have a trial suggest every parameter that exists under the choices made so far."""
 
-    def ask(name: str, parameter: Float | Integer | Choice) -> Any:
+    def suggest_one(name: str, parameter: Float | Integer | Choice) -> Any:
         if isinstance(parameter, Choice):
             return trial.suggest_categorical(name, parameter.options)
         if isinstance(parameter, Integer):
             return trial.suggest_int(name, parameter.low, parameter.high, log=parameter.log)
         return trial.suggest_float(name, parameter.low, parameter.high, log=parameter.log)
 
-    return fill(space, ask)
+    return fill(space, suggest_one)
 
 
-def _open(plan: StudyPlan) -> tuple[optuna.Study, optuna.Study]:
+def _open_study(plan: StudyPlan) -> tuple[optuna.Study, optuna.Study]:
     """The study in the cell's journal, and the one in memory that the search runs on, with the same trials."""
     import optuna
     from optuna.storages import JournalStorage
@@ -160,101 +180,91 @@ def _open(plan: StudyPlan) -> tuple[optuna.Study, optuna.Study]:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", category=optuna.exceptions.ExperimentalWarning)
         if journal.metric_names is None:
-            journal.set_metric_names([plan.objective])  # what the dashboard writes on its axes
+            journal.set_metric_names([plan.objective])  # the dashboard writes it on its axes
     stored_attributes = journal.user_attrs
-    for name, value in plan.attributes.items():
+    for name, attribute in plan.attributes.items():
         if name not in stored_attributes:  # all of a new study, some where its beginning was interrupted
-            journal.set_user_attr(name, value)
+            journal.set_user_attr(name, attribute)
     study = optuna.create_study(direction=direction, study_name=plan.name)
     study.add_trials(journal.trials)
     return journal, study
 
 
-def _goes_on(study: optuna.Study, plan: StudyPlan, arrays: Mapping[str, npt.NDArray[Any]]) -> bool:
-    """Whether another trial is due. Probabilities kept of a trial that was never told are owed that trial."""
+def _has_next_trial(study: optuna.Study, plan: StudyPlan, arrays: Arrays) -> bool:
+    """Whether another trial is due.
+
+    Where the kept probabilities are of a trial that was not reported to the study, that trial is due in any case.
+    """
     trials = study.get_trials(deepcopy=False)
+    if not trials:
+        return True
     if plan.trials is not None and len(trials) >= plan.trials:
         return False
-    if trials and all(_failed_always(t) for t in trials) and plan.one_strategy:
-        return False
-    if len(trials) >= HOPELESS_AFTER and all(t.value is None for t in trials):
-        return False
-    if plan.budget is None or not trials or int(arrays.get("best_trial", -1)) >= len(trials):
+    reasons = [str(trial.user_attrs.get(REASON, "")) for trial in trials if trial.value is None]
+    if len(reasons) == len(trials):
+        inapplicable_always = plan.one_strategy and all(reason.startswith(_ALWAYS) for reason in reasons)
+        if inapplicable_always or len(trials) >= MAX_INITIAL_FAILURES:
+            return False
+    if plan.budget is None or int(arrays.get("best_trial", -1)) >= len(trials):
         return True
-    spent: float = sum(t.user_attrs.get(SECONDS, 0.0) for t in trials)
+    spent: float = sum(trial.user_attrs.get(SECONDS, 0.0) for trial in trials)
     return spent < plan.budget
 
 
-def _failed_always(trial: optuna.trial.FrozenTrial) -> bool:
-    return str(trial.user_attrs.get(REASON, "")).startswith(_ALWAYS)
-
-
-def _sampler(plan: StudyPlan, settled: int) -> optuna.samplers.BaseSampler:
-    """A fresh sampler for one trial; the first trial is the default configuration."""
+def _make_sampler(plan: StudyPlan, finished: int) -> optuna.samplers.BaseSampler:
+    """A new sampler for one trial, seeded by the number of finished trials; trial 0 is the default configuration."""
     import optuna
 
-    seed = seed_of(plan.seed, "trial", settled)
+    seed = seed_of(plan.seed, "trial", finished)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", category=optuna.exceptions.ExperimentalWarning)
-        if settled == 0:
-            fixed = defaults(plan.space)
-            return optuna.samplers.PartialFixedSampler(fixed, optuna.samplers.RandomSampler(seed=seed))
+        if finished == 0:
+            random_sampler = optuna.samplers.RandomSampler(seed=seed)
+            return optuna.samplers.PartialFixedSampler(defaults(plan.space), random_sampler)
         return optuna.samplers.TPESampler(seed=seed)
 
 
-def _took(trial: optuna.Trial, started: float, cpu: float) -> None:
-    """Say how long a trial took, by the clock and of this process."""
-    trial.set_user_attr(SECONDS, time.monotonic() - started)
-    trial.set_user_attr(CPU_SECONDS, time.process_time() - cpu)
-
-
-_INAPPLICABLE, _ALWAYS = "inapplicable: ", "inapplicable always: "
-
-
-def _reason(error: Exception) -> str:
+def _failure_reason(error: Exception) -> str:
     text = failure(error)
     if isinstance(error, Inapplicable):
         return (_ALWAYS if error.always else _INAPPLICABLE) + text
     return text
 
 
-def _keep(
-    arrays: dict[str, npt.NDArray[Any]], kept: SearchCache, study: optuna.Study, number: int, proba: Proba
+def _keep_probabilities(
+    arrays: Arrays, cache: SearchCache, study: optuna.Study, number: int, proba: Proba
 ) -> dict[str, npt.NDArray[Any]]:
     """Write the probabilities of this trial if it is the default or the best so far."""
-    news: dict[str, npt.NDArray[Any]] = {}
+    changes: dict[str, npt.NDArray[Any]] = {}
     if number == 0:
-        news["default"] = proba
+        changes["default"] = proba
     if study.best_trial.number == number:
-        news |= {"best": proba, "best_trial": np.array(number)}
-    if news:
-        kept.write(arrays | news)
-    return arrays | news
+        changes |= {"best": proba, "best_trial": np.array(number)}
+    updated = dict(arrays) | changes
+    if changes:
+        cache.write(updated)
+    return updated
 
 
-def _result(study: optuna.Study, evaluate: Evaluate, arrays: Mapping[str, npt.NDArray[Any]]) -> SearchResult:
+def _search_result(study: optuna.Study, evaluate: Evaluate, arrays: Arrays) -> SearchResult:
+    """The default and the best configuration; probabilities that were lost are computed again."""
     trials = study.get_trials(deepcopy=False)
-    complete = [t for t in trials if t.value is not None]
-    reasons = Counter(str(t.user_attrs.get(REASON, "")) for t in trials if t.value is None)
-    inapplicable = not complete and all(r.startswith((_ALWAYS, _INAPPLICABLE)) for r in reasons)
-    failures = {r.removeprefix(_ALWAYS).removeprefix(_INAPPLICABLE): n for r, n in reasons.items()}
-    default = best = None
-    if complete:
-        first, top = trials[0], study.best_trial
-        if first.value is not None:
-            default = Configuration(0, dict(first.params), first.value, arrays.get("default", _NOTHING))
-        right = int(arrays.get("best_trial", -1)) == top.number
-        best = Configuration(
-            top.number, dict(top.params), float(top.value or 0.0), arrays["best"] if right else _NOTHING
-        )
-    return SearchResult(_whole(default, evaluate), _whole(best, evaluate), len(complete), failures, inapplicable)
+    failed = [trial for trial in trials if trial.value is None]
+    reasons = Counter(str(trial.user_attrs.get(REASON, "")) for trial in failed)
+    failures = {reason.removeprefix(_ALWAYS).removeprefix(_INAPPLICABLE): count for reason, count in reasons.items()}
+    if len(failed) == len(trials):
+        inapplicable = all(reason.startswith((_ALWAYS, _INAPPLICABLE)) for reason in reasons)
+        return SearchResult(None, None, 0, failures, inapplicable)
+    default, best = None, study.best_trial
+    if trials[0].value is not None:
+        default = _configuration(trials[0], evaluate, arrays.get("default"))
+    best_is_kept = int(arrays.get("best_trial", -1)) == best.number
+    best_configuration = _configuration(best, evaluate, arrays["best"] if best_is_kept else None)
+    return SearchResult(default, best_configuration, len(trials) - len(failed), failures)
 
 
-_NOTHING: Proba = np.empty((0, 0), dtype=np.float32)
-
-
-def _whole(found: Configuration | None, evaluate: Evaluate) -> Configuration | None:
-    """The same with its probabilities, computed again where what was kept of them is lost."""
-    if found is None or found.proba.size:
-        return found
-    return replace(found, proba=evaluate(found.params, found.trial).proba)
+def _configuration(trial: optuna.trial.FrozenTrial, evaluate: Evaluate, proba: Proba | None) -> Configuration:
+    params = dict(trial.params)
+    if proba is None or not proba.size:
+        proba = evaluate(params, trial.number).proba
+    return Configuration(trial.number, params, float(trial.value or 0.0), proba)

@@ -85,15 +85,15 @@ def engine_timed(clock):
 
     steps = [
         ("resample", pipeline, "resample"),
-        ("prepare", pipeline, "fit_preparer"),
+        ("prepare", pipeline, "fit_preprocessor"),
         ("prepare", pipeline.Preparer, "transform"),
         ("encode", type(pipeline.ENCODINGS["native"].fit(None, None, None)), "transform"),
         ("score", CellTrainer, "_compute"),
-        ("propose", study, "_sampler"),
+        ("propose", study, "_make_sampler"),
         ("propose", study, "suggest"),
         ("propose", optuna.Study, "ask"),
         ("tell", optuna.Study, "tell"),
-        ("journal", study, "_open"),
+        ("journal", study, "_open_study"),
         ("journal", optuna.Study, "add_trial"),
         ("store", Store, "write_search"),
         ("store", Store, "write_cell"),
