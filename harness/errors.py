@@ -1,8 +1,8 @@
-"""What can go wrong, told in one line each."""
+"""Errors whose messages are one line for the user."""
 
 
 class EvenhandError(Exception):
-    """Something a user can mend: the message says what was wrong, what was found and what to do."""
+    """An error that a user can correct: the message says what was expected, what was found and what to do."""
 
 
 class UnknownNameError(EvenhandError):
@@ -17,14 +17,14 @@ class DataError(EvenhandError):
     """Data that cannot be used as they are."""
 
 
-class Unavailable(EvenhandError):  # noqa: N818 -- not an error of anybody: a reason to skip
-    """Data or a package that is not here: the reason, and how to get it."""
+class Unavailable(EvenhandError):  # noqa: N818 -- no error: a reason to skip
+    """Data or a package that is not available: the reason, and how to get it."""
 
 
 class Inapplicable(EvenhandError):  # noqa: N818 -- a property of the combination, not an error
     """A strategy or family that cannot act on these rows, with the reason.
 
-    `always`: no other configuration could, so that a cell with this strategy ends here.
+    With `always`, no other configuration could either, so that the cell ends here.
     """
 
     def __init__(self, reason: str, *, always: bool = False) -> None:
@@ -41,6 +41,6 @@ class BundleError(EvenhandError):
 
 
 def failure(error: BaseException) -> str:
-    """What went wrong, in one line: the message of a foreseen error, kind and message of any other."""
+    """One line about an error: the message of an `EvenhandError`, type and message of any other."""
     text = " ".join(str(error).split())
     return text if isinstance(error, EvenhandError) else f"{type(error).__name__}: {text}"[:500]

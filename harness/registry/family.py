@@ -10,17 +10,17 @@ from typing import Any
 from harness.errors import DeclarationError
 from harness.registry.space import Space, check_space
 
-#: Names that mean something else in a space of parameters, as does a dot.
-RESERVED = ("strategy", "seed")
+#: Names that have another meaning in a space of parameters, as a dot has.
+RESERVED_NAMES = ("strategy", "seed")
 
 
 @dataclass(frozen=True, kw_only=True)
 class Family:
     """A model family.
 
-    `build(seed, **params)` returns a fresh classifier in scikit-learn's manner: `fit(X, y, sample_weight=None)` and
+    `build(seed, **params)` returns a new classifier with scikit-learn's methods: `fit(X, y, sample_weight=None)` and
     `predict_proba(X)` of shape (n, k); it uses one thread and draws only from `seed`. With `stops_early`, `fit` also
-    takes `validation=(X, y)`, real rows that the strategy never touched.
+    takes `validation=(X, y)`, real rows that the strategy does not change.
     """
 
     name: str
@@ -31,19 +31,19 @@ class Family:
     needs: tuple[str, ...] = ()  #: packages without which the family is skipped
     extra: str = "cpu"  #: the extra of this project that installs them
     strategies: tuple[str, ...] | None = None  #: the only strategies that make sense; None: all
-    trials: int | None = None  #: at most so many trials, where there is nothing to search
+    trials: int | None = None  #: the largest number of trials, where there is little to search
     stops_early: bool = False
     network: bool = False
     limits: Mapping[str, str] = field(default_factory=dict)  #: strategy kind → why it does not apply
 
     def __post_init__(self) -> None:
         check_space(self.space)
-        if taken := [name for name in self.space if name in RESERVED or "." in name]:
-            raise DeclarationError(f"family {self.name!r}: parameters {taken} have names that mean something else")
+        if reserved := [name for name in self.space if name in RESERVED_NAMES or "." in name]:
+            raise DeclarationError(f"family {self.name!r}: parameters {reserved} have names that mean something else")
 
 
-def missing_packages(family: Family, also: Iterable[str] = ()) -> str:
-    """Why a family cannot be built here and what to install, or nothing; `also` are packages that its encoding needs."""
-    needed = dict.fromkeys((*family.needs, *also))
+def missing_packages(family: Family, encoding_needs: Iterable[str] = ()) -> str:
+    """Say which packages a family or its encoding needs that are not installed, and how to install them; empty otherwise."""
+    needed = dict.fromkeys((*family.needs, *encoding_needs))
     missing = [package for package in needed if importlib.util.find_spec(package) is None]
     return f"needs {' and '.join(missing)}: pip install 'evenhand[{family.extra}]'" if missing else ""

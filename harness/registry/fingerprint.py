@@ -35,7 +35,7 @@ def digest(*parts: Any) -> str:
     return hashlib.sha256("\n".join(repr(part) for part in parts).encode()).hexdigest()
 
 
-def declaration_digest(declaration: Family | Strategy) -> str:
+def declaration_fingerprint(declaration: Family | Strategy) -> str:
     """Compute the fingerprint of a declaration.
 
     It changes with every field of the declaration but its description, the packages it needs and the extra that installs them;
@@ -58,9 +58,9 @@ def canonical_text(declared: Any) -> str:
     """Write a value, and the code that it consists of, as one text that is equal if and only if these are equal.
 
     Of a function or class it covers the syntax tree without docstrings and comments; default arguments; values that a closure
-    or a `functools.partial` holds; and what the code reads of its own module: constants, functions and classes,
-    followed in the same way. Functions and classes of other modules count by their names. Where there is no source, as
-    for code run by `exec`, the compiled instructions stand for it.
+    or a `functools.partial` holds; and the constants, functions and classes of its own module that the code reads. Functions
+    and classes of other modules count by their names. Where there is no source, as for code run by `exec`, the compiled
+    instructions are used.
 
     Parameters
     ----------
@@ -92,10 +92,10 @@ class _CanonicalText:
             return self._container(value, module)
         if isinstance(value, (FunctionType, type)) and _module_of(value) != module:
             return self._foreign(value)
-        if id(value) not in self.numbers:
-            self.numbers[id(value)] = len(self.numbers)
-            return self._first_mention(value, module)
-        return f"#{self.numbers[id(value)]}"
+        if id(value) in self.numbers:
+            return f"#{self.numbers[id(value)]}"
+        self.numbers[id(value)] = len(self.numbers)
+        return self._first_mention(value, module)
 
     def _first_mention(self, value: Any, module: str) -> str:
         if isinstance(value, FunctionType):
@@ -157,10 +157,8 @@ class _CanonicalText:
         parts = [self.write(base, module) for base in declared.__bases__]
         for name, member in sorted(vars(declared).items()):
             for function in _functions_of(member, module, generated=not code):
-                if not code or _module_of(function) != module:
-                    parts.append(self.write(function, module))
-                else:
-                    parts.append(self._dependencies(function))
+                covered = code and _module_of(function) == module  # by the syntax of the class
+                parts.append(self._dependencies(function) if covered else self.write(function, module))
             if not name.startswith("_") and isinstance(member, (int, float, str, bytes, tuple, list, Mapping, Set)):
                 parts.append(f"{name}={self.write(member, module)}")
         return f"class({code or declared.__qualname__}, {', '.join(parts)})"
@@ -168,20 +166,25 @@ class _CanonicalText:
     def _instance(self, instance: Any, module: str) -> str:
         if isinstance(instance, partial):
             function = self.write_held(instance.func, module)
-            held = [self.write_held(entry, module) for entry in (instance.args, instance.keywords)]
-            return f"partial({function}, {', '.join(held)})"
+            arguments = [self.write_held(arguments, module) for arguments in (instance.args, instance.keywords)]
+            return f"partial({function}, {', '.join(arguments)})"
         if isinstance(instance, MethodType):
             return f"method({self.write_held(instance.__func__, module)}, {self.write(instance.__self__, module)})"
         if isinstance(getattr(instance, WRAPPED, None), FunctionType):  # `functools.lru_cache` returns one
             return f"{type(instance).__qualname__}({self.write_held(getattr(instance, WRAPPED), module)})"
-        if isinstance(instance, (Family, Strategy)):
-            module = _module_of(instance)
         if is_dataclass(instance):
-            names = [field.name for field in fields(instance) if field.name not in _omitted(instance)]
-            return self._object(instance, {name: getattr(instance, name) for name in names}, module)
+            return self._dataclass(instance, module)
         if type(instance).__module__ == module:
             return self._object(instance, getattr(instance, "__dict__", {}), module)
         return self._opaque(instance, module)
+
+    def _dataclass(self, instance: Any, module: str) -> str:
+        attributes = {field.name: getattr(instance, field.name) for field in fields(instance)}
+        if isinstance(instance, (Family, Strategy)):
+            module = _module_of(instance)
+            for name in DESCRIPTIVE_FIELDS:
+                attributes.pop(name, None)
+        return self._object(instance, attributes, module)
 
     def _object(self, instance: Any, attributes: Mapping[str, Any], module: str) -> str:
         parts = [f"{name}={self.write_held(attribute, module)}" for name, attribute in attributes.items()]
@@ -208,10 +211,6 @@ def _module_of(declared: Any) -> str:
     return str(getattr(declared, "__module__", ""))
 
 
-def _omitted(instance: Any) -> tuple[str, ...]:
-    return DESCRIPTIVE_FIELDS if isinstance(instance, (Family, Strategy)) else ()
-
-
 def _functions_of(member: Any, module: str, *, generated: bool) -> list[FunctionType]:
     """The functions that an attribute of a class consists of: a method, or those of a property.
 
@@ -233,7 +232,7 @@ def _functions_of(member: Any, module: str, *, generated: bool) -> list[Function
 
 
 def _source(declared: FunctionType | type) -> str:
-    """The text of the file that a function or class stands in; empty where there is none."""
+    """The source file of a function or class; empty where there is none."""
     try:
         file = inspect.getsourcefile(declared)
     except TypeError:  # a class that is built in
@@ -260,8 +259,10 @@ def _function_text(source: str, code: CodeType) -> str:
         enclosing = _lambda_node(code, tree)
         return _syntax_text(enclosing) if enclosing else ""
     for node in ast.walk(tree):
-        if isinstance(node, FunctionNode) and node.name == code.co_name and _first_line(node) == code.co_firstlineno:
-            return _syntax_text(node)
+        if isinstance(node, FunctionNode) and node.name == code.co_name:
+            first_line = min([node.lineno, *(decorator.lineno for decorator in node.decorator_list)])
+            if first_line == code.co_firstlineno:  # compiled code begins with the first decorator
+                return _syntax_text(node)
     return ""
 
 
@@ -269,7 +270,7 @@ def _lambda_node(code: CodeType, tree: ast.Module) -> ast.Lambda | None:
     """The smallest lambda that all instructions come from: several can stand in one line."""
     starts, ends = [], []
     for line, end_line, column, end_column in code.co_positions():
-        if line and end_line and end_column:  # the first instruction has no place in the source
+        if line and end_line and end_column:  # the first instruction has no position in the source
             starts.append((line, column or 0))
             ends.append((end_line, end_column))
     if not starts:
@@ -301,11 +302,6 @@ def _class_text(source: str, qualified_name: str) -> str:
             else:
                 parents.append((prefix, child))
     return ""
-
-
-def _first_line(node: FunctionNode) -> int:
-    """The line that compiled code gives as its first: that of the first decorator, if there is one."""
-    return min([node.lineno, *(decorator.lineno for decorator in node.decorator_list)])
 
 
 def _syntax_text(node: Any) -> str:

@@ -23,9 +23,9 @@ class EvaluationProtocol:
 
     def __post_init__(self) -> None:
         for name, low in (("folds", 2), ("repeats", 1), ("inner_folds", 2), ("trials", 1)):
-            given = getattr(self, name)
-            if given is not None and given < low:
-                raise EvenhandError(f"--{name.replace('_', '-')} must be at least {low}, but got {given}")
+            number = getattr(self, name)
+            if number is not None and number < low:
+                raise EvenhandError(f"--{name.replace('_', '-')} must be at least {low}, but got {number}")
         if self.trials is None and self.budget is None:
             raise EvenhandError("a search needs an end: say --trials, --budget or both")
         if self.budget is not None and self.budget <= 0:

@@ -1,4 +1,4 @@
-"""Finds declarations: by type, in the folders made for them, in plugins, in entry points."""
+"""The registry finds declarations by their type: in the packages of this project, in plugins, in entry points."""
 
 import difflib
 import hashlib
@@ -19,17 +19,18 @@ from harness.registry.family import Family
 from harness.registry.strategy import Strategy
 from harness.registry.task import Task
 
-T = TypeVar("T")
+Declaration = TypeVar("Declaration")
 
-PLACES = ("harness.tasks", "harness.searchspaces", "harness.metrics.classification")
-MOST_NAMES = 12  #: more than these are not listed in a message
+#: The packages and modules of this project that hold declarations.
+DECLARATION_PACKAGES = ("harness.tasks", "harness.searchspaces", "harness.metrics.classification")
+MAX_LISTED_NAMES = 12  #: in a message
 ENTRY_POINTS = "evenhand.plugins"
 PLURALS: dict[type[Any], str] = {Task: "tasks", Family: "families", Strategy: "strategies", Metric: "metrics"}
 
 
 @dataclass(frozen=True)
 class Registry:
-    """Every declaration there is, by name, in the order found."""
+    """All declarations by name, in the order in which they were found."""
 
     tasks: dict[str, Task] = field(default_factory=dict)
     families: dict[str, Family] = field(default_factory=dict)
@@ -38,23 +39,23 @@ class Registry:
 
     def task(self, name: str) -> Task:
         """The task of this name."""
-        return find(self.tasks, name, "task")
+        return lookup(self.tasks, name, "task")
 
     def family(self, name: str) -> Family:
         """The family of this name."""
-        return find(self.families, name, "family")
+        return lookup(self.families, name, "family")
 
     def strategy(self, name: str) -> Strategy:
         """The strategy of this name."""
-        return find(self.strategies, name, "strategy")
+        return lookup(self.strategies, name, "strategy")
 
     def metric(self, name: str) -> Metric:
         """The metric of this name."""
-        return find(self.metrics, name, "metric")
+        return lookup(self.metrics, name, "metric")
 
 
 def load_registry(plugins: Iterable[str] = ()) -> Registry:
-    """Import every place where declarations live and collect them.
+    """Import everything that holds declarations and collect them.
 
     Nothing is imported from the current folder or from the folder of a run. `sys.path` is not changed.
 
@@ -78,43 +79,72 @@ def load_registry(plugins: Iterable[str] = ()) -> Registry:
     """
     registry = Registry()
     for module in _modules(plugins):
-        for value in vars(module).values():
-            for declaration in value if isinstance(value, tuple) else (value,):
-                _add(registry, declaration, module)
+        for attribute in vars(module).values():
+            for candidate in attribute if isinstance(attribute, tuple) else (attribute,):
+                _add(registry, candidate, module)
     return registry
 
 
-def find(known: Mapping[str, T], name: str, kind: str) -> T:
-    """`known[name]`, or an `UnknownNameError` that says what there is and what was probably meant."""
+def lookup(known: Mapping[str, Declaration], name: str, kind: str) -> Declaration:
+    """Look up a declaration by its name.
+
+    Parameters
+    ----------
+    known : mapping
+        The declarations by name.
+    name : str
+        The name.
+    kind : str
+        What it is the name of, for the message: ``task``, ``family`` and so on.
+
+    Returns
+    -------
+    Declaration
+        ``known[name]``.
+
+    Raises
+    ------
+    UnknownNameError
+        If there is none of that name; the message has a suggestion.
+    """
     if name in known:
         return known[name]
     plural = {"family": "families", "strategy": "strategies"}.get(kind, kind + "s")
-    raise UnknownNameError(f"unknown {kind} {name!r}: {closest(name, known)} (evenhand list {plural})")
+    raise UnknownNameError(f"unknown {kind} {name!r}: {suggestion(name, known)} (evenhand list {plural})")
 
 
-def closest(name: str, known: Iterable[str]) -> str:
-    """What was probably meant by an unknown name, or what there is: all of it, where that is not too much to read."""
+def suggestion(name: str, known: Iterable[str]) -> str:
+    """Suggest the known name that an unknown one is most similar to, or say which there are.
+
+    Parameters
+    ----------
+    name : str
+        The unknown name.
+    known : iterable of str
+        The known names; where none is similar, they are listed if there are at most `MAX_LISTED_NAMES`.
+    """
     known = list(known)
-    close = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
-    close = close or [other for other in known if name and (other.startswith(name) or name in other)][:1]
-    if close:
-        return f"did you mean {close[0]!r}?"
-    return f"there are {len(known)}" if len(known) > MOST_NAMES else f"there are: {', '.join(known)}"
+    similar = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
+    if not similar and name:
+        similar = [other for other in known if name in other]
+    if similar:
+        return f"did you mean {similar[0]!r}?"
+    return f"there are {len(known)}" if len(known) > MAX_LISTED_NAMES else f"there are: {', '.join(known)}"
 
 
 def _modules(plugins: Iterable[str]) -> Iterator[ModuleType]:
-    for place in PLACES:
-        package = importlib.import_module(place)
+    for name in DECLARATION_PACKAGES:
+        package = importlib.import_module(name)
         yield package
         for submodule in pkgutil.iter_modules(getattr(package, "__path__", [])):
-            yield importlib.import_module(f"{place}.{submodule.name}")
+            yield importlib.import_module(f"{name}.{submodule.name}")
     published = [point.value.split(":")[0] for point in importlib.metadata.entry_points(group=ENTRY_POINTS)]
     for plugin in dict.fromkeys([*published, *absolute_plugins(plugins)]):
         try:
             yield _plugin_file(Path(plugin)) if plugin.endswith(".py") else importlib.import_module(plugin)
         except EvenhandError:
             raise
-        except Exception as error:  # a plugin is foreign code: whatever it raises is the user's to read, in one line
+        except Exception as error:  # whatever the code of a plugin raises is reported in one line
             hint = _import_hint(plugin, error)
             message = f"plugin {plugin!r} cannot be imported: {type(error).__name__}: {error}{hint}"
             raise EvenhandError(message) from error
@@ -181,9 +211,10 @@ def _import_hint(plugin: str, error: Exception) -> str:
     return ""
 
 
-def _add(registry: Registry, value: Any, module: ModuleType) -> None:
+def _add(registry: Registry, candidate: Any, module: ModuleType) -> None:
+    """Add an object of a module to the registry if it is a declaration."""
     for kind, plural in PLURALS.items():
-        if isinstance(value, kind):
+        if isinstance(candidate, kind):
             known = getattr(registry, plural)
-            if known.setdefault(value.name, value) is not value:
-                raise DeclarationError(f"{module.__name__}: {plural} named {value.name!r} are declared twice")
+            if known.setdefault(candidate.name, candidate) is not candidate:
+                raise DeclarationError(f"{module.__name__}: {plural} named {candidate.name!r} are declared twice")

@@ -81,23 +81,36 @@ def choice(*options: Value, default: Value) -> Choice:
 
 
 def when(parent: str, value: Value, parameter: Float | Integer | Choice) -> When:
-    """A parameter that exists only where `parent` has this value; the parent stands before it in the space."""
+    """A parameter that exists only where `parent` has this value; the parent precedes it in the space."""
     return When(parent, value, parameter)
 
 
-def fill(space: Space, value_of: Callable[[str, Float | Integer | Choice], Any]) -> dict[str, Any]:
-    """A configuration: the value of every parameter that exists under the values before it."""
-    values: dict[str, Any] = {}
+def fill(space: Space, choose: Callable[[str, Float | Integer | Choice], Any]) -> dict[str, Any]:
+    """Build a configuration from a space.
+
+    Parameters
+    ----------
+    space : mapping of str to Parameter
+        The parameters; a conditional one exists only where its parent has the required value.
+    choose : callable
+        Takes the name and range of a parameter and returns its value.
+
+    Returns
+    -------
+    dict
+        The value of every parameter that exists.
+    """
+    params: dict[str, Any] = {}
     for name, parameter in space.items():
         if not isinstance(parameter, When):
-            values[name] = value_of(name, parameter)
-        elif parameter.parent in values and values[parameter.parent] == parameter.value:
-            values[name] = value_of(name, parameter.parameter)
-    return values
+            params[name] = choose(name, parameter)
+        elif parameter.parent in params and params[parameter.parent] == parameter.value:
+            params[name] = choose(name, parameter.parameter)
+    return params
 
 
 def defaults(space: Space) -> dict[str, Any]:
-    """The default configuration: every parameter that exists there at its default."""
+    """The default configuration: every parameter that exists has its default."""
     return fill(space, lambda _name, parameter: parameter.default)
 
 
@@ -127,12 +140,12 @@ def strip_prefix(params: Mapping[str, Any], prefix: str) -> dict[str, Any]:
 
 
 def check_space(space: Space) -> None:
-    """Raise `DeclarationError` where a conditional parameter stands before its parent, or its parent is not there."""
-    seen: set[str] = set()
+    """Raise `DeclarationError` where a conditional parameter precedes its parent, or has none."""
+    previous: set[str] = set()
     for name, parameter in space.items():
-        if isinstance(parameter, When) and parameter.parent not in seen:
+        if isinstance(parameter, When) and parameter.parent not in previous:
             raise DeclarationError(f"parameter {name!r} depends on {parameter.parent!r}, which must stand before it")
-        seen.add(name)
+        previous.add(name)
 
 
 def _check_range(low: float, high: float, default: float, log: bool) -> None:

@@ -1,4 +1,4 @@
-"""An imbalance strategy: what is done about uneven classes before a classifier learns."""
+"""An imbalance strategy: how uneven classes are treated before a classifier is fitted."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ class Strategy:
     """An imbalance strategy; what `build` is depends on its kind.
 
     - `weight`: `build(y, costs, **params)` returns one weight per training row; `costs` is the task's matrix or None;
-    - `resample`: `build(seed, **params)` returns a sampler in imbalanced-learn's manner (`fit_resample(X, y)`);
-    - `ensemble`: `build(member, seed, **params)` returns a classifier made of `member(seed)` classifiers;
+    - `resample`: `build(seed, **params)` returns a sampler with imbalanced-learn's method `fit_resample(X, y)`;
+    - `ensemble`: `build(member, seed, **params)` returns a classifier made of classifiers `member(seed)`;
     - `none` and `searched` build nothing.
     """
 
@@ -27,10 +27,8 @@ class Strategy:
     build: Callable[..., Any] | None = None
     space: Space = field(default_factory=dict)
     description: str = ""
-    selects_existing_rows: bool = (
-        False  #: of kind `resample`: only chooses among the rows and looks at none of their features
-    )
-    uses_costs: bool = False  #: where the task has a cost matrix it decides, and nothing is searched
+    selects_existing_rows: bool = False  #: of kind `resample`: only selects rows, whatever their features
+    uses_costs: bool = False  #: where the task has a cost matrix it is used, and nothing is searched
 
     def __post_init__(self) -> None:
         check_space(self.space)

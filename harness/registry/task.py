@@ -23,13 +23,13 @@ Features: TypeAlias = Any
 
 @dataclass(frozen=True, kw_only=True)
 class Task:
-    """What is to be predicted from what.
+    """A data set, its target, and how models of it must be evaluated.
 
     `load(data_dir)` returns the raw rows as they are published; `data_dir` is the user's data directory or None, and it
-    raises `Unavailable` where the data are not here. Everything else says how these rows are to be understood.
+    raises `Unavailable` where the data are not here. The other fields describe these rows.
 
-    Of a text task `text` names the column that is read, of which all features come. An image task's `load` returns
-    `Pictures` (harness.data.images); its target has no column and is only called something.
+    In a text task all features come from the column `text`. The `load` of an image task returns `LabeledImages`
+    (harness.data.images); its target has no column, only a name.
     """
 
     name: str
@@ -51,16 +51,17 @@ class Task:
     costs: tuple[tuple[float, ...], ...] | None = None  #: costs[true][predicted], classes in encoded order
 
     def __post_init__(self) -> None:
+        problem = ""
         if self.target in self.banned:
-            raise DeclarationError(f"task {self.name!r}: the target {self.target!r} is also banned")
-        if self.time is not None and self.split is not None:
-            raise DeclarationError(f"task {self.name!r}: a time column and a split column exclude each other")
-        if (self.modality == "text") != (self.text is not None):
-            raise DeclarationError(
-                f"task {self.name!r}: a text task, and no other, names the column that holds its texts"
-            )
-        if self.modality == "image" and (self.group or self.time or self.split or self.banned or self.types):
-            raise DeclarationError(f"task {self.name!r}: images have no columns that could be named")
+            problem = f"the target {self.target!r} is also banned"
+        elif self.time is not None and self.split is not None:
+            problem = "a time column and a split column exclude each other"
+        elif (self.modality == "text") != (self.text is not None):
+            problem = "a text task, and no other, names the column that holds its texts"
+        elif self.modality == "image" and any((self.group, self.time, self.split, self.banned, self.types)):
+            problem = "images have no columns that could be named"
+        if problem:
+            raise DeclarationError(f"task {self.name!r}: {problem}")
 
 
 @dataclass(frozen=True)
@@ -71,7 +72,7 @@ class Table:
     NaN); of a text task an object array (n,) of strings; of an image task a uint8 array (n, height, width, 1 or 3).
 
     `y` (n,) holds 0..k-1; of two classes, 1 is the positive one. `groups` (n,) int, `time` (n,) sortable and `test` (n,)
-    bool are None where the task has none. `notes` says what was noticed and left out, `dates` which columns are days since 1970.
+    bool are None where the task has none. `notes` describe what was left out, `dates` are columns of days since 1970.
     """
 
     X: Features
