@@ -1,1 +1,1 @@
-"""Families and strategies: builders beside their search spaces."""
+"""Families and strategies: builders with their search spaces."""

@@ -1,4 +1,4 @@
-"""Bagging of balanced subsets around any family."""
+"""An ensemble of classifiers of any family, each fitted on a balanced subset."""
 
 from __future__ import annotations
 
@@ -14,11 +14,26 @@ if TYPE_CHECKING:
 
 
 class BalancedEnsemble:
-    """The mean of classifiers that each saw as many rows of every class as the rarest has.
+    """The mean of classifiers, each fitted on as many rows of every class as the rarest class has.
 
-    Each subset is drawn without replacement, so every member sees all rows of the rarest class and its own share of the
-    others (EasyEnsemble's subsets, Liu et al. 2009). `member(seed)` returns an unfitted classifier of any family;
-    a validation set for early stopping is handed through as it is.
+    Subsets are drawn without replacement, so every member is fitted on all rows of the rarest class and on a random share of
+    the others (as in EasyEnsemble, Liu et al. 2009). Validation rows for early stopping are passed on unchanged.
+
+    Parameters
+    ----------
+    member : callable
+        Returns an unfitted classifier of any family for a seed.
+    seed : int
+        Seed of the subsets and of the members.
+    members : int
+        Number of classifiers.
+
+    Attributes
+    ----------
+    class_counts_ : array of shape (n_classes,)
+        Number of rows of each class that one member is fitted on.
+    fitted_ : list
+        The fitted classifiers.
     """
 
     def __init__(self, member: Callable[[int], Any], seed: int, members: int) -> None:
@@ -31,31 +46,32 @@ class BalancedEnsemble:
         X: Any,
         y: npt.NDArray[np.int64],
         sample_weight: npt.NDArray[np.float64] | None = None,
-        **watched: Any,
+        **validation: Any,
     ) -> BalancedEnsemble:
-        """Fit every member on its subset."""
+        """Fit every member on its subset; returns itself."""
         import numpy as np
 
         rng = np.random.default_rng(self.seed)
         classes = [np.flatnonzero(y == c) for c in np.unique(y)]
-        size = min(len(rows) for rows in classes)
-        self.class_counts_ = np.bincount(y).clip(max=size)  #: rows of each class that one member saw
-        fits = []
+        size = min(map(len, classes))
+        self.class_counts_ = np.bincount(y).clip(max=size)
+        subsets = []
         for _ in range(self.members):
-            chosen = np.sort(np.concatenate([rng.choice(rows, size, replace=False) for rows in classes]))
-            weight = None if sample_weight is None else sample_weight[chosen]
-            taken = X.iloc[chosen] if hasattr(X, "iloc") else X[chosen]
-            fits.append({"X": taken, "y": y[chosen], "sample_weight": weight, **watched})
-        seeds = [int(seed) for seed in rng.integers(2**31, size=self.members)]
-        self.fitted_ = [self.member(seed).fit(**fit) for seed, fit in zip(seeds, fits, strict=True)]
-        del self.member  # a function of this process: what is fitted can be pickled
+            subsets.append(np.sort(np.concatenate([rng.choice(rows, size, replace=False) for rows in classes])))
+        self.fitted_ = []
+        for seed, subset in zip(rng.integers(2**31, size=self.members).tolist(), subsets, strict=True):
+            features = X.iloc[subset] if hasattr(X, "iloc") else X[subset]
+            weight = None if sample_weight is None else sample_weight[subset]
+            self.fitted_.append(self.member(seed).fit(features, y[subset], sample_weight=weight, **validation))
+        del self.member  # a function of this process, which cannot be pickled
         return self
 
     def predict_proba(self, X: Any) -> npt.NDArray[np.float64]:
-        """The members' mean probabilities, shape (n, k)."""
+        """Return the mean of the members' probabilities, shape (n_rows, n_classes)."""
         import numpy as np
 
-        return np.asarray(np.mean([one.predict_proba(X) for one in self.fitted_], axis=0), dtype=np.float64)
+        probabilities = [classifier.predict_proba(X) for classifier in self.fitted_]
+        return np.asarray(np.mean(probabilities, axis=0), dtype=np.float64)
 
 
 BALANCED_ENSEMBLE = Strategy(

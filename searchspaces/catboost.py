@@ -9,14 +9,14 @@ from harness.registry.space import integer, log_float
 
 
 class CatBoost:
-    """CatBoost that reads from a data frame which columns are categories: it wants to be told by name."""
+    """CatBoost with the categories of a data frame found by their dtype: the library itself needs their names."""
 
     def __init__(self, seed: int, **params: Any) -> None:
         self.seed = seed
         self.params = params
 
     def fit(self, X: Any, y: Any, sample_weight: Any = None) -> CatBoost:
-        """Fit on numbers (n, p), or on a data frame whose categories have the dtype `category`."""
+        """Fit on numbers (n_rows, n_columns), or on a data frame whose categories have the dtype `category`."""
         from catboost import CatBoostClassifier
 
         categories = [name for name in getattr(X, "columns", ()) if X[name].dtype == "category"]
@@ -31,7 +31,7 @@ class CatBoost:
         return self
 
     def predict_proba(self, X: Any) -> Any:
-        """Probabilities, shape (n, k)."""
+        """Return probabilities, shape (n_rows, n_classes)."""
         return self.model_.predict_proba(X, thread_count=1)
 
 

@@ -1,4 +1,4 @@
-"""Gradient boosting as Friedman had it, stochastic."""
+"""Stochastic gradient boosting on exact splits (Friedman, 2002)."""
 
 from typing import Any
 
@@ -7,7 +7,7 @@ from harness.registry.space import integer, log_float, real
 
 
 def build(seed: int, **params: Any) -> Any:
-    """Boosted trees on exact splits; without sampling rows and columns they cost ten times as much for the same quality."""
+    """Boosted trees on exact splits. Without sampling rows and columns they cost ten times as much for the same quality."""
     from sklearn.ensemble import GradientBoostingClassifier
 
     return GradientBoostingClassifier(max_features="sqrt", random_state=seed, **params)

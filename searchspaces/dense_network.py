@@ -1,4 +1,4 @@
-"""A dense network of Keras's kind: layers, units, skip connections, embeddings, a schedule, cross-entropy or focal loss."""
+"""A dense network with embeddings, skip connections, batch norm, a learning-rate schedule, and cross-entropy or focal loss."""
 
 from typing import Any
 
@@ -7,19 +7,20 @@ from harness.registry.space import choice, integer, log_float, real, when
 
 
 def build(seed: int, **params: Any) -> Any:
-    """A classifier of `layers` hidden layers of `units` each; it stops early on the validation rows it is given."""
+    """A classifier of `layers` hidden layers of `units` each, with early stopping on validation rows."""
     from harness.networks.dense_classifier import DenseClassifier
-    from harness.networks.losses import taken_gamma
-    from harness.networks.optimizer import Schedule
+    from harness.networks.losses import pop_gamma
+    from harness.networks.optimizer import TrainConfig
 
     units = (params.pop("units", 64),) * params.pop("layers", 2)
-    form = {"skip": True, "batch_norm": True} | {name: params.pop(name) for name in FORM if name in params}
-    gamma = taken_gamma(params)
-    return DenseClassifier(seed, units, gamma=gamma, schedule=Schedule(**params), **form)
+    architecture = {name: params.pop(name) for name in ARCHITECTURE if name in params}
+    gamma = pop_gamma(params)
+    config = TrainConfig(rate_schedule=params.pop("course", "constant"), **params)
+    return DenseClassifier(seed, units, gamma=gamma, config=config, **{"skip": True, "batch_norm": True} | architecture)
 
 
-#: Parameters that say what the network is made of; the others say how it learns.
-FORM = ("batch_norm", "activation", "skip", "embedding")
+#: Parameters of the architecture; the others are those of the training.
+ARCHITECTURE = ("batch_norm", "activation", "skip", "embedding")
 
 
 FAMILY = Family(

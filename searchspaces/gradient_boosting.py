@@ -1,4 +1,4 @@
-"""Gradient boosting on histograms, scikit-learn's."""
+"""Gradient boosting on histograms, from scikit-learn."""
 
 from typing import Any
 
@@ -7,10 +7,10 @@ from harness.registry.space import integer, log_float, real
 
 
 def build(seed: int, **params: Any) -> Any:
-    """Boosted trees that take missing values and categories as they are.
+    """Boosted trees that accept missing values and categories.
 
-    With 128 bins instead of 255 it is a little quicker and as good, most of all where synthetic rows fill every bin.
-    Early stopping is off: left to itself it switches on above 10,000 rows and watches rows that a strategy made.
+    With 128 bins instead of 255 training is slightly faster and as good, in particular when synthetic rows fill every bin.
+    Early stopping is off: by default it is on above 10,000 rows and validates on rows that a strategy made.
     """
     from sklearn.ensemble import HistGradientBoostingClassifier
 

@@ -7,13 +7,13 @@ from harness.registry.space import integer, log_float, real
 
 
 def build(seed: int, **params: Any) -> Any:
-    """Boosted trees grown leaf by leaf that take missing values and categories as they are."""
+    """Boosted trees grown leaf by leaf that accept missing values and categories."""
     from lightgbm import LGBMClassifier
 
     return LGBMClassifier(
         subsample_freq=1,  # without it `subsample` has no effect
         deterministic=True,
-        force_row_wise=True,  # else it times both ways and the faster wins, which may differ from run to run
+        force_row_wise=True,  # else it times both ways and takes the faster, which can differ from run to run
         n_jobs=1,
         random_state=seed,
         verbosity=-1,

@@ -1,4 +1,4 @@
-"""The floor: predicts the share of each class among the training rows, whatever the features."""
+"""The baseline: predicts the share of each class among the training rows, whatever the features."""
 
 from typing import Any
 
@@ -17,7 +17,7 @@ FAMILY = Family(
     build=build,
     space={},
     encodings={"tabular": "ordinal", "text": "texts", "image": "pixels"},
-    description="predicts the training prior: the floor",
+    description="predicts the training prior: the baseline",
     strategies=("none",),
     trials=1,
 )

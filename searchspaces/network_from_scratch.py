@@ -1,4 +1,4 @@
-"""The network written out in NumPy, to be read: forward pass, chain rule and Adam."""
+"""The network from first principles in NumPy, written to be read: forward pass, chain rule and Adam."""
 
 from typing import Any
 
@@ -7,12 +7,12 @@ from harness.registry.space import choice, integer, log_float
 
 
 def build(seed: int, **params: Any) -> Any:
-    """A classifier of `layers` hidden layers of `units` each; it stops early on the validation rows it is given."""
-    from harness.networks.from_scratch import Descent
+    """A classifier of `layers` hidden layers of `units` each, with early stopping on validation rows."""
+    from harness.networks.from_scratch import DescentConfig
     from harness.networks.from_scratch_classifier import ScratchClassifier
 
     units = (params.pop("units", 32),) * params.pop("layers", 2)
-    return ScratchClassifier(seed, units, params.pop("activation", "tanh"), Descent(**params))
+    return ScratchClassifier(seed, units, params.pop("activation", "tanh"), DescentConfig(**params))
 
 
 FAMILY = Family(
@@ -27,7 +27,7 @@ FAMILY = Family(
         "penalty": log_float(1e-4, 0.3, default=0.03),
     },
     encodings={"tabular": "one_hot", "text": "lsa", "image": "embedding"},
-    description="a dense network in NumPy alone, backpropagation written out (evenhand explain backprop)",
+    description="a dense network in NumPy alone, backpropagation included (evenhand explain backprop)",
     stops_early=True,
     network=True,
 )

@@ -1,4 +1,4 @@
-"""EfficientNet-Lite0 with ImageNet's weights: a head on what it makes of pictures, or its last blocks trained as well."""
+"""EfficientNet-Lite0 with ImageNet weights: a head on its features of images, or its last blocks trained as well."""
 
 from functools import partial
 from typing import Any
@@ -8,14 +8,14 @@ from harness.registry.space import choice, log_float, real, when
 
 
 def build(seed: int, **params: Any) -> Any:
-    """A classifier of activations; the place of the cut, `encode.cut`, says whether blocks learn too."""
+    """A classifier of features or activations; the cut, `encode.cut`, decides whether blocks are trained too."""
     from harness.data.sources import wheel_member
-    from harness.networks.fine_tuning import PretrainedClassifier, head_schedule
-    from harness.networks.losses import taken_gamma
+    from harness.networks.fine_tuning import PretrainedClassifier, head_config
+    from harness.networks.losses import pop_gamma
     from harness.networks.pretrained import SOURCE
 
-    units, gamma = params.pop("units", 0), taken_gamma(params)
-    return PretrainedClassifier(seed, partial(wheel_member, *SOURCE), units, gamma, head_schedule(**params))
+    units, gamma = params.pop("units", 0), pop_gamma(params)
+    return PretrainedClassifier(seed, partial(wheel_member, *SOURCE), units, gamma, head_config(**params))
 
 
 FAMILY = Family(

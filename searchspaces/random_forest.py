@@ -7,7 +7,7 @@ from harness.registry.space import choice, integer, real
 
 
 def build(seed: int, **params: Any) -> Any:
-    """A forest of 100 trees, scikit-learn's default number: more cost time in proportion and change little."""
+    """A forest of 100 trees, scikit-learn's default: more cost proportionally more time and change little."""
     from sklearn.ensemble import RandomForestClassifier
 
     return RandomForestClassifier(n_estimators=100, n_jobs=1, random_state=seed, **params)

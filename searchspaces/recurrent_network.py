@@ -1,4 +1,4 @@
-"""A recurrent network of Keras's kind for texts: LSTM or GRU on an embedding of words that is learned with it."""
+"""A recurrent network for texts: LSTM or GRU on word embeddings that are learned with it."""
 
 from typing import Any
 
@@ -7,15 +7,19 @@ from harness.registry.space import choice, integer, log_float, real, when
 
 
 def build(seed: int, **params: Any) -> Any:
-    """A classifier of token sequences; it stops early on the validation rows it is given."""
+    """A classifier of token sequences, with early stopping on validation rows."""
     from dataclasses import replace
 
-    from harness.networks.losses import taken_gamma
-    from harness.networks.recurrent_classifier import SCHEDULE, RecurrentClassifier
+    from harness.networks.losses import pop_gamma
+    from harness.networks.recurrent_classifier import DEFAULT_CONFIG, RecurrentClassifier
 
-    own = {name: params.pop(name) for name in ("cell", "units", "bidirectional", "embedding") if name in params}
-    gamma = taken_gamma(params)
-    return RecurrentClassifier(seed, **own, gamma=gamma, schedule=replace(SCHEDULE, **params))
+    architecture = {name: params.pop(name) for name in ARCHITECTURE if name in params}
+    gamma = pop_gamma(params)
+    return RecurrentClassifier(seed, **architecture, gamma=gamma, config=replace(DEFAULT_CONFIG, **params))
+
+
+#: Parameters of the architecture; the others are those of the training.
+ARCHITECTURE = ("cell", "units", "bidirectional", "embedding")
 
 
 FAMILY = Family(

@@ -1,4 +1,4 @@
-"""A small convolutional network, trained from nothing: what pretraining must be compared with."""
+"""A small convolutional network trained from scratch, with which pretrained ones can be compared."""
 
 from dataclasses import replace
 from typing import Any
@@ -8,15 +8,15 @@ from harness.registry.space import choice, integer, log_float, real, when
 
 
 def build(seed: int, **params: Any) -> Any:
-    """A classifier of `blocks`, the first of `filters` filters, each further one of twice as many."""
-    from harness.networks.convolutional import COURSE, ConvolutionalClassifier
-    from harness.networks.losses import taken_gamma
+    """A classifier of `blocks` blocks: `filters` filters in the first, twice as many in each further one."""
+    from harness.networks.convolutional import DEFAULT_CONFIG, ConvolutionalClassifier
+    from harness.networks.losses import pop_gamma
 
     first = params.pop("filters", 8)
     filters = tuple(first * 2**block for block in range(params.pop("blocks", 3)))
-    batch_norm, gamma = params.pop("batch_norm", True), taken_gamma(params)
+    batch_norm, gamma = params.pop("batch_norm", True), pop_gamma(params)
     augment = float(params.pop("augment", True))
-    return ConvolutionalClassifier(seed, filters, batch_norm, gamma, replace(COURSE, augment=augment, **params))
+    return ConvolutionalClassifier(seed, filters, batch_norm, gamma, replace(DEFAULT_CONFIG, augment=augment, **params))
 
 
 FAMILY = Family(
@@ -34,7 +34,7 @@ FAMILY = Family(
         "gamma": when("loss", "focal", real(0.5, 4.0, default=2.0)),
     },
     encodings={"image": "pixels"},
-    description="a small convolutional Keras network trained from nothing, its pictures varied",
+    description="a small convolutional Keras network trained from scratch on augmented images",
     needs=("tensorflow", "keras"),
     stops_early=True,
     network=True,

@@ -1,4 +1,4 @@
-"""The imbalance strategies: what is done about uneven classes before a classifier learns."""
+"""The imbalance strategies: weights and resampling of the training rows."""
 
 from __future__ import annotations
 
@@ -17,82 +17,82 @@ if TYPE_CHECKING:
     Costs = Sequence[Sequence[float]] | None
 
 
-def balanced_weights(y: Labels, costs: Costs) -> npt.NDArray[np.float64]:  # noqa: ARG001 -- costs are what others use
-    """One weight per row, mean 1: all classes weigh the same in sum."""
+def balanced_weights(y: Labels, costs: Costs) -> npt.NDArray[np.float64]:  # noqa: ARG001 -- other strategies use the costs
+    """Weights (n_rows,) with mean 1, whose sum is the same for all classes."""
     return cost_weights(y, None, strength=1.0)
 
 
 def cost_weights(y: Labels, costs: Costs, strength: float = 0.0) -> npt.NDArray[np.float64]:
-    """One weight per row, mean 1: what an error on a class costs, or (commonest class / this class) ** strength.
+    """Weights (n_rows,) with mean 1: the cost of errors on a row's class, or (largest class / this class) ** strength.
 
-    With a cost matrix a class weighs the sum of its row off the diagonal (Ting 2002), and `strength` is not used.
+    With a cost matrix the weight of a class is the sum of its row without the diagonal (Ting 2002), and `strength` is unused.
     """
     import numpy as np
 
     if costs is None:
         counts = np.bincount(y)
-        by_class = (counts.max() / np.maximum(counts, 1)) ** strength
+        class_weights = (counts.max() / np.maximum(counts, 1)) ** strength
     else:
         matrix = np.asarray(costs, dtype=np.float64)
-        by_class = matrix.sum(axis=1) - np.diag(matrix)
-    weights = by_class[y]
+        class_weights = matrix.sum(axis=1) - np.diag(matrix)
+    weights = class_weights[y]
     return np.asarray(weights / weights.mean(), dtype=np.float64)
 
 
-def raised(y: Labels, strength: float) -> dict[int, int]:
-    """How many rows each class should have: `strength` of the way (in ratios) from its own up to the commonest's."""
+def oversampled_counts(y: Labels, strength: float) -> dict[int, int]:
+    """Target size per class: `strength` of the way, in ratios, from its own size up to that of the largest class."""
     import numpy as np
 
     counts = np.bincount(y)
     return {c: max(n, round(n * (counts.max() / n) ** strength)) for c, n in enumerate(counts.tolist()) if n}
 
 
-def lowered(y: Labels, strength: float) -> dict[int, int]:
-    """How many rows each class should have: `strength` of the way (in ratios) from its own down to the rarest's."""
+def undersampled_counts(y: Labels, strength: float) -> dict[int, int]:
+    """Target size per class: `strength` of the way, in ratios, from its own size down to that of the smallest class."""
     import numpy as np
 
     counts = np.bincount(y)
-    rarest = counts[counts > 0].min()
-    return {c: min(n, round(n * (rarest / n) ** strength)) for c, n in enumerate(counts.tolist()) if n}
+    smallest = counts[counts > 0].min()
+    return {c: min(n, round(n * (smallest / n) ** strength)) for c, n in enumerate(counts.tolist()) if n}
 
 
 def random_oversampling(seed: int, strength: float) -> Any:
-    """Rows of rare classes drawn again."""
+    """Sampler that repeats rows of rare classes."""
     from imblearn.over_sampling import RandomOverSampler
 
-    return RandomOverSampler(sampling_strategy=partial(raised, strength=strength), random_state=seed)
+    return RandomOverSampler(sampling_strategy=partial(oversampled_counts, strength=strength), random_state=seed)
 
 
 def random_undersampling(seed: int, strength: float) -> Any:
-    """Rows of common classes left out."""
+    """Sampler that removes rows of common classes."""
     from imblearn.under_sampling import RandomUnderSampler
 
-    return RandomUnderSampler(sampling_strategy=partial(lowered, strength=strength), random_state=seed)
+    return RandomUnderSampler(sampling_strategy=partial(undersampled_counts, strength=strength), random_state=seed)
 
 
 def smote(seed: int, k_neighbors: int) -> Any:
-    """Chawla et al. (2002)."""
+    """SMOTE (Chawla et al. 2002)."""
     from imblearn import over_sampling
 
     return over_sampling.SMOTE(random_state=seed, k_neighbors=k_neighbors)
 
 
 def borderline_smote(seed: int, k_neighbors: int, m_neighbors: int, kind: str) -> Any:
-    """Han et al. (2005)."""
+    """Borderline-SMOTE (Han et al. 2005)."""
     from imblearn.over_sampling import BorderlineSMOTE
 
     return BorderlineSMOTE(random_state=seed, k_neighbors=k_neighbors, m_neighbors=m_neighbors, kind=kind)
 
 
 def adasyn(seed: int, n_neighbors: int) -> Any:
-    """He et al. (2008)."""
+    """ADASYN (He et al. 2008)."""
     from imblearn import over_sampling
 
     return over_sampling.ADASYN(random_state=seed, n_neighbors=n_neighbors)
 
 
 def smote_tomek(seed: int, k_neighbors: int) -> Any:
-    """Batista et al. (2003)."""
+    """SMOTE followed by the removal of Tomek links (Batista et al. 2003)."""
     from imblearn.combine import SMOTETomek
     from imblearn.under_sampling import TomekLinks
 
@@ -101,7 +101,7 @@ def smote_tomek(seed: int, k_neighbors: int) -> Any:
 
 
 def smote_enn(seed: int, k_neighbors: int, n_neighbors: int) -> Any:
-    """Batista et al. (2004)."""
+    """SMOTE followed by edited nearest neighbours (Batista et al. 2004)."""
     from imblearn.combine import SMOTEENN
     from imblearn.under_sampling import EditedNearestNeighbours
 
@@ -170,7 +170,7 @@ ADASYN = Strategy(
     kind="resample",
     build=adasyn,
     space={"n_neighbors": integer(1, 15, default=5)},
-    description="SMOTE with more rows where a rare class is hard to tell from others",
+    description="SMOTE with more rows where a rare class is hard to distinguish from others",
 )
 
 SMOTE_TOMEK = Strategy(

@@ -7,7 +7,7 @@ from harness.registry.space import integer, log_float, real
 
 
 def build(seed: int, **params: Any) -> Any:
-    """Boosted trees on histograms that take missing values and categories as they are."""
+    """Boosted trees on histograms that accept missing values and categories."""
     from xgboost import XGBClassifier
 
     return XGBClassifier(

@@ -5,37 +5,38 @@ from dataclasses import asdict, replace
 import numpy as np
 from fixtures_run import SmallTask, write_run
 
-from harness.networks.history import EarlyStopping, History, Step
+from harness.networks.history import EarlyStopping, StepStats, TrainingHistory
 from harness.networks.losses import Loss
-from harness.networks.rows import training_rows, watched_rows
+from harness.networks.rows import training_rows, validation_rows
 from harness.store.record import Layer, Record
 from harness.store.store import Store
 
 REMARK = "about {} of the batches of 8 rows have none of the rarest class"
 
 
-def train(X: np.ndarray, y: np.ndarray, seed: int, rate: float, epochs: int = 30) -> History:
-    """A network without hidden layers, trained by plain descent under the watch that all networks train under."""
+def train(X: np.ndarray, y: np.ndarray, seed: int, rate: float, epochs: int = 30) -> TrainingHistory:
+    """A network without hidden layers, trained by plain descent under the early stopping that all networks use."""
     rng = np.random.default_rng(seed)
     order = rng.permutation(len(y))
     X = ((X - X.mean(axis=0)) / X.std(axis=0).clip(1e-6)).astype(np.float32)
     rest, aside = order[: -len(y) // 4], order[-len(y) // 4 :]
     rows, classes = training_rows(X[rest], y[rest], None)
-    watched = watched_rows((X[aside], y[aside]), rows, classes)
+    validation = validation_rows((X[aside], y[aside]), rows, classes)
     loss = Loss(len(classes))
-    watch = EarlyStopping(loss, rows, watched, patience=5)
+    stopping = EarlyStopping(loss, rows, validation, patience=5)
     kernel = rng.normal(0, 0.5, (X.shape[1], loss.outputs)).astype(np.float32)
     for _ in range(epochs):
-        logits = rows.X @ kernel + watch.prior_logits
-        gradient = rows.X.T @ loss.slopes(logits, rows.y) / len(rows.y)
-        watch.look(Step(rate, np.array([np.linalg.norm(gradient)])), logits, watched.X @ kernel + watch.prior_logits)
-        if watch.over:
+        logits = rows.X @ kernel + stopping.prior_logits
+        gradient = rows.X.T @ loss.gradient(logits, rows.y) / len(rows.y)
+        step = StepStats(rate, np.array([np.linalg.norm(gradient)]))
+        stopping.record_epoch(step, logits, validation.X @ kernel + stopping.prior_logits)
+        if stopping.should_stop:
             break
         kernel = kernel - np.float32(rate) * gradient
-    return watch.history(8)
+    return stopping.history(8)
 
 
-def arrays(fold: str, history: History, seed: int) -> dict[str, np.ndarray]:
+def arrays(fold: str, history: TrainingHistory, seed: int) -> dict[str, np.ndarray]:
     """The curves of a fit as a cell stores them."""
     curves = {
         name: np.asarray(values) for name, values in asdict(history).items() if name != "remarks" and np.size(values)

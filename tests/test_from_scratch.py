@@ -10,20 +10,20 @@ from harness.searchspaces.network_from_scratch import FAMILY, build
 
 from harness.errors import DataError, EvenhandError
 from harness.networks.from_scratch import (
-    BENDS,
-    Descent,
-    Memory,
+    SCRATCH_ACTIVATIONS,
+    AdamState,
+    DescentConfig,
     adam,
     backward,
     cross_entropy,
     descend,
-    each,
     forward,
+    map_networks,
     new_network,
 )
 from harness.networks.from_scratch_classifier import ScratchClassifier
-from harness.networks.rows import Rows
-from harness.networks.walkthrough import finite_differences, learn
+from harness.networks.rows import WeightedRows
+from harness.networks.walkthrough import finite_differences, train_on_spirals
 from harness.registry.space import defaults
 
 
@@ -40,7 +40,7 @@ def lesson(classes, activation):
     """A small network with hidden layers of different widths, and weighted rows."""
     X, y = table(rows=40, classes=classes)
     weight = np.random.default_rng(1).uniform(0.2, 3, len(y))
-    network = new_network([7, 6, 5, classes], BENDS[activation], np.random.default_rng(2))
+    network = new_network([7, 6, 5, classes], SCRATCH_ACTIVATIONS[activation], np.random.default_rng(2))
     return network, X.astype("float64"), y, weight
 
 
@@ -53,33 +53,35 @@ def same(one, other, **tolerance):
         np.testing.assert_allclose(a, b, **tolerance)
 
 
-@pytest.mark.parametrize("activation", BENDS)
+@pytest.mark.parametrize("activation", SCRATCH_ACTIVATIONS)
 @pytest.mark.parametrize("classes", [2, 3])
 def test_one_walk_back_gives_what_moving_every_weight_gives(classes, activation):
     network, X, y, weight = lesson(classes, activation)
-    bend = BENDS[activation]
-    fast = backward(network, bend, forward(network, bend, X), y, weight)
-    slow = finite_differences(lambda moved: cross_entropy(forward(moved, bend, X)[-1], y, weight), network)
+    activation_function = SCRATCH_ACTIVATIONS[activation]
+    fast = backward(network, activation_function, forward(network, activation_function, X), y, weight)
+    slow = finite_differences(
+        lambda moved: cross_entropy(forward(moved, activation_function, X)[-1], y, weight), network
+    )
     same(fast, slow, rtol=1e-6, atol=1e-10)
-    assert all(np.abs(slopes).max() > 1e-3 for slopes in chain(*fast)), "derivatives of nothing would agree as well"
+    assert all(np.abs(array).max() > 1e-3 for array in chain(*fast)), "derivatives of nothing would agree as well"
 
 
-@pytest.mark.parametrize("activation", BENDS)
+@pytest.mark.parametrize("activation", SCRATCH_ACTIVATIONS)
 @pytest.mark.parametrize("classes", [2, 3])
 def test_tensorflow_finds_the_same_loss_and_derivatives(classes, activation):
     tf = pytest.importorskip("tensorflow")
     network, X, y, weight = lesson(classes, activation)
-    bend, variables = BENDS[activation], [tf.Variable(one) for one in chain(*network)]
+    activation_function, variables = SCRATCH_ACTIVATIONS[activation], [tf.Variable(one) for one in chain(*network)]
     with tf.GradientTape() as tape:
         h = X
         for kernel, bias in zip(variables[:-2:2], variables[1:-2:2], strict=True):
             h = getattr(tf.nn, activation)(h @ kernel + bias)
         each_row = tf.nn.sparse_softmax_cross_entropy_with_logits(y, h @ variables[-2] + variables[-1])
         value = tf.reduce_mean(each_row * weight)
-    stages = forward(network, bend, X)
+    stages = forward(network, activation_function, X)
     assert cross_entropy(stages[-1], y, weight) == pytest.approx(float(value), rel=1e-12)
     theirs = [one.numpy() for one in tape.gradient(value, variables)]
-    same(backward(network, bend, stages, y, weight), [theirs], rtol=1e-9, atol=1e-15)
+    same(backward(network, activation_function, stages, y, weight), [theirs], rtol=1e-9, atol=1e-15)
 
 
 def test_adam_takes_the_steps_of_keras():
@@ -87,12 +89,14 @@ def test_adam_takes_the_steps_of_keras():
     network, X, y, weight = lesson(3, "tanh")
     variables = [keras.Variable(one, dtype="float64") for one in chain(*network)]
     theirs = keras.optimizers.Adam(0.01, epsilon=1e-12)
-    nothing = each(np.zeros_like, network)
-    memory = Memory(nothing, nothing)
+    zeros = map_networks(np.zeros_like, network)
+    state = AdamState(zeros, zeros)
     for _ in range(5):
-        gradient = backward(network, BENDS["tanh"], forward(network, BENDS["tanh"], X), y, weight)
+        gradient = backward(
+            network, SCRATCH_ACTIVATIONS["tanh"], forward(network, SCRATCH_ACTIVATIONS["tanh"], X), y, weight
+        )
         theirs.apply_gradients(zip(map(keras.ops.convert_to_tensor, chain(*gradient)), variables, strict=True))
-        network, memory = adam(network, gradient, memory, 0.01)
+        network, state = adam(network, gradient, state, 0.01)
     same(network, [[one.numpy() for one in variables]], rtol=1e-5, atol=1e-6)
 
 
@@ -105,14 +109,16 @@ def test_logits_of_any_size_have_a_finite_loss():
 
 def test_descending_changes_no_network_in_place():
     network, X, y, weight = lesson(2, "relu")
-    before = each(np.copy, network)
-    rows = Rows(X.astype("float32"), y, weight.astype("float32"))
-    epochs = list(descend(network, BENDS["relu"], rows, Descent(epochs=30), np.random.default_rng(0)))
+    before = map_networks(np.copy, network)
+    rows = WeightedRows(X.astype("float32"), y, weight.astype("float32"))
+    epochs = list(
+        descend(network, SCRATCH_ACTIVATIONS["relu"], rows, DescentConfig(epochs=30), np.random.default_rng(0))
+    )
     same(network, before, rtol=0)
     assert epochs[-1][1] < epochs[0][1] / 1.2
 
 
-@pytest.mark.parametrize("activation", BENDS)
+@pytest.mark.parametrize("activation", SCRATCH_ACTIVATIONS)
 @pytest.mark.parametrize("classes", [2, 3])
 def test_the_keras_model_predicts_the_same_and_can_be_trained_on(classes, activation, tmp_path):
     keras = pytest.importorskip("keras")
@@ -199,7 +205,7 @@ def test_a_seed_decides_everything():
     assert (first != other).any()
 
 
-def test_divergence_and_rows_that_cannot_be_learned_from_are_told_in_one_line():
+def test_divergence_and_rows_that_cannot_be_learned_from_are_reported_in_one_line():
     X, y = table()
     with pytest.raises(EvenhandError, match=r"training diverged.*learning rate 1e\+200"):
         quick(learning_rate=1e200, activation="relu").fit(X, y)
@@ -226,9 +232,9 @@ def test_neither_the_family_nor_the_walk_through_needs_tensorflow_or_scikit_lear
 
 
 def test_spirals_are_learned_and_new_rows_of_them_recognised():
-    learned = learn()
-    assert learned.accuracy(0, learned.held) < 0.6
-    assert learned.accuracy(-1, learned.held) > 0.95
+    lesson = train_on_spirals()
+    assert lesson.accuracy(0, lesson.test) < 0.6
+    assert lesson.accuracy(-1, lesson.test) > 0.95
 
 
 def test_the_walk_through_is_the_same_every_time_and_is_written_where_it_is_asked_for(evenhand, tmp_path):
@@ -237,11 +243,11 @@ def test_the_walk_through_is_the_same_every_time_and_is_written_where_it_is_aske
     assert [line[0] for line in said.splitlines() if line[1:3] == ". "] == list("123456")
     assert max(map(len, said.splitlines())) <= 120
     assert "p = softmax(z) = (0.559, 0.441)" in said  # exp(0.5677) / (exp(0.5677) + exp(0.3308))
-    apart = [
+    differences = [
         float(line.split()[-1]) for line in said.splitlines() if line.startswith(("   1 ", "   2 ")) and "(" in line
     ]
-    assert len(apart) == 17
-    assert max(apart) < 1e-6
+    assert len(differences) == 17
+    assert max(differences) < 1e-6
     code, again, _ = evenhand("explain", "backprop", "--out", "here")
     assert code == 0
     written = (tmp_path / "here" / "backprop.txt").read_text(encoding="utf-8")
@@ -265,7 +271,7 @@ def test_topics_are_listed_and_what_cannot_be_explained_is_said_in_a_line(evenha
     assert "evenhand explain backprop" in evenhand("explain", "--help")[1]
 
 
-def test_the_layers_that_are_told_hold_all_parameters():
+def test_the_layers_that_are_listed_hold_all_parameters():
     X, y = np.random.default_rng(0).normal(size=(60, 4)), np.arange(60) % 3
     fitted = ScratchClassifier(0, (5, 6)).fit(X, y)
     assert [layer.shape for layer in fitted.architecture] == [(4,), (5,), (6,), (3,)]

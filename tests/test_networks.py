@@ -14,14 +14,14 @@ from harness.data.sources import data_directory
 from harness.data.table import load_table
 from harness.errors import DataError, EvenhandError, Unavailable
 from harness.networks.activations import ACTIVATIONS
-from harness.networks.dense import RATE_STEPS, Shape, backward, forward, infer, lay_out, new_network
+from harness.networks.dense import RATE_STEPS, DenseShape, backward, forward, infer, new_network, unpack
 from harness.networks.dense_classifier import DenseClassifier
 from harness.networks.history import CURVES, average_precision
-from harness.networks.keras_export import to_keras
+from harness.networks.keras_export import dense_to_keras
 from harness.networks.losses import Loss
-from harness.networks.optimizer import COURSES, Adam, Rows, Schedule, train_epoch
-from harness.networks.rows import Mixed
-from harness.preprocessing.tabular import fit_preparer
+from harness.networks.optimizer import RATE_SCHEDULES, Adam, TrainConfig, train_epoch
+from harness.networks.rows import MixedRows, WeightedRows
+from harness.preprocessing.tabular import fit_preprocessor
 from harness.registry.registry import load_registry
 from harness.registry.space import defaults
 
@@ -39,11 +39,11 @@ def mixed(rows=400, classes=2, seed=0):
     """The same with the third column cut into five levels and the fourth into two."""
     X, y = table(rows, classes=classes, seed=seed)
     codes = np.column_stack([np.searchsorted([-1, -0.5, 0.5, 1], X[:, 2]), X[:, 3] > 0])
-    return Mixed(X[:, [0, 1, 4, 5, 6]], codes.astype("int32"), (5, 2)), y
+    return MixedRows(X[:, [0, 1, 4, 5, 6]], codes.astype("int32"), (5, 2)), y
 
 
 def quick(seed=0, **params):
-    return build(seed, **{"units": 16, "epochs": 6, "least_steps": 0, "least_patience": 0, **params})
+    return build(seed, **{"units": 16, "epochs": 6, "min_steps": 0, "min_patience": 0, **params})
 
 
 def curves_of(fitted):
@@ -52,7 +52,7 @@ def curves_of(fitted):
 
 
 def rows_of(X, y, weight=None):
-    return Rows(X, y, np.ones(len(y), "float32") if weight is None else weight.astype("float32"))
+    return WeightedRows(X, y, np.ones(len(y), "float32") if weight is None else weight.astype("float32"))
 
 
 def random_network(shape):
@@ -64,7 +64,7 @@ def random_network(shape):
 
 
 def states(network):
-    return [network.weights.flat.copy(), *(running.copy() for running in network.running)]
+    return [network.weights.flat.copy(), *(statistics.copy() for statistics in network.running_statistics)]
 
 
 def keras_states(model, network):
@@ -78,17 +78,17 @@ def keras_states(model, network):
     return [flat, *(np.stack(one[2:]) for one in norms)]
 
 
-def one_epoch_of_both(shape, loss, schedule, X, y):
+def one_epoch_of_both(shape, loss, config, X, y):
     """A network after an epoch of ours, and a Keras model of the same weights after one of plain `fit`."""
     weight = np.random.default_rng(1).uniform(0.2, 3, len(y))
     network, size = random_network(shape), shape.size
-    steps = 2 * -(-len(y) // schedule.batch_size)  # the epoch is the first half of the course
-    model = to_keras(network, schedule, loss, steps)
+    steps = 2 * -(-len(y) // config.batch_size)  # the epoch is the first half of the schedule
+    model = dense_to_keras(network, config, loss, steps)
     order = np.random.default_rng(3).permutation(len(y))
-    adam = Adam(schedule, np.zeros(size, "float32"), np.zeros(size, "float32"), steps=steps)
+    adam = Adam(config, np.zeros(size, "float32"), np.zeros(size, "float32"), steps=steps)
     train_epoch(network, adam, loss, rows_of(X, y, weight), np.random.default_rng(3))
     target = y[order][:, None] if loss.classes == 2 else np.eye(loss.classes, dtype="float32")[y[order]]
-    options = {"batch_size": schedule.batch_size, "epochs": 1, "shuffle": False, "verbose": 0}
+    options = {"batch_size": config.batch_size, "epochs": 1, "shuffle": False, "verbose": 0}
     model.fit(X[order], target, sample_weight=weight[order], **options)
     return network, model
 
@@ -104,25 +104,27 @@ def test_an_epoch_equals_an_epoch_of_plain_keras_fit(batch_norm, classes, gamma)
     pytest.importorskip("tensorflow")
     X, y = table(rows=300, classes=classes)
     loss = Loss(classes, gamma)
-    network, model = one_epoch_of_both(Shape(7, (12, 9), loss.outputs, batch_norm), loss, Schedule(**HARD), X, y)
+    network, model = one_epoch_of_both(
+        DenseShape(7, (12, 9), loss.outputs, batch_norm), loss, TrainConfig(**HARD), X, y
+    )
     for ours, theirs in zip(states(network), keras_states(model, network), strict=True):
         np.testing.assert_allclose(ours, theirs, atol=1e-4)
 
 
-@pytest.mark.parametrize(("course", "activation"), list(zip(COURSES, ["selu", "gelu", "relu"], strict=True)))
+@pytest.mark.parametrize(("schedule", "activation"), list(zip(RATE_SCHEDULES, ["selu", "gelu", "relu"], strict=True)))
 @pytest.mark.parametrize(("batch_norm", "levels"), [(False, ()), (True, ()), (True, (3, 5))])
 def test_so_does_one_with_skip_connections_other_activations_embeddings_and_a_schedule(
-    course, activation, batch_norm, levels
+    schedule, activation, batch_norm, levels
 ):
     pytest.importorskip("tensorflow")
     X, y = table(rows=320)
     rng = np.random.default_rng(4)
     codes = [start + rng.integers(0, count, len(y)) for start, count in zip((0, 3), levels, strict=False)]
     X = np.column_stack([X, *codes]).astype("float32")
-    shape = Shape(7, (12, 12), 1, batch_norm, activation, skip=True, levels=levels, embedding=4 if levels else 0)
-    # Keras clips by a norm in which a level that a batch repeats counts as several slopes, not as their sum.
-    schedule = Schedule(**(HARD | {"clip": 1e6 if levels else 0.3}), course=course)
-    network, model = one_epoch_of_both(shape, Loss(2), schedule, X, y)
+    shape = DenseShape(7, (12, 12), 1, batch_norm, activation, skip=True, levels=levels, embedding=4 if levels else 0)
+    # Keras clips by a norm in which a level that a batch repeats counts as several gradients, not as their sum.
+    config = TrainConfig(**(HARD | {"clip": 1e6 if levels else 0.3}), rate_schedule=schedule)
+    network, model = one_epoch_of_both(shape, Loss(2), config, X, y)
     for ours, theirs in zip(states(network), keras_states(model, network), strict=True):
         np.testing.assert_allclose(ours, theirs, atol=1e-4)
     proba = Loss(2).probabilities(infer(network, X))[:, 1]
@@ -133,19 +135,19 @@ def test_so_does_one_with_skip_connections_other_activations_embeddings_and_a_sc
 def test_activations_are_those_that_keras_calls_by_these_names(name):
     keras = pytest.importorskip("keras")
     z = np.linspace(-12, 12, 4001, dtype="float32")
-    value, _ = ACTIVATIONS[name].both(z.copy())
-    np.testing.assert_allclose(value, np.asarray(keras.activations.get(name)(z)), atol=1e-6)
-    np.testing.assert_array_equal(value, ACTIVATIONS[name].value(z.copy()))
+    x, _ = ACTIVATIONS[name].with_derivative(z.copy())
+    np.testing.assert_allclose(x, np.asarray(keras.activations.get(name)(z)), atol=1e-6)
+    np.testing.assert_array_equal(x, ACTIVATIONS[name].function(z.copy()))
     middle = (z[1:] + z[:-1]) / 2
     smooth = np.abs(middle) > 0.01
-    rise = np.diff(value.astype("float64")) / np.diff(z)
-    np.testing.assert_allclose(ACTIVATIONS[name].both(middle.copy())[1][smooth], rise[smooth], atol=1e-3)
+    rise = np.diff(x.astype("float64")) / np.diff(z)
+    np.testing.assert_allclose(ACTIVATIONS[name].with_derivative(middle.copy())[1][smooth], rise[smooth], atol=1e-3)
 
 
-def test_courses_begin_where_they_should_and_falling_ones_end_at_nothing():
-    assert [course(1.0) for course in COURSES.values()] == pytest.approx([1, 0, 0])
-    assert COURSES["one_cycle"](0.0) == pytest.approx(0.1)
-    assert COURSES["one_cycle"](0.1) == pytest.approx(1)
+def test_schedules_start_as_they_should_and_decaying_ones_end_near_zero():
+    assert [schedule(1.0) for schedule in RATE_SCHEDULES.values()] == pytest.approx([1, 0, 0])
+    assert RATE_SCHEDULES["one_cycle"](0.0) == pytest.approx(0.1)
+    assert RATE_SCHEDULES["one_cycle"](0.1) == pytest.approx(1)
     X, y = table()
     fitted = quick(course="one_cycle", epochs=40).fit(X, y)
     rates = fitted.history.learning_rate
@@ -159,23 +161,23 @@ def test_dropout_is_a_mask_that_keras_would_apply_alike():
     tf = pytest.importorskip("tensorflow")
     X, y = table(rows=50)
     loss, rate = Loss(2), 0.25
-    network = random_network(Shape(7, (12, 9), 1))
-    out, tape = forward(network, X, rate, np.random.default_rng(5))
-    gradient = lay_out(network.shape, np.empty(network.shape.size, "float32"))
-    backward(network, X, tape, loss.slopes(out, y) / np.float32(len(y)), gradient)
+    network = random_network(DenseShape(7, (12, 9), 1))
+    logits, cache = forward(network, X, rate, np.random.default_rng(5))
+    gradient = unpack(network.shape, np.empty(network.shape.size, "float32"))
+    backward(network, X, cache, loss.gradient(logits, y) / np.float32(len(y)), gradient)
 
     rng = np.random.default_rng(5)
     masks = []
     for units in network.shape.units:
         words = rng.bit_generator.random_raw(-(-50 * units // 8)).view("uint8")[: 50 * units]
         masks.append((words >= rate * RATE_STEPS).reshape(50, units).astype("float32") / (1 - rate))
-    variables = [tf.Variable(one) for one in (*network.weights.kernels, *network.weights.shifts)]
-    with tf.GradientTape() as watch:
+    variables = [tf.Variable(array) for array in (*network.weights.kernels, *network.weights.shifts)]
+    with tf.GradientTape() as tape:
         h = tf.nn.relu(X @ variables[0] + variables[3]) * masks[0]
         h = tf.nn.relu(h @ variables[1] + variables[4]) * masks[1]
         logits = (h @ variables[2] + variables[5])[:, 0]
-        value = tf.reduce_mean(tf.nn.sigmoid_cross_entropy_with_logits(y.astype("float32"), logits))
-    expected = np.concatenate([np.ravel(one) for one in watch.gradient(value, variables)])
+        mean_loss = tf.reduce_mean(tf.nn.sigmoid_cross_entropy_with_logits(y.astype("float32"), logits))
+    expected = np.concatenate([np.ravel(gradient) for gradient in tape.gradient(mean_loss, variables)])
     np.testing.assert_allclose(gradient.flat, expected, atol=1e-6)
 
 
@@ -209,11 +211,11 @@ def test_the_keras_model_predicts_what_the_classifier_predicts(classes, params, 
 
 
 def test_categories_are_columns_or_vectors_and_two_levels_one_column_in_any_case():
-    rows = Mixed(np.array([[0.5], [2.0]], "float32"), np.array([[2, 1, 0, 1], [0, 0, 0, 2]], "int32"), (3, 2, 1, 4))
-    assert rows.spread().tolist() == [[0.5, 0, 0, 1, 1, 0, 1, 0, 0], [2, 1, 0, 0, 0, 0, 0, 1, 0]]
-    assert rows.coded().tolist() == [[0.5, 1, 2, 3 + 1], [2, 0, 0, 3 + 2]]
-    assert rows.embedded == (0, 3)
-    assert rows[np.array([1])].spread().tolist() == rows.spread()[1:].tolist()
+    rows = MixedRows(np.array([[0.5], [2.0]], "float32"), np.array([[2, 1, 0, 1], [0, 0, 0, 2]], "int32"), (3, 2, 1, 4))
+    assert rows.one_hot().tolist() == [[0.5, 0, 0, 1, 1, 0, 1, 0, 0], [2, 1, 0, 0, 0, 0, 0, 1, 0]]
+    assert rows.index_encoded().tolist() == [[0.5, 1, 2, 3 + 1], [2, 0, 0, 3 + 2]]
+    assert rows.embedded_categories == (0, 3)
+    assert rows[np.array([1])].one_hot().tolist() == rows.one_hot()[1:].tolist()
 
 
 def test_embeddings_learn_what_levels_mean():
@@ -221,33 +223,33 @@ def test_embeddings_learn_what_levels_mean():
     rng = np.random.default_rng(0)
     codes = rng.integers(0, 40, (3000, 1)).astype("int32")
     y = ((codes[:, 0] * 7 % 40 < 20) ^ (rng.random(3000) < 0.05)).astype(int)
-    X = Mixed(rng.normal(size=(3000, 2)).astype("float32"), codes, (40,))
+    X = MixedRows(rng.normal(size=(3000, 2)).astype("float32"), codes, (40,))
     fitted = build(0, embedding=4).fit(X[:2000], y[:2000], validation=(X[2000:2500], y[2000:2500]))
     assert (fitted.predict(X[2500:]) == y[2500:]).mean() > 0.93
     with pytest.raises(DataError, match="expected 3 columns"):
-        fitted.predict_proba(X.spread())
+        fitted.predict_proba(X.one_hot())
 
 
 @pytest.mark.parametrize(("classes", "gamma"), [(2, 0.0), (2, 0.5), (2, 3.0), (4, 0.0), (4, 2.0)])
-def test_slopes_are_the_derivatives_of_values(classes, gamma):
+def test_gradients_are_the_derivatives_of_the_losses(classes, gamma):
     loss, rng = Loss(classes, gamma), np.random.default_rng(0)
     logits = rng.normal(size=(20, loss.outputs))
     y = rng.integers(0, classes, 20)
     for column in range(loss.outputs):
         step = np.zeros(loss.outputs)
         step[column] = 1e-2
-        rise = (loss.values(logits + step, y) - loss.values(logits - step, y)) / 2e-2
-        np.testing.assert_allclose(loss.slopes(logits, y)[:, column], rise, atol=2e-4)
+        rise = (loss.row_losses(logits + step, y) - loss.row_losses(logits - step, y)) / 2e-2
+        np.testing.assert_allclose(loss.gradient(logits, y)[:, column], rise, atol=2e-4)
 
 
-def test_slopes_stay_finite_for_rows_that_are_certain():
+def test_gradients_stay_finite_for_rows_that_are_certain():
     y = np.array([1, 0, 1, 0])
     logits = np.array([[90.0], [-90.0], [-90.0], [90.0]], "float32")
     for gamma in (0.0, 0.5, 2.0):
         loss = Loss(2, gamma)
-        assert np.isfinite(loss.slopes(logits, y)).all()
-        assert np.isfinite(loss.values(logits, y)).all()
-        np.testing.assert_allclose(loss.slopes(logits, y)[:, 0], [0, 0, -1, 1], atol=1e-6)
+        assert np.isfinite(loss.gradient(logits, y)).all()
+        assert np.isfinite(loss.row_losses(logits, y)).all()
+        np.testing.assert_allclose(loss.gradient(logits, y)[:, 0], [0, 0, -1, 1], atol=1e-6)
 
 
 def test_focal_loss_of_no_focus_is_cross_entropy():
@@ -309,18 +311,20 @@ def test_one_odd_row_among_few_of_a_rare_class_does_not_end_a_training_that_stil
     y = (np.arange(500) % 10 == 0).astype(np.int64)
     X = rng.normal(size=(500, 8)).astype(np.float32)
     X[:, 0] += 3 * y
-    watched_X, watched_y = X[:150].copy(), y[:150]
-    odd = np.flatnonzero(watched_y)[0]
-    watched_X[odd, 0] = -6  # a positive row that looks as negative as can be: its loss grows as all others' falls
+    validation_X, validation_y = X[:150].copy(), y[:150]
+    odd = np.flatnonzero(validation_y)[0]
+    validation_X[odd, 0] = -6  # a positive row that looks as negative as can be: its loss grows as all others' falls
     weight = np.where(y[150:] == 1, 9.0, 1.0)
     history = (
-        quick(learning_rate=0.01, epochs=150, patience=30).fit(X[150:], y[150:], weight, (watched_X, watched_y)).history
+        quick(learning_rate=0.01, epochs=150, patience=30)
+        .fit(X[150:], y[150:], weight, (validation_X, validation_y))
+        .history
     )
     assert np.argmin(history.validation_loss) + 1 < history.epoch
     assert history.validation_bounded[history.epoch - 1] == min(history.validation_bounded)
 
 
-def test_a_focal_loss_is_watched_as_such():
+def test_a_focal_loss_is_validated_as_such():
     """It makes probabilities timid on purpose: their squared error grows from the first epoch on while ranking improves."""
     X, y = table(rows=900)
     history = (
@@ -334,11 +338,9 @@ def test_a_focal_loss_is_watched_as_such():
 
 def test_small_tables_get_enough_steps():
     """An epoch of few steps is not the end of patience."""
-    from harness.networks.optimizer import Schedule
-
-    small, large = Schedule().stretched(200), Schedule().stretched(100_000)
+    small, large = TrainConfig().scaled_to(200), TrainConfig().scaled_to(100_000)
     assert (small.epochs, small.patience) == (400, 40)
-    assert (large.epochs, large.patience) == (Schedule().epochs, Schedule().patience)
+    assert (large.epochs, large.patience) == (TrainConfig().epochs, TrainConfig().patience)
 
 
 def test_weights_count_relative_to_each_other():
@@ -365,7 +367,7 @@ def test_probabilities_are_float32_and_sum_to_one_in_the_order_of_the_classes(cl
     np.testing.assert_allclose(fitted.predict_proba(X[:1]), proba[:1], atol=1e-6)
 
 
-def test_a_validation_row_of_a_class_that_was_never_trained_on_is_not_watched():
+def test_a_validation_row_of_a_class_that_was_never_trained_on_is_left_out():
     X, y = table(classes=3)
     seen = y < 2
     with_it = quick().fit(X[seen], y[seen], validation=(X, y))
@@ -373,7 +375,7 @@ def test_a_validation_row_of_a_class_that_was_never_trained_on_is_not_watched():
     assert curves_of(with_it) == curves_of(without)
 
 
-def test_divergence_and_rows_that_cannot_be_learned_from_are_told_in_one_line():
+def test_divergence_and_rows_that_cannot_be_learned_from_are_reported_in_one_line():
     X, y = table()
     with pytest.raises(EvenhandError, match=r"training diverged.*learning rate 1e\+30"):
         quick(learning_rate=1e30).fit(X, y)
@@ -396,7 +398,7 @@ def wine():
         rows = load_table(load_registry().task("keel_winequality_red_4"), data_directory())
     except Unavailable as reason:
         pytest.skip(str(reason))
-    return fit_preparer(rows.X).transform(rows.X).numbers.astype("float32"), rows.y
+    return fit_preprocessor(rows.X).transform(rows.X).numbers.astype("float32"), rows.y
 
 
 @pytest.mark.parametrize(
@@ -407,13 +409,13 @@ def wine():
         ({"learning_rate": 1e15, "batch_norm": False}, r"the loss is nan|a gradient is no longer finite"),
     ],
 )
-def test_a_learning_rate_far_too_high_is_told_and_never_scored(params, what):
+def test_a_learning_rate_far_too_high_is_reported_and_never_scored(params, what):
     X, y = wine()
     with pytest.raises(EvenhandError, match=rf"^training diverged: ({what}).*lower the learning rate"):
         build(0, weight_decay=0.0, **params).fit(X[::2], y[::2], validation=(X[1::2], y[1::2]))
 
 
-def test_a_feature_of_boundless_size_is_told():
+def test_a_feature_of_boundless_size_is_reported():
     X, y = wine()
     huge = X * np.where(np.arange(X.shape[1]) == 3, np.float32(1e25), np.float32(1))
     with pytest.raises(EvenhandError, match=r"^training diverged: .*extreme values in the features"):
@@ -423,7 +425,7 @@ def test_a_feature_of_boundless_size_is_told():
 def test_a_class_that_most_batches_do_not_have_is_remarked():
     X, y = wine()
     few = np.concatenate([np.flatnonzero(y == 1)[:3], np.flatnonzero(y == 0)])
-    fitted = build(0, batch_size=128, epochs=5, least_steps=0).fit(X[few], y[few])
+    fitted = build(0, batch_size=128, epochs=5, min_steps=0).fit(X[few], y[few])
     (remark,) = fitted.history.remarks
     assert remark == "about 77% of the batches of 128 rows have none of the rarest class (3 rows)"
     order = [np.random.default_rng(seed).permutation(len(few))[:128] for seed in range(2000)]
@@ -435,7 +437,7 @@ def test_a_class_that_most_batches_do_not_have_is_remarked():
 def test_every_epoch_leaves_its_curves():
     sklearn = pytest.importorskip("sklearn.metrics")
     X, y = table(classes=3)
-    fitted = quick(epochs=30, least_patience=40).fit(X[:300], y[:300], validation=(X[300:], y[300:]))
+    fitted = quick(epochs=30, min_patience=40).fit(X[:300], y[:300], validation=(X[300:], y[300:]))
     history, held = fitted.history, fitted.predict_proba(X[300:])
     best = history.epoch - 1
     assert history.validation_average_precision[best] == pytest.approx(
@@ -472,11 +474,11 @@ def test_the_declared_defaults_are_the_defaults_of_the_classifier():
 @pytest.mark.parametrize(
     "params", [{}, {"batch_norm": False, "skip": False}, {"embedding": 4}, {"dropout": 0.0, "layers": 3}]
 )
-def test_the_layers_that_are_told_are_those_of_the_keras_model(params):
+def test_the_layers_that_are_listed_are_those_of_the_keras_model(params):
     pytest.importorskip("tensorflow")
     X, y = table()
     rows = (
-        Mixed(X, np.stack([np.arange(len(y)) % 3, np.arange(len(y)) % 5], axis=1), (3, 5))
+        MixedRows(X, np.stack([np.arange(len(y)) % 3, np.arange(len(y)) % 5], axis=1), (3, 5))
         if "embedding" in params
         else X
     )

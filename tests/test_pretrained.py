@@ -20,10 +20,9 @@ from harness.networks.pretrained import (
     CLASSIFIER,
     HEAD,
     activation_shape,
-    activations,
-    embed,
+    fold_batch_norm,
     segment,
-    without_batch_norm,
+    stage_outputs,
 )
 from harness.networks.torch_weights import MAGIC, VERSION, read_weights
 
@@ -49,20 +48,20 @@ def weights():
 
 @pytest.fixture(scope="module")
 def frozen(weights):
-    """What `embed` uses, built once."""
-    return segment(without_batch_norm(weights), 0, HEAD)
+    """The frozen network, built once."""
+    return segment(fold_batch_norm(weights), 0, HEAD)
 
 
 @pytest.fixture(scope="module")
 def small(weights):
     """The same for pictures of 64 pixels, to be quick."""
-    return segment(without_batch_norm(weights), 0, HEAD, 64)
+    return segment(fold_batch_norm(weights), 0, HEAD, 64)
 
 
 @pytest.fixture(scope="module")
 def whole(weights):
     """What the whole network, batch norm and all, makes of some images at 64 pixels."""
-    return pretrained.run(segment(weights, 0, CLASSIFIER, 64), some_images(), batch=5)
+    return pretrained.compute_outputs(segment(weights, 0, CLASSIFIER, 64), some_images(), batch_size=5)
 
 
 def some_images(n=5, size=40, channels=3):
@@ -169,20 +168,22 @@ def test_the_whole_network_has_every_published_weight(weights):
 
 @pytest.mark.parametrize("name", pictures())
 def test_features_are_those_of_pytorch(frozen, name):
-    found = pretrained.run(frozen, pictures()[name][None], batch=1)
+    found = pretrained.compute_outputs(frozen, pictures()[name][None], batch_size=1)
     np.testing.assert_allclose(found[0], EXPECTED[name], atol=1e-4, rtol=0)
 
 
 @pytest.mark.parametrize(("name", "thing"), [("china", PALACE), ("flower", DAISY)])
 def test_known_photographs_are_recognised(weights, name, thing):
-    logits = pretrained.run(segment(weights, 0, CLASSIFIER, 224), pictures()[name][None], batch=1)[0]
+    logits = pretrained.compute_outputs(segment(weights, 0, CLASSIFIER, 224), pictures()[name][None], batch_size=1)[0]
     assert logits.argmax() == thing
     np.testing.assert_allclose(logits, EXPECTED[f"{name}_logits"], atol=1e-4, rtol=0)
 
 
 def test_folding_batch_norm_changes_nothing_but_the_time(weights, small, whole):
     assert not [layer for layer in small.layers if "BatchNormalization" in type(layer).__name__]
-    logits = pretrained.run(small, some_images(), batch=5) @ weights["_fc.weight"].T + weights["_fc.bias"]
+    logits = (
+        pretrained.compute_outputs(small, some_images(), batch_size=5) @ weights["_fc.weight"].T + weights["_fc.bias"]
+    )
     np.testing.assert_allclose(logits, whole, atol=1e-4, rtol=0)
 
 
@@ -191,23 +192,24 @@ def test_folding_batch_norm_changes_nothing_but_the_time(weights, small, whole):
 
 def test_an_image_has_the_same_features_whatever_stands_beside_it_and_again(weights, small):
     images = some_images(7)
-    together = embed(weights, images, batch=4, size=64)
+    together = stage_outputs(weights, images, HEAD, batch_size=4, size=64)
     assert together.shape == (7, 1280)
     assert together.dtype == np.float32
-    np.testing.assert_array_equal(pretrained.run(small, images, batch=4), together)
-    np.testing.assert_array_equal(pretrained.run(small, images[[6, 2]], batch=4), together[[6, 2]])
+    np.testing.assert_array_equal(pretrained.compute_outputs(small, images, batch_size=4), together)
+    np.testing.assert_array_equal(pretrained.compute_outputs(small, images[[6, 2]], batch_size=4), together[[6, 2]])
 
 
 def test_a_grey_image_is_a_colour_image_of_three_equal_channels(small):
     grey = some_images(channels=1)
     np.testing.assert_array_equal(
-        pretrained.run(small, grey, batch=5), pretrained.run(small, np.repeat(grey, 3, axis=3), batch=5)
+        pretrained.compute_outputs(small, grey, batch_size=5),
+        pretrained.compute_outputs(small, np.repeat(grey, 3, axis=3), batch_size=5),
     )
 
 
 @pytest.mark.parametrize("cut", [0, 11])
 def test_a_network_cut_in_two_computes_what_the_whole_one_does(weights, whole, cut):
-    held = activations(weights, some_images(), cut, batch=5, size=64)
+    held = stage_outputs(weights, some_images(), cut, batch_size=5, size=64)
     assert held.shape == (5, *activation_shape(cut, 64))
     upper = segment(weights, cut + 1, CLASSIFIER, 64)
     np.testing.assert_allclose(upper(held, training=False).numpy(), whole, atol=1e-4, rtol=0)
@@ -216,7 +218,7 @@ def test_a_network_cut_in_two_computes_what_the_whole_one_does(weights, whole, c
 def test_two_segments_share_no_weights_and_can_be_trained(weights):
     import keras
 
-    held = activations(weights, some_images(), 15, batch=5, size=64)
+    held = stage_outputs(weights, some_images(), 15, batch_size=5, size=64)
     one, other = (segment(weights, 16, HEAD, 64) for _ in range(2))
     before = [values.copy() for values in one.get_weights()]
     model = keras.Sequential([one, keras.layers.Dense(1)])
@@ -242,4 +244,4 @@ def test_a_segment_is_saved_and_read_back_as_an_ordinary_model(weights, tmp_path
 )
 def test_anything_but_images_is_refused(weights, images):
     with pytest.raises(DataError, match="expected images as uint8"):
-        embed(weights, images, size=64)
+        stage_outputs(weights, images, HEAD, size=64)

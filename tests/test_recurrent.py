@@ -9,16 +9,17 @@ import pytest
 from harness.searchspaces.recurrent_network import FAMILY, build
 
 from harness.errors import DataError, EvenhandError
+from harness.networks.keras_export import recurrent_to_keras
 from harness.networks.losses import Loss
-from harness.networks.optimizer import Adam, Schedule
-from harness.networks.recurrent import Shape, backward, forward, lay_out, new_network
-from harness.networks.recurrent_classifier import RecurrentClassifier, batches, sequences, train_epoch
-from harness.networks.recurrent_export import to_keras
-from harness.networks.rows import Rows
+from harness.networks.optimizer import Adam, TrainConfig
+from harness.networks.recurrent import RecurrentShape, backward, forward, new_network, unpack
+from harness.networks.recurrent_classifier import RecurrentClassifier, to_tokens
+from harness.networks.recurrent_training import draw_batches, train_epoch
+from harness.networks.rows import WeightedRows
 from harness.registry.space import defaults
 
 CELLS = [(cell, both) for cell in ("lstm", "gru") for both in (False, True)]
-PLAIN = Schedule(batch_size=32, dropout=0.0, weight_decay=0.0, clip=0.3, learning_rate=5e-3)
+PLAIN = TrainConfig(batch_size=32, dropout=0.0, weight_decay=0.0, clip=0.3, learning_rate=5e-3)
 
 
 def messages(rows=300, classes=2, words=25, seed=0):
@@ -36,10 +37,10 @@ def quick(seed=0, **params):
         "units": 8,
         "embedding": 6,
         "epochs": 8,
-        "least_steps": 0,
-        "least_patience": 0,
+        "min_steps": 0,
+        "min_patience": 0,
         "learning_rate": 0.02,
-        "course": "constant",
+        "rate_schedule": "constant",
     }
     return build(seed, **{**small, "batch_size": 32, **params})
 
@@ -47,7 +48,7 @@ def quick(seed=0, **params):
 def random_network(cell, both, outputs=1, words=25):
     """A network whose last kernel is not zero, as if training had begun."""
     rng = np.random.default_rng(2)
-    network = new_network(Shape(words, outputs, 6, 8, cell, both), rng, np.zeros(outputs))
+    network = new_network(RecurrentShape(words, outputs, 6, 8, cell, both), rng, np.zeros(outputs))
     network.weights.kernel[:] = rng.normal(size=network.weights.kernel.shape) / 3
     network.weights.embedding[1:] *= 10
     for direction in network.weights.directions:
@@ -61,9 +62,9 @@ def flat_weights(model):
 
 def gradient_of(network, X, y, rate=0.0, seed=5):
     loss = Loss(2)
-    logits, tape = forward(network, X, rate, np.random.default_rng(seed))
-    gradient = lay_out(network.shape, np.full(network.shape.size, np.nan, np.float32))
-    backward(network, tape, loss.slopes(logits, y) / np.float32(len(y)), gradient)
+    logits, cache = forward(network, X, rate, np.random.default_rng(seed))
+    gradient = unpack(network.shape, np.full(network.shape.size, np.nan, np.float32))
+    backward(network, cache, loss.gradient(logits, y) / np.float32(len(y)), gradient)
     return gradient
 
 
@@ -77,12 +78,12 @@ def test_an_epoch_equals_an_epoch_of_plain_keras_fit(cell, both, classes, gamma)
     weight = np.random.default_rng(1).uniform(0.2, 3, len(y)).astype(np.float32)
     loss = Loss(classes, gamma)
     network = random_network(cell, both, loss.outputs)
-    model = to_keras(network, PLAIN, loss)
+    model = recurrent_to_keras(network, PLAIN, loss)
     np.testing.assert_array_equal(flat_weights(model), network.weights.flat)
 
     adam = Adam(PLAIN, *np.zeros((2, network.shape.size), np.float32))
-    train_epoch(network, adam, loss, Rows(X, y, weight), np.random.default_rng(3))
-    order = np.concatenate(batches(np.count_nonzero(X, axis=1), 32, np.random.default_rng(3)))
+    train_epoch(network, adam, loss, WeightedRows(X, y, weight), np.random.default_rng(3))
+    order = np.concatenate(draw_batches(np.count_nonzero(X, axis=1), 32, np.random.default_rng(3)))
     target = y[order][:, None] if classes == 2 else np.eye(classes, dtype="float32")[y[order]]
     model.fit(X[order], target, sample_weight=weight[order], batch_size=32, epochs=1, shuffle=False, verbose=0)
     np.testing.assert_allclose(network.weights.flat, flat_weights(model), atol=1e-4)
@@ -93,11 +94,11 @@ def test_gradients_are_those_of_tensorflow(cell, both):
     tf = pytest.importorskip("tensorflow")
     X, y = messages(rows=20)
     network = random_network(cell, both)
-    model = to_keras(network, PLAIN, Loss(2))
-    with tf.GradientTape() as watch:
+    model = recurrent_to_keras(network, PLAIN, Loss(2))
+    with tf.GradientTape() as tape:
         p = model(X, training=True)[:, 0]
-        value = -tf.reduce_mean(tf.math.log(tf.where(y == 1, p, 1 - p)))
-    expected = [np.ravel(tf.convert_to_tensor(one)) for one in watch.gradient(value, model.trainable_weights)]
+        mean_loss = -tf.reduce_mean(tf.math.log(tf.where(y == 1, p, 1 - p)))
+    expected = [np.ravel(tf.convert_to_tensor(one)) for one in tape.gradient(mean_loss, model.trainable_weights)]
     np.testing.assert_allclose(gradient_of(network, X, y).flat, np.concatenate(expected), atol=1e-6)
 
 
@@ -108,12 +109,12 @@ def test_gradients_are_differences_of_the_loss_under_the_same_dropout(cell, both
     gradient = gradient_of(network, X, y, rate=0.25).flat
     start, step = network.weights.flat.copy(), 1e-2
     for drawn in np.random.default_rng(0).normal(size=(5, len(start))) + np.sign(gradient):
-        direction, values = drawn / np.linalg.norm(drawn), []
+        direction, losses = drawn / np.linalg.norm(drawn), []
         for sign in (1, -1):
             network.weights.flat[:] = start + sign * step * direction
             logits, _ = forward(network, X, 0.25, np.random.default_rng(5))
-            values.append(Loss(2).values(logits, y).mean(dtype=np.float64))
-        assert gradient @ direction == pytest.approx((values[0] - values[1]) / (2 * step), rel=5e-3)
+            losses.append(Loss(2).row_losses(logits, y).mean(dtype=np.float64))
+        assert gradient @ direction == pytest.approx((losses[0] - losses[1]) / (2 * step), rel=5e-3)
 
 
 @pytest.mark.parametrize(("cell", "both", "classes"), [(*kind, 2) for kind in CELLS] + [("lstm", True, 3)])
@@ -170,11 +171,11 @@ def test_a_word_that_was_never_trained_on_is_an_unknown_one():
 
 def test_batches_hold_every_row_once_and_rows_of_like_length():
     lengths = np.random.default_rng(0).integers(1, 50, 1000)
-    made = batches(lengths, 64, np.random.default_rng(1))
+    made = draw_batches(lengths, 64, np.random.default_rng(1))
     assert sorted(np.concatenate(made)) == list(range(1000))
     assert [len(one) for one in made] == [64] * 15 + [40]
     assert sum(lengths[one].max() * len(one) for one in made) < 1.1 * lengths.sum()
-    other = batches(lengths, 64, np.random.default_rng(2))
+    other = draw_batches(lengths, 64, np.random.default_rng(2))
     assert {frozenset(one) for one in made}.isdisjoint(frozenset(one) for one in other)
 
 
@@ -207,7 +208,7 @@ def test_the_best_epoch_is_restored():
 
 def test_the_learning_rate_falls_by_default():
     X, y = messages()
-    rates = np.array(quick(course="cosine", epochs=12).fit(X, y).history.learning_rate)
+    rates = np.array(quick(rate_schedule="cosine", epochs=12).fit(X, y).history.learning_rate)
     assert len(rates) == 6
     assert (np.diff(rates) < 0).all()
     assert 0 < rates[-1] < rates[0] / 100
@@ -242,7 +243,7 @@ def test_a_fitted_classifier_survives_pickling():
     assert (pickle.loads(pickle.dumps(fitted)).predict_proba(X) == fitted.predict_proba(X)).all()  # noqa: S301 -- our own
 
 
-def test_divergence_and_rows_that_cannot_be_learned_from_are_told_in_one_line():
+def test_divergence_and_rows_that_cannot_be_learned_from_are_reported_in_one_line():
     X, y = messages()
     with pytest.raises(EvenhandError, match=r"training diverged.*learning rate 1e\+30"):
         quick(learning_rate=1e30).fit(X, y)
@@ -269,7 +270,7 @@ def test_divergence_and_rows_that_cannot_be_learned_from_are_told_in_one_line():
 )
 def test_arrays_that_are_no_sequences_are_refused(X, message):
     with pytest.raises(DataError, match=message):
-        sequences(X)
+        to_tokens(X)
 
 
 def test_training_and_predicting_need_no_tensorflow():
@@ -287,7 +288,7 @@ def test_the_declared_defaults_are_the_defaults_of_the_classifier():
 
 
 @pytest.mark.parametrize("params", [{}, {"cell": "lstm", "bidirectional": True, "dropout": 0.0}])
-def test_the_layers_that_are_told_are_those_of_the_keras_model(params):
+def test_the_layers_that_are_listed_are_those_of_the_keras_model(params):
     pytest.importorskip("tensorflow")
     from harness.searchspaces.recurrent_network import build
 

@@ -1,7 +1,7 @@
-"""What hidden layers bend their values with: the function, its slope, and the first weights that suit it.
+"""The activations of hidden layers: their values, their derivatives, and the scale of initial weights that suits them.
 
-Each is what Keras calls by the same name. They are written for speed: where arithmetic is as small as on tables, a general
-error function or exponential would cost more than the products of matrices around it.
+Each equals the Keras activation of the same name. They are written for speed: where the arithmetic is as small as on
+tables, a general error function or exponential would cost more than the matrix products around it.
 """
 
 from __future__ import annotations
@@ -17,49 +17,67 @@ SELU_SCALE, SELU_ALPHA = np.float32(1.05070098735548), np.float32(1.673263242354
 
 
 class Activation(NamedTuple):
-    """A function and its slope; both spoil their argument."""
+    """An activation function and its derivative. Both functions overwrite their argument.
 
-    both: Callable[[Floats], tuple[Floats, Floats]]  #: values and slopes
-    value: Callable[[Floats], Floats]  #: the values alone
-    gain: float  #: the variance of first weights times the width before that keeps values in size
+    Attributes
+    ----------
+    with_derivative : callable
+        Returns the activations and their derivatives.
+    function : callable
+        Returns the activations alone.
+    gain : float
+        Variance of the initial weights, times the width of the layer below, that preserves the scale of the activations.
+    """
+
+    with_derivative: Callable[[Floats], tuple[Floats, Floats]]
+    function: Callable[[Floats], Floats]
+    gain: float
 
 
-def _relu(z: Floats) -> tuple[Floats, Floats]:
-    slope = (z > 0).astype(np.float32)
-    z *= slope
-    return z, slope
-
-
-def _relu_value(z: Floats) -> Floats:
+def _relu(z: Floats) -> Floats:
     return np.maximum(z, np.float32(0), out=z)
 
 
-def _selu(z: Floats) -> tuple[Floats, Floats]:
-    low = np.minimum(z, np.float32(0))
-    np.exp(low, out=low)
-    slope = low * (SELU_SCALE * SELU_ALPHA)
-    np.copyto(slope, SELU_SCALE, where=z > 0)
-    low -= np.float32(1)  # 0 where z is positive
-    low *= SELU_SCALE * SELU_ALPHA
+def _relu_with_derivative(z: Floats) -> tuple[Floats, Floats]:
+    derivative = (z > 0).astype(np.float32)
+    z *= derivative
+    return z, derivative
+
+
+def _selu(z: Floats) -> Floats:
+    return _selu_with_derivative(z)[0]
+
+
+def _selu_with_derivative(z: Floats) -> tuple[Floats, Floats]:
+    negative = np.minimum(z, np.float32(0))
+    np.exp(negative, out=negative)
+    derivative = negative * (SELU_SCALE * SELU_ALPHA)
+    np.copyto(derivative, SELU_SCALE, where=z > 0)
+    negative -= np.float32(1)  # 0 where z is positive
+    negative *= SELU_SCALE * SELU_ALPHA
     np.maximum(z, np.float32(0), out=z)
     z *= SELU_SCALE
-    z += low
-    return z, slope
+    z += negative
+    return z, derivative
 
 
-def _gelu(z: Floats) -> tuple[Floats, Floats]:
-    share, density = _normal(z)
+def _gelu(z: Floats) -> Floats:
+    return _gelu_with_derivative(z)[0]
+
+
+def _gelu_with_derivative(z: Floats) -> tuple[Floats, Floats]:
+    cumulative, density = _normal(z)
     density *= z
-    density += share
-    z *= share
+    density += cumulative
+    z *= cumulative
     return z, density
 
 
 def _normal(z: Floats) -> tuple[Floats, Floats]:
-    """The normal distribution function and density at z.
+    """Cumulative distribution function and density of the standard normal distribution at z.
 
-    The error function is formula 7.1.26 of Abramowitz & Stegun (Handbook of mathematical functions, 1964), exact to 1.5e-7,
-    which is all that single precision holds; its exponential is the density's.
+    The error function is formula 7.1.26 of Abramowitz & Stegun (Handbook of mathematical functions, 1964), whose error of
+    1.5e-7 is below single precision; its exponential is also that of the density.
     """
     t = np.abs(z)
     t *= np.float32(0.3275911 * np.sqrt(0.5))
@@ -72,15 +90,15 @@ def _normal(z: Floats) -> tuple[Floats, Floats]:
     for factor in (-1.453152027, 1.421413741, -0.284496736, 0.254829592):
         tail += np.float32(0.5 * factor)
         tail *= t
-    tail *= density  # the share beyond |z|
+    tail *= density  # the probability beyond |z|
     density *= np.float32(1 / np.sqrt(2 * np.pi))
     np.subtract(np.float32(1), tail, out=tail, where=z > 0)
     return tail, density
 
 
-#: He et al. (ICCV 2015) for those that cut off the negative half; LeCun's for SELU (Klambauer et al., NIPS 2017).
+#: Gains: He et al. (ICCV 2015) where negative inputs are cut off; LeCun's for SELU (Klambauer et al., NIPS 2017).
 ACTIVATIONS = {
-    "relu": Activation(_relu, _relu_value, gain=2.0),
-    "selu": Activation(_selu, lambda z: _selu(z)[0], gain=1.0),
-    "gelu": Activation(_gelu, lambda z: _gelu(z)[0], gain=2.0),
+    "relu": Activation(_relu_with_derivative, _relu, gain=2.0),
+    "selu": Activation(_selu_with_derivative, _selu, gain=1.0),
+    "gelu": Activation(_gelu_with_derivative, _gelu, gain=2.0),
 }

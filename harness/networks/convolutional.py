@@ -1,8 +1,8 @@
-"""A small convolutional network for pictures, trained from nothing, as a classifier in scikit-learn's manner.
+"""A small convolutional network for images, trained from scratch, as a classifier with the interface of scikit-learn.
 
-Blocks of convolution → max pooling → batch norm → ReLU, then dropout and a dense layer. Pooling stands before batch norm
-and ReLU because it leaves them a quarter of the work: behind a ReLU it would give the same, and batch norm took as long
-as the convolutions.
+Blocks of convolution → max pooling → batch norm → ReLU, then dropout and a dense layer. Pooling comes before batch norm and
+ReLU because it leaves them a quarter of the work: after a ReLU it would give the same result, and batch norm took as long as
+the convolutions.
 """
 
 from __future__ import annotations
@@ -15,96 +15,111 @@ import numpy as np
 import numpy.typing as npt
 
 from harness.errors import DataError
-from harness.networks.base import Learner
+from harness.networks.base import LayerSummary, NetworkClassifier
 from harness.networks.history import EarlyStopping
-from harness.networks.keras_training import Course, finish, fresh, predict, train
-from harness.networks.layers import Layer
+from harness.networks.keras_export import compile_model
+from harness.networks.keras_training import KerasTrainConfig, initial_weights, predict, train
 from harness.networks.losses import Floats
-from harness.networks.rows import training_rows, watched_rows
+from harness.networks.rows import check_images, training_rows, validation_rows
 
-SIDE = 48  #: pixels: larger pictures are made smaller by a whole factor until no side is longer
-LARGEST = 16 * SIDE  # beyond, the sum of a square of pixels would not fit into 16 bits
-MOMENTUM = 0.9  # of the running statistics: Keras's 0.99 needs more steps than few epochs have
-COURSE = Course(learning_rate=1e-2, batch_size=64, epochs=8, augment=1.0, least_steps=300)
-SHIFT, TURN = 0.08, 0.2  # what augmentation may do: a part of the side, radians
+MAX_SIDE = 48  #: pixels: larger images are reduced by an integer factor until no side is longer
+MAX_INPUT_SIDE = 16 * MAX_SIDE  #: beyond it, the sum of a square of pixels would not fit into 16 bits
+MOMENTUM = 0.9  #: of the running statistics: Keras's 0.99 needs more steps than few epochs have
+DEFAULT_CONFIG = KerasTrainConfig(learning_rate=1e-2, batch_size=64, epochs=8, augment=1.0, min_steps=300)
+MAX_SHIFT = 0.08  #: of augmentation, as a share of the side
+MAX_ROTATION = 0.2  #: of augmentation, in radians
 
 Pixels: TypeAlias = npt.NDArray[np.unsignedinteger[Any]]
-Form: TypeAlias = tuple[int, ...]  #: (height, width, channels)
+ImageShape: TypeAlias = tuple[int, ...]  #: (height, width, channels)
 
 
 @dataclass(frozen=True)
-class Convolutions:
-    """The shape of a network: pictures of `form` (height, width, channels) in, `filters` block by block, `outputs` logits out."""
+class ConvolutionalArchitecture:
+    """Architecture of a convolutional network.
 
-    form: Form
+    Attributes
+    ----------
+    image_shape : tuple of int
+        Height, width and channels of the images.
+    filters : tuple of int
+        Number of filters of each block.
+    batch_norm : bool
+        Whether blocks use batch norm instead of a bias.
+    outputs : int
+        Number of logits.
+    """
+
+    image_shape: ImageShape
     filters: tuple[int, ...]
     batch_norm: bool
     outputs: int
 
     @property
     def factor(self) -> int:
-        """The side of the squares of pixels of which the network sees the mean."""
-        return factor(*self.form[:2])
+        """Side of the squares of pixels that are averaged."""
+        return reduction_factor(*self.image_shape[:2])
 
     @property
-    def seen(self) -> Form:
-        """The form of what the network sees."""
-        return (self.form[0] // self.factor, self.form[1] // self.factor, self.form[2])
+    def reduced_shape(self) -> ImageShape:
+        """Shape of the reduced images."""
+        height, width, channels = self.image_shape
+        return (height // self.factor, width // self.factor, channels)
 
     @property
     def dtype(self) -> str:
-        """That of `shrunk` pictures."""
+        """Data type of the result of `block_sums`."""
         return "uint8" if self.factor == 1 else "uint16"
 
     def build(self, dropout: Callable[[], Any]) -> Any:
-        """The network from `shrunk` pictures to logits."""
+        """Build the network from the result of `block_sums` to logits; `dropout` returns a dropout layer."""
         import keras
 
-        entry = keras.Input(self.seen, name="sums")
-        return keras.Model(entry, self._layers(entry, self.factor**2, dropout), name="small_convolutional_network")
+        inputs = keras.Input(self.reduced_shape, name="sums")
+        return keras.Model(inputs, self._layers(inputs, self.factor**2, dropout), name="small_convolutional_network")
 
-    def build_whole(self, dropout: Callable[[], Any]) -> Any:
-        """The same, with the same weights, from pictures as they are."""
+    def build_full(self, dropout: Callable[[], Any]) -> Any:
+        """Build the network from images of full size to logits, with the same weights as `build`."""
         import keras
 
-        entry = x = keras.Input(self.form, name="pixels")
+        inputs = x = keras.Input(self.image_shape, name="pixels")
         if self.factor > 1:
             x = keras.layers.AveragePooling2D(self.factor, name="shrunk")(x)
-        return keras.Model(entry, self._layers(x, 1, dropout), name="small_convolutional_network")
+        return keras.Model(inputs, self._layers(x, 1, dropout), name="small_convolutional_network")
 
     @property
-    def layers(self) -> tuple[Layer, ...]:
-        """The layers, pooling, batch norm and ReLU together with the convolution before them."""
-        height, width, before = self.seen
-        kind = (
-            "convolution 3 × 3, max pooling, batch norm, ReLU"
-            if self.batch_norm
-            else "convolution 3 × 3, max pooling, ReLU"
-        )
-        layers = [Layer("pixels", f"mean of {self.factor} × {self.factor} pixels", (height, width, before), 0)]
+    def layers(self) -> tuple[LayerSummary, ...]:
+        """The layers; pooling, batch norm and ReLU are summarised with the convolution before them."""
+        height, width, channels = self.reduced_shape
+        norm = "batch norm, " if self.batch_norm else ""
+        kind = f"convolution 3 × 3, max pooling, {norm}ReLU"
+        layers = [LayerSummary("pixels", f"mean of {self.factor} × {self.factor} pixels", self.reduced_shape, 0)]
         for number, filters in enumerate(self.filters, start=1):
-            height, width = pooled(height, width)
-            size = 9 * before * filters + (2 if self.batch_norm else 1) * filters
-            layers.append(Layer(f"block_{number}", kind, (height, width, filters), size))
-            before = filters
-        size = height * width * before
-        layers.append(Layer("features", "flattened, dropout", (size,), 0))
-        layers.append(Layer("logits", "dense", (self.outputs,), (size + 1) * self.outputs))
+            height, width = -(-height // 2), -(-width // 2)  # pooling halves, rounded up
+            size = 9 * channels * filters + (2 if self.batch_norm else 1) * filters
+            layers.append(LayerSummary(f"block_{number}", kind, (height, width, filters), size))
+            channels = filters
+        size = height * width * channels
+        layers.append(LayerSummary("features", "flattened, dropout", (size,), 0))
+        layers.append(LayerSummary("logits", "dense", (self.outputs,), (size + 1) * self.outputs))
         return tuple(layers)
 
-    def vary(self, X: Any, key: Any, amount: Any) -> Any:
-        """Every picture shifted and turned a little, the border continued; never mirrored, which would spoil digits."""
+    def augment(self, X: Any, key: Any, amount: Any) -> Any:
+        """Shift and rotate every image a little, its border continued. Images are never mirrored, which would alter digits.
+
+        Parameters and result are those of `KerasArchitecture.augment`.
+        """
         import tensorflow as tf
 
         height, width = X.shape[1:3]
-        drawn = tf.random.stateless_uniform((tf.shape(X)[0], 3), key, -amount, amount)
-        down, right, turn = drawn[:, 0] * SHIFT * height, drawn[:, 1] * SHIFT * width, drawn[:, 2] * TURN
-        cos, sin, y, x = tf.cos(turn), tf.sin(turn), (height - 1) / 2, (width - 1) / 2
-        none = tf.zeros_like(turn)
-        places = [cos, -sin, x - x * cos + y * sin + right, sin, cos, y - x * sin - y * cos + down, none, none]
+        uniform = tf.random.stateless_uniform((tf.shape(X)[0], 3), key, -amount, amount)
+        down, right = uniform[:, 0] * MAX_SHIFT * height, uniform[:, 1] * MAX_SHIFT * width
+        rotation = uniform[:, 2] * MAX_ROTATION
+        cos, sin, y, x = tf.cos(rotation), tf.sin(rotation), (height - 1) / 2, (width - 1) / 2
+        zeros = tf.zeros_like(rotation)
+        transforms = [cos, -sin, x - x * cos + y * sin + right, sin, cos, y - x * sin - y * cos + down, zeros, zeros]
         return tf.raw_ops.ImageProjectiveTransformV3(
             images=X,
-            transforms=tf.stack(places, axis=1),
+            transforms=tf.stack(transforms, axis=1),
             output_shape=tf.constant([height, width]),
             fill_value=0.0,
             interpolation="BILINEAR",
@@ -112,6 +127,7 @@ class Convolutions:
         )
 
     def _layers(self, x: Any, pixels: int, dropout: Callable[[], Any]) -> Any:
+        """Apply the layers to sums of so many pixels."""
         import keras
 
         layers = keras.layers
@@ -128,29 +144,52 @@ class Convolutions:
 
 
 @dataclass(frozen=True)
-class Pictures:
-    """How pictures enter a network of their form (height, width, channels)."""
+class ImageInput:
+    """Converter of images to the input of a network for images of one shape (height, width, channels)."""
 
-    form: Form
+    shape: ImageShape
 
     def __call__(self, X: npt.ArrayLike) -> Pixels:
-        """Pictures (n, h, w, c) in uint8 as `keras_model` takes them, or a `DataError`."""
-        return pictures(X, self.form)
+        """Return uint8 images (n_images, height, width, channels) as `keras_model` takes them, or raise `DataError`."""
+        return to_images(X, self.shape)
 
 
 @dataclass(eq=False)
-class ConvolutionalClassifier(Learner):
-    """A small convolutional network for uint8 pictures (n, h, w, 1 or 3); every draw comes from `seed`, one thread is used.
+class ConvolutionalClassifier(NetworkClassifier):
+    """A small convolutional network for uint8 images (n_images, height, width, 1 or 3).
 
-    `filters` are those of the blocks from first to last; `gamma` above 0 makes the loss focal. One sigmoid output for two
-    classes, a softmax for more. Attributes after `fit`: `classes_` (k,), `form_` (h, w, c) of the pictures, `history_` and `weights_`.
+    Two classes share one sigmoid output, more have a softmax. It runs on one thread.
+
+    Parameters
+    ----------
+    seed : int
+        Seed of every draw.
+    filters : tuple of int, default (8, 16, 32)
+        Number of filters of each block.
+    batch_norm : bool, default True
+        Whether blocks use batch norm.
+    gamma : float, default 0
+        Focusing parameter of the loss; 0 is cross-entropy.
+    config : KerasTrainConfig
+        How to train.
+
+    Attributes
+    ----------
+    classes_ : array of shape (n_classes,)
+        The classes.
+    image_shape_ : tuple of int
+        Height, width and channels of the images.
+    history_ : TrainingHistory
+        The learning curves and the best epoch.
+    weights_ : list of arrays
+        The trained weights.
     """
 
     seed: int
     filters: tuple[int, ...] = (8, 16, 32)
     batch_norm: bool = True
     gamma: float = 0.0
-    course: Course = COURSE
+    config: KerasTrainConfig = DEFAULT_CONFIG
 
     def fit(
         self,
@@ -159,91 +198,132 @@ class ConvolutionalClassifier(Learner):
         sample_weight: npt.ArrayLike | None = None,
         validation: tuple[npt.ArrayLike, npt.ArrayLike] | None = None,
     ) -> ConvolutionalClassifier:
-        """Learn from pictures X (n, h, w, 1 or 3) and labels y (n,); returns itself.
+        """Train the network.
 
-        `validation` (X, y) are real rows that decide which epoch is kept, weighted to the class shares of the training rows as in
-        `harness.networks.rows`. Weights count relative to each other. Raises `DataError` for rows that cannot be learned
-        from, `EvenhandError` where training diverges.
+        Parameters
+        ----------
+        X : array-like of shape (n_images, height, width, 1 or 3), uint8
+            Training images.
+        y : array-like of shape (n_images,)
+            Their classes.
+        sample_weight : array-like of shape (n_images,), optional
+            Weights, which count relative to each other.
+        validation : tuple of (X, y), optional
+            Real images that decide which epoch is best, weighted as in `validation_rows`.
+
+        Returns
+        -------
+        ConvolutionalClassifier
+            Itself.
+
+        Raises
+        ------
+        DataError
+            If the images cannot be trained on.
+        EvenhandError
+            If the training diverges.
         """
-        rows, self.classes_ = training_rows(X, y, sample_weight, shrunk)
-        self.form_ = pictures(X).shape[1:]
-        watched = None if validation is None else watched_rows(validation, rows, self.classes_, self._read)
-        course = self.course.stretched(len(rows.y))
-        watch = EarlyStopping(self.loss, rows, watched, course.patience)
-        start = fresh(self._shape, np.random.default_rng([self.seed, 1]), watch.prior_logits)
-        self.weights_ = train(self._shape, start, course, watch, self.seed)
-        self.history_ = watch.history(course.batch_size)
+        rows, self.classes_ = training_rows(X, y, sample_weight, block_sums)
+        self.image_shape_ = to_images(X).shape[1:]
+        held_out = None if validation is None else validation_rows(validation, rows, self.classes_, self._convert)
+        config = self.config.scaled_to(len(rows.y))
+        stopping = EarlyStopping(self.loss, rows, held_out, config.patience)
+        start = initial_weights(self._architecture, np.random.default_rng([self.seed, 1]), stopping.prior_logits)
+        self.weights_ = train(self._architecture, start, config, stopping, self.seed)
+        self.history_ = stopping.history(config.batch_size)
         return self
 
     @property
-    def inputs(self) -> Pictures:
-        """How rows enter the network: `inputs(X)` is what `keras_model` takes, shape (n, h, w, c)."""
-        return Pictures(self.form_)
+    def inputs(self) -> ImageInput:
+        """Converter of images to the input of `keras_model`, shape (n_images, height, width, channels)."""
+        return ImageInput(self.image_shape_)
 
     def predict_proba(self, X: npt.ArrayLike) -> Floats:
-        """The probability of every class, shape (n, k), float32."""
-        return self.loss.probabilities(predict(self._shape, self.weights_, self._read(X)))
+        """Return the probability of every class, shape (n_images, n_classes), float32."""
+        return self.loss.probabilities(predict(self._architecture, self.weights_, self._convert(X)))
 
     @property
     def parameters(self) -> int:
-        """The number of trained parameters."""
+        """Number of trained parameters."""
         return sum(layer.parameters for layer in self.architecture)
 
     @property
-    def architecture(self) -> tuple[Layer, ...]:
-        """What the network is made of."""
-        return self._shape.layers
+    def architecture(self) -> tuple[LayerSummary, ...]:
+        """The layers of the network."""
+        return self._architecture.layers
 
     def keras_model(self) -> Any:
-        """The trained network as an ordinary compiled Keras model of pictures, 0 to 255: to save, to plot, to train on."""
+        """Return the trained network as a compiled Keras model of images with values 0 to 255."""
         import keras
 
-        logits = self._shape.build_whole(lambda: keras.layers.Dropout(self.course.dropout, name="dropout"))
+        logits = self._architecture.build_full(lambda: keras.layers.Dropout(self.config.dropout, name="dropout"))
         logits.set_weights(self.weights_)
-        return finish(logits, self.course, self.loss)
+        return compile_model(logits, self.config, self.loss)
 
     @property
-    def _shape(self) -> Convolutions:
-        return Convolutions(self.form_, tuple(self.filters), self.batch_norm, self.loss.outputs)
+    def _architecture(self) -> ConvolutionalArchitecture:
+        return ConvolutionalArchitecture(self.image_shape_, tuple(self.filters), self.batch_norm, self.loss.outputs)
 
-    def _read(self, X: npt.ArrayLike) -> Pixels:
-        return shrunk(pictures(X, self.form_))
+    def _convert(self, X: npt.ArrayLike) -> Pixels:
+        return block_sums(to_images(X, self.image_shape_))
 
 
-def pictures(X: npt.ArrayLike, form: Form | None = None) -> Pixels:
-    """Pictures as uint8 (n, h, w, 1 or 3), or a `DataError`; `form` is the (h, w, c) that is expected, if one is."""
+def to_images(X: npt.ArrayLike, shape: ImageShape | None = None) -> Pixels:
+    """Validate images.
+
+    Parameters
+    ----------
+    X : array-like of shape (n_images, height, width, 1 or 3), uint8
+        The images.
+    shape : tuple of int, optional
+        The expected height, width and channels.
+
+    Returns
+    -------
+    array of the same shape
+
+    Raises
+    ------
+    DataError
+        If they are not such images, are larger than `MAX_INPUT_SIDE`, or have another shape.
+    """
     images = np.asarray(X)
-    if images.ndim != 4 or images.dtype != np.uint8 or images.shape[3] not in {1, 3}:
+    check_images(images)
+    if max(images.shape[1:3]) > MAX_INPUT_SIDE:
         raise DataError(
-            f"expected images as uint8 of shape (n, height, width, 3 or 1), but got {images.dtype} of {images.shape}"
+            f"images of {images.shape[1]} × {images.shape[2]} pixels: make them {MAX_INPUT_SIDE} or smaller"
         )
-    if max(images.shape[1:3]) > LARGEST:
-        raise DataError(f"images of {images.shape[1]} × {images.shape[2]} pixels: make them {LARGEST} or smaller")
-    if form is not None and images.shape[1:] != form:
+    if shape is not None and images.shape[1:] != shape:
         raise DataError(
-            f"expected images of (height, width, channels) {form} as in training, but got {images.shape[1:]}"
+            f"expected images of (height, width, channels) {shape} as in training, but got {images.shape[1:]}"
         )
     return images
 
 
-def shrunk(X: npt.ArrayLike) -> Pixels:
-    """The sums of squares of pixels as large as the `factor` of these pictures: half the room of means, and exact."""
-    images = pictures(X)
+def block_sums(X: npt.ArrayLike) -> Pixels:
+    """Reduce images to the sums of squares of pixels: exact, in half the memory of means.
+
+    Parameters
+    ----------
+    X : array-like of shape (n_images, height, width, channels), uint8
+        The images.
+
+    Returns
+    -------
+    array of shape (n_images, height // factor, width // factor, channels)
+        uint16; where the factor is 1, the images themselves.
+    """
+    images = to_images(X)
     height, width = images.shape[1:3]
-    f = factor(height, width)
-    if f == 1:
+    factor = reduction_factor(height, width)
+    if factor == 1:
         return images
-    sums = np.zeros((len(images), height // f, width // f, images.shape[3]), np.uint16)
-    for down, right in np.ndindex(f, f):
-        sums += images[:, down : height // f * f : f, right : width // f * f : f]
+    sums = np.zeros((len(images), height // factor, width // factor, images.shape[3]), np.uint16)
+    for down, right in np.ndindex(factor, factor):
+        sums += images[:, down : height // factor * factor : factor, right : width // factor * factor : factor]
     return sums
 
 
-def factor(height: int, width: int) -> int:
-    """By how much pictures are made smaller, so that no side is longer than `SIDE`."""
-    return -(-max(height, width) // SIDE)
-
-
-def pooled(height: int, width: int) -> tuple[int, int]:
-    """What pooling leaves of a picture: half, rounded up."""
-    return -(-height // 2), -(-width // 2)
+def reduction_factor(height: int, width: int) -> int:
+    """Return the factor that reduces images so that no side is longer than `MAX_SIDE`."""
+    return -(-max(height, width) // MAX_SIDE)

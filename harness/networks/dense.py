@@ -1,12 +1,12 @@
-"""A dense network written out in NumPy: weights, forward pass, backward pass.
+"""A dense network in NumPy: weights, forward pass, backward pass.
 
-On tables the arithmetic of such a network is small: of a Keras `fit` nearly all time goes into building, tracing and
-dispatching. Written out it has none of that, any width costs just its own arithmetic, and every inner fold stops where
-it likes. `tests/test_networks.py` holds it against Keras, step by step; `tests/speed/networks.py` measures both.
+On tables the arithmetic of such a network is small: most of the time of a Keras `fit` goes into building, tracing and
+dispatching. This implementation has none of that overhead, and every inner fold can stop at a different epoch.
+`tests/test_networks.py` compares it with Keras step by step; `tests/speed/networks.py` measures both.
 
-Hidden layers are kernel → batch norm or bias → activation → dropout; the last one is a kernel and a bias. With skip
-connections (He et al., Deep residual learning, CVPR 2016) a linear layer first brings the rows to the common width, and
-every hidden layer adds its outcome to what entered it: the network begins as a linear model that layers correct.
+A hidden layer is kernel → batch norm or bias → activation → dropout; the last layer is a kernel and a bias. With skip
+connections (He et al., Deep residual learning, CVPR 2016) a linear layer first projects the rows to the common width, and
+every hidden layer adds its output to its input: the network starts as a linear model that the layers correct.
 """
 
 from __future__ import annotations
@@ -19,17 +19,33 @@ import numpy as np
 from harness.networks.activations import ACTIVATIONS
 from harness.networks.losses import Floats
 
-EPSILON = np.float32(1e-3)  # added to a variance, as in Keras
-MOMENTUM = np.float32(0.9)  # of the running statistics: Keras's 0.99 needs more steps than small tables have
-RATE_STEPS = 256  # dropout spends one random byte per unit
+EPSILON = np.float32(1e-3)  #: added to a variance, as in Keras
+MOMENTUM = np.float32(0.9)  #: of the running statistics: Keras's 0.99 needs more steps than small tables have
+RATE_STEPS = 256  #: resolution of dropout rates: one random byte is drawn per unit
 
 
 @dataclass(frozen=True)
-class Shape:
-    """How a network is built: `columns` in, hidden `units` from first to last, `outputs` logits out.
+class DenseShape:
+    """Architecture of a dense network.
 
-    Behind the columns stand the level indices of as many categories as there are `levels`; each becomes a vector of
-    `embedding` numbers. With `skip` all hidden layers are of one width.
+    Attributes
+    ----------
+    columns : int
+        Number of columns that are not level indices.
+    units : tuple of int
+        Widths of the hidden layers, equal ones with `skip`.
+    outputs : int
+        Number of logits.
+    batch_norm : bool, default False
+        Whether hidden layers use batch norm instead of a bias.
+    activation : str, default "relu"
+        One of `ACTIVATIONS`.
+    skip : bool, default False
+        Whether there are skip connections.
+    levels : tuple of int, default ()
+        Numbers of levels of the embedded categories, whose level indices are the last columns.
+    embedding : int, default 0
+        Size of the vector of a level.
     """
 
     columns: int
@@ -43,79 +59,119 @@ class Shape:
 
     @property
     def widths(self) -> tuple[int, ...]:
-        """The width of every stage between two kernels, the first and the last included."""
-        entering = self.columns + len(self.levels) * self.embedding
-        return (entering, *self.units[: self.skip], *self.units, self.outputs)
+        """Widths before the first kernel, between kernels and after the last one."""
+        input_width = self.columns + len(self.levels) * self.embedding
+        return (input_width, *self.units[: self.skip], *self.units, self.outputs)
 
     @property
-    def decayed(self) -> int:
-        """How many of the leading parameters are embeddings and kernels: those that weight decay acts on."""
+    def decayed_size(self) -> int:
+        """Number of leading parameters that weight decay acts on: embeddings and kernels."""
         return sum(self.levels) * self.embedding + sum(a * b for a, b in pairwise(self.widths))
 
     @property
     def size(self) -> int:
-        """The number of trained parameters."""
-        return self.decayed + sum(self.widths[1:]) + (sum(self.units) if self.batch_norm else 0)
+        """Number of trained parameters."""
+        return self.decayed_size + sum(self.widths[1:]) + (sum(self.units) if self.batch_norm else 0)
 
 
 @dataclass(frozen=True)
-class Weights:
-    """One flat vector of parameters, and views into it: per layer a kernel, a shift and, with batch norm, a scale.
+class DenseWeights:
+    """One flat vector of parameters, and views into it. A gradient has the same form; the optimiser works on `flat`.
 
-    A gradient has the same form. The optimiser works on `flat` alone.
+    Attributes
+    ----------
+    flat : array of shape (n_parameters,)
+        All parameters.
+    embeddings : array of shape (n_levels, embedding)
+        Vectors of all levels of all embedded categories.
+    kernels : list of arrays of shape (width below, width)
+        One per layer.
+    shifts : list of arrays of shape (width,)
+        One per layer: the bias, or the beta of batch norm.
+    scales : list of arrays of shape (units,)
+        Gamma of batch norm, one per hidden layer; empty without batch norm.
     """
 
     flat: Floats
-    embeddings: Floats  #: (all levels, embedding)
-    kernels: list[Floats]  #: (width before, width after)
-    shifts: list[Floats]  #: the bias; batch norm's beta where there is one
-    scales: list[Floats]  #: batch norm's gamma, hidden layers only
+    embeddings: Floats
+    kernels: list[Floats]
+    shifts: list[Floats]
+    scales: list[Floats]
 
 
 @dataclass(frozen=True)
-class Network:
-    """Weights and batch norm's running statistics: (2, units) per hidden layer, mean over variance."""
+class DenseNetwork:
+    """Weights and, per hidden layer with batch norm, running statistics (2, units): mean, variance."""
 
-    shape: Shape
-    weights: Weights
-    running: list[Floats]
+    shape: DenseShape
+    weights: DenseWeights
+    running_statistics: list[Floats]
+
+    def is_hidden(self, layer: int) -> bool:
+        """Tell whether a layer is a hidden one: -1 is the linear layer before skip connections, the last one the output."""
+        return 0 <= layer < len(self.shape.units)
 
 
 @dataclass
-class Tape:
-    """What the backward pass needs of a forward pass: one item per kernel, or per hidden layer."""
+class DenseCache:
+    """Intermediate values of a forward pass that the backward pass needs.
+
+    Attributes
+    ----------
+    inputs : list of arrays
+        Input of each kernel.
+    derivatives : list of arrays
+        Derivative of activation and dropout together, per hidden layer.
+    normalised : list of arrays
+        Output of batch norm before scale and shift, per hidden layer.
+    inverse_deviations : list of arrays
+        1 / standard deviation, per hidden layer.
+    """
 
     inputs: list[Floats] = field(default_factory=list)
-    slopes: list[Floats] = field(default_factory=list)  #: of activation and dropout together
-    normal: list[Floats] = field(default_factory=list)
-    inverse: list[Floats] = field(default_factory=list)  #: 1 / standard deviation
+    derivatives: list[Floats] = field(default_factory=list)
+    normalised: list[Floats] = field(default_factory=list)
+    inverse_deviations: list[Floats] = field(default_factory=list)
 
 
-def lay_out(shape: Shape, flat: Floats) -> Weights:
-    """Views of a flat vector (shape.size,): embeddings, kernels, then shifts, then scales."""
-    cut = 0
+def unpack(shape: DenseShape, flat: Floats) -> DenseWeights:
+    """Split a flat vector (shape.size,) into views: embeddings, kernels, shifts, scales, in this order."""
+    end = 0
 
-    def view(*form: int) -> Floats:
-        nonlocal cut
-        start, cut = cut, cut + int(np.prod(form))
-        return flat[start:cut].reshape(form)
+    def view(*array_shape: int) -> Floats:
+        nonlocal end
+        start, end = end, end + int(np.prod(array_shape))
+        return flat[start:end].reshape(array_shape)
 
     embeddings = view(sum(shape.levels), shape.embedding)
-    kernels = [view(a, b) for a, b in pairwise(shape.widths)]
-    shifts = [view(b) for b in shape.widths[1:]]
-    scales = [view(b) for b in shape.units] if shape.batch_norm else []
-    return Weights(flat, embeddings, kernels, shifts, scales)
+    kernels = [view(*widths) for widths in pairwise(shape.widths)]
+    shifts = list(map(view, shape.widths[1:]))
+    scales = list(map(view, shape.units)) if shape.batch_norm else []
+    return DenseWeights(flat, embeddings, kernels, shifts, scales)
 
 
-def new_network(shape: Shape, rng: np.random.Generator, logits: Floats) -> Network:
-    """An untrained network that predicts `logits` (outputs,) for every row.
+def new_network(shape: DenseShape, rng: np.random.Generator, logits: Floats) -> DenseNetwork:
+    """Initialise a network that predicts the same logits for every row.
 
-    Kernels are uniform with the variance that suits their activation, as Keras's `HeUniform` and `LecunUniform`.
-    The last one is zero (as in Zhang et al., Fixup initialization, ICLR 2019): a network then begins at the prior, without
-    noise to unlearn first. On telco_churn and caravan that brought 0.006 average precision and a third fewer epochs.
-    An embedded level is about as long as the 1 in its place would be.
+    Kernels are uniform with the variance that suits their activation, as Keras's `HeUniform` and `LecunUniform`. The last
+    one is zero (as in Zhang et al., Fixup initialization, ICLR 2019), so that the network starts at the class prior and has no
+    noise to unlearn: on telco_churn and caravan that gave 0.006 more average precision in a third fewer epochs. The vector of
+    a level is about as long as the 1 of a one-hot column.
+
+    Parameters
+    ----------
+    shape : DenseShape
+        Architecture.
+    rng : numpy Generator
+        Source of the initial weights.
+    logits : array of shape (n_outputs,)
+        The prediction.
+
+    Returns
+    -------
+    DenseNetwork
     """
-    weights = lay_out(shape, np.zeros(shape.size, np.float32))
+    weights = unpack(shape, np.zeros(shape.size, np.float32))
     gains = [1.0] * shape.skip + [ACTIVATIONS[shape.activation].gain] * len(shape.units)
     for kernel, gain in zip(weights.kernels, gains, strict=False):
         kernel[:] = rng.uniform(-1, 1, kernel.shape) * np.sqrt(3 * gain / len(kernel))
@@ -124,72 +180,109 @@ def new_network(shape: Shape, rng: np.random.Generator, logits: Floats) -> Netwo
     if weights.embeddings.size:
         weights.embeddings[:] = rng.uniform(-1, 1, weights.embeddings.shape) * np.sqrt(3 / shape.embedding)
     weights.shifts[-1][:] = logits
-    running = [np.stack([np.zeros(b), np.ones(b)]).astype(np.float32) for b in shape.units] if shape.batch_norm else []
-    return Network(shape, weights, running)
+    running_statistics = [np.stack([np.zeros_like(scale), np.ones_like(scale)]) for scale in weights.scales]
+    return DenseNetwork(shape, weights, running_statistics)
 
 
-def forward(network: Network, rows: Floats, rate: float, rng: np.random.Generator) -> tuple[Floats, Tape]:
-    """The training pass of one batch (n, columns): logits (n, outputs) and what `backward` needs.
+def forward(network: DenseNetwork, rows: Floats, rate: float, rng: np.random.Generator) -> tuple[Floats, DenseCache]:
+    """Run the forward pass of training on one batch. The running statistics of batch norm move towards the batch's.
 
-    `rate` is dropout's; running statistics of batch norm move towards the batch's.
+    Parameters
+    ----------
+    network : DenseNetwork
+        The network.
+    rows : array of shape (n_rows, n_columns)
+        The batch.
+    rate : float
+        Dropout rate.
+    rng : numpy Generator
+        Source of dropout.
+
+    Returns
+    -------
+    logits : array of shape (n_rows, n_outputs)
+    cache : DenseCache
+        What `backward` needs.
     """
-    weights, shape, tape = network.weights, network.shape, Tape()
+    weights, shape, cache = network.weights, network.shape, DenseCache()
     x = embed(shape, weights.embeddings, rows)
-    for at, kernel in enumerate(weights.kernels):
-        tape.inputs.append(x)
-        z, layer = x @ kernel, at - shape.skip
-        if weights.scales and 0 <= layer < len(shape.units):
-            z = _normalise(network, layer, z, tape)
-        z += weights.shifts[at]
-        if 0 <= layer < len(shape.units):
-            z = _bend(shape, z, rate, rng, tape)
+    for index, kernel in enumerate(weights.kernels):
+        layer = index - shape.skip
+        cache.inputs.append(x)
+        z = x @ kernel
+        if weights.scales and network.is_hidden(layer):
+            z = _normalise(network, layer, z, cache)
+        z += weights.shifts[index]
+        if network.is_hidden(layer):
+            z = _apply_activation(shape, z, rate, rng, cache)
             if shape.skip:
                 z += x
         x = z
-    return x, tape
+    return x, cache
 
 
-def backward(network: Network, rows: Floats, tape: Tape, slopes: Floats, gradient: Weights) -> None:
-    """Write the derivatives of the loss of a batch of `rows` into `gradient`; `slopes` (n, outputs) are those by the logits."""
-    weights, shape, g = network.weights, network.shape, slopes
-    ones = np.ones(len(slopes), np.float32)  # a product with ones sums columns three times as fast as `sum(axis=0)`
-    for at in reversed(range(len(weights.kernels))):
-        layer, passed = at - shape.skip, g
-        if 0 <= layer < len(shape.units):
-            g = g * tape.slopes[layer]
-        np.matmul(ones, g, out=gradient.shifts[at])
-        if weights.scales and 0 <= layer < len(shape.units):
-            g = _denormalise(network, layer, g, tape, gradient)
-        np.matmul(tape.inputs[at].T, g, out=gradient.kernels[at])
-        if at:
-            g = g @ weights.kernels[at].T
+def backward(
+    network: DenseNetwork, rows: Floats, cache: DenseCache, logits_gradient: Floats, gradient: DenseWeights
+) -> None:
+    """Compute the derivatives of a batch's loss with respect to all weights.
+
+    Parameters
+    ----------
+    network : DenseNetwork
+        The network.
+    rows : array of shape (n_rows, n_columns)
+        The batch.
+    cache : DenseCache
+        Result of the forward pass.
+    logits_gradient : array of shape (n_rows, n_outputs)
+        Derivatives with respect to the logits.
+    gradient : DenseWeights
+        Receives the derivatives.
+    """
+    weights, shape, g = network.weights, network.shape, logits_gradient
+    ones = np.ones(len(g), np.float32)  # a product with ones sums columns three times as fast as `sum(axis=0)`
+    for index in reversed(range(len(weights.kernels))):
+        layer, skip_gradient = index - shape.skip, g
+        is_hidden = network.is_hidden(layer)
+        if is_hidden:
+            g = g * cache.derivatives[layer]
+        np.matmul(ones, g, out=gradient.shifts[index])
+        if weights.scales and is_hidden:
+            g = _normalise_backward(network, layer, g, cache, gradient)
+        np.matmul(cache.inputs[index].T, g, out=gradient.kernels[index])
+        if index:
+            g = g @ weights.kernels[index].T
             if shape.skip and layer < len(shape.units):
-                g += passed
+                g += skip_gradient
         elif shape.levels:
-            _embedding_slopes(shape, rows, g @ weights.kernels[0][shape.columns :].T, gradient.embeddings)
+            _embed_backward(shape, rows, g @ weights.kernels[0][shape.columns :].T, gradient.embeddings)
 
 
-def without_batch_norm(network: Network) -> list[tuple[Floats, Floats]]:
-    """Kernel and bias of every layer as prediction needs them, batch norm's running statistics multiplied in."""
+def fold_batch_norm(network: DenseNetwork) -> list[tuple[Floats, Floats]]:
+    """Return kernel and bias of every layer for prediction, with the running statistics of batch norm folded in."""
     weights = network.weights
     layers = [(kernel.copy(), shift.copy()) for kernel, shift in zip(weights.kernels, weights.shifts, strict=True)]
-    for at, (mean, variance) in enumerate(network.running, start=int(network.shape.skip)):
-        factor = weights.scales[at - network.shape.skip] / np.sqrt(variance + EPSILON)
-        layers[at] = (layers[at][0] * factor, layers[at][1] - mean * factor)
+    for index, (mean, variance) in enumerate(network.running_statistics, start=int(network.shape.skip)):
+        factor = weights.scales[index - network.shape.skip] / np.sqrt(variance + EPSILON)
+        layers[index] = (layers[index][0] * factor, layers[index][1] - mean * factor)
     return layers
 
 
-def infer(network: Network, rows: Floats, chunk: int = 2048) -> Floats:
-    """Logits (n, outputs) of rows (n, columns), in chunks that stay in the processor's cache."""
-    shape, layers = network.shape, without_batch_norm(network)
+def infer(network: DenseNetwork, rows: Floats, chunk: int = 2048) -> Floats:
+    """Compute the logits (n_rows, n_outputs) of rows (n_rows, n_columns) without dropout.
+
+    `chunk` rows are computed together, which fit into the processor's cache.
+    """
+    shape, layers = network.shape, fold_batch_norm(network)
+    activation = ACTIVATIONS[shape.activation]
     logits = np.empty((len(rows), shape.outputs), np.float32)
     for start in range(0, len(rows), chunk):
         x = embed(shape, network.weights.embeddings, rows[start : start + chunk])
-        for at, (kernel, bias) in enumerate(layers):
+        for index, (kernel, bias) in enumerate(layers):
             z = x @ kernel
             z += bias
-            if shape.skip <= at < len(layers) - 1:
-                z = ACTIVATIONS[shape.activation].value(z)
+            if shape.skip <= index < len(layers) - 1:
+                z = activation.function(z)
                 if shape.skip:
                     z += x
             x = z
@@ -197,56 +290,59 @@ def infer(network: Network, rows: Floats, chunk: int = 2048) -> Floats:
     return logits
 
 
-def embed(shape: Shape, embeddings: Floats, rows: Floats) -> Floats:
-    """Rows with every level index replaced by its vector: (n, columns + categories · embedding)."""
+def embed(shape: DenseShape, embeddings: Floats, rows: Floats) -> Floats:
+    """Replace every level index by its vector: (n_rows, columns + n_categories * embedding)."""
     if not shape.levels:
         return rows
     vectors = embeddings[rows[:, shape.columns :].astype(np.intp)]
     return np.hstack([rows[:, : shape.columns], vectors.reshape(len(rows), -1)])
 
 
-def _embedding_slopes(shape: Shape, rows: Floats, g: Floats, out: Floats) -> None:
-    """Sum the derivatives by the vectors of a batch, (n, categories · embedding), into those of their levels."""
-    places = rows[:, shape.columns :].astype(np.intp)[:, :, None] * shape.embedding + np.arange(shape.embedding)
-    out[:] = np.bincount(places.ravel(), weights=g.ravel(), minlength=out.size).reshape(out.shape)
+def _embed_backward(shape: DenseShape, rows: Floats, g: Floats, out: Floats) -> None:
+    """Sum the derivatives with respect to the vectors of a batch, (n_rows, n_categories * embedding), per level."""
+    levels = rows[:, shape.columns :].astype(np.intp)
+    positions = levels[:, :, None] * shape.embedding + np.arange(shape.embedding)
+    out[:] = np.bincount(positions.ravel(), weights=g.ravel(), minlength=out.size).reshape(out.shape)
 
 
-def _bend(shape: Shape, z: Floats, rate: float, rng: np.random.Generator, tape: Tape) -> Floats:
-    """Activation and dropout of a hidden layer; the slope of both together goes on the tape."""
-    x, slope = ACTIVATIONS[shape.activation].both(z)
-    dropped = round(rate * RATE_STEPS)
-    if dropped:
+def _apply_activation(shape: DenseShape, z: Floats, rate: float, rng: np.random.Generator, cache: DenseCache) -> Floats:
+    """Apply activation and dropout of a hidden layer; the derivative of both together goes into the cache."""
+    x, derivative = ACTIVATIONS[shape.activation].with_derivative(z)
+    threshold = round(rate * RATE_STEPS)
+    if threshold:
         words = rng.bit_generator.random_raw(-(-x.size // 8))
-        kept = (words.view(np.uint8)[: x.size] >= dropped).reshape(x.shape).astype(np.float32)
-        kept *= np.float32(RATE_STEPS / (RATE_STEPS - dropped))
-        x *= kept
-        slope *= kept
-    tape.slopes.append(slope)
+        mask = (words.view(np.uint8)[: x.size] >= threshold).reshape(x.shape).astype(np.float32)
+        mask *= np.float32(RATE_STEPS / (RATE_STEPS - threshold))
+        x *= mask
+        derivative *= mask
+    cache.derivatives.append(derivative)
     return x
 
 
-def _normalise(network: Network, layer: int, x: Floats, tape: Tape) -> Floats:
-    """Batch norm without its shift (Ioffe & Szegedy, ICML 2015); the variance is the biased one, as in Keras."""
+def _normalise(network: DenseNetwork, layer: int, x: Floats, cache: DenseCache) -> Floats:
+    """Apply batch norm without its shift (Ioffe & Szegedy, ICML 2015); the variance is the biased one, as in Keras."""
     mean = np.ones(len(x), np.float32) @ x / np.float32(len(x))
     x -= mean
     variance = np.einsum("nb,nb->b", x, x) / np.float32(len(x))
-    running = network.running[layer]
+    running = network.running_statistics[layer]
     running *= MOMENTUM
     running[0] += (1 - MOMENTUM) * mean
     running[1] += (1 - MOMENTUM) * variance
-    inverse = 1 / np.sqrt(variance + EPSILON)
-    x *= inverse
-    tape.normal.append(x)
-    tape.inverse.append(inverse)
+    inverse_deviation = 1 / np.sqrt(variance + EPSILON)
+    x *= inverse_deviation
+    cache.normalised.append(x)
+    cache.inverse_deviations.append(inverse_deviation)
     return x * network.weights.scales[layer]
 
 
-def _denormalise(network: Network, layer: int, g: Floats, tape: Tape, gradient: Weights) -> Floats:
-    """The derivative by what entered batch norm; its shift's is there already, its scale's is written here."""
-    normal, rows = tape.normal[layer], np.float32(len(g))
-    scale_slope = np.einsum("nb,nb->b", g, normal)
-    gradient.scales[layer][:] = scale_slope
+def _normalise_backward(
+    network: DenseNetwork, layer: int, g: Floats, cache: DenseCache, gradient: DenseWeights
+) -> Floats:
+    """Derivative with respect to the input of batch norm; that of its scale is written, that of its shift already is."""
+    normalised, rows = cache.normalised[layer], np.float32(len(g))
+    scale_gradient = np.einsum("nb,nb->b", g, normalised)
+    gradient.scales[layer][:] = scale_gradient
     g = g - gradient.shifts[layer + network.shape.skip] / rows
-    g -= normal * (scale_slope / rows)
-    g *= network.weights.scales[layer] * tape.inverse[layer]
+    g -= normalised * (scale_gradient / rows)
+    g *= network.weights.scales[layer] * cache.inverse_deviations[layer]
     return g

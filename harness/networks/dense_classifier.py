@@ -1,53 +1,61 @@
-"""A dense network as a classifier in scikit-learn's manner."""
+"""A dense network as a classifier with the interface of scikit-learn."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from harness.errors import DataError
-from harness.networks.base import Learner
-from harness.networks.dense import Network, Shape, infer
-from harness.networks.layers import Layer
+from harness.networks.base import LayerSummary, NetworkClassifier, output_layer_summary
+from harness.networks.dense import DenseNetwork, DenseShape, infer
 from harness.networks.losses import Floats
-from harness.networks.optimizer import Schedule, train
-from harness.networks.rows import Mixed, matrix, one_thread, training_rows, watched_rows
-from harness.networks.summary import dense_layers
-
-
-@dataclass(frozen=True)
-class Entering:
-    """How rows enter a dense network of so many `columns`: a matrix as it is, categories `coded` or spread over columns."""
-
-    columns: int
-    coded: bool = False
-
-    def __call__(self, X: Any) -> Floats:
-        """Rows as `keras_model` takes them, shape (n, columns), or a `DataError`."""
-        rows = entering(X, self.coded)
-        if rows.shape[1] != self.columns:
-            raise DataError(f"expected {self.columns} columns as in training, but got {rows.shape[1]}")
-        return rows
+from harness.networks.optimizer import TrainConfig, train
+from harness.networks.rows import MatrixInput, MixedRows, one_thread, to_matrix, training_rows, validation_rows
 
 
 @dataclass(eq=False)
-class DenseClassifier(Learner):
-    """A dense network for rows of scaled numbers, or `Mixed` ones; every draw comes from `seed`, and one thread is used.
+class DenseClassifier(NetworkClassifier):
+    """A dense network for scaled numbers or `MixedRows`.
 
-    `units` are the hidden widths, equal ones with `skip` connections; `gamma` above 0 makes the loss focal; `embedding` is
-    the length of the vector that a level of a category becomes, 0 for a column per level. One sigmoid output for two
-    classes, a softmax for more. Attributes after `fit`: `classes_` (k,), `history_` (its curves and the epoch chosen) and
-    `network_`.
+    Two classes share one sigmoid output, more have a softmax. It runs on one thread.
+
+    Parameters
+    ----------
+    seed : int
+        Seed of every draw.
+    units : tuple of int, default (64, 64)
+        Widths of the hidden layers, equal ones with `skip`.
+    batch_norm : bool, default False
+        Whether hidden layers use batch norm.
+    gamma : float, default 0
+        Focusing parameter of the loss; 0 is cross-entropy.
+    config : TrainConfig
+        How to train.
+    activation : str, default "relu"
+        One of `ACTIVATIONS`.
+    skip : bool, default False
+        Whether there are skip connections.
+    embedding : int, default 0
+        Size of the vector of a category's level; 0 for a column per level.
+
+    Attributes
+    ----------
+    classes_ : array of shape (n_classes,)
+        The classes.
+    history_ : TrainingHistory
+        The learning curves and the best epoch.
+    network_ : DenseNetwork
+        The trained network.
     """
 
     seed: int
     units: tuple[int, ...] = (64, 64)
     batch_norm: bool = False
     gamma: float = 0.0
-    schedule: Schedule = field(default_factory=Schedule)
+    config: TrainConfig = field(default_factory=TrainConfig)
     activation: str = "relu"
     skip: bool = False
     embedding: int = 0
@@ -59,66 +67,123 @@ class DenseClassifier(Learner):
         sample_weight: npt.ArrayLike | None = None,
         validation: tuple[Any, npt.ArrayLike] | None = None,
     ) -> DenseClassifier:
-        """Learn from rows X, a matrix (n, d) or `Mixed`, and labels y (n,); returns itself.
+        """Train the network.
 
-        `validation` (X, y) are real rows that decide when to stop. Their loss is weighted per class so that the classes
-        have the shares they have among the (weighted, resampled) training rows: a strategy moves the prior on purpose,
-        and that alone must not look like over-fitting. Classes unknown to the training rows are left out of it.
+        Parameters
+        ----------
+        X : array-like of shape (n_rows, n_columns) or MixedRows
+            Training rows.
+        y : array-like of shape (n_rows,)
+            Their classes.
+        sample_weight : array-like of shape (n_rows,), optional
+            Weights, which count relative to each other.
+        validation : tuple of (X, y), optional
+            Real rows for early stopping, weighted as in `validation_rows`.
 
-        Weights count relative to each other: they are divided by their mean. Raises `DataError` for rows that cannot be
-        learned from, `EvenhandError` where training diverges.
+        Returns
+        -------
+        DenseClassifier
+            Itself.
+
+        Raises
+        ------
+        DataError
+            If the rows cannot be trained on.
+        EvenhandError
+            If the training diverges.
         """
-        rows, self.classes_ = training_rows(X, y, sample_weight, self.entering)
-        watched = None if validation is None else watched_rows(validation, rows, self.classes_, self.entering)
+        rows, self.classes_ = training_rows(X, y, sample_weight, self.convert)
+        held_out = None if validation is None else validation_rows(validation, rows, self.classes_, self.convert)
         loss = self.loss
         shape = self.shape_for(X, rows.X.shape[1], loss.outputs)
-        with one_thread(), np.errstate(over="ignore", invalid="ignore"):  # the watch tells of it, in one line
-            self.network_, self.history_ = train(shape, loss, self.schedule, rows, watched, self.seed)
+        with one_thread(), np.errstate(over="ignore", invalid="ignore"):  # `EarlyStopping` reports it, in one line
+            self.network_, self.history_ = train(shape, loss, self.config, rows, held_out, self.seed)
         return self
 
     @property
-    def inputs(self) -> Entering:
-        """How rows enter the network: `inputs(X)` is what `keras_model` takes, shape (n, d)."""
+    def inputs(self) -> MatrixInput:
+        """Converter of rows to the input of `keras_model`, shape (n_rows, n_columns)."""
         shape = self.network_.shape
-        return Entering(shape.columns + len(shape.levels), coded=bool(self.embedding))
+        return MatrixInput(shape.columns + len(shape.levels), index_encoded=bool(self.embedding))
 
     def predict_proba(self, X: Any) -> Floats:
-        """The probability of every class, shape (n, k), float32."""
+        """Return the probability of every class, shape (n_rows, n_classes), float32."""
         rows = self.inputs(X)
         with one_thread():
             return self.loss.probabilities(infer(self.network_, rows))
 
     @property
     def parameters(self) -> int:
-        """The number of trained parameters."""
-        network: Network = self.network_
+        """Number of trained parameters."""
+        network: DenseNetwork = self.network_
         return network.shape.size
 
     @property
-    def architecture(self) -> tuple[Layer, ...]:
-        """What the network is made of."""
-        return dense_layers(self.network_.shape, self.schedule.dropout)
+    def architecture(self) -> tuple[LayerSummary, ...]:
+        """The layers of the network."""
+        return summarize_layers(self.network_.shape, self.config.dropout)
 
     def keras_model(self) -> Any:
-        """The trained network as an ordinary compiled `keras.Model`: to save, to plot, to explain, to train on."""
-        from harness.networks.keras_export import to_keras
+        """Return the trained network as a compiled `keras.Model` that can be saved, plotted, explained and trained further."""
+        from harness.networks.keras_export import dense_to_keras
 
-        return to_keras(self.network_, self.schedule, self.loss)
+        return dense_to_keras(self.network_, self.config, self.loss)
 
-    def entering(self, X: Any) -> Floats:
-        """Rows (n, d) as the network takes them: a matrix as it is, categories as columns or as level indices."""
-        return entering(X, coded=bool(self.embedding))
+    def convert(self, X: Any) -> Floats:
+        """Return rows as the network takes them: a matrix unchanged, categories as columns or as level indices."""
+        return to_matrix(X, index_encoded=bool(self.embedding))
 
-    def shape_for(self, X: Any, columns: int, outputs: int) -> Shape:
-        """The shape of a network for rows `X` that take so many columns."""
-        levels = tuple(X.levels[j] for j in X.embedded) if self.embedding and isinstance(X, Mixed) else ()
-        skip, embedding = self.skip and len(self.units) > 0, self.embedding if levels else 0
-        form = (self.batch_norm, self.activation, skip, levels, embedding)
-        return Shape(columns - len(levels), tuple(self.units), outputs, *form)
+    def shape_for(self, X: Any, columns: int, outputs: int) -> DenseShape:
+        """Return the architecture for rows `X` that `convert` turns into so many columns."""
+        levels: tuple[int, ...] = ()
+        if self.embedding and isinstance(X, MixedRows):
+            levels = tuple(X.levels[j] for j in X.embedded_categories)
+        return DenseShape(
+            columns - len(levels),
+            tuple(self.units),
+            outputs,
+            self.batch_norm,
+            self.activation,
+            skip=self.skip and len(self.units) > 0,
+            levels=levels,
+            embedding=self.embedding if levels else 0,
+        )
 
 
-def entering(X: Any, coded: bool) -> Floats:
-    """Rows (n, d) as a network takes them: a matrix as it is, categories as level indices or as columns."""
-    if isinstance(X, Mixed):
-        return matrix(X.coded() if coded else X.spread())
-    return matrix(X)
+def summarize_layers(shape: DenseShape, dropout: float) -> tuple[LayerSummary, ...]:
+    """Summarise the layers of a dense network, without those that only concatenate embeddings and numbers.
+
+    Parameters
+    ----------
+    shape : DenseShape
+        Architecture of the network.
+    dropout : float
+        Dropout rate.
+
+    Returns
+    -------
+    tuple of LayerSummary
+        The layers, named as in the Keras model.
+    """
+    widths = list(pairwise(shape.widths))
+    layers = [LayerSummary("rows", "Input", (shape.columns + len(shape.levels),), 0)]
+    if shape.levels:
+        kind, size = f"Embedding of {sum(shape.levels)} levels", sum(shape.levels) * shape.embedding
+        layers.append(LayerSummary("levels", kind, (shape.widths[0],), size))
+    if shape.skip:
+        below, width = widths.pop(0)
+        layers.append(LayerSummary("dense_0", "Dense, linear", (width,), (below + 1) * width))
+    skip_source = layers[-1].name
+    for number, (below, width) in enumerate(widths[:-1], start=1):
+        if shape.batch_norm:
+            layers.append(LayerSummary(f"dense_{number}", "Dense, linear", (width,), below * width))
+            kind = f"BatchNormalization, {shape.activation}"
+            layers.append(LayerSummary(f"batch_norm_{number}", kind, (width,), 2 * width))
+        else:
+            layers.append(LayerSummary(f"dense_{number}", f"Dense, {shape.activation}", (width,), (below + 1) * width))
+        if dropout:
+            layers.append(LayerSummary(f"dropout_{number}", f"Dropout {dropout:.3g}", (width,), 0))
+        if shape.skip:
+            layers.append(LayerSummary(f"skip_{number}", f"Add skip of {skip_source}", (width,), 0))
+            skip_source = f"skip_{number}"
+    return (*layers, output_layer_summary(widths[-1][0], shape.outputs))

@@ -1,7 +1,7 @@
-"""The pretrained network as a classifier: a head on its frozen features, or its last blocks trained together with one.
+"""The pretrained network as a classifier: a head on its frozen features, or its last blocks trained together with a head.
 
-It takes what `harness.preprocessing.image` makes of pictures, so that of the frozen part nothing is computed here. Which of
-both it is shows in the shape of a row.
+The input is what `harness.preprocessing.image` computes from images, so that the frozen part is not computed here. The shape
+of a row decides which of the two is trained.
 """
 
 from __future__ import annotations
@@ -15,209 +15,289 @@ import numpy.typing as npt
 
 from harness.errors import DataError
 from harness.networks import pretrained
-from harness.networks.base import Learner
-from harness.networks.dense import without_batch_norm
-from harness.networks.dense_classifier import DenseClassifier, Entering
+from harness.networks.base import LayerSummary, NetworkClassifier
+from harness.networks.dense import fold_batch_norm
+from harness.networks.dense_classifier import DenseClassifier
 from harness.networks.history import EarlyStopping
-from harness.networks.keras_training import Course, built, finish, fresh, predict, train
-from harness.networks.last_blocks import LEARNING, Activations, Upper, activations
-from harness.networks.layers import Layer
+from harness.networks.keras_export import compile_model
+from harness.networks.keras_training import (
+    KerasTrainConfig,
+    built_weights,
+    initial_weights,
+    predict,
+    train,
+)
+from harness.networks.last_blocks import TRAINED_BLOCKS, ActivationInput, LastBlocks, to_activations
 from harness.networks.losses import Floats, Loss
-from harness.networks.optimizer import Schedule
-from harness.networks.pretrained import CUTS, FEATURES, GRID, SIZE, TABLE, lower, working_size
-from harness.networks.rows import matrix, training_rows, watched_rows
+from harness.networks.optimizer import TrainConfig
+from harness.networks.pretrained import BLOCK_TABLE, CUTS, FEATURES, GRID, SIZE, build_frozen, working_size
+from harness.networks.rows import MatrixInput, check_columns, to_matrix, training_rows, validation_rows
 from harness.networks.torch_weights import read_weights
 
-COLUMNS = {GRID * GRID * TABLE[LEARNING[1] - 1].channels: "grid", FEATURES: "features"}
-LEAST_SPREAD = (
-    0.1  #: of a column, in mean spreads of all: a feature that is nearly always the same must not become large
-)
+#: Number of features → the cut that they come from.
+CUT_OF_COLUMNS = {GRID * GRID * BLOCK_TABLE[TRAINED_BLOCKS[1] - 1].channels: "grid", FEATURES: "features"}
+#: Lower bound of a feature's standard deviation relative to the mean of all, so that nearly constant features stay small.
+MIN_RELATIVE_DEVIATION = 0.1
+#: Learning rate of blocks relative to that of a head.
+BLOCK_RATE_FACTOR = 0.7
+#: Number of images that blocks are trained on, repeated ones included: an image costs 7 ms at 160 pixels.
+IMAGE_BUDGET = 2_500
 
-SLOWER = 0.7  #: the learning rate of blocks, in that of a head
-PICTURES = (
-    2_500  #: that blocks are trained on, however many different ones there are: a picture costs 7 ms at 160 pixels
-)
-
-Dense: TypeAlias = list[tuple[Floats, Floats]]  #: kernel and bias of each layer
-Given: TypeAlias = tuple[npt.ArrayLike, npt.ArrayLike, npt.ArrayLike | None]  #: X, y, sample_weight
+ValidationData: TypeAlias = tuple[npt.ArrayLike, npt.ArrayLike] | None  #: X, y
 
 
-def head_schedule(**params: Any) -> Schedule:
-    """How a head is trained, `params` apart: features are well made, and few epochs suffice."""
-    usual: dict[str, Any] = {"learning_rate": 1e-3, "batch_size": 32, "epochs": 20, "patience": 3}
-    return Schedule(**usual | {"least_steps": 200, "least_patience": 20} | params)
+def head_config(**params: Any) -> TrainConfig:
+    """Return the configuration for a head, for whose good features few epochs suffice; `params` replace its defaults."""
+    defaults: dict[str, Any] = {"learning_rate": 1e-3, "batch_size": 32, "epochs": 20, "patience": 3}
+    return TrainConfig(**defaults | {"min_steps": 200, "min_patience": 20} | params)
+
+
+def block_config(head: TrainConfig, rows: int = 0) -> KerasTrainConfig:
+    """Return the configuration for blocks: a lower learning rate, and about `IMAGE_BUDGET` images in total.
+
+    Parameters
+    ----------
+    head : TrainConfig
+        Configuration of a head alone.
+    rows : int, default 0
+        Number of training images.
+
+    Returns
+    -------
+    KerasTrainConfig
+    """
+    return KerasTrainConfig(
+        learning_rate=BLOCK_RATE_FACTOR * head.learning_rate,
+        batch_size=head.batch_size,
+        dropout=head.dropout,
+        weight_decay=head.weight_decay,
+        clip=head.clip,
+        epochs=max(1, min(6, round(IMAGE_BUDGET / max(rows, 1)))),
+        min_steps=head.min_steps // 7,
+    )
 
 
 @dataclass(eq=False)
-class PretrainedClassifier(Learner):
-    """A classifier of pictures that the frozen part of the pretrained network has seen; every draw comes from `seed`.
+class PretrainedClassifier(NetworkClassifier):
+    """A classifier of images on top of the frozen part of the pretrained network.
 
-    Rows of features (n, d) get a head trained in NumPy: linear, or with a hidden layer of `units`. From activations
-    (n, h, w, 112) or, with views, (n, 1 + views, h, w, 112) the last blocks are trained together with such a head; each
-    epoch then draws one of a training picture's views, while watched and predicted pictures are taken as they are.
+    For rows of features (n_rows, n_features) a head is trained in NumPy. For activations (n_rows, height, width, 112) or,
+    with augmented views, (n_rows, 1 + views, height, width, 112) the last blocks are trained together with a head; each epoch
+    then uses one view of each training image, whereas validation and prediction use the images themselves.
 
-    `schedule` is the head's, from which `course_of` makes that of blocks and head together; `gamma` above 0 makes the loss
-    focal. `published` reads the file of the weights.
+    Parameters
+    ----------
+    seed : int
+        Seed of every draw.
+    read_weight_bytes : callable
+        Returns the content of the weight file.
+    units : int, default 0
+        Width of a hidden layer of the head; 0 for a linear head.
+    gamma : float, default 0
+        Focusing parameter of the loss; 0 is cross-entropy.
+    config : TrainConfig
+        How to train a head; `block_config` derives how to train blocks.
 
-    Attributes after `fit`: `classes_` (k,), `history_`, and `weights_`: kernels and biases of the head, behind those of
-    the blocks where they were trained.
+    Attributes
+    ----------
+    classes_ : array of shape (n_classes,)
+        The classes.
+    history_ : TrainingHistory
+        The learning curves and the best epoch.
+    weights_ : list of arrays
+        Kernels and biases of the trained blocks, if any, then of the head.
     """
 
     seed: int
-    published: Callable[[], bytes]
+    read_weight_bytes: Callable[[], bytes]
     units: int = 0
     gamma: float = 0.0
-    schedule: Schedule = field(default_factory=head_schedule)
+    config: TrainConfig = field(default_factory=head_config)
 
     def fit(
         self,
         X: npt.ArrayLike,
         y: npt.ArrayLike,
         sample_weight: npt.ArrayLike | None = None,
-        validation: tuple[npt.ArrayLike, npt.ArrayLike] | None = None,
+        validation: ValidationData = None,
     ) -> PretrainedClassifier:
-        """Learn from rows X and labels y (n,); returns itself.
+        """Train the head, or blocks and head.
 
-        `validation` (X, y) are real rows that decide which epoch is kept, weighted to the class shares of the training rows as in
-        `harness.networks.rows`. Weights count relative to each other. Raises `DataError` for rows that cannot be learned
-        from, `EvenhandError` where training diverges.
+        Parameters
+        ----------
+        X : array-like of shape (n_rows, n_features), (n_rows, h, w, 112) or (n_rows, 1 + views, h, w, 112)
+            Training rows.
+        y : array-like of shape (n_rows,)
+            Their classes.
+        sample_weight : array-like of shape (n_rows,), optional
+            Weights, which count relative to each other.
+        validation : tuple of (X, y), optional
+            Real rows that decide which epoch is best, weighted as in `validation_rows`.
+
+        Returns
+        -------
+        PretrainedClassifier
+            Itself.
+
+        Raises
+        ------
+        DataError
+            If the rows cannot be trained on.
+        EvenhandError
+            If the training diverges.
         """
-        self.upper_: Upper | None = None
-        learn = self._fit_head if np.ndim(X) == 2 else self._fit_blocks
-        learn((X, y, sample_weight), validation)
+        self.last_blocks_: LastBlocks | None = None
+        if np.ndim(X) == 2:
+            self._fit_head(X, y, sample_weight, validation)
+        else:
+            self._fit_blocks(X, y, sample_weight, validation)
         return self
 
     def predict_proba(self, X: npt.ArrayLike) -> Floats:
-        """The probability of every class, shape (n, k), float32."""
-        if self.upper_ is None:
+        """Return the probability of every class, shape (n_rows, n_classes), float32."""
+        if self.last_blocks_ is None:
             return self.head_.predict_proba(X)
-        return self.loss.probabilities(predict(self.upper_, self.weights_, activations(X, self.upper_.row)))
+        activations = to_activations(X, self.last_blocks_.row_shape)
+        return self.loss.probabilities(predict(self.last_blocks_, self.weights_, activations))
 
     @property
-    def inputs(self) -> Entering | Activations:
-        """How rows enter what was trained: `inputs(X)` is what `keras_logits` takes."""
-        return Activations(self.upper_.form) if self.upper_ else Entering(len(self.weights_[0]))
+    def inputs(self) -> MatrixInput | ActivationInput:
+        """Converter of rows to the input of `keras_logits`."""
+        if self.last_blocks_:
+            return ActivationInput(self.last_blocks_.activation_shape)
+        return MatrixInput(len(self.weights_[0]))
 
     @property
     def parameters(self) -> int:
-        """The number of trained parameters; frozen ones do not count."""
-        return sum(values.size for values in self.weights_)
+        """Number of trained parameters, without frozen ones."""
+        return sum(array.size for array in self.weights_)
 
     @property
-    def architecture(self) -> tuple[Layer, ...]:
-        """What the network is made of, the frozen part as one layer and the trained blocks as another."""
-        if self.upper_ is None:
+    def architecture(self) -> tuple[LayerSummary, ...]:
+        """The layers of the network, with the frozen part as one layer and the trained blocks as another."""
+        kind, count = "EfficientNet-Lite0, frozen", pretrained.parameter_count
+        if self.last_blocks_ is None:
             columns = len(self.weights_[0])
-            cut = COLUMNS.get(columns, "features")
-            layers = [Layer(cut, "EfficientNet-Lite0, frozen", (columns,), pretrained.parameters(0, CUTS[cut]))]
+            cut = CUT_OF_COLUMNS.get(columns, "features")
+            layers = [LayerSummary(cut, kind, (columns,), count(0, CUTS[cut]))]
         else:
-            first, last = LEARNING
-            form = pretrained.activation_shape(last, self.upper_.size)
+            first, last = TRAINED_BLOCKS
+            shape = pretrained.activation_shape(last, self.last_blocks_.size)
             layers = [
-                Layer("stages", "EfficientNet-Lite0, frozen", self.upper_.form, pretrained.parameters(0, first - 1)),
-                Layer("last_blocks", f"blocks {first} to {last}", form, pretrained.parameters(first, last)),
-                Layer("grid", "means over parts of the picture", (len(self._dense[0][0]),), 0),
+                LayerSummary("stages", kind, self.last_blocks_.activation_shape, count(0, first - 1)),
+                LayerSummary("last_blocks", f"blocks {first} to {last}", shape, count(first, last)),
+                LayerSummary("grid", "means over parts of the image", (self._head_columns,), 0),
             ]
-        for (kernel, bias), name in zip(self._dense, ["hidden", "logits"][-len(self._dense) :], strict=True):
-            kind = "dense, ReLU" if name == "hidden" else "dense"
-            layers.append(Layer(name, kind, bias.shape, kernel.size + bias.size))
-        return tuple(layers)
+        *hidden, (kernel, bias) = self._head_layers
+        layers += [LayerSummary("hidden", "dense, ReLU", b.shape, k.size + b.size) for k, b in hidden]
+        return (*layers, LayerSummary("logits", "dense", bias.shape, kernel.size + bias.size))
 
-    def keras_model(self, picture: tuple[int, int, int] | None = None) -> Any:
-        """The whole network as an ordinary compiled Keras model, of pictures (h, w, 1 or 3) with values 0 to 255.
+    def keras_model(self, image_shape: tuple[int, int, int] | None = None) -> Any:
+        """Return the whole network as a compiled Keras model of images with values 0 to 255.
 
-        `picture` is the shape of the pictures that the rows were made from; they are scaled inside. Without it the model is
-        one of colour pictures that need no scaling: what rows of features came from does not show in them. Its
-        probabilities are those of `predict_proba` within 1e-4, behind trained blocks within what the half precision
-        of activations costs (0.01). The frozen part is frozen in it too, plain `fit` goes on with the rest.
+        Its probabilities are those of `predict_proba` within 1e-4; with trained blocks within the error of half-precision
+        activations (0.01). The frozen part stays frozen when plain `fit` continues the training.
+
+        Parameters
+        ----------
+        image_shape : tuple of (height, width, 1 or 3), optional
+            Shape of the images that the rows were computed from; they are scaled in the model. By default colour images that
+            need no scaling, since rows of features do not show where they come from.
+
+        Returns
+        -------
+        keras.Model
         """
         import keras
 
-        own = self.upper_.size if self.upper_ else SIZE
-        height, width, channels = picture or (own, own, 3)
-        size = own if self.upper_ else working_size(max(height, width))
-        below = lower(pretrained.without_batch_norm(read_weights(self.published())), self._cut, size)
-        below.trainable = False
-        entry = x = keras.Input((height, width, channels), name="pictures")
+        native_size = self.last_blocks_.size if self.last_blocks_ else SIZE
+        height, width, channels = image_shape or (native_size, native_size, 3)
+        size = native_size if self.last_blocks_ else working_size(max(height, width))
+        frozen = build_frozen(pretrained.fold_batch_norm(read_weights(self.read_weight_bytes())), self._cut, size)
+        frozen.trainable = False
+        inputs = x = keras.Input((height, width, channels), name="pictures")
         if (height, width) != (size, size):
             x = keras.layers.Resizing(size, size, antialias=True, name="scaled_pictures")(x)
         if channels == 1:
             x = keras.layers.Concatenate(name="grey_as_colour")([x, x, x])
-        model = keras.Model(entry, self.keras_logits()(below(x)), name="pretrained_network")
-        return finish(model, self.schedule if self.upper_ is None else course_of(self.schedule), self.loss)
-
-    def _fit_head(self, rows: Given, validation: tuple[npt.ArrayLike, npt.ArrayLike] | None) -> None:
-        """Train the head alone, on standardised features; the scaling is then multiplied into its first layer."""
-        X, y, sample_weight = rows
-        features = matrix(X)
-        mean, spread = features.mean(axis=0), features.std(axis=0)
-        spread = np.maximum(spread, LEAST_SPREAD * spread.mean()) + np.float32(1e-6)
-        self.head_ = DenseClassifier(self.seed, (self.units,) if self.units else (), False, self.gamma, self.schedule)
-        watched = validation and ((matrix(validation[0], features.shape[1]) - mean) / spread, validation[1])
-        self.head_.fit((features - mean) / spread, y, sample_weight, watched)
-        weights = self.head_.network_.weights
-        weights.kernels[0][:] /= spread[:, None]
-        weights.shifts[0][:] -= mean @ weights.kernels[0]
-        self.classes_, self.history_ = self.head_.classes_, self.head_.history
-        self.weights_ = [values for layer in without_batch_norm(self.head_.network_) for values in layer]
-
-    def _fit_blocks(self, rows: Given, validation: tuple[npt.ArrayLike, npt.ArrayLike] | None) -> None:
-        """Train blocks and head together, from ImageNet's blocks and a head that begins at the class shares."""
-        X, y, sample_weight = rows
-        held = activations(X)
-        loss = Loss(len(np.unique(np.asarray(y))), self.gamma)
-        views = held.shape[1] - 1 if held.ndim == 5 else 0
-        form = (held.shape[-3], held.shape[-2], held.shape[-1])
-        upper = self.upper_ = Upper(form, views, self.units, loss.outputs, self.published)
-        real, self.classes_ = training_rows(held, y, sample_weight, activations)
-        watched = validation and watched_rows(validation, real, self.classes_, lambda X: activations(X, upper.row))
-        course = course_of(self.schedule, len(real.y)).stretched(len(real.y))
-        course = replace(course, augment=float(views > 0))
-        watch = EarlyStopping(loss, real, watched, course.patience)
-        drawn = fresh(upper, np.random.default_rng(self.seed), watch.prior_logits)
-        start = built(upper, watch.prior_logits)[: -upper.head] + drawn[-upper.head :]
-        self.weights_ = train(upper, start, course, watch, self.seed)
-        self.history_ = watch.history(course.batch_size)
+        model = keras.Model(inputs, self.keras_logits()(frozen(x)), name="pretrained_network")
+        return compile_model(model, block_config(self.config) if self.last_blocks_ else self.config, self.loss)
 
     def keras_logits(self) -> Any:
-        """What was trained, as a Keras model that is not compiled: from features or activations to logits."""
+        """Return the trained part as a Keras model that is not compiled, from features or activations to logits."""
         import keras
 
-        if self.upper_ is not None:
-            model = replace(self.upper_, views=0).build(lambda: keras.layers.Dropout(self.schedule.dropout))
+        if self.last_blocks_ is not None:
+            architecture = replace(self.last_blocks_, views=0)
+            model = architecture.build(lambda: keras.layers.Dropout(self.config.dropout))
         else:
             model = keras.Sequential([keras.Input((len(self.weights_[0]),))], name="head")
-            for _, bias in self._dense[:-1]:
+            for _, bias in self._head_layers[:-1]:
                 model.add(keras.layers.Dense(len(bias), activation="relu", name="hidden"))
-                model.add(keras.layers.Dropout(self.schedule.dropout))
+                model.add(keras.layers.Dropout(self.config.dropout))
             model.add(keras.layers.Dense(self.loss.outputs, name="logits"))
         model.set_weights(self.weights_)
         return model
 
+    def _fit_head(
+        self, X: npt.ArrayLike, y: npt.ArrayLike, sample_weight: npt.ArrayLike | None, validation: ValidationData
+    ) -> None:
+        """Train the head alone on standardised features, then fold the scaling into its first layer."""
+        features = to_matrix(X)
+        mean, deviation = features.mean(axis=0), features.std(axis=0)
+        deviation = np.maximum(deviation, MIN_RELATIVE_DEVIATION * deviation.mean()) + np.float32(1e-6)
+        units = (self.units,) if self.units else ()
+        self.head_ = DenseClassifier(self.seed, units, batch_norm=False, gamma=self.gamma, config=self.config)
+        held_out: ValidationData = None
+        if validation:
+            validation_features = check_columns(to_matrix(validation[0]), features.shape[1])
+            held_out = ((validation_features - mean) / deviation, validation[1])
+        self.head_.fit((features - mean) / deviation, y, sample_weight, held_out)
+        weights = self.head_.network_.weights
+        weights.kernels[0][:] /= deviation[:, None]
+        weights.shifts[0][:] -= mean @ weights.kernels[0]
+        self.classes_, self.history_ = self.head_.classes_, self.head_.history
+        self.weights_ = [array for layer in fold_batch_norm(self.head_.network_) for array in layer]
+
+    def _fit_blocks(
+        self, X: npt.ArrayLike, y: npt.ArrayLike, sample_weight: npt.ArrayLike | None, validation: ValidationData
+    ) -> None:
+        """Train blocks and head together, starting from ImageNet's blocks and a head that predicts the class shares."""
+        activations = to_activations(X)
+        loss = Loss(len(np.unique(np.asarray(y))), self.gamma)
+        views = activations.shape[1] - 1 if activations.ndim == 5 else 0
+        height, width, channels = activations.shape[-3:]
+        blocks = LastBlocks((height, width, channels), views, self.units, loss.outputs, self.read_weight_bytes)
+        self.last_blocks_ = blocks
+        rows, self.classes_ = training_rows(activations, y, sample_weight, to_activations)
+        held_out = None
+        if validation:
+            held_out = validation_rows(validation, rows, self.classes_, lambda X: to_activations(X, blocks.row_shape))
+        config = block_config(self.config, len(rows.y)).scaled_to(len(rows.y))
+        config = replace(config, augment=float(views > 0))
+        stopping = EarlyStopping(loss, rows, held_out, config.patience)
+        drawn = initial_weights(blocks, np.random.default_rng(self.seed), stopping.prior_logits)
+        built = built_weights(blocks, stopping.prior_logits)
+        start = built[: -blocks.head_arrays] + drawn[-blocks.head_arrays :]
+        self.weights_ = train(blocks, start, config, stopping, self.seed)
+        self.history_ = stopping.history(config.batch_size)
+
     @property
     def _cut(self) -> str:
-        columns = len(self._dense[0][0])
-        if columns not in COLUMNS:
+        if self._head_columns not in CUT_OF_COLUMNS:
             raise DataError(
-                f"these {columns} features came from no cut of the network: expected one of {list(COLUMNS)}"
+                f"these {self._head_columns} features came from no cut of the network: "
+                f"expected one of {list(CUT_OF_COLUMNS)}"
             )
-        return "last_blocks" if self.upper_ else COLUMNS[columns]
+        return "last_blocks" if self.last_blocks_ else CUT_OF_COLUMNS[self._head_columns]
 
     @property
-    def _dense(self) -> Dense:
-        """Kernel and bias of the head's layers."""
-        head = self.weights_[-self.upper_.head :] if self.upper_ else self.weights_
-        return list(zip(head[::2], head[1::2], strict=True))
+    def _head_layers(self) -> list[tuple[Floats, Floats]]:
+        """Kernel and bias of the layers of the head."""
+        arrays = self.weights_[-self.last_blocks_.head_arrays :] if self.last_blocks_ else self.weights_
+        return list(zip(arrays[::2], arrays[1::2], strict=True))
 
-
-def course_of(schedule: Schedule, rows: int = 0) -> Course:
-    """How blocks are trained with a head that `schedule` is for: more slowly, and on about `PICTURES` pictures in all."""
-    return Course(
-        learning_rate=SLOWER * schedule.learning_rate,
-        batch_size=schedule.batch_size,
-        dropout=schedule.dropout,
-        weight_decay=schedule.weight_decay,
-        clip=schedule.clip,
-        epochs=max(1, min(6, round(PICTURES / max(rows, 1)))),
-        least_steps=schedule.least_steps // 7,
-    )
+    @property
+    def _head_columns(self) -> int:
+        """Number of inputs of the head."""
+        return len(self._head_layers[0][0])

@@ -1,19 +1,19 @@
 """A dense network from first principles, in NumPy alone: written to be read.
 
-**Forward.** Every layer turns the values x of the one before into z = x W + b. A hidden layer bends them, f(z), which are the
-x of the next: without the bend any number of layers would be one. The last z are the logits; they become probabilities
-p = softmax(z), and the loss of a row is -log p of its own class.
+**Forward.** Every layer turns the values x of the layer below into z = x W + b. A hidden layer applies an activation, f(z),
+and the result is the x of the next layer: without the activation, any number of layers would be equivalent to one. The last z
+are the logits; they become probabilities p = softmax(z), and the loss of a row is -log p of its true class.
 
-**Backward.** The chain rule, from the loss to the first layer. `dz` stands for the derivative of the loss by z:
+**Backward.** The chain rule, from the loss to the first layer. `dz` is the derivative of the loss with respect to z:
 
-    of the last layer    dz = p - own class (one-hot)    exponential and logarithm cancel, and only this is left
-    of a layer's own     dW = xᵀ dz,  db = Σ dz          because z = x W + b, and every row of the batch adds its part
-    of the one before    dx = dz Wᵀ, then its dz = dx · slope of f there, because its x = f(z)
+    of the last layer     dz = p - true class (one-hot)    exponential and logarithm cancel, and only this is left
+    of a layer's weights  dW = xᵀ dz,  db = Σ dz           because z = x W + b, and every row of the batch adds its part
+    of the layer below    dx = dz Wᵀ, then dz = dx · f'    because x = f(z) there
 
-so one walk back costs about as much as two walks forward, however many weights there are: that is all of backpropagation
-(Rumelhart, Hinton & Williams, Nature 1986). `evenhand explain backprop` walks through it with numbers.
+so one backward pass costs about as much as two forward passes, however many weights there are: that is backpropagation
+(Rumelhart, Hinton & Williams, Nature 1986). `evenhand explain backprop` shows it with numbers.
 
-`harness.networks.dense` is the fast relative: single precision, one flat vector changed in place, one logit for two classes, and
+`harness.networks.dense` is the fast version: single precision, one flat vector changed in place, one logit for two classes, and
 dropout, batch norm, focal loss, gradient clipping. Here numbers are in double precision, so that a derivative agrees with finite
 differences to nine digits, nothing is changed in place, two classes are treated like three, and each rule above is one line.
 """
@@ -22,151 +22,240 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from itertools import pairwise
+from itertools import chain, pairwise
 from typing import NamedTuple, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 
 from harness.networks.losses import Labels
-from harness.networks.rows import Rows
+from harness.networks.rows import WeightedRows
 
 Matrix: TypeAlias = npt.NDArray[np.float64]
 
-BETA_1, BETA_2, EPSILON = 0.9, 0.999, 1e-8  # of Adam, as in its paper
+BETA_1, BETA_2, EPSILON = 0.9, 0.999, 1e-8  #: of Adam, as in its paper
 
 
-class Bend(NamedTuple):
-    """What a hidden layer does to its z, and the slope of that, written in terms of its outcome x = f(z)."""
+class ScratchActivation(NamedTuple):
+    """An activation of hidden layers.
 
-    f: Callable[[Matrix], Matrix]
-    slope: Callable[[Matrix], Matrix]
-    gain: float  #: the variance of first weights times the width before, so that values neither die out nor explode
+    Attributes
+    ----------
+    function : callable
+        x = f(z).
+    derivative : callable
+        The derivative of f at z, as a function of x = f(z).
+    gain : float
+        Variance of the initial weights, times the width of the layer below, that preserves the scale of the values.
+    """
+
+    function: Callable[[Matrix], Matrix]
+    derivative: Callable[[Matrix], Matrix]
+    gain: float
 
 
-BENDS = {
-    "relu": Bend(lambda z: np.maximum(z, 0), np.sign, gain=2.0),  # slope 1 where x > 0; He et al., ICCV 2015
-    "tanh": Bend(np.tanh, lambda x: 1 - x * x, gain=1.0),  # Glorot & Bengio, AISTATS 2010
+SCRATCH_ACTIVATIONS = {
+    # The derivative is 1 where x > 0; He et al., ICCV 2015.
+    "relu": ScratchActivation(lambda z: np.maximum(z, 0), np.sign, gain=2.0),
+    "tanh": ScratchActivation(np.tanh, lambda x: 1 - x * x, gain=1.0),  # Glorot & Bengio, AISTATS 2010
 }
 
 
-class Layer(NamedTuple):
-    """The weights of one layer; its gradient, and Adam's memory of it, have the same form."""
+class DenseLayer(NamedTuple):
+    """The weights of one layer, or their gradient, or Adam's averages of it: kernel (width below, width), bias (width,)."""
 
-    kernel: Matrix  #: W, (width before, width after)
-    bias: Matrix  #: b, (width after,)
-
-
-Network: TypeAlias = list[Layer]
+    kernel: Matrix
+    bias: Matrix
 
 
-def new_network(widths: list[int], bend: Bend, rng: np.random.Generator) -> Network:
-    """An untrained network; `widths` are those of the rows, of every hidden layer, and the number of classes."""
-    return [
-        Layer(rng.normal(0, np.sqrt(bend.gain / before), (before, after)), np.zeros(after))
-        for before, after in pairwise(widths)
-    ]
+ScratchNetwork: TypeAlias = list[DenseLayer]
 
 
-def forward(network: Network, bend: Bend, x: Matrix) -> list[Matrix]:
-    """The values of every stage for rows x (n, d): the rows themselves, each hidden layer, the logits (n, k)."""
+def new_network(widths: list[int], activation: ScratchActivation, rng: np.random.Generator) -> ScratchNetwork:
+    """Initialise a network; `widths` are those of the rows and of every hidden layer, and the number of classes."""
+    network = []
+    for below, width in pairwise(widths):
+        kernel = rng.normal(0, np.sqrt(activation.gain / below), (below, width))
+        network.append(DenseLayer(kernel, np.zeros(width)))
+    return network
+
+
+def forward(network: ScratchNetwork, activation: ScratchActivation, x: Matrix) -> list[Matrix]:
+    """Return the values of every stage for rows x (n_rows, n_columns): the rows, each hidden layer, the logits."""
     stages = [x]
     for kernel, bias in network[:-1]:
-        stages.append(bend.f(stages[-1] @ kernel + bias))
+        stages.append(activation.function(stages[-1] @ kernel + bias))
     kernel, bias = network[-1]
     return [*stages, stages[-1] @ kernel + bias]
 
 
 def log_softmax(logits: Matrix) -> Matrix:
-    """Logarithms of probabilities (n, k); a row's greatest logit is taken off first, so that nothing overflows."""
+    """Return the log-probabilities (n_rows, n_classes); a row's largest logit is subtracted first to avoid an overflow."""
     logits = logits - logits.max(axis=1, keepdims=True)
-    logs: Matrix = logits - np.log(np.exp(logits).sum(axis=1, keepdims=True))
-    return logs
+    log_probabilities: Matrix = logits - np.log(np.exp(logits).sum(axis=1, keepdims=True))
+    return log_probabilities
 
 
 def cross_entropy(logits: Matrix, y: Labels, weight: Matrix) -> float:
-    """The weighted mean of -log p of each row's own class."""
+    """Return the weighted mean of -log p of each row's true class."""
     return float(-(weight * log_softmax(logits)[np.arange(len(y)), y]).mean())
 
 
-def backward(network: Network, bend: Bend, stages: list[Matrix], y: Labels, weight: Matrix) -> Network:
-    """The derivatives of `cross_entropy` by every weight, in the form of the network; `stages` come from `forward`."""
-    own_class = np.eye(stages[-1].shape[1])[y]
-    dz = (np.exp(log_softmax(stages[-1])) - own_class) * weight[:, None] / len(y)
+def backward(
+    network: ScratchNetwork, activation: ScratchActivation, stages: list[Matrix], y: Labels, weight: Matrix
+) -> ScratchNetwork:
+    """Return the derivatives of `cross_entropy` with respect to every weight, in the form of the network.
+
+    Parameters
+    ----------
+    network : list of DenseLayer
+        The network.
+    activation : ScratchActivation
+        Activation of its hidden layers.
+    stages : list of arrays
+        Result of `forward`.
+    y : array of shape (n_rows,)
+        True classes, 0..k-1.
+    weight : array of shape (n_rows,)
+        Weights of the rows.
+
+    Returns
+    -------
+    list of DenseLayer
+    """
+    true_class = np.eye(stages[-1].shape[1])[y]
+    dz = (np.exp(log_softmax(stages[-1])) - true_class) * weight[:, None] / len(y)
     gradient = []
     for layer in reversed(range(len(network))):
         x = stages[layer]
-        gradient.append(Layer(x.T @ dz, dz.sum(axis=0)))
-        if layer > 0:  # nobody asks for the derivative by the rows themselves
+        gradient.append(DenseLayer(x.T @ dz, dz.sum(axis=0)))
+        if layer > 0:  # the derivative with respect to the rows is not needed
             dx = dz @ network[layer].kernel.T
-            dz = dx * bend.slope(x)
+            dz = dx * activation.derivative(x)
     return gradient[::-1]
 
 
-def each(f: Callable[..., Matrix], *networks: Network) -> Network:
-    """`f` of every kernel and every bias, as a network: arithmetic on whole networks of one form."""
-    return [Layer(*(f(*arrays) for arrays in zip(*layers, strict=True))) for layers in zip(*networks, strict=True)]
+def map_networks(function: Callable[..., Matrix], *networks: ScratchNetwork) -> ScratchNetwork:
+    """Apply a function to the corresponding arrays of networks of one shape, and return the results as a network."""
+    layers = []
+    for corresponding in zip(*networks, strict=True):
+        kernel, bias = map(function, *corresponding)
+        layers.append(DenseLayer(kernel, bias))
+    return layers
 
 
-class Memory(NamedTuple):
-    """What Adam remembers of every slope: its running mean and mean square, and the number of steps made."""
+class AdamState(NamedTuple):
+    """Adam's moving averages of the gradient and of its square, and the number of steps made."""
 
-    mean: Network
-    square: Network
+    mean: ScratchNetwork
+    square: ScratchNetwork
     steps: int = 0
 
 
-def adam(network: Network, gradient: Network, memory: Memory, learning_rate: float) -> tuple[Network, Memory]:
-    """The network one step down its gradient (Kingma & Ba, Adam, ICLR 2015, algorithm 1), and what to remember of it.
+def adam(
+    network: ScratchNetwork, gradient: ScratchNetwork, state: AdamState, learning_rate: float
+) -> tuple[ScratchNetwork, AdamState]:
+    """Make one step of Adam (Kingma & Ba, ICLR 2015, algorithm 1): return the new network and the new state.
 
-    A weight moves against the running mean of its slopes, by a distance that their running mean square makes comparable.
+    A weight moves against the moving average of its gradient, by a distance that the average of the square makes comparable.
     """
-    mean = each(lambda m, g: BETA_1 * m + (1 - BETA_1) * g, memory.mean, gradient)
-    square = each(lambda s, g: BETA_2 * s + (1 - BETA_2) * g * g, memory.square, gradient)
-    steps = memory.steps + 1
-    mean_share, square_share = 1 - BETA_1**steps, 1 - BETA_2**steps  # both began at 0 and are too small by this
-    moved = each(
+    mean = map_networks(lambda m, g: BETA_1 * m + (1 - BETA_1) * g, state.mean, gradient)
+    square = map_networks(lambda s, g: BETA_2 * s + (1 - BETA_2) * g * g, state.square, gradient)
+    steps = state.steps + 1
+    mean_share, square_share = 1 - BETA_1**steps, 1 - BETA_2**steps  # the averages began at 0 and are too small by this
+    moved = map_networks(
         lambda w, m, s: w - learning_rate * (m / mean_share) / (np.sqrt(s / square_share) + EPSILON),
         network, mean, square,
     )  # fmt: skip
-    return moved, Memory(mean, square, steps)
+    return moved, AdamState(mean, square, steps)
 
 
 @dataclass(frozen=True, kw_only=True)
-class Descent:
-    """How a network learns; `penalty` / 2 times the sum of squared kernels is added to the loss that is descended."""
+class DescentConfig:
+    """How a network is trained.
+
+    Attributes
+    ----------
+    learning_rate : float, default 2e-3
+        Learning rate of Adam.
+    batch_size : int, default 128
+        Rows per step.
+    penalty : float, default 0.03
+        L2 penalty: half of it times the sum of squared kernels is added to the loss.
+    epochs : int, default 60
+        Largest number of epochs.
+    patience : int, default 5
+        Number of epochs without improvement on the validation rows after which training stops.
+    """
 
     learning_rate: float = 2e-3
     batch_size: int = 128
     penalty: float = 0.03
     epochs: int = 60
-    patience: int = 5  #: epochs without improvement on the watched rows
+    patience: int = 5
 
 
-class Epoch(NamedTuple):
-    """The network after an epoch, and what was met on the way."""
+class DescentEpoch(NamedTuple):
+    """The network after an epoch, and the values computed during it.
 
-    network: Network
-    loss: float  #: the mean over the batches
-    logits: Matrix  #: of every row (n, k) when its turn came
-    norms: Matrix  #: how long the gradient of every batch was (batches,)
+    Attributes
+    ----------
+    network : list of DenseLayer
+        The network.
+    loss : float
+        Mean loss of the batches.
+    logits : array of shape (n_rows, n_classes)
+        Logits of every row before its step.
+    norms : array of shape (n_batches,)
+        Norm of every batch's gradient.
+    """
+
+    network: ScratchNetwork
+    loss: float
+    logits: Matrix
+    norms: Matrix
 
 
-def descend(network: Network, bend: Bend, rows: Rows, how: Descent, rng: np.random.Generator) -> Iterator[Epoch]:
-    """Epoch after epoch of shuffled batches."""
-    nothing = each(np.zeros_like, network)
-    memory = Memory(nothing, nothing)
-    for _ in range(how.epochs):
-        met, logits, norms = 0.0, np.empty((len(rows.y), len(network[-1].bias))), list[float]()
+def descend(
+    network: ScratchNetwork,
+    activation: ScratchActivation,
+    rows: WeightedRows,
+    config: DescentConfig,
+    rng: np.random.Generator,
+) -> Iterator[DescentEpoch]:
+    """Train epoch by epoch on shuffled batches.
+
+    Parameters
+    ----------
+    network : list of DenseLayer
+        The initial network.
+    activation : ScratchActivation
+        Activation of its hidden layers.
+    rows : WeightedRows
+        Training rows.
+    config : DescentConfig
+        How to train.
+    rng : numpy Generator
+        Source of the order of rows.
+
+    Yields
+    ------
+    DescentEpoch
+    """
+    zeros = map_networks(np.zeros_like, network)
+    state = AdamState(zeros, zeros)
+    for _ in range(config.epochs):
+        loss, logits, norms = 0.0, np.empty((len(rows.y), len(network[-1].bias))), list[float]()
         order = rng.permutation(len(rows.y))
-        for start in range(0, len(order), how.batch_size):
-            batch = order[start : start + how.batch_size]
+        for start in range(0, len(order), config.batch_size):
+            batch = order[start : start + config.batch_size]
             x, y, weight = rows.X[batch].astype(np.float64), rows.y[batch], rows.weight[batch].astype(np.float64)
-            stages = forward(network, bend, x)
-            met += cross_entropy(stages[-1], y, weight) * len(batch) / len(order)
+            stages = forward(network, activation, x)
+            loss += cross_entropy(stages[-1], y, weight) * len(batch) / len(order)
             logits[batch] = stages[-1]
-            slopes = backward(network, bend, stages, y, weight)
-            gradient = [Layer(s.kernel + how.penalty * w.kernel, s.bias) for s, w in zip(slopes, network, strict=True)]
-            norms.append(np.sqrt(sum(float((one * one).sum()) for layer in gradient for one in layer)))
-            network, memory = adam(network, gradient, memory, how.learning_rate)
-        yield Epoch(network, met, logits, np.array(norms))
+            gradient = []
+            for (dW, db), (W, _b) in zip(backward(network, activation, stages, y, weight), network, strict=True):
+                gradient.append(DenseLayer(dW + config.penalty * W, db))
+            norms.append(np.sqrt(sum(float((array * array).sum()) for array in chain.from_iterable(gradient))))
+            network, state = adam(network, gradient, state, config.learning_rate)
+        yield DescentEpoch(network, loss, logits, np.array(norms))

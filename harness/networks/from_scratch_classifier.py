@@ -1,4 +1,4 @@
-"""The network written from first principles as a classifier in scikit-learn's manner."""
+"""The network from first principles as a classifier with the interface of scikit-learn."""
 
 from __future__ import annotations
 
@@ -9,39 +9,53 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from harness.networks.base import Learner
-from harness.networks.dense_classifier import Entering
+from harness.networks.base import LayerSummary, NetworkClassifier
 from harness.networks.from_scratch import (
-    BENDS,
-    Descent,
+    SCRATCH_ACTIVATIONS,
+    DescentConfig,
     Matrix,
-    Network,
+    ScratchNetwork,
     descend,
     forward,
     log_softmax,
     new_network,
 )
-from harness.networks.history import EarlyStopping, Epoch, History, Step
-from harness.networks.layers import Layer
+from harness.networks.history import EarlyStopping, EpochOutput, StepStats, TrainingHistory
 from harness.networks.losses import Floats, Loss
-from harness.networks.rows import Rows, matrix, one_thread, training_rows, watched_rows
-from harness.networks.summary import scratch_layers
+from harness.networks.rows import MatrixInput, WeightedRows, one_thread, training_rows, validation_rows
 
-CHUNK = 4096  # rows predicted at once: every layer's values of so many are in memory
+CHUNK = 4096  #: rows predicted together: the values of all layers for these rows are in memory
 
 
 @dataclass(eq=False)
-class ScratchClassifier(Learner):
-    """A network that can be read in `harness.networks.from_scratch`; every draw comes from `seed`, one thread is used.
+class ScratchClassifier(NetworkClassifier):
+    """A network whose code can be read in `harness.networks.from_scratch`. It runs on one thread.
 
-    `units` are the hidden widths, `activation` one of `BENDS`. Attributes after `fit`: `classes_` (k,), `network_` and
-    `history_` (its curves and the epoch chosen).
+    Parameters
+    ----------
+    seed : int
+        Seed of every draw.
+    units : tuple of int, default (32, 32)
+        Widths of the hidden layers.
+    activation : str, default "tanh"
+        One of `SCRATCH_ACTIVATIONS`.
+    descent : DescentConfig
+        How to train.
+
+    Attributes
+    ----------
+    classes_ : array of shape (n_classes,)
+        The classes.
+    history_ : TrainingHistory
+        The learning curves and the best epoch.
+    network_ : list of DenseLayer
+        The trained network.
     """
 
     seed: int
     units: tuple[int, ...] = (32, 32)
     activation: str = "tanh"
-    descent: Descent = field(default_factory=Descent)
+    descent: DescentConfig = field(default_factory=DescentConfig)
 
     def fit(
         self,
@@ -50,65 +64,97 @@ class ScratchClassifier(Learner):
         sample_weight: npt.ArrayLike | None = None,
         validation: tuple[npt.ArrayLike, npt.ArrayLike] | None = None,
     ) -> ScratchClassifier:
-        """Learn from rows X (n, d) and labels y (n,); returns itself.
+        """Train the network.
 
-        `validation` (X, y) are real rows that decide when to stop, weighted to the class shares of the training rows as in
-        `harness.networks.rows`. Weights count relative to each other. Raises `DataError` for rows that cannot be learned
-        from, `EvenhandError` where training diverges.
+        Parameters
+        ----------
+        X : array-like of shape (n_rows, n_columns)
+            Training rows.
+        y : array-like of shape (n_rows,)
+            Their classes.
+        sample_weight : array-like of shape (n_rows,), optional
+            Weights, which count relative to each other.
+        validation : tuple of (X, y), optional
+            Real rows for early stopping, weighted as in `validation_rows`.
+
+        Returns
+        -------
+        ScratchClassifier
+            Itself.
+
+        Raises
+        ------
+        DataError
+            If the rows cannot be trained on.
+        EvenhandError
+            If the training diverges.
         """
         rows, self.classes_ = training_rows(X, y, sample_weight)
-        watched = None if validation is None else watched_rows(validation, rows, self.classes_)
-        with one_thread(), np.errstate(over="ignore", invalid="ignore"):  # the loss tells of it, in one line
-            self.network_, self.history_ = self._learn(rows, watched)
+        held_out = None if validation is None else validation_rows(validation, rows, self.classes_)
+        with one_thread(), np.errstate(over="ignore", invalid="ignore"):  # `EarlyStopping` reports it, in one line
+            self.network_, self.history_ = self._train(rows, held_out)
         return self
 
-    def _learn(self, rows: Rows, watched: Rows | None) -> tuple[Network, History]:
-        """The network after the epoch that served the watched rows best, or after the last one."""
-        rng, bend = np.random.default_rng(self.seed), BENDS[self.activation]
-        watch = EarlyStopping(Loss(len(self.classes_)), rows, watched, self.descent.patience)
-        network = new_network([rows.X.shape[1], *self.units, len(self.classes_)], bend, rng)
+    def _train(self, rows: WeightedRows, held_out: WeightedRows | None) -> tuple[ScratchNetwork, TrainingHistory]:
+        """Return the network after its best epoch, and the curves."""
+        rng, activation = np.random.default_rng(self.seed), SCRATCH_ACTIVATIONS[self.activation]
+        stopping = EarlyStopping(Loss(len(self.classes_)), rows, held_out, self.descent.patience)
+        network = new_network([rows.X.shape[1], *self.units, len(self.classes_)], activation, rng)
 
-        def epochs() -> Iterator[Epoch]:
+        def epochs() -> Iterator[EpochOutput]:
             nonlocal network
-            for made in descend(network, bend, rows, self.descent, rng):
-                network = made.network
-                seen = None if watched is None else watchable(self._logits(network, watched.X))
-                yield Epoch(Step(self.descent.learning_rate, made.norms), watchable(made.logits), seen)
+            for epoch in descend(network, activation, rows, self.descent, rng):
+                network = epoch.network
+                step = StepStats(self.descent.learning_rate, epoch.norms)
+                validation_logits = None
+                if held_out is not None:
+                    validation_logits = merge_logits(self._logits(network, held_out.X))
+                yield EpochOutput(step, merge_logits(epoch.logits), validation_logits)
 
-        return watch.keep_best(epochs(), lambda: network), watch.history(self.descent.batch_size)
+        return stopping.keep_best(epochs(), lambda: network), stopping.history(self.descent.batch_size)
 
-    def _logits(self, network: Network, X: Floats) -> Matrix:
-        parts = (X[start : start + CHUNK].astype(np.float64) for start in range(0, max(len(X), 1), CHUNK))
-        return np.vstack([forward(network, BENDS[self.activation], part)[-1] for part in parts])
+    def _logits(self, network: ScratchNetwork, X: Floats) -> Matrix:
+        activation, chunks = SCRATCH_ACTIVATIONS[self.activation], []
+        for start in range(0, max(len(X), 1), CHUNK):
+            chunks.append(forward(network, activation, X[start : start + CHUNK].astype(np.float64))[-1])
+        return np.vstack(chunks)
 
     @property
-    def inputs(self) -> Entering:
-        """How rows enter the network: `inputs(X)` is what `keras_model` takes, shape (n, d)."""
-        return Entering(len(self.network_[0].kernel))
+    def inputs(self) -> MatrixInput:
+        """Converter of rows to the input of `keras_model`, shape (n_rows, n_columns)."""
+        return MatrixInput(len(self.network_[0].kernel))
 
     def predict_proba(self, X: npt.ArrayLike) -> Floats:
-        """The probability of every class, shape (n, k), float32."""
-        rows = matrix(X, columns=len(self.network_[0].kernel))
+        """Return the probability of every class, shape (n_rows, n_classes), float32."""
+        rows = self.inputs(X)
         with one_thread():
             return np.exp(log_softmax(self._logits(self.network_, rows))).astype(np.float32)
 
     @property
     def parameters(self) -> int:
-        """The number of trained parameters."""
+        """Number of trained parameters."""
         return sum(layer.kernel.size + layer.bias.size for layer in self.network_)
 
     @property
-    def architecture(self) -> tuple[Layer, ...]:
-        """What the network is made of."""
-        return scratch_layers(self.network_, self.activation)
+    def architecture(self) -> tuple[LayerSummary, ...]:
+        """The layers of the network."""
+        layers = [LayerSummary("rows", "Input", (len(self.network_[0].kernel),), 0)]
+        for number, (kernel, bias) in enumerate(self.network_, start=1):
+            name, kind = f"dense_{number}", f"Dense, {self.activation}"
+            if number == len(self.network_):
+                name, kind = "probabilities", "Dense, softmax"
+            layers.append(LayerSummary(name, kind, (len(bias),), kernel.size + bias.size))
+        return tuple(layers)
 
     def keras_model(self) -> Any:
-        """The trained network as an ordinary compiled `keras.Sequential`: to save, to plot, to explain, to train on."""
+        """Return the trained network as a compiled `keras.Sequential` that can be saved, plotted, explained and trained further."""
         from harness.networks.keras_export import scratch_to_keras
 
         return scratch_to_keras(self.network_, self.activation, self.descent)
 
 
-def watchable(logits: Matrix) -> Floats:
-    """Logits (n, k) as other networks have them, where two classes share one: how much higher that of class 1 is."""
-    return (logits[:, 1:] - logits[:, :1] if logits.shape[1] == 2 else logits).astype(np.float32)
+def merge_logits(logits: Matrix) -> Floats:
+    """Convert logits (n_rows, n_classes) to those of `Loss`: two classes share one, the difference of their logits."""
+    if logits.shape[1] == 2:
+        logits = logits[:, 1:] - logits[:, :1]
+    return logits.astype(np.float32)

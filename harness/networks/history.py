@@ -1,7 +1,7 @@
-"""The curves of a fit, and who watches them: which epoch is kept, when to stop, what was odd.
+"""The learning curves of a fit, and early stopping.
 
-Every network of this room trains under a `Watch`, whatever computes its steps, so that all stop by one rule and leave
-the same curves.
+All networks train under `EarlyStopping`, whatever computes their steps, so that all stop by one rule and report the same
+curves.
 """
 
 from __future__ import annotations
@@ -18,37 +18,59 @@ from scipy.special import log_softmax
 
 from harness.errors import EvenhandError
 from harness.networks.losses import Floats, Labels, Loss
-from harness.networks.rows import Rows
+from harness.networks.rows import WeightedRows
 
-Kept = TypeVar("Kept")
+Snapshot = TypeVar("Snapshot")
 
-#: A gradient this much longer than that of the very first batch is said to explode.
-EXPLODED = 1e4
+#: A gradient longer than this many times that of the first batch is called exploding.
+MAX_NORM_RATIO = 1e4
+#: A remark is made if at least this share of the batches is expected to lack the rarest class.
+MIN_ABSENCE = 0.05
 
 
-class Step(NamedTuple):
-    """What an epoch was made with: the learning rate at its end, and the norms of its batches' gradients (b,)."""
+class StepStats(NamedTuple):
+    """How the steps of an epoch were made: the learning rate of the last one, and the gradient norm of every batch."""
 
     learning_rate: float
-    gradient_norms: npt.NDArray[np.floating]  #: in the order of the batches
+    gradient_norms: npt.NDArray[np.floating]
 
 
-class Epoch(NamedTuple):
-    """One epoch as a `Watch` looks at it: how it was made, and the logits of the rows learned from and of those watched."""
+class EpochOutput(NamedTuple):
+    """One epoch as `EarlyStopping` records it: its steps, and the logits of the training and of the validation rows."""
 
-    step: Step
+    step: StepStats
     train_logits: Floats
-    watched_logits: Floats | None
+    validation_logits: Floats | None
 
 
 @dataclass(frozen=True)
-class History:
-    """The curves of one fit, one figure per epoch; `epoch` is the one whose weights were kept, counted from 1.
+class TrainingHistory:
+    """The learning curves of one fit, one value per epoch.
 
-    The training figures are those of an epoch's batches, dropout on, as in Keras; the curves of validation are empty where
-    nothing was watched. `validation_bounded`, the loss that no odd row can dominate, decides when to stop. Losses are
-    weighted as in training; accuracies and average precisions (macro over the classes) count every row once.
-    `remarks` say what was odd about the training without having ended it.
+    Training values are those of an epoch's batches, with dropout, as in Keras; validation curves are empty if there were no
+    validation rows. Losses are weighted as in training; accuracies and average precisions (macro over the classes) count
+    every row once.
+
+    Attributes
+    ----------
+    train_loss, validation_loss : tuple of float
+        Mean losses.
+    validation_bounded : tuple of float
+        Mean validation loss with the loss of each row bounded, which decides when to stop.
+    train_accuracy, validation_accuracy : tuple of float
+        Shares of rows whose most probable class is the true one.
+    train_average_precision, validation_average_precision : tuple of float
+        Areas under the precision-recall curve.
+    learning_rate : tuple of float
+        Learning rate of the last step.
+    gradient_norm : tuple of float
+        Largest norm of a batch's gradient, before clipping.
+    seconds : tuple of float
+        Duration.
+    epoch : int
+        The epoch whose weights were kept, counted from 1.
+    remarks : tuple of str
+        Problems with the training that did not end it.
     """
 
     train_loss: tuple[float, ...] = ()
@@ -59,164 +81,210 @@ class History:
     train_average_precision: tuple[float, ...] = ()
     validation_average_precision: tuple[float, ...] = ()
     learning_rate: tuple[float, ...] = ()
-    gradient_norm: tuple[float, ...] = ()  #: the longest of the epoch, before clipping
+    gradient_norm: tuple[float, ...] = ()
     seconds: tuple[float, ...] = ()
     epoch: int = 0
     remarks: tuple[str, ...] = ()
 
 
-#: The curves that an epoch adds to.
-CURVES = tuple(one.name for one in fields(History) if one.name not in {"epoch", "remarks"})
+#: Names of the curves, to which every epoch appends a value.
+CURVES = tuple(curve.name for curve in fields(TrainingHistory) if curve.name not in {"epoch", "remarks"})
 
 
 @dataclass
 class EarlyStopping:
-    """Looks at every epoch of one fit: records its curves, says whether it is the best so far and when to stop.
+    """Record the curves of one fit, and decide which epoch is best and when to stop.
 
-    `rows` are learned from, `watched` decide; of both only labels and weights are used. Without watched rows every epoch
-    counts as the best so far and nothing stops early.
+    Without validation rows every epoch counts as the best so far and nothing stops early.
 
-    A bounded loss decides: no row counts as if its class had less than a tenth of the probability that the class shares
-    give it, so that one odd row among the few of a rare class cannot end the training while all others still improve.
+    The criterion is a bounded loss: no row counts as if its class had less than a tenth of the probability that the class
+    shares give it, so that a single outlier among the few rows of a rare class cannot end the training while all other rows
+    still improve.
+
+    Attributes
+    ----------
+    loss : Loss
+        The training loss.
+    rows : WeightedRows
+        Training rows, of which only labels and weights are used here.
+    validation : WeightedRows or None
+        Validation rows, likewise.
+    patience : int
+        Number of epochs without improvement after which to stop.
+    best_epoch : int
+        The best epoch so far, counted from 1; 0 before the first.
     """
 
     loss: Loss
-    rows: Rows
-    validation: Rows | None
+    rows: WeightedRows
+    validation: WeightedRows | None
     patience: int
-    best: int = 0
+    best_epoch: int = 0
     _curves: dict[str, list[float]] = field(default_factory=lambda: {name: [] for name in CURVES})
-    _began: float = field(default_factory=time.perf_counter)
-    _usual: float = 0.0
+    _epoch_start: float = field(default_factory=time.perf_counter)
+    _reference_norm: float = 0.0
 
     @cached_property
     def shares(self) -> npt.NDArray[np.float64]:
-        """The class shares (classes,) of the weighted training rows."""
+        """Class shares of the weighted training rows, shape (n_classes,)."""
         weights = np.bincount(self.rows.y, weights=self.rows.weight, minlength=self.loss.classes)
         return np.asarray(weights / self.rows.weight.sum(dtype=np.float64))
 
     @property
     def prior_logits(self) -> Floats:
-        """The logits (outputs,) from which an untrained network should begin: those of the class shares."""
+        """Logits (n_outputs,) of the class shares, from which an untrained network should start."""
         return self.loss.prior_logits(np.maximum(self.shares, 1 / (len(self.rows.y) + 1)))
 
     @property
-    def over(self) -> bool:
-        """Whether nothing has improved for so long that training should end."""
-        return self.validation is not None and len(self._curves["train_loss"]) - self.best >= self.patience
+    def should_stop(self) -> bool:
+        """Whether the validation loss has not improved for `patience` epochs."""
+        return self.validation is not None and len(self._curves["train_loss"]) - self.best_epoch >= self.patience
 
-    def keep_best(self, epochs: Iterator[Epoch], weights: Callable[[], Kept]) -> Kept:
-        """Let epochs be made, one after another, until none is left or training is over; the `weights` after the best one.
+    def keep_best(self, epochs: Iterator[EpochOutput], take_snapshot: Callable[[], Snapshot]) -> Snapshot:
+        """Run epochs until none is left or `should_stop`, and return the weights of the best.
 
-        Raises `EvenhandError` where the training diverges.
+        Parameters
+        ----------
+        epochs : iterator of EpochOutput
+            Trains for one epoch per item.
+        take_snapshot : callable
+            Returns a copy of the current weights.
+
+        Returns
+        -------
+        The snapshot taken after the best epoch.
+
+        Raises
+        ------
+        EvenhandError
+            If the training diverges.
         """
-        kept = weights()
+        snapshot = take_snapshot()
         for epoch in epochs:
-            if self.look(*epoch):
-                kept = weights()
-            if self.over:
+            if self.record_epoch(*epoch):
+                snapshot = take_snapshot()
+            if self.should_stop:
                 break
-        return kept
+        return snapshot
 
-    def look(self, step: Step, train_logits: Floats, watched_logits: Floats | None = None) -> bool:
-        """Record an epoch; returns whether it is the best so far, so that its weights should be kept.
+    def record_epoch(self, step: StepStats, train_logits: Floats, validation_logits: Floats | None = None) -> bool:
+        """Record an epoch.
 
-        `train_logits` (n, outputs) are in the order of `rows`, `watched_logits` in that of `watched`. Raises
-        `EvenhandError` where a loss is no longer finite or gradients explode.
+        Parameters
+        ----------
+        step : StepStats
+            How the steps of the epoch were made.
+        train_logits : array of shape (n_rows, n_outputs)
+            Logits in the order of `rows`.
+        validation_logits : array of shape (n_validation_rows, n_outputs), optional
+            Logits in the order of `validation`.
+
+        Returns
+        -------
+        bool
+            Whether it is the best epoch so far.
+
+        Raises
+        ------
+        EvenhandError
+            If a loss or a gradient is not finite, or gradients explode.
         """
         curves, now = self._curves, time.perf_counter()
-        self._add("train", train_logits, self.rows)
-        if self.validation is not None and watched_logits is not None:
-            self._add("validation", watched_logits, self.validation)
-            least = (self.shares / 10).clip(1e-6).astype(np.float32)
-            curves["validation_bounded"].append(mean_loss(self.loss, watched_logits, self.validation, least))
+        self._append_scores("train", train_logits, self.rows)
+        if self.validation is not None and validation_logits is not None:
+            self._append_scores("validation", validation_logits, self.validation)
+            min_probability = (self.shares / 10).clip(1e-6).astype(np.float32)
+            bounded_loss = mean_loss(self.loss, validation_logits, self.validation, min_probability)
+            curves["validation_bounded"].append(bounded_loss)
         curves["learning_rate"].append(step.learning_rate)
         curves["gradient_norm"].append(float(np.max(step.gradient_norms)))
-        curves["seconds"].append(now - self._began)
-        self._began = now
+        curves["seconds"].append(now - self._epoch_start)
+        self._epoch_start = now
         epoch = len(curves["train_loss"])
-        self._refuse_divergence(step, epoch)
+        self._check_divergence(step, epoch)
         bounded = curves["validation_bounded"]
-        if not bounded or self.best == 0 or bounded[-1] < bounded[self.best - 1]:
-            self.best = epoch
+        if not bounded or self.best_epoch == 0 or bounded[-1] < bounded[self.best_epoch - 1]:
+            self.best_epoch = epoch
             return True
         return False
 
-    def history(self, batch_size: int) -> History:
-        """The curves so far; batches of `batch_size` rows were drawn, which remarks may speak of."""
-        return History(
-            **{name: tuple(values) for name, values in self._curves.items()},
-            epoch=self.best,
-            remarks=tuple(self._remarks(batch_size)),
-        )
+    def history(self, batch_size: int) -> TrainingHistory:
+        """Return the curves so far, with a remark if batches of `batch_size` rows often lack the rarest class."""
+        counts = np.bincount(self.rows.y, minlength=self.loss.classes)
+        rarest, rows = int(counts[counts > 0].min()), len(self.rows.y)
+        absence = absence_probability(rarest, rows, min(batch_size, rows))
+        remarks: tuple[str, ...] = ()
+        if absence >= MIN_ABSENCE:
+            remarks = (
+                f"about {absence:.0%} of the batches of {batch_size} rows have none of the rarest class ({rarest} rows)",
+            )
+        curves = {name: tuple(curve) for name, curve in self._curves.items()}
+        return TrainingHistory(**curves, epoch=self.best_epoch, remarks=remarks)
 
-    def _add(self, part: str, logits: Floats, rows: Rows) -> None:
+    def _append_scores(self, part: str, logits: Floats, rows: WeightedRows) -> None:
         self._curves[f"{part}_loss"].append(mean_loss(self.loss, logits, rows))
-        self._curves[f"{part}_accuracy"].append(float((decided(logits) == rows.y).mean()))
+        predicted = logits.argmax(axis=1) if logits.shape[1] > 1 else logits[:, 0] > 0
+        self._curves[f"{part}_accuracy"].append(float((predicted == rows.y).mean()))
         self._curves[f"{part}_average_precision"].append(average_precision(logits, rows.y))
 
-    def _refuse_divergence(self, step: Step, epoch: int) -> None:
+    def _check_divergence(self, step: StepStats, epoch: int) -> None:
         curves = self._curves
-        losses = [curves["train_loss"][-1], *curves["validation_loss"][-1:]]
-        if (
-            epoch == 1
-        ):  # taken before a step was made, that one cannot have exploded; near nothing where all begins at the prior
-            self._usual = max(float(step.gradient_norms[0]), 1.0)
+        losses = np.array([curves["train_loss"][-1], *curves["validation_loss"][-1:]])
+        if epoch == 1:
+            # The first gradient precedes the first step, so it cannot have exploded. A network that starts at the prior may
+            # have one near 0, hence the lower bound.
+            self._reference_norm = max(float(step.gradient_norms[0]), 1.0)
         if not np.isfinite(losses).all():
-            what = f"the loss is {next(x for x in losses if not np.isfinite(x))}"
+            problem = f"the loss is {losses[~np.isfinite(losses)][0]}"
         elif not np.isfinite(step.gradient_norms).all():
-            what = "a gradient is no longer finite"
-        elif curves["gradient_norm"][-1] > EXPLODED * self._usual:
-            what = f"gradients explode (norm {curves['gradient_norm'][-1]:.3g}, at first {self._usual:.3g})"
+            problem = "a gradient is no longer finite"
+        elif curves["gradient_norm"][-1] > MAX_NORM_RATIO * self._reference_norm:
+            problem = f"gradients explode (norm {curves['gradient_norm'][-1]:.3g}, at first {self._reference_norm:.3g})"
         else:
             return
         raise EvenhandError(
-            f"training diverged: {what} after epoch {epoch} at learning rate {step.learning_rate:.3g}; "
+            f"training diverged: {problem} after epoch {epoch} at learning rate {step.learning_rate:.3g}; "
             "lower the learning rate, or look for extreme values in the features"
         )
 
-    def _remarks(self, batch_size: int) -> list[str]:
-        count = np.bincount(self.rows.y, minlength=self.loss.classes)
-        rarest, rows = int(count[count > 0].min()), len(self.rows.y)
-        absent = without(rarest, rows, min(batch_size, rows))
-        if absent < 0.05:
-            return []
-        return [f"about {absent:.0%} of the batches of {batch_size} rows have none of the rarest class ({rarest} rows)"]
 
-
-def without(rarest: int, rows: int, batch: int) -> float:
-    """The probability that a batch drawn from `rows` rows has none of the `rarest` rows of a class."""
-    if batch + rarest > rows:
+def absence_probability(rarest: int, rows: int, batch_size: int) -> float:
+    """Return the probability that a batch drawn from `rows` rows has none of the `rarest` rows of a class."""
+    if batch_size + rarest > rows:
         return 0.0
-    return float(np.exp(np.log1p(-rarest / (rows - np.arange(batch))).sum()))
+    return float(np.exp(np.log1p(-rarest / (rows - np.arange(batch_size))).sum()))
 
 
-def mean_loss(loss: Loss, logits: Floats, rows: Rows, least: Floats | None = None) -> float:
-    """The weighted mean loss of some rows, bounded by the `least` probabilities (classes,) where they are given."""
-    values = loss.values(logits, rows.y, least)
-    return float((values * rows.weight).mean(dtype=np.float64))
-
-
-def decided(logits: Floats) -> Labels:
-    """The most probable class of every row, shape (n,)."""
-    if logits.shape[1] == 1:
-        return (logits[:, 0] > 0).astype(np.int64)
-    return np.asarray(logits.argmax(axis=1), dtype=np.int64)
+def mean_loss(loss: Loss, logits: Floats, rows: WeightedRows, min_probability: Floats | None = None) -> float:
+    """Return the weighted mean loss of rows, optionally bounded as in `Loss.row_losses`."""
+    losses = loss.row_losses(logits, rows.y, min_probability)
+    return float((losses * rows.weight).mean(dtype=np.float64))
 
 
 def average_precision(logits: Floats, y: Labels) -> float:
-    """The area under the precision-recall curve, as scikit-learn's `average_precision_score`; several classes: macro.
+    """Return the average precision, as scikit-learn's `average_precision_score`; for several classes the macro average.
 
-    Written out because it is computed for every epoch, where a general function would cost more than a step.
-    Classes without a row are left out.
+    It is implemented here because it is computed in every epoch, where a general function would cost more than a step.
+
+    Parameters
+    ----------
+    logits : array of shape (n_rows, n_outputs)
+    y : array of shape (n_rows,)
+        True classes; classes without a row are left out.
+
+    Returns
+    -------
+    float
+        NaN if there is no class with a row.
     """
-    ranked = {1: logits[:, 0]} if logits.shape[1] == 1 else dict(enumerate(log_softmax(logits, axis=1).T))
-    found = [_area(scores, y == label) for label, scores in ranked.items() if (y == label).any()]
-    return float(np.mean(found)) if found else float("nan")
-
-
-def _area(scores: Floats, truth: npt.NDArray[np.bool_]) -> float:
-    """The mean over the rows of the class of the precision that a threshold at their own score would have."""
-    hits, every = np.sort(scores[truth]), np.sort(scores)
-    found, named = (len(of) - np.searchsorted(of, hits) for of in (hits, every))  # rows that score as high or higher
-    return float((found / named).mean())
+    class_scores = {1: logits[:, 0]} if logits.shape[1] == 1 else dict(enumerate(log_softmax(logits, axis=1).T))
+    precisions = []
+    for label, scores in class_scores.items():
+        positive = y == label
+        if positive.any():
+            # The mean, over the rows of the class, of the precision at a threshold equal to the row's own score.
+            positive_scores, sorted_scores = np.sort(scores[positive]), np.sort(scores)
+            true_positives = len(positive_scores) - np.searchsorted(positive_scores, positive_scores)
+            predicted_positives = len(sorted_scores) - np.searchsorted(sorted_scores, positive_scores)
+            precisions.append(float((true_positives / predicted_positives).mean()))
+    return float(np.mean(precisions)) if precisions else float("nan")

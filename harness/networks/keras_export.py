@@ -1,33 +1,191 @@
-"""Dense networks as ordinary Keras models, and what other exports share."""
+"""Trained networks as ordinary compiled Keras models."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from itertools import chain
 from typing import Any
 
+import numpy as np
+
 from harness.networks import from_scratch
-from harness.networks.dense import EPSILON, MOMENTUM, Network, Shape
+from harness.networks.dense import EPSILON, MOMENTUM, DenseNetwork, DenseShape
+from harness.networks.keras_model import NOT_DECAYED
 from harness.networks.losses import Loss
-from harness.networks.optimizer import FIRST, WARM_UP, Schedule
+from harness.networks.optimizer import INITIAL_RATE_SHARE, WARM_UP_SHARE, TrainConfig
+from harness.networks.recurrent import RecurrentNetwork
 
 
-def to_keras(network: Network, schedule: Schedule, loss: Loss, steps: int = 0) -> Any:
-    """A compiled functional `keras.Model` of ordinary layers with the weights of `network`: `predict` returns probabilities.
+def dense_to_keras(network: DenseNetwork, config: TrainConfig, loss: Loss, steps: int = 0) -> Any:
+    """Convert a dense network. Optimiser and loss are those of the training, so that plain `fit` continues it.
 
-    Two classes: one sigmoid output (n, 1), the probability of class 1; more: a softmax (n, k), and `fit` then expects
-    one-hot labels. Optimiser and loss are those of the training, so that plain `fit` continues it: at a constant learning
-    rate, or with `steps` along the schedule's course over so many.
+    Parameters
+    ----------
+    network : DenseNetwork
+        The network.
+    config : TrainConfig
+        How it was trained.
+    loss : Loss
+        Training loss.
+    steps : int, default 0
+        Number of steps that the learning-rate schedule spans; 0 for a constant learning rate.
+
+    Returns
+    -------
+    keras.Model
+        A compiled functional model of ordinary layers. For two classes it has a sigmoid output (n_rows, 1), the probability of
+        class 1; for more a softmax (n_rows, n_classes), whose `fit` expects one-hot labels.
     """
     import keras
 
-    model = _build(keras, network.shape, schedule.dropout, _output(loss.outputs))
-    _fill(model, network)
-    model.compile(_optimiser(keras, schedule, steps), keras_loss(keras, loss), jit_compile=False)
-    model.optimizer.build(model.trainable_variables)  # so that a saved model is read back without a warning
+    model = _build_dense(keras, network.shape, config.dropout, _output_activation(loss.outputs))
+    _set_dense_weights(model, network)
+    _compile(model, _adamw(keras, config, ("bias", "gamma", "beta"), steps), keras_loss(keras, loss))
     return model
 
 
-def _build(keras: Any, shape: Shape, dropout: float, output: str) -> Any:
-    """The layers of a network of this shape, untrained; `output` is the last activation."""
+def recurrent_to_keras(network: RecurrentNetwork, config: TrainConfig, loss: Loss) -> Any:
+    """Convert a recurrent network. Optimiser and loss are those of the training, at a constant learning rate.
+
+    Parameters
+    ----------
+    network : RecurrentNetwork
+        The network.
+    config : TrainConfig
+        How it was trained.
+    loss : Loss
+        Training loss.
+
+    Returns
+    -------
+    keras.Model
+        A compiled model from tokens (n_rows, length) of any length to probabilities, as those of `dense_to_keras`.
+    """
+    import keras
+
+    shape, weights = network.shape, network.weights
+    tokens = keras.Input((None,), dtype="int32", name="tokens")
+    known = keras.ops.where(tokens < shape.vocabulary, tokens, 1)
+    x = keras.layers.Embedding(shape.vocabulary, shape.embedding, mask_zero=True, name="embedding")(known)
+    if config.dropout:
+        x = keras.layers.SpatialDropout1D(config.dropout, name="channel_dropout")(x)
+    cell_type = {"lstm": keras.layers.LSTM, "gru": keras.layers.GRU}[shape.cell]
+    layer = cell_type(shape.units, return_sequences=True, return_state=True, name=shape.cell)
+    if shape.bidirectional:
+        layer = keras.layers.Bidirectional(layer, name=f"{shape.cell}_both_ways")
+    all_states, *states = layer(x)
+    last_states = states[:: len(states) // shape.directions]  # an LSTM also returns its cells
+    mean_state = keras.layers.GlobalAveragePooling1D(name="mean_state")(all_states)
+    x = keras.layers.Concatenate(name="last_and_mean")([*last_states, mean_state])
+    if config.dropout:
+        x = keras.layers.Dropout(config.dropout, name="dropout")(x)
+    head = keras.layers.Dense(loss.outputs, activation=_output_activation(loss.outputs), name="probabilities")
+    model = keras.Model(tokens, head(x), name="recurrent_network")
+    model.get_layer("embedding").set_weights([weights.embedding])
+    arrays = list(chain.from_iterable((cell.kernel, cell.recurrent, cell.bias) for cell in weights.directions))
+    if shape.cell == "lstm":
+        arrays[2::3] = map(np.ravel, arrays[2::3])  # an LSTM has a single bias, which Keras stores as a vector
+    layer.set_weights(arrays)
+    head.set_weights([weights.kernel, weights.bias[0]])
+    optimiser = keras.optimizers.Adam(config.learning_rate, global_clipnorm=config.clip)
+    _compile(model, optimiser, keras_loss(keras, loss))
+    return model
+
+
+def scratch_to_keras(network: from_scratch.ScratchNetwork, activation: str, config: from_scratch.DescentConfig) -> Any:
+    """Convert a network from `harness.networks.from_scratch`.
+
+    Parameters
+    ----------
+    network : list of DenseLayer
+        The network.
+    activation : str
+        Activation of the hidden layers.
+    config : DescentConfig
+        How it was trained.
+
+    Returns
+    -------
+    keras.Sequential
+        A compiled model with outputs as those of `dense_to_keras`: two logits become a sigmoid of their difference.
+    """
+    import keras
+
+    layers, penalty = keras.layers, keras.regularizers.L2(config.penalty / 2)
+    kernel, bias = network[-1]
+    if len(bias) == 2:
+        kernel, bias = kernel[:, 1:] - kernel[:, :1], bias[1:] - bias[:1]
+    model = keras.Sequential([keras.Input((len(network[0].kernel),), name="rows")], name="network_from_scratch")
+    for number, layer in enumerate(network[:-1], start=1):
+        hidden = layers.Dense(len(layer.bias), activation, kernel_regularizer=penalty, name=f"dense_{number}")
+        model.add(hidden)
+        hidden.set_weights(layer)
+    last = layers.Dense(len(bias), _output_activation(len(bias)), kernel_regularizer=penalty, name="probabilities")
+    model.add(last)
+    last.set_weights([kernel, bias])
+    optimiser = keras.optimizers.Adam(config.learning_rate, epsilon=from_scratch.EPSILON)
+    _compile(model, optimiser, keras_loss(keras, Loss(max(len(bias), 2))))
+    return model
+
+
+def compile_model(logits: Any, config: TrainConfig, loss: Loss) -> Any:
+    """Turn a Keras model of logits into a compiled model of probabilities, whose plain `fit` continues the training.
+
+    Parameters
+    ----------
+    logits : keras.Model
+        The model.
+    config : TrainConfig
+        Learning rate, weight decay and clipping.
+    loss : Loss
+        Training loss.
+
+    Returns
+    -------
+    keras.Model
+        For two classes a sigmoid output (n_rows, 1), the probability of class 1; for more a softmax (n_rows, n_classes),
+        whose `fit` expects one-hot labels.
+    """
+    import keras
+
+    activation = keras.layers.Activation(_output_activation(loss.outputs), name="probabilities")
+    model = keras.Model(logits.input, activation(logits.output), name=logits.name)
+    _compile(model, _adamw(keras, config, NOT_DECAYED), keras_loss(keras, loss))
+    return model
+
+
+def keras_loss(keras: Any, loss: Loss) -> Any:
+    """Return the Keras loss for outputs that are probabilities.
+
+    Parameters
+    ----------
+    keras : module
+        The imported package.
+    loss : Loss
+        The loss of logits.
+
+    Returns
+    -------
+    str or keras.losses.Loss
+    """
+    if loss.outputs == 1:
+        return keras.losses.BinaryFocalCrossentropy(gamma=loss.gamma) if loss.gamma else "binary_crossentropy"
+    if loss.gamma:
+        return keras.losses.CategoricalFocalCrossentropy(alpha=1.0, gamma=loss.gamma)
+    return "categorical_crossentropy"
+
+
+def _output_activation(outputs: int) -> str:
+    return "sigmoid" if outputs == 1 else "softmax"
+
+
+def _compile(model: Any, optimiser: Any, loss: Any) -> None:
+    model.compile(optimiser, loss, jit_compile=False)
+    model.optimizer.build(model.trainable_variables)  # so that a saved model is read back without a warning
+
+
+def _build_dense(keras: Any, shape: DenseShape, dropout: float, output_activation: str) -> Any:
+    """Build the untrained layers of a dense network."""
     layers = keras.layers
     rows = keras.Input((shape.columns + len(shape.levels),), name="rows")
     x = rows
@@ -37,82 +195,44 @@ def _build(keras: Any, shape: Shape, dropout: float, output: str) -> Any:
     if shape.skip:
         x = layers.Dense(shape.units[0], name="dense_0")(x)
     for number, units in enumerate(shape.units, start=1):
-        entering = x
+        block_input = x
         x = layers.Dense(units, use_bias=not shape.batch_norm, name=f"dense_{number}")(x)
         if shape.batch_norm:
-            x = layers.BatchNormalization(
-                momentum=float(MOMENTUM), epsilon=float(EPSILON), name=f"batch_norm_{number}"
-            )(x)
+            norm = {"momentum": float(MOMENTUM), "epsilon": float(EPSILON), "name": f"batch_norm_{number}"}
+            x = layers.BatchNormalization(**norm)(x)
         x = layers.Activation(shape.activation, name=f"{shape.activation}_{number}")(x)
         if dropout:
             x = layers.Dropout(dropout, name=f"dropout_{number}")(x)
         if shape.skip:
-            x = layers.Add(name=f"skip_{number}")([entering, x])
-    x = layers.Dense(shape.outputs, activation=output, name="probabilities")(x)
+            x = layers.Add(name=f"skip_{number}")([block_input, x])
+    x = layers.Dense(shape.outputs, activation=output_activation, name="probabilities")(x)
     return keras.Model(rows, x, name="dense_network")
 
 
-def _output(outputs: int) -> str:
-    return "sigmoid" if outputs == 1 else "softmax"
-
-
-def _fill(model: Any, network: Network) -> None:
+def _set_dense_weights(model: Any, network: DenseNetwork) -> None:
     shape, weights = network.shape, network.weights
     if shape.levels:
         model.get_layer("levels").set_weights([weights.embeddings])
-    for at, (kernel, shift) in enumerate(zip(weights.kernels, weights.shifts, strict=True)):
-        layer = at - shape.skip
+    for index, (kernel, shift) in enumerate(zip(weights.kernels, weights.shifts, strict=True)):
+        layer = index - shape.skip
         name = "probabilities" if layer == len(shape.units) else f"dense_{layer + 1}"
-        if shape.batch_norm and 0 <= layer < len(shape.units):
+        if shape.batch_norm and network.is_hidden(layer):
             model.get_layer(name).set_weights([kernel])
-            statistics = [weights.scales[layer], shift, *network.running[layer]]
+            statistics = [weights.scales[layer], shift, *network.running_statistics[layer]]
             model.get_layer(f"batch_norm_{layer + 1}").set_weights(statistics)
         else:
             model.get_layer(name).set_weights([kernel, shift])
 
 
-def _optimiser(keras: Any, schedule: Schedule, steps: int) -> Any:
-    """Keras's AdamW doing what `Adam` does: embeddings and kernels decay, nothing else."""
-    rate: Any = schedule.learning_rate
-    if steps and schedule.course == "cosine":
+def _adamw(keras: Any, config: TrainConfig, not_decayed: Sequence[str], steps: int = 0) -> Any:
+    """Configure Keras's AdamW to make the steps of the training, in which some variables do not decay."""
+    rate: Any = config.learning_rate
+    if steps and config.rate_schedule == "cosine":
         rate = keras.optimizers.schedules.CosineDecay(rate, steps)
-    elif steps and schedule.course == "one_cycle":
-        warm = round(WARM_UP * steps)
-        rate = keras.optimizers.schedules.CosineDecay(FIRST * rate, steps - warm, warmup_target=rate, warmup_steps=warm)
-    made = keras.optimizers.AdamW(rate, weight_decay=schedule.weight_decay, global_clipnorm=schedule.clip)
-    made.exclude_from_weight_decay(var_names=["bias", "gamma", "beta"])
-    return made
-
-
-def keras_loss(keras: Any, loss: Loss) -> Any:
-    """The loss of that name in Keras, for outputs that are probabilities."""
-    if loss.outputs == 1:
-        return keras.losses.BinaryFocalCrossentropy(gamma=loss.gamma) if loss.gamma else "binary_crossentropy"
-    if loss.gamma:
-        return keras.losses.CategoricalFocalCrossentropy(alpha=1.0, gamma=loss.gamma)
-    return "categorical_crossentropy"
-
-
-def scratch_to_keras(network: from_scratch.Network, activation: str, how: from_scratch.Descent) -> Any:
-    """A compiled `keras.Sequential` with the weights of a network from first principles; outputs as in `to_keras`.
-
-    Two classes become one sigmoid: of the difference of their logits.
-    """
-    import keras
-
-    layers, penalty = keras.layers, keras.regularizers.L2(how.penalty / 2)
-    kernel, bias = network[-1]
-    if len(bias) == 2:
-        kernel, bias = kernel[:, 1:] - kernel[:, :1], bias[1:] - bias[:1]
-    model = keras.Sequential([keras.Input((len(network[0].kernel),), name="rows")], name="network_from_scratch")
-    for number, layer in enumerate(network[:-1], start=1):
-        hidden = layers.Dense(len(layer.bias), activation, kernel_regularizer=penalty, name=f"dense_{number}")
-        model.add(hidden)
-        hidden.set_weights(layer)
-    last = layers.Dense(len(bias), _output(len(bias)), kernel_regularizer=penalty, name="probabilities")
-    model.add(last)
-    last.set_weights([kernel, bias])
-    optimiser = keras.optimizers.Adam(how.learning_rate, epsilon=from_scratch.EPSILON)
-    model.compile(optimiser, keras_loss(keras, Loss(max(len(bias), 2))), jit_compile=False)
-    model.optimizer.build(model.trainable_variables)
-    return model
+    elif steps and config.rate_schedule == "one_cycle":
+        warm_up = {"warmup_target": rate, "warmup_steps": round(WARM_UP_SHARE * steps)}
+        decay_steps = steps - warm_up["warmup_steps"]
+        rate = keras.optimizers.schedules.CosineDecay(INITIAL_RATE_SHARE * rate, decay_steps, **warm_up)
+    optimiser = keras.optimizers.AdamW(rate, weight_decay=config.weight_decay, global_clipnorm=config.clip)
+    optimiser.exclude_from_weight_decay(var_names=list(not_decayed))
+    return optimiser

@@ -1,13 +1,13 @@
-"""The training loop of every network that Keras describes: an epoch is one compiled call, traced once for all fits of a shape.
+"""The training loop of all networks that Keras describes: an epoch is one compiled call, traced once per architecture.
 
-Of a usual Keras fit on small data most goes into building, compiling and tracing a model and into the calls of its steps,
-and each model leaves some megabytes behind. Here an architecture is built and traced once in a process; a fit puts its
-weights in and takes them out again as NumPy arrays. What a search varies besides the shape (learning rate, decay,
-dropout, clipping, focus of the loss, augmentation, batch size, number of rows) goes in as numbers. Never by XLA, which
-compiles for half a minute on a CPU.
+In an ordinary Keras fit on small data most of the time goes into building, compiling and tracing a model and into the calls
+of its steps, and each model leaves some megabytes behind. Here an architecture is built and traced once in a process; a fit
+sets the weights and returns them as NumPy arrays. What a search varies besides the architecture (learning rate, decay,
+dropout, clipping, focus of the loss, augmentation, batch size, number of rows) is an input. XLA is never used: it compiles
+for half a minute on a CPU.
 
-A compiled step costs 1.5 ms to call, whatever it computes; a whole epoch in one call nothing more: 1.8 → 0.2 ms a step
-for a dense network of 32 units.
+Calling a compiled step costs 1.5 ms, whatever it computes; with a whole epoch in one call a step of a dense network of 32 units
+takes 0.2 ms instead of 1.8.
 """
 
 from __future__ import annotations
@@ -22,130 +22,164 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from harness.networks.history import EarlyStopping, Epoch, Step
-from harness.networks.keras_model import BATCH, NOT_DECAYED, Architecture, Dials, Weights, machine
-from harness.networks.losses import Floats, Loss
-from harness.networks.optimizer import COURSES, Schedule
+from harness.networks.history import EarlyStopping, EpochOutput, StepStats
+from harness.networks.keras_model import (
+    PREDICTION_BATCH,
+    KerasArchitecture,
+    KerasWeights,
+    StepSettings,
+    get_compiled,
+)
+from harness.networks.losses import Floats
+from harness.networks.optimizer import RATE_SCHEDULES, TrainConfig
 
 
 @dataclass(frozen=True, kw_only=True)
-class Course(Schedule):
-    """How a compiled network is trained: a `Schedule` by one cycle, and how far rows are varied.
+class KerasTrainConfig(TrainConfig):
+    """How a compiled network is trained: as `TrainConfig`, with the one-cycle schedule by default, and augmentation.
 
-    `augment` is the amount that `Architecture.vary` gets, 0 for none.
+    Attributes
+    ----------
+    augment : float, default 0
+        Strength of `KerasArchitecture.augment`; 0 for none.
     """
 
-    course: str = "one_cycle"
+    rate_schedule: str = "one_cycle"
     augment: float = 0.0
 
-    def stretched(self, rows: int) -> Course:
-        """The same for so many rows, stretched to `least_steps`.
+    def scaled_to(self, rows: int) -> KerasTrainConfig:
+        """Return the configuration for a number of rows, with `epochs` that make at least `min_steps`.
 
-        A learning rate that falls is let down to the end, with no patience to be lost: these courses are short, and
-        their last epochs are their best (photographs of hands: 0.99 instead of 0.85).
+        A learning rate that decays is allowed to decay to the end, without a patience: these trainings are short, and their
+        last epochs are the best (photographs of hands: 0.99 instead of 0.85).
         """
-        longer = Schedule.stretched(replace(self, course="constant"), rows)
-        patience = longer.patience if self.course == "constant" else longer.epochs
+        longer = TrainConfig.scaled_to(replace(self, rate_schedule="constant"), rows)
+        patience = longer.patience if self.rate_schedule == "constant" else longer.epochs
         return replace(self, epochs=longer.epochs, patience=patience)
 
     def rates(self, steps: int) -> Floats:
-        """The learning rate of every step, shape (steps,)."""
-        factors = [COURSES[self.course](step / steps) for step in range(steps)]
+        """Return the learning rate of every step, shape (steps,)."""
+        schedule = RATE_SCHEDULES[self.rate_schedule]
+        factors = [schedule(step / steps) for step in range(steps)]
         return np.float32(self.learning_rate) * np.array(factors, np.float32)
 
 
-def train(architecture: Architecture, start: Weights, course: Course, watch: EarlyStopping, seed: int) -> Weights:
-    """Train from the weights `start` on the rows of `watch`; returns the weights of the epoch that it found best.
+def train(
+    architecture: KerasArchitecture, start: KerasWeights, config: KerasTrainConfig, stopping: EarlyStopping, seed: int
+) -> KerasWeights:
+    """Train a network by the steps of `keras.optimizers.AdamW` with `global_clipnorm`, where only kernels decay.
 
-    Every step draws `course.batch_size` rows, the last one of an epoch what is left; order, dropout and augmentation come
-    from `seed`. The steps are those of `keras.optimizers.AdamW` with `global_clipnorm`, kernels alone decaying. All
-    `course.epochs` are made unless `watch` is over before. Raises `EvenhandError` where training diverges.
+    Parameters
+    ----------
+    architecture : KerasArchitecture
+        The network.
+    start : list of arrays
+        Initial weights.
+    config : KerasTrainConfig
+        How to train; the last batch of an epoch has the rows that are left.
+    stopping : EarlyStopping
+        Holds the training and validation rows and records the curves.
+    seed : int
+        Seed of the order of rows, dropout and augmentation.
+
+    Returns
+    -------
+    list of arrays
+        The weights of the best epoch.
+
+    Raises
+    ------
+    EvenhandError
+        If the training diverges.
     """
-    rows, rng = watch.rows, np.random.default_rng(seed)
-    steps = -(-len(rows.y) // course.batch_size)
-    rates = course.rates(steps * course.epochs).reshape(course.epochs, steps)
-    engine = machine(architecture)
-    with _device(), engine.lock:
-        dials = Dials(course.weight_decay, course.dropout, course.clip, watch.loss.gamma, course.augment)
-        engine.begin(start, dials, course.batch_size, seed)
-        load = engine.load(rows)
+    rows, rng = stopping.rows, np.random.default_rng(seed)
+    steps = -(-len(rows.y) // config.batch_size)
+    rates = config.rates(steps * config.epochs).reshape(config.epochs, steps)
+    compiled = get_compiled(architecture)
+    with _device(), compiled.lock:
+        settings = StepSettings(config.weight_decay, config.dropout, config.clip, stopping.loss.gamma, config.augment)
+        compiled.start_fit(start, settings, config.batch_size, seed)
+        tensors = compiled.to_tensors(rows)
 
-        def epochs() -> Iterator[Epoch]:
+        def epochs() -> Iterator[EpochOutput]:
             for number, epoch_rates in enumerate(rates):
                 order = rng.permutation(len(rows.y))
-                logits, norms = engine.learn(load, order, epoch_rates, number * steps)
-                seen = None if watch.validation is None else engine.logits(watch.validation.X)
-                yield Epoch(Step(float(epoch_rates[-1]), norms), logits, seen)
+                logits, norms = compiled.train_epoch(tensors, order, epoch_rates, number * steps)
+                validation_logits = None if stopping.validation is None else compiled.logits(stopping.validation.X)
+                yield EpochOutput(StepStats(float(epoch_rates[-1]), norms), logits, validation_logits)
 
-        return watch.keep_best(epochs(), engine.weights)
+        return stopping.keep_best(epochs(), compiled.weights)
 
 
-def predict(architecture: Architecture, weights: Weights, X: npt.NDArray[Any], batch: int = BATCH) -> Floats:
-    """Logits (n, outputs) of rows X (n, …).
+def predict(
+    architecture: KerasArchitecture, weights: KerasWeights, X: npt.NDArray[Any], batch_size: int = PREDICTION_BATCH
+) -> Floats:
+    """Compute the logits of rows. All batches have one shape, so that a row's logits do not depend on the other rows.
 
-    Every batch has the same form, the last one filled up: a row gives the same numbers whatever stands beside it.
+    Parameters
+    ----------
+    architecture : KerasArchitecture
+        The network.
+    weights : list of arrays
+        Its weights.
+    X : array of shape (n_rows, …)
+        The rows.
+    batch_size : int, default 64
+        Rows predicted together.
+
+    Returns
+    -------
+    array of shape (n_rows, n_outputs)
     """
-    engine = machine(architecture)
-    with engine.lock:
-        engine.put(weights)
-        return engine.logits(X, batch)
+    compiled = get_compiled(architecture)
+    with compiled.lock:
+        compiled.set_weights(weights)
+        return compiled.logits(X, batch_size)
 
 
-def fresh(architecture: Architecture, rng: np.random.Generator, prior_logits: Floats) -> Weights:
-    """The weights of an untrained network, drawn by the initialisers of its layers, that predicts `prior_logits`.
+def initial_weights(architecture: KerasArchitecture, rng: np.random.Generator, prior_logits: Floats) -> KerasWeights:
+    """Draw the weights of an untrained network that predicts the same logits for every row.
 
-    For the latter the last layer should begin with a kernel of zeros (`kernel_initializer="zeros"`).
+    The initialisers of the layers draw them; that of the last kernel should be zeros (`kernel_initializer="zeros"`).
+
+    Parameters
+    ----------
+    architecture : KerasArchitecture
+        The network.
+    rng : numpy Generator
+        Source of the seeds of the initialisers.
+    prior_logits : array of shape (n_outputs,)
+        The bias of the last layer.
+
+    Returns
+    -------
+    list of arrays
     """
-    engine = machine(architecture)
-    drawn = {id(weight): values for weight, values in _draws(engine.model, rng)}
-    start = built(architecture, prior_logits)
-    return [drawn.get(id(weight), values) for weight, values in zip(engine.model.weights, start, strict=True)]
-
-
-def built(architecture: Architecture, prior_logits: Floats) -> Weights:
-    """The weights that `Architecture.build` left in its model, the last bias apart, which gets `prior_logits`."""
-    engine = machine(architecture)
-    last = id(engine.model.layers[-1].bias)
-    return [
-        prior_logits.copy() if id(weight) == last else values
-        for weight, values in zip(engine.model.weights, engine.as_built, strict=True)
-    ]
-
-
-def finish(logits: Any, schedule: Schedule, loss: Loss) -> Any:
-    """A Keras model of logits as a compiled one of probabilities, for which plain `fit` goes on with this training.
-
-    Two classes: one sigmoid output (n, 1), the probability of class 1; more: a softmax (n, k), and `fit` then expects
-    one-hot labels.
-    """
-    import keras
-
-    from harness.networks.keras_export import keras_loss
-
-    activation = keras.layers.Activation("sigmoid" if loss.outputs == 1 else "softmax", name="probabilities")
-    model = keras.Model(logits.input, activation(logits.output), name=logits.name)
-    optimiser = keras.optimizers.AdamW(
-        schedule.learning_rate, weight_decay=schedule.weight_decay, global_clipnorm=schedule.clip
-    )
-    optimiser.exclude_from_weight_decay(var_names=list(NOT_DECAYED))
-    model.compile(optimiser, keras_loss(keras, loss), jit_compile=False)
-    model.optimizer.build(model.trainable_variables)  # so that a saved model is read back without a warning
-    return model
-
-
-def _draws(model: Any, rng: np.random.Generator) -> Iterator[tuple[Any, Floats]]:
-    """Every weight that its layer draws at random, with a new draw."""
+    model = get_compiled(architecture).model
+    drawn: dict[int, Floats] = {}
     for layer in model._flatten_layers(include_self=False):
         for weight in layer._trainable_variables:
             initializer = getattr(layer, f"{weight.name.removesuffix('_kernel')}_initializer", None)
             if initializer is not None and "seed" in initializer.get_config():
                 seeded = type(initializer).from_config({**initializer.get_config(), "seed": int(rng.integers(2**31))})
-                yield weight, np.array(seeded(weight.shape))
+                drawn[id(weight)] = np.array(seeded(weight.shape))
+    built = built_weights(architecture, prior_logits)
+    return [drawn.get(id(weight), array) for weight, array in zip(model.weights, built, strict=True)]
+
+
+def built_weights(architecture: KerasArchitecture, prior_logits: Floats) -> KerasWeights:
+    """Return the weights with which `KerasArchitecture.build` made the model, with `prior_logits` as the last bias."""
+    compiled = get_compiled(architecture)
+    last_bias, weights = compiled.model.layers[-1].bias, list(compiled.initial_weights)
+    for index, variable in enumerate(compiled.model.weights):
+        if variable is last_bias:
+            weights[index] = prior_logits.copy()
+    return weights
 
 
 @contextmanager
 def _device() -> Iterator[None]:
-    """A GPU, where TensorFlow sees one, belongs to one training process at a time. Never tried on one."""
+    """Let one training process at a time use a GPU, if TensorFlow finds one. Not tested on a GPU."""
     import tensorflow as tf
 
     if not tf.config.list_physical_devices("GPU"):

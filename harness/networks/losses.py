@@ -1,4 +1,4 @@
-"""Cross-entropy and focal loss of logits: values, slopes and probabilities."""
+"""Cross-entropy and focal loss of logits: values, gradients and probabilities."""
 
 from dataclasses import dataclass
 from typing import Any, TypeAlias
@@ -10,22 +10,33 @@ from scipy.special import expit, log_expit, log_softmax, softmax
 Floats: TypeAlias = npt.NDArray[np.float32]
 Labels: TypeAlias = npt.NDArray[np.int64]
 
-TINY = np.float32(1e-7)  # keeps (1 - p) ** (gamma - 1) finite where a row is learned perfectly
+MIN_COMPLEMENT = np.float32(
+    1e-7
+)  #: lower bound of 1 - p: keeps (1 - p) ** (gamma - 1) finite for a row learned perfectly
 
 
-def taken_gamma(params: dict[str, Any]) -> float:
-    """The `gamma` of a `Loss` that searched parameters name by `loss` and `gamma`, which are taken out of them."""
+def pop_gamma(params: dict[str, Any]) -> float:
+    """Remove the hyperparameters `loss` and `gamma` and return the `gamma` of the `Loss` that they describe."""
     gamma = float(params.pop("gamma", 2.0))
     return gamma if params.pop("loss", "cross_entropy") == "focal" else 0.0
 
 
 @dataclass(frozen=True)
 class Loss:
-    """The loss -(1 - p) ** gamma * log(p), where p is the probability given to a row's own class.
+    """The loss -(1 - p) ** gamma * log(p), where p is the predicted probability of a row's true class.
 
-    `gamma` 0 is cross-entropy; above, rows that are already right count less (Lin et al., Focal loss for dense object
-    detection, ICCV 2017; without its class weights, which are a strategy here). Two classes have one logit, that of
-    class 1; more have one logit each.
+    With `gamma` 0 it is cross-entropy; with a larger one, rows that are already classified correctly count less.
+
+    Attributes
+    ----------
+    classes : int
+        Number of classes. Two classes have a single logit, that of class 1; more have a logit each.
+    gamma : float, default 0
+        Focusing parameter.
+
+    References
+    ----------
+    Lin et al., Focal loss for dense object detection, ICCV 2017. Its class weights are a strategy here.
     """
 
     classes: int
@@ -33,54 +44,65 @@ class Loss:
 
     @property
     def outputs(self) -> int:
-        """The number of logits."""
+        """Number of logits."""
         return 1 if self.classes == 2 else self.classes
 
-    def values(self, logits: Floats, y: Labels, least: Floats | None = None) -> Floats:
-        """The loss of every row, shape (n,), from logits (n, outputs) and labels (n,).
+    def row_losses(self, logits: Floats, y: Labels, min_probability: Floats | None = None) -> Floats:
+        """Compute the loss of every row.
 
-        With `least` (classes,) no row counts as if its own class had a smaller probability than that.
+        Parameters
+        ----------
+        logits : array of shape (n_rows, n_outputs)
+        y : array of shape (n_rows,)
+            True classes, 0..k-1.
+        min_probability : array of shape (n_classes,), optional
+            Lower bounds of the probability of the true class, which bound the loss of a row.
+
+        Returns
+        -------
+        array of shape (n_rows,)
         """
         log_p = self._log_p(logits, y)
-        if least is not None:
-            log_p = np.maximum(log_p, np.log(least)[y])
+        if min_probability is not None:
+            log_p = np.maximum(log_p, np.log(min_probability)[y])
         if self.gamma == 0:
             return -log_p
-        values: Floats = -((-np.expm1(log_p)) ** np.float32(self.gamma)) * log_p
-        return values
+        losses: Floats = -((-np.expm1(log_p)) ** np.float32(self.gamma)) * log_p
+        return losses
 
-    def slopes(self, logits: Floats, y: Labels) -> Floats:
-        """The derivative of every row's loss by its logits, shape (n, outputs)."""
+    def gradient(self, logits: Floats, y: Labels) -> Floats:
+        """Compute the derivative of every row's loss with respect to its logits, shape (n_rows, n_outputs)."""
         if self.outputs == 1:
-            slopes = expit(logits)
-            slopes[:, 0] -= y
+            gradient = expit(logits)
+            gradient[:, 0] -= y
         else:
-            slopes = softmax(logits, axis=1)
-            slopes[np.arange(len(y)), y] -= 1
+            gradient = softmax(logits, axis=1)
+            gradient[np.arange(len(y)), y] -= 1
         if self.gamma:
-            slopes *= self._focus(self._log_p(logits, y))[:, None]
-        return np.asarray(slopes, dtype=np.float32)
+            gradient *= self._focus(self._log_p(logits, y))[:, None]
+        return np.asarray(gradient, dtype=np.float32)
 
     def probabilities(self, logits: Floats) -> Floats:
-        """The probability of every class, shape (n, classes)."""
+        """Convert logits (n_rows, n_outputs) to the probability of every class, shape (n_rows, n_classes)."""
         if self.outputs == 1:
             return np.hstack([expit(-logits), expit(logits)]).astype(np.float32, copy=False)
         return np.asarray(softmax(logits, axis=1), dtype=np.float32)
 
     def prior_logits(self, shares: npt.NDArray[np.float64]) -> Floats:
-        """The logits, shape (outputs,), that predict these class shares: where an untrained network should begin."""
+        """Return the logits (n_outputs,) that predict these class shares, as an untrained network should."""
         logs = np.log(shares)
         return np.asarray(logs[1:] - logs[:1] if self.outputs == 1 else logs, dtype=np.float32)
 
     def _log_p(self, logits: Floats, y: Labels) -> Floats:
+        """Log-probability of every row's true class."""
         if self.outputs == 1:
             signed = np.where(y == 1, logits[:, 0], -logits[:, 0])
             return np.asarray(log_expit(signed), dtype=np.float32)
         return np.asarray(log_softmax(logits, axis=1)[np.arange(len(y)), y], dtype=np.float32)
 
     def _focus(self, log_p: Floats) -> Floats:
-        """What focusing multiplies the slopes of cross-entropy by: the product rule on (1 - p) ** gamma * log p."""
+        """Factor between the gradients of focal loss and cross-entropy, by the product rule on (1 - p) ** gamma * log p."""
         gamma = np.float32(self.gamma)
-        rest = np.maximum(-np.expm1(log_p), TINY)
-        focus = rest**gamma - gamma * np.exp(log_p) * log_p * rest ** (gamma - 1)
+        complement = np.maximum(-np.expm1(log_p), MIN_COMPLEMENT)
+        focus = complement**gamma - gamma * np.exp(log_p) * log_p * complement ** (gamma - 1)
         return np.asarray(focus, dtype=np.float32)

@@ -1,7 +1,8 @@
-"""The training loop: epochs of shuffled batches, AdamW with a schedule of its rate, early stopping on real rows.
+"""The training loop of dense networks: shuffled batches, AdamW with a learning-rate schedule, early stopping.
 
-One network after another: the inner folds of a trial as one network with a leading fold axis took 1.8 times as long at 64
-units and 1.1 times at 128, because they leave the processor's cache, and 0.6 times at 16, where calls are dear.
+One network is trained after another. The inner folds of a trial as one network with a leading fold axis took 1.8 times as
+long at 64 units and 1.1 times at 128, because they do not fit into the processor's cache, and 0.6 times at 16, where the
+overhead of calls dominates.
 """
 
 from __future__ import annotations
@@ -11,45 +12,66 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from harness.networks.dense import Network, Shape, backward, forward, infer, lay_out, new_network
-from harness.networks.history import EarlyStopping, Epoch, History, Step
+from harness.networks.dense import DenseNetwork, DenseShape, backward, forward, infer, new_network, unpack
+from harness.networks.history import EarlyStopping, EpochOutput, StepStats, TrainingHistory
 from harness.networks.losses import Floats, Loss
-from harness.networks.rows import Rows
+from harness.networks.rows import WeightedRows
 
-BETA_1, BETA_2, ADAM_EPSILON = 0.9, 0.999, np.float32(1e-7)  # Keras's defaults
-WARM_UP, FIRST = 0.1, 0.1  #: one cycle warms up for this share of the steps, from this share of the rate
+BETA_1, BETA_2, ADAM_EPSILON = 0.9, 0.999, np.float32(1e-7)  #: Keras's defaults
+WARM_UP_SHARE = 0.1  #: share of the steps during which the one-cycle schedule warms up
+INITIAL_RATE_SHARE = 0.1  #: learning rate of its first step, relative to the largest
 
 
-def constant(_done: float) -> float:
-    """The same learning rate throughout."""
+def constant(_progress: float) -> float:
+    """Return 1: the same learning rate throughout."""
     return 1.0
 
 
-def cosine(done: float) -> float:
-    """Down to nothing along half a cosine (Loshchilov & Hutter, SGDR, ICLR 2017, without restarts)."""
-    return float(0.5 * (1 + np.cos(np.pi * done)))
+def cosine(progress: float) -> float:
+    """Return the cosine decay from 1 to 0 (Loshchilov & Hutter, SGDR, ICLR 2017, without restarts)."""
+    return float(0.5 * (1 + np.cos(np.pi * progress)))
 
 
-def one_cycle(done: float) -> float:
-    """A straight warm-up, then `cosine` (after Smith & Topin, Super-convergence, 2018)."""
-    if done < WARM_UP:
-        return FIRST + (1 - FIRST) * done / WARM_UP
-    return cosine((done - WARM_UP) / (1 - WARM_UP))
+def one_cycle(progress: float) -> float:
+    """Return a linear warm-up followed by `cosine` (after Smith & Topin, Super-convergence, 2018)."""
+    if progress < WARM_UP_SHARE:
+        return INITIAL_RATE_SHARE + (1 - INITIAL_RATE_SHARE) * progress / WARM_UP_SHARE
+    return cosine((progress - WARM_UP_SHARE) / (1 - WARM_UP_SHARE))
 
 
-#: What the learning rate is multiplied by, as a function of the share of the planned steps that is done.
-COURSES = {"constant": constant, "cosine": cosine, "one_cycle": one_cycle}
+#: Factor of the learning rate as a function of the share of the planned steps that is done.
+RATE_SCHEDULES = {"constant": constant, "cosine": cosine, "one_cycle": one_cycle}
 
 
 @dataclass(frozen=True, kw_only=True)
-class Schedule:
+class TrainConfig:
     """How a network is trained.
 
-    `weight_decay` is the decoupled one: a step shrinks kernels by `learning_rate * weight_decay`. `epochs` bounds the
-    training, `patience` (epochs without improvement) usually ends it; both are stretched on small tables, where an epoch
-    is only a few steps, to at least `least_steps` and `least_patience` steps. `clip` bounds the norm of the whole gradient.
-    `course` is one of `COURSES`. One that falls needs an end to fall towards: it is planned over half of `epochs`, which is
-    more than early stopping usually takes, and patience is half of that, or the plateau before the fall would end it.
+    A schedule that decays needs a planned end: it spans half of `epochs`, which is more than early stopping usually takes,
+    and the patience is at least half of that, since the plateau before the decay would end the training otherwise.
+
+    Attributes
+    ----------
+    learning_rate : float, default 2e-3
+        Largest learning rate.
+    batch_size : int, default 256
+        Rows per step.
+    dropout : float, default 0.2
+        Share of units dropped.
+    weight_decay : float, default 1.0
+        Decoupled weight decay: a step shrinks kernels by ``learning_rate * weight_decay``.
+    epochs : int, default 40
+        Largest number of epochs.
+    patience : int, default 5
+        Number of epochs without improvement after which training stops.
+    min_steps : int, default 400
+        `epochs` grows to at least so many steps on small tables, where an epoch has few.
+    min_patience : int, default 40
+        `patience` grows to at least so many steps, likewise.
+    clip : float, default 1.0
+        Largest norm of the whole gradient.
+    rate_schedule : str, default "constant"
+        One of `RATE_SCHEDULES`.
     """
 
     learning_rate: float = 2e-3
@@ -58,120 +80,187 @@ class Schedule:
     weight_decay: float = 1.0
     epochs: int = 40
     patience: int = 5
-    least_steps: int = 400
-    least_patience: int = 40
+    min_steps: int = 400
+    min_patience: int = 40
     clip: float = 1.0
-    course: str = "constant"
+    rate_schedule: str = "constant"
 
-    def stretched(self, rows: int) -> Schedule:
-        """The same for a table of so many rows, with `epochs` and `patience` that allow for enough steps."""
+    def scaled_to(self, rows: int) -> TrainConfig:
+        """Return the configuration for a number of rows, with `epochs` and `patience` that allow for enough steps."""
         steps = -(-rows // self.batch_size)
-        epochs = max(self.epochs, -(-self.least_steps // steps))
-        patience = max(self.patience, -(-self.least_patience // steps))
-        if self.course == "constant":
+        epochs = max(self.epochs, -(-self.min_steps // steps))
+        patience = max(self.patience, -(-self.min_patience // steps))
+        if self.rate_schedule == "constant":
             return replace(self, epochs=epochs, patience=patience)
         return replace(self, epochs=(epochs + 1) // 2, patience=max(patience, epochs // 4))
 
     def steps(self, rows: int) -> int:
-        """The steps of all epochs together."""
+        """Return the number of steps of all epochs together."""
         return self.epochs * -(-rows // self.batch_size)
 
 
 @dataclass
 class Adam:
-    """Adam with decoupled weight decay (Kingma & Ba 2015; Loshchilov & Hutter 2019), on one flat vector.
+    """Adam with decoupled weight decay, on one flat vector of parameters.
 
-    Step for step what `keras.optimizers.AdamW` with `global_clipnorm` does when only kernels decay. The schedule's course
-    is spread over `steps`; with 0 the learning rate is constant.
+    Each step equals that of `keras.optimizers.AdamW` with `global_clipnorm` when only kernels decay.
+
+    Attributes
+    ----------
+    config : TrainConfig
+        Learning rate and its schedule, weight decay and clipping.
+    mean, square : array of shape (n_parameters,)
+        Moving averages of the gradient and of its square; changed in place.
+    step : int
+        Number of steps made.
+    steps : int, default 0
+        Number of steps that the schedule spans; 0 for a constant learning rate.
+    last_rate : float
+        Learning rate of the last step.
+
+    References
+    ----------
+    Kingma & Ba, Adam, ICLR 2015; Loshchilov & Hutter, Decoupled weight decay regularization, ICLR 2019.
     """
 
-    schedule: Schedule
+    config: TrainConfig
     mean: Floats
     square: Floats
     step: int = 0
     steps: int = 0
-    used: float = 0.0  #: the learning rate of the last step
+    last_rate: float = 0.0
 
     @property
     def learning_rate(self) -> float:
-        """The learning rate of the next step."""
-        done = min(self.step / self.steps, 1.0) if self.steps else 0.0
-        return self.schedule.learning_rate * (COURSES[self.schedule.course](done) if self.steps else 1.0)
+        """Learning rate of the next step."""
+        if not self.steps:
+            return self.config.learning_rate
+        progress = min(self.step / self.steps, 1.0)
+        return self.config.learning_rate * RATE_SCHEDULES[self.config.rate_schedule](progress)
 
-    def update(self, flat: Floats, gradient: Floats, decayed: int) -> float:
-        """Move `flat` against `gradient`, both (p,); the first `decayed` parameters also shrink. Spoils `gradient`.
+    def update(self, flat: Floats, gradient: Floats, decayed_size: int) -> float:
+        """Make a step.
 
-        Returns the norm of the gradient before it was clipped.
+        Parameters
+        ----------
+        flat : array of shape (n_parameters,)
+            Parameters; changed in place.
+        gradient : array of shape (n_parameters,)
+            Gradient of the loss; overwritten.
+        decayed_size : int
+            Number of leading parameters that weight decay shrinks.
+
+        Returns
+        -------
+        float
+            The norm of the gradient before clipping.
         """
-        self.used = rate = self.learning_rate
+        self.last_rate = rate = self.learning_rate
         norm = float(np.sqrt(gradient @ gradient))
-        if norm > self.schedule.clip:
-            gradient *= np.float32(self.schedule.clip / norm)
-        if self.schedule.weight_decay:
-            flat[:decayed] *= np.float32(1 - rate * self.schedule.weight_decay)
+        if norm > self.config.clip:
+            gradient *= np.float32(self.config.clip / norm)
+        if self.config.weight_decay:
+            flat[:decayed_size] *= np.float32(1 - rate * self.config.weight_decay)
         self.step += 1
         self.mean *= np.float32(BETA_1)
         self.mean += np.float32(1 - BETA_1) * gradient
         gradient *= gradient
         self.square *= np.float32(BETA_2)
         self.square += np.float32(1 - BETA_2) * gradient
-        move = np.sqrt(self.square)
-        move += ADAM_EPSILON
-        np.divide(self.mean, move, out=move)
-        move *= np.float32(rate * np.sqrt(1 - BETA_2**self.step) / (1 - BETA_1**self.step))
-        flat -= move
+        update = np.sqrt(self.square)
+        update += ADAM_EPSILON
+        np.divide(self.mean, update, out=update)
+        update *= np.float32(rate * np.sqrt(1 - BETA_2**self.step) / (1 - BETA_1**self.step))
+        flat -= update
         return norm
 
 
 def train(
-    shape: Shape, loss: Loss, schedule: Schedule, rows: Rows, watched: Rows | None, seed: int
-) -> tuple[Network, History]:
-    """Train a network under a `Watch`; with `watched` rows stop when they have not improved for `patience` epochs.
+    shape: DenseShape, loss: Loss, config: TrainConfig, rows: WeightedRows, validation: WeightedRows | None, seed: int
+) -> tuple[DenseNetwork, TrainingHistory]:
+    """Train a dense network.
 
-    The weights of the best epoch are restored. Without watched rows all `epochs` are made and the last weights kept.
-    Raises `EvenhandError` where the training diverges.
+    Parameters
+    ----------
+    shape : DenseShape
+        Architecture of the network.
+    loss : Loss
+        Training loss.
+    config : TrainConfig
+        How to train, before it is scaled to the number of rows.
+    rows : WeightedRows
+        Training rows.
+    validation : WeightedRows or None
+        Validation rows for early stopping. Without them all `epochs` are made and the last weights kept.
+    seed : int
+        Seed of initial weights, batches and dropout.
+
+    Returns
+    -------
+    network : DenseNetwork
+        The network with the weights of its best epoch.
+    history : TrainingHistory
+        The learning curves.
+
+    Raises
+    ------
+    EvenhandError
+        If the training diverges.
     """
-    rng, schedule = np.random.default_rng(seed), schedule.stretched(len(rows.y))
-    watch = EarlyStopping(loss, rows, watched, schedule.patience)
-    network = new_network(shape, rng, watch.prior_logits)
-    nothing = np.zeros(shape.size, np.float32)
-    adam = Adam(schedule, nothing, nothing.copy(), steps=schedule.steps(len(rows.y)))
+    rng, config = np.random.default_rng(seed), config.scaled_to(len(rows.y))
+    stopping = EarlyStopping(loss, rows, validation, config.patience)
+    network = new_network(shape, rng, stopping.prior_logits)
+    arrays = [network.weights.flat, *network.running_statistics]
+    zeros = np.zeros(shape.size, np.float32)
+    adam = Adam(config, zeros, zeros.copy(), steps=config.steps(len(rows.y)))
 
-    def epochs() -> Iterator[Epoch]:
-        for _ in range(schedule.epochs):
+    def epochs() -> Iterator[EpochOutput]:
+        for _ in range(config.epochs):
             logits, norms = train_epoch(network, adam, loss, rows, rng)
-            yield Epoch(Step(adam.used, norms), logits, None if watched is None else infer(network, watched.X))
+            validation_logits = None if validation is None else infer(network, validation.X)
+            yield EpochOutput(StepStats(adam.last_rate, norms), logits, validation_logits)
 
-    _restore(network, watch.keep_best(epochs(), lambda: _snapshot(network)))
-    return network, watch.history(schedule.batch_size)
+    best_arrays = stopping.keep_best(epochs(), lambda: list(map(np.copy, arrays)))
+    for array, best in zip(arrays, best_arrays, strict=True):
+        array[:] = best
+    return network, stopping.history(config.batch_size)
 
 
 def train_epoch(
-    network: Network, adam: Adam, loss: Loss, rows: Rows, rng: np.random.Generator
+    network: DenseNetwork, adam: Adam, loss: Loss, rows: WeightedRows, rng: np.random.Generator
 ) -> tuple[Floats, Floats]:
-    """One pass over all rows in a fresh order, the smaller last batch included.
+    """Train on all rows once, in a new order, the smaller last batch included.
 
-    Returns the logits met on the way, (n, outputs) in the order of `rows`, and the norm of every batch's gradient.
+    Parameters
+    ----------
+    network : DenseNetwork
+        The network; its weights and running statistics are changed in place.
+    adam : Adam
+        State of the optimiser; changed in place.
+    loss : Loss
+        Training loss.
+    rows : WeightedRows
+        Training rows.
+    rng : numpy Generator
+        Source of the order of rows and of dropout.
+
+    Returns
+    -------
+    logits : array of shape (n_rows, n_outputs)
+        Logits of every row before its step, in the order of `rows`.
+    norms : array of shape (n_batches,)
+        Norm of every batch's gradient.
     """
-    gradient = lay_out(network.shape, np.empty(network.shape.size, np.float32))
+    gradient = unpack(network.shape, np.empty(network.shape.size, np.float32))
     logits, norms = np.empty((len(rows.y), loss.outputs), np.float32), []
     order = rng.permutation(len(rows.y))
-    for start in range(0, len(order), adam.schedule.batch_size):
-        batch = order[start : start + adam.schedule.batch_size]
-        taken = rows.X[batch]
-        out, tape = forward(network, taken, adam.schedule.dropout, rng)
-        logits[batch] = out
-        slopes = loss.slopes(out, rows.y[batch])
-        slopes *= (rows.weight[batch] / np.float32(len(batch)))[:, None]
-        backward(network, taken, tape, slopes, gradient)
-        norms.append(adam.update(network.weights.flat, gradient.flat, network.shape.decayed))
+    for start in range(0, len(order), adam.config.batch_size):
+        batch = order[start : start + adam.config.batch_size]
+        X = rows.X[batch]
+        batch_logits, cache = forward(network, X, adam.config.dropout, rng)
+        logits[batch] = batch_logits
+        logits_gradient = loss.gradient(batch_logits, rows.y[batch])
+        logits_gradient *= (rows.weight[batch] / np.float32(len(batch)))[:, None]
+        backward(network, X, cache, logits_gradient, gradient)
+        norms.append(adam.update(network.weights.flat, gradient.flat, network.shape.decayed_size))
     return logits, np.array(norms, np.float32)
-
-
-def _snapshot(network: Network) -> list[Floats]:
-    return [network.weights.flat.copy(), *(statistics.copy() for statistics in network.running)]
-
-
-def _restore(network: Network, kept: list[Floats]) -> None:
-    for place, values in zip([network.weights.flat, *network.running], kept, strict=True):
-        place[:] = values

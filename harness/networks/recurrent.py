@@ -1,28 +1,44 @@
-"""A recurrent network for token sequences, written out in NumPy: weights, forward pass, back through time.
+"""A recurrent network for token sequences in NumPy: weights, forward pass, backpropagation through time.
 
 Tokens → embedding → dropout of whole channels → LSTM or GRU, in one direction or both → the last state and the mean of all
-states → dropout → kernel and bias. Written out because each step of a sequence is so little arithmetic that TensorFlow
-spends most of its time between the steps. `tests/test_recurrent.py` holds it against Keras, `tests/speed/recurrent.py`
-measures both.
+states → dropout → kernel and bias. A step of a sequence is so little arithmetic that TensorFlow spends most of its time
+between the steps. `tests/test_recurrent.py` compares this implementation with Keras, `tests/speed/recurrent.py` measures both.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from math import prod
 from typing import TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 
 from harness.networks.losses import Floats, Labels
-from harness.networks.recurrent_cells import CELLS, Back, CellWeights
+from harness.networks.recurrent_cells import CELLS, BackwardPass, CellWeights
 
 Tokens: TypeAlias = npt.NDArray[np.int32]
 
 
 @dataclass(frozen=True)
-class Shape:
-    """How a network is built: `vocabulary` counts padding (0) and the unknown token (1); `outputs` logits come out."""
+class RecurrentShape:
+    """Architecture of a recurrent network.
+
+    Attributes
+    ----------
+    vocabulary : int
+        Number of tokens, padding (0) and the unknown token (1) included.
+    outputs : int
+        Number of logits.
+    embedding : int, default 32
+        Size of the vector of a token.
+    units : int, default 64
+        Units of the cell, per direction.
+    cell : {"lstm", "gru"}, default "lstm"
+        Type of the cell.
+    bidirectional : bool, default False
+        Whether sequences are also read from their end.
+    """
 
     vocabulary: int
     outputs: int
@@ -33,75 +49,122 @@ class Shape:
 
     @property
     def directions(self) -> int:
-        """1, or 2 where sequences are also read from their end."""
+        """Number of directions: 1 or 2."""
         return 2 if self.bidirectional else 1
 
     @property
     def features(self) -> int:
-        """How many numbers of a sequence reach the output layer."""
+        """Number of inputs of the output layer."""
         return 2 * self.directions * self.units
 
     @property
-    def forms(self) -> list[tuple[int, int]]:
-        """The form of every array of weights, in the order of the flat vector."""
+    def array_shapes(self) -> list[tuple[int, int]]:
+        """Shape of every array of weights, in the order of the flat vector."""
         cell = CELLS[self.cell]
         width = cell.gates * self.units
-        one = [(self.embedding, width), (self.units, width), (cell.biases, width)]
+        direction = [(self.embedding, width), (self.units, width), (cell.biases, width)]
         head = [(self.features, self.outputs), (1, self.outputs)]
-        return [(self.vocabulary, self.embedding), *one * self.directions, *head]
+        return [(self.vocabulary, self.embedding), *direction * self.directions, *head]
 
     @property
     def size(self) -> int:
-        """The number of trained parameters."""
-        return sum(a * b for a, b in self.forms)
+        """Number of trained parameters."""
+        return sum(map(prod, self.array_shapes))
 
 
 @dataclass(frozen=True)
-class Weights:
-    """One flat vector of parameters, and views into it. A gradient has the same form; the optimiser works on `flat`."""
+class RecurrentWeights:
+    """One flat vector of parameters, and views into it. A gradient has the same form; the optimiser works on `flat`.
+
+    Attributes
+    ----------
+    flat : array of shape (n_parameters,)
+        All parameters.
+    embedding : array of shape (vocabulary, embedding)
+        Vectors of the tokens; that of padding is never read.
+    directions : list of CellWeights
+        Weights of the forward direction, then of the backward one.
+    kernel : array of shape (features, outputs)
+        Kernel of the output layer.
+    bias : array of shape (1, outputs)
+        Its bias.
+    """
 
     flat: Floats
-    embedding: Floats  #: (vocabulary, embedding); the row of padding is never read
-    directions: list[CellWeights]  #: forward, then backward
-    kernel: Floats  #: (features, outputs)
-    bias: Floats  #: (1, outputs)
+    embedding: Floats
+    directions: list[CellWeights]
+    kernel: Floats
+    bias: Floats
 
 
 @dataclass(frozen=True)
-class Network:
-    """Weights and what they are for."""
+class RecurrentNetwork:
+    """A recurrent network: architecture and weights."""
 
-    shape: Shape
-    weights: Weights
+    shape: RecurrentShape
+    weights: RecurrentWeights
 
 
 @dataclass
-class Tape:
-    """What the way back needs of a way forward; where there is no dropout, no masks."""
+class RecurrentCache:
+    """Intermediate values of a forward pass that the backward pass needs.
 
-    lengths: Labels  #: (n,)
-    channels: Floats | None = None  #: dropout's mask of the embedding, (embedding, n)
-    kept: Floats | None = None  #: dropout's mask of the features
-    features: Floats = field(default_factory=lambda: np.empty((0, 0), np.float32))  #: (n, features)
-    tokens: list[Tokens] = field(default_factory=list)  #: one item per direction, (steps, n)
-    backs: list[Back] = field(default_factory=list)  #: one per direction
-
-
-def lay_out(shape: Shape, flat: Floats) -> Weights:
-    """Views of a flat vector (shape.size,), in Keras's order of layers and of weights."""
-    ends = np.cumsum([a * b for a, b in shape.forms])
-    views = [flat[end - a * b : end].reshape(a, b) for end, (a, b) in zip(ends, shape.forms, strict=True)]
-    cells = [CellWeights(*views[at : at + 3]) for at in range(1, 1 + 3 * shape.directions, 3)]
-    return Weights(flat, views[0], cells, views[-2], views[-1])
-
-
-def new_network(shape: Shape, rng: np.random.Generator, logits: Floats) -> Network:
-    """An untrained network that predicts `logits` (outputs,) for every row, as its last kernel is zero.
-
-    The rest begins as in Keras: kernels Glorot-uniform, recurrent ones orthogonal, the forget gate's bias 1 (Jozefowicz et al.,
-    An empirical exploration of recurrent network architectures, ICML 2015).
+    Attributes
+    ----------
+    lengths : array of shape (n_rows,)
+        Lengths of the sequences.
+    channel_mask : array of shape (embedding, n_rows) or None
+        Dropout mask of the embedding; None without dropout.
+    feature_mask : array of shape (n_rows, features) or None
+        Dropout mask of the features, likewise.
+    features : array of shape (n_rows, features)
+        Inputs of the output layer.
+    tokens : list of arrays of shape (n_steps, n_rows)
+        Tokens in the order of each direction.
+    backward_passes : list of callables
+        Backward pass of each direction.
     """
-    weights = lay_out(shape, np.zeros(shape.size, np.float32))
+
+    lengths: Labels
+    channel_mask: Floats | None = None
+    feature_mask: Floats | None = None
+    features: Floats = field(default_factory=lambda: np.empty((0, 0), np.float32))
+    tokens: list[Tokens] = field(default_factory=list)
+    backward_passes: list[BackwardPass] = field(default_factory=list)
+
+
+def unpack(shape: RecurrentShape, flat: Floats) -> RecurrentWeights:
+    """Split a flat vector (shape.size,) into views, in Keras's order of layers and of weights."""
+    views, start = [], 0
+    for array_shape in shape.array_shapes:
+        end = start + prod(array_shape)
+        views.append(flat[start:end].reshape(array_shape))
+        start = end
+    embedding, *cell_arrays, kernel, bias = views
+    directions = [CellWeights(*cell_arrays[first : first + 3]) for first in range(0, len(cell_arrays), 3)]
+    return RecurrentWeights(flat, embedding, directions, kernel, bias)
+
+
+def new_network(shape: RecurrentShape, rng: np.random.Generator, logits: Floats) -> RecurrentNetwork:
+    """Initialise a network that predicts the same logits for every row, as its last kernel is zero.
+
+    All other weights are initialised as in Keras: kernels Glorot-uniform, recurrent ones orthogonal, the bias of the forget
+    gate 1 (Jozefowicz et al., An empirical exploration of recurrent network architectures, ICML 2015).
+
+    Parameters
+    ----------
+    shape : RecurrentShape
+        Architecture.
+    rng : numpy Generator
+        Source of the initial weights.
+    logits : array of shape (n_outputs,)
+        The prediction.
+
+    Returns
+    -------
+    RecurrentNetwork
+    """
+    weights = unpack(shape, np.zeros(shape.size, np.float32))
     weights.embedding[1:] = rng.uniform(-0.05, 0.05, (shape.vocabulary - 1, shape.embedding))
     for cell in weights.directions:
         cell.kernel[:] = rng.uniform(-1, 1, cell.kernel.shape) * np.sqrt(6 / sum(cell.kernel.shape))
@@ -110,88 +173,136 @@ def new_network(shape: Shape, rng: np.random.Generator, logits: Floats) -> Netwo
         if shape.cell == "lstm":
             cell.bias[:, shape.units : 2 * shape.units] = 1
     weights.bias[:] = logits
-    return Network(shape, weights)
+    return RecurrentNetwork(shape, weights)
 
 
-def lengths_of(tokens: Tokens) -> Labels:
-    """How many tokens every row (n, length) has before its padding."""
+def sequence_lengths(tokens: Tokens) -> Labels:
+    """Return the number of tokens of every row (n_rows, length) before its padding."""
     return np.asarray(np.count_nonzero(tokens, axis=1), dtype=np.int64)
 
 
 def forward(
-    network: Network, tokens: Tokens, rate: float = 0.0, rng: np.random.Generator | None = None
-) -> tuple[Floats, Tape]:
-    """Logits (n, outputs) of sequences (n, length), and what `backward` needs; dropout acts where there is an `rng`."""
-    shape, weights, lengths = network.shape, network.weights, lengths_of(tokens)
-    tape, every, steps = Tape(lengths), np.arange(len(tokens)), int(lengths.max())
+    network: RecurrentNetwork, tokens: Tokens, rate: float = 0.0, rng: np.random.Generator | None = None
+) -> tuple[Floats, RecurrentCache]:
+    """Run the forward pass on one batch.
+
+    Parameters
+    ----------
+    network : RecurrentNetwork
+        The network.
+    tokens : array of shape (n_rows, length)
+        The batch.
+    rate : float, default 0
+        Dropout rate.
+    rng : numpy Generator, optional
+        Source of dropout; without it there is none.
+
+    Returns
+    -------
+    logits : array of shape (n_rows, n_outputs)
+    cache : RecurrentCache
+        What `backward` needs.
+    """
+    shape, weights, lengths = network.shape, network.weights, sequence_lengths(tokens)
+    cache, rows, steps = RecurrentCache(lengths), np.arange(len(tokens)), int(lengths.max())
     if rng is not None and rate:
-        tape.channels = _mask((shape.embedding, len(tokens)), rate, rng)
-        tape.kept = _mask((len(tokens), shape.features), rate, rng)
-    share = ((np.arange(steps)[:, None] < lengths) / lengths).astype(np.float32)
-    lasts, means = [], []
-    for backwards, cell in enumerate(weights.directions):
-        tape.tokens.append(_reversed(tokens, lengths, steps) if backwards else tokens[:, :steps].T)
-        x = np.ascontiguousarray(weights.embedding[tape.tokens[-1]].transpose(0, 2, 1))
-        if tape.channels is not None:
-            x *= tape.channels
-        states, back = CELLS[shape.cell].run(cell, x)
-        tape.backs.append(back)
-        lasts.append(states[lengths, :, every])
-        means.append(np.einsum("tun,tn->nu", states[1:], share))
-    tape.features = np.hstack([*lasts, *means])
-    if tape.kept is not None:
-        tape.features *= tape.kept
-    return tape.features @ weights.kernel + weights.bias, tape
+        cache.channel_mask = _dropout_mask((shape.embedding, len(tokens)), rate, rng)
+        cache.feature_mask = _dropout_mask((len(tokens), shape.features), rate, rng)
+    averaging = ((np.arange(steps)[:, None] < lengths) / lengths).astype(np.float32)
+    last_states, mean_states = [], []
+    for direction, cell in enumerate(weights.directions):
+        step_tokens = tokens[:, :steps].T if direction == 0 else _reverse(tokens, lengths, steps)
+        x = np.ascontiguousarray(weights.embedding[step_tokens].transpose(0, 2, 1))
+        if cache.channel_mask is not None:
+            x *= cache.channel_mask
+        states, backward_pass = CELLS[shape.cell].run(cell, x)
+        cache.tokens.append(step_tokens)
+        cache.backward_passes.append(backward_pass)
+        last_states.append(states[lengths, :, rows])
+        mean_states.append(np.einsum("tun,tn->nu", states[1:], averaging))
+    cache.features = np.hstack([*last_states, *mean_states])
+    if cache.feature_mask is not None:
+        cache.features *= cache.feature_mask
+    return cache.features @ weights.kernel + weights.bias, cache
 
 
-def backward(network: Network, tape: Tape, slopes: Floats, gradient: Weights) -> None:
-    """Write the derivatives of the batch's loss into `gradient`; `slopes` (n, outputs) are those by the logits."""
-    np.matmul(tape.features.T, slopes, out=gradient.kernel)
-    gradient.bias[:] = slopes.sum(axis=0)
+def backward(
+    network: RecurrentNetwork, cache: RecurrentCache, logits_gradient: Floats, gradient: RecurrentWeights
+) -> None:
+    """Compute the derivatives of a batch's loss with respect to all weights.
+
+    Parameters
+    ----------
+    network : RecurrentNetwork
+        The network.
+    cache : RecurrentCache
+        Result of the forward pass.
+    logits_gradient : array of shape (n_rows, n_outputs)
+        Derivatives with respect to the logits.
+    gradient : RecurrentWeights
+        Receives the derivatives.
+    """
+    np.matmul(cache.features.T, logits_gradient, out=gradient.kernel)
+    gradient.bias[:] = logits_gradient.sum(axis=0)
     gradient.embedding[:] = 0
-    by_features = slopes @ network.weights.kernel.T
-    if tape.kept is not None:
-        by_features *= tape.kept
-    every, directions = np.arange(len(slopes)), network.shape.directions
-    by_last, by_mean = by_features.T.reshape(2, directions, -1, len(slopes))
-    for at, (tokens, back) in enumerate(zip(tape.tokens, tape.backs, strict=True)):
-        share = by_mean[at] / tape.lengths.astype(np.float32)
-        by_states = np.where(tokens[:, None] > 0, share, np.float32(0))
-        by_states[tape.lengths - 1, :, every] += by_last[at].T
-        by_inputs, found = back(by_states)
-        own = gradient.directions[at]
-        own.kernel[:], own.recurrent[:], own.bias[:] = found.kernel, found.recurrent, found.bias
-        if tape.channels is not None:
-            by_inputs *= tape.channels
-        _scatter(tokens, by_inputs, gradient.embedding)
+    features_gradient = logits_gradient @ network.weights.kernel.T
+    if cache.feature_mask is not None:
+        features_gradient *= cache.feature_mask
+    rows, directions = np.arange(len(logits_gradient)), network.shape.directions
+    last_gradients, mean_gradients = features_gradient.T.reshape(2, directions, -1, len(rows))
+    for direction, (tokens, backward_pass) in enumerate(zip(cache.tokens, cache.backward_passes, strict=True)):
+        step_gradient = mean_gradients[direction] / cache.lengths.astype(np.float32)
+        state_gradients = np.where(tokens[:, None] > 0, step_gradient, np.float32(0))
+        state_gradients[cache.lengths - 1, :, rows] += last_gradients[direction].T
+        input_gradients, weight_gradients = backward_pass(state_gradients)
+        target = gradient.directions[direction]
+        target.kernel[:], target.recurrent[:] = weight_gradients.kernel, weight_gradients.recurrent
+        target.bias[:] = weight_gradients.bias
+        if cache.channel_mask is not None:
+            input_gradients *= cache.channel_mask
+        _add_per_token(tokens, input_gradients, gradient.embedding)
 
 
-def infer(network: Network, tokens: Tokens, chunk: int = 128) -> Floats:
-    """Logits (n, outputs) of sequences (n, length), `chunk` rows of like length at once."""
+def infer(network: RecurrentNetwork, tokens: Tokens, chunk: int = 128) -> Floats:
+    """Compute the logits of sequences without dropout.
+
+    Parameters
+    ----------
+    network : RecurrentNetwork
+        The network.
+    tokens : array of shape (n_rows, length)
+        The sequences.
+    chunk : int, default 128
+        Rows of similar length computed together.
+
+    Returns
+    -------
+    array of shape (n_rows, n_outputs)
+    """
     logits = np.empty((len(tokens), network.shape.outputs), np.float32)
-    order = np.argsort(lengths_of(tokens), kind="stable")
+    order = np.argsort(sequence_lengths(tokens), kind="stable")
     for start in range(0, len(order), chunk):
         rows = order[start : start + chunk]
         logits[rows], _ = forward(network, tokens[rows])
     return logits
 
 
-def _mask(form: tuple[int, int], rate: float, rng: np.random.Generator) -> Floats:
-    kept: Floats = (rng.random(form, dtype=np.float32) >= rate).astype(np.float32)
-    kept *= np.float32(1 / (1 - rate))
-    return kept
+def _dropout_mask(shape: tuple[int, int], rate: float, rng: np.random.Generator) -> Floats:
+    mask: Floats = (rng.random(shape, dtype=np.float32) >= rate).astype(np.float32)
+    mask *= np.float32(1 / (1 - rate))
+    return mask
 
 
-def _reversed(tokens: Tokens, lengths: Labels, steps: int) -> Tokens:
-    """Every sequence from its end, padding still behind: (steps, n)."""
-    at = lengths - 1 - np.arange(steps)[:, None]
-    return np.where(at >= 0, tokens[np.arange(len(tokens)), at], np.int32(0))
+def _reverse(tokens: Tokens, lengths: Labels, steps: int) -> Tokens:
+    """Reverse every sequence, with padding still at the end: (n_steps, n_rows)."""
+    positions = lengths - 1 - np.arange(steps)[:, None]
+    return np.where(positions >= 0, tokens[np.arange(len(tokens)), positions], np.int32(0))
 
 
-def _scatter(tokens: Tokens, slopes: Floats, table: Floats) -> None:
-    """Add every position's slopes (steps, width, rows) to the row of `table` that its token stands for."""
+def _add_per_token(tokens: Tokens, gradients: Floats, table: Floats) -> None:
+    """Add the gradients of all positions (n_steps, width, n_rows) to the rows of `table` of their tokens."""
     flat = tokens.ravel()
     order = np.argsort(flat, kind="stable")
-    found, first = np.unique(flat[order], return_index=True)
-    rows = slopes.transpose(0, 2, 1).reshape(len(flat), -1)[order]
-    table[found] += np.add.reduceat(rows, first, axis=0)
+    unique_tokens, first = np.unique(flat[order], return_index=True)
+    rows = gradients.transpose(0, 2, 1).reshape(len(flat), -1)[order]
+    table[unique_tokens] += np.add.reduceat(rows, first, axis=0)

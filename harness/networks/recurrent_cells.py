@@ -1,9 +1,8 @@
-"""The two recurrent cells, LSTM and GRU, written out in NumPy: a pass over time forward, and one back.
+"""The recurrent cells LSTM and GRU in NumPy: a forward pass over time, and backpropagation through time.
 
-Sequences stand as (steps, width, rows): what a step works on then lies in one piece of memory, which is where elementwise
-NumPy is fast. They begin at step 0 and are padded behind, and what a cell makes of padding is simply not read: no
-mask is needed in here, because nothing flows from later steps to earlier ones, and no slope comes back from steps that were
-not read.
+Sequences have the shape (n_steps, width, n_rows): the values of a step are then contiguous in memory, which makes elementwise
+NumPy operations fast. Sequences start at step 0 and are padded at the end, and the states of padding are not read: no mask is
+needed here, because nothing flows from later steps to earlier ones and no gradient comes back from steps that were not read.
 """
 
 from __future__ import annotations
@@ -22,191 +21,263 @@ HALF = np.float32(0.5)
 
 @dataclass(frozen=True)
 class CellWeights:
-    """One direction's weights in Keras's order of gates (LSTM: input, forget, new, output; GRU: update, reset, new)."""
+    """Weights of one direction, with the gates in Keras's order (LSTM: input, forget, new, output; GRU: update, reset, new).
 
-    kernel: Floats  #: (width in, gates × units)
-    recurrent: Floats  #: (units, gates × units)
-    bias: Floats  #: (biases, gates × units): one for LSTM; for GRU one for what comes in, one for what comes back
+    Attributes
+    ----------
+    kernel : array of shape (width, n_gates * units)
+        Weights of the inputs.
+    recurrent : array of shape (units, n_gates * units)
+        Weights of the state.
+    bias : array of shape (n_biases, n_gates * units)
+        An LSTM has one bias; a GRU has one for the inputs and one for the state.
+    """
+
+    kernel: Floats
+    recurrent: Floats
+    bias: Floats
 
 
-class Slopes(NamedTuple):
-    """Derivatives by what came in at each step (steps, width, rows), and by the weights."""
+class CellGradients(NamedTuple):
+    """Derivatives with respect to the inputs (n_steps, width, n_rows) and to the weights."""
 
     inputs: Floats
     weights: CellWeights
 
 
-#: From the loss's derivatives by each step's state (steps, units, rows) back to those by what came in and by the weights.
-Back: TypeAlias = Callable[[Floats], Slopes]
+#: Maps derivatives with respect to the state of each step (n_steps, units, n_rows) to those by inputs and weights.
+BackwardPass: TypeAlias = Callable[[Floats], CellGradients]
 
 
-class LstmTape(NamedTuple):
-    """What the way back needs of an LSTM's way forward; cells and states begin with the empty one."""
+class LstmCache(NamedTuple):
+    """Intermediate values of an LSTM's forward pass that the backward pass needs.
 
-    x: Floats  #: (steps, width, rows)
-    gates: Floats  #: (steps, 4 × units, rows)
-    cells: Floats  #: (steps + 1, units, rows)
-    squashed: Floats  #: (steps, units, rows), the tanh of each step's cell
-    states: Floats  #: (steps + 1, units, rows)
+    Attributes
+    ----------
+    x : array of shape (n_steps, width, n_rows)
+        Inputs.
+    gates : array of shape (n_steps, 4 * units, n_rows)
+        Gates after their activation.
+    cells : array of shape (n_steps + 1, units, n_rows)
+        Cell of each step, after the initial one.
+    cell_outputs : array of shape (n_steps, units, n_rows)
+        Hyperbolic tangent of the cells.
+    states : array of shape (n_steps + 1, units, n_rows)
+        State of each step, after the initial one.
+    """
+
+    x: Floats
+    gates: Floats
+    cells: Floats
+    cell_outputs: Floats
+    states: Floats
 
 
-class GruTape(NamedTuple):
-    """What the way back needs of a GRU's way forward; the states begin with the empty one."""
+class GruCache(NamedTuple):
+    """Intermediate values of a GRU's forward pass that the backward pass needs.
 
-    x: Floats  #: (steps, width, rows)
-    gates: Floats  #: (steps, 3 × units, rows)
-    remembered: Floats  #: (steps, units, rows), what the reset gate is to let through
-    states: Floats  #: (steps + 1, units, rows)
+    Attributes
+    ----------
+    x : array of shape (n_steps, width, n_rows)
+        Inputs.
+    gates : array of shape (n_steps, 3 * units, n_rows)
+        Gates after their activation.
+    recurrent_terms : array of shape (n_steps, units, n_rows)
+        Term of the state that the reset gate multiplies.
+    states : array of shape (n_steps + 1, units, n_rows)
+        State of each step, after the initial one.
+    """
+
+    x: Floats
+    gates: Floats
+    recurrent_terms: Floats
+    states: Floats
 
 
-def lstm(weights: CellWeights, x: Floats) -> tuple[Floats, Back]:
-    """Long short-term memory (Hochreiter & Schmidhuber, Neural Computation 1997; forget gate: Gers et al. 2000).
+def lstm(weights: CellWeights, x: Floats) -> tuple[Floats, BackwardPass]:
+    """Run a long short-term memory.
 
-    Takes inputs (steps, width, rows); returns the states (steps + 1, units, rows), the empty one first, and the way back.
-    A sigmoid is a tanh of half its argument, halved and raised, so that one call of tanh serves all gates.
+    A sigmoid is computed as the tanh of half its argument, so that one call of tanh serves all gates.
+
+    Parameters
+    ----------
+    weights : CellWeights
+        The weights.
+    x : array of shape (n_steps, width, n_rows)
+        The inputs.
+
+    Returns
+    -------
+    states : array of shape (n_steps + 1, units, n_rows)
+        The states, the initial one first.
+    backward : callable
+        The backward pass.
+
+    References
+    ----------
+    Hochreiter & Schmidhuber, Neural Computation 1997; forget gate: Gers et al. 2000.
     """
     steps, _, rows = x.shape
     units = len(weights.recurrent)
-    half = np.repeat(np.array([0.5, 0.5, 1.0, 0.5], np.float32), units)
-    gates = _projected(weights, x, half)
-    recurrent = np.ascontiguousarray((weights.recurrent * half).T)
+    scale = np.repeat(np.array([0.5, 0.5, 1.0, 0.5], np.float32), units)
+    gates = _input_terms(weights, x, scale)
+    recurrent = np.ascontiguousarray((weights.recurrent * scale).T)
     cells, states = np.zeros((2, steps + 1, units, rows), np.float32)
-    squashed = np.empty((steps, units, rows), np.float32)
-    back, kept = np.empty((4 * units, rows), np.float32), np.empty((units, rows), np.float32)
+    cell_outputs = np.empty((steps, units, rows), np.float32)
+    recurrent_term, kept_cell = np.empty((4 * units, rows), np.float32), np.empty((units, rows), np.float32)
     for step in range(steps):
         gate = gates[step]
         if step:
-            np.matmul(recurrent, states[step], out=back)
-            gate += back
+            np.matmul(recurrent, states[step], out=recurrent_term)
+            gate += recurrent_term
         np.tanh(gate, out=gate)
-        _halve(gate[: 2 * units])
-        _halve(gate[3 * units :])
-        taken, forget, new, output = gate.reshape(4, units, rows)
-        cell = np.multiply(taken, new, out=cells[step + 1])
-        cell += np.multiply(forget, cells[step], out=kept)
-        np.multiply(output, np.tanh(cell, out=squashed[step]), out=states[step + 1])
-    return states, partial(_back_through_lstm, weights, LstmTape(x, gates, cells, squashed, states))
+        _tanh_to_sigmoid(gate[: 2 * units])
+        _tanh_to_sigmoid(gate[3 * units :])
+        input_gate, forget, new, output = gate.reshape(4, units, rows)
+        cell = np.multiply(input_gate, new, out=cells[step + 1])
+        cell += np.multiply(forget, cells[step], out=kept_cell)
+        np.multiply(output, np.tanh(cell, out=cell_outputs[step]), out=states[step + 1])
+    return states, partial(_lstm_backward, weights, LstmCache(x, gates, cells, cell_outputs, states))
 
 
-def _back_through_lstm(weights: CellWeights, tape: LstmTape, slopes: Floats) -> Slopes:
-    steps, units, rows = slopes.shape
-    by_gates = np.empty_like(tape.gates)
-    by_state, by_cell, part = np.zeros((3, units, rows), np.float32)
+def _lstm_backward(weights: CellWeights, cache: LstmCache, state_gradients: Floats) -> CellGradients:
+    """Backpropagate through an LSTM; names ending in _grad are derivatives of the loss with respect to that quantity."""
+    steps, units, rows = state_gradients.shape
+    gate_grads = np.empty_like(cache.gates)
+    state_grad, cell_grad, buffer = np.zeros((3, units, rows), np.float32)
     for step in reversed(range(steps)):
-        gate, squashed = tape.gates[step].reshape(4, units, rows), tape.squashed[step]
-        taken, forget, new, output = gate
-        by_gate = by_gates[step].reshape(4, units, rows)
-        by_state += slopes[step]
-        np.multiply(by_state, squashed, out=by_gate[3])
-        np.multiply(squashed, squashed, out=part)  # the cell's share: by_state * output * (1 - squashed ** 2)
-        np.subtract(np.float32(1), part, out=part)
-        part *= output
-        part *= by_state
-        by_cell += part
-        np.multiply(by_cell, new, out=by_gate[0])
-        np.multiply(by_cell, tape.cells[step], out=by_gate[1])
-        np.multiply(by_cell, taken, out=by_gate[2])
-        by_cell *= forget
-        by_gate *= _steepness(gate)
+        gate, cell_output = cache.gates[step].reshape(4, units, rows), cache.cell_outputs[step]
+        input_gate, forget, new, output = gate
+        gate_grad = gate_grads[step].reshape(4, units, rows)
+        state_grad += state_gradients[step]
+        np.multiply(state_grad, cell_output, out=gate_grad[3])
+        np.multiply(cell_output, cell_output, out=buffer)  # state_grad * output * (1 - cell_output ** 2)
+        np.subtract(np.float32(1), buffer, out=buffer)
+        buffer *= output
+        buffer *= state_grad
+        cell_grad += buffer
+        np.multiply(cell_grad, new, out=gate_grad[0])
+        np.multiply(cell_grad, cache.cells[step], out=gate_grad[1])
+        np.multiply(cell_grad, input_gate, out=gate_grad[2])
+        cell_grad *= forget
+        gate_grad *= _gate_derivatives(gate)
         if step:
-            np.matmul(weights.recurrent, by_gates[step], out=by_state)
-    flat = _flat(by_gates)
-    found = CellWeights(_flat(tape.x) @ flat.T, _flat(tape.states[:-1]) @ flat.T, flat.sum(axis=1)[None])
-    return Slopes(weights.kernel @ by_gates, found)
+            np.matmul(weights.recurrent, gate_grads[step], out=state_grad)
+    flat = _flatten_time(gate_grads)
+    kernel_grad, recurrent_grad = _flatten_time(cache.x) @ flat.T, _flatten_time(cache.states[:-1]) @ flat.T
+    return CellGradients(weights.kernel @ gate_grads, CellWeights(kernel_grad, recurrent_grad, flat.sum(axis=1)[None]))
 
 
-def gru(weights: CellWeights, x: Floats) -> tuple[Floats, Back]:
-    """The gated recurrent unit (Cho et al., EMNLP 2014).
+def gru(weights: CellWeights, x: Floats) -> tuple[Floats, BackwardPass]:
+    """Run a gated recurrent unit. As in Keras the reset gate multiplies the product of recurrent kernel and state.
 
-    Takes inputs (steps, width, rows); returns the states (steps + 1, units, rows), the empty one first, and the way back.
-    As in Keras the reset gate acts on what the recurrent kernel made of the state (`reset_after`).
+    Parameters
+    ----------
+    weights : CellWeights
+        The weights.
+    x : array of shape (n_steps, width, n_rows)
+        The inputs.
+
+    Returns
+    -------
+    states : array of shape (n_steps + 1, units, n_rows)
+        The states, the initial one first.
+    backward : callable
+        The backward pass.
+
+    References
+    ----------
+    Cho et al., EMNLP 2014; `reset_after` as in Keras.
     """
     steps, _, rows = x.shape
     units = len(weights.recurrent)
-    half = np.repeat(np.array([0.5, 0.5, 1.0], np.float32), units)
-    gates = _projected(weights, x, half)
-    recurrent = np.ascontiguousarray((weights.recurrent * half).T)
-    bias = (weights.bias[1] * half)[:, None]
+    scale = np.repeat(np.array([0.5, 0.5, 1.0], np.float32), units)
+    gates = _input_terms(weights, x, scale)
+    recurrent = np.ascontiguousarray((weights.recurrent * scale).T)
+    bias = (weights.bias[1] * scale)[:, None]
     states = np.zeros((steps + 1, units, rows), np.float32)
-    remembered = np.empty((steps, units, rows), np.float32)
-    back = np.empty((3 * units, rows), np.float32)
+    recurrent_terms = np.empty((steps, units, rows), np.float32)
+    recurrent_term = np.empty((3 * units, rows), np.float32)
     for step in range(steps):
         gate, state = gates[step], states[step]
-        np.matmul(recurrent, state, out=back)
-        back += bias
-        gate[: 2 * units] += back[: 2 * units]
+        np.matmul(recurrent, state, out=recurrent_term)
+        recurrent_term += bias
+        gate[: 2 * units] += recurrent_term[: 2 * units]
         np.tanh(gate[: 2 * units], out=gate[: 2 * units])
-        _halve(gate[: 2 * units])
+        _tanh_to_sigmoid(gate[: 2 * units])
         update, reset, new = gate.reshape(3, units, rows)
-        remembered[step] = back[2 * units :]
-        new += np.multiply(reset, remembered[step], out=back[:units])
+        recurrent_terms[step] = recurrent_term[2 * units :]
+        new += np.multiply(reset, recurrent_terms[step], out=recurrent_term[:units])
         np.tanh(new, out=new)
-        following = np.subtract(state, new, out=states[step + 1])
-        following *= update
-        following += new
-    return states, partial(_back_through_gru, weights, GruTape(x, gates, remembered, states))
+        next_state = np.subtract(state, new, out=states[step + 1])
+        next_state *= update
+        next_state += new
+    return states, partial(_gru_backward, weights, GruCache(x, gates, recurrent_terms, states))
 
 
-def _back_through_gru(weights: CellWeights, tape: GruTape, slopes: Floats) -> Slopes:
-    steps, units, rows = slopes.shape
-    by_inputs, by_back = np.empty_like(tape.gates), np.empty_like(tape.gates)
-    by_state, part = np.zeros((2, units, rows), np.float32)
+def _gru_backward(weights: CellWeights, cache: GruCache, state_gradients: Floats) -> CellGradients:
+    """Backpropagate through a GRU, whose gates have derivatives with respect to their input and their recurrent term."""
+    steps, units, rows = state_gradients.shape
+    input_grads, recurrent_grads = np.empty_like(cache.gates), np.empty_like(cache.gates)
+    state_grad, buffer = np.zeros((2, units, rows), np.float32)
     for step in reversed(range(steps)):
-        update, reset, new = gate = tape.gates[step].reshape(3, units, rows)
-        by_input, by_part = by_inputs[step].reshape(3, units, rows), by_back[step].reshape(3, units, rows)
-        by_state += slopes[step]
-        steep = _steepness(gate)
-        np.multiply(np.subtract(tape.states[step], new, out=part), by_state, out=by_input[0])
-        np.subtract(np.float32(1), update, out=part)
-        np.multiply(part, by_state, out=by_input[2])
-        by_input[2] *= steep[2]
-        np.multiply(by_input[2], tape.remembered[step], out=by_input[1])
-        by_input[:2] *= steep[:2]
-        by_part[:2] = by_input[:2]
-        np.multiply(by_input[2], reset, out=by_part[2])
-        by_state *= update
+        update, reset, new = gate = cache.gates[step].reshape(3, units, rows)
+        input_grad = input_grads[step].reshape(3, units, rows)
+        recurrent_grad = recurrent_grads[step].reshape(3, units, rows)
+        state_grad += state_gradients[step]
+        derivatives = _gate_derivatives(gate)
+        np.multiply(np.subtract(cache.states[step], new, out=buffer), state_grad, out=input_grad[0])
+        np.subtract(np.float32(1), update, out=buffer)
+        np.multiply(buffer, state_grad, out=input_grad[2])
+        input_grad[2] *= derivatives[2]
+        np.multiply(input_grad[2], cache.recurrent_terms[step], out=input_grad[1])
+        input_grad[:2] *= derivatives[:2]
+        recurrent_grad[:2] = input_grad[:2]
+        np.multiply(input_grad[2], reset, out=recurrent_grad[2])
+        state_grad *= update
         if step:
-            by_state += np.matmul(weights.recurrent, by_back[step], out=part)
-    flat, back = _flat(by_inputs), _flat(by_back)
-    bias = np.stack([flat.sum(axis=1), back.sum(axis=1)])
-    found = CellWeights(_flat(tape.x) @ flat.T, _flat(tape.states[:-1]) @ back.T, bias)
-    return Slopes(weights.kernel @ by_inputs, found)
+            state_grad += np.matmul(weights.recurrent, recurrent_grads[step], out=buffer)
+    flat, recurrent_flat = _flatten_time(input_grads), _flatten_time(recurrent_grads)
+    bias_grad = np.stack([flat.sum(axis=1), recurrent_flat.sum(axis=1)])
+    kernel_grad = _flatten_time(cache.x) @ flat.T
+    weights_grad = CellWeights(kernel_grad, _flatten_time(cache.states[:-1]) @ recurrent_flat.T, bias_grad)
+    return CellGradients(weights.kernel @ input_grads, weights_grad)
 
 
 @dataclass(frozen=True)
-class Cell:
-    """A kind of cell: how many gates and biases it has, and its way through time."""
+class RecurrentCell:
+    """A type of cell: its numbers of gates and biases, and its forward pass."""
 
     gates: int
     biases: int
-    run: Callable[[CellWeights, Floats], tuple[Floats, Back]]
+    run: Callable[[CellWeights, Floats], tuple[Floats, BackwardPass]]
 
 
-CELLS = {"lstm": Cell(4, 1, lstm), "gru": Cell(3, 2, gru)}
+CELLS = {"lstm": RecurrentCell(4, 1, lstm), "gru": RecurrentCell(3, 2, gru)}
 
 
-def _projected(weights: CellWeights, x: Floats, half: Floats) -> Floats:
-    """What comes in at every step, (steps, gates × units, rows): kernel and bias applied, scaled by `half`."""
-    gates: Floats = np.matmul((weights.kernel * half).T, x)
-    gates += (weights.bias[0] * half)[:, None]
+def _input_terms(weights: CellWeights, x: Floats, scale: Floats) -> Floats:
+    """Scaled terms of the inputs in all gates, (n_steps, n_gates * units, n_rows): product with the kernel, and bias."""
+    gates: Floats = np.matmul((weights.kernel * scale).T, x)
+    gates += (weights.bias[0] * scale)[:, None]
     return gates
 
 
-def _halve(gate: Floats) -> None:
-    """The tanh of half an argument becomes the sigmoid of the argument."""
+def _tanh_to_sigmoid(gate: Floats) -> None:
+    """Turn the tanh of half an argument into the sigmoid of the argument, in place."""
     gate *= HALF
     gate += HALF
 
 
-def _steepness(gates: Floats) -> Floats:
-    """The derivative of every gate by what it was made of: s (1 - s), or 1 - n² for what is new, the third in both cells."""
-    steep: Floats = np.square(gates)
-    np.subtract(gates[:2], steep[:2], out=steep[:2])
-    np.subtract(np.float32(1), steep[2], out=steep[2])
-    np.subtract(gates[3:], steep[3:], out=steep[3:])
-    return steep
+def _gate_derivatives(gates: Floats) -> Floats:
+    """Derivatives of the activations of gates: s (1 - s) of a sigmoid, 1 - n² of the tanh, which is third in both cells."""
+    derivatives: Floats = np.square(gates)
+    np.subtract(gates[:2], derivatives[:2], out=derivatives[:2])
+    np.subtract(np.float32(1), derivatives[2], out=derivatives[2])
+    np.subtract(gates[3:], derivatives[3:], out=derivatives[3:])
+    return derivatives
 
 
-def _flat(sequences: Floats) -> Floats:
-    """Sequences (steps, width, rows) side by side: (width, steps × rows), so that one product sums over time."""
+def _flatten_time(sequences: Floats) -> Floats:
+    """Reshape (n_steps, width, n_rows) to (width, n_steps * n_rows), so that one product sums over time."""
     return sequences.transpose(1, 0, 2).reshape(sequences.shape[1], -1)

@@ -1,8 +1,7 @@
-"""A recurrent network as a classifier in scikit-learn's manner, and its training loop."""
+"""A recurrent network as a classifier with the interface of scikit-learn."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
@@ -11,56 +10,67 @@ import numpy as np
 import numpy.typing as npt
 
 from harness.errors import DataError
-from harness.networks.base import Learner
-from harness.networks.history import EarlyStopping, Epoch, History, Step
-from harness.networks.layers import Layer
-from harness.networks.losses import Floats, Labels, Loss
-from harness.networks.optimizer import Adam, Schedule
-from harness.networks.recurrent import (
-    Network,
-    Shape,
-    Tokens,
-    backward,
-    forward,
-    infer,
-    lay_out,
-    lengths_of,
-    new_network,
-)
-from harness.networks.rows import Rows, one_thread, training_rows, watched_rows
-from harness.networks.summary import recurrent_layers
+from harness.networks.base import LayerSummary, NetworkClassifier, output_layer_summary
+from harness.networks.losses import Floats
+from harness.networks.optimizer import TrainConfig
+from harness.networks.recurrent import RecurrentNetwork, RecurrentShape, Tokens, infer
+from harness.networks.recurrent_cells import CELLS
+from harness.networks.recurrent_training import train
+from harness.networks.rows import one_thread, training_rows, validation_rows
 
-#: Rows of like length share a batch, so that little padding is computed: sorted among the rows of so many batches.
-CHUNK = 16
-UNKNOWN = 1
-MOST_TOKENS = 1_000_000
+UNKNOWN_TOKEN = 1
+MAX_TOKENS = 1_000_000
 
-#: Plain Adam in small batches, its rate falling along a cosine: on sms_spam that brought 0.002 average precision over a constant
-#: one and bounds the cost. Rates from 1.5e-3 to 6e-3, batches of 32 to 128, dropout of 0.3 and 0.5 were equal within noise.
-SCHEDULE = Schedule(
-    learning_rate=5e-3, batch_size=64, dropout=0.3, weight_decay=0.0, epochs=16, patience=3, course="cosine"
+#: Adam with small batches and a cosine schedule: on sms_spam this gave 0.002 more average precision than a constant rate, and
+#: it bounds the cost. Rates from 1.5e-3 to 6e-3, batches of 32 to 128, dropout of 0.3 and 0.5 were equal within noise.
+DEFAULT_CONFIG = TrainConfig(
+    learning_rate=5e-3, batch_size=64, dropout=0.3, weight_decay=0.0, epochs=16, patience=3, rate_schedule="cosine"
 )
 
 
 @dataclass(frozen=True)
-class Sequences:
-    """How token numbers enter a network that knows a vocabulary: those beyond it are unknown."""
+class TokenInput:
+    """Converter of token numbers to the input of a network: numbers beyond its vocabulary become the unknown token."""
 
     vocabulary: int
 
     def __call__(self, X: npt.ArrayLike) -> Tokens:
-        """Token numbers (n, length) as `keras_model` takes them, or a `DataError`."""
-        return sequences(X, self.vocabulary)
+        """Return token numbers (n_rows, length) as `keras_model` takes them, or raise `DataError`."""
+        return to_tokens(X, self.vocabulary)
 
 
 @dataclass(eq=False)
-class RecurrentClassifier(Learner):
-    """A recurrent network for token sequences; every draw comes from `seed`, and one thread is used.
+class RecurrentClassifier(NetworkClassifier):
+    """A recurrent network for token sequences.
 
-    Rows are whole numbers (n, length): 0 is padding, at the end only, 1 an unknown token; a number above those of the
-    training rows is unknown too. `cell` is `lstm` or `gru`, of `units` units, in each direction where `bidirectional`;
-    `embedding` is the width of a token, `gamma` above 0 makes the loss focal. One sigmoid output for two classes, a
-    softmax for more. Attributes after `fit`: `classes_` (k,), `history_` and `network_`.
+    Rows are integers (n_rows, length): 0 is padding, at the end only, and 1 the unknown token; numbers above those of the training
+    rows are unknown too. Two classes share one sigmoid output, more have a softmax. It runs on one thread.
+
+    Parameters
+    ----------
+    seed : int
+        Seed of every draw.
+    cell : {"gru", "lstm"}, default "gru"
+        Type of the cell.
+    units : int, default 32
+        Units of the cell, per direction.
+    bidirectional : bool, default False
+        Whether sequences are also read from their end.
+    embedding : int, default 32
+        Size of the vector of a token.
+    gamma : float, default 0
+        Focusing parameter of the loss; 0 is cross-entropy.
+    config : TrainConfig
+        How to train.
+
+    Attributes
+    ----------
+    classes_ : array of shape (n_classes,)
+        The classes.
+    history_ : TrainingHistory
+        The learning curves and the best epoch.
+    network_ : RecurrentNetwork
+        The trained network.
     """
 
     seed: int
@@ -69,7 +79,7 @@ class RecurrentClassifier(Learner):
     bidirectional: bool = False
     embedding: int = 32
     gamma: float = 0.0
-    schedule: Schedule = field(default_factory=lambda: SCHEDULE)
+    config: TrainConfig = field(default_factory=lambda: DEFAULT_CONFIG)
 
     def fit(
         self,
@@ -78,113 +88,133 @@ class RecurrentClassifier(Learner):
         sample_weight: npt.ArrayLike | None = None,
         validation: tuple[npt.ArrayLike, npt.ArrayLike] | None = None,
     ) -> RecurrentClassifier:
-        """Learn from sequences X (n, length) and labels y (n,); returns itself.
+        """Train the network.
 
-        `validation` (X, y) are real rows that decide when to stop; they are weighted to the class shares of the (weighted,
-        resampled) training rows. Weights count relative to each other. Raises `DataError` for rows that cannot be learned
-        from, `EvenhandError` where training diverges.
+        Parameters
+        ----------
+        X : array-like of shape (n_rows, length), int
+            Training sequences.
+        y : array-like of shape (n_rows,)
+            Their classes.
+        sample_weight : array-like of shape (n_rows,), optional
+            Weights, which count relative to each other.
+        validation : tuple of (X, y), optional
+            Real rows for early stopping, weighted as in `validation_rows`.
+
+        Returns
+        -------
+        RecurrentClassifier
+            Itself.
+
+        Raises
+        ------
+        DataError
+            If the rows cannot be trained on.
+        EvenhandError
+            If the training diverges.
         """
-        rows, self.classes_ = training_rows(X, y, sample_weight, sequences)
+        rows, self.classes_ = training_rows(X, y, sample_weight, to_tokens)
         loss = self.loss
-        vocabulary = max(int(rows.X.max()), UNKNOWN) + 1
-        shape = Shape(vocabulary, loss.outputs, self.embedding, self.units, self.cell, self.bidirectional)
-        read = partial(sequences, vocabulary=vocabulary)
-        watched = None if validation is None else watched_rows(validation, rows, self.classes_, read)
-        with one_thread(), np.errstate(over="ignore", invalid="ignore"):  # the watch tells of it, in one line
-            self.network_, self.history_ = train(shape, loss, self.schedule, rows, watched, self.seed)
+        vocabulary = max(int(rows.X.max()), UNKNOWN_TOKEN) + 1
+        shape = RecurrentShape(vocabulary, loss.outputs, self.embedding, self.units, self.cell, self.bidirectional)
+        convert = partial(to_tokens, vocabulary=vocabulary)
+        held_out = None if validation is None else validation_rows(validation, rows, self.classes_, convert)
+        with one_thread(), np.errstate(over="ignore", invalid="ignore"):  # `EarlyStopping` reports it, in one line
+            self.network_, self.history_ = train(shape, loss, self.config, rows, held_out, self.seed)
         return self
 
     @property
-    def inputs(self) -> Sequences:
-        """How rows enter the network: `inputs(X)` is what `keras_model` takes, shape (n, length)."""
-        return Sequences(self.network_.shape.vocabulary)
+    def inputs(self) -> TokenInput:
+        """Converter of rows to the input of `keras_model`, shape (n_rows, length)."""
+        return TokenInput(self.network_.shape.vocabulary)
 
     def predict_proba(self, X: npt.ArrayLike) -> Floats:
-        """The probability of every class, shape (n, k), float32; how far rows are padded changes nothing."""
+        """Return the probability of every class, shape (n_rows, n_classes), float32, whatever the length of the padding."""
         rows = self.inputs(X)
         with one_thread():
             return self.loss.probabilities(infer(self.network_, rows))
 
     @property
     def parameters(self) -> int:
-        """The number of trained parameters."""
-        network: Network = self.network_
+        """Number of trained parameters."""
+        network: RecurrentNetwork = self.network_
         return network.shape.size
 
     @property
-    def architecture(self) -> tuple[Layer, ...]:
-        """What the network is made of."""
-        return recurrent_layers(self.network_.shape, self.schedule.dropout)
+    def architecture(self) -> tuple[LayerSummary, ...]:
+        """The layers of the network."""
+        return summarize_layers(self.network_.shape, self.config.dropout)
 
     def keras_model(self) -> Any:
-        """The trained network as an ordinary compiled `keras.Model`: to save, to plot, to explain, to train on."""
-        from harness.networks.recurrent_export import to_keras
+        """Return the trained network as a compiled `keras.Model` that can be saved, plotted, explained and trained further."""
+        from harness.networks.keras_export import recurrent_to_keras
 
-        return to_keras(self.network_, self.schedule, self.loss)
-
-
-def train(
-    shape: Shape, loss: Loss, schedule: Schedule, rows: Rows, watched: Rows | None, seed: int
-) -> tuple[Network, History]:
-    """Train a network under a `Watch`; the weights of its best epoch are restored."""
-    rng, schedule = np.random.default_rng(seed), schedule.stretched(len(rows.y))
-    watch = EarlyStopping(loss, rows, watched, schedule.patience)
-    network = new_network(shape, rng, watch.prior_logits)
-    flat = network.weights.flat
-    adam = Adam(schedule, np.zeros_like(flat), np.zeros_like(flat), steps=schedule.steps(len(rows.y)))
-
-    def epochs() -> Iterator[Epoch]:
-        for _ in range(schedule.epochs):
-            logits, norms = train_epoch(network, adam, loss, rows, rng)
-            yield Epoch(Step(adam.used, norms), logits, None if watched is None else infer(network, watched.X))
-
-    flat[:] = watch.keep_best(epochs(), flat.copy)
-    return network, watch.history(schedule.batch_size)
+        return recurrent_to_keras(self.network_, self.config, self.loss)
 
 
-def train_epoch(
-    network: Network, adam: Adam, loss: Loss, rows: Rows, rng: np.random.Generator
-) -> tuple[Floats, Floats]:
-    """One pass over all rows; returns their logits (n, outputs), dropout on, and the norm of every batch's gradient."""
-    gradient = lay_out(network.shape, np.empty(network.shape.size, np.float32))
-    logits = np.empty((len(rows.y), loss.outputs), np.float32)
-    norms = []
-    for batch in batches(lengths_of(rows.X), adam.schedule.batch_size, rng):
-        logits[batch], tape = forward(network, rows.X[batch], adam.schedule.dropout, rng)
-        slopes = loss.slopes(logits[batch], rows.y[batch])
-        slopes *= (rows.weight[batch] / np.float32(len(batch)))[:, None]
-        backward(network, tape, slopes, gradient)
-        norms.append(adam.update(network.weights.flat, gradient.flat, 0))
-    return logits, np.array(norms, np.float32)
+def summarize_layers(shape: RecurrentShape, dropout: float) -> tuple[LayerSummary, ...]:
+    """Summarise the layers of a recurrent network, named as in the Keras model.
 
+    Parameters
+    ----------
+    shape : RecurrentShape
+        Architecture of the network.
+    dropout : float
+        Dropout rate.
 
-def batches(lengths: Labels, size: int, rng: np.random.Generator) -> list[Labels]:
-    """All rows, by their `lengths` (n,), in batches of `size` rows of like length; the smaller one last, as in Keras.
-
-    Rows are shuffled, cut into chunks, sorted within each and cut into batches, and the batches are shuffled: fresh company
-    and fresh order for every row in every epoch.
+    Returns
+    -------
+    tuple of LayerSummary
+        The layers.
     """
-    order = rng.permutation(len(lengths))
-    chunks = [order[at : at + CHUNK * size] for at in range(0, len(order), CHUNK * size)]
-    order = np.concatenate([chunk[np.argsort(-lengths[chunk], kind="stable")] for chunk in chunks])
-    full = len(order) // size
-    made = [order[at * size : (at + 1) * size] for at in rng.permutation(full)]
-    return made + ([order[full * size :]] if full * size < len(order) else [])
+    cell, token_shape = CELLS[shape.cell], (0, shape.embedding)
+    size = shape.directions * (shape.embedding + shape.units + cell.biases) * cell.gates * shape.units
+    name, kind = shape.cell, shape.cell.upper()
+    if shape.bidirectional:
+        name, kind = f"{name}_both_ways", f"Bidirectional {kind}"
+    embedding = f"Embedding of {shape.vocabulary} tokens"
+    layers = [
+        LayerSummary("tokens", "Input", (0,), 0),
+        LayerSummary("embedding", embedding, token_shape, shape.vocabulary * shape.embedding),
+        LayerSummary(name, kind, (0, shape.directions * shape.units), size),
+        LayerSummary("last_and_mean", "Last state beside the mean of all", (shape.features,), 0),
+    ]
+    if dropout:
+        layers.insert(2, LayerSummary("channel_dropout", f"Dropout {dropout:.3g} of whole channels", token_shape, 0))
+        layers.append(LayerSummary("dropout", f"Dropout {dropout:.3g}", (shape.features,), 0))
+    return (*layers, output_layer_summary(shape.features, shape.outputs))
 
 
-def sequences(X: npt.ArrayLike, vocabulary: int | None = None) -> Tokens:
-    """Token numbers (n, length) as int32, those beyond the `vocabulary` as unknown, or a `DataError`."""
-    found = np.asarray(X)
-    if found.ndim != 2 or found.dtype.kind not in "iu":
+def to_tokens(X: npt.ArrayLike, vocabulary: int | None = None) -> Tokens:
+    """Validate token numbers.
+
+    Parameters
+    ----------
+    X : array-like of shape (n_rows, length), int
+        Token numbers, padded with 0 at the end.
+    vocabulary : int, optional
+        Number of known tokens; numbers beyond it become the unknown token.
+
+    Returns
+    -------
+    array of the same shape, int32
+
+    Raises
+    ------
+    DataError
+        If they are not such numbers, or rows are empty or have padding before a token.
+    """
+    tokens = np.asarray(X)
+    if tokens.ndim != 2 or tokens.dtype.kind not in "iu":
         raise DataError(
-            f"expected whole numbers of shape (rows, length), but got {found.dtype} of shape {found.shape}: encode texts first"
+            f"expected whole numbers of shape (rows, length), but got {tokens.dtype} of shape {tokens.shape}: encode texts first"
         )
-    if found.size and not 0 <= found.min() <= found.max() < MOST_TOKENS:
+    if tokens.size and not 0 <= tokens.min() <= tokens.max() < MAX_TOKENS:
         raise DataError(
-            f"token numbers must be from 0 to {MOST_TOKENS - 1}, but are from {found.min()} to {found.max()}"
+            f"token numbers must be from 0 to {MAX_TOKENS - 1}, but are from {tokens.min()} to {tokens.max()}"
         )
-    if not found.shape[1] or (found[:, 0] == 0).any() or ((found[:, :-1] == 0) & (found[:, 1:] > 0)).any():
+    if not tokens.shape[1] or (tokens[:, 0] == 0).any() or ((tokens[:, :-1] == 0) & (tokens[:, 1:] > 0)).any():
         raise DataError("0 is padding behind at least one token, but some rows begin with it or have tokens after it")
     if vocabulary is not None:
-        found = np.where(found < vocabulary, found, UNKNOWN)
-    return np.ascontiguousarray(found, dtype=np.int32)
+        tokens = np.where(tokens < vocabulary, tokens, UNKNOWN_TOKEN)
+    return np.ascontiguousarray(tokens, dtype=np.int32)

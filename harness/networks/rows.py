@@ -1,11 +1,11 @@
-"""The rows a network is given: checked, weighted, and learned from on one thread."""
+"""The rows that a network trains on and predicts: validation, conversion and weights."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -13,15 +13,24 @@ import numpy.typing as npt
 from harness.errors import DataError
 from harness.networks.losses import Floats, Labels
 
-if TYPE_CHECKING:
-    from harness.networks.losses import Floats
+#: Validates features and converts them to the input array of a network, whose first axis are the rows.
+InputConverter: TypeAlias = Callable[[npt.ArrayLike], npt.NDArray[Any]]
 
 
 @dataclass(frozen=True)
-class Mixed:
-    """Rows whose categories are still level indices: numbers (n, p), codes (n, q), and how many levels each category has.
+class MixedRows:
+    """Rows of numbers and of categories that are still integer codes.
 
-    A network of no embeddings takes them as `spread` columns, one with embeddings as `coded` ones.
+    A network without embeddings takes them `one_hot`, one with embeddings `index_encoded`.
+
+    Attributes
+    ----------
+    numbers : array of shape (n_rows, n_numbers), float32
+        Numeric columns.
+    codes : array of shape (n_rows, n_categories), int32
+        Level of each category, from 0.
+    levels : tuple of int
+        Number of levels of each category.
     """
 
     numbers: Floats
@@ -31,41 +40,60 @@ class Mixed:
     def __len__(self) -> int:
         return len(self.numbers)
 
-    def __getitem__(self, index: Any) -> Mixed:
-        """The rows at these positions."""
-        return Mixed(self.numbers[index], self.codes[index], self.levels)
+    def __getitem__(self, index: Any) -> MixedRows:
+        """Select rows by position."""
+        return MixedRows(self.numbers[index], self.codes[index], self.levels)
 
     @property
-    def embedded(self) -> tuple[int, ...]:
-        """Positions of the categories of more than two levels: two are one column of 0 and 1 in any case."""
+    def embedded_categories(self) -> tuple[int, ...]:
+        """Positions of the categories with more than two levels; a category of two levels is always one 0/1 column."""
         return tuple(j for j, levels in enumerate(self.levels) if levels > 2)
 
-    def spread(self) -> Floats:
-        """The numbers, then a column of 0 and 1 for every level; one for a category of two levels, none for one level."""
+    def one_hot(self) -> Floats:
+        """Return the numbers and a 0/1 column per level: one column for two levels, none for a single level."""
         blocks = [self.numbers]
         for codes, levels in zip(self.codes.T, self.levels, strict=True):
-            if levels > 1:
-                blocks.append((codes[:, None] == (np.arange(levels) if levels > 2 else 1)).astype(np.float32))
+            if levels > 2:
+                blocks.append((codes[:, None] == np.arange(levels)).astype(np.float32))
+            elif levels == 2:
+                blocks.append((codes[:, None] == 1).astype(np.float32))
         return np.ascontiguousarray(np.hstack(blocks), dtype=np.float32)
 
-    def coded(self) -> Floats:
-        """The numbers, a column of 0 and 1 per category of two levels, then one of level indices per embedded category.
+    def index_encoded(self) -> Floats:
+        """Return the numbers, a 0/1 column per category of two levels, and a column of level indices per embedded category.
 
-        The indices count through all embedded categories: those of the second begin where those of the first end.
+        The indices count through all embedded categories: those of the second start where those of the first end.
         """
         pairs = [j for j, levels in enumerate(self.levels) if levels == 2]
-        starts = np.cumsum([0, *(self.levels[j] for j in self.embedded)])[:-1]
-        indices = self.codes[:, list(self.embedded)] + starts
+        embedded = list(self.embedded_categories)
+        offsets = np.cumsum([0, *(self.levels[j] for j in embedded)])[:-1]
+        indices = self.codes[:, embedded] + offsets
         return np.ascontiguousarray(np.hstack([self.numbers, self.codes[:, pairs], indices]), dtype=np.float32)
 
 
-#: Checks features and brings them into the form that a network takes, its first axis the rows.
-Read: TypeAlias = Callable[[npt.ArrayLike], npt.NDArray[Any]]
+@dataclass(frozen=True)
+class MatrixInput:
+    """Converter of rows to the matrix that a dense network of `columns` columns takes.
+
+    Attributes
+    ----------
+    columns : int
+        Number of columns that the network expects.
+    index_encoded : bool, default False
+        Whether categories become level indices instead of 0/1 columns.
+    """
+
+    columns: int
+    index_encoded: bool = False
+
+    def __call__(self, X: Any) -> Floats:
+        """Return rows as `keras_model` takes them, shape (n_rows, columns), or raise `DataError`."""
+        return check_columns(to_matrix(X, self.index_encoded), self.columns)
 
 
 @dataclass(frozen=True)
-class Rows:
-    """Rows to learn from or to watch: features (n, …), labels (n,) in 0..k-1, weights (n,) that are 1 on average."""
+class WeightedRows:
+    """Training or validation rows: features (n_rows, …), labels (n_rows,) in 0..k-1, weights (n_rows,) with mean 1."""
 
     X: npt.NDArray[Any]
     y: Labels
@@ -73,15 +101,34 @@ class Rows:
 
 
 def training_rows(
-    X: npt.ArrayLike, y: npt.ArrayLike, sample_weight: npt.ArrayLike | None, read: Read | None = None
-) -> tuple[Rows, npt.NDArray[Any]]:
-    """The rows to learn from, and the k classes (k,) that their labels count through; weights are 1 on average.
+    X: npt.ArrayLike, y: npt.ArrayLike, sample_weight: npt.ArrayLike | None, convert: InputConverter | None = None
+) -> tuple[WeightedRows, npt.NDArray[Any]]:
+    """Validate the rows to train on.
 
-    `read` checks the features and brings them into the form that the network takes; by default that is `matrix`.
+    Parameters
+    ----------
+    X : array-like of shape (n_rows, …)
+        Features.
+    y : array-like of shape (n_rows,)
+        Classes.
+    sample_weight : array-like of shape (n_rows,) or None
+        Weights, which are divided by their mean; None stands for equal weights.
+    convert : callable, optional
+        Validates the features and converts them to the input of the network; `to_matrix` by default.
 
-    Raises `DataError` where one class, rows that do not fit together, or weights that make no sense are given.
+    Returns
+    -------
+    rows : WeightedRows
+        The rows, with labels in 0..k-1.
+    classes : array of shape (k,)
+        The sorted classes.
+
+    Raises
+    ------
+    DataError
+        If there is only one class, the lengths differ, or the weights are negative, not finite or all zero.
     """
-    features = (read or matrix)(X)
+    features = (convert or to_matrix)(X)
     classes, labels = np.unique(np.asarray(y), return_inverse=True)
     if len(classes) < 2:
         raise DataError(f"a classifier needs rows of two classes or more, but got only {list(classes)}")
@@ -90,37 +137,87 @@ def training_rows(
         raise DataError(f"X, y and sample_weight differ in length: {len(features)}, {len(labels)}, {len(weight)}")
     if not np.isfinite(weight).all() or (weight < 0).any() or weight.sum() == 0:
         raise DataError("sample weights must be finite, not negative, and not all zero")
-    return Rows(features, labels.astype(np.int64), (weight / weight.mean()).astype(np.float32)), classes
+    return WeightedRows(features, labels.astype(np.int64), (weight / weight.mean()).astype(np.float32)), classes
 
 
-def watched_rows(
-    validation: tuple[npt.ArrayLike, npt.ArrayLike], rows: Rows, classes: npt.NDArray[Any], read: Read | None = None
-) -> Rows | None:
-    """Validation rows weighted to the class shares of the training rows; None where no known class is among them."""
-    features, y = (read or matrix)(validation[0]), np.asarray(validation[1])
+def validation_rows(
+    validation: tuple[npt.ArrayLike, npt.ArrayLike],
+    rows: WeightedRows,
+    classes: npt.NDArray[Any],
+    convert: InputConverter | None = None,
+) -> WeightedRows | None:
+    """Prepare validation rows, weighted so that classes have their shares among the weighted training rows.
+
+    A strategy moves the class prior on purpose, and that alone must not look like overfitting.
+
+    Parameters
+    ----------
+    validation : tuple of (X, y)
+        Features and classes of real rows.
+    rows : WeightedRows
+        The training rows.
+    classes : array of shape (k,)
+        Classes of the training rows.
+    convert : callable, optional
+        As in `training_rows`.
+
+    Returns
+    -------
+    WeightedRows or None
+        The validation rows of classes that occur in training; None if there are none.
+    """
+    features, y = (convert or to_matrix)(validation[0]), np.asarray(validation[1])
     known = np.isin(y, classes)
     labels: Labels = np.searchsorted(classes, y[known]).astype(np.int64)
     if len(labels) == 0:
         return None
-    wanted = np.bincount(rows.y, weights=rows.weight, minlength=len(classes))
-    weight = (wanted / np.maximum(np.bincount(labels, minlength=len(classes)), 1))[labels]
-    return Rows(features[known], labels, (weight / weight.mean()).astype(np.float32))
+    target = np.bincount(rows.y, weights=rows.weight, minlength=len(classes))
+    weight = (target / np.maximum(np.bincount(labels, minlength=len(classes)), 1))[labels]
+    return WeightedRows(features[known], labels, (weight / weight.mean()).astype(np.float32))
 
 
-def matrix(X: npt.ArrayLike, columns: int | None = None) -> Floats:
-    """Features (n, d) as finite float32 numbers, or a `DataError`; `columns` is the d that is expected, if one is."""
+def to_matrix(X: Any, index_encoded: bool = False) -> Floats:
+    """Return rows as a finite float32 matrix (n_rows, n_columns).
+
+    Parameters
+    ----------
+    X : array-like of shape (n_rows, n_columns) or MixedRows
+        The rows.
+    index_encoded : bool, default False
+        Whether the categories of `MixedRows` become level indices instead of 0/1 columns.
+
+    Raises
+    ------
+    DataError
+        If the array is not two-dimensional or not finite.
+    """
+    if isinstance(X, MixedRows):
+        X = X.index_encoded() if index_encoded else X.one_hot()
     features = np.ascontiguousarray(X, dtype=np.float32)
     if features.ndim != 2:
         raise DataError(f"expected a matrix of rows and columns, but got an array of shape {features.shape}")
     if not np.isfinite(features).all():
         raise DataError("a network needs finite features, but some are NaN or infinite: impute them first")
-    if columns is not None and features.shape[1] != columns:
+    return features
+
+
+def check_columns(features: Floats, columns: int) -> Floats:
+    """Return a matrix unchanged, or raise `DataError` if it has not as many columns as in training."""
+    if features.shape[1] != columns:
         raise DataError(f"expected {columns} columns as in training, but got {features.shape[1]}")
     return features
 
 
+def check_images(images: npt.NDArray[Any]) -> None:
+    """Raise `DataError` for an array that is not images (n_images, height, width, 1 or 3) in uint8."""
+    if images.ndim != 4 or images.dtype != np.uint8 or images.shape[3] not in {1, 3}:
+        raise DataError(
+            f"expected images as uint8 of shape (n, height, width, 3 or 1), but got {images.dtype} of {images.shape}"
+        )
+
+
 def one_thread() -> Any:
-    """BLAS on one thread: several would round differently, and are slower at these sizes."""
+    """Return a context manager that limits BLAS to one thread: several round differently and are slower at these sizes."""
     return _thread_pools().limit(limits=1, user_api="blas")
 
 

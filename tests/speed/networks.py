@@ -2,8 +2,8 @@
 
     python tests/speed/networks.py [TRIALS [SAMPLE [TASK…]]]
 
-Both train the same random configurations of the family's own space, on the same inner folds, epochs, batches and watched
-rows, on one thread, and both are scored by average precision on rows that neither watched; the usual way only the first
+Both train the same random configurations of the family's own space, on the same inner folds, epochs, batches and validation
+rows, on one thread, and both are scored by average precision on rows that neither trained with; the usual way only the first
 SAMPLE of them, because it takes so long. A second table says what each step on the way brought. Data: EVENHAND_DATA.
 """
 
@@ -24,12 +24,12 @@ from harness.data.table import load_table
 from harness.networks.dense import new_network
 from harness.networks.dense_classifier import DenseClassifier
 from harness.networks.history import EarlyStopping
-from harness.networks.keras_export import to_keras
-from harness.networks.keras_training import Course, fresh, train
+from harness.networks.keras_export import dense_to_keras
+from harness.networks.keras_training import KerasTrainConfig, initial_weights, train
 from harness.networks.losses import Loss
-from harness.networks.rows import training_rows, watched_rows
+from harness.networks.rows import training_rows, validation_rows
 from harness.preprocessing.encodings import ENCODINGS
-from harness.preprocessing.tabular import fit_preparer
+from harness.preprocessing.tabular import fit_preprocessor
 from harness.registry.registry import load_registry
 from harness.registry.space import Choice, Integer, defaults, fill
 
@@ -52,15 +52,15 @@ def draw(parameter, rng):
 
 
 def inner_folds(name):
-    """Rows of three inner folds as the family takes them: to train on, to watch, to score on."""
+    """Rows of three inner folds as the family takes them: to train on, to validate on, to score on."""
     table = load_table(load_registry().task(name), data_directory())
     splitter, folds = make_splitter(table), []
     for learned, test in splitter.inner(3, seed=0):
-        rest, watched = splitter.take(learned).slice_off(np.arange(len(learned)), 0.15, seed=0)
-        preparer = fit_preparer(table.X.iloc[learned])
+        rest, validation = splitter.take(learned).split_validation(np.arange(len(learned)), 0.15, seed=0)
+        preparer = fit_preprocessor(table.X.iloc[learned])
         rows = preparer.transform(table.X)
         X = ENCODINGS["mixed"].fit(rows.take(learned), table.y[learned], preparer.layout).transform(rows)
-        folds.append([(X[part], table.y[part]) for part in (learned[rest], learned[watched], test)])
+        folds.append([(X[part], table.y[part]) for part in (learned[rest], learned[validation], test)])
     return folds
 
 
@@ -69,14 +69,14 @@ def usual(point, folds):
 
     keras.utils.set_random_seed(0)
     made = []
-    for (given, y), (watched, watched_y), (scored, _) in folds:
+    for (given, y), (held_out, validation_y), (scored, _) in folds:
         same, loss = FAMILY.build(0, **point), Loss(2, point.get("gamma", 0.0))
-        X, watched_X, test, schedule = *map(same.entering, (given, watched, scored)), same.schedule.stretched(len(y))
+        X, validation_X, test, config = *map(same.convert, (given, held_out, scored)), same.config.scaled_to(len(y))
         start = new_network(same.shape_for(given, X.shape[1], 1), np.random.default_rng(0), prior(y))
-        model = to_keras(start, schedule, loss, schedule.steps(len(y)))
-        stop = keras.callbacks.EarlyStopping(patience=schedule.patience, restore_best_weights=True)
-        options = {"batch_size": schedule.batch_size, "epochs": schedule.epochs, "callbacks": [stop], "verbose": 0}
-        model.fit(X, y, validation_data=(watched_X, watched_y), **options)
+        model = dense_to_keras(start, config, loss, config.steps(len(y)))
+        stop = keras.callbacks.EarlyStopping(patience=config.patience, restore_best_weights=True)
+        options = {"batch_size": config.batch_size, "epochs": config.epochs, "callbacks": [stop], "verbose": 0}
+        model.fit(X, y, validation_data=(validation_X, validation_y), **options)
         made.append(model.predict(test, batch_size=4096, verbose=0)[:, 0])
     return made
 
@@ -86,7 +86,7 @@ def prior(y):
 
 
 def ours(point, folds):
-    fits = [{"X": X, "y": y, "validation": watched} for (X, y), watched, _ in folds]
+    fits = [{"X": X, "y": y, "validation": validation} for (X, y), validation, _ in folds]
     fitted = [FAMILY.build(seed, **point).fit(**fit) for seed, fit in enumerate(fits)]
     return [one.predict_proba(test)[:, 1] for one, (_, _, (test, _)) in zip(fitted, folds, strict=True)]
 
@@ -123,30 +123,38 @@ class Default:
             )
         return Model(rows, layers.Dense(1, kernel_initializer="zeros")(x))
 
-    def vary(self, X, _key, _amount):
+    def augment(self, X, _key, _amount):
         return X
 
 
 def steps(fold, epochs=10):
     """CPU seconds of the default fit of one fold, ten epochs in any case, on every step of the way."""
-    (given, y), (watched_X, watched_y), _ = fold
-    same: DenseClassifier = FAMILY.build(0, epochs=epochs, patience=epochs, least_steps=0)
-    X, schedule = same.entering(given), replace(same.schedule, epochs=epochs, patience=epochs)
+    (given, y), (validation_X, validation_y), _ = fold
+    same: DenseClassifier = FAMILY.build(0, epochs=epochs, patience=epochs, min_steps=0)
+    X, config = same.convert(given), replace(same.config, epochs=epochs, patience=epochs)
     shape = same.shape_for(given, X.shape[1], 1)
 
     def plain():
-        model = to_keras(new_network(shape, np.random.default_rng(0), prior(y)), schedule, Loss(2))
-        options = {"batch_size": schedule.batch_size, "epochs": epochs, "verbose": 0}
-        model.fit(X, y, validation_data=(same.entering(watched_X), watched_y), **options)
+        model = dense_to_keras(new_network(shape, np.random.default_rng(0), prior(y)), config, Loss(2))
+        options = {"batch_size": config.batch_size, "epochs": epochs, "verbose": 0}
+        model.fit(X, y, validation_data=(same.convert(validation_X), validation_y), **options)
 
     def epoch_a_call():
         rows, classes = training_rows(X, y, None)
-        watch = EarlyStopping(Loss(2), rows, watched_rows((same.entering(watched_X), watched_y), rows, classes), epochs)
-        course = Course(**schedule.__dict__)
-        train(Default(X.shape[1]), fresh(Default(X.shape[1]), np.random.default_rng(0), prior(y)), course, watch, 0)
+        stopping = EarlyStopping(
+            Loss(2), rows, validation_rows((same.convert(validation_X), validation_y), rows, classes), epochs
+        )
+        keras_config = KerasTrainConfig(**config.__dict__)
+        train(
+            Default(X.shape[1]),
+            initial_weights(Default(X.shape[1]), np.random.default_rng(0), prior(y)),
+            keras_config,
+            stopping,
+            0,
+        )
 
     def numpy():
-        same.fit(given, y, None, (watched_X, watched_y))
+        same.fit(given, y, None, (validation_X, validation_y))
 
     said = ("plain `fit`", "an epoch a call, traced for this fit", "the same, traced before", "NumPy, written out")
     for name, run in zip(said, (plain, epoch_a_call, epoch_a_call, numpy), strict=True):

@@ -3,8 +3,8 @@
     python tests/speed/recurrent.py [FOLDS]
 
 Both train the same network from the same beginning on the same folds of sms_spam (equal messages on one side), tokens,
-batch size and watched rows, on one thread, for at most as many epochs and with the same patience; both are scored on rows that
-neither watched. Keras gets its rows padded to one length, as `model.fit` takes them. Data: EVENHAND_DATA.
+batch size and validation rows, on one thread, for at most as many epochs and with the same patience; both are scored on rows that
+neither trained with. Keras gets its rows padded to one length, as `model.fit` takes them. Data: EVENHAND_DATA.
 """
 
 import os
@@ -20,10 +20,10 @@ from harness.data.sources import data_directory
 from harness.data.splits import make_splitter
 from harness.data.table import load_table
 from harness.networks.history import EarlyStopping
+from harness.networks.keras_export import recurrent_to_keras
 from harness.networks.losses import Loss
-from harness.networks.recurrent import Shape, new_network
-from harness.networks.recurrent_export import to_keras
-from harness.networks.rows import training_rows, watched_rows
+from harness.networks.recurrent import RecurrentShape, new_network
+from harness.networks.rows import training_rows, validation_rows
 from harness.preprocessing.text import fit_tokens
 from harness.registry.registry import load_registry
 
@@ -32,39 +32,41 @@ KINDS = [{"cell": cell, "bidirectional": both} for cell in ("gru", "lstm") for b
 
 
 def folds(count):
-    """Tokens of some folds: to train on, to watch, to score on."""
+    """Tokens of some folds: to train on, to validate on, to score on."""
     table = load_table(load_registry().task("sms_spam"), data_directory())
     splitter, made = make_splitter(table), []
     for train, test in splitter.inner(3, seed=0)[:count]:
-        rest, watched = splitter.take(train).slice_off(np.arange(len(train)), 0.15, seed=0)
+        rest, validation = splitter.take(train).split_validation(np.arange(len(train)), 0.15, seed=0)
         encoder = fit_tokens(table.X[train[rest]], table.y[train[rest]], 0)
-        made.append([(encoder.transform(table.X[part]), table.y[part]) for part in (train[rest], train[watched], test)])
+        made.append(
+            [(encoder.transform(table.X[part]), table.y[part]) for part in (train[rest], train[validation], test)]
+        )
     return made
 
 
 def usual(kind, fold):
     import keras
 
-    (X, y), watched, (test, _) = fold
+    (X, y), validation, (test, _) = fold
     keras.utils.set_random_seed(0)
-    schedule = FAMILY.build(0).schedule.stretched(len(y))
+    config = FAMILY.build(0).config.scaled_to(len(y))
     rows, classes = training_rows(X, y, None, np.asarray)
-    watch = EarlyStopping(Loss(2), rows, watched_rows(watched, rows, classes, np.asarray), schedule.patience)
-    network = new_network(Shape(int(X.max()) + 1, 1, **kind), np.random.default_rng(0), watch.prior_logits)
-    model = to_keras(network, schedule, Loss(2))
-    course = keras.optimizers.schedules.CosineDecay(schedule.learning_rate, schedule.steps(len(y)))
-    optimiser = keras.optimizers.Adam(course, global_clipnorm=schedule.clip)
+    stopping = EarlyStopping(Loss(2), rows, validation_rows(validation, rows, classes, np.asarray), config.patience)
+    network = new_network(RecurrentShape(int(X.max()) + 1, 1, **kind), np.random.default_rng(0), stopping.prior_logits)
+    model = recurrent_to_keras(network, config, Loss(2))
+    rate = keras.optimizers.schedules.CosineDecay(config.learning_rate, config.steps(len(y)))
+    optimiser = keras.optimizers.Adam(rate, global_clipnorm=config.clip)
     model.compile(optimiser, "binary_crossentropy", jit_compile=False)
-    stop = keras.callbacks.EarlyStopping(patience=schedule.patience, restore_best_weights=True)
-    options = {"batch_size": schedule.batch_size, "epochs": schedule.epochs, "callbacks": [stop], "verbose": 0}
-    known = np.where(watched[0] <= X.max(), watched[0], 1)
-    done = model.fit(X, y[:, None], validation_data=(known, watched[1][:, None]), **options)
+    stop = keras.callbacks.EarlyStopping(patience=config.patience, restore_best_weights=True)
+    options = {"batch_size": config.batch_size, "epochs": config.epochs, "callbacks": [stop], "verbose": 0}
+    known = np.where(validation[0] <= X.max(), validation[0], 1)
+    done = model.fit(X, y[:, None], validation_data=(known, validation[1][:, None]), **options)
     return model.predict(test, batch_size=256, verbose=0)[:, 0], len(done.history["loss"])
 
 
 def ours(kind, fold):
-    (X, y), watched, (test, _) = fold
-    fitted = FAMILY.build(0, **kind).fit(X, y, validation=watched)
+    (X, y), validation, (test, _) = fold
+    fitted = FAMILY.build(0, **kind).fit(X, y, validation=validation)
     return fitted.predict_proba(test)[:, 1], len(fitted.history.train_loss)
 
 
