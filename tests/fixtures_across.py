@@ -32,8 +32,8 @@ def scores_of(figures: Figures, **tasks: dict[str, object]) -> Scores:
             columns |= {
                 "ratio": np.full(len(kept), 0.25),
                 "inner": np.zeros(len(kept)),
-                "step": np.full(len(kept), 0.001),
-                "grain": np.full(len(kept), 0.01),
+                "row_share": np.full(len(kept), 0.001),
+                "rare_row_share": np.full(len(kept), 0.01),
             }
             rows = ScoreRows(tuple((0, at) for at in kept), tuple(("", "tuned", "half") for _ in kept), columns)
             for kind in ("half", "tuned"):

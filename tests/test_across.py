@@ -15,13 +15,14 @@ from scikit_posthocs import posthoc_conover_friedman
 from scipy import stats
 
 from harness.evaluation import bayesian_signed_rank, bradley_terry, cross_task, friedman
-from harness.evaluation.cross_task import coverage, evaluated, families, imputed, shared
-from harness.evaluation.scores import Entry, collect
+from harness.evaluation.cross_task import common_tasks, coverage, evaluated_rankings, family_rows, imputed
+from harness.evaluation.score_collection import collect_scores
+from harness.evaluation.scores import Entry
 from harness.report.content import Evidence, Figure
-from harness.report.figures.cross_task import _lanes
-from harness.report.sections.cross_task import duels, sections
-from harness.report.sections.cross_task_table import ONE_TASK, overall, overview
-from harness.report.sections.suitability import groups_of
+from harness.report.figures.cross_task import _assign_lanes
+from harness.report.sections.cross_task import pairwise_posteriors, sections
+from harness.report.sections.cross_task_table import ONE_TASK, cross_task_overview, cross_task_summary
+from harness.report.sections.suitability import task_groups
 
 #: Demšar (2006), table 6: AUC of C4.5, C4.5+m, C4.5+cf and C4.5+m+cf on 14 data sets; the paper ranks the two
 #: that it prints as 0.975 before rounding, 2 and 3.
@@ -54,12 +55,12 @@ def tuned(family: str, strategy: str = "none") -> Entry:
 
 
 def test_mean_ranks_are_those_that_demsar_published():
-    assert friedman.ranks(DEMSAR).mean(axis=1).round(3).tolist() == [3.143, 2.0, 2.893, 1.964]
+    assert friedman.task_ranks(DEMSAR).mean(axis=1).round(3).tolist() == [3.143, 2.0, 2.893, 1.964]
 
 
 def test_friedman_and_iman_davenport_give_demsars_figures():
-    of_tasks = friedman.ranks(DEMSAR)
-    test = friedman.friedman(of_tasks)
+    of_tasks = friedman.task_ranks(DEMSAR)
+    test = friedman.friedman_test(of_tasks)
     # The paper leaves ties uncorrected: its χ² divides by the spread of ranks without ties, k(k+1)/12 per task.
     n, k = 14, 4
     uncorrected = test.chi2 * ((of_tasks**2).sum() - n * k * (k + 1) ** 2 / 4) / (n * k * (k + 1) * (k - 1) / 12)
@@ -73,44 +74,47 @@ def test_friedman_and_iman_davenport_give_demsars_figures():
 @pytest.mark.parametrize("seed", range(3))
 def test_friedman_is_scipys(seed):
     means = np.random.default_rng(seed).integers(0, 6, (5, 12)).astype(float)  # with many ties
-    assert friedman.friedman(friedman.ranks(means)).chi2 == pytest.approx(stats.friedmanchisquare(*means).statistic)
+    assert friedman.friedman_test(friedman.task_ranks(means)).chi2 == pytest.approx(
+        stats.friedmanchisquare(*means).statistic
+    )
 
 
 def test_tasks_that_all_say_the_same():
     equal, agreed = np.ones((3, 8)), np.tile([[3.0], [2.0], [1.0]], 8)
-    assert friedman.friedman(friedman.ranks(equal)).p == 1
-    assert (friedman.apart(equal) == 1).all()
-    assert friedman.friedman(friedman.ranks(agreed)).p == 0
+    assert friedman.friedman_test(friedman.task_ranks(equal)).p == 1
+    assert (friedman.pairwise_p_values(equal) == 1).all()
+    assert friedman.friedman_test(friedman.task_ranks(agreed)).p == 0
     # Three pairs, each with Wilcoxon's smallest p value for 8 tasks, times three.
-    assert friedman.apart(agreed)[0].tolist() == pytest.approx([1, 3 * 2 / 2**8, 3 * 2 / 2**8])
+    assert friedman.pairwise_p_values(agreed)[0].tolist() == pytest.approx([1, 3 * 2 / 2**8, 3 * 2 / 2**8])
 
 
 def test_conover_with_holm_is_that_of_scikit_posthocs():
     expected = posthoc_conover_friedman(DEMSAR.T, p_adjust="holm").to_numpy()
-    found = friedman.adjusted(friedman.conover(friedman.ranks(DEMSAR)))
+    found = friedman.adjust_pairs(friedman.conover_p_values(friedman.task_ranks(DEMSAR)))
     np.testing.assert_allclose(found, expected, atol=1e-12)
 
 
 def test_wilcoxon_is_scipys_exact_test_and_demsars_example():
     means = np.random.default_rng(6).standard_normal((3, 17)).cumsum(axis=0)
     expected = [stats.wilcoxon(means[0], means[j], method="exact").pvalue for j in (1, 2)]
-    assert friedman.wilcoxon(means)[0, 1:].tolist() == pytest.approx(expected)
+    assert friedman.wilcoxon_p_values(means)[0, 1:].tolist() == pytest.approx(expected)
     # C4.5 against C4.5+m with its two ties left out (the paper splits them, and finds p below 0.05 as well).
     differences = DEMSAR[0] - DEMSAR[1]
     differences = np.round(differences[differences != 0], 3)
     exact = stats.wilcoxon(differences, method=stats.PermutationMethod(n_resamples=np.inf)).pvalue
-    assert friedman.wilcoxon(np.vstack([differences, np.zeros(12)]))[0, 1] == pytest.approx(exact)
+    assert friedman.wilcoxon_p_values(np.vstack([differences, np.zeros(12)]))[0, 1] == pytest.approx(exact)
     assert exact < 0.05
 
 
 def test_a_pair_needs_both_tests_and_friedman():
     means = np.random.default_rng(5).standard_normal((4, 10)) + np.array([[1.0], [0.7], [0], [0]])
-    found = friedman.apart(means)
+    found = friedman.pairwise_p_values(means)
     both = np.maximum(
-        friedman.adjusted(friedman.conover(friedman.ranks(means))), friedman.adjusted(friedman.wilcoxon(means))
+        friedman.adjust_pairs(friedman.conover_p_values(friedman.task_ranks(means))),
+        friedman.adjust_pairs(friedman.wilcoxon_p_values(means)),
     )
     assert (found >= both - 1e-12).all()
-    assert (found >= min(1, friedman.friedman(friedman.ranks(means)).p)).all()
+    assert (found >= min(1, friedman.friedman_test(friedman.task_ranks(means)).p)).all()
     assert np.array_equal(found, found.T)
 
 
@@ -121,15 +125,15 @@ def test_equal_entries_are_told_apart_in_five_of_a_hundred_runs_at_most(hopeless
     last = -np.arange(9.0, 9.0 + hopeless)[:, None] * np.ones(12)
     for _ in range(runs):
         means = np.vstack([rng.standard_normal((4, 12)), last])
-        found += (friedman.apart(means)[:4, :4] < 0.05).any()
-        conover += (friedman.adjusted(friedman.conover(friedman.ranks(means)))[:4, :4] < 0.05).any()
+        found += (friedman.pairwise_p_values(means)[:4, :4] < 0.05).any()
+        conover += (friedman.adjust_pairs(friedman.conover_p_values(friedman.task_ranks(means)))[:4, :4] < 0.05).any()
     assert found / runs <= 0.05
     assert conover / runs > 0.15 or not hopeless
 
 
 def test_tasks_needed_is_where_wilcoxon_begins():
     for k in (2, 3, 5, 12):
-        n, pairs = friedman.tasks_needed(k), k * (k - 1) / 2
+        n, pairs = friedman.min_tasks(k), k * (k - 1) / 2
         assert pairs * 2 / 2**n < 0.05 <= pairs * 2 / 2 ** (n - 1)
 
 
@@ -138,7 +142,7 @@ def test_spans_join_whatever_is_not_apart_and_nothing_shares_a_span_without_need
     for _ in range(20):
         p_values = np.triu(rng.uniform(0, 0.2, (7, 7)), 1)
         p_values += p_values.T + np.eye(7)
-        found = friedman.spans(p_values)
+        found = friedman.tied_groups(p_values)
         for i in range(7):
             for j in range(i + 1, 7):
                 if p_values[i, j] >= 0.05:
@@ -151,24 +155,24 @@ def test_spans_join_whatever_is_not_apart_and_nothing_shares_a_span_without_need
 
 
 def test_battles_count_ties_half_and_every_task_alike():
-    won = bradley_terry.battles(np.array([[3.0, 1, 2], [3, 2, 1]]))
+    won = bradley_terry.pairwise_wins(np.array([[3.0, 1, 2], [3, 2, 1]]))
     np.testing.assert_allclose(won, [[0, 0.5], [0.5, 0]])
-    assert bradley_terry.battles(np.array([[1.0], [0.0]])).tolist() == [[0, 1], [0, 0]]
+    assert bradley_terry.pairwise_wins(np.array([[1.0], [0.0]])).tolist() == [[0, 1], [0, 0]]
 
 
 @pytest.mark.parametrize(("wins", "tasks"), [(7, 10), (5, 10), (10, 10), (0, 3)])
 def test_two_entries_have_a_closed_form(wins, tasks):
     won = np.array([[[0, at < wins], [at >= wins, 0]] for at in range(tasks)], dtype=float)
     odds = (wins + 0.5) / (tasks - wins + 0.5)
-    first, second = bradley_terry.strengths(won)
+    first, second = bradley_terry.ratings(won)
     assert first - second == pytest.approx(400 * np.log10(odds), abs=1e-6)
     assert (first + second) / 2 == pytest.approx(1000)
 
 
 def test_strengths_are_the_likeliest():
     """At the maximum every entry's expected number of wins is its actual one (Zermelo 1929)."""
-    won = np.array([bradley_terry.battles(f) for f in np.random.default_rng(2).standard_normal((9, 6, 5))])
-    found = bradley_terry.strengths(won)
+    won = np.array([bradley_terry.pairwise_wins(f) for f in np.random.default_rng(2).standard_normal((9, 6, 5))])
+    found = bradley_terry.ratings(won)
     whole = won.sum(axis=0) + (1 - np.eye(6)) / 2
     chance = 1 / (1 + 10 ** ((found[None, :] - found[:, None]) / 400))
     expected = ((whole + whole.T) * chance * (1 - np.eye(6))).sum(axis=1)
@@ -179,7 +183,7 @@ def test_who_never_loses_stays_finite_and_its_interval_is_open_upwards():
     won = np.zeros((6, 3, 3))
     won[:, 0, 1:] = 1
     won[:, 1, 2] = won[:, 2, 1] = 0.5
-    centre, (lower, upper) = bradley_terry.strengths(won), bradley_terry.intervals(won, 0)
+    centre, (lower, upper) = bradley_terry.ratings(won), bradley_terry.rating_intervals(won, 0)
     assert np.isfinite([centre, lower, upper]).all()
     assert upper[0] - centre[0] > centre[0] - lower[0] > 50
     assert centre[1] == pytest.approx(centre[2])
@@ -192,19 +196,19 @@ def test_intervals_hold_the_true_strength(effects):
 
     def draw(n: int) -> np.ndarray:
         figures = (np.array(effects) + 0.7 * rng.standard_normal((n, k)))[:, :, None]
-        return np.array([bradley_terry.battles(f) for f in figures + 0.3 * rng.standard_normal((n, k, 5))])
+        return np.array([bradley_terry.pairwise_wins(f) for f in figures + 0.3 * rng.standard_normal((n, k, 5))])
 
-    truth = bradley_terry.strengths(draw(5000))
+    truth = bradley_terry.ratings(draw(5000))
     held = [
         (lower <= truth) & (truth <= upper)
-        for lower, upper in (bradley_terry.intervals(draw(tasks), s) for s in range(runs))
+        for lower, upper in (bradley_terry.rating_intervals(draw(tasks), s) for s in range(runs))
     ]
     assert 0.88 <= np.mean(held) <= 0.99
 
 
 def test_intervals_are_the_same_with_the_same_seed():
-    won = np.array([bradley_terry.battles(f) for f in np.random.default_rng(2).standard_normal((6, 4, 5))])
-    assert np.array_equal(bradley_terry.intervals(won, 7), bradley_terry.intervals(won, 7))
+    won = np.array([bradley_terry.pairwise_wins(f) for f in np.random.default_rng(2).standard_normal((6, 4, 5))])
+    assert np.array_equal(bradley_terry.rating_intervals(won, 7), bradley_terry.rating_intervals(won, 7))
 
 
 # --- practical differences -------------------------------------------------------------------------------------------
@@ -215,7 +219,7 @@ def test_signed_rank_is_baycomps(shift):
     rng = np.random.default_rng(8)
     first = rng.uniform(0.6, 0.9, 18)
     second = first - shift + 0.02 * rng.standard_normal(18)
-    found = bayesian_signed_rank.signed_rank(first - second, bayesian_signed_rank.weights(18, 0))
+    found = bayesian_signed_rank.signed_rank_posterior(first - second, bayesian_signed_rank.draw_task_weights(18, 0))
     # baycomp speaks of y − x: its "left" is where x is better.
     expected = SignedRankTest.probs(first, second, rope=0.01, nsamples=10_000, random_state=1)
     np.testing.assert_allclose(found, expected, atol=0.02)
@@ -223,8 +227,8 @@ def test_signed_rank_is_baycomps(shift):
 
 
 def test_a_pair_that_never_differs_by_more_than_the_region_is_equal():
-    found = bayesian_signed_rank.signed_rank(
-        np.array([0.004, -0.003, 0.002, 0.0, -0.004]), bayesian_signed_rank.weights(5, 0)
+    found = bayesian_signed_rank.signed_rank_posterior(
+        np.array([0.004, -0.003, 0.002, 0.0, -0.004]), bayesian_signed_rank.draw_task_weights(5, 0)
     )
     assert found == (0, 1, 0)
 
@@ -235,9 +239,11 @@ def test_pairs_take_the_tasks_whose_differences_have_a_scale():
         figures[task] = {entry: [-1.0 * v for v in values] for entry, values in figures[task].items()}
         figures[task]["majority", "none"] = [0.0] * 5  # a cost that nothing can be measured by
     scores = scores_of(figures, **{t: {"objective": "expected_cost"} for t in ("task_00", "task_01")})
-    together = shared(rankings_of(scores))
-    assert np.isnan(cross_task.scales(together)).sum() == 2
-    assert duels(together, 2)[0, 1].second > 0.9  # entries are in alphabetical order here: xgb is the second
+    together = common_tasks(rankings_of(scores))
+    assert np.isnan(cross_task.difference_scales(together)).sum() == 2
+    assert (
+        pairwise_posteriors(together, 2)[0, 1].second > 0.9
+    )  # entries are in alphabetical order here: xgb is the second
 
 
 # --- distance from the best ------------------------------------------------------------------------------------------
@@ -248,20 +254,20 @@ def test_wins_normalised_and_improvability_by_hand():
         "a": {("majority", "none"): [0.2, 0.2], XGB: [0.8, 0.8], LR: [0.5, 0.7]},
         "b": {("majority", "none"): [0.5, 0.5], XGB: [0.9, 0.7], LR: [0.9, 0.9]},
     }
-    together = shared(rankings_of(scores_of(figures)))
+    together = common_tasks(rankings_of(scores_of(figures)))
     assert [e.family for e in together.entries] == ["logistic_regression", "xgb"]
-    assert cross_task.wins(together.means).tolist() == [1, 1]
-    np.testing.assert_allclose(cross_task.normalised(together), [(2 / 3 + 1) / 2, (1 + 0.75) / 2])
+    assert cross_task.count_wins(together.means).tolist() == [1, 1]
+    np.testing.assert_allclose(cross_task.normalized_scores(together), [(2 / 3 + 1) / 2, (1 + 0.75) / 2])
     np.testing.assert_allclose(cross_task.improvability(together), [(0.5 + 0) / 2, (0 + 0.5) / 2])
 
 
 def test_less_may_be_better():
     figures = {t: {("majority", "none"): [0.4] * 3, XGB: [0.1] * 3, LR: [0.2] * 3} for t in "ab"}
     scores = scores_of(figures, a={"objective": "brier"}, b={"objective": "brier"})
-    seen = overview(shared(rankings_of(scores)))
-    assert [e.family for e in seen.together.entries] == ["xgb", "logistic_regression"]
-    np.testing.assert_allclose(cross_task.improvability(seen.together), [0, 0.5])
-    np.testing.assert_allclose(cross_task.normalised(seen.together), [1, 2 / 3])
+    overview = cross_task_overview(common_tasks(rankings_of(scores)))
+    assert [e.family for e in overview.common.entries] == ["xgb", "logistic_regression"]
+    np.testing.assert_allclose(cross_task.improvability(overview.common), [0, 0.5])
+    np.testing.assert_allclose(cross_task.normalized_scores(overview.common), [1, 2 / 3])
 
 
 # --- what is missing -------------------------------------------------------------------------------------------------
@@ -273,11 +279,11 @@ def test_one_lacking_task_of_many_is_left_out_and_so_is_an_entry_that_lacks_many
     for at in range(4, 12):
         figures[f"task_{at:02d}"]["bayes", "none"] = [None] * 5
     rankings = rankings_of(scores_of(figures))
-    together = shared(rankings)
+    together = common_tasks(rankings)
     assert {e.family for e in together.entries} == {"xgb", "logistic_regression", "dense_network"}
     assert len(together.tasks) == 11
     assert "task_03" not in together.tasks
-    found = {one.entry.family: (one.tasks, one.splits, one.lacking) for one in coverage(rankings)}
+    found = {one.entry.family: (one.tasks, one.splits, one.missing_splits) for one in coverage(rankings)}
     assert found == {
         "logistic_regression": (12, 60, 0),
         "dense_network": (12, 60, 0),
@@ -295,20 +301,20 @@ def test_a_lacking_split_is_filled_in_with_that_of_the_majority_row():
     together = imputed(rankings_of(scores_of(figures)))
     assert together.tasks == ("a", "b")
     assert [e.family for e in together.entries] == ["logistic_regression", "xgb"]
-    np.testing.assert_allclose(together.figures[0], [[0.5, 0.7], [0.8, 0.3]])
-    np.testing.assert_allclose(together.figures[1], [[0.5, 0.5], [0.9, 0.7]])
+    np.testing.assert_allclose(together.scores[0], [[0.5, 0.7], [0.8, 0.3]])
+    np.testing.assert_allclose(together.scores[1], [[0.5, 0.5], [0.9, 0.7]])
 
 
 def test_means_never_run_over_different_splits():
     """An entry that has only the easy split of a task is not compared there."""
     figures = {t: {("majority", "none"): [0.1] * 3, XGB: [0.9, None, None], LR: [0.8, 0.3, 0.3]} for t in "abcd"}
-    together = shared(rankings_of(scores_of(figures)))
+    together = common_tasks(rankings_of(scores_of(figures)))
     assert together.entries == (tuned("logistic_regression"),)
 
 
 def test_families_stand_for_what_inner_scores_chose():
     figures = drawn(6, {XGB: 0.02, ("xgb", "searched"): 0.3, LR: 0.0})
-    together = shared(rankings_of(scores_of(figures)), families)
+    together = common_tasks(rankings_of(scores_of(figures)), family_rows)
     assert [e.family for e in together.entries] == ["logistic_regression", "xgb"]
     np.testing.assert_allclose(together.means[1], [np.mean(one[XGB]) for one in figures.values()])
 
@@ -352,7 +358,7 @@ def test_many_tasks_have_everything_and_the_same_twice():
     assert repr(first) == repr(second)
     assert [section.title for section in first] == [
         "Over all tasks",
-        "Mean ranks, and who can be told apart",
+        "Mean ranks, and significant differences",
         "Who beats whom",
         "Is the difference worth having?",
         "Which family suits which data",
@@ -379,8 +385,8 @@ def test_arguments_of_pictures_are_plain_and_their_files_too():
 
 
 def test_too_few_tasks_for_any_pair_is_said():
-    assert "no pair could have been told apart on 6 tasks" in text_of(made(drawn(6, ENTRIES)))
-    assert "no pair could have been told apart" not in text_of(made(drawn(12, ENTRIES)))
+    assert "no pair could have been significantly different on 6 tasks" in text_of(made(drawn(6, ENTRIES)))
+    assert "no pair could have been significantly different" not in text_of(made(drawn(12, ENTRIES)))
 
 
 def test_what_is_missing_is_shown_with_what_became_of_it():
@@ -399,11 +405,11 @@ def test_tasks_without_figures_and_splits_that_were_not_run_are_told():
     said = text_of(found := made(figures, **run))
     assert "6 tuned entries on 5 of 6 tasks" in said
     assert "on all" not in said
-    assert "Not evaluated, as no entry has figures: task_03." in said
-    assert "Of 5 planned splits only 3 have figures of any entry on task_01, task_02, task_04 and task_05: " in said
+    assert "Not evaluated, as no entry has scores: task_03." in said
+    assert "Of 5 planned splits only 3 have scores of any entry on task_01, task_02, task_04 and task_05: " in said
     assert re.search(r"xgb/none +\| +1 of 6 \| 15 of 28 \|", said)
     assert "every entry has all" not in said
-    assert "Not evaluated" in overall(rankings_of(scores_of(figures, **run)))
+    assert "Not evaluated" in cross_task_summary(rankings_of(scores_of(figures, **run)))
     assert found[0].title == "Over all tasks"
     assert "on every task: what is said" in text_of(
         made(drawn(3, ENTRIES), **{f"task_0{i}": {"splits": 9} for i in range(3)})
@@ -414,8 +420,8 @@ def test_one_evaluated_task_of_several_is_told_as_that():
     figures = drawn(3, ENTRIES)
     figures |= {task: {entry: [None] * 5 for entry in figures[task]} for task in ("task_01", "task_02")}
     rankings = rankings_of(scores_of(figures))
-    assert overall(rankings) == "1 of 3 tasks has been evaluated: too few to average over."
-    assert [section.parts for section in made(figures)] == [(overall(rankings),)]
+    assert cross_task_summary(rankings) == "1 of 3 tasks has been evaluated: too few to average over."
+    assert [section.parts for section in made(figures)] == [(cross_task_summary(rankings),)]
 
 
 def test_no_entry_that_two_tasks_share_is_a_sentence_too():
@@ -448,21 +454,21 @@ def test_hostile_names_stay_text():
 
 
 def test_groups_of_tasks():
-    assert groups_of({"counts": [98, 2], "rows": 100, "modality": "text"})[::2] == ("text", "rarest class up to 5 %")
-    assert groups_of({"counts": [900, 9100], "rows": 10_000})[1:] == ("up to 10,000 rows", "rarest class up to 20 %")
+    assert task_groups({"counts": [98, 2], "rows": 100, "modality": "text"})[::2] == ("text", "rarest class up to 5 %")
+    assert task_groups({"counts": [900, 9100], "rows": 10_000})[1:] == ("up to 10,000 rows", "rarest class up to 20 %")
     said = text_of(made(drawn(6, ENTRIES), task_01={"modality": "text", "rows": 50_000}))
     assert re.search(r"more than 10,000 rows \| +1 \|", said)
 
 
 def test_a_real_small_run_with_everything_in_it(tmp_path):
     store = everything(tmp_path / "run")
-    scores = collect(store, METRIC)
+    scores = collect_scores(store, METRIC)
     rankings = rankings_of(scores)
     found = sections(Evidence(store, scores, tuple(rankings)))
     said = text_of(found)
     assert "timeout" in said
     assert "bayes/searched" in said
-    together = shared(evaluated(rankings))
+    together = common_tasks(evaluated_rankings(rankings))
     assert {e.name for e in together.entries} == {
         "bayes/none/tuned",
         *(f"logistic_regression/{s}/tuned" for s in ("none", "class_weight", "searched")),
@@ -472,13 +478,13 @@ def test_a_real_small_run_with_everything_in_it(tmp_path):
         {r.task: {p.entry: p.score.mean for p in r.entries if p.entry in together.entries} for r in rankings}
     )
     expected = means.rank(ascending=False).mean(axis=1).sort_index()
-    assert friedman.ranks(together.means).mean(axis=1) == pytest.approx(expected.to_numpy())
-    assert overall(rankings[:1]) == ONE_TASK
+    assert friedman.task_ranks(together.means).mean(axis=1) == pytest.approx(expected.to_numpy())
+    assert cross_task_summary(rankings[:1]) == ONE_TASK
 
 
 def test_lines_beside_a_picture_do_not_touch():
     spans = [(0, 3), (1, 5), (4, 8), (6, 9)]
-    lanes = _lanes(spans)
+    lanes = _assign_lanes(spans)
     for i, (a, b) in enumerate(spans):
         for j, (c, d) in enumerate(spans):
             assert i == j or lanes[i] != lanes[j] or b < c or d < a
@@ -489,5 +495,5 @@ def test_a_hundred_entries_are_shown_in_part():
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         found = made(drawn(6, many))
-    assert "The picture shows the first 40 of 45 entries." in text_of(found)
+    assert "The figure shows the first 40 of 45 entries." in text_of(found)
     assert len(pictures_of(found)["all-tasks.ranks"].draw.args[0]) == 40

@@ -14,26 +14,28 @@ from sklearn.calibration import _SigmoidCalibration, _TemperatureScaling
 from sklearn.isotonic import IsotonicRegression
 from sklearn.linear_model import LogisticRegression
 
+from harness.evaluation.gains import calibration_reading, recalibration_effects
 from harness.evaluation.ranking import rank
-from harness.evaluation.scores import Entry, collect, entries, recalibrated
+from harness.evaluation.score_collection import collect_scores
+from harness.evaluation.scores import Entry, entry_statuses, recalibrated_statuses
 from harness.metrics.calibration import (
     CALIBRATIONS,
-    FITTED,
-    PARTS,
-    Prior,
-    calibrator_of,
+    FITTED_CALIBRATIONS,
+    N_FOLDS,
+    PriorCorrection,
+    assign_folds,
     correct_prior,
-    cross_fitted,
-    enough,
+    cross_fit,
     fit_calibrator,
-    parts_of,
-    prior_is_known,
+    has_enough_rows,
+    has_known_prior,
+    make_calibrator,
 )
 from harness.metrics.classification import METRICS
-from harness.metrics.logits import logistic, pool, softmax
+from harness.metrics.logits import conditional_logit, logistic, softmax
 from harness.metrics.threshold import best_threshold
 from harness.report.content import Evidence, Figure
-from harness.report.figures.calibration import edge_of
+from harness.report.figures.calibration import axis_limit
 from harness.report.leaderboard import leaderboard
 from harness.report.sections import calibration
 from harness.seeding import seed_of
@@ -93,7 +95,7 @@ def test_temperature_is_that_of_scikit_learn():
 
 
 @pytest.mark.parametrize("classes", [2, 3])
-@pytest.mark.parametrize("name", FITTED)
+@pytest.mark.parametrize("name", FITTED_CALIBRATIONS)
 def test_calibrators_give_probabilities_that_are_nearer_the_truth_on_new_rows(name, classes):
     y, _, said = distorted(classes=classes)
     new_y, _, new = distorted(classes=classes, seed=1)
@@ -122,7 +124,7 @@ def test_newton_agrees_with_scikit_learn_for_two_classes_and_for_several():
     assert mine == pytest.approx([*theirs.coef_[0], theirs.intercept_[0]], abs=1e-5)
     # The same as a choice between two: the features of one, nothing for the other.
     pair = np.stack([np.zeros_like(features), features], axis=2)
-    assert pool(pair, y, np.array([2.0, 2.0, 2.0, 0.0])) == pytest.approx(mine, abs=1e-6)
+    assert conditional_logit(pair, y, np.array([2.0, 2.0, 2.0, 0.0])) == pytest.approx(mine, abs=1e-6)
 
 
 def test_classes_that_nothing_is_said_of_share_alike():
@@ -147,10 +149,10 @@ def test_a_prior_is_taken_back_in_closed_form():
 
 def test_a_prior_is_only_taken_back_where_a_strategy_changes_nothing_else():
     kinds = {"class_weight": "weight", "random_oversampling": "resample", "smote": "resample", "searched": "searched"}
-    known = {name for name, kind in kinds.items() if prior_is_known({"kind": kind}, name)}
+    known = {name for name, kind in kinds.items() if has_known_prior({"kind": kind}, name)}
     assert known == {"class_weight", "random_oversampling"}
-    assert prior_is_known({"kind": "resample", "chooses": True}, "mine")
-    assert not prior_is_known({"kind": "resample", "chooses": False}, "random_oversampling")
+    assert has_known_prior({"kind": "resample", "chooses": True}, "mine")
+    assert not has_known_prior({"kind": "resample", "chooses": False}, "random_oversampling")
 
 
 # --- cross-fitting ---------------------------------------------------------------------------------------------------
@@ -158,28 +160,30 @@ def test_a_prior_is_only_taken_back_where_a_strategy_changes_nothing_else():
 
 def test_parts_hold_nearly_the_same_share_of_every_class_and_follow_the_seed():
     y = np.repeat([0, 1, 2], [100, 23, 7])
-    parts = parts_of(y, 5, seed=3)
-    assert np.array_equal(parts, parts_of(y, 5, seed=3))
-    assert not np.array_equal(parts, parts_of(y, 5, seed=4))
+    parts = assign_folds(y, 5, seed=3)
+    assert np.array_equal(parts, assign_folds(y, 5, seed=3))
+    assert not np.array_equal(parts, assign_folds(y, 5, seed=4))
     for one in range(3):
         counts = np.bincount(parts[y == one], minlength=5)
         assert counts.max() - counts.min() <= 1
-    assert enough(y, 3, 5)
-    assert not enough(y, 3, 8)
-    assert not enough(y, 4, 5)
+    assert has_enough_rows(y, 3, 5)
+    assert not has_enough_rows(y, 3, 8)
+    assert not has_enough_rows(y, 4, 5)
 
 
 def test_no_row_is_calibrated_by_what_was_fitted_on_it():
     y, _, said = distorted(500)
-    parts = parts_of(y, PARTS, 0)
+    parts = assign_folds(y, N_FOLDS, 0)
     seen = []
 
     def fit(rows):
         seen.append(set(rows.tolist()))
         return fit_calibrator("isotonic", said[rows], y[rows])
 
-    found = cross_fitted(fit, said, parts)
-    assert [set(range(500)) - rows for rows in seen] == [set(np.flatnonzero(parts == p).tolist()) for p in range(PARTS)]
+    found = cross_fit(fit, said, parts)
+    assert [set(range(500)) - rows for rows in seen] == [
+        set(np.flatnonzero(parts == p).tolist()) for p in range(N_FOLDS)
+    ]
     out = parts == 2
     assert np.array_equal(found[out], fit(np.flatnonzero(~out))(said[out]))
 
@@ -196,14 +200,14 @@ def store(tmp_path_factory) -> Store:
 
 @pytest.fixture(scope="module")
 def scores(store):
-    return collect(store, METRIC)
+    return collect_scores(store, METRIC)
 
 
 def test_recalibrated_entries_are_rows_of_their_own_and_no_others_change(store, scores):
     table = leaderboard(scores, [rank(scores, task) for task in scores.run["tasks"]])
-    assert {one.calibration for one in entries(scores, "tumours")} == {"none"}
-    found = {one for one in recalibrated(scores, "tumours") if one.family == "bayes"}
-    fitted = {Entry("bayes", s, "tuned", c) for s in ("none", "class_weight", "searched") for c in FITTED}
+    assert {one.calibration for one in entry_statuses(scores, "tumours")} == {"none"}
+    found = {one for one in recalibrated_statuses(scores, "tumours") if one.family == "bayes"}
+    fitted = {Entry("bayes", s, "tuned", c) for s in ("none", "class_weight", "searched") for c in FITTED_CALIBRATIONS}
     assert found == fitted | {Entry("bayes", "class_weight", "tuned", "prior")}
     rows = table[(table.task == "tumours") & (table.calibration != "none")]
     assert rows["rank"].isna().all()
@@ -219,9 +223,9 @@ def test_recalibrated_entries_are_rows_of_their_own_and_no_others_change(store, 
 def test_cells_without_figures_stay_in_the_status_where_a_calibrator_could_not_be_fitted_either():
     found = scores_of({"one": {("xgb", "none"): [0.5, 0.6, 0.7, None], ("bayes", "none"): [0.5] * 4}})
     plain = found.rows_of("one", Entry("xgb", "none", "tuned"), "half")
-    made = {("one", Entry("xgb", "none", "tuned", "isotonic"), "half"): plain.at([(0, 0), (0, 1)])}
+    made = {("one", Entry("xgb", "none", "tuned", "isotonic"), "half"): plain.select([(0, 0), (0, 1)])}
     found = replace(found, by_entry={**found.by_entry, **made})
-    assert list(recalibrated(found, "one").values()) == ["ok 2, timeout 1, inapplicable 1"]
+    assert list(recalibrated_statuses(found, "one").values()) == ["ok 2, timeout 1, inapplicable 1"]
 
 
 def test_figures_are_those_of_a_calibrator_fitted_on_inner_rows(store, scores):
@@ -244,9 +248,9 @@ def test_rows_that_no_inner_fold_predicted_are_left_out(store, tmp_path):
         for inner in seen.inner.values():
             inner[::4] = np.nan  # as the earliest rows are where time goes forward
         run.write_cell(record, seen)
-    found = collect(run, METRIC)
+    found = collect_scores(run, METRIC)
     for entry in (
-        *recalibrated(found, "later"),
+        *recalibrated_statuses(found, "later"),
         Entry("any", "greedy", "ensembled"),
         Entry("any", "stacking", "ensembled"),
     ):
@@ -260,26 +264,26 @@ def test_test_labels_change_no_probability_and_no_threshold(store, tmp_path):
     shutil.rmtree(tmp_path / "run" / "derived", ignore_errors=True)
     run = Store(tmp_path / "run")
     spread = replace(METRIC["ece"], name="spread", compute=lambda p: float(p.proba[:, 1] @ np.arange(len(p.proba))))
-    before = collect(run, {**METRIC, "spread": spread})
+    before = collect_scores(run, {**METRIC, "spread": spread})
     for record in (one for one in run.records() if one.status == "ok"):
         seen = run.predictions(record)
         run.write_cell(record, replace(seen, test_y=np.roll(seen.test_y, 7)))
-    after = collect(run, {**METRIC, "spread": spread})
+    after = collect_scores(run, {**METRIC, "spread": spread})
     checked = 0
     for key, rows in before.by_entry.items():
         for name in ("threshold", "spread", "inner"):
             assert np.array_equal(rows[name], after.by_entry[key][name], equal_nan=True), (key, name)
         checked += key[1].calibration != "none" or key[1].stage == "ensembled"
     assert checked > 50
-    assert all(before.combined[at].weights == after.combined[at].weights for at in before.combined)
+    assert all(before.ensembles[at].weights == after.ensembles[at].weights for at in before.ensembles)
 
 
 def test_the_threshold_is_chosen_on_rows_that_the_calibrator_was_not_fitted_on(store, scores):
     record = next(r for r in store.records() if (r.task, r.family, r.strategy) == ("tumours", "bayes", "none"))
     seen = store.predictions(record)
     said, y = seen.inner["tuned"], seen.train_y
-    parts = parts_of(y, PARTS, seed_of("tumours", 0, record.fold, "recalibrate"))
-    unseen = cross_fitted(lambda rows: fit_calibrator("sigmoid", said[rows], y[rows]), said, parts)
+    parts = assign_folds(y, N_FOLDS, seed_of("tumours", 0, record.fold, "recalibrate"))
+    unseen = cross_fit(lambda rows: fit_calibrator("sigmoid", said[rows], y[rows]), said, parts)
     rows = scores.rows_of("tumours", Entry("bayes", "none", "tuned", "sigmoid"), "tuned")
     assert rows["threshold"][record.fold] == best_threshold(y, unseen.astype(np.float32))
 
@@ -298,10 +302,10 @@ def test_the_section_says_what_is_shown_and_nothing_where_splits_follow_time(sto
         assert "array" not in repr(pictures[0].draw.args)
     assert "is not shown to change" in found[0].parts[1] or "is shown to make" in found[0].parts[1]
     assert found[2].parts[1].startswith("No reading: the splits follow time")
-    lines = calibration.lines(scores, rankings[0])
+    lines = recalibration_effects(scores, rankings[0])
     plain = next(one for one in lines if one.entry == Entry("bayes", "class_weight", "tuned"))
     iso = next(one for one in lines if one.entry == Entry("bayes", "class_weight", "tuned", "isotonic"))
-    assert iso.differences[0].mean == pytest.approx(iso.figures[0] - plain.figures[0])
+    assert iso.differences[0].mean == pytest.approx(iso.means[0] - plain.means[0])
 
 
 @pytest.mark.parametrize(
@@ -315,7 +319,7 @@ def test_the_section_says_what_is_shown_and_nothing_where_splits_follow_time(sto
     ],
 )
 def test_readings(directions, word):
-    assert calibration.in_a_word(*directions) == word
+    assert calibration_reading(*directions) == word
 
 
 def test_columns_of_the_csv_stay_where_they_are(scores):
@@ -336,21 +340,21 @@ def test_a_calibrator_is_a_value_that_leaves_out_what_was_never_predicted(name, 
     with_gaps = said.copy()
     with_gaps[:50] = np.nan
     counts = [1.0] * classes, list(range(1, classes + 1))
-    found, alone = calibrator_of(name, with_gaps, y, *counts), calibrator_of(name, said[50:], y[50:], *counts)
+    found, alone = make_calibrator(name, with_gaps, y, *counts), make_calibrator(name, said[50:], y[50:], *counts)
     assert found is not None
     assert type(found).__dataclass_params__.frozen
     assert found(said).tobytes() == alone(said).tobytes()
     assert found(said).sum(axis=1) == pytest.approx(1)
     if name == "prior":
-        assert found == Prior(tuple(counts[0]), tuple(counts[1]))
+        assert found == PriorCorrection(tuple(counts[0]), tuple(counts[1]))
 
 
 def test_a_few_wide_intervals_are_cut_off_and_no_mean_ever_is():
     changes = [(0.01, 0.02)] * 20
-    assert edge_of(changes) == edge_of([]) == edge_of([(math.nan, 1.0)]) == 0
-    assert 0.03 < edge_of([*changes, (0.0, 5.0)]) < 0.1
-    assert edge_of([*changes, (5.0, 0.1)]) == 0
+    assert axis_limit(changes) == axis_limit([]) == axis_limit([(math.nan, 1.0)]) == 0
+    assert 0.03 < axis_limit([*changes, (0.0, 5.0)]) < 0.1
+    assert axis_limit([*changes, (5.0, 0.1)]) == 0
 
 
 def test_no_calibration_is_no_calibrator():
-    assert calibrator_of("none", np.zeros((0, 2)), np.zeros(0, dtype=int), (), ()) is None
+    assert make_calibrator("none", np.zeros((0, 2)), np.zeros(0, dtype=int), (), ()) is None

@@ -12,14 +12,22 @@ from fixtures_run import everything, three_digits, tumours, write_run
 from sklearn.metrics import brier_score_loss, f1_score, precision_recall_curve
 
 from harness.errors import EvenhandError
-from harness.evaluation.changed_predictions import changed, sides
+from harness.evaluation.changed_predictions import changed_rows, class_agreement
 from harness.evaluation.find_entry import find_entry
-from harness.evaluation.paired_comparison import Side, adjusted, figures, likeness, make_pair, per_class, reasons
-from harness.evaluation.scores import collect
+from harness.evaluation.paired_comparison import (
+    ComparedEntry,
+    adjust_differences,
+    class_differences,
+    decomposition,
+    make_pair,
+    metric_differences,
+    rank_correlation,
+)
+from harness.evaluation.score_collection import collect_scores
 from harness.evaluation.significance import holm
+from harness.evaluation.strategy_effects import strategy_differences
 from harness.metrics.classification import METRICS
 from harness.report.compare import compare
-from harness.report.sections.strategies import differences
 from harness.store.store import Store
 
 BY_NAME = {metric.name: metric for metric in METRICS}
@@ -35,7 +43,7 @@ def run(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def scores(run):
-    return collect(run, BY_NAME)
+    return collect_scores(run, BY_NAME)
 
 
 @pytest.fixture
@@ -46,7 +54,7 @@ def other(run, tmp_path):
 
 
 def pair_of(run, scores, a, b):
-    return make_pair(*(Side(run, scores, *find_entry(scores, one)) for one in (a, b)))
+    return make_pair(*(ComparedEntry(run, scores, *find_entry(scores, one)) for one in (a, b)))
 
 
 @pytest.fixture(scope="module")
@@ -67,10 +75,10 @@ def rows_of(text):
 
 def test_differences_are_those_of_the_strategy_table(pair, scores):
     """What the report says of a strategy against doing nothing, computed there on its own."""
-    found = {(one.name, one.kind): one.difference for one in figures(pair)}
+    found = {(one.name, one.threshold_kind): one.difference for one in metric_differences(pair)}
     table = next(
         one
-        for one in differences(scores, "tumours")
+        for one in strategy_differences(scores, "tumours")
         if one.strategy == "class_weight" and one.family == "logistic_regression"
     )
     ranking, at_half, tuned, _, brier = table.estimates
@@ -81,22 +89,24 @@ def test_differences_are_those_of_the_strategy_table(pair, scores):
 
 
 def test_p_values_are_adjusted_over_all_that_is_shown(pair):
-    everything_ = [*figures(pair), *reasons(pair)]
-    assert [one.adjusted for one in adjusted(everything_)] == holm([one.difference.p for one in everything_])
-    for one in adjusted(everything_):
-        assert (one.better != 0) == (one.adjusted < 0.05)
-        if one.better:
-            assert (one.better == 1) == ((one.difference.mean > 0) == one.greater_is_better)
+    everything_ = [*metric_differences(pair), *decomposition(pair)]
+    assert [one.adjusted_p for one in adjust_differences(everything_)] == holm(
+        [one.difference.p for one in everything_]
+    )
+    for one in adjust_differences(everything_):
+        assert (one.direction != 0) == (one.adjusted_p < 0.05)
+        if one.direction:
+            assert (one.direction == 1) == ((one.difference.mean > 0) == one.greater_is_better)
 
 
 def test_a_difference_of_decisions_is_the_best_of_all_thresholds_and_what_the_chosen_one_loses(pair):
-    found = {one.name: one for one in reasons(pair)}
+    found = {one.name: one for one in decomposition(pair)}
     best, lost = found["F1 at the best of all thresholds"], found["F1 lost by the threshold chosen"]
-    f1 = next(one for one in figures(pair) if (one.name, one.kind) == ("F1", "tuned"))
+    f1 = next(one for one in metric_differences(pair) if (one.name, one.threshold_kind) == ("F1", "tuned"))
     assert best.a + lost.a == pytest.approx(f1.a, abs=1e-12)
     assert best.difference.mean + lost.difference.mean == pytest.approx(f1.difference.mean, abs=1e-12)
     mine = []
-    for seen, _ in pair.seen.values():
+    for seen, _ in pair.predictions.values():
         precision, recall, _ = precision_recall_curve(seen.y, seen.proba[:, 1])
         mine.append(np.nanmax(2 * precision * recall / np.maximum(precision + recall, 1e-12)))
     assert best.a == pytest.approx(np.mean(mine))
@@ -104,11 +114,11 @@ def test_a_difference_of_decisions_is_the_best_of_all_thresholds_and_what_the_ch
 
 
 def test_brier_scores_are_miscalibration_less_discrimination_plus_what_the_classes_decide(pair):
-    found = {one.name: one for one in reasons(pair)}
+    found = {one.name: one for one in decomposition(pair)}
     missed, told = found["Brier: miscalibration"], found["Brier: discrimination"]
     for side in (0, 1):
-        brier = np.mean([brier_score_loss(both[side].y, both[side].proba[:, 1]) for both in pair.seen.values()])
-        by_class = np.mean([both[side].y.mean() * (1 - both[side].y.mean()) for both in pair.seen.values()])
+        brier = np.mean([brier_score_loss(both[side].y, both[side].proba[:, 1]) for both in pair.predictions.values()])
+        by_class = np.mean([both[side].y.mean() * (1 - both[side].y.mean()) for both in pair.predictions.values()])
         parts = (missed.a - told.a) if side == 0 else (missed.b - told.b)
         assert parts + by_class == pytest.approx(brier, abs=1e-6)
     assert min(missed.a, missed.b, told.a, told.b) >= 0
@@ -117,10 +127,10 @@ def test_brier_scores_are_miscalibration_less_discrimination_plus_what_the_class
 
 def test_the_same_ranking_at_other_probabilities_has_no_difference_in_ranking(run, scores):
     pair = pair_of(run, scores, PLAIN, PLAIN)
-    assert likeness(pair) == 1
-    assert all(one.difference.mean == 0 for one in [*figures(pair), *reasons(pair)])
-    assert all(one.better == 0 for one in adjusted([*figures(pair), *reasons(pair)]))
-    assert changed(pair, "tuned") == []
+    assert rank_correlation(pair) == 1
+    assert all(one.difference.mean == 0 for one in [*metric_differences(pair), *decomposition(pair)])
+    assert all(one.direction == 0 for one in adjust_differences([*metric_differences(pair), *decomposition(pair)]))
+    assert changed_rows(pair, "tuned") == []
 
 
 @pytest.mark.parametrize(
@@ -128,33 +138,37 @@ def test_the_same_ranking_at_other_probabilities_has_no_difference_in_ranking(ru
 )
 def test_rows_that_changed_sides_are_counted_as_by_hand(run, scores, a, b):
     pair = pair_of(run, scores, a, b)
-    for kind in pair.kinds:
+    for kind in pair.threshold_kinds:
         truth, decided = [], ([], [])
-        for both in pair.seen.values():
+        for both in pair.predictions.values():
             truth.append(both[0].y)
             for seen, said in zip(both, decided, strict=True):
                 threshold = 0.5 if kind == "half" else seen.threshold
                 binary = seen.proba.shape[1] == 2
                 said.append((seen.proba[:, 1] >= threshold).astype(int) if binary else seen.proba.argmax(axis=1))
         truth, one, other = np.concatenate(truth), np.concatenate(decided[0]), np.concatenate(decided[1])
-        rows = changed(pair, kind)
+        rows = changed_rows(pair, kind)
         assert len(rows) == (one != other).sum() > 0
-        assert sorted((row.truth, row.a, row.b) for row in rows) == sorted(
+        assert sorted((row.label, row.predicted_a, row.predicted_b) for row in rows) == sorted(
             (int(t), int(x), int(y)) for t, x, y in zip(truth, one, other, strict=True) if x != y
         )
-        for count in sides(pair, kind):
+        for count in class_agreement(pair, kind):
             here = truth == count.truth
             right = one[here] == count.truth, other[here] == count.truth
             expected = [(right[0] & right[1]).sum(), (right[0] & ~right[1]).sum(), (~right[0] & right[1]).sum()]
-            assert [count.both, count.only_a, count.only_b] == expected
-            assert count.both + count.only_a + count.only_b + count.neither == count.rows == here.sum()
-            assert count.apart == (one[here] != other[here]).sum()
+            assert [count.both_correct, count.only_a_correct, count.only_b_correct] == expected
+            assert (
+                count.both_correct + count.only_a_correct + count.only_b_correct + count.neither_correct
+                == count.rows
+                == here.sum()
+            )
+            assert count.disagreements == (one[here] != other[here]).sum()
 
 
 def test_an_entry_and_its_own_default_that_the_search_kept_are_said_to_be_one(run, evenhand):
     code, said, _ = evenhand("compare", str(run.folder), "tumours/majority/none", "tumours/majority/none/default")
     assert code == 0
-    assert "- the search kept the default parameters in every split, so both say the same of every row" in said
+    assert "- the search kept the default parameters in every split, so both predict the same for every row" in said
     assert "By AP the two are equal in each of 4 splits." in said
     assert "same ranking" not in said
 
@@ -163,12 +177,12 @@ def test_recall_per_class_is_scikit_learns(run, scores):
     from sklearn.metrics import recall_score
 
     pair = pair_of(run, scores, "three_digits/bayes/none", "three_digits/logistic_regression/none")
-    found = {one.name: one.a for one in per_class(pair, "half")}
-    mine = [recall_score(seen.y, seen.proba.argmax(axis=1), average=None) for seen, _ in pair.seen.values()]
+    found = {one.name: one.a for one in class_differences(pair, "half")}
+    mine = [recall_score(seen.y, seen.proba.argmax(axis=1), average=None) for seen, _ in pair.predictions.values()]
     assert [found[f"recall of {name}"] for name in "089"] == pytest.approx(np.mean(mine, axis=0).tolist())
-    f1 = next(one for one in figures(pair) if one.name == "F1")
+    f1 = next(one for one in metric_differences(pair) if one.name == "F1")
     assert f1.a == pytest.approx(
-        np.mean([f1_score(seen.y, seen.proba.argmax(axis=1), average="macro") for seen, _ in pair.seen.values()])
+        np.mean([f1_score(seen.y, seen.proba.argmax(axis=1), average="macro") for seen, _ in pair.predictions.values()])
     )
 
 
@@ -177,13 +191,13 @@ def test_the_command_says_it_and_writes_the_rows(run, evenhand, tmp_path):
     assert code == 0
     assert "A  tumours/logistic_regression/class_weight/tuned" in said
     assert "4 splits that both have, of the same rows" in said
-    assert "Rows that changed sides" in said
+    assert "Rows whose prediction changed" in said
     assert "those furthest apart" in said
     with (tmp_path / "rows.csv").open(encoding="utf-8") as file:
         rows = list(csv.DictReader(file))
-    pair = pair_of(run, collect(run, BY_NAME), WEIGHTED, PLAIN)
+    pair = pair_of(run, collect_scores(run, BY_NAME), WEIGHTED, PLAIN)
     for kind in ("half", "tuned"):
-        assert len(changed(pair, kind)) == sum(row["threshold_kind"] == kind for row in rows)
+        assert len(changed_rows(pair, kind)) == sum(row["threshold_kind"] == kind for row in rows)
     assert {row["truth"] for row in rows} <= {"No", "Yes"}
     assert evenhand("compare", str(run.folder), WEIGHTED, PLAIN, "--rows", "3", "--out", "rows.csv")[1] == said
 
@@ -252,13 +266,16 @@ def test_other_splits_are_not_compared_row_by_row(run, tmp_path):
 def test_means_of_splits_that_are_not_the_same_are_those_of_each_run(run, scores, tmp_path):
     one_split = write_run(tmp_path / "one", [tumours(splits=1)])
     edit(one_split, lambda values: values["tasks"]["tumours"].update(fingerprint="e" * 64))
-    theirs = collect(one_split, BY_NAME)
-    pair = make_pair(Side(run, scores, *find_entry(scores, PLAIN)), Side(one_split, theirs, *find_entry(theirs, PLAIN)))
-    ap = next(one for one in figures(pair) if one.name == "AP")
+    theirs = collect_scores(one_split, BY_NAME)
+    pair = make_pair(
+        ComparedEntry(run, scores, *find_entry(scores, PLAIN)),
+        ComparedEntry(one_split, theirs, *find_entry(theirs, PLAIN)),
+    )
+    ap = next(one for one in metric_differences(pair) if one.name == "AP")
     task, entry = find_entry(scores, PLAIN)
     assert ap.a == scores.rows_of(task, entry, "tuned").mean("average_precision")
     assert ap.b == theirs.rows_of(task, entry, "tuned").mean("average_precision")
-    assert (ap.difference.mean, math.isnan(ap.difference.half)) == (ap.a - ap.b, True)
+    assert (ap.difference.mean, math.isnan(ap.difference.ci_half_width)) == (ap.a - ap.b, True)
     said = compare([str(run.folder), str(one_split.folder)], BY_NAME, task="tumours")
     assert [cells[1] for cells in rows_of(said) if cells[0].count("/") == 2 and len(cells) > 3] == ["4, 1"] * 14
 
@@ -282,10 +299,10 @@ def test_missing_cells_one_split_forward_time_and_made_entries_are_sentences(tmp
     assert "B has 2 splits more" in fewer
     assert "Cost at the best of all thresholds" in fewer  # the task has a cost matrix
     assert "not stored: no rows" not in fewer
-    with pytest.raises(EvenhandError, match="has no figures to compare"):
+    with pytest.raises(EvenhandError, match="has no scores to compare"):
         compare([folder, "tumours/bayes/searched", "tumours/bayes/none"], BY_NAME)
     chosen = compare([folder, "tumours/any/any/chosen", "tumours/bayes/none"], BY_NAME)
-    assert "Rows that changed sides" in chosen
+    assert "Rows whose prediction changed" in chosen
     two_tasks = compare([folder, "later_rows/bayes/none", "tumours/bayes/none"], BY_NAME)
     assert "later_rows and tumours are different tasks" in two_tasks
     assert compare([folder, folder], BY_NAME).count("equal to the last digit") > 10
@@ -296,7 +313,7 @@ def test_entries_without_a_split_in_common_are_a_sentence(tmp_path):
     lost |= {("tumours", "bayes", "class_weight", fold): ("timeout", "long") for fold in (2, 3)}
     run = write_run(tmp_path / "run", [tumours()], lost)
     said = compare([str(run.folder), "bayes/none", "bayes/class_weight"], BY_NAME)
-    assert "No split has figures of both." in said
+    assert "No split has scores of both." in said
     assert "A has 2 splits more" in said
 
 
@@ -304,7 +321,7 @@ def test_entries_without_a_split_in_common_are_a_sentence_of_two_runs_too(tmp_pa
     for name, folds in (("a", (0, 1)), ("b", (2, 3))):
         write_run(tmp_path / name, [tumours()], {("tumours", "bayes", "none", at): ("timeout", "long") for at in folds})
     said = compare([str(tmp_path / "a"), str(tmp_path / "b")], BY_NAME)
-    assert "Without a split that has figures of both: bayes/none/default, bayes/none/tuned" in said
+    assert "Without a split that has scores of both: bayes/none/default, bayes/none/tuned" in said
     shown = [cells[0] for cells in rows_of(said) if cells[0].count("/") == 2 and len(cells) > 3]
     assert "bayes/none/tuned" not in shown
     assert "bayes/class_weight/tuned" in shown
@@ -322,5 +339,5 @@ def test_hostile_names_are_text(tmp_path):
 
 
 def test_figures_that_a_side_lacks_are_left_out(pair):
-    assert not any(math.isnan(one.a) or math.isnan(one.b) for one in figures(pair))
-    assert "Cost" not in {one.name for one in figures(pair)}
+    assert not any(math.isnan(one.a) or math.isnan(one.b) for one in metric_differences(pair))
+    assert "Cost" not in {one.name for one in metric_differences(pair)}

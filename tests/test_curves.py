@@ -11,7 +11,8 @@ from fixtures_run import three_digits, tumours, write_run
 from test_report import METRIC, tables
 
 from harness.evaluation.ranking import rank
-from harness.evaluation.scores import Entry, collect_scores
+from harness.evaluation.score_collection import collect_scores
+from harness.evaluation.scores import Entry
 from harness.evaluation.training_curves import NetworkFit, collect_training
 from harness.execution.trainer import Curves, epoch_of
 from harness.report.content import Figure

@@ -12,10 +12,12 @@ from sklearn.metrics import average_precision_score, roc_auc_score
 
 from harness.evaluation import ensembles as combining
 from harness.evaluation import evaluate as workers
-from harness.evaluation.ensembles import GREEDY, KINDS, STACKING, combine
-from harness.evaluation.metric_cache import read_kept, write_kept
+from harness.evaluation.ensembles import ENSEMBLE_KINDS, GREEDY, STACKING, fit_ensemble
+from harness.evaluation.gains import ensemble_gains, ensemble_members
+from harness.evaluation.metric_cache import read_cache, write_cache
 from harness.evaluation.ranking import rank
-from harness.evaluation.scores import Entry, collect, entries
+from harness.evaluation.score_collection import collect_scores
+from harness.evaluation.scores import Entry, entry_statuses
 from harness.metrics.classification import METRICS
 from harness.report.content import Evidence
 from harness.report.leaderboard import leaderboard
@@ -51,7 +53,7 @@ def test_greedy_finds_what_trying_every_mean_finds_in_a_small_case(monkeypatch):
     monkeypatch.setattr(combining, "ROUNDS", 3)
     for seed in range(5):
         y, members = said(60, 3, seed)
-        found = combine(GREEDY, members, y, minus_brier)
+        found = fit_ensemble(GREEDY, members, y, minus_brier)
         tried = {
             picks: minus_brier(y, np.mean([members[at] for at in picks], axis=0))
             for size in (1, 2, 3)
@@ -71,7 +73,7 @@ def test_greedy_finds_what_trying_every_mean_finds_in_a_small_case(monkeypatch):
 def test_greedy_is_never_worse_than_its_best_member_on_the_rows_it_was_chosen_on(score):
     for seed in range(6):
         y, members = said(150, 6, seed)
-        found = combine(GREEDY, members, y, score)
+        found = fit_ensemble(GREEDY, members, y, score)
         assert found.weights.sum() == pytest.approx(1)
         assert found.weights.min() >= 0
         assert score(y, found(members)) >= max(score(y, one) for one in members) - 1e-7
@@ -80,7 +82,7 @@ def test_greedy_is_never_worse_than_its_best_member_on_the_rows_it_was_chosen_on
 def test_of_equal_members_the_earlier_is_taken():
     y, members = said(100, 1)
     twins = np.concatenate([members, members, members])
-    assert combine(GREEDY, twins, y, area).weights.tolist() == [1, 0, 0]
+    assert fit_ensemble(GREEDY, twins, y, area).weights.tolist() == [1, 0, 0]
 
 
 def test_only_the_best_compete_for_a_place(monkeypatch):
@@ -88,25 +90,25 @@ def test_only_the_best_compete_for_a_place(monkeypatch):
     y, members = said(300, 5)
     alone = [area(y, one) for one in members]
     best = set(np.argsort(alone)[-2:].tolist())
-    for kind in KINDS:
-        assert set(np.flatnonzero(combine(kind, members, y, area).weights).tolist()) <= best
+    for kind in ENSEMBLE_KINDS:
+        assert set(np.flatnonzero(fit_ensemble(kind, members, y, area).weights).tolist()) <= best
 
 
 def test_stacking_is_a_penalised_logistic_regression_on_log_odds():
     y, members = said(400, 4)
     odds = np.log(members[..., 1].astype(float)) - np.log(members[..., 0].astype(float))
-    scale = np.sqrt((odds**2 / 2).mean(axis=1) + combining.LEAST)
+    scale = np.sqrt((odds**2 / 2).mean(axis=1) + combining.MIN_MEMBER_PROBA)
     model = LogisticRegression(C=1 / combining.RIDGE, tol=1e-10, max_iter=1000).fit((odds / scale[:, None]).T, y)
-    found = combine(STACKING, members, y, area)
+    found = fit_ensemble(STACKING, members, y, area)
     assert found.weights * scale == pytest.approx(model.coef_[0], abs=1e-4)
     assert found(members)[:, 1] == pytest.approx(model.predict_proba((odds / scale[:, None]).T)[:, 1], abs=1e-4)
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", ENSEMBLE_KINDS)
 def test_members_that_err_apart_are_better_together_on_new_rows(kind):
     y, members = said(6000, 5, noise=2.0)
     old, new = slice(0, 3000), slice(3000, None)
-    together = combine(kind, members[:, old], y[old], area)(members[:, new])
+    together = fit_ensemble(kind, members[:, old], y[old], area)(members[:, new])
     assert area(y[new], together) > max(area(y[new], one[new]) for one in members) + 0.02
 
 
@@ -121,7 +123,7 @@ def test_stacking_of_several_classes_mends_what_all_members_get_wrong():
     def likelihood(y, proba):
         return float(np.log(proba[np.arange(len(y)), y]).mean())
 
-    found = combine(STACKING, members[:, :2000], y[:2000], likelihood)(members[:, 2000:])
+    found = fit_ensemble(STACKING, members[:, :2000], y[:2000], likelihood)(members[:, 2000:])
     assert found.sum(axis=1) == pytest.approx(1)
     assert likelihood(y[2000:], found) > max(likelihood(y[2000:], one[2000:]) for one in members) + 0.1
 
@@ -137,7 +139,7 @@ def store(tmp_path_factory) -> Store:
 
 @pytest.fixture(scope="module")
 def scores(store):
-    return collect(store, METRIC)
+    return collect_scores(store, METRIC)
 
 
 def test_ensembles_are_means_of_stored_probabilities_with_the_weights_that_are_told(store, scores):
@@ -145,7 +147,7 @@ def test_ensembles_are_means_of_stored_probabilities_with_the_weights_that_are_t
     assert len(rows) == 4
     by_id = {record.id: record for record in store.records()}
     for split, figure, trials in zip(rows.splits, rows["average_precision"], rows["trials"], strict=True):
-        weights = scores.combined["tumours", "greedy", split].weights
+        weights = scores.ensembles["tumours", "greedy", split].weights
         whose = [by_id[at] for at in weights]
         assert {(r.family, r.strategy) for r in whose} == {
             (family, strategy) for family in ("logistic_regression", "bayes") for strategy in ("none", "class_weight")
@@ -160,7 +162,7 @@ def test_costs_are_the_sums_of_the_members_used(store, scores):
     by_id = {record.id: record for record in store.records()}
     rows = scores.rows_of("tumours", Entry("any", "greedy", "ensembled"), "half")
     for split, seconds in zip(rows.splits, rows["fit_seconds"], strict=True):
-        used = [by_id[at] for at, weight in scores.combined["tumours", "greedy", split].weights.items() if weight]
+        used = [by_id[at] for at, weight in scores.ensembles["tumours", "greedy", split].weights.items() if weight]
         assert seconds == pytest.approx(sum(r.outcomes[1].fit_seconds for r in used))
 
 
@@ -168,11 +170,11 @@ def test_they_stand_on_the_leaderboard_without_a_rank_and_are_never_called_best(
     for task in ("tumours", "three_digits"):
         ranking = rank(scores, task)
         made = [place for place in ranking.entries if place.entry.stage == "ensembled"]
-        assert {place.entry[:3] for place in made} == {("any", kind, "ensembled") for kind in KINDS}
+        assert {place.entry[:3] for place in made} == {("any", kind, "ensembled") for kind in ENSEMBLE_KINDS}
         assert all(place.rank is None and rank_mark(place) == "†" for place in made)
         assert ranking.best.entry.stage not in ("chosen", "ensembled")
         assert "ensembled" not in headline(ranking)
-        assert all(entries(scores, task)[place.entry] == "ok" for place in made)
+        assert all(entry_statuses(scores, task)[place.entry] == "ok" for place in made)
     table = leaderboard(scores, [rank(scores, "tumours")])
     rows = table[table.stage == "ensembled"]
     assert len(rows) == 2 * 2
@@ -186,11 +188,11 @@ def test_members_of_other_rows_are_left_out(store, tmp_path):
     odd = next(r for r in run.records() if (r.task, r.family, r.strategy, r.fold) == ("tumours", "bayes", "none", 2))
     seen = run.predictions(odd)
     run.write_cell(odd, replace(seen, train_rows=seen.train_rows + 1))
-    found = collect(run, METRIC)
-    for kind in KINDS:
-        assert odd.id not in found.combined["tumours", kind, (0, 2)].weights
-        assert len(found.combined["tumours", kind, (0, 2)].weights) == 3
-        assert len(found.combined["tumours", kind, (0, 1)].weights) == 4
+    found = collect_scores(run, METRIC)
+    for kind in ENSEMBLE_KINDS:
+        assert odd.id not in found.ensembles["tumours", kind, (0, 2)].weights
+        assert len(found.ensembles["tumours", kind, (0, 2)].weights) == 3
+        assert len(found.ensembles["tumours", kind, (0, 1)].weights) == 4
 
 
 def test_the_inner_score_is_of_rows_that_the_weights_were_not_fitted_on(tmp_path):
@@ -202,9 +204,9 @@ def test_the_inner_score_is_of_rows_that_the_weights_were_not_fitted_on(tmp_path
         positive = rng.random(len(seen.train_y))
         inner = dict.fromkeys(seen.inner, np.stack([1 - positive, positive], axis=1).astype(np.float32))
         store.write_cell(record, replace(seen, inner=inner))
-    found = collect(store, METRIC)
+    found = collect_scores(store, METRIC)
     share = 60 / 417
-    for kind in KINDS:
+    for kind in ENSEMBLE_KINDS:
         inner = found.rows_of("tumours", Entry("any", kind, "ensembled"), "half")["inner"]
         assert inner.mean() < share + 0.06
 
@@ -214,8 +216,8 @@ def test_processes_give_the_same_as_one(store, scores, tmp_path, monkeypatch):
     shutil.rmtree(tmp_path / "run" / "derived")
     kept = []
     for pays in (1, 10_000):
-        monkeypatch.setattr(workers, "PAYS", pays)
-        collect(Store(tmp_path / "run"), METRIC)
+        monkeypatch.setattr(workers, "MIN_PARALLEL_CELLS", pays)
+        collect_scores(Store(tmp_path / "run"), METRIC)
         kept.append((tmp_path / "run" / "derived" / "metrics").read_bytes())
         shutil.rmtree(tmp_path / "run" / "derived")
     assert kept[0] == kept[1] == (store.folder / "derived" / "metrics").read_bytes()
@@ -227,15 +229,15 @@ def test_the_section_tells_the_members_and_what_combining_adds(store, scores):
     assert [one.task for one in found] == ["tumours", "three_digits"]
     assert "any/greedy/ensembled" in found[0].parts[2]
     assert "bayes/none/tuned" in found[0].parts[-1]
-    for one in ensembles.members(scores, "tumours", "greedy"):
+    for one in ensemble_members(scores, "tumours", "greedy"):
         assert one.used
-    whole = sum(np.mean([*one.weights.values()]) for one in ensembles.members(scores, "tumours", "greedy"))
+    whole = sum(np.mean([*one.weights.values()]) for one in ensemble_members(scores, "tumours", "greedy"))
     assert whole == pytest.approx(1)
     mine, chosen = (
         scores.rows_of("tumours", Entry("any", *rest), "tuned")["average_precision"].mean()
         for rest in (("stacking", "ensembled"), ("any", "chosen"))
     )
-    assert ensembles.gains(scores, rankings[0])["stacking"].mean == pytest.approx(mine - chosen)
+    assert ensemble_gains(scores, rankings[0])["stacking"].mean == pytest.approx(mine - chosen)
 
 
 def test_one_entry_alone_makes_no_ensemble(tmp_path):
@@ -247,8 +249,8 @@ def test_one_entry_alone_makes_no_ensemble(tmp_path):
         if (family, strategy) != ("bayes", "none")
     }
     store = write_run(tmp_path / "run", [tumours()], lost)
-    found = collect(store, METRIC)
-    assert not found.combined
+    found = collect_scores(store, METRIC)
+    assert not found.ensembles
     (section,) = ensembles.sections(Evidence(store, found, (rank(found, "tumours"),)))
     assert section.parts[0].startswith("No ensemble was made")
 
@@ -256,19 +258,19 @@ def test_one_entry_alone_makes_no_ensemble(tmp_path):
 def test_ensembles_that_went_with_their_predictions_are_said_to_be_lost(store, tmp_path):
     """The figures of every entry are kept, so nothing reads predictions but a new ensemble."""
     copy = Store(shutil.copytree(store.folder, tmp_path / "run"))
-    collect(copy, METRIC)
-    kept = read_kept(copy)
-    write_kept(copy, {key: row for key, row in kept.items() if not key.startswith("ensemble/")})
+    collect_scores(copy, METRIC)
+    kept = read_cache(copy)
+    write_cache(copy, {key: row for key, row in kept.items() if not key.startswith("ensemble/")})
     lost = next(
         record for record in copy.records() if (record.task, record.fold, record.family) == ("tumours", 2, "bayes")
     )
     (copy.cell_folder(lost.id) / "predictions.npz").write_bytes(b"spoilt")
-    found = collect(copy, METRIC)
-    ((where, why),) = found.uncombined.items()
+    found = collect_scores(copy, METRIC)
+    ((where, why),) = found.ensemble_failures.items()
     assert where == ("tumours", (0, 2))
     section = ensembles.sections(Evidence(copy, found, (rank(found, "tumours"),)))[0]
     said = [part for part in section.parts if part.startswith("Of 1 split ensembles could not be made: ")]
     assert len(said) == 1
     assert why.split(":")[0].rpartition("/")[2] in said[0]
-    nothing = replace(found, combined={})
+    nothing = replace(found, ensembles={})
     assert ensembles.sections(Evidence(copy, nothing, (rank(nothing, "tumours"),)))[0].parts == tuple(said)

@@ -11,16 +11,17 @@ from fixtures_run import everything, tumours, write_run
 from scipy import stats
 from sklearn.metrics import average_precision_score, brier_score_loss, f1_score, log_loss, roc_auc_score
 
-from harness.evaluation.bootstrap import KEPT, RESAMPLES, draw, rescored, stabilities
-from harness.evaluation.optimism import beliefs, gaps, selection
-from harness.evaluation.power import POWER, Spread, detectable, power, repeats_needed
+from harness.evaluation.bootstrap import CACHE_NAME, RESAMPLES, best_probabilities, bootstrap_scores, draw_resamples
+from harness.evaluation.optimism import entry_optimism, optimism_gaps, selection_optimism
+from harness.evaluation.power import POWER, PairedSpread, min_detectable_difference, power, repeats_needed
 from harness.evaluation.ranking import rank
-from harness.evaluation.scores import collect
-from harness.evaluation.significance import estimate, told_apart
+from harness.evaluation.score_collection import collect_scores
+from harness.evaluation.significance import estimate, significant_pairs
 from harness.metrics.classification import METRICS
 from harness.metrics.metric import Metric, Predictions
 from harness.report.content import Evidence, Figure
-from harness.report.sections.reliability import _overview, _power_words, coverage, rivals, sections
+from harness.report.sections.protocol import coverage
+from harness.report.sections.reliability import overview_table, power_sentences, rivals, sections
 from harness.store.store import Store
 
 METRIC = {metric.name: metric for metric in METRICS}
@@ -32,7 +33,7 @@ def evidence(tmp_path_factory) -> Evidence:
 
 
 def evidence_of(store: Store, metrics: dict[str, Metric] = METRIC) -> Evidence:
-    scores = collect(store, metrics)
+    scores = collect_scores(store, metrics)
     return Evidence(store, scores, tuple(rank(scores, task) for task in scores.run["tasks"]))
 
 
@@ -49,27 +50,31 @@ def words(evidence: Evidence, task: str = "") -> str:
 
 
 def test_with_five_folds_repeats_take_the_half_width_from_1_86_to_0_98_deviations_at_best():
-    assert Spread(1.0, 5, 0.25).half == pytest.approx(1.86, abs=0.005)
-    assert Spread(1.0, 5_000_000, 0.25).half == pytest.approx(0.98, abs=0.005)
-    assert Spread(1.0, 5_000_000, 0.25).half == pytest.approx(stats.norm.ppf(0.975) * math.sqrt(0.25), rel=1e-5)
+    assert PairedSpread(1.0, 5, 0.25).min_significant == pytest.approx(1.86, abs=0.005)
+    assert PairedSpread(1.0, 5_000_000, 0.25).min_significant == pytest.approx(0.98, abs=0.005)
+    assert PairedSpread(1.0, 5_000_000, 0.25).min_significant == pytest.approx(
+        stats.norm.ppf(0.975) * math.sqrt(0.25), rel=1e-5
+    )
 
 
 def test_the_half_width_is_that_of_the_estimate():
     values = [0.1, 0.3, 0.2, 0.5, 0.2]
-    assert Spread(float(np.std(values, ddof=1)), 5, 0.25).half == pytest.approx(estimate(values, 0.25).half)
+    assert PairedSpread(float(np.std(values, ddof=1)), 5, 0.25).min_significant == pytest.approx(
+        estimate(values, 0.25).ci_half_width
+    )
 
 
 @pytest.mark.parametrize(("n", "tests"), [(3, 1), (5, 1), (10, 45), (50, 10)])
 @pytest.mark.parametrize("shift", [0.5, 3.0, 6.0])
 def test_power_is_the_noncentral_t(n, tests, shift):
-    spread = Spread(2.0, n, 1 / 4, tests)
+    spread = PairedSpread(2.0, n, 1 / 4, tests)
     limit = stats.t.isf(0.025 / tests, n - 1)
     expected = stats.nct.sf(limit, n - 1, shift) + stats.nct.cdf(-limit, n - 1, shift)
     assert power(shift * spread.error, spread) == pytest.approx(expected, abs=1e-5)
 
 
 def test_power_holds_far_in_the_tails_where_scipy_gives_nothing():
-    spread = Spread(1.0, 5, 0.25, 66)
+    spread = PairedSpread(1.0, 5, 0.25, 66)
     rng = np.random.default_rng(0)
     t = (8 + rng.normal(size=400_000)) / np.sqrt(rng.chisquare(4, 400_000) / 4)
     simulated = (np.abs(t) > stats.t.isf(0.025 / 66, 4)).mean()
@@ -78,40 +83,40 @@ def test_power_holds_far_in_the_tails_where_scipy_gives_nothing():
 
 @pytest.mark.parametrize(("n", "tests"), [(3, 1), (3, 190), (5, 66), (25, 5000)])
 def test_what_is_detectable_has_the_power_wanted(n, tests):
-    spread = Spread(0.3, n, 1 / 4, tests)
-    assert power(detectable(spread), spread) == pytest.approx(POWER)
+    spread = PairedSpread(0.3, n, 1 / 4, tests)
+    assert power(min_detectable_difference(spread), spread) == pytest.approx(POWER)
     assert power(0.0, spread) == pytest.approx(0.05 / tests, rel=1e-2)
 
 
 def test_a_textbook_sample_size():
     """Cohen (1988, table 2.4.1): a paired test of d = 0.5 at 5 % needs 34 pairs for a power of 80 %."""
-    assert power(0.5, Spread(1.0, 34, 0.0)) > 0.8 > power(0.5, Spread(1.0, 33, 0.0))
+    assert power(0.5, PairedSpread(1.0, 34, 0.0)) > 0.8 > power(0.5, PairedSpread(1.0, 33, 0.0))
 
 
 def test_two_splits_could_detect_nothing():
-    assert math.isnan(detectable(Spread(1.0, 2, 0.5)))
-    assert math.isnan(power(1.0, Spread(1.0, 2, 0.5)))
+    assert math.isnan(min_detectable_difference(PairedSpread(1.0, 2, 0.5)))
+    assert math.isnan(power(1.0, PairedSpread(1.0, 2, 0.5)))
 
 
 @pytest.mark.parametrize("tests", [1, 30])
 @pytest.mark.parametrize("difference", [4.0, 1.7, 1.2, 1.0, 0.99])
 def test_repeats_needed_are_the_first_that_suffice(difference, tests):
-    spread = Spread(1.0, 5, 0.25, tests)
+    spread = PairedSpread(1.0, 5, 0.25, tests)
     found = repeats_needed(difference, spread, 5)
-    enough = [r for r in range(1, 2000) if difference > Spread(1.0, 5 * r, 0.25, tests).half]
+    enough = [r for r in range(1, 2000) if difference > PairedSpread(1.0, 5 * r, 0.25, tests).min_significant]
     assert found == (enough[0] if enough else None)
     assert repeats_needed(-difference, spread, 5) == found
 
 
 def test_below_the_asymptote_no_number_of_repeats_would_do():
-    spread, edge = Spread(1.0, 5, 0.25), 0.98 * 1.0
+    spread, edge = PairedSpread(1.0, 5, 0.25), 0.98 * 1.0
     assert repeats_needed(0.97 * edge, spread, 5) is None
     assert repeats_needed(1.02 * edge, spread, 5) is not None
     assert repeats_needed(0.97 * edge, replace(spread, ratio=0.0), 5) is not None  # samples that share nothing
 
 
 def test_one_fold_repeated_needs_three_of_them():
-    assert repeats_needed(1000.0, Spread(1.0, 3, 0.25), 1) == 3
+    assert repeats_needed(1000.0, PairedSpread(1.0, 3, 0.25), 1) == 3
 
 
 # P(best): resamples
@@ -125,8 +130,8 @@ def test_every_metric_on_resamples_is_the_metric_of_the_resampled_rows(metric, c
     proba = rng.dirichlet(np.ones(classes), len(y)).round(2)  # many rows of one score
     costs = tuple(tuple(float(a != b) * (a + 1) for b in range(classes)) for a in range(classes))
     seen = Predictions(y, proba.astype(np.float32), 0.4 if classes == 2 else None, costs)
-    counts = draw(y, 8, seed=1)
-    found = rescored(metric, seen, counts)
+    counts = draw_resamples(y, 8, seed=1)
+    found = bootstrap_scores(metric, seen, counts)
     for line, figure in zip(counts, found, strict=True):
         rows = np.repeat(np.arange(len(y)), line)
         again = metric.compute(Predictions(y[rows], seen.proba[rows], seen.threshold, costs))
@@ -138,7 +143,7 @@ def test_resampled_metrics_are_those_of_scikit_learn_with_weights():
     y = rng.integers(0, 2, 200)
     score = np.clip(rng.normal(0.3 + 0.3 * y, 0.3), 0.01, 0.99).round(2)
     seen = Predictions(y, np.column_stack([1 - score, score]), 0.5)
-    counts = draw(y, 5, seed=2)
+    counts = draw_resamples(y, 5, seed=2)
     for name, theirs in (
         ("average_precision", lambda w: average_precision_score(y, score, sample_weight=w)),
         ("roc_auc", lambda w: roc_auc_score(y, score, sample_weight=w)),
@@ -147,33 +152,33 @@ def test_resampled_metrics_are_those_of_scikit_learn_with_weights():
         ("f1", lambda w: f1_score(y, score >= 0.5, sample_weight=w)),
         ("accuracy", lambda w: np.average((score >= 0.5) == y, weights=w)),
     ):
-        assert rescored(METRIC[name], seen, counts) == pytest.approx([theirs(line) for line in counts])
+        assert bootstrap_scores(METRIC[name], seen, counts) == pytest.approx([theirs(line) for line in counts])
 
 
 def test_a_resample_has_as_many_rows_of_each_class_and_draws_them_evenly():
     y = np.repeat([0, 1, 2], [40, 10, 1])
-    counts = draw(y, 4000, seed=3)
+    counts = draw_resamples(y, 4000, seed=3)
     assert (counts[:, y == 0].sum(axis=1) == 40).all()
     assert (counts[:, y == 1].sum(axis=1) == 10).all()
     assert (counts[:, y == 2] == 1).all()
     assert counts[:, y == 0].mean(axis=0) == pytest.approx(np.ones(40), abs=0.08)
     assert counts[:, 0].var() == pytest.approx(1 - 1 / 40, abs=0.08)  # binomial: 40 draws of one in 40
-    assert (draw(y, 3, seed=3) == draw(y, 3, seed=3)).all()
+    assert (draw_resamples(y, 3, seed=3) == draw_resamples(y, 3, seed=3)).all()
 
 
 def test_many_rows_are_worked_on_in_parts(monkeypatch):
     rng = np.random.default_rng(0)
     y = rng.integers(0, 2, 100)
-    seen, counts = Predictions(y, np.column_stack([1 - y * 0.3, y * 0.3]), 0.2), draw(y, 20, seed=4)
-    whole = rescored(METRIC["roc_auc"], seen, counts)
-    monkeypatch.setattr("harness.evaluation.bootstrap.AT_ONCE", 300)
-    assert (rescored(METRIC["roc_auc"], seen, counts) == whole).all()
+    seen, counts = Predictions(y, np.column_stack([1 - y * 0.3, y * 0.3]), 0.2), draw_resamples(y, 20, seed=4)
+    whole = bootstrap_scores(METRIC["roc_auc"], seen, counts)
+    monkeypatch.setattr("harness.evaluation.bootstrap.BATCH_SIZE", 300)
+    assert (bootstrap_scores(METRIC["roc_auc"], seen, counts) == whole).all()
 
 
 def test_shares_are_those_of_counting_winners_row_by_row(evidence):
     """The whole of it done again with the metric itself, resample by resample."""
     ranking = ranking_of(evidence, "three_digits")
-    found = stabilities(evidence.store, evidence.scores, (ranking,))["three_digits"]
+    found = best_probabilities(evidence.store, evidence.scores, (ranking,))["three_digits"]
     places = [place for place in ranking.entries if place.entry in found.entries]
     assert [place.entry for place in places] == list(found.entries)
     records = {record.id: record for record in evidence.store.records()}
@@ -181,8 +186,8 @@ def test_shares_are_those_of_counting_winners_row_by_row(evidence):
 
     totals = np.zeros((len(places), 20))
     for at, split in enumerate(places[0].rows.splits):
-        stored = [evidence.store.predictions(records[place.rows.views[at][0]]) for place in places]
-        counts = draw(stored[0].test_y, RESAMPLES, seed_of("P(best)", "three_digits", *split))[:20]
+        stored = [evidence.store.predictions(records[place.rows.score_keys[at][0]]) for place in places]
+        counts = draw_resamples(stored[0].test_y, RESAMPLES, seed_of("P(best)", "three_digits", *split))[:20]
         for line, place, said in zip(totals, places, stored, strict=True):
             for b, drawn in enumerate(counts):
                 rows = np.repeat(np.arange(len(drawn)), drawn)
@@ -195,12 +200,12 @@ def test_shares_are_those_of_counting_winners_row_by_row(evidence):
 def test_shares_are_kept_and_computed_anew_where_predictions_have_changed(tmp_path):
     store = write_run(tmp_path / "run", [tumours()])
     evidence = evidence_of(store)
-    first = stabilities(store, evidence.scores, evidence.rankings)
-    kept = (store.folder / "derived" / KEPT).read_bytes()
-    assert stabilities(store, evidence.scores, evidence.rankings) == first
-    assert (store.folder / "derived" / KEPT).read_bytes() == kept
+    first = best_probabilities(store, evidence.scores, evidence.rankings)
+    kept = (store.folder / "derived" / CACHE_NAME).read_bytes()
+    assert best_probabilities(store, evidence.scores, evidence.rankings) == first
+    assert (store.folder / "derived" / CACHE_NAME).read_bytes() == kept
     shutil.rmtree(store.folder / "derived")
-    assert stabilities(store, evidence.scores, evidence.rankings) == first
+    assert best_probabilities(store, evidence.scores, evidence.rankings) == first
     best = evidence.rankings[0].best.entry
     for record in store.records():
         if (record.family, record.strategy) == (best.family, best.strategy):
@@ -208,7 +213,7 @@ def test_shares_are_kept_and_computed_anew_where_predictions_have_changed(tmp_pa
             turned = {stage: proba[:, ::-1].copy() for stage, proba in said.test.items()}
             store.write_cell(record, replace(said, test=turned))
     changed = evidence_of(store)
-    after = stabilities(store, changed.scores, changed.rankings)["tumours"]
+    after = best_probabilities(store, changed.scores, changed.rankings)["tumours"]
     assert after.shares[after.entries.index(best)] == 0
 
 
@@ -225,7 +230,7 @@ def test_predictions_that_were_spoilt_cost_a_sentence_and_no_more(tmp_path):
 def test_of_a_metric_of_which_less_is_better_the_least_wins(tmp_path):
     store = write_run(tmp_path / "run", [tumours(objective="log_loss")])
     evidence = evidence_of(store)
-    found = stabilities(store, evidence.scores, evidence.rankings)["tumours"]
+    found = best_probabilities(store, evidence.scores, evidence.rankings)["tumours"]
     assert found.entries[0] == evidence.rankings[0].best.entry
     assert found.shares[0] == max(found.shares)
 
@@ -233,12 +238,12 @@ def test_of_a_metric_of_which_less_is_better_the_least_wins(tmp_path):
 def test_only_the_first_places_are_resampled_and_the_report_says_so(evidence, tmp_path, monkeypatch):
     shutil.copytree(evidence.store.folder, tmp_path / "copy")
     copied = replace(evidence, store=Store(tmp_path / "copy"))
-    monkeypatch.setattr("harness.evaluation.bootstrap.MOST", 2)
-    found = stabilities(copied.store, copied.scores, copied.rankings)["tumours"]
+    monkeypatch.setattr("harness.evaluation.bootstrap.MAX_ENTRIES", 2)
+    found = best_probabilities(copied.store, copied.scores, copied.rankings)["tumours"]
     ranked = [p.entry for p in ranking_of(evidence, "tumours").entries if p.rank]
     assert found.entries == tuple(ranked[:2])
-    assert found.left_out == len(ranked) - 2
-    assert f"{found.left_out} were not" in words(copied, "tumours")
+    assert found.n_omitted == len(ranked) - 2
+    assert f"{found.n_omitted} were not" in words(copied, "tumours")
 
 
 # Optimism
@@ -246,7 +251,9 @@ def test_only_the_first_places_are_resampled_and_the_report_says_so(evidence, tm
 
 def test_beliefs_are_inner_minus_outer_scores_of_the_records(evidence):
     ranking = ranking_of(evidence, "tumours")
-    one = next(b for b in beliefs(evidence.scores, ranking) if b.entry[:3] == ("logistic_regression", "none", "tuned"))
+    one = next(
+        b for b in entry_optimism(evidence.scores, ranking) if b.entry[:3] == ("logistic_regression", "none", "tuned")
+    )
     cells = [r for r in evidence.store.records() if (r.task, r.family, r.strategy) == ("tumours", *one.entry[:2])]
     inner = [next(o for o in cell.outcomes if o.stage == "tuned").inner_score for cell in cells]
     outer = []
@@ -255,7 +262,7 @@ def test_beliefs_are_inner_minus_outer_scores_of_the_records(evidence):
         outer.append(average_precision_score(said.test_y, said.test["tuned"][:, 1]))
     assert one.gap.mean == pytest.approx(np.mean(inner) - np.mean(outer), abs=1e-6)
     assert one.trials == 3
-    assert not any(b.entry.family == "majority" for b in beliefs(evidence.scores, ranking))
+    assert not any(b.entry.family == "majority" for b in entry_optimism(evidence.scores, ranking))
 
 
 def test_too_much_belief_is_positive_whichever_way_the_metric_goes(tmp_path):
@@ -264,16 +271,16 @@ def test_too_much_belief_is_positive_whichever_way_the_metric_goes(tmp_path):
         outcomes = tuple(replace(outcome, inner_score=0.0) for outcome in record.outcomes)
         store.write_cell(replace(record, outcomes=outcomes), store.predictions(record))
     evidence = evidence_of(store)
-    found = [b for b in beliefs(evidence.scores, evidence.rankings[0]) if b.entry.stage in ("default", "tuned")]
+    found = [b for b in entry_optimism(evidence.scores, evidence.rankings[0]) if b.entry.stage in ("default", "tuned")]
     assert found
     assert all(one.gap.mean == pytest.approx(one.outer) and one.outer > 0 for one in found)
 
 
 def test_what_choosing_added_is_the_difference_of_the_stages(evidence):
     ranking = ranking_of(evidence, "tumours")
-    found = selection(evidence.scores, ranking)
-    assert found.added.mean == pytest.approx(found.tuned.mean - found.default.mean)
-    tuned = [b for b in beliefs(evidence.scores, ranking) if b.entry.stage == "tuned"]
+    found = selection_optimism(evidence.scores, ranking)
+    assert found.difference.mean == pytest.approx(found.tuned.mean - found.default.mean)
+    tuned = [b for b in entry_optimism(evidence.scores, ranking) if b.entry.stage == "tuned"]
     assert found.pairs == len(tuned)
     assert found.tuned.mean == pytest.approx(np.mean([b.gap.mean for b in tuned]))
 
@@ -283,7 +290,7 @@ def test_choosing_among_trials_of_pure_luck_is_found_out():
     rng, trials, noise = np.random.default_rng(2), 20, 0.05
     inner = (0.8 + noise * rng.normal(size=(4000, trials))).max(axis=1)
     ranking = type("Ranked", (), {"metric": METRIC["roc_auc"]})
-    found = gaps(ranking, {"inner": inner, "roc_auc": np.full(4000, 0.8)}).mean()
+    found = optimism_gaps(ranking, {"inner": inner, "roc_auc": np.full(4000, 0.8)}).mean()
     expected = noise * stats.norm.expect(lambda x: x * trials * stats.norm.cdf(x) ** (trials - 1))
     assert found == pytest.approx(expected, rel=0.02)
 
@@ -295,22 +302,22 @@ def test_rivals_agree_with_what_the_ranking_tells_apart(evidence):
     ranking = ranking_of(evidence, "tumours")
     complete = [place for place in ranking.entries if place.complete]
     figures = np.array([place.rows["average_precision"] for place in complete])
-    apart = told_apart(figures, complete[0].rows.mean("ratio"))
+    apart = significant_pairs(figures, complete[0].rows.mean("ratio"))
     first = complete.index(ranking.best)
     for one in rivals(evidence.scores, ranking):
         assert one.spread.tests == len(complete) * (len(complete) - 1) // 2
-        strict = abs(one.difference.mean) > one.spread.half
-        assert not strict or apart[first, complete.index(one.place)]
-        assert one.place.tied == (not apart[first, complete.index(one.place)])
-        if one.place.tied and one.alone is not None and one.among is not None:
-            assert one.alone <= one.among
+        strict = abs(one.difference.mean) > one.spread.min_significant
+        assert not strict or apart[first, complete.index(one.ranked)]
+        assert one.ranked.tied == (not apart[first, complete.index(one.ranked)])
+        if one.ranked.tied and one.repeats_alone is not None and one.repeats_among_all is not None:
+            assert one.repeats_alone <= one.repeats_among_all
 
 
 @pytest.mark.parametrize("task", ["one_split", "later_rows", "three_digits", "tumours"])
 def test_every_task_has_sentences(evidence, task):
     said = words(evidence, task)
     assert "stays first in" in said
-    assert ("What could have been told apart is not known" in said) == (task in ("one_split", "later_rows"))
+    assert ("What difference could have been significant is not known" in said) == (task in ("one_split", "later_rows"))
     assert "nan" not in said.lower().replace("finance", "")
 
 
@@ -319,7 +326,7 @@ def test_on_noise_the_majority_row_takes_part_and_only_who_is_first_stays_first(
     noise = replace(task, y=np.random.default_rng(0).permutation(task.y))
     evidence = evidence_of(write_run(tmp_path / "run", [noise]))
     assert evidence.rankings[0].best.entry.family == "majority"
-    firm = stabilities(evidence.store, evidence.scores, evidence.rankings)["tumours"]
+    firm = best_probabilities(evidence.store, evidence.scores, evidence.rankings)["tumours"]
     assert firm.entries[0] == evidence.rankings[0].best.entry
     said = words(evidence, "tumours")
     assert "**majority/none/tuned** stays first in" in said
@@ -340,11 +347,11 @@ def test_a_majority_row_in_the_second_place_is_no_rival_and_is_named(tmp_path):
     scores = replace(scores, run={**scores.run, "protocol": {"repeats": 1}})
     rankings = rankings_of(scores)
     against = rivals(scores, rankings[0])
-    assert _power_words(rankings[0], against)[1].startswith(
-        "The majority row is second; the next, net/none/tuned, is 0.2"
+    assert power_sentences(rankings[0], against)[1].startswith(
+        "The baseline is second; the next, net/none/tuned, is 0.2"
     )
-    assert _power_words(rankings[1], rivals(scores, rankings[1]))[1].startswith("The second, net/none/tuned, is 0.2")
-    assert "itself second on one, is passed over there" in _overview(scores, rankings, {})
+    assert power_sentences(rankings[1], rivals(scores, rankings[1]))[1].startswith("The second, net/none/tuned, is 0.2")
+    assert "itself second on one, is passed over there" in overview_table(scores, rankings, {})
 
 
 def test_over_several_tasks_there_is_a_line_for_each(evidence):

@@ -14,29 +14,27 @@ from optuna.storages import JournalStorage
 from optuna.storages.journal import JournalFileBackend
 from scipy import stats
 
+from harness.evaluation.gains import DEFAULT_KEPT, NOT_SIGNIFICANT, PAYS, SearchGain, search_gains
 from harness.evaluation.ranking import rank
-from harness.evaluation.scores import Entry, collect
-from harness.evaluation.search_history import FEWEST, MOST, Axis, Search, Trial, importances, read_searches
+from harness.evaluation.score_collection import collect_scores
+from harness.evaluation.scores import Entry
+from harness.evaluation.search_effort import CPU, WALL, anytime_curve, best_strategies, running_best, search_clock
+from harness.evaluation.search_history import (
+    MAX_TRIALS,
+    MIN_TRIALS,
+    CellSearch,
+    SearchParameter,
+    SearchTrial,
+    parameter_importances,
+    read_searches,
+)
 from harness.evaluation.significance import Estimate
 from harness.metrics.classification import METRICS
 from harness.registry.space import choice, integer, log_float, when
 from harness.report.content import Evidence, Figure
-from harness.report.figures.search_space import Scale, Tried, parallel_figure
+from harness.report.figures.search_space import ParameterAxis, TrialPath, parallel_figure
 from harness.report.sections import search as sections
-from harness.report.sections.search_effort import (
-    CPU,
-    KEPT,
-    PAYS,
-    UNTOLD,
-    WALL,
-    Gain,
-    anytime,
-    best_so_far,
-    best_strategies,
-    clock_of,
-    gains,
-    gains_text,
-)
+from harness.report.sections.search import gains_text
 from harness.search.study import SearchCache, StudyPlan, TrialResult, search
 from harness.store.store import Store
 
@@ -99,7 +97,7 @@ def store(whole, tmp_path_factory) -> Store:
 
 
 def evidence(store: Store) -> Evidence:
-    scores = collect(store, METRIC)
+    scores = collect_scores(store, METRIC)
     return Evidence(store, scores, tuple(rank(scores, task) for task in scores.run["tasks"]))
 
 
@@ -112,7 +110,7 @@ def pictures(found) -> list[Figure]:
 
 
 def test_a_journal_is_read_as_optuna_reads_it(store):
-    scores = collect(store, METRIC)
+    scores = collect_scores(store, METRIC)
     found = {one.name: one for one in read_searches(store, scores).found}
     assert len(found) == len(store.records())
     for record in store.records():
@@ -128,7 +126,7 @@ def test_a_journal_is_read_as_optuna_reads_it(store):
 
 
 def test_what_was_read_is_kept_and_comes_back(store):
-    scores = collect(store, METRIC)
+    scores = collect_scores(store, METRIC)
     first = read_searches(store, scores)
     kept = store.folder / "derived" / "searches"
     before = kept.read_bytes()
@@ -144,7 +142,7 @@ def test_a_broken_journal_is_named_and_hides_no_other(plain):
     store.journal(records[0].id).write_text('{"op_code": 4, "broken')
     store.journal(records[1].id).write_text("[1, 2]\n" * 3)
     store.journal(records[2].id).write_text("")
-    found = read_searches(store, collect(store, METRIC))
+    found = read_searches(store, collect_scores(store, METRIC))
     assert len(found.found) + len(found.unreadable) == len(records)
     assert any(reason.startswith(records[1].id) for reason in found.unreadable)
     text = text_of(sections(evidence(store)))
@@ -157,11 +155,11 @@ def test_a_broken_journal_is_named_and_hides_no_other(plain):
 def test_the_records_before_an_incomplete_one_are_read_and_nothing_is_written(plain, torn):
     store = search_all(plain, trials=2)
     records = store.records()
-    expected = read_searches(store, collect(store, METRIC))
+    expected = read_searches(store, collect_scores(store, METRIC))
     journal = store.journal(records[0].id)
     journal.write_bytes(journal.read_bytes() + torn)
     before = journal.read_bytes()
-    found = read_searches(store, collect(store, METRIC))
+    found = read_searches(store, collect_scores(store, METRIC))
     assert found.unreadable == ()
     assert repr(found) == repr(expected)
     assert journal.read_bytes() == before
@@ -173,16 +171,16 @@ def test_journals_of_older_versions_have_their_own_times(plain):
     storage = JournalStorage(JournalFileBackend(str(store.journal(record.id))))
     study = optuna.create_study(storage=storage, study_name="old")
     study.add_trial(optuna.trial.create_trial(value=0.5))
-    (one,) = read_searches(store, collect(store, METRIC)).found
+    (one,) = read_searches(store, collect_scores(store, METRIC)).found
     took = study.trials[0].duration
     assert one.trials[0].seconds == took.total_seconds()
     assert math.isnan(one.trials[0].cpu_seconds)
-    assert clock_of([one]) == WALL
+    assert search_clock([one]) == WALL
 
 
-def made(values, seconds, split=0) -> Search:
-    trials = tuple(Trial(at, v, {}, "", 2 * s, s) for at, (v, s) in enumerate(zip(values, seconds, strict=True)))
-    return Search("t", "f", "s", (0, split), trials, (Axis("x", 0, 1),), {})
+def made(values, seconds, split=0) -> CellSearch:
+    trials = tuple(SearchTrial(at, v, {}, "", 2 * s, s) for at, (v, s) in enumerate(zip(values, seconds, strict=True)))
+    return CellSearch("t", "f", "s", (0, split), trials, (SearchParameter("x", 0, 1),), {})
 
 
 @pytest.mark.parametrize("greater", [True, False])
@@ -192,8 +190,8 @@ def test_score_against_effort_is_the_mean_of_the_best_so_far(greater):
     for split in range(4):
         values = np.where(draws.random(12) < 0.2, np.nan, draws.random(12))
         searches.append(made(values.tolist(), draws.exponential(size=12).tolist(), split))
-    assert clock_of(searches) == CPU
-    curve = anytime(searches, CPU, greater=greater)
+    assert search_clock(searches) == CPU
+    curve = anytime_curve(searches, CPU, greater=greater)
     best = np.nanmax if greater else np.nanmin
     for moment, mean in curve:
         reached = []
@@ -213,10 +211,10 @@ def test_score_against_effort_is_the_mean_of_the_best_so_far(greater):
 
 def test_searches_without_a_score_have_no_curve_and_long_ones_are_thinned():
     nothing = made([math.nan] * 3, [1.0] * 3)
-    assert anytime([nothing], CPU, greater=True) == ()
-    assert anytime([nothing, made([0.5], [1.0])], CPU, greater=True) == ((1.0, 0.5),)
+    assert anytime_curve([nothing], CPU, greater=True) == ()
+    assert anytime_curve([nothing, made([0.5], [1.0])], CPU, greater=True) == ((1.0, 0.5),)
     long = made(np.linspace(0, 1, 2000).tolist(), [1.0] * 2000)
-    curve = anytime([long], CPU, greater=True)
+    curve = anytime_curve([long], CPU, greater=True)
     assert len(curve) == 150
     assert (curve[0], curve[-1]) == ((1.0, 0.0), (2000.0, 1.0))
     assert all(mean == pytest.approx(long.trials[int(moment + 1e-3) - 1].value, abs=1e-3) for moment, mean in curve)
@@ -224,9 +222,9 @@ def test_searches_without_a_score_have_no_curve_and_long_ones_are_thinned():
 
 def test_the_best_so_far_ignores_failures():
     trials = made([math.nan, 0.5, math.nan, 0.7, 0.6], [1.0] * 5).trials
-    assert best_so_far(trials, greater=True)[1:] == [0.5, 0.5, 0.7, 0.7]
-    assert best_so_far(trials, greater=False)[1:] == [0.5, 0.5, 0.5, 0.5]
-    assert math.isnan(best_so_far(trials, greater=True)[0])
+    assert running_best(trials, greater=True)[1:] == [0.5, 0.5, 0.7, 0.7]
+    assert running_best(trials, greater=False)[1:] == [0.5, 0.5, 0.5, 0.5]
+    assert math.isnan(running_best(trials, greater=True)[0])
 
 
 def test_the_best_strategy_is_another_than_doing_nothing():
@@ -242,7 +240,7 @@ def test_the_best_strategy_is_another_than_doing_nothing():
 
 def test_what_tuning_brought_is_a_paired_difference_with_a_corrected_interval(store):
     found = evidence(store)
-    for one in gains(found.scores, found.rankings[0]):
+    for one in search_gains(found.scores, found.rankings[0]):
         rows = {
             stage: found.scores.rows_of("tumours", one.entry._replace(stage=stage), "tuned")
             for stage in ("default", "tuned")
@@ -251,17 +249,20 @@ def test_what_tuning_brought_is_a_paired_difference_with_a_corrected_interval(st
         n, ratio = len(d), rows["tuned"]["ratio"].mean()
         assert one.outer.mean == pytest.approx(d.mean())
         half = stats.t.ppf(0.975, n - 1) * math.sqrt(d.var(ddof=1) * (1 / n + ratio))
-        assert one.outer.half == pytest.approx(half)
+        assert one.outer.ci_half_width == pytest.approx(half)
         assert one.inner == pytest.approx((rows["tuned"]["inner"] - rows["default"]["inner"]).mean())
-    assert {one.entry.family for one in gains(found.scores, found.rankings[0])} == {"logistic_regression", "bayes"}
+    assert {one.entry.family for one in search_gains(found.scores, found.rankings[0])} == {
+        "logistic_regression",
+        "bayes",
+    }
 
 
 def test_less_is_better_turns_gains_around(store):
     found = evidence(store)
     ranking = found.rankings[0]
-    better = {one.entry: one for one in gains(found.scores, ranking)}
+    better = {one.entry: one for one in search_gains(found.scores, ranking)}
     loss = replace(METRIC["average_precision"], greater_is_better=False)
-    for one in gains(found.scores, replace(ranking, metric=loss)):
+    for one in search_gains(found.scores, replace(ranking, metric=loss)):
         assert one.outer.mean == -better[one.entry].outer.mean
         assert one.inner == -better[one.entry].inner
 
@@ -273,15 +274,15 @@ def test_a_search_that_kept_the_default_says_so(plain):
             outcome["trial"] = 0
         path.write_text(json.dumps(record))
     found = evidence(plain)
-    readings = {one.reading for one in gains(found.scores, found.rankings[0])}
-    assert readings == {KEPT}
+    readings = {one.reading for one in search_gains(found.scores, found.rankings[0])}
+    assert readings == {DEFAULT_KEPT}
 
 
 def test_readings_are_adjusted_over_the_entries_that_were_tested():
     gained = Estimate(0.02, 0.01, 0.001, 5)
     found = [
-        Gain(Entry("xgb", strategy, "tuned"), 0.03, gained, word)
-        for strategy, word in (("none", PAYS), ("smote", UNTOLD), ("searched", KEPT))
+        SearchGain(Entry("xgb", strategy, "tuned"), 0.03, gained, word)
+        for strategy, word in (("none", PAYS), ("smote", NOT_SIGNIFICANT), ("searched", DEFAULT_KEPT))
     ]
     ranking = rankings_of(scores_of({"one": {("xgb", "none"): [0.5] * 5}}))[0]
     assert "Holm's adjustment over 2 entries" in gains_text(found, ranking)
@@ -292,7 +293,7 @@ def test_readings_are_adjusted_over_the_entries_that_were_tested():
 def test_nothing_is_claimed_where_nothing_can_be(tmp_path, about):
     store = search_all(write_run(tmp_path / "run", [tumours(**about)]), trials=2)
     found = evidence(store)
-    assert {one.reading for one in gains(found.scores, found.rankings[0])} == {""}
+    assert {one.reading for one in search_gains(found.scores, found.rankings[0])} == {""}
     text = text_of(sections(found))
     assert "No verdict:" in text
     assert found.rankings[0].no_test_reason in text
@@ -322,7 +323,7 @@ SPACE = {"strategy": ("choice", "none", "smote", "adasyn"), "x": ("float", 0, 1)
 
 def test_the_share_of_the_strategy_is_that_of_the_variance_it_explains():
     effect = {"none": 0.0, "smote": 1.0, "adasyn": 2.0}
-    shares = importances(study_of(lambda p: effect[p["strategy"]] + 2 * p["x"], SPACE, 150), "searched")
+    shares = parameter_importances(study_of(lambda p: effect[p["strategy"]] + 2 * p["x"], SPACE, 150), "searched")
     # Additive and independent: the exact shares are those of the variances, 2/3 against 4/12.
     assert shares["strategy"] == pytest.approx(2 / 3, abs=0.1)
     assert shares["x"] == pytest.approx(1 / 3, abs=0.1)
@@ -332,31 +333,31 @@ def test_the_share_of_the_strategy_is_that_of_the_variance_it_explains():
 
 
 def test_of_very_many_trials_some_stand_for_all():
-    study = study_of(lambda p: p["x"] + (p["strategy"] == "smote"), SPACE, 3 * MOST)
+    study = study_of(lambda p: p["x"] + (p["strategy"] == "smote"), SPACE, 3 * MAX_TRIALS)
     # Variances of 1/3 · 2/3 and 1/12.
-    assert importances(study, "searched")["strategy"] == pytest.approx(8 / 11, abs=0.1)
+    assert parameter_importances(study, "searched")["strategy"] == pytest.approx(8 / 11, abs=0.1)
 
 
 def test_a_strategy_that_does_nothing_has_no_share():
-    assert importances(study_of(lambda p: p["x"], SPACE), "searched")["strategy"] < 0.02
+    assert parameter_importances(study_of(lambda p: p["x"], SPACE), "searched")["strategy"] < 0.02
 
 
 def test_within_a_family_the_parameter_that_decides_has_the_largest_share():
     space = {"x": ("float", 0, 1), "y": ("float", 0, 1)}
-    shares = importances(study_of(lambda p: -abs(p["x"] - 0.3) + 0.01 * p["y"], space), "none")
+    shares = parameter_importances(study_of(lambda p: -abs(p["x"] - 0.3) + 0.01 * p["y"], space), "none")
     assert shares["x"] > 0.8
-    assert importances(study_of(lambda p: p["x"], space), "smote") == {}
+    assert parameter_importances(study_of(lambda p: p["x"], space), "smote") == {}
 
 
 def test_importances_are_the_same_again():
     study = study_of(lambda p: p["x"] * p["y"], SPACE)
-    assert importances(study, "searched") == importances(study, "searched")
+    assert parameter_importances(study, "searched") == parameter_importances(study, "searched")
 
 
 def test_few_or_equal_trials_say_nothing():
-    assert importances(study_of(lambda p: p["x"], SPACE, FEWEST - 1), "searched") == {}
-    assert importances(study_of(lambda _: 0.5, SPACE), "searched") == {}
-    assert importances(study_of(lambda p: p["x"], {"x": ("float", 0, 1)}), "none") == {}
+    assert parameter_importances(study_of(lambda p: p["x"], SPACE, MIN_TRIALS - 1), "searched") == {}
+    assert parameter_importances(study_of(lambda _: 0.5, SPACE), "searched") == {}
+    assert parameter_importances(study_of(lambda p: p["x"], {"x": ("float", 0, 1)}), "none") == {}
 
 
 def test_the_report_tells_how_searches_went(store):
@@ -414,10 +415,10 @@ def test_a_run_without_journals_has_no_such_sections(plain):
 
 def test_parallel_coordinates_show_what_is_absent_and_every_kind_of_axis():
     scales = (
-        Scale("C", 1e-3, 10, True, ()),
-        Scale("n", 3, 3, False, ()),
-        Scale("a_long.name_of_it", math.nan, math.nan, False, ("x", "$y$")),
+        ParameterAxis("C", 1e-3, 10, True, ()),
+        ParameterAxis("n", 3, 3, False, ()),
+        ParameterAxis("a_long.name_of_it", math.nan, math.nan, False, ("x", "$y$")),
     )
-    trials = tuple(Tried((10.0**-at, 3.0, math.nan if at else 1.0), 0.1 * at, at == 0) for at in range(4))
+    trials = tuple(TrialPath((10.0**-at, 3.0, math.nan if at else 1.0), 0.1 * at, at == 0) for at in range(4))
     for greater in (True, False):
         assert parallel_figure(scales, trials, "AP", greater=greater)["png"]

@@ -12,10 +12,12 @@ import pandas as pd
 import pytest
 from scipy import stats
 
-from harness.evaluation.power import POWER, Spread, detectable
+from harness.evaluation.power import POWER, PairedSpread, min_detectable_difference
 from harness.evaluation.ranking import BASELINE, rank
-from harness.evaluation.scores import Scores, collect
-from harness.evaluation.significance import told_apart
+from harness.evaluation.score_collection import collect_scores
+from harness.evaluation.scores import Scores
+from harness.evaluation.significance import significant_pairs
+from harness.evaluation.strategy_effects import NOT_SIGNIFICANT, strategy_readings
 from harness.execution.cell import CellData, run_cell
 from harness.execution.plan import Request, describe, make_plan
 from harness.metrics.classification import METRICS
@@ -24,12 +26,10 @@ from harness.registry.protocol import EvaluationProtocol
 from harness.registry.registry import Registry, load_registry
 from harness.registry.strategy import Strategy
 from harness.registry.task import Task
-from harness.report.render.markdown import NONE
+from harness.report.render.markdown import MISSING
 from harness.report.sections.reliability import rivals
-from harness.report.sections.strategies import UNTOLD, readings
 from harness.search.pipeline import PipelineSpec
-from harness.store.record import REQUIRED_OF
-from harness.store.record import EntryResult, Record, StoredPredictions
+from harness.store.record import REQUIRED_OF, EntryResult, Record, StoredPredictions
 from harness.store.store import Store
 
 METRIC = {metric.name: metric for metric in METRICS if metric.name in ("average_precision", "f1", "brier", "roc_auc")}
@@ -85,7 +85,7 @@ def whole_run(folder: Path, seed: int) -> Scores:
         recipe = PipelineSpec(registry.family(cell.family), (registry.strategy(cell.strategy),), "tabular", 2)
         material = CellData(one.table, one.splitter, fold, recipe, protocol, registry.metrics)
         assert run_cell(cell, material, store).status == "ok"
-    return collect(store, METRIC)
+    return collect_scores(store, METRIC)
 
 
 class Verdict(NamedTuple):
@@ -98,12 +98,14 @@ class Verdict(NamedTuple):
 def verdict(scores: Scores) -> Verdict:
     """Entries said to be below the best one, or strategies said to do anything."""
     equals = [p for p in rank(scores, "fresh").entries if p.rank and p.entry.family != BASELINE]
-    read = readings(scores, "fresh")
+    read = strategy_readings(scores, "fresh")
     assert len(equals) == 4
     assert len(read) == 2
     figures = [place.rows["average_precision"] for place in equals]
     naive = min(stats.ttest_rel(figures[0], other).pvalue for other in figures[1:])
-    told = any(place.tied is False for place in equals) or any(one.word not in (UNTOLD, NONE) for one in read)
+    told = any(place.tied is False for place in equals) or any(
+        one.reading not in (NOT_SIGNIFICANT, MISSING) for one in read
+    )
     return Verdict(told, bool(naive < LEVEL))
 
 
@@ -162,7 +164,7 @@ def fitted_run(folder: Path, seed: int, rows: int) -> Scores:
     strategies = {"none": {"kind": "none", "description": ""}}
     parts = {"tasks": {"fresh": about}, "families": families, "strategies": strategies, "cells": cells}
     store.write_run({"name": "fitted", "command": "fitted", "protocol": protocol, **parts})
-    return collect(store, METRIC)
+    return collect_scores(store, METRIC)
 
 
 def test_a_true_difference_of_detectable_size_is_found_with_the_stated_power(tmp_path):
@@ -178,9 +180,9 @@ def test_a_true_difference_of_detectable_size_is_found_with_the_stated_power(tmp
         if rival is not None and ranking.best.entry.family == "strong":
             seen.append(rival.spread)
             found += rival.place.tied is False
-    typical = Spread(math.sqrt(np.mean([one.deviation**2 for one in seen])), FOLDS, seen[0].ratio, seen[0].tests)
+    typical = PairedSpread(math.sqrt(np.mean([one.deviation**2 for one in seen])), FOLDS, seen[0].ratio, seen[0].tests)
     assert seen[0].tests == 3
-    assert np.mean(true) == pytest.approx(detectable(typical), rel=0.05)
+    assert np.mean(true) == pytest.approx(min_detectable_difference(typical), rel=0.05)
     assert found >= POWER * TRUE_RUNS
 
 
@@ -189,13 +191,13 @@ def test_in_the_model_of_the_correction_the_power_is_what_is_stated(entries, spl
     """Errors correlated just as much as the correction says: ρ/(1 − ρ) = n_test/n_train."""
     rng, runs, rho = np.random.default_rng(entries), 2000, ratio / (1 + ratio)
     pairs = entries * (entries - 1) // 2
-    lift = detectable(Spread(math.sqrt(2 * (1 - rho)), splits, ratio, pairs))
+    lift = min_detectable_difference(PairedSpread(math.sqrt(2 * (1 - rho)), splits, ratio, pairs))
     found = 0
     for _ in range(runs):
         shared, own = rng.normal(size=(entries, 1)), rng.normal(size=(entries, splits))
         figures = math.sqrt(rho) * shared + math.sqrt(1 - rho) * own
         figures[0] += lift
-        found += told_apart(figures, ratio)[0, 1]
+        found += significant_pairs(figures, ratio)[0, 1]
     low, high = stats.binom.ppf([0.005, 0.995], runs, POWER) / runs
     assert found / runs >= low
     assert entries > 2 or found / runs <= high  # of several pairs Holm's later steps find a little more

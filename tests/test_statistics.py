@@ -8,7 +8,7 @@ from fixtures_across import scores_of
 from scipy import stats
 
 from harness.evaluation.scores import ScoreRows
-from harness.evaluation.significance import estimate, holm, signed_ranks, told_apart
+from harness.evaluation.significance import estimate, holm, signed_rank_test, significant_pairs
 from harness.metrics.classification import METRICS
 from harness.metrics.metric import Predictions
 
@@ -18,7 +18,7 @@ SCORES = [0.81, 0.84, 0.79, 0.86, 0.80]
 def test_without_the_correction_it_is_the_textbook_t_interval():
     found, expected = estimate(SCORES, ratio=0.0), stats.ttest_1samp(SCORES, 0.0)
     low, high = expected.confidence_interval(0.95)
-    assert (found.mean - found.half, found.mean + found.half) == pytest.approx((low, high))
+    assert (found.mean - found.ci_half_width, found.mean + found.ci_half_width) == pytest.approx((low, high))
     assert found.p == pytest.approx(expected.pvalue)
 
 
@@ -31,20 +31,20 @@ def test_paired_differences_are_the_paired_t_test():
 def test_the_variance_is_corrected_as_nadeau_and_bengio_say():
     # Five splits of 4:1, so s² (1/5 + 1/4); the t quantile of 4 degrees of freedom is 2.776 in any printed table.
     half = 2.776 * math.sqrt(np.var(SCORES, ddof=1) * (1 / 5 + 1 / 4))
-    assert estimate(SCORES, ratio=0.25).half == pytest.approx(half, rel=1e-3)
+    assert estimate(SCORES, ratio=0.25).ci_half_width == pytest.approx(half, rel=1e-3)
 
 
 def test_more_repeats_can_never_beat_the_overlap_of_training_rows():
     rng = np.random.default_rng(0)
     many = rng.normal(0, 1, 10_000)
-    assert estimate(many, ratio=0.25).half == pytest.approx(1.96 * math.sqrt(0.25), rel=0.02)
+    assert estimate(many, ratio=0.25).ci_half_width == pytest.approx(1.96 * math.sqrt(0.25), rel=0.02)
 
 
 @pytest.mark.parametrize("values", [[0.5], [0.5, 0.7]])
 def test_one_or_two_splits_carry_a_mean_and_no_claim(values):
     found = estimate(values, ratio=0.25)
     assert found.mean == pytest.approx(np.mean(values))
-    assert math.isnan(found.half)
+    assert math.isnan(found.ci_half_width)
     assert math.isnan(found.p)
 
 
@@ -55,7 +55,7 @@ def test_a_figure_that_a_split_lacks_is_not_averaged_away():
 
 def test_equal_entries_differ_by_nothing():
     found = estimate([0.0] * 5, ratio=0.25)
-    assert (found.mean, found.half, found.p) == (0.0, 0.0, 1.0)
+    assert (found.mean, found.ci_half_width, found.p) == (0.0, 0.0, 1.0)
 
 
 def test_holm_as_in_the_worked_example():
@@ -82,7 +82,7 @@ def test_among_equal_entries_the_best_is_set_apart_in_at_most_five_of_a_hundred_
     rng, runs, wrong = np.random.default_rng(entries), 600, 0
     for _ in range(runs):
         figures = simulated(rng, entries, splits, ratio)
-        wrong += told_apart(figures, ratio)[figures.mean(axis=1).argmax()].any()
+        wrong += significant_pairs(figures, ratio)[figures.mean(axis=1).argmax()].any()
     assert wrong / runs <= 0.05 + 2 * math.sqrt(0.05 * 0.95 / runs)
 
 
@@ -90,21 +90,23 @@ def test_a_real_difference_is_found_and_its_size_decides_how_often():
     rng, found = np.random.default_rng(3), {}
     for shift in (1.0, 3.0, 6.0):
         lift = np.array([[shift]] + [[0.0]] * 5)
-        found[shift] = np.mean([told_apart(lift + simulated(rng, 6, 10, 0.25), 0.25)[0, 1:].all() for _ in range(100)])
+        found[shift] = np.mean(
+            [significant_pairs(lift + simulated(rng, 6, 10, 0.25), 0.25)[0, 1:].all() for _ in range(100)]
+        )
     assert found[1.0] < found[3.0] < found[6.0]
     assert found[6.0] > 0.9
 
 
 def test_entries_that_are_the_same_are_never_told_apart():
     figures = np.vstack([SCORES, SCORES, np.subtract(SCORES, 0.5) + 1e-3 * np.arange(len(SCORES))])
-    apart = told_apart(figures, 0.25)
+    apart = significant_pairs(figures, 0.25)
     assert not apart[0, 1]
     assert apart[0, 2]
     assert (apart == apart.T).all()
 
 
 def test_two_splits_tell_nothing_apart():
-    assert not told_apart(np.array([[0.9, 0.9], [0.1, 0.2]]), 1.0).any()
+    assert not significant_pairs(np.array([[0.9, 0.9], [0.1, 0.2]]), 1.0).any()
 
 
 @pytest.mark.parametrize(("entries", "splits", "rows"), [(2, 3, 30), (10, 3, 30), (20, 3, 100), (20, 5, 30)])
@@ -114,29 +116,29 @@ def test_among_equal_entries_with_figures_in_steps_the_best_is_set_apart_as_seld
     for _ in range(runs):
         base, own = (rng.random((m, splits, rows)) < 0.9 for m in (1, entries))
         figures = np.where(rng.random((1, splits, rows)) < 0.9, base, own).mean(axis=2)
-        wrong += told_apart(figures, 1 / (splits - 1), 1 / rows)[figures.mean(axis=1).argmax()].any()
+        wrong += significant_pairs(figures, 1 / (splits - 1), 1 / rows)[figures.mean(axis=1).argmax()].any()
     assert wrong / runs <= 0.05 + 2 * math.sqrt(0.05 * 0.95 / runs)
 
 
 def test_the_same_step_in_every_split_is_not_beyond_all_doubt():
     step = [1 / 30, 1 / 30, 1 / 30]
-    assert estimate(step, ratio=0.5, grain=1 / 30).p > 0.05
+    assert estimate(step, ratio=0.5, resolution=1 / 30).p > 0.05
     assert estimate(step, ratio=0.5).p == 1  # without a grain nothing is known of chance
-    assert estimate(np.multiply(step, 20), ratio=0.5, grain=1 / 30).p < 0.001
+    assert estimate(np.multiply(step, 20), ratio=0.5, resolution=1 / 30).p < 0.001
 
 
 def test_what_is_the_same_in_every_split_is_told_apart_where_one_row_could_not_explain_it():
     perfect, floor = np.ones(3), np.full(3, 0.2)
-    assert estimate(perfect - floor, ratio=0.5, grain=1 / 20).p < 0.01
-    assert told_apart(np.vstack([perfect, floor, floor]), 0.5, 1 / 20)[0].tolist() == [False, True, True]
-    assert not told_apart(np.vstack([perfect, perfect - 1 / 20]), 0.5, 1 / 20).any()
+    assert estimate(perfect - floor, ratio=0.5, resolution=1 / 20).p < 0.01
+    assert significant_pairs(np.vstack([perfect, floor, floor]), 0.5, 1 / 20)[0].tolist() == [False, True, True]
+    assert not significant_pairs(np.vstack([perfect, perfect - 1 / 20]), 0.5, 1 / 20).any()
 
 
 @pytest.mark.parametrize("grain", [0.0, 1e-9, 1 / 20])
 def test_what_only_rounding_tells_apart_is_the_same(grain):
     noise = np.array([1.1e-16, 2.2e-16, 1.1e-16, 1.2e-16, 1.1e-16])
-    assert estimate(noise, ratio=0.25, grain=grain).p == 1
-    assert not told_apart(np.vstack([SCORES, np.add(SCORES, noise)]), 0.25, grain).any()
+    assert estimate(noise, ratio=0.25, resolution=grain).p == 1
+    assert not significant_pairs(np.vstack([SCORES, np.add(SCORES, noise)]), 0.25, grain).any()
 
 
 @pytest.mark.parametrize("name", ["roc_auc", "average_precision", "lift_at_10", "brier", "log_loss"])
@@ -145,14 +147,16 @@ def test_among_equal_entries_that_are_nearly_perfect_hardly_any_is_set_apart(nam
     rng, runs, rows, entries = np.random.default_rng(5), 150, 60, 8
     metric, y = next(m for m in METRICS if m.name == name), np.repeat([0, 1], [45, 15])
     scores = scores_of({"one": {("xgb", "none"): [0.5] * 3}})
-    at = ScoreRows(((0, 0),), (("", "tuned", "half"),), {"step": np.array([1 / rows]), "grain": np.array([1 / 15])})
-    wrong = {scores.grain("one", metric, at): 0, 1e-9: 0}
+    at = ScoreRows(
+        ((0, 0),), (("", "tuned", "half"),), {"row_share": np.array([1 / rows]), "rare_row_share": np.array([1 / 15])}
+    )
+    wrong = {scores.resolution("one", metric, at): 0, 1e-9: 0}
     for _ in range(runs):
         base, own = (np.where(rng.random((m, 3, rows)) < 0.99, y, 1 - y) * 0.98 + 0.01 for m in (1, entries))
         said = np.where(rng.random((entries, 3, rows)) < 0.5, base, own)
         figures = [[metric.compute(Predictions(y, np.column_stack([1 - p, p]))) for p in one] for one in said]
         for grain in wrong:
-            wrong[grain] += told_apart(np.array(figures), 0.5, grain).any()
+            wrong[grain] += significant_pairs(np.array(figures), 0.5, grain).any()
     floored, bare = (count / runs for count in wrong.values())
     assert floored <= 0.05
     assert bare > floored + 0.02  # without what one row is worth the same runs claim more
@@ -168,7 +172,9 @@ def test_rankings_move_by_no_more_than_the_row_that_moved():
         truth = y if k == 2 else np.repeat([0, 1, 2, 3], [10, 20, 30, 40])
         said = np.column_stack([1 - score, score]) if k == 2 else rng.random((100, k)) + 0.5 * np.eye(k)[truth]
         rows = ScoreRows(
-            ((0, 0),), (("", "tuned", "half"),), {"step": np.array([1 / 100]), "grain": np.array([1 / 10])}
+            ((0, 0),),
+            (("", "tuned", "half"),),
+            {"row_share": np.array([1 / 100]), "rare_row_share": np.array([1 / 10])},
         )
         moved = []
         for row in range(100):
@@ -176,36 +182,42 @@ def test_rankings_move_by_no_more_than_the_row_that_moved():
                 other = said.copy()
                 other[row] = [1 - place, place] if k == 2 else np.roll(other[row], 1)
                 moved.append(abs(metric.compute(Predictions(truth, other)) - metric.compute(Predictions(truth, said))))
-        assert 0 < max(moved) <= scores.grain("one", metric, rows) + 1e-12, (name, k)
+        assert 0 < max(moved) <= scores.resolution("one", metric, rows) + 1e-12, (name, k)
 
 
 def test_costs_below_zero_have_a_grain_as_well():
     scores = scores_of({"one": {("xgb", "none"): [0.5] * 3}}, one={"costs": [[0.0, -1.0], [-10.0, -2.0]]})
-    rows = ScoreRows(((0, 0),), (("", "tuned", "half"),), {"step": np.array([1 / 200]), "grain": np.array([1 / 20])})
-    assert scores.grain("one", next(m for m in METRICS if m.name == "expected_cost"), rows) == pytest.approx(10 / 200)
+    rows = ScoreRows(
+        ((0, 0),), (("", "tuned", "half"),), {"row_share": np.array([1 / 200]), "rare_row_share": np.array([1 / 20])}
+    )
+    assert scores.resolution("one", next(m for m in METRICS if m.name == "expected_cost"), rows) == pytest.approx(
+        10 / 200
+    )
 
 
 def test_the_signed_rank_test_is_the_textbook_one():
     # Six differences of one sign: 2 of the 2^6 equally likely signs are as extreme.
-    assert signed_ranks([0.1, 0.2, 0.3, 0.4, 0.5, 0.6]).p == pytest.approx(2 / 64)
+    assert signed_rank_test([0.1, 0.2, 0.3, 0.4, 0.5, 0.6]).p == pytest.approx(2 / 64)
     # Ranks 1 to 7, the negative one has rank 1: sums of ranks of at most 1 can be had in 2 ways.
-    found = signed_ranks([-0.01, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7])
+    found = signed_rank_test([-0.01, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7])
     assert (found.sum, found.p, found.n) == (26, pytest.approx(2 * 2 / 128), 7)
-    assert signed_ranks([0.1, 0.0, math.nan]).n == 1
-    assert signed_ranks([0.0, 0.0]).p == 1
+    assert signed_rank_test([0.1, 0.0, math.nan]).n == 1
+    assert signed_rank_test([0.0, 0.0]).p == 1
 
 
 def test_the_signed_rank_test_is_exact_where_differences_tie():
     differences = np.array([0.1, 0.1, -0.1, 0.2, 0.3, 0.3, 0.3, -0.2])
     exact = stats.wilcoxon(differences, method=stats.PermutationMethod(n_resamples=np.inf)).pvalue
-    assert signed_ranks(differences).p == pytest.approx(exact)
+    assert signed_rank_test(differences).p == pytest.approx(exact)
 
 
 def test_means_over_all_rows_move_by_one_of_them_and_shares_of_a_class_by_one_of_the_rarest():
     """Each metric's largest change when one decision of 200 is turned round, against what one row is said to be worth."""
     scores = scores_of({"one": {("xgb", "none"): [0.5] * 3}}, one={"costs": [[0.0, 1.0], [10.0, 0.0]]})
     y = np.repeat([0, 1], [180, 20])
-    rows = ScoreRows(((0, 0),), (("", "tuned", "half"),), {"step": np.array([1 / 200]), "grain": np.array([1 / 20])})
+    rows = ScoreRows(
+        ((0, 0),), (("", "tuned", "half"),), {"row_share": np.array([1 / 200]), "rare_row_share": np.array([1 / 20])}
+    )
     decided = np.where(np.random.default_rng(0).random(200) < 0.8, y, 1 - y)
     for metric in METRICS:
         if metric.metric_type == "decision":
@@ -217,8 +229,10 @@ def test_means_over_all_rows_move_by_one_of_them_and_shares_of_a_class_by_one_of
                     for said in (decided, other)
                 ]
                 moved.append(abs(figures[0] - figures[1]))
-            step = scores.grain("one", metric, rows)
+            step = scores.resolution("one", metric, rows)
             assert max(moved) <= step + 1e-12, metric.name
             if metric.over_rows:
                 assert max(moved) == pytest.approx(step), metric.name
-    assert scores.grain("one", next(m for m in METRICS if m.name == "expected_cost"), rows) == pytest.approx(10 / 200)
+    assert scores.resolution("one", next(m for m in METRICS if m.name == "expected_cost"), rows) == pytest.approx(
+        10 / 200
+    )

@@ -1,4 +1,4 @@
-"""Which test rows two entries decide otherwise."""
+"""Test rows for which two entries predict different classes."""
 
 from __future__ import annotations
 
@@ -8,66 +8,68 @@ import numpy as np
 import numpy.typing as npt
 
 from harness.evaluation.metric_cache import DEFAULT_THRESHOLD
-from harness.evaluation.paired_comparison import Pair, Seen, SplitAt
+from harness.evaluation.paired_comparison import EntryPair, EntryPredictions, SplitKey
 from harness.metrics.metric import Predictions
+from harness.metrics.threshold import DEFAULT_CUT
 
 
 @dataclass(frozen=True)
-class Changed:
-    """A test row that the two decide otherwise: its position in the task's table, encoded classes, and the probabilities.
+class ChangedRow:
+    """A test row with different predictions: its position in the task's table, encoded classes, and the probabilities.
 
-    Those are of the positive class where there are two, else of the true one.
+    The probabilities are those of the positive class where there are two classes, otherwise of the true one.
     """
 
-    split: SplitAt
+    split: SplitKey
     row: int
-    truth: int
-    a: int
-    b: int
+    label: int
+    predicted_a: int
+    predicted_b: int
     proba_a: float
     proba_b: float
 
 
 @dataclass(frozen=True)
-class Sides:
-    """How the rows of one class were decided: right by both, by one alone, by neither; `apart` are decided differently."""
+class ClassAgreement:
+    """How many rows of one class are predicted correctly by both, by one only, by neither, and with different classes."""
 
-    truth: int
+    label: int
     rows: int
-    both: int
-    only_a: int
-    only_b: int
-    neither: int
-    apart: int
+    both_correct: int
+    only_a_correct: int
+    only_b_correct: int
+    neither_correct: int
+    disagreements: int
 
 
-def changed(pair: Pair, kind: str) -> list[Changed]:
-    """The rows whose decision differs at a threshold kind, by how far their probabilities are apart."""
-    found = []
-    for split, (one, other) in pair.seen.items():
-        mine, theirs = _decided(one, kind), _decided(other, kind)
-        shown = np.where(one.proba.shape[1] == 2, 1, one.y)
-        for at in np.flatnonzero(mine != theirs):
-            probabilities = float(one.proba[at, shown[at]]), float(other.proba[at, shown[at]])
-            found.append(
-                Changed(split, int(one.rows[at]), int(one.y[at]), int(mine[at]), int(theirs[at]), *probabilities)
-            )
-    return sorted(found, key=lambda row: (-abs(row.proba_a - row.proba_b), row.split, row.row))
+def changed_rows(pair: EntryPair, threshold_kind: str) -> list[ChangedRow]:
+    """Find the rows with different predictions at a kind of threshold, the largest differences of probability first."""
+    changed = []
+    for split, (a, b) in pair.predictions.items():
+        predicted_a, predicted_b = _predicted(a, threshold_kind), _predicted(b, threshold_kind)
+        columns = np.where(a.proba.shape[1] == 2, 1, a.y)
+        for position in np.flatnonzero(predicted_a != predicted_b):
+            row, label, column = int(a.rows[position]), int(a.y[position]), columns[position]
+            labels = int(predicted_a[position]), int(predicted_b[position])
+            probabilities = float(a.proba[position, column]), float(b.proba[position, column])
+            changed.append(ChangedRow(split, row, label, *labels, *probabilities))
+    return sorted(changed, key=lambda row: (-abs(row.proba_a - row.proba_b), row.split, row.row))
 
 
-def sides(pair: Pair, kind: str) -> list[Sides]:
-    """How many rows of each class are decided rightly by whom, over all splits."""
-    truth = np.concatenate([one.y for one, _ in pair.seen.values()])
-    mine = np.concatenate([_decided(one, kind) for one, _ in pair.seen.values()])
-    theirs = np.concatenate([_decided(other, kind) for _, other in pair.seen.values()])
-    found = []
-    for one in range(len(pair.a.scores.classes(pair.a.task))):
-        here = truth == one
-        a, b = mine[here] == one, theirs[here] == one
-        counts = [int(which.sum()) for which in (a & b, a & ~b, ~a & b, ~a & ~b, mine[here] != theirs[here])]
-        found.append(Sides(one, int(here.sum()), *counts))
-    return found
+def class_agreement(pair: EntryPair, threshold_kind: str) -> list[ClassAgreement]:
+    """Count how many rows of each class each entry predicts correctly, over all splits."""
+    y = np.concatenate([a.y for a, _ in pair.predictions.values()])
+    predicted_a = np.concatenate([_predicted(a, threshold_kind) for a, _ in pair.predictions.values()])
+    predicted_b = np.concatenate([_predicted(b, threshold_kind) for _, b in pair.predictions.values()])
+    agreement = []
+    for label in range(len(pair.a.scores.classes(pair.a.task))):
+        rows = y == label
+        a, b = predicted_a[rows] == label, predicted_b[rows] == label
+        masks = (a & b, a & ~b, ~a & b, ~a & ~b, predicted_a[rows] != predicted_b[rows])
+        agreement.append(ClassAgreement(label, int(rows.sum()), *(int(mask.sum()) for mask in masks)))
+    return agreement
 
 
-def _decided(seen: Seen, kind: str) -> npt.NDArray[np.int64]:
-    return Predictions(seen.y, seen.proba, 0.5 if kind == DEFAULT_THRESHOLD else seen.threshold).labels
+def _predicted(predictions: EntryPredictions, threshold_kind: str) -> npt.NDArray[np.int64]:
+    threshold = DEFAULT_CUT if threshold_kind == DEFAULT_THRESHOLD else predictions.threshold
+    return Predictions(predictions.y, predictions.proba, threshold).labels

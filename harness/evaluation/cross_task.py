@@ -1,202 +1,257 @@
-"""Which entries and tasks are compared over all tasks, split by split, and what is missing."""
+"""Which entries and tasks are compared over all tasks, split by split, which are missing, and scores over all tasks."""
 
 from __future__ import annotations
 
-import math
+import operator
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import chain, compress
 from typing import TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 
 from harness.evaluation.ranking import BASELINE, Ranking
-from harness.evaluation.scores import ANY, Entry, ScoreRows
+from harness.evaluation.scores import ANY_NAME, Entry, ScoreRows
 from harness.metrics.metric import Metric
 
 Array: TypeAlias = npt.NDArray[np.float64]
-Pick: TypeAlias = Callable[[Ranking], dict[Entry, ScoreRows]]  #: who competes on a task, the majority row among them
+TaskRows: TypeAlias = Mapping[Entry, ScoreRows]  #: the scores of a task's entries, the majority baseline among them
+EntrySelector: TypeAlias = Callable[[Ranking], dict[Entry, ScoreRows]]
+
+#: These have no common scale; differences are in units of the majority baseline's score.
+UNSCALED_METRICS = ("log_loss", "expected_cost", "lift_at_10")
 
 
 @dataclass(frozen=True)
-class Together:
-    """Entries that are compared on the same splits of the same tasks; every figure is turned so that more is better.
+class CommonTasks:
+    """Entries that are compared on the same splits of the same tasks; every score is signed so that greater is better.
 
-    `figures` has an array (entries, splits) per task, `floors` the majority row's (splits,) or None where there is none.
-    The majority row is no competitor: it would hold the last place nearly everywhere and make the spread that chance is
-    measured by too small.
+    `scores` has an array (entries, splits) per task, `baselines` the majority baseline's (splits,) or None where there is
+    none. The baseline is no competitor: it would have the last rank nearly everywhere and make the variance too small by
+    which chance is estimated.
     """
 
     tasks: tuple[str, ...]
     metrics: tuple[Metric, ...]
     entries: tuple[Entry, ...]
-    figures: tuple[Array, ...]
-    floors: tuple[Array | None, ...]
+    scores: tuple[Array, ...]
+    baselines: tuple[Array | None, ...]
 
     @property
     def means(self) -> Array:
         """The mean over the splits of every entry on every task, (entries, tasks)."""
-        columns = [one.mean(axis=1) for one in self.figures]
+        columns = [task_scores.mean(axis=1) for task_scores in self.scores]
         return np.column_stack(columns) if columns else np.empty((len(self.entries), 0))
 
     @property
-    def floor_means(self) -> Array:
-        """The majority row's mean on every task, NaN where it has none."""
-        return np.array([np.nan if floor is None else floor.mean() for floor in self.floors])
+    def baseline_means(self) -> Array:
+        """The mean score of the majority baseline on every task, NaN where it has none."""
+        return np.array([np.nan if baseline is None else baseline.mean() for baseline in self.baselines])
 
-    def ordered(self, order: Sequence[int]) -> Together:
-        """The same with its entries in another order, or some of them."""
-        figures = tuple(one[list(order)] for one in self.figures)
-        return Together(self.tasks, self.metrics, tuple(self.entries[at] for at in order), figures, self.floors)
+    def reorder(self, order: Sequence[int]) -> CommonTasks:
+        """Put the entries in another order, or select some of them."""
+        scores = tuple(task_scores[list(order)] for task_scores in self.scores)
+        entries = tuple(self.entries[position] for position in order)
+        return CommonTasks(self.tasks, self.metrics, entries, scores, self.baselines)
 
 
 @dataclass(frozen=True)
 class Coverage:
-    """How much of everything an entry has: tasks with all their splits, and splits."""
+    """How much of the evaluated tasks an entry has: tasks with all their splits, splits, missing splits."""
 
     entry: Entry
     tasks: int
     splits: int
-    lacking: int
+    missing_splits: int
 
 
-def evaluated(rankings: Sequence[Ranking]) -> list[Ranking]:
-    """The tasks on which some entry has all splits."""
+def evaluated_rankings(rankings: Sequence[Ranking]) -> list[Ranking]:
+    """Select the tasks on which some entry has all splits."""
     return [ranking for ranking in rankings if ranking.best is not None]
 
 
-def tuned(ranking: Ranking) -> dict[Entry, ScoreRows]:
-    """The splits of every tuned entry of a task that have its objective."""
-    places = (place for place in ranking.entries if place.entry.stage == "tuned")
-    return {place.entry: _known(ranking, place.rows) for place in places}
+def tuned_rows(ranking: Ranking) -> dict[Entry, ScoreRows]:
+    """Select the splits of every tuned entry of a task in which the objective is known."""
+    rows = {}
+    for ranked in ranking.entries:
+        if ranked.entry.stage == "tuned":
+            rows[ranked.entry] = _known_rows(ranking, ranked.rows)
+    return rows
 
 
-def families(ranking: Ranking) -> dict[Entry, ScoreRows]:
-    """The same of every family, as `Ranking.family` has it."""
-    names = dict.fromkeys(place.entry.family for place in ranking.entries if place.entry.family != ANY)
-    places = {name: place for name in names if (place := ranking.family(name))}
-    return {Entry(name, ANY, "chosen"): _known(ranking, place.rows) for name, place in places.items()}
+def family_rows(ranking: Ranking) -> dict[Entry, ScoreRows]:
+    """Select the splits of every family in which the objective is known, from its entry by `Ranking.family_entry`."""
+    rows = {}
+    for family in dict.fromkeys(ranked.entry.family for ranked in ranking.entries):
+        best = ranking.family_entry(family)
+        if family != ANY_NAME and best is not None:
+            rows[Entry(family, ANY_NAME, "chosen")] = _known_rows(ranking, best.rows)
+    return rows
 
 
-def _known(ranking: Ranking, rows: ScoreRows) -> ScoreRows:
-    column = rows[ranking.metric.name]
-    return rows.at([split for split, value in zip(rows.splits, column, strict=True) if not math.isnan(value)])
+def _known_rows(ranking: Ranking, rows: ScoreRows) -> ScoreRows:
+    known = ~np.isnan(rows[ranking.metric.name])
+    return rows.select(list(compress(rows.splits, known)))
 
 
-def coverage(rankings: Sequence[Ranking], pick: Pick = tuned) -> list[Coverage]:
-    """How much of the evaluated tasks every competing entry has, the fullest first."""
-    of_task = [pick(ranking) for ranking in rankings]
-    due = [len(_splits(rows)) for rows in of_task]
-    found = []
-    for entry in dict.fromkeys(entry for rows in of_task for entry in rows if entry.family != BASELINE):
-        has = [len(rows[entry]) if entry in rows else 0 for rows in of_task]
-        whole = sum(h == d for h, d in zip(has, due, strict=True))
-        found.append(Coverage(entry, whole, sum(has), sum(due) - sum(has)))
-    return sorted(found, key=lambda one: (-one.tasks, -one.splits, one.entry))
+def coverage(rankings: Sequence[Ranking], select: EntrySelector = tuned_rows) -> list[Coverage]:
+    """Count how much of the evaluated tasks every competing entry has, the most complete first."""
+    by_task = list(map(select, rankings))
+    required = list(map(len, map(_splits, by_task)))
+    entries = []
+    for entry in dict.fromkeys(chain.from_iterable(by_task)):
+        if entry.family == BASELINE:
+            continue
+        counts = [len(rows.get(entry, ())) for rows in by_task]
+        complete = sum(map(operator.eq, counts, required))
+        entries.append(Coverage(entry, complete, sum(counts), sum(required) - sum(counts)))
+    return sorted(entries, key=lambda covered: (-covered.tasks, -covered.splits, covered.entry))
 
 
-def shared(rankings: Sequence[Ranking], pick: Pick = tuned) -> Together:
-    """The entries and tasks that make the largest table without a gap.
+def common_tasks(rankings: Sequence[Ranking], select: EntrySelector = tuned_rows) -> CommonTasks:
+    """Find the entries and tasks that make the largest table without a gap.
 
-    An entry that lacks one task of many costs that task; one that lacks many is left out. Entries are taken in by how
-    many tasks they have; of the tables so made the one with most cells (entries × tasks) is kept, the one with more
-    tasks where two are as large.
+    An entry that lacks one task of many costs that task; one that lacks many is left out. Entries are added in the order
+    of how many tasks they have; of these tables the one with most cells (entries × tasks) is taken, and of two equally
+    large ones the one with more tasks.
+
+    Parameters
+    ----------
+    rankings : sequence of Ranking
+        The rankings of the tasks, from `evaluated_rankings`.
+    select : callable, default=tuned_rows
+        Which entries of a task compete, `tuned_rows` or `family_rows`.
+
+    Returns
+    -------
+    CommonTasks
+        Without entries and tasks where there is no such table.
     """
-    of_task = [pick(ranking) for ranking in rankings]
-    whole = [{entry for entry, rows in one.items() if len(rows) == len(_splits(one))} for one in of_task]
-    order = [one.entry for one in coverage(rankings, pick) if one.tasks]
-    tables = [
-        (order[:n], [at for at, some in enumerate(whole) if some.issuperset(order[:n])])
-        for n in range(1, len(order) + 1)
-    ]
-    kept, tasks = max(tables, key=lambda table: (len(table[0]) * len(table[1]), len(table[1])), default=([], []))
-    return _together([rankings[at] for at in tasks], [of_task[at] for at in tasks], kept)
+    tasks: list[tuple[Ranking, TaskRows]] = list(zip(rankings, map(select, rankings), strict=True))
+    order = [covered.entry for covered in coverage(rankings, select) if covered.tasks]
+    entries: list[Entry] = []
+    complete_tasks: list[tuple[Ranking, TaskRows]] = []
+    for size in range(1, len(order) + 1):
+        complete = [task for task in tasks if _all_complete(task[1], order[:size])]
+        best_size = len(entries) * len(complete_tasks), len(complete_tasks)
+        if (size * len(complete), len(complete)) > best_size:
+            entries, complete_tasks = order[:size], complete
+    return _table(complete_tasks, entries)
 
 
-def imputed(rankings: Sequence[Ranking]) -> Together:
-    """Every entry on every task whose majority row has all splits; a split that is lacking has the majority row's figure."""
-    of_task = [tuned(ranking) for ranking in rankings]
-    floors = [_floor(rows) for rows in of_task]
-    keep = [at for at, floor in enumerate(floors) if floor is not None and len(floor) == len(_splits(of_task[at]))]
-    everyone = [one.entry for one in coverage([rankings[at] for at in keep])]
-    return _together([rankings[at] for at in keep], [of_task[at] for at in keep], everyone)
+def _all_complete(rows: TaskRows, entries: Sequence[Entry]) -> bool:
+    """Whether these entries have all splits of a task."""
+    required = len(_splits(rows))
+    return all(entry in rows and len(rows[entry]) == required for entry in entries)
 
 
-def _together(
-    rankings: Sequence[Ranking], of_task: Sequence[Mapping[Entry, ScoreRows]], kept: Sequence[Entry]
-) -> Together:
-    kept = sorted(kept)
-    figures, floors = [], []
-    for ranking, rows in zip(rankings, of_task, strict=True):
-        name, sign = ranking.metric.name, 1.0 if ranking.metric.greater_is_better else -1.0
-        splits, floor = _splits(rows), _floor(rows)
-        whole_floor = floor is not None and len(floor) == len(splits)
-        fill = dict(zip(floor.splits, floor[name], strict=True)) if floor is not None else {}
+def imputed(rankings: Sequence[Ranking]) -> CommonTasks:
+    """Make a table of all entries in which a missing split has the score of the majority baseline.
+
+    Only tasks on which the baseline has all splits are in it.
+    """
+    tasks: list[tuple[Ranking, TaskRows]] = []
+    for ranking in rankings:
+        rows = tuned_rows(ranking)
+        baseline = _baseline(rows)
+        if baseline is not None and len(baseline) == len(_splits(rows)):
+            tasks.append((ranking, rows))
+    entries = [covered.entry for covered in coverage([ranking for ranking, _ in tasks])]
+    return _table(tasks, entries)
+
+
+def _table(tasks: Sequence[tuple[Ranking, TaskRows]], entries: Sequence[Entry]) -> CommonTasks:
+    """The scores of entries on tasks; missing ones are those of the baseline."""
+    entries = sorted(entries)
+    names, metrics, scores, baselines = [], [], [], []
+    for ranking, rows in tasks:
+        names.append(ranking.task)
+        metrics.append(ranking.metric)
+        name, sign = ranking.metric.name, ranking.metric.sign
+        splits, baseline = _splits(rows), _baseline(rows) or ScoreRows()
+        default = dict(zip(baseline.splits, baseline[name], strict=True))
         table = []
-        for entry in kept:
-            mine = rows.get(entry, ScoreRows())
-            known = fill | dict(zip(mine.splits, mine[name], strict=True))
-            table.append([sign * known[split] for split in splits])
-        figures.append(np.array(table, dtype=float).reshape(len(kept), len(splits)))
-        floors.append(sign * np.array([fill[split] for split in splits]) if whole_floor else None)
-    tasks, metrics = tuple(one.task for one in rankings), tuple(one.metric for one in rankings)
-    return Together(tasks, metrics, tuple(kept), tuple(figures), tuple(floors))
+        for entry in entries:
+            entry_rows = rows.get(entry, ScoreRows())
+            by_split = default | dict(zip(entry_rows.splits, entry_rows[name], strict=True))
+            table.append([sign * by_split[split] for split in splits])
+        scores.append(np.array(table, dtype=float).reshape(len(entries), len(splits)))
+        is_complete = 0 < len(baseline) == len(splits)
+        baselines.append(sign * np.array([default[split] for split in splits]) if is_complete else None)
+    return CommonTasks(tuple(names), tuple(metrics), tuple(entries), tuple(scores), tuple(baselines))
 
 
-def _floor(rows: Mapping[Entry, ScoreRows]) -> ScoreRows | None:
-    return next((found for entry, found in rows.items() if entry.family == BASELINE), None)
+def _baseline(rows: TaskRows) -> ScoreRows | None:
+    return next((entry_rows for entry, entry_rows in rows.items() if entry.family == BASELINE), None)
 
 
-def _splits(rows: Mapping[Entry, ScoreRows]) -> list[tuple[int, int]]:
+def _splits(rows: TaskRows) -> list[tuple[int, int]]:
     """The splits that some entry has."""
-    return sorted({split for one in rows.values() for split in one.splits})
+    splits: set[tuple[int, int]] = set()
+    return sorted(splits.union(*(entry_rows.splits for entry_rows in rows.values())))
 
 
-SCALED = (
-    "log_loss",
-    "expected_cost",
-    "lift_at_10",
-)  #: have no common scale: told in units of the majority row's figure
+def count_wins(means: Array) -> npt.NDArray[np.int64]:
+    """Count the first ranks of each entry, from `means` (entries, tasks), greater being better; shared ones count for each."""
+    wins: npt.NDArray[np.int64] = (means == means.max(axis=0)).sum(axis=1)
+    return wins
 
 
-def wins(means: Array) -> npt.NDArray[np.int64]:
-    """First places of each entry, from `means` (entries, tasks), more being better; shared ones count for each."""
-    firsts: npt.NDArray[np.int64] = (means == means.max(axis=0)).sum(axis=1)
-    return firsts
+def normalized_scores(together: CommonTasks) -> Array:
+    """Scale the scores of every task to 0 at the majority baseline and 1 at the best entry, and average over the tasks.
 
+    Parameters
+    ----------
+    together : CommonTasks
+        Entries on common tasks.
 
-def normalised(together: Together) -> Array:
-    """0 at the majority row of a task or below it (where it has none: at the worst entry), 1 at the best entry.
-
-    The mean over the tasks; those on which all are equal are left out, NaN where none remains.
+    Returns
+    -------
+    ndarray of shape (entries,)
+        Scores below the baseline count as 0; without a baseline, 0 is the worst entry. Tasks on which all are equal are left
+        out; NaN where none remains.
     """
-    means, floors = together.means, together.floor_means
-    low = np.where(np.isnan(floors), means.min(axis=0), floors)
+    means, baselines = together.means, together.baseline_means
+    low = np.where(np.isnan(baselines), means.min(axis=0), baselines)
     span = means.max(axis=0) - low
-    told = span > 0
-    if not told.any():
+    differing = span > 0
+    if not differing.any():
         return np.full(len(means), np.nan)
-    return np.asarray(np.clip((means[:, told] - low[told]) / span[told], 0, None).mean(axis=1))
+    return np.asarray(np.clip((means[:, differing] - low[differing]) / span[differing], 0, None).mean(axis=1))
 
 
-def improvability(together: Together) -> Array:
-    """By which part the error of an entry would fall if it were the best entry of the task; mean over the tasks.
+def improvability(together: CommonTasks) -> Array:
+    """Compute by which share the error of an entry would fall if it were the best entry of the task.
 
-    1 − (error of the best)/(own error), the error being 1 − score, or the score itself where less is better: Erickson et
-    al., TabArena (2025). Tasks whose objective has no error that ends at 0 are left out; NaN where none remains.
+    This is 1 − (error of the best)/(own error), the error being 1 − score, or the score itself where less is better.
+
+    Parameters
+    ----------
+    together : CommonTasks
+        Entries on common tasks.
+
+    Returns
+    -------
+    ndarray of shape (entries,)
+        Means over the tasks. Tasks whose objective has no error that ends at 0 are left out; NaN where none remains.
+
+    References
+    ----------
+    Erickson et al. (2025), TabArena: A Living Benchmark for Machine Learning on Tabular Data.
     """
-    told = []
+    shares = []
     for metric, column in zip(together.metrics, together.means.T, strict=True):
         errors = 1 - column if metric.greater_is_better else -column
         if metric.name == "lift_at_10" or (errors < 0).any():
             continue
         with np.errstate(divide="ignore", invalid="ignore"):
-            told.append(np.where(errors > 0, 1 - errors.min() / errors, 0.0))
-    return np.asarray(np.mean(told, axis=0)) if told else np.full(len(together.entries), np.nan)
+            shares.append(np.where(errors > 0, 1 - errors.min() / errors, 0.0))
+    return np.asarray(np.mean(shares, axis=0)) if shares else np.full(len(together.entries), np.nan)
 
 
-def scales(together: Together) -> Array:
-    """What a difference of 1 is on each task: 1, or the majority row's figure where the objective has no common scale."""
-    floors = np.abs(together.floor_means)
-    scaled = np.array([metric.name in SCALED for metric in together.metrics], dtype=bool)
-    return np.where(scaled, np.where(floors > 0, floors, np.nan), 1.0)
+def difference_scales(together: CommonTasks) -> Array:
+    """Compute the unit of a difference on each task: 1, or the baseline's score where the objective has no common scale."""
+    baselines = np.abs(together.baseline_means)
+    unscaled = np.array([metric.name in UNSCALED_METRICS for metric in together.metrics], dtype=bool)
+    return np.where(unscaled, np.where(baselines > 0, baselines, np.nan), 1.0)

@@ -1,4 +1,4 @@
-"""What the predictions of a task's best entries look like: curves and counts per entry, computed once and cached."""
+"""What the predictions of a task's best entries show: curves and counts per entry, computed once and cached."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from typing import Any
 from harness.errors import StoreError
 from harness.evaluation.curves import (
     VERSION,
-    Band,
-    Bin,
+    CalibrationBin,
     Diagnosis,
-    Histogram,
-    Ranks,
-    Seen,
-    Sweep,
-    Values,
+    FloatTuple,
+    LabeledProba,
+    MeanCurve,
+    RankCurves,
+    ScoreHistogram,
+    SweepCurves,
     diagnose,
 )
 from harness.evaluation.metric_cache import TUNED_THRESHOLD, MetricCache
@@ -25,61 +25,83 @@ from harness.evaluation.scores import Scores
 from harness.store.record import Record
 from harness.store.store import Store
 
-FAMILIES = 6  #: more lines than that cannot be told apart in one picture
-KEPT = "diagnostics"  #: the file under derived/
+MAX_FAMILIES = 6  #: more lines cannot be distinguished in one figure
+CACHE_NAME = "diagnostics"  #: the file under derived/
 
 
 @dataclass(frozen=True)
-class Shown:
+class EntryDiagnosis:
     """An entry that is shown: its line in the ranking, what its predictions show, its tuned thresholds by split."""
 
-    place: RankedEntry
+    ranked: RankedEntry
     diagnosis: Diagnosis
-    tuned: Values
+    tuned_thresholds: FloatTuple
 
     @property
     def name(self) -> str:
-        """What it is called in sentences, tables and pictures."""
-        return self.place.entry.name
+        """The name in text, tables and figures."""
+        return self.ranked.entry.name
 
 
-def families(ranking: Ranking) -> list[RankedEntry]:
-    """The best tuned entry of each family, best first; the majority row is none of them."""
-    found: dict[str, RankedEntry] = {}
-    floors = {ranking.baseline.entry.family} if ranking.baseline else set()
-    for place in ranking.entries:
-        if place.entry.stage == "tuned" and place.entry.family not in floors and len(place.rows):
-            found.setdefault(place.entry.family, place)
-    return list(found.values())
+def best_of_families(ranking: Ranking) -> list[RankedEntry]:
+    """Select the best tuned entry of each family, best first, without the majority baseline."""
+    best: dict[str, RankedEntry] = {}
+    baseline = ranking.baseline.entry.family if ranking.baseline else None
+    for ranked in ranking.entries:
+        if ranked.entry.stage == "tuned" and ranked.entry.family != baseline and len(ranked.rows):
+            best.setdefault(ranked.entry.family, ranked)
+    return list(best.values())
 
 
-def in_detail(ranking: Ranking, first: RankedEntry) -> list[RankedEntry]:
-    """The first entry, and its family without any strategy where that is another one."""
-    bare = first.entry._replace(strategy="none")
-    return [first, *(place for place in ranking.entries if place.entry == bare != first.entry and len(place.rows))]
+def detailed_entries(ranking: Ranking, first: RankedEntry) -> list[RankedEntry]:
+    """Select the first entry, and its family without any strategy where that is another entry."""
+    plain = first.entry._replace(strategy="none")
+    return [first, *(ranked for ranked in ranking.entries if ranked.entry == plain != first.entry and len(ranked.rows))]
 
 
-def look(
-    store: Store, scores: Scores, ranking: Ranking, place: RankedEntry, kept: MetricCache
-) -> tuple[Shown, MetricCache]:
-    """What the predictions of an entry show, and the part of `kept` that says so.
+def diagnose_entry(
+    store: Store, scores: Scores, ranking: Ranking, ranked: RankedEntry, cache: MetricCache
+) -> tuple[EntryDiagnosis, MetricCache]:
+    """Diagnose the predictions of an entry, or look the diagnosis up.
 
-    Raises `StoreError` where predictions cannot be read or are not what their records vouch for.
+    Parameters
+    ----------
+    store : Store
+        The run folder.
+    scores : Scores
+        The scores of the run.
+    ranking : Ranking
+        The ranking of the task.
+    ranked : RankedEntry
+        The entry.
+    cache : dict
+        Diagnoses of earlier reports.
+
+    Returns
+    -------
+    EntryDiagnosis, dict
+        The diagnosis, and the part of the cache that holds it.
+
+    Raises
+    ------
+    StoreError
+        If predictions cannot be read or do not match the checksums of their records.
     """
     cells = {cell.record.id: cell.record for cell in scores.cells if cell.record}
-    records = [cells[view[0]] for view in place.rows.views]
+    records = [cells[cell_id] for cell_id, *_ in ranked.rows.score_keys]
     costs = scores.run["tasks"][ranking.task].get("costs")
-    made_of = repr((VERSION, place.entry.stage, costs, [(one.repeat, one.predictions_sha256) for one in records]))
-    key = hashlib.sha256(made_of.encode()).hexdigest()
-    row = kept.get(key)
+    sources = [(record.repeat, record.predictions_sha256) for record in records]
+    key = hashlib.sha256(repr((VERSION, ranked.entry.stage, costs, sources)).encode()).hexdigest()
+    row = cache.get(key)
     if row is None:
-        repeats = len({one.repeat for one in records})
-        row = diagnose([_seen(store, one, place.entry.stage) for one in records], repeats, costs)._asdict()
-    tuned = scores.rows_of(ranking.task, place.entry, TUNED_THRESHOLD)["threshold"]
-    return Shown(place, _diagnosis(row), tuple(round(float(one), 4) for one in tuned)), {key: row}
+        splits = [_labeled_proba(store, record, ranked.entry.stage) for record in records]
+        row = diagnose(splits, len({record.repeat for record in records}), costs)._asdict()
+    thresholds = scores.rows_of(ranking.task, ranked.entry, TUNED_THRESHOLD)["threshold"]
+    rounded = tuple(round(float(threshold), 4) for threshold in thresholds)
+    return EntryDiagnosis(ranked, _diagnosis(row), rounded), {key: row}
 
 
-def _seen(store: Store, record: Record, stage: str) -> Seen:
+def _labeled_proba(store: Store, record: Record, stage: str) -> LabeledProba:
     if not record.predictions_sha256:
         raise StoreError(f"cell {record.id} has no predictions: delete its folder and run again")
     predictions = store.predictions(record)
@@ -87,13 +109,13 @@ def _seen(store: Store, record: Record, stage: str) -> Seen:
 
 
 def _diagnosis(row: dict[str, Any]) -> Diagnosis:
-    """A diagnosis from what JSON made of it, or from what will become JSON."""
+    """A diagnosis from what was read from JSON, or will be written to JSON."""
     return Diagnosis(
         **row
         | {
-            "ranks": _ranks(row["ranks"]),
-            "classes": tuple(map(_ranks, row["classes"])),
-            "bins": tuple(Bin(*one) for one in row["bins"]),
+            "rank_curves": _rank_curves(row["rank_curves"]),
+            "classes": tuple(map(_rank_curves, row["classes"])),
+            "bins": tuple(CalibrationBin(*values) for values in row["bins"]),
             "sweep": _sweep(row["sweep"]),
             "sweep_log_odds": _sweep(row["sweep_log_odds"]),
             "scores": _histogram(row["scores"]),
@@ -102,24 +124,24 @@ def _diagnosis(row: dict[str, Any]) -> Diagnosis:
     )
 
 
-def _band(values: Any) -> Band:
-    return Band(*map(tuple, values))
+def _curve(values: Any) -> MeanCurve:
+    return MeanCurve(*map(tuple, values))
 
 
-def _ranks(values: Any) -> Ranks | None:
+def _rank_curves(values: Any) -> RankCurves | None:
     if values is None:
         return None
-    roc, precision, gain, *figures = values
-    return Ranks(_band(roc), _band(precision), _band(gain), *figures)
+    roc, precision, gain, *numbers = values
+    return RankCurves(_curve(roc), _curve(precision), _curve(gain), *numbers)
 
 
-def _sweep(values: Any) -> Sweep | None:
+def _sweep(values: Any) -> SweepCurves | None:
     if values is None:
         return None
     precision, recall, f1, cost = values
-    return Sweep(_band(precision), _band(recall), _band(f1), cost and _band(cost))
+    return SweepCurves(_curve(precision), _curve(recall), _curve(f1), cost and _curve(cost))
 
 
-def _histogram(values: Any) -> Histogram:
+def _histogram(values: Any) -> ScoreHistogram:
     edges, counts = values
-    return Histogram(tuple(edges), tuple(map(tuple, counts)))
+    return ScoreHistogram(tuple(edges), tuple(map(tuple, counts)))

@@ -1,7 +1,6 @@
-"""Ensembles made afterwards, of probabilities that are stored: nothing is fitted again but the weights.
+"""Ensembles fitted afterwards on stored probabilities: only their weights are fitted.
 
-Members are weighted on inner out-of-fold rows of one outer split, which no member had learnt from; test rows are only
-averaged.
+Members are weighted on inner out-of-fold rows of one outer split, which no member was fitted on; test rows are only averaged.
 """
 
 from __future__ import annotations
@@ -12,79 +11,105 @@ from typing import TypeAlias
 
 import numpy as np
 
-from harness.metrics.logits import Floats, Labels, Proba, logistic, logs_of, pool, softmax
+from harness.metrics.logits import Floats, Labels, Proba, conditional_logit, log_proba, logistic, softmax
 
-Score: TypeAlias = Callable[[Labels, Floats], float]  #: of labels (n,) and probabilities (n, k), more is better
+Score: TypeAlias = Callable[[Labels, Floats], float]  #: of labels (n,) and probabilities (n, k), greater is better
 
 GREEDY, STACKING = "greedy", "stacking"
-KINDS = (GREEDY, STACKING)
+ENSEMBLE_KINDS = (GREEDY, STACKING)
 ROUNDS = 25
-LIBRARY = 25  #: only so many members, the best ones alone, compete for a place (Caruana, Munson & Niculescu-Mizil 2006)
+LIBRARY = 25  #: only this many members, the best single ones, are candidates (Caruana, Munson & Niculescu-Mizil 2006)
 RIDGE = 10.0
-LEAST = 1e-5  #: a member that says never or always is believed so far
+MIN_MEMBER_PROBA = 1e-5  #: lower probabilities of a member are raised to this
 
 
 @dataclass(frozen=True)
-class Combination:
-    """How much each member counts, (M,), and for stacking what is added to the log-probabilities of the classes, (k,)."""
+class FittedEnsemble:
+    """The weight of each member, (M,), and for stacking what is added to the log-probabilities of the classes, (k,)."""
 
     kind: str
     weights: Floats
     shifts: Floats
 
     def __call__(self, members: Proba) -> Floats:
-        """Probabilities (n, k) from those of the members (M, n, k)."""
+        """Compute probabilities (n, k) from those of the members (M, n, k)."""
         used = np.flatnonzero(self.weights)
         if self.kind == GREEDY:
             return np.tensordot(self.weights[used], members[used].astype(float), 1)
-        return softmax(np.tensordot(self.weights[used], logs_of(members[used], LEAST), 1) + self.shifts)
+        return softmax(np.tensordot(self.weights[used], log_proba(members[used], MIN_MEMBER_PROBA), 1) + self.shifts)
 
 
-def combine(kind: str, members: Proba, y: Labels, score: Score) -> Combination:
-    """Weigh members by their probabilities (M, n, k) of rows with labels (n,)."""
-    alone = np.array([_known(score(y, one)) for one in members])
-    library = np.sort(np.argsort(-alone, kind="stable")[:LIBRARY])
+def fit_ensemble(kind: str, members: Proba, y: Labels, score: Score) -> FittedEnsemble:
+    """Fit the weights of an ensemble.
+
+    Parameters
+    ----------
+    kind : {"greedy", "stacking"}
+        ``greedy`` is ensemble selection with replacement [1]_ from a library of the best members [2]_; ``stacking`` is a
+        regularised logistic regression on the members' log-probabilities [3]_.
+    members : ndarray of shape (M, n, k)
+        Probabilities of the members.
+    y : ndarray of shape (n,)
+        Labels.
+    score : callable
+        Scores labels and probabilities; greater is better, NaN is worst.
+
+    Returns
+    -------
+    FittedEnsemble
+        With a weight for each member, 0 for those that are not used.
+
+    References
+    ----------
+    .. [1] Caruana, Niculescu-Mizil, Crew & Ksikes (2004), Ensemble Selection from Libraries of Models, ICML.
+    .. [2] Caruana, Munson & Niculescu-Mizil (2006), Getting the Most Out of Ensemble Selection, ICDM.
+    .. [3] Wolpert (1992), Stacked Generalization, Neural Networks 5.
+    """
+    single_scores = np.array([_or_worst(score(y, proba)) for proba in members])
+    library = np.sort(np.argsort(-single_scores, kind="stable")[:LIBRARY])
+    weights, shifts = np.zeros(len(members)), np.zeros(members.shape[2])
     if kind == GREEDY:
-        found, shifts = _greedy(members[library], y, alone[library], score), np.zeros(members.shape[2])
+        weights[library] = _select_greedily(members[library], y, single_scores[library], score)
     else:
-        found, shifts = _stacked(members[library], y)
-    weights = np.zeros(len(members))
-    weights[library] = found
-    return Combination(kind, weights, shifts)
+        weights[library], shifts = _stack(members[library], y)
+    return FittedEnsemble(kind, weights, shifts)
 
 
-def _greedy(members: Proba, y: Labels, alone: Floats, score: Score) -> Floats:
-    """Ensemble selection with replacement (Caruana et al. 2004): the best member, then ROUNDS − 1 times the one that adds
-    most to the mean; of equals the earlier. The best of all means on the way is kept, so it is never worse than any member
-    on these rows. Shares (M,), that add up to 1.
+def _select_greedily(members: Proba, y: Labels, single_scores: Floats, score: Score) -> Floats:
+    """Ensemble selection with replacement: the best member, then ROUNDS − 1 times the one that improves the mean most.
+
+    Of equals the first is taken. The best of all means on the way is returned, so it is never worse than any member on these
+    rows. Shares (M,), that add up to 1.
     """
-    picks = [int(np.argmax(alone))]
-    total, best, length = members[picks[0]].astype(float), float(alone[picks[0]]), 1
+    selected = [int(np.argmax(single_scores))]
+    total, best, length = members[selected[0]].astype(float), float(single_scores[selected[0]]), 1
     for size in range(2, ROUNDS + 1):
-        scores = [_known(score(y, (total + one) / size)) for one in members]
-        picks.append(int(np.argmax(scores)))
-        total = total + members[picks[-1]]
-        if scores[picks[-1]] > best:
-            best, length = scores[picks[-1]], size
-    return np.bincount(picks[:length], minlength=len(members)) / length
+        scores = [_or_worst(score(y, (total + proba) / size)) for proba in members]
+        selected.append(int(np.argmax(scores)))
+        total = total + members[selected[-1]]
+        if scores[selected[-1]] > best:
+            best, length = scores[selected[-1]], size
+    return np.bincount(selected[:length], minlength=len(members)) / length
 
 
-def _stacked(members: Proba, y: Labels) -> tuple[Floats, Floats]:
-    """A logistic regression on the members' log-probabilities, one weight for each and a shift for each class (for two
-    classes: on their log-odds), regularised; weights (M,) and shifts (k,), of which the first is 0.
+def _stack(members: Proba, y: Labels) -> tuple[Floats, Floats]:
+    """Weights (M,) and shifts (k,), the first 0, of a regularised logistic regression on the members' log-probabilities.
 
-    Log-probabilities are scaled to a spread of 1 for the penalty, and the weights turned back.
+    There is one weight for each member and a shift for each class; for two classes it is on their log-odds. Log-probabilities
+    are scaled to a spread of 1 for the penalty, and the weights are scaled back.
     """
-    logs, k = logs_of(members, LEAST), members.shape[2]
+    logs, k = log_proba(members, MIN_MEMBER_PROBA), members.shape[2]
     centred = logs - logs.mean(axis=2, keepdims=True)
-    scale = np.sqrt((centred**2).sum(axis=2).mean(axis=1) / (k - 1) + LEAST)
-    shifts = np.broadcast_to(np.eye(k)[1:, None, :], (k - 1, len(y), k))
-    features = np.concatenate([centred / scale[:, None, None], shifts])
+    scale = np.sqrt((centred**2).sum(axis=2).mean(axis=1) / (k - 1) + MIN_MEMBER_PROBA)
+    indicators = np.broadcast_to(np.eye(k)[1:, None, :], (k - 1, len(y), k))
+    features = np.concatenate([centred / scale[:, None, None], indicators])
     ridge = np.concatenate([np.full(len(members), RIDGE), np.zeros(k - 1)])
-    apart = features[..., 1] - features[..., 0]
-    found = logistic(apart, y.astype(float), ridge) if k == 2 else pool(features, y, ridge)
-    return found[: len(members)] / scale, np.append(0.0, found[len(members) :])
+    if k == 2:
+        coefficients = logistic(features[..., 1] - features[..., 0], y.astype(float), ridge)
+    else:
+        coefficients = conditional_logit(features, y, ridge)
+    return coefficients[: len(members)] / scale, np.append(0.0, coefficients[len(members) :])
 
 
-def _known(score: float) -> float:
+def _or_worst(score: float) -> float:
     return -np.inf if np.isnan(score) else score

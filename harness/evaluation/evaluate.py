@@ -1,68 +1,67 @@
-"""One outer split: figures of all that is stored of it, of its recalibrated probabilities and of its ensembles.
+"""Scores of one outer split: of the stored predictions, of their recalibrated probabilities and of ensembles.
 
-What is fitted here is fitted on inner out-of-fold rows, and is chosen and scored on rows that it was not fitted on; test
-rows are only predicted. What comes of it is kept beside the figures, so that a second report fits and reads nothing.
+Calibrators and ensembles are fitted on inner out-of-fold rows, and are chosen and scored on rows that they were not fitted on;
+test rows are only predicted. What was fitted is cached beside the metrics, so that a second report fits and reads nothing.
 """
 
 from __future__ import annotations
 
 import hashlib
 import math
-from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cache
+from functools import cache, partial
 from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 
 from harness.errors import StoreError
-from harness.evaluation.ensembles import KINDS, Combination, combine
+from harness.evaluation.ensembles import ENSEMBLE_KINDS, FittedEnsemble, fit_ensemble
 from harness.evaluation.metric_cache import (
-    DEFAULT_THRESHOLD,
-    TUNED_THRESHOLD,
-    Costs,
-    Figures,
+    CostMatrix,
+    LabelsAndProba,
     MetricCache,
     MetricError,
     MetricRequest,
+    MetricValues,
+    PredictionReader,
     ScoredPredictions,
-    Views,
-    called,
+    cell_label,
     compute_metric,
-    derive,
-    judge,
+    score_cell,
+    score_predictions,
+    thresholds_by_kind,
 )
 from harness.metrics.calibration import (
-    FITTED,
-    PARTS,
-    PRIOR,
+    FITTED_CALIBRATIONS,
+    N_FOLDS,
+    PRIOR_CORRECTION,
     Calibrator,
-    calibrator_of,
-    enough,
-    parts_of,
-    threshold_after,
+    assign_folds,
+    calibrated_threshold,
+    has_enough_rows,
+    make_calibrator,
 )
 from harness.metrics.logits import Labels, Proba
 from harness.metrics.metric import Metric, Predictions
-from harness.metrics.threshold import HALF as AT_HALF
-from harness.metrics.threshold import best_threshold
+from harness.metrics.threshold import DEFAULT_CUT, best_threshold
 from harness.processes import map_in_forks
 from harness.seeding import seed_of
 from harness.store.record import EntryResult, Record, StoredPredictions
 from harness.store.store import Store
 
-View: TypeAlias = tuple[str, str, str]  #: cell id, stage of its predictions, threshold kind
-Read: TypeAlias = Callable[[Record], StoredPredictions]
+ScoreKey: TypeAlias = tuple[str, str, str]  #: cell id, stage of its predictions, kind of threshold
 
-BASELINE = "majority"  #: says the same of every row: there is nothing in it to recalibrate or to combine
-RECALIBRATED = ("tuned",)  #: stages that are
-VERSION = 1  #: of how calibrators and ensembles are made: raised, they are made anew
+BASELINE = "majority"  #: gives all rows the same probabilities: it is neither recalibrated nor part of an ensemble
+RECALIBRATED_STAGES = ("tuned",)
+FIT_VERSION = 1  #: of how calibrators and ensembles are fitted: raised, they are fitted anew
 ENSEMBLE_PARTS = 3
+MIN_PARALLEL_CELLS = 60  #: cells to be read, from which on several processes are faster than one
+MAX_PROCESSES = 4  #: each holds the predictions of one split in memory
 
 
 @dataclass(frozen=True)
-class Split:
+class OuterSplit:
     """An outer split of a task with the records of its cells, and what is known of the task."""
 
     task: str
@@ -70,22 +69,22 @@ class Split:
     fold: int
     records: tuple[Record, ...]
     classes: int
-    costs: Costs
+    costs: CostMatrix
     objective: Metric
     correctable: frozenset[str]  #: strategies that only change how common classes are
 
     @property
     def name(self) -> str:
-        """What stands for a cell's id where several cells made the predictions."""
+        """What is written instead of a cell's id where several cells made the predictions."""
         return f"{self.task}/r{self.repeat}f{self.fold}"
 
     def seed(self, purpose: str) -> int:
-        """The seed of what is drawn for this split; neither family nor strategy enters it."""
+        """Derive the seed of what is drawn for this split; it depends on neither family nor strategy."""
         return seed_of(self.task, self.repeat, self.fold, purpose)
 
 
-class Combined(NamedTuple):
-    """An ensemble of one split: its kind, the weight of each member by cell id, its score on inner rows, its view's stage."""
+class SplitEnsemble(NamedTuple):
+    """An ensemble of one split: its kind, the weight of each member by cell id, its score on inner rows."""
 
     kind: str
     weights: Mapping[str, float]
@@ -93,178 +92,243 @@ class Combined(NamedTuple):
 
     @property
     def stage(self) -> str:
-        """What stands for a stage in its view."""
+        """What is written instead of a stage in its score keys."""
         return f"ensembled/{self.kind}"
 
 
 @dataclass(frozen=True)
 class SplitScores:
-    """The figures of a split by view, its ensembles, the cells whose predictions cannot be read, and what is to be kept.
+    """The metrics of a split, its ensembles, the cells whose predictions cannot be read, and what is to be cached.
 
-    `uncombined` says why ensembles could not be made that otherwise would be; it is empty where nothing went wrong.
+    `ensemble_failure` says why ensembles could not be made; it is empty where there was no error.
     """
 
-    figures: dict[View, Figures] = field(default_factory=dict)
-    combined: tuple[Combined, ...] = ()
-    failed: dict[str, str] = field(default_factory=dict)
-    used: MetricCache = field(default_factory=dict)
-    uncombined: str = ""
+    metric_values: dict[ScoreKey, MetricValues] = field(default_factory=dict)
+    ensembles: tuple[SplitEnsemble, ...] = ()
+    unreadable: dict[str, str] = field(default_factory=dict)
+    cache: MetricCache = field(default_factory=dict)
+    ensemble_failure: str = ""
 
 
-def evaluate(split: Split, read: Read, asked: MetricRequest, kept: MetricCache) -> SplitScores:
-    """Everything of a split; predictions are read, and anything fitted, only where something is not kept.
+def evaluate_all(
+    store: Store, splits: Sequence[OuterSplit], metrics: Mapping[str, Metric], cached: MetricCache
+) -> list[SplitScores]:
+    """Evaluate every split, in several processes where many cells have to be read.
 
-    A metric that fails has no value there. Ensembles cannot be made where the objective fails.
+    Parameters
+    ----------
+    store : Store
+        The run folder.
+    splits : sequence of OuterSplit
+        The splits of all tasks.
+    metrics : mapping of str to Metric
+        The metrics by name.
+    cached : dict
+        What was computed earlier.
+
+    Returns
+    -------
+    list of SplitScores
+        In the order of `splits`.
     """
-    found, whole, read = SplitScores(), [], _once(read, split.classes)
+    request = MetricRequest.of(metrics)
+    evaluated = [_evaluate_from_cache(split, request, cached) for split in splits]
+    pending = [position for position, split_scores in enumerate(evaluated) if split_scores is None]
+    cells = sum(len(splits[position].records) for position in pending)
+
+    def evaluate_position(position: int) -> SplitScores:
+        return evaluate_split(splits[position], store.predictions, request, cached)
+
+    computed = iter(map_in_forks(evaluate_position, pending, MAX_PROCESSES if cells >= MIN_PARALLEL_CELLS else 1))
+    return [next(computed) if split_scores is None else split_scores for split_scores in evaluated]
+
+
+def _evaluate_from_cache(split: OuterSplit, request: MetricRequest, cached: MetricCache) -> SplitScores | None:
+    """Evaluate a split of which everything is cached; None if something is not."""
+
+    def refuse(record: Record) -> StoredPredictions:
+        raise LookupError(record.id)
+
+    try:
+        return evaluate_split(split, refuse, request, cached)
+    except LookupError:
+        return None
+
+
+def evaluate_split(
+    split: OuterSplit, read: PredictionReader, request: MetricRequest, cached: MetricCache
+) -> SplitScores:
+    """Evaluate all predictions of a split.
+
+    Parameters
+    ----------
+    split : OuterSplit
+        The split with its records.
+    read : callable
+        Reads the predictions of a record; called only where something is not cached.
+    request : MetricRequest
+        The metrics. One that fails has no value; ensembles cannot be made where the objective fails.
+    cached : dict
+        What was computed earlier.
+
+    Returns
+    -------
+    SplitScores
+        The scores, and what is to be cached.
+    """
+    read = _read_once(read, split.classes)
+    metric_values: dict[ScoreKey, MetricValues] = {}
+    unreadable, used, readable = {}, MetricCache(), []
     for record in split.records:
         try:
-            figures, used = derive(Views(record, split.classes, split.costs), read, asked, kept)
-            for stage, said, parts in _recalibrated(split, record, read, kept):
-                judged, more = judge(said, asked, kept)
-                figures |= {(stage, kind): one for kind, one in judged.items()}
-                used |= parts | more
+            values, rows = score_cell(record, split.classes, split.costs, read, request, cached)
+            for stage, scored, fit_rows in _recalibrated(split, record, read, cached):
+                by_kind, more_rows = score_predictions(scored, request, cached)
+                for threshold_kind, kind_values in by_kind.items():
+                    values[stage, threshold_kind] = kind_values
+                rows |= fit_rows | more_rows
         except StoreError as error:
-            found.failed[record.id] = str(error)
+            unreadable[record.id] = str(error)
             continue
-        whole.append(record)
-        found.used.update(used)
-        found.figures.update({(record.id, stage, kind): one for (stage, kind), one in figures.items()})
-    combined, uncombined = [], ""
+        readable.append(record)
+        used |= rows
+        metric_values |= {(record.id, *key): kind_values for key, kind_values in values.items()}
+    ensembles, ensemble_failure = [], ""
     try:
-        for one, said, parts in _combined(split, whole, read, kept):
-            judged, more = judge(said, asked, kept)
-            found.figures.update({(split.name, one.stage, kind): figures for kind, figures in judged.items()})
-            found.used.update(parts | more)
-            combined.append(one)
+        for ensemble, scored, fit_rows in _ensembles(split, readable, read, cached):
+            by_kind, more_rows = score_predictions(scored, request, cached)
+            for threshold_kind, kind_values in by_kind.items():
+                metric_values[split.name, ensemble.stage, threshold_kind] = kind_values
+            used |= fit_rows | more_rows
+            ensembles.append(ensemble)
     except (
         StoreError,
         MetricError,
-    ) as error:  # predictions went away after their figures were kept; the objective failed
-        uncombined = str(error)
-    return SplitScores(found.figures, tuple(combined), found.failed, found.used, uncombined)
+    ) as error:  # predictions were deleted since they were scored, or the objective failed
+        ensemble_failure = str(error)
+    return SplitScores(metric_values, tuple(ensembles), unreadable, used, ensemble_failure)
 
 
-def _once(read: Read, classes: int) -> Read:
-    """Reads every cell once; raises `StoreError` where its probabilities are of another number of classes."""
-    found: dict[str, StoredPredictions] = {}
+def _read_once(read: PredictionReader, classes: int) -> PredictionReader:
+    """Read every cell once; raises `StoreError` where its probabilities are of another number of classes."""
+    read_predictions: dict[str, StoredPredictions] = {}
 
-    def remembered(record: Record) -> StoredPredictions:
-        if record.id not in found:
+    def read_cell(record: Record) -> StoredPredictions:
+        if record.id not in read_predictions:
             stored = read(record)
-            told = {proba.shape[1] for said in (stored.test, stored.inner) for proba in said.values()}
-            if told - {classes}:
-                raise StoreError(
-                    f"predictions of {record.name} are of {max(told - {classes})} classes, not of {classes}"
-                )
-            found[record.id] = stored
-        return found[record.id]
+            widths = {proba.shape[1] for proba in (*stored.test.values(), *stored.inner.values())}
+            if widths - {classes}:
+                wrong_width = max(widths - {classes})
+                raise StoreError(f"predictions of {record.name} are of {wrong_width} classes, not of {classes}")
+            read_predictions[record.id] = stored
+        return read_predictions[record.id]
 
-    return remembered
+    return read_cell
 
 
 def _recalibrated(
-    split: Split, record: Record, read: Read, kept: MetricCache
+    split: OuterSplit, record: Record, read: PredictionReader, cached: MetricCache
 ) -> Iterator[tuple[str, ScoredPredictions, MetricCache]]:
-    """What a cell's recalibrated probabilities say, by `<stage>/<calibration>`, with what is kept of the fits."""
+    """A cell's recalibrated predictions by `<stage>/<calibration>`, with what is cached of the fits."""
     if record.family == BASELINE:
         return
-    names = (*FITTED, PRIOR) if record.strategy in split.correctable else FITTED
+    names = (*FITTED_CALIBRATIONS, PRIOR_CORRECTION) if record.strategy in split.correctable else FITTED_CALIBRATIONS
     for outcome in record.outcomes:
-        for name in names if outcome.stage in RECALIBRATED else ():
-            found = _one_recalibrated(split, record, outcome, name, read, kept)
-            if found:
-                yield f"{outcome.stage}/{name}", *found
-
-
-def _one_recalibrated(
-    split: Split, record: Record, outcome: EntryResult, name: str, read: Read, kept: MetricCache
-) -> tuple[ScoredPredictions, MetricCache] | None:
-    def inner() -> tuple[Proba, Labels]:
-        stored = read(record)
-        rows = ~np.isnan(stored.inner[outcome.stage]).any(axis=1)
-        return stored.inner[outcome.stage][rows], stored.train_y[rows]
-
-    def fit(proba: Proba, y: Labels) -> Calibrator:
-        found = calibrator_of(name, proba, y, outcome.counts_before, outcome.counts_after)
-        assert found is not None  # noqa: S101 -- none is no recalibration
-        return found
-
-    def seen() -> tuple[Labels, Any]:
-        stored = read(record)
-        return stored.test_y, fit(*inner())(stored.test[outcome.stage]).astype(np.float32)
-
-    def fitted() -> dict[str, Any]:
-        """Whether there are rows enough, and the threshold chosen on rows that the calibrator was not fitted on."""
-        proba, y = inner()
-        if not enough(y, split.classes, PARTS):
-            return {"enough": False, "threshold": None}
-        if split.classes > 2:
-            return {"enough": True, "threshold": None}
-        return {"enough": True, "threshold": threshold_after(fit, proba, y, split.seed("recalibrate"), split.costs)}
-
-    priors = f"/{outcome.counts_before}/{outcome.counts_after}" if name == PRIOR else ""
-    key = f"{record.predictions_sha256}/{outcome.stage}/{name}@{VERSION}{priors}"
-    fitting = f"{key}/fit/{split.costs or ''}"
-    row = kept.get(fitting) or fitted()
-    if not row["enough"]:
-        return None
-    kinds = (
-        {DEFAULT_THRESHOLD: AT_HALF, TUNED_THRESHOLD: row["threshold"]}
-        if split.classes == 2
-        else {DEFAULT_THRESHOLD: None}
-    )
-    return ScoredPredictions(key, called(record), kinds, split.costs, seen), {fitting: row}
-
-
-def _combined(
-    split: Split, records: list[Record], read: Read, kept: MetricCache
-) -> Iterator[tuple[Combined, ScoredPredictions, MetricCache]]:
-    """The ensembles of a split's tuned entries, with what is kept of them.
-
-    What Optuna searched itself is left out, as where an entry is chosen: its strategies are there in their own right.
-    """
-    candidates = [r for r in records if r.family != BASELINE and r.strategy != "searched" and _tuned(r)]
-    if len(candidates) < 2:
-        return
-    pooled = cache(lambda: _Pooled.of(candidates, read))
-    made_of = [(r.family, r.strategy, r.predictions_sha256) for r in candidates]
-    of = (made_of, f"{split.objective.name}@{split.objective.version}", split.costs, split.classes)
-    digest = hashlib.sha256(repr(of).encode()).hexdigest()
-    for kind in KINDS:
-        key = f"ensemble/{digest}/{kind}@{VERSION}"
-        row = kept.get(f"{key}/fit") or pooled().fitted(split, kind)
-        if not row["weights"]:
-            continue
-        yield _one_combined(split, kind, row, key, pooled)
-
-
-def _one_combined(
-    split: Split, kind: str, row: dict[str, Any], key: str, pooled: Callable[[], _Pooled]
-) -> tuple[Combined, ScoredPredictions, MetricCache]:
-    combination = Combination(kind, np.array([*row["weights"].values()]), np.array(row["shifts"]))
-
-    def seen() -> tuple[Labels, Any]:
-        found = pooled()
-        return found.test_y, combination(found.test).astype(np.float32)
-
-    kinds = (
-        {DEFAULT_THRESHOLD: AT_HALF, TUNED_THRESHOLD: row["threshold"]}
-        if split.classes == 2
-        else {DEFAULT_THRESHOLD: None}
-    )
-    inner = math.nan if row["inner"] is None else row["inner"]
-    said = ScoredPredictions(key, f"{split.task}/{kind}/ensembled", kinds, split.costs, seen)
-    return Combined(kind, row["weights"], inner), said, {f"{key}/fit": row}
-
-
-def _tuned(record: Record) -> bool:
-    return any(outcome.stage == "tuned" for outcome in record.outcomes)
+        for name in names if outcome.stage in RECALIBRATED_STAGES else ():
+            recalibration = _Recalibration(split, record, outcome, name, read)
+            fit_key = f"{recalibration.key}/fit/{split.costs or ''}"
+            row = cached.get(fit_key) or recalibration.fit_row()
+            if row["enough"]:
+                thresholds = thresholds_by_kind(split.classes, row["threshold"])
+                label = cell_label(record)
+                scored = ScoredPredictions(recalibration.key, label, thresholds, split.costs, recalibration.load)
+                yield f"{outcome.stage}/{name}", scored, {fit_key: row}
 
 
 @dataclass(frozen=True)
-class _Pooled:
-    """The members of a split that were scored on the same rows: cell ids, what they say (M, n, k) and the labels."""
+class _Recalibration:
+    """One calibration of one entry of a cell."""
+
+    split: OuterSplit
+    record: Record
+    outcome: EntryResult
+    name: str
+    read: PredictionReader
+
+    @property
+    def key(self) -> str:
+        """What its predictions depend on."""
+        outcome = self.outcome
+        priors = f"/{outcome.counts_before}/{outcome.counts_after}" if self.name == PRIOR_CORRECTION else ""
+        return f"{self.record.predictions_sha256}/{outcome.stage}/{self.name}@{FIT_VERSION}{priors}"
+
+    def fit(self, proba: Proba, y: Labels) -> Calibrator:
+        """Fit the calibrator on probabilities and labels."""
+        calibrator = make_calibrator(self.name, proba, y, self.outcome.counts_before, self.outcome.counts_after)
+        assert calibrator is not None  # noqa: S101 -- the name is never "none"
+        return calibrator
+
+    def fit_row(self) -> dict[str, Any]:
+        """Whether there are enough rows, and the threshold chosen on rows that the calibrator was not fitted on."""
+        proba, y = self._inner_rows()
+        if not has_enough_rows(y, self.split.classes, N_FOLDS):
+            return {"enough": False, "threshold": None}
+        if self.split.classes > 2:
+            return {"enough": True, "threshold": None}
+        seed = self.split.seed("recalibrate")
+        return {"enough": True, "threshold": calibrated_threshold(self.fit, proba, y, seed, self.split.costs)}
+
+    def load(self) -> LabelsAndProba:
+        """The labels and recalibrated probabilities of the test rows."""
+        stored = self.read(self.record)
+        calibrator = self.fit(*self._inner_rows())
+        return stored.test_y, calibrator(stored.test[self.outcome.stage]).astype(np.float32)
+
+    def _inner_rows(self) -> tuple[Proba, Labels]:
+        stored = self.read(self.record)
+        proba = stored.inner[self.outcome.stage]
+        known = ~np.isnan(proba).any(axis=1)
+        return proba[known], stored.train_y[known]
+
+
+def _ensembles(
+    split: OuterSplit, records: Sequence[Record], read: PredictionReader, cached: MetricCache
+) -> Iterator[tuple[SplitEnsemble, ScoredPredictions, MetricCache]]:
+    """The ensembles of a split's tuned entries, with what is cached of them.
+
+    Entries of the strategy `searched` are left out, as where an entry is chosen: its strategies are candidates themselves.
+    """
+    candidates = list(filter(_is_ensemble_member, records))
+    if len(candidates) < 2:
+        return
+    pool = cache(partial(_pool_members, candidates, read))
+    members = [(record.family, record.strategy, record.predictions_sha256) for record in candidates]
+    sources = (members, f"{split.objective.name}@{split.objective.version}", split.costs, split.classes)
+    digest = hashlib.sha256(repr(sources).encode()).hexdigest()
+    for kind in ENSEMBLE_KINDS:
+        key = f"ensemble/{digest}/{kind}@{FIT_VERSION}"
+        row = cached.get(f"{key}/fit") or _fit_row(pool(), split, kind)
+        if not row["weights"]:
+            continue
+        fitted = FittedEnsemble(kind, np.array([*row["weights"].values()]), np.array(row["shifts"]))
+
+        def load(fitted: FittedEnsemble = fitted) -> LabelsAndProba:
+            return pool().test_y, fitted(pool().test).astype(np.float32)
+
+        inner = math.nan if row["inner"] is None else row["inner"]
+        thresholds = thresholds_by_kind(split.classes, row["threshold"])
+        scored = ScoredPredictions(key, f"{split.task}/{kind}/ensembled", thresholds, split.costs, load)
+        yield SplitEnsemble(kind, row["weights"], inner), scored, {f"{key}/fit": row}
+
+
+def _is_ensemble_member(record: Record) -> bool:
+    if record.family == BASELINE or record.strategy == "searched":
+        return False
+    return any(outcome.stage == "tuned" for outcome in record.outcomes)
+
+
+class _PooledMembers(NamedTuple):
+    """The members of a split that were scored on the same rows: cell ids, their probabilities (M, n, k) and the labels."""
 
     ids: tuple[str, ...]
     inner: Proba
@@ -272,87 +336,52 @@ class _Pooled:
     test: Proba
     test_y: Labels
 
-    @staticmethod
-    def of(records: list[Record], read: Read) -> _Pooled:
-        """Members with the commonest rows and labels, of equals the first; others cannot be weighed together with them."""
-        stored = {record.id: read(record) for record in records}
-        known = {at: ~np.isnan(one.inner["tuned"]).any(axis=1) for at, one in stored.items()}
-        marks = {
-            at: (*(rows.tobytes() for rows in (one.train_rows, one.train_y, one.test_rows, one.test_y)), known[at].tobytes())
-            for at, one in stored.items()
-        }  # fmt: skip
-        common = Counter(marks.values()).most_common(1)[0][0]
-        ids = [at for at, mark in marks.items() if mark == common]
-        rows, first = known[ids[0]], stored[ids[0]]
-        return _Pooled(
-            tuple(ids),
-            np.stack([stored[at].inner["tuned"][rows] for at in ids]),
-            first.train_y[rows],
-            np.stack([stored[at].test["tuned"] for at in ids]),
-            first.test_y,
-        )
 
-    def fitted(self, split: Split, kind: str) -> dict[str, Any]:
-        """Weights from all rows; the inner score and the threshold from parts of the rows that the weights did not see.
-
-        No weights where fewer than two members or too few rows of a class are left.
-        """
-        if len(self.ids) < 2 or not enough(self.y, split.classes, ENSEMBLE_PARTS):
-            return {"weights": {}, "shifts": [], "inner": None, "threshold": None}
-
-        def predictions(y: Labels, proba: Proba) -> Predictions:
-            return Predictions(y, proba.astype(np.float32), AT_HALF, split.costs)
-
-        def score(y: Labels, proba: Proba) -> float:
-            value = compute_metric(split.objective, predictions(y, proba), f"{split.name}/{kind}")
-            return value if split.objective.greater_is_better else -value
-
-        parts = parts_of(self.y, ENSEMBLE_PARTS, split.seed("ensemble"))
-        unseen = np.empty(self.inner.shape[1:], dtype=np.float32)
-        for part in range(ENSEMBLE_PARTS):
-            out = parts == part
-            unseen[out] = combine(kind, self.inner[:, ~out], self.y[~out], score)(self.inner[:, out])
-        whole = combine(kind, self.inner, self.y, score)
-        inner = [
-            compute_metric(split.objective, predictions(self.y[parts == p], unseen[parts == p]), f"{split.name}/{kind}")
-            for p in range(ENSEMBLE_PARTS)
-        ]
-        binary = split.classes == 2
-        return {
-            "weights": dict(zip(self.ids, whole.weights.tolist(), strict=True)),
-            "shifts": whole.shifts.tolist(),
-            "inner": float(np.mean(inner)) if np.isfinite(inner).all() else None,
-            "threshold": best_threshold(self.y, unseen, split.costs) if binary else None,
-        }
+def _pool_members(records: Sequence[Record], read: PredictionReader) -> _PooledMembers:
+    """Pool the members with the most common rows and labels; others cannot be weighted together with them."""
+    groups: dict[tuple[bytes, ...], list[tuple[str, StoredPredictions]]] = {}
+    for record in records:
+        stored = read(record)
+        known = ~np.isnan(stored.inner["tuned"]).any(axis=1)
+        arrays = (stored.train_rows, stored.train_y, stored.test_rows, stored.test_y, known)
+        groups.setdefault(tuple(array.tobytes() for array in arrays), []).append((record.id, stored))
+    members = max(groups.values(), key=len)  # of equally large groups the first
+    first = members[0][1]
+    known = ~np.isnan(first.inner["tuned"]).any(axis=1)
+    return _PooledMembers(
+        tuple(cell_id for cell_id, _ in members),
+        np.stack([stored.inner["tuned"][known] for _, stored in members]),
+        first.train_y[known],
+        np.stack([stored.test["tuned"] for _, stored in members]),
+        first.test_y,
+    )
 
 
-PAYS = 60  #: cells to be read, from which on processes gain more than they cost
-MOST = 4  #: each holds the predictions of one split in memory
+def _fit_row(members: _PooledMembers, split: OuterSplit, kind: str) -> dict[str, Any]:
+    """Weights from all rows; inner score and threshold from parts of the rows that the weights were not fitted on.
 
+    Without weights where there are fewer than two members or too few rows of a class.
+    """
+    if len(members.ids) < 2 or not has_enough_rows(members.y, split.classes, ENSEMBLE_PARTS):
+        return {"weights": {}, "shifts": [], "inner": None, "threshold": None}
 
-def evaluate_all(
-    store: Store, splits: Sequence[Split], metrics: Mapping[str, Metric], kept: MetricCache
-) -> list[SplitScores]:
-    """Every split evaluated, in the order given."""
-    asked = MetricRequest.of(metrics)
-    found = [_from_kept(split, asked, kept) for split in splits]
-    left = [at for at, one in enumerate(found) if one is None]
+    def objective_value(y: Labels, proba: Proba) -> float:
+        predictions = Predictions(y, proba.astype(np.float32), DEFAULT_CUT, split.costs)
+        return compute_metric(split.objective, predictions, f"{split.name}/{kind}")
 
-    def work(at: int) -> SplitScores:
-        return evaluate(splits[at], store.predictions, asked, kept)
+    def score(y: Labels, proba: Proba) -> float:
+        return split.objective.sign * objective_value(y, proba)
 
-    cells = sum(len(splits[at].records) for at in left)
-    done = dict(zip(left, map_in_forks(work, left, MOST if cells >= PAYS else 1), strict=True))
-    return [done[at] if one is None else one for at, one in enumerate(found)]
-
-
-def _from_kept(split: Split, asked: MetricRequest, kept: MetricCache) -> SplitScores | None:
-    """A split of which everything is kept, else None."""
-
-    def refuse(record: Record) -> StoredPredictions:
-        raise LookupError(record.id)
-
-    try:
-        return evaluate(split, refuse, asked, kept)
-    except LookupError:
-        return None
+    parts = assign_folds(members.y, ENSEMBLE_PARTS, split.seed("ensemble"))
+    held_out = np.empty(members.inner.shape[1:], dtype=np.float32)
+    for part in range(ENSEMBLE_PARTS):
+        test = parts == part
+        held_out[test] = fit_ensemble(kind, members.inner[:, ~test], members.y[~test], score)(members.inner[:, test])
+    fitted = fit_ensemble(kind, members.inner, members.y, score)
+    inner = [objective_value(members.y[parts == part], held_out[parts == part]) for part in range(ENSEMBLE_PARTS)]
+    return {
+        "weights": dict(zip(members.ids, fitted.weights.tolist(), strict=True)),
+        "shifts": fitted.shifts.tolist(),
+        "inner": float(np.mean(inner)) if np.isfinite(inner).all() else None,
+        "threshold": best_threshold(members.y, held_out, split.costs) if split.classes == 2 else None,
+    }

@@ -6,8 +6,8 @@ from collections import Counter
 from dataclasses import dataclass
 
 from harness.evaluation.ranking import Ranking
-from harness.evaluation.scores import ANY, Entry, Scores
-from harness.store.record import Layer
+from harness.evaluation.scores import Entry, Scores
+from harness.store.record import EntryResult, Layer
 
 Layers = tuple[Layer, ...]
 
@@ -27,12 +27,12 @@ class Architecture:
 
     @property
     def frozen(self) -> int:
-        """The parameters that came as they are."""
+        """The parameters that were not trained."""
         return max(self.parameters - self.trained, 0)
 
 
 @dataclass(frozen=True)
-class Chosen:
+class ChosenArchitectures:
     """An entry with the architectures that its splits chose, the most frequent first."""
 
     entry: Entry
@@ -40,24 +40,30 @@ class Chosen:
 
     @property
     def splits(self) -> int:
-        """How many splits there are."""
-        return sum(one.splits for one in self.architectures)
+        """The number of splits."""
+        return sum(architecture.splits for architecture in self.architectures)
 
 
-def chosen_architectures(scores: Scores, ranking: Ranking) -> list[Chosen]:
-    """The architectures of the tuned networks of a task, best entry first."""
-    stored: dict[tuple[str, str], list[tuple[Layers, int]]] = {}
-    for record in (cell.record for cell in scores.cells if cell.record and cell.task == ranking.task):
-        for outcome in record.outcomes:
+def chosen_architectures(scores: Scores, ranking: Ranking) -> list[ChosenArchitectures]:
+    """Collect the architectures of the tuned networks of a task, best entry first."""
+    counts: dict[tuple[str, str], Counter[tuple[Layers, int]]] = {}
+    for cell in scores.cells:
+        if cell.record is None or cell.task != ranking.task:
+            continue
+        for outcome in cell.record.outcomes:
             if outcome.stage == "tuned" and outcome.architecture:
-                layers = outcome.architecture
-                trained = sum(one[-1] for one in layers) if outcome.parameters is None else outcome.parameters
-                stored.setdefault((record.family, record.strategy), []).append((layers, trained))
-    return [
-        Chosen(
-            place.entry,
-            tuple(Architecture(made, n, trained) for (made, trained), n in Counter(stored[key]).most_common()),
-        )
-        for place in ranking.entries
-        if place.entry.stage == "tuned" and place.entry.strategy != ANY and (key := place.entry[:2]) in stored
-    ]
+                network = outcome.architecture, _trained_parameters(outcome)
+                counts.setdefault((cell.family, cell.strategy), Counter())[network] += 1
+    chosen = []
+    for ranked in ranking.entries:
+        if ranked.entry.stage == "tuned" and ranked.entry[:2] in counts:
+            most_common = counts[ranked.entry[:2]].most_common()
+            architectures = [Architecture(layers, splits, trained) for (layers, trained), splits in most_common]
+            chosen.append(ChosenArchitectures(ranked.entry, tuple(architectures)))
+    return chosen
+
+
+def _trained_parameters(outcome: EntryResult) -> int:
+    if outcome.parameters is None:
+        return sum(parameters for *_, parameters in outcome.architecture)
+    return outcome.parameters

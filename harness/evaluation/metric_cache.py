@@ -1,9 +1,9 @@
-"""Figures computed from predictions, kept under `<run>/derived/` so that each is computed once.
+"""Values of metrics computed from predictions, cached under `<run>/derived/` so that each is computed once.
 
-One file serves a whole run. Its keys are what a figure depends on: the hash of the predictions, the stage, the calibration
-(for an ensemble those of its members), the costs where the task has some and, for decisions, the threshold; below each stand
-`<metric>@<version>` and the confusion matrix, or what a calibrator's threshold and an ensemble's weights are. Deleting the
-file, or breaking it, costs the time to compute it again.
+One file serves a whole run. Its keys are what a value depends on: the hash of the predictions, the stage, the calibration
+(for an ensemble those of its members), the costs where the task has some and, for decisions, the threshold. Under each are
+`<metric>@<version>` and the confusion matrix, or a calibrator's threshold and an ensemble's weights. If the file is deleted or
+damaged, its content is computed again.
 """
 
 from __future__ import annotations
@@ -22,20 +22,27 @@ import numpy.typing as npt
 
 from harness.errors import EvenhandError, failure
 from harness.metrics.metric import Metric, Predictions
-from harness.store.record import EntryResult, Record, StoredPredictions
+from harness.metrics.threshold import DEFAULT_CUT
 from harness.store.files import write_atomic
+from harness.store.record import EntryResult, Record, StoredPredictions
 from harness.store.store import Store
 
-Costs: TypeAlias = tuple[tuple[float, ...], ...] | None
+CostMatrix: TypeAlias = tuple[tuple[float, ...], ...] | None  #: ``costs[true][predicted]``
 MetricCache: TypeAlias = dict[str, dict[str, Any]]
+PredictionReader: TypeAlias = Callable[[Record], StoredPredictions]
+LabelsAndProba: TypeAlias = tuple[npt.NDArray[np.int64], npt.NDArray[np.float32]]
 
 CONFUSION = "confusion"
-DEFAULT_THRESHOLD, TUNED_THRESHOLD = "half", "tuned"
+DEFAULT_THRESHOLD, TUNED_THRESHOLD = "half", "tuned"  #: the kinds of threshold, as they are written to tables
+
+
+class MetricError(EvenhandError):
+    """A metric that raised an error: it has no value for these predictions."""
 
 
 @dataclass(frozen=True)
-class Figures:
-    """What one entry scored in one cell at one threshold: a value per metric, and counts (k, k), truth × decision.
+class MetricValues:
+    """The metrics of one set of predictions at one threshold, and counts (k, k), truth × prediction.
 
     The value of a metric that raised an error is NaN; `metric_failures` has the message by the name of the metric.
     """
@@ -47,180 +54,233 @@ class Figures:
 
 
 @dataclass(frozen=True)
-class Views:
-    """Whose figures are asked for: a cell, its number of classes, its costs."""
-
-    record: Record
-    classes: int
-    costs: Costs
-
-
-@dataclass(frozen=True)
 class ScoredPredictions:
-    """What was said of test rows: the key under which its figures are kept, who said it, and the thresholds by kind.
+    """Predictions of test rows: the key of their cached values, a label for messages, the thresholds by kind.
 
-    `seen` gives the labels (n,) and probabilities (n, k); it is called only where a figure is missing.
+    `load` returns the labels (n,) and probabilities (n, k); it is called only where a value is missing.
     """
 
     key: str
-    who: str
+    label: str
     thresholds: Mapping[str, float | None]
-    costs: Costs
-    seen: Callable[[], tuple[npt.NDArray[np.int64], npt.NDArray[np.float32]]]
+    costs: CostMatrix
+    load: Callable[[], LabelsAndProba]
 
 
 @dataclass(frozen=True)
 class MetricRequest:
-    """The metrics that are asked for by the name under which they are kept: those of probabilities, those of decisions."""
+    """The metrics to compute by the name of their cached values: those of probabilities, and those of decisions."""
 
-    whole: dict[str, Metric]
-    decisive: dict[str, Metric]
+    probability_metrics: dict[str, Metric]
+    decision_metrics: dict[str, Metric]
 
     @classmethod
     def of(cls, metrics: Mapping[str, Metric]) -> MetricRequest:
-        """Metrics by name, sorted by what they look at; figures of another version are not those asked for."""
-        columns = {f"{metric.name}@{metric.version}": metric for metric in metrics.values()}
-        decisive = {column for column, metric in columns.items() if metric.metric_type == "decision"}
-        return cls(
-            {column: metric for column, metric in columns.items() if column not in decisive},
-            {column: metric for column, metric in columns.items() if column in decisive},
-        )
+        """Sort metrics by type; the version is part of the name, so that values of another version are not used."""
+        probability_metrics: dict[str, Metric] = {}
+        decision_metrics: dict[str, Metric] = {}
+        for metric in metrics.values():
+            by_type = decision_metrics if metric.metric_type == "decision" else probability_metrics
+            by_type[f"{metric.name}@{metric.version}"] = metric
+        return cls(probability_metrics, decision_metrics)
 
 
-def derive(
-    views: Views, read: Callable[[Record], StoredPredictions], asked: MetricRequest, kept: MetricCache
-) -> tuple[dict[tuple[str, str], Figures], MetricCache]:
-    """The figures of a cell by stage and threshold kind, and the part of `kept` that it needed, completed.
+def score_cell(
+    record: Record, classes: int, costs: CostMatrix, read: PredictionReader, request: MetricRequest, cached: MetricCache
+) -> tuple[dict[tuple[str, str], MetricValues], MetricCache]:
+    """Score the entries of a cell.
 
-    Predictions are read only where a figure is missing. Raises `StoreError` where they are not what the record vouches
-    for.
+    Parameters
+    ----------
+    record : Record
+        The cell.
+    classes : int
+        Number of classes.
+    costs : tuple of tuple of float or None
+        ``costs[true][predicted]``.
+    read : callable
+        Reads the predictions of a record; called only where a value is missing.
+    request : MetricRequest
+        The metrics.
+    cached : dict
+        Values that were computed earlier.
+
+    Returns
+    -------
+    dict, dict
+        The values by stage and kind of threshold, and the part of the cache that holds them.
+
+    Raises
+    ------
+    StoreError
+        If predictions do not match the checksum of their record.
     """
-    record, used = views.record, MetricCache()
-    figures: dict[tuple[str, str], Figures] = {}
+    used = MetricCache()
+    metric_values: dict[tuple[str, str], MetricValues] = {}
     for outcome in record.outcomes:
 
-        def seen(stage: str = outcome.stage) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float32]]:
-            found = read(record)
-            return found.test_y, found.test[stage]
+        def load(stage: str = outcome.stage) -> LabelsAndProba:
+            stored = read(record)
+            return stored.test_y, stored.test[stage]
 
         key = f"{record.predictions_sha256}/{outcome.stage}"
-        said = ScoredPredictions(key, called(record), thresholds(outcome, views.classes), views.costs, seen)
-        found, parts = judge(said, asked, kept)
-        figures |= {(outcome.stage, kind): one for kind, one in found.items()}
-        used |= parts
-    return figures, used
+        predictions = ScoredPredictions(key, cell_label(record), _entry_thresholds(outcome, classes), costs, load)
+        by_kind, rows = score_predictions(predictions, request, cached)
+        for threshold_kind, values in by_kind.items():
+            metric_values[outcome.stage, threshold_kind] = values
+        used |= rows
+    return metric_values, used
 
 
-def judge(said: ScoredPredictions, asked: MetricRequest, kept: MetricCache) -> tuple[dict[str, Figures], MetricCache]:
-    """The figures of one set of probabilities by threshold kind, and the part of `kept` that they needed, completed.
+def score_predictions(
+    scored: ScoredPredictions, request: MetricRequest, cached: MetricCache
+) -> tuple[dict[str, MetricValues], MetricCache]:
+    """Score one set of predictions; a metric that fails has no value there, and is not cached.
 
-    A metric that fails on them has no value there, and nothing is kept of it. Raises whatever `said.seen` raises.
+    Parameters
+    ----------
+    scored : ScoredPredictions
+        The predictions. What their `load` raises is not caught.
+    request : MetricRequest
+        The metrics.
+    cached : dict
+        Values that were computed earlier.
+
+    Returns
+    -------
+    dict, dict
+        The values by kind of threshold, and the part of the cache that holds them.
     """
-    seen = cache(said.seen)
+    load = cache(scored.load)
 
     def predictions(threshold: float | None) -> Predictions:
-        return Predictions(*seen(), threshold, said.costs)
+        return Predictions(*load(), threshold, scored.costs)
 
-    of_all = f"{said.key}/{said.costs}" if said.costs else said.key
-    whole, undefined = _completed(kept.get(of_all, {}), asked.whole, said.who, partial(predictions, None))
-    used, figures = {of_all: whole}, {}
-    values = {metric.name: whole.get(column, math.nan) for column, metric in asked.whole.items()}
-    for kind, threshold in said.thresholds.items():
-        key = f"{said.key}/{threshold}/{said.costs or ''}"
-        row, failures = _decided(kept.get(key, {}), asked.decisive, said.who, partial(predictions, threshold))
-        decisions = {metric.name: row.get(column, math.nan) for column, metric in asked.decisive.items()}
+    key = f"{scored.key}/{scored.costs}" if scored.costs else scored.key
+    metrics = request.probability_metrics
+    row, undefined = _complete(cached.get(key, {}), metrics, scored.label, partial(predictions, None))
+    used, by_kind = {key: row}, {}
+    probability_values = {metric.name: row.get(column, math.nan) for column, metric in metrics.items()}
+    for threshold_kind, threshold in scored.thresholds.items():
+        key = f"{scored.key}/{threshold}/{scored.costs or ''}"
+        metrics = request.decision_metrics
+        row, failures = _complete_decisions(cached.get(key, {}), metrics, scored.label, partial(predictions, threshold))
         used[key] = row
+        decision_values = {metric.name: row.get(column, math.nan) for column, metric in metrics.items()}
         confusion = np.asarray(row[CONFUSION], dtype=np.int64)
-        figures[kind] = Figures(threshold, values | decisions, confusion, undefined | failures)
-    return figures, used
+        values = probability_values | decision_values
+        by_kind[threshold_kind] = MetricValues(threshold, values, confusion, undefined | failures)
+    return by_kind, used
 
 
-def called(record: Record) -> str:
-    """How a cell's family and strategy are named in messages."""
+def cell_label(record: Record) -> str:
+    """Format task, family and strategy of a cell for messages."""
     return f"{record.task}/{record.family}/{record.strategy}"
 
 
-def thresholds(outcome: EntryResult, classes: int) -> dict[str, float | None]:
-    """The decision thresholds of an outcome by kind; with several classes there is only "the most probable"."""
+def thresholds_by_kind(classes: int, tuned: float | None) -> dict[str, float | None]:
+    """List the thresholds of predictions by kind; with several classes only the most probable one is predicted."""
     if classes != 2:
         return {DEFAULT_THRESHOLD: None}
-    halves: dict[str, float | None] = {DEFAULT_THRESHOLD: 0.5}
-    return halves if outcome.threshold is None else halves | {TUNED_THRESHOLD: outcome.threshold}
+    return {DEFAULT_THRESHOLD: DEFAULT_CUT, TUNED_THRESHOLD: tuned}
 
 
-def read_kept(store: Store, name: str = "metrics") -> MetricCache:
-    """What was kept before under this name; nothing where the file is not there or is not as it was written."""
+def _entry_thresholds(outcome: EntryResult, classes: int) -> dict[str, float | None]:
+    """The thresholds of a stored entry, without the tuned one where there is none."""
+    thresholds = thresholds_by_kind(classes, outcome.threshold)
+    if classes == 2 and outcome.threshold is None:
+        del thresholds[TUNED_THRESHOLD]
+    return thresholds
+
+
+def read_cache(store: Store, name: str = "metrics") -> MetricCache:
+    """Read a cache; empty where the file does not exist or does not match its checksum."""
     try:
-        digest, _, body = _file(store, name).read_bytes().partition(b"\n")
+        digest, _, body = _cache_file(store, name).read_bytes().partition(b"\n")
     except OSError:
         return {}
-    kept: MetricCache = json.loads(body) if digest == _digest(body) else {}
-    return kept
+    cached: MetricCache = json.loads(body) if digest == _digest(body) else {}
+    return cached
 
 
-def write_kept(store: Store, kept: MetricCache, name: str = "metrics") -> None:
-    """Keep these figures for the next time, below a line that vouches for them."""
-    body = json.dumps(kept, separators=(",", ":")).encode()
-    write_atomic(_file(store, name), _digest(body) + b"\n" + body)
+def write_cache(store: Store, cached: MetricCache, name: str = "metrics") -> None:
+    """Write a cache, below a line with its checksum."""
+    body = json.dumps(cached, separators=(",", ":")).encode()
+    write_atomic(_cache_file(store, name), _digest(body) + b"\n" + body)
 
 
-def _completed(
-    row: dict[str, Any], asked: Mapping[str, Metric], who: str, predictions: Callable[[], Predictions]
+def _complete(
+    row: dict[str, Any], metrics: Mapping[str, Metric], label: str, predictions: Callable[[], Predictions]
 ) -> tuple[dict[str, Any], dict[str, str]]:
-    """The row with what it lacked, and the messages of the metrics that failed, which stay missing in it.
+    """Compute the values that a cached row lacks.
 
-    Figures of metrics or versions that nobody asks for any more fall out.
+    Returns the row without values of metrics or versions that are not requested, and the messages of the metrics that
+    failed, which have no value in it.
     """
-    if row.keys() == asked.keys():
+    if row.keys() == metrics.keys():
         return row, {}
-    if row.keys() >= asked.keys():
-        return {column: row[column] for column in asked}, {}
+    if row.keys() >= metrics.keys():
+        return {column: row[column] for column in metrics}, {}
     scored_rows = predictions()
     completed: dict[str, Any] = {}
     failures: dict[str, str] = {}
-    for column, metric in asked.items():
+    for column, metric in metrics.items():
         if column in row:
             completed[column] = row[column]
             continue
         try:
-            completed[column] = compute_metric(metric, scored_rows, who)
+            completed[column] = compute_metric(metric, scored_rows, label)
         except MetricError as error:
             failures[metric.name] = str(error)
     return completed, failures
 
 
-def _decided(
-    row: dict[str, Any], asked: Mapping[str, Metric], who: str, predictions: Callable[[], Predictions]
+def _complete_decisions(
+    row: dict[str, Any], metrics: Mapping[str, Metric], label: str, predictions: Callable[[], Predictions]
 ) -> tuple[dict[str, Any], dict[str, str]]:
     """The same with the confusion matrix."""
-    if CONFUSION in row and row.keys() - {CONFUSION} == asked.keys():
+    if CONFUSION in row and row.keys() - {CONFUSION} == metrics.keys():
         return row, {}
     predictions = cache(predictions)
     counts = row.get(CONFUSION) or predictions().confusion.tolist()
-    figures = {column: value for column, value in row.items() if column != CONFUSION}
-    completed, failures = _completed(figures, asked, who, predictions)
+    values = {column: value for column, value in row.items() if column != CONFUSION}
+    completed, failures = _complete(values, metrics, label, predictions)
     return completed | {CONFUSION: counts}, failures
 
 
-class MetricError(EvenhandError):
-    """A metric that raised an error: it has no value for these predictions."""
+def compute_metric(metric: Metric, predictions: Predictions, label: str) -> float:
+    """Compute a metric.
 
+    Parameters
+    ----------
+    metric : Metric
+        The metric.
+    predictions : Predictions
+        What it is computed from.
+    label : str
+        Names the predictions in the message of an error.
 
-def compute_metric(metric: Metric, predictions: Predictions, who: str) -> float:
-    """The value of a metric, NaN where it does not apply; raises `MetricError` where it fails."""
+    Returns
+    -------
+    float
+        NaN where the metric does not apply.
+
+    Raises
+    ------
+    MetricError
+        If the metric fails.
+    """
     if (metric.binary_only and not predictions.binary) or (metric.needs_costs and predictions.costs is None):
         return float("nan")
     try:
         return float(metric.compute(predictions))
-    except (
-        Exception
-    ) as error:  # a plugin's metric is foreign code: whatever it raises is the user's to read, in one line
-        raise MetricError(f"metric {metric.name!r} fails on {who}: {failure(error)}") from error
+    except Exception as error:  # the metric of a plug-in is foreign code: its error is shown to the user in one line
+        raise MetricError(f"metric {metric.name!r} fails on {label}: {failure(error)}") from error
 
 
 def _digest(body: bytes) -> bytes:
     return hashlib.sha256(body).hexdigest().encode()
 
 
-def _file(store: Store, name: str) -> Path:
+def _cache_file(store: Store, name: str) -> Path:
     return store.folder / "derived" / name

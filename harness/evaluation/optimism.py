@@ -1,4 +1,4 @@
-"""What the search believed, and what held: inner scores against scores on test rows."""
+"""Optimism of the search: inner scores against scores on test rows."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ import numpy as np
 import numpy.typing as npt
 
 from harness.evaluation.ranking import BASELINE, Ranking, can_test
-from harness.evaluation.scores import Entry, ScoreRows, Scores, entries
+from harness.evaluation.scores import Entry, ScoreRows, Scores, entry_statuses
 from harness.evaluation.significance import Estimate, estimate
 
 
 @dataclass(frozen=True)
-class Belief:
-    """One entry: how many trials it had, its mean inner and outer score, and by how much too good the inner one was.
+class EntryOptimism:
+    """One entry: its number of trials, its mean inner and outer score, and by how much the inner one was too good.
 
-    `gap` is above zero where the search believed too much, whether more or less of the metric is better.
+    `gap` is positive where the inner score was too good, whether greater or less is better.
     """
 
     entry: Entry
@@ -29,54 +29,78 @@ class Belief:
 
 
 @dataclass(frozen=True)
-class Selection:
+class SelectionOptimism:
     """What choosing by inner scores adds to them, on average over the pairs of family and strategy that have both stages.
 
-    `default` is the gap of configurations that nobody chose, `tuned` that of the searches' choices, `added` their difference.
+    `default` is the gap of configurations that were not chosen, `tuned` that of the searches' choices, `difference` is
+    tuned − default.
     """
 
     pairs: int
     trials: float
     default: Estimate
     tuned: Estimate
-    added: Estimate
+    difference: Estimate
 
 
-def beliefs(scores: Scores, ranking: Ranking) -> list[Belief]:
-    """The entries that have all splits and an inner score in each of them, best first; the majority row has no search."""
-    found = []
-    for place in ranking.entries:
-        rows = place.rows
-        if place.complete and place.entry.family != BASELINE and not math.isnan(rows.mean("inner")):
-            gap = _estimate(scores, ranking, gaps(ranking, rows), rows)
+def entry_optimism(scores: Scores, ranking: Ranking) -> list[EntryOptimism]:
+    """Compare inner with outer scores of the entries that have both in all splits, best first, without the baseline."""
+    entries = []
+    for ranked in ranking.entries:
+        rows = ranked.rows
+        if ranked.complete and ranked.entry.family != BASELINE and not math.isnan(rows.mean("inner")):
+            gap = _estimate(scores, ranking, optimism_gaps(ranking, rows), rows)
             outer = rows.mean(ranking.metric.name)
-            found.append(Belief(place.entry, place.name, rows.mean("trials"), rows.mean("inner"), outer, gap))
-    return found
+            entries.append(
+                EntryOptimism(ranked.entry, ranked.name, rows.mean("trials"), rows.mean("inner"), outer, gap)
+            )
+    return entries
 
 
-def selection(scores: Scores, ranking: Ranking) -> Selection | None:
-    """What the search added to inner scores by choosing; None where no pair has both stages in all splits that count."""
-    splits = next((place.rows.splits for place in ranking.entries if place.complete), ())
-    pairs = []
-    for entry in entries(scores, ranking.task):
-        if entry.stage == "tuned" and entry.family != BASELINE:
-            rows = [scores.rows_of(ranking.task, entry._replace(stage=s), ranking.kind) for s in ("default", "tuned")]
-            known = all(one.splits == splits and not math.isnan(gaps(ranking, one).sum()) for one in rows)
-            if known and max(rows[1]["trials"]) > 1:
-                pairs.append(rows)
-    if not splits or not pairs:
+def selection_optimism(scores: Scores, ranking: Ranking) -> SelectionOptimism | None:
+    """Estimate what the search adds to inner scores by choosing the best of them.
+
+    Parameters
+    ----------
+    scores : Scores
+        The scores of the run.
+    ranking : Ranking
+        The ranking of one task.
+
+    Returns
+    -------
+    SelectionOptimism or None
+        None where no pair of family and strategy has both stages in all splits that count.
+    """
+    splits = next((ranked.rows.splits for ranked in ranking.entries if ranked.complete), ())
+    default_gaps, tuned_gaps, pairs = [], [], []
+    for entry in entry_statuses(scores, ranking.task):
+        if entry.stage != "tuned" or entry.family == BASELINE:
+            continue
+        default = scores.rows_of(ranking.task, entry._replace(stage="default"), ranking.threshold_kind)
+        tuned = scores.rows_of(ranking.task, entry, ranking.threshold_kind)
+        if not splits or not default.splits == tuned.splits == splits or max(tuned["trials"]) <= 1:
+            continue
+        gaps = optimism_gaps(ranking, default), optimism_gaps(ranking, tuned)
+        if not np.isnan(gaps).any():
+            default_gaps.append(gaps[0])
+            tuned_gaps.append(gaps[1])
+            pairs.append(tuned)
+    if not pairs:
         return None
-    default, tuned = (np.mean([gaps(ranking, rows[stage]) for rows in pairs], axis=0) for stage in (0, 1))
-    first = pairs[0][1]
-    estimates = (_estimate(scores, ranking, values, first) for values in (default, tuned, tuned - default))
-    return Selection(len(pairs), float(np.mean([rows[1].mean("trials") for rows in pairs])), *estimates)
+    default_gap, tuned_gap = np.mean(default_gaps, axis=0), np.mean(tuned_gaps, axis=0)
+    trials = float(np.mean([rows.mean("trials") for rows in pairs]))
+    stages = (default_gap, tuned_gap, tuned_gap - default_gap)
+    estimates = [_estimate(scores, ranking, gap, pairs[0]) for gap in stages]
+    return SelectionOptimism(len(pairs), trials, *estimates)
 
 
-def gaps(ranking: Ranking, rows: ScoreRows) -> npt.NDArray[np.float64]:
-    """Inner minus outer score per split, turned so that above zero is too good."""
-    return (rows["inner"] - rows[ranking.metric.name]) * (1 if ranking.metric.greater_is_better else -1)
+def optimism_gaps(ranking: Ranking, rows: ScoreRows) -> npt.NDArray[np.float64]:
+    """Compute inner minus outer score per split, signed so that positive is too good."""
+    return (rows["inner"] - rows[ranking.metric.name]) * ranking.metric.sign
 
 
-def _estimate(scores: Scores, ranking: Ranking, values: npt.NDArray[np.float64], rows: ScoreRows) -> Estimate:
-    grain = scores.grain(ranking.task, ranking.metric, rows)
-    return estimate(values, rows.mean("ratio"), claims=can_test(scores, ranking.task), grain=grain)
+def _estimate(scores: Scores, ranking: Ranking, gaps: npt.NDArray[np.float64], rows: ScoreRows) -> Estimate:
+    resolution = scores.resolution(ranking.task, ranking.metric, rows)
+    testable = can_test(scores, ranking.task)
+    return estimate(gaps, rows.mean("ratio"), can_test=testable, resolution=resolution)

@@ -1,8 +1,8 @@
-"""What a run could have found: the smallest difference it would have told apart, and how many repeats would settle a tie.
+"""Power of the corrected t test: the smallest detectable difference, and how many repeats would make a difference significant.
 
-The mean difference over n splits has the variance s² (1/n + n_test/n_train) with n − 1 degrees of freedom (`statistics`).
+The mean difference over n splits has the variance s² (1/n + n_test/n_train) with n − 1 degrees of freedom (`significance`).
 Where splits are correlated just as much as that says, its t statistic follows the noncentral t distribution exactly. More
-repeats take 1/n away and never n_test/n_train: a difference may be too small for any number of them.
+repeats reduce 1/n but never n_test/n_train: a difference may be too small for any number of them.
 """
 
 from __future__ import annotations
@@ -15,17 +15,17 @@ import numpy as np
 import numpy.typing as npt
 from scipy import optimize, special, stats
 
-from harness.evaluation.significance import FEWEST_SPLITS, LEVEL
+from harness.evaluation.significance import CONFIDENCE, MIN_SPLITS
 
 POWER = 0.8
-MOST_REPEATS = 10_000  #: what takes more is as good as never
+MAX_REPEATS = 10_000  #: more is as good as never
 
 
 @dataclass(frozen=True)
-class Spread:
-    """How a paired difference varies: its standard deviation over n splits, their n_test/n_train, how many tests share the 5 %.
+class PairedSpread:
+    """How a paired difference varies: its standard deviation over n splits, n_test/n_train, the number of tests.
 
-    `tests` divides the level, as Holm's first and strictest step does.
+    `tests` divides the significance level, as the first and strictest step of Holm's procedure does.
     """
 
     deviation: float
@@ -39,82 +39,101 @@ class Spread:
         return self.deviation * math.sqrt(1 / self.n + self.ratio)
 
     @property
-    def half(self) -> float:
-        """What a mean difference must exceed to be told apart."""
+    def min_significant(self) -> float:
+        """What a mean difference must exceed to be significant."""
         return self.error * _quantile(self.n, self.tests)
 
 
-def power(difference: float, spread: Spread) -> float:
-    """How often a true difference of this size is told apart, 0 to 1; NaN with fewer than three splits."""
-    if spread.n < FEWEST_SPLITS:
+def power(difference: float, spread: PairedSpread) -> float:
+    """Compute the probability that a true difference of this size is significant; NaN with fewer than three splits."""
+    if spread.n < MIN_SPLITS:
         return math.nan
     if spread.error == 0:
         return float(difference != 0)
     limit, shift = _quantile(spread.n, spread.tests), abs(difference) / spread.error
-    return _beyond(limit, spread.n - 1, shift)
+    return _tail_probability(limit, spread.n - 1, shift)
 
 
-def detectable(spread: Spread, wanted: float = POWER) -> float:
-    """The smallest true difference that is told apart in the wanted share of runs; NaN with fewer than three splits."""
-    if spread.n < FEWEST_SPLITS:
+def min_detectable_difference(spread: PairedSpread, target: float = POWER) -> float:
+    """Compute the smallest true difference that is significant with probability `target`; NaN with fewer than three splits."""
+    if spread.n < MIN_SPLITS:
         return math.nan
-    return _shift(spread.n, spread.tests, wanted) * spread.error
+    return _detectable_shift(spread.n, spread.tests, target) * spread.error
 
 
-def repeats_needed(difference: float, spread: Spread, folds: int) -> int | None:
-    """How many repeats of so many folds set a difference like the one seen beyond its interval; None: none ever would.
+def repeats_needed(difference: float, spread: PairedSpread, folds: int) -> int | None:
+    """Compute how many repeats would make an observed difference significant.
 
-    Difference and standard deviation are taken to stay what they are.
+    The difference and its standard deviation are assumed to stay what they are.
+
+    Parameters
+    ----------
+    difference : float
+        The observed mean difference.
+    spread : PairedSpread
+        How it varies over the splits.
+    folds : int
+        Splits of one repeat.
+
+    Returns
+    -------
+    int or None
+        None if no number of repeats, or none up to `MAX_REPEATS`, would.
+
+    References
+    ----------
+    Nadeau & Bengio (2003), Inference for the Generalization Error, Machine Learning 52.
     """
-    ever = spread.deviation * math.sqrt(spread.ratio) * float(stats.norm.isf(_tail(spread.tests)))
-    if abs(difference) <= ever or math.isnan(difference) or spread.deviation == 0:
+    limit = spread.deviation * math.sqrt(spread.ratio) * float(stats.norm.isf(_tail(spread.tests)))
+    if abs(difference) <= limit or math.isnan(difference) or spread.deviation == 0:
         return None
 
-    def settled(repeats: int) -> bool:
-        return abs(difference) > Spread(spread.deviation, repeats * folds, spread.ratio, spread.tests).half
+    def is_significant(repeats: int) -> bool:
+        repeated = PairedSpread(spread.deviation, repeats * folds, spread.ratio, spread.tests)
+        return abs(difference) > repeated.min_significant
 
-    least = max(1, -(-FEWEST_SPLITS // folds))
-    low, high = least - 1, least
-    while not settled(high):
-        if high > MOST_REPEATS:
+    minimum = max(1, -(-MIN_SPLITS // folds))
+    low, high = minimum - 1, minimum
+    while not is_significant(high):
+        if high > MAX_REPEATS:
             return None
         low, high = high, 2 * high
-    while high - low > 1:  # the half-width only falls with the number of splits
+    while high - low > 1:  # the interval only becomes shorter with the number of splits
         middle = (low + high) // 2
-        low, high = (low, middle) if settled(middle) else (middle, high)
+        low, high = (low, middle) if is_significant(middle) else (middle, high)
     return high
 
 
 @cache
-def _shift(n: int, tests: int, wanted: float) -> float:
+def _detectable_shift(n: int, tests: int, target: float) -> float:
     """The detectable difference in standard errors."""
     limit = _quantile(n, tests)
     high = limit + 10.0
-    while _beyond(limit, n - 1, high) < wanted:
+    while _tail_probability(limit, n - 1, high) < target:
         high *= 2
-    return float(optimize.brentq(lambda shift: _beyond(limit, n - 1, shift) - wanted, 0.0, high))
+    return float(optimize.brentq(lambda shift: _tail_probability(limit, n - 1, shift) - target, 0.0, high))
 
 
 def _tail(tests: int) -> float:
-    return (1 - LEVEL) / 2 / tests
+    return (1 - CONFIDENCE) / 2 / tests
 
 
 def _quantile(n: int, tests: int) -> float:
     return float(stats.t.isf(_tail(tests), n - 1))
 
 
-def _beyond(limit: float, freedom: int, shift: float) -> float:
-    """The chance that a noncentral t lies beyond ± limit.
+def _tail_probability(limit: float, degrees: int, shift: float) -> float:
+    """The probability that a noncentral t is beyond ± limit.
 
     Averaged over the quantiles of the estimated standard deviation, given which the mean is normal: scipy's `nct` gives NaN
-    far out in the tails, where a limit that many tests share lies.
+    far out in the tails, where the limit of many tests is.
     """
-    scaled, weights = _deviations(freedom)
-    return float(weights @ (special.ndtr(shift - limit * scaled) + special.ndtr(-shift - limit * scaled)))
+    deviations, weights = _deviation_quadrature(degrees)
+    return float(weights @ (special.ndtr(shift - limit * deviations) + special.ndtr(-shift - limit * deviations)))
 
 
 @cache
-def _deviations(freedom: int) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
-    """Values of an estimated standard deviation over the true one, with the weights of Gauss and Legendre's rule."""
+def _deviation_quadrature(degrees: int) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
+    """Estimated over true standard deviations, with the weights of Gauss and Legendre's rule."""
     nodes, weights = np.polynomial.legendre.leggauss(200)
-    return np.sqrt(stats.chi2.ppf((nodes + 1) / 2, freedom) / freedom), weights / 2
+    return np.sqrt(stats.chi2.ppf((nodes + 1) / 2, degrees) / degrees), weights / 2

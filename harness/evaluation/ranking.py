@@ -1,17 +1,18 @@
-"""Who is first on a task, and what the splits can say about the others."""
+"""The ranking of a task: the order of its entries, and which are significantly different from the best one."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import count
 
 import numpy as np
 
 from harness.evaluation import evaluate
-from harness.evaluation.metric_cache import TUNED_THRESHOLD
-from harness.evaluation.scores import ANY, MADE_OF_SEVERAL, Entry, ScoreRows, Scores, entries
-from harness.evaluation.significance import FEWEST_SPLITS, LEVEL, Estimate, estimate, holm, told_apart
+from harness.evaluation.metric_cache import DEFAULT_THRESHOLD, TUNED_THRESHOLD
+from harness.evaluation.scores import ANY_NAME, COMBINED_STAGES, Entry, ScoreRows, Scores, entry_statuses
+from harness.evaluation.significance import CONFIDENCE, MIN_SPLITS, Estimate, estimate, holm, significant_pairs
 from harness.metrics.metric import Metric
 
 BASELINE = evaluate.BASELINE
@@ -21,9 +22,9 @@ BASELINE = evaluate.BASELINE
 class RankedEntry:
     """One line of a ranking.
 
-    `complete` says whether the entry has figures in all splits that count; `tied` whether it cannot be told from the
-    best one, None where nothing is claimed. What inner scores choose or combine is shown where it belongs but has no rank.
-    `also_default` says that the search kept the default configuration in every split: one entry under two names.
+    `complete` says whether the entry has scores in all splits that count; `tied` whether it is not significantly different
+    from the best one, None where nothing is tested. Entries that inner scores choose or combine have a line and no rank.
+    `also_default` says that the search chose the default configuration in every split: one entry under two names.
     """
 
     entry: Entry
@@ -37,7 +38,7 @@ class RankedEntry:
 
     @property
     def name(self) -> str:
-        """How the line is named in tables."""
+        """The name of the line in tables."""
         return self.entry.name + (" = default" if self.also_default else "")
 
 
@@ -45,14 +46,14 @@ class RankedEntry:
 class Ranking:
     """The entries of a task, best first; those without all splits after them, those without any last.
 
-    `silent` says why nothing is claimed about differences; it is empty where something is. `above_floor` tells whether
-    the best entry differs from the majority row, None where that is not known.
+    `no_test_reason` says why differences are not tested; it is empty where they are. `above_baseline` says whether the best
+    entry is significantly different from the majority baseline, None where that is not known.
     """
 
     task: str
     metric: Metric
-    kind: str
-    threshold: str  #: which threshold decides, in words; empty with several classes, where none does
+    threshold_kind: str
+    threshold_text: str  #: the threshold of decisions, for sentences; empty with several classes, where there is none
     splits: int
     entries: tuple[RankedEntry, ...]
     no_test_reason: str
@@ -61,78 +62,102 @@ class Ranking:
     @property
     def digits(self) -> int:
         """How many decimals its scores need."""
-        whole = [place.score.mean for place in self.entries if place.complete and place.entry.family != BASELINE]
-        return choose_decimals(whole, greater_is_better=self.metric.greater_is_better)
+        means = [ranked.score.mean for ranked in self.entries if ranked.complete and ranked.entry.family != BASELINE]
+        return choose_decimals(means, greater_is_better=self.metric.greater_is_better)
 
     @property
     def best(self) -> RankedEntry | None:
-        """The first place, which nothing made of several entries ever takes: that is no configuration but a way to find one."""
-        return next((place for place in self.entries if place.rank == 1), None)
-
-    def place(self, family: str, strategy: str, stage: str = "tuned") -> RankedEntry | None:
-        """The line of one entry, as it is without recalibration."""
-        return self._line(Entry(family, strategy, stage))
-
-    def family(self, family: str) -> RankedEntry | None:
-        """The line of a family: with the strategy that inner scores chose in each split, so that nothing saw the test rows.
-
-        Of a family without a choice it is its first tuned entry; what Optuna searched itself is no candidate for the
-        choice and counts where it was all there is. None where no tuned entry has any figure.
-        """
-        tuned = [p for p in self.entries if p.entry.family == family and p.entry.stage == "tuned" and len(p.rows)]
-        tuned = [p for p in tuned if p.entry.strategy != "searched"] or tuned
-        return self.place(family, ANY, "chosen") or (tuned[0] if tuned else None)
-
-    def place_of(self, entry: Entry) -> RankedEntry | None:
-        """The line on which an entry stands: that of the tuned one for a default that is the same."""
-        return self._line(entry) or self.place(entry.family, entry.strategy)
-
-    def _line(self, entry: Entry) -> RankedEntry | None:
-        return next((place for place in self.entries if place.entry == entry), None)
+        """The entry with rank 1. Chosen and ensembled entries have no rank: they are no configurations."""
+        return next((ranked for ranked in self.entries if ranked.rank == 1), None)
 
     @property
     def baseline(self) -> RankedEntry | None:
-        """The line of the majority row."""
-        return self.place(BASELINE, "none")
+        """The line of the majority baseline."""
+        return self.find(BASELINE, "none")
+
+    def find(self, family: str, strategy: str, stage: str = "tuned") -> RankedEntry | None:
+        """Find the line of one entry, without recalibration."""
+        return self._line(Entry(family, strategy, stage))
+
+    def family_entry(self, family: str) -> RankedEntry | None:
+        """Find the line of a family: with the strategy that inner scores chose in each split, so test rows were not used.
+
+        For a family without such a choice it is its first tuned entry; the strategy `searched`, which is no candidate for
+        the choice, counts where there is no other. None where no tuned entry has any score.
+        """
+        chosen = self.find(family, ANY_NAME, "chosen")
+        if chosen is not None:
+            return chosen
+        tuned = []
+        for ranked in self.entries:
+            if ranked.entry.family == family and ranked.entry.stage == "tuned" and len(ranked.rows):
+                tuned.append(ranked)
+        tuned.sort(key=lambda ranked: ranked.entry.strategy == "searched")  # a stable sort
+        return tuned[0] if tuned else None
+
+    def resolve(self, entry: Entry) -> RankedEntry | None:
+        """Find the line of an entry; for a default that is equal to the tuned entry it is that of the tuned one."""
+        return self._line(entry) or self.find(entry.family, entry.strategy)
+
+    def _line(self, entry: Entry) -> RankedEntry | None:
+        return next((ranked for ranked in self.entries if ranked.entry == entry), None)
 
 
 def rank(scores: Scores, task: str) -> Ranking:
-    """Rank the entries of a task by its objective; a decision objective at 0.5, where the search was after it too.
+    """Rank the entries of a task by its objective; a decision objective at 0.5, as in the search.
 
-    Where a search ended with the default configuration in every split, the two entries are one and the tuned one stays.
+    Where a search ended with the default configuration in every split, the two entries are one and the tuned one is ranked.
+
+    Parameters
+    ----------
+    scores : Scores
+        The scores of the run.
+    task : str
+        Name of the task.
+
+    Returns
+    -------
+    Ranking
+        All entries without recalibration.
     """
-    metric, kind = scores.objective(task), scores.objective_kind(task)
-    everyone = entries(scores, task)
-    same = {entry for entry in everyone if _same_as_tuned(scores, task, entry)}
-    found = {entry: status for entry, status in everyone.items() if entry not in same}
-    rows = {entry: scores.rows_of(task, entry, kind) for entry in found}
-    covered = _covered(rows.values())
-    planned = max(len(covered), int(scores.run["tasks"][task].get("splits", 0)))
-    silent = _silent(scores, task, len(covered))
-    grain = max((scores.grain(task, metric, one) for one in rows.values() if len(one)), default=0.0)
-    counts = {
-        e: estimate(one[metric.name], one.mean("ratio"), claims=not silent, grain=grain) for e, one in rows.items()
-    }
-    whole = {e: len(rows[e]) > 0 and rows[e].splits == covered and not math.isnan(counts[e].mean) for e in found}
-    sign = -1 if metric.greater_is_better else 1
-    order = sorted(
-        found,
-        key=lambda e: (not whole[e], not len(rows[e]), _low(sign * counts[e].mean), e.stage in MADE_OF_SEVERAL, e),
-    )
-    complete = [e for e in order if whole[e]]
-    singles = [e for e in complete if e.stage not in MADE_OF_SEVERAL]
-    above_floor = None if silent or not singles else _above_floor(rows, metric, singles, grain)
-    tied = {} if silent or not singles else _ties(rows, metric, complete, singles[0], grain)
-    if above_floor is not None:
-        tied |= {e: not above_floor for e in singles[1:] if e.family == BASELINE}
-    ranks = {e: position for position, e in enumerate(singles, start=1)}
-    places = [
-        RankedEntry(
-            e, counts[e], found[e], whole[e], ranks.get(e), tied.get(e), rows[e], e._replace(stage="default") in same
+    metric, threshold_kind = scores.objective(task), scores.objective_threshold_kind(task)
+    statuses, merged, rows = entry_statuses(scores, task), set(), {}
+    for entry in statuses:
+        if _is_same_as_tuned(scores, task, entry):
+            merged.add(entry)
+        else:
+            rows[entry] = scores.rows_of(task, entry, threshold_kind)
+    splits = _counted_splits(rows.values())
+    no_test_reason = _no_test_reason(scores, task, len(splits))
+    resolution = max([scores.resolution(task, metric, scored) for scored in rows.values() if len(scored)], default=0.0)
+    estimates = {}
+    for entry, scored in rows.items():
+        column, ratio = scored[metric.name], scored.mean("ratio")
+        estimates[entry] = estimate(column, ratio, can_test=not no_test_reason, resolution=resolution)
+    order = _sort_entries(rows, estimates, splits, metric)
+    complete = [entry for entry in order if _is_complete(rows[entry], estimates[entry], splits)]
+    candidates = [entry for entry in complete if entry.stage not in COMBINED_STAGES]
+    tied: dict[Entry, bool] = {}
+    above_baseline = None
+    if candidates and not no_test_reason:
+        tied, above_baseline = _test_entries(rows, metric, complete, candidates, resolution)
+    ranks = dict(zip(candidates, count(1), strict=False))
+    entries = []
+    for entry in order:
+        ranked = RankedEntry(
+            entry,
+            estimates[entry],
+            statuses[entry],
+            complete=entry in complete,
+            rank=ranks.get(entry),
+            tied=tied.get(entry),
+            rows=rows[entry],
+            also_default=entry._replace(stage="default") in merged,
         )
-        for e in order
-    ]
-    return Ranking(task, metric, kind, _in_words(scores, task, kind), planned, tuple(places), silent, above_floor)
+        entries.append(ranked)
+    n_splits = max(len(splits), int(scores.run["tasks"][task].get("splits", 0)))
+    text = _threshold_text(scores, task, threshold_kind)
+    return Ranking(task, metric, threshold_kind, text, n_splits, tuple(entries), no_test_reason, above_baseline)
 
 
 def choose_decimals(scores: Iterable[float], *, greater_is_better: bool = True) -> int:
@@ -158,55 +183,85 @@ def choose_decimals(scores: Iterable[float], *, greater_is_better: bool = True) 
     return 6
 
 
-def _in_words(scores: Scores, task: str, kind: str) -> str:
-    if len(scores.kinds(task)) == 1:
-        return ""
-    return "at the tuned threshold" if kind == TUNED_THRESHOLD else "at 0.5"
-
-
 def can_test(scores: Scores, task: str) -> bool:
-    """Whether the splits of a task allow intervals at all: forward-chained ones do not."""
+    """Check whether the splits of a task allow intervals at all: forward-chained ones do not."""
     return not scores.run["tasks"][task].get("forward", False)
 
 
-def _covered(rows: Iterable[ScoreRows]) -> tuple[tuple[int, int], ...]:
+def _threshold_text(scores: Scores, task: str, threshold_kind: str) -> str:
+    if len(scores.threshold_kinds(task)) == 1:
+        return ""
+    return "at the tuned threshold" if threshold_kind == TUNED_THRESHOLD else "at 0.5"
+
+
+def _counted_splits(rows: Iterable[ScoreRows]) -> tuple[tuple[int, int], ...]:
     """The splits that count: all that some entry has, or, where none has them all, those of the entry with most."""
-    splits = [one.splits for one in rows]
-    everywhere = tuple(sorted({split for some in splits for split in some}))
-    return everywhere if everywhere in splits else max(splits, key=len, default=())
+    by_entry = [scored.splits for scored in rows]
+    every_split = tuple(sorted(set().union(*by_entry)))
+    return every_split if every_split in by_entry else max(by_entry, key=len, default=())
 
 
-def _silent(scores: Scores, task: str, splits: int) -> str:
+def _no_test_reason(scores: Scores, task: str, splits: int) -> str:
     if not can_test(scores, task):
         return "the splits follow time, so they are no repetitions of one experiment"
-    return "" if splits >= FEWEST_SPLITS else "with fewer than three splits there is nothing to measure chance by"
+    return "" if splits >= MIN_SPLITS else "with fewer than three splits there is nothing to measure chance by"
 
 
-def _same_as_tuned(scores: Scores, task: str, entry: Entry) -> bool:
+def _is_same_as_tuned(scores: Scores, task: str, entry: Entry) -> bool:
+    """Whether this is a default entry whose trials are those of the tuned entry in every split."""
     if entry.stage != "default":
         return False
-    default, tuned = (scores.rows_of(task, entry._replace(stage=stage), "half") for stage in ("default", "tuned"))
+    default = scores.rows_of(task, entry, DEFAULT_THRESHOLD)
+    tuned = scores.rows_of(task, entry._replace(stage="tuned"), DEFAULT_THRESHOLD)
     return len(default) > 0 and np.array_equal(default["trial"], tuned["trial"])
 
 
-def _ties(
-    rows: dict[Entry, ScoreRows], metric: Metric, complete: list[Entry], best: Entry, grain: float
-) -> dict[Entry, bool]:
-    figures = np.array([rows[entry][metric.name] for entry in complete])
-    apart = told_apart(figures, rows[best].mean("ratio"), grain)[complete.index(best)]
-    return {e: not different for e, different in zip(complete, apart, strict=True) if e != best}
+def _is_complete(rows: ScoreRows, score: Estimate, splits: tuple[tuple[int, int], ...]) -> bool:
+    return len(rows) > 0 and rows.splits == splits and not math.isnan(score.mean)
 
 
-def _above_floor(rows: dict[Entry, ScoreRows], metric: Metric, singles: list[Entry], grain: float) -> bool | None:
-    """Whether the best differs from the majority row, which was fixed beforehand: Holm over the entries."""
-    floor = next((entry for entry in singles if entry.family == BASELINE), None)
-    others = [entry for entry in singles if entry.family != BASELINE]
-    if floor is None or singles[0] == floor:
-        return None
-    against = [rows[e][metric.name] - rows[floor][metric.name] for e in others]
-    adjusted = holm([estimate(difference, rows[floor].mean("ratio"), grain=grain).p for difference in against])
-    return adjusted[others.index(singles[0])] < 1 - LEVEL
+def _sort_entries(
+    rows: Mapping[Entry, ScoreRows],
+    estimates: Mapping[Entry, Estimate],
+    splits: tuple[tuple[int, int], ...],
+    metric: Metric,
+) -> list[Entry]:
+    """The entries in the order of a ranking: complete ones first, then by score."""
+
+    def sort_key(entry: Entry) -> tuple[bool, bool, float, bool, Entry]:
+        mean = estimates[entry].mean
+        loss = math.inf if math.isnan(mean) else -metric.sign * mean
+        is_complete = _is_complete(rows[entry], estimates[entry], splits)
+        return (not is_complete, not len(rows[entry]), loss, entry.stage in COMBINED_STAGES, entry)
+
+    return sorted(rows, key=sort_key)
 
 
-def _low(value: float) -> float:
-    return math.inf if math.isnan(value) else value
+def _test_entries(
+    rows: Mapping[Entry, ScoreRows],
+    metric: Metric,
+    complete: Sequence[Entry],
+    candidates: Sequence[Entry],
+    resolution: float,
+) -> tuple[dict[Entry, bool], bool | None]:
+    """Test the complete entries against the best candidate, and the best candidate against the baseline.
+
+    Returns for each entry whether it is not significantly different from the best, and whether the best is significantly
+    different from the baseline (None without a baseline). The baseline was fixed beforehand, so that test is adjusted by Holm
+    over the other entries only, and it decides whether the baseline is tied.
+    """
+    best = candidates[0]
+    columns = np.array([rows[entry][metric.name] for entry in complete])
+    significant = significant_pairs(columns, rows[best].mean("ratio"), resolution)[complete.index(best)]
+    tied = dict(zip(complete, (~significant).tolist(), strict=True))
+    del tied[best]
+    baselines = [entry for entry in candidates if entry.family == BASELINE]
+    if not baselines or best == baselines[0]:
+        return tied, None
+    ratio, reference = rows[baselines[0]].mean("ratio"), rows[baselines[0]][metric.name]
+    p_values = []  # of the best entry first
+    for entry in candidates:
+        if entry.family != BASELINE:
+            p_values.append(estimate(rows[entry][metric.name] - reference, ratio, resolution=resolution).p)
+    above_baseline = holm(p_values)[0] < 1 - CONFIDENCE
+    return tied | dict.fromkeys(baselines, not above_baseline), above_baseline

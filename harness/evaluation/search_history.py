@@ -1,7 +1,7 @@
-"""What the journals of a run's searches hold, as plain values: trials, spaces, importances of parameters.
+"""Trials, search spaces and importances of parameters from the journals of a run's searches, as plain values.
 
-Reading a journal and weighing its parameters is dear, so both are done once and kept under `<run>/derived/` by the SHA-256 of
-the journal. Deleting that file, or breaking it, costs the time to do it again.
+Reading a journal and computing importances takes long, so both are done once and cached under `<run>/derived/` by the SHA-256
+of the journal. If that file is deleted or damaged, its content is computed again.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from harness.evaluation.metric_cache import MetricCache, read_kept, write_kept
+from harness.evaluation.metric_cache import MetricCache, read_cache, write_cache
 from harness.evaluation.scores import CellStatus, Scores
 from harness.seeding import seed_of
 from harness.store.journal import read_journal
@@ -23,62 +23,21 @@ from harness.store.store import Store
 
 if TYPE_CHECKING:
     import optuna
-if TYPE_CHECKING:
-    import optuna
 
-
-FEWEST = 10  #: complete trials; with fewer, importances are noise
-BEST = 5  #: trials that PED-ANOVA wants among the best at least
-TREES = (
-    32  #: half of what Optuna takes: twice as fast, and the spread over splits is far larger than that between forests
-)
-MOST = 150  #: trials that fANOVA is shown; its time grows faster than their number (1,000: 8 s)
-METHODS = {"searched": "fANOVA", "none": "PED-ANOVA"}  #: by strategy; searches of others are not weighed
-
-
-def importances(study: optuna.Study, strategy: str) -> dict[str, float]:
-    """The share of every parameter, which add up to 1; empty where trials are too few, alike, or there is no choice."""
-    import optuna
-    from optuna.importance import FanovaImportanceEvaluator, PedAnovaImportanceEvaluator, get_param_importances
-
-    trials = [trial for trial in study.get_trials(deepcopy=False) if trial.value is not None]
-    if strategy not in METHODS or len(trials) < FEWEST or len({trial.value for trial in trials}) == 1:
-        return {}
-    evaluator: optuna.importance.BaseImportanceEvaluator
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", category=optuna.exceptions.ExperimentalWarning)
-        if METHODS[strategy] == "fANOVA":
-            study = _thinned(study, trials)
-            evaluator = FanovaImportanceEvaluator(n_trees=TREES, seed=seed_of("importance", study.study_name))
-        else:
-            evaluator = PedAnovaImportanceEvaluator(target_quantile=max(0.1, BEST / len(trials)))
-        shares = get_param_importances(study, evaluator=evaluator)
-    total = sum(shares.values())
-    return (
-        {name: float(share / total) for name, share in sorted(shares.items())} if total > 0 and len(shares) > 1 else {}
-    )
-
-
-def _thinned(study: optuna.Study, trials: list[optuna.trial.FrozenTrial]) -> optuna.Study:
-    """The study with trials from all of its course, evenly spaced, where it has very many."""
-    import optuna
-
-    if len(trials) <= MOST:
-        return study
-    chosen = [trials[at * len(trials) // MOST] for at in range(MOST)]
-    fewer = optuna.create_study(direction=study.direction, study_name=study.study_name)
-    fewer.add_trials(chosen)
-    return fewer
-
-
-KEPT = "searches"  #: the name of the file
-VERSION = 1  #: of what is kept of a journal
-ALWAYS = ("inapplicable always: ", "inapplicable: ")  #: how reasons begin that are no crash
+CACHE_NAME = "searches"  #: the name of the file
+VERSION = 1  #: of what is cached of a journal
+MIN_TRIALS = 10  #: complete trials; with fewer, importances are noise
+MIN_BEST_TRIALS = 5  #: trials that PED-ANOVA needs among the best
+#: Half of Optuna's default: twice as fast, and the spread over splits is far larger than that between forests.
+N_TREES = 32
+MAX_TRIALS = 150  #: trials that fANOVA is fitted on; its time grows faster than their number (1,000: 8 s)
+METHODS = {"searched": "fANOVA", "none": "PED-ANOVA"}  #: by strategy; no importances for searches of others
+INAPPLICABLE_PREFIXES = ("inapplicable always: ", "inapplicable: ")  #: of reasons that are no crashes
 
 
 @dataclass(frozen=True)
-class Trial:
-    """One settled trial: what was tried, the inner score (NaN: it failed, and why), and what it took (NaN: not known)."""
+class SearchTrial:
+    """One finished trial: its number, inner score (NaN: it failed, and the reason), parameters and times (NaN: unknown)."""
 
     number: int
     value: float
@@ -89,8 +48,8 @@ class Trial:
 
 
 @dataclass(frozen=True)
-class Axis:
-    """One parameter of a space: its range, or its options spelled out; `log` where it is searched by its logarithm."""
+class SearchParameter:
+    """One parameter of a space: its range, or its options as text; `log` where it is searched by its logarithm."""
 
     name: str
     low: float = math.nan
@@ -100,62 +59,129 @@ class Axis:
 
 
 @dataclass(frozen=True)
-class Search:
-    """The study of one cell. `importances` are shares by parameter; empty where too few trials say anything."""
+class CellSearch:
+    """The study of one cell. `importances` are shares by parameter; empty where there are too few trials."""
 
     task: str
     family: str
     strategy: str
     split: tuple[int, int]
-    trials: tuple[Trial, ...]
-    axes: tuple[Axis, ...]
+    trials: tuple[SearchTrial, ...]
+    axes: tuple[SearchParameter, ...]
     importances: dict[str, float]
 
     @property
     def name(self) -> str:
-        """What the study is called in Optuna's dashboard."""
+        """The name of the study in Optuna's dashboard."""
         return f"{self.task}/{self.family}/{self.strategy}/r{self.split[0]}f{self.split[1]}"
 
     @property
-    def complete(self) -> list[Trial]:
+    def complete_trials(self) -> list[SearchTrial]:
         """The trials that have a score."""
         return [trial for trial in self.trials if not math.isnan(trial.value)]
 
 
 @dataclass(frozen=True)
-class Searches:
+class RunSearches:
     """The searches of a run in the order of its cells, and the journals that could not be read, each with the reason."""
 
-    found: tuple[Search, ...]
+    searches: tuple[CellSearch, ...]
     unreadable: tuple[str, ...] = ()
 
-    def of(self, task: str) -> dict[tuple[str, str], list[Search]]:
-        """The searches of a task that have something to search, by family and strategy."""
-        grouped: dict[tuple[str, str], list[Search]] = {}
-        for one in self.found:
-            if one.task == task and one.axes:
-                grouped.setdefault((one.family, one.strategy), []).append(one)
+    def of(self, task: str) -> dict[tuple[str, str], list[CellSearch]]:
+        """Group the searches of a task that have parameters to search by family and strategy."""
+        grouped: dict[tuple[str, str], list[CellSearch]] = {}
+        for search in self.searches:
+            if search.task == task and search.axes:
+                grouped.setdefault((search.family, search.strategy), []).append(search)
         return grouped
 
 
-def read_searches(store: Store, scores: Scores) -> Searches:
-    """The search of every cell that left a journal; what was read is kept under `derived/`."""
-    kept, used = read_kept(store, KEPT), MetricCache()
-    found, unreadable = [], []
+def read_searches(store: Store, scores: Scores) -> RunSearches:
+    """Read the search of every cell that has a journal; the content is cached under `derived/`.
+
+    Parameters
+    ----------
+    store : Store
+        The run folder.
+    scores : Scores
+        The scores of the run.
+
+    Returns
+    -------
+    RunSearches
+        Journals that cannot be read are listed in `unreadable`.
+    """
+    cached, used = read_cache(store, CACHE_NAME), MetricCache()
+    searches, unreadable = [], []
     for record, path in _journals(store, scores.cells):
         key = f"{VERSION}/{hashlib.sha256(path.read_bytes()).hexdigest()}"
-        plain = kept.get(key)
-        if plain is None:
+        content = cached.get(key)
+        if content is None:
             try:
-                plain = _read(path, record.strategy)
-            except Exception as error:  # noqa: BLE001 -- what a broken journal makes Optuna raise is written nowhere
+                content = _read(path, record.strategy)
+            except Exception as error:  # noqa: BLE001 -- Optuna documents no errors for a damaged journal
                 unreadable.append(f"{record.id}: {type(error).__name__}: {error}")
                 continue
-        used[key] = plain
-        found.append(_search(record, plain))
-    if used != kept:
-        write_kept(store, used, KEPT)
-    return Searches(tuple(found), tuple(unreadable))
+        used[key] = content
+        searches.append(_search(record, content))
+    if used != cached:
+        write_cache(store, used, CACHE_NAME)
+    return RunSearches(tuple(searches), tuple(unreadable))
+
+
+def parameter_importances(study: optuna.Study, strategy: str) -> dict[str, float]:
+    """Compute the importance of every parameter of a search.
+
+    Parameters
+    ----------
+    study : optuna.Study
+        The study of a cell.
+    strategy : str
+        The strategy of the cell: fANOVA [1]_ for ``searched``, PED-ANOVA [2]_ for ``none``.
+
+    Returns
+    -------
+    dict of str to float
+        Shares that add up to 1; empty where trials are too few, their scores all equal, or there is no choice.
+
+    References
+    ----------
+    .. [1] Hutter, Hoos & Leyton-Brown (2014), An Efficient Approach for Assessing Hyperparameter Importance, ICML.
+    .. [2] Watanabe, Bansal & Hutter (2023), PED-ANOVA: Efficiently Quantifying Hyperparameter Importance in Arbitrary
+       Subspaces, IJCAI.
+    """
+    import optuna
+    from optuna.importance import FanovaImportanceEvaluator, PedAnovaImportanceEvaluator, get_param_importances
+
+    trials = [trial for trial in study.get_trials(deepcopy=False) if trial.value is not None]
+    if strategy not in METHODS or len(trials) < MIN_TRIALS or len({trial.value for trial in trials}) == 1:
+        return {}
+    evaluator: optuna.importance.BaseImportanceEvaluator
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", category=optuna.exceptions.ExperimentalWarning)
+        if METHODS[strategy] == "fANOVA":
+            study = _thinned(study, trials)
+            evaluator = FanovaImportanceEvaluator(n_trees=N_TREES, seed=seed_of("importance", study.study_name))
+        else:
+            evaluator = PedAnovaImportanceEvaluator(target_quantile=max(0.1, MIN_BEST_TRIALS / len(trials)))
+        shares = get_param_importances(study, evaluator=evaluator)
+    total = sum(shares.values())
+    if not total > 0 or len(shares) < 2:
+        return {}
+    return {name: float(share / total) for name, share in sorted(shares.items())}
+
+
+def _thinned(study: optuna.Study, trials: list[optuna.trial.FrozenTrial]) -> optuna.Study:
+    """The study with at most `MAX_TRIALS` evenly spaced trials."""
+    import optuna
+
+    if len(trials) <= MAX_TRIALS:
+        return study
+    selected = [trials[number * len(trials) // MAX_TRIALS] for number in range(MAX_TRIALS)]
+    thinned = optuna.create_study(direction=study.direction, study_name=study.study_name)
+    thinned.add_trials(selected)
+    return thinned
 
 
 def _journals(store: Store, cells: Iterable[CellStatus]) -> Iterator[tuple[Record, Path]]:
@@ -176,46 +202,49 @@ def _read(path: Path, strategy: str) -> dict[str, Any]:
         return {"trials": [], "axes": [], "importances": {}}
     study = optuna.load_study(study_name=names[0], storage=storage)
     trials = study.get_trials(deepcopy=False)
-    spaces: dict[str, Any] = {}
+    distributions: dict[str, Any] = {}
     for trial in trials:
-        spaces |= {name: one for name, one in trial.distributions.items() if name not in spaces}
+        for name, distribution in trial.distributions.items():
+            distributions.setdefault(name, distribution)
     return {
-        "trials": [_plain(trial) for trial in trials],
-        "axes": [_axis(name, one) for name, one in spaces.items()],
-        "importances": importances(study, strategy),
+        "trials": list(map(_trial_row, trials)),
+        "axes": [_parameter_row(name, distribution) for name, distribution in distributions.items()],
+        "importances": parameter_importances(study, strategy),
     }
 
 
-def _plain(trial: optuna.trial.FrozenTrial) -> list[Any]:
-    said, took = trial.user_attrs, trial.duration
-    seconds = said.get("seconds", None if took is None else took.total_seconds())
-    return [trial.number, trial.value, trial.params, said.get("reason", ""), seconds, said.get("cpu_seconds")]
+def _trial_row(trial: optuna.trial.FrozenTrial) -> list[Any]:
+    attributes, duration = trial.user_attrs, trial.duration
+    seconds = attributes.get("seconds", None if duration is None else duration.total_seconds())
+    reason, cpu_seconds = attributes.get("reason", ""), attributes.get("cpu_seconds")
+    return [trial.number, trial.value, trial.params, reason, seconds, cpu_seconds]
 
 
-def _axis(name: str, space: Any) -> list[Any]:
-    options = getattr(space, "choices", None)
+def _parameter_row(name: str, distribution: Any) -> list[Any]:
+    options = getattr(distribution, "choices", None)
     if options is not None:
-        return [name, None, None, False, [str(option) for option in options]]
-    return [name, space.low, space.high, space.log, []]
+        return [name, None, None, False, list(map(str, options))]
+    return [name, distribution.low, distribution.high, distribution.log, []]
 
 
-def _search(record: Record, plain: dict[str, Any]) -> Search:
-    trials = tuple(
-        Trial(number, _number(value), params, _bare(reason), _number(seconds), _number(cpu))
-        for number, value, params, reason, seconds, cpu in plain["trials"]
-    )
-    axes = tuple(
-        Axis(name, _number(low), _number(high), log, tuple(options)) for name, low, high, log, options in plain["axes"]
-    )
-    place = (record.repeat, record.fold)
-    return Search(record.task, record.family, record.strategy, place, trials, axes, plain["importances"])
+def _search(record: Record, content: dict[str, Any]) -> CellSearch:
+    trials = []
+    for number, score, params, reason, seconds, cpu_seconds in content["trials"]:
+        times = _number(seconds), _number(cpu_seconds)
+        trials.append(SearchTrial(number, _number(score), params, _without_prefix(reason), *times))
+    axes = []
+    for name, low, high, log, options in content["axes"]:
+        axes.append(SearchParameter(name, _number(low), _number(high), log, tuple(options)))
+    split = (record.repeat, record.fold)
+    importances = content["importances"]
+    return CellSearch(record.task, record.family, record.strategy, split, tuple(trials), tuple(axes), importances)
 
 
-def _bare(reason: str) -> str:
-    for prefix in ALWAYS:
+def _without_prefix(reason: str) -> str:
+    for prefix in INAPPLICABLE_PREFIXES:
         reason = reason.removeprefix(prefix)
     return reason
 
 
-def _number(value: float | None) -> float:
-    return math.nan if value is None else float(value)
+def _number(number: float | None) -> float:
+    return math.nan if number is None else float(number)

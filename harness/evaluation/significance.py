@@ -1,4 +1,4 @@
-"""What the outer splits can and cannot tell: corrected intervals, paired tests, Holm; and tasks: signed ranks.
+"""Corrected intervals and paired tests over outer splits, Holm's adjustment, and the signed-rank test over tasks.
 
 Outer splits share training rows, so their scores are no independent sample, and the usual standard error is too small.
 The variance of a mean over n splits is taken as s² (1/n + n_test/n_train) here, with n − 1 degrees of freedom: Nadeau &
@@ -17,119 +17,176 @@ import numpy as np
 import numpy.typing as npt
 from scipy import special, stats
 
-LEVEL = 0.95
-ROUNDING = 1e-12  # a difference no larger is one of computing: figures are of the order of 1
-FEWEST_SPLITS = 3  # with two, one degree of freedom: an interval of 12.7 standard errors says nothing
+CONFIDENCE = 0.95
+ROUNDING = 1e-12  # a difference no larger is a rounding error: scores are of the order of 1
+MIN_SPLITS = 3  # with two, one degree of freedom: the interval would be 12.7 standard errors wide on each side
 
 
 @dataclass(frozen=True)
 class Estimate:
-    """A mean over splits, half the width of its 95 % interval and the two-sided p value of "it is zero".
+    """A mean over n splits, half the width of its 95 % interval and the two-sided p value of "the mean is zero".
 
-    `half` and `p` are NaN where the splits do not allow them.
+    `ci_half_width` and `p` are NaN where the splits do not allow them.
     """
 
     mean: float
-    half: float
+    ci_half_width: float
     p: float
     n: int
 
 
 def estimate(
-    values: Sequence[float] | npt.NDArray[np.float64], ratio: float, *, claims: bool = True, grain: float = 0.0
+    scores: Sequence[float] | npt.NDArray[np.float64], ratio: float, *, can_test: bool = True, resolution: float = 0.0
 ) -> Estimate:
-    """The mean of one figure per split, or of one paired difference per split, with its corrected interval.
+    """Estimate the mean of one score, or of one paired difference, per split, with its corrected interval.
 
-    `ratio` is n_test/n_train of the splits. Without `claims`, or with fewer than three splits, there is a mean only.
-    `grain` is by how much one row can change a figure: the spread is never taken to be less than that of rounding to
-    such steps (grain²/12), or entries that differ by one row in each of three splits would differ beyond all doubt. What
-    is the same in every split is measured by that alone; without a grain there is nothing to measure chance by then, and
-    p is 1. It is 1 as well where the mean is no more than rounding: entries that say the same never differ.
+    Parameters
+    ----------
+    scores : array-like of shape (n,)
+        One score or difference per split.
+    ratio : float
+        n_test/n_train of the splits.
+    can_test : bool, default=True
+        Without it, or with fewer than three splits, only the mean is computed.
+    resolution : float, default=0.0
+        By how much one row can change a score. The variance is never taken to be less than that of rounding to such steps,
+        resolution²/12; otherwise entries that differ by one row in each of three splits would be significantly different.
+
+    Returns
+    -------
+    Estimate
+        All NaN if a score is. `p` is 1 where all scores are equal and there is no resolution, and where the mean is no more
+        than a rounding error: entries with equal predictions are never significantly different.
+
+    References
+    ----------
+    Nadeau & Bengio (2003), Inference for the Generalization Error, Machine Learning 52.
     """
-    figures = np.asarray(values, dtype=float)
-    n = len(figures)
-    if not n or np.isnan(figures).any():
+    scores = np.asarray(scores, dtype=float)
+    n = len(scores)
+    if not n or np.isnan(scores).any():
         return Estimate(math.nan, math.nan, math.nan, n)
-    mean = float(figures.mean())
-    if not claims or n < FEWEST_SPLITS:
+    mean = float(scores.mean())
+    if not can_test or n < MIN_SPLITS:
         return Estimate(mean, math.nan, math.nan, n)
-    error = math.sqrt(max(float(figures.var(ddof=1)), grain**2 / 12) * (1 / n + ratio))
-    half = _reach(n) * error
+    error = math.sqrt(max(float(scores.var(ddof=1)), resolution**2 / 12) * (1 / n + ratio))
+    half_width = _t_quantile(n) * error
     if error <= ROUNDING * abs(mean) or abs(mean) <= ROUNDING:
-        return Estimate(mean, half, 1.0, n)
-    return Estimate(mean, half, float(2 * special.stdtr(n - 1, -abs(mean) / error)), n)
+        return Estimate(mean, half_width, 1.0, n)
+    return Estimate(mean, half_width, float(2 * special.stdtr(n - 1, -abs(mean) / error)), n)
 
 
 @cache
-def _reach(n: int) -> float:
-    """How many standard errors of n figures an interval reaches to either side."""
-    return float(stats.t.ppf((1 + LEVEL) / 2, n - 1))
+def _t_quantile(n: int) -> float:
+    """The half-width of an interval over n splits, in standard errors."""
+    return float(stats.t.ppf((1 + CONFIDENCE) / 2, n - 1))
 
 
 def holm(p_values: Sequence[float]) -> list[float]:
-    """Holm's step-down adjusted p values (1979), in the order given; NaN stays NaN and counts for nothing."""
+    """Adjust p values by Holm's step-down procedure.
+
+    Parameters
+    ----------
+    p_values : sequence of float
+        NaN stays NaN and does not count as a test.
+
+    Returns
+    -------
+    list of float
+        Adjusted p values in the same order.
+
+    References
+    ----------
+    Holm (1979), A Simple Sequentially Rejective Multiple Test Procedure, Scandinavian Journal of Statistics 6.
+    """
     adjusted = [math.nan] * len(p_values)
-    order = sorted((p, i) for i, p in enumerate(p_values) if not math.isnan(p))
+    order = sorted((p, position) for position, p in enumerate(p_values) if not math.isnan(p))
     largest = 0.0
-    for position, (p, i) in enumerate(order):
-        largest = max(largest, min(1.0, p * (len(order) - position)))
-        adjusted[i] = largest
+    for rank, (p, position) in enumerate(order):
+        largest = max(largest, min(1.0, p * (len(order) - rank)))
+        adjusted[position] = largest
     return adjusted
 
 
 @dataclass(frozen=True)
-class SignedRanks:
-    """Wilcoxon's signed-rank test of `n` differences that are not zero: the sum of their signed ranks, the two-sided p value."""
+class SignedRankTest:
+    """Wilcoxon's signed-rank test of `n` non-zero differences: the sum of their signed ranks, the two-sided p value."""
 
     sum: float
     p: float
     n: int
 
 
-def signed_ranks(differences: Sequence[float] | npt.NDArray[np.float64]) -> SignedRanks:
-    """Whether differences lie around zero (Wilcoxon 1945), exact also where they tie; those that are zero or NaN are left out.
+def signed_rank_test(differences: Sequence[float] | npt.NDArray[np.float64]) -> SignedRankTest:
+    """Test whether differences are symmetric about zero, exactly, also with tied ranks.
 
-    The sum says which way they lie: it is above zero where the positive ones weigh more, and that may not be the way of
-    their mean. Without any difference p is 1.
+    Parameters
+    ----------
+    differences : array-like of shape (n,)
+        Those that are zero or NaN are left out.
+
+    Returns
+    -------
+    SignedRankTest
+        The sum is positive where the positive differences have the larger ranks; its sign may differ from that of their
+        mean. `p` is 1 without any difference.
+
+    References
+    ----------
+    Wilcoxon (1945), Individual Comparisons by Ranking Methods, Biometrics Bulletin 1.
     """
-    values = np.asarray(differences, dtype=float)
-    values = values[~np.isnan(values) & (values != 0)]
-    doubled = np.rint(2 * stats.rankdata(np.abs(values))).astype(np.int64)  # whole numbers also with ties
-    above, below = int(doubled[values > 0].sum()), int(doubled[values < 0].sum())
-    chances = _sums(tuple(sorted(doubled.tolist())))
-    p = min(1.0, 2 * float(chances[: min(above, below) + 1].sum()))
-    return SignedRanks((above - below) / 2, p, len(values))
+    nonzero = np.asarray(differences, dtype=float)
+    nonzero = nonzero[~np.isnan(nonzero) & (nonzero != 0)]
+    doubled = np.rint(2 * stats.rankdata(np.abs(nonzero))).astype(np.int64)  # integers also with ties
+    positive, negative = int(doubled[nonzero > 0].sum()), int(doubled[nonzero < 0].sum())
+    distribution = _rank_sum_distribution(tuple(sorted(doubled.tolist())))
+    p = min(1.0, 2 * float(distribution[: min(positive, negative) + 1].sum()))
+    return SignedRankTest((positive - negative) / 2, p, len(nonzero))
 
 
 @lru_cache(maxsize=64)
-def _sums(doubled: tuple[int, ...]) -> npt.NDArray[np.float64]:
-    """How probable every sum of positive ranks (doubled) is where each has either sign by chance."""
-    chances = np.zeros(sum(doubled) + 1)
-    chances[0] = 1.0
-    for rank in doubled:
-        shifted = np.concatenate([np.zeros(rank), chances[:-rank]])
-        chances = (chances + shifted) / 2
-    return chances
+def _rank_sum_distribution(doubled_ranks: tuple[int, ...]) -> npt.NDArray[np.float64]:
+    """The probability of every sum of positive ranks (doubled) if each sign is equally likely."""
+    probabilities = np.zeros(sum(doubled_ranks) + 1)
+    probabilities[0] = 1.0
+    for rank in doubled_ranks:
+        shifted = np.concatenate([np.zeros(rank), probabilities[:-rank]])
+        probabilities = (probabilities + shifted) / 2
+    return probabilities
 
 
-def told_apart(figures: npt.NDArray[np.float64], ratio: float, grain: float = 0.0) -> npt.NDArray[np.bool_]:
-    """Which of m entries differ, from their figures (m, n) in the same n splits: a symmetric matrix (m, m).
+def significant_pairs(scores: npt.NDArray[np.float64], ratio: float, resolution: float = 0.0) -> npt.NDArray[np.bool_]:
+    """Test which of m entries are significantly different: corrected paired t tests, Holm's adjustment over *all* pairs.
 
-    `ratio` and `grain` are those of `estimate`.
+    The best entry is only known after looking at the scores. Comparing the others with it and adjusting over m − 1 tests
+    would find differences among 30 equal entries in 12 to 23 of 100 runs instead of 5 (simulated).
 
-    Paired, corrected t tests with Holm's adjustment over *all* pairs. The best entry is only known after looking, so
-    comparing the others with it and adjusting over m − 1 tests would find differences among 30 equal entries in 12 to
-    23 of 100 runs instead of 5 (simulated).
+    Parameters
+    ----------
+    scores : ndarray of shape (m, n)
+        Scores of m entries in the same n splits.
+    ratio, resolution : float
+        As for `estimate`.
+
+    Returns
+    -------
+    ndarray of bool of shape (m, m)
+        A symmetric matrix; all False with fewer than three splits.
+
+    References
+    ----------
+    Nadeau & Bengio (2003), Inference for the Generalization Error, Machine Learning 52. Holm (1979), A Simple Sequentially
+    Rejective Multiple Test Procedure, Scandinavian Journal of Statistics 6.
     """
-    m, n = figures.shape
-    apart = np.zeros((m, m), dtype=bool)
-    if n < FEWEST_SPLITS:
-        return apart
+    m, n = scores.shape
+    significant = np.zeros((m, m), dtype=bool)
+    if n < MIN_SPLITS:
+        return significant
     first, second = np.triu_indices(m, 1)
-    differences = figures[first] - figures[second]
+    differences = scores[first] - scores[second]
     mean = np.abs(differences.mean(axis=1))
-    error = np.sqrt(np.maximum(differences.var(axis=1, ddof=1), grain**2 / 12) * (1 / n + ratio))
+    error = np.sqrt(np.maximum(differences.var(axis=1, ddof=1), resolution**2 / 12) * (1 / n + ratio))
     with np.errstate(divide="ignore", invalid="ignore"):
         p_values = np.where((error <= ROUNDING * mean) | (mean <= ROUNDING), 1.0, 2 * stats.t.sf(mean / error, n - 1))
-    apart[first, second] = np.asarray(holm(p_values.tolist())) < 1 - LEVEL
-    return apart | apart.T
+    significant[first, second] = np.asarray(holm(p_values.tolist())) < 1 - CONFIDENCE
+    return significant | significant.T

@@ -1,8 +1,8 @@
-"""Probabilities made sounder afterwards: calibrators fitted on inner out-of-fold rows, and the correction of a known prior.
+"""Recalibrated probabilities: calibrators fitted on inner out-of-fold rows, and the correction of a known prior.
 
-A calibrator is a value: it can be kept, compared and saved with a model. Nothing here sees a test label: it is fitted on what a
-classifier said of training rows that it had not learnt from. With several classes isotonic and sigmoid calibrators are
-fitted to each class against the rest and their probabilities normalised (Zadrozny & Elkan 2002), as scikit-learn does.
+A calibrator is a value that can be cached, compared and saved with a model. It is fitted on the out-of-fold probabilities of
+training rows and never sees a test label. With several classes the isotonic and sigmoid calibrators are fitted to each class
+against the rest and their probabilities are normalised (Zadrozny & Elkan 2002), as scikit-learn does.
 """
 
 from __future__ import annotations
@@ -13,228 +13,322 @@ from typing import TypeAlias
 
 import numpy as np
 
-from harness.metrics.logits import Floats, Labels, Proba, logistic, logs_of, pool, softmax
+from harness.metrics.logits import Floats, Labels, Proba, conditional_logit, log_proba, logistic, softmax
 from harness.metrics.threshold import best_threshold
 
-NONE, PRIOR = "none", "prior"
-FITTED = ("isotonic", "sigmoid", "temperature")  #: calibrators that are fitted on rows
-CALIBRATIONS = (NONE, *FITTED, PRIOR)
-LEAST = float(
-    np.finfo(np.float32).eps
-)  #: in fitting, less is taken for this: a stored 0 is no reason to move all others
-TINY = 1e-30  #: in applying, so that the order of rows stays what it is
-PARTS = 5  #: into which the rows are cut where a threshold must not be chosen on rows that its calibrator was fitted on
+NO_CALIBRATION, PRIOR_CORRECTION = "none", "prior"
+FITTED_CALIBRATIONS = ("isotonic", "sigmoid", "temperature")  #: calibrators that are fitted on rows
+CALIBRATIONS = (NO_CALIBRATION, *FITTED_CALIBRATIONS, PRIOR_CORRECTION)
+#: In fitting, lower probabilities are raised to this: a stored 0 is no reason to move all others.
+MIN_FIT_PROBA = float(np.finfo(np.float32).eps)
+MIN_PROBA = 1e-30  #: in applying; so low that the order of the rows does not change
+N_FOLDS = 5  #: of the rows, where a threshold must not be chosen on rows that its calibrator was fitted on
 
 
 @dataclass(frozen=True)
-class Steps:
-    """A function that never falls, linear between its corners: `at` (m,) probabilities, what `comes` (m,) of them."""
+class IsotonicFunction:
+    """A non-decreasing function, linear between its knots: `x` (m,) probabilities, `y` (m,) their calibrated values."""
 
-    at: Floats
-    comes: Floats
+    x: Floats
+    y: Floats
 
-    def of(self, proba: Proba, one: int) -> Floats:
-        """What the probabilities (n, k) of one class become, (n,)."""
-        return np.interp(_column(proba, one), self.at, self.comes)
+    def apply(self, proba: Proba, label: int) -> Floats:
+        """Calibrate the probabilities of one class, (n, k) → (n,)."""
+        return np.interp(_column(proba, label), self.x, self.y)
 
 
 @dataclass(frozen=True)
-class Curve:
+class SigmoidFunction:
     """A logistic function of the log-odds."""
 
     slope: float
     shift: float
 
-    def of(self, proba: Proba, one: int) -> Floats:
-        """What the probabilities (n, k) of one class become, (n,)."""
-        return _expit(self.slope * _log_odds(proba, one, TINY) + self.shift)
+    def apply(self, proba: Proba, label: int) -> Floats:
+        """Calibrate the probabilities of one class, (n, k) → (n,)."""
+        return _expit(self.slope * _log_odds(proba, label, MIN_PROBA) + self.shift)
 
 
 @dataclass(frozen=True)
-class EachClass:
-    """One function per class, and what comes of them normalised; of two classes that of the positive one alone."""
+class OneVsRestCalibrator:
+    """One function per class, the results normalised; with two classes one function, for the positive class."""
 
-    functions: tuple[Steps | Curve, ...]
+    functions: tuple[IsotonicFunction | SigmoidFunction, ...]
 
     def __call__(self, proba: Proba) -> Floats:
-        """Probabilities (n, k) from probabilities (n, k)."""
+        """Calibrate probabilities (n, k)."""
         if proba.shape[1] == 2:
-            return _two(self.functions[0].of(proba, 1))
-        return _shares(np.stack([one.of(proba, at) for at, one in enumerate(self.functions)], axis=1))
+            return _with_negative(self.functions[0].apply(proba, 1))
+        columns = [function.apply(proba, label) for label, function in enumerate(self.functions)]
+        return _normalized(np.stack(columns, axis=1))
 
 
 @dataclass(frozen=True)
-class Temperature:
-    """All log-odds multiplied by one number."""
+class TemperatureScaling:
+    """All log-odds multiplied by one number, the inverse of the temperature."""
 
     inverse: float
 
     def __call__(self, proba: Proba) -> Floats:
-        """Probabilities (n, k) from probabilities (n, k)."""
-        return softmax(logs_of(proba, TINY) * self.inverse)
+        """Calibrate probabilities (n, k)."""
+        return softmax(log_proba(proba, MIN_PROBA) * self.inverse)
 
 
 @dataclass(frozen=True)
-class Prior:
-    """Probabilities learnt under class counts `after`, as they are under `before`."""
+class PriorCorrection:
+    """Probabilities that were learnt under the class counts `training_counts`, corrected to `true_counts`."""
 
-    before: tuple[float, ...]
-    after: tuple[float, ...]
+    true_counts: tuple[float, ...]
+    training_counts: tuple[float, ...]
 
     def __call__(self, proba: Proba) -> Floats:
-        """Probabilities (n, k) from probabilities (n, k)."""
-        return correct_prior(proba, self.before, self.after)
+        """Correct probabilities (n, k)."""
+        return correct_prior(proba, self.true_counts, self.training_counts)
 
 
-Calibrator: TypeAlias = EachClass | Temperature | Prior
+Calibrator: TypeAlias = OneVsRestCalibrator | TemperatureScaling | PriorCorrection
 
 
-def fit_calibrator(name: str, proba: Proba, y: Labels) -> EachClass | Temperature:
-    """One of FITTED, fitted on probabilities (n, k) without NaN and labels (n,); each class must have a row.
+def fit_calibrator(name: str, proba: Proba, y: Labels) -> OneVsRestCalibrator | TemperatureScaling:
+    """Fit one of `FITTED_CALIBRATIONS`.
 
-    `isotonic`: the non-decreasing step function nearest the labels, linear between its steps (Zadrozny & Elkan 2002).
-    `sigmoid`: a logistic function of the log-odds, with Platt's (1999) targets that keep it finite. `temperature`: all
-    log-odds divided by one number (Guo et al. 2017), which never changes the most probable class.
+    Parameters
+    ----------
+    name : {"isotonic", "sigmoid", "temperature"}
+        ``isotonic`` is the non-decreasing step function nearest the labels, linear between its steps [1]_. ``sigmoid`` is
+        a logistic function of the log-odds, with targets that keep it finite [2]_. ``temperature`` divides all log-odds by
+        one number, which never changes the most probable class [3]_.
+    proba : ndarray of shape (n, k)
+        Probabilities without NaN.
+    y : ndarray of shape (n,)
+        Labels; each class must have a row.
+
+    Returns
+    -------
+    OneVsRestCalibrator or TemperatureScaling
+        A function of probabilities (n, k).
+
+    References
+    ----------
+    .. [1] Zadrozny & Elkan (2002), Transforming Classifier Scores into Accurate Multiclass Probability Estimates, KDD.
+    .. [2] Platt (1999), Probabilistic Outputs for Support Vector Machines.
+    .. [3] Guo, Pleiss, Sun & Weinberger (2017), On Calibration of Modern Neural Networks, ICML.
     """
     if name == "temperature":
-        return _temperature(proba, y)
-    fits: Mapping[str, Callable[[Proba, Labels, int], Steps | Curve]] = {"isotonic": _isotonic, "sigmoid": _sigmoid}
-    classes = (1,) if proba.shape[1] == 2 else range(proba.shape[1])
-    return EachClass(tuple(fits[name](proba, y, one) for one in classes))
+        return _fit_temperature(proba, y)
+    functions: Mapping[str, Callable[[Proba, Labels, int], IsotonicFunction | SigmoidFunction]]
+    functions = {"isotonic": _fit_isotonic, "sigmoid": _fit_sigmoid}
+    labels = (1,) if proba.shape[1] == 2 else range(proba.shape[1])
+    return OneVsRestCalibrator(tuple(functions[name](proba, y, label) for label in labels))
 
 
-def calibrator_of(
-    name: str, proba: Proba, y: Labels, before: Sequence[float], after: Sequence[float]
+def make_calibrator(
+    name: str, proba: Proba, y: Labels, true_counts: Sequence[float], training_counts: Sequence[float]
 ) -> Calibrator | None:
-    """A calibration by its name, None for `none`: fitted on the rows of `proba` (n, k) that are not NaN, or from class counts."""
-    if name == NONE:
+    """Make a calibrator by name, from rows or from class counts.
+
+    Parameters
+    ----------
+    name : str
+        One of `CALIBRATIONS`.
+    proba : ndarray of shape (n, k)
+        Probabilities to fit on; rows with NaN are left out.
+    y : ndarray of shape (n,)
+        Their labels.
+    true_counts, training_counts : sequence of float
+        Rows per class before and after the strategy, for ``"prior"``.
+
+    Returns
+    -------
+    Calibrator or None
+        None for ``"none"``.
+    """
+    if name == NO_CALIBRATION:
         return None
-    if name == PRIOR:
-        return Prior(tuple(before), tuple(after))
+    if name == PRIOR_CORRECTION:
+        return PriorCorrection(tuple(true_counts), tuple(training_counts))
     known = ~np.isnan(proba).any(axis=1)
     return fit_calibrator(name, proba[known], y[known])
 
 
-def threshold_after(
+def calibrated_threshold(
     fit: Callable[[Proba, Labels], Calibrator],
     proba: Proba,
     y: Labels,
     seed: int,
     costs: tuple[tuple[float, ...], ...] | None = None,
 ) -> float:
-    """The threshold of two classes after a calibration, chosen on rows that their calibrator was not fitted on.
+    """Choose the threshold of two classes after a calibration, on rows that the calibrator was not fitted on.
 
-    `proba` (n, 2) without NaN and `y` (n,), of which each class has PARTS rows at least (`enough`).
+    Parameters
+    ----------
+    fit : callable
+        Fits a calibrator on probabilities and labels.
+    proba : ndarray of shape (n, 2)
+        Probabilities without NaN.
+    y : ndarray of shape (n,)
+        Labels; each class has at least `N_FOLDS` rows (`has_enough_rows`).
+    seed : int
+        Of the assignment of rows to folds.
+    costs : tuple of tuple of float, optional
+        As for `best_threshold`.
+
+    Returns
+    -------
+    float
+        The threshold on the calibrated probabilities.
     """
-    parts = parts_of(y, PARTS, seed)
-    corrected = cross_fitted(lambda rows: fit(proba[rows], y[rows]), proba, parts).astype(np.float32)
-    return best_threshold(y, corrected, costs)
+    folds = assign_folds(y, N_FOLDS, seed)
+    calibrated = cross_fit(lambda rows: fit(proba[rows], y[rows]), proba, folds).astype(np.float32)
+    return best_threshold(y, calibrated, costs)
 
 
-def correct_prior(proba: Proba, before: Sequence[float], after: Sequence[float]) -> Floats:
-    """Probabilities (n, k) learnt under class counts `after`, as they are under `before`, where rows of a class are alike.
+def correct_prior(proba: Proba, true_counts: Sequence[float], training_counts: Sequence[float]) -> Floats:
+    """Correct probabilities for another share of the classes in training.
 
-    Each is multiplied by the ratio of the two priors and the row normalised: Elkan (2001), Saerens, Latinne & Decaestecker
-    (2002). It holds for weights and for rows repeated or left out at random, which change how common a class is and
-    nothing within it.
+    Each probability is multiplied by the ratio of the two priors and the row is normalised. This holds for weights and for
+    rows repeated or left out at random, which change how common a class is and nothing within it.
+
+    Parameters
+    ----------
+    proba : ndarray of shape (n, k)
+        Probabilities learnt under `training_counts`.
+    true_counts, training_counts : sequence of float
+        Rows per class.
+
+    Returns
+    -------
+    ndarray of shape (n, k)
+        Probabilities under `true_counts`.
+
+    References
+    ----------
+    Elkan (2001), The Foundations of Cost-Sensitive Learning, IJCAI. Saerens, Latinne & Decaestecker (2002), Adjusting the
+    Outputs of a Classifier to New a Priori Probabilities, Neural Computation 14.
     """
-    true, seen = np.asarray(before, dtype=float), np.asarray(after, dtype=float)
-    ratio = np.divide(true / true.sum(), seen / seen.sum(), out=np.zeros_like(true), where=seen > 0)
-    return _shares(proba.astype(float) * ratio)
+    true, training = np.asarray(true_counts, dtype=float), np.asarray(training_counts, dtype=float)
+    ratio = np.divide(true / true.sum(), training / training.sum(), out=np.zeros_like(true), where=training > 0)
+    return _normalized(proba.astype(float) * ratio)
 
 
-def parts_of(y: Labels, parts: int, seed: int) -> Labels:
-    """A part (n,) for every row, each part with nearly the same share of every class; the same for the same seed."""
+def assign_folds(y: Labels, n_folds: int, seed: int) -> Labels:
+    """Assign every row to a fold, (n,); each fold has nearly the same share of every class."""
     rng = np.random.default_rng(seed)
-    found = np.zeros(len(y), dtype=np.int64)
+    folds = np.zeros(len(y), dtype=np.int64)
     start = 0
-    for one in np.unique(y):
-        rows = rng.permutation(np.flatnonzero(y == one))
-        found[rows] = (start + np.arange(len(rows))) % parts
+    for label in np.unique(y):
+        rows = rng.permutation(np.flatnonzero(y == label))
+        folds[rows] = (start + np.arange(len(rows))) % n_folds
         start += len(rows)
-    return found
+    return folds
 
 
-def cross_fitted(fit: Callable[[Labels], Callable[[Proba], Floats]], proba: Proba, parts: Labels) -> Floats:
-    """Probabilities (n, k), each from a calibrator that was fitted without the row's part; `fit` gets positions of rows."""
-    found = np.empty(proba.shape)
-    for part in np.unique(parts):
-        out = parts == part
-        found[out] = fit(np.flatnonzero(~out))(proba[out])
-    return found
+def cross_fit(fit: Callable[[Labels], Callable[[Proba], Floats]], proba: Proba, folds: Labels) -> Floats:
+    """Calibrate every row by a calibrator that was fitted without the row's fold.
+
+    Parameters
+    ----------
+    fit : callable
+        Gets positions of rows and returns a function of probabilities.
+    proba : ndarray of shape (n, k)
+        Probabilities.
+    folds : ndarray of shape (n,)
+        The fold of every row.
+
+    Returns
+    -------
+    ndarray of shape (n, k)
+        Calibrated probabilities.
+    """
+    calibrated = np.empty(proba.shape)
+    for fold in np.unique(folds):
+        test = folds == fold
+        calibrated[test] = fit(np.flatnonzero(~test))(proba[test])
+    return calibrated
 
 
-def enough(y: Labels, classes: int, parts: int) -> bool:
-    """Whether each class has a row in every part, so that calibrators can be fitted on all but one of them."""
-    return bool((np.bincount(y, minlength=classes) >= parts).all())
+def has_enough_rows(y: Labels, classes: int, n_folds: int) -> bool:
+    """Check that each class has a row in every fold, so that calibrators can be fitted on all folds but one."""
+    return bool((np.bincount(y, minlength=classes) >= n_folds).all())
 
 
-def prior_is_known(strategy: Mapping[str, object], name: str) -> bool:
-    """Whether a strategy, as `run.json` describes it, only changes how common classes are: weights, rows chosen at random.
+def has_known_prior(strategy: Mapping[str, object], name: str) -> bool:
+    """Check that a strategy only changes how common classes are: by weights, or by rows chosen at random.
 
-    Runs made before `chooses` was stored are told by the names of the two strategies that did.
+    Parameters
+    ----------
+    strategy : mapping
+        The strategy as `run.json` describes it. In runs made before ``chooses`` was stored, the two strategies for which
+        it holds are recognised by their names.
+    name : str
+        The name of the strategy.
+
+    Returns
+    -------
+    bool
+        Whether `PriorCorrection` applies.
     """
     if strategy.get("kind") == "weight":
         return True
-    chooses = strategy.get("chooses", name in ("random_oversampling", "random_undersampling"))
-    return strategy.get("kind") == "resample" and bool(chooses)
+    selects_rows = strategy.get("chooses", name in ("random_oversampling", "random_undersampling"))
+    return strategy.get("kind") == "resample" and bool(selects_rows)
 
 
-def _column(proba: Proba, one: int) -> Floats:
-    column: Floats = proba[:, one].astype(float)
+def _column(proba: Proba, label: int) -> Floats:
+    column: Floats = proba[:, label].astype(float)
     return column
 
 
-def _log_odds(proba: Proba, one: int, least: float) -> Floats:
-    """The log-odds (n,) of a class. Of two classes both columns are used: float32 cannot tell 1 − 1e-9 from 1."""
-    pair = logs_of(proba if proba.shape[1] == 2 else _two(_column(proba, one)), least)
+def _log_odds(proba: Proba, label: int, minimum: float) -> Floats:
+    """The log-odds (n,) of a class. Of two classes both columns are used: in float32, 1 − 1e-9 is 1."""
+    pair = log_proba(proba if proba.shape[1] == 2 else _with_negative(_column(proba, label)), minimum)
     return pair[:, 1] - pair[:, 0]
 
 
-def _isotonic(proba: Proba, y: Labels, one: int) -> Steps:
+def _fit_isotonic(proba: Proba, y: Labels, label: int) -> IsotonicFunction:
     from scipy.optimize import isotonic_regression
 
-    said, came = _column(proba, one), y == one
-    order = np.argsort(said, kind="stable")
-    values, begins = np.unique(said[order], return_index=True)
-    counts = np.diff(np.append(begins, len(said))).astype(float)
-    steps = isotonic_regression(np.add.reduceat(came[order].astype(float), begins) / counts, weights=counts).x
-    corners = np.ones(len(steps), dtype=bool)
-    corners[1:-1] = (steps[1:-1] != steps[:-2]) | (steps[1:-1] != steps[2:])
-    return Steps(values[corners], steps[corners])
+    predicted, observed = _column(proba, label), y == label
+    order = np.argsort(predicted, kind="stable")
+    distinct, starts = np.unique(predicted[order], return_index=True)
+    counts = np.diff(np.append(starts, len(predicted))).astype(float)
+    levels = isotonic_regression(np.add.reduceat(observed[order].astype(float), starts) / counts, weights=counts).x
+    knots = np.ones(len(levels), dtype=bool)
+    knots[1:-1] = (levels[1:-1] != levels[:-2]) | (levels[1:-1] != levels[2:])
+    return IsotonicFunction(distinct[knots], levels[knots])
 
 
-def _sigmoid(proba: Proba, y: Labels, one: int) -> Curve:
-    said, came = _log_odds(proba, one, LEAST), y == one
-    positives, negatives = came.sum(), (~came).sum()
-    targets = np.where(came, (positives + 1) / (positives + 2), 1 / (negatives + 2))
-    slope, shift = logistic(np.stack([said, np.ones_like(said)]), targets, np.zeros(2))
-    return Curve(float(slope), float(shift))
+def _fit_sigmoid(proba: Proba, y: Labels, label: int) -> SigmoidFunction:
+    log_odds, observed = _log_odds(proba, label, MIN_FIT_PROBA), y == label
+    positives, negatives = observed.sum(), (~observed).sum()
+    targets = np.where(observed, (positives + 1) / (positives + 2), 1 / (negatives + 2))
+    slope, shift = logistic(np.stack([log_odds, np.ones_like(log_odds)]), targets, np.zeros(2))
+    return SigmoidFunction(float(slope), float(shift))
 
 
-def _temperature(proba: Proba, y: Labels) -> Temperature:
-    logs = logs_of(proba, LEAST)
+def _fit_temperature(proba: Proba, y: Labels) -> TemperatureScaling:
+    logs = log_proba(proba, MIN_FIT_PROBA)
     if proba.shape[1] == 2:
-        sharpness = logistic((logs[:, 1] - logs[:, 0])[None], (y == 1).astype(float), np.zeros(1))
+        inverse = logistic((logs[:, 1] - logs[:, 0])[None], (y == 1).astype(float), np.zeros(1))
     else:
-        sharpness = pool(logs[None], y, np.zeros(1))
-    # Where more is said of what came true less often, next to nothing is left of it.
-    return Temperature(max(float(sharpness[0]), 1e-3))
+        inverse = conditional_logit(logs[None], y, np.zeros(1))
+    # Where higher probabilities came true less often, nearly uniform probabilities remain.
+    return TemperatureScaling(max(float(inverse[0]), 1e-3))
 
 
-def _shares(raw: Floats) -> Floats:
-    """Rows (n, k) divided by their sums; where that is 0, all alike."""
+def _normalized(raw: Floats) -> Floats:
+    """Rows (n, k) divided by their sums; uniform where the sum is 0."""
     total = raw.sum(axis=1, keepdims=True)
-    found: Floats = np.divide(raw, total, out=np.full_like(raw, 1 / raw.shape[1]), where=total > 0)
-    return found
+    proba: Floats = np.divide(raw, total, out=np.full_like(raw, 1 / raw.shape[1]), where=total > 0)
+    return proba
 
 
-def _expit(score: Floats) -> Floats:
+def _expit(log_odds: Floats) -> Floats:
     from scipy.special import expit
 
-    found: Floats = expit(score)
-    return found
+    proba: Floats = expit(log_odds)
+    return proba
 
 
-def _two(positive: Floats) -> Floats:
+def _with_negative(positive: Floats) -> Floats:
     return np.stack([1 - positive, positive], axis=1)

@@ -1,8 +1,8 @@
-"""The metrics there are: declarations, found by type.
+"""The metrics that ship with the package: declarations, discovered by type.
 
-Conventions, the same for all: of two classes, 1 is the positive one; with more, `precision`, `recall` and `f1`
-are unweighted means over the classes and the ranking metrics unweighted means of one class against the rest. Where no
-row was decided for a class its precision counts as 0; where none truly is of it, its recall is not defined: NaN.
+With two classes, 1 is the positive one; with more, `precision`, `recall` and `f1` are unweighted means over the classes and
+the ranking metrics unweighted means of one class against the rest. The precision of a class that no row was predicted as is
+0; the recall of a class without rows is not defined: NaN.
 """
 
 from __future__ import annotations
@@ -19,22 +19,34 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
     Counts = npt.NDArray[np.int64]
-    OneAgainstRest = Callable[[Counts, Counts], float]
+    OneVsRestScore = Callable[[Counts, Counts], float]
 
-ECE_BINS = 15  # as many as Guo et al. (2017) use
+ECE_BINS = 15  # as in Guo et al. (2017)
 LIFT_SHARE = 0.10
-ONE_IN = 100  # of log loss, which has no bounds, one row is taken to be worth going from certain to one in so many
+#: Log loss has no bounds: the span taken for it is that between a certain prediction and a probability of 1 in 100.
+LOG_LOSS_SPAN = math.log(100)
 
 
 def class_report(confusion: npt.NDArray[np.int64]) -> tuple[npt.NDArray[np.float64], ...]:
-    """Precision, recall and F1 of every class, each of shape (k,), from a confusion matrix (k, k) of counts."""
+    """Compute precision, recall and F1 of every class.
+
+    Parameters
+    ----------
+    confusion : ndarray of shape (k, k)
+        Counts; rows are the truth, columns the predictions.
+
+    Returns
+    -------
+    precision, recall, f1 : ndarray of shape (k,)
+        Recall and F1 are NaN for a class without rows.
+    """
     import numpy as np
 
-    hits, decided, true = np.diagonal(confusion), confusion.sum(axis=0), confusion.sum(axis=1)
+    hits, predicted, true = np.diagonal(confusion), confusion.sum(axis=0), confusion.sum(axis=1)
     exists = true > 0
-    precision = np.divide(hits, decided, out=np.zeros(len(hits)), where=decided > 0)
+    precision = np.divide(hits, predicted, out=np.zeros(len(hits)), where=predicted > 0)
     recall = np.divide(hits, true, out=np.full(len(hits), np.nan), where=exists)
-    f1 = np.divide(2 * hits, decided + true, out=np.full(len(hits), np.nan), where=exists)
+    f1 = np.divide(2 * hits, predicted + true, out=np.full(len(hits), np.nan), where=exists)
     return precision, recall, f1
 
 
@@ -51,12 +63,14 @@ def _g_mean(p: Predictions) -> float:
     return float(recall.prod() ** (1 / len(recall)))
 
 
-def _of_class(figure: int, negative: bool) -> Callable[[Predictions], float]:
+def _class_metric(column: int, negative: bool) -> Callable[[Predictions], float]:
+    """A column of `class_report`: that of the positive or negative class, or the mean over several classes."""
+
     def compute(p: Predictions) -> float:
-        per_class = class_report(p.confusion)[figure]
+        by_class = class_report(p.confusion)[column]
         if p.binary:
-            return float(per_class[0 if negative else 1])
-        return math.nan if negative else float(per_class.mean())
+            return float(by_class[0 if negative else 1])
+        return math.nan if negative else float(by_class.mean())
 
     return compute
 
@@ -64,56 +78,62 @@ def _of_class(figure: int, negative: bool) -> Callable[[Predictions], float]:
 def _mcc(p: Predictions) -> float:
     confusion = p.confusion.astype(float)
     total, hits = confusion.sum(), confusion.trace()
-    decided, true = confusion.sum(axis=0), confusion.sum(axis=1)
-    spread = (total**2 - decided @ decided) * (total**2 - true @ true)
-    return float((hits * total - decided @ true) / math.sqrt(spread)) if spread > 0 else 0.0
+    predicted, true = confusion.sum(axis=0), confusion.sum(axis=1)
+    variance = (total**2 - predicted @ predicted) * (total**2 - true @ true)
+    return float((hits * total - predicted @ true) / math.sqrt(variance)) if variance > 0 else 0.0
 
 
 def _expected_cost(p: Predictions) -> float:
     import numpy as np
 
-    return float((p.confusion * np.asarray(p.costs)).sum() / p.confusion.sum()) if p.costs is not None else math.nan
+    if p.costs is None:
+        return math.nan
+    return float((p.confusion * np.asarray(p.costs)).sum() / p.confusion.sum())
 
 
-def _against_rest(score: OneAgainstRest) -> Callable[[Predictions], float]:
+def _one_vs_rest(score: OneVsRestScore) -> Callable[[Predictions], float]:
+    """The score of the positive class, or the mean over several classes; NaN where a class has no rows or all of them."""
+
     def compute(p: Predictions) -> float:
         import numpy as np
 
-        classes = (1,) if p.binary else range(p.proba.shape[1])
-        steps = [p.steps(one) for one in classes]
-        if any(hits[-1] in (0, called[-1]) for hits, called in steps):
-            return math.nan
-        return float(np.mean([score(*one) for one in steps]))
+        scores = []
+        for label in (1,) if p.binary else range(p.proba.shape[1]):
+            hits, predicted = p.steps(label)
+            if hits[-1] in (0, predicted[-1]):
+                return math.nan
+            scores.append(score(hits, predicted))
+        return float(np.mean(scores))
 
     return compute
 
 
-def _area(hits: Counts, called: Counts) -> float:
-    """scikit-learn's figure to the bit, without its checks, which take ten times as long."""
+def _roc_auc(hits: Counts, predicted: Counts) -> float:
+    """The area of scikit-learn bit for bit, without its checks, which take ten times as long."""
     import numpy as np
 
-    false = called - hits
+    misses = predicted - hits
     corners = np.ones(len(hits), dtype=bool)
     if len(hits) > 2:
-        corners[1:-1] = (np.diff(false, 2) != 0) | (np.diff(hits, 2) != 0)
-    found, alarms = np.append(0.0, hits[corners]), np.append(0.0, false[corners])
-    return float(np.trapezoid(found / found[-1], alarms / alarms[-1]))
+        corners[1:-1] = (np.diff(misses, 2) != 0) | (np.diff(hits, 2) != 0)
+    true_positives, false_positives = np.append(0.0, hits[corners]), np.append(0.0, misses[corners])
+    return float(np.trapezoid(true_positives / true_positives[-1], false_positives / false_positives[-1]))
 
 
-def _average_precision(hits: Counts, called: Counts) -> float:
-    """scikit-learn's figure to the bit, without its checks: every trial asks for it on every fold."""
+def _average_precision(hits: Counts, predicted: Counts) -> float:
+    """The score of scikit-learn bit for bit, without its checks: every trial computes it on every fold."""
     import numpy as np
 
-    hits, called = hits[::-1], called[::-1]
-    lost = np.diff(np.append(hits / hits[0], 0.0))  # recall, from all rows down to none
-    return float(-np.sum(lost * (hits / called)))
+    hits, predicted = hits[::-1], predicted[::-1]
+    recall_steps = np.diff(np.append(hits / hits[0], 0.0))  # from all rows down to none
+    return float(-np.sum(recall_steps * (hits / predicted)))
 
 
 def _log_loss(p: Predictions) -> float:
     import numpy as np
 
-    least = float(np.finfo(np.float32).eps)  # probabilities are stored as float32
-    proba = np.clip(p.proba.astype(float), least, 1 - least)
+    minimum = float(np.finfo(np.float32).eps)  # probabilities are stored as float32
+    proba = np.clip(p.proba.astype(float), minimum, 1 - minimum)
     proba /= proba.sum(axis=1, keepdims=True)
     return float(-np.log(proba[np.arange(len(p.y)), p.y]).mean())
 
@@ -131,11 +151,11 @@ def _ece(p: Predictions) -> float:
     import numpy as np
 
     if p.binary:
-        said, came = p.proba[:, 1].astype(float), p.y == 1
+        predicted, observed = p.proba[:, 1].astype(float), p.y == 1
     else:
-        said, came = p.proba.max(axis=1).astype(float), p.proba.argmax(axis=1) == p.y
-    bins = np.minimum((said * ECE_BINS).astype(int), ECE_BINS - 1)
-    gaps = np.bincount(bins, weights=said - came, minlength=ECE_BINS)
+        predicted, observed = p.proba.max(axis=1).astype(float), p.proba.argmax(axis=1) == p.y
+    bins = np.minimum((predicted * ECE_BINS).astype(int), ECE_BINS - 1)
+    gaps = np.bincount(bins, weights=predicted - observed, minlength=ECE_BINS)
     return float(np.abs(gaps).sum() / len(p.y))
 
 
@@ -145,12 +165,12 @@ def _lift_at_10(p: Predictions) -> float:
     if not p.binary or not (p.y == 1).any():
         return math.nan
     score, positive = p.proba[:, 1], p.y == 1
-    take = max(1, math.ceil(LIFT_SHARE * len(score)))
-    cut = np.partition(score, len(score) - take)[len(score) - take]
-    above, level = score > cut, score == cut
-    # Rows at the cut are interchangeable: count what a random pick among them finds on average.
-    found = positive[above].sum() + (take - above.sum()) * positive[level].mean()
-    return float(found / take / positive.mean())
+    n_selected = max(1, math.ceil(LIFT_SHARE * len(score)))
+    cut = np.partition(score, len(score) - n_selected)[len(score) - n_selected]
+    above, tied = score > cut, score == cut
+    # Rows at the cut are interchangeable: count the positives among them in a random selection, on average.
+    hits = positive[above].sum() + (n_selected - above.sum()) * positive[tied].mean()
+    return float(hits / n_selected / positive.mean())
 
 
 METRICS = (
@@ -171,36 +191,36 @@ METRICS = (
     ),
     Metric(
         name="precision",
-        compute=_of_class(0, negative=False),
+        compute=_class_metric(0, negative=False),
         metric_type="decision",
         label="Precision",
-        description="of the rows called positive, the share that is (several classes: mean over them)",
+        description="of the rows predicted positive, the share that is (several classes: mean over them)",
     ),
     Metric(
         name="recall",
-        compute=_of_class(1, negative=False),
+        compute=_class_metric(1, negative=False),
         metric_type="decision",
         label="Recall",
         description="of the positive rows, the share that was found (several classes: mean over them)",
     ),
     Metric(
         name="f1",
-        compute=_of_class(2, negative=False),
+        compute=_class_metric(2, negative=False),
         metric_type="decision",
         label="F1",
         description="harmonic mean of precision and recall of the positive class (several classes: mean over them)",
     ),
     Metric(
         name="precision_negative",
-        compute=_of_class(0, negative=True),
+        compute=_class_metric(0, negative=True),
         metric_type="decision",
         binary_only=True,
         label="Precision (neg.)",
-        description="of the rows called negative, the share that is",
+        description="of the rows predicted negative, the share that is",
     ),
     Metric(
         name="recall_negative",
-        compute=_of_class(1, negative=True),
+        compute=_class_metric(1, negative=True),
         metric_type="decision",
         binary_only=True,
         label="Recall (neg.)",
@@ -208,7 +228,7 @@ METRICS = (
     ),
     Metric(
         name="f1_negative",
-        compute=_of_class(2, negative=True),
+        compute=_class_metric(2, negative=True),
         metric_type="decision",
         binary_only=True,
         label="F1 (neg.)",
@@ -230,14 +250,14 @@ METRICS = (
     ),
     Metric(
         name="roc_auc",
-        compute=_against_rest(_area),
+        compute=_one_vs_rest(_roc_auc),
         metric_type="ranking",
         label="ROC AUC",
         description="area under the ROC curve: how often a positive row is ranked above a negative one; 0.5 is chance",
     ),
     Metric(
         name="average_precision",
-        compute=_against_rest(_average_precision),
+        compute=_one_vs_rest(_average_precision),
         metric_type="ranking",
         label="AP",
         description="average precision, area under the precision-recall curve; chance is the share of positive rows",
@@ -247,7 +267,7 @@ METRICS = (
         compute=_log_loss,
         metric_type="probability",
         greater_is_better=False,
-        span=math.log(ONE_IN),
+        span=LOG_LOSS_SPAN,
         label="Log loss",
         description="mean −log of the probability given to what came true; lower is better",
     ),

@@ -1,4 +1,4 @@
-"""A metric: one figure computed from stored predictions."""
+"""A metric: one number computed from stored predictions."""
 
 from __future__ import annotations
 
@@ -17,12 +17,21 @@ MetricType: TypeAlias = Literal["ranking", "decision", "probability"]
 
 @dataclass(frozen=True)
 class Predictions:
-    """What a classifier said about some rows, and what was true.
-
-    `y` (n,) holds 0..k-1, `proba` (n, k) the probabilities. With two classes a row is called positive where
-    `proba[:, 1] >= threshold`; otherwise the most probable class is taken. `costs[true][predicted]` or None.
+    """The predictions of a classifier for some rows, with their true classes.
 
     All arrays are read-only: several metrics are computed from the same predictions.
+
+    Parameters
+    ----------
+    y : ndarray of shape (n,)
+        True classes, 0 to k - 1.
+    proba : ndarray of shape (n, k)
+        Probabilities.
+    threshold : float or None, default=0.5
+        With two classes a row is predicted positive where ``proba[:, 1] >= threshold``; with more, or without a threshold,
+        the most probable class is predicted.
+    costs : tuple of tuple of float, optional
+        ``costs[true][predicted]``.
     """
 
     y: npt.NDArray[np.int64]
@@ -42,35 +51,44 @@ class Predictions:
 
     @cached_property
     def labels(self) -> npt.NDArray[np.int64]:
-        """The decided class of every row, shape (n,)."""
+        """The predicted class of every row, shape (n,)."""
         if self.binary and self.threshold is not None:
-            decided: npt.NDArray[np.int64] = (self.proba[:, 1] >= self.threshold).astype("int64")
-            return _read_only(decided)
-        most: npt.NDArray[np.int64] = self.proba.argmax(axis=1)
-        return _read_only(most)
+            predicted: npt.NDArray[np.int64] = (self.proba[:, 1] >= self.threshold).astype("int64")
+            return _read_only(predicted)
+        most_probable: npt.NDArray[np.int64] = self.proba.argmax(axis=1)
+        return _read_only(most_probable)
 
     @cached_property
     def _steps(self) -> dict[int, tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]]:
         return {}
 
-    def steps(self, one: int) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
-        """Rows of a class, and rows in all, at or above each distinct probability of it, from the highest down.
+    def steps(self, label: int) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+        """Count rows at or above each distinct probability of a class, from the highest probability down.
 
-        Sorted once for all metrics that rank.
+        Rows are sorted once for all metrics that rank.
+
+        Parameters
+        ----------
+        label : int
+            The class.
+
+        Returns
+        -------
+        hits, rows : ndarray of int
+            Rows of the class, and all rows.
         """
         import numpy as np
 
-        if one not in self._steps:
-            order = np.argsort(self.proba[:, one])[::-1]
-            ends = np.append(
-                np.flatnonzero(np.diff(self.proba[order, one])), len(order) - 1
-            )  # of rows of one probability
-            self._steps[one] = _read_only(np.cumsum(self.y[order] == one)[ends]), _read_only(ends + 1)
-        return self._steps[one]
+        if label not in self._steps:
+            order = np.argsort(self.proba[:, label])[::-1]
+            changes = np.flatnonzero(np.diff(self.proba[order, label]))
+            ends = np.append(changes, len(order) - 1)  # of the rows of one probability
+            self._steps[label] = _read_only(np.cumsum(self.y[order] == label)[ends]), _read_only(ends + 1)
+        return self._steps[label]
 
     @cached_property
     def confusion(self) -> npt.NDArray[np.int64]:
-        """Counts of shape (k, k): rows are the truth, columns the decision."""
+        """Counts of shape (k, k): rows are the truth, columns the predictions."""
         import numpy as np
 
         k = self.proba.shape[1]
@@ -86,11 +104,34 @@ def _read_only(array: Array) -> Array:
 
 @dataclass(frozen=True, kw_only=True)
 class Metric:
-    """One figure of quality: `compute(predictions)` returns a float, NaN where it is not defined.
+    """One measure of quality, as a declaration.
 
-    `over_rows` says of a figure of decisions that it is a plain mean over all rows, so that one row of n moves it by 1/n
-    of what a decision is worth, and not by a share of its class. `span` is what lies between its worst and its best value,
-    1 for most and where there are no bounds: tests take one row to be worth a share of it.
+    Parameters
+    ----------
+    name : str
+        Unique name; the column of the metric in tables.
+    compute : callable
+        ``compute(predictions)`` returns a float, NaN where the metric is not defined.
+    metric_type : {"ranking", "decision", "probability"}
+        What is measured.
+    greater_is_better : bool, default=True
+        The direction of the metric.
+    binary_only : bool, default=False
+        Whether it is only defined for two classes.
+    needs_costs : bool, default=False
+        Whether it is only defined with a cost matrix.
+    over_rows : bool, default=False
+        Whether a metric of decisions is a plain mean over all rows, so that one row of n changes it by 1/n of the value of
+        a decision, and not by a share of its class.
+    span : float, default=1.0
+        The difference between the worst and the best value, 1 where there are no bounds: tests assume that one row changes
+        the metric by a share of it.
+    version : int, default=1
+        Raise it whenever `compute` changes, so that cached values are computed anew.
+    label : str
+        Heading in tables; the name by default.
+    description : str
+        One sentence for the glossary of the report.
     """
 
     name: str
@@ -101,6 +142,11 @@ class Metric:
     needs_costs: bool = False
     over_rows: bool = False
     span: float = 1.0
-    version: int = 1  #: raised whenever `compute` changes, so that kept figures are computed anew
+    version: int = 1
     label: str = ""
     description: str = ""
+
+    @property
+    def sign(self) -> int:
+        """1 if greater is better, else −1: scores times this number are better the greater they are."""
+        return 1 if self.greater_is_better else -1

@@ -1,4 +1,4 @@
-"""Chooses the probability from which a row is called positive."""
+"""Choose the probability from which a row is predicted positive."""
 
 from __future__ import annotations
 
@@ -8,71 +8,88 @@ if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
 
-HALF = 0.5
+DEFAULT_CUT = 0.5
 ABOVE_ALL = 1.0 + 1e-6  # more than any probability, in float32 too
 
 
 def best_threshold(
     y: npt.NDArray[np.int64], proba: npt.NDArray[np.floating], costs: tuple[tuple[float, ...], ...] | None = None
 ) -> float:
-    """The threshold that serves these rows best; a row is then called positive where its probability is `>=` it.
+    """Choose the decision threshold that is best on these rows.
 
-    `y` (n,) holds 0 and 1, `proba` the probabilities, (n, 2) or (n,) of the positive class; rows with NaN are left out.
-    Without `costs` it maximises the F1 of the positive class (Lipton, Elkan & Naryanaswamy 2014), with
-    `costs[true][predicted]` it minimises what the decisions cost (Elkan 2001). Every cut between neighbouring
-    probabilities is tried, calling all or (with costs) none positive included, and the middle between the two
-    neighbours is returned, 0 and 1 being the neighbours at the ends. Of equally good cuts the one nearest 0.5 is
-    taken, then the lowest. Where there are no rows, or without costs no positive ones, it is 0.5.
+    Every cut between neighbouring probabilities is tried, including those that predict all rows or (with costs) none as
+    positive. The middle between the two neighbours is returned, 0 and 1 being the neighbours at the ends.
+
+    Parameters
+    ----------
+    y : ndarray of shape (n,)
+        0 and 1.
+    proba : ndarray of shape (n, 2) or (n,)
+        Probabilities, or those of the positive class. Rows with NaN are left out.
+    costs : tuple of tuple of float, optional
+        ``costs[true][predicted]``. Without it the F1 of the positive class is maximised [1]_, with it the cost of the
+        decisions is minimised [2]_.
+
+    Returns
+    -------
+    float
+        A row is predicted positive if its probability is ``>=`` this threshold. Of equally good cuts it is the one nearest
+        0.5, then the lowest; 0.5 without rows or, without `costs`, without positive rows.
+
+    References
+    ----------
+    .. [1] Lipton, Elkan & Naryanaswamy (2014), Optimal Thresholding of Classifiers to Maximize F1 Measure, ECML PKDD.
+    .. [2] Elkan (2001), The Foundations of Cost-Sensitive Learning, IJCAI.
     """
     import numpy as np
 
     positive = proba[:, 1] if proba.ndim == 2 else proba
-    seen = ~np.isnan(positive)
-    y, positive = y[seen], positive[seen]
+    known = ~np.isnan(positive)
+    y, positive = y[known], positive[known]
     if not len(y) or (costs is None and not (y == 1).any()):
-        return HALF
-    values, rank = np.unique(positive, return_inverse=True)
+        return DEFAULT_CUT
+    distinct, rank = np.unique(positive, return_inverse=True)
     # Counts among the rows at or above each distinct probability; the last entry is the cut above all of them.
-    called = np.append(np.bincount(rank)[::-1].cumsum()[::-1], 0)
+    predicted = np.append(np.bincount(rank)[::-1].cumsum()[::-1], 0)
     hits = np.append(np.bincount(rank, weights=y == 1)[::-1].cumsum()[::-1], 0.0)
-    loss = _loss(hits, called, len(y), float((y == 1).sum()), costs)
-    cuts = _cuts(values)
+    loss = _loss(hits, predicted, len(y), float((y == 1).sum()), costs)
+    cuts = _cuts(distinct)
     best = np.flatnonzero(loss <= loss.min() + 1e-12 * abs(loss.min()))
-    return float(cuts[best[np.argmin(np.abs(cuts[best] - HALF))]])
+    return float(cuts[best[np.argmin(np.abs(cuts[best] - DEFAULT_CUT))]])
 
 
 def _loss(
     hits: npt.NDArray[np.float64],
-    called: npt.NDArray[np.int64],
+    predicted: npt.NDArray[np.int64],
     rows: int,
     positives: float,
     costs: tuple[tuple[float, ...], ...] | None,
 ) -> npt.NDArray[np.float64]:
-    """What is to be made small, for every cut: minus F1, or the total cost."""
+    """The loss of every cut: minus F1, or the total cost."""
     if costs is None:
-        f1: npt.NDArray[np.float64] = 2 * hits / (called + positives)
+        f1: npt.NDArray[np.float64] = 2 * hits / (predicted + positives)
         return -f1
-    false_alarms, missed = called - hits, positives - hits
-    left_alone = rows - positives - false_alarms
-    (right_negative, wrong_positive), (wrong_negative, right_positive) = costs
+    false_positives, false_negatives = predicted - hits, positives - hits
+    true_negatives = rows - positives - false_positives
+    (cost_tn, cost_fp), (cost_fn, cost_tp) = costs
     total: npt.NDArray[np.float64] = (
-        hits * right_positive + false_alarms * wrong_positive + missed * wrong_negative + left_alone * right_negative
+        hits * cost_tp + false_positives * cost_fp + false_negatives * cost_fn + true_negatives * cost_tn
     )
     return total
 
 
-def _cuts(values: npt.NDArray[np.floating]) -> npt.NDArray[np.float64]:
-    """The middle below each of the sorted distinct `values`, and one above the last: shape (n + 1,).
+def _cuts(distinct: npt.NDArray[np.floating]) -> npt.NDArray[np.float64]:
+    """The middle below each of the sorted distinct probabilities, and one above the last: shape (n + 1,).
 
-    Rounded to the precision of the probabilities, where a middle may fall on its lower neighbour: then the upper one.
+    Rounded to the precision of the probabilities, where a middle may equal its lower neighbour: then it is the upper one.
     """
     import numpy as np
 
-    lower = np.concatenate([[0], values]).astype(values.dtype)
-    upper = np.concatenate([values, [1]]).astype(values.dtype)
-    middle = ((lower.astype(float) + upper) / 2).astype(values.dtype)
+    lower = np.concatenate([[0], distinct]).astype(distinct.dtype)
+    upper = np.concatenate([distinct, [1]]).astype(distinct.dtype)
+    middle = ((lower.astype(float) + upper) / 2).astype(distinct.dtype)
     cuts = np.where(middle > lower, middle, upper).astype(float)
-    cuts[0] = float(middle[0])  # everything is positive: the least value may be 0 itself
-    if values[-1] >= 1:
+    cuts[0] = float(middle[0])  # everything is positive: the least probability may be 0 itself
+    if distinct[-1] >= 1:
         cuts[-1] = ABOVE_ALL
     return cuts

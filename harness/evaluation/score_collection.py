@@ -1,0 +1,218 @@
+"""Read the records and predictions of a run, and compute the scores of every entry, split by split."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
+from operator import itemgetter
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from harness.evaluation.evaluate import OuterSplit, ScoreKey, SplitEnsemble, SplitScores, evaluate_all
+from harness.evaluation.metric_cache import MetricCache, MetricValues, read_cache, write_cache
+from harness.evaluation.scores import ANY_NAME, STATUS_MISSING, CellStatus, Entry, ScoreRows, Scores
+from harness.metrics.calibration import CALIBRATIONS, NO_CALIBRATION, has_known_prior
+from harness.metrics.metric import Metric
+from harness.store.record import EntryResult, Record
+from harness.store.store import Store
+
+SUMMED = ("fit_seconds", "predict_us_per_row", "parameters", "model_bytes")  #: over the members of an ensemble
+
+
+class _ScoreRow(NamedTuple):
+    """The scores of one entry in one split at one kind of threshold."""
+
+    task: str
+    entry: Entry
+    threshold_kind: str
+    split: tuple[int, int]
+    score_key: ScoreKey
+    columns: dict[str, float]
+
+
+def collect_scores(store: Store, metrics: Mapping[str, Metric]) -> Scores:
+    """Read a run folder and score everything in it; the values of metrics are cached under `derived/`.
+
+    Parameters
+    ----------
+    store : Store
+        The run folder.
+    metrics : mapping of str to Metric
+        The metrics to compute, by name.
+
+    Returns
+    -------
+    Scores
+        The scores of all entries.
+
+    Raises
+    ------
+    StoreError
+        If the folder is no run or cannot be read.
+    """
+    run = store.read_run()
+    records, failures = store.read_records()
+    by_key = {(record.id, record.key): record for record in records}
+    # A record made from other data or other declarations has another key and does not count.
+    planned = [(cell, by_key.get((cell["id"], cell["key"]))) for cell in run["cells"]]
+    splits = _outer_splits(Scores(run, (), {}, {}, metrics), filter(None, (record for _, record in planned)))
+    metric_values: dict[ScoreKey, MetricValues] = {}
+    ensembles: dict[tuple[str, str, tuple[int, int]], SplitEnsemble] = {}
+    ensemble_failures: dict[tuple[str, tuple[int, int]], str] = {}
+    for split, split_scores in zip(splits, _evaluate(store, splits, metrics), strict=True):
+        failures = failures | split_scores.unreadable
+        metric_values |= split_scores.metric_values
+        position = (split.repeat, split.fold)
+        for ensemble in split_scores.ensembles:
+            ensembles[split.task, ensemble.kind, position] = ensemble
+        if split_scores.ensemble_failure:
+            ensemble_failures[split.task, position] = split_scores.ensemble_failure
+    cells = tuple(_cell_status(cell, record, failures) for cell, record in planned)
+    scores = Scores(run, cells, {}, metric_values, metrics, ensembles, ensemble_failures)
+    rows: list[_ScoreRow] = []
+    for cell in cells:
+        if cell.record:
+            rows += _record_rows(scores, cell.record)
+    return replace(scores, by_entry=_by_entry([*rows, *_chosen_rows(scores, rows), *_ensemble_rows(scores)]))
+
+
+def _outer_splits(scores: Scores, records: Iterable[Record]) -> list[OuterSplit]:
+    """The records by task and outer split, with what evaluating them needs."""
+    by_split: dict[tuple[str, int, int], list[Record]] = {}
+    for record in records:
+        by_split.setdefault((record.task, record.repeat, record.fold), []).append(record)
+    strategies = scores.run["strategies"]
+    correctable = frozenset(name for name in strategies if has_known_prior(strategies[name], name))
+    splits = []
+    for (task, repeat, fold), split_records in by_split.items():
+        classes, costs, objective = len(scores.classes(task)), scores.costs(task), scores.objective(task)
+        splits.append(OuterSplit(task, repeat, fold, tuple(split_records), classes, costs, objective, correctable))
+    return splits
+
+
+def _evaluate(store: Store, splits: list[OuterSplit], metrics: Mapping[str, Metric]) -> list[SplitScores]:
+    """Evaluate the splits, and write the cache if something was computed or is no longer needed."""
+    cached, used = read_cache(store), MetricCache()
+    evaluated = evaluate_all(store, splits, metrics, cached)
+    for split_scores in evaluated:
+        used |= split_scores.cache
+    if used != cached:
+        write_cache(store, used)
+    return evaluated
+
+
+def _cell_status(planned: Mapping[str, Any], record: Record | None, failures: Mapping[str, str]) -> CellStatus:
+    names = (planned["task"], planned["family"], planned["strategy"])
+    if planned["id"] in failures:
+        return CellStatus(*names, "failed", failures[planned["id"]], None)
+    if record is None:
+        return CellStatus(*names, STATUS_MISSING, "not run yet", None)
+    return CellStatus(*names, record.status, record.reason, record)
+
+
+def _record_rows(scores: Scores, record: Record) -> Iterator[_ScoreRow]:
+    """The rows of the entries of a cell, with those of their recalibrated probabilities."""
+    for outcome in record.outcomes:
+        extras = _extra_columns(record, outcome, scores.objective(record.task).name)
+        for calibration in CALIBRATIONS:
+            stage = outcome.stage if calibration == NO_CALIBRATION else f"{outcome.stage}/{calibration}"
+            entry = Entry(record.family, record.strategy, outcome.stage, calibration)
+            yield from _entry_rows(scores, record.task, entry, (record.repeat, record.fold), (record.id, stage), extras)
+
+
+def _entry_rows(
+    scores: Scores,
+    task: str,
+    entry: Entry,
+    split: tuple[int, int],
+    predictions: tuple[str, str],
+    extras: dict[str, float],
+) -> Iterator[_ScoreRow]:
+    """The rows of an entry in one split, one per kind of threshold; none where it has no scores."""
+    for threshold_kind in scores.threshold_kinds(task):
+        key = (*predictions, threshold_kind)
+        metric_values = scores.metric_values.get(key)
+        if metric_values is None:
+            continue
+        confusion, threshold = metric_values.confusion, metric_values.threshold
+        columns = {
+            **metric_values.values,
+            **extras,
+            "row_share": 1 / max(int(confusion.sum()), 1),
+            "rare_row_share": 1 / max(int(confusion.sum(axis=1).min()), 1),
+            "threshold": math.nan if threshold is None else threshold,
+        }
+        yield _ScoreRow(task, entry, threshold_kind, split, key, columns)
+
+
+def _extra_columns(record: Record, outcome: EntryResult, objective: str) -> dict[str, float]:
+    return {
+        "ratio": record.n_test / record.n_train if record.n_train else math.nan,
+        "fit_seconds": outcome.fit_seconds,
+        "predict_us_per_row": 1e6 * outcome.predict_seconds / record.n_test if record.n_test else math.nan,
+        "trials": 1.0 if outcome.stage == "default" else float(record.trials),  # trial 0 and no search
+        "parameters": math.nan if outcome.parameters is None else float(outcome.parameters),
+        "model_bytes": float(outcome.model_bytes) or math.nan,
+        "trial": float(outcome.trial),
+        "inner": outcome.inner_score,
+        "train": outcome.train_scores.get(objective, math.nan),
+    }
+
+
+def _ensemble_rows(scores: Scores) -> Iterator[_ScoreRow]:
+    """The rows of the ensembles of the tuned entries.
+
+    Times and sizes are the sums over the members with a weight; `trials` are those of all candidates.
+    """
+    records = {cell.record.id: cell.record for cell in scores.cells if cell.record}
+    for (task, kind, split), ensemble in scores.ensembles.items():
+        objective = scores.objective(task).name
+        extras: dict[str, float] = {}
+        for cell_id, weight in ensemble.weights.items():
+            outcome = next(outcome for outcome in records[cell_id].outcomes if outcome.stage == "tuned")
+            member = _extra_columns(records[cell_id], outcome, objective)
+            if not extras:
+                extras = member | dict.fromkeys((*SUMMED, "trials"), 0)
+            extras["trials"] += member["trials"]
+            if weight:
+                for name in SUMMED:
+                    extras[name] += member[name]
+        extras |= {"inner": ensemble.inner, "trial": math.nan, "train": math.nan}
+        predictions = (f"{task}/r{split[0]}f{split[1]}", ensemble.stage)
+        yield from _entry_rows(scores, task, Entry(ANY_NAME, kind, "ensembled"), split, predictions, extras)
+
+
+def _chosen_rows(scores: Scores, rows: list[_ScoreRow]) -> Iterator[_ScoreRow]:
+    """The rows of the entries with the best inner score in each split: per family over its strategies, and over all.
+
+    Their `trials` are those of all candidates. Entries of the strategy `searched` are no candidates.
+    """
+    candidates: dict[tuple[str, str, str, tuple[int, int]], list[_ScoreRow]] = {}
+    choices: dict[tuple[str, str], set[Entry]] = {}
+    for row in rows:
+        family, strategy, *stage = row.entry
+        if stage == ["tuned", "none"] and strategy != "searched" and not math.isnan(row.columns["inner"]):
+            for name in (family, ANY_NAME):
+                candidates.setdefault((row.task, name, row.threshold_kind, row.split), []).append(row)
+                choices.setdefault((row.task, name), set()).add(row.entry)
+    for (task, family, _, _), split_rows in candidates.items():
+        if len(choices[task, family]) > 1:
+            sign = -scores.objective(task).sign
+            best = min(split_rows, key=lambda row: (sign * row.columns["inner"], row.entry))
+            trials = sum(row.columns["trials"] for row in split_rows)
+            yield best._replace(entry=Entry(family, ANY_NAME, "chosen"), columns=best.columns | {"trials": trials})
+
+
+def _by_entry(rows: Iterable[_ScoreRow]) -> dict[tuple[str, Entry, str], ScoreRows]:
+    grouped: dict[tuple[str, Entry, str], list[_ScoreRow]] = {}
+    for row in rows:
+        grouped.setdefault((row.task, row.entry, row.threshold_kind), []).append(row)
+    by_entry = {}
+    for key, group in grouped.items():
+        group.sort(key=lambda row: row.split)
+        _, _, _, splits, score_keys, columns = zip(*group, strict=True)
+        table = {name: np.array(list(map(itemgetter(name), columns))) for name in columns[0]}
+        by_entry[key] = ScoreRows(splits, score_keys, table)
+    return by_entry
