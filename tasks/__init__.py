@@ -1,1 +1,1 @@
-"""Tasks: one declaration a file."""
+"""Tasks: one data source per file, with the tasks that are made of it."""

@@ -16,23 +16,25 @@ if TYPE_CHECKING:
 
 URL = "https://archive.ics.uci.edu/static/public/222/bank+marketing.zip"
 SHA256 = "d1513ec63b385506f7cfce9f2c5caa9fe99e7ba4e8c3fa264b3aaf0f849ed32d"
-POSITIVES = 3172  #: of 43,094 rows: 7.36 %
+MAX_POSITIVES = 3172  #: of the rarer task, 7.36 % of 43,094 rows
 
 
 def load(data_dir: Path | None) -> pd.DataFrame:
-    """45,211 calls, `bank-full.csv` of the data directory or of UCI."""
+    """Load 45,211 calls from `bank-full.csv` in the data directory, or from UCI."""
     content = data_member(data_dir, "bank-marketing", "bank-full.csv")
     if content is None:
-        by_hand = "download it by hand into the folder bank-marketing of a data directory (--data-dir or EVENHAND_DATA)"
-        content = url_member(URL, "bank-full.csv", SHA256, by_hand)
+        instructions = (
+            "download it by hand into the folder bank-marketing of a data directory (--data-dir or EVENHAND_DATA)"
+        )
+        content = url_member(URL, "bank-full.csv", SHA256, instructions)
     return read_csv(content, separator=";", what="bank-full.csv")
 
 
 def load_fewer(data_dir: Path | None) -> pd.DataFrame:
-    """The same calls with 3,172 of the 5,289 positives, always the same ones, chosen by seeds of their positions."""
+    """Load the same calls with 3,172 of the 5,289 positives, always the same ones, ordered by seeds of their positions."""
     frame = load(data_dir)
     positives = sorted(frame.index[frame["y"] == "yes"], key=lambda row: seed_of("subscription", int(row)))
-    return frame.drop(index=positives[POSITIVES:]).reset_index(drop=True)
+    return frame.drop(index=positives[MAX_POSITIVES:]).reset_index(drop=True)
 
 
 BANK_MARKETING = Task(
@@ -61,5 +63,5 @@ SUBSCRIPTION = replace(
     name="subscription",
     load=load_fewer,
     title="Term deposit subscription, rarer",
-    description="As bank_marketing with 3,172 of its positives: 7.4 %, so that always saying no is right in 92.6 %.",
+    description="As bank_marketing with 3,172 of its positives (7.4 %): always predicting no is right for 92.6 % of the rows.",
 )

@@ -1,4 +1,4 @@
-"""Caravan insurance (CoIL 2000): the training part, and the whole challenge with its own test part."""
+"""Caravan insurance (CoIL 2000): the training part, and both parts of the challenge with its predefined test rows."""
 
 from __future__ import annotations
 
@@ -13,15 +13,17 @@ from harness.registry.task import ColumnType, Task
 if TYPE_CHECKING:
     import pandas as pd
 
-DESCRIPTION = "Who buys caravan insurance, from 43 figures of the postcode and 42 of the policies held; 6.0 % do."
+DESCRIPTION = (
+    "Who buys caravan insurance, from 43 columns about the postcode area and 42 about the policies held; 6.0 % do."
+)
 CITATION = "P. van der Putten and M. van Someren (eds), CoIL Challenge 2000: The Insurance Company Case, 2000"
 LICENCE = "CC BY 4.0 (UCI Machine Learning Repository)"
-# Customer types, numbered in no order; every other column is ordered.
+# Customer types, whose numbers have no order; every other column is ordered.
 TYPES: dict[str, ColumnType] = {"MOSTYPE": "category", "MOSHOOFD": "category"}
 
 
 def load(_data_dir: Path | None) -> pd.DataFrame:
-    """5,822 customers, the training part of the challenge."""
+    """Load 5,822 customers, the training part of the challenge."""
     content = wheel_member(
         "ISLP",
         "0.6.0",
@@ -33,7 +35,7 @@ def load(_data_dir: Path | None) -> pd.DataFrame:
 
 
 def load_full(data_dir: Path | None) -> pd.DataFrame:
-    """9,822 customers; `ORIGIN` says `train` (5,822) or `test` (4,000)."""
+    """Load 9,822 customers; `ORIGIN` is `train` (5,822) or `test` (4,000)."""
     content = data_member(data_dir, "caravan-full", "caravan-insurance-challenge.csv")
     if content is None:
         raise Unavailable(

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 def load(_data_dir: Path | None) -> pd.DataFrame:
-    """10,000 simulated people: balance, income, and whether they study."""
+    """Load 10,000 simulated people: balance, income, and whether they are students."""
     content = wheel_member(
         "ISLP",
         "0.6.0",
@@ -31,7 +31,7 @@ TASK = Task(
     target="default",
     positive="Yes",
     title="Credit card default (simulated)",
-    description="Who does not pay a credit card debt, from balance, income and being a student; simulated, 3.3 %.",
+    description="Who does not pay a credit card debt, from balance, income and being a student; simulated, 3.3 % do not.",
     source="An Introduction to Statistical Learning, as in the wheel ISLP 0.6.0 on PyPI",
     licence="BSD-3 (the wheel's)",
     citation="G. James, D. Witten, T. Hastie, R. Tibshirani, J. Taylor, An Introduction to Statistical Learning, 2023",

@@ -1,4 +1,4 @@
-"""Customer segmentation (HackerEarth HackLive): bank-full again, thinned and with missing values."""
+"""Customer segmentation (HackerEarth HackLive): a part of the bank marketing data, with missing values."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 def load(data_dir: Path | None) -> pd.DataFrame:
-    """31,647 customers, the competition's training file."""
+    """Load 31,647 customers, the training file of the competition."""
     content = data_member(data_dir, "hackerearth-customer-segmentation", "train.csv")
     if content is None:
         raise Unavailable(

@@ -1,4 +1,4 @@
-"""The handwritten nine against the other digits: small, and in every scikit-learn."""
+"""The handwritten nine against the other digits: a small data set that comes with scikit-learn."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 def load(_data_dir: Path | None) -> pd.DataFrame:
-    """1,797 images of 8 × 8 grey values from 0 to 16, one column a pixel."""
+    """Load 1,797 images of 8 × 8 grey values from 0 to 16, one column per pixel."""
     from sklearn.datasets import load_digits
 
     digits = load_digits(as_frame=True)

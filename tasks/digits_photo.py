@@ -1,4 +1,4 @@
-"""Digits shown by hand: colour photographs of sign language, and the nine against the rest."""
+"""Digits in sign language: colour photographs, and the nine against the rest."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from harness.registry.task import Task
 
 
 def load(data_dir: Path | None) -> LabeledImages:
-    """2,062 photographs of 100 × 100 pixels from `sign-digits.zip` in the data directory, about 206 of each digit."""
+    """Load 2,062 photographs of 100 × 100 pixels from `sign-digits.zip` in the data directory, about 206 of each digit."""
     content = data_member(data_dir, "sign-digits", "sign-digits.zip")
     if content is None:
         raise Unavailable(
@@ -23,7 +23,7 @@ def load(data_dir: Path | None) -> LabeledImages:
 
 
 def load_nine(data_dir: Path | None) -> LabeledImages:
-    """The same, labelled `nine` and `rest`."""
+    """Load the same photographs, labelled `nine` and `rest`."""
     return one_against_rest(load(data_dir), "9", "nine")
 
 

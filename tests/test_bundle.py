@@ -17,10 +17,18 @@ import pytest
 from harness.data.hashing import row_keys
 from harness.data.table import make_table
 from harness.deploy.atomic_folder import MANIFEST
-from harness.deploy.bundle import CARD, HELD_OUT, Bundle, HeldOut, Parts, read_bundle, write_bundle
-from harness.deploy.input_rows import BadRows
-from harness.deploy.predict import parts as parts_of_file
+from harness.deploy.bundle import (
+    CARD_FILE,
+    HELD_OUT_FILE,
+    Bundle,
+    BundleContents,
+    HeldOutProba,
+    read_bundle,
+    write_bundle,
+)
+from harness.deploy.input_rows import InvalidRowsError
 from harness.deploy.predict import predict_file
+from harness.deploy.predict import read_batches as parts_of_file
 from harness.deploy.schema import describe
 from harness.errors import BundleError, DataError
 from harness.registry.registry import load_registry
@@ -39,7 +47,7 @@ def customers() -> pd.DataFrame:
     return pd.DataFrame({"months": months, "plan": plan, "left": left})
 
 
-def parts_of(family: str = "logistic_regression") -> Parts:
+def parts_of(family: str = "logistic_regression") -> BundleContents:
     raw, registry = customers(), load_registry()
     task = Task(name="customers", load=lambda _: raw, target="left", positive="yes")
     table = make_table(task, raw)
@@ -53,28 +61,28 @@ def parts_of(family: str = "logistic_regression") -> Parts:
         "calibration": "none",
         "versions": {},
     }
-    held_out = HeldOut(row_keys(table.X), fitted.predict_proba(table.X))
-    return Parts(about, describe(task, raw, table), fitted, None, "# A card\n", held_out)
+    held_out = HeldOutProba(row_keys(table.X), fitted.predict_proba(table.X))
+    return BundleContents(about, describe(task, raw, table), fitted, None, "# A card\n", held_out)
 
 
 @pytest.fixture(scope="module")
-def parts() -> Parts:
+def parts() -> BundleContents:
     return parts_of()
 
 
 @pytest.fixture
-def bundle(parts: Parts, tmp_path: Path) -> Bundle:
+def bundle(parts: BundleContents, tmp_path: Path) -> Bundle:
     return write_bundle(tmp_path / "bundle", parts)
 
 
-def test_a_bundle_predicts_and_decides_as_what_it_was_made_of(bundle: Bundle, parts: Parts) -> None:
+def test_a_bundle_predicts_and_decides_as_what_it_was_made_of(bundle: Bundle, parts: BundleContents) -> None:
     X = customers()[["months", "plan"]].astype({"months": "float64", "plan": "category"})
-    np.testing.assert_allclose(bundle.predict_proba(X), parts.fitted.predict_proba(X), atol=1e-6)
+    np.testing.assert_allclose(bundle.predict_proba(X), parts.pipeline.predict_proba(X), atol=1e-6)
     decided = bundle.decide(np.array([[0.71, 0.29], [0.7, 0.3], [0.1, 0.9]]))
     assert decided.tolist() == [0, 1, 1]
 
 
-def test_what_was_said_of_held_out_rows_comes_back(bundle: Bundle, parts: Parts) -> None:
+def test_what_was_said_of_held_out_rows_comes_back(bundle: Bundle, parts: BundleContents) -> None:
     held_out = bundle.held_out()
     assert held_out is not None
     assert parts.held_out is not None
@@ -90,7 +98,7 @@ def test_the_same_model_has_the_same_content_hash_and_another_has_not(tmp_path: 
     assert write_bundle(tmp_path / "c", other).manifest["content_sha256"] != first.manifest["content_sha256"]
 
 
-def test_a_bundle_is_replaced_and_nothing_else_is(parts: Parts, tmp_path: Path) -> None:
+def test_a_bundle_is_replaced_and_nothing_else_is(parts: BundleContents, tmp_path: Path) -> None:
     write_bundle(tmp_path / "b", parts)
     (tmp_path / "b" / "old.txt").write_text("of the first one")
     write_bundle(tmp_path / "b", parts)
@@ -103,7 +111,7 @@ def test_a_bundle_is_replaced_and_nothing_else_is(parts: Parts, tmp_path: Path) 
 
 
 def test_a_link_to_a_bundle_stays_one_and_the_folder_one_stands_in_is_not_replaced(
-    parts: Parts, tmp_path: Path, monkeypatch
+    parts: BundleContents, tmp_path: Path, monkeypatch
 ) -> None:
     write_bundle(tmp_path / "b", parts)
     (tmp_path / "link").symlink_to("b")
@@ -124,11 +132,11 @@ def change(folder: Path, **values: object) -> None:
 
 def craft(folder: Path, change: Callable[[dict[str, Any]], object]) -> None:
     """Change a manifest so that it is sound in its hashes, as somebody with a program would."""
-    from harness.deploy import bundle as room
+    from harness.deploy import bundle as bundle_module
 
     manifest = json.loads((folder / MANIFEST).read_text())
     change(manifest)
-    manifest["manifest_sha256"] = room._digest(manifest)
+    manifest["manifest_sha256"] = bundle_module._digest(manifest)
     (folder / MANIFEST).write_text(json.dumps(manifest))
 
 
@@ -167,11 +175,11 @@ BROKEN: dict[str, tuple[Callable[[Path], object], str]] = {
 
 @pytest.mark.parametrize("how", BROKEN)
 def test_a_broken_bundle_is_refused_with_one_line(bundle: Bundle, how: str) -> None:
-    breaking, said = BROKEN[how]
+    breaking, message = BROKEN[how]
     breaking(bundle.folder)
     with pytest.raises(BundleError) as refused:
         read_bundle(bundle.folder)
-    assert said in str(refused.value)
+    assert message in str(refused.value)
     assert "\n" not in str(refused.value)
 
 
@@ -271,7 +279,9 @@ def test_what_is_no_plain_file_is_not_read(bundle: Bundle, name: str, make: Call
 GONE = 999_999_999
 
 
-def test_what_killed_processes_left_beside_is_taken_away_and_nothing_else(parts: Parts, tmp_path: Path) -> None:
+def test_what_killed_processes_left_beside_is_taken_away_and_nothing_else(
+    parts: BundleContents, tmp_path: Path
+) -> None:
     write_bundle(tmp_path / "b", parts)
     lost = [f".b.{GONE}.part", f".b.{GONE}.old", f".b.{os.getpid()}.old", f".b.{os.getpid()}.part"]
     kept = [f".b.{os.getppid()}.part", f".bb.{GONE}.part", ".b.part", f".b.{GONE}.part.txt"]
@@ -282,11 +292,11 @@ def test_what_killed_processes_left_beside_is_taken_away_and_nothing_else(parts:
     assert sorted(path.name for path in tmp_path.iterdir()) == sorted([*kept, "b"])
 
 
-def test_a_bundle_that_a_killed_process_moved_away_is_there_again(parts: Parts, tmp_path: Path) -> None:
+def test_a_bundle_that_a_killed_process_moved_away_is_there_again(parts: BundleContents, tmp_path: Path) -> None:
     before = write_bundle(tmp_path / "b", parts)
     (tmp_path / "b").rename(tmp_path / f".b.{GONE}.old")
     with pytest.raises(KeyError, match="threshold"):  # a write that fails leaves what it found
-        write_bundle(tmp_path / "b", replace(parts, about={"classes": []}))
+        write_bundle(tmp_path / "b", replace(parts, manifest={"classes": []}))
     assert [path.name for path in tmp_path.iterdir()] == ["b"]
     assert read_bundle(tmp_path / "b").id == before.id
 
@@ -299,12 +309,12 @@ def test_a_link_out_of_the_folder_is_not_followed(bundle: Bundle, tmp_path: Path
 
 
 def test_held_out_rows_are_checked_too(bundle: Bundle) -> None:
-    (bundle.folder / HELD_OUT).write_bytes(b"junk")
+    (bundle.folder / HELD_OUT_FILE).write_bytes(b"junk")
     with pytest.raises(BundleError, match="is not what was exported"):
         bundle.held_out()
 
 
-def test_no_training_row_lies_in_a_bundle_of_names(tmp_path: Path, parts: Parts) -> None:
+def test_no_training_row_lies_in_a_bundle_of_names(tmp_path: Path, parts: BundleContents) -> None:
     """A category that is too rare to learn from is a person's name, and stays at home."""
     raw = customers()
     raw["nickname"] = [f"zaphod{i}" if i < 3 else "none" for i in range(ROWS)]
@@ -313,7 +323,7 @@ def test_no_training_row_lies_in_a_bundle_of_names(tmp_path: Path, parts: Parts)
     table = make_table(task, raw)
     recipe = PipelineSpec(registry.family("logistic_regression"), (registry.strategy("smote"),), "tabular", 2)
     fitted = fit_pipeline(recipe, defaults(recipe.space), TrainingSet(table.X, table.y, seed=1))
-    made = Parts(parts.about, describe(task, raw, table), fitted, None, "")
+    made = BundleContents(parts.manifest, describe(task, raw, table), fitted, None, "")
     written = write_bundle(tmp_path / "b", made)
     import zipfile
 
@@ -329,19 +339,19 @@ def silent(_rows: int, _share: float) -> None:
 
 
 def test_a_file_is_scored_in_parts_as_it_would_be_at_once(bundle: Bundle, tmp_path: Path, monkeypatch) -> None:
-    monkeypatch.setattr("harness.deploy.predict.PART", 50)
+    monkeypatch.setattr("harness.deploy.predict.BATCH_ROWS", 50)
     raw = customers().drop(columns="left")
     raw.to_csv(tmp_path / "new.csv", index=False)
-    seen: list[tuple[int, float]] = []
-    scored = predict_file(bundle, tmp_path / "new.csv", tmp_path / "out" / "s.csv", lambda *at: seen.append(at))
+    progress: list[tuple[int, float]] = []
+    scored = predict_file(bundle, tmp_path / "new.csv", tmp_path / "out" / "s.csv", lambda *at: progress.append(at))
     found = pd.read_csv(tmp_path / "out" / "s.csv", keep_default_na=False)
     X = raw.astype({"months": "float64", "plan": "category"})
     np.testing.assert_allclose(found["probability_yes"], bundle.predict_proba(X)[:, 1], rtol=1e-5)
     assert list(found.columns) == ["months", "plan", "predicted_class", "probability_no", "probability_yes", "flags"]
     assert found["months"].tolist() == raw["months"].tolist()
     assert scored.rows == ROWS
-    assert scored.called == found["predicted_class"].value_counts().to_dict()
-    assert [rows for rows, _ in seen] == [50, 100, 120]
+    assert scored.predicted == found["predicted_class"].value_counts().to_dict()
+    assert [rows for rows, _ in progress] == [50, 100, 120]
 
 
 def test_csv_and_parquet_are_scored_alike(bundle: Bundle, tmp_path: Path) -> None:
@@ -358,17 +368,19 @@ def test_csv_and_parquet_are_scored_alike(bundle: Bundle, tmp_path: Path) -> Non
 def test_a_row_that_cannot_be_answered_is_named_by_its_place_in_the_file(
     bundle: Bundle, tmp_path: Path, monkeypatch
 ) -> None:
-    monkeypatch.setattr("harness.deploy.predict.PART", 50)
+    monkeypatch.setattr("harness.deploy.predict.BATCH_ROWS", 50)
     raw = customers().astype({"months": "str"})
     raw.loc[70, "months"] = "many"
     raw.to_csv(tmp_path / "new.csv", index=False)
-    with pytest.raises(BadRows, match=r"row 71 of new\.csv, column 'months': expected a finite number, found 'many'"):
+    with pytest.raises(
+        InvalidRowsError, match=r"row 71 of new\.csv, column 'months': expected a finite number, found 'many'"
+    ):
         predict_file(bundle, tmp_path / "new.csv", tmp_path / "s.csv", silent)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["bundle", "new.csv"]
 
 
 @pytest.mark.parametrize(
-    ("content", "said"),
+    ("content", "message"),
     [
         (b"months,plan\n", "holds no rows"),
         (b"", "is empty"),
@@ -379,10 +391,10 @@ def test_a_row_that_cannot_be_answered_is_named_by_its_place_in_the_file(
     ],
 )
 def test_a_file_that_is_no_table_of_such_rows_is_refused(
-    bundle: Bundle, tmp_path: Path, content: bytes, said: str
+    bundle: Bundle, tmp_path: Path, content: bytes, message: str
 ) -> None:
     (tmp_path / "new.csv").write_bytes(content)
-    with pytest.raises((DataError, BadRows), match=said):
+    with pytest.raises((DataError, InvalidRowsError), match=message):
         predict_file(bundle, tmp_path / "new.csv", tmp_path / "s.csv", silent)
     assert not (tmp_path / "s.csv").exists()
 
@@ -411,4 +423,4 @@ def test_whoever_reads_a_file_is_told_in_one_line_that_it_cannot_be(bundle: Bund
 
 
 def test_the_card_is_there(bundle: Bundle) -> None:
-    assert (bundle.folder / CARD).read_text() == "# A card\n"
+    assert (bundle.folder / CARD_FILE).read_text() == "# A card\n"

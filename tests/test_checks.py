@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 
 from harness import Family, Metric, Strategy, Task, checks, choice, integer
-from harness.api.declarations import absent
+from harness.api.declarations import unavailable_tasks
 from harness.errors import DeclarationError, EvenhandError, Unavailable, UnknownNameError
 from harness.registry.family import missing_packages
 from harness.registry.registry import Registry, load_registry
@@ -46,10 +46,10 @@ def test_a_bad_task_is_told_what_is_wrong():
         return pd.DataFrame({"x": rng.normal(size=50), "y": ["a", "b"] * 25})
 
     task = Task(name="Bad-Task", load=load, target="y")
-    found = complaints(checks.check_task(task))
-    assert "lower-case" in found["has a plain name"]
-    assert "title" in found["says where from"]
-    assert "two loads gave different rows" in found["loads the same twice"]
+    failures = complaints(checks.check_task(task))
+    assert "lower-case" in failures["has a plain name"]
+    assert "title" in failures["names its source"]
+    assert "two loads gave different rows" in failures["loads the same twice"]
     costly = Task(name="costly", load=lambda _: load(None), target="y", costs=((0.0, 1.0, 2.0),))
     assert "2 × 2" in complaints(checks.check_task(costly))["loads"]
 
@@ -63,19 +63,27 @@ def test_a_bad_family_is_told_what_is_wrong():
         def predict_proba(self, X):
             return np.random.rand(len(X), self.k)  # noqa: NPY002 -- the fault that must be found
 
+    class Unseeded(Careless):
+        def predict_proba(self, X):
+            proba = super().predict_proba(X)
+            return proba / proba.sum(axis=1, keepdims=True)
+
     family = Family(
         name="careless",
         build=lambda seed: Careless(),
         space={"depth": choice(1, 2, default=1)},
         encodings={"tabular": "nothing"},
     )
-    found = complaints(checks.check_family(family))
-    assert "unknown encodings ['nothing']" in found["knows its encodings"]
-    assert "build does not take" in found["takes its space"]
+    failures = complaints(checks.check_family(family))
+    assert "unknown encodings ['nothing']" in failures["knows its encodings"]
+    assert "build does not take" in failures["takes its space"]
     better = Family(name="careless", build=lambda seed: Careless(), space={}, encodings={"tabular": "ordinal"})
-    found = complaints(checks.check_family(better))
-    assert "sum to one" in found["gives probabilities"]
-    assert "same seed gave other probabilities" in found["repeats itself"]
+    failures = complaints(checks.check_family(better))
+    assert "add up to 1" in failures["gives probabilities"]
+    unseeded = Family(name="careless", build=lambda seed: Unseeded(), space={}, encodings={"tabular": "ordinal"})
+    failures = complaints(checks.check_family(unseeded))
+    assert set(failures) == {"repeats itself"}
+    assert "same seed gave other probabilities" in failures["repeats itself"]
 
 
 def test_a_family_that_ignores_weights_is_told_so():
@@ -101,20 +109,22 @@ def test_a_bad_strategy_is_told_what_is_wrong():
             rows = np.random.permutation(len(y))[: len(y) // 2]  # noqa: NPY002 -- the fault that must be found
             return X[rows], y[rows]
 
-    found = complaints(checks.check_strategy(Strategy(name="careless", kind="resample", build=lambda seed: Careless())))
-    assert "must be given" in found["describes itself"]
-    assert "same seed made other rows" in found["repeats itself"]
+    failures = complaints(
+        checks.check_strategy(Strategy(name="careless", kind="resample", build=lambda seed: Careless()))
+    )
+    assert "must be given" in failures["describes itself"]
+    assert "same seed made other rows" in failures["repeats itself"]
     lazy = Strategy(name="lazy", kind="weight", build=lambda y, costs: np.zeros(3), description="too few")
     assert "one positive weight per row" in complaints(checks.check_strategy(lazy))["weighs every row"]
 
 
 def test_a_bad_metric_is_told_what_is_wrong():
     upside_down = Metric(name="wrong", compute=lambda p: float((p.labels != p.y).mean()), metric_type="decision")
-    assert "greater_is_better" in complaints(checks.check_metric(upside_down))["prefers the better"]
+    assert "greater_is_better" in complaints(checks.check_metric(upside_down))["prefers better predictions"]
     by_place = Metric(name="place", compute=lambda p: float(p.proba[0, 1]), metric_type="ranking")
-    assert "other order" in complaints(checks.check_metric(by_place))["does not mind the order"]
+    assert "other order" in complaints(checks.check_metric(by_place))["is independent of the order"]
     text = Metric(name="text", compute=lambda p: "much", metric_type="mood")
-    assert set(complaints(checks.check_metric(text))) >= {"has a face", "is a finite float"}
+    assert set(complaints(checks.check_metric(text))) >= {"has a metric type", "is a finite float"}
 
 
 def test_contradictions_are_refused_where_they_are_declared():
@@ -148,27 +158,27 @@ def test_names_are_suggested_and_duplicates_refused(tmp_path, monkeypatch):
 
 def test_the_kinds_are_named_as_they_are_checked(capsys):
     metric, strategy = REGISTRY.metrics["mcc"], REGISTRY.strategies["none"]
-    said = []
-    assert checks.check_all(Registry(strategies={"none": strategy}, metrics={"mcc": metric}), None, said.append)
+    lines = []
+    assert checks.check_all(Registry(strategies={"none": strategy}, metrics={"mcc": metric}), None, lines.append)
     assert [line.split()[:2] for line in capsys.readouterr().err.splitlines()] == [
         ["0", "tasks:"], ["0", "families:"], ["1", "strategies:"], ["1", "metrics:"],
     ]  # fmt: skip
-    assert said == ["7 checks passed, 0 failed, 0 skipped"]
+    assert lines == ["7 checks passed, 0 failed, 0 skipped"]
 
 
 def test_what_one_function_reads_from_one_source_is_tried_once():
-    tried = []
+    loaded = []
 
     def load(name, _data_dir):
-        tried.append(name)
+        loaded.append(name)
         raise Unavailable("no wheel")
 
     def here(_data_dir):
-        tried.append("here")
+        loaded.append("here")
 
-    made = [Task(name=name, load=functools.partial(load, name), target="y", source="a wheel") for name in "abc"]
-    made += [Task(name=name, load=functools.partial(load, name), target="y") for name in "de"]
-    made += [Task(name="f", load=here, target="y", source="a wheel")]
-    found = absent(Registry(tasks={task.name: task for task in made}), None)
-    assert tried == ["a", "d", "e", "here"]
-    assert found == [("a and 2 more", "no wheel"), ("d", "no wheel"), ("e", "no wheel")]
+    tasks = [Task(name=name, load=functools.partial(load, name), target="y", source="a wheel") for name in "abc"]
+    tasks += [Task(name=name, load=functools.partial(load, name), target="y") for name in "de"]
+    tasks += [Task(name="f", load=here, target="y", source="a wheel")]
+    reasons = unavailable_tasks(Registry(tasks={task.name: task for task in tasks}), None)
+    assert loaded == ["a", "d", "e", "here"]
+    assert reasons == [("a and 2 more", "no wheel"), ("d", "no wheel"), ("e", "no wheel")]

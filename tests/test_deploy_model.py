@@ -16,16 +16,16 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from harness.checks.small_tables import small
+from harness.checks.small_tables import make_small_table
 from harness.deploy.bundle_hash import content_hash
-from harness.deploy.keras_runtime import called, read_network
-from harness.deploy.lightgbm_checks import check_leaves
+from harness.deploy.keras_runtime import prediction_function, read_network
+from harness.deploy.lightgbm_checks import check_lightgbm_trees
 from harness.deploy.model import Model, load_model, save_model
-from harness.deploy.pack import Boosted, Leaves
-from harness.deploy.serialize import described, write_objects
-from harness.deploy.tree_checks import check_boosted
+from harness.deploy.pack import LightGBMTrees, XGBoostTrees
+from harness.deploy.serialize import read_description, write_objects
+from harness.deploy.tree_checks import check_xgboost_trees
 from harness.errors import BundleError, EvenhandError
-from harness.metrics.calibration import CALIBRATIONS, Prior, calibrator_of
+from harness.metrics.calibration import CALIBRATIONS, PriorCorrection, make_calibrator
 from harness.preprocessing.encodings import ENCODINGS
 from harness.registry.family import missing_packages
 from harness.registry.registry import load_registry
@@ -43,7 +43,7 @@ def fitted(family, modality="tabular", classes=2, strategy="none", **params):
     family = REGISTRY.family(family)
     if missing := missing_packages(family, ENCODINGS[family.encodings[modality]].needs):
         pytest.skip(missing)
-    rows = small(modality, classes)
+    rows = make_small_table(modality, classes)
     recipe = PipelineSpec(family, (REGISTRY.strategy(strategy),), modality, classes)
     watched = np.arange(0, LEARNED, 5) if family.stops_early else None
     training = TrainingSet(rows.X[:LEARNED], rows.y[:LEARNED], 3, watched)
@@ -54,7 +54,7 @@ def reader(folder):
     return lambda name: (folder / name).read_bytes()
 
 
-def there_and_back(pipeline, folder, calibrator=None):
+def save_and_load(pipeline, folder, calibrator=None):
     save_model(pipeline, calibrator, folder)
     return load_model(reader(folder))
 
@@ -62,8 +62,8 @@ def there_and_back(pipeline, folder, calibrator=None):
 @pytest.mark.parametrize("classes", [2, 3])
 @pytest.mark.parametrize("family", TABULAR)
 def test_a_loaded_model_answers_as_the_saved_one(family, classes, tmp_path):
-    pipeline, rows = fitted(family, classes=classes), small("tabular", classes)
-    model = there_and_back(pipeline, tmp_path)
+    pipeline, rows = fitted(family, classes=classes), make_small_table("tabular", classes)
+    model = save_and_load(pipeline, tmp_path)
     before = pipeline.predict_proba(rows.X)
     assert np.abs(model.predict_proba(rows.X) - before).max() <= 1e-6
     assert np.abs(model.predict_proba(rows.X[:1]) - before[:1]).max() <= 1e-6
@@ -73,10 +73,10 @@ def test_a_loaded_model_answers_as_the_saved_one(family, classes, tmp_path):
 @pytest.mark.parametrize("classes", [2, 3])
 @pytest.mark.parametrize("calibration", CALIBRATIONS)
 def test_a_calibrator_comes_along(calibration, classes, tmp_path):
-    pipeline, rows = fitted("logistic_regression", classes=classes), small("tabular", classes)
+    pipeline, rows = fitted("logistic_regression", classes=classes), make_small_table("tabular", classes)
     proba, before = pipeline.predict_proba(rows.X), np.bincount(rows.y).astype(float)
-    calibrator = calibrator_of(calibration, proba, rows.y, before, before[::-1])
-    model = there_and_back(pipeline, tmp_path, calibrator)
+    calibrator = make_calibrator(calibration, proba, rows.y, before, before[::-1])
+    model = save_and_load(pipeline, tmp_path, calibrator)
     expected = calibrator(proba) if calibrator else proba
     assert model.predict_proba(rows.X) == pytest.approx(expected, abs=1e-6)
 
@@ -91,8 +91,8 @@ def test_saving_leaves_the_pipeline_as_it_is(tmp_path):
 
 @pytest.mark.parametrize("family", ["logistic_regression", "catboost"])
 def test_a_balanced_ensemble_is_the_mean_of_its_members(family, tmp_path):
-    pipeline, rows = fitted(family, strategy="balanced_ensemble"), small("tabular", 2)
-    model = there_and_back(pipeline, tmp_path)
+    pipeline, rows = fitted(family, strategy="balanced_ensemble"), make_small_table("tabular", 2)
+    model = save_and_load(pipeline, tmp_path)
     assert np.abs(model.predict_proba(rows.X) - pipeline.predict_proba(rows.X)).max() <= 1e-6
 
 
@@ -134,8 +134,8 @@ def test_a_network_answers_as_the_saved_one(family, modality, params, classes, t
 
 def holds(family, modality, classes, folder, **params):
     """Saved and loaded, a model gives the same probabilities within 1e-6, to many rows and to one."""
-    pipeline, rows = fitted(family, modality, classes, **params), small(modality, classes)
-    model, before = there_and_back(pipeline, folder), pipeline.predict_proba(rows.X)
+    pipeline, rows = fitted(family, modality, classes, **params), make_small_table(modality, classes)
+    model, before = save_and_load(pipeline, folder), pipeline.predict_proba(rows.X)
     assert np.abs(model.predict_proba(rows.X) - before).max() <= 1e-6
     for row in (slice(0, 1), slice(5, 8)):
         assert np.abs(model.predict_proba(rows.X[row]) - before[row]).max() <= 1e-6
@@ -150,7 +150,7 @@ ROWED += [(name, "image", "none") for name in ("pretrained_network", "small_conv
 
 @pytest.mark.parametrize(("family", "modality", "strategy"), ROWED)
 def test_no_training_row_is_in_a_file(family, modality, strategy, tmp_path):
-    pipeline, rows = fitted(family, modality, strategy=strategy), small(modality, 2).X[:LEARNED]
+    pipeline, rows = fitted(family, modality, strategy=strategy), make_small_table(modality, 2).X[:LEARNED]
     names = save_model(pipeline, None, tmp_path)
     contents = list(members(tmp_path, names))
     for content in contents:
@@ -188,10 +188,10 @@ REPEAT = """
 import sys
 from pathlib import Path
 sys.path.insert(0, sys.argv[1])
-import test_deploy_model as told
-for at, (family, modality) in reversed(list(enumerate(told.REPEATED))):
-    (folder := Path(sys.argv[2]) / str(at)).mkdir()
-    told.save_model(told.fitted(family, modality), None, folder)
+import test_deploy_model as tests
+for position, (family, modality) in reversed(list(enumerate(tests.REPEATED))):
+    (folder := Path(sys.argv[2]) / str(position)).mkdir()
+    tests.save_model(tests.fitted(family, modality), None, folder)
 """
 
 
@@ -209,7 +209,7 @@ def test_another_fit_has_another_content(tmp_path):
     found = set()
     for family, params in [("logistic_regression", {}), ("logistic_regression", {"C": 0.5}), ("random_forest", {})]:
         found.add(content_hash(tmp_path, save_model(fitted(family, **params), None, tmp_path)))
-    names = save_model(fitted("logistic_regression"), Prior((3.0, 1.0), (1.0, 1.0)), tmp_path)
+    names = save_model(fitted("logistic_regression"), PriorCorrection((3.0, 1.0), (1.0, 1.0)), tmp_path)
     assert len(found | {content_hash(tmp_path, names)}) == 4
 
 
@@ -307,12 +307,12 @@ def test_members_cut_short_are_refused_or_harmless(family, tmp_path):
 
 
 def test_a_file_that_would_fill_the_memory_is_not_unpacked(monkeypatch):
-    monkeypatch.setattr("harness.deploy.serialize.ALWAYS", 1_000_000)
+    monkeypatch.setattr("harness.deploy.serialize.ALWAYS_ALLOWED_BYTES", 1_000_000)
     with zipfile.ZipFile(buffer := io.BytesIO(), "w", zipfile.ZIP_DEFLATED) as file:
         file.writestr("schema.json", b" " * 5_000_000)
     bomb = buffer.getvalue()
     with pytest.raises(BundleError, match="unpacks to"):
-        described(bomb)
+        read_description(bomb)
     with pytest.raises(BundleError, match="unpacks to"):
         read_network(bomb, "network.keras")
 
@@ -324,7 +324,7 @@ def test_a_tree_that_leads_out_of_itself_is_refused(family, tmp_path):
     if family == "xgb":
         trees = json.loads(pipeline.classifier.get_booster().save_raw("json"))
         trees["learner"]["gradient_booster"]["model"]["trees"][3]["left_children"][0] = 10_000
-        pipeline = replace(pipeline, classifier=Boosted(json.dumps(trees).encode()))
+        pipeline = replace(pipeline, classifier=XGBoostTrees(json.dumps(trees).encode()))
     elif family == "gradient_boosting":
         pipeline.classifier._predictors[0][0].nodes["left"][0] = 10_000
     else:
@@ -335,6 +335,17 @@ def test_a_tree_that_leads_out_of_itself_is_refused(family, tmp_path):
     save_model(pipeline, None, tmp_path)
     with pytest.raises(BundleError, match="do not fit together"):
         load_model(reader(tmp_path))
+
+
+@pytest.mark.parametrize(("name", "content"), [("split_type", [1] * 100), ("parents", [2**70] * 100)])
+def test_a_tree_of_xgboost_whose_arrays_do_not_fit_is_refused_in_one_line(name, content, tmp_path):
+    """Numpy raises IndexError and OverflowError for these."""
+    trees = json.loads(fitted("xgb").classifier.get_booster().save_raw("json"))
+    trees["learner"]["gradient_booster"]["model"]["trees"][0][name] = content
+    save_model(replace(fitted("xgb"), classifier=XGBoostTrees(json.dumps(trees).encode())), None, tmp_path)
+    with pytest.raises(BundleError, match="do not fit together") as refused:
+        load_model(reader(tmp_path))
+    assert "\n" not in str(refused.value)
 
 
 def boosted_with_categories():
@@ -362,18 +373,18 @@ def boosted_with_categories():
 )
 def test_what_ends_the_process_in_xgboost_is_refused_before(name, value):
     description = boosted_with_categories()
-    check_boosted(description)
+    check_xgboost_trees(description)
     model = description["learner"]["gradient_booster"]["model"]
     model["trees"][0][name] = value
     with pytest.raises(ValueError, match="out of itself"):
-        check_boosted(description)
+        check_xgboost_trees(description)
 
 
 def test_a_tree_of_xgboost_that_votes_for_no_class_is_refused():
     description = boosted_with_categories()
     description["learner"]["gradient_booster"]["model"]["tree_info"][1] = 10_000
     with pytest.raises(ValueError, match="out of itself"):
-        check_boosted(description)
+        check_xgboost_trees(description)
 
 
 def leafwise(classes=2, rows=200, **params):
@@ -403,15 +414,15 @@ def test_the_trees_of_lightgbm_come_back_to_the_last_bit(classes, rows, params):
     """Also where no tree has a split."""
     model, frame = leafwise(classes, rows, **params)
     model.booster_.best_iteration = best = min(3, model.booster_.current_iteration())
-    back = Leaves.of(model.booster_).read(classes)
+    back = LightGBMTrees.of(model.booster_).read(classes)
     assert back.best_iteration == best
     assert (back.predict(frame) == model.booster_.predict(frame)).all()
     assert best == 1 or (back.predict(frame) != back.predict(frame, num_iteration=5)).any()
 
 
 def test_a_saved_model_of_lightgbm_answers_to_the_last_bit(tmp_path):
-    pipeline, X = fitted("lightgbm"), small("tabular", 2).X
-    assert (there_and_back(pipeline, tmp_path).predict_proba(X) == pipeline.predict_proba(X)).all()
+    pipeline, X = fitted("lightgbm"), make_small_table("tabular", 2).X
+    assert (save_and_load(pipeline, tmp_path).predict_proba(X) == pipeline.predict_proba(X)).all()
 
 
 @pytest.mark.parametrize(
@@ -440,8 +451,8 @@ def test_a_saved_model_of_lightgbm_answers_to_the_last_bit(tmp_path):
     ],
 )
 def test_what_ends_the_process_in_lightgbm_is_refused_before(name, value):
-    text = Leaves.of(leafwise()[0].booster_).trees.decode()
-    check_leaves(text, 2, -1)
+    text = LightGBMTrees.of(leafwise()[0].booster_).trees.decode()
+    check_lightgbm_trees(text, 2, -1)
     at = text.index(f"\n{name}=") + len(name) + 2
     old = text[at : text.index("\n", at)]
     new = value(old) if callable(value) else value
@@ -453,19 +464,19 @@ def test_what_ends_the_process_in_lightgbm_is_refused_before(name, value):
         spoilt = spoilt.replace(f"tree_sizes={sizes}", "tree_sizes=" + " ".join([str(int(first) + longer), *others]))
     assert new != old
     with pytest.raises(ValueError, match="no text of LightGBM's"):
-        check_leaves(spoilt, 2, -1)
+        check_lightgbm_trees(spoilt, 2, -1)
 
 
 @pytest.mark.parametrize(("classes", "best"), [(3, -1), (2, 6), (2, True), (1, -1)])
 def test_trees_of_lightgbm_for_other_classes_or_further_than_there_are_are_refused(classes, best):
-    text = Leaves.of(leafwise()[0].booster_).trees.decode()
+    text = LightGBMTrees.of(leafwise()[0].booster_).trees.decode()
     with pytest.raises(ValueError, match="no text of LightGBM's"):
-        check_leaves(text, classes, best)
+        check_lightgbm_trees(text, classes, best)
 
 
 def test_a_saved_model_of_lightgbm_that_leads_out_of_itself_is_refused(tmp_path):
     pipeline = copy.deepcopy(fitted("lightgbm"))
-    leaves = Leaves.of(pipeline.classifier.booster_)
+    leaves = LightGBMTrees.of(pipeline.classifier.booster_)
     pipeline.classifier._Booster = replace(leaves, trees=leaves.trees.replace(b"left_child=1", b"left_child=9"))
     (tmp_path / "pipeline.skops").write_bytes(write_objects(Model(pipeline, None)))
     with pytest.raises(BundleError, match="do not fit together"):
@@ -530,7 +541,7 @@ def test_a_lone_row_gets_the_numbers_that_it_gets_among_others():
     rng = np.random.default_rng(0)
     model = keras.Sequential([keras.Input((1728,)), keras.layers.Dense(3)])
     model.set_weights([rng.normal(size=(1728, 3)), np.zeros(3)])
-    rows, call = rng.normal(size=(20, 1728)).astype(np.float32), called(model)
+    rows, call = rng.normal(size=(20, 1728)).astype(np.float32), prediction_function(model)
     assert (call(rows) == np.concatenate([call(rows[k : k + 1]) for k in range(20)])).all()
 
 
@@ -553,7 +564,7 @@ def test_a_model_is_loaded_without_any_declaration(family, tmp_path):
 def test_of_predicted_pictures_nothing_is_kept_and_nothing_is_needed(tmp_path, monkeypatch):
     """The weights are in the file; what pictures become while a model is searched is remembered on disk, but not here."""
     (tmp_path / "model").mkdir()
-    pipeline, pictures = fitted("gradient_boosting", "image", 3), 255 - small("image", 3).X[:5]
+    pipeline, pictures = fitted("gradient_boosting", "image", 3), 255 - make_small_table("image", 3).X[:5]
     save_model(pipeline, None, tmp_path / "model")
     monkeypatch.setenv("EVENHAND_CACHE", str(tmp_path / "cache"))
     proba = load_model(reader(tmp_path / "model")).predict_proba(pictures)

@@ -10,15 +10,15 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from harness.data.columns import days
+from harness.data.columns import to_days
 from harness.data.hashing import row_keys
 from harness.data.table import make_table
 from harness.data.user_data import UserData
 from harness.deploy.bundle import Bundle
-from harness.deploy.input_rows import BadRows, by_column, read_rows
-from harness.deploy.predict import parts
-from harness.deploy.schema import Schema, binned, describe, typical
-from harness.preprocessing.tabular import fit_preparer
+from harness.deploy.input_rows import InvalidRowsError, columns_of, read_rows
+from harness.deploy.predict import read_batches
+from harness.deploy.schema import Schema, bin_counts, describe, typical_row
+from harness.preprocessing.tabular import fit_preprocessor
 from harness.registry.task import Task
 
 ROWS = 60
@@ -72,7 +72,7 @@ def test_a_schema_says_types_ranges_levels_and_how_text_is_meant(schema: Schema)
     known = customers()["months"].dropna()
     assert (months.low, months.high, months.median) == (known.min(), known.max(), known.median())
     assert schema.features[0].levels == ("plus", "basic", "free")
-    assert schema.features[3].shown(schema.features[3].low) == "2015-01-01"
+    assert schema.features[3].format_number(schema.features[3].low) == "2015-01-01"
 
 
 def test_a_schema_survives_json(schema: Schema) -> None:
@@ -86,7 +86,7 @@ def test_training_rows_written_out_and_read_again_are_the_same_rows(schema: Sche
         raw.to_csv(tmp_path / "rows.csv", index=False)
         given = pd.read_csv(tmp_path / "rows.csv", dtype="str")
     else:
-        given = raw if way == "frame" else by_column(schema, json.loads(raw.to_json(orient="records")))
+        given = raw if way == "frame" else columns_of(schema, json.loads(raw.to_json(orient="records")))
     read = read_rows(schema, given)
     np.testing.assert_array_equal(row_keys(read.X), row_keys(make_table(TASK, raw).X))
     assert read.ignored == ("left",)
@@ -120,27 +120,27 @@ def test_a_file_of_training_is_read_again_as_it_was_learnt(tmp_path: Path, odd: 
     raw = task.load(None)
     table = make_table(task, raw)
     bundle = Bundle(tmp_path, {}, describe(task, raw, table), None)  # type: ignore[arg-type]  # rows need no model
-    ((part, _),) = parts(bundle, tmp_path / name)
-    prepare = fit_preparer(table.X).transform
-    learnt, found = prepare(table.X), prepare(part.read.X)
+    ((part, _),) = read_batches(bundle, tmp_path / name)
+    prepare = fit_preprocessor(table.X).transform
+    learnt, found = prepare(table.X), prepare(part.inputs.X)
     assert list(table.X.columns) == [one.name for one in bundle.schema.features]
     assert (learnt.numbers == found.numbers).all()
     assert (learnt.codes == found.codes).all()
-    assert {what for _, _, what in part.read.flags} <= {"missing"}
+    assert {what for _, _, what in part.inputs.flags} <= {"missing"}
 
 
 def test_the_shares_of_a_schema_are_those_of_its_rows(schema: Schema) -> None:
     X = make_table(TASK, customers()).X
-    for feature, counts in zip(schema.features, binned(schema, X), strict=True):
+    for feature, counts in zip(schema.features, bin_counts(schema, X), strict=True):
         np.testing.assert_allclose(counts / ROWS, feature.shares)
         assert sum(feature.shares) == pytest.approx(1)
-    assert binned(schema, X)[0][-1] == 1  # one plan is missing
+    assert bin_counts(schema, X)[0][-1] == 1  # one plan is missing
 
 
 def test_a_level_unknown_to_training_counts_as_other(schema: Schema) -> None:
-    read = read_rows(schema, by_column(schema, [row(plan="gold")]))
-    assert binned(schema, read.X)[0].tolist() == [0, 0, 0, 1, 0]
-    assert read.flags == ((0, "plan", "'gold' is not a value that the model tells apart"),)
+    read = read_rows(schema, columns_of(schema, [row(plan="gold")]))
+    assert bin_counts(schema, read.X)[0].tolist() == [0, 0, 0, 1, 0]
+    assert read.flags == ((0, "plan", "'gold' is not a value that the model distinguishes"),)
 
 
 @pytest.mark.parametrize(
@@ -151,11 +151,11 @@ def test_a_level_unknown_to_training_counts_as_other(schema: Schema) -> None:
         ({"months": 500}, "500 is beyond the range in training"),
         ({"since": "01.01.9999"}, "9999-01-01 is beyond the range in training, 2015-01-01 to"),
         ({"plan": "?"}, "missing"),
-        ({"plan": "\U0001f600"}, "is not a value that the model tells apart"),
+        ({"plan": "\U0001f600"}, "is not a value that the model distinguishes"),
     ],
 )
 def test_odd_values_are_answered_and_flagged(schema: Schema, value: dict[str, object], flag: str) -> None:
-    ((at, name, said),) = read_rows(schema, by_column(schema, [row(), row(**value)])).flags
+    ((at, name, said),) = read_rows(schema, columns_of(schema, [row(), row(**value)])).flags
     assert (at, name) == (1, next(iter(value)))
     assert flag in said
 
@@ -172,7 +172,7 @@ def test_odd_values_are_answered_and_flagged(schema: Schema, value: dict[str, ob
     ],
 )
 def test_the_same_value_written_otherwise_is_the_same(schema: Schema, value: dict[str, object]) -> None:
-    keys = row_keys(read_rows(schema, by_column(schema, [row(), row(**value)])).X)
+    keys = row_keys(read_rows(schema, columns_of(schema, [row(), row(**value)])).X)
     assert keys[0] == keys[1]
 
 
@@ -196,8 +196,8 @@ def test_the_same_value_written_otherwise_is_the_same(schema: Schema, value: dic
 def test_what_cannot_be_understood_is_refused_with_its_row_and_column(
     schema: Schema, value: dict[str, object], said: str
 ) -> None:
-    with pytest.raises(BadRows) as refused:
-        read_rows(schema, by_column(schema, [row(), row(**value)]))
+    with pytest.raises(InvalidRowsError) as refused:
+        read_rows(schema, columns_of(schema, [row(), row(**value)]))
     assert said in str(refused.value)
     assert (refused.value.row, refused.value.field) == (1, next(iter(value)))
 
@@ -205,18 +205,18 @@ def test_what_cannot_be_understood_is_refused_with_its_row_and_column(
 def test_a_missing_column_is_named_and_one_that_is_not_read_is_ignored(schema: Schema) -> None:
     lacking = row()
     del lacking["bill"]
-    with pytest.raises(BadRows, match="row 1: column 'bill' is missing"):
-        by_column(schema, [row(), lacking])
-    with pytest.raises(BadRows, match="column 'bill' is missing: expected plan, months"):
+    with pytest.raises(InvalidRowsError, match="row 1: column 'bill' is missing"):
+        columns_of(schema, [row(), lacking])
+    with pytest.raises(InvalidRowsError, match="column 'bill' is missing: expected plan, months"):
         read_rows(schema, pd.DataFrame([lacking]))
-    assert read_rows(schema, by_column(schema, [row(shoe_size=43)])).ignored == ("shoe_size",)
+    assert read_rows(schema, columns_of(schema, [row(shoe_size=43)])).ignored == ("shoe_size",)
 
 
 def test_a_typical_row_is_one_that_can_be_read(schema: Schema) -> None:
-    X = typical(schema)
+    X = typical_row(schema)
     assert X["plan"].tolist() == ["plus"]
     assert list(X.columns) == [one.name for one in schema.features]
-    assert sum(int(counts.sum()) for counts in binned(schema, X)) == len(schema.features)
+    assert sum(int(counts.sum()) for counts in bin_counts(schema, X)) == len(schema.features)
 
 
 def test_texts_are_stripped_and_missing_ones_are_empty() -> None:
@@ -226,10 +226,10 @@ def test_texts_are_stripped_and_missing_ones_are_empty() -> None:
     read = read_rows(schema, {"said": [" a b ", None, "?"]})
     assert read.X.tolist() == ["a b", "", "?"]
     assert read.flags == ((1, "said", "missing"),)
-    with pytest.raises(BadRows, match="row 0, column 'said': expected a text, found 5"):
+    with pytest.raises(InvalidRowsError, match="row 0, column 'said': expected a text, found 5"):
         read_rows(schema, {"said": [5]})
 
 
 def test_dates_beyond_nanoseconds_are_dates() -> None:
     """9999-12-31 is how many systems write "for ever"."""
-    assert days(pd.Series(pd.to_datetime(["9999-12-31", "1970-01-02"]))).tolist() == [2_932_896, 1]
+    assert to_days(pd.Series(pd.to_datetime(["9999-12-31", "1970-01-02"]))).tolist() == [2_932_896, 1]

@@ -16,26 +16,27 @@ from harness.api.benchmark import benchmark
 from harness.data.hashing import row_keys
 from harness.data.user_data import UserData
 from harness.deploy.bundle import read_bundle
-from harness.deploy.card_inputs import CardMetric, Facts, Standing
-from harness.deploy.error_analysis import Looked, Share, failings, per_class
-from harness.deploy.export import Asked, _held_out, in_words, make_bundle
-from harness.deploy.markdown import number
-from harness.deploy.model_card import card
-from harness.deploy.run_entry import HeldOutPredictions, choose, read_nested, sealed
+from harness.deploy.card_inputs import CardInputs, CardMetric, RankingPosition
+from harness.deploy.error_analysis import ErrorAnalysis, Proportion, analyze_errors, class_recalls
+from harness.deploy.export import ExportRequest, held_out_proba, make_bundle, summarize
+from harness.deploy.model_card import write_card
+from harness.deploy.run_entry import HeldOutPredictions, choose_entry, held_out_predictions, read_run_entry
 from harness.deploy.schema import Feature, Schema
 from harness.errors import EvenhandError
 from harness.evaluation.ranking import rank
-from harness.evaluation.scores import Entry, collect
+from harness.evaluation.score_collection import collect_scores
+from harness.evaluation.scores import Entry
 from harness.execution.engines.base import Limits, RunCallbacks
-from harness.processes import run_in_subprocess
 from harness.execution.plan import Request, load_task
-from harness.metrics.calibration import calibrator_of
+from harness.metrics.calibration import make_calibrator
 from harness.metrics.classification import METRICS
 from harness.metrics.metric import Predictions
 from harness.metrics.threshold import best_threshold
+from harness.processes import run_in_subprocess
 from harness.registry.protocol import EvaluationProtocol
 from harness.registry.registry import load_registry
 from harness.registry.task import take
+from harness.report.render.markdown import format_number
 from harness.store.store import Store
 
 METRIC = {metric.name: metric for metric in METRICS}
@@ -44,7 +45,7 @@ PROTOCOL = EvaluationProtocol(trials=3, folds=3, inner_folds=2)
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
-    """A file of one's own and a run of it."""
+    """A user's file and a run on it."""
     folder = tmp_path_factory.mktemp("export")
     rng = np.random.default_rng(0)
     churned = np.arange(150) % 4 == 0
@@ -66,7 +67,7 @@ def folder(tmp_path_factory):
         jobs=1,
         limits=Limits(120, 4000),
         retry=(),
-        begun=lambda start: RunCallbacks(lambda event: None, lambda: "no"),
+        on_start=lambda start: RunCallbacks(lambda event: None, lambda: "no"),
     )
     return folder
 
@@ -78,17 +79,17 @@ def copy(folder, tmp_path):
     return tmp_path
 
 
-def exported(folder, out, tell=lambda _: None, **asked):
+def exported(folder, out, tell=lambda _: None, **options):
     """In this process, so that each costs a few fits and not the start of an interpreter."""
-    asked = {"drivers": False} | asked
-    return make_bundle(Asked(str(folder / "run"), str(out), **asked), tell)
+    options = {"drivers": False} | options
+    return make_bundle(ExportRequest(str(folder / "run"), str(out), **options), tell)
 
 
 def edit(folder, change):
     path = folder / "run" / "run.json"
-    said = json.loads(path.read_text())
-    change(said)
-    path.write_text(json.dumps(said))
+    description = json.loads(path.read_text())
+    change(description)
+    path.write_text(json.dumps(description))
 
 
 def table(folder):
@@ -97,30 +98,30 @@ def table(folder):
 
 @pytest.fixture(scope="module")
 def weighted(folder, tmp_path_factory):
-    """A bundle of the weighted entry, and what was told while it was made."""
-    told = []
+    """A bundle of the weighted entry, and the progress lines of its export."""
+    progress = []
     out = tmp_path_factory.mktemp("weighted") / "bundle"
-    return exported(folder, out, told.append, entry="logistic_regression/class_weight", drivers=True), told
+    return exported(folder, out, progress.append, entry="logistic_regression/class_weight", drivers=True), progress
 
 
 # --- which entry ------------------------------------------------------------------------------------------------------
 
 
 def scores_and_ranking(folder):
-    scores = collect(Store(folder / "run"), METRIC)
+    scores = collect_scores(Store(folder / "run"), METRIC)
     return scores, rank(scores, "customers")
 
 
 def test_without_a_name_it_is_the_first_single_entry_of_the_ranking(folder):
     scores, ranking = scores_and_ranking(folder)
-    assert choose(scores, ranking, None, None) == ranking.best.entry
+    assert choose_entry(scores, ranking, None, None) == ranking.best.entry
     floor, others = ranking.baseline, [place for place in ranking.entries if place.rank and place != ranking.baseline]
     turned = replace(ranking, entries=(replace(floor, rank=1), *(replace(p, rank=p.rank + 1) for p in others)))
-    assert choose(scores, turned, None, None) == others[0].entry  # never the majority row while there is anything else
+    assert choose_entry(scores, turned, None, None) == others[0].entry  # the baseline only if there is nothing else
     lost = replace(ranking, entries=(floor, *(replace(p, rank=None, complete=False) for p in others)))
-    assert choose(scores, lost, None, None) == others[0].entry  # not even where the others lack splits
+    assert choose_entry(scores, lost, None, None) == others[0].entry  # not even where the others lack splits
     alone = replace(ranking, entries=(replace(floor, rank=1),))
-    assert choose(scores, alone, None, None) == floor.entry
+    assert choose_entry(scores, alone, None, None) == floor.entry
 
 
 @pytest.mark.parametrize(
@@ -133,11 +134,11 @@ def test_without_a_name_it_is_the_first_single_entry_of_the_ranking(folder):
     ],
 )
 def test_an_entry_is_named_as_in_the_tables(folder, named, entry):
-    assert choose(*scores_and_ranking(folder), named, None) == entry
+    assert choose_entry(*scores_and_ranking(folder), named, None) == entry
 
 
 @pytest.mark.parametrize(
-    ("asked", "said"),
+    ("options", "message"),
     [
         ({"entry": "any/any/chosen"}, "made of several entries.* logistic_regression/.* can be exported"),
         ({"entry": "any/greedy/ensembled"}, "made of several entries"),
@@ -145,24 +146,24 @@ def test_an_entry_is_named_as_in_the_tables(folder, named, entry):
         ({"task": "customer"}, "did you mean 'customers'"),
         ({"entry": "logistic_regression/none", "calibration": "platt"}, "no such calibration 'platt'"),
         ({"entry": "logistic_regression/smote", "calibration": "prior"}, "not for the strategy smote"),
-        ({"entry": "logistic_regression/none/default", "calibration": "sigmoid"}, "has no recalibrated figures"),
-        ({"entry": "majority/none", "calibration": "sigmoid"}, "has no recalibrated figures"),
+        ({"entry": "logistic_regression/none/default", "calibration": "sigmoid"}, "has no recalibrated scores"),
+        ({"entry": "majority/none", "calibration": "sigmoid"}, "has no recalibrated scores"),
     ],
 )
-def test_what_cannot_be_exported_is_refused_in_one_line(folder, tmp_path, asked, said):
-    with pytest.raises(EvenhandError, match=said) as refused:
-        exported(folder, tmp_path / "bundle", **asked)
+def test_what_cannot_be_exported_is_refused_in_one_line(folder, tmp_path, options, message):
+    with pytest.raises(EvenhandError, match=message) as refused:
+        exported(folder, tmp_path / "bundle", **options)
     assert "\n" not in str(refused.value)
     assert not list(tmp_path.iterdir())
 
 
 def test_nothing_of_anybodys_is_replaced(folder, tmp_path):
     (tmp_path / "notes.txt").write_text("mine")
-    told = []
+    progress = []
     with pytest.raises(EvenhandError, match="no bundle: name a new folder"):
-        exported(folder, tmp_path, told.append)
+        exported(folder, tmp_path, progress.append)
     assert (tmp_path / "notes.txt").read_text() == "mine"
-    assert not told  # it is said before anything is searched
+    assert not progress  # it is refused before anything is searched
 
 
 def test_rows_or_declarations_that_are_not_those_of_the_run_are_refused(copy, folder, tmp_path):
@@ -180,8 +181,8 @@ def test_rows_or_declarations_that_are_not_those_of_the_run_are_refused(copy, fo
     assert moved.manifest["rows"] == 150
     edit(copy, lambda run: run["strategies"]["class_weight"].update(digest="0" * 64))
     for record in (copy / "run" / "cells").glob("*/record.json"):
-        said = json.loads(record.read_text())
-        record.write_text(json.dumps(said | {"key": "0" * 32}))
+        stored = json.loads(record.read_text())
+        record.write_text(json.dumps(stored | {"key": "0" * 32}))
     edit(copy, lambda run: [cell.update(key="0" * 32) for cell in run["cells"]])
     with pytest.raises(EvenhandError, match=r"strategy class_weight.* has changed since.*run it again"):
         exported(copy, tmp_path / "other", entry="logistic_regression/class_weight", file=str(folder / "customers.csv"))
@@ -194,9 +195,9 @@ def test_the_model_is_what_the_same_procedure_gives_on_all_rows(folder, weighted
     """Against scikit-learn by hand: the configuration of the export's own study, fitted to every row with its weights."""
     from sklearn.linear_model import LogisticRegression
 
-    bundle, told = weighted
+    bundle, progress = weighted
     rows, params = table(folder), bundle.manifest["params"]
-    assert [line for line in told if line.startswith("trial")] == ["trial 1 of 3", "trial 2 of 3", "trial 3 of 3"]
+    assert [line for line in progress if line.startswith("trial")] == ["trial 1 of 3", "trial 2 of 3", "trial 3 of 3"]
     age = rows.X["age"].to_numpy()
     assert np.isfinite(age).all()
     X = np.stack([(age - age.mean()) / age.std(), rows.X["plan"] == "plus"], axis=1).astype(float)
@@ -214,7 +215,7 @@ def test_threshold_and_calibrator_come_from_the_inner_rows_of_the_export(folder,
     inner, y = np.load(store)["best"], table(folder).y
     assert bundle.threshold == best_threshold(y, inner)
     calibrated = exported(folder, tmp_path / "bundle", entry="logistic_regression/class_weight", calibration="isotonic")
-    whole = calibrator_of("isotonic", inner, y, (), ())
+    whole = make_calibrator("isotonic", inner, y, (), ())
     plain = bundle.predict_proba(table(folder).X).astype(np.float32)
     assert calibrated.predict_proba(table(folder).X) == pytest.approx(whole(plain), abs=1e-9)
     assert calibrated.threshold not in (bundle.threshold, best_threshold(y, whole(inner)))  # cross-fitted
@@ -232,17 +233,17 @@ def test_an_export_that_was_killed_continues_and_a_second_one_searches_nothing(c
     with pytest.raises(Killed):
         exported(copy, tmp_path / "bundle", kill, entry="logistic_regression/class_weight")
     assert not (tmp_path / "bundle").exists()
-    told = []
-    done = exported(copy, tmp_path / "bundle", told.append, entry="logistic_regression/class_weight")
-    assert [line for line in told if line.startswith("trial")] == ["trial 3 of 3"]
-    again = exported(copy, tmp_path / "again", told.append, entry="logistic_regression/class_weight")
-    assert sum(line.startswith("trial") for line in told) == 1
+    progress = []
+    done = exported(copy, tmp_path / "bundle", progress.append, entry="logistic_regression/class_weight")
+    assert [line for line in progress if line.startswith("trial")] == ["trial 3 of 3"]
+    again = exported(copy, tmp_path / "again", progress.append, entry="logistic_regression/class_weight")
+    assert sum(line.startswith("trial") for line in progress) == 1
     assert done.id == again.id == weighted[0].id  # nor does it depend on the interruption
     X = table_of(copy).X
     assert (done.predict_proba(X) == weighted[0].predict_proba(X)).all()
-    default = exported(copy, tmp_path / "default", told.append, entry="logistic_regression/class_weight/default")
+    default = exported(copy, tmp_path / "default", progress.append, entry="logistic_regression/class_weight/default")
     assert default.manifest["trial"] == 0
-    assert sum(line.startswith("trial") for line in told) == 1  # trial 0 was there
+    assert sum(line.startswith("trial") for line in progress) == 1  # trial 0 was there
 
 
 def test_a_search_whose_asker_was_killed_takes_that_for_no_failed_trial(tmp_path):
@@ -276,40 +277,40 @@ def table_of(copy):
 def test_figures_are_those_of_the_runs_own_report(folder, weighted):
     measured, entry = weighted[0].manifest["measured"], Entry("logistic_regression", "class_weight", "tuned")
     scores, ranking = scores_and_ranking(folder)
-    score = ranking.place_of(entry).score
+    score = ranking.resolve(entry).score
     assert measured["average_precision"]["mean"] == score.mean
-    assert measured["average_precision"]["high"] == pytest.approx(score.mean + score.half)
+    assert measured["average_precision"]["high"] == pytest.approx(score.mean + score.ci_half_width)
     for kind, name in (("tuned", "f1"), ("half", "f1_at_half")):
         assert measured[name]["mean"] == scores.rows_of("customers", entry, kind).mean("f1")
     assert measured["f1"]["mean"] != measured["f1_at_half"]["mean"]
     assert "expected_cost" not in measured  # the task has no costs
     text = (weighted[0].folder / "MODEL_CARD.md").read_text()
-    assert f"{score.mean:.3f} ± {score.half:.3f}" in text
+    assert f"{score.mean:.3f} ± {score.ci_half_width:.3f}" in text
     assert f"{measured['f1']['mean']:.3f} ± " in text
 
 
 @pytest.mark.parametrize("calibration", ["none", "sigmoid", "prior"])
 def test_what_was_said_of_sealed_rows_gives_the_figures_of_the_report(folder, calibration):
     store = Store(folder / "run")
-    nested = read_nested(store, METRIC, None, "logistic_regression/class_weight", calibration)
-    said, y = sealed(nested), table(folder).y
-    assert (said.decided >= 0).all()
-    for at, (record, _) in enumerate(nested.records):
+    nested = read_run_entry(store, METRIC, None, "logistic_regression/class_weight", calibration)
+    held_out, y = held_out_predictions(nested), table(folder).y
+    assert (held_out.labels >= 0).all()
+    for split, (record, _) in enumerate(nested.records):
         rows = store.predictions(record).test_rows
-        loss = METRIC["log_loss"].compute(Predictions(y[rows], said.proba[rows]))
-        assert loss == pytest.approx(nested.rows["log_loss"][at])
-        found = ((said.decided[rows] == 1) & (y[rows] == 1)).sum() / (y[rows] == 1).sum()
-        assert found == pytest.approx(nested.rows["recall"][at])
+        loss = METRIC["log_loss"].compute(Predictions(y[rows], held_out.proba[rows]))
+        assert loss == pytest.approx(nested.rows["log_loss"][split])
+        recall = ((held_out.labels[rows] == 1) & (y[rows] == 1)).sum() / (y[rows] == 1).sum()
+        assert recall == pytest.approx(nested.rows["recall"][split])
 
 
 def test_rows_that_were_never_sealed_are_not_spoken_of(copy):
-    nested = read_nested(Store(copy / "run"), METRIC, None, "logistic_regression/none", None)
+    nested = read_run_entry(Store(copy / "run"), METRIC, None, "logistic_regression/none", None)
     lost = nested.records[0][0]
     rows = nested.store.predictions(lost).test_rows
     shutil.rmtree(copy / "run" / "cells" / lost.id)
-    left = sealed(read_nested(Store(copy / "run"), METRIC, None, "logistic_regression/none", None))
+    left = held_out_predictions(read_run_entry(Store(copy / "run"), METRIC, None, "logistic_regression/none", None))
     assert np.isnan(left.proba[rows]).all()
-    assert (left.decided[rows] == -1).all()
+    assert (left.labels[rows] == -1).all()
     assert np.isfinite(np.delete(left.proba, rows, axis=0)).all()
 
 
@@ -318,17 +319,17 @@ def test_where_splits_follow_time_a_copy_of_a_row_that_was_learnt_from_is_no_wor
     rows = np.array([0, 1, 0, 2, 0])
     X, y = take(loaded.table.X, rows), loaded.table.y[rows]
     timed = replace(loaded, table=replace(loaded.table, X=X, y=y, time=np.array([3, 0, 1, 2, 4])))
-    said = HeldOutPredictions(np.full((5, 2), 0.5, dtype=np.float32), np.zeros(5, dtype=np.int64))
-    assert np.isnan(_held_out(timed, said).proba[:, 0]).tolist() == [True, False, False, False, True]
-    assert not np.isnan(_held_out(replace(timed, table=replace(timed.table, time=None)), said).proba).any()
+    held_out = HeldOutPredictions(np.full((5, 2), 0.5, dtype=np.float32), np.zeros(5, dtype=np.int64))
+    assert np.isnan(held_out_proba(timed, held_out).proba[:, 0]).tolist() == [True, False, False, False, True]
+    assert not np.isnan(held_out_proba(replace(timed, table=replace(timed.table, time=None)), held_out).proba).any()
 
 
 def test_a_bundle_knows_its_training_rows_by_key_and_what_moves_it(folder, weighted):
     bundle, rows = weighted[0], table(folder)
     held_out = bundle.held_out()
     assert (held_out.keys == row_keys(rows.X)).all()
-    nested = read_nested(Store(folder / "run"), METRIC, None, "logistic_regression/class_weight", None)
-    assert (held_out.proba == sealed(nested).proba).all()
+    nested = read_run_entry(Store(folder / "run"), METRIC, None, "logistic_regression/class_weight", None)
+    assert (held_out.proba == held_out_predictions(nested).proba).all()
     drivers = bundle.drivers()
     assert drivers["columns"][0]["columns"] == ["age"]  # the only column with anything in it
     assert drivers["rows"] == 150
@@ -349,19 +350,29 @@ def test_the_card_says_that_weights_make_no_frequencies_and_that_the_winner_was_
     assert ("They are not frequencies" in text) == (best == "class_weight")
 
 
-def facts(**changed):
-    standing = Standing(
-        2, 3, 1, tie=True, by_hand=True, splits=3, planned=3, no_test_reason="", chosen=None, baseline=0.2
+def card_inputs(**changed):
+    position = RankingPosition(
+        rank=2,
+        entries=3,
+        tied=1,
+        is_tied=True,
+        chosen_by_name=True,
+        splits=3,
+        planned_splits=3,
+        no_test_reason="",
+        inner_choice=None,
+        baseline=0.2,
     )
-    figures = (CardMetric("average_precision", "AP", "ranking", "", 0.5, math.nan),)
-    known = {
-        "target": "y", "description": "", "notes": (), "figures": figures, "standing": standing, "strategy": "nothing",
-        "before": (8.0, 2.0), "after": (8.0, 2.0), "said": (0.7, 0.3), "came": (0.8, 0.2), "held_out": 10,
+    metrics = (CardMetric("average_precision", "AP", "ranking", "", 0.5, math.nan),)
+    inputs = {
+        "target": "y", "description": "", "notes": (), "metrics": metrics, "position": position, "strategy": "nothing",
+        "counts_before": (8.0, 2.0), "counts_after": (8.0, 2.0), "mean_proba": (0.7, 0.3), "class_shares": (0.8, 0.2),
+        "held_out_rows": 10,
     }  # fmt: skip
-    return Facts(**(known | changed))
+    return CardInputs(**(inputs | changed))
 
 
-ABOUT = {
+MANIFEST = {
     "title": "T", "task": "t", "entry": "t/f/s/tuned", "family": "f", "strategy": "s", "stage": "tuned", "params": {},
     "trials": 1, "trial": 0, "classes": ["No", "Yes"], "positive": "Yes", "rows": 10, "counts": [8, 2],
     "objective": "average_precision",
@@ -372,19 +383,19 @@ ABOUT = {
 
 
 def test_a_card_says_what_is_known_and_takes_text_of_others_as_text():
-    text = card(ABOUT, facts())
+    text = write_card(MANIFEST, card_inputs())
     assert "number 2 of the 3 ranked entries" in text
     assert "It is one of those." in text
     assert "**It was selected**" not in text
     assert "mean probability of `Yes` was 0.300; 0.200 of them were" in text
     assert "nan" not in text
-    hostile = card(ABOUT | {"title": "<script>alert(1)</script> | **x**"}, facts(notes=("a | b\n# c",)))
+    hostile = write_card(MANIFEST | {"title": "<script>alert(1)</script> | **x**"}, card_inputs(notes=("a | b\n# c",)))
     assert "<script>" not in hostile.replace("\\<script>", "")
     assert "\n# c" not in hostile
 
 
 def test_what_is_written_as_nothing_has_no_sign():
-    assert (number(-0.0001), number(-0.1234), number(0.9)) == ("0.000", "−0.123", "0.900")
+    assert (format_number(-0.0001), format_number(-0.1234), format_number(0.9)) == ("0.000", "−0.123", "0.900")
 
 
 def test_parts_in_which_a_model_fails_are_found_and_others_left_in_peace():
@@ -407,16 +418,16 @@ def test_parts_in_which_a_model_fails_are_found_and_others_left_in_peace():
         Feature("copy", "category", levels=("a", "b", "c")),
     )
     schema = Schema("tabular", "y", ("No", "Yes"), features, n)
-    recall, precision = failings(X, schema, y, decided)
-    assert [share.part for share in recall.worse] == ["plan = c"]  # and not `copy = c` too: these are the same rows
+    recall, precision = analyze_errors(X, schema, y, decided)
+    assert [share.subgroup for share in recall.worse] == ["plan = c"]  # and not `copy = c` too: these are the same rows
     share = recall.worse[0]
     inside = (X["plan"] == "c").to_numpy() & (y == 1)
-    assert (share.n, share.right) == (inside.sum(), (decided[inside] == 1).sum())
-    assert share.low < share.value < share.high < recall.overall.value
+    assert (share.rows, share.correct) == (inside.sum(), (decided[inside] == 1).sum())
+    assert share.low < share.share < share.high < recall.overall.share
     assert not precision.worse
     assert precision.lowest is not None
-    several = failings(X, replace(schema, classes=("a", "b", "c")), y, decided)
-    assert [looked.what for looked in several] == ["share decided correctly"]
+    several = analyze_errors(X, replace(schema, classes=("a", "b", "c")), y, decided)
+    assert [analysis.metric for analysis in several] == ["share decided correctly"]
 
 
 @pytest.mark.parametrize(("kind", "name"), [("text", "characters"), ("picture", "mean brightness")])
@@ -427,16 +438,16 @@ def test_texts_are_parted_by_their_length_and_pictures_by_their_brightness(kind,
         X = np.broadcast_to(much[:, None, None, None], (400, 2, 2, 1)).astype(np.uint8)
     y = (np.arange(400) >= 200).astype(np.int64)
     schema = Schema("text", "y", ("No", "Yes"), (Feature(kind, kind),), 400)
-    recall, _ = failings(X, schema, y, np.where(much > 150, 0, y))
-    assert [share.part for share in recall.worse] == [f"{name} > 150"]
+    recall, _ = analyze_errors(X, schema, y, np.where(much > 150, 0, y))
+    assert [share.subgroup for share in recall.worse] == [f"{name} > 150"]
 
 
 def test_the_class_that_is_found_least_stands_first_with_what_it_is_taken_for():
     y = np.repeat([0, 1, 2], 50)
     decided = y.copy()
     decided[50:70] = 2
-    (worst, other), *others = per_class(("a", "b", "c"), y, decided)
-    assert (worst.part, worst.right, worst.n, other) == ("b", 30, 50, "c")
+    (worst, other), *others = class_recalls(("a", "b", "c"), y, decided)
+    assert (worst.subgroup, worst.correct, worst.rows, other) == ("b", 30, 50, "c")
     assert [name for _, name in others] == ["", ""]
 
 
@@ -453,7 +464,7 @@ def test_the_command_tells_its_progress_and_prints_what_was_written(folder, tmp_
         "exporting customers/logistic_regression/smote/tuned", "trial 1 of 3", "trial 2 of 3", "trial 3 of 3",
     ]  # fmt: skip
     bundle = read_bundle(tmp_path / "bundle")
-    assert done.stdout.replace("bundle", str(tmp_path / "bundle"), 1).startswith(in_words(bundle).splitlines()[0])
+    assert done.stdout.replace("bundle", str(tmp_path / "bundle"), 1).startswith(summarize(bundle).splitlines()[0])
     assert "average_precision" in done.stdout
     assert bundle.drivers() is None
     refused = subprocess.run(
@@ -470,10 +481,10 @@ def test_a_process_that_dies_is_said_in_one_line():
 
 
 def test_a_card_says_in_how_many_parts_it_fails_and_not_only_the_worst():
-    share = [Share(f"plan = {i}", 100, 10 + i, 0.05, 0.3) for i in range(7)]
-    every = Share("all rows", 1000, 800, 0.77, 0.83)
-    looked = Looked("recall of Yes", every, 30, tuple(share), None)
-    text = card(ABOUT, facts(failings=(looked,), held_out=2000))
+    share = [Proportion(f"plan = {i}", 100, 10 + i, 0.05, 0.3) for i in range(7)]
+    every = Proportion("all rows", 1000, 800, 0.77, 0.83)
+    analysis = ErrorAnalysis("recall of Yes", every, 30, tuple(share), None)
+    text = write_card(MANIFEST, card_inputs(error_analyses=(analysis,), held_out_rows=2000))
     assert "clearly lower in 7 of 30 parts, the lowest:" in text
     assert "plan = 4" in text
     assert "plan = 5" not in text

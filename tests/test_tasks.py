@@ -82,9 +82,9 @@ def test_subscription_always_leaves_out_the_same_positives(tmp_path):
     first, again = SUBSCRIPTION.load(tmp_path), SUBSCRIPTION.load(tmp_path)
     pd.testing.assert_frame_equal(first, again)
     assert dict(first["y"].value_counts()) == {"yes": 3172, "no": 2000}
-    kept = first.loc[first["y"] == "yes", "age"]
-    assert kept.is_monotonic_increasing
-    assert abs(kept.mean() - 3000) < 100  # spread over the file, not its beginning
+    ages = first.loc[first["y"] == "yes", "age"]
+    assert ages.is_monotonic_increasing
+    assert abs(ages.mean() - 3000) < 100  # spread over the file, not its beginning
 
 
 def test_a_task_without_its_file_says_what_to_put_where(tmp_path):
@@ -106,8 +106,8 @@ def test_the_data_directory_is_the_one_given_else_the_variable(tmp_path, monkeyp
 @pytest.mark.parametrize("name", sorted(REGISTRY.tasks))
 def test_a_task_says_where_it_comes_from_and_travels_to_other_processes(name):
     task = REGISTRY.tasks[name]
-    for said in (task.title, task.description, task.source, task.licence, task.citation):
-        assert said
+    for text in (task.title, task.description, task.source, task.licence, task.citation):
+        assert text
     assert task.positive or task.name in {"handwritten_digits", "digits_photo"}, "of ten classes none is positive"
     assert pickle.loads(pickle.dumps(task)).name == name  # noqa: S301 -- made in this very line
 
@@ -119,8 +119,8 @@ def test_every_keel_set_has_the_rows_its_line_says():
     assert len(KEEL) >= 40
     for task in KEEL:
         counts = np.bincount(loaded(task.name).y)
-        said = f"{counts.sum()} rows, {counts[1]} of the rarer class ({counts[1] / counts.sum():.1%})."
-        assert task.description == said
+        text = f"{counts.sum()} rows, {counts[1]} of the rarer class ({counts[1] / counts.sum():.1%})."
+        assert task.description == text
         assert 10 <= counts[1] <= counts[0]
 
 

@@ -1,7 +1,7 @@
-"""The contract that every declaration must pass; shipped, so that plugins hold themselves to it as well.
+"""The contract that every declaration must pass; shipped, so that plug-ins can be checked as well.
 
-Each check is a function that returns a complaint, or nothing; what it raises is a complaint as well. `evenhand check` runs them
-over the whole registry and the tests do the same. Families and strategies are tried on small data made from a seed.
+Each check is a function that returns a complaint, or nothing; an exception is a complaint too. `evenhand check` runs them over
+the whole registry, and so do the tests. Families and strategies are tried on small data made from a seed.
 """
 
 from __future__ import annotations
@@ -10,44 +10,73 @@ import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from harness.checks.contracts import Verdict, check_family, check_metric, check_strategy, check_task
+from harness.checks.contracts import CheckResult, check_family, check_metric, check_strategy, check_task
 from harness.registry.registry import Registry
 
-__all__ = ["Verdict", "check_all", "check_family", "check_metric", "check_strategy", "check_task", "verdicts"]
+__all__ = ["CheckResult", "check_all", "check_family", "check_metric", "check_strategy", "check_task", "iterate_checks"]
 
 
-def check_all(registry: Registry, data_dir: Path | None, say: Callable[[str], None]) -> bool:
-    """Run every check over every declaration, say what fails, and return whether all is well.
+def check_all(registry: Registry, data_dir: Path | None, write_line: Callable[[str], None]) -> bool:
+    """Run every check over every declaration.
 
-    Which kind is looked at is written to standard error, as fitting all families takes a while.
+    Progress is written to standard error, as fitting all families takes a while.
+
+    Parameters
+    ----------
+    registry : Registry
+        The declarations.
+    data_dir : Path or None
+        The data directory; tasks whose data are not available are skipped.
+    write_line : callable
+        Called with a line for each failed or skipped check, and for the totals.
+
+    Returns
+    -------
+    bool
+        Whether no check failed.
     """
     failed = passed = skipped = 0
-    for verdict in verdicts(registry, data_dir, lambda line: print(line, file=sys.stderr, flush=True)):
-        if verdict.complaint:
+    for check in iterate_checks(registry, data_dir, lambda line: print(line, file=sys.stderr, flush=True)):
+        if check.complaint:
             failed += 1
-            say(f"FAILED   {verdict.kind} {verdict.name}: {verdict.check}: {verdict.complaint}")
-        elif verdict.skipped:
+            write_line(f"FAILED   {check.kind} {check.name}: {check.check}: {check.complaint}")
+        elif check.skipped:
             skipped += 1
-            say(f"skipped  {verdict.kind} {verdict.name}: {verdict.check}: {verdict.skipped}")
+            write_line(f"skipped  {check.kind} {check.name}: {check.check}: {check.skipped}")
         else:
             passed += 1
-    say(f"{passed} checks passed, {failed} failed, {skipped} skipped")
+    write_line(f"{passed} checks passed, {failed} failed, {skipped} skipped")
     return not failed
 
 
-def verdicts(
-    registry: Registry, data_dir: Path | None = None, begun: Callable[[str], object] = str
-) -> Iterator[Verdict]:
-    """Every check over every declaration; `begun` is told which kind comes next."""
-    begun(f"{len(registry.tasks)} tasks: loaded, loaded again, split")
+def iterate_checks(
+    registry: Registry, data_dir: Path | None = None, on_kind: Callable[[str], object] = str
+) -> Iterator[CheckResult]:
+    """Run every check over every declaration, one by one.
+
+    Parameters
+    ----------
+    registry : Registry
+        The declarations.
+    data_dir : Path or None, optional
+        The data directory.
+    on_kind : callable, optional
+        Called with a line of text before the checks of each kind of declaration.
+
+    Yields
+    ------
+    CheckResult
+        The result of one check.
+    """
+    on_kind(f"{len(registry.tasks)} tasks: loaded, loaded again, split")
     for task in registry.tasks.values():
         yield from check_task(task, data_dir)
-    begun(f"{len(registry.families)} families: fitted on a small table")
+    on_kind(f"{len(registry.families)} families: fitted on a small table")
     for family in registry.families.values():
         yield from check_family(family)
-    begun(f"{len(registry.strategies)} strategies: applied to a small table")
+    on_kind(f"{len(registry.strategies)} strategies: applied to a small table")
     for strategy in registry.strategies.values():
         yield from check_strategy(strategy)
-    begun(f"{len(registry.metrics)} metrics: computed")
+    on_kind(f"{len(registry.metrics)} metrics: computed")
     for metric in registry.metrics.values():
         yield from check_metric(metric)

@@ -1,31 +1,41 @@
-"""Small data with a signal, uneven classes and the usual nuisances, made from a fixed seed: what declarations are tried on."""
+"""Small data with a signal, uneven classes and common difficulties, made from a fixed seed, on which declarations are tried."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
 
 from harness.registry.task import Modality, Table
-
-if TYPE_CHECKING:
-    import numpy as np
-    import numpy.typing as npt
 
 ROWS = 240
 
 
-def small(modality: Modality, classes: int) -> Table:
-    """A small table, small texts or small pictures, of two or three classes."""
-    import numpy as np
+def make_small_table(modality: Modality, classes: int) -> Table:
+    """Make a small table, small texts or small images.
+
+    Parameters
+    ----------
+    modality : {"tabular", "text", "image"}
+        Kind of data.
+    classes : {2, 3}
+        Number of classes, which is also the seed.
+
+    Returns
+    -------
+    Table
+        240 rows, always the same.
+    """
 
     rng = np.random.default_rng(classes)
-    y = rng.choice(classes, ROWS, p=[0.75, 0.25] if classes == 2 else [0.6, 0.25, 0.15]).astype(np.int64)
-    X = {"tabular": _columns, "text": _texts, "image": _pictures}[modality](y, rng)
-    return Table(X, y, tuple(f"class {i}" for i in range(classes)))
+    shares = [0.75, 0.25] if classes == 2 else [0.6, 0.25, 0.15]
+    y = rng.choice(classes, ROWS, p=shares).astype(np.int64)
+    make_features = {"tabular": _make_columns, "text": _make_texts, "image": _make_images}[modality]
+    return Table(make_features(y, rng), y, tuple(map("class {}".format, range(classes))))
 
 
-def _columns(y: npt.NDArray[np.int64], rng: np.random.Generator) -> object:
-    import numpy as np
-    import pandas as pd
+def _make_columns(y: npt.NDArray[np.int64], rng: np.random.Generator) -> object:
+    """Numbers, some of them missing, and a category with a rare level."""
 
     number = y + rng.normal(size=ROWS)
     number[rng.random(ROWS) < 0.1] = np.nan
@@ -34,27 +44,25 @@ def _columns(y: npt.NDArray[np.int64], rng: np.random.Generator) -> object:
     return pd.DataFrame({"number": number, "noise": rng.normal(size=ROWS), "letter": pd.Categorical(letters)})
 
 
-def _texts(y: npt.NDArray[np.int64], rng: np.random.Generator) -> object:
-    """Words of which some tell the class; one text is empty."""
-    import numpy as np
+def _make_texts(y: npt.NDArray[np.int64], rng: np.random.Generator) -> object:
+    """Common words, and in most texts a word that depends on the class; the first text is empty."""
 
-    common = ["we", "meet", "at", "noon", "and", "walk", "home", "42"]
-    telling = [["tea", "garden"], ["win", "prize"], ["train", "late"]]
-    texts = [
-        " ".join(
-            rng.permutation([*rng.choice(common, 5), *(rng.choice(telling[label], 1) if rng.random() < 0.8 else [])])
-        )
-        for label in y
-    ]
+    common_words = ["we", "meet", "at", "noon", "and", "walk", "home", "42"]
+    class_words = [["tea", "garden"], ["win", "prize"], ["train", "late"]]
+    texts = []
+    for label in y:
+        words = list(rng.choice(common_words, 5))
+        if rng.random() < 0.8:
+            words += list(rng.choice(class_words[label], 1))
+        texts.append(" ".join(rng.permutation(words)))
     texts[0] = ""
     return np.array(texts, dtype=object)
 
 
-def _pictures(y: npt.NDArray[np.int64], rng: np.random.Generator) -> object:
-    """A bright bar whose place tells the class, on noise."""
-    import numpy as np
+def _make_images(y: npt.NDArray[np.int64], rng: np.random.Generator) -> object:
+    """Noise with a bright bar whose position depends on the class."""
 
-    pictures = rng.integers(0, 90, size=(ROWS, 12, 12, 1), dtype=np.uint8)
+    images = rng.integers(0, 90, size=(ROWS, 12, 12, 1), dtype=np.uint8)
     for row, label in enumerate(y):
-        pictures[row, 2 + 3 * label : 4 + 3 * label, 2:10] += 120
-    return pictures
+        images[row, 2 + 3 * label : 4 + 3 * label, 2:10] += 120
+    return images

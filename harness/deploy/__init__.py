@@ -1,1 +1,1 @@
-"""The winner leaves the house: bundles, and what is done with them."""
+"""Exporting the model of an entry as a bundle, and predicting, explaining and serving with one."""

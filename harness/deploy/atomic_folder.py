@@ -1,4 +1,4 @@
-"""The folder that a bundle is written to: it holds either what it held or all of the new one, and nothing is left beside it."""
+"""Replacing the folder of a bundle: it holds either the old content or all of the new one, and no other files remain."""
 
 from __future__ import annotations
 
@@ -14,61 +14,89 @@ from harness.errors import BundleError
 MANIFEST = "bundle.json"
 
 
-def check_place(folder: Path) -> None:
-    """Raise `BundleError` where something else than a bundle is already, or we ourselves: nothing of anybody's is replaced."""
+def check_target_folder(folder: Path) -> None:
+    """Check that a bundle may be written to a folder.
+
+    Raises
+    ------
+    BundleError
+        If the folder exists and is neither empty nor a bundle, or if it is the current folder.
+    """
     if folder.exists() and not (folder / MANIFEST).is_file() and (not folder.is_dir() or any(folder.iterdir())):
         raise BundleError(f"{folder} is there and no bundle: name a new folder with --out")
-    if folder.resolve() == Path.cwd():  # whoever stands in a folder that is replaced stands nowhere
+    if folder.resolve() == Path.cwd():  # a process whose current folder is replaced has no current folder
         raise BundleError(f"{folder} is the folder that this is run in: name another one with --out")
 
 
 @contextmanager
-def filled(folder: Path) -> Iterator[Path]:
-    """A folder to be filled, which then takes the place of the given one; raises `OSError` where it cannot."""
-    place = folder.resolve()  # a link stays one
-    beside = _beside(place, "part")
-    _clear(place)
+def replaced_folder(folder: Path) -> Iterator[Path]:
+    """Provide an empty folder to be filled, which replaces `folder` when the block ends without an error.
+
+    Yields
+    ------
+    Path
+        A new folder beside the target.
+
+    Raises
+    ------
+    OSError
+        If the folder cannot be created or replaced; the target then keeps its content.
+    """
+    target = folder.resolve()  # a symbolic link stays a link
+    new = _sibling(target, "part")
+    _remove_leftovers(target)
     try:
-        beside.mkdir(parents=True)
-        yield beside
-        _swap(beside, place)
+        new.mkdir(parents=True)
+        yield new
+        _swap(new, target)
     finally:
-        shutil.rmtree(beside, ignore_errors=True)
+        shutil.rmtree(new, ignore_errors=True)
 
 
-def _beside(place: Path, what: str) -> Path:
-    return place.with_name(f".{place.name}.{os.getpid()}.{what}")
+def _sibling(target: Path, suffix: str) -> Path:
+    """Path of a hidden folder beside the target that belongs to this process."""
+    return target.with_name(f".{target.name}.{os.getpid()}.{suffix}")
 
 
-def _swap(new: Path, folder: Path) -> None:
-    """Put the new folder where the old one is; a kill between the two renames leaves the old one beside."""
-    old = _beside(folder, "old")
-    if folder.exists():
-        folder.rename(old)
-    new.rename(folder)
+def _swap(new: Path, target: Path) -> None:
+    """Rename the new folder to the target; a kill between the two renames leaves the old one under another name."""
+    old = _sibling(target, "old")
+    if target.exists():
+        target.rename(old)
+    new.rename(target)
     shutil.rmtree(old, ignore_errors=True)
 
 
-def _clear(place: Path) -> None:
-    """Take away what killed processes left beside; a bundle that one of them moved away and did not replace is put back."""
-    left = re.compile(rf"\.{re.escape(place.name)}\.(\d{{1,9}})\.(part|old)")
-    beside = place.parent.iterdir() if place.parent.is_dir() else ()
-    found = [(path, told) for path in beside if (told := left.fullmatch(path.name)) and _is_gone(int(told[1]))]
-    moved = [path for path, told in found if told[2] == "old" and (path / MANIFEST).is_file()]
-    if moved and not place.exists():
-        max(moved, key=lambda path: path.stat().st_mtime_ns).rename(place)
-    for path, _ in found:
+def _remove_leftovers(target: Path) -> None:
+    """Remove the folders that killed processes left beside the target.
+
+    A bundle that such a process had moved away and not replaced is moved back.
+    """
+    if not target.parent.is_dir():
+        return
+    pattern = re.compile(rf"\.{re.escape(target.name)}\.(\d{{1,9}})\.(part|old)")
+    leftovers, old_bundles = [], []
+    for path in target.parent.iterdir():
+        match = pattern.fullmatch(path.name)
+        if match is None or not _has_ended(int(match[1])):
+            continue
+        leftovers.append(path)
+        if match[2] == "old" and (path / MANIFEST).is_file():
+            old_bundles.append(path)
+    if old_bundles and not target.exists():
+        max(old_bundles, key=lambda path: path.stat().st_mtime_ns).rename(target)
+    for path in leftovers:
         shutil.rmtree(path, ignore_errors=True)
 
 
-def _is_gone(process: int) -> bool:
-    """Whether there is no such process; what bears our own number was left by another that had it before."""
-    if process == os.getpid():
+def _has_ended(process_id: int) -> bool:
+    """Tell whether a process has ended; a folder with our own id was left by an earlier process that had the same id."""
+    if process_id == os.getpid():
         return True
     try:
-        os.kill(process, 0)
+        os.kill(process_id, 0)
     except ProcessLookupError:
         return True
-    except PermissionError:  # somebody else's
+    except PermissionError:  # it runs as another user
         return False
     return False

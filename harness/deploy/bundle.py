@@ -1,13 +1,13 @@
-"""A bundle: the folder in which a winner leaves the house, and the only way to read one.
+"""A bundle: the folder in which a fitted model is exported, and the only way to read one.
 
     bundle.json     the manifest: what this is, how it decides, how it was measured, the SHA-256 of every other file
-    schema.json     what rows it takes
+    schema.json     the rows that it takes
     pipeline.skops  network.keras  features.keras      the model
-    held_out.npz    keys of the training rows, and what was said of each when it was a sealed test row
-    drivers.json    what moves the predictions, measured on held-out rows
+    held_out.npz    keys of the training rows, and the probabilities that each got as a sealed test row
+    drivers.json    permutation importances, measured on held-out rows
     MODEL_CARD.md
 
-Nothing is loaded that the manifest does not name with the SHA-256 that the file has.
+A file is loaded only if the manifest names it with the SHA-256 that it has.
 """
 
 from __future__ import annotations
@@ -25,21 +25,21 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from harness.deploy.atomic_folder import MANIFEST, check_place, filled
+from harness.deploy.atomic_folder import MANIFEST, check_target_folder, replaced_folder
 from harness.deploy.bundle_hash import content_hash
 from harness.deploy.model import Model, load_model, save_model
-from harness.deploy.schema import Kind, Schema, are_names
-from harness.deploy.serialize import said
+from harness.deploy.schema import Kind, Schema, are_unique_strings
+from harness.deploy.serialize import error_summary
 from harness.errors import BundleError
 from harness.metrics.calibration import Calibrator
 from harness.metrics.threshold import ABOVE_ALL
 from harness.registry.task import Features
 from harness.search.pipeline import FittedPipeline
 
-SCHEMA = 1
-ROWS, HELD_OUT, DRIVERS, CARD = "schema.json", "held_out.npz", "drivers.json", "MODEL_CARD.md"
-#: What every manifest has, and of what type.
-NEEDED: dict[str, type | tuple[type, ...]] = {
+MANIFEST_VERSION = 1
+SCHEMA_FILE, HELD_OUT_FILE, DRIVERS_FILE, CARD_FILE = "schema.json", "held_out.npz", "drivers.json", "MODEL_CARD.md"
+#: The fields that every manifest has, and their types.
+REQUIRED_FIELDS: dict[str, type | tuple[type, ...]] = {
     "task": str,
     "entry": str,
     "classes": list,
@@ -49,33 +49,53 @@ NEEDED: dict[str, type | tuple[type, ...]] = {
     "content_sha256": str,
     "files": dict,
 }
-LARGEST = 20_000_000  #: bytes of a manifest
+MAX_MANIFEST_BYTES = 20_000_000
+#: The kinds of column that the preparation of tables takes as numbers, and those that it takes as categories.
+PREPARED_KINDS: tuple[set[Kind], ...] = ({"number", "date"}, {"category"})
 
 
 @dataclass(frozen=True)
-class HeldOut:
-    """Training rows by key (n,), and the probabilities (n, k) that the entry gave each as a sealed test row; NaN: never one."""
+class HeldOutProba:
+    """Training rows by key (n,), and the probabilities (n, k) that each got as a sealed test row; NaN if it never was one."""
 
     keys: npt.NDArray[np.uint64]
     proba: npt.NDArray[np.float32]
 
 
 @dataclass(frozen=True)
-class Parts:
-    """All that a bundle is made of; `about` is the manifest without what is computed when it is written."""
+class BundleContents:
+    """All that a bundle is written from.
 
-    about: Mapping[str, Any]
+    Attributes
+    ----------
+    manifest : mapping
+        The manifest without the fields that are computed on writing.
+    schema : Schema
+        The rows that it takes.
+    pipeline : FittedPipeline
+        The model.
+    calibrator : callable or None
+        Recalibrates the probabilities.
+    card : str
+        The model card in Markdown.
+    held_out : HeldOutProba or None
+        Probabilities of the training rows as sealed test rows.
+    drivers : mapping or None
+        Permutation importances.
+    """
+
+    manifest: Mapping[str, Any]
     schema: Schema
-    fitted: FittedPipeline
+    pipeline: FittedPipeline
     calibrator: Calibrator | None
     card: str
-    held_out: HeldOut | None = None
+    held_out: HeldOutProba | None = None
     drivers: Mapping[str, Any] | None = None
 
 
 @dataclass(frozen=True)
 class Bundle:
-    """A bundle that was read and checked: what it says of itself, the rows it takes, the model."""
+    """A bundle that was read and checked: its manifest, the rows that it takes, the model."""
 
     folder: Path
     manifest: Mapping[str, Any]
@@ -84,106 +104,182 @@ class Bundle:
 
     @property
     def id(self) -> str:
-        """The beginning of the SHA-256 of its content: equal where predictions are."""
+        """First 12 digits of the SHA-256 of the content: equal for bundles that predict the same."""
         return str(self.manifest["content_sha256"])[:12]
 
     @property
     def threshold(self) -> float | None:
-        """From which probability of the second of two classes a row is called so; None of several classes."""
-        value = self.manifest["threshold"]
-        return None if value is None else float(value)
+        """Probability of the second of two classes from which it is predicted; None with several classes."""
+        threshold = self.manifest["threshold"]
+        return None if threshold is None else float(threshold)
 
     def predict_proba(self, X: Features) -> npt.NDArray[np.float64]:
-        """Calibrated probabilities (n, k)."""
+        """Predict calibrated probabilities (n, k)."""
         return self.model.predict_proba(X)
 
     def decide(self, proba: npt.NDArray[np.float64]) -> npt.NDArray[np.int64]:
-        """The class (n,) of each row of probabilities (n, k), as a position in `schema.classes`."""
+        """Choose the class (n,) for rows of probabilities (n, k), as positions in `schema.classes`."""
         if self.threshold is None:
             return np.asarray(proba.argmax(axis=1), dtype=np.int64)
         return (proba[:, 1] >= self.threshold).astype(np.int64)
 
-    def held_out(self) -> HeldOut | None:
-        """What was said of training rows when they were sealed test rows; None where the bundle does not hold it."""
-        if HELD_OUT not in self.manifest["files"]:
+    def held_out(self) -> HeldOutProba | None:
+        """Read the probabilities that training rows got as sealed test rows; None where the bundle has none."""
+        if HELD_OUT_FILE not in self.manifest["files"]:
             return None
+        content = _read_member(self.folder, self.manifest, HELD_OUT_FILE)
         try:
-            with np.load(io.BytesIO(_read(self.folder, self.manifest, HELD_OUT)), allow_pickle=False) as arrays:
-                return HeldOut(arrays["keys"], arrays["proba"])
+            with np.load(io.BytesIO(content), allow_pickle=False) as arrays:
+                return HeldOutProba(arrays["keys"], arrays["proba"])
         except (ValueError, KeyError, OSError, zipfile.BadZipFile) as error:
-            raise BundleError(f"{self.folder / HELD_OUT} cannot be read ({error}): export the bundle again") from error
+            raise BundleError(
+                f"{self.folder / HELD_OUT_FILE} cannot be read ({error}): export the bundle again"
+            ) from error
 
     def drivers(self) -> dict[str, Any] | None:
-        """What moves the predictions, as it was measured at export; None where it was not."""
-        if DRIVERS not in self.manifest["files"]:
+        """Read the permutation importances that were measured at export; None where the bundle has none."""
+        if DRIVERS_FILE not in self.manifest["files"]:
             return None
-        return _json(_read(self.folder, self.manifest, DRIVERS), self.folder / DRIVERS)
+        return _parse_json(_read_member(self.folder, self.manifest, DRIVERS_FILE), self.folder / DRIVERS_FILE)
 
 
-def write_bundle(folder: Path, parts: Parts) -> Bundle:
-    """Write a bundle so that the folder holds either what it held or all of it; returns it as it is read again.
+def write_bundle(folder: Path, contents: BundleContents) -> Bundle:
+    """Write a bundle; at any time the folder holds either its old content or all of the new one.
 
-    A bundle that is there is replaced. Raises `BundleError` where something else is, or where it cannot be written.
+    Parameters
+    ----------
+    folder : Path
+        A new or empty folder, or a bundle, which is replaced.
+    contents : BundleContents
+        What to write.
+
+    Returns
+    -------
+    Bundle
+        The bundle as it is read again.
+
+    Raises
+    ------
+    BundleError
+        If the folder holds anything else, or cannot be written.
     """
-    check_place(folder)
+    check_target_folder(folder)
     try:
-        with filled(folder) as beside:
-            _fill(beside, parts)
+        with replaced_folder(folder) as new_folder:
+            _write_files(new_folder, contents)
     except OSError as error:
         raise BundleError(f"cannot write {folder}: {error.strerror or error}: what was there before is kept") from error
     return read_bundle(folder)
 
 
+def _write_files(folder: Path, contents: BundleContents) -> None:
+    names = save_model(contents.pipeline, contents.calibrator, folder)
+    (folder / SCHEMA_FILE).write_bytes(_json_bytes(contents.schema.as_dict()))
+    manifest = dict(contents.manifest)
+    decision = {name: manifest[name] for name in ("classes", "threshold", "calibration")}
+    manifest["content_sha256"] = _sha256(_json_bytes([content_hash(folder, [*names, SCHEMA_FILE]), decision]))
+    (folder / CARD_FILE).write_text(contents.card, encoding="utf-8")
+    names += [SCHEMA_FILE, CARD_FILE]
+    if contents.held_out is not None:
+        with (folder / HELD_OUT_FILE).open("wb") as file:
+            np.savez_compressed(file, keys=contents.held_out.keys, proba=contents.held_out.proba)
+        names.append(HELD_OUT_FILE)
+    if contents.drivers is not None:
+        (folder / DRIVERS_FILE).write_bytes(_json_bytes(dict(contents.drivers)))
+        names.append(DRIVERS_FILE)
+    manifest["files"] = {name: _sha256((folder / name).read_bytes()) for name in sorted(names)}
+    manifest["schema"] = MANIFEST_VERSION
+    manifest["manifest_sha256"] = _digest(manifest)
+    (folder / MANIFEST).write_bytes(_json_bytes(manifest))
+
+
 def read_bundle(folder: Path) -> Bundle:
-    """Read a bundle, each file checked against the manifest; raises `BundleError`, in one line, for anything that is wrong."""
+    """Read a bundle, each file checked against the manifest.
+
+    Parameters
+    ----------
+    folder : Path
+        The folder.
+
+    Returns
+    -------
+    Bundle
+        The bundle, ready to predict.
+
+    Raises
+    ------
+    BundleError
+        If anything is wrong with it; the message has one line.
+    """
     manifest = read_manifest(folder)
+    schema_json = _parse_json(_read_member(folder, manifest, SCHEMA_FILE), folder / SCHEMA_FILE)
     try:
-        schema = Schema.from_dict(_json(_read(folder, manifest, ROWS), folder / ROWS))
+        schema = Schema.from_dict(schema_json)
     except (KeyError, TypeError, AttributeError, ValueError) as error:
-        raise BundleError(f"{folder / ROWS} does not describe rows ({said(error)}): export the bundle again") from error
-    model = load_model(lambda name: _read(folder, manifest, name))
-    if list(schema.classes) != manifest["classes"] or model.fitted.classes != len(schema.classes):
+        raise BundleError(
+            f"{folder / SCHEMA_FILE} does not describe rows ({error_summary(error)}): export the bundle again"
+        ) from error
+    model = load_model(lambda name: _read_member(folder, manifest, name))
+    if list(schema.classes) != manifest["classes"] or model.pipeline.classes != len(schema.classes):
         raise BundleError(f"{folder}: the manifest, the schema and the model do not agree on the classes")
+    schema_columns = [
+        {feature.name for feature in schema.features if feature.kind in kinds} for kinds in PREPARED_KINDS
+    ]
     try:
-        agree = _columns(model) == [{one.name for one in schema.features if one.kind in kinds} for kinds in PREPARED]
+        columns_agree = _model_columns(model) == schema_columns
     except (AttributeError, TypeError, ValueError):
-        agree = False
-    if not agree:
+        columns_agree = False
+    if not columns_agree:
         raise BundleError(f"{folder}: the schema and the model do not agree on the columns: export the bundle again")
     return Bundle(folder, manifest, schema, model)
 
 
+def _model_columns(model: Model) -> list[set[str]]:
+    """The columns of tables that a model takes: numbers, then categories."""
+    preparer = model.pipeline.preparer
+    if preparer is None:
+        return [set(), set()]
+    layout = preparer.layout
+    own_categories = layout.categories[: len(layout.categories) - len(layout.indicators)]
+    return [set(layout.numbers), {name for name, _ in own_categories}]
+
+
 def read_manifest(folder: Path) -> dict[str, Any]:
-    """What a bundle says of itself; of its files nothing is read. Raises `BundleError` where there is none, or a newer one."""
+    """Read and check the manifest of a bundle, and none of its other files.
+
+    Raises
+    ------
+    BundleError
+        If there is none, if it was changed after it was written, or if a newer version wrote it.
+    """
     path = folder / MANIFEST
     try:
-        if path.stat().st_size > LARGEST:
+        if path.stat().st_size > MAX_MANIFEST_BYTES:
             raise BundleError(f"{path} is larger than any manifest: this is no bundle")
-        manifest = _json(_plain(path), path)
+        manifest = _parse_json(_read_plain_file(path), path)
     except OSError as error:
         raise BundleError(
             f"{folder} is no bundle ({MANIFEST}: {error.strerror or error}): evenhand export makes one"
         ) from error
-    if (schema := manifest.get("schema")) != SCHEMA:
-        newer = (
-            f"this evenhand reads schema {SCHEMA}: install a newer one"
-            if isinstance(schema, int) and schema > SCHEMA
-            else "this is no manifest of a bundle"
-        )
-        raise BundleError(f"{path} has schema {schema!r}; {newer}")
-    _check(manifest, path)
+    version = manifest.get("schema")
+    if version != MANIFEST_VERSION:
+        advice = "this is no manifest of a bundle"
+        if isinstance(version, int) and version > MANIFEST_VERSION:
+            advice = f"this evenhand reads schema {MANIFEST_VERSION}: install a newer one"
+        raise BundleError(f"{path} has schema {version!r}; {advice}")
+    _check_manifest(manifest, path)
     return manifest
 
 
-def _check(manifest: Mapping[str, Any], path: Path) -> None:
-    """Raise `BundleError` where a manifest is not what was written, or says what none of ours does."""
-    for name, kind in NEEDED.items():
-        if not isinstance(manifest.get(name, ...), kind):
+def _check_manifest(manifest: Mapping[str, Any], path: Path) -> None:
+    """Raise `BundleError` where a manifest is not as it was written, or has a field that `write_bundle` never writes."""
+    for name, field_type in REQUIRED_FIELDS.items():
+        if not isinstance(manifest.get(name, ...), field_type):
             raise BundleError(f"{path} has no sound {name!r}: export the bundle again")
     if manifest.get("manifest_sha256") != _digest(manifest):
         raise BundleError(f"{path} was changed after it was written: export the bundle again")
-    for name, is_sound in DECIDING.items():
-        if not is_sound(manifest):
+    for name, is_valid in (("classes", _are_classes), ("threshold", _is_threshold)):
+        if not is_valid(manifest):
             raise BundleError(f"{path} has no sound {name!r} ({str(manifest[name])[:60]!r}): export the bundle again")
     for name in manifest["files"]:
         if Path(name).name != name or name in ("", ".", "..") or "\\" in name:
@@ -191,96 +287,61 @@ def _check(manifest: Mapping[str, Any], path: Path) -> None:
 
 
 def _are_classes(manifest: Mapping[str, Any]) -> bool:
-    return len(manifest["classes"]) > 1 and are_names(manifest["classes"])
+    return len(manifest["classes"]) > 1 and are_unique_strings(manifest["classes"])
 
 
 def _is_threshold(manifest: Mapping[str, Any]) -> bool:
-    """Whether it is None, or of two classes a share, or just above all of them."""
-    value = manifest["threshold"]
-    return value is None or (type(value) is not bool and 0 <= value <= ABOVE_ALL and len(manifest["classes"]) == 2)
+    """Tell whether the threshold is None, or with two classes a probability or just above all of them."""
+    threshold = manifest["threshold"]
+    if threshold is None:
+        return True
+    return type(threshold) is not bool and 0 <= threshold <= ABOVE_ALL and len(manifest["classes"]) == 2
 
 
-#: What is looked at more closely, since decisions hang on it.
-DECIDING = {"classes": _are_classes, "threshold": _is_threshold}
-
-
-#: Which kinds of column the preparation of tables takes as numbers, and which as categories.
-PREPARED: tuple[set[Kind], ...] = ({"number", "date"}, {"category"})
-
-
-def _columns(model: Model) -> list[set[str]]:
-    """The columns of tables that a model takes: numbers, then categories."""
-    preparer = model.fitted.preparer
-    if preparer is None:
-        return [set(), set()]
-    layout = preparer.layout
-    plain = len(layout.categories) - len(layout.indicators)
-    return [set(layout.numbers), {name for name, _ in layout.categories[:plain]}]
-
-
-def _fill(folder: Path, parts: Parts) -> None:
-    names = save_model(parts.fitted, parts.calibrator, folder)
-    (folder / ROWS).write_bytes(_bytes(parts.schema.as_dict()))
-    about = dict(parts.about)
-    decision = {name: about[name] for name in ("classes", "threshold", "calibration")}
-    about["content_sha256"] = _sha256(_bytes([content_hash(folder, [*names, ROWS]), decision]))
-    (folder / CARD).write_text(parts.card, encoding="utf-8")
-    names += [ROWS, CARD]
-    if parts.held_out is not None:
-        with (folder / HELD_OUT).open("wb") as file:
-            np.savez_compressed(file, keys=parts.held_out.keys, proba=parts.held_out.proba)
-        names.append(HELD_OUT)
-    if parts.drivers is not None:
-        (folder / DRIVERS).write_bytes(_bytes(dict(parts.drivers)))
-        names.append(DRIVERS)
-    about["files"] = {name: _sha256((folder / name).read_bytes()) for name in sorted(names)}
-    about["schema"] = SCHEMA
-    about["manifest_sha256"] = _digest(about)
-    (folder / MANIFEST).write_bytes(_bytes(about))
-
-
-def _read(folder: Path, manifest: Mapping[str, Any], name: str) -> bytes:
-    """The content of a file that the manifest names, if it is what it was."""
+def _read_member(folder: Path, manifest: Mapping[str, Any], name: str) -> bytes:
+    """Read a file that the manifest names, and check its SHA-256."""
     path, expected = folder / name, manifest["files"].get(name)
     if expected is None:
         raise BundleError(f"{folder / MANIFEST} names no file {name!r}: it is not loaded")
     try:
         if path.is_symlink():
             raise BundleError(f"{path} points elsewhere: only files of the bundle itself are loaded")
-        content = _plain(path)
+        content = _read_plain_file(path)
     except OSError as error:
         raise BundleError(f"cannot read {path}: {error.strerror or error}: export the bundle again") from error
-    if (found := _sha256(content)) != expected:
+    digest = _sha256(content)
+    if digest != expected:
         raise BundleError(
-            f"{path} is not what was exported (SHA-256 {found[:12]}… instead of {str(expected)[:12]}…): it is not loaded"
+            f"{path} is not what was exported (SHA-256 {digest[:12]}… instead of {str(expected)[:12]}…): it is not loaded"
         )
     return content
 
 
-def _plain(path: Path) -> bytes:
-    """The content of a plain file; a pipe would be waited for, for ever."""
+def _read_plain_file(path: Path) -> bytes:
+    """Read a regular file; reading a pipe could wait for ever."""
     if not S_ISREG(path.stat().st_mode):
         raise BundleError(f"{path} is no plain file: export the bundle again")
     return path.read_bytes()
 
 
-def _json(content: bytes, path: Path) -> dict[str, Any]:
+def _parse_json(content: bytes, path: Path) -> dict[str, Any]:
     try:
-        values = json.loads(content)
-        _bytes(values)  # halves of characters, which JSON can write and nothing else can
+        document = json.loads(content)
+        _json_bytes(document)  # raises for lone surrogates, which JSON can contain and files cannot
     except (ValueError, RecursionError) as error:
         raise BundleError(f"{path} is no JSON that can be read: export the bundle again") from error
-    if not isinstance(values, dict):
+    if not isinstance(document, dict):
         raise BundleError(f"{path} holds no object: export the bundle again")
-    return values
+    return document
 
 
-def _bytes(values: Any) -> bytes:
-    return (json.dumps(values, indent=1, ensure_ascii=False, sort_keys=True) + "\n").encode()
+def _json_bytes(document: Any) -> bytes:
+    return (json.dumps(document, indent=1, ensure_ascii=False, sort_keys=True) + "\n").encode()
 
 
 def _digest(manifest: Mapping[str, Any]) -> str:
-    return _sha256(_bytes({name: value for name, value in manifest.items() if name != "manifest_sha256"}))
+    """The SHA-256 of a manifest without the field that holds it."""
+    return _sha256(_json_bytes({name: field for name, field in manifest.items() if name != "manifest_sha256"}))
 
 
 def _sha256(content: bytes) -> str:

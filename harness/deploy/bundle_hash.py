@@ -1,7 +1,7 @@
-"""What a bundle holds, as one hash: the same for the same content, whatever addresses and dates the files carry.
+"""The content of a bundle as one hash: equal for equal content, whatever addresses and dates the files contain.
 
-A skops file names its arrays by where they were in memory and a .keras file says when it was written, so that the bytes of two
-equal models differ. Here the descriptions of objects and layers are read and hashed without that, arrays by what they hold.
+A skops file names its arrays by their addresses in memory, and a .keras file contains the time of writing, so that the bytes
+of two equal models differ. Here the descriptions of objects and layers are hashed without these, and arrays by their values.
 """
 
 from __future__ import annotations
@@ -10,120 +10,137 @@ import hashlib
 import io
 import json
 import zipfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from harness.deploy.keras_runtime import CONFIG
-from harness.deploy.serialize import SCHEMA
+from harness.deploy.serialize import DESCRIPTION_FILE, iterate_json_objects
 from harness.errors import BundleError
 
-WEIGHTS, SHARED = "model.weights.h5", "shared_object_id"
-#: What a skops file says besides what it holds: addresses, names made of them or drawn at random, the version that wrote it.
-ACCIDENTAL = {"__id__", "_skops_version", "file"}
+WEIGHTS, SHARED_ID = "model.weights.h5", "shared_object_id"
+#: Keys of a skops description that are no content: addresses, file names made of them or at random, the version of skops.
+IGNORED_KEYS = {"__id__", "_skops_version", "file"}
 
 
 def content_hash(folder: Path, names: Sequence[str]) -> str:
-    """The SHA-256 of what these files of a folder hold: of .skops and .keras files the objects, of others the bytes.
+    """Compute the SHA-256 of the content of some files.
 
-    Raises `BundleError` for a file that is damaged.
+    Parameters
+    ----------
+    folder : Path
+        Folder of the files.
+    names : sequence of str
+        Names of the files. Of .skops and .keras files the objects are hashed, of others the bytes.
+
+    Returns
+    -------
+    str
+        64 hexadecimal digits.
+
+    Raises
+    ------
+    BundleError
+        If a file is damaged.
     """
     digest = hashlib.sha256()
     for name in sorted(names):
         content = (folder / name).read_bytes()
+        hash_function = HASH_FUNCTIONS.get(Path(name).suffix, _hash_bytes)
         try:
-            found = HASHES.get(Path(name).suffix, _plain)(content)
+            file_hash = hash_function(content)
         except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
             raise BundleError(
                 f"{folder / name} is damaged ({type(error).__name__}): export the bundle again"
             ) from error
-        digest.update(f"{name} {found}\n".encode())
+        digest.update(f"{name} {file_hash}\n".encode())
     return digest.hexdigest()
 
 
-def _plain(content: bytes) -> str:
+def _hash_bytes(content: bytes) -> str:
     return hashlib.sha256(content).hexdigest()
 
 
-def _skops(content: bytes) -> str:
-    """Of a skops file: its description, each file that it refers to replaced by what that holds."""
-    with zipfile.ZipFile(io.BytesIO(content)) as file:
-
-        def plain(found: Any) -> Any:
-            if isinstance(found, list):
-                return [plain(one) for one in found]
-            if not isinstance(found, dict):
-                return found
-            kept = {key: plain(value) for key, value in found.items() if key not in ACCIDENTAL}
-            if "__loader__" in found and isinstance(found.get("file"), str):
-                kept["holds"] = _member(file.read(found["file"]))
-            return kept
-
-        return _plain(_written(plain(json.loads(file.read(SCHEMA)))))
+def _hash_json(document: Any) -> str:
+    return _hash_bytes(json.dumps(document, sort_keys=True).encode())
 
 
-def _member(content: bytes) -> str:
-    """Of an array its form and values, of anything else the bytes."""
+def _hash_skops(content: bytes) -> str:
+    """Hash the description in a skops file, each file that it refers to replaced by the hash of that file."""
+    with zipfile.ZipFile(io.BytesIO(content)) as archive:
+
+        def stable(node: Any) -> Any:
+            if isinstance(node, list):
+                return list(map(stable, node))
+            if not isinstance(node, dict):
+                return node
+            copy = {key: stable(child) for key, child in node.items() if key not in IGNORED_KEYS}
+            if "__loader__" in node and isinstance(node.get("file"), str):
+                copy["holds"] = _hash_member(archive.read(node["file"]))
+            return copy
+
+        return _hash_json(stable(json.loads(archive.read(DESCRIPTION_FILE))))
+
+
+def _hash_member(content: bytes) -> str:
+    """Hash an array by its type, shape and values, any other file by its bytes."""
     if content.startswith(b"\x93NUMPY"):
-        return _array(np.load(io.BytesIO(content), allow_pickle=False))
-    return _plain(content)
+        return _hash_array(np.load(io.BytesIO(content), allow_pickle=False))
+    return _hash_bytes(content)
 
 
-def _keras(content: bytes) -> str:
-    """Of a .keras file: its description, and the values of its weights in their order."""
+def _hash_keras(content: bytes) -> str:
+    """Hash the description in a .keras file and the values of its weights."""
     import h5py  # type: ignore[import-untyped]  # it ships no types; Keras brings it
 
-    with zipfile.ZipFile(io.BytesIO(content)) as file:
-        config, weights = json.loads(file.read(CONFIG)), file.read(WEIGHTS)
-    with h5py.File(io.BytesIO(weights), "r") as held:
-        values: list[str] = []
-        held.visititems(lambda name, one: values.append(f"{name} {_array(one[()])}") if hasattr(one, "dtype") else None)
-    return _plain(_written([_renamed(config), sorted(values)]))
+    with zipfile.ZipFile(io.BytesIO(content)) as archive:
+        config, weights = json.loads(archive.read(CONFIG)), archive.read(WEIGHTS)
+    hashes: list[str] = []
+
+    def add_hash(name: str, node: Any) -> None:
+        if hasattr(node, "dtype"):
+            hashes.append(f"{name} {_hash_array(node[()])}")
+
+    with h5py.File(io.BytesIO(weights), "r") as file:
+        file.visititems(add_hash)
+    return _hash_json([_numbered(config), sorted(hashes)])
 
 
-def _renamed(config: Any) -> Any:
-    """A description in which layers and shared objects are numbered.
+def _numbered(config: Any) -> Any:
+    """Copy a description with layers and shared objects numbered in their order.
 
-    Keras counts layers through all that a process ever made (`get_item_3`), and names shared objects by their addresses.
+    Keras counts layers over the whole process (`get_item_3`), and names shared objects by their addresses.
     """
-    numbers = {name: f"layer {at}" for at, name in enumerate(dict.fromkeys(_found(config, "name")))}
-    shared = {address: at for at, address in enumerate(dict.fromkeys(_found(config, SHARED)))}
+    names: dict[Any, str] = {}
+    addresses: dict[Any, int] = {}
+    for node in iterate_json_objects(config):
+        if isinstance(node.get("name"), str | int):
+            names.setdefault(node["name"], f"layer {len(names)}")
+        if isinstance(node.get(SHARED_ID), str | int):
+            addresses.setdefault(node[SHARED_ID], len(addresses))
 
-    def plain(found: Any) -> Any:
-        if isinstance(found, list):
-            return [plain(one) for one in found]
-        if isinstance(found, dict):
-            return {key: shared[value] if key == SHARED else plain(value) for key, value in found.items()}
-        return numbers.get(found, found) if isinstance(found, str) else found
+    def renamed(node: Any) -> Any:
+        if isinstance(node, list):
+            return list(map(renamed, node))
+        if not isinstance(node, dict):
+            return names.get(node, node) if isinstance(node, str) else node
+        copy = dict(zip(node, map(renamed, node.values()), strict=True))
+        if SHARED_ID in node:
+            copy[SHARED_ID] = addresses[node[SHARED_ID]]
+        return copy
 
-    return plain(config)
-
-
-def _found(config: Any, key: str) -> Iterator[Any]:
-    """What stands under a key anywhere in a description, in its order."""
-    if isinstance(config, list):
-        for one in config:
-            yield from _found(one, key)
-    elif isinstance(config, dict):
-        if isinstance(config.get(key), str | int):
-            yield config[key]
-        for value in config.values():
-            yield from _found(value, key)
+    return renamed(config)
 
 
-def _array(values: Any) -> str:
-    """Of an array its form and values; field by field where it has fields, since between them is what memory held before."""
+def _hash_array(values: Any) -> str:
+    """Hash an array by type, shape and values; field by field where it has fields, as the bytes between them are undefined."""
     array = np.asarray(values)
     if array.dtype.names:
-        return _plain("\n".join(f"{name} {_array(array[name])}" for name in array.dtype.names).encode())
-    form = f"{array.dtype.str} {array.shape} ".encode()
-    return _plain(form + np.ascontiguousarray(array).tobytes())
+        return _hash_bytes("\n".join(f"{name} {_hash_array(array[name])}" for name in array.dtype.names).encode())
+    header = f"{array.dtype.str} {array.shape} ".encode()
+    return _hash_bytes(header + np.ascontiguousarray(array).tobytes())
 
 
-def _written(value: Any) -> bytes:
-    return json.dumps(value, sort_keys=True).encode()
-
-
-HASHES = {".skops": _skops, ".keras": _keras}
+HASH_FUNCTIONS = {".skops": _hash_skops, ".keras": _hash_keras}

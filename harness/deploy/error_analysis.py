@@ -1,7 +1,7 @@
-"""Where a model fails: parts of the held-out rows in which it finds or hits clearly less than elsewhere.
+"""Error analysis: subgroups of the held-out rows in which recall or precision is clearly lower than over all rows.
 
-Every share is of rows that the models had not learnt from. Parts are looked at one column at a time, so a failing that takes
-two columns to describe is not found.
+Every proportion is of rows that the models were not trained on. Subgroups are formed by one column at a time, so an error that
+takes two columns to describe is not found.
 """
 
 from __future__ import annotations
@@ -18,23 +18,63 @@ if TYPE_CHECKING:
     from harness.deploy.schema import Feature, Schema
     from harness.registry.task import Features
 
+Labels = npt.NDArray[np.int64]
+Mask = npt.NDArray[np.bool_]
 
-def wilson(hits: int, rows: int, alpha: float = 0.05) -> tuple[float, float]:
-    """Wilson's interval (1927) of a share; 0 to 1 of no rows. It covers 1 − `alpha` on average over shares."""
+MIN_ROWS = 20  #: of a subgroup; the proportion of fewer rows is high or low by chance alone
+MAX_LEVELS = 12  #: of a category, the commonest ones
+CONFIDENCE = 0.95
+
+
+def wilson_interval(hits: int, rows: int, alpha: float = 0.05) -> tuple[float, float]:
+    """Compute Wilson's interval of a binomial proportion, whose mean coverage over proportions is 1 − `alpha`.
+
+    Parameters
+    ----------
+    hits, rows : int
+        The proportion is ``hits / rows``.
+    alpha : float, default 0.05
+        One minus the confidence level.
+
+    Returns
+    -------
+    low, high : float
+        The interval; 0 and 1 without rows.
+
+    References
+    ----------
+    Wilson, Probable inference, the law of succession, and statistical inference, JASA 22 (1927).
+    """
     from scipy.special import ndtri
 
     if not rows:
         return 0.0, 1.0
     z = float(ndtri(1 - alpha / 2))
-    middle = (hits + z * z / 2) / (rows + z * z)
-    half = z * math.sqrt(hits * (rows - hits) / rows + z * z / 4) / (rows + z * z)
-    return max(0.0, middle - half), min(1.0, middle + half)
+    centre = (hits + z * z / 2) / (rows + z * z)
+    half_width = z * math.sqrt(hits * (rows - hits) / rows + z * z / 4) / (rows + z * z)
+    return max(0.0, centre - half_width), min(1.0, centre + half_width)
 
 
-def exact(hits: int, rows: int, alpha: float = 0.05) -> tuple[float, float]:
-    """The interval of a share that never covers less than 1 − `alpha` (Clopper & Pearson 1934); 0 to 1 of no rows.
+def clopper_pearson_interval(hits: int, rows: int, alpha: float = 0.05) -> tuple[float, float]:
+    """Compute the interval of Clopper and Pearson of a binomial proportion, whose coverage is never below 1 − `alpha`.
 
-    For many shares at once and for rare classes: there Wilson's misses several times as often as it says.
+    Used for many proportions at once and for rare classes, where Wilson's interval misses several times as often as stated.
+
+    Parameters
+    ----------
+    hits, rows : int
+        The proportion is ``hits / rows``.
+    alpha : float, default 0.05
+        One minus the confidence level.
+
+    Returns
+    -------
+    low, high : float
+        The interval; 0 and 1 without rows.
+
+    References
+    ----------
+    Clopper & Pearson, The use of confidence or fiducial limits illustrated in the case of the binomial, Biometrika 26 (1934).
     """
     from scipy.special import betaincinv
 
@@ -43,90 +83,133 @@ def exact(hits: int, rows: int, alpha: float = 0.05) -> tuple[float, float]:
     return low, high
 
 
-Labels = npt.NDArray[np.int64]
-Mask = npt.NDArray[np.bool_]
-
-FEWEST = 20  #: rows that a share must be of, or chance alone makes it good or bad
-LEVELS = 12  #: of a category, the commonest ones
-LEVEL = 0.95
-
-
 @dataclass(frozen=True)
-class Share:
-    """How many of `n` rows were right in a part of the rows, with an interval of the share."""
+class Proportion:
+    """The proportion of correct rows in a subgroup of `rows` rows, with its interval."""
 
-    part: str
-    n: int
-    right: int
+    subgroup: str
+    rows: int
+    correct: int
     low: float
     high: float
 
     @property
-    def value(self) -> float:
-        """The share."""
-        return self.right / self.n
+    def share(self) -> float:
+        """The proportion."""
+        return self.correct / self.rows
 
 
 @dataclass(frozen=True)
-class Looked:
-    """What was looked for in `parts` parts of the rows: the share over all rows, and the parts that are clearly below it.
+class ErrorAnalysis:
+    """A metric over all rows, and the subgroups in which it is clearly lower.
 
-    The intervals of `worse` hold for all parts together. `lowest` is the lowest part where none is clearly below.
+    Attributes
+    ----------
+    metric : str
+        The proportion that was compared.
+    overall : Proportion
+        Over all rows.
+    subgroups : int
+        Number of subgroups that were compared.
+    worse : tuple of Proportion
+        The subgroups whose interval lies below the overall proportion, lowest first; the intervals hold simultaneously.
+    lowest : Proportion or None
+        The lowest subgroup where none is clearly lower.
     """
 
-    what: str
-    overall: Share
-    parts: int
-    worse: tuple[Share, ...]
-    lowest: Share | None
+    metric: str
+    overall: Proportion
+    subgroups: int
+    worse: tuple[Proportion, ...]
+    lowest: Proportion | None
 
 
-def failings(X: Features, schema: Schema, y: Labels, decided: Labels) -> tuple[Looked, ...]:
-    """Where recall and precision of the positive class are worst, or with several classes the share decided correctly.
+def analyze_errors(X: Features, schema: Schema, y: Labels, labels: Labels) -> tuple[ErrorAnalysis, ...]:
+    """Find the subgroups with the lowest recall and precision of the positive class, or with several classes accuracy.
 
-    `X` are held-out rows, `y` (n,) their classes and `decided` (n,) what was decided of them.
+    Parameters
+    ----------
+    X : DataFrame or ndarray
+        Held-out rows.
+    schema : Schema
+        Their columns.
+    y : ndarray of int, shape (n,)
+        Their classes.
+    labels : ndarray of int, shape (n,)
+        The predicted classes.
+
+    Returns
+    -------
+    tuple of ErrorAnalysis
+        One per metric.
     """
-    every = [(name, mask) for feature in schema.features for name, mask in _parts(feature, _values(X, feature))]
-    parts = list({mask.tobytes(): (name, mask) for name, mask in reversed(every)}.values())[::-1]  # the same rows once
-    right = y == decided
+    # The same rows are one subgroup, under the name that comes first.
+    subgroups: dict[bytes, tuple[str, Mask]] = {}
+    for feature in schema.features:
+        for name, mask in _subgroups(feature, _subgroup_values(X, feature)):
+            subgroups.setdefault(mask.tobytes(), (name, mask))
     if len(schema.classes) > 2:
-        among = {"share decided correctly": np.ones(len(y), dtype=bool)}
+        bases = {"share decided correctly": np.ones(len(y), dtype=bool)}
     else:
-        among = {f"recall of {schema.classes[1]}": y == 1, f"precision of {schema.classes[1]}": decided == 1}
-    return tuple(_looked(what, rows, right, parts) for what, rows in among.items() if rows.any())
+        positive = schema.classes[1]
+        bases = {f"recall of {positive}": y == 1, f"precision of {positive}": labels == 1}
+    analyses = []
+    for metric, base in bases.items():
+        if base.any():
+            analyses.append(_analyze_metric(metric, base, y == labels, list(subgroups.values())))
+    return tuple(analyses)
 
 
-def per_class(classes: tuple[str, ...], y: Labels, decided: Labels) -> list[tuple[Share, str]]:
-    """The recall of every class, lowest first, and the class that it is most often taken for."""
-    found = []
-    for one, name in enumerate(classes):
-        rows = y == one
-        if rows.any():
-            taken = np.bincount(decided[rows & (decided != one)], minlength=len(classes))
-            other = classes[int(taken.argmax())] if taken.any() else ""
-            found.append((_share(name, int(rows.sum()), int((decided[rows] == one).sum()), 1 - LEVEL), other))
-    return sorted(found, key=lambda pair: pair[0].value)
+def _analyze_metric(metric: str, base: Mask, is_correct: Mask, subgroups: list[tuple[str, Mask]]) -> ErrorAnalysis:
+    counts = []
+    for name, mask in subgroups:
+        rows = int((mask & base).sum())
+        if MIN_ROWS <= rows < base.sum():
+            counts.append((name, rows, int((mask & base & is_correct).sum())))
+    alpha = (1 - CONFIDENCE) / max(1, len(counts))  # Bonferroni
+    proportions = [_proportion(name, rows, correct, alpha) for name, rows, correct in counts]
+    proportions.sort(key=lambda proportion: (proportion.share, proportion.subgroup))
+    overall = _proportion("all rows", int(base.sum()), int((base & is_correct).sum()), 1 - CONFIDENCE)
+    worse = tuple(proportion for proportion in proportions if proportion.high < overall.share)
+    lowest = proportions[0] if proportions and not worse else None
+    return ErrorAnalysis(metric, overall, len(proportions), worse, lowest)
 
 
-def _looked(what: str, rows: Mask, right: Mask, parts: list[tuple[str, Mask]]) -> Looked:
-    counted = [(name, int((mask & rows).sum()), int((mask & rows & right).sum())) for name, mask in parts]
-    counted = [one for one in counted if FEWEST <= one[1] < rows.sum()]
-    chance = (1 - LEVEL) / max(1, len(counted))
-    shares = sorted((_share(*one, chance) for one in counted), key=lambda share: (share.value, share.part))
-    overall = _share("all rows", int(rows.sum()), int((rows & right).sum()), 1 - LEVEL)
-    worse = tuple(share for share in shares if share.high < overall.value)
-    return Looked(what, overall, len(shares), worse, shares[0] if shares and not worse else None)
+def class_recalls(classes: tuple[str, ...], y: Labels, labels: Labels) -> list[tuple[Proportion, str]]:
+    """Compute the recall of every class that occurs, lowest first.
+
+    Parameters
+    ----------
+    classes : tuple of str
+        Names of the classes.
+    y, labels : ndarray of int, shape (n,)
+        True and predicted classes.
+
+    Returns
+    -------
+    list of (Proportion, str)
+        The recall, and the class that it is most often confused with; empty where it is always recognised.
+    """
+    recalls = []
+    for label, name in enumerate(classes):
+        is_class = y == label
+        if not is_class.any():
+            continue
+        confusions = np.bincount(labels[is_class & (labels != label)], minlength=len(classes))
+        confused_with = classes[int(confusions.argmax())] if confusions.any() else ""
+        correct = int((labels[is_class] == label).sum())
+        recalls.append((_proportion(name, int(is_class.sum()), correct, 1 - CONFIDENCE), confused_with))
+    return sorted(recalls, key=lambda pair: pair[0].share)
 
 
-def _share(part: str, n: int, right: int, chance: float) -> Share:
-    """With an interval that misses with no more than this probability."""
-    return Share(part, n, right, *exact(right, n, chance))
+def _proportion(subgroup: str, rows: int, correct: int, alpha: float) -> Proportion:
+    return Proportion(subgroup, rows, correct, *clopper_pearson_interval(correct, rows, alpha))
 
 
-def _values(X: Features, feature: Feature) -> npt.NDArray[np.float64] | npt.NDArray[np.object_]:
-    """One value per row: of a text its length, of a picture its mean brightness; None or NaN where it is missing."""
+def _subgroup_values(X: Features, feature: Feature) -> npt.NDArray[np.float64] | npt.NDArray[np.object_]:
+    """One value per row: of a text its length, of an image its mean brightness; None or NaN where it is missing."""
     if feature.kind == "text":
-        return np.array([len(text) for text in X], dtype=np.float64)
+        return np.array(list(map(len, X)), dtype=np.float64)
     if feature.kind == "picture":
         return np.asarray(X.reshape(len(X), -1).mean(axis=1), dtype=np.float64)
     column = X[feature.name]
@@ -135,34 +218,35 @@ def _values(X: Features, feature: Feature) -> npt.NDArray[np.float64] | npt.NDAr
     return np.asarray(column, dtype=np.float64)
 
 
-def _parts(feature: Feature, values: npt.NDArray[np.float64] | npt.NDArray[np.object_]) -> Iterator[tuple[str, Mask]]:
-    """Levels of a category, quarters of what is counted, and the rows where nothing is known."""
+def _subgroups(
+    feature: Feature, values: npt.NDArray[np.float64] | npt.NDArray[np.object_]
+) -> Iterator[tuple[str, Mask]]:
+    """Levels of a category, quarters of a number, and the rows in which it is missing."""
     name = {"text": "characters", "picture": "mean brightness"}.get(feature.kind, feature.name)
     if feature.kind == "category":
-        for level in feature.levels[:LEVELS]:
+        for level in feature.levels[:MAX_LEVELS]:
             yield f"{name} = {level}", values == level
-        missing: Mask = np.array([value is None for value in values], dtype=bool)
+        is_missing: Mask = np.array([level is None for level in values], dtype=bool)
     else:
-        missing = np.isnan(values.astype(float))
-        yield from _quarters(feature, name, values.astype(float), missing)
-    if missing.any():
-        yield f"{name} missing", missing
+        is_missing = np.isnan(values.astype(float))
+        if not is_missing.all():
+            yield from _quarters(feature, name, values.astype(float), is_missing)
+    if is_missing.any():
+        yield f"{name} missing", is_missing
 
 
 def _quarters(
-    feature: Feature, name: str, values: npt.NDArray[np.float64], missing: Mask
+    feature: Feature, name: str, numbers: npt.NDArray[np.float64], is_missing: Mask
 ) -> Iterator[tuple[str, Mask]]:
-    if missing.all():
-        return
-    edges = np.unique(np.quantile(values[~missing], [0.25, 0.5, 0.75], method="lower"))
-    edges = edges[edges < values[~missing].max()] + 0.0  # -0 is 0
-    below = np.append(-np.inf, edges)
-    for low, high in zip(below, np.append(edges, np.inf), strict=True):
+    known = numbers[~is_missing]
+    edges = np.unique(np.quantile(known, [0.25, 0.5, 0.75], method="lower"))
+    edges = edges[edges < known.max()] + 0.0  # + 0.0 turns -0 into 0
+    for low, high in zip([-np.inf, *edges], [*edges, np.inf], strict=True):
         with np.errstate(invalid="ignore"):
-            mask = (values > low) & (values <= high)
+            mask = (numbers > low) & (numbers <= high)
         if np.isinf(high):
-            said = f"{name} > {feature.shown(float(low))}"
+            yield f"{name} > {feature.format_number(float(low))}", mask
+        elif np.isinf(low):
+            yield f"{name} ≤ {feature.format_number(float(high))}", mask
         else:
-            said = f"{name} ≤ {feature.shown(float(high))}"
-            said = said if np.isinf(low) else f"{feature.shown(float(low))} < {said}"
-        yield said, mask
+            yield f"{feature.format_number(float(low))} < {name} ≤ {feature.format_number(float(high))}", mask

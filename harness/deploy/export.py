@@ -1,7 +1,7 @@
-"""`evenhand export`: the procedure that won a run, done once on all rows, as a bundle.
+"""`evenhand export`: the procedure of an entry, repeated once on all rows, as a bundle.
 
-It happens in a process of its own, `python -m harness.deploy.export`, with the threads that a worker has. What the search tries
-is kept under `<run>/derived/exports/`, so that an export that was killed continues, and a second one is quick.
+It runs in a process of its own, `python -m harness.deploy.export`, with the threads of a worker. The search is kept under
+`<run>/derived/exports/`, so that an interrupted export continues, and a second one is quick.
 """
 
 from __future__ import annotations
@@ -15,36 +15,71 @@ import numpy as np
 
 from harness.data.hashing import row_keys
 from harness.data.sources import data_directory
-from harness.deploy.atomic_folder import check_place
-from harness.deploy.bundle import Bundle, HeldOut, Parts, write_bundle
-from harness.deploy.card_inputs import Facts
-from harness.deploy.error_analysis import failings, per_class
-from harness.deploy.insights.importance import measure
+from harness.deploy.atomic_folder import check_target_folder
+from harness.deploy.bundle import CARD_FILE, Bundle, BundleContents, HeldOutProba, write_bundle
+from harness.deploy.card_inputs import CardInputs
+from harness.deploy.error_analysis import analyze_errors, class_recalls
+from harness.deploy.insights.importance import measure_importances
 from harness.deploy.model import Model
-from harness.deploy.model_card import card
-from harness.deploy.run_entry import HeldOutPredictions, RunEntry, calibrator_in, figures, read_nested, sealed, standing
+from harness.deploy.model_card import write_card
+from harness.deploy.run_entry import (
+    HeldOutPredictions,
+    RunEntry,
+    card_metrics,
+    held_out_predictions,
+    ranking_position,
+    read_run_entry,
+    split_calibrator,
+)
 from harness.deploy.schema import Schema, describe
 from harness.errors import DataError, EvenhandError
 from harness.evaluation.ranking import can_test
 from harness.evaluation.significance import Estimate, estimate
-from harness.execution.cell import CellTrainer
-from harness.processes import ProgressCallback, run_in_subprocess, serve_subprocess
 from harness.execution.plan import LoadedTask, versions
 from harness.execution.refit import EntrySpec, FinalModel, final_cell, refit_on_all
-from harness.execution.replay import ONLY_SEARCH, cell_of_record, changed_since, matters, request_of
+from harness.execution.replay import (
+    SEARCH_PACKAGES,
+    affects_predictions,
+    cell_of_record,
+    declaration_change,
+    request_of,
+)
+from harness.execution.trainer import CellTrainer
 from harness.execution.worker import WorkerContext
-from harness.metrics.calibration import prior_is_known
+from harness.metrics.calibration import has_known_prior
+from harness.processes import ProgressCallback, run_in_subprocess, serve_subprocess
 from harness.registry.family import Family
 from harness.registry.registry import load_registry
 from harness.registry.task import take
-from harness.report.render.markdown import number, plus_minus, table
+from harness.report.render.markdown import MISSING, format_interval, format_number, format_table
 from harness.seeding import seed_of
 from harness.store.store import Store
 
+#: Metrics that the command prints, where the entry has them.
+CLI_METRICS = ("roc_auc", "average_precision", "f1", "precision", "recall", "mcc", "expected_cost", "log_loss", "ece")
+#: Fields of the manifest that are copied from `run.json`.
+TASK_FIELDS = ("title", "modality", "positive", "costs", "fingerprint", "rows", "counts")
+
 
 @dataclass(frozen=True)
-class Asked:
-    """What is to be exported, where to, and what it takes; everything in it survives a trip through JSON."""
+class ExportRequest:
+    """What to export and where to; all fields can be converted to JSON and back.
+
+    Attributes
+    ----------
+    run, out : str
+        Folders of the run and of the bundle.
+    task, entry, calibration : str or None
+        Names; None for the only task, the first entry of the ranking, and the calibration of the entry.
+    drivers : bool, default True
+        Whether to measure permutation importances, for tables.
+    data_dir : str or None
+        The data directory.
+    plugins : tuple of str
+        Plug-ins that declare what is not built in.
+    file : str or None
+        Where a user's data file is, if it was moved.
+    """
 
     run: str
     out: str
@@ -57,185 +92,245 @@ class Asked:
     file: str | None = None
 
 
-def export(asked: Asked, tell: ProgressCallback) -> str:
-    """Export as a worker would, with one thread; what was written, in words. Raises `EvenhandError` where it cannot be done."""
-    return str(run_in_subprocess("harness.deploy.export", asdict(asked), f"exported from {asked.run}", tell))
+def export_bundle(request: ExportRequest, on_progress: ProgressCallback) -> str:
+    """Export in a process with one thread, as a worker does.
 
+    Parameters
+    ----------
+    request : ExportRequest
+        What to export.
+    on_progress : callable
+        Called with lines of text.
 
-def make_bundle(asked: Asked, tell: ProgressCallback) -> Bundle:
-    """Find the entry, do its procedure on all rows, and write the bundle."""
-    check_place(Path(asked.out))
-    nested = read_nested(
-        Store(Path(asked.run)), load_registry(asked.plugins).metrics, asked.task, asked.entry, asked.calibration
-    )
-    tell(f"exporting {nested.task}/{nested.entry.name}")
-    desk = _desk(nested, asked)
-    one = desk.loaded(nested.task)
-    wanted = EntrySpec(nested.task, *nested.entry)
-    exports = Store(nested.store.folder / "derived" / "exports" / final_cell(desk, wanted).id)
-    with exports.lock():
-        whole = refit_on_all(desk, wanted, exports, tell)
-    schema = describe(one.task, one.task.load(data_directory(desk.request.data_folder)), one.table)
-    drivers = None
-    if asked.drivers and schema.modality == "tabular":
-        drivers = _drivers(nested, desk, schema, tell)
-    said = sealed(nested)
-    family = desk.registry.family(nested.entry.family)
-    about = _about(nested, one, whole)
-    facts = _facts(nested, family, (one, schema, whole), said, by_hand=asked.entry is not None)
-    held_out = _held_out(one, said)
-    parts = Parts(about, schema, whole.fitted, whole.calibrator, card(about, facts), held_out, drivers)
-    return write_bundle(Path(asked.out), parts)
+    Returns
+    -------
+    str
+        What was written, for people.
 
-
-def _held_out(one: LoadedTask, said: HeldOutPredictions) -> HeldOut:
-    """What was said of training rows, by their keys; of equal ones that of the earliest where the splits follow time.
-
-    There, and there alone, a row may be learnt from while a later copy of it is tested.
+    Raises
+    ------
+    EvenhandError
+        If the entry cannot be exported.
     """
-    keys, proba = row_keys(one.table.X), said.proba
-    if one.table.time is not None:
-        order = np.argsort(one.table.time, kind="stable")
-        first = order[np.unique(keys[order], return_index=True)[1]]
-        proba = np.where(np.isin(np.arange(len(keys)), first)[:, None], proba, np.float32(np.nan))
-    return HeldOut(keys, proba)
+    arguments = asdict(request)
+    return str(run_in_subprocess("harness.deploy.export", arguments, f"exported from {request.run}", on_progress))
 
 
-def in_words(bundle: Bundle) -> str:
-    """What was written, and the nested figures of the procedure."""
-    manifest = bundle.manifest
-    decides = "the most probable class" if bundle.threshold is None else f"from {bundle.threshold:.6g}"
-    calibrated = "" if manifest["calibration"] == "none" else f", recalibrated ({manifest['calibration']})"
-    own = "" if bundle.threshold is None else " (decisions at each split's own threshold)"
-    measured = manifest["measured"]
-    names = dict.fromkeys([manifest["objective"], *(name for name in PRINTED if name in measured)])
-    rows = [[name, _interval(measured[name])] for name in names]
+def make_bundle(request: ExportRequest, on_progress: ProgressCallback) -> Bundle:
+    """Find an entry, repeat its procedure on all rows, and write the bundle.
+
+    Parameters
+    ----------
+    request : ExportRequest
+        What to export.
+    on_progress : callable
+        Called with lines of text.
+
+    Returns
+    -------
+    Bundle
+        The bundle as it is read again.
+
+    Raises
+    ------
+    EvenhandError
+        If the entry cannot be exported, or its data or declarations are not those of the run.
+    """
+    check_target_folder(Path(request.out))
+    metrics = load_registry(request.plugins).metrics
+    run_entry = read_run_entry(Store(Path(request.run)), metrics, request.task, request.entry, request.calibration)
+    on_progress(f"exporting {run_entry.task}/{run_entry.entry.name}")
+    context = _worker_context(run_entry, request)
+    loaded = context.loaded_task(run_entry.task)
+    spec = EntrySpec(run_entry.task, *run_entry.entry)
+    exports = Store(run_entry.store.folder / "derived" / "exports" / final_cell(context, spec).id)
+    with exports.lock():
+        final_model = refit_on_all(context, spec, exports, on_progress)
+    schema = describe(loaded.task, loaded.task.load(data_directory(context.request.data_folder)), loaded.table)
+    drivers = None
+    if request.drivers and schema.modality == "tabular":
+        drivers = _measure_drivers(run_entry, context, schema, on_progress)
+    held_out = held_out_predictions(run_entry)
+    manifest = _manifest(run_entry, loaded, final_model)
+    pipeline = final_model.fitted
+    card_inputs = CardInputs(
+        target=loaded.task.target,
+        counts_before=tuple(pipeline.counts_before),
+        counts_after=tuple(pipeline.counts_after),
+        **_run_inputs(run_entry, context, chosen_by_name=request.entry is not None),
+        **_held_out_inputs(loaded, schema, held_out),
+    )
+    card, keyed_proba = write_card(manifest, card_inputs), held_out_proba(loaded, held_out)
+    contents = BundleContents(manifest, schema, pipeline, final_model.calibrator, card, keyed_proba, drivers)
+    return write_bundle(Path(request.out), contents)
+
+
+def held_out_proba(loaded: LoadedTask, held_out: HeldOutPredictions) -> HeldOutProba:
+    """Key the held-out probabilities by the hash of their rows.
+
+    Parameters
+    ----------
+    loaded : LoadedTask
+        The rows.
+    held_out : HeldOutPredictions
+        Their predictions as sealed test rows.
+
+    Returns
+    -------
+    HeldOutProba
+        Where the splits follow time, only the earliest of equal rows has probabilities: only there a row may be in the
+        training part while a later copy of it is a test row.
+    """
+    keys, proba = row_keys(loaded.table.X), held_out.proba
+    if loaded.table.time is not None:
+        order = np.argsort(loaded.table.time, kind="stable")
+        _, first_positions = np.unique(keys[order], return_index=True)
+        is_first = np.isin(np.arange(len(keys)), order[first_positions])
+        proba = np.where(is_first[:, None], proba, np.float32(np.nan))
+    return HeldOutProba(keys, proba)
+
+
+def summarize(bundle: Bundle) -> str:
+    """Describe a bundle that was written, with the nested scores of its procedure."""
+    manifest, measured = bundle.manifest, bundle.manifest["measured"]
+    decides, threshold_note = "the most probable class", ""
+    if bundle.threshold is not None:
+        decides, threshold_note = f"from {bundle.threshold:.6g}", " (decisions at each split's own threshold)"
+    calibration = "" if manifest["calibration"] == "none" else f", recalibrated ({manifest['calibration']})"
+    printed = filter(measured.__contains__, CLI_METRICS)
+    rows = [[name, _format_measured(measured[name])] for name in dict.fromkeys([manifest["objective"], *printed])]
     return (
-        f"{bundle.folder}: {manifest['entry']}{calibrated}, fitted to all {manifest['rows']:,} rows, decides {decides}, "
+        f"{bundle.folder}: {manifest['entry']}{calibration}, fitted to all {manifest['rows']:,} rows, decides {decides}, "
         f"id {bundle.id}\n\n"
-        f"nested figures of the procedure, not of this very model{own}:\n"
-        f"{table(['', 'mean ± 95 %'], rows, pipes=False)}\n\n{bundle.folder / 'MODEL_CARD.md'}"
+        f"nested scores of the procedure, not of this very model{threshold_note}:\n"
+        f"{format_table(['', 'mean ± 95 %'], rows, pipes=False)}\n\n{bundle.folder / CARD_FILE}"
     )
 
 
-PRINTED = ("roc_auc", "average_precision", "f1", "precision", "recall", "mcc", "expected_cost", "log_loss", "ece")
-
-
-def _interval(measured: Mapping[str, float | None]) -> str:
+def _format_measured(measured: Mapping[str, float | None]) -> str:
     mean, high = measured["mean"], measured["high"]
-    assert mean is not None  # noqa: S101 -- what has no mean is not in the manifest
-    return number(mean) if high is None else plus_minus(mean, high - mean)
+    assert mean is not None  # noqa: S101 -- a metric without a mean is not in the manifest
+    return format_number(mean) if high is None else format_interval(mean, high - mean)
 
 
-def _desk(nested: RunEntry, asked: Asked) -> WorkerContext:
-    """The declarations and rows of the entry; raises `EvenhandError` where they are not those that were measured."""
-    run, task = nested.scores.run, nested.task
-    record = nested.records[0][0]
-    desk = WorkerContext(request_of(run, record, asked))
-    one, about = desk.loaded(task), nested.about
-    if one.fingerprint != about["fingerprint"]:
+def _worker_context(run_entry: RunEntry, request: ExportRequest) -> WorkerContext:
+    """Load the declarations and rows of the entry; raise `EvenhandError` where they are not those of the run."""
+    run, task, metadata = run_entry.scores.run, run_entry.task, run_entry.task_metadata
+    record, _ = run_entry.records[0]
+    context = WorkerContext(request_of(run, record, request))
+    loaded = context.loaded_task(task)
+    if loaded.fingerprint != metadata["fingerprint"]:
         raise DataError(
-            f"the data of {task} are not those of the run ({about['rows']:,} rows then, {len(one.table.y):,} now; SHA-256 "
-            f"{about['fingerprint'][:12]}… then, {one.fingerprint[:12]}… now): bring those back, or run again on these"
+            f"the data of {task} are not those of the run ({metadata['rows']:,} rows then, {len(loaded.table.y):,} now; "
+            f"SHA-256 {metadata['fingerprint'][:12]}… then, {loaded.fingerprint[:12]}… now): bring those back, or run again "
+            "on these"
         )
-    cell = cell_of_record(record)
-    if changed := changed_since(run, record, desk, one, desk.material(cell, one.fingerprint)):
-        raise EvenhandError(f"{changed}: the figures of the run are of another procedure, so run it again")
-    return desk
+    cell_data = context.cell_data(cell_of_record(record), loaded.fingerprint)
+    if change := declaration_change(run, record, context, loaded, cell_data):
+        raise EvenhandError(f"{change}: the scores of the run are of another procedure, so run it again")
+    return context
 
 
-def _about(nested: RunEntry, one: LoadedTask, whole: FinalModel) -> dict[str, Any]:
-    """The manifest, without what is computed when it is written."""
-    about, run, entry = nested.about, nested.scores.run, nested.entry
+def _manifest(run_entry: RunEntry, loaded: LoadedTask, final_model: FinalModel) -> dict[str, Any]:
+    """The manifest, without the fields that are computed on writing."""
+    metadata, run, entry = run_entry.task_metadata, run_entry.scores.run, run_entry.entry
     return {
-        **{
-            name: about.get(name)
-            for name in ("title", "modality", "positive", "costs", "fingerprint", "rows", "counts")
-        },
-        **{name: about.get(name) or "" for name in ("licence", "source")},
-        "task": nested.task,
-        "entry": f"{nested.task}/{entry.family}/{entry.strategy}/{entry.stage}",
+        **{name: metadata.get(name) for name in TASK_FIELDS},
+        "licence": metadata.get("licence") or "",
+        "source": metadata.get("source") or "",
+        "task": run_entry.task,
+        "entry": f"{run_entry.task}/{entry.family}/{entry.strategy}/{entry.stage}",
         "family": entry.family,
         "strategy": entry.strategy,
         "stage": entry.stage,
         "calibration": entry.calibration,
-        "classes": list(one.table.classes),
-        "threshold": whole.threshold,
-        "objective": nested.ranking.metric.name,
-        "params": whole.params,
-        "trials": whole.trials,
-        "trial": whole.trial,
+        "classes": list(loaded.table.classes),
+        "threshold": final_model.threshold,
+        "objective": run_entry.ranking.metric.name,
+        "params": final_model.params,
+        "trials": final_model.trials,
+        "trial": final_model.trial,
         "run": {name: run[name] for name in ("name", "command", "protocol")},
-        "measured": {figure.key: figure.as_dict() for figure in figures(nested)},
+        "measured": {metric.key: metric.as_dict() for metric in card_metrics(run_entry)},
         "network": bool(run["families"].get(entry.family, {}).get("network")),
         "versions": versions(),
     }
 
 
-def _facts(
-    nested: RunEntry,
-    family: Family,
-    made: tuple[LoadedTask, Schema, FinalModel],
-    said: HeldOutPredictions,
-    *,
-    by_hand: bool,
-) -> Facts:
-    """What the card says beyond the manifest."""
-    (one, schema, whole), run = made, nested.scores.run
-    rows = np.flatnonzero(said.decided >= 0)
-    y, decided, k = one.table.y[rows], said.decided[rows], len(schema.classes)
-    strategy, then, now = run["strategies"].get(nested.entry.strategy, {}), run.get("versions", {}), versions()
-    return Facts(
-        target=one.task.target,
-        description=nested.about.get("description", ""),
-        notes=tuple(nested.about.get("notes", ())),
-        figures=figures(nested),
-        standing=standing(nested, by_hand=by_hand),
-        strategy=strategy.get("description", ""),
-        before=tuple(whole.fitted.counts_before),
-        after=tuple(whole.fitted.counts_after),
-        said=tuple(said.proba[rows].mean(axis=0, dtype=float).tolist()) if len(rows) else (),
-        came=tuple((np.bincount(y, minlength=k) / max(1, len(y))).tolist()),
-        failings=failings(take(one.table.X, rows), schema, y, decided) if len(rows) else (),
-        classes=tuple(per_class(schema.classes, y, decided)) if k > 2 else (),
-        held_out=len(rows),
-        changed=tuple(
-            f"{name} {then.get(name, '–')} → {now.get(name, '–')}"
-            for name in dict.fromkeys((*then, *now))
-            if then.get(name) != now.get(name) and (name in ONLY_SEARCH or matters(name, family))
-        ),
-        correctable=prior_is_known(strategy, nested.entry.strategy),
-    )
+def _run_inputs(run_entry: RunEntry, context: WorkerContext, *, chosen_by_name: bool) -> dict[str, Any]:
+    """What the card says of the task, the scores and the strategy of the run, by field of `CardInputs`."""
+    run, strategy = run_entry.scores.run, run_entry.entry.strategy
+    strategy_metadata, family = run["strategies"].get(strategy, {}), context.registry.family(run_entry.entry.family)
+    return {
+        "description": run_entry.task_metadata.get("description", ""),
+        "notes": tuple(run_entry.task_metadata.get("notes", ())),
+        "metrics": card_metrics(run_entry),
+        "position": ranking_position(run_entry, chosen_by_name=chosen_by_name),
+        "strategy": strategy_metadata.get("description", ""),
+        "prior_is_correctable": has_known_prior(strategy_metadata, strategy),
+        "changed_versions": _changed_versions(run.get("versions", {}), family),
+    }
 
 
-def _drivers(nested: RunEntry, desk: WorkerContext, schema: Schema, tell: ProgressCallback) -> dict[str, Any]:
-    """What moves the predictions, measured on the sealed rows of the first repeat by models that had not learnt from them."""
-    records = [(record, outcome) for record, outcome in nested.records if record.repeat == 0]
-    one, folds = desk.loaded(nested.task), []
-    for split, (record, outcome) in enumerate(records, start=1):
-        tell(f"drivers: outer split {split} of {len(records)}")
-        material = desk.material(cell_of_record(record), one.fingerprint)
-        learner = CellTrainer(cell_of_record(record), material, lambda _name, _arrays: None)
-        fitted, _, _ = learner.fit(outcome.stage, outcome.params)
-        model = Model(fitted, calibrator_in(nested, record, outcome))
-        test = material.fold.test
-        folds.append((model.predict_proba, take(one.table.X, test), one.table.y[test]))
-    metric = nested.ranking.metric
+def _held_out_inputs(loaded: LoadedTask, schema: Schema, held_out: HeldOutPredictions) -> dict[str, Any]:
+    """What the card says of held-out rows, by field of `CardInputs`."""
+    rows = np.flatnonzero(held_out.labels >= 0)
+    y, labels, k = loaded.table.y[rows], held_out.labels[rows], len(schema.classes)
+    if not len(rows):
+        return {"mean_proba": (), "class_shares": (0.0,) * k}
+    return {
+        "mean_proba": tuple(held_out.proba[rows].mean(axis=0, dtype=float).tolist()),
+        "class_shares": tuple((np.bincount(y, minlength=k) / len(y)).tolist()),
+        "error_analyses": analyze_errors(take(loaded.table.X, rows), schema, y, labels),
+        "recalls": tuple(class_recalls(schema.classes, y, labels)) if k > 2 else (),
+        "held_out_rows": len(rows),
+    }
+
+
+def _changed_versions(stored: Mapping[str, str], family: Family) -> tuple[str, ...]:
+    """The packages that matter and have another version now than in the run."""
+    current = versions()
+    changes = []
+    for name in dict.fromkeys((*stored, *current)):
+        if stored.get(name) == current.get(name):
+            continue
+        if name in SEARCH_PACKAGES or affects_predictions(name, family):
+            changes.append(f"{name} {stored.get(name, MISSING)} → {current.get(name, MISSING)}")
+    return tuple(changes)
+
+
+def _measure_drivers(
+    run_entry: RunEntry, context: WorkerContext, schema: Schema, on_progress: ProgressCallback
+) -> dict[str, Any]:
+    """Measure permutation importances on the sealed rows of the first repeat, with models that were not trained on them."""
+    records = [(record, result) for record, result in run_entry.records if record.repeat == 0]
+    loaded, folds = context.loaded_task(run_entry.task), []
+    for split, (record, result) in enumerate(records, start=1):
+        on_progress(f"drivers: outer split {split} of {len(records)}")
+        cell_data = context.cell_data(cell_of_record(record), loaded.fingerprint)
+        trainer = CellTrainer(cell_of_record(record), cell_data.training_data())
+        fitted, _, _ = trainer.fit(result.stage, result.params)
+        model = Model(fitted, split_calibrator(run_entry, record, result))
+        test = cell_data.sealed_test().diagnose("importance of columns")
+        folds.append((model.predict_proba, test.X, test.y))
+    metric = run_entry.ranking.metric
     if metric.needs_costs:
-        metric = nested.scores.metrics["average_precision"]
-    may = can_test(nested.scores, nested.task)
+        metric = run_entry.scores.metrics["average_precision"]
+    tests_allowed = can_test(run_entry.scores, run_entry.task)
 
-    def interval(values: Any, ratio: float) -> Estimate:
-        return estimate(values, ratio, claims=may)
+    def estimate_interval(scores: Any, ratio: float) -> Estimate:
+        return estimate(scores, ratio, can_test=tests_allowed)
 
-    seed = seed_of(desk.request.protocol.seed, nested.task, "drivers")
-    tell("drivers: what is lost without each column")
-    return measure(folds, schema, metric, nested.rows.mean("ratio"), interval, seed).as_json()
+    seed = seed_of(context.request.protocol.seed, run_entry.task, "drivers")
+    on_progress("drivers: what is lost without each column")
+    ratio = run_entry.rows.mean("ratio")
+    return measure_importances(folds, schema, metric, ratio, estimate_interval, seed).as_json()
 
 
-def _answer(values: dict[str, Any], tell: ProgressCallback) -> str:
-    return in_words(make_bundle(Asked(**(values | {"plugins": tuple(values["plugins"])})), tell))
+def _serve_request(arguments: dict[str, Any], on_progress: ProgressCallback) -> str:
+    request = ExportRequest(**(arguments | {"plugins": tuple(arguments["plugins"])}))
+    return summarize(make_bundle(request, on_progress))
 
 
 if __name__ == "__main__":
-    serve_subprocess(_answer)
+    serve_subprocess(_serve_request)

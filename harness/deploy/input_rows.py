@@ -1,77 +1,126 @@
-"""New rows as a bundle takes them: read column by column, checked; what is odd is flagged and answered all the same."""
+"""New rows as a bundle takes them: read column by column and checked; unusual values are flagged and predicted all the same."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+import numpy as np
+import pandas as pd
 
 from harness.data.images import read_image
 from harness.deploy.schema import Schema
-from harness.deploy.validate import BadRows, Flag, read_column
+from harness.deploy.validate import Flag, InvalidRowsError, read_column
 from harness.errors import DataError
 from harness.registry.task import Features
 
-if TYPE_CHECKING:
-    import pandas as pd
-
-__all__ = ["BadRows", "Flag", "Read", "by_column", "read_pictures", "read_rows"]
+__all__ = ["Flag", "InvalidRowsError", "ModelInputs", "columns_of", "read_images", "read_rows"]
 
 
 @dataclass(frozen=True)
-class Read:
-    """Rows ready for a model, and what is odd about them, column by column. `ignored` are columns that it does not read."""
+class ModelInputs:
+    """Rows ready for a model.
+
+    Attributes
+    ----------
+    X : DataFrame or ndarray
+        The features.
+    flags : tuple of Flag
+        Unusual values, column by column.
+    ignored : tuple of str
+        Columns that the model does not read.
+    """
 
     X: Features
     flags: tuple[Flag, ...] = ()
     ignored: tuple[str, ...] = ()
 
 
-def by_column(schema: Schema, rows: Sequence[Mapping[str, Any]]) -> dict[str, list[Any]]:
-    """Rows, each a mapping from column to value, as columns; raises `BadRows` for the first row that lacks a column."""
-    columns: dict[str, list[Any]] = {}
-    for one in schema.features:
-        try:
-            columns[one.name] = [row[one.name] for row in rows]
-        except KeyError:
-            lacking = next(i for i, row in enumerate(rows) if one.name not in row)
-            raise BadRows(f"row {lacking}: column {one.name!r} is missing", one.name, lacking) from None
-    others = {str(name) for row in rows if len(row) > len(schema.features) for name in row} - set(columns)
-    return columns | {name: [] for name in sorted(others)}
+def columns_of(schema: Schema, rows: Sequence[Mapping[str, Any]]) -> dict[str, list[Any]]:
+    """Turn rows, each a mapping from column to value, into columns.
 
+    Parameters
+    ----------
+    schema : Schema
+        Gives the columns that every row must have.
+    rows : sequence of mapping
+        The rows.
 
-def read_rows(schema: Schema, columns: Mapping[str, Sequence[Any]] | pd.DataFrame) -> Read:
-    """Columns of new rows as features; raises `BadRows` where a column is missing, a value infinite or of a wrong type.
+    Returns
+    -------
+    dict of list
+        Values by column; columns that the schema does not name have no values.
 
-    Values may be numbers, texts, true and false, None; text is understood as in training. Missing values, categories
-    that training did not know and numbers beyond its range are answered like any other, and flagged.
+    Raises
+    ------
+    InvalidRowsError
+        For the first row that lacks a column.
     """
-    import pandas as pd
+    columns: dict[str, list[Any]] = {}
+    for feature in schema.features:
+        try:
+            columns[feature.name] = [row[feature.name] for row in rows]
+        except KeyError:
+            incomplete = next(i for i, row in enumerate(rows) if feature.name not in row)
+            message = f"row {incomplete}: column {feature.name!r} is missing"
+            raise InvalidRowsError(message, feature.name, incomplete) from None
+    names: set[str] = set()
+    for row in rows:
+        if len(row) > len(schema.features):
+            names.update(map(str, row))
+    return columns | {name: [] for name in sorted(names.difference(columns))}
 
-    names = [one.name for one in schema.features]
+
+def read_rows(schema: Schema, columns: Mapping[str, Sequence[Any]] | pd.DataFrame) -> ModelInputs:
+    """Read columns of new rows as features.
+
+    Values may be numbers, texts, booleans and None; text is understood as in training. Missing values, categories that
+    training did not know and numbers outside its range are read and flagged.
+
+    Parameters
+    ----------
+    schema : Schema
+        The rows that the bundle takes.
+    columns : mapping of sequence, or DataFrame
+        Values by column.
+
+    Returns
+    -------
+    ModelInputs
+        Features, flags and ignored columns.
+
+    Raises
+    ------
+    InvalidRowsError
+        If a column is missing, or a value is infinite or of a wrong type.
+    """
+
+    names = [feature.name for feature in schema.features]
     for name in names:
         if name not in columns:
-            raise BadRows(f"column {name!r} is missing: expected {', '.join(names[:30])}", name)
+            raise InvalidRowsError(f"column {name!r} is missing: expected {', '.join(names[:30])}", name)
     ignored = tuple(str(name) for name in columns if name not in names)
     if schema.modality == "image":
-        return read_pictures(schema, list(columns[names[0]]))
-    found: dict[str, Any] = {}
+        return read_images(schema, list(columns[names[0]]))
+    read_columns: dict[str, Any] = {}
     flags: list[Flag] = []
-    for one in schema.features:
-        found[one.name], odd = read_column(one, columns[one.name])
-        flags += odd
-    return Read(found[names[0]] if schema.modality == "text" else pd.DataFrame(found), tuple(flags), ignored)
+    for feature in schema.features:
+        read_columns[feature.name], column_flags = read_column(feature, columns[feature.name])
+        flags += column_flags
+    if schema.modality == "text":
+        return ModelInputs(read_columns[names[0]], tuple(flags), ignored)
+    return ModelInputs(pd.DataFrame(read_columns), tuple(flags), ignored)
 
 
-def read_pictures(schema: Schema, contents: Iterable[bytes]) -> Read:
-    """PNG or JPEG files as pictures of the size of training; raises `BadRows` for the first that cannot be read."""
-    import numpy as np
+def read_images(schema: Schema, contents: Iterable[bytes]) -> ModelInputs:
+    """Read PNG or JPEG files as images of the size of training; raises `InvalidRowsError` for the first that is none."""
 
-    assert schema.picture is not None  # noqa: S101 -- a schema of pictures has their shape
+    assert schema.image_shape is not None  # noqa: S101 -- a schema of images has their shape
     images = []
     for row, content in enumerate(contents):
         try:
-            images.append(read_image(content, schema.picture))
+            images.append(read_image(content, schema.image_shape))
         except DataError as error:
-            raise BadRows(f"row {row}: {error}", schema.features[0].name, row) from error
-    return Read(np.stack(images) if images else np.empty((0, *schema.picture), np.uint8))
+            raise InvalidRowsError(f"row {row}: {error}", schema.features[0].name, row) from error
+    return ModelInputs(np.stack(images) if images else np.empty((0, *schema.image_shape), np.uint8))

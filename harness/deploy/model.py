@@ -18,55 +18,85 @@ from harness.metrics.calibration import Calibrator
 from harness.registry.task import Features
 from harness.search.pipeline import FittedPipeline
 
-PIPELINE = "pipeline.skops"
+PIPELINE_FILE = "pipeline.skops"
 
 
 @dataclass(frozen=True)
 class Model:
-    """A fitted pipeline and its calibrator, None for none; holds no training rows."""
+    """A fitted pipeline and its calibrator, None for none; contains no training rows."""
 
-    fitted: FittedPipeline
+    pipeline: FittedPipeline
     calibrator: Calibrator | None
 
     def predict_proba(self, X: Features) -> npt.NDArray[np.float64]:
-        """Calibrated probabilities (n, k) of raw rows, of which there may be none."""
+        """Predict calibrated probabilities, shape (n, k), of n raw rows; n may be 0."""
         if len(X) == 0:
-            return np.empty((0, self.fitted.classes))
-        proba = self.fitted.predict_proba(X)
+            return np.empty((0, self.pipeline.classes))
+        proba = self.pipeline.predict_proba(X)
         return np.asarray(self.calibrator(proba) if self.calibrator else proba, dtype=np.float64)
 
 
-def save_model(fitted: FittedPipeline, calibrator: Calibrator | None, folder: Path) -> list[str]:
-    """Write a model into a folder; returns the names of the files.
+def save_model(pipeline: FittedPipeline, calibrator: Calibrator | None, folder: Path) -> list[str]:
+    """Write a model into a folder.
 
-    Those are `pipeline.skops`, of networks `network.keras` (of several `network_2.keras` and so on), and `features.keras`
-    where the pretrained network encodes pictures. Raises `EvenhandError` where the model holds anything that a bundle may
-    not, such as the classifier of a plugin.
+    Parameters
+    ----------
+    pipeline : FittedPipeline
+        The pipeline; not changed.
+    calibrator : callable or None
+        Recalibrates the probabilities.
+    folder : Path
+        An existing folder.
+
+    Returns
+    -------
+    list of str
+        Names of the files: ``pipeline.skops``; for networks ``network.keras``, ``network_2.keras`` and so on; and
+        ``features.keras`` where the pretrained network encodes images.
+
+    Raises
+    ------
+    EvenhandError
+        If the model contains a type that a bundle may not, such as the classifier of a plugin.
     """
-    names = [PIPELINE]
+    names = [PIPELINE_FILE]
 
-    def keep(kind: str, model: Any) -> str:
+    def save_network(kind: str, network: Any) -> str:
         number = sum(name.startswith(kind) for name in names) + 1
-        names.append(f"{kind}_{number}.keras" if number > 1 else f"{kind}.keras")
-        write_network(model, folder / names[-1])
-        return names[-1]
+        name = f"{kind}_{number}.keras" if number > 1 else f"{kind}.keras"
+        names.append(name)
+        write_network(network, folder / name)
+        return name
 
-    packed = pack(fitted, keep)
-    (folder / PIPELINE).write_bytes(write_objects(Model(packed, calibrator)))
+    packed = pack(pipeline, save_network)
+    (folder / PIPELINE_FILE).write_bytes(write_objects(Model(packed, calibrator)))
     return names
 
 
-def load_model(read: Callable[[str], bytes]) -> Model:
-    """A saved model; `read(name)` returns the content of a file of the bundle, or raises.
+def load_model(read_file: Callable[[str], bytes]) -> Model:
+    """Load a saved model.
 
-    Raises `BundleError` in one line for a file that is damaged, or holds anything but what `save_model` writes.
+    Parameters
+    ----------
+    read_file : callable
+        Returns the content of a file by its name.
+
+    Returns
+    -------
+    Model
+        The model, ready to predict.
+
+    Raises
+    ------
+    BundleError
+        If a file is damaged or contains anything that `save_model` does not write; the message has one line.
     """
-    model = read_objects(read(PIPELINE), PIPELINE)
-    if not isinstance(model, Model) or not isinstance(getattr(model, "fitted", None), FittedPipeline):
-        raise BundleError(f"{PIPELINE} holds a {type(model).__name__} and no model: export the bundle again")
+    model = read_objects(read_file(PIPELINE_FILE), PIPELINE_FILE)
+    if not isinstance(model, Model) or not isinstance(getattr(model, "pipeline", None), FittedPipeline):
+        raise BundleError(f"{PIPELINE_FILE} holds a {type(model).__name__} and no model: export the bundle again")
     try:
-        return Model(unpack(model.fitted, read), model.calibrator)
-    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        return Model(unpack(model.pipeline, read_file), model.calibrator)
+    except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
         raise BundleError(
-            f"{PIPELINE} holds parts that do not fit together ({type(error).__name__}): export the bundle again"
+            f"{PIPELINE_FILE} holds parts that do not fit together ({type(error).__name__}): export the bundle again"
         ) from error

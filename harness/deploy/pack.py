@@ -1,6 +1,6 @@
-"""The parts of a fitted pipeline as they are saved: without what only training needed, and without our own wrappers.
+"""The parts of a fitted pipeline as they are saved: without training state, and without our own wrapper classes.
 
-A bundle is opened where no declaration is: nothing in it may refer to a task, a family or a strategy.
+A bundle is opened without any declaration: nothing in it may refer to a task, a family or a strategy.
 """
 
 from __future__ import annotations
@@ -15,115 +15,124 @@ from typing import Any, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from harness.deploy.keras_runtime import Frozen, Network, Running, Seeing, called, read_network, seeing
-from harness.deploy.lightgbm_checks import END, check_leaves
-from harness.deploy.tree_checks import check_boosted, check_trees
+from harness.deploy.keras_runtime import (
+    ImageNetworkEncoder,
+    NetworkClassifier,
+    SavedImageNetwork,
+    SavedNetwork,
+    image_function,
+    prediction_function,
+    read_network,
+)
+from harness.deploy.lightgbm_checks import END, check_lightgbm_trees
+from harness.deploy.tree_checks import check_sklearn_trees, check_xgboost_trees
 from harness.preprocessing.encoder import Encoder
-from harness.preprocessing.image import POOLED, FrozenEncoder, PrincipalEncoder
-from harness.preprocessing.text import PARTS, LsaEncoder, TfidfEncoder, TokenEncoder, vectorizer
+from harness.preprocessing.image import VECTOR_CUTS, PretrainedEncoder, PretrainedSvdEncoder
+from harness.preprocessing.text import TERM_TYPES, LsaEncoder, TfidfEncoder, TokenEncoder, vectorizer
 from harness.search.pipeline import FittedPipeline
 
-Keep: TypeAlias = Callable[
-    [str, Any], str
-]  #: keeps a Keras model under a name like the given one, and returns that name
-Read: TypeAlias = Callable[[str], bytes]  #: the content of a file of the bundle
+#: Saves a Keras model under a name of the given kind, and returns the name of the file.
+SaveNetwork: TypeAlias = Callable[[str, Any], str]
+#: Returns the content of a file of the bundle.
+ReadFile: TypeAlias = Callable[[str], bytes]
 
 
 @dataclass(frozen=True)
-class Mean:
+class MeanClassifier:
     """The mean of several classifiers."""
 
     members: tuple[Any, ...]
 
     def predict_proba(self, X: Any) -> npt.NDArray[np.float64]:
-        """The members' mean probabilities, shape (n, k)."""
-        return np.asarray(np.mean([one.predict_proba(X) for one in self.members], axis=0), dtype=np.float64)
+        """Predict the mean of the members' probabilities, shape (n, k)."""
+        proba = [member.predict_proba(X) for member in self.members]
+        return np.asarray(np.mean(proba, axis=0), dtype=np.float64)
 
 
 @dataclass(frozen=True)
-class OneThread:
-    """CatBoost on one thread: by itself it takes all there are, whatever it was fitted with."""
+class SingleThreadCatBoost:
+    """CatBoost on one thread: by default it uses all there are, whatever it was fitted with."""
 
     model: Any
 
     def predict_proba(self, X: Any) -> npt.NDArray[np.float64]:
-        """Probabilities, shape (n, k)."""
+        """Predict probabilities, shape (n, k)."""
         return np.asarray(self.model.predict_proba(X, thread_count=1), dtype=np.float64)
 
 
 @dataclass(frozen=True)
-class Plain:
-    """XGBoost on plain numbers: it looks a frame's columns through one by one, ten times as long as one row takes."""
+class PlainArrayXGBoost:
+    """XGBoost on plain arrays: for a frame it inspects each column, which takes ten times as long as predicting one row."""
 
     model: Any
 
     def predict_proba(self, X: Any) -> npt.NDArray[np.float64]:
-        """Probabilities, shape (n, k), of what the encoding makes: an array, or a frame whose categories keep their codes."""
+        """Predict probabilities, shape (n, k), for an array or a frame, whose categories are replaced by their codes."""
         if hasattr(X, "columns"):
             columns = [column.array for _, column in X.items()]
-            X = np.column_stack([getattr(one, "codes", one) for one in columns]).astype(np.float32)
+            X = np.column_stack([getattr(column, "codes", column) for column in columns]).astype(np.float32)
         return np.asarray(self.model.predict_proba(X, validate_features=False))
 
 
 @dataclass(frozen=True)
-class Histograms:
-    """HistGradientBoosting on one thread: waiting for each other, its threads took ten times as long as one on a busy machine."""
+class SingleThreadHistGradientBoosting:
+    """HistGradientBoosting on one thread: on a busy machine, synchronising several took ten times as long as one."""
 
     model: Any
 
     def predict_proba(self, X: Any) -> npt.NDArray[np.float64]:
-        """Probabilities, shape (n, k)."""
-        with _threads().limit(limits=1, user_api="openmp"):
+        """Predict probabilities, shape (n, k)."""
+        with _thread_controller().limit(limits=1, user_api="openmp"):
             return np.asarray(self.model.predict_proba(X))
 
 
 @cache
-def _threads() -> Any:
+def _thread_controller() -> Any:
     from threadpoolctl import ThreadpoolController  # type: ignore[import-untyped]  # it ships no types
 
     return ThreadpoolController()
 
 
 @dataclass(frozen=True)
-class Boosted:
-    """XGBoost's trees as it writes them in JSON, to the last digit.
+class XGBoostTrees:
+    """XGBoost's trees in its JSON format, which keeps every digit.
 
-    Its own binary form is read without looking: cut short, it ended the process.
+    Its binary format is read without checks: a truncated file ended the process.
     """
 
     trees: bytes
 
-    def read(self) -> Plain:
-        """The classifier. Raises `ValueError` for what XGBoost did not write."""
+    def read(self) -> PlainArrayXGBoost:
+        """Build the classifier; raises `ValueError` for trees that XGBoost does not write."""
         from xgboost import XGBClassifier
 
-        check_boosted(json.loads(self.trees))
+        check_xgboost_trees(json.loads(self.trees))
         classifier = XGBClassifier(n_jobs=1)
         classifier.load_model(bytearray(self.trees))
-        return Plain(classifier)
+        return PlainArrayXGBoost(classifier)
 
 
 @dataclass(frozen=True)
-class Leaves:
-    """LightGBM's trees as it writes them, which its own reader takes without looking; `categories` as JSON."""
+class LightGBMTrees:
+    """LightGBM's trees in its text format; `categories` are those of the columns, as JSON."""
 
     trees: bytes
     categories: str
     best_iteration: int
 
     @classmethod
-    def of(cls, booster: Any) -> Leaves:
-        """The trees of a booster, without the options that it was trained with."""
+    def of(cls, booster: Any) -> LightGBMTrees:
+        """Take the trees of a booster, without the parameters that it was trained with."""
         trees, end, _ = booster.model_to_string(num_iteration=-1).partition(END)
         return cls((trees + end).encode(), json.dumps(booster.pandas_categorical), booster.best_iteration)
 
     def read(self, classes: int) -> Any:
-        """The booster. Raises `ValueError` for what LightGBM did not write."""
+        """Build the booster of a classifier of so many classes; raises `ValueError` for trees that LightGBM does not write."""
         from lightgbm import Booster
         from lightgbm.basic import LightGBMError
 
         trees = self.trees.decode()
-        check_leaves(trees, classes, self.best_iteration)
+        check_lightgbm_trees(trees, classes, self.best_iteration)
         try:
             booster = Booster(model_str=trees)
         except LightGBMError as error:
@@ -133,151 +142,179 @@ class Leaves:
 
 
 @dataclass(frozen=True)
-class Strings:
-    """Many strings as one: skops would make a node of each, and take seconds to read fifty thousand."""
+class PackedStrings:
+    """Many strings as one JSON text: skops makes a node of each string, and takes seconds to read fifty thousand."""
 
-    written: str
+    json_text: str
 
     @classmethod
-    def of(cls, strings: Any) -> Strings:
-        """Strings in their order."""
+    def of(cls, strings: Any) -> PackedStrings:
+        """Pack strings in their order."""
         return cls(json.dumps(list(strings)))
 
     def read(self) -> tuple[str, ...]:
-        """The strings."""
-        return tuple(json.loads(self.written))
+        """Unpack the strings."""
+        return tuple(json.loads(self.json_text))
 
 
 @dataclass(frozen=True)
-class Terms:
-    """A fitted part of TF-IDF: its terms in the order of the columns, and how rare each is."""
+class PackedTerms:
+    """One vectorizer of a fitted TF-IDF encoder: its terms in the order of the columns, and their inverse document frequencies."""
 
     part: str
-    terms: Strings
-    rarity: npt.NDArray[np.floating]
+    terms: PackedStrings
+    idf: npt.NDArray[np.floating]
 
 
-def pack(fitted: FittedPipeline, keep: Keep) -> FittedPipeline:
-    """A fitted pipeline as it is saved, Keras models handed to `keep`; the one given is left as it is."""
+def pack(pipeline: FittedPipeline, save_network: SaveNetwork) -> FittedPipeline:
+    """Convert a fitted pipeline to what is saved.
+
+    Parameters
+    ----------
+    pipeline : FittedPipeline
+        The pipeline; not changed.
+    save_network : callable
+        Called with a kind (``"network"`` or ``"features"``) and each Keras model; returns the name of its file.
+
+    Returns
+    -------
+    FittedPipeline
+        A copy whose parts can be written by `write_objects`.
+    """
     return replace(
-        fitted,
-        encoder=_pack_encoder(fitted.encoder, keep),
-        classifier=_pack_classifier(fitted.classifier, keep),
-        seconds=0.0,  # no clock: the same fit is the same file
+        pipeline,
+        encoder=_pack_encoder(pipeline.encoder, save_network),
+        classifier=_pack_classifier(pipeline.classifier, save_network),
+        seconds=0.0,  # so that the same fit gives the same file
     )
 
 
-def unpack(fitted: FittedPipeline, read: Read) -> FittedPipeline:
-    """What `pack` made of a pipeline, ready to predict."""
+def unpack(pipeline: FittedPipeline, read_file: ReadFile) -> FittedPipeline:
+    """Convert what `pack` returned to a pipeline that can predict.
+
+    Raises
+    ------
+    ValueError
+        If the trees of a classifier are not what its library writes.
+    """
     return replace(
-        fitted, encoder=_unpack_encoder(fitted.encoder, read), classifier=_unpack_classifier(fitted.classifier, read)
+        pipeline,
+        encoder=_unpack_encoder(pipeline.encoder, read_file),
+        classifier=_unpack_classifier(pipeline.classifier, read_file),
     )
 
 
-def _pack_encoder(encoder: Encoder, keep: Keep) -> Any:
+def _pack_encoder(encoder: Encoder, save_network: SaveNetwork) -> Any:
     if isinstance(encoder, TokenEncoder):
-        return replace(encoder, words=Strings.of(encoder.words))  # type: ignore[arg-type]  # as it is saved
+        return replace(encoder, words=PackedStrings.of(encoder.words))  # type: ignore[arg-type]  # as it is saved
     if isinstance(encoder, TfidfEncoder):
-        return TfidfEncoder(tuple(map(_pack_terms, encoder.parts)))
+        return TfidfEncoder(tuple(map(_pack_terms, encoder.vectorizers)))
     if isinstance(encoder, LsaEncoder):
-        return replace(encoder, tfidf=_pack_encoder(encoder.tfidf, keep))
-    if isinstance(encoder, PrincipalEncoder):
-        return replace(encoder, frozen=_pack_encoder(encoder.frozen, keep))
-    if isinstance(encoder, FrozenEncoder):  # the views of a picture served to learn: what is predicted is seen as it is
-        return Frozen(keep("features", encoder.keras_model()), half=encoder.cut not in POOLED)
+        return replace(encoder, tfidf=_pack_encoder(encoder.tfidf, save_network))
+    if isinstance(encoder, PretrainedSvdEncoder):
+        return replace(encoder, pretrained=_pack_encoder(encoder.pretrained, save_network))
+    if isinstance(encoder, PretrainedEncoder):  # augmented views served training only: images are predicted as they are
+        file = save_network("features", encoder.keras_model())
+        return SavedImageNetwork(file, half_precision=encoder.cut not in VECTOR_CUTS)
     return encoder
 
 
-def _unpack_encoder(encoder: Any, read: Read) -> Encoder:
+def _unpack_encoder(encoder: Any, read_file: ReadFile) -> Encoder:
     if isinstance(encoder, TokenEncoder):
         return replace(encoder, words=encoder.words.read())  # type: ignore[attr-defined]  # as it is saved
     if isinstance(encoder, TfidfEncoder):
-        return TfidfEncoder(tuple(map(_unpack_terms, encoder.parts)))
+        return TfidfEncoder(tuple(map(_unpack_terms, encoder.vectorizers)))
     if isinstance(encoder, LsaEncoder):
-        return replace(encoder, tfidf=_unpack_encoder(encoder.tfidf, read))  # type: ignore[arg-type]
-    if isinstance(encoder, PrincipalEncoder):
-        return replace(encoder, frozen=_unpack_encoder(encoder.frozen, read))  # type: ignore[arg-type]
-    if isinstance(encoder, Frozen):
-        return Seeing(encoder, seeing(read_network(read(encoder.file), encoder.file)))
+        return replace(encoder, tfidf=_unpack_encoder(encoder.tfidf, read_file))  # type: ignore[arg-type]
+    if isinstance(encoder, PretrainedSvdEncoder):
+        return replace(encoder, pretrained=_unpack_encoder(encoder.pretrained, read_file))  # type: ignore[arg-type]
+    if isinstance(encoder, SavedImageNetwork):
+        network = read_network(read_file(encoder.file), encoder.file)
+        return ImageNetworkEncoder(encoder, image_function(network))
     return encoder  # type: ignore[no-any-return]
 
 
-def _pack_terms(part: Any) -> Terms:
-    words, characters = PARTS
-    columns = sorted(part.vocabulary_, key=part.vocabulary_.__getitem__)
-    return Terms(words if part.analyzer == "word" else characters, Strings.of(columns), part.idf_)
+def _pack_terms(tfidf: Any) -> PackedTerms:
+    words, characters = TERM_TYPES
+    part = words if tfidf.analyzer == "word" else characters
+    columns = sorted(tfidf.vocabulary_, key=tfidf.vocabulary_.__getitem__)
+    return PackedTerms(part, PackedStrings.of(columns), tfidf.idf_)
 
 
-def _unpack_terms(terms: Terms) -> Any:
-    part = vectorizer(terms.part).set_params(vocabulary=terms.terms.read())
-    part.idf_ = terms.rarity
-    return part
+def _unpack_terms(terms: PackedTerms) -> Any:
+    tfidf = vectorizer(terms.part).set_params(vocabulary=terms.terms.read())
+    tfidf.idf_ = terms.idf
+    return tfidf
 
 
-def _pack_classifier(classifier: Any, keep: Keep) -> Any:
-    """A fitted classifier as it is saved."""
+def _pack_classifier(classifier: Any, save_network: SaveNetwork) -> Any:
     if hasattr(classifier, "keras_logits"):
-        return Network(keep("network", classifier.keras_logits()), classifier.inputs, classifier.loss)
-    if isinstance(members := getattr(classifier, "fitted_", None), list):  # of LightGBM it is a bool
-        return Mean(tuple(_pack_classifier(one, keep) for one in members))
+        file = save_network("network", classifier.keras_logits())
+        return SavedNetwork(file, classifier.inputs, classifier.loss)
+    members = getattr(classifier, "fitted_", None)
+    if isinstance(members, list):  # LightGBM has a boolean under this name
+        return MeanClassifier(tuple(_pack_classifier(member, save_network) for member in members))
     if hasattr(classifier, "model_"):
-        return OneThread(_without_dates(classifier.model_))
-    if type(classifier).__name__ == "XGBClassifier":
-        return Boosted(bytes(classifier.get_booster().save_raw("json")))
-    strip = STRIPPED.get(type(classifier).__name__)
-    return strip(copy.copy(classifier)) if strip else classifier
+        return SingleThreadCatBoost(_strip_catboost(classifier.model_))
+    name = type(classifier).__name__
+    if name == "XGBClassifier":
+        return XGBoostTrees(bytes(classifier.get_booster().save_raw("json")))
+    if name not in STRIP_FUNCTIONS:
+        return classifier
+    stripped = copy.copy(classifier)
+    STRIP_FUNCTIONS[name](stripped)
+    return stripped
 
 
-def _unpack_classifier(classifier: Any, read: Read) -> Any:
-    if isinstance(classifier, Network):
-        return Running(classifier, called(read_network(read(classifier.file), classifier.file)))
-    if isinstance(classifier, Mean):
-        return Mean(tuple(_unpack_classifier(one, read) for one in classifier.members))
-    if isinstance(classifier, Boosted):
+def _unpack_classifier(classifier: Any, read_file: ReadFile) -> Any:
+    if isinstance(classifier, SavedNetwork):
+        network = read_network(read_file(classifier.file), classifier.file)
+        return NetworkClassifier(classifier, prediction_function(network))
+    if isinstance(classifier, MeanClassifier):
+        return MeanClassifier(tuple(_unpack_classifier(member, read_file) for member in classifier.members))
+    if isinstance(classifier, XGBoostTrees):
         return classifier.read()
     if type(classifier).__name__ == "LGBMClassifier":
-        leafwise = copy.copy(classifier)
-        leafwise._Booster = classifier._Booster.read(classifier._n_classes)
-        return leafwise
-    check_trees(classifier)
+        lightgbm = copy.copy(classifier)
+        lightgbm._Booster = classifier._Booster.read(classifier._n_classes)
+        return lightgbm
+    check_sklearn_trees(classifier)
     if type(classifier).__name__ == "HistGradientBoostingClassifier":
-        return Histograms(classifier)
+        return SingleThreadHistGradientBoosting(classifier)
     return classifier
 
 
-def _without_draws(boosting: Any) -> Any:
-    """GradientBoosting without the state of the generator that every one of its trees carries."""
-    boosting.estimators_ = boosting.estimators_.copy()
-    for at, tree in np.ndenumerate(boosting.estimators_):
-        boosting.estimators_[at] = copy.copy(tree)
-        boosting.estimators_[at].random_state = None
-    boosting.__dict__.pop("_rng", None)
-    return boosting
+def _strip_catboost(model: Any) -> Any:
+    """Copy a model of CatBoost without the time and the random identifier of its fit."""
+    stripped = model.copy()
+    metadata = stripped.get_metadata()
+    for key in ("train_finish_time", "model_guid"):
+        metadata[key] = ""
+    return stripped
 
 
-def _without_dates(catboost: Any) -> Any:
-    """CatBoost's model without the time and the random name of its fit."""
-    copied = catboost.copy()
-    about = copied.get_metadata()
-    for accidental in ("train_finish_time", "model_guid"):
-        about[accidental] = ""
-    return copied
+def _strip_lightgbm(classifier: Any) -> None:
+    """Replace the booster by its trees."""
+    classifier._Booster = LightGBMTrees.of(classifier._Booster)
 
 
-def _without_generator(boosting: Any) -> Any:
-    """HistGradientBoosting without the generator that drew its columns."""
-    boosting._feature_subsample_rng = None
-    return boosting
+def _strip_gradient_boosting(classifier: Any) -> None:
+    """Remove the state of the random generator, which each tree carries."""
+    classifier.estimators_ = classifier.estimators_.copy()
+    for position, tree in np.ndenumerate(classifier.estimators_):
+        classifier.estimators_[position] = copy.copy(tree)
+        classifier.estimators_[position].random_state = None
+    classifier.__dict__.pop("_rng", None)
 
 
-def _with_leaves(boosting: Any) -> Any:
-    """LightGBM with its trees as a value."""
-    boosting._Booster = Leaves.of(boosting._Booster)
-    return boosting
+def _strip_hist_gradient_boosting(classifier: Any) -> None:
+    """Remove the random generator that sampled columns."""
+    classifier._feature_subsample_rng = None
 
 
-STRIPPED = {
-    "LGBMClassifier": _with_leaves,
-    "GradientBoostingClassifier": _without_draws,
-    "HistGradientBoostingClassifier": _without_generator,
+#: Name of a class → function that removes training state from a shallow copy of its instances.
+STRIP_FUNCTIONS: dict[str, Callable[[Any], None]] = {
+    "LGBMClassifier": _strip_lightgbm,
+    "GradientBoostingClassifier": _strip_gradient_boosting,
+    "HistGradientBoostingClassifier": _strip_hist_gradient_boosting,
 }

@@ -1,4 +1,4 @@
-"""A file of new rows scored, however large it is: read in parts, answered in parts, written as one."""
+"""Prediction for a file of new rows of any size: read, predicted and written in batches."""
 
 from __future__ import annotations
 
@@ -7,151 +7,193 @@ import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any, TypeAlias
+from typing import IO, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
 
 from harness.data.images import SUFFIXES
-from harness.data.sources import separator_of, unindexed
+from harness.data.table_files import separator_of, without_index
 from harness.deploy.bundle import Bundle
-from harness.deploy.input_rows import BadRows, Read, read_pictures, read_rows
+from harness.deploy.input_rows import InvalidRowsError, ModelInputs, read_images, read_rows
 from harness.errors import BundleError, DataError
 
-if TYPE_CHECKING:
-    import numpy as np
-    import numpy.typing as npt
-    import pandas as pd
+#: Rows of a table and images per batch; memory does not grow with the file.
+BATCH_ROWS, BATCH_IMAGES = 20_000, 256
+#: Columns that are added to those of a table.
+CLASS_COLUMN, FLAGS_COLUMN = "predicted_class", "flags"
 
-#: Rows at once: what they take does not grow with the file.
-PART, PICTURES = 20_000, 256
-#: What is added to the columns of a table.
-CLASS, FLAGS = "predicted_class", "flags"
-
-#: Called with rows done and how much of the file has been read, 0 to 1.
-Progress: TypeAlias = Callable[[int, float], None]
+#: Called with the number of rows that were predicted, and how much of the file was read, 0 to 1.
+PredictionProgress: TypeAlias = Callable[[int, float], None]
 
 
 @dataclass(frozen=True)
-class Scored:
-    """How many rows were scored, how many of them were flagged, and how many were called each class."""
+class PredictionSummary:
+    """The number of rows that were predicted, of those with a flag, and of those predicted as each class."""
 
     rows: int
     flagged: int
-    called: dict[str, int]
+    predicted: dict[str, int]
 
 
-def predict_file(bundle: Bundle, source: Path, out: Path, progress: Progress) -> Scored:
-    """Score the rows of a CSV or Parquet file, or the pictures of a folder, into a CSV.
+@dataclass(frozen=True)
+class RowBatch:
+    """Some rows of a file: as they are in the file (or the names of images), and as the bundle reads them."""
 
-    Tables keep their columns, in their order; added are the class, the probability of each class and what is odd about a
-    row. Pictures are listed by name. `out` is there whole or not at all. Raises `DataError` or `BadRows`, with the
-    number of the row in the file, where a row cannot be answered.
+    frame: pd.DataFrame
+    inputs: ModelInputs
+
+
+def predict_file(bundle: Bundle, source: Path, out: Path, progress: PredictionProgress) -> PredictionSummary:
+    """Predict the rows of a file into a CSV.
+
+    A table keeps its columns in their order; the class, the probability of each class and the flags of each row are added.
+    Images are listed by name.
+
+    Parameters
+    ----------
+    bundle : Bundle
+        The model.
+    source : Path
+        A CSV or Parquet file, or a folder of images.
+    out : Path
+        The CSV; it is replaced at the end, or not at all.
+    progress : callable
+        Called after each batch with the rows so far and the share of the file, 0 to 1.
+
+    Returns
+    -------
+    PredictionSummary
+        Numbers of rows.
+
+    Raises
+    ------
+    DataError
+        If the file cannot be read, or `out` cannot be replaced.
+    InvalidRowsError
+        If a row cannot be predicted; the message has its number in the file.
+    BundleError
+        If the CSV cannot be written.
     """
-    _check_kind(bundle, source)
+    _check_source(bundle, source)
     if out.resolve() == source.resolve():
         raise DataError(f"{out} is the file that is to be read: name another one with --out")
-    if out.exists() and not out.is_file():  # a file that takes the place of /dev/stdout is there to stay
+    if out.exists() and not out.is_file():  # /dev/stdout, for example, must not be replaced by a file
         raise DataError(f"{out} is no file that can be replaced: name another one with --out")
-    out = out.resolve()  # a link stays one
+    out = out.resolve()  # a symbolic link stays a link
     temporary = out.with_name(f".{out.name}.{os.getpid()}.part")
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
         with temporary.open("w", encoding="utf-8", newline="") as file:
-            scored = _score(bundle, source, file, progress)
+            summary = _write_predictions(bundle, source, file, progress)
         temporary.replace(out)
     except OSError as error:
         raise BundleError(f"cannot write {out}: {error.strerror or error}") from error
     finally:
         temporary.unlink(missing_ok=True)
-    return scored
+    return summary
 
 
-def _score(bundle: Bundle, source: Path, file: IO[str], progress: Progress) -> Scored:
-    import numpy as np
+def _write_predictions(bundle: Bundle, source: Path, file: IO[str], progress: PredictionProgress) -> PredictionSummary:
 
     classes = bundle.schema.classes
-    called, flagged, done = np.zeros(len(classes), dtype=np.int64), 0, 0
-    for part, share in parts(bundle, source):
-        proba = bundle.predict_proba(part.read.X)
-        decided = bundle.decide(proba)
-        frame = _with_answers(part, classes, proba, decided)
-        frame.to_csv(file, index=False, header=done == 0, lineterminator="\n")
-        called += np.bincount(decided, minlength=len(classes))
-        flagged += len({row for row, _, _ in part.read.flags})
-        done += len(decided)
-        progress(done, share)
-    if not done:
+    class_counts, flagged, rows = np.zeros(len(classes), dtype=np.int64), 0, 0
+    for batch, share in read_batches(bundle, source):
+        proba = bundle.predict_proba(batch.inputs.X)
+        labels = bundle.decide(proba)
+        frame = _with_predictions(batch, classes, proba, labels)
+        frame.to_csv(file, index=False, header=rows == 0, lineterminator="\n")
+        class_counts += np.bincount(labels, minlength=len(classes))
+        flagged += len({flag.row for flag in batch.inputs.flags})
+        rows += len(labels)
+        progress(rows, share)
+    if not rows:
         raise DataError(f"{source} holds no rows: there is nothing to predict")
-    return Scored(done, flagged, dict(zip(classes, called.tolist(), strict=True)))
+    return PredictionSummary(rows, flagged, dict(zip(classes, class_counts.tolist(), strict=True)))
 
 
-@dataclass(frozen=True)
-class Part:
-    """Some rows of a file: as they were given, and as the bundle reads them."""
-
-    shown: pd.DataFrame  #: columns as they were given, or the names of pictures
-    read: Read
-
-
-def _with_answers(
-    part: Part, classes: tuple[str, ...], proba: npt.NDArray[np.float64], decided: npt.NDArray[np.int64]
+def _with_predictions(
+    batch: RowBatch, classes: tuple[str, ...], proba: npt.NDArray[np.float64], labels: npt.NDArray[np.int64]
 ) -> pd.DataFrame:
-    flags: dict[int, list[str]] = {}
-    for row, name, what in part.read.flags:
-        flags.setdefault(row, []).append(f"{name}: {what}")
-    answers: dict[str, Any] = {CLASS: [classes[i] for i in decided]}
-    answers |= {f"probability_{name}": [f"{p:.6g}" for p in proba[:, i]] for i, name in enumerate(classes)}
-    answers[FLAGS] = ["; ".join(flags.get(row, ())) for row in range(len(decided))]
-    taken = [name for name in answers if name in part.shown.columns]
-    if taken:
-        raise DataError(f"the rows have a column {taken[0]!r} already: rename it, scoring adds one of that name")
-    return part.shown.assign(**answers)
+    messages: list[list[str]] = [[] for _ in labels]
+    for flag in batch.inputs.flags:
+        messages[flag.row].append(f"{flag.column}: {flag.message}")
+    added = {CLASS_COLUMN: [classes[label] for label in labels]}
+    for name, column in zip(classes, proba.T, strict=True):
+        added[f"probability_{name}"] = list(map("{:.6g}".format, column))
+    added[FLAGS_COLUMN] = list(map("; ".join, messages))
+    for name in added:
+        if name in batch.frame.columns:
+            raise DataError(f"the rows have a column {name!r} already: rename it, scoring adds one of that name")
+    return batch.frame.assign(**added)
 
 
-def parts(bundle: Bundle, source: Path) -> Iterator[tuple[Part, float]]:
-    """The rows of a file or of a folder of pictures, part by part, and how much of it has been read, 0 to 1.
+def read_batches(bundle: Bundle, source: Path) -> Iterator[tuple[RowBatch, float]]:
+    """Read the rows of a file or of a folder of images in batches.
 
-    Raises as `predict_file` does.
+    Parameters
+    ----------
+    bundle : Bundle
+        Says which rows it takes.
+    source : Path
+        A CSV or Parquet file, or a folder of images.
+
+    Yields
+    ------
+    batch : RowBatch
+        Some rows.
+    share : float
+        How much of the file was read, 0 to 1.
+
+    Raises
+    ------
+    DataError
+        If the file cannot be read.
+    InvalidRowsError
+        If a row cannot be predicted.
     """
-    _check_kind(bundle, source)
+    _check_source(bundle, source)
     try:
-        yield from _of_folder(bundle, source) if source.is_dir() else _of_file(bundle, source)
+        yield from _read_folder(bundle, source) if source.is_dir() else _read_table(bundle, source)
     except OSError as error:
         raise DataError(f"cannot read {source}: {error.strerror or error}") from error
 
 
-def _check_kind(bundle: Bundle, source: Path) -> None:
+def _check_source(bundle: Bundle, source: Path) -> None:
     if not source.exists():
         raise DataError(f"no such file: {source}")
-    if (bundle.schema.modality == "image") != source.is_dir():
-        wanted = "a folder of pictures" if bundle.schema.modality == "image" else "a CSV or Parquet file"
-        raise DataError(f"{source}: this bundle takes {wanted}")
+    takes_images = bundle.schema.modality == "image"
+    if takes_images != source.is_dir():
+        expected = "a folder of images" if takes_images else "a CSV or Parquet file"
+        raise DataError(f"{source}: this bundle takes {expected}")
 
 
-def _of_file(bundle: Bundle, source: Path) -> Iterator[tuple[Part, float]]:
-    done = 0
-    for frame, share in (
-        _of_parquet(source) if source.suffix.lower() in (".parquet", ".pq") else _of_csv(bundle, source)
-    ):
+def _read_table(bundle: Bundle, source: Path) -> Iterator[tuple[RowBatch, float]]:
+    is_parquet = source.suffix.lower() in (".parquet", ".pq")
+    first_row = 0
+    for frame, share in _parquet_frames(source) if is_parquet else _csv_frames(bundle, source):
         try:
-            yield Part(frame, read_rows(bundle.schema, frame)), share
-        except BadRows as error:
+            yield RowBatch(frame, read_rows(bundle.schema, frame)), share
+        except InvalidRowsError as error:
             if error.row is None:
                 raise
-            said = str(error).replace(f"row {error.row}", f"row {done + error.row + 1} of {source.name}", 1)
-            raise BadRows(said, error.field, done + error.row) from error
-        done += len(frame)
+            row = first_row + error.row
+            message = str(error).replace(f"row {error.row}", f"row {row + 1} of {source.name}", 1)
+            raise InvalidRowsError(message, error.field, row) from error
+        first_row += len(frame)
 
 
-def _of_csv(bundle: Bundle, source: Path) -> Iterator[tuple[pd.DataFrame, float]]:
-    """Rows as they are written: how a value is to be understood was learnt in training and not from these rows."""
-    import pandas as pd
+def _csv_frames(bundle: Bundle, source: Path) -> Iterator[tuple[pd.DataFrame, float]]:
+    """Read text cells: training, not these rows, decides how a value is to be understood."""
 
-    texts = bundle.schema.modality == "text"
-    separator = separator_of(source, fewest=1)
+    is_text = bundle.schema.modality == "text"
+    separator = separator_of(source, min_columns=1)
     size = max(source.stat().st_size, 1)
     try:
         with source.open("rb") as file:
             reader = pd.read_csv(
-                file, sep=separator, dtype="str", encoding="utf-8-sig", chunksize=PART, na_filter=not texts
+                file, sep=separator, dtype="str", encoding="utf-8-sig", chunksize=BATCH_ROWS, na_filter=not is_text
             )
             for frame in reader:
                 if not isinstance(frame.index, pd.RangeIndex):
@@ -160,34 +202,36 @@ def _of_csv(bundle: Bundle, source: Path) -> Iterator[tuple[pd.DataFrame, float]
     except UnicodeDecodeError as error:
         raise DataError(f"{source} is not UTF-8 (byte {error.start}): save it as UTF-8") from error
     except (pd.errors.ParserError, pd.errors.EmptyDataError, csv.Error) as error:
-        said = " ".join(str(error).split())[:160]
-        raise DataError(f"{source} is not a table that can be read ({said})") from error
+        raise DataError(f"{source} is not a table that can be read ({_one_line(error)})") from error
 
 
-def _of_parquet(source: Path) -> Iterator[tuple[pd.DataFrame, float]]:
+def _parquet_frames(source: Path) -> Iterator[tuple[pd.DataFrame, float]]:
+
     import pyarrow.parquet
 
     try:
         file = pyarrow.parquet.ParquetFile(source)
-        rows, done = max(file.metadata.num_rows, 1), 0
-        for batch in file.iter_batches(PART):
-            done += batch.num_rows
-            yield unindexed(batch.to_pandas()), done / rows
+        total_rows, rows = max(file.metadata.num_rows, 1), 0
+        for batch in file.iter_batches(BATCH_ROWS):
+            rows += batch.num_rows
+            yield without_index(batch.to_pandas()), rows / total_rows
     except (pyarrow.ArrowException, ValueError) as error:
-        said = " ".join(str(error).split())[:160]
-        raise DataError(f"{source} is not a Parquet file that can be read ({said})") from error
+        raise DataError(f"{source} is not a Parquet file that can be read ({_one_line(error)})") from error
 
 
-def _of_folder(bundle: Bundle, source: Path) -> Iterator[tuple[Part, float]]:
-    import pandas as pd
+def _one_line(error: Exception) -> str:
+    return " ".join(str(error).split())[:160]
+
+
+def _read_folder(bundle: Bundle, source: Path) -> Iterator[tuple[RowBatch, float]]:
 
     files = sorted(file for file in source.rglob("*") if file.suffix.lower() in SUFFIXES and file.is_file())
-    for start in range(0, len(files), PICTURES):
-        some = files[start : start + PICTURES]
-        names = [file.relative_to(source).as_posix() for file in some]
+    for start in range(0, len(files), BATCH_IMAGES):
+        batch_files = files[start : start + BATCH_IMAGES]
+        names = [file.relative_to(source).as_posix() for file in batch_files]
         try:
-            read = read_pictures(bundle.schema, (file.read_bytes() for file in some))
-        except BadRows as error:
-            name = names[error.row or 0]
-            raise BadRows(f"{name}: {str(error).split(': ', 1)[-1]}", error.field, error.row) from error
-        yield Part(pd.DataFrame({"file": names}), read), min(1.0, (start + len(some)) / len(files))
+            inputs = read_images(bundle.schema, map(Path.read_bytes, batch_files))
+        except InvalidRowsError as error:
+            name, reason = names[error.row or 0], str(error).split(": ", 1)[-1]
+            raise InvalidRowsError(f"{name}: {reason}", error.field, error.row) from error
+        yield RowBatch(pd.DataFrame({"file": names}), inputs), min(1.0, (start + len(batch_files)) / len(files))

@@ -1,4 +1,4 @@
-"""What a run says of one of its entries: which one is first, its nested figures, what it said of sealed test rows."""
+"""What a run contains about one of its entries: its choice, its nested metrics, its predictions for sealed test rows."""
 
 from __future__ import annotations
 
@@ -10,24 +10,32 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from harness.deploy.card_inputs import CardMetric, Standing
+from harness.deploy.card_inputs import CardMetric, RankingPosition
 from harness.errors import EvenhandError
-from harness.evaluation.evaluate import RECALIBRATED
+from harness.evaluation.evaluate import RECALIBRATED_STAGES
 from harness.evaluation.find_entry import find_entry
 from harness.evaluation.metric_cache import DEFAULT_THRESHOLD
 from harness.evaluation.ranking import BASELINE, Ranking, can_test, rank
-from harness.evaluation.scores import ANY, MADE_OF_SEVERAL, Entry, ScoreRows, Scores, collect
+from harness.evaluation.score_collection import collect_scores
+from harness.evaluation.scores import ANY_NAME, COMBINED_STAGES, Entry, ScoreRows, Scores
 from harness.evaluation.significance import estimate
-from harness.metrics.calibration import FITTED, NONE, PRIOR, Calibrator, calibrator_of, prior_is_known
+from harness.metrics.calibration import (
+    FITTED_CALIBRATIONS,
+    NO_CALIBRATION,
+    PRIOR_CORRECTION,
+    Calibrator,
+    has_known_prior,
+    make_calibrator,
+)
 from harness.metrics.metric import Metric
-from harness.registry.registry import closest
+from harness.registry.registry import suggestion
 from harness.store.record import EntryResult, Record
 from harness.store.store import Store
 
 
 @dataclass(frozen=True)
 class RunEntry:
-    """An entry of a run, with all that the run's own report knows of it."""
+    """An entry of a run, with the scores and the ranking of the run."""
 
     store: Store
     scores: Scores
@@ -36,182 +44,271 @@ class RunEntry:
 
     @property
     def task(self) -> str:
-        """The entry's task."""
+        """Name of the entry's task."""
         return self.ranking.task
 
     @property
-    def about(self) -> Mapping[str, Any]:
-        """What `run.json` says of the task."""
-        found: Mapping[str, Any] = self.scores.run["tasks"][self.task]
-        return found
+    def task_metadata(self) -> Mapping[str, Any]:
+        """What `run.json` says about the task."""
+        metadata: Mapping[str, Any] = self.scores.run["tasks"][self.task]
+        return metadata
 
     @property
     def rows(self) -> ScoreRows:
-        """Its figures split by split, at the tuned threshold where there is one."""
-        return self.scores.rows_of(self.task, self.entry, self.scores.kinds(self.task)[-1])
+        """Its scores by split, at the tuned threshold where there is one."""
+        return self.scores.rows_of(self.task, self.entry, self.scores.threshold_kinds(self.task)[-1])
 
     @property
     def records(self) -> list[tuple[Record, EntryResult]]:
-        """Its stored cells with the outcome of its stage, by split."""
-        found = [
-            (cell.record, outcome)
-            for cell in self.scores.cells
-            if cell.record and (cell.task, cell.family, cell.strategy) == (self.task, *self.entry[:2])
-            for outcome in cell.record.outcomes
-            if outcome.stage == self.entry.stage
-        ]
-        return sorted(found, key=lambda pair: (pair[0].repeat, pair[0].fold))
+        """Its stored cells with the result of its stage, by split."""
+        cell_key = (self.task, self.entry.family, self.entry.strategy)
+        records = []
+        for cell in self.scores.cells:
+            if cell.record and (cell.task, cell.family, cell.strategy) == cell_key:
+                results = [result for result in cell.record.outcomes if result.stage == self.entry.stage]
+                records += [(cell.record, result) for result in results]
+        return sorted(records, key=lambda pair: (pair[0].repeat, pair[0].fold))
 
 
 @dataclass(frozen=True)
 class HeldOutPredictions:
-    """What an entry said of the rows of its task (n,) when they were sealed test rows: means over repeats.
+    """Predictions of an entry for the rows of its task as sealed test rows, averaged over repeats.
 
-    `proba` (n, k) is NaN, and `decided` (n,) −1, where a row never was one. Of two classes `decided` is by the threshold of
-    each split, which was chosen without that row.
+    Attributes
+    ----------
+    proba : ndarray of float32, shape (n, k)
+        Probabilities; NaN where a row never was a test row.
+    labels : ndarray of int, shape (n,)
+        Predicted classes; −1 where a row never was a test row. With two classes they are decided at the threshold of each
+        split, which was chosen without that row.
     """
 
     proba: npt.NDArray[np.float32]
-    decided: npt.NDArray[np.int64]
+    labels: npt.NDArray[np.int64]
 
 
-def read_nested(
+def read_run_entry(
     store: Store, metrics: Mapping[str, Metric], task: str | None, entry: str | None, calibration: str | None
 ) -> RunEntry:
-    """The entry of a run that is meant, with its figures; see `find_task` and `choose`."""
-    scores = collect(store, metrics)
-    ranking = rank(scores, find_task(scores, task))
-    return RunEntry(store, scores, ranking, choose(scores, ranking, entry, calibration))
+    """Read an entry of a run with its scores.
 
+    Parameters
+    ----------
+    store : Store
+        The run.
+    metrics : mapping of Metric
+        The registered metrics by name.
+    task : str or None
+        Name of the task; None where the run has only one.
+    entry : str or None
+        Name of the entry; None for the first of the ranking.
+    calibration : str or None
+        Name of a calibration; None for that of the entry.
 
-def find_task(scores: Scores, named: str | None) -> str:
-    """The task that is meant; raises `EvenhandError` where none is named among several, or one that is not there."""
-    tasks = [str(task) for task in scores.run["tasks"]]
-    if named is None and len(tasks) == 1:
-        return tasks[0]
-    if named is None:
-        raise EvenhandError(f"the run has {len(tasks)} tasks: say --task, one of {', '.join(tasks)}")
-    if named not in tasks:
-        raise EvenhandError(f"no such task {named!r} in this run: {closest(named, tasks)}")
-    return named
+    Returns
+    -------
+    RunEntry
+        The entry.
 
-
-def choose(scores: Scores, ranking: Ranking, named: str | None, calibration: str | None) -> Entry:
-    """The entry to be exported: the named one, else the first by the run's own ranking.
-
-    Never the majority row while there is anything else. Raises `EvenhandError` for what is no single configuration, for
-    what has no figures, and for a calibration whose figures the run does not have.
+    Raises
+    ------
+    EvenhandError
+        If there is no such task or entry, or it cannot be exported; see `choose_entry`.
     """
-    if named is None:
-        # The ranked ones in their order, then those that lack splits and so have no rank.
-        single = [p.entry for p in ranking.entries if p.entry.stage not in MADE_OF_SEVERAL and len(p.rows)]
-        entry = next((one for one in single if one.family != BASELINE), next(iter(single), None))
-        if entry is None:
-            raise EvenhandError(f"nothing of {ranking.task} has been evaluated: the command of the run does it")
+    scores = collect_scores(store, metrics)
+    ranking = rank(scores, find_task(scores, task))
+    return RunEntry(store, scores, ranking, choose_entry(scores, ranking, entry, calibration))
+
+
+def find_task(scores: Scores, name: str | None) -> str:
+    """Find a task of a run by name; raises `EvenhandError` for a wrong name, or None where there are several tasks."""
+    tasks = list(map(str, scores.run["tasks"]))
+    if name is None:
+        if len(tasks) != 1:
+            raise EvenhandError(f"the run has {len(tasks)} tasks: say --task, one of {', '.join(tasks)}")
+        return tasks[0]
+    if name not in tasks:
+        raise EvenhandError(f"no such task {name!r} in this run: {suggestion(name, tasks)}")
+    return name
+
+
+def choose_entry(scores: Scores, ranking: Ranking, name: str | None, calibration: str | None) -> Entry:
+    """Choose the entry to be exported: by name, or the first of the run's own ranking.
+
+    Without a name, the baseline is chosen only if there is nothing else.
+
+    Parameters
+    ----------
+    scores : Scores
+        The scores of the run.
+    ranking : Ranking
+        The ranking of the task.
+    name : str or None
+        Name of the entry, with or without its task.
+    calibration : str or None
+        Name of a calibration; None for that of the entry.
+
+    Returns
+    -------
+    Entry
+        The entry with its calibration.
+
+    Raises
+    ------
+    EvenhandError
+        If the entry combines several configurations or has no scores, or if the run has no scores with this calibration.
+    """
+    if name is None:
+        entry = _first_entry(ranking)
     else:
         prefix = f"{ranking.task}/"
-        _, entry = find_entry(scores, named if named.startswith(prefix) else prefix + named)
-    if entry.stage in MADE_OF_SEVERAL:
+        _, entry = find_entry(scores, name if name.startswith(prefix) else prefix + name)
+    if entry.stage in COMBINED_STAGES:
+        alternatives = _exportable_names(ranking)
         raise EvenhandError(
-            f"{entry.name} is made of several entries and no procedure of its own: {_can_be(ranking)} can be exported"
+            f"{entry.name} is made of several entries and no procedure of its own: {alternatives} can be exported"
         )
-    wanted = entry._replace(calibration=calibration or entry.calibration)
-    if wanted.calibration != NONE:
-        _check_calibration(scores, ranking.task, wanted)
-    return wanted
+    if calibration:
+        entry = entry._replace(calibration=calibration)
+    if entry.calibration != NO_CALIBRATION:
+        _check_calibration(scores, ranking.task, entry)
+    return entry
 
 
-def _can_be(ranking: Ranking) -> str:
-    names = [p.entry.name for p in ranking.entries if p.rank is not None and p.entry.family != BASELINE]
+def _first_entry(ranking: Ranking) -> Entry:
+    """The first entry that is a single configuration, ranked ones before those that lack splits, the baseline last."""
+    singles = [ranked for ranked in ranking.entries if ranked.entry.stage not in COMBINED_STAGES and len(ranked.rows)]
+    entries = [ranked.entry for ranked in singles]
+    if not entries:
+        raise EvenhandError(f"nothing of {ranking.task} has been evaluated: the command of the run does it")
+    return next((entry for entry in entries if entry.family != BASELINE), entries[0])
+
+
+def _exportable_names(ranking: Ranking) -> str:
+    entries = [ranked.entry for ranked in ranking.entries if ranked.rank is not None]
+    names = [entry.name for entry in entries if entry.family != BASELINE]
+    if not names:
+        return "nothing of this task"
     more = f" and {len(names) - 3} more" if len(names) > 3 else ""
-    return ", ".join(names[:3]) + more if names else "nothing of this task"
+    return ", ".join(names[:3]) + more
 
 
 def _check_calibration(scores: Scores, task: str, entry: Entry) -> None:
-    if entry.calibration not in (*FITTED, PRIOR):
-        raise EvenhandError(
-            f"no such calibration {entry.calibration!r}: {closest(entry.calibration, (NONE, *FITTED, PRIOR))}"
-        )
-    if entry.stage not in RECALIBRATED or entry.family == BASELINE:
-        raise EvenhandError(f"{entry.family}/{entry.strategy}/{entry.stage} has no recalibrated figures: tuned ones do")
-    about = scores.run["strategies"].get(entry.strategy, {})
-    if entry.calibration == PRIOR and not prior_is_known(about, entry.strategy):
+    known = (*FITTED_CALIBRATIONS, PRIOR_CORRECTION)
+    if entry.calibration not in known:
+        advice = suggestion(entry.calibration, (NO_CALIBRATION, *known))
+        raise EvenhandError(f"no such calibration {entry.calibration!r}: {advice}")
+    if entry.stage not in RECALIBRATED_STAGES or entry.family == BASELINE:
+        raise EvenhandError(f"{entry.family}/{entry.strategy}/{entry.stage} has no recalibrated scores: tuned ones do")
+    strategy = scores.run["strategies"].get(entry.strategy, {})
+    if entry.calibration == PRIOR_CORRECTION and not has_known_prior(strategy, entry.strategy):
         raise EvenhandError(
             f"--calibration prior is for weights and random over- or undersampling, not for the strategy {entry.strategy}"
         )
     if not len(scores.rows_of(task, entry, DEFAULT_THRESHOLD)):
-        raise EvenhandError(f"{entry.name} has no figures: a class had too few inner rows to fit a calibration")
+        raise EvenhandError(f"{entry.name} has no scores: a class had too few inner rows to fit a calibration")
 
 
-def figures(nested: RunEntry) -> tuple[CardMetric, ...]:
-    """Every metric of an entry with its interval, as the report has it; those of decisions once per threshold.
+def card_metrics(run_entry: RunEntry) -> tuple[CardMetric, ...]:
+    """Compute every metric of an entry with its interval, as in the report of the run.
 
-    The objective stands first.
+    Parameters
+    ----------
+    run_entry : RunEntry
+        The entry.
+
+    Returns
+    -------
+    tuple of CardMetric
+        The objective first; decision metrics once per threshold.
     """
-    scores, task, found = nested.scores, nested.task, []
-    for kind in scores.kinds(task):
-        rows = scores.rows_of(task, nested.entry, kind)
+    scores, task, metrics = run_entry.scores, run_entry.task, []
+    threshold_kinds = scores.threshold_kinds(task)
+    tests_allowed = can_test(scores, task)
+    for threshold_kind in threshold_kinds:
+        rows = scores.rows_of(task, run_entry.entry, threshold_kind)
         for metric in scores.metrics.values():
-            if metric.metric_type != "decision" and kind != scores.kinds(task)[-1]:
+            is_decision = metric.metric_type == "decision"
+            if not is_decision and threshold_kind != threshold_kinds[-1]:
                 continue
-            grain = scores.grain(task, metric, rows)
-            one = estimate(rows[metric.name], rows.mean("ratio"), claims=can_test(scores, task), grain=grain)
-            if not math.isnan(one.mean):
-                at = "" if metric.metric_type != "decision" or len(scores.kinds(task)) == 1 else kind
-                found.append(
-                    CardMetric(metric.name, metric.label or metric.name, metric.metric_type, at, one.mean, one.half)
-                )
+            resolution = scores.resolution(task, metric, rows)
+            score = estimate(rows[metric.name], rows.mean("ratio"), can_test=tests_allowed, resolution=resolution)
+            if math.isnan(score.mean):
+                continue
+            shown_kind = threshold_kind if is_decision and len(threshold_kinds) > 1 else ""
+            label = metric.label or metric.name
+            metrics.append(
+                CardMetric(metric.name, label, metric.metric_type, shown_kind, score.mean, score.ci_half_width)
+            )
     objective = scores.objective(task).name
-    return tuple(sorted(found, key=lambda figure: figure.name != objective))
+    return tuple(sorted(metrics, key=lambda metric: metric.name != objective))
 
 
-def sealed(nested: RunEntry) -> HeldOutPredictions:
-    """What the entry said of sealed test rows, recalibrated in every split as its nested figures are."""
-    n, k = int(nested.about["rows"]), len(nested.about["classes"])
-    thresholds = dict(zip(nested.rows.splits, nested.rows["threshold"], strict=True))
-    total, above, times = np.zeros((n, k)), np.zeros(n), np.zeros(n)
-    for record, outcome in nested.records:
-        if (record.repeat, record.fold) in thresholds:
-            at, proba = _said(nested, record, outcome)
-            total[at] += proba
-            above[at] += proba[:, -1].astype(float) - thresholds[record.repeat, record.fold]
-            times[at] += 1
-    ever = times > 0
-    mean = np.full((n, k), np.nan, dtype=np.float32)
-    mean[ever] = (total[ever] / times[ever, None]).astype(np.float32)
-    decided = np.where(ever, above >= 0 if k == 2 else total.argmax(axis=1), -1)
-    return HeldOutPredictions(mean, decided.astype(np.int64))
+def held_out_predictions(run_entry: RunEntry) -> HeldOutPredictions:
+    """Average the predictions of an entry for sealed test rows, recalibrated in every split as for its scores."""
+    n, k = int(run_entry.task_metadata["rows"]), len(run_entry.task_metadata["classes"])
+    thresholds = dict(zip(run_entry.rows.splits, run_entry.rows["threshold"], strict=True))
+    proba_sum, margin_sum, counts = np.zeros((n, k)), np.zeros(n), np.zeros(n)
+    for record, result in run_entry.records:
+        threshold = thresholds.get((record.repeat, record.fold))
+        if threshold is None:
+            continue
+        stored = run_entry.store.predictions(record)
+        proba = stored.test[result.stage]
+        calibrate = split_calibrator(run_entry, record, result)
+        if calibrate is not None:
+            proba = calibrate(proba).astype(np.float32)
+        proba_sum[stored.test_rows] += proba
+        margin_sum[stored.test_rows] += proba[:, -1].astype(float) - threshold
+        counts[stored.test_rows] += 1
+    was_tested = counts > 0
+    mean_proba = np.full((n, k), np.nan, dtype=np.float32)
+    mean_proba[was_tested] = (proba_sum[was_tested] / counts[was_tested, None]).astype(np.float32)
+    labels = margin_sum >= 0 if k == 2 else proba_sum.argmax(axis=1)
+    return HeldOutPredictions(mean_proba, np.where(was_tested, labels, -1).astype(np.int64))
 
 
-def _said(
-    nested: RunEntry, record: Record, outcome: EntryResult
-) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float32]]:
-    """The sealed rows of one split, and the probabilities that the entry gave them."""
-    stored = nested.store.predictions(record)
-    calibrate, proba = calibrator_in(nested, record, outcome), stored.test[outcome.stage]
-    return stored.test_rows, proba if calibrate is None else calibrate(proba).astype(np.float32)
+def split_calibrator(run_entry: RunEntry, record: Record, entry_result: EntryResult) -> Calibrator | None:
+    """Fit the calibrator of the entry in one split on the inner rows of that split; None without calibration."""
+    stored = run_entry.store.predictions(record)
+    inner_proba = stored.inner[entry_result.stage]
+    counts = (entry_result.counts_before, entry_result.counts_after)
+    return make_calibrator(run_entry.entry.calibration, inner_proba, stored.train_y, *counts)
 
 
-def calibrator_in(nested: RunEntry, record: Record, outcome: EntryResult) -> Calibrator | None:
-    """What recalibrates the entry in one split, fitted on that split's inner rows; None where nothing does."""
-    stored, counts = nested.store.predictions(record), (outcome.counts_before, outcome.counts_after)
-    return calibrator_of(nested.entry.calibration, stored.inner[outcome.stage], stored.train_y, *counts)
+def ranking_position(run_entry: RunEntry, *, chosen_by_name: bool) -> RankingPosition:
+    """Find the position of the entry in the ranking of its run.
 
+    Parameters
+    ----------
+    run_entry : RunEntry
+        The entry; recalibrated ones have the position of the same entry before recalibration.
+    chosen_by_name : bool
+        Whether it was named for the export.
 
-def standing(nested: RunEntry, *, by_hand: bool) -> Standing:
-    """How the entry stands in its run; `by_hand` says that it was named."""
-    ranking, plain = nested.ranking, nested.entry._replace(calibration="none")
-    place, chosen = ranking.place_of(plain), ranking.place(ANY, ANY, "chosen")
-    ranked = [one for one in ranking.entries if one.rank is not None]
-    return Standing(
-        rank=place.rank if place else None,
+    Returns
+    -------
+    RankingPosition
+        Rank, ties, and the scores to compare with.
+    """
+    ranking = run_entry.ranking
+    ranked = [entry for entry in ranking.entries if entry.rank is not None]
+    position = ranking.resolve(run_entry.entry._replace(calibration=NO_CALIBRATION))
+    inner_choice = ranking.find(ANY_NAME, ANY_NAME, "chosen")
+    inner_score = baseline_score = None
+    if inner_choice and inner_choice.complete:
+        inner_score = (inner_choice.score.mean, inner_choice.score.ci_half_width)
+    if ranking.baseline and ranking.baseline.score.n:
+        baseline_score = ranking.baseline.score.mean
+    return RankingPosition(
+        rank=position.rank if position else None,
         entries=len(ranked),
-        tied=None if ranking.no_test_reason else sum(bool(one.tied) for one in ranked),
-        tie=place.tied if place else None,
-        by_hand=by_hand,
-        splits=len(nested.rows),
-        planned=ranking.splits,
+        tied=None if ranking.no_test_reason else sum(bool(entry.tied) for entry in ranked),
+        is_tied=position.tied if position else None,
+        chosen_by_name=chosen_by_name,
+        splits=len(run_entry.rows),
+        planned_splits=ranking.splits,
         no_test_reason=ranking.no_test_reason,
-        chosen=(chosen.score.mean, chosen.score.half) if chosen and chosen.complete else None,
-        baseline=ranking.baseline.score.mean if ranking.baseline and ranking.baseline.score.n else None,
+        inner_choice=inner_score,
+        baseline=baseline_score,
     )

@@ -1,49 +1,62 @@
-"""What rows look like that a bundle takes: names, types, ranges, levels, and how each column was spread in training."""
+"""The rows that a bundle takes: names, types, ranges and levels of columns, and their distribution in training."""
 
 from __future__ import annotations
 
 import datetime
 import itertools
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
-from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+from typing import Any, Literal, TypeAlias
 
-from harness.data.columns import typed
-from harness.preprocessing.tabular import fit_preparer
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from harness.data.columns import infer_column
+from harness.preprocessing.tabular import fit_preprocessor
 from harness.registry.task import Features, Modality, Raw, Table, Task
-
-if TYPE_CHECKING:
-    import numpy as np
-    import numpy.typing as npt
-    import pandas as pd
 
 Kind: TypeAlias = Literal["number", "date", "category", "text", "picture"]
 
-PICTURE = "picture"  #: what the one feature of an image task is called
+IMAGE = "picture"  #: name and kind of the one feature of an image task
 BINS = 10
 GREY = 128
 #: The kinds of column of each modality, and the ways in which the text of each kind may be written.
-KINDS = {"tabular": ("number", "date", "category"), "text": ("text",), "image": (PICTURE,)}
+KINDS = {"tabular": ("number", "date", "category"), "text": ("text",), "image": (IMAGE,)}
 WRITTEN = {
     "number": ("", "decimal comma"),
     "date": ("", "day first", "month first"),
     "category": ("", "true or false", "whole numbers", "numbers"),
     "text": ("",),
-    PICTURE: ("",),
+    IMAGE: ("",),
 }
-LARGEST_PICTURE = 100_000_000  #: values of one picture
-LARGEST = 1e300  #: of all that is a number here; infinity and NaN are not below it
+MAX_IMAGE_VALUES = 100_000_000
+MAX_NUMBER = 1e300  #: of all numbers in a schema; infinity and NaN are not below it
 
 
 @dataclass(frozen=True)
 class Feature:
-    """One column that a bundle reads, and how it was spread over the training rows.
+    """One column that a bundle reads, and its distribution over the training rows.
 
-    `written` says how the text of a value is to be understood: the order of dates, a decimal comma, numbers or true and
-    false that are names. `low`, `high` and `median` are of the known numbers, of dates in days since 1970, of texts in
-    characters, of pictures in mean brightness from 0 to 255. `levels` are the values of a category that the model tells
-    apart, commonest first. `shares` (sum 1) are the training rows per bin between `edges`, or per level and then of all
-    other values; the last one is that of missing values.
+    Attributes
+    ----------
+    name : str
+        Name of the column.
+    kind : str
+        Its type.
+    written : str
+        How the text of a value is to be understood, one of `WRITTEN`: the order of dates, a decimal comma, categories that
+        were numbers or true and false.
+    low, high, median : float or None
+        Of the known numbers: of dates in days since 1970, of texts in characters, of images in mean brightness from 0 to
+        255. None for categories, and where no number is known.
+    levels : tuple of str
+        The values of a category that the model distinguishes, commonest first.
+    edges : tuple of float
+        Inner limits of the bins of numbers.
+    shares : tuple of float
+        Training rows per bin or level, as shares of all (sum 1). For categories all other values follow; the last share is
+        that of missing values.
     """
 
     name: str
@@ -56,199 +69,261 @@ class Feature:
     edges: tuple[float, ...] = ()
     shares: tuple[float, ...] = ()
 
-    def shown(self, value: float | None) -> str:
-        """A number of this column as a person writes it, a date as 2024-01-31."""
-        if value is None:
+    def format_number(self, number: float | None) -> str:
+        """Format a number of this column for people, a date as 2024-01-31; empty for None."""
+        if number is None:
             return ""
-        if self.kind == "date" and -719_162 <= value < 2_932_897:  # the years 1 to 9999
-            return str(datetime.date(1970, 1, 1) + datetime.timedelta(days=int(value // 1)))
-        return f"{value:.6g}"
+        if self.kind == "date" and -719_162 <= number < 2_932_897:  # the years 1 to 9999
+            return str(datetime.date(1970, 1, 1) + datetime.timedelta(days=int(number // 1)))
+        return f"{number:.6g}"
 
 
 @dataclass(frozen=True)
 class Schema:
-    """The rows that a bundle takes. Of a text task there is one feature, the text; of an image task one, the picture."""
+    """The rows that a bundle takes; a text task has one feature, the text, and an image task one, the image.
+
+    Attributes
+    ----------
+    modality : str
+        Kind of data.
+    target : str
+        Name of the predicted column.
+    classes : tuple of str
+        Names of the classes, in the order of the probabilities.
+    features : tuple of Feature
+        The columns that are read.
+    rows : int
+        Number of training rows.
+    image_shape : tuple of int or None
+        Height, width and channels of images; None for other data. Its key in JSON is ``picture``.
+    """
 
     modality: Modality
     target: str
     classes: tuple[str, ...]
     features: tuple[Feature, ...]
-    rows: int  #: training rows
-    picture: tuple[int, int, int] | None = None  #: height, width and channels of pictures
+    rows: int
+    image_shape: tuple[int, int, int] | None = None
 
     def as_dict(self) -> dict[str, Any]:
-        """Plain values for JSON."""
-        return asdict(self)
+        """Convert to plain values for JSON."""
+        fields = asdict(self)
+        fields["picture"] = fields.pop("image_shape")
+        return fields
 
     @classmethod
-    def from_dict(cls, values: Mapping[str, Any]) -> Schema:
-        """A schema from what `as_dict` gave; raises `KeyError`, `TypeError` or `ValueError` where it is none."""
-        lists = ("levels", "edges", "shares")
-        features = tuple(Feature(**one | {name: _tuple(one[name]) for name in lists}) for one in values["features"])
-        picture = None if values["picture"] is None else _tuple(values["picture"])
-        schema = cls(**{**values, "classes": _tuple(values["classes"]), "features": features, "picture": picture})
-        _check(schema)
+    def from_dict(cls, fields: Mapping[str, Any]) -> Schema:
+        """Read what `as_dict` returned; raises `KeyError`, `TypeError` or `ValueError` where it is no schema."""
+        features = []
+        for feature in fields["features"]:
+            sequences = {name: _tuple(feature[name]) for name in ("levels", "edges", "shares")}
+            features.append(Feature(**(feature | sequences)))
+        parsed = {**fields, "classes": _tuple(fields["classes"]), "features": tuple(features)}
+        image_shape = parsed.pop("picture")
+        if image_shape is not None:
+            image_shape = _tuple(image_shape)
+        schema = cls(**parsed, image_shape=image_shape)
+        _check_schema(schema)
         return schema
 
 
 def describe(task: Task, raw: Raw, table: Table) -> Schema:
-    """The schema of a task's rows, from the raw ones that were read and the table that they became."""
-    X, picture = table.X, None
+    """Describe the rows of a task.
+
+    Parameters
+    ----------
+    task : Task
+        The declaration.
+    raw : DataFrame or LabeledImages
+        The rows as the task loads them.
+    table : Table
+        The same rows as they are trained on.
+
+    Returns
+    -------
+    Schema
+        Types and distribution of all columns.
+    """
+    X, image_shape = table.X, None
     if task.modality == "image":
-        features: tuple[Feature, ...] = (_measured(Feature(PICTURE, "picture"), _measure(X)),)
-        picture = tuple(X.shape[1:])
+        features = [_with_range(Feature(IMAGE, "picture"), _binned_number(X))]
+        image_shape = tuple(X.shape[1:])
     elif task.modality == "text":
-        features = (_measured(Feature(str(task.text), "text"), _measure(X)),)
+        features = [_with_range(Feature(str(task.text), "text"), _binned_number(X))]
     else:
-        frame = raw.set_axis([str(name) for name in raw.columns], axis=1)
-        told = dict(fit_preparer(X).layout.categories)
-        features = tuple(_feature(task, frame[name], X[name], told.get(str(name), ())) for name in X.columns)
-    return Schema(task.modality, task.target, table.classes, features, len(table.y), picture)
+        frame = raw.set_axis(list(map(str, raw.columns)), axis=1)
+        levels = dict(fit_preprocessor(X).layout.categories)
+        features = [_describe_column(task, frame[name], X[name], levels.get(str(name), ())) for name in X.columns]
+    return Schema(task.modality, task.target, table.classes, tuple(features), len(table.y), image_shape)
 
 
-def typical(schema: Schema) -> Features:
-    """One row like no other: medians and commonest levels; an empty text; a grey picture."""
-    import numpy as np
-    import pandas as pd
+def typical_row(schema: Schema) -> Features:
+    """Make one typical row: medians and commonest levels; an empty text; a grey image."""
 
-    if schema.picture:
-        return np.full((1, *schema.picture), GREY, dtype=np.uint8)
+    if schema.image_shape:
+        return np.full((1, *schema.image_shape), GREY, dtype=np.uint8)
     if schema.modality == "text":
         return np.array([""], dtype=object)
     row: dict[str, Any] = {}
-    for one in schema.features:
-        if one.kind == "category":
-            row[one.name] = pd.Categorical(one.levels[:1] or (None,), categories=pd.Index(one.levels, dtype="str"))
+    for feature in schema.features:
+        if feature.kind == "category":
+            categories = pd.Index(feature.levels, dtype="str")
+            row[feature.name] = pd.Categorical(feature.levels[:1] or (None,), categories=categories)
         else:
-            row[one.name] = np.array([one.median], dtype=np.float64)
+            row[feature.name] = np.array([feature.median], dtype=np.float64)
     return pd.DataFrame(row)
 
 
-def binned(schema: Schema, X: Features) -> tuple[npt.NDArray[np.int64], ...]:
-    """How many of these rows fall into each bin of each feature, in the order of `Feature.shares`."""
+def bin_counts(schema: Schema, X: Features) -> tuple[npt.NDArray[np.int64], ...]:
+    """Count the rows in each bin of each feature.
+
+    Parameters
+    ----------
+    schema : Schema
+        Gives the bins.
+    X : DataFrame or ndarray
+        Rows as the model takes them.
+
+    Returns
+    -------
+    tuple of ndarray
+        One array per feature, in the order of `Feature.shares`.
+    """
     if schema.modality != "tabular":
-        return (_counts(schema.features[0], _measure(X)),)
-    return tuple(_counts(one, X[one.name]) for one in schema.features)
+        return (_count(schema.features[0], _binned_number(X)),)
+    return tuple(_count(feature, X[feature.name]) for feature in schema.features)
 
 
-def _tuple(values: Any) -> tuple[Any, ...]:
-    if not isinstance(values, list):
-        raise TypeError("no list where one is due")  # of a text it would be the letters
-    return tuple(values)
+def _tuple(sequence: Any) -> tuple[Any, ...]:
+    if not isinstance(sequence, list):  # a string would become its letters
+        raise TypeError("no list where one is due")
+    return tuple(sequence)
 
 
-def _check(schema: Schema) -> None:
-    """Raise `ValueError` where a schema says what `describe` never does: rows would be misread, or end in a traceback."""
-    names = [one.name for one in schema.features]
-    kinds = KINDS.get(schema.modality, ()) if isinstance(schema.modality, str) else ()
-    _expect(bool(kinds), "its modality")
-    _expect(isinstance(schema.target, str), "the target")
-    _expect(are_names(schema.classes) and len(schema.classes) > 1, "the classes")
-    _expect(are_names(names), "the names of columns")
-    _expect(len(names) == 1 if schema.modality != "tabular" else len(names) > 0, "how many columns there are")
-    _expect(type(schema.rows) is int and schema.rows > 0, "the training rows")
-    _expect(
-        _is_shape(schema.picture) if schema.modality == "image" else schema.picture is None, "the shape of pictures"
-    )
-    for one in schema.features:
-        _expect(one.kind in kinds and one.written in WRITTEN[one.kind], f"the kind of {one.name[:60]!r}")
-        _expect(_is_spread(one), f"how {one.name[:60]!r} was spread")
+def _check_schema(schema: Schema) -> None:
+    """Raise `ValueError` for what `describe` never returns: rows would be misread, or cause a traceback."""
+    names = [feature.name for feature in schema.features]
+    kinds: tuple[str, ...] = ()
+    if isinstance(schema.modality, str):
+        kinds = KINDS.get(schema.modality, ())
+    _require(bool(kinds), "its modality")
+    _require(isinstance(schema.target, str), "the target")
+    _require(are_unique_strings(schema.classes) and len(schema.classes) > 1, "the classes")
+    _require(are_unique_strings(names), "the names of columns")
+    _require(len(names) == 1 or (schema.modality == "tabular" and bool(names)), "how many columns there are")
+    _require(type(schema.rows) is int and schema.rows > 0, "the training rows")
+    has_shape = schema.image_shape is not None
+    _require(has_shape == (schema.modality == "image"), "the shape of images")
+    _require(not has_shape or _is_image_shape(schema.image_shape), "the shape of images")
+    for feature in schema.features:
+        name = repr(feature.name[:60])
+        _require(feature.kind in kinds and feature.written in WRITTEN[feature.kind], f"the kind of {name}")
+        _require(_is_range(feature) and _has_bins(feature), f"the distribution of {name}")
 
 
-def are_names(values: Any) -> bool:
-    """Whether these are texts, each another one."""
-    return all(isinstance(one, str) for one in values) and len(set(values)) == len(values)
+def are_unique_strings(names: Sequence[Any]) -> bool:
+    """Tell whether these are strings, each different from the others."""
+    return all(isinstance(name, str) for name in names) and len(set(names)) == len(names)
 
 
-def _is_shape(picture: tuple[Any, ...] | None) -> bool:
-    if picture is None or len(picture) != 3 or not all(type(side) is int and side > 0 for side in picture):
+def _is_image_shape(shape: Any) -> bool:
+    if len(shape) != 3 or not all(type(side) is int and side > 0 for side in shape):
         return False
-    return picture[2] in (1, 3) and picture[0] * picture[1] * picture[2] <= LARGEST_PICTURE
+    height, width, channels = shape
+    return channels in (1, 3) and height * width * channels <= MAX_IMAGE_VALUES
 
 
-def _is_spread(one: Feature) -> bool:
-    limits, bins = (one.low, one.median, one.high), max(len(one.levels), len(one.edges)) + 2
-    if one.kind == "category":
-        sound = are_names(one.levels) and not one.edges and limits == (None, None, None)
+def _is_range(feature: Feature) -> bool:
+    low, median, high = feature.low, feature.median, feature.high
+    if low is None and median is None and high is None:
+        return True
+    if feature.kind == "category" or not _are_numbers((low, median, high)):
+        return False
+    return low <= median <= high  # type: ignore[operator]  # these are numbers
+
+
+def _has_bins(feature: Feature) -> bool:
+    """Tell whether levels or edges are sound, and the shares belong to them."""
+    if feature.kind == "category":
+        is_sound, bins = are_unique_strings(feature.levels) and not feature.edges, len(feature.levels) + 2
     else:
-        known = limits == (None, None, None) or (_are_numbers(limits) and one.low <= one.median <= one.high)  # type: ignore[operator]
-        sound = known and _are_numbers(one.edges) and not one.levels
-        sound = sound and all(below < above for below, above in itertools.pairwise(one.edges))
-    shares = _are_numbers(one.shares) and all(0 <= share <= 1 for share in one.shares)
-    return sound and shares and len(one.shares) == bins and abs(sum(one.shares) - 1) < 1e-6
+        is_sound, bins = _are_numbers(feature.edges) and not feature.levels, len(feature.edges) + 2
+        is_sound = is_sound and all(low < high for low, high in itertools.pairwise(feature.edges))
+    if not is_sound or not _are_numbers(feature.shares) or len(feature.shares) != bins:
+        return False
+    return min(feature.shares) >= 0 and max(feature.shares) <= 1 and abs(sum(feature.shares) - 1) < 1e-6
 
 
-def _are_numbers(values: tuple[Any, ...]) -> bool:
-    return all(type(one) in (int, float) and abs(one) < LARGEST for one in values)
+def _are_numbers(numbers: Iterable[Any]) -> bool:
+    return all(type(number) in (int, float) and abs(number) < MAX_NUMBER for number in numbers)
 
 
-def _expect(sound: bool, what: str) -> None:
-    if not sound:
-        raise ValueError(f"{what} cannot be so")
+def _require(condition: bool, subject: str) -> None:
+    if not condition:
+        raise ValueError(f"{subject} cannot be so")
 
 
-def _feature(task: Task, raw: pd.Series, values: pd.Series, told: tuple[str, ...]) -> Feature:
+def _describe_column(task: Task, raw: pd.Series, values: pd.Series, prepared_levels: tuple[str, ...]) -> Feature:
     name = str(values.name)
-    column = typed(raw, task.types.get(name))
+    column = infer_column(raw, task.types.get(name))
     if column.kind != "category":
-        return _measured(Feature(name, column.kind, _writing(column.note)), values.to_numpy())
-    # What the preparation calls the values that it folds together is none of them.
-    known = set(values.cat.categories)
-    levels = tuple(level for level in told if level in known)
-    return _shared(Feature(name, "category", _naming(raw), levels=levels), values)
+        return _with_range(Feature(name, column.kind, _text_format(column.note)), values.to_numpy())
+    # The preparation merges rare values into a level of its own, which is not a value of the column.
+    values_seen = set(values.cat.categories)
+    levels = tuple(level for level in prepared_levels if level in values_seen)
+    return _with_shares(Feature(name, "category", _category_format(raw), levels=levels), values)
 
 
-def _measured(feature: Feature, values: npt.NDArray[np.float64]) -> Feature:
-    """With the range, median and deciles of its known numbers."""
-    import numpy as np
+def _with_range(feature: Feature, values: npt.NDArray[np.float64]) -> Feature:
+    """Add the range, the median, the deciles and the shares of its known numbers."""
 
     known = values[~np.isnan(values)]
     if len(known):
         edges = np.unique(np.quantile(known, np.linspace(0, 1, BINS + 1)[1:-1])).tolist()
-        low, high, middle = float(known.min()), float(known.max()), float(np.median(known))
-        feature = replace(feature, low=low, high=high, median=middle, edges=tuple(edges))
-    return _shared(feature, values)
+        low, high, median = float(known.min()), float(known.max()), float(np.median(known))
+        feature = replace(feature, low=low, high=high, median=median, edges=tuple(edges))
+    return _with_shares(feature, values)
 
 
-def _shared(feature: Feature, values: Any) -> Feature:
-    counts = _counts(feature, values)
+def _with_shares(feature: Feature, values: Any) -> Feature:
+    counts = _count(feature, values)
     return replace(feature, shares=tuple((counts / max(counts.sum(), 1)).tolist()))
 
 
-def _counts(feature: Feature, values: Any) -> npt.NDArray[np.int64]:
-    import numpy as np
+def _count(feature: Feature, values: Any) -> npt.NDArray[np.int64]:
 
     if feature.kind == "category":
-        places, other = {level: i for i, level in enumerate(feature.levels)}, len(feature.levels)
-        # The last place serves code -1, which is pandas' way to say missing.
-        where = np.array([places.get(str(level), other) for level in values.cat.categories] + [other + 1])
-        return np.bincount(where[values.cat.codes.to_numpy()], minlength=other + 2).astype(np.int64)
-    numbers, last = np.asarray(values, dtype=np.float64), len(feature.edges) + 1
-    found = np.where(np.isnan(numbers), last, np.searchsorted(feature.edges, numbers, side="right"))
-    return np.bincount(found, minlength=last + 1).astype(np.int64)
+        positions, other = dict(zip(feature.levels, itertools.count())), len(feature.levels)
+        bins = [positions.get(str(category), other) for category in values.cat.categories]
+        bins.append(other + 1)  # for code -1, which pandas uses for missing
+        return np.bincount(np.array(bins)[values.cat.codes.to_numpy()], minlength=other + 2).astype(np.int64)
+    numbers, missing = np.asarray(values, dtype=np.float64), len(feature.edges) + 1
+    numbered = np.where(np.isnan(numbers), missing, np.searchsorted(feature.edges, numbers, side="right"))
+    return np.bincount(numbered, minlength=missing + 1).astype(np.int64)
 
 
-def _measure(X: Features) -> npt.NDArray[np.float64]:
-    """The one number (n,) by which texts and pictures are binned: characters, mean brightness."""
-    import numpy as np
+def _binned_number(X: Features) -> npt.NDArray[np.float64]:
+    """The one number (n,) by which texts and images are binned: characters, mean brightness."""
 
     if X.ndim == 1:
-        return np.array([len(text) for text in X], dtype=np.float64)
+        return np.array(list(map(len, X)), dtype=np.float64)
     return np.asarray(X.reshape(len(X), -1).mean(axis=1), dtype=np.float64)
 
 
-def _writing(note: str) -> str:
-    """How text was understood, from what was noted of the column."""
-    return next((way for way in ("decimal comma", "day first", "month first") if way in note), "")
+def _text_format(note: str) -> str:
+    """How text was understood, from the note of the column."""
+    return next(
+        (text_format for text_format in ("decimal comma", "day first", "month first") if text_format in note), ""
+    )
 
 
-def _naming(raw: pd.Series) -> str:
-    """What values were before they became names, so that 1.0 or TRUE finds its level again."""
-    import pandas as pd
+def _category_format(raw: pd.Series) -> str:
+    """The type of the values before they became names, so that 1.0 or TRUE is recognised as its level."""
 
-    known = set(map(type, raw.dropna()))
-    if pd.api.types.is_bool_dtype(raw) or known == {bool}:  # with gaps they are objects
+    value_types = set(map(type, raw.dropna()))
+    if pd.api.types.is_bool_dtype(raw) or value_types == {bool}:  # booleans with missing values have the type object
         return "true or false"
     if not pd.api.types.is_numeric_dtype(raw):
         return ""
-    return "whole numbers" if bool((raw.dropna() % 1 == 0).all()) else "numbers"
+    is_whole = bool((raw.dropna() % 1 == 0).all())
+    return "whole numbers" if is_whole else "numbers"

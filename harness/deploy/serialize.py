@@ -1,4 +1,4 @@
-"""Fitted objects in a skops file and back: data, never pickled code, and only of the types in `harness.deploy.serialize`."""
+"""Fitted objects in a skops file and back: data, never pickled code, and only of the types listed here."""
 
 from __future__ import annotations
 
@@ -9,10 +9,11 @@ from collections.abc import Iterable, Iterator
 from functools import cache
 from typing import Any
 
-from harness.deploy.aliases import current_schema, with_schema
+from harness.deploy.aliases import TYPES, replace_description, update_description
 from harness.errors import BundleError, EvenhandError, Unavailable
 
-#: Loader of skops → the types (module and name) that it may make.
+NUMBER_TYPES = frozenset({"numpy.float32", "numpy.float64", "numpy.int32", "numpy.int64"})
+#: Loader of skops → the types (module and name) that it may create.
 ALLOWED: dict[str, frozenset[str]] = {
     "JsonNode": frozenset({"builtins.str"}),
     "DictNode": frozenset({"builtins.dict", "collections.OrderedDict"}),
@@ -22,29 +23,10 @@ ALLOWED: dict[str, frozenset[str]] = {
     "SliceNode": frozenset({"builtins.slice"}),
     "BytesNode": frozenset({"builtins.bytes"}),
     "TypeNode": frozenset(
-        {
-            "builtins.bool",
-            "builtins.float",
-            "builtins.int",
-            "builtins.str",
-            "collections.OrderedDict",
-            "numpy.float32",
-            "numpy.float64",
-            "numpy.int32",
-            "numpy.int64",
-        }
-    ),
-    "NdArrayNode": frozenset(
-        {
-            "numpy.bool",
-            "numpy.float32",
-            "numpy.float64",
-            "numpy.int32",
-            "numpy.int64",
-            "numpy.ndarray",
-            "numpy.uint64",
-        }
-    ),
+        {"builtins.bool", "builtins.float", "builtins.int", "builtins.str", "collections.OrderedDict"}
+    )
+    | NUMBER_TYPES,
+    "NdArrayNode": frozenset({"numpy.bool", "numpy.ndarray", "numpy.uint64"}) | NUMBER_TYPES,
     "TreeNode": frozenset({"sklearn.tree._tree.Tree"}),
     "LossNode": frozenset({"sklearn._loss._loss.CyHalfBinomialLoss", "sklearn._loss._loss.CyHalfMultinomialLoss"}),
     # HistGradientBoosting prepares columns with partial(check_array, ...), which looks at rows and changes nothing.
@@ -52,44 +34,8 @@ ALLOWED: dict[str, frozenset[str]] = {
     "FunctionNode": frozenset({"sklearn.utils.validation.check_array"}),
     "ObjectNode": frozenset(
         {
+            *TYPES.values(),  # ours
             "catboost.core.CatBoostClassifier",
-            "harness.preprocessing.tabular.Layout",
-            "harness.preprocessing.tabular.Preparer",
-            "harness.metrics.calibration.Curve",
-            "harness.metrics.calibration.EachClass",
-            "harness.metrics.calibration.Prior",
-            "harness.metrics.calibration.Steps",
-            "harness.metrics.calibration.Temperature",
-            "harness.deploy.model.Model",
-            "harness.deploy.keras_runtime.Frozen",
-            "harness.deploy.keras_runtime.Network",
-            "harness.deploy.pack.Boosted",
-            "harness.deploy.pack.Leaves",
-            "harness.deploy.pack.Mean",
-            "harness.deploy.pack.OneThread",
-            "harness.deploy.pack.Strings",
-            "harness.deploy.pack.Terms",
-            "harness.networks.dense_classifier.Entering",
-            "harness.networks.convolutional.Pictures",
-            "harness.networks.last_blocks.Activations",
-            "harness.networks.losses.Loss",
-            "harness.networks.recurrent_classifier.Sequences",
-            "harness.preprocessing.svd.Directions",
-            "harness.preprocessing.tabular_encoders.MixedEncoder",
-            "harness.preprocessing.tabular_encoders.NativeEncoder",
-            "harness.preprocessing.tabular_encoders.Numbers",
-            "harness.preprocessing.tabular_encoders.OneHotEncoder",
-            "harness.preprocessing.tabular_encoders.OrdinalEncoder",
-            "harness.preprocessing.tabular_encoders.Pieces",
-            "harness.preprocessing.tabular_encoders.Ramp",
-            "harness.preprocessing.tabular_encoders.Squash",
-            "harness.preprocessing.image.PixelEncoder",
-            "harness.search.pipeline.FittedPipeline",
-            "harness.preprocessing.image.PrincipalEncoder",
-            "harness.preprocessing.text.LsaEncoder",
-            "harness.preprocessing.text.TextsAsTheyAre",
-            "harness.preprocessing.text.TfidfEncoder",
-            "harness.preprocessing.text.TokenEncoder",
             "lightgbm.sklearn.LGBMClassifier",
             "sklearn._loss.link.Interval",
             "sklearn._loss.link.LogitLink",
@@ -112,7 +58,7 @@ ALLOWED: dict[str, frozenset[str]] = {
         }
     ),
 }
-NAMES = tuple(sorted(frozenset[str]().union(*ALLOWED.values())))
+TRUSTED_TYPES = tuple(sorted(frozenset[str]().union(*ALLOWED.values())))
 
 _LAYERS = """
     Activation AdaptiveAveragePooling2D Add AveragePooling2D BatchNormalization Bidirectional Concatenate Conv2D Dense
@@ -121,7 +67,7 @@ _LAYERS = """
 """
 _INITIALIZERS = "GlorotUniform HeUniform Ones Orthogonal RandomUniform Zeros"
 #: The classes, with their modules, that the description of a saved network may name.
-KERAS = frozenset(
+KERAS_CLASSES = frozenset(
     {
         "None.__keras_tensor__",
         "None.__slice__",
@@ -129,109 +75,147 @@ KERAS = frozenset(
         "keras.Sequential",
         "keras.regularizers.L2",
         "keras.src.models.functional.Functional",
-        *(f"keras.src.ops.numpy.{name}" for name in ("GetItem", "Less", "NotEqual", "Where")),
-        *(f"keras.layers.{name}" for name in _LAYERS.split()),
-        *(f"keras.initializers.{name}" for name in _INITIALIZERS.split()),
+        *map("keras.src.ops.numpy.{}".format, ("GetItem", "Less", "NotEqual", "Where")),
+        *map("keras.layers.{}".format, _LAYERS.split()),
+        *map("keras.initializers.{}".format, _INITIALIZERS.split()),
     }
 )
 
-
-def unknown(asked: Iterable[tuple[str, str]]) -> list[str]:
-    """Which types of pairs (loader, type) are not on the list, each once, in order."""
-    return sorted({name for loader, name in asked if name not in ALLOWED.get(loader, ())})
-
-
-PROTOCOL = 2  #: of skops files: what wrote and what reads them must agree, a file does not choose
-#: What zips may unpack to, in bytes and as a multiple of their own size; of our forests it is 10 to 20.
-ALWAYS, MOST_UNPACKED = 500_000_000, 100
-SCHEMA = "schema.json"  #: the member of a skops file that describes its objects
+PROTOCOL = 2  #: of skops files, fixed here so that a file cannot choose another one
+#: What zips may unpack to: this many bytes in any case, and this multiple of their own size (10 to 20 for our forests).
+ALWAYS_ALLOWED_BYTES, MAX_UNPACK_RATIO = 500_000_000, 100
+DESCRIPTION_FILE = "schema.json"  #: the member of a skops file that describes its objects
 
 
-def write_objects(value: Any) -> bytes:
-    """A value as a skops file. Raises `EvenhandError` where it holds anything that is not on the list of types."""
-    content: bytes = _skops().dumps(value, compression=zipfile.ZIP_DEFLATED, compresslevel=6)
-    if foreign := unknown(_asked(described(content))):
+def write_objects(content: Any) -> bytes:
+    """Serialize an object as a skops file.
+
+    Raises
+    ------
+    EvenhandError
+        If the object contains a type that is not in `ALLOWED`.
+    """
+    serialized: bytes = _skops().dumps(content, compression=zipfile.ZIP_DEFLATED, compresslevel=6)
+    if disallowed := disallowed_types(_object_types(read_description(serialized))):
         raise EvenhandError(
-            f"this model cannot be saved: {', '.join(foreign[:3])} is not among the types that a bundle may hold: choose "
+            f"this model cannot be saved: {', '.join(disallowed[:3])} is not among the types that a bundle may hold: choose "
             "an entry of a family that comes with evenhand"
         )
-    return content
+    return serialized
 
 
 def read_objects(content: bytes, name: str) -> Any:
-    """The value in a skops file, of listed types alone; `name` is what the file is called in messages.
+    """Load the object in a skops file.
 
-    Raises `BundleError` for a file that is no skops file, is damaged, or holds anything else.
+    Parameters
+    ----------
+    content : bytes
+        The skops file; names that earlier versions used are understood.
+    name : str
+        Name of the file in messages.
+
+    Returns
+    -------
+    object
+        What `write_objects` was given.
+
+    Raises
+    ------
+    BundleError
+        If this is no skops file, if it is damaged, or if it contains a type that is not in `ALLOWED`.
     """
-    written = described(content, name)
-    schema = current_schema(written)
-    if schema != written:
-        content = with_schema(content, schema, SCHEMA)
-    if foreign := unknown(_asked(schema)):
+    stored_description = read_description(content, name)
+    description = update_description(stored_description)
+    if description != stored_description:
+        content = replace_description(content, description, DESCRIPTION_FILE)
+    if disallowed := disallowed_types(_object_types(description)):
         raise BundleError(
-            f"{name} holds {', '.join(foreign[:3])}, which no bundle of evenhand holds: it is not opened, export again"
+            f"{name} holds {', '.join(disallowed[:3])}, which no bundle of evenhand holds: it is not opened, export again"
         )
     try:
-        return _skops().loads(content, trusted=list(NAMES))
+        return _skops().loads(content, trusted=list(TRUSTED_TYPES))
     except ImportError as error:
-        raise BundleError(
-            f"{name} needs the package {str(error.name).split('.')[0]}, which is not here: install it"
-        ) from error
-    except Exception as error:  # whatever the readers of five libraries raise on damaged content
-        raise BundleError(f"{name} is damaged ({said(error)}): export the bundle again") from error
+        package = str(error.name).split(".")[0]
+        raise BundleError(f"{name} needs the package {package}, which is not installed: install it") from error
+    except Exception as error:  # five libraries read damaged content here, each with its own errors
+        raise BundleError(f"{name} is damaged ({error_summary(error)}): export the bundle again") from error
 
 
-def described(content: bytes, name: str = "pipeline.skops") -> dict[str, Any]:
-    """The description of its objects that a skops file holds; `BundleError` where there is none that can be read."""
+def read_description(content: bytes, name: str = "pipeline.skops") -> dict[str, Any]:
+    """Read the description of its objects that a skops file contains.
+
+    Raises
+    ------
+    BundleError
+        If there is none that can be read, or if it was written in another protocol.
+    """
     try:
-        with opened(content) as file:
-            schema = json.loads(file.read(SCHEMA))
+        with open_zip(content) as file:
+            description = json.loads(file.read(DESCRIPTION_FILE))
     except Exception as error:  # zipfile and json raise a dozen kinds of error on damaged content
         raise BundleError(
-            f"{name} is not a skops file or is damaged ({said(error)}): export the bundle again; a pickle is never read"
+            f"{name} is not a skops file or is damaged ({error_summary(error)}): export the bundle again; "
+            "a pickle is never read"
         ) from error
-    if not isinstance(schema, dict) or schema.get("protocol") != PROTOCOL:
+    if not isinstance(description, dict) or description.get("protocol") != PROTOCOL:
         raise BundleError(f"{name} was not written in protocol {PROTOCOL} of skops: export the bundle again")
-    return schema
+    return description
 
 
-def opened(content: bytes) -> zipfile.ZipFile:
-    """A zip; raises `ValueError` for one that unpacks to far more than any model of ours: it is there to fill the memory."""
+def open_zip(content: bytes) -> zipfile.ZipFile:
+    """Open a zip file in memory.
+
+    Raises
+    ------
+    ValueError
+        If it unpacks to far more than any model of ours, as a zip bomb does.
+    """
     file = zipfile.ZipFile(io.BytesIO(content))
     unpacked = sum(member.file_size for member in file.infolist())
-    if unpacked > max(ALWAYS, MOST_UNPACKED * len(content)):
+    if unpacked > max(ALWAYS_ALLOWED_BYTES, MAX_UNPACK_RATIO * len(content)):
         raise ValueError(f"it unpacks to {unpacked / 1e9:,.0f} GB")
     return file
 
 
-def _asked(schema: dict[str, Any]) -> Iterator[tuple[str, str]]:
-    """Loader and type of every object that a description speaks of."""
-    waiting: list[Any] = [schema]
-    while waiting:
-        found = waiting.pop()
-        if isinstance(found, dict):
-            if "__loader__" in found or "__class__" in found:
-                yield str(found.get("__loader__")), f"{found.get('__module__')}.{found.get('__class__')}"
-            waiting.extend(found.values())
-        elif isinstance(found, list):
-            waiting.extend(found)
+def iterate_json_objects(document: Any) -> Iterator[dict[str, Any]]:
+    """Yield every object of a JSON document, each one before the objects inside it; nesting may have any depth."""
+    pending = [document]
+    while pending:
+        node = pending.pop()
+        if isinstance(node, dict):
+            yield node
+            pending.extend(reversed(node.values()))
+        elif isinstance(node, list):
+            pending.extend(reversed(node))
 
 
-def said(error: Exception) -> str:
-    """What a library says of a damaged file, in one line."""
+def disallowed_types(loaders_and_types: Iterable[tuple[str, str]]) -> list[str]:
+    """Return the types of pairs (loader, type) that are not in `ALLOWED`, without duplicates, sorted."""
+    return sorted({name for loader, name in loaders_and_types if name not in ALLOWED.get(loader, ())})
+
+
+def _object_types(description: dict[str, Any]) -> Iterator[tuple[str, str]]:
+    """Loader and type of every object in the description of a skops file."""
+    for node in iterate_json_objects(description):
+        if "__loader__" in node or "__class__" in node:
+            yield str(node.get("__loader__")), f"{node.get('__module__')}.{node.get('__class__')}"
+
+
+def error_summary(error: Exception) -> str:
+    """Format the error of a library in one line of limited length."""
     return f"{type(error).__name__}: {' '.join(str(error).split())[:120]}"
 
 
 @cache
 def _skops() -> Any:
-    """`skops.io`, without its tour through all of scikit-learn.
+    """Import `skops.io` without its scan of all of scikit-learn.
 
-    It lists every estimator to trust it by default, which imports each module there is and costs a second at every start.
-    The list of types here is our own, so that nothing is lost.
+    On import it lists every estimator to trust it by default, which imports each module of scikit-learn and costs a second
+    at every start. Our own list of types replaces that one.
     """
     import sklearn.utils
 
-    tour, sklearn.utils.all_estimators = sklearn.utils.all_estimators, list
+    all_estimators, sklearn.utils.all_estimators = sklearn.utils.all_estimators, list
     try:
         import skops.io
     except ModuleNotFoundError as error:
@@ -239,5 +223,5 @@ def _skops() -> Any:
             raise
         raise Unavailable("bundles need skops: pip install 'evenhand[deploy]'") from error
     finally:
-        sklearn.utils.all_estimators = tour
+        sklearn.utils.all_estimators = all_estimators
     return skops.io

@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any, cast
+from typing import Any, NamedTuple, cast
 
-from harness.data.columns import BLANKS, Order, days, days_in_text
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from harness.data.columns import BLANKS, DateOrder, parse_days, to_days
 from harness.deploy.schema import Feature
 from harness.errors import EvenhandError
-
-if TYPE_CHECKING:
-    import numpy as np
-    import numpy.typing as npt
-    import pandas as pd
 
 EXPECTED = {
     "number": "a finite number",
@@ -24,262 +23,315 @@ EXPECTED = {
     "text": "a text",
     "picture": "a PNG or JPEG file",
 }
-DATES = {"day first": "31.01.2024", "month first": "01/31/2024"}  #: others are written like 2024-01-31
-LARGEST = 10**300  #: whole numbers beyond it are no floats
-LONGEST = 60  #: characters of a value that a message repeats
+DATE_EXAMPLES = {"day first": "31.01.2024", "month first": "01/31/2024"}
+DEFAULT_DATE_EXAMPLE = "2024-01-31"
+MAX_INTEGER = 10**300  #: larger integers are no floats
+MAX_SHOWN_CHARACTERS = 60  #: of a value in a message
 BOOLEANS = {"true": "True", "false": "False"}
 
-#: A row, a column, and what is odd there.
-Flag = tuple[int, str, str]
+
+class Flag(NamedTuple):
+    """An unusual value: its row, its column, and what is unusual."""
+
+    row: int
+    column: str
+    message: str
 
 
-class BadRows(EvenhandError):  # noqa: N818 -- what is bad is said by its name
-    """Rows that cannot be answered: `field` is the column, `row` the position of the first such row, None where all are."""
+class InvalidRowsError(EvenhandError):
+    """Rows that cannot be predicted.
+
+    Parameters
+    ----------
+    message : str
+        What was expected and what was found.
+    field : str
+        The column.
+    row : int, optional
+        Position of the first such row; None where all rows are concerned.
+    """
 
     def __init__(self, message: str, field: str, row: int | None = None) -> None:
         super().__init__(message)
         self.field, self.row = field, row
 
 
-def read_column(feature: Feature, given: Sequence[Any] | pd.Series) -> tuple[Any, list[Flag]]:
-    """A column of numbers, dates, categories or texts as the model takes it, and what is odd in it; see `read_rows`."""
-    if feature.kind == "category" and isinstance(given, list | tuple) and (known := _levels_alone(feature, given)):
-        return known
-    return _READERS[feature.kind](feature, _as_series(feature, given))
+def read_column(feature: Feature, column: Sequence[Any] | pd.Series) -> tuple[Any, list[Flag]]:
+    """Read and check a column of new rows.
+
+    Parameters
+    ----------
+    feature : Feature
+        The column in training.
+    column : sequence or Series
+        Its values in the new rows: a Series, or values as JSON has them.
+
+    Returns
+    -------
+    column : Series, Categorical or ndarray
+        Values as the model takes them: float64 for numbers and dates (days since 1970), categories, or texts.
+    flags : list of Flag
+        Missing values, unknown categories, and numbers outside the range in training.
+
+    Raises
+    ------
+    InvalidRowsError
+        If a value is infinite or of a wrong type.
+    """
+    if feature.kind == "category" and isinstance(column, list | tuple):
+        categories = _read_levels(feature, column)
+        if categories is not None:
+            return categories
+    return _READERS[feature.kind](feature, _as_series(feature, column))
 
 
-def _numbers(feature: Feature, values: pd.Series) -> tuple[pd.Series, list[Flag]]:
-    """Numbers as float64, dates as days since 1970."""
-    import numpy as np
-    import pandas as pd
+def _as_series(feature: Feature, column: Sequence[Any] | pd.Series) -> pd.Series:
 
-    if pd.api.types.is_datetime64_any_dtype(values) or pd.api.types.is_timedelta64_dtype(values):
-        column = days(values)
-    else:
-        column = _days(feature, values) if feature.kind == "date" else _plain_numbers(feature, values)
-    numbers = column.to_numpy()
-    if (infinite := np.isinf(numbers)).any():
-        raise _wrong(feature, int(np.flatnonzero(infinite)[0]), "an infinite one")
-    flags = _missing(feature, np.isnan(numbers))
-    if feature.low is not None and feature.high is not None:
-        limits = f"{feature.shown(feature.low)} to {feature.shown(feature.high)}"
-        for row in np.flatnonzero((numbers < feature.low) | (numbers > feature.high)):
-            said = f"{feature.shown(float(numbers[row]))} is beyond the range in training, {limits}"
-            flags.append((int(row), feature.name, said))
-    return column, flags
+    if isinstance(column, pd.Series):
+        series = column.reset_index(drop=True)
+        return series.map(_as_json_type, na_action="ignore") if series.dtype == object else series
+    if feature.kind == "number" and not feature.written:
+        floats = _parse_floats(column)
+        if floats is not None:
+            return pd.Series(floats)
+    return pd.Series(list(column), dtype=object)
 
 
-def _plain_numbers(feature: Feature, values: pd.Series) -> pd.Series:
-    import numpy as np
-    import pandas as pd
-
-    if values.dtype.kind in "iuf":
-        return pd.Series(values.to_numpy(np.float64, na_value=np.nan))
-    if set(map(type, values)) <= {int, float, type(None)}:
-        try:
-            return pd.Series(np.array(values, dtype=np.float64))
-        except OverflowError:  # a whole number beyond all floats
-            large = next(row for row, value in enumerate(values) if isinstance(value, int) and abs(value) > LARGEST)
-            raise _wrong(feature, large, "one that is far too large") from None
-    if values.dtype != object:  # texts, as a rule all of them numbers
-        with suppress(ValueError, TypeError):
-            return pd.Series(pd.to_numeric(values.to_numpy(object)), dtype="float64")
-    text = values if values.dtype != object else values.where(values.map(lambda value: isinstance(value, str)))
-    text = text.astype("str").str.strip()
-    if feature.written == "decimal comma":
-        text = text.str.replace(",", ".")
-    numbers = pd.to_numeric(text, errors="coerce").to_numpy(np.float64, na_value=np.nan, copy=True)
-    for row in np.flatnonzero(np.isnan(numbers)):  # missing, wrong, or no text at all
-        numbers[row] = _number(feature, int(row), values.iloc[row])
-    return pd.Series(numbers)
+def _as_json_type(cell: Any) -> Any:
+    """Turn types that JSON does not have, such as dates and decimals of a Parquet file, into text, as training did."""
+    return cell if isinstance(cell, str | bool | int | float) else str(cell)
 
 
-def _number(feature: Feature, row: int, value: Any) -> float:
-    import numpy as np
+def _parse_floats(texts: Sequence[Any]) -> npt.NDArray[np.float64] | None:
+    """Parse plain numbers in text, or return None if there is anything else: the fast path of a service for CSV."""
 
-    if _nothing(value):
-        return math.nan
-    if isinstance(value, str):
-        text = value.strip().replace(",", ".") if feature.written == "decimal comma" else value.strip()
-        if (
-            text.isascii() and "_" not in text
-        ):  # Python reads 1_000 and digits of other scripts; a table does not mean them
-            try:
-                return float(text)
-            except ValueError as error:
-                raise _wrong(feature, row, _short(value)) from error
-    elif isinstance(value, int | float | np.number) and not isinstance(value, bool | np.bool_):
-        return math.inf if isinstance(value, int) and abs(value) > LARGEST else float(value)
-    raise _wrong(feature, row, _short(value))
-
-
-def _days(feature: Feature, values: pd.Series) -> pd.Series:
-    """Dates written as text, each understood as training's were."""
-    import pandas as pd
-
-    for row, value in enumerate(values):
-        if not isinstance(value, str) and not _nothing(value):
-            raise _wrong(feature, row, _short(value))
-    text = pd.Series([None if _nothing(value) else value.strip() for value in values], dtype="str")
-    order = cast("Order", feature.written or "year first")
-    found = days_in_text(text, order)
-    if found is None:  # which of them it is
-        single = (days_in_text(text.iloc[[row]], order) for row in range(len(text)))
-        row = next(row for row, one in enumerate(single) if one is None)
-        raise _wrong(feature, row, _short(values.iloc[row]))
-    return found.astype("float64")
-
-
-def _as_series(feature: Feature, given: Sequence[Any] | pd.Series) -> pd.Series:
-    import pandas as pd
-
-    if isinstance(given, pd.Series):
-        values = given.reset_index(drop=True)
-        return values.map(_as_learnt, na_action="ignore") if values.dtype == object else values
-    floats = _floats(given) if feature.kind == "number" and not feature.written else None
-    return pd.Series(list(given), dtype=object) if floats is None else pd.Series(floats)
-
-
-def _as_learnt(value: Any) -> Any:
-    """What JSON has no type for, such as the days and decimals of a Parquet file, as the text that training took it for."""
-    return value if isinstance(value, str | bool | int | float) else str(value)
-
-
-def _floats(values: Sequence[Any]) -> npt.NDArray[np.float64] | None:
-    """Numbers as text, each of which Python reads as a table means it, or None: a service reads most files this way."""
-    import numpy as np
-
-    if set(map(type, values)) != {str} or not (text := "".join(values)).isascii() or "_" in text:
+    if set(map(type, texts)) != {str}:
+        return None
+    joined = "".join(texts)
+    if not joined.isascii() or "_" in joined:
         return None
     try:
-        return np.array([float(value) for value in values])
+        return np.array(list(map(float, texts)))
     except ValueError:
         return None
 
 
-def _levels_alone(feature: Feature, values: Sequence[Any]) -> tuple[pd.Categorical, list[Flag]] | None:
-    """A category of which every value is a level as training wrote it, or None: a service reads most rows this way."""
-    import numpy as np
-    import pandas as pd
+def _read_numbers(feature: Feature, cells: pd.Series) -> tuple[pd.Series, list[Flag]]:
+    """Numbers as float64, dates as days since 1970."""
 
-    dtype, place = _places(feature.levels)
-    try:
-        codes = np.array([place[value] for value in values], dtype=np.int64)
-    except (KeyError, TypeError):  # no level, or a value that none can be
-        return None
-    return pd.Categorical.from_codes(codes, dtype=dtype), _missing(feature, codes == -1)
-
-
-@lru_cache(maxsize=4_096)
-def _places(levels: tuple[str, ...]) -> tuple[pd.CategoricalDtype, dict[str | None, int]]:
-    """The type of a column of these levels, and the code of each."""
-    import pandas as pd
-
-    codes: dict[str | None, int] = {level: i for i, level in enumerate(levels)}
-    return pd.CategoricalDtype(pd.Index(levels, dtype="str")), codes | {None: -1}
-
-
-def _categories(feature: Feature, values: pd.Series) -> tuple[pd.Series, list[Flag]]:
-    import numpy as np
-    import pandas as pd
-
-    if values.dtype == object and not {list, dict}.isdisjoint(map(type, values)):
-        row = next(row for row, value in enumerate(values) if isinstance(value, list | dict))
-        raise _wrong(feature, row, _short(values.iloc[row]))
-    codes, found = pd.factorize(values, use_na_sentinel=True)
-    names = [_name(feature, values, value) for value in found]
-    merged = pd.Index([name for name in dict.fromkeys(names) if name is not None], dtype="str")
-    at = {name: i for i, name in enumerate(merged)}
-    place = np.array([*(-1 if name is None else at[name] for name in names), -1], dtype=np.int64)
-    column = pd.Series(pd.Categorical.from_codes(place[codes], categories=merged))
-    flags = _missing(feature, (place[codes] == -1))
-    strange = np.append(~merged.isin(list(feature.levels)), False)[place[codes]]
-    for odd in np.flatnonzero(strange):
-        row = int(odd)
-        flags.append((row, feature.name, f"{_short(column.iloc[row])} is not a value that the model tells apart"))
+    if pd.api.types.is_datetime64_any_dtype(cells) or pd.api.types.is_timedelta64_dtype(cells):
+        column = to_days(cells)
+    elif feature.kind == "date":
+        column = _parse_dates(feature, cells)
+    else:
+        column = _parse_numbers(feature, cells)
+    numbers = column.to_numpy()
+    infinite = np.isinf(numbers)
+    if infinite.any():
+        raise _invalid_value(feature, int(np.flatnonzero(infinite)[0]), "an infinite one")
+    flags = _flag_missing(feature, np.isnan(numbers))
+    if feature.low is not None and feature.high is not None:
+        limits = f"{feature.format_number(feature.low)} to {feature.format_number(feature.high)}"
+        for row in np.flatnonzero((numbers < feature.low) | (numbers > feature.high)):
+            number = feature.format_number(float(numbers[row]))
+            flags.append(Flag(int(row), feature.name, f"{number} is beyond the range in training, {limits}"))
     return column, flags
 
 
-def _name(feature: Feature, values: pd.Series, value: Any) -> str | None:
-    """A value of a category as training wrote it; None where it is missing."""
-    import numpy as np
+def _parse_numbers(feature: Feature, cells: pd.Series) -> pd.Series:
 
-    if _nothing(value):
-        return None
-    if isinstance(value, bool | np.bool_):
-        return str(bool(value))
-    if isinstance(value, str):
-        text = _encodable(feature, values, value).strip()
-        return BOOLEANS.get(text.lower(), text) if feature.written == "true or false" else _figure(feature, text)
-    if isinstance(value, int | np.integer):
-        return _figure(feature, str(value))
-    if isinstance(value, float | np.floating):
-        return _figure(feature, str(int(value)) if float(value).is_integer() else str(float(value)))
-    raise _wrong(feature, _where(values, value), _short(value))
+    if cells.dtype.kind in "iuf":
+        return pd.Series(cells.to_numpy(np.float64, na_value=np.nan))
+    if set(map(type, cells)) <= {int, float, type(None)}:
+        try:
+            return pd.Series(np.array(cells, dtype=np.float64))
+        except OverflowError:  # an integer that is larger than all floats
+            rows = (row for row, cell in enumerate(cells) if isinstance(cell, int) and abs(cell) > MAX_INTEGER)
+            raise _invalid_value(feature, next(rows), "one that is far too large") from None
+    text = cells
+    if cells.dtype == object:
+        text = cells.where(cells.map(lambda cell: isinstance(cell, str)))
+    else:  # texts, usually all of them numbers
+        with suppress(ValueError, TypeError):
+            return pd.Series(pd.to_numeric(cells.to_numpy(object)), dtype="float64")
+    text = text.astype("str").str.strip()
+    if feature.written == "decimal comma":
+        text = text.str.replace(",", ".")
+    numbers = pd.to_numeric(text, errors="coerce").to_numpy(np.float64, na_value=np.nan, copy=True)
+    for row in np.flatnonzero(np.isnan(numbers)):  # missing, invalid, or no text
+        numbers[row] = _parse_number(feature, int(row), cells.iloc[row])
+    return pd.Series(numbers)
 
 
-def _encodable(feature: Feature, values: pd.Series, text: str) -> str:
-    """The same text; raises `BadRows` for halves of characters, which JSON can write and nothing else can."""
+def _parse_number(feature: Feature, row: int, cell: Any) -> float:
+
+    if _is_missing(cell):
+        return math.nan
+    if isinstance(cell, str):
+        text = cell.strip()
+        if feature.written == "decimal comma":
+            text = text.replace(",", ".")
+        # Python also reads 1_000 and digits of other scripts, which are no numbers in a table.
+        if text.isascii() and "_" not in text:
+            with suppress(ValueError):
+                return float(text)
+    elif isinstance(cell, int | float | np.number) and not isinstance(cell, bool | np.bool_):
+        if isinstance(cell, int) and abs(cell) > MAX_INTEGER:
+            return math.inf
+        return float(cell)
+    raise _invalid_value(feature, row, _shortened(cell))
+
+
+def _parse_dates(feature: Feature, cells: pd.Series) -> pd.Series:
+    """Dates written as text, in the order of training."""
+
+    texts: list[str | None] = []
+    for row, cell in enumerate(cells):
+        if _is_missing(cell):
+            texts.append(None)
+        elif isinstance(cell, str):
+            texts.append(cell.strip())
+        else:
+            raise _invalid_value(feature, row, _shortened(cell))
+    column = pd.Series(texts, dtype="str")
+    order = cast("DateOrder", feature.written or "year first")
+    numbers = parse_days(column, order)
+    if numbers is None:
+        row = next(row for row in range(len(column)) if parse_days(column.iloc[[row]], order) is None)
+        raise _invalid_value(feature, row, _shortened(cells.iloc[row]))
+    return numbers.astype("float64")
+
+
+def _read_levels(feature: Feature, cells: Sequence[Any]) -> tuple[pd.Categorical, list[Flag]] | None:
+    """Read a category if every value is a level as training wrote it, else return None: the fast path of a service."""
+
+    dtype, level_codes = _level_codes(feature.levels)
     try:
-        text.encode()
-    except UnicodeEncodeError as error:
-        raise _wrong(feature, _where(values, text), f"one that is no Unicode, {text[:LONGEST]!a}") from error
-    return text
+        codes = np.array([level_codes[cell] for cell in cells], dtype=np.int64)
+    except (KeyError, TypeError):  # no level, or of a type that is not hashable
+        return None
+    return pd.Categorical.from_codes(codes, dtype=dtype), _flag_missing(feature, codes == -1)
 
 
-def _where(values: pd.Series, value: Any) -> int:
-    return next(row for row, one in enumerate(values) if one is value or one == value)
+@lru_cache(maxsize=4_096)
+def _level_codes(levels: tuple[str, ...]) -> tuple[pd.CategoricalDtype, dict[str | None, int]]:
+    """The type of a column of these levels, and the code of each."""
+
+    codes: dict[str | None, int] = {level: code for code, level in enumerate(levels)}
+    return pd.CategoricalDtype(pd.Index(levels, dtype="str")), codes | {None: -1}
 
 
-def _figure(feature: Feature, text: str) -> str:
-    """A name that was a number in training, written as it was there: 1.0 is 1, or 1 is 1.0."""
+def _read_categories(feature: Feature, cells: pd.Series) -> tuple[pd.Series, list[Flag]]:
+
+    if cells.dtype == object and not {list, dict}.isdisjoint(map(type, cells)):
+        row = next(row for row, cell in enumerate(cells) if isinstance(cell, list | dict))
+        raise _invalid_value(feature, row, _shortened(cells.iloc[row]))
+    value_codes, distinct_values = pd.factorize(cells, use_na_sentinel=True)
+    names: dict[str, int] = {}
+    name_codes = []  # of each distinct value; several values may have the same name
+    for distinct in distinct_values:
+        name = _category_name(feature, cells, distinct)
+        name_codes.append(-1 if name is None else names.setdefault(name, len(names)))
+    codes = np.array([*name_codes, -1], dtype=np.int64)[value_codes]
+    categories = pd.Index(list(names), dtype="str")
+    column = pd.Series(pd.Categorical.from_codes(codes, categories=categories))
+    flags = _flag_missing(feature, codes == -1)
+    is_unknown = np.append(~categories.isin(list(feature.levels)), False)[codes]
+    for row in map(int, np.flatnonzero(is_unknown)):
+        message = f"{_shortened(column.iloc[row])} is not a value that the model distinguishes"
+        flags.append(Flag(row, feature.name, message))
+    return column, flags
+
+
+def _category_name(feature: Feature, cells: pd.Series, cell: Any) -> str | None:
+    """Name of a category as training wrote it; None where it is missing."""
+
+    if _is_missing(cell):
+        return None
+    if isinstance(cell, bool | np.bool_):
+        return str(bool(cell))
+    if isinstance(cell, str):
+        text = _check_unicode(feature, cells, cell).strip()
+        if feature.written == "true or false":
+            return BOOLEANS.get(text.lower(), text)
+        return _number_name(feature, text)
+    if isinstance(cell, int | np.integer):
+        return _number_name(feature, str(cell))
+    if isinstance(cell, float | np.floating):
+        text = str(int(cell)) if float(cell).is_integer() else str(float(cell))
+        return _number_name(feature, text)
+    raise _invalid_value(feature, _row_of(cells, cell), _shortened(cell))
+
+
+def _number_name(feature: Feature, text: str) -> str:
+    """A category that was a number in training, written as it was there: 1.0 as 1, or 1 as 1.0."""
     if feature.written not in ("whole numbers", "numbers"):
         return text
     try:
         number = float(text)
     except ValueError:
         return text
-    return str(int(number)) if feature.written == "whole numbers" and number.is_integer() else str(number)
+    if feature.written == "whole numbers" and number.is_integer():
+        return str(int(number))
+    return str(number)
 
 
-def _texts(feature: Feature, values: pd.Series) -> tuple[npt.NDArray[np.object_], list[Flag]]:
-    import numpy as np
+def _read_texts(feature: Feature, cells: pd.Series) -> tuple[npt.NDArray[np.object_], list[Flag]]:
 
-    found = np.empty(len(values), dtype=object)
-    for row, value in enumerate(values):
-        if not isinstance(value, str) and not _nothing(value):
-            raise _wrong(feature, row, _short(value))
-        # As in training a missing text is empty.
-        found[row] = _encodable(feature, values, value).strip() if isinstance(value, str) else ""
-    return found, _missing(feature, found == "")
-
-
-_READERS = {"number": _numbers, "date": _numbers, "category": _categories, "text": _texts}
+    texts = np.full(len(cells), "", dtype=object)  # a missing text is empty, as in training
+    for row, cell in enumerate(cells):
+        if isinstance(cell, str):
+            texts[row] = _check_unicode(feature, cells, cell).strip()
+        elif not _is_missing(cell):
+            raise _invalid_value(feature, row, _shortened(cell))
+    return texts, _flag_missing(feature, texts == "")
 
 
-def _missing(feature: Feature, missing: npt.NDArray[np.bool_]) -> list[Flag]:
-    import numpy as np
-
-    return [(int(row), feature.name, "missing") for row in np.flatnonzero(missing)]
-
-
-def _nothing(value: Any) -> bool:
-    """Whether nothing is known: None, NaN, or a text that says so in training too."""
-    if isinstance(value, str):
-        return value.strip() in BLANKS
-    return (
-        value is None
-        or (isinstance(value, float) and math.isnan(value))
-        or type(value).__name__ in ("NAType", "NaTType")
-    )
+_READERS: dict[str, Callable[[Feature, pd.Series], tuple[Any, list[Flag]]]] = {
+    "number": _read_numbers,
+    "date": _read_numbers,
+    "category": _read_categories,
+    "text": _read_texts,
+}
 
 
-def _wrong(feature: Feature, row: int, found: str) -> BadRows:
-    like = f" like {DATES.get(feature.written, '2024-01-31')}" if feature.kind == "date" else ""
-    said = f"row {row}, column {feature.name!r}: expected {EXPECTED[feature.kind]}{like}, found {found}"
-    return BadRows(said, feature.name, row)
+def _check_unicode(feature: Feature, cells: pd.Series, text: str) -> str:
+    """Return the same text; raise for lone surrogates, which JSON can contain and files cannot."""
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:
+        raise _invalid_value(
+            feature, _row_of(cells, text), f"one that is no Unicode, {text[:MAX_SHOWN_CHARACTERS]!a}"
+        ) from error
+    return text
 
 
-def _short(value: Any) -> str:
-    text = repr(value)
-    return text if len(text) <= LONGEST else text[:LONGEST] + "…"
+def _row_of(cells: pd.Series, target: Any) -> int:
+    return next(row for row, cell in enumerate(cells) if cell is target or cell == target)
+
+
+def _flag_missing(feature: Feature, is_missing: npt.NDArray[np.bool_]) -> list[Flag]:
+
+    return [Flag(int(row), feature.name, "missing") for row in np.flatnonzero(is_missing)]
+
+
+def _is_missing(cell: Any) -> bool:
+    """Tell whether a value is None, NaN, or a text that means missing in training too."""
+    if isinstance(cell, str):
+        return cell.strip() in BLANKS
+    if isinstance(cell, float) and math.isnan(cell):
+        return True
+    return cell is None or type(cell).__name__ in ("NAType", "NaTType")
+
+
+def _invalid_value(feature: Feature, row: int, description: str) -> InvalidRowsError:
+    expected = EXPECTED[feature.kind]
+    if feature.kind == "date":
+        expected += f" like {DATE_EXAMPLES.get(feature.written, DEFAULT_DATE_EXAMPLE)}"
+    message = f"row {row}, column {feature.name!r}: expected {expected}, found {description}"
+    return InvalidRowsError(message, feature.name, row)
+
+
+def _shortened(cell: Any) -> str:
+    text = repr(cell)
+    return text if len(text) <= MAX_SHOWN_CHARACTERS else text[:MAX_SHOWN_CHARACTERS] + "…"
