@@ -13,19 +13,19 @@ import pytest
 
 from harness.data.hashing import row_keys
 from harness.data.table import make_table
-from harness.deploy.bundle import HeldOut, Parts, write_bundle
-from harness.deploy.error_analysis import exact as exact_interval
-from harness.deploy.error_analysis import wilson
-from harness.deploy.insights.campaign import Asked, Campaign
-from harness.deploy.insights.confidence import how_sure, new_to_it, no_frequencies, too_good
-from harness.deploy.insights.contact_list import contacts
-from harness.deploy.insights.contributions import exact, sampled
-from harness.deploy.insights.counterfactuals import flips
-from harness.deploy.insights.gains import gains
-from harness.deploy.insights.importance import measure
+from harness.deploy.bundle import BundleContents, HeldOutProba, write_bundle
+from harness.deploy.error_analysis import clopper_pearson_interval as exact_interval
+from harness.deploy.error_analysis import wilson_interval
+from harness.deploy.insights.campaign import Campaign, InsightsRequest
+from harness.deploy.insights.confidence import assess_confidence, calibration_caveat, leakage_caveat, new_rows_caveat
+from harness.deploy.insights.contact_list import make_contact_list
+from harness.deploy.insights.contributions import exact_contributions, sampled_contributions
+from harness.deploy.insights.counterfactuals import find_counterfactuals
+from harness.deploy.insights.gains import measure_gains
+from harness.deploy.insights.importance import measure_importances
 from harness.deploy.insights.run import write_insights
-from harness.deploy.insights.scored_rows import HELD_OUT, LEARNT, NEW, read_given
-from harness.deploy.insights.segments import segments
+from harness.deploy.insights.scored_rows import HELD_OUT, LEARNT, NEW, read_scored_rows
+from harness.deploy.insights.segments import SplitQuestion, describe_path, find_segments
 from harness.deploy.insights.shapley import log_odds
 from harness.deploy.schema import Feature, describe
 from harness.errors import EvenhandError
@@ -71,7 +71,7 @@ def bundle_of(folder, frame, family="logistic_regression", task=TASK):
         folds.append((model.predict_proba, take(table.X, test), table.y[test]))
     schema, drivers = describe(task, frame, table), None
     if task.modality == "tabular":
-        drivers = measure(folds, schema, REGISTRY.metric("average_precision"), 0.5, estimate, 0).as_json()
+        drivers = measure_importances(folds, schema, REGISTRY.metric("average_precision"), 0.5, estimate, 0).as_json()
     about = {
         "task": task.name,
         "title": "Who leaves <b>us</b>",
@@ -81,8 +81,8 @@ def bundle_of(folder, frame, family="logistic_regression", task=TASK):
         "threshold": 0.5 if len(table.classes) == 2 else None,
         "versions": {},
     }
-    held = HeldOut(row_keys(table.X), proba)
-    return write_bundle(folder, Parts(about, schema, fit(rows), None, "card", held, drivers))
+    held = HeldOutProba(row_keys(table.X), proba)
+    return write_bundle(folder, BundleContents(about, schema, fit(rows), None, "card", held, drivers))
 
 
 @pytest.fixture(scope="module")
@@ -90,14 +90,14 @@ def bundle(tmp_path_factory):
     return bundle_of(tmp_path_factory.mktemp("made") / "bundle", customers())
 
 
-def asked(bundle, tmp_path, frame, **more):
+def request_for(bundle, tmp_path, frame, **more):
     path = tmp_path / "rows.csv"
     frame.to_csv(path, index=False)
-    return Asked(bundle.folder, path, out=tmp_path / "out", **more)
+    return InsightsRequest(bundle.folder, path, out=tmp_path / "out", **more)
 
 
-def given_of(bundle, tmp_path, frame, **more):
-    return read_given(bundle, asked(bundle, tmp_path, frame, **more))
+def scored_rows_of(bundle, tmp_path, frame, **more):
+    return read_scored_rows(bundle, request_for(bundle, tmp_path, frame, **more))
 
 
 def listed(tmp_path):
@@ -110,24 +110,26 @@ def listed(tmp_path):
 def test_a_class_that_is_a_number_is_named_with_its_column(tmp_path):
     coded = customers().replace({"left": {"no": 0, "yes": 1}})
     made = bundle_of(tmp_path / "bundle", coded, task=replace(TASK, positive="1"))
-    page = write_insights(asked(made, tmp_path, coded, campaign=Campaign(capacity=50)))[0].read_text(encoding="utf-8")
+    page = write_insights(request_for(made, tmp_path, coded, campaign=Campaign(capacity=50)))[0].read_text(
+        encoding="utf-8"
+    )
     assert re.search(r"hold \d+ of \d+ left = 1 ", page)
     assert not re.search(r"\d 1 \(", page)
 
 
 def test_a_row_that_was_learnt_from_is_judged_by_what_was_said_while_it_was_sealed(bundle, tmp_path):
     frame = pd.concat([customers().iloc[:50], customers(50, seed=9)])
-    given = given_of(bundle, tmp_path, frame)
-    assert set(given.source[:50]) == {HELD_OUT}
+    scored = scored_rows_of(bundle, tmp_path, frame)
+    assert set(scored.source[:50]) == {HELD_OUT}
     held = bundle.held_out()
     place = {int(key): at for at, key in enumerate(held.keys)}
-    own = row_keys(given.X)
+    own = row_keys(scored.X)
     single = [i for i in range(50) if (held.keys == own[i]).sum() == 1]
     assert len(single) > 20
-    assert given.proba[single] == pytest.approx(held.proba[[place[int(own[i])] for i in single]])
-    new = np.flatnonzero(given.source == NEW)
+    assert scored.proba[single] == pytest.approx(held.proba[[place[int(own[i])] for i in single]])
+    new = np.flatnonzero(scored.source == NEW)
     assert len(new) > 10
-    assert given.proba[new] == pytest.approx(bundle.predict_proba(given.X)[new])
+    assert scored.proba[new] == pytest.approx(bundle.predict_proba(scored.X)[new])
 
 
 def test_rows_learnt_from_and_never_sealed_are_counted_nowhere(tmp_path):
@@ -136,28 +138,28 @@ def test_rows_learnt_from_and_never_sealed_are_counted_nowhere(tmp_path):
     proba = made.held_out().proba.copy()
     table = make_table(TASK, frame)
     proba[:100] = np.nan
-    part = Parts(
+    part = BundleContents(
         {k: v for k, v in made.manifest.items() if k not in ("schema", "files", "manifest_sha256", "content_sha256")},
         made.schema,
-        made.model.fitted,
+        made.model.pipeline,
         None,
         "card",
-        HeldOut(row_keys(table.X), proba),
+        HeldOutProba(row_keys(table.X), proba),
     )
-    given = given_of(write_bundle(tmp_path / "c", part), tmp_path, frame)
-    assert (given.source == LEARNT).sum() > 50
-    assert not set(given.known) & set(np.flatnonzero(given.source == LEARNT))
+    scored = scored_rows_of(write_bundle(tmp_path / "c", part), tmp_path, frame)
+    assert (scored.source == LEARNT).sum() > 50
+    assert not set(scored.evaluated) & set(np.flatnonzero(scored.source == LEARNT))
 
 
 def test_outcomes_may_be_missing_and_must_be_classes(bundle, tmp_path):
     frame = customers(30, seed=5)
     frame.loc[:9, "left"] = None
-    given = given_of(bundle, tmp_path, frame)
-    assert (given.y[:10] == -1).all()
-    assert (given.y[10:] >= 0).all()
+    scored = scored_rows_of(bundle, tmp_path, frame)
+    assert (scored.y[:10] == -1).all()
+    assert (scored.y[10:] >= 0).all()
     frame.loc[12, "left"] = "perhaps"
     with pytest.raises(EvenhandError, match=r"'perhaps' \(row 13\).*no, yes"):
-        given_of(bundle, tmp_path, frame)
+        scored_rows_of(bundle, tmp_path, frame)
 
 
 # --- whom to contact ---
@@ -166,26 +168,26 @@ def test_outcomes_may_be_missing_and_must_be_classes(bundle, tmp_path):
 def test_the_list_holds_only_rows_whose_outcome_is_open(bundle, tmp_path):
     frame = customers(100, seed=5)
     frame.loc[:59, "left"] = None
-    found = contacts(given_of(bundle, tmp_path, frame), Campaign(capacity=10), 0)
-    assert not found.looking_back
-    assert found.asked == 60
-    assert max(one.row for one in found.chosen) < 60
-    p = [one.probability for one in found.chosen]
+    found = make_contact_list(scored_rows_of(bundle, tmp_path, frame), Campaign(capacity=10), 0)
+    assert not found.retrospective
+    assert found.candidates == 60
+    assert max(one.row for one in found.contacts) < 60
+    p = [one.probability for one in found.contacts]
     assert p == sorted(p, reverse=True)
     assert len(p) == 10
 
 
 def test_a_list_ends_where_capacity_budget_or_profit_ends_it(bundle, tmp_path):
-    given = given_of(bundle, tmp_path, customers(200, seed=5).drop(columns="left"))
-    assert len(contacts(given, Campaign(capacity=7), 0).chosen) == 7
-    assert len(contacts(given, Campaign(budget=30.2, cost=0.1), 0).chosen) == 200
-    assert len(contacts(given, Campaign(capacity=90, budget=30, cost=1), 0).chosen) == 30
-    pays = contacts(given, Campaign(cost=10, value=50, success=0.4), 0)
-    assert len(pays.chosen) == (given.positive >= 0.5).sum()
-    assert min(one.probability for one in pays.chosen) >= 0.5
-    assert len(contacts(given, Campaign(), 0).chosen) == (given.positive >= bundle.threshold).sum()
+    scored = scored_rows_of(bundle, tmp_path, customers(200, seed=5).drop(columns="left"))
+    assert len(make_contact_list(scored, Campaign(capacity=7), 0).contacts) == 7
+    assert len(make_contact_list(scored, Campaign(budget=30.2, cost=0.1), 0).contacts) == 200
+    assert len(make_contact_list(scored, Campaign(capacity=90, budget=30, cost=1), 0).contacts) == 30
+    pays = make_contact_list(scored, Campaign(cost=10, value=50, success=0.4), 0)
+    assert len(pays.contacts) == (scored.positive_proba >= 0.5).sum()
+    assert min(one.probability for one in pays.contacts) >= 0.5
+    assert len(make_contact_list(scored, Campaign(), 0).contacts) == (scored.positive_proba >= bundle.threshold).sum()
     for nobody in (Campaign(budget=3, cost=5, value=500), Campaign(budget=3, cost=5), Campaign(cost=5, value=4)):
-        assert not contacts(given, nobody, 0).chosen
+        assert not make_contact_list(scored, nobody, 0).contacts
 
 
 @pytest.mark.parametrize(
@@ -206,14 +208,14 @@ def test_a_campaign_that_makes_no_sense_is_refused(how, said):
 
 
 def test_reasons_add_up_to_the_log_odds_by_arithmetic_and_by_sampling(bundle, tmp_path):
-    given = given_of(bundle, tmp_path, customers(60, seed=5))
+    scored = scored_rows_of(bundle, tmp_path, customers(60, seed=5))
     rows = np.arange(20)
-    target = log_odds(bundle.predict_proba(given.X.iloc[rows])[:, 1])
-    found = exact(given, rows)
-    assert np.ptp(target - found.values.sum(axis=1)) < 1e-5
+    target = log_odds(bundle.predict_proba(scored.X.iloc[rows])[:, 1])
+    found = exact_contributions(scored, rows)
+    assert np.ptp(target - found.contributions.sum(axis=1)) < 1e-5
     # Of an additive model both are coefficient times distance from the mean of the rows compared with.
-    other = sampled(given, rows, 0)
-    assert np.corrcoef(found.values.ravel(), other.values.ravel())[0, 1] > 0.97
+    other = sampled_contributions(scored, rows, 0)
+    assert np.corrcoef(found.contributions.ravel(), other.contributions.ravel())[0, 1] > 0.97
 
 
 @pytest.mark.parametrize("family", ["xgb", "lightgbm", "catboost"])
@@ -222,16 +224,16 @@ def test_reasons_of_trees_add_up_over_raw_columns(family, tmp_path):
     frame = customers(300)
     frame.loc[::7, "months"] = np.nan  # an indicator belongs to its number
     made = bundle_of(tmp_path / "b", frame, family)
-    given = given_of(made, tmp_path, frame)
-    rows = np.arange(len(given))
-    found = exact(given, rows)
-    target = log_odds(made.predict_proba(given.X)[:, 1])
-    assert found.values.shape == (300, 4)
-    assert np.ptp(target - found.values.sum(axis=1)) < 1e-4
+    scored = scored_rows_of(made, tmp_path, frame)
+    rows = np.arange(len(scored))
+    found = exact_contributions(scored, rows)
+    target = log_odds(made.predict_proba(scored.X)[:, 1])
+    assert found.contributions.shape == (300, 4)
+    assert np.ptp(target - found.contributions.sum(axis=1)) < 1e-4
 
 
 def test_an_encoded_column_knows_its_raw_one(bundle):
-    fitted = bundle.model.fitted
+    fitted = bundle.model.pipeline
     sources = feature_sources(fitted.encoder, fitted.preparer.layout)
     assert sources == ("months", *["plan"] * 3, *["line"] * 3, *["guard"] * 3)
 
@@ -241,32 +243,32 @@ def test_an_encoded_column_knows_its_raw_one(bundle):
 
 def test_gains_count_what_the_likeliest_hold():
     y = np.array([1, 1, 0, 1] + [0] * 96)
-    found = gains(y, np.linspace(1, 0, 100), Campaign(), 4, 0)
+    found = measure_gains(y, np.linspace(1, 0, 100), Campaign(), 4, 0)
     four = next(one for one in found.table if one.contacted == 4)
-    assert four.found == 3
+    assert four.positives == 3
     assert four.low <= 3 <= four.high
     assert four.chance[0] == pytest.approx(0.12)
-    assert gains(np.zeros(10, dtype=int), np.linspace(0, 1, 10), Campaign(), 4, 0) is None
+    assert measure_gains(np.zeros(10, dtype=int), np.linspace(0, 1, 10), Campaign(), 4, 0) is None
 
 
 def test_rows_in_no_order_gain_nothing_and_the_best_cut_does_not_flatter_itself():
     rng = np.random.default_rng(0)
     y = (rng.random(400) < 0.2).astype(int)
-    found = gains(y, rng.random(400), Campaign(cost=1, value=5.0), None, 0)
-    half = found.share_found.value[50]
+    found = measure_gains(y, rng.random(400), Campaign(cost=1, value=5.0), None, 0)
+    half = found.share_of_positives.estimate[50]
     assert abs(half - 0.5) < 0.12
-    best = found.cuts[0]
-    chosen_and_counted_on_the_same = found.profit.value.max()
+    best = found.rules[0]
+    chosen_and_counted_on_the_same = found.profit.estimate.max()
     assert best.profit[0] < chosen_and_counted_on_the_same
     assert best.profit[1] < 0  # nothing can be earned here, and the interval says so
 
 
 def test_profit_is_gain_less_cost():
     y = np.array([1] * 50 + [0] * 50)
-    found = gains(y, np.linspace(1, 0, 100), Campaign(cost=1, value=10, success=0.5), None, 0)
-    assert found.profit.value[50] == pytest.approx(1000 * (0.5 * 5 - 0.5))
-    assert found.profit.value[100] == pytest.approx(1000 * (0.5 * 5 - 1))
-    everybody = next(one for one in found.cuts if one.said == "everybody")
+    found = measure_gains(y, np.linspace(1, 0, 100), Campaign(cost=1, value=10, success=0.5), None, 0)
+    assert found.profit.estimate[50] == pytest.approx(1000 * (0.5 * 5 - 0.5))
+    assert found.profit.estimate[100] == pytest.approx(1000 * (0.5 * 5 - 1))
+    everybody = next(one for one in found.rules if one.description == "everybody")
     assert everybody.profit[0] == pytest.approx(1500, rel=0.05)
 
 
@@ -274,19 +276,19 @@ def test_three_contacts_that_found_nothing_prove_nothing():
     rng = np.random.default_rng(0)
     y = np.append([0, 0, 0], np.append(np.ones(10, dtype=int), np.zeros(187, dtype=int)))
     p = np.append([0.9, 0.8, 0.7], rng.random(197) / 10)
-    found = gains(y, p, Campaign(cost=1, value=4), None, 0)
-    pays = next(one for one in found.cuts if one.said.startswith("a contact should pay"))
+    found = measure_gains(y, p, Campaign(cost=1, value=4), None, 0)
+    pays = next(one for one in found.rules if one.description.startswith("a contact should pay"))
     assert pays.profit[0] == pytest.approx(-15)
     assert pays.profit[1] < -15 < 0 < pays.profit[2]
     fewest = found.table[0]
-    assert (fewest.contacted, fewest.found) == (2, 0)
+    assert (fewest.contacted, fewest.positives) == (2, 0)
     assert fewest.high > 0.5
 
 
 def test_profits_of_a_list_with_an_end_are_told_too():
     y = np.array([1] * 50 + [0] * 50)
-    found = gains(y, np.linspace(1, 0, 100), Campaign(capacity=20, cost=1, value=10), 10, 0)
-    listed_ = next(one for one in found.cuts if one.said == "as many as on the list")
+    found = measure_gains(y, np.linspace(1, 0, 100), Campaign(capacity=20, cost=1, value=10), 10, 0)
+    listed_ = next(one for one in found.rules if one.description == "as many as on the list")
     assert listed_.share == (0.1, 0.1, 0.1)
     assert listed_.profit[0] == pytest.approx(1000 * (0.1 * 10 - 0.1))
 
@@ -294,41 +296,41 @@ def test_profits_of_a_list_with_an_end_are_told_too():
 # --- doubts ---
 
 
-def saying(given, **about):
-    return replace(given, bundle=replace(given.bundle, manifest={**given.bundle.manifest, **about}))
+def saying(scored, **about):
+    return replace(scored, bundle=replace(scored.bundle, manifest={**scored.bundle.manifest, **about}))
 
 
 def test_probabilities_that_are_no_frequencies_are_said_to_be_none_without_outcomes_too(bundle, tmp_path):
-    given = given_of(bundle, tmp_path, customers(50, seed=5).drop(columns="left"))
+    scored = scored_rows_of(bundle, tmp_path, customers(50, seed=5).drop(columns="left"))
     share = float(np.nanmean(bundle.held_out().proba[:, 1]))
-    sound = saying(given, counts=[round(600 * (1 - share)), round(600 * share)])
-    assert not no_frequencies(sound, how_sure(sound))
-    weighted = saying(given, counts=[round(600 * (1 - share / 2)), round(600 * share / 2)])
-    said = no_frequencies(weighted, how_sure(weighted))
+    sound = saying(scored, counts=[round(600 * (1 - share)), round(600 * share)])
+    assert not calibration_caveat(sound, assess_confidence(sound))
+    weighted = saying(scored, counts=[round(600 * (1 - share / 2)), round(600 * share / 2)])
+    said = calibration_caveat(weighted, assess_confidence(weighted))
     assert said.startswith("**The probabilities are no frequencies.** Of the 600 training rows")
     assert "--calibration sigmoid" in said
 
 
 def test_outcomes_that_contradict_the_probabilities_are_said_to(bundle, tmp_path):
     frame = customers(400, seed=5)
-    given = given_of(bundle, tmp_path, frame)
-    assert not no_frequencies(given, how_sure(given))
-    rare = given_of(bundle, tmp_path, frame[(frame["left"] == "no") | (np.arange(400) % 4 == 0)])
-    assert no_frequencies(rare, how_sure(rare)).startswith("**The probabilities do not hold here.**")
+    scored = scored_rows_of(bundle, tmp_path, frame)
+    assert not calibration_caveat(scored, assess_confidence(scored))
+    rare = scored_rows_of(bundle, tmp_path, frame[(frame["left"] == "no") | (np.arange(400) % 4 == 0)])
+    assert calibration_caveat(rare, assess_confidence(rare)).startswith("**The probabilities do not hold here.**")
 
 
 def test_rows_learnt_from_in_a_changed_form_do_not_pass_for_new_ones(tmp_path):
     made = bundle_of(tmp_path / "b", customers(), family="random_forest")
     measured = {"roc_auc": {"mean": 0.75, "low": 0.7, "high": 0.8}}
     a_bit_later = customers().assign(months=lambda frame: frame["months"] + 0.25)
-    changed = saying(given_of(made, tmp_path, a_bit_later), measured=measured)
+    changed = saying(scored_rows_of(made, tmp_path, a_bit_later), measured=measured)
     assert set(changed.source) == {NEW}
-    assert too_good(changed).startswith("**Too good to be new?** On the 600 rows")
-    new = saying(given_of(made, tmp_path, customers(seed=7)), measured=measured)
-    assert not too_good(new)
-    assert "the same customer a month later" in new_to_it(new)
-    learnt = given_of(made, tmp_path, customers())
-    assert not new_to_it(learnt)
+    assert leakage_caveat(changed).startswith("**Too good to be new?** On the 600 rows")
+    new = saying(scored_rows_of(made, tmp_path, customers(seed=7)), measured=measured)
+    assert not leakage_caveat(new)
+    assert "the same customer a month later" in new_rows_caveat(new)
+    learnt = scored_rows_of(made, tmp_path, customers())
+    assert not new_rows_caveat(learnt)
 
 
 # --- segments ---
@@ -336,63 +338,63 @@ def test_rows_learnt_from_in_a_changed_form_do_not_pass_for_new_ones(tmp_path):
 
 def test_segments_are_counted_on_rows_that_did_not_find_them(bundle, tmp_path):
     frame = customers(2000, seed=3)
-    given = given_of(bundle, tmp_path, frame)
-    found = segments(given, 0)
-    assert sum(one.rows for one in found.found) == found.rows
+    scored = scored_rows_of(bundle, tmp_path, frame)
+    found = find_segments(scored, 0)
+    assert sum(one.rows for one in found.segments) == found.rows
     assert abs(found.rows - 1000) < 60
-    first = found.found[0]
+    first = found.segments[0]
     assert any("plan is month" in condition for condition in first.conditions)
     assert first.low > found.positives / found.rows
-    shares = [one.share for one in found.found]
+    shares = [one.share for one in found.segments]
     assert shares == sorted(shares, reverse=True)
 
 
 def test_segments_of_noise_are_told_from_nothing(bundle, tmp_path):
     frame = customers(2000, seed=3)
     frame["left"] = np.random.default_rng(1).permutation(frame["left"])
-    found = segments(given_of(bundle, tmp_path, frame), 0)
+    found = find_segments(scored_rows_of(bundle, tmp_path, frame), 0)
     overall = found.positives / found.rows
-    assert all(one.low <= overall <= one.high for one in found.found)
+    assert all(one.low <= overall <= one.high for one in found.segments)
 
 
 def test_rare_noise_is_told_from_nothing_too(bundle, tmp_path):
-    given = given_of(bundle, tmp_path, customers(2000, seed=3))
+    scored = scored_rows_of(bundle, tmp_path, customers(2000, seed=3))
     wrong = 0
     for seed in range(60):
         y = (np.random.default_rng(seed).random(2000) < 0.01).astype(np.int64)
-        found = segments(replace(given, y=y), seed)
+        found = find_segments(replace(scored, y=y), seed)
         overall = found.positives / found.rows
-        wrong += any(not one.low <= overall <= one.high for one in found.found)
+        wrong += any(not one.low <= overall <= one.high for one in found.segments)
     assert wrong <= 3
 
 
 def test_intervals_of_shares():
-    assert wilson(10, 100) == pytest.approx((0.0552, 0.1744), abs=5e-4)
+    assert wilson_interval(10, 100) == pytest.approx((0.0552, 0.1744), abs=5e-4)
     assert exact_interval(10, 100) == pytest.approx((0.0490, 0.1762), abs=5e-4)
     assert exact_interval(0, 20) == pytest.approx((0, 0.1684), abs=5e-4)
-    assert wilson(0, 0) == exact_interval(0, 0) == (0.0, 1.0)
+    assert wilson_interval(0, 0) == exact_interval(0, 0) == (0.0, 1.0)
 
 
 # --- counterfactuals ---
 
 
 def test_a_counterfactual_changes_actionable_columns_alone_and_only_to_what_occurs(bundle, tmp_path):
-    given = given_of(bundle, tmp_path, customers(500, seed=4))
-    rows = np.argsort(-given.positive)[:40].tolist()
-    found = flips(given, rows, ("plan", "guard"))
-    flipped = [one for one in found.rows if one.enough]
+    scored = scored_rows_of(bundle, tmp_path, customers(500, seed=4))
+    rows = np.argsort(-scored.positive_proba)[:40].tolist()
+    found = find_counterfactuals(scored, rows, ("plan", "guard"))
+    flipped = [one for one in found if one.sufficient]
     assert len(flipped) > 20
     assert {name for one in flipped for name, _, _ in one.changes} <= {"plan", "guard"}
-    assert all(one.before >= 0.5 > one.after for one in flipped)
+    assert all(one.probability >= 0.5 > one.new_probability for one in flipped)
     assert min(len(one.changes) for one in flipped) == 1
-    lines = given.X["line"].astype("str")
+    lines = scored.X["line"].astype("str")
     # No guard is only what those without a line have.
     assert not any(to == "none" and lines.iloc[one.row] != "none" for one in flipped for name, _, to in one.changes)
 
 
 def test_what_cannot_be_acted_on_is_named(bundle, tmp_path):
     with pytest.raises(EvenhandError, match=r"--actionable plam: .*'plan'"):
-        write_insights(asked(bundle, tmp_path, customers(50), actionable=("plam",)))
+        write_insights(request_for(bundle, tmp_path, customers(50), actionable=("plam",)))
 
 
 # --- the files ---
@@ -401,7 +403,7 @@ def test_what_cannot_be_acted_on_is_named(bundle, tmp_path):
 def test_everything_is_written_without_network_or_script_and_nothing_runs(bundle, tmp_path):
     frame = customers(400, seed=6)
     campaign = Campaign(capacity=30, cost=2, value=40, success=0.5)
-    files = write_insights(asked(bundle, tmp_path, frame, campaign=campaign, actionable=("plan",)))
+    files = write_insights(request_for(bundle, tmp_path, frame, campaign=campaign, actionable=("plan",)))
     assert [path.name for path in files] == ["insights.md", "insights.html", "contacts.csv"]
     page = files[1].read_text(encoding="utf-8")
     assert "<script" not in page
@@ -420,7 +422,7 @@ def test_everything_is_written_without_network_or_script_and_nothing_runs(bundle
 def test_the_same_is_written_again(bundle, tmp_path):
     frame, campaign = customers(200, seed=6), Campaign(capacity=5, cost=1, value=4)
     first, second = (
-        [path.read_bytes() for path in write_insights(asked(bundle, tmp_path, frame, campaign=campaign))]
+        [path.read_bytes() for path in write_insights(request_for(bundle, tmp_path, frame, campaign=campaign))]
         for _ in (0, 1)
     )
     assert first == second
@@ -428,7 +430,9 @@ def test_the_same_is_written_again(bundle, tmp_path):
 
 def test_without_outcomes_what_needs_them_is_left_out_with_a_sentence(bundle, tmp_path):
     frame = customers(100, seed=6).drop(columns="left")
-    said = write_insights(asked(bundle, tmp_path, frame, campaign=Campaign(capacity=5)))[0].read_text(encoding="utf-8")
+    said = write_insights(request_for(bundle, tmp_path, frame, campaign=Campaign(capacity=5)))[0].read_text(
+        encoding="utf-8"
+    )
     assert "name their column with `--target`" in said
     assert "Found" not in said.split("## ")[0]
     assert "outcome" not in listed(tmp_path)[0]
@@ -437,10 +441,10 @@ def test_without_outcomes_what_needs_them_is_left_out_with_a_sentence(bundle, tm
 
 def test_outcomes_in_another_column_are_named(bundle, tmp_path):
     frame = customers(300, seed=6).rename(columns={"left": "gone"})
-    said = write_insights(asked(bundle, tmp_path, frame, target="gone"))[0].read_text(encoding="utf-8")
+    said = write_insights(request_for(bundle, tmp_path, frame, target="gone"))[0].read_text(encoding="utf-8")
     assert "whose outcome is known" in said
     with pytest.raises(EvenhandError, match=r"no such column 'gome'.*'gone'"):
-        write_insights(asked(bundle, tmp_path, frame, target="gome"))
+        write_insights(request_for(bundle, tmp_path, frame, target="gome"))
 
 
 def test_texts_get_a_list_with_words_as_reasons(tmp_path):
@@ -451,10 +455,10 @@ def test_texts_get_a_list_with_words_as_reasons(tmp_path):
     frame = pd.DataFrame({"message": texts, "label": np.where(spam, "spam", "ham")})
     task = Task(name="messages", load=lambda _: None, target="label", positive="spam", modality="text", text="message")
     made = bundle_of(tmp_path / "b", frame, task=task)
-    write_insights(asked(made, tmp_path, frame, campaign=Campaign(capacity=5)))
+    write_insights(request_for(made, tmp_path, frame, campaign=Campaign(capacity=5)))
     assert any(word in listed(tmp_path)[0]["reasons"] for word in ("prize", "call", "now"))
     with pytest.raises(EvenhandError, match="no columns that could be changed"):
-        write_insights(asked(made, tmp_path, frame, actionable=("message",)))
+        write_insights(request_for(made, tmp_path, frame, actionable=("message",)))
 
 
 def test_several_classes_have_no_list(tmp_path):
@@ -463,30 +467,30 @@ def test_several_classes_have_no_list(tmp_path):
     made = bundle_of(
         tmp_path / "b", frame, task=Task(name="three", load=lambda _: None, target="left", banned={"id": "-"})
     )
-    files = write_insights(asked(made, tmp_path, frame))
+    files = write_insights(request_for(made, tmp_path, frame))
     assert [path.name for path in files] == ["insights.md", "insights.html"]
     assert "never" in files[0].read_text(encoding="utf-8")
-    with pytest.raises(EvenhandError, match="tells 3 classes apart"):
-        write_insights(asked(made, tmp_path, frame, campaign=Campaign(capacity=5)))
+    with pytest.raises(EvenhandError, match="predicts 3 classes"):
+        write_insights(request_for(made, tmp_path, frame, campaign=Campaign(capacity=5)))
     assert json.loads((made.folder / "drivers.json").read_text(encoding="utf-8"))["columns"][0]["curve"] is None
     assert Path(made.folder).is_dir()
 
 
 def test_no_interval_finds_more_than_was_contacted():
     y = np.array([1] * 200 + [0] * 1300)
-    found = gains(y, np.linspace(1, 0, 1500), Campaign(), 100, 0)
+    found = measure_gains(y, np.linspace(1, 0, 1500), Campaign(), 100, 0)
     hundred = next(one for one in found.table if one.contacted == 100)
-    assert hundred.found == 100
+    assert hundred.positives == 100
     assert hundred.high <= 100
 
 
 def test_a_file_without_rows_is_refused_in_one_line(bundle, tmp_path):
     with pytest.raises(EvenhandError, match="holds no rows"):
-        write_insights(asked(bundle, tmp_path, customers().iloc[:0]))
+        write_insights(request_for(bundle, tmp_path, customers().iloc[:0]))
 
 
 def test_one_row_is_enough_for_what_needs_no_more(bundle, tmp_path):
-    files = write_insights(asked(bundle, tmp_path, customers(1, seed=8), campaign=Campaign(capacity=3)))
+    files = write_insights(request_for(bundle, tmp_path, customers(1, seed=8), campaign=Campaign(capacity=3)))
     assert len(listed(tmp_path)) == 1
     assert "odds ×" in listed(tmp_path)[0]["reasons"]  # compared with the typical row: it is its own average
     assert "of both classes" in files[0].read_text(encoding="utf-8")
@@ -494,19 +498,19 @@ def test_one_row_is_enough_for_what_needs_no_more(bundle, tmp_path):
 
 def test_columns_of_few_rows_go_together_as_in_training_and_not_as_chance_has_it(bundle, tmp_path):
     few = customers(3, seed=8).assign(months=[1, 2, 60], plan=["month", "month", "two years"])
-    found = contacts(given_of(bundle, tmp_path, few), Campaign(capacity=3), 0)
-    assert any(reason.startswith("plan = two years") for one in found.chosen for reason in one.reasons)
+    found = make_contact_list(scored_rows_of(bundle, tmp_path, few), Campaign(capacity=3), 0)
+    assert any(reason.startswith("plan = two years") for one in found.contacts for reason in one.reasons)
     assert not any(
-        "×1)" in reason for one in found.chosen for reason in one.reasons
+        "×1)" in reason for one in found.contacts for reason in one.reasons
     )  # what changes nothing is no reason
-    assert not any("months" in reason and "plan" in reason for one in found.chosen for reason in one.reasons)
-    assert found.compared == "the typical row of training"
+    assert not any("months" in reason and "plan" in reason for one in found.contacts for reason in one.reasons)
+    assert found.reference == "the typical row of training"
 
 
 def test_names_from_the_data_are_text_and_nothing_else(bundle, tmp_path):
     frame = customers(40, seed=8)
     frame["id"] = [f"<img src=x onerror=alert({i})>|**x**" for i in range(40)]
-    files = write_insights(asked(bundle, tmp_path, frame, campaign=Campaign(capacity=3)))
+    files = write_insights(request_for(bundle, tmp_path, frame, campaign=Campaign(capacity=3)))
     page = files[1].read_text(encoding="utf-8")
     assert "<img src=x" not in page
     assert "&lt;img src=x" in page
@@ -515,16 +519,14 @@ def test_names_from_the_data_are_text_and_nothing_else(bundle, tmp_path):
 
 def test_several_answers_about_a_category_are_one():
     """Not this and not that, of three levels that are all, is the third."""
-    from harness.deploy.insights import segments as room
-
     contract = Feature("Contract", "category", levels=("month", "two", "one"), shares=(0.5, 0.3, 0.2, 0.0, 0.0))
     plan = Feature("plan", "category", levels=("a", "b", "c"), shares=(0.3, 0.3, 0.3, 0.1, 0.0))
-    asked = [room._Question(contract, "month"), room._Question(contract, "one"), room._Question(plan, "a")]
-    asked.append(room._Question(plan, "b"))
+    levels = [(contract, "month"), (contract, "one"), (plan, "a"), (plan, "b")]
+    questions = [SplitQuestion(feature, level) for feature, level in levels]
 
-    def said(*answers: tuple[int, bool]) -> list[str]:
-        return room._said([(number, yes, 0.5) for number, yes in answers], asked)
+    def describe(*answers: tuple[int, bool]) -> list[str]:
+        return describe_path([(position, answer, 0.5) for position, answer in answers], questions)
 
-    assert said((0, False), (1, False)) == ["Contract is two"]
-    assert said((2, False), (0, False), (3, False)) == ["plan is none of a, b", "Contract is not month"]
-    assert said((2, False), (3, True)) == ["plan is b"]
+    assert describe((0, False), (1, False)) == ["Contract is two"]
+    assert describe((2, False), (0, False), (3, False)) == ["plan is none of a, b", "Contract is not month"]
+    assert describe((2, False), (3, True)) == ["plan is b"]

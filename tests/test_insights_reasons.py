@@ -8,9 +8,16 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from harness.deploy.insights.column_groups import groups_of
-from harness.deploy.insights.importance import UNCLEAR, Curve, Driver, Point, _swings, measure, read_drivers, shape
-from harness.deploy.insights.shapley import log_odds, reasons
+from harness.deploy.insights.column_groups import find_column_groups
+from harness.deploy.insights.dependence import (
+    NO_DIRECTION,
+    CurvePoint,
+    PartialDependence,
+    describe_dependence,
+    fold_swings,
+)
+from harness.deploy.insights.importance import ColumnImportance, importances_from_json, measure_importances
+from harness.deploy.insights.shapley import log_odds, shapley_values
 from harness.deploy.schema import Feature, Schema
 from harness.evaluation.significance import estimate
 from harness.registry.registry import load_registry
@@ -55,13 +62,13 @@ def additive(X):
 
 
 def test_reasons_of_an_additive_model_are_its_terms():
-    (found,) = reasons(additive, SCHEMA, rows(age=[60], plan=["gold"]), 0)
-    values = dict(zip(found.names, found.values, strict=True))
+    (found,) = shapley_values(additive, SCHEMA, rows(age=[60], plan=["gold"]), 0)
+    values = dict(zip(found.names, found.contributions, strict=True))
     assert values["age"] == pytest.approx(1.0)
     assert values["plan"] == pytest.approx(-1.0)
     assert values["since"] == 0
-    assert (found.shown[1], found.usual[1], found.shown[2]) == ("gold", "basic", "1997-05-19")
-    assert [found.names[j] for j in found.strongest(5)] == ["age", "plan"]
+    assert (found.row_values[1], found.references[1], found.row_values[2]) == ("gold", "basic", "1997-05-19")
+    assert [found.names[j] for j in found.largest(5)] == ["age", "plan"]
 
 
 def test_reasons_sum_to_the_answer_whatever_acts_on_what():
@@ -69,11 +76,11 @@ def test_reasons_sum_to_the_answer_whatever_acts_on_what():
         return of_odds(X["age"] / 40 * X["more0"] * X["more1"] - X["more2"] * X["more3"] + X["more4"] ** 2)
 
     X = rows(age=[70], **{f"more{i}": [0.5 + i / 4] for i in range(5)})
-    (found,) = reasons(model, SCHEMA, X, 3)
-    assert found.base + sum(found.values) == pytest.approx(found.total)
+    (found,) = shapley_values(model, SCHEMA, X, 3)
+    assert found.base + sum(found.contributions) == pytest.approx(found.total)
     assert found.total == pytest.approx(log_odds(model(X))[0, 1])
     # Two that act on each other only share evenly, without error: a walk and its reverse tell all.
-    values = dict(zip(found.names, found.values, strict=True))
+    values = dict(zip(found.names, found.contributions, strict=True))
     assert values["more2"] == pytest.approx(values["more3"])
     assert max(found.errors) > 0  # of the three that act on each other sampling is not exact, and says so
 
@@ -82,18 +89,18 @@ def test_few_players_are_exact():
     def model(X):
         return of_odds(X["more0"] * X["more1"] * X["more2"])
 
-    (found,) = reasons(model, SCHEMA, rows(more0=[3.0], more1=[1.0], more2=[1.0]), 0)
-    assert [found.values[found.names.index(f"more{i}")] for i in range(3)] == pytest.approx([1.0] * 3)
+    (found,) = shapley_values(model, SCHEMA, rows(more0=[3.0], more1=[1.0], more2=[1.0]), 0)
+    assert [found.contributions[found.names.index(f"more{i}")] for i in range(3)] == pytest.approx([1.0] * 3)
     assert set(found.errors) == {0.0}
 
 
 def test_missing_values_and_unknown_levels_are_reasons_too():
-    (found,) = reasons(additive, SCHEMA, rows(age=[math.nan], plan=["new"]), 0)
-    values = dict(zip(found.names, found.values, strict=True))
+    (found,) = shapley_values(additive, SCHEMA, rows(age=[math.nan], plan=["new"]), 0)
+    values = dict(zip(found.names, found.contributions, strict=True))
     assert values["age"] == pytest.approx(3.0)
     assert values["plan"] == pytest.approx(2.0)
-    assert found.shown[0] == "(missing)"
-    assert found.shown[1] == "new"
+    assert found.row_values[0] == "(missing)"
+    assert found.row_values[1] == "new"
 
 
 def test_a_row_has_the_same_reasons_alone_and_among_others_and_one_call_is_enough():
@@ -104,17 +111,17 @@ def test_a_row_has_the_same_reasons_alone_and_among_others_and_one_call_is_enoug
         return additive(X)
 
     X = rows(age=[60, 30, 40], plan=["gold", "plus", "basic"])
-    together = reasons(model, SCHEMA, X, 0)
+    together = shapley_values(model, SCHEMA, X, 0)
     assert len(calls) == 3
-    assert reasons(additive, SCHEMA, X.iloc[1:2], 0) == together[1:2]
+    assert shapley_values(additive, SCHEMA, X.iloc[1:2], 0) == together[1:2]
     typical = together[2]
-    assert set(typical.values) == {0.0}
+    assert set(typical.contributions) == {0.0}
     assert typical.total == typical.base
 
 
 def test_a_probability_of_zero_has_finite_reasons():
-    (found,) = reasons(lambda X: np.tile([1.0, 0.0], (len(X), 1)), SCHEMA, rows(age=[60]), 0)
-    assert np.isfinite([found.base, found.total, *found.values]).all()
+    (found,) = shapley_values(lambda X: np.tile([1.0, 0.0], (len(X), 1)), SCHEMA, rows(age=[60]), 0)
+    assert np.isfinite([found.base, found.total, *found.contributions]).all()
 
 
 TEXT = Schema("text", "label", ("ham", "spam"), (Feature("text", "text"),), 10)
@@ -125,9 +132,9 @@ def test_words_of_a_text_are_its_players():
         return of_odds([2.0 * ("prize" in text) - 1 for text in texts])
 
     text = "  you won a prize  today"
-    (found,) = reasons(model, TEXT, np.array([text], dtype=object), 0)
+    (found,) = shapley_values(model, TEXT, np.array([text], dtype=object), 0)
     assert found.names == ("you", "won", "a", "prize", "today")
-    assert found.values == pytest.approx((0, 0, 0, 2, 0))
+    assert found.contributions == pytest.approx((0, 0, 0, 2, 0))
 
 
 def test_all_words_together_are_the_text_to_the_letter():
@@ -138,10 +145,10 @@ def test_all_words_together_are_the_text_to_the_letter():
         return of_odds([len(text) for text in texts])
 
     text = " " + "\tword\n " * 300
-    (found,) = reasons(model, TEXT, np.array([text], dtype=object), 0)
+    (found,) = shapley_values(model, TEXT, np.array([text], dtype=object), 0)
     assert len(found.names) == 40
     assert {text, ""} <= seen
-    (empty,) = reasons(model, TEXT, np.array([""], dtype=object), 0)
+    (empty,) = shapley_values(model, TEXT, np.array([""], dtype=object), 0)
     assert empty.names == ()
     assert empty.base == empty.total
 
@@ -155,10 +162,10 @@ def test_squares_of_a_picture_are_its_players_and_the_likeliest_class_is_explain
         bright = images[:, 2:4, 4:6, 0].mean(axis=(1, 2)) / 255
         return np.column_stack([np.full(len(images), 0.2), 0.1 + 0.6 * bright, 0.7 - 0.6 * bright])
 
-    (found,) = reasons(model, schema, picture, 0)
-    assert found.position == 1
-    assert [found.names[j] for j in found.strongest(3)] == ["rows 2-3, columns 4-5"]
-    assert found.base + sum(found.values) == pytest.approx(found.total)
+    (found,) = shapley_values(model, schema, picture, 0)
+    assert found.class_index == 1
+    assert [found.names[j] for j in found.largest(3)] == ["rows 2-3, columns 4-5"]
+    assert found.base + sum(found.contributions) == pytest.approx(found.total)
 
 
 def test_columns_that_say_the_same_are_found():
@@ -168,13 +175,13 @@ def test_columns_that_say_the_same_are_found():
     X = pd.DataFrame(
         {"a": a, "twice": a * 2 + 1, "other": other, "plan": plan, "copy": plan.rename_categories(str.upper)}
     )
-    assert groups_of([X]) == [("a", "twice", "plan", "copy")]
+    assert find_column_groups([X]) == [("a", "twice", "plan", "copy")]
 
 
 @dataclass
 class Mean:
     mean: float
-    half: float
+    ci_half_width: float
 
 
 def interval(values, ratio):
@@ -194,31 +201,31 @@ def folds(count=3):
 
 
 def test_drivers_are_what_the_model_reads_and_how():
-    found = measure(folds(), SCHEMA, METRIC, 0.5, interval, 0)
+    found = measure_importances(folds(), SCHEMA, METRIC, 0.5, interval, 0)
     loss = {one.columns[0]: one.loss for one in found.columns}
     assert [one.columns[0] for one in found.columns][:2] == ["age", "plan"]
     assert loss["more1"] == 0  # never read, whatever it holds
     curve = found.columns[0].curve
-    assert [point.at for point in curve.points] == [18, 25, 40, 60, 90]  # few deciles: the ends too
+    assert [point.number for point in curve.points] == [18, 25, 40, 60, 90]  # few deciles: the ends too
     assert (np.diff([point.mean for point in curve.points]) > 0).all()
     assert (curve.lowest, curve.highest) == (0, 4)
     plan = found.columns[1].curve
-    assert plan.points[plan.highest].shown == "plus"
-    assert plan.points[plan.lowest].shown == "gold"
+    assert plan.points[plan.highest].value_text == "plus"
+    assert plan.points[plan.lowest].value_text == "gold"
 
 
 def test_drivers_survive_json_and_are_the_same_again():
-    found = measure(folds(), SCHEMA, METRIC, 0.5, interval, 0)
-    assert read_drivers(json.loads(json.dumps(found.as_json()))) == found
-    assert measure(folds(), SCHEMA, METRIC, 0.5, interval, 0) == found
+    found = measure_importances(folds(), SCHEMA, METRIC, 0.5, interval, 0)
+    assert importances_from_json(json.loads(json.dumps(found.as_json()))) == found
+    assert measure_importances(folds(), SCHEMA, METRIC, 0.5, interval, 0) == found
 
 
 def test_with_rows_to_compare_with_reasons_add_up_from_their_mean():
     rng = np.random.default_rng(0)
     others = rows(age=rng.uniform(18, 90, 16), plan=rng.choice(["basic", "plus"], 16))
-    (found,) = reasons(additive, SCHEMA, rows(age=[60], plan=["gold"]), 0, background=others)
-    assert found.base + sum(found.values) == pytest.approx(found.total)
-    values = dict(zip(found.names, found.values, strict=True))
+    (found,) = shapley_values(additive, SCHEMA, rows(age=[60], plan=["gold"]), 0, background=others)
+    assert found.base + sum(found.contributions) == pytest.approx(found.total)
+    values = dict(zip(found.names, found.contributions, strict=True))
     assert values["age"] == pytest.approx(0.05 * (60 - others["age"].mean()))
     assert values["more0"] == 0
 
@@ -229,9 +236,9 @@ def test_a_swing_is_not_chosen_where_it_is_counted():
     noise = rng.normal(0, 0.01, size=(5, 12))
     flattering = (noise.max(axis=1) - noise.min(axis=1)).mean()
     assert flattering > 0.02
-    assert abs(np.mean(_swings(noise))) < flattering / 2
+    assert abs(np.mean(fold_swings(noise))) < flattering / 2
     clear = noise + np.linspace(0, 1, 12)
-    assert np.mean(_swings(clear)) == pytest.approx(1, abs=0.05)
+    assert np.mean(fold_swings(clear)) == pytest.approx(1, abs=0.05)
 
 
 def test_columns_of_noise_are_told_no_direction():
@@ -248,16 +255,20 @@ def test_columns_of_noise_are_told_no_direction():
         for test in (np.arange(200) % 5 == fold for fold in range(5)):
             model = LogisticRegression().fit(X[~test], y[~test])
             made.append((model.predict_proba, X[test].reset_index(drop=True), y[test]))
-        found = measure(made, Schema("tabular", "y", ("no", "yes"), features, 200), METRIC, 0.25, estimate, seed)
-        assert shape(found.columns[0]).startswith("rises")
-        told += sum(shape(one) != UNCLEAR for one in found.columns[1:])
+        found = measure_importances(
+            made, Schema("tabular", "y", ("no", "yes"), features, 200), METRIC, 0.25, estimate, seed
+        )
+        assert describe_dependence(found.columns[0].curve).startswith("rises")
+        told += sum(describe_dependence(one.curve) != NO_DIRECTION for one in found.columns[1:])
     assert told <= 4  # of 36; corrected as the losses are, it was every third
 
 
 def curve(means, half=0.01, at=None):
-    points = tuple(Point(float(i) if at is None else None, str(i), mean, half) for i, mean in enumerate(means))
+    points = tuple(CurvePoint(float(i) if at is None else None, str(i), mean, half) for i, mean in enumerate(means))
     swing = max(means) - min(means)
-    return Driver(("a",), 0.1, 0.0, Curve(points, swing, half, means.index(min(means)), means.index(max(means))))
+    return ColumnImportance(
+        ("a",), 0.1, 0.0, PartialDependence(points, swing, half, means.index(min(means)), means.index(max(means)))
+    )
 
 
 @pytest.mark.parametrize(
@@ -267,10 +278,10 @@ def curve(means, half=0.01, at=None):
         (curve([0.4, 0.2, 0.1]), "falls from 40"),
         (curve([0.1, 0.4, 0.1]), "highest in between, 40"),
         (curve([0.4, 0.1, 0.4]), "lowest in between, 10"),
-        (curve([0.1, 0.105, 0.1], half=0.01), UNCLEAR),
+        (curve([0.1, 0.105, 0.1], half=0.01), NO_DIRECTION),
         (curve([0.1, 0.4], at=()), "highest with 1 (40"),
-        (Driver(("a",), 0.1, 0.0), "–"),
+        (ColumnImportance(("a",), 0.1, 0.0), "–"),
     ],
 )
 def test_a_shape_in_words_says_no_more_than_its_interval(driver, said):
-    assert shape(driver).startswith(said)
+    assert describe_dependence(driver.curve).startswith(said)

@@ -7,6 +7,8 @@ import json
 import logging
 import signal
 import socket
+import subprocess
+import sys
 import threading
 from collections import Counter
 from contextlib import contextmanager
@@ -21,17 +23,17 @@ from conftest import LONGEST_WAIT, wait_until
 pytest.importorskip("fastapi")
 
 from harness.data.table import make_table
-from harness.deploy.bundle import Parts, write_bundle
+from harness.deploy.bundle import BundleContents, write_bundle
 from harness.deploy.input_rows import read_rows
 from harness.deploy.model import Model
 from harness.deploy.schema import describe
-from harness.deploy.serve.app import make_app, service_of
+from harness.deploy.serve.app import make_app, make_service
 from harness.deploy.serve.auth import is_loopback, read_token
-from harness.deploy.serve.batching import Batcher, answers
-from harness.deploy.serve.monitoring import LOGGER, Drift, Lines
-from harness.deploy.serve.openapi import describe_service, example
-from harness.deploy.serve.requests import MOST_BYTES, Refused, read_body
-from harness.deploy.serve.server import serve
+from harness.deploy.serve.batching import Batcher, answer_requests
+from harness.deploy.serve.monitoring import LOGGER, DriftMonitor, JsonLogFormatter, population_stability
+from harness.deploy.serve.openapi import describe_service, example_row
+from harness.deploy.serve.requests import MAX_BODY_BYTES, RequestError, parse_body
+from harness.deploy.serve.server import serve_bundle
 from harness.errors import EvenhandError
 from harness.registry.registry import load_registry
 from harness.registry.space import defaults
@@ -70,7 +72,7 @@ def fitted_bundle(folder, task, family, threshold=0.4):
     about = {"task": task.name, "entry": f"{task.name}/{family}/none/default", "title": "Customers who leave"}
     about |= {"classes": list(table.classes), "positive": table.classes[1], "threshold": threshold}
     about |= {"calibration": "none", "versions": {}}
-    return write_bundle(folder, Parts(about, describe(task, raw, table), fitted, None, "card"))
+    return write_bundle(folder, BundleContents(about, describe(task, raw, table), fitted, None, "card"))
 
 
 CUSTOMERS = Task(name="customers", load=customers, target="left", positive="yes")
@@ -95,7 +97,7 @@ def client(bundle, token=None, **headers):
     """Ask the application in this process, without a network; what it logs is left in `.logged`."""
     from starlette.testclient import TestClient
 
-    app = make_app(service_of(bundle), token)
+    app = make_app(make_service(bundle), token)
     with TestClient(app, base_url="http://127.0.0.1", headers=headers, raise_server_exceptions=False) as asking:
         yield asking
 
@@ -219,11 +221,11 @@ def test_a_body_that_is_too_large_is_refused_before_it_is_read_whole(asking):
 
     def endless():
         nonlocal sent
-        while sent < 4 * MOST_BYTES:
+        while sent < 4 * MAX_BODY_BYTES:
             sent += 2**20
             yield b" " * 2**20
 
-    told = asking.post("/predict", content=b" " * (MOST_BYTES + 1), headers={"content-type": "application/json"})
+    told = asking.post("/predict", content=b" " * (MAX_BODY_BYTES + 1), headers={"content-type": "application/json"})
     untold = asking.post("/predict", content=endless(), headers={"content-type": "application/json"})
     assert told.status_code == untold.status_code == 413
     assert "MB" in told.json()["error"]
@@ -322,48 +324,46 @@ def test_drift_is_seen_where_a_column_shifts_and_only_there(bundle):
 
 
 def test_drift_forgets_and_does_not_grow(bundle):
-    drift, X = Drift(bundle.schema), read_rows(bundle.schema, customers()).X
+    drift, X = DriftMonitor(bundle.schema), read_rows(bundle.schema, customers()).X
     for _ in range(200):
-        drift.see(X)
+        drift.observe(X)
     assert len(drift.blocks) == 20
     assert drift.report()["rows"] <= 20 * (1000 + ROWS)
 
 
 def test_rows_are_counted_the_same_one_by_one_and_at_once(bundle):
-    at_once, single = Drift(bundle.schema), Drift(bundle.schema)
+    at_once, single = DriftMonitor(bundle.schema), DriftMonitor(bundle.schema)
     strange = pd.DataFrame([row(plan="gold"), row(plan=None), row(months=None), *[row(months=m) for m in range(70)]])
-    at_once.see(read_rows(bundle.schema, strange).X)
+    at_once.observe(read_rows(bundle.schema, strange).X)
     for i in range(len(strange)):
-        single.see(read_rows(bundle.schema, strange[i : i + 1]).X)
+        single.observe(read_rows(bundle.schema, strange[i : i + 1]).X)
     assert single.report() == at_once.report()
     assert at_once.report()["rows"] == 73
 
 
 def test_rows_of_the_same_population_seldom_shift_by_chance():
-    from harness.deploy.serve.monitoring import stability
-
     rng, then = np.random.default_rng(0), tuple([0.1] * 10 + [0.0])
-    found = [stability(then, 5000, rng.multinomial(300, then)) for _ in range(400)]
+    found = [population_stability(then, 5000, rng.multinomial(300, then)) for _ in range(400)]
     beyond = np.mean([index > chance for index, chance in found])
     assert 0.01 < beyond < 0.1
 
 
 def sent(bundle, *rows):
-    return read_body("application/json", json.dumps({"rows": rows}).encode(), bundle.schema)
+    return parse_body("application/json", json.dumps({"rows": rows}).encode(), bundle.schema)
 
 
 def test_requests_answered_together_get_what_they_would_alone(bundle):
     requests = [sent(bundle, row(), row(plan="gold")), sent(bundle, row(months=3)), sent(bundle, row(months=None))]
-    together, _ = answers(bundle, requests)
+    together, _ = answer_requests(bundle, requests)
     for one, request in zip(together, requests, strict=True):
-        (alone,), _ = answers(bundle, [request])
+        (alone,), _ = answer_requests(bundle, [request])
         assert one.proba == pytest.approx(alone.proba)
         assert (one.flags, one.decided.tolist()) == (alone.flags, alone.decided.tolist())
 
 
 def test_a_bad_request_spoils_no_other_that_came_with_it(bundle):
     good, bad = sent(bundle, row()), sent(bundle, row(), row(months="many"))
-    found, read = answers(bundle, [good, bad, good])
+    found, read = answer_requests(bundle, [good, bad, good])
     assert getattr(found[1], "field", None) == "months"
     assert getattr(found[1], "row", None) == 1
     assert found[0].proba == pytest.approx(found[2].proba)
@@ -393,7 +393,7 @@ async def held_batch(batcher, model, request, count):
     first = asyncio.ensure_future(batcher.predict(request))
     assert await asyncio.to_thread(model.started.wait, LONGEST_WAIT)
     others = [asyncio.ensure_future(batcher.predict(request)) for _ in range(count)]
-    while len(batcher.line) + sum(other.done() for other in others) < count:
+    while len(batcher.queue) + sum(other.done() for other in others) < count:
         await asyncio.sleep(0)
     model.released.set()
     return await asyncio.gather(first, *others, return_exceptions=True)
@@ -405,15 +405,15 @@ def test_what_waits_while_the_model_works_goes_together_and_too_much_is_turned_a
     request = sent(bundle, row())
 
     async def many():
-        with batcher.at_work():
+        with batcher.running():
             answered = await held_batch(batcher, model, request, 49)
-            monkeypatch.setattr("harness.deploy.serve.batching.MOST_WAITING", 3)
+            monkeypatch.setattr("harness.deploy.serve.batching.MAX_QUEUED_ROWS", 3)
             return answered, await held_batch(batcher, model, request, 5)
 
     answered, limited = asyncio.run(many())
     assert model.sizes == [1, 49, 1, 3]
     assert [len(answer.proba) for answer in answered] == [1] * 50
-    assert [answer.status for answer in limited if isinstance(answer, Refused)] == [503, 503]
+    assert [answer.status for answer in limited if isinstance(answer, RequestError)] == [503, 503]
 
 
 def test_rows_that_were_answered_are_passed_on_in_the_batches_in_which_they_were(bundle):
@@ -427,7 +427,7 @@ def test_rows_that_were_answered_are_passed_on_in_the_batches_in_which_they_were
     batcher = Batcher(replace(bundle, model=model), see)
 
     async def many():
-        with batcher.at_work():
+        with batcher.running():
             await held_batch(batcher, model, sent(bundle, row()), 4)
             assert await asyncio.to_thread(passed.wait, LONGEST_WAIT)
 
@@ -439,7 +439,7 @@ def test_a_client_that_gave_up_costs_no_other_its_answer(bundle):
     batcher = Batcher(bundle)
 
     async def leave():
-        with batcher.at_work():
+        with batcher.running():
             gone = asyncio.ensure_future(batcher.predict(sent(bundle, row())))
             await asyncio.sleep(0)
             gone.cancel()
@@ -473,7 +473,7 @@ def test_a_log_line_is_json_and_repeats_nothing_of_a_row(bundle, caplog, monkeyp
         predict(asking, row(plan="secret-plan"))
         predict(asking, row(months="secret-months"))
         asking.get("/secret-path?secret-query", headers={"x-request-id": "mine-1"})
-    lines = [Lines().format(record) for record in caplog.records if record.name == LOGGER.name]
+    lines = [JsonLogFormatter().format(record) for record in caplog.records if record.name == LOGGER.name]
     said = [json.loads(line) for line in lines]
     assert [one["status"] for one in said] == [200, 422, 404]
     assert [one["rows"] for one in said] == [1, 1, 0]
@@ -485,13 +485,13 @@ def test_what_nobody_foresaw_is_a_500_that_tells_nothing(bundle, monkeypatch, ca
     def broken(*_):
         raise ZeroDivisionError("secret")
 
-    monkeypatch.setattr("harness.deploy.serve.app.answered", broken)
+    monkeypatch.setattr("harness.deploy.serve.app.predictions_json", broken)
     monkeypatch.setattr(LOGGER, "propagate", True)
     with client(bundle) as asking:
         found = predict(asking, row())
     assert found.status_code == 500
     assert found.headers["x-request-id"] in found.json()["error"]
-    assert "secret" not in found.text + " ".join(Lines().format(record) for record in caplog.records)
+    assert "secret" not in found.text + " ".join(JsonLogFormatter().format(record) for record in caplog.records)
 
 
 def test_a_token_file_must_hold_one_long_word(tmp_path):
@@ -510,18 +510,30 @@ def test_which_addresses_only_this_machine_reaches():
     assert not any(map(is_loopback, (EVERYWHERE, "::", "192.168.1.5", "example.org", "")))
 
 
+def test_packages_that_are_not_installed_are_named_with_the_command_that_installs_them():
+    code = (
+        "import sys; from pathlib import Path; sys.modules['uvicorn'] = None\n"
+        "from harness.deploy.serve.server import serve_bundle\n"
+        "from harness.errors import Unavailable\n"
+        "try: serve_bundle(Path('bundle'))\n"
+        "except Unavailable as error: print(error)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "serving needs uvicorn: pip install 'evenhand[deploy]'"
+
+
 def test_an_open_address_without_a_token_a_taken_port_and_no_bundle_are_one_line(bundle, tmp_path):
     with pytest.raises(EvenhandError, match="--token-file"):
-        serve(bundle.folder, EVERYWHERE)
+        serve_bundle(bundle.folder, EVERYWHERE)
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
         with pytest.raises(EvenhandError, match="in use"):
-            serve(bundle.folder, "127.0.0.1", taken.getsockname()[1])
+            serve_bundle(bundle.folder, "127.0.0.1", taken.getsockname()[1])
     with pytest.raises(EvenhandError, match="no bundle"):
-        serve(tmp_path, "127.0.0.1", 0)
+        serve_bundle(tmp_path, "127.0.0.1", 0)
     with pytest.raises(EvenhandError, match="cannot serve at"):
-        serve(bundle.folder, "127.0.0.1", 70_000)
+        serve_bundle(bundle.folder, "127.0.0.1", 70_000)
 
 
 def test_the_examples_of_the_description_are_answered(asking, bundle):
@@ -533,7 +545,7 @@ def test_the_examples_of_the_description_are_answered(asking, bundle):
             found = asking.post(path, content=body, headers={"content-type": kind})
             assert found.status_code == 200
             assert found.json()["rows"][0]["flags"] == []
-    assert set(example(bundle.schema)) == {"plan", "months", "since", "paperless"}
+    assert set(example_row(bundle.schema)) == {"plan", "months", "since", "paperless"}
 
 
 @contextmanager
@@ -541,13 +553,13 @@ def served(bundle):
     """The service as it is, at an address of its own, in a thread; gives the address and what ends it."""
     import uvicorn
 
-    from harness.deploy.serve.server import Leaving
+    from harness.deploy.serve.shutdown import GracefulServer
 
-    service = service_of(bundle)
+    service = make_service(bundle)
     with socket.socket() as at:
         at.bind(("127.0.0.1", 0))
         config = uvicorn.Config(make_app(service), log_config=None, access_log=False, lifespan="on")
-        server = Leaving(config, service)
+        server = GracefulServer(config, service)
         thread = threading.Thread(target=server.run, args=([at],))
         thread.start()
         try:
@@ -561,7 +573,7 @@ def served(bundle):
 
 def test_what_was_sent_before_it_is_told_to_stop_is_answered(bundle, monkeypatch):
     # It ends when this test has seen enough, not after a second that a busy machine may need for a request.
-    monkeypatch.setattr("harness.deploy.serve.server.LEAVING_SECONDS", LONGEST_WAIT)
+    monkeypatch.setattr("harness.deploy.serve.shutdown.SHUTDOWN_SECONDS", LONGEST_WAIT)
     statuses, refused = [], threading.Event()
 
     def send(address):
@@ -582,7 +594,7 @@ def test_what_was_sent_before_it_is_told_to_stop_is_answered(bundle, monkeypatch
         assert httpx.get(address + "/ready", timeout=LONGEST_WAIT).status_code == 503
         wait_until(lambda: len(statuses) >= before + 5)
         assert httpx.get(address + "/ready", timeout=LONGEST_WAIT).status_code == 503
-        server.until = 0.0
+        server.deadline = 0.0
         for one in threads:
             one.join(LONGEST_WAIT)
     assert set(statuses) == {200}

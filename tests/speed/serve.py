@@ -33,7 +33,7 @@ BATCH, BATCHES = 10_000, 8
 def main():
     words = sys.argv[1:]
     if words[:1] == ["--serve"]:
-        serve_here(Path(words[1]), int(words[2]), words[3] == "together")
+        serve_bundle_at(Path(words[1]), int(words[2]), words[3] == "together")
         return
     seconds = float(words[1]) if len(words) > 1 else 10.0
     with tempfile.TemporaryDirectory() as folder:
@@ -192,18 +192,18 @@ def served(bundle, way, wait=False):
                 print(f"the service ended with {code}")
 
 
-def serve_here(bundle, port, together):
+def serve_bundle_at(bundle, port, combine):
     from harness.deploy.bundle import read_bundle
-    from harness.deploy.serve.server import bound, run
+    from harness.deploy.serve.server import bind_socket, run_server
 
-    with bound("127.0.0.1", port) as at:
-        run(read_bundle(bundle), at, together=together)
+    with bind_socket("127.0.0.1", port) as listener:
+        run_server(read_bundle(bundle), listener, combine=combine)
 
 
 def made(folder):
     """A bundle of XGBoost with its defaults, fitted to telco churn."""
     from harness.data.table import make_table
-    from harness.deploy.bundle import Parts, write_bundle
+    from harness.deploy.bundle import BundleContents, write_bundle
     from harness.deploy.schema import describe
     from harness.registry.registry import load_registry
     from harness.registry.space import defaults
@@ -217,7 +217,7 @@ def made(folder):
     fitted = fit_pipeline(recipe, defaults(recipe.space), TrainingSet(table.X, table.y, 1))
     about = {"task": task.name, "entry": "telco_churn/xgb/none/default", "title": task.title, "positive": "Yes"}
     about |= {"classes": list(table.classes), "threshold": 0.4, "calibration": "none", "versions": {}}
-    write_bundle(folder, Parts(about, describe(task, raw, table), fitted, None, ""))
+    write_bundle(folder, BundleContents(about, describe(task, raw, table), fitted, None, ""))
     return folder
 
 

@@ -1,4 +1,4 @@
-"""How sure the model is: how many rows lie near the threshold, and whether its probabilities came true."""
+"""How certain the model is of the rows, whether its probabilities hold, and warnings where they mislead."""
 
 from __future__ import annotations
 
@@ -9,177 +9,231 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from harness.deploy.error_analysis import wilson
-from harness.deploy.insights.contact_list import CLOSE
-from harness.deploy.insights.markdown import figure, percent
-from harness.deploy.insights.scored_rows import NEW, ScoredRows
-from harness.deploy.insights.shapley import log_odds
-from harness.deploy.markdown import text
+from harness.deploy.error_analysis import wilson_interval
+from harness.deploy.insights.contact_list import is_close_call
+from harness.deploy.insights.page import format_decimal, format_percent
+from harness.deploy.insights.scored_rows import ScoredRows
+from harness.deploy.markdown import escape
 
-BINS = 10
-FEWEST = 100  #: rows with an outcome below which probabilities are not held against it
+N_BINS = 10
+MIN_OUTCOMES = 100  #: rows with an outcome below which probabilities are not compared with it
 QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)
+Z_95 = 1.96
+MAX_RATIO = 1.2  #: ratio of mean probability and positive rate from which sums of probabilities mislead
+MAX_RATIO_PARTLY_HELD_OUT = 1.5  #: the same if only some of the training rows were held out
+CALIBRATION_HINT = "`evenhand export --calibration sigmoid` mends that"
 
 
 @dataclass(frozen=True)
-class Bin:
-    """Rows of neighbouring probabilities: how many, what was said of them on average, and what came true (95 %)."""
+class ReliabilityBin:
+    """Rows of neighbouring probabilities: their mean probability, the positives among them, and the 95 % interval of the share."""
 
     rows: int
-    said: float
+    mean_probability: float
     positives: int
     low: float
     high: float
 
-
-@dataclass(frozen=True)
-class Sureness:
-    """`close` rows are those whose odds are within half as much again of the threshold's; `quantiles` are those of QUANTILES.
-
-    `odd` counts, by column, rows with values that training did not have; `missing` those without a value. `expected` and
-    `positives` are over the rows with an outcome: what the probabilities add up to, and what came true.
-    """
-
-    rows: int
-    called: int
-    close: int
-    quantiles: tuple[float, ...]
-    odd: tuple[tuple[str, int], ...]
-    missing: tuple[tuple[str, int], ...]
-    bins: tuple[Bin, ...] = ()
-    expected: float = 0.0
-    spread: float = 0.0  #: standard deviation of the positives if the probabilities are right
-    positives: int = 0
+    @property
+    def share(self) -> float:
+        """Share of positive rows."""
+        return self.positives / self.rows
 
     @property
-    def holds(self) -> bool:
-        """Whether as many came true as the probabilities say, within what chance allows."""
-        return abs(self.positives - self.expected) <= 1.96 * max(self.spread, 0.5)
+    def calibrated(self) -> bool:
+        """Whether the mean probability lies in the interval of the share."""
+        return self.low <= self.mean_probability <= self.high
 
 
-def how_sure(given: ScoredRows) -> Sureness:
-    """How sure the model is of these rows, of two classes."""
-    threshold = 0.5 if given.bundle.threshold is None else given.bundle.threshold
-    p = given.positive
-    close = np.abs(log_odds(p) - log_odds(np.array(threshold))) < CLOSE
-    odd: Counter[str] = Counter()
+@dataclass(frozen=True)
+class Confidence:
+    """How certain the model is of the rows, and how many of its predictions came true."""
+
+    rows: int
+    predicted_positive: int
+    close_calls: int  #: rows whose odds differ from the threshold's by less than a factor of 1.5
+    quantiles: tuple[float, ...]  #: of the probabilities, at QUANTILES
+    unseen_values: tuple[tuple[str, int], ...]  #: column, rows with a value that training did not have
+    missing_values: tuple[tuple[str, int], ...]  #: column, rows without a value
+    bins: tuple[ReliabilityBin, ...] = ()
+    expected_positives: float = 0.0  #: sum of the probabilities of the rows with an outcome
+    standard_deviation: float = 0.0  #: of the number of positives, if the probabilities are calibrated
+    positives: int = 0  #: among the rows with an outcome
+
+    @property
+    def calibrated(self) -> bool:
+        """Whether there are as many positives as the probabilities say, within what chance allows."""
+        return abs(self.positives - self.expected_positives) <= Z_95 * max(self.standard_deviation, 0.5)
+
+
+def assess_confidence(scored: ScoredRows) -> Confidence:
+    """Assess how certain the model is of rows of two classes.
+
+    Parameters
+    ----------
+    scored : ScoredRows
+        Rows of two classes; their outcomes are used where they are known.
+
+    Returns
+    -------
+    Confidence
+        Without bins if fewer than 100 outcomes are known.
+    """
+    p = scored.positive_proba
+    unseen: Counter[str] = Counter()
     missing: Counter[str] = Counter()
-    for flags in given.flags.values():
-        for name, what in flags:
-            (missing if "missing" in what else odd)[name] += 1
-    known = given.known
-    bins = _bins(p[known], given.y[known]) if len(known) >= FEWEST else ()
-    return Sureness(
-        rows=len(given),
-        called=int((p >= threshold).sum()),
-        close=int(close.sum()),
+    for flags in scored.flags.values():
+        for column, remark in flags:
+            counter = missing if "missing" in remark else unseen
+            counter[column] += 1
+    rows = scored.evaluated
+    known_p, known_y = p[rows], scored.y[rows]
+    return Confidence(
+        rows=len(scored),
+        predicted_positive=int((p >= scored.threshold).sum()),
+        close_calls=int(is_close_call(p, scored.threshold).sum()),
         quantiles=tuple(np.quantile(p, QUANTILES).tolist()),
-        odd=tuple(odd.most_common()),
-        missing=tuple(missing.most_common()),
-        bins=bins,
-        expected=float(p[known].sum()),
-        spread=float(np.sqrt((p[known] * (1 - p[known])).sum())),
-        positives=int((given.y[known] == 1).sum()),
+        unseen_values=tuple(unseen.most_common()),
+        missing_values=tuple(missing.most_common()),
+        bins=_reliability_bins(known_p, known_y) if len(rows) >= MIN_OUTCOMES else (),
+        expected_positives=float(known_p.sum()),
+        standard_deviation=float(np.sqrt((known_p * (1 - known_p)).sum())),
+        positives=int((known_y == 1).sum()),
     )
 
 
-def _bins(p: npt.NDArray[np.float64], y: npt.NDArray[np.int64]) -> tuple[Bin, ...]:
-    """Tenths of the rows by probability; rows of one probability stay together."""
-    edges = np.unique(np.quantile(p, np.linspace(0, 1, BINS + 1)[1:-1]))
-    place = np.searchsorted(edges, p, side="right")
-    found = []
-    for at in np.unique(place):
-        here = place == at
-        hits = int((y[here] == 1).sum())
-        found.append(Bin(int(here.sum()), float(p[here].mean()), hits, *wilson(hits, int(here.sum()))))
-    return tuple(found)
+def _reliability_bins(p: npt.NDArray[np.float64], y: npt.NDArray[np.int64]) -> tuple[ReliabilityBin, ...]:
+    """Divide rows into tenths by probability; rows of equal probability are in one bin."""
+    edges = np.unique(np.quantile(p, np.linspace(0, 1, N_BINS + 1)[1:-1]))
+    bin_index = np.searchsorted(edges, p, side="right")
+    bins = []
+    for index in np.unique(bin_index):
+        in_bin = bin_index == index
+        rows, positives = int(in_bin.sum()), int((y[in_bin] == 1).sum())
+        bins.append(ReliabilityBin(rows, float(p[in_bin].mean()), positives, *wilson_interval(positives, rows)))
+    return tuple(bins)
 
 
-OFF = 1.2  #: times by which what was said differs from what came true, from which sums of probabilities mislead
-FAR_OFF = 1.5  #: the same where only some of the training rows were held out
-SURE = 1.96
-MEND = "`evenhand export --calibration sigmoid` mends that"
+def calibration_caveat(scored: ScoredRows, confidence: Confidence) -> str:
+    """Warn if probabilities add up to far more or fewer positives than there are.
 
+    The held-out training rows are checked first, which requires no outcomes of the scored rows; then the scored rows.
 
-def no_frequencies(given: ScoredRows, sure: Sureness) -> str:
-    """A warning where probabilities of two classes add up to much more or less than came true; empty where they do not.
+    Parameters
+    ----------
+    scored : ScoredRows
+        Rows of two classes.
+    confidence : Confidence
+        Of these rows.
 
-    It is judged by the training rows while they were held out, which needs no outcomes of the given ones; then by those.
+    Returns
+    -------
+    str
+        Markdown, empty if there is nothing to warn about.
     """
-    positive = text(given.positive_name)
-    held, counts = given.bundle.held_out(), given.bundle.manifest.get("counts")
-    if held is not None and counts:
-        p = held.proba[~np.isnan(held.proba).any(axis=1), 1].astype(np.float64)
-        came = counts[1] / sum(counts)
-        # Where some rows were never held out, those that were may truly differ from the rest: by time, or as a test part does.
-        if len(p) and _off(p, came, OFF if len(p) == len(held.proba) else FAR_OFF):
-            mend = f"; {MEND}" if given.bundle.manifest["calibration"] == "none" else ""
+    positive = escape(scored.positive_name)
+    held_out, counts = scored.bundle.held_out(), scored.bundle.manifest.get("counts")
+    if held_out is not None and counts:
+        p = held_out.proba[~np.isnan(held_out.proba).any(axis=1), 1].astype(np.float64)
+        positive_rate = counts[1] / sum(counts)
+        # If some rows were never held out, the others can truly differ from them: by time, or because they are a test part.
+        max_ratio = MAX_RATIO
+        if len(p) < len(held_out.proba):
+            max_ratio = MAX_RATIO_PARTLY_HELD_OUT
+        if len(p) and _is_miscalibrated(p, positive_rate, max_ratio):
+            hint = ""
+            if scored.bundle.manifest["calibration"] == "none":
+                hint = f"; {CALIBRATION_HINT}"
             return (
                 f"**The probabilities are no frequencies.** Of the {len(p):,} training rows that were held out they said "
-                f"{percent(float(p.mean()))} {positive} on average, and {percent(came)} of all are. Rank by them, and take numbers and "
-                f"profits that are expected from them as an order only{mend}."
+                f"{format_percent(float(p.mean()))} {positive} on average, and {format_percent(positive_rate)} of all are. Rank by "
+                f"them, and take numbers and profits that are expected from them as an order only{hint}."
             )
-    if sure.bins and not sure.holds:
-        p = given.positive[given.known]
-        came = sure.positives / len(p)
-        if _off(p, came):
+    if confidence.bins and not confidence.calibrated:
+        p = scored.positive_proba[scored.evaluated]
+        positive_rate = confidence.positives / len(p)
+        if _is_miscalibrated(p, positive_rate, MAX_RATIO):
             return (
                 f"**The probabilities do not hold here.** Of the {len(p):,} rows whose outcome is known they say "
-                f"{percent(float(p.mean()))} {positive} on average, and {percent(came)} are. Take numbers and profits that are "
-                "expected from them as an order only."
+                f"{format_percent(float(p.mean()))} {positive} on average, and {format_percent(positive_rate)} are. Take numbers and "
+                "profits that are expected from them as an order only."
             )
     return ""
 
 
-def _off(p: npt.NDArray[np.float64], came: float, times: float = OFF) -> bool:
-    """Whether these probabilities (n,) differ on average from the share that came true, by much and by more than chance."""
-    said, chance = float(p.mean()), SURE * math.sqrt(float((p * (1 - p)).sum())) / len(p)
-    return abs(said - came) > chance and max(said, came) > times * min(said, came)
+def _is_miscalibrated(p: npt.NDArray[np.float64], positive_rate: float, max_ratio: float) -> bool:
+    """Whether the mean of probabilities (n,) differs from the positive rate by a large factor and by more than chance allows."""
+    mean, chance = float(p.mean()), Z_95 * math.sqrt(float((p * (1 - p)).sum())) / len(p)
+    return abs(mean - positive_rate) > chance and max(mean, positive_rate) > max_ratio * min(mean, positive_rate)
 
 
-def too_good(given: ScoredRows) -> str:
-    """A warning where new rows are answered better than the run measured on sealed ones; empty where they are not.
+def leakage_caveat(scored: ScoredRows) -> str:
+    """Warn if new rows are predicted better than the sealed test rows of the run.
 
-    A row that was changed after the model had learnt from it, a month more or a rounded number, cannot be told from a new one
-    by what it holds; how well it is answered can give it away.
+    A training row that was changed afterwards, such as a customer one month later or a rounded number, equals no training row
+    and counts as new; a suspiciously good score can reveal such rows.
+
+    Parameters
+    ----------
+    scored : ScoredRows
+        Rows, of which those with an outcome that equal no training row are scored.
+
+    Returns
+    -------
+    str
+        Markdown, empty if there is nothing to warn about.
     """
-    rows = np.flatnonzero((given.y >= 0) & (given.source == NEW))
-    name = "roc_auc" if given.binary else "accuracy"
-    measured = (given.bundle.manifest.get("measured") or {}).get(name)
-    if measured is None or len(rows) < FEWEST or len(np.unique(given.y[rows])) < 2:
+    rows = np.flatnonzero(scored.new_with_outcome)
+    metric, label = "accuracy", "accuracy"
+    if scored.binary:
+        metric, label = "roc_auc", "ROC AUC"
+    measured = (scored.bundle.manifest.get("measured") or {}).get(metric)
+    if measured is None or len(rows) < MIN_OUTCOMES or len(np.unique(scored.y[rows])) < 2:
         return ""
-    if given.binary:
-        found, low = _auc(given.y[rows], given.positive[rows])
+    if scored.binary:
+        score, low = _auc_with_lower_bound(scored.y[rows], scored.positive_proba[rows])
     else:
-        right = int((given.bundle.decide(given.proba[rows]) == given.y[rows]).sum())
-        found, low = right / len(rows), wilson(right, len(rows))[0]
-    high = measured["mean"] if measured["high"] is None else measured["high"]
+        correct = int((scored.bundle.decide(scored.proba[rows]) == scored.y[rows]).sum())
+        score, low = correct / len(rows), wilson_interval(correct, len(rows))[0]
+    high = measured["high"]
+    if high is None:
+        high = measured["mean"]
     if low <= high:
         return ""
-    label = "ROC AUC" if given.binary else "accuracy"
     return (
-        f"**Too good to be new?** On the {len(rows):,} rows that equal none of the training rows the {label} is {figure(found)}, where "
-        f"the run measured {figure(measured['mean'])} on sealed rows. They may be rows that the model has learnt from, in a changed "
-        "form: a month more, a rounded number. If so, all that is counted on them flatters."
+        f"**Too good to be new?** On the {len(rows):,} rows that equal none of the training rows the {label} is "
+        f"{format_decimal(score)}, where the run measured {format_decimal(measured['mean'])} on sealed rows. They may be rows that the "
+        "model has learnt from, in a changed form: a month more, a rounded number. If so, all that is counted on them flatters."
     )
 
 
-def new_to_it(given: ScoredRows) -> str:
-    """What is to be known of rows with an outcome that equal no training row: `too_good`, or that this may be; empty without any."""
-    if not ((given.y >= 0) & (given.source == NEW)).any():
+def new_rows_caveat(scored: ScoredRows) -> str:
+    """Warn that rows counted as new may be changed training rows.
+
+    Parameters
+    ----------
+    scored : ScoredRows
+        The rows.
+
+    Returns
+    -------
+    str
+        Markdown: `leakage_caveat` if that warns, else what counts as new; empty without new rows that have an outcome.
+    """
+    if not scored.new_with_outcome.any():
         return ""
-    return too_good(given) or (
+    return leakage_caveat(scored) or (
         "A row counts as new where it equals none of the training rows. One that the model has learnt from and that was changed "
         "since does so too, the same customer a month later, though the model knows the outcome: leave such rows out."
     )
 
 
-def _auc(y: npt.NDArray[np.int64], p: npt.NDArray[np.float64]) -> tuple[float, float]:
-    """The area under the ROC curve, and the lower end of its 95 % interval (Hanley & McNeil 1982)."""
+def _auc_with_lower_bound(y: npt.NDArray[np.int64], p: npt.NDArray[np.float64]) -> tuple[float, float]:
+    """Return the area under the ROC curve, and the lower end of its 95 % interval (Hanley & McNeil 1982)."""
     from scipy.stats import rankdata
 
-    ones, zeros = int((y == 1).sum()), int((y == 0).sum())
-    auc = float((rankdata(p)[y == 1].sum() - ones * (ones + 1) / 2) / (ones * zeros))
-    one, two = auc / (2 - auc), 2 * auc**2 / (1 + auc)
-    variance = auc * (1 - auc) + (ones - 1) * (one - auc**2) + (zeros - 1) * (two - auc**2)
-    return auc, auc - SURE * math.sqrt(max(0.0, variance) / (ones * zeros))
+    positives, negatives = int((y == 1).sum()), int((y == 0).sum())
+    auc = float((rankdata(p)[y == 1].sum() - positives * (positives + 1) / 2) / (positives * negatives))
+    q1, q2 = auc / (2 - auc), 2 * auc**2 / (1 + auc)
+    variance = auc * (1 - auc) + (positives - 1) * (q1 - auc**2) + (negatives - 1) * (q2 - auc**2)
+    return auc, auc - Z_95 * math.sqrt(max(0.0, variance) / (positives * negatives))

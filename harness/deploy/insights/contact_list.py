@@ -1,4 +1,4 @@
-"""Whom to contact: rows in the order of their probabilities, as many as can be paid for or pay, each with its reasons."""
+"""The contact list: rows ranked by probability, as many as the campaign allows or as pay, each with its reasons."""
 
 from __future__ import annotations
 
@@ -8,206 +8,252 @@ import math
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from harness.deploy.insights.campaign import Campaign
-from harness.deploy.insights.column_groups import groups_of
-from harness.deploy.insights.contributions import ENOUGH, Added, against_typical, exact, sampled
-from harness.deploy.insights.scored_rows import HELD_OUT, NEW, Index, ScoredRows
-from harness.deploy.insights.shapley import Reasons, log_odds, reasons, written
+from harness.deploy.insights.column_groups import find_column_groups
+from harness.deploy.insights.contributions import MIN_BACKGROUND, exact_contributions, sampled_contributions
+from harness.deploy.insights.scored_rows import HELD_OUT, NEW, Positions, ScoredRows
+from harness.deploy.insights.shapley import ShapleyValues, format_feature_value, log_odds, shapley_values
 from harness.registry.task import take
 
-#: Contacts that are given reasons: by the model's own arithmetic, by sampling; of texts and of pictures.
-EXACT, SAMPLED, TEXTS, PICTURES = 1000, 200, 100, 12
-REASONS = 3  #: of each contact
-NOTHING = 0.05  #: log-odds that are odds ×1 when they are written
-SHARED = 0.3  #: of what the first column of a group adds, from which another one of it is named too
-CLOSE = math.log(1.5)  #: log-odds from the threshold within which a decision is close
-FROM = {NEW: "the model", HELD_OUT: "held out"}
-FORMULA = ("=", "+", "-", "@", "\t", "\r")  #: what a spreadsheet takes for the beginning of a formula
+#: Contacts that get reasons: by exact contributions, by sampling, and of other data than tables.
+MAX_EXACT, MAX_SAMPLED, MAX_OTHER = 1000, 200, {"text": 100, "image": 12}
+MAX_REASONS = 3  #: of each contact
+MIN_CONTRIBUTION = 0.05  #: log-odds below which the factor is written as odds ×1
+MIN_GROUP_SHARE = 0.3  #: share of the largest contribution in a group from which a second column of it is named
+CLOSE_CALL = math.log(1.5)  #: difference of log-odds from the threshold below which a prediction is a close call
+SOURCES = {NEW: "the model", HELD_OUT: "held out"}
+FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")  #: what a spreadsheet takes for the beginning of a formula
 NUMBER = re.compile(r"[+-]?\d+(\.\d+)?(e[+-]?\d+)?")
 
 
 @dataclass(frozen=True)
 class Contact:
-    """One row of the list: its position among the given rows, and why it is there."""
+    """One row of the list: its position among the scored rows, and why it is on the list."""
 
     row: int
     probability: float
     reasons: tuple[str, ...]
-    sureness: str
+    confidence: str
 
 
 @dataclass(frozen=True)
-class Contacts:
-    """The list, likeliest first; `why` says where it ends, `asked` among how many rows it chose.
+class ContactList:
+    """The contacts, most probable first."""
 
-    `looking_back`: the outcome of every row is known already, so that the list shows what it would have found. `tied` rows
-    beyond the end have the probability of its last one.
+    contacts: tuple[Contact, ...]
+    candidates: int  #: rows that the list was chosen from
+    end_reason: str  #: why the list ends where it does
+    retrospective: bool  #: whether all outcomes are known, so that the list shows what it would have found
+    ties: int  #: further rows with the probability of the last contact
+    reference: str = ""  #: what the reasons compare a row with
+
+    def scaled_length(self, rows: int) -> int:
+        """Return the number of contacts among `rows` other rows that corresponds to the length of the list."""
+        return round(rows * len(self.contacts) / self.candidates)
+
+    @property
+    def rows(self) -> list[int]:
+        """Positions of the contacts among the scored rows."""
+        return [contact.row for contact in self.contacts]
+
+
+def make_contact_list(scored: ScoredRows, campaign: Campaign, seed: int) -> ContactList:
+    """Choose the rows to contact.
+
+    Parameters
+    ----------
+    scored : ScoredRows
+        Rows of two classes. Rows with unknown outcome are candidates; if there is none, all rows are.
+    campaign : Campaign
+        Limits the length of the list.
+    seed : int
+        Seed of sampled reasons.
+
+    Returns
+    -------
+    ContactList
+        Can be empty.
     """
-
-    chosen: tuple[Contact, ...]
-    asked: int
-    why: str
-    looking_back: bool
-    tied: int
-    compared: str = ""  #: what the reasons compare a row with
-
-
-def contacts(given: ScoredRows, campaign: Campaign, seed: int) -> Contacts:
-    """The list for a campaign, of the rows whose outcome is open, or of all where none is."""
-    open_rows = np.flatnonzero(given.y < 0)
-    rows = open_rows if len(open_rows) else np.arange(len(given))
-    p = given.positive[rows]
-    ranked = rows[np.lexsort((rows, -p))]
-    count, why = _length(given, campaign, given.positive[ranked])
-    last = given.positive[ranked[count - 1]] if count else math.inf
-    tied = int((given.positive[ranked[count:]] == last).sum())
-    why_each, compared = _reasons(given, ranked[:count], seed)
-    chosen = [
-        Contact(
-            int(row), float(given.positive[row]), why_each[at] if at < len(why_each) else (), sureness(given, int(row))
-        )
-        for at, row in enumerate(ranked[:count])
-    ]
-    return Contacts(tuple(chosen), len(rows), why, not len(open_rows), tied, compared)
+    candidates = np.flatnonzero(scored.y < 0)
+    retrospective = not len(candidates)
+    if retrospective:
+        candidates = np.arange(len(scored))
+    ranked = candidates[np.lexsort((candidates, -scored.positive_proba[candidates]))]
+    ranked_p = scored.positive_proba[ranked]
+    count, end_reason = _list_length(scored, campaign, ranked_p)
+    ties = int(np.isin(ranked_p[count:], ranked_p[:count][-1:]).sum())
+    reasons, reference = _explain_contacts(scored, ranked[:count], seed)
+    contacts = []
+    reasons += [()] * (count - len(reasons))
+    for row, row_reasons in zip(ranked[:count].tolist(), reasons, strict=True):
+        probability = float(scored.positive_proba[row])
+        contacts.append(Contact(row, probability, row_reasons, _describe_confidence(scored, row)))
+    return ContactList(tuple(contacts), len(candidates), end_reason, retrospective, ties, reference)
 
 
-def _reasons(given: ScoredRows, rows: Index, seed: int) -> tuple[list[tuple[str, ...]], str]:
-    """The reasons of the first of these rows, and what they compare a row with."""
-    bundle = given.bundle
-    if not len(rows):
-        return [], ""
-    if bundle.schema.modality != "tabular":
-        X = take(given.X, rows[: TEXTS if bundle.schema.modality == "text" else PICTURES])
-        found = reasons(bundle.predict_proba, bundle.schema, X, seed, position=1)
-        return [told(one) for one in found], "the same without it"
-    if len(given) < ENOUGH:
-        added, compared = against_typical(given, rows, seed), "the typical row of training"
-    else:
-        added = exact(given, rows[:EXACT]) or sampled(given, rows[:SAMPLED], seed)
-        compared = "the average row"
-    together = _together(given)
-    return [_told(given, int(row), added, at, together) for at, row in enumerate(rows[: len(added.values)])], compared
-
-
-def _together(given: ScoredRows) -> list[tuple[str, ...]]:
-    """Columns that go together: as they did at export, else in these rows, where they are enough to tell."""
-    if drivers := given.bundle.drivers():
-        return [tuple(one["columns"]) for one in drivers.get("together", ())]
-    return groups_of([given.X]) if len(given) >= ENOUGH else []
-
-
-def _told(given: ScoredRows, row: int, added: Added, at: int, together: list[tuple[str, ...]]) -> tuple[str, ...]:
-    """The strongest reasons of a table's row; columns that go together are one."""
-    features = {one.name: one for one in given.bundle.schema.features}
-    values = dict(zip(features, added.values[at].tolist(), strict=True))
-    grouped = {name for group in together for name in group}
-    units = [*together, *((name,) for name in features if name not in grouped)]
-    named = []
-    for unit in units:
-        members = sorted(unit, key=lambda name: -abs(values[name]))
-        leading = [name for name in members if abs(values[name]) >= SHARED * abs(values[members[0]])][:2]
-        said = ", ".join(f"{name} = {written(features[name], given.X[name].iloc[row])}" for name in leading)
-        named.append((said, sum(values[name] for name in unit)))
-    return tuple(f"{said} ({effect(value)})" for said, value in strongest(named))
-
-
-def _length(given: ScoredRows, campaign: Campaign, ranked: npt.NDArray[np.float64]) -> tuple[int, str]:
-    """How long the list is, and why it ends there."""
-    limit, pays = campaign.limit, campaign.pays_from
-    worth = len(ranked) if pays is None else int((ranked >= pays).sum())
+def _list_length(scored: ScoredRows, campaign: Campaign, ranked_p: npt.NDArray[np.float64]) -> tuple[int, str]:
+    """Return the length of the list, and why it ends there; `ranked_p` are the candidates' probabilities in descending order."""
+    total, limit, break_even = len(ranked_p), campaign.max_contacts, campaign.break_even
     if limit == 0:
         return 0, "the budget does not pay for a single contact"
-    if pays is not None and pays > 1:
-        return 0, "a contact costs more than it brings, however sure it is"
-    if pays is not None and worth < min(limit or len(ranked), len(ranked)):
-        return worth, f"beyond it a contact costs more than it brings by its probability (below {pays:.3g})"
-    if limit is not None:
-        said = "the budget" if campaign.capacity != limit else "the capacity"
-        return min(limit, len(ranked)), f"that is {said}" if limit < len(ranked) else "these are all rows"
-    if pays is not None:
-        return worth, "every row pays by its probability"
-    threshold = given.bundle.threshold
-    called = int((ranked >= (0.5 if threshold is None else threshold)).sum())
-    return called, f"these are the rows that the bundle calls {given.positive_name} (no capacity was given)"
+    if break_even is not None:
+        if break_even > 1:
+            return 0, "a contact costs more than it brings, however sure it is"
+        paying = int((ranked_p >= break_even).sum())
+        if paying < min(limit or total, total):
+            return paying, f"beyond it a contact costs more than it brings by its probability (below {break_even:.3g})"
+    if limit is not None and limit < total:
+        return limit, "that is the capacity" if campaign.capacity == limit else "that is the budget"
+    if limit is not None or break_even is not None:
+        return total, "every row pays by its probability" if limit is None else "these are all rows"
+    predicted = int((ranked_p >= scored.threshold).sum())
+    return predicted, f"these are the rows that the bundle predicts as {scored.positive_name} (no capacity was given)"
 
 
-def sureness(given: ScoredRows, row: int) -> str:
-    """How sure the model can be of a row, in words: near the threshold, or with values that training did not have."""
-    odd = [name for name, what in given.flags.get(row, ()) if "missing" not in what]
-    near = abs(float(log_odds(given.proba[row, 1]) - log_odds(np.array(given.bundle.threshold or 0.5)))) < CLOSE
-    said = ["close call" if near else "clear"]
-    if odd:
-        said.append(f"unlike training: {', '.join(odd[:3])}")
-    return "; ".join(said)
+def _explain_contacts(scored: ScoredRows, rows: Positions, seed: int) -> tuple[list[tuple[str, ...]], str]:
+    """Return the reasons of the first of these rows, and what the reasons compare a row with."""
+    schema = scored.bundle.schema
+    if not len(rows):
+        return [], ""
+    if schema.modality != "tabular":
+        X = take(scored.X, rows[: MAX_OTHER[schema.modality]])
+        explained = shapley_values(scored.bundle.predict_proba, schema, X, seed, class_index=1)
+        return list(map(describe_shapley_values, explained)), "the same without it"
+    if len(scored) < MIN_BACKGROUND:
+        columns, reference = sampled_contributions(scored, rows, seed, to_typical=True), "the typical row of training"
+    else:
+        exact = exact_contributions(scored, rows[:MAX_EXACT])
+        columns = exact or sampled_contributions(scored, rows[:MAX_SAMPLED], seed)
+        reference = "the average row"
+    units = _reason_units(scored)
+    reasons = []
+    for row, contributions in zip(rows.tolist(), columns.contributions, strict=False):
+        reasons.append(_describe_contributions(scored, row, contributions, units))
+    return reasons, reference
 
 
-def effect(value: float) -> str:
-    """What a contribution to log-odds does to odds."""
-    times = math.exp(min(max(value, -20.0), 20.0))
-    return f"odds ×{times:.2g}" if times < 100 else f"odds ×{times:,.0f}"
+def _reason_units(scored: ScoredRows) -> list[tuple[str, ...]]:
+    """Return groups of associated columns, as found at export or in enough scored rows, then each remaining column."""
+    groups: list[tuple[str, ...]] = []
+    if drivers := scored.bundle.drivers():
+        groups = [tuple(group["columns"]) for group in drivers.get("together", ())]
+    elif len(scored) >= MIN_BACKGROUND:
+        groups = find_column_groups([scored.X])
+    grouped = set().union(*groups)
+    return groups + [(feature.name,) for feature in scored.bundle.schema.features if feature.name not in grouped]
 
 
-def strongest(named: Sequence[tuple[str, float]]) -> list[tuple[str, float]]:
-    """The strongest reasons for the class, then, where there is room, those against it."""
-    ordered = sorted((one for one in named if abs(one[1]) > NOTHING), key=lambda one: -abs(one[1]))
-    first = [one for one in ordered if one[1] > 0][:REASONS]
-    return first + [one for one in ordered if one[1] < 0][: REASONS - len(first)]
+def _describe_contributions(
+    scored: ScoredRows, row: int, contributions: npt.NDArray[np.float64], units: Sequence[tuple[str, ...]]
+) -> tuple[str, ...]:
+    """Describe the largest contributions to a table's row; a group of associated columns is one reason."""
+    features = {feature.name: feature for feature in scored.bundle.schema.features}
+    by_column = dict(zip(features, contributions.tolist(), strict=True))
+
+    def size(name: str) -> float:
+        return abs(float(by_column[name]))
+
+    reasons = []
+    for unit in units:
+        columns = sorted(unit, key=size, reverse=True)
+        named = [columns[0]]
+        if len(columns) > 1 and size(columns[1]) >= MIN_GROUP_SHARE * size(columns[0]):
+            named.append(columns[1])
+        assignments = [f"{name} = {format_feature_value(features[name], scored.X[name].iloc[row])}" for name in named]
+        reasons.append((", ".join(assignments), sum(map(by_column.__getitem__, unit))))
+    return _format_largest(reasons)
 
 
-def told(found: Reasons) -> tuple[str, ...]:
-    """The strongest reasons of a text, a picture, or of any row, beyond the error of sampling."""
-    kept = found.strongest(len(found.names))
-    table = found.names != found.shown and any(found.shown)
-    named = [(f"{found.names[j]} = {found.shown[j]}" if table else found.names[j], found.values[j]) for j in kept]
-    return tuple(f"{said} ({effect(value)})" for said, value in strongest(named))
+def describe_shapley_values(explained: ShapleyValues) -> tuple[str, ...]:
+    """Describe the largest contributions that exceed their sampling error, such as `age = 60 (odds ×2)`."""
+    has_values = explained.names != explained.row_values and any(explained.row_values)
+    reasons = []
+    for j in explained.largest(len(explained.names)):
+        name = f"{explained.names[j]} = {explained.row_values[j]}" if has_values else explained.names[j]
+        reasons.append((name, explained.contributions[j]))
+    return _format_largest(reasons)
 
 
-def contacts_csv(given: ScoredRows, listed: Contacts, campaign: Campaign) -> str:
-    """The list as CSV; `row` counts the rows of the data from 1. What a spreadsheet would run is text in it."""
+def _format_largest(reasons: Sequence[tuple[str, float]]) -> tuple[str, ...]:
+    """Format the largest reasons for the class, then, if fewer than three, those against it; each with its factor of the odds."""
+    ranked = sorted(reasons, key=lambda reason: -abs(reason[1]))
+    supporting = [reason for reason in ranked if reason[1] > MIN_CONTRIBUTION][:MAX_REASONS]
+    opposing = [reason for reason in ranked if reason[1] < -MIN_CONTRIBUTION]
+    formatted = []
+    for name, contribution in (supporting + opposing)[:MAX_REASONS]:
+        factor = math.exp(min(max(contribution, -20.0), 20.0))
+        formatted.append(f"{name} (odds ×{factor:.2g})" if factor < 100 else f"{name} (odds ×{factor:,.0f})")
+    return tuple(formatted)
+
+
+def is_close_call(p: npt.NDArray[np.float64], threshold: float) -> npt.NDArray[np.bool_]:
+    """Return whether the odds of probabilities (n,) differ from the threshold's by less than a factor of 1.5."""
+    close: npt.NDArray[np.bool_] = np.abs(log_odds(p) - log_odds(np.array(threshold))) < CLOSE_CALL
+    return close
+
+
+def _describe_confidence(scored: ScoredRows, row: int) -> str:
+    """Describe how certain the model is of a row: near the threshold or not, with values that training did not have or not."""
+    description = "close call" if is_close_call(scored.positive_proba[row : row + 1], scored.threshold)[0] else "clear"
+    unseen = [column for column, remark in scored.flags.get(row, ()) if "missing" not in remark]
+    if unseen:
+        description += f"; unlike training: {', '.join(unseen[:3])}"
+    return description
+
+
+def contacts_csv(scored: ScoredRows, contact_list: ContactList, campaign: Campaign) -> str:
+    """Write the list as CSV.
+
+    Text that a spreadsheet would run as a formula gets an apostrophe in front of it.
+
+    Parameters
+    ----------
+    scored : ScoredRows
+        The rows that the list was chosen from.
+    contact_list : ContactList
+        The list; its column `row` counts the rows of the input from 1.
+    campaign : Campaign
+        The expected profit is a column if the campaign has a value.
+
+    Returns
+    -------
+    str
+        A header, and a line per contact.
+    """
     file = io.StringIO()
     writer = csv.writer(file, lineterminator="\n")
-    for line in _lines(given, listed, campaign):
-        writer.writerow([_harmless(cell) for cell in line])
+    for record in _csv_records(scored, contact_list, campaign):
+        writer.writerow(map(_escape_formula, record))
     return file.getvalue()
 
 
-def _lines(given: ScoredRows, listed: Contacts, campaign: Campaign) -> Iterator[Sequence[str]]:
-    paid = campaign.gain is not None
-    yield [
-        "rank",
-        "row",
-        *map(str, given.names.columns),
-        "probability",
-        *(["expected_profit"] if paid else []),
-        "reasons",
-        "sureness",
-        "probability_from",
-        *(["outcome"] if listed.looking_back else []),
-    ]
-    classes = given.bundle.schema.classes
-    for rank, one in enumerate(listed.chosen, start=1):
-        names = ["" if value != value else str(value) for value in given.names.iloc[one.row]]  # noqa: PLR0124 -- NaN
-        profit = [f"{one.probability * (campaign.gain or 0) - (campaign.cost or 0):.6g}"] if paid else []
-        outcome = [classes[given.y[one.row]]] if listed.looking_back else []
-        why = "; ".join(one.reasons)
-        origin = FROM.get(int(given.source[one.row]), "the model, which learnt from this row")
-        yield [
-            str(rank),
-            str(one.row + 1),
-            *names,
-            f"{one.probability:.6g}",
-            *profit,
-            why,
-            one.sureness,
-            origin,
-            *outcome,
-        ]
+def _csv_records(scored: ScoredRows, contact_list: ContactList, campaign: Campaign) -> Iterator[list[str]]:
+    has_profit, classes = campaign.gain is not None, scored.bundle.schema.classes
+    profit_header = ["expected_profit"] if has_profit else []
+    outcome_header = ["outcome"] if contact_list.retrospective else []
+    header = ["rank", "row", *map(str, scored.identifiers.columns), "probability", *profit_header]
+    yield [*header, "reasons", "sureness", "probability_from", *outcome_header]
+    for rank, contact in enumerate(contact_list.contacts, start=1):
+        identifiers = map(_format_identifier, scored.identifiers.iloc[contact.row])
+        record = [str(rank), str(contact.row + 1), *identifiers, f"{contact.probability:.6g}"]
+        if has_profit:
+            record.append(f"{contact.probability * (campaign.gain or 0) - (campaign.cost or 0):.6g}")
+        source = SOURCES.get(int(scored.source[contact.row]), "the model, which learnt from this row")
+        record += ["; ".join(contact.reasons), contact.confidence, source]
+        if contact_list.retrospective:
+            record.append(classes[scored.y[contact.row]])
+        yield record
 
 
-def _harmless(cell: str) -> str:
-    """An apostrophe before what a spreadsheet would take for a formula."""
-    return f"'{cell}" if cell.startswith(FORMULA) and not NUMBER.fullmatch(cell) else cell
+def _format_identifier(identifier: Any) -> str:
+    return "" if identifier != identifier else str(identifier)  # noqa: PLR0124 -- NaN
+
+
+def _escape_formula(cell: str) -> str:
+    """Put an apostrophe before text that a spreadsheet would take for a formula."""
+    return f"'{cell}" if cell.startswith(FORMULA_STARTS) and not NUMBER.fullmatch(cell) else cell

@@ -1,119 +1,159 @@
-"""What each column adds to the answers for the given rows, by the model's own arithmetic: SHAP values of trees and linear models.
+"""Contributions of columns to predictions: SHAP values of trees and linear models, sampled Shapley values of other models.
 
-Of trees they are TreeSHAP (Lundberg et al., From local explanations to global understanding with explainable AI for trees,
-Nature Machine Intelligence 2, 2020), of linear models coefficient times distance from the mean (Štrumbelj & Kononenko 2014),
-over encoded columns, summed to the raw ones. Other models are asked by `reasons`, forests too: TreeSHAP takes 0.2 s for a
-row in a hundred deep trees, which is ten times as long.
+SHAP values of trees are TreeSHAP (Lundberg et al., From local explanations to global understanding with explainable AI for
+trees, Nature Machine Intelligence 2, 2020), those of linear models are coefficient times distance from the mean (Štrumbelj
+& Kononenko 2014). Both are computed for encoded columns and summed over the encoded columns of each raw one. All other
+models are sampled by `shapley_values`, forests too: TreeSHAP takes 0.2 s for a row in a hundred deep trees, which is ten
+times as long.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
+from operator import attrgetter
 from typing import Any, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 
 from harness.deploy.insights.scored_rows import ScoredRows
-from harness.deploy.insights.shapley import reasons
+from harness.deploy.insights.shapley import shapley_values
 from harness.preprocessing.tabular_encoders import feature_sources
 from harness.registry.task import Features
 
 Floats = npt.NDArray[np.float64]
 
-MOST_ROWS, SAMPLED = 2000, 100  #: rows looked at by arithmetic, and by sampling
-BACKGROUND = 32  #: rows with which sampling compares
-ENOUGH = 100  #: given rows below which their average is nothing to compare with
+MAX_EXACT_ROWS, MAX_SAMPLED_ROWS = 2000, 100  #: rows of a summary, with and without a fast exact method
+BACKGROUND_ROWS = 32  #: rows with which sampling compares
+MIN_BACKGROUND = 100  #: scored rows from which their average is used as the reference
 
-#: SHAP values (n, encoded columns), and how they were computed.
-_Shap: TypeAlias = tuple[Floats, str]
-
-
-@dataclass(frozen=True)
-class Added:
-    """What each raw column adds to the log-odds of each row, (n, columns), compared with another one; `how` by what."""
-
-    values: Floats
-    how: str
+_EncodedContributions: TypeAlias = tuple[Floats, str]  #: (n, encoded columns), and the method
 
 
 @dataclass(frozen=True)
-class Contributions:
-    """What columns add for `rows` of the given rows: `size` is the mean of its absolute value; `how` says by what."""
+class ColumnContributions:
+    """Contributions (n, raw columns) to the log-odds of the positive class, and the method that computed them."""
+
+    contributions: Floats
+    method: str
+
+
+@dataclass(frozen=True)
+class ContributionSummary:
+    """Mean absolute contribution of each column over `rows` rows, largest first."""
 
     names: tuple[str, ...]
-    size: tuple[float, ...]
+    mean_sizes: tuple[float, ...]
     rows: int
-    how: str
+    method: str
 
 
-def contributions(given: ScoredRows, seed: int) -> Contributions | None:
-    """What columns add for a sample of a table's rows, greatest first; None of texts, pictures, several classes, few rows."""
-    if given.bundle.schema.modality != "tabular" or not given.binary or len(given) < ENOUGH:
+def summarize_contributions(scored: ScoredRows, seed: int) -> ContributionSummary | None:
+    """Average the sizes of contributions over a sample of the rows.
+
+    Parameters
+    ----------
+    scored : ScoredRows
+        Rows of a table with two classes.
+    seed : int
+        Seed of the sample.
+
+    Returns
+    -------
+    ContributionSummary or None
+        None for texts, images, more than two classes and fewer than 100 rows.
+    """
+    if scored.bundle.schema.modality != "tabular" or not scored.binary or len(scored) < MIN_BACKGROUND:
         return None
-    names = [one.name for one in given.bundle.schema.features]
-    drawn = np.random.default_rng(seed).permutation(len(given))
-    added = exact(given, np.sort(drawn[:MOST_ROWS])) or sampled(given, np.sort(drawn[:SAMPLED]), seed)
-    size = np.abs(added.values).mean(axis=0)
-    order = np.argsort(-size, kind="stable")
-    return Contributions(tuple(names[j] for j in order), tuple(size[order].tolist()), len(added.values), added.how)
+    drawn = np.random.default_rng(seed).permutation(len(scored))
+    columns = exact_contributions(scored, np.sort(drawn[:MAX_EXACT_ROWS]))
+    if columns is None:
+        columns = sampled_contributions(scored, np.sort(drawn[:MAX_SAMPLED_ROWS]), seed)
+    mean_sizes = np.abs(columns.contributions).mean(axis=0)
+    order = np.argsort(-mean_sizes, kind="stable")
+    names = tuple(scored.bundle.schema.features[j].name for j in order)
+    return ContributionSummary(names, tuple(mean_sizes[order].tolist()), len(columns.contributions), columns.method)
 
 
-def sampled(given: ScoredRows, rows: npt.NDArray[np.int64], seed: int) -> Added:
-    """What columns add for these rows by sampling, whatever the model is; what is within its error counts as nothing."""
-    drawn = np.random.default_rng(seed).permutation(len(given))[:BACKGROUND]
-    return _sampled(given, rows, seed, given.X.iloc[drawn])
+def sampled_contributions(
+    scored: ScoredRows, rows: npt.NDArray[np.int64], seed: int, *, to_typical: bool = False
+) -> ColumnContributions:
+    """Estimate contributions by sampling, for any model.
+
+    Parameters
+    ----------
+    scored : ScoredRows
+        Rows of a table.
+    rows : (n,) array of int
+        Positions of the rows to explain.
+    seed : int
+        Seed of the sampling.
+    to_typical : bool, default False
+        Compare with the typical row of training instead of 32 scored rows: a few rows have no meaningful average.
+
+    Returns
+    -------
+    ColumnContributions
+        Contributions of at most twice their standard error are 0.
+    """
+    background: Features | None = None
+    if not to_typical:
+        drawn = np.random.default_rng(seed).permutation(len(scored))[:BACKGROUND_ROWS]
+        background = scored.X.iloc[drawn]
+    bundle, X = scored.bundle, scored.X.iloc[rows]
+    explained = shapley_values(bundle.predict_proba, bundle.schema, X, seed, class_index=1, background=background)
+    contributions = np.array(list(map(attrgetter("contributions"), explained)))
+    errors = np.array(list(map(attrgetter("errors"), explained)))
+    significant = np.abs(contributions) > 2 * errors
+    return ColumnContributions(np.where(significant, contributions, 0.0), "sampled Shapley values")
 
 
-def against_typical(given: ScoredRows, rows: npt.NDArray[np.int64], seed: int) -> Added:
-    """The same compared with the typical row of training: one row, or few, have no average to be compared with."""
-    return _sampled(given, rows, seed, None)
+def exact_contributions(scored: ScoredRows, rows: npt.NDArray[np.int64]) -> ColumnContributions | None:
+    """Compute SHAP values of the positive class by the model's own arithmetic.
 
+    Parameters
+    ----------
+    scored : ScoredRows
+        Rows of a table.
+    rows : (n,) array of int
+        Positions of the rows to explain.
 
-def _sampled(given: ScoredRows, rows: npt.NDArray[np.int64], seed: int, background: Features | None) -> Added:
-    bundle, X = given.bundle, given.X.iloc[rows]
-    found = reasons(bundle.predict_proba, bundle.schema, X, seed, position=1, background=background)
-    values, errors = (np.array([getattr(one, name) for one in found]) for name in ("values", "errors"))
-    return Added(np.where(np.abs(values) > 2 * errors, values, 0.0), "sampled Shapley values")
+    Returns
+    -------
+    ColumnContributions or None
+        None if there is no fast exact method for the model, or no row.
 
-
-def exact(given: ScoredRows, rows: npt.NDArray[np.int64]) -> Added | None:
-    """SHAP values of the positive class for these rows, or None where the model has no quick arithmetic for them."""
-    fitted = given.bundle.model.fitted
+    References
+    ----------
+    Lundberg et al. (2020), From local explanations to global understanding with explainable AI for trees.
+    Štrumbelj & Kononenko (2014), Explaining prediction models and individual predictions with feature contributions.
+    """
+    fitted = scored.bundle.model.pipeline
     if fitted.preparer is None or not len(rows):
         return None
     try:
         sources = feature_sources(fitted.encoder, fitted.preparer.layout)
     except TypeError:
         return None
-    classifier, encoded = getattr(fitted.classifier, "model", fitted.classifier), fitted.encode(given.X.iloc[rows])
+    classifier, encoded = getattr(fitted.classifier, "model", fitted.classifier), fitted.encode(scored.X.iloc[rows])
     if type(classifier).__name__ == "LogisticRegression":
-        some = np.linspace(0, len(given) - 1, min(len(given), MOST_ROWS)).astype(int)
-        average = fitted.encode(given.X.iloc[some]).mean(axis=0)
-        found: _Shap | None = (
-            (encoded - average) * classifier.coef_[0],
-            "coefficient times distance from the mean",
-        )
+        sample = np.linspace(0, len(scored) - 1, min(len(scored), MAX_EXACT_ROWS)).astype(int)
+        mean = fitted.encode(scored.X.iloc[sample]).mean(axis=0)
+        method = "coefficient times distance from the mean"
+        of_encoded: _EncodedContributions | None = ((encoded - mean) * classifier.coef_[0], method)
     else:
-        found = _of_trees(classifier, encoded)
-    if found is None or found[0].shape[1] != len(sources):
+        of_encoded = _tree_shap(classifier, encoded)
+    if of_encoded is None or of_encoded[0].shape[1] != len(sources):
         return None
-    values, how = found
-    return Added(_summed(values, sources, [one.name for one in given.bundle.schema.features]), how)
-
-
-def _summed(values: Floats, sources: Sequence[str], names: Sequence[str]) -> Floats:
-    """Columns of one raw column added up."""
-    place = {name: j for j, name in enumerate(names)}
-    out = np.zeros((len(values), len(names)))
+    positions = {feature.name: j for j, feature in enumerate(scored.bundle.schema.features)}
+    contributions = np.zeros((len(rows), len(positions)))
     for j, name in enumerate(sources):
-        out[:, place[name]] += values[:, j]
-    return out
+        contributions[:, positions[name]] += of_encoded[0][:, j]
+    return ColumnContributions(contributions, of_encoded[1])
 
 
-def _of_trees(classifier: Any, X: Any) -> _Shap | None:
-    """SHAP values of trees that tell two classes apart; None of other classifiers."""
+def _tree_shap(classifier: Any, X: Any) -> _EncodedContributions | None:
+    """SHAP values of a boosted classifier of two classes; None for other classifiers."""
     kind = type(classifier).__name__
     if kind == "XGBClassifier":
         import xgboost
@@ -126,6 +166,8 @@ def _of_trees(classifier: Any, X: Any) -> _Shap | None:
         from catboost import Pool
 
         categories = [name for name in getattr(X, "columns", ()) if X[name].dtype == "category"]
-        values = classifier.get_feature_importance(Pool(X, cat_features=categories), type="ShapValues", thread_count=1)
-        return np.asarray(values)[:, :-1], "TreeSHAP, by CatBoost"
+        with_base = classifier.get_feature_importance(
+            Pool(X, cat_features=categories), type="ShapValues", thread_count=1
+        )
+        return np.asarray(with_base)[:, :-1], "TreeSHAP, by CatBoost"
     return None

@@ -1,202 +1,233 @@
-"""The smallest change of actionable columns with which a row would have been answered otherwise.
+"""Counterfactuals: the smallest change of actionable columns that would change a row's prediction.
 
-Nearest counterfactuals (Wachter, Mittelstadt & Russell 2018), over one or two columns that somebody says can be acted on,
-with values that occur, and only in combinations of which the given rows hold every pair: no internet service and a fast
-line at once is no advice. They say what the model goes by, not what would happen if somebody made the change.
+Nearest counterfactuals (Wachter, Mittelstadt & Russell, Counterfactual explanations without opening the black box, 2018)
+over one or two actionable columns. Only values that occur are tried, and only combinations of which every pair occurs in
+the scored rows, so that no internet service is never combined with a fast line. Counterfactuals describe the model, not
+what would happen if somebody made the change.
 """
 
 from __future__ import annotations
 
 import itertools
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 
-from harness.deploy.insights.importance import grid
-from harness.deploy.insights.scored_rows import ScoredRows
-from harness.deploy.insights.shapley import written
+from harness.deploy.insights.dependence import value_grid
+from harness.deploy.insights.scored_rows import Positions, ScoredRows
+from harness.deploy.insights.shapley import format_feature_value
 from harness.deploy.schema import Feature
 from harness.registry.task import Features
 
-MOST_ROWS = 100  #: rows of the list that are asked about
-POOL = 20_000  #: given rows in which combinations are looked for
-MOST_TRIED = 3000  #: changes tried for one row
-FEWEST = 3  #: rows in which a pair of values must occur
+MAX_ROWS = 100  #: rows of the list for which changes are searched
+MAX_POOL_ROWS = 20_000  #: scored rows in which combinations of values are counted
+MAX_CHANGES = 3000  #: changes tried for one row
+MIN_PAIR_ROWS = 3  #: rows in which a pair of values must occur
 
-Change: TypeAlias = tuple[Feature, Any]  #: a column and the value it would have
-Pairs: TypeAlias = dict[tuple[str, str], npt.NDArray[np.bool_]]
+Change: TypeAlias = tuple[Feature, Any]  #: a column and its new value
 
 
 @dataclass(frozen=True)
-class Flip:
-    """A row that is called positive, and the nearest change with which it would not be.
+class Counterfactual:
+    """A row that is predicted positive, and the nearest change with which it would not be.
 
-    Where none is `enough`, it is the change with which its probability falls most; no changes: none lowers it.
+    If no change suffices, it is the one with the lowest probability; no changes if none lowers the probability.
     """
 
     row: int
-    before: float
-    after: float
-    changes: tuple[tuple[str, str, str], ...]  #: column, value, what it would have to be
-    enough: bool = False
+    probability: float
+    new_probability: float
+    changes: tuple[tuple[str, str, str], ...]  #: column, value, new value
+    sufficient: bool = False
 
 
 @dataclass(frozen=True)
-class Flips:
-    """What was found for each of the rows asked about."""
-
-    rows: tuple[Flip, ...]
-
-
-@dataclass(frozen=True)
-class Common:
-    """A change that was found for several rows, and their mean probability before and after."""
+class FrequentChange:
+    """A change that was found for several rows, and their mean probability without and with it."""
 
     changes: tuple[str, ...]
     rows: int
-    before: float
-    after: float
+    probability: float
+    new_probability: float
 
 
-def common(found: Sequence[Flip]) -> list[Common]:
-    """The changes that were found, those of most rows first."""
-    by: dict[tuple[str, ...], list[Flip]] = {}
-    for one in found:
-        by.setdefault(tuple(f"{name} = {to}" for name, _, to in one.changes), []).append(one)
-    every = [
-        Common(changes, len(some), *(float(np.mean([getattr(one, at) for one in some])) for at in ("before", "after")))
-        for changes, some in by.items()
-    ]
-    return sorted(every, key=lambda one: -one.rows)
+@dataclass(frozen=True)
+class _ValuePairs:
+    """Which binned values occur together: (actionable column, other column) → (bins, bins); and the bin of each row."""
+
+    occur: dict[tuple[str, str], npt.NDArray[np.bool_]]
+    bins: dict[str, Positions]
+
+    def allow(self, row: int, change: Sequence[Change]) -> bool:
+        """Whether every changed value occurs together with every other value of the row."""
+        new_bins = {feature.name: _bin_of_value(feature, value) for feature, value in change}
+        for name, new_bin in new_bins.items():
+            for other, row_bins in self.bins.items():
+                if other != name and not self.occur[name, other][new_bin, new_bins.get(other, row_bins[row])]:
+                    return False
+        return True
 
 
-def flips(given: ScoredRows, rows: Sequence[int], actionable: Sequence[str]) -> Flips | None:
-    """The nearest changes for these rows, of those that the bundle's model itself calls positive; None without any."""
-    bundle = given.bundle
-    threshold = 0.5 if bundle.threshold is None else bundle.threshold
-    features = [one for one in bundle.schema.features if one.name in actionable]
-    rows = list(rows)[:MOST_ROWS]
-    if not rows or not features or not given.binary:
-        return None
-    before = bundle.predict_proba(given.X.iloc[rows])[:, 1]
-    pairs, bins = _pairs(given, features)
-    found = []
-    for row, p in zip(rows, before, strict=True):
-        if p < threshold:
-            continue
-        changes = _changes(given, row, features, (pairs, bins))
-        found.append(_nearest(given, row, float(p), changes))
-    return Flips(tuple(found)) if found else None
+def group_by_change(counterfactuals: Sequence[Counterfactual]) -> list[FrequentChange]:
+    """Group counterfactuals by their change, the most frequent change first."""
+    groups: dict[tuple[str, ...], list[Counterfactual]] = {}
+    for counterfactual in counterfactuals:
+        changes = tuple(f"{column} = {new}" for column, _, new in counterfactual.changes)
+        groups.setdefault(changes, []).append(counterfactual)
+    frequent = []
+    for changes, rows in groups.items():
+        probability = float(np.mean([row.probability for row in rows]))
+        new_probability = float(np.mean([row.new_probability for row in rows]))
+        frequent.append(FrequentChange(changes, len(rows), probability, new_probability))
+    return sorted(frequent, key=lambda change: -change.rows)
 
 
-def _nearest(given: ScoredRows, row: int, before: float, changes: list[tuple[Change, ...]]) -> Flip:
-    """The first change, nearest first, with which the row falls below the threshold."""
+def find_counterfactuals(
+    scored: ScoredRows, rows: Sequence[int], actionable: Sequence[str]
+) -> tuple[Counterfactual, ...]:
+    """Find the nearest counterfactual of each row that the bundle's model predicts as positive.
+
+    Parameters
+    ----------
+    scored : ScoredRows
+        Rows of a table with two classes.
+    rows : sequence of int
+        Positions of rows; the first 100 are searched.
+    actionable : sequence of str
+        Columns that may be changed, one or two at a time.
+
+    Returns
+    -------
+    tuple of Counterfactual
+        Empty if no row is predicted positive.
+
+    References
+    ----------
+    Wachter, Mittelstadt & Russell (2018), Counterfactual explanations without opening the black box.
+    """
+    features = [feature for feature in scored.bundle.schema.features if feature.name in actionable]
+    rows = list(rows)[:MAX_ROWS]
+    if not rows or not features or not scored.binary:
+        return ()
+    probabilities = scored.bundle.predict_proba(scored.X.iloc[rows])[:, 1]
+    pairs = _count_pairs(scored, features)
+    counterfactuals = []
+    for row, probability in zip(rows, probabilities.tolist(), strict=True):
+        if probability >= scored.threshold:
+            changes = list(itertools.islice(_changes(scored, row, features, pairs), MAX_CHANGES))
+            counterfactuals.append(_nearest(scored, row, probability, changes))
+    return tuple(counterfactuals)
+
+
+def _nearest(scored: ScoredRows, row: int, probability: float, changes: Sequence[tuple[Change, ...]]) -> Counterfactual:
+    """Choose the nearest change with which the row falls below the threshold; `changes` are sorted by distance."""
     if not changes:
-        return Flip(row, before, before, ())
-    threshold = 0.5 if given.bundle.threshold is None else given.bundle.threshold
-    after = given.bundle.predict_proba(_changed(given.X.iloc[[row]], changes))[:, 1]
-    enough = np.flatnonzero(after < threshold)
-    at = int(enough[0]) if len(enough) else int(after.argmin())
-    if after[at] >= before:
-        return Flip(row, before, before, ())
-    own = given.X.iloc[row]
-    told = tuple((one.name, written(one, own[one.name]), written(one, to)) for one, to in changes[at])
-    return Flip(row, before, float(after[at]), told, enough=len(enough) > 0)
+        return Counterfactual(row, probability, probability, ())
+    new_p = scored.bundle.predict_proba(_apply_changes(scored.X.iloc[[row]], changes))[:, 1]
+    sufficient = np.flatnonzero(new_p < scored.threshold)
+    best = int(sufficient[0]) if len(sufficient) else int(new_p.argmin())
+    if new_p[best] >= probability:
+        return Counterfactual(row, probability, probability, ())
+    own = scored.X.iloc[row]
+    described = []
+    for feature, new in changes[best]:
+        texts = format_feature_value(feature, own[feature.name]), format_feature_value(feature, new)
+        described.append((feature.name, *texts))
+    return Counterfactual(row, probability, float(new_p[best]), tuple(described), sufficient=len(sufficient) > 0)
 
 
-def _changed(row: Any, changes: Sequence[Sequence[Change]]) -> Features:
-    """The row once per change, changed."""
+def _apply_changes(row: Any, changes: Sequence[Sequence[Change]]) -> Features:
+    """Repeat a row once per change, and apply the change."""
     import pandas as pd
 
-    many = row.iloc[np.zeros(len(changes), dtype=int)].reset_index(drop=True)
-    touched = {one.name: one for change in changes for one, _ in change}
-    for name, feature in touched.items():
-        to = [next((value for one, value in change if one.name == name), None) for change in changes]
-        own = row[name].iloc[0]
-        values = [own if value is None else value for value in to]
-        many[name] = (
-            pd.Categorical(pd.array(values, dtype="str"))
-            if feature.kind == "category"
-            else np.array(values, dtype=float)
-        )
-    return many
+    repeated = row.iloc[np.zeros(len(changes), dtype=int)].reset_index(drop=True)
+    columns: dict[str, list[Any]] = {}
+    kinds: dict[str, str] = {}
+    for index, change in enumerate(changes):
+        for feature, new in change:
+            column = columns.setdefault(feature.name, [row[feature.name].iloc[0]] * len(changes))
+            column[index] = new
+            kinds[feature.name] = feature.kind
+    for name, column in columns.items():
+        if kinds[name] == "category":
+            repeated[name] = pd.Categorical(pd.array(column, dtype="str"))
+        else:
+            repeated[name] = np.array(column, dtype=float)
+    return repeated
 
 
 def _changes(
-    given: ScoredRows, row: int, features: Sequence[Feature], seen: tuple[Pairs, dict[str, npt.NDArray[np.int64]]]
-) -> list[tuple[Change, ...]]:
-    """Changes of one or two columns that fit everything else in the row, nearest first."""
-    own = given.X.iloc[row]
-    single: dict[str, list[tuple[float, Change]]] = {}
+    scored: ScoredRows, row: int, features: Sequence[Feature], pairs: _ValuePairs
+) -> Iterator[tuple[Change, ...]]:
+    """Yield changes of one column, then of two, nearest first, whose values occur together with the row's others."""
+    own = scored.X.iloc[row]
+    single: list[list[tuple[float, Change]]] = []
     for feature in features:
-        values = [value for value in grid(feature) if value != own[feature.name]]
-        single[feature.name] = [(_distance(feature, own[feature.name], value), (feature, value)) for value in values]
-    every: list[tuple[int, float, tuple[Change, ...]]] = [
-        (1, distance, (change,)) for one in single.values() for distance, change in one
-    ]
-    for one, other in itertools.combinations(single.values(), 2):
-        every += [(2, d + e, (a, b)) for (d, a), (e, b) in itertools.product(one, other)]
-    every.sort(key=lambda one: one[:2])
-    fitting = (change for _, _, change in every if _fits(given, row, change, seen))
-    return list(itertools.islice(fitting, MOST_TRIED))
+        options = []
+        for value in value_grid(feature):
+            if value != own[feature.name]:
+                options.append((_distance(feature, own[feature.name], value), (feature, value)))
+        single.append(options)
+    double = []
+    for first, second in itertools.combinations(single, 2):
+        for (first_distance, first_change), (second_distance, second_change) in itertools.product(first, second):
+            double.append((first_distance + second_distance, (first_change, second_change)))
+    for _, change in sorted(itertools.chain(*single), key=lambda option: option[0]):
+        if pairs.allow(row, (change,)):
+            yield (change,)
+    for _, changes in sorted(double, key=lambda option: option[0]):
+        if pairs.allow(row, changes):
+            yield changes
 
 
 def _distance(feature: Feature, own: Any, value: Any) -> float:
-    """1 for another level; for a number the share of training rows that lies between."""
+    """Return 1 for another level or a missing own value, for numbers the share of training rows between the two."""
     if feature.kind == "category" or own is None or own != own:  # noqa: PLR0124 -- NaN
         return 1.0
     edges = np.array(feature.edges)
     return float(abs(np.searchsorted(edges, own) - np.searchsorted(edges, value)) / (len(edges) + 1))
 
 
-def _fits(
-    given: ScoredRows, row: int, change: Sequence[Change], seen: tuple[Pairs, dict[str, npt.NDArray[np.int64]]]
-) -> bool:
-    """Whether every changed value occurs together with every other value of the row, pair by pair."""
-    pairs, bins = seen
-    to = {feature.name: _bin(feature, value) for feature, value in change}
-    for name, at in to.items():
-        for other in given.bundle.schema.features:
-            if other.name != name and not pairs[name, other.name][at, to.get(other.name, bins[other.name][row])]:
-                return False
-    return True
+def _count_pairs(scored: ScoredRows, features: Sequence[Feature]) -> _ValuePairs:
+    """Find the values of actionable columns that occur together with values of other columns in at least three rows."""
+    bins, sizes = {}, {}
+    for feature in scored.bundle.schema.features:
+        bins[feature.name] = _bin_column(scored, feature)
+        sizes[feature.name] = _bin_count(feature)
+    pool = np.linspace(0, len(scored) - 1, min(len(scored), MAX_POOL_ROWS)).astype(int)
+    occur = {}
+    for feature, other in itertools.product(features, bins):
+        name = feature.name
+        if other != name:
+            pair_index = bins[name][pool] * sizes[other] + bins[other][pool]
+            counts = np.bincount(pair_index, minlength=sizes[name] * sizes[other])
+            occur[name, other] = counts.reshape(sizes[name], sizes[other]) >= MIN_PAIR_ROWS
+    return _ValuePairs(occur, bins)
 
 
-def _pairs(given: ScoredRows, features: Sequence[Feature]) -> tuple[Pairs, dict[str, npt.NDArray[np.int64]]]:
-    """Which values of actionable columns occur together with which of others, and every row's own; numbers in bins."""
-    bins = {one.name: _binned(given, one) for one in given.bundle.schema.features}
-    sizes = {one.name: _size(one) for one in given.bundle.schema.features}
-    pool = np.linspace(0, len(given) - 1, min(len(given), POOL)).astype(int)
-    pairs = {}
-    for feature in features:
-        for other, place in bins.items():
-            if other != feature.name:
-                at = bins[feature.name][pool] * sizes[other] + place[pool]
-                counts = np.bincount(at, minlength=sizes[feature.name] * sizes[other])
-                pairs[feature.name, other] = counts.reshape(sizes[feature.name], sizes[other]) >= FEWEST
-    return pairs, bins
+def _bin_count(feature: Feature) -> int:
+    """Number of bins of a column: its levels or ranges, and one for all other and missing values."""
+    known = len(feature.levels) if feature.kind == "category" else len(feature.edges) + 1
+    return known + 1
 
 
-def _size(feature: Feature) -> int:
-    """Bins of a column: its levels or ranges, then all other and missing values."""
-    return (len(feature.levels) if feature.kind == "category" else len(feature.edges) + 1) + 1
-
-
-def _binned(given: ScoredRows, feature: Feature) -> npt.NDArray[np.int64]:
-    column = given.X[feature.name]
+def _bin_column(scored: ScoredRows, feature: Feature) -> Positions:
+    column = scored.X[feature.name]
     if feature.kind == "category":
-        place = {level: at for at, level in enumerate(feature.levels)}
-        table = np.array([*(place.get(str(level), len(place)) for level in column.cat.categories), len(place)])
-        return np.asarray(table[column.cat.codes.to_numpy()], dtype=np.int64)
-    values = column.to_numpy(np.float64)
-    found = np.searchsorted(feature.edges, values, side="right")
-    return np.where(np.isnan(values), _size(feature) - 1, found).astype(np.int64)
+        levels = dict(zip(feature.levels, range(len(feature.levels)), strict=True))
+        level_bins = [levels.get(str(level), len(levels)) for level in column.cat.categories]
+        # The last entry serves code -1, which stands for a missing value.
+        bins: Positions = np.array([*level_bins, len(levels)])[column.cat.codes.to_numpy()]
+        return bins
+    numbers = column.to_numpy(np.float64)
+    positions = np.searchsorted(feature.edges, numbers, side="right")
+    return np.where(np.isnan(numbers), _bin_count(feature) - 1, positions).astype(np.int64)
 
 
-def _bin(feature: Feature, value: Any) -> int:
+def _bin_of_value(feature: Feature, value: Any) -> int:
     if feature.kind == "category":
         return feature.levels.index(value)
     return int(np.searchsorted(feature.edges, value, side="right"))

@@ -1,176 +1,187 @@
-"""The pictures of insights."""
+"""The figures of insights: importances, partial dependence, gains, and how probabilities are distributed and hold."""
 
 from __future__ import annotations
 
 import io
 from collections.abc import Sequence
+from operator import attrgetter
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
-from harness.deploy.insights.confidence import Bin
-from harness.deploy.insights.gains import SHARES, Band, Gains
-from harness.deploy.insights.importance import Driver
-from harness.deploy.insights.page import Picture
-from harness.deploy.markdown import visible
+from harness.deploy.insights.confidence import ReliabilityBin
+from harness.deploy.insights.dependence import PartialDependence
+from harness.deploy.insights.gains import CURVE_SHARES, Gains
+from harness.deploy.insights.importance import ColumnImportance
+from harness.deploy.insights.page import SvgFigure
+from harness.deploy.markdown import replace_unprintable
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
+Floats = npt.NDArray[np.float64]
+
 BLUE, ORANGE, GREY = "#0072B2", "#D55E00", "0.45"
 STYLE: dict[Any, Any] = {
     "font.size": 9,
-    "text.parse_math": False,  # a dollar in a name begins no formula
-    "svg.hashsalt": "evenhand",  # the same figure gives the same bytes
+    "text.parse_math": False,  # a dollar sign in a name does not start a formula
+    "svg.hashsalt": "evenhand",  # the same figure has the same bytes
     "axes.spines.top": False,
     "axes.spines.right": False,
     "axes.axisbelow": True,
     "axes.grid": True,
     "grid.color": "0.92",
 }
-REFERENCE: dict[str, Any] = {"color": GREY, "linewidth": 1, "linestyle": (0, (1, 2))}
-LONGEST = 28
-PANELS = 6
+DOTTED_LINE: dict[str, Any] = {"color": GREY, "linewidth": 1, "linestyle": (0, (1, 2))}
+ZERO_LINE: dict[str, Any] = {"color": "0.3", "linewidth": 0.8}
+DOTS: dict[str, Any] = {"fmt": "o", "color": BLUE, "markersize": 4, "linewidth": 1.2}
+MAX_NAME_LENGTH = 28
+MAX_PANELS = 6
 
 
-def cut(text: str, longest: int = LONGEST) -> str:
-    """A name that fits; the whole of it stands in the tables."""
-    plain = visible(text)
-    return plain if len(plain) <= longest else f"{plain[: longest - 1]}…"
+def shorten(name: str, max_length: int = MAX_NAME_LENGTH) -> str:
+    """Shorten a name with an ellipsis; the tables contain it in full."""
+    printable = replace_unprintable(name)
+    return printable if len(printable) <= max_length else f"{printable[: max_length - 1]}…"
 
 
-def drivers_picture(units: Sequence[Driver], label: str) -> Picture:
-    """What is lost without each column or group, with intervals."""
+def plot_importances(units: Sequence[ColumnImportance], label: str) -> SvgFigure:
+    """Plot the loss without each column or group, with intervals; `label` names the metric."""
     from matplotlib import rc_context
 
     with rc_context(STYLE):
-        drawn = _figure(6.2, 0.9 + 0.27 * len(units))
-        axes = drawn.subplots()
-        names = [cut(" + ".join(one.columns), 34) for one in units]
-        place = np.arange(len(units))[::-1]
-        half = [0.0 if np.isnan(one.half) else one.half for one in units]
-        axes.errorbar([one.loss for one in units], place, xerr=half, fmt="o", color=BLUE, markersize=4, linewidth=1.2)
-        axes.axvline(0, color="0.3", linewidth=0.8)
-        axes.set_yticks(place, names)
+        figure = _new_figure(6.2, 0.9 + 0.27 * len(units))
+        axes = figure.subplots()
+        names = [shorten(" + ".join(unit.columns), 34) for unit in units]
+        heights = np.arange(len(units))[::-1]
+        margins = np.nan_to_num(list(map(attrgetter("ci_half_width"), units)))
+        axes.errorbar(list(map(attrgetter("loss"), units)), heights, xerr=margins, **DOTS)
+        axes.axvline(0, **ZERO_LINE)
+        axes.set_yticks(heights, names)
         axes.grid(visible=False, axis="y")
         axes.set_xlabel(f"loss of {label} when shuffled")
-        return _picture(
-            drawn, f"What is lost without each column: dot and line are the mean and its 95 % interval; {label}"
+        return _to_svg(
+            figure, f"What is lost without each column: dot and line are the mean and its 95 % interval; {label}"
         )
 
 
-def curves_picture(found: Sequence[Driver], positive: str) -> Picture | None:
-    """Partial dependence of the first few columns that have a curve, on one scale."""
+def plot_dependence(importances: Sequence[ColumnImportance], positive: str) -> SvgFigure | None:
+    """Plot the partial dependence of the first six columns that have a curve, on one scale; None without curves."""
     from matplotlib import rc_context
 
-    shown = [one for one in found if one.curve][:PANELS]
-    if not shown:
+    curves = {column.columns[0]: column.curve for column in importances if column.curve is not None}
+    names = list(curves)[:MAX_PANELS]
+    if not names:
         return None
     with rc_context(STYLE):
-        across = min(3, len(shown))
-        down = -(-len(shown) // across)
-        drawn = _figure(2.15 * across + 0.4, 2.1 * down + 0.2)
-        panels = drawn.subplots(down, across, sharey=True, squeeze=False).ravel()
-        for axes, one in zip(panels, shown, strict=False):
-            _curve(axes, one)
-        for axes in panels[len(shown) :]:
+        n_columns = min(3, len(names))
+        n_rows = -(-len(names) // n_columns)
+        figure = _new_figure(2.15 * n_columns + 0.4, 2.1 * n_rows + 0.2)
+        panels = figure.subplots(n_rows, n_columns, sharey=True, squeeze=False).ravel()
+        for axes, name in zip(panels, names, strict=False):
+            _draw_dependence(axes, curves[name])
+            axes.set_title(shorten(name, 24), fontsize=9)
+        for axes in panels[len(names) :]:
             axes.set_visible(False)
-        for axes in panels[::across]:
-            axes.set_ylabel(f"probability of {cut(positive, 12)}")
-        names = ", ".join(one.columns[0] for one in shown)
-        return _picture(drawn, f"The mean probability of {positive} with each value of {names}, with 95 % intervals")
+        for axes in panels[::n_columns]:
+            axes.set_ylabel(f"probability of {shorten(positive, 12)}")
+        description = f"The mean probability of {positive} with each value of {', '.join(names)}, with 95 % intervals"
+        return _to_svg(figure, description)
 
 
-def gains_picture(found: Gains, pays: bool) -> Picture:
-    """The share found by the share contacted; beside it what that earns, or how much better than chance it is."""
+def plot_gains(gains: Gains, *, with_profit: bool) -> SvgFigure:
+    """Plot the share of positives found by the share contacted; beside it the profit, or the ratio to chance."""
     from matplotlib import rc_context
 
     with rc_context(STYLE):
-        drawn = _figure(6.4, 3.0)
-        left, right = drawn.subplots(1, 2)
-        _band(left, found.share_found, BLUE, 100)
-        left.plot([0, 100], [0, 100], **REFERENCE)
-        left.plot([0, 100 * found.positives / found.rows, 100], [0, 100, 100], color=GREY, linewidth=0.8)
-        left.set(xlabel="contacted, % of rows", ylabel="found, % of positive rows", xlim=(0, 100), ylim=(0, 102))
-        if pays and found.profit:
-            _band(right, found.profit, ORANGE, 1)
-            right.axhline(0, color="0.3", linewidth=0.8)
-            right.set(xlabel="contacted, % of rows", ylabel="profit per 1,000 rows", xlim=(0, 100))
-            said = "the profit"
+        figure = _new_figure(6.4, 3.0)
+        share_axes, ratio_axes = figure.subplots(1, 2)
+        shares = gains.share_of_positives
+        _draw_curve(share_axes, CURVE_SHARES, (shares.estimate, shares.low, shares.high), BLUE, 100)
+        share_axes.plot([0, 100], [0, 100], **DOTTED_LINE)
+        share_axes.plot([0, 100 * gains.positives / gains.rows, 100], [0, 100, 100], color=GREY, linewidth=0.8)
+        share_axes.set(xlabel="contacted, % of rows", ylabel="found, % of positive rows", xlim=(0, 100), ylim=(0, 102))
+        ratio_axes.set(xlabel="contacted, % of rows", xlim=(0, 100))
+        if with_profit and gains.profit:
+            profit = gains.profit
+            _draw_curve(ratio_axes, CURVE_SHARES, (profit.estimate, profit.low, profit.high), ORANGE, 1)
+            ratio_axes.axhline(0, **ZERO_LINE)
+            ratio_axes.set(ylabel="profit per 1,000 rows")
+            description = "the profit"
         else:
-            share = found.share_found
-            lift = Band(*(one[1:] / SHARES[1:] for one in (share.value, share.low, share.high)))
-            _band(right, lift, ORANGE, 1, SHARES[1:])
-            right.axhline(1, **REFERENCE)
-            right.set(xlabel="contacted, % of rows", ylabel="times as many as by chance", xlim=(0, 100), ylim=(0, None))
-            said = "how many times as many as by chance"
-        return _picture(
-            drawn,
-            f"By the share of rows contacted: the share of positive rows found, and {said}; bands are 95 % intervals, the "
-            "dotted line is chance, the grey one what nobody could better",
+            ratios = np.array([shares.estimate, shares.low, shares.high])[:, 1:] / CURVE_SHARES[1:]
+            _draw_curve(ratio_axes, CURVE_SHARES[1:], ratios, ORANGE, 1)
+            ratio_axes.axhline(1, **DOTTED_LINE)
+            ratio_axes.set(ylabel="times as many as by chance", ylim=(0, None))
+            description = "how many times as many as by chance"
+        return _to_svg(
+            figure,
+            f"By the share of rows contacted: the share of positive rows found, and {description}; bands are 95 % "
+            "intervals, the dotted line is chance, the grey one what nobody could better",
         )
 
 
-def sureness_picture(p: npt.NDArray[np.float64], threshold: float, bins: Sequence[Bin]) -> Picture:
-    """How probabilities are spread, and whether they came true where outcomes are known."""
+def plot_confidence(p: Floats, threshold: float, bins: Sequence[ReliabilityBin]) -> SvgFigure:
+    """Plot the distribution of probabilities (n,), and in bins of the rows with an outcome whether they came true."""
     from matplotlib import rc_context
 
     with rc_context(STYLE):
-        drawn = _figure(6.4 if bins else 4.2, 2.7)
-        panels = drawn.subplots(1, 2 if bins else 1, squeeze=False)[0]
+        figure = _new_figure(6.4 if bins else 4.2, 2.7)
+        panels = figure.subplots(1, 2 if bins else 1, squeeze=False)[0]
         panels[0].hist(p, bins=np.linspace(0, 1, 41), color=BLUE)
         panels[0].axvline(threshold, color=ORANGE, linewidth=1.2)
         panels[0].set(xlabel="probability", ylabel="rows", xlim=(0, 1))
+        description = "How many rows have which probability, and the threshold (line)"
         if bins:
-            said = np.array([one.said for one in bins])
-            true = np.array([one.positives / one.rows for one in bins])
-            reach = np.array([[t - one.low, one.high - t] for t, one in zip(true, bins, strict=True)]).T.clip(0)
-            panels[1].errorbar(said, true, yerr=reach, fmt="o", color=BLUE, markersize=4, linewidth=1.2)
-            top = min(1.0, 1.08 * max(said.max(), *(one.high for one in bins)))
-            panels[1].plot([0, top], [0, top], **REFERENCE)
+            fields = attrgetter("mean_probability", "share", "low", "high")
+            means, shares, lows, highs = np.array(list(map(fields, bins))).T
+            margins = np.array([shares - lows, highs - shares]).clip(0)
+            panels[1].errorbar(means, shares, yerr=margins, **DOTS)
+            top = min(1.0, 1.08 * max(means.max(), highs.max()))
+            panels[1].plot([0, top], [0, top], **DOTTED_LINE)
             panels[1].set(xlabel="probability said", ylabel="share that came true", xlim=(0, top), ylim=(0, top))
-        more = (
-            "; beside it, what was said of tenths of the rows and what came true, with 95 % intervals" if bins else ""
-        )
-        return _picture(drawn, f"How many rows have which probability, and the threshold (line){more}")
+            description += "; beside it, what was said of tenths of the rows and what came true, with 95 % intervals"
+        return _to_svg(figure, description)
 
 
-def _curve(axes: Axes, one: Driver) -> None:
-    assert one.curve is not None  # noqa: S101 -- chosen so
-    points = one.curve.points
-    means = [point.mean for point in points]
-    half = [0.0 if np.isnan(point.half) else point.half for point in points]
-    at = [point.at for point in points if point.at is not None]
-    if len(at) == len(points):
-        axes.plot(at, means, "o-", color=BLUE, markersize=3, linewidth=1.2)
-        low, high = (np.array(means) + sign * np.array(half) for sign in (-1, 1))
-        axes.fill_between(np.array(at), low.clip(0, 1), high.clip(0, 1), color=BLUE, alpha=0.15, linewidth=0)
+def _draw_dependence(axes: Axes, curve: PartialDependence) -> None:
+    points = curve.points
+    means = np.array(list(map(attrgetter("mean"), points)))
+    margins = np.nan_to_num(list(map(attrgetter("ci_half_width"), points)))
+    if all(point.number is not None for point in points):
+        numbers = np.array(list(map(attrgetter("number"), points)), dtype=np.float64)
+        axes.plot(numbers, means, "o-", color=BLUE, markersize=3, linewidth=1.2)
+        low, high = (means - margins).clip(0, 1), (means + margins).clip(0, 1)
+        axes.fill_between(numbers, low, high, color=BLUE, alpha=0.15, linewidth=0)
         axes.locator_params(axis="x", nbins=5)
-        if points[0].shown != f"{at[0]:.6g}":  # a date
-            few = points[:: max(1, len(points) // 2)]
-            axes.set_xticks([point.at or 0.0 for point in few], [point.shown for point in few], rotation=30, ha="right")
+        if points[0].value_text != f"{numbers[0]:.6g}":
+            step = max(1, len(points) // 2)  # dates are long, so only three are written
+            axes.set_xticks(
+                numbers[::step], list(map(attrgetter("value_text"), points[::step])), rotation=30, ha="right"
+            )
     else:
-        place = np.arange(len(points))
-        axes.errorbar(place, means, yerr=half, fmt="o", color=BLUE, markersize=4, linewidth=1.2)
-        axes.set_xticks(place, [cut(point.shown, 14) for point in points], rotation=40, ha="right")
+        positions = np.arange(len(points))
+        axes.errorbar(positions, means, yerr=margins, **DOTS)
+        axes.set_xticks(positions, [shorten(point.value_text, 14) for point in points], rotation=40, ha="right")
         axes.set_xlim(-0.5, len(points) - 0.5)
-    axes.set_title(cut(one.columns[0], 24), fontsize=9)
 
 
-def _band(axes: Axes, band: Band, colour: str, scale: float, at: npt.NDArray[np.float64] = SHARES) -> None:
-    axes.plot(100 * at, scale * band.value, color=colour, linewidth=1.4)
-    axes.fill_between(100 * at, scale * band.low, scale * band.high, color=colour, alpha=0.2, linewidth=0)
+def _draw_curve(axes: Axes, shares: Floats, curve: Sequence[Floats] | Floats, colour: str, scale: float) -> None:
+    """Draw an estimate and its interval over shares of rows; `curve` holds the estimate, the lower and the upper end."""
+    estimate, low, high = curve
+    axes.plot(100 * shares, scale * estimate, color=colour, linewidth=1.4)
+    axes.fill_between(100 * shares, scale * low, scale * high, color=colour, alpha=0.2, linewidth=0)
 
 
-def _figure(width: float, height: float) -> Figure:
+def _new_figure(width: float, height: float) -> Figure:
     from matplotlib.figure import Figure
 
     return Figure(figsize=(width, height), layout="constrained")
 
 
-def _picture(drawn: Figure, said: str) -> Picture:
+def _to_svg(figure: Figure, description: str) -> SvgFigure:
     file = io.BytesIO()
-    drawn.savefig(file, format="svg", metadata={"Date": None, "Creator": None})
-    return Picture(said, file.getvalue())
+    figure.savefig(file, format="svg", metadata={"Date": None, "Creator": None})
+    return SvgFigure(description, file.getvalue())

@@ -1,206 +1,240 @@
-"""What contacting the likeliest rows first finds and earns, counted on rows whose outcome is known, and how sure that is.
+"""Gains: how many positive rows and how much profit come from contacting the most probable rows first, with intervals.
 
-Chance is measured by the bootstrap (Efron 1979): the rows are drawn again with replacement, many times. A best cut that is
-chosen on rows and counted on the same rows flatters itself; here each is chosen on a drawn sample and counted on the rows
-that this sample left out.
+Everything is counted on rows whose outcome is known. Sampling variation is measured by the bootstrap (Efron, Bootstrap
+methods, 1979). A best share that is chosen and evaluated on the same rows is optimistic, so it is chosen on a bootstrap
+sample and evaluated on the rows that the sample left out.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 
-from harness.deploy.error_analysis import exact, wilson
+from harness.deploy.error_analysis import clopper_pearson_interval, wilson_interval
 from harness.deploy.insights.campaign import Campaign
 
 Floats = npt.NDArray[np.float64]
-Index = npt.NDArray[np.int64]
+Labels = npt.NDArray[np.int64]
+Interval: TypeAlias = tuple[float, float, float]  #: mean, lower and upper end of the 95 % interval
 
-SHARES = np.linspace(0, 1, 101)  #: of rows contacted, at which curves are drawn
-SHOWN = (0.01, 0.05, 0.1, 0.2, 0.3, 0.5)  #: those in the table
-MOST_DRAWS, FEWEST_DRAWS = 1000, 200
-WORK = 20_000_000  #: rows times draws
-LEVEL = (2.5, 97.5)
-PER = 1000  #: rows to which profits are scaled
-AS_LISTED = "as many as on the list"
+CURVE_SHARES = np.linspace(0, 1, 101)  #: shares of rows contacted at which curves are evaluated
+TABLE_SHARES = (0.01, 0.05, 0.1, 0.2, 0.3, 0.5)
+MAX_SAMPLES, MIN_SAMPLES = 1000, 200  #: bootstrap samples
+MAX_WORK = 20_000_000  #: rows times bootstrap samples
+PERCENTILES = (2.5, 97.5)
+PROFIT_ROWS = 1000  #: rows to which profits are scaled
+LIST_RULE = "as many as on the list"
 
 
 @dataclass(frozen=True)
-class Band:
-    """A figure at each of `SHARES`, and its 95 % interval."""
+class GainsCurve:
+    """Estimates at each of `CURVE_SHARES`, and their 95 % interval."""
 
-    value: Floats
+    estimate: Floats
     low: Floats
     high: Floats
 
 
 @dataclass(frozen=True)
-class Found:
-    """How many positive rows are among the `contacted` likeliest; `low` to `high` is the 95 % interval.
-
-    `chance` is what the same number of rows drawn at random holds, with the interval of that.
-    """
+class GainsRow:
+    """How many positive rows are among the `contacted` most probable rows, with the 95 % interval."""
 
     contacted: int
-    found: int
+    positives: int
     low: float
     high: float
-    chance: tuple[float, float, float]
+    chance: Interval  #: positives among as many rows drawn at random
 
 
 @dataclass(frozen=True)
-class Cut:
-    """A way to choose whom to contact, and what it earns per 1,000 rows, with its interval; `share` of rows contacted."""
+class ContactRule:
+    """A rule that says whom to contact: the share of rows it selects, and their profit per 1,000 rows."""
 
-    said: str
-    share: tuple[float, float, float]
-    profit: tuple[float, float, float]
-    threshold: tuple[float, float, float] | None = None
+    description: str
+    share: Interval
+    profit: Interval
+    threshold: Interval | None = None  #: lowest probability contacted, if that was estimated
 
 
 @dataclass(frozen=True)
 class Gains:
-    """What is found by contacting rows in the order of their probabilities."""
+    """Gains of contacting rows in descending order of probability."""
 
     rows: int
     positives: int
-    share_found: Band
-    table: tuple[Found, ...]
-    profit: Band | None = None  #: per 1,000 rows
-    cuts: tuple[Cut, ...] = ()
+    share_of_positives: GainsCurve
+    table: tuple[GainsRow, ...]
+    profit: GainsCurve | None = None  #: per 1,000 rows
+    rules: tuple[ContactRule, ...] = ()
 
 
-def gains(y: Index, positive: Floats, campaign: Campaign, contacted: int | None, seed: int) -> Gains | None:
-    """Gains among rows with outcomes `y` (n,) of 0 and 1 and probabilities (n,); None without rows of both classes.
+def measure_gains(y: Labels, proba: Floats, campaign: Campaign, contacted: int | None, seed: int) -> Gains | None:
+    """Measure gains on rows with a known outcome.
 
-    `contacted` is a number of contacts to be looked at besides the usual shares.
+    Parameters
+    ----------
+    y : (n,) array of int
+        Outcomes, 1 for a positive row and 0 otherwise.
+    proba : (n,) array of float
+        Probabilities of the positive class.
+    campaign : Campaign
+        Profits and rules are computed if it has a value.
+    contacted : int or None
+        Number of contacts to evaluate besides the usual shares.
+    seed : int
+        Seed of the bootstrap.
+
+    Returns
+    -------
+    Gains or None
+        None without rows of both classes.
+
+    References
+    ----------
+    Efron (1979), Bootstrap methods: another look at the jackknife.
     """
     n, total = len(y), int(y.sum())
     if not 0 < total < n:
         return None
     rng = np.random.default_rng(seed)
-    order = np.lexsort((rng.random(n), -positive))  # rows of one probability in no order
-    y, positive = y[order], positive[order]
-    counts = sorted(
-        {max(1, round(share * n)) for share in SHOWN} | ({contacted} if contacted and contacted < n else set())
-    )
+    order = np.lexsort((rng.random(n), -proba))  # random order within equal probabilities
+    y, proba = y[order], proba[order]
+    counts = {max(1, round(share * n)) for share in TABLE_SHARES}
+    if contacted and contacted < n:
+        counts.add(contacted)
+    table_counts = sorted(counts)
+    table_shares = np.array(table_counts) / n
     curves, tables, profits = [], [], []
-    for weights in _draws(n, rng):
-        curve, at = _curve(y, weights, np.array(counts) / n)
+    for weights in _bootstrap_weights(n, rng):
+        curve, sample_positives = _gains_curve(y, weights, table_shares)
         curves.append(curve)
-        tables.append(at)
-        profits.append(_profit(curve, float((weights * y).sum()) / n, campaign))
-    whole, found = _curve(y, np.ones(n), np.array(counts) / n)
-    rows = [
-        _found(n, total, contacts, round(float(found[j])), np.array([one[j] for one in tables]))
-        for j, contacts in enumerate(counts)
-    ]
-    profit = None
-    if campaign.gain is not None:
-        profit = _band(_profit(whole, total / n, campaign), np.array(profits))
-    cuts = _cuts(y, positive, campaign, contacted, rng) if campaign.gain is not None else ()
-    return Gains(n, total, _band(whole, np.array(curves)), tuple(rows), profit, cuts)
+        tables.append(sample_positives)
+        profits.append(_profit_curve(curve, float((weights * y).sum()) / n, campaign))
+    full_curve, positives = _gains_curve(y, np.ones(n), table_shares)
+    table = []
+    for count, hits, samples in zip(table_counts, positives, np.array(tables).T, strict=True):
+        table.append(_gains_row(n, total, count, round(float(hits)), samples))
+    share_of_positives = _with_percentiles(full_curve, curves)
+    if campaign.gain is None:
+        return Gains(n, total, share_of_positives, tuple(table))
+    profit = _with_percentiles(_profit_curve(full_curve, total / n, campaign), profits)
+    return Gains(n, total, share_of_positives, tuple(table), profit, _compare_rules(y, proba, campaign, contacted, rng))
 
 
-def _draws(n: int, rng: np.random.Generator) -> Iterator[Floats]:
-    """How often each row is in each drawn sample."""
-    for _ in range(int(np.clip(WORK / n, FEWEST_DRAWS, MOST_DRAWS))):
+def _bootstrap_weights(n: int, rng: np.random.Generator) -> Iterator[Floats]:
+    """Yield how often each row is in each bootstrap sample."""
+    for _ in range(int(np.clip(MAX_WORK / n, MIN_SAMPLES, MAX_SAMPLES))):
         yield np.bincount(rng.integers(0, n, n), minlength=n).astype(np.float64)
 
 
-def _curve(y: Index, weights: Floats, shares: Floats) -> tuple[Floats, Floats]:
-    """The share of all positive rows that is found by contacting `SHARES` of rows; how many are found by other shares."""
+def _gains_curve(y: Labels, weights: Floats, table_shares: Floats) -> tuple[Floats, Floats]:
+    """Return the share of positives at each of `CURVE_SHARES`, and the number of positives at other shares."""
     contacted = np.append(0, np.cumsum(weights)) / weights.sum()
-    hits = np.append(0, np.cumsum(weights * y))
-    return np.interp(SHARES, contacted, hits) / max(hits[-1], 1.0), np.interp(shares, contacted, hits)
+    positives = np.append(0, np.cumsum(weights * y))
+    shares = np.interp(CURVE_SHARES, contacted, positives) / max(positives[-1], 1.0)
+    return shares, np.interp(table_shares, contacted, positives)
 
 
-def _profit(curve: Floats, prevalence: float, campaign: Campaign) -> Floats:
-    """What contacting each of `SHARES` earns, per 1,000 rows."""
-    profit: Floats = PER * ((campaign.gain or 0) * prevalence * curve - (campaign.cost or 0) * SHARES)
+def _profit_curve(curve: Floats, prevalence: float, campaign: Campaign) -> Floats:
+    """Return the profit per 1,000 rows at each of `CURVE_SHARES`."""
+    profit: Floats = PROFIT_ROWS * ((campaign.gain or 0) * prevalence * curve - (campaign.cost or 0) * CURVE_SHARES)
     return profit
 
 
-def _band(value: Floats, drawn: Floats) -> Band:
-    low, high = np.percentile(drawn, LEVEL, axis=0)
-    return Band(value, low, high)
+def _with_percentiles(estimate: Floats, samples: list[Floats]) -> GainsCurve:
+    low, high = np.percentile(np.array(samples), PERCENTILES, axis=0)
+    return GainsCurve(estimate, low, high)
 
 
-def _found(n: int, total: int, contacts: int, found: int, drawn: Floats) -> Found:
+def _gains_row(n: int, total: int, contacted: int, positives: int, samples: Floats) -> GainsRow:
     from scipy.stats import hypergeom
 
-    low, high = np.percentile(drawn, LEVEL)
-    # Of few contacts all or none may be positive, and so they are in every sample that is drawn of them.
-    sure = wilson(found, contacts)
-    low, high = min(low, contacts * sure[0]), max(high, contacts * sure[1])
-    chance = hypergeom(n, total, contacts)
-    least, most = chance.interval(0.95)
-    return Found(contacts, found, float(low), float(high), (float(chance.mean()), float(least), float(most)))
+    low, high = np.percentile(samples, PERCENTILES)
+    # If all or none of a few contacts are positive, they are so in every bootstrap sample; Wilson's interval has a width there.
+    share_low, share_high = wilson_interval(positives, contacted)
+    low, high = min(low, contacted * share_low), max(high, contacted * share_high)
+    chance = hypergeom(n, total, contacted)
+    chance_low, chance_high = chance.interval(0.95)
+    interval = (float(chance.mean()), float(chance_low), float(chance_high))
+    return GainsRow(contacted, positives, float(low), float(high), interval)
 
 
-def _cuts(
-    y: Index, positive: Floats, campaign: Campaign, contacted: int | None, rng: np.random.Generator
-) -> tuple[Cut, ...]:
-    """Cuts compared: chosen for profit, as long as the list, where a contact should pay by its probability, everybody."""
-    n, gain, cost = len(y), campaign.gain or 0.0, campaign.cost or 0.0
-    each = PER * (gain * y - cost)  # what contacting a row earns
-    chosen: list[tuple[float, float, float]] = []
-    for weights in _draws(n, rng):
-        best = _best(positive, np.cumsum(weights * each))
-        out = weights == 0
-        called = out & (positive >= best)
-        chosen.append((best, called.sum() / max(out.sum(), 1), float(each[called].sum()) / max(out.sum(), 1)))
-    thresholds, shares, profits = np.array(chosen).T
-    own = _earned(y, positive >= _best(positive, np.cumsum(each)), campaign)
-    mean, low, high = _middle(profits)
-    # Drawn samples hold no rows but these: where few are positive they vary too little.
-    profit = mean, min(low, own.profit[1]), max(high, own.profit[2])
-    cuts = [Cut("the most profitable share, chosen on other rows", _middle(shares), profit, _middle(thresholds))]
-    if campaign.limit is not None and contacted and contacted < n:
-        cuts.append(_earned(y, np.arange(n) < contacted, campaign, AS_LISTED, fixed=True))
-    if campaign.pays_from is not None:
-        said = f"a contact should pay: probability {campaign.pays_from:.3g} or more"
-        cuts.append(_earned(y, positive >= campaign.pays_from, campaign, said))
-    return (*cuts, _earned(y, np.ones(n, dtype=bool), campaign, "everybody", fixed=True))
+def _compare_rules(
+    y: Labels, proba: Floats, campaign: Campaign, contacted: int | None, rng: np.random.Generator
+) -> tuple[ContactRule, ...]:
+    """Evaluate the most profitable share, the length of the list, the break-even probability, and contacting everybody."""
+    n = len(y)
+    row_profits = PROFIT_ROWS * ((campaign.gain or 0.0) * y - (campaign.cost or 0.0))
+    evaluated: list[Interval] = []
+    for weights in _bootstrap_weights(n, rng):
+        threshold = _best_threshold(proba, np.cumsum(weights * row_profits))
+        left_out = weights == 0
+        selected = left_out & (proba >= threshold)
+        size = max(left_out.sum(), 1)
+        evaluated.append((threshold, selected.sum() / size, float(row_profits[selected].sum()) / size))
+    thresholds, shares, profits = np.array(evaluated).T
+    in_sample = _evaluate_rule("", y, proba >= _best_threshold(proba, np.cumsum(row_profits)), campaign)
+    mean, low, high = _mean_interval(profits)
+    # Bootstrap samples contain no other rows than these, so with few positives they vary too little.
+    profit = mean, min(low, in_sample.profit[1]), max(high, in_sample.profit[2])
+    description = "the most profitable share, chosen on other rows"
+    rules = [ContactRule(description, _mean_interval(shares), profit, _mean_interval(thresholds))]
+    if campaign.max_contacts is not None and contacted and contacted < n:
+        rules.append(_evaluate_rule(LIST_RULE, y, np.arange(n) < contacted, campaign, fixed_size=True))
+    if campaign.break_even is not None:
+        description = f"a contact should pay: probability {campaign.break_even:.3g} or more"
+        rules.append(_evaluate_rule(description, y, proba >= campaign.break_even, campaign))
+    rules.append(_evaluate_rule("everybody", y, np.ones(n, dtype=bool), campaign, fixed_size=True))
+    return tuple(rules)
 
 
-def _earned(y: Index, called: npt.NDArray[np.bool_], campaign: Campaign, said: str = "", *, fixed: bool = False) -> Cut:
-    """What contacting these rows earns; `fixed`: another sample would have as many of them.
+def _evaluate_rule(
+    description: str, y: Labels, selected: npt.NDArray[np.bool_], campaign: Campaign, *, fixed_size: bool = False
+) -> ContactRule:
+    """Compute the profit of contacting the selected rows; with `fixed_size` the rule selects as many of any other sample.
 
-    Profit is a difference of two shares of all rows, times what these bring and cost: positive rows contacted, and rows
-    contacted. Its interval is put together from theirs and their correlation (Zou, MOVER, 2007), which holds with few
-    positive rows too.
+    Profit is a weighted difference of two shares of all rows: contacted positives and contacts. Its interval combines
+    theirs and their correlation (MOVER: Zou, Toward using confidence intervals to compare correlations, 2007), which also
+    holds with few positives.
     """
-    n, k, m = len(y), int(y[called].sum()), int(called.sum())
+    n, positives, contacts = len(y), int(y[selected].sum()), int(selected.sum())
     gain, cost = campaign.gain or 0.0, campaign.cost or 0.0
-    hits, rows = k / n, m / n
-    low, high = exact(k, n)
-    least, most = (rows, rows) if fixed else exact(m, n)
-    tied = np.sqrt(hits * (1 - rows) / (rows * (1 - hits))) if hits > 0 and rows < 1 and not fixed else 0.0
+    hit_share, contact_share = positives / n, contacts / n
+    hit_low, hit_high = clopper_pearson_interval(positives, n)
+    contact_low = contact_high = contact_share
+    correlation = 0.0
+    if not fixed_size:
+        contact_low, contact_high = clopper_pearson_interval(contacts, n)
+        if hit_share > 0 and contact_share < 1:
+            correlation = math.sqrt(hit_share * (1 - contact_share) / (contact_share * (1 - hit_share)))
 
-    def apart(one: float, other: float) -> float:
-        return float(np.sqrt(max(0.0, one * one + other * other - 2 * tied * one * other)))
+    def margin(gain_margin: float, cost_margin: float) -> float:
+        square = gain_margin * gain_margin + cost_margin * cost_margin - 2 * correlation * gain_margin * cost_margin
+        return math.sqrt(max(0.0, square))
 
-    mean = gain * hits - cost * rows
-    down = apart(gain * (hits - low), cost * (most - rows))
-    up = apart(gain * (high - hits), cost * (rows - least))
-    return Cut(said, (rows, least, most), (PER * mean, PER * (mean - down), PER * (mean + up)))
-
-
-def _best(positive: Floats, profit: Floats) -> float:
-    """The probability down to which contacting earns most; above all where nothing earns anything."""
-    ends = np.append(np.flatnonzero(np.diff(positive)), len(positive) - 1)  # rows of one probability stay together
-    best = int(ends[profit[ends].argmax()])
-    return float(positive[best]) if profit[best] > 0 else np.inf
+    mean = gain * hit_share - cost * contact_share
+    low = mean - margin(gain * (hit_share - hit_low), cost * (contact_high - contact_share))
+    high = mean + margin(gain * (hit_high - hit_share), cost * (contact_share - contact_low))
+    profit = (PROFIT_ROWS * mean, PROFIT_ROWS * low, PROFIT_ROWS * high)
+    return ContactRule(description, (contact_share, contact_low, contact_high), profit)
 
 
-def _middle(drawn: Floats) -> tuple[float, float, float]:
-    """Mean (of finite figures) and 95 % interval."""
-    known = drawn[np.isfinite(drawn)]
-    if not len(known):
-        return (np.inf,) * 3
-    low, high = np.percentile(known, LEVEL)
-    return float(known.mean()), float(low), float(high)
+def _best_threshold(proba: Floats, cumulative_profit: Floats) -> float:
+    """Return the probability down to which contacting is most profitable; infinity if no contact is."""
+    ends = np.append(np.flatnonzero(np.diff(proba)), len(proba) - 1)  # rows of equal probability are contacted together
+    best = int(ends[cumulative_profit[ends].argmax()])
+    return float(proba[best]) if cumulative_profit[best] > 0 else np.inf
+
+
+def _mean_interval(samples: Floats) -> Interval:
+    """Return the mean and the 95 % interval of the finite numbers among bootstrap results; infinity if there is none."""
+    finite = samples[np.isfinite(samples)]
+    if not len(finite):
+        return np.inf, np.inf, np.inf
+    low, high = np.percentile(finite, PERCENTILES)
+    return float(finite.mean()), float(low), float(high)

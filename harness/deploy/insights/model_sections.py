@@ -1,277 +1,349 @@
-"""Sections about the model: what it goes by, what would change its answer, how sure it is."""
+"""Sections about the model: what its predictions depend on, what would change them, and how certain it is."""
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
+
 import numpy as np
 
-from harness.deploy.error_analysis import wilson
-from harness.deploy.insights.confidence import QUANTILES, Sureness, new_to_it
-from harness.deploy.insights.contact_list import told
-from harness.deploy.insights.contributions import Contributions
-from harness.deploy.insights.counterfactuals import Common, Flip, Flips, common
-from harness.deploy.insights.figures import curves_picture, drivers_picture, sureness_picture
-from harness.deploy.insights.importance import UNCLEAR, Driver, Drivers, shape
-from harness.deploy.insights.markdown import IN_SIGHT, between, count, figure, listed, percent, table
-from harness.deploy.insights.page import Fold, Part, Section
-from harness.deploy.insights.row_sections import counted
+from harness.deploy.error_analysis import wilson_interval
+from harness.deploy.insights.confidence import QUANTILES, Z_95, Confidence, ReliabilityBin, new_rows_caveat
+from harness.deploy.insights.contact_list import describe_shapley_values
+from harness.deploy.insights.contributions import ContributionSummary
+from harness.deploy.insights.counterfactuals import Counterfactual, FrequentChange, group_by_change
+from harness.deploy.insights.dependence import NO_CURVE, NO_DIRECTION, describe_dependence
+from harness.deploy.insights.figures import plot_confidence, plot_dependence, plot_importances
+from harness.deploy.insights.importance import ColumnImportance, Importances, rank_units
+from harness.deploy.insights.page import (
+    MAX_VISIBLE_ROWS,
+    Block,
+    FoldedBlock,
+    InsightsSection,
+    folding_table,
+    format_decimal,
+    format_percent,
+    format_range,
+    markdown_table,
+)
+from harness.deploy.insights.row_sections import describe_counted_rows
 from harness.deploy.insights.scored_rows import ScoredRows
-from harness.deploy.insights.shapley import reasons
-from harness.deploy.markdown import plus_minus, text
+from harness.deploy.insights.shapley import shapley_values
+from harness.deploy.markdown import escape
 from harness.registry.task import take
+from harness.report.render.markdown import MISSING, format_count, format_interval, join_words
 
-CAUSES = (
+ASSOCIATIONS = (
     "**These are associations, not causes.** They say what the model goes by. Whether changing a column would change what "
     "happens, only a trial can say."
 )
-MOST_UNITS = 15
-FLIPS_SHOWN, MOST_CHANGES = 12, 8
+FALSE_POSITIVE_RATE = 0.025  #: share of columns without effect whose interval lies above 0
+MAX_UNITS = 15
+MAX_COUNTERFACTUALS, MAX_CHANGES = 12, 8
+MAX_REMARKS = 8  #: columns with unseen or missing values
+MIN_CERTAIN = 0.6  #: probability of the most probable class below which a prediction is uncertain
+MAX_UNCERTAIN = 10
+CONFIDENCE_TITLE = "How sure the model is"
 
 
-def driver_section(given: ScoredRows, found: Drivers | None, added: Contributions | None) -> Section:
-    """Drivers, their curves, and what columns add for the given rows."""
+def importance_section(
+    scored: ScoredRows, importances: Importances | None, summary: ContributionSummary | None
+) -> InsightsSection:
+    """Describe what the model's predictions depend on.
+
+    Parameters
+    ----------
+    scored : ScoredRows
+        The rows.
+    importances : Importances or None
+        Measured at export; None if the bundle has none.
+    summary : ContributionSummary or None
+        Contributions of columns to the predictions of these rows.
+
+    Returns
+    -------
+    InsightsSection
+        Importances, partial dependence, contributions.
+    """
     title = "What the model goes by"
-    if given.bundle.schema.modality != "tabular":
-        return Section(
-            title, ("Drivers are measured of tables; here the reasons of single rows say what the model goes by.",)
-        )
-    parts: list[Part] = [CAUSES]
-    if found is None:
-        parts.append("The bundle holds no drivers (`evenhand export` measures them unless `--no-drivers` is said).")
+    if scored.bundle.schema.modality != "tabular":
+        note = "Column importances are measured for tables; here the reasons of single rows say what the model goes by."
+        return InsightsSection(title, (note,))
+    blocks: list[Block] = [ASSOCIATIONS]
+    if importances is None:
+        note = "The bundle holds no column importances (`evenhand export` measures them unless `--no-drivers` is said)."
+        blocks.append(note)
     else:
-        parts += _measured(given, found)
-    if added is not None:
-        parts.append(_added(added))
-    return Section(title, tuple(parts))
+        blocks += _importance_blocks(scored, importances)
+    if summary is not None:
+        rows = [
+            [escape(name), format_decimal(size)]
+            for name, size in zip(summary.names, summary.mean_sizes, strict=True)
+            if size > 0
+        ]
+        blocks.append(
+            FoldedBlock(
+                f"What each column adds for {format_count(summary.rows, 'row')} of these data",
+                f"The mean size of its contribution to the log-odds before calibration ({summary.method}), whichever way it points. "
+                "Here one column of several that go together may get all of what they share.\n\n"
+                + markdown_table(["Column", "Mean size, log-odds"], rows[:MAX_UNITS]),
+            )
+        )
+    return InsightsSection(title, tuple(blocks))
 
 
-def units(found: Drivers) -> list[Driver]:
-    """Columns that stand alone and groups of columns that go together, greatest loss first."""
-    grouped = {name for one in found.together for name in one.columns}
-    alone = [one for one in found.columns if one.columns[0] not in grouped]
-    return sorted([*alone, *found.together], key=lambda one: -one.loss)
-
-
-def _told_apart(one: Driver) -> tuple[bool, bool, float]:
-    """Whether the mean probability surely moves with a column, whether that was measured, then what is lost without it."""
-    return shape(one) not in ("–", UNCLEAR), one.curve is not None, one.loss
-
-
-def _measured(given: ScoredRows, found: Drivers) -> list[Part]:
-    shown = units(found)
-    by_name = {one.columns[0]: one for one in found.columns}
+def _importance_blocks(scored: ScoredRows, importances: Importances) -> list[Block]:
+    units = rank_units(importances)
+    by_name = {column.columns[0]: column for column in importances.columns}
     rows = []
-    for one in shown[:MOST_UNITS]:
-        lead = max((by_name[name] for name in one.columns), key=_told_apart)
-        how = shape(lead)
-        if len(one.columns) > 1 and lead.curve:
-            how = f"{text(lead.columns[0])}: {how}"
-        name = " + ".join(map(text, one.columns))
-        rows.append([f"**{name}**" if one.clear else name, plus_minus(one.loss, one.half), how])
-    clear, chance = sum(one.clear for one in shown), 0.025 * len(shown)
-    surely = (
-        f"**Bold**: the 95 % interval over the folds lies above 0, {clear} of {len(shown)}; about {chance:.1f} would by chance alone."
-        if any(one.half == one.half for one in shown)
-        else "The folds allow no intervals, so nothing here, no direction either, can be told from chance."
-    )
+    for unit in units[:MAX_UNITS]:
+        clearest = max(map(by_name.__getitem__, unit.columns), key=_dependence_clarity)
+        dependence = describe_dependence(clearest.curve)
+        if len(unit.columns) > 1 and clearest.curve:
+            dependence = f"{escape(clearest.columns[0])}: {dependence}"
+        name = " + ".join(map(escape, unit.columns))
+        if unit.significant:
+            name = f"**{name}**"
+        rows.append([name, format_interval(unit.loss, unit.ci_half_width), dependence])
     introduction = (
-        f"How much the model loses when a column is shuffled among rows, which leaves everything else as it is: measured in "
-        f"{count(found.folds, 'outer fold')} on {found.rows:,} rows that the models had not learnt from; unshuffled, their "
-        f"{text(found.label)} is {figure(found.score)}. Columns that say much the same are shuffled together, as the model may "
-        f"take one for the other. {surely}"
+        "How much the model loses when a column is shuffled among rows, which leaves everything else as it is: measured in "
+        f"{format_count(importances.folds, 'outer fold')} on {importances.rows:,} rows that the models had not learnt from; "
+        f"unshuffled, their {escape(importances.label)} is {format_decimal(importances.score)}. Columns that say much the same are "
+        f"shuffled together, as the model may take one for the other. {_describe_significance(units)}"
     )
     header = ["Column", "Loss", "How the mean probability moves with it"]
-    parts: list[Part] = [
-        introduction,
-        table(header, rows[:IN_SIGHT]),
-        drivers_picture(shown[:IN_SIGHT], found.label),
-    ]
-    if len(rows) > IN_SIGHT:
-        parts.insert(2, Fold(f"{len(rows) - IN_SIGHT} more", table(header, rows[IN_SIGHT:])))
-    ranked = sorted((one for one in found.columns if one.curve), key=lambda one: -one.loss)
-    curves = curves_picture(ranked, given.bundle.schema.classes[-1])
+    visible, *folded = folding_table(header, rows)
+    blocks = [introduction, visible, *folded, plot_importances(units[:MAX_VISIBLE_ROWS], importances.label)]
+    # The columns are sorted by loss already; those with a curve come first.
+    curves = plot_dependence(importances.columns, scored.bundle.schema.classes[-1])
     if curves:
-        parts.append(curves)
-        parts.append(
+        blocks.append(curves)
+        blocks.append(
             "A curve sets one column to a value in all rows and leaves the others as they are: where columns go together, some "
             "of these rows could not exist, and a curve says less there."
         )
-    if found.together:
-        single = [[text(one.columns[0]), plus_minus(one.loss, one.half), shape(one)] for one in found.columns]
-        parts.append(Fold(f"Each of {count(len(single), 'column')} alone", table(header, single)))
-    return parts
+    if importances.groups:
+        single = []
+        for column in importances.columns:
+            loss = format_interval(column.loss, column.ci_half_width)
+            single.append([escape(column.columns[0]), loss, describe_dependence(column.curve)])
+        table = markdown_table(header, single)
+        blocks.append(FoldedBlock(f"Each of {format_count(len(single), 'column')} alone", table))
+    return blocks
 
 
-def _added(added: Contributions) -> Fold:
-    """What columns add for these rows, greatest first."""
-    rows = [[text(name), figure(size)] for name, size in zip(added.names, added.size, strict=True) if size > 0][
-        :MOST_UNITS
-    ]
-    return Fold(
-        f"What each column adds for {count(added.rows, 'row')} of these data",
-        f"The mean size of its contribution to the log-odds before calibration ({added.how}), whichever way it points. Here one "
-        "column of several that go together may get all of what they share.\n\n"
-        + table(["Column", "Mean size, log-odds"], rows),
+def _dependence_clarity(column: ColumnImportance) -> tuple[bool, bool, float]:
+    """Sort key: whether the dependence has a significant direction, whether it was measured, and the loss."""
+    has_direction = describe_dependence(column.curve) not in (NO_CURVE, NO_DIRECTION)
+    return has_direction, column.curve is not None, column.loss
+
+
+def _describe_significance(units: Sequence[ColumnImportance]) -> str:
+    if all(math.isnan(unit.ci_half_width) for unit in units):
+        return "The folds allow no intervals, so nothing here, no direction either, differs significantly from chance."
+    significant = sum(unit.significant for unit in units)
+    return (
+        f"**Bold**: the 95 % interval over the folds lies above 0, {significant} of {len(units)}; about "
+        f"{FALSE_POSITIVE_RATE * len(units):.1f} would by chance alone."
     )
 
 
-def flip_section(given: ScoredRows, found: Flips | None, asked: tuple[str, ...]) -> Section:
-    """The nearest changes of actionable columns."""
+def counterfactual_section(
+    scored: ScoredRows, counterfactuals: Sequence[Counterfactual], actionable: tuple[str, ...]
+) -> InsightsSection:
+    """Describe the nearest changes of actionable columns that would change predictions.
+
+    Parameters
+    ----------
+    scored : ScoredRows
+        The rows.
+    counterfactuals : sequence of Counterfactual
+        Of the rows of the list that are predicted positive.
+    actionable : tuple of str
+        The columns that may be changed.
+
+    Returns
+    -------
+    InsightsSection
+        The most frequent changes, and those of single rows.
+    """
     title = "What would change the answer"
-    if given.bundle.schema.modality != "tabular":
-        return Section(title, ("This is for tables: a text or a picture has no columns that could be acted on.",))
-    if not asked:
-        return Section(
-            title, ("Say which columns somebody can act on, with `--actionable`, and the nearest changes stand here.",)
+    if scored.bundle.schema.modality != "tabular":
+        return InsightsSection(
+            title, ("This is for tables: a text or an image has no columns that could be acted on.",)
         )
-    positive, other = (text(given.bundle.schema.classes[at]) for at in (1, 0))
-    names = listed([text(name) for name in asked])
-    if found is None:
-        return Section(title, (f"No row of the list is called {positive} by the model.",))
-    flipped = [one for one in found.rows if one.enough]
-    others = [one for one in found.rows if not one.enough and one.changes]
-    parts: list[Part] = [
-        CAUSES,
-        (
-            f"For the first {len(found.rows):,} rows of the list that the model calls {positive}: the smallest change of {names}, "
-            f"one column or two, with which it would call them {other}. Only values and pairs of values that occur in these data "
-            f"are tried. Found for **{len(flipped):,}**; for {len(found.rows) - len(flipped):,} no such change is enough."
-        ),
-    ]
-    for title_, some in (("Nearest change", flipped), ("Largest fall, not enough", others)):
-        if some:
-            header = [title_, "Rows", "Of those asked about", "Mean probability", "Would be"]
-            parts.append(table(header, [_common(one, len(found.rows)) for one in common(some)[:MOST_CHANGES]]))
-    if rows := [_flip(one) for one in (*flipped, *others)[:FLIPS_SHOWN]]:
-        parts.append(Fold("Row by row", table(["Row", "The bundle's model says", "Would be", "If"], rows)))
-    return Section(title, tuple(parts))
+    if not actionable:
+        note = "Say which columns somebody can act on, with `--actionable`, and the nearest changes stand here."
+        return InsightsSection(title, (note,))
+    negative, positive = map(escape, scored.bundle.schema.classes)
+    if not counterfactuals:
+        return InsightsSection(title, (f"No row of the list is predicted {positive} by the model.",))
+    count = len(counterfactuals)
+    sufficient = [row for row in counterfactuals if row.sufficient]
+    insufficient = [row for row in counterfactuals if not row.sufficient and row.changes]
+    introduction = (
+        f"For the first {count:,} rows of the list that the model predicts as {positive}: the smallest change of "
+        f"{join_words(list(map(escape, actionable)))}, one column or two, with which it would predict them as {negative}. Only values "
+        f"and pairs of values that occur in these data are tried. Found for **{len(sufficient):,}**; for "
+        f"{count - len(sufficient):,} no such change is enough."
+    )
+    blocks: list[Block] = [ASSOCIATIONS, introduction]
+    for heading, rows in (("Nearest change", sufficient), ("Largest fall, not enough", insufficient)):
+        if rows:
+            header = [heading, "Rows", "Of those asked about", "Mean probability", "Would be"]
+            frequent = group_by_change(rows)[:MAX_CHANGES]
+            blocks.append(markdown_table(header, [_frequent_change_cells(change, count) for change in frequent]))
+    single = [*sufficient, *insufficient][:MAX_COUNTERFACTUALS]
+    if single:
+        header = ["Row", "The bundle's model says", "Would be", "If"]
+        blocks.append(FoldedBlock("Row by row", markdown_table(header, list(map(_counterfactual_cells, single)))))
+    return InsightsSection(title, tuple(blocks))
 
 
-def _common(one: Common, asked: int) -> list[str]:
-    return [
-        text("; ".join(one.changes)),
-        f"{one.rows:,}",
-        percent(one.rows / asked),
-        figure(one.before),
-        figure(one.after),
-    ]
+def _frequent_change_cells(change: FrequentChange, total: int) -> list[str]:
+    probabilities = map(format_decimal, (change.probability, change.new_probability))
+    return [escape("; ".join(change.changes)), f"{change.rows:,}", format_percent(change.rows / total), *probabilities]
 
 
-def _flip(one: Flip) -> list[str]:
-    change = "; ".join(f"{text(name)} were {text(to)} instead of {text(own)}" for name, own, to in one.changes)
-    return [f"{one.row + 1:,}", figure(one.before), figure(one.after), change]
+def _counterfactual_cells(row: Counterfactual) -> list[str]:
+    changes = []
+    for name, own, new in row.changes:
+        changes.append(f"{escape(name)} were {escape(new)} instead of {escape(own)}")
+    probabilities = map(format_decimal, (row.probability, row.new_probability))
+    return [f"{row.row + 1:,}", *probabilities, "; ".join(changes)]
 
 
-def sureness_section(given: ScoredRows, found: Sureness) -> Section:
-    """How near to the threshold rows lie, and whether probabilities came true."""
-    threshold = 0.5 if given.bundle.threshold is None else given.bundle.threshold
-    positive = text(given.positive_name)
-    quantiles = ", ".join(f"{figure(value)}" for value in found.quantiles)
-    levels = listed([f"{100 * level:.0f} %" for level in QUANTILES])
-    parts: list[Part] = [
-        (
-            f"{count(found.called, 'row')} of {found.rows:,} reach the threshold of {figure(threshold)} and are called "
-            f"{text(given.wanted)}. "
-            f"**{percent(found.close / found.rows)}** are close calls: their odds differ from the threshold's by less than half. "
-            f"Probabilities below which {levels} of the rows lie: {quantiles}."
-        ),
-        sureness_picture(given.positive, threshold, found.bins),
-    ]
-    if found.bins:
-        outside = sum(not one.low <= one.said <= one.high for one in found.bins)
-        parted = (
-            f", though in {outside} of {len(found.bins)} tenths of the rows they lie outside the interval"
-            if outside > 1
-            else ""
-        )
+def confidence_section(scored: ScoredRows, confidence: Confidence) -> InsightsSection:
+    """Describe how many rows are close calls, and whether probabilities came true.
+
+    Parameters
+    ----------
+    scored : ScoredRows
+        Rows of two classes.
+    confidence : Confidence
+        Of these rows.
+
+    Returns
+    -------
+    InsightsSection
+        Close calls, the distribution of probabilities, their calibration, and unusual values.
+    """
+    levels = join_words([f"{100 * level:.0f} %" for level in QUANTILES])
+    introduction = (
+        f"{format_count(confidence.predicted_positive, 'row')} of {confidence.rows:,} reach the threshold of "
+        f"{format_decimal(scored.threshold)} and are predicted {escape(scored.positive_label)}. "
+        f"**{format_percent(confidence.close_calls / confidence.rows)}** are close calls: their odds differ from the threshold's by "
+        f"less than half. Probabilities below which {levels} of the rows lie: "
+        f"{', '.join(map(format_decimal, confidence.quantiles))}."
+    )
+    blocks: list[Block] = [introduction, plot_confidence(scored.positive_proba, scored.threshold, confidence.bins)]
+    if confidence.bins:
         verdict = (
-            f"as chance allows: the probabilities hold on the whole{parted}"
-            if found.holds
-            else "which chance does not explain: **take probabilities, and profits computed from them, as an order only**"
+            "which chance does not explain: **take probabilities, and profits computed from them, as an order only**"
         )
-        reach = 1.96 * max(found.spread, 0.0)
-        parts.append(
-            f"Where outcomes are known, the probabilities add up to {found.expected:,.0f} {positive} (± {reach:,.0f}), and "
-            f"{found.positives:,} there were, {verdict}."
+        if confidence.calibrated:
+            verdict = "as chance allows: the probabilities hold on the whole"
+            outside = len(confidence.bins) - sum(reliability.calibrated for reliability in confidence.bins)
+            if outside > 1:
+                verdict += (
+                    f", though in {outside} of {len(confidence.bins)} tenths of the rows they lie outside the interval"
+                )
+        margin = Z_95 * max(confidence.standard_deviation, 0.0)
+        blocks.append(
+            f"Where outcomes are known, the probabilities add up to {confidence.expected_positives:,.0f} "
+            f"{escape(scored.positive_name)} (± {margin:,.0f}), and {confidence.positives:,} there were, {verdict}."
         )
-        rows = [
-            [
-                f"{one.rows:,}",
-                percent(one.said),
-                percent(one.positives / one.rows),
-                between(percent(one.low), percent(one.high)),
-                "" if one.low <= one.said <= one.high else "outside",
-            ]
-            for one in found.bins
-        ]
         header = ["Rows", "Said", "Came true", "95 % interval", "Said lies"]
-        parts.append(Fold("Tenths of the rows by probability", table(header, rows)))
-    parts += _odd(found)
-    return Section("How sure the model is", tuple(parts))
-
-
-def _odd(found: Sureness) -> list[str]:
-    said = []
-    if found.odd:
-        some = [f"{text(name)} ({n:,})" for name, n in found.odd[:8]]
-        said.append(
-            f"Values that training did not have, where the model has nothing to go by: {listed(some)} of {found.rows:,} rows."
+        table = markdown_table(header, list(map(_reliability_cells, confidence.bins)))
+        blocks.append(FoldedBlock("Tenths of the rows by probability", table))
+    if confidence.unseen_values:
+        columns = _format_column_counts(confidence.unseen_values)
+        blocks.append(
+            f"Values that training did not have, where the model has nothing to go by: {columns} of {confidence.rows:,} rows."
         )
-    if found.missing:
-        some = [f"{text(name)} ({n:,})" for name, n in found.missing[:8]]
-        said.append(f"Missing values: {listed(some)}.")
-    if not said:
-        said.append("No row holds a value that training did not have, and none is missing.")
-    return said
+    if confidence.missing_values:
+        blocks.append(f"Missing values: {_format_column_counts(confidence.missing_values)}.")
+    if not confidence.unseen_values and not confidence.missing_values:
+        blocks.append("No row holds a value that training did not have, and none is missing.")
+    return InsightsSection(CONFIDENCE_TITLE, tuple(blocks))
 
 
-DOUBTFUL = 0.6  #: a probability of the likeliest class below which a call is close
-SHOWN = 10
+def _reliability_cells(reliability: ReliabilityBin) -> list[str]:
+    mean, share = format_percent(reliability.mean_probability), format_percent(reliability.share)
+    interval = format_range(format_percent(reliability.low), format_percent(reliability.high))
+    return [f"{reliability.rows:,}", mean, share, interval, "" if reliability.calibrated else "outside"]
 
 
-def several_sections(given: ScoredRows, found: Drivers | None, seed: int) -> list[Section]:
-    """Sections about rows of several classes."""
-    return [_called(given), _doubtful(given, seed), driver_section(given, found, None)]
+def _format_column_counts(counts: Sequence[tuple[str, int]]) -> str:
+    return join_words([f"{escape(name)} ({rows:,})" for name, rows in counts[:MAX_REMARKS]])
 
 
-def _called(given: ScoredRows) -> Section:
-    """How many rows are called each class, and of how many that came true."""
-    classes, decided = given.bundle.schema.classes, given.bundle.decide(given.proba)
-    known = given.known
-    header, rows = ["Class", "Rows", "Mean probability"], []
-    if len(known):
+def multiclass_sections(scored: ScoredRows, importances: Importances | None, seed: int) -> list[InsightsSection]:
+    """Describe rows of more than two classes: their predicted classes, uncertain rows, and what the model depends on.
+
+    Parameters
+    ----------
+    scored : ScoredRows
+        Rows of more than two classes.
+    importances : Importances or None
+        Measured at export; None if the bundle has none.
+    seed : int
+        Seed of sampled reasons.
+
+    Returns
+    -------
+    list of InsightsSection
+        Three sections.
+    """
+    return [_predicted_section(scored), _uncertain_section(scored, seed), importance_section(scored, importances, None)]
+
+
+def _predicted_section(scored: ScoredRows) -> InsightsSection:
+    """Describe how many rows are predicted in each class, and how many of these predictions came true."""
+    decided, rows = scored.bundle.decide(scored.proba), scored.evaluated
+    header, table = ["Class", "Rows", "Mean probability"], []
+    if len(rows):
         header += ["Of known ones", "Right", "95 % interval"]
-    for at, name in enumerate(classes):
-        here = decided == at
-        row = [text(name), f"{int(here.sum()):,}", figure(float(given.proba[here, at].mean())) if here.any() else "–"]
-        if len(known):
-            told_so = decided[known] == at
-            right = int((given.y[known][told_so] == at).sum())
-            low, high = wilson(right, int(told_so.sum()))
-            share = percent(right / told_so.sum()) if told_so.any() else "–"
-            row += [f"{int(told_so.sum()):,}", share, between(percent(low), percent(high))]
-        rows.append(row)
-    parts: list[Part] = [table(header, rows)]
-    if len(known):
-        parts[:0] = [f"What came true is counted on {counted(given)}.", *filter(None, [new_to_it(given)])]
-    parts.append("Whom to contact, gains and profit need two classes, of which one is wanted or feared.")
-    return Section("What the rows are called", tuple(parts))
+    for class_index, name in enumerate(scored.bundle.schema.classes):
+        predicted = decided == class_index
+        mean = format_decimal(float(scored.proba[predicted, class_index].mean())) if predicted.any() else MISSING
+        cells = [escape(name), f"{int(predicted.sum()):,}", mean]
+        if len(rows):
+            outcomes = scored.y[rows][predicted[rows]]
+            count, correct = len(outcomes), int((outcomes == class_index).sum())
+            low, high = map(format_percent, wilson_interval(correct, count))
+            share = format_percent(correct / count) if count else MISSING
+            cells += [f"{count:,}", share, format_range(low, high)]
+        table.append(cells)
+    blocks: list[Block] = []
+    if len(rows):
+        blocks.append(f"What came true is counted on {describe_counted_rows(scored)}.")
+        if caveat := new_rows_caveat(scored):
+            blocks.append(caveat)
+    blocks.append(markdown_table(header, table))
+    blocks.append("Whom to contact, gains and profit need two classes, of which one is wanted or feared.")
+    return InsightsSection("Predicted classes", tuple(blocks))
 
 
-def _doubtful(given: ScoredRows, seed: int) -> Section:
-    """Rows whose likeliest class is no more than likely, with the reasons for it."""
-    top = given.proba.max(axis=1)
-    close = np.flatnonzero(top < DOUBTFUL)
-    said = f"**{percent(len(close) / len(given))}** of the rows have no class with a probability of {DOUBTFUL} or more."
-    chosen = close[np.argsort(top[close], kind="stable")][:SHOWN]
+def _uncertain_section(scored: ScoredRows, seed: int) -> InsightsSection:
+    """Describe the rows whose most probable class has a low probability, with the reasons for it."""
+    bundle, highest = scored.bundle, scored.proba.max(axis=1)
+    uncertain = np.flatnonzero(highest < MIN_CERTAIN)
+    share = format_percent(len(uncertain) / len(scored))
+    summary = f"**{share}** of the rows have no class with a probability of {MIN_CERTAIN} or more."
+    chosen = uncertain[np.argsort(highest[uncertain], kind="stable")][:MAX_UNCERTAIN]
     if not len(chosen):
-        return Section("How sure the model is", (said,))
-    bundle = given.bundle
-    why = reasons(bundle.predict_proba, bundle.schema, take(given.X, chosen), seed)
-    rows = []
-    for row, one in zip(chosen.tolist(), why, strict=True):
-        first, second = np.argsort(-given.proba[row])[:2]
-        names = [f"{text(bundle.schema.classes[at])} ({figure(given.proba[row, at])})" for at in (first, second)]
-        who = text(given.names.iloc[row, 0]) if given.names.shape[1] else f"{row + 1:,}"
-        rows.append([who, *names, text("; ".join(told(one)))])
-    table_ = table(["Row", "Likeliest", "Next", "Mostly because, for the model's first choice"], rows)
-    return Section("How sure the model is", (said, "The least sure ones, which a person should look at:", table_))
+        return InsightsSection(CONFIDENCE_TITLE, (summary,))
+    explained = shapley_values(bundle.predict_proba, bundle.schema, take(scored.X, chosen), seed)
+    table = []
+    for row, values in zip(chosen.tolist(), explained, strict=True):
+        identifier = escape(scored.identifiers.iloc[row, 0]) if scored.identifiers.shape[1] else f"{row + 1:,}"
+        cells = [identifier]
+        for class_index in np.argsort(-scored.proba[row])[:2]:
+            cells.append(
+                f"{escape(bundle.schema.classes[class_index])} ({format_decimal(scored.proba[row, class_index])})"
+            )
+        table.append([*cells, escape("; ".join(describe_shapley_values(values)))])
+    header = ["Row", "Likeliest", "Next", "Mostly because, for the model's first choice"]
+    introduction = "The least sure ones, which a person should look at:"
+    return InsightsSection(CONFIDENCE_TITLE, (summary, introduction, markdown_table(header, table)))

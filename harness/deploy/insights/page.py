@@ -1,9 +1,10 @@
-"""Insights as one HTML file: no network, no script, no other file; and as Markdown."""
+"""The building blocks of insights, and insights as Markdown and as one HTML file without scripts, network or other files."""
 
 from __future__ import annotations
 
 import base64
 import hashlib
+import math
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -11,113 +12,156 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from harness.deploy.markdown import text
+from harness.deploy.markdown import escape
+from harness.report.render.markdown import MISSING
 
 if TYPE_CHECKING:
     from markdown_it import MarkdownIt
 
+PERCENT = "\u00a0%"  #: a no-break space before the sign
+MAX_VISIBLE_ROWS = 12  #: rows of a table; the others are folded
+DIGIT = re.compile(r"\d")
+NUMERIC_CELL = re.compile(r"(\*\*)?[×+−]?\d[\d,.]*(?![^\s*%±(])|–|$")
+TEMPLATES = Path(__file__).parent
+PIXELS_PER_POINT = 4 / 3
+SVG_SIZE = re.compile(rb'viewBox="0 0 ([\d.]+) ([\d.]+)"')
+
 
 @dataclass(frozen=True)
-class Picture:
-    """A picture as SVG; `said` is what it shows, for who cannot see it."""
+class SvgFigure:
+    """A plot as SVG; `description` is its text alternative."""
 
-    said: str
+    description: str
     svg: bytes
 
 
 @dataclass(frozen=True)
-class Fold:
-    """Markdown that is folded away under a line; `summary` is plain text."""
+class FoldedBlock:
+    """Markdown that is folded under a line of plain text."""
 
     summary: str
     body: str
 
 
-#: Markdown, or something that is more.
-Part: TypeAlias = str | Picture | Fold
+Block: TypeAlias = str | SvgFigure | FoldedBlock  #: a string is Markdown
 
 
 @dataclass(frozen=True)
-class Section:
-    """A heading (plain text) and what stands below it, in turn."""
+class InsightsSection:
+    """A heading (plain text) and the blocks below it."""
 
     title: str
-    parts: tuple[Part, ...]
+    blocks: tuple[Block, ...]
 
 
-HERE = Path(__file__).parent
-PIXELS = 4 / 3  #: of a point
+def markdown_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """Format a Markdown table; columns of numbers are right-aligned."""
+    rules = []
+    for column in zip(*rows, strict=True):
+        is_numeric = all(map(NUMERIC_CELL.match, column)) and any(map(DIGIT.search, column))
+        rules.append("---:" if is_numeric else "---")
+    lines = [header, rules or ["---"] * len(header), *rows]
+    return "\n".join(f"| {' | '.join(cells)} |" for cells in lines)
 
 
-def markdown_of(title: str, lead: Sequence[str], sections: Sequence[Section]) -> str:
-    """Everything as Markdown, pictures by what they show left out: the tables say the same."""
-    parts = [f"# Insights: {text(title)}", *lead]
+def folding_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> list[Block]:
+    """Format a table of which at most 12 rows are visible and the others folded."""
+    blocks: list[Block] = [markdown_table(header, rows[:MAX_VISIBLE_ROWS])]
+    if len(rows) > MAX_VISIBLE_ROWS:
+        folded = markdown_table(header, rows[MAX_VISIBLE_ROWS:])
+        blocks.append(FoldedBlock(f"{len(rows) - MAX_VISIBLE_ROWS} more", folded))
+    return blocks
+
+
+def format_decimal(number: float) -> str:
+    """Format a number with three decimals, a dash if it is not finite."""
+    return f"{number:,.3f}".replace("-", "−") if math.isfinite(number) else MISSING
+
+
+def format_percent(share: float) -> str:
+    """Format a share in percent, with one decimal below ten percent; a dash if it is not finite."""
+    if not math.isfinite(share):
+        return MISSING
+    return f"{100 * share:.1f}{PERCENT}" if 0 < abs(share) < 0.0995 else f"{100 * share:.0f}{PERCENT}"
+
+
+def format_range(low: str, high: str) -> str:
+    """Join the formatted ends of an interval: `3 to 5`, `2 to 4 %`, `3` if both are equal."""
+    return low if low == high else f"{low.removesuffix(PERCENT)} to {high}"
+
+
+def render_markdown(title: str, lead: Sequence[str], sections: Sequence[InsightsSection]) -> str:
+    """Render insights as Markdown, without the figures: the tables hold the same numbers.
+
+    Parameters
+    ----------
+    title : str
+        Plain text.
+    lead : sequence of str
+        Paragraphs of Markdown before the first section.
+    sections : sequence of InsightsSection
+        The sections.
+
+    Returns
+    -------
+    str
+        The document.
+    """
+    paragraphs = [f"# Insights: {escape(title)}", *lead]
     for section in sections:
-        parts.append(f"## {text(section.title)}")
-        parts += [said for part in section.parts if (said := _plain(part))]
-    return "\n\n".join(parts) + "\n"
+        paragraphs.append(f"## {escape(section.title)}")
+        for block in section.blocks:
+            if isinstance(block, FoldedBlock):
+                paragraphs.append(f"<details><summary>{escape(block.summary)}</summary>\n\n{block.body}\n\n</details>")
+            elif isinstance(block, str) and block:
+                paragraphs.append(block)
+    return "\n\n".join(paragraphs) + "\n"
 
 
-def page_of(title: str, lead: Sequence[str], sections: Sequence[Section]) -> str:
-    """Everything as one page."""
+def render_page(title: str, lead: Sequence[str], sections: Sequence[InsightsSection]) -> str:
+    """Render insights as one HTML page; the parameters are those of `render_markdown`."""
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
     from markupsafe import Markup
 
-    style = (HERE / "page.css").read_text(encoding="utf-8")
+    style = (TEMPLATES / "page.css").read_text(encoding="utf-8")
     digest = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
     policy = f"default-src 'none'; img-src data:; style-src 'sha256-{digest}'; base-uri 'none'; form-action 'none'"
-    environment = Environment(
-        loader=FileSystemLoader(HERE), autoescape=True, trim_blocks=True, lstrip_blocks=True, undefined=StrictUndefined
+    loader = FileSystemLoader(TEMPLATES)
+    jinja = Environment(loader=loader, autoescape=True, trim_blocks=True, lstrip_blocks=True, undefined=StrictUndefined)
+    jinja.filters["html"] = Markup  # HTML from Markdown, which escaped it, and our own style sheet
+    html_sections = []
+    for section in sections:
+        html_sections.append({"title": section.title, "blocks": list(map(_block_to_html, section.blocks))})
+    return jinja.get_template("page.html").render(
+        title=title, lead=_markdown_to_html("\n\n".join(lead)), sections=html_sections, policy=policy, style=style
     )
-    environment.filters["html"] = Markup  # what Markdown made and escaped, and our own file
-    shown = [{"title": one.title, "parts": [_shown(part) for part in one.parts]} for one in sections]
-    return environment.get_template("page.html").render(
-        title=title, lead=_html("\n\n".join(lead)), sections=shown, policy=policy, style=style
-    )
 
 
-@dataclass(frozen=True)
-class _Image:
-    said: str
-    data: str
-    width: int
-    height: int
+def _block_to_html(block: Block) -> str | dict[str, Any]:
+    """Return the HTML of Markdown, or what the template shows of another block."""
+    if isinstance(block, str):
+        return _markdown_to_html(block)
+    if isinstance(block, FoldedBlock):
+        return {"summary": block.summary, "html": _markdown_to_html(block.body)}
+    match = SVG_SIZE.search(block.svg)
+    width, height = map(float, match.groups()) if match else (640.0, 320.0)
+    data = f"data:image/svg+xml;base64,{base64.b64encode(block.svg).decode()}"
+    size = {"width": round(width * PIXELS_PER_POINT), "height": round(height * PIXELS_PER_POINT)}
+    return {"description": block.description, "data": data, **size}
 
 
-@dataclass(frozen=True)
-class _Folded:
-    summary: str
-    html: str
-
-
-def _plain(part: Part) -> str:
-    if isinstance(part, Picture):
-        return ""
-    if isinstance(part, Fold):
-        return f"<details><summary>{text(part.summary)}</summary>\n\n{part.body}\n\n</details>"
-    return part
-
-
-def _shown(part: Part) -> Any:
-    if isinstance(part, Picture):
-        found = re.search(rb'viewBox="0 0 ([\d.]+) ([\d.]+)"', part.svg)
-        width, height = (float(one) for one in found.groups()) if found else (640.0, 320.0)
-        data = f"data:image/svg+xml;base64,{base64.b64encode(part.svg).decode()}"
-        return _Image(part.said, data, round(width * PIXELS), round(height * PIXELS))
-    return _Folded(part.summary, _html(part.body)) if isinstance(part, Fold) else _html(part)
-
-
-def _html(markdown: str) -> str:
-    """Markdown as HTML; no HTML in it passes, tables scroll by themselves, and nothing has a style of its own."""
-    made = str(_reader().render(markdown))
-    made = re.sub(r' style="text-align:(\w+)"', lambda found: ' class="r"' if found[1] == "right" else "", made)
-    made = re.sub(r"<td>(.{40,}?)</td>", r'<td class="w">\1</td>', made)  # what is long gets room on a phone
-    made = made.replace("<table>", '<div class="scroll" role="region" tabindex="0" aria-label="Table"><table>')
-    return made.replace("</table>", "</table></div>")
+def _markdown_to_html(markdown: str) -> str:
+    """Convert Markdown to HTML: HTML in it is escaped, tables scroll on their own, and no element has an inline style."""
+    html = str(_markdown_parser().render(markdown))
+    html = re.sub(r' style="text-align:right"', ' class="r"', html)
+    html = re.sub(r' style="text-align:\w+"', "", html)
+    html = re.sub(r"<td>(.{40,}?)</td>", r'<td class="w">\1</td>', html)  # long cells are wider on a phone
+    html = html.replace("<table>", '<div class="scroll" role="region" tabindex="0" aria-label="Table"><table>')
+    return html.replace("</table>", "</table></div>")
 
 
 @cache
-def _reader() -> MarkdownIt:
+def _markdown_parser() -> MarkdownIt:
     from markdown_it import MarkdownIt
 
     return MarkdownIt("commonmark", {"html": False}).enable("table").disable("image")

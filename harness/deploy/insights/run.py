@@ -1,188 +1,201 @@
-"""`evenhand insights`: what a bundle and some rows tell people who act on it, as Markdown, as a page, and as a list to work through."""
+"""`evenhand insights`: what a bundle and rows tell people who act on them, as Markdown, a web page and a contact list."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
 
 from harness.deploy.bundle import Bundle, read_bundle
-from harness.deploy.insights.campaign import Asked, Campaign
-from harness.deploy.insights.confidence import Sureness, how_sure, no_frequencies, too_good
-from harness.deploy.insights.contact_list import Contacts, contacts, contacts_csv
-from harness.deploy.insights.contributions import contributions
-from harness.deploy.insights.counterfactuals import flips
-from harness.deploy.insights.gains import AS_LISTED, Cut, Gains, gains
-from harness.deploy.insights.importance import Drivers, read_drivers
-from harness.deploy.insights.markdown import count, listed, money, percent
-from harness.deploy.insights.model_sections import (
-    driver_section,
-    flip_section,
-    several_sections,
-    sureness_section,
-    units,
-)
-from harness.deploy.insights.page import Section, markdown_of, page_of
-from harness.deploy.insights.row_sections import contact_section, counted, gains_section, segment_section
-from harness.deploy.insights.scored_rows import ScoredRows, read_given
-from harness.deploy.insights.segments import segments
-from harness.deploy.markdown import text
+from harness.deploy.insights import model_sections, row_sections
+from harness.deploy.insights.campaign import Campaign, InsightsRequest
+from harness.deploy.insights.confidence import Confidence, assess_confidence, calibration_caveat, leakage_caveat
+from harness.deploy.insights.contact_list import ContactList, contacts_csv, make_contact_list
+from harness.deploy.insights.contributions import summarize_contributions
+from harness.deploy.insights.counterfactuals import find_counterfactuals
+from harness.deploy.insights.gains import LIST_RULE, ContactRule, Gains, measure_gains
+from harness.deploy.insights.importance import Importances, importances_from_json, rank_units
+from harness.deploy.insights.page import InsightsSection, format_percent, render_markdown, render_page
+from harness.deploy.insights.scored_rows import ScoredRows, read_scored_rows
+from harness.deploy.insights.segments import find_segments
+from harness.deploy.markdown import escape
 from harness.errors import BundleError, EvenhandError
+from harness.report.render.markdown import format_count, format_quantity, join_words
 from harness.seeding import seed_of
 
-CHANCE = 0.025  #: share of columns that no model needs whose interval lies above 0 all the same
-MARKDOWN, PAGE, LIST = "insights.md", "insights.html", "contacts.csv"
+MARKDOWN_FILE, PAGE_FILE, LIST_FILE = "insights.md", "insights.html", "contacts.csv"
 
 
-@dataclass(frozen=True)
-class _Found:
-    """What was found of two classes, before it is said."""
+def write_insights(request: InsightsRequest) -> list[Path]:
+    """Write insights.md, insights.html and, for two classes, contacts.csv.
 
-    listed: Contacts
-    gains: Gains | None
-    drivers: Drivers | None
-    sure: Sureness
+    Parameters
+    ----------
+    request : InsightsRequest
+        Bundle, rows, campaign and output folder.
 
+    Returns
+    -------
+    list of Path
+        The files.
 
-def write_insights(asked: Asked) -> list[Path]:
-    """Write insights.md, insights.html and, of two classes, contacts.csv into a folder; returns their paths.
-
-    Raises `EvenhandError`, in one line, where the bundle or the rows cannot be read or what is asked does not fit them.
+    Raises
+    ------
+    EvenhandError
+        If the bundle or the rows cannot be read, or the request does not fit them.
     """
     from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]  # it ships no types
 
     with threadpool_limits(1):  # many small predictions: threads would only wait for each other
-        return _write_all(asked)
+        bundle = read_bundle(request.bundle)
+        request.check_actionable(bundle.schema)
+        scored = read_scored_rows(bundle, request)
+        if scored.binary:
+            lead, sections, lists = _binary_insights(scored, request)
+        else:
+            lead, sections, lists = _multiclass_insights(scored, request)
+        title = f"{bundle.manifest.get('title') or bundle.manifest['task']}"
+        files = {
+            MARKDOWN_FILE: render_markdown(title, lead, sections),
+            PAGE_FILE: render_page(title, lead, sections),
+            **lists,
+        }
+    return [_write(request.folder, name, content) for name, content in files.items()]
 
 
-def _write_all(asked: Asked) -> list[Path]:
-    bundle = read_bundle(asked.bundle)
-    asked.check_actionable(bundle.schema)
-    given = read_given(bundle, asked)
-    lead, sections, files = _two(given, asked) if given.binary else _several(given, asked)
-    title = f"{bundle.manifest.get('title') or bundle.manifest['task']}"
-    files = {
-        MARKDOWN: markdown_of(title, lead, sections),
-        PAGE: page_of(title, lead, sections),
-    } | files
-    return [_write(asked.folder, name, content) for name, content in files.items()]
-
-
-def _two(given: ScoredRows, asked: Asked) -> tuple[list[str], list[Section], dict[str, str]]:
-    """Of two classes: whom to contact, and everything that this rests on."""
-    campaign, seed = asked.campaign, seed_of(asked.seed, "insights", given.bundle.id)
-    chosen = contacts(given, campaign, seed)
-    known = given.known
-    y, p = (given.y[known] == 1).astype("int64"), given.positive[known]
-    found = _Found(
-        listed=chosen,
-        gains=gains(y, p, campaign, round(len(y) * len(chosen.chosen) / chosen.asked), seed),
-        drivers=_drivers(given.bundle),
-        sure=how_sure(given),
-    )
-    changed = flips(given, [one.row for one in chosen.chosen], asked.actionable) if asked.actionable else None
+def _binary_insights(
+    scored: ScoredRows, request: InsightsRequest
+) -> tuple[list[str], list[InsightsSection], dict[str, str]]:
+    """Return the lead, the sections and the contact list for two classes."""
+    campaign, seed = request.campaign, seed_of(request.seed, "insights", scored.bundle.id)
+    contact_list = make_contact_list(scored, campaign, seed)
+    rows = scored.evaluated
+    outcomes = (scored.y[rows] == 1).astype("int64")
+    contacted = contact_list.scaled_length(len(rows))
+    gains = measure_gains(outcomes, scored.positive_proba[rows], campaign, contacted, seed)
+    importances, confidence = _read_importances(scored.bundle), assess_confidence(scored)
+    caveat = calibration_caveat(scored, confidence)
+    counterfactuals = find_counterfactuals(scored, contact_list.rows, request.actionable)
     sections = [
-        contact_section(given, chosen, campaign, no_frequencies(given, found.sure)),
-        gains_section(given, found.gains, campaign),
-        segment_section(given, segments(given, seed)),
-        driver_section(given, found.drivers, contributions(given, seed)),
-        flip_section(given, changed, asked.actionable),
-        sureness_section(given, found.sure),
+        row_sections.contact_section(scored, contact_list, campaign, caveat),
+        row_sections.gains_section(scored, gains, campaign),
+        row_sections.segment_section(scored, find_segments(scored, seed)),
+        model_sections.importance_section(scored, importances, summarize_contributions(scored, seed)),
+        model_sections.counterfactual_section(scored, counterfactuals, request.actionable),
+        model_sections.confidence_section(scored, confidence),
     ]
-    return _lead(given, asked, found), sections, {LIST: contacts_csv(given, chosen, campaign)}
+    lead = [_describe_request(scored, request), _highlights(scored, contact_list, gains, importances, confidence)]
+    if scored.target is not None:
+        lead.append(f"Outcomes are counted on {row_sections.describe_counted_rows(scored)}.")
+    lead += filter(None, [caveat, leakage_caveat(scored)])
+    return lead, sections, {LIST_FILE: contacts_csv(scored, contact_list, campaign)}
 
 
-def _several(given: ScoredRows, asked: Asked) -> tuple[list[str], list[Section], dict[str, str]]:
-    """Of several classes: there is no one class to contact for."""
-    if asked.campaign != Campaign():
+def _multiclass_insights(
+    scored: ScoredRows, request: InsightsRequest
+) -> tuple[list[str], list[InsightsSection], dict[str, str]]:
+    """Return the lead and the sections for more than two classes, where there is no single class to contact for."""
+    if request.campaign != Campaign():
         raise EvenhandError(
-            f"this bundle tells {len(given.bundle.schema.classes)} classes apart: a list to contact, with --capacity, "
+            f"this bundle predicts {len(scored.bundle.schema.classes)} classes: a list to contact, with --capacity, "
             "--budget or --value, needs two, of which one is wanted or feared"
         )
-    seed = seed_of(asked.seed, "insights", given.bundle.id)
-    lead = [_rows_said(given, asked)]
-    return lead, several_sections(given, _drivers(given.bundle), seed), {}
+    seed = seed_of(request.seed, "insights", scored.bundle.id)
+    sections = model_sections.multiclass_sections(scored, _read_importances(scored.bundle), seed)
+    return [_describe_request(scored, request)], sections, {}
 
 
-def _drivers(bundle: Bundle) -> Drivers | None:
+def _read_importances(bundle: Bundle) -> Importances | None:
     plain = bundle.drivers()
     if plain is None:
         return None
     try:
-        return read_drivers(plain)
+        return importances_from_json(plain)
     except (KeyError, TypeError, ValueError) as error:
         raise BundleError(
             f"{bundle.folder}: drivers.json cannot be understood ({error}): export the bundle again"
         ) from error
 
 
-def _rows_said(given: ScoredRows, asked: Asked) -> str:
-    manifest = given.bundle.manifest
+def _describe_request(scored: ScoredRows, request: InsightsRequest) -> str:
+    file_name, entry = request.source.name.replace("`", ""), escape(scored.bundle.manifest["entry"])
+    rows = format_count(len(scored), "row")
+    return f"{rows} of `{file_name}`, looked at with the bundle of {entry} (`{scored.bundle.id}`)."
+
+
+def _highlights(
+    scored: ScoredRows,
+    contact_list: ContactList,
+    gains: Gains | None,
+    importances: Importances | None,
+    confidence: Confidence,
+) -> str:
+    """List the main findings, one line each."""
+    contacts = format_count(len(contact_list.contacts), "row")
+    lines = [f"**Contact** {contacts} of {contact_list.candidates:,}: {contact_list.end_reason}."]
+    if gains is not None:
+        lines.append(_summarize_gains(gains, contact_list.scaled_length(gains.rows), escape(scored.positive_name)))
+        if gains.rules:
+            lines.append(_summarize_profit(gains.rules))
+    if importances is not None:
+        lines += _summarize_importances(importances)
+    close_calls = format_percent(confidence.close_calls / confidence.rows)
+    lines.append(f"**Confidence**: {close_calls} of the rows are close calls.")
+    return "\n".join(f"- {line}" for line in lines)
+
+
+def _summarize_importances(importances: Importances) -> list[str]:
+    """Name the most important columns, and how many would be significant by chance; nothing if none is significant."""
+    units = rank_units(importances)
+    significant = [unit for unit in units if unit.significant]
+    if not significant:
+        return []
+    names = []
+    for unit in significant[:4]:
+        names.append(" + ".join(map(escape, unit.columns[:3])))
+        if len(unit.columns) > 3:
+            names[-1] += " + …"
+    sentence = f"**The model goes by** {join_words(names)} above all, which are associations and no causes"
+    expected = model_sections.FALSE_POSITIVE_RATE * len(units)
+    if len(significant) <= 2 * expected:
+        sentence += f"; of {len(units)} columns and groups about {expected:.1f} would stand out so by chance"
+    return [f"{sentence}."]
+
+
+def _summarize_gains(gains: Gains, contacted: int, positive: str) -> str:
+    """Describe the gains of as many contacts as the list has; of a tenth of the rows if that is none or nearly all."""
+    if not 0 < contacted < gains.rows:
+        contacted = round(gains.rows * 0.1)
+    row = min(gains.table, key=lambda candidate: abs(candidate.contacted - contacted))
+    chance, chance_low, chance_high = row.chance
     return (
-        f"{count(len(given), 'row')} of `{asked.data.name.replace('`', '')}`, looked at with the bundle of {text(manifest['entry'])} "
-        f"(`{given.bundle.id}`)."
+        f"**Found**: among rows whose outcome is known, the {row.contacted:,} likeliest of {gains.rows:,} hold {row.positives:,} of "
+        f"{gains.positives:,} {positive} ({row.low:,.0f} to {row.high:,.0f}, 95 %); chance would find {chance:,.0f} "
+        f"({chance_low:,.0f} to {chance_high:,.0f})."
     )
 
 
-def _lead(given: ScoredRows, asked: Asked, found: _Found) -> list[str]:
-    """The answers in short, one line each."""
-    positive = text(given.positive_name)
-    lines = [f"**Contact** {count(len(found.listed.chosen), 'row')} of {found.listed.asked:,}: {found.listed.why}."]
-    if found.gains is not None:
-        lines.append(
-            _found_line(found.gains, round(found.gains.rows * len(found.listed.chosen) / found.listed.asked), positive)
-        )
-        if found.gains.cuts:
-            lines.append(_profit_line(found.gains))
-    if found.drivers is not None and (by := _drivers_line(found.drivers)):
-        lines.append(by)
-    lines.append(f"**Sureness**: {percent(found.sure.close / found.sure.rows)} of the rows are close calls.")
-    known = [] if given.target is None else [f"Outcomes are counted on {counted(given)}."]
-    known += [doubt for doubt in (no_frequencies(given, found.sure), too_good(given)) if doubt]
-    return [_rows_said(given, asked), "\n".join(f"- {line}" for line in lines), *known]
-
-
-def _drivers_line(found: Drivers) -> str:
-    """What the model goes by, and how little that may be when many columns are looked at; empty where nothing stands out."""
-    every = units(found)
-    clear = [one for one in every if one.clear]
-    if not clear:
-        return ""
-    names = [" + ".join(map(text, one.columns[:3])) + (" + …" if len(one.columns) > 3 else "") for one in clear[:4]]
-    said = f"**The model goes by** {listed(names)} above all, which are associations and no causes"
-    if len(clear) <= 2 * CHANCE * len(every):
-        said += f"; of {len(every)} columns and groups about {CHANCE * len(every):.1f} would stand out so by chance"
-    return f"{said}."
-
-
-def _found_line(found: Gains, contacted: int, positive: str) -> str:
-    """What as many contacts found where outcomes are known; the usual tenth where the list takes nearly all."""
-    tenth = round(found.rows * 0.1)
-    one = min(found.table, key=lambda one: abs(one.contacted - (contacted if 0 < contacted < found.rows else tenth)))
-    return (
-        f"**Found**: among rows whose outcome is known, the {one.contacted:,} likeliest of {found.rows:,} hold {one.found:,} of "
-        f"{found.positives:,} {positive} ({one.low:,.0f} to {one.high:,.0f}, 95 %); chance would find {one.chance[0]:,.0f} "
-        f"({one.chance[1]:,.0f} to {one.chance[2]:,.0f})."
+def _summarize_profit(rules: tuple[ContactRule, ...]) -> str:
+    """Describe the profit of the best rule, and of the length of the list if that is evaluated."""
+    best = rules[0]
+    summary = (
+        f"**Profit** per 1,000 rows: the best cut {_format_profit(best)}, from {format_percent(best.share[0])} of them"
     )
+    for rule in rules:
+        if rule.description == LIST_RULE:
+            summary += f"; as many as on the list {_format_profit(rule)}"
+    return f"{summary}."
 
 
-def _profit_line(found: Gains) -> str:
-    """What the best cut earns; and the list, where it is another one."""
-    best = found.cuts[0]
-    listed_ = next((one for one in found.cuts if one.said == AS_LISTED), None)
-    said = f"**Profit** per 1,000 rows: the best cut {_earns(best)}, from {percent(best.share[0])} of them"
-    return said + (f"; as many as on the list {_earns(listed_)}." if listed_ else ".")
-
-
-def _earns(one: Cut) -> str:
-    return f"{money(one.profit[0])} ({money(one.profit[1])} to {money(one.profit[2])}, 95 %)"
+def _format_profit(rule: ContactRule) -> str:
+    mean, low, high = map(format_quantity, rule.profit)
+    return f"{mean} ({low} to {high}, 95 %)"
 
 
 def _write(folder: Path, name: str, content: str) -> Path:
-    path, beside = folder / name, folder / f".{name}.part"
+    path, temporary = folder / name, folder / f".{name}.part"
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        beside.write_text(content, encoding="utf-8")
-        beside.replace(path)
+        temporary.write_text(content, encoding="utf-8")
+        temporary.replace(path)
     except OSError as error:
         raise EvenhandError(f"cannot write {path}: {error.strerror or error}") from error
     return path

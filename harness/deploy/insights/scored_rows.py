@@ -1,52 +1,55 @@
-"""The rows that insights are about: read, predicted without flattery, their outcomes where these are known."""
+"""The rows that insights describe: read, scored without optimistic bias, with their outcomes where these are known."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from operator import attrgetter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
-from harness.data.columns import texts
+from harness.data.columns import to_text
 from harness.data.hashing import row_keys
 from harness.deploy.bundle import Bundle
-from harness.deploy.insights.campaign import Asked
-from harness.deploy.predict import Part, parts
+from harness.deploy.insights.campaign import InsightsRequest
+from harness.deploy.predict import RowBatch, read_batches
 from harness.errors import DataError
-from harness.registry.registry import closest
+from harness.registry.registry import suggestion
 from harness.registry.task import Features, take
 
 if TYPE_CHECKING:
     import pandas as pd
 
-Index = npt.NDArray[np.int64]
+Positions = npt.NDArray[np.int64]
 
-NEW, HELD_OUT, LEARNT = 0, 1, 2  #: where a row's probability is from
-FOLDERS = "the folder's name"  #: the target of pictures
-AT_ONCE = 20_000
-MOST_NAMES = 3  #: columns beside the model's that say who a row is
+NEW, HELD_OUT, LEARNT = 0, 1, 2  #: sources of a row's probability
+FOLDER_TARGET = "the folder's name"  #: the target of images
+BATCH_SIZE = 20_000
+MAX_IDENTIFIERS = 3  #: columns not read by the model that identify a row
+DEFAULT_THRESHOLD = 0.5
 
 
 @dataclass(frozen=True)
 class ScoredRows:
-    """Rows with what is said of them.
+    """Rows with their probabilities.
 
-    `proba` (n, k) is what the run's models said of a row while it was a sealed test row (`source` HELD_OUT) where the row
-    is one that the bundle's model has learnt from, else the bundle's own (NEW). LEARNT are rows it has learnt from that
-    were never sealed: what is said of them flatters, so they count for nothing where outcomes are counted.
-    `y` (n,) is -1 where the outcome is not known.
+    A row that the bundle's model was trained on has the probability that the run's models gave it as a sealed test row
+    (`source` HELD_OUT). Any other row has the probability of the bundle's model: NEW if the model was not trained on it,
+    LEARNT if it was but the row was never a test row. Probabilities of LEARNT rows are optimistic, so these rows are left
+    out wherever outcomes are counted.
     """
 
     bundle: Bundle
     X: Features
-    proba: npt.NDArray[np.float64]
-    source: npt.NDArray[np.int8]
-    y: Index
-    target: str | None  #: column of the outcomes; None: there are none
-    flags: dict[int, tuple[tuple[str, str], ...]]  #: row → (column, what is odd there)
-    names: pd.DataFrame  #: columns that say who a row is, for lists
+    proba: npt.NDArray[np.float64]  #: (n, k)
+    source: npt.NDArray[np.int8]  #: (n,)
+    y: Positions  #: classes (n,), -1 for an unknown outcome
+    target: str | None  #: column of the outcomes; None without outcomes
+    flags: dict[int, tuple[tuple[str, str], ...]]  #: row → (column, what is unusual about its value)
+    identifiers: pd.DataFrame  #: columns that identify a row, for lists
 
     def __len__(self) -> int:
         return len(self.source)
@@ -57,134 +60,161 @@ class ScoredRows:
         return bool(self.proba.shape[1] == 2)
 
     @property
-    def known(self) -> Index:
-        """Rows whose outcome is known and which the predicting model had not learnt from."""
+    def evaluated(self) -> Positions:
+        """Rows with a known outcome and a probability from a model that was not trained on them."""
         return np.flatnonzero((self.y >= 0) & (self.source != LEARNT))
 
     @property
-    def wanted(self) -> str:
-        """The positive class of two as people ask for it, `Churn = Yes`, with the name of the bundle's target."""
+    def new_with_outcome(self) -> npt.NDArray[np.bool_]:
+        """Mask (n,) of the rows with a known outcome that equal no training row."""
+        mask: npt.NDArray[np.bool_] = (self.y >= 0) & (self.source == NEW)
+        return mask
+
+    @property
+    def positive_label(self) -> str:
+        """The positive class of two with the name of the bundle's target, such as `Churn = Yes`."""
         return f"{self.bundle.schema.target} = {self.bundle.schema.classes[1]}"
 
     @property
     def positive_name(self) -> str:
-        """The positive class in a sentence: by its name, or where that is a number with its column, as "340 1" says nothing."""
+        """The positive class in a sentence: its name, or `positive_label` for a name without letters, such as `1`."""
         name = self.bundle.schema.classes[1]
-        return name if any(map(str.isalpha, name)) else self.wanted
+        return name if any(map(str.isalpha, name)) else self.positive_label
 
     @property
-    def positive(self) -> npt.NDArray[np.float64]:
+    def positive_proba(self) -> npt.NDArray[np.float64]:
         """The probability (n,) of the positive class of two."""
-        found: npt.NDArray[np.float64] = self.proba[:, 1]
-        return found
+        positive: npt.NDArray[np.float64] = self.proba[:, 1]
+        return positive
+
+    @property
+    def threshold(self) -> float:
+        """The bundle's threshold of the positive class, 0.5 if it has none."""
+        return DEFAULT_THRESHOLD if self.bundle.threshold is None else self.bundle.threshold
 
 
-def read_given(bundle: Bundle, asked: Asked) -> ScoredRows:
-    """Read and predict the rows; raises `DataError` or `BadRows` where they cannot be."""
-    if (bundle.schema.modality == "image") != asked.data.is_dir():
-        wanted = "a folder of pictures" if bundle.schema.modality == "image" else "a CSV or Parquet file"
-        raise DataError(f"{asked.data}: this bundle takes {wanted}")
-    found = [part for part, _ in parts(bundle, asked.data)]
-    if not sum(len(part.shown) for part in found):
-        raise DataError(f"{asked.data} holds no rows: there is nothing to say of them")
-    X, shown = _joined(found), _shown(found)
-    proba, source = _said(bundle, X)
-    target, y = _outcomes(bundle, asked, shown)
+def read_scored_rows(bundle: Bundle, request: InsightsRequest) -> ScoredRows:
+    """Read and score the rows of a request.
+
+    Parameters
+    ----------
+    bundle : Bundle
+        The bundle that scores rows it was not trained on.
+    request : InsightsRequest
+        Names the rows and the column of their outcomes.
+
+    Returns
+    -------
+    ScoredRows
+        At least one row.
+
+    Raises
+    ------
+    DataError
+        If the rows cannot be read, or the outcomes are not classes of the bundle.
+    InvalidRowsError
+        If a row does not fit the bundle's schema.
+    """
+    is_image = bundle.schema.modality == "image"
+    if is_image != request.source.is_dir():
+        expected = "a folder of images" if is_image else "a CSV or Parquet file"
+        raise DataError(f"{request.source}: this bundle takes {expected}")
+    batches = []
     flags: dict[int, list[tuple[str, str]]] = {}
-    start = 0
-    for part in found:
-        for row, name, what in part.read.flags:
-            flags.setdefault(start + row, []).append((name, what))
-        start += len(part.shown)
-    read = {one.name for one in bundle.schema.features} | {target}
-    return ScoredRows(
-        bundle,
-        X,
-        proba,
-        source,
-        y,
-        target,
-        {row: tuple(odd) for row, odd in flags.items()},
-        shown[_names(shown, read)],
-    )
-
-
-def _joined(found: list[Part]) -> Features:
+    count = 0
+    for batch, _ in read_batches(bundle, request.source):
+        batches.append(batch)
+        for row, column, remark in batch.inputs.flags:
+            flags.setdefault(count + row, []).append((column, remark))
+        count += len(batch.frame)
+    if not count:
+        raise DataError(f"{request.source} holds no rows: there is nothing to say of them")
     import pandas as pd
 
-    if len(found) == 1:
-        return found[0].read.X
-    if not hasattr(found[0].read.X, "columns"):
-        return np.concatenate([part.read.X for part in found])
+    X = _concatenate_features(batches)
+    frame = pd.concat(map(attrgetter("frame"), batches), ignore_index=True)
+    proba, source = _score(bundle, X)
+    target, y = _read_outcomes(bundle, request, frame)
+    model_columns = {feature.name for feature in bundle.schema.features} | {target}
+    identifiers = frame[_find_identifiers(frame, model_columns)]
+    row_flags = dict(zip(flags, map(tuple, flags.values()), strict=True))
+    return ScoredRows(bundle, X, proba, source, y, target, row_flags, identifiers)
+
+
+def _concatenate_features(batches: Sequence[RowBatch]) -> Features:
+    import pandas as pd
+
+    features = [batch.inputs.X for batch in batches]
+    if len(features) == 1:
+        return features[0]
+    if not hasattr(features[0], "columns"):
+        return np.concatenate(features)
     columns: dict[str, Any] = {}
-    for name, first in found[0].read.X.items():
-        of_parts = [part.read.X[name] for part in found]
-        if first.dtype == "category":  # parts know different levels
-            columns[name] = pd.Categorical(pd.concat([one.astype("str") for one in of_parts], ignore_index=True))
+    for name, first in features[0].items():
+        column = [X[name] for X in features]
+        if first.dtype == "category":  # batches can have different levels
+            columns[name] = pd.Categorical(pd.concat([part.astype("str") for part in column], ignore_index=True))
         else:
-            columns[name] = np.concatenate([one.to_numpy() for one in of_parts])
+            columns[name] = np.concatenate(column)
     return pd.DataFrame(columns)
 
 
-def _shown(found: list[Part]) -> pd.DataFrame:
-    import pandas as pd
-
-    return pd.concat([part.shown for part in found], ignore_index=True)
-
-
-def _said(bundle: Bundle, X: Features) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.int8]]:
-    """The probabilities of rows, held-out ones where there are, and where each is from."""
+def _score(bundle: Bundle, X: Features) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.int8]]:
+    """Return probabilities, those of held-out predictions for training rows, and the source of each."""
     rows = np.arange(len(X))
-    starts = range(0, len(rows), AT_ONCE)
-    proba = np.concatenate([bundle.predict_proba(take(X, rows[start : start + AT_ONCE])) for start in starts])
+    batches = np.split(rows, range(BATCH_SIZE, len(rows), BATCH_SIZE))
+    proba = np.concatenate([bundle.predict_proba(take(X, batch)) for batch in batches])
     source = np.full(len(rows), NEW, dtype=np.int8)
-    held = bundle.held_out()
-    if held is None or not len(held.keys):
+    held_out = bundle.held_out()
+    if held_out is None or not len(held_out.keys):
         return proba, source
-    keys, place = np.unique(held.keys, return_inverse=True)
-    seen = ~np.isnan(held.proba).any(axis=1)
+    # A key stands for all equal training rows; its probability is the mean over those that were test rows.
+    keys, positions = np.unique(held_out.keys, return_inverse=True)
+    tested = ~np.isnan(held_out.proba).any(axis=1)
     sums = np.zeros((len(keys), proba.shape[1]))
-    np.add.at(sums, place[seen], held.proba[seen])
-    counts = np.bincount(place[seen], minlength=len(keys))
-    own = row_keys(X)
-    at = np.minimum(np.searchsorted(keys, own), len(keys) - 1)
-    learnt = keys[at] == own
-    sealed = learnt & (counts[at] > 0)
-    proba[sealed] = sums[at[sealed]] / counts[at[sealed], None]
+    np.add.at(sums, positions[tested], held_out.proba[tested])
+    counts = np.bincount(positions[tested], minlength=len(keys))
+    own_keys = row_keys(X)
+    nearest = np.minimum(np.searchsorted(keys, own_keys), len(keys) - 1)
+    learnt = keys[nearest] == own_keys
+    sealed = learnt & (counts[nearest] > 0)
+    proba[sealed] = sums[nearest[sealed]] / counts[nearest[sealed], None]
     source[learnt], source[sealed] = LEARNT, HELD_OUT
     return proba, source
 
 
-def _outcomes(bundle: Bundle, asked: Asked, shown: pd.DataFrame) -> tuple[str | None, Index]:
-    """The column of the outcomes and every row's class, -1 where it is not known."""
-    classes, unknown = bundle.schema.classes, np.full(len(shown), -1, dtype=np.int64)
+def _read_outcomes(bundle: Bundle, request: InsightsRequest, frame: pd.DataFrame) -> tuple[str | None, Positions]:
+    """Return the column of the outcomes and the class of each row, -1 if it is unknown."""
+    classes = bundle.schema.classes
     if bundle.schema.modality == "image":
-        said = texts(shown["file"].map(lambda name: Path(name).parent.name))
-        found = _positions(said, classes)
-        return (FOLDERS, found) if (found >= 0).any() else (None, unknown)
-    target = asked.target or (bundle.schema.target if bundle.schema.target in shown.columns else None)
-    if target is None:
-        return None, unknown
-    if target not in shown.columns:
-        raise DataError(f"no such column {target!r} (--target): {closest(target, list(map(str, shown.columns)))}")
-    said = texts(shown[target])
-    strange = said[said.notna() & ~said.isin(classes)]
-    if len(strange):
-        raise DataError(
-            f"column {target!r} holds {strange.iloc[0]!r} (row {strange.index[0] + 1}): the classes of this bundle are "
-            f"{', '.join(classes)}, and an outcome that is not known is left empty"
-        )
-    found = _positions(said, classes)
-    return (target, found) if (found >= 0).any() else (None, unknown)
+        target: str | None = FOLDER_TARGET
+        outcomes = to_text(frame["file"].map(lambda name: Path(name).parent.name))
+    else:
+        target = request.target
+        if target is None and bundle.schema.target in frame.columns:
+            target = bundle.schema.target
+        if target is None:
+            return None, np.full(len(frame), -1, dtype=np.int64)
+        if target not in frame.columns:
+            raise DataError(
+                f"no such column {target!r} (--target): {suggestion(target, list(map(str, frame.columns)))}"
+            )
+        outcomes = to_text(frame[target])
+        unknown = outcomes[outcomes.notna() & ~outcomes.isin(classes)]
+        if len(unknown):
+            raise DataError(
+                f"column {target!r} holds {unknown.iloc[0]!r} (row {unknown.index[0] + 1}): the classes of this bundle are "
+                f"{', '.join(classes)}, and an outcome that is not known is left empty"
+            )
+    positions = dict(zip(classes, range(len(classes)), strict=True))
+    y = np.array([positions.get(outcome, -1) for outcome in outcomes.astype(object)], dtype=np.int64)
+    return (target if (y >= 0).any() else None), y
 
 
-def _positions(said: pd.Series, classes: tuple[str, ...]) -> Index:
-    """Each text's position among the classes, -1 where it is none of them."""
-    place = {name: i for i, name in enumerate(classes)}
-    return np.array([place.get(name, -1) for name in said.astype(object)], dtype=np.int64)
-
-
-def _names(shown: pd.DataFrame, read: set[str | None]) -> list[str]:
-    """Columns that the model does not read and that differ in nearly every row: numbers of customers, names, files."""
-    others = [name for name in shown.columns if name not in read]
-    return [name for name in others if shown[name].nunique() > 0.9 * len(shown)][:MOST_NAMES]
+def _find_identifiers(frame: pd.DataFrame, model_columns: set[str | None]) -> list[str]:
+    """Return columns that the model does not read and whose values differ in nearly all rows: customer numbers, names, files."""
+    identifiers = []
+    for name in frame.columns:
+        if name not in model_columns and frame[name].nunique() > 0.9 * len(frame):
+            identifiers.append(name)
+    return identifiers[:MAX_IDENTIFIERS]

@@ -1,20 +1,20 @@
-"""Where the positive class is common: groups of rows that a few columns describe, found on one half, counted on the other.
+"""Segments: groups of rows, described by a few columns, in which the positive class is frequent or rare.
 
-A shallow tree (Breiman et al., Classification and Regression Trees, 1984) finds them on half of the rows with an outcome.
-What it found there flatters, as it was looked for; the counts are those of the other half.
+A shallow decision tree (Breiman et al., Classification and Regression Trees, 1984) finds the groups on half of the rows
+with an outcome. Their shares there are optimistic because they were searched for, so they are counted on the other half.
 """
 
 from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 
 from harness.data.hashing import row_keys
-from harness.deploy.error_analysis import exact
+from harness.deploy.error_analysis import clopper_pearson_interval
 from harness.deploy.insights.scored_rows import ScoredRows
 from harness.deploy.schema import Feature
 from harness.registry.task import take
@@ -22,181 +22,215 @@ from harness.registry.task import take
 if TYPE_CHECKING:
     import pandas as pd
 
-FEWEST = 200  #: rows with an outcome below which no half can tell anything
-LEAVES, DEPTH = 8, 3
-SMALLEST, SMALLEST_SHARE = 25, 0.02  #: rows of a segment in the half that finds it
-MOST_LEVELS = 15
+MIN_OUTCOMES = 200  #: rows with an outcome below which half of them are too few
+MAX_LEAVES, MAX_DEPTH = 8, 3
+MIN_ROWS, MIN_SHARE = 25, 0.02  #: of a segment in the half that finds it
+MAX_LEVELS = 15
+
+#: Steps from the root to a leaf: question, whether the answer is above the threshold, threshold.
+_Path: TypeAlias = list[tuple[int, bool, float]]
 
 
 @dataclass(frozen=True)
-class Segment:
-    """A group of rows: what describes it, and what the other half holds of it. Intervals hold for all segments at once."""
+class RowSegment:
+    """A group of rows: its description and counts. The intervals (95 %) hold for all segments together."""
 
     conditions: tuple[str, ...]
     rows: int
     positives: int
     low: float
     high: float
-    found_share: float  #: of positives in the half that found it
 
     @property
     def share(self) -> float:
-        """The share of positive rows; NaN of none."""
+        """Share of positive rows; NaN without rows."""
         return self.positives / self.rows if self.rows else math.nan
 
 
 @dataclass(frozen=True)
-class Segments:
-    """Segments, that with the largest share of positives first, and the half on which they were counted."""
+class SegmentCounts:
+    """Segments, largest share of positives first, and the rows on which they were counted."""
 
-    found: tuple[Segment, ...]
+    segments: tuple[RowSegment, ...]
     rows: int
     positives: int
 
 
 @dataclass(frozen=True)
-class _Question:
-    """A column that the tree may ask about: a number, a level, or whether a value is missing."""
+class SplitQuestion:
+    """A column that the tree can split on: a number, a level of a category, or whether a value is missing."""
 
     feature: Feature
     level: str | None = None
     missing: bool = False
-    whole: bool = False  #: whether all values are whole numbers
+    is_integer: bool = False  #: whether all values are whole numbers
 
 
-def segments(given: ScoredRows, seed: int) -> Segments | None:
-    """Segments of a table's rows; None where too few outcomes are known, or the tree finds nothing to ask."""
+def find_segments(scored: ScoredRows, seed: int) -> SegmentCounts | None:
+    """Find segments of a table's rows.
+
+    Parameters
+    ----------
+    scored : ScoredRows
+        Rows of two classes.
+    seed : int
+        Seed of the division into halves and of the tree.
+
+    Returns
+    -------
+    SegmentCounts or None
+        None for other data than tables, for fewer than 200 known outcomes, and if the tree finds no split.
+
+    References
+    ----------
+    Breiman, Friedman, Olshen & Stone (1984), Classification and Regression Trees.
+    """
     from sklearn.tree import DecisionTreeClassifier
 
-    rows = np.flatnonzero(given.y >= 0)
-    y = given.y[rows]
-    if given.bundle.schema.modality != "tabular" or not given.binary or len(rows) < FEWEST or len(np.unique(y)) < 2:
+    rows = np.flatnonzero(scored.y >= 0)
+    y = scored.y[rows]
+    has_outcomes = len(rows) >= MIN_OUTCOMES and len(np.unique(y)) > 1
+    if scored.bundle.schema.modality != "tabular" or not scored.binary or not has_outcomes:
         return None
-    X = take(given.X, rows)
-    questions, matrix = _questions(given, X)
-    first = _half(X, seed)
-    if len(np.unique(y[first])) < 2 or first.all():
+    X = take(scored.X, rows)
+    questions, answers = _ask_questions(scored.bundle.schema.features, X)
+    search = _search_half(X, seed)
+    if len(np.unique(y[search])) < 2 or search.all():
         return None
-    smallest = max(SMALLEST, math.ceil(SMALLEST_SHARE * first.sum()))
+    min_rows = max(MIN_ROWS, math.ceil(MIN_SHARE * search.sum()))
     tree = DecisionTreeClassifier(
-        max_leaf_nodes=LEAVES, max_depth=DEPTH, min_samples_leaf=smallest, random_state=seed % 2**32
-    ).fit(matrix[first], y[first])
+        max_leaf_nodes=MAX_LEAVES, max_depth=MAX_DEPTH, min_samples_leaf=min_rows, random_state=seed % 2**32
+    ).fit(answers[search], y[search])
     if tree.tree_.node_count < 3:
         return None
-    found_in, counted_in = tree.apply(matrix[first]), tree.apply(matrix[~first])
-    leaves = np.unique(found_in)
-    found = []
+    leaf_of_row, counted_y = tree.apply(answers[~search]), y[~search]
+    leaves = np.unique(tree.apply(answers[search])).tolist()
+    segments = []
     for leaf in leaves:
-        here = y[~first][counted_in == leaf]
-        low, high = exact(int(here.sum()), len(here), 0.05 / len(leaves))
-        conditions = tuple(_said(_path(tree.tree_, int(leaf)), questions))
-        found.append(
-            Segment(conditions, len(here), int(here.sum()), low, high, float(y[first][found_in == leaf].mean()))
-        )
-    found.sort(key=lambda one: -one.share if one.rows else 1.0)
-    return Segments(tuple(found), int((~first).sum()), int(y[~first].sum()))
+        in_leaf = counted_y[leaf_of_row == leaf]
+        count, positives = len(in_leaf), int(in_leaf.sum())
+        low, high = clopper_pearson_interval(positives, count, 0.05 / len(leaves))
+        conditions = describe_path(_path_to(tree.tree_, leaf), questions)
+        segments.append(RowSegment(tuple(conditions), count, positives, low, high))
+    segments.sort(key=lambda segment: -segment.share if segment.rows else 1.0)
+    return SegmentCounts(tuple(segments), len(counted_y), int(counted_y.sum()))
 
 
-def _half(X: pd.DataFrame, seed: int) -> npt.NDArray[np.bool_]:
-    """Which rows find segments; equal rows are in one half."""
-    keys, place = np.unique(row_keys(X), return_inverse=True)
+def _search_half(X: pd.DataFrame, seed: int) -> npt.NDArray[np.bool_]:
+    """Mask of the rows on which segments are searched; equal rows are in the same half."""
+    keys, positions = np.unique(row_keys(X), return_inverse=True)
     chosen = np.zeros(len(keys), dtype=bool)
     chosen[np.random.default_rng(seed).permutation(len(keys))[: len(keys) // 2]] = True
-    return chosen[place]
+    return chosen[positions]
 
 
-def _questions(given: ScoredRows, X: pd.DataFrame) -> tuple[list[_Question], npt.NDArray[np.float64]]:
-    """What the tree may ask, and the answers (n, questions): missing numbers are answered by the median, and asked about."""
-    asked: list[_Question] = []
-    columns: list[npt.NDArray[np.float64]] = []
-    for feature in given.bundle.schema.features:
+def _ask_questions(
+    features: tuple[Feature, ...], X: pd.DataFrame
+) -> tuple[list[SplitQuestion], npt.NDArray[np.float64]]:
+    """Return the questions and their answers (n, questions); a missing number is replaced by the median and has a question."""
+    questions: list[SplitQuestion] = []
+    answers: list[npt.NDArray[np.float64]] = []
+    for feature in features:
         column = X[feature.name]
         missing = column.isna().to_numpy()
         if feature.kind == "category":
-            text = column.astype("str")
-            for level in feature.levels[:MOST_LEVELS]:
-                asked.append(_Question(feature, level))
-                columns.append((text == level).to_numpy(bool).astype(np.float64))
+            levels = column.astype("str")
+            for level in feature.levels[:MAX_LEVELS]:
+                questions.append(SplitQuestion(feature, level))
+                answers.append((levels == level).to_numpy(bool).astype(np.float64))
         else:
-            values = column.to_numpy(np.float64)
-            known = values[~missing]
-            whole = feature.kind == "number" and bool((known % 1 == 0).all())
-            asked.append(_Question(feature, whole=whole))
-            columns.append(np.where(missing, np.median(known) if len(known) else 0.0, values))
+            numbers = column.to_numpy(np.float64)
+            known = numbers[~missing]
+            is_integer = feature.kind == "number" and bool((known % 1 == 0).all())
+            questions.append(SplitQuestion(feature, is_integer=is_integer))
+            answers.append(np.where(missing, np.median(known) if len(known) else 0.0, numbers))
         if missing.any():
-            asked.append(_Question(feature, missing=True))
-            columns.append(missing.astype(np.float64))
-    return asked, np.column_stack(columns)
+            questions.append(SplitQuestion(feature, missing=True))
+            answers.append(missing.astype(np.float64))
+    return questions, np.column_stack(answers)
 
 
-def _path(tree: Any, leaf: int) -> list[tuple[int, bool, float]]:
-    """The questions on the way to a leaf: which, whether the answer lies above the threshold, the threshold."""
-    parent = {
-        int(child): (node, above)
-        for node in range(tree.node_count)
-        for above, child in ((False, tree.children_left[node]), (True, tree.children_right[node]))
-        if child >= 0
-    }
+def _path_to(tree: Any, leaf: int) -> _Path:
+    """Return the splits from the root of a fitted tree to a leaf."""
+    parents: dict[int, tuple[int, bool]] = {}
+    for node, (low, high) in enumerate(zip(tree.children_left.tolist(), tree.children_right.tolist(), strict=True)):
+        parents[low], parents[high] = (node, False), (node, True)
     path = []
-    while leaf in parent:
-        leaf, above = parent[leaf]
-        path.append((int(tree.feature[leaf]), above, float(tree.threshold[leaf])))
+    node = leaf
+    while node:  # 0 is the root
+        node, above = parents[node]
+        path.append((int(tree.feature[node]), above, float(tree.threshold[node])))
     return path[::-1]
 
 
-def _said(path: list[tuple[int, bool, float]], questions: list[_Question]) -> list[str]:
-    """The answers in words; several about one number or one category become one."""
-    bounds: dict[int, list[float]] = {}
-    others: dict[str, list[str]] = {}
-    said: dict[int, str] = {}
-    is_one = {questions[at].feature.name for at, above, _ in path if questions[at].level is not None and above}
-    for number, above, threshold in path:
-        question = questions[number]
-        name = question.feature.name
+def describe_path(path: _Path, questions: list[SplitQuestion]) -> list[str]:
+    """Describe the answers on a path to a leaf; several answers about one number or one category are combined.
+
+    Parameters
+    ----------
+    path : list of (int, bool, float)
+        Position of the question, whether the answer is above the threshold, and the threshold.
+    questions : list of SplitQuestion
+        What the tree could ask.
+
+    Returns
+    -------
+    list of str
+        Conditions, such as `plan is month`, in the order in which the columns were first asked about.
+    """
+    bounds: dict[int, tuple[float, float]] = {}
+    excluded: dict[str, list[str]] = {}
+    descriptions: dict[Any, str] = {}  # a category by its name, any other question by its position
+    level_questions = [
+        (questions[position], above) for position, above, _ in path if questions[position].level is not None
+    ]
+    known_categories = {question.feature.name for question, above in level_questions if above}
+    for position, above, threshold in path:
+        question = questions[position]
+        feature = question.feature
         if question.missing:
-            said[number] = f"{name} is {'missing' if above else 'known'}"
-        elif question.level is not None:
-            if name in is_one and not above:
-                continue  # being one level says that it is none of the others
-            if not above:
-                others.setdefault(name, []).append(question.level)
-            key = next(
-                at for at, _, _ in path if questions[at].feature.name == name and questions[at].level is not None
-            )
-            said[key] = f"{name} is {question.level}" if above else _none_of(question.feature, others[name])
-        else:
-            low, high = bounds.setdefault(number, [-math.inf, math.inf])
-            bounds[number] = [max(low, threshold), high] if above else [low, min(high, threshold)]
-            said[number] = _range(question, *bounds[number])
-    return list(said.values())
+            descriptions[position] = f"{feature.name} is {'missing' if above else 'known'}"
+        elif question.level is None:
+            low, high = bounds.get(position, (-math.inf, math.inf))
+            if above:
+                low = max(low, threshold)
+            else:
+                high = min(high, threshold)
+            bounds[position] = low, high
+            descriptions[position] = _describe_range(question, low, high)
+        elif above:
+            descriptions[feature.name] = f"{feature.name} is {question.level}"
+        elif feature.name not in known_categories:  # a known level excludes the others already
+            excluded.setdefault(feature.name, []).append(question.level)
+            descriptions[feature.name] = _describe_excluded(feature, excluded[feature.name])
+    return list(descriptions.values())
 
 
-def _none_of(feature: Feature, levels: list[str]) -> str:
-    """A category without some of its levels; where one alone is left, that it is this one."""
-    left = [level for level in feature.levels if level not in levels]
+def _describe_excluded(feature: Feature, levels: list[str]) -> str:
+    """Describe a category without some of its levels; if only one remains, describe that."""
+    remaining = [level for level in feature.levels if level not in levels]
     others, missing = feature.shares[-2:]
-    if len(left) == 1 and not others and not missing:
-        return f"{feature.name} is {left[0]}"
+    if len(remaining) == 1 and not others and not missing:
+        return f"{feature.name} is {remaining[0]}"
     return (
         f"{feature.name} is not {levels[0]}" if len(levels) == 1 else f"{feature.name} is none of {', '.join(levels)}"
     )
 
 
-def _range(question: _Question, low: float, high: float) -> str:
-    """A number between two bounds, the lower one not in it."""
-    name, shown = question.feature.name, question.feature.shown
-    if question.whole:
-        least, most = (
-            math.floor(low) + 1 if math.isfinite(low) else low,
-            math.floor(high) if math.isfinite(high) else high,
-        )
-        if not math.isfinite(least):
-            return f"{name} at most {shown(most)}"
-        if not math.isfinite(most):
-            return f"{name} at least {shown(least)}"
-        return f"{name} {shown(least)} to {shown(most)}" if least < most else f"{name} is {shown(least)}"
+def _describe_range(question: SplitQuestion, low: float, high: float) -> str:
+    """Describe a number between two bounds, the lower one excluded."""
+    name, written = question.feature.name, question.feature.format_number
+    if not question.is_integer:
+        lower, upper = f"above {written(low)}", f"up to {written(high)}"
+        if not math.isfinite(low):
+            return f"{name} {upper}"
+        if not math.isfinite(high):
+            return f"{name} {lower}"
+        return f"{name} {lower}, {upper}"
     if not math.isfinite(low):
-        return f"{name} up to {shown(high)}"
-    return (
-        f"{name} above {shown(low)}" if not math.isfinite(high) else f"{name} above {shown(low)}, up to {shown(high)}"
-    )
+        return f"{name} at most {written(math.floor(high))}"
+    least = math.floor(low) + 1
+    if not math.isfinite(high):
+        return f"{name} at least {written(least)}"
+    most = math.floor(high)
+    return f"{name} {written(least)} to {written(most)}" if least < most else f"{name} is {written(least)}"

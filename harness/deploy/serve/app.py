@@ -1,9 +1,9 @@
-"""The service around a bundle: what is asked, and who answers it."""
+"""The web application of a bundle: its paths, its limits, and the state of the running service."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
@@ -15,147 +15,201 @@ from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from starlette.exceptions import HTTPException
 from starlette.responses import FileResponse
 
-from harness.deploy.input_rows import BadRows, read_rows
-from harness.deploy.insights.shapley import reasons
-from harness.deploy.schema import typical
-from harness.deploy.serve.auth import Guard
+from harness.deploy.input_rows import InvalidRowsError, read_rows
+from harness.deploy.insights.shapley import ShapleyValues, shapley_values
+from harness.deploy.schema import typical_row
+from harness.deploy.serve.auth import TokenAuth
 from harness.deploy.serve.batching import Batcher
-from harness.deploy.serve.monitoring import Drift, Numbers, Watch
-from harness.deploy.serve.openapi import MOST_EXPLAINED, describe_service
-from harness.deploy.serve.requests import MOST_BYTES, MOST_ROWS, Refused, Sent, read_body
-from harness.deploy.serve.responses import answered, as_json, explained, problem
+from harness.deploy.serve.monitoring import DriftMonitor, RequestMonitor, ServiceMetrics
+from harness.deploy.serve.openapi import MAX_EXPLAINED_ROWS, describe_service
+from harness.deploy.serve.requests import MAX_BODY_BYTES, MAX_ROWS, ParsedRows, RequestError, parse_body
+from harness.deploy.serve.responses import error_response, explanations, json_response, predictions_json
 
 if TYPE_CHECKING:
     from harness.deploy.bundle import Bundle
-    from harness.deploy.serve.batching import Answer
+    from harness.deploy.serve.batching import BatchAnswer
 
-PAGES = Path(__file__).parent / "page"
-FILES = {"/": "page.html", "/page.css": "page.css", "/page.js": "page.js", "/docs": "docs.html", "/docs.js": "docs.js"}
-ASKED = ("/predict", "/explain", "/schema", "/drift", "/metrics", "/health", "/ready", "/openapi.json")
-#: What a browser may do with the pages: nothing but load what is served here.
-POLICY = (
+PAGE_FOLDER = Path(__file__).parent / "page"
+PAGES = {"/": "page.html", "/page.css": "page.css", "/page.js": "page.js", "/docs": "docs.html", "/docs.js": "docs.js"}
+API_PATHS = ("/predict", "/explain", "/schema", "/drift", "/metrics", "/health", "/ready", "/openapi.json")
+#: Browsers may load only what this service serves.
+CONTENT_SECURITY_POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src 'self' data: blob:; "
     "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 )
-STRICT = (
-    (b"content-security-policy", POLICY.encode()),
+SECURITY_HEADERS = (
+    (b"content-security-policy", CONTENT_SECURITY_POLICY.encode()),
     (b"x-content-type-options", b"nosniff"),
     (b"referrer-policy", b"no-referrer"),
 )
 
 BODY_SECONDS = 30.0
 ANSWER_SECONDS = 60.0
-MOST_HELD = 16 * MOST_BYTES  #: bytes of bodies in memory at one time
-MOST_WAITING_REASONS = 8
-LARGE_BODY = 2**16  #: bytes from which a body is read beside the event loop
-MANY_ROWS = 200  #: from which an answer is written beside it
+MAX_BODIES_BYTES = 16 * MAX_BODY_BYTES  #: of all bodies that are in memory at the same time
+MAX_PENDING_EXPLANATIONS = 8
+LARGE_BODY_BYTES = 2**16  #: larger bodies are parsed in another thread than the event loop's
+LARGE_ANSWER_ROWS = 200  #: answers for more rows are written there too
+RETRY_HEADERS = {503: {"retry-after": "1"}}
 T = TypeVar("T")
 
 
 @dataclass
 class Service:
-    """A bundle at work: the line before its model, what was seen, and whether it is about to end."""
+    """A bundle that is served, and the state of the service."""
 
     bundle: Bundle
     batcher: Batcher
-    drift: Drift
-    numbers: Numbers
+    drift: DriftMonitor
+    metrics: ServiceMetrics
     explainer: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(1, "reasons"))
-    explaining: int = 0
-    held: int = 0
-    leaving: bool = False
+    pending_explanations: int = 0
+    reserved_bytes: int = 0  #: of bodies that are being read
+    shutting_down: bool = False
 
-    @property
-    def columns(self) -> list[str]:
-        """What a row must have."""
-        return [one.name for one in self.bundle.schema.features]
+    async def read(self, request: Request, max_rows: int) -> ParsedRows:
+        """Read and parse the rows of a request.
 
-    async def read(self, request: Request, most: int) -> Sent:
-        """The rows of a request. Raises `Refused`."""
-        kind = request.headers.get("content-type", "")
+        Parameters
+        ----------
+        request : Request
+            The request.
+        max_rows : int
+            Largest number of rows.
+
+        Returns
+        -------
+        ParsedRows
+            The rows.
+
+        Raises
+        ------
+        RequestError
+            If the body is too large, too slow or has another form.
+        """
+        content_type = request.headers.get("content-type", "")
         if request.headers.get("content-encoding", "identity") != "identity":
-            raise Refused(415, "send the body as it is, without Content-Encoding")
-        size = int(request.headers.get("content-length") or MOST_BYTES)
-        if size > MOST_BYTES:
+            raise RequestError(415, "send the body as it is, without Content-Encoding")
+        size = int(request.headers.get("content-length") or MAX_BODY_BYTES)
+        if size > MAX_BODY_BYTES:
             raise _too_large()
-        with self._room(size):
+        with self._reserve(size):
             try:
                 async with asyncio.timeout(BODY_SECONDS):
-                    body = await _whole(request)
+                    body = await _read_body(request)
             except TimeoutError:
-                raise Refused(408, f"the body did not come within {BODY_SECONDS:.0f} seconds") from None
-            schema = self.bundle.schema
-            sent = await _aside(len(body) > LARGE_BODY, lambda: read_body(kind, body, schema, most))
-        request.scope["noted"]["rows"] = sent.count
-        return sent
+                raise RequestError(408, f"the body did not come within {BODY_SECONDS:.0f} seconds") from None
+            in_thread = len(body) > LARGE_BODY_BYTES
+            rows = await _call(in_thread, lambda: parse_body(content_type, body, self.bundle.schema, max_rows))
+        request.scope["monitored"]["rows"] = rows.count
+        return rows
 
     @contextmanager
-    def _room(self, size: int) -> Iterator[None]:
-        """Space for a body, while it is read."""
-        if self.held + size > MOST_HELD:
-            raise Refused(503, "too many bodies are being read: try again in a second")
-        self.held += size
+    def _reserve(self, size: int) -> Iterator[None]:
+        """Reserve memory for a body while it is read."""
+        if self.reserved_bytes + size > MAX_BODIES_BYTES:
+            raise RequestError(503, "too many bodies are being read: try again in a second")
+        self.reserved_bytes += size
         try:
             yield
         finally:
-            self.held -= size
+            self.reserved_bytes -= size
 
-    async def answer(self, sent: Sent) -> Answer:
-        """What the bundle says. Raises `Refused` and `BadRows`."""
+    async def answer(self, rows: ParsedRows) -> BatchAnswer:
+        """Predict rows and count the predictions.
+
+        Parameters
+        ----------
+        rows : ParsedRows
+            The rows.
+
+        Returns
+        -------
+        BatchAnswer
+            Their predictions.
+
+        Raises
+        ------
+        InvalidRowsError
+            If a value does not fit the bundle's schema.
+        RequestError
+            If too many rows wait, or the prediction takes too long.
+        """
         try:
             async with asyncio.timeout(ANSWER_SECONDS):
-                answer = await self.batcher.predict(sent)
+                answer = await self.batcher.predict(rows)
         except TimeoutError:
-            raise Refused(503, f"no answer within {ANSWER_SECONDS:.0f} seconds: send fewer rows") from None
-        self.numbers.flagged.inc(len(answer.flags))
-        for position in range(len(self.bundle.schema.classes)):
-            count = int((answer.decided == position).sum())
-            self.numbers.rows.labels(self.bundle.schema.classes[position]).inc(count)
+            raise RequestError(503, f"no answer within {ANSWER_SECONDS:.0f} seconds: send fewer rows") from None
+        self.metrics.flagged.inc(len(answer.flags))
+        for class_index, name in enumerate(self.bundle.schema.classes):
+            self.metrics.rows.labels(name).inc(int((answer.decided == class_index).sum()))
         return answer
 
-    async def explain(self, sent: Sent) -> dict[str, Any]:
-        """What the bundle says of a few rows, and why. Raises `Refused` and `BadRows`."""
-        if self.explaining >= MOST_WAITING_REASONS:
-            raise Refused(503, "too many rows wait for reasons: try again in a few seconds")
-        self.explaining += 1
+    async def explain(self, rows: ParsedRows) -> dict[str, Any]:
+        """Predict and explain a few rows; raises as `answer` does, and if too many explanations wait."""
+        if self.pending_explanations >= MAX_PENDING_EXPLANATIONS:
+            raise RequestError(503, "too many rows wait for reasons: try again in a few seconds")
+        self.pending_explanations += 1
         try:
-            answer = await self.answer(sent)
+            answer = await self.answer(rows)
             async with asyncio.timeout(ANSWER_SECONDS):
-                why = await asyncio.get_running_loop().run_in_executor(self.explainer, self._reasons, sent)
+                loop = asyncio.get_running_loop()
+                explained = await loop.run_in_executor(self.explainer, self._shapley_values, rows)
         except TimeoutError:
-            raise Refused(503, f"no reasons within {ANSWER_SECONDS:.0f} seconds: send fewer rows") from None
+            raise RequestError(503, f"no reasons within {ANSWER_SECONDS:.0f} seconds: send fewer rows") from None
         finally:
-            self.explaining -= 1
-        return explained(self.bundle, answer, why)
+            self.pending_explanations -= 1
+        return explanations(self.bundle, answer, explained)
 
-    def _reasons(self, sent: Sent) -> Any:
-        X = read_rows(self.bundle.schema, sent.columns).X
-        return reasons(self.batcher.predict_piecewise, self.bundle.schema, X, 0)
-
-    def warm_up(self) -> None:
-        """Let everything happen once that happens once, before anybody waits for it."""
-        self.bundle.predict_proba(typical(self.bundle.schema))
+    def _shapley_values(self, rows: ParsedRows) -> tuple[ShapleyValues, ...]:
+        schema = self.bundle.schema
+        return shapley_values(self.batcher.predict_in_chunks, schema, read_rows(schema, rows.columns).X, 0)
 
     @asynccontextmanager
     async def lifespan(self, _app: FastAPI) -> AsyncIterator[None]:
-        """From the first request to the last."""
-        self.warm_up()
-        with self.batcher.at_work():
+        """Run the service; one prediction is made first, so that no request waits for what happens only once."""
+        self.bundle.predict_proba(typical_row(self.bundle.schema))
+        with self.batcher.running():
             yield
         self.explainer.shutdown(wait=False, cancel_futures=True)
 
 
-def service_of(bundle: Bundle, *, together: bool = True) -> Service:
-    """A bundle, ready to be served; `together=False` predicts each request alone."""
-    drift = Drift(bundle.schema)
-    numbers = Numbers(bundle.id, bundle.schema.classes)
-    batcher = Batcher(bundle, drift.see, together)
-    numbers.waiting.set_function(lambda: batcher.rows)
-    return Service(bundle, batcher, drift, numbers)
+def make_service(bundle: Bundle, *, combine: bool = True) -> Service:
+    """Make the service of a bundle.
+
+    Parameters
+    ----------
+    bundle : Bundle
+        The bundle.
+    combine : bool, default True
+        Whether requests that wait are predicted together.
+
+    Returns
+    -------
+    Service
+        Not running yet.
+    """
+    drift = DriftMonitor(bundle.schema)
+    metrics = ServiceMetrics(bundle.id, bundle.schema.classes)
+    batcher = Batcher(bundle, drift.observe, combine)
+    metrics.waiting.set_function(lambda: batcher.queued_rows)
+    return Service(bundle, batcher, drift, metrics)
 
 
 def make_app(service: Service, token: str | None = None) -> FastAPI:
-    """The application; with a token, whoever asks must send it."""
+    """Make the application.
+
+    Parameters
+    ----------
+    service : Service
+        Answers the requests.
+    token : str, optional
+        Token that requests must carry.
+
+    Returns
+    -------
+    FastAPI
+        An application without FastAPI's own pages, which load scripts from elsewhere.
+    """
     app = FastAPI(
         openapi_url=None,
         docs_url=None,
@@ -163,104 +217,117 @@ def make_app(service: Service, token: str | None = None) -> FastAPI:
         lifespan=service.lifespan,
         telemetry={"tracing": False, "metrics": False, "logs": False},
     )
-    app.add_middleware(Guard, token=token)
-    paths = frozenset((*FILES, *ASKED))
-    app.add_middleware(Watch, numbers=service.numbers, paths=paths, leaving=lambda: service.leaving, headers=STRICT)
-    app.add_exception_handler(Refused, _refused)
-    app.add_exception_handler(BadRows, _refused)
-    app.add_exception_handler(HTTPException, _not_here)
-    _answering(app, service)
-    _telling(app, service)
+    app.add_middleware(TokenAuth, token=token)
+    app.add_middleware(
+        RequestMonitor,
+        metrics=service.metrics,
+        paths=frozenset((*PAGES, *API_PATHS)),
+        is_shutting_down=lambda: service.shutting_down,
+        headers=SECURITY_HEADERS,
+    )
+    app.add_exception_handler(RequestError, _handle_refusal)
+    app.add_exception_handler(InvalidRowsError, _handle_refusal)
+    app.add_exception_handler(HTTPException, _handle_http_error)
+    _add_row_paths(app, service)
+    _add_state_paths(app, service)
+    for path, name in PAGES.items():
+        app.add_api_route(path, _page_endpoint(PAGE_FOLDER / name))
     return app
 
 
-def _answering(app: FastAPI, service: Service) -> None:
+def _add_row_paths(app: FastAPI, service: Service) -> None:
     @app.post("/predict")
     async def predict(request: Request) -> Response:
-        sent = await service.read(request, MOST_ROWS)
-        answer = await service.answer(sent)
-        return as_json(await _aside(sent.count > MANY_ROWS, lambda: answered(service.bundle, answer, sent.ignored)))
+        rows = await service.read(request, MAX_ROWS)
+        answer = await service.answer(rows)
+        in_thread = rows.count > LARGE_ANSWER_ROWS
+        return json_response(await _call(in_thread, lambda: predictions_json(service.bundle, answer, rows.ignored)))
 
     @app.post("/explain")
     async def explain(request: Request) -> Response:
-        return as_json(await service.explain(await service.read(request, MOST_EXPLAINED)))
+        return json_response(await service.explain(await service.read(request, MAX_EXPLAINED_ROWS)))
 
 
-def _telling(app: FastAPI, service: Service) -> None:
+def _add_state_paths(app: FastAPI, service: Service) -> None:
     bundle = service.bundle
-    document, state = describe_service(bundle), {"bundle": bundle.id}
+    document, bundle_id = describe_service(bundle), {"bundle": bundle.id}
 
     @app.get("/schema")
     async def schema() -> Response:
-        return as_json(about(bundle))
+        return json_response(describe_bundle(bundle))
 
     @app.get("/drift")
     async def drift() -> Response:
         # In the thread that counts, so that no count changes meanwhile.
         loop = asyncio.get_running_loop()
-        return as_json(await loop.run_in_executor(service.batcher.worker, service.drift.report))
+        return json_response(await loop.run_in_executor(service.batcher.worker, service.drift.report))
 
     @app.get("/metrics")
     async def metrics() -> Response:
-        return Response(generate_latest(service.numbers.registry), media_type=CONTENT_TYPE_LATEST)
+        return Response(generate_latest(service.metrics.registry), media_type=CONTENT_TYPE_LATEST)
 
     @app.get("/health")
     async def health() -> Response:
-        return as_json({"status": "alive"} | state)
+        return json_response({"status": "alive"} | bundle_id)
 
     @app.get("/ready")
     async def ready() -> Response:
-        return as_json({"status": "leaving"} | state, 503) if service.leaving else as_json({"status": "ready"} | state)
+        if service.shutting_down:
+            return json_response({"status": "leaving"} | bundle_id, 503)
+        return json_response({"status": "ready"} | bundle_id)
 
     @app.get("/openapi.json")
     async def openapi() -> Response:
-        return as_json(document)
-
-    for path, name in FILES.items():
-        app.add_api_route(path, _file(PAGES / name))
+        return json_response(document)
 
 
-def about(bundle: Bundle) -> dict[str, Any]:
-    """What a client must know of a bundle: its rows, its classes, how it decides, how good it was found."""
-    named = ("title", "task", "entry", "positive", "threshold", "calibration", "licence", "source", "measured")
-    told = {name: bundle.manifest.get(name) for name in named}
-    return {"bundle": bundle.id} | told | bundle.schema.as_dict()
+def describe_bundle(bundle: Bundle) -> dict[str, Any]:
+    """Return what a client must know of a bundle: its rows, its classes, how it decides, and its measured quality."""
+    keys = ("title", "task", "entry", "positive", "threshold", "calibration", "licence", "source", "measured")
+    return {
+        "bundle": bundle.id,
+        **dict(zip(keys, map(bundle.manifest.get, keys), strict=True)),
+        **bundle.schema.as_dict(),
+    }
 
 
-def _too_large() -> Refused:
-    return Refused(413, f"the body is larger than {MOST_BYTES // 2**20} MB: send fewer rows")
+def _too_large() -> RequestError:
+    return RequestError(413, f"the body is larger than {MAX_BODY_BYTES // 2**20} MB: send fewer rows")
 
 
-async def _whole(request: Request) -> bytes:
-    """A body, of which no more is read than may be."""
-    parts, size = [], 0
-    async for part in request.stream():
-        size += len(part)
-        if size > MOST_BYTES:
+async def _read_body(request: Request) -> bytes:
+    """Read a body, but not further than the largest allowed size."""
+    chunks, size = [], 0
+    async for chunk in request.stream():
+        size += len(chunk)
+        if size > MAX_BODY_BYTES:
             raise _too_large()
-        parts.append(part)
-    return b"".join(parts)
+        chunks.append(chunk)
+    return b"".join(chunks)
 
 
-def _file(path: Path) -> Callable[[], Any]:
+def _page_endpoint(path: Path) -> Callable[[], Awaitable[Response]]:
     async def page() -> Response:
         return FileResponse(path, headers={"cache-control": "no-cache"})
 
     return page
 
 
-async def _aside(large: bool, work: Callable[[], T]) -> T:
-    """Do what takes long beside the event loop, and what does not at once."""
-    return await asyncio.to_thread(work) if large else work()
+async def _call(in_thread: bool, function: Callable[[], T]) -> T:
+    """Call a function, in another thread if it would block the event loop for long."""
+    if in_thread:
+        return await asyncio.to_thread(function)
+    return function()
 
 
-async def _refused(_request: Request, error: Exception) -> Response:
+async def _handle_refusal(_request: Request, error: Exception) -> Response:
     status = getattr(error, "status", 422)
-    headers = {"retry-after": "1"} if status == 503 else {}
-    return problem(status, str(error), getattr(error, "field", None), getattr(error, "row", None), headers)
+    field_name, row, headers = getattr(error, "field", None), getattr(error, "row", None), RETRY_HEADERS.get(status)
+    return error_response(status, str(error), field_name, row, headers)
 
 
-async def _not_here(_request: Request, error: Exception) -> Response:
+async def _handle_http_error(_request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)  # noqa: S101 -- registered for nothing else
-    detail = {404: "there is nothing here: see /docs", 405: "not in this way: see /docs"}
-    return problem(error.status_code, detail.get(error.status_code, str(error.detail)), headers=error.headers)
+    details = {404: "there is nothing here: see /docs", 405: "not in this way: see /docs"}
+    message = details.get(error.status_code, str(error.detail))
+    return error_response(error.status_code, message, headers=error.headers)

@@ -1,4 +1,4 @@
-"""Who may ask: a token on every address that others can reach, and only this machine's own names without one."""
+"""Authentication: a token on every address that other machines can reach; without a token only local host names are served."""
 
 from __future__ import annotations
 
@@ -14,30 +14,52 @@ from harness.errors import EvenhandError
 if TYPE_CHECKING:
     from starlette.types import ASGIApp, Receive, Scope, Send
 
-SHORTEST = 16
-#: What anybody may have: whether the service lives, and a page that holds nothing of the bundle.
-OPEN = frozenset({"/", "/docs", "/page.css", "/page.js", "/docs.js", "/health", "/ready"})
-LOCAL = frozenset({"localhost", "127.0.0.1", "[::1]"})
+MIN_TOKEN_LENGTH = 16
+#: Paths that need no token: the health checks, and pages that contain nothing of the bundle.
+PUBLIC_PATHS = frozenset({"/", "/docs", "/page.css", "/page.js", "/docs.js", "/health", "/ready"})
+LOCAL_NAMES = frozenset({"localhost", "127.0.0.1", "[::1]"})
+UNAUTHORIZED, MISDIRECTED = 401, 421
+MESSAGES = {
+    UNAUTHORIZED: "a token is needed: Authorization: Bearer …",
+    MISDIRECTED: "this address is served to this machine alone",
+}
+HEADERS = {UNAUTHORIZED: {"www-authenticate": "Bearer"}}
 
 
 def read_token(path: Path) -> str:
-    """The one line of a token file; raises `EvenhandError` where it is not there, too short, or not plain."""
+    """Read a token from a file with one line.
+
+    Parameters
+    ----------
+    path : Path
+        The file.
+
+    Returns
+    -------
+    str
+        At least 16 ASCII characters without spaces.
+
+    Raises
+    ------
+    EvenhandError
+        If the file cannot be read or its content is no such token.
+    """
     try:
         token = path.read_text(encoding="ascii").strip()
     except OSError as error:
         raise EvenhandError(f"token file {path}: {error.strerror}") from error
     except UnicodeDecodeError as error:
         raise EvenhandError(f"token file {path}: plain letters and digits only") from error
-    if len(token) < SHORTEST or token.split() != [token]:
+    if len(token) < MIN_TOKEN_LENGTH or token.split() != [token]:
         raise EvenhandError(
-            f"token file {path}: expected one line of at least {SHORTEST} characters without spaces, found {len(token)} characters "
-            "(python -c 'import secrets; print(secrets.token_urlsafe())' makes one)"
+            f"token file {path}: expected one line of at least {MIN_TOKEN_LENGTH} characters without spaces, found {len(token)} "
+            "characters (python -c 'import secrets; print(secrets.token_urlsafe())' makes one)"
         )
     return token
 
 
 def is_loopback(host: str) -> bool:
-    """Whether an address can be reached from this machine alone."""
+    """Return whether an address can be reached from this machine only."""
     if host == "localhost":
         return True
     try:
@@ -47,42 +69,41 @@ def is_loopback(host: str) -> bool:
 
 
 @dataclass(frozen=True)
-class Guard:
-    """Lets requests through that may ask; `token` None lets everybody through who calls this machine by a local name.
+class TokenAuth:
+    """Middleware that checks the token of requests.
 
-    Without that a page of anybody could give its own name this machine's address, and ask as if from here.
+    Without a token it checks the Host header for a local name instead. Otherwise a web page could let its own host name
+    point to this machine and send requests from the user's browser (DNS rebinding).
     """
 
     app: ASGIApp
     token: str | None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer 401 or 421 in the application's place, or hand over to it."""
-        if scope["type"] == "http" and (status := self._refusal(scope)):
-            from harness.deploy.serve.responses import problem
+        """Respond with 401 or 421, or pass the request on to the application."""
+        if scope["type"] == "http" and (status := self._refusal_status(scope)):
+            from harness.deploy.serve.responses import error_response
 
-            what = {
-                401: "a token is needed: Authorization: Bearer …",
-                421: "this address is served to this machine alone",
-            }
-            headers = {"www-authenticate": "Bearer"} if status == 401 else {}
-            await problem(status, what[status], headers=headers)(scope, receive, send)
+            response = error_response(status, MESSAGES[status], headers=HEADERS.get(status))
+            await response(scope, receive, send)
             return
         await self.app(scope, receive, send)
 
-    def _refusal(self, scope: Scope) -> int:
+    def _refusal_status(self, scope: Scope) -> int | None:
         headers = dict(scope["headers"])
         if self.token is None:
-            host = headers.get(b"host", b"").decode("latin-1").rpartition(":")
-            name = host[0] if host[1] and host[2].isdigit() else "".join(host)
-            return 0 if name.lower() in LOCAL else 421
-        if scope["path"] in OPEN:
-            return 0
-        kind, _, given = headers.get(b"authorization", b"").partition(b" ")
-        known = hmac.compare_digest(_digest(given.strip()), _digest(self.token.encode()))
-        return 0 if known and kind.lower() == b"bearer" else 401
+            host = headers.get(b"host", b"").decode("latin-1")
+            name, _, port = host.rpartition(":")
+            if not port.isdigit():
+                name = host
+            return None if name.lower() in LOCAL_NAMES else MISDIRECTED
+        if scope["path"] in PUBLIC_PATHS:
+            return None
+        scheme, _, token = headers.get(b"authorization", b"").partition(b" ")
+        matches = hmac.compare_digest(_digest(token.strip()), _digest(self.token.encode()))
+        return None if matches and scheme.lower() == b"bearer" else UNAUTHORIZED
 
 
 def _digest(secret: bytes) -> bytes:
-    """Of one length, so that comparing takes one time."""
+    """Hash a secret to a fixed length, so that comparison time does not depend on it."""
     return hashlib.sha256(secret).digest()

@@ -1,20 +1,22 @@
-"""Requests that arrive together are predicted together.
+"""Batching: requests that arrive while the model works are predicted together.
 
-One thread touches the model. While it works, requests wait in line; when it is free it takes all of them, up to a number
-of rows. Nobody waits for company: a lone request goes at once.
+One thread uses the model. While it works, requests wait in a queue; when it is free, it takes all of them, up to a number
+of rows. A request never waits for others to arrive: a single one is predicted at once.
 """
 
 from __future__ import annotations
 
 import asyncio
+import itertools
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from operator import attrgetter
 from typing import TYPE_CHECKING, Any
 
-from harness.deploy.serve.requests import Refused, Sent
+from harness.deploy.serve.requests import ParsedRows, RequestError
 
 if TYPE_CHECKING:
     import numpy as np
@@ -23,61 +25,88 @@ if TYPE_CHECKING:
     from harness.deploy.bundle import Bundle
     from harness.registry.task import Features
 
-MOST_ROWS = 10_000  #: predicted in one go
-MOST_WAITING = 100_000  #: rows in line, before requests are turned away
-PIECE = 256  #: rows of an explanation predicted in one go: what comes in between waits no longer than that
+MAX_BATCH_ROWS = 10_000
+MAX_QUEUED_ROWS = 100_000  #: beyond it requests are refused
+CHUNK_ROWS = 256  #: rows of an explanation predicted at once; requests that arrive meanwhile wait no longer than that
 
 
 @dataclass(frozen=True)
-class Answer:
-    """What a bundle says of the rows of one request; `flags` holds row → [(field, what), …]."""
+class BatchAnswer:
+    """Predictions for the rows of one request."""
 
-    proba: npt.NDArray[np.float64]
-    decided: npt.NDArray[np.int64]
-    flags: dict[int, list[tuple[str, str]]]
+    proba: npt.NDArray[np.float64]  #: (n, k)
+    decided: npt.NDArray[np.int64]  #: class indices (n,)
+    flags: dict[int, list[tuple[str, str]]]  #: row → [(column, what is unusual about its value), …]
 
 
 @dataclass(frozen=True)
-class _Waiting:
-    sent: Sent
-    answer: asyncio.Future[Answer]
+class PendingRequest:
+    """A request in the queue, and the future that receives its answer."""
+
+    rows: ParsedRows
+    answer: asyncio.Future[BatchAnswer]
 
 
 @dataclass
 class Batcher:
-    """The line before the model. `seen` is shown what rows were answered, in the model's thread, after the answers are out.
+    """The queue in front of the model.
 
-    `together=False` predicts each request alone: there to be measured against.
+    Parameters
+    ----------
+    bundle : Bundle
+        Predicts the rows.
+    on_batch : callable
+        Receives the features of each batch, in the model's thread, after the answers are sent.
+    combine : bool, default True
+        Whether waiting requests are predicted together; False is for measurements.
     """
 
     bundle: Bundle
-    seen: Callable[[Features], None] = lambda _X: None
-    together: bool = True
+    on_batch: Callable[[Features], None] = lambda _X: None
+    combine: bool = True
     worker: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(1, "model"))
-    line: deque[_Waiting] = field(default_factory=deque)
-    rows: int = 0  #: in line
-    _some: asyncio.Event = field(default_factory=asyncio.Event)
+    queue: deque[PendingRequest] = field(default_factory=deque)
+    queued_rows: int = 0
+    _arrived: asyncio.Event = field(default_factory=asyncio.Event)
 
-    async def predict(self, sent: Sent) -> Answer:
-        """The answer to one request. Raises `BadRows`, and `Refused` where too many are in line."""
-        if self.line and self.rows + sent.count > MOST_WAITING:
-            raise Refused(503, "too many rows are in line: try again in a second")
-        waiting = _Waiting(sent, asyncio.get_running_loop().create_future())
-        self.line.append(waiting)
-        self.rows += sent.count
-        self._some.set()
-        return await waiting.answer
+    async def predict(self, rows: ParsedRows) -> BatchAnswer:
+        """Predict the rows of one request.
 
-    def predict_piecewise(self, X: Features) -> npt.NDArray[np.float64]:
-        """Probabilities of many rows, from another thread, in pieces between which requests have their turn."""
+        Parameters
+        ----------
+        rows : ParsedRows
+            The rows.
+
+        Returns
+        -------
+        BatchAnswer
+            Their predictions.
+
+        Raises
+        ------
+        InvalidRowsError
+            If a value does not fit the bundle's schema.
+        RequestError
+            If too many rows are queued.
+        """
+        if self.queue and self.queued_rows + rows.count > MAX_QUEUED_ROWS:
+            raise RequestError(503, "too many rows are in line: try again in a second")
+        pending = PendingRequest(rows, asyncio.get_running_loop().create_future())
+        self.queue.append(pending)
+        self.queued_rows += rows.count
+        self._arrived.set()
+        return await pending.answer
+
+    def predict_in_chunks(self, X: Features) -> npt.NDArray[np.float64]:
+        """Predict probabilities (n, k) of many rows from another thread; requests are predicted between the chunks."""
         import numpy as np
 
-        pieces = (X[i : i + PIECE] for i in range(0, len(X), PIECE))
-        return np.concatenate([self.worker.submit(self.bundle.predict_proba, piece).result() for piece in pieces])
+        chunks = [X[start : start + CHUNK_ROWS] for start in range(0, len(X), CHUNK_ROWS)]
+        return np.concatenate([self.worker.submit(self.bundle.predict_proba, chunk).result() for chunk in chunks])
 
     @contextmanager
-    def at_work(self) -> Iterator[None]:
-        """Answer what comes, until the block ends."""
+    def running(self) -> Iterator[None]:
+        """Answer requests until the block ends."""
         task = asyncio.get_running_loop().create_task(self._work())
         try:
             yield
@@ -88,78 +117,97 @@ class Batcher:
     async def _work(self) -> None:
         loop = asyncio.get_running_loop()
         while True:
-            await self._some.wait()
-            taken = self._take()
-            if not self.line:
-                self._some.clear()
-            said, read = await loop.run_in_executor(self.worker, answers, self.bundle, [one.sent for one in taken])
-            for one, answer in zip(taken, said, strict=True):
-                if one.answer.done():  # the client has gone, or its time was up
+            await self._arrived.wait()
+            batch = self._next_batch()
+            if not self.queue:
+                self._arrived.clear()
+            requests = [pending.rows for pending in batch]
+            answers, features = await loop.run_in_executor(self.worker, answer_requests, self.bundle, requests)
+            for pending, answer in zip(batch, answers, strict=True):
+                if pending.answer.done():  # the client has disconnected, or the request timed out
                     continue
-                if isinstance(answer, Answer):
-                    one.answer.set_result(answer)
+                if isinstance(answer, BatchAnswer):
+                    pending.answer.set_result(answer)
                 else:
-                    one.answer.set_exception(answer)
-            for X in read:
-                self.worker.submit(self.seen, X)
+                    pending.answer.set_exception(answer)
+            for X in features:
+                self.worker.submit(self.on_batch, X)
 
-    def _take(self) -> list[_Waiting]:
-        """The first in line, and those after it that fit."""
-        taken: list[_Waiting] = []
-        rows = 0
-        while self.line and (not taken or (self.together and rows + self.line[0].sent.count <= MOST_ROWS)):
-            one = self.line.popleft()
-            self.rows -= one.sent.count
-            if not one.answer.done():
-                taken.append(one)
-                rows += one.sent.count
-        return taken
+    def _next_batch(self) -> list[PendingRequest]:
+        """Take the first request of the queue, and those behind it that fit into the batch."""
+        batch: list[PendingRequest] = []
+        row_count = 0
+        while self.queue:
+            fits = self.combine and row_count + self.queue[0].rows.count <= MAX_BATCH_ROWS
+            if batch and not fits:
+                break
+            pending = self.queue.popleft()
+            self.queued_rows -= pending.rows.count
+            if not pending.answer.done():
+                batch.append(pending)
+                row_count += pending.rows.count
+        return batch
 
 
-def answers(bundle: Bundle, requests: Sequence[Sent]) -> tuple[list[Answer | Exception], list[Features]]:
-    """An answer to each request, or what was wrong with it, and the features that were read.
+def answer_requests(
+    bundle: Bundle, requests: Sequence[ParsedRows]
+) -> tuple[list[BatchAnswer | Exception], list[Features]]:
+    """Predict several requests together; if that fails, each on its own, so that invalid rows affect only their own request.
 
-    Rows that cannot be read spoil only their own request.
+    Parameters
+    ----------
+    bundle : Bundle
+        Predicts the rows.
+    requests : sequence of ParsedRows
+        The rows of each request.
+
+    Returns
+    -------
+    answers : list of BatchAnswer or Exception
+        One per request.
+    features : list of features
+        The features that were predicted.
     """
     if not requests:
         return [], []
     try:
-        whole, X = _answer(bundle, _joined(requests))
-    except Exception as error:  # noqa: BLE001 -- whatever it is, it is handed to the one request whose it is
+        answer, X = _predict(bundle, _concatenate(requests))
+    except Exception as error:  # noqa: BLE001 -- every error is passed on to the request that caused it
         if len(requests) == 1:
             return [error], []
-        alone = [answers(bundle, [request]) for request in requests]
-        return [said for one, _ in alone for said in one], [read for _, some in alone for read in some]
-    return _parted(whole, [one.count for one in requests]), [X]
+        answers, features = zip(*(answer_requests(bundle, [request]) for request in requests), strict=True)
+        return list(itertools.chain(*answers)), list(itertools.chain(*features))
+    return _split(answer, list(map(attrgetter("count"), requests))), [X]
 
 
-def _answer(bundle: Bundle, sent: Sent) -> tuple[Answer, Features]:
+def _predict(bundle: Bundle, rows: ParsedRows) -> tuple[BatchAnswer, Features]:
     from harness.deploy.input_rows import read_rows
 
-    read = read_rows(bundle.schema, sent.columns)
-    proba = bundle.predict_proba(read.X)
+    inputs = read_rows(bundle.schema, rows.columns)
+    proba = bundle.predict_proba(inputs.X)
     flags: dict[int, list[tuple[str, str]]] = {}
-    for row, name, what in read.flags:
-        flags.setdefault(row, []).append((name, what))
-    return Answer(proba, bundle.decide(proba), flags), read.X
+    for row, column, remark in inputs.flags:
+        flags.setdefault(row, []).append((column, remark))
+    return BatchAnswer(proba, bundle.decide(proba), flags), inputs.X
 
 
-def _joined(requests: Sequence[Sent]) -> Sent:
+def _concatenate(requests: Sequence[ParsedRows]) -> ParsedRows:
     if len(requests) == 1:
         return requests[0]
     columns: dict[str, list[Any]] = {name: [] for name in requests[0].columns}
     for request in requests:
-        for name, values in columns.items():
-            values.extend(request.columns[name])
-    return Sent(columns, sum(one.count for one in requests))
+        for name, cells in columns.items():
+            cells.extend(request.columns[name])
+    return ParsedRows(columns, sum(map(attrgetter("count"), requests)))
 
 
-def _parted(whole: Answer, counts: Sequence[int]) -> list[Answer | Exception]:
-    parts: list[Answer | Exception] = []
+def _split(answer: BatchAnswer, counts: Sequence[int]) -> list[BatchAnswer | Exception]:
+    """Divide the answer of concatenated requests by their numbers of rows."""
+    parts: list[BatchAnswer | Exception] = []
     start = 0
     for count in counts:
-        rows = slice(start, start + count)
-        flags = {row - start: whole.flags[row] for row in range(start, start + count) if row in whole.flags}
-        parts.append(Answer(whole.proba[rows], whole.decided[rows], flags))
-        start += count
+        rows = range(start, start + count)
+        flags = {row - start: answer.flags[row] for row in rows if row in answer.flags}
+        parts.append(BatchAnswer(answer.proba[start : rows.stop], answer.decided[start : rows.stop], flags))
+        start = rows.stop
     return parts

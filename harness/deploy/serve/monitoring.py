@@ -1,4 +1,4 @@
-"""What an operator sees: counts for Prometheus, and a line of JSON per request that repeats nothing of its rows."""
+"""Monitoring: drift of the rows, metrics for Prometheus, and a log line per request that contains none of its content."""
 
 from __future__ import annotations
 
@@ -11,218 +11,260 @@ import traceback
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from operator import itemgetter
 from typing import TYPE_CHECKING, Any
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
-from harness.deploy.serve.responses import problem
+from harness.deploy.serve.responses import error_response
 
-if TYPE_CHECKING:
-    from starlette.types import ASGIApp, Message, Receive, Scope, Send
 if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
+    from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
     from harness.deploy.schema import Schema
     from harness.registry.task import Features
 
 
-BLOCK = 1_000  #: rows counted together
-BLOCKS = 20  #: that are remembered; older ones are forgotten
-TOGETHER = 50  #: requests whose rows are counted together: each column costs its time once
-FEWEST = 200  #: rows below which nothing is said
-A_LOOK, LARGE = 0.1, 0.25
-IN_LINE_95 = 1.6449  #: of a normal distribution, 95 % lie below
+BLOCK_ROWS = 1_000  #: rows of a block of counts
+MAX_BLOCKS = 20  #: older blocks are dropped
+MAX_PENDING = 50  #: requests whose rows are counted in one go: counting has a fixed cost per column
+MIN_ROWS = 200  #: rows below which there is no verdict
+MODERATE_SHIFT, LARGE_SHIFT = 0.1, 0.25  #: usual limits of the population stability index
+NORMAL_QUANTILE_95 = 1.6449
+
+LOGGER = logging.getLogger("evenhand.serve")
+LATENCY_BUCKETS = (0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
+CLIENT_CLOSED_REQUEST = 499  #: logged if the client disconnected before the response
+REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
+POLLED_PATHS = frozenset({"/health", "/ready", "/metrics"})  #: requested every few seconds; successes are not logged
+METHODS = frozenset({"GET", "POST", "HEAD"})
 
 
 @dataclass
-class Drift:
-    """Counts per bin of the last `BLOCK * BLOCKS` rows; its size does not grow with them."""
+class DriftMonitor:
+    """Counts per bin of about the last 20,000 rows; its size does not depend on the number of rows."""
 
     schema: Schema
-    fresh: list[Features] = field(default_factory=list)  #: rows that wait to be counted
-    blocks: deque[tuple[npt.NDArray[np.int64], ...]] = field(default_factory=lambda: deque(maxlen=BLOCKS))
+    pending: list[Features] = field(default_factory=list)  #: rows that are not counted yet
+    blocks: deque[tuple[npt.NDArray[np.int64], ...]] = field(default_factory=lambda: deque(maxlen=MAX_BLOCKS))
 
-    def see(self, X: Features) -> None:
-        """Count rows, a few requests at a time."""
-        self.fresh.append(X)
-        if len(self.fresh) >= TOGETHER or sum(map(len, self.fresh)) >= BLOCK:
-            self._count()
+    def observe(self, X: Features) -> None:
+        """Add rows; they are counted a few requests at a time."""
+        self.pending.append(X)
+        if len(self.pending) >= MAX_PENDING or sum(map(len, self.pending)) >= BLOCK_ROWS:
+            self._count_pending()
 
-    def _count(self) -> None:
-        from harness.deploy.schema import binned
+    def _count_pending(self) -> None:
+        from harness.deploy.schema import bin_counts
 
-        for X in _joined(self.fresh):
-            counts = binned(self.schema, X)
-            if self.blocks and self.blocks[-1][0].sum() < BLOCK:
+        for X in _concatenate(self.pending):
+            counts = bin_counts(self.schema, X)
+            if self.blocks and self.blocks[-1][0].sum() < BLOCK_ROWS:
                 counts = tuple(a + b for a, b in zip(self.blocks.pop(), counts, strict=True))
             self.blocks.append(counts)
-        self.fresh.clear()
+        self.pending.clear()
 
     def report(self) -> dict[str, Any]:
-        """Per column: the index, what chance alone would stay below 95 times of 100, and a verdict."""
-        self._count()
-        seen = [sum(of_one) for of_one in zip(*self.blocks, strict=True)]
-        rows = int(seen[0].sum()) if seen else 0
+        """Return, per column, the population stability index, its 95 % point without drift, and a verdict."""
+        import numpy as np
+
+        self._count_pending()
+        totals = [np.sum(column_blocks, axis=0) for column_blocks in zip(*self.blocks, strict=True)]
+        rows = sum(int(block[0].sum()) for block in self.blocks)
         columns: list[dict[str, Any]] = []
-        for one, now in zip(self.schema.features, seen, strict=False):
-            index, chance = stability(one.shares, self.schema.rows, now)
+        for feature, counts in zip(self.schema.features, totals, strict=False):
+            index, limit = population_stability(feature.shares, self.schema.rows, counts)
+            verdict = _verdict(index, limit, rows)
             columns.append(
-                {
-                    "name": one.name,
-                    "psi": round(index, 4),
-                    "by_chance": round(chance, 4),
-                    "verdict": _verdict(index, chance, rows),
-                }
+                {"name": feature.name, "psi": round(index, 4), "by_chance": round(limit, 4), "verdict": verdict}
             )
-        columns.sort(key=lambda one: one["psi"], reverse=True)
-        return {"rows": rows, "training_rows": self.schema.rows, "fewest_rows": FEWEST, "columns": columns}
+        columns.sort(key=itemgetter("psi"), reverse=True)
+        return {"rows": rows, "training_rows": self.schema.rows, "fewest_rows": MIN_ROWS, "columns": columns}
 
 
-def _joined(fresh: list[Features]) -> list[Features]:
-    """The rows in one piece, where all their columns are of one type: of a value that no level is, they are not."""
+def _concatenate(batches: list[Features]) -> list[Features]:
+    """Concatenate rows, if that keeps the types of their columns: categories with an unknown level have another type."""
     import numpy as np
     import pandas as pd
 
-    if len(fresh) < 2:
-        return fresh
-    if not hasattr(fresh[0], "columns"):
-        return [np.concatenate(fresh)]
-    whole: Features = pd.concat(fresh, ignore_index=True)
-    return [whole] if (whole.dtypes == fresh[0].dtypes).all() else fresh
+    if len(batches) < 2:
+        return batches
+    if not hasattr(batches[0], "columns"):
+        return [np.concatenate(batches)]
+    rows: Features = pd.concat(batches, ignore_index=True)
+    return [rows] if (rows.dtypes == batches[0].dtypes).all() else batches
 
 
-def stability(then: tuple[float, ...], rows: int, now: npt.NDArray[np.int64]) -> tuple[float, float]:
-    """The index of counts against the shares of training, and its 95 % point were both of one population.
+def population_stability(
+    training_shares: tuple[float, ...], training_rows: int, counts: npt.NDArray[np.int64]
+) -> tuple[float, float]:
+    """Compute the population stability index, and its 95 % point if both samples are from one population.
 
-    Half a row is added to each bin of both, so that an empty one is no infinity.
+    Half a row is added to each bin of both samples, so that empty bins do not make the index infinite.
+
+    Parameters
+    ----------
+    training_shares : tuple of float
+        Share of the training rows in each bin.
+    training_rows : int
+        Number of training rows.
+    counts : (bins,) array of int
+        New rows in each bin.
+
+    Returns
+    -------
+    index : float
+        0 for equal distributions.
+    limit : float
+        95 % point.
+
+    References
+    ----------
+    Wilson & Hilferty (1931), The distribution of chi-square: the approximation of its quantile.
     """
     import numpy as np
 
-    bins, count = len(then), int(now.sum())
-    before = (np.array(then) * rows + 0.5) / (rows + 0.5 * bins)
-    after = (now + 0.5) / (count + 0.5 * bins)
-    index = float(((after - before) * np.log(after / before)).sum())
-    free = max(int(((np.array(then) > 0) | (now > 0)).sum()) - 1, 1)
-    # The 95 % point of χ² as Wilson and Hilferty (1931) approximate it.
-    quantile = free * (1 - 2 / (9 * free) + IN_LINE_95 * (2 / (9 * free)) ** 0.5) ** 3
-    return index, (1 / max(rows, 1) + 1 / max(count, 1)) * quantile
+    shares, bins, count = np.array(training_shares), len(training_shares), int(counts.sum())
+    training = (shares * training_rows + 0.5) / (training_rows + 0.5 * bins)
+    new = (counts + 0.5) / (count + 0.5 * bins)
+    index = float(((new - training) * np.log(new / training)).sum())
+    freedom = max(int(((shares > 0) | (counts > 0)).sum()) - 1, 1)
+    quantile = freedom * (1 - 2 / (9 * freedom) + NORMAL_QUANTILE_95 * (2 / (9 * freedom)) ** 0.5) ** 3
+    return index, (1 / max(training_rows, 1) + 1 / max(count, 1)) * quantile
 
 
-def _verdict(index: float, chance: float, rows: int) -> str:
-    if rows < FEWEST:
+def _verdict(index: float, limit: float, rows: int) -> str:
+    if rows < MIN_ROWS:
         return "too few rows to say"
-    if index < A_LOOK or index <= chance:
+    if index < MODERATE_SHIFT or index <= limit:
         return "steady"
-    return "shifted: worth a look" if index < LARGE else "shifted: large"
+    if index < LARGE_SHIFT:
+        return "shifted: worth a look"
+    return "shifted: large"
 
 
-LOGGER = logging.getLogger("evenhand.serve")
-SECONDS = (0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
-GONE = 499  #: logged where a client left before its answer
-ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
+class ServiceMetrics:
+    """Metrics for Prometheus in a registry of their own, so that two services in one process have separate metrics.
 
+    Parameters
+    ----------
+    bundle_id : str
+        The bundle that is served.
+    classes : tuple of str
+        Classes whose predictions are counted, each from 0.
+    """
 
-class Numbers:
-    """What is counted, in a registry of its own: two services in one process do not mix."""
-
-    def __init__(self, bundle: str, classes: tuple[str, ...]) -> None:
+    def __init__(self, bundle_id: str, classes: tuple[str, ...]) -> None:
         self.registry = CollectorRegistry()
-        own: dict[str, Any] = {"namespace": "evenhand", "registry": self.registry}
-        self.requests = Counter("requests", "Requests answered", ["path", "status"], **own)
-        self.seconds = Histogram("seconds", "Seconds from request to answer", ["path"], buckets=SECONDS, **own)
-        self.rows = Counter("rows", "Rows answered", ["answer"], **own)
-        self.flagged = Counter("flagged_rows", "Rows with something odd", **own)
-        self.waiting = Gauge("waiting_rows", "Rows in line before the model", **own)
-        Gauge("bundle", "The bundle that answers", ["id"], **own).labels(bundle).set(1)
+        options: dict[str, Any] = {"namespace": "evenhand", "registry": self.registry}
+        self.requests = Counter("requests", "Requests answered", ["path", "status"], **options)
+        self.seconds = Histogram(
+            "seconds", "Seconds from request to answer", ["path"], buckets=LATENCY_BUCKETS, **options
+        )
+        self.rows = Counter("rows", "Rows answered", ["answer"], **options)
+        self.flagged = Counter("flagged_rows", "Rows with something odd", **options)
+        self.waiting = Gauge("waiting_rows", "Rows in line before the model", **options)
+        Gauge("bundle", "The bundle that answers", ["id"], **options).labels(bundle_id).set(1)
         for name in classes:
             self.rows.labels(name)
 
 
 @dataclass(frozen=True)
-class Watch:
-    """Counts and logs every request, gives it a name, and turns what nobody foresaw into a 500 without its content.
+class RequestMonitor:
+    """Middleware that counts and logs every request, gives it an id, and turns unexpected errors into responses with status 500.
 
-    `leaving()` says whether the service is about to end: then connections are closed after their answer.
+    Parameters
+    ----------
+    app : ASGI application
+        Handles the requests.
+    metrics : ServiceMetrics
+        Count the requests.
+    paths : frozenset of str
+        Paths that are counted and logged by name.
+    is_shutting_down : callable
+        Returns whether the service is about to end; connections are then closed after the response.
+    headers : tuple of (bytes, bytes)
+        Headers of every response.
     """
 
     app: ASGIApp
-    numbers: Numbers
+    metrics: ServiceMetrics
     paths: frozenset[str]
-    leaving: Callable[[], bool]
+    is_shutting_down: Callable[[], bool]
     headers: tuple[tuple[bytes, bytes], ...] = field(default=())
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Watch over one request."""
+        """Handle one request."""
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
-        started, name = time.perf_counter(), _name(scope)
-        scope["noted"] = noted = {"rows": 0}
+        started, request_id = time.perf_counter(), _request_id(scope)
+        scope["monitored"] = monitored = {"rows": 0}
         status = 0
 
-        async def sent(message: Message) -> None:
+        async def send_monitored(message: Message) -> None:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
-                more = [(b"x-request-id", name.encode()), *self.headers]
-                if self.leaving():
-                    more.append((b"connection", b"close"))
-                message["headers"] = [*message.get("headers", ()), *more]
+                headers = [*message.get("headers", ()), (b"x-request-id", request_id.encode()), *self.headers]
+                if self.is_shutting_down():
+                    headers.append((b"connection", b"close"))
+                message["headers"] = headers
             await send(message)
 
         try:
-            await self.app(scope, receive, sent)
-        except Exception as error:  # noqa: BLE001 -- the last resort: logged, and answered
-            _log_failure(error, name)
+            await self.app(scope, receive, send_monitored)
+        except Exception as error:  # noqa: BLE001 -- the last handler: the error is logged and the request answered
+            _log_failure(error, request_id)
             if not status:
-                await problem(500, f"something went wrong here; its name in the log is {name}")(scope, receive, sent)
+                message = f"something went wrong here; its name in the log is {request_id}"
+                await error_response(500, message)(scope, receive, send_monitored)
         finally:
-            self._note(scope, status or GONE, time.perf_counter() - started, (name, noted["rows"]))
+            seconds = time.perf_counter() - started
+            self._record(scope, status or CLIENT_CLOSED_REQUEST, seconds, request_id, monitored["rows"])
 
-    def _note(self, scope: Scope, status: int, seconds: float, what: tuple[str, int]) -> None:
+    def _record(self, scope: Scope, status: int, seconds: float, request_id: str, rows: int) -> None:
         path = scope["path"] if scope["path"] in self.paths else "(other)"
-        method = scope["method"] if scope["method"] in {"GET", "POST", "HEAD"} else "(other)"
-        self.numbers.requests.labels(path, status).inc()
-        self.numbers.seconds.labels(path).observe(seconds)
-        if path in {"/health", "/ready", "/metrics"} and status == 200:  # asked every few seconds, always the same
+        self.metrics.requests.labels(path, status).inc()
+        self.metrics.seconds.labels(path).observe(seconds)
+        if path in POLLED_PATHS and status == 200:
             return
-        milliseconds = round(seconds * 1000, 2)
-        LOGGER.info(
-            "request",
-            extra={
-                "facts": {
-                    "request": what[0],
-                    "method": method,
-                    "path": path,
-                    "status": status,
-                    "rows": what[1],
-                    "milliseconds": milliseconds,
-                }
-            },
-        )
+        facts = {
+            "request": request_id,
+            "method": scope["method"] if scope["method"] in METHODS else "(other)",
+            "path": path,
+            "status": status,
+            "rows": rows,
+            "milliseconds": round(seconds * 1000, 2),
+        }
+        LOGGER.info("request", extra={"facts": facts})
 
 
-class Lines(logging.Formatter):
-    """A log record as one line of JSON."""
+class JsonLogFormatter(logging.Formatter):
+    """Formats a log record as one line of JSON."""
 
     def format(self, record: logging.LogRecord) -> str:
-        """Time in UTC, level, what happened, and its facts."""
-        when = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(record.created))
-        said: dict[str, Any] = {"time": f"{when}.{int(record.msecs):03d}Z", "level": record.levelname.lower()}
-        said["event"] = record.getMessage()
-        return json.dumps(said | getattr(record, "facts", {}), ensure_ascii=False)
+        """Return time (UTC), level, event and facts of a record."""
+        timestamp = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(record.created))
+        entry = {
+            "time": f"{timestamp}.{int(record.msecs):03d}Z",
+            "level": record.levelname.lower(),
+            "event": record.getMessage(),
+        }
+        return json.dumps(entry | getattr(record, "facts", {}), ensure_ascii=False)
 
 
-def _name(scope: Scope) -> str:
-    """The name that the client gave its request, where it is a plain one, or a new one."""
-    given = dict(scope["headers"]).get(b"x-request-id", b"").decode("latin-1")
-    return given if ID.fullmatch(given) else secrets.token_hex(8)
+def _request_id(scope: Scope) -> str:
+    """Return the id that the client sent, if it is a plain one, else a new one."""
+    request_id = dict(scope["headers"]).get(b"x-request-id", b"").decode("latin-1")
+    return request_id if REQUEST_ID.fullmatch(request_id) else secrets.token_hex(8)
 
 
-def _log_failure(error: Exception, name: str) -> None:
-    """Where it happened, without its message: that may repeat a value."""
-    places = [
-        f"{frame.filename}:{frame.lineno} {frame.name}" for frame in traceback.extract_tb(error.__traceback__)[-8:]
-    ]
-    LOGGER.error("failure", extra={"facts": {"request": name, "kind": type(error).__name__, "at": places}})
+def _log_failure(error: Exception, request_id: str) -> None:
+    """Log where an error occurred, without its message, which can contain values of rows."""
+    positions = []
+    for frame in traceback.extract_tb(error.__traceback__)[-8:]:
+        positions.append(f"{frame.filename}:{frame.lineno} {frame.name}")
+    LOGGER.error("failure", extra={"facts": {"request": request_id, "kind": type(error).__name__, "at": positions}})

@@ -1,20 +1,22 @@
-"""What the service takes and gives, described from the bundle's own schema in OpenAPI 3.1."""
+"""The OpenAPI 3.1 document of a service, made from the schema of its bundle."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import csv
+import io
+from collections.abc import Collection, Mapping
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
-from harness.deploy.serve.requests import CSV, JSON, MOST_ROWS
+from harness.deploy.serve.requests import CSV, JSON, MAX_ROWS
 
 if TYPE_CHECKING:
     from harness.deploy.bundle import Bundle
     from harness.deploy.schema import Feature, Schema
 
-MOST_EXPLAINED = 20
-MOST_LEVELS = 30  #: named in a description
-WRONG = {
+MAX_EXPLAINED_ROWS = 20
+MAX_DESCRIBED_LEVELS = 30
+ERRORS = {
     400: "Not JSON, broken CSV, or not UTF-8",
     401: "The token is missing or wrong",
     408: "The body did not come in time",
@@ -23,172 +25,177 @@ WRONG = {
     422: "A column is missing, or a value is of a wrong type: `field` and `row` say which",
     503: "Too much is waiting already",
 }
-TEXT: dict[str, Any] = {"type": "string"}
+STRING: dict[str, Any] = {"type": "string"}
 NUMBER: dict[str, Any] = {"type": "number"}
-LIST_OF_TEXT: dict[str, Any] = {"type": "array", "items": TEXT}
-FREE: dict[str, Any] = {"type": "object"}
+INTEGER: dict[str, Any] = {"type": "integer"}
+OBJECT: dict[str, Any] = {"type": "object"}
+STRING_OR_NULL: dict[str, Any] = {"type": ["string", "null"]}
+GREY_PNG = (
+    "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAAAAAA6fptVAAAACklEQVR4nGNoAAAAggCBd81ytgAAAABJRU5ErkJggg=="  #: of one pixel
+)
 
 
 def describe_service(bundle: Bundle) -> dict[str, Any]:
-    """The OpenAPI document of a bundle's service."""
+    """Return the OpenAPI document of a bundle's service.
+
+    Parameters
+    ----------
+    bundle : Bundle
+        The bundle that is served.
+
+    Returns
+    -------
+    dict
+        Plain values for JSON.
+    """
     manifest, schema = bundle.manifest, bundle.schema
-    title = manifest.get("title") or manifest["task"]
-    about = (
+    description = (
         f"Answers of `{manifest['entry']}`, learnt from {schema.rows:,} rows: which of {', '.join(schema.classes)} a row is. "
         "Values that training did not know, missing ones and those beyond its range are answered and flagged."
     )
+    metrics = _operation("metrics", "Counts, in Prometheus' text format", STRING, {401})
+    metrics["responses"]["200"]["content"] = {"text/plain": {"schema": STRING}}
+    predict = f"Answers to 1 to {MAX_ROWS:,} rows"
+    explain = f"Answers to 1 to {MAX_EXPLAINED_ROWS} rows, with reasons"
+    drift = "Whether rows look as they did in training"
     return {
         "openapi": "3.1.0",
-        "info": {"title": title, "version": version("evenhand"), "description": about},
+        "info": {
+            "title": manifest.get("title") or manifest["task"],
+            "version": version("evenhand"),
+            "description": description,
+        },
         "paths": {
-            "/predict": {"post": _asked("predict", f"Answers to 1 to {MOST_ROWS:,} rows", schema, MOST_ROWS)},
-            "/explain": {
-                "post": _asked(
-                    "explain", f"Answers to 1 to {MOST_EXPLAINED} rows, with reasons", schema, MOST_EXPLAINED
-                )
-            },
-            "/schema": {"get": _told("schema", "The rows that are taken", FREE, {401})},
-            "/drift": {"get": _told("drift", "Whether rows look as they did in training", _ref("Drift"), {401})},
-            "/metrics": {"get": _metrics()},
-            "/health": {"get": _told("health", "Whether the service lives", _ref("State"))},
-            "/ready": {"get": _told("ready", "Whether it takes requests", _ref("State"), {503})},
+            "/predict": {"post": _row_operation("predict", predict, schema, MAX_ROWS, "Answers")},
+            "/explain": {"post": _row_operation("explain", explain, schema, MAX_EXPLAINED_ROWS, "Explained")},
+            "/schema": {"get": _operation("schema", "The rows that are taken", OBJECT, {401})},
+            "/drift": {"get": _operation("drift", drift, _reference("Drift"), {401})},
+            "/metrics": {"get": metrics},
+            "/health": {"get": _operation("health", "Whether the service lives", _reference("State"))},
+            "/ready": {"get": _operation("ready", "Whether it takes requests", _reference("State"), {503})},
         },
         "components": {
-            "schemas": _schemas(schema),
+            "schemas": _component_schemas(schema),
             "securitySchemes": {"token": {"type": "http", "scheme": "bearer"}},
         },
     }
 
 
-def _asked(name: str, summary: str, schema: Schema, most: int) -> dict[str, Any]:
-    rows = {"type": "array", "minItems": 1, "maxItems": most, "items": _ref("Row")}
-    content: dict[str, Any] = {
-        JSON: {
-            "schema": {
-                "type": "object",
-                "required": ["rows"],
-                "additionalProperties": False,
-                "properties": {"rows": rows},
-            },
-            "example": {"rows": [example(schema)]},
-        }
-    }
+def example_row(schema: Schema) -> dict[str, Any]:
+    """Return a row that can be sent to the service: medians, and the most frequent categories."""
+    return dict(zip((feature.name for feature in schema.features), map(_example_value, schema.features), strict=True))
+
+
+def _row_operation(name: str, summary: str, schema: Schema, max_rows: int, response: str) -> dict[str, Any]:
+    """Describe an operation that takes rows and returns the component schema `response`."""
+    example = example_row(schema)
+    rows = {"type": "array", "minItems": 1, "maxItems": max_rows, "items": _reference("Row")}
+    body = {"type": "object", "required": ["rows"], "additionalProperties": False, "properties": {"rows": rows}}
+    content: dict[str, Any] = {JSON: {"schema": body, "example": {"rows": [example]}}}
     if schema.modality != "image":
-        content[CSV] = {"schema": TEXT, "example": _as_csv(example(schema))}
-    told = _told(name, summary, _ref("Answers" if name == "predict" else "Explained"), set(WRONG))
-    return told | {"requestBody": {"required": True, "content": content}}
+        content[CSV] = {"schema": STRING, "example": _to_csv(example)}
+    operation = _operation(name, summary, _reference(response), ERRORS)
+    return operation | {"requestBody": {"required": True, "content": content}}
 
 
-def _told(name: str, summary: str, schema: Mapping[str, Any], wrong: set[int] | None = None) -> dict[str, Any]:
+def _operation(name: str, summary: str, schema: Mapping[str, Any], errors: Collection[int] = ()) -> dict[str, Any]:
     responses: dict[str, Any] = {"200": {"description": "As asked", "content": {JSON: {"schema": schema}}}}
-    for status in sorted(wrong or ()):
-        described = "It is about to end" if name == "ready" else WRONG[status]
-        problem = {JSON: {"schema": _ref("State" if name == "ready" else "Problem")}}
-        responses[str(status)] = {"description": described, "content": problem}
-    told: dict[str, Any] = {"operationId": name, "summary": summary, "responses": responses}
-    return told | ({"security": [{"token": []}, {}]} if 401 in (wrong or ()) else {})
+    for status in sorted(errors):
+        description, component = ERRORS[status], "Problem"
+        if name == "ready":
+            description, component = "It is about to end", "State"
+        content = {JSON: {"schema": _reference(component)}}
+        responses[str(status)] = {"description": description, "content": content}
+    operation: dict[str, Any] = {"operationId": name, "summary": summary, "responses": responses}
+    if 401 in errors:
+        operation["security"] = [{"token": []}, {}]
+    return operation
 
 
-def _metrics() -> dict[str, Any]:
-    told = _told("metrics", "Counts, in Prometheus' text format", TEXT, {401})
-    told["responses"]["200"]["content"] = {"text/plain": {"schema": TEXT}}
-    return told
-
-
-def _schemas(schema: Schema) -> dict[str, Any]:
-    columns = {one.name: _value(one) for one in schema.features}
-    flag = _object({"field": TEXT, "what": TEXT})
-    head = {"bundle": TEXT, "positive": {"type": ["string", "null"]}, "threshold": {"type": ["number", "null"]}}
-    chance = {"type": "number", "minimum": 0, "maximum": 1}
+def _component_schemas(schema: Schema) -> dict[str, Any]:
+    head = {"bundle": STRING, "positive": STRING_OR_NULL, "threshold": {"type": ["number", "null"]}}
+    probability = {"type": "number", "minimum": 0, "maximum": 1}
+    probability_note = "Of two classes that of the positive one, of several that of the one answered"
+    flags = _array(_object({"field": STRING, "what": STRING}))
     answer = {
         "class": {"type": "string", "enum": list(schema.classes)},
-        "probability": chance
-        | {"description": "Of two classes that of the positive one, of several that of the one answered"},
-        "probabilities": _object(dict.fromkeys(schema.classes, chance)),
-        "flags": {"type": "array", "items": flag},
+        "probability": {**probability, "description": probability_note},
+        "probabilities": _object(dict.fromkeys(schema.classes, probability)),
+        "flags": flags,
     }
-    reason = _object({"name": TEXT, "value": TEXT, "usual": TEXT, "adds": NUMBER, "error": NUMBER})
-    why = {
-        "class": TEXT,
-        "of": TEXT,
-        "probability": chance,
+    reason = _object({"name": STRING, "value": STRING, "usual": STRING, "adds": NUMBER, "error": NUMBER})
+    explanation = {
+        "class": STRING,
+        "of": STRING,
+        "probability": probability,
         "base": NUMBER,
         "total": NUMBER,
-        "reasons": {"type": "array", "items": reason},
-        "flags": {"type": "array", "items": flag},
+        "reasons": _array(reason),
+        "flags": flags,
     }
-    seen = _object({"name": TEXT, "psi": NUMBER, "by_chance": NUMBER, "verdict": TEXT})
-    whole = {"type": "integer"}
+    drift = _object({"name": STRING, "psi": NUMBER, "by_chance": NUMBER, "verdict": STRING})
+    counts = {"rows": INTEGER, "training_rows": INTEGER, "fewest_rows": INTEGER}
+    problem = {"error": STRING, "field": STRING_OR_NULL, "row": {"type": ["integer", "null"]}}
     return {
-        "Row": {"type": "object", "required": list(columns), "properties": columns},
-        "Answers": _object(head | {"ignored": LIST_OF_TEXT, "rows": {"type": "array", "items": _object(answer)}}),
-        "Explained": _object(head | {"scale": TEXT, "rows": {"type": "array", "items": _object(why)}}),
-        "Drift": _object(
-            {"rows": whole, "training_rows": whole, "fewest_rows": whole, "columns": {"type": "array", "items": seen}}
-        ),
-        "State": _object({"status": TEXT, "bundle": TEXT}),
-        "Problem": _object(
-            {"error": TEXT, "field": {"type": ["string", "null"]}, "row": {"type": ["integer", "null"]}}
-        ),
+        "Row": _object({feature.name: _cell_schema(feature) for feature in schema.features}),
+        "Answers": _object(head | {"ignored": _array(STRING), "rows": _array(_object(answer))}),
+        "Explained": _object(head | {"scale": STRING, "rows": _array(_object(explanation))}),
+        "Drift": _object(counts | {"columns": _array(drift)}),
+        "State": _object({"status": STRING, "bundle": STRING}),
+        "Problem": _object(problem),
     }
 
 
-def _value(one: Feature) -> dict[str, Any]:
-    """What a column's value may be."""
-    if one.kind == "number":
-        return {"type": ["number", "null"], "description": f"In training {one.shown(one.low)} to {one.shown(one.high)}"}
-    if one.kind == "date":
-        said = f"A date as in training, such as {_day(one, one.low)} to {_day(one, one.high)}"
-        return {"type": ["string", "null"], "description": said}
-    if one.kind == "category":
-        levels = ", ".join(one.levels[:MOST_LEVELS]) + (", …" if len(one.levels) > MOST_LEVELS else "")
+def _cell_schema(feature: Feature) -> dict[str, Any]:
+    """Describe the values of a column."""
+    if feature.kind == "number":
+        low, high = feature.format_number(feature.low), feature.format_number(feature.high)
+        return {"type": ["number", "null"], "description": f"In training {low} to {high}"}
+    if feature.kind == "date":
+        low_date, high_date = _format_date(feature, feature.low), _format_date(feature, feature.high)
+        return {**STRING_OR_NULL, "description": f"A date as in training, such as {low_date} to {high_date}"}
+    if feature.kind == "category":
+        levels = ", ".join(feature.levels[:MAX_DESCRIBED_LEVELS])
+        if len(feature.levels) > MAX_DESCRIBED_LEVELS:
+            levels += ", …"
         return {"type": ["string", "number", "boolean", "null"], "description": f"Known values: {levels}"}
-    if one.kind == "picture":
+    if feature.kind == "picture":
         return {"type": "string", "contentEncoding": "base64", "description": "A PNG or JPEG file"}
-    return {"type": ["string", "null"]}
+    return STRING_OR_NULL
 
 
-def example(schema: Schema) -> dict[str, Any]:
-    """A row as one may send it: medians and commonest values."""
-    return {one.name: _usual(one) for one in schema.features}
+def _example_value(feature: Feature) -> Any:
+    if feature.kind == "number":
+        return None if feature.median is None else float(feature.format_number(feature.median))
+    if feature.kind == "date":
+        return _format_date(feature, feature.median)
+    if feature.kind == "category":
+        return next(iter(feature.levels), None)
+    return {"picture": GREY_PNG}.get(feature.kind, "The quick brown fox")
 
 
-def _usual(one: Feature) -> Any:
-    if one.kind == "number":
-        return None if one.median is None else float(one.shown(one.median))
-    if one.kind == "date":
-        return _day(one, one.median)
-    if one.kind == "category":
-        return one.levels[0] if one.levels else None
-    return GREY_DOT if one.kind == "picture" else "The quick brown fox"
-
-
-#: A grey picture of one pixel.
-GREY_DOT = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAAAAAA6fptVAAAACklEQVR4nGNoAAAAggCBd81ytgAAAABJRU5ErkJggg=="
-
-
-def _day(one: Feature, value: float | None) -> str | None:
-    """A day in the order in which training wrote it."""
-    if value is None:
+def _format_date(feature: Feature, days: float | None) -> str | None:
+    """Format days since 1970 as a date, in the order in which the training data had it."""
+    if days is None:
         return None
-    year, month, day = one.shown(value).split("-")
-    orders = {"day first": f"{day}.{month}.{year}", "month first": f"{month}/{day}/{year}"}
-    return orders.get(one.written, f"{year}-{month}-{day}")
+    year, month, day = feature.format_number(days).split("-")
+    formats = {"day first": f"{day}.{month}.{year}", "month first": f"{month}/{day}/{year}"}
+    return formats.get(feature.written, f"{year}-{month}-{day}")
 
 
-def _as_csv(row: Mapping[str, Any]) -> str:
-    import csv
-    import io
-
-    out = io.StringIO()
-    writer = csv.writer(out, lineterminator="\n")
-    writer.writerows([row.keys(), ["" if value is None else value for value in row.values()]])
-    return out.getvalue()
+def _to_csv(row: Mapping[str, Any]) -> str:
+    file = io.StringIO()
+    csv.writer(file, lineterminator="\n").writerows([row.keys(), row.values()])  # None is written as an empty cell
+    return file.getvalue()
 
 
 def _object(properties: Mapping[str, Any]) -> dict[str, Any]:
     return {"type": "object", "required": list(properties), "properties": dict(properties)}
 
 
-def _ref(name: str) -> dict[str, str]:
+def _array(element: Mapping[str, Any]) -> dict[str, Any]:
+    return {"type": "array", "items": element}
+
+
+def _reference(name: str) -> dict[str, str]:
     return {"$ref": f"#/components/schemas/{name}"}

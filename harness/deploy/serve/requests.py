@@ -1,4 +1,4 @@
-"""What a client sent, as columns: JSON or CSV, checked for shape; what the values must be, `read_rows` knows."""
+"""Parsing of request bodies: JSON or CSV into columns, checked for form; `read_rows` checks the values."""
 
 from __future__ import annotations
 
@@ -15,19 +15,32 @@ from harness.errors import EvenhandError
 if TYPE_CHECKING:
     from harness.deploy.schema import Schema
 
-MOST_ROWS = 10_000
-MOST_BYTES = 16 * 2**20
+MAX_ROWS = 10_000
+MAX_BODY_BYTES = 16 * 2**20
 JSON, CSV = "application/json", "text/csv"
 DELIMITERS = ",;\t|"
-#: Cells of a CSV in which nothing is known, as pandas has it, which read the file that the model learnt from.
-GAPS = frozenset({
+#: CSV cells that mean a missing value: those of pandas, which read the file that the model was trained on.
+MISSING_CELLS = frozenset({
     "#N/A", "#N/A N/A", "#NA", "-1.#IND", "-1.#QNAN", "-NaN", "-nan", "1.#IND", "1.#QNAN", "<NA>", "N/A", "NA", "NULL", "NaN", "None",
     "n/a", "nan", "null",
 })  # fmt: skip
+TYPE_NAMES = {type(None): "null", bool: "true or false", str: "a string", list: "a list", dict: "an object"}
 
 
-class Refused(EvenhandError):  # noqa: N818 -- a reply, not an error of the service
-    """A request that is not answered: the status it gets, and where in it the trouble is."""
+class RequestError(EvenhandError):
+    """A request that is not answered.
+
+    Parameters
+    ----------
+    status : int
+        HTTP status of the response.
+    reason : str
+        What is wrong with the request.
+    field : str, optional
+        The column it is wrong in.
+    row : int, optional
+        The row it is wrong in, counted from 0.
+    """
 
     def __init__(self, status: int, reason: str, field: str | None = None, row: int | None = None) -> None:
         super().__init__(reason)
@@ -37,139 +50,166 @@ class Refused(EvenhandError):  # noqa: N818 -- a reply, not an error of the serv
 
 
 @dataclass(frozen=True)
-class Sent:
-    """Rows as they came, column by column; `ignored` names columns that nothing was asked of."""
+class ParsedRows:
+    """Rows of a request by column, with values as they were sent; `ignored` are columns that the model does not read."""
 
     columns: Mapping[str, Sequence[Any]]
     count: int
     ignored: tuple[str, ...] = ()
 
 
-def read_body(content_type: str, body: bytes, schema: Schema, most: int = MOST_ROWS) -> Sent:
-    """Rows of a request in JSON or CSV, 1 to `most`, of which the schema's columns are kept. Raises `Refused`."""
-    kind, charset = media_type(content_type)
-    if kind not in {JSON, CSV}:
-        raise Refused(415, f"Content-Type is {kind or 'missing'}: send {JSON} or {CSV}")
+def parse_body(content_type: str, body: bytes, schema: Schema, max_rows: int = MAX_ROWS) -> ParsedRows:
+    """Parse the rows of a request.
+
+    Parameters
+    ----------
+    content_type : str
+        The header of the request; JSON and CSV in UTF-8 are accepted.
+    body : bytes
+        The whole body.
+    schema : Schema
+        Names the columns that are kept.
+    max_rows : int, default 10,000
+        Largest number of rows.
+
+    Returns
+    -------
+    ParsedRows
+        1 to `max_rows` rows; images are decoded from base64 to the bytes of their files.
+
+    Raises
+    ------
+    RequestError
+        If the body has another form.
+    """
+    kind, charset = parse_content_type(content_type)
+    parsers = {JSON: _parse_json, CSV: _parse_csv}
+    if kind not in parsers:
+        raise RequestError(415, f"Content-Type is {kind or 'missing'}: send {JSON} or {CSV}")
     if charset not in {"utf-8", "utf8", "us-ascii"}:
-        raise Refused(415, f"charset {charset} is not read: send UTF-8")
-    names = [one.name for one in schema.features]
-    sent = _json(body, names, most) if kind == JSON else _csv(body, names, most)
-    if kind == CSV and schema.modality == "tabular":  # a message that says no more than "NA" says something
-        sent = Sent({name: _known(values) for name, values in sent.columns.items()}, sent.count, sent.ignored)
-    return sent if schema.picture is None else _pictures(sent, names[0])
+        raise RequestError(415, f"charset {charset} is not read: send UTF-8")
+    names = [feature.name for feature in schema.features]
+    parsed = parsers[kind](body, names, max_rows)
+    if schema.image_shape is not None:
+        return _decode_images(parsed, names[0])
+    if kind == CSV and schema.modality == "tabular":  # a text task can contain the text "NA"
+        columns = dict(zip(parsed.columns, map(_blank_missing, parsed.columns.values()), strict=True))
+        return ParsedRows(columns, parsed.count, parsed.ignored)
+    return parsed
 
 
-def media_type(content_type: str) -> tuple[str, str]:
-    """The kind and the charset that a Content-Type names, in small letters; UTF-8 where it names none."""
-    kind, *rest = content_type.lower().split(";")
-    given = dict(part.strip().partition("=")[::2] for part in rest)
-    return kind.strip(), given.get("charset", "utf-8").strip('"')
+def parse_content_type(content_type: str) -> tuple[str, str]:
+    """Return the media type and the charset of a Content-Type header in lower case; the charset is UTF-8 by default."""
+    kind, *parameters = content_type.lower().split(";")
+    charset = "utf-8"
+    for parameter in parameters:
+        name, _, setting = parameter.strip().partition("=")
+        if name == "charset":
+            charset = setting
+    return kind.strip(), charset.strip('"')
 
 
-def _pictures(sent: Sent, name: str) -> Sent:
-    """Files out of base64; what they hold is looked at where rows are read."""
+def _decode_images(parsed: ParsedRows, name: str) -> ParsedRows:
+    """Decode image files from base64; their content is checked when rows are read."""
     files = []
-    for row, value in enumerate(sent.columns[name]):
+    for row, encoded in enumerate(parsed.columns[name]):
         try:
-            _, _, text = value.rpartition(",")  # a data URL has its base64 after a comma
-            files.append(b64decode(text, validate=True))
+            _, _, base64_text = encoded.rpartition(",")  # a data URL has its base64 after a comma
+            files.append(b64decode(base64_text, validate=True))
         except (AttributeError, ValueError):
-            raise Refused(422, f"row {row}: {name!r} must be a PNG or JPEG file in base64", name, row) from None
-    return Sent({name: files}, sent.count, sent.ignored)
+            raise RequestError(422, f"row {row}: {name!r} must be a PNG or JPEG file in base64", name, row) from None
+    return ParsedRows({name: files}, parsed.count, parsed.ignored)
 
 
-def _json(body: bytes, names: Sequence[str], most: int) -> Sent:
+def _parse_json(body: bytes, names: Sequence[str], max_rows: int) -> ParsedRows:
     from pydantic_core import from_json
 
     try:
-        parsed = from_json(body)
+        document = from_json(body)
     except ValueError as error:
-        raise Refused(400, f"not JSON: {error}") from None
-    if not isinstance(parsed, dict) or set(parsed) != {"rows"}:
-        raise Refused(422, 'the body must be {"rows": [{column: value, …}, …]} and nothing beside', "rows")
-    rows = parsed["rows"]
+        raise RequestError(400, f"not JSON: {error}") from None
+    if not isinstance(document, dict) or set(document) != {"rows"}:
+        raise RequestError(422, 'the body must be {"rows": [{column: value, …}, …]} and nothing beside', "rows")
+    rows = document["rows"]
     if not isinstance(rows, list):
-        raise Refused(422, f"rows must be a list, not {_kind(rows)}", "rows")
-    _bounded(len(rows), most)
+        raise RequestError(422, f"rows must be a list, not {_type_name(rows)}", "rows")
+    _check_count(len(rows), max_rows)
     for i, row in enumerate(rows):
         if not isinstance(row, dict):
-            raise Refused(422, f"row {i} must be an object of columns and values, not {_kind(row)}", "rows", i)
-    columns = {name: _column(rows, name) for name in names}
+            raise RequestError(
+                422, f"row {i} must be an object of columns and values, not {_type_name(row)}", "rows", i
+            )
+    columns = {name: _json_column(rows, name) for name in names}
     if b"NaN" in body:
-        _no_nan(columns)
+        _refuse_nan(columns)
     ignored = set().union(*rows) - columns.keys()
-    return Sent(columns, len(rows), tuple(sorted(ignored)))
+    return ParsedRows(columns, len(rows), tuple(sorted(ignored)))
 
 
-def _column(rows: list[dict[str, Any]], name: str) -> list[Any]:
+def _json_column(rows: list[dict[str, Any]], name: str) -> list[Any]:
     try:
         return [row[name] for row in rows]
     except KeyError:
-        at = next(i for i, row in enumerate(rows) if name not in row)
-        raise Refused(422, f"row {at} has no {name!r}: send null where it is not known", name, at) from None
+        row_index = next(i for i, row in enumerate(rows) if name not in row)
+        message = f"row {row_index} has no {name!r}: send null where it is not known"
+        raise RequestError(422, message, name, row_index) from None
 
 
-def _no_nan(columns: Mapping[str, Sequence[Any]]) -> None:
-    for name, values in columns.items():
-        for i, value in enumerate(values):
-            if isinstance(value, float) and value != value:  # noqa: PLR0124 -- NaN is what does not equal itself
-                raise Refused(422, f"row {i}: {name!r} is NaN, which JSON does not have: send null", name, i)
+def _refuse_nan(columns: Mapping[str, Sequence[Any]]) -> None:
+    for name, cells in columns.items():
+        for i, cell in enumerate(cells):
+            if isinstance(cell, float) and cell != cell:  # noqa: PLR0124 -- NaN is what does not equal itself
+                raise RequestError(422, f"row {i}: {name!r} is NaN, which JSON does not have: send null", name, i)
 
 
-def _csv(body: bytes, names: Sequence[str], most: int) -> Sent:
+def _parse_csv(body: bytes, names: Sequence[str], max_rows: int) -> ParsedRows:
     try:
         text = body.decode("utf-8-sig")
     except UnicodeDecodeError as error:
-        raise Refused(400, f"not UTF-8: byte {error.start} cannot be read") from None
-    delimiter = _delimiter(text, names)
+        raise RequestError(400, f"not UTF-8: byte {error.start} cannot be read") from None
+    file = io.StringIO(text, newline="")
+    reader: Iterable[list[str]] = csv.reader(file, delimiter=_find_delimiter(text, names), strict=True)
     try:
-        header, *rows = _lines(text, delimiter, most)
+        header, *rows = islice(filter(None, reader), max_rows + 2)  # without empty lines; one row more than is allowed
     except csv.Error as error:
-        raise Refused(400, f"broken CSV: {error}") from None
+        raise RequestError(400, f"broken CSV: {error}") from None
     except ValueError:
-        raise Refused(400, "empty: the first line must name the columns") from None
-    _bounded(len(rows), most)
+        raise RequestError(400, "empty: the first line must name the columns") from None
+    _check_count(len(rows), max_rows)
     for name in names:
         if header.count(name) != 1:
-            raise Refused(422, f"column {name!r} is there {header.count(name)} times, not once", name)
+            raise RequestError(422, f"column {name!r} is there {header.count(name)} times, not once", name)
     if set(map(len, rows)) != {len(header)}:
-        i, row = next((i, row) for i, row in enumerate(rows) if len(row) != len(header))
-        raise Refused(400, f"row {i} has {len(row)} cells and the header {len(header)}", None, i)
-    at = {name: header.index(name) for name in names}
-    columns = {name: [row[j] for row in rows] for name, j in at.items()}
-    ignored = tuple(name for name in header if name not in set(names))
-    return Sent(columns, len(rows), ignored)
+        i = next(i for i, row in enumerate(rows) if len(row) != len(header))
+        raise RequestError(400, f"row {i} has {len(rows[i])} cells and the header {len(header)}", None, i)
+    by_column = dict(zip(header, map(list, zip(*rows, strict=True)), strict=True))
+    columns = dict(zip(names, map(by_column.__getitem__, names), strict=True))
+    ignored = tuple(name for name in header if name not in columns)
+    return ParsedRows(columns, len(rows), ignored)
 
 
-def _known(values: Sequence[str]) -> Sequence[str | None]:
-    return values if GAPS.isdisjoint(values) else [None if value in GAPS else value for value in values]
+def _blank_missing(cells: Sequence[str]) -> Sequence[str | None]:
+    return cells if MISSING_CELLS.isdisjoint(cells) else [None if cell in MISSING_CELLS else cell for cell in cells]
 
 
-def _lines(text: str, delimiter: str, most: int) -> list[list[str]]:
-    """The header and the rows, one row more than may be at most; lines with nothing on them are none."""
-    reader: Iterable[list[str]] = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
-    return list(islice((row for row in reader if row), most + 2))
+def _find_delimiter(text: str, names: Sequence[str]) -> str:
+    """Return the delimiter that splits the first line into most known columns."""
+    first_line = text.partition("\n")[0]
 
-
-def _delimiter(text: str, names: Sequence[str]) -> str:
-    """What splits the first line into most columns that are known."""
-    first, known = text[: text.find("\n")] if "\n" in text else text, set(names)
-
-    def found(delimiter: str) -> int:
+    def count_known(delimiter: str) -> int:
         try:
-            return len(known & set(next(csv.reader([first], delimiter=delimiter), [])))
+            return len(set(names).intersection(next(csv.reader([first_line], delimiter=delimiter), [])))
         except csv.Error:
             return 0
 
-    return max(DELIMITERS, key=found)
+    return max(DELIMITERS, key=count_known)
 
 
-def _bounded(count: int, most: int) -> None:
-    if not 1 <= count <= most:
-        many = f"more than {most:,}" if count > most else "none"
-        raise Refused(422, f"1 to {most:,} rows are answered at once, there are {many}", "rows")
+def _check_count(count: int, max_rows: int) -> None:
+    if not 1 <= count <= max_rows:
+        received = f"more than {max_rows:,}" if count > max_rows else "none"
+        raise RequestError(422, f"1 to {max_rows:,} rows are answered at once, there are {received}", "rows")
 
 
-def _kind(value: Any) -> str:
-    kinds = {type(None): "null", bool: "true or false", str: "a string", list: "a list", dict: "an object"}
-    return kinds.get(type(value), "a number")
+def _type_name(parsed: Any) -> str:
+    return TYPE_NAMES.get(type(parsed), "a number")

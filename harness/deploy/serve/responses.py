@@ -1,8 +1,8 @@
-"""What goes back: answers, reasons and problems, as JSON."""
+"""Responses in JSON: predictions, explanations and errors."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from pydantic_core import to_json
@@ -10,87 +10,105 @@ from starlette.responses import Response
 
 if TYPE_CHECKING:
     from harness.deploy.bundle import Bundle
-    from harness.deploy.insights.shapley import Reasons
-    from harness.deploy.serve.batching import Answer
+    from harness.deploy.insights.shapley import ShapleyValues
+    from harness.deploy.serve.batching import BatchAnswer
 
-DIGITS = 6
+DECIMALS = 6
 
 
-def problem(
-    status: int,
-    error: str,
-    field: str | None = None,
-    row: int | None = None,
-    headers: Mapping[str, str] | None = None,
+def error_response(
+    status: int, error: str, field: str | None = None, row: int | None = None, headers: Mapping[str, str] | None = None
 ) -> Response:
-    """Why a request was not answered; `field` and `row` say where in it."""
-    return as_json({"error": error, "field": field, "row": row}, status, headers)
+    """Return why a request is not answered; `field` and `row` say where in the request the error is."""
+    return json_response({"error": error, "field": field, "row": row}, status, headers)
 
 
-def as_json(content: Any, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
-    """A response in JSON that nobody keeps."""
+def json_response(content: Any, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
+    """Return a response in JSON that is not cached; bytes are taken for JSON."""
     body = content if isinstance(content, bytes) else to_json(content)
-    kept = {"cache-control": "no-store", **(headers or {})}
-    return Response(body, status, kept, media_type="application/json")
+    return Response(body, status, {"cache-control": "no-store", **(headers or {})}, media_type="application/json")
 
 
-def answered(bundle: Bundle, answer: Answer, ignored: Sequence[str]) -> bytes:
-    """The answers to one request, as JSON."""
-    names = [_text(name) for name in bundle.schema.classes]
-    each = answer.proba.round(DIGITS).T.tolist()
-    chances = each[1] if len(names) == 2 else answer.proba.max(axis=1).round(DIGITS).tolist()
-    # One template for all rows: making an object of each and writing those took four times as long.
-    of_classes = ",".join(name.replace("%", "%%") + ":%r" for name in names)
-    row = '{"class":%s,"probability":%r,"probabilities":{' + of_classes + '},"flags":%s}'
-    flags = [_flags(answer.flags[i]) if i in answer.flags else "[]" for i in range(len(answer.decided))]
-    called = [names[position] for position in answer.decided.tolist()]
-    rows = ",".join([row % values for values in zip(called, chances, *each, flags, strict=True)])
+def predictions_json(bundle: Bundle, answer: BatchAnswer, ignored: Sequence[str]) -> bytes:
+    """Write the predictions of one request as JSON.
+
+    Parameters
+    ----------
+    bundle : Bundle
+        Gives the names of the classes.
+    answer : BatchAnswer
+        The predictions.
+    ignored : sequence of str
+        Columns of the request that the model does not read.
+
+    Returns
+    -------
+    bytes
+        The document.
+    """
+    names = [to_json(name).decode() for name in bundle.schema.classes]
+    by_class = answer.proba.round(DECIMALS).T.tolist()
+    probabilities = by_class[1] if len(names) == 2 else answer.proba.max(axis=1).round(DECIMALS).tolist()
+    # One template for all rows: building an object per row and serializing it took four times as long.
+    members = ",".join(name.replace("%", "%%") + ":%r" for name in names)
+    template = '{"class":%s,"probability":%r,"probabilities":{' + members + '},"flags":%s}'
+    flags = ["[]"] * len(answer.decided)
+    for row, row_flags in answer.flags.items():
+        flags[row] = to_json(_flag_objects(row_flags)).decode()
+    decided = map(names.__getitem__, answer.decided.tolist())
+    rows = ",".join(map(template.__mod__, zip(decided, probabilities, *by_class, flags, strict=True)))
     head = to_json(_head(bundle) | {"ignored": list(ignored)})
     return head[:-1] + b',"rows":[' + rows.encode() + b"]}"
 
 
-def _text(value: str) -> str:
-    return to_json(value).decode()
+def explanations(bundle: Bundle, answer: BatchAnswer, explained: Iterable[ShapleyValues]) -> dict[str, Any]:
+    """Return the explanations of a few rows: contributions of columns, words or patches to the log-odds of a class.
 
+    Parameters
+    ----------
+    bundle : Bundle
+        Gives the names of the classes.
+    answer : BatchAnswer
+        Predictions of the rows.
+    explained : iterable of ShapleyValues
+        One per row.
 
-def _flags(flags: Sequence[tuple[str, str]]) -> str:
-    return to_json([{"field": field, "what": what} for field, what in flags]).decode()
-
-
-def explained(bundle: Bundle, answer: Answer, why: Sequence[Reasons]) -> dict[str, Any]:
-    """The reasons of a few rows: what each column, word or square adds to the log-odds of a class."""
+    Returns
+    -------
+    dict
+        Plain values for JSON; the reasons of each row are sorted by size, largest first.
+    """
+    classes = bundle.schema.classes
     rows = []
-    for i, one in enumerate(why):
-        position = int(answer.decided[i])
-        flags = [{"field": field, "what": what} for field, what in answer.flags.get(i, ())]
-        reasons = [
-            {
-                "name": one.names[j],
-                "value": one.shown[j],
-                "usual": one.usual[j],
-                "adds": round(one.values[j], DIGITS),
-                "error": round(one.errors[j], DIGITS),
-            }
-            for j in sorted(range(len(one.names)), key=lambda j, values=one.values: -abs(values[j]))  # type: ignore[misc]
-        ]
+    for row, shapley in enumerate(explained):
+        contributions = zip(
+            shapley.names, shapley.row_values, shapley.references, shapley.contributions, shapley.errors, strict=True
+        )
+        reasons = []
+        for name, row_value, reference, contribution, error in sorted(contributions, key=_negative_size):
+            sizes = {"adds": round(contribution, DECIMALS), "error": round(error, DECIMALS)}
+            reasons.append({"name": name, "value": row_value, "usual": reference, **sizes})
         rows.append(
             {
-                "class": bundle.schema.classes[position],
-                "of": bundle.schema.classes[one.position],
-                "probability": round(float(answer.proba[i, one.position]), DIGITS),
-                "base": round(one.base, DIGITS),
-                "total": round(one.total, DIGITS),
+                "class": classes[answer.decided[row]],
+                "of": classes[shapley.class_index],
+                "probability": round(float(answer.proba[row, shapley.class_index]), DECIMALS),
+                "base": round(shapley.base, DECIMALS),
+                "total": round(shapley.total, DECIMALS),
                 "reasons": reasons,
-                "flags": flags,
+                "flags": _flag_objects(answer.flags.get(row, ())),
             }
         )
     return _head(bundle) | {"scale": "log-odds", "rows": rows}
 
 
+def _negative_size(contribution: tuple[str, str, str, float, float]) -> float:
+    return -abs(contribution[3])
+
+
+def _flag_objects(flags: Sequence[tuple[str, str]]) -> list[dict[str, str]]:
+    return [{"field": column, "what": remark} for column, remark in flags]
+
+
 def _head(bundle: Bundle) -> dict[str, Any]:
-    manifest = bundle.manifest
-    return {
-        "bundle": bundle.id,
-        "positive": manifest.get("positive"),
-        "threshold": bundle.threshold,
-    }
+    return {"bundle": bundle.id, "positive": bundle.manifest.get("positive"), "threshold": bundle.threshold}

@@ -1,0 +1,216 @@
+"""Partial dependence: how the mean predicted probability changes with the value of one column.
+
+The column is set to one value in all rows and the predictions are averaged (Friedman, Greedy function approximation, 2001).
+It is measured on test rows of each outer fold by the model of that fold, so that an interval over folds says how far
+another sample of rows could move the curve.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+from harness.deploy.insights.page import format_percent
+from harness.deploy.insights.shapley import PredictProba, format_feature_value
+from harness.deploy.markdown import escape
+from harness.registry.task import Features, take
+
+if TYPE_CHECKING:
+    from harness.deploy.schema import Feature
+
+MAX_CURVE_ROWS = 500  #: test rows of a fold over which partial dependence is averaged
+MAX_LEVELS = 12
+MIN_EDGES = 4  #: distinct deciles below which the ends of the range are added
+NO_DIRECTION = "the folds differ too much to say"
+NO_CURVE = "–"
+
+#: A fold's model, its test rows and their classes (n,), 0..k-1.
+EvaluatedFold: TypeAlias = tuple[PredictProba, Features, npt.NDArray[np.int64]]
+
+
+class MeanWithInterval(Protocol):
+    """A mean over folds and half the width of its 95 % interval, NaN if there is none."""
+
+    @property
+    def mean(self) -> float: ...  # noqa: D102
+    @property
+    def ci_half_width(self) -> float: ...  # noqa: D102
+
+
+#: One number per fold, n_test/n_train → their mean and interval: `harness.evaluation.significance.estimate`.
+IntervalEstimator: TypeAlias = Callable[[Sequence[float], float], MeanWithInterval]
+
+
+@dataclass(frozen=True)
+class CurvePoint:
+    """A value of a column, and the mean probability of the positive class with it."""
+
+    number: float | None  #: None for a category
+    value_text: str
+    mean: float
+    ci_half_width: float
+
+
+@dataclass(frozen=True)
+class PartialDependence:
+    """Partial dependence of one column; `swing` is the difference of its highest and lowest point, averaged over folds."""
+
+    points: tuple[CurvePoint, ...]
+    swing: float
+    swing_ci_half_width: float
+    lowest: int
+    highest: int
+
+    @property
+    def swing_margin(self) -> float:
+        """Half the width of the swing's interval, 0 if there is none."""
+        return float(np.nan_to_num(self.swing_ci_half_width))
+
+
+def measure_dependence(
+    folds: Sequence[EvaluatedFold], feature: Feature, variance_ratio: float, interval: IntervalEstimator
+) -> PartialDependence | None:
+    """Measure the partial dependence of two-class models on one column.
+
+    Parameters
+    ----------
+    folds : sequence of EvaluatedFold
+        Model and test rows of each outer fold.
+    feature : Feature
+        The column.
+    variance_ratio : float
+        Passed to `interval` in place of n_test/n_train. A curve depends on the model more than on the test rows, so its
+        interval is that of the grouped jackknife.
+    interval : IntervalEstimator
+        Computes the mean and the interval over folds.
+
+    Returns
+    -------
+    PartialDependence or None
+        None if the column has only one value.
+
+    References
+    ----------
+    Friedman (2001), Greedy function approximation: a gradient boosting machine.
+    Tukey (1958), Bias and confidence in not quite large samples.
+    """
+    grid = value_grid(feature)
+    if len(grid) < 2:
+        return None
+    means = np.array([_mean_probabilities(fold, feature, grid) for fold in folds])  # (folds, values)
+    points = []
+    for value, fold_means in zip(grid, means.T.tolist(), strict=True):
+        number = None if isinstance(value, str) else float(value)
+        estimated = interval(fold_means, variance_ratio)
+        point = CurvePoint(
+            number, format_feature_value(feature, value), float(estimated.mean), float(estimated.ci_half_width)
+        )
+        points.append(point)
+    swing = interval(fold_swings(means), variance_ratio)
+    average = means.mean(axis=0)
+    return PartialDependence(
+        tuple(points), float(swing.mean), float(swing.ci_half_width), int(average.argmin()), int(average.argmax())
+    )
+
+
+def value_grid(feature: Feature) -> list[Any]:
+    """Return the values at which a column is evaluated: its deciles (with its ends, if these are few) or most frequent levels."""
+    if feature.kind == "category":
+        return list(feature.levels[:MAX_LEVELS])
+    edges = set(feature.edges)
+    if len(feature.edges) < MIN_EDGES:
+        edges.update(end for end in (feature.low, feature.high) if end is not None)
+    return sorted(edges)
+
+
+def fold_swings(means: npt.NDArray[np.float64]) -> list[float]:
+    """Return the difference of the highest and the lowest point in each fold; the two points are chosen on the other folds.
+
+    If they were chosen on all folds, the largest of several differences would be above 0 for a column without effect.
+
+    Parameters
+    ----------
+    means : (folds, values) array of float
+        Mean probabilities.
+    """
+    if len(means) < 2:
+        return np.ptp(means, axis=1).tolist()  # type: ignore[no-any-return]
+    swings = []
+    for index, fold_means in enumerate(means):
+        other_folds = np.delete(means, index, axis=0).mean(axis=0)
+        swings.append(float(fold_means[other_folds.argmax()] - fold_means[other_folds.argmin()]))
+    return swings
+
+
+def sample_rows(
+    X: Features, y: npt.NDArray[np.int64], max_rows: int, seed: int
+) -> tuple[Features, npt.NDArray[np.int64]]:
+    """Draw at most `max_rows` rows without replacement, in their order."""
+    if len(y) <= max_rows:
+        return X, y
+    rows = np.sort(np.random.default_rng(seed).choice(len(y), max_rows, replace=False))
+    return take(X, rows), y[rows]
+
+
+def describe_dependence(curve: PartialDependence | None) -> str:
+    """Describe in words how the mean probability changes with a column; changes within the interval are not described.
+
+    Parameters
+    ----------
+    curve : PartialDependence or None
+        None for a column whose dependence was not measured.
+
+    Returns
+    -------
+    str
+        Markdown; `NO_CURVE` or `NO_DIRECTION` if there is nothing to describe.
+    """
+    if curve is None:
+        return NO_CURVE
+    if not curve.swing - curve.swing_margin > 0:
+        return NO_DIRECTION
+    high, low = curve.points[curve.highest], curve.points[curve.lowest]
+    if high.number is None:
+        highest, lowest = (
+            f"{escape(high.value_text)} ({format_percent(high.mean)})",
+            f"{escape(low.value_text)} ({format_percent(low.mean)})",
+        )
+        return f"highest with {highest}, lowest with {lowest}"
+    return _describe_numeric(curve, high, low)
+
+
+def _describe_numeric(curve: PartialDependence, high: CurvePoint, low: CurvePoint) -> str:
+    """Describe a curve over numbers or dates, where one end, or both, can be between the highest and the lowest point."""
+    first, last = curve.points[0], curve.points[-1]
+    small = max(0.25 * curve.swing, curve.swing_margin)
+    ends = (
+        f"from {format_percent(first.mean)} at {first.value_text} to {format_percent(last.mean)} at {last.value_text}"
+    )
+    if high.mean - max(first.mean, last.mean) > small:
+        return f"highest in between, {format_percent(high.mean)} at {high.value_text} ({ends})"
+    if min(first.mean, last.mean) - low.mean > small:
+        return f"lowest in between, {format_percent(low.mean)} at {low.value_text} ({ends})"
+    if abs(last.mean - first.mean) <= small:
+        return f"up and down, from {format_percent(low.mean)} to {format_percent(high.mean)}"
+    return f"{'rises' if last.mean > first.mean else 'falls'} {ends}"
+
+
+def _mean_probabilities(fold: EvaluatedFold, feature: Feature, grid: Sequence[Any]) -> npt.NDArray[np.float64]:
+    """Mean probability of the positive class over a fold's rows, with the column at each value of the grid."""
+    import pandas as pd
+
+    predict_proba, X, y = fold
+    X, _ = sample_rows(X, y, MAX_CURVE_ROWS, 0)
+    repeated = X.iloc[np.tile(np.arange(len(X)), len(grid))].reset_index(drop=True)
+    codes = np.repeat(np.arange(len(grid)), len(X))
+    if feature.kind == "category":
+        repeated[feature.name] = pd.Categorical.from_codes(codes, categories=pd.Index(grid, dtype="str"))
+    else:
+        repeated[feature.name] = np.asarray(grid, dtype=np.float64)[codes]
+    proba = np.asarray(predict_proba(repeated), dtype=np.float64)[:, 1]
+    means: npt.NDArray[np.float64] = proba.reshape(len(grid), len(X)).mean(axis=1)
+    return means
