@@ -13,16 +13,17 @@ from fixtures_curves import LOST, with_curves
 from fixtures_run import three_digits, tumours, write_run
 from test_report import METRIC, tables
 
+from harness.evaluation.complexity import entry_costs, pareto_front
 from harness.evaluation.ranking import rank
-from harness.evaluation.scores import Entry, collect
-from harness.evaluation.training_curves import Fit
+from harness.evaluation.score_collection import collect_scores
+from harness.evaluation.scores import Entry
+from harness.evaluation.training_curves import NetworkFit
 from harness.report.content import Evidence
-from harness.report.figures.style import Box, _crosses, nearest, place_labels
+from harness.report.figures.style import Box, _segments_cross, nearest_point, position_labels
 from harness.report.figures.training import convergence_figure
 from harness.report.figures.writer import file_name
-from harness.report.sections.complexity import complexity_table, pareto, weigh
-from harness.report.sections.suitability import kinds_part, suitability
-from harness.report.sections.training import losses
+from harness.report.sections.suitability import suitability, suitability_sections
+from harness.report.sections.training import complexity_table, loss_curves
 from harness.report.write import write_report
 from harness.store.store import Store
 
@@ -51,19 +52,19 @@ def kinds(tmp_path_factory) -> Store:
 
 def test_the_front_holds_what_no_other_beats_at_its_cost():
     costs, scores = [1, 2, 3, 3, 5], [0.5, 0.7, 0.6, 0.9, 0.9]
-    assert pareto(costs, scores) == [True, True, False, True, False]
-    assert pareto(costs, [-score for score in scores], greater=False) == [True, True, False, True, False]
+    assert pareto_front(costs, scores) == [True, True, False, True, False]
+    assert pareto_front(costs, [-score for score in scores], greater=False) == [True, True, False, True, False]
 
 
 def test_equal_points_are_both_on_the_front_and_unknown_ones_never():
-    assert pareto([1, 1, float("nan")], [0.5, 0.5, 0.9]) == [True, True, False]
-    assert pareto([], []) == []
+    assert pareto_front([1, 1, float("nan")], [0.5, 0.5, 0.9]) == [True, True, False]
+    assert pareto_front([], []) == []
 
 
 def test_everything_off_the_front_is_beaten_by_something_on_it():
     rng = np.random.default_rng(0)
     costs, scores = rng.random(60), rng.random(60)
-    front = pareto(costs.tolist(), scores.tolist())
+    front = pareto_front(costs.tolist(), scores.tolist())
     for cost, score, on in zip(costs, scores, front, strict=True):
         better = (costs <= cost) & (scores >= score) & np.array(front)
         assert better.any()
@@ -71,7 +72,7 @@ def test_everything_off_the_front_is_beaten_by_something_on_it():
 
 
 def test_the_table_holds_the_means_of_what_the_records_say(store):
-    ranking = rank(collect(store, METRIC), "tumours")
+    ranking = rank(collect_scores(store, METRIC), "tumours")
     header, *rows = tables(complexity_table(ranking))[0]
     found = next(dict(zip(header, row, strict=True)) for row in rows if row[0] == "bayes/none/tuned")
     outcomes = [
@@ -90,8 +91,8 @@ def test_the_table_holds_the_means_of_what_the_records_say(store):
 
 
 def test_the_best_entry_is_on_the_front_of_every_cost_that_is_known(store):
-    best = weigh(rank(collect(store, METRIC), "tumours"))[0]
-    assert {"fit_seconds", "predict_us_per_row"} <= set(best.front)
+    best = entry_costs(rank(collect_scores(store, METRIC), "tumours"))[0]
+    assert {"fit_seconds", "predict_us_per_row"} <= set(best.fronts)
 
 
 def test_parameters_and_size_are_columns_of_the_leaderboard(store):
@@ -105,15 +106,15 @@ def test_parameters_and_size_are_columns_of_the_leaderboard(store):
 
 
 def test_families_stand_against_tasks_with_their_kind_of_data(kinds):
-    scores = collect(kinds, METRIC)
+    scores = collect_scores(kinds, METRIC)
     rankings = [rank(scores, task) for task in scores.run["tasks"]]
     header, *rows = tables(suitability(scores, rankings))[0]
     assert header == ["Family", "tumours (tabular, AP)", "three_digits (image, ROC AUC)"]
     found = {row[0]: row[1:] for row in rows}
     assert found["bayes"][1] == "n/a"
-    chosen = rankings[0].place("bayes", "any", "chosen")
+    chosen = rankings[0].find("bayes", "any", "chosen")
     assert float(found["bayes"][0]) == pytest.approx(chosen.score.mean, abs=6e-4)
-    accuracy = rankings[1].place("majority", "none", "tuned").rows.mean("accuracy")
+    accuracy = rankings[1].find("majority", "none", "tuned").rows.mean("accuracy")
     assert found["majority"] == ["0.144", f"0.500 ({accuracy:.3f})"]
 
 
@@ -121,7 +122,7 @@ def test_the_page_says_mean_ranks_by_kind_of_data_once_and_the_markdown_its_list
     lines = {("xgb", "none"): 0.02, ("bayes", "none"): 0.0, ("net", "none"): 0.01}
     scores = scores_of(drawn(6, lines), task_01={"modality": "text"})
     rankings = tuple(rankings_of(scores))
-    said = "\n".join(str(part) for part in kinds_part(Evidence(None, scores, rankings))[0].parts)
+    said = "\n".join(str(part) for part in suitability_sections(Evidence(None, scores, rankings))[0].parts)
     assert "| text " in said
     assert "Lowest mean ranks" not in said
     assert "Lowest mean ranks" in suitability(scores, list(rankings))
@@ -131,23 +132,23 @@ def test_a_family_is_what_inner_scores_chose_else_its_first_tuned_entry_else_wha
     figures = {("xgb", "none"): [0.5] * 3, ("xgb", "searched"): [0.9] * 3, ("bayes", "searched"): [0.8] * 3}
     scores = scores_of({"one": figures | {("net", "none"): [None] * 3, ("net", "searched"): [None] * 3}})
     ranking = rankings_of(scores)[0]
-    assert [ranking.family(name).entry.strategy for name in ("xgb", "bayes")] == ["none", "searched"]
-    assert ranking.family("net") is None
+    assert [ranking.family_entry(name).entry.strategy for name in ("xgb", "bayes")] == ["none", "searched"]
+    assert ranking.family_entry("net") is None
     chosen = Entry("xgb", "any", "chosen")
     made = {
         ("one", chosen, kind): scores.rows_of("one", Entry("xgb", "none", "tuned"), kind) for kind in ("half", "tuned")
     }
     chose = rank(replace(scores, by_entry={**scores.by_entry, **made}), "one")
-    assert chose.family("xgb").entry == chosen
+    assert chose.family_entry("xgb").entry == chosen
 
 
 def test_a_line_is_that_of_the_whole_entry():
     ranking = rankings_of(scores_of({"one": {("xgb", "none"): [0.5] * 3}}))[0]
-    line = ranking.place("xgb", "none")
+    line = ranking.find("xgb", "none")
     other = replace(line, entry=line.entry._replace(calibration="isotonic"))
     both = replace(ranking, entries=(other, line))
-    assert both.place("xgb", "none") == both.place_of(line.entry) == line
-    assert both.place_of(other.entry) == other
+    assert both.find("xgb", "none") == both.resolve(line.entry) == line
+    assert both.resolve(other.entry) == other
 
 
 def test_the_best_families_of_each_kind_are_named_and_one_that_does_not_take_it_is_not(kinds):
@@ -158,7 +159,7 @@ def test_the_best_families_of_each_kind_are_named_and_one_that_does_not_take_it_
 
 def test_many_tasks_stand_below_one_another(tmp_path):
     store = write_run(tmp_path / "run", [tumours(name, splits=1) for name in ("one", "two", "three", "four")])
-    scores = collect(store, METRIC)
+    scores = collect_scores(store, METRIC)
     text = suitability(scores, [rank(scores, task) for task in scores.run["tasks"]])
     assert tables(text)[0][0] == ["Task", "majority", "logistic_regression", "bayes"]
     assert "Lowest mean ranks" not in text  # there is one kind of data only
@@ -168,7 +169,7 @@ def test_a_family_that_failed_says_so(tmp_path):
     lost = {
         ("tumours", "bayes", s, f): ("timeout", "slow") for s in ("none", "class_weight", "searched") for f in range(4)
     }
-    scores = collect(write_run(tmp_path / "run", [tumours(splits=1), three_digits()], LOST | lost), METRIC)
+    scores = collect_scores(write_run(tmp_path / "run", [tumours(splits=1), three_digits()], LOST | lost), METRIC)
     rows = tables(suitability(scores, [rank(scores, task) for task in scores.run["tasks"]]))[0]
     assert [row[1] for row in rows if row[0] == "bayes"] == ["timeout"]
 
@@ -218,7 +219,7 @@ def test_hostile_names_are_drawn_as_they_are(tmp_path):
 def test_losses_over_several_magnitudes_have_plain_numbers_at_their_axis():
     epochs = np.arange(40)
     curves = {name: np.exp(-epochs / 5) for name in ("train_loss", "validation_loss")} | {"epoch": np.array([40])}
-    drawn = convergence_figure([("none", losses([Fit((0, 0), curves)]))])["svg"].decode()
+    drawn = convergence_figure([("none", loss_curves([NetworkFit((0, 0), curves)]))])["svg"].decode()
     assert {"0.01", "0.1", "1"} <= set(re.findall(r"<!-- (.*?) -->", drawn))  # the texts of the picture
     assert "math" not in drawn
 
@@ -231,7 +232,7 @@ def test_labels_hide_neither_points_nor_each_other_nor_leave_the_frame(seed):
     rng = np.random.default_rng(seed)
     anchors = [(float(x), float(y)) for x, y in rng.uniform((20, 20), (580, 380), (8, 2))]
     points = [Box(x - 5, y - 5, x + 5, y + 5) for x, y in anchors]
-    boxes = place_labels(anchors, [(150, 12)] * 8, points, FRAME)
+    boxes = position_labels(anchors, [(150, 12)] * 8, points, FRAME)
     assert all(one.overlap(other) < 1e-6 for one, other in combinations([*boxes, *points], 2) if one in boxes)
     assert all(box.outside(FRAME) < 1e-6 for box in boxes)
 
@@ -239,13 +240,13 @@ def test_labels_hide_neither_points_nor_each_other_nor_leave_the_frame(seed):
 def test_lines_from_points_to_their_labels_do_not_cross():
     anchors = [(300.0 + 6 * at, 380.0 - at) for at in range(6)]
     points = [Box(x - 6, y - 6, x + 6, y + 6) for x, y in anchors]
-    boxes = place_labels(anchors, [(180, 12)] * 6, points, FRAME)
-    lines = [(point, nearest(point, box)) for point, box in zip(anchors, boxes, strict=True)]
-    assert not [1 for one, other in combinations(lines, 2) if _crosses(one, other)]
+    boxes = position_labels(anchors, [(180, 12)] * 6, points, FRAME)
+    lines = [(point, nearest_point(point, box)) for point, box in zip(anchors, boxes, strict=True)]
+    assert not [1 for one, other in combinations(lines, 2) if _segments_cross(one, other)]
 
 
 def test_a_label_alone_stands_right_beside_its_point_and_at_the_edge_on_the_other_side():
-    (beside,) = place_labels([(100, 100)], [(50, 10)], [], FRAME)
-    assert (beside.left, (beside.bottom + beside.top) / 2) == (109, 100)
-    (turned,) = place_labels([(590, 100)], [(50, 10)], [], FRAME)
-    assert turned.right == 581
+    (beside,) = position_labels([(100, 100)], [(50, 10)], [], FRAME)
+    assert (beside.x0, (beside.y0 + beside.y1) / 2) == (109, 100)
+    (turned,) = position_labels([(590, 100)], [(50, 10)], [], FRAME)
+    assert turned.x1 == 581

@@ -21,23 +21,20 @@ from sklearn.metrics import (
     roc_auc_score,
 )
 
-from harness.evaluation.curves import RECALLS, THRESHOLDS, band, diagnose, expit, logit, reliability
+from harness.evaluation.curves import RECALLS, THRESHOLDS, clipped_logit, diagnose, expit, mean_curve, reliability_bins
+from harness.evaluation.diagnosis import CACHE_NAME, best_of_families, detailed_entries, diagnose_entry
 from harness.evaluation.ranking import rank
-from harness.evaluation.scores import collect
+from harness.evaluation.score_collection import collect_scores
 from harness.metrics.classification import METRICS
 from harness.report.content import Evidence, Figure
-from harness.report.figures.curves import position
-from harness.report.figures.style import LONGEST, cut
+from harness.report.figures.curves import axis_position
+from harness.report.figures.style import MAX_NAME_LENGTH, shorten
 from harness.report.sections import diagnostics_text as words
 from harness.report.sections.diagnostics import (
-    DECIDES,
-    FEW_TASKS,
-    HOLDS,
-    KEPT,
-    RANKS,
-    families,
-    in_detail,
-    look,
+    DECISIONS_TITLE,
+    MAX_DETAILED_TASKS,
+    PROBABILITIES_TITLE,
+    RANKING_TITLE,
     sections,
 )
 from harness.store.store import Store
@@ -47,7 +44,7 @@ HOSTILE = ("<b>$x_1$|", "a very long name of a class\nthat nobody can read in a 
 
 
 def evidence(store):
-    scores = collect(store, METRIC)
+    scores = collect_scores(store, METRIC)
     return Evidence(store, scores, tuple(rank(scores, task) for task in scores.run["tasks"]))
 
 
@@ -97,7 +94,7 @@ def noisy(n=400, seed=0, share=0.3):
 def test_a_tiny_case_by_hand():
     # In the order of the scores: yes, no, yes, no.
     found = diagnose([(np.array([1, 0, 1, 0]), two_classes([0.9, 0.8, 0.7, 0.1]))], 1, None)
-    ranks = found.ranks
+    ranks = found.rank_curves
     assert ranks.roc.spread == ()  # one split
     for alarms, share in zip(ranks.roc.x, ranks.roc.mean, strict=True):
         assert share == (0.5 if alarms < 0.5 else 1.0)  # up, right, up, right
@@ -105,12 +102,12 @@ def test_a_tiny_case_by_hand():
         assert precision == pytest.approx(1.0 if recall <= 0.5 else 2 / 3, abs=1e-3)  # no line between the two
     gain = dict(zip(ranks.gain.x, ranks.gain.mean, strict=True))
     assert (gain[0], gain[0.26], gain[0.5], gain[1]) == (0, 0.5, 0.5, 1)
-    assert (ranks.roc_auc, ranks.prevalence, found.was, found.said) == (0.75, 0.5, 0.5, 0.625)
+    assert (ranks.roc_auc, ranks.prevalence, found.observed, found.predicted) == (0.75, 0.5, 0.5, 0.625)
 
 
 def test_areas_below_mean_curves_are_the_means_of_the_areas():
     splits = [noisy(seed=seed) for seed in range(5)]
-    ranks = diagnose(splits, 1, None).ranks
+    ranks = diagnose(splits, 1, None).rank_curves
     aucs = [roc_auc_score(y, proba[:, 1]) for y, proba in splits]
     aps = [average_precision_score(y, proba[:, 1]) for y, proba in splits]
     assert ranks.roc_auc == pytest.approx(np.mean(aucs), abs=1e-4)
@@ -123,7 +120,7 @@ def test_areas_below_mean_curves_are_the_means_of_the_areas():
 
 def test_precision_at_a_recall_is_that_of_the_first_threshold_that_reaches_it():
     y, proba = noisy(n=30)
-    found = diagnose([(y, proba)], 1, None).ranks.precision
+    found = diagnose([(y, proba)], 1, None).rank_curves.precision
     for recall, precision in zip(RECALLS[1:], found.mean[1:], strict=True):
         reached = [t for t in np.unique(proba[:, 1]) if recall_score(y, proba[:, 1] >= t) >= recall - 1e-9]
         assert precision == pytest.approx(precision_score(y, proba[:, 1] >= max(reached)), abs=1e-4)
@@ -131,7 +128,7 @@ def test_precision_at_a_recall_is_that_of_the_first_threshold_that_reaches_it():
 
 def test_a_band_is_the_mean_and_standard_deviation_where_half_of_the_splits_have_values():
     nan = math.nan
-    found = band(
+    found = mean_curve(
         np.array([0.0, 1.0, 2.0]), [np.array([1.0, 1.0, nan]), np.array([3.0, nan, nan]), np.array([5.0, 2, 1])]
     )
     assert found.mean == pytest.approx((3, 1.5, nan), nan_ok=True)
@@ -160,7 +157,7 @@ def test_bins_hold_equally_many_rows_and_have_wilson_intervals():
     random = np.random.default_rng(0)
     score = random.random(1000)
     so = random.random(1000) < score
-    bins = reliability(so, score)
+    bins = reliability_bins(so, score)
     assert [one.rows for one in bins] == [100] * 10
     order = np.argsort(score)
     for at, one in enumerate(bins):
@@ -168,7 +165,7 @@ def test_bins_hold_equally_many_rows_and_have_wilson_intervals():
         wide = binomtest(int(so[rows].sum()), 100).proportion_ci(method="wilson")
         expected = (score[rows].mean(), so[rows].mean(), wide.low, wide.high)
         assert one[:4] == pytest.approx(expected, abs=1e-4)
-    assert sum(one.low <= one.said <= one.high for one in bins) >= 8
+    assert sum(one.low <= one.predicted <= one.high for one in bins) >= 8
 
 
 @pytest.mark.parametrize(("n", "bins"), [(61, 3), (64, 3), (124, 6), (148, 7), (500, 10)])
@@ -178,9 +175,9 @@ def test_bins_are_scikit_learns_also_where_scores_lie_on_their_edges(n, bins):
         score = random.integers(0, 2 + seed % 6, n) / (2 + seed % 6)
         so = random.random(n) < score
         was, said = calibration_curve(so.astype(int), score, n_bins=bins, strategy="quantile")
-        found = reliability(so, score)
-        assert [one.said for one in found] == pytest.approx(said.tolist(), abs=1e-4)
-        assert [one.was for one in found] == pytest.approx(was.tolist(), abs=1e-4)
+        found = reliability_bins(so, score)
+        assert [one.predicted for one in found] == pytest.approx(said.tolist(), abs=1e-4)
+        assert [one.observed for one in found] == pytest.approx(was.tolist(), abs=1e-4)
         assert sum(one.rows for one in found) == n
 
 
@@ -188,23 +185,23 @@ def test_repeats_make_no_interval_narrower():
     random = np.random.default_rng(0)
     score = random.random(500)
     so = random.random(500) < score
-    once, thrice = reliability(so, score), reliability(np.tile(so, 3), np.tile(score, 3), repeats=3)
+    once, thrice = reliability_bins(so, score), reliability_bins(np.tile(so, 3), np.tile(score, 3), repeats=3)
     assert [one.rows * 3 for one in once] == [one.rows for one in thrice]
     for one, other in zip(once, thrice, strict=True):
         assert one[:4] == pytest.approx(other[:4], abs=1e-3)
 
 
 def test_equal_scores_are_one_bin():
-    (only,) = reliability(np.arange(100) < 7, np.full(100, 0.07))
-    assert (only.said, only.was, only.rows) == (0.07, 0.07, 100)
+    (only,) = reliability_bins(np.arange(100) < 7, np.full(100, 0.07))
+    assert (only.predicted, only.observed, only.rows) == (0.07, 0.07, 100)
 
 
 def test_log_odds_are_cut_at_both_ends():
-    assert logit(np.array([0.0, 0.5, 1.0])) == pytest.approx([-7, 0, 7])
-    assert expit(logit(np.array([0.01, 0.9]))) == pytest.approx([0.01, 0.9])
+    assert clipped_logit(np.array([0.0, 0.5, 1.0])) == pytest.approx([-7, 0, 7])
+    assert expit(clipped_logit(np.array([0.01, 0.9]))) == pytest.approx([0.01, 0.9])
     for score in (0.0, 0.2, 1.0):
-        assert position(score, log_odds=True) == pytest.approx(float(logit(np.array([score]))[0]))
-        assert position(score, log_odds=False) == score
+        assert axis_position(score, log_odds=True) == pytest.approx(float(clipped_logit(np.array([score]))[0]))
+        assert axis_position(score, log_odds=False) == score
 
 
 def test_several_classes_are_each_against_the_rest_and_their_mean():
@@ -213,10 +210,10 @@ def test_several_classes_are_each_against_the_rest_and_their_mean():
     proba = random.dirichlet(np.ones(3), 300) + 0.5 * np.eye(3)[y]
     proba /= proba.sum(axis=1, keepdims=True)
     found = diagnose([(y, proba)], 1, None)
-    assert found.ranks.roc_auc == pytest.approx(roc_auc_score(y, proba, multi_class="ovr"), abs=1e-4)
+    assert found.rank_curves.roc_auc == pytest.approx(roc_auc_score(y, proba, multi_class="ovr"), abs=1e-4)
     assert found.classes[2].roc_auc == pytest.approx(roc_auc_score(y == 2, proba[:, 2]), abs=1e-4)
     assert found.sweep is None
-    assert found.was == pytest.approx((proba.argmax(axis=1) == y).mean(), abs=1e-4)
+    assert found.observed == pytest.approx((proba.argmax(axis=1) == y).mean(), abs=1e-4)
 
 
 def test_a_split_of_one_class_has_no_curve_and_no_warning():
@@ -225,9 +222,9 @@ def test_a_split_of_one_class_has_no_curve_and_no_warning():
         warnings.simplefilter("error")
         found = diagnose([(y, proba), (np.zeros_like(y), proba)], 1, None)
         none = diagnose([(np.zeros_like(y), proba)], 1, None)
-    assert (found.splits, found.ranks.splits) == (2, 1)
-    assert found.ranks.roc == diagnose([(y, proba)], 1, None).ranks.roc
-    assert none.ranks is None
+    assert (found.splits, found.rank_curves.splits) == (2, 1)
+    assert found.rank_curves.roc == diagnose([(y, proba)], 1, None).rank_curves.roc
+    assert none.rank_curves is None
     assert none.sweep is None
 
 
@@ -236,21 +233,21 @@ def test_a_split_of_one_class_has_no_curve_and_no_warning():
 
 def test_shown_is_the_best_tuned_entry_of_each_family(everywhere):
     for ranking in everywhere.rankings:
-        places = families(ranking)
+        places = best_of_families(ranking)
         assert {place.entry.family for place in places} == {"logistic_regression", "bayes"}
         for place in places:
             rivals = [p for p in ranking.entries if p.entry.family == place.entry.family and p.entry.stage == "tuned"]
             assert place == rivals[0]
-        detail = in_detail(ranking, places[0])
+        detail = detailed_entries(ranking, places[0])
         assert detail[-1].entry.strategy == "none"
         assert {place.entry.family for place in detail} == {places[0].entry.family}
 
 
 def test_what_was_kept_is_the_same_as_what_is_computed(everywhere):
     ranking = everywhere.rankings[0]
-    place = families(ranking)[0]
-    seen, row = look(everywhere.store, everywhere.scores, ranking, place, {})
-    again, same = look(everywhere.store, everywhere.scores, ranking, place, row)
+    place = best_of_families(ranking)[0]
+    seen, row = diagnose_entry(everywhere.store, everywhere.scores, ranking, place, {})
+    again, same = diagnose_entry(everywhere.store, everywhere.scores, ranking, place, row)
     assert repr(again) == repr(seen)
     assert same == row
 
@@ -261,7 +258,7 @@ def test_a_second_report_reads_no_predictions(everywhere, told, tmp_path):
     for file in store.folder.glob("cells/*/predictions.npz"):
         file.unlink()
     assert repr(sections(replace(everywhere, store=store))) == repr(told)
-    (store.folder / "derived" / KEPT).write_bytes(b"broken")
+    (store.folder / "derived" / CACHE_NAME).write_bytes(b"broken")
     (first, *_) = sections(replace(everywhere, store=store))
     assert "is not shown: cannot read" in text(first)
 
@@ -286,19 +283,24 @@ def test_shares_are_rows_of_100(share, said):
 
 
 def test_a_task_has_three_sections(told):
-    assert [section.title for section in told if section.task == "tumours"] == [RANKS, DECIDES, HOLDS]
+    assert [section.title for section in told if section.task == "tumours"] == [
+        RANKING_TITLE,
+        DECISIONS_TITLE,
+        PROBABILITIES_TITLE,
+    ]
 
 
 def test_sentences_say_what_predictions_say(everywhere, told):
     ranking = next(one for one in everywhere.rankings if one.task == "tumours")
-    first = families(ranking)[0]
-    counts = everywhere.scores.pooled("tumours", first.entry, "tuned")
+    first = best_of_families(ranking)[0]
+    counts = everywhere.scores.pooled_confusion("tumours", first.entry, "tuned")
     right, found = (words.per_hundred(counts[1, 1] / total) for total in (counts[:, 1].sum(), counts[1].sum()))
-    decides = text(of_task(told, "tumours")[DECIDES])
+    decides = text(of_task(told, "tumours")[DECISIONS_TITLE])
     assert (
-        f"{right} of 100 rows called Yes are (precision), and {found} of 100 that are Yes are found (recall)" in decides
+        f"{right} of 100 rows predicted Yes are (precision), and {found} of 100 that are Yes are found (recall)"
+        in decides
     )
-    assert f"ROC AUC {first.rows.mean('roc_auc'):.3f}" in text(of_task(told, "tumours")[RANKS])
+    assert f"ROC AUC {first.rows.mean('roc_auc'):.3f}" in text(of_task(told, "tumours")[RANKING_TITLE])
     costs = everywhere.scores.rows_of("tumours", first.entry, "tuned").mean("expected_cost")
     assert (
         f"costs {everywhere.scores.rows_of('tumours', first.entry, 'half').mean('expected_cost'):.3f} at 0.5" in decides
@@ -308,40 +310,40 @@ def test_sentences_say_what_predictions_say(everywhere, told):
 
 def test_the_class_report_is_that_of_scikit_learn(everywhere, told):
     ranking = next(one for one in everywhere.rankings if one.task == "three_digits")
-    first = families(ranking)[0]
+    first = best_of_families(ranking)[0]
     records = {cell.record.id: cell.record for cell in everywhere.scores.cells if cell.record}
     f1 = []
-    for cell, stage, _ in first.rows.views:
+    for cell, stage, _ in first.rows.score_keys:
         seen = everywhere.store.predictions(records[cell])
         report = classification_report(seen.test_y, seen.test[stage].argmax(axis=1), output_dict=True)
         f1.append(report["1"]["f1-score"])
-    table = text(of_task(told, "three_digits")[DECIDES])
+    table = text(of_task(told, "three_digits")[DECISIONS_TITLE])
     assert re.search(rf"\| +8 \|.*{np.mean(f1):.3f} ± {np.std(f1, ddof=1):.3f}", table)
 
 
 def test_rows_that_count_more_than_once_are_said(everywhere):
     ranking = everywhere.rankings[0]
-    shown, _ = look(everywhere.store, everywhere.scores, ranking, families(ranking)[0], {})
-    assert "repeats" not in words.counted(shown)
+    shown, _ = diagnose_entry(everywhere.store, everywhere.scores, ranking, best_of_families(ranking)[0], {})
+    assert "repeats" not in words.count_note(shown)
     twice = replace(shown, diagnosis=shown.diagnosis._replace(repeats=2))
-    assert "with 2 repeats every row counts 2 times" in words.counted(twice)
+    assert "with 2 repeats every row counts 2 times" in words.count_note(twice)
 
 
 def test_confused_pairs_come_in_order():
     counts = np.array([[9, 1, 0], [0, 5, 5], [2, 0, 8]])
-    rows = words.confused_table(counts, ["a", "b", "c|"]).splitlines()[2:]
+    rows = words.confused_pairs_table(counts, ["a", "b", "c|"]).splitlines()[2:]
     assert [re.sub(r" +", " ", row) for row in rows] == [
         "| b | c\\| | 5 | 50.0 |",
         "| c\\| | a | 2 | 20.0 |",
         "| a | b | 1 | 10.0 |",
     ]
-    assert words.confused_table(np.eye(3, dtype=np.int64), ["a", "b", "c"]) == ""
+    assert words.confused_pairs_table(np.eye(3, dtype=np.int64), ["a", "b", "c"]) == ""
 
 
 def test_one_split_and_splits_that_follow_time_are_said(told):
-    assert "one split only, so there are no bands" in text(of_task(told, "one_split")[RANKS])
-    assert "the splits follow time" in text(of_task(told, "later_rows")[RANKS])
-    assert "no confidence intervals." in text(of_task(told, "tumours")[RANKS])
+    assert "one split only, so there are no bands" in text(of_task(told, "one_split")[RANKING_TITLE])
+    assert "the splits follow time" in text(of_task(told, "later_rows")[RANKING_TITLE])
+    assert "no confidence intervals." in text(of_task(told, "tumours")[RANKING_TITLE])
 
 
 def test_missing_splits_are_said(tmp_path):
@@ -380,13 +382,13 @@ def test_every_picture_is_drawn_without_a_warning_from_plain_values(told, task):
 
 
 def test_the_same_values_give_the_same_bytes(told):
-    picture = pictures(of_task(told, "tumours")[DECIDES])["thresholds"]
+    picture = pictures(of_task(told, "tumours")[DECISIONS_TITLE])["thresholds"]
     assert picture.draw() == picture.draw()
 
 
 def test_many_tasks_have_their_first_picture_only(everywhere):
     many = everywhere.rankings * 4
-    assert len(many) > FEW_TASKS
+    assert len(many) > MAX_DETAILED_TASKS
     found = sections(replace(everywhere, rankings=many))
     assert len([part for section in found for part in section.parts if isinstance(part, Figure)]) == len(many)
     assert "as many tasks" in text(found[0])
@@ -409,11 +411,11 @@ def test_many_classes_have_a_table_and_no_matrix(tmp_path):
     task = SmallTask("letters", random.normal(size=(156, 3)) + 0.3 * y[:, None], y, tuple("abcdefghijklm"))
     ranks, decides, _ = sections(evidence(write_run(tmp_path / "run", [task], weightless("letters"))))
     assert pictures(decides) == {}
-    assert "The 12 hardest classes" in pictures(ranks)["classes"].said
+    assert "The 12 hardest classes" in pictures(ranks)["classes"].alt_text
     assert len(re.findall(r"^\| +[a-m] +\|", text(ranks), re.MULTILINE)) == 13
 
 
 def test_names_are_cut_at_their_end():
-    assert cut("short") == "short"
-    assert cut("x" * 100) == "x" * (LONGEST - 1) + "…"
-    assert cut("two\nlines") == "two lines"
+    assert shorten("short") == "short"
+    assert shorten("x" * 100) == "x" * (MAX_NAME_LENGTH - 1) + "…"
+    assert shorten("two\nlines") == "two lines"

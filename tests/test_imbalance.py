@@ -1,5 +1,6 @@
 """The map of strategies against doing nothing: its tiles, verdicts and counts against the differences they come from."""
 
+import io
 import math
 from dataclasses import replace
 
@@ -7,18 +8,28 @@ import numpy as np
 import pytest
 from fixtures_across import rankings_of, scores_of
 from fixtures_run import everything, tumours, write_run
+from PIL import Image
 from scipy import stats
 
 from harness.evaluation.ranking import rank
-from harness.evaluation.scores import Scores, collect
+from harness.evaluation.score_collection import collect_scores
+from harness.evaluation.scores import Scores
 from harness.evaluation.significance import Estimate
+from harness.evaluation.strategy_effects import (
+    NOT_SIGNIFICANT,
+    StrategyDifference,
+    StrategyReading,
+    strategy_comparisons,
+    strategy_counts,
+    strategy_reading,
+    strategy_readings,
+)
 from harness.metrics.classification import METRICS
 from harness.report.content import Evidence, Figure
-from harness.report.figures.imbalance import PALE, Panel, Tile, depths, tile_figure
-from harness.report.render.markdown import NONE
-from harness.report.sections.imbalance import counts, family_verdicts, sections
+from harness.report.figures.imbalance import PALE_DEPTH, Heatmap, HeatmapCell, colour_depths, heatmap_figure
+from harness.report.render.markdown import MISSING
+from harness.report.sections.imbalance import family_verdicts, sections
 from harness.report.sections.overview import over_tasks
-from harness.report.sections.strategies import UNTOLD, Difference, Reading, comparisons, in_a_word, readings
 
 METRIC = {metric.name: metric for metric in METRICS}
 
@@ -29,7 +40,7 @@ def evidence(tmp_path_factory) -> Evidence:
 
 
 def evidence_of(store) -> Evidence:
-    scores = collect(store, METRIC)
+    scores = collect_scores(store, METRIC)
     return Evidence(store, scores, tuple(rank(scores, task) for task in scores.run["tasks"]))
 
 
@@ -43,9 +54,11 @@ def words_of(evidence: Evidence, task: str) -> str:
     return "\n".join(part for part in section.parts if isinstance(part, str))
 
 
-def reading(family: str, strategy: str, better: tuple[int, ...]) -> Reading:
+def reading(family: str, strategy: str, better: tuple[int, ...]) -> StrategyReading:
     estimate = Estimate(0.01, 0.02, 0.5, 5)
-    return Reading(Difference(family, strategy, 5, (estimate,) * len(better)), better, in_a_word(list(better)))
+    return StrategyReading(
+        StrategyDifference(family, strategy, 5, (estimate,) * len(better)), better, strategy_reading(list(better))
+    )
 
 
 def test_tiles_are_the_differences_of_the_table_and_coloured_by_what_is_better(evidence):
@@ -56,23 +69,27 @@ def test_tiles_are_the_differences_of_the_table_and_coloured_by_what_is_better(e
         "Δ Cost, both tuned (less is better)",
         "Δ Brier (less is better)",
     ]
-    kept = [at for at, column in enumerate(comparisons(evidence.scores, "tumours")) if column.mine is not None]
-    for one in readings(evidence.scores, "tumours"):
+    compared = [
+        index
+        for index, column in enumerate(strategy_comparisons(evidence.scores, "tumours"))
+        if column.threshold is not None
+    ]
+    for one in strategy_readings(evidence.scores, "tumours"):
         across, down = columns.index(one.difference.family), rows.index(one.difference.strategy)
-        for panel, at in zip(panels, kept, strict=True):
-            tile, found = panel.tiles[down][across], one.difference.estimates[at]
+        for panel, at in zip(panels, compared, strict=True):
+            tile, found = panel.cells[down][across], one.difference.estimates[at]
             sign = -1 if "less is better" in panel.title else 1
             assert tile.value == pytest.approx(sign * found.mean)
-            assert tile.marked == bool(one.better[at])
+            assert tile.marked == bool(one.directions[at])
             assert f"{abs(found.mean):.3f}" in tile.text
-            assert (f"± {found.half:.3f}" in tile.text) == (not math.isnan(found.half))
+            assert (f"± {found.ci_half_width:.3f}" in tile.text) == (not math.isnan(found.ci_half_width))
 
 
 def test_pairs_without_figures_are_empty_tiles(evidence):
     rows, columns, panels = picture_of(evidence, "tumours").draw.args
-    empty = panels[0].tiles[rows.index("searched")][columns.index("bayes")]
+    empty = panels[0].cells[rows.index("searched")][columns.index("bayes")]
     assert math.isnan(empty.value)
-    assert empty.text == NONE
+    assert empty.text == MISSING
 
 
 def test_what_only_shifts_the_probabilities_has_worse_ones_and_nothing_else(tmp_path):
@@ -88,7 +105,7 @@ def test_what_only_shifts_the_probabilities_has_worse_ones_and_nothing_else(tmp_
     evidence = evidence_of(store)
     rows, columns, panels = picture_of(evidence, "tumours").draw.args
     ranking, _, tuned, probability = (
-        one.tiles[rows.index("class_weight")][columns.index("logistic_regression")] for one in panels
+        one.cells[rows.index("class_weight")][columns.index("logistic_regression")] for one in panels
     )
     assert (ranking.value, tuned.value) == pytest.approx((0, 0))
     assert (probability.marked, ranking.marked, tuned.marked) == (True, False, False)
@@ -124,7 +141,7 @@ def test_several_strategies_take_the_plural():
 def test_where_nothing_is_claimed_there_is_a_sentence_and_no_interval(evidence, task):
     words = words_of(evidence, task)
     assert "No reading: " in words
-    tiles = [tile for panel in picture_of(evidence, task).draw.args[2] for line in panel.tiles for tile in line]
+    tiles = [tile for panel in picture_of(evidence, task).draw.args[2] for line in panel.cells for tile in line]
     assert not any(tile.marked for tile in tiles)
     assert not any("±" in tile.text for tile in tiles)
 
@@ -138,15 +155,15 @@ def test_several_classes_have_three_panels(evidence):
 
 
 def test_counts_over_tasks_add_up(evidence):
-    read = {ranking.task: readings(evidence.scores, ranking.task) for ranking in evidence.rankings}
-    for one in counts(evidence.scores, read):
+    read = {ranking.task: strategy_readings(evidence.scores, ranking.task) for ranking in evidence.rankings}
+    for one in strategy_counts(evidence.scores, read):
         who = (one.family, one.strategy)
         everywhere = [r for some in read.values() for r in some]
         mine = [r for r in everywhere if (r.difference.family, r.difference.strategy) == who]
-        assert one.tasks == len(mine) == one.words.total()
-        assert one.words[NONE] == sum(r.word == NONE for r in mine)
-        assert one.words[UNTOLD] == sum(r.word != NONE and r.beyond == UNTOLD for r in mine)
-        assert one.worse == sum(r.better[-1] < 0 for r in mine)
+        assert one.tasks == len(mine) == one.readings.total()
+        assert one.readings[MISSING] == sum(r.reading == MISSING for r in mine)
+        assert one.readings[NOT_SIGNIFICANT] == sum(r.reading != MISSING and r.main == NOT_SIGNIFICANT for r in mine)
+        assert one.worse == sum(r.directions[-1] < 0 for r in mine)
         assert math.isnan(one.p)  # tasks of two objectives: their differences cannot be ranked together
 
 
@@ -158,8 +175,8 @@ def test_one_task_has_no_section_over_tasks(tmp_path):
 def test_tasks_of_one_objective_are_tested_together_from_six_on(tmp_path):
     names = [f"tumours_{at}" for at in range(6)]
     evidence = evidence_of(write_run(tmp_path / "run", [tumours(name) for name in names]))
-    read = {name: readings(evidence.scores, name) for name in names}
-    found = counts(evidence.scores, read)
+    read = {name: strategy_readings(evidence.scores, name) for name in names}
+    found = strategy_counts(evidence.scores, read)
     assert all(one.tasks == 6 for one in found)
     tested = {(one.family, one.strategy) for one in found if not math.isnan(one.p)}
     assert tested == {
@@ -168,7 +185,7 @@ def test_tasks_of_one_objective_are_tested_together_from_six_on(tmp_path):
     one = next(one for one in found if (one.family, one.strategy) == ("logistic_regression", "class_weight"))
     assert one.p == pytest.approx(2 / 64)  # the six tasks are the same, so all differences have one sign
     said = sections(evidence)[-1].parts[0]
-    assert f"class_weight for logistic_regression ({'better' if one.gain > 0 else 'worse'})" in said
+    assert f"class_weight for logistic_regression ({'better' if one.mean_gain > 0 else 'worse'})" in said
 
 
 SMOTE = ("xgb", "smote")
@@ -210,12 +227,12 @@ def faces(ranking: float, decision: float, probability: float) -> dict[str, floa
 )
 def test_every_face_is_compared_once_by_the_objective_where_it_looks_at_it(objective, titles):
     scores = scores_of({"one": {("xgb", "none"): [0.5] * 5}}, one={"objective": objective})
-    assert [column.title for column in comparisons(scores, "one")] == [f"Δ {title}" for title in titles]
+    assert [column.title for column in strategy_comparisons(scores, "one")] == [f"Δ {title}" for title in titles]
 
 
 def test_several_classes_are_ranked_by_the_area_under_the_curve_where_the_objective_is_a_decision():
     scores = scores_of({"one": {("xgb", "none"): [0.5] * 5}}, one={"objective": "f1", "classes": ["a", "b", "c"]})
-    assert [column.title for column in comparisons(scores, "one")] == ["Δ ROC AUC", "Δ F1", "Δ Brier"]
+    assert [column.title for column in strategy_comparisons(scores, "one")] == ["Δ ROC AUC", "Δ F1", "Δ Brier"]
 
 
 @pytest.mark.parametrize("objective", ["f1", "mcc", "average_precision"])
@@ -223,7 +240,7 @@ def test_what_only_moves_the_threshold_is_called_so_whatever_the_objective(objec
     plain = {"half": faces(0.5, 0.3, 0.1), "tuned": faces(0.5, 0.6, 0.1)}
     moved = {"half": faces(0.5, 0.6, 0.1), "tuned": faces(0.5, 0.6, 0.1)}
     scores = scores_with({("xgb", "none"): plain, SMOTE: moved}, objective=objective)
-    assert [one.word for one in readings(scores, "task_0")] == ["only moves the threshold"]
+    assert [one.reading for one in strategy_readings(scores, "task_0")] == ["only moves the threshold"]
 
 
 def test_mixed_effects_over_the_tasks_are_not_called_none():
@@ -242,9 +259,9 @@ def test_over_tasks_the_direction_is_that_of_the_signed_ranks_and_not_of_the_mea
     gains = [0.01 + 0.001 * at for at in range(11)] + [-0.5]
     figures = {f"task_{at:02d}": {("xgb", "none"): [0.6] * 5, SMOTE: [0.6 + gain] * 5} for at, gain in enumerate(gains)}
     scores = scores_of(figures)
-    read = {task: readings(scores, task) for task in figures}
-    one = counts(scores, read)[0]
-    assert one.gain < 0 < one.ranks
+    read = {task: strategy_readings(scores, task) for task in figures}
+    one = strategy_counts(scores, read)[0]
+    assert one.mean_gain < 0 < one.rank_sum
     assert one.p == pytest.approx(stats.wilcoxon(gains, method="exact").pvalue)
     found = sections(Evidence(None, scores, tuple(rankings_of(scores))))
     assert "smote for xgb (better)" in found[-1].parts[0]
@@ -253,29 +270,40 @@ def test_over_tasks_the_direction_is_that_of_the_signed_ranks_and_not_of_the_mea
 def test_over_tasks_the_gain_is_of_ranking_whatever_the_objective():
     plain, better = ({kind: faces(ap, 0.5, 0.1) for kind in ("half", "tuned")} for ap in (0.5, 0.6))
     scores = scores_with({("xgb", "none"): plain, SMOTE: better}, tasks=6, objective="log_loss")
-    one = counts(scores, {task: readings(scores, task) for task in scores.run["tasks"]})[0]
-    assert (one.gain, one.higher, one.p) == (pytest.approx(0.1), 6, pytest.approx(2 / 64))
+    one = strategy_counts(scores, {task: strategy_readings(scores, task) for task in scores.run["tasks"]})[0]
+    assert (one.mean_gain, one.higher, one.p) == (pytest.approx(0.1), 6, pytest.approx(2 / 64))
 
 
-def test_the_sign_of_a_tile_is_the_colour_and_unknown_ones_are_grey():
-    line = (Tile(0.2, "+0.200", marked=True), Tile(-0.2, "−0.200", marked=True), Tile(math.nan, NONE))
-    png = tile_figure(["smote"], ["a", "b", "c"], [Panel("Δ", (line,))])["png"]
-    import io
+def colours_of(heatmap: Heatmap) -> set[tuple[int, ...]]:
+    """The colours of the pixels of a figure of one heatmap with one row and three columns."""
+    png = heatmap_figure(["smote"], ["a", "b", "c"], [heatmap])["png"]
+    pixels = np.asarray(Image.open(io.BytesIO(png)).convert("RGB")).reshape(-1, 3)
+    return set(map(tuple, pixels.tolist()))
 
-    from PIL import Image
 
-    colours = {
-        tuple(int(v) for v in pixel) for pixel in np.asarray(Image.open(io.BytesIO(png)).convert("RGB")).reshape(-1, 3)
-    }
-    assert {(0, 114, 178), (213, 94, 0), (242, 242, 242)} <= colours
+def test_the_sign_of_a_cell_is_the_colour_and_unknown_ones_are_grey():
+    row = (
+        HeatmapCell(0.2, "+0.200", marked=True),
+        HeatmapCell(-0.2, "−0.200", marked=True),
+        HeatmapCell(math.nan, MISSING),
+    )
+    assert {(0, 114, 178), (213, 94, 0), (242, 242, 242)} <= colours_of(Heatmap("Δ", (row,)))
+
+
+def test_a_heatmap_of_counts_keeps_its_span_when_rows_and_columns_are_swapped():
+    row = (HeatmapCell(1.0, "↑2"), HeatmapCell(-1.0, "↓2"), HeatmapCell(0.0, "0"))
+    assert {(0, 114, 178), (213, 94, 0)} <= colours_of(Heatmap("Tasks", (row,), span=1.0))
 
 
 def test_what_chance_may_explain_is_equally_pale_however_large():
-    unproven, proven = Tile(0.3, "+0.300"), Tile(-0.01, "−0.010", marked=True)
-    assert depths(Panel("Δ", ((unproven, Tile(-0.001, "−0.001")),))) == [[PALE, -PALE]]
-    small, pale, nothing = depths(Panel("Δ", ((proven, unproven, Tile(math.nan, NONE)),)))[0]
-    assert (-0.5 < small < -2 * PALE, pale, math.isnan(nothing)) == (True, PALE, True)
-    assert depths(Panel("Δ", ((Tile(0.1, "", marked=True), Tile(0.2, "", marked=True)),)))[0][1] == 1
+    unproven, proven = HeatmapCell(0.3, "+0.300"), HeatmapCell(-0.01, "−0.010", marked=True)
+    assert colour_depths(Heatmap("Δ", ((unproven, HeatmapCell(-0.001, "−0.001")),))) == [[PALE_DEPTH, -PALE_DEPTH]]
+    small, pale, nothing = colour_depths(Heatmap("Δ", ((proven, unproven, HeatmapCell(math.nan, MISSING)),)))[0]
+    assert (-0.5 < small < -2 * PALE_DEPTH, pale, math.isnan(nothing)) == (True, PALE_DEPTH, True)
+    assert (
+        colour_depths(Heatmap("Δ", ((HeatmapCell(0.1, "", marked=True), HeatmapCell(0.2, "", marked=True)),)))[0][1]
+        == 1
+    )
 
 
 @pytest.mark.parametrize("gain", [0.0, 0.1])
@@ -296,5 +324,5 @@ def test_hostile_names_are_text(tmp_path):
     evidence = evidence_of(write_run(tmp_path / "run", [tumours("a|b<script>_$x$"), tumours("plain")]))
     for section in sections(evidence):
         for part in section.parts:
-            assert "<script>" not in (part if isinstance(part, str) else part.said + part.name)
+            assert "<script>" not in (part if isinstance(part, str) else part.alt_text + part.name)
     picture_of(evidence, "a|b<script>_$x$").draw()

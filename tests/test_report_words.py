@@ -10,12 +10,13 @@ from fixtures_across import rankings_of, scores_of
 from fixtures_run import PROTOCOL, three_digits, tumours, write_run
 
 from harness.evaluation.ranking import rank
-from harness.evaluation.scores import Entry, collect
+from harness.evaluation.score_collection import collect_scores
+from harness.evaluation.scores import Entry
 from harness.metrics.classification import METRICS
-from harness.report.leaderboard import RANKED
-from harness.report.render.markdown import escape, filled_table, plain, table
-from harness.report.sections.best_entry import headline, in_words, repeated, verdict
-from harness.report.sections.data_notes import about_rows, beware, quoted
+from harness.report.leaderboard import RANKING_COLUMNS
+from harness.report.render.markdown import compact_table, escape, format_table, strip_markdown
+from harness.report.sections.best_entry import headline, metric_phrase, unchanged_defaults, verdict
+from harness.report.sections.protocol import data_remarks, data_warnings, quote_class
 from harness.report.sections.ranking import method_table, model_table, network_tables
 from harness.report.write import write_report
 from harness.store.store import Store
@@ -103,22 +104,22 @@ def test_columns_that_were_left_out_and_conflicting_labels_stand_with_the_data(s
 
 
 def test_a_task_without_notes_has_nothing_to_beware_of():
-    assert beware({"notes": []}) == about_rows({}) == ""
-    assert beware({"notes": [CONFLICT, "constant: column 'c' has one value in 99.94% of the rows"]}) == ""
+    assert data_warnings({"notes": []}) == data_remarks({}) == ""
+    assert data_warnings({"notes": [CONFLICT, "constant: column 'c' has one value in 99.94% of the rows"]}) == ""
 
 
 def test_rows_that_a_published_split_costs_stand_with_the_data():
     note = "7 training rows left out: equal rows stand in the test part of the split column"
-    assert about_rows({"notes": [note]}) == f"{note}."
+    assert data_remarks({"notes": [note]}) == f"{note}."
 
 
 def test_many_columns_are_counted_not_listed():
     notes = [f"pixel_{at}: left out, one value only" for at in range(9)]
-    assert about_rows({"notes": notes}) == "Left out: pixel_0, pixel_1, pixel_2, pixel_3 and 5 more (one value only)."
+    assert data_remarks({"notes": notes}) == "Left out: pixel_0, pixel_1, pixel_2, pixel_3 and 5 more (one value only)."
 
 
 def test_class_names_that_look_like_lists_are_quoted(store):
-    assert [quoted(name) for name in ("a, b", "8", "Yes")] == ["“a, b”", "“8”", "Yes"]
+    assert [quote_class(name) for name in ("a, b", "8", "Yes")] == ["“a, b”", "“8”", "Yes"]
     text = markdown(changed(store, classes=["no, never", "Yes"]))
     assert "357 (85.6%); Yes 60 (14.4%)" in text
     assert "| “no, never” 357; Yes 60 " in text
@@ -128,19 +129,21 @@ def test_class_names_that_look_like_lists_are_quoted(store):
 
 
 def test_a_tuned_entry_that_is_its_default_says_so_and_is_counted(store):
-    ranking = rank(collect(search_kept_the_default(store, "bayes", "class_weight"), METRIC), "tumours")
+    ranking = rank(collect_scores(search_kept_the_default(store, "bayes", "class_weight"), METRIC), "tumours")
     names = {place.name for place in ranking.entries}
     assert {"bayes/class_weight/tuned = default", "majority/none/tuned = default"} <= names
     assert "bayes/class_weight/default" not in names
     assert {"bayes/none/default", "bayes/none/tuned"} <= names
-    assert repeated(ranking).startswith("For 1 pair of family and strategy the search kept the default parameters")
+    assert unchanged_defaults(ranking).startswith(
+        "For 1 pair of family and strategy the search kept the default parameters"
+    )
     text = markdown(store)
-    assert repeated(ranking) in section(text, "tumours")
+    assert unchanged_defaults(ranking) in section(text, "tumours")
     assert "**= default** marks" in text
 
 
 def test_a_majority_row_alone_is_not_counted_for_it_has_nothing_to_search(store):
-    assert repeated(rank(collect(store, METRIC), "tumours")) == ""
+    assert unchanged_defaults(rank(collect_scores(store, METRIC), "tumours")) == ""
 
 
 # --- leaderboard.csv -------------------------------------------------------------------------------------------------
@@ -148,14 +151,14 @@ def test_a_majority_row_alone_is_not_counted_for_it_has_nothing_to_search(store)
 
 def test_rank_and_interval_are_those_of_the_ranking(store):
     store = search_kept_the_default(store, "bayes", "class_weight")
-    ranking = rank(collect(store, METRIC), "tumours")
+    ranking = rank(collect_scores(store, METRIC), "tumours")
     board = pd.read_csv(write_report(store, METRIC).csv)
     rows = board[board.threshold_kind == "tuned"].set_index("entry")
     for place in ranking.entries:
         row = rows.loc[place.entry.name]
         assert row["rank"] == place.rank or (np.isnan(row["rank"]) and place.rank is None)
         assert row[["ci_low", "ci_high"]].tolist() == pytest.approx(
-            [place.score.mean - place.score.half, place.score.mean + place.score.half], rel=1e-5
+            [place.score.mean - place.score.ci_half_width, place.score.mean + place.score.ci_half_width], rel=1e-5
         )
         assert pd.isna(row.tied) if place.tied is None else row.tied == {True: "yes", False: "no"}[place.tied]
         assert row.inner_score == pytest.approx(place.rows.mean("inner"), rel=1e-5)
@@ -172,20 +175,22 @@ def test_a_default_entry_took_one_trial_and_no_search(store):
 
 def test_every_column_is_explained(store):
     text = markdown(store).split("How to read the tables")[1].split("</details>")[0]
-    assert all(f"`{name}`" in text for name in [*METRIC, *RANKED, "folds", "status", "threshold_kind", "trials"])
+    assert all(
+        f"`{name}`" in text for name in [*METRIC, *RANKING_COLUMNS, "folds", "status", "threshold_kind", "trials"]
+    )
 
 
 # --- several classes -------------------------------------------------------------------------------------------------
 
 
 def test_several_classes_have_a_results_summary_of_their_own_shape(digits):
-    scores = collect(digits, METRIC)
+    scores = collect_scores(digits, METRIC)
     rows = [
         [cell.strip() for cell in row.split("|")[1:-1]] for row in method_table(scores, "three_digits").splitlines()
     ]
     assert rows[0] == ["Method", "Accuracy", "Macro precision", "Macro recall", "Macro F1"]
     found = next(row for row in rows if row[0] == "logistic_regression, none")
-    counts = scores.pooled("three_digits", Entry("logistic_regression", "none", "tuned"), "half")
+    counts = scores.pooled_confusion("three_digits", Entry("logistic_regression", "none", "tuned"), "half")
     recalls = counts.diagonal() / counts.sum(axis=1)
     precisions = counts.diagonal() / counts.sum(axis=0)
     expected = [counts.trace() / counts.sum(), precisions.mean(), recalls.mean()]
@@ -217,10 +222,7 @@ def test_what_failed_is_in_the_terminal_too(tmp_path):
     lost |= {("tumours", "bayes", "class_weight", 3): ("timeout", "slow"), ("tumours", "bayes", "none", 0): None}
     text = write_report(write_run(tmp_path / "run", [tumours()], lost), METRIC).summary
     assert "Without any ok cell: bayes/class_weight (failed 3, timeout 1)\n" in text
-    assert text.endswith(
-        "5 of 28 cells are not ok (failed 3, timeout 1, missing 1): see What failed, was skipped or does not apply, "
-        "in leaderboard.md"
-    )
+    assert text.endswith("5 of 28 cells are not ok (failed 3, timeout 1, missing 1): see Failures in leaderboard.md")
 
 
 def test_a_run_in_which_everything_failed_does_not_say_that_nothing_was_tried(tmp_path):
@@ -244,7 +246,7 @@ def test_a_run_without_failures_does_not_speak_of_them(store):
 
 
 def test_the_terminal_shows_names_as_they_are():
-    assert plain(f"**{escape('_a_ *b* `c` <d> & e|f')}** is first") == "_a_ *b* `c` <d> & e|f is first"
+    assert strip_markdown(f"**{escape('_a_ *b* `c` <d> & e|f')}** is first") == "_a_ *b* `c` <d> & e|f is first"
 
 
 # --- sentences -------------------------------------------------------------------------------------------------------
@@ -255,8 +257,8 @@ def test_the_terminal_shows_names_as_they_are():
     [("log_loss", "log loss"), ("brier", "Brier score"), ("mcc", "MCC"), ("accuracy", "accuracy"), ("f1", "F1")],
 )
 def test_a_metric_within_a_sentence_is_lower_case_unless_it_is_a_name(store, name, words):
-    assert in_words(METRIC[name]) == words
-    assert f"is first by {words}" in headline(rank(collect(changed(store, objective=name), METRIC), "tumours"))
+    assert metric_phrase(METRIC[name]) == words
+    assert f"is first by {words}" in headline(rank(collect_scores(changed(store, objective=name), METRIC), "tumours"))
 
 
 def in_seconds(store: Store, seconds: dict[str, float]) -> Store:
@@ -269,13 +271,13 @@ def in_seconds(store: Store, seconds: dict[str, float]) -> Store:
 
 
 def test_only_what_is_clearly_quicker_than_the_first_is_called_so(store):
-    ranking = rank(collect(store, METRIC), "tumours")
+    ranking = rank(collect_scores(store, METRIC), "tumours")
     tied = [place for place in ranking.entries if place.tied and place.rank]
     first = ranking.best.entry.family
     other = next(place.entry.family for place in tied if place.entry.family != first)
     base = {"majority": 0.001, first: 1.0}
     for seconds, said in ((0.6, False), (0.4, True)):
-        found = rank(collect(in_seconds(store, base | {other: seconds}), METRIC), "tumours")
+        found = rank(collect_scores(in_seconds(store, base | {other: seconds}), METRIC), "tumours")
         assert ("is the quickest to fit (0.4 s; the first 1 s)" in verdict(found)) is said
         assert ("quickest" in verdict(found)) is said
 
@@ -285,8 +287,8 @@ def test_only_what_is_clearly_quicker_than_the_first_is_called_so(store):
 
 def test_columns_of_nothing_are_left_aligned_or_left_out():
     rows = [["a", "", "1"], ["b", "", "2"]]
-    assert table(["Task", "Licence", "Rows"], rows).splitlines()[1] == "| ---- | ------- | ---: |"
-    assert filled_table(["Task", "Licence", "Rows"], rows).splitlines()[0] == "| Task | Rows |"
+    assert format_table(["Task", "Licence", "Rows"], rows).splitlines()[1] == "| ---- | ------- | ---: |"
+    assert compact_table(["Task", "Licence", "Rows"], rows).splitlines()[0] == "| Task | Rows |"
 
 
 def test_the_protocol_shows_what_was_in_force(store):
@@ -307,11 +309,11 @@ def test_what_acts_instead_of_being_seen_is_shown_as_a_mark():
 @pytest.mark.parametrize(
     ("entries", "said"),
     [
-        (2, "; the other entry cannot be told from it."),
-        (3, "; neither of the other entries can be told from it."),
-        (4, "; none of the 3 other entries can be told from it."),
+        (2, "; the other entry is not significantly different from it."),
+        (3, "; neither of the other entries is significantly different from it."),
+        (4, "; none of the 3 other entries is significantly different from it."),
     ],
 )
-def test_who_cannot_be_told_from_the_first_is_counted_in_words(entries, said):
+def test_entries_not_significantly_different_from_the_first_are_counted_in_words(entries, said):
     figures = {(f"family_{at}", "none"): [0.5, 0.6, 0.7] for at in range(entries)}
     assert headline(rankings_of(scores_of({"one": figures}))[0]).endswith(said)

@@ -33,8 +33,7 @@ from harness.metrics.classification import METRICS
 from harness.registry.space import choice, integer, log_float, when
 from harness.report.content import Evidence, Figure
 from harness.report.figures.search_space import ParameterAxis, TrialPath, parallel_figure
-from harness.report.sections import search as sections
-from harness.report.sections.search import gains_text
+from harness.report.sections.search import gains_text, sections
 from harness.search.study import SearchCache, StudyPlan, TrialResult, search
 from harness.store.store import Store
 
@@ -111,14 +110,14 @@ def pictures(found) -> list[Figure]:
 
 def test_a_journal_is_read_as_optuna_reads_it(store):
     scores = collect_scores(store, METRIC)
-    found = {one.name: one for one in read_searches(store, scores).found}
+    found = {one.name: one for one in read_searches(store, scores).searches}
     assert len(found) == len(store.records())
     for record in store.records():
         name = f"{record.task}/{record.family}/{record.strategy}/r{record.repeat}f{record.fold}"
         storage = JournalStorage(JournalFileBackend(str(store.journal(record.id))))
         told = optuna.load_study(study_name=name, storage=storage).trials
         assert [t.params for t in found[name].trials] == [t.params for t in told]
-        assert [t.value for t in found[name].complete] == [t.value for t in told if t.value is not None]
+        assert [t.value for t in found[name].complete_trials] == [t.value for t in told if t.value is not None]
         assert [t.cpu_seconds for t in found[name].trials] == [t.user_attrs["cpu_seconds"] for t in told]
     failed = found["tumours/bayes/none/r0f0"].trials[1]
     assert math.isnan(failed.value)
@@ -143,7 +142,7 @@ def test_a_broken_journal_is_named_and_hides_no_other(plain):
     store.journal(records[1].id).write_text("[1, 2]\n" * 3)
     store.journal(records[2].id).write_text("")
     found = read_searches(store, collect_scores(store, METRIC))
-    assert len(found.found) + len(found.unreadable) == len(records)
+    assert len(found.searches) + len(found.unreadable) == len(records)
     assert any(reason.startswith(records[1].id) for reason in found.unreadable)
     text = text_of(sections(evidence(store)))
     assert "could not be read" in text
@@ -171,7 +170,7 @@ def test_journals_of_older_versions_have_their_own_times(plain):
     storage = JournalStorage(JournalFileBackend(str(store.journal(record.id))))
     study = optuna.create_study(storage=storage, study_name="old")
     study.add_trial(optuna.trial.create_trial(value=0.5))
-    (one,) = read_searches(store, collect_scores(store, METRIC)).found
+    (one,) = read_searches(store, collect_scores(store, METRIC)).searches
     took = study.trials[0].duration
     assert one.trials[0].seconds == took.total_seconds()
     assert math.isnan(one.trials[0].cpu_seconds)

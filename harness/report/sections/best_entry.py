@@ -1,4 +1,4 @@
-"""What a ranking says, in words: no more than the splits carry."""
+"""The best entry of a task in words: how good it is, and from which other entries it differs significantly."""
 
 from __future__ import annotations
 
@@ -6,12 +6,13 @@ from collections.abc import Callable
 from operator import attrgetter
 
 from harness.evaluation.ranking import BASELINE, RankedEntry, Ranking
-from harness.evaluation.scores import ANY, MISSING, Entry
+from harness.evaluation.scores import ANY_NAME, STATUS_MISSING, Entry
 from harness.metrics.metric import Metric
-from harness.report.render.markdown import bold, brief, count, escape, number, plus_minus
+from harness.report.render.markdown import bold, escape, format_count, format_number, format_quantity
+from harness.report.sections.wording import estimate_text, metric_name
 
-CLEARLY = 0.5  #: of the first entry's time to fit: less of a difference may be the noise of a busy machine
-IN_WORDS = {  # metrics whose column heading does not read well within a sentence
+MAX_QUICK_SHARE = 0.5  #: of the first entry's time to fit: less of a difference may be the noise of a busy machine
+METRIC_PHRASES = {  # metrics whose column heading does not read well within a sentence
     "accuracy": "accuracy",
     "balanced_accuracy": "balanced accuracy",
     "precision": "precision",
@@ -28,99 +29,111 @@ IN_WORDS = {  # metrics whose column heading does not read well within a sentenc
 }
 
 
-def headline(ranking: Ranking, named: Callable[[Entry], str] = attrgetter("name")) -> str:
-    """Who is first, by how much, and how many others cannot be told from it: no more than the splits carry.
+def headline(ranking: Ranking, describe: Callable[[Entry], str] = attrgetter("name")) -> str:
+    """Say which entry is first, by how much, and from how many others it does not differ significantly.
 
-    `named` says how the first entry is called.
+    Parameters
+    ----------
+    ranking : Ranking
+        The ranking of the task.
+    describe : callable, default the name of the entry
+        Turns the first entry into text.
+
+    Returns
+    -------
+    str
+        A sentence that begins with the entry; without any ranked entry, the reason.
     """
     best = ranking.best
     if best is None:
-        return _nothing(ranking)
-    others = [p for p in ranking.entries if p.rank is not None and p is not best]
-    score = f"{_score(ranking, best)}{_floor(ranking)}"
-    first = f"{bold(escape(named(best.entry)))} is first by {in_words(ranking.metric)}{_at(ranking)}, {score}"
+        return _no_best(ranking)
+    threshold = ""
+    if ranking.metric.metric_type == "decision" and ranking.threshold_text:
+        threshold = f" {ranking.threshold_text}"
+    score = f"{_score(ranking, best)}{_against_baseline(ranking)}"
+    first = f"{bold(escape(describe(best.entry)))} is first by {metric_phrase(ranking.metric)}{threshold}, {score}"
     if ranking.no_test_reason:
         return f"{first}; whether by more than chance is not known: {ranking.no_test_reason}."
-    tied = sum(bool(place.tied) for place in others)
+    others = [ranked for ranked in ranking.entries if ranked.rank is not None and ranked is not best]
     if not others:
         return f"{first}; it had no competitor."
-    if tied == len(others):
-        return f"{first}; {_none_of(tied)} be told from it."
-    if tied:
-        return f"{first}; {tied} of the {count(len(others), 'other entry', 'other entries')} cannot be told from it."
-    return f"{first}; {_all_of(len(others))} below it by more than chance explains."
+    return f"{first}; {_differences(others)}."
+
+
+def _differences(others: list[RankedEntry]) -> str:
+    """How many of the other ranked entries differ significantly from the first one."""
+    n, tied = len(others), sum(bool(ranked.tied) for ranked in others)
+    if not tied:
+        below = {1: "the other entry is", 2: "both other entries are"}.get(n, f"all {n} other entries are")
+        return f"{below} significantly below it"
+    if tied < n:
+        differ = "is" if tied == 1 else "are"
+        return f"{tied} of the {format_count(n, 'other entry', 'other entries')} {differ} not significantly different from it"
+    none = {1: "the other entry is not", 2: "neither of the other entries is"}.get(
+        n, f"none of the {n} other entries is"
+    )
+    return f"{none} significantly different from it"
 
 
 def verdict(ranking: Ranking) -> str:
-    """The headline of a task, and what would have come out without looking at the test rows."""
-    said = headline(ranking)
-    said = said[0].upper() + said[1:]
-    said += _quickest(ranking)
-    chosen = ranking.place(ANY, ANY, "chosen")
+    """Give the headline of a task, the quickest tied entry, and the score of choosing without the test rows."""
+    sentence = headline(ranking)
+    parts = [sentence[0].upper() + sentence[1:], _quickest_tied(ranking)]
+    chosen = ranking.find(ANY_NAME, ANY_NAME, "chosen")
     if chosen is not None and chosen.complete:
-        said += (
-            " The first place is known only after looking at the test rows; choosing by inner scores alone, as one has "
+        parts.append(
+            "The first place is known only after looking at the test rows; choosing by inner scores alone, as one has "
             f"to in practice, gives {_score(ranking, chosen)} (`{chosen.entry.name}`)."
         )
-    return said
+    return " ".join(filter(None, parts))
 
 
-def repeated(ranking: Ranking) -> str:
-    """How many defaults stand on the line of their tuned entry; the majority row, with nothing to search, always does."""
-    same = sum(place.also_default and place.entry.family != BASELINE for place in ranking.entries)
-    if not same:
+def unchanged_defaults(ranking: Ranking) -> str:
+    """Say how many tuned entries equal their default; the baseline, with nothing to search, always does."""
+    unchanged = sum(ranked.also_default and ranked.entry.family != BASELINE for ranked in ranking.entries)
+    if not unchanged:
         return ""
     return (
-        f"For {count(same, 'pair')} of family and strategy the search kept the default parameters in every split: "
+        f"For {format_count(unchanged, 'pair')} of family and strategy the search kept the default parameters in every split: "
         "default and tuned are one entry then, marked *= default*."
     )
 
 
-def in_words(metric: Metric) -> str:
-    """A metric within a sentence: with its abbreviation where it has one, in lower case where it is a common noun."""
-    return IN_WORDS.get(metric.name) or escape(metric.label or metric.name)
+def metric_phrase(metric: Metric) -> str:
+    """Name a metric within a sentence: with its abbreviation where it has one, a common noun in lower case."""
+    return METRIC_PHRASES.get(metric.name) or escape(metric_name(metric))
 
 
-def _nothing(ranking: Ranking) -> str:
-    if any(place.score.n for place in ranking.entries):
-        return f"{in_words(ranking.metric)} is defined for no entry."
-    ended = any(not place.status.startswith(MISSING) for place in ranking.entries)
-    return "no cell is ok, so there is nothing to rank." if ended else "nothing has been evaluated yet."
+def _no_best(ranking: Ranking) -> str:
+    if any(ranked.score.n for ranked in ranking.entries):
+        return f"{metric_phrase(ranking.metric)} is defined for no entry."
+    if all(ranked.status.startswith(STATUS_MISSING) for ranked in ranking.entries):
+        return "nothing has been evaluated yet."
+    return "no cell is ok, so there is nothing to rank."
 
 
-def _at(ranking: Ranking) -> str:
-    return f" {ranking.threshold}" if ranking.metric.metric_type == "decision" and ranking.threshold else ""
+def _score(ranking: Ranking, ranked: RankedEntry) -> str:
+    return estimate_text(ranked.score, digits=ranking.digits)
 
 
-def _score(ranking: Ranking, place: RankedEntry) -> str:
-    return plus_minus(place.score.mean, place.score.half, digits=ranking.digits)
-
-
-def _quickest(ranking: Ranking) -> str:
-    """Which of the entries that nobody can tell from the best takes clearly less time to fit than it does."""
-    tied = [place for place in ranking.entries if place.tied and place.rank and place.entry.family != BASELINE]
+def _quickest_tied(ranking: Ranking) -> str:
+    """Which entry that is tied with the best one takes clearly less time to fit than it does."""
+    tied = [ranked for ranked in ranking.entries if ranked.tied and ranked.rank and ranked.entry.family != BASELINE]
     if ranking.best is None or not tied:
         return ""
-    quickest = min(tied, key=lambda place: place.rows.mean("fit_seconds"))
-    seconds, first = (place.rows.mean("fit_seconds") for place in (quickest, ranking.best))
-    if not seconds <= CLEARLY * first:
+    quickest = min(tied, key=lambda ranked: ranked.rows.mean("fit_seconds"))
+    seconds, best_seconds = quickest.rows.mean("fit_seconds"), ranking.best.rows.mean("fit_seconds")
+    if not seconds <= MAX_QUICK_SHARE * best_seconds:
         return ""
-    return f" Of these, {escape(quickest.entry.name)} is the quickest to fit ({brief(seconds)} s; the first {brief(first)} s)."
+    times = f"{format_quantity(seconds)} s; the first {format_quantity(best_seconds)} s"
+    return f"Of these, {escape(quickest.entry.name)} is the quickest to fit ({times})."
 
 
-def _none_of(n: int) -> str:
-    return {1: "the other entry cannot", 2: "neither of the other entries can"}.get(
-        n, f"none of the {n} other entries can"
-    )
-
-
-def _all_of(n: int) -> str:
-    return {1: "the other entry is", 2: "both other entries are"}.get(n, f"all {n} other entries are")
-
-
-def _floor(ranking: Ranking) -> str:
-    floor = ranking.baseline
-    if floor is None or not floor.score.n or floor is ranking.best:
+def _against_baseline(ranking: Ranking) -> str:
+    baseline = ranking.baseline
+    if baseline is None or not baseline.score.n or baseline is ranking.best:
         return ""
-    doubt = ", from which it cannot be told" if ranking.above_baseline is False else ""
-    return f" (majority: {number(floor.score.mean)}{doubt})"
+    tied = ""
+    if ranking.above_baseline is False:
+        tied = ", not significantly different"
+    return f" (majority: {format_number(baseline.score.mean)}{tied})"

@@ -1,22 +1,32 @@
-"""Two entries in words and tables for a terminal: what differs, what of, in which splits, at what cost, in which rows."""
+"""Two entries compared, in words and tables for a terminal: metrics, decompositions, splits, costs and changed rows."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 
-from harness.evaluation.changed_predictions import changed, sides
+from harness.evaluation.changed_predictions import changed_rows, class_agreement
 from harness.evaluation.metric_cache import DEFAULT_THRESHOLD, TUNED_THRESHOLD
-from harness.evaluation.paired_comparison import Difference, Pair, adjusted, figures, likeness, per_class, reasons
+from harness.evaluation.paired_comparison import (
+    EntryPair,
+    MetricDifference,
+    adjust_differences,
+    class_differences,
+    decomposition,
+    metric_differences,
+    rank_correlation,
+)
 from harness.evaluation.ranking import can_test
-from harness.evaluation.significance import FEWEST_SPLITS
-from harness.report.render.markdown import NONE, brief, count, number, plus_minus, table
+from harness.evaluation.significance import MIN_SPLITS
+from harness.metrics.metric import Metric
+from harness.report.render.markdown import MISSING, format_count, format_number, format_quantity, format_table
+from harness.report.sections.wording import change_text, metric_name, p_text, signed_text
 
-KINDS = {DEFAULT_THRESHOLD: "at 0.5", TUNED_THRESHOLD: "at its tuned threshold"}
-ALIKE = 0.99  #: rank correlation from which two orders are called nearly the same
+THRESHOLDS = {DEFAULT_THRESHOLD: "at 0.5", TUNED_THRESHOLD: "at its tuned threshold"}
+MIN_SAME_RANKING = 0.99  #: rank correlation from which two rankings are called nearly the same
 COSTS = {
     "fit_seconds": "seconds of one fit",
     "predict_us_per_row": "microseconds per predicted row",
@@ -24,245 +34,241 @@ COSTS = {
     "parameters": "parameters",
     "model_bytes": "bytes of the model",
 }
+VERDICTS = {1: "A is significantly better", -1: "B is significantly better", 0: "no significant difference"}
+BETTER = {1: "A", -1: "B", 0: ""}
+DifferencesByName = Mapping[tuple[str, str], MetricDifference]  #: by name and threshold kind
 
 
-def in_words(pair: Pair, rows: int, out: Path | None = None) -> str:
-    """Everything there is to say of two entries."""
-    shown, made_of = figures(pair), reasons(pair)
-    classes = {kind: per_class(pair, kind) for kind in pair.kinds}
-    everything = adjusted([*shown, *made_of, *(one for some in classes.values() for one in some)])
-    parts = [_who(pair, len(everything)), _why(pair, everything)]
-    parts.append(_section("All figures", _differences(pair, everything[: len(shown)])))
-    if made_of:
-        parts.append(
-            _section("What they are made of", _differences(pair, everything[len(shown) : len(shown) + len(made_of)]))
-        )
-    if rest := everything[len(shown) + len(made_of) :]:
-        parts.append(_section("Class by class", _differences(pair, rest)))
-    parts += [_section("Split by split", _splits(pair)), _section("Cost, means over the splits", _costs(pair))]
-    parts.append(_section("Rows that changed sides", _changed(pair, rows, out)))
-    return "\n\n".join(parts)
+def pair_comparison_text(pair: EntryPair, rows: int, out: Path | None = None) -> str:
+    """Write everything there is to say about two entries.
+
+    Parameters
+    ----------
+    pair : EntryPair
+        The two entries.
+    rows : int
+        How many of the rows whose prediction changed are shown.
+    out : Path, optional
+        The file that holds all of them.
+    """
+    metrics, parts = metric_differences(pair), decomposition(pair)
+    by_class: list[MetricDifference] = []
+    for kind in pair.threshold_kinds:
+        by_class += class_differences(pair, kind)
+    differences = adjust_differences([*metrics, *parts, *by_class])
+    ends = len(metrics), len(metrics) + len(parts)
+    chapters = {
+        "All metrics": _difference_table(pair, differences[: ends[0]]),
+        "What they are made of": _difference_table(pair, differences[ends[0] : ends[1]]) if parts else "",
+        "Class by class": _difference_table(pair, differences[ends[1] :]) if by_class else "",
+        "Split by split": _split_table(pair),
+        "Cost, means over the splits": _cost_table(pair),
+        "Rows whose prediction changed": _changed_text(pair, rows, out),
+    }
+    texts = [_names_text(pair, len(differences)), _explanation(pair, differences)]
+    for title, body in chapters.items():
+        if body:
+            texts.append(f"{title}\n{'=' * len(title)}\n\n{body}")
+    return "\n\n".join(texts)
 
 
-def _section(title: str, body: str) -> str:
-    return f"{title}\n{'=' * len(title)}\n\n{body}"
-
-
-def _who(pair: Pair, tests: int) -> str:
-    names = [
-        side.name if pair.a.store.folder == pair.b.store.folder else f"{side.store.folder}  {side.name}"
-        for side in (pair.a, pair.b)
-    ]
-    lines = [f"A  {names[0]}", f"B  {names[1]}", ""]
-    if pair.unpaired:
-        lines.append(f"Not comparable row by row: {pair.unpaired}. There are two means and no test.")
+def _names_text(pair: EntryPair, tests: int) -> str:
+    """Which entries are compared, on which splits, and whether there are tests."""
+    lines = []
+    for letter, side in (("A", pair.a), ("B", pair.b)):
+        folder = "" if pair.a.store.folder == pair.b.store.folder else f"{side.store.folder}  "
+        lines.append(f"{letter}  {folder}{side.name}")
+    lines.append("")
+    if pair.unpaired_reason:
+        lines.append(f"Not comparable row by row: {pair.unpaired_reason}. There are two means and no test.")
         return "\n".join(lines)
     lines.append(
-        f"{count(len(pair.splits), 'split')} that both have, of the same rows. Differences are A − B, ± half of the 95 % interval "
-        f"corrected for shared training rows (Nadeau & Bengio 2003); p after Holm over all {tests} differences below."
+        f"{format_count(len(pair.splits), 'split')} that both have, of the same rows. Differences are A − B, ± half of the 95 % "
+        f"interval corrected for shared training rows (Nadeau & Bengio 2003); p after Holm over all {tests} differences below."
     )
-    for side, name in ((pair.a, "A"), (pair.b, "B")):
-        if more := len(side.rows(DEFAULT_THRESHOLD)) - len(pair.splits):
-            lines.append(f"{name} has {count(more, 'split')} more, which the other lacks: not counted here.")
+    for letter, side in (("A", pair.a), ("B", pair.b)):
+        more = len(side.rows(DEFAULT_THRESHOLD)) - len(pair.splits)
+        if more:
+            lines.append(f"{letter} has {format_count(more, 'split')} more, which the other lacks: not counted here.")
     if not can_test(pair.a.scores, pair.a.task):
         lines.append("The splits follow time, so they are no repetitions of one experiment: no test.")
-    elif len(pair.splits) < FEWEST_SPLITS:
+    elif len(pair.splits) < MIN_SPLITS:
         lines.append("With fewer than three splits there is nothing to measure chance by: no test.")
     return "\n".join(lines)
 
 
-def _why(pair: Pair, everything: list[Difference]) -> str:
-    """Why one is above the other, as far as the figures carry."""
-    if not everything:
-        return "No split has figures of both."
-    if _same(pair):
-        kept = "the search kept the default parameters in every split, so " if _stages_of_one(pair) else ""
-        return f"- {kept}both say the same of every row: one entry under two names, and nothing to explain"
-    objective = pair.a.scores.objective(pair.a.task)
-    kind = pair.a.scores.objective_kind(pair.a.task) if objective.metric_type == "decision" else ""
-    by_name = {(one.name, one.kind): one for one in everything}
-    decision = pair.a.scores.metrics["expected_cost" if pair.costs else "f1"].label
-    lines = []
-    for what, name, at in (
-        ("searched for", objective.label or objective.name, kind),
-        ("ranking", "ROC AUC", ""),
-        ("decision", decision, DEFAULT_THRESHOLD),
-        ("decision", decision, TUNED_THRESHOLD),
-        ("probability", "Brier", ""),
-    ):
-        one = by_name.get((name, at))
-        if one is not None and not (what == "ranking" and name == objective.label):
-            lines.append(f"- {what}: {_said(pair, one)}")
-    best, lost = (
-        by_name.get((f"{decision} {what}", at))
-        for what, at in (("at the best of all thresholds", ""), ("lost by the threshold chosen", TUNED_THRESHOLD))
-    )
-    if best and lost:
-        lines.append(
-            f"- of the difference in {decision} at the tuned thresholds ({_signed(best.difference.mean + lost.difference.mean)}) "
-            f"{_signed(best.difference.mean)} is there with the best of all thresholds, so it comes of the ranking, and "
-            f"{_signed(lost.difference.mean)} of which threshold was chosen"
-        )
-    missed, told = (by_name.get((f"Brier: {part}", "")) for part in ("miscalibration", "discrimination"))
-    if missed and told:
-        lines.append(
-            f"- of the difference in Brier score ({_signed(missed.difference.mean - told.difference.mean)}, less is better) "
-            f"{_signed(missed.difference.mean)} is miscalibration and {_signed(-told.difference.mean)} that rows are told apart "
-            "less or more"
-        )
-    alike = likeness(pair)
-    if not math.isnan(alike):
-        nearly = (
-            ": the same ranking but for little, what differs is mostly thresholds and probabilities"
-            if alike >= ALIKE
-            else ""
-        )
-        lines.append(f"- the rank correlation of their probabilities is {number(alike)}{nearly}")
+def _explanation(pair: EntryPair, differences: Sequence[MetricDifference]) -> str:
+    """Why one entry is above the other, as far as the metrics show it."""
+    if not differences:
+        return "No split has scores of both."
+    if _predict_the_same(pair):
+        reason = ""
+        if _are_default_and_tuned(pair):
+            reason = "the search kept the default parameters in every split, so "
+        return f"- {reason}both predict the same for every row: one entry under two names, and nothing to explain"
+    by_name = {(difference.name, difference.threshold_kind): difference for difference in differences}
+    decision = pair.a.scores.metrics["expected_cost" if pair.costs else "f1"]
+    lines = [*_main_differences(pair, by_name, decision), *_decompositions(by_name, decision)]
+    correlation = rank_correlation(pair)
+    if not math.isnan(correlation):
+        line = f"- the rank correlation of their probabilities is {format_number(correlation)}"
+        if correlation >= MIN_SAME_RANKING:
+            line += ": nearly the same ranking, what differs is mostly thresholds and probabilities"
+        lines.append(line)
     return "\n".join(lines)
 
 
-def _same(pair: Pair) -> bool:
-    """Whether both said and decided the same of every row, as far as that is stored."""
-    return bool(pair.seen) and all(
-        np.array_equal(one.proba, other.proba) and one.threshold == other.threshold for one, other in pair.seen.values()
-    )
+def _main_differences(pair: EntryPair, by_name: DifferencesByName, decision: Metric) -> Iterator[str]:
+    """The difference in the objective, in ranking, in decisions and in probabilities."""
+    objective, kind = pair.a.scores.objective(pair.a.task), ""
+    if objective.metric_type == "decision":
+        kind = pair.a.scores.objective_threshold_kind(pair.a.task)
+    names = [("searched for", metric_name(objective), kind)]
+    if objective.label != "ROC AUC":
+        names.append(("ranking", "ROC AUC", ""))
+    names += [("decision", decision.label, kind) for kind in (DEFAULT_THRESHOLD, TUNED_THRESHOLD)]
+    for subject, name, kind in (*names, ("probability", "Brier", "")):
+        difference = by_name.get((name, kind))
+        if difference is not None:
+            verdict = VERDICTS[difference.direction]
+            if math.isnan(difference.difference.p):
+                verdict = "no test"
+            metric = " ".join(filter(None, (name, _threshold(pair, kind))))
+            means = f"{format_number(difference.a)} and {format_number(difference.b)}"
+            yield f"- {subject}: {metric} {means}, {change_text(difference.difference)}: {verdict}"
 
 
-def _stages_of_one(pair: Pair) -> bool:
-    """Whether the two are what a search found and what it began with."""
+def _decompositions(by_name: DifferencesByName, decision: Metric) -> Iterator[str]:
+    """What the differences in decisions at tuned thresholds and in the Brier score are made of."""
+    best = by_name.get((f"{decision.label} at the best of all thresholds", ""))
+    loss = by_name.get((f"{decision.label} lost by the threshold chosen", TUNED_THRESHOLD))
+    if best and loss:
+        ranking, choice = best.difference.mean, loss.difference.mean
+        yield (
+            f"- of the difference in {decision.label} at the tuned thresholds ({signed_text(ranking + choice)}) "
+            f"{signed_text(ranking)} is there with the best of all thresholds, so it comes of the ranking, and "
+            f"{signed_text(choice)} of which threshold was chosen"
+        )
+    calibration, discrimination = by_name.get(("Brier: miscalibration", "")), by_name.get(("Brier: discrimination", ""))
+    if calibration and discrimination:
+        miscalibrated, discriminated = calibration.difference.mean, discrimination.difference.mean
+        yield (
+            f"- of the difference in Brier score ({signed_text(miscalibrated - discriminated)}, less is better) "
+            f"{signed_text(miscalibrated)} is miscalibration and {signed_text(-discriminated)} is discrimination"
+        )
+
+
+def _predict_the_same(pair: EntryPair) -> bool:
+    """Whether both have the same probabilities and thresholds for every row, as far as they are stored."""
+    for a, b in pair.predictions.values():
+        if not np.array_equal(a.proba, b.proba) or a.threshold != b.threshold:
+            return False
+    return bool(pair.predictions)
+
+
+def _are_default_and_tuned(pair: EntryPair) -> bool:
+    """Whether the two are what a search found and the default that it began with."""
     a, b = pair.a.entry, pair.b.entry
     return pair.a.store.folder == pair.b.store.folder and {a.stage, b.stage} == {"default", "tuned"} and a[:2] == b[:2]
 
 
-def _at(pair: Pair, kind: str) -> str:
+def _threshold(pair: EntryPair, kind: str) -> str:
     """Which threshold decides; with several classes none does."""
-    return KINDS.get(kind, "") if len(pair.kinds) > 1 else ""
+    return THRESHOLDS.get(kind, "") if len(pair.threshold_kinds) > 1 else ""
 
 
-def _said(pair: Pair, one: Difference) -> str:
-    where = f" {at}" if (at := _at(pair, one.kind)) else ""
-    verdict = {1: "A is better by more than chance explains", -1: "B is better by more than chance explains"}.get(
-        one.better
-    )
-    if verdict is None:
-        verdict = "no test" if math.isnan(one.difference.p) else "cannot be told from chance"
-    return f"{one.name}{where} {number(one.a)} and {number(one.b)}, {_estimate(one)}: {verdict}"
+def _difference_table(pair: EntryPair, differences: Sequence[MetricDifference]) -> str:
+    header = ["Type", "Metric", "Threshold", "A", "B", "A − B", "p", "Better"]
+    rows = []
+    for difference in differences:
+        cells = [difference.metric_type, difference.name, _threshold(pair, difference.threshold_kind)]
+        cells += [format_number(difference.a), format_number(difference.b), change_text(difference.difference)]
+        rows.append([*cells, p_text(difference.adjusted_p, below="<"), BETTER[difference.direction]])
+    if not any(row[2] for row in rows):
+        for row in (header, *rows):
+            del row[2]
+    return format_table(header, rows, pipes=False)
 
 
-def _estimate(one: Difference) -> str:
-    return plus_minus(one.difference.mean, one.difference.half, signed=True)
-
-
-def _p(value: float) -> str:
-    return "<0.001" if value < 0.001 else number(value)
-
-
-def _signed(value: float) -> str:
-    return plus_minus(value, math.nan, signed=True)
-
-
-def _differences(pair: Pair, some: Sequence[Difference]) -> str:
-    verdicts = {1: "A", -1: "B", 0: ""}
-    rows = [
-        [
-            one.metric_type,
-            one.name,
-            _at(pair, one.kind),
-            number(one.a),
-            number(one.b),
-            _estimate(one),
-            _p(one.adjusted),
-            verdicts[one.better],
-        ]
-        for one in some
-    ]
-    header = ["Face", "Figure", "Threshold", "A", "B", "A − B", "p", "Better"]
-    keep = [at for at in range(len(header)) if header[at] != "Threshold" or any(row[at] for row in rows)]
-    return table([header[at] for at in keep], [[row[at] for at in keep] for row in rows], pipes=False)
-
-
-def _splits(pair: Pair) -> str:
+def _split_table(pair: EntryPair) -> str:
     if not pair.splits:
         return "None."
-    if pair.unpaired:
+    if pair.unpaired_reason:
         return "Not paired."
-    metric = pair.a.scores.objective(pair.a.task)
-    kind = pair.a.scores.objective_kind(pair.a.task)
-    mine, theirs = (side.rows(kind).at(pair.splits)[metric.name] for side in (pair.a, pair.b))
-    rows = [
-        [f"r{repeat}f{fold}", number(a), number(b), _signed(a - b)]
-        for (repeat, fold), a, b in zip(pair.splits, mine, theirs, strict=True)
-    ]
-    sign = 1 if metric.greater_is_better else -1
-    ahead, behind = int((sign * (mine - theirs) > 0).sum()), int((sign * (mine - theirs) < 0).sum())
-    name, of = metric.label or metric.name, count(len(rows), "split")
-    said = f"By {name} A is ahead in {ahead}, B in {behind} of {of}."
-    if not ahead and not behind:
-        said = f"By {name} the two are equal in each of {of}."
-    return f"{said}\n\n{table(['Split', 'A', 'B', 'A − B'], rows, pipes=False)}"
+    scores, task = pair.a.scores, pair.a.task
+    metric, kind = scores.objective(task), scores.objective_threshold_kind(task)
+    a, b = pair.a.rows(kind).select(pair.splits)[metric.name], pair.b.rows(kind).select(pair.splits)[metric.name]
+    rows = []
+    for (repeat, fold), *means, change in zip(pair.splits, a, b, a - b, strict=True):
+        rows.append([f"r{repeat}f{fold}", *map(format_number, means), signed_text(change)])
+    ahead, behind = int((a > b).sum()), int((a < b).sum())
+    if not metric.greater_is_better:
+        ahead, behind = behind, ahead
+    splits = format_count(len(rows), "split")
+    text = f"By {metric_name(metric)} the two are equal in each of {splits}."
+    if ahead or behind:
+        text = f"By {metric_name(metric)} A is ahead in {ahead}, B in {behind} of {splits}."
+    return f"{text}\n\n{format_table(['Split', 'A', 'B', 'A − B'], rows, pipes=False)}"
 
 
-def _costs(pair: Pair) -> str:
-    sides_ = [pair.rows(side, DEFAULT_THRESHOLD) for side in (pair.a, pair.b)]
+def _cost_table(pair: EntryPair) -> str:
+    rows_a, rows_b = pair.rows(pair.a, DEFAULT_THRESHOLD), pair.rows(pair.b, DEFAULT_THRESHOLD)
     rows = []
     for name, label in COSTS.items():
-        a, b = (side.mean(name) for side in sides_)
-        rows.append([label, brief(a), brief(b), f"{a / b:.3g}" if b and not math.isnan(a / b) else NONE])
-    return table(["", "A", "B", "A / B"], rows, pipes=False)
+        a, b = rows_a.mean(name), rows_b.mean(name)
+        ratio = f"{a / b:.3g}" if b and not math.isnan(a / b) else MISSING
+        rows.append([label, format_quantity(a), format_quantity(b), ratio])
+    return format_table(["", "A", "B", "A / B"], rows, pipes=False)
 
 
-def _changed(pair: Pair, shown: int, out: Path | None) -> str:
-    if pair.unpaired:
+def _changed_text(pair: EntryPair, max_rows: int, out: Path | None) -> str:
+    """How many rows of each class each entry decides correctly, and the rows that they decide differently."""
+    if pair.unpaired_reason:
         return "Not comparable row by row."
     if not pair.splits:
         return "None that both have tested."
-    if len(pair.seen) < len(pair.splits):
+    if len(pair.predictions) < len(pair.splits):
         return "The probabilities of at least one of them are made when tables are made and are not stored: no rows to show."
-    classes = pair.a.scores.classes(pair.a.task)
-    parts = []
-    for kind in pair.kinds:
-        body = [
-            [
-                classes[s.truth],
-                f"{s.rows:,}",
-                f"{s.both:,}",
-                f"{s.only_a:,}",
-                f"{s.only_b:,}",
-                f"{s.neither:,}",
-                f"{s.apart:,}",
-            ]
-            for s in sides(pair, kind)
-        ]
-        header = ["Class", "Rows", "Both right", "Only A right", "Only B right", "Neither", "Decided otherwise"]
-        parts.append(f"{_threshold(pair, kind)}:\n\n{table(header, body, pipes=False)}")
+    parts = [f"{_decision_rule(pair, kind)}:\n\n{_agreement_table(pair, kind)}" for kind in pair.threshold_kinds]
     parts.append("Counts of these fits on these rows, without a test: the fits share training rows.")
-    kind = pair.kinds[-1]
-    rows = changed(pair, kind)
-    which = "of the positive class" if len(classes) == 2 else "of the true class"
-    if rows:
-        some = [
-            [
-                f"r{r.split[0]}f{r.split[1]}",
-                str(r.row),
-                classes[r.truth],
-                classes[r.a],
-                classes[r.b],
-                number(r.proba_a),
-                number(r.proba_b),
-            ]
-            for r in rows[:shown]
-        ]
-        header = ["Split", "Row", "Truth", "A decides", "B decides", "A says", "B says"]
-        more = f" ({len(some)} of {len(rows):,}, those furthest apart)" if len(some) < len(rows) else ""
-        parts.append(
-            f"{_threshold(pair, kind)}, by position in the task's table, probabilities {which}{more}:\n\n"
-            f"{table(header, some, pipes=False)}"
-        )
+    changed = _changed_table(pair, pair.threshold_kinds[-1], max_rows)
+    if changed:
+        parts.append(changed)
     parts.append(f"All of them: {out}" if out else "--out FILE.csv writes all of them.")
     return "\n\n".join(parts)
 
 
-def _threshold(pair: Pair, kind: str) -> str:
-    if len(pair.kinds) == 1:
+def _agreement_table(pair: EntryPair, kind: str) -> str:
+    classes = pair.a.scores.classes(pair.a.task)
+    header = ["Class", "Rows", "Both right", "Only A right", "Only B right", "Neither", "Decided otherwise"]
+    rows = []
+    for agreement in class_agreement(pair, kind):
+        right = (agreement.both_correct, agreement.only_a_correct, agreement.only_b_correct, agreement.neither_correct)
+        counts = map("{:,}".format, (agreement.rows, *right, agreement.disagreements))
+        rows.append([classes[agreement.label], *counts])
+    return format_table(header, rows, pipes=False)
+
+
+def _changed_table(pair: EntryPair, kind: str, max_rows: int) -> str:
+    """The rows whose prediction differs most; empty where none differs."""
+    classes, changed = pair.a.scores.classes(pair.a.task), changed_rows(pair, kind)
+    if not changed:
+        return ""
+    rows = []
+    for row in changed[:max_rows]:
+        decisions = [classes[code] for code in (row.label, row.predicted_a, row.predicted_b)]
+        probabilities = map(format_number, (row.proba_a, row.proba_b))
+        rows.append([f"r{row.split[0]}f{row.split[1]}", str(row.row), *decisions, *probabilities])
+    header = ["Split", "Row", "Truth", "A decides", "B decides", "A says", "B says"]
+    probability = "of the positive class" if len(classes) == 2 else "of the true class"
+    more = ""
+    if len(rows) < len(changed):
+        more = f" ({len(rows)} of {len(changed):,}, those furthest apart)"
+    title = f"{_decision_rule(pair, kind)}, by position in the task's table, probabilities {probability}{more}:"
+    return f"{title}\n\n{format_table(header, rows, pipes=False)}"
+
+
+def _decision_rule(pair: EntryPair, kind: str) -> str:
+    if len(pair.threshold_kinds) == 1:
         return "By the most probable class"
     return "At 0.5" if kind == DEFAULT_THRESHOLD else "Each at its tuned threshold"

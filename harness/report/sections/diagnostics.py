@@ -2,185 +2,227 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
+from operator import attrgetter
 
 from harness.errors import StoreError
-from harness.evaluation.diagnosis import FAMILIES, KEPT, Shown, families, in_detail, look
-from harness.evaluation.metric_cache import DEFAULT_THRESHOLD, TUNED_THRESHOLD, MetricCache, read_kept, write_kept
-from harness.evaluation.ranking import Ranking
-from harness.evaluation.scores import Scores
+from harness.evaluation.curves import RankCurves
+from harness.evaluation.diagnosis import (
+    CACHE_NAME,
+    MAX_FAMILIES,
+    EntryDiagnosis,
+    best_of_families,
+    detailed_entries,
+    diagnose_entry,
+)
+from harness.evaluation.metric_cache import DEFAULT_THRESHOLD, TUNED_THRESHOLD, MetricCache, read_cache, write_cache
+from harness.evaluation.ranking import RankedEntry, Ranking
+from harness.evaluation.scores import Entry, Scores
 from harness.report.content import Evidence, Figure, Section
-from harness.report.figures.curves import gain_figure, ranks_figure, reliability_figure
-from harness.report.figures.thresholds import Counts, Swept, confusion_figure, sweep_figure
+from harness.report.figures.curves import gain_figure, ranking_curves_figure, reliability_figure
+from harness.report.figures.thresholds import Counts, ThresholdSweep, confusion_figure, sweep_figure
 from harness.report.figures.writer import file_name
-from harness.report.render.markdown import count, escape
+from harness.report.render.markdown import escape, format_count
 from harness.report.sections import diagnostics_text as words
 
-RANKS, DECIDES, HOLDS = "How well it ranks", "Where to decide", "Whether its probabilities hold"
-FEW_TASKS = 12  #: of more, each has only its first picture, or the page would be too large
-MOST_CLASSES = 12  #: in a picture; tables have them all
-
-PANELS = 4  #: entries whose probabilities are drawn
+RANKING_TITLE, DECISIONS_TITLE = "How well it ranks", "Where to decide"
+PROBABILITIES_TITLE = "Whether its probabilities hold"
+MAX_DETAILED_TASKS = 12  #: of more, each has only its first figure, or the page would be too large
+MAX_CLASSES = 12  #: in a figure; tables have them all
+MAX_PANELS = 4  #: entries whose probabilities are drawn
 
 Part = str | Figure
 
 
 @dataclass(frozen=True)
-class _Seen:
-    """What is known of a task: its entries of every family, and those in detail."""
+class TaskDiagnosis:
+    """What is known of a task: the best entries of its families, and those that are described in detail."""
 
     scores: Scores
     ranking: Ranking
-    shown: tuple[Shown, ...]
-    detail: tuple[Shown, ...]
+    entries: tuple[EntryDiagnosis, ...]
+    detailed: tuple[EntryDiagnosis, ...]
     brief: bool  #: there are many tasks
 
     @property
     def classes(self) -> list[str]:
+        """The class names, in encoded order."""
         return self.scores.classes(self.ranking.task)
 
     @property
     def binary(self) -> bool:
+        """Whether there are two classes."""
         return len(self.classes) == 2
 
     @property
-    def confused(self) -> tuple[Shown, ...]:
-        """Whose confusion matrices are drawn: of several classes one is large enough."""
-        return self.detail if self.binary else self.detail[:1]
+    def log_odds(self) -> bool:
+        """Whether scores are drawn as log-odds: one axis for all entries of a figure."""
+        return any(map(attrgetter("diagnosis.concentrated"), self.detailed))
 
-    def name(self, kind: str) -> str:
+    def figure_name(self, kind: str) -> str:
+        """Name the file of a figure."""
         return file_name(self.ranking.task, kind)
 
 
 def sections(evidence: Evidence) -> list[Section]:
-    """Three sections a task, from the predictions of its best entries; those are read once and what they show is kept."""
-    kept, used = read_kept(evidence.store, KEPT), MetricCache()
-    found = [section for ranking in evidence.rankings for section in _of_task(evidence, ranking, kept, used)]
-    if used != kept:
-        write_kept(evidence.store, used, KEPT)
-    return found
+    """Write three sections per task, from the predictions of its best entries, which are read once and cached."""
+    cache, used = read_cache(evidence.store, CACHE_NAME), MetricCache()
+    written: list[Section] = []
+    for ranking in evidence.rankings:
+        written += _task_sections(evidence, ranking, cache, used)
+    if used != cache:
+        write_cache(evidence.store, used, CACHE_NAME)
+    return written
 
 
-def _of_task(evidence: Evidence, ranking: Ranking, kept: MetricCache, used: MetricCache) -> list[Section]:
-    places = families(ranking)
-    if not places:
-        nothing = "No tuned entry of this task has predictions, so there are no curves."
-        return [Section(RANKS, (nothing,), ranking.task)]
-    found, lost = {}, []
-    for place in {one.entry: one for one in [*places[:FAMILIES], *in_detail(ranking, places[0])]}.values():
+def _task_sections(evidence: Evidence, ranking: Ranking, cache: MetricCache, used: MetricCache) -> Iterator[Section]:
+    best = best_of_families(ranking)
+    if not best:
+        reason = "No tuned entry of this task has predictions, so there are no curves."
+        yield Section(RANKING_TITLE, (reason,), ranking.task)
+        return
+    diagnoses: dict[Entry, EntryDiagnosis] = {}
+    unreadable = []
+    candidates = {ranked.entry: ranked for ranked in (*best[:MAX_FAMILIES], *detailed_entries(ranking, best[0]))}
+    for entry, ranked in candidates.items():
         try:
-            found[place.entry], row = look(evidence.store, evidence.scores, ranking, place, kept)
+            diagnoses[entry], row = diagnose_entry(evidence.store, evidence.scores, ranking, ranked, cache)
             used.update(row)
         except StoreError as error:
-            lost.append(f"{escape(place.entry.name)} is not shown: {escape(str(error))}.")
-    shown = tuple(found[place.entry] for place in places[:FAMILIES] if place.entry in found)
-    if not shown:
-        return [Section(RANKS, tuple(lost), ranking.task)]
-    detail = tuple(found[place.entry] for place in in_detail(ranking, shown[0].place) if place.entry in found)
-    seen = _Seen(evidence.scores, ranking, shown, detail, brief=len(evidence.rankings) > FEW_TASKS)
-    which: list[Part] = [words.which(ranking, places, shown), *lost]
-    if seen.brief:
-        which.append(f"With as many tasks as here ({len(evidence.rankings)}) only one picture of each is drawn.")
-    parts = {RANKS: [*which, *_ranks(seen)], DECIDES: _decides(seen), HOLDS: _holds(seen)}
-    return [Section(title, tuple(part for part in some if part), ranking.task) for title, some in parts.items()]
+            unreadable.append(f"{escape(entry.name)} is not shown: {escape(str(error))}.")
+    entries = _select(diagnoses, best[:MAX_FAMILIES])
+    if not entries:
+        yield Section(RANKING_TITLE, tuple(unreadable), ranking.task)
+        return
+    detailed = _select(diagnoses, detailed_entries(ranking, entries[0].ranked))
+    brief = len(evidence.rankings) > MAX_DETAILED_TASKS
+    task = TaskDiagnosis(evidence.scores, ranking, entries, detailed, brief)
+    notes = [words.shown_entries_text(ranking, best, entries), *unreadable]
+    if brief:
+        notes.append(f"With as many tasks as here ({len(evidence.rankings)}) only one figure of each is drawn.")
+    yield Section(RANKING_TITLE, tuple(filter(None, (*notes, *_ranking_parts(task)))), ranking.task)
+    yield Section(DECISIONS_TITLE, tuple(filter(None, _decision_parts(task))), ranking.task)
+    yield Section(PROBABILITIES_TITLE, tuple(filter(None, _probability_parts(task))), ranking.task)
 
 
-def _ranks(seen: _Seen) -> list[Part]:
-    first, lines = seen.shown[0], tuple((one.name, one.diagnosis.ranks) for one in seen.shown if one.diagnosis.ranks)
-    said = words.ranks_said(first, seen.classes)
-    if not lines:
-        return [said]
-    who = "the majority row" if seen.ranking.baseline else "rows in no order"
-    draw = partial(ranks_figure, lines, who)
-    picture = Figure(
-        seen.name("ranks"), f"ROC and precision-recall curves of {count(len(lines), 'entry', 'entries')}", draw
-    )
-    parts: list[Part] = [said, picture, words.how_averaged(seen.scores, seen.ranking, seen.shown)]
-    return [*parts, *(_gain(seen) if seen.binary else _against_rest(seen))]
+def _select(diagnoses: Mapping[Entry, EntryDiagnosis], entries: Iterable[RankedEntry]) -> tuple[EntryDiagnosis, ...]:
+    """The diagnoses of these entries, where there are any."""
+    return tuple(diagnoses[ranked.entry] for ranked in entries if ranked.entry in diagnoses)
 
 
-def _gain(seen: _Seen) -> list[Part]:
-    lines = tuple((one.name, one.diagnosis.ranks) for one in seen.detail if one.diagnosis.ranks)
-    if seen.brief or not lines:
-        return []
-    said = f"Gain and lift of {' and '.join(name for name, _ in lines)}"
-    return [Figure(seen.name("lift"), said, partial(gain_figure, lines))]
+def _ranking_parts(task: TaskDiagnosis) -> Iterator[Part]:
+    """ROC and precision-recall curves of the best entries, and gain and lift or the classes of the first one."""
+    curves = _rank_curves(task.entries)
+    yield words.ranking_text(task.entries[0], task.classes)
+    if not curves:
+        return
+    reference = "the baseline" if task.ranking.baseline else "rows in no order"
+    caption = f"ROC and precision-recall curves of {format_count(len(curves), 'entry', 'entries')}"
+    draw = partial(ranking_curves_figure, curves, reference)
+    yield Figure(task.figure_name("ranks"), caption, draw)
+    yield words.averaging_text(task.scores, task.ranking, task.entries)
+    gains = _rank_curves(task.detailed)
+    if not task.binary:
+        yield from _class_parts(task)
+    elif gains and not task.brief:
+        caption = f"Gain and lift of {' and '.join(name for name, _ in gains)}"
+        yield Figure(task.figure_name("lift"), caption, partial(gain_figure, gains))
 
 
-def _against_rest(seen: _Seen) -> list[Part]:
-    first, classes = seen.shown[0], seen.classes
-    few = tuple(words.hardest(first.diagnosis, classes, MOST_CLASSES))
-    said = f"{escape(first.name)}, each class against the rest, the hardest first:"
-    parts: list[Part] = [said, words.classes_table(first.diagnosis, classes)]
-    if seen.brief or not few:
-        return parts
-    shown = f"The {len(few)} hardest classes" if len(few) < len(classes) else "Each class"
-    draw = partial(ranks_figure, few, "rows in no order")
-    return [*parts, Figure(seen.name("classes"), f"{shown} against the rest: ROC and precision-recall curves", draw)]
+def _rank_curves(entries: Iterable[EntryDiagnosis]) -> tuple[tuple[str, RankCurves], ...]:
+    """Name and curves of the entries that have any."""
+    curves = ((entry.name, entry.diagnosis.rank_curves) for entry in entries)
+    return tuple((name, rank_curves) for name, rank_curves in curves if rank_curves)
 
 
-def _decides(seen: _Seen) -> list[Part]:
-    parts: list[Part] = [words.decisions_said(seen.scores, seen.ranking, one) for one in seen.detail]
-    parts += [words.costs_said(seen.scores, seen.ranking, one) for one in seen.detail[:1]]
-    swept = _swept(seen)
-    if swept and not seen.brief:
-        said = f"Scores by class, and precision, recall and F1 at every threshold, of {' and '.join(o.name for o in swept)}"
-        draw = partial(sweep_figure, swept, (seen.classes[0], seen.classes[1]), log_odds=_heavy(seen))
-        axis = words.axis_said(seen.classes, log_odds=_heavy(seen))
-        parts += [Figure(seen.name("thresholds"), said, draw), axis]
-    if len(seen.classes) <= MOST_CLASSES and not seen.brief:
-        said = f"Confusion matrices of {' and '.join(one.name for one in seen.confused)}"
-        draw = partial(confusion_figure, _matrices(seen), tuple(seen.classes))
-        parts.append(Figure(seen.name("confusion"), said, draw))
-    parts.append(words.counted(seen.detail[0]))
-    parts.append(words.class_table(seen.scores, seen.ranking, seen.detail, MOST_CLASSES))
-    if not seen.binary:
-        confusion = seen.scores.pooled(seen.ranking.task, seen.detail[0].place.entry, DEFAULT_THRESHOLD)
-        parts += words.confused(seen.detail[0], confusion, seen.classes)
-    return parts
+def _class_parts(task: TaskDiagnosis) -> Iterator[Part]:
+    """Of the first entry, every class against the rest."""
+    first, classes = task.entries[0], task.classes
+    yield f"{escape(first.name)}, each class against the rest, the hardest first:"
+    yield words.classes_table(first.diagnosis, classes)
+    hardest = tuple(words.hardest_classes(first.diagnosis, classes, MAX_CLASSES))
+    if hardest and not task.brief:
+        drawn = f"The {len(hardest)} hardest classes" if len(hardest) < len(classes) else "Each class"
+        caption = f"{drawn} against the rest: ROC and precision-recall curves"
+        yield Figure(task.figure_name("classes"), caption, partial(ranking_curves_figure, hardest, "rows in no order"))
 
 
-def _heavy(seen: _Seen) -> bool:
-    """Whether scores are shown on log-odds: one axis for all entries of the picture."""
-    return any(one.diagnosis.heavy for one in seen.detail)
+def _decision_parts(task: TaskDiagnosis) -> Iterator[Part]:
+    """Thresholds, confusion matrices and the report per class of the entries in detail."""
+    scores, ranking, classes, first = task.scores, task.ranking, task.classes, task.detailed[0]
+    for entry in task.detailed:
+        yield words.decisions_text(scores, ranking, entry)
+    yield words.costs_text(scores, ranking, first)
+    if not task.brief:
+        yield from _threshold_parts(task)
+        yield from _confusion_figure(task)
+    yield words.count_note(first)
+    yield words.class_table(scores, ranking, task.detailed, MAX_CLASSES)
+    if not task.binary:
+        confusion = scores.pooled_confusion(ranking.task, first.ranked.entry, DEFAULT_THRESHOLD)
+        yield from words.confusion_parts(first, confusion, classes)
 
 
-def _swept(seen: _Seen) -> tuple[Swept, ...]:
-    found = [(one, one.diagnosis) for one in seen.detail]
-    if _heavy(seen):
-        along = [(one, it.log_odds, it.sweep_log_odds) for one, it in found]
-    else:
-        along = [(one, it.scores, it.sweep) for one, it in found]
-    return tuple(Swept(one.name, scores, sweep, one.tuned) for one, scores, sweep in along if sweep)
+def _threshold_parts(task: TaskDiagnosis) -> Iterator[Part]:
+    """Scores by class, and metrics of decisions at every threshold; nothing with several classes."""
+    sweeps = []
+    for entry in task.detailed:
+        histogram, sweep = entry.diagnosis.scores, entry.diagnosis.sweep
+        if task.log_odds:
+            histogram, sweep = entry.diagnosis.log_odds, entry.diagnosis.sweep_log_odds
+        if sweep:
+            sweeps.append(ThresholdSweep(entry.name, histogram, sweep, entry.tuned_thresholds))
+    if sweeps:
+        names = " and ".join(map(attrgetter("name"), sweeps))
+        caption = f"Scores by class, and precision, recall and F1 at every threshold, of {names}"
+        negative, positive = task.classes
+        draw = partial(sweep_figure, tuple(sweeps), (negative, positive), log_odds=task.log_odds)
+        yield Figure(task.figure_name("thresholds"), caption, draw)
+        yield words.axis_text(task.classes, log_odds=task.log_odds)
 
 
-def _matrices(seen: _Seen) -> tuple[tuple[str, Counts], ...]:
-    """A title and the counts of all splits, for each entry in detail at both thresholds; of several classes the first."""
-    found = []
-    for one in seen.confused:
-        for kind in seen.scores.kinds(seen.ranking.task):
-            if len(seen.scores.rows_of(seen.ranking.task, one.place.entry, kind)):
-                counts = seen.scores.pooled(seen.ranking.task, one.place.entry, kind).tolist()
-                found.append((f"{one.name}{_at(one, kind) if seen.binary else ''}", tuple(map(tuple, counts))))
-    return tuple(found)
+def _confusion_figure(task: TaskDiagnosis) -> Iterator[Figure]:
+    """The confusion matrices of the entries in detail at both thresholds; with several classes of the first one."""
+    if len(task.classes) > MAX_CLASSES:
+        return
+    entries = task.detailed if task.binary else task.detailed[:1]
+    matrices: list[tuple[str, Counts]] = []
+    for entry in entries:
+        for kind in task.scores.threshold_kinds(task.ranking.task):
+            if len(task.scores.rows_of(task.ranking.task, entry.ranked.entry, kind)):
+                counts = task.scores.pooled_confusion(task.ranking.task, entry.ranked.entry, kind).tolist()
+                title = f"{entry.name}{_threshold_title(entry, kind)}" if task.binary else entry.name
+                matrices.append((title, tuple(map(tuple, counts))))
+    caption = f"Confusion matrices of {' and '.join(map(attrgetter('name'), entries))}"
+    draw = partial(confusion_figure, tuple(matrices), tuple(task.classes))
+    yield Figure(task.figure_name("confusion"), caption, draw)
 
 
-def _at(shown: Shown, kind: str) -> str:
-    return (
-        f"\ntuned threshold, mean {sum(shown.tuned) / len(shown.tuned):.3g}" if kind == TUNED_THRESHOLD else "\nat 0.5"
-    )
+def _threshold_title(entry: EntryDiagnosis, kind: str) -> str:
+    if kind != TUNED_THRESHOLD:
+        return "\nat 0.5"
+    return f"\ntuned threshold, mean {sum(entry.tuned_thresholds) / len(entry.tuned_thresholds):.3g}"
 
 
-def _holds(seen: _Seen) -> list[Part]:
-    parts: list[Part] = [words.probabilities_said(one, seen.classes) for one in seen.detail]
-    if seen.brief:
-        return parts
-    found = [(one.name, one.diagnosis) for one in seen.shown[:PANELS]]
-    entries = tuple((name, it.bins, it.log_odds if it.heavy else it.scores, it.heavy) for name, it in found)
-    axis, groups = "score of the called class", ("called wrongly", "called rightly")
-    if seen.binary:
-        axis, groups = f"score for {seen.classes[1]}", (f"truly {seen.classes[0]}", f"truly {seen.classes[1]}")
-    draw = partial(reliability_figure, entries, axis, groups)
-    said = f"Reliability of the probabilities of {count(len(entries), 'entry', 'entries')}"
-    return [*parts, Figure(seen.name("reliability"), said, draw), words.bins_said(seen.shown[:PANELS])]
+def _probability_parts(task: TaskDiagnosis) -> Iterator[Part]:
+    """Whether predicted probabilities agree with observed frequencies."""
+    for entry in task.detailed:
+        yield words.probabilities_text(entry, task.classes)
+    if task.brief:
+        return
+    drawn = task.entries[:MAX_PANELS]
+    panels = []
+    for entry in drawn:
+        diagnosis = entry.diagnosis
+        histogram = diagnosis.log_odds if diagnosis.concentrated else diagnosis.scores
+        panels.append((entry.name, diagnosis.bins, histogram, diagnosis.concentrated))
+    axis, groups = "score of the predicted class", ("predicted wrongly", "predicted correctly")
+    if task.binary:
+        negative, positive = task.classes
+        axis, groups = f"score for {positive}", (f"truly {negative}", f"truly {positive}")
+    caption = f"Reliability of the probabilities of {format_count(len(panels), 'entry', 'entries')}"
+    draw = partial(reliability_figure, tuple(panels), axis, groups)
+    yield Figure(task.figure_name("reliability"), caption, draw)
+    yield words.bins_text(drawn)

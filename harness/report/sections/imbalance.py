@@ -1,54 +1,77 @@
-"""What strategies against uneven classes do: a map of differences per task, a verdict per family, a count over tasks."""
+"""What strategies against class imbalance change: a table and a heat map per task, a verdict per family, counts over tasks."""
 
 from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
+from operator import attrgetter
+from typing import TypeVar
 
 from harness.evaluation.ranking import Ranking
 from harness.evaluation.scores import Scores
-from harness.evaluation.significance import LEVEL, holm, signed_ranks
+from harness.evaluation.significance import CONFIDENCE
+from harness.evaluation.strategy_effects import (
+    HELPS,
+    HURTS,
+    MIN_TASKS,
+    MIXED,
+    NO_READING,
+    NOT_SIGNIFICANT,
+    ONLY_THRESHOLD,
+    READINGS,
+    StrategyComparison,
+    StrategyCount,
+    StrategyReading,
+    strategy_comparisons,
+    strategy_counts,
+    strategy_readings,
+)
 from harness.report.content import Evidence, Figure, Section
-from harness.report.figures.imbalance import Panel, Tile, tile_figure
+from harness.report.figures.imbalance import Heatmap, HeatmapCell, heatmap_figure
 from harness.report.figures.writer import file_name
 from harness.report.render.markdown import (
-    IN_SIGHT,
-    NONE,
+    MAX_VISIBLE_ROWS,
+    MISSING,
     bold,
-    count,
     details,
     escape,
     folded_table,
-    listed,
-    number,
-    plus_minus,
+    format_count,
+    format_number,
+    join_words,
 )
-from harness.report.sections.strategies import (
-    STRATEGY_TEXT,
-    UNTOLD,
-    WORDS,
-    Comparison,
-    Reading,
-    comparisons,
-    ranking_metric,
-    readings,
-    strategy_table,
-    strategy_verdict,
-)
+from harness.report.sections.wording import bullets, change_text, join_names, p_text, plural, signed_text
 
-BOTH = ("both helps and hurts", "both help and hurt")  #: *mixed* within a sentence
+Effect = TypeVar("Effect")
+
 TITLE = "Does handling the imbalance help?"
 KIND = "imbalance"
-PICTURED = 12  #: tasks at most that have pictures of their own: of more, the tables say what these would
-FEWEST_TASKS = 6  #: with five tasks no two-sided signed-rank test can give less than 0.0625
+MAX_FIGURE_TASKS = 12  #: of more tasks none has figures of its own: the tables say what these would
+MAX_NAMES = 6
+PLURALS = {  # a reading, and the same of several strategies
+    HELPS: "help",
+    HURTS: "hurt",
+    MIXED: "mixed",
+    ONLY_THRESHOLD: "only move the threshold",
+    NOT_SIGNIFICANT: NOT_SIGNIFICANT,
+}
+MIXED_PHRASES = ("both helps and hurts", "both help and hurt")  #: *mixed* within a sentence
+STRATEGY_TEXT = (
+    "Paired differences to `none` of the same family, tuned parameters, over the same splits, with 95 % intervals; Δ above "
+    "zero is more than `none` (for Brier, log loss, ECE and cost less is better). *both at 0.5* and *both tuned* compare decisions at "
+    "the same kind of threshold. *better threshold* gives the strategy whichever of its two thresholds served it better on the "
+    "test rows (its p value counts twice for that), and `none` its tuned one: the question is whether a strategy does "
+    "anything that moving the threshold does not. The reading takes only what is significant after Holm's adjustment over "
+    "the whole table: *helps* or *hurts* in ranking or at its better threshold, *only moves the threshold* where decisions at "
+    "0.5 differ but neither was shown, *cannot be told* where nothing was."
+)
 MAP_TEXT = (
     "Each tile is the paired difference to doing nothing (`none`) of the same family, tuned parameters, over the same splits, "
     "± half of its 95 % interval: ranking, decisions at 0.5, decisions at the tuned threshold, probabilities. Blue is better than "
     "`none`, orange worse, whatever the sign (for Brier, log loss, ECE and cost less is better). A frame marks what is significant "
-    "after Holm's adjustment over all figures of the table below, in a deeper colour the larger it is, every panel on a scale of "
+    "after Holm's adjustment over all differences of the table below, in a deeper colour the larger it is, every panel on a scale of "
     "its own. All others are equally pale, however large: chance may explain them. A pale tile proves no equality."
 )
 TASKS_TEXT = (
@@ -58,213 +81,210 @@ TASKS_TEXT = (
     "with a better mean of what ranking is measured by (the task's objective where it ranks, else average precision, with several "
     "classes ROC AUC), however small, *Mean Δ* is its mean over the tasks (above zero: better), and *p* is that of Wilcoxon's "
     "signed-rank test over the tasks' mean differences (Demšar 2006) after Holm's adjustment over this table, with at least "
-    f"{FEWEST_TASKS} tasks of one such metric that differ at all."
+    f"{MIN_TASKS} tasks of one such metric that differ at all."
 )
-
-
-@dataclass(frozen=True)
-class Count:
-    """How one strategy of one family did over tasks.
-
-    `words` counts the readings by their word on ranking and decisions, NONE where there is none. `worse` and `better`
-    count those with probabilities shown to be so. `higher` of `tasks` have a better mean of the metric of ranking, by
-    `gain` on average over all; `ranks` is the sum of the signed ranks of its differences, and `p` that of their test,
-    adjusted. All but `higher` are NaN where the tasks' ranking is measured by several metrics.
-    """
-
-    family: str
-    strategy: str
-    tasks: int
-    words: Counter[str]
-    better: int
-    worse: int
-    higher: int
-    gain: float
-    ranks: float
-    p: float
+COUNT_LEGEND = "helps ↑, hurts ↓, of so many tasks\nblue: helps more often than it hurts · orange: hurts more often"
 
 
 def sections(evidence: Evidence) -> list[Section]:
-    """A section per task that has anything to compare, and one over the tasks where there are several of them."""
-    read = {ranking.task: readings(evidence.scores, ranking.task) for ranking in evidence.rankings}
-    found = [
-        _of_task(evidence.scores, ranking, read[task], pictured=len(evidence.rankings) <= PICTURED)
-        for ranking in evidence.rankings
-        if read[task := ranking.task]
-    ]
-    compared = {task: some for task, some in read.items() if some}
-    return [*found, _over_tasks(evidence.scores, compared)] if len(compared) > 1 else found
+    """Write a section per task that compares strategies, and one over the tasks where there are several of them."""
+    scores, compared, written = evidence.scores, {}, []
+    with_figure = len(evidence.rankings) <= MAX_FIGURE_TASKS
+    for ranking in evidence.rankings:
+        readings = strategy_readings(scores, ranking.task)
+        if readings:
+            compared[ranking.task] = readings
+            written.append(_task_section(scores, ranking, readings, with_figure=with_figure))
+    if len(compared) > 1:
+        written.append(_section_over_tasks(scores, compared))
+    return written
 
 
-def family_verdicts(read: Sequence[Reading]) -> dict[str, str]:
-    """Per family a sentence: which strategies help, hurt, only move the threshold, and of how many nothing can be told."""
-    by_family: dict[str, list[Reading]] = {}
-    for one in read:
-        if one.word != NONE:
-            by_family.setdefault(one.difference.family, []).append(one)
-    return {family: _in_words(some) for family, some in by_family.items()}
-
-
-def counts(scores: Scores, read: dict[str, list[Reading]]) -> list[Count]:
-    """Every family and strategy over the tasks that compare them."""
-    pairs: dict[tuple[str, str], dict[str, Reading]] = {}
-    for task, some in read.items():
-        for one in some:
-            pairs.setdefault((one.difference.family, one.difference.strategy), {})[task] = one
-    gains = {pair: [_gain(scores, task, one) for task, one in found.items()] for pair, found in pairs.items()}
-    alike = len({ranking_metric(scores, task).name for task in read}) == 1
-    tests = [signed_ranks(values) for values in gains.values()]
-    adjusted = holm([test.p if alike and test.n >= FEWEST_TASKS else math.nan for test in tests])
-    return [
-        Count(
-            *pair,
-            tasks=len(found),
-            words=Counter(NONE if one.word == NONE else one.beyond for one in found.values()),
-            better=sum(one.better[-1] > 0 for one in found.values()),
-            worse=sum(one.better[-1] < 0 for one in found.values()),
-            higher=sum(gain > 0 for gain in gains[pair]),
-            gain=sum(gains[pair]) / len(found) if alike else math.nan,
-            ranks=test.sum if alike else math.nan,
-            p=p,
-        )
-        for (pair, found), test, p in zip(pairs.items(), tests, adjusted, strict=True)
-    ]
-
-
-def _gain(scores: Scores, task: str, one: Reading) -> float:
-    """The mean difference in ranking, which is the first one compared; above zero for the better."""
-    return one.difference.estimates[0].mean * (1 if ranking_metric(scores, task).greater_is_better else -1)
-
-
-def _of_task(scores: Scores, ranking: Ranking, read: list[Reading], *, pictured: bool) -> Section:
-    task, silent = ranking.task, ranking.no_test_reason
-    said = [f"- {bold(escape(family))}: {words}" for family, words in family_verdicts(read).items()]
-    verdict = "\n".join(said[:IN_SIGHT])
-    if more := said[IN_SIGHT:]:
-        verdict += f"\n\n{details(count(len(more), 'more family', 'more families'), chr(10).join(more))}"
-    shown: list[str | Figure] = [MAP_TEXT, _picture(scores, task, read)] if pictured else []
-    parts: list[str | Figure] = [
-        strategy_verdict(scores, task) or f"No reading: {silent or 'no split has both sides of a comparison'}.",
-        *([verdict] if verdict else []),
-        *shown,
-        STRATEGY_TEXT,
-        strategy_table(scores, task),
-    ]
+def _task_section(
+    scores: Scores, ranking: Ranking, readings: Sequence[StrategyReading], *, with_figure: bool
+) -> Section:
+    task = ranking.task
+    reason = ranking.no_test_reason or "no split has both sides of a comparison"
+    parts: list[str | Figure] = [strategy_verdict(scores, task) or f"No reading: {reason}."]
+    lines = [f"{bold(escape(family))}: {verdict}" for family, verdict in family_verdicts(readings).items()]
+    verdicts = bullets(lines[:MAX_VISIBLE_ROWS])
+    if len(lines) > MAX_VISIBLE_ROWS:
+        more = format_count(len(lines) - MAX_VISIBLE_ROWS, "more family", "more families")
+        verdicts += f"\n\n{details(more, bullets(lines[MAX_VISIBLE_ROWS:]))}"
+    if verdicts:
+        parts.append(verdicts)
+    if with_figure:
+        parts += [MAP_TEXT, _difference_map(scores, task, readings)]
+    parts += [STRATEGY_TEXT, strategy_table(scores, task)]
     return Section(TITLE, tuple(parts), task)
 
 
-def _in_words(some: list[Reading]) -> str:
-    said = []
-    for word in WORDS:
-        names = [escape(one.difference.strategy) for one in some if one.beyond == word]
-        if names and word != UNTOLD:
-            does = BOTH if word == "mixed" else (word, WORDS[word])
-            said.append(f"{listed(names)} {does[len(names) > 1]}")
+def strategy_table(scores: Scores, task: str) -> str:
+    """Write the paired differences of a task with their intervals and readings as a table."""
+    titles = map(attrgetter("title"), strategy_comparisons(scores, task))
+    rows = []
+    for reading in strategy_readings(scores, task):
+        changes = map(change_text, reading.difference.estimates)
+        names = escape(reading.family), escape(reading.strategy)
+        rows.append([*names, reading.reading, *changes, str(reading.difference.splits)])
+    return folded_table(["Family", "Strategy", "Reading", *titles, "Splits"], rows)
+
+
+def strategy_verdict(scores: Scores, task: str) -> str:
+    """Say in one sentence which strategies have a significant effect for which family, and how many have none.
+
+    Returns
+    -------
+    str
+        Empty where the splits of the task allow no test.
+    """
+    readings = _tested(strategy_readings(scores, task))
+    if not readings:
+        return ""
+    parts = []
+    for word, several in PLURALS.items():
+        names = [f"{escape(r.strategy)} for {escape(r.family)}" for r in readings if r.main == word]
+        if word == NOT_SIGNIFICANT and len(names) == len(readings):
+            parts.append("none is shown to rank or decide differently")
+        elif names and word == NOT_SIGNIFICANT:
+            parts.append(f"{format_count(len(names), 'is not', 'are not')} shown to rank or decide differently")
         elif names:
-            rest = (
-                "of ranking and decisions nothing can be told"
-                if len(names) == len(some)
-                else f"of {listed(names)} nothing can be told"
-            )
-            said.append(rest)
-    for sign, word in ((1, "better"), (-1, "worse")):
-        names = [escape(one.difference.strategy) for one in some if one.better[-1] == sign]
-        if names:
-            said.append(f"{word} probabilities with {listed(names)}")
-    return "; ".join(said) + "."
+            parts.append(f"{len(names)} {plural(names, word, several)} ({join_names(names, MAX_NAMES)})")
+    worse = sum(reading.directions[-1] < 0 for reading in readings)
+    end = f"; {format_count(worse, 'gives', 'give')} worse probabilities." if worse else "."
+    pairs = format_count(len(readings), "pair")
+    return f"Of {pairs} of family and strategy, compared with doing nothing, {join_words(parts)}{end}"
 
 
-def _picture(scores: Scores, task: str, read: list[Reading]) -> Figure:
-    strategies = list(dict.fromkeys(one.difference.strategy for one in read))
-    families = list(dict.fromkeys(one.difference.family for one in read))
-    by_pair = {(one.difference.strategy, one.difference.family): one for one in read}
+def family_verdicts(readings: Sequence[StrategyReading]) -> dict[str, str]:
+    """Say for every family which strategies help, hurt or only move the threshold, and which have no significant effect."""
+    by_family: dict[str, list[StrategyReading]] = {}
+    for reading in _tested(readings):
+        by_family.setdefault(reading.family, []).append(reading)
+    return dict(zip(by_family, map(_family_verdict, by_family.values()), strict=True))
+
+
+def _tested(readings: Iterable[StrategyReading]) -> list[StrategyReading]:
+    return [reading for reading in readings if reading.reading != NO_READING]
+
+
+def _family_verdict(readings: Sequence[StrategyReading]) -> str:
+    by_word: dict[str, list[str]] = {}
+    by_direction: dict[int, list[str]] = {}
+    for reading in readings:
+        by_word.setdefault(reading.main, []).append(escape(reading.strategy))
+        by_direction.setdefault(reading.directions[-1], []).append(escape(reading.strategy))
+    parts = []
+    for word, several in PLURALS.items():
+        names = by_word.get(word, [])
+        if names and word != NOT_SIGNIFICANT:
+            verbs = MIXED_PHRASES if word == MIXED else (word, several)
+            parts.append(f"{join_words(names)} {plural(names, *verbs)}")
+        elif len(names) == len(readings):
+            parts.append("of ranking and decisions nothing can be told")
+        elif names:
+            parts.append(f"of {join_words(names)} nothing can be told")
+    for direction, adjective in ((1, "better"), (-1, "worse")):
+        if direction in by_direction:
+            parts.append(f"{adjective} probabilities with {join_words(by_direction[direction])}")
+    return "; ".join(parts) + "."
+
+
+def _difference_map(scores: Scores, task: str, readings: Sequence[StrategyReading]) -> Figure:
+    """The differences of every strategy and family as a heat map; the better of two thresholds is in the table only."""
+    by_pair = {(reading.strategy, reading.family): reading for reading in readings}
     panels = []
-    for at, column in enumerate(comparisons(scores, task)):
-        if column.mine is not None:  # the better of two thresholds stands in the table
-            tiles = tuple(tuple(_tile(column, by_pair.get((s, f)), at) for f in families) for s in strategies)
-            panels.append(Panel(_title(column), tiles))
-    said = f"Differences of every strategy to none on {escape(task)}, by family, as in the table below"
-    draw = partial(tile_figure, tuple(strategies), tuple(families), tuple(panels))
-    return Figure(file_name(task, KIND), said, draw)
+    for position, column in enumerate(strategy_comparisons(scores, task)):
+        if column.threshold is not None:
+            title = column.title
+            if not column.metric.greater_is_better:
+                title += " (less is better)"
+            strategies, families, tiles = _grid(by_pair, partial(_difference_tile, column, position))
+            panels.append(Heatmap(title, tiles))
+    caption = f"Differences of every strategy to none on {escape(task)}, by family, as in the table below"
+    return Figure(file_name(task, KIND), caption, partial(heatmap_figure, strategies, families, tuple(panels)))
 
 
-def _title(column: Comparison) -> str:
-    return column.title if column.metric.greater_is_better else f"{column.title} (less is better)"
+def _grid(
+    by_pair: Mapping[tuple[str, str], Effect], tile: Callable[[Effect | None], HeatmapCell]
+) -> tuple[tuple[str, ...], tuple[str, ...], tuple[tuple[HeatmapCell, ...], ...]]:
+    """Strategies, families, and a row of tiles for every strategy, from what is known by strategy and family."""
+    strategies, families = (tuple(dict.fromkeys(names)) for names in zip(*by_pair, strict=True))
+    rows = []
+    for strategy in strategies:
+        rows.append(tuple(tile(by_pair.get((strategy, family))) for family in families))
+    return strategies, families, tuple(rows)
 
 
-def _tile(column: Comparison, reading: Reading | None, at: int) -> Tile:
-    found = reading.difference.estimates[at] if reading else None
-    if reading is None or found is None or math.isnan(found.mean):
-        return Tile(math.nan, NONE)
+def _difference_tile(column: StrategyComparison, position: int, reading: StrategyReading | None) -> HeatmapCell:
+    if reading is None or math.isnan(reading.difference.estimates[position].mean):
+        return HeatmapCell(math.nan, MISSING)
+    difference = reading.difference.estimates[position]
+    text = format_number(difference.mean)
+    if round(difference.mean, 3) > 0:
+        text = f"+{text}"
+    if not math.isnan(difference.ci_half_width):
+        text += f"\n± {format_number(difference.ci_half_width)}"
     sign = 1 if column.metric.greater_is_better else -1
-    text = ("+" if round(found.mean, 3) > 0 else "") + number(found.mean)
-    text += "" if math.isnan(found.half) else f"\n± {number(found.half)}"
-    return Tile(sign * float(found.mean), text, bool(reading.better[at]))
+    return HeatmapCell(sign * float(difference.mean), text, bool(reading.directions[position]))
 
 
-def _over_tasks(scores: Scores, read: dict[str, list[Reading]]) -> Section:
-    found = sorted(counts(scores, read), key=lambda one: (one.strategy, one.family))
-    header = ["Strategy", "Family", "Tasks", *(word.capitalize() for word in WORDS), "No reading"]
+def _section_over_tasks(scores: Scores, readings: Mapping[str, Sequence[StrategyReading]]) -> Section:
+    counts = sorted(strategy_counts(scores, readings), key=lambda count: (count.strategy, count.family))
+    header = ["Strategy", "Family", "Tasks", *map(str.capitalize, READINGS), "No reading"]
     header += ["Worse probabilities", "Better probabilities", "Ranks better on", "Mean Δ", "p"]
-    rows = [
-        [escape(one.strategy), escape(one.family), str(one.tasks)]
-        + [str(one.words[word]) for word in (*WORDS, NONE)]
-        + [
-            str(one.worse),
-            str(one.better),
-            f"{one.higher}/{one.tasks}",
-            plus_minus(one.gain, math.nan, signed=True),
-            _p(one.p),
-        ]
-        for one in found
-    ]
-    pictured = [_counted(found)] if any(one.words["helps"] or one.words["hurts"] for one in found) else []
-    parts: tuple[str | Figure, ...] = (_summary(found), TASKS_TEXT, *pictured, folded_table(header, rows))
-    return Section(f"{TITLE} Over {count(len(read), 'task')}", parts)
+    rows = []
+    for count in counts:
+        row = [escape(count.strategy), escape(count.family), str(count.tasks)]
+        row += map(str, map(count.readings.__getitem__, (*READINGS, NO_READING)))
+        row += [str(count.worse), str(count.better), f"{count.higher}/{count.tasks}"]
+        rows.append([*row, signed_text(count.mean_gain), p_text(count.p)])
+    parts: list[str | Figure] = [_summary(counts), TASKS_TEXT]
+    if any(count.readings[HELPS] or count.readings[HURTS] for count in counts):
+        by_pair = {(count.strategy, count.family): count for count in counts}
+        strategies, families, tiles = _grid(by_pair, _count_tile)
+        draw = partial(heatmap_figure, strategies, families, (Heatmap("Tasks", tiles, span=1.0),), COUNT_LEGEND)
+        caption = "How often every strategy was shown to help or hurt, by family"
+        parts.append(Figure(file_name("", KIND), caption, draw))
+    parts.append(folded_table(header, rows))
+    return Section(f"{TITLE} Over {format_count(len(readings), 'task')}", tuple(parts))
 
 
-def _p(value: float) -> str:
-    return "< 0.001" if value < 0.001 else number(value)
+def _count_tile(count: StrategyCount | None) -> HeatmapCell:
+    if count is None:
+        return HeatmapCell(math.nan, MISSING)
+    helps, hurts = count.readings[HELPS], count.readings[HURTS]
+    return HeatmapCell((helps - hurts) / count.tasks, f"↑{helps}  ↓{hurts}\nof {count.tasks}")
 
 
-def _summary(found: list[Count]) -> str:
-    """Readings of all tasks together, in a sentence, and what holds over the tasks."""
-    total = Counter[str]()
-    for one in found:
-        total.update(one.words)
-    shown = [
-        (total[word], word if total[word] == 1 else WORDS[word]) for word in WORDS if word != UNTOLD and total[word]
-    ]
-    parts = [f"{n:,} {'are ' if word == 'mixed' else ''}{word}" for n, word in shown]
-    all_of = "all" if total[UNTOLD] == total.total() else f"{total[UNTOLD]:,}"
-    parts += [f"of {all_of} nothing can be told"] if total[UNTOLD] else []
-    parts += [f"{total[NONE]:,} {'has' if total[NONE] == 1 else 'have'} no reading"] if total[NONE] else []
-    compared = count(sum(total.values()), "comparison")
-    said = f"Of {compared} of a strategy with doing nothing (task × family × strategy), {listed(parts)}."
-    tested = [one for one in found if not math.isnan(one.p)]
+def _summary(counts: Sequence[StrategyCount]) -> str:
+    """The readings of all tasks together in a sentence, and which effects on ranking are significant over the tasks."""
+    total = sum(map(attrgetter("readings"), counts), Counter[str]())
+    parts = []
+    for word in READINGS[:-1]:
+        if total[word]:
+            verb = {MIXED: "are mixed"}.get(word, plural(total[word], word, PLURALS[word]))
+            parts.append(f"{total[word]:,} {verb}")
+    if total[NOT_SIGNIFICANT]:
+        n = "all" if total[NOT_SIGNIFICANT] == total.total() else f"{total[NOT_SIGNIFICANT]:,}"
+        parts.append(f"of {n} nothing can be told")
+    if total[NO_READING]:
+        parts.append(f"{total[NO_READING]:,} {plural(total[NO_READING], 'has', 'have')} no reading")
+    comparisons = format_count(total.total(), "comparison")
+    summary = f"Of {comparisons} of a strategy with doing nothing (task × family × strategy), {join_words(parts)}."
+    return " ".join(filter(None, (summary, _significant_over_tasks(counts))))
+
+
+def _significant_over_tasks(counts: Sequence[StrategyCount]) -> str:
+    tested = [count for count in counts if not math.isnan(count.p)]
     if not tested:
-        return said
-    differ = [
-        f"{escape(one.strategy)} for {escape(one.family)} ({'better' if one.ranks > 0 else 'worse'})"
-        for one in tested
-        if one.p < 1 - LEVEL
-    ]
-    verdict = f"{len(differ)} {'differs' if len(differ) == 1 else 'differ'} in ranking by more than chance explains"
-    names = f": {', '.join(differ)}" if differ else ""
-    return f"{said} Of {count(len(tested), 'pair')} of family and strategy tested over the tasks, {verdict}{names}."
-
-
-def _counted(found: list[Count]) -> Figure:
-    strategies, families = (list(dict.fromkeys(getattr(one, name) for one in found)) for name in ("strategy", "family"))
-    by_pair = {(one.strategy, one.family): one for one in found}
-    tiles = tuple(tuple(_count_tile(by_pair.get((s, f))) for f in families) for s in strategies)
-    legend = "helps ↑, hurts ↓, of so many tasks\nblue: helps more often than it hurts · orange: hurts more often"
-    draw = partial(tile_figure, tuple(strategies), tuple(families), (Panel("Tasks", tiles, span=1.0),), legend)
-    return Figure(file_name("", KIND), "How often every strategy was shown to help or hurt, by family", draw)
-
-
-def _count_tile(one: Count | None) -> Tile:
-    if one is None:
-        return Tile(math.nan, NONE)
-    helps, hurts = one.words["helps"], one.words["hurts"]
-    return Tile((helps - hurts) / one.tasks, f"↑{helps}  ↓{hurts}\nof {one.tasks}")
+        return ""
+    names = []
+    for count in tested:
+        if count.p < 1 - CONFIDENCE:
+            direction = "better" if count.rank_sum > 0 else "worse"
+            names.append(f"{escape(count.strategy)} for {escape(count.family)} ({direction})")
+    verdict = f"{len(names)} {plural(names, 'differs', 'differ')} in ranking by more than chance explains"
+    if names:
+        verdict += f": {', '.join(names)}"
+    return f"Of {format_count(len(tested), 'pair')} of family and strategy tested over the tasks, {verdict}."

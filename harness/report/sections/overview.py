@@ -1,154 +1,158 @@
-"""The answer of a run in a few sentences for who decides: what the statistics carry, and nothing beyond."""
+"""The answer of a run in a few sentences: the best entry of every task, what strategies change, what is missing."""
 
 from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from functools import partial
+from operator import attrgetter
 
 from harness.evaluation.metric_cache import DEFAULT_THRESHOLD
 from harness.evaluation.ranking import BASELINE, RankedEntry, Ranking
-from harness.evaluation.scores import MISSING, Entry, Scores, count_statuses
+from harness.evaluation.scores import STATUS_MISSING, Entry, Scores, count_statuses
+from harness.evaluation.strategy_effects import (
+    HELPS,
+    HURTS,
+    MIXED,
+    NO_READING,
+    ONLY_THRESHOLD,
+    StrategyReading,
+    strategy_readings,
+)
 from harness.report.render.markdown import (
-    NONE,
+    MISSING,
     bold,
-    count,
     escape,
     folded_table,
-    listed,
-    number,
-    plain,
-    plus_minus,
-    table,
+    format_count,
+    format_number,
+    format_table,
+    join_words,
+    strip_markdown,
 )
 from harness.report.sections.best_entry import headline
-from harness.report.sections.data_notes import beware
-from harness.report.sections.ranking import marked, rank_mark
-from harness.report.sections.strategies import Reading, readings
+from harness.report.sections.protocol import COVERAGE_TITLE, FAILURES_TITLE, data_warnings
+from harness.report.sections.ranking import marked_score, rank_mark
+from harness.report.sections.wording import bullets, estimate_text, join_names, metric_name, plural
 
-ROWS = 12
-SUMMARY_NAMED = 6
-
-
-def summary(scores: Scores, rankings: list[Ranking]) -> str:
-    """Verdict, warnings, at most 12 entries and the failures of every task, as plain text."""
-    parts = [part for ranking in rankings for part in _task(scores, ranking)]
-    return "\n\n".join(part for part in [*parts, _failures(scores)] if part)
-
-
-def _task(scores: Scores, ranking: Ranking) -> list[str]:
-    places = [place for place in ranking.entries if place.score.n]
-    said = [f"{ranking.task}: {plain(headline(ranking))}", plain(beware(scores.run["tasks"][ranking.task]))]
-    return [*said, _table(ranking, places) if places else "", without_figures(ranking)]
-
-
-def _table(ranking: Ranking, places: list[RankedEntry]) -> str:
-    tuned = f" {ranking.threshold}".replace("the ", "").rstrip()
-    objective = ranking.metric.label or ranking.metric.name
-    second = [] if ranking.metric.name == "f1" else [f"F1{tuned}"]
-    header = ["#", "Entry", objective + (tuned if ranking.metric.metric_type == "decision" else ""), *second, "Status"]
-    rows = [
-        [rank_mark(p), p.name, marked(ranking, p, str), *(number(p.rows.mean("f1")) for _ in second), p.status]
-        for p in places[:ROWS]
-    ]
-    more = len(places) - ROWS
-    return table(header, rows, pipes=False) + (f"\n… and {more} more in leaderboard.md" if more > 0 else "")
-
-
-def without_figures(ranking: Ranking) -> str:
-    """The pairs of family and strategy of which no cell is ok, and how their cells ended."""
-    tried = [p for p in ranking.entries if p.entry.stage == "tuned" and not p.status.startswith(MISSING)]
-    lost = [f"{p.entry.family}/{p.entry.strategy} ({p.status})" for p in tried if not p.score.n]
-    more = f" and {len(lost) - SUMMARY_NAMED} more" if len(lost) > SUMMARY_NAMED else ""
-    return f"Without any ok cell: {'; '.join(lost[:SUMMARY_NAMED])}{more}" if lost else ""
-
-
-def _failures(scores: Scores) -> str:
-    statuses = [cell.status for cell in scores.cells]
-    lost = [status for status in statuses if status != "ok"]
-    if not lost:
-        return ""
-    are = "is" if len(lost) == 1 else "are"
-    return (
-        f"{len(lost):,} of {count(len(statuses), 'cell')} {are} not ok ({count_statuses(lost)}): "
-        "see What failed, was skipped or does not apply, in leaderboard.md"
-    )
-
-
-WHERE = "What is there and what is not"  #: the section of the page
-FEW = 6  #: tasks whose answers are all in sight
-NAMED = 3
-NAMES = {"searched": "what Optuna chose"}
-OTHER_EFFECTS = {  # a reading, and how it is told
-    "mixed": "to help in one respect and to hurt in another",
-    "hurts": "to hurt",
-    "only moves the threshold": "only to move the threshold",
+MAX_ROWS = 12  #: of the table for a terminal
+MAX_PAIRS = 6  #: without scores, named for a terminal
+MAX_ANSWERS = 6  #: of more tasks a table takes the place of the sentences
+MAX_NAMES = 3
+STRATEGY_NAMES = {"searched": "what Optuna chose"}
+STRATEGY_PHRASES = {"none": "no strategy for uneven classes", "searched": "the strategy that Optuna chose"}
+EFFECT_PHRASES = {  # readings other than that it helps
+    MIXED: "to help in one respect and to hurt in another",
+    HURTS: "to hurt",
+    ONLY_THRESHOLD: "only to move the threshold",
 }
-STRATEGIES = {"none": "no strategy for uneven classes", "searched": "the strategy that Optuna chose"}
+
+
+def summary(scores: Scores, rankings: Sequence[Ranking]) -> str:
+    """Give verdict, warnings, at most 12 entries and the failures of every task, as plain text for a terminal."""
+    parts = []
+    for ranking in rankings:
+        parts.append(f"{ranking.task}: {strip_markdown(headline(ranking))}")
+        parts.append(strip_markdown(data_warnings(scores.run["tasks"][ranking.task])))
+        parts += [_terminal_table(ranking), entries_without_scores(ranking)]
+    statuses = list(map(attrgetter("status"), scores.cells))
+    failed = [status for status in statuses if status != "ok"]
+    if failed:
+        parts.append(
+            f"{len(failed):,} of {format_count(len(statuses), 'cell')} {plural(failed, 'is', 'are')} not ok "
+            f"({count_statuses(failed)}): see {FAILURES_TITLE} in leaderboard.md"
+        )
+    return "\n\n".join(filter(None, parts))
+
+
+def _terminal_table(ranking: Ranking) -> str:
+    entries = list(filter(attrgetter("score.n"), ranking.entries))
+    if not entries:
+        return ""
+    threshold = f" {ranking.threshold_text}".replace("the ", "").rstrip()
+    objective = metric_name(ranking.metric)
+    if ranking.metric.metric_type == "decision":
+        objective += threshold
+    header, rows = ["#", "Entry", objective, f"F1{threshold}", "Status"], []
+    for ranked in entries[:MAX_ROWS]:
+        f1 = format_number(ranked.rows.mean("f1"))
+        rows.append([rank_mark(ranked), ranked.name, marked_score(ranking, ranked, str), f1, ranked.status])
+    if ranking.metric.name == "f1":
+        for row in (header, *rows):
+            del row[3]
+    text = format_table(header, rows, pipes=False)
+    if len(entries) > MAX_ROWS:
+        text += f"\n… and {len(entries) - MAX_ROWS} more in leaderboard.md"
+    return text
+
+
+def entries_without_scores(ranking: Ranking) -> str:
+    """Name the pairs of family and strategy of which no cell is ok, and how their cells ended."""
+    pairs = []
+    for ranked in ranking.entries:
+        if ranked.entry.stage == "tuned" and not ranked.score.n and not ranked.status.startswith(STATUS_MISSING):
+            pairs.append(f"{ranked.entry.family}/{ranked.entry.strategy} ({ranked.status})")
+    if not pairs:
+        return ""
+    more = f" and {len(pairs) - MAX_PAIRS} more" if len(pairs) > MAX_PAIRS else ""
+    return f"Without any ok cell: {'; '.join(pairs[:MAX_PAIRS])}{more}"
 
 
 def overview(scores: Scores, rankings: Sequence[Ranking]) -> list[str]:
-    """What came out: over all tasks where there are several, then per task, as sentences or, of many, as a table."""
-    answers = [answer(scores, ranking) for ranking in rankings]
-    lost = gaps(scores)
-    last = f"{lost}: see *{WHERE}*." if lost else ""
+    """Write what came out: over all tasks where there are several, then per task, as sentences or, of many, as a table.
+
+    Parameters
+    ----------
+    scores : Scores
+        The scores of the run.
+    rankings : sequence of Ranking
+        The ranking of every task.
+
+    Returns
+    -------
+    list of str
+        Paragraphs of Markdown.
+    """
+    answers = list(map(partial(answer, scores), rankings))
+    gaps = coverage_gaps(scores)
+    if gaps:
+        gaps += f": see *{COVERAGE_TITLE}*."
     if len(rankings) == 1:
-        return [part for part in (*answers, last) if part]
-    listing = "\n".join(f"- {one}" for one in answers)
-    parts = [over_tasks(scores, rankings), listing if len(answers) <= FEW else _glance(rankings), last]
-    return [part for part in parts if part]
+        return list(filter(None, (*answers, gaps)))
+    listing = _task_table(rankings) if len(answers) > MAX_ANSWERS else bullets(answers)
+    return list(filter(None, (over_tasks(scores, rankings), listing, gaps)))
 
 
-def gaps(scores: Scores) -> str:
-    """How many cells have no predictions and why, so that nobody takes tables for more than they are; empty where all have."""
-    lost = [cell.status for cell in scores.cells if cell.status not in ("ok", MISSING)]
-    ahead = sum(cell.status == MISSING for cell in scores.cells)
-    said = [f"{len(lost):,} ended without predictions ({count_statuses(lost)})"] if lost else []
-    said += (
-        [f"{ahead:,} {'has' if ahead == 1 else 'have'} not been run yet, so these tables are not final"]
-        if ahead
-        else []
-    )
-    return f"Of {count(len(scores.cells), 'planned cell')}, {' and '.join(said)}" if said else ""
+def coverage_gaps(scores: Scores) -> str:
+    """Say how many cells have no predictions and why; empty where all have some."""
+    statuses = list(map(attrgetter("status"), scores.cells))
+    failed, missing = [s for s in statuses if s not in ("ok", STATUS_MISSING)], statuses.count(STATUS_MISSING)
+    parts = []
+    if failed:
+        parts.append(f"{len(failed):,} ended without predictions ({count_statuses(failed)})")
+    if missing:
+        parts.append(f"{missing:,} {plural(missing, 'has', 'have')} not been run yet, so these tables are not final")
+    return f"Of {format_count(len(scores.cells), 'planned cell')}, {' and '.join(parts)}" if parts else ""
 
 
 def answer(scores: Scores, ranking: Ranking) -> str:
-    """A task in three sentences: who is first, what its decisions are like, whether strategies help."""
-    said = f"On {bold(escape(ranking.task))}, {headline_of(ranking)}"
-    parts = [said, _decisions(scores, ranking), _strategies(scores, ranking), beware(scores.run["tasks"][ranking.task])]
-    return " ".join(part for part in parts if part)
+    """Answer for one task: which entry is first, what its decisions are like, whether strategies help."""
+    first = f"On {bold(escape(ranking.task))}, {descriptive_headline(ranking)}"
+    warnings = data_warnings(scores.run["tasks"][ranking.task])
+    return " ".join(filter(None, (first, _decisions(scores, ranking), _strategies(scores, ranking), warnings)))
 
 
-def headline_of(ranking: Ranking) -> str:
-    """The headline of a task, its first entry called by what it does."""
-    return headline(ranking, _called)
+def descriptive_headline(ranking: Ranking) -> str:
+    """Give the headline of a task, with a description of its first entry instead of its name."""
+    return headline(ranking, _description)
 
 
-def over_tasks(scores: Scores, rankings: Sequence[Ranking]) -> str:
-    """How often somebody is first beyond doubt, who is most often not beaten, and how often strategies help."""
-    ranked = [ranking for ranking in rankings if ranking.best]
-    claimed = [ranking for ranking in ranked if not ranking.no_test_reason]
-    said = [f"{count(len(ranked), 'task')} of {len(rankings)} could be ranked."] if len(ranked) < len(rankings) else []
-    if ranked and not claimed:
-        return " ".join([*said, "No task has splits from which to tell whether anybody is first by more than chance."])
-    if len(claimed) < 2:
-        return " ".join(said)
-    alone = sum(not any(place.tied for place in ranking.entries if place.rank) for ranking in claimed)
-    where = f"{count(len(claimed), 'task')} whose splits allow to tell"
-    chance = "by more than chance explains"
-    if alone:
-        said.append(f"On {alone} of the {where}, the first entry is told from every other {chance}.")
-    else:
-        said.append(f"No entry is told from every other {chance} on any of the {where}.")
-    said += [_unbeaten(claimed), _helped(scores, claimed)]
-    return " ".join(part for part in said if part)
-
-
-def _called(entry: Entry) -> str:
+def _description(entry: Entry) -> str:
     """An entry by what it does: `xgb with smote and tuned parameters`."""
     if entry.family == BASELINE:
         return "majority, which gives every row the same answer,"
-    strategy = STRATEGIES.get(entry.strategy, entry.strategy)
+    strategy = STRATEGY_PHRASES.get(entry.strategy, entry.strategy)
     return f"{entry.family} with {strategy} and {entry.stage} parameters"
 
 
@@ -157,123 +161,166 @@ def _decisions(scores: Scores, ranking: Ranking) -> str:
     best, task = ranking.best, ranking.task
     if best is None or best.entry.family == BASELINE:
         return ""
-    kind = scores.kinds(task)[-1]
+    kind, classes = scores.threshold_kinds(task)[-1], scores.classes(task)
     rows = scores.rows_of(task, best.entry, kind)
-    if len(scores.classes(task)) > 2:
-        floor = ranking.baseline
-        accuracy = rows.mean("accuracy")
-        plain = floor.rows.mean("accuracy") if floor is not None else math.nan
-        against = "" if math.isnan(plain) else f"; the same answer for every row is right for {_share(plain)}"
-        return "" if math.isnan(accuracy) else f"It decides {_share(accuracy)} of the rows rightly{against}."
+    if len(classes) > 2:
+        return _multiclass_decisions(rows.mean("accuracy"), ranking.baseline)
     recall, precision = rows.mean("recall"), rows.mean("precision")
     if math.isnan(recall) or math.isnan(precision):
         return ""
-    name = escape(scores.classes(task)[1])
-    threshold = "Deciding at 0.5" if kind == DEFAULT_THRESHOLD else "Deciding at its tuned threshold"
-    return f"{threshold}, it finds {_share(recall)} of the “{name}” rows, and {_share(precision)} of those it calls so are."
+    threshold = "0.5" if kind == DEFAULT_THRESHOLD else "its tuned threshold"
+    positive = f"the “{escape(classes[1])}” rows"
+    correct = f"{_percent(precision)} of those it predicts as such are"
+    return f"Deciding at {threshold}, it finds {_percent(recall)} of {positive}, and {correct}."
+
+
+def _multiclass_decisions(accuracy: float, baseline: RankedEntry | None) -> str:
+    if math.isnan(accuracy):
+        return ""
+    against = ""
+    if baseline is not None and not math.isnan(baseline.rows.mean("accuracy")):
+        against = f"; the same answer for every row is right for {_percent(baseline.rows.mean('accuracy'))}"
+    return f"It decides {_percent(accuracy)} of the rows correctly{against}."
 
 
 def _strategies(scores: Scores, ranking: Ranking) -> str:
-    """Which strategies are shown to help, hurt or move the threshold, and that the others are not."""
-    read = readings(scores, ranking.task)
-    known = [one for one in read if one.word != NONE]
-    if not known:
-        return (
-            f"Whether any strategy helps is not known: {ranking.no_test_reason}."
-            if read and ranking.no_test_reason
-            else ""
-        )
-    strategies = list(dict.fromkeys(one.difference.strategy for one in known))
-    helps = _effects(known, "helps")
-    rest = [name for name in strategies if name not in helps and name not in _effects(known, "mixed")]
-    said = [f"{_of(helps)} {'is' if len(helps) == 1 else 'are'} shown to help"] if helps else []
-    if rest:
-        names = _some([escape(NAMES.get(name, name)) for name in rest])
-        said.append(f"{names} {'is' if len(rest) == 1 else 'are'} not shown to help any family")
-    for word, meaning in OTHER_EFFECTS.items():
-        if found := _effects(known, word):
-            said.append(f"{_of(found)} {'is' if len(found) == 1 else 'are'} shown {meaning}")
-    text = "; ".join(said)
-    return f"Compared with doing nothing about the uneven classes, {text}."
+    """Which strategies have a significant effect, and that the others have none."""
+    readings = strategy_readings(scores, ranking.task)
+    tested = [reading for reading in readings if reading.reading != NO_READING]
+    if tested:
+        return f"Compared with doing nothing about the uneven classes, {'; '.join(_effects(tested))}."
+    if readings and ranking.no_test_reason:
+        return f"Whether any strategy helps is not known: {ranking.no_test_reason}."
+    return ""
 
 
-def _effects(known: Iterable[Reading], word: str) -> dict[str, list[str]]:
-    """The families by strategy for which the strategy does that."""
-    found: dict[str, list[str]] = {}
-    for one in known:
-        if one.beyond == word:
-            found.setdefault(one.difference.strategy, []).append(one.difference.family)
-    return found
+def _effects(tested: Sequence[StrategyReading]) -> Iterator[str]:
+    helps, mixed = _families_by_strategy(tested, HELPS), _families_by_strategy(tested, MIXED)
+    if helps:
+        yield f"{_effects_text(helps)} {plural(helps, 'is', 'are')} shown to help"
+    strategies = dict.fromkeys(map(attrgetter("strategy"), tested))
+    others = [escape(STRATEGY_NAMES.get(name, name)) for name in strategies if name not in helps | mixed]
+    if others:
+        yield f"{_names(others)} {plural(others, 'is', 'are')} not shown to help any family"
+    for word, phrase in EFFECT_PHRASES.items():
+        families = _families_by_strategy(tested, word)
+        if families:
+            yield f"{_effects_text(families)} {plural(families, 'is', 'are')} shown {phrase}"
 
 
-def _of(effects: dict[str, list[str]]) -> str:
-    return _some(
-        [
-            f"{bold(escape(NAMES.get(name, name)))} for {_some([escape(family) for family in of])}"
-            for name, of in effects.items()
-        ]
+def _families_by_strategy(readings: Iterable[StrategyReading], word: str) -> dict[str, list[str]]:
+    """The families for which each strategy has this reading."""
+    families: dict[str, list[str]] = {}
+    for reading in readings:
+        if reading.main == word:
+            families.setdefault(reading.strategy, []).append(escape(reading.family))
+    return families
+
+
+def _effects_text(families_by_strategy: Mapping[str, list[str]]) -> str:
+    phrases = []
+    for strategy, families in families_by_strategy.items():
+        phrases.append(f"{bold(escape(STRATEGY_NAMES.get(strategy, strategy)))} for {_names(families)}")
+    return _names(phrases)
+
+
+def over_tasks(scores: Scores, rankings: Sequence[Ranking]) -> str:
+    """Say on how many tasks the first entry is significantly best, which entry is most often tied, and what strategies do."""
+    ranked = list(filter(attrgetter("best"), rankings))
+    tested = [ranking for ranking in ranked if not ranking.no_test_reason]
+    parts = []
+    if len(ranked) < len(rankings):
+        parts.append(f"{format_count(len(ranked), 'task')} of {len(rankings)} could be ranked.")
+    if ranked and not tested:
+        parts.append("No task has splits from which to tell whether any entry is first by more than chance.")
+    if len(tested) < 2:
+        return " ".join(parts)
+    parts += [_single_first(tested), _most_often_tied(tested), _strategies_over_tasks(scores, tested)]
+    return " ".join(filter(None, parts))
+
+
+def _single_first(tested: Sequence[Ranking]) -> str:
+    """On how many tasks the first entry is significantly different from every other one."""
+    single = 0
+    for ranking in tested:
+        single += not any(ranked.tied for ranked in ranking.entries if ranked.rank)
+    tasks = f"{format_count(len(tested), 'task')} whose splits allow a test"
+    if single:
+        return f"On {single} of the {tasks}, the first entry is significantly different from every other."
+    return f"On none of the {tasks} is the first entry significantly different from every other."
+
+
+def _most_often_tied(tested: Sequence[Ranking]) -> str:
+    """Which tuned entry is most often first or tied with the first, and how often."""
+    evaluated: Counter[Entry] = Counter()
+    tied: Counter[Entry] = Counter()
+    for ranking in tested:
+        for ranked in ranking.entries:
+            if ranked.rank and ranked.entry.stage == "tuned" and ranked.entry.family != BASELINE:
+                evaluated[ranked.entry] += 1
+                tied[ranked.entry] += ranked.rank == 1 or bool(ranked.tied)
+    if not tied:
+        return ""
+    most = max(tied.values())
+    entries = [entry for entry in sorted(tied) if tied[entry] == most]
+    if len(entries) > 1:  # to name one of them would be chance
+        n = format_count(len(entries), "entry", "entries")
+        return f"{n} are first, or not significantly different from the first, on {format_count(most, 'task')} each."
+    tasks = format_count(evaluated[entries[0]], "task")
+    name = bold(escape(_description(entries[0])))
+    return (
+        f"Most often first, or not significantly different from the first, is {name}: on {most} of the {tasks} on which it "
+        "has all splits."
     )
 
 
-def _unbeaten(claimed: Sequence[Ranking]) -> str:
-    """Which tuned entry is most often first or not told from the first, and how often."""
-    evaluated: Counter[Entry] = Counter()
-    unbeaten: Counter[Entry] = Counter()
-    for ranking in claimed:
-        for place in ranking.entries:
-            if place.rank and place.entry.stage == "tuned" and place.entry.family != BASELINE:
-                evaluated[place.entry] += 1
-                unbeaten[place.entry] += place.rank == 1 or bool(place.tied)
-    if not unbeaten:
-        return ""
-    most = max(unbeaten.values())
-    names = [entry for entry in sorted(unbeaten) if unbeaten[entry] == most]
-    if names[1:]:  # to name one of them would be chance
-        return f"{count(len(names), 'entry', 'entries')} are first, or not to be told from the first, on {count(most, 'task')} each."
-    of = f"{most} of the {count(evaluated[names[0]], 'task')} on which it has all splits"
-    return f"Most often first, or not to be told from the first, is {bold(escape(_called(names[0])))}: on {of}."
-
-
-def _helped(scores: Scores, claimed: Sequence[Ranking]) -> str:
-    """Of how many pairs of family and task each strategy is shown to help or hurt."""
+def _strategies_over_tasks(scores: Scores, tested: Sequence[Ranking]) -> str:
+    """For how many pairs of family and task each strategy is shown to help or hurt."""
     words: dict[str, Counter[str]] = {}
-    for ranking in claimed:
-        for one in readings(scores, ranking.task):
-            if one.word != NONE:
-                words.setdefault(one.difference.strategy, Counter())[one.beyond] += 1
-    if words and not any(found["helps"] or found["hurts"] or found["mixed"] for found in words.values()):
+    for ranking in tested:
+        for reading in strategy_readings(scores, ranking.task):
+            if reading.reading != NO_READING:
+                words.setdefault(reading.strategy, Counter())[reading.main] += 1
+    if not words:
+        return ""
+    total = sum(words.values(), Counter[str]())
+    if not total[HELPS] + total[HURTS] + total[MIXED]:
         return "No strategy is shown to help or to hurt any family on any of them, compared with doing nothing."
-    said = [
-        f"{bold(escape(NAMES.get(name, name)))} {found['helps']} and {found['hurts']} of {found.total():,}"
-        + (f", and {found['mixed']} {OTHER_EFFECTS['mixed']}" if found["mixed"] else "")
-        for name, found in words.items()
-    ]
+    parts = []
+    for strategy, counts in words.items():
+        name = bold(escape(STRATEGY_NAMES.get(strategy, strategy)))
+        part = f"{name} {counts[HELPS]} and {counts[HURTS]} of {counts.total():,}"
+        if counts[MIXED]:
+            part += f", and {counts[MIXED]} {EFFECT_PHRASES[MIXED]}"
+        parts.append(part)
     text = "Pairs of family and task for which a strategy is shown to help, and to hurt, each task judged by itself"
-    return f"{text}: {'; '.join(said)}." if said else ""
+    return f"{text}: {'; '.join(parts)}."
 
 
-def _glance(rankings: Sequence[Ranking]) -> str:
-    """A line per task: who is first, by how much, and how many cannot be told from it."""
+def _task_table(rankings: Sequence[Ranking]) -> str:
+    """A row per task: which entry is first, by how much, and how many are tied with it."""
     rows = []
     for ranking in rankings:
-        best, floor = ranking.best, ranking.baseline
-        if best is None:
-            rows.append([escape(ranking.task), NONE, NONE, NONE, NONE, NONE])
-            continue
-        others = [place for place in ranking.entries if place.rank and place is not best]
-        tied = NONE if ranking.no_test_reason else f"{sum(bool(place.tied) for place in others)} of {len(others)}"
-        score = plus_minus(best.score.mean, best.score.half, digits=ranking.digits)
-        low = number(floor.score.mean) if floor is not None else NONE
-        rows.append([escape(ranking.task), escape(best.entry.name), ranking.metric.label, score, low, tied])
-    header = ["Task", "First", "By", "Score", "Majority", "Not told from it"]
-    return folded_table(header, rows)
+        best, baseline = ranking.best, ranking.baseline
+        cells = [MISSING] * 5
+        if best is not None:
+            cells[:2] = escape(best.entry.name), ranking.metric.label
+            cells[2] = estimate_text(best.score, digits=ranking.digits)
+            ties = [bool(ranked.tied) for ranked in ranking.entries if ranked.rank and ranked is not best]
+            if baseline is not None:
+                cells[3] = format_number(baseline.score.mean)
+            if not ranking.no_test_reason:
+                cells[4] = f"{sum(ties)} of {len(ties)}"
+        rows.append([escape(ranking.task), *cells])
+    return folded_table(["Task", "First", "By", "Score", "Majority", "Not told from it"], rows)
 
 
-def _share(value: float) -> str:
+def _percent(share: float) -> str:
     """A share in per cent: never all or nothing where it is not."""
-    whole = f"{value:.0%}"
-    return f"{value:.1%}" if whole in ("0%", "100%") and value not in (0.0, 1.0) else whole
+    text = f"{share:.0%}"
+    return f"{share:.1%}" if text in ("0%", "100%") and share not in (0.0, 1.0) else text
 
 
-def _some(names: list[str]) -> str:
-    return listed(names) if len(names) <= NAMED + 1 else f"{', '.join(names[:NAMED])} and {len(names) - NAMED} others"
+def _names(names: Sequence[str]) -> str:
+    """At most `MAX_NAMES` names, or one more where no other would remain."""
+    return join_words(names) if len(names) <= MAX_NAMES + 1 else join_names(names, MAX_NAMES, "others")

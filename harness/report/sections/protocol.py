@@ -1,136 +1,255 @@
-"""What did not come about and why, and how everything was evaluated."""
+"""How a run was made: its data and what was noticed in them, protocol, versions, coverage and failures.
+
+A note on a task in `run.json` is `<code>: <message>` (a finding of the audit), `<column>: left out, <reason>` or
+`<n> training rows left out: <reason>`; notes of other forms are in the last section only, where all are listed.
+"""
 
 from __future__ import annotations
 
+import re
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from operator import attrgetter, itemgetter
 from typing import Any
 
-from harness.evaluation.scores import Scores
+from harness.evaluation.scores import STATUS_MISSING, Scores
+from harness.report.content import Section
 from harness.report.render.markdown import (
-    IN_SIGHT,
-    brief,
-    count,
+    MAX_VISIBLE_ROWS,
+    compact_table,
     details,
     escape,
-    filled_table,
     folded_table,
-    listed,
-    table,
+    format_count,
+    format_quantity,
+    format_table,
+    join_words,
 )
-from harness.report.sections.data_notes import shares
+from harness.store.record import STATUSES
 
-PLACES_NAMED = 4
+COVERAGE_TITLE, FAILURES_TITLE = "Coverage", "Failures"
+WARNING_CODES = ("leaky_column", "few_positives", "id_like")  #: what may make the scores meaningless
+REMARK_CODES = ("conflicting_labels",)
+OMITTED_COLUMN = re.compile(r"(?P<column>.+?): left out, (?P<reason>.+)", flags=re.DOTALL)
+OMITTED_ROWS = re.compile(r"\d+ training rows left out: ")
+MAX_NAMES = 4
 
 
-def what_failed(scores: Scores) -> str:
-    """Everything that is not `ok`, by status and reason."""
-    lost: dict[tuple[str, str], list[str]] = {}
+def sections(scores: Scores) -> list[Section]:
+    """Write the sections about coverage and failures, and about the protocol."""
+    parts = (coverage(scores), failures(scores))
+    return [Section(COVERAGE_TITLE, parts), Section("Protocol, data, versions", (protocol(scores),))]
+
+
+def data_warnings(description: Mapping[str, Any]) -> str:
+    """Say what the scores of a task must be read with; `description` is that of the task in `run.json`.
+
+    Returns
+    -------
+    str
+        A sentence; empty where there is nothing to beware of.
+    """
+    messages = list(_messages(description, WARNING_CODES))
+    if not messages:
+        return ""
+    return f"Beware: {' '.join(_sentences(messages, capitalize_first=False))}"
+
+
+def data_remarks(description: Mapping[str, Any]) -> str:
+    """Describe rows with equal features and different labels, rows that were left out, and columns that were, by reason.
+
+    Parameters
+    ----------
+    description : mapping
+        The description of the task in `run.json`.
+    """
+    columns: dict[str, list[str]] = {}
+    remarks = list(_messages(description, REMARK_CODES))
+    for note in description.get("notes", ()):
+        omitted = OMITTED_COLUMN.fullmatch(note)
+        if omitted:
+            columns.setdefault(omitted["reason"], []).append(escape(omitted["column"]))
+        if OMITTED_ROWS.match(note):
+            remarks.append(escape(note))
+    sentences = _sentences(remarks)
+    if columns:
+        parts = [f"{_first_names(names)} ({escape(reason)})" for reason, names in columns.items()]
+        sentences.append(f"Left out: {'; '.join(_first(parts))}.")
+    return " ".join(sentences)
+
+
+def class_shares(description: Mapping[str, Any], *, percent: bool = False) -> str:
+    """Write the rows per class: `No 357; Yes 60`, with `percent` also as shares of all rows."""
+    parts = []
+    for name, n in zip(description["classes"], description["counts"], strict=True):
+        part = f"{quote_class(name)} {n:,}"
+        if percent:
+            part += f" ({n / description['rows']:.1%})"
+        parts.append(part)
+    return "; ".join(parts)
+
+
+def quote_class(name: str) -> str:
+    """Write the name of a class within a list: in quotation marks where it has a comma or ends in a digit."""
+    return f"“{escape(name)}”" if re.search(r"[,;]|\d$", name) else escape(name)
+
+
+def _messages(description: Mapping[str, Any], codes: Iterable[str]) -> Iterator[str]:
+    for code in codes:
+        for note in description.get("notes", ()):
+            if note.startswith(f"{code}: "):
+                yield escape(note.removeprefix(f"{code}: "))
+
+
+def _sentences(messages: Sequence[str], *, capitalize_first: bool = True) -> list[str]:
+    sentences = []
+    for position, message in enumerate(_first(messages)):
+        sentence = message
+        if position or capitalize_first:
+            sentence = message[0].upper() + message[1:]
+        if not message.endswith("?"):
+            sentence += "."
+        sentences.append(sentence)
+    return sentences
+
+
+def _first(parts: Sequence[str]) -> list[str]:
+    if len(parts) <= MAX_NAMES:
+        return list(parts)
+    return [*parts[:MAX_NAMES], f"{len(parts) - MAX_NAMES} more: see the last section"]
+
+
+def _first_names(names: Sequence[str]) -> str:
+    if len(names) <= MAX_NAMES:
+        return join_words(names)
+    return join_words([*names[:MAX_NAMES], f"{len(names) - MAX_NAMES} more"])
+
+
+def coverage(scores: Scores) -> str:
+    """Count the planned cells of every task by their status, as a table."""
+    by_task: dict[str, Counter[str]] = {}
     for cell in scores.cells:
-        if (
-            cell.status != "ok" or cell.reason
-        ):  # of an `ok` cell the reason tells of an entry that could not be refitted
-            status = "entry failed" if cell.status == "ok" else cell.status
-            lost.setdefault((status, cell.reason), []).append(f"{cell.task}/{cell.family}/{cell.strategy}")
-    rows = [
-        [escape(status), escape(reason), count(len(where), "cell"), _where(where)]
-        for (status, reason), where in sorted(lost.items(), key=lambda one: (one[0][0], -len(one[1]), one[0][1]))
-    ]
-    rows += [
-        ["trial failed", escape(reason), count(n, "trial"), _where(where)]
-        for reason, (n, where) in _trials(scores).items()
-    ]
-    rows += [
-        ["skipped", escape(one["reason"]), f"{escape(one['kind'])}", escape(one["name"])]
-        for one in scores.run.get("skipped", ())
-    ]
-    rows += [
-        [
-            "metric failed",
-            escape(messages[0]),
-            count(len(messages), "set of predictions", "sets of predictions"),
-            escape(name),
-        ]
-        for name, messages in scores.metric_failures.items()
-    ]
+        by_task.setdefault(cell.task, Counter())[cell.status] += 1
+    total = sum(by_task.values(), Counter[str]())
+    statuses = list(filter(total.__getitem__, (*STATUSES, STATUS_MISSING)))
+    rows = []
+    for task, counts in by_task.items():
+        cells = map("{:,}".format, map(counts.__getitem__, statuses))
+        covered = f"{100 * counts['ok'] / counts.total():.0f} %"
+        rows.append([escape(task), f"{counts.total():,}", *cells, covered])
     if not rows:
-        return f"Nothing: all {count(len(scores.cells), 'cell')} are ok."
-    ok = sum(cell.status == "ok" for cell in scores.cells)
-    said = f"{ok:,} of {count(len(scores.cells), 'cell')} are ok. A cell is task × family × strategy × outer split."
-    return f"{said}\n\n{folded_table(['What', 'Why', 'How many', 'Where'], rows)}"
+        return "No cell was planned."
+    return folded_table(["Task", "Cells", *map(escape, statuses), "Covered"], rows)
+
+
+def failures(scores: Scores) -> str:
+    """List everything that is not `ok`, by status and reason: cells, entries, trials, declarations, metrics."""
+    by_reason: dict[tuple[str, str], list[str]] = {}
+    for cell in scores.cells:
+        # The reason of an `ok` cell is that of an entry which could not be refitted.
+        status = "entry failed" if cell.status == "ok" else cell.status
+        if cell.status != "ok" or cell.reason:
+            by_reason.setdefault((status, cell.reason), []).append(f"{cell.task}/{cell.family}/{cell.strategy}")
+    rows = []
+    for (status, reason), names in sorted(
+        by_reason.items(), key=lambda group: (group[0][0], -len(group[1]), group[0][1])
+    ):
+        rows.append([escape(status), escape(reason), format_count(len(names), "cell"), _counted_names(names)])
+    rows += _trial_failures(scores)
+    for skipped in scores.run.get("skipped", ()):
+        rows.append(["skipped", *map(escape, (skipped["reason"], skipped["kind"], skipped["name"]))])
+    for name, messages in scores.metric_failures.items():
+        n = format_count(len(messages), "set of predictions", "sets of predictions")
+        rows.append(["metric failed", escape(messages[0]), n, escape(name)])
+    cells = format_count(len(scores.cells), "cell")
+    if not rows:
+        return f"Nothing: all {cells} are ok."
+    ok = list(map(attrgetter("status"), scores.cells)).count("ok")
+    text = f"{ok:,} of {cells} are ok. A cell is task × family × strategy × outer split."
+    return f"{text}\n\n{folded_table(['What', 'Why', 'How many', 'Where'], rows)}"
+
+
+def _trial_failures(scores: Scores) -> list[list[str]]:
+    """Trials that failed inside cells, by reason, the most frequent first: how many and where."""
+    counts: Counter[str] = Counter()
+    cells: dict[str, list[str]] = {}
+    for cell in scores.cells:
+        if cell.record:
+            counts.update(cell.record.trial_failures)
+            for reason in cell.record.trial_failures:
+                cells.setdefault(reason, []).append(f"{cell.task}/{cell.family}/{cell.strategy}")
+    rows = []
+    for reason, n in counts.most_common():
+        rows.append(["trial failed", escape(reason), format_count(n, "trial"), _counted_names(cells[reason])])
+    return rows
+
+
+def _counted_names(names: Iterable[str]) -> str:
+    """The first names with how often each occurs: `a ×3, b and 2 more`."""
+    counts = Counter(names)
+    parts = []
+    for name, n in list(counts.items())[:MAX_NAMES]:
+        parts.append(escape(name) + (f" ×{n}" if n > 1 else ""))
+    text = ", ".join(parts)
+    if len(counts) > MAX_NAMES:
+        text += f" and {len(counts) - MAX_NAMES} more"
+    return text
 
 
 def protocol(scores: Scores) -> str:
-    """Protocol, data, versions, seeds, command: what it takes to do it again."""
+    """Write what is needed to repeat the run: command, protocol, data, versions."""
     run = scores.run
-    names = [name.replace("_", " ") for name in run["protocol"]]
-    values = [_setting(scores, name, value) for name, value in run["protocol"].items()]
-    tasks = [
-        [
-            escape(name),
-            _size(about),
-            shares(about),
-            escape(about["objective"]),
-            _splits(about),
-            escape(about["source"]),
-            escape(about["licence"]),
-            f"`{about['fingerprint'][:16]}`",
-        ]
-        for name, about in run["tasks"].items()
-    ]
+    settings = {name.replace("_", " "): _setting(scores, name, value) for name, value in run["protocol"].items()}
+    rows, notes = [], []
+    for name, description in run["tasks"].items():
+        rows.append([escape(name), *_data_cells(description)])
+        notes += [f"- {escape(name)}: {escape(note)}" for note in description.get("notes", ())]
     header = ["Task", "Rows × columns", "Classes", "Objective", "Splits", "Source", "Licence", "SHA-256 of the rows"]
-    parts = ["```\n" + " ".join(str(run["command"]).replace("`", "'").split()) + "\n```"]
-    parts += [table(names, [values]), filled_table(header, tasks)]
-    notes = [
-        f"- {escape(name)}: {escape(note)}" for name, about in run["tasks"].items() for note in about.get("notes", ())
+    command = " ".join(str(run["command"]).replace("`", "'").split())
+    parts = [
+        f"```\n{command}\n```",
+        format_table(list(settings), [list(settings.values())]),
+        compact_table(header, rows),
     ]
-    if notes:
-        listing = "\n".join(notes)
-        parts.append(
-            listing if len(notes) <= IN_SIGHT else details(f"{len(notes)} things noticed in the data", listing)
-        )
-    made = [
-        listed([escape(f"{k} {v}") for k, v in run[part].items()]) for part in ("versions", "host") if run.get(part)
-    ]
-    parts.append(f"Made with {'; on '.join(made)}." if made else "")
+    listing = "\n".join(notes)
+    if len(notes) > MAX_VISIBLE_ROWS:
+        listing = details(f"{len(notes)} things noticed in the data", listing)
+    parts.append(listing)
+    environment = []
+    for part in ("versions", "host"):
+        if run.get(part):
+            environment.append(join_words(list(map(escape, map("{} {}".format, run[part], run[part].values())))))
+    if environment:
+        parts.append(f"Made with {'; on '.join(environment)}.")
     parts.append("Fingerprints in full and the seed of every cell are in `run.json` and the records.")
-    return "\n\n".join(part for part in parts if part)
+    return "\n\n".join(filter(None, parts))
 
 
-def _trials(scores: Scores) -> dict[str, tuple[int, list[str]]]:
-    """Trials that failed inside cells, by reason: how many and where."""
-    found: Counter[str] = Counter()
-    where: dict[str, list[str]] = {}
-    for cell in scores.cells:
-        for reason, n in (cell.record.trial_failures if cell.record else {}).items():
-            found[reason] += n
-            where.setdefault(reason, []).append(f"{cell.task}/{cell.family}/{cell.strategy}")
-    return {reason: (n, where[reason]) for reason, n in found.most_common()}
-
-
-def _where(places: Iterable[str]) -> str:
-    counted = Counter(places)
-    named = [escape(place) + (f" ×{n}" if n > 1 else "") for place, n in list(counted.items())[:PLACES_NAMED]]
-    more = len(counted) - PLACES_NAMED
-    return ", ".join(named) + (f" and {more} more" if more > 0 else "")
-
-
-def _size(about: Mapping[str, Any]) -> str:
-    """Rows by columns; of texts and images what there is to learn from."""
-    if about["columns"] is not None:
-        return f"{about['rows']:,} × {about['columns']:,}"
-    return f"{about['rows']:,} {about['features']}"
-
-
-def _splits(about: Mapping[str, Any]) -> str:
-    return f"{about['splits']}{', forward in time' if about.get('forward') else ''}"
+def _data_cells(description: Mapping[str, Any]) -> list[str]:
+    """Size, classes, objective, splits, source, licence and fingerprint of a task."""
+    size = f"{description['rows']:,} "
+    if description["columns"] is None:
+        size += description["features"]  # of texts and images: what there is to learn from
+    else:
+        size += f"× {description['columns']:,}"
+    splits = str(description["splits"])
+    if description.get("forward"):
+        splits += ", forward in time"
+    cells = [size, class_shares(description), escape(description["objective"]), splits]
+    return [
+        *cells,
+        *map(escape, (description["source"], description["licence"])),
+        f"`{description['fingerprint'][:16]}`",
+    ]
 
 
 def _setting(scores: Scores, name: str, value: Any) -> str:
     """A field of the protocol as it was in force."""
     if name == "objective" and value is None:
-        used = dict.fromkeys(str(about["objective"]) for about in scores.run["tasks"].values())
-        return f"{escape(', '.join(used))} (default)"
-    if name == "budget" and value is not None:
-        return f"{brief(float(value))} s"
-    return "–" if value is None else escape(str(value))
+        objectives = dict.fromkeys(map(str, map(itemgetter("objective"), scores.run["tasks"].values())))
+        return f"{escape(', '.join(objectives))} (default)"
+    if value is None:
+        return "–"
+    if name == "budget":
+        return f"{format_quantity(float(value))} s"
+    return escape(str(value))

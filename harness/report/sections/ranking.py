@@ -1,207 +1,251 @@
-"""The tables of one task: ranked, probabilities and effort, confusion matrices."""
+"""The tables of one task: ranked entries, probabilities and effort, confusion matrices, and the usual results summary."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
+from operator import attrgetter
 
 import numpy as np
 import numpy.typing as npt
 
 from harness.evaluation.metric_cache import DEFAULT_THRESHOLD
-from harness.evaluation.ranking import BASELINE, RankedEntry, Ranking
-from harness.evaluation.scores import ANY, MADE_OF_SEVERAL, Entry, Scores, entries
+from harness.evaluation.ranking import BASELINE, RankedEntry, Ranking, choose_decimals
+from harness.evaluation.scores import ANY_NAME, COMBINED_STAGES, Entry, Scores, entry_statuses
 from harness.metrics.classification import class_report
 from harness.report.render.markdown import (
-    NONE,
+    MISSING,
     bold,
     bold_best,
-    brief,
-    digits_of,
     escape,
     folded_table,
-    number,
-    plus_minus,
-    table,
+    format_number,
+    format_quantity,
+    format_table,
 )
+from harness.report.sections.wording import estimate_text
 
-
-def model_table(scores: Scores, task: str) -> str:
-    """ "Model | Accuracy | ROC AUC": every family without a strategy, tuned, at threshold 0.5."""
-    shown = [entry for entry in _tuned(scores, task) if entry.strategy == "none"]
-    accuracy = [_accuracy(scores.pooled(task, entry, DEFAULT_THRESHOLD)) for entry in shown]
-    auc = [scores.rows_of(task, entry, DEFAULT_THRESHOLD).mean("roc_auc") for entry in shown]
-    columns = [bold_best(values, [number(v) for v in values], greater=True) for values in (accuracy, auc)]
-    rows = [[_label(scores, task, entry.family, entry), *cells] for entry, *cells in zip(shown, *columns, strict=True)]
-    return folded_table(["Model", "Accuracy", "ROC AUC"], rows)
-
-
-def network_tables(scores: Scores, task: str) -> list[tuple[str, str]]:
-    """ "Metric | Class 0 (No) | Class 1 (Yes)" of every network before imbalance is handled, with what stands above it.
-
-    With several classes the table is turned: a row per class.
-    """
-    names = scores.classes(task)
-    header = ["Metric", *(f"Class {number} ({escape(name)})" for number, name in enumerate(names))]
-    found = []
-    for entry in _tuned(scores, task):
-        if entry.strategy == "none" and scores.run["families"][entry.family].get("network"):
-            confusion = scores.pooled(task, entry, DEFAULT_THRESHOLD)
-            rows = [[label, *_figures(confusion, figure)] for figure, label in enumerate(("Precision", "Recall", "F1"))]
-            rows.append(["Rows", *(f"{n:,}" for n in confusion.sum(axis=1))])
-            title = f"{_label(scores, task, entry.family, entry)}: overall accuracy {number(_accuracy(confusion))}"
-            turned = [list(column) for column in zip(header[1:], *(row[1:] for row in rows), strict=True)]
-            by_class = folded_table(["Class", *(row[0] for row in rows)], turned)
-            found.append((title, table(header, rows) if len(names) == 2 else by_class))
-    return found
-
-
-def method_table(scores: Scores, task: str) -> str:
-    """ "Method | Accuracy | Precision (No) | …" of every family × strategy, tuned, at threshold 0.5.
-
-    With several classes precision, recall and F1 are unweighted means over them ("macro").
-    """
-    names = [escape(name) for name in scores.classes(task)]
-    macro = len(names) > 2
-    per_class = [f"{figure} ({name})" for name in names for figure in ("Precision", "Recall")]
-    header = ["Method", "Accuracy", *(["Macro precision", "Macro recall", "Macro F1"] if macro else per_class)]
-    rows = []
-    for entry in _tuned(scores, task):
-        confusion = scores.pooled(task, entry, DEFAULT_THRESHOLD)
-        pairs = zip(_figures(confusion, 0), _figures(confusion, 1), strict=True)
-        means = [number(float(figure.mean())) for figure in class_report(confusion)]
-        label = _label(scores, task, f"{entry.family}, {entry.strategy}", entry)
-        rows.append([label, number(_accuracy(confusion)), *(means if macro else (t for pair in pairs for t in pair))])
-    return folded_table(header, rows)
-
-
-def _tuned(scores: Scores, task: str) -> list[Entry]:
-    return [
-        e
-        for e in entries(scores, task)
-        if e.stage == "tuned" and e.strategy != ANY and len(scores.rows_of(task, e, DEFAULT_THRESHOLD))
-    ]
-
-
-def _label(scores: Scores, task: str, text: str, entry: Entry) -> str:
-    """The name of a row; one that lacks splits says so, as its rows are others."""
-    splits, planned = len(scores.rows_of(task, entry, DEFAULT_THRESHOLD)), scores.run["tasks"][task].get("splits", 0)
-    return escape(text) + ("" if splits >= planned else f" ({splits} of {planned} splits)")
-
-
-def _accuracy(confusion: npt.NDArray[np.int64]) -> float:
-    return float(confusion.trace() / confusion.sum())
-
-
-def _figures(confusion: npt.NDArray[np.int64], figure: int) -> list[str]:
-    """Precision (0), recall (1) or F1 (2) per class; no precision where nothing was called so."""
-    nothing = (confusion.sum(axis=0) == 0) & (figure == 0)
-    return [NONE if none else number(v) for v, none in zip(class_report(confusion)[figure], nothing, strict=True)]
-
-
-QUALITY = ("roc_auc", "average_precision", "f1", "precision", "recall", "balanced_accuracy", "mcc")
-PROBABILITY = ("log_loss", "brier", "ece")
+QUALITY_METRICS = ("roc_auc", "average_precision", "f1", "precision", "recall", "balanced_accuracy", "mcc")
+PROBABILITY_METRICS = ("log_loss", "brier", "ece")
+CLASS_METRICS = ("Precision", "Recall", "F1")  #: in the order of `class_report`
+MAX_BASELINE_ROW = 15  #: so that the baseline is not folded away
+Counts = npt.NDArray[np.int64]
 
 
 def quality_table(scores: Scores, ranking: Ranking) -> str:
-    """Ranked by the objective: how well each entry ranks and decides."""
-    places = _shown(ranking)
-    priced = ["expected_cost"] if scores.run["tasks"][ranking.task].get("costs") else []
-    names = [name for name in [*QUALITY, *priced] if name != ranking.metric.name]
-    header = ["#", "Entry", ranking.metric.label, *(scores.metrics[name].label for name in names), "Splits"]
-    columns = [_metric_column(scores, places, name) for name in names]
-    rows = [
-        [rank_mark(place), escape(place.name), marked(ranking, place), *cells, f"{place.score.n}/{ranking.splits}"]
-        for place, *cells in zip(places, *columns, strict=True)
-    ]
-    return folded_table(header, rows)
+    """Write how well each entry ranks and decides, in the order of the ranking."""
+    entries = _displayed_entries(ranking)
+    names = [*QUALITY_METRICS]
+    if scores.run["tasks"][ranking.task].get("costs"):
+        names.append("expected_cost")
+    names = [name for name in names if name != ranking.metric.name]
+    columns = map(partial(_metric_column, scores, entries), names)
+    rows = []
+    for ranked, *cells in zip(entries, *columns, strict=True):
+        splits = f"{ranked.score.n}/{ranking.splits}"
+        rows.append([rank_mark(ranked), escape(ranked.name), marked_score(ranking, ranked), *cells, splits])
+    labels = map(attrgetter("label"), map(scores.metrics.__getitem__, names))
+    return folded_table(["#", "Entry", ranking.metric.label, *labels, "Splits"], rows)
 
 
 def effort_table(scores: Scores, ranking: Ranking) -> str:
-    """In the same order: how sound the probabilities are, how much is over-fitting, and what it took."""
-    places = _shown(ranking)
-    label = ranking.metric.label
-    header = ["#", "Entry", *(scores.metrics[name].label for name in PROBABILITY)]
-    header += [f"{label} inner", f"{label} training", "Fit s", "Predict µs/row", "Trials", "Status"]
-    columns = [_metric_column(scores, places, name) for name in PROBABILITY]
-    columns += [_column(places, name, partial(number, digits=ranking.digits)) for name in ("inner", "train")]
-    columns += [_column(places, name, brief) for name in ("fit_seconds", "predict_us_per_row", "trials")]
-    rows = [
-        [rank_mark(place), escape(place.name), *cells, place.status]
-        for place, *cells in zip(places, *columns, strict=True)
+    """Write how good the probabilities of each entry are, how much it over-fits, and its effort, in the same order."""
+    entries, label = _displayed_entries(ranking), ranking.metric.label
+    columns = list(map(partial(_metric_column, scores, entries), PROBABILITY_METRICS))
+    formats: dict[str, Callable[[float], str]] = dict.fromkeys(
+        ("inner", "train"), partial(format_number, digits=ranking.digits)
+    )
+    formats |= dict.fromkeys(("fit_seconds", "predict_us_per_row", "trials"), format_quantity)
+    for name, write in formats.items():
+        columns.append([write(ranked.rows.mean(name)) for ranked in entries])
+    rows = []
+    for ranked, *cells in zip(entries, *columns, strict=True):
+        rows.append([rank_mark(ranked), escape(ranked.name), *cells, ranked.status])
+    labels = map(attrgetter("label"), map(scores.metrics.__getitem__, PROBABILITY_METRICS))
+    header = [
+        "#",
+        "Entry",
+        *labels,
+        f"{label} inner",
+        f"{label} training",
+        "Fit s",
+        "Predict µs/row",
+        "Trials",
+        "Status",
     ]
     return folded_table(header, rows)
 
 
 def confusion_table(scores: Scores, ranking: Ranking) -> str:
-    """Confusion matrix and per-class report of the best entry and of its family without any strategy."""
+    """Write the confusion matrix and the report per class of the best entry and of its family without any strategy."""
     best = ranking.best
     if best is None:
         return ""
-    plain = ranking.place(best.entry.family, "none")
-    shown = [best] if plain is None or plain.entry == best.entry or not plain.score.n else [best, plain]
-    classes = [escape(name) for name in scores.classes(ranking.task)]
-    rows = [
-        row
-        for place in shown
-        for kind in scores.kinds(ranking.task)
-        for row in _class_rows(scores, ranking.task, place, kind)
-    ]
-    header = ["Entry", "Decision", "Class", *(f"called {name}" for name in classes), "Precision", "Recall", "F1"]
-    return table(header, rows)
-
-
-def _class_rows(scores: Scores, task: str, place: RankedEntry, kind: str) -> list[list[str]]:
-    confusion = scores.pooled(task, place.entry, kind)
-    threshold = scores.rows_of(task, place.entry, kind).mean("threshold")
-    decision = (
-        "most probable"
-        if math.isnan(threshold)
-        else f"at {'0.5' if kind == DEFAULT_THRESHOLD else f'tuned {threshold:.3f}'}"
-    )
-    report = zip(*class_report(confusion), strict=True)
+    entries, plain = [best.entry], ranking.find(best.entry.family, "none")
+    if plain is not None and plain.entry != best.entry and plain.score.n:
+        entries.append(plain.entry)
     rows = []
-    for at, (name, (precision, recall, f1)) in enumerate(zip(scores.classes(task), report, strict=True)):
-        called = number(precision) if confusion[:, at].sum() else NONE
-        who = [escape(place.entry.name), decision] if at == 0 else ["", ""]
-        rows.append([*who, escape(name), *(f"{n:,}" for n in confusion[at]), called, number(recall), number(f1)])
+    for entry in entries:
+        for kind in scores.threshold_kinds(ranking.task):
+            rows += _class_rows(scores, ranking.task, entry, kind)
+    called = map("called {}".format, map(escape, scores.classes(ranking.task)))
+    return format_table(["Entry", "Decision", "Class", *called, *CLASS_METRICS], rows)
+
+
+def _class_rows(scores: Scores, task: str, entry: Entry, kind: str) -> list[list[str]]:
+    """A row per class: counts by predicted class, precision, recall and F1; entry and threshold in the first row only."""
+    confusion = scores.pooled_confusion(task, entry, kind)
+    threshold = scores.rows_of(task, entry, kind).mean("threshold")
+    decision = f"at tuned {threshold:.3f}"
+    if math.isnan(threshold):
+        decision = "most probable"
+    elif kind == DEFAULT_THRESHOLD:
+        decision = "at 0.5"
+    first_cells = [escape(entry.name), decision]
+    columns = map(partial(_class_metric, confusion), range(len(CLASS_METRICS)))
+    rows = []
+    for name, counts, *metrics in zip(scores.classes(task), confusion, *columns, strict=True):
+        rows.append([*first_cells, escape(name), *map("{:,}".format, counts), *metrics])
+        first_cells = ["", ""]
     return rows
 
 
-def _shown(ranking: Ranking) -> list[RankedEntry]:
-    """Entries with figures; the majority row moves up so that it is always in sight."""
-    places = [place for place in ranking.entries if place.score.n]
-    floor = ranking.baseline
-    if floor in places[15:] and floor is not None:
-        places.remove(floor)
-        places.insert(14, floor)
-    return places
+def _displayed_entries(ranking: Ranking) -> list[RankedEntry]:
+    """The entries with scores; the baseline moves up so that it is not folded away."""
+    entries = list(filter(attrgetter("score.n"), ranking.entries))
+    baseline = ranking.baseline
+    if baseline is not None and baseline in entries[MAX_BASELINE_ROW:]:
+        entries.remove(baseline)
+        entries.insert(MAX_BASELINE_ROW - 1, baseline)
+    return entries
 
 
-def rank_mark(place: RankedEntry) -> str:
-    """The rank, a dagger for what inner scores chose or combined, a dash for what cannot be ranked."""
-    if place.entry.stage in MADE_OF_SEVERAL:
+def rank_mark(ranked: RankedEntry) -> str:
+    """Write the rank: a dagger for what inner scores chose or combined, a dash for what cannot be ranked."""
+    if ranked.entry.stage in COMBINED_STAGES:
         return "†"
-    return str(place.rank) if place.rank else NONE
+    return str(ranked.rank) if ranked.rank else MISSING
 
 
-def marked(ranking: Ranking, place: RankedEntry, best: Callable[[str], str] = bold) -> str:
-    """The objective with its interval, `≈` before what cannot be told from the best."""
-    score = plus_minus(place.score.mean, place.score.half, digits=ranking.digits)
-    return ("≈ " if place.tied else "") + (best(score) if place.rank == 1 else score)
+def marked_score(ranking: Ranking, ranked: RankedEntry, emphasize: Callable[[str], str] = bold) -> str:
+    """Write the objective with its interval, with `≈` where it is not significantly different from the best.
+
+    Parameters
+    ----------
+    ranking : Ranking
+        The ranking of the task.
+    ranked : RankedEntry
+        The entry.
+    emphasize : callable, default bold
+        Turns the text of the best score into another.
+    """
+    score = estimate_text(ranked.score, digits=ranking.digits)
+    if ranked.rank == 1:
+        score = emphasize(score)
+    return f"≈ {score}" if ranked.tied else score
 
 
-def _metric_column(scores: Scores, places: list[RankedEntry], name: str) -> list[str]:
-    means = [place.rows.mean(name) for place in places]
-    whole = [
-        mean if place.complete and place.entry.family != BASELINE else math.nan
-        for mean, place in zip(means, places, strict=True)
-    ]
+def _metric_column(scores: Scores, entries: Sequence[RankedEntry], name: str) -> list[str]:
+    """The means of a metric, the best one among complete entries bold, the baseline aside."""
+    means = np.array([ranked.rows.mean(name) for ranked in entries])
+    compared = [ranked.complete and ranked.entry.family != BASELINE for ranked in entries]
+    candidates = np.where(compared, means, np.nan).tolist()
     greater = scores.metrics[name].greater_is_better
-    digits = digits_of(whole, greater=greater)
-    return bold_best(whole, [number(mean, digits) for mean in means], greater=greater, digits=digits)
+    digits = choose_decimals(candidates, greater_is_better=greater)
+    texts = list(map(partial(format_number, digits=digits), means.tolist()))
+    return bold_best(candidates, texts, greater=greater, digits=digits)
 
 
-def _column(places: list[RankedEntry], name: str, written: Callable[[float], str]) -> list[str]:
-    return [written(place.rows.mean(name)) for place in places]
+def model_table(scores: Scores, task: str) -> str:
+    """Write "Model | Accuracy | ROC AUC" of every family without a strategy, tuned, at threshold 0.5."""
+    labels, accuracies, aucs = [], [], []
+    for entry in _tuned_entries(scores, task):
+        if entry.strategy == "none":
+            labels.append(_label(scores, task, entry.family, entry))
+            accuracies.append(_accuracy(scores.pooled_confusion(task, entry, DEFAULT_THRESHOLD)))
+            aucs.append(scores.rows_of(task, entry, DEFAULT_THRESHOLD).mean("roc_auc"))
+    columns = [bold_best(column, list(map(format_number, column)), greater=True) for column in (accuracies, aucs)]
+    return folded_table(["Model", "Accuracy", "ROC AUC"], list(zip(labels, *columns, strict=True)))
+
+
+def network_tables(scores: Scores, task: str) -> list[tuple[str, str]]:
+    """Write "Metric | Class 0 (No) | Class 1 (Yes)" of every network before imbalance is handled.
+
+    Returns
+    -------
+    list of (str, str)
+        The title and the table of every network; with several classes a table has a row per class.
+    """
+    names = scores.classes(task)
+    class_labels = [f"Class {number} ({escape(name)})" for number, name in enumerate(names)]
+    written = []
+    for entry in _tuned_entries(scores, task):
+        if entry.strategy != "none" or not scores.run["families"][entry.family].get("network"):
+            continue
+        confusion = scores.pooled_confusion(task, entry, DEFAULT_THRESHOLD)
+        by_metric = dict(zip(CLASS_METRICS, map(partial(_class_metric, confusion), range(3)), strict=True))
+        by_metric["Rows"] = list(map("{:,}".format, confusion.sum(axis=1)))
+        title = f"{_label(scores, task, entry.family, entry)}: overall accuracy {format_number(_accuracy(confusion))}"
+        if len(names) == 2:
+            rows = [[label, *cells] for label, cells in by_metric.items()]
+            written.append((title, format_table(["Metric", *class_labels], rows)))
+        else:
+            columns = list(zip(class_labels, *by_metric.values(), strict=True))
+            written.append((title, folded_table(["Class", *by_metric], columns)))
+    return written
+
+
+def method_table(scores: Scores, task: str) -> str:
+    """Write "Method | Accuracy | Precision (No) | …" of every family × strategy, tuned, at threshold 0.5.
+
+    With several classes precision, recall and F1 are unweighted means over them ("macro").
+    """
+    header = ["Macro precision", "Macro recall", "Macro F1"]
+    macro = len(scores.classes(task)) > 2
+    if not macro:
+        header = []
+        for name in scores.classes(task):
+            header += [f"Precision ({escape(name)})", f"Recall ({escape(name)})"]
+    rows = []
+    for entry in _tuned_entries(scores, task):
+        confusion = scores.pooled_confusion(task, entry, DEFAULT_THRESHOLD)
+        cells = [_label(scores, task, f"{entry.family}, {entry.strategy}", entry), format_number(_accuracy(confusion))]
+        if macro:
+            cells += map(format_number, np.mean(class_report(confusion), axis=1).tolist())
+        else:
+            for precision, recall in zip(_class_metric(confusion, 0), _class_metric(confusion, 1), strict=True):
+                cells += [precision, recall]
+        rows.append(cells)
+    return folded_table(["Method", "Accuracy", *header], rows)
+
+
+def _tuned_entries(scores: Scores, task: str) -> list[Entry]:
+    entries = []
+    for entry in entry_statuses(scores, task):
+        if (
+            entry.stage == "tuned"
+            and entry.strategy != ANY_NAME
+            and len(scores.rows_of(task, entry, DEFAULT_THRESHOLD))
+        ):
+            entries.append(entry)
+    return entries
+
+
+def _label(scores: Scores, task: str, text: str, entry: Entry) -> str:
+    """The name of a row, with the number of splits where some are missing: its rows are others then."""
+    splits, planned = len(scores.rows_of(task, entry, DEFAULT_THRESHOLD)), scores.run["tasks"][task].get("splits", 0)
+    return escape(text) if splits >= planned else f"{escape(text)} ({splits} of {planned} splits)"
+
+
+def _accuracy(confusion: Counts) -> float:
+    return float(confusion.trace() / confusion.sum())
+
+
+def _class_metric(confusion: Counts, position: int) -> list[str]:
+    """Precision (0), recall (1) or F1 (2) per class; no precision where no row was predicted as the class."""
+    cells = list(map(format_number, class_report(confusion)[position]))
+    if position == 0:
+        for column in np.flatnonzero(confusion.sum(axis=0) == 0):
+            cells[column] = MISSING
+    return cells

@@ -1,194 +1,242 @@
-"""Two runs: how they were made otherwise, and the entries that both have, in pairs."""
+"""Two runs compared, in words and tables for a terminal: how they were made, and the entries that both have, in pairs."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from operator import attrgetter
 from typing import Any
 
 from harness.errors import EvenhandError
 from harness.evaluation.metric_cache import DEFAULT_THRESHOLD
-from harness.evaluation.paired_comparison import Difference, Pair, Side, adjusted, figures, make_pair
-from harness.evaluation.scores import STAGES, Entry, Scores, entries
-from harness.report.render.markdown import brief, count, listed, number, plus_minus, table
+from harness.evaluation.paired_comparison import (
+    ComparedEntry,
+    EntryPair,
+    MetricDifference,
+    adjust_differences,
+    make_pair,
+    metric_differences,
+)
+from harness.evaluation.scores import STAGES, Entry, Scores, entry_statuses
+from harness.report.render.markdown import format_count, format_number, format_quantity, format_table, join_words
+from harness.report.sections.wording import change_text, metric_name
 from harness.store.store import Store
 
-Run = tuple[Store, Scores]
-PARTS = ("protocol", "versions", "host")
-ABOUT = ("fingerprint", "rows", "classes", "costs", "objective", "splits")
-SOME = 12
+StoredScores = tuple[Store, Scores]  #: a run
+ComparedPair = tuple[EntryPair, list[MetricDifference]]
+SETUP_PARTS = ("protocol", "versions", "host")  #: of `run.json`
+TASK_FIELDS = ("fingerprint", "rows", "classes", "costs", "objective", "splits")
+DECLARATIONS = (("task", "tasks"), ("family", "families"), ("strategy", "strategies"))  #: and the part of `run.json`
+MAX_NAMES = 12
+MAX_LENGTH = 40  #: of a text that is written whole
 
 
-def two_runs(a: Run, b: Run, task: str | None = None) -> str:
-    """Everything there is to say of two runs; `task` keeps to one. Raises `EvenhandError` where they share no task."""
-    tasks = [name for name in a[1].run["tasks"] if name in b[1].run["tasks"]]
-    if task is not None and task not in tasks:
-        raise EvenhandError(f"no task {task!r} in both runs: {_shared(tasks)}")
-    if not tasks:
-        raise EvenhandError("the runs share no task: name two entries to compare")
-    chosen = [task] if task else tasks
-    parts = [f"A  {a[0].folder}\nB  {b[0].folder}", "\n".join(made_otherwise(a[1].run, b[1].run, chosen))]
-    pairs = {name: [(pair, _shown(pair)) for pair in _pairs(a, b, name)] for name in chosen}
-    read = adjusted([one for name in chosen for _, shown in pairs[name] for one in shown])
+def run_comparison_text(a: StoredScores, b: StoredScores, task: str | None = None) -> str:
+    """Write everything there is to say about two runs.
+
+    Parameters
+    ----------
+    a, b : (Store, Scores)
+        The runs.
+    task : str, optional
+        The only task that is compared; all shared tasks by default.
+
+    Raises
+    ------
+    EvenhandError
+        If the runs share no task, or not the given one.
+    """
+    tasks = _compared_tasks(a[1], b[1], task)
+    pairs: dict[str, list[ComparedPair]] = {}
+    all_differences: list[MetricDifference] = []
+    for name in tasks:
+        pairs[name] = [(pair, _main_differences(pair)) for pair in _pairs(a, b, name)]
+        for _, differences in pairs[name]:
+            all_differences += differences
+    adjusted = iter(adjust_differences(all_differences))
+    parts = [f"A  {a[0].folder}\nB  {b[0].folder}", "\n".join(setup_differences(a[1].run, b[1].run, tasks))]
     parts.append(
         "Differences are A − B, ± half of the 95 % interval corrected for shared training rows (Nadeau & Bengio 2003); a reading "
-        f"is given where p after Holm over all {len(read)} differences below is under 0.05."
+        f"is given where p after Holm over all {len(all_differences)} differences below is under 0.05."
     )
-    rest = iter(read)
-    for name in chosen:
-        parts.append(f"{name}\n{'=' * len(name)}\n\n{_task(a[1], b[1], name, pairs[name], rest)}")
+    for name in tasks:
+        read = [(pair, [next(adjusted) for _ in differences]) for pair, differences in pairs[name]]
+        body = "\n\n".join(_task_parts(a[1], b[1], name, read))
+        parts.append(f"{name}\n{'=' * len(name)}\n\n{body}")
     return "\n\n".join(parts)
 
 
-def made_otherwise(a: Mapping[str, Any], b: Mapping[str, Any], tasks: list[str]) -> list[str]:
-    """What differs in how two runs were made: protocol, versions, host, data of these tasks, strategies."""
-    lines = [
-        f"{part}: {name} {_short(mine)} and {_short(theirs)}"
-        for part in PARTS
-        for name, mine, theirs in _unlike(a.get(part, {}), b.get(part, {}))
-    ]
+def _compared_tasks(a: Scores, b: Scores, task: str | None) -> list[str]:
+    shared = [name for name in a.run["tasks"] if name in b.run["tasks"]]
+    if task is not None and task not in shared:
+        names = join_words(shared) if shared else format_count(0, "task")
+        raise EvenhandError(f"no task {task!r} in both runs: they share {names}")
+    if not shared:
+        raise EvenhandError("the runs share no task: name two entries to compare")
+    return [task] if task else shared
+
+
+def setup_differences(a: Mapping[str, Any], b: Mapping[str, Any], tasks: Sequence[str]) -> list[str]:
+    """List what differs in how two runs were made: protocol, versions, host, data of these tasks, strategies.
+
+    Parameters
+    ----------
+    a, b : mapping
+        What is in `run.json`.
+    tasks : sequence of str
+        The tasks whose data are compared.
+
+    Returns
+    -------
+    list of str
+        A line for each difference, or the one line that there is none.
+    """
+    lines: list[str] = []
+    for part in SETUP_PARTS:
+        setup_a, setup_b = a.get(part, {}), b.get(part, {})
+        lines += _field_differences(part, setup_a, setup_b, {**setup_a, **setup_b})
     for task in tasks:
-        mine, theirs = ({key: run["tasks"][task].get(key) for key in ABOUT} for run in (a, b))
-        lines += [f"{task}: {name} {_short(x)} and {_short(y)}" for name, x, y in _unlike(mine, theirs)]
-    digests = [{name: about.get("digest") for name, about in run["strategies"].items()} for run in (a, b)]
-    changed = [name for name in digests[0] if name in digests[1] and digests[0][name] != digests[1][name]]
+        lines += _field_differences(task, a["tasks"][task], b["tasks"][task], TASK_FIELDS)
+    changed = []
+    for name, strategy in a["strategies"].items():
+        if name in b["strategies"] and strategy.get("digest") != b["strategies"][name].get("digest"):
+            changed.append(f"strategy {name}")
     if changed:
-        lines.append(f"declared otherwise: {listed([f'strategy {name}' for name in changed])}")
-    lines += [f"only in {x}: {one}" for x, one in (("A", _only(a, b, tasks)), ("B", _only(b, a, tasks))) if one]
+        lines.append(f"declared otherwise: {join_words(changed)}")
+    for letter, own, other in (("A", a, b), ("B", b, a)):
+        names = _own_declarations(own, other, tasks)
+        if names:
+            lines.append(f"only in {letter}: {join_words(names)}")
     return lines or ["Made alike: the same protocol, versions, host, data and strategies."]
 
 
-def _only(a: Mapping[str, Any], b: Mapping[str, Any], tasks: list[str]) -> str:
-    """What one run has and the other has not: tasks, families, strategies."""
-    names = [
-        f"{what} {name}"
-        for what, part in (("task", "tasks"), ("family", "families"), ("strategy", "strategies"))
-        for name in a[part]
-        if name not in b[part] and (part != "tasks" or len(tasks) != 1)
-    ]
-    return listed(names) if names else ""
-
-
-def _unlike(a: Mapping[str, Any], b: Mapping[str, Any]) -> Iterator[tuple[str, Any, Any]]:
-    for name in dict.fromkeys((*a, *b)):
+def _field_differences(title: str, a: Mapping[str, Any], b: Mapping[str, Any], names: Iterable[str]) -> Iterator[str]:
+    for name in names:
         if a.get(name) != b.get(name):
-            yield name, a.get(name), b.get(name)
+            yield f"{title}: {name} {_shorten(a.get(name))} and {_shorten(b.get(name))}"
 
 
-def _short(value: Any) -> str:
-    text = "–" if value is None else str(value)
-    return f"{text[:12]}…" if len(text) > 40 else text
+def _shorten(setting: Any) -> str:
+    text = "–" if setting is None else str(setting)
+    return f"{text[:12]}…" if len(text) > MAX_LENGTH else text
 
 
-def _pairs(a: Run, b: Run, task: str) -> Iterator[Pair]:
-    """The entries of a task that have figures in both, without what was made of several and without recalibrated ones."""
-    theirs = entries(b[1], task)
-    for entry in entries(a[1], task):
-        if entry in theirs and entry.stage in STAGES[:2]:
-            sides = Side(*a, task, entry), Side(*b, task, entry)
-            if all(len(side.rows(DEFAULT_THRESHOLD)) for side in sides):
-                yield make_pair(*sides)
+def _own_declarations(own: Mapping[str, Any], other: Mapping[str, Any], tasks: Sequence[str]) -> list[str]:
+    """The tasks, families and strategies of one run that the other does not have; tasks only where several are compared."""
+    names = []
+    for kind, part in DECLARATIONS:
+        if part != "tasks" or len(tasks) != 1:
+            names += [f"{kind} {name}" for name in own[part] if name not in other[part]]
+    return names
 
 
-def _shown(pair: Pair) -> list[Difference]:
-    """The objective, the decision at the last threshold and the Brier score; nothing where no split has figures of both."""
-    scores, task = pair.a.scores, pair.a.task
-    names = _columns(scores, task)
-    found = {(one.name, one.kind): one for one in figures(pair)}
-    empty = replace(next(iter(found.values())), a=math.nan, b=math.nan) if found else None
-    if empty is None:
+def _pairs(a: StoredScores, b: StoredScores, task: str) -> Iterator[EntryPair]:
+    """The entries of a task that have scores in both, without those made of several and without recalibrated ones."""
+    entries_b = set(_default_and_tuned(b[1], task))
+    for entry in _default_and_tuned(a[1], task):
+        pair = ComparedEntry(*a, task, entry), ComparedEntry(*b, task, entry)
+        if entry in entries_b and all(len(side.rows(DEFAULT_THRESHOLD)) for side in pair):
+            yield make_pair(*pair)
+
+
+def _default_and_tuned(scores: Scores, task: str) -> list[Entry]:
+    return [entry for entry in entry_statuses(scores, task) if entry.stage in STAGES[:2]]
+
+
+def _main_differences(pair: EntryPair) -> list[MetricDifference]:
+    """The objective, the decision at the last threshold and the Brier score; nothing where no split has scores of both."""
+    by_name = {(difference.name, difference.threshold_kind): difference for difference in metric_differences(pair)}
+    if not by_name:
         return []
-    nothing = replace(empty, difference=replace(empty.difference, mean=math.nan, half=math.nan, p=math.nan))
-    return [found.get(name, nothing) for name in names]
+    template = next(iter(by_name.values()))
+    unknown = replace(template.difference, mean=math.nan, ci_half_width=math.nan, p=math.nan)
+    missing = replace(template, a=math.nan, b=math.nan, difference=unknown)
+    return [by_name.get(column, missing) for column in _columns(pair.a.scores, pair.a.task)]
 
 
 def _columns(scores: Scores, task: str) -> list[tuple[str, str]]:
     """Label and threshold kind of what is shown of each entry."""
-    objective, metrics, kind = scores.objective(task), scores.metrics, scores.kinds(task)[-1]
-    decision = metrics["expected_cost" if scores.costs(task) else "f1"]
-    first = (
-        objective.label or objective.name,
-        scores.objective_kind(task) if objective.metric_type == "decision" else "",
-    )
-    return [first, (decision.label, kind), (metrics["brier"].label, "")]
+    objective, kind = scores.objective(task), ""
+    if objective.metric_type == "decision":
+        kind = scores.objective_threshold_kind(task)
+    decision = scores.metrics["expected_cost" if scores.costs(task) else "f1"]
+    last_kind = scores.threshold_kinds(task)[-1]
+    return [(metric_name(objective), kind), (decision.label, last_kind), (scores.metrics["brier"].label, "")]
 
 
-def _task(
-    a: Scores, b: Scores, task: str, pairs: list[tuple[Pair, list[Difference]]], rest: Iterator[Difference]
-) -> str:
-    """The entries of one task that both have, which only one has, what all cost; `rest` yields the differences read."""
-    lines = []
-    if reasons := dict.fromkeys(pair.unpaired for pair, _ in pairs if pair.unpaired):
-        lines.append(f"Not comparable row by row: {'; '.join(reasons)}. There are two means and no test.")
-    rows = []
-    for pair, shown in pairs:
-        some = [next(rest) for _ in shown]
-        if not some:
-            continue
-        rows.append(
-            [
-                pair.a.entry.name,
-                _splits(pair),
-                *(cell for one in some for cell in _cells(one)),
-                _reading(pair, some),
-            ]
-        )
-    labels = [label for label, _ in _columns(a, task)]
-    header = ["Entry", "Splits", *(cell for label in labels for cell in (f"{label} A", "B", "A − B")), "Reading"]
-    lines.append(table(header, rows, pipes=False) if rows else "No entry has figures of the same splits in both.")
-    if apart := [pair.a.entry.name for pair, shown in pairs if not shown]:
-        lines.append(f"Without a split that has figures of both: {_some(apart)}")
-    known = [{entry for entry in entries(scores, task) if entry.stage in STAGES[:2]} for scores in (a, b)]
-    for name, only in (("A", known[0] - known[1]), ("B", known[1] - known[0])):
-        if only:
-            lines.append(f"Only in {name}: {_some([entry.name for entry in sorted(only)])}")
-    lost = [f"{pair.name} ({x})" for pair in sorted(known[0] & known[1]) if (x := _without(a, b, task, pair))]
-    if lost:
-        lines.append(f"Without figures: {'; '.join(lost[:SOME])}{' …' if len(lost) > SOME else ''}")
-    seconds = [
-        sum(cell.record.cpu_seconds for cell in scores.cells if cell.record and cell.task == task) for scores in (a, b)
-    ]
-    lines.append(f"CPU seconds of all cells: {brief(seconds[0])} and {brief(seconds[1])}.")
-    return "\n\n".join(lines)
+def _task_parts(a: Scores, b: Scores, task: str, pairs: Sequence[ComparedPair]) -> Iterator[str]:
+    """The entries of one task that both runs have, those that only one has, and what all cost."""
+    reasons = dict.fromkeys(pair.unpaired_reason for pair, _ in pairs if pair.unpaired_reason)
+    if reasons:
+        yield f"Not comparable row by row: {'; '.join(reasons)}. There are two means and no test."
+    yield _task_table(_columns(a, task), pairs)
+    without = [pair.a.entry.name for pair, differences in pairs if not differences]
+    if without:
+        yield f"Without a split that has scores of both: {_join_names(without)}"
+    entries_a, entries_b = set(_default_and_tuned(a, task)), set(_default_and_tuned(b, task))
+    for letter, entries in (("A", entries_a - entries_b), ("B", entries_b - entries_a)):
+        if entries:
+            yield f"Only in {letter}: {_join_names(list(map(attrgetter('name'), sorted(entries))))}"
+    yield from _missing_scores(a, b, task, sorted(entries_a & entries_b))
+    yield f"CPU seconds of all cells: {format_quantity(_cpu_seconds(a, task))} and {format_quantity(_cpu_seconds(b, task))}."
 
 
-def _splits(pair: Pair) -> str:
+def _cpu_seconds(scores: Scores, task: str) -> float:
+    return sum(cell.record.cpu_seconds for cell in scores.cells if cell.record and cell.task == task)
+
+
+def _task_table(columns: Sequence[tuple[str, str]], pairs: Sequence[ComparedPair]) -> str:
+    header, rows = ["Entry", "Splits"], []
+    for label, _ in columns:
+        header += [f"{label} A", "B", "A − B"]
+    for pair, differences in pairs:
+        if differences:
+            cells = [pair.a.entry.name, _split_count(pair)]
+            for difference in differences:
+                cells += [format_number(difference.a), format_number(difference.b), change_text(difference.difference)]
+            rows.append([*cells, _reading(pair, differences)])
+    if not rows:
+        return "No entry has scores of the same splits in both."
+    return format_table([*header, "Reading"], rows, pipes=False)
+
+
+def _split_count(pair: EntryPair) -> str:
     """How many splits the means are of; where they are not the same, how many each side has."""
-    mine, theirs = (len(pair.rows(side, DEFAULT_THRESHOLD)) for side in (pair.a, pair.b))
-    return str(mine) if mine == theirs else f"{mine}, {theirs}"
+    counts = dict.fromkeys(str(len(pair.rows(side, DEFAULT_THRESHOLD))) for side in (pair.a, pair.b))
+    return ", ".join(counts)
 
 
-def _cells(one: Difference) -> list[str]:
-    return [number(one.a), number(one.b), plus_minus(one.difference.mean, one.difference.half, signed=True)]
-
-
-def _reading(pair: Pair, some: list[Difference]) -> str:
-    """Who is better by what, or that both said the same of every row."""
-    equal = (
-        pair.seen
-        and len(pair.seen) == len(pair.splits)
-        and all(
-            one.proba.tobytes() == other.proba.tobytes() and one.threshold == other.threshold
-            for one, other in pair.seen.values()
-        )
-    )
-    if equal:
+def _reading(pair: EntryPair, differences: Sequence[MetricDifference]) -> str:
+    """Which run is significantly better by which metric, or that both have the same probabilities for every row."""
+    if pair.predictions and len(pair.predictions) == len(pair.splits) and _bitwise_equal(pair):
         return "equal to the last digit"
-    said = [f"{'A' if one.better > 0 else 'B'} better by {one.name}" for one in some if one.better]
-    if said:
-        return ", ".join(said)
-    return "no test" if all(math.isnan(one.difference.p) for one in some) else "cannot be told"
+    letters = {1: "A", -1: "B"}
+    better = [f"{letters[d.direction]} better by {d.name}" for d in differences if d.direction]
+    if better:
+        return ", ".join(better)
+    untested = all(map(math.isnan, map(attrgetter("difference.p"), differences)))
+    return "no test" if untested else "not significant"
 
 
-def _without(a: Scores, b: Scores, task: str, entry: Entry) -> str:
-    lacking = [name for name, scores in (("A", a), ("B", b)) if not len(scores.rows_of(task, entry, DEFAULT_THRESHOLD))]
-    return f"in {' and '.join(lacking)}" if lacking else ""
+def _bitwise_equal(pair: EntryPair) -> bool:
+    return all(
+        a.proba.tobytes() == b.proba.tobytes() and a.threshold == b.threshold for a, b in pair.predictions.values()
+    )
 
 
-def _some(names: Sequence[str]) -> str:
-    return ", ".join(names[:SOME]) + (f" and {len(names) - SOME} more" if len(names) > SOME else "")
+def _missing_scores(a: Scores, b: Scores, task: str, entries: Sequence[Entry]) -> Iterator[str]:
+    """Which entries lack scores in which run."""
+    parts = []
+    for entry in entries:
+        letters = [x for x, scores in (("A", a), ("B", b)) if not len(scores.rows_of(task, entry, DEFAULT_THRESHOLD))]
+        if letters:
+            parts.append(f"{entry.name} (in {' and '.join(letters)})")
+    if parts:
+        more = " …" if len(parts) > MAX_NAMES else ""
+        yield f"Without scores: {'; '.join(parts[:MAX_NAMES])}{more}"
 
 
-def _shared(tasks: list[str]) -> str:
-    return f"they share {listed(tasks)}" if tasks else f"they share {count(0, 'task')}"
+def _join_names(names: Sequence[str]) -> str:
+    more = f" and {len(names) - MAX_NAMES} more" if len(names) > MAX_NAMES else ""
+    return ", ".join(names[:MAX_NAMES]) + more

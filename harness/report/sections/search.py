@@ -1,196 +1,275 @@
-"""How the searches of a run went, as sections of its report: one for every task, and an index of all studies."""
+"""How the searches of a run went: a section for every task, and an index of all studies."""
 
 from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import partial
+from itertools import chain
+from operator import attrgetter
 from typing import TypeAlias
 
+from harness.evaluation.gains import (
+    DEFAULT_KEPT,
+    HURTS,
+    NOT_SIGNIFICANT,
+    PAYS,
+    SearchGain,
+    search_gains,
+    searched_entries,
+)
 from harness.evaluation.ranking import Ranking
-from harness.evaluation.search_history import Search, Searches, read_searches
+from harness.evaluation.search_effort import SearchClock, anytime_curve, best_strategies, running_best, search_clock
+from harness.evaluation.search_history import CellSearch, RunSearches, read_searches
 from harness.report.content import Evidence, Figure, Section
 from harness.report.figures.search import (
-    PANELS,
-    Bar,
-    History,
-    Labels,
-    Line,
+    MAX_TWO_COLUMN_PANELS,
+    AxisLabels,
+    GainInterval,
+    SearchCurve,
+    TrialHistory,
     anytime_figure,
     gains_figure,
     history_figure,
     strategies_figure,
 )
 from harness.report.figures.writer import file_name
-from harness.report.render.markdown import brief, count, details, escape, folded_table, number
-from harness.report.sections.search_effort import (
-    Clock,
-    Curve,
-    Gain,
-    anytime,
-    best_so_far,
-    best_strategies,
-    clock_of,
-    gains,
-    gains_table,
-    gains_text,
-    ranked,
+from harness.report.render.markdown import (
+    MISSING,
+    details,
+    escape,
+    folded_table,
+    format_count,
+    format_number,
+    format_quantity,
+    join_words,
 )
-from harness.report.sections.search_space import tried
+from harness.report.sections.search_space import space_parts
+from harness.report.sections.wording import bullets, change_text, metric_name, signed_text
 
-FEW_TASKS = 8  #: with more, only what compares families is drawn; the dashboard shows the rest
-BARS = 20
-REASONS = 5
+TITLE = "How the search went"
+MAX_DETAILED_TASKS = 8  #: with more, only what compares families is drawn; the dashboard shows the rest
+MAX_BARS = 20
+MAX_PANELS = 6
+MAX_REASONS = 5
+MAX_NAMES = 5
 Parts: TypeAlias = list[str | Figure]
-ByEntry: TypeAlias = dict[tuple[str, str], list[Search]]
+SearchesByEntry: TypeAlias = dict[tuple[str, str], list[CellSearch]]
+EFFORT_TEXT = (
+    "### Score against effort\n\nThe best inner score so far against the seconds that trials took, failed ones "
+    "included: the mean over the splits, from the moment when all of them have a score. A line ends where the "
+    "longest of its searches does. *Best strategy* is the one whose search ended highest. "
+    "Encoded rows are kept from one search to the next, so who comes first pays for "
+    "them: seconds compare families roughly, and strategies of one family not at all."
+)
+WALL_CLOCK_TEXT = (
+    " Seconds are those of the clock on the wall, which other work on the machine lengthens: "
+    "at least one search did not note CPU time."
+)
+INDEX_TEXT = (
+    "`evenhand dashboard RUN` opens all of these studies in Optuna's dashboard, on this machine only: their trials, "
+    "slices, contours and timelines, and a note on each. A study is named task/family/strategy/split, `r0f2` being "
+    "the third fold of the first repeat."
+)
 
 
 def sections(evidence: Evidence) -> list[Section]:
-    """How the search went on every task, and where its studies are found in Optuna's dashboard."""
+    """Write how the search went on every task, and where its studies are found in Optuna's dashboard."""
     searches = read_searches(evidence.store, evidence.scores)
-    found = [_section(evidence, ranking, searches.of(ranking.task)) for ranking in evidence.rankings]
+    written = []
+    for ranking in evidence.rankings:
+        by_entry = searches.of(ranking.task)
+        if any(map(attrgetter("complete_trials"), chain.from_iterable(by_entry.values()))):
+            written.append(Section(TITLE, tuple(_parts(evidence, ranking, by_entry)), ranking.task))
     greater = {ranking.task: ranking.metric.greater_is_better for ranking in evidence.rankings}
-    return [*(one for one in found if one.parts), *_index(searches, greater)]
+    return [*written, *_index(searches, greater)]
 
 
-def _section(evidence: Evidence, ranking: Ranking, by_entry: ByEntry) -> Section:
-    task = ranking.task
-    if not any(one.complete for some in by_entry.values() for one in some):
-        return Section("How the search went", (), task)
-    few = len(evidence.rankings) <= FEW_TASKS
+def _parts(evidence: Evidence, ranking: Ranking, by_entry: SearchesByEntry) -> Parts:
+    detailed = len(evidence.rankings) <= MAX_DETAILED_TASKS
+    searches = list(chain.from_iterable(by_entry.values()))
+    clock = search_clock(searches)
+    labels = AxisLabels(metric_name(ranking.metric), clock.label, ranking.metric.greater_is_better)
     families = tuple(evidence.scores.run["families"])
-    clock = clock_of([one for some in by_entry.values() for one in some])
-    labels = Labels(ranking.metric.label or ranking.metric.name, clock.said, ranking.metric.greater_is_better)
-    parts: Parts = [_said(by_entry)]
-    parts += _effort(by_entry, clock, families, labels, task)[: None if few else 2]
-    parts += _history(by_entry, ranking, labels) if few else []
-    parts += _gained(gains(evidence.scores, ranking), ranking, labels)
-    parts += tried(by_entry, ranking, labels) if few else []
-    return Section("How the search went", tuple(parts), task)
+    effort = _effort_parts(by_entry, clock, families, labels, ranking.task)
+    gains = _gain_parts(search_gains(evidence.scores, ranking), ranking, labels)
+    if not detailed:
+        return [_extent(searches), *effort[:2], *gains]
+    history, space = _history_parts(by_entry, ranking, labels), space_parts(by_entry, ranking, labels)
+    return [_extent(searches), *effort, *history, *gains, *space]
 
 
-def _said(by_entry: ByEntry) -> str:
-    """How much was searched, and what failed."""
-    searches = [one for some in by_entry.values() for one in some]
-    made = Counter(len(one.trials) for one in searches)
-    least, most = min(made), max(made)
-    each = count(most, "trial") if least == most else f"{least} to {count(most, 'trial')}"
-    said = (
-        f"{count(len(searches), 'search', 'searches')} of {each}, one for every family, strategy and split. The first "
+def _extent(searches: Sequence[CellSearch]) -> str:
+    """How much was searched, and which trials failed."""
+    lengths = list(map(_trial_count, searches))
+    trials = format_count(max(lengths), "trial")
+    if min(lengths) < max(lengths):
+        trials = f"{min(lengths)} to {trials}"
+    text = (
+        f"{format_count(len(searches), 'search', 'searches')} of {trials}, one for every family, strategy and split. The first "
         "trial of each is the default configuration. All scores here are inner ones: of the training rows' own folds."
     )
-    failed = Counter(trial.reason for one in searches for trial in one.trials if math.isnan(trial.value))
+    failed: Counter[str] = Counter()
+    for search in searches:
+        failed.update(trial.reason for trial in search.trials if math.isnan(trial.value))
     if not failed:
-        return said
-    reasons = [f"{n:,} × {escape(reason or 'no reason noted')}" for reason, n in failed.most_common(REASONS)]
-    rest = f"; {count(len(failed) - REASONS, 'other reason')}" if len(failed) > REASONS else ""
-    return f"{said} {count(failed.total(), 'trial')} failed: {'; '.join(reasons)}{rest}."
+        return text
+    reasons = [f"{n:,} × {escape(reason or 'no reason noted')}" for reason, n in failed.most_common(MAX_REASONS)]
+    if len(failed) > MAX_REASONS:
+        reasons.append(format_count(len(failed) - MAX_REASONS, "other reason"))
+    return f"{text} {format_count(failed.total(), 'trial')} failed: {'; '.join(reasons)}."
 
 
-def _effort(by_entry: ByEntry, clock: Clock, families: tuple[str, ...], labels: Labels, task: str) -> Parts:
+def _trial_count(search: CellSearch) -> int:
+    return len(search.trials)
+
+
+def _effort_parts(
+    by_entry: SearchesByEntry, clock: SearchClock, families: tuple[str, ...], labels: AxisLabels, task: str
+) -> Parts:
     """Score against seconds, of all families together, and of the strategies of each."""
-    curves = {who: anytime(some, clock, greater=labels.greater) for who, some in by_entry.items()}
-    curves = {who: curve for who, curve in curves.items() if curve}
-    best = best_strategies(curves, greater=labels.greater)
-    shown = [who for who in curves if who[1] in ("none", best.get(who[0]))]
-    lines = tuple(
-        _line(curves, who) for who in sorted(shown, key=lambda who: (families.index(who[0]), who[1] != "none"))
-    )
-    text = (
-        "### Score against effort\n\nThe best inner score so far against the seconds that trials took, failed ones "
-        "included: the mean over the splits, from the moment when all of them have a score. A line ends where the "
-        "longest of its searches does. *Best strategy* is the one whose search ended highest. "
-        "Encoded rows are kept from one search to the next, so who comes first pays for "
-        "them: seconds compare families roughly, and strategies of one family not at all."
-    )
+    curves = {}
+    for entry, searches in by_entry.items():
+        curve = anytime_curve(searches, clock, greater=labels.greater)
+        if curve:
+            curves[entry] = SearchCurve(*entry, curve)
+    best = best_strategies({entry: curve.curve for entry, curve in curves.items()}, greater=labels.greater)
+    drawn = [entry for entry in curves if entry[1] in ("none", best.get(entry[0]))]
+    drawn.sort(key=lambda entry: (families.index(entry[0]), entry[1] != "none"))
+    text = EFFORT_TEXT
     if clock.attribute == "seconds":
-        text += (
-            " Seconds are those of the clock on the wall, which other work on the machine lengthens: "
-            "at least one search did not note CPU time."
-        )
-    overall = partial(anytime_figure, lines, families, labels)
+        text += WALL_CLOCK_TEXT
+    draw = partial(anytime_figure, tuple(map(curves.__getitem__, drawn)), families, labels)
     parts: Parts = [
         text,
-        Figure(file_name(task, "anytime"), f"Best inner score against {clock.said}, by family", overall),
+        Figure(file_name(task, "anytime"), f"Best inner score against {clock.label}, by family", draw),
     ]
-    if len(curves) > len(shown):
-        every = tuple(_line(curves, who) for who in curves)
-        draw = partial(strategies_figure, every, labels)
-        parts.append(
-            Figure(file_name(task, "anytime-strategies"), f"Best inner score against {clock.said}, by strategy", draw)
-        )
+    if len(curves) > len(drawn):
+        draw = partial(strategies_figure, tuple(curves.values()), labels)
+        caption = f"Best inner score against {clock.label}, by strategy"
+        parts.append(Figure(file_name(task, "anytime-strategies"), caption, draw))
     return parts
 
 
-def _line(curves: dict[tuple[str, str], Curve], who: tuple[str, str]) -> Line:
-    return Line(*who, curves[who])
-
-
-def _history(by_entry: ByEntry, ranking: Ranking, labels: Labels) -> Parts:
-    """The trials of the first entries, one by one."""
-    shown = [who for who in ranked(ranking) if any(one.complete for one in by_entry.get(who, ()))][:PANELS]
-    if not shown or max(len(one.trials) for who in shown for one in by_entry[who]) < 2:
+def _history_parts(by_entry: SearchesByEntry, ranking: Ranking, labels: AxisLabels) -> Parts:
+    """The trials of the first entries in their order."""
+    drawn: list[tuple[str, str]] = []
+    lengths: list[int] = []
+    for entry in searched_entries(ranking):
+        searches = by_entry.get(entry, ())
+        if any(map(attrgetter("complete_trials"), searches)) and len(drawn) < MAX_TWO_COLUMN_PANELS:
+            drawn.append(entry)
+            lengths += map(_trial_count, searches)
+    if max(lengths, default=0) < 2:
         return []
-    histories = tuple(_trials("\n".join(who), by_entry[who], greater=labels.greater) for who in shown)
-    which = f"the {len(shown)} entries that rank first" if len(by_entry) > len(shown) else "every entry"
+    histories = tuple(_trial_history("\n".join(entry), by_entry[entry], greater=labels.greater) for entry in drawn)
+    entries = f"the {len(drawn)} entries that rank first" if len(by_entry) > len(drawn) else "every entry"
     text = (
-        f"### Trial by trial\n\nThe trials of {which}, in the order in which they were made; within a split each was chosen "
+        f"### Trial by trial\n\nThe trials of {entries}, in the order in which they were made; within a split each was chosen "
         "from what those before it showed."
     )
     draw = partial(history_figure, histories, labels)
     return [text, Figure(file_name(ranking.task, "history"), "Inner score of every trial, by number", draw)]
 
 
-def _trials(title: str, searches: list[Search], *, greater: bool) -> History:
-    trials = tuple((trial.number, float(f"{trial.value:.6g}")) for one in searches for trial in one.complete)
-    failed = tuple(sorted({t.number for one in searches for t in one.trials if math.isnan(t.value)}))
-    bests = [best_so_far(one.trials, greater=greater) for one in searches if one.complete]
-    # A search that ended keeps its best, so that the mean is always one over the same splits.
+def _trial_history(title: str, searches: Sequence[CellSearch], *, greater: bool) -> TrialHistory:
+    trials: list[tuple[int, float]] = []
+    failed: set[int] = set()
+    bests = []
+    for search in searches:
+        trials += [(trial.number, _rounded(trial.value)) for trial in search.complete_trials]
+        failed.update(trial.number for trial in search.trials if math.isnan(trial.value))
+        if search.complete_trials:
+            bests.append(running_best(search.trials, greater=greater))
+    # A search that ended keeps its best, so that the mean is always taken over the same splits.
     longest = max(map(len, bests))
-    table = [best + best[-1:] * (longest - len(best)) for best in bests]
-    means = [(at, sum(column) / len(column)) for at, column in enumerate(zip(*table, strict=True))]
-    return History(title, trials, failed, tuple((at, float(f"{y:.6g}")) for at, y in means if not math.isnan(y)))
+    means = []
+    for position in range(longest):
+        mean = sum(best[min(position, len(best) - 1)] for best in bests) / len(bests)
+        if not math.isnan(mean):
+            means.append((position, _rounded(mean)))
+    return TrialHistory(title, tuple(trials), tuple(sorted(failed)), tuple(means))
 
 
-def _gained(found: list[Gain], ranking: Ranking, labels: Labels) -> Parts:
-    """What the search brought over the default configuration, in words, as a table and a picture."""
-    if not found:
+def _rounded(score: float) -> float:
+    return float(f"{score:.6g}")
+
+
+def _gain_parts(gains: Sequence[SearchGain], ranking: Ranking, labels: AxisLabels) -> Parts:
+    """What the search gained over the default configuration, in words, as a table and a figure."""
+    if not gains:
         return []
-    bars = tuple(
-        Bar("/".join(one.entry[:2]), _six(one.inner), _six(one.outer.mean), _six(one.outer.half)) for one in found
+    bars = []
+    for gain in gains[:MAX_BARS]:
+        numbers = map(_rounded, (gain.inner, gain.outer.mean, gain.outer.ci_half_width))
+        bars.append(GainInterval("/".join(gain.entry[:2]), *numbers))
+    draw = partial(gains_figure, tuple(bars), labels.score)
+    figure = Figure(file_name(ranking.task, "gains"), "What the search brought over the default configuration", draw)
+    return ["### What the search brought", gains_text(gains, ranking), _gains_table(gains, labels.score), figure]
+
+
+def gains_text(gains: Sequence[SearchGain], ranking: Ranking) -> str:
+    """Say for which entries the search paid on rows that it never saw, and what the two columns of gains mean."""
+    by_reading: dict[str, list[SearchGain]] = {}
+    for gain in gains:
+        by_reading.setdefault(gain.reading, []).append(gain)
+    parts = []
+    for reading, ends in ((PAYS, "scores higher"), (HURTS, "scores lower")):
+        if reading in by_reading:
+            parts.append(f"the configuration found {ends} on the test rows for {_gain_names(by_reading[reading])}")
+    unchanged = "it is not significantly different from the default configuration"
+    for reading, ends in ((NOT_SIGNIFICANT, unchanged), (DEFAULT_KEPT, "every split kept the default configuration")):
+        if reading in by_reading:
+            parts.append(f"for {format_count(len(by_reading[reading]), 'entry', 'entries')} {ends}")
+    verdict = "; ".join(parts) or f"No verdict: {ranking.no_test_reason or 'splits are missing'}"
+    tested = sum(len(by_reading.get(reading, ())) for reading in (PAYS, HURTS, NOT_SIGNIFICANT))
+    adjusted = ""
+    if tested > 1:
+        adjusted = (
+            f"; readings are after Holm's adjustment over {format_count(tested, 'entry', 'entries')}, so an interval without 0 "
+            "in it need not be enough"
+        )
+    return (
+        f"{verdict[0].upper()}{verdict[1:]}. *Inner* is the gain on the folds that the search looked at: the largest of many "
+        "tries, so it is never negative and tends to promise too much. *Outer* is the gain on sealed test rows, with its "
+        f"corrected 95 % interval{adjusted}. Above zero is better."
     )
-    draw = partial(gains_figure, bars[:BARS], labels.score)
-    picture = Figure(file_name(ranking.task, "gains"), "What the search brought over the default configuration", draw)
-    return ["### What the search brought", gains_text(found, ranking), gains_table(found, labels.score), picture]
 
 
-def _six(value: float) -> float:
-    return float(f"{value:.6g}")
+def _gain_names(gains: Sequence[SearchGain]) -> str:
+    names = [f"{escape('/'.join(gain.entry[:2]))} ({change_text(gain.outer)})" for gain in gains]
+    if len(names) > MAX_NAMES:
+        names = [*names[:MAX_NAMES], f"{len(names) - MAX_NAMES} more"]
+    return join_words(names)
 
 
-def _index(searches: Searches, greater: Mapping[str, bool]) -> list[Section]:
-    """Every study: its name in the dashboard and how it ended."""
-    if not searches.found and not searches.unreadable:
-        return []
-    header = ["Study", "Complete", "Failed", "Best inner", "Seconds", "CPU s"]
+def _gains_table(gains: Sequence[SearchGain], label: str) -> str:
+    """Every tuned entry against its own default configuration."""
     rows = []
-    for one in searches.found:
-        best = best_so_far(one.trials, greater=greater[one.task])[-1:] or [math.nan]
-        failed = len(one.trials) - len(one.complete)
-        rows.append([escape(one.name), str(len(one.complete)), str(failed), number(best[0]), *_times(one)])
-    text = (
-        "`evenhand dashboard RUN` opens all of these studies in Optuna's dashboard, on this machine only: their trials, "
-        "slices, contours and timelines, and a note on each. A study is named task/family/strategy/split, `r0f2` being "
-        "the third fold of the first repeat."
-    )
-    parts: Parts = [text]
-    parts += [folded_table(header, rows)] if rows else []
+    for gain in gains:
+        row = [escape(gain.entry.family), escape(gain.entry.strategy), signed_text(gain.inner)]
+        rows.append([*row, change_text(gain.outer), str(gain.outer.n), gain.reading or MISSING])
+    return folded_table(["Family", "Strategy", f"{label}: inner gain", "Outer gain", "Splits", "Tuning"], rows)
+
+
+def _index(searches: RunSearches, greater: Mapping[str, bool]) -> list[Section]:
+    """Every study: its name in the dashboard and how it ended."""
+    if not searches.searches and not searches.unreadable:
+        return []
+    rows = []
+    for search in searches.searches:
+        best = running_best(search.trials, greater=greater[search.task])
+        score = format_number(best[-1] if best else math.nan)
+        complete, failed = len(search.complete_trials), len(search.trials) - len(search.complete_trials)
+        seconds = sum(map(attrgetter("seconds"), search.trials))
+        cpu_seconds = sum(map(attrgetter("cpu_seconds"), search.trials))
+        row = [escape(search.name), str(complete), str(failed), score]
+        rows.append([*row, *map(format_quantity, (seconds, cpu_seconds))])
+    parts: Parts = [INDEX_TEXT]
+    if rows:
+        parts.append(folded_table(["Study", "Complete", "Failed", "Best inner", "Seconds", "CPU s"], rows))
     if searches.unreadable:
-        lost = "\n".join(f"- {escape(reason)}" for reason in searches.unreadable)
-        parts.append(details(f"{count(len(searches.unreadable), 'journal')} could not be read", lost))
+        reasons = bullets(map(escape, searches.unreadable))
+        parts.append(details(f"{format_count(len(searches.unreadable), 'journal')} could not be read", reasons))
     return [Section("Studies in Optuna's dashboard", tuple(parts))]
-
-
-def _times(one: Search) -> list[str]:
-    return [brief(sum(trial.seconds for trial in one.trials)), brief(sum(trial.cpu_seconds for trial in one.trials))]

@@ -1,4 +1,4 @@
-"""Which parameters scores depend on, and what was tried: words and pictures of the spaces that were searched."""
+"""Which parameters the score depends on, and which of their values were tried."""
 
 from __future__ import annotations
 
@@ -6,26 +6,26 @@ import math
 from collections.abc import Mapping, Sequence
 from functools import partial
 
+from harness.evaluation.gains import searched_entries
 from harness.evaluation.ranking import Ranking
-from harness.evaluation.search_history import FEWEST, METHODS, Axis, Search, Trial
+from harness.evaluation.search_history import METHODS, MIN_TRIALS, CellSearch, SearchParameter, SearchTrial
 from harness.report.content import Figure
-from harness.report.figures.search import Labels
+from harness.report.figures.search import AxisLabels
 from harness.report.figures.search_space import (
-    PANELS,
+    MAX_PANELS,
     STRATEGY,
-    Scale,
-    Tried,
-    Weights,
+    ParameterAxis,
+    ParameterImportances,
+    TrialPath,
     importance_figure,
     parallel_figure,
 )
 from harness.report.figures.writer import file_name
-from harness.report.render.markdown import escape, listed
-from harness.report.sections.search_effort import ranked
+from harness.report.render.markdown import escape, join_words
 
-AXES = 8  #: of parallel coordinates
-LINES = 80
-SHARES = {
+MAX_AXES = 8  #: of parallel coordinates
+MAX_LINES = 80
+AXIS_LABELS = {
     "fANOVA": "share of the explained spread (fANOVA); a dot is a split",
     "PED-ANOVA": "share in being among the best (PED-ANOVA); a dot is a split",
 }
@@ -39,102 +39,141 @@ TEXTS = {
 }
 
 
-def tried(by_entry: Mapping[tuple[str, str], list[Search]], ranking: Ranking, labels: Labels) -> list[str | Figure]:
-    """Importances of parameters, where there are trials enough, and the trials of the best entry in parallel coordinates."""
-    parts: list[str | Figure] = ["### What the score depends on"]
+def space_parts(
+    by_entry: Mapping[tuple[str, str], list[CellSearch]], ranking: Ranking, labels: AxisLabels
+) -> list[str | Figure]:
+    """Show importances of parameters, where there are enough trials, and the best entry's trials in parallel coordinates.
+
+    Parameters
+    ----------
+    by_entry : mapping of (str, str) to list of Search
+        The searches of a task by family and strategy.
+    ranking : Ranking
+        The ranking of the task.
+    labels : AxisLabels
+        What the axes of figures are called.
+
+    Returns
+    -------
+    list of str or Figure
+        Markdown and figures in turn.
+    """
+    parts: list[str | Figure] = []
     for strategy, method in METHODS.items():
-        searches = {family: some for (family, of), some in by_entry.items() if of == strategy}
-        parts += _importances(searches, ranking.task, method) if searches else []
-    parts = list(dict.fromkeys(parts)) if len(parts) > 1 else []  # what cannot be said is said once
-    return [*parts, *_parallel(by_entry, ranking, labels)]
+        searches = {family: by_entry[family, name] for family, name in by_entry if name == strategy}
+        if searches:
+            parts += _importance_parts(searches, ranking.task, method)
+    if parts:
+        parts = list(dict.fromkeys(["### What the score depends on", *parts]))  # the same reason is given once
+    return [*parts, *_parallel_parts(by_entry, ranking, labels)]
 
 
-def _importances(searches: Mapping[str, list[Search]], task: str, method: str) -> list[str | Figure]:
-    enough = {family: weighed for family, some in searches.items() if (weighed := shares(some))}
-    if not enough:
-        most = max(len(one.complete) for some in searches.values() for one in some)
-        why = f"that takes {FEWEST} complete trials in every split, and these searches have {most} at most"
-        if most >= FEWEST:
-            why = "in no family does every split have trials enough, different scores and more than one parameter"
-        return [f"Nothing can be said about which parameters matter: {why}."]
-    said = [TEXTS[method]]
+def _importance_parts(searches: Mapping[str, list[CellSearch]], task: str, method: str) -> list[str | Figure]:
+    by_family = {family: importance_shares(of_family) for family, of_family in searches.items()}
+    known = {family: shares for family, shares in by_family.items() if shares}
+    if not known:
+        return [f"Nothing can be said about which parameters matter: {_missing_reason(searches)}."]
+    sentences = [TEXTS[method]]
     if method == "fANOVA":
-        said.append(_of_strategy(enough))
-    short = [escape(family) for family in searches if family not in enough]
-    said += [f"Too few trials, or no choice between parameters, for {listed(short)}."] if short else []
-    weights = tuple(Weights(family, tuple(weighed.items())) for family, weighed in enough.items())
-    said += [f"The picture shows the first {PANELS} families."] if len(weights) > PANELS else []
-    draw = partial(importance_figure, weights[:PANELS], SHARES[method])
-    picture = Figure(
-        file_name(task, f"importances-{method}"), f"Importances of parameters by {method}, by family", draw
-    )
-    return [" ".join(said), picture]
+        sentences.append(_strategy_share(known))
+    missing = [escape(family) for family in searches if family not in known]
+    if missing:
+        sentences.append(f"Too few trials, or no choice between parameters, for {join_words(missing)}.")
+    if len(known) > MAX_PANELS:
+        sentences.append(f"The figure shows the first {MAX_PANELS} families.")
+    importances = tuple(ParameterImportances(family, tuple(shares.items())) for family, shares in known.items())
+    draw = partial(importance_figure, importances[:MAX_PANELS], AXIS_LABELS[method])
+    caption = f"Importances of parameters by {method}, by family"
+    return [" ".join(sentences), Figure(file_name(task, f"importances-{method}"), caption, draw)]
 
 
-def shares(searches: Sequence[Search]) -> dict[str, tuple[float, ...]]:
-    """The share of every parameter in every split; empty where one split cannot say."""
-    if any(not one.importances for one in searches):
+def _missing_reason(searches: Mapping[str, list[CellSearch]]) -> str:
+    most = 0
+    for of_family in searches.values():
+        most = max(most, *(len(search.complete_trials) for search in of_family))
+    if most >= MIN_TRIALS:
+        return "in no family does every split have trials enough, different scores and more than one parameter"
+    return f"that takes {MIN_TRIALS} complete trials in every split, and these searches have {most} at most"
+
+
+def importance_shares(searches: Sequence[CellSearch]) -> dict[str, tuple[float, ...]]:
+    """Give the share of every parameter in every split; empty where it is not known in some split."""
+    if not all(search.importances for search in searches):
         return {}
-    names = {name: None for one in searches for name in one.importances}
-    return {name: tuple(float(f"{one.importances.get(name, 0.0):.4g}") for one in searches) for name in names}
+    shares: dict[str, list[float]] = {}
+    for position, search in enumerate(searches):
+        for name, share in search.importances.items():
+            shares.setdefault(name, [0.0] * len(searches))[position] = float(f"{share:.4g}")
+    return dict(zip(shares, map(tuple, shares.values()), strict=True))
 
 
-def _of_strategy(enough: Mapping[str, Mapping[str, tuple[float, ...]]]) -> str:
+def _strategy_share(known: Mapping[str, Mapping[str, tuple[float, ...]]]) -> str:
     """The share of the strategy, family by family, with its range over the splits."""
-    said = []
-    for family, weighed in enough.items():
-        if values := weighed.get(STRATEGY, ()):
-            spread = (
-                f" ({100 * min(values):.0f} to {100 * max(values):.0f} % over the splits)" if len(values) > 1 else ""
-            )
-            said.append(f"{100 * sum(values) / len(values):.0f} % for {escape(family)}{spread}")
-    return f"The choice of the strategy has a share of {listed(said)}." if said else ""
+    phrases = []
+    for family, shares in known.items():
+        percent = [100 * share for share in shares.get(STRATEGY, ())]
+        if percent:
+            phrase = f"{100 * sum(shares[STRATEGY]) / len(percent):.0f} % for {escape(family)}"
+            if len(percent) > 1:
+                phrase += f" ({min(percent):.0f} to {max(percent):.0f} % over the splits)"
+            phrases.append(phrase)
+    return f"The choice of the strategy has a share of {join_words(phrases)}." if phrases else ""
 
 
-def _parallel(by_entry: Mapping[tuple[str, str], list[Search]], ranking: Ranking, labels: Labels) -> list[str | Figure]:
+def _parallel_parts(
+    by_entry: Mapping[tuple[str, str], list[CellSearch]], ranking: Ranking, labels: AxisLabels
+) -> list[str | Figure]:
     """All trials of the best entry that searched anything."""
-    who = next((one for one in ranked(ranking) if one in by_entry), None)
-    trials = [(one, trial) for one in by_entry.get(who, ()) for trial in one.complete] if who else []
-    if who is None or len(trials) < FEWEST:
+    searched = [entry for entry in searched_entries(ranking) if entry in by_entry][:1]
+    trials: list[SearchTrial] = []
+    axes: dict[str, SearchParameter] = {}
+    for search in by_entry[searched[0]] if searched else ():
+        trials += search.complete_trials
+        axes |= {axis.name: axis for axis in search.axes}
+    if len(trials) < MIN_TRIALS:
         return []
-    searches = by_entry[who]
-    axes = _shown(searches)
-    best = sorted(trials, key=lambda pair: -pair[1].value if labels.greater else pair[1].value)[:LINES]
-    lines = tuple(_tried(trial, axes) for _, trial in best)
-    scales = tuple(Scale(*(getattr(axis, name) for name in ("name", "low", "high", "log", "options"))) for axis in axes)
-    all_axes = {axis.name: None for one in searches for axis in one.axes}
-    left = [escape(name) for name in all_axes if name not in {axis.name for axis in axes}]
+    drawn_axes = _most_important_axes(axes, by_entry[searched[0]])
+    name = "/".join(searched[0])
     text = (
-        f"### What was tried\n\nEvery line is a trial of {escape('/'.join(who))}, from all its splits, and crosses each axis "
-        "at the value that it tried. Dark ones scored better."
+        f"### What was tried\n\nEvery line is a trial of {escape(name)}, from all its splits, and crosses each "
+        "axis at the value that it tried. Dark ones scored better."
     )
-    text += f" Without room: {listed(left)}." if left else ""
-    text += f" Only the best {LINES} of {len(trials):,} trials are drawn." if len(trials) > LINES else ""
-    draw = partial(parallel_figure, scales, lines, labels.score, greater=labels.greater)
-    return [
-        text,
-        Figure(
-            file_name(ranking.task, "parallel", *who),
-            f"Trials of {'/'.join(who)} in parallel coordinates",
-            draw,
-        ),
-    ]
+    undrawn = [escape(name) for name, axis in axes.items() if axis not in drawn_axes]
+    if undrawn:
+        text += f" Without room: {join_words(undrawn)}."
+    if len(trials) > MAX_LINES:
+        text += f" Only the best {MAX_LINES} of {len(trials):,} trials are drawn."
+    draw = _draw_parallel(trials, drawn_axes, labels)
+    caption = f"Trials of {name} in parallel coordinates"
+    return [text, Figure(file_name(ranking.task, "parallel", *searched[0]), caption, draw)]
 
 
-def _shown(searches: Sequence[Search]) -> list[Axis]:
-    """The axes for which there is room: those that matter most where that is known, else the first; in the space's order."""
-    axes = {axis.name: axis for one in searches for axis in one.axes}
-    weighed = {name: sum(values) for name, values in shares(searches).items()}
-    first = sorted(axes, key=lambda name: -weighed.get(name, 0.0))[:AXES]
-    return [axis for name, axis in axes.items() if name in first]
+def _draw_parallel(
+    trials: Sequence[SearchTrial], parameters: Sequence[SearchParameter], labels: AxisLabels
+) -> partial[dict[str, bytes]]:
+    """The best trials in parallel coordinates."""
+    axes, paths = [], []
+    for parameter in parameters:
+        axes.append(ParameterAxis(parameter.name, parameter.low, parameter.high, parameter.log, parameter.options))
+    for trial in sorted(trials, key=lambda trial: trial.value, reverse=labels.greater)[:MAX_LINES]:
+        paths.append(_trial_path(trial, parameters))
+    return partial(parallel_figure, tuple(axes), tuple(paths), labels.score, greater=labels.greater)
 
 
-def _tried(trial: Trial, axes: Sequence[Axis]) -> Tried:
-    return Tried(tuple(_place(axis, trial) for axis in axes), float(f"{trial.value:.6g}"), trial.number == 0)
+def _most_important_axes(axes: Mapping[str, SearchParameter], searches: Sequence[CellSearch]) -> list[SearchParameter]:
+    """The axes for which there is room: the most important where that is known, else the first; in the space's order."""
+    shares = importance_shares(searches)
+    names = sorted(axes, key=lambda name: -sum(shares.get(name, ())))[:MAX_AXES]
+    return [axis for name, axis in axes.items() if name in names]
 
 
-def _place(axis: Axis, trial: Trial) -> float:
-    if axis.name not in trial.params:
-        return math.nan
-    value = trial.params[axis.name]
-    return float(axis.options.index(str(value)) if axis.options else f"{value:.6g}")
+def _trial_path(trial: SearchTrial, axes: Sequence[SearchParameter]) -> TrialPath:
+    heights = []
+    for axis in axes:
+        height = math.nan
+        if axis.name in trial.params and axis.options:
+            height = float(axis.options.index(str(trial.params[axis.name])))
+        elif axis.name in trial.params:
+            height = float(f"{trial.params[axis.name]:.6g}")
+        heights.append(height)
+    return TrialPath(tuple(heights), float(f"{trial.value:.6g}"), trial.number == 0)

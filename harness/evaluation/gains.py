@@ -1,0 +1,216 @@
+"""What is gained over an entry by tuning, by ensembling and by recalibration, in pairs over the same splits."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+
+from harness.evaluation.ensembles import ENSEMBLE_KINDS
+from harness.evaluation.ranking import BASELINE, Ranking, can_test
+from harness.evaluation.scores import ANY_NAME, Entry, Scores
+from harness.evaluation.significance import CONFIDENCE, Estimate, estimate, holm
+from harness.metrics.calibration import CALIBRATIONS
+from harness.metrics.metric import Metric
+
+DEFAULT_KEPT, PAYS, HURTS = "kept the default", "pays", "hurts"
+NOT_SIGNIFICANT = "cannot be told"  #: as it is written in tables
+CHOSEN = Entry(ANY_NAME, ANY_NAME, "chosen")  #: what inner scores choose in each split
+
+
+@dataclass(frozen=True)
+class SearchGain:
+    """What the search of one entry gained over its default configuration, better is positive.
+
+    `inner` is measured by the score that was searched, so it is never negative and optimistic; `outer` on test rows.
+    `reading` is after Holm's adjustment over the task's entries; empty where nothing can be tested.
+    """
+
+    entry: Entry
+    inner: float
+    outer: Estimate
+    reading: str
+
+
+def searched_entries(ranking: Ranking) -> list[tuple[str, str]]:
+    """List family and strategy of every entry that was searched, best first."""
+    tuned = (ranked.entry for ranked in ranking.entries if ranked.entry.stage == "tuned")
+    return list(dict.fromkeys((entry.family, entry.strategy) for entry in tuned))
+
+
+def search_gains(scores: Scores, ranking: Ranking) -> list[SearchGain]:
+    """Measure what the search gained for every tuned entry of a task, over the splits that both stages have.
+
+    Parameters
+    ----------
+    scores : Scores
+        The scores of the run.
+    ranking : Ranking
+        The ranking of the task.
+
+    Returns
+    -------
+    list of SearchGain
+        Best entries first; the baseline, which has nothing to search, is left out.
+    """
+    task, metric = ranking.task, ranking.metric
+    sign = 1 if metric.greater_is_better else -1
+    measured, p_values = [], []
+    for family, strategy in searched_entries(ranking):
+        entry = Entry(family, strategy, "tuned")
+        default = scores.rows_of(task, entry._replace(stage="default"), ranking.threshold_kind)
+        tuned = scores.rows_of(task, entry, ranking.threshold_kind)
+        default, tuned = default.select(tuned.splits), tuned.select(default.splits)
+        if family == BASELINE or not len(tuned):
+            continue
+        resolution, change = scores.resolution(task, metric, tuned), sign * (tuned[metric.name] - default[metric.name])
+        outer = estimate(change, tuned.mean("ratio"), can_test=can_test(scores, task), resolution=resolution)
+        unchanged = bool(np.array_equal(default["trial"], tuned["trial"]))
+        measured.append((entry, sign * (tuned.mean("inner") - default.mean("inner")), outer, unchanged))
+        p_values.append(math.nan if unchanged else outer.p)
+    gains = []
+    for (entry, inner, outer, unchanged), adjusted in zip(measured, holm(p_values), strict=True):
+        reading = DEFAULT_KEPT if unchanged else _search_reading(outer, adjusted)
+        gains.append(SearchGain(entry, inner, outer, reading))
+    return gains
+
+
+def _search_reading(outer: Estimate, adjusted: float) -> str:
+    if math.isnan(outer.p):
+        return ""
+    if adjusted >= 1 - CONFIDENCE:
+        return NOT_SIGNIFICANT
+    return PAYS if outer.mean > 0 else HURTS
+
+
+@dataclass(frozen=True)
+class EnsembleMember:
+    """An entry in one kind of ensemble: its weight in every split where it could be chosen, by split."""
+
+    entry: Entry
+    weights: dict[tuple[int, int], float]
+
+    @property
+    def used(self) -> int:
+        """In how many splits it has a weight."""
+        return sum(weight != 0 for weight in self.weights.values())
+
+    @property
+    def mean(self) -> float:
+        """Its mean weight."""
+        return float(np.mean([*self.weights.values()]))
+
+
+def ensemble_members(scores: Scores, task: str, kind: str) -> list[EnsembleMember]:
+    """List the members of the ensembles of a kind, the largest mean weight first, without those that never have a weight."""
+    entry_of = {cell.record.id: Entry(cell.family, cell.strategy, "tuned") for cell in scores.cells if cell.record}
+    weights: dict[Entry, dict[tuple[int, int], float]] = {}
+    for (ensemble_task, ensemble_kind, split), combined in scores.ensembles.items():
+        if (ensemble_task, ensemble_kind) == (task, kind):
+            for cell, weight in combined.weights.items():
+                weights.setdefault(entry_of[cell], {})[split] = weight
+    members = filter(lambda member: member.used, map(EnsembleMember, weights, weights.values()))
+    return sorted(members, key=lambda member: (-abs(member.mean), member.entry))
+
+
+def ensemble_gains(scores: Scores, ranking: Ranking) -> dict[str, Estimate]:
+    """Measure by kind what ensembling adds to choosing by inner scores: the difference of the objective.
+
+    Both had the same trials (but for the baseline's single one). Taken over the splits of both.
+    """
+    gains = {}
+    for kind in ENSEMBLE_KINDS:
+        ensembled = scores.rows_of(ranking.task, Entry(ANY_NAME, kind, "ensembled"), ranking.threshold_kind)
+        chosen = scores.rows_of(ranking.task, CHOSEN, ranking.threshold_kind).select(ensembled.splits)
+        ensembled = ensembled.select(chosen.splits)
+        if len(ensembled):
+            change = ensembled[ranking.metric.name] - chosen[ranking.metric.name]
+            resolution, ratio = scores.resolution(ranking.task, ranking.metric, chosen), chosen.mean("ratio")
+            gains[kind] = estimate(change, ratio, can_test=can_test(scores, ranking.task), resolution=resolution)
+    return gains
+
+
+@dataclass(frozen=True)
+class RecalibrationEffect:
+    """A tuned entry with one calibration: its mean metrics, and the differences to itself without, with a reading.
+
+    `means` and `differences` are in the order of `calibration_metrics`; an entry with calibration `none` has no differences.
+    `reading` is empty where nothing can be tested.
+    """
+
+    entry: Entry
+    means: tuple[float, ...]
+    splits: int
+    differences: tuple[Estimate, ...] = ()
+    reading: str = ""
+
+    @property
+    def tested(self) -> list[Estimate]:
+        """The differences that are tested: of log loss, Brier score and decisions, not of ECE."""
+        return [*self.differences[:2], *self.differences[3:]]
+
+
+def calibration_metrics(scores: Scores, task: str) -> tuple[Metric, ...]:
+    """Give log loss, Brier score, ECE, and the metric of decisions: F1, or cost where the task has a cost matrix."""
+    decision = "expected_cost" if scores.costs(task) else "f1"
+    return tuple(map(scores.metrics.__getitem__, ("log_loss", "brier", "ece", decision)))
+
+
+def recalibration_effects(scores: Scores, ranking: Ranking) -> list[RecalibrationEffect]:
+    """Compare every tuned entry with its recalibrations, in the order of the ranking; the baseline has none."""
+    measured: list[RecalibrationEffect] = []
+    for ranked in ranking.entries:
+        if ranked.entry.stage == "tuned" and ranked.entry.family != BASELINE and len(ranked.rows):
+            for calibration in CALIBRATIONS:
+                measured.append(_recalibration(scores, ranking.task, ranked.entry._replace(calibration=calibration)))
+    measured = [effect for effect in measured if effect.splits]
+    adjusted = iter(holm([difference.p for effect in measured for difference in effect.tested]))
+    effects = []
+    for effect in measured:
+        reading = _recalibration_reading(scores, ranking.task, effect, [next(adjusted) for _ in effect.tested])
+        effects.append(RecalibrationEffect(effect.entry, effect.means, effect.splits, effect.differences, reading))
+    return effects
+
+
+def _recalibration(scores: Scores, task: str, entry: Entry) -> RecalibrationEffect:
+    kind, metrics = scores.threshold_kinds(task)[-1], calibration_metrics(scores, task)
+    rows = scores.rows_of(task, entry, kind)
+    means = tuple(rows.mean(metric.name) for metric in metrics)
+    if entry.calibration == "none" or not len(rows):
+        return RecalibrationEffect(entry, means, len(rows))
+    plain = scores.rows_of(task, entry._replace(calibration="none"), kind).select(rows.splits)
+    differences = []
+    for metric in metrics:
+        change, resolution = rows[metric.name] - plain[metric.name], scores.resolution(task, metric, plain)
+        differences.append(
+            estimate(change, plain.mean("ratio"), can_test=can_test(scores, task), resolution=resolution)
+        )
+    return RecalibrationEffect(entry, means, len(rows), tuple(differences))
+
+
+def _recalibration_reading(scores: Scores, task: str, effect: RecalibrationEffect, adjusted: list[float]) -> str:
+    if all(map(math.isnan, adjusted)):
+        return ""
+    log_loss, brier, _, decision = calibration_metrics(scores, task)
+    directions = []
+    for metric, difference, p in zip((log_loss, brier, decision), effect.tested, adjusted, strict=True):
+        direction = 0
+        if p < 1 - CONFIDENCE:
+            direction = 1 if (difference.mean > 0) == metric.greater_is_better else -1
+        directions.append(direction)
+    return calibration_reading(*directions)
+
+
+def calibration_reading(log_loss: int, brier: int, decision: int) -> str:
+    """Put the directions (1 better, −1 worse, 0 not significant) of log loss, Brier score and decisions into words."""
+    adjectives = {1: "better", -1: "worse"}
+    probabilities = {log_loss, brier} - {0}
+    parts = []
+    if len(probabilities) == 2:
+        parts.append("log loss and Brier disagree")
+    else:
+        parts += [f"{adjectives[direction]} probabilities" for direction in probabilities]
+    if decision:
+        parts.append(f"{adjectives[decision]} decisions")
+    return ", ".join(parts) or NOT_SIGNIFICANT

@@ -1,0 +1,263 @@
+"""What imbalance strategies change: paired differences to doing nothing, per family, task by task and over all tasks."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from harness.evaluation.metric_cache import DEFAULT_THRESHOLD, TUNED_THRESHOLD
+from harness.evaluation.ranking import can_test
+from harness.evaluation.scores import ANY_NAME, Entry, Scores, entry_statuses
+from harness.evaluation.significance import CONFIDENCE, Estimate, estimate, holm, signed_rank_test
+from harness.metrics.metric import Metric
+
+#: Readings of what a strategy does to ranking and decisions.
+HELPS, HURTS, MIXED, ONLY_THRESHOLD = "helps", "hurts", "mixed", "only moves the threshold"
+NOT_SIGNIFICANT = "cannot be told"  #: as it is written in tables
+READINGS = (HELPS, HURTS, MIXED, ONLY_THRESHOLD, NOT_SIGNIFICANT)
+NO_READING = "–"  #: where the splits allow no test
+MIN_TASKS = 6  #: with five tasks no two-sided signed-rank test can give less than 0.0625
+
+
+@dataclass(frozen=True)
+class StrategyComparison:
+    """A column of the comparison: the metric, the strategy's threshold kind (None: its better one) and that of `none`."""
+
+    title: str
+    metric: Metric
+    threshold: str | None
+    none_threshold: str
+
+
+@dataclass(frozen=True)
+class StrategyDifference:
+    """One strategy of one family against doing nothing: an estimate for every comparison."""
+
+    family: str
+    strategy: str
+    splits: int
+    estimates: tuple[Estimate, ...]
+
+
+@dataclass(frozen=True)
+class StrategyReading:
+    """The reading of a difference, and for every comparison its direction: better (1), worse (−1) or neither (0).
+
+    The reading is `NO_READING` where nothing can be tested.
+    """
+
+    difference: StrategyDifference
+    directions: tuple[int, ...]
+    reading: str
+
+    @property
+    def family(self) -> str:
+        """The family."""
+        return self.difference.family
+
+    @property
+    def strategy(self) -> str:
+        """The strategy."""
+        return self.difference.strategy
+
+    @property
+    def main(self) -> str:
+        """The part of the reading about ranking and decisions: one of `READINGS`."""
+        first = self.reading.partition(", ")[0]
+        return first if first in READINGS else NOT_SIGNIFICANT
+
+
+@dataclass(frozen=True)
+class StrategyCount:
+    """The effects of one strategy of one family over several tasks.
+
+    `readings` counts the tasks by their reading of ranking and decisions, `better` and `worse` those with significantly
+    better or worse probabilities. On `higher` of `tasks` the mean of the ranking metric is better, by `mean_gain` on average
+    over all; `rank_sum` is the sum of the signed ranks of these differences, and `p` the adjusted p value of their test. All
+    but `higher` are NaN where the tasks' ranking is measured by several metrics.
+    """
+
+    family: str
+    strategy: str
+    tasks: int
+    readings: Counter[str]
+    better: int
+    worse: int
+    higher: int
+    mean_gain: float
+    rank_sum: float
+    p: float
+
+
+def strategy_comparisons(scores: Scores, task: str) -> list[StrategyComparison]:
+    """List what is compared: ranking, decisions at 0.5, decisions with both thresholds tuned, and probabilities.
+
+    Each is measured by the task's objective where that is of its type, otherwise ranking as `ranking_metric` says, decisions
+    by F1 (by cost where the task has a cost matrix) and probabilities by the Brier score: an objective that moves with the
+    threshold says nothing about ranking. The last decision column gives the strategy whichever threshold serves it better,
+    seen on the test rows, while doing nothing keeps its tuned one: a strategy that does not win even so only moves the
+    threshold.
+    """
+    objective, kind = scores.objective(task), scores.threshold_kinds(task)[-1]
+    decision = scores.metrics["expected_cost" if scores.costs(task) else "f1"]
+    probability = scores.metrics["brier"]
+    if objective.metric_type == "decision":
+        decision = objective
+    if objective.metric_type == "probability":
+        probability = objective
+    ranking, title = ranking_metric(scores, task), f"Δ {decision.label}"
+    columns = [StrategyComparison(f"Δ {ranking.label}", ranking, kind, kind)]
+    if kind == TUNED_THRESHOLD:
+        columns.append(StrategyComparison(f"{title}, both at 0.5", decision, DEFAULT_THRESHOLD, DEFAULT_THRESHOLD))
+        columns.append(StrategyComparison(f"{title}, both tuned", decision, TUNED_THRESHOLD, TUNED_THRESHOLD))
+        columns.append(StrategyComparison(f"{title}, better threshold", decision, None, TUNED_THRESHOLD))
+    else:
+        columns.append(StrategyComparison(title, decision, DEFAULT_THRESHOLD, DEFAULT_THRESHOLD))
+    columns.append(StrategyComparison(f"Δ {probability.label}", probability, DEFAULT_THRESHOLD, DEFAULT_THRESHOLD))
+    return columns
+
+
+def ranking_metric(scores: Scores, task: str) -> Metric:
+    """Give the metric of ranking: the objective where it ranks, else average precision, with several classes ROC AUC."""
+    objective = scores.objective(task)
+    if objective.metric_type == "ranking":
+        return objective
+    return scores.metrics["average_precision" if len(scores.classes(task)) == 2 else "roc_auc"]
+
+
+def strategy_differences(scores: Scores, task: str) -> list[StrategyDifference]:
+    """Compare every tuned strategy with `none` of the same family, over the splits that both have."""
+    columns = strategy_comparisons(scores, task)
+    differences = []
+    for entry in entry_statuses(scores, task):
+        if entry.stage == "tuned" and entry.strategy not in ("none", ANY_NAME):
+            estimates = tuple(_difference(scores, task, entry, column) for column in columns)
+            splits = max(estimate.n for estimate in estimates)
+            if splits:
+                differences.append(StrategyDifference(entry.family, entry.strategy, splits, estimates))
+    return differences
+
+
+def _difference(scores: Scores, task: str, entry: Entry, column: StrategyComparison) -> Estimate:
+    metric = column.metric
+    none_rows = scores.rows_of(task, entry._replace(strategy="none"), column.none_threshold)
+    resolution = scores.resolution(task, metric, none_rows)
+    kinds = scores.threshold_kinds(task) if column.threshold is None else (column.threshold,)
+    candidates = []
+    for kind in kinds:
+        rows = scores.rows_of(task, entry, kind).select(none_rows.splits)
+        reference = none_rows.select(rows.splits)
+        change = rows[metric.name] - reference[metric.name]
+        ratio = reference.mean("ratio")
+        candidates.append(estimate(change, ratio, can_test=can_test(scores, task), resolution=resolution))
+    sign = 1 if metric.greater_is_better else -1
+    best = max(candidates, key=lambda candidate: -math.inf if math.isnan(candidate.mean) else sign * candidate.mean)
+    if math.isnan(best.p):
+        return best
+    # The better of two thresholds was picked by looking at both: its p value counts for two.
+    return replace(best, p=min(1.0, len(candidates) * best.p))
+
+
+def strategy_readings(scores: Scores, task: str) -> list[StrategyReading]:
+    """Read every difference, after Holm's adjustment over all differences of the task."""
+    columns, differences = strategy_comparisons(scores, task), strategy_differences(scores, task)
+    adjusted = iter(holm([estimate.p for difference in differences for estimate in difference.estimates]))
+    readings = []
+    for difference in differences:
+        directions = []
+        for column, change in zip(columns, difference.estimates, strict=True):
+            directions.append(_direction(column, change, next(adjusted)))
+        untested = all(math.isnan(change.p) for change in difference.estimates)
+        reading = NO_READING if untested else strategy_reading(directions)
+        readings.append(StrategyReading(difference, tuple(directions), reading))
+    return readings
+
+
+def _direction(column: StrategyComparison, difference: Estimate, adjusted: float) -> int:
+    """1 where the strategy is significantly better, −1 where it is significantly worse, else 0."""
+    if math.isnan(adjusted) or adjusted >= 1 - CONFIDENCE:
+        return 0
+    return 1 if (difference.mean > 0) == column.metric.greater_is_better else -1
+
+
+def strategy_reading(directions: Sequence[int]) -> str:
+    """Put directions (1 better, −1 worse, 0 not significant) into a reading.
+
+    Parameters
+    ----------
+    directions : sequence of int
+        Of ranking, of decisions (at 0.5 first, at the better threshold last) and of probabilities, in this order.
+
+    Returns
+    -------
+    str
+        One of `READINGS`, with ``", better probabilities"`` or ``", worse probabilities"`` where these change.
+    """
+    ranking, *decisions, probability = directions
+    main = {ranking, decisions[-1]}
+    reading = NOT_SIGNIFICANT
+    if main >= {1, -1}:
+        reading = MIXED
+    elif 1 in main:
+        reading = HELPS
+    elif -1 in main:
+        reading = HURTS
+    elif decisions[0]:
+        reading = ONLY_THRESHOLD
+    probabilities = {1: "better probabilities", -1: "worse probabilities"}.get(probability, "")
+    if probabilities and reading == NOT_SIGNIFICANT:
+        return probabilities
+    return ", ".join(filter(None, (reading, probabilities)))
+
+
+def strategy_counts(scores: Scores, readings: Mapping[str, Sequence[StrategyReading]]) -> list[StrategyCount]:
+    """Count the effects of every family and strategy over the tasks that compare them.
+
+    Parameters
+    ----------
+    scores : Scores
+        The scores of the run.
+    readings : mapping of str to sequence of StrategyReading
+        The readings of every task.
+
+    Returns
+    -------
+    list of StrategyCount
+        One per family and strategy, with Wilcoxon's signed-rank test over the tasks' mean differences (Demšar 2006), adjusted
+        by Holm over all of them; tested with at least `MIN_TASKS` tasks of one ranking metric.
+    """
+    by_pair: dict[tuple[str, str], dict[str, StrategyReading]] = {}
+    for task, task_readings in readings.items():
+        for reading in task_readings:
+            by_pair.setdefault((reading.family, reading.strategy), {})[task] = reading
+    same_metric = len({ranking_metric(scores, task).name for task in readings}) == 1
+    counts = [_count(scores, by_task, same_metric=same_metric) for by_task in by_pair.values()]
+    adjusted = holm([count.p for count in counts])
+    return [replace(count, p=p) for count, p in zip(counts, adjusted, strict=True)]
+
+
+def _count(scores: Scores, by_task: Mapping[str, StrategyReading], *, same_metric: bool) -> StrategyCount:
+    """The effects of one strategy of one family, with the p value as it is without adjustment."""
+    readings: Counter[str] = Counter()
+    probabilities: Counter[int] = Counter()
+    gains = []
+    for task, reading in by_task.items():
+        readings[NO_READING if reading.reading == NO_READING else reading.main] += 1
+        probabilities[reading.directions[-1]] += 1
+        gains.append(_ranking_gain(scores, task, reading))
+    test, mean_gain, rank_sum, p = signed_rank_test(gains), math.nan, math.nan, math.nan
+    if same_metric:
+        mean_gain, rank_sum = sum(gains) / len(gains), test.sum
+    if same_metric and test.n >= MIN_TASKS:
+        p = test.p
+    pair, higher = (reading.family, reading.strategy), sum(gain > 0 for gain in gains)
+    changed = probabilities[1], probabilities[-1]
+    return StrategyCount(*pair, len(gains), readings, *changed, higher, mean_gain, rank_sum, p)
+
+
+def _ranking_gain(scores: Scores, task: str, reading: StrategyReading) -> float:
+    """The mean difference in ranking, which is compared first; above zero where the strategy is better."""
+    sign = 1 if ranking_metric(scores, task).greater_is_better else -1
+    return sign * reading.difference.estimates[0].mean
