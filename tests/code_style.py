@@ -9,12 +9,73 @@ from pathlib import Path
 
 #: Pronouns, adverbs and participles: as a name they say that there is a value, not what it is.
 VAGUE = frozenset(
-    "one some found said told asked given seen kept made wanted mine theirs place about at here there rest whole beside "
-    "before after lost left thing how who what why where was were shown held taken both many much such".split()
+    [
+        "one",
+        "some",
+        "found",
+        "said",
+        "told",
+        "asked",
+        "given",
+        "seen",
+        "kept",
+        "made",
+        "wanted",
+        "mine",
+        "theirs",
+        "place",
+        "about",
+        "at",
+        "here",
+        "there",
+        "rest",
+        "whole",
+        "beside",
+        "before",
+        "after",
+        "lost",
+        "left",
+        "thing",
+        "how",
+        "who",
+        "what",
+        "why",
+        "where",
+        "was",
+        "were",
+        "shown",
+        "held",
+        "taken",
+        "both",
+        "many",
+        "much",
+        "such",
+    ]
 )
 #: Nouns that say nothing of their own.
 EMPTY = frozenset(
-    "item items value values data obj thing info result results tmp temp foo stuff elem element val vals res ret".split()
+    [
+        "item",
+        "items",
+        "value",
+        "values",
+        "data",
+        "obj",
+        "thing",
+        "info",
+        "result",
+        "results",
+        "tmp",
+        "temp",
+        "foo",
+        "stuff",
+        "elem",
+        "element",
+        "val",
+        "vals",
+        "res",
+        "ret",
+    ]
 )
 COMPREHENSIONS = (ast.ListComp, ast.SetComp, ast.DictComp, ast.GeneratorExp)
 BRANCHES = (ast.If, ast.For, ast.AsyncFor, ast.While, ast.IfExp, ast.ExceptHandler, ast.Assert, ast.match_case)

@@ -153,8 +153,8 @@ def test_rows_that_changed_sides_are_counted_as_by_hand(run, scores, a, b):
             (int(t), int(x), int(y)) for t, x, y in zip(truth, one, other, strict=True) if x != y
         )
         for count in class_agreement(pair, kind):
-            here = truth == count.truth
-            right = one[here] == count.truth, other[here] == count.truth
+            here = truth == count.label
+            right = one[here] == count.label, other[here] == count.truth
             expected = [(right[0] & right[1]).sum(), (right[0] & ~right[1]).sum(), (~right[0] & right[1]).sum()]
             assert [count.both_correct, count.only_a_correct, count.only_b_correct] == expected
             assert (

@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 from sklearn.datasets import load_breast_cancer
 
-from harness.networks.history import History
+from harness.networks.history import TrainingHistory
 from harness.registry.registry import load_registry
 from harness.search.complexity import architecture, complexity, size_in_bytes
 
@@ -72,7 +72,7 @@ class Parts:
 def test_size_is_that_of_the_pickle_without_curves(rows):
     parts = Parts(fitted("logistic_regression", rows))
     assert size_in_bytes(parts) == len(pickle.dumps((None, None, parts.classifier), pickle.HIGHEST_PROTOCOL))
-    short, long = (Parts([History(train_loss=(0.5,) * n)]) for n in (1, 500))
+    short, long = (Parts([TrainingHistory(train_loss=(0.5,) * n)]) for n in (1, 500))
     assert size_in_bytes(short) == size_in_bytes(long) < 500
 
 

@@ -11,12 +11,12 @@ from fixtures_run import tumours, write_run
 from markdown_it import MarkdownIt
 from optuna_dashboard import get_note
 
-from harness.api.dashboard import MergedStudies, study_note, read_test_scores
+from harness.api.dashboard import MergedStudies, read_test_scores, study_note
 from harness.evaluation.ranking import rank
-from harness.evaluation.scores import collect_scores
+from harness.evaluation.score_collection import collect_scores
 from harness.metrics.classification import METRICS
 from harness.registry.space import choice, log_float
-from harness.report.leaderboard import leaderboard_csv, leaderboard
+from harness.report.leaderboard import leaderboard, leaderboard_csv
 from harness.search.study import SearchCache, StudyPlan, TrialResult, search
 from harness.store.store import Store
 

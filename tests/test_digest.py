@@ -9,7 +9,7 @@ from functools import partial
 import pytest
 
 from harness import Family, Strategy, log_float
-from harness.registry.fingerprint import canonical_text, declaration_digest
+from harness.registry.fingerprint import canonical_text, declaration_fingerprint
 
 DECLARATION = '''\
 """A family of a plug-in."""
@@ -138,7 +138,7 @@ def fingerprint(tmp_path, monkeypatch):
         module = importlib.util.module_from_spec(spec)
         monkeypatch.setitem(sys.modules, name, module)
         spec.loader.exec_module(module)
-        return declaration_digest(module.FAMILY)
+        return declaration_fingerprint(module.FAMILY)
 
     return of
 
@@ -197,7 +197,7 @@ FAMILY = Family(name="f", build=build, space={"C": log_float(0.1, 1, default=1)}
     ids=["a flag", "the number of trials", "a lambda", "a partial"],
 )
 def test_every_field_but_the_descriptive_ones_counts(change):
-    assert declaration_digest(replace(FAMILY, **change)) != declaration_digest(FAMILY)
+    assert declaration_fingerprint(replace(FAMILY, **change)) != declaration_fingerprint(FAMILY)
 
 
 def test_partials_differ_by_their_arguments():
@@ -218,7 +218,9 @@ def test_a_strategy_counts_with_the_class_that_it_builds():
 
     ensemble = Strategy(name="s", kind="ensemble", build=Ensemble)
     assert "fitted with care" in canonical_text(Ensemble)
-    assert declaration_digest(ensemble) != declaration_digest(replace(ensemble, build=lambda member, seed: None))
+    assert declaration_fingerprint(ensemble) != declaration_fingerprint(
+        replace(ensemble, build=lambda member, seed: None)
+    )
 
 
 def test_values_that_contain_themselves_have_a_text():

@@ -6,12 +6,12 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from harness.networks.rows import Mixed
-from harness.preprocessing.tabular import Layout, Rows
-from harness.preprocessing.tabular_encoders import TABULAR, most_informative, mutual_information
+from harness.networks.rows import MixedRows
+from harness.preprocessing.tabular import ColumnLayout, PreparedRows
+from harness.preprocessing.tabular_encoders import TABULAR, most_informative_columns, mutual_information
 from harness.registry.space import defaults
 
-LAYOUT = Layout(
+LAYOUT = ColumnLayout(
     ("size", "age"), (("colour", ("r", "g", "b")), ("smokes", ("no", "yes")), ("age missing", ("no", "yes"))), (1,)
 )
 ENCODINGS = {encoding.name: encoding for encoding in TABULAR}
@@ -25,7 +25,7 @@ def some(n=400, seed=0):
     numbers[:, 0] += 2 * y
     smokes = np.where(rng.random(n) < 0.8, y, 1 - y)
     codes = np.column_stack([rng.integers(0, 3, n), smokes, rng.random(n) < 0.1]).astype(np.int32)
-    return Rows(numbers, codes), y
+    return PreparedRows(numbers, codes), y
 
 
 def fitted(name, rows, y, **params):
@@ -47,7 +47,7 @@ def test_one_hot_has_a_column_per_level_and_one_for_two_levels(name, dtype):
 
 def test_quantile_scaling_gives_normal_scores_whatever_the_distribution():
     rows, y = some()
-    skewed = Rows(np.exp(3 * rows.numbers), rows.codes)
+    skewed = PreparedRows(np.exp(3 * rows.numbers), rows.codes)
     out = fitted("one_hot_scaled", skewed, y, scaling="quantile").transform(skewed)[:, :2]
     assert (np.argsort(out[:, 1]) == np.argsort(rows.numbers[:, 1])).all()
     assert np.abs(out.mean(axis=0)).max() < 0.05
@@ -57,8 +57,8 @@ def test_quantile_scaling_gives_normal_scores_whatever_the_distribution():
 def test_quantile_scaling_survives_constants_ties_and_values_beyond_training():
     rows, y = some()
     numbers = np.column_stack([np.zeros(400), np.where(np.arange(400) < 300, 0.0, 5.0)])
-    encoder = fitted("one_hot_scaled", Rows(numbers, rows.codes), y, scaling="quantile")
-    out = encoder.transform(Rows(np.array([[0.0, 0.0], [9.0, 1e9], [-9.0, -1e9]]), rows.codes[:3]))[:, :2]
+    encoder = fitted("one_hot_scaled", PreparedRows(numbers, rows.codes), y, scaling="quantile")
+    out = encoder.transform(PreparedRows(np.array([[0.0, 0.0], [9.0, 1e9], [-9.0, -1e9]]), rows.codes[:3]))[:, :2]
     assert np.isfinite(out).all()
     assert out[1, 1] > out[0, 1]
     assert out[2, 1] == out[0, 1]
@@ -68,7 +68,7 @@ def test_selection_keeps_the_columns_that_tell_most():
     rows, y = some()
     information = mutual_information(rows, y, LAYOUT)
     assert set(np.argsort(-information)[:2]) == {0, 3}
-    assert most_informative(rows, y, LAYOUT, 0.25) == [0, 3]
+    assert most_informative_columns(rows, y, LAYOUT, 0.25) == [0, 3]
     encoder = fitted("one_hot_scaled", rows, y, select="quarter")
     assert (encoder.transform(rows) == np.column_stack([rows.numbers[:, 0], rows.codes[:, 1]])).all()
 
@@ -77,16 +77,16 @@ def test_a_noise_column_of_many_levels_is_not_preferred():
     rng = np.random.default_rng(0)
     y = rng.integers(0, 2, 2000)
     codes = np.column_stack([rng.integers(0, 100, 2000), np.where(rng.random(2000) < 0.6, y, 1 - y)]).astype(np.int32)
-    layout = Layout((), (("noise", tuple(map(str, range(100)))), ("signal", ("no", "yes"))))
-    noise, signal = mutual_information(Rows(np.empty((2000, 0)), codes), y, layout)
+    layout = ColumnLayout((), (("noise", tuple(map(str, range(100)))), ("signal", ("no", "yes"))))
+    noise, signal = mutual_information(PreparedRows(np.empty((2000, 0)), codes), y, layout)
     assert abs(noise) < 0.01 < signal
 
 
 def test_mutual_information_of_a_copy_is_the_entropy():
     y = np.repeat([0, 1], [300, 100])
-    rows = Rows(np.empty((400, 0)), y.astype(np.int32)[:, None])
+    rows = PreparedRows(np.empty((400, 0)), y.astype(np.int32)[:, None])
     entropy = -(0.75 * np.log(0.75) + 0.25 * np.log(0.25))
-    (information,) = mutual_information(rows, y, Layout((), (("copy", ("no", "yes")),)))
+    (information,) = mutual_information(rows, y, ColumnLayout((), (("copy", ("no", "yes")),)))
     assert information == pytest.approx(entropy, abs=1 / 400)
 
 
@@ -114,7 +114,7 @@ def test_mixed_rows_keep_level_indices_and_spread_into_what_one_hot_makes():
     assert out.levels == (3, 2, 2)
     assert out.numbers.dtype == np.float32
     assert (out.codes == rows.codes).all()
-    assert (out.spread() == fitted("one_hot", rows, y).transform(rows)).all()
+    assert (out.one_hot() == fitted("one_hot", rows, y).transform(rows)).all()
     chosen = fitted("mixed", rows, y, select="quarter").transform(rows)
     assert (chosen.levels, chosen.numbers.shape) == ((2,), (400, 1))
 
@@ -123,7 +123,11 @@ def test_robust_scaling_measures_in_interquartile_ranges_and_draws_far_values_in
     rows, y = some()
     numbers = rows.numbers.copy()
     numbers[:3, 1] = [1e9, -1e9, np.median(numbers[3:, 1])]
-    out = fitted("mixed", Rows(numbers, rows.codes), y, scaling="robust").transform(Rows(numbers, rows.codes)).numbers
+    out = (
+        fitted("mixed", PreparedRows(numbers, rows.codes), y, scaling="robust")
+        .transform(PreparedRows(numbers, rows.codes))
+        .numbers
+    )
     assert np.abs(out).max() <= 3
     assert out[:2, 1].round(4).tolist() == [3, -3]
     assert np.abs(np.median(out, axis=0)).max() < 0.01
@@ -132,9 +136,11 @@ def test_robust_scaling_measures_in_interquartile_ranges_and_draws_far_values_in
 
 def test_piecewise_scaling_is_the_number_and_how_far_it_is_through_each_range():
     numbers = np.arange(401.0)[:, None]
-    rows, y = Rows(numbers, np.empty((401, 0), np.int32)), np.arange(401) % 2
-    encoder = ENCODINGS["mixed"].fit(rows, y, Layout(("n",), ()), scaling="piecewise")
-    out = encoder.transform(Rows(np.array([[-5.0], [75.0], [400.0], [1e9]]), np.empty((4, 0), np.int32))).numbers
+    rows, y = PreparedRows(numbers, np.empty((401, 0), np.int32)), np.arange(401) % 2
+    encoder = ENCODINGS["mixed"].fit(rows, y, ColumnLayout(("n",), ()), scaling="piecewise")
+    out = encoder.transform(
+        PreparedRows(np.array([[-5.0], [75.0], [400.0], [1e9]]), np.empty((4, 0), np.int32))
+    ).numbers
     assert out.shape == (4, 1 + 8)
     assert out[:, 1:].tolist() == [[0] * 8, [1, 0.5, *[0] * 6], [1] * 8, [1] * 8]
 
@@ -143,16 +149,16 @@ def test_piecewise_scaling_is_the_number_and_how_far_it_is_through_each_range():
 def test_these_survive_constants_ties_and_values_beyond_training(scaling):
     rows, y = some()
     numbers = np.column_stack([np.zeros(400), np.where(np.arange(400) < 300, 0.0, 5.0)])
-    encoder = fitted("mixed", Rows(numbers, rows.codes), y, scaling=scaling)
-    out = encoder.transform(Rows(np.array([[0.0, 0.0], [9.0, 1e9], [-9.0, -1e9]]), rows.codes[:3])).numbers
+    encoder = fitted("mixed", PreparedRows(numbers, rows.codes), y, scaling=scaling)
+    out = encoder.transform(PreparedRows(np.array([[0.0, 0.0], [9.0, 1e9], [-9.0, -1e9]]), rows.codes[:3])).numbers
     assert np.isfinite(out).all()
     assert out[2, 1] < out[0, 1] < out[1, 1]
-    assert encoder.transform(Rows(numbers, rows.codes)).numbers.std(axis=0)[0] == 0
+    assert encoder.transform(PreparedRows(numbers, rows.codes)).numbers.std(axis=0)[0] == 0
 
 
 def plain(out):
     """What an encoder made, as one array."""
-    return np.asarray(out.spread() if isinstance(out, Mixed) else out)
+    return np.asarray(out.one_hot() if isinstance(out, MixedRows) else out)
 
 
 @pytest.mark.parametrize("name", ENCODINGS)

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from harness.preprocessing import feature_cache as features
-from harness.preprocessing.feature_cache import remembered
+from harness.preprocessing.feature_cache import cached_features
 
 
 class Counting:
@@ -27,7 +27,7 @@ class Counting:
 @pytest.fixture(autouse=True)
 def cache(tmp_path, monkeypatch):
     monkeypatch.setenv("EVENHAND_CACHE", str(tmp_path))
-    features._say.cache_clear()
+    features._warn_once.cache_clear()
     return tmp_path / "features"
 
 
@@ -42,8 +42,8 @@ def the_file(cache):
 
 def test_what_was_computed_once_is_not_computed_again_and_comes_back_to_the_bit():
     compute = Counting()
-    made = remembered("sums", images(), compute)
-    again = remembered("sums", images(), compute)
+    made = cached_features("sums", images(), compute)
+    again = cached_features("sums", images(), compute)
     assert compute.seen == [5]
     np.testing.assert_array_equal(made, Counting()(images()))
     assert again.dtype == made.dtype
@@ -56,35 +56,35 @@ def test_items_keep_their_dtype_and_shape(dtype):
         return np.arange(len(rows) * 6, dtype=dtype).reshape(-1, 3, 2)
 
     for _ in range(2):
-        made = remembered("forms", images(), compute)
+        made = cached_features("forms", images(), compute)
         assert made.dtype == dtype
         assert made.shape == (5, 3, 2)
 
 
 def test_rows_are_found_by_what_they_hold_wherever_they_stand():
     compute, rows = Counting(), images(8)
-    made = remembered("sums", rows[:6], compute)
-    mixed = remembered("sums", rows[[7, 2, 0, 2]], compute)
+    made = cached_features("sums", rows[:6], compute)
+    mixed = cached_features("sums", rows[[7, 2, 0, 2]], compute)
     assert compute.seen == [6, 1]
     np.testing.assert_array_equal(mixed[[1, 2, 3]], made[[2, 0, 2]])
 
 
 def test_equal_rows_are_computed_once_even_in_one_call():
     compute = Counting()
-    remembered("sums", images()[[0, 1, 0, 0, 1]], compute)
+    cached_features("sums", images()[[0, 1, 0, 0, 1]], compute)
     assert compute.seen == [2]
 
 
 def test_equal_bytes_of_another_shape_or_of_another_function_are_something_else():
     compute, rows = Counting(), images()
-    remembered("sums", rows, compute)
-    remembered("sums", rows.reshape(5, 2, 8, 1), compute)
-    remembered("sums of version 2", rows, compute)
+    cached_features("sums", rows, compute)
+    cached_features("sums", rows.reshape(5, 2, 8, 1), compute)
+    cached_features("sums of version 2", rows, compute)
     assert compute.seen == [5, 5, 5]
 
 
 def test_no_rows_are_nothing_to_remember(cache):
-    assert remembered("sums", images(0), Counting()).shape == (0, 2)
+    assert cached_features("sums", images(0), Counting()).shape == (0, 2)
     assert not cache.exists()
 
 
@@ -93,34 +93,34 @@ def test_what_compute_raises_is_raised_and_nothing_is_kept():
         raise ZeroDivisionError
 
     with pytest.raises(ZeroDivisionError):
-        remembered("sums", images(), fails)
+        cached_features("sums", images(), fails)
     compute = Counting()
-    remembered("sums", images(), compute)
+    cached_features("sums", images(), compute)
     assert compute.seen == [5]
 
 
 def test_a_damaged_file_costs_time_and_one_warning(cache):
     compute = Counting()
-    made = remembered("sums", images(), compute)
+    made = cached_features("sums", images(), compute)
     the_file(cache).write_bytes(b"no database at all" * 500)
     with pytest.warns(UserWarning, match="was damaged and is forgotten"):
-        np.testing.assert_array_equal(remembered("sums", images(), compute), made)
+        np.testing.assert_array_equal(cached_features("sums", images(), compute), made)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         for _ in range(2):
-            np.testing.assert_array_equal(remembered("sums", images(), compute), made)
+            np.testing.assert_array_equal(cached_features("sums", images(), compute), made)
     assert compute.seen == [5, 5, 5]  # before, instead of the damaged file, into the new one
 
 
 def test_an_item_that_is_not_what_was_written_is_computed_anew(cache):
     compute = Counting()
-    made = remembered("sums", images(), compute)
+    made = cached_features("sums", images(), compute)
     database = sqlite3.connect(the_file(cache))
     with database:
         database.execute("UPDATE made SET item = zeroblob(8) WHERE key = (SELECT min(key) FROM made)")
     database.close()
     for _ in range(2):
-        np.testing.assert_array_equal(remembered("sums", images(), compute), made)
+        np.testing.assert_array_equal(cached_features("sums", images(), compute), made)
     assert compute.seen == [5, 1]
 
 
@@ -129,41 +129,41 @@ def test_without_a_place_to_write_all_is_computed_and_said_once(tmp_path, monkey
     monkeypatch.setenv("EVENHAND_CACHE", str(tmp_path / "file"))
     compute = Counting()
     with pytest.warns(UserWarning, match="features cannot be kept in"):
-        remembered("sums", images(), compute)
+        cached_features("sums", images(), compute)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        remembered("sums", images(), compute)
+        cached_features("sums", images(), compute)
     assert compute.seen == [5, 5]
 
 
 def test_the_files_used_longest_ago_make_room(cache, monkeypatch):
-    remembered("first", images(), Counting())
+    cached_features("first", images(), Counting())
     size = the_file(cache).stat().st_size
-    monkeypatch.setattr(features, "MOST_BYTES", int(2.5 * size))
+    monkeypatch.setattr(features, "MAX_BYTES", int(2.5 * size))
     for what in ("second", "first", "third"):
-        remembered(what, images(), Counting())
+        cached_features(what, images(), Counting())
     first, second = Counting(), Counting()
-    remembered("first", images(), first)
-    remembered("second", images(), second)
+    cached_features("first", images(), first)
+    cached_features("second", images(), second)
     assert first.seen == []
     assert second.seen == [5]
     assert sum(path.stat().st_size for path in cache.glob("*.sqlite")) <= 2.5 * size
 
 
 def test_one_function_alone_stays_within_the_bound_too(cache, monkeypatch):
-    remembered("sums", images(), Counting())
-    monkeypatch.setattr(features, "MOST_BYTES", 2 * the_file(cache).stat().st_size)
+    cached_features("sums", images(), Counting())
+    monkeypatch.setattr(features, "MAX_BYTES", 2 * the_file(cache).stat().st_size)
     for seed in range(20):
         rows = np.random.default_rng(seed).integers(0, 256, (300, 4, 4, 1), dtype=np.uint8)
-        remembered("sums", rows, Counting())
-    assert the_file(cache).stat().st_size <= 3 * features.MOST_BYTES
+        cached_features("sums", rows, Counting())
+    assert the_file(cache).stat().st_size <= 3 * features.MAX_BYTES
 
 
 #: A process that says when it has started, and begins when it is told to.
 PROCESS = """
 import sys
 import numpy as np
-from harness.preprocessing.feature_cache import remembered
+from harness.preprocessing.feature_cache import cached_features
 
 def compute(rows):
     print(len(rows), flush=True)
@@ -173,7 +173,7 @@ def compute(rows):
 rows = np.random.default_rng(0).integers(0, 256, (300, 8, 8, 1), dtype=np.uint8)
 print("started", flush=True)
 sys.stdin.readline()
-made = remembered("pixels", rows, compute)
+made = cached_features("pixels", rows, compute)
 assert np.array_equal(made, rows.reshape(300, -1)), "other numbers"
 """
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from harness.preprocessing.cache import FoldCache
-from harness.preprocessing.tabular import Rows
+from harness.preprocessing.tabular import PreparedRows
 
 
 def test_a_value_is_computed_once_while_it_is_held():
@@ -15,18 +15,20 @@ def test_a_value_is_computed_once_while_it_is_held():
 
 
 def test_what_was_used_longest_ago_goes_first():
-    cache = FoldCache(most_bytes=1700)
+    cache = FoldCache(max_bytes=1700)
     for key in ("a", "b"):
         cache.get(key, lambda: np.zeros(100))
     cache.get("a", lambda: pytest.fail("it is held"))
     cache.get("c", lambda: np.zeros(100))
-    assert cache.held == 1600
+    assert cache.n_bytes == 1600
     cache.get("a", lambda: pytest.fail("it was used last but one"))
     assert cache.get("b", lambda: "again") == "again"
 
 
 def test_what_is_held_cannot_be_changed_in_place():
-    rows, y = FoldCache().get("rows", lambda: (Rows(np.zeros((2, 2)), np.zeros((2, 1), dtype=np.int32)), np.zeros(2)))
+    rows, y = FoldCache().get(
+        "rows", lambda: (PreparedRows(np.zeros((2, 2)), np.zeros((2, 1), dtype=np.int32)), np.zeros(2))
+    )
     for array in (rows.numbers, rows.codes, y):
         with pytest.raises(ValueError, match="read-only"):
             array[0] = 1

@@ -25,7 +25,9 @@ RUN = (
     "run", "customers.csv", "--target", "churned", "--family", "logistic_regression", "--strategy", "none", "--trials", "1",
     "--folds", "2", "--inner-folds", "2", "--jobs", "2", "--out", ".",
 )  # fmt: skip
-PLUGIN = "from harness import Metric\nHALF = Metric(name='half', compute=lambda predictions: 0.5, metric_type='ranking')\n"
+PLUGIN = (
+    "from harness import Metric\nHALF = Metric(name='half', compute=lambda predictions: 0.5, metric_type='ranking')\n"
+)
 
 
 def poison(folder: Path) -> None:

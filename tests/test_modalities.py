@@ -156,7 +156,7 @@ def test_where_rows_are_made_only_what_gives_points_is_searched(registry):
     wide = PipelineSpec(family, (registry.strategy("none"),), "image", 2).encoding_space
     narrow = PipelineSpec(family, (registry.strategy("smote"),), "image", 2).encoding_space
     assert set(narrow["cut"].options) < set(wide["cut"].options)
-    assert narrow == ENCODINGS["activations"].points
+    assert narrow == ENCODINGS["activations"].interpolation_space
 
 
 def test_a_searched_strategy_that_cannot_act_is_a_failed_trial_with_its_reason(registry):
@@ -173,11 +173,11 @@ def test_texts_are_encoded_once_for_all_cells_of_a_fold(registry, tmp_path):
     none, weight = registry.strategy("none"), registry.strategy("class_weight")
     given = cell_data(table, registry.family("logistic_regression"), (none,), registry, trials=1)
     assert run_cell(cell(), given, Store(tmp_path / "a")).status == "ok"
-    held = given.shared.held
+    held = given.shared.n_bytes
     other = cell_data(table, registry.family("logistic_regression"), (weight,), registry, trials=1)
     again = other.__class__(**{**other.__dict__, "shared": given.shared})
     assert run_cell(cell(), again, Store(tmp_path / "b")).status == "ok"
-    assert given.shared.held == held > 0
+    assert given.shared.n_bytes == held > 0
 
 
 def test_a_strategy_that_claims_to_choose_but_makes_rows_is_found_out(registry):

@@ -20,13 +20,13 @@ from fixtures_run import everything, tumours, write_run
 from test_report import METRIC
 
 from harness.evaluation.ranking import rank
-from harness.evaluation.scores import collect
-from harness.report.chapters import TaskPart, gather
+from harness.evaluation.score_collection import collect_scores
+from harness.report.chapters import TaskReport, collect_sections
 from harness.report.content import Evidence, Section
-from harness.report.html_report import ROOM, said_once
-from harness.report.html_report import page as render
+from harness.report.html_report import MAX_FIGURE_BYTES, link_repeated_paragraphs
+from harness.report.html_report import build_page as render
 from harness.report.render.markdown import details, escape, folded_table
-from harness.report.render.tables import Fold, blocks, csv_of, grids, harmless
+from harness.report.render.tables import Collapsible, escape_formula, find_tables, parse_blocks, table_as_csv
 from harness.report.sections.overview import answer, over_tasks, overview
 from harness.report.write import write_report
 from harness.store.store import Store
@@ -198,7 +198,7 @@ def test_a_run_of_one_task_says_its_answer_once_and_a_run_without_results_says_s
 
 def test_what_the_board_shows_is_what_the_ranking_says(page, store):
     board = boards(read(page))[0]
-    ranking = rank(collect(store, METRIC), "tumours")
+    ranking = rank(collect_scores(store, METRIC), "tumours")
     rows = board.all("tbody")[0].all("tr")
     places = [place for place in ranking.entries if place.score.n]
     assert [row.all("th")[0].text.removesuffix(" = default") for row in rows] == [place.entry.name for place in places]
@@ -208,9 +208,11 @@ def test_what_the_board_shows_is_what_the_ranking_says(page, store):
         assert ("≈" in shown[1].text) == bool(place.tied)
         told = shown[2].all("svg")[0].attributes["aria-label"]
         assert told.startswith(f"{place.score.mean:.3f}")
-        assert ("95 % interval" in told) == (place.score.half == place.score.half)  # NaN is no interval
+        assert ("95 % interval" in told) == (
+            place.score.ci_half_width == place.score.ci_half_width
+        )  # NaN is no interval
     heads = [head.text for head in board.all("thead")[0].all("th")]
-    scores = collect(store, METRIC)
+    scores = collect_scores(store, METRIC)
     for kind, head in (("half", "F1 at 0.5"), ("tuned", "F1 tuned")):
         column = [float(cell(row, heads.index(head))) for row in rows]
         f1 = [scores.rows_of("tumours", place.entry, kind).mean("f1") for place in places]
@@ -226,19 +228,19 @@ def cell(row: Node, at: int) -> str:
 
 
 def test_no_html_passes_but_our_own_fold(tmp_path):
-    found = blocks(f"<b>x</b>\n\n<details open><summary>no</summary>\n\n{details('**yes**', 'in')}\n\n</details>")
+    found = parse_blocks(f"<b>x</b>\n\n<details open><summary>no</summary>\n\n{details('**yes**', 'in')}\n\n</details>")
     text = str(found)
     assert "<b>" not in text
     assert "<details" not in text
-    assert [one.summary for one in found if isinstance(one, Fold)] == ["<strong>yes</strong>"]
+    assert [one.summary for one in found if isinstance(one, Collapsible)] == ["<strong>yes</strong>"]
 
 
 def test_folded_rows_belong_to_their_table_again():
     rows = [[escape(f"a|{n}"), f"0.{n:03} ± 0.010"] for n in range(40)]
-    (grid,) = blocks(folded_table(["Name", "AP"], rows), "caption")
+    (grid,) = parse_blocks(folded_table(["Name", "AP"], rows), "caption")
     assert len(grid.rows) == 40
     assert grid.right == (False, True)
-    table = pd.read_csv(io.StringIO(csv_of(grid)))
+    table = pd.read_csv(io.StringIO(table_as_csv(grid)))
     assert table.columns.tolist() == ["Name", "AP", "AP ±"]
     assert table["Name"].tolist() == [f"a|{n}" for n in range(40)]
     assert table["AP"].tolist() == [n / 1000 for n in range(40)]
@@ -247,8 +249,8 @@ def test_folded_rows_belong_to_their_table_again():
 def test_figures_become_numbers_and_rows_get_what_they_left_out():
     header = ["Entry", "Class", "Δ AP", "Share", "Rows", "Mixed"]
     rows = [["a", "x", "−0.001 ± 0.002", "12.5 %", "1,234", "3/4"], ["", "y", "+0.100 ± 0.200", "–", "5", "12"]]
-    (grid,) = grids(blocks(folded_table(header, rows)))
-    table = pd.read_csv(io.StringIO(csv_of(grid)))
+    (grid,) = find_tables(parse_blocks(folded_table(header, rows)))
+    table = pd.read_csv(io.StringIO(table_as_csv(grid)))
     assert table.columns.tolist() == ["Entry", "Class", "Δ AP", "Δ AP ±", "Share (%)", "Rows", "Mixed"]
     assert table["Entry"].tolist() == ["a", "a"]
     assert table["Δ AP"].tolist() == [-0.001, 0.1]
@@ -259,12 +261,12 @@ def test_figures_become_numbers_and_rows_get_what_they_left_out():
 
 @pytest.mark.parametrize("text", ["=1+1", "+cmd", "-x", "@SUM(A1)", "\tx"])
 def test_no_cell_is_a_formula(text):
-    assert harmless(text) == f"'{text}"
+    assert escape_formula(text) == f"'{text}"
 
 
 @pytest.mark.parametrize("text", ["-1.5", "+0.100 ± 0.200", "a=b", "xgb/none", "−3", ""])
 def test_figures_and_ordinary_names_stay_as_they_are(text):
-    assert harmless(text) == text
+    assert escape_formula(text) == text
 
 
 def test_every_table_of_the_page_is_a_csv_that_pandas_reads(page, store):
@@ -281,10 +283,10 @@ def reading(page: str) -> int:
 def test_pictures_beyond_what_a_page_has_room_for_are_named_instead(store, tmp_path):
     copy = Store(shutil.copytree(store.folder, tmp_path / "copy"))
     evidence = Evidence(
-        copy, scores := collect(copy, METRIC), tuple(rank(scores, task) for task in scores.run["tasks"])
+        copy, scores := collect_scores(copy, METRIC), tuple(rank(scores, task) for task in scores.run["tasks"])
     )
-    found = gather(evidence)
-    whole, bare = (check(render(evidence, found, room=room).html) for room in (ROOM, 0))
+    found = collect_sections(evidence)
+    whole, bare = (check(render(evidence, found, max_figure_bytes=size).html) for size in (MAX_FIGURE_BYTES, 0))
     assert not bare.all("img")
     named = [node.text for node in bare.all("code") if node.text.startswith("figures/")]
     assert len(named) == len(whole.all("img")) > 10
@@ -326,14 +328,14 @@ def test_hostile_names_are_text_in_csv_and_files(hostile):
 
 
 def test_the_answer_says_who_is_first_what_is_found_and_which_strategies_help(store):
-    scores = collect(store, METRIC)
+    scores = collect_scores(store, METRIC)
     ranking = rank(scores, "tumours")
     said = answer(scores, ranking)
     best = ranking.best
     assert best.entry.family in said.split(" is first")[0]
     rows = scores.rows_of("tumours", best.entry, "tuned")
     assert f"it finds {rows.mean('recall'):.0%} of the “Yes” rows" in said
-    assert f"{rows.mean('precision'):.0%} of those it calls so are." in said
+    assert f"{rows.mean('precision'):.0%} of those it predicts as such are." in said
     assert "Compared with doing nothing about the uneven classes" in said
 
 
@@ -343,20 +345,20 @@ def test_the_answer_says_who_is_first_what_is_found_and_which_strategies_help(st
         ("one_split", "whether by more than chance is not known: with fewer than three splits"),
         ("later_rows", "whether by more than chance is not known: the splits follow time"),
         ("one_split", "Whether any strategy helps is not known"),
-        ("three_digits", "of the rows rightly; the same answer for every row is right for"),
+        ("three_digits", "of the rows correctly; the same answer for every row is right for"),
     ],
 )
 def test_the_answer_claims_no_more_than_the_splits_allow(store, task, said):
-    scores = collect(store, METRIC)
+    scores = collect_scores(store, METRIC)
     found = answer(scores, rank(scores, task))
     assert said in found
     assert task != "one_split" or "shown" not in found
 
 
 def test_over_tasks_only_those_count_whose_splits_can_tell(store):
-    scores = collect(store, METRIC)
+    scores = collect_scores(store, METRIC)
     rankings = [rank(scores, task) for task in scores.run["tasks"]]
-    assert "of the 2 tasks whose splits allow to tell" in over_tasks(scores, rankings)
+    assert "of the 2 tasks whose splits allow a test" in over_tasks(scores, rankings)
     silent = [ranking for ranking in rankings if ranking.no_test_reason]
     assert "No task has splits from which to tell" in over_tasks(scores, silent)
     said = overview(scores, rankings)
@@ -367,8 +369,8 @@ def test_over_tasks_only_those_count_whose_splits_can_tell(store):
 
 def test_a_long_paragraph_that_an_earlier_task_has_is_a_link():
     text, short = "How it is made. " * 30, "Of this task."
-    tasks = [TaskPart(Of(name), "", (), (Section("A", (short,)), Section("B", (text, short)))) for name in ("x", "y")]
-    first, second = said_once(tasks)
+    tasks = [TaskReport(Of(name), "", (), (Section("A", (short,)), Section("B", (text, short)))) for name in ("x", "y")]
+    first, second = link_repeated_paragraphs(tasks)
     assert first.sections[1].parts == (text, short)
     assert second.sections[1].parts == ("How this is made and read: as for [x](#task-1-2).", short)
 

@@ -10,9 +10,9 @@ import pytest
 from harness.data.sources import cache_dir, wheel_member
 from harness.errors import DataError, Unavailable
 from harness.networks import pretrained
-from harness.networks.pretrained import activation_shape, embed, lower, working_size
+from harness.networks.pretrained import activation_shape, build_frozen, working_size
 from harness.networks.torch_weights import read_weights
-from harness.preprocessing.image import IMAGE, FrozenEncoder, fit_activations, fit_embedding, fit_pixels, view
+from harness.preprocessing.image import IMAGE, PretrainedEncoder, augment, fit_activations, fit_embedding, fit_pixels
 from harness.registry.space import check_space, defaults
 
 Image = pytest.importorskip("PIL.Image")
@@ -56,14 +56,14 @@ def test_pictures_are_computed_half_as_large_again_within_bounds(side, size):
 
 @pytest.mark.parametrize("size", [96, 160])
 def test_the_shape_of_a_row_says_where_the_network_was_cut(weights, size):
-    shapes = {cut: lower(weights, cut, size).output_shape[1:] for cut in pretrained.CUTS}
+    shapes = {cut: build_frozen(weights, cut, size).output_shape[1:] for cut in pretrained.CUTS}
     assert shapes == {"grid": (1728,), "features": (1280,), "last_blocks": activation_shape(11, size)}
 
 
 @pytest.mark.parametrize(("first", "last"), [(0, 11), (12, 15), (0, 17), (3, 3)])
 def test_parameters_are_counted_without_building_the_network(weights, first, last):
-    found = pretrained.segment(pretrained.without_batch_norm(weights), first, last, 96).count_params()
-    assert pretrained.parameters(first, last) == found
+    found = pretrained.segment(pretrained.fold_batch_norm(weights), first, last, 96).count_params()
+    assert pretrained.parameter_count(first, last) == found
 
 
 # --- the frozen network -------------------------------------------------------------------------------------------
@@ -72,20 +72,20 @@ def test_parameters_are_counted_without_building_the_network(weights, first, las
 def test_features_are_those_of_the_whole_network(weights):
     found = fitted(fit_embedding, images(), cut="features").transform(images())
     assert found.dtype == np.float32
-    np.testing.assert_array_equal(found, embed(weights, images(), size=96))
+    np.testing.assert_array_equal(found, pretrained.stage_outputs(weights, images(), pretrained.HEAD, size=96))
 
 
 def test_the_grid_keeps_where_in_a_picture_something_is(weights):
     encoder = fitted(fit_embedding, images())
     made = encoder.transform(images()).reshape(-1, 3, 3, 192)
     turned = encoder.transform(images()[:, ::-1]).reshape(-1, 3, 3, 192)
-    held = pretrained.activations(weights, images(), 15, size=96)
+    held = pretrained.stage_outputs(weights, images(), 15, size=96)
     np.testing.assert_allclose(made, held, atol=1e-4, rtol=0)  # at 96 pixels there are 3 × 3 places
     assert np.abs(made - turned).max() > 1
 
 
 def test_what_is_cached_is_found_again_by_the_next_encoder_and_half_precision_costs_a_thousandth(weights):
-    exact = pretrained.activations(weights, images(), 11, size=96)
+    exact = pretrained.stage_outputs(weights, images(), 11, size=96)
     for _ in range(2):
         held = fitted(fit_activations, images(), cut="last_blocks").transform(images())
         assert held.dtype == np.float16
@@ -98,7 +98,7 @@ def test_views_stand_beside_the_picture_itself(weights):
     held = fitted(fit_activations, images(), cut="last_blocks", views=2).transform(images())
     assert held.shape == (3, 3, 6, 6, 112)
     np.testing.assert_array_equal(held[:, 0], alone)
-    of_view = fitted(fit_activations, images(), cut="last_blocks").transform(view(images(), 2))
+    of_view = fitted(fit_activations, images(), cut="last_blocks").transform(augment(images(), 2))
     np.testing.assert_array_equal(held[:, 2], of_view)
 
 
@@ -135,9 +135,11 @@ def test_an_encoder_is_small_and_holds_no_picture(encoding):
     assert len(pickle.dumps(encoder)) < 500
 
 
-@pytest.mark.parametrize("encoding", [one for one in IMAGE if one.points], ids=lambda encoding: encoding.name)
+@pytest.mark.parametrize(
+    "encoding", [one for one in IMAGE if one.interpolation_space], ids=lambda encoding: encoding.name
+)
 def test_where_rows_are_points_they_are_a_matrix(encoding, weights):
-    for cut in encoding.points["cut"].options:
+    for cut in encoding.interpolation_space["cut"].options:
         assert encoding.fit(images(), np.zeros(3, np.int64), 0, cut=cut).transform(images()).ndim == 2
 
 
@@ -146,11 +148,11 @@ def test_pixels_stay_as_they_are():
 
 
 def test_views_are_made_only_where_blocks_learn():
-    assert fitted(fit_activations, images(), cut="grid", views=3).views == 0
-    assert fitted(fit_activations, images(), cut="last_blocks", views=3).views == 3
+    assert fitted(fit_activations, images(), cut="grid", views=3).n_augmented == 0
+    assert fitted(fit_activations, images(), cut="last_blocks", views=3).n_augmented == 3
 
 
-@pytest.mark.parametrize("encoder", [FrozenEncoder("grid", 96), fitted(fit_pixels, images())])
+@pytest.mark.parametrize("encoder", [PretrainedEncoder("grid", 96), fitted(fit_pixels, images())])
 @pytest.mark.parametrize("rows", [np.zeros((2, 8, 8), np.uint8), np.zeros((2, 8, 8, 3)), np.zeros((2, 9), np.uint8)])
 def test_anything_but_images_is_refused(encoder, rows):
     with pytest.raises(DataError, match="expected images as uint8"):
@@ -163,31 +165,31 @@ def test_anything_but_images_is_refused(encoder, rows):
 @pytest.mark.parametrize("channels", [1, 3])
 def test_a_view_differs_a_little_and_is_the_same_whatever_stands_beside_the_picture(channels):
     X = images(5, channels=channels)
-    first, second = view(X, 1), view(X, 2)
+    first, second = augment(X, 1), augment(X, 2)
     assert first.shape == X.shape
     assert first.dtype == np.uint8
     for made in (first, second):
         assert (made != X).any(axis=(1, 2, 3)).all()
         assert np.abs(made.astype(float) - X).mean() < 40
     assert (first != second).any(axis=(1, 2, 3)).all()
-    np.testing.assert_array_equal(view(X[[3, 1]], 1), first[[3, 1]])
+    np.testing.assert_array_equal(augment(X[[3, 1]], 1), first[[3, 1]])
 
 
 def test_view_0_is_the_picture_itself():
-    np.testing.assert_array_equal(view(images(), 0), images())
+    np.testing.assert_array_equal(augment(images(), 0), images())
 
 
 def test_a_view_is_never_mirrored():
     X = np.zeros((20, 40, 40, 1), np.uint8)
     X[:, 10:30, 8:14] = 200  # a bar on the left, at different heights so that the pictures differ
     X[np.arange(20), np.arange(20) + 10, 8:14] = 100
-    left, right = view(X, 1)[:, :, :20].sum(axis=(1, 2, 3)), view(X, 1)[:, :, 20:].sum(axis=(1, 2, 3))
+    left, right = augment(X, 1)[:, :, :20].sum(axis=(1, 2, 3)), augment(X, 1)[:, :, 20:].sum(axis=(1, 2, 3))
     assert (left > 10 * right).all()
 
 
 def test_what_comes_in_from_outside_has_the_colour_of_the_border():
     X = np.full((10, 30, 30, 3), (200, 150, 100), np.uint8)
     X[:, 10:20, 10:20] = np.arange(10)[:, None, None, None]
-    for made in view(X, 1):
+    for made in augment(X, 1):
         corner = made[0, 0] / made[0, 0, 0] * 200
         np.testing.assert_allclose(corner, (200, 150, 100), atol=3)

@@ -14,16 +14,18 @@ from markdown_it import MarkdownIt
 from sklearn.metrics import f1_score, roc_auc_score
 
 from harness.errors import StoreError
-from harness.evaluation.ranking import rank
-from harness.evaluation.scores import Entry, Scores, collect, count_statuses
+from harness.evaluation.ranking import choose_decimals, rank
+from harness.evaluation.score_collection import collect_scores
+from harness.evaluation.scores import Entry, Scores, count_statuses
+from harness.evaluation.strategy_effects import strategy_comparisons, strategy_differences, strategy_reading
 from harness.metrics.classification import METRICS
 from harness.metrics.metric import Metric
-from harness.report.leaderboard import USUAL, WHO
-from harness.report.render.markdown import bold_best, digits_of, escape, number, plus_minus, table
+from harness.report.leaderboard import KEY_COLUMNS, METRIC_COLUMNS
+from harness.report.render.markdown import bold_best, escape, format_interval, format_number, format_table
 from harness.report.sections.best_entry import headline
-from harness.report.sections.cross_task_table import overall
+from harness.report.sections.cross_task_table import cross_task_summary
+from harness.report.sections.imbalance import strategy_table, strategy_verdict
 from harness.report.sections.ranking import method_table, model_table, network_tables
-from harness.report.sections.strategies import comparisons, differences, in_a_word, strategy_table, strategy_verdict
 from harness.report.write import write_report
 from harness.store.store import Store
 
@@ -38,7 +40,7 @@ def store(tmp_path_factory) -> Store:
 
 @pytest.fixture(scope="module")
 def scores(store) -> Scores:
-    return collect(store, METRIC)
+    return collect_scores(store, METRIC)
 
 
 @pytest.fixture(scope="module")
@@ -95,7 +97,7 @@ def test_columns_are_the_promised_ones_and_metrics_from_elsewhere_come_last(copy
     extra = Metric(name="hits", compute=lambda p: float(np.trace(p.confusion)), metric_type="decision")
     columns = pd.read_csv(write_report(copy, METRIC | {"hits": extra}).csv).columns.tolist()
     who = ["task", "entry", "family", "strategy", "stage", "calibration", "threshold_kind", "folds", "status"]
-    names = [*USUAL, "threshold", "fit_seconds", "predict_us_per_row", "trials", "parameters", "model_bytes"]
+    names = [*METRIC_COLUMNS, "threshold", "fit_seconds", "predict_us_per_row", "trials", "parameters", "model_bytes"]
     ranked = [
         "objective",
         "rank",
@@ -136,10 +138,10 @@ def test_threshold_moves_decisions_and_nothing_else(board):
 def test_numbers_have_six_significant_digits(store):
     with write_report(store, METRIC).csv.open(newline="") as file:
         rows = list(csv.DictReader(file))
-    words = {*WHO, "objective", "tied", "positive"}
+    words = {*KEY_COLUMNS, "objective", "tied", "positive"}
     numbers = [cell for row in rows for name, cell in row.items() if name not in words and cell]
     assert len(numbers) > 1000
-    assert max(len(re.sub(r"e.*|[-.]", "", number).lstrip("0")) for number in numbers) == 6
+    assert max(len(re.sub(r"e.*|[-.]", "", format_number).lstrip("0")) for format_number in numbers) == 6
 
 
 def test_cells_that_failed_or_are_missing_are_counted_and_their_entry_stays(board):
@@ -161,7 +163,7 @@ def test_several_classes_have_one_decision_and_no_binary_figures(board):
     digits = board[board.task == "three_digits"]
     assert set(digits.threshold_kind) == {"half"}
     ok = digits[digits.folds > 0]
-    empty = {name for name in USUAL if ok[name].isna().all()}
+    empty = {name for name in METRIC_COLUMNS if ok[name].isna().all()}
     assert empty == {"precision_negative", "recall_negative", "f1_negative", "lift_at_10", "expected_cost"}
     assert ok[["f1", "roc_auc", "average_precision", "mcc"]].notna().all(axis=None)
 
@@ -184,7 +186,7 @@ def test_one_split_has_means_and_no_deviations(board):
 def test_chosen_takes_the_best_inner_score_of_every_split_and_owns_up_to_all_trials(store, scores):
     found = scores.rows_of("tumours", Entry("any", "any", "chosen"), "half")
     assert len(found) == 4
-    for (repeat, fold), view, trials in zip(found.splits, found.views, found["trials"], strict=True):
+    for (repeat, fold), view, trials in zip(found.splits, found.score_keys, found["trials"], strict=True):
         here = [r for r in store.records() if (r.task, r.repeat, r.fold, r.status) == ("tumours", repeat, fold, "ok")]
         here = [r for r in here if r.strategy != "searched"]
         inner = {r.id: next(o.inner_score for o in r.outcomes if o.stage == "tuned") for r in here}
@@ -196,7 +198,7 @@ def test_chosen_per_family_stays_in_the_family_and_needs_a_choice(scores):
     names = {entry.name for task, entry, _ in scores.by_entry if task == "tumours" and entry.stage == "chosen"}
     assert names == {"logistic_regression/any/chosen", "bayes/any/chosen", "any/any/chosen"}
     family = {c.record.id for c in scores.cells if c.record and c.family == "bayes"}
-    assert {view[0] for view in scores.rows_of("tumours", Entry("bayes", "any", "chosen"), "half").views} <= family
+    assert {view[0] for view in scores.rows_of("tumours", Entry("bayes", "any", "chosen"), "half").score_keys} <= family
 
 
 def test_chosen_has_no_rank_and_takes_no_part_among_strategies(scores):
@@ -204,7 +206,7 @@ def test_chosen_has_no_rank_and_takes_no_part_among_strategies(scores):
     assert all(
         (place.rank is None) == (place.entry.stage in ("chosen", "ensembled") or not place.complete) for place in places
     )
-    assert {one.strategy for one in differences(scores, "tumours")} == {"class_weight", "searched"}
+    assert {one.strategy for one in strategy_differences(scores, "tumours")} == {"class_weight", "searched"}
 
 
 # --- ranking and its claims ------------------------------------------------------------------------------------------
@@ -223,14 +225,14 @@ def test_the_floor_is_told_apart_from_a_clear_winner_and_close_entries_are_not(s
     ranking = rank(scores, "three_digits")
     assert ranking.above_baseline
     assert ranking.baseline.tied is False
-    assert ranking.place("logistic_regression", "none").tied
+    assert ranking.find("logistic_regression", "none").tied
 
 
 @pytest.mark.parametrize("task", ["one_split", "later_rows"])
 def test_nothing_is_claimed_for_one_split_nor_for_splits_in_time(scores, markdown, task):
     ranking = rank(scores, task)
     assert ranking.no_test_reason
-    assert all(place.tied is None and math.isnan(place.score.half) for place in ranking.entries)
+    assert all(place.tied is None and math.isnan(place.score.ci_half_width) for place in ranking.entries)
     section = markdown.split(f"## {task}")[1].split("\n## ")[0]
     assert "whether by more than chance is not known" in section
     assert "≈" not in section
@@ -241,12 +243,12 @@ def test_a_decision_metric_as_the_objective_ranks_at_the_threshold_it_was_search
     run = copy.read_run()
     run["tasks"]["tumours"]["objective"] = "brier"
     copy.write_run(run)
-    ranking = rank(collect(copy, METRIC), "tumours")
+    ranking = rank(collect_scores(copy, METRIC), "tumours")
     means = [place.score.mean for place in ranking.entries]
     assert means == sorted(means)  # less is better
     run["tasks"]["tumours"]["objective"] = "f1"
     copy.write_run(run)
-    ranking = rank(collect(copy, METRIC), "tumours")
+    ranking = rank(collect_scores(copy, METRIC), "tumours")
     assert ranking.best.score.mean == max(p.rows.mean("f1") for p in ranking.entries if p.rank)
     assert "by F1 at 0.5" in headline(ranking)
 
@@ -268,7 +270,7 @@ def test_a_default_that_the_search_kept_is_one_entry_with_the_tuned_one(scores):
 def test_splits_that_entries_do_not_share_are_never_compared(tmp_path):
     lost = {("tumours", "bayes", s, 0): ("timeout", "slow") for s in ("none", "class_weight", "searched")}
     others = {("tumours", f, "none", 1): ("timeout", "slow") for f in ("majority", "logistic_regression")}
-    ranking = rank(collect(write_run(tmp_path / "run", [tumours()], lost | others), METRIC), "tumours")
+    ranking = rank(collect_scores(write_run(tmp_path / "run", [tumours()], lost | others), METRIC), "tumours")
     assert {p.entry.name.rsplit("/", 1)[0] for p in ranking.entries if p.complete and p.rank} == {
         "logistic_regression/class_weight",
         "logistic_regression/searched",
@@ -294,13 +296,13 @@ def test_every_row_of_the_documented_tables_is_arithmetically_possible(scores, t
 
 
 def prevalence(scores: Scores, task: str, family: str, strategy: str) -> float:
-    confusion = scores.pooled(task, Entry(family, strategy, "tuned"), "half")
+    confusion = scores.pooled_confusion(task, Entry(family, strategy, "tuned"), "half")
     return float(confusion[1].sum() / confusion.sum())
 
 
 def test_counts_of_all_splits_add_up_to_the_rows_of_the_task(scores):
     for task in ("tumours", "later_rows"):
-        confusion = scores.pooled(task, NONE_TUNED, "half")
+        confusion = scores.pooled_confusion(task, NONE_TUNED, "half")
         assert confusion.sum(axis=1).tolist() == scores.run["tasks"][task]["counts"]
 
 
@@ -333,14 +335,16 @@ def test_a_precision_of_nothing_is_a_dash(scores):
 
 
 def test_strategies_are_compared_with_doing_nothing_split_by_split(store, scores):
-    found = next(d for d in differences(scores, "later_rows") if (d.family, d.strategy) == ("bayes", "class_weight"))
+    found = next(
+        d for d in strategy_differences(scores, "later_rows") if (d.family, d.strategy) == ("bayes", "class_weight")
+    )
     gains = {"half": [], "tuned": []}
     for mine, none in zip(
         cells(store, "later_rows", "bayes", "class_weight"), cells(store, "later_rows", "bayes", "none"), strict=True
     ):
         for kind, gain in gains.items():
             gain.append(np.subtract(*(f1_of(store, record, kind) for record in (mine, none))))
-    titles = [column.title for column in comparisons(scores, "later_rows")]
+    titles = [column.title for column in strategy_comparisons(scores, "later_rows")]
     means = dict(zip(titles, [e.mean for e in found.estimates], strict=True))
     assert means["Δ F1, both at 0.5"] == pytest.approx(np.mean(gains["half"]))
     assert means["Δ F1, both tuned"] == pytest.approx(np.mean(gains["tuned"]))
@@ -355,7 +359,7 @@ def f1_of(store: Store, record, kind: str) -> float:
 def test_the_better_threshold_is_never_worse_than_the_tuned_one(scores):
     for task in ("tumours", "later_rows"):
         sign = -1 if scores.run["tasks"][task]["costs"] else 1
-        for found in differences(scores, task):
+        for found in strategy_differences(scores, task):
             _, _, tuned, better, _ = (sign * e.mean for e in found.estimates)
             assert better >= tuned
 
@@ -382,7 +386,7 @@ def test_a_strategy_that_does_nothing_cannot_be_told_from_nothing(scores):
     ],
 )
 def test_a_gain_at_one_half_alone_is_not_called_help(better, word):
-    assert in_a_word(better) == word
+    assert strategy_reading(better) == word
 
 
 def test_splits_in_time_carry_no_reading(scores):
@@ -392,8 +396,8 @@ def test_splits_in_time_carry_no_reading(scores):
 
 
 def test_decisions_are_compared_by_cost_where_the_task_has_costs(scores):
-    assert [c.title for c in comparisons(scores, "tumours")][1] == "Δ Cost, both at 0.5"
-    assert [c.title for c in comparisons(scores, "three_digits")] == ["Δ ROC AUC", "Δ F1", "Δ Brier"]
+    assert [c.title for c in strategy_comparisons(scores, "tumours")][1] == "Δ Cost, both at 0.5"
+    assert [c.title for c in strategy_comparisons(scores, "three_digits")] == ["Δ ROC AUC", "Δ F1", "Δ Brier"]
 
 
 # --- over all tasks --------------------------------------------------------------------------------------------------
@@ -401,13 +405,13 @@ def test_decisions_are_compared_by_cost_where_the_task_has_costs(scores):
 
 def test_ranks_over_tasks_use_entries_that_all_tasks_share(scores):
     rankings = [rank(scores, task) for task in scores.run["tasks"]]
-    text = overall(rankings)
+    text = cross_task_summary(rankings)
     rows = {row[0]: row for row in tables(text)[0][1:]}
     assert "bayes/class_weight/tuned" not in rows
     assert "Left out, because some splits of some task are lacking: bayes/class_weight, bayes/searched." in text
     assert "majority/none/tuned" not in rows  # it is what others are measured by
     assert sum(float(row[1]) for row in rows.values()) == pytest.approx(sum(range(1, len(rows) + 1)))
-    assert overall(rankings[:1]) == "There is one task only, so there is nothing to average over."
+    assert cross_task_summary(rankings[:1]) == "There is one task only, so there is nothing to average over."
 
 
 # --- leaderboard.md --------------------------------------------------------------------------------------------------
@@ -420,7 +424,7 @@ def test_sections_come_in_order_and_the_verdict_first(markdown):
         *(
             "Does the strategy help?",
             "Over all tasks",
-            "What failed, was skipped or does not apply",
+            "Failures",
             "Protocol, data, versions",
         ),
     ]
@@ -431,20 +435,25 @@ def test_sections_come_in_order_and_the_verdict_first(markdown):
 
 def test_at_most_fifteen_rows_are_in_sight_and_the_majority_row_is_one_of_them(markdown):
     seen = re.sub(r"<details>.*?</details>", "", markdown, flags=re.DOTALL)
-    assert max(len(table) - 1 for table in tables(seen)) == 15
-    ranked = [table for table in tables(seen) if table[0][:2] == ["#", "Entry"]]
+    assert max(len(format_table) - 1 for format_table in tables(seen)) == 15
+    ranked = [format_table for format_table in tables(seen) if format_table[0][:2] == ["#", "Entry"]]
     assert len(ranked) == 8
-    assert all("majority/none/tuned = default" in [row[1] for row in table] for table in ranked)
+    assert all("majority/none/tuned = default" in [row[1] for row in format_table] for format_table in ranked)
 
 
 def test_nothing_of_the_ranking_is_lost_in_folding(markdown):
     section = markdown.split("## one_split")[1].split("\n## ")[0]
-    quality = [row[1] for table in tables(section) if table[0][2:3] == ["AP"] for row in table[1:]]
+    quality = [row[1] for format_table in tables(section) if format_table[0][2:3] == ["AP"] for row in format_table[1:]]
     assert len(quality) == len(set(quality)) == 18
 
 
 def test_what_failed_is_grouped_by_reason(markdown):
-    rows = {tuple(row[:2]): row[2:] for table in tables(markdown) if table[0][0] == "What" for row in table[1:]}
+    rows = {
+        tuple(row[:2]): row[2:]
+        for format_table in tables(markdown)
+        if format_table[0][0] == "What"
+        for row in format_table[1:]
+    }
     assert rows["failed", "ValueError: Number of priors \\| must match"] == [
         "3 cells",
         "three_digits/bayes/class_weight ×3",
@@ -459,7 +468,7 @@ def test_what_failed_is_grouped_by_reason(markdown):
 
 
 def test_every_table_has_as_many_cells_in_each_row_as_in_its_header(markdown):
-    assert all(len(row) == len(table[0]) for table in tables(markdown) for row in table)
+    assert all(len(row) == len(format_table[0]) for format_table in tables(markdown) for row in format_table)
 
 
 def test_protocol_names_what_it_takes_to_do_it_again(markdown):
@@ -479,25 +488,25 @@ def test_hostile_names_are_text(tmp_path):
     assert html.count("<table>") == len(tables(text))
     assert "a|b`&lt;script&gt;*" in html
     assert "called Y|es # 1" in html
-    assert all(len(row) == len(table[0]) for table in tables(text) for row in table)
+    assert all(len(row) == len(format_table[0]) for format_table in tables(text) for row in format_table)
 
 
 def test_figures_are_written_with_three_decimals_and_no_negative_nothing():
-    assert [number(value) for value in (0.12345, -0.5, -0.0001, math.nan)] == ["0.123", "−0.500", "0.000", "–"]
-    assert plus_minus(0.5, 0.1, signed=True) == "+0.500 ± 0.100"
-    assert plus_minus(-0.5, math.nan, signed=True) == "−0.500"
+    assert [format_number(value) for value in (0.12345, -0.5, -0.0001, math.nan)] == ["0.123", "−0.500", "0.000", "–"]
+    assert format_interval(0.5, 0.1, signed=True) == "+0.500 ± 0.100"
+    assert format_interval(-0.5, math.nan, signed=True) == "−0.500"
 
 
 def test_scores_that_are_not_perfect_are_never_written_as_if_they_were():
-    assert digits_of([0.84, 0.9994, math.nan]) == 3
-    assert digits_of([0.9998, 0.99996]) == 5
-    assert digits_of([1.0, 0.9]) == 3
-    assert (digits_of([0.0002], greater=False), digits_of([0.0002])) == (4, 3)
+    assert choose_decimals([0.84, 0.9994, math.nan]) == 3
+    assert choose_decimals([0.9998, 0.99996]) == 5
+    assert choose_decimals([1.0, 0.9]) == 3
+    assert (choose_decimals([0.0002], greater_is_better=False), choose_decimals([0.0002])) == (4, 3)
     assert bold_best([0.9998, 0.9996], ["0.9998", "0.9996"], greater=True, digits=4) == ["**0.9998**", "0.9996"]
 
 
 def test_columns_of_numbers_are_right_aligned_and_words_are_not():
-    rule = table(
+    rule = format_table(
         ["Entry", "Score", "Status"], [["a", "≈ 0.5 ± 0.1", "ok"], ["b", "**1.25**", "ok 2, timeout 1"]]
     ).splitlines()[1]
     assert [cell.strip()[-1] for cell in rule.split("|")[1:-1]] == ["-", ":", "-"]
@@ -543,14 +552,14 @@ def test_figures_are_computed_once_per_version(copy):
         return 1.0
 
     hits = Metric(name="hits", compute=compute, metric_type="decision")
-    collect(copy, METRIC | {"hits": hits})
+    collect_scores(copy, METRIC | {"hits": hits})
     often = len(asked)
     cells = 4 * 7
     calibrations = 4 * (3 * 6 + 2)  # three of all but the majority row's, the prior of what is weighted
     assert often == 2 * (2 * cells + calibrations + 2 * 4)  # thresholds: two stages, calibrations, two ensembles
-    collect(copy, METRIC | {"hits": hits})
+    collect_scores(copy, METRIC | {"hits": hits})
     assert len(asked) == often
-    collect(copy, METRIC | {"hits": replace(hits, version=2)})
+    collect_scores(copy, METRIC | {"hits": replace(hits, version=2)})
     assert len(asked) == 2 * often
 
 
@@ -563,7 +572,7 @@ def test_other_costs_make_figures_of_probabilities_anew_that_look_at_costs(copy)
     for dear in (5, 10):
         run["tasks"]["tumours"]["costs"] = [[0, 1], [dear, 0]]
         copy.write_run(run)
-        found.append(collect(copy, metrics).rows_of("tumours", NONE_TUNED, "half")["risk"])
+        found.append(collect_scores(copy, metrics).rows_of("tumours", NONE_TUNED, "half")["risk"])
     assert found[1] == pytest.approx(2 * found[0])
 
 
@@ -663,7 +672,7 @@ def all_cells() -> list[tuple[str, str, str, int]]:
 @pytest.mark.parametrize("face", ["decision", "probability", "ranking"])
 def test_a_metric_that_fails_costs_its_own_column_and_is_named_in_one_line(copy, face):
     broken = Metric(name="broken", compute=lambda _: 1 / 0, metric_type=face, label="Broken")
-    expected, scores = collect(copy, METRIC), collect(copy, METRIC | {"broken": broken})
+    expected, scores = collect_scores(copy, METRIC), collect_scores(copy, METRIC | {"broken": broken})
     assert scores.by_entry.keys() == expected.by_entry.keys()
     for key, rows in expected.by_entry.items():
         assert np.isnan(scores.by_entry[key]["broken"]).all()
@@ -672,7 +681,7 @@ def test_a_metric_that_fails_costs_its_own_column_and_is_named_in_one_line(copy,
     assert scores.metric_failures.keys() == {"broken"}
     message = r"metric 'broken' fails on \w+/.*: ZeroDivisionError: division by zero"
     assert all(re.fullmatch(message, reason) for reason in scores.metric_failures["broken"])
-    for _ in range(2):  # the second report computes nothing but what failed
+    for _ in range(2):  # the second report computes only what failed
         text = write_report(copy, METRIC | {"broken": broken}).markdown.read_text(encoding="utf-8")
         assert len(re.findall(r"metric failed \| metric 'broken' fails on .*ZeroDivisionError", text)) == 1
 
@@ -683,7 +692,7 @@ def test_a_metric_that_writes_into_predictions_falsifies_no_other(copy):
         return 0.0
 
     spoiler = Metric(name="a_spoiler", compute=compute, metric_type="probability")
-    expected, scores = collect(copy, METRIC), collect(copy, {"a_spoiler": spoiler} | METRIC)
+    expected, scores = collect_scores(copy, METRIC), collect_scores(copy, {"a_spoiler": spoiler} | METRIC)
     for key, rows in expected.by_entry.items():
         for name, column in rows.columns.items():
             assert np.array_equal(scores.by_entry[key].columns[name], column, equal_nan=True)
@@ -691,7 +700,7 @@ def test_a_metric_that_writes_into_predictions_falsifies_no_other(copy):
 
 
 def test_an_objective_that_fails_leaves_a_report(copy):
-    objective = collect(copy, METRIC).objective("tumours").name
+    objective = collect_scores(copy, METRIC).objective("tumours").name
     broken = replace(METRIC[objective], compute=lambda _: 1 / 0, version=99)
     text = write_report(copy, METRIC | {objective: broken}).markdown.read_text(encoding="utf-8")
     assert f"metric '{objective}' fails on" in text.replace("\\_", "_")

@@ -15,24 +15,24 @@ from test_report import METRIC
 
 from harness.errors import StoreError
 from harness.evaluation.ranking import rank
-from harness.evaluation.scores import collect
-from harness.evaluation.training_curves import Fit
-from harness.report.chapters import gather
+from harness.evaluation.score_collection import collect_scores
+from harness.evaluation.training_curves import NetworkFit
+from harness.report.chapters import collect_sections
 from harness.report.content import Evidence, Figure
-from harness.report.figures.writer import MANY, draw, draw_all, file_name, made_here
-from harness.report.html_report import page
-from harness.report.sections.training import losses
+from harness.report.figures.writer import MIN_PARALLEL_FIGURES, draw_all, draw_figures, file_name, is_report_file
+from harness.report.html_report import build_page
+from harness.report.sections.training import loss_curves
 from harness.report.write import write_report
 from harness.store.store import Store
 
 
 def evidence_of(store: Store) -> Evidence:
-    scores = collect(store, METRIC)
+    scores = collect_scores(store, METRIC)
     return Evidence(store, scores, tuple(rank(scores, task) for task in scores.run["tasks"]))
 
 
 def pictures_of(store: Store) -> list[Figure]:
-    sections = (section for some in gather(evidence_of(store)).values() for section in some)
+    sections = (section for some in collect_sections(evidence_of(store)).values() for section in some)
     return [part for section in sections for part in section.parts if isinstance(part, Figure)]
 
 
@@ -78,7 +78,9 @@ def test_losses_of_many_epochs_differ_wherever_one_differs():
     curve = np.linspace(1, 0.1, 3000)
     other = curve.copy()
     other[1500] += 0.1
-    first, second = (losses([Fit((0, 0), {"train_loss": one, "epoch": np.array([7])})]) for one in (curve, other))
+    first, second = (
+        loss_curves([NetworkFit((0, 0), {"train_loss": one, "epoch": np.array([7])})]) for one in (curve, other)
+    )
     assert repr(first) != repr(second)
     assert len(first[0].train) == 3000
     assert first[0].validation == ()
@@ -101,7 +103,7 @@ def test_no_two_files_have_one_name():
     asked = [(task, kind, *more) for task in words for kind in words for more in ((), *((word,) for word in words))]
     names = [file_name(*parts) for parts in asked]
     assert len(set(names)) == len(asked)
-    assert all(map(made_here, names))
+    assert all(map(is_report_file, names))
 
 
 def test_tables_of_tasks_without_a_best_entry_keep_the_name_of_their_task(whole, tmp_path):
@@ -111,9 +113,9 @@ def test_tables_of_tasks_without_a_best_entry_keep_the_name_of_their_task(whole,
         replace(one, entries=tuple(replace(place, rank=None) for place in one.entries)) for one in evidence.rankings
     )
     evidence = replace(evidence, rankings=bare)
-    found = gather(evidence)
+    found = collect_sections(evidence)
     draw_all(evidence.store, [p for some in found.values() for s in some for p in s.parts if isinstance(p, Figure)])
-    made = page(evidence, found)
+    made = build_page(evidence, found)
     for task in ("tumours", "three_digits"):
         assert any(name.startswith(f"{task}.") for name in made.tables)
     written = [name for name in made.tables if "results_summary" in name]
@@ -140,11 +142,11 @@ def test_a_second_process_that_ends_early_is_one_line(tmp_path, monkeypatch):
     early.chmod(0o755)
     monkeypatch.setattr(sys, "executable", str(early))
     orders = [
-        (Figure(f"p{at}", "a dot", partial(one_dot, "x" * 100_000)), (("png", tmp_path / f"p{at}.png"),))
-        for at in range(MANY)
+        (Figure(f"p{number}", "a dot", partial(one_dot, "x" * 100_000)), {"png": tmp_path / f"p{number}.png"})
+        for number in range(MIN_PARALLEL_FIGURES)
     ]
-    with pytest.raises(StoreError, match="pictures cannot be drawn: .*: no room for another"):
-        draw(orders)
+    with pytest.raises(StoreError, match="figures cannot be drawn: .*: no room for another"):
+        draw_figures(orders)
 
 
 def test_long_names_are_cut_so_that_pictures_keep_their_room(networks, tmp_path):

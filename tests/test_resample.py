@@ -8,13 +8,20 @@ from scipy import sparse
 
 from harness.errors import Inapplicable
 from harness.preprocessing.cache import FoldCache
-from harness.preprocessing.neighbors import FoldNeighbours, quick
-from harness.preprocessing.resampling import from_space, level_weight, resample, resample_points, to_space
-from harness.preprocessing.tabular import Layout, Rows
+from harness.preprocessing.neighbors import CachedNeighbors
+from harness.preprocessing.resampling import (
+    compute_level_weight,
+    from_metric_space,
+    resample,
+    resample_points,
+    to_metric_space,
+)
+from harness.preprocessing.samplers import use_fast_cleaning
+from harness.preprocessing.tabular import ColumnLayout, PreparedRows
 from harness.registry.space import defaults
 from harness.registry.strategy import Strategy
 
-LAYOUT = Layout(("size", "age"), (("colour", ("r", "g", "b")), ("age missing", ("no", "yes"))), (1,))
+LAYOUT = ColumnLayout(("size", "age"), (("colour", ("r", "g", "b")), ("age missing", ("no", "yes"))), (1,))
 RESAMPLING = (
     "random_oversampling",
     "random_undersampling",
@@ -33,7 +40,7 @@ def mixed(counts=(80, 20), seed=0):
     rng.shuffle(y)
     numbers = rng.normal(size=(len(y), 2)) + 0.8 * y[:, None]
     codes = np.column_stack([rng.integers(0, 3, len(y)), rng.random(len(y)) < 0.2]).astype(np.int32)
-    return Rows((numbers - numbers.mean(0)) / numbers.std(0), codes), y
+    return PreparedRows((numbers - numbers.mean(0)) / numbers.std(0), codes), y
 
 
 def as_bytes(rows):
@@ -94,17 +101,17 @@ def test_the_strength_of_undersampling_goes_from_all_rows_to_even_classes(regist
 
 def test_a_level_weighs_half_the_median_deviation_of_the_numbers():
     rows, _ = mixed()
-    assert level_weight(rows) == pytest.approx(0.5)
-    points = to_space(rows, LAYOUT)
+    assert compute_level_weight(rows) == pytest.approx(0.5)
+    points = to_metric_space(rows, LAYOUT)
     assert points.shape == (100, 2 + 3 + 2)
-    assert set(np.unique(points[:, 2:])) == {0, level_weight(rows)}
-    assert as_bytes(from_space(points, LAYOUT)) == as_bytes(rows)
+    assert set(np.unique(points[:, 2:])) == {0, compute_level_weight(rows)}
+    assert as_bytes(from_metric_space(points, LAYOUT)) == as_bytes(rows)
 
 
 def test_a_table_of_categories_alone_can_be_resampled(registry):
-    layout = Layout((), LAYOUT.categories[:1])
+    layout = ColumnLayout((), LAYOUT.categories[:1])
     rows, y = mixed()
-    only = Rows(np.empty((100, 0)), rows.codes[:, :1].copy())
+    only = PreparedRows(np.empty((100, 0)), rows.codes[:, :1].copy())
     made, made_y = run(registry.strategy("smote"), only, y, layout=layout)
     assert np.bincount(made_y).tolist() == [80, 80]
     assert set(made.codes.ravel()) <= {0, 1, 2}
@@ -118,12 +125,12 @@ def test_a_table_of_categories_alone_can_be_resampled(registry):
 @pytest.mark.parametrize("k", [1, 4, 15])
 def test_remembered_neighbours_give_exactly_what_plain_imbalanced_learn_gives(plain, k):
     rows, y = mixed((150, 40), seed=1)
-    points = to_space(rows, LAYOUT)
+    points = to_metric_space(rows, LAYOUT)
     expected, expected_y = plain(k).fit_resample(points, y)
     cache = FoldCache()
     for _ in range(2):
         made, made_y = run(Strategy(name="s", kind="resample", build=lambda _: plain(k)), rows, y, cache=cache)
-        assert as_bytes(made) == as_bytes(from_space(expected, LAYOUT))
+        assert as_bytes(made) == as_bytes(from_metric_space(expected, LAYOUT))
         assert (made_y == expected_y).all()
 
 
@@ -136,7 +143,7 @@ def test_neighbours_are_searched_once_for_every_k():
             return super().get(key, lambda: searches.append(key) or compute())
 
     memo = Memo()
-    found = {k: FoldNeighbours(k, memo).fit(points).kneighbors(points) for k in (3, 9, 16)}
+    found = {k: CachedNeighbors(k, memo).fit(points).kneighbors(points) for k in (3, 9, 16)}
     assert len(searches) == 1
     assert (found[16][:, :9] == found[9]).all()
     assert found[3].shape == (60, 3)
@@ -153,7 +160,7 @@ def test_quick_cleaning_keeps_the_rows_that_imbalanced_learn_keeps(plain, classe
     rng = np.random.default_rng(classes)
     y = rng.permutation(np.arange(1500) % 7 % classes)
     X = rng.normal(size=(1500, 4)) + 0.7 * y[:, None]
-    quicker = quick(plain)
+    quicker = use_fast_cleaning(plain)
     plain.fit_resample(X, y)
     quicker.fit_resample(X, y)
     assert type(quicker) is not type(plain)
@@ -177,7 +184,7 @@ def test_few_rows_of_a_class_lower_the_number_of_neighbours(registry):
 @pytest.mark.parametrize("name", ["adasyn", "borderline_smote"])
 def test_classes_far_apart_leave_no_border_to_sample_at(registry, name):
     rows, y = mixed((40, 20))
-    apart = Rows(rows.numbers + 100 * y[:, None], rows.codes)
+    apart = PreparedRows(rows.numbers + 100 * y[:, None], rows.codes)
     with pytest.raises(Inapplicable, match=r"majority|near another class"):
         run(registry.strategy(name), apart, y)
 

@@ -462,7 +462,9 @@ def test_what_is_kept_on_disk_of_pictures_is_made_before_the_prediction_is_timed
             called.append(("transform", len(rows)))
             return rows.reshape(len(rows), -1).astype(float)
 
-    monkeypatch.setitem(ENCODINGS, "keeping", Encoding("keeping", lambda X, y, seed: Keeping(), {}, "image", reason="no"))
+    monkeypatch.setitem(
+        ENCODINGS, "keeping", Encoding("keeping", lambda X, y, seed: Keeping(), {}, "image", reason="no")
+    )
     y = np.arange(60) % 2
     pictures = np.random.default_rng(0).integers(0, 256, (60, 2, 2, 1)).astype(np.uint8)
 

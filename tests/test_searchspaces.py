@@ -7,11 +7,11 @@ import numpy as np
 import pytest
 
 from harness.preprocessing.encodings import ENCODINGS
-from harness.preprocessing.tabular import Layout, Rows
+from harness.preprocessing.tabular import ColumnLayout, PreparedRows
 from harness.registry.registry import load_registry
 from harness.registry.space import Choice, defaults, fill
 
-LAYOUT = Layout(("size", "age"), (("colour", ("r", "g", "b")), ("age missing", ("no", "yes"))), (1,))
+LAYOUT = ColumnLayout(("size", "age"), (("colour", ("r", "g", "b")), ("age missing", ("no", "yes"))), (1,))
 REGISTRY = load_registry()
 FAMILIES = [  # networks have tests of their own
     pytest.param(f, id=name, marks=[pytest.mark.skipif(not all(map(importlib.util.find_spec, f.needs)), reason=name)])
@@ -21,11 +21,11 @@ FAMILIES = [  # networks have tests of their own
 WEIGHTS = [strategy for strategy in REGISTRY.strategies.values() if strategy.kind == "weight"]
 
 
-def some(classes=2, n=120):
+def example_rows(classes=2, n=120):
     rng = np.random.default_rng(0)
     y = np.sort(rng.permutation(n) % (classes + 2)).clip(max=classes - 1)[rng.permutation(n)]
     codes = np.column_stack([rng.integers(0, 3, n), rng.random(n) < 0.1]).astype(np.int32)
-    return Rows(rng.normal(size=(n, 2)) + y[:, None], codes), y
+    return PreparedRows(rng.normal(size=(n, 2)) + y[:, None], codes), y
 
 
 def encoded(family, rows, y):
@@ -36,11 +36,11 @@ def encoded(family, rows, y):
 def corner(space, low):
     """The configuration at the low or the high end of every range."""
 
-    def end(_name, given):
-        ends = given.options if isinstance(given, Choice) else (given.low, given.high)
+    def pick_end(_name, parameter):
+        ends = parameter.options if isinstance(parameter, Choice) else (parameter.low, parameter.high)
         return ends[0 if low else -1]
 
-    return fill(space, end)
+    return fill(space, pick_end)
 
 
 def test_what_is_asked_for_is_declared():
@@ -57,22 +57,22 @@ def test_what_is_asked_for_is_declared():
 @pytest.mark.parametrize("classes", [2, 3])
 @pytest.mark.parametrize("family", FAMILIES)
 def test_a_family_fits_is_reproducible_and_can_be_pickled(family, classes, capfd):
-    rows, y = some(classes)
+    rows, y = example_rows(classes)
     X = encoded(family, rows, y)
-    one, two = (family.build(3, **defaults(family.space)) for _ in range(2))
-    one.fit(X, y, sample_weight=None)
-    two.fit(X, y, sample_weight=None)
-    proba = one.predict_proba(X)
+    first, second = (family.build(3, **defaults(family.space)) for _ in range(2))
+    first.fit(X, y, sample_weight=None)
+    second.fit(X, y, sample_weight=None)
+    proba = first.predict_proba(X)
     assert proba.shape == (len(y), classes)
     assert proba.sum(axis=1) == pytest.approx(np.ones(len(y)), abs=1e-5)
-    assert proba.tobytes() == two.predict_proba(X).tobytes()
-    assert pickle.loads(pickle.dumps(one)).predict_proba(X).tobytes() == proba.tobytes()  # noqa: S301 -- just made
+    assert proba.tobytes() == second.predict_proba(X).tobytes()
+    assert pickle.loads(pickle.dumps(first)).predict_proba(X).tobytes() == proba.tobytes()  # noqa: S301 -- just made
     assert capfd.readouterr() == ("", "")
 
 
 @pytest.mark.parametrize("family", FAMILIES)
 def test_a_family_listens_to_weights(family):
-    rows, y = some()
+    rows, y = example_rows()
     X = encoded(family, rows, y)
     plain, weighted = (family.build(3, **defaults(family.space)) for _ in range(2))
     plain.fit(X, y, sample_weight=None)
@@ -83,7 +83,7 @@ def test_a_family_listens_to_weights(family):
 @pytest.mark.parametrize("low", [True, False], ids=["low end", "high end"])
 @pytest.mark.parametrize("family", FAMILIES)
 def test_the_ends_of_a_space_can_be_fitted(family, low):
-    rows, y = some()
+    rows, y = example_rows()
     X = encoded(family, rows, y)
     params = corner(family.space, low)
     proba = family.build(3, **params).fit(X, y).predict_proba(X)
@@ -91,7 +91,7 @@ def test_the_ends_of_a_space_can_be_fitted(family, low):
 
 
 def test_majority_predicts_the_prior():
-    rows, y = some(3)
+    rows, y = example_rows(3)
     family = REGISTRY.family("majority")
     proba = family.build(0).fit(encoded(family, rows, y), y).predict_proba(np.zeros((2, 4)))
     assert proba == pytest.approx(np.tile(np.bincount(y) / len(y), (2, 1)))
@@ -101,7 +101,7 @@ def test_majority_predicts_the_prior():
 @pytest.mark.parametrize("strategy", WEIGHTS, ids=lambda s: s.name)
 @pytest.mark.parametrize("classes", [2, 3])
 def test_weights_have_mean_one_and_never_favour_the_commonest_class(strategy, classes):
-    _, y = some(classes)
+    _, y = example_rows(classes)
     weights = strategy.build(y, None, **defaults(strategy.space))
     assert weights.shape == y.shape
     assert weights.mean() == pytest.approx(1)
@@ -110,7 +110,7 @@ def test_weights_have_mean_one_and_never_favour_the_commonest_class(strategy, cl
 
 
 def test_class_weight_gives_every_class_the_same_sum():
-    _, y = some(3)
+    _, y = example_rows(3)
     sums = np.bincount(y, weights=REGISTRY.strategy("class_weight").build(y, None))
     assert sums == pytest.approx([len(y) / 3] * 3)
 
@@ -125,7 +125,7 @@ def test_cost_sensitive_weighs_by_the_matrix_where_there_is_one():
     assert searched[-1] / searched[0] == pytest.approx(9)
 
 
-class Mean:
+class MeanMember:
     """A member that remembers what it was fitted to."""
 
     def __init__(self, seed):
@@ -140,13 +140,13 @@ class Mean:
 
 
 @pytest.mark.parametrize("classes", [2, 3])
-def test_each_member_of_a_balanced_ensemble_sees_even_classes_and_the_watched_rows(classes):
-    rows, y = some(classes)
-    strategy, watched = REGISTRY.strategy("balanced_ensemble"), (np.zeros((1, 2)), np.zeros(1))
-    ensemble = strategy.build(Mean, 5, members=4).fit(rows.numbers, y, sample_weight=None, validation=watched)
+def test_each_member_of_a_balanced_ensemble_sees_even_classes_and_the_validation_rows(classes):
+    rows, y = example_rows(classes)
+    strategy, validation = REGISTRY.strategy("balanced_ensemble"), (np.zeros((1, 2)), np.zeros(1))
+    ensemble = strategy.build(MeanMember, 5, members=4).fit(rows.numbers, y, sample_weight=None, validation=validation)
     rarest = np.bincount(y).min()
     assert [member.counts.tolist() for member in ensemble.fitted_] == [[rarest] * classes] * 4
-    assert all(member.validation is watched for member in ensemble.fitted_)
+    assert all(member.validation is validation for member in ensemble.fitted_)
     assert len({member.X.tobytes() for member in ensemble.fitted_}) == 4
     assert len({member.seed for member in ensemble.fitted_}) == 4
     assert ensemble.predict_proba(rows.numbers) == pytest.approx(np.full((len(y), classes), 1 / classes))
@@ -154,7 +154,7 @@ def test_each_member_of_a_balanced_ensemble_sees_even_classes_and_the_watched_ro
 
 @pytest.mark.parametrize("family", FAMILIES)
 def test_a_balanced_ensemble_works_around_any_family(family):
-    rows, y = some(3)
+    rows, y = example_rows(3)
     X = encoded(family, rows, y)
 
     def member(seed):

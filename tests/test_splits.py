@@ -49,7 +49,7 @@ def test_equal_rows_stay_on_one_side_outside_and_inside():
         inside = splitter.take(fold.train)
         for train, test in inside.inner(3, 5):
             assert not set(inside.blocks[train]) & set(inside.blocks[test])
-        rest, watched = inside.slice_off(np.arange(len(inside.y)), 0.15, 9)
+        rest, watched = inside.split_validation(np.arange(len(inside.y)), 0.15, 9)
         assert not set(inside.blocks[rest]) & set(inside.blocks[watched])
         assert 0.1 < len(watched) / len(inside.y) < 0.2
 
@@ -74,7 +74,7 @@ def test_forward_splits_test_later_rows_than_they_train_on():
         inside = splitter.take(fold.train)
         for train, test in inside.inner(3, 0):
             assert inside.time[train].max() < inside.time[test].min()
-        rest, watched = inside.slice_off(np.arange(len(inside.y)), 0.15, 0)
+        rest, watched = inside.split_validation(np.arange(len(inside.y)), 0.15, 0)
         assert inside.time[rest].max() < inside.time[watched].min()
 
 
@@ -161,7 +161,7 @@ def test_a_watched_slice_gets_its_share_of_the_rarest_class_or_there_is_none(rar
     y = np.array([0] * 100 + [1] * rare)
     rows = np.arange(len(y))
     splitter = make_splitter(Table(pd.DataFrame({"a": rows * 1.5}), y, ("No", "Yes")))
-    rest, watched = splitter.slice_off(rows, 0.15, 1)
+    rest, watched = splitter.split_validation(rows, 0.15, 1)
     assert sorted([*rest, *watched]) == list(rows)
     assert abs(y[watched].sum() - expected) <= 1
     assert bool(len(watched)) == bool(expected)
@@ -190,4 +190,4 @@ def test_a_watched_slice_by_time_is_larger_or_not_there_where_a_class_is_rare():
     for positives, size in (([10, 60, 150], 60), ([10, 60, 90], 0)):
         y = np.isin(time, positives).astype(np.int64)
         splitter = make_splitter(Table(pd.DataFrame({"a": time * 1.5}), y, ("No", "Yes"), time=time))
-        assert len(splitter.slice_off(time, 0.15, 0)[1]) == size
+        assert len(splitter.split_validation(time, 0.15, 0)[1]) == size

@@ -209,7 +209,7 @@ def test_a_study_whose_last_record_is_incomplete_continues_to_the_same_numbers(t
     journal.write_bytes(b"".join(written[: lines - 1]) + tear(written[lines - 1]))
     (torn.folder / "key").write_text("key1")
     (torn.folder / "study.journal.lock").symlink_to(journal)
-    Store(tmp_path).keep_study_of("torn", "key1")
+    Store(tmp_path).prepare_study("torn", "key1")
     assert not (torn.folder / "study.journal.lock").is_symlink()
     found = torn.run(attributes={"task": "t", "family": "f"})
     assert told(torn) == told(intact)

@@ -5,7 +5,7 @@ import pickle
 import numpy as np
 import pytest
 
-from harness.preprocessing.text import LONGEST, PADDING, UNKNOWN, fit_tokens, tokenise
+from harness.preprocessing.text import MAX_TOKENS, PADDING, UNKNOWN, fit_tokens, tokenise
 
 
 def texts(*rows):
@@ -56,7 +56,7 @@ def test_the_length_is_that_of_most_training_rows_within_a_bound():
     few = [" ".join("a" * 30)]
     assert fit(*["a a a"] * 99, *few).length == 3
     assert fit(*["a a a"] * 9, *few).length == 30
-    assert fit(" ".join("a" * 5 * LONGEST)).length == LONGEST
+    assert fit(" ".join("a" * 5 * MAX_TOKENS)).length == MAX_TOKENS
     assert fit("", "").length == 1
 
 

@@ -155,7 +155,9 @@ def _has_same_data(cell: Mapping[str, Any], stored: Mapping[str, Any], new: Mapp
             return False
     stored_strategy = stored["strategies"][strategy]
     new_strategy = _as_json(new["strategies"].get(strategy, stored_strategy))
-    return bool(stored_strategy.items() <= new_strategy.items())  # fields that an older version did not store are no difference
+    return bool(
+        stored_strategy.items() <= new_strategy.items()
+    )  # fields that an older version did not store are no difference
 
 
 def _as_json(content: Any) -> Any:

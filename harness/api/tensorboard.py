@@ -18,8 +18,8 @@ import numpy as np
 import numpy.typing as npt
 
 from harness.errors import EvenhandError, Unavailable
-from harness.store.record import Record
 from harness.store.files import write_atomic
+from harness.store.record import Record
 from harness.store.store import Store
 
 Curves = Mapping[str, npt.NDArray[Any]]

@@ -129,6 +129,22 @@ def check_family(family: Family) -> Iterator[CheckResult]:
     """
     from harness.preprocessing.encodings import ENCODINGS
 
+    yield from _run_checks("family", family.name, [_name_check(family.name), *_declaration_checks(family)])
+    if missing := missing_packages(family):
+        yield CheckResult("family", family.name, "fits", skipped=missing)
+        return
+    for modality, name in family.encodings.items():
+        if name in ENCODINGS and (missing := missing_packages(family, ENCODINGS[name].needs)):
+            yield CheckResult("family", family.name, f"fits {modality} data", skipped=missing)
+            continue
+        checks = _fit_checks(family, cast("Modality", modality))
+        yield from _run_checks("family", family.name, checks, SMALL_DATA[modality])
+
+
+def _declaration_checks(family: Family) -> list[Check]:
+    """Checks of a family that need no fit."""
+    from harness.preprocessing.encodings import ENCODINGS
+
     def knows_its_encodings() -> str:
         unknown = [name for name in family.encodings.values() if name not in ENCODINGS]
         if unknown:
@@ -143,16 +159,7 @@ def check_family(family: Family) -> Iterator[CheckResult]:
         unknown = [name for name in family.space if name not in parameters]
         return _complaint_unless(not unknown, f"build does not take {unknown}")
 
-    yield from _run_checks("family", family.name, [_name_check(family.name), knows_its_encodings, takes_its_space])
-    if missing := missing_packages(family):
-        yield CheckResult("family", family.name, "fits", skipped=missing)
-        return
-    for modality, name in family.encodings.items():
-        if name in ENCODINGS and (missing := missing_packages(family, ENCODINGS[name].needs)):
-            yield CheckResult("family", family.name, f"fits {modality} data", skipped=missing)
-            continue
-        checks = _fit_checks(family, cast("Modality", modality))
-        yield from _run_checks("family", family.name, checks, SMALL_DATA[modality])
+    return [knows_its_encodings, takes_its_space]
 
 
 def _fit_checks(family: Family, modality: Modality) -> list[Check]:

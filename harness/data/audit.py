@@ -1,4 +1,4 @@
-"""What is wrong with a table, before anything is trained on it: one function a finding, each with a code."""
+"""Audit of a table before anything is trained on it: one function per kind of finding, each with a code."""
 
 from __future__ import annotations
 
@@ -16,16 +16,26 @@ if TYPE_CHECKING:
 
 Severity: TypeAlias = Literal["note", "warning"]
 
-FEW_ROWS = 50  #: with fewer rows of a class, scores over folds are mostly chance
+MIN_CLASS_ROWS = 50  #: with fewer rows of a class, differences between folds are mostly chance
 LEAKY_AUC = 0.99
-MANY_LEVELS = 50
-MUCH_MISSING = 0.2
-NEARLY_ALL = 0.999
+MAX_LEVELS = 50
+HIGH_MISSING_SHARE = 0.2
+CONSTANT_SHARE = 0.999
 
 
 @dataclass(frozen=True)
 class Finding:
-    """Something about a table that its results should be read with."""
+    """A property of a table that matters for the interpretation of its scores.
+
+    Attributes
+    ----------
+    code : str
+        Name of the kind of finding; does not change between versions.
+    severity : {"note", "warning"}
+        With a warning, scores may be meaningless.
+    message : str
+        What was found, in one sentence.
+    """
 
     code: str
     severity: Severity
@@ -33,37 +43,51 @@ class Finding:
 
 
 def audit(table: Table) -> tuple[Finding, ...]:
-    """Everything found, in the order of `CHECKS`, of texts and images what concerns rows; warnings may make results meaningless."""
-    checks = CHECKS if hasattr(table.X, "columns") else ABOUT_ROWS
-    return tuple(finding for check in checks for finding in check(table))
+    """Check a table.
+
+    Parameters
+    ----------
+    table : Table
+        All rows of a task; of texts and images only `ROW_CHECKS` apply.
+
+    Returns
+    -------
+    tuple of Finding
+        The findings in the order of the checks.
+    """
+    checks = CHECKS if hasattr(table.X, "columns") else ROW_CHECKS
+    findings: list[Finding] = []
+    for check in checks:
+        findings += check(table)
+    return tuple(findings)
 
 
-def few_positives(table: Table) -> Iterator[Finding]:
-    """Classes with so few rows that a fold holds a handful."""
+def check_few_positives(table: Table) -> Iterator[Finding]:
+    """Find classes with so few rows that a fold has only a handful."""
     import numpy as np
 
     counts = np.bincount(table.y, minlength=len(table.classes))
     for name, count in zip(table.classes, counts, strict=True):
-        if count < FEW_ROWS:
+        if count < MIN_CLASS_ROWS:
             message = f"class {name!r} has {count} of {len(table.y)} rows: scores vary much from fold to fold"
             yield Finding("few_positives", "warning", message)
 
 
-def duplicates(table: Table) -> Iterator[Finding]:
-    """Rows whose features repeat those of an earlier row."""
+def check_duplicates(table: Table) -> Iterator[Finding]:
+    """Find rows with the features of an earlier row."""
     import numpy as np
 
     if repeated := len(table.y) - len(np.unique(row_keys(table.X))):
         share = repeated / len(table.y)
-        kept = "splits keep such rows on one side"
+        consequence = "splits keep such rows on one side"
         if table.time is not None:
-            kept = "with a time column they may stand on both sides: what was seen before is known by then"
-        message = f"rows that repeat an earlier row: {repeated} ({share:.1%}); {kept}"
+            consequence = "with a time column they may stand on both sides: what was seen before is known by then"
+        message = f"rows that repeat an earlier row: {repeated} ({share:.1%}); {consequence}"
         yield Finding("duplicates", "note", message)
 
 
-def conflicting_labels(table: Table) -> Iterator[Finding]:
-    """Rows with equal features and different labels, which nothing can tell apart."""
+def check_conflicting_labels(table: Table) -> Iterator[Finding]:
+    """Find rows with equal features and different labels, which no classifier can separate."""
     import pandas as pd
 
     labels = pd.Series(table.y).groupby(row_keys(table.X)).transform("nunique")
@@ -72,8 +96,8 @@ def conflicting_labels(table: Table) -> Iterator[Finding]:
         yield Finding("conflicting_labels", "note", message)
 
 
-def leaky_column(table: Table) -> Iterator[Finding]:
-    """Columns that alone nearly decide the class: often something known only after the fact."""
+def check_leaky_columns(table: Table) -> Iterator[Finding]:
+    """Find columns that nearly determine the class: often they are known only after the event."""
     for name, column in table.X.items():
         auc = _column_auc(column, table.y, len(table.classes))
         if auc >= LEAKY_AUC:
@@ -81,72 +105,91 @@ def leaky_column(table: Table) -> Iterator[Finding]:
             yield Finding("leaky_column", "warning", message)
 
 
-def id_like(table: Table) -> Iterator[Finding]:
-    """Whole numbers that differ in every row: a quantity, or an identifier that should be dropped."""
+def check_identifiers(table: Table) -> Iterator[Finding]:
+    """Find whole numbers that differ in every row: a quantity, or an identifier that should be dropped."""
     for name, column in table.X.drop(columns=list(table.dates)).select_dtypes("number").items():
-        if len(column) > 1 and column.notna().all() and column.is_unique and bool((column % 1 == 0).all()):
+        is_complete = len(column) > 1 and column.notna().all()
+        if is_complete and column.is_unique and bool((column % 1 == 0).all()):
             message = f"column {name!r} has a different whole number in every row: if it is an identifier, drop it"
             yield Finding("id_like", "warning", message)
 
 
-def constant(table: Table) -> Iterator[Finding]:
-    """Columns with one value in nearly all rows."""
+def check_constant_columns(table: Table) -> Iterator[Finding]:
+    """Find columns with one value in nearly all rows."""
     for name, column in table.X.items():
         share = column.value_counts(dropna=False).iloc[0] / len(column)
-        if share >= NEARLY_ALL:
+        if share >= CONSTANT_SHARE:
             yield Finding("constant", "note", f"column {name!r} has one value in {share:.2%} of the rows")
 
 
-def high_cardinality(table: Table) -> Iterator[Finding]:
-    """Categories with many levels, most of them rare."""
+def check_high_cardinality(table: Table) -> Iterator[Finding]:
+    """Find categories with many levels, most of them rare."""
     for name, column in table.X.select_dtypes("category").items():
-        levels = len(column.cat.categories)
-        if levels > MANY_LEVELS:
-            yield Finding("high_cardinality", "note", f"category {name!r} has {levels} levels: rare ones are folded")
+        n_levels = len(column.cat.categories)
+        if n_levels > MAX_LEVELS:
+            yield Finding("high_cardinality", "note", f"category {name!r} has {n_levels} levels: rare ones are folded")
 
 
-def missing(table: Table) -> Iterator[Finding]:
-    """Columns with many missing values."""
+def check_missing(table: Table) -> Iterator[Finding]:
+    """Find columns with many missing values."""
     for name, share in table.X.isna().mean().items():
-        if share >= MUCH_MISSING:
+        if share >= HIGH_MISSING_SHARE:
             yield Finding("missing", "note", f"column {name!r} is missing in {share:.1%} of the rows")
 
 
-ABOUT_ROWS = (few_positives, conflicting_labels, duplicates)
-CHECKS = (few_positives, leaky_column, id_like, conflicting_labels, duplicates, constant, high_cardinality, missing)
+#: Checks of rows, whatever their features are, and checks of tables.
+ROW_CHECKS = (check_few_positives, check_conflicting_labels, check_duplicates)
+CHECKS = (
+    check_few_positives,
+    check_leaky_columns,
+    check_identifiers,
+    check_conflicting_labels,
+    check_duplicates,
+    check_constant_columns,
+    check_high_cardinality,
+    check_missing,
+)
 
 
-def _column_auc(column: pd.Series, y: npt.NDArray[np.int64], classes: int) -> float:
-    """How well one column alone ranks the classes, one against the rest, averaged; 0.5 is not at all.
+def _column_auc(column: pd.Series, y: npt.NDArray[np.int64], n_classes: int) -> float:
+    """ROC AUC of a column as the score of a class against the rest, averaged over classes; at least 0.5 for each.
 
-    A category is ranked by the class's share in each level, counted in the other half of the rows: counted in the same
-    rows, a level of a single row would seem to decide its class.
+    The score of a level of a category is the share of the class in it, counted in the other half of the rows: counted in the
+    same rows, a level of a single row would seem to determine its class.
     """
     import numpy as np
     from scipy.stats import rankdata
 
-    codes = column.cat.codes.to_numpy().astype(np.int64) + 1 if column.dtype == "category" else None
-    ranks = rankdata(column.fillna(-np.inf).to_numpy()) if codes is None else np.empty(0)
-    scores = []
-    for k in range(1, classes) if classes == 2 else range(classes):
-        truth = y == k
-        if codes is not None:
-            ranks = rankdata(_shares(codes, truth))
-        ones = int(truth.sum())
-        area = (ranks[truth].sum() - ones * (ones + 1) / 2) / (ones * (len(y) - ones))
-        scores.append(max(area, 1 - area))
-    return float(np.mean(scores))
+    is_category = column.dtype == "category"
+    if is_category:
+        codes = column.cat.codes.to_numpy().astype(np.int64) + 1
+    else:
+        ranks = rankdata(column.fillna(-np.inf).to_numpy())
+    areas = []
+    labels = range(n_classes)
+    if n_classes == 2:
+        labels = range(1, 2)
+    for label in labels:
+        in_class = y == label
+        if is_category:
+            ranks = rankdata(_level_shares(codes, in_class))
+        n_in_class = int(in_class.sum())
+        rank_sum = ranks[in_class].sum() - n_in_class * (n_in_class + 1) / 2
+        area = rank_sum / (n_in_class * (len(y) - n_in_class))
+        areas.append(max(area, 1 - area))
+    return float(np.mean(areas))
 
 
-def _shares(codes: npt.NDArray[np.int64], truth: npt.NDArray[np.bool_]) -> npt.NDArray[np.float64]:
+def _level_shares(codes: npt.NDArray[np.int64], in_class: npt.NDArray[np.bool_]) -> npt.NDArray[np.float64]:
+    """Share of a class in the level of each row, counted in the half of the rows to which the row does not belong."""
     import numpy as np
 
-    odd = np.arange(len(codes)) % 2 == 1
-    levels = int(codes.max()) + 1
-    result = np.empty(len(codes))
-    for half in (odd, ~odd):
-        count = np.bincount(codes[~half], minlength=levels)
-        true = np.bincount(codes[~half], weights=truth[~half], minlength=levels)
-        prior = truth[~half].mean()
-        result[half] = ((true + prior) / (count + 1))[codes[half]]
-    return result
+    is_odd = np.arange(len(codes)) % 2 == 1
+    n_levels = int(codes.max()) + 1
+    shares = np.empty(len(codes))
+    for half in (is_odd, ~is_odd):
+        counts = np.bincount(codes[~half], minlength=n_levels)
+        class_counts = np.bincount(codes[~half], weights=in_class[~half], minlength=n_levels)
+        prior = in_class[~half].mean()
+        shares[half] = ((class_counts + prior) / (counts + 1))[codes[half]]
+    return shares

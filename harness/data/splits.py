@@ -1,12 +1,9 @@
-"""Outer and inner folds, by one rule: stratified, groups together, equal rows together, or by time.
-
-Inner folds follow the same rule as outer ones; a slice to watch for early stopping is carved by it too.
-"""
+"""Outer and inner folds and validation rows, all by one rule: stratified, groups together, equal rows together, or by time."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import NamedTuple, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -17,19 +14,19 @@ from harness.registry.protocol import EvaluationProtocol
 from harness.registry.task import Table
 from harness.seeding import seed_of
 
-Index = npt.NDArray[np.int64]
+Index: TypeAlias = npt.NDArray[np.int64]
 
 
-class Part(NamedTuple):
-    """What is split, and what its splits are called and asked for by: errors say so."""
+class SplitLevel(NamedTuple):
+    """How error messages refer to the rows that are split, to their folds, and to the option that sets the number."""
 
-    where: str
+    rows_phrase: str
     folds: str
     option: str
 
 
-OUTER = Part("", "folds", "--folds")
-INNER = Part(" in the training part of an outer split", "inner folds", "--inner-folds")
+OUTER = SplitLevel("", "folds", "--folds")
+INNER = SplitLevel(" in the training part of an outer split", "inner folds", "--inner-folds")
 
 
 @dataclass(frozen=True)
@@ -44,9 +41,23 @@ class Fold:
 
 @dataclass(frozen=True)
 class Splitter:
-    """The rows of a task as splitting sees them: class, time, and the block that must stay together.
+    """What splitting needs to know of the rows of a task.
 
-    A block is a group, a set of rows with equal features, or whatever these two tie together.
+    Attributes
+    ----------
+    y : array of shape (n_rows,), int
+        Class of each row.
+    blocks : array of shape (n_rows,), int
+        Block of each row. Rows of a block stay together: a block is a group, a set of rows with equal features, or a
+        connected component of these two.
+    time : array of shape (n_rows,), int, or None
+        Rank in time of each row, if the task has a time column.
+    test : array of shape (n_rows,), bool, or None
+        Whether a row is in the test part of a predefined split.
+    classes : tuple of str, default ()
+        Names of the classes, for messages.
+    groups : array of shape (n_rows,), int, or None, default None
+        Declared group of each row.
     """
 
     y: Index
@@ -54,204 +65,285 @@ class Splitter:
     time: Index | None
     test: npt.NDArray[np.bool_] | None
     classes: tuple[str, ...] = ()
-    groups: Index | None = None  #: the declared ones alone
+    groups: Index | None = None
 
     def take(self, rows: Index) -> Splitter:
-        """The same for some of the rows only; a split column has done its work by then."""
-        time, groups = (None if values is None else values[rows] for values in (self.time, self.groups))
+        """Restrict the splitter to some rows, given by position; the split column does not apply to a part."""
+        time = None if self.time is None else self.time[rows]
+        groups = None if self.groups is None else self.groups[rows]
         return Splitter(self.y[rows], self.blocks[rows], time, None, self.classes, groups)
 
     def outer(self, protocol: EvaluationProtocol) -> list[Fold]:
-        """Split for the outer evaluation: the same folds for every family and strategy.
+        """Split all rows for the outer evaluation.
 
-        With a time column every test row is later than every training row and there are no repeats; with a split column there
-        is the one split. Raises `DataError` where a class has fewer blocks than folds.
+        With a time column, every test row is later than every training row. A split column gives the only split.
+
+        Parameters
+        ----------
+        protocol : EvaluationProtocol
+            Gives the number of folds and repeats and the seed.
+
+        Returns
+        -------
+        list of Fold
+            ``protocol.repeats * protocol.folds`` splits, the same for every family and strategy.
+
+        Raises
+        ------
+        DataError
+            If a class has fewer blocks than there are folds, or if repeats are requested with a time column.
         """
         rows = np.arange(len(self.y))
         if self.test is not None:
-            return [self._predefined(rows)]
+            return [self._predefined_fold(rows[~self.test], rows[self.test])]
         if self.time is not None:
             if protocol.repeats > 1:
                 raise DataError("with a time column there is one way to split forward: use --repeats 1")
-            return [Fold(0, i, train, test) for i, (train, test) in enumerate(self._forward(rows, protocol.folds))]
-        return [
-            Fold(repeat, i, train, test)
-            for repeat in range(protocol.repeats)
-            for i, (train, test) in enumerate(
-                self._grouped(rows, protocol.folds, seed_of(protocol.seed, "outer", repeat))
-            )
-        ]
+            return [
+                Fold(0, i, train, test) for i, (train, test) in enumerate(self._forward_folds(rows, protocol.folds))
+            ]
+        folds: list[Fold] = []
+        for repeat in range(protocol.repeats):
+            splits = self._stratified_folds(rows, protocol.folds, seed_of(protocol.seed, "outer", repeat))
+            folds += [Fold(repeat, i, train, test) for i, (train, test) in enumerate(splits)]
+        return folds
 
     def inner(self, folds: int, seed: int) -> list[tuple[Index, Index]]:
-        """Split training rows for the search: (train, test) as positions; raises `DataError` as `outer` does."""
+        """Split training rows for the search.
+
+        Parameters
+        ----------
+        folds, seed : int
+            Number of folds, and seed of the assignment, which has no effect with a time column.
+
+        Returns
+        -------
+        list of (train, test)
+            Row positions.
+
+        Raises
+        ------
+        DataError
+            If a class has fewer blocks than there are folds.
+        """
         rows = np.arange(len(self.y))
         if self.time is not None:
-            return self._forward(rows, folds, INNER)
-        return self._grouped(rows, folds, seed, INNER)
+            return self._forward_folds(rows, folds, INNER)
+        return self._stratified_folds(rows, folds, seed, INNER)
 
-    def slice_off(self, rows: Index, share: float, seed: int) -> tuple[Index, Index]:
-        """Carve a slice of about `share` of the rows to watch for early stopping: (rest, slice).
+    def split_validation(self, rows: Index, share: float, seed: int) -> tuple[Index, Index]:
+        """Set validation rows aside for early stopping.
 
-        A larger share where a class has few rows; nothing where one has a single group of rows.
+        Parameters
+        ----------
+        rows : array of int
+            Positions of training rows.
+        share : float
+            Share of the rows to set aside, approximately; larger where a class has few rows.
+        seed : int
+            Seed of the assignment.
+
+        Returns
+        -------
+        train, validation : array of int
+            Row positions; no validation rows where they or the others could not have all classes.
         """
         if self.time is not None:
-            return self._later(rows, share)
-        fewest = min(len(np.unique(self.blocks[rows][self.y[rows] == label])) for label in np.unique(self.y[rows]))
-        folds = min(max(2, round(1 / share)), fewest)
+            return self._latest_rows(rows, share)
+        y, blocks = self.y[rows], self.blocks[rows]
+        min_blocks = min(len(np.unique(blocks[y == label])) for label in np.unique(y))
+        folds = min(max(2, round(1 / share)), min_blocks)
         try:
-            return self._grouped(rows, folds, seed)[0] if folds > 1 else (rows, rows[:0])
-        except DataError:  # blocks so large that no slice has every class
+            return self._stratified_folds(rows, folds, seed)[0] if folds > 1 else (rows, rows[:0])
+        except DataError:  # blocks so large that no fold has every class
             return rows, rows[:0]
 
-    def _predefined(self, rows: Index) -> Fold:
-        assert self.test is not None  # noqa: S101 -- the caller has looked
-        train, test = self.alone(rows[~self.test], rows[self.test]), rows[self.test]
+    def _predefined_fold(self, train: Index, test: Index) -> Fold:
+        """Fold of a split column, without training rows that share a block with a test row."""
+        train = train[~np.isin(self.blocks[train], self.blocks[test])]
         self._check_classes(
             self.y[train], self.y, "the training part of the split column, without rows of its test part,"
         )
         self._check_classes(self.y[test], self.y, "the test part of the split column")
         return Fold(0, 0, train, test)
 
-    def alone(self, train: Index, test: Index) -> Index:
-        """The training rows that a published split did not put on both sides: the others would be trained and tested on."""
-        return train[~np.isin(self.blocks[train], self.blocks[test])]
-
-    def _grouped(self, rows: Index, folds: int, seed: int, part: Part = OUTER) -> list[tuple[Index, Index]]:
-        assigned = assign_folds(self.y[rows], self.blocks[rows], folds, seed, self.classes, part)
+    def _stratified_folds(
+        self, rows: Index, folds: int, seed: int, level: SplitLevel = OUTER
+    ) -> list[tuple[Index, Index]]:
+        assigned = assign_folds(self.y[rows], self.blocks[rows], folds, seed, self.classes, level)
         return [(rows[assigned != i], rows[assigned == i]) for i in range(folds)]
 
-    def _check_classes(self, part: Index, whole: Index, name: str, advice: str = "") -> None:
-        lost = np.setdiff1d(whole, part)
-        if len(lost):
-            called = _called(lost[0], self.classes)
-            raise DataError(f"{name} has no row of class {called}, which cannot be learned or scored{advice}")
+    def _check_classes(self, part_y: Index, y: Index, name: str, advice: str = "") -> None:
+        missing = np.setdiff1d(y, part_y)
+        if len(missing):
+            label = _format_class(missing[0], self.classes)
+            raise DataError(f"{name} has no row of class {label}, which cannot be learned or scored{advice}")
 
-    def _without_groups_of(self, train: Index, test: Index) -> Index:
+    def _exclude_groups(self, train: Index, test: Index) -> Index:
+        """Training rows whose group has no test row."""
         return train if self.groups is None else train[~np.isin(self.groups[train], self.groups[test])]
 
-    def _later(self, rows: Index, share: float) -> tuple[Index, Index]:
-        """(the earlier rows, about `share` of them that are later), twice as many where a class would be missing."""
-        assert self.time is not None  # noqa: S101 -- the caller has looked
-        time = self.time[rows]
-        for wanted in (share, 2 * share):
-            border = np.sort(time)[round(len(rows) * (1 - wanted))]
-            earlier, later = self._without_groups_of(rows[time < border], rows[time >= border]), rows[time >= border]
-            if all(len(np.setdiff1d(self.y[rows], self.y[part])) == 0 for part in (earlier, later)):
+    def _latest_rows(self, rows: Index, share: float) -> tuple[Index, Index]:
+        """Earlier rows, and about `share` of all that are later; twice as many where a class would be missing."""
+        assert self.time is not None  # noqa: S101 -- the caller has checked it
+        time, n_classes = self.time[rows], len(np.unique(self.y[rows]))
+        for later_share in (share, 2 * share):
+            border = np.sort(time)[round(len(rows) * (1 - later_share))]
+            later = rows[time >= border]
+            earlier = self._exclude_groups(rows[time < border], later)
+            if len(np.unique(self.y[earlier])) == len(np.unique(self.y[later])) == n_classes:
                 return earlier, later
         return rows, rows[:0]
 
-    def _forward(self, rows: Index, folds: int, part: Part = OUTER) -> list[tuple[Index, Index]]:
-        """Forward chaining: fold i tests the (i+1)-th stretch of time and trains on all that is earlier.
+    def _forward_folds(self, rows: Index, folds: int, level: SplitLevel = OUTER) -> list[tuple[Index, Index]]:
+        """Forward chaining: fold i tests the (i+1)-th interval of time and trains on all that is earlier.
 
-        Rows of one moment stay together, and training rows whose group reaches into the test stretch are left out. Rows
-        that only look like later ones stay: what was seen before is known by then.
+        Rows of one time stay together, and training rows whose group has rows in the test interval are left out. Earlier
+        rows with equal features stay: at the time of the prediction they are known.
         """
-        assert self.time is not None  # noqa: S101 -- the caller has looked
-        moments, position = np.unique(self.time[rows], return_inverse=True)
-        if len(moments) <= folds:
+        assert self.time is not None  # noqa: S101 -- the caller has checked it
+        times, position = np.unique(self.time[rows], return_inverse=True)
+        if len(times) <= folds:
             raise DataError(
-                f"{folds} forward {part.folds} need more than {folds} different times, but there are {len(moments)}"
-                f"{part.where}: use fewer {part.option}"
+                f"{folds} forward {level.folds} need more than {folds} different times, but there are {len(times)}"
+                f"{level.rows_phrase}: use fewer {level.option}"
             )
         order = np.argsort(position, kind="stable")
-        borders = [position[order[round(len(rows) * (i + 1) / (folds + 1))]] for i in range(folds)] + [len(moments)]
+        borders = [position[order[round(len(rows) * (i + 1) / (folds + 1))]] for i in range(folds)] + [len(times)]
         splits = []
         for i in range(folds):
             test = rows[(position >= borders[i]) & (position < borders[i + 1])]
-            train = self._without_groups_of(rows[position < borders[i]], test)
-            for side, name in ((train, "training"), (test, "test")):
-                what = f"the {name} part of number {i + 1} of {folds} forward {part.folds}{part.where}"
-                self._check_classes(self.y[side], self.y[rows], what, f": use fewer {part.option}")
+            train = self._exclude_groups(rows[position < borders[i]], test)
+            for part, name in ((train, "training"), (test, "test")):
+                part_name = f"the {name} part of number {i + 1} of {folds} forward {level.folds}{level.rows_phrase}"
+                self._check_classes(self.y[part], self.y[rows], part_name, f": use fewer {level.option}")
             splits.append((train, test))
         return splits
 
 
 def make_splitter(table: Table) -> Splitter:
-    """What splitting needs to know of a table; computed once per task."""
+    """Find the blocks of all rows of a task; done once per task."""
     _, blocks = np.unique(row_keys(table.X), return_inverse=True)
     if table.groups is not None:
-        blocks = _tie(blocks.astype(np.int64), table.groups)
+        blocks = _join_blocks(blocks.astype(np.int64), table.groups)
     return Splitter(table.y, blocks.astype(np.int64), table.time, table.test, table.classes, table.groups)
 
 
 def assign_folds(
-    y: Index, blocks: Index, folds: int, seed: int, classes: tuple[str, ...] = (), part: Part = OUTER
+    y: Index, blocks: Index, folds: int, seed: int, classes: tuple[str, ...] = (), level: SplitLevel = OUTER
 ) -> Index:
-    """A fold number for every row: stratified, with each block in one fold.
+    """Assign rows to folds, stratified, with each block in one fold.
 
-    Blocks of several rows are dealt out first, largest first, each to the fold that lacks its classes most; single rows then
-    fill every class up to equal shares. Where no block has several rows this is plain stratified k-fold.
-    Raises `DataError` where a class has fewer blocks than folds.
+    Blocks of several rows are assigned first, the largest first, each to the fold that has the smallest share of its
+    classes; single rows then fill every class up to equal counts. Without blocks of several rows this is stratified k-fold.
+
+    Parameters
+    ----------
+    y : array of shape (n_rows,), int
+        Class of each row.
+    blocks : array of shape (n_rows,), int
+        Block of each row.
+    folds, seed : int
+        Number of folds, and seed of the assignment.
+    classes : tuple of str, default ()
+        Names of the classes, for messages.
+    level : SplitLevel, default OUTER
+        What is split, for messages.
+
+    Returns
+    -------
+    array of shape (n_rows,), int
+        Fold of each row.
+
+    Raises
+    ------
+    DataError
+        If a class has fewer blocks than there are folds, or if blocks are so large that a fold lacks a class.
     """
     rng = np.random.default_rng(seed)
-    k = int(y.max()) + 1
     _, block, sizes = np.unique(blocks, return_inverse=True, return_counts=True)
     labels = np.unique(y)
     for label in labels:
-        rows, distinct = int((y == label).sum()), len(np.unique(block[y == label]))
-        if distinct < folds:
-            raise DataError(f"class {_called(label, classes)} {_too_few(rows, distinct, folds, part)}")
+        _check_block_count(y == label, block, folds, _format_class(label, classes), level)
     assigned = np.full(len(y), -1, dtype=np.int64)
-    counts = np.zeros((folds, k))
-    totals = np.bincount(y, minlength=k).astype(float)
-    large = np.flatnonzero(sizes > 1)
-    if len(large):
-        content = np.zeros((len(sizes), k))
-        np.add.at(content, (block, y), 1)
-        order = rng.permutation(large)
-        order = order[np.argsort(-sizes[order], kind="stable")]
-        home = np.full(len(sizes), -1, dtype=np.int64)
-        scale = 1 / np.maximum(totals, 1)
-        for b in order:
-            filled = (counts * scale * content[b]).sum(axis=1)
-            i = int(np.lexsort((rng.permutation(folds), counts.sum(axis=1), filled))[0])
-            home[b] = i
-            counts[i] += content[b]
-        assigned = home[block]
+    counts = np.zeros((folds, int(y.max()) + 1))
+    if (sizes > 1).any():
+        class_counts = np.zeros((len(sizes), counts.shape[1]))
+        np.add.at(class_counts, (block, y), 1)
+        assigned = _assign_blocks(class_counts, sizes, counts, rng)[block]
     for label in labels:
         single = rng.permutation(np.flatnonzero((assigned < 0) & (y == label)))
-        assigned[single] = _fill(counts[:, label].astype(np.int64), len(single), rng)
+        assigned[single] = _fill_folds(counts[:, label].astype(np.int64), len(single), rng)
         if len(np.unique(assigned[y == label])) < folds:
             raise DataError(
-                f"equal or grouped rows hold class {_called(label, classes)} so tightly{part.where} that {folds} "
-                f"{part.folds} cannot share it: use fewer {part.option}"
+                f"equal or grouped rows hold class {_format_class(label, classes)} so tightly{level.rows_phrase} that "
+                f"{folds} {level.folds} cannot share it: use fewer {level.option}"
             )
     return assigned
 
 
-def _fill(have: Index, rows: int, rng: np.random.Generator) -> Index:
-    """Fold numbers for `rows` single rows so that `have` plus these comes out as even as it can."""
-    level = int(have.max())
-    lacking = np.repeat(np.arange(len(have)), level - have)
-    # Fill the emptiest first: the j-th missing place of every fold before the (j+1)-th.
-    depth = np.concatenate([np.arange(level - h)[::-1] for h in have]) if len(lacking) else lacking
-    lacking = lacking[np.argsort(-depth, kind="stable")][:rows]
-    rest = rows - len(lacking)
-    return np.concatenate([lacking, np.resize(rng.permutation(len(have)), rest)]).astype(np.int64)
+def _assign_blocks(
+    class_counts: npt.NDArray[np.float64], sizes: Index, counts: npt.NDArray[np.float64], rng: np.random.Generator
+) -> Index:
+    """Fold of each block of several rows, -1 of others; `class_counts` are those of blocks.
+
+    `counts` (n_folds, n_classes) of the folds are updated in place.
+    """
+    folds = len(counts)
+    order = rng.permutation(np.flatnonzero(sizes > 1))
+    order = order[np.argsort(-sizes[order], kind="stable")]
+    fold_of_block = np.full(len(sizes), -1, dtype=np.int64)
+    scale = 1 / np.maximum(class_counts.sum(axis=0), 1)
+    for block in order:
+        fill_level = (counts * scale * class_counts[block]).sum(axis=1)
+        fold = int(np.lexsort((rng.permutation(folds), counts.sum(axis=1), fill_level))[0])
+        fold_of_block[block] = fold
+        counts[fold] += class_counts[block]
+    return fold_of_block
 
 
-def _tie(first: Index, second: Index) -> Index:
-    """Blocks that join whatever shares a value in either grouping (connected components)."""
+def _fill_folds(counts: Index, n_rows: int, rng: np.random.Generator) -> Index:
+    """Fold numbers for `n_rows` single rows so that `counts` plus these are as equal as possible."""
+    gaps = int(counts.max()) - counts
+    folds = np.repeat(np.arange(len(counts)), gaps)
+    if len(folds):
+        # The smallest fold is filled first: the j-th gap of every fold before the (j+1)-th.
+        depth = np.concatenate([np.arange(gap)[::-1] for gap in gaps])
+        folds = folds[np.argsort(-depth, kind="stable")][:n_rows]
+    n_remaining = n_rows - len(folds)
+    return np.concatenate([folds, np.resize(rng.permutation(len(counts)), n_remaining)]).astype(np.int64)
+
+
+def _join_blocks(first: Index, second: Index) -> Index:
+    """Join rows that share a block in either of two groupings (connected components)."""
     from scipy.sparse import coo_matrix
     from scipy.sparse.csgraph import connected_components
 
-    a, b = np.unique(first, return_inverse=True)[1], np.unique(second, return_inverse=True)[1]
-    n = int(a.max()) + 1
-    graph = coo_matrix((np.ones(len(a)), (a, b + n)), shape=(n + int(b.max()) + 1,) * 2)
+    first_blocks, first = np.unique(first, return_inverse=True)
+    second_blocks, second = np.unique(second, return_inverse=True)
+    n_nodes = len(first_blocks) + len(second_blocks)
+    graph = coo_matrix((np.ones(len(first)), (first, second + len(first_blocks))), shape=(n_nodes, n_nodes))
     component = connected_components(graph, directed=False)[1]
-    return np.asarray(component[a], dtype=np.int64)
+    return np.asarray(component[first], dtype=np.int64)
 
 
-def _too_few(rows: int, distinct: int, folds: int, part: Part) -> str:
-    """What a class has, what it needs, and what to do."""
-    has = f"has {rows} row{'' if rows == 1 else 's'}"
-    if distinct < rows:
-        has += f", {distinct} that differ{'s' if distinct == 1 else ''} (equal rows and groups count once)"
-    mend = f"use {part.option} {distinct}" if distinct > 1 else "merge it with another class, or leave out its rows"
-    if part is INNER and distinct < 2:
-        mend = f"use more {OUTER.option}, {mend}"
-    return f"{has}{part.where}, fewer than {folds} {part.folds}: {mend}"
+def _check_block_count(
+    in_class: npt.NDArray[np.bool_], block: Index, folds: int, label: str, level: SplitLevel
+) -> None:
+    """Raise `DataError` with advice if a class has fewer blocks than there are folds."""
+    n_rows, n_blocks = int(in_class.sum()), len(np.unique(block[in_class]))
+    if n_blocks >= folds:
+        return
+    count = f"{n_rows} row{'' if n_rows == 1 else 's'}"
+    if n_blocks < n_rows:
+        count += f", {n_blocks} that differ{'s' if n_blocks == 1 else ''} (equal rows and groups count once)"
+    advice = "merge it with another class, or leave out its rows"
+    if n_blocks > 1:
+        advice = f"use {level.option} {n_blocks}"
+    elif level is INNER:
+        advice = f"use more {OUTER.option}, {advice}"
+    raise DataError(f"class {label} has {count}{level.rows_phrase}, fewer than {folds} {level.folds}: {advice}")
 
 
-def _called(label: int, classes: tuple[str, ...]) -> str:
+def _format_class(label: int, classes: tuple[str, ...]) -> str:
     return repr(classes[label]) if classes else str(label)

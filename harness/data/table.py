@@ -1,154 +1,215 @@
-"""From raw rows to a `Table`: types, target, classes, and what no model may see taken out."""
+"""From raw rows to a `Table`: types of columns, the target and its classes, and what no model may use left out."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
-from harness.data.columns import UNCLEAR, days, days_in_text, order_of, texts, typed, useless, written_as_date
+from harness.data.columns import (
+    AMBIGUOUS_DATES,
+    date_order,
+    infer_column,
+    looks_like_date,
+    omission_reason,
+    parse_days,
+    to_days,
+    to_text,
+)
 from harness.data.sources import data_directory
 from harness.errors import DataError
-from harness.registry.registry import closest
+from harness.registry.registry import suggestion
 from harness.registry.task import Features, Raw, Table, Task
 
 if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
     import pandas as pd
-if TYPE_CHECKING:
-    import numpy as np
-    import numpy.typing as npt
-    import pandas as pd
 
-
-MOST_CLASSES = 100
-FEW_NUMBERS = 20  #: no more different numbers than this are classes, whatever they look like
-
-
-def encode_target(task: Task, column: pd.Series) -> tuple[npt.NDArray[np.int64], tuple[str, ...]]:
-    """Classes in order (numbers by size, else by name; of two the positive one last) and every row's class (n,), 0..k-1.
-
-    Raises `DataError` where the target has gaps or one class, looks like a quantity, or does not fit the task's declaration.
-    """
-    import numpy as np
-    import pandas as pd
-
-    text = texts(column)
-    if gaps := int(text.isna().sum()):
-        raise DataError(
-            f"target {task.target!r} is missing in {gaps} of {len(text)} rows: fill them in or remove these rows"
-        )
-    counts = text.value_counts()
-    if len(counts) < 2:
-        raise DataError(f"target {task.target!r} has one class only ({counts.index[0]!r}): expected at least two")
-    _refuse_quantity(task.target, counts)
-    if len(counts) > MOST_CLASSES:
-        raise DataError(
-            f"target {task.target!r} has {len(counts)} different values, an identifier or text: "
-            f"expected at most {MOST_CLASSES} classes"
-        )
-    numbers = pd.to_numeric(pd.Series(counts.index), errors="coerce")
-    classes = (
-        [str(counts.index[i]) for i in numbers.argsort()] if numbers.notna().all() else sorted(map(str, counts.index))
-    )
-    if task.positive is not None and task.positive not in classes:
-        raise DataError(
-            f"positive class {task.positive!r} is not in target {task.target!r}: its classes are {', '.join(classes)}"
-        )
-    if task.positive is not None and len(classes) > 2:
-        raise DataError(
-            f"target {task.target!r} has {len(classes)} classes: a positive class is named only where there are two"
-        )
-    if len(classes) == 2:
-        # Of two equally rare classes the later one is the positive one, as 1 is of 0 and 1.
-        positive = task.positive or min(reversed(classes), key=lambda name: int(counts[name]))
-        classes.sort(key=lambda name: name == positive)
-    if task.costs is not None and [len(row) for row in task.costs] != [len(classes)] * len(classes):
-        raise DataError(f"task {task.name!r}: its cost matrix must be {len(classes)} × {len(classes)}, one row a class")
-    return pd.Categorical(text, categories=classes).codes.astype(np.int64), tuple(classes)
-
-
-def _refuse_quantity(target: str, counts: pd.Series) -> None:
-    """Raise `DataError` where a target is a number to be estimated: many different ones, or some that occur once."""
-    import pandas as pd
-
-    if len(counts) <= FEW_NUMBERS:
-        return
-    many = len(counts) > min(MOST_CLASSES, counts.sum() / 2) or counts.min() == 1
-    if many and pd.to_numeric(pd.Series(counts.index).str.replace(",", "."), errors="coerce").notna().all():
-        raise DataError(
-            f"target {target!r} has {len(counts)} different numbers: this looks like regression, evenhand compares "
-            "classifiers (classes can be made of ranges of it)"
-        )
-
-
-WHY_LEFT_OUT = {
+MAX_CLASSES = 100
+MAX_NUMERIC_CLASSES = 20  #: up to this number of distinct numbers, a numeric target has classes whatever it looks like
+#: Reason why a column is left out → its note.
+OMISSION_NOTES = {
     "constant": "left out, one value only",
     "id_like": "left out, an identifier: a different value in every row",
     "text": "text: a different one in every row, not used",
-    "unclear_date": f"left out, dates that all differ: {UNCLEAR}",
+    "unclear_date": f"left out, dates that all differ: {AMBIGUOUS_DATES}",
 }
+
+#: Features, notes about them, and the names of the columns that are dates.
+FeaturesNotesDates: TypeAlias = tuple[Features, list[str], tuple[str, ...]]
 
 
 def load_table(task: Task, data_dir: Path | None = None) -> Table:
-    """The rows of a task, typed; `data_dir` None means `EVENHAND_DATA`.
+    """Load the rows of a task.
 
-    Raises `Unavailable` where the data are not here, `DataError` where they cannot be used.
+    Parameters
+    ----------
+    task : Task
+        The task.
+    data_dir : Path or None, default None
+        Folder of data files; None means the environment variable `EVENHAND_DATA`.
+
+    Returns
+    -------
+    Table
+        The rows, typed.
+
+    Raises
+    ------
+    Unavailable
+        If the data are not on this machine.
+    DataError
+        If the data cannot be used.
     """
     return make_table(task, task.load(data_directory(data_dir)))
 
 
 def make_table(task: Task, raw: Raw) -> Table:
-    """Understand raw rows as a task declares them.
+    """Convert raw rows to a table as a task declares them.
 
-    Types are inferred without labels; banned, constant and identifying columns are left out, with a note. Raises
-    `DataError` where a column is missing or infinite, the target has gaps or one class, or no feature is left.
+    Types are inferred without labels; banned, constant and identifying columns are left out, with a note.
+
+    Parameters
+    ----------
+    task : Task
+        The task.
+    raw : DataFrame or LabeledImages
+        What ``task.load`` returned.
+
+    Returns
+    -------
+    Table
+        The rows, typed.
+
+    Raises
+    ------
+    DataError
+        If a column is missing or infinite, if the target has missing values or one class, or if no feature is left.
     """
     if task.modality == "image":
-        return _image_table(task, raw)
-    frame = raw.reset_index(drop=True).set_axis([str(name) for name in raw.columns], axis=1)
+        return _make_image_table(task, raw)
+    frame = raw.reset_index(drop=True).set_axis(list(map(str, raw.columns)), axis=1)
     _check_columns(task, frame)
     y, classes = encode_target(task, frame[task.target])
-    read = _text_features if task.modality == "text" else _typed_features
-    X, notes, dates = read(task, frame)
+    read_features = _text_features if task.modality == "text" else _typed_features
+    X, notes, dates = read_features(task, frame)
     return Table(
         X=X,
         y=y,
         classes=classes,
-        groups=_groups(frame[task.group]) if task.group else None,
-        time=_time(frame[task.time]) if task.time else None,
-        test=_test(frame[task.split]) if task.split else None,
-        notes=(*(f"{name}: left out, {reason}" for name, reason in task.banned.items()), *notes),
+        groups=_encode_groups(frame[task.group]) if task.group else None,
+        time=_rank_times(frame[task.time]) if task.time else None,
+        test=_read_split(frame[task.split]) if task.split else None,
+        notes=(*_banned_notes(task), *notes),
         dates=dates,
     )
 
 
-def _typed_features(task: Task, frame: pd.DataFrame) -> tuple[Features, list[str], tuple[str, ...]]:
-    """The columns that a model may see, typed; what was noticed; which of them are dates."""
+def encode_target(task: Task, column: pd.Series) -> tuple[npt.NDArray[np.int64], tuple[str, ...]]:
+    """Find the classes of a target and encode it.
+
+    Parameters
+    ----------
+    task : Task
+        The task; its positive class and cost matrix are checked.
+    column : Series
+        The raw target.
+
+    Returns
+    -------
+    y : array of shape (n_rows,), int
+        Class of each row, from 0.
+    classes : tuple of str
+        Names in order: numbers by size, others by name; of two classes the positive one is last.
+
+    Raises
+    ------
+    DataError
+        If the target has missing values or one class, looks like a quantity, or contradicts the task's declaration.
+    """
+    import numpy as np
+    import pandas as pd
+
+    text = to_text(column)
+    if missing := int(text.isna().sum()):
+        raise DataError(
+            f"target {task.target!r} is missing in {missing} of {len(text)} rows: fill them in or remove these rows"
+        )
+    counts = text.value_counts()
+    _check_class_counts(task.target, counts)
+    numbers = pd.to_numeric(pd.Series(counts.index), errors="coerce")
+    classes = sorted(map(str, counts.index))
+    if numbers.notna().all():
+        classes = list(map(str, counts.index[numbers.argsort().to_numpy()]))
+    if task.positive is not None:
+        _check_positive_class(task, classes)
+    if len(classes) == 2:
+        # Of two equally rare classes the later one is the positive one, as 1 is of 0 and 1.
+        positive = task.positive or min(reversed(classes), key=lambda name: int(counts[name]))
+        classes.sort(key=lambda name: name == positive)
+    if task.costs is not None and list(map(len, task.costs)) != [len(classes)] * len(classes):
+        raise DataError(f"task {task.name!r}: its cost matrix must be {len(classes)} × {len(classes)}, one row a class")
+    return pd.Categorical(text, categories=classes).codes.astype(np.int64), tuple(classes)
+
+
+def _check_class_counts(target: str, counts: pd.Series) -> None:
+    """Raise `DataError` if a target has one class, is a quantity (many distinct numbers, or numbers that occur once), or text."""
+    import pandas as pd
+
+    if len(counts) < 2:
+        raise DataError(f"target {target!r} has one class only ({counts.index[0]!r}): expected at least two")
+    is_scattered = len(counts) > min(MAX_CLASSES, counts.sum() / 2) or counts.min() == 1
+    if len(counts) > MAX_NUMERIC_CLASSES and is_scattered:
+        numbers = pd.to_numeric(pd.Series(counts.index).str.replace(",", "."), errors="coerce")
+        if numbers.notna().all():
+            raise DataError(
+                f"target {target!r} has {len(counts)} different numbers: this looks like regression, evenhand compares "
+                "classifiers (classes can be made of ranges of it)"
+            )
+    if len(counts) > MAX_CLASSES:
+        raise DataError(
+            f"target {target!r} has {len(counts)} different values, an identifier or text: "
+            f"expected at most {MAX_CLASSES} classes"
+        )
+
+
+def _check_positive_class(task: Task, classes: list[str]) -> None:
+    if task.positive not in classes:
+        raise DataError(
+            f"positive class {task.positive!r} is not in target {task.target!r}: its classes are {', '.join(classes)}"
+        )
+    if len(classes) > 2:
+        raise DataError(
+            f"target {task.target!r} has {len(classes)} classes: a positive class is named only where there are two"
+        )
+
+
+def _typed_features(task: Task, frame: pd.DataFrame) -> FeaturesNotesDates:
+    """Columns that a model may use, converted to their types."""
     import pandas as pd
 
     columns, notes, dates = {}, [], []
-    for name in _free_columns(task, frame):
-        column = typed(frame[name], task.types.get(name))
-        reason = useless(column)
+    for name in _feature_columns(task, frame):
+        column = infer_column(frame[name], task.types.get(name))
+        reason = omission_reason(column)
         if reason is not None and (reason == "constant" or name not in task.types):
-            notes.append(f"{name}: {WHY_LEFT_OUT[reason]}")
+            notes.append(f"{name}: {OMISSION_NOTES[reason]}")
             continue
         columns[name] = column.values
-        dates += [name] if column.kind == "date" else []
-        notes += [f"{name}: {column.note}"] if column.note else []
+        if column.kind == "date":
+            dates.append(name)
+        if column.note:
+            notes.append(f"{name}: {column.note}")
     if not columns:
-        said = [*(f"{name}: left out, {reason}" for name, reason in task.banned.items()), *notes]
-        raise DataError(f"task {task.name!r} has no feature left: {'; '.join(said) or 'the target is its only column'}")
+        reasons = "; ".join([*_banned_notes(task), *notes]) or "the target is its only column"
+        raise DataError(f"task {task.name!r} has no feature left: {reasons}")
     return pd.DataFrame(columns), notes, tuple(dates)
 
 
-def _text_features(task: Task, frame: pd.DataFrame) -> tuple[Features, list[str], tuple[str, ...]]:
-    """The texts of the column that is read; a missing one is empty."""
-    column = texts(frame[task.text], blanks=("",))  # a question mark alone is something said
-    notes = [
-        f"{name}: left out, a text task reads {task.text!r} alone" for name in _free_columns(task, frame, task.text)
-    ]
+def _text_features(task: Task, frame: pd.DataFrame) -> FeaturesNotesDates:
+    """The texts of the declared column; a missing one is empty."""
+    column = to_text(frame[task.text], blanks=("",))  # a question mark alone is a text
+    notes = [f"{name}: left out, a text task reads {task.text!r} alone" for name in _feature_columns(task, frame)]
     missing = int(column.isna().sum())
     if missing == len(column) or column.nunique() < 2:
         raise DataError(f"column {task.text!r} of task {task.name!r} has fewer than two different texts")
@@ -157,80 +218,95 @@ def _text_features(task: Task, frame: pd.DataFrame) -> tuple[Features, list[str]
     return column.fillna("").to_numpy(object), notes, ()
 
 
-def _image_table(task: Task, pictures: Any) -> Table:
+def _make_image_table(task: Task, labeled: Any) -> Table:
     import pandas as pd
 
-    y, classes = encode_target(task, pd.Series(pictures.labels, name=task.target, dtype="str"))
-    return Table(X=pictures.images, y=y, classes=classes, notes=tuple(pictures.notes))
+    y, classes = encode_target(task, pd.Series(labeled.labels, name=task.target, dtype="str"))
+    return Table(X=labeled.images, y=y, classes=classes, notes=tuple(labeled.notes))
 
 
-def _free_columns(task: Task, frame: pd.DataFrame, *others: str | None) -> list[str]:
-    """The columns that have no role."""
-    taken = {task.target, task.group, task.time, task.split, *task.banned, *others}
-    return [name for name in frame.columns if name not in taken]
+def _feature_columns(task: Task, frame: pd.DataFrame) -> list[str]:
+    """Columns without a role."""
+    with_role = {task.target, task.text, task.group, task.time, task.split, *task.banned}
+    return [name for name in frame.columns if name not in with_role]
+
+
+def _banned_notes(task: Task) -> list[str]:
+    return [f"{name}: left out, {reason}" for name, reason in task.banned.items()]
 
 
 def _check_columns(task: Task, frame: pd.DataFrame) -> None:
+    """Raise `DataError` for a frame without rows, duplicate names, or declared columns that do not exist."""
+    columns = frame.columns
     if frame.empty:
-        raise DataError(f"task {task.name!r} has no rows ({len(frame.columns)} columns): expected a table with rows")
-    named = {"target": [task.target], "banned": task.banned, "typed": task.types}
-    named |= {role: [name] for role in ("text", "group", "time", "split") if (name := getattr(task, role)) is not None}
-    known = list(frame.columns)
-    if task.target in (task.text, task.group, task.time, task.split):
+        raise DataError(f"task {task.name!r} has no rows ({len(columns)} columns): expected a table with rows")
+    roles = {"text": task.text, "group": task.group, "time": task.time, "split": task.split}
+    if task.target in roles.values():
         raise DataError(f"column {task.target!r} cannot be the target of task {task.name!r} and have another role too")
-    if len(set(known)) < len(known):
-        raise DataError(f"task {task.name!r} has two columns named {next(n for n in known if known.count(n) > 1)!r}")
-    for role, names in named.items():
-        for name in names:
-            if name not in known:
-                raise DataError(f"no such column {name!r} ({role} of task {task.name!r}): {closest(name, known)}")
+    if columns.has_duplicates:
+        raise DataError(f"task {task.name!r} has two columns named {_first_duplicate(list(columns))!r}")
+    declared = [("target", task.target)]
+    declared += [("banned", name) for name in task.banned]
+    declared += [("typed", name) for name in task.types]
+    declared += [(role, name) for role, name in roles.items() if name is not None]
+    for role, name in declared:
+        if name not in columns:
+            advice = suggestion(name, list(columns))
+            raise DataError(f"no such column {name!r} ({role} of task {task.name!r}): {advice}")
 
 
-def _complete(column: pd.Series, role: str) -> pd.Series:
-    if gaps := int(column.isna().sum()):
-        raise DataError(f"{role} column {column.name!r} is missing in {gaps} of {len(column)} rows: fill them in")
+def _first_duplicate(names: list[str]) -> str:
+    return next(name for name in names if names.count(name) > 1)
+
+
+def _check_complete(column: pd.Series, role: str) -> pd.Series:
+    if missing := int(column.isna().sum()):
+        raise DataError(f"{role} column {column.name!r} is missing in {missing} of {len(column)} rows: fill them in")
     return column
 
 
-def _groups(column: pd.Series) -> npt.NDArray[np.int64]:
+def _encode_groups(column: pd.Series) -> npt.NDArray[np.int64]:
     import pandas as pd
 
-    return pd.factorize(_complete(texts(column), "group"))[0].astype("int64")
+    return pd.factorize(_check_complete(to_text(column), "group"))[0].astype("int64")
 
 
-def _time(column: pd.Series) -> npt.NDArray[np.int64]:
-    """Ranks of the points in time, equal ones sharing a rank: only their order matters."""
+def _rank_times(column: pd.Series) -> npt.NDArray[np.int64]:
+    """Dense ranks of times: only their order matters."""
     import pandas as pd
 
-    _complete(column, "time")
-    moments: pd.Series | None = pd.to_numeric(column, errors="coerce")
+    _check_complete(column, "time")
+    times: pd.Series | None = pd.to_numeric(column, errors="coerce")
     if pd.api.types.is_datetime64_any_dtype(column):
-        moments = days(column)
-    elif moments is None or moments.isna().any():
-        moments = days_in_text(texts(column))
-    if moments is None or moments.isna().any():
-        raise DataError(_no_time(column))
-    ranks: npt.NDArray[np.int64] = moments.rank(method="dense").to_numpy().astype("int64")
+        times = to_days(column)
+    elif times is None or times.isna().any():
+        times = parse_days(to_text(column))
+    if times is None or times.isna().any():
+        raise DataError(_time_error(column))
+    ranks: npt.NDArray[np.int64] = times.rank(method="dense").to_numpy().astype("int64")
     return ranks
 
 
-def _no_time(column: pd.Series) -> str:
-    """What is wrong with a time column, by its first value that is neither number nor date."""
+def _time_error(column: pd.Series) -> str:
+    """Message about a time column, with its first value that is neither number nor date."""
     import pandas as pd
 
-    text = texts(column)
-    if order_of(text) == "unclear":
-        return f"time column {column.name!r} holds dates like {text.iloc[0]!r}: {UNCLEAR} or 31.01.2024"
-    bad = text[pd.to_numeric(text, errors="coerce").isna() & ~written_as_date(text)]
-    first = str((text if bad.empty else bad).iloc[0])
+    text = to_text(column)
+    if date_order(text) == "unclear":
+        return f"time column {column.name!r} holds dates like {text.iloc[0]!r}: {AMBIGUOUS_DATES} or 31.01.2024"
+    unreadable = text[pd.to_numeric(text, errors="coerce").isna() & ~looks_like_date(text)]
+    if unreadable.empty:
+        unreadable = text
+    first = str(unreadable.iloc[0])
     return f"time column {column.name!r} holds {first!r}: expected numbers, or dates all like 2024-01-31 or 31.01.2024"
 
 
-def _test(column: pd.Series) -> npt.NDArray[np.bool_]:
-    said = _complete(texts(column), "split").str.lower()
-    found = sorted(said.unique())
-    if found != ["test", "train"]:
+def _read_split(column: pd.Series) -> npt.NDArray[np.bool_]:
+    """Whether each row is in the test part, by a column of "train" and "test"."""
+    text = _check_complete(to_text(column), "split").str.lower()
+    words = sorted(text.unique())
+    if words != ["test", "train"]:
         raise DataError(
-            f"split column {column.name!r} must say train or test in every row, but says: {', '.join(found[:10])}"
+            f"split column {column.name!r} must say train or test in every row, but says: {', '.join(words[:10])}"
         )
-    return (said == "test").to_numpy(bool)
+    return (text == "test").to_numpy(bool)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime
 import itertools
+import operator
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal, TypeAlias
@@ -212,9 +213,7 @@ def _check_schema(schema: Schema) -> None:
     _require(are_unique_strings(names), "the names of columns")
     _require(len(names) == 1 or (schema.modality == "tabular" and bool(names)), "how many columns there are")
     _require(type(schema.rows) is int and schema.rows > 0, "the training rows")
-    has_shape = schema.image_shape is not None
-    _require(has_shape == (schema.modality == "image"), "the shape of images")
-    _require(not has_shape or _is_image_shape(schema.image_shape), "the shape of images")
+    _require(_is_image_shape(schema), "the shape of images")
     for feature in schema.features:
         name = repr(feature.name[:60])
         _require(feature.kind in kinds and feature.written in WRITTEN[feature.kind], f"the kind of {name}")
@@ -226,7 +225,11 @@ def are_unique_strings(names: Sequence[Any]) -> bool:
     return all(isinstance(name, str) for name in names) and len(set(names)) == len(names)
 
 
-def _is_image_shape(shape: Any) -> bool:
+def _is_image_shape(schema: Schema) -> bool:
+    """Tell whether the shape of images is valid, or is None for other data."""
+    shape: Any = schema.image_shape
+    if shape is None or schema.modality != "image":
+        return shape is None and schema.modality != "image"
     if len(shape) != 3 or not all(type(side) is int and side > 0 for side in shape):
         return False
     height, width, channels = shape
@@ -247,8 +250,8 @@ def _has_bins(feature: Feature) -> bool:
     if feature.kind == "category":
         is_sound, bins = are_unique_strings(feature.levels) and not feature.edges, len(feature.levels) + 2
     else:
-        is_sound, bins = _are_numbers(feature.edges) and not feature.levels, len(feature.edges) + 2
-        is_sound = is_sound and all(low < high for low, high in itertools.pairwise(feature.edges))
+        is_sound, bins = not feature.levels and _are_numbers(feature.edges), len(feature.edges) + 2
+        is_sound = is_sound and all(itertools.starmap(operator.lt, itertools.pairwise(feature.edges)))
     if not is_sound or not _are_numbers(feature.shares) or len(feature.shares) != bins:
         return False
     return min(feature.shares) >= 0 and max(feature.shares) <= 1 and abs(sum(feature.shares) - 1) < 1e-6

@@ -215,16 +215,16 @@ def _search_and_test(
     cell: Cell, training: TrainingData, train_rows: npt.NDArray[np.int64], sealed: SealedTest, store: Store
 ) -> tuple[Record, StoredPredictions | None]:
     trainer = CellTrainer(cell, training, lambda name, arrays: store.write_curves(cell.id, name, arrays))
-    found = search(study_plan(cell, training, store), trainer.score_inner, search_cache(cell, store))
+    searched = search(study_plan(cell, training, store), trainer.score_inner, search_cache(cell, store))
     trials: dict[str, Any] = {
-        "trials": found.complete,
-        "failed_trials": sum(found.failures.values()),
-        "trial_failures": found.failures,
+        "trials": searched.complete,
+        "failed_trials": sum(searched.failures.values()),
+        "trial_failures": searched.failures,
     }
-    if found.best is None:
-        reason = next(iter(found.failures), "no trial was settled")
-        return cell.record(status="inapplicable" if found.inapplicable else "failed", reason=reason, **trials), None
-    tested = _score_entries(trainer, sealed, {"default": found.default, "tuned": found.best})
+    if searched.best is None:
+        reason = next(iter(searched.failures), "no trial was settled")
+        return cell.record(status="inapplicable" if searched.inapplicable else "failed", reason=reason, **trials), None
+    tested = _score_entries(trainer, sealed, {"default": searched.default, "tuned": searched.best})
     first = next(iter(tested.predictions.values()))
     predictions = StoredPredictions(
         test_rows=first.rows,

@@ -261,7 +261,10 @@ def cell_of(
     names = (loaded.task.name, family.name, strategy, fold.repeat, fold.fold)
     encoding_key: list[Any] = []
     if encoding := ENCODINGS.get(family.encodings.get(loaded.task.modality, "")):
-        encoding_key = [sorted(encoding.space.items()), encoding.interpolation_space and sorted(encoding.interpolation_space.items())]
+        encoding_key = [
+            sorted(encoding.space.items()),
+            encoding.interpolation_space and sorted(encoding.interpolation_space.items()),
+        ]
     key = digest(
         protocol.as_dict(),
         loaded.fingerprint,

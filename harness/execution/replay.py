@@ -152,7 +152,9 @@ def find_cell(run: Mapping[str, Any], query: str) -> dict[str, Any]:
     EvenhandError
         If there is no such cell, or several.
     """
-    cells = {f"{c['task']}/{c['family']}/{c['strategy']}/r{c['repeat']}f{c['fold']}": dict(c) for c in run["cells"]}
+    cells = {}
+    for cell in run["cells"]:
+        cells[f"{cell['task']}/{cell['family']}/{cell['strategy']}/r{cell['repeat']}f{cell['fold']}"] = dict(cell)
     if query in cells:
         return cells[query]
     matches = [name for name, cell in cells.items() if query and cell["id"].startswith(query)]

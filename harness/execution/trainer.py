@@ -118,7 +118,7 @@ class CellTrainer:
     def _training_set(self, rows: npt.NDArray[np.int64], seed: int, split_key: tuple[Any, ...]) -> TrainingSet:
         validation = None
         if self.spec.family.stops_early:
-            sliced = self.training.splitter.slice_off(rows, VALIDATION_SHARE, seed_of(*split_key))[1]
+            sliced = self.training.splitter.split_validation(rows, VALIDATION_SHARE, seed_of(*split_key))[1]
             validation = np.flatnonzero(np.isin(rows, sliced)) if len(sliced) else None
         X, y = take(self.table.X, rows), self.table.y[rows]
         return TrainingSet(X, y, seed, validation, FoldCache(CACHE_BYTES), self.training.shared, split_key)

@@ -1,4 +1,4 @@
-"""What does not depend on the trial is computed once per fold, or per worker, and kept in memory within a bound."""
+"""Cache in memory, of bounded size, for what does not depend on the trial: one per fold, or one per worker."""
 
 from __future__ import annotations
 
@@ -11,58 +11,62 @@ T = TypeVar("T")
 
 
 class FoldCache:
-    """A memo of one fold: the values used longest ago go first once `most_bytes` are held."""
+    """A cache that evicts the least recently used entries.
 
-    def __init__(self, most_bytes: int = 300_000_000) -> None:
-        self.most_bytes = most_bytes
-        self.held = 0
-        self._values: OrderedDict[Hashable, tuple[Any, int]] = OrderedDict()
+    Parameters
+    ----------
+    max_bytes : int, default 300_000_000
+        Bound for the arrays and frames in the cache; the most recent entry is kept even if it is larger.
+    """
+
+    def __init__(self, max_bytes: int = 300_000_000) -> None:
+        self.max_bytes = max_bytes
+        self.n_bytes = 0
+        self._entries: OrderedDict[Hashable, tuple[Any, int]] = OrderedDict()
 
     def get(self, key: Hashable, compute: Callable[[], T]) -> T:
-        """The value of this key, computed where it is not held."""
-        if key in self._values:
-            self._values.move_to_end(key)
-            value: T = self._values[key][0]
-            return value
-        value = sealed(compute())
-        size = size_of(value)
-        self._values[key] = (value, size)
-        self.held += size
-        while self.held > self.most_bytes and len(self._values) > 1:
-            self.held -= self._values.popitem(last=False)[1][1]
-        return value
+        """Return the entry of a key, computed if it is not in the cache; its arrays are read-only."""
+        if key in self._entries:
+            self._entries.move_to_end(key)
+            cached: T = self._entries[key][0]
+            return cached
+        entry = make_read_only(compute())
+        n_bytes = count_bytes(entry)
+        self._entries[key] = (entry, n_bytes)
+        self.n_bytes += n_bytes
+        while self.n_bytes > self.max_bytes and len(self._entries) > 1:
+            _, (_, evicted_bytes) = self._entries.popitem(last=False)
+            self.n_bytes -= evicted_bytes
+        return entry
 
 
-def sealed(value: T) -> T:
-    """The same value with its arrays made read-only: whoever changed one in place would change it for later trials."""
-    if hasattr(value, "setflags"):
-        value.setflags(write=False)
-    elif isinstance(value, (tuple, list)):
-        for one in value:
-            sealed(one)
-    elif hasattr(value, "indptr"):
-        sealed(_sparse_parts(value))
-    elif is_dataclass(value):
-        for field in fields(value):
-            sealed(getattr(value, field.name))
-    return value
+def make_read_only(entry: T) -> T:
+    """Make the arrays inside an entry read-only and return it: a change in place would change it for later trials."""
+    if hasattr(entry, "setflags"):
+        entry.setflags(write=False)
+        return entry
+    for part in _parts(entry):
+        make_read_only(part)
+    return entry
 
 
-def size_of(value: Any) -> int:
-    """Roughly the bytes of arrays and frames inside a value."""
-    if hasattr(value, "nbytes"):
-        return int(value.nbytes)
-    if hasattr(value, "memory_usage"):
-        return int(value.memory_usage(deep=False).sum())
-    if hasattr(value, "indptr"):
-        return size_of(_sparse_parts(value))
-    if isinstance(value, (tuple, list, dict)):
-        return sum(size_of(one) for one in (value.values() if isinstance(value, dict) else value))
-    if is_dataclass(value):
-        return sum(size_of(getattr(value, field.name)) for field in fields(value))
-    return 0
+def count_bytes(entry: Any) -> int:
+    """Count the bytes of the arrays and frames inside an entry, approximately."""
+    if hasattr(entry, "nbytes"):
+        return int(entry.nbytes)
+    if hasattr(entry, "memory_usage"):
+        return int(entry.memory_usage(deep=False).sum())
+    return sum(map(count_bytes, _parts(entry)))
 
 
-def _sparse_parts(matrix: Any) -> list[Any]:
-    """The arrays that a compressed sparse matrix is made of."""
-    return [matrix.data, matrix.indices, matrix.indptr]
+def _parts(entry: Any) -> list[Any]:
+    """Parts of a container, a compressed sparse matrix or a dataclass; none of anything else."""
+    if isinstance(entry, dict):
+        return list(entry.values())
+    if isinstance(entry, (tuple, list)):
+        return list(entry)
+    if hasattr(entry, "indptr"):
+        return [entry.data, entry.indices, entry.indptr]
+    if is_dataclass(entry):
+        return [getattr(entry, field.name) for field in fields(entry)]
+    return []

@@ -1,4 +1,4 @@
-"""Every encoding there is, by name."""
+"""All encodings by name."""
 
 from harness.preprocessing.encoder import Encoding
 from harness.preprocessing.image import IMAGE, PRINCIPAL

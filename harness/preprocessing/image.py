@@ -1,4 +1,4 @@
-"""Encodings of pictures: what the pretrained network makes of them, or their pixels."""
+"""Encodings of images: features of the pretrained network, or the pixels."""
 
 from __future__ import annotations
 
@@ -8,56 +8,92 @@ from contextlib import suppress
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from math import cos, radians, sin
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 
 from harness.data.sources import wheel_member
 from harness.errors import Unavailable
-from harness.networks.pretrained import CUTS, PORT, SOURCE, Images, check, lower, run, without_batch_norm, working_size
+from harness.networks.pretrained import (
+    CUTS,
+    PORT_VERSION,
+    SOURCE,
+    Images,
+    build_frozen,
+    compute_outputs,
+    fold_batch_norm,
+    working_size,
+)
+from harness.networks.rows import check_images
 from harness.networks.torch_weights import read_weights
 from harness.preprocessing.encoder import Encoding
-from harness.preprocessing.feature_cache import remembered
-from harness.preprocessing.svd import Directions, fit_directions
+from harness.preprocessing.feature_cache import cached_features
+from harness.preprocessing.svd import TruncatedSvd, fit_truncated_svd
 from harness.registry.space import choice, integer, when
 
-VIEWS = 1  #: the version of what is below: another one makes other views
-DEGREES, SHIFT, ZOOM, BRIGHTNESS = 12.0, 0.07, 0.12, 0.2  #: how far views differ; the shift in sides of the picture
+Labels: TypeAlias = npt.NDArray[np.int64]
+
+AUGMENTATION_VERSION = 1  #: to be raised when `augment` changes: cached features of augmented images depend on it
+#: Bounds of the random changes: degrees of rotation, shift as a share of the side, relative zoom and brightness.
+MAX_ROTATION, MAX_SHIFT, MAX_ZOOM, MAX_BRIGHTNESS = 12.0, 0.07, 0.12, 0.2
+VECTOR_CUTS = ("grid", "features")  #: cuts behind which an image is one vector, a point
+N_COMPONENTS = 48  #: singular vectors of the features that the encoding "principal" keeps
+FROZEN = ("tensorflow", "keras")  #: packages that compute the pretrained network
 
 
-def view(images: Images, number: int) -> Images:
-    """View `number` of every picture (n, h, w, 1 or 3); view 0 is the picture itself.
+def augment(images: Images, number: int) -> Images:
+    """Vary images slightly: rotation, shift, zoom and brightness.
 
-    The others are a little turned, moved, larger or smaller, brighter or darker; never mirrored, because a mirrored digit
-    or sign is another one. What comes in from outside has the median colour of the border. How a view differs is drawn
-    from what the picture holds, so that it is the same in every fold and process. Raises `Unavailable` without Pillow.
+    Images are never mirrored, because a mirrored digit or sign is another one. What enters from outside has the median
+    colour of the border. The changes are drawn from the content of an image, so that they are the same in every fold and
+    process.
+
+    Parameters
+    ----------
+    images : array of shape (n_images, height, width, 1 or 3), uint8
+        The images.
+    number : int
+        Number of the variation; 0 is the image itself.
+
+    Returns
+    -------
+    array of the same shape
+        The varied images.
+
+    Raises
+    ------
+    Unavailable
+        If Pillow is not installed.
     """
-    return np.stack([_view(image, number) for image in images]) if number and len(images) else images
+    if number == 0 or len(images) == 0:
+        return images
+    return np.stack([_augment_image(image, number) for image in images])
 
 
-def _view(image: Images, number: int) -> Images:
-    pillow, content = _pillow(), hashlib.blake2b(image.tobytes(), digest_size=8).digest()
-    rng = np.random.default_rng([int.from_bytes(content), number])
+def _augment_image(image: Images, number: int) -> Images:
+    pillow, digest = _pillow(), hashlib.blake2b(image.tobytes(), digest_size=8).digest()
+    rng = np.random.default_rng([int.from_bytes(digest), number])
     height, width, channels = image.shape
-    angle, zoom = radians(rng.uniform(-DEGREES, DEGREES)), 1 + rng.uniform(-ZOOM, ZOOM)
-    across, down = rng.uniform(-SHIFT, SHIFT, 2) * (width, height)
-    bright = 1 + rng.uniform(-BRIGHTNESS, BRIGHTNESS)
-    # Where each pixel of the view comes from: turned about the middle of the picture, and moved.
+    angle, zoom = radians(rng.uniform(-MAX_ROTATION, MAX_ROTATION)), 1 + rng.uniform(-MAX_ZOOM, MAX_ZOOM)
+    shift_x, shift_y = rng.uniform(-MAX_SHIFT, MAX_SHIFT, 2) * (width, height)
+    brightness = 1 + rng.uniform(-MAX_BRIGHTNESS, MAX_BRIGHTNESS)
+    # Affine map from a pixel of the new image to its source: rotation and zoom about the centre, then the shift.
     c, s, x, y = cos(angle) / zoom, sin(angle) / zoom, (width - 1) / 2, (height - 1) / 2
-    source = (c, -s, x - c * x + s * y + across, s, c, y - s * x - c * y + down)
+    coefficients = (c, -s, x - c * x + s * y + shift_x, s, c, y - s * x - c * y + shift_y)
     border = np.median(np.concatenate([image[0], image[-1], image[:, 0], image[:, -1]]), axis=0)
-    colour = tuple(int(value) for value in border)
+    fill = tuple(map(int, border))
     picture = pillow.fromarray(image[:, :, 0] if channels == 1 else image)
-    turned = picture.transform(
+    transformed = picture.transform(
         picture.size,
         pillow.Transform.AFFINE,
-        source,
+        coefficients,
         pillow.Resampling.BILINEAR,
-        fillcolor=colour[0] if channels == 1 else colour,
+        fillcolor=fill[0] if channels == 1 else fill,
     )
-    lit: Images = np.asarray(turned.point([min(255, round(value * bright)) for value in range(256)] * channels))
-    return lit.reshape(image.shape)
+    brightened = [min(255, round(level * brightness)) for level in range(256)]
+    augmented: Images = np.asarray(transformed.point(brightened * channels))
+    return augmented.reshape(image.shape)
 
 
 def _pillow() -> Any:
@@ -68,71 +104,103 @@ def _pillow() -> Any:
     return Image
 
 
-Labels = npt.NDArray[np.int64]
-
-POOLED = ("grid", "features")  #: cuts behind which a picture is a point
-
-
 @dataclass(frozen=True)
-class FrozenEncoder:
-    """What the pretrained network makes of pictures up to a cut; it learns nothing and holds no weights.
+class PretrainedEncoder:
+    """Outputs of the pretrained network at a cut; learns nothing and contains no weights.
 
-    Pictures are scaled to `size` pixels. What was once computed comes from the cache on disk, without TensorFlow.
+    Outputs that were computed before are read from the cache on disk, without TensorFlow.
+
+    Attributes
+    ----------
+    cut : str
+        Where the network is cut.
+    size : int
+        Side to which images are scaled, in pixels.
+    n_augmented : int, default 0
+        Number of augmented copies of each image.
     """
 
     cut: str
     size: int
-    views: int = 0
+    n_augmented: int = 0
 
     def transform(self, rows: Images) -> npt.NDArray[Any]:
-        """Pictures (n, h, w, 1 or 3) as float32 of (n, 1728) behind "grid" and (n, 1280) behind "features".
+        """Compute the outputs of images.
 
-        Behind other cuts as float16 of (n, height, width, channels), what a picture and its views give side by side
-        where there are views: (n, 1 + views, height, width, channels). Raises `DataError` for anything but images.
+        Parameters
+        ----------
+        rows : array of shape (n_images, height, width, 1 or 3), uint8
+            The images.
+
+        Returns
+        -------
+        array
+            float32 of shape (n_images, 1728) at "grid" and (n_images, 1280) at "features". At other cuts float16 of shape
+            (n_images, height, width, channels), with augmented copies (n_images, 1 + n_augmented, height, width, channels),
+            of which the first is the image itself.
+
+        Raises
+        ------
+        DataError
+            If the rows are not images.
         """
-        check(rows)
-        if self.views:
-            return np.stack([self._made(rows, number) for number in range(1 + self.views)], axis=1)
-        return self._made(rows, 0)
+        check_images(rows)
+        if self.n_augmented:
+            return np.stack([self._outputs(rows, number) for number in range(1 + self.n_augmented)], axis=1)
+        return self._outputs(rows, 0)
 
-    def remember(self, rows: Images) -> None:
-        """Compute what the cache on disk does not hold of these pictures yet."""
+    def fill_cache(self, rows: Images) -> None:
+        """Compute the outputs of images that are not in the cache on disk yet."""
         self.transform(rows)
 
-    def _made(self, rows: Images, number: int) -> npt.NDArray[Any]:
-        what = f"EfficientNet-Lite0 {SOURCE[-1]}, port {PORT}, {_versions()}, {self.size} pixels, {self.cut}"
-        if number:
-            what += f", view {number} of version {VIEWS}"
-        return remembered(what, rows, lambda images: self._compute(view(images, number)))
-
     def keras_model(self) -> Any:
-        """What lies below the cut, from pictures (n, size, size, 3), 0 to 255, as a Keras model with ImageNet's weights."""
-        return lower(without_batch_norm(read_weights(wheel_member(*SOURCE))), self.cut, self.size)
+        """Build the network below the cut as a Keras model of images (n, size, size, 3), 0 to 255, with ImageNet weights."""
+        return build_frozen(fold_batch_norm(read_weights(wheel_member(*SOURCE))), self.cut, self.size)
 
-    def _compute(self, images: Images) -> npt.NDArray[Any]:
-        made = run(self.keras_model(), images)
-        # Half precision costs a thousandth of a value (2 ** -11 of it), and spares half of disk and memory.
-        return made if self.cut in POOLED else made.astype(np.float16)
+    def _outputs(self, rows: Images, number: int) -> npt.NDArray[Any]:
+        """Outputs of one variation of the images."""
+        key = f"EfficientNet-Lite0 {SOURCE[-1]}, port {PORT_VERSION}, {_versions()}, {self.size} pixels, {self.cut}"
+        if number:
+            key += f", view {number} of version {AUGMENTATION_VERSION}"
+
+        def compute(images: Images) -> npt.NDArray[Any]:
+            outputs = compute_outputs(self.keras_model(), augment(images, number))
+            # Half precision costs a thousandth of an output (2 ** -11 of it), and saves half of disk and memory.
+            return outputs if self.cut in VECTOR_CUTS else outputs.astype(np.float16)
+
+        return cached_features(key, rows, compute)
 
 
 @functools.cache
 def _versions() -> str:
-    """What may change the last digits of features: they must not outlive it."""
-    found = []
+    """Versions of the packages that may change the last digits of features, which are not reused under another version."""
+    versions = []
     for package in ("tensorflow", "tensorflow-cpu", "keras", "pillow"):
-        with suppress(PackageNotFoundError):  # one TensorFlow of the two is there
-            found.append(f"{package} {version(package)}")
-    return ", ".join(found)
+        with suppress(PackageNotFoundError):  # only one TensorFlow of the two is installed
+            versions.append(f"{package} {version(package)}")
+    return ", ".join(versions)
 
 
 @dataclass(frozen=True)
 class PixelEncoder:
-    """Pictures as they are."""
+    """The images themselves."""
 
     def transform(self, rows: Images) -> Images:
-        """The same array; raises `DataError` for anything but images."""
-        check(rows)
+        """Return the same array; raises `DataError` for anything but images."""
+        check_images(rows)
         return rows
+
+
+@dataclass(frozen=True)
+class PretrainedSvdEncoder:
+    """Features of the pretrained network, projected onto their leading singular vectors."""
+
+    pretrained: PretrainedEncoder
+    svd: TruncatedSvd
+
+    def transform(self, rows: Images) -> npt.NDArray[np.float32]:
+        """Encode images (n_images, height, width, 1 or 3) as an array (n_images, n_components), float32."""
+        return self.svd.transform(self.pretrained.transform(rows))
 
 
 def fit_embedding(
@@ -140,65 +208,90 @@ def fit_embedding(
     y: Labels,  # noqa: ARG001 -- a contract
     seed: int,  # noqa: ARG001 -- a contract
     cut: str = "grid",
-) -> FrozenEncoder:
-    """Nothing is learnt; the side of the pictures decides at which size they are computed.
+) -> PretrainedEncoder:
+    """Choose the working size of the pretrained network by the size of the images; nothing is learnt.
 
-    "grid" keeps where in the picture something is, "features" only that it is there. With logistic regression the grid
-    had 0.971 against 0.924 accuracy on photos of hand signs and 0.972 against 0.921 on 1,500 handwritten digits.
+    "grid" keeps where something is in the image, "features" only that it is there. With logistic regression the grid had
+    an accuracy of 0.971 against 0.924 on photos of hand signs, and 0.972 against 0.921 on 1,500 handwritten digits.
+
+    Parameters
+    ----------
+    X : array of shape (n_images, height, width, 1 or 3), uint8
+        Training images.
+    y, seed
+        Not used.
+    cut : {"grid", "features"}, default "grid"
+        Where the network is cut.
+
+    Returns
+    -------
+    PretrainedEncoder
+        The encoder.
     """
-    return FrozenEncoder(cut, working_size(max(X.shape[1:3])))
+    return PretrainedEncoder(cut, working_size(max(X.shape[1:3])))
+
+
+def fit_activations(X: Images, y: Labels, seed: int, cut: str = "grid", views: int = 0) -> PretrainedEncoder:
+    """Choose the working size as `fit_embedding` does, also for the cuts below blocks that are trained.
+
+    Parameters
+    ----------
+    X, y, seed
+        As of `fit_embedding`.
+    cut : str, default "grid"
+        One of `CUTS`.
+    views : int, default 0
+        Number of augmented copies of each image at cuts below trained blocks.
+
+    Returns
+    -------
+    PretrainedEncoder
+        The encoder.
+    """
+    encoder = fit_embedding(X, y, seed, cut)
+    return encoder if cut in VECTOR_CUTS else PretrainedEncoder(cut, encoder.size, views)
 
 
 def fit_pixels(X: Images, y: Labels, seed: int) -> PixelEncoder:  # noqa: ARG001 -- a contract
-    """Nothing is learnt."""
+    """Return an encoder that learns nothing."""
     return PixelEncoder()
 
 
-def fit_activations(X: Images, y: Labels, seed: int, cut: str = "grid", views: int = 0) -> FrozenEncoder:
-    """As `fit_embedding`, also with the cuts behind which blocks are trained, and there with `views` of each picture."""
-    frozen = fit_embedding(X, y, seed, cut)
-    return frozen if cut in POOLED else FrozenEncoder(cut, frozen.size, views)
+def fit_principal(X: Images, y: Labels, seed: int) -> PretrainedSvdEncoder:
+    """Find the leading singular vectors of the features of training images.
 
+    Boosted trees took 46 s per fit on all 1,728 columns of 3,333 images in ten classes, and 1.4 s on 64 components, where
+    their accuracy fell from 0.965 to 0.951.
 
-FROZEN = ("tensorflow", "keras")  #: what computes the pretrained network
-POINTS = {"cut": choice(*POOLED, default="grid")}
+    Parameters
+    ----------
+    X : array of shape (n_images, height, width, 1 or 3), uint8
+        Training images.
+    y : array of shape (n_images,), int
+        Not used.
+    seed : int
+        Seed of the decomposition.
+
+    Returns
+    -------
+    PretrainedSvdEncoder
+        The encoder.
+    """
+    pretrained = fit_embedding(X, y, seed)
+    return PretrainedSvdEncoder(pretrained, fit_truncated_svd(pretrained.transform(X), N_COMPONENTS, seed))
+
 
 IMAGE = (
     Encoding("embedding", fit_embedding, {}, "image", {}, needs=FROZEN),
-    Encoding("pixels", fit_pixels, {}, "image", why="halfway between two pictures, pixel by pixel, is no picture"),
+    Encoding("pixels", fit_pixels, {}, "image", reason="halfway between two pictures, pixel by pixel, is no picture"),
     Encoding(
         "activations",
         fit_activations,
         {"cut": choice(*CUTS, default="grid"), "views": when("cut", "last_blocks", integer(0, 4, default=0))},
         "image",
-        POINTS,
-        why="activations within a network are no points",
+        {"cut": choice(*VECTOR_CUTS, default="grid")},
+        reason="activations within a network are no points",
         needs=FROZEN,
     ),
 )
-
-
-@dataclass(frozen=True)
-class PrincipalEncoder:
-    """Features of the pretrained network, seen along their leading directions."""
-
-    frozen: FrozenEncoder
-    directions: Directions
-
-    def transform(self, rows: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
-        """Pictures (n, h, w, 1 or 3) as an array (n, kept)."""
-        return self.directions.transform(self.frozen.transform(rows))
-
-
-def fit_principal(X: npt.NDArray[np.uint8], y: npt.NDArray[np.int64], seed: int) -> PrincipalEncoder:
-    """Learn the leading directions of the features of training pictures.
-
-    Boosted trees took 46 s a fit on all 1,728 columns of 3,333 pictures in ten classes, and 1.4 s on 64 directions, where
-    their accuracy fell from 0.965 to 0.951.
-    """
-    frozen = fit_embedding(X, y, seed)
-    return PrincipalEncoder(frozen, fit_directions(frozen.transform(X), DIRECTIONS, seed))
-
-
-DIRECTIONS = 48
 PRINCIPAL = Encoding("principal", fit_principal, {}, "image", {}, needs=FROZEN)

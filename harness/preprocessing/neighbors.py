@@ -1,186 +1,210 @@
-"""Nearest neighbours found once per fold for the largest k, and handed to imbalanced-learn's samplers for every k."""
+"""Nearest neighbours: of another class or the same class by blocks of distances, and a cached search for every k."""
 
 from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass
 from itertools import combinations, pairwise, product
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
-from imblearn.under_sampling import EditedNearestNeighbours, TomekLinks
 
 from harness.preprocessing.cache import FoldCache
 
-Index = npt.NDArray[np.int64]
-Matrix = npt.NDArray[np.float64]
-Distance = npt.NDArray[np.float32]
+Index: TypeAlias = npt.NDArray[np.int64]
+Matrix: TypeAlias = npt.NDArray[np.float64]
+Distance: TypeAlias = npt.NDArray[np.float32]
 
-#: Rows on either side of a block of distances: small enough for a processor's cache.
-BLOCK = 512
-
-
-class QuickTomekLinks(TomekLinks):  # type: ignore[misc]  # imbalanced-learn ships no types
-    """Tomek links as imbalanced-learn defines them, found by `nearest_enemies`."""
-
-    def _fit_resample(self, X: Matrix, y: Index) -> tuple[Matrix, Index]:
-        crowd = Crowd.of(X, y)
-        enemy, distance = nearest_enemies(crowd)
-        linked = enemy[enemy] == np.arange(len(y))
-        linked[linked] = ~friends_nearer(crowd, np.flatnonzero(linked), distance, 1)
-        linked &= linked[enemy] & np.isin(y[crowd.order], list(self.sampling_strategy_))
-        self.sample_indices_ = np.sort(crowd.order[~linked])
-        return X[self.sample_indices_], y[self.sample_indices_]
-
-
-class QuickEditedNearestNeighbours(EditedNearestNeighbours):  # type: ignore[misc]  # imbalanced-learn ships no types
-    """Wilson's editing as imbalanced-learn defines it with `kind_sel="all"`, by `nearest_enemies`."""
-
-    def _fit_resample(self, X: Matrix, y: Index) -> tuple[Matrix, Index]:
-        crowd = Crowd.of(X, y)
-        _, distance = nearest_enemies(crowd)
-        removed = np.isin(y[crowd.order], list(self.sampling_strategy_))
-        removed[removed] = ~friends_nearer(crowd, np.flatnonzero(removed), distance, self.n_neighbors)
-        self.sample_indices_ = crowd.order[~removed]  # class by class, as imbalanced-learn orders them
-        return X[self.sample_indices_], y[self.sample_indices_]
-
-
-def quick(sampler: Any) -> Any:
-    """The same cleaning step the quicker way; any other sampler as it is."""
-    if type(sampler) is TomekLinks:
-        return QuickTomekLinks(**sampler.get_params())
-    if type(sampler) is EditedNearestNeighbours and sampler.kind_sel == "all" and isinstance(sampler.n_neighbors, int):
-        return QuickEditedNearestNeighbours(**sampler.get_params())
-    return sampler
+#: Rows on either side of a block of distances: small enough for the cache of a processor.
+BLOCK_ROWS = 512
+#: Neighbours that are searched at once, including the row itself: the largest `k_neighbors` of the declared spaces, plus 1.
+SEARCHED_NEIGHBORS = 16
 
 
 @dataclass(frozen=True)
-class Crowd:
-    """Rows sorted by class, prepared so that one matrix product gives squared distances.
+class SortedByClass:
+    """Rows sorted by class, in a form in which one matrix product gives squared distances.
 
-    `order` (n,) are the rows' positions before sorting; every other position here is one after it.
+    Attributes
+    ----------
+    order : array of shape (n_rows,), int
+        Positions of the rows before sorting; every other position is one after sorting.
+    classes : tuple of slice
+        Rows of each class.
+    queries, targets : array of shape (n_rows, n_features + 2), float32
+        ``queries[i] @ targets[j]`` is the squared distance of rows i and j.
     """
 
     order: Index
     classes: tuple[slice, ...]
-    left: npt.NDArray[np.float32]
-    right: npt.NDArray[np.float32]
+    queries: npt.NDArray[np.float32]
+    targets: npt.NDArray[np.float32]
 
     @classmethod
-    def of(cls, X: Matrix, y: Index) -> Crowd:
-        """Sort the rows, centre them for precision, and append what turns a product into a squared distance."""
+    def from_rows(cls, X: Matrix, y: Index) -> SortedByClass:
+        """Sort rows, centre them for precision, and append what turns a product into a squared distance."""
         order = np.argsort(y, kind="stable")
         centred = (X - X.mean(axis=0))[order]
-        square, one = (centred**2).sum(axis=1, keepdims=True), np.ones((len(X), 1))
+        squares, ones = (centred**2).sum(axis=1, keepdims=True), np.ones((len(X), 1))
         edges = [0, *np.cumsum(np.unique(y, return_counts=True)[1]).tolist()]
-        classes = tuple(slice(*edge) for edge in pairwise(edges))
-        left, right = np.hstack([-2 * centred, square, one]), np.hstack([centred, one, square])
-        return cls(order, classes, left.astype(np.float32), right.astype(np.float32))
+        queries, targets = np.hstack([-2 * centred, squares, ones]), np.hstack([centred, ones, squares])
+        classes = tuple(slice(start, stop) for start, stop in pairwise(edges))
+        return cls(order, classes, queries.astype(np.float32), targets.astype(np.float32))
 
 
-def nearest_enemies(crowd: Crowd) -> tuple[Index, Distance]:
-    """The nearest row of another class of every row: its position and its squared distance."""
-    enemy, distance = np.zeros(len(crowd.order), dtype=np.int64), np.full(len(crowd.order), np.inf, dtype=np.float32)
-    for one, other in combinations(crowd.classes, 2):
-        for rows, others in product(_blocks(one), _blocks(other)):
-            between = crowd.left[rows] @ crowd.right[others].T
-            for mine, theirs, table in ((rows, others, between), (others, rows, between.T)):
-                nearest = table.min(axis=1)
-                nearer = np.flatnonzero(nearest < distance[mine])
-                distance[mine.start + nearer] = nearest[nearer]
-                enemy[mine.start + nearer] = theirs.start + table[nearer].argmin(axis=1)
-    return enemy, distance
+def nearest_other_class(rows: SortedByClass) -> tuple[Index, Distance]:
+    """Find the nearest row of another class.
 
-
-def friends_nearer(crowd: Crowd, rows: Index, distance: Distance, count: int) -> npt.NDArray[np.bool_]:
-    """Whether each of `rows` has at least `count` other rows of its class nearer than its squared `distance`.
-
-    Friends are gone through block by block, and a row that has enough of them is asked no more.
+    Returns
+    -------
+    neighbors : array of shape (n_rows,), int
+        Position of the nearest row of another class.
+    distances : array of shape (n_rows,), float32
+        Its squared distance.
     """
-    found = np.zeros(len(crowd.order), dtype=np.int64)
-    for one in crowd.classes:
-        asked = rows[(rows >= one.start) & (rows < one.stop)]
-        for friends in _blocks(one):
-            for start in range(0, len(asked), BLOCK):
-                some = asked[start : start + BLOCK]
-                between = crowd.left[some] @ crowd.right[friends].T
-                itself = np.flatnonzero((some >= friends.start) & (some < friends.stop))
-                between[itself, some[itself] - friends.start] = np.inf
-                found[some] += np.count_nonzero(between < distance[some, None], axis=1)
-            asked = asked[found[asked] < count]
-    enough: npt.NDArray[np.bool_] = found[rows] >= count
+    neighbors = np.zeros(len(rows.order), dtype=np.int64)
+    distances = np.full(len(rows.order), np.inf, dtype=np.float32)
+
+    def update(block: slice, other_block: slice, block_distances: Distance) -> None:
+        """Take the nearest rows of another block where they are nearer than those found before."""
+        minimum = block_distances.min(axis=1)
+        nearer = np.flatnonzero(minimum < distances[block])
+        distances[block.start + nearer] = minimum[nearer]
+        neighbors[block.start + nearer] = other_block.start + block_distances[nearer].argmin(axis=1)
+
+    for class_rows, other_rows in combinations(rows.classes, 2):
+        for block, other_block in product(_blocks(class_rows), _blocks(other_rows)):
+            block_distances = rows.queries[block] @ rows.targets[other_block].T
+            update(block, other_block, block_distances)
+            update(other_block, block, block_distances.T)
+    return neighbors, distances
+
+
+def has_nearer_same_class(
+    rows: SortedByClass, queries: Index, distances: Distance, count: int
+) -> npt.NDArray[np.bool_]:
+    """Test whether rows have `count` other rows of their class nearer than a distance.
+
+    Same-class rows are compared block by block, and a row is left out once it has enough of them.
+
+    Parameters
+    ----------
+    rows : SortedByClass
+        All rows.
+    queries : array of int
+        Positions of the rows to test.
+    distances : array of shape (n_rows,), float32
+        Squared distance for each row.
+    count : int
+        Number of nearer rows.
+
+    Returns
+    -------
+    array of bool, one per query
+    """
+    n_nearer = np.zeros(len(rows.order), dtype=np.int64)
+    for class_rows in rows.classes:
+        pending = queries[(queries >= class_rows.start) & (queries < class_rows.stop)]
+        for block in _blocks(class_rows):
+            for start in range(0, len(pending), BLOCK_ROWS):
+                batch = pending[start : start + BLOCK_ROWS]
+                block_distances = rows.queries[batch] @ rows.targets[block].T
+                in_block = np.flatnonzero((batch >= block.start) & (batch < block.stop))
+                block_distances[in_block, batch[in_block] - block.start] = np.inf  # a row is no neighbour of itself
+                n_nearer[batch] += np.count_nonzero(block_distances < distances[batch, None], axis=1)
+            pending = pending[n_nearer[pending] < count]
+    enough: npt.NDArray[np.bool_] = n_nearer[queries] >= count
     return enough
 
 
 def _blocks(rows: slice) -> list[slice]:
-    return [slice(start, min(start + BLOCK, rows.stop)) for start in range(rows.start, rows.stop, BLOCK)]
+    return [slice(start, min(start + BLOCK_ROWS, rows.stop)) for start in range(rows.start, rows.stop, BLOCK_ROWS)]
 
 
-#: So many are found at once, the row itself among them: the largest `k_neighbors` of the declared spaces, and one.
-AT_ONCE = 16
+class CachedNeighbors:
+    """A neighbour search with scikit-learn's interface whose results are cached by the content of the rows.
 
+    imbalanced-learn accepts such an object in place of an integer and clones it before use; a clone is the object itself,
+    so that the cache is shared.
 
-class FoldNeighbours:
-    """A neighbour search in scikit-learn's manner that looks its answers up by the content of the rows.
-
-    imbalanced-learn takes such an object in place of an integer and clones it before use; a clone is the object itself,
-    so that the memo survives. It answers `n_neighbors` columns of positions, fewer where fewer rows were fitted.
+    Parameters
+    ----------
+    n_neighbors : int
+        Neighbours to return, including the row itself; fewer where fewer rows are fitted.
+    cache : FoldCache
+        Stores the positions of at least `SEARCHED_NEIGHBORS` neighbours, which serve every smaller number.
     """
 
-    def __init__(self, n_neighbors: int, memo: FoldCache) -> None:
+    def __init__(self, n_neighbors: int, cache: FoldCache) -> None:
         self.n_neighbors = n_neighbors
-        self._memo = memo
-        self._fitted: npt.NDArray[np.float64] | None = None
-        self._digest = b""
+        self._cache = cache
+        self._fit_X: Matrix | None = None
+        self._fit_digest = b""
 
-    def fit(self, X: npt.NDArray[np.float64], y: object = None) -> FoldNeighbours:  # noqa: ARG002 -- sklearn's signature
-        """Remember the rows to search among."""
-        self._fitted, self._digest = X, digest(X)
+    def fit(self, X: Matrix, y: object = None) -> CachedNeighbors:  # noqa: ARG002 -- sklearn's signature
+        """Set the rows to search in, shape (n_rows, n_features)."""
+        self._fit_X, self._fit_digest = X, digest_arrays(X)
         return self
 
-    def kneighbors(self, X: npt.NDArray[np.float64], return_distance: bool = False) -> npt.NDArray[np.int64]:
-        """Positions of the nearest fitted rows, nearest first, shape (n, k)."""
-        if return_distance or self._fitted is None:
-            raise ValueError("fit first, and ask for positions alone: distances are not kept")
-        fitted = self._fitted
-        count = min(max(AT_ONCE, self.n_neighbors), len(fitted))
-        found = self._memo.get(("neighbours", count, self._digest, digest(X)), lambda: nearest(fitted, X, count))
-        return found[:, : self.n_neighbors]
+    def kneighbors(self, X: Matrix, return_distance: bool = False) -> Index:
+        """Find the nearest fitted rows of each row.
 
-    def kneighbors_graph(self, X: npt.NDArray[np.float64]) -> Any:
-        """The same as a sparse matrix of ones, shape (n, fitted rows): imbalanced-learn asks that it exists."""
+        Parameters
+        ----------
+        X : array of shape (n_queries, n_features)
+            Rows.
+        return_distance : bool, default False
+            Must be False: distances are not cached.
+
+        Returns
+        -------
+        array of shape (n_queries, n_neighbors), int
+            Positions of the fitted rows, nearest first.
+
+        Raises
+        ------
+        ValueError
+            If distances are requested, or before `fit`.
+        """
+        if return_distance or self._fit_X is None:
+            raise ValueError("fit first, and ask for positions alone: distances are not kept")
+        fit_X = self._fit_X
+        count = min(max(SEARCHED_NEIGHBORS, self.n_neighbors), len(fit_X))
+        key = ("neighbours", count, self._fit_digest, digest_arrays(X))
+        return self._cache.get(key, lambda: nearest_rows(fit_X, X, count))[:, : self.n_neighbors]
+
+    def kneighbors_graph(self, X: Matrix) -> Any:
+        """Return the neighbours as a sparse matrix of ones, shape (n_queries, n_rows): imbalanced-learn requires it."""
         from scipy.sparse import csr_matrix
 
-        found = self.kneighbors(X)
-        rows = np.repeat(np.arange(len(found)), found.shape[1])
-        fitted = 0 if self._fitted is None else len(self._fitted)
-        return csr_matrix((np.ones(found.size), (rows, found.ravel())), shape=(len(X), fitted))
+        neighbors = self.kneighbors(X)
+        queries = np.repeat(np.arange(len(neighbors)), neighbors.shape[1])
+        n_rows = 0 if self._fit_X is None else len(self._fit_X)
+        return csr_matrix((np.ones(neighbors.size), (queries, neighbors.ravel())), shape=(len(X), n_rows))
 
     def get_params(self, deep: bool = True) -> dict[str, Any]:  # noqa: ARG002 -- sklearn's signature
-        """Nothing that could be set."""
+        """Return no parameters."""
         return {}
 
-    def set_params(self, **params: Any) -> FoldNeighbours:  # noqa: ARG002 -- cleaning sets `n_jobs`, which brings nothing
-        """Take no parameter."""
+    def set_params(self, **params: Any) -> CachedNeighbors:  # noqa: ARG002 -- cleaning sets `n_jobs`, which has no effect
+        """Ignore parameters."""
         return self
 
-    def __sklearn_clone__(self) -> FoldNeighbours:
+    def __sklearn_clone__(self) -> CachedNeighbors:
         return self
 
 
-def nearest(fitted: npt.NDArray[np.float64], rows: npt.NDArray[np.float64], count: int) -> npt.NDArray[np.int64]:
-    """Positions of the `count` nearest fitted rows of every row, by Euclidean distance."""
+def nearest_rows(fit_X: Matrix, X: Matrix, count: int) -> Index:
+    """Find the `count` nearest rows of `fit_X`, by Euclidean distance, of each row of `X`: positions (n_queries, count)."""
     from sklearn.neighbors import NearestNeighbors
 
-    found: npt.NDArray[np.int64] = (
-        NearestNeighbors(n_neighbors=count).fit(fitted).kneighbors(rows, return_distance=False)
-    )
-    return found
+    neighbors: Index = NearestNeighbors(n_neighbors=count).fit(fit_X).kneighbors(X, return_distance=False)
+    return neighbors
 
 
-def digest(*arrays: npt.NDArray[Any]) -> bytes:
-    """A fingerprint of the content of arrays."""
+def digest_arrays(*arrays: npt.NDArray[Any]) -> bytes:
+    """Compute a digest of the shape, dtype and content of arrays."""
     hasher = hashlib.blake2b(digest_size=16)
     for array in arrays:
         hasher.update(repr((array.shape, array.dtype.str)).encode())

@@ -1,175 +1,173 @@
-"""Resampling strategies: tables in one metric space for numbers and categories, and back; texts and images as encoded."""
+"""Resampling strategies: tables in one metric space for numbers and categories; texts and images as they are encoded."""
 
 from __future__ import annotations
 
 from collections.abc import Hashable
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 from scipy.sparse import csr_array, issparse
 
-from harness.errors import EvenhandError, Inapplicable
+from harness.errors import EvenhandError
 from harness.preprocessing.cache import FoldCache
-from harness.preprocessing.neighbors import FoldNeighbours, digest
-from harness.preprocessing.tabular import Layout, Rows
+from harness.preprocessing.neighbors import digest_arrays
+from harness.preprocessing.tabular import ColumnLayout, PreparedRows
 from harness.registry.strategy import Strategy
 
-Labels = npt.NDArray[np.int64]
-Points = npt.NDArray[np.float64]
-
-#: What samplers say of rows that do not suit them. Whatever else they raise is an error like any other.
-REFUSALS = (
-    "Not any neigbours belong to the majority",  # ADASYN, spelt so
-    "No samples will be generated",  # ADASYN
-    "No clusters found with sufficient samples",  # KMeansSMOTE
-    "Expected n_neighbors <= n_samples_fit",  # scikit-learn's neighbours, of too few rows
-    "The specified ratio required to remove samples",  # a ratio that the rows exceed already
-    "needs to have more than 1 class",
-)
+Labels: TypeAlias = npt.NDArray[np.int64]
+Points: TypeAlias = npt.NDArray[np.float64]
 
 
 def resample(  # noqa: PLR0913, PLR0917 -- four say what is resampled, three how
-    strategy: Strategy, params: dict[str, Any], rows: Rows, y: Labels, layout: Layout, seed: int, cache: FoldCache
-) -> tuple[Rows, Labels]:
-    """Let a strategy of kind `resample` remove and add training rows.
+    strategy: Strategy,
+    params: dict[str, Any],
+    rows: PreparedRows,
+    y: Labels,
+    layout: ColumnLayout,
+    seed: int,
+    cache: FoldCache,
+) -> tuple[PreparedRows, Labels]:
+    """Resample the training rows of a table.
 
-    Real rows that stay come back exactly; a made row has interpolated numbers and, per category, the level that weighs
-    most. The result depends on the arguments alone and is kept in `cache`: take `seed` from cell and fold,
-    not from the trial.
-    Raises `Inapplicable` where the strategy cannot act on these rows, with the reason.
+    Real rows that are kept are returned unchanged; a synthetic row has interpolated numbers and, for each category, the
+    level with the highest weight.
+
+    Parameters
+    ----------
+    strategy : Strategy
+        A strategy of kind ``"resample"``.
+    params : dict
+        Parameters of the strategy.
+    rows : PreparedRows
+        Real training rows.
+    y : array of shape (n_rows,), int
+        Labels.
+    layout : ColumnLayout
+        The columns of `rows`.
+    seed : int
+        Seed of the sampler; it should depend on cell and fold and not on the trial, so that equal parameters are cached.
+    cache : FoldCache
+        Cache of the fold; the output does not depend on its content.
+
+    Returns
+    -------
+    rows : PreparedRows
+        The resampled rows.
+    y : array of int
+        Their labels.
+
+    Raises
+    ------
+    Inapplicable
+        If the strategy cannot act on these rows.
     """
-    content = digest(rows.numbers, rows.codes, y)
-    build = strategy.build
-    assert build is not None  # noqa: S101 -- a strategy of this kind has one, its declaration checked that
+    digest = digest_arrays(rows.numbers, rows.codes, y)
 
-    def compute() -> tuple[Rows, Labels]:
-        points = cache.get(("space", content), lambda: to_space(rows, layout))
-        made, made_y, kept = _sampled(build(seed, **params), points, y, cache)
-        return (from_space(made, layout) if kept is None else rows.take(kept)), made_y
+    def compute() -> tuple[PreparedRows, Labels]:
+        points = cache.get(("space", digest), lambda: to_metric_space(rows, layout))
+        sampled, sampled_y, indices = _run_sampler(strategy, params, seed, points, y, cache)
+        if indices is not None:
+            return rows.take(indices), sampled_y
+        return from_metric_space(sampled, layout), sampled_y
 
-    return cache.get(("resampled", strategy.name, tuple(sorted(params.items())), seed, content), compute)
+    return cache.get(("resampled", strategy.name, tuple(sorted(params.items())), seed, digest), compute)
 
 
 def resample_points(
     strategy: Strategy, params: dict[str, Any], X: Any, y: Labels, seed: int, memo: tuple[FoldCache, Hashable]
 ) -> tuple[Any, Labels]:
-    """The same for encoded texts and images: an array (n, …) or a sparse matrix, of which rows are chosen or made.
+    """Resample encoded texts or images.
 
-    A strategy that only chooses rows takes rows of any form; others take points (n, d), made ones coming back in the
-    precision of the real ones. `memo` is the fold's cache and what names `X` in it. Raises `Inapplicable` as `resample` does.
+    Parameters
+    ----------
+    strategy, params, y, seed
+        As of `resample`.
+    X : array of shape (n_rows, …) or sparse matrix
+        Encoded training rows; two-dimensional unless the strategy only selects existing rows.
+    memo : tuple of (FoldCache, hashable)
+        Cache of the fold, and the key of `X` in it.
+
+    Returns
+    -------
+    X : array or sparse matrix
+        The resampled rows in the type and precision of `X`.
+    y : array of int
+        Their labels.
+
+    Raises
+    ------
+    Inapplicable
+        If the strategy cannot act on these rows.
+    EvenhandError
+        If the strategy is declared to select existing rows but synthesised some.
     """
-    cache, name = memo
-    build = strategy.build
-    assert build is not None  # noqa: S101 -- a strategy of this kind has one, its declaration checked that
+    cache, X_key = memo
 
     def compute() -> tuple[Any, Labels]:
-        """The chosen or made rows and their labels, where the cache has none."""
-        sampler = build(seed, **params)
         if strategy.selects_existing_rows:
-            _, made_y, kept = _sampled(sampler, np.arange(len(y), dtype=np.float64)[:, None], y, cache)
-            if kept is None:
+            row_numbers = np.arange(len(y), dtype=np.float64)[:, None]
+            _, sampled_y, indices = _run_sampler(strategy, params, seed, row_numbers, y, cache)
+            if indices is None:
                 raise EvenhandError(f"{strategy.name} is declared to choose rows, but made some")
-            return X[kept], made_y
-        # For a sparse *matrix* `*` is the matrix product, which imbalanced-learn's borderline-2 does not reckon with.
+            return X[indices], sampled_y
+        # For a sparse *matrix* `*` is the matrix product, which imbalanced-learn's borderline-2 does not expect.
         points = csr_array(X) if issparse(X) else np.asarray(X, dtype=np.float64)
-        made, made_y, kept = _sampled(sampler, points, y, cache)
-        if kept is not None:
-            return X[kept], made_y
-        return (type(X)(made, dtype=X.dtype) if issparse(X) else made.astype(X.dtype)), made_y
+        sampled, sampled_y, indices = _run_sampler(strategy, params, seed, points, y, cache)
+        if indices is not None:
+            return X[indices], sampled_y
+        if issparse(X):
+            return type(X)(sampled, dtype=X.dtype), sampled_y
+        return sampled.astype(X.dtype), sampled_y
 
-    return cache.get(("resampled", name, strategy.name, tuple(sorted(params.items())), seed), compute)
+    return cache.get(("resampled", X_key, strategy.name, tuple(sorted(params.items())), seed), compute)
 
 
-def to_space(rows: Rows, layout: Layout) -> Points:
-    """Rows as points, shape (n, p + all levels): standardised numbers, then a block of levels per category.
+def to_metric_space(rows: PreparedRows, layout: ColumnLayout) -> Points:
+    """Convert rows to points whose Euclidean distance counts numbers and categories.
 
-    A level weighs half the median standard deviation of the numbers, as in SMOTE-NC (Chawla et al. 2002), so about 1/2;
-    where there are no numbers, 1/2.
+    Returns
+    -------
+    array of shape (n_rows, n_numbers + n_levels)
+        The standardised numbers, then a column per level of each category, which is 0 or the weight of
+        `compute_level_weight`.
+
+    References
+    ----------
+    Chawla, Bowyer, Hall and Kegelmeyer (2002), SMOTE: synthetic minority over-sampling technique (SMOTE-NC).
     """
-    count, levels = rows.numbers.shape[1], layout.levels
-    points = np.zeros((len(rows), count + sum(levels)))
-    points[:, :count] = rows.numbers
-    every, start, weight = np.arange(len(rows)), count, level_weight(rows)
-    for j, width in enumerate(levels):
-        points[every, start + rows.codes[:, j]] = weight
-        start += width
+    start = rows.numbers.shape[1]
+    points = np.zeros((len(rows), start + sum(layout.levels)))
+    points[:, :start] = rows.numbers
+    row_positions, weight = np.arange(len(rows)), compute_level_weight(rows)
+    for codes, n_levels in zip(rows.codes.T, layout.levels, strict=True):
+        points[row_positions, start + codes] = weight
+        start += n_levels
     return points
 
 
-def from_space(points: Points, layout: Layout) -> Rows:
-    """Points as typed rows: of each category the level that weighs most, of equals the first."""
-    count = len(layout.numbers)
-    codes, start = np.empty((len(points), len(layout.levels)), dtype=np.int32), count
-    for j, width in enumerate(layout.levels):
-        codes[:, j] = points[:, start : start + width].argmax(axis=1)
-        start += width
-    return Rows(np.ascontiguousarray(points[:, :count]), codes)
+def from_metric_space(points: Points, layout: ColumnLayout) -> PreparedRows:
+    """Convert points to rows: the level of a category is the one with the highest weight, of equal ones the first."""
+    start = n_numbers = len(layout.numbers)
+    codes = np.empty((len(points), len(layout.levels)), dtype=np.int32)
+    for j, n_levels in enumerate(layout.levels):
+        codes[:, j] = points[:, start : start + n_levels].argmax(axis=1)
+        start += n_levels
+    return PreparedRows(np.ascontiguousarray(points[:, :n_numbers]), codes)
 
 
-def level_weight(rows: Rows) -> float:
-    """What a level weighs in the space: half the median standard deviation of the numbers that vary."""
-    spread = rows.numbers.std(axis=0)
-    spread = spread[spread > 0]
-    return float(np.median(spread)) / 2 if len(spread) else 0.5
+def compute_level_weight(rows: PreparedRows) -> float:
+    """Compute the weight of a level in the metric space: half the median standard deviation of numbers that vary, or 1/2."""
+    deviations = rows.numbers.std(axis=0)
+    deviations = deviations[deviations > 0]
+    return float(np.median(deviations)) / 2 if len(deviations) else 0.5
 
 
-def _sampled(sampler: Any, points: Any, y: Labels, cache: FoldCache) -> tuple[Any, Labels, Labels | None]:
-    """Points and labels as the sampler leaves them, and which rows they are where it only chose among them.
+def _run_sampler(
+    strategy: Strategy, params: dict[str, Any], seed: int, points: Any, y: Labels, cache: FoldCache
+) -> tuple[Any, Labels, Labels | None]:
+    """Build the sampler of a strategy and run it."""
+    from harness.preprocessing.samplers import run_sampler  # imports imbalanced-learn, which only resampling cells need
 
-    Raises `Inapplicable` where these rows do not suit the sampler, and whatever else it raises.
-    """
-    counts = np.bincount(y)
-    there = counts[counts > 0]
-    sampler, searches = _quickened(sampler, points, int(there.min()), cache)
-    if searches and there.min() < 2:
-        reason = "the rarest class has one training row, which has no neighbour of its class"
-        raise Inapplicable(reason, always=True)
-    try:
-        made, made_y = sampler.fit_resample(points, y)
-    except (ValueError, RuntimeError) as error:
-        said = " ".join(str(error).split())
-        if any(refusal in said for refusal in REFUSALS):
-            raise Inapplicable(said) from error
-        raise
-    after = np.bincount(made_y, minlength=len(counts))
-    if ((after == 0) & (counts > 0)).any():
-        raise Inapplicable("cleaning left no training row of one class")
-    if searches and there.min() < there.max() and (after == counts).all():
-        raise Inapplicable("no row could be made: none of a rare class lies near another class")
-    kept = getattr(sampler, "sample_indices_", None)
-    # A sampler may choose rows and change them too.
-    only_chosen = kept is not None and len(kept) == made.shape[0] and _equal(points[kept], made)
-    return made, made_y, kept if only_chosen else None
-
-
-def _equal(one: Any, other: Any) -> bool:
-    return (one != other).nnz == 0 if issparse(one) else np.array_equal(one, other)
-
-
-def _quickened(sampler: Any, points: Any, rarest: int, cache: FoldCache) -> tuple[Any, bool]:
-    """The sampler, its cleaning done the quicker way and its neighbours looked up in the fold's memo.
-
-    No more neighbours are asked for than there are. Also returns whether any are asked for at all. Samplers
-    that are not known here stay as they are; on sparse points all do but for the number of neighbours.
-    """
-    from imblearn.over_sampling import ADASYN, SMOTE, BorderlineSMOTE
-
-    from harness.preprocessing.neighbors import quick  # imports imbalanced-learn, which only resampling cells need
-
-    if not hasattr(sampler, "get_params"):
-        return sampler, False
-    steps = {name: step for name, step in sampler.get_params().items() if hasattr(step, "fit_resample")}
-    if not issparse(points):
-        steps = {name: quick(step) for name, step in steps.items()}
-        sampler = quick(sampler).set_params(**steps)
-    searching = [step for step in (sampler, *steps.values()) if type(step) in (ADASYN, SMOTE, BorderlineSMOTE)]
-    for step in searching:
-        asked = {name: k for name, k in step.get_params().items() if name.endswith("_neighbors") and isinstance(k, int)}
-        # `m_neighbors` are looked for among all rows, the others (ADASYN's too) among the rows of one class.
-        most = {name: points.shape[0] - 1 if name == "m_neighbors" else max(1, rarest - 1) for name in asked}
-        found: dict[str, Any] = {name: min(k, most[name]) for name, k in asked.items()}
-        if not issparse(points):
-            found = {name: FoldNeighbours(k + 1, cache) for name, k in found.items()}
-        step.set_params(**found)
-    return sampler, bool(searching)
+    assert strategy.build is not None  # noqa: S101 -- a strategy of this kind has a builder, its declaration checked that
+    return run_sampler(strategy.build(seed, **params), points, y, cache)

@@ -1,4 +1,4 @@
-"""The leading directions of many columns: few and full ones, for families that grow slow with width."""
+"""Truncated singular value decomposition: few dense columns for families whose fit is slow on wide rows."""
 
 from __future__ import annotations
 
@@ -10,27 +10,53 @@ import numpy.typing as npt
 
 
 @dataclass(frozen=True)
-class Directions:
-    """Points (n, width) seen along some directions; those of the training points have mean 0 and variance 1 there."""
+class TruncatedSvd:
+    """Projection onto the leading right singular vectors, standardised on the training rows.
 
-    axes: npt.NDArray[np.float32]  #: (width, kept)
+    Attributes
+    ----------
+    components : array of shape (n_features, n_components), float32
+        Singular vectors as columns.
+    mean, scale : array of shape (n_components,), float32
+        Mean and standard deviation of the projected training rows.
+    """
+
+    components: npt.NDArray[np.float32]
     mean: npt.NDArray[np.float32]
-    spread: npt.NDArray[np.float32]
+    scale: npt.NDArray[np.float32]
 
-    def transform(self, points: Any) -> npt.NDArray[np.float32]:
-        """An array (n, kept), float32, from an array or a sparse matrix."""
-        return np.asarray((points @ self.axes - self.mean) / self.spread, dtype=np.float32)
+    def transform(self, X: Any) -> npt.NDArray[np.float32]:
+        """Project an array or sparse matrix of shape (n_rows, n_features) to shape (n_rows, n_components), float32."""
+        return np.asarray((X @ self.components - self.mean) / self.scale, dtype=np.float32)
 
 
-def fit_directions(points: Any, count: int, seed: int) -> Directions:
-    """Learn at most `count` leading directions of training points (n, width), an array or a sparse matrix.
+def fit_truncated_svd(X: Any, n_components: int, seed: int) -> TruncatedSvd:
+    """Find the leading singular vectors of training rows, without centring, which would make sparse rows dense.
 
-    By a truncated singular value decomposition without centring, which sparse points could not bear (Halko et al. 2011).
+    Parameters
+    ----------
+    X : array or sparse matrix of shape (n_rows, n_features)
+        Training rows.
+    n_components : int
+        Maximum number of vectors; fewer are found where the matrix is smaller.
+    seed : int
+        Seed of the randomised algorithm.
+
+    Returns
+    -------
+    TruncatedSvd
+        The projection.
+
+    References
+    ----------
+    Halko, Martinsson and Tropp (2011), Finding structure with randomness, SIAM Review 53.
     """
     from sklearn.utils.extmath import randomized_svd
 
-    kept = max(1, min(count, min(points.shape) - 1))
-    _, _, axes = randomized_svd(points, kept, n_iter=3, random_state=seed % 2**32)
-    seen = points @ axes.T
-    spread = np.maximum(seen.std(axis=0), 1e-6)
-    return Directions(axes.T.astype(np.float32), seen.mean(axis=0).astype(np.float32), spread.astype(np.float32))
+    n_components = max(1, min(n_components, min(X.shape) - 1))
+    _, _, vectors = randomized_svd(X, n_components, n_iter=3, random_state=seed % 2**32)
+    projected = X @ vectors.T
+    scale = np.maximum(projected.std(axis=0), 1e-6)
+    return TruncatedSvd(
+        vectors.T.astype(np.float32), projected.mean(axis=0).astype(np.float32), scale.astype(np.float32)
+    )

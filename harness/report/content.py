@@ -1,4 +1,4 @@
-"""What a report is made of: sections of Markdown and pictures, made from the evidence of a run."""
+"""The content of a report: sections of Markdown and figures, made from the evidence of a run."""
 
 from __future__ import annotations
 
@@ -12,20 +12,27 @@ from harness.store.store import Store
 
 @dataclass(frozen=True)
 class Figure:
-    """A picture to be drawn.
+    """A figure to be drawn.
 
-    `name` is that of its files without ending (`gallery.file_name`), `said` what it shows, for who cannot see it. `draw` gives
-    its files by ending; its arguments are plain values, so that their `repr` tells whether it must be drawn anew.
+    Attributes
+    ----------
+    name : str
+        The name of its files without ending (see `figures.writer.file_name`).
+    alt_text : str
+        What the figure shows, for readers who cannot see it.
+    draw : partial of dict of str to bytes
+        Draws the figure and returns its files by ending. Its arguments are plain values, so that their `repr` tells
+        whether the figure has to be drawn again.
     """
 
     name: str
-    said: str
+    alt_text: str
     draw: partial[dict[str, bytes]]
 
 
 @dataclass(frozen=True)
 class Section:
-    """A heading and what stands below it, Markdown and pictures in turn; `task` where it is about one task."""
+    """A heading with Markdown and figures below it; `task` is empty unless the section is about one task."""
 
     title: str
     parts: tuple[str | Figure, ...]
@@ -34,7 +41,7 @@ class Section:
 
 @dataclass(frozen=True)
 class Evidence:
-    """What sections are made from: what is stored, what entries scored, and the ranking of every task."""
+    """What sections are made from: the stored run, the scores of its entries, and the ranking of every task."""
 
     store: Store
     scores: Scores

@@ -1,4 +1,4 @@
-"""The leaderboard of a task as values: one line per entry, every figure with what it is sorted by."""
+"""The leaderboard of a task for the HTML report: a row per entry, every cell with the value that it is sorted by."""
 
 from __future__ import annotations
 
@@ -6,211 +6,273 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
+from typing import TypeAlias
+
+import numpy as np
 
 from harness.evaluation.metric_cache import DEFAULT_THRESHOLD, TUNED_THRESHOLD
-from harness.evaluation.ranking import BASELINE, RankedEntry, Ranking
+from harness.evaluation.ranking import BASELINE, RankedEntry, Ranking, choose_decimals
 from harness.evaluation.scores import Scores
-from harness.report.render.markdown import NONE, brief, digits_of, number, plus_minus
-from harness.report.sections.ranking import PROBABILITY, QUALITY, rank_mark
+from harness.metrics.metric import Metric
+from harness.report.render.markdown import format_interval, format_number, format_quantity
+from harness.report.sections.ranking import PROBABILITY_METRICS, QUALITY_METRICS, rank_mark
 
-WIDE, HIGH = 90, 18  #: of a bar, in pixels
-MARGIN = 6  #: beside the ends of the scale
-GROUPS = {"decisions": "ranking and decisions", "probabilities": "probabilities, over-fitting", "effort": "effort"}
-EFFORT = {  # column → heading, what it says, how it is written
-    "fit_seconds": ("Fit s", "seconds of one refit on all training rows"),
-    "predict_us_per_row": ("Predict µs/row", "microseconds to predict one row"),
-    "trials": ("Trials", "trials that the search made"),
-    "parameters": ("Parameters", "what a network trained, coefficients of a linear model, nodes of trees"),
-    "model_bytes": ("Size kB", "encoder and classifier, pickled"),
+BAR_WIDTH, BAR_HEIGHT = 90, 18  #: pixels
+BAR_MARGIN = 6  #: pixels between the ends of a bar and those of its scale
+COLUMN_GROUPS = {
+    "decisions": "ranking and decisions",
+    "probabilities": "probabilities, over-fitting",
+    "effort": "effort",
 }
+EFFORT_COLUMNS = {  # column → heading, description, unit
+    "fit_seconds": ("Fit s", "seconds of one refit on all training rows", 1.0),
+    "predict_us_per_row": ("Predict µs/row", "microseconds to predict one row", 1.0),
+    "trials": ("Trials", "trials that the search made", 1.0),
+    "parameters": ("Parameters", "what a network trained, coefficients of a linear model, nodes of trees", 1.0),
+    "model_bytes": ("Size kB", "encoder and classifier, pickled", 1e-3),
+}
+THRESHOLD_TEXTS = {DEFAULT_THRESHOLD: ", deciding at 0.5", TUNED_THRESHOLD: ", deciding at the tuned threshold"}
 
 
 @dataclass(frozen=True)
-class Column:
-    """A column: its heading, what it says, the group it is shown with, the threshold kind it holds for (none: any)."""
+class LeaderboardColumn:
+    """A column of the leaderboard.
+
+    Attributes
+    ----------
+    label : str
+        The heading.
+    description : str
+        What the column shows.
+    group : str
+        The group of columns with which it is shown and hidden, a key of `COLUMN_GROUPS`.
+    kind : str
+        The threshold kind at which its decisions are made; empty where there is only one.
+    """
 
     label: str
-    said: str
+    description: str
     group: str
     kind: str = ""
 
 
 @dataclass(frozen=True)
-class Value:
-    """A figure: as it is written, as it is sorted (empty where there is none), and whether it is the best of its column."""
+class LeaderboardCell:
+    """A cell: its text, the value it is sorted by (empty where there is none), whether it is the best of its column."""
 
     text: str
-    sort: str = ""
+    sort_key: str = ""
     best: bool = False
 
 
 @dataclass(frozen=True)
-class Bar:
-    """An interval on the scale of its board, in pixels: a dot at `mean`, a line from `low` to `high`; `said` tells it.
+class IntervalBar:
+    """A confidence interval, drawn as a dot at the mean and a line over the interval.
 
-    `beyond` marks a mean that lies left or right of the scale (−1, 1).
+    Attributes
+    ----------
+    low, mean, high : float
+        The ends and the mean of the interval, in pixels from the left end of the scale.
+    overflow : int
+        -1 or 1 where the mean lies to the left or right of the scale, else 0.
+    alt_text : str
+        The interval in words.
     """
 
     low: float
     mean: float
     high: float
-    beyond: int
-    said: str
+    overflow: int
+    alt_text: str
 
 
 @dataclass(frozen=True)
-class Line:
-    """A line of the board."""
+class LeaderboardRow:
+    """A row of the leaderboard; `cells` has a cell for every column after score and bar."""
 
-    place: RankedEntry
+    ranked: RankedEntry
     mark: str
-    score: Value
-    bar: Bar | None
-    values: tuple[Value, ...]
+    score: LeaderboardCell
+    bar: IntervalBar | None
+    cells: tuple[LeaderboardCell, ...]
 
 
 @dataclass(frozen=True)
-class Board:
-    """A leaderboard: the heading of its score, the ends of the scale, columns and lines, and what can be chosen from."""
+class LeaderboardView:
+    """The leaderboard of a task.
+
+    Attributes
+    ----------
+    label : str
+        The heading of the score that entries are ranked by.
+    limits : tuple of str
+        The lower and the upper end of the scale of the intervals.
+    columns : tuple of LeaderboardColumn
+        The columns after score and bar.
+    rows : tuple of LeaderboardRow
+        The entries in the order of their ranks.
+    kinds : tuple of str
+        The threshold kinds that a reader can choose from.
+    """
 
     label: str
-    ends: tuple[str, str]
-    columns: tuple[Column, ...]
-    lines: tuple[Line, ...]
+    limits: tuple[str, str]
+    columns: tuple[LeaderboardColumn, ...]
+    rows: tuple[LeaderboardRow, ...]
     kinds: tuple[str, ...]
 
-    @property
-    def families(self) -> list[str]:
-        """Families in the order of their best entry."""
-        return list(dict.fromkeys(line.place.entry.family for line in self.lines))
-
-    @property
-    def strategies(self) -> list[str]:
-        """Strategies in the order of their best entry."""
-        return list(dict.fromkeys(line.place.entry.strategy for line in self.lines))
-
-    @property
-    def stages(self) -> list[str]:
-        """Stages in the order of their best entry."""
-        return list(dict.fromkeys(line.place.entry.stage for line in self.lines))
+    def names(self, part: str) -> list[str]:
+        """The names of one part of the entries (family, strategy or stage), in the order of their best entry."""
+        return list(dict.fromkeys(getattr(row.ranked.entry, part) for row in self.rows))
 
 
-def board(scores: Scores, ranking: Ranking) -> Board:
-    """The leaderboard of a task: the entries with figures, in the order of their ranks."""
-    places = [place for place in ranking.entries if place.score.n]
-    found = [*_figures(scores, ranking, places), *_effort(places), *_ended(ranking, places)]
-    columns = [column for column, _ in found]
-    lines = zip(*(values for _, values in found), strict=True)
-    ends = _ends(places)
-    rows = [
-        Line(place, rank_mark(place), _score(ranking, place), _bar(place, ends, ranking.digits), values)
-        for place, values in zip(places, lines, strict=True)
-    ]
+_FilledColumn: TypeAlias = tuple[LeaderboardColumn, list[LeaderboardCell]]
+
+
+def build_leaderboard(scores: Scores, ranking: Ranking) -> LeaderboardView:
+    """Build the leaderboard of a task.
+
+    Parameters
+    ----------
+    scores : Scores
+        The scores of the run.
+    ranking : Ranking
+        The ranking of the task.
+
+    Returns
+    -------
+    LeaderboardView
+        The entries that were scored, in the order of their ranks.
+    """
+    entries = [entry for entry in ranking.entries if entry.score.n]
+    filled = _metric_columns(scores, ranking, entries) + _inner_and_training_columns(ranking, entries)
+    columns, cell_columns = zip(*filled, *_effort_columns(ranking, entries), strict=True)
+    limits = _scale_limits(entries)
+    rows = []
+    for entry, *cells in zip(entries, *cell_columns, strict=True):
+        text = format_interval(entry.score.mean, entry.score.ci_half_width, digits=ranking.digits)
+        score = LeaderboardCell(text, f"{entry.score.mean:.9g}", entry.rank == 1)
+        bar = _interval_bar(entry, limits, ranking.digits)
+        rows.append(LeaderboardRow(entry, rank_mark(entry), score, bar, tuple(cells)))
+    limit_texts = ("", "")
+    if limits is not None:
+        limit_texts = (format_number(limits[0], ranking.digits), format_number(limits[1], ranking.digits))
     label = ranking.metric.label or ranking.metric.name
-    shown = (number(ends[0], ranking.digits), number(ends[1], ranking.digits)) if ends else ("", "")
-    return Board(label, shown, tuple(columns), tuple(rows), scores.kinds(ranking.task))
+    return LeaderboardView(label, limit_texts, columns, tuple(rows), scores.threshold_kinds(ranking.task))
 
 
-def _figures(scores: Scores, ranking: Ranking, places: Sequence[RankedEntry]) -> list[tuple[Column, list[Value]]]:
+def _metric_columns(scores: Scores, ranking: Ranking, entries: Sequence[RankedEntry]) -> list[_FilledColumn]:
     """The columns of metrics; those of decisions once for every threshold kind."""
-    priced = ["expected_cost"] if scores.run["tasks"][ranking.task].get("costs") else []
-    names = [name for name in (*QUALITY, *priced, *PROBABILITY) if name != ranking.metric.name]
-    found = []
-    for metric in (scores.metrics[name] for name in names):
-        kinds = scores.kinds(ranking.task) if metric.metric_type == "decision" else ("",)
-        group = "probabilities" if metric.name in PROBABILITY else "decisions"
+    names = [*QUALITY_METRICS, *PROBABILITY_METRICS]
+    if scores.run["tasks"][ranking.task].get("costs"):
+        names.insert(len(QUALITY_METRICS), "expected_cost")
+    columns = []
+    for name in names:
+        metric = scores.metrics[name]
+        kinds: tuple[str, ...] = ("",)
+        if metric.metric_type == "decision":
+            kinds = scores.threshold_kinds(ranking.task)
+        if name == ranking.metric.name:
+            continue
         for kind in kinds:
-            rows = [
-                scores.rows_of(ranking.task, place.entry, kind)
-                if kind in (DEFAULT_THRESHOLD, TUNED_THRESHOLD)
-                else place.rows
-                for place in places
-            ]
-            means = [one.mean(metric.name) for one in rows]
-            digits = digits_of(_compared(means, places), greater=metric.greater_is_better)
-            values = _values(means, partial(number, digits=digits))
-            at = {DEFAULT_THRESHOLD: ", deciding at 0.5", TUNED_THRESHOLD: ", deciding at the tuned threshold"}.get(
-                kind, ""
+            cells = _metric_cells(scores, ranking.task, entries, metric, kind)
+            column = LeaderboardColumn(
+                metric.label or metric.name,
+                metric.description + THRESHOLD_TEXTS.get(kind, ""),
+                "probabilities" if name in PROBABILITY_METRICS else "decisions",
+                kind if len(kinds) > 1 else "",
             )
-            column = Column(metric.label or metric.name, metric.description + at, group, kind if len(kinds) > 1 else "")
-            found.append((column, _best(values, means, places, greater=metric.greater_is_better)))
+            columns.append((column, cells))
+    return columns
+
+
+def _metric_cells(
+    scores: Scores, task: str, entries: Sequence[RankedEntry], metric: Metric, kind: str
+) -> list[LeaderboardCell]:
+    """The means of a metric over the splits; the best is marked, among entries with all splits and without the baseline."""
+    means, compared = [], []
+    for entry in entries:
+        rows = entry.rows
+        if kind in THRESHOLD_TEXTS:
+            rows = scores.rows_of(task, entry.entry, kind)
+        means.append(rows.mean(metric.name))
+        comparable = entry.complete and entry.entry.family != BASELINE
+        compared.append(means[-1] if comparable else math.nan)
+    digits = choose_decimals(compared, greater_is_better=metric.greater_is_better)
+    cells = _number_cells(means, partial(format_number, digits=digits))
+    if np.isnan(compared).all():
+        return cells
+    best = np.nanargmax(compared) if metric.greater_is_better else np.nanargmin(compared)
+    for row in np.flatnonzero(~np.isnan(compared)):
+        if cells[row].text == cells[best].text:
+            cells[row] = replace(cells[row], best=True)
+    return cells
+
+
+def _inner_and_training_columns(ranking: Ranking, entries: Sequence[RankedEntry]) -> list[_FilledColumn]:
+    """The objective on the inner folds and on the training rows."""
     label = ranking.metric.label or ranking.metric.name
-    for name, said in (("inner", "on the inner folds: what the search saw"), ("train", "on the training rows")):
-        column = Column(f"{label} {'inner' if name == 'inner' else 'training'}", f"{label} {said}", "probabilities")
-        written = partial(number, digits=ranking.digits)
-        found.append((column, _values([place.rows.mean(name) for place in places], written)))
-    return found
+    columns = []
+    for name, heading, rows in (
+        ("inner", "inner", "inner folds: what the search saw"),
+        ("train", "training", "training rows"),
+    ):
+        column = LeaderboardColumn(f"{label} {heading}", f"{label} on the {rows}", "probabilities")
+        means = [entry.rows.mean(name) for entry in entries]
+        columns.append((column, _number_cells(means, partial(format_number, digits=ranking.digits))))
+    return columns
 
 
-def _effort(places: Sequence[RankedEntry]) -> list[tuple[Column, list[Value]]]:
-    units = {"model_bytes": 1e-3}
-    return [
-        (
-            Column(label, said, "effort"),
-            _values([place.rows.mean(name) * units.get(name, 1.0) for place in places], brief),
-        )
-        for name, (label, said) in EFFORT.items()
-    ]
+def _effort_columns(ranking: Ranking, entries: Sequence[RankedEntry]) -> list[_FilledColumn]:
+    """Time, size and trials, the number of splits, and the status."""
+    columns = []
+    for name, (label, description, unit) in EFFORT_COLUMNS.items():
+        cells = _number_cells([entry.rows.mean(name) * unit for entry in entries], format_quantity)
+        columns.append((LeaderboardColumn(label, description, "effort"), cells))
+    splits = [LeaderboardCell(f"{entry.score.n}/{ranking.splits}", str(entry.score.n)) for entry in entries]
+    columns.append((LeaderboardColumn("Splits", "splits with scores, of those planned", "effort"), splits))
+    statuses = [LeaderboardCell(entry.status, entry.status) for entry in entries]
+    columns.append((LeaderboardColumn("Status", "how its cells ended", "effort"), statuses))
+    return columns
 
 
-def _ended(ranking: Ranking, places: Sequence[RankedEntry]) -> list[tuple[Column, list[Value]]]:
-    splits = [Value(f"{place.score.n}/{ranking.splits}", str(place.score.n)) for place in places]
-    return [
-        (Column("Splits", "splits with figures, of those planned", "effort"), splits),
-        (Column("Status", "how its cells ended", "effort"), [Value(place.status, place.status) for place in places]),
-    ]
+def _number_cells(numbers: Sequence[float], format_text: Callable[[float], str]) -> list[LeaderboardCell]:
+    cells = []
+    for number in numbers:
+        sort_key = "" if math.isnan(number) else f"{number:.9g}"
+        cells.append(LeaderboardCell(format_text(number), sort_key))
+    return cells
 
 
-def _values(figures: Sequence[float], written: Callable[[float], str]) -> list[Value]:
-    return [Value(NONE) if math.isnan(one) else Value(written(one), f"{one:.9g}") for one in figures]
-
-
-def _compared(means: Sequence[float], places: Sequence[RankedEntry]) -> list[float]:
-    """The figures among which there is a best one: those of entries with all splits, the majority row aside; else NaN."""
-    whole = [place.complete and place.entry.family != BASELINE for place in places]
-    return [mean if one else math.nan for mean, one in zip(means, whole, strict=True)]
-
-
-def _best(
-    values: Sequence[Value], means: Sequence[float], places: Sequence[RankedEntry], *, greater: bool
-) -> list[Value]:
-    """The values, those being marked that are written like the best one."""
-    compared = _compared(means, places)
-    known = [(mean, value.text) for mean, value in zip(compared, values, strict=True) if not math.isnan(mean)]
-    best = (max if greater else min)(known)[1] if known else ""
-    return [
-        replace(value, best=bool(best) and not math.isnan(mean) and value.text == best)
-        for mean, value in zip(compared, values, strict=True)
-    ]
-
-
-def _score(ranking: Ranking, place: RankedEntry) -> Value:
-    written = plus_minus(place.score.mean, place.score.half, digits=ranking.digits)
-    return Value(written, f"{place.score.mean:.9g}", place.rank == 1)
-
-
-def _ends(places: Sequence[RankedEntry]) -> tuple[float, float] | None:
-    """The ends of the scale: those of all intervals, the majority row aside, which often lies far away."""
-    shown = [place.score for place in places if place.entry.family != BASELINE] or [place.score for place in places]
-    reach = [(one.mean, 0.0 if math.isnan(one.half) else one.half) for one in shown if not math.isnan(one.mean)]
-    if not reach:
+def _scale_limits(entries: Sequence[RankedEntry]) -> tuple[float, float] | None:
+    """The least and the greatest end of all intervals, without the baseline, which is often far from the others."""
+    competitors = [entry for entry in entries if entry.entry.family != BASELINE] or entries
+    means = np.array([entry.score.mean for entry in competitors])
+    half_widths = np.nan_to_num([entry.score.ci_half_width for entry in competitors])
+    if np.isnan(means).all():
         return None
-    return min(mean - half for mean, half in reach), max(mean + half for mean, half in reach)
+    return float(np.nanmin(means - half_widths)), float(np.nanmax(means + half_widths))
 
 
-def _bar(place: RankedEntry, ends: tuple[float, float] | None, digits: int) -> Bar | None:
-    mean, half = place.score.mean, place.score.half
-    if ends is None or math.isnan(mean):
+def _interval_bar(entry: RankedEntry, limits: tuple[float, float] | None, digits: int) -> IntervalBar | None:
+    mean, half_width = entry.score.mean, entry.score.ci_half_width
+    if limits is None or math.isnan(mean):
         return None
-    low, high = ends
+    alt_text = format_number(mean, digits)
+    if math.isnan(half_width):
+        half_width = 0.0
+    else:
+        low, high = format_number(mean - half_width, digits), format_number(mean + half_width, digits)
+        alt_text += f", 95 % interval {low} to {high}"
+    low_pixel, high_pixel = _to_pixels(mean - half_width, limits), _to_pixels(mean + half_width, limits)
+    overflow = int(mean > limits[1]) - int(mean < limits[0])
+    return IntervalBar(low_pixel, _to_pixels(mean, limits), high_pixel, overflow, alt_text)
 
-    def at(value: float) -> float:
-        share = (min(max(value, low), high) - low) / (high - low) if high > low else 0.5
-        return round(MARGIN + share * (WIDE - 2 * MARGIN), 1)
 
-    reach = 0.0 if math.isnan(half) else half
-    interval = (
-        "" if math.isnan(half) else f", 95 % interval {number(mean - half, digits)} to {number(mean + half, digits)}"
-    )
-    beyond = -1 if mean < low else 1 if mean > high else 0
-    return Bar(at(mean - reach), at(mean), at(mean + reach), beyond, f"{number(mean, digits)}{interval}")
+def _to_pixels(score: float, limits: tuple[float, float]) -> float:
+    """The position of a score on the scale; one beyond its ends is moved to the end."""
+    low, high = limits
+    share = 0.5
+    if high > low:
+        share = (min(max(score, low), high) - low) / (high - low)
+    return round(BAR_MARGIN + share * (BAR_WIDTH - 2 * BAR_MARGIN), 1)

@@ -1,4 +1,4 @@
-"""Everything a report says as one HTML file: no network, no other file."""
+"""The report of a run as a single HTML file that needs no network and no other file."""
 
 from __future__ import annotations
 
@@ -7,184 +7,227 @@ import hashlib
 import io
 import re
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any
 
-from harness.report.chapters import TaskPart, Topic, chapters, task_parts
+from harness.report.chapters import TaskReport, Topic, collect_chapters, collect_tasks
 from harness.report.content import Evidence, Figure, Section
-from harness.report.figures.writer import file_name, small_picture
-from harness.report.html_leaderboard import GROUPS, HIGH, WIDE, Board, board
+from harness.report.figures.writer import file_name, read_web_figure
+from harness.report.html_leaderboard import BAR_HEIGHT, BAR_WIDTH, COLUMN_GROUPS, LeaderboardView, build_leaderboard
 from harness.report.render.markdown import escape
-from harness.report.render.tables import Block, blocks, csv_of, grids, inline
+from harness.report.render.tables import HtmlBlock, find_tables, parse_blocks, render_inline, table_as_csv
 from harness.report.sections.glossary import how_to_read
-from harness.report.sections.overview import answer, headline_of, overview
+from harness.report.sections.overview import answer, descriptive_headline, overview
+from harness.store.store import Store
 
 TEMPLATES = Path(__file__).parent / "templates"
-LONG = 300  #: characters of a paragraph that is not said twice
-OPEN = 3  #: tasks up to which all of them are unfolded
-ROOM = 9_000_000  #: bytes of pictures, which become a third more as text: a page has at most 15 MB
+MIN_LINKED_LENGTH = 300  #: characters from which on a repeated paragraph is replaced by a link
+MAX_EXPANDED_TASKS = 3  #: with more tasks than that, all of them are collapsed
+MAX_FIGURE_BYTES = 9_000_000  #: of all figures, which are a third larger as text: the file has at most 15 MB
 
 
 @dataclass(frozen=True)
-class Shown:
-    """A picture of the page: its name, what it shows, its data (empty where the page has no room for it), its size."""
+class EmbeddedFigure:
+    """A figure of the page with its size in pixels; `uri` holds the image and is empty where the page has no room for it."""
 
     name: str
-    said: str
-    data: str
-    width: int
-    height: int
+    alt_text: str
+    uri: str = ""
+    width: int = 0
+    height: int = 0
 
 
 @dataclass(frozen=True)
-class Piece:
-    """A section of the page; `key` is its anchor."""
+class PageSection:
+    """A section of the page."""
 
-    key: str
+    anchor: str
     title: str
-    blocks: tuple[Block | Shown, ...]
+    blocks: tuple[HtmlBlock | EmbeddedFigure, ...]
 
 
 @dataclass(frozen=True)
-class Part:
-    """A task or a chapter of the page."""
+class PageChapter:
+    """A task or another chapter of the page; only tasks have an introduction, a headline and a leaderboard."""
 
-    key: str
+    anchor: str
     title: str
-    said: tuple[Block, ...]
-    short: str
-    board: Board | None
-    pieces: tuple[Piece, ...]
+    sections: tuple[PageSection, ...]
+    intro: tuple[HtmlBlock, ...] = ()
+    headline: str = ""
+    leaderboard: LeaderboardView | None = None
 
 
 @dataclass(frozen=True)
-class Page:
-    """The page, and every table of it as CSV by the name of its file."""
+class HtmlReport:
+    """The report as HTML, and its tables as CSV by the names of their files."""
 
     html: str
     tables: dict[str, str]
 
 
-Read: TypeAlias = Callable[[str], bytes]  #: the picture of a name
+def build_page(
+    evidence: Evidence, topics: dict[Topic, list[Section]], max_figure_bytes: int = MAX_FIGURE_BYTES
+) -> HtmlReport:
+    """Build the HTML report of a run.
 
+    Parameters
+    ----------
+    evidence : Evidence
+        The run with its scores and rankings.
+    topics : dict of Topic to list of Section
+        The sections of every topic (see `chapters.collect_sections`), whose figures have been drawn.
+    max_figure_bytes : int, default=9,000,000
+        The size of all figures of the page; those beyond it, of the last tasks first, are named instead.
 
-def page(evidence: Evidence, found: dict[Topic, list[Section]], room: int = ROOM) -> Page:
-    """The page of a run, from its sections by topic (`chapters.gather`), whose pictures have been drawn.
-
-    Pictures beyond `room` bytes are not in it but named, those of the last tasks first.
+    Returns
+    -------
+    HtmlReport
+        The page and its tables.
     """
-    left = room
-
-    def read(name: str) -> bytes:
-        nonlocal left
-        data = small_picture(evidence.store, name)
-        left -= len(data)
-        return data if left >= 0 else b""
-
     scores, rankings = evidence.scores, evidence.rankings
-    parts = said_once(task_parts(evidence, found))
-    rest = [
-        Part(f"chapter-{at}", one.title, (), "", None, _pieces(f"chapter-{at}", one.title, one.sections, read))
-        for at, one in enumerate(chapters(found), start=1)
-    ]
-    tasks = [
-        Part(
-            f"task-{at}",
-            one.ranking.task,
-            tuple(block for text in (*_answer(evidence, one), one.data, *one.remarks) for block in blocks(text)),
-            inline(headline_of(one.ranking)),
-            board(scores, one.ranking) if one.ranking.best else None,
-            _pieces(f"task-{at}", one.ranking.task, one.sections, read),
-        )
-        for at, one in enumerate(parts, start=1)
-    ]
-    first = Section("Overview", tuple(overview(scores, rankings)))
-    overall = _piece("overview", "Overview", first, read)
-    html = _render(
+    embedder = _FigureEmbedder(evidence.store, max_figure_bytes)
+    chapters = []
+    for number, chapter in enumerate(collect_chapters(topics), start=1):
+        anchor = f"chapter-{number}"
+        sections = _build_sections(anchor, chapter.title, chapter.sections, embedder)
+        chapters.append(PageChapter(anchor, chapter.title, sections))
+    tasks = []
+    for number, task in enumerate(link_repeated_paragraphs(collect_tasks(evidence, topics)), start=1):
+        tasks.append(_build_task(evidence, f"task-{number}", task, embedder))
+    overview_section = Section("Overview", tuple(overview(scores, rankings)))
+    overview_page = _build_section("overview", "Overview", overview_section, embedder)
+    tables: dict[str, str] = {}
+    for page_chapter in [PageChapter("overview", "", (overview_page,)), *chapters]:
+        tables |= _csv_tables(page_chapter, task="")
+    for page_task in tasks:
+        tables |= _csv_tables(page_task, task=page_task.title)
+    html = _render_page(
         name=str(scores.run["name"]),
-        overview=overall,
-        reading=blocks(how_to_read(scores)),
+        overview=overview_page,
+        reading_guide=parse_blocks(how_to_read(scores)),
         tasks=tasks,
-        chapters=rest,
-        unfolded=len(tasks) <= OPEN,
+        chapters=chapters,
+        expanded=len(tasks) <= MAX_EXPANDED_TASKS,
     )
-    return Page(html, dict(_tables([Part("", "", (), "", None, (overall,)), *rest], tasks)))
+    return HtmlReport(html, tables)
 
 
-def said_once(tasks: Sequence[TaskPart]) -> list[TaskPart]:
-    """The tasks, with a link in place of a long paragraph that an earlier task has, as on how something was made."""
-    first: dict[str, str] = {}
-    found = []
-    for at, one in enumerate(tasks, start=1):
+def link_repeated_paragraphs(tasks: Sequence[TaskReport]) -> list[TaskReport]:
+    """Replace a long paragraph that an earlier section has too, such as one on methods, by a link to that section.
+
+    Parameters
+    ----------
+    tasks : sequence of TaskReport
+        The tasks in the order of the page.
+
+    Returns
+    -------
+    list of TaskReport
+        The tasks with links in place of the repeated paragraphs.
+    """
+    links: dict[str, str] = {}
+    linked_tasks = []
+    for task_number, task in enumerate(tasks, start=1):
         sections = []
-        for n, section in enumerate(one.sections, start=1):
-            link = f"How this is made and read: as for [{escape(one.ranking.task)}](#task-{at}-{n})."
-            parts = tuple(first.get(part, part) if isinstance(part, str) else part for part in section.parts)
-            first |= {
-                part: link for part in section.parts if isinstance(part, str) and _long(part) and part not in first
-            }
-            sections.append(replace(section, parts=parts))
-        found.append(replace(one, sections=tuple(sections)))
-    return found
+        for section_number, section in enumerate(task.sections, start=1):
+            anchor = f"task-{task_number}-{section_number}"
+            link = f"How this is made and read: as for [{escape(task.ranking.task)}](#{anchor})."
+            paragraphs = [part for part in section.parts if isinstance(part, str)]
+            parts = [links.get(part, part) if isinstance(part, str) else part for part in section.parts]
+            sections.append(replace(section, parts=tuple(parts)))
+            for paragraph in paragraphs:
+                if len(paragraph) >= MIN_LINKED_LENGTH and "\n" not in paragraph:
+                    links.setdefault(paragraph, link)
+        linked_tasks.append(replace(task, sections=tuple(sections)))
+    return linked_tasks
 
 
-def _long(part: str | Figure) -> bool:
-    """Whether it is a paragraph, and so long that a link saves something."""
-    return isinstance(part, str) and len(part) >= LONG and "\n" not in part
+class _FigureEmbedder:
+    """Embeds drawn figures into the page until their total size is reached."""
+
+    def __init__(self, store: Store, max_bytes: int) -> None:
+        self.store = store
+        self.free_bytes = max_bytes
+
+    def embed(self, figure: Figure) -> EmbeddedFigure:
+        from PIL import Image
+
+        image = read_web_figure(self.store, figure.name)
+        self.free_bytes -= len(image)
+        if self.free_bytes < 0 or not image:
+            return EmbeddedFigure(figure.name, figure.alt_text)
+        width, height = Image.open(io.BytesIO(image)).size
+        uri = f"data:image/webp;base64,{base64.b64encode(image).decode()}"
+        return EmbeddedFigure(figure.name, figure.alt_text, uri, width, height)
 
 
-def _answer(evidence: Evidence, part: TaskPart) -> list[str]:
-    """The answer of a task, unless it is the only one: then the overview has said it."""
-    return [answer(evidence.scores, part.ranking)] if len(evidence.rankings) > 1 else []
+def _build_task(evidence: Evidence, anchor: str, task: TaskReport, embedder: _FigureEmbedder) -> PageChapter:
+    """A task with its answer, unless it is the only one: then the overview has given it."""
+    ranking = task.ranking
+    intro: list[HtmlBlock] = []
+    if len(evidence.rankings) > 1:
+        intro += parse_blocks(answer(evidence.scores, ranking))
+    for text in (task.description, *task.notes):
+        intro += parse_blocks(text)
+    return PageChapter(
+        anchor,
+        ranking.task,
+        _build_sections(anchor, ranking.task, task.sections, embedder),
+        intro=tuple(intro),
+        headline=render_inline(descriptive_headline(ranking)),
+        leaderboard=build_leaderboard(evidence.scores, ranking) if ranking.best else None,
+    )
 
 
-def _pieces(key: str, of: str, sections: Sequence[Section], read: Read) -> tuple[Piece, ...]:
-    return tuple(_piece(f"{key}-{at}", of, section, read) for at, section in enumerate(sections, start=1))
+def _build_sections(
+    anchor: str, chapter: str, sections: Sequence[Section], embedder: _FigureEmbedder
+) -> tuple[PageSection, ...]:
+    built = []
+    for number, section in enumerate(sections, start=1):
+        built.append(_build_section(f"{anchor}-{number}", chapter, section, embedder))
+    return tuple(built)
 
 
-def _piece(key: str, of: str, section: Section, read: Read) -> Piece:
-    """A section; its tables are called by its title and by what it is a section of."""
-    caption = ", ".join(dict.fromkeys(part for part in (section.title, of) if part))
-    found: list[Block | Shown] = []
+def _build_section(anchor: str, chapter: str, section: Section, embedder: _FigureEmbedder) -> PageSection:
+    """A section; the caption of its tables names the section and its chapter."""
+    caption = ", ".join(dict.fromkeys(filter(None, (section.title, chapter))))
+    blocks: list[HtmlBlock | EmbeddedFigure] = []
     for part in section.parts:
-        found += [_shown(part, read)] if isinstance(part, Figure) else blocks(part, caption)
-    return Piece(key, section.title, tuple(found))
+        if isinstance(part, Figure):
+            blocks.append(embedder.embed(part))
+        else:
+            blocks += parse_blocks(part, caption)
+    return PageSection(anchor, section.title, tuple(blocks))
 
 
-def _shown(picture: Figure, read: Read) -> Shown:
-    from PIL import Image
-
-    data = read(picture.name)
-    if not data:
-        return Shown(picture.name, picture.said, "", 0, 0)
-    width, height = Image.open(io.BytesIO(data)).size
-    return Shown(picture.name, picture.said, f"data:image/webp;base64,{base64.b64encode(data).decode()}", width, height)
-
-
-def _tables(rest: Sequence[Part], tasks: Sequence[Part]) -> Iterator[tuple[str, str]]:
-    """Every table by the name of its file: task, section, and a number where a section has several."""
-    for task, part in [*(("", one) for one in rest), *((one.title, one) for one in tasks)]:
-        used: Counter[str] = Counter()
-        for piece in part.pieces:
-            title = re.sub(r"[^a-z0-9]+", "_", (piece.title or part.title).lower()).strip("_")
-            for grid in grids(block for block in piece.blocks if not isinstance(block, Shown)):
-                used[title] += 1
-                number = () if used[title] == 1 else (str(used[title]),)
-                yield file_name(task, title, *number) + ".csv", csv_of(grid)
+def _csv_tables(chapter: PageChapter, task: str) -> dict[str, str]:
+    """The tables of a chapter by file name: task, section, and a number from the second table of a section on."""
+    tables = {}
+    table_counts: Counter[str] = Counter()
+    for section in chapter.sections:
+        title = re.sub(r"[^a-z0-9]+", "_", (section.title or chapter.title).lower()).strip("_")
+        blocks = [block for block in section.blocks if not isinstance(block, EmbeddedFigure)]
+        for table in find_tables(blocks):
+            table_counts[title] += 1
+            number = [str(table_counts[title])] if table_counts[title] > 1 else []
+            tables[f"{file_name(task, title, *number)}.csv"] = table_as_csv(table)
+    return tables
 
 
-def _render(**values: Any) -> str:
+def _render_page(**content: Any) -> str:
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
     from markupsafe import Markup
 
-    style, script = ((TEMPLATES / name).read_text(encoding="utf-8") for name in ("style.css", "script.js"))
-    allowed = [
+    style = (TEMPLATES / "style.css").read_text(encoding="utf-8")
+    script = (TEMPLATES / "script.js").read_text(encoding="utf-8")
+    policy = [
         "default-src 'none'",
         "img-src data:",
-        f"style-src '{_hash(style)}'",
-        f"script-src '{_hash(script)}'",
+        f"style-src '{_content_hash(style)}'",
+        f"script-src '{_content_hash(script)}'",
         "base-uri 'none'",
         "form-action 'none'",
     ]
@@ -195,11 +238,12 @@ def _render(**values: Any) -> str:
         lstrip_blocks=True,
         undefined=StrictUndefined,
     )
-    environment.filters["html"] = Markup  # what `content` made and escaped, and our own files
-    environment.tests["picture"] = lambda block: isinstance(block, Shown)
-    environment.globals |= {"WIDE": WIDE, "HIGH": HIGH, "GROUPS": GROUPS}
-    return environment.get_template("page.html").render(**values, policy="; ".join(allowed), style=style, script=script)
+    environment.filters["html"] = Markup  # for HTML that `render.tables` has made and escaped, and for our own files
+    environment.tests["figure"] = lambda block: isinstance(block, EmbeddedFigure)
+    environment.globals |= {"BAR_WIDTH": BAR_WIDTH, "BAR_HEIGHT": BAR_HEIGHT, "COLUMN_GROUPS": COLUMN_GROUPS}
+    template = environment.get_template("page.html")
+    return template.render(**content, policy="; ".join(policy), style=style, script=script)
 
 
-def _hash(text: str) -> str:
+def _content_hash(text: str) -> str:
     return f"sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}"

@@ -1,17 +1,27 @@
-"""The whole `leaderboard.md`, and the parts of it that the page shows too."""
+"""The file `leaderboard.md`, and the parts of it that the HTML report shows too."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from harness.evaluation.ranking import Ranking
 from harness.evaluation.scores import Scores
-from harness.report.content import Evidence, Section
-from harness.report.render.markdown import IN_SIGHT, details, escape
-from harness.report.sections.best_entry import headline, repeated, verdict
-from harness.report.sections.cross_task_table import overall
-from harness.report.sections.data_notes import about_rows, beware, shares
+from harness.evaluation.strategy_effects import strategy_differences
+from harness.report.content import Evidence, Figure, Section
+from harness.report.render.markdown import MAX_VISIBLE_ROWS, details, escape
+from harness.report.sections.best_entry import headline, unchanged_defaults, verdict
+from harness.report.sections.cross_task_table import cross_task_summary
 from harness.report.sections.glossary import how_to_read
-from harness.report.sections.overview import gaps
-from harness.report.sections.protocol import protocol, what_failed
+from harness.report.sections.imbalance import STRATEGY_TEXT, strategy_table, strategy_verdict
+from harness.report.sections.overview import coverage_gaps
+from harness.report.sections.protocol import (
+    FAILURES_TITLE,
+    class_shares,
+    data_remarks,
+    data_warnings,
+    failures,
+    protocol,
+)
 from harness.report.sections.ranking import (
     confusion_table,
     effort_table,
@@ -20,7 +30,6 @@ from harness.report.sections.ranking import (
     network_tables,
     quality_table,
 )
-from harness.report.sections.strategies import STRATEGY_TEXT, differences, strategy_table, strategy_verdict
 from harness.report.sections.suitability import suitability
 
 SUMMARY_TEXT = (
@@ -28,111 +37,151 @@ SUMMARY_TEXT = (
     "a row of a table accuracy, recalls and class shares agree exactly; the ROC AUC is the mean over splits. An accuracy "
     "means little until it is compared with that of `majority`. A dash: nothing was called so."
 )
-SEVERAL_TEXT = (
+MULTICLASS_TEXT = (
     "Several classes: the most probable one is taken, there is no threshold. The ROC AUC is the mean of one class against the "
     "rest; *macro* is the unweighted mean over the classes, where a class that nothing was called counts with precision 0."
 )
 
 
-def leaderboard_markdown(evidence: Evidence, inspected: list[Section]) -> str:
-    """The whole `leaderboard.md`: verdict, tasks, documented summary, strategies, all tasks, failures, protocol.
+def leaderboard_markdown(evidence: Evidence, training_sections: Sequence[Section]) -> str:
+    """Write the file `leaderboard.md`.
 
-    `inspected` are the sections of `inspection.sections`.
+    Parameters
+    ----------
+    evidence : Evidence
+        The run with its scores and rankings.
+    training_sections : sequence of Section
+        The sections on how networks were trained, which follow the tables of their tasks.
+
+    Returns
+    -------
+    str
+        The verdicts, the tasks, the results summary, the strategies, all tasks together, failures and the protocol.
     """
     scores, rankings = evidence.scores, evidence.rankings
-    parts = [f"# Leaderboard of {escape(scores.run['name'])}"]
-    first = [_verdict(scores, ranking) for ranking in rankings]
-    parts.append("\n".join([*first[:IN_SIGHT], *(f"- {one}: see *What failed*." for one in [gaps(scores)] if one)]))
-    parts += [details(f"{len(first) - IN_SIGHT} more tasks", "\n".join(first[IN_SIGHT:]))] if first[IN_SIGHT:] else []
-    parts += [how_to_read(scores)]
+    parts = [f"# Leaderboard of {escape(scores.run['name'])}", *_verdicts(scores, rankings), how_to_read(scores)]
     for ranking in rankings:
-        parts += _task(scores, ranking)
-        parts += [part for section in inspected if section.task == ranking.task for part in _markdown(section)]
+        parts += _task_parts(scores, ranking)
+        for section in training_sections:
+            if section.task == ranking.task:
+                parts += [f"### {escape(section.title)}", *map(_part_as_markdown, section.parts)]
     parts += ["## The results summary, as it is usually written", SUMMARY_TEXT]
-    summaries = [(ranking.task, found) for ranking in rankings if (found := documented(scores, ranking))]
-    parts += [part for task, some in summaries for part in (f"### {escape(task)}", *some)] or ["Nothing was evaluated."]
+    summaries = []
+    for ranking in rankings:
+        summary = results_summary(scores, ranking)
+        if summary:
+            summaries += [f"### {escape(ranking.task)}", *summary]
+    parts += summaries or ["Nothing was evaluated."]
     parts += ["## Does the strategy help?", STRATEGY_TEXT]
     for ranking in rankings:
-        parts += [f"### {escape(ranking.task)}", *strategy_parts(scores, ranking)]
-    parts += ["## Over all tasks", overall(list(rankings))]
-    suited = suitability(scores, list(rankings))
-    parts += ["### Which family suits which data", suited] if suited else []
-    parts += ["## What failed, was skipped or does not apply", what_failed(scores)]
+        parts += [f"### {escape(ranking.task)}", *_strategy_parts(scores, ranking)]
+    parts += ["## Over all tasks", cross_task_summary(list(rankings))]
+    suitability_text = suitability(scores, list(rankings))
+    if suitability_text:
+        parts += ["### Which family suits which data", suitability_text]
+    parts += [f"## {FAILURES_TITLE}", failures(scores)]
     parts += ["## Protocol, data, versions", protocol(scores)]
-    return "\n\n".join(part for part in parts if part) + "\n"
+    return "\n\n".join(filter(None, parts)) + "\n"
 
 
-def strategy_parts(scores: Scores, ranking: Ranking) -> list[str]:
-    """Every strategy against doing nothing, in words and as a table."""
-    compared = differences(scores, ranking.task)
-    parts = [strategy_verdict(scores, ranking.task)]
-    parts.append(strategy_table(scores, ranking.task) if compared else "Nothing to compare.")
-    return parts + ([f"No reading: {ranking.no_test_reason}."] if ranking.no_test_reason and ranking.best else [])
+def results_summary(scores: Scores, ranking: Ranking) -> list[str]:
+    """Summarise the results of a task as published results are usually reported.
 
+    Parameters
+    ----------
+    scores : Scores
+        The scores of the run.
+    ranking : Ranking
+        The ranking of the task.
 
-def documented(scores: Scores, ranking: Ranking) -> list[str]:
-    """The results of a task as such results are usually written; nothing where nothing was evaluated."""
-    if not any(place.score.n for place in ranking.entries):
+    Returns
+    -------
+    list of str
+        Paragraphs and tables in Markdown; empty where no entry was evaluated.
+    """
+    if not any(ranked.score.n for ranked in ranking.entries):
         return []
     task = ranking.task
-    networks = network_tables(scores, task)
-    parts = [SEVERAL_TEXT if len(scores.classes(task)) > 2 else ""]
+    parts = [MULTICLASS_TEXT] if len(scores.classes(task)) > 2 else [""]
     parts += ["Models, before imbalance is handled:", model_table(scores, task)]
-    for title, body in networks:
-        parts += [f"Network before imbalance is handled, {title}", body]
+    networks = network_tables(scores, task)
+    for title, table in networks:
+        parts += [f"Network before imbalance is handled, {title}", table]
     if not networks:
         parts.append("No network took part.")
     return [*parts, "Methods:", method_table(scores, task)]
 
 
-def about_data(scores: Scores, task: str) -> str:
-    """What the rows of a task are."""
-    about = scores.run["tasks"][task]
-    rows = f"{about['rows']:,} rows: {shares(about, percent=True)}. {about_rows(about)}"
-    return f"Data: {escape(about['title'])}. {rows}".rstrip()
+def describe_rows(scores: Scores, task: str) -> str:
+    """Describe the rows of a task: its title, the number of rows, the shares of the classes, and what is special."""
+    metadata = scores.run["tasks"][task]
+    shares = class_shares(metadata, percent=True)
+    return f"{escape(metadata['title'])}. {metadata['rows']:,} rows: {shares}. {data_remarks(metadata)}".rstrip()
 
 
-def confusion_text(scores: Scores) -> str:
-    """What stands above the confusion matrices."""
-    repeats = scores.run["protocol"].get("repeats", 1)
-    often = f", each row {repeats} times" if repeats > 1 else ""
-    return f"What was called what, and the report per class, added up over the splits{often}:"
-
-
-def other_objective(scores: Scores, ranking: Ranking) -> str:
-    """A sentence where the search was after something that is not what the table is ranked by."""
-    sought = scores.run["tasks"][ranking.task]["objective"]
-    if sought == ranking.metric.name:
+def objective_note(scores: Scores, ranking: Ranking) -> str:
+    """Note that the objective of the search is not the metric of the ranking; empty where it is."""
+    objective = scores.run["tasks"][ranking.task]["objective"]
+    if objective == ranking.metric.name:
         return ""
-    return f"The search was after {escape(sought)}, which no metric of this installation is named."
+    return f"The search was after {escape(objective)}, which no metric of this installation is named."
 
 
-def _verdict(scores: Scores, ranking: Ranking) -> str:
-    """The line of a task at the top: who is first, whether strategies help, what to beware of."""
-    said = (headline(ranking), strategy_verdict(scores, ranking.task), beware(scores.run["tasks"][ranking.task]))
-    return f"- On **{escape(ranking.task)}**, {' '.join(part for part in said if part)}"
+def _verdicts(scores: Scores, rankings: Sequence[Ranking]) -> list[str]:
+    """A line per task: the best entry, whether strategies help, warnings; beyond the first 15 tasks they are collapsed."""
+    verdicts = []
+    for ranking in rankings:
+        warnings = data_warnings(scores.run["tasks"][ranking.task])
+        sentences = [headline(ranking), strategy_verdict(scores, ranking.task), warnings]
+        verdicts.append(f"- On **{escape(ranking.task)}**, {' '.join(filter(None, sentences))}")
+    lines, folded = verdicts[:MAX_VISIBLE_ROWS], verdicts[MAX_VISIBLE_ROWS:]
+    gaps = coverage_gaps(scores)
+    if gaps:
+        lines.append(f"- {gaps}: see *{FAILURES_TITLE}*.")
+    parts = ["\n".join(lines)]
+    if folded:
+        parts.append(details(f"{len(folded)} more tasks", "\n".join(folded)))
+    return parts
 
 
-def _task(scores: Scores, ranking: Ranking) -> list[str]:
-    parts = [f"## {escape(ranking.task)}", about_data(scores, ranking.task)]
-    parts.append(f"{verdict(ranking)} {beware(scores.run['tasks'][ranking.task])}".rstrip())
-    parts.append(other_objective(scores, ranking))
+def _task_parts(scores: Scores, ranking: Ranking) -> list[str]:
+    """The tables of a task below its verdict."""
+    metadata = scores.run["tasks"][ranking.task]
+    parts = [
+        f"## {escape(ranking.task)}",
+        f"Data: {describe_rows(scores, ranking.task)}",
+        f"{verdict(ranking)} {data_warnings(metadata)}".rstrip(),
+        objective_note(scores, ranking),
+    ]
     if ranking.best is None:
         return parts
+    repeats = scores.run["protocol"].get("repeats", 1)
+    repeated = f", each row {repeats} times" if repeats > 1 else ""
     return [
         *parts,
         quality_table(scores, ranking),
-        repeated(ranking),
+        unchanged_defaults(ranking),
         "Probabilities, over-fitting and effort, in the same order:",
         effort_table(scores, ranking),
-        confusion_text(scores),
+        f"What was called what, and the report per class, added up over the splits{repeated}:",
         confusion_table(scores, ranking),
     ]
 
 
-def _markdown(section: Section) -> list[str]:
-    """A section as Markdown, its pictures beside it."""
-    shown = [
-        part if isinstance(part, str) else f"![{escape(part.said)}](figures/{part.name}.png)" for part in section.parts
-    ]
-    return [f"### {escape(section.title)}", *shown]
+def _strategy_parts(scores: Scores, ranking: Ranking) -> list[str]:
+    """Every strategy against doing nothing, in words and as a table."""
+    parts = [strategy_verdict(scores, ranking.task)]
+    if strategy_differences(scores, ranking.task):
+        parts.append(strategy_table(scores, ranking.task))
+    else:
+        parts.append("Nothing to compare.")
+    if ranking.no_test_reason and ranking.best:
+        parts.append(f"No reading: {ranking.no_test_reason}.")
+    return parts
+
+
+def _part_as_markdown(part: str | Figure) -> str:
+    """A part of a section; a figure is a link to its file."""
+    if isinstance(part, Figure):
+        return f"![{escape(part.alt_text)}](figures/{part.name}.png)"
+    return part

@@ -10,7 +10,7 @@ from __future__ import annotations
 import time
 import warnings
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -196,19 +196,22 @@ def _has_next_trial(study: optuna.Study, plan: StudyPlan, arrays: Arrays) -> boo
     Where the kept probabilities are of a trial that was not reported to the study, that trial is due in any case.
     """
     trials = study.get_trials(deepcopy=False)
-    if not trials:
-        return True
-    if plan.trials is not None and len(trials) >= plan.trials:
+    if _is_hopeless(trials, plan) or (plan.trials is not None and len(trials) >= plan.trials):
         return False
-    reasons = [str(trial.user_attrs.get(REASON, "")) for trial in trials if trial.value is None]
-    if len(reasons) == len(trials):
-        inapplicable_always = plan.one_strategy and all(reason.startswith(_ALWAYS) for reason in reasons)
-        if inapplicable_always or len(trials) >= MAX_INITIAL_FAILURES:
-            return False
-    if plan.budget is None or int(arrays.get("best_trial", -1)) >= len(trials):
+    is_reported = int(arrays.get("best_trial", -1)) < len(trials)
+    if plan.budget is None or not trials or not is_reported:
         return True
     spent: float = sum(trial.user_attrs.get(SECONDS, 0.0) for trial in trials)
     return spent < plan.budget
+
+
+def _is_hopeless(trials: Sequence[optuna.trial.FrozenTrial], plan: StudyPlan) -> bool:
+    """Whether all trials have failed, and in a way or a number that leaves no hope for others."""
+    if not trials or any(trial.value is not None for trial in trials):
+        return False
+    reasons = [str(trial.user_attrs.get(REASON, "")) for trial in trials]
+    inapplicable_always = plan.one_strategy and all(reason.startswith(_ALWAYS) for reason in reasons)
+    return inapplicable_always or len(trials) >= MAX_INITIAL_FAILURES
 
 
 def _make_sampler(plan: StudyPlan, finished: int) -> optuna.samplers.BaseSampler:

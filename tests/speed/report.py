@@ -20,13 +20,13 @@ os.environ |= {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
 
 import numpy as np
 
-from harness.evaluation.metric_cache import read_kept
+from harness.evaluation.metric_cache import read_cache
 from harness.evaluation.ranking import rank
-from harness.evaluation.scores import collect
+from harness.evaluation.score_collection import collect_scores
 from harness.metrics.classification import METRICS
 from harness.metrics.metric import Metric
 from harness.registry.protocol import EvaluationProtocol
-from harness.report.leaderboard import csv_text, leaderboard
+from harness.report.leaderboard import leaderboard, leaderboard_csv
 from harness.report.write import write_report
 from harness.seeding import seed_of
 from harness.store.record import EntryResult, Record, StoredPredictions
@@ -140,8 +140,8 @@ def description(tasks: list[str], rows: int, planned: list[dict[str, Any]]) -> d
 
 def tables(store: Store, metrics: dict[str, Metric]) -> None:
     """All figures, and the CSV of them."""
-    scores = collect(store, metrics)
-    csv_text(leaderboard(scores, [rank(scores, task) for task in scores.run["tasks"]]))
+    scores = collect_scores(store, metrics)
+    leaderboard_csv(leaderboard(scores, [rank(scores, task) for task in scores.run["tasks"]]))
 
 
 def many_rows(derived: int) -> None:
@@ -149,14 +149,14 @@ def many_rows(derived: int) -> None:
     with tempfile.TemporaryDirectory() as folder:
         store = Store(Path(folder))
         write_run(store, 100, 60)
-        collect(store, METRIC)
-        share = len(read_kept(store)) / len(store.records())
+        collect_scores(store, METRIC)
+        share = len(read_cache(store)) / len(store.records())
     with tempfile.TemporaryDirectory() as folder:
         store = Store(Path(folder))
         write_run(store, round(derived / share), 60)
-        seconds(f"{derived:,} rows of figures, cold", lambda: collect(store, METRIC))
+        seconds(f"{derived:,} rows of figures, cold", lambda: collect_scores(store, METRIC))
         print(
-            f"  {len(read_kept(store)):,} rows, {(Path(folder) / 'derived' / 'metrics').stat().st_size / 1e6:.0f} MB kept"
+            f"  {len(read_cache(store)):,} rows, {(Path(folder) / 'derived' / 'metrics').stat().st_size / 1e6:.0f} MB kept"
         )
         seconds("the same, tables of what is kept", lambda: tables(store, METRIC))
         print(f"  most memory so far: {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6:.2f} GB")
@@ -177,11 +177,11 @@ def main() -> None:
         store = Store(Path(folder))
         seconds("writing the run", lambda: write_run(store, given.cells, given.rows))
         print(f"  {len(store.read_run()['cells']):,} cells of {given.rows:,} test rows")
-        seconds("all figures, cold", lambda: collect(store, METRIC))
+        seconds("all figures, cold", lambda: collect_scores(store, METRIC))
         kept = Path(folder) / "derived" / "metrics"
         digest = json.loads(kept.read_bytes().partition(b"\n")[2])
         print(f"  {len(digest):,} rows, {kept.stat().st_size / 1e6:.1f} MB kept")
-        seconds("one metric more", lambda: collect(store, {name: more[name] for name in [*METRIC, "spread"]}))
+        seconds("one metric more", lambda: collect_scores(store, {name: more[name] for name in [*METRIC, "spread"]}))
         seconds("figures and CSV, warm", lambda: tables(store, {name: more[name] for name in [*METRIC, "spread"]}))
         if given.whole:
             seconds("whole report, first", lambda: write_report(store, METRIC))

@@ -25,7 +25,7 @@ import optuna
 from harness.execution.plan import Request, make_plan
 from harness.execution.trainer import CellTrainer
 from harness.execution.worker import WorkerContext
-from harness.preprocessing.tabular_encoders import SHARES
+from harness.preprocessing.tabular_encoders import SELECTED_SHARES
 from harness.registry.protocol import EvaluationProtocol
 from harness.registry.registry import load_registry
 from harness.search.study import SearchCache, StudyPlan, search, suggest
@@ -68,7 +68,7 @@ def usual_pipeline(params, family, X):
         ("encode", make_column_transformer((scale, numbers), (one_hot, categories))),
     ]
     if (share := params.get("encode.select", "all")) != "all":
-        steps.append(("select", SelectPercentile(mutual_info_classif, percentile=100 * SHARES[share])))
+        steps.append(("select", SelectPercentile(mutual_info_classif, percentile=100 * SELECTED_SHARES[share])))
     own = {name: value for name, value in params.items() if "." not in name}
     return Pipeline([*steps, ("classify", family.build(0, **own))])
 

@@ -1,91 +1,116 @@
-"""What recalibrating changes, entry by entry."""
+"""The effect of recalibration, by entry."""
 
 from __future__ import annotations
 
-import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, TypeAlias
 
-from harness.report.figures.style import COLOURS, LABEL, MARKERS, STYLE, cut, figure, files
+import numpy as np
+
+from harness.report.figures.style import COLOURS, LABEL_SIZE, MARKERS, create_figure, shorten, styled_figure
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 #: Calibration, then mean and half interval of the differences of log loss and of Brier.
 Change: TypeAlias = tuple[str, float, float, float, float]
-Entries: TypeAlias = tuple[tuple[str, tuple[Change, ...]], ...]
-PANELS = (("Δ log loss", 1), ("Δ Brier", 3))
-FAR = 2.0  #: an interval that reaches so many times as far as nearly all others is cut off at the edge
-ORDER = ("isotonic", "sigmoid", "temperature", "prior")  #: colours and shapes are theirs on every task
+EntryChanges: TypeAlias = tuple[tuple[str, tuple[Change, ...]], ...]
+PANELS = (("Δ log loss", 1), ("Δ Brier", 3))  #: label, and position of the mean in a Change
+OUTLIER_FACTOR = 2.0  #: intervals that reach so many times as far as nearly all others are cut off at the edge
+CALIBRATION_ORDER = ("isotonic", "sigmoid", "temperature", "prior")  #: each has its colour and marker on every task
 
 
-def recalibration_figure(entries: Entries) -> dict[str, bytes]:
-    """A row per entry, best at the top; by recalibration the change against none with its 95 % interval, in two panels."""
-    from matplotlib import rc_context
+@styled_figure
+def recalibration_figure(entries: EntryChanges) -> Figure:
+    """Draw the change that each recalibration brings against none, with 95 % intervals, for log loss and Brier score.
 
-    with rc_context(STYLE):
-        drawn = figure(8.2, 1.3 + 0.52 * len(entries))
-        panels = drawn.subplots(1, 2, sharey=True)
-        for axes, (label, at) in zip(panels, PANELS, strict=True):
-            cut_off = "\n◂ ▸ the interval goes on" if _changes(axes, entries, at) else ""
-            axes.set_xlabel(f"{label} against none\n(left of the line: better){cut_off}")
-        panels[0].set_yticks(range(len(entries)), [cut(name) for name, _ in entries], fontsize=LABEL)
-        panels[0].set_ylim(len(entries) - 0.5, -0.5)
-        handles, labels = panels[0].get_legend_handles_labels()
-        drawn.legend(handles, labels, loc="outside upper center", ncols=len(labels), frameon=False)
-        return files(drawn)
+    Parameters
+    ----------
+    entries : EntryChanges
+        The name of every entry with its changes, the best entry first.
 
-
-def edge_of(changes: Sequence[tuple[float, float]]) -> float:
-    """Where to cut intervals (mean, half) off so that a few wide ones do not flatten all others; 0 where none is that wide.
-
-    No mean is ever cut off.
+    Returns
+    -------
+    Figure
+        The figure; callers get its files by ending (see `styled_figure`).
     """
-    known = sorted(abs(mean) + (0.0 if math.isnan(half) else half) for mean, half in changes if not math.isnan(mean))
-    if not known:
+    figure = create_figure(8.2, 1.3 + 0.52 * len(entries))
+    panels = figure.subplots(1, 2, sharey=True)
+    for axes, (label, column) in zip(panels, PANELS, strict=True):
+        cut_off = "\n◂ ▸ the interval goes on" if _draw_changes(axes, entries, column) else ""
+        axes.set_xlabel(f"{label} against none\n(left of the line: better){cut_off}")
+    panels[0].set_yticks(range(len(entries)), [shorten(name) for name, _ in entries], fontsize=LABEL_SIZE)
+    panels[0].set_ylim(len(entries) - 0.5, -0.5)
+    handles, labels = panels[0].get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside upper center", ncols=len(labels))
+    return figure
+
+
+def axis_limit(changes: Sequence[tuple[float, float]]) -> float:
+    """Choose where to cut intervals off, so that a few wide ones do not flatten all others.
+
+    Parameters
+    ----------
+    changes : sequence of (mean, half_width)
+        The intervals; a mean is NaN where it is not known, a half width where there is none.
+
+    Returns
+    -------
+    float
+        The limit on both sides of zero, beyond which no mean lies; 0 where no interval is that wide.
+    """
+    means, half_widths = np.array(changes, dtype=float).reshape(-1, 2).T
+    known = ~np.isnan(means)
+    if not known.any():
         return 0.0
-    most = max(abs(mean) for mean, _ in changes if not math.isnan(mean))
-    edge = max(1.15 * known[int(0.85 * (len(known) - 1))], 1.3 * most)
-    return edge if known[-1] > FAR * edge > 0 else 0.0
+    sizes = np.abs(means[known])
+    extents = np.sort(sizes + np.nan_to_num(half_widths[known]))
+    limit = float(max(1.15 * extents[int(0.85 * (len(extents) - 1))], 1.3 * sizes.max()))
+    if extents[-1] > OUTLIER_FACTOR * limit > 0:
+        return limit
+    return 0.0
 
 
-def _cut_off(axes: Axes, entries: Entries, at: int, edge: float) -> None:
-    """Arrow heads where intervals go on beyond the edges."""
-    for row, (_, changes) in enumerate(entries):
-        for change in changes:
-            mean, half = float(change[at]), float(change[at + 1])
-            which = ORDER.index(change[0])
-            for sign, head in ((-1, "<"), (1, ">")):
-                if sign * mean + half > edge:
-                    place = [sign * edge], [row + (which - 1.5) * 0.19]
-                    axes.plot(*place, head, color=COLOURS[which], markersize=5, clip_on=False)
-
-
-def _changes(axes: Axes, entries: Entries, at: int) -> bool:
-    """Draw the changes of one figure; tells whether an interval was cut off."""
+def _draw_changes(axes: Axes, entries: EntryChanges, column: int) -> bool:
+    """Draw the changes of one metric; returns whether an interval is cut off."""
     from matplotlib.ticker import MaxNLocator
 
-    for row in range(1, len(entries), 2):  # bands, so that an entry's marks are seen to be its own
+    for row in range(1, len(entries), 2):  # bands assign marks to their entries
         axes.axhspan(row - 0.5, row + 0.5, color="0.96", zorder=0)
     axes.axvline(0, color="0.4", linewidth=1, zorder=1)
-    for which, calibration in enumerate(ORDER):
-        points = [
-            (row + (which - 1.5) * 0.19, float(change[at]), float(change[at + 1]))
-            for row, (_, changes) in enumerate(entries)
-            for change in changes
-            if change[0] == calibration and not math.isnan(float(change[at]))
-        ]
-        if points:
-            ys, means, halves = zip(*points, strict=True)
-            widths = [0.0 if math.isnan(half) else half for half in halves]
-            form = f"{MARKERS[which]} "  # a shape and no line
+    intervals: list[tuple[float, float]] = []
+    for index, calibration in enumerate(CALIBRATION_ORDER):
+        points = np.array(list(_calibration_points(entries, calibration, column))).reshape(-1, 3)
+        intervals += map(tuple, points[:, 1:].tolist())
+        heights, means, half_widths = points[~np.isnan(points[:, 1])].T
+        if len(means):
             axes.errorbar(
-                means, ys, xerr=widths, fmt=form, color=COLOURS[which], label=calibration, markersize=4, elinewidth=1.1
-            )
-    edge = edge_of([(float(one[at]), float(one[at + 1])) for _, changes in entries for one in changes])
-    if edge:
-        axes.set_xlim(-edge, edge)
-        _cut_off(axes, entries, at, edge)
+                means, heights, xerr=np.nan_to_num(half_widths), fmt=f"{MARKERS[index]} ", color=COLOURS[index],
+                label=calibration, markersize=4, elinewidth=1.1,
+            )  # fmt: skip
+    limit = axis_limit(intervals)
+    if limit:
+        axes.set_xlim(-limit, limit)
+        _draw_arrows(axes, entries, column, limit)
     axes.xaxis.set_major_locator(MaxNLocator(5))
     axes.grid(visible=True, axis="x")
-    return bool(edge)
+    return bool(limit)
+
+
+def _calibration_points(entries: EntryChanges, calibration: str, column: int) -> Iterator[tuple[float, float, float]]:
+    """The height of a calibration within the row of each entry, the mean of its change, and the half width of the interval."""
+    for row, (_, changes) in enumerate(entries):
+        for change in changes:
+            if change[0] == calibration:
+                height = row + (CALIBRATION_ORDER.index(calibration) - 1.5) * 0.19
+                yield height, float(change[column]), float(change[column + 1])
+
+
+def _draw_arrows(axes: Axes, entries: EntryChanges, column: int, limit: float) -> None:
+    """Arrow heads where intervals continue beyond the edges."""
+    for index, calibration in enumerate(CALIBRATION_ORDER):
+        for height, mean, half_width in _calibration_points(entries, calibration, column):
+            for sign, marker in ((-1, "<"), (1, ">")):
+                if sign * mean + half_width > limit:
+                    axes.plot([sign * limit], [height], marker, color=COLOURS[index], markersize=5, clip_on=False)

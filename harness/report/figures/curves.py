@@ -1,243 +1,294 @@
-"""How well rows are ranked, and whether probabilities hold: curves averaged over splits."""
+"""Curves averaged over splits: how well rows are ranked, and whether probabilities are reliable."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import partial
+from itertools import product
 from math import exp, log
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from harness.evaluation.curves import FARTHEST, Band, Bin, Histogram, Ranks
-from harness.report.figures.style import COLOURS, MARKERS, STYLE, cut, figure, files
+import numpy as np
+
+from harness.evaluation.curves import MAX_LOG_ODDS, CalibrationBin, MeanCurve, RankCurves, ScoreHistogram
+from harness.report.figures.style import (
+    COLOURS,
+    MARKERS,
+    collect_legend,
+    create_figure,
+    shorten,
+    shorten_lines,
+    styled_figure,
+)
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.axis import Axis
     from matplotlib.figure import Figure
 
-WIDTH = 6.2  #: inches, two panels: readable on a phone too
-LINES: tuple[Any, ...] = ("-", "--", "-.", (0, (4, 1, 1, 1, 1, 1)))  # dots are for references
-HALF = 38  #: characters of a label where two stand side by side
-TITLE = 28  #: characters of a line above a panel
-NEAR = 0.97  #: from this area on under every curve, only its part near the corner is shown
-LOW = 0.5  #: precision that nowhere reaches this is drawn larger
-SPREAD = "± 1 standard deviation over splits"
+FIGURE_WIDTH = 6.2  #: inches, two panels: readable on a phone too
+LINE_STYLES: tuple[Any, ...] = ("-", "--", "-.", (0, (4, 1, 1, 1, 1, 1)))  # dots are for references
+MAX_TWO_COLUMN_LABEL = 38  #: characters of a label where two are beside each other
+MAX_TITLE_LENGTH = 28  #: characters of a line above a panel
+ZOOM_AREA = 0.97  #: where the area under every curve is larger, only the part near the corner is shown
+LOW_PRECISION = 0.5  #: a precision that is nowhere higher is drawn on a larger scale
+SPREAD_LABEL = "± 1 standard deviation over splits"
 REFERENCE: dict[str, Any] = {"color": "0.45", "linewidth": 1.0, "linestyle": (0, (1, 2))}
-Line: TypeAlias = tuple[str, Ranks]
-Reliability: TypeAlias = tuple[str, tuple[Bin, ...], Histogram, bool]  #: whether its scores are log-odds
-ODDS = (0.001, 0.01, 0.1, 0.5, 0.9, 0.99, 0.999)  #: the ticks of an axis of log-odds
+ODDS_TICKS = (0.001, 0.01, 0.1, 0.5, 0.9, 0.99, 0.999)  #: on an axis of log-odds
+RankingLine: TypeAlias = tuple[str, RankCurves]  #: an entry or a class with its curves
+Reliability: TypeAlias = tuple[
+    str, tuple[CalibrationBin, ...], ScoreHistogram, bool
+]  #: whether its scores are log-odds
 
 
-def title(name: str) -> str:
-    """The name of an entry above a panel: family and strategy on lines of their own, as is what follows."""
-    return "\n".join(cut(line, TITLE) for line in name.replace("/", "\n", 1).split("\n"))
+def entry_title(name: str) -> str:
+    """The name of an entry as a title: family on the first line, strategy and the remaining parts below it."""
+    return shorten_lines(name.replace("/", "\n", 1), MAX_TITLE_LENGTH)
 
 
-def ranks_figure(lines: Sequence[Line], reference: str) -> dict[str, bytes]:
-    """ROC and precision-recall curves, a line an entry or class, with bands of one standard deviation over the splits.
+@styled_figure
+def ranking_curves_figure(lines: Sequence[RankingLine], reference: str) -> Figure:
+    """Draw ROC and precision-recall curves with bands of one standard deviation over the splits.
 
-    `reference` says what the dotted lines are, those of rows in no order. Where all come near the best corner, that part
-    is shown.
+    Where all curves are near the best corner, only that part is shown.
+
+    Parameters
+    ----------
+    lines : sequence of RankingLine
+        The curves of every entry or class.
+    reference : str
+        The label of the dotted lines, which are those of rows in random order.
+
+    Returns
+    -------
+    Figure
+        The figure; callers get its files by ending (see `styled_figure`).
     """
-    from matplotlib import rc_context
-
-    few = len(lines) <= len(COLOURS)
-    with rc_context(STYLE):
-        drawn = figure(WIDTH, 3.5 + 0.19 * (len(lines) + 2))
-        roc, precision = drawn.subplots(1, 2)
-        for at, (name, ranks) in enumerate(lines):
-            label = f"{cut(name)}  ({ranks.roc_auc:.3f}; {ranks.average_precision:.3f})"
-            _line(roc, _from_origin(ranks.roc), at, label=label, shaded=few)
-            _line(precision, ranks.precision, at, steps=True, shaded=few)
-        lost, missed = (
-            1 - min(areas) for areas in zip(*((r.roc_auc, r.average_precision) for _, r in lines), strict=True)
-        )
-        seen = max(lost, missed) >= 1 - NEAR
-        roc.plot((0, 1), (0, 1), label=reference if seen else None, **REFERENCE)
-        for level in sorted({ranks.prevalence for _, ranks in lines}) if few else ():
-            precision.axhline(level, **REFERENCE)
-        _square(roc, precision)
-        if lost < 1 - NEAR:
-            wide, high = max(12 * lost, 0.02), max(20 * lost, 0.1)
-            roc.set(xlim=(-0.01 * wide, wide), ylim=(1 - high, 1 + 0.03 * high))
-        if missed < 1 - NEAR:
-            wide = max(20 * missed, 0.2)
-            precision.set(xlim=(1 - wide, 1 + 0.01 * wide), ylim=(1 - wide, 1 + 0.03 * wide))
-        top = max(_top(ranks.precision) for _, ranks in lines)
-        if top < LOW:
-            precision.set_ylim(-0.01 * top, 1.1 * top)
-        roc.set_title(f"ROC{', upper left part' if lost < 1 - NEAR else ''}", fontsize=9)
-        roc.set_ylabel("share found (recall)")
-        roc.set_xlabel("share of the others called (false alarms)")
-        precision.set_title(f"Precision and recall{', upper right part' if missed < 1 - NEAR else ''}", fontsize=9)
-        precision.set(xlabel="share found (recall)", ylabel="share right (precision)")
-        _below(drawn, roc, spread=few and bool(lines[0][1].roc.spread), said="(area under ROC; average precision)")
-        return files(drawn)
+    shaded = len(lines) <= len(COLOURS)
+    figure = create_figure(FIGURE_WIDTH, 3.5 + 0.19 * (len(lines) + 2))
+    roc, precision = figure.subplots(1, 2)
+    for index, (name, ranks) in enumerate(lines):
+        label = f"{shorten(name)}  ({ranks.roc_auc:.3f}; {ranks.average_precision:.3f})"
+        _draw_curve(roc, _start_at_origin(ranks.roc), index, label=label, shaded=shaded)
+        _draw_curve(precision, ranks.precision, index, steps=True, shaded=shaded)
+    roc_gap = 1 - min(ranks.roc_auc for _, ranks in lines)
+    precision_gap = 1 - min(ranks.average_precision for _, ranks in lines)
+    zoomed = max(roc_gap, precision_gap) < 1 - ZOOM_AREA
+    roc.plot((0, 1), (0, 1), label=None if zoomed else reference, **REFERENCE)
+    if shaded:
+        for prevalence in sorted({ranks.prevalence for _, ranks in lines}):
+            precision.axhline(prevalence, **REFERENCE)
+    _set_unit_limits(roc, precision)
+    roc.set(title="ROC", ylabel="share found (recall)", xlabel="share of the others called (false alarms)")
+    precision.set(title="Precision and recall", xlabel="share found (recall)", ylabel="share right (precision)")
+    if roc_gap < 1 - ZOOM_AREA:
+        width, height = max(12 * roc_gap, 0.02), max(20 * roc_gap, 0.1)
+        roc.set(xlim=(-0.01 * width, width), ylim=(1 - height, 1 + 0.03 * height), title="ROC, upper left part")
+    if precision_gap < 1 - ZOOM_AREA:
+        width = max(20 * precision_gap, 0.2)
+        precision.set(xlim=(1 - width, 1 + 0.01 * width), ylim=(1 - width, 1 + 0.03 * width))
+        precision.set_title("Precision and recall, upper right part")
+    top = max(_max_height(ranks.precision) for _, ranks in lines)
+    if top < LOW_PRECISION:
+        precision.set_ylim(-0.01 * top, 1.1 * top)
+    spread = shaded and bool(lines[0][1].roc.spread)
+    _add_legend(figure, roc, spread=spread, title="(area under ROC; average precision)")
+    return figure
 
 
-def gain_figure(lines: Sequence[Line]) -> dict[str, bytes]:
-    """Gain and lift: what share of the class is found among how many rows, and how many times more than by chance."""
-    from matplotlib import rc_context
+@styled_figure
+def gain_figure(lines: Sequence[RankingLine]) -> Figure:
+    """Draw gain and lift: which share of the class is found among how many rows, and how much more than by chance.
 
-    with rc_context(STYLE):
-        drawn = figure(WIDTH, 4.2)
-        gain, lift = drawn.subplots(1, 2)
-        prevalence = lines[0][1].prevalence
-        perfect = {"color": "0.45", "linewidth": 1.0, "linestyle": (0, (6, 2))}
-        for at, (name, ranks) in enumerate(lines):
-            _line(gain, ranks.gain, at, label=cut(name))
-            _line(lift, _lift(ranks.gain), at)
-        gain.plot((0, prevalence, 1), (0, 1, 1), label="perfect order", **perfect)
-        gain.plot((0, 1), (0, 1), label="no order", **REFERENCE)
-        shares = [share for share in lines[0][1].gain.x if share > 0]
-        lift.plot(shares, [min(1 / share, 1 / prevalence) for share in shares], **perfect)
-        lift.axhline(1, **REFERENCE)
-        for axes, what, label in ((gain, "Gain", "share found (recall)"), (lift, "Lift", "times the share by chance")):
-            axes.set_title(what, fontsize=9)
-            axes.set(xlabel="rows called, highest scores first", ylabel=label)
-        lift.set_xlim(-0.01, 1.01)
-        lift.set_ylim(0, 1.1 * max(_top(_lift(ranks.gain)) for _, ranks in lines))  # the perfect one may be far above
-        lift.grid(visible=True)
-        _square(gain)
-        _below(drawn, gain, spread=bool(lines[0][1].gain.spread))
-        return files(drawn)
+    Parameters
+    ----------
+    lines : sequence of RankingLine
+        The curves of every entry.
 
-
-def reliability_figure(entries: Sequence[Reliability], axis: str, groups: tuple[str, str]) -> dict[str, bytes]:
-    """What was said against what was so, in bins of as many rows each, and below it how often which score was given.
-
-    `axis` says what a score is, `groups` who the two lines below are.
+    Returns
+    -------
+    Figure
+        The figure; callers get its files by ending (see `styled_figure`).
     """
-    from matplotlib import rc_context
-
-    across = min(len(entries), 2)
-    down = -(-len(entries) // across)
-    with rc_context(STYLE):
-        drawn = figure(WIDTH if across == 2 else 4.4, 0.7 + 3.75 * down)
-        panels = drawn.subplots(2 * down, across, squeeze=False, height_ratios=[2.6, 1] * down)
-        pairs = [
-            (panels[2 * row, column], panels[2 * row + 1, column]) for row in range(down) for column in range(across)
-        ]
-        for at, ((name, bins, scores, stretched), (above, below)) in enumerate(zip(entries, pairs, strict=False)):
-            _reliable(above, bins, log_odds=stretched)
-            _counted(below, scores, groups)
-            above.set_title(title(name), fontsize=9)
-            above.set_xlim(below.get_xlim())
-            if stretched:
-                odds_ticks(above.xaxis)
-                odds_ticks(below.xaxis)
-                odds_ticks(above.yaxis)
-            above.tick_params(labelbottom=False)
-            below.set_xlabel(cut(axis, HALF - 10) + (", log-odds scale" if stretched else ""))
-            if at % across == 0:
-                above.set_ylabel("share that was so")
-                below.set_ylabel("rows")
-        for above, below in pairs[len(entries) :]:
-            above.remove()
-            below.remove()
-        parts = [one.get_legend_handles_labels() for one in pairs[0]]
-        handles, labels = ([one for part in some for one in part] for some in zip(*parts, strict=True))
-        drawn.legend(handles, labels, loc="outside lower center", frameon=False, ncols=2)
-        return files(drawn)
+    figure = create_figure(FIGURE_WIDTH, 4.2)
+    gain, lift = figure.subplots(1, 2)
+    ranks = lines[0][1]
+    perfect = {"color": "0.45", "linewidth": 1.0, "linestyle": (0, (6, 2))}
+    max_lift = 0.0
+    for index, (name, line) in enumerate(lines):
+        lift_curve = _lift_curve(line.gain)
+        _draw_curve(gain, line.gain, index, label=shorten(name))
+        _draw_curve(lift, lift_curve, index)
+        max_lift = max(max_lift, _max_height(lift_curve))
+    gain.plot((0, ranks.prevalence, 1), (0, 1, 1), label="perfect order", **perfect)
+    gain.plot((0, 1), (0, 1), label="no order", **REFERENCE)
+    shares = np.array(_lift_curve(ranks.gain).x)
+    lift.plot(shares, np.minimum(1 / shares, 1 / ranks.prevalence), **perfect)
+    lift.axhline(1, **REFERENCE)
+    gain.set(title="Gain", xlabel="rows called, highest scores first", ylabel="share found (recall)")
+    lift.set(title="Lift", xlabel="rows called, highest scores first", ylabel="times the share by chance")
+    lift.set(xlim=(-0.01, 1.01), ylim=(0, 1.1 * max_lift))  # the perfect lift may be far above
+    lift.grid(visible=True)
+    _set_unit_limits(gain)
+    _add_legend(figure, gain, spread=bool(ranks.gain.spread))
+    return figure
 
 
-def _line(axes: Axes, band: Band, at: int, *, label: str = "", steps: bool = False, shaded: bool = True) -> None:
-    """A mean curve and its band; with `steps` a value holds up to its x from the one before."""
-    colour, style = COLOURS[at % len(COLOURS)], LINES[(at % len(COLOURS) + at // len(COLOURS)) % len(LINES)]
-    drawing: Any = {"drawstyle": "steps-pre"} if steps else {}
+@styled_figure
+def reliability_figure(entries: Sequence[Reliability], axis: str, groups: tuple[str, str]) -> Figure:
+    """Draw reliability diagrams: predicted against observed shares in bins of equal size, above histograms of the scores.
+
+    Parameters
+    ----------
+    entries : sequence of Reliability
+        Name, bins and histogram of every entry, and whether its scores are shown on log-odds.
+    axis : str
+        The label of the scores.
+    groups : tuple of str
+        The labels of the two histograms of an entry.
+
+    Returns
+    -------
+    Figure
+        The figure; callers get its files by ending (see `styled_figure`).
+    """
+    columns = min(len(entries), 2)
+    rows = -(-len(entries) // columns)
+    figure = create_figure(FIGURE_WIDTH if columns == 2 else 4.4, 0.7 + 3.75 * rows)
+    panels = figure.subplots(2 * rows, columns, squeeze=False, height_ratios=[2.6, 1] * rows)
+    pairs = [panels[2 * row : 2 * row + 2, column] for row, column in product(range(rows), range(columns))]
+    for index, ((name, bins, scores, log_odds), (diagram, histogram)) in enumerate(zip(entries, pairs, strict=False)):
+        _draw_bins(diagram, bins, log_odds=log_odds)
+        _draw_histogram(histogram, scores, groups)
+        diagram.set_title(entry_title(name))
+        diagram.set_xlim(histogram.get_xlim())
+        if log_odds:
+            for scale in (diagram.xaxis, histogram.xaxis, diagram.yaxis):
+                set_log_odds_ticks(scale)
+        diagram.tick_params(labelbottom=False)
+        label = shorten(axis, MAX_TWO_COLUMN_LABEL - 10)
+        histogram.set_xlabel(f"{label}, log-odds scale" if log_odds else label)
+        if index % columns == 0:
+            diagram.set_ylabel("share that was so")
+            histogram.set_ylabel("rows")
+    for unused in pairs[len(entries) :]:
+        for axes in unused:
+            axes.remove()
+    handles = collect_legend(pairs[0].tolist())
+    figure.legend(list(handles.values()), list(handles), loc="outside lower center", ncols=2)
+    return figure
+
+
+def shade_band(axes: Axes, curve: MeanCurve, colour: str, *, steps: bool = False) -> None:
+    """Shade one standard deviation on both sides of a mean, where there are several splits; every second point is enough."""
+    if not curve.spread:
+        return
+    x, mean, spread = np.array(curve)[:, ::2]
+    axes.fill_between(
+        x, mean - spread, mean + spread, color=colour, alpha=0.15, linewidth=0, step="pre" if steps else None
+    )
+
+
+def axis_position(score: float, *, log_odds: bool) -> float:
+    """The position of a score on its axis; on an axis of log-odds those beyond its ends are moved to the end."""
+    if not log_odds:
+        return score
+    lowest = 1 / (1 + exp(MAX_LOG_ODDS))
+    inside = min(max(score, lowest), 1 - lowest)
+    return log(inside / (1 - inside))
+
+
+def set_log_odds_ticks(axis: Axis) -> None:
+    """Label an axis of log-odds with scores; its ends stand for the scores beyond them too."""
+    low, high = axis.get_view_interval()
+    texts = ["≤.001", *(f"{score:g}" for score in ODDS_TICKS[1:-1]), "≥.999"]
+    ticks = {}
+    for score, text in zip(ODDS_TICKS, texts, strict=True):
+        position = axis_position(score, log_odds=True)
+        if low <= position <= high:
+            ticks[position] = text
+    axis.set_ticks(list(ticks), list(ticks.values()), fontsize=8)
+
+
+def _draw_curve(
+    axes: Axes, curve: MeanCurve, index: int, *, label: str = "", steps: bool = False, shaded: bool = True
+) -> None:
+    """A mean curve and its band; with `steps` a value holds from the previous x up to its own."""
+    colour = COLOURS[index % len(COLOURS)]
+    line_style = LINE_STYLES[(index % len(COLOURS) + index // len(COLOURS)) % len(LINE_STYLES)]
     axes.plot(
-        band.x, band.mean, color=colour, linestyle=style, linewidth=1.5, label=label or None, zorder=3 - at / 100,
-        **drawing,
+        curve.x, curve.mean, color=colour, linestyle=line_style, linewidth=1.5, label=label or None,
+        zorder=3 - index / 100, drawstyle="steps-pre" if steps else "default",
     )  # fmt: skip
     if shaded:
-        shade(axes, band, colour, steps=steps)
+        shade_band(axes, curve, colour, steps=steps)
 
 
-def _from_origin(band: Band) -> Band:
-    """With the way up that a curve makes before the first false alarm."""
-    return Band((0.0, *band.x), (0.0, *band.mean), (0.0, *band.spread) if band.spread else ())
+def _start_at_origin(curve: MeanCurve) -> MeanCurve:
+    """A ROC curve with the vertical line before its first false alarm."""
+    spread = (0.0, *curve.spread) if curve.spread else ()
+    return MeanCurve((0.0, *curve.x), (0.0, *curve.mean), spread)
 
 
-def shade(axes: Axes, band: Band, colour: str, *, steps: bool = False) -> None:
-    """One standard deviation on both sides of a mean, where there are splits to tell it; every second point will do."""
-    if band.spread:
-        x, mean, spread = (part[::2] for part in band)
-        low, high = ([m + sign * s for m, s in zip(mean, spread, strict=True)] for sign in (-1, 1))
-        axes.fill_between(x, low, high, color=colour, alpha=0.15, linewidth=0, step="pre" if steps else None)
+def _lift_curve(gain: MeanCurve) -> MeanCurve:
+    """Lift is gain divided by the share of rows."""
+    x, mean, spread = map(np.array, gain)
+    positive = x > 0
+    x = x[positive]
+    spreads = spread[positive] / x if spread.size else ()
+    return MeanCurve(tuple(x), tuple(mean[positive] / x), tuple(spreads))
 
 
-def _lift(gain: Band) -> Band:
-    keep = [at for at, share in enumerate(gain.x) if share > 0]
-    parts = [tuple(part[at] / gain.x[at] for at in keep) if part else () for part in (gain.mean, gain.spread)]
-    return Band(tuple(gain.x[at] for at in keep), *parts)
+def _max_height(curve: MeanCurve) -> float:
+    """The greatest height of a band."""
+    return float(np.max(np.add(curve.mean, curve.spread or 0.0)))
 
 
-def _top(band: Band) -> float:
-    """How high a band reaches."""
-    return max(mean + spread for mean, spread in zip(band.mean, band.spread or (0.0,) * len(band.mean), strict=True))
-
-
-def _square(*panels: Axes) -> None:
+def _set_unit_limits(*panels: Axes) -> None:
     for axes in panels:
         axes.set(xlim=(-0.01, 1.01), ylim=(-0.01, 1.03))
         axes.grid(visible=True)
 
 
-def _below(drawn: Figure, axes: Axes, *, spread: bool, said: str = "") -> None:
+def _add_legend(figure: Figure, axes: Axes, *, spread: bool, title: str = "") -> None:
     from matplotlib.patches import Patch
 
     handles, labels = axes.get_legend_handles_labels()
     if spread:
-        handles, labels = [*handles, Patch(color="0.5", alpha=0.3, linewidth=0)], [*labels, SPREAD]
-    columns = 1 if max(map(len, labels)) > HALF else 2
-    drawn.legend(handles, labels, loc="outside lower center", frameon=False, ncols=columns, title=said or None)
+        handles, labels = [*handles, Patch(color="0.5", alpha=0.3, linewidth=0)], [*labels, SPREAD_LABEL]
+    columns = 1 if max(map(len, labels)) > MAX_TWO_COLUMN_LABEL else 2
+    figure.legend(handles, labels, loc="outside lower center", ncols=columns, title=title or None)
 
 
-def position(score: float, *, log_odds: bool) -> float:
-    """Where a score stands on an axis."""
-    if not log_odds:
-        return score
-    least = 1 / (1 + exp(FARTHEST))
-    inside = min(max(score, least), 1 - least)
-    return log(inside / (1 - inside))
-
-
-def odds_ticks(axis: Axis) -> None:
-    """Scores at an axis of log-odds; what lies beyond the last of them is put there."""
-    texts = ["≤.001", *(f"{one:g}" for one in ODDS[1:-1]), "≥.999"]
-    low, high = axis.get_view_interval()
-    both = [(position(one, log_odds=True), text) for one, text in zip(ODDS, texts, strict=True)]
-    kept = [(at, text) for at, text in both if low <= at <= high]
-    axis.set_ticks([at for at, _ in kept], [text for _, text in kept], fontsize=8)
-
-
-def _reliable(axes: Axes, bins: Sequence[Bin], *, log_odds: bool) -> None:
-    at = partial(position, log_odds=log_odds)
-    axes.plot((at(0), at(1)), (at(0), at(1)), label="said and so are equal", **REFERENCE)
-    said, was = [at(one.said) for one in bins], [at(one.was) for one in bins]
-    errors = [[at(one.was) - at(one.low) for one in bins], [at(one.high) - at(one.was) for one in bins]]
+def _draw_bins(axes: Axes, bins: Sequence[CalibrationBin], *, log_odds: bool) -> None:
+    position = partial(axis_position, log_odds=log_odds)
+    diagonal = (position(0), position(1))
+    axes.plot(diagonal, diagonal, label="said and so are equal", **REFERENCE)
+    rows = [[*map(position, (part.predicted, part.observed, part.low, part.high))] for part in bins]
+    predicted, observed, lows, highs = np.array(rows).T
     axes.errorbar(
-        said, was, errors, color=COLOURS[0], marker=MARKERS[0], markersize=4, linewidth=0.8, elinewidth=1.1,
-        capsize=2, label="bins of as many rows, with 95 % intervals",
+        predicted, observed, [observed - lows, highs - observed], color=COLOURS[0], marker=MARKERS[0], markersize=4,
+        linewidth=0.8, elinewidth=1.1, capsize=2, label="bins of as many rows, with 95 % intervals",
     )  # fmt: skip
-    low, high = (end(at(end(one.said, bound)) for one in bins for bound in (one.low, one.high)) for end in (min, max))
-    room = 0.06 * (high - low)
-    axes.set_ylim(low - room, high + room)
+    low, high = min(predicted.min(), lows.min()), max(predicted.max(), highs.max())
+    axes.set_ylim(low - 0.06 * (high - low), high + 0.06 * (high - low))
     axes.grid(visible=True)
 
 
-def _counted(axes: Axes, scores: Histogram, groups: tuple[str, str]) -> None:
-    """How many rows got which score, by group, on a logarithmic axis with a place for 0; as wide as there are scores."""
+def _draw_histogram(axes: Axes, scores: ScoreHistogram, groups: tuple[str, str]) -> None:
+    """How many rows of each group have which score, on a logarithmic axis that includes 0; as wide as the scores."""
     from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
-    for group, counts, colour, style in zip(groups, scores.counts, (COLOURS[5], COLOURS[1]), ("-", "--"), strict=True):
-        axes.stairs(counts, scores.edges, color=colour, linestyle=style, linewidth=1.2, label=cut(group, 30))
+    for group, counts, colour, line_style in zip(
+        groups, scores.counts, (COLOURS[5], COLOURS[1]), ("-", "--"), strict=True
+    ):
+        axes.stairs(counts, scores.edges, color=colour, linestyle=line_style, linewidth=1.2, label=shorten(group, 30))
     axes.set_yscale("symlog", linthresh=1)
-    most = max(map(max, scores.counts))
-    axes.yaxis.set_major_locator(FixedLocator([0, *(10**power for power in range(len(str(most))))]))
+    max_count = max(map(max, scores.counts))
+    axes.yaxis.set_major_locator(FixedLocator([0, *(10**power for power in range(len(str(max_count))))]))
     axes.yaxis.set_minor_locator(NullLocator())
-    axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.0f}"))
-    axes.set_ylim(0, 1.3 * most)
-    seen = [at for at, both in enumerate(zip(*scores.counts, strict=True)) if any(both)]
-    low, high = scores.edges[seen[0]], scores.edges[seen[-1] + 1]
+    axes.yaxis.set_major_formatter(FuncFormatter(lambda tick, _: f"{tick:,.0f}"))
+    axes.set_ylim(0, 1.3 * max_count)
+    filled = np.flatnonzero(np.any(scores.counts, axis=0))
+    low, high = scores.edges[filled[0]], scores.edges[filled[-1] + 1]
     axes.set_xlim(low - 0.015 * (high - low), high + 0.015 * (high - low))

@@ -1,25 +1,28 @@
-"""Strategies against doing nothing, as a map of tiles: what is blue serves better, what is orange worse."""
+"""Strategies against doing nothing, as heatmaps: blue is better, orange is worse."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from operator import attrgetter
 from typing import TYPE_CHECKING
 
-from harness.report.figures.style import BLUE, ORANGE, STYLE, cut, figure, files
+import numpy as np
+
+from harness.report.figures.style import BLUE, ORANGE, create_panels, shorten, styled_figure
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-ABREAST = 4  #: more columns than that, and the panels stand below each other
-WIDE, HIGH = 0.88, 0.42  #: of a tile, in inches
-NAME = 28  #: characters of the name of a row or column
-PALE = 0.1  #: of the colour, where chance may explain it: whatever the size, so that no unproven one stands out
-LEAST = 0.35  #: of the colour, where chance does not explain it
-FLOOR = 0.05  #: the deepest colour stands for no smaller difference
-DARK = 0.179  #: luminance below which white letters are read better than black ones (WCAG 2)
+MAX_SIDE_BY_SIDE_COLUMNS = 4  #: heatmaps with more columns are below each other
+CELL_WIDTH, CELL_HEIGHT = 0.88, 0.42  #: inches
+MAX_NAME_LENGTH = 28  #: characters of the name of a row or column
+PALE_DEPTH = 0.1  #: of the colour of a difference that is not significant, whatever its size
+MIN_DEPTH = 0.35  #: of the colour of a significant difference
+MIN_SPAN = 0.05  #: the deepest colour stands for no smaller difference
+DARK_LUMINANCE = 0.179  #: below which white letters are more readable than black ones (WCAG 2)
 LEGEND = (
     "blue: better than none · orange: worse · pale: may be chance\n"
     "framed and bold: by more than chance explains, deeper for more"
@@ -27,10 +30,17 @@ LEGEND = (
 
 
 @dataclass(frozen=True)
-class Tile:
-    """One tile: `value` colours it, above zero for the better; `text` stands in it; pale unless `marked`: no mere chance.
+class HeatmapCell:
+    """A cell of a heatmap.
 
-    A NaN is shown as nothing known.
+    Attributes
+    ----------
+    value : float
+        Determines the colour; above zero is better. NaN is grey.
+    text : str
+        The text in the cell.
+    marked : bool
+        Whether the difference is significant; all others are pale.
     """
 
     value: float
@@ -39,104 +49,123 @@ class Tile:
 
 
 @dataclass(frozen=True)
-class Panel:
-    """A map: tiles[row][column]; `span` is the value of the deepest colour where no tile is marked or pale, as of counts."""
+class Heatmap:
+    """A heatmap.
+
+    Attributes
+    ----------
+    title : str
+        The title.
+    cells : tuple of tuple of HeatmapCell
+        The cells, a tuple per row.
+    span : float
+        The value of the deepest colour where no cell is marked or pale, as with counts; 0 otherwise.
+    """
 
     title: str
-    tiles: tuple[tuple[Tile, ...], ...]
+    cells: tuple[tuple[HeatmapCell, ...], ...]
     span: float = 0.0
 
 
-def tile_figure(
-    rows: Sequence[str], columns: Sequence[str], panels: Sequence[Panel], legend: str = LEGEND
-) -> dict[str, bytes]:
-    """The panels over the same rows and columns, each coloured as `depths` says; the longer side goes down."""
-    from matplotlib import rc_context
+@styled_figure
+def heatmap_figure(
+    rows: Sequence[str], columns: Sequence[str], panels: Sequence[Heatmap], legend: str = LEGEND
+) -> Figure:
+    """Draw heatmaps over the same rows and columns; the longer side is drawn vertically.
 
-    rows, columns = [cut(name, NAME) for name in rows], [cut(name, NAME) for name in columns]
+    Parameters
+    ----------
+    rows, columns : sequence of str
+        The names of rows and columns.
+    panels : sequence of Heatmap
+        The heatmaps.
+    legend : str
+        An explanation of the colours.
+
+    Returns
+    -------
+    Figure
+        The figure; callers get its files by ending (see `styled_figure`).
+    """
+    rows, columns = ([shorten(name, MAX_NAME_LENGTH) for name in names] for names in (rows, columns))
     if len(columns) > len(rows):
         rows, columns = columns, rows
-        panels = [Panel(one.title, tuple(zip(*one.tiles, strict=True))) for one in panels]
-    with rc_context(STYLE):
-        drawn, places = _places(rows, columns, len(panels))
-        for at, (axes, panel) in enumerate(zip(places, panels, strict=False)):
-            _tiles(axes, panel)
-            _label(axes, rows, columns, named=at % (2 if _abreast(columns, len(panels)) else 1) == 0)
-        drawn.supxlabel(legend, fontsize=8)
-        return files(drawn)
+        panels = [replace(panel, cells=tuple(zip(*panel.cells, strict=True))) for panel in panels]
+    panel_columns = 2 if len(panels) > 1 and len(columns) <= MAX_SIDE_BY_SIDE_COLUMNS else 1
+    label_width, label_height = 0.08 * max(map(len, rows)), 0.06 * max(map(len, columns))
+    width = 0.3 + label_width + panel_columns * (CELL_WIDTH * len(columns) + 0.15)
+    height = CELL_HEIGHT * len(rows) + 0.35 + label_height
+    figure, all_axes = create_panels(len(panels), panel_columns, width=max(5.6, width), margin=0.35, row_height=height)
+    for index, (axes, panel) in enumerate(zip(all_axes, panels, strict=True)):
+        _draw_cells(axes, panel)
+        _label_axes(axes, rows, columns, row_names=index % panel_columns == 0)
+    figure.supxlabel(legend, fontsize=8)
+    return figure
 
 
-def _abreast(columns: Sequence[str], panels: int) -> bool:
-    return len(columns) <= ABREAST and panels > 1
+def colour_depths(panel: Heatmap) -> list[list[float]]:
+    """Determine how deep the colour of each cell is.
+
+    Differences that are not significant are equally pale whatever their size; of the others the largest is the deepest,
+    unless it is below `MIN_SPAN`. With a span of the panel all are shares of it.
+
+    Parameters
+    ----------
+    panel : Heatmap
+        The heatmap.
+
+    Returns
+    -------
+    list of list of float
+        The depths by row and column, from -1 (orange) to 1 (blue); NaN where the value is.
+    """
+    values = np.array([list(map(attrgetter("value"), row)) for row in panel.cells])
+    scaled = np.array([list(map(attrgetter("marked"), row)) for row in panel.cells]) | bool(panel.span)
+    span = panel.span or np.nanmax(np.abs(values), where=scaled, initial=MIN_SPAN)
+    depths = np.where(scaled, MIN_DEPTH + (1 - MIN_DEPTH) * np.minimum(np.abs(values) / span, 1.0), PALE_DEPTH)
+    colourless = np.isnan(values) | (values == 0)
+    signed: list[list[float]] = np.where(colourless, values, np.copysign(depths, values)).tolist()
+    return signed
 
 
-def _places(rows: Sequence[str], columns: Sequence[str], panels: int) -> tuple[Figure, list[Axes]]:
-    """A figure with an axes for every panel, as large as its tiles need."""
-    across = 2 if _abreast(columns, panels) else 1
-    down = -(-panels // across)
-    names = 0.08 * max(map(len, rows))
-    tall = HIGH * len(rows) + 0.35 + 0.06 * max(map(len, columns))
-    drawn = figure(max(5.6, 0.3 + names + across * (WIDE * len(columns) + 0.15)), 0.35 + down * tall)
-    places = drawn.subplots(down, across, squeeze=False).ravel().tolist()
-    for axes in places[panels:]:
-        axes.remove()
-    return drawn, places[:panels]
-
-
-def _tiles(axes: Axes, panel: Panel) -> None:
+def _draw_cells(axes: Axes, panel: Heatmap) -> None:
     from matplotlib.colors import LinearSegmentedColormap
     from matplotlib.patches import Rectangle
 
     colours = LinearSegmentedColormap.from_list("worse_better", [ORANGE, "#FFFFFF", BLUE])
-    for down, (line, shares) in enumerate(zip(panel.tiles, depths(panel), strict=True)):
-        for across, (tile, share) in enumerate(zip(line, shares, strict=True)):
-            colour = (0.95, 0.95, 0.95) if math.isnan(share) else colours(0.5 + share / 2)[:3]
-            axes.add_patch(Rectangle((across, down), 1, 1, linewidth=0.5, facecolor=colour, edgecolor="0.85"))
-            if tile.marked:
-                inside = (across + 0.035, down + 0.06)
+    for y, (row, depths) in enumerate(zip(panel.cells, colour_depths(panel), strict=True)):
+        for x, (cell, depth) in enumerate(zip(row, depths, strict=True)):
+            colour = (0.95, 0.95, 0.95) if math.isnan(depth) else colours(0.5 + depth / 2)[:3]
+            axes.add_patch(Rectangle((x, y), 1, 1, linewidth=0.5, facecolor=colour, edgecolor="0.85"))
+            if cell.marked:
+                inside = (x + 0.035, y + 0.06)
                 axes.add_patch(Rectangle(inside, 0.93, 0.88, fill=False, linewidth=1.6, edgecolor="black", zorder=3))
             axes.text(
-                across + 0.5,
-                down + 0.5,
-                tile.text,
+                x + 0.5,
+                y + 0.5,
+                cell.text,
                 ha="center",
                 va="center",
                 fontsize=7.5,
                 linespacing=1.05,
-                fontweight="bold" if tile.marked else "normal",
-                color="white" if _luminance(colour) < DARK else "black",
+                fontweight="bold" if cell.marked else "normal",
+                color="white" if _luminance(colour) < DARK_LUMINANCE else "black",
             )
-    axes.set(xlim=(0, len(panel.tiles[0])), ylim=(len(panel.tiles), 0))
-    axes.set_title(panel.title, fontsize=9, fontweight="bold", loc="left")
-
-
-def depths(panel: Panel) -> list[list[float]]:
-    """How deep each tile's colour is, −1 (orange) to 1 (blue); NaN where nothing is known.
-
-    What chance may explain is equally pale whatever its size; of the rest the largest is the deepest, unless it is below
-    FLOOR. With a `span` of the panel all are shares of it.
-    """
-    shown = [abs(tile.value) for line in panel.tiles for tile in line if tile.marked and not math.isnan(tile.value)]
-    most = panel.span or max(FLOOR, *shown, 0.0)
-
-    def depth(tile: Tile) -> float:
-        if math.isnan(tile.value) or not tile.value:
-            return tile.value
-        strong = LEAST + (1 - LEAST) * min(abs(tile.value) / most, 1.0)
-        return math.copysign(strong if tile.marked or panel.span else PALE, tile.value)
-
-    return [[depth(tile) for tile in line] for line in panel.tiles]
+    axes.set(xlim=(0, len(panel.cells[0])), ylim=(len(panel.cells), 0))
+    axes.set_title(panel.title, fontweight="bold", loc="left")
 
 
 def _luminance(colour: Sequence[float]) -> float:
-    """How light a colour looks, 0 to 1: relative luminance of sRGB."""
-    linear = [part / 12.92 if part <= 0.03928 else ((part + 0.055) / 1.055) ** 2.4 for part in colour]
-    return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+    """The relative luminance of an sRGB colour, 0 to 1."""
+    channels = np.array(colour)
+    linear = np.where(channels <= 0.03928, channels / 12.92, ((channels + 0.055) / 1.055) ** 2.4)
+    return float(linear @ (0.2126, 0.7152, 0.0722))
 
 
-def _label(axes: Axes, rows: Sequence[str], columns: Sequence[str], *, named: bool) -> None:
-    axes.set_xticks([at + 0.5 for at in range(len(columns))], list(columns), rotation=30, ha="right", fontsize=8)
-    axes.set_yticks([at + 0.5 for at in range(len(rows))], list(rows) if named else [""] * len(rows), fontsize=8)
+def _label_axes(axes: Axes, rows: Sequence[str], columns: Sequence[str], *, row_names: bool) -> None:
+    axes.set_xticks(np.arange(len(columns)) + 0.5, list(columns), rotation=30, ha="right", fontsize=8)
+    axes.set_yticks(np.arange(len(rows)) + 0.5, list(rows), fontsize=8)
+    if not row_names:
+        axes.set_yticklabels([""] * len(rows))
     axes.tick_params(length=0)
-    for side in axes.spines.values():
-        side.set_visible(False)
+    axes.spines[:].set_visible(False)

@@ -1,22 +1,35 @@
-"""How far scores may be believed: inner against outer ones, how firm the first place is, what repeats can settle."""
+"""The reliability of results: optimism of inner scores, how certain the first rank is, what more repeats would decide."""
 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import TYPE_CHECKING, Any, TypeAlias
 
-from harness.evaluation.power import Spread
-from harness.report.figures.style import BLUE, LABEL, ORANGE, STYLE, figure, files, plain_numbers
+from harness.evaluation.power import PairedSpread
+from harness.evaluation.significance import MIN_SPLITS
+from harness.report.figures.style import (
+    BLUE,
+    LABEL_SIZE,
+    ORANGE,
+    coordinates,
+    create_panels,
+    set_plain_log_ticks,
+    shorten_lines,
+    styled_figure,
+)
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
-BARS = 10
-ONE_LINE, LONGEST = 32, 40  #: characters of an entry's name
+MAX_BARS = 10
+MAX_ONE_LINE_NAME, MAX_LINE_LENGTH = 32, 40  #: characters of an entry's name, of a line of it
 REPEATS = (1, 2, 3, 5, 10, 20, 50, 100, 200, 500, 1000)
-LINE = ("default", "tuned", "chosen")  #: stages whose means are joined: what more and more choosing does
-LOOKS = {  # stage → colour, marker, its words
+JOINED_STAGES = ("default", "tuned", "chosen")  #: whose means are joined by a line, as more and more is selected
+STAGE_LOOKS = {  # stage → colour, marker, label
     "default": ("#E69F00", "o", "default, nothing chosen"),
     "tuned": (BLUE, "s", "tuned, chosen by its search"),
     "chosen": ("#CC79A7", "^", "chosen among tuned ones"),
@@ -25,8 +38,8 @@ LOOKS = {  # stage → colour, marker, its words
 
 
 @dataclass(frozen=True)
-class Point:
-    """An entry: stage, number of trials, inner and outer score, and by how much the inner one was too good."""
+class OptimismPoint:
+    """An entry: its stage, number of trials, inner and outer score, and the optimism of the inner score."""
 
     stage: str
     trials: float
@@ -36,120 +49,141 @@ class Point:
 
 
 @dataclass(frozen=True)
-class Tie:
-    """What the first place is ahead of the next, and how that difference varies."""
+class LeadingDifference:
+    """The difference between the first and the second entry, and how it varies over splits."""
 
     difference: float
-    spread: Spread
+    spread: PairedSpread
 
 
-def honesty_figure(
-    label: str, points: tuple[Point, ...], shares: tuple[tuple[str, float], ...], tie: Tie | None, folds: int
-) -> dict[str, bytes]:
-    """Up to four panels, of which those are drawn that have something to show; `label` names the score."""
-    from matplotlib import rc_context
+@styled_figure
+def optimism_figure(
+    label: str,
+    points: tuple[OptimismPoint, ...],
+    shares: tuple[tuple[str, float], ...],
+    lead: LeadingDifference | None,
+    folds: int,
+) -> Figure:
+    """Draw up to four panels on the reliability of the results; a panel without content is left out.
 
-    with rc_context(STYLE):
-        panels = [_believed, _by_trials] if points else []
-        many = len(panels) + bool(shares) + (tie is not None)
-        across = min(2, many)
-        down = -(-many // 2)
-        drawn = figure(4.4 * across, 0.3 + 3.3 * down)
-        places = iter(drawn.subplots(down, across, squeeze=False).ravel().tolist())
-        for panel in panels:
-            panel(next(places), label, points)
-        if shares:
-            _first(next(places), shares)
-        if tie is not None:
-            _settle(next(places), label, tie, folds)
-        for rest in places:
-            rest.remove()
-        return files(drawn)
+    Parameters
+    ----------
+    label : str
+        The name of the score.
+    points : tuple of OptimismPoint
+        The entries with inner and outer scores.
+    shares : tuple of (str, float)
+        Entries with the share of resamples, 0 to 1, in which each is first.
+    lead : LeadingDifference or None
+        The lead of the first entry.
+    folds : int
+        The number of outer folds of a repeat.
+
+    Returns
+    -------
+    Figure
+        The figure; callers get its files by ending (see `styled_figure`).
+    """
+    draw_panels: list[Callable[[Axes], None]] = []
+    if points:
+        draw_panels += [partial(_draw_inner_outer, label, points), partial(_draw_gap_by_trials, label, points)]
+    if shares:
+        draw_panels.append(partial(_draw_first_shares, shares))
+    if lead is not None:
+        draw_panels.append(partial(_draw_needed_repeats, label, lead, folds))
+    columns = min(2, len(draw_panels))
+    figure, panels = create_panels(len(draw_panels), columns, width=4.4 * columns, margin=0.3, row_height=3.3)
+    for draw_panel, axes in zip(draw_panels, panels, strict=True):
+        draw_panel(axes)
+    return figure
 
 
-def _believed(axes: Axes, label: str, points: tuple[Point, ...]) -> None:
-    for stage, (colour, marker, said) in LOOKS.items():
-        some = [one for one in points if one.stage == stage]
-        if some:
-            look: dict[str, Any] = {
-                "color": colour,
-                "marker": marker,
-                "s": 26,
-                "alpha": 0.8,
-                "label": said,
-                "zorder": 3,
-            }
-            axes.scatter([one.outer for one in some], [one.inner for one in some], **look)
-    seen = [value for one in points for value in (one.inner, one.outer)]
-    edge = 0.06 * (max(seen) - min(seen)) or 0.01
-    low, high = min(seen) - edge, max(seen) + edge
+_Points: TypeAlias = tuple[OptimismPoint, ...]
+
+
+def _draw_inner_outer(label: str, points: _Points, axes: Axes) -> None:
+    for stage, (colour, marker, stage_label) in STAGE_LOOKS.items():
+        scores = [(point.outer, point.inner) for point in points if point.stage == stage]
+        if scores:
+            look: dict[str, Any] = {"color": colour, "marker": marker, "s": 26, "alpha": 0.8, "zorder": 3}
+            axes.scatter(*coordinates(scores), label=stage_label, **look)
+    low = min(min(point.inner, point.outer) for point in points)
+    high = max(max(point.inner, point.outer) for point in points)
+    margin = 0.06 * (high - low) or 0.01
+    limits = (low - margin, high + margin)
     axes.locator_params(nbins=5)
-    axes.plot([low, high], [low, high], color="0.5", linewidth=1, label="believed what held")
-    axes.set(xlim=(low, high), ylim=(low, high), xlabel=f"{label} on test rows", ylabel=f"{label} on inner folds")
-    axes.set_title("What the search believed, what held", fontsize=9, fontweight="bold", loc="left")
-    axes.legend(frameon=False, fontsize=LABEL - 1, loc="best")
+    axes.plot(limits, limits, color="0.5", linewidth=1, label="believed what held")
+    axes.set(xlim=limits, ylim=limits, xlabel=f"{label} on test rows", ylabel=f"{label} on inner folds")
+    _finish_panel(axes, "What the search believed, what held")
 
 
-def _by_trials(axes: Axes, label: str, points: tuple[Point, ...]) -> None:
-    for stage, (colour, marker, _) in LOOKS.items():
-        some = [one for one in points if one.stage == stage]
-        if some:
-            axes.scatter(
-                [one.trials for one in some], [one.gap for one in some], color=colour, marker=marker, s=26, alpha=0.8
-            )
-    means = [_mean([one for one in points if one.stage == stage]) for stage in LINE]
-    known = sorted(mean for mean in means if mean is not None)
+def _draw_gap_by_trials(label: str, points: _Points, axes: Axes) -> None:
+    means = []
+    for stage, (colour, marker, _) in STAGE_LOOKS.items():
+        gaps = [(point.trials, point.gap) for point in points if point.stage == stage]
+        if gaps:
+            axes.scatter(*coordinates(gaps), color=colour, marker=marker, s=26, alpha=0.8)
+        if gaps and stage in JOINED_STAGES:
+            means.append((sum(trials for trials, _ in gaps) / len(gaps), sum(gap for _, gap in gaps) / len(gaps)))
     axes.plot(
-        *zip(*known, strict=True), color="black", linewidth=1, marker="_", markersize=14, label="mean of each kind"
+        *coordinates(sorted(means)), color="black", linewidth=1, marker="_", markersize=14, label="mean of each kind"
     )
     axes.axhline(0, color="0.5", linewidth=1)
     axes.set_xscale("log")
-    plain_numbers(axes.xaxis)
+    set_plain_log_ticks(axes.xaxis)
     axes.margins(x=0.12)
     axes.set(xlabel="trials to choose among", ylabel=f"{label} believed too much")
-    axes.set_title("Too much belief by number of trials", fontsize=9, fontweight="bold", loc="left")
-    axes.legend(frameon=False, fontsize=LABEL - 1, loc="best")
+    _finish_panel(axes, "Too much belief by number of trials")
 
 
-def _mean(points: list[Point]) -> tuple[float, float] | None:
-    if not points:
-        return None
-    return sum(one.trials for one in points) / len(points), sum(one.gap for one in points) / len(points)
-
-
-def _first(axes: Axes, shares: tuple[tuple[str, float], ...]) -> None:
-    shown = sorted(enumerate(shares), key=lambda one: (-one[1][1], one[0]))[:BARS]
-    for down, (at, (_, share)) in enumerate(shown):
-        axes.barh(down, 100 * share, color=BLUE if at == 0 else "0.75", height=0.7)
-        axes.text(100 * share + 1.5, down, f"{100 * share:.0f} %", va="center", fontsize=LABEL)
-    axes.set_yticks(range(len(shown)), [_folded(name) for _, (name, _) in shown], fontsize=LABEL - 1)
-    axes.set(ylim=(max(len(shown), 4) - 0.5, -0.5), xlim=(0, 114), xlabel="% of resamples in which it is first")
+def _draw_first_shares(shares: tuple[tuple[str, float], ...], axes: Axes) -> None:
+    """The entries that are first most often; the bar of the entry that is first in the ranking is blue."""
+    order = sorted(range(len(shares)), key=lambda index: (-shares[index][1], index))[:MAX_BARS]
+    for row, index in enumerate(order):
+        percentage = 100 * shares[index][1]
+        axes.barh(row, percentage, color=BLUE if index == 0 else "0.75", height=0.7)
+        axes.text(percentage + 1.5, row, f"{percentage:.0f} %", va="center", fontsize=LABEL_SIZE)
+    names = [_fold_name(shares[index][0]) for index in order]
+    axes.set_yticks(range(len(order)), names, fontsize=LABEL_SIZE - 1)
+    axes.set(ylim=(max(len(order), 4) - 0.5, -0.5), xlim=(0, 114), xlabel="% of resamples in which it is first")
     axes.set_xticks(range(0, 101, 25))
-    axes.set_title("Who is first on other test rows", fontsize=9, fontweight="bold", loc="left")
+    axes.set_title("Who is first on other test rows", fontweight="bold", loc="left")
 
 
-def _settle(axes: Axes, label: str, tie: Tie, folds: int) -> None:
-    alone = Spread(tie.spread.deviation, tie.spread.n, tie.spread.ratio)
-    for spread, colour, style, said in (
-        (tie.spread, ORANGE, "-", f"needed among {tie.spread.tests:,} pairs"),
-        (alone, BLUE, "--", "needed as the only comparison"),
-    ):
-        wide = [(r, Spread(spread.deviation, r * folds, spread.ratio, spread.tests).half) for r in REPEATS]
-        known = [(repeats, half) for repeats, half in wide if repeats * folds >= 3 and not math.isnan(half)]
-        if spread.tests > 1 or colour == BLUE:
-            axes.plot(*zip(*known, strict=True), color=colour, linestyle=style, linewidth=1.6, label=said)
-    if tie.difference:  # which a logarithmic axis has no place for otherwise
-        axes.axhline(abs(tie.difference), color="black", linewidth=1.2, linestyle=":", label="difference seen")
+def _draw_needed_repeats(label: str, lead: LeadingDifference, folds: int, axes: Axes) -> None:
+    """The difference that is needed to be significant, by the number of repeats."""
+    if lead.spread.tests > 1:
+        x, y = _needed_differences(lead.spread, folds)
+        axes.plot(x, y, color=ORANGE, linewidth=1.6, label=f"needed among {lead.spread.tests:,} pairs")
+    x, y = _needed_differences(replace(lead.spread, tests=1), folds)
+    axes.plot(x, y, color=BLUE, linestyle="--", linewidth=1.6, label="needed as the only comparison")
+    if lead.difference:  # a logarithmic axis has no zero
+        axes.axhline(abs(lead.difference), color="black", linewidth=1.2, linestyle=":", label="difference seen")
     axes.set_xscale("log")
     axes.set_yscale("log")
     axes.set_xticks((1, 10, 100, 1000), ("1", "10", "100", "1,000"))
-    plain_numbers(axes.yaxis)
+    set_plain_log_ticks(axes.yaxis)
     axes.set(xlabel=f"repeats of {folds} folds", ylabel=f"difference in {label}")
-    axes.set_title("What would settle first against the next", fontsize=9, fontweight="bold", loc="left")
-    axes.legend(frameon=False, fontsize=LABEL - 1, loc="best")
+    _finish_panel(axes, "What would settle first against the next")
 
 
-def _folded(name: str) -> str:
-    """An entry's name, on two lines where one would be long; cut where that is not enough: the table has all of it."""
-    lines = name.replace("/", "/\n", 1).split("\n") if len(name) > ONE_LINE else [name]
-    return "\n".join(line if len(line) <= LONGEST else f"{line[: LONGEST - 1]}…" for line in lines)
+def _needed_differences(spread: PairedSpread, folds: int) -> tuple[list[float], list[float]]:
+    """Numbers of repeats, and the least difference that is significant with each of them."""
+    differences: list[tuple[float, float]] = []
+    for repeats in REPEATS:
+        difference = replace(spread, n=repeats * folds).min_significant
+        if repeats * folds >= MIN_SPLITS and not math.isnan(difference):
+            differences.append((repeats, difference))
+    return coordinates(differences)
+
+
+def _finish_panel(axes: Axes, title: str) -> None:
+    axes.set_title(title, fontweight="bold", loc="left")
+    axes.legend(fontsize=LABEL_SIZE - 1, loc="best")
+
+
+def _fold_name(name: str) -> str:
+    """An entry's name, in two lines where one would be long, and shortened where two are not enough."""
+    if len(name) > MAX_ONE_LINE_NAME:
+        name = name.replace("/", "/\n", 1)
+    return shorten_lines(name, MAX_LINE_LENGTH)

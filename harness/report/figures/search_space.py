@@ -1,4 +1,4 @@
-"""What a search tried: which parameters its score depends on, and the trials in parallel coordinates."""
+"""The search space: which parameters the score depends on, and the trials in parallel coordinates."""
 
 from __future__ import annotations
 
@@ -6,27 +6,40 @@ import math
 import re
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from harness.report.figures.style import BLUE, LABEL, ORANGE, STYLE, cut, figure, files
+import numpy as np
+
+from harness.report.figures.style import (
+    BLUE,
+    LABEL_SIZE,
+    ORANGE,
+    create_figure,
+    create_panels,
+    shorten,
+    shorten_lines,
+    styled_figure,
+)
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
-PANELS, BARS = 6, 8
+MAX_PANELS, MAX_BARS = 6, 8
 STRATEGY = "strategy"
-NAME, TITLE = 28, 44  #: characters of a name, of a line above a panel
-ABSENT = -0.14  #: where a trial crosses the axis of a parameter that it does not have
-WIDEST = 14  #: characters in a line of a name
+BAR_LOOKS: dict[str, Any] = {STRATEGY: {"color": ORANGE, "hatch": "//"}}
+MAX_NAME_LENGTH, MAX_TITLE_LENGTH = 28, 44  #: characters of a parameter, of a line above a panel
+ABSENT_HEIGHT = -0.14  #: where a trial crosses the axis of a parameter that it does not have
+MAX_LINE_LENGTH = 14  #: characters in a line of a name
 
 
-class Weights(NamedTuple):
-    """Shares of the parameters of one family: a share for every split."""
+class ParameterImportances(NamedTuple):
+    """The importances of the parameters of one family, as shares: one for every split."""
 
     title: str
     shares: tuple[tuple[str, tuple[float, ...]], ...]
 
 
-class Scale(NamedTuple):
-    """An axis: its range, or its options spelled out; `log` where it is searched by its logarithm."""
+class ParameterAxis(NamedTuple):
+    """The axis of a parameter: its range, or its options as text; `log` where it is searched on a logarithmic scale."""
 
     name: str
     low: float
@@ -35,136 +48,156 @@ class Scale(NamedTuple):
     options: tuple[str, ...]
 
 
-class Tried(NamedTuple):
-    """A trial: a place on every axis (an option's position; NaN where it has none), its score, whether it is the default."""
+class TrialPath(NamedTuple):
+    """A trial: its value on every axis (the index of an option; NaN where it has none), score, whether it is the default."""
 
-    places: tuple[float, ...]
+    values: tuple[float, ...]
     score: float
     default: bool
 
 
-def importance_figure(families: tuple[Weights, ...], label: str) -> dict[str, bytes]:
-    """A panel for every family: shares of its parameters, the mean of the splits as bars, every split as a dot."""
-    from matplotlib import rc_context
+@styled_figure
+def importance_figure(families: tuple[ParameterImportances, ...], label: str) -> Figure:
+    """Draw the importances of the parameters of every family: the mean over the splits as bars, every split as a dot.
 
-    families = families[:PANELS]
-    across = min(len(families), 2)
-    down = -(-len(families) // across)
-    most = max(min(len(one.shares), BARS) for one in families)
-    with rc_context(STYLE):
-        drawn = figure(max(0.6 + 4.0 * across, 6.4), 0.6 + down * (0.6 + 0.22 * most))
-        panels = drawn.subplots(down, across, squeeze=False, sharex=True).ravel()
-        for axes in panels[len(families) :]:
-            axes.remove()
-        for axes, one in zip(panels, families, strict=False):
-            _bars(axes, one)
-            axes.tick_params(labelbottom=True)
-        drawn.supxlabel(label, fontsize=9)
-        return files(drawn)
+    Parameters
+    ----------
+    families : tuple of ParameterImportances
+        The families, a panel each; six at most are drawn.
+    label : str
+        The label of the importances.
+
+    Returns
+    -------
+    Figure
+        The figure; callers get its files by ending (see `styled_figure`).
+    """
+    families = families[:MAX_PANELS]
+    columns = min(len(families), 2)
+    bars = min(max(len(family.shares) for family in families), MAX_BARS)
+    width, row_height = max(0.6 + 4.0 * columns, 6.4), 0.6 + 0.22 * bars
+    figure, panels = create_panels(len(families), columns, width=width, margin=0.6, row_height=row_height, sharex=True)
+    for axes, family in zip(panels, families, strict=True):
+        _draw_importances(axes, family)
+        axes.tick_params(labelbottom=True)
+    figure.supxlabel(label, fontsize=9)
+    return figure
 
 
+@styled_figure
 def parallel_figure(
-    scales: tuple[Scale, ...], trials: tuple[Tried, ...], label: str, *, greater: bool
-) -> dict[str, bytes]:
-    """Every trial a line through its parameters, coloured by its inner score, the better ones on top."""
-    from matplotlib import colormaps, rc_context
+    parameters: tuple[ParameterAxis, ...], trials: tuple[TrialPath, ...], label: str, *, greater: bool
+) -> Figure:
+    """Draw every trial as a line through its parameters, coloured by its inner score, the better ones on top.
+
+    Parameters
+    ----------
+    parameters : tuple of ParameterAxis
+        The axes.
+    trials : tuple of TrialPath
+        The trials, with a value for every axis.
+    label : str
+        The name of the score.
+    greater : bool
+        Whether a greater score is better.
+
+    Returns
+    -------
+    Figure
+        The figure; callers get its files by ending (see `styled_figure`).
+    """
+    from matplotlib import colormaps
     from matplotlib.cm import ScalarMappable
     from matplotlib.collections import LineCollection
     from matplotlib.colors import Normalize
 
-    order = sorted(trials, key=lambda one: one.score if greater else -one.score)
-    # Dark is better: what is best must stand out on white. A few very bad trials would leave all others one colour.
+    order = sorted(trials, key=lambda trial: trial.score, reverse=not greater)
+    # Dark is better: the best must be visible on white. The worst tenth has one colour, or a few very bad trials would
+    # leave all others with nearly the same one.
     worst, best = order[len(order) // 10].score, order[-1].score
     norm, colours = Normalize(min(worst, best), max(worst, best)), colormaps["cividis_r" if greater else "cividis"]
-    with rc_context(STYLE):
-        drawn = figure(2.2 + 1.15 * len(scales), 4.4)
-        axes = drawn.subplots()
-        paths = [[(x, _height(scale, at)) for x, (scale, at) in enumerate(_on(scales, one))] for one in order]
-        shown = [colours(norm(one.score)) for one in order]
-        axes.add_collection(LineCollection(paths, colors=shown, linewidths=1.1))
-        firsts = [path for path, one in zip(paths, order, strict=True) if one.default][:1]
-        axes.add_collection(
-            LineCollection(firsts, colors=ORANGE, linewidths=2, linestyles="--", label="default configuration")
-        )
-        absent = [any(math.isnan(one.places[x]) for one in trials) for x in range(len(scales))]
-        for x, scale in enumerate(scales):
-            _scale(axes, x, scale, absent=absent[x])
-        wide = 0.2 if scales[-1].options or absent[-1] else 0.6
-        axes.set(xlim=(-0.1, len(scales) - wide), ylim=(ABSENT - 0.06 if any(absent) else -0.05, 1.05))
-        axes.axis("off")
-        bar = drawn.colorbar(
-            ScalarMappable(norm, colours), ax=axes, label=f"inner {label}", extend="min" if greater else "max"
-        )
-        bar.outline.set_visible(False)
-        drawn.legend(loc="outside lower left", frameon=False)
-        return files(drawn)
+    figure = create_figure(2.2 + 1.15 * len(parameters), 4.4)
+    axes = figure.subplots()
+    paths = [list(enumerate(map(_axis_height, parameters, trial.values))) for trial in order]
+    line_colours = colours(norm([trial.score for trial in order]))
+    axes.add_collection(LineCollection(paths, colors=line_colours, linewidths=1.1))
+    default = [path for path, trial in zip(paths, order, strict=True) if trial.default][:1]
+    axes.add_collection(
+        LineCollection(default, colors=ORANGE, linewidths=2, linestyles="--", label="default configuration")
+    )
+    absent = [any(map(math.isnan, column)) for column in np.transpose([trial.values for trial in trials])]
+    for x, parameter in enumerate(parameters):
+        _draw_axis(axes, x, parameter, absent=absent[x])
+    right_margin = 0.2 if parameters[-1].options or absent[-1] else 0.6
+    bottom = ABSENT_HEIGHT - 0.06 if any(absent) else -0.05
+    axes.set(xlim=(-0.1, len(parameters) - right_margin), ylim=(bottom, 1.05))
+    axes.axis("off")
+    bar = figure.colorbar(
+        ScalarMappable(norm, colours), ax=axes, label=f"inner {label}", extend="min" if greater else "max"
+    )
+    bar.outline.set_visible(False)
+    figure.legend(loc="outside lower left")
+    return figure
 
 
-def _bars(axes: Axes, one: Weights) -> None:
-    shares = sorted(one.shares, key=lambda share: -_mean(share[1]))
-    shown = shares[:BARS]
-    if STRATEGY in dict(shares[BARS:]):
-        shown = [*shown[:-1], (STRATEGY, dict(shares)[STRATEGY])]
-    for at, (name, values) in enumerate(shown):
-        chosen = name == STRATEGY
-        look: dict[str, Any] = {
-            "color": ORANGE if chosen else BLUE,
-            "hatch": "//" if chosen else "",
-            "edgecolor": "white",
-        }
-        axes.barh(at, _mean(values), height=0.7, **look)
-        axes.scatter(values, [at] * len(values), s=10, facecolors="white", edgecolors="black", linewidths=0.7, zorder=3)
-    axes.set_yticks(range(len(shown)), [cut(name, NAME) for name, _ in shown])
-    axes.set(xlim=(0, 1), ylim=(len(shown) - 0.4, -0.6))
-    axes.set_title("\n".join(cut(line, TITLE) for line in one.title.split("\n")), fontsize=9)
+def _draw_importances(axes: Axes, family: ParameterImportances) -> None:
+    """The most important parameters; the strategy is always among them."""
+    means = {name: sum(shares) / len(shares) for name, shares in family.shares}
+    order = sorted(family.shares, key=lambda parameter: -means[parameter[0]])
+    drawn = order[:MAX_BARS]
+    for parameter in order[MAX_BARS:]:
+        if parameter[0] == STRATEGY:
+            drawn[-1] = parameter
+    for row, (name, shares) in enumerate(drawn):
+        axes.barh(row, means[name], height=0.7, edgecolor="white", **BAR_LOOKS.get(name, {"color": BLUE}))
+        rows = [row] * len(shares)
+        axes.scatter(shares, rows, s=10, facecolors="white", edgecolors="black", linewidths=0.7, zorder=3)
+    axes.set_yticks(range(len(drawn)), [shorten(name, MAX_NAME_LENGTH) for name, _ in drawn])
+    axes.set(xlim=(0, 1), ylim=(len(drawn) - 0.4, -0.6))
+    axes.set_title(shorten_lines(family.title, MAX_TITLE_LENGTH))
     axes.grid(visible=True, axis="x")
 
 
-def _mean(values: tuple[float, ...]) -> float:
-    return sum(values) / len(values)
+def _axis_height(parameter: ParameterAxis, number: float) -> float:
+    """The height of a value on its axis, 0 to 1."""
+    if math.isnan(number):
+        return ABSENT_HEIGHT
+    if parameter.options:
+        return (number + 0.5) / len(parameter.options)
+    if parameter.low >= parameter.high:
+        return 0.5
+    low, high = parameter.low, parameter.high
+    if parameter.log:
+        low, high, number = map(math.log, (low, high, number))
+    return (number - low) / (high - low)
 
 
-def _on(scales: tuple[Scale, ...], one: Tried) -> list[tuple[Scale, float]]:
-    return list(zip(scales, one.places, strict=True))
-
-
-def _height(scale: Scale, place: float) -> float:
-    """How high, from 0 to 1, a value lies on its axis."""
-    if math.isnan(place):
-        return ABSENT
-    if scale.options:
-        return (place + 0.5) / len(scale.options)
-    low, high = scale.low, scale.high
-    if scale.log:
-        low, high, place = math.log(low), math.log(high), math.log(place)
-    return (place - low) / (high - low) if high > low else 0.5
-
-
-def _scale(axes: Axes, x: int, scale: Scale, *, absent: bool) -> None:
-    """An axis with its name above and its values beside it."""
+def _draw_axis(axes: Axes, x: int, parameter: ParameterAxis, *, absent: bool) -> None:
+    """An axis with its name above it and its values beside it."""
     axes.plot([x, x], [0, 1], color="0.25", linewidth=1)
-    axes.text(
-        x, 1.04, _broken(cut(scale.name)) + ("\n(log)" if scale.log else ""), ha="center", va="bottom", fontsize=LABEL
-    )
-    marks = [(float(at), option) for at, option in enumerate(scale.options)] or [
-        (value, f"{value:.3g}") for value in (scale.low, _middle(scale), scale.high)
-    ]
-    behind = {"facecolor": "white", "alpha": 0.75, "edgecolor": "none", "pad": 0.6}
-    heights = [(_height(scale, value), text) for value, text in marks] + ([(ABSENT, "not used")] if absent else [])
-    for height, text in heights:
+    name = _break_lines(shorten(parameter.name))
+    if parameter.log:
+        name += "\n(log)"
+    axes.text(x, 1.04, name, ha="center", va="bottom", fontsize=LABEL_SIZE)
+    ticks = [(_axis_height(parameter, index), option) for index, option in enumerate(parameter.options)]
+    if not ticks:
+        low, high = parameter.low, parameter.high
+        middle = math.sqrt(low * high) if parameter.log else (low + high) / 2
+        ticks = [(_axis_height(parameter, number), f"{number:.3g}") for number in (low, middle, high)]
+    if absent:
+        ticks.append((ABSENT_HEIGHT, "not used"))
+    background = {"facecolor": "white", "alpha": 0.75, "edgecolor": "none", "pad": 0.6}
+    for height, text in ticks:
         axes.plot([x - 0.02, x + 0.02], [height, height], color="0.25", linewidth=1)
-        axes.text(x + 0.04, height, _broken(cut(text)), ha="left", va="center", fontsize=7, bbox=behind, zorder=5)
+        label = _break_lines(shorten(text))
+        axes.text(x + 0.04, height, label, ha="left", va="center", fontsize=7, bbox=background, zorder=5)
 
 
-def _middle(scale: Scale) -> float:
-    return math.sqrt(scale.low * scale.high) if scale.log else (scale.low + scale.high) / 2
-
-
-def _broken(text: str) -> str:
-    """A long name in lines, broken after dots and underscores; what has none stays whole."""
+def _break_lines(text: str) -> str:
+    """A long name in several lines, broken after dots and underscores."""
     lines = [""]
     for part in re.findall(r"[^._]*[._]+|[^._]+", text):
-        if lines[-1] and len(lines[-1]) + len(part) > WIDEST:
+        if lines[-1] and len(lines[-1]) + len(part) > MAX_LINE_LENGTH:
             lines.append("")
         lines[-1] += part
     return "\n".join(lines)

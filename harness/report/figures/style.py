@@ -1,123 +1,35 @@
-"""How every picture of a report looks; the only place that makes files of them.
+"""The style of all figures of a report, the placement of labels, and the only place that turns a figure into files.
 
-Colours are Okabe and Ito's (Color Universal Design, 2008), told apart by the colour-blind; shapes tell the same again.
+The colours are those of Okabe and Ito (Color Universal Design, 2008), which colour-blind readers can distinguish; markers
+repeat what colours say.
 """
 
 from __future__ import annotations
 
 import io
 import math
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
+from collections.abc import Callable, Sequence
+from functools import wraps
+from itertools import pairwise
+from typing import TYPE_CHECKING, Any, NamedTuple, ParamSpec, TypeAlias
 
-from harness.report.render.markdown import visible
+from harness.report.render.markdown import replace_control_characters
 
 if TYPE_CHECKING:
+    from matplotlib.axes import Axes
     from matplotlib.axis import Axis
     from matplotlib.figure import Figure
-
-
-class Box(NamedTuple):
-    """A rectangle: left, bottom, right, top."""
-
-    left: float
-    bottom: float
-    right: float
-    top: float
-
-    def overlap(self, other: Box) -> float:
-        """The area that both share."""
-        wide = min(self.right, other.right) - max(self.left, other.left)
-        high = min(self.top, other.top) - max(self.bottom, other.bottom)
-        return max(wide, 0.0) * max(high, 0.0)
-
-    def outside(self, frame: Box) -> float:
-        """The part of its area that lies outside a frame."""
-        return (self.right - self.left) * (self.top - self.bottom) - self.overlap(frame)
-
-
-Point: TypeAlias = tuple[float, float]
-Line: TypeAlias = tuple[Point, Point]
-
-PASSES = 3
-CROSSING = 300.0  #: what a line that crosses another or a label costs, in hidden area
-RADII = (9.0, 18.0, 30.0, 45.0, 65.0, 90.0, 120.0, 160.0)
-DIRECTIONS = (0, 180, 45, 315, 135, 225, 90, 270)  #: degrees, best readable first
-
-
-def place_labels(
-    anchors: Sequence[tuple[float, float]], sizes: Sequence[tuple[float, float]], obstacles: Sequence[Box], frame: Box
-) -> list[Box]:
-    """A box of the given (width, height) near each anchor, clear of obstacles and of one another where there is room.
-
-    The nearest free place wins, free also of lines from other points to their labels; where nothing is free, the place that
-    hides least.
-    """
-    placed: dict[int, Box] = {}
-    for _ in range(PASSES):  # one that was placed early moves once it is known where the others stand
-        for at, (anchor, size) in enumerate(zip(anchors, sizes, strict=True)):
-            others = [(anchors[other], box) for other, box in placed.items() if other != at]
-            taken = [*obstacles, *(box for _, box in others)]
-            lines = [(point, nearest(point, box)) for point, box in others]
-            candidates = (_beside(*anchor, *size, (r, d)) for r in RADII for d in DIRECTIONS)
-            costs = [
-                (
-                    sum(map(box.overlap, taken))
-                    + box.outside(frame)
-                    + CROSSING * _crossings(anchor, box, others, lines),
-                    box,
-                )
-                for box in candidates
-            ]
-            placed[at] = min(costs, key=lambda one: one[0])[1]
-    return [placed[at] for at in range(len(anchors))]
-
-
-def nearest(point: Point, box: Box) -> Point:
-    """Where in a box the line from a point ends: at its nearest point."""
-    return min(max(point[0], box.left), box.right), min(max(point[1], box.bottom), box.top)
-
-
-def _crossings(anchor: Point, box: Box, others: Sequence[tuple[Point, Box]], lines: Sequence[Line]) -> int:
-    """How often the line to a label crosses other lines and labels, and other lines this label."""
-    line = anchor, nearest(anchor, box)
-    crossed = sum(_crosses(line, other) for other in lines) + sum(_hits(line, other) for _, other in others)
-    return crossed + sum(_hits(other, box) for other in lines)
-
-
-def _crosses(one: Line, other: Line) -> bool:
-    """Whether two lines cross, each at a point within the other."""
-
-    def side(line: Line, point: Point) -> float:
-        (a, b), (c, d) = line
-        return (c - a) * (point[1] - b) - (d - b) * (point[0] - a)
-
-    return side(one, other[0]) * side(one, other[1]) < 0 and side(other, one[0]) * side(other, one[1]) < 0
-
-
-def _hits(line: Line, box: Box) -> bool:
-    """Whether a line passes through a box."""
-    corners = ((box.left, box.bottom), (box.right, box.bottom), (box.right, box.top), (box.left, box.top))
-    return any(_crosses(line, (corners[at - 1], corners[at])) for at in range(4))
-
-
-def _beside(x: float, y: float, width: float, height: float, at: tuple[float, float]) -> Box:
-    """The box whose nearest edge is `at` = (distance, direction in degrees) from a point."""
-    radius, direction = at[0], math.radians(at[1])
-    across, up = round(math.cos(direction), 6), round(math.sin(direction), 6)
-    left = x + radius * across - width * (1 - across) / 2
-    bottom = y + radius * up - height * (1 - up) / 2
-    return Box(left, bottom, left + width, bottom + height)
-
 
 BLUE, ORANGE = "#0072B2", "#D55E00"
 COLOURS = (BLUE, ORANGE, "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 MARKERS = "os^Dv<>"
-LABEL = 8  #: points
-LONGEST = 50  #: characters of a name
+LABEL_SIZE = 8  #: points
+MAX_NAME_LENGTH = 50  #: characters
 STYLE: dict[Any, Any] = {
     "font.size": 9,
-    "text.parse_math": False,  # a dollar in a name begins no formula
+    "axes.titlesize": 9,
+    "legend.frameon": False,
+    "text.parse_math": False,  # a dollar sign in a name starts no formula
     "svg.hashsalt": "evenhand",  # the same figure gives the same bytes
     "axes.spines.top": False,
     "axes.spines.right": False,
@@ -125,35 +37,227 @@ STYLE: dict[Any, Any] = {
     "grid.color": "0.92",
 }
 
+PLACEMENT_PASSES = 3
+CROSSING_COST = 300.0  #: of a line that crosses another line or a label, in hidden pixels
+LABEL_DISTANCES = (9.0, 18.0, 30.0, 45.0, 65.0, 90.0, 120.0, 160.0)
+LABEL_DIRECTIONS = (0, 180, 45, 315, 135, 225, 90, 270)  #: degrees, the most readable first
 
-def cut(text: str, longest: int = LONGEST) -> str:
-    """A name that fits; the whole of it stands in the tables."""
-    plain = visible(text)
-    return plain if len(plain) <= longest else f"{plain[: longest - 1]}…"
+P = ParamSpec("P")
+Point: TypeAlias = tuple[float, float]
+Segment: TypeAlias = tuple[Point, Point]
 
 
-def figure(width: float, height: float) -> Figure:
-    """An empty figure of so many inches, that finds room for its labels itself."""
+class Box(NamedTuple):
+    """A rectangle."""
+
+    x0: float
+    y0: float
+    x1: float
+    y1: float
+
+    def overlap(self, other: Box) -> float:
+        """The area that two rectangles share."""
+        width = min(self.x1, other.x1) - max(self.x0, other.x0)
+        height = min(self.y1, other.y1) - max(self.y0, other.y0)
+        return max(width, 0.0) * max(height, 0.0)
+
+    def outside(self, frame: Box) -> float:
+        """The part of its area that lies outside a frame."""
+        return (self.x1 - self.x0) * (self.y1 - self.y0) - self.overlap(frame)
+
+
+def create_figure(width: float, height: float) -> Figure:
+    """Create an empty figure, of a size in inches, whose layout leaves room for its labels."""
     from matplotlib.figure import Figure
 
     return Figure(figsize=(width, height), layout="constrained")
 
 
-def files(drawn: Figure) -> dict[str, bytes]:
-    """A figure by the ending of its file; the same figure gives the same bytes."""
-    found = {}
+def styled_figure(build: Callable[P, Figure]) -> Callable[P, dict[str, bytes]]:
+    """Decorate a function that builds a figure: it is called in the style of all figures and returns the files by ending."""
+
+    @wraps(build)
+    def draw(*args: P.args, **options: P.kwargs) -> dict[str, bytes]:
+        from matplotlib import rc_context
+
+        with rc_context(STYLE):
+            return encode_figure(build(*args, **options))
+
+    return draw
+
+
+def create_panels(
+    n: int, columns: int, *, width: float, margin: float, row_height: float, **options: Any
+) -> tuple[Figure, list[Axes]]:
+    """Create a figure with panels in rows.
+
+    Parameters
+    ----------
+    n : int
+        The number of panels.
+    columns : int
+        The number of panels in a row.
+    width : float
+        The width of the figure in inches.
+    margin, row_height : float
+        The height of the figure in inches is `margin` and `row_height` for every row.
+    **options
+        Arguments of `Figure.subplots`.
+
+    Returns
+    -------
+    tuple of Figure and list of Axes
+        The figure and its panels, row by row.
+    """
+    rows = -(-n // columns)
+    figure = create_figure(width, margin + row_height * rows)
+    panels = figure.subplots(rows, columns, squeeze=False, **options).ravel().tolist()
+    for unused in panels[n:]:
+        unused.remove()
+    return figure, panels[:n]
+
+
+def coordinates(points: Sequence[Point]) -> tuple[list[float], list[float]]:
+    """The x and the y coordinates of points."""
+    return [x for x, _ in points], [y for _, y in points]
+
+
+def encode_figure(figure: Figure) -> dict[str, bytes]:
+    """Encode a figure as PNG and SVG.
+
+    Parameters
+    ----------
+    figure : matplotlib.figure.Figure
+        The figure.
+
+    Returns
+    -------
+    dict of str to bytes
+        The files by ending; the same figure gives the same bytes.
+    """
+    files = {}
     for ending, metadata in (("png", {"Software": None}), ("svg", {"Date": None, "Creator": None})):
         file = io.BytesIO()
-        drawn.savefig(file, format=ending, dpi=130, metadata=metadata)
-        found[ending] = file.getvalue()
-        drawn.set_layout_engine("none")  # what was placed once stays there: placing takes a third of the time
-    return found
+        figure.savefig(file, format=ending, dpi=130, metadata=metadata)
+        files[ending] = file.getvalue()
+        figure.set_layout_engine("none")  # the layout takes a third of the time and is the same for both files
+    return files
 
 
-def plain_numbers(axis: Axis) -> None:
-    """Label a logarithmic axis at 1, 2, 5, 10 and so on, without powers."""
+def shorten(text: str, max_length: int = MAX_NAME_LENGTH) -> str:
+    """Shorten a name to a number of characters; the tables have all of it."""
+    name = replace_control_characters(text)
+    return name if len(name) <= max_length else f"{name[: max_length - 1]}…"
+
+
+def shorten_lines(text: str, max_length: int) -> str:
+    """Shorten every line of a title to a number of characters."""
+    return "\n".join(shorten(line, max_length) for line in text.split("\n"))
+
+
+def marker_of(index: int) -> str:
+    """The marker of a family by its number; families that share a colour have different markers."""
+    return MARKERS[(index + index // len(COLOURS)) % len(MARKERS)]
+
+
+def collect_legend(panels: Sequence[Axes]) -> dict[str, Any]:
+    """The handles of the legends of all panels by label, each label once."""
+    handles: dict[str, Any] = {}
+    for axes in panels:
+        for handle, label in zip(*axes.get_legend_handles_labels(), strict=True):
+            handles.setdefault(label, handle)
+    return handles
+
+
+def set_plain_log_ticks(axis: Axis) -> None:
+    """Label a logarithmic axis at 1, 2, 5, 10 and so on, without powers of ten."""
     from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
     axis.set_major_locator(LogLocator(subs=(1, 2, 5), numticks=8))
-    axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.0f}" if value >= 1000 else f"{value:g}"))
+    axis.set_major_formatter(FuncFormatter(lambda tick, _: f"{tick:,.0f}" if tick >= 1000 else f"{tick:g}"))
     axis.set_minor_formatter(NullFormatter())
+
+
+def position_labels(
+    anchors: Sequence[Point], sizes: Sequence[tuple[float, float]], obstacles: Sequence[Box], frame: Box
+) -> list[Box]:
+    """Position labels near the points that they name.
+
+    Of all positions around a point, the nearest is chosen that is free of obstacles, of other labels and of the lines
+    between other points and their labels; where none is free, the position that hides least.
+
+    Parameters
+    ----------
+    anchors : sequence of (x, y)
+        The points.
+    sizes : sequence of (width, height)
+        The sizes of the labels.
+    obstacles : sequence of Box
+        Rectangles that no label should cover.
+    frame : Box
+        The rectangle in which labels should lie.
+
+    Returns
+    -------
+    list of Box
+        The rectangle of every label.
+    """
+    positioned: dict[int, Box] = {}
+    for _ in range(PLACEMENT_PASSES):  # early labels move once the positions of the others are known
+        for index, (anchor, size) in enumerate(zip(anchors, sizes, strict=True)):
+            others = [(anchors[other], box) for other, box in positioned.items() if other != index]
+            occupied = [*obstacles, *(box for _, box in others)]
+            lines = [(point, nearest_point(point, box)) for point, box in others]
+            min_cost = math.inf
+            for candidate in _label_candidates(anchor, size):
+                hidden = sum(map(candidate.overlap, occupied)) + candidate.outside(frame)
+                cost = hidden + CROSSING_COST * _count_crossings(anchor, candidate, others, lines)
+                if cost < min_cost:
+                    min_cost, positioned[index] = cost, candidate
+    return [positioned[index] for index in range(len(anchors))]
+
+
+def nearest_point(point: Point, box: Box) -> Point:
+    """The point of a rectangle that is nearest to another point: there the line to a label ends."""
+    return min(max(point[0], box.x0), box.x1), min(max(point[1], box.y0), box.y1)
+
+
+def _label_candidates(anchor: Point, size: tuple[float, float]) -> list[Box]:
+    """The rectangles of a label around a point, by distance, then by direction."""
+    width, height = size
+    candidates = []
+    for distance in LABEL_DISTANCES:
+        for direction in map(math.radians, LABEL_DIRECTIONS):
+            dx, dy = round(math.cos(direction), 6), round(math.sin(direction), 6)
+            x0 = anchor[0] + distance * dx - width * (1 - dx) / 2
+            y0 = anchor[1] + distance * dy - height * (1 - dy) / 2
+            candidates.append(Box(x0, y0, x0 + width, y0 + height))
+    return candidates
+
+
+def _count_crossings(anchor: Point, box: Box, others: Sequence[tuple[Point, Box]], lines: Sequence[Segment]) -> int:
+    """How often the line to a label crosses other lines and labels, and other lines cross this label."""
+    line = anchor, nearest_point(anchor, box)
+    crossed_lines = sum(_segments_cross(line, other) for other in lines)
+    crossed_labels = sum(_segment_crosses_box(line, other) for _, other in others)
+    return crossed_lines + crossed_labels + sum(_segment_crosses_box(other, box) for other in lines)
+
+
+def _segments_cross(first: Segment, second: Segment) -> bool:
+    """Whether two segments cross at a point within both."""
+    return (
+        _side_of_line(first, second[0]) * _side_of_line(first, second[1]) < 0
+        and _side_of_line(second, first[0]) * _side_of_line(second, first[1]) < 0
+    )
+
+
+def _side_of_line(line: Segment, point: Point) -> float:
+    """Positive on one side of a line, negative on the other."""
+    (x0, y0), (x1, y1) = line
+    return (x1 - x0) * (point[1] - y0) - (y1 - y0) * (point[0] - x0)
+
+
+def _segment_crosses_box(segment: Segment, box: Box) -> bool:
+    x0, y0, x1, y1 = box
+    corners = [(x0, y1), (x0, y0), (x1, y0), (x1, y1), (x0, y1)]
+    return any(_segments_cross(segment, edge) for edge in pairwise(corners))

@@ -1,4 +1,4 @@
-"""Where to decide: confusion matrices, scores by class, and what every threshold brings."""
+"""Decisions: confusion matrices, scores by class, and precision, recall and cost at every threshold."""
 
 from __future__ import annotations
 
@@ -6,150 +6,187 @@ from collections.abc import Sequence
 from math import isnan
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
-from harness.evaluation.curves import FARTHEST, Band, Histogram, Sweep
-from harness.report.figures.curves import SPREAD, WIDTH, odds_ticks, position, shade, title
-from harness.report.figures.style import BLUE, COLOURS, ORANGE, STYLE, cut, figure, files
+import numpy as np
+
+from harness.evaluation.curves import MAX_LOG_ODDS, MeanCurve, ScoreHistogram, SweepCurves
+from harness.report.figures.curves import (
+    FIGURE_WIDTH,
+    SPREAD_LABEL,
+    axis_position,
+    entry_title,
+    set_log_odds_ticks,
+    shade_band,
+)
+from harness.report.figures.style import (
+    BLUE,
+    COLOURS,
+    ORANGE,
+    collect_legend,
+    create_figure,
+    create_panels,
+    shorten,
+    styled_figure,
+)
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
 Counts: TypeAlias = tuple[tuple[int, ...], ...]
-FEW = 4  #: classes whose matrices fit side by side
-FIGURES = (("precision", BLUE, "-"), ("recall", ORANGE, "--"), ("F1", COLOURS[2], "-."))
+MAX_SMALL_CLASSES = 4  #: with more classes, matrices are below each other
+SWEPT_METRICS = (("precision", BLUE, "-"), ("recall", ORANGE, "--"), ("F1", COLOURS[2], "-."))
 
 
-class Swept(NamedTuple):
-    """An entry whose thresholds are swept: name, scores by class, the curves, the tuned thresholds of the splits."""
+class ThresholdSweep(NamedTuple):
+    """Metrics of an entry over all thresholds: its scores by class, the curves, the tuned thresholds of the splits."""
 
     name: str
-    scores: Histogram
-    sweep: Sweep
+    scores: ScoreHistogram
+    sweep: SweepCurves
     tuned: tuple[float, ...]
 
 
-def confusion_figure(matrices: Sequence[tuple[str, Counts]], classes: Sequence[str]) -> dict[str, bytes]:
-    """Confusion matrices: counts and shares of the true class, which the colours show too."""
-    from matplotlib import rc_context
+@styled_figure
+def confusion_figure(matrices: Sequence[tuple[str, Counts]], classes: Sequence[str]) -> Figure:
+    """Draw confusion matrices: counts, and shares of the true class, which the colours show too.
 
-    many = len(classes) > FEW
-    across = 1 if many else min(len(matrices), 2)
-    down = -(-len(matrices) // across)
-    size = (WIDTH, 0.86 * WIDTH) if many else (WIDTH if across == 2 else 4.4, 2.5)
-    with rc_context(STYLE):
-        drawn = figure(size[0], size[1] * down + 0.45)
-        panels = drawn.subplots(down, across, squeeze=False)
-        for axes, (name, counts) in zip(panels.ravel(), matrices, strict=False):
-            _matrix(axes, counts, classes)
-            axes.set_title(title(name), fontsize=9)
-        for axes in panels.ravel()[len(matrices) :]:
-            axes.remove()
-        for axes in panels[:, 0]:
-            axes.set_ylabel("true class")
-        return files(drawn)
+    Parameters
+    ----------
+    matrices : sequence of (str, Counts)
+        The name of every entry, and its counts by true and by predicted class.
+    classes : sequence of str
+        The names of the classes.
+
+    Returns
+    -------
+    Figure
+        The figure; callers get its files by ending (see `styled_figure`).
+    """
+    columns = min(len(matrices), 2)
+    width, height = (FIGURE_WIDTH if columns == 2 else 4.4), 2.5
+    if len(classes) > MAX_SMALL_CLASSES:
+        columns = 1
+        width, height = FIGURE_WIDTH, 0.86 * FIGURE_WIDTH
+    figure, panels = create_panels(len(matrices), columns, width=width, margin=0.45, row_height=height)
+    for axes, (name, counts) in zip(panels, matrices, strict=True):
+        _draw_matrix(axes, counts, classes)
+        axes.set_title(entry_title(name))
+    for axes in panels[::columns]:
+        axes.set_ylabel("true class")
+    return figure
 
 
-def sweep_figure(entries: Sequence[Swept], classes: tuple[str, str], *, log_odds: bool) -> dict[str, bytes]:
-    """Over the same axis: the scores of both classes, precision, recall and F1, and the cost where there is one."""
-    from matplotlib import rc_context
+@styled_figure
+def sweep_figure(entries: Sequence[ThresholdSweep], classes: tuple[str, str], *, log_odds: bool) -> Figure:
+    """Draw, over the same axis, the scores of both classes, precision, recall and F1, and the cost where there is one.
 
+    Parameters
+    ----------
+    entries : sequence of ThresholdSweep
+        The entries, a column of panels each.
+    classes : tuple of str
+        The negative and the positive class.
+    log_odds : bool
+        Whether scores are shown on log-odds.
+
+    Returns
+    -------
+    Figure
+        The figure; callers get its files by ending (see `styled_figure`).
+    """
     rows = 3 if entries[0].sweep.cost else 2
-    with rc_context(STYLE):
-        drawn = figure(WIDTH, 1.25 + 2.1 * rows)
-        panels = drawn.subplots(rows, len(entries), sharex=True, sharey="row", squeeze=False)
-        for column, one in zip(panels.T, entries, strict=True):
-            _scores(column[0], one.scores, classes)
-            column[0].set_title(title(one.name), fontsize=9)
-            for band, (name, colour, style) in zip(one.sweep[:3], FIGURES, strict=True):
-                _swept(column[1], band, name, colour, style)
-            column[1].set_ylim(-0.02, 1.04)
-            if one.sweep.cost:
-                _swept(column[2], one.sweep.cost, "cost per row", COLOURS[6], "-")
-                column[2].set_ylim(bottom=0)
-            for axes in column:
-                _thresholds(axes, one.tuned, log_odds=log_odds)
-            _axis(column[-1], classes[1], log_odds=log_odds)
-        for axes, label in zip(panels[:, 0], ("% of the class", "share", "cost per row"), strict=False):
-            axes.set_ylabel(label)
-        _legend(drawn, list(panels[:, 0]), spread=bool(entries[0].sweep.recall.spread))
-        return files(drawn)
+    figure = create_figure(FIGURE_WIDTH, 1.25 + 2.1 * rows)
+    panels = figure.subplots(rows, len(entries), sharex=True, sharey="row", squeeze=False)
+    for column, entry in zip(panels.T, entries, strict=True):
+        _draw_scores(column[0], entry.scores, classes)
+        column[0].set_title(entry_title(entry.name))
+        for curve, (name, colour, line_style) in zip(entry.sweep[:3], SWEPT_METRICS, strict=True):
+            _draw_sweep(column[1], curve, name, colour, line_style)
+        column[1].set_ylim(-0.02, 1.04)
+        if entry.sweep.cost:
+            _draw_sweep(column[2], entry.sweep.cost, "cost per row", COLOURS[6], "-")
+            column[2].set_ylim(bottom=0)
+        for axes in column:
+            _draw_thresholds(axes, entry.tuned, log_odds=log_odds)
+        _set_score_axis(column[-1], classes[1], log_odds=log_odds)
+    for axes, label in zip(panels[:, 0], ("% of the class", "share", "cost per row"), strict=False):
+        axes.set_ylabel(label)
+    _add_legend(figure, list(panels[:, 0]), spread=bool(entries[0].sweep.recall.spread))
+    return figure
 
 
-def _matrix(axes: Axes, counts: Counts, classes: Sequence[str]) -> None:
-    many = len(classes) > FEW
-    names = [cut(name, 10 if many else 14) for name in classes]
-    rows = [sum(row) for row in counts]
-    shares = [[n / total if total else 0.0 for n in row] for row, total in zip(counts, rows, strict=True)]
+def _draw_matrix(axes: Axes, counts: Counts, classes: Sequence[str]) -> None:
+    shares = np.array(counts) / np.maximum(np.sum(counts, axis=1, keepdims=True), 1)
     axes.pcolormesh(shares, cmap="Blues", vmin=0, vmax=1, edgecolors="white", linewidth=1)
-    for down, (row, share) in enumerate(zip(counts, shares, strict=True)):
-        for across, n in enumerate(row):
-            text = f"{n:,}\n{100 * share[across]:.1f} %" if n or not many else "0"
-            dark = share[across] > 0.5
-            axes.text(
-                across + 0.5, down + 0.5, text, ha="center", va="center", fontsize=6.5 if many else 9,
-                color="white" if dark else "0.15",
-            )  # fmt: skip
-    middle = [at + 0.5 for at in range(len(classes))]
-    steep = many and max(map(len, names)) > 4
-    axes.set_xticks(
-        middle, names, rotation=40 if steep else 0, ha="right" if steep else "center", rotation_mode="anchor"
-    )
-    axes.set_yticks(middle, names)
+    small = len(classes) > MAX_SMALL_CLASSES
+    names = [shorten(name, 10 if small else 14) for name in classes]
+    for (true_class, predicted_class), share in np.ndenumerate(shares):
+        count = counts[true_class][predicted_class]
+        text = f"{count:,}\n{100 * share:.1f} %"
+        if small and count == 0:
+            text = "0"
+        colour = "white" if share > 0.5 else "0.15"
+        position = (predicted_class + 0.5, true_class + 0.5)
+        axes.text(*position, text, ha="center", va="center", fontsize=6.5 if small else 9, color=colour)
+    ticks = np.arange(len(classes)) + 0.5
+    look: dict[str, Any] = {"rotation": 0, "ha": "center"}
+    if small and max(map(len, names)) > 4:
+        look = {"rotation": 40, "ha": "right"}
+    axes.set_xticks(ticks, names, rotation_mode="anchor", **look)
+    axes.set_yticks(ticks, names)
     axes.set(xlabel="called", xlim=(0, len(classes)), ylim=(len(classes), 0))
     axes.tick_params(length=0)
-    for side in ("left", "bottom"):
-        axes.spines[side].set_visible(False)
+    axes.spines[["left", "bottom"]].set_visible(False)
 
 
-def _scores(axes: Axes, scores: Histogram, classes: tuple[str, str]) -> None:
-    """Each class as shares of its own rows, or the rare one would not be seen."""
-    for name, counts, colour, style in zip(classes, scores.counts, (COLOURS[5], COLOURS[1]), ("-", "--"), strict=True):
-        total = max(sum(counts), 1)
-        shares = [100 * n / total for n in counts]
+def _draw_scores(axes: Axes, scores: ScoreHistogram, classes: tuple[str, str]) -> None:
+    """The scores of each class as shares of its own rows, as a rare class would not be visible otherwise."""
+    looks = ((COLOURS[5], "-"), (COLOURS[1], "--"))
+    for name, counts, (colour, line_style) in zip(classes, scores.counts, looks, strict=True):
+        shares = 100 * np.array(counts) / max(sum(counts), 1)
         axes.stairs(
-            shares, scores.edges, fill=True, facecolor=(colour, 0.25), edgecolor=colour, linestyle=style, linewidth=1.3,
-            label=f"truly {cut(name, 24)}",
+            shares, scores.edges, fill=True, facecolor=(colour, 0.25),
+            edgecolor=colour, linestyle=line_style, linewidth=1.3, label=f"truly {shorten(name, 24)}",
         )  # fmt: skip
     axes.grid(visible=True)
 
 
-def _swept(axes: Axes, band: Band, name: str, colour: str, style: str) -> None:
-    axes.plot(band.x, band.mean, color=colour, linestyle=style, linewidth=1.5, label=name)
-    if name != "F1":  # it lies between the two, and three bands hide each other
-        shade(axes, band, colour)
+def _draw_sweep(axes: Axes, curve: MeanCurve, name: str, colour: str, line_style: str) -> None:
+    axes.plot(curve.x, curve.mean, color=colour, linestyle=line_style, linewidth=1.5, label=name)
+    if name != "F1":  # it lies between precision and recall, and three bands would cover each other
+        shade_band(axes, curve, colour)
     axes.grid(visible=True)
 
 
-def _thresholds(axes: Axes, tuned: Sequence[float], *, log_odds: bool) -> None:
-    """The tuned thresholds: a span from the least to the greatest, a line at their mean; and 0.5."""
-    at = [position(one, log_odds=log_odds) for one in tuned if not isnan(one)]
-    if at:
-        spread = min(at) < max(at)
-        if spread:
-            label = "tuned thresholds, least to greatest"
-            axes.axvspan(min(at), max(at), color="0.5", alpha=0.18, linewidth=0, label=label)
-        mean = sum(one for one in tuned if not isnan(one)) / len(at)
-        label = "their mean" if spread else "tuned threshold"
-        axes.axvline(position(mean, log_odds=log_odds), color="0.3", linewidth=1.1, label=label)
-    axes.axvline(position(0.5, log_odds=log_odds), color="0.3", linewidth=1.0, linestyle=(0, (1, 2)), label="0.5")
+def _draw_thresholds(axes: Axes, tuned: Sequence[float], *, log_odds: bool) -> None:
+    """The tuned thresholds: a span from the least to the greatest and a line at their mean; and 0.5."""
+    thresholds = [threshold for threshold in tuned if not isnan(threshold)]
+    if thresholds:
+        low = axis_position(min(thresholds), log_odds=log_odds)
+        high = axis_position(max(thresholds), log_odds=log_odds)
+        mean = axis_position(sum(thresholds) / len(thresholds), log_odds=log_odds)
+        mean_label = "tuned threshold"
+        if low < high:
+            mean_label = "their mean"
+            axes.axvspan(low, high, color="0.5", alpha=0.18, linewidth=0, label="tuned thresholds, least to greatest")
+        axes.axvline(mean, color="0.3", linewidth=1.1, label=mean_label)
+    default = axis_position(0.5, log_odds=log_odds)
+    axes.axvline(default, color="0.3", linewidth=1.0, linestyle=(0, (1, 2)), label="0.5")
 
 
-def _axis(axes: Axes, positive: str, *, log_odds: bool) -> None:
-    end = FARTHEST if log_odds else 1.0
-    axes.set_xlim(-end if log_odds else 0.0, end)
+def _set_score_axis(axes: Axes, positive: str, *, log_odds: bool) -> None:
+    label = f"score for {shorten(positive, 18)}"
+    axes.set(xlim=(0.0, 1.0), xlabel=label)
     if log_odds:
-        odds_ticks(axes.xaxis)
-    axes.set_xlabel(f"score for {cut(positive, 18)}{', log-odds scale' if log_odds else ''}")
+        axes.set(xlim=(-MAX_LOG_ODDS, MAX_LOG_ODDS), xlabel=f"{label}, log-odds scale")
+        set_log_odds_ticks(axes.xaxis)
 
 
-def _legend(drawn: Figure, panels: Sequence[Axes], *, spread: bool) -> None:
+def _add_legend(figure: Figure, panels: Sequence[Axes], *, spread: bool) -> None:
     from matplotlib.patches import Patch
 
-    found: dict[str, Any] = {}
-    for axes in panels:
-        for handle, label in zip(*axes.get_legend_handles_labels(), strict=True):
-            found.setdefault(label, handle)
-    found.pop("cost per row", None)  # alone in its panel, which says so
+    handles = collect_legend(panels)
+    handles.pop("cost per row", None)  # the only curve of its panel, whose axis has the label
     if spread:
-        found[f"{SPREAD} (not for F1)"] = Patch(color="0.5", alpha=0.3, linewidth=0)
-    drawn.legend(list(found.values()), list(found), loc="outside lower center", frameon=False, ncols=2)
+        handles[f"{SPREAD_LABEL} (not for F1)"] = Patch(color="0.5", alpha=0.3, linewidth=0)
+    figure.legend(list(handles.values()), list(handles), loc="outside lower center", ncols=2)

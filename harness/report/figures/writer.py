@@ -1,4 +1,4 @@
-"""The pictures of a run as files: drawn where what they show is new, else left as they are."""
+"""Draw the figures of a run into files; a figure whose content has not changed is not drawn again."""
 
 from __future__ import annotations
 
@@ -18,123 +18,162 @@ from harness.report.content import Figure
 from harness.store.files import remove_file, write_atomic
 from harness.store.store import Store
 
-COLOURS = 128
-MANY = 24  #: pictures from which on a second process, with a second or two to start, saves time
-Order: TypeAlias = tuple[Figure, tuple[tuple[str, Path], ...]]  #: a picture, and where its files go by ending
+VERSION = 10  #: of the drawings; figures of another version are drawn again
+WEBP_COLOURS = 128
+MIN_PARALLEL_FIGURES = 24  #: from which on a second process, which takes a second or two to start, saves time
+ALL_TASKS = "all-tasks"  #: replaces the task in the names of files that are about no single task
+UNSAFE_CHARACTERS = re.compile(r"[^A-Za-z0-9._-]+")
+FigureOrder: TypeAlias = tuple[Figure, dict[str, Path]]  #: a figure and the paths of its files by ending
 
 
-def draw(orders: Sequence[Order]) -> None:
-    """Draw pictures and write their files; raises `StoreError` where that cannot be done."""
-    if len(orders) < MANY:
-        _draw(orders)
+def draw_all(store: Store, figures: Iterable[Figure]) -> None:
+    """Write figures into `figures/` as PNG and SVG, and smaller files for the HTML report into `derived/`.
+
+    A hash of the content of each figure is stored; a figure with the same hash is not drawn again. Figures of an earlier
+    report that are not among these are deleted.
+
+    Parameters
+    ----------
+    store : Store
+        The run.
+    figures : iterable of Figure
+        All figures of the report.
+
+    Raises
+    ------
+    StoreError
+        If a figure cannot be drawn or written.
+    """
+    drawn = _read_hashes(store)
+    hashes: dict[str, str] = {}
+    orders: list[FigureOrder] = []
+    for name, figure in {figure.name: figure for figure in figures}.items():
+        content = (VERSION, figure.draw.args, figure.draw.keywords)
+        hashes[name] = hashlib.sha256(repr(content).encode()).hexdigest()
+        paths = _figure_paths(store, name)
+        complete = all(path.exists() and path.stat().st_size for path in paths.values())
+        if drawn.get(name) != hashes[name] or not complete:
+            orders.append((figure, paths))
+    draw_figures(orders)
+    for name in filter(is_report_file, drawn.keys() - hashes.keys()):
+        for path in _figure_paths(store, name).values():
+            remove_file(path)
+    if hashes != drawn:
+        write_atomic(_hash_file(store), json.dumps(hashes, indent=1).encode())
+
+
+def draw_figures(orders: Sequence[FigureOrder]) -> None:
+    """Draw figures and write their files, half of them in a second process where there are many.
+
+    Parameters
+    ----------
+    orders : sequence of FigureOrder
+        The figures and the paths of their files.
+
+    Raises
+    ------
+    StoreError
+        If a figure cannot be drawn or written.
+    """
+    if len(orders) < MIN_PARALLEL_FIGURES:
+        _draw_serially(orders)
         return
     try:
         with ChildProcess("harness.report.figures.writer") as child:
             child.send({"pickled": base64.b64encode(pickle.dumps(list(orders[1::2]))).decode()})
-            _draw(orders[::2])
+            _draw_serially(orders[::2])
             receive_answer(child, "drew half of them")
     except StoreError:
         raise
     except EvenhandError as error:
-        raise StoreError(f"pictures cannot be drawn: {error}") from error
+        raise StoreError(f"figures cannot be drawn: {error}") from error
 
 
-def small(png: bytes) -> bytes:
-    """A picture for the page: of 128 colours, without loss as WebP, a quarter of the PNG in size."""
+def encode_webp(png: bytes) -> bytes:
+    """Convert a figure for the HTML report to lossless WebP of 128 colours, a quarter of the PNG in size."""
     from PIL import Image
 
-    # The white ground must stay white: of the ways to choose colours, this one keeps what fills most of the picture.
-    few = Image.open(io.BytesIO(png)).convert("RGB").quantize(COLOURS, dither=Image.Dither.NONE)
+    # The white background must stay white: this way to choose colours keeps the most frequent one.
+    image = Image.open(io.BytesIO(png)).convert("RGB").quantize(WEBP_COLOURS, dither=Image.Dither.NONE)
     file = io.BytesIO()
-    few.convert("RGB").save(file, "WEBP", lossless=True, method=4)
+    image.convert("RGB").save(file, "WEBP", lossless=True, method=4)
     return file.getvalue()
 
 
-def _draw(orders: Sequence[Order]) -> None:
+def read_web_figure(store: Store, name: str) -> bytes:
+    """Read the WebP file of a figure."""
+    return _figure_paths(store, name)["webp"].read_bytes()
+
+
+def file_name(task: str, kind: str, *details: str) -> str:
+    """Make the name of a file about a task, which is safe whatever the task and the families are called.
+
+    Parameters
+    ----------
+    task : str
+        The task; empty for a file that is about all tasks.
+    kind : str
+        What the file shows.
+    *details : str
+        Parts that distinguish files of one kind, such as a family.
+
+    Returns
+    -------
+    str
+        The parts, joined by dots. Where a part has a dot or a character that is not safe in file names, a hash is
+        appended, so that no two files have the same name.
+    """
+    parts = tuple(filter(None, (task or ALL_TASKS, kind, *details)))
+    joined = ".".join(parts)
+    safe = UNSAFE_CHARACTERS.sub("-", joined).strip(".-")
+    if safe == joined and joined.count(".") == len(parts) - 1 and task != ALL_TASKS:
+        return safe
+    digest = hashlib.sha256(repr((task, *parts)).encode()).hexdigest()[:8]
+    return f"{safe}-{digest}".lstrip("-")
+
+
+def is_report_file(name: str) -> bool:
+    """Whether `file_name` can have made a name; a stored list never causes other files to be deleted."""
+    return bool(name) and not UNSAFE_CHARACTERS.search(name) and name == name.strip(".-")
+
+
+def _draw_serially(orders: Sequence[FigureOrder]) -> None:
     import matplotlib as mpl
 
     with mpl.rc_context():
-        mpl.rcdefaults()  # a file `matplotlibrc`, in the current folder or of the user, changes no figure
-        for picture, files in orders:
-            drawn = picture.draw()
-            drawn["webp"] = small(drawn["png"])
-            for ending, path in files:
-                write_atomic(path, drawn[ending])
+        mpl.rcdefaults()  # a file `matplotlibrc` of the current folder or of the user changes no figure
+        for figure, paths in orders:
+            files = figure.draw()
+            files["webp"] = encode_webp(files["png"])
+            for ending, path in paths.items():
+                write_atomic(path, files[ending])
 
 
-VERSION = 9  #: of how pictures are drawn: of another one they are drawn again
-ALL = "all-tasks"  #: stands for a task in the names of files that are about no single one
-UNSAFE = re.compile(r"[^A-Za-z0-9._-]+")
+def _figure_paths(store: Store, name: str) -> dict[str, Path]:
+    """The paths of the files of a figure by ending."""
+    return {
+        "png": store.folder / "figures" / f"{name}.png",
+        "svg": store.folder / "figures" / f"{name}.svg",
+        "webp": store.folder / "derived" / "pictures" / f"{name}.webp",
+    }
 
 
-def draw_all(store: Store, pictures: Iterable[Figure]) -> None:
-    """Write every picture into `figures/`, as PNG and SVG, and small ones for the page under `derived/`.
-
-    One that shows what it showed before is not drawn again: what each was made of is kept under `derived/`. Those that an
-    earlier report drew and this one does not are deleted.
-    Raises `StoreError` where that cannot be done.
-    """
-    drawn, made_of, orders = _read_drawn(store), dict[str, str](), []
-    for picture in {picture.name: picture for picture in pictures}.values():
-        values = (VERSION, picture.draw.args, picture.draw.keywords)
-        made_of[picture.name] = hashlib.sha256(repr(values).encode()).hexdigest()
-        files = _files(store, picture.name)
-        if drawn.get(picture.name) != made_of[picture.name] or not all(
-            path.exists() and path.stat().st_size for _, path in files
-        ):
-            orders.append((picture, files))
-    draw(orders)
-    for name in filter(made_here, drawn.keys() - made_of.keys()):
-        for _, path in _files(store, name):
-            remove_file(path)
-    if made_of != drawn:
-        write_atomic(_drawn_file(store), json.dumps(made_of, indent=1).encode())
-
-
-def small_picture(store: Store, name: str) -> bytes:
-    """The picture of that name for the page, as WebP."""
-    return dict(_files(store, name))["webp"].read_bytes()
-
-
-def file_name(task: str, kind: str, *more: str) -> str:
-    """What a file about a task is called, whatever it and families are called; without a task that of what is about all.
-
-    Dots stand between the parts and in none of them, so that no two files have one name.
-    """
-    parts = tuple(part for part in (task or ALL, kind, *more) if part)
-    plain = ".".join(parts)
-    safe = UNSAFE.sub("-", plain).strip(".-")
-    ours = safe == plain and plain.count(".") == len(parts) - 1 and task != ALL
-    return safe if ours else f"{safe}-{hashlib.sha256(repr((task, *parts)).encode()).hexdigest()[:8]}".lstrip("-")
-
-
-def made_here(name: str) -> bool:
-    """Whether a file of that name can be one that `file_name` named: no list says of another that it may be deleted."""
-    return bool(name) and not UNSAFE.search(name) and name == name.strip(".-")
-
-
-def _files(store: Store, name: str) -> tuple[tuple[str, Path], ...]:
-    """Where the files of a picture go, by ending."""
-    shown = [(ending, store.folder / "figures" / f"{name}.{ending}") for ending in ("png", "svg")]
-    return (*shown, ("webp", store.folder / "derived" / "pictures" / f"{name}.webp"))
-
-
-def _drawn_file(store: Store) -> Path:
+def _hash_file(store: Store) -> Path:
     return store.folder / "derived" / "figures.json"
 
 
-def _read_drawn(store: Store) -> dict[str, str]:
-    """What the pictures that lie there were made of; nothing where that is not known."""
+def _read_hashes(store: Store) -> dict[str, str]:
+    """The hashes of the figures that have been drawn; empty where they are not known."""
     try:
-        found = json.loads(_drawn_file(store).read_bytes())
+        hashes = json.loads(_hash_file(store).read_bytes())
     except (OSError, ValueError):
         return {}
-    return found if isinstance(found, dict) else {}
+    return hashes if isinstance(hashes, dict) else {}
 
 
 def _draw_pickled(message: Mapping[str, str], _on_progress: ProgressCallback) -> None:
-    """Draw what `draw` pickled a moment ago."""
-    _draw(pickle.loads(base64.b64decode(message["pickled"])))  # noqa: S301
+    """Draw what `draw_figures` has just pickled."""
+    _draw_serially(pickle.loads(base64.b64decode(message["pickled"])))  # noqa: S301
 
 
 if __name__ == "__main__":

@@ -1,11 +1,11 @@
-"""A table of the page as values: what a browser shows, and the same as CSV that pandas reads."""
+"""The blocks of a Markdown text as HTML; tables among them as HTML and as CSV that pandas reads."""
 
 from __future__ import annotations
 
 import csv
 import io
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
 from itertools import pairwise
@@ -16,214 +16,265 @@ from markdown_it.common.utils import escapeHtml
 from markdown_it.rules_block import StateBlock
 from markdown_it.token import Token
 
-FIGURE = re.compile(r"(?P<value>[+−-]?\d[\d,]*(\.\d+)?(e[+-]?\d+)?)( ± (?P<half>\d[\d,]*(\.\d+)?))?(?P<percent> ?%)?")
-RUNS = ("=", "+", "-", "@", "\t", "\r")  #: what a spreadsheet takes for the beginning of a formula
+NUMBER = re.compile(
+    r"(?P<mean>[+−-]?\d[\d,]*(\.\d+)?(e[+-]?\d+)?)( ± (?P<half_width>\d[\d,]*(\.\d+)?))?(?P<percent> ?%)?"
+)
+FORMULA_PREFIXES = ("=", "+", "-", "@", "\t", "\r")  #: characters with which the formulas of spreadsheets begin
+MISSING_TEXTS = ("–", "")
+COLLAPSIBLE_START = re.compile(r"<details><summary>(?P<summary>.*)</summary>")
+COLLAPSIBLE_END = "</details>"
+LINE_BREAK_POINT = re.compile(r"[/_](?=\w)")
+TOP_HEADING_LEVEL = 4  #: the level of a heading within a section
 
 
-def harmless(cell: str) -> str:
-    """A cell that no spreadsheet takes for a formula: an apostrophe before what begins like one and is no number."""
-    return f"'{cell}" if cell.startswith(RUNS) and not FIGURE.fullmatch(cell) else cell
-
-
-def csv_text(lines: Iterable[Sequence[str]]) -> str:
-    """Lines of cells as CSV; what a spreadsheet would run is text in it."""
-    file = io.StringIO()
-    csv.writer(file, lineterminator="\n").writerows([harmless(cell) for cell in line] for line in lines)
-    return file.getvalue()
-
-
-NOTHING = ("–", "")
-
-
-class Text(NamedTuple):
-    """What stands in a cell: as HTML, and as bare text."""
+class TableCell(NamedTuple):
+    """A cell as HTML and as plain text."""
 
     html: str
     text: str
 
 
 @dataclass(frozen=True)
-class Grid:
-    """A table: its header, its rows, and which columns hold numbers; `caption` says what it is."""
+class HtmlTable:
+    """A table of the report.
+
+    Attributes
+    ----------
+    caption : str
+        What the table shows.
+    header : tuple of TableCell
+        The headings of the columns.
+    rows : tuple of tuple of TableCell
+        The cells, a tuple per row.
+    right : tuple of bool
+        Whether a column is aligned to the right, as columns of numbers are.
+    """
 
     caption: str
-    header: tuple[Text, ...]
-    rows: tuple[tuple[Text, ...], ...]
+    header: tuple[TableCell, ...]
+    rows: tuple[tuple[TableCell, ...], ...]
     right: tuple[bool, ...]
-
-    def followed_by(self, other: Grid) -> Grid:
-        """This table with the rows of another one below its own."""
-        return replace(self, rows=self.rows + other.rows)
-
-
-def csv_of(grid: Grid) -> str:
-    """A table as CSV: numbers as numbers, `a ± b` as two columns, percentages as `(%)`, nothing for a dash."""
-    rows = _filled([[cell.text for cell in row] for row in grid.rows])
-    columns = [
-        column
-        for at, head in enumerate(grid.header)
-        for column in _columns(head.text or f"column {at + 1}", [row[at] for row in rows])
-    ]
-    header, bodies = [name for name, _ in columns], [body for _, body in columns]
-    return csv_text([header, *zip(*bodies, strict=True)])
-
-
-def _filled(rows: list[list[str]]) -> list[list[str]]:
-    """The rows, with what they left out at their beginning because it stands in the row above."""
-    for above, row in pairwise(rows):
-        given = next((at for at, text in enumerate(row) if text), 0)
-        row[:given] = above[:given]
-    return rows
-
-
-def _columns(name: str, texts: list[str]) -> list[tuple[str, list[str]]]:
-    """A column as it is, or, where all of it are figures, as one or two columns of numbers."""
-    found = [None if text in NOTHING else FIGURE.fullmatch(text) for text in texts]
-    figures = [one for one in found if one]
-    if not figures or len(figures) < sum(text not in NOTHING for text in texts):
-        return [(name, texts)]
-    percent = " (%)" if all(one["percent"] for one in figures) else ""
-    if not percent and any(one["percent"] for one in figures):
-        return [(name, texts)]
-    values = [(f"{name}{percent}", [_number(one["value"]) if one else "" for one in found])]
-    halves = [_number(one["half"] or "") if one else "" for one in found]
-    return [*values, (f"{name} ±{percent}", halves)] if any(halves) else values
-
-
-def _number(text: str) -> str:
-    return text.replace(",", "").replace("−", "-").removeprefix("+")
-
-
-FOLD = re.compile(r"<details><summary>(?P<summary>.*)</summary>")
-END = "</details>"
-JOINT = re.compile(r"[/_](?=\w)")
-MORE = re.compile(r"[\d,]+ more")  #: the summary under which `markdown.folded_table` puts the rest of its rows
-TOP = 4  #: the level of a heading within a section
 
 
 @dataclass(frozen=True)
-class Html:
-    """Something that is ready."""
+class HtmlFragment:
+    """HTML that is inserted as it is."""
 
     html: str
 
 
 @dataclass(frozen=True)
-class Fold:
-    """Blocks that are folded away under a line."""
+class Collapsible:
+    """Blocks that a reader unfolds; the summary line is HTML."""
 
-    summary: str  #: HTML
-    blocks: tuple[Block, ...]
-
-
-Block: TypeAlias = Html | Fold | Grid
+    summary: str
+    blocks: tuple[HtmlBlock, ...]
 
 
-def blocks(text: str, caption: str = "") -> list[Block]:
-    """The blocks of a Markdown text; `caption` is that of its tables. Rows folded away below a table are its own again."""
-    return list(_joined(_blocks(iter(_markdown().parse(text)), caption)))
+HtmlBlock: TypeAlias = HtmlFragment | Collapsible | HtmlTable
 
 
-def inline(text: str) -> str:
-    """One line of Markdown as HTML, without a paragraph around it."""
-    return str(_markdown().renderInline(text))
+def escape_formula(cell: str) -> str:
+    """Put an apostrophe before a cell that a spreadsheet would take for a formula; numbers stay as they are."""
+    if cell.startswith(FORMULA_PREFIXES) and not NUMBER.fullmatch(cell):
+        return f"'{cell}"
+    return cell
 
 
-def grids(found: Iterable[Block]) -> list[Grid]:
-    """Every table among blocks, also those that are folded away."""
-    return [
-        grid
-        for block in found
-        for grid in ([block] if isinstance(block, Grid) else grids(block.blocks) if isinstance(block, Fold) else [])
-    ]
+def format_csv(lines: Iterable[Sequence[str]]) -> str:
+    """Format lines of cells as CSV in which no cell is a formula.
+
+    Parameters
+    ----------
+    lines : iterable of sequence of str
+        The header and the rows.
+
+    Returns
+    -------
+    str
+        The CSV; lines end in a line feed.
+    """
+    file = io.StringIO()
+    writer = csv.writer(file, lineterminator="\n")
+    for line in lines:
+        writer.writerow(map(escape_formula, line))
+    return file.getvalue()
+
+
+def table_as_csv(table: HtmlTable) -> str:
+    """Format a table as CSV.
+
+    Parameters
+    ----------
+    table : HtmlTable
+        The table.
+
+    Returns
+    -------
+    str
+        The CSV: a column of the form ``a ± b`` becomes two columns, a percentage is a number below a heading with
+        ``(%)``, a dash is an empty cell, and a cell that is left out because it repeats the one above is filled in.
+    """
+    rows = [[cell.text for cell in row] for row in table.rows]
+    _fill_repeated_cells(rows)
+    columns: list[list[str]] = []
+    for column, heading in enumerate(table.header):
+        columns += _csv_columns(heading.text or f"column {column + 1}", [row[column] for row in rows])
+    return format_csv(zip(*columns, strict=True))
+
+
+def parse_blocks(text: str, caption: str = "") -> list[HtmlBlock]:
+    """Parse a Markdown text into blocks of HTML.
+
+    Parameters
+    ----------
+    text : str
+        The Markdown.
+    caption : str, default=""
+        The caption of its tables.
+
+    Returns
+    -------
+    list of HtmlBlock
+        The blocks in their order; the rows that `folded_table` collapses are part of their table again.
+    """
+    return _merge_tables(_read_blocks(iter(_markdown_parser().parse(text)), caption))
+
+
+def render_inline(text: str) -> str:
+    """Render one line of Markdown as HTML, without a paragraph around it."""
+    return str(_markdown_parser().renderInline(text))
+
+
+def find_tables(blocks: Iterable[HtmlBlock]) -> Iterator[HtmlTable]:
+    """Iterate over the tables among blocks, including those that are collapsed."""
+    for block in blocks:
+        if isinstance(block, HtmlTable):
+            yield block
+        elif isinstance(block, Collapsible):
+            yield from find_tables(block.blocks)
+
+
+def _fill_repeated_cells(rows: list[list[str]]) -> None:
+    """Copy the cells that a row leaves out at its beginning, because they equal those of the row above."""
+    for above, row in pairwise(rows):
+        first = next((column for column, text in enumerate(row) if text), 0)
+        row[:first] = above[:first]
+
+
+def _csv_columns(heading: str, texts: list[str]) -> list[list[str]]:
+    """A column with its heading; one or two columns of plain numbers where all of its cells are numbers."""
+    matches = {text: NUMBER.fullmatch(text) for text in texts if text not in MISSING_TEXTS}
+    units = {match and (match["percent"] or "").strip() for match in matches.values()}
+    if len(units) != 1 or None in units:
+        return [[heading, *texts]]
+    unit = " (%)" if "%" in units else ""
+    means, half_widths = [f"{heading}{unit}"], [f"{heading} ±{unit}"]
+    for text in texts:
+        match = matches.get(text)
+        means.append(_plain_number(match, "mean"))
+        half_widths.append(_plain_number(match, "half_width"))
+    columns = [means]
+    if any(half_widths[1:]):
+        columns.append(half_widths)
+    return columns
+
+
+def _plain_number(match: re.Match[str] | None, group: str) -> str:
+    if match is None or match[group] is None:
+        return ""
+    return match[group].replace(",", "").replace("−", "-").removeprefix("+")
 
 
 @cache
-def _markdown() -> MarkdownIt:
-    # Pictures come as pictures: one that is named in a text would be looked for outside the page.
-    reader = MarkdownIt("commonmark", {"html": False}).enable("table").disable("image")
-    reader.add_render_rule("text", _text)
-    reader.block.ruler.before("fence", "fold", _fold, {"alt": ["paragraph"]})
-    return reader
+def _markdown_parser() -> MarkdownIt:
+    # A section has its figures as values: an image that is named in a text would be looked for outside the page.
+    parser = MarkdownIt("commonmark", {"html": False}).enable("table").disable("image")
+    parser.add_render_rule("text", _render_text)
+    parser.block.ruler.before("fence", "collapsible", _parse_collapsible, {"alt": ["paragraph"]})
+    return parser
 
 
-def _text(_renderer: object, tokens: Sequence[Token], at: int, _options: object, _env: object) -> str:
+def _render_text(_renderer: object, tokens: Sequence[Token], index: int, _options: object, _env: object) -> str:
     """Text that may be broken within names like `random_forest/none`, where a narrow screen needs it."""
-    return JOINT.sub(r"\g<0><wbr>", escapeHtml(tokens[at].content))
+    return LINE_BREAK_POINT.sub(r"\g<0><wbr>", escapeHtml(tokens[index].content))
 
 
-def _fold(state: StateBlock, line: int, _end: int, silent: bool) -> bool:
-    """The rule that knows the two lines of `markdown.details`."""
+def _parse_collapsible(state: StateBlock, line: int, _end: int, silent: bool) -> bool:
+    """The block rule for the first and the last line of `markdown.details`."""
     text = state.src[state.bMarks[line] + state.tShift[line] : state.eMarks[line]]
-    opened = FOLD.fullmatch(text)
-    if not opened and text != END:
+    start = COLLAPSIBLE_START.fullmatch(text)
+    if start is None and text != COLLAPSIBLE_END:
         return False
-    if not silent:
-        token = state.push("fold_open" if opened else "fold_close", "", 0)
-        token.content = opened["summary"] if opened else ""
-        state.line = line + 1
+    if silent:
+        return True
+    if start is None:
+        state.push("collapsible_close", "", 0)
+    else:
+        state.push("collapsible_open", "", 0).content = start["summary"]
+    state.line = line + 1
     return True
 
 
-def _blocks(tokens: Iterable[Token], caption: str) -> list[Block]:
-    """Blocks up to the end, or to the line that ends the fold in which they stand."""
-    found: list[Block] = []
-    waiting: list[Token] = []
-    stream = iter(tokens)
-    for token in stream:
-        if token.type == "fold_close":
+def _read_blocks(tokens: Iterator[Token], caption: str) -> list[HtmlBlock]:
+    """Blocks up to the end of the text, or to the end of the collapsible block that they are part of."""
+    blocks: list[HtmlBlock] = []
+    pending: list[Token] = []
+    for token in tokens:
+        if token.type == "collapsible_close":
             break
-        waiting.append(token)
+        pending.append(token)
         if token.level or token.nesting == 1:
             continue
-        if token.type == "fold_open":
-            found.append(Fold(inline(token.content), tuple(_joined(_blocks(stream, caption)))))
+        if token.type == "collapsible_open":
+            body = _merge_tables(_read_blocks(tokens, caption))
+            blocks.append(Collapsible(render_inline(token.content), tuple(body)))
         elif token.type == "table_close":
-            found.append(_grid(waiting, caption))
+            blocks.append(_read_table(pending, caption))
         else:
-            found.append(Html(_html(waiting)))
-        waiting = []
-    return found
+            blocks.append(HtmlFragment(_render_tokens(pending)))
+        pending = []
+    return blocks
 
 
-def _joined(found: Iterable[Block]) -> Iterable[Block]:
-    """Blocks, a table and the rest of its rows being one."""
-    last: Block | None = None
-    for block in found:
-        rest = block.blocks[0] if isinstance(block, Fold) and len(block.blocks) == 1 else None
-        if isinstance(last, Grid) and isinstance(rest, Grid) and rest.header == last.header:
-            last = last.followed_by(rest)
-            continue
-        if last is not None:
-            yield last
-        last = block
-    if last is not None:
-        yield last
+def _merge_tables(blocks: Iterable[HtmlBlock]) -> list[HtmlBlock]:
+    """Blocks in which a table and the collapsed rows below it are one table."""
+    merged: list[HtmlBlock] = []
+    for block in blocks:
+        match merged[-1:], block:
+            case [HtmlTable() as table], Collapsible(blocks=(HtmlTable() as folded,)) if folded.header == table.header:
+                merged[-1] = replace(table, rows=table.rows + folded.rows)
+            case _:
+                merged.append(block)
+    return merged
 
 
-def _grid(tokens: Sequence[Token], caption: str) -> Grid:
-    rows: list[list[Text]] = []
+def _read_table(tokens: Sequence[Token], caption: str) -> HtmlTable:
+    rows: list[list[TableCell]] = []
     right: list[bool] = []
-    for at, token in enumerate(tokens):
+    for token, content in pairwise(tokens):
         if token.type == "tr_open":
             rows.append([])
         elif token.type in ("th_open", "td_open"):
-            content = tokens[at + 1]
-            rows[-1].append(Text(_html([content]), _bare(content)))
+            rows[-1].append(TableCell(_render_tokens([content]), _plain_text(content)))
             if token.type == "th_open":
                 right.append("right" in str(token.attrGet("style")))
-    return Grid(caption, tuple(rows[0]), tuple(map(tuple, rows[1:])), tuple(right))
+    return HtmlTable(caption, tuple(rows[0]), tuple(map(tuple, rows[1:])), tuple(right))
 
 
-def _html(tokens: Sequence[Token]) -> str:
+def _render_tokens(tokens: Sequence[Token]) -> str:
     for token in tokens:
-        if token.tag in ("h1", "h2", "h3", "h4", "h5", "h6"):
-            token.tag = f"h{TOP if int(token.tag[1]) < TOP else TOP + 1}"
-        if token.attrGet("style"):  # a table within a list; the page allows no styles but its own
-            token.attrs = {"class": "r"} if "right" in str(token.attrGet("style")) else {}
-    return str(_markdown().renderer.render(tokens, _markdown().options, {}))
+        if re.fullmatch("h[1-6]", token.tag):
+            token.tag = f"h{TOP_HEADING_LEVEL + int(int(token.tag[1]) >= TOP_HEADING_LEVEL)}"
+        style = token.attrGet("style")
+        if style:  # a table within a list; the policy of the page allows no inline styles
+            token.attrs.clear()
+            if "right" in str(style):
+                token.attrs["class"] = "r"
+    parser = _markdown_parser()
+    return str(parser.renderer.render(tokens, parser.options, {}))
 
 
-def _bare(token: Token) -> str:
+def _plain_text(token: Token) -> str:
     """The text of a line without its marks."""
-    return "".join(" " if one.type == "softbreak" else one.content for one in token.children or ())
+    return "".join(" " if child.type == "softbreak" else child.content for child in token.children or ())

@@ -5,7 +5,7 @@
   const page = document.documentElement;
   page.classList.add("js");
 
-  const made = (tag, text, attributes = {}) => {
+  const createElement = (tag, text, attributes = {}) => {
     const element = document.createElement(tag);
     element.textContent = text;
     for (const [name, value] of Object.entries(attributes)) element.setAttribute(name, value);
@@ -14,12 +14,12 @@
 
   // What a cell is sorted by: the value it carries, or the first number of a column of numbers, or its text.
   const key = (cell, numeric) => {
-    const given = cell.dataset.v;
-    const text = (given ?? cell.textContent).trim();
-    if (given !== undefined && (given === "" || !Number.isNaN(Number(given)))) return given === "" ? null : Number(given);
+    const stored = cell.dataset.v;
+    const text = (stored ?? cell.textContent).trim();
+    if (stored !== undefined && (stored === "" || !Number.isNaN(Number(stored)))) return stored === "" ? null : Number(stored);
     if (!numeric) return text === "–" || text === "" ? null : text;
-    const found = text.replaceAll(",", "").replaceAll("−", "-").match(/[+-]?\d+(\.\d+)?(e[+-]?\d+)?/i);
-    return found ? Number(found[0]) : null;
+    const match = text.replaceAll(",", "").replaceAll("−", "-").match(/[+-]?\d+(\.\d+)?(e[+-]?\d+)?/i);
+    return match ? Number(match[0]) : null;
   };
 
   const compare = (a, b) =>
@@ -28,9 +28,9 @@
   const sort = (head) => {
     const table = head.closest("table");
     const numeric = head.classList.contains("r");
-    const before = head.getAttribute("aria-sort");
+    const previous = head.getAttribute("aria-sort");
     const first = numeric && head.dataset.up === undefined ? "descending" : "ascending";
-    const order = before === null ? first : before === "ascending" ? "descending" : "ascending";
+    const order = previous === null ? first : previous === "ascending" ? "descending" : "ascending";
     for (const other of head.parentElement.children) other.removeAttribute("aria-sort");
     head.setAttribute("aria-sort", order);
     const sign = order === "ascending" ? 1 : -1;
@@ -43,37 +43,37 @@
 
   // The rows that pass the filter; without one, and folded, no more than the first few.
   const show = (table) => {
-    const { passes, filtered, whole } = states.get(table);
-    let shown = 0;
+    const { passes, filtered, expanded } = states.get(table);
+    let matches = 0;
     for (const row of table.tBodies[0].rows) {
       const passing = passes(row);
-      row.hidden = !passing || (!filtered && !whole && shown >= LIMIT);
-      shown += passing;
+      row.hidden = !passing || (!filtered && !expanded && matches >= LIMIT);
+      matches += passing;
     }
-    return shown;
+    return matches;
   };
 
   const states = new Map();
   for (const table of document.querySelectorAll("table")) {
     if (!table.tBodies.length) continue;
     const rows = table.tBodies[0].rows.length;
-    const state = { passes: () => true, filtered: false, whole: rows <= LIMIT + 2 };
+    const state = { passes: () => true, filtered: false, expanded: rows <= LIMIT + 2 };
     states.set(table, state);
     // Rows that leave out what the row above them says belong below it.
-    const loose = [...table.tBodies[0].rows].every((row) => row.cells[0].textContent.trim() !== "");
-    for (const head of rows > 1 && loose ? table.tHead.rows[0].cells : []) {
+    const sortable = [...table.tBodies[0].rows].every((row) => row.cells[0].textContent.trim() !== "");
+    for (const head of rows > 1 && sortable ? table.tHead.rows[0].cells : []) {
       if (head.dataset.still !== undefined) continue;
-      const button = made("button", "", { type: "button", class: "sort" });
+      const button = createElement("button", "", { type: "button", class: "sort" });
       button.append(...head.childNodes);
       head.append(button);
     }
-    if (!state.whole) {
-      const line = made("p", "", { class: "more" });
-      const button = made("button", `Show all ${rows} rows`, { type: "button", "aria-expanded": "false" });
+    if (!state.expanded) {
+      const line = createElement("p", "", { class: "more" });
+      const button = createElement("button", `Show all ${rows} rows`, { type: "button", "aria-expanded": "false" });
       button.addEventListener("click", () => {
-        state.whole = !state.whole;
-        button.textContent = state.whole ? `Show the first ${LIMIT} rows` : `Show all ${rows} rows`;
-        button.setAttribute("aria-expanded", String(state.whole));
+        state.expanded = !state.expanded;
+        button.textContent = state.expanded ? `Show the first ${LIMIT} rows` : `Show all ${rows} rows`;
+        button.setAttribute("aria-expanded", String(state.expanded));
         show(table);
       });
       line.append(button);
@@ -91,21 +91,23 @@
     const table = form.parentElement.querySelector("table");
     const state = states.get(table);
     const inputs = [...form.querySelectorAll("input")];
-    const off = (of) => new Set(inputs.filter((one) => one.dataset.of === of && !one.checked).map((one) => one.value));
+    const unchecked = (group) =>
+      new Set(inputs.filter((input) => input.dataset.of === group && !input.checked).map((input) => input.value));
     const all = table.tBodies[0].rows.length;
     const update = () => {
-      const words = inputs.find((one) => one.dataset.of === "text").value.toLowerCase().split(/\s+/).filter(Boolean);
-      const out = { family: off("family"), strategy: off("strategy"), stage: off("stage") };
-      state.filtered = words.length > 0 || Object.values(out).some((one) => one.size);
+      const words = inputs.find((input) => input.dataset.of === "text").value.toLowerCase().split(/\s+/).filter(Boolean);
+      const excluded = { family: unchecked("family"), strategy: unchecked("strategy"), stage: unchecked("stage") };
+      state.filtered = words.length > 0 || Object.values(excluded).some((names) => names.size);
       state.passes = (row) =>
-        Object.entries(out).every(([name, values]) => !values.has(row.dataset[name])) &&
+        Object.entries(excluded).every(([name, values]) => !values.has(row.dataset[name])) &&
         words.every((word) => row.querySelector("th").textContent.toLowerCase().includes(word));
       for (const group of ["decisions", "probabilities", "effort"])
-        table.classList.toggle(`hide-${group}`, off("group").has(group));
-      for (const kind of off("kind")) table.classList.add(`hide-${kind}`);
-      for (const one of inputs) if (one.dataset.of === "kind" && one.checked) table.classList.remove(`hide-${one.value}`);
-      const shown = show(table);
-      form.querySelector("output").textContent = state.filtered ? `${shown} of ${all} entries` : `${all} entries`;
+        table.classList.toggle(`hide-${group}`, unchecked("group").has(group));
+      for (const kind of unchecked("kind")) table.classList.add(`hide-${kind}`);
+      for (const input of inputs)
+        if (input.dataset.of === "kind" && input.checked) table.classList.remove(`hide-${input.value}`);
+      const matches = show(table);
+      form.querySelector("output").textContent = state.filtered ? `${matches} of ${all} entries` : `${all} entries`;
     };
     form.addEventListener("input", update);
     form.addEventListener("submit", (event) => event.preventDefault());
@@ -127,19 +129,19 @@
   const unfold = () => {
     const target = document.getElementById(decodeURIComponent(location.hash.slice(1)));
     if (!target) return;
-    for (let at = target; at; at = at.parentElement) if (at.tagName === "DETAILS") at.open = true;
+    for (let element = target; element; element = element.parentElement) if (element.tagName === "DETAILS") element.open = true;
     target.scrollIntoView();
   };
   addEventListener("hashchange", unfold);
   unfold();
   if (matchMedia("(max-width: 1099px)").matches)
-    for (const one of document.querySelectorAll("nav details, .choices")) one.open = false;
+    for (const details of document.querySelectorAll("nav details, .choices")) details.open = false;
   let folded = [];
   addEventListener("beforeprint", () => {
     folded = [...document.querySelectorAll("details:not([open])")];
-    for (const one of folded) one.open = true;
+    for (const details of folded) details.open = true;
   });
   addEventListener("afterprint", () => {
-    for (const one of folded) one.open = false;
+    for (const details of folded) details.open = false;
   });
 })();
