@@ -8,75 +8,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 #: Pronouns, adverbs and participles: as a name they say that there is a value, not what it is.
-VAGUE = frozenset(
-    [
-        "one",
-        "some",
-        "found",
-        "said",
-        "told",
-        "asked",
-        "given",
-        "seen",
-        "kept",
-        "made",
-        "wanted",
-        "mine",
-        "theirs",
-        "place",
-        "about",
-        "at",
-        "here",
-        "there",
-        "rest",
-        "whole",
-        "beside",
-        "before",
-        "after",
-        "lost",
-        "left",
-        "thing",
-        "how",
-        "who",
-        "what",
-        "why",
-        "where",
-        "was",
-        "were",
-        "shown",
-        "held",
-        "taken",
-        "both",
-        "many",
-        "much",
-        "such",
-    ]
-)
+VAGUE_WORDS = """
+    one some found said told asked given seen kept made wanted mine theirs place about at here there rest whole beside
+    before after lost left thing how who what why where was were shown held taken both many much such
+"""
 #: Nouns that say nothing of their own.
-EMPTY = frozenset(
-    [
-        "item",
-        "items",
-        "value",
-        "values",
-        "data",
-        "obj",
-        "thing",
-        "info",
-        "result",
-        "results",
-        "tmp",
-        "temp",
-        "foo",
-        "stuff",
-        "elem",
-        "element",
-        "val",
-        "vals",
-        "res",
-        "ret",
-    ]
+EMPTY_WORDS = (
+    "item items value values data obj thing info result results tmp temp foo stuff elem element val vals res ret"
 )
+VAGUE, EMPTY = frozenset(VAGUE_WORDS.split()), frozenset(EMPTY_WORDS.split())
 COMPREHENSIONS = (ast.ListComp, ast.SetComp, ast.DictComp, ast.GeneratorExp)
 BRANCHES = (ast.If, ast.For, ast.AsyncFor, ast.While, ast.IfExp, ast.ExceptHandler, ast.Assert, ast.match_case)
 FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)

@@ -145,7 +145,7 @@ def test_a_second_process_that_ends_early_is_one_line(tmp_path, monkeypatch):
         (Figure(f"p{number}", "a dot", partial(one_dot, "x" * 100_000)), {"png": tmp_path / f"p{number}.png"})
         for number in range(MIN_PARALLEL_FIGURES)
     ]
-    with pytest.raises(StoreError, match="figures cannot be drawn: .*: no room for another"):
+    with pytest.raises(StoreError, match=r"figures cannot be drawn: .*: no room for another"):
         draw_figures(orders)
 
 

@@ -37,7 +37,7 @@ class SavedNetwork:
 
 
 @dataclass(frozen=True)
-class NetworkClassifier:
+class TracedClassifier:
     """A network that predicts."""
 
     network: SavedNetwork

@@ -17,9 +17,9 @@ import numpy.typing as npt
 
 from harness.deploy.keras_runtime import (
     ImageNetworkEncoder,
-    NetworkClassifier,
     SavedImageNetwork,
     SavedNetwork,
+    TracedClassifier,
     image_function,
     prediction_function,
     read_network,
@@ -269,7 +269,7 @@ def _pack_classifier(classifier: Any, save_network: SaveNetwork) -> Any:
 def _unpack_classifier(classifier: Any, read_file: ReadFile) -> Any:
     if isinstance(classifier, SavedNetwork):
         network = read_network(read_file(classifier.file), classifier.file)
-        return NetworkClassifier(classifier, prediction_function(network))
+        return TracedClassifier(classifier, prediction_function(network))
     if isinstance(classifier, MeanClassifier):
         return MeanClassifier(tuple(_unpack_classifier(member, read_file) for member in classifier.members))
     if isinstance(classifier, XGBoostTrees):
