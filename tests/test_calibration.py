@@ -35,7 +35,7 @@ from harness.metrics.classification import METRICS
 from harness.metrics.logits import conditional_logit, logistic, softmax
 from harness.metrics.threshold import best_threshold
 from harness.report.content import Evidence, Figure
-from harness.report.figures.calibration import axis_limit
+from harness.report.figures.reliability import axis_limit
 from harness.report.leaderboard import leaderboard
 from harness.report.sections import calibration
 from harness.seeding import seed_of

@@ -13,7 +13,6 @@ from sklearn.metrics import brier_score_loss, f1_score, precision_recall_curve
 
 from harness.errors import EvenhandError
 from harness.evaluation.changed_predictions import changed_rows, class_agreement
-from harness.evaluation.find_entry import find_entry
 from harness.evaluation.paired_comparison import (
     ComparedEntry,
     adjust_differences,
@@ -24,6 +23,7 @@ from harness.evaluation.paired_comparison import (
     rank_correlation,
 )
 from harness.evaluation.score_collection import collect_scores
+from harness.evaluation.scores import find_entry
 from harness.evaluation.significance import holm
 from harness.evaluation.strategy_effects import strategy_differences
 from harness.metrics.classification import METRICS

@@ -19,11 +19,10 @@ import pytest
 from harness.checks.small_tables import make_small_table
 from harness.deploy.bundle_hash import content_hash
 from harness.deploy.keras_runtime import prediction_function, read_network
-from harness.deploy.lightgbm_checks import check_lightgbm_trees
 from harness.deploy.model import Model, load_model, save_model
 from harness.deploy.pack import LightGBMTrees, XGBoostTrees
 from harness.deploy.serialize import read_description, write_objects
-from harness.deploy.tree_checks import check_xgboost_trees
+from harness.deploy.tree_checks import check_lightgbm_trees, check_xgboost_trees
 from harness.errors import BundleError, EvenhandError
 from harness.metrics.calibration import CALIBRATIONS, PriorCorrection, make_calibrator
 from harness.preprocessing.encodings import ENCODINGS

@@ -8,8 +8,8 @@ import warnings
 import numpy as np
 import pytest
 
-from harness.preprocessing import feature_cache as features
-from harness.preprocessing.feature_cache import cached_features
+from harness.preprocessing import cache as features
+from harness.preprocessing.cache import cached_features
 
 
 class Counting:
@@ -163,7 +163,7 @@ def test_one_function_alone_stays_within_the_bound_too(cache, monkeypatch):
 PROCESS = """
 import sys
 import numpy as np
-from harness.preprocessing.feature_cache import cached_features
+from harness.preprocessing.cache import cached_features
 
 def compute(rows):
     print(len(rows), flush=True)

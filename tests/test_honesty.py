@@ -13,10 +13,17 @@ from sklearn.metrics import average_precision_score, brier_score_loss, f1_score,
 
 from harness.evaluation.bootstrap import CACHE_NAME, RESAMPLES, best_probabilities, bootstrap_scores, draw_resamples
 from harness.evaluation.optimism import entry_optimism, optimism_gaps, selection_optimism
-from harness.evaluation.power import POWER, PairedSpread, min_detectable_difference, power, repeats_needed
 from harness.evaluation.ranking import rank
 from harness.evaluation.score_collection import collect_scores
-from harness.evaluation.significance import estimate, significant_pairs
+from harness.evaluation.significance import (
+    POWER,
+    PairedSpread,
+    estimate,
+    min_detectable_difference,
+    power,
+    repeats_needed,
+    significant_pairs,
+)
 from harness.metrics.classification import METRICS
 from harness.metrics.metric import Metric, Predictions
 from harness.report.content import Evidence, Figure

@@ -8,7 +8,6 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from harness.deploy.insights.column_groups import find_column_groups
 from harness.deploy.insights.dependence import (
     NO_DIRECTION,
     CurvePoint,
@@ -16,7 +15,12 @@ from harness.deploy.insights.dependence import (
     describe_dependence,
     fold_swings,
 )
-from harness.deploy.insights.importance import ColumnImportance, importances_from_json, measure_importances
+from harness.deploy.insights.importance import (
+    ColumnImportance,
+    find_column_groups,
+    importances_from_json,
+    measure_importances,
+)
 from harness.deploy.insights.shapley import log_odds, shapley_values
 from harness.deploy.schema import Feature, Schema
 from harness.evaluation.significance import estimate

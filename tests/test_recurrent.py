@@ -13,8 +13,7 @@ from harness.networks.keras_export import recurrent_to_keras
 from harness.networks.losses import Loss
 from harness.networks.optimizer import Adam, TrainConfig
 from harness.networks.recurrent import RecurrentShape, backward, forward, new_network, unpack
-from harness.networks.recurrent_classifier import RecurrentClassifier, to_tokens
-from harness.networks.recurrent_training import draw_batches, train_epoch
+from harness.networks.recurrent_classifier import RecurrentClassifier, draw_batches, to_tokens, train_epoch
 from harness.networks.rows import WeightedRows
 from harness.registry.space import defaults
 

@@ -18,15 +18,20 @@ from harness.evaluation.gains import DEFAULT_KEPT, NOT_SIGNIFICANT, PAYS, Search
 from harness.evaluation.ranking import rank
 from harness.evaluation.score_collection import collect_scores
 from harness.evaluation.scores import Entry
-from harness.evaluation.search_effort import CPU, WALL, anytime_curve, best_strategies, running_best, search_clock
 from harness.evaluation.search_history import (
+    CPU,
     MAX_TRIALS,
     MIN_TRIALS,
+    WALL,
     CellSearch,
     SearchParameter,
     SearchTrial,
+    anytime_curve,
+    best_strategies,
     parameter_importances,
     read_searches,
+    running_best,
+    search_clock,
 )
 from harness.evaluation.significance import Estimate
 from harness.metrics.classification import METRICS

@@ -1,4 +1,4 @@
-"""Commands that make a run, and read what is stored of it."""
+"""Commands that make a run, read what is stored of it, and show it in the browser."""
 
 # No `from __future__ import annotations` here: typer reads the annotations.
 import shlex
@@ -185,3 +185,33 @@ def replay(
     typer.echo(describe_replay(replayed))
     if not replayed.confirmed:
         raise typer.Exit(1)
+
+
+@app.command()
+def dashboard(
+    run: RunFolder, port: Annotated[int, typer.Option(help="Port on 127.0.0.1; 0 takes a free one.")] = 8080
+) -> None:
+    """Serve the Optuna dashboard over all studies of a run, also while it goes on.
+
+    \b
+    evenhand dashboard results/quick
+    """
+    from harness.api.dashboard import serve_dashboard
+    from harness.store.store import Store
+
+    serve_dashboard(Store(run), port)
+
+
+@app.command()
+def tensorboard(
+    run: RunFolder, port: Annotated[int, typer.Option(help="Port on 127.0.0.1; 0 takes a free one.")] = 6006
+) -> None:
+    """Show the training curves of a run's networks in TensorBoard.
+
+    \b
+    evenhand tensorboard results/quick
+    """
+    from harness.api.tensorboard import serve_tensorboard
+    from harness.store.store import Store
+
+    serve_tensorboard(Store(run), port)

@@ -24,8 +24,7 @@ from harness.deploy.keras_runtime import (
     prediction_function,
     read_network,
 )
-from harness.deploy.lightgbm_checks import END, check_lightgbm_trees
-from harness.deploy.tree_checks import check_sklearn_trees, check_xgboost_trees
+from harness.deploy.tree_checks import END, check_lightgbm_trees, check_sklearn_trees, check_xgboost_trees
 from harness.preprocessing.encoder import Encoder
 from harness.preprocessing.image import VECTOR_CUTS, PretrainedEncoder, PretrainedSvdEncoder
 from harness.preprocessing.text import TERM_TYPES, LsaEncoder, TfidfEncoder, TokenEncoder, vectorizer

@@ -13,11 +13,10 @@ import numpy.typing as npt
 from harness.deploy.card_inputs import CardMetric, RankingPosition
 from harness.errors import EvenhandError
 from harness.evaluation.evaluate import RECALIBRATED_STAGES
-from harness.evaluation.find_entry import find_entry
 from harness.evaluation.metric_cache import DEFAULT_THRESHOLD
 from harness.evaluation.ranking import BASELINE, Ranking, can_test, rank
 from harness.evaluation.score_collection import collect_scores
-from harness.evaluation.scores import ANY_NAME, COMBINED_STAGES, Entry, ScoreRows, Scores
+from harness.evaluation.scores import ANY_NAME, COMBINED_STAGES, Entry, ScoreRows, Scores, find_entry
 from harness.evaluation.significance import estimate
 from harness.metrics.calibration import (
     FITTED_CALIBRATIONS,

@@ -1,11 +1,169 @@
-"""Cache in memory, of bounded size, for what does not depend on the trial: one per fold, or one per worker."""
+"""Two caches: in memory, of bounded size, for what does not depend on the trial; on disk, for features of images."""
 
 from __future__ import annotations
 
+import hashlib
+import os
+import sqlite3
+import warnings
 from collections import OrderedDict
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Iterable, Sequence
+from contextlib import closing, suppress
 from dataclasses import fields, is_dataclass
-from typing import Any, TypeVar
+from functools import cache
+from itertools import islice
+from pathlib import Path
+from typing import Any, TypeAlias, TypeVar
+
+import numpy as np
+import numpy.typing as npt
+
+from harness.data.sources import cache_dir
+
+MAX_BYTES = 2_000_000_000  #: of all files together; the least recently used are removed first
+LOCK_TIMEOUT_SECONDS = 3600.0  #: how long a process waits for features that another one is computing
+QUERY_SIZE = 500  #: keys per query
+#: Error codes of SQLite for a file that is not, or no longer, a database.
+DAMAGE_CODES = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
+
+Array: TypeAlias = npt.NDArray[Any]
+
+
+def cached_features(function_key: str, rows: Array, compute: Callable[[Array], Array]) -> Array:
+    """Compute the features of rows, or read them where any process computed them before.
+
+    A damaged file is deleted, and an unwritable one is not used: either is reported by one warning.
+
+    Parameters
+    ----------
+    function_key : str
+        Names the function with everything that its output depends on besides the rows.
+    rows : array of shape (n_rows, …)
+        Rows, identified by bytes, dtype and shape; equal rows are computed once.
+    compute : callable
+        Computes an array (n, …) from an array of n rows; the output of a row must not depend on the other rows.
+
+    Returns
+    -------
+    array of shape (n_rows, …)
+        The features, identical to the bit to what `compute` returned, in its dtype.
+    """
+    if len(rows) == 0:
+        return compute(rows)
+    keys = [_digest(f"{row.dtype} {row.shape}".encode(), row.tobytes()) for row in rows]
+    first_row = dict(zip(reversed(keys), reversed(range(len(keys))), strict=True))
+    name = hashlib.sha256(function_key.encode()).hexdigest()[:24]
+    with closing(_FeatureFile(cache_dir() / "features" / f"{name}.sqlite")) as file:
+        features = file.read(first_row)
+        if len(features) < len(first_row):
+            file.lock()  # waits for a process that computes, which may have added the missing rows by then
+            features |= file.read(first_row.keys() - features.keys())
+            if missing := [key for key in first_row if key not in features]:
+                computed = dict(zip(missing, compute(rows[[first_row[key] for key in missing]]), strict=True))
+                file.write(computed)
+                features |= computed
+    return np.stack([features[key] for key in keys])
+
+
+class _FeatureFile:
+    """Features of one function on disk. After an error of SQLite, which is reported, it is empty and stores nothing."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._database: sqlite3.Connection | None = None
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            self._database = sqlite3.connect(path, timeout=LOCK_TIMEOUT_SECONDS, isolation_level=None)
+        except (OSError, sqlite3.Error) as error:
+            self._disable(error)
+        self._execute("PRAGMA journal_mode = WAL")
+        self._execute("CREATE TABLE IF NOT EXISTS made (key BLOB PRIMARY KEY, form TEXT, item BLOB, proof BLOB)")
+
+    def read(self, keys: Iterable[bytes]) -> dict[bytes, Array]:
+        """Read the features of rows; damaged ones, whose digest does not match, count as missing."""
+        remaining = iter(keys)
+        features: dict[bytes, Array] = {}
+        while batch := list(islice(remaining, QUERY_SIZE)):
+            placeholders = ",".join("?" * len(batch))
+            query = f"SELECT key, form, item, proof FROM made WHERE key IN ({placeholders})"  # noqa: S608
+            for key, header, content, digest in self._execute(query, batch):
+                is_typed = isinstance(header, str) and isinstance(content, bytes)
+                if is_typed and digest == _digest(header.encode(), content):
+                    dtype, *shape = header.split()
+                    features[key] = np.frombuffer(content, dtype).reshape(list(map(int, shape)))
+        return features
+
+    def lock(self) -> None:
+        """Wait until no other process computes, and block others until this file is closed."""
+        self._execute("BEGIN IMMEDIATE")
+
+    def write(self, features: dict[bytes, Array]) -> None:
+        """Store features in one transaction, within the bound."""
+        n_bytes = sum(array.nbytes for array in features.values())
+        if n_bytes > MAX_BYTES:
+            return
+        if self._stored_bytes() + n_bytes > MAX_BYTES:
+            self._execute("DELETE FROM made")
+        for key, array in features.items():
+            header, content = " ".join([array.dtype.str, *map(str, array.shape)]), array.tobytes()
+            digest = _digest(header.encode(), content)
+            self._execute("INSERT OR REPLACE INTO made VALUES (?, ?, ?, ?)", (key, header, content, digest))
+        self._execute("COMMIT")
+
+    def close(self) -> None:
+        """Close the file, roll back what was not committed, and remove old files if all together are too large."""
+        if self._database is not None:
+            self._database.close()
+            with suppress(OSError):  # another process may just have removed a file
+                os.utime(self.path)
+                _remove_old_files(self.path)
+
+    def _stored_bytes(self) -> int:
+        query = "SELECT (page_count - freelist_count) * page_size"
+        rows = self._execute(f"{query} FROM pragma_page_count, pragma_freelist_count, pragma_page_size")
+        return sum(n_bytes for (n_bytes,) in rows)
+
+    def _execute(self, statement: str, parameters: Sequence[Any] = ()) -> list[Any]:
+        if self._database is None:
+            return []
+        try:
+            return self._database.execute(statement, parameters).fetchall()
+        except sqlite3.Error as error:
+            self._disable(error)
+            return []
+
+    def _disable(self, error: Exception) -> None:
+        database, self._database = self._database, None
+        if database is not None:
+            database.close()
+        if getattr(error, "sqlite_errorcode", 0) & 0xFF in DAMAGE_CODES:
+            with suppress(OSError):
+                self.path.unlink()  # SQLite removes the log of a file that does not exist
+            _warn_once(f"{self.path} was damaged and is forgotten: the features in it are computed anew")
+        else:
+            _warn_once(
+                f"features cannot be kept in {self.path} ({error}) and are computed each time: mend that, or set EVENHAND_CACHE"
+            )
+
+
+def _remove_old_files(current: Path) -> None:
+    """Remove the least recently used files, except the current one, until all together are within the bound."""
+    files = sorted(current.parent.glob("*.sqlite"), key=lambda path: path.stat().st_mtime)
+    total = sum(path.stat().st_size for path in files)
+    for path in files:
+        if total > MAX_BYTES and path != current:
+            total -= path.stat().st_size
+            path.unlink()
+
+
+def _digest(*parts: bytes) -> bytes:
+    return hashlib.blake2b(b"".join(parts), digest_size=16).digest()
+
+
+@cache
+def _warn_once(message: str) -> None:
+    warnings.warn(message, stacklevel=2)
+
 
 T = TypeVar("T")
 

@@ -27,8 +27,8 @@ from harness.networks.pretrained import (
 )
 from harness.networks.rows import check_images
 from harness.networks.torch_weights import read_weights
+from harness.preprocessing.cache import cached_features
 from harness.preprocessing.encoder import Encoding
-from harness.preprocessing.feature_cache import cached_features
 from harness.preprocessing.svd import TruncatedSvd, fit_truncated_svd
 from harness.registry.space import choice, integer, when
 

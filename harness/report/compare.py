@@ -7,9 +7,9 @@ from pathlib import Path
 
 from harness.errors import EvenhandError
 from harness.evaluation.changed_predictions import changed_rows
-from harness.evaluation.find_entry import find_entry
 from harness.evaluation.paired_comparison import ComparedEntry, EntryPair, make_pair
 from harness.evaluation.score_collection import collect_scores
+from harness.evaluation.scores import find_entry
 from harness.metrics.metric import Metric
 from harness.report.render.markdown import format_count
 from harness.report.render.tables import format_csv

@@ -3,20 +3,25 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from harness.evaluation.power import PairedSpread
-from harness.evaluation.significance import MIN_SPLITS
+import numpy as np
+
+from harness.evaluation.significance import MIN_SPLITS, PairedSpread
 from harness.report.figures.style import (
     BLUE,
+    COLOURS,
     LABEL_SIZE,
+    MARKERS,
     ORANGE,
     coordinates,
+    create_figure,
     create_panels,
     set_plain_log_ticks,
+    shorten,
     shorten_lines,
     styled_figure,
 )
@@ -24,6 +29,113 @@ from harness.report.figures.style import (
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+
+#: Calibration, then mean and half interval of the differences of log loss and of Brier.
+Change: TypeAlias = tuple[str, float, float, float, float]
+EntryChanges: TypeAlias = tuple[tuple[str, tuple[Change, ...]], ...]
+PANELS = (("Δ log loss", 1), ("Δ Brier", 3))  #: label, and position of the mean in a Change
+OUTLIER_FACTOR = 2.0  #: intervals that reach so many times as far as nearly all others are cut off at the edge
+CALIBRATION_ORDER = ("isotonic", "sigmoid", "temperature", "prior")  #: each has its colour and marker on every task
+
+
+@styled_figure
+def recalibration_figure(entries: EntryChanges) -> Figure:
+    """Draw the change that each recalibration brings against none, with 95 % intervals, for log loss and Brier score.
+
+    Parameters
+    ----------
+    entries : EntryChanges
+        The name of every entry with its changes, the best entry first.
+
+    Returns
+    -------
+    Figure
+        The figure; callers get its files by ending (see `styled_figure`).
+    """
+    figure = create_figure(8.2, 1.3 + 0.52 * len(entries))
+    panels = figure.subplots(1, 2, sharey=True)
+    for axes, (label, column) in zip(panels, PANELS, strict=True):
+        cut_off = "\n◂ ▸ the interval goes on" if _draw_changes(axes, entries, column) else ""
+        axes.set_xlabel(f"{label} against none\n(left of the line: better){cut_off}")
+    panels[0].set_yticks(range(len(entries)), [shorten(name) for name, _ in entries], fontsize=LABEL_SIZE)
+    panels[0].set_ylim(len(entries) - 0.5, -0.5)
+    handles, labels = panels[0].get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside upper center", ncols=len(labels))
+    return figure
+
+
+def axis_limit(changes: Sequence[tuple[float, float]]) -> float:
+    """Choose where to cut intervals off, so that a few wide ones do not flatten all others.
+
+    Parameters
+    ----------
+    changes : sequence of (mean, half_width)
+        The intervals; a mean is NaN where it is not known, a half width where there is none.
+
+    Returns
+    -------
+    float
+        The limit on both sides of zero, beyond which no mean lies; 0 where no interval is that wide.
+    """
+    means, half_widths = np.array(changes, dtype=float).reshape(-1, 2).T
+    known = ~np.isnan(means)
+    if not known.any():
+        return 0.0
+    sizes = np.abs(means[known])
+    extents = np.sort(sizes + np.nan_to_num(half_widths[known]))
+    limit = float(max(1.15 * extents[int(0.85 * (len(extents) - 1))], 1.3 * sizes.max()))
+    if extents[-1] > OUTLIER_FACTOR * limit > 0:
+        return limit
+    return 0.0
+
+
+def _draw_changes(axes: Axes, entries: EntryChanges, column: int) -> bool:
+    """Draw the changes of one metric; returns whether an interval is cut off."""
+    from matplotlib.ticker import MaxNLocator
+
+    for row in range(1, len(entries), 2):  # bands assign marks to their entries
+        axes.axhspan(row - 0.5, row + 0.5, color="0.96", zorder=0)
+    axes.axvline(0, color="0.4", linewidth=1, zorder=1)
+    intervals: list[tuple[float, float]] = []
+    for index, calibration in enumerate(CALIBRATION_ORDER):
+        points = np.array(list(_calibration_points(entries, calibration, column))).reshape(-1, 3)
+        intervals += map(tuple, points[:, 1:].tolist())
+        heights, means, half_widths = points[~np.isnan(points[:, 1])].T
+        if len(means):
+            axes.errorbar(
+                means, heights, xerr=np.nan_to_num(half_widths), fmt=f"{MARKERS[index]} ", color=COLOURS[index],
+                label=calibration, markersize=4, elinewidth=1.1,
+            )  # fmt: skip
+    limit = axis_limit(intervals)
+    if limit:
+        axes.set_xlim(-limit, limit)
+        _draw_arrows(axes, entries, column, limit)
+    axes.xaxis.set_major_locator(MaxNLocator(5))
+    axes.grid(visible=True, axis="x")
+    return bool(limit)
+
+
+def _calibration_points(entries: EntryChanges, calibration: str, column: int) -> Iterator[tuple[float, float, float]]:
+    """The height of a calibration within the row of each entry, the mean of its change, and the half width of the interval."""
+    for row, (_, changes) in enumerate(entries):
+        for change in changes:
+            if change[0] == calibration:
+                height = row + (CALIBRATION_ORDER.index(calibration) - 1.5) * 0.19
+                yield height, float(change[column]), float(change[column + 1])
+
+
+def _draw_arrows(axes: Axes, entries: EntryChanges, column: int, limit: float) -> None:
+    """Arrow heads where intervals continue beyond the edges."""
+    for index, calibration in enumerate(CALIBRATION_ORDER):
+        for height, mean, half_width in _calibration_points(entries, calibration, column):
+            for sign, marker in ((-1, "<"), (1, ">")):
+                if sign * mean + half_width > limit:
+                    axes.plot([sign * limit], [height], marker, color=COLOURS[index], markersize=5, clip_on=False)
+
 
 MAX_BARS = 10
 MAX_ONE_LINE_NAME, MAX_LINE_LENGTH = 32, 40  #: characters of an entry's name, of a line of it

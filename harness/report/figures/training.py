@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from harness.evaluation.layers import ChosenArchitectures
+from harness.evaluation.complexity import ChosenArchitectures
 from harness.report.figures.style import (
     BLUE,
     ORANGE,

@@ -11,7 +11,7 @@ from harness.evaluation.ranking import Ranking
 from harness.evaluation.scores import Scores
 from harness.metrics.calibration import CALIBRATIONS, N_FOLDS
 from harness.report.content import Evidence, Figure, Section
-from harness.report.figures.calibration import recalibration_figure
+from harness.report.figures.reliability import recalibration_figure
 from harness.report.figures.writer import file_name
 from harness.report.render.markdown import MISSING, escape, folded_table, format_number, join_words
 from harness.report.sections.wording import change_text, join_names

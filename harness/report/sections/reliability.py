@@ -12,10 +12,16 @@ import numpy as np
 
 from harness.evaluation.bootstrap import MAX_ENTRIES, RESAMPLES, BestProbabilities, best_probabilities
 from harness.evaluation.optimism import EntryOptimism, SelectionOptimism, entry_optimism, selection_optimism
-from harness.evaluation.power import POWER, PairedSpread, min_detectable_difference, repeats_needed
 from harness.evaluation.ranking import BASELINE, RankedEntry, Ranking
 from harness.evaluation.scores import Scores
-from harness.evaluation.significance import Estimate, estimate
+from harness.evaluation.significance import (
+    POWER,
+    Estimate,
+    PairedSpread,
+    estimate,
+    min_detectable_difference,
+    repeats_needed,
+)
 from harness.report.content import Evidence, Figure, Section
 from harness.report.figures.reliability import LeadingDifference, OptimismPoint, optimism_figure
 from harness.report.figures.writer import file_name

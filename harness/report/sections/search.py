@@ -20,8 +20,16 @@ from harness.evaluation.gains import (
     searched_entries,
 )
 from harness.evaluation.ranking import Ranking
-from harness.evaluation.search_effort import SearchClock, anytime_curve, best_strategies, running_best, search_clock
-from harness.evaluation.search_history import CellSearch, RunSearches, read_searches
+from harness.evaluation.search_history import (
+    CellSearch,
+    RunSearches,
+    SearchClock,
+    anytime_curve,
+    best_strategies,
+    read_searches,
+    running_best,
+    search_clock,
+)
 from harness.report.content import Evidence, Figure, Section
 from harness.report.figures.search import (
     MAX_TWO_COLUMN_PANELS,

@@ -6,8 +6,7 @@ from collections.abc import Iterable, Iterator
 from functools import partial
 from operator import attrgetter
 
-from harness.evaluation.complexity import COSTS, entry_costs
-from harness.evaluation.layers import ChosenArchitectures, chosen_architectures
+from harness.evaluation.complexity import COSTS, ChosenArchitectures, chosen_architectures, entry_costs
 from harness.evaluation.ranking import Ranking
 from harness.evaluation.scores import Scores
 from harness.evaluation.training_curves import EntryTraining, NetworkFit, RunTraining, collect_training, count_splits

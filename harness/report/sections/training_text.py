@@ -10,7 +10,7 @@ from operator import attrgetter, methodcaller
 
 import numpy as np
 
-from harness.evaluation.layers import Architecture, ChosenArchitectures, Layers
+from harness.evaluation.complexity import Architecture, ChosenArchitectures, Layers
 from harness.evaluation.ranking import Ranking
 from harness.evaluation.scores import Scores
 from harness.evaluation.training_curves import EntryTraining, NetworkFit, RunTraining, count_splits
