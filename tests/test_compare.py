@@ -154,7 +154,7 @@ def test_rows_that_changed_sides_are_counted_as_by_hand(run, scores, a, b):
         )
         for count in class_agreement(pair, kind):
             here = truth == count.label
-            right = one[here] == count.label, other[here] == count.truth
+            right = one[here] == count.label, other[here] == count.label
             expected = [(right[0] & right[1]).sum(), (right[0] & ~right[1]).sum(), (~right[0] & right[1]).sum()]
             assert [count.both_correct, count.only_a_correct, count.only_b_correct] == expected
             assert (
