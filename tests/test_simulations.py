@@ -173,12 +173,12 @@ def test_a_true_difference_of_detectable_size_is_found_with_the_stated_power(tmp
         scores = fitted_run(tmp_path / str(seed), seed, rows=ROWS)
         ranking = rank(scores, "fresh")
         assert ranking.best is not None
-        rival = next((one for one in rivals(scores, ranking) if one.place.entry.family == "weak"), None)
+        rival = next((one for one in rivals(scores, ranking) if one.ranked.entry.family == "weak"), None)
         place = {p.entry.family: p for p in ranking.entries if p.rank}
         true.append(place["strong"].score.mean - place["weak"].score.mean)
         if rival is not None and ranking.best.entry.family == "strong":
             seen.append(rival.spread)
-            found += rival.place.tied is False
+            found += rival.ranked.tied is False
     typical = PairedSpread(math.sqrt(np.mean([one.deviation**2 for one in seen])), FOLDS, seen[0].ratio, seen[0].tests)
     assert seen[0].tests == 3
     assert np.mean(true) == pytest.approx(min_detectable_difference(typical), rel=0.05)
