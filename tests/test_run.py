@@ -240,7 +240,7 @@ def test_every_kind_of_failure_is_a_record_with_its_reason(customers, bad_plugin
             request = Request(("customers",), families, ("none",), EvaluationProtocol(folds=2, trials=2, inner_folds=2),
                               plugins=("trouble",), own=UserData({str(customers)!r}, "churned"))
             benchmark(request, registry, store, command="", jobs=2, limits=Limits(seconds, 800), retry=(),
-                      begun=lambda start: RunCallbacks(lambda event: None, lambda: "no"))
+                      on_start=lambda start: RunCallbacks(lambda event: None, lambda: "no"))
 
         # A worker that imports nothing heavy needs a second to start; `majority` is stored before the hanging family runs.
         run({LONGEST_WAIT}, "crashes", "eats", "raises", "refuses", "logistic_regression")
@@ -349,10 +349,10 @@ def test_a_finished_cell_stands_when_its_package_has_gone(registry, tmp_path):
         return told[0]
 
     first = start(())
-    mine = [cell for cell in first.left if cell.family == "mine"]
+    mine = [cell for cell in first.pending if cell.family == "mine"]
     for one in mine:
         Store(tmp_path).write_cell(one.record(status="ok"), None)
-    assert {r.status for r in start(("nowhere_to_be_found",)).standing if r.family == "mine"} == {"ok"}
+    assert {r.status for r in start(("nowhere_to_be_found",)).finished if r.family == "mine"} == {"ok"}
     assert len(mine) == 2
 
 
