@@ -16,8 +16,7 @@ from harness.evaluation.scores import Entry
 from harness.evaluation.training_curves import NetworkFit, collect_training
 from harness.execution.trainer import Curves, epoch_of
 from harness.report.content import Figure
-from harness.report.sections.training import task_sections
-from harness.report.sections.training_text import training_parts
+from harness.report.sections.training import task_sections, training_parts
 from harness.report.write import write_report
 from harness.store.store import Store
 

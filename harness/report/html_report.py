@@ -18,8 +18,8 @@ from harness.report.figures.writer import file_name, read_web_figure
 from harness.report.html_leaderboard import BAR_HEIGHT, BAR_WIDTH, COLUMN_GROUPS, LeaderboardView, build_leaderboard
 from harness.report.render.markdown import escape
 from harness.report.render.tables import HtmlBlock, find_tables, parse_blocks, render_inline, table_as_csv
-from harness.report.sections.glossary import how_to_read
 from harness.report.sections.overview import answer, descriptive_headline, overview
+from harness.report.sections.wording import how_to_read
 from harness.store.store import Store
 
 TEMPLATES = Path(__file__).parent / "templates"

@@ -11,7 +11,6 @@ from harness.report.content import Evidence, Figure, Section
 from harness.report.render.markdown import MAX_VISIBLE_ROWS, details, escape
 from harness.report.sections.best_entry import headline, unchanged_defaults, verdict
 from harness.report.sections.cross_task_table import cross_task_summary
-from harness.report.sections.glossary import how_to_read
 from harness.report.sections.imbalance import STRATEGY_TEXT, strategy_table, strategy_verdict
 from harness.report.sections.overview import coverage_gaps
 from harness.report.sections.protocol import (
@@ -31,6 +30,7 @@ from harness.report.sections.ranking import (
     quality_table,
 )
 from harness.report.sections.suitability import suitability
+from harness.report.sections.wording import how_to_read
 
 SUMMARY_TEXT = (
     "Tuned parameters, threshold 0.5. The counts of all outer splits are added up (a row counts once per repeat), so within "

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from harness.evaluation.complexity import ChosenArchitectures
+from harness.evaluation.complexity import Architecture, ChosenArchitectures
 from harness.report.figures.style import (
     BLUE,
     ORANGE,
@@ -18,7 +18,6 @@ from harness.report.figures.style import (
     shorten_lines,
     styled_figure,
 )
-from harness.report.sections.training_text import shape_text, size_text
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -104,6 +103,17 @@ def architecture_figure(entries: list[ChosenArchitectures]) -> Figure:
         for index, layer in enumerate(architecture.layers):
             _draw_layer(axes, index, *layer)
     return figure
+
+
+def size_text(architecture: Architecture) -> str:
+    """Say how many parameters a network has, and how many of them were trained where not all were."""
+    size = f"{architecture.parameters:,} parameters"
+    return f"{size}, {architecture.trained:,} trained" if architecture.frozen else size
+
+
+def shape_text(shape: tuple[int, ...]) -> str:
+    """Write the shape of an output: `28 × 28 × 1`; a length that varies is `any`."""
+    return " × ".join(str(length or "any") for length in shape)
 
 
 def _draw_losses(axes: Axes, losses: Sequence[tuple[float, ...]], name: str, colour: str) -> None:
