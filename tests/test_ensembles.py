@@ -22,8 +22,7 @@ from harness.metrics.classification import METRICS
 from harness.report.content import Evidence
 from harness.report.leaderboard import leaderboard
 from harness.report.sections import ensembles
-from harness.report.sections.best_entry import headline
-from harness.report.sections.ranking import rank_mark
+from harness.report.sections.ranking import headline, rank_mark
 from harness.store.store import Store
 
 METRIC = {metric.name: metric for metric in METRICS}

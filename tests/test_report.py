@@ -22,10 +22,9 @@ from harness.metrics.classification import METRICS
 from harness.metrics.metric import Metric
 from harness.report.leaderboard import KEY_COLUMNS, METRIC_COLUMNS
 from harness.report.render.markdown import bold_best, escape, format_interval, format_number, format_table
-from harness.report.sections.best_entry import headline
 from harness.report.sections.cross_task_table import cross_task_summary
 from harness.report.sections.imbalance import strategy_table, strategy_verdict
-from harness.report.sections.ranking import method_table, model_table, network_tables
+from harness.report.sections.ranking import headline, method_table, model_table, network_tables
 from harness.report.write import write_report
 from harness.store.store import Store
 

@@ -15,9 +15,16 @@ from harness.evaluation.scores import Entry
 from harness.metrics.classification import METRICS
 from harness.report.leaderboard import RANKING_COLUMNS
 from harness.report.render.markdown import compact_table, escape, format_table, strip_markdown
-from harness.report.sections.best_entry import headline, metric_phrase, unchanged_defaults, verdict
 from harness.report.sections.protocol import data_remarks, data_warnings, quote_class
-from harness.report.sections.ranking import method_table, model_table, network_tables
+from harness.report.sections.ranking import (
+    headline,
+    method_table,
+    metric_phrase,
+    model_table,
+    network_tables,
+    unchanged_defaults,
+    verdict,
+)
 from harness.report.write import write_report
 from harness.store.store import Store
 

@@ -21,8 +21,8 @@ from harness.report.sections import (
     search,
     training,
 )
-from harness.report.sections.best_entry import unchanged_defaults
 from harness.report.sections.overview import entries_without_scores
+from harness.report.sections.ranking import unchanged_defaults
 
 Topic: TypeAlias = Callable[[Evidence], list[Section]]
 

@@ -9,7 +9,6 @@ from harness.evaluation.scores import Scores
 from harness.evaluation.strategy_effects import strategy_differences
 from harness.report.content import Evidence, Figure, Section
 from harness.report.render.markdown import MAX_VISIBLE_ROWS, details, escape
-from harness.report.sections.best_entry import headline, unchanged_defaults, verdict
 from harness.report.sections.cross_task_table import cross_task_summary
 from harness.report.sections.imbalance import STRATEGY_TEXT, strategy_table, strategy_verdict
 from harness.report.sections.overview import coverage_gaps
@@ -24,10 +23,13 @@ from harness.report.sections.protocol import (
 from harness.report.sections.ranking import (
     confusion_table,
     effort_table,
+    headline,
     method_table,
     model_table,
     network_tables,
     quality_table,
+    unchanged_defaults,
+    verdict,
 )
 from harness.report.sections.suitability import suitability
 from harness.report.sections.wording import how_to_read

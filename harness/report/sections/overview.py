@@ -31,9 +31,8 @@ from harness.report.render.markdown import (
     join_words,
     strip_markdown,
 )
-from harness.report.sections.best_entry import headline
 from harness.report.sections.protocol import COVERAGE_TITLE, FAILURES_TITLE, data_warnings
-from harness.report.sections.ranking import marked_score, rank_mark
+from harness.report.sections.ranking import headline, marked_score, rank_mark
 from harness.report.sections.wording import bullets, estimate_text, join_names, metric_name, plural
 
 MAX_ROWS = 12  #: of the table for a terminal
