@@ -8,17 +8,10 @@ from pathlib import Path
 
 import numpy as np
 
+from harness.evaluation import paired_comparison
 from harness.evaluation.changed_predictions import changed_rows, class_agreement
 from harness.evaluation.metric_cache import DEFAULT_THRESHOLD, TUNED_THRESHOLD
-from harness.evaluation.paired_comparison import (
-    EntryPair,
-    MetricDifference,
-    adjust_differences,
-    class_differences,
-    decomposition,
-    metric_differences,
-    rank_correlation,
-)
+from harness.evaluation.paired_comparison import EntryPair, MetricDifference
 from harness.evaluation.ranking import can_test
 from harness.evaluation.significance import MIN_SPLITS
 from harness.metrics.metric import Metric
@@ -51,11 +44,11 @@ def pair_comparison_text(pair: EntryPair, rows: int, out: Path | None = None) ->
     out : Path, optional
         The file that holds all of them.
     """
-    metrics, parts = metric_differences(pair), decomposition(pair)
+    metrics, parts = paired_comparison.metric_differences(pair), paired_comparison.decomposition(pair)
     by_class: list[MetricDifference] = []
     for kind in pair.threshold_kinds:
-        by_class += class_differences(pair, kind)
-    differences = adjust_differences([*metrics, *parts, *by_class])
+        by_class += paired_comparison.class_differences(pair, kind)
+    differences = paired_comparison.adjust_differences([*metrics, *parts, *by_class])
     ends = len(metrics), len(metrics) + len(parts)
     chapters = {
         "All metrics": _difference_table(pair, differences[: ends[0]]),
@@ -109,7 +102,7 @@ def _explanation(pair: EntryPair, differences: Sequence[MetricDifference]) -> st
     by_name = {(difference.name, difference.threshold_kind): difference for difference in differences}
     decision = pair.a.scores.metrics["expected_cost" if pair.costs else "f1"]
     lines = [*_main_differences(pair, by_name, decision), *_decompositions(by_name, decision)]
-    correlation = rank_correlation(pair)
+    correlation = paired_comparison.rank_correlation(pair)
     if not math.isnan(correlation):
         line = f"- the rank correlation of their probabilities is {format_number(correlation)}"
         if correlation >= MIN_SAME_RANKING:

@@ -22,32 +22,10 @@ from harness.report.figures.cross_task import (
     rating_figure,
 )
 from harness.report.figures.writer import file_name
-from harness.report.render.markdown import (
-    MISSING,
-    details,
-    escape,
-    folded_table,
-    format_count,
-    format_number,
-    format_table,
-)
-from harness.report.sections.cross_task_table import (
-    MIN_TASKS,
-    NO_COMMON_ENTRIES,
-    TABLE_TEXT,
-    CrossTaskOverview,
-    coverage_part,
-    cross_task_overview,
-    imputed_part,
-    long_table,
-    mean_ranks,
-    omissions,
-    order_by_rank,
-    share_above_baseline,
-    short_name,
-    too_few,
-    unfinished_tasks,
-)
+from harness.report.render import markdown
+from harness.report.render.markdown import details, escape, format_count, format_number, format_table
+from harness.report.sections import cross_task_table
+from harness.report.sections.cross_task_table import MIN_TASKS, CrossTaskOverview, omissions, short_name
 from harness.report.sections.suitability import suitability_sections
 from harness.report.sections.wording import p_text
 from harness.seeding import seed_of
@@ -103,18 +81,21 @@ def sections(evidence: Evidence) -> list[Section]:
     """Write what can be said over the tasks that entries share: one section where there are too few, else one per question."""
     rankings = evaluated_rankings(evidence.rankings)
     if len(rankings) < 2:
-        return [Section(TITLE, (too_few(evidence.rankings),))]
-    coverage = [*unfinished_tasks(evidence.rankings), coverage_part(evidence.scores, evidence.rankings)]
-    filled = imputed_part(rankings)
+        return [Section(TITLE, (cross_task_table.too_few(evidence.rankings),))]
+    coverage = [
+        *cross_task_table.unfinished_tasks(evidence.rankings),
+        cross_task_table.coverage_part(evidence.scores, evidence.rankings),
+    ]
+    filled = cross_task_table.imputed_part(rankings)
     if filled:
         coverage += ["With what is lacking filled in:", *filled]
     common = common_tasks(rankings)
     if len(common.tasks) < 2:
-        return [Section(TITLE, (NO_COMMON_ENTRIES, *coverage))]
-    overview, families = cross_task_overview(common), list(evidence.scores.run["families"])
+        return [Section(TITLE, (cross_task_table.NO_COMMON_ENTRIES, *coverage))]
+    overview, families = cross_task_table.cross_task_overview(common), list(evidence.scores.run["families"])
     testable = len(common.tasks) >= MIN_TASKS
     opening = [_opening(evidence.rankings, overview), SAMPLE_TEXT if testable else FEW_TEXT]
-    table = [TABLE_TEXT, long_table(overview), *omissions(rankings, common)]
+    table = [cross_task_table.TABLE_TEXT, cross_task_table.long_table(overview), *omissions(rankings, common)]
     written = [Section(TITLE, (*opening, *table, *coverage))]
     if len(common.entries) > 1:
         if testable:
@@ -155,7 +136,7 @@ def _rank_parts(overview: CrossTaskOverview, families: Sequence[str]) -> tuple[s
     names = tuple(map(short_name, common.entries[:MAX_DRAWN]))
     last = len(names) - 1
     spans = tuple((first, min(end, last)) for first, end in friedman.tied_groups(p_values) if first < last)
-    ranks = tuple(mean_ranks(common)[: len(names)].tolist())
+    ranks = tuple(cross_task_table.mean_ranks(common)[: len(names)].tolist())
     draw = partial(mean_rank_figure, names, _family_numbers(common, families)[:MAX_DRAWN], ranks, spans)
     caption = "Mean ranks of the entries, with lines that join those that are not significantly different"
     figure = Figure(file_name("", "ranks"), caption, draw)
@@ -215,7 +196,7 @@ def _wins_table(names: Sequence[str], shares: Sequence[Sequence[float]]) -> str:
     rows = []
     for position, row in enumerate(shares):
         cells = list(map("{:.0f}".format, 100 * np.array(row)))
-        cells[position] = MISSING
+        cells[position] = markdown.MISSING
         rows.append([escape(names[position]), numbers[position], *cells])
     return format_table(["Entry", "No.", *numbers], rows)
 
@@ -225,7 +206,7 @@ def _wins_with_baseline(overview: CrossTaskOverview, order: Sequence[int]) -> Ar
     wins = overview.wins.mean(axis=0)[np.ix_(order, order)]
     if any(baseline is None for baseline in overview.common.baselines):
         return np.asarray(wins)
-    baseline_wins = 1 - share_above_baseline(overview.common)[list(order)]
+    baseline_wins = 1 - cross_task_table.share_above_baseline(overview.common)[list(order)]
     return np.block([[wins, 1 - baseline_wins[:, None]], [baseline_wins[None, :], np.zeros((1, 1))]])
 
 
@@ -247,7 +228,7 @@ def _practical_sections(evidence: Evidence, overview: CrossTaskOverview) -> list
     parts = _pair_parts(leaders, names[:MAX_LEADERS], "entries", LEADERS_TEXT)
     chosen = common_tasks(evaluated_rankings(evidence.rankings), family_rows)
     if len(chosen.entries) > 1 and len(chosen.tasks) >= MIN_TASKS:
-        chosen = order_by_rank(chosen)
+        chosen = cross_task_table.order_by_rank(chosen)
         families = list(map(attrgetter("family"), chosen.entries))
         parts += _pair_parts(chosen, families[:MAX_FAMILIES], "families", FAMILIES_TEXT)
     return [Section("Is the difference worth having?", (PRACTICAL_TEXT, *parts))] if parts else []
@@ -298,4 +279,4 @@ def _pair_parts(common: CommonTasks, names: Sequence[str], kind: str, text: str)
     )
     header = ["First", "Second", "First is better", "Practically equal", "Second is better"]
     n = int((~np.isnan(cross_task.difference_scales(common))).sum())
-    return [text.format(tasks=format_count(n, "task")), figure, folded_table(header, rows)]
+    return [text.format(tasks=format_count(n, "task")), figure, markdown.folded_table(header, rows)]

@@ -11,28 +11,11 @@ from operator import attrgetter
 import numpy as np
 
 from harness.evaluation import bradley_terry, cross_task, friedman
-from harness.evaluation.cross_task import (
-    Array,
-    CommonTasks,
-    common_tasks,
-    coverage,
-    evaluated_rankings,
-    imputed,
-    tuned_rows,
-)
+from harness.evaluation.cross_task import Array, CommonTasks, coverage, evaluated_rankings
 from harness.evaluation.ranking import Ranking
 from harness.evaluation.scores import STATUS_MISSING, Entry, Scores
-from harness.report.render.markdown import (
-    MISSING,
-    bold_best,
-    details,
-    escape,
-    folded_table,
-    format_count,
-    format_number,
-    format_table,
-    join_words,
-)
+from harness.report.render import markdown
+from harness.report.render.markdown import escape, folded_table, format_count, format_number, join_words
 from harness.report.sections.wording import plural
 from harness.seeding import seed_of
 
@@ -110,7 +93,7 @@ def cross_task_summary(rankings: Sequence[Ranking]) -> str:
     evaluated = evaluated_rankings(rankings)
     if len(evaluated) < 2:
         return too_few(rankings)
-    common = common_tasks(evaluated)
+    common = cross_task.common_tasks(evaluated)
     if len(common.tasks) < 2:
         return "\n\n".join([NO_COMMON_ENTRIES, *unfinished_tasks(rankings)])
     n = len(common.tasks)
@@ -187,13 +170,13 @@ def coverage_part(scores: Scores, rankings: Sequence[Ranking]) -> str:
         return f"Coverage: every entry has all {format_count(planned, 'split')} of all {format_count(len(rankings), 'task')}."
     complete: Counter[Entry] = Counter()
     for ranking in rankings:
-        complete.update(entry for entry, rows in tuned_rows(ranking).items() if len(rows) == ranking.splits)
+        complete.update(entry for entry, rows in cross_task.tuned_rows(ranking).items() if len(rows) == ranking.splits)
     rows = []
     for covered in covered_entries:
         tasks, splits = f"{complete[covered.entry]} of {len(rankings)}", f"{covered.splits} of {planned}"
         rows.append([escape(short_name(covered.entry)), tasks, splits, _missing_statuses(scores, covered.entry)])
     header = ["Entry", "Tasks with all splits", "Splits", "What became of the others"]
-    return details("Coverage: which entries have how much", format_table(header, rows))
+    return markdown.details("Coverage: which entries have how much", markdown.format_table(header, rows))
 
 
 def _missing_statuses(scores: Scores, entry: Entry) -> str:
@@ -203,14 +186,14 @@ def _missing_statuses(scores: Scores, entry: Entry) -> str:
         if (cell.family, cell.strategy) == entry[:2] and cell.status != "ok":
             counts[cell.status] += 1
     words = {STATUS_MISSING: "not run yet"}
-    return ", ".join(f"{words.get(status, status)} {n}" for status, n in counts.items()) or MISSING
+    return ", ".join(f"{words.get(status, status)} {n}" for status, n in counts.items()) or markdown.MISSING
 
 
 def imputed_part(rankings: Sequence[Ranking]) -> list[str]:
     """Write a second table, of all entries and tasks, where missing splits have the baseline's score of the same split."""
     if not any(map(attrgetter("missing_splits"), coverage(rankings))):
         return []
-    common = imputed(rankings)
+    common = cross_task.imputed(rankings)
     if len(common.tasks) < 2:
         return ["What is lacking cannot be filled in: the baseline has not got all splits of two tasks."]
     common = order_by_rank(common)
@@ -247,7 +230,7 @@ def _win_cells(common: CommonTasks) -> list[str]:
 
 def _best_cells(column: Array, *, greater: bool = True, digits: int = 3) -> list[str]:
     texts = list(map(partial(format_number, digits=digits), column.tolist()))
-    return bold_best(column.tolist(), texts, greater=greater)
+    return markdown.bold_best(column.tolist(), texts, greater=greater)
 
 
 def _whole_numbers(column: Array) -> list[str]:

@@ -15,16 +15,8 @@ from harness.evaluation.metric_cache import DEFAULT_THRESHOLD, TUNED_THRESHOLD
 from harness.evaluation.ranking import RankedEntry, Ranking, can_test
 from harness.evaluation.scores import Scores
 from harness.metrics.classification import class_report
-from harness.report.render.markdown import (
-    MISSING,
-    escape,
-    folded_table,
-    format_count,
-    format_interval,
-    format_number,
-    format_table,
-    join_words,
-)
+from harness.report.render import markdown
+from harness.report.render.markdown import escape, folded_table, format_count, format_number, join_words
 
 MAX_PAIRS = 10  #: confused pairs in the table
 TENTH = 0.1
@@ -255,8 +247,8 @@ def _class_rows(scores: Scores, task: str, entry: EntryDiagnosis, kind: str) -> 
 def _mean_and_deviation(column: npt.NDArray[np.float64]) -> str:
     known = column[~np.isnan(column)]
     if not len(known):
-        return MISSING
-    return format_interval(float(known.mean()), float(known.std(ddof=1)) if len(known) > 1 else math.nan)
+        return markdown.MISSING
+    return markdown.format_interval(float(known.mean()), float(known.std(ddof=1)) if len(known) > 1 else math.nan)
 
 
 def confusion_parts(entry: EntryDiagnosis, confusion: Counts, classes: Sequence[str]) -> list[str]:
@@ -280,7 +272,7 @@ def confused_pairs_table(confusion: Counts, classes: Sequence[str]) -> str:
         n = int(errors[true, predicted])
         share = f"{100 * n / confusion[true].sum():.1f}"
         rows.append([escape(classes[true]), escape(classes[predicted]), f"{n:,}", share])
-    return format_table(["True class", "Called", "Rows", "% of the true class"], rows) if rows else ""
+    return markdown.format_table(["True class", "Called", "Rows", "% of the true class"], rows) if rows else ""
 
 
 def _errors(confusion: Counts) -> Counts:

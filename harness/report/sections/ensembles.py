@@ -14,16 +14,8 @@ from harness.evaluation.ranking import Ranking
 from harness.evaluation.scores import ANY_NAME, Entry, Scores
 from harness.evaluation.significance import CONFIDENCE, Estimate, holm
 from harness.report.content import Evidence, Section
-from harness.report.render.markdown import (
-    MISSING,
-    escape,
-    folded_table,
-    format_count,
-    format_number,
-    format_quantity,
-    format_table,
-    join_words,
-)
+from harness.report.render import markdown
+from harness.report.render.markdown import escape, format_count, format_number, join_words
 from harness.report.sections.wording import change_text
 
 TITLE = "Would several entries together be better?"
@@ -98,11 +90,11 @@ def _score_table(scores: Scores, ranking: Ranking) -> str:
         if len(rows):
             metrics = map(rows.mean, (ranking.metric.name, "inner", "log_loss", "brier"))
             effort = map(rows.mean, ("fit_seconds", "trials"))
-            cells = [escape(entry.name), *map(format_number, metrics), *map(format_quantity, effort)]
+            cells = [escape(entry.name), *map(format_number, metrics), *map(markdown.format_quantity, effort)]
             body.append([*cells, _member_count(scores, ranking.task, entry), str(len(rows))])
     label = ranking.metric.label
     header = ["Entry", label, f"{label} inner", "Log loss", "Brier", "Fit s", "Trials", "Members", "Splits"]
-    return format_table(header, body)
+    return markdown.format_table(header, body)
 
 
 def _member_count(scores: Scores, task: str, entry: Entry) -> str:
@@ -126,7 +118,7 @@ def _member_parts(scores: Scores, task: str) -> list[str]:
     rows = []
     for entry in {**by_kind[GREEDY], **by_kind[STACKING]}:
         greedy, stacked = by_kind[GREEDY].get(entry), by_kind[STACKING].get(entry)
-        cells = [MISSING] * 5
+        cells = [markdown.MISSING] * 5
         if greedy:
             cells[:2] = format_number(greedy.mean), f"{greedy.used}/{len(greedy.weights)}"
         if stacked:
@@ -137,4 +129,4 @@ def _member_parts(scores: Scores, task: str) -> list[str]:
     counts = Counter(kind for ensemble_task, kind, _ in scores.ensembles if ensemble_task == task)
     n = format_count(max(counts.values()), "split")
     note = f"Mean weights are over the splits in which an entry could be chosen; ensembles of {n}."
-    return [f"{folded_table(header, rows)}\n\n{note}"]
+    return [f"{markdown.folded_table(header, rows)}\n\n{note}"]

@@ -9,39 +9,16 @@ from functools import partial
 from operator import attrgetter
 from typing import TypeVar
 
+from harness.evaluation import strategy_effects
 from harness.evaluation.ranking import Ranking
 from harness.evaluation.scores import Scores
 from harness.evaluation.significance import CONFIDENCE
-from harness.evaluation.strategy_effects import (
-    HELPS,
-    HURTS,
-    MIN_TASKS,
-    MIXED,
-    NO_READING,
-    NOT_SIGNIFICANT,
-    ONLY_THRESHOLD,
-    READINGS,
-    StrategyComparison,
-    StrategyCount,
-    StrategyReading,
-    strategy_comparisons,
-    strategy_counts,
-    strategy_readings,
-)
+from harness.evaluation.strategy_effects import HELPS, HURTS, MIXED, NO_READING, NOT_SIGNIFICANT, StrategyReading
 from harness.report.content import Evidence, Figure, Section
 from harness.report.figures.imbalance import Heatmap, HeatmapCell, heatmap_figure
 from harness.report.figures.writer import file_name
-from harness.report.render.markdown import (
-    MAX_VISIBLE_ROWS,
-    MISSING,
-    bold,
-    details,
-    escape,
-    folded_table,
-    format_count,
-    format_number,
-    join_words,
-)
+from harness.report.render import markdown
+from harness.report.render.markdown import MAX_VISIBLE_ROWS, MISSING, escape, folded_table, format_count, join_words
 from harness.report.sections.wording import bullets, change_text, join_names, p_text, plural, signed_text
 
 Effect = TypeVar("Effect")
@@ -54,7 +31,7 @@ PLURALS = {  # a reading, and the same of several strategies
     HELPS: "help",
     HURTS: "hurt",
     MIXED: "mixed",
-    ONLY_THRESHOLD: "only move the threshold",
+    strategy_effects.ONLY_THRESHOLD: "only move the threshold",
     NOT_SIGNIFICANT: NOT_SIGNIFICANT,
 }
 MIXED_PHRASES = ("both helps and hurts", "both help and hurt")  #: *mixed* within a sentence
@@ -81,7 +58,7 @@ TASKS_TEXT = (
     "with a better mean of what ranking is measured by (the task's objective where it ranks, else average precision, with several "
     "classes ROC AUC), however small, *Mean Δ* is its mean over the tasks (above zero: better), and *p* is that of Wilcoxon's "
     "signed-rank test over the tasks' mean differences (Demšar 2006) after Holm's adjustment over this table, with at least "
-    f"{MIN_TASKS} tasks of one such metric that differ at all."
+    f"{strategy_effects.MIN_TASKS} tasks of one such metric that differ at all."
 )
 COUNT_LEGEND = "helps ↑, hurts ↓, of so many tasks\nblue: helps more often than it hurts · orange: hurts more often"
 
@@ -91,7 +68,7 @@ def sections(evidence: Evidence) -> list[Section]:
     scores, compared, written = evidence.scores, {}, []
     with_figure = len(evidence.rankings) <= MAX_FIGURE_TASKS
     for ranking in evidence.rankings:
-        readings = strategy_readings(scores, ranking.task)
+        readings = strategy_effects.strategy_readings(scores, ranking.task)
         if readings:
             compared[ranking.task] = readings
             written.append(_task_section(scores, ranking, readings, with_figure=with_figure))
@@ -106,11 +83,11 @@ def _task_section(
     task = ranking.task
     reason = ranking.no_test_reason or "no split has both sides of a comparison"
     parts: list[str | Figure] = [strategy_verdict(scores, task) or f"No reading: {reason}."]
-    lines = [f"{bold(escape(family))}: {verdict}" for family, verdict in family_verdicts(readings).items()]
+    lines = [f"{markdown.bold(escape(family))}: {verdict}" for family, verdict in family_verdicts(readings).items()]
     verdicts = bullets(lines[:MAX_VISIBLE_ROWS])
     if len(lines) > MAX_VISIBLE_ROWS:
         more = format_count(len(lines) - MAX_VISIBLE_ROWS, "more family", "more families")
-        verdicts += f"\n\n{details(more, bullets(lines[MAX_VISIBLE_ROWS:]))}"
+        verdicts += f"\n\n{markdown.details(more, bullets(lines[MAX_VISIBLE_ROWS:]))}"
     if verdicts:
         parts.append(verdicts)
     if with_figure:
@@ -121,9 +98,9 @@ def _task_section(
 
 def strategy_table(scores: Scores, task: str) -> str:
     """Write the paired differences of a task with their intervals and readings as a table."""
-    titles = map(attrgetter("title"), strategy_comparisons(scores, task))
+    titles = map(attrgetter("title"), strategy_effects.strategy_comparisons(scores, task))
     rows = []
-    for reading in strategy_readings(scores, task):
+    for reading in strategy_effects.strategy_readings(scores, task):
         changes = map(change_text, reading.difference.estimates)
         names = escape(reading.family), escape(reading.strategy)
         rows.append([*names, reading.reading, *changes, str(reading.difference.splits)])
@@ -138,7 +115,7 @@ def strategy_verdict(scores: Scores, task: str) -> str:
     str
         Empty where the splits of the task allow no test.
     """
-    readings = _tested(strategy_readings(scores, task))
+    readings = _tested(strategy_effects.strategy_readings(scores, task))
     if not readings:
         return ""
     parts = []
@@ -194,7 +171,7 @@ def _difference_map(scores: Scores, task: str, readings: Sequence[StrategyReadin
     """The differences of every strategy and family as a heat map; the better of two thresholds is in the table only."""
     by_pair = {(reading.strategy, reading.family): reading for reading in readings}
     panels = []
-    for position, column in enumerate(strategy_comparisons(scores, task)):
+    for position, column in enumerate(strategy_effects.strategy_comparisons(scores, task)):
         if column.threshold is not None:
             title = column.title
             if not column.metric.greater_is_better:
@@ -216,27 +193,31 @@ def _grid(
     return strategies, families, tuple(rows)
 
 
-def _difference_tile(column: StrategyComparison, position: int, reading: StrategyReading | None) -> HeatmapCell:
+def _difference_tile(
+    column: strategy_effects.StrategyComparison, position: int, reading: StrategyReading | None
+) -> HeatmapCell:
     if reading is None or math.isnan(reading.difference.estimates[position].mean):
         return HeatmapCell(math.nan, MISSING)
     difference = reading.difference.estimates[position]
-    text = format_number(difference.mean)
+    text = markdown.format_number(difference.mean)
     if round(difference.mean, 3) > 0:
         text = f"+{text}"
     if not math.isnan(difference.ci_half_width):
-        text += f"\n± {format_number(difference.ci_half_width)}"
+        text += f"\n± {markdown.format_number(difference.ci_half_width)}"
     sign = 1 if column.metric.greater_is_better else -1
     return HeatmapCell(sign * float(difference.mean), text, bool(reading.directions[position]))
 
 
 def _section_over_tasks(scores: Scores, readings: Mapping[str, Sequence[StrategyReading]]) -> Section:
-    counts = sorted(strategy_counts(scores, readings), key=lambda count: (count.strategy, count.family))
-    header = ["Strategy", "Family", "Tasks", *map(str.capitalize, READINGS), "No reading"]
+    counts = sorted(
+        strategy_effects.strategy_counts(scores, readings), key=lambda count: (count.strategy, count.family)
+    )
+    header = ["Strategy", "Family", "Tasks", *map(str.capitalize, strategy_effects.READINGS), "No reading"]
     header += ["Worse probabilities", "Better probabilities", "Ranks better on", "Mean Δ", "p"]
     rows = []
     for count in counts:
         row = [escape(count.strategy), escape(count.family), str(count.tasks)]
-        row += map(str, map(count.readings.__getitem__, (*READINGS, NO_READING)))
+        row += map(str, map(count.readings.__getitem__, (*strategy_effects.READINGS, NO_READING)))
         row += [str(count.worse), str(count.better), f"{count.higher}/{count.tasks}"]
         rows.append([*row, signed_text(count.mean_gain), p_text(count.p)])
     parts: list[str | Figure] = [_summary(counts), TASKS_TEXT]
@@ -250,18 +231,18 @@ def _section_over_tasks(scores: Scores, readings: Mapping[str, Sequence[Strategy
     return Section(f"{TITLE} Over {format_count(len(readings), 'task')}", tuple(parts))
 
 
-def _count_tile(count: StrategyCount | None) -> HeatmapCell:
+def _count_tile(count: strategy_effects.StrategyCount | None) -> HeatmapCell:
     if count is None:
         return HeatmapCell(math.nan, MISSING)
     helps, hurts = count.readings[HELPS], count.readings[HURTS]
     return HeatmapCell((helps - hurts) / count.tasks, f"↑{helps}  ↓{hurts}\nof {count.tasks}")
 
 
-def _summary(counts: Sequence[StrategyCount]) -> str:
+def _summary(counts: Sequence[strategy_effects.StrategyCount]) -> str:
     """The readings of all tasks together in a sentence, and which effects on ranking are significant over the tasks."""
     total = sum(map(attrgetter("readings"), counts), Counter[str]())
     parts = []
-    for word in READINGS[:-1]:
+    for word in strategy_effects.READINGS[:-1]:
         if total[word]:
             verb = {MIXED: "are mixed"}.get(word, plural(total[word], word, PLURALS[word]))
             parts.append(f"{total[word]:,} {verb}")
@@ -275,7 +256,7 @@ def _summary(counts: Sequence[StrategyCount]) -> str:
     return " ".join(filter(None, (summary, _significant_over_tasks(counts))))
 
 
-def _significant_over_tasks(counts: Sequence[StrategyCount]) -> str:
+def _significant_over_tasks(counts: Sequence[strategy_effects.StrategyCount]) -> str:
     tested = [count for count in counts if not math.isnan(count.p)]
     if not tested:
         return ""

@@ -8,29 +8,13 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from operator import attrgetter
 
+from harness.evaluation import strategy_effects
 from harness.evaluation.metric_cache import DEFAULT_THRESHOLD
 from harness.evaluation.ranking import BASELINE, RankedEntry, Ranking
 from harness.evaluation.scores import STATUS_MISSING, Entry, Scores, count_statuses
-from harness.evaluation.strategy_effects import (
-    HELPS,
-    HURTS,
-    MIXED,
-    NO_READING,
-    ONLY_THRESHOLD,
-    StrategyReading,
-    strategy_readings,
-)
-from harness.report.render.markdown import (
-    MISSING,
-    bold,
-    escape,
-    folded_table,
-    format_count,
-    format_number,
-    format_table,
-    join_words,
-    strip_markdown,
-)
+from harness.evaluation.strategy_effects import HELPS, HURTS, MIXED, NO_READING, StrategyReading, strategy_readings
+from harness.report.render import markdown
+from harness.report.render.markdown import bold, escape, format_count, format_number, strip_markdown
 from harness.report.sections.protocol import COVERAGE_TITLE, FAILURES_TITLE, data_warnings
 from harness.report.sections.ranking import headline, marked_score, rank_mark
 from harness.report.sections.wording import bullets, estimate_text, join_names, metric_name, plural
@@ -44,7 +28,7 @@ STRATEGY_PHRASES = {"none": "no strategy for uneven classes", "searched": "the s
 EFFECT_PHRASES = {  # readings other than that it helps
     MIXED: "to help in one respect and to hurt in another",
     HURTS: "to hurt",
-    ONLY_THRESHOLD: "only to move the threshold",
+    strategy_effects.ONLY_THRESHOLD: "only to move the threshold",
 }
 
 
@@ -80,7 +64,7 @@ def _terminal_table(ranking: Ranking) -> str:
     if ranking.metric.name == "f1":
         for row in (header, *rows):
             del row[3]
-    text = format_table(header, rows, pipes=False)
+    text = markdown.format_table(header, rows, pipes=False)
     if len(entries) > MAX_ROWS:
         text += f"\n… and {len(entries) - MAX_ROWS} more in leaderboard.md"
     return text
@@ -301,7 +285,7 @@ def _task_table(rankings: Sequence[Ranking]) -> str:
     rows = []
     for ranking in rankings:
         best, baseline = ranking.best, ranking.baseline
-        cells = [MISSING] * 5
+        cells = [markdown.MISSING] * 5
         if best is not None:
             cells[:2] = escape(best.entry.name), ranking.metric.label
             cells[2] = estimate_text(best.score, digits=ranking.digits)
@@ -311,7 +295,7 @@ def _task_table(rankings: Sequence[Ranking]) -> str:
             if not ranking.no_test_reason:
                 cells[4] = f"{sum(ties)} of {len(ties)}"
         rows.append([escape(ranking.task), *cells])
-    return folded_table(["Task", "First", "By", "Score", "Majority", "Not told from it"], rows)
+    return markdown.folded_table(["Task", "First", "By", "Score", "Majority", "Not told from it"], rows)
 
 
 def _percent(share: float) -> str:
@@ -322,4 +306,4 @@ def _percent(share: float) -> str:
 
 def _names(names: Sequence[str]) -> str:
     """At most `MAX_NAMES` names, or one more where no other would remain."""
-    return join_words(names) if len(names) <= MAX_NAMES + 1 else join_names(names, MAX_NAMES, "others")
+    return markdown.join_words(names) if len(names) <= MAX_NAMES + 1 else join_names(names, MAX_NAMES, "others")

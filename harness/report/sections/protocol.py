@@ -14,17 +14,8 @@ from typing import Any
 
 from harness.evaluation.scores import STATUS_MISSING, Scores
 from harness.report.content import Section
-from harness.report.render.markdown import (
-    MAX_VISIBLE_ROWS,
-    compact_table,
-    details,
-    escape,
-    folded_table,
-    format_count,
-    format_quantity,
-    format_table,
-    join_words,
-)
+from harness.report.render import markdown
+from harness.report.render.markdown import escape, folded_table, format_count, join_words
 from harness.store.record import STATUSES
 
 COVERAGE_TITLE, FAILURES_TITLE = "Coverage", "Failures"
@@ -208,12 +199,12 @@ def protocol(scores: Scores) -> str:
     command = " ".join(str(run["command"]).replace("`", "'").split())
     parts = [
         f"```\n{command}\n```",
-        format_table(list(settings), [list(settings.values())]),
-        compact_table(header, rows),
+        markdown.format_table(list(settings), [list(settings.values())]),
+        markdown.compact_table(header, rows),
     ]
     listing = "\n".join(notes)
-    if len(notes) > MAX_VISIBLE_ROWS:
-        listing = details(f"{len(notes)} things noticed in the data", listing)
+    if len(notes) > markdown.MAX_VISIBLE_ROWS:
+        listing = markdown.details(f"{len(notes)} things noticed in the data", listing)
     parts.append(listing)
     environment = []
     for part in ("versions", "host"):
@@ -251,5 +242,5 @@ def _setting(scores: Scores, name: str, value: Any) -> str:
     if value is None:
         return "–"
     if name == "budget":
-        return f"{format_quantity(float(value))} s"
+        return f"{markdown.format_quantity(float(value))} s"
     return escape(str(value))

@@ -15,17 +15,8 @@ from harness.evaluation.ranking import BASELINE, RankedEntry, Ranking, choose_de
 from harness.evaluation.scores import ANY_NAME, COMBINED_STAGES, STATUS_MISSING, Entry, Scores, entry_statuses
 from harness.metrics.classification import class_report
 from harness.metrics.metric import Metric
-from harness.report.render.markdown import (
-    MISSING,
-    bold,
-    bold_best,
-    escape,
-    folded_table,
-    format_count,
-    format_number,
-    format_quantity,
-    format_table,
-)
+from harness.report.render import markdown
+from harness.report.render.markdown import MISSING, bold, escape, folded_table, format_number, format_quantity
 from harness.report.sections.wording import estimate_text, metric_name
 
 QUALITY_METRICS = ("roc_auc", "average_precision", "f1", "precision", "recall", "balanced_accuracy", "mcc")
@@ -90,7 +81,7 @@ def _differences(others: list[RankedEntry]) -> str:
         return f"{below} significantly below it"
     if tied < n:
         differ = "is" if tied == 1 else "are"
-        return f"{tied} of the {format_count(n, 'other entry', 'other entries')} {differ} not significantly different from it"
+        return f"{tied} of the {markdown.format_count(n, 'other entry', 'other entries')} {differ} not significantly different from it"
     none = {1: "the other entry is not", 2: "neither of the other entries is"}.get(
         n, f"none of the {n} other entries is"
     )
@@ -116,7 +107,7 @@ def unchanged_defaults(ranking: Ranking) -> str:
     if not unchanged:
         return ""
     return (
-        f"For {format_count(unchanged, 'pair')} of family and strategy the search kept the default parameters in every split: "
+        f"For {markdown.format_count(unchanged, 'pair')} of family and strategy the search kept the default parameters in every split: "
         "default and tuned are one entry then, marked *= default*."
     )
 
@@ -218,7 +209,7 @@ def confusion_table(scores: Scores, ranking: Ranking) -> str:
         for kind in scores.threshold_kinds(ranking.task):
             rows += _class_rows(scores, ranking.task, entry, kind)
     called = map("called {}".format, map(escape, scores.classes(ranking.task)))
-    return format_table(["Entry", "Decision", "Class", *called, *CLASS_METRICS], rows)
+    return markdown.format_table(["Entry", "Decision", "Class", *called, *CLASS_METRICS], rows)
 
 
 def _class_rows(scores: Scores, task: str, entry: Entry, kind: str) -> list[list[str]]:
@@ -282,7 +273,7 @@ def _metric_column(scores: Scores, entries: Sequence[RankedEntry], name: str) ->
     greater = scores.metrics[name].greater_is_better
     digits = choose_decimals(candidates, greater_is_better=greater)
     texts = list(map(partial(format_number, digits=digits), means.tolist()))
-    return bold_best(candidates, texts, greater=greater, digits=digits)
+    return markdown.bold_best(candidates, texts, greater=greater, digits=digits)
 
 
 def model_table(scores: Scores, task: str) -> str:
@@ -293,7 +284,9 @@ def model_table(scores: Scores, task: str) -> str:
             labels.append(_label(scores, task, entry.family, entry))
             accuracies.append(_accuracy(scores.pooled_confusion(task, entry, DEFAULT_THRESHOLD)))
             aucs.append(scores.rows_of(task, entry, DEFAULT_THRESHOLD).mean("roc_auc"))
-    columns = [bold_best(column, list(map(format_number, column)), greater=True) for column in (accuracies, aucs)]
+    columns = [
+        markdown.bold_best(column, list(map(format_number, column)), greater=True) for column in (accuracies, aucs)
+    ]
     return folded_table(["Model", "Accuracy", "ROC AUC"], list(zip(labels, *columns, strict=True)))
 
 
@@ -317,7 +310,7 @@ def network_tables(scores: Scores, task: str) -> list[tuple[str, str]]:
         title = f"{_label(scores, task, entry.family, entry)}: overall accuracy {format_number(_accuracy(confusion))}"
         if len(names) == 2:
             rows = [[label, *cells] for label, cells in by_metric.items()]
-            written.append((title, format_table(["Metric", *class_labels], rows)))
+            written.append((title, markdown.format_table(["Metric", *class_labels], rows)))
         else:
             columns = list(zip(class_labels, *by_metric.values(), strict=True))
             written.append((title, folded_table(["Class", *by_metric], columns)))

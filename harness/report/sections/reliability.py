@@ -10,30 +10,17 @@ from operator import attrgetter
 
 import numpy as np
 
+from harness.evaluation import significance
 from harness.evaluation.bootstrap import MAX_ENTRIES, RESAMPLES, BestProbabilities, best_probabilities
 from harness.evaluation.optimism import EntryOptimism, SelectionOptimism, entry_optimism, selection_optimism
 from harness.evaluation.ranking import BASELINE, RankedEntry, Ranking
 from harness.evaluation.scores import Scores
-from harness.evaluation.significance import (
-    POWER,
-    Estimate,
-    PairedSpread,
-    estimate,
-    min_detectable_difference,
-    repeats_needed,
-)
+from harness.evaluation.significance import POWER, Estimate, PairedSpread, repeats_needed
 from harness.report.content import Evidence, Figure, Section
 from harness.report.figures.reliability import LeadingDifference, OptimismPoint, optimism_figure
 from harness.report.figures.writer import file_name
-from harness.report.render.markdown import (
-    MISSING,
-    escape,
-    folded_table,
-    format_count,
-    format_number,
-    format_quantity,
-    join_words,
-)
+from harness.report.render import markdown
+from harness.report.render.markdown import MISSING, escape, folded_table, format_count, format_number, format_quantity
 from harness.report.sections import protocol
 from harness.report.sections.imbalance import MAX_FIGURE_TASKS
 from harness.report.sections.wording import bullets, change_text, estimate_text, metric_name, percent_text
@@ -82,7 +69,7 @@ class Rival:
     @property
     def detectable(self) -> float:
         """The smallest true difference that would have been significant."""
-        return min_detectable_difference(self.spread)
+        return significance.min_detectable_difference(self.spread)
 
     @property
     def significant(self) -> bool:
@@ -126,7 +113,7 @@ def rivals(scores: Scores, ranking: Ranking) -> list[Rival]:
         if ranked.rank and ranked is not best and ranked.entry.family != BASELINE:
             change = sign * (best.rows[metric.name] - ranked.rows[metric.name])
             deviation = math.sqrt(max(float(change.var(ddof=1)), resolution**2 / 12))
-            difference = estimate(change, ratio, resolution=resolution)
+            difference = significance.estimate(change, ratio, resolution=resolution)
             against.append(Rival(ranked, difference, PairedSpread(deviation, n, ratio, pairs), folds))
     return against
 
@@ -281,7 +268,7 @@ def overview_table(scores: Scores, rankings: Sequence[Ranking], by_task: Mapping
     header = ["Task", "First", "Stays first in", "Searches believed too much", "Detectable", "Second behind by"]
     table = folded_table([*header, "Repeats to settle, alone", "Among all pairs"], rows)
     if passed_over:
-        table += f"\n\nThe baseline, itself second on {join_words(passed_over)}, is passed over there."
+        table += f"\n\nThe baseline, itself second on {markdown.join_words(passed_over)}, is passed over there."
     return table
 
 

@@ -9,15 +9,9 @@ from operator import attrgetter
 from typing import Any
 
 from harness.errors import EvenhandError
+from harness.evaluation import paired_comparison
 from harness.evaluation.metric_cache import DEFAULT_THRESHOLD
-from harness.evaluation.paired_comparison import (
-    ComparedEntry,
-    EntryPair,
-    MetricDifference,
-    adjust_differences,
-    make_pair,
-    metric_differences,
-)
+from harness.evaluation.paired_comparison import ComparedEntry, EntryPair, MetricDifference
 from harness.evaluation.scores import STAGES, Entry, Scores, entry_statuses
 from harness.report.render.markdown import format_count, format_number, format_quantity, format_table, join_words
 from harness.report.sections.wording import change_text, metric_name
@@ -54,7 +48,7 @@ def run_comparison_text(a: StoredScores, b: StoredScores, task: str | None = Non
         pairs[name] = [(pair, _main_differences(pair)) for pair in _pairs(a, b, name)]
         for _, differences in pairs[name]:
             all_differences += differences
-    adjusted = iter(adjust_differences(all_differences))
+    adjusted = iter(paired_comparison.adjust_differences(all_differences))
     parts = [f"A  {a[0].folder}\nB  {b[0].folder}", "\n".join(setup_differences(a[1].run, b[1].run, tasks))]
     parts.append(
         "Differences are A − B, ± half of the 95 % interval corrected for shared training rows (Nadeau & Bengio 2003); a reading "
@@ -137,7 +131,7 @@ def _pairs(a: StoredScores, b: StoredScores, task: str) -> Iterator[EntryPair]:
     for entry in _default_and_tuned(a[1], task):
         pair = ComparedEntry(*a, task, entry), ComparedEntry(*b, task, entry)
         if entry in entries_b and all(len(side.rows(DEFAULT_THRESHOLD)) for side in pair):
-            yield make_pair(*pair)
+            yield paired_comparison.make_pair(*pair)
 
 
 def _default_and_tuned(scores: Scores, task: str) -> list[Entry]:
@@ -146,7 +140,10 @@ def _default_and_tuned(scores: Scores, task: str) -> list[Entry]:
 
 def _main_differences(pair: EntryPair) -> list[MetricDifference]:
     """The objective, the decision at the last threshold and the Brier score; nothing where no split has scores of both."""
-    by_name = {(difference.name, difference.threshold_kind): difference for difference in metric_differences(pair)}
+    by_name = {
+        (difference.name, difference.threshold_kind): difference
+        for difference in paired_comparison.metric_differences(pair)
+    }
     if not by_name:
         return []
     template = next(iter(by_name.values()))

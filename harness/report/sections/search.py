@@ -10,6 +10,7 @@ from itertools import chain
 from operator import attrgetter
 from typing import TypeAlias
 
+from harness.evaluation import search_history
 from harness.evaluation.gains import (
     DEFAULT_KEPT,
     HURTS,
@@ -20,16 +21,7 @@ from harness.evaluation.gains import (
     searched_entries,
 )
 from harness.evaluation.ranking import Ranking
-from harness.evaluation.search_history import (
-    CellSearch,
-    RunSearches,
-    SearchClock,
-    anytime_curve,
-    best_strategies,
-    read_searches,
-    running_best,
-    search_clock,
-)
+from harness.evaluation.search_history import CellSearch, running_best
 from harness.report.content import Evidence, Figure, Section
 from harness.report.figures.search import (
     MAX_TWO_COLUMN_PANELS,
@@ -43,16 +35,8 @@ from harness.report.figures.search import (
     strategies_figure,
 )
 from harness.report.figures.writer import file_name
-from harness.report.render.markdown import (
-    MISSING,
-    details,
-    escape,
-    folded_table,
-    format_count,
-    format_number,
-    format_quantity,
-    join_words,
-)
+from harness.report.render import markdown
+from harness.report.render.markdown import escape, folded_table, format_count
 from harness.report.sections.search_space import space_parts
 from harness.report.sections.wording import bullets, change_text, metric_name, signed_text
 
@@ -84,7 +68,7 @@ INDEX_TEXT = (
 
 def sections(evidence: Evidence) -> list[Section]:
     """Write how the search went on every task, and where its studies are found in Optuna's dashboard."""
-    searches = read_searches(evidence.store, evidence.scores)
+    searches = search_history.read_searches(evidence.store, evidence.scores)
     written = []
     for ranking in evidence.rankings:
         by_entry = searches.of(ranking.task)
@@ -97,7 +81,7 @@ def sections(evidence: Evidence) -> list[Section]:
 def _parts(evidence: Evidence, ranking: Ranking, by_entry: SearchesByEntry) -> Parts:
     detailed = len(evidence.rankings) <= MAX_DETAILED_TASKS
     searches = list(chain.from_iterable(by_entry.values()))
-    clock = search_clock(searches)
+    clock = search_history.search_clock(searches)
     labels = AxisLabels(metric_name(ranking.metric), clock.label, ranking.metric.greater_is_better)
     families = tuple(evidence.scores.run["families"])
     effort = _effort_parts(by_entry, clock, families, labels, ranking.task)
@@ -134,15 +118,21 @@ def _trial_count(search: CellSearch) -> int:
 
 
 def _effort_parts(
-    by_entry: SearchesByEntry, clock: SearchClock, families: tuple[str, ...], labels: AxisLabels, task: str
+    by_entry: SearchesByEntry,
+    clock: search_history.SearchClock,
+    families: tuple[str, ...],
+    labels: AxisLabels,
+    task: str,
 ) -> Parts:
     """Score against seconds, of all families together, and of the strategies of each."""
     curves = {}
     for entry, searches in by_entry.items():
-        curve = anytime_curve(searches, clock, greater=labels.greater)
+        curve = search_history.anytime_curve(searches, clock, greater=labels.greater)
         if curve:
             curves[entry] = SearchCurve(*entry, curve)
-    best = best_strategies({entry: curve.curve for entry, curve in curves.items()}, greater=labels.greater)
+    best = search_history.best_strategies(
+        {entry: curve.curve for entry, curve in curves.items()}, greater=labels.greater
+    )
     drawn = [entry for entry in curves if entry[1] in ("none", best.get(entry[0]))]
     drawn.sort(key=lambda entry: (families.index(entry[0]), entry[1] != "none"))
     text = EFFORT_TEXT
@@ -249,7 +239,7 @@ def _gain_names(gains: Sequence[SearchGain]) -> str:
     names = [f"{escape('/'.join(gain.entry[:2]))} ({change_text(gain.outer)})" for gain in gains]
     if len(names) > MAX_NAMES:
         names = [*names[:MAX_NAMES], f"{len(names) - MAX_NAMES} more"]
-    return join_words(names)
+    return markdown.join_words(names)
 
 
 def _gains_table(gains: Sequence[SearchGain], label: str) -> str:
@@ -257,27 +247,29 @@ def _gains_table(gains: Sequence[SearchGain], label: str) -> str:
     rows = []
     for gain in gains:
         row = [escape(gain.entry.family), escape(gain.entry.strategy), signed_text(gain.inner)]
-        rows.append([*row, change_text(gain.outer), str(gain.outer.n), gain.reading or MISSING])
+        rows.append([*row, change_text(gain.outer), str(gain.outer.n), gain.reading or markdown.MISSING])
     return folded_table(["Family", "Strategy", f"{label}: inner gain", "Outer gain", "Splits", "Tuning"], rows)
 
 
-def _index(searches: RunSearches, greater: Mapping[str, bool]) -> list[Section]:
+def _index(searches: search_history.RunSearches, greater: Mapping[str, bool]) -> list[Section]:
     """Every study: its name in the dashboard and how it ended."""
     if not searches.searches and not searches.unreadable:
         return []
     rows = []
     for search in searches.searches:
         best = running_best(search.trials, greater=greater[search.task])
-        score = format_number(best[-1] if best else math.nan)
+        score = markdown.format_number(best[-1] if best else math.nan)
         complete, failed = len(search.complete_trials), len(search.trials) - len(search.complete_trials)
         seconds = sum(map(attrgetter("seconds"), search.trials))
         cpu_seconds = sum(map(attrgetter("cpu_seconds"), search.trials))
         row = [escape(search.name), str(complete), str(failed), score]
-        rows.append([*row, *map(format_quantity, (seconds, cpu_seconds))])
+        rows.append([*row, *map(markdown.format_quantity, (seconds, cpu_seconds))])
     parts: Parts = [INDEX_TEXT]
     if rows:
         parts.append(folded_table(["Study", "Complete", "Failed", "Best inner", "Seconds", "CPU s"], rows))
     if searches.unreadable:
         reasons = bullets(map(escape, searches.unreadable))
-        parts.append(details(f"{format_count(len(searches.unreadable), 'journal')} could not be read", reasons))
+        parts.append(
+            markdown.details(f"{format_count(len(searches.unreadable), 'journal')} could not be read", reasons)
+        )
     return [Section("Studies in Optuna's dashboard", tuple(parts))]

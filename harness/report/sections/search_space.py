@@ -10,16 +10,9 @@ from harness.evaluation.gains import searched_entries
 from harness.evaluation.ranking import Ranking
 from harness.evaluation.search_history import METHODS, MIN_TRIALS, CellSearch, SearchParameter, SearchTrial
 from harness.report.content import Figure
+from harness.report.figures import search_space
 from harness.report.figures.search import AxisLabels
-from harness.report.figures.search_space import (
-    MAX_PANELS,
-    STRATEGY,
-    ParameterAxis,
-    ParameterImportances,
-    TrialPath,
-    importance_figure,
-    parallel_figure,
-)
+from harness.report.figures.search_space import MAX_PANELS, STRATEGY, TrialPath
 from harness.report.figures.writer import file_name
 from harness.report.render.markdown import escape, join_words
 
@@ -81,8 +74,10 @@ def _importance_parts(searches: Mapping[str, list[CellSearch]], task: str, metho
         sentences.append(f"Too few trials, or no choice between parameters, for {join_words(missing)}.")
     if len(known) > MAX_PANELS:
         sentences.append(f"The figure shows the first {MAX_PANELS} families.")
-    importances = tuple(ParameterImportances(family, tuple(shares.items())) for family, shares in known.items())
-    draw = partial(importance_figure, importances[:MAX_PANELS], AXIS_LABELS[method])
+    importances = tuple(
+        search_space.ParameterImportances(family, tuple(shares.items())) for family, shares in known.items()
+    )
+    draw = partial(search_space.importance_figure, importances[:MAX_PANELS], AXIS_LABELS[method])
     caption = f"Importances of parameters by {method}, by family"
     return [" ".join(sentences), Figure(file_name(task, f"importances-{method}"), caption, draw)]
 
@@ -154,10 +149,12 @@ def _draw_parallel(
     """The best trials in parallel coordinates."""
     axes, paths = [], []
     for parameter in parameters:
-        axes.append(ParameterAxis(parameter.name, parameter.low, parameter.high, parameter.log, parameter.options))
+        axes.append(
+            search_space.ParameterAxis(parameter.name, parameter.low, parameter.high, parameter.log, parameter.options)
+        )
     for trial in sorted(trials, key=lambda trial: trial.value, reverse=labels.greater)[:MAX_LINES]:
         paths.append(_trial_path(trial, parameters))
-    return partial(parallel_figure, tuple(axes), tuple(paths), labels.score, greater=labels.greater)
+    return partial(search_space.parallel_figure, tuple(axes), tuple(paths), labels.score, greater=labels.greater)
 
 
 def _most_important_axes(axes: Mapping[str, SearchParameter], searches: Sequence[CellSearch]) -> list[SearchParameter]:

@@ -16,15 +16,8 @@ from harness.evaluation.friedman import task_ranks
 from harness.evaluation.ranking import BASELINE, RankedEntry, Ranking
 from harness.evaluation.scores import Scores
 from harness.report.content import Evidence, Section
-from harness.report.render.markdown import (
-    bold_best,
-    escape,
-    folded_table,
-    format_count,
-    format_number,
-    format_table,
-    join_words,
-)
+from harness.report.render import markdown
+from harness.report.render.markdown import bold_best, escape, folded_table, format_number
 
 SIZES = ((1_000, "up to 1,000 rows"), (10_000, "up to 10,000 rows"), (float("inf"), "more than 10,000 rows"))
 SHARES = ((0.05, "rarest class up to 5 %"), (0.2, "rarest class up to 20 %"), (1.0, "rarest class above 20 %"))
@@ -135,8 +128,8 @@ def _best_by_kind(scores: Scores, rankings: Sequence[Ranking]) -> str:
                 zip(columns, stats.rankdata(list(columns.values()), axis=0).mean(axis=1).tolist(), strict=True)
             )
             first = sorted(ranks, key=lambda family: (ranks[family], family))[:MAX_BEST]
-            names = join_words([f"{escape(family)} ({format_number(ranks[family], 1)})" for family in first])
-            lines.append(f"- {kind}, {format_count(len(of_kind), 'task')}: {names}")
+            names = markdown.join_words([f"{escape(family)} ({format_number(ranks[family], 1)})" for family in first])
+            lines.append(f"- {kind}, {markdown.format_count(len(of_kind), 'task')}: {names}")
     if len(by_kind) < 2 or not lines:
         return ""
     return "\n".join(["Lowest mean ranks on each kind of data:\n", *lines])
@@ -167,7 +160,7 @@ def group_table(evidence: Evidence) -> str:
                 rows.append([group, str(int(inside.sum())), *cells])
     if not rows:
         return ""
-    return format_table(["Tasks", "Number", *map(escape, map(attrgetter("family"), common.entries))], rows)
+    return markdown.format_table(["Tasks", "Number", *map(escape, map(attrgetter("family"), common.entries))], rows)
 
 
 def _group_order(name: str) -> tuple[int, str]:

@@ -19,16 +19,8 @@ from harness.report.content import Evidence, Figure, Section
 from harness.report.figures.cost import pareto_figure
 from harness.report.figures.training import Losses, architecture_figure, convergence_figure, shape_text, size_text
 from harness.report.figures.writer import file_name
-from harness.report.render.markdown import (
-    MISSING,
-    details,
-    escape,
-    folded_table,
-    format_count,
-    format_number,
-    format_quantity,
-    join_words,
-)
+from harness.report.render import markdown
+from harness.report.render.markdown import MISSING, escape, folded_table, format_count, format_number, join_words
 from harness.report.sections.wording import metric_name
 
 PARETO, TRAINING, LAYERS = "complexity", "training", "layers"  #: kinds of figures, in the names of their files
@@ -115,7 +107,7 @@ def complexity_table(ranking: Ranking) -> str:
 
 
 def _amount(amount: float) -> str:
-    return format_quantity(round(amount) if amount >= 100 else amount)
+    return markdown.format_quantity(round(amount) if amount >= 100 else amount)
 
 
 def _pretrained_note(scores: Scores, ranking: Ranking) -> list[str]:
@@ -214,7 +206,7 @@ def _epoch_row(name: str, trained: EntryTraining) -> list[str]:
     deviation = _deviation(fits, "validation_average_precision")
     seconds = [float(fit.curves["seconds"].mean()) for fit in fits if "seconds" in fit.curves]
     remarks = sum(map(len, map(attrgetter("remarks"), trained.outcomes)))
-    pace = format_quantity(float(np.mean(seconds))) if seconds else MISSING
+    pace = markdown.format_quantity(float(np.mean(seconds))) if seconds else MISSING
     scores = map(format_number, (validation, train - validation, deviation))
     return [escape(name), median, *scores, pace, str(remarks or MISSING)]
 
@@ -283,7 +275,7 @@ def architecture_text(chosen: Iterable[ChosenArchitectures]) -> str:
             splits = f"{architecture.splits} of {entry.splits} splits"
             title = f"{escape(entry.entry.name)}, {splits}, {size_text(architecture)}:"
             blocks.append(f"{title}\n\n```\n{_layer_table(architecture.layers)}\n```")
-    return details("Architectures, layer by layer", "\n\n".join(blocks)) if blocks else ""
+    return markdown.details("Architectures, layer by layer", "\n\n".join(blocks)) if blocks else ""
 
 
 def _layer_table(layers: Layers) -> str:
