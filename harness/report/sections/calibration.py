@@ -32,6 +32,7 @@ TEXT = (
 )
 MAX_DRAWN = 12  #: entries in the figure, the first ones by rank
 MAX_NAMES = 3
+MetricChange = tuple[str, float, float, float, float]  #: a recalibration; log loss and Brier with half intervals
 
 
 def sections(evidence: Evidence) -> list[Section]:
@@ -48,17 +49,15 @@ def _parts(scores: Scores, ranking: Ranking) -> tuple[str | Figure, ...]:
     if not effects:
         return ("No tuned entry but the baseline has predictions, and that gives every row the same answer.",)
     recalibrated = list(filter(attrgetter("differences"), effects))
-    if recalibrated:
-        reason = ranking.no_test_reason or "the splits of no pair allow one"
-        verdict = _verdict(effects) or f"No reading: {reason}."
-    else:
-        verdict = f"Nothing was recalibrated: that takes {N_FOLDS} inner rows of every class, which no entry has."
-    parts: list[str | Figure] = [TEXT, verdict, _table(scores, ranking.task, effects)]
-    if recalibrated:
-        caption = "Change of log loss and of Brier by every recalibration, for the first entries"
-        draw = partial(recalibration_figure, _figure_entries(recalibrated))
-        parts.append(Figure(file_name(ranking.task, "recalibration"), caption, draw))
-    return tuple(parts)
+    table = _table(scores, ranking.task, effects)
+    if not recalibrated:
+        reason = f"Nothing was recalibrated: that takes {N_FOLDS} inner rows of every class, which no entry has."
+        return TEXT, reason, table
+    reason = ranking.no_test_reason or "the splits of no pair allow one"
+    caption = "Change of log loss and of Brier by every recalibration, for the first entries"
+    draw = partial(recalibration_figure, _figure_entries(recalibrated))
+    figure = Figure(file_name(ranking.task, "recalibration"), caption, draw)
+    return TEXT, _verdict(effects) or f"No reading: {reason}.", table, figure
 
 
 def _table(scores: Scores, task: str, effects: Sequence[RecalibrationEffect]) -> str:
@@ -111,11 +110,9 @@ def _pair_name(effect: RecalibrationEffect) -> str:
     return escape("/".join(effect.entry[:2]))
 
 
-def _figure_entries(
-    recalibrated: Sequence[RecalibrationEffect],
-) -> tuple[tuple[str, tuple[tuple[str, float, float, float, float], ...]], ...]:
+def _figure_entries(recalibrated: Sequence[RecalibrationEffect]) -> tuple[tuple[str, tuple[MetricChange, ...]], ...]:
     """Of the first entries: the name, and by calibration the differences of log loss and Brier with half intervals."""
-    by_entry: dict[str, list[tuple[str, float, float, float, float]]] = {}
+    by_entry: dict[str, list[MetricChange]] = {}
     for effect in recalibrated:
         log_loss, brier = effect.differences[:2]
         change = (effect.entry.calibration, log_loss.mean, log_loss.ci_half_width, brier.mean, brier.ci_half_width)

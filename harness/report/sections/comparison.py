@@ -224,11 +224,9 @@ def _changed_text(pair: EntryPair, max_rows: int, out: Path | None) -> str:
         return "The probabilities of at least one of them are made when tables are made and are not stored: no rows to show."
     parts = [f"{_decision_rule(pair, kind)}:\n\n{_agreement_table(pair, kind)}" for kind in pair.threshold_kinds]
     parts.append("Counts of these fits on these rows, without a test: the fits share training rows.")
-    changed = _changed_table(pair, pair.threshold_kinds[-1], max_rows)
-    if changed:
-        parts.append(changed)
+    parts.append(_changed_table(pair, pair.threshold_kinds[-1], max_rows))
     parts.append(f"All of them: {out}" if out else "--out FILE.csv writes all of them.")
-    return "\n\n".join(parts)
+    return "\n\n".join(filter(None, parts))
 
 
 def _agreement_table(pair: EntryPair, kind: str) -> str:

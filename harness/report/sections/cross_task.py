@@ -274,9 +274,8 @@ def _pair_parts(common: CommonTasks, names: Sequence[str], kind: str, text: str)
         f"For {format_count(len(pairs), 'pair')} of {kind}: probability that the first is better, both are equal, the second "
         "is better"
     )
-    figure = Figure(
-        file_name("", "practical", kind), caption, partial(practical_equivalence_figure, pairs, probabilities)
-    )
+    draw = partial(practical_equivalence_figure, pairs, probabilities)
+    figure = Figure(file_name("", "practical", kind), caption, draw)
     header = ["First", "Second", "First is better", "Practically equal", "Second is better"]
     n = int((~np.isnan(cross_task.difference_scales(common))).sum())
     return [text.format(tasks=format_count(n, "task")), figure, markdown.folded_table(header, rows)]

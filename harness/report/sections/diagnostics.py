@@ -8,15 +8,9 @@ from functools import partial
 from operator import attrgetter
 
 from harness.errors import StoreError
+from harness.evaluation import diagnosis
 from harness.evaluation.curves import RankCurves
-from harness.evaluation.diagnosis import (
-    CACHE_NAME,
-    MAX_FAMILIES,
-    EntryDiagnosis,
-    best_of_families,
-    detailed_entries,
-    diagnose_entry,
-)
+from harness.evaluation.diagnosis import CACHE_NAME, MAX_FAMILIES, EntryDiagnosis, detailed_entries
 from harness.evaluation.metric_cache import DEFAULT_THRESHOLD, TUNED_THRESHOLD, MetricCache, read_cache, write_cache
 from harness.evaluation.ranking import RankedEntry, Ranking
 from harness.evaluation.scores import Entry, Scores
@@ -78,7 +72,7 @@ def sections(evidence: Evidence) -> list[Section]:
 
 
 def _task_sections(evidence: Evidence, ranking: Ranking, cache: MetricCache, used: MetricCache) -> Iterator[Section]:
-    best = best_of_families(ranking)
+    best = diagnosis.best_of_families(ranking)
     if not best:
         reason = "No tuned entry of this task has predictions, so there are no curves."
         yield Section(RANKING_TITLE, (reason,), ranking.task)
@@ -88,7 +82,7 @@ def _task_sections(evidence: Evidence, ranking: Ranking, cache: MetricCache, use
     candidates = {ranked.entry: ranked for ranked in (*best[:MAX_FAMILIES], *detailed_entries(ranking, best[0]))}
     for entry, ranked in candidates.items():
         try:
-            diagnoses[entry], row = diagnose_entry(evidence.store, evidence.scores, ranking, ranked, cache)
+            diagnoses[entry], row = diagnosis.diagnose_entry(evidence.store, evidence.scores, ranking, ranked, cache)
             used.update(row)
         except StoreError as error:
             unreadable.append(f"{escape(entry.name)} is not shown: {escape(str(error))}.")
@@ -215,9 +209,9 @@ def _probability_parts(task: TaskDiagnosis) -> Iterator[Part]:
     drawn = task.entries[:MAX_PANELS]
     panels = []
     for entry in drawn:
-        diagnosis = entry.diagnosis
-        histogram = diagnosis.log_odds if diagnosis.concentrated else diagnosis.scores
-        panels.append((entry.name, diagnosis.bins, histogram, diagnosis.concentrated))
+        concentrated = entry.diagnosis.concentrated
+        histogram = entry.diagnosis.log_odds if concentrated else entry.diagnosis.scores
+        panels.append((entry.name, entry.diagnosis.bins, histogram, concentrated))
     axis, groups = "score of the predicted class", ("predicted wrongly", "predicted correctly")
     if task.binary:
         negative, positive = task.classes

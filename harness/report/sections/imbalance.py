@@ -209,9 +209,7 @@ def _difference_tile(
 
 
 def _section_over_tasks(scores: Scores, readings: Mapping[str, Sequence[StrategyReading]]) -> Section:
-    counts = sorted(
-        strategy_effects.strategy_counts(scores, readings), key=lambda count: (count.strategy, count.family)
-    )
+    counts = sorted(strategy_effects.strategy_counts(scores, readings), key=attrgetter("strategy", "family"))
     header = ["Strategy", "Family", "Tasks", *map(str.capitalize, strategy_effects.READINGS), "No reading"]
     header += ["Worse probabilities", "Better probabilities", "Ranks better on", "Mean Δ", "p"]
     rows = []

@@ -16,6 +16,7 @@ from harness.evaluation.scores import STATUS_MISSING, Scores
 from harness.report.content import Section
 from harness.report.render import markdown
 from harness.report.render.markdown import escape, folded_table, format_count, join_words
+from harness.report.sections.wording import join_names
 from harness.store.record import STATUSES
 
 COVERAGE_TITLE, FAILURES_TITLE = "Coverage", "Failures"
@@ -64,7 +65,7 @@ def data_remarks(description: Mapping[str, Any]) -> str:
             remarks.append(escape(note))
     sentences = _sentences(remarks)
     if columns:
-        parts = [f"{_first_names(names)} ({escape(reason)})" for reason, names in columns.items()]
+        parts = [f"{join_names(names, MAX_NAMES)} ({escape(reason)})" for reason, names in columns.items()]
         sentences.append(f"Left out: {'; '.join(_first(parts))}.")
     return " ".join(sentences)
 
@@ -110,12 +111,6 @@ def _first(parts: Sequence[str]) -> list[str]:
     return [*parts[:MAX_NAMES], f"{len(parts) - MAX_NAMES} more: see the last section"]
 
 
-def _first_names(names: Sequence[str]) -> str:
-    if len(names) <= MAX_NAMES:
-        return join_words(names)
-    return join_words([*names[:MAX_NAMES], f"{len(names) - MAX_NAMES} more"])
-
-
 def coverage(scores: Scores) -> str:
     """Count the planned cells of every task by their status, as a table."""
     by_task: dict[str, Counter[str]] = {}
@@ -142,9 +137,8 @@ def failures(scores: Scores) -> str:
         if cell.status != "ok" or cell.reason:
             by_reason.setdefault((status, cell.reason), []).append(f"{cell.task}/{cell.family}/{cell.strategy}")
     rows = []
-    for (status, reason), names in sorted(
-        by_reason.items(), key=lambda group: (group[0][0], -len(group[1]), group[0][1])
-    ):
+    groups = sorted(by_reason.items(), key=lambda group: (group[0][0], -len(group[1]), group[0][1]))
+    for (status, reason), names in groups:
         rows.append([escape(status), escape(reason), format_count(len(names), "cell"), _counted_names(names)])
     rows += _trial_failures(scores)
     for skipped in scores.run.get("skipped", ()):
@@ -197,15 +191,11 @@ def protocol(scores: Scores) -> str:
         notes += [f"- {escape(name)}: {escape(note)}" for note in description.get("notes", ())]
     header = ["Task", "Rows × columns", "Classes", "Objective", "Splits", "Source", "Licence", "SHA-256 of the rows"]
     command = " ".join(str(run["command"]).replace("`", "'").split())
-    parts = [
-        f"```\n{command}\n```",
-        markdown.format_table(list(settings), [list(settings.values())]),
-        markdown.compact_table(header, rows),
-    ]
+    parts = [f"```\n{command}\n```", markdown.format_table(list(settings), [list(settings.values())])]
     listing = "\n".join(notes)
     if len(notes) > markdown.MAX_VISIBLE_ROWS:
         listing = markdown.details(f"{len(notes)} things noticed in the data", listing)
-    parts.append(listing)
+    parts += [markdown.compact_table(header, rows), listing]
     environment = []
     for part in ("versions", "host"):
         if run.get(part):
@@ -227,11 +217,8 @@ def _data_cells(description: Mapping[str, Any]) -> list[str]:
     if description.get("forward"):
         splits += ", forward in time"
     cells = [size, class_shares(description), escape(description["objective"]), splits]
-    return [
-        *cells,
-        *map(escape, (description["source"], description["licence"])),
-        f"`{description['fingerprint'][:16]}`",
-    ]
+    cells += map(escape, (description["source"], description["licence"]))
+    return [*cells, f"`{description['fingerprint'][:16]}`"]
 
 
 def _setting(scores: Scores, name: str, value: Any) -> str:

@@ -82,10 +82,9 @@ def _differences(others: list[RankedEntry]) -> str:
     if tied < n:
         differ = "is" if tied == 1 else "are"
         return f"{tied} of the {markdown.format_count(n, 'other entry', 'other entries')} {differ} not significantly different from it"
-    none = {1: "the other entry is not", 2: "neither of the other entries is"}.get(
-        n, f"none of the {n} other entries is"
-    )
-    return f"{none} significantly different from it"
+    subjects = {1: "the other entry is not", 2: "neither of the other entries is"}
+    subject = subjects.get(n, f"none of the {n} other entries is")
+    return f"{subject} significantly different from it"
 
 
 def verdict(ranking: Ranking) -> str:
@@ -182,18 +181,8 @@ def effort_table(scores: Scores, ranking: Ranking) -> str:
     for ranked, *cells in zip(entries, *columns, strict=True):
         rows.append([rank_mark(ranked), escape(ranked.name), *cells, ranked.status])
     labels = map(attrgetter("label"), map(scores.metrics.__getitem__, PROBABILITY_METRICS))
-    header = [
-        "#",
-        "Entry",
-        *labels,
-        f"{label} inner",
-        f"{label} training",
-        "Fit s",
-        "Predict µs/row",
-        "Trials",
-        "Status",
-    ]
-    return folded_table(header, rows)
+    header = ["#", "Entry", *labels, f"{label} inner", f"{label} training", "Fit s", "Predict µs/row", "Trials"]
+    return folded_table([*header, "Status"], rows)
 
 
 def confusion_table(scores: Scores, ranking: Ranking) -> str:
@@ -284,9 +273,7 @@ def model_table(scores: Scores, task: str) -> str:
             labels.append(_label(scores, task, entry.family, entry))
             accuracies.append(_accuracy(scores.pooled_confusion(task, entry, DEFAULT_THRESHOLD)))
             aucs.append(scores.rows_of(task, entry, DEFAULT_THRESHOLD).mean("roc_auc"))
-    columns = [
-        markdown.bold_best(column, list(map(format_number, column)), greater=True) for column in (accuracies, aucs)
-    ]
+    columns = [markdown.bold_best(column, [*map(format_number, column)], greater=True) for column in (accuracies, aucs)]
     return folded_table(["Model", "Accuracy", "ROC AUC"], list(zip(labels, *columns, strict=True)))
 
 
@@ -344,11 +331,8 @@ def method_table(scores: Scores, task: str) -> str:
 def _tuned_entries(scores: Scores, task: str) -> list[Entry]:
     entries = []
     for entry in entry_statuses(scores, task):
-        if (
-            entry.stage == "tuned"
-            and entry.strategy != ANY_NAME
-            and len(scores.rows_of(task, entry, DEFAULT_THRESHOLD))
-        ):
+        tuned = entry.stage == "tuned" and entry.strategy != ANY_NAME
+        if tuned and len(scores.rows_of(task, entry, DEFAULT_THRESHOLD)):
             entries.append(entry)
     return entries
 

@@ -201,10 +201,8 @@ def power_sentences(ranking: Ranking, against: Sequence[Rival]) -> list[str]:
         return [detectable, f"{behind}: if that is all there is, no number of repeats would ever make it significant."]
     times = f"{format_count(alone, 'repeat')} of the {format_count(second.folds, 'fold')}"
     among = f"{among_all:,}" if among_all is not None else "but none ever"
-    repeats = (
-        f"{times} could make it significant as the only comparison, {among} among all {second.spread.tests:,} pairs"
-    )
-    return [detectable, f"{behind}: if it stays so, {repeats}."]
+    text = f"{times} could make it significant as the only comparison, {among} among all {second.spread.tests:,} pairs"
+    return [detectable, f"{behind}: if it stays so, {text}."]
 
 
 def _baseline_is_second(ranking: Ranking, rival: Rival) -> bool:
@@ -243,11 +241,8 @@ def overview_table(scores: Scores, rankings: Sequence[Ranking], by_task: Mapping
     """Write a row per task, and where the baseline is second and passed over."""
     rows, passed_over = [], []
     for ranking in rankings:
-        chosen, against, stability = (
-            selection_optimism(scores, ranking),
-            rivals(scores, ranking),
-            by_task.get(ranking.task),
-        )
+        chosen, against = selection_optimism(scores, ranking), rivals(scores, ranking)
+        stability = by_task.get(ranking.task)
         cells = [MISSING] * 7
         if ranking.best:
             cells[0] = escape(ranking.best.entry.name)

@@ -217,9 +217,8 @@ def _reading(pair: EntryPair, differences: Sequence[MetricDifference]) -> str:
 
 
 def _bitwise_equal(pair: EntryPair) -> bool:
-    return all(
-        a.proba.tobytes() == b.proba.tobytes() and a.threshold == b.threshold for a, b in pair.predictions.values()
-    )
+    predictions = pair.predictions.values()
+    return all(a.proba.tobytes() == b.proba.tobytes() and a.threshold == b.threshold for a, b in predictions)
 
 
 def _missing_scores(a: Scores, b: Scores, task: str, entries: Sequence[Entry]) -> Iterator[str]:

@@ -38,7 +38,7 @@ from harness.report.figures.writer import file_name
 from harness.report.render import markdown
 from harness.report.render.markdown import escape, folded_table, format_count
 from harness.report.sections.search_space import space_parts
-from harness.report.sections.wording import bullets, change_text, metric_name, signed_text
+from harness.report.sections.wording import bullets, change_text, join_names, metric_name, signed_text
 
 TITLE = "How the search went"
 MAX_DETAILED_TASKS = 8  #: with more, only what compares families is drawn; the dashboard shows the rest
@@ -94,7 +94,7 @@ def _parts(evidence: Evidence, ranking: Ranking, by_entry: SearchesByEntry) -> P
 
 def _extent(searches: Sequence[CellSearch]) -> str:
     """How much was searched, and which trials failed."""
-    lengths = list(map(_trial_count, searches))
+    lengths = list(map(len, map(attrgetter("trials"), searches)))
     trials = format_count(max(lengths), "trial")
     if min(lengths) < max(lengths):
         trials = f"{min(lengths)} to {trials}"
@@ -113,10 +113,6 @@ def _extent(searches: Sequence[CellSearch]) -> str:
     return f"{text} {format_count(failed.total(), 'trial')} failed: {'; '.join(reasons)}."
 
 
-def _trial_count(search: CellSearch) -> int:
-    return len(search.trials)
-
-
 def _effort_parts(
     by_entry: SearchesByEntry,
     clock: search_history.SearchClock,
@@ -130,23 +126,19 @@ def _effort_parts(
         curve = search_history.anytime_curve(searches, clock, greater=labels.greater)
         if curve:
             curves[entry] = SearchCurve(*entry, curve)
-    best = search_history.best_strategies(
-        {entry: curve.curve for entry, curve in curves.items()}, greater=labels.greater
-    )
+    points = {entry: curve.curve for entry, curve in curves.items()}
+    best = search_history.best_strategies(points, greater=labels.greater)
     drawn = [entry for entry in curves if entry[1] in ("none", best.get(entry[0]))]
     drawn.sort(key=lambda entry: (families.index(entry[0]), entry[1] != "none"))
     text = EFFORT_TEXT
     if clock.attribute == "seconds":
         text += WALL_CLOCK_TEXT
     draw = partial(anytime_figure, tuple(map(curves.__getitem__, drawn)), families, labels)
-    parts: Parts = [
-        text,
-        Figure(file_name(task, "anytime"), f"Best inner score against {clock.label}, by family", draw),
-    ]
+    caption = f"Best inner score against {clock.label}"
+    parts: Parts = [text, Figure(file_name(task, "anytime"), f"{caption}, by family", draw)]
     if len(curves) > len(drawn):
         draw = partial(strategies_figure, tuple(curves.values()), labels)
-        caption = f"Best inner score against {clock.label}, by strategy"
-        parts.append(Figure(file_name(task, "anytime-strategies"), caption, draw))
+        parts.append(Figure(file_name(task, "anytime-strategies"), f"{caption}, by strategy", draw))
     return parts
 
 
@@ -158,7 +150,7 @@ def _history_parts(by_entry: SearchesByEntry, ranking: Ranking, labels: AxisLabe
         searches = by_entry.get(entry, ())
         if any(map(attrgetter("complete_trials"), searches)) and len(drawn) < MAX_TWO_COLUMN_PANELS:
             drawn.append(entry)
-            lengths += map(_trial_count, searches)
+            lengths += map(len, map(attrgetter("trials"), searches))
     if max(lengths, default=0) < 2:
         return []
     histories = tuple(_trial_history("\n".join(entry), by_entry[entry], greater=labels.greater) for entry in drawn)
@@ -237,9 +229,7 @@ def gains_text(gains: Sequence[SearchGain], ranking: Ranking) -> str:
 
 def _gain_names(gains: Sequence[SearchGain]) -> str:
     names = [f"{escape('/'.join(gain.entry[:2]))} ({change_text(gain.outer)})" for gain in gains]
-    if len(names) > MAX_NAMES:
-        names = [*names[:MAX_NAMES], f"{len(names) - MAX_NAMES} more"]
-    return markdown.join_words(names)
+    return join_names(names, MAX_NAMES)
 
 
 def _gains_table(gains: Sequence[SearchGain], label: str) -> str:
@@ -269,7 +259,6 @@ def _index(searches: search_history.RunSearches, greater: Mapping[str, bool]) ->
         parts.append(folded_table(["Study", "Complete", "Failed", "Best inner", "Seconds", "CPU s"], rows))
     if searches.unreadable:
         reasons = bullets(map(escape, searches.unreadable))
-        parts.append(
-            markdown.details(f"{format_count(len(searches.unreadable), 'journal')} could not be read", reasons)
-        )
+        journals = format_count(len(searches.unreadable), "journal")
+        parts.append(markdown.details(f"{journals} could not be read", reasons))
     return [Section("Studies in Optuna's dashboard", tuple(parts))]

@@ -124,9 +124,8 @@ def _best_by_kind(scores: Scores, rankings: Sequence[Ranking]) -> str:
             if family != BASELINE and not any(map(math.isnan, errors)):
                 columns[family] = errors
         if columns:
-            ranks = dict(
-                zip(columns, stats.rankdata(list(columns.values()), axis=0).mean(axis=1).tolist(), strict=True)
-            )
+            mean_ranks = stats.rankdata(list(columns.values()), axis=0).mean(axis=1).tolist()
+            ranks = dict(zip(columns, mean_ranks, strict=True))
             first = sorted(ranks, key=lambda family: (ranks[family], family))[:MAX_BEST]
             names = markdown.join_words([f"{escape(family)} ({format_number(ranks[family], 1)})" for family in first])
             lines.append(f"- {kind}, {markdown.format_count(len(of_kind), 'task')}: {names}")
