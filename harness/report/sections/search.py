@@ -43,7 +43,6 @@ from harness.report.sections.wording import bullets, change_text, join_names, me
 TITLE = "How the search went"
 MAX_DETAILED_TASKS = 8  #: with more, only what compares families is drawn; the dashboard shows the rest
 MAX_BARS = 20
-MAX_PANELS = 6
 MAX_REASONS = 5
 MAX_NAMES = 5
 Parts: TypeAlias = list[str | Figure]
