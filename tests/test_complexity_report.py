@@ -13,11 +13,10 @@ from fixtures_curves import LOST, with_curves
 from fixtures_run import three_digits, tumours, write_run
 from test_report import METRIC, tables
 
-from harness.evaluation.complexity import entry_costs, pareto_front
 from harness.evaluation.ranking import rank
 from harness.evaluation.score_collection import collect_scores
 from harness.evaluation.scores import Entry
-from harness.evaluation.training_curves import NetworkFit
+from harness.evaluation.training import NetworkFit, entry_costs, pareto_front
 from harness.report.content import Evidence
 from harness.report.figures.style import Box, _segments_cross, nearest_point, position_labels
 from harness.report.figures.training import convergence_figure

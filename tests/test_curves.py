@@ -13,7 +13,7 @@ from test_report import METRIC, tables
 from harness.evaluation.ranking import rank
 from harness.evaluation.score_collection import collect_scores
 from harness.evaluation.scores import Entry
-from harness.evaluation.training_curves import NetworkFit, collect_training
+from harness.evaluation.training import NetworkFit, collect_training
 from harness.execution.trainer import Curves, epoch_of
 from harness.report.content import Figure
 from harness.report.sections.training import task_sections, training_parts

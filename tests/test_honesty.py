@@ -11,9 +11,17 @@ from fixtures_run import everything, tumours, write_run
 from scipy import stats
 from sklearn.metrics import average_precision_score, brier_score_loss, f1_score, log_loss, roc_auc_score
 
-from harness.evaluation.bootstrap import CACHE_NAME, RESAMPLES, best_probabilities, bootstrap_scores, draw_resamples
-from harness.evaluation.optimism import entry_optimism, optimism_gaps, selection_optimism
 from harness.evaluation.ranking import rank
+from harness.evaluation.reliability import (
+    CACHE_NAME,
+    RESAMPLES,
+    best_probabilities,
+    bootstrap_scores,
+    draw_resamples,
+    entry_optimism,
+    optimism_gaps,
+    selection_optimism,
+)
 from harness.evaluation.score_collection import collect_scores
 from harness.evaluation.significance import (
     POWER,
@@ -178,7 +186,7 @@ def test_many_rows_are_worked_on_in_parts(monkeypatch):
     y = rng.integers(0, 2, 100)
     seen, counts = Predictions(y, np.column_stack([1 - y * 0.3, y * 0.3]), 0.2), draw_resamples(y, 20, seed=4)
     whole = bootstrap_scores(METRIC["roc_auc"], seen, counts)
-    monkeypatch.setattr("harness.evaluation.bootstrap.BATCH_SIZE", 300)
+    monkeypatch.setattr("harness.evaluation.reliability.BATCH_SIZE", 300)
     assert (bootstrap_scores(METRIC["roc_auc"], seen, counts) == whole).all()
 
 
@@ -245,7 +253,7 @@ def test_of_a_metric_of_which_less_is_better_the_least_wins(tmp_path):
 def test_only_the_first_places_are_resampled_and_the_report_says_so(evidence, tmp_path, monkeypatch):
     shutil.copytree(evidence.store.folder, tmp_path / "copy")
     copied = replace(evidence, store=Store(tmp_path / "copy"))
-    monkeypatch.setattr("harness.evaluation.bootstrap.MAX_ENTRIES", 2)
+    monkeypatch.setattr("harness.evaluation.reliability.MAX_ENTRIES", 2)
     found = best_probabilities(copied.store, copied.scores, copied.rankings)["tumours"]
     ranked = [p.entry for p in ranking_of(evidence, "tumours").entries if p.rank]
     assert found.entries == tuple(ranked[:2])

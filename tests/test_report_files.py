@@ -16,7 +16,7 @@ from test_report import METRIC
 from harness.errors import StoreError
 from harness.evaluation.ranking import rank
 from harness.evaluation.score_collection import collect_scores
-from harness.evaluation.training_curves import NetworkFit
+from harness.evaluation.training import NetworkFit
 from harness.report.chapters import collect_sections
 from harness.report.content import Evidence, Figure
 from harness.report.figures.writer import MIN_PARALLEL_FIGURES, draw_all, draw_figures, file_name, is_report_file

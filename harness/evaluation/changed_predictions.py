@@ -8,7 +8,8 @@ import numpy as np
 import numpy.typing as npt
 
 from harness.evaluation.metric_cache import DEFAULT_THRESHOLD
-from harness.evaluation.paired_comparison import EntryPair, EntryPredictions, SplitKey
+from harness.evaluation.paired_comparison import EntryPair, EntryPredictions
+from harness.evaluation.scores import SplitKey
 from harness.metrics.metric import Predictions
 from harness.metrics.threshold import DEFAULT_CUT
 

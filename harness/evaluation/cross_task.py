@@ -194,8 +194,7 @@ def _splits(rows: TaskRows) -> list[tuple[int, int]]:
 
 def count_wins(means: Array) -> npt.NDArray[np.int64]:
     """Count the first ranks of each entry, from `means` (entries, tasks), greater being better; shared ones count for each."""
-    wins: npt.NDArray[np.int64] = (means == means.max(axis=0)).sum(axis=1)
-    return wins
+    return np.asarray((means == means.max(axis=0)).sum(axis=1))
 
 
 def normalized_scores(together: CommonTasks) -> Array:

@@ -233,16 +233,11 @@ def _label_curves(splits: Sequence[LabeledProba], label: int) -> list[_SplitCurv
         precision, recall, _ = precision_recall_curve(positive, score)
         precision, recall = precision[-2::-1], recall[-2::-1]  # from the highest threshold on, without the added end
         predicted = positive.mean() * true_positive_rate + (1 - positive.mean()) * false_positive_rate
-        curves.append(
-            _SplitCurves(
-                # Of a vertical step np.interp takes the upper end.
-                np.interp(FALSE_POSITIVE_RATES, false_positive_rate, true_positive_rate),
-                precision[np.searchsorted(recall, RECALLS - 1e-9)],
-                np.interp(PREDICTED_SHARES, predicted, true_positive_rate),
-                float(roc_auc_score(positive, score)),
-                float(average_precision_score(positive, score)),
-            )
-        )
+        # Of a vertical step np.interp takes the upper end.
+        roc = np.interp(FALSE_POSITIVE_RATES, false_positive_rate, true_positive_rate)
+        gain = np.interp(PREDICTED_SHARES, predicted, true_positive_rate)
+        areas = float(roc_auc_score(positive, score)), float(average_precision_score(positive, score))
+        curves.append(_SplitCurves(roc, precision[np.searchsorted(recall, RECALLS - 1e-9)], gain, *areas))
     return curves
 
 
@@ -258,15 +253,10 @@ def _average(curves: Iterable[_SplitCurves | None], prevalence: float) -> RankCu
     if not known:
         return None
     roc, precision, gain, roc_auc, average_precision = zip(*known, strict=True)
-    return RankCurves(
-        roc=mean_curve(FALSE_POSITIVE_RATES, roc),
-        precision=mean_curve(RECALLS, precision),
-        gain=mean_curve(PREDICTED_SHARES, gain),
-        roc_auc=_round(np.mean(roc_auc)),
-        average_precision=_round(np.mean(average_precision)),
-        prevalence=_round(prevalence),
-        splits=len(known),
-    )
+    rates, recalls = mean_curve(FALSE_POSITIVE_RATES, roc), mean_curve(RECALLS, precision)
+    gains = mean_curve(PREDICTED_SHARES, gain)
+    areas = _round(np.mean(roc_auc)), _round(np.mean(average_precision))
+    return RankCurves(rates, recalls, gains, *areas, _round(prevalence), len(known))
 
 
 def mean_curve(x: Array, curves: Sequence[Array]) -> MeanCurve:
@@ -298,11 +288,10 @@ def mean_curve(x: Array, curves: Sequence[Array]) -> MeanCurve:
 
 def _sweep(splits: Sequence[LabeledProba], thresholds: Array, costs: CostRows) -> SweepCurves | None:
     """Precision, recall, F1 and cost where rows are predicted positive from each of these thresholds on."""
-    curves = [
-        _decision_curves(*_confusion_counts(y, proba[:, 1], thresholds), costs)
-        for y, proba in splits
-        if 0 < y.sum() < len(y)
-    ]
+    curves = []
+    for y, proba in splits:
+        if 0 < y.sum() < len(y):
+            curves.append(_decision_curves(*_confusion_counts(y, proba[:, 1], thresholds), costs))
     if not curves:
         return None
     precision, recall, f1, cost = (mean_curve(thresholds, by_split) for by_split in zip(*curves, strict=True))
@@ -315,14 +304,10 @@ def _confusion_counts(y: npt.NDArray[np.int64], score: Array, thresholds: Array)
 
     *counts, falling = confusion_matrix_at_thresholds(y, score)  # thresholds fall, the first predicts none positive
     last = np.searchsorted(-falling, -thresholds, side="right") - 1
-    tn, fp, fn, tp = (count[np.maximum(last, 0)] for count in counts)
-    no_positive = last < 0
-    return (
-        np.where(no_positive, (y == 0).sum(), tn),
-        np.where(no_positive, 0, fp),
-        np.where(no_positive, y.sum(), fn),
-        np.where(no_positive, 0, tp),
-    )
+    if_none_positive = ((y == 0).sum(), 0, y.sum(), 0)
+    pairs = zip(if_none_positive, counts, strict=True)
+    tn, fp, fn, tp = (np.where(last < 0, none, count[np.maximum(last, 0)]) for none, count in pairs)
+    return tn, fp, fn, tp
 
 
 def _decision_curves(tn: Array, fp: Array, fn: Array, tp: Array, costs: CostRows) -> tuple[Array, Array, Array, Array]:

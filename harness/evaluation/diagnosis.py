@@ -7,18 +7,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from harness.errors import StoreError
-from harness.evaluation.curves import (
-    VERSION,
-    CalibrationBin,
-    Diagnosis,
-    FloatTuple,
-    LabeledProba,
-    MeanCurve,
-    RankCurves,
-    ScoreHistogram,
-    SweepCurves,
-    diagnose,
-)
+from harness.evaluation import curves
+from harness.evaluation.curves import CalibrationBin, Diagnosis, MeanCurve, RankCurves, ScoreHistogram, SweepCurves
 from harness.evaluation.metric_cache import TUNED_THRESHOLD, MetricCache
 from harness.evaluation.ranking import RankedEntry, Ranking
 from harness.evaluation.scores import Scores
@@ -35,7 +25,7 @@ class EntryDiagnosis:
 
     ranked: RankedEntry
     diagnosis: Diagnosis
-    tuned_thresholds: FloatTuple
+    tuned_thresholds: curves.FloatTuple
 
     @property
     def name(self) -> str:
@@ -91,17 +81,17 @@ def diagnose_entry(
     records = [cells[cell_id] for cell_id, *_ in ranked.rows.score_keys]
     costs = scores.run["tasks"][ranking.task].get("costs")
     sources = [(record.repeat, record.predictions_sha256) for record in records]
-    key = hashlib.sha256(repr((VERSION, ranked.entry.stage, costs, sources)).encode()).hexdigest()
+    key = hashlib.sha256(repr((curves.VERSION, ranked.entry.stage, costs, sources)).encode()).hexdigest()
     row = cache.get(key)
     if row is None:
         splits = [_labeled_proba(store, record, ranked.entry.stage) for record in records]
-        row = diagnose(splits, len({record.repeat for record in records}), costs)._asdict()
+        row = curves.diagnose(splits, len({record.repeat for record in records}), costs)._asdict()
     thresholds = scores.rows_of(ranking.task, ranked.entry, TUNED_THRESHOLD)["threshold"]
     rounded = tuple(round(float(threshold), 4) for threshold in thresholds)
     return EntryDiagnosis(ranked, _diagnosis(row), rounded), {key: row}
 
 
-def _labeled_proba(store: Store, record: Record, stage: str) -> LabeledProba:
+def _labeled_proba(store: Store, record: Record, stage: str) -> curves.LabeledProba:
     if not record.predictions_sha256:
         raise StoreError(f"cell {record.id} has no predictions: delete its folder and run again")
     predictions = store.predictions(record)

@@ -16,34 +16,12 @@ from typing import Any, NamedTuple, TypeAlias
 import numpy as np
 
 from harness.errors import StoreError
+from harness.evaluation import metric_cache
 from harness.evaluation.ensembles import ENSEMBLE_KINDS, FittedEnsemble, fit_ensemble
-from harness.evaluation.metric_cache import (
-    CostMatrix,
-    LabelsAndProba,
-    MetricCache,
-    MetricError,
-    MetricRequest,
-    MetricValues,
-    PredictionReader,
-    ScoredPredictions,
-    cell_label,
-    compute_metric,
-    score_cell,
-    score_predictions,
-    thresholds_by_kind,
-)
-from harness.metrics.calibration import (
-    FITTED_CALIBRATIONS,
-    N_FOLDS,
-    PRIOR_CORRECTION,
-    Calibrator,
-    assign_folds,
-    calibrated_threshold,
-    has_enough_rows,
-    make_calibrator,
-)
+from harness.evaluation.metric_cache import LabelsAndProba, MetricCache, MetricError, MetricValues, PredictionReader
+from harness.metrics import calibration
 from harness.metrics.logits import Labels, Proba
-from harness.metrics.metric import Metric, Predictions
+from harness.metrics.metric import CostMatrix, Metric, Predictions
 from harness.metrics.threshold import DEFAULT_CUT, best_threshold
 from harness.processes import map_in_forks
 from harness.seeding import seed_of
@@ -131,7 +109,7 @@ def evaluate_all(
     list of SplitScores
         In the order of `splits`.
     """
-    request = MetricRequest.of(metrics)
+    request = metric_cache.MetricRequest.of(metrics)
     evaluated = [_evaluate_from_cache(split, request, cached) for split in splits]
     pending = [position for position, split_scores in enumerate(evaluated) if split_scores is None]
     cells = sum(len(splits[position].records) for position in pending)
@@ -143,7 +121,9 @@ def evaluate_all(
     return [next(computed) if split_scores is None else split_scores for split_scores in evaluated]
 
 
-def _evaluate_from_cache(split: OuterSplit, request: MetricRequest, cached: MetricCache) -> SplitScores | None:
+def _evaluate_from_cache(
+    split: OuterSplit, request: metric_cache.MetricRequest, cached: MetricCache
+) -> SplitScores | None:
     """Evaluate a split of which everything is cached; None if something is not."""
 
     def refuse(record: Record) -> StoredPredictions:
@@ -156,7 +136,7 @@ def _evaluate_from_cache(split: OuterSplit, request: MetricRequest, cached: Metr
 
 
 def evaluate_split(
-    split: OuterSplit, read: PredictionReader, request: MetricRequest, cached: MetricCache
+    split: OuterSplit, read: PredictionReader, request: metric_cache.MetricRequest, cached: MetricCache
 ) -> SplitScores:
     """Evaluate all predictions of a split.
 
@@ -166,7 +146,7 @@ def evaluate_split(
         The split with its records.
     read : callable
         Reads the predictions of a record; called only where something is not cached.
-    request : MetricRequest
+    request : metric_cache.MetricRequest
         The metrics. One that fails has no value; ensembles cannot be made where the objective fails.
     cached : dict
         What was computed earlier.
@@ -181,9 +161,9 @@ def evaluate_split(
     unreadable, used, readable = {}, MetricCache(), []
     for record in split.records:
         try:
-            values, rows = score_cell(record, split.classes, split.costs, read, request, cached)
+            values, rows = metric_cache.score_cell(record, split.classes, split.costs, read, request, cached)
             for stage, scored, fit_rows in _recalibrated(split, record, read, cached):
-                by_kind, more_rows = score_predictions(scored, request, cached)
+                by_kind, more_rows = metric_cache.score_predictions(scored, request, cached)
                 for threshold_kind, kind_values in by_kind.items():
                     values[stage, threshold_kind] = kind_values
                 rows |= fit_rows | more_rows
@@ -196,15 +176,12 @@ def evaluate_split(
     ensembles, ensemble_failure = [], ""
     try:
         for ensemble, scored, fit_rows in _ensembles(split, readable, read, cached):
-            by_kind, more_rows = score_predictions(scored, request, cached)
+            by_kind, more_rows = metric_cache.score_predictions(scored, request, cached)
             for threshold_kind, kind_values in by_kind.items():
                 metric_values[split.name, ensemble.stage, threshold_kind] = kind_values
             used |= fit_rows | more_rows
             ensembles.append(ensemble)
-    except (
-        StoreError,
-        MetricError,
-    ) as error:  # predictions were deleted since they were scored, or the objective failed
+    except (StoreError, MetricError) as error:  # predictions were deleted meanwhile, or the objective failed
         ensemble_failure = str(error)
     return SplitScores(metric_values, tuple(ensembles), unreadable, used, ensemble_failure)
 
@@ -228,20 +205,26 @@ def _read_once(read: PredictionReader, classes: int) -> PredictionReader:
 
 def _recalibrated(
     split: OuterSplit, record: Record, read: PredictionReader, cached: MetricCache
-) -> Iterator[tuple[str, ScoredPredictions, MetricCache]]:
+) -> Iterator[tuple[str, metric_cache.ScoredPredictions, MetricCache]]:
     """A cell's recalibrated predictions by `<stage>/<calibration>`, with what is cached of the fits."""
     if record.family == BASELINE:
         return
-    names = (*FITTED_CALIBRATIONS, PRIOR_CORRECTION) if record.strategy in split.correctable else FITTED_CALIBRATIONS
+    names = (
+        (*calibration.FITTED_CALIBRATIONS, calibration.PRIOR_CORRECTION)
+        if record.strategy in split.correctable
+        else calibration.FITTED_CALIBRATIONS
+    )
     for outcome in record.outcomes:
         for name in names if outcome.stage in RECALIBRATED_STAGES else ():
             recalibration = _Recalibration(split, record, outcome, name, read)
             fit_key = f"{recalibration.key}/fit/{split.costs or ''}"
             row = cached.get(fit_key) or recalibration.fit_row()
             if row["enough"]:
-                thresholds = thresholds_by_kind(split.classes, row["threshold"])
-                label = cell_label(record)
-                scored = ScoredPredictions(recalibration.key, label, thresholds, split.costs, recalibration.load)
+                thresholds = metric_cache.thresholds_by_kind(split.classes, row["threshold"])
+                label = metric_cache.cell_label(record)
+                scored = metric_cache.ScoredPredictions(
+                    recalibration.key, label, thresholds, split.costs, recalibration.load
+                )
                 yield f"{outcome.stage}/{name}", scored, {fit_key: row}
 
 
@@ -259,24 +242,25 @@ class _Recalibration:
     def key(self) -> str:
         """What its predictions depend on."""
         outcome = self.outcome
-        priors = f"/{outcome.counts_before}/{outcome.counts_after}" if self.name == PRIOR_CORRECTION else ""
+        priors = f"/{outcome.counts_before}/{outcome.counts_after}" if self.name == calibration.PRIOR_CORRECTION else ""
         return f"{self.record.predictions_sha256}/{outcome.stage}/{self.name}@{FIT_VERSION}{priors}"
 
-    def fit(self, proba: Proba, y: Labels) -> Calibrator:
+    def fit(self, proba: Proba, y: Labels) -> calibration.Calibrator:
         """Fit the calibrator on probabilities and labels."""
-        calibrator = make_calibrator(self.name, proba, y, self.outcome.counts_before, self.outcome.counts_after)
+        calibrator = calibration.make_calibrator(
+            self.name, proba, y, self.outcome.counts_before, self.outcome.counts_after
+        )
         assert calibrator is not None  # noqa: S101 -- the name is never "none"
         return calibrator
 
     def fit_row(self) -> dict[str, Any]:
         """Whether there are enough rows, and the threshold chosen on rows that the calibrator was not fitted on."""
         proba, y = self._inner_rows()
-        if not has_enough_rows(y, self.split.classes, N_FOLDS):
-            return {"enough": False, "threshold": None}
-        if self.split.classes > 2:
-            return {"enough": True, "threshold": None}
-        seed = self.split.seed("recalibrate")
-        return {"enough": True, "threshold": calibrated_threshold(self.fit, proba, y, seed, self.split.costs)}
+        enough, threshold = calibration.has_enough_rows(y, self.split.classes, calibration.N_FOLDS), None
+        if enough and self.split.classes == 2:
+            seed = self.split.seed("recalibrate")
+            threshold = calibration.calibrated_threshold(self.fit, proba, y, seed, self.split.costs)
+        return {"enough": enough, "threshold": threshold}
 
     def load(self) -> LabelsAndProba:
         """The labels and recalibrated probabilities of the test rows."""
@@ -293,7 +277,7 @@ class _Recalibration:
 
 def _ensembles(
     split: OuterSplit, records: Sequence[Record], read: PredictionReader, cached: MetricCache
-) -> Iterator[tuple[SplitEnsemble, ScoredPredictions, MetricCache]]:
+) -> Iterator[tuple[SplitEnsemble, metric_cache.ScoredPredictions, MetricCache]]:
     """The ensembles of a split's tuned entries, with what is cached of them.
 
     Entries of the strategy `searched` are left out, as where an entry is chosen: its strategies are candidates themselves.
@@ -316,8 +300,8 @@ def _ensembles(
             return pool().test_y, fitted(pool().test).astype(np.float32)
 
         inner = math.nan if row["inner"] is None else row["inner"]
-        thresholds = thresholds_by_kind(split.classes, row["threshold"])
-        scored = ScoredPredictions(key, f"{split.task}/{kind}/ensembled", thresholds, split.costs, load)
+        thresholds = metric_cache.thresholds_by_kind(split.classes, row["threshold"])
+        scored = metric_cache.ScoredPredictions(key, f"{split.task}/{kind}/ensembled", thresholds, split.costs, load)
         yield SplitEnsemble(kind, row["weights"], inner), scored, {f"{key}/fit": row}
 
 
@@ -362,17 +346,17 @@ def _fit_row(members: _PooledMembers, split: OuterSplit, kind: str) -> dict[str,
 
     Without weights where there are fewer than two members or too few rows of a class.
     """
-    if len(members.ids) < 2 or not has_enough_rows(members.y, split.classes, ENSEMBLE_PARTS):
+    if len(members.ids) < 2 or not calibration.has_enough_rows(members.y, split.classes, ENSEMBLE_PARTS):
         return {"weights": {}, "shifts": [], "inner": None, "threshold": None}
 
     def objective_value(y: Labels, proba: Proba) -> float:
         predictions = Predictions(y, proba.astype(np.float32), DEFAULT_CUT, split.costs)
-        return compute_metric(split.objective, predictions, f"{split.name}/{kind}")
+        return metric_cache.compute_metric(split.objective, predictions, f"{split.name}/{kind}")
 
     def score(y: Labels, proba: Proba) -> float:
         return split.objective.sign * objective_value(y, proba)
 
-    parts = assign_folds(members.y, ENSEMBLE_PARTS, split.seed("ensemble"))
+    parts = calibration.assign_folds(members.y, ENSEMBLE_PARTS, split.seed("ensemble"))
     held_out = np.empty(members.inner.shape[1:], dtype=np.float32)
     for part in range(ENSEMBLE_PARTS):
         test = parts == part

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from harness.evaluation.ensembles import ENSEMBLE_KINDS
-from harness.evaluation.ranking import BASELINE, Ranking, can_test
+from harness.evaluation.ranking import BASELINE, Ranking, paired_estimate
 from harness.evaluation.scores import ANY_NAME, Entry, Scores
-from harness.evaluation.significance import CONFIDENCE, Estimate, estimate, holm
+from harness.evaluation.significance import Estimate, holm, significant_direction
 from harness.metrics.calibration import CALIBRATIONS
 from harness.metrics.metric import Metric
 
@@ -55,7 +55,6 @@ def search_gains(scores: Scores, ranking: Ranking) -> list[SearchGain]:
         Best entries first; the baseline, which has nothing to search, is left out.
     """
     task, metric = ranking.task, ranking.metric
-    sign = 1 if metric.greater_is_better else -1
     measured, p_values = [], []
     for family, strategy in searched_entries(ranking):
         entry = Entry(family, strategy, "tuned")
@@ -64,24 +63,21 @@ def search_gains(scores: Scores, ranking: Ranking) -> list[SearchGain]:
         default, tuned = default.select(tuned.splits), tuned.select(default.splits)
         if family == BASELINE or not len(tuned):
             continue
-        resolution, change = scores.resolution(task, metric, tuned), sign * (tuned[metric.name] - default[metric.name])
-        outer = estimate(change, tuned.mean("ratio"), can_test=can_test(scores, task), resolution=resolution)
+        change = metric.sign * (tuned[metric.name] - default[metric.name])
+        outer = paired_estimate(scores, task, metric, change, tuned)
         unchanged = bool(np.array_equal(default["trial"], tuned["trial"]))
-        measured.append((entry, sign * (tuned.mean("inner") - default.mean("inner")), outer, unchanged))
+        measured.append((entry, metric.sign * (tuned.mean("inner") - default.mean("inner")), outer, unchanged))
         p_values.append(math.nan if unchanged else outer.p)
     gains = []
     for (entry, inner, outer, unchanged), adjusted in zip(measured, holm(p_values), strict=True):
-        reading = DEFAULT_KEPT if unchanged else _search_reading(outer, adjusted)
+        direction = significant_direction(outer, adjusted, greater_is_better=True)
+        reading = {1: PAYS, -1: HURTS, 0: NOT_SIGNIFICANT}[direction]
+        if unchanged:
+            reading = DEFAULT_KEPT
+        elif math.isnan(outer.p):
+            reading = ""
         gains.append(SearchGain(entry, inner, outer, reading))
     return gains
-
-
-def _search_reading(outer: Estimate, adjusted: float) -> str:
-    if math.isnan(outer.p):
-        return ""
-    if adjusted >= 1 - CONFIDENCE:
-        return NOT_SIGNIFICANT
-    return PAYS if outer.mean > 0 else HURTS
 
 
 @dataclass(frozen=True)
@@ -126,8 +122,7 @@ def ensemble_gains(scores: Scores, ranking: Ranking) -> dict[str, Estimate]:
         ensembled = ensembled.select(chosen.splits)
         if len(ensembled):
             change = ensembled[ranking.metric.name] - chosen[ranking.metric.name]
-            resolution, ratio = scores.resolution(ranking.task, ranking.metric, chosen), chosen.mean("ratio")
-            gains[kind] = estimate(change, ratio, can_test=can_test(scores, ranking.task), resolution=resolution)
+            gains[kind] = paired_estimate(scores, ranking.task, ranking.metric, change, chosen)
     return gains
 
 
@@ -182,10 +177,8 @@ def _recalibration(scores: Scores, task: str, entry: Entry) -> RecalibrationEffe
     plain = scores.rows_of(task, entry._replace(calibration="none"), kind).select(rows.splits)
     differences = []
     for metric in metrics:
-        change, resolution = rows[metric.name] - plain[metric.name], scores.resolution(task, metric, plain)
-        differences.append(
-            estimate(change, plain.mean("ratio"), can_test=can_test(scores, task), resolution=resolution)
-        )
+        change = rows[metric.name] - plain[metric.name]
+        differences.append(paired_estimate(scores, task, metric, change, plain))
     return RecalibrationEffect(entry, means, len(rows), tuple(differences))
 
 
@@ -195,10 +188,7 @@ def _recalibration_reading(scores: Scores, task: str, effect: RecalibrationEffec
     log_loss, brier, _, decision = calibration_metrics(scores, task)
     directions = []
     for metric, difference, p in zip((log_loss, brier, decision), effect.tested, adjusted, strict=True):
-        direction = 0
-        if p < 1 - CONFIDENCE:
-            direction = 1 if (difference.mean > 0) == metric.greater_is_better else -1
-        directions.append(direction)
+        directions.append(significant_direction(difference, p, greater_is_better=metric.greater_is_better))
     return calibration_reading(*directions)
 
 

@@ -21,13 +21,12 @@ import numpy as np
 import numpy.typing as npt
 
 from harness.errors import EvenhandError, failure
-from harness.metrics.metric import Metric, Predictions
+from harness.metrics.metric import CostMatrix, Metric, Predictions
 from harness.metrics.threshold import DEFAULT_CUT
 from harness.store.files import write_atomic
-from harness.store.record import EntryResult, Record, StoredPredictions
+from harness.store.record import Record, StoredPredictions
 from harness.store.store import Store
 
-CostMatrix: TypeAlias = tuple[tuple[float, ...], ...] | None  #: ``costs[true][predicted]``
 MetricCache: TypeAlias = dict[str, dict[str, Any]]
 PredictionReader: TypeAlias = Callable[[Record], StoredPredictions]
 LabelsAndProba: TypeAlias = tuple[npt.NDArray[np.int64], npt.NDArray[np.float32]]
@@ -124,7 +123,8 @@ def score_cell(
             return stored.test_y, stored.test[stage]
 
         key = f"{record.predictions_sha256}/{outcome.stage}"
-        predictions = ScoredPredictions(key, cell_label(record), _entry_thresholds(outcome, classes), costs, load)
+        thresholds = thresholds_by_kind(classes, outcome.threshold)
+        predictions = ScoredPredictions(key, cell_label(record), thresholds, costs, load)
         by_kind, rows = score_predictions(predictions, request, cached)
         for threshold_kind, values in by_kind.items():
             metric_values[outcome.stage, threshold_kind] = values
@@ -179,18 +179,15 @@ def cell_label(record: Record) -> str:
 
 
 def thresholds_by_kind(classes: int, tuned: float | None) -> dict[str, float | None]:
-    """List the thresholds of predictions by kind; with several classes only the most probable one is predicted."""
+    """List the thresholds of predictions by kind; with several classes only the most probable one is predicted.
+
+    There is no tuned threshold where `tuned` is None.
+    """
     if classes != 2:
         return {DEFAULT_THRESHOLD: None}
+    if tuned is None:
+        return {DEFAULT_THRESHOLD: DEFAULT_CUT}
     return {DEFAULT_THRESHOLD: DEFAULT_CUT, TUNED_THRESHOLD: tuned}
-
-
-def _entry_thresholds(outcome: EntryResult, classes: int) -> dict[str, float | None]:
-    """The thresholds of a stored entry, without the tuned one where there is none."""
-    thresholds = thresholds_by_kind(classes, outcome.threshold)
-    if classes == 2 and outcome.threshold is None:
-        del thresholds[TUNED_THRESHOLD]
-    return thresholds
 
 
 def read_cache(store: Store, name: str = "metrics") -> MetricCache:

@@ -15,17 +15,17 @@ import numpy as np
 import numpy.typing as npt
 
 from harness.evaluation.metric_cache import DEFAULT_THRESHOLD, TUNED_THRESHOLD
-from harness.evaluation.ranking import can_test
-from harness.evaluation.scores import Entry, ScoreRows, Scores
-from harness.evaluation.significance import CONFIDENCE, Estimate, estimate, holm
+from harness.evaluation.ranking import paired_estimate
+from harness.evaluation.scores import Entry, ScoreRows, Scores, SplitKey
+from harness.evaluation.significance import Estimate, holm, significant_direction
 from harness.metrics.classification import class_report
-from harness.metrics.metric import Metric, Predictions
+from harness.metrics.metric import CostMatrix, Metric, Predictions
 from harness.metrics.threshold import best_threshold
 from harness.store.record import Record
 from harness.store.store import Store
 
-SplitKey: TypeAlias = tuple[int, int]  #: repeat and fold
 Floats: TypeAlias = npt.NDArray[np.float64]
+Integers: TypeAlias = npt.NDArray[np.int64]
 
 
 @dataclass(frozen=True)
@@ -51,8 +51,8 @@ class ComparedEntry:
 class EntryPredictions:
     """The predictions of an entry for the test rows of one split: positions and labels (n,), probabilities (n, k)."""
 
-    rows: npt.NDArray[np.int64]
-    y: npt.NDArray[np.int64]
+    rows: Integers
+    y: Integers
     proba: npt.NDArray[np.float32]
     threshold: float | None  #: the tuned one, None with several classes
 
@@ -82,7 +82,7 @@ class EntryPair:
         return tuple(kind for kind in self.a.scores.threshold_kinds(self.a.task) if kind in kinds_b)
 
     @property
-    def costs(self) -> tuple[tuple[float, ...], ...] | None:
+    def costs(self) -> CostMatrix:
         """The costs of decisions in the first run."""
         return self.a.scores.costs(self.a.task)
 
@@ -153,9 +153,7 @@ def _unpaired_reason(a: ComparedEntry, b: ComparedEntry) -> str:
     return ""
 
 
-def _test_rows(
-    side: ComparedEntry, split: SplitKey, predictions: EntryPredictions | None
-) -> npt.NDArray[np.int64] | None:
+def _test_rows(side: ComparedEntry, split: SplitKey, predictions: EntryPredictions | None) -> Integers | None:
     """The test rows of a split: those of the entry's predictions, or of any cell of the task that has them."""
     if predictions is not None:
         return predictions.rows
@@ -238,9 +236,10 @@ def _threshold_parts(pair: EntryPair, metric: Metric) -> list[MetricDifference]:
     best, tuned = np.empty((2, len(pair.splits))), np.empty((2, len(pair.splits)))
     for position, split in enumerate(pair.splits):
         for side, predictions in enumerate(pair.predictions[split]):
-            threshold = best_threshold(predictions.y, predictions.proba, pair.costs)
-            best[side, position] = _score(predictions, metric, threshold, pair.costs)
-            tuned[side, position] = _score(predictions, metric, predictions.threshold, pair.costs)
+            y, proba = predictions.y, predictions.proba
+            threshold = best_threshold(y, proba, pair.costs)
+            best[side, position] = metric.compute(Predictions(y, proba, threshold, pair.costs))
+            tuned[side, position] = metric.compute(Predictions(y, proba, predictions.threshold, pair.costs))
     label = metric.label or metric.name
     name_best, name_loss = f"{label} at the best of all thresholds", f"{label} lost by the threshold chosen"
     return [
@@ -274,9 +273,8 @@ def adjust_differences(differences: Sequence[MetricDifference]) -> list[MetricDi
     p_values = holm([difference.difference.p for difference in differences])
     adjusted = []
     for difference, p in zip(differences, p_values, strict=True):
-        is_significant = not math.isnan(p) and p < 1 - CONFIDENCE
-        sign = 1 if (difference.difference.mean > 0) == difference.greater_is_better else -1
-        adjusted.append(replace(difference, adjusted_p=p, direction=sign if is_significant else 0))
+        direction = significant_direction(difference.difference, p, greater_is_better=difference.greater_is_better)
+        adjusted.append(replace(difference, adjusted_p=p, direction=direction))
     return adjusted
 
 
@@ -310,17 +308,8 @@ def _difference(
     if pair.unpaired_reason:
         difference = Estimate(a - b, math.nan, math.nan, len(columns[0]))
     else:
-        scores, task = pair.b.scores, pair.b.task
-        testable, resolution = can_test(scores, task), scores.resolution(task, metric, rows)
-        change = columns[0] - columns[1]
-        difference = estimate(change, rows.mean("ratio"), can_test=testable, resolution=resolution)
+        difference = paired_estimate(pair.b.scores, pair.b.task, metric, columns[0] - columns[1], rows)
     return MetricDifference(name, *kind, a, b, difference, metric.greater_is_better)
-
-
-def _score(
-    predictions: EntryPredictions, metric: Metric, threshold: float | None, costs: tuple[tuple[float, ...], ...] | None
-) -> float:
-    return float(metric.compute(Predictions(predictions.y, predictions.proba, threshold, costs)))
 
 
 def _brier_parts(predictions: EntryPredictions) -> tuple[float, float]:

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from itertools import count
 
 import numpy as np
+import numpy.typing as npt
 
 from harness.evaluation import evaluate
 from harness.evaluation.metric_cache import DEFAULT_THRESHOLD, TUNED_THRESHOLD
-from harness.evaluation.scores import ANY_NAME, COMBINED_STAGES, Entry, ScoreRows, Scores, entry_statuses
+from harness.evaluation.scores import ANY_NAME, COMBINED_STAGES, Entry, ScoreRows, Scores, SplitKey, entry_statuses
 from harness.evaluation.significance import CONFIDENCE, MIN_SPLITS, Estimate, estimate, holm, significant_pairs
 from harness.metrics.metric import Metric
 
@@ -144,17 +145,9 @@ def rank(scores: Scores, task: str) -> Ranking:
     ranks = dict(zip(candidates, count(1), strict=False))
     entries = []
     for entry in order:
-        ranked = RankedEntry(
-            entry,
-            estimates[entry],
-            statuses[entry],
-            complete=entry in complete,
-            rank=ranks.get(entry),
-            tied=tied.get(entry),
-            rows=rows[entry],
-            also_default=entry._replace(stage="default") in merged,
-        )
-        entries.append(ranked)
+        score, places = (estimates[entry], statuses[entry]), (ranks.get(entry), tied.get(entry))
+        also_default = entry._replace(stage="default") in merged
+        entries.append(RankedEntry(entry, *score, entry in complete, *places, rows[entry], also_default))
     n_splits = max(len(splits), int(scores.run["tasks"][task].get("splits", 0)))
     text = _threshold_text(scores, task, threshold_kind)
     return Ranking(task, metric, threshold_kind, text, n_splits, tuple(entries), no_test_reason, above_baseline)
@@ -188,13 +181,40 @@ def can_test(scores: Scores, task: str) -> bool:
     return not scores.run["tasks"][task].get("forward", False)
 
 
+def paired_estimate(
+    scores: Scores, task: str, metric: Metric, differences: npt.NDArray[np.float64], rows: ScoreRows
+) -> Estimate:
+    """Estimate the mean of paired differences of a metric, as far as the splits of the task allow.
+
+    Parameters
+    ----------
+    scores : Scores
+        The scores of the run.
+    task : str
+        Name of the task.
+    metric : Metric
+        What the differences are of.
+    differences : ndarray of shape (n,)
+        One per split.
+    rows : ScoreRows
+        Any entry's rows on the same splits: they give n_test/n_train and the resolution of the metric.
+
+    Returns
+    -------
+    Estimate
+        The mean difference with its corrected interval.
+    """
+    resolution, testable = scores.resolution(task, metric, rows), can_test(scores, task)
+    return estimate(differences, rows.mean("ratio"), can_test=testable, resolution=resolution)
+
+
 def _threshold_text(scores: Scores, task: str, threshold_kind: str) -> str:
     if len(scores.threshold_kinds(task)) == 1:
         return ""
     return "at the tuned threshold" if threshold_kind == TUNED_THRESHOLD else "at 0.5"
 
 
-def _counted_splits(rows: Iterable[ScoreRows]) -> tuple[tuple[int, int], ...]:
+def _counted_splits(rows: Iterable[ScoreRows]) -> tuple[SplitKey, ...]:
     """The splits that count: all that some entry has, or, where none has them all, those of the entry with most."""
     by_entry = [scored.splits for scored in rows]
     every_split = tuple(sorted(set().union(*by_entry)))
@@ -216,15 +236,12 @@ def _is_same_as_tuned(scores: Scores, task: str, entry: Entry) -> bool:
     return len(default) > 0 and np.array_equal(default["trial"], tuned["trial"])
 
 
-def _is_complete(rows: ScoreRows, score: Estimate, splits: tuple[tuple[int, int], ...]) -> bool:
+def _is_complete(rows: ScoreRows, score: Estimate, splits: tuple[SplitKey, ...]) -> bool:
     return len(rows) > 0 and rows.splits == splits and not math.isnan(score.mean)
 
 
 def _sort_entries(
-    rows: Mapping[Entry, ScoreRows],
-    estimates: Mapping[Entry, Estimate],
-    splits: tuple[tuple[int, int], ...],
-    metric: Metric,
+    rows: Mapping[Entry, ScoreRows], estimates: Mapping[Entry, Estimate], splits: tuple[SplitKey, ...], metric: Metric
 ) -> list[Entry]:
     """The entries in the order of a ranking: complete ones first, then by score."""
 
@@ -238,11 +255,7 @@ def _sort_entries(
 
 
 def _test_entries(
-    rows: Mapping[Entry, ScoreRows],
-    metric: Metric,
-    complete: Sequence[Entry],
-    candidates: Sequence[Entry],
-    resolution: float,
+    rows: Mapping[Entry, ScoreRows], metric: Metric, complete: list[Entry], candidates: list[Entry], resolution: float
 ) -> tuple[dict[Entry, bool], bool | None]:
     """Test the complete entries against the best candidate, and the best candidate against the baseline.
 

@@ -12,7 +12,7 @@ import numpy as np
 
 from harness.evaluation.evaluate import OuterSplit, ScoreKey, SplitEnsemble, SplitScores, evaluate_all
 from harness.evaluation.metric_cache import MetricCache, MetricValues, read_cache, write_cache
-from harness.evaluation.scores import ANY_NAME, STATUS_MISSING, CellStatus, Entry, ScoreRows, Scores
+from harness.evaluation.scores import ANY_NAME, STATUS_MISSING, CellStatus, Entry, ScoreRows, Scores, SplitKey
 from harness.metrics.calibration import CALIBRATIONS, NO_CALIBRATION, has_known_prior
 from harness.metrics.metric import Metric
 from harness.store.record import EntryResult, Record
@@ -27,7 +27,7 @@ class _ScoreRow(NamedTuple):
     task: str
     entry: Entry
     threshold_kind: str
-    split: tuple[int, int]
+    split: SplitKey
     score_key: ScoreKey
     columns: dict[str, float]
 
@@ -59,8 +59,8 @@ def collect_scores(store: Store, metrics: Mapping[str, Metric]) -> Scores:
     planned = [(cell, by_key.get((cell["id"], cell["key"]))) for cell in run["cells"]]
     splits = _outer_splits(Scores(run, (), {}, {}, metrics), filter(None, (record for _, record in planned)))
     metric_values: dict[ScoreKey, MetricValues] = {}
-    ensembles: dict[tuple[str, str, tuple[int, int]], SplitEnsemble] = {}
-    ensemble_failures: dict[tuple[str, tuple[int, int]], str] = {}
+    ensembles: dict[tuple[str, str, SplitKey], SplitEnsemble] = {}
+    ensemble_failures: dict[tuple[str, SplitKey], str] = {}
     for split, split_scores in zip(splits, _evaluate(store, splits, metrics), strict=True):
         failures = failures | split_scores.unreadable
         metric_values |= split_scores.metric_values
@@ -123,12 +123,7 @@ def _record_rows(scores: Scores, record: Record) -> Iterator[_ScoreRow]:
 
 
 def _entry_rows(
-    scores: Scores,
-    task: str,
-    entry: Entry,
-    split: tuple[int, int],
-    predictions: tuple[str, str],
-    extras: dict[str, float],
+    scores: Scores, task: str, entry: Entry, split: SplitKey, predictions: tuple[str, str], extras: dict[str, float]
 ) -> Iterator[_ScoreRow]:
     """The rows of an entry in one split, one per kind of threshold; none where it has no scores."""
     for threshold_kind in scores.threshold_kinds(task):
@@ -189,7 +184,7 @@ def _chosen_rows(scores: Scores, rows: list[_ScoreRow]) -> Iterator[_ScoreRow]:
 
     Their `trials` are those of all candidates. Entries of the strategy `searched` are no candidates.
     """
-    candidates: dict[tuple[str, str, str, tuple[int, int]], list[_ScoreRow]] = {}
+    candidates: dict[tuple[str, str, str, SplitKey], list[_ScoreRow]] = {}
     choices: dict[tuple[str, str], set[Entry]] = {}
     for row in rows:
         family, strategy, *stage = row.entry

@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from itertools import compress
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -16,8 +16,10 @@ import numpy.typing as npt
 from harness.errors import EvenhandError
 from harness.evaluation.evaluate import ScoreKey, SplitEnsemble
 from harness.evaluation.metric_cache import DEFAULT_THRESHOLD, TUNED_THRESHOLD, MetricValues
-from harness.metrics.metric import Metric
+from harness.metrics.metric import CostMatrix, Metric
 from harness.store.record import STATUSES, Record
+
+SplitKey: TypeAlias = tuple[int, int]  #: repeat and fold of an outer split
 
 STAGES = ("default", "tuned", "chosen", "ensembled")
 COMBINED_STAGES = STAGES[2:]  #: entries with the effort of several cells: they get no rank
@@ -60,7 +62,7 @@ class ScoreRows:
     and ``rare_row_share`` (1 / test rows of the rarest class). `score_keys` are the keys of `Scores.metric_values`.
     """
 
-    splits: tuple[tuple[int, int], ...] = ()  #: repeat and fold
+    splits: tuple[SplitKey, ...] = ()  #: repeat and fold
     score_keys: tuple[ScoreKey, ...] = ()
     columns: Mapping[str, npt.NDArray[np.float64]] = field(default_factory=dict)
 
@@ -75,7 +77,7 @@ class ScoreRows:
         """Compute the unweighted mean of a column over the splits; NaN where one of them lacks it."""
         return float(self[name].mean()) if len(self) else math.nan
 
-    def select(self, splits: Collection[tuple[int, int]]) -> ScoreRows:
+    def select(self, splits: Collection[SplitKey]) -> ScoreRows:
         """Select the rows of these splits."""
         is_selected = np.array([split in splits for split in self.splits], dtype=bool)
         return ScoreRows(
@@ -97,9 +99,9 @@ class Scores:
     by_entry: Mapping[tuple[str, Entry, str], ScoreRows]  #: by task, entry and kind of threshold
     metric_values: Mapping[ScoreKey, MetricValues]
     metrics: Mapping[str, Metric]
-    ensembles: Mapping[tuple[str, str, tuple[int, int]], SplitEnsemble] = field(default_factory=dict)
+    ensembles: Mapping[tuple[str, str, SplitKey], SplitEnsemble] = field(default_factory=dict)
     #: by task, kind of ensemble and split
-    ensemble_failures: Mapping[tuple[str, tuple[int, int]], str] = field(default_factory=dict)  #: by task and split
+    ensemble_failures: Mapping[tuple[str, SplitKey], str] = field(default_factory=dict)  #: by task and split
 
     @property
     def metric_failures(self) -> dict[str, list[str]]:
@@ -125,7 +127,7 @@ class Scores:
         keys = self.rows_of(task, entry, threshold_kind).score_keys
         return sum((self.metric_values[key].confusion for key in keys), np.zeros((k, k), dtype=np.int64))
 
-    def costs(self, task: str) -> tuple[tuple[float, ...], ...] | None:
+    def costs(self, task: str) -> CostMatrix:
         """Get the costs of decisions, truth × prediction, where the task declares them."""
         costs = self.run["tasks"][task].get("costs")
         return tuple(map(tuple, costs)) if costs else None

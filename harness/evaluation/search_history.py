@@ -10,7 +10,7 @@ import hashlib
 import math
 import warnings
 from bisect import bisect_right
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import accumulate, chain
 from pathlib import Path
@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import numpy as np
 
 from harness.evaluation.metric_cache import MetricCache, read_cache, write_cache
-from harness.evaluation.scores import CellStatus, Scores
+from harness.evaluation.scores import Scores
 from harness.seeding import seed_of
 from harness.store.journal import read_journal
 from harness.store.record import Record
@@ -119,7 +119,10 @@ def read_searches(store: Store, scores: Scores) -> RunSearches:
     """
     cached, used = read_cache(store, CACHE_NAME), MetricCache()
     searches, unreadable = [], []
-    for record, path in _journals(store, scores.cells):
+    for record in (cell.record for cell in scores.cells if cell.record):
+        path = store.journal(record.id)
+        if not path.exists():
+            continue
         key = f"{VERSION}/{hashlib.sha256(path.read_bytes()).hexdigest()}"
         content = cached.get(key)
         if content is None:
@@ -189,13 +192,6 @@ def _thinned(study: optuna.Study, trials: list[optuna.trial.FrozenTrial]) -> opt
     return thinned
 
 
-def _journals(store: Store, cells: Iterable[CellStatus]) -> Iterator[tuple[Record, Path]]:
-    for record in (cell.record for cell in cells if cell.record):
-        path = store.journal(record.id)
-        if path.exists():
-            yield record, path
-
-
 def _read(path: Path, strategy: str) -> dict[str, Any]:
     """A journal as values that JSON can hold."""
     import optuna
@@ -240,9 +236,8 @@ def _search(record: Record, content: dict[str, Any]) -> CellSearch:
     axes = []
     for name, low, high, log, options in content["axes"]:
         axes.append(SearchParameter(name, _number(low), _number(high), log, tuple(options)))
-    split = (record.repeat, record.fold)
-    importances = content["importances"]
-    return CellSearch(record.task, record.family, record.strategy, split, tuple(trials), tuple(axes), importances)
+    names, split = (record.task, record.family, record.strategy), (record.repeat, record.fold)
+    return CellSearch(*names, split, tuple(trials), tuple(axes), content["importances"])
 
 
 def _without_prefix(reason: str) -> str:

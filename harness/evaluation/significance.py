@@ -108,6 +108,13 @@ def holm(p_values: Sequence[float]) -> list[float]:
     return adjusted
 
 
+def significant_direction(difference: Estimate, adjusted_p: float, *, greater_is_better: bool) -> int:
+    """Give 1 where a difference is significantly better than zero, −1 where it is significantly worse, 0 otherwise."""
+    if math.isnan(adjusted_p) or adjusted_p >= 1 - CONFIDENCE:
+        return 0
+    return 1 if (difference.mean > 0) == greater_is_better else -1
+
+
 @dataclass(frozen=True)
 class SignedRankTest:
     """Wilcoxon's signed-rank test of `n` non-zero differences: the sum of their signed ranks, the two-sided p value."""

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from harness.evaluation.metric_cache import DEFAULT_THRESHOLD, TUNED_THRESHOLD
 from harness.evaluation.ranking import can_test
 from harness.evaluation.scores import ANY_NAME, Entry, Scores, entry_statuses
-from harness.evaluation.significance import CONFIDENCE, Estimate, estimate, holm, signed_rank_test
+from harness.evaluation.significance import Estimate, estimate, holm, signed_rank_test, significant_direction
 from harness.metrics.metric import Metric
 
 #: Readings of what a strategy does to ranking and decisions.
@@ -105,7 +105,7 @@ def strategy_comparisons(scores: Scores, task: str) -> list[StrategyComparison]:
     probability = scores.metrics["brier"]
     if objective.metric_type == "decision":
         decision = objective
-    if objective.metric_type == "probability":
+    elif objective.metric_type == "probability":
         probability = objective
     ranking, title = ranking_metric(scores, task), f"Δ {decision.label}"
     columns = [StrategyComparison(f"Δ {ranking.label}", ranking, kind, kind)]
@@ -149,10 +149,9 @@ def _difference(scores: Scores, task: str, entry: Entry, column: StrategyCompari
     for kind in kinds:
         rows = scores.rows_of(task, entry, kind).select(none_rows.splits)
         reference = none_rows.select(rows.splits)
-        change = rows[metric.name] - reference[metric.name]
-        ratio = reference.mean("ratio")
+        change, ratio = rows[metric.name] - reference[metric.name], reference.mean("ratio")
         candidates.append(estimate(change, ratio, can_test=can_test(scores, task), resolution=resolution))
-    sign = 1 if metric.greater_is_better else -1
+    sign = metric.sign
     best = max(candidates, key=lambda candidate: -math.inf if math.isnan(candidate.mean) else sign * candidate.mean)
     if math.isnan(best.p):
         return best
@@ -168,18 +167,12 @@ def strategy_readings(scores: Scores, task: str) -> list[StrategyReading]:
     for difference in differences:
         directions = []
         for column, change in zip(columns, difference.estimates, strict=True):
-            directions.append(_direction(column, change, next(adjusted)))
+            greater = column.metric.greater_is_better
+            directions.append(significant_direction(change, next(adjusted), greater_is_better=greater))
         untested = all(math.isnan(change.p) for change in difference.estimates)
         reading = NO_READING if untested else strategy_reading(directions)
         readings.append(StrategyReading(difference, tuple(directions), reading))
     return readings
-
-
-def _direction(column: StrategyComparison, difference: Estimate, adjusted: float) -> int:
-    """1 where the strategy is significantly better, −1 where it is significantly worse, else 0."""
-    if math.isnan(adjusted) or adjusted >= 1 - CONFIDENCE:
-        return 0
-    return 1 if (difference.mean > 0) == column.metric.greater_is_better else -1
 
 
 def strategy_reading(directions: Sequence[int]) -> str:
@@ -246,7 +239,7 @@ def _count(scores: Scores, by_task: Mapping[str, StrategyReading], *, same_metri
     for task, reading in by_task.items():
         readings[NO_READING if reading.reading == NO_READING else reading.main] += 1
         probabilities[reading.directions[-1]] += 1
-        gains.append(_ranking_gain(scores, task, reading))
+        gains.append(ranking_metric(scores, task).sign * reading.difference.estimates[0].mean)  # above 0 is better
     test, mean_gain, rank_sum, p = signed_rank_test(gains), math.nan, math.nan, math.nan
     if same_metric:
         mean_gain, rank_sum = sum(gains) / len(gains), test.sum
@@ -255,9 +248,3 @@ def _count(scores: Scores, by_task: Mapping[str, StrategyReading], *, same_metri
     pair, higher = (reading.family, reading.strategy), sum(gain > 0 for gain in gains)
     changed = probabilities[1], probabilities[-1]
     return StrategyCount(*pair, len(gains), readings, *changed, higher, mean_gain, rank_sum, p)
-
-
-def _ranking_gain(scores: Scores, task: str, reading: StrategyReading) -> float:
-    """The mean difference in ranking, which is compared first; above zero where the strategy is better."""
-    sign = 1 if ranking_metric(scores, task).greater_is_better else -1
-    return sign * reading.difference.estimates[0].mean

@@ -14,6 +14,7 @@ from typing import TypeAlias
 import numpy as np
 
 from harness.metrics.logits import Floats, Labels, Proba, conditional_logit, log_proba, logistic, softmax
+from harness.metrics.metric import CostMatrix
 from harness.metrics.threshold import best_threshold
 
 NO_CALIBRATION, PRIOR_CORRECTION = "none", "prior"
@@ -152,11 +153,7 @@ def make_calibrator(
 
 
 def calibrated_threshold(
-    fit: Callable[[Proba, Labels], Calibrator],
-    proba: Proba,
-    y: Labels,
-    seed: int,
-    costs: tuple[tuple[float, ...], ...] | None = None,
+    fit: Callable[[Proba, Labels], Calibrator], proba: Proba, y: Labels, seed: int, costs: CostMatrix = None
 ) -> float:
     """Choose the threshold of two classes after a calibration, on rows that the calibrator was not fitted on.
 
@@ -275,8 +272,7 @@ def has_known_prior(strategy: Mapping[str, object], name: str) -> bool:
 
 
 def _column(proba: Proba, label: int) -> Floats:
-    column: Floats = proba[:, label].astype(float)
-    return column
+    return np.asarray(proba[:, label].astype(float))
 
 
 def _log_odds(proba: Proba, label: int, minimum: float) -> Floats:
@@ -319,15 +315,13 @@ def _fit_temperature(proba: Proba, y: Labels) -> TemperatureScaling:
 def _normalized(raw: Floats) -> Floats:
     """Rows (n, k) divided by their sums; uniform where the sum is 0."""
     total = raw.sum(axis=1, keepdims=True)
-    proba: Floats = np.divide(raw, total, out=np.full_like(raw, 1 / raw.shape[1]), where=total > 0)
-    return proba
+    return np.asarray(np.divide(raw, total, out=np.full_like(raw, 1 / raw.shape[1]), where=total > 0))
 
 
 def _expit(log_odds: Floats) -> Floats:
     from scipy.special import expit
 
-    proba: Floats = expit(log_odds)
-    return proba
+    return np.asarray(expit(log_odds))
 
 
 def _with_negative(positive: Floats) -> Floats:

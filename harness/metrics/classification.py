@@ -8,9 +8,9 @@ the ranking metrics unweighted means of one class against the rest. The precisio
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from harness.metrics.metric import Metric, Predictions
+from harness.metrics.metric import Metric, MetricType, Predictions
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
     Counts = npt.NDArray[np.int64]
     OneVsRestScore = Callable[[Counts, Counts], float]
+    Score = Callable[[Predictions], float]
 
 ECE_BINS = 15  # as in Guo et al. (2017)
 LIFT_SHARE = 0.10
@@ -63,7 +64,7 @@ def _g_mean(p: Predictions) -> float:
     return float(recall.prod() ** (1 / len(recall)))
 
 
-def _class_metric(column: int, negative: bool) -> Callable[[Predictions], float]:
+def _class_metric(column: int, negative: bool) -> Score:
     """A column of `class_report`: that of the positive or negative class, or the mean over several classes."""
 
     def compute(p: Predictions) -> float:
@@ -91,7 +92,7 @@ def _expected_cost(p: Predictions) -> float:
     return float((p.confusion * np.asarray(p.costs)).sum() / p.confusion.sum())
 
 
-def _one_vs_rest(score: OneVsRestScore) -> Callable[[Predictions], float]:
+def _one_vs_rest(score: OneVsRestScore) -> Score:
     """The score of the positive class, or the mean over several classes; NaN where a class has no rows or all of them."""
 
     def compute(p: Predictions) -> float:
@@ -129,22 +130,27 @@ def _average_precision(hits: Counts, predicted: Counts) -> float:
     return float(-np.sum(recall_steps * (hits / predicted)))
 
 
-def _log_loss(p: Predictions) -> float:
+def log_losses(p: Predictions) -> npt.NDArray[np.float64]:
+    """Compute the log loss of every row, (n,)."""
     import numpy as np
 
     minimum = float(np.finfo(np.float32).eps)  # probabilities are stored as float32
     proba = np.clip(p.proba.astype(float), minimum, 1 - minimum)
-    proba /= proba.sum(axis=1, keepdims=True)
-    return float(-np.log(proba[np.arange(len(p.y)), p.y]).mean())
+    return np.asarray(-np.log(proba[np.arange(len(p.y)), p.y] / proba.sum(axis=1)))
 
 
-def _brier(p: Predictions) -> float:
+def squared_errors(p: Predictions) -> npt.NDArray[np.float64]:
+    """Compute the Brier score of every row, (n,)."""
     import numpy as np
 
     if p.binary:
-        return float(((p.proba[:, 1].astype(float) - p.y) ** 2).mean())
+        return np.asarray((p.proba[:, 1].astype(float) - p.y) ** 2)
     truth = np.eye(p.proba.shape[1])[p.y]
-    return float(((p.proba - truth) ** 2).sum(axis=1).mean())
+    return np.asarray(((p.proba - truth) ** 2).sum(axis=1))
+
+
+def _mean_loss(losses: Callable[[Predictions], npt.NDArray[np.float64]]) -> Score:
+    return lambda p: float(losses(p).mean())
 
 
 def _ece(p: Predictions) -> float:
@@ -173,138 +179,52 @@ def _lift_at_10(p: Predictions) -> float:
     return float(hits / n_selected / positive.mean())
 
 
+#: The sentences about the metrics in the glossary of the report, by name.
+GLOSSARY = {
+    "accuracy": "share of rows decided correctly; always deciding for the larger class already looks good",
+    "balanced_accuracy": "balanced accuracy: mean of the recalls of all classes; 0.5 is chance with two",
+    "precision": "of the rows predicted positive, the share that is (several classes: mean over them)",
+    "recall": "of the positive rows, the share that was found (several classes: mean over them)",
+    "f1": "harmonic mean of precision and recall of the positive class (several classes: mean over them)",
+    "precision_negative": "of the rows predicted negative, the share that is",
+    "recall_negative": "of the negative rows, the share that was left alone; also called specificity",
+    "f1_negative": "harmonic mean of precision and recall of the negative class",
+    "mcc": "Matthews correlation of decision and truth: 1 perfect, 0 no better than guessing (Gorodkin 2004)",
+    "g_mean": "geometric mean of the recalls of all classes: 0 as soon as one class is never found",
+    "roc_auc": "area under the ROC curve: how often a positive row is ranked above a negative one; 0.5 is chance",
+    "average_precision": "average precision, area under the precision-recall curve; chance is the share of positive rows",
+    "log_loss": "mean −log of the probability given to what came true; lower is better",
+    "brier": "mean squared error of the probabilities; lower is better (several classes: summed over them)",
+    "ece": f"expected calibration error: mean gap between probability and frequency in {ECE_BINS} equally wide bins; lower is better",
+    "lift_at_10": "how many times more positives the tenth of rows ranked first holds than a random tenth",
+    "expected_cost": "mean cost of a decision under the task's cost matrix; lower is better",
+}
+
+
+def _metric(metric_type: MetricType, name: str, label: str, compute: Score, **options: Any) -> Metric:
+    """A metric with its sentence in the glossary; `options` are other fields of `Metric`."""
+    sentence = GLOSSARY[name]
+    return Metric(name=name, compute=compute, metric_type=metric_type, label=label, description=sentence, **options)
+
+
 METRICS = (
-    Metric(
-        name="accuracy",
-        compute=_accuracy,
-        metric_type="decision",
-        over_rows=True,
-        label="Accuracy",
-        description="share of rows decided correctly; always deciding for the larger class already looks good",
-    ),
-    Metric(
-        name="balanced_accuracy",
-        compute=_balanced_accuracy,
-        metric_type="decision",
-        label="Bal. acc.",
-        description="balanced accuracy: mean of the recalls of all classes; 0.5 is chance with two",
-    ),
-    Metric(
-        name="precision",
-        compute=_class_metric(0, negative=False),
-        metric_type="decision",
-        label="Precision",
-        description="of the rows predicted positive, the share that is (several classes: mean over them)",
-    ),
-    Metric(
-        name="recall",
-        compute=_class_metric(1, negative=False),
-        metric_type="decision",
-        label="Recall",
-        description="of the positive rows, the share that was found (several classes: mean over them)",
-    ),
-    Metric(
-        name="f1",
-        compute=_class_metric(2, negative=False),
-        metric_type="decision",
-        label="F1",
-        description="harmonic mean of precision and recall of the positive class (several classes: mean over them)",
-    ),
-    Metric(
-        name="precision_negative",
-        compute=_class_metric(0, negative=True),
-        metric_type="decision",
-        binary_only=True,
-        label="Precision (neg.)",
-        description="of the rows predicted negative, the share that is",
-    ),
-    Metric(
-        name="recall_negative",
-        compute=_class_metric(1, negative=True),
-        metric_type="decision",
-        binary_only=True,
-        label="Recall (neg.)",
-        description="of the negative rows, the share that was left alone; also called specificity",
-    ),
-    Metric(
-        name="f1_negative",
-        compute=_class_metric(2, negative=True),
-        metric_type="decision",
-        binary_only=True,
-        label="F1 (neg.)",
-        description="harmonic mean of precision and recall of the negative class",
-    ),
-    Metric(
-        name="mcc",
-        compute=_mcc,
-        metric_type="decision",
-        label="MCC",
-        description="Matthews correlation of decision and truth: 1 perfect, 0 no better than guessing (Gorodkin 2004)",
-    ),
-    Metric(
-        name="g_mean",
-        compute=_g_mean,
-        metric_type="decision",
-        label="G-mean",
-        description="geometric mean of the recalls of all classes: 0 as soon as one class is never found",
-    ),
-    Metric(
-        name="roc_auc",
-        compute=_one_vs_rest(_roc_auc),
-        metric_type="ranking",
-        label="ROC AUC",
-        description="area under the ROC curve: how often a positive row is ranked above a negative one; 0.5 is chance",
-    ),
-    Metric(
-        name="average_precision",
-        compute=_one_vs_rest(_average_precision),
-        metric_type="ranking",
-        label="AP",
-        description="average precision, area under the precision-recall curve; chance is the share of positive rows",
-    ),
-    Metric(
-        name="log_loss",
-        compute=_log_loss,
-        metric_type="probability",
-        greater_is_better=False,
-        span=LOG_LOSS_SPAN,
-        label="Log loss",
-        description="mean −log of the probability given to what came true; lower is better",
-    ),
-    Metric(
-        name="brier",
-        compute=_brier,
-        metric_type="probability",
-        greater_is_better=False,
-        label="Brier",
-        description="mean squared error of the probabilities; lower is better (several classes: summed over them)",
-    ),
-    Metric(
-        name="ece",
-        compute=_ece,
-        metric_type="probability",
-        greater_is_better=False,
-        label="ECE",
-        description=f"expected calibration error: mean gap between probability and frequency in {ECE_BINS} equally wide bins; "
-        "lower is better",
-    ),
-    Metric(
-        name="lift_at_10",
-        compute=_lift_at_10,
-        metric_type="ranking",
-        binary_only=True,
-        span=1 / LIFT_SHARE,
-        label="Lift@10 %",
-        description="how many times more positives the tenth of rows ranked first holds than a random tenth",
-    ),
-    Metric(
-        name="expected_cost",
-        compute=_expected_cost,
-        metric_type="decision",
-        greater_is_better=False,
-        needs_costs=True,
-        over_rows=True,
-        label="Cost",
-        description="mean cost of a decision under the task's cost matrix; lower is better",
+    _metric("decision", "accuracy", "Accuracy", _accuracy, over_rows=True),
+    _metric("decision", "balanced_accuracy", "Bal. acc.", _balanced_accuracy),
+    _metric("decision", "precision", "Precision", _class_metric(0, negative=False)),
+    _metric("decision", "recall", "Recall", _class_metric(1, negative=False)),
+    _metric("decision", "f1", "F1", _class_metric(2, negative=False)),
+    _metric("decision", "precision_negative", "Precision (neg.)", _class_metric(0, negative=True), binary_only=True),
+    _metric("decision", "recall_negative", "Recall (neg.)", _class_metric(1, negative=True), binary_only=True),
+    _metric("decision", "f1_negative", "F1 (neg.)", _class_metric(2, negative=True), binary_only=True),
+    _metric("decision", "mcc", "MCC", _mcc),
+    _metric("decision", "g_mean", "G-mean", _g_mean),
+    _metric("ranking", "roc_auc", "ROC AUC", _one_vs_rest(_roc_auc)),
+    _metric("ranking", "average_precision", "AP", _one_vs_rest(_average_precision)),
+    _metric("probability", "log_loss", "Log loss", _mean_loss(log_losses), greater_is_better=False, span=LOG_LOSS_SPAN),
+    _metric("probability", "brier", "Brier", _mean_loss(squared_errors), greater_is_better=False),
+    _metric("probability", "ece", "ECE", _ece, greater_is_better=False),
+    _metric("ranking", "lift_at_10", "Lift@10 %", _lift_at_10, binary_only=True, span=1 / LIFT_SHARE),
+    _metric(
+        "decision", "expected_cost", "Cost", _expected_cost, greater_is_better=False, needs_costs=True, over_rows=True
     ),
 )

@@ -17,15 +17,13 @@ MAX_STEPS, TOLERANCE = 100, 1e-10  #: of Newton's method
 
 def log_proba(proba: Proba, minimum: float) -> Floats:
     """Take the logarithm of probabilities, after raising those below `minimum` to it."""
-    logs: Floats = np.log(np.clip(proba.astype(float), minimum, 1.0))
-    return logs
+    return np.asarray(np.log(np.clip(proba.astype(float), minimum, 1.0)))
 
 
 def softmax(scores: Floats) -> Floats:
     """Turn rows (n, k) of scores into probabilities (n, k)."""
     powers = np.exp(scores - scores.max(axis=1, keepdims=True))
-    proba: Floats = powers / powers.sum(axis=1, keepdims=True)
-    return proba
+    return np.asarray(powers / powers.sum(axis=1, keepdims=True))
 
 
 def logistic(features: Floats, targets: Floats, ridge: Floats) -> Floats:

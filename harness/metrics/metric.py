@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
 Array = TypeVar("Array", bound="npt.NDArray[Any]")
+CostMatrix: TypeAlias = tuple[tuple[float, ...], ...] | None  #: ``costs[true][predicted]``
 MetricType: TypeAlias = Literal["ranking", "decision", "probability"]
 
 
@@ -37,7 +38,7 @@ class Predictions:
     y: npt.NDArray[np.int64]
     proba: npt.NDArray[np.floating]
     threshold: float | None = 0.5
-    costs: tuple[tuple[float, ...], ...] | None = None
+    costs: CostMatrix = None
 
     def __post_init__(self) -> None:
         # Views and not copies: the caller's own arrays stay writable.

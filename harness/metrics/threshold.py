@@ -8,13 +8,15 @@ if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
 
+    from harness.metrics.metric import CostMatrix
+
+    Floats = npt.NDArray[np.float64]
+
 DEFAULT_CUT = 0.5
 ABOVE_ALL = 1.0 + 1e-6  # more than any probability, in float32 too
 
 
-def best_threshold(
-    y: npt.NDArray[np.int64], proba: npt.NDArray[np.floating], costs: tuple[tuple[float, ...], ...] | None = None
-) -> float:
+def best_threshold(y: npt.NDArray[np.int64], proba: npt.NDArray[np.floating], costs: CostMatrix = None) -> float:
     """Choose the decision threshold that is best on these rows.
 
     Every cut between neighbouring probabilities is tried, including those that predict all rows or (with costs) none as
@@ -58,27 +60,19 @@ def best_threshold(
     return float(cuts[best[np.argmin(np.abs(cuts[best] - DEFAULT_CUT))]])
 
 
-def _loss(
-    hits: npt.NDArray[np.float64],
-    predicted: npt.NDArray[np.int64],
-    rows: int,
-    positives: float,
-    costs: tuple[tuple[float, ...], ...] | None,
-) -> npt.NDArray[np.float64]:
+def _loss(hits: Floats, predicted: npt.NDArray[np.int64], rows: int, positives: float, costs: CostMatrix) -> Floats:
     """The loss of every cut: minus F1, or the total cost."""
     if costs is None:
-        f1: npt.NDArray[np.float64] = 2 * hits / (predicted + positives)
+        f1: Floats = 2 * hits / (predicted + positives)
         return -f1
     false_positives, false_negatives = predicted - hits, positives - hits
     true_negatives = rows - positives - false_positives
     (cost_tn, cost_fp), (cost_fn, cost_tp) = costs
-    total: npt.NDArray[np.float64] = (
-        hits * cost_tp + false_positives * cost_fp + false_negatives * cost_fn + true_negatives * cost_tn
-    )
-    return total
+    costs_of_positives: Floats = hits * cost_tp + false_positives * cost_fp
+    return costs_of_positives + false_negatives * cost_fn + true_negatives * cost_tn
 
 
-def _cuts(distinct: npt.NDArray[np.floating]) -> npt.NDArray[np.float64]:
+def _cuts(distinct: npt.NDArray[np.floating]) -> Floats:
     """The middle below each of the sorted distinct probabilities, and one above the last: shape (n + 1,).
 
     Rounded to the precision of the probabilities, where a middle may equal its lower neighbour: then it is the upper one.

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
-from harness.evaluation.complexity import EntryCosts
+from harness.evaluation.training import EntryCosts
 from harness.report.figures.style import (
     COLOURS,
     LABEL_SIZE,

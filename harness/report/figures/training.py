@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from harness.evaluation.complexity import Architecture, ChosenArchitectures
+from harness.evaluation.training import Architecture, ChosenArchitectures
 from harness.report.figures.style import (
     BLUE,
     ORANGE,

@@ -9,11 +9,11 @@ from operator import attrgetter
 
 import numpy as np
 
-from harness.evaluation import bayesian_signed_rank, cross_task, friedman
-from harness.evaluation.bayesian_signed_rank import ROPE, Posterior
+from harness.evaluation import cross_task, task_statistics
 from harness.evaluation.cross_task import Array, CommonTasks, common_tasks, evaluated_rankings, family_rows
 from harness.evaluation.ranking import BASELINE, Ranking
 from harness.evaluation.significance import CONFIDENCE
+from harness.evaluation.task_statistics import ROPE, Posterior
 from harness.report.content import Evidence, Figure, Section
 from harness.report.figures.cross_task import (
     mean_rank_figure,
@@ -123,11 +123,11 @@ def _opening(rankings: Sequence[Ranking], overview: CrossTaskOverview) -> str:
 def _rank_parts(overview: CrossTaskOverview, families: Sequence[str]) -> tuple[str | Figure, ...]:
     common = overview.common
     means, k, n = common.means, len(common.entries), len(common.tasks)
-    p_values = friedman.pairwise_p_values(means)
+    p_values = task_statistics.pairwise_p_values(means)
     pairs, different = k * (k - 1) // 2, int((p_values < 1 - CONFIDENCE).sum()) // 2
     verb = "is" if different == 1 else "are"
     text = f"{_friedman_text(means)}{different} of {format_count(pairs, 'pair')} {verb} significantly different."
-    needed = friedman.min_tasks(k)
+    needed = task_statistics.min_tasks(k)
     if n < needed:
         text += (
             f" With {pairs} pairs no pair could have been significantly different on {format_count(n, 'task')}, whatever "
@@ -135,7 +135,7 @@ def _rank_parts(overview: CrossTaskOverview, families: Sequence[str]) -> tuple[s
         )
     names = tuple(map(short_name, common.entries[:MAX_DRAWN]))
     last = len(names) - 1
-    spans = tuple((first, min(end, last)) for first, end in friedman.tied_groups(p_values) if first < last)
+    spans = tuple((first, min(end, last)) for first, end in task_statistics.tied_groups(p_values) if first < last)
     ranks = tuple(cross_task_table.mean_ranks(common)[: len(names)].tolist())
     draw = partial(mean_rank_figure, names, _family_numbers(common, families)[:MAX_DRAWN], ranks, spans)
     caption = "Mean ranks of the entries, with lines that join those that are not significantly different"
@@ -148,7 +148,7 @@ def _friedman_text(means: Array) -> str:
     """The test of all entries together; nothing for two, where it would be a rough test of their pair."""
     if len(means) < 3:
         return ""
-    test = friedman.friedman_test(friedman.task_ranks(means))
+    test = task_statistics.friedman_test(task_statistics.task_ranks(means))
     f = "beyond every bound" if np.isinf(test.f) else f"= {format_number(test.f, 2)}"
     verdict = "no difference among the entries is shown"
     if test.p < 1 - CONFIDENCE:
@@ -254,10 +254,10 @@ def pairwise_posteriors(common: CommonTasks, first: int) -> Mapping[tuple[int, i
     n = means.shape[1]
     if n < MIN_TASKS:
         return {}
-    weights = bayesian_signed_rank.draw_task_weights(n, seed_of("practical", *common.tasks))
+    weights = task_statistics.draw_task_weights(n, seed_of("practical", *common.tasks))
     posteriors = {}
     for i, j in combinations(range(len(means)), 2):
-        posteriors[i, j] = bayesian_signed_rank.signed_rank_posterior(means[i] - means[j], weights)
+        posteriors[i, j] = task_statistics.signed_rank_posterior(means[i] - means[j], weights)
     return posteriors
 
 

@@ -10,7 +10,7 @@ from operator import attrgetter
 
 import numpy as np
 
-from harness.evaluation import bradley_terry, cross_task, friedman
+from harness.evaluation import cross_task, task_statistics
 from harness.evaluation.cross_task import Array, CommonTasks, coverage, evaluated_rankings
 from harness.evaluation.ranking import Ranking
 from harness.evaluation.scores import STATUS_MISSING, Entry, Scores
@@ -51,18 +51,18 @@ class CrossTaskOverview:
 def cross_task_overview(common: CommonTasks) -> CrossTaskOverview:
     """Rank the entries of at least two tasks, and estimate their ratings."""
     common = order_by_rank(common)
-    wins = np.array(list(map(bradley_terry.pairwise_wins, common.scores)))
-    ratings = bradley_terry.ratings(wins)
+    wins = np.array(list(map(task_statistics.pairwise_wins, common.scores)))
+    ratings = task_statistics.ratings(wins)
     lower = upper = np.full(len(ratings), np.nan)
     if len(common.tasks) >= MIN_TASKS and len(ratings) > 1:
         seed = seed_of("across", *common.tasks, *map(attrgetter("name"), common.entries))
-        lower, upper = bradley_terry.rating_intervals(wins, seed)
+        lower, upper = task_statistics.rating_intervals(wins, seed)
     return CrossTaskOverview(common, wins, ratings, lower, upper)
 
 
 def mean_ranks(common: CommonTasks) -> Array:
     """Give the mean rank of every entry over the tasks."""
-    return np.asarray(friedman.task_ranks(common.means).mean(axis=1))
+    return np.asarray(task_statistics.task_ranks(common.means).mean(axis=1))
 
 
 def order_by_rank(common: CommonTasks) -> CommonTasks:

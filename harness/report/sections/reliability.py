@@ -10,10 +10,9 @@ from operator import attrgetter
 
 import numpy as np
 
-from harness.evaluation import significance
-from harness.evaluation.bootstrap import MAX_ENTRIES, RESAMPLES, BestProbabilities, best_probabilities
-from harness.evaluation.optimism import EntryOptimism, SelectionOptimism, entry_optimism, selection_optimism
+from harness.evaluation import reliability, significance
 from harness.evaluation.ranking import BASELINE, RankedEntry, Ranking
+from harness.evaluation.reliability import MAX_ENTRIES, RESAMPLES
 from harness.evaluation.scores import Scores
 from harness.evaluation.significance import POWER, Estimate, PairedSpread, repeats_needed
 from harness.report.content import Evidence, Figure, Section
@@ -80,7 +79,7 @@ class Rival:
 def sections(evidence: Evidence) -> list[Section]:
     """Write a section per task, one over them where there are several, coverage, and how everything was evaluated."""
     scores, rankings = evidence.scores, list(filter(attrgetter("best"), evidence.rankings))
-    by_task = best_probabilities(evidence.store, scores, tuple(rankings))
+    by_task = reliability.best_probabilities(evidence.store, scores, tuple(rankings))
     with_figure = len(rankings) <= MAX_FIGURE_TASKS
     written = []
     for ranking in rankings:
@@ -119,10 +118,13 @@ def rivals(scores: Scores, ranking: Ranking) -> list[Rival]:
 
 
 def _parts(
-    scores: Scores, ranking: Ranking, stability: BestProbabilities | None, *, with_figure: bool
+    scores: Scores, ranking: Ranking, stability: reliability.BestProbabilities | None, *, with_figure: bool
 ) -> tuple[str | Figure, ...]:
-    optimism, against = entry_optimism(scores, ranking), rivals(scores, ranking)
-    sentences = [_selection_text(ranking, selection_optimism(scores, ranking)), _stability_text(ranking, stability)]
+    optimism, against = reliability.entry_optimism(scores, ranking), rivals(scores, ranking)
+    sentences = [
+        _selection_text(ranking, reliability.selection_optimism(scores, ranking)),
+        _stability_text(ranking, stability),
+    ]
     if ranking.no_test_reason:
         sentences.append(f"What difference could have been significant is not known: {ranking.no_test_reason}.")
     sentences += power_sentences(ranking, against)
@@ -140,7 +142,7 @@ def _parts(
     return tuple(parts)
 
 
-def _selection_text(ranking: Ranking, chosen: SelectionOptimism | None) -> str:
+def _selection_text(ranking: Ranking, chosen: reliability.SelectionOptimism | None) -> str:
     if chosen is None:
         return "Nothing was searched, so there is no optimism."
     added = chosen.difference
@@ -159,7 +161,7 @@ def _gap_text(gap: Estimate) -> str:
     return f"{estimate_text(replace(gap, mean=abs(gap.mean)))} {'more' if gap.mean >= 0 else 'less'}"
 
 
-def _stability_text(ranking: Ranking, stability: BestProbabilities | None) -> str:
+def _stability_text(ranking: Ranking, stability: reliability.BestProbabilities | None) -> str:
     if stability is None:
         if sum(ranked.rank is not None for ranked in ranking.entries) < 2:
             return "There is one entry only, so no other can be first."
@@ -210,7 +212,7 @@ def _baseline_is_second(ranking: Ranking, rival: Rival) -> bool:
     return ranking.baseline is not None and ranking.baseline.rank == 2 and rival.ranked.rank == 3
 
 
-def _optimism_table(ranking: Ranking, optimism: Sequence[EntryOptimism]) -> str:
+def _optimism_table(ranking: Ranking, optimism: Sequence[reliability.EntryOptimism]) -> str:
     name = metric_name(ranking.metric)
     rows = []
     for entry in optimism:
@@ -237,11 +239,13 @@ def _repeats_text(repeats: int | None) -> str:
     return "none ever" if repeats is None else f"{repeats:,}"
 
 
-def overview_table(scores: Scores, rankings: Sequence[Ranking], by_task: Mapping[str, BestProbabilities]) -> str:
+def overview_table(
+    scores: Scores, rankings: Sequence[Ranking], by_task: Mapping[str, reliability.BestProbabilities]
+) -> str:
     """Write a row per task, and where the baseline is second and passed over."""
     rows, passed_over = [], []
     for ranking in rankings:
-        chosen, against = selection_optimism(scores, ranking), rivals(scores, ranking)
+        chosen, against = reliability.selection_optimism(scores, ranking), rivals(scores, ranking)
         stability = by_task.get(ranking.task)
         cells = [MISSING] * 7
         if ranking.best:
@@ -268,7 +272,10 @@ def overview_table(scores: Scores, rankings: Sequence[Ranking], by_task: Mapping
 
 
 def _figure(
-    ranking: Ranking, optimism: Sequence[EntryOptimism], stability: BestProbabilities | None, against: Sequence[Rival]
+    ranking: Ranking,
+    optimism: Sequence[reliability.EntryOptimism],
+    stability: reliability.BestProbabilities | None,
+    against: Sequence[Rival],
 ) -> Figure:
     points = []
     for entry in optimism:

@@ -12,9 +12,9 @@ import numpy as np
 from scipy import stats
 
 from harness.evaluation.cross_task import common_tasks, evaluated_rankings, family_rows
-from harness.evaluation.friedman import task_ranks
 from harness.evaluation.ranking import BASELINE, RankedEntry, Ranking
 from harness.evaluation.scores import Scores
+from harness.evaluation.task_statistics import task_ranks
 from harness.report.content import Evidence, Section
 from harness.report.render import markdown
 from harness.report.render.markdown import bold_best, escape, folded_table, format_number

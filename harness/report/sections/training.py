@@ -11,10 +11,20 @@ from operator import attrgetter, methodcaller
 
 import numpy as np
 
-from harness.evaluation.complexity import COSTS, ChosenArchitectures, Layers, chosen_architectures, entry_costs
 from harness.evaluation.ranking import Ranking
 from harness.evaluation.scores import Scores
-from harness.evaluation.training_curves import EntryTraining, NetworkFit, RunTraining, collect_training, count_splits
+from harness.evaluation.training import (
+    COSTS,
+    ChosenArchitectures,
+    EntryTraining,
+    Layers,
+    NetworkFit,
+    RunTraining,
+    chosen_architectures,
+    collect_training,
+    count_splits,
+    entry_costs,
+)
 from harness.report.content import Evidence, Figure, Section
 from harness.report.figures.cost import pareto_figure
 from harness.report.figures.training import Losses, architecture_figure, convergence_figure, shape_text, size_text

@@ -1,13 +1,14 @@
-"""The probability that an entry is the best, by a bootstrap of the test rows: P(best).
+"""How reliable a ranking is: the optimism of inner scores, and the probability that an entry is the best.
 
-A bootstrap (Efron 1979) of the rows within every outer split's test rows, class by class, so that a resample has as many
-rows of each class as there were; all entries are scored on the same resampled rows. The fitted models are kept: what
-other training rows would have changed is not included.
+Optimism compares inner scores with scores on test rows. P(best) is estimated by a bootstrap (Efron 1979) of the rows within
+every outer split's test rows, class by class, so that a resample has as many rows of each class as there were; all entries
+are scored on the same resampled rows. The fitted models are kept: what other training rows would have changed is not included.
 """
 
 from __future__ import annotations
 
 import hashlib
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -18,12 +19,100 @@ import numpy.typing as npt
 
 from harness.errors import StoreError
 from harness.evaluation.metric_cache import MetricCache, read_cache, write_cache
-from harness.evaluation.ranking import RankedEntry, Ranking
-from harness.evaluation.scores import STAGES, Entry, Scores
+from harness.evaluation.ranking import BASELINE, RankedEntry, Ranking, paired_estimate
+from harness.evaluation.scores import STAGES, Entry, ScoreRows, Scores, entry_statuses
+from harness.evaluation.significance import Estimate
+from harness.metrics.classification import log_losses, squared_errors
 from harness.metrics.metric import Metric, Predictions
 from harness.seeding import seed_of
 from harness.store.record import Record
 from harness.store.store import Store
+
+
+@dataclass(frozen=True)
+class EntryOptimism:
+    """One entry: its number of trials, its mean inner and outer score, and by how much the inner one was too good.
+
+    `gap` is positive where the inner score was too good, whether greater or less is better.
+    """
+
+    entry: Entry
+    name: str
+    trials: float
+    inner: float
+    outer: float
+    gap: Estimate
+
+
+@dataclass(frozen=True)
+class SelectionOptimism:
+    """What choosing by inner scores adds to them, on average over the pairs of family and strategy that have both stages.
+
+    `default` is the gap of configurations that were not chosen, `tuned` that of the searches' choices, `difference` is
+    tuned − default.
+    """
+
+    pairs: int
+    trials: float
+    default: Estimate
+    tuned: Estimate
+    difference: Estimate
+
+
+def entry_optimism(scores: Scores, ranking: Ranking) -> list[EntryOptimism]:
+    """Compare inner with outer scores of the entries that have both in all splits, best first, without the baseline."""
+    entries = []
+    for ranked in ranking.entries:
+        rows = ranked.rows
+        if ranked.complete and ranked.entry.family != BASELINE and not math.isnan(rows.mean("inner")):
+            gap = paired_estimate(scores, ranking.task, ranking.metric, optimism_gaps(ranking, rows), rows)
+            trials, inner, outer = map(rows.mean, ("trials", "inner", ranking.metric.name))
+            entries.append(EntryOptimism(ranked.entry, ranked.name, trials, inner, outer, gap))
+    return entries
+
+
+def selection_optimism(scores: Scores, ranking: Ranking) -> SelectionOptimism | None:
+    """Estimate what the search adds to inner scores by choosing the best of them.
+
+    Parameters
+    ----------
+    scores : Scores
+        The scores of the run.
+    ranking : Ranking
+        The ranking of one task.
+
+    Returns
+    -------
+    SelectionOptimism or None
+        None where no pair of family and strategy has both stages in all splits that count.
+    """
+    splits = next((ranked.rows.splits for ranked in ranking.entries if ranked.complete), ())
+    gaps, pairs = [], []
+    for entry in entry_statuses(scores, ranking.task):
+        if entry.stage != "tuned" or entry.family == BASELINE:
+            continue
+        default = scores.rows_of(ranking.task, entry._replace(stage="default"), ranking.threshold_kind)
+        tuned = scores.rows_of(ranking.task, entry, ranking.threshold_kind)
+        if not splits or not default.splits == tuned.splits == splits or max(tuned["trials"]) <= 1:
+            continue
+        stage_gaps = optimism_gaps(ranking, default), optimism_gaps(ranking, tuned)
+        if not np.isnan(stage_gaps).any():
+            gaps.append(stage_gaps)
+            pairs.append(tuned)
+    if not pairs:
+        return None
+    default_gap, tuned_gap = np.mean(gaps, axis=0)
+    trials = float(np.mean([rows.mean("trials") for rows in pairs]))
+    estimates = []
+    for gap in (default_gap, tuned_gap, tuned_gap - default_gap):
+        estimates.append(paired_estimate(scores, ranking.task, ranking.metric, gap, pairs[0]))
+    return SelectionOptimism(len(pairs), trials, *estimates)
+
+
+def optimism_gaps(ranking: Ranking, rows: ScoreRows) -> npt.NDArray[np.float64]:
+    """Compute inner minus outer score per split, signed so that positive is too good."""
+    return (rows["inner"] - rows[ranking.metric.name]) * ranking.metric.sign
+
 
 RESAMPLES = 200
 MAX_ENTRIES = 20  #: that are resampled, from the first rank down
@@ -35,6 +124,8 @@ Counts: TypeAlias = npt.NDArray[np.int32]  #: (resamples, rows): how often a res
 ResampleScores: TypeAlias = npt.NDArray[np.float64]  #: (resamples,)
 Positive: TypeAlias = npt.NDArray[np.bool_]  #: (rows,)
 Proba: TypeAlias = npt.NDArray[np.floating]
+AboveCounter: TypeAlias = Callable[[Proba, Literal["left", "right"]], Counts]
+ResampleMetric: TypeAlias = Callable[[Predictions, Counts], ResampleScores]
 
 
 @dataclass(frozen=True)
@@ -157,19 +248,16 @@ def _best_shares(store: Store, scores: Scores, ranking: Ranking, entries: Sequen
     if not ranking.metric.greater_is_better:
         totals = -totals
     first = totals == totals.max(axis=0)
-    shares: ResampleScores = (first / first.sum(axis=0)).mean(axis=1)
-    return shares
+    return np.asarray((first / first.sum(axis=0)).mean(axis=1))
 
 
-def _one_by_one(metric: Metric) -> Callable[[Predictions, Counts], ResampleScores]:
+def _one_by_one(metric: Metric) -> ResampleMetric:
     def compute(predictions: Predictions, counts: Counts) -> ResampleScores:
         scores = []
         for row_counts in counts:
             rows = np.repeat(np.arange(len(predictions.y)), row_counts)
-            resample = Predictions(
-                predictions.y[rows], predictions.proba[rows], predictions.threshold, predictions.costs
-            )
-            scores.append(metric.compute(resample))
+            y, proba = predictions.y[rows], predictions.proba[rows]
+            scores.append(metric.compute(Predictions(y, proba, predictions.threshold, predictions.costs)))
         return np.array(scores, dtype=float)
 
     return compute
@@ -180,9 +268,7 @@ def _labels(predictions: Predictions) -> Sequence[int]:
     return (1,) if predictions.binary else range(predictions.proba.shape[1])
 
 
-def _one_vs_rest(
-    score: Callable[[Positive, Proba, Counts], ResampleScores],
-) -> Callable[[Predictions, Counts], ResampleScores]:
+def _one_vs_rest(score: Callable[[Positive, Proba, Counts], ResampleScores]) -> ResampleMetric:
     """The score of the positive class, or the mean over the classes, each against the rest."""
 
     def compute(predictions: Predictions, counts: Counts) -> ResampleScores:
@@ -217,32 +303,15 @@ def _sorted_rows(chosen: Positive, proba: Proba, counts: Counts) -> tuple[Proba,
     return -proba[rows], counts[:, rows]
 
 
-def _negatives_above(
-    positive: Positive, proba: Proba, counts: Counts
-) -> Callable[[Proba, Literal["left", "right"]], Counts]:
+def _negatives_above(positive: Positive, proba: Proba, counts: Counts) -> AboveCounter:
     """A function that counts the negative rows with higher (`left`), or not lower (`right`), scores than negated scores."""
     negated, negative_counts = _sorted_rows(~positive, proba, counts)
     sums = np.cumsum(np.pad(negative_counts, ((0, 0), (1, 0))), axis=1, dtype=np.int32)
     return lambda scores, side: sums[:, np.searchsorted(negated, scores, side)]
 
 
-def _mean_loss(
-    losses: Callable[[Predictions], npt.NDArray[np.float64]],
-) -> Callable[[Predictions, Counts], ResampleScores]:
+def _mean_loss(losses: Callable[[Predictions], npt.NDArray[np.float64]]) -> ResampleMetric:
     return lambda predictions, counts: np.asarray(counts @ losses(predictions) / counts.sum(axis=1))
-
-
-def _log_losses(predictions: Predictions) -> npt.NDArray[np.float64]:
-    minimum = float(np.finfo(np.float32).eps)
-    proba = np.clip(predictions.proba.astype(float), minimum, 1 - minimum)
-    return np.asarray(-np.log(proba[np.arange(len(predictions.y)), predictions.y] / proba.sum(axis=1)))
-
-
-def _squared_errors(predictions: Predictions) -> npt.NDArray[np.float64]:
-    if predictions.binary:
-        return np.asarray((predictions.proba[:, 1].astype(float) - predictions.y) ** 2)
-    indicators = np.eye(predictions.proba.shape[1])[predictions.y]
-    return np.asarray(((predictions.proba - indicators) ** 2).sum(axis=1))
 
 
 def _is_correct(predictions: Predictions) -> npt.NDArray[np.float64]:
@@ -259,11 +328,11 @@ def _f1(predictions: Predictions, counts: Counts) -> ResampleScores:
 
 
 #: By name and version: another version of a metric is computed one by one until it is added here.
-VECTORIZED: dict[str, Callable[[Predictions, Counts], ResampleScores]] = {
+VECTORIZED: dict[str, ResampleMetric] = {
     "average_precision@1": _one_vs_rest(_average_precision),
     "roc_auc@1": _one_vs_rest(_roc_auc),
-    "log_loss@1": _mean_loss(_log_losses),
-    "brier@1": _mean_loss(_squared_errors),
+    "log_loss@1": _mean_loss(log_losses),
+    "brier@1": _mean_loss(squared_errors),
     "accuracy@1": _mean_loss(_is_correct),
     "f1@1": _f1,
 }

@@ -1,0 +1,262 @@
+"""How tuned entries were trained: their costs against their scores, and architectures and training curves of networks."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from operator import itemgetter
+from typing import Any, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+from harness.errors import StoreError
+from harness.evaluation.ranking import BASELINE, RankedEntry, Ranking
+from harness.evaluation.scores import Entry, Scores
+from harness.store.record import EntryResult, Layer, Record
+from harness.store.store import Store
+
+Layers = tuple[Layer, ...]
+
+
+@dataclass(frozen=True)
+class Architecture:
+    """The layers of a network, how many splits chose them, and how many of their parameters were trained."""
+
+    layers: Layers
+    splits: int
+    trained: int
+
+    @property
+    def parameters(self) -> int:
+        """All parameters, trained or not."""
+        return sum(parameters for *_, parameters in self.layers)
+
+    @property
+    def frozen(self) -> int:
+        """The parameters that were not trained."""
+        return max(self.parameters - self.trained, 0)
+
+
+@dataclass(frozen=True)
+class ChosenArchitectures:
+    """An entry with the architectures that its splits chose, the most frequent first."""
+
+    entry: Entry
+    architectures: tuple[Architecture, ...]
+
+    @property
+    def splits(self) -> int:
+        """The number of splits."""
+        return sum(architecture.splits for architecture in self.architectures)
+
+
+def chosen_architectures(scores: Scores, ranking: Ranking) -> list[ChosenArchitectures]:
+    """Collect the architectures of the tuned networks of a task, best entry first."""
+    counts: dict[tuple[str, str], Counter[tuple[Layers, int]]] = {}
+    for cell in scores.cells:
+        if cell.record is None or cell.task != ranking.task:
+            continue
+        for outcome in cell.record.outcomes:
+            if outcome.stage == "tuned" and outcome.architecture:
+                network = outcome.architecture, _trained_parameters(outcome)
+                counts.setdefault((cell.family, cell.strategy), Counter())[network] += 1
+    chosen = []
+    for ranked in ranking.entries:
+        if ranked.entry.stage == "tuned" and ranked.entry[:2] in counts:
+            most_common = counts[ranked.entry[:2]].most_common()
+            architectures = [Architecture(layers, splits, trained) for (layers, trained), splits in most_common]
+            chosen.append(ChosenArchitectures(ranked.entry, tuple(architectures)))
+    return chosen
+
+
+def _trained_parameters(outcome: EntryResult) -> int:
+    if outcome.parameters is None:
+        return sum(parameters for *_, parameters in outcome.architecture)
+    return outcome.parameters
+
+
+COSTS = {"fit_seconds": "fit", "model_bytes": "size", "predict_us_per_row": "predict"}  #: column → its short name
+
+
+@dataclass(frozen=True)
+class EntryCosts:
+    """A tuned entry: its score, its costs, and the costs at which it is on the Pareto front."""
+
+    entry: Entry
+    name: str
+    score: float
+    costs: dict[str, float]  #: by column: `COSTS` and `parameters`; NaN where one is not known
+    fronts: tuple[str, ...]
+
+
+def pareto_front(costs: Sequence[float], scores: Sequence[float], *, greater: bool = True) -> list[bool]:
+    """Mark the points on the Pareto front of low cost and good score.
+
+    Parameters
+    ----------
+    costs, scores : sequences of float
+        One per point; a point with a NaN is never on the front.
+    greater : bool, default True
+        Whether a greater score is better.
+
+    Returns
+    -------
+    list of bool
+        True where no other point is at least as cheap and as good, and better in one of both.
+    """
+    cost, score = np.asarray(costs, dtype=float), np.asarray(scores, dtype=float)
+    if not greater:
+        score = -score
+    front = []
+    for point_cost, point_score in zip(cost, score, strict=True):
+        differs = (cost != point_cost) | (score != point_score)
+        dominated = bool(((cost <= point_cost) & (score >= point_score) & differs).any())
+        front.append(not (np.isnan(point_cost) or np.isnan(point_score) or dominated))
+    return front
+
+
+def entry_costs(ranking: Ranking) -> list[EntryCosts]:
+    """Give the tuned entries of a task that have all splits, best first, with the fronts they are on."""
+    candidates = list(filter(_is_candidate, ranking.entries))
+    costs, scores = list(map(_costs, candidates)), [ranked.score.mean for ranked in candidates]
+    fronts, greater = {}, ranking.metric.greater_is_better
+    for name in COSTS:
+        fronts[name] = pareto_front(list(map(itemgetter(name), costs)), scores, greater=greater)
+    entries = []
+    for position, ranked in enumerate(candidates):
+        own_fronts = tuple(name for name in COSTS if fronts[name][position])
+        entries.append(EntryCosts(ranked.entry, ranked.name, scores[position], costs[position], own_fronts))
+    return entries
+
+
+def _is_candidate(ranked: RankedEntry) -> bool:
+    return ranked.complete and ranked.entry.stage == "tuned" and ranked.entry.family != BASELINE
+
+
+def _costs(ranked: RankedEntry) -> dict[str, float]:
+    names = (*COSTS, "parameters")
+    return dict(zip(names, map(ranked.rows.mean, names), strict=True))
+
+
+Curves: TypeAlias = Mapping[str, npt.NDArray[np.float64]]
+
+
+@dataclass(frozen=True)
+class NetworkFit:
+    """The curves of one training, one value per epoch.
+
+    `loss` is the function that the losses are values of, empty where there was no choice: those of two functions have
+    different scales.
+    """
+
+    split: tuple[int, int]
+    curves: Curves
+    loss: str = ""
+
+    @property
+    def epoch(self) -> int:
+        """The epoch whose weights were kept, from 1."""
+        return int(self.curves["epoch"][0])
+
+    def metric_at_epoch(self, name: str) -> float:
+        """Get a value of a curve at the epoch whose weights were kept; NaN where there is none."""
+        curve = self.curves.get(name, np.zeros(0))
+        return float(curve[self.epoch - 1]) if 0 < self.epoch <= len(curve) else math.nan
+
+
+@dataclass(frozen=True)
+class EntryTraining:
+    """How the networks of one entry were trained: the refits of all splits, and per split the fits of its inner folds."""
+
+    fits: tuple[NetworkFit, ...]
+    inner_fits: tuple[tuple[NetworkFit, ...], ...]
+    outcomes: tuple[EntryResult, ...]
+
+    @property
+    def by_loss(self) -> dict[str, tuple[NetworkFit, ...]]:
+        """The refits by loss function, that of most splits first."""
+        grouped: dict[str, tuple[NetworkFit, ...]] = {}
+        for fit in self.fits:
+            grouped[fit.loss] = (*grouped.get(fit.loss, ()), fit)
+        return dict(sorted(grouped.items(), key=lambda group: (-count_splits(group[1]), group[0])))
+
+
+def count_splits(fits: Iterable[NetworkFit]) -> int:
+    """Count the splits that fits are of: an ensemble has several in each."""
+    return len({fit.split for fit in fits})
+
+
+@dataclass(frozen=True)
+class RunTraining:
+    """The networks of a run by task and entry, and the cells whose curves could not be read, with the reason."""
+
+    entries: Mapping[tuple[str, Entry], EntryTraining] = field(default_factory=dict)
+    unreadable: tuple[tuple[str, str], ...] = ()  #: task and reason
+
+
+def collect_training(store: Store, scores: Scores) -> RunTraining:
+    """Read the training curves of every cell that has some.
+
+    Parameters
+    ----------
+    store : Store
+        The run folder.
+    scores : Scores
+        The scores of the run.
+
+    Returns
+    -------
+    RunTraining
+        Cells with unreadable curves are listed in `unreadable`.
+    """
+    entries: dict[tuple[str, Entry], EntryTraining] = {}
+    unreadable = []
+    for record in (cell.record for cell in scores.cells if cell.record):
+        try:
+            fits = _fits_by_name(record, store.curves(record))
+        except StoreError as error:
+            unreadable.append((record.task, str(error)))
+            continue
+        for outcome in record.outcomes:
+            refits = _with_loss(_refits(record, outcome, fits), outcome)
+            if refits:
+                key = record.task, Entry(record.family, record.strategy, outcome.stage)
+                training = entries.get(key, EntryTraining((), (), ()))
+                inner_fits = _with_loss(fits.get(f"trial_{outcome.trial}", []), outcome)
+                refits, inner = (*training.fits, *refits), (*training.inner_fits, inner_fits)
+                entries[key] = EntryTraining(refits, inner, (*training.outcomes, outcome))
+    return RunTraining(entries, tuple(unreadable))
+
+
+def loss_name(params: Mapping[str, Any]) -> str:
+    """Name the loss function of a configuration: `cross-entropy`, `focal, γ 2.13`; empty where it had no choice."""
+    name, gamma = str(params.get("loss") or "").replace("_", "-"), params.get("gamma")
+    return f"{name}, γ {gamma:.3g}" if name and isinstance(gamma, int | float) else name
+
+
+def _fits_by_name(record: Record, curves: Curves) -> dict[str, list[NetworkFit]]:
+    """Fits by trial or refit: one per inner fold or one on all training rows, of an ensemble one per member."""
+    by_fit: dict[str, dict[str, npt.NDArray[np.float64]]] = {}
+    for path, curve in curves.items():
+        fit_path, _, name = path.rpartition("/")
+        by_fit.setdefault(fit_path, {})[name] = curve
+    fits: dict[str, list[NetworkFit]] = {}
+    for fit_path, fit_curves in by_fit.items():
+        if "epoch" in fit_curves:
+            name = fit_path.partition("/")[0]
+            fits.setdefault(name, []).append(NetworkFit((record.repeat, record.fold), fit_curves))
+    return fits
+
+
+def _refits(record: Record, outcome: EntryResult, fits: Mapping[str, list[NetworkFit]]) -> list[NetworkFit]:
+    """The refits of an entry; one with the same trial as another was not fitted twice."""
+    stages = [outcome.stage, *(other.stage for other in record.outcomes if other.trial == outcome.trial)]
+    return next((fits[f"final_{stage}"] for stage in stages if f"final_{stage}" in fits), [])
+
+
+def _with_loss(fits: Iterable[NetworkFit], outcome: EntryResult) -> tuple[NetworkFit, ...]:
+    """Fits with the loss function of their configuration."""
+    return tuple(replace(fit, loss=loss_name(outcome.params)) for fit in fits)
