@@ -16,7 +16,6 @@ import pytest
 
 from harness.data.hashing import row_keys
 from harness.data.table import make_table
-from harness.deploy.atomic_folder import MANIFEST
 from harness.deploy.bundle import (
     CARD_FILE,
     HELD_OUT_FILE,
@@ -26,6 +25,7 @@ from harness.deploy.bundle import (
     read_bundle,
     write_bundle,
 )
+from harness.deploy.bundle_files import MANIFEST
 from harness.deploy.input_rows import InvalidRowsError
 from harness.deploy.predict import predict_file
 from harness.deploy.predict import read_batches as parts_of_file

@@ -17,7 +17,7 @@ import pandas as pd
 import pytest
 
 from harness.checks.small_tables import make_small_table
-from harness.deploy.bundle_hash import content_hash
+from harness.deploy.bundle_files import content_hash
 from harness.deploy.keras_runtime import prediction_function, read_network
 from harness.deploy.model import Model, load_model, save_model
 from harness.deploy.pack import LightGBMTrees, XGBoostTrees

@@ -25,8 +25,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from harness.deploy.atomic_folder import MANIFEST, check_target_folder, replaced_folder
-from harness.deploy.bundle_hash import content_hash
+from harness.deploy.bundle_files import MANIFEST, check_target_folder, content_hash, replaced_folder
 from harness.deploy.model import Model, load_model, save_model
 from harness.deploy.schema import Kind, Schema, are_unique_strings
 from harness.deploy.serialize import error_summary

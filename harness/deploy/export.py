@@ -15,8 +15,8 @@ import numpy as np
 
 from harness.data.hashing import row_keys
 from harness.data.sources import data_directory
-from harness.deploy.atomic_folder import check_target_folder
 from harness.deploy.bundle import CARD_FILE, Bundle, BundleContents, HeldOutProba, write_bundle
+from harness.deploy.bundle_files import check_target_folder
 from harness.deploy.card_inputs import CardInputs
 from harness.deploy.error_analysis import analyze_errors, class_recalls
 from harness.deploy.insights.importance import measure_importances
