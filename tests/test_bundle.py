@@ -26,10 +26,10 @@ from harness.deploy.bundle import (
     write_bundle,
 )
 from harness.deploy.bundle_files import MANIFEST
-from harness.deploy.input_rows import InvalidRowsError
 from harness.deploy.predict import predict_file
 from harness.deploy.predict import read_batches as parts_of_file
 from harness.deploy.schema import describe
+from harness.deploy.validate import InvalidRowsError
 from harness.errors import BundleError, DataError
 from harness.registry.registry import load_registry
 from harness.registry.space import defaults

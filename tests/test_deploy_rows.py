@@ -15,9 +15,9 @@ from harness.data.hashing import row_keys
 from harness.data.table import make_table
 from harness.data.user_data import UserData
 from harness.deploy.bundle import Bundle
-from harness.deploy.input_rows import InvalidRowsError, columns_of, read_rows
-from harness.deploy.predict import read_batches
+from harness.deploy.predict import columns_of, read_batches, read_rows
 from harness.deploy.schema import Schema, bin_counts, describe, typical_row
+from harness.deploy.validate import InvalidRowsError
 from harness.preprocessing.tabular import fit_preprocessor
 from harness.registry.task import Task
 

@@ -16,15 +16,14 @@ from harness.data.table import make_table
 from harness.deploy.bundle import BundleContents, HeldOutProba, write_bundle
 from harness.deploy.error_analysis import clopper_pearson_interval as exact_interval
 from harness.deploy.error_analysis import wilson_interval
-from harness.deploy.insights.campaign import Campaign, InsightsRequest
 from harness.deploy.insights.confidence import assess_confidence, calibration_caveat, leakage_caveat, new_rows_caveat
 from harness.deploy.insights.contact_list import make_contact_list
 from harness.deploy.insights.contributions import exact_contributions, sampled_contributions
 from harness.deploy.insights.counterfactuals import find_counterfactuals
-from harness.deploy.insights.gains import measure_gains
+from harness.deploy.insights.gains import Campaign, measure_gains
 from harness.deploy.insights.importance import measure_importances
 from harness.deploy.insights.run import write_insights
-from harness.deploy.insights.scored_rows import HELD_OUT, LEARNT, NEW, read_scored_rows
+from harness.deploy.insights.scored_rows import HELD_OUT, LEARNT, NEW, InsightsRequest, read_scored_rows
 from harness.deploy.insights.segments import SplitQuestion, describe_path, find_segments
 from harness.deploy.insights.shapley import log_odds
 from harness.deploy.schema import Feature, describe

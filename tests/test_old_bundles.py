@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 from harness.deploy.bundle import read_bundle
-from harness.deploy.input_rows import read_rows
+from harness.deploy.predict import read_rows
 
 FOLDER = Path(__file__).parent / "fixtures" / "bundles_7327cbb"
 BUNDLES = sorted(path.stem for path in FOLDER.glob("*.zip"))

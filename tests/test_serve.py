@@ -24,8 +24,8 @@ pytest.importorskip("fastapi")
 
 from harness.data.table import make_table
 from harness.deploy.bundle import BundleContents, write_bundle
-from harness.deploy.input_rows import read_rows
 from harness.deploy.model import Model
+from harness.deploy.predict import read_rows
 from harness.deploy.schema import describe
 from harness.deploy.serve.app import make_app, make_service
 from harness.deploy.serve.auth import is_loopback, read_token

@@ -140,8 +140,9 @@ def insights(  # noqa: PLR0913, PLR0917 -- the options of a command line are one
     evenhand insights bundles/churn customers.csv --budget 2000 --contact-cost 5 --value 200 --success 0.3 \\
         --actionable Contract --actionable TechSupport
     """
-    from harness.deploy.insights.campaign import Campaign, InsightsRequest
+    from harness.deploy.insights.gains import Campaign
     from harness.deploy.insights.run import write_insights
+    from harness.deploy.insights.scored_rows import InsightsRequest
 
     campaign = Campaign(capacity, budget, contact_cost, value, success)
     for path in write_insights(InsightsRequest(bundle, data, target, campaign, tuple(actionable or ()), out)):

@@ -13,8 +13,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from harness.deploy.insights.campaign import Campaign
 from harness.deploy.insights.contributions import MIN_BACKGROUND, exact_contributions, sampled_contributions
+from harness.deploy.insights.gains import Campaign
 from harness.deploy.insights.importance import find_column_groups
 from harness.deploy.insights.scored_rows import HELD_OUT, NEW, Positions, ScoredRows
 from harness.deploy.insights.shapley import ShapleyValues, format_feature_value, log_odds, shapley_values

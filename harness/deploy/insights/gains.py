@@ -1,4 +1,4 @@
-"""Gains: how many positive rows and how much profit come from contacting the most probable rows first, with intervals.
+"""A campaign, and its gains: how many positive rows and how much profit come from contacting the most probable rows first.
 
 Everything is counted on rows whose outcome is known. Sampling variation is measured by the bootstrap (Efron, Bootstrap
 methods, 1979). A best share that is chosen and evaluated on the same rows is optimistic, so it is chosen on a bootstrap
@@ -16,12 +16,12 @@ import numpy as np
 import numpy.typing as npt
 
 from harness.deploy.error_analysis import clopper_pearson_interval, wilson_interval
-from harness.deploy.insights.campaign import Campaign
+from harness.errors import EvenhandError
 
+MAX_AMOUNT = 1e15  #: contacts or money; beyond it sums are no longer exact
 Floats = npt.NDArray[np.float64]
 Labels = npt.NDArray[np.int64]
 Interval: TypeAlias = tuple[float, float, float]  #: mean, lower and upper end of the 95 % interval
-
 CURVE_SHARES = np.linspace(0, 1, 101)  #: shares of rows contacted at which curves are evaluated
 TABLE_SHARES = (0.01, 0.05, 0.1, 0.2, 0.3, 0.5)
 MAX_SAMPLES, MIN_SAMPLES = 1000, 200  #: bootstrap samples
@@ -29,6 +29,76 @@ MAX_WORK = 20_000_000  #: rows times bootstrap samples
 PERCENTILES = (2.5, 97.5)
 PROFIT_ROWS = 1000  #: rows to which profits are scaled
 LIST_RULE = "as many as on the list"
+
+
+@dataclass(frozen=True)
+class Campaign:
+    """How many rows can be contacted, what a contact costs, and what a successful contact brings.
+
+    Parameters
+    ----------
+    capacity : int, optional
+        Largest number of contacts.
+    budget : float, optional
+        Largest amount spent on contacts, in any one currency; requires `cost`.
+    cost : float, optional
+        Cost of one contact.
+    value : float, optional
+        Worth of one success; requires `cost`.
+    success : float, default 1.0
+        Share of contacted positive rows for which the contact achieves its purpose: a customer about to leave stays, an
+        interested customer buys.
+
+    Raises
+    ------
+    EvenhandError
+        If a number is out of range or requires another one that is missing.
+    """
+
+    capacity: int | None = None
+    budget: float | None = None
+    cost: float | None = None
+    value: float | None = None
+    success: float = 1.0
+
+    def __post_init__(self) -> None:
+        for option, amount in (("--capacity", self.capacity), ("--budget", self.budget), ("--value", self.value)):
+            if amount is not None and not 0 < amount <= MAX_AMOUNT:
+                raise EvenhandError(f"{option} must be more than 0 and at most {MAX_AMOUNT:g}, but got {amount}")
+        if self.cost is not None and not 0 <= self.cost <= MAX_AMOUNT:
+            raise EvenhandError(f"--contact-cost must be 0 or more and at most {MAX_AMOUNT:g}, but got {self.cost}")
+        if not 0 < self.success <= 1:
+            raise EvenhandError(f"--success is a share above 0 and at most 1, but got {self.success}")
+        if self.budget is not None and not self.cost:
+            raise EvenhandError("--budget says how much may be spent: say what one contact costs, --contact-cost")
+        if self.value is not None and self.cost is None:
+            raise EvenhandError(
+                "--value says what a success is worth: say what one contact costs, --contact-cost (0 is one)"
+            )
+
+    @property
+    def max_contacts(self) -> int | None:
+        """Largest number of contacts that capacity and budget allow; None if neither is set."""
+        limits = []
+        if self.capacity is not None:
+            limits.append(self.capacity)
+        if self.budget is not None and self.cost:
+            limits.append(int(self.budget / self.cost + 1e-9))
+        return min(limits, default=None)
+
+    @property
+    def gain(self) -> float | None:
+        """Average worth of contacting a positive row, before the cost of the contact; None without `value`."""
+        if self.value is None:
+            return None
+        return self.value * self.success
+
+    @property
+    def break_even(self) -> float | None:
+        """Probability from which a contact pays, if the probabilities are calibrated."""
+        if self.gain is None or self.cost is None:
+            return None
+        return self.cost / self.gain
 
 
 @dataclass(frozen=True)

@@ -6,11 +6,10 @@ import math
 
 import numpy as np
 
-from harness.deploy.insights.campaign import Campaign
 from harness.deploy.insights.confidence import Z_95, new_rows_caveat
 from harness.deploy.insights.contact_list import ContactList
 from harness.deploy.insights.figures import plot_gains
-from harness.deploy.insights.gains import PROFIT_ROWS, ContactRule, Gains, GainsRow
+from harness.deploy.insights.gains import PROFIT_ROWS, Campaign, ContactRule, Gains, GainsRow
 from harness.deploy.insights.page import (
     Block,
     InsightsSection,

@@ -6,15 +6,14 @@ from pathlib import Path
 
 from harness.deploy.bundle import Bundle, read_bundle
 from harness.deploy.insights import model_sections, row_sections
-from harness.deploy.insights.campaign import Campaign, InsightsRequest
 from harness.deploy.insights.confidence import Confidence, assess_confidence, calibration_caveat, leakage_caveat
 from harness.deploy.insights.contact_list import ContactList, contacts_csv, make_contact_list
 from harness.deploy.insights.contributions import summarize_contributions
 from harness.deploy.insights.counterfactuals import find_counterfactuals
-from harness.deploy.insights.gains import LIST_RULE, ContactRule, Gains, measure_gains
+from harness.deploy.insights.gains import LIST_RULE, Campaign, ContactRule, Gains, measure_gains
 from harness.deploy.insights.importance import Importances, importances_from_json, rank_units
 from harness.deploy.insights.page import InsightsSection, format_percent, render_markdown, render_page
-from harness.deploy.insights.scored_rows import ScoredRows, read_scored_rows
+from harness.deploy.insights.scored_rows import InsightsRequest, ScoredRows, read_scored_rows
 from harness.deploy.insights.segments import find_segments
 from harness.deploy.markdown import escape
 from harness.errors import BundleError, EvenhandError

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from operator import attrgetter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,9 +14,10 @@ import numpy.typing as npt
 from harness.data.columns import to_text
 from harness.data.hashing import row_keys
 from harness.deploy.bundle import Bundle
-from harness.deploy.insights.campaign import InsightsRequest
+from harness.deploy.insights.gains import Campaign
 from harness.deploy.predict import RowBatch, read_batches
-from harness.errors import DataError
+from harness.deploy.schema import Schema
+from harness.errors import DataError, EvenhandError
 from harness.registry.registry import suggestion
 from harness.registry.task import Features, take
 
@@ -30,6 +31,53 @@ FOLDER_TARGET = "the folder's name"  #: the target of images
 BATCH_SIZE = 20_000
 MAX_IDENTIFIERS = 3  #: columns not read by the model that identify a row
 DEFAULT_THRESHOLD = 0.5
+
+
+@dataclass(frozen=True)
+class InsightsRequest:
+    """One call of `evenhand insights`.
+
+    Parameters
+    ----------
+    bundle : Path
+        Folder of the bundle.
+    source : Path
+        CSV or Parquet file with the rows; a folder for a bundle of images.
+    target : str, optional
+        Column of the outcomes. By default the bundle's own target, if the rows have that column.
+    campaign : Campaign
+        Limits, costs and worth of contacts.
+    actionable : tuple of str
+        Columns that can be changed for a customer.
+    out : Path, optional
+        Folder of the output. By default `<name>-insights` beside the rows.
+    seed : int, default 0
+        Seed of all sampling.
+    """
+
+    bundle: Path
+    source: Path
+    target: str | None = None
+    campaign: Campaign = field(default_factory=Campaign)
+    actionable: tuple[str, ...] = ()
+    out: Path | None = None
+    seed: int = 0
+
+    @property
+    def folder(self) -> Path:
+        """Folder into which the files are written."""
+        return self.out or self.source.with_name(f"{self.source.stem}-insights")
+
+    def check_actionable(self, schema: Schema) -> None:
+        """Raise `EvenhandError` if an actionable column is not read by the model."""
+        names = [feature.name for feature in schema.features]
+        for name in self.actionable:
+            if schema.modality != "tabular":
+                raise EvenhandError(
+                    f"--actionable {name}: a bundle of {schema.modality}s has no columns that could be changed"
+                )
+            if name not in names:
+                raise EvenhandError(f"--actionable {name}: the model reads no such column: {suggestion(name, names)}")
 
 
 @dataclass(frozen=True)

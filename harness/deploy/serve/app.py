@@ -15,8 +15,8 @@ from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from starlette.exceptions import HTTPException
 from starlette.responses import FileResponse
 
-from harness.deploy.input_rows import InvalidRowsError, read_rows
 from harness.deploy.insights.shapley import ShapleyValues, shapley_values
+from harness.deploy.predict import read_rows
 from harness.deploy.schema import typical_row
 from harness.deploy.serve.auth import TokenAuth
 from harness.deploy.serve.batching import Batcher
@@ -24,6 +24,7 @@ from harness.deploy.serve.monitoring import DriftMonitor, RequestMonitor, Servic
 from harness.deploy.serve.openapi import MAX_EXPLAINED_ROWS, describe_service
 from harness.deploy.serve.requests import MAX_BODY_BYTES, MAX_ROWS, ParsedRows, RequestError, parse_body
 from harness.deploy.serve.responses import error_response, explanations, json_response, predictions_json
+from harness.deploy.validate import InvalidRowsError
 
 if TYPE_CHECKING:
     from harness.deploy.bundle import Bundle

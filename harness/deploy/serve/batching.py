@@ -181,7 +181,7 @@ def answer_requests(
 
 
 def _predict(bundle: Bundle, rows: ParsedRows) -> tuple[BatchAnswer, Features]:
-    from harness.deploy.input_rows import read_rows
+    from harness.deploy.predict import read_rows
 
     inputs = read_rows(bundle.schema, rows.columns)
     proba = bundle.predict_proba(inputs.X)
