@@ -269,11 +269,18 @@ def map_in_forks(function: Callable[[Input], Output], inputs: Sequence[Input], m
     return map(function, inputs)
 
 
+def usable_cores() -> int:
+    """Count the cores that this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
 def _forkable_cores() -> int:
     """The cores that forked processes can use: one where forking is not safe."""
     if not sys.platform.startswith("linux") or threading.active_count() > 1:
         return 1
-    return len(os.sched_getaffinity(0))
+    return usable_cores()
 
 
 _fork_functions: list[Callable[[Any], Any]] = []  #: set in a forked process, which got it as it is in memory

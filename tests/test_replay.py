@@ -12,7 +12,7 @@ import pandas as pd
 import pytest
 
 from harness.api.benchmark import benchmark
-from harness.api.replay import describe_replay
+from harness.api.session import describe_replay
 from harness.data.user_data import UserData
 from harness.errors import EvenhandError
 from harness.execution.engines.base import Limits, RunCallbacks

@@ -1,4 +1,4 @@
-"""Lists of declarations, fetching of data, and what this machine can run."""
+"""Lists of declarations, fetching of data, what this machine can run, and explanations of how methods work."""
 
 from __future__ import annotations
 
@@ -10,17 +10,18 @@ from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
-from harness.api.session import usable_cores
 from harness.data.sources import cache_dir, data_directory
 from harness.data.table import load_table
 from harness.errors import DataError, EvenhandError, Unavailable, UnknownNameError
 from harness.execution.plan import describe_features, versions
+from harness.processes import usable_cores
 from harness.registry.family import missing_packages
-from harness.registry.registry import Registry, load_registry
+from harness.registry.registry import Registry, load_registry, suggestion
 from harness.registry.task import Task
 
 #: What can be listed.
 KINDS = ("tasks", "families", "strategies", "metrics", "suites")
+TOPICS = {"backprop": "how a network learns: forward pass, gradients and descent, with numbers"}
 
 
 def list_declarations(kind: str, plugins: Iterable[str] = ()) -> str:
@@ -212,3 +213,48 @@ def unavailable_tasks(registry: Registry, data_dir: Path | None) -> list[tuple[s
             others = f" and {len(tasks) - 1} more" if len(tasks) > 1 else ""
             unavailable.append((tasks[0].name + others, str(error)))
     return unavailable
+
+
+def list_topics() -> str:
+    """List the topics, one per line."""
+    return "\n".join(f"{name:10}{description}" for name, description in TOPICS.items())
+
+
+def explain_topic(topic: str, out: Path | None = None) -> str:
+    """Explain a topic.
+
+    Parameters
+    ----------
+    topic : str
+        A name in `TOPICS`.
+    out : Path, optional
+        Folder to write the text and a figure to as well.
+
+    Returns
+    -------
+    str
+        The text, followed by the paths of the files or a hint how to write them.
+
+    Raises
+    ------
+    UnknownNameError
+        If there is no such topic.
+    StoreError
+        If `out` cannot be written.
+    """
+    if topic not in TOPICS:
+        raise UnknownNameError(f"unknown topic {topic!r}: {suggestion(topic, TOPICS)} (evenhand explain)")
+    from harness.networks.rows import one_thread
+    from harness.networks.walkthrough import describe, draw_figure, train_on_spirals
+    from harness.store.files import write_atomic
+
+    with one_thread():
+        lesson = train_on_spirals()
+        text = describe(lesson)
+    if out is None:
+        return f"{text}\n\nWith --out FOLDER as files, with a figure."
+    text_file, figure_file = out / f"{topic}.txt", out / f"{topic}.png"
+    write_atomic(text_file, f"{text}\n".encode())
+    with one_thread():
+        write_atomic(figure_file, draw_figure(lesson))
+    return f"{text}\n\n{text_file}\n{figure_file}"

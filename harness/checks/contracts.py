@@ -11,25 +11,26 @@ from typing import Any, TypeAlias, cast
 
 import numpy as np
 import numpy.typing as npt
+import pandas as pd
 
-from harness.checks.small_tables import ROWS as SMALL_ROWS
-from harness.checks.small_tables import make_small_table
 from harness.errors import Unavailable, failure
 from harness.metrics.metric import Metric, Predictions
 from harness.registry.family import Family, missing_packages
 from harness.registry.protocol import EvaluationProtocol
 from harness.registry.space import defaults
 from harness.registry.strategy import Strategy
-from harness.registry.task import Modality, Task
+from harness.registry.task import Modality, Table, Task
 
 #: Returns a complaint, or an empty text; its name is the title of the check.
 Check: TypeAlias = Callable[[], str]
 
 NAME = re.compile(r"[a-z][a-z0-9_]*")
 METRIC_TYPES = ("ranking", "decision", "probability")
+OTHER_PROBABILITIES = "the same seed gave other probabilities: draw from `seed` alone"
 TRAINING_ROWS = 160  #: of the small data; the other rows are only predicted
 #: What the small data of a modality are called in titles.
 SMALL_DATA = {"tabular": "", "text": "texts", "image": "images"}
+SMALL_ROWS = 240
 
 
 @dataclass(frozen=True)
@@ -167,7 +168,6 @@ def _fit_checks(family: Family, modality: Modality) -> list[Check]:
     from harness.search.pipeline import PipelineSpec, TrainingSet, fit_pipeline
 
     def fit_predict(classes: int, seed: int, strategy: Strategy | None = None) -> npt.NDArray[np.float32]:
-
         table = make_small_table(modality, classes)
         training_rows = table.take(np.arange(TRAINING_ROWS))
         validation = np.arange(0, TRAINING_ROWS, 5) if family.stops_early else None
@@ -183,25 +183,18 @@ def _fit_checks(family: Family, modality: Modality) -> list[Check]:
         return ""
 
     def repeats_itself() -> str:
-        is_same = (fit_predict(2, 7) == fit_predict(2, 7)).all()
-        return _complaint_unless(is_same, "the same seed gave other probabilities: draw from `seed` alone")
+        return _complaint_unless((fit_predict(2, 7) == fit_predict(2, 7)).all(), OTHER_PROBABILITIES)
 
     def takes_weights() -> str:
         if family.strategies is not None:
             return ""
-        heavy = Strategy(name="heavy", kind="weight", build=_nine_to_one)
+        heavy = Strategy(name="heavy", kind="weight", build=lambda y, _costs: np.where(y == 1, 9.0, 1.0))
         # Only rows that were not fitted: a fully grown tree reproduces those that were, whatever they weigh.
         unweighted, weighted = fit_predict(2, 3)[TRAINING_ROWS:], fit_predict(2, 3, heavy)[TRAINING_ROWS:]
-        return _complaint_unless(
-            (unweighted != weighted).any(), "nine times the weight on class 1 changed no prediction"
-        )
+        is_different = (unweighted != weighted).any()
+        return _complaint_unless(is_different, "nine times the weight on class 1 changed no prediction")
 
     return [gives_probabilities, repeats_itself, takes_weights]
-
-
-def _nine_to_one(y: npt.NDArray[np.int64], _costs: object) -> npt.NDArray[np.float64]:
-
-    return np.where(y == 1, 9.0, 1.0)
 
 
 def check_strategy(strategy: Strategy) -> Iterator[CheckResult]:
@@ -229,7 +222,6 @@ def check_strategy(strategy: Strategy) -> Iterator[CheckResult]:
 
 
 def _weighting_checks(strategy: Strategy) -> list[Check]:
-
     def weighs_every_row() -> str:
         y = make_small_table("tabular", 2).y
         weights = np.asarray(_build(strategy, y, None))
@@ -240,7 +232,6 @@ def _weighting_checks(strategy: Strategy) -> list[Check]:
 
 
 def _resampling_checks(strategy: Strategy) -> list[Check]:
-
     from harness.preprocessing.cache import FoldCache
     from harness.preprocessing.resampling import resample
     from harness.preprocessing.tabular import fit_preprocessor
@@ -262,16 +253,13 @@ def _resampling_checks(strategy: Strategy) -> list[Check]:
 
     def repeats_itself() -> str:
         (first, first_y), (second, second_y) = resampled(), resampled()
-        is_same = (
-            len(first_y) == len(second_y) and (first.numbers == second.numbers).all() and (first_y == second_y).all()
-        )
+        is_same = np.array_equal(first.numbers, second.numbers) and np.array_equal(first_y, second_y)
         return _complaint_unless(is_same, "the same seed made other rows: draw from `seed` alone")
 
     return [makes_typed_rows, repeats_itself]
 
 
 def _ensemble_checks(strategy: Strategy) -> list[Check]:
-
     def makes_a_classifier() -> str:
         """Probabilities that sum to one, the same for the same seed."""
         from sklearn.linear_model import LogisticRegression
@@ -285,8 +273,7 @@ def _ensemble_checks(strategy: Strategy) -> list[Check]:
         first, second = fit_predict(), fit_predict()
         if first.shape != (len(y), 2) or abs(first.sum(axis=1) - 1).max() > 1e-6:
             return f"rows of shape {first.shape} must sum to one"
-        is_same = (first == second).all()
-        return _complaint_unless(is_same, "the same seed gave other probabilities: draw from `seed` alone")
+        return _complaint_unless((first == second).all(), OTHER_PROBABILITIES)
 
     return [makes_a_classifier]
 
@@ -309,7 +296,6 @@ def check_metric(metric: Metric) -> Iterator[CheckResult]:
     CheckResult
         The result of one check.
     """
-
     rng = np.random.default_rng(4)
     y = (rng.random(400) < 0.3).astype(np.int64)
     noise = np.random.default_rng(6).random(len(y))
@@ -342,3 +328,56 @@ def check_metric(metric: Metric) -> Iterator[CheckResult]:
     checks = [_name_check(metric.name), has_a_metric_type, is_a_finite_float]
     checks += [prefers_better_predictions, is_independent_of_the_order]
     yield from _run_checks("metric", metric.name, checks)
+
+
+def make_small_table(modality: Modality, classes: int) -> Table:
+    """Make a small table, small texts or small images.
+
+    Parameters
+    ----------
+    modality : {"tabular", "text", "image"}
+        Kind of data.
+    classes : {2, 3}
+        Number of classes, which is also the seed.
+
+    Returns
+    -------
+    Table
+        240 rows, always the same.
+    """
+    rng = np.random.default_rng(classes)
+    shares = [0.75, 0.25] if classes == 2 else [0.6, 0.25, 0.15]
+    y = rng.choice(classes, SMALL_ROWS, p=shares).astype(np.int64)
+    make_features = {"tabular": _make_columns, "text": _make_texts, "image": _make_images}[modality]
+    return Table(make_features(y, rng), y, tuple(map("class {}".format, range(classes))))
+
+
+def _make_columns(y: npt.NDArray[np.int64], rng: np.random.Generator) -> object:
+    """Numbers, some of them missing, and a category with a rare level."""
+    number = y + rng.normal(size=SMALL_ROWS)
+    number[rng.random(SMALL_ROWS) < 0.1] = np.nan
+    letters = np.where(rng.random(SMALL_ROWS) < 0.5, "a", np.where(y == 1, "b", "c")).astype(object)
+    letters[:3] = "rare"
+    return pd.DataFrame({"number": number, "noise": rng.normal(size=SMALL_ROWS), "letter": pd.Categorical(letters)})
+
+
+def _make_texts(y: npt.NDArray[np.int64], rng: np.random.Generator) -> object:
+    """Common words, and in most texts a word that depends on the class; the first text is empty."""
+    common_words = ["we", "meet", "at", "noon", "and", "walk", "home", "42"]
+    class_words = [["tea", "garden"], ["win", "prize"], ["train", "late"]]
+    texts = []
+    for label in y:
+        words = list(rng.choice(common_words, 5))
+        if rng.random() < 0.8:
+            words += list(rng.choice(class_words[label], 1))
+        texts.append(" ".join(rng.permutation(words)))
+    texts[0] = ""
+    return np.array(texts, dtype=object)
+
+
+def _make_images(y: npt.NDArray[np.int64], rng: np.random.Generator) -> object:
+    """Noise with a bright bar whose position depends on the class."""
+    images = rng.integers(0, 90, size=(SMALL_ROWS, 12, 12, 1), dtype=np.uint8)
+    for row, label in enumerate(y):
+        images[row, 2 + 3 * label : 4 + 3 * label, 2:10] += 120
+    return images

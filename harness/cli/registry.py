@@ -72,7 +72,7 @@ def explain(
     \b
     evenhand explain backprop --out backprop
     """
-    from harness.api.explain import explain_topic, list_topics
+    from harness.api.declarations import explain_topic, list_topics
 
     if topic is None:
         typer.echo(list_topics())

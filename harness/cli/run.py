@@ -174,7 +174,7 @@ def replay(
     \b
     evenhand replay results/quick telco_churn/xgb/smote/r0f1 --stage tuned
     """
-    from harness.api.replay import describe_replay, replay_cell
+    from harness.api.session import describe_replay, replay_cell
     from harness.cli.options import parse_stages
     from harness.execution.replay import ReplayRequest
     from harness.registry.registry import absolute_plugins
