@@ -1,10 +1,17 @@
-"""Text of unknown origin and plain tables in Markdown."""
+"""Text of unknown origin, numbers and tables in Markdown."""
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Sequence
 from typing import Any
+
+from harness.report.render.markdown import MISSING
+
+PERCENT = "\u00a0%"  #: a no-break space before the sign
+DIGIT = re.compile(r"\d")
+NUMERIC_CELL = re.compile(r"(\*\*)?[×+−]?\d[\d,.]*(?![^\s*%±(])|–|$")
 
 
 def replace_unprintable(text: Any) -> str:
@@ -34,3 +41,30 @@ def format_plain_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> 
         return ""
     rule = ["---"] + ["---:"] * (len(header) - 1)
     return "\n".join("| " + " | ".join(cells) + " |" for cells in [header, rule, *rows])
+
+
+def markdown_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """Format a Markdown table; columns of numbers are right-aligned."""
+    rules = []
+    for column in zip(*rows, strict=True):
+        is_numeric = all(map(NUMERIC_CELL.match, column)) and any(map(DIGIT.search, column))
+        rules.append("---:" if is_numeric else "---")
+    lines = [header, rules or ["---"] * len(header), *rows]
+    return "\n".join(f"| {' | '.join(cells)} |" for cells in lines)
+
+
+def format_decimal(number: float) -> str:
+    """Format a number with three decimals, a dash if it is not finite."""
+    return f"{number:,.3f}".replace("-", "−") if math.isfinite(number) else MISSING
+
+
+def format_percent(share: float) -> str:
+    """Format a share in percent, with one decimal below ten percent; a dash if it is not finite."""
+    if not math.isfinite(share):
+        return MISSING
+    return f"{100 * share:.1f}{PERCENT}" if 0 < abs(share) < 0.0995 else f"{100 * share:.0f}{PERCENT}"
+
+
+def format_range(low: str, high: str) -> str:
+    """Join the formatted ends of an interval: `3 to 5`, `2 to 4 %`, `3` if both are equal."""
+    return low if low == high else f"{low.removesuffix(PERCENT)} to {high}"

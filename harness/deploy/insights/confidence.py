@@ -11,9 +11,8 @@ import numpy.typing as npt
 
 from harness.deploy.error_analysis import wilson_interval
 from harness.deploy.insights.contact_list import is_close_call
-from harness.deploy.insights.page import format_decimal, format_percent
 from harness.deploy.insights.scored_rows import ScoredRows
-from harness.deploy.markdown import escape
+from harness.deploy.markdown import escape, format_decimal, format_percent
 
 N_BINS = 10
 MIN_OUTCOMES = 100  #: rows with an outcome below which probabilities are not compared with it

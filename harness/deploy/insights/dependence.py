@@ -14,9 +14,8 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from harness.deploy.insights.page import format_percent
 from harness.deploy.insights.shapley import PredictProba, format_feature_value
-from harness.deploy.markdown import escape
+from harness.deploy.markdown import escape, format_percent
 from harness.registry.task import Features, take
 
 if TYPE_CHECKING:

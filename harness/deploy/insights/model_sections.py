@@ -13,7 +13,6 @@ from harness.deploy.insights.contact_list import describe_shapley_values
 from harness.deploy.insights.contributions import ContributionSummary
 from harness.deploy.insights.counterfactuals import Counterfactual, FrequentChange, group_by_change
 from harness.deploy.insights.dependence import NO_CURVE, NO_DIRECTION, describe_dependence
-from harness.deploy.insights.figures import plot_confidence, plot_dependence, plot_importances
 from harness.deploy.insights.importance import ColumnImportance, Importances, rank_units
 from harness.deploy.insights.page import (
     MAX_VISIBLE_ROWS,
@@ -21,15 +20,14 @@ from harness.deploy.insights.page import (
     FoldedBlock,
     InsightsSection,
     folding_table,
-    format_decimal,
-    format_percent,
-    format_range,
-    markdown_table,
+    plot_confidence,
+    plot_dependence,
+    plot_importances,
 )
 from harness.deploy.insights.row_sections import describe_counted_rows
 from harness.deploy.insights.scored_rows import ScoredRows
 from harness.deploy.insights.shapley import shapley_values
-from harness.deploy.markdown import escape
+from harness.deploy.markdown import escape, format_decimal, format_percent, format_range, markdown_table
 from harness.registry.task import take
 from harness.report.render.markdown import MISSING, format_count, format_interval, join_words
 

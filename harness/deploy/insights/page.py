@@ -1,30 +1,53 @@
-"""The building blocks of insights, and insights as Markdown and as one HTML file without scripts, network or other files."""
+"""The sections of insights, their figures, and insights as Markdown and as one HTML page without scripts or other files."""
 
 from __future__ import annotations
 
 import base64
 import hashlib
-import math
+import io
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
+from operator import attrgetter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from harness.deploy.markdown import escape
-from harness.report.render.markdown import MISSING
+import numpy as np
+import numpy.typing as npt
+
+from harness.deploy.insights.confidence import ReliabilityBin
+from harness.deploy.insights.dependence import PartialDependence
+from harness.deploy.insights.gains import CURVE_SHARES, Gains
+from harness.deploy.insights.importance import ColumnImportance
+from harness.deploy.markdown import escape, markdown_table, replace_unprintable
 
 if TYPE_CHECKING:
     from markdown_it import MarkdownIt
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
-PERCENT = "\u00a0%"  #: a no-break space before the sign
 MAX_VISIBLE_ROWS = 12  #: rows of a table; the others are folded
-DIGIT = re.compile(r"\d")
-NUMERIC_CELL = re.compile(r"(\*\*)?[×+−]?\d[\d,.]*(?![^\s*%±(])|–|$")
 TEMPLATES = Path(__file__).parent
 PIXELS_PER_POINT = 4 / 3
 SVG_SIZE = re.compile(rb'viewBox="0 0 ([\d.]+) ([\d.]+)"')
+Floats = npt.NDArray[np.float64]
+BLUE, ORANGE, GREY = "#0072B2", "#D55E00", "0.45"
+STYLE: dict[Any, Any] = {
+    "font.size": 9,
+    "text.parse_math": False,  # a dollar sign in a name does not start a formula
+    "svg.hashsalt": "evenhand",  # the same figure has the same bytes
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.axisbelow": True,
+    "axes.grid": True,
+    "grid.color": "0.92",
+}
+DOTTED_LINE: dict[str, Any] = {"color": GREY, "linewidth": 1, "linestyle": (0, (1, 2))}
+ZERO_LINE: dict[str, Any] = {"color": "0.3", "linewidth": 0.8}
+DOTS: dict[str, Any] = {"fmt": "o", "color": BLUE, "markersize": 4, "linewidth": 1.2}
+MAX_NAME_LENGTH = 28
+MAX_PANELS = 6
 
 
 @dataclass(frozen=True)
@@ -54,16 +77,6 @@ class InsightsSection:
     blocks: tuple[Block, ...]
 
 
-def markdown_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """Format a Markdown table; columns of numbers are right-aligned."""
-    rules = []
-    for column in zip(*rows, strict=True):
-        is_numeric = all(map(NUMERIC_CELL.match, column)) and any(map(DIGIT.search, column))
-        rules.append("---:" if is_numeric else "---")
-    lines = [header, rules or ["---"] * len(header), *rows]
-    return "\n".join(f"| {' | '.join(cells)} |" for cells in lines)
-
-
 def folding_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> list[Block]:
     """Format a table of which at most 12 rows are visible and the others folded."""
     blocks: list[Block] = [markdown_table(header, rows[:MAX_VISIBLE_ROWS])]
@@ -71,23 +84,6 @@ def folding_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> list[
         folded = markdown_table(header, rows[MAX_VISIBLE_ROWS:])
         blocks.append(FoldedBlock(f"{len(rows) - MAX_VISIBLE_ROWS} more", folded))
     return blocks
-
-
-def format_decimal(number: float) -> str:
-    """Format a number with three decimals, a dash if it is not finite."""
-    return f"{number:,.3f}".replace("-", "−") if math.isfinite(number) else MISSING
-
-
-def format_percent(share: float) -> str:
-    """Format a share in percent, with one decimal below ten percent; a dash if it is not finite."""
-    if not math.isfinite(share):
-        return MISSING
-    return f"{100 * share:.1f}{PERCENT}" if 0 < abs(share) < 0.0995 else f"{100 * share:.0f}{PERCENT}"
-
-
-def format_range(low: str, high: str) -> str:
-    """Join the formatted ends of an interval: `3 to 5`, `2 to 4 %`, `3` if both are equal."""
-    return low if low == high else f"{low.removesuffix(PERCENT)} to {high}"
 
 
 def render_markdown(title: str, lead: Sequence[str], sections: Sequence[InsightsSection]) -> str:
@@ -165,3 +161,149 @@ def _markdown_parser() -> MarkdownIt:
     from markdown_it import MarkdownIt
 
     return MarkdownIt("commonmark", {"html": False}).enable("table").disable("image")
+
+
+def shorten(name: str, max_length: int = MAX_NAME_LENGTH) -> str:
+    """Shorten a name with an ellipsis; the tables contain it in full."""
+    printable = replace_unprintable(name)
+    return printable if len(printable) <= max_length else f"{printable[: max_length - 1]}…"
+
+
+def plot_importances(units: Sequence[ColumnImportance], label: str) -> SvgFigure:
+    """Plot the loss without each column or group, with intervals; `label` names the metric."""
+    from matplotlib import rc_context
+
+    with rc_context(STYLE):
+        figure = _new_figure(6.2, 0.9 + 0.27 * len(units))
+        axes = figure.subplots()
+        names = [shorten(" + ".join(unit.columns), 34) for unit in units]
+        heights = np.arange(len(units))[::-1]
+        margins = np.nan_to_num(list(map(attrgetter("ci_half_width"), units)))
+        axes.errorbar(list(map(attrgetter("loss"), units)), heights, xerr=margins, **DOTS)
+        axes.axvline(0, **ZERO_LINE)
+        axes.set_yticks(heights, names)
+        axes.grid(visible=False, axis="y")
+        axes.set_xlabel(f"loss of {label} when shuffled")
+        return _to_svg(
+            figure, f"What is lost without each column: dot and line are the mean and its 95 % interval; {label}"
+        )
+
+
+def plot_dependence(importances: Sequence[ColumnImportance], positive: str) -> SvgFigure | None:
+    """Plot the partial dependence of the first six columns that have a curve, on one scale; None without curves."""
+    from matplotlib import rc_context
+
+    curves = {column.columns[0]: column.curve for column in importances if column.curve is not None}
+    names = list(curves)[:MAX_PANELS]
+    if not names:
+        return None
+    with rc_context(STYLE):
+        n_columns = min(3, len(names))
+        n_rows = -(-len(names) // n_columns)
+        figure = _new_figure(2.15 * n_columns + 0.4, 2.1 * n_rows + 0.2)
+        panels = figure.subplots(n_rows, n_columns, sharey=True, squeeze=False).ravel()
+        for axes, name in zip(panels, names, strict=False):
+            _draw_dependence(axes, curves[name])
+            axes.set_title(shorten(name, 24), fontsize=9)
+        for axes in panels[len(names) :]:
+            axes.set_visible(False)
+        for axes in panels[::n_columns]:
+            axes.set_ylabel(f"probability of {shorten(positive, 12)}")
+        description = f"The mean probability of {positive} with each value of {', '.join(names)}, with 95 % intervals"
+        return _to_svg(figure, description)
+
+
+def plot_gains(gains: Gains, *, with_profit: bool) -> SvgFigure:
+    """Plot the share of positives found by the share contacted; beside it the profit, or the ratio to chance."""
+    from matplotlib import rc_context
+
+    with rc_context(STYLE):
+        figure = _new_figure(6.4, 3.0)
+        share_axes, ratio_axes = figure.subplots(1, 2)
+        shares = gains.share_of_positives
+        _draw_curve(share_axes, CURVE_SHARES, (shares.estimate, shares.low, shares.high), BLUE, 100)
+        share_axes.plot([0, 100], [0, 100], **DOTTED_LINE)
+        share_axes.plot([0, 100 * gains.positives / gains.rows, 100], [0, 100, 100], color=GREY, linewidth=0.8)
+        share_axes.set(xlabel="contacted, % of rows", ylabel="found, % of positive rows", xlim=(0, 100), ylim=(0, 102))
+        ratio_axes.set(xlabel="contacted, % of rows", xlim=(0, 100))
+        if with_profit and gains.profit:
+            profit = gains.profit
+            _draw_curve(ratio_axes, CURVE_SHARES, (profit.estimate, profit.low, profit.high), ORANGE, 1)
+            ratio_axes.axhline(0, **ZERO_LINE)
+            ratio_axes.set(ylabel="profit per 1,000 rows")
+            description = "the profit"
+        else:
+            ratios = np.array([shares.estimate, shares.low, shares.high])[:, 1:] / CURVE_SHARES[1:]
+            _draw_curve(ratio_axes, CURVE_SHARES[1:], ratios, ORANGE, 1)
+            ratio_axes.axhline(1, **DOTTED_LINE)
+            ratio_axes.set(ylabel="times as many as by chance", ylim=(0, None))
+            description = "how many times as many as by chance"
+        return _to_svg(
+            figure,
+            f"By the share of rows contacted: the share of positive rows found, and {description}; bands are 95 % "
+            "intervals, the dotted line is chance, the grey one what nobody could better",
+        )
+
+
+def plot_confidence(p: Floats, threshold: float, bins: Sequence[ReliabilityBin]) -> SvgFigure:
+    """Plot the distribution of probabilities (n,), and in bins of the rows with an outcome whether they came true."""
+    from matplotlib import rc_context
+
+    with rc_context(STYLE):
+        figure = _new_figure(6.4 if bins else 4.2, 2.7)
+        panels = figure.subplots(1, 2 if bins else 1, squeeze=False)[0]
+        panels[0].hist(p, bins=np.linspace(0, 1, 41), color=BLUE)
+        panels[0].axvline(threshold, color=ORANGE, linewidth=1.2)
+        panels[0].set(xlabel="probability", ylabel="rows", xlim=(0, 1))
+        description = "How many rows have which probability, and the threshold (line)"
+        if bins:
+            fields = attrgetter("mean_probability", "share", "low", "high")
+            means, shares, lows, highs = np.array(list(map(fields, bins))).T
+            margins = np.array([shares - lows, highs - shares]).clip(0)
+            panels[1].errorbar(means, shares, yerr=margins, **DOTS)
+            top = min(1.0, 1.08 * max(means.max(), highs.max()))
+            panels[1].plot([0, top], [0, top], **DOTTED_LINE)
+            panels[1].set(xlabel="probability said", ylabel="share that came true", xlim=(0, top), ylim=(0, top))
+            description += "; beside it, what was said of tenths of the rows and what came true, with 95 % intervals"
+        return _to_svg(figure, description)
+
+
+def _draw_dependence(axes: Axes, curve: PartialDependence) -> None:
+    points = curve.points
+    means = np.array(list(map(attrgetter("mean"), points)))
+    margins = np.nan_to_num(list(map(attrgetter("ci_half_width"), points)))
+    if all(point.number is not None for point in points):
+        numbers = np.array(list(map(attrgetter("number"), points)), dtype=np.float64)
+        axes.plot(numbers, means, "o-", color=BLUE, markersize=3, linewidth=1.2)
+        low, high = (means - margins).clip(0, 1), (means + margins).clip(0, 1)
+        axes.fill_between(numbers, low, high, color=BLUE, alpha=0.15, linewidth=0)
+        axes.locator_params(axis="x", nbins=5)
+        if points[0].value_text != f"{numbers[0]:.6g}":
+            step = max(1, len(points) // 2)  # dates are long, so only three are written
+            axes.set_xticks(
+                numbers[::step], list(map(attrgetter("value_text"), points[::step])), rotation=30, ha="right"
+            )
+    else:
+        positions = np.arange(len(points))
+        axes.errorbar(positions, means, yerr=margins, **DOTS)
+        axes.set_xticks(positions, [shorten(point.value_text, 14) for point in points], rotation=40, ha="right")
+        axes.set_xlim(-0.5, len(points) - 0.5)
+
+
+def _draw_curve(axes: Axes, shares: Floats, curve: Sequence[Floats] | Floats, colour: str, scale: float) -> None:
+    """Draw an estimate and its interval over shares of rows; `curve` holds the estimate, the lower and the upper end."""
+    estimate, low, high = curve
+    axes.plot(100 * shares, scale * estimate, color=colour, linewidth=1.4)
+    axes.fill_between(100 * shares, scale * low, scale * high, color=colour, alpha=0.2, linewidth=0)
+
+
+def _new_figure(width: float, height: float) -> Figure:
+    from matplotlib.figure import Figure
+
+    return Figure(figsize=(width, height), layout="constrained")
+
+
+def _to_svg(figure: Figure, description: str) -> SvgFigure:
+    file = io.BytesIO()
+    figure.savefig(file, format="svg", metadata={"Date": None, "Creator": None})
+    return SvgFigure(description, file.getvalue())

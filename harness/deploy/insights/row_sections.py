@@ -8,20 +8,11 @@ import numpy as np
 
 from harness.deploy.insights.confidence import Z_95, new_rows_caveat
 from harness.deploy.insights.contact_list import ContactList
-from harness.deploy.insights.figures import plot_gains
 from harness.deploy.insights.gains import PROFIT_ROWS, Campaign, ContactRule, Gains, GainsRow
-from harness.deploy.insights.page import (
-    Block,
-    InsightsSection,
-    folding_table,
-    format_decimal,
-    format_percent,
-    format_range,
-    markdown_table,
-)
+from harness.deploy.insights.page import Block, InsightsSection, folding_table, plot_gains
 from harness.deploy.insights.scored_rows import HELD_OUT, LEARNT, NEW, ScoredRows
 from harness.deploy.insights.segments import RowSegment, SegmentCounts
-from harness.deploy.markdown import escape
+from harness.deploy.markdown import escape, format_decimal, format_percent, format_range, markdown_table
 from harness.report.render.markdown import MISSING, format_count, format_quantity, join_words
 
 MIN_CLASS_ROWS = 30  #: rows of a class below which bootstrap samples vary too little

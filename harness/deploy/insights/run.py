@@ -12,10 +12,10 @@ from harness.deploy.insights.contributions import summarize_contributions
 from harness.deploy.insights.counterfactuals import find_counterfactuals
 from harness.deploy.insights.gains import LIST_RULE, Campaign, ContactRule, Gains, measure_gains
 from harness.deploy.insights.importance import Importances, importances_from_json, rank_units
-from harness.deploy.insights.page import InsightsSection, format_percent, render_markdown, render_page
+from harness.deploy.insights.page import InsightsSection, render_markdown, render_page
 from harness.deploy.insights.scored_rows import InsightsRequest, ScoredRows, read_scored_rows
 from harness.deploy.insights.segments import find_segments
-from harness.deploy.markdown import escape
+from harness.deploy.markdown import escape, format_percent
 from harness.errors import BundleError, EvenhandError
 from harness.report.render.markdown import format_count, format_quantity, join_words
 from harness.seeding import seed_of

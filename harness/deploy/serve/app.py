@@ -21,9 +21,15 @@ from harness.deploy.schema import typical_row
 from harness.deploy.serve.auth import TokenAuth
 from harness.deploy.serve.batching import Batcher
 from harness.deploy.serve.monitoring import DriftMonitor, RequestMonitor, ServiceMetrics
-from harness.deploy.serve.openapi import MAX_EXPLAINED_ROWS, describe_service
 from harness.deploy.serve.requests import MAX_BODY_BYTES, MAX_ROWS, ParsedRows, RequestError, parse_body
-from harness.deploy.serve.responses import error_response, explanations, json_response, predictions_json
+from harness.deploy.serve.responses import (
+    MAX_EXPLAINED_ROWS,
+    describe_service,
+    error_response,
+    explanations,
+    json_response,
+    predictions_json,
+)
 from harness.deploy.validate import InvalidRowsError
 
 if TYPE_CHECKING:
