@@ -16,11 +16,17 @@ from harness.api.benchmark import benchmark
 from harness.data.hashing import row_keys
 from harness.data.user_data import UserData
 from harness.deploy.bundle import read_bundle
-from harness.deploy.card_inputs import CardInputs, CardMetric, RankingPosition
 from harness.deploy.error_analysis import ErrorAnalysis, Proportion, analyze_errors, class_recalls
 from harness.deploy.export import ExportRequest, held_out_proba, make_bundle, summarize
-from harness.deploy.model_card import write_card
-from harness.deploy.run_entry import HeldOutPredictions, choose_entry, held_out_predictions, read_run_entry
+from harness.deploy.model_card import CardInputs, write_card
+from harness.deploy.run_entry import (
+    CardMetric,
+    HeldOutPredictions,
+    RankingPosition,
+    choose_entry,
+    held_out_predictions,
+    read_run_entry,
+)
 from harness.deploy.schema import Feature, Schema
 from harness.errors import EvenhandError
 from harness.evaluation.ranking import rank

@@ -17,11 +17,10 @@ from harness.data.hashing import row_keys
 from harness.data.sources import data_directory
 from harness.deploy.bundle import CARD_FILE, Bundle, BundleContents, HeldOutProba, write_bundle
 from harness.deploy.bundle_files import check_target_folder
-from harness.deploy.card_inputs import CardInputs
 from harness.deploy.error_analysis import analyze_errors, class_recalls
 from harness.deploy.insights.importance import measure_importances
 from harness.deploy.model import Model
-from harness.deploy.model_card import write_card
+from harness.deploy.model_card import CardInputs, write_card
 from harness.deploy.run_entry import (
     HeldOutPredictions,
     RunEntry,

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from harness.deploy.card_inputs import CardInputs, CardMetric, RankingPosition
 from harness.deploy.error_analysis import MIN_ROWS, ErrorAnalysis, Proportion
 from harness.deploy.markdown import escape, format_code, format_plain_table
+from harness.deploy.run_entry import CardMetric, RankingPosition
 from harness.evaluation.metric_cache import DEFAULT_THRESHOLD, TUNED_THRESHOLD
 from harness.report.render.markdown import MISSING, format_interval, format_number
 
@@ -38,6 +39,53 @@ CALIBRATIONS = {
     "temperature": "Probabilities were recalibrated by one temperature, fitted on inner out-of-fold rows.",
     "prior": "The change of the classes' shares that the strategy made was taken back (prior); nothing was fitted for it.",
 }
+
+
+@dataclass(frozen=True)
+class CardInputs:
+    """All that a card says and the manifest does not.
+
+    Attributes
+    ----------
+    target, description, notes : str, str, tuple of str
+        Of the task.
+    metrics : tuple of CardMetric
+        Nested metrics of the entry, the objective first.
+    position : RankingPosition
+        Its position in the ranking.
+    strategy : str
+        Description of the strategy.
+    counts_before, counts_after : tuple of float
+        Training rows per class, before and after the strategy.
+    mean_proba, class_shares : tuple of float
+        Mean probability per class over the held-out rows, and the share of these rows that belong to it.
+    error_analyses : tuple of ErrorAnalysis
+        Where it fails.
+    recalls : tuple of (Proportion, str)
+        With several classes the recall of each, and the class that it is most often confused with.
+    held_out_rows : int
+        Number of held-out rows.
+    changed_versions : tuple of str
+        Packages whose version is not that of the run.
+    prior_is_correctable : bool
+        Whether prior correction applies to the strategy.
+    """
+
+    target: str
+    description: str
+    notes: tuple[str, ...]
+    metrics: tuple[CardMetric, ...]
+    position: RankingPosition
+    strategy: str
+    counts_before: tuple[float, ...]
+    counts_after: tuple[float, ...]
+    mean_proba: tuple[float, ...]
+    class_shares: tuple[float, ...]
+    error_analyses: tuple[ErrorAnalysis, ...] = ()
+    recalls: tuple[tuple[Proportion, str], ...] = ()
+    held_out_rows: int = 0
+    changed_versions: tuple[str, ...] = ()
+    prior_is_correctable: bool = False
 
 
 def write_card(manifest: Mapping[str, Any], inputs: CardInputs) -> str:

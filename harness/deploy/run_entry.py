@@ -10,7 +10,6 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from harness.deploy.card_inputs import CardMetric, RankingPosition
 from harness.errors import EvenhandError
 from harness.evaluation.evaluate import RECALIBRATED_STAGES
 from harness.evaluation.metric_cache import DEFAULT_THRESHOLD
@@ -30,6 +29,79 @@ from harness.metrics.metric import Metric
 from harness.registry.registry import suggestion
 from harness.store.record import EntryResult, Record
 from harness.store.store import Store
+
+
+@dataclass(frozen=True)
+class CardMetric:
+    """A nested metric of an entry: its mean over the outer splits with a 95 % interval.
+
+    Attributes
+    ----------
+    name, label : str
+        Name of the metric, and its name in tables.
+    metric_type : str
+        ``"ranking"``, ``"decision"`` or ``"probability"``.
+    threshold_kind : str
+        At which threshold decisions were taken, DEFAULT_THRESHOLD or TUNED_THRESHOLD; empty where none matters.
+    mean, ci_half_width : float
+        Mean, and half the width of its interval; NaN where there is none.
+    """
+
+    name: str
+    label: str
+    metric_type: str
+    threshold_kind: str
+    mean: float
+    ci_half_width: float
+
+    @property
+    def key(self) -> str:
+        """Its name in the manifest."""
+        return f"{self.name}_at_half" if self.threshold_kind == DEFAULT_THRESHOLD else self.name
+
+    def as_dict(self) -> dict[str, float | None]:
+        """Convert mean and interval to plain values for JSON."""
+        if math.isnan(self.ci_half_width):
+            return {"mean": self.mean, "low": None, "high": None}
+        return {"mean": self.mean, "low": self.mean - self.ci_half_width, "high": self.mean + self.ci_half_width}
+
+
+@dataclass(frozen=True)
+class RankingPosition:
+    """The position of an entry in the ranking of its run.
+
+    Attributes
+    ----------
+    rank : int or None
+        Its rank; None without one.
+    entries : int
+        Number of ranked entries.
+    tied : int or None
+        Number of entries that are not significantly different from the first; None where no test can be made.
+    is_tied : bool or None
+        Whether it is one of them; None where it is the first, or no test can be made.
+    chosen_by_name : bool
+        Whether it was named for the export, and not taken for being first.
+    splits, planned_splits : int
+        Outer splits with and without scores.
+    no_test_reason : str
+        Why there are no tests and intervals; empty where there are.
+    inner_choice : (float, float) or None
+        Objective of the choice by inner scores alone: mean, and half the width of its interval.
+    baseline : float or None
+        Objective of the baseline.
+    """
+
+    rank: int | None
+    entries: int
+    tied: int | None
+    is_tied: bool | None
+    chosen_by_name: bool
+    splits: int
+    planned_splits: int
+    no_test_reason: str
+    inner_choice: tuple[float, float] | None
+    baseline: float | None
 
 
 @dataclass(frozen=True)
