@@ -27,13 +27,13 @@ from harness.deploy.bundle import BundleContents, write_bundle
 from harness.deploy.model import Model
 from harness.deploy.predict import read_rows
 from harness.deploy.schema import describe
+from harness.deploy.serve import serve_bundle
 from harness.deploy.serve.app import make_app, make_service
 from harness.deploy.serve.auth import is_loopback, read_token
 from harness.deploy.serve.batching import Batcher, answer_requests
 from harness.deploy.serve.monitoring import LOGGER, DriftMonitor, JsonLogFormatter, population_stability
 from harness.deploy.serve.requests import MAX_BODY_BYTES, RequestError, parse_body
 from harness.deploy.serve.responses import describe_service, example_row
-from harness.deploy.serve.server import serve_bundle
 from harness.errors import EvenhandError
 from harness.registry.registry import load_registry
 from harness.registry.space import defaults
@@ -513,7 +513,7 @@ def test_which_addresses_only_this_machine_reaches():
 def test_packages_that_are_not_installed_are_named_with_the_command_that_installs_them():
     code = (
         "import sys; from pathlib import Path; sys.modules['uvicorn'] = None\n"
-        "from harness.deploy.serve.server import serve_bundle\n"
+        "from harness.deploy.serve import serve_bundle\n"
         "from harness.errors import Unavailable\n"
         "try: serve_bundle(Path('bundle'))\n"
         "except Unavailable as error: print(error)"
@@ -553,7 +553,7 @@ def served(bundle):
     """The service as it is, at an address of its own, in a thread; gives the address and what ends it."""
     import uvicorn
 
-    from harness.deploy.serve.shutdown import GracefulServer
+    from harness.deploy.serve.server import GracefulServer
 
     service = make_service(bundle)
     with socket.socket() as at:
@@ -573,7 +573,7 @@ def served(bundle):
 
 def test_what_was_sent_before_it_is_told_to_stop_is_answered(bundle, monkeypatch):
     # It ends when this test has seen enough, not after a second that a busy machine may need for a request.
-    monkeypatch.setattr("harness.deploy.serve.shutdown.SHUTDOWN_SECONDS", LONGEST_WAIT)
+    monkeypatch.setattr("harness.deploy.serve.server.SHUTDOWN_SECONDS", LONGEST_WAIT)
     statuses, refused = [], threading.Event()
 
     def send(address):

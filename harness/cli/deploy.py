@@ -106,7 +106,7 @@ def serve(
     curl -s 127.0.0.1:8000/predict -H 'content-type: text/csv' --data-binary @customers.csv
     evenhand serve bundles/churn --host 0.0.0.0 --port 8080 --token-file token.txt
     """
-    from harness.deploy.serve.server import serve_bundle
+    from harness.deploy.serve import serve_bundle
 
     serve_bundle(bundle, host, port, token_file)
 

@@ -25,7 +25,7 @@ from harness.deploy.keras_runtime import (
     read_network,
 )
 from harness.deploy.tree_checks import END, check_lightgbm_trees, check_sklearn_trees, check_xgboost_trees
-from harness.preprocessing.encoder import Encoder
+from harness.preprocessing.encodings import Encoder
 from harness.preprocessing.image import VECTOR_CUTS, PretrainedEncoder, PretrainedSvdEncoder
 from harness.preprocessing.text import TERM_TYPES, LsaEncoder, TfidfEncoder, TokenEncoder, vectorizer
 from harness.search.pipeline import FittedPipeline

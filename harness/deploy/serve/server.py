@@ -2,55 +2,31 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import gc
-import importlib.util
 import logging
+import signal
 import socket
 import sys
-from pathlib import Path
+import time
+from types import FrameType
 from typing import TYPE_CHECKING
 
-from harness.deploy.serve.auth import is_loopback, read_token
-from harness.errors import EvenhandError, Unavailable
+import uvicorn
+
+from harness.deploy.serve.app import Service, make_app, make_service
+from harness.deploy.serve.monitoring import LOGGER, JsonLogFormatter
+from harness.errors import EvenhandError
 
 if TYPE_CHECKING:
     from harness.deploy.bundle import Bundle
 
 MAX_DRAIN_SECONDS = 60  #: for requests that are still processed
-REQUIRED_PACKAGES = ("fastapi", "uvicorn", "prometheus_client")
-
-
-def serve_bundle(bundle: Path, host: str = "127.0.0.1", port: int = 8000, token_file: Path | None = None) -> None:
-    """Serve a bundle until SIGTERM or Ctrl-C; requests that are being processed are answered before it ends.
-
-    Parameters
-    ----------
-    bundle : Path
-        Folder of the bundle.
-    host : str, default "127.0.0.1"
-        Address to listen on.
-    port : int, default 8000
-        Port to listen on; 0 takes a free one.
-    token_file : Path, optional
-        File with the token that requests must carry; required if other machines can reach `host`.
-
-    Raises
-    ------
-    EvenhandError
-        If the bundle cannot be read, the token file is missing or unusable, or the address is not free.
-    Unavailable
-        If packages of the extra `deploy` are not installed.
-    """
-    if missing := [name for name in REQUIRED_PACKAGES if importlib.util.find_spec(name) is None]:
-        raise Unavailable(f"serving needs {', '.join(missing)}: pip install 'evenhand[deploy]'")
-    token = read_token(token_file) if token_file else None
-    if token is None and not is_loopback(host):
-        raise EvenhandError(f"others can reach {host}: give --token-file, or serve on 127.0.0.1")
-    from harness.deploy.bundle import read_bundle, read_manifest
-
-    read_manifest(bundle)  # a wrong bundle is reported before a port that is in use
-    with bind_socket(host, port) as listener:
-        run_server(read_bundle(bundle), listener, token)
+#: Seconds after SIGTERM in which requests are still accepted, each connection being closed after its response: clients and
+#: load balancers need a moment to learn that they must not send here.
+SHUTDOWN_SECONDS = 1.0
+POLL_SECONDS = 0.02
 
 
 def run_server(bundle: Bundle, listener: socket.socket, token: str | None = None, *, combine: bool = True) -> None:
@@ -67,11 +43,6 @@ def run_server(bundle: Bundle, listener: socket.socket, token: str | None = None
     combine : bool, default True
         Whether requests that wait are predicted together.
     """
-    import uvicorn
-
-    from harness.deploy.serve.app import make_app, make_service
-    from harness.deploy.serve.shutdown import GracefulServer
-
     _configure_logging()
     service = make_service(bundle, combine=combine)
     config = uvicorn.Config(
@@ -88,9 +59,8 @@ def run_server(bundle: Bundle, listener: socket.socket, token: str | None = None
     )
     print(startup_message(bundle, listener, token), flush=True)
     sys.setswitchinterval(0.001)  # the model's thread gives way to requests after one millisecond instead of five
-    gc.set_threshold(
-        50_000
-    )  # rows contain no reference cycles: looking for them took a third of the time of reading rows
+    # Rows contain no reference cycles: looking for them took a third of the time of reading rows.
+    gc.set_threshold(50_000)
     gc.collect()
     gc.freeze()  # loaded objects stay until the end: later collections need not traverse them
     GracefulServer(config, service).run(sockets=[listener])
@@ -147,10 +117,65 @@ def bind_socket(host: str, port: int) -> socket.socket:
 
 
 def _configure_logging() -> None:
-    from harness.deploy.serve.monitoring import LOGGER, JsonLogFormatter
-
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(JsonLogFormatter())
     for logger, level in ((LOGGER, logging.INFO), (logging.getLogger("uvicorn"), logging.WARNING)):
         logger.handlers, logger.propagate = [handler], False
         logger.setLevel(level)
+
+
+class GracefulServer(uvicorn.Server):
+    """A server that shuts down in steps.
+
+    When told to stop, it first announces that (/ready, Connection: close) and still accepts requests for a second; then it
+    accepts none, answers those that it has, and ends. Ctrl-C skips the first step, a second Ctrl-C both.
+
+    Parameters
+    ----------
+    config : uvicorn.Config
+        Configuration with the application.
+    service : Service
+        The service that is told about the shutdown.
+    """
+
+    def __init__(self, config: uvicorn.Config, service: Service) -> None:
+        super().__init__(config)
+        self.service = service
+        self.deadline = 0.0
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:  # noqa: ARG002 -- a signal handler's
+        """Start to shut down, or shut down faster."""
+        self.force_exit = self.should_exit and sig == signal.SIGINT
+        self.should_exit = self.service.shutting_down or sig == signal.SIGINT
+        self.service.shutting_down = True
+        self.deadline = time.monotonic() + SHUTDOWN_SECONDS
+
+    async def on_tick(self, counter: int) -> bool:
+        """Return whether the main loop ends."""
+        return await super().on_tick(counter) or (self.service.shutting_down and time.monotonic() > self.deadline)
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Accept the connections that wait, close the listening sockets, and wait for requests on open connections."""
+        for listener in sockets or ():
+            await self._accept_last(listener)
+        end = time.monotonic() + SHUTDOWN_SECONDS
+        while self.server_state.connections and time.monotonic() < end and not self.force_exit:
+            await asyncio.sleep(POLL_SECONDS)
+        await super().shutdown(sockets)
+
+    async def _accept_last(self, listener: socket.socket) -> None:
+        """Close a listening socket just after its backlog was emptied: connections left in the backlog would be reset."""
+        loop = asyncio.get_running_loop()
+        loop.remove_reader(listener)
+        connections: list[socket.socket] = []
+        with contextlib.suppress(BlockingIOError):
+            while True:
+                connections.append(listener.accept()[0])
+        for server in self.servers:
+            server.close()
+        for connection in connections:
+            await loop.connect_accepted_socket(self._make_protocol, connection)
+
+    def _make_protocol(self) -> asyncio.Protocol:
+        protocol = self.config.http_protocol_class
+        return protocol(config=self.config, server_state=self.server_state, app_state=self.lifespan.state)  # type: ignore[call-arg]
