@@ -7,8 +7,9 @@ import pandas as pd
 import pytest
 
 from harness.networks.rows import MixedRows
+from harness.preprocessing.encodings import TABULAR
 from harness.preprocessing.tabular import ColumnLayout, PreparedRows
-from harness.preprocessing.tabular_encoders import TABULAR, most_informative_columns, mutual_information
+from harness.preprocessing.tabular_encoders import most_informative_columns, mutual_information
 from harness.registry.space import defaults
 
 LAYOUT = ColumnLayout(

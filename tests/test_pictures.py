@@ -12,7 +12,8 @@ from harness.errors import DataError, Unavailable
 from harness.networks import pretrained
 from harness.networks.pretrained import activation_shape, build_frozen, working_size
 from harness.networks.torch_weights import read_weights
-from harness.preprocessing.image import IMAGE, PretrainedEncoder, augment, fit_activations, fit_embedding, fit_pixels
+from harness.preprocessing.encodings import IMAGE
+from harness.preprocessing.image import PretrainedEncoder, augment, fit_activations, fit_embedding, fit_pixels
 from harness.registry.space import check_space, defaults
 
 Image = pytest.importorskip("PIL.Image")

@@ -8,7 +8,6 @@ from scipy import sparse
 
 from harness.errors import Inapplicable
 from harness.preprocessing.cache import FoldCache
-from harness.preprocessing.neighbors import CachedNeighbors
 from harness.preprocessing.resampling import (
     compute_level_weight,
     from_metric_space,
@@ -16,7 +15,7 @@ from harness.preprocessing.resampling import (
     resample_points,
     to_metric_space,
 )
-from harness.preprocessing.samplers import use_fast_cleaning
+from harness.preprocessing.samplers import CachedNeighbors, use_fast_cleaning
 from harness.preprocessing.tabular import ColumnLayout, PreparedRows
 from harness.registry.space import defaults
 from harness.registry.strategy import Strategy

@@ -447,8 +447,7 @@ def test_a_refit_that_fails_costs_its_own_entry_and_no_other(registry, tmp_path,
 
 def test_what_is_kept_on_disk_of_pictures_is_made_before_the_prediction_is_timed(registry, tmp_path, monkeypatch):
     from harness.execution.cell import run_cell
-    from harness.preprocessing.encoder import Encoding
-    from harness.preprocessing.encodings import ENCODINGS
+    from harness.preprocessing.encodings import ENCODINGS, Encoding
     from harness.registry.family import Family
     from harness.registry.task import Table
 

@@ -228,3 +228,12 @@ def _parts(entry: Any) -> list[Any]:
     if is_dataclass(entry):
         return [getattr(entry, field.name) for field in fields(entry)]
     return []
+
+
+def digest_arrays(*arrays: npt.NDArray[Any]) -> bytes:
+    """Compute a digest of the shape, dtype and content of arrays."""
+    hasher = hashlib.blake2b(digest_size=16)
+    for array in arrays:
+        hasher.update(repr((array.shape, array.dtype.str)).encode())
+        hasher.update(np.ascontiguousarray(array).data)
+    return hasher.digest()

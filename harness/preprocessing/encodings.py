@@ -1,8 +1,106 @@
-"""All encodings by name."""
+"""Encodings: how the rows of a modality are converted to the input of a classifier; all of them by name."""
 
-from harness.preprocessing.encoder import Encoding
-from harness.preprocessing.image import IMAGE, PRINCIPAL
-from harness.preprocessing.tabular_encoders import TABULAR
-from harness.preprocessing.text import TEXT
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from harness.networks.pretrained import CUTS
+from harness.preprocessing import image, tabular_encoders, text
+from harness.preprocessing.transforms import FIT_SCALER
+from harness.registry.space import Space, choice, integer, when
+from harness.registry.task import Modality
+
+FROZEN = ("tensorflow", "keras")  #: packages that compute the pretrained network
+
+
+class Encoder(Protocol):
+    """A fitted encoding: small, picklable, and without any training row in it."""
+
+    def transform(self, rows: Any) -> Any:
+        """Convert rows to the input of the classifier: an array (n_rows, …), a sparse matrix or a data frame."""
+
+
+@dataclass(frozen=True)
+class Encoding:
+    """A way to encode rows.
+
+    Attributes
+    ----------
+    name : str
+        Name by which families refer to the encoding.
+    fit : callable
+        Fits the encoder to real training rows. For tables, ``fit(rows, y, layout, **params)`` with prepared rows, on which
+        strategies act before; for texts and images, ``fit(X, y, seed, **params)`` with raw rows, and strategies act on the
+        encoded rows.
+    space : Space
+        Parameters of `fit` that are searched.
+    modality : str, default "tabular"
+        Kind of rows.
+    interpolation_space : Space or None, default None
+        For texts and images, the space within which encoded rows are an array or sparse matrix (n_rows, n_features) of
+        points that strategies may interpolate between; None if they never are.
+    reason : str, default ""
+        Why there is no `interpolation_space`.
+    needs : tuple of str, default ()
+        Packages without which rows cannot be encoded.
+    """
+
+    name: str
+    fit: Callable[..., Encoder]
+    space: Space
+    modality: Modality = "tabular"
+    interpolation_space: Space | None = None
+    reason: str = ""
+    needs: tuple[str, ...] = ()
+
+
+def _scaling_space(*scalings: str, default: str) -> Space:
+    return {
+        "scaling": choice(*scalings, default=default),
+        "select": choice("all", *tabular_encoders.SELECTED_SHARES, default="all"),
+    }
+
+
+TABULAR = (
+    Encoding(
+        "one_hot_scaled", tabular_encoders.fit_one_hot, _scaling_space("standard", "quantile", default="standard")
+    ),
+    Encoding(
+        "one_hot", tabular_encoders.fit_one_hot_single, _scaling_space("standard", "quantile", default="quantile")
+    ),
+    Encoding("mixed", tabular_encoders.fit_mixed, _scaling_space("standard", *FIT_SCALER, default="robust")),
+    Encoding("ordinal", tabular_encoders.fit_ordinal, {}),
+    Encoding("native", tabular_encoders.fit_native, {}),
+)
+TEXT = (
+    Encoding("texts", text.fit_texts, {}, "text", reason="texts have no points between them"),
+    Encoding("tfidf", text.fit_tfidf, {}, "text", interpolation_space={}),
+    Encoding("lsa", text.fit_lsa, {}, "text", interpolation_space={}),
+    Encoding(
+        "tokens",
+        text.fit_tokens,
+        {"vocabulary": integer(500, 20_000, default=5000, log=True)},
+        "text",
+        reason="between two sequences of words there is no third",
+    ),
+)
+IMAGE = (
+    Encoding("embedding", image.fit_embedding, {}, "image", {}, needs=FROZEN),
+    Encoding(
+        "pixels", image.fit_pixels, {}, "image", reason="halfway between two pictures, pixel by pixel, is no picture"
+    ),
+    Encoding(
+        "activations",
+        image.fit_activations,
+        {"cut": choice(*CUTS, default="grid"), "views": when("cut", "last_blocks", integer(0, 4, default=0))},
+        "image",
+        {"cut": choice(*image.VECTOR_CUTS, default="grid")},
+        reason="activations within a network are no points",
+        needs=FROZEN,
+    ),
+)
+PRINCIPAL = Encoding("principal", image.fit_principal, {}, "image", {}, needs=FROZEN)
 
 ENCODINGS: dict[str, Encoding] = {encoding.name: encoding for encoding in (*TABULAR, *TEXT, *IMAGE, PRINCIPAL)}

@@ -16,7 +16,6 @@ import numpy.typing as npt
 from harness.data.sources import wheel_member
 from harness.errors import Unavailable
 from harness.networks.pretrained import (
-    CUTS,
     PORT_VERSION,
     SOURCE,
     Images,
@@ -28,9 +27,7 @@ from harness.networks.pretrained import (
 from harness.networks.rows import check_images
 from harness.networks.torch_weights import read_weights
 from harness.preprocessing.cache import cached_features
-from harness.preprocessing.encoder import Encoding
-from harness.preprocessing.svd import TruncatedSvd, fit_truncated_svd
-from harness.registry.space import choice, integer, when
+from harness.preprocessing.transforms import TruncatedSvd, fit_truncated_svd
 
 Labels: TypeAlias = npt.NDArray[np.int64]
 
@@ -39,7 +36,6 @@ AUGMENTATION_VERSION = 1  #: to be raised when `augment` changes: cached feature
 MAX_ROTATION, MAX_SHIFT, MAX_ZOOM, MAX_BRIGHTNESS = 12.0, 0.07, 0.12, 0.2
 VECTOR_CUTS = ("grid", "features")  #: cuts behind which an image is one vector, a point
 N_COMPONENTS = 48  #: singular vectors of the features that the encoding "principal" keeps
-FROZEN = ("tensorflow", "keras")  #: packages that compute the pretrained network
 
 
 def augment(images: Images, number: int) -> Images:
@@ -279,19 +275,3 @@ def fit_principal(X: Images, y: Labels, seed: int) -> PretrainedSvdEncoder:
     """
     pretrained = fit_embedding(X, y, seed)
     return PretrainedSvdEncoder(pretrained, fit_truncated_svd(pretrained.transform(X), N_COMPONENTS, seed))
-
-
-IMAGE = (
-    Encoding("embedding", fit_embedding, {}, "image", {}, needs=FROZEN),
-    Encoding("pixels", fit_pixels, {}, "image", reason="halfway between two pictures, pixel by pixel, is no picture"),
-    Encoding(
-        "activations",
-        fit_activations,
-        {"cut": choice(*CUTS, default="grid"), "views": when("cut", "last_blocks", integer(0, 4, default=0))},
-        "image",
-        {"cut": choice(*VECTOR_CUTS, default="grid")},
-        reason="activations within a network are no points",
-        needs=FROZEN,
-    ),
-)
-PRINCIPAL = Encoding("principal", fit_principal, {}, "image", {}, needs=FROZEN)

@@ -10,8 +10,7 @@ import numpy.typing as npt
 from scipy.sparse import csr_array, issparse
 
 from harness.errors import EvenhandError
-from harness.preprocessing.cache import FoldCache
-from harness.preprocessing.neighbors import digest_arrays
+from harness.preprocessing.cache import FoldCache, digest_arrays
 from harness.preprocessing.tabular import ColumnLayout, PreparedRows
 from harness.registry.strategy import Strategy
 

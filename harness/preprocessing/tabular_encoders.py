@@ -10,10 +10,8 @@ import numpy as np
 import numpy.typing as npt
 
 from harness.networks.rows import MixedRows
-from harness.preprocessing.encoder import Encoding
-from harness.preprocessing.scalers import FIT_SCALER, Floats, Scaler
 from harness.preprocessing.tabular import ColumnLayout, PreparedRows
-from harness.registry.space import Space, choice
+from harness.preprocessing.transforms import FIT_SCALER, Floats, Scaler
 
 Labels: TypeAlias = npt.NDArray[np.int64]
 
@@ -300,16 +298,3 @@ def feature_sources(encoder: Any, layout: ColumnLayout) -> tuple[str, ...]:
     for j, n_levels in encoder.categories:
         sources += [names[j]] * _one_hot_width(n_levels)
     return tuple(sources)
-
-
-def _scaling_space(*scalings: str, default: str) -> Space:
-    return {"scaling": choice(*scalings, default=default), "select": choice("all", *SELECTED_SHARES, default="all")}
-
-
-TABULAR = (
-    Encoding("one_hot_scaled", fit_one_hot, _scaling_space("standard", "quantile", default="standard")),
-    Encoding("one_hot", fit_one_hot_single, _scaling_space("standard", "quantile", default="quantile")),
-    Encoding("mixed", fit_mixed, _scaling_space("standard", *FIT_SCALER, default="robust")),
-    Encoding("ordinal", fit_ordinal, {}),
-    Encoding("native", fit_native, {}),
-)

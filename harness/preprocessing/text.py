@@ -15,9 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from harness.errors import DataError
-from harness.preprocessing.encoder import Encoding
-from harness.preprocessing.svd import TruncatedSvd, fit_truncated_svd
-from harness.registry.space import integer
+from harness.preprocessing.transforms import TruncatedSvd, fit_truncated_svd
 
 Texts: TypeAlias = npt.NDArray[np.object_]
 Labels: TypeAlias = npt.NDArray[np.int64]
@@ -265,17 +263,3 @@ def fit_lsa(X: Texts, y: Labels, seed: int) -> LsaEncoder:
     """
     tfidf = fit_tfidf(X, y, seed)
     return LsaEncoder(tfidf, fit_truncated_svd(tfidf.transform(X), N_COMPONENTS, seed))
-
-
-TEXT = (
-    Encoding("texts", fit_texts, {}, "text", reason="texts have no points between them"),
-    Encoding("tfidf", fit_tfidf, {}, "text", interpolation_space={}),
-    Encoding("lsa", fit_lsa, {}, "text", interpolation_space={}),
-    Encoding(
-        "tokens",
-        fit_tokens,
-        {"vocabulary": integer(500, 20_000, default=5000, log=True)},
-        "text",
-        reason="between two sequences of words there is no third",
-    ),
-)

@@ -18,8 +18,7 @@ import numpy.typing as npt
 
 from harness.errors import EvenhandError, Inapplicable
 from harness.preprocessing.cache import FoldCache
-from harness.preprocessing.encoder import Encoder, Encoding
-from harness.preprocessing.encodings import ENCODINGS
+from harness.preprocessing.encodings import ENCODINGS, Encoder, Encoding
 from harness.preprocessing.resampling import resample, resample_points
 from harness.preprocessing.tabular import PreparedRows, TabularPreprocessor, fit_preprocessor
 from harness.registry.family import Family
