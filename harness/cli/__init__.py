@@ -13,7 +13,7 @@ from harness.cli import run  # noqa: F401 -- it adds its commands first
 
 # isort: split
 from harness.cli import deploy  # noqa: F401 -- then these
-from harness.cli.app import DataDir, Plugins, app
+from harness.cli.app import DataDir, Plugins, app, plain_option
 
 __all__ = ["app"]
 
@@ -36,9 +36,7 @@ def list_(
 @app.command()
 def fetch(
     tasks: Annotated[list[str] | None, typer.Argument(metavar="[TASK]...", help="Tasks (all of them).")] = None,
-    csv: Annotated[
-        Path | None, typer.Option(help="Write the rows of one task here, as they are published.", show_default=False)
-    ] = None,
+    csv: Annotated[Path | None, plain_option("Write the rows of one task here, as they are published.")] = None,
     data_dir: DataDir = None,
     plugin: Plugins = None,
 ) -> None:
@@ -74,7 +72,7 @@ def check(plugin: Plugins = None, data_dir: DataDir = None) -> None:
 @app.command()
 def explain(
     topic: Annotated[str | None, typer.Argument(metavar="[TOPIC]", help="Without it the topics are listed.")] = None,
-    out: Annotated[Path | None, typer.Option(help="Folder to write it to, with a figure.", show_default=False)] = None,
+    out: Annotated[Path | None, plain_option("Folder to write it to, with a figure.")] = None,
 ) -> None:
     """Explain with numbers how something works; without a topic, list the topics.
 

@@ -3,7 +3,7 @@
 # No `from __future__ import annotations` here: typer reads the annotations.
 import os
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -26,6 +26,12 @@ app = typer.Typer(
     """,
 )
 
+
+def plain_option(help_text: str) -> Any:
+    """Return an option whose default is not shown: the help says it where there is one."""
+    return typer.Option(help=help_text, show_default=False)
+
+
 Plugins = Annotated[
     list[str] | None,
     typer.Option("--plugin", help="Installed module, or path of a file.py, with further declarations; repeatable."),
@@ -35,6 +41,7 @@ DataDir = Annotated[
     typer.Option(help="Folder with data that cannot be fetched.", envvar="EVENHAND_DATA", show_default=False),
 ]
 RunFolder = Annotated[Path, typer.Argument(metavar="RUN", help="Folder of a run, for example results/quick.")]
+MovedFile = Annotated[Path | None, plain_option("Your own file: its path now, if it was moved.")]
 
 
 def absolute(path: Path | None) -> str | None:

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from harness.cli.app import DataDir, Plugins, RunFolder, absolute, app
+from harness.cli.app import DataDir, MovedFile, Plugins, RunFolder, absolute, app, plain_option
 
 Bundle = Annotated[Path, typer.Argument(metavar="BUNDLE", help="Folder that evenhand export wrote.")]
 
@@ -15,21 +15,13 @@ Bundle = Annotated[Path, typer.Argument(metavar="BUNDLE", help="Folder that even
 def export(  # noqa: PLR0913, PLR0917 -- the options of a command line are one list
     run: RunFolder,
     out: Annotated[Path, typer.Option(help="Folder of the bundle; a bundle that is there is replaced.")],
-    task: Annotated[
-        str | None, typer.Option(help="Task; not needed where the run has one.", show_default=False)
-    ] = None,
-    entry: Annotated[
-        str | None, typer.Option(help="family/strategy[/stage] (the first by the run's ranking).", show_default=False)
-    ] = None,
-    calibration: Annotated[
-        str | None, typer.Option(help="none, isotonic, sigmoid, temperature or prior (none).", show_default=False)
-    ] = None,
+    task: Annotated[str | None, plain_option("Task; not needed where the run has one.")] = None,
+    entry: Annotated[str | None, plain_option("family/strategy[/stage] (the first by the run's ranking).")] = None,
+    calibration: Annotated[str | None, plain_option("none, isotonic, sigmoid, temperature or prior (none).")] = None,
     drivers: Annotated[
         bool, typer.Option("--drivers/--no-drivers", help="Tables: measure the importance of columns.")
     ] = True,
-    file: Annotated[
-        Path | None, typer.Option(help="Your own file: its path now, if it was moved.", show_default=False)
-    ] = None,
+    file: MovedFile = None,
     data_dir: DataDir = None,
     plugin: Plugins = None,
 ) -> None:
@@ -95,9 +87,7 @@ def serve(
         str, typer.Option(help="Address to listen at; other than loopback it needs --token-file.")
     ] = "127.0.0.1",
     port: Annotated[int, typer.Option(help="Port; 0 takes a free one.", min=0, max=65535)] = 8000,
-    token_file: Annotated[
-        Path | None, typer.Option(help="File with the token that requests must carry.", show_default=False)
-    ] = None,
+    token_file: Annotated[Path | None, plain_option("File with the token that requests must carry.")] = None,
 ) -> None:
     """Serve a bundle: a page to try it on, and a REST API. On a signal it answers the requests it has and ends.
 
@@ -117,18 +107,16 @@ def insights(  # noqa: PLR0913, PLR0917 -- the options of a command line are one
     data: Annotated[
         Path, typer.Argument(metavar="FILE", help="A CSV or Parquet file, with outcomes if they are known.")
     ],
-    target: Annotated[
-        str | None, typer.Option(help="Column of outcomes (the bundle's target, if it is there).", show_default=False)
-    ] = None,
-    capacity: Annotated[int | None, typer.Option(help="How many can be contacted.", show_default=False)] = None,
-    budget: Annotated[float | None, typer.Option(help="How much may be spent on contacts.", show_default=False)] = None,
-    contact_cost: Annotated[float | None, typer.Option(help="What one contact costs.", show_default=False)] = None,
-    value: Annotated[float | None, typer.Option(help="What one success is worth.", show_default=False)] = None,
+    target: Annotated[str | None, plain_option("Column of outcomes (the bundle's target, if it is there).")] = None,
+    capacity: Annotated[int | None, plain_option("How many can be contacted.")] = None,
+    budget: Annotated[float | None, plain_option("How much may be spent on contacts.")] = None,
+    contact_cost: Annotated[float | None, plain_option("What one contact costs.")] = None,
+    value: Annotated[float | None, plain_option("What one success is worth.")] = None,
     success: Annotated[float, typer.Option(help="Share of successes among correctly contacted customers.")] = 1.0,
     actionable: Annotated[
-        list[str] | None, typer.Option(help="Column that can be changed for a customer; repeatable.")
+        list[str] | None, plain_option("Column that can be changed for a customer; repeatable.")
     ] = None,
-    out: Annotated[Path | None, typer.Option(help="Folder (beside FILE).", show_default=False)] = None,
+    out: Annotated[Path | None, plain_option("Folder (beside FILE).")] = None,
 ) -> None:
     """Turn predictions into decisions: whom to contact, what it earns, what the model depends on, where it is unsure.
 

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from harness.cli.app import DataDir, Plugins, RunFolder, absolute, app
+from harness.cli.app import DataDir, MovedFile, Plugins, RunFolder, absolute, app, plain_option
 from harness.errors import EvenhandError
 
 
@@ -20,40 +20,34 @@ def run(  # noqa: PLR0913, PLR0917 -- the options of a command line are one list
             metavar="[FILE]", help="Your own CSV or Parquet file, or a folder of images with a folder per class."
         ),
     ] = None,
-    suite: Annotated[str | None, typer.Option(help="A named comparison: evenhand list suites.")] = None,
-    task: Annotated[list[str] | None, typer.Option(help="Task; repeatable.")] = None,
-    family: Annotated[list[str] | None, typer.Option(help="Model family; repeatable.")] = None,
-    strategy: Annotated[list[str] | None, typer.Option(help="Imbalance strategy; repeatable.")] = None,
-    trials: Annotated[int | None, typer.Option(help="Optuna trials per cell (20).", show_default=False)] = None,
-    budget: Annotated[str | None, typer.Option(help="Search time per cell: 60s, 5m, 2h.", show_default=False)] = None,
-    folds: Annotated[int | None, typer.Option(help="Outer folds (5).", show_default=False)] = None,
-    repeats: Annotated[int | None, typer.Option(help="Repeats of the outer folds (1).", show_default=False)] = None,
-    inner_folds: Annotated[int | None, typer.Option(help="Inner folds (3).", show_default=False)] = None,
-    objective: Annotated[
-        str | None, typer.Option(help="Metric to search and rank by (average_precision; roc_auc).")
-    ] = None,
-    seed: Annotated[int | None, typer.Option(help="Seed of every random draw (0).", show_default=False)] = None,
-    jobs: Annotated[int | None, typer.Option(help="Cells at once (the number of cores).", show_default=False)] = None,
-    out: Annotated[
-        Path | None, typer.Option(help="Folder of the run (results/<suite or tasks>).", show_default=False)
-    ] = None,
+    suite: Annotated[str | None, plain_option("A named comparison: evenhand list suites.")] = None,
+    task: Annotated[list[str] | None, plain_option("Task; repeatable.")] = None,
+    family: Annotated[list[str] | None, plain_option("Model family; repeatable.")] = None,
+    strategy: Annotated[list[str] | None, plain_option("Imbalance strategy; repeatable.")] = None,
+    trials: Annotated[int | None, plain_option("Optuna trials per cell (20).")] = None,
+    budget: Annotated[str | None, plain_option("Search time per cell: 60s, 5m, 2h.")] = None,
+    folds: Annotated[int | None, plain_option("Outer folds (5).")] = None,
+    repeats: Annotated[int | None, plain_option("Repeats of the outer folds (1).")] = None,
+    inner_folds: Annotated[int | None, plain_option("Inner folds (3).")] = None,
+    objective: Annotated[str | None, plain_option("Metric to search and rank by (average_precision; roc_auc).")] = None,
+    seed: Annotated[int | None, plain_option("Seed of every random draw (0).")] = None,
+    jobs: Annotated[int | None, plain_option("Cells at once (the number of cores).")] = None,
+    out: Annotated[Path | None, plain_option("Folder of the run (results/<suite or tasks>).")] = None,
     retry: Annotated[str, typer.Option(help="Execute cells of these statuses again: failed,timeout,memory.")] = "",
     data_dir: DataDir = None,
     plugin: Plugins = None,
-    target: Annotated[str | None, typer.Option(help="Your own file: the column to predict.")] = None,
-    positive: Annotated[
-        str | None, typer.Option(help="Your own file: the positive class (the rarer one).", show_default=False)
-    ] = None,
+    target: Annotated[str | None, plain_option("Your own file: the column to predict.")] = None,
+    positive: Annotated[str | None, plain_option("Your own file: the positive class (the rarer one).")] = None,
     text: Annotated[
         str | None,
-        typer.Option(help="Your own file: the column of texts to classify; no other is read.", show_default=False),
+        plain_option("Your own file: the column of texts to classify; no other is read."),
     ] = None,
-    drop: Annotated[list[str] | None, typer.Option(help="Your own file: a column to leave out; repeatable.")] = None,
+    drop: Annotated[list[str] | None, plain_option("Your own file: a column to leave out; repeatable.")] = None,
     group: Annotated[
-        str | None, typer.Option(help="Your own file: a column; rows with one value stay on one side of a split.")
+        str | None, plain_option("Your own file: a column; rows with one value stay on one side of a split.")
     ] = None,
     time: Annotated[
-        str | None, typer.Option(help="Your own file: a column; test rows are later than training rows.")
+        str | None, plain_option("Your own file: a column; test rows are later than training rows.")
     ] = None,
     tensorboard: Annotated[
         bool, typer.Option("--tensorboard", help="Write the networks' curves as TensorBoard logs too.")
@@ -133,11 +127,9 @@ def report(
 @app.command()
 def compare(
     names: Annotated[list[str], typer.Argument(metavar="RUN RUN | RUN ENTRY ENTRY | RUN RUN ENTRY [ENTRY]")],
-    task: Annotated[str | None, typer.Option(help="Of two runs: this task only.", show_default=False)] = None,
+    task: Annotated[str | None, plain_option("Of two runs: this task only.")] = None,
     rows: Annotated[int, typer.Option(help="How many rows whose prediction changed to show.", min=0)] = 20,
-    out: Annotated[
-        Path | None, typer.Option(help="CSV for all rows whose prediction changed.", show_default=False)
-    ] = None,
+    out: Annotated[Path | None, plain_option("CSV for all rows whose prediction changed.")] = None,
     plugin: Plugins = None,
 ) -> None:
     """Compare two entries or two runs: paired statistics, components of the difference, rows whose prediction changed.
@@ -160,9 +152,7 @@ def replay(
     run: RunFolder,
     cell: Annotated[str, typer.Argument(help="task/family/strategy/r0f0, or the beginning of a cell's id.")],
     stage: Annotated[str, typer.Option(help="default, tuned or both.")] = "both",
-    file: Annotated[
-        Path | None, typer.Option(help="Your own file: its path now, if it was moved.", show_default=False)
-    ] = None,
+    file: MovedFile = None,
     data_dir: DataDir = None,
     plugin: Plugins = None,
 ) -> None:
