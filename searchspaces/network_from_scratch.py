@@ -8,8 +8,7 @@ from harness.registry.space import choice, integer, log_float
 
 def build(seed: int, **params: Any) -> Any:
     """A classifier of `layers` hidden layers of `units` each, with early stopping on validation rows."""
-    from harness.networks.from_scratch import DescentConfig
-    from harness.networks.from_scratch_classifier import ScratchClassifier
+    from harness.networks.from_scratch import DescentConfig, ScratchClassifier
 
     units = (params.pop("units", 32),) * params.pop("layers", 2)
     return ScratchClassifier(seed, units, params.pop("activation", "tanh"), DescentConfig(**params))

@@ -13,6 +13,7 @@ from harness.networks.from_scratch import (
     SCRATCH_ACTIVATIONS,
     AdamState,
     DescentConfig,
+    ScratchClassifier,
     adam,
     backward,
     cross_entropy,
@@ -21,7 +22,6 @@ from harness.networks.from_scratch import (
     map_networks,
     new_network,
 )
-from harness.networks.from_scratch_classifier import ScratchClassifier
 from harness.networks.rows import WeightedRows
 from harness.networks.walkthrough import finite_differences, train_on_spirals
 from harness.registry.space import defaults

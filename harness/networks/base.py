@@ -1,15 +1,17 @@
-"""The interface of every network classifier, and the summary of a layer that it reports."""
+"""What all network classifiers share: fit and prediction around a network, and the summary of a layer that they report."""
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple, Protocol
+from abc import ABC, abstractmethod
+from typing import Any, NamedTuple, Self
 
 import numpy as np
 import numpy.typing as npt
 
-from harness.networks.history import TrainingHistory
+from harness.networks.history import EarlyStopping, TrainingHistory
 from harness.networks.losses import Floats, Loss
-from harness.networks.rows import InputConverter
+from harness.networks.optimizer import TrainConfig
+from harness.networks.rows import InputConverter, WeightedRows, one_thread, training_rows, validation_rows
 
 
 class LayerSummary(NamedTuple):
@@ -41,13 +43,17 @@ def output_layer_summary(features: int, outputs: int) -> LayerSummary:
     return LayerSummary("probabilities", kind, (outputs,), (features + 1) * outputs)
 
 
-class NetworkClassifier(Protocol):
+class NetworkClassifier(ABC):
     """Base class of the networks: a classifier with the interface of scikit-learn.
+
+    A subclass converts rows to the input of its network, trains it and computes logits.
 
     Attributes
     ----------
     gamma : float, default 0
         Focusing parameter of the loss; 0 is cross-entropy.
+    config : TrainConfig
+        How to train, before it is scaled to the number of rows.
     classes_ : array of shape (n_classes,)
         Classes of the training rows, after `fit`.
     history_ : TrainingHistory
@@ -55,21 +61,74 @@ class NetworkClassifier(Protocol):
     """
 
     gamma: float = 0.0
+    config: TrainConfig
     classes_: npt.NDArray[Any]
     history_: TrainingHistory
 
+    def fit(
+        self,
+        X: Any,
+        y: npt.ArrayLike,
+        sample_weight: npt.ArrayLike | None = None,
+        validation: tuple[Any, npt.ArrayLike] | None = None,
+    ) -> Self:
+        """Train the network.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_rows, …)
+            Training rows, as the class describes them.
+        y : array-like of shape (n_rows,)
+            Their classes.
+        sample_weight : array-like of shape (n_rows,), optional
+            Weights, which count relative to each other.
+        validation : tuple of (X, y), optional
+            Real rows that decide when training stops and which epoch is best, weighted as in `validation_rows`.
+
+        Returns
+        -------
+        NetworkClassifier
+            Itself.
+
+        Raises
+        ------
+        DataError
+            If the rows cannot be trained on.
+        EvenhandError
+            If the training diverges.
+        """
+        rows, self.classes_ = training_rows(X, y, sample_weight, self._fit_input)
+        held_out = None if validation is None else validation_rows(validation, rows, self.classes_, self._convert)
+        config = self._scaled_config(rows)
+        with one_thread(), np.errstate(over="ignore", invalid="ignore"):  # `EarlyStopping` reports it, in one line
+            stopping = EarlyStopping(self.loss, rows, held_out, config.patience)
+            self._train(config, stopping)
+            self.history_ = stopping.history(config.batch_size)
+        return self
+
     def predict_proba(self, X: Any) -> Floats:
         """Return the probability of every class, shape (n_rows, n_classes), float32."""
-        ...
+        with one_thread():
+            return self.loss.probabilities(self._logits(self._convert(X)))
 
     @property
+    @abstractmethod
     def inputs(self) -> InputConverter:
         """Callable that checks rows, as `predict_proba` takes them, and converts them to the input of `keras_model`."""
-        ...
 
+    @property
+    def parameters(self) -> int:
+        """Number of trained parameters."""
+        return sum(layer.parameters for layer in self.architecture)
+
+    @property
+    @abstractmethod
+    def architecture(self) -> tuple[LayerSummary, ...]:
+        """The layers of the network."""
+
+    @abstractmethod
     def keras_model(self) -> Any:
         """Return the trained network as a compiled `keras.Model` that can be saved, plotted, explained and trained further."""
-        ...
 
     def keras_logits(self) -> Any:
         """Return the trained network as a `keras.Model` that outputs logits.
@@ -105,3 +164,23 @@ class NetworkClassifier(Protocol):
     def history(self) -> TrainingHistory:
         """Learning curves of the fit."""
         return self.history_
+
+    @abstractmethod
+    def _fit_input(self, X: Any) -> npt.NDArray[Any]:
+        """Convert training rows to the input of the network, and remember the shape that other rows must have."""
+
+    def _convert(self, X: Any) -> npt.NDArray[Any]:
+        """Convert other rows to the input of the network."""
+        return self.inputs(X)
+
+    def _scaled_config(self, rows: WeightedRows) -> Any:
+        """Configuration for a number of rows, with `patience` and `batch_size`."""
+        return self.config.scaled_to(len(rows.y))
+
+    @abstractmethod
+    def _train(self, config: Any, stopping: EarlyStopping) -> None:
+        """Train a new network on the rows of `stopping` and keep it with the weights of its best epoch."""
+
+    @abstractmethod
+    def _logits(self, X: npt.NDArray[Any]) -> Floats:
+        """Compute the logits of converted rows."""

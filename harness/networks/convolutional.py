@@ -20,7 +20,7 @@ from harness.networks.history import EarlyStopping
 from harness.networks.keras_export import compile_model
 from harness.networks.keras_training import KerasTrainConfig, initial_weights, predict, train
 from harness.networks.losses import Floats
-from harness.networks.rows import check_images, training_rows, validation_rows
+from harness.networks.rows import check_images
 
 MAX_SIDE = 48  #: pixels: larger images are reduced by an integer factor until no side is longer
 MAX_INPUT_SIDE = 16 * MAX_SIDE  #: beyond it, the sum of a square of pixels would not fit into 16 bits
@@ -191,61 +191,10 @@ class ConvolutionalClassifier(NetworkClassifier):
     gamma: float = 0.0
     config: KerasTrainConfig = DEFAULT_CONFIG
 
-    def fit(
-        self,
-        X: npt.ArrayLike,
-        y: npt.ArrayLike,
-        sample_weight: npt.ArrayLike | None = None,
-        validation: tuple[npt.ArrayLike, npt.ArrayLike] | None = None,
-    ) -> ConvolutionalClassifier:
-        """Train the network.
-
-        Parameters
-        ----------
-        X : array-like of shape (n_images, height, width, 1 or 3), uint8
-            Training images.
-        y : array-like of shape (n_images,)
-            Their classes.
-        sample_weight : array-like of shape (n_images,), optional
-            Weights, which count relative to each other.
-        validation : tuple of (X, y), optional
-            Real images that decide which epoch is best, weighted as in `validation_rows`.
-
-        Returns
-        -------
-        ConvolutionalClassifier
-            Itself.
-
-        Raises
-        ------
-        DataError
-            If the images cannot be trained on.
-        EvenhandError
-            If the training diverges.
-        """
-        rows, self.classes_ = training_rows(X, y, sample_weight, block_sums)
-        self.image_shape_ = to_images(X).shape[1:]
-        held_out = None if validation is None else validation_rows(validation, rows, self.classes_, self._convert)
-        config = self.config.scaled_to(len(rows.y))
-        stopping = EarlyStopping(self.loss, rows, held_out, config.patience)
-        start = initial_weights(self._architecture, np.random.default_rng([self.seed, 1]), stopping.prior_logits)
-        self.weights_ = train(self._architecture, start, config, stopping, self.seed)
-        self.history_ = stopping.history(config.batch_size)
-        return self
-
     @property
     def inputs(self) -> ImageInput:
         """Converter of images to the input of `keras_model`, shape (n_images, height, width, channels)."""
         return ImageInput(self.image_shape_)
-
-    def predict_proba(self, X: npt.ArrayLike) -> Floats:
-        """Return the probability of every class, shape (n_images, n_classes), float32."""
-        return self.loss.probabilities(predict(self._architecture, self.weights_, self._convert(X)))
-
-    @property
-    def parameters(self) -> int:
-        """Number of trained parameters."""
-        return sum(layer.parameters for layer in self.architecture)
 
     @property
     def architecture(self) -> tuple[LayerSummary, ...]:
@@ -264,8 +213,20 @@ class ConvolutionalClassifier(NetworkClassifier):
     def _architecture(self) -> ConvolutionalArchitecture:
         return ConvolutionalArchitecture(self.image_shape_, tuple(self.filters), self.batch_norm, self.loss.outputs)
 
+    def _fit_input(self, X: npt.ArrayLike) -> Pixels:
+        images = to_images(X)
+        self.image_shape_ = images.shape[1:]
+        return block_sums(images)
+
     def _convert(self, X: npt.ArrayLike) -> Pixels:
-        return block_sums(to_images(X, self.image_shape_))
+        return block_sums(self.inputs(X))
+
+    def _train(self, config: KerasTrainConfig, stopping: EarlyStopping) -> None:
+        start = initial_weights(self._architecture, np.random.default_rng([self.seed, 1]), stopping.prior_logits)
+        self.weights_ = train(self._architecture, start, config, stopping, self.seed)
+
+    def _logits(self, X: Pixels) -> Floats:
+        return predict(self._architecture, self.weights_, X)
 
 
 def to_images(X: npt.ArrayLike, shape: ImageShape | None = None) -> Pixels:

@@ -107,6 +107,11 @@ class DenseNetwork:
     weights: DenseWeights
     running_statistics: list[Floats]
 
+    @property
+    def arrays(self) -> list[Floats]:
+        """What training changes."""
+        return [self.weights.flat, *self.running_statistics]
+
     def is_hidden(self, layer: int) -> bool:
         """Tell whether a layer is a hidden one: -1 is the linear layer before skip connections, the last one the output."""
         return 0 <= layer < len(self.shape.units)

@@ -3,22 +3,21 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import partial
 from itertools import pairwise
 from typing import Any
 
-import numpy as np
-import numpy.typing as npt
-
 from harness.networks.base import LayerSummary, NetworkClassifier, output_layer_summary
-from harness.networks.dense import DenseNetwork, DenseShape, infer
+from harness.networks.dense import DenseShape, infer, new_network
+from harness.networks.history import EarlyStopping
 from harness.networks.losses import Floats
-from harness.networks.optimizer import TrainConfig, train
-from harness.networks.rows import MatrixInput, MixedRows, one_thread, to_matrix, training_rows, validation_rows
+from harness.networks.optimizer import TrainConfig, train, train_epoch
+from harness.networks.rows import MatrixInput, MixedRows, to_matrix
 
 
 @dataclass(eq=False)
 class DenseClassifier(NetworkClassifier):
-    """A dense network for scaled numbers or `MixedRows`.
+    """A dense network for scaled numbers (n_rows, n_columns) or `MixedRows`.
 
     Two classes share one sigmoid output, more have a softmax. It runs on one thread.
 
@@ -60,63 +59,10 @@ class DenseClassifier(NetworkClassifier):
     skip: bool = False
     embedding: int = 0
 
-    def fit(
-        self,
-        X: Any,
-        y: npt.ArrayLike,
-        sample_weight: npt.ArrayLike | None = None,
-        validation: tuple[Any, npt.ArrayLike] | None = None,
-    ) -> DenseClassifier:
-        """Train the network.
-
-        Parameters
-        ----------
-        X : array-like of shape (n_rows, n_columns) or MixedRows
-            Training rows.
-        y : array-like of shape (n_rows,)
-            Their classes.
-        sample_weight : array-like of shape (n_rows,), optional
-            Weights, which count relative to each other.
-        validation : tuple of (X, y), optional
-            Real rows for early stopping, weighted as in `validation_rows`.
-
-        Returns
-        -------
-        DenseClassifier
-            Itself.
-
-        Raises
-        ------
-        DataError
-            If the rows cannot be trained on.
-        EvenhandError
-            If the training diverges.
-        """
-        rows, self.classes_ = training_rows(X, y, sample_weight, self.convert)
-        held_out = None if validation is None else validation_rows(validation, rows, self.classes_, self.convert)
-        loss = self.loss
-        shape = self.shape_for(X, rows.X.shape[1], loss.outputs)
-        with one_thread(), np.errstate(over="ignore", invalid="ignore"):  # `EarlyStopping` reports it, in one line
-            self.network_, self.history_ = train(shape, loss, self.config, rows, held_out, self.seed)
-        return self
-
     @property
     def inputs(self) -> MatrixInput:
         """Converter of rows to the input of `keras_model`, shape (n_rows, n_columns)."""
-        shape = self.network_.shape
-        return MatrixInput(shape.columns + len(shape.levels), index_encoded=bool(self.embedding))
-
-    def predict_proba(self, X: Any) -> Floats:
-        """Return the probability of every class, shape (n_rows, n_classes), float32."""
-        rows = self.inputs(X)
-        with one_thread():
-            return self.loss.probabilities(infer(self.network_, rows))
-
-    @property
-    def parameters(self) -> int:
-        """Number of trained parameters."""
-        network: DenseNetwork = self.network_
-        return network.shape.size
+        return MatrixInput(self.columns_, index_encoded=bool(self.embedding))
 
     @property
     def architecture(self) -> tuple[LayerSummary, ...]:
@@ -129,25 +75,30 @@ class DenseClassifier(NetworkClassifier):
 
         return dense_to_keras(self.network_, self.config, self.loss)
 
-    def convert(self, X: Any) -> Floats:
-        """Return rows as the network takes them: a matrix unchanged, categories as columns or as level indices."""
-        return to_matrix(X, index_encoded=bool(self.embedding))
-
-    def shape_for(self, X: Any, columns: int, outputs: int) -> DenseShape:
-        """Return the architecture for rows `X` that `convert` turns into so many columns."""
-        levels: tuple[int, ...] = ()
+    def _fit_input(self, X: Any) -> Floats:
+        """Convert rows to a matrix, categories to columns or level indices."""
+        self.levels_: tuple[int, ...] = ()
         if self.embedding and isinstance(X, MixedRows):
-            levels = tuple(X.levels[j] for j in X.embedded_categories)
-        return DenseShape(
-            columns - len(levels),
+            self.levels_ = tuple(X.levels[j] for j in X.embedded_categories)
+        matrix = to_matrix(X, index_encoded=bool(self.embedding))
+        self.columns_ = matrix.shape[1]
+        return matrix
+
+    def _train(self, config: TrainConfig, stopping: EarlyStopping) -> None:
+        shape = DenseShape(
+            self.columns_ - len(self.levels_),
             tuple(self.units),
-            outputs,
+            self.loss.outputs,
             self.batch_norm,
             self.activation,
             skip=self.skip and len(self.units) > 0,
-            levels=levels,
-            embedding=self.embedding if levels else 0,
+            levels=self.levels_,
+            embedding=self.embedding if self.levels_ else 0,
         )
+        self.network_ = train(partial(new_network, shape), train_epoch, infer, config, stopping, self.seed)
+
+    def _logits(self, X: Floats) -> Floats:
+        return infer(self.network_, X)
 
 
 def summarize_layers(shape: DenseShape, dropout: float) -> tuple[LayerSummary, ...]:

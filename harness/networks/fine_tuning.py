@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
-from typing import Any, TypeAlias
+from typing import Any, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -16,34 +16,27 @@ import numpy.typing as npt
 from harness.errors import DataError
 from harness.networks import pretrained
 from harness.networks.base import LayerSummary, NetworkClassifier
-from harness.networks.dense import fold_batch_norm
+from harness.networks.dense import fold_batch_norm, infer
 from harness.networks.dense_classifier import DenseClassifier
 from harness.networks.history import EarlyStopping
 from harness.networks.keras_export import compile_model
-from harness.networks.keras_training import (
-    KerasTrainConfig,
-    built_weights,
-    initial_weights,
-    predict,
-    train,
-)
-from harness.networks.last_blocks import TRAINED_BLOCKS, ActivationInput, LastBlocks, to_activations
-from harness.networks.losses import Floats, Loss
+from harness.networks.keras_training import KerasTrainConfig, built_weights, initial_weights, predict, train
+from harness.networks.losses import Floats
 from harness.networks.optimizer import TrainConfig
-from harness.networks.pretrained import BLOCK_TABLE, CUTS, FEATURES, GRID, SIZE, build_frozen, working_size
-from harness.networks.rows import MatrixInput, check_columns, to_matrix, training_rows, validation_rows
+from harness.networks.pretrained import BLOCK_TABLE, CUTS, FEATURES, GRID, SIZE, build_frozen, segment, working_size
+from harness.networks.rows import MatrixInput, WeightedRows, check_columns, to_matrix
 from harness.networks.torch_weights import read_weights
 
+TRAINED_BLOCKS = (CUTS["last_blocks"] + 1, CUTS["grid"])  #: the first and the last block that is trained
+CHANNELS = BLOCK_TABLE[TRAINED_BLOCKS[0] - 2].channels  #: of their input
+STRIDE = 16  #: pixels of the image per position of their input
 #: Number of features → the cut that they come from.
 CUT_OF_COLUMNS = {GRID * GRID * BLOCK_TABLE[TRAINED_BLOCKS[1] - 1].channels: "grid", FEATURES: "features"}
 #: Lower bound of a feature's standard deviation relative to the mean of all, so that nearly constant features stay small.
 MIN_RELATIVE_DEVIATION = 0.1
-#: Learning rate of blocks relative to that of a head.
-BLOCK_RATE_FACTOR = 0.7
+BLOCK_RATE_FACTOR = 0.7  #: learning rate of blocks relative to that of a head
 #: Number of images that blocks are trained on, repeated ones included: an image costs 7 ms at 160 pixels.
 IMAGE_BUDGET = 2_500
-
-ValidationData: TypeAlias = tuple[npt.ArrayLike, npt.ArrayLike] | None  #: X, y
 
 
 def head_config(**params: Any) -> TrainConfig:
@@ -75,6 +68,127 @@ def block_config(head: TrainConfig, rows: int = 0) -> KerasTrainConfig:
         epochs=max(1, min(6, round(IMAGE_BUDGET / max(rows, 1)))),
         min_steps=head.min_steps // 7,
     )
+
+
+@dataclass(frozen=True)
+class LastBlocks:
+    """Architecture of the trained part: blocks, means over the parts of the image, an optional hidden layer, logits.
+
+    Batch norm is folded into the kernels, and so keeps ImageNet's statistics.
+
+    Attributes
+    ----------
+    activation_shape : tuple of int
+        Height, width and channels of the activations of an image.
+    views : int
+        Number of augmented views of an image, whose activations follow its own.
+    units : int
+        Width of the hidden layer; 0 for none.
+    outputs : int
+        Number of logits.
+    read_weight_bytes : callable
+        Returns the content of the weight file.
+    """
+
+    activation_shape: tuple[int, int, int]
+    views: int
+    units: int
+    outputs: int
+    read_weight_bytes: Callable[[], bytes] = field(compare=False, repr=False)
+
+    dtype = "float16"
+
+    @property
+    def row_shape(self) -> tuple[int, ...]:
+        """Shape of a row."""
+        return (1 + self.views, *self.activation_shape) if self.views else self.activation_shape
+
+    @property
+    def size(self) -> int:
+        """Side in pixels of the images that the activations were computed from, rounded up."""
+        return self.activation_shape[0] * STRIDE
+
+    @property
+    def head_arrays(self) -> int:
+        """Number of arrays of weights that belong to the head; they are the last."""
+        return 4 if self.units else 2
+
+    def build(self, dropout: Callable[[], Any]) -> Any:
+        """Build the blocks with ImageNet's weights, and a head; of an image with views, the first one is used."""
+        import keras
+
+        folded = pretrained.fold_batch_norm(read_weights(self.read_weight_bytes()))
+        blocks = segment(folded, *TRAINED_BLOCKS, self.size)
+        if not self.views:
+            return keras.Model(blocks.input, self._head(blocks.output, dropout), name="last_blocks")
+        inputs = keras.Input(self.row_shape, name="views")
+        return keras.Model(inputs, self._head(blocks(inputs[:, 0]), dropout), name="last_blocks")
+
+    def augment(self, X: Any, key: Any, amount: Any) -> Any:  # noqa: ARG002 -- the protocol has it; the views are fixed
+        """Rotate the views of every row so that another one, or the image itself, comes first, all equally likely."""
+        import tensorflow as tf
+
+        if not self.views:
+            return X
+        count = 1 + self.views
+        first = tf.random.stateless_uniform((tf.shape(X)[0], 1), key, 0, count, tf.int32)
+        return tf.ensure_shape(tf.gather(X, (first + tf.range(count)) % count, batch_dims=1), (None, *self.row_shape))
+
+    def _head(self, x: Any, dropout: Callable[[], Any]) -> Any:
+        import keras
+
+        layers = keras.layers
+        x = layers.Flatten(name="grid")(layers.AdaptiveAveragePooling2D(GRID, name="parts")(x))
+        x = dropout()(x)
+        if self.units:
+            x = layers.Dense(self.units, activation="relu", kernel_initializer="he_uniform", name="hidden")(x)
+            x = dropout()(x)
+        return layers.Dense(self.outputs, kernel_initializer="zeros", name="logits")(x)
+
+
+@dataclass(frozen=True)
+class ActivationInput:
+    """Converter of activations of one shape (height, width, channels); of images with views, the images' own are taken."""
+
+    shape: tuple[int, int, int]
+
+    def __call__(self, X: npt.ArrayLike) -> npt.NDArray[np.float16]:
+        """Return activations (n_images, height, width, 112) as float16, or raise `DataError`."""
+        activations = np.asarray(X)
+        return to_activations(activations[:, 0] if activations.ndim == 5 else activations, self.shape)
+
+
+def to_activations(X: npt.ArrayLike, row_shape: tuple[int, ...] | None = None) -> npt.NDArray[np.float16]:
+    """Validate activations.
+
+    Parameters
+    ----------
+    X : array-like of shape (n_images, height, width, 112) or (n_images, 1 + views, height, width, 112)
+        The activations.
+    row_shape : tuple of int, optional
+        The expected shape of a row.
+
+    Returns
+    -------
+    array of the same shape, float16
+
+    Raises
+    ------
+    DataError
+        If they have another shape or are not finite.
+    """
+    activations = np.asarray(X)
+    shape = activations.shape
+    if activations.ndim not in {4, 5} or shape[-1] != CHANNELS or shape[-2] != shape[-3]:
+        raise DataError(
+            f"expected features (n, d), or activations (n, h, h, {CHANNELS}), but got an array of shape {shape}"
+        )
+    if row_shape is not None and shape[1:] != row_shape:
+        raise DataError(f"expected activations of shape {row_shape} as in training, but got {shape[1:]}")
+    activations = np.ascontiguousarray(activations, np.float16)
+    if not np.isfinite(activations).all():
+        raise DataError("a network needs finite activations, but some are NaN or infinite")
+    return activations
 
 
 @dataclass(eq=False)
@@ -116,49 +230,35 @@ class PretrainedClassifier(NetworkClassifier):
 
     def fit(
         self,
-        X: npt.ArrayLike,
+        X: Any,
         y: npt.ArrayLike,
         sample_weight: npt.ArrayLike | None = None,
-        validation: ValidationData = None,
-    ) -> PretrainedClassifier:
-        """Train the head, or blocks and head.
+        validation: tuple[Any, npt.ArrayLike] | None = None,
+    ) -> Self:
+        """Train the head, or blocks and head; parameters as of `NetworkClassifier.fit`.
 
-        Parameters
-        ----------
-        X : array-like of shape (n_rows, n_features), (n_rows, h, w, 112) or (n_rows, 1 + views, h, w, 112)
-            Training rows.
-        y : array-like of shape (n_rows,)
-            Their classes.
-        sample_weight : array-like of shape (n_rows,), optional
-            Weights, which count relative to each other.
-        validation : tuple of (X, y), optional
-            Real rows that decide which epoch is best, weighted as in `validation_rows`.
-
-        Returns
-        -------
-        PretrainedClassifier
-            Itself.
-
-        Raises
-        ------
-        DataError
-            If the rows cannot be trained on.
-        EvenhandError
-            If the training diverges.
+        The head alone is trained on standardised features; the scaling is then folded into its first layer.
         """
         self.last_blocks_: LastBlocks | None = None
-        if np.ndim(X) == 2:
-            self._fit_head(X, y, sample_weight, validation)
-        else:
-            self._fit_blocks(X, y, sample_weight, validation)
+        self.row_shape_: tuple[int, ...] = ()  #: of activations; empty for features
+        if np.ndim(X) != 2:
+            return super().fit(X, y, sample_weight, validation)
+        features = to_matrix(X)
+        mean, deviation = features.mean(axis=0), features.std(axis=0)
+        deviation = np.maximum(deviation, MIN_RELATIVE_DEVIATION * deviation.mean()) + np.float32(1e-6)
+        units = (self.units,) if self.units else ()
+        self.head_ = DenseClassifier(self.seed, units, batch_norm=False, gamma=self.gamma, config=self.config)
+        held_out = None
+        if validation:
+            validation_features = check_columns(to_matrix(validation[0]), features.shape[1])
+            held_out = ((validation_features - mean) / deviation, validation[1])
+        self.head_.fit((features - mean) / deviation, y, sample_weight, held_out)
+        weights = self.head_.network_.weights
+        weights.kernels[0][:] /= deviation[:, None]
+        weights.shifts[0][:] -= mean @ weights.kernels[0]
+        self.classes_, self.history_ = self.head_.classes_, self.head_.history
+        self.weights_ = [array for layer in fold_batch_norm(self.head_.network_) for array in layer]
         return self
-
-    def predict_proba(self, X: npt.ArrayLike) -> Floats:
-        """Return the probability of every class, shape (n_rows, n_classes), float32."""
-        if self.last_blocks_ is None:
-            return self.head_.predict_proba(X)
-        activations = to_activations(X, self.last_blocks_.row_shape)
-        return self.loss.probabilities(predict(self.last_blocks_, self.weights_, activations))
 
     @property
     def inputs(self) -> MatrixInput | ActivationInput:
@@ -186,7 +286,7 @@ class PretrainedClassifier(NetworkClassifier):
             layers = [
                 LayerSummary("stages", kind, self.last_blocks_.activation_shape, count(0, first - 1)),
                 LayerSummary("last_blocks", f"blocks {first} to {last}", shape, count(first, last)),
-                LayerSummary("grid", "means over parts of the image", (self._head_columns,), 0),
+                LayerSummary("grid", "means over parts of the image", (len(self._head_layers[0][0]),), 0),
             ]
         *hidden, (kernel, bias) = self._head_layers
         layers += [LayerSummary("hidden", "dense, ReLU", b.shape, k.size + b.size) for k, b in hidden]
@@ -213,7 +313,13 @@ class PretrainedClassifier(NetworkClassifier):
         native_size = self.last_blocks_.size if self.last_blocks_ else SIZE
         height, width, channels = image_shape or (native_size, native_size, 3)
         size = native_size if self.last_blocks_ else working_size(max(height, width))
-        frozen = build_frozen(pretrained.fold_batch_norm(read_weights(self.read_weight_bytes())), self._cut, size)
+        columns = len(self._head_layers[0][0])
+        if columns not in CUT_OF_COLUMNS:
+            raise DataError(
+                f"these {columns} features came from no cut of the network: expected one of {list(CUT_OF_COLUMNS)}"
+            )
+        cut = "last_blocks" if self.last_blocks_ else CUT_OF_COLUMNS[columns]
+        frozen = build_frozen(pretrained.fold_batch_norm(read_weights(self.read_weight_bytes())), cut, size)
         frozen.trainable = False
         inputs = x = keras.Input((height, width, channels), name="pictures")
         if (height, width) != (size, size):
@@ -239,65 +345,36 @@ class PretrainedClassifier(NetworkClassifier):
         model.set_weights(self.weights_)
         return model
 
-    def _fit_head(
-        self, X: npt.ArrayLike, y: npt.ArrayLike, sample_weight: npt.ArrayLike | None, validation: ValidationData
-    ) -> None:
-        """Train the head alone on standardised features, then fold the scaling into its first layer."""
-        features = to_matrix(X)
-        mean, deviation = features.mean(axis=0), features.std(axis=0)
-        deviation = np.maximum(deviation, MIN_RELATIVE_DEVIATION * deviation.mean()) + np.float32(1e-6)
-        units = (self.units,) if self.units else ()
-        self.head_ = DenseClassifier(self.seed, units, batch_norm=False, gamma=self.gamma, config=self.config)
-        held_out: ValidationData = None
-        if validation:
-            validation_features = check_columns(to_matrix(validation[0]), features.shape[1])
-            held_out = ((validation_features - mean) / deviation, validation[1])
-        self.head_.fit((features - mean) / deviation, y, sample_weight, held_out)
-        weights = self.head_.network_.weights
-        weights.kernels[0][:] /= deviation[:, None]
-        weights.shifts[0][:] -= mean @ weights.kernels[0]
-        self.classes_, self.history_ = self.head_.classes_, self.head_.history
-        self.weights_ = [array for layer in fold_batch_norm(self.head_.network_) for array in layer]
-
-    def _fit_blocks(
-        self, X: npt.ArrayLike, y: npt.ArrayLike, sample_weight: npt.ArrayLike | None, validation: ValidationData
-    ) -> None:
-        """Train blocks and head together, starting from ImageNet's blocks and a head that predicts the class shares."""
+    def _fit_input(self, X: npt.ArrayLike) -> npt.NDArray[np.float16]:
         activations = to_activations(X)
-        loss = Loss(len(np.unique(np.asarray(y))), self.gamma)
-        views = activations.shape[1] - 1 if activations.ndim == 5 else 0
-        height, width, channels = activations.shape[-3:]
-        blocks = LastBlocks((height, width, channels), views, self.units, loss.outputs, self.read_weight_bytes)
-        self.last_blocks_ = blocks
-        rows, self.classes_ = training_rows(activations, y, sample_weight, to_activations)
-        held_out = None
-        if validation:
-            held_out = validation_rows(validation, rows, self.classes_, lambda X: to_activations(X, blocks.row_shape))
+        self.row_shape_ = activations.shape[1:]
+        return activations
+
+    def _convert(self, X: npt.ArrayLike) -> npt.NDArray[np.floating]:
+        return to_activations(X, self.row_shape_) if self.row_shape_ else self.head_.inputs(X)
+
+    def _scaled_config(self, rows: WeightedRows) -> KerasTrainConfig:
         config = block_config(self.config, len(rows.y)).scaled_to(len(rows.y))
-        config = replace(config, augment=float(views > 0))
-        stopping = EarlyStopping(loss, rows, held_out, config.patience)
+        return replace(config, augment=float(len(self.row_shape_) == 4))
+
+    def _train(self, config: KerasTrainConfig, stopping: EarlyStopping) -> None:
+        """Train blocks and head together, starting from ImageNet's blocks and a head that predicts the class shares."""
+        height, width, channels = self.row_shape_[-3:]
+        views = self.row_shape_[0] - 1 if len(self.row_shape_) == 4 else 0
+        blocks = LastBlocks((height, width, channels), views, self.units, self.loss.outputs, self.read_weight_bytes)
+        self.last_blocks_ = blocks
         drawn = initial_weights(blocks, np.random.default_rng(self.seed), stopping.prior_logits)
         built = built_weights(blocks, stopping.prior_logits)
         start = built[: -blocks.head_arrays] + drawn[-blocks.head_arrays :]
         self.weights_ = train(blocks, start, config, stopping, self.seed)
-        self.history_ = stopping.history(config.batch_size)
 
-    @property
-    def _cut(self) -> str:
-        if self._head_columns not in CUT_OF_COLUMNS:
-            raise DataError(
-                f"these {self._head_columns} features came from no cut of the network: "
-                f"expected one of {list(CUT_OF_COLUMNS)}"
-            )
-        return "last_blocks" if self.last_blocks_ else CUT_OF_COLUMNS[self._head_columns]
+    def _logits(self, X: npt.NDArray[Any]) -> Floats:
+        if self.last_blocks_ is None:
+            return infer(self.head_.network_, X)
+        return predict(self.last_blocks_, self.weights_, X)
 
     @property
     def _head_layers(self) -> list[tuple[Floats, Floats]]:
         """Kernel and bias of the layers of the head."""
         arrays = self.weights_[-self.last_blocks_.head_arrays :] if self.last_blocks_ else self.weights_
         return list(zip(arrays[::2], arrays[1::2], strict=True))
-
-    @property
-    def _head_columns(self) -> int:
-        """Number of inputs of the head."""
-        return len(self._head_layers[0][0])

@@ -21,19 +21,22 @@ differences to nine digits, nothing is changed in place, two classes are treated
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import chain, pairwise
-from typing import NamedTuple, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 
-from harness.networks.losses import Labels
-from harness.networks.rows import WeightedRows
+from harness.networks.base import LayerSummary, NetworkClassifier
+from harness.networks.history import EarlyStopping, EpochOutput, StepStats
+from harness.networks.losses import Floats, Labels
+from harness.networks.rows import MatrixInput, WeightedRows, one_thread, to_matrix
 
 Matrix: TypeAlias = npt.NDArray[np.float64]
 
 BETA_1, BETA_2, EPSILON = 0.9, 0.999, 1e-8  #: of Adam, as in its paper
+CHUNK = 4096  #: rows predicted together: the values of all layers for these rows are in memory
 
 
 class ScratchActivation(NamedTuple):
@@ -259,3 +262,104 @@ def descend(
             norms.append(np.sqrt(sum(float((array * array).sum()) for array in chain.from_iterable(gradient))))
             network, state = adam(network, gradient, state, config.learning_rate)
         yield DescentEpoch(network, loss, logits, np.array(norms))
+
+
+@dataclass(eq=False)
+class ScratchClassifier(NetworkClassifier):
+    """The network above as a classifier of rows (n_rows, n_columns). It runs on one thread.
+
+    Parameters
+    ----------
+    seed : int
+        Seed of every draw.
+    units : tuple of int, default (32, 32)
+        Widths of the hidden layers.
+    activation : str, default "tanh"
+        One of `SCRATCH_ACTIVATIONS`.
+    descent : DescentConfig
+        How to train.
+
+    Attributes
+    ----------
+    classes_ : array of shape (n_classes,)
+        The classes.
+    history_ : TrainingHistory
+        The learning curves and the best epoch.
+    network_ : list of DenseLayer
+        The trained network.
+    """
+
+    seed: int
+    units: tuple[int, ...] = (32, 32)
+    activation: str = "tanh"
+    descent: DescentConfig = field(default_factory=DescentConfig)
+
+    @property
+    def inputs(self) -> MatrixInput:
+        """Converter of rows to the input of `keras_model`, shape (n_rows, n_columns)."""
+        return MatrixInput(self.columns_)
+
+    def predict_proba(self, X: npt.ArrayLike) -> Floats:
+        """Return the probability of every class, shape (n_rows, n_classes), float32."""
+        rows = self.inputs(X)
+        with one_thread():
+            return np.exp(log_softmax(self._class_logits(rows))).astype(np.float32)
+
+    @property
+    def architecture(self) -> tuple[LayerSummary, ...]:
+        """The layers of the network."""
+        layers = [LayerSummary("rows", "Input", (len(self.network_[0].kernel),), 0)]
+        for number, (kernel, bias) in enumerate(self.network_, start=1):
+            name, kind = f"dense_{number}", f"Dense, {self.activation}"
+            if number == len(self.network_):
+                name, kind = "probabilities", "Dense, softmax"
+            layers.append(LayerSummary(name, kind, (len(bias),), kernel.size + bias.size))
+        return tuple(layers)
+
+    def keras_model(self) -> Any:
+        """Return the trained network as a compiled `keras.Sequential` that can be saved, plotted, explained and trained further."""
+        from harness.networks.keras_export import scratch_to_keras
+
+        return scratch_to_keras(self.network_, self.activation, self.descent)
+
+    def _fit_input(self, X: npt.ArrayLike) -> Floats:
+        matrix = to_matrix(X)
+        self.columns_ = matrix.shape[1]
+        return matrix
+
+    def _scaled_config(self, rows: WeightedRows) -> DescentConfig:  # noqa: ARG002 -- the same for every number of rows
+        return self.descent
+
+    def _train(self, config: DescentConfig, stopping: EarlyStopping) -> None:
+        rng, rows, validation = np.random.default_rng(self.seed), stopping.rows, stopping.validation
+        self.network_ = new_network([self.columns_, *self.units, len(self.classes_)], self._activation, rng)
+
+        def epochs() -> Iterator[EpochOutput]:
+            for epoch in descend(self.network_, self._activation, rows, config, rng):
+                self.network_ = epoch.network
+                step = StepStats(config.learning_rate, epoch.norms)
+                validation_logits = None if validation is None else self._logits(validation.X)
+                yield EpochOutput(step, merge_logits(epoch.logits), validation_logits)
+
+        self.network_ = stopping.keep_best(epochs(), lambda: self.network_)
+
+    def _logits(self, X: Floats) -> Floats:
+        return merge_logits(self._class_logits(X))
+
+    def _class_logits(self, X: Floats) -> Matrix:
+        """Logits of all classes, shape (n_rows, n_classes)."""
+        chunks = []
+        for start in range(0, max(len(X), 1), CHUNK):
+            chunks.append(forward(self.network_, self._activation, X[start : start + CHUNK].astype(np.float64))[-1])
+        return np.vstack(chunks)
+
+    @property
+    def _activation(self) -> ScratchActivation:
+        return SCRATCH_ACTIVATIONS[self.activation]
+
+
+def merge_logits(logits: Matrix) -> Floats:
+    """Convert logits (n_rows, n_classes) to those of `Loss`: two classes share one, the difference of their logits."""
+    if logits.shape[1] == 2:
+        logits = logits[:, 1:] - logits[:, :1]
+    return logits.astype(np.float32)

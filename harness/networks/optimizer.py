@@ -1,4 +1,4 @@
-"""The training loop of dense networks: shuffled batches, AdamW with a learning-rate schedule, early stopping.
+"""The training loop of networks in NumPy: shuffled batches, AdamW with a learning-rate schedule, early stopping.
 
 One network is trained after another. The inner folds of a trial as one network with a leading fold axis took 1.8 times as
 long at 64 units and 1.1 times at 128, because they do not fit into the processor's cache, and 0.6 times at 16, where the
@@ -7,13 +7,15 @@ overhead of calls dominates.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from typing import Any, Protocol, TypeVar
 
 import numpy as np
+import numpy.typing as npt
 
-from harness.networks.dense import DenseNetwork, DenseShape, backward, forward, infer, new_network, unpack
-from harness.networks.history import EarlyStopping, EpochOutput, StepStats, TrainingHistory
+from harness.networks.dense import DenseNetwork, backward, forward, unpack
+from harness.networks.history import EarlyStopping, EpochOutput, StepStats
 from harness.networks.losses import Floats, Loss
 from harness.networks.rows import WeightedRows
 
@@ -175,61 +177,75 @@ class Adam:
         return norm
 
 
+class TrainableNetwork(Protocol):
+    """A network in NumPy, whose arrays are changed in place."""
+
+    @property
+    def arrays(self) -> list[Floats]:
+        """What training changes: the flat vector of all parameters, and statistics that are no parameters."""
+
+
+Network = TypeVar("Network", bound=TrainableNetwork)
+
+
 def train(
-    shape: DenseShape, loss: Loss, config: TrainConfig, rows: WeightedRows, validation: WeightedRows | None, seed: int
-) -> tuple[DenseNetwork, TrainingHistory]:
-    """Train a dense network.
+    new_network: Callable[[np.random.Generator, Floats], Network],
+    run_epoch: Callable[[Network, Adam, Loss, WeightedRows, np.random.Generator], tuple[Floats, Floats]],
+    infer: Callable[[Network, npt.NDArray[Any]], Floats],
+    config: TrainConfig,
+    stopping: EarlyStopping,
+    seed: int,
+) -> Network:
+    """Train a network in NumPy.
 
     Parameters
     ----------
-    shape : DenseShape
-        Architecture of the network.
-    loss : Loss
-        Training loss.
+    new_network : callable
+        Initialises a network, given a generator and the logits that it predicts for every row.
+    run_epoch : callable
+        Trains on all rows once, as `train_epoch` does.
+    infer : callable
+        Computes the logits of rows.
     config : TrainConfig
-        How to train, before it is scaled to the number of rows.
-    rows : WeightedRows
-        Training rows.
-    validation : WeightedRows or None
-        Validation rows for early stopping. Without them all `epochs` are made and the last weights kept.
+        How to train, scaled to the number of rows.
+    stopping : EarlyStopping
+        Holds the training and validation rows and records the curves. Without validation rows all `epochs` are made and
+        the last weights kept.
     seed : int
         Seed of initial weights, batches and dropout.
 
     Returns
     -------
-    network : DenseNetwork
+    DenseNetwork or RecurrentNetwork
         The network with the weights of its best epoch.
-    history : TrainingHistory
-        The learning curves.
 
     Raises
     ------
     EvenhandError
         If the training diverges.
     """
-    rng, config = np.random.default_rng(seed), config.scaled_to(len(rows.y))
-    stopping = EarlyStopping(loss, rows, validation, config.patience)
-    network = new_network(shape, rng, stopping.prior_logits)
-    arrays = [network.weights.flat, *network.running_statistics]
-    zeros = np.zeros(shape.size, np.float32)
+    rng, rows, validation = np.random.default_rng(seed), stopping.rows, stopping.validation
+    network = new_network(rng, stopping.prior_logits)
+    arrays = network.arrays
+    zeros = np.zeros_like(arrays[0])
     adam = Adam(config, zeros, zeros.copy(), steps=config.steps(len(rows.y)))
 
     def epochs() -> Iterator[EpochOutput]:
         for _ in range(config.epochs):
-            logits, norms = train_epoch(network, adam, loss, rows, rng)
+            logits, norms = run_epoch(network, adam, stopping.loss, rows, rng)
             validation_logits = None if validation is None else infer(network, validation.X)
             yield EpochOutput(StepStats(adam.last_rate, norms), logits, validation_logits)
 
     best_arrays = stopping.keep_best(epochs(), lambda: list(map(np.copy, arrays)))
     for array, best in zip(arrays, best_arrays, strict=True):
         array[:] = best
-    return network, stopping.history(config.batch_size)
+    return network
 
 
 def train_epoch(
     network: DenseNetwork, adam: Adam, loss: Loss, rows: WeightedRows, rng: np.random.Generator
 ) -> tuple[Floats, Floats]:
-    """Train on all rows once, in a new order, the smaller last batch included.
+    """Train a dense network on all rows once, in a new order, the smaller last batch included.
 
     Parameters
     ----------

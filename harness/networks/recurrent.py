@@ -104,6 +104,11 @@ class RecurrentNetwork:
     shape: RecurrentShape
     weights: RecurrentWeights
 
+    @property
+    def arrays(self) -> list[Floats]:
+        """What training changes."""
+        return [self.weights.flat]
+
 
 @dataclass
 class RecurrentCache:

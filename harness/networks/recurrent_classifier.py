@@ -1,8 +1,7 @@
-"""A recurrent network as a classifier with the interface of scikit-learn, and its training loop."""
+"""A recurrent network as a classifier with the interface of scikit-learn, and an epoch of its training."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
@@ -12,9 +11,9 @@ import numpy.typing as npt
 
 from harness.errors import DataError
 from harness.networks.base import LayerSummary, NetworkClassifier, output_layer_summary
-from harness.networks.history import EarlyStopping, EpochOutput, StepStats, TrainingHistory
+from harness.networks.history import EarlyStopping
 from harness.networks.losses import Floats, Labels, Loss
-from harness.networks.optimizer import Adam, TrainConfig
+from harness.networks.optimizer import Adam, TrainConfig, train
 from harness.networks.recurrent import (
     RecurrentNetwork,
     RecurrentShape,
@@ -27,63 +26,10 @@ from harness.networks.recurrent import (
     unpack,
 )
 from harness.networks.recurrent_cells import CELLS
-from harness.networks.rows import WeightedRows, one_thread, training_rows, validation_rows
+from harness.networks.rows import WeightedRows
 
 #: Rows of similar length share a batch, so that there is little padding: they are sorted within so many batches.
 SORTED_BATCHES = 16
-
-
-def train(
-    shape: RecurrentShape,
-    loss: Loss,
-    config: TrainConfig,
-    rows: WeightedRows,
-    validation: WeightedRows | None,
-    seed: int,
-) -> tuple[RecurrentNetwork, TrainingHistory]:
-    """Train a recurrent network.
-
-    Parameters
-    ----------
-    shape : RecurrentShape
-        Architecture of the network.
-    loss : Loss
-        Training loss.
-    config : TrainConfig
-        How to train, before it is scaled to the number of rows.
-    rows : WeightedRows
-        Training rows.
-    validation : WeightedRows or None
-        Validation rows for early stopping.
-    seed : int
-        Seed of initial weights, batches and dropout.
-
-    Returns
-    -------
-    network : RecurrentNetwork
-        The network with the weights of its best epoch.
-    history : TrainingHistory
-        The learning curves.
-
-    Raises
-    ------
-    EvenhandError
-        If the training diverges.
-    """
-    rng, config = np.random.default_rng(seed), config.scaled_to(len(rows.y))
-    stopping = EarlyStopping(loss, rows, validation, config.patience)
-    network = new_network(shape, rng, stopping.prior_logits)
-    flat = network.weights.flat
-    adam = Adam(config, np.zeros_like(flat), np.zeros_like(flat), steps=config.steps(len(rows.y)))
-
-    def epochs() -> Iterator[EpochOutput]:
-        for _ in range(config.epochs):
-            logits, norms = train_epoch(network, adam, loss, rows, rng)
-            validation_logits = None if validation is None else infer(network, validation.X)
-            yield EpochOutput(StepStats(adam.last_rate, norms), logits, validation_logits)
-
-    flat[:] = stopping.keep_best(epochs(), flat.copy)
-    return network, stopping.history(config.batch_size)
 
 
 def train_epoch(
@@ -219,64 +165,10 @@ class RecurrentClassifier(NetworkClassifier):
     gamma: float = 0.0
     config: TrainConfig = field(default_factory=lambda: DEFAULT_CONFIG)
 
-    def fit(
-        self,
-        X: npt.ArrayLike,
-        y: npt.ArrayLike,
-        sample_weight: npt.ArrayLike | None = None,
-        validation: tuple[npt.ArrayLike, npt.ArrayLike] | None = None,
-    ) -> RecurrentClassifier:
-        """Train the network.
-
-        Parameters
-        ----------
-        X : array-like of shape (n_rows, length), int
-            Training sequences.
-        y : array-like of shape (n_rows,)
-            Their classes.
-        sample_weight : array-like of shape (n_rows,), optional
-            Weights, which count relative to each other.
-        validation : tuple of (X, y), optional
-            Real rows for early stopping, weighted as in `validation_rows`.
-
-        Returns
-        -------
-        RecurrentClassifier
-            Itself.
-
-        Raises
-        ------
-        DataError
-            If the rows cannot be trained on.
-        EvenhandError
-            If the training diverges.
-        """
-        rows, self.classes_ = training_rows(X, y, sample_weight, to_tokens)
-        loss = self.loss
-        vocabulary = max(int(rows.X.max()), UNKNOWN_TOKEN) + 1
-        shape = RecurrentShape(vocabulary, loss.outputs, self.embedding, self.units, self.cell, self.bidirectional)
-        convert = partial(to_tokens, vocabulary=vocabulary)
-        held_out = None if validation is None else validation_rows(validation, rows, self.classes_, convert)
-        with one_thread(), np.errstate(over="ignore", invalid="ignore"):  # `EarlyStopping` reports it, in one line
-            self.network_, self.history_ = train(shape, loss, self.config, rows, held_out, self.seed)
-        return self
-
     @property
     def inputs(self) -> TokenInput:
-        """Converter of rows to the input of `keras_model`, shape (n_rows, length)."""
-        return TokenInput(self.network_.shape.vocabulary)
-
-    def predict_proba(self, X: npt.ArrayLike) -> Floats:
-        """Return the probability of every class, shape (n_rows, n_classes), float32, whatever the length of the padding."""
-        rows = self.inputs(X)
-        with one_thread():
-            return self.loss.probabilities(infer(self.network_, rows))
-
-    @property
-    def parameters(self) -> int:
-        """Number of trained parameters."""
-        network: RecurrentNetwork = self.network_
-        return network.shape.size
+        """Converter of rows to the input of `keras_model`, shape (n_rows, length), whatever the length of the padding."""
+        return TokenInput(self.vocabulary_)
 
     @property
     def architecture(self) -> tuple[LayerSummary, ...]:
@@ -288,6 +180,20 @@ class RecurrentClassifier(NetworkClassifier):
         from harness.networks.keras_export import recurrent_to_keras
 
         return recurrent_to_keras(self.network_, self.config, self.loss)
+
+    def _fit_input(self, X: npt.ArrayLike) -> Tokens:
+        tokens = to_tokens(X)
+        self.vocabulary_ = int(tokens.max(initial=UNKNOWN_TOKEN)) + 1
+        return tokens
+
+    def _train(self, config: TrainConfig, stopping: EarlyStopping) -> None:
+        shape = RecurrentShape(
+            self.vocabulary_, self.loss.outputs, self.embedding, self.units, self.cell, self.bidirectional
+        )
+        self.network_ = train(partial(new_network, shape), train_epoch, infer, config, stopping, self.seed)
+
+    def _logits(self, X: Tokens) -> Floats:
+        return infer(self.network_, X)
 
 
 def summarize_layers(shape: RecurrentShape, dropout: float) -> tuple[LayerSummary, ...]:
