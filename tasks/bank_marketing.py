@@ -6,8 +6,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from harness.data.files import read_csv
 from harness.data.sources import data_member, url_member
-from harness.data.table_files import read_csv
 from harness.registry.task import Task
 from harness.seeding import seed_of
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from harness.data.files import read_csv
 from harness.data.sources import wheel_member
-from harness.data.table_files import read_csv
 from harness.registry.task import Task
 
 if TYPE_CHECKING:

@@ -28,7 +28,7 @@ ARROWS = {
         "report.render", "evaluation", "execution", "search", "preprocessing", "data", "registry", "metrics", "store",
     },
     "checks": {"registry", "data", "search", "preprocessing", "metrics"},
-    "tasks": {"registry", "data.sources", "data.table_files", "data.images"},
+    "tasks": {"registry", "data.sources", "data.files", "data.images"},
     "searchspaces": {"registry", "networks", "data.sources"},
     "api": {
         "report", "evaluation", "deploy", "execution", "search", "preprocessing", "data", "registry", "metrics", "store", "networks",

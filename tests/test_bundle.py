@@ -14,8 +14,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from harness.data.hashing import row_keys
-from harness.data.table import make_table
+from harness.data.table import make_table, row_keys
 from harness.deploy.bundle import (
     CARD_FILE,
     HELD_OUT_FILE,

@@ -11,9 +11,8 @@ import pandas as pd
 import pytest
 
 from harness.data.columns import to_days
-from harness.data.hashing import row_keys
-from harness.data.table import make_table
-from harness.data.user_data import UserData
+from harness.data.files import UserData
+from harness.data.table import make_table, row_keys
 from harness.deploy.bundle import Bundle
 from harness.deploy.predict import columns_of, read_batches, read_rows
 from harness.deploy.schema import Schema, bin_counts, describe, typical_row

@@ -11,8 +11,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from harness.data.hashing import row_keys
-from harness.data.table import make_table
+from harness.data.table import make_table, row_keys
 from harness.deploy.bundle import BundleContents, HeldOutProba, write_bundle
 from harness.deploy.error_analysis import clopper_pearson_interval as exact_interval
 from harness.deploy.error_analysis import wilson_interval

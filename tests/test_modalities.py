@@ -11,10 +11,9 @@ from scipy.sparse import csr_matrix, issparse
 
 from harness.checks.contracts import make_small_table
 from harness.data.audit import audit
-from harness.data.hashing import fingerprint, row_keys
 from harness.data.images import LabeledImages
 from harness.data.splits import make_splitter
-from harness.data.table import make_table
+from harness.data.table import fingerprint, make_table, row_keys
 from harness.errors import DataError, DeclarationError, Inapplicable
 from harness.execution.cell import run_cell
 from harness.preprocessing.cache import FoldCache
@@ -276,8 +275,8 @@ def test_what_is_said_of_copies_with_a_time_column_is_true():
 
 
 def test_own_texts_are_texts_whatever_they_look_like(tmp_path):
+    from harness.data.files import UserData
     from harness.data.table import load_table
-    from harness.data.user_data import UserData
 
     path = tmp_path / "messages.csv"
     said = ["NA", "null", "None", "007", "1.50", "nan", "?", ""]

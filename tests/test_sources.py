@@ -14,8 +14,8 @@ import pandas as pd
 import pytest
 from conftest import LONGEST_WAIT
 
+from harness.data.files import read_table
 from harness.data.sources import data_member, url_member, wheel_member
-from harness.data.table_files import read_table
 from harness.errors import DataError, Unavailable
 
 ROWS = pd.DataFrame({"amount": [0.5, 1.25, 7.0], "city": ["Köln, am Rhein", "Bonn", None], "y": ["no", "no", "yes"]})

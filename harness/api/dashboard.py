@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 from harness.errors import EvenhandError, StoreError
 from harness.report.render.markdown import MISSING, escape, format_count, format_number, format_table
-from harness.store.journal import read_journal
+from harness.store.files import read_journal
 from harness.store.store import Store
 
 if TYPE_CHECKING:

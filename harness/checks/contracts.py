@@ -88,9 +88,8 @@ def check_task(task: Task, data_dir: Path | None = None) -> Iterator[CheckResult
     CheckResult
         The result of one check.
     """
-    from harness.data.hashing import fingerprint
     from harness.data.splits import make_splitter
-    from harness.data.table import load_table
+    from harness.data.table import fingerprint, load_table
 
     def names_its_source() -> str:
         missing = [name for name in ("title", "description", "source", "licence") if not getattr(task, name)]

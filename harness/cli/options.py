@@ -7,8 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from harness.data.table_files import read_table
-from harness.data.user_data import FOLDER, UserData
+from harness.data.files import FOLDER, UserData, read_table
 from harness.errors import EvenhandError
 from harness.execution.plan import Request
 from harness.registry.protocol import EvaluationProtocol

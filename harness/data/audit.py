@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
-from harness.data.hashing import row_keys
+from harness.data.table import row_keys
 from harness.registry.task import Table
 
 if TYPE_CHECKING:

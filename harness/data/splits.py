@@ -8,7 +8,7 @@ from typing import NamedTuple, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from harness.data.hashing import row_keys
+from harness.data.table import row_keys
 from harness.errors import DataError
 from harness.registry.protocol import EvaluationProtocol
 from harness.registry.task import Table

@@ -13,8 +13,8 @@ from typing import Any
 
 import numpy as np
 
-from harness.data.hashing import row_keys
 from harness.data.sources import data_directory
+from harness.data.table import row_keys
 from harness.deploy.bundle import CARD_FILE, Bundle, BundleContents, HeldOutProba, write_bundle
 from harness.deploy.bundle_files import check_target_folder
 from harness.deploy.error_analysis import analyze_errors, class_recalls

@@ -16,8 +16,8 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from harness.data.files import separator_of, without_index
 from harness.data.images import SUFFIXES, read_image
-from harness.data.table_files import separator_of, without_index
 from harness.deploy.bundle import Bundle
 from harness.deploy.schema import Schema
 from harness.deploy.validate import Flag, InvalidRowsError, read_column

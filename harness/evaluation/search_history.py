@@ -21,7 +21,7 @@ import numpy as np
 from harness.evaluation.metric_cache import MetricCache, read_cache, write_cache
 from harness.evaluation.scores import Scores
 from harness.seeding import seed_of
-from harness.store.journal import read_journal
+from harness.store.files import read_journal
 from harness.store.record import Record
 from harness.store.store import Store
 

@@ -13,10 +13,9 @@ from typing import Any
 import numpy as np
 
 from harness.data.audit import Finding, audit
-from harness.data.hashing import fingerprint
+from harness.data.files import UserData
 from harness.data.splits import Fold, Splitter, make_splitter
-from harness.data.table import load_table
-from harness.data.user_data import UserData
+from harness.data.table import fingerprint, load_table
 from harness.errors import DataError, Unavailable
 from harness.execution.cell import Cell
 from harness.metrics.metric import Metric

@@ -13,7 +13,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from harness.data.user_data import UserData
+from harness.data.files import UserData
 from harness.errors import EvenhandError
 from harness.execution.cell import Cell, CellData
 from harness.execution.plan import LoadedTask, Request, cell_of, host, versions

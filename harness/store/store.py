@@ -28,12 +28,12 @@ from harness.store.files import (
     read_curves,
     read_json,
     remove_partial_files,
+    repair_journal,
     save,
     save_curves,
     unpack,
     write_atomic,
 )  # fmt: skip
-from harness.store.journal import repair_journal
 from harness.store.record import SCHEMA, Record, StoredPredictions, incomplete
 
 if TYPE_CHECKING:

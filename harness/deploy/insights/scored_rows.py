@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from harness.data.columns import to_text
-from harness.data.hashing import row_keys
+from harness.data.table import row_keys
 from harness.deploy.bundle import Bundle
 from harness.deploy.insights.gains import Campaign
 from harness.deploy.predict import RowBatch, read_batches

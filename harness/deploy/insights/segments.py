@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from harness.data.hashing import row_keys
+from harness.data.table import row_keys
 from harness.deploy.error_analysis import clopper_pearson_interval
 from harness.deploy.insights.scored_rows import ScoredRows
 from harness.deploy.schema import Feature

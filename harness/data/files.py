@@ -1,20 +1,26 @@
-"""Tables in files: CSV with any common separator, and Parquet."""
+"""Tables in files: CSV with any common separator, and Parquet; a user's own file, or folder of images, as a task."""
 
 from __future__ import annotations
 
 import csv
+import functools
 import io
+import re
 from collections import Counter
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
+from harness.data.images import load_folder
 from harness.errors import DataError
+from harness.registry.task import Modality, Raw, Task
 
 if TYPE_CHECKING:
     import pandas as pd
 
 FIRST_LINE = 1_000_000  #: bytes within which the first line of a CSV must end
 SEPARATORS = ",;\t|"
+FOLDER = "folder"  #: the name of the target of a folder of images: the folders are the classes
 
 
 def read_table(path: Path, *, names_only: bool = False, text: str | None = None) -> pd.DataFrame:
@@ -169,3 +175,67 @@ def _read_parquet(path: Path, *, names_only: bool) -> pd.DataFrame:
 def without_index(frame: pd.DataFrame) -> pd.DataFrame:
     """Number the rows from 0; a named index becomes a column again."""
     return frame.reset_index(drop=frame.index.names == [None])
+
+
+@dataclass(frozen=True)
+class UserData:
+    """A user's own data as the command line describes them; all fields survive a conversion to JSON.
+
+    Attributes
+    ----------
+    path : str
+        A CSV or Parquet file, or a folder with a folder of images per class.
+    target : str
+        The column to predict.
+    positive : str, optional
+        The positive class; the rarer one by default.
+    drop : tuple of str
+        Columns that are left out.
+    group, time : str, optional
+        Columns by which rows are split.
+    text : str, optional
+        The column of texts that is read instead of a table's features.
+    name : str, optional
+        The name of the task; derived from the file by default.
+    """
+
+    path: str
+    target: str
+    positive: str | None = None
+    drop: tuple[str, ...] = ()
+    group: str | None = None
+    time: str | None = None
+    text: str | None = None
+    name: str = ""
+
+    def task(self) -> Task:
+        """Make the task of these data; nothing is read yet."""
+        path = Path(self.path).absolute()
+        stem, load, modality = path.stem, functools.partial(_load_rows, path, self.text), "tabular"
+        if path.is_dir():
+            stem, load, modality = path.name, functools.partial(_load_images, path), "image"
+        elif self.text:
+            modality = "text"
+        safe_name = re.sub(r"[^a-z0-9]+", "_", stem.lower()).strip("_") or "table"
+        return Task(
+            name=self.name or safe_name,
+            load=load,
+            target=self.target,
+            positive=self.positive,
+            title=path.name,
+            description="Data of one's own.",
+            source=path.name,
+            modality=cast("Modality", modality),
+            text=self.text,
+            banned=dict.fromkeys(self.drop, "as asked"),
+            group=self.group,
+            time=self.time,
+        )
+
+
+def _load_rows(path: Path, text: str | None, _data_dir: Path | None) -> Raw:
+    return read_table(path, text=text)
+
+
+def _load_images(path: Path, _data_dir: Path | None) -> Raw:
+    return load_folder(path)
