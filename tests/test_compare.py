@@ -12,10 +12,11 @@ from fixtures_run import everything, three_digits, tumours, write_run
 from sklearn.metrics import brier_score_loss, f1_score, precision_recall_curve
 
 from harness.errors import EvenhandError
-from harness.evaluation.changed_predictions import changed_rows, class_agreement
 from harness.evaluation.paired_comparison import (
     ComparedEntry,
     adjust_differences,
+    changed_rows,
+    class_agreement,
     class_differences,
     decomposition,
     make_pair,

@@ -21,7 +21,7 @@ from harness.evaluation.scores import Entry, entry_statuses
 from harness.metrics.classification import METRICS
 from harness.report.content import Evidence
 from harness.report.leaderboard import leaderboard
-from harness.report.sections import ensembles
+from harness.report.sections.gains import ensemble_sections
 from harness.report.sections.ranking import headline, rank_mark
 from harness.store.store import Store
 
@@ -224,7 +224,7 @@ def test_processes_give_the_same_as_one(store, scores, tmp_path, monkeypatch):
 
 def test_the_section_tells_the_members_and_what_combining_adds(store, scores):
     rankings = tuple(rank(scores, task) for task in scores.run["tasks"])
-    found = ensembles.sections(Evidence(store, scores, rankings))
+    found = ensemble_sections(Evidence(store, scores, rankings))
     assert [one.task for one in found] == ["tumours", "three_digits"]
     assert "any/greedy/ensembled" in found[0].parts[2]
     assert "bayes/none/tuned" in found[0].parts[-1]
@@ -250,7 +250,7 @@ def test_one_entry_alone_makes_no_ensemble(tmp_path):
     store = write_run(tmp_path / "run", [tumours()], lost)
     found = collect_scores(store, METRIC)
     assert not found.ensembles
-    (section,) = ensembles.sections(Evidence(store, found, (rank(found, "tumours"),)))
+    (section,) = ensemble_sections(Evidence(store, found, (rank(found, "tumours"),)))
     assert section.parts[0].startswith("No ensemble was made")
 
 
@@ -267,9 +267,9 @@ def test_ensembles_that_went_with_their_predictions_are_said_to_be_lost(store, t
     found = collect_scores(copy, METRIC)
     ((where, why),) = found.ensemble_failures.items()
     assert where == ("tumours", (0, 2))
-    section = ensembles.sections(Evidence(copy, found, (rank(found, "tumours"),)))[0]
+    section = ensemble_sections(Evidence(copy, found, (rank(found, "tumours"),)))[0]
     said = [part for part in section.parts if part.startswith("Of 1 split ensembles could not be made: ")]
     assert len(said) == 1
     assert why.split(":")[0].rpartition("/")[2] in said[0]
     nothing = replace(found, ensembles={})
-    assert ensembles.sections(Evidence(copy, nothing, (rank(nothing, "tumours"),)))[0].parts == tuple(said)
+    assert ensemble_sections(Evidence(copy, nothing, (rank(nothing, "tumours"),)))[0].parts == tuple(said)

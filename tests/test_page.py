@@ -21,9 +21,8 @@ from test_report import METRIC
 
 from harness.evaluation.ranking import rank
 from harness.evaluation.score_collection import collect_scores
-from harness.report.chapters import TaskReport, collect_sections
 from harness.report.content import Evidence, Section
-from harness.report.html_report import MAX_FIGURE_BYTES, link_repeated_paragraphs
+from harness.report.html_report import MAX_FIGURE_BYTES, TaskReport, collect_sections, link_repeated_paragraphs
 from harness.report.html_report import build_page as render
 from harness.report.render.markdown import details, escape, folded_table
 from harness.report.render.tables import Collapsible, escape_formula, find_tables, parse_blocks, table_as_csv

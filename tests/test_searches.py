@@ -38,7 +38,8 @@ from harness.metrics.classification import METRICS
 from harness.registry.space import choice, integer, log_float, when
 from harness.report.content import Evidence, Figure
 from harness.report.figures.search_space import ParameterAxis, TrialPath, parallel_figure
-from harness.report.sections.search import gains_text, sections
+from harness.report.sections.gains import gains_text
+from harness.report.sections.search import sections
 from harness.search.study import SearchCache, StudyPlan, TrialResult, search
 from harness.store.store import Store
 

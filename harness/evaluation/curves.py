@@ -193,7 +193,7 @@ def reliability_bins(positive: npt.NDArray[np.bool_], score: Array, repeats: int
         distinct = max(round(rows / repeats), 1)
         interval = binomtest(round(share * distinct), distinct).proportion_ci(method="wilson")
         low, high = _round(interval.low), _round(interval.high)
-        bins.append(CalibrationBin(_round(mean), _round(share), low, high, int(rows)))
+        bins.append(CalibrationBin(predicted=_round(mean), observed=_round(share), low=low, high=high, rows=int(rows)))
     return tuple(bins)
 
 
@@ -253,10 +253,15 @@ def _average(curves: Iterable[_SplitCurves | None], prevalence: float) -> RankCu
     if not known:
         return None
     roc, precision, gain, roc_auc, average_precision = zip(*known, strict=True)
-    rates, recalls = mean_curve(FALSE_POSITIVE_RATES, roc), mean_curve(RECALLS, precision)
-    gains = mean_curve(PREDICTED_SHARES, gain)
-    areas = _round(np.mean(roc_auc)), _round(np.mean(average_precision))
-    return RankCurves(rates, recalls, gains, *areas, _round(prevalence), len(known))
+    return RankCurves(
+        roc=mean_curve(FALSE_POSITIVE_RATES, roc),
+        precision=mean_curve(RECALLS, precision),
+        gain=mean_curve(PREDICTED_SHARES, gain),
+        roc_auc=_round(np.mean(roc_auc)),
+        average_precision=_round(np.mean(average_precision)),
+        prevalence=_round(prevalence),
+        splits=len(known),
+    )
 
 
 def mean_curve(x: Array, curves: Sequence[Array]) -> MeanCurve:

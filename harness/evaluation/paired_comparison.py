@@ -1,4 +1,4 @@
-"""Two entries on the splits that both have: differences of all metrics, and what the differences consist of.
+"""Two entries on the splits that both have: differences of all metrics, what they consist of, and the rows decided otherwise.
 
 All differences are A − B. Where the splits have the same rows for both, differences are taken split by split, with the
 corrected interval of `significance.estimate`; otherwise there are two means and no test.
@@ -18,13 +18,13 @@ from harness.evaluation.metric_cache import DEFAULT_THRESHOLD, TUNED_THRESHOLD
 from harness.evaluation.ranking import paired_estimate
 from harness.evaluation.scores import Entry, ScoreRows, Scores, SplitKey
 from harness.evaluation.significance import Estimate, holm, significant_direction
-from harness.metrics.classification import class_report
+from harness.metrics.classification import brier_parts, class_report
+from harness.metrics.logits import Floats
 from harness.metrics.metric import CostMatrix, Metric, Predictions
-from harness.metrics.threshold import best_threshold
+from harness.metrics.threshold import DEFAULT_CUT, best_threshold
 from harness.store.record import Record
 from harness.store.store import Store
 
-Floats: TypeAlias = npt.NDArray[np.float64]
 Integers: TypeAlias = npt.NDArray[np.int64]
 
 
@@ -60,6 +60,11 @@ class EntryPredictions:
     def labels(self) -> Sequence[int]:
         """The positive class, or all classes where there are several."""
         return (1,) if self.proba.shape[1] == 2 else range(self.proba.shape[1])
+
+    def predicted(self, threshold_kind: str) -> Integers:
+        """Predict the class of every row at a kind of threshold."""
+        threshold = DEFAULT_CUT if threshold_kind == DEFAULT_THRESHOLD else self.threshold
+        return Predictions(self.y, self.proba, threshold).labels
 
 
 @dataclass(frozen=True)
@@ -141,7 +146,7 @@ def make_pair(a: ComparedEntry, b: ComparedEntry) -> EntryPair:
         rows_a, rows_b = _test_rows(a, split, predictions_a), _test_rows(b, split, predictions_b)
         if rows_a is None or rows_b is None or not np.array_equal(rows_a, rows_b):
             return EntryPair(a, b, splits, f"the rows of {a.task} are split otherwise in the second run")
-    return EntryPair(a, b, splits, "", predictions)
+    return EntryPair(a, b, splits, predictions=predictions)
 
 
 def _unpaired_reason(a: ComparedEntry, b: ComparedEntry) -> str:
@@ -223,7 +228,10 @@ def decomposition(pair: EntryPair) -> list[MetricDifference]:
         differences += _threshold_parts(pair, pair.a.scores.metrics["expected_cost" if pair.costs else "f1"])
     brier = pair.a.scores.metrics.get("brier")
     if brier is not None:
-        parts = np.array([list(map(_brier_parts, pair.predictions[split])) for split in pair.splits])
+        parts = np.empty((len(pair.splits), 2, 2))
+        for position, split in enumerate(pair.splits):
+            for side, predictions in enumerate(pair.predictions[split]):
+                parts[position, side] = brier_parts(predictions.y, predictions.proba, predictions.labels)
         for part, name in enumerate(("miscalibration", "discrimination")):
             columns = parts[:, 0, part], parts[:, 1, part]
             metric = replace(brier, greater_is_better=name == "discrimination")
@@ -240,23 +248,19 @@ def _threshold_parts(pair: EntryPair, metric: Metric) -> list[MetricDifference]:
             threshold = best_threshold(y, proba, pair.costs)
             best[side, position] = metric.compute(Predictions(y, proba, threshold, pair.costs))
             tuned[side, position] = metric.compute(Predictions(y, proba, predictions.threshold, pair.costs))
-    label = metric.label or metric.name
-    name_best, name_loss = f"{label} at the best of all thresholds", f"{label} lost by the threshold chosen"
-    return [
-        _difference(pair, name_best, ("ranking", ""), best, metric),
-        _difference(pair, name_loss, ("decision", TUNED_THRESHOLD), tuned - best, metric),
-    ]
+    label, loss_kind = metric.label or metric.name, ("decision", TUNED_THRESHOLD)
+    of_best = _difference(pair, f"{label} at the best of all thresholds", ("ranking", ""), best, metric)
+    return [of_best, _difference(pair, f"{label} lost by the threshold chosen", loss_kind, tuned - best, metric)]
 
 
 def class_differences(pair: EntryPair, threshold_kind: str) -> list[MetricDifference]:
     """Compare precision and recall of every class; with two classes they are among `metric_differences`."""
     classes = pair.a.scores.classes(pair.a.task)
-    sides = (pair.a, pair.b)
-    if len(classes) < 3 or not all(len(pair.rows(side, threshold_kind)) for side in sides):
+    if len(classes) < 3 or not all(len(pair.rows(side, threshold_kind)) for side in (pair.a, pair.b)):
         return []
     recall = pair.a.scores.metrics["recall"]
     reports = []  # per entry (splits, 2, classes)
-    for side in sides:
+    for side in (pair.a, pair.b):
         values = [side.scores.metric_values[key] for key in pair.rows(side, threshold_kind).score_keys]
         reports.append(np.array([class_report(scored.confusion)[:2] for scored in values]))
     differences = []
@@ -312,17 +316,64 @@ def _difference(
     return MetricDifference(name, *kind, a, b, difference, metric.greater_is_better)
 
 
-def _brier_parts(predictions: EntryPredictions) -> tuple[float, float]:
-    """Miscalibration and discrimination in the Brier score of one split; over several classes their sums."""
-    from sklearn.isotonic import isotonic_regression
+@dataclass(frozen=True)
+class ChangedRow:
+    """A test row with different predictions: its position in the task's table, encoded classes, and the probabilities.
 
-    miscalibration = discrimination = 0.0
-    for label in predictions.labels:
-        proba, observed = predictions.proba[:, label].astype(float), (predictions.y == label).astype(float)
-        _, positions, counts = np.unique(proba, return_inverse=True, return_counts=True)
-        shares = np.bincount(positions, weights=observed) / counts
-        calibrated = isotonic_regression(shares, sample_weight=counts)[positions]
-        calibrated_loss = float(((calibrated - observed) ** 2).mean())
-        miscalibration += float(((proba - observed) ** 2).mean()) - calibrated_loss
-        discrimination += float(((observed.mean() - observed) ** 2).mean()) - calibrated_loss
-    return miscalibration, discrimination
+    The probabilities are those of the positive class where there are two classes, otherwise of the true one.
+    """
+
+    split: SplitKey
+    row: int
+    label: int
+    predicted_a: int
+    predicted_b: int
+    proba_a: float
+    proba_b: float
+
+
+@dataclass(frozen=True)
+class ClassAgreement:
+    """How many rows of one class are predicted correctly by both, by one only, by neither, and with different classes."""
+
+    label: int
+    rows: int
+    both_correct: int
+    only_a_correct: int
+    only_b_correct: int
+    neither_correct: int
+    disagreements: int
+
+
+def changed_rows(pair: EntryPair, threshold_kind: str) -> list[ChangedRow]:
+    """Find the rows with different predictions at a kind of threshold, the largest differences of probability first."""
+    changed = []
+    for split, (a, b) in pair.predictions.items():
+        predicted_a, predicted_b = a.predicted(threshold_kind), b.predicted(threshold_kind)
+        columns = np.where(a.proba.shape[1] == 2, 1, a.y)
+        for position in np.flatnonzero(predicted_a != predicted_b):
+            changed_row = ChangedRow(
+                split=split,
+                row=int(a.rows[position]),
+                label=int(a.y[position]),
+                predicted_a=int(predicted_a[position]),
+                predicted_b=int(predicted_b[position]),
+                proba_a=float(a.proba[position, columns[position]]),
+                proba_b=float(b.proba[position, columns[position]]),
+            )
+            changed.append(changed_row)
+    return sorted(changed, key=lambda row: (-abs(row.proba_a - row.proba_b), row.split, row.row))
+
+
+def class_agreement(pair: EntryPair, threshold_kind: str) -> list[ClassAgreement]:
+    """Count how many rows of each class each entry predicts correctly, over all splits."""
+    y = np.concatenate([a.y for a, _ in pair.predictions.values()])
+    predicted_a = np.concatenate([a.predicted(threshold_kind) for a, _ in pair.predictions.values()])
+    predicted_b = np.concatenate([b.predicted(threshold_kind) for _, b in pair.predictions.values()])
+    agreement = []
+    for label in range(len(pair.a.scores.classes(pair.a.task))):
+        rows = y == label
+        a, b = predicted_a[rows] == label, predicted_b[rows] == label
+        masks = (a & b, a & ~b, ~a & b, ~a & ~b, predicted_a[rows] != predicted_b[rows])
+        agreement.append(ClassAgreement(label, int(rows.sum()), *(int(mask.sum()) for mask in masks)))
+    return agreement

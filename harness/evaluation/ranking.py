@@ -145,12 +145,27 @@ def rank(scores: Scores, task: str) -> Ranking:
     ranks = dict(zip(candidates, count(1), strict=False))
     entries = []
     for entry in order:
-        score, places = (estimates[entry], statuses[entry]), (ranks.get(entry), tied.get(entry))
-        also_default = entry._replace(stage="default") in merged
-        entries.append(RankedEntry(entry, *score, entry in complete, *places, rows[entry], also_default))
-    n_splits = max(len(splits), int(scores.run["tasks"][task].get("splits", 0)))
-    text = _threshold_text(scores, task, threshold_kind)
-    return Ranking(task, metric, threshold_kind, text, n_splits, tuple(entries), no_test_reason, above_baseline)
+        ranked = RankedEntry(
+            entry=entry,
+            score=estimates[entry],
+            status=statuses[entry],
+            complete=entry in complete,
+            rank=ranks.get(entry),
+            tied=tied.get(entry),
+            rows=rows[entry],
+            also_default=entry._replace(stage="default") in merged,
+        )
+        entries.append(ranked)
+    return Ranking(
+        task=task,
+        metric=metric,
+        threshold_kind=threshold_kind,
+        threshold_text=_threshold_text(scores, task, threshold_kind),
+        splits=max(len(splits), int(scores.run["tasks"][task].get("splits", 0))),
+        entries=tuple(entries),
+        no_test_reason=no_test_reason,
+        above_baseline=above_baseline,
+    )
 
 
 def choose_decimals(scores: Iterable[float], *, greater_is_better: bool = True) -> int:

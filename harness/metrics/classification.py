@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from harness.metrics.metric import Metric, MetricType, Predictions
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     import numpy as np
     import numpy.typing as npt
@@ -49,6 +49,40 @@ def class_report(confusion: npt.NDArray[np.int64]) -> tuple[npt.NDArray[np.float
     recall = np.divide(hits, true, out=np.full(len(hits), np.nan), where=exists)
     f1 = np.divide(2 * hits, predicted + true, out=np.full(len(hits), np.nan), where=exists)
     return precision, recall, f1
+
+
+def brier_parts(
+    y: npt.NDArray[np.int64], proba: npt.NDArray[np.floating], labels: Sequence[int]
+) -> tuple[float, float]:
+    """Compute miscalibration and discrimination in the Brier score, by an isotonic regression; over several classes their sums.
+
+    Parameters
+    ----------
+    y : ndarray of shape (n,)
+        True classes, 0 to k - 1.
+    proba : ndarray of shape (n, k)
+        Probabilities.
+    labels : sequence of int
+        The classes that are summed over: the positive one where there are two.
+
+    Returns
+    -------
+    miscalibration, discrimination : float
+        The score is the first minus the second plus the uncertainty of the labels.
+    """
+    import numpy as np
+    from sklearn.isotonic import isotonic_regression
+
+    miscalibration = discrimination = 0.0
+    for label in labels:
+        forecast, observed = proba[:, label].astype(float), (y == label).astype(float)
+        _, positions, counts = np.unique(forecast, return_inverse=True, return_counts=True)
+        shares = np.bincount(positions, weights=observed) / counts
+        calibrated = isotonic_regression(shares, sample_weight=counts)[positions]
+        calibrated_loss = float(((calibrated - observed) ** 2).mean())
+        miscalibration += float(((forecast - observed) ** 2).mean()) - calibrated_loss
+        discrimination += float(((observed.mean() - observed) ** 2).mean()) - calibrated_loss
+    return miscalibration, discrimination
 
 
 def _accuracy(p: Predictions) -> float:

@@ -2,18 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import math
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
+import numpy as np
+
 from harness.errors import EvenhandError
-from harness.evaluation.changed_predictions import changed_rows
-from harness.evaluation.paired_comparison import ComparedEntry, EntryPair, make_pair
+from harness.evaluation import paired_comparison
+from harness.evaluation.metric_cache import DEFAULT_THRESHOLD, TUNED_THRESHOLD
+from harness.evaluation.paired_comparison import (
+    ComparedEntry,
+    EntryPair,
+    MetricDifference,
+    changed_rows,
+    class_agreement,
+    make_pair,
+)
+from harness.evaluation.ranking import can_test
 from harness.evaluation.score_collection import collect_scores
 from harness.evaluation.scores import find_entry
+from harness.evaluation.significance import MIN_SPLITS
 from harness.metrics.metric import Metric
-from harness.report.render.markdown import format_count
+from harness.report.render import markdown
+from harness.report.render.markdown import change_text, format_count, format_number, format_table
 from harness.report.render.tables import format_csv
-from harness.report.sections.comparison import pair_comparison_text
 from harness.report.sections.run_comparison import run_comparison_text
 from harness.store.files import write_atomic
 from harness.store.store import Store
@@ -95,3 +108,250 @@ def changed_rows_csv(pair: EntryPair) -> str:
 def _replace_unprintable(text: str) -> str:
     """Text of unknown origin for a terminal, without the characters that move the cursor or set colours."""
     return "".join(character if character.isprintable() or character == "\n" else "�" for character in text)
+
+
+THRESHOLDS = {DEFAULT_THRESHOLD: "at 0.5", TUNED_THRESHOLD: "at its tuned threshold"}
+MIN_SAME_RANKING = 0.99  #: rank correlation from which two rankings are called nearly the same
+COSTS = {
+    "fit_seconds": "seconds of one fit",
+    "predict_us_per_row": "microseconds per predicted row",
+    "trials": "trials",
+    "parameters": "parameters",
+    "model_bytes": "bytes of the model",
+}
+VERDICTS = {1: "A is significantly better", -1: "B is significantly better", 0: "no significant difference"}
+BETTER = {1: "A", -1: "B", 0: ""}
+DifferencesByName = Mapping[tuple[str, str], MetricDifference]  #: by name and threshold kind
+
+
+def pair_comparison_text(pair: EntryPair, rows: int, out: Path | None = None) -> str:
+    """Write everything there is to say about two entries.
+
+    Parameters
+    ----------
+    pair : EntryPair
+        The two entries.
+    rows : int
+        How many of the rows whose prediction changed are shown.
+    out : Path, optional
+        The file that holds all of them.
+    """
+    metrics, parts = paired_comparison.metric_differences(pair), paired_comparison.decomposition(pair)
+    by_class: list[MetricDifference] = []
+    for kind in pair.threshold_kinds:
+        by_class += paired_comparison.class_differences(pair, kind)
+    differences = paired_comparison.adjust_differences([*metrics, *parts, *by_class])
+    ends = len(metrics), len(metrics) + len(parts)
+    chapters = {
+        "All metrics": _difference_table(pair, differences[: ends[0]]),
+        "What they are made of": _difference_table(pair, differences[ends[0] : ends[1]]) if parts else "",
+        "Class by class": _difference_table(pair, differences[ends[1] :]) if by_class else "",
+        "Split by split": _split_table(pair),
+        "Cost, means over the splits": _cost_table(pair),
+        "Rows whose prediction changed": _changed_text(pair, rows, out),
+    }
+    texts = [_names_text(pair, len(differences)), _explanation(pair, differences)]
+    for title, body in chapters.items():
+        if body:
+            texts.append(f"{title}\n{'=' * len(title)}\n\n{body}")
+    return "\n\n".join(texts)
+
+
+def _names_text(pair: EntryPair, tests: int) -> str:
+    """Which entries are compared, on which splits, and whether there are tests."""
+    lines = []
+    for letter, side in (("A", pair.a), ("B", pair.b)):
+        folder = "" if pair.a.store.folder == pair.b.store.folder else f"{side.store.folder}  "
+        lines.append(f"{letter}  {folder}{side.name}")
+    lines.append("")
+    if pair.unpaired_reason:
+        lines.append(f"Not comparable row by row: {pair.unpaired_reason}. There are two means and no test.")
+        return "\n".join(lines)
+    lines.append(
+        f"{format_count(len(pair.splits), 'split')} that both have, of the same rows. Differences are A − B, ± half of the 95 % "
+        f"interval corrected for shared training rows (Nadeau & Bengio 2003); p after Holm over all {tests} differences below."
+    )
+    for letter, side in (("A", pair.a), ("B", pair.b)):
+        more = len(side.rows(DEFAULT_THRESHOLD)) - len(pair.splits)
+        if more:
+            lines.append(f"{letter} has {format_count(more, 'split')} more, which the other lacks: not counted here.")
+    if not can_test(pair.a.scores, pair.a.task):
+        lines.append("The splits follow time, so they are no repetitions of one experiment: no test.")
+    elif len(pair.splits) < MIN_SPLITS:
+        lines.append("With fewer than three splits there is nothing to measure chance by: no test.")
+    return "\n".join(lines)
+
+
+def _explanation(pair: EntryPair, differences: Sequence[MetricDifference]) -> str:
+    """Why one entry is above the other, as far as the metrics show it."""
+    if not differences:
+        return "No split has scores of both."
+    if _predict_the_same(pair):
+        reason = ""
+        if _are_default_and_tuned(pair):
+            reason = "the search kept the default parameters in every split, so "
+        return f"- {reason}both predict the same for every row: one entry under two names, and nothing to explain"
+    by_name = {(difference.name, difference.threshold_kind): difference for difference in differences}
+    decision = pair.a.scores.metrics["expected_cost" if pair.costs else "f1"]
+    lines = [*_main_differences(pair, by_name, decision), *_decompositions(by_name, decision)]
+    correlation = paired_comparison.rank_correlation(pair)
+    if not math.isnan(correlation):
+        line = f"- the rank correlation of their probabilities is {format_number(correlation)}"
+        if correlation >= MIN_SAME_RANKING:
+            line += ": nearly the same ranking, what differs is mostly thresholds and probabilities"
+        lines.append(line)
+    return "\n".join(lines)
+
+
+def _main_differences(pair: EntryPair, by_name: DifferencesByName, decision: Metric) -> Iterator[str]:
+    """The difference in the objective, in ranking, in decisions and in probabilities."""
+    objective, kind = pair.a.scores.objective(pair.a.task), ""
+    if objective.metric_type == "decision":
+        kind = pair.a.scores.objective_threshold_kind(pair.a.task)
+    names = [("searched for", markdown.metric_name(objective), kind)]
+    if objective.label != "ROC AUC":
+        names.append(("ranking", "ROC AUC", ""))
+    names += [("decision", decision.label, kind) for kind in (DEFAULT_THRESHOLD, TUNED_THRESHOLD)]
+    for subject, name, kind in (*names, ("probability", "Brier", "")):
+        difference = by_name.get((name, kind))
+        if difference is not None:
+            verdict = VERDICTS[difference.direction]
+            if math.isnan(difference.difference.p):
+                verdict = "no test"
+            metric = " ".join(filter(None, (name, _threshold(pair, kind))))
+            means = f"{format_number(difference.a)} and {format_number(difference.b)}"
+            yield f"- {subject}: {metric} {means}, {change_text(difference.difference)}: {verdict}"
+
+
+def _decompositions(by_name: DifferencesByName, decision: Metric) -> Iterator[str]:
+    """What the differences in decisions at tuned thresholds and in the Brier score are made of."""
+    best = by_name.get((f"{decision.label} at the best of all thresholds", ""))
+    loss = by_name.get((f"{decision.label} lost by the threshold chosen", TUNED_THRESHOLD))
+    if best and loss:
+        ranking, choice = best.difference.mean, loss.difference.mean
+        yield (
+            f"- of the difference in {decision.label} at the tuned thresholds ({markdown.signed_text(ranking + choice)}) "
+            f"{markdown.signed_text(ranking)} is there with the best of all thresholds, so it comes of the ranking, and "
+            f"{markdown.signed_text(choice)} of which threshold was chosen"
+        )
+    calibration, discrimination = by_name.get(("Brier: miscalibration", "")), by_name.get(("Brier: discrimination", ""))
+    if calibration and discrimination:
+        miscalibrated, discriminated = calibration.difference.mean, discrimination.difference.mean
+        yield (
+            f"- of the difference in Brier score ({markdown.signed_text(miscalibrated - discriminated)}, less is better) "
+            f"{markdown.signed_text(miscalibrated)} is miscalibration and {markdown.signed_text(-discriminated)} is discrimination"
+        )
+
+
+def _predict_the_same(pair: EntryPair) -> bool:
+    """Whether both have the same probabilities and thresholds for every row, as far as they are stored."""
+    for a, b in pair.predictions.values():
+        if not np.array_equal(a.proba, b.proba) or a.threshold != b.threshold:
+            return False
+    return bool(pair.predictions)
+
+
+def _are_default_and_tuned(pair: EntryPair) -> bool:
+    """Whether the two are what a search found and the default that it began with."""
+    a, b = pair.a.entry, pair.b.entry
+    return pair.a.store.folder == pair.b.store.folder and {a.stage, b.stage} == {"default", "tuned"} and a[:2] == b[:2]
+
+
+def _threshold(pair: EntryPair, kind: str) -> str:
+    """Which threshold decides; with several classes none does."""
+    return THRESHOLDS.get(kind, "") if len(pair.threshold_kinds) > 1 else ""
+
+
+def _difference_table(pair: EntryPair, differences: Sequence[MetricDifference]) -> str:
+    header = ["Type", "Metric", "Threshold", "A", "B", "A − B", "p", "Better"]
+    rows = []
+    for difference in differences:
+        cells = [difference.metric_type, difference.name, _threshold(pair, difference.threshold_kind)]
+        cells += [format_number(difference.a), format_number(difference.b), change_text(difference.difference)]
+        rows.append([*cells, markdown.p_text(difference.adjusted_p, below="<"), BETTER[difference.direction]])
+    if not any(row[2] for row in rows):
+        for row in (header, *rows):
+            del row[2]
+    return format_table(header, rows, pipes=False)
+
+
+def _split_table(pair: EntryPair) -> str:
+    if not pair.splits:
+        return "None."
+    if pair.unpaired_reason:
+        return "Not paired."
+    scores, task = pair.a.scores, pair.a.task
+    metric, kind = scores.objective(task), scores.objective_threshold_kind(task)
+    a, b = pair.a.rows(kind).select(pair.splits)[metric.name], pair.b.rows(kind).select(pair.splits)[metric.name]
+    rows = []
+    for (repeat, fold), *means, change in zip(pair.splits, a, b, a - b, strict=True):
+        rows.append([f"r{repeat}f{fold}", *map(format_number, means), markdown.signed_text(change)])
+    ahead, behind = int((a > b).sum()), int((a < b).sum())
+    if not metric.greater_is_better:
+        ahead, behind = behind, ahead
+    splits = format_count(len(rows), "split")
+    text = f"By {markdown.metric_name(metric)} the two are equal in each of {splits}."
+    if ahead or behind:
+        text = f"By {markdown.metric_name(metric)} A is ahead in {ahead}, B in {behind} of {splits}."
+    return f"{text}\n\n{format_table(['Split', 'A', 'B', 'A − B'], rows, pipes=False)}"
+
+
+def _cost_table(pair: EntryPair) -> str:
+    rows_a, rows_b = pair.rows(pair.a, DEFAULT_THRESHOLD), pair.rows(pair.b, DEFAULT_THRESHOLD)
+    rows = []
+    for name, label in COSTS.items():
+        a, b = rows_a.mean(name), rows_b.mean(name)
+        ratio = f"{a / b:.3g}" if b and not math.isnan(a / b) else markdown.MISSING
+        rows.append([label, markdown.format_quantity(a), markdown.format_quantity(b), ratio])
+    return format_table(["", "A", "B", "A / B"], rows, pipes=False)
+
+
+def _changed_text(pair: EntryPair, max_rows: int, out: Path | None) -> str:
+    """How many rows of each class each entry decides correctly, and the rows that they decide differently."""
+    if pair.unpaired_reason:
+        return "Not comparable row by row."
+    if not pair.splits:
+        return "None that both have tested."
+    if len(pair.predictions) < len(pair.splits):
+        return "The probabilities of at least one of them are made when tables are made and are not stored: no rows to show."
+    parts = [f"{_decision_rule(pair, kind)}:\n\n{_agreement_table(pair, kind)}" for kind in pair.threshold_kinds]
+    parts.append("Counts of these fits on these rows, without a test: the fits share training rows.")
+    parts.append(_changed_table(pair, pair.threshold_kinds[-1], max_rows))
+    parts.append(f"All of them: {out}" if out else "--out FILE.csv writes all of them.")
+    return "\n\n".join(filter(None, parts))
+
+
+def _agreement_table(pair: EntryPair, kind: str) -> str:
+    classes = pair.a.scores.classes(pair.a.task)
+    header = ["Class", "Rows", "Both right", "Only A right", "Only B right", "Neither", "Decided otherwise"]
+    rows = []
+    for agreement in class_agreement(pair, kind):
+        right = (agreement.both_correct, agreement.only_a_correct, agreement.only_b_correct, agreement.neither_correct)
+        counts = map("{:,}".format, (agreement.rows, *right, agreement.disagreements))
+        rows.append([classes[agreement.label], *counts])
+    return format_table(header, rows, pipes=False)
+
+
+def _changed_table(pair: EntryPair, kind: str, max_rows: int) -> str:
+    """The rows whose prediction differs most; empty where none differs."""
+    classes, changed = pair.a.scores.classes(pair.a.task), changed_rows(pair, kind)
+    if not changed:
+        return ""
+    rows = []
+    for row in changed[:max_rows]:
+        decisions = [classes[code] for code in (row.label, row.predicted_a, row.predicted_b)]
+        probabilities = map(format_number, (row.proba_a, row.proba_b))
+        rows.append([f"r{row.split[0]}f{row.split[1]}", str(row.row), *decisions, *probabilities])
+    header = ["Split", "Row", "Truth", "A decides", "B decides", "A says", "B says"]
+    probability = "of the positive class" if len(classes) == 2 else "of the true class"
+    more = ""
+    if len(rows) < len(changed):
+        more = f" ({len(rows)} of {len(changed):,}, those furthest apart)"
+    title = f"{_decision_rule(pair, kind)}, by position in the task's table, probabilities {probability}{more}:"
+    return f"{title}\n\n{format_table(header, rows, pipes=False)}"
+
+
+def _decision_rule(pair: EntryPair, kind: str) -> str:
+    if len(pair.threshold_kinds) == 1:
+        return "By the most probable class"
+    return "At 0.5" if kind == DEFAULT_THRESHOLD else "Each at its tuned threshold"

@@ -264,9 +264,13 @@ def _interval_bar(entry: RankedEntry, limits: tuple[float, float] | None, digits
     else:
         low, high = format_number(mean - half_width, digits), format_number(mean + half_width, digits)
         alt_text += f", 95 % interval {low} to {high}"
-    low_pixel, high_pixel = _to_pixels(mean - half_width, limits), _to_pixels(mean + half_width, limits)
-    overflow = int(mean > limits[1]) - int(mean < limits[0])
-    return IntervalBar(low_pixel, _to_pixels(mean, limits), high_pixel, overflow, alt_text)
+    return IntervalBar(
+        low=_to_pixels(mean - half_width, limits),
+        mean=_to_pixels(mean, limits),
+        high=_to_pixels(mean + half_width, limits),
+        overflow=int(mean > limits[1]) - int(mean < limits[0]),
+        alt_text=alt_text,
+    )
 
 
 def _to_pixels(score: float, limits: tuple[float, float]) -> float:

@@ -1,4 +1,4 @@
-"""The report of a run as a single HTML file that needs no network and no other file."""
+"""The report of a run: the sections of every topic by task and chapter, and all of them as a single HTML file."""
 
 from __future__ import annotations
 
@@ -7,20 +7,108 @@ import hashlib
 import io
 import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
-from harness.report.chapters import TaskReport, Topic, collect_chapters, collect_tasks
+from harness.evaluation.ranking import Ranking
+from harness.evaluation.scores import Scores
 from harness.report.content import Evidence, Figure, Section
 from harness.report.figures.writer import file_name, read_web_figure
 from harness.report.html_leaderboard import BAR_HEIGHT, BAR_WIDTH, COLUMN_GROUPS, LeaderboardView, build_leaderboard
+from harness.report.leaderboard import how_to_read
+from harness.report.markdown_report import SUMMARY_TEXT, describe_rows, objective_note, results_summary
 from harness.report.render.markdown import escape
 from harness.report.render.tables import HtmlBlock, find_tables, parse_blocks, render_inline, table_as_csv
-from harness.report.sections.overview import answer, descriptive_headline, overview
-from harness.report.sections.wording import how_to_read
+from harness.report.sections import cross_task, diagnostics, gains, imbalance, reliability, search, training
+from harness.report.sections.overview import answer, descriptive_headline, entries_without_scores, overview
+from harness.report.sections.ranking import unchanged_defaults
 from harness.store.store import Store
+
+Topic: TypeAlias = Callable[[Evidence], list[Section]]
+
+#: The topics in the order of their sections, with the titles of the chapters for those sections that are about no task.
+TOPICS: tuple[tuple[str, Topic], ...] = (
+    ("Diagnostics", diagnostics.sections),
+    ("Calibration", gains.calibration_sections),
+    ("Ensembles", gains.ensemble_sections),
+    ("Uneven classes", imbalance.sections),
+    ("Complexity", training.sections),
+    ("Search", search.sections),
+    ("Over all tasks", cross_task.sections),
+    ("How far to trust it", reliability.sections),
+)
+
+
+@dataclass(frozen=True)
+class TaskReport:
+    """The report on one task, below its answer and its leaderboard: a description of its rows, notes, and sections."""
+
+    ranking: Ranking
+    description: str
+    notes: tuple[str, ...]
+    sections: tuple[Section, ...]
+
+
+@dataclass(frozen=True)
+class Chapter:
+    """The sections of a topic that are about no single task."""
+
+    title: str
+    sections: tuple[Section, ...]
+
+
+def collect_sections(evidence: Evidence) -> dict[Topic, list[Section]]:
+    """Make the sections of every topic."""
+    return {topic: topic(evidence) for _, topic in TOPICS}
+
+
+def collect_tasks(evidence: Evidence, topics: dict[Topic, list[Section]]) -> list[TaskReport]:
+    """Arrange the sections by task, in the order of the run.
+
+    Parameters
+    ----------
+    evidence : Evidence
+        The run with its scores and rankings.
+    topics : dict of Topic to list of Section
+        The sections of every topic.
+
+    Returns
+    -------
+    list of TaskReport
+        The tasks with their sections.
+    """
+    sections: dict[str, list[Section]] = {ranking.task: [] for ranking in evidence.rankings}
+    for topic_sections in topics.values():
+        for section in topic_sections:
+            if section.task:
+                sections[section.task].append(section)
+    return [_task_report(evidence.scores, ranking, sections[ranking.task]) for ranking in evidence.rankings]
+
+
+def collect_chapters(topics: dict[Topic, list[Section]]) -> list[Chapter]:
+    """Arrange the sections that are about no single task as chapters, which follow the tasks."""
+    chapters = []
+    for title, topic in TOPICS:
+        sections = []
+        for section in topics[topic]:
+            if not section.task:
+                # The heading of the chapter is enough for a section of the same title.
+                sections.append(replace(section, title="") if section.title == title else section)
+        if sections:
+            chapters.append(Chapter(title, tuple(sections)))
+    return chapters
+
+
+def _task_report(scores: Scores, ranking: Ranking, sections: Sequence[Section]) -> TaskReport:
+    notes = [objective_note(scores, ranking), unchanged_defaults(ranking), escape(entries_without_scores(ranking))]
+    summary = results_summary(scores, ranking)
+    if summary:
+        title = "The results summary, as it is usually written"
+        sections = [*sections, Section(title, (SUMMARY_TEXT, *summary), ranking.task)]
+    return TaskReport(ranking, describe_rows(scores, ranking.task), tuple(filter(None, notes)), tuple(sections))
+
 
 TEMPLATES = Path(__file__).parent / "templates"
 MIN_LINKED_LENGTH = 300  #: characters from which on a repeated paragraph is replaced by a link
@@ -78,7 +166,7 @@ def build_page(
     evidence : Evidence
         The run with its scores and rankings.
     topics : dict of Topic to list of Section
-        The sections of every topic (see `chapters.collect_sections`), whose figures have been drawn.
+        The sections of every topic (see `collect_sections`), whose figures have been drawn.
     max_figure_bytes : int, default=9,000,000
         The size of all figures of the page; those beyond it, of the last tasks first, are named instead.
 

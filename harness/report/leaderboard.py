@@ -1,4 +1,4 @@
-"""The leaderboard as a table, a row per task, entry and decision threshold, and as `leaderboard.csv`.
+"""The leaderboard as a table, a row per task, entry and decision threshold, as `leaderboard.csv`, and how to read it.
 
 The order of the columns is fixed: keys, then mean and standard deviation of the usual metrics, then what the ranking
 says, then those of metrics that plug-ins declare.
@@ -26,6 +26,7 @@ from harness.evaluation.scores import (
 from harness.evaluation.significance import estimate
 from harness.metrics.calibration import CALIBRATIONS
 from harness.metrics.metric import Metric
+from harness.report.render.markdown import bullets, details, escape, metric_name
 from harness.report.render.tables import escape_formula
 
 KEY_COLUMNS = ("task", "entry", "family", "strategy", "stage", "calibration", "threshold_kind", "folds", "status")
@@ -47,6 +48,81 @@ RANKING_COLUMNS = {  # column → description
     "training_score": "mean objective on the training rows, before any recalibration; empty for ensembles",
     "positive": "the positive class; empty with several classes",
 }
+
+
+READING = (
+    (
+        "An **entry** is `family/strategy/stage`: a model family, what is done about the uneven classes, and whether its "
+        "parameters are the *default* ones or *tuned* by Optuna on the training rows. *chosen* entries (†) take, in every split, "
+        "the best by inner score among the strategies of a family or among everything (`any`); they had the trials of all of "
+        "these together, so they get no rank and take no part in comparisons of strategies."
+    ),
+    (
+        "*ensembled* entries (†) weigh the probabilities of all tuned entries, fitting none of them again: *greedy* adds, one after "
+        "another, those that help the mean most, *stacking* is a logistic regression on their log-odds. Weights are chosen in every "
+        "split on inner out-of-fold rows; *inner* and the threshold come from such rows that the weights were not fitted on. They "
+        "had all the trials and cost as much as all their members, so they get no rank either."
+    ),
+    (
+        "**= default** marks a tuned entry whose search kept the default parameters in every split: default and tuned are one "
+        "entry then and stand on one line. The baseline has nothing to search, so it always is."
+    ),
+    "Scores are unweighted means over the outer **splits**; test rows are never used to fit, tune, stop or pick a threshold.",
+    (
+        "**±** is a 95 % interval. Splits share training rows, so its variance is s² (1/n + n_test/n_train) with n − 1 degrees of "
+        "freedom (Nadeau & Bengio 2003). Where splits hardly differ, s is taken to be no less than what one test row can change."
+    ),
+    (
+        "**≈** marks what is not significantly different from the first entry: a paired test of the differences per split, with the "
+        "same variance and Holm's adjustment over all pairs of entries, as the first is known only after looking; the baseline, "
+        "fixed beforehand, is tested against all others. A missing ≈ is a difference that chance does not explain; a ≈ is no proof "
+        "of equality."
+    ),
+    (
+        "Decisions (F1, precision, recall …) are those at the **tuned threshold**, which was chosen on inner out-of-fold rows to "
+        "maximise F1, or to minimise the cost where the task has one; tables that say 0.5 use 0.5, and so does the "
+        "ranking where its objective is itself a decision metric, as the search did. With several classes the most probable one "
+        "is taken."
+    ),
+    (
+        "*inner* and *training* are the objective on the inner folds and on the training rows: far above the test score means "
+        "over-fitting. *Fit s* is the time of one refit, *Trials* what the search made; the default entry "
+        "is its first trial and needs no other."
+    ),
+    (
+        "**Bold** is best in its column among the entries that have all splits, the baseline aside. Entries "
+        "without all splits stand below (–): their means are over fewer splits and not comparable."
+    ),
+    (
+        "**Complexity against quality**: *Parameters* are those a network trained, the coefficients of a linear model or the nodes "
+        "of trees; *Size* is that of encoder and classifier, pickled. *Nothing beats it* names the costs (time to fit, size, "
+        "time to predict) at which no other entry is both better and cheaper, by the means over the splits; differences may be "
+        "chance, times are those of one machine, and the baseline is left aside. Features of the "
+        "pretrained network are computed once and looked up then: times and sizes of entries on them leave that network out."
+    ),
+    (
+        "**Training of networks**: means over the outer splits of the refits on all training rows, at the epoch whose weights were "
+        "kept; each fit has its own seed. *Validation* are the rows that decide which epoch is kept: training rows, "
+        "never test rows. Losses of different functions are never averaged. "
+        "*Gap* is validation minus training for losses, training minus validation for AP, so above zero is "
+        "over-fitting; training scores are those of an epoch's batches, with dropout on, so a gap may be below zero, and of "
+        "resampled rows, where AP is higher because positives are more frequent. *SD* is "
+        "the standard deviation of the validation score between the splits, or between the inner folds of the trial that was "
+        "chosen: large means unstable training."
+    ),
+)
+CSV = (
+    "**leaderboard.csv** has a row per task, entry and threshold (`threshold_kind`: `half` is 0.5, or the most probable class; "
+    "`tuned` the tuned one), default and tuned even where they are the same. `calibration` other than `none` is the same entry with "
+    "probabilities recalibrated on inner out-of-fold rows (`isotonic`, `sigmoid`, `temperature`), or with the change of the "
+    "classes' shares taken back that weights or random resampling made (`prior`), its threshold derived again. `folds` is how "
+    "many splits the means are over, "
+    "`status` how the cells ended. Every metric, under its name in brackets above, stands as its mean and, with `_sd`, its "
+    "standard deviation over the splits; so do `threshold`, `fit_seconds`, `predict_us_per_row` (both without the pass through "
+    "the pretrained network, where an entry is on its features), `trials`, "
+    "`parameters` (those a network trained, coefficients of a linear model, nodes of trees) and `model_bytes` (encoder and "
+    "classifier, pickled). Then:"
+)
 
 
 def leaderboard_columns(metrics: Mapping[str, Metric]) -> list[str]:
@@ -165,3 +241,18 @@ def _declared_order(scores: Scores, entry: Entry) -> tuple[Any, ...]:
     families, strategies = [*scores.run["families"], entry.family], [*scores.run["strategies"], entry.strategy]
     calibration = CALIBRATIONS.index(entry.calibration)
     return families.index(entry.family), strategies.index(entry.strategy), STAGES.index(entry.stage), calibration, entry
+
+
+def how_to_read(scores: Scores) -> str:
+    """Explain every word, mark and column of the tables, folded away.
+
+    Parameters
+    ----------
+    scores : Scores
+        The scores of the run, whose metrics are explained.
+    """
+    metrics = []
+    for metric in scores.metrics.values():
+        metrics.append(f"**{escape(metric_name(metric))}** (`{metric.name}`): {escape(metric.description)}")
+    columns = map("  - `{}`: {}".format, RANKING_COLUMNS, RANKING_COLUMNS.values())
+    return details("How to read the tables", "\n".join([bullets((*READING, *metrics, CSV)), *columns]))

@@ -8,31 +8,15 @@ from harness.evaluation.ranking import Ranking
 from harness.evaluation.scores import Scores
 from harness.evaluation.strategy_effects import strategy_differences
 from harness.report.content import Evidence, Figure, Section
+from harness.report.leaderboard import how_to_read
 from harness.report.render.markdown import MAX_VISIBLE_ROWS, details, escape
+from harness.report.sections import protocol as protocol_section
+from harness.report.sections import ranking as ranking_tables
 from harness.report.sections.cross_task_table import cross_task_summary
 from harness.report.sections.imbalance import STRATEGY_TEXT, strategy_table, strategy_verdict
 from harness.report.sections.overview import coverage_gaps
-from harness.report.sections.protocol import (
-    FAILURES_TITLE,
-    class_shares,
-    data_remarks,
-    data_warnings,
-    failures,
-    protocol,
-)
-from harness.report.sections.ranking import (
-    confusion_table,
-    effort_table,
-    headline,
-    method_table,
-    model_table,
-    network_tables,
-    quality_table,
-    unchanged_defaults,
-    verdict,
-)
+from harness.report.sections.protocol import FAILURES_TITLE, class_shares, data_remarks, data_warnings
 from harness.report.sections.suitability import suitability
-from harness.report.sections.wording import how_to_read
 
 SUMMARY_TEXT = (
     "Tuned parameters, threshold 0.5. The counts of all outer splits are added up (a row counts once per repeat), so within "
@@ -81,8 +65,8 @@ def leaderboard_markdown(evidence: Evidence, training_sections: Sequence[Section
     suitability_text = suitability(scores, list(rankings))
     if suitability_text:
         parts += ["### Which family suits which data", suitability_text]
-    parts += [f"## {FAILURES_TITLE}", failures(scores)]
-    parts += ["## Protocol, data, versions", protocol(scores)]
+    parts += [f"## {FAILURES_TITLE}", protocol_section.failures(scores)]
+    parts += ["## Protocol, data, versions", protocol_section.protocol(scores)]
     return "\n\n".join(filter(None, parts)) + "\n"
 
 
@@ -105,13 +89,13 @@ def results_summary(scores: Scores, ranking: Ranking) -> list[str]:
         return []
     task = ranking.task
     parts = [MULTICLASS_TEXT] if len(scores.classes(task)) > 2 else [""]
-    parts += ["Models, before imbalance is handled:", model_table(scores, task)]
-    networks = network_tables(scores, task)
+    parts += ["Models, before imbalance is handled:", ranking_tables.model_table(scores, task)]
+    networks = ranking_tables.network_tables(scores, task)
     for title, table in networks:
         parts += [f"Network before imbalance is handled, {title}", table]
     if not networks:
         parts.append("No network took part.")
-    return [*parts, "Methods:", method_table(scores, task)]
+    return [*parts, "Methods:", ranking_tables.method_table(scores, task)]
 
 
 def describe_rows(scores: Scores, task: str) -> str:
@@ -134,7 +118,7 @@ def _verdicts(scores: Scores, rankings: Sequence[Ranking]) -> list[str]:
     verdicts = []
     for ranking in rankings:
         warnings = data_warnings(scores.run["tasks"][ranking.task])
-        sentences = [headline(ranking), strategy_verdict(scores, ranking.task), warnings]
+        sentences = [ranking_tables.headline(ranking), strategy_verdict(scores, ranking.task), warnings]
         verdicts.append(f"- On **{escape(ranking.task)}**, {' '.join(filter(None, sentences))}")
     lines, folded = verdicts[:MAX_VISIBLE_ROWS], verdicts[MAX_VISIBLE_ROWS:]
     gaps = coverage_gaps(scores)
@@ -152,7 +136,7 @@ def _task_parts(scores: Scores, ranking: Ranking) -> list[str]:
     parts = [
         f"## {escape(ranking.task)}",
         f"Data: {describe_rows(scores, ranking.task)}",
-        f"{verdict(ranking)} {data_warnings(metadata)}".rstrip(),
+        f"{ranking_tables.verdict(ranking)} {data_warnings(metadata)}".rstrip(),
         objective_note(scores, ranking),
     ]
     if ranking.best is None:
@@ -161,12 +145,12 @@ def _task_parts(scores: Scores, ranking: Ranking) -> list[str]:
     repeated = f", each row {repeats} times" if repeats > 1 else ""
     return [
         *parts,
-        quality_table(scores, ranking),
-        unchanged_defaults(ranking),
+        ranking_tables.quality_table(scores, ranking),
+        ranking_tables.unchanged_defaults(ranking),
         "Probabilities, over-fitting and effort, in the same order:",
-        effort_table(scores, ranking),
+        ranking_tables.effort_table(scores, ranking),
         f"What was called what, and the report per class, added up over the splits{repeated}:",
-        confusion_table(scores, ranking),
+        ranking_tables.confusion_table(scores, ranking),
     ]
 
 

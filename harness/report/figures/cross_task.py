@@ -5,16 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from harness.report.figures.style import (
-    BLUE,
-    COLOURS,
-    LABEL_SIZE,
-    ORANGE,
-    create_figure,
-    marker_of,
-    shorten,
-    styled_figure,
-)
+from harness.report.figures import style
+from harness.report.figures.style import styled_figure
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -25,7 +17,7 @@ PLOT_WIDTH = 4.2  #: inches, without labels
 LANE_WIDTH = 0.13  #: inches
 MAX_TEXT_ENTRIES = 16  #: with more entries, pairwise wins are shown by colours only
 EQUAL = "practically equal"
-OUTCOMES = {"left is better": BLUE, EQUAL: "0.82", "right is better": ORANGE}
+OUTCOMES = {"left is better": style.BLUE, EQUAL: "0.82", "right is better": style.ORANGE}
 
 
 @styled_figure
@@ -52,7 +44,7 @@ def mean_rank_figure(
     """
     lanes = _assign_lanes(spans)
     columns = max(lanes, default=-1) + 1
-    figure = create_figure(PLOT_WIDTH + _label_width(names) + LANE_WIDTH * columns, 0.9 + ROW_HEIGHT * len(names))
+    figure = style.create_figure(PLOT_WIDTH + _label_width(names) + LANE_WIDTH * columns, 0.9 + ROW_HEIGHT * len(names))
     axes, span_axes = figure.subplots(1, 2, sharey=True, width_ratios=[PLOT_WIDTH, LANE_WIDTH * columns + 0.1])
     axes.hlines(range(len(names)), min(ranks), ranks, color="0.85", linewidth=0.8, zorder=1)
     _draw_points(axes, kinds, ranks)
@@ -87,10 +79,10 @@ def rating_figure(
     Figure
         The figure; callers get its files by ending (see `styled_figure`).
     """
-    figure = create_figure(PLOT_WIDTH + _label_width(names), 0.9 + ROW_HEIGHT * len(names))
+    figure = style.create_figure(PLOT_WIDTH + _label_width(names), 0.9 + ROW_HEIGHT * len(names))
     axes = figure.subplots()
     for row, interval in enumerate(intervals):
-        axes.plot(interval, [row, row], color=COLOURS[kinds[row] % len(COLOURS)], linewidth=1.6, zorder=2)
+        axes.plot(interval, [row, row], color=style.colour_of(kinds[row]), linewidth=1.6, zorder=2)
     axes.axvline(1000, color="0.6", linewidth=0.8, zorder=1)
     _draw_points(axes, kinds, ratings)
     _label_rows(axes, names)
@@ -119,23 +111,23 @@ def pairwise_wins_figure(names: Sequence[str], wins: Sequence[Sequence[float]]) 
     k = len(names)
     size = max((0.27 if k <= MAX_TEXT_ENTRIES else 0.16) * k, 1.6)
     numbers = list(map(str, range(1, k + 1)))
-    labels = [f"{shorten(name)}  {number}" for name, number in zip(names, numbers, strict=True)]
-    figure = create_figure(size + _label_width(labels) + 1.5, size + 0.6)
+    labels = [f"{style.shorten(name)}  {number}" for name, number in zip(names, numbers, strict=True)]
+    figure = style.create_figure(size + _label_width(labels) + 1.5, size + 0.6)
     axes = figure.subplots()
-    colours = LinearSegmentedColormap.from_list("battles", [ORANGE, "white", BLUE])
+    colours = LinearSegmentedColormap.from_list("battles", [style.ORANGE, "white", style.BLUE])
     shares = [list(row) for row in wins]
     for index in range(k):
         shares[index][index] = 0.5
     image = axes.imshow(shares, cmap=colours, vmin=0, vmax=1, aspect="auto")
     if k <= MAX_TEXT_ENTRIES:
         _write_wins(axes, wins)
-    axes.set_xticks(range(k), numbers, fontsize=LABEL_SIZE)
-    axes.set_yticks(range(k), labels, fontsize=LABEL_SIZE)
+    axes.set_xticks(range(k), numbers, fontsize=style.LABEL_SIZE)
+    axes.set_yticks(range(k), labels, fontsize=style.LABEL_SIZE)
     axes.tick_params(length=0)
     axes.spines[:].set_visible(False)
     axes.set_xlabel("against")
     bar = figure.colorbar(image, ax=axes, shrink=min(1.0, 2.4 / size), ticks=[0.03, 0.5, 0.97], aspect=14)
-    bar.ax.set_yticklabels(["always loses", "half each", "always wins"], fontsize=LABEL_SIZE)
+    bar.ax.set_yticklabels(["always loses", "half each", "always wins"], fontsize=style.LABEL_SIZE)
     bar.outline.set_visible(False)
     return figure
 
@@ -160,7 +152,7 @@ def practical_equivalence_figure(
     """
     left_names, right_names = zip(*pairs, strict=True)
     width = 3.4 + _label_width(left_names) + _label_width(right_names)
-    figure = create_figure(width, 1.2 + 1.2 * ROW_HEIGHT * len(pairs))
+    figure = style.create_figure(width, 1.2 + 1.2 * ROW_HEIGHT * len(pairs))
     axes = figure.subplots()
     starts = [0.0] * len(pairs)
     for (label, colour), widths in zip(OUTCOMES.items(), zip(*shares, strict=True), strict=True):
@@ -169,7 +161,7 @@ def practical_equivalence_figure(
             if share >= 0.1:
                 axes.text(
                     starts[row] + share / 2, row, ">99" if share > 0.995 else f"{100 * share:.0f}", ha="center",
-                    va="center", color="black" if label == EQUAL else "white", fontsize=LABEL_SIZE, in_layout=False,
+                    va="center", color="black" if label == EQUAL else "white", fontsize=style.LABEL_SIZE, in_layout=False,
                 )  # fmt: skip
             starts[row] += share
     _label_rows(axes, left_names)
@@ -197,12 +189,12 @@ def _write_wins(axes: Axes, wins: Sequence[Sequence[float]]) -> None:
 
 def _draw_points(axes: Axes, kinds: Sequence[int], scores: Sequence[float]) -> None:
     for row, (kind, score) in enumerate(zip(kinds, scores, strict=True)):
-        colour = COLOURS[kind % len(COLOURS)]
-        axes.scatter([score], [row], s=34, marker=marker_of(kind), color=colour, zorder=3)
+        colour = style.colour_of(kind)
+        axes.scatter([score], [row], s=34, marker=style.marker_of(kind), color=colour, zorder=3)
 
 
 def _label_rows(axes: Axes, names: Sequence[str]) -> None:
-    axes.set_yticks(range(len(names)), list(map(shorten, names)), fontsize=LABEL_SIZE)
+    axes.set_yticks(range(len(names)), list(map(style.shorten, names)), fontsize=style.LABEL_SIZE)
     axes.set_ylim(len(names) - 0.4, -0.6)
     axes.tick_params(axis="y", length=0)
     axes.spines["left"].set_visible(False)
@@ -225,6 +217,8 @@ def _label_width(names: Sequence[str]) -> float:
     from matplotlib.textpath import TextPath
 
     widths = [
-        TextPath((0, 0), name, size=LABEL_SIZE).get_extents().width for name in map(shorten, names) if name.strip()
+        TextPath((0, 0), name, size=style.LABEL_SIZE).get_extents().width
+        for name in map(style.shorten, names)
+        if name.strip()
     ]
     return float(max(widths, default=0.0)) / 72

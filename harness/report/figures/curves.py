@@ -11,15 +11,8 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import numpy as np
 
 from harness.evaluation.curves import MAX_LOG_ODDS, CalibrationBin, MeanCurve, RankCurves, ScoreHistogram
-from harness.report.figures.style import (
-    COLOURS,
-    MARKERS,
-    collect_legend,
-    create_figure,
-    shorten,
-    shorten_lines,
-    styled_figure,
-)
+from harness.report.figures import style
+from harness.report.figures.style import styled_figure
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -43,7 +36,7 @@ Reliability: TypeAlias = tuple[
 
 def entry_title(name: str) -> str:
     """The name of an entry as a title: family on the first line, strategy and the remaining parts below it."""
-    return shorten_lines(name.replace("/", "\n", 1), MAX_TITLE_LENGTH)
+    return style.shorten_lines(name.replace("/", "\n", 1), MAX_TITLE_LENGTH)
 
 
 @styled_figure
@@ -64,11 +57,11 @@ def ranking_curves_figure(lines: Sequence[RankingLine], reference: str) -> Figur
     Figure
         The figure; callers get its files by ending (see `styled_figure`).
     """
-    shaded = len(lines) <= len(COLOURS)
-    figure = create_figure(FIGURE_WIDTH, 3.5 + 0.19 * (len(lines) + 2))
+    shaded = len(lines) <= len(style.COLOURS)
+    figure = style.create_figure(FIGURE_WIDTH, 3.5 + 0.19 * (len(lines) + 2))
     roc, precision = figure.subplots(1, 2)
     for index, (name, ranks) in enumerate(lines):
-        label = f"{shorten(name)}  ({ranks.roc_auc:.3f}; {ranks.average_precision:.3f})"
+        label = f"{style.shorten(name)}  ({ranks.roc_auc:.3f}; {ranks.average_precision:.3f})"
         _draw_curve(roc, _start_at_origin(ranks.roc), index, label=label, shaded=shaded)
         _draw_curve(precision, ranks.precision, index, steps=True, shaded=shaded)
     roc_gap = 1 - min(ranks.roc_auc for _, ranks in lines)
@@ -110,14 +103,14 @@ def gain_figure(lines: Sequence[RankingLine]) -> Figure:
     Figure
         The figure; callers get its files by ending (see `styled_figure`).
     """
-    figure = create_figure(FIGURE_WIDTH, 4.2)
+    figure = style.create_figure(FIGURE_WIDTH, 4.2)
     gain, lift = figure.subplots(1, 2)
     ranks = lines[0][1]
     perfect = {"color": "0.45", "linewidth": 1.0, "linestyle": (0, (6, 2))}
     max_lift = 0.0
     for index, (name, line) in enumerate(lines):
         lift_curve = _lift_curve(line.gain)
-        _draw_curve(gain, line.gain, index, label=shorten(name))
+        _draw_curve(gain, line.gain, index, label=style.shorten(name))
         _draw_curve(lift, lift_curve, index)
         max_lift = max(max_lift, _max_height(lift_curve))
     gain.plot((0, ranks.prevalence, 1), (0, 1, 1), label="perfect order", **perfect)
@@ -154,7 +147,7 @@ def reliability_figure(entries: Sequence[Reliability], axis: str, groups: tuple[
     """
     columns = min(len(entries), 2)
     rows = -(-len(entries) // columns)
-    figure = create_figure(FIGURE_WIDTH if columns == 2 else 4.4, 0.7 + 3.75 * rows)
+    figure = style.create_figure(FIGURE_WIDTH if columns == 2 else 4.4, 0.7 + 3.75 * rows)
     panels = figure.subplots(2 * rows, columns, squeeze=False, height_ratios=[2.6, 1] * rows)
     pairs = [panels[2 * row : 2 * row + 2, column] for row, column in product(range(rows), range(columns))]
     for index, ((name, bins, scores, log_odds), (diagram, histogram)) in enumerate(zip(entries, pairs, strict=False)):
@@ -166,7 +159,7 @@ def reliability_figure(entries: Sequence[Reliability], axis: str, groups: tuple[
             for scale in (diagram.xaxis, histogram.xaxis, diagram.yaxis):
                 set_log_odds_ticks(scale)
         diagram.tick_params(labelbottom=False)
-        label = shorten(axis, MAX_TWO_COLUMN_LABEL - 10)
+        label = style.shorten(axis, MAX_TWO_COLUMN_LABEL - 10)
         histogram.set_xlabel(f"{label}, log-odds scale" if log_odds else label)
         if index % columns == 0:
             diagram.set_ylabel("share that was so")
@@ -174,7 +167,7 @@ def reliability_figure(entries: Sequence[Reliability], axis: str, groups: tuple[
     for unused in pairs[len(entries) :]:
         for axes in unused:
             axes.remove()
-    handles = collect_legend(pairs[0].tolist())
+    handles = style.collect_legend(pairs[0].tolist())
     figure.legend(list(handles.values()), list(handles), loc="outside lower center", ncols=2)
     return figure
 
@@ -214,8 +207,8 @@ def _draw_curve(
     axes: Axes, curve: MeanCurve, index: int, *, label: str = "", steps: bool = False, shaded: bool = True
 ) -> None:
     """A mean curve and its band; with `steps` a value holds from the previous x up to its own."""
-    colour = COLOURS[index % len(COLOURS)]
-    line_style = LINE_STYLES[(index % len(COLOURS) + index // len(COLOURS)) % len(LINE_STYLES)]
+    colour = style.colour_of(index)
+    line_style = LINE_STYLES[(index % len(style.COLOURS) + index // len(style.COLOURS)) % len(LINE_STYLES)]
     axes.plot(
         curve.x, curve.mean, color=colour, linestyle=line_style, linewidth=1.5, label=label or None,
         zorder=3 - index / 100, drawstyle="steps-pre" if steps else "default",
@@ -267,7 +260,7 @@ def _draw_bins(axes: Axes, bins: Sequence[CalibrationBin], *, log_odds: bool) ->
     rows = [[*map(position, (part.predicted, part.observed, part.low, part.high))] for part in bins]
     predicted, observed, lows, highs = np.array(rows).T
     axes.errorbar(
-        predicted, observed, [observed - lows, highs - observed], color=COLOURS[0], marker=MARKERS[0], markersize=4,
+        predicted, observed, [observed - lows, highs - observed], color=style.COLOURS[0], marker=style.MARKERS[0], markersize=4,
         linewidth=0.8, elinewidth=1.1, capsize=2, label="bins of as many rows, with 95 % intervals",
     )  # fmt: skip
     low, high = min(predicted.min(), lows.min()), max(predicted.max(), highs.max())
@@ -280,9 +273,11 @@ def _draw_histogram(axes: Axes, scores: ScoreHistogram, groups: tuple[str, str])
     from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
     for group, counts, colour, line_style in zip(
-        groups, scores.counts, (COLOURS[5], COLOURS[1]), ("-", "--"), strict=True
+        groups, scores.counts, (style.COLOURS[5], style.COLOURS[1]), ("-", "--"), strict=True
     ):
-        axes.stairs(counts, scores.edges, color=colour, linestyle=line_style, linewidth=1.2, label=shorten(group, 30))
+        axes.stairs(
+            counts, scores.edges, color=colour, linestyle=line_style, linewidth=1.2, label=style.shorten(group, 30)
+        )
     axes.set_yscale("symlog", linthresh=1)
     max_count = max(map(max, scores.counts))
     axes.yaxis.set_major_locator(FixedLocator([0, *(10**power for power in range(len(str(max_count))))]))

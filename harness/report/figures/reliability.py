@@ -11,20 +11,8 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import numpy as np
 
 from harness.evaluation.significance import MIN_SPLITS, PairedSpread
-from harness.report.figures.style import (
-    BLUE,
-    COLOURS,
-    LABEL_SIZE,
-    MARKERS,
-    ORANGE,
-    coordinates,
-    create_figure,
-    create_panels,
-    set_plain_log_ticks,
-    shorten,
-    shorten_lines,
-    styled_figure,
-)
+from harness.report.figures import style
+from harness.report.figures.style import styled_figure
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -56,12 +44,12 @@ def recalibration_figure(entries: EntryChanges) -> Figure:
     Figure
         The figure; callers get its files by ending (see `styled_figure`).
     """
-    figure = create_figure(8.2, 1.3 + 0.52 * len(entries))
+    figure = style.create_figure(8.2, 1.3 + 0.52 * len(entries))
     panels = figure.subplots(1, 2, sharey=True)
     for axes, (label, column) in zip(panels, PANELS, strict=True):
         cut_off = "\n◂ ▸ the interval goes on" if _draw_changes(axes, entries, column) else ""
         axes.set_xlabel(f"{label} against none\n(left of the line: better){cut_off}")
-    panels[0].set_yticks(range(len(entries)), [shorten(name) for name, _ in entries], fontsize=LABEL_SIZE)
+    panels[0].set_yticks(range(len(entries)), [style.shorten(name) for name, _ in entries], fontsize=style.LABEL_SIZE)
     panels[0].set_ylim(len(entries) - 0.5, -0.5)
     handles, labels = panels[0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside upper center", ncols=len(labels))
@@ -107,7 +95,7 @@ def _draw_changes(axes: Axes, entries: EntryChanges, column: int) -> bool:
         heights, means, half_widths = points[~np.isnan(points[:, 1])].T
         if len(means):
             axes.errorbar(
-                means, heights, xerr=np.nan_to_num(half_widths), fmt=f"{MARKERS[index]} ", color=COLOURS[index],
+                means, heights, xerr=np.nan_to_num(half_widths), fmt=f"{style.MARKERS[index]} ", color=style.COLOURS[index],
                 label=calibration, markersize=4, elinewidth=1.1,
             )  # fmt: skip
     limit = axis_limit(intervals)
@@ -134,7 +122,7 @@ def _draw_arrows(axes: Axes, entries: EntryChanges, column: int, limit: float) -
         for height, mean, half_width in _calibration_points(entries, calibration, column):
             for sign, marker in ((-1, "<"), (1, ">")):
                 if sign * mean + half_width > limit:
-                    axes.plot([sign * limit], [height], marker, color=COLOURS[index], markersize=5, clip_on=False)
+                    axes.plot([sign * limit], [height], marker, color=style.COLOURS[index], markersize=5, clip_on=False)
 
 
 MAX_BARS = 10
@@ -143,7 +131,7 @@ REPEATS = (1, 2, 3, 5, 10, 20, 50, 100, 200, 500, 1000)
 JOINED_STAGES = ("default", "tuned", "chosen")  #: whose means are joined by a line, as more and more is selected
 STAGE_LOOKS = {  # stage → colour, marker, label
     "default": ("#E69F00", "o", "default, nothing chosen"),
-    "tuned": (BLUE, "s", "tuned, chosen by its search"),
+    "tuned": (style.BLUE, "s", "tuned, chosen by its search"),
     "chosen": ("#CC79A7", "^", "chosen among tuned ones"),
     "ensembled": ("#009E73", "D", "ensemble of tuned ones"),
 }
@@ -204,7 +192,7 @@ def optimism_figure(
     if lead is not None:
         draw_panels.append(partial(_draw_needed_repeats, label, lead, folds))
     columns = min(2, len(draw_panels))
-    figure, panels = create_panels(len(draw_panels), columns, width=4.4 * columns, margin=0.3, row_height=3.3)
+    figure, panels = style.create_panels(len(draw_panels), columns, width=4.4 * columns, margin=0.3, row_height=3.3)
     for draw_panel, axes in zip(draw_panels, panels, strict=True):
         draw_panel(axes)
     return figure
@@ -218,7 +206,7 @@ def _draw_inner_outer(label: str, points: _Points, axes: Axes) -> None:
         scores = [(point.outer, point.inner) for point in points if point.stage == stage]
         if scores:
             look: dict[str, Any] = {"color": colour, "marker": marker, "s": 26, "alpha": 0.8, "zorder": 3}
-            axes.scatter(*coordinates(scores), label=stage_label, **look)
+            axes.scatter(*style.coordinates(scores), label=stage_label, **look)
     low = min(min(point.inner, point.outer) for point in points)
     high = max(max(point.inner, point.outer) for point in points)
     margin = 0.06 * (high - low) or 0.01
@@ -234,15 +222,20 @@ def _draw_gap_by_trials(label: str, points: _Points, axes: Axes) -> None:
     for stage, (colour, marker, _) in STAGE_LOOKS.items():
         gaps = [(point.trials, point.gap) for point in points if point.stage == stage]
         if gaps:
-            axes.scatter(*coordinates(gaps), color=colour, marker=marker, s=26, alpha=0.8)
+            axes.scatter(*style.coordinates(gaps), color=colour, marker=marker, s=26, alpha=0.8)
         if gaps and stage in JOINED_STAGES:
             means.append((sum(trials for trials, _ in gaps) / len(gaps), sum(gap for _, gap in gaps) / len(gaps)))
     axes.plot(
-        *coordinates(sorted(means)), color="black", linewidth=1, marker="_", markersize=14, label="mean of each kind"
+        *style.coordinates(sorted(means)),
+        color="black",
+        linewidth=1,
+        marker="_",
+        markersize=14,
+        label="mean of each kind",
     )
     axes.axhline(0, color="0.5", linewidth=1)
     axes.set_xscale("log")
-    set_plain_log_ticks(axes.xaxis)
+    style.set_plain_log_ticks(axes.xaxis)
     axes.margins(x=0.12)
     axes.set(xlabel="trials to choose among", ylabel=f"{label} believed too much")
     _finish_panel(axes, "Too much belief by number of trials")
@@ -253,10 +246,10 @@ def _draw_first_shares(shares: tuple[tuple[str, float], ...], axes: Axes) -> Non
     order = sorted(range(len(shares)), key=lambda index: (-shares[index][1], index))[:MAX_BARS]
     for row, index in enumerate(order):
         percentage = 100 * shares[index][1]
-        axes.barh(row, percentage, color=BLUE if index == 0 else "0.75", height=0.7)
-        axes.text(percentage + 1.5, row, f"{percentage:.0f} %", va="center", fontsize=LABEL_SIZE)
+        axes.barh(row, percentage, color=style.BLUE if index == 0 else "0.75", height=0.7)
+        axes.text(percentage + 1.5, row, f"{percentage:.0f} %", va="center", fontsize=style.LABEL_SIZE)
     names = [_fold_name(shares[index][0]) for index in order]
-    axes.set_yticks(range(len(order)), names, fontsize=LABEL_SIZE - 1)
+    axes.set_yticks(range(len(order)), names, fontsize=style.LABEL_SIZE - 1)
     axes.set(ylim=(max(len(order), 4) - 0.5, -0.5), xlim=(0, 114), xlabel="% of resamples in which it is first")
     axes.set_xticks(range(0, 101, 25))
     axes.set_title("Who is first on other test rows", fontweight="bold", loc="left")
@@ -266,15 +259,15 @@ def _draw_needed_repeats(label: str, lead: LeadingDifference, folds: int, axes: 
     """The difference that is needed to be significant, by the number of repeats."""
     if lead.spread.tests > 1:
         x, y = _needed_differences(lead.spread, folds)
-        axes.plot(x, y, color=ORANGE, linewidth=1.6, label=f"needed among {lead.spread.tests:,} pairs")
+        axes.plot(x, y, color=style.ORANGE, linewidth=1.6, label=f"needed among {lead.spread.tests:,} pairs")
     x, y = _needed_differences(replace(lead.spread, tests=1), folds)
-    axes.plot(x, y, color=BLUE, linestyle="--", linewidth=1.6, label="needed as the only comparison")
+    axes.plot(x, y, color=style.BLUE, linestyle="--", linewidth=1.6, label="needed as the only comparison")
     if lead.difference:  # a logarithmic axis has no zero
         axes.axhline(abs(lead.difference), color="black", linewidth=1.2, linestyle=":", label="difference seen")
     axes.set_xscale("log")
     axes.set_yscale("log")
     axes.set_xticks((1, 10, 100, 1000), ("1", "10", "100", "1,000"))
-    set_plain_log_ticks(axes.yaxis)
+    style.set_plain_log_ticks(axes.yaxis)
     axes.set(xlabel=f"repeats of {folds} folds", ylabel=f"difference in {label}")
     _finish_panel(axes, "What would settle first against the next")
 
@@ -286,16 +279,16 @@ def _needed_differences(spread: PairedSpread, folds: int) -> tuple[list[float], 
         difference = replace(spread, n=repeats * folds).min_significant
         if repeats * folds >= MIN_SPLITS and not math.isnan(difference):
             differences.append((repeats, difference))
-    return coordinates(differences)
+    return style.coordinates(differences)
 
 
 def _finish_panel(axes: Axes, title: str) -> None:
     axes.set_title(title, fontweight="bold", loc="left")
-    axes.legend(fontsize=LABEL_SIZE - 1, loc="best")
+    axes.legend(fontsize=style.LABEL_SIZE - 1, loc="best")
 
 
 def _fold_name(name: str) -> str:
     """An entry's name, in two lines where one would be long, and shortened where two are not enough."""
     if len(name) > MAX_ONE_LINE_NAME:
         name = name.replace("/", "/\n", 1)
-    return shorten_lines(name, MAX_LINE_LENGTH)
+    return style.shorten_lines(name, MAX_LINE_LENGTH)

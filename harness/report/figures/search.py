@@ -5,21 +5,8 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
-from harness.report.figures.style import (
-    BLUE,
-    COLOURS,
-    MARKERS,
-    ORANGE,
-    collect_legend,
-    coordinates,
-    create_figure,
-    create_panels,
-    marker_of,
-    set_plain_log_ticks,
-    shorten,
-    shorten_lines,
-    styled_figure,
-)
+from harness.report.figures import style
+from harness.report.figures.style import styled_figure
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -84,14 +71,18 @@ def anytime_figure(lines: tuple[SearchCurve, ...], families: tuple[str, ...], la
     Figure
         The figure; callers get its files by ending (see `styled_figure`).
     """
-    figure = create_figure(8.2, max(4.0, 0.9 + 0.2 * len(lines)))
+    figure = style.create_figure(8.2, max(4.0, 0.9 + 0.2 * len(lines)))
     axes = figure.subplots()
     for line in lines:
         family = families.index(line.family)
-        look: dict[str, Any] = {"color": COLOURS[family % len(COLOURS)], "marker": marker_of(family), "linestyle": "-"}
-        name = shorten(line.family, MAX_NAME_LENGTH)
+        look: dict[str, Any] = {
+            "color": style.colour_of(family),
+            "marker": style.marker_of(family),
+            "linestyle": "-",
+        }
+        name = style.shorten(line.family, MAX_NAME_LENGTH)
         if line.strategy != "none":
-            name += f"/{shorten(line.strategy, MAX_NAME_LENGTH)}"
+            name += f"/{style.shorten(line.strategy, MAX_NAME_LENGTH)}"
             look["linestyle"] = (0, (5, 2))
         _draw_steps(axes, line.curve, name, look)
     _set_score_axes(axes, labels)
@@ -126,13 +117,13 @@ def strategies_figure(lines: tuple[SearchCurve, ...], labels: AxisLabels) -> Fig
                 continue
             index = strategies.index(line.strategy)
             look = {
-                "color": COLOURS[index % len(COLOURS)],
-                "linestyle": LINE_STYLES[(index + index // len(COLOURS)) % len(LINE_STYLES)],
-                "marker": MARKERS[index % len(MARKERS)],
+                "color": style.colour_of(index),
+                "linestyle": LINE_STYLES[(index + index // len(style.COLOURS)) % len(LINE_STYLES)],
+                "marker": style.MARKERS[index % len(style.MARKERS)],
             }
             _draw_steps(axes, line.curve, line.strategy, look)
         _set_score_axes(axes, labels)
-        axes.set_title(shorten(family, MAX_NAME_LENGTH))
+        axes.set_title(style.shorten(family, MAX_NAME_LENGTH))
     _label_outer_axes(panels, labels.time, f"best inner {labels.score} so far")
     _add_legend(figure, panels)
     return figure
@@ -178,19 +169,19 @@ def gains_figure(gains: tuple[GainInterval, ...], label: str) -> Figure:
     Figure
         The figure; callers get its files by ending (see `styled_figure`).
     """
-    figure = create_figure(7.6, 1.2 + 0.27 * len(gains))
+    figure = style.create_figure(7.6, 1.2 + 0.27 * len(gains))
     axes = figure.subplots()
     axes.axvline(0, color="0.6", linewidth=1, zorder=1)
     rows = [row for row, gain in enumerate(gains) if not math.isnan(gain.half_width)]
     axes.errorbar(
         [gains[row].outer for row in rows], rows, xerr=[gains[row].half_width for row in rows], fmt="none",
-        ecolor=BLUE, elinewidth=1.6, label="95 % interval" if rows else None,
+        ecolor=style.BLUE, elinewidth=1.6, label="95 % interval" if rows else None,
     )  # fmt: skip
     all_rows = list(range(len(gains)))
-    axes.scatter([gain.outer for gain in gains], all_rows, s=30, color=BLUE, zorder=3, label="on test rows")
-    diamond: dict[str, Any] = {"s": 34, "marker": "D", "facecolors": "none", "edgecolors": ORANGE, "zorder": 4}
+    axes.scatter([gain.outer for gain in gains], all_rows, s=30, color=style.BLUE, zorder=3, label="on test rows")
+    diamond: dict[str, Any] = {"s": 34, "marker": "D", "facecolors": "none", "edgecolors": style.ORANGE, "zorder": 4}
     axes.scatter([gain.inner for gain in gains], all_rows, label="on inner folds, which it searched", **diamond)
-    axes.set_yticks(all_rows, [shorten(gain.name) for gain in gains])
+    axes.set_yticks(all_rows, [style.shorten(gain.name) for gain in gains])
     axes.set_ylim(len(gains) - 0.5, -0.5)
     axes.grid(visible=True, axis="x")
     axes.set_xlabel(f"gain in {label} over the default configuration (right of 0 is better)")
@@ -201,7 +192,7 @@ def gains_figure(gains: tuple[GainInterval, ...], label: str) -> Figure:
 def _create_panels(n: int) -> tuple[Figure, list[Axes]]:
     """A figure with n panels in rows."""
     columns = _count_columns(n)
-    return create_panels(n, columns, width=1.2 + 2.9 * columns, margin=1.0, row_height=2.2)
+    return style.create_panels(n, columns, width=1.2 + 2.9 * columns, margin=1.0, row_height=2.2)
 
 
 def _count_columns(n: int) -> int:
@@ -220,8 +211,8 @@ def _label_outer_axes(panels: list[Axes], xlabel: str, ylabel: str) -> None:
 
 def _add_legend(figure: Figure, panels: list[Axes]) -> None:
     """One legend for all panels, below them."""
-    handles = collect_legend(panels)
-    names = list(map(shorten, handles))
+    handles = style.collect_legend(panels)
+    names = list(map(style.shorten, handles))
     max_characters = 48 * _count_columns(len(panels))
     columns = max(1, min(len(names), max_characters // (max(map(len, names)) + 8)))
     figure.legend(list(handles.values()), names, loc="outside lower center", ncols=columns)
@@ -230,12 +221,12 @@ def _add_legend(figure: Figure, panels: list[Axes]) -> None:
 def _draw_steps(axes: Axes, curve: Curve, name: str, look: dict[str, Any]) -> None:
     """A curve that changes in steps, with markers where it begins and where the search ended."""
     ends = [0, len(curve) - 1]
-    axes.step(*coordinates(curve), where="post", label=name, markevery=ends, markersize=5, linewidth=1.6, **look)
+    axes.step(*style.coordinates(curve), where="post", label=name, markevery=ends, markersize=5, linewidth=1.6, **look)
 
 
 def _set_score_axes(axes: Axes, labels: AxisLabels) -> None:
     axes.set_xscale("log")
-    set_plain_log_ticks(axes.xaxis)
+    style.set_plain_log_ticks(axes.xaxis)
     axes.ticklabel_format(axis="y", useOffset=False)
     axes.grid(visible=True)
     if not labels.greater:
@@ -247,11 +238,13 @@ def _draw_history(axes: Axes, history: TrialHistory, *, greater: bool) -> None:
 
     searched = [trial for trial in history.trials if trial[0] > 0]
     default = [trial for trial in history.trials if trial[0] == 0]
-    axes.scatter(*coordinates(searched), s=9, color=BLUE, alpha=0.5, linewidths=0, label="trial of one split")
-    diamond: dict[str, Any] = {"s": 24, "marker": "D", "facecolors": "none", "edgecolors": ORANGE, "zorder": 4}
-    axes.scatter(*coordinates(default), label="default configuration", **diamond)
+    axes.scatter(
+        *style.coordinates(searched), s=9, color=style.BLUE, alpha=0.5, linewidths=0, label="trial of one split"
+    )
+    diamond: dict[str, Any] = {"s": 24, "marker": "D", "facecolors": "none", "edgecolors": style.ORANGE, "zorder": 4}
+    axes.scatter(*style.coordinates(default), label="default configuration", **diamond)
     best_label = "best so far, mean of the splits"
-    axes.step(*coordinates(history.best), where="post", color="black", linewidth=1.4, label=best_label)
+    axes.step(*style.coordinates(history.best), where="post", color="black", linewidth=1.4, label=best_label)
     if history.trials:
         scores = [score for _, score in history.trials]
         _set_score_limits(axes, scores, [score for _, score in (*default, *history.best)], greater=greater)
@@ -259,13 +252,15 @@ def _draw_history(axes: Axes, history: TrialHistory, *, greater: bool) -> None:
     cut_off = [number for number, score in searched if not low <= score <= high]
     edge: dict[str, Any] = {"transform": axes.get_xaxis_transform(), "clip_on": False, "zorder": 5, "linewidths": 1.0}
     if cut_off:
-        axes.scatter(cut_off, [0.03] * len(cut_off), s=14, marker="v", color=BLUE, **edge, label="worse than is shown")
+        axes.scatter(
+            cut_off, [0.03] * len(cut_off), s=14, marker="v", color=style.BLUE, **edge, label="worse than is shown"
+        )
     if history.failed:
         heights = [0.1] * len(history.failed)
         failed_label = "failed, without a score"
         axes.scatter(history.failed, heights, s=18, marker="x", color="black", **edge, label=failed_label)
     axes.ticklabel_format(axis="y", useOffset=False)
-    axes.set_title(shorten_lines(history.title, MAX_TITLE_LENGTH))
+    axes.set_title(style.shorten_lines(history.title, MAX_TITLE_LENGTH))
     axes.xaxis.set_major_locator(MaxNLocator(5, integer=True))
     axes.grid(visible=True)
 

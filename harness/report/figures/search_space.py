@@ -8,16 +8,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from harness.report.figures.style import (
-    BLUE,
-    LABEL_SIZE,
-    ORANGE,
-    create_figure,
-    create_panels,
-    shorten,
-    shorten_lines,
-    styled_figure,
-)
+from harness.report.figures import style
+from harness.report.figures.style import styled_figure
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -25,7 +17,7 @@ if TYPE_CHECKING:
 
 MAX_PANELS, MAX_BARS = 6, 8
 STRATEGY = "strategy"
-BAR_LOOKS: dict[str, Any] = {STRATEGY: {"color": ORANGE, "hatch": "//"}}
+BAR_LOOKS: dict[str, Any] = {STRATEGY: {"color": style.ORANGE, "hatch": "//"}}
 MAX_NAME_LENGTH, MAX_TITLE_LENGTH = 28, 44  #: characters of a parameter, of a line above a panel
 ABSENT_HEIGHT = -0.14  #: where a trial crosses the axis of a parameter that it does not have
 MAX_LINE_LENGTH = 14  #: characters in a line of a name
@@ -76,7 +68,9 @@ def importance_figure(families: tuple[ParameterImportances, ...], label: str) ->
     columns = min(len(families), 2)
     bars = min(max(len(family.shares) for family in families), MAX_BARS)
     width, row_height = max(0.6 + 4.0 * columns, 6.4), 0.6 + 0.22 * bars
-    figure, panels = create_panels(len(families), columns, width=width, margin=0.6, row_height=row_height, sharex=True)
+    figure, panels = style.create_panels(
+        len(families), columns, width=width, margin=0.6, row_height=row_height, sharex=True
+    )
     for axes, family in zip(panels, families, strict=True):
         _draw_importances(axes, family)
         axes.tick_params(labelbottom=True)
@@ -116,14 +110,14 @@ def parallel_figure(
     # leave all others with nearly the same one.
     worst, best = order[len(order) // 10].score, order[-1].score
     norm, colours = Normalize(min(worst, best), max(worst, best)), colormaps["cividis_r" if greater else "cividis"]
-    figure = create_figure(2.2 + 1.15 * len(parameters), 4.4)
+    figure = style.create_figure(2.2 + 1.15 * len(parameters), 4.4)
     axes = figure.subplots()
     paths = [list(enumerate(map(_axis_height, parameters, trial.values))) for trial in order]
     line_colours = colours(norm([trial.score for trial in order]))
     axes.add_collection(LineCollection(paths, colors=line_colours, linewidths=1.1))
     default = [path for path, trial in zip(paths, order, strict=True) if trial.default][:1]
     axes.add_collection(
-        LineCollection(default, colors=ORANGE, linewidths=2, linestyles="--", label="default configuration")
+        LineCollection(default, colors=style.ORANGE, linewidths=2, linestyles="--", label="default configuration")
     )
     absent = [any(map(math.isnan, column)) for column in np.transpose([trial.values for trial in trials])]
     for x, parameter in enumerate(parameters):
@@ -149,12 +143,12 @@ def _draw_importances(axes: Axes, family: ParameterImportances) -> None:
         if parameter[0] == STRATEGY:
             drawn[-1] = parameter
     for row, (name, shares) in enumerate(drawn):
-        axes.barh(row, means[name], height=0.7, edgecolor="white", **BAR_LOOKS.get(name, {"color": BLUE}))
+        axes.barh(row, means[name], height=0.7, edgecolor="white", **BAR_LOOKS.get(name, {"color": style.BLUE}))
         rows = [row] * len(shares)
         axes.scatter(shares, rows, s=10, facecolors="white", edgecolors="black", linewidths=0.7, zorder=3)
-    axes.set_yticks(range(len(drawn)), [shorten(name, MAX_NAME_LENGTH) for name, _ in drawn])
+    axes.set_yticks(range(len(drawn)), [style.shorten(name, MAX_NAME_LENGTH) for name, _ in drawn])
     axes.set(xlim=(0, 1), ylim=(len(drawn) - 0.4, -0.6))
-    axes.set_title(shorten_lines(family.title, MAX_TITLE_LENGTH))
+    axes.set_title(style.shorten_lines(family.title, MAX_TITLE_LENGTH))
     axes.grid(visible=True, axis="x")
 
 
@@ -175,10 +169,10 @@ def _axis_height(parameter: ParameterAxis, number: float) -> float:
 def _draw_axis(axes: Axes, x: int, parameter: ParameterAxis, *, absent: bool) -> None:
     """An axis with its name above it and its values beside it."""
     axes.plot([x, x], [0, 1], color="0.25", linewidth=1)
-    name = _break_lines(shorten(parameter.name))
+    name = _break_lines(style.shorten(parameter.name))
     if parameter.log:
         name += "\n(log)"
-    axes.text(x, 1.04, name, ha="center", va="bottom", fontsize=LABEL_SIZE)
+    axes.text(x, 1.04, name, ha="center", va="bottom", fontsize=style.LABEL_SIZE)
     ticks = [(_axis_height(parameter, index), option) for index, option in enumerate(parameter.options)]
     if not ticks:
         low, high = parameter.low, parameter.high
@@ -189,7 +183,7 @@ def _draw_axis(axes: Axes, x: int, parameter: ParameterAxis, *, absent: bool) ->
     background = {"facecolor": "white", "alpha": 0.75, "edgecolor": "none", "pad": 0.6}
     for height, text in ticks:
         axes.plot([x - 0.02, x + 0.02], [height, height], color="0.25", linewidth=1)
-        label = _break_lines(shorten(text))
+        label = _break_lines(style.shorten(text))
         axes.text(x + 0.04, height, label, ha="left", va="center", fontsize=7, bbox=background, zorder=5)
 
 

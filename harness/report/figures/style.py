@@ -155,6 +155,11 @@ def shorten_lines(text: str, max_length: int) -> str:
     return "\n".join(shorten(line, max_length) for line in text.split("\n"))
 
 
+def colour_of(index: int) -> str:
+    """The colour of a family or a line by its number."""
+    return COLOURS[index % len(COLOURS)]
+
+
 def marker_of(index: int) -> str:
     """The marker of a family by its number; families that share a colour have different markers."""
     return MARKERS[(index + index // len(COLOURS)) % len(MARKERS)]

@@ -9,24 +9,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 import numpy as np
 
 from harness.evaluation.curves import MAX_LOG_ODDS, MeanCurve, ScoreHistogram, SweepCurves
-from harness.report.figures.curves import (
-    FIGURE_WIDTH,
-    SPREAD_LABEL,
-    axis_position,
-    entry_title,
-    set_log_odds_ticks,
-    shade_band,
-)
-from harness.report.figures.style import (
-    BLUE,
-    COLOURS,
-    ORANGE,
-    collect_legend,
-    create_figure,
-    create_panels,
-    shorten,
-    styled_figure,
-)
+from harness.report.figures import curves, style
+from harness.report.figures.style import styled_figure
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -34,7 +18,7 @@ if TYPE_CHECKING:
 
 Counts: TypeAlias = tuple[tuple[int, ...], ...]
 MAX_SMALL_CLASSES = 4  #: with more classes, matrices are below each other
-SWEPT_METRICS = (("precision", BLUE, "-"), ("recall", ORANGE, "--"), ("F1", COLOURS[2], "-."))
+SWEPT_METRICS = (("precision", style.BLUE, "-"), ("recall", style.ORANGE, "--"), ("F1", style.COLOURS[2], "-."))
 
 
 class ThresholdSweep(NamedTuple):
@@ -63,14 +47,14 @@ def confusion_figure(matrices: Sequence[tuple[str, Counts]], classes: Sequence[s
         The figure; callers get its files by ending (see `styled_figure`).
     """
     columns = min(len(matrices), 2)
-    width, height = (FIGURE_WIDTH if columns == 2 else 4.4), 2.5
+    width, height = (curves.FIGURE_WIDTH if columns == 2 else 4.4), 2.5
     if len(classes) > MAX_SMALL_CLASSES:
         columns = 1
-        width, height = FIGURE_WIDTH, 0.86 * FIGURE_WIDTH
-    figure, panels = create_panels(len(matrices), columns, width=width, margin=0.45, row_height=height)
+        width, height = curves.FIGURE_WIDTH, 0.86 * curves.FIGURE_WIDTH
+    figure, panels = style.create_panels(len(matrices), columns, width=width, margin=0.45, row_height=height)
     for axes, (name, counts) in zip(panels, matrices, strict=True):
         _draw_matrix(axes, counts, classes)
-        axes.set_title(entry_title(name))
+        axes.set_title(curves.entry_title(name))
     for axes in panels[::columns]:
         axes.set_ylabel("true class")
     return figure
@@ -95,16 +79,16 @@ def sweep_figure(entries: Sequence[ThresholdSweep], classes: tuple[str, str], *,
         The figure; callers get its files by ending (see `styled_figure`).
     """
     rows = 3 if entries[0].sweep.cost else 2
-    figure = create_figure(FIGURE_WIDTH, 1.25 + 2.1 * rows)
+    figure = style.create_figure(curves.FIGURE_WIDTH, 1.25 + 2.1 * rows)
     panels = figure.subplots(rows, len(entries), sharex=True, sharey="row", squeeze=False)
     for column, entry in zip(panels.T, entries, strict=True):
         _draw_scores(column[0], entry.scores, classes)
-        column[0].set_title(entry_title(entry.name))
+        column[0].set_title(curves.entry_title(entry.name))
         for curve, (name, colour, line_style) in zip(entry.sweep[:3], SWEPT_METRICS, strict=True):
             _draw_sweep(column[1], curve, name, colour, line_style)
         column[1].set_ylim(-0.02, 1.04)
         if entry.sweep.cost:
-            _draw_sweep(column[2], entry.sweep.cost, "cost per row", COLOURS[6], "-")
+            _draw_sweep(column[2], entry.sweep.cost, "cost per row", style.COLOURS[6], "-")
             column[2].set_ylim(bottom=0)
         for axes in column:
             _draw_thresholds(axes, entry.tuned, log_odds=log_odds)
@@ -119,7 +103,7 @@ def _draw_matrix(axes: Axes, counts: Counts, classes: Sequence[str]) -> None:
     shares = np.array(counts) / np.maximum(np.sum(counts, axis=1, keepdims=True), 1)
     axes.pcolormesh(shares, cmap="Blues", vmin=0, vmax=1, edgecolors="white", linewidth=1)
     small = len(classes) > MAX_SMALL_CLASSES
-    names = [shorten(name, 10 if small else 14) for name in classes]
+    names = [style.shorten(name, 10 if small else 14) for name in classes]
     for (true_class, predicted_class), share in np.ndenumerate(shares):
         count = counts[true_class][predicted_class]
         text = f"{count:,}\n{100 * share:.1f} %"
@@ -141,12 +125,12 @@ def _draw_matrix(axes: Axes, counts: Counts, classes: Sequence[str]) -> None:
 
 def _draw_scores(axes: Axes, scores: ScoreHistogram, classes: tuple[str, str]) -> None:
     """The scores of each class as shares of its own rows, as a rare class would not be visible otherwise."""
-    looks = ((COLOURS[5], "-"), (COLOURS[1], "--"))
+    looks = ((style.COLOURS[5], "-"), (style.COLOURS[1], "--"))
     for name, counts, (colour, line_style) in zip(classes, scores.counts, looks, strict=True):
         shares = 100 * np.array(counts) / max(sum(counts), 1)
         axes.stairs(
             shares, scores.edges, fill=True, facecolor=(colour, 0.25),
-            edgecolor=colour, linestyle=line_style, linewidth=1.3, label=f"truly {shorten(name, 24)}",
+            edgecolor=colour, linestyle=line_style, linewidth=1.3, label=f"truly {style.shorten(name, 24)}",
         )  # fmt: skip
     axes.grid(visible=True)
 
@@ -154,7 +138,7 @@ def _draw_scores(axes: Axes, scores: ScoreHistogram, classes: tuple[str, str]) -
 def _draw_sweep(axes: Axes, curve: MeanCurve, name: str, colour: str, line_style: str) -> None:
     axes.plot(curve.x, curve.mean, color=colour, linestyle=line_style, linewidth=1.5, label=name)
     if name != "F1":  # it lies between precision and recall, and three bands would cover each other
-        shade_band(axes, curve, colour)
+        curves.shade_band(axes, curve, colour)
     axes.grid(visible=True)
 
 
@@ -162,31 +146,31 @@ def _draw_thresholds(axes: Axes, tuned: Sequence[float], *, log_odds: bool) -> N
     """The tuned thresholds: a span from the least to the greatest and a line at their mean; and 0.5."""
     thresholds = [threshold for threshold in tuned if not isnan(threshold)]
     if thresholds:
-        low = axis_position(min(thresholds), log_odds=log_odds)
-        high = axis_position(max(thresholds), log_odds=log_odds)
-        mean = axis_position(sum(thresholds) / len(thresholds), log_odds=log_odds)
+        low = curves.axis_position(min(thresholds), log_odds=log_odds)
+        high = curves.axis_position(max(thresholds), log_odds=log_odds)
+        mean = curves.axis_position(sum(thresholds) / len(thresholds), log_odds=log_odds)
         mean_label = "tuned threshold"
         if low < high:
             mean_label = "their mean"
             axes.axvspan(low, high, color="0.5", alpha=0.18, linewidth=0, label="tuned thresholds, least to greatest")
         axes.axvline(mean, color="0.3", linewidth=1.1, label=mean_label)
-    default = axis_position(0.5, log_odds=log_odds)
+    default = curves.axis_position(0.5, log_odds=log_odds)
     axes.axvline(default, color="0.3", linewidth=1.0, linestyle=(0, (1, 2)), label="0.5")
 
 
 def _set_score_axis(axes: Axes, positive: str, *, log_odds: bool) -> None:
-    label = f"score for {shorten(positive, 18)}"
+    label = f"score for {style.shorten(positive, 18)}"
     axes.set(xlim=(0.0, 1.0), xlabel=label)
     if log_odds:
         axes.set(xlim=(-MAX_LOG_ODDS, MAX_LOG_ODDS), xlabel=f"{label}, log-odds scale")
-        set_log_odds_ticks(axes.xaxis)
+        curves.set_log_odds_ticks(axes.xaxis)
 
 
 def _add_legend(figure: Figure, panels: Sequence[Axes], *, spread: bool) -> None:
     from matplotlib.patches import Patch
 
-    handles = collect_legend(panels)
+    handles = style.collect_legend(panels)
     handles.pop("cost per row", None)  # the only curve of its panel, whose axis has the label
     if spread:
-        handles[f"{SPREAD_LABEL} (not for F1)"] = Patch(color="0.5", alpha=0.3, linewidth=0)
+        handles[f"{curves.SPREAD_LABEL} (not for F1)"] = Patch(color="0.5", alpha=0.3, linewidth=0)
     figure.legend(list(handles.values()), list(handles), loc="outside lower center", ncols=2)

@@ -15,19 +15,13 @@ from harness.evaluation.ranking import BASELINE, Ranking
 from harness.evaluation.significance import CONFIDENCE
 from harness.evaluation.task_statistics import ROPE, Posterior
 from harness.report.content import Evidence, Figure, Section
-from harness.report.figures.cross_task import (
-    mean_rank_figure,
-    pairwise_wins_figure,
-    practical_equivalence_figure,
-    rating_figure,
-)
+from harness.report.figures import cross_task as figures
 from harness.report.figures.writer import file_name
 from harness.report.render import markdown
-from harness.report.render.markdown import details, escape, format_count, format_number, format_table
+from harness.report.render.markdown import details, escape, format_count, format_number, format_table, p_text
 from harness.report.sections import cross_task_table
 from harness.report.sections.cross_task_table import MIN_TASKS, CrossTaskOverview, omissions, short_name
 from harness.report.sections.suitability import suitability_sections
-from harness.report.sections.wording import p_text
 from harness.seeding import seed_of
 
 TITLE = "Over all tasks"
@@ -137,7 +131,7 @@ def _rank_parts(overview: CrossTaskOverview, families: Sequence[str]) -> tuple[s
     last = len(names) - 1
     spans = tuple((first, min(end, last)) for first, end in task_statistics.tied_groups(p_values) if first < last)
     ranks = tuple(cross_task_table.mean_ranks(common)[: len(names)].tolist())
-    draw = partial(mean_rank_figure, names, _family_numbers(common, families)[:MAX_DRAWN], ranks, spans)
+    draw = partial(figures.mean_rank_figure, names, _family_numbers(common, families)[:MAX_DRAWN], ranks, spans)
     caption = "Mean ranks of the entries, with lines that join those that are not significantly different"
     figure = Figure(file_name("", "ranks"), caption, draw)
     table = details("p values of all pairs", _p_table(names, p_values))
@@ -179,13 +173,13 @@ def _wins_parts(overview: CrossTaskOverview, families: Sequence[str]) -> tuple[s
         text, caption = f"{text} {INTERVALS_TEXT}", f"{caption}, with intervals"
         ends = tuple(zip(overview.lower[order].tolist(), overview.upper[order].tolist(), strict=True))
     own_numbers = tuple(map(numbers.__getitem__, order))
-    draw = partial(rating_figure, names, own_numbers, tuple(ratings[order].tolist()), ends)
+    draw = partial(figures.rating_figure, names, own_numbers, tuple(ratings[order].tolist()), ends)
     rating = Figure(file_name("", "strengths"), caption, draw)
     wins = _wins_with_baseline(overview, order)
     if len(wins) > len(names):
         names = (*names, BASELINE)
     shares = tuple(tuple(map(partial(round, ndigits=4), row)) for row in wins.tolist())
-    draw_wins = partial(pairwise_wins_figure, names, shares)
+    draw_wins = partial(figures.pairwise_wins_figure, names, shares)
     figure = Figure(file_name("", "battles"), "How often each entry beats each other", draw_wins)
     table = details("The same as a table", _wins_table(names, shares))
     return text, rating, *_drawn_note(len(ratings)), WINS_TEXT, figure, table
@@ -274,7 +268,7 @@ def _pair_parts(common: CommonTasks, names: Sequence[str], kind: str, text: str)
         f"For {format_count(len(pairs), 'pair')} of {kind}: probability that the first is better, both are equal, the second "
         "is better"
     )
-    draw = partial(practical_equivalence_figure, pairs, probabilities)
+    draw = partial(figures.practical_equivalence_figure, pairs, probabilities)
     figure = Figure(file_name("", "practical", kind), caption, draw)
     header = ["First", "Second", "First is better", "Practically equal", "Second is better"]
     n = int((~np.isnan(cross_task.difference_scales(common))).sum())

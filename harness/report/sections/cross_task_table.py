@@ -15,8 +15,7 @@ from harness.evaluation.cross_task import Array, CommonTasks, coverage, evaluate
 from harness.evaluation.ranking import Ranking
 from harness.evaluation.scores import STATUS_MISSING, Entry, Scores
 from harness.report.render import markdown
-from harness.report.render.markdown import escape, folded_table, format_count, format_number, join_words
-from harness.report.sections.wording import plural
+from harness.report.render.markdown import escape, folded_table, format_count, format_number, join_words, plural
 from harness.seeding import seed_of
 
 ONE_TASK = "There is one task only, so there is nothing to average over."

@@ -18,8 +18,7 @@ from harness.report.content import Evidence, Figure, Section
 from harness.report.figures.imbalance import Heatmap, HeatmapCell, heatmap_figure
 from harness.report.figures.writer import file_name
 from harness.report.render import markdown
-from harness.report.render.markdown import MAX_VISIBLE_ROWS, MISSING, escape, folded_table, format_count, join_words
-from harness.report.sections.wording import bullets, change_text, join_names, p_text, plural, signed_text
+from harness.report.render.markdown import bullets, escape, folded_table, format_count, join_words, plural
 
 Effect = TypeVar("Effect")
 
@@ -84,10 +83,10 @@ def _task_section(
     reason = ranking.no_test_reason or "no split has both sides of a comparison"
     parts: list[str | Figure] = [strategy_verdict(scores, task) or f"No reading: {reason}."]
     lines = [f"{markdown.bold(escape(family))}: {verdict}" for family, verdict in family_verdicts(readings).items()]
-    verdicts = bullets(lines[:MAX_VISIBLE_ROWS])
-    if len(lines) > MAX_VISIBLE_ROWS:
-        more = format_count(len(lines) - MAX_VISIBLE_ROWS, "more family", "more families")
-        verdicts += f"\n\n{markdown.details(more, bullets(lines[MAX_VISIBLE_ROWS:]))}"
+    verdicts = bullets(lines[: markdown.MAX_VISIBLE_ROWS])
+    if len(lines) > markdown.MAX_VISIBLE_ROWS:
+        more = format_count(len(lines) - markdown.MAX_VISIBLE_ROWS, "more family", "more families")
+        verdicts += f"\n\n{markdown.details(more, bullets(lines[markdown.MAX_VISIBLE_ROWS :]))}"
     if verdicts:
         parts.append(verdicts)
     if with_figure:
@@ -101,7 +100,7 @@ def strategy_table(scores: Scores, task: str) -> str:
     titles = map(attrgetter("title"), strategy_effects.strategy_comparisons(scores, task))
     rows = []
     for reading in strategy_effects.strategy_readings(scores, task):
-        changes = map(change_text, reading.difference.estimates)
+        changes = map(markdown.change_text, reading.difference.estimates)
         names = escape(reading.family), escape(reading.strategy)
         rows.append([*names, reading.reading, *changes, str(reading.difference.splits)])
     return folded_table(["Family", "Strategy", "Reading", *titles, "Splits"], rows)
@@ -126,7 +125,7 @@ def strategy_verdict(scores: Scores, task: str) -> str:
         elif names and word == NOT_SIGNIFICANT:
             parts.append(f"{format_count(len(names), 'is not', 'are not')} shown to rank or decide differently")
         elif names:
-            parts.append(f"{len(names)} {plural(names, word, several)} ({join_names(names, MAX_NAMES)})")
+            parts.append(f"{len(names)} {plural(names, word, several)} ({markdown.join_names(names, MAX_NAMES)})")
     worse = sum(reading.directions[-1] < 0 for reading in readings)
     end = f"; {format_count(worse, 'gives', 'give')} worse probabilities." if worse else "."
     pairs = format_count(len(readings), "pair")
@@ -197,7 +196,7 @@ def _difference_tile(
     column: strategy_effects.StrategyComparison, position: int, reading: StrategyReading | None
 ) -> HeatmapCell:
     if reading is None or math.isnan(reading.difference.estimates[position].mean):
-        return HeatmapCell(math.nan, MISSING)
+        return HeatmapCell(math.nan, markdown.MISSING)
     difference = reading.difference.estimates[position]
     text = markdown.format_number(difference.mean)
     if round(difference.mean, 3) > 0:
@@ -217,7 +216,7 @@ def _section_over_tasks(scores: Scores, readings: Mapping[str, Sequence[Strategy
         row = [escape(count.strategy), escape(count.family), str(count.tasks)]
         row += map(str, map(count.readings.__getitem__, (*strategy_effects.READINGS, NO_READING)))
         row += [str(count.worse), str(count.better), f"{count.higher}/{count.tasks}"]
-        rows.append([*row, signed_text(count.mean_gain), p_text(count.p)])
+        rows.append([*row, markdown.signed_text(count.mean_gain), markdown.p_text(count.p)])
     parts: list[str | Figure] = [_summary(counts), TASKS_TEXT]
     if any(count.readings[HELPS] or count.readings[HURTS] for count in counts):
         by_pair = {(count.strategy, count.family): count for count in counts}
@@ -231,7 +230,7 @@ def _section_over_tasks(scores: Scores, readings: Mapping[str, Sequence[Strategy
 
 def _count_tile(count: strategy_effects.StrategyCount | None) -> HeatmapCell:
     if count is None:
-        return HeatmapCell(math.nan, MISSING)
+        return HeatmapCell(math.nan, markdown.MISSING)
     helps, hurts = count.readings[HELPS], count.readings[HURTS]
     return HeatmapCell((helps - hurts) / count.tasks, f"↑{helps}  ↓{hurts}\nof {count.tasks}")
 

@@ -14,10 +14,9 @@ from harness.evaluation.ranking import BASELINE, RankedEntry, Ranking
 from harness.evaluation.scores import STATUS_MISSING, Entry, Scores, count_statuses
 from harness.evaluation.strategy_effects import HELPS, HURTS, MIXED, NO_READING, StrategyReading, strategy_readings
 from harness.report.render import markdown
-from harness.report.render.markdown import bold, escape, format_count, format_number, strip_markdown
+from harness.report.render.markdown import bold, escape, format_count, format_number, plural
 from harness.report.sections.protocol import COVERAGE_TITLE, FAILURES_TITLE, data_warnings
 from harness.report.sections.ranking import headline, marked_score, rank_mark
-from harness.report.sections.wording import bullets, estimate_text, join_names, metric_name, plural
 
 MAX_ROWS = 12  #: of the table for a terminal
 MAX_PAIRS = 6  #: without scores, named for a terminal
@@ -36,8 +35,8 @@ def summary(scores: Scores, rankings: Sequence[Ranking]) -> str:
     """Give verdict, warnings, at most 12 entries and the failures of every task, as plain text for a terminal."""
     parts = []
     for ranking in rankings:
-        parts.append(f"{ranking.task}: {strip_markdown(headline(ranking))}")
-        parts.append(strip_markdown(data_warnings(scores.run["tasks"][ranking.task])))
+        parts.append(f"{ranking.task}: {markdown.strip_markdown(headline(ranking))}")
+        parts.append(markdown.strip_markdown(data_warnings(scores.run["tasks"][ranking.task])))
         parts += [_terminal_table(ranking), entries_without_scores(ranking)]
     statuses = list(map(attrgetter("status"), scores.cells))
     failed = [status for status in statuses if status != "ok"]
@@ -54,7 +53,7 @@ def _terminal_table(ranking: Ranking) -> str:
     if not entries:
         return ""
     threshold = f" {ranking.threshold_text}".replace("the ", "").rstrip()
-    objective = metric_name(ranking.metric)
+    objective = markdown.metric_name(ranking.metric)
     if ranking.metric.metric_type == "decision":
         objective += threshold
     header, rows = ["#", "Entry", objective, f"F1{threshold}", "Status"], []
@@ -103,7 +102,7 @@ def overview(scores: Scores, rankings: Sequence[Ranking]) -> list[str]:
         gaps += f": see *{COVERAGE_TITLE}*."
     if len(rankings) == 1:
         return list(filter(None, (*answers, gaps)))
-    listing = _task_table(rankings) if len(answers) > MAX_ANSWERS else bullets(answers)
+    listing = _task_table(rankings) if len(answers) > MAX_ANSWERS else markdown.bullets(answers)
     return list(filter(None, (over_tasks(scores, rankings), listing, gaps)))
 
 
@@ -288,7 +287,7 @@ def _task_table(rankings: Sequence[Ranking]) -> str:
         cells = [markdown.MISSING] * 5
         if best is not None:
             cells[:2] = escape(best.entry.name), ranking.metric.label
-            cells[2] = estimate_text(best.score, digits=ranking.digits)
+            cells[2] = markdown.estimate_text(best.score, digits=ranking.digits)
             ties = [bool(ranked.tied) for ranked in ranking.entries if ranked.rank and ranked is not best]
             if baseline is not None:
                 cells[3] = format_number(baseline.score.mean)
@@ -306,4 +305,6 @@ def _percent(share: float) -> str:
 
 def _names(names: Sequence[str]) -> str:
     """At most `MAX_NAMES` names, or one more where no other would remain."""
-    return markdown.join_words(names) if len(names) <= MAX_NAMES + 1 else join_names(names, MAX_NAMES, "others")
+    return (
+        markdown.join_words(names) if len(names) <= MAX_NAMES + 1 else markdown.join_names(names, MAX_NAMES, "others")
+    )

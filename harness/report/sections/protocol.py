@@ -15,8 +15,7 @@ from typing import Any
 from harness.evaluation.scores import STATUS_MISSING, Scores
 from harness.report.content import Section
 from harness.report.render import markdown
-from harness.report.render.markdown import escape, folded_table, format_count, join_words
-from harness.report.sections.wording import join_names
+from harness.report.render.markdown import escape, folded_table, format_count, join_names, join_words
 from harness.store.record import STATUSES
 
 COVERAGE_TITLE, FAILURES_TITLE = "Coverage", "Failures"

@@ -19,10 +19,9 @@ from harness.report.content import Evidence, Figure, Section
 from harness.report.figures.reliability import LeadingDifference, OptimismPoint, optimism_figure
 from harness.report.figures.writer import file_name
 from harness.report.render import markdown
-from harness.report.render.markdown import MISSING, escape, folded_table, format_count, format_number, format_quantity
+from harness.report.render.markdown import change_text, escape, folded_table, format_count, format_number, percent_text
 from harness.report.sections import protocol
 from harness.report.sections.imbalance import MAX_FIGURE_TASKS
-from harness.report.sections.wording import bullets, change_text, estimate_text, metric_name, percent_text
 
 TITLE = "How far may this be believed?"
 KIND = "honesty"
@@ -128,7 +127,7 @@ def _parts(
     if ranking.no_test_reason:
         sentences.append(f"What difference could have been significant is not known: {ranking.no_test_reason}.")
     sentences += power_sentences(ranking, against)
-    parts: list[str | Figure] = [bullets(sentences)]
+    parts: list[str | Figure] = [markdown.bullets(sentences)]
     if with_figure and (optimism or stability):
         parts.append(_figure(ranking, optimism, stability, against))
     if optimism:
@@ -149,16 +148,17 @@ def _selection_text(ranking: Ranking, chosen: reliability.SelectionOptimism | No
     note = ""
     if not math.isnan(added.ci_half_width) and abs(added.mean) <= added.ci_half_width:
         note = ", which chance may explain"
+    trials, metric = markdown.format_quantity(chosen.trials), escape(markdown.metric_name(ranking.metric))
     return (
-        f"Over {format_count(chosen.pairs, 'pair')} of family and strategy, searches of {format_quantity(chosen.trials)} trials "
-        f"promised {_gap_text(chosen.tuned)} of {escape(metric_name(ranking.metric))} than held on test rows; default "
-        f"configurations, which nothing chose, {_gap_text(chosen.default)}. Choosing added {change_text(added)}{note}."
+        f"Over {format_count(chosen.pairs, 'pair')} of family and strategy, searches of {trials} trials promised "
+        f"{_gap_text(chosen.tuned)} of {metric} than held on test rows; default configurations, "
+        f"which nothing chose, {_gap_text(chosen.default)}. Choosing added {change_text(added)}{note}."
     )
 
 
 def _gap_text(gap: Estimate) -> str:
     """`0.003 ± 0.010 more`: by how much an inner score was above the one on test rows."""
-    return f"{estimate_text(replace(gap, mean=abs(gap.mean)))} {'more' if gap.mean >= 0 else 'less'}"
+    return f"{markdown.estimate_text(replace(gap, mean=abs(gap.mean)))} {'more' if gap.mean >= 0 else 'less'}"
 
 
 def _stability_text(ranking: Ranking, stability: reliability.BestProbabilities | None) -> str:
@@ -188,9 +188,12 @@ def power_sentences(ranking: Ranking, against: Sequence[Rival]) -> list[str]:
         return []
     smallest = list(map(attrgetter("detectable"), against))
     median, low, high = map(format_number, (float(np.median(smallest)), min(smallest), max(smallest)))
-    others = format_count(len(against), "other entry", "other entries")
+    others, metric = (
+        format_count(len(against), "other entry", "other entries"),
+        escape(markdown.metric_name(ranking.metric)),
+    )
     detectable = (
-        f"The smallest difference in {escape(metric_name(ranking.metric))} from the first entry that this run would have found in "
+        f"The smallest difference in {metric} from the first entry that this run would have found in "
         f"{100 * POWER:.0f} % of its repetitions is {median} (median over {others}; from {low} to {high})."
     )
     second = against[0]
@@ -213,21 +216,21 @@ def _baseline_is_second(ranking: Ranking, rival: Rival) -> bool:
 
 
 def _optimism_table(ranking: Ranking, optimism: Sequence[reliability.EntryOptimism]) -> str:
-    name = metric_name(ranking.metric)
+    name = markdown.metric_name(ranking.metric)
     rows = []
     for entry in optimism:
         scores = map(format_number, (entry.inner, entry.outer))
-        rows.append([escape(entry.name), format_quantity(entry.trials), *scores, change_text(entry.gap)])
+        rows.append([escape(entry.name), markdown.format_quantity(entry.trials), *scores, change_text(entry.gap)])
     header = ["Entry", "Trials", f"Inner {name}", f"Test {name}", "Believed too much"]
     return folded_table(list(map(escape, header)), rows)
 
 
 def _power_table(against: Sequence[Rival]) -> str:
     header = ["Entry", "Behind the first", "Told apart", "Detectable", "Repeats to settle, alone", "Among all pairs"]
-    words = {True: "no", False: "yes", None: MISSING}
+    words = {True: "no", False: "yes", None: markdown.MISSING}
     rows = []
     for rival in against:
-        repeats = [MISSING, MISSING]
+        repeats = [markdown.MISSING, markdown.MISSING]
         if not rival.significant:
             repeats = list(map(_repeats_text, (rival.repeats_alone, rival.repeats_among_all)))
         name, behind = escape(rival.ranked.name), change_text(rival.difference)
@@ -247,7 +250,7 @@ def overview_table(
     for ranking in rankings:
         chosen, against = reliability.selection_optimism(scores, ranking), rivals(scores, ranking)
         stability = by_task.get(ranking.task)
-        cells = [MISSING] * 7
+        cells = [markdown.MISSING] * 7
         if ranking.best:
             cells[0] = escape(ranking.best.entry.name)
         if stability:
@@ -293,5 +296,5 @@ def _figure(
         "Inner against test scores, which entry is first when test rows are drawn anew, and what repeats could settle on "
         f"{escape(ranking.task)}"
     )
-    draw = partial(optimism_figure, metric_name(ranking.metric), tuple(points), shares, difference, folds)
+    draw = partial(optimism_figure, markdown.metric_name(ranking.metric), tuple(points), shares, difference, folds)
     return Figure(file_name(ranking.task, KIND), caption, draw)

@@ -13,8 +13,8 @@ from harness.evaluation import paired_comparison
 from harness.evaluation.metric_cache import DEFAULT_THRESHOLD
 from harness.evaluation.paired_comparison import ComparedEntry, EntryPair, MetricDifference
 from harness.evaluation.scores import STAGES, Entry, Scores, entry_statuses
-from harness.report.render.markdown import format_count, format_number, format_quantity, format_table, join_words
-from harness.report.sections.wording import change_text, metric_name
+from harness.report.render import markdown
+from harness.report.render.markdown import format_count, format_number, join_words
 from harness.store.store import Store
 
 StoredScores = tuple[Store, Scores]  #: a run
@@ -159,7 +159,7 @@ def _columns(scores: Scores, task: str) -> list[tuple[str, str]]:
         kind = scores.objective_threshold_kind(task)
     decision = scores.metrics["expected_cost" if scores.costs(task) else "f1"]
     last_kind = scores.threshold_kinds(task)[-1]
-    return [(metric_name(objective), kind), (decision.label, last_kind), (scores.metrics["brier"].label, "")]
+    return [(markdown.metric_name(objective), kind), (decision.label, last_kind), (scores.metrics["brier"].label, "")]
 
 
 def _task_parts(a: Scores, b: Scores, task: str, pairs: Sequence[ComparedPair]) -> Iterator[str]:
@@ -176,7 +176,8 @@ def _task_parts(a: Scores, b: Scores, task: str, pairs: Sequence[ComparedPair]) 
         if entries:
             yield f"Only in {letter}: {_join_names(list(map(attrgetter('name'), sorted(entries))))}"
     yield from _missing_scores(a, b, task, sorted(entries_a & entries_b))
-    yield f"CPU seconds of all cells: {format_quantity(_cpu_seconds(a, task))} and {format_quantity(_cpu_seconds(b, task))}."
+    seconds_a, seconds_b = (markdown.format_quantity(_cpu_seconds(scores, task)) for scores in (a, b))
+    yield f"CPU seconds of all cells: {seconds_a} and {seconds_b}."
 
 
 def _cpu_seconds(scores: Scores, task: str) -> float:
@@ -191,11 +192,15 @@ def _task_table(columns: Sequence[tuple[str, str]], pairs: Sequence[ComparedPair
         if differences:
             cells = [pair.a.entry.name, _split_count(pair)]
             for difference in differences:
-                cells += [format_number(difference.a), format_number(difference.b), change_text(difference.difference)]
+                cells += [
+                    format_number(difference.a),
+                    format_number(difference.b),
+                    markdown.change_text(difference.difference),
+                ]
             rows.append([*cells, _reading(pair, differences)])
     if not rows:
         return "No entry has scores of the same splits in both."
-    return format_table([*header, "Reading"], rows, pipes=False)
+    return markdown.format_table([*header, "Reading"], rows, pipes=False)
 
 
 def _split_count(pair: EntryPair) -> str:

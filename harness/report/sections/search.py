@@ -11,40 +11,22 @@ from operator import attrgetter
 from typing import TypeAlias
 
 from harness.evaluation import search_history
-from harness.evaluation.gains import (
-    DEFAULT_KEPT,
-    HURTS,
-    NOT_SIGNIFICANT,
-    PAYS,
-    SearchGain,
-    search_gains,
-    searched_entries,
-)
+from harness.evaluation.gains import search_gains, searched_entries
 from harness.evaluation.ranking import Ranking
-from harness.evaluation.search_history import CellSearch, running_best
+from harness.evaluation.search_history import MIN_TRIALS, CellSearch, SearchParameter, SearchTrial
 from harness.report.content import Evidence, Figure, Section
-from harness.report.figures.search import (
-    MAX_TWO_COLUMN_PANELS,
-    AxisLabels,
-    GainInterval,
-    SearchCurve,
-    TrialHistory,
-    anytime_figure,
-    gains_figure,
-    history_figure,
-    strategies_figure,
-)
+from harness.report.figures import search as figures
+from harness.report.figures import search_space
+from harness.report.figures.search import AxisLabels
+from harness.report.figures.search_space import MAX_PANELS, STRATEGY, TrialPath
 from harness.report.figures.writer import file_name
 from harness.report.render import markdown
-from harness.report.render.markdown import escape, folded_table, format_count
-from harness.report.sections.search_space import space_parts
-from harness.report.sections.wording import bullets, change_text, join_names, metric_name, signed_text
+from harness.report.render.markdown import escape, folded_table, format_count, join_words
+from harness.report.sections.gains import search_gain_parts
 
 TITLE = "How the search went"
 MAX_DETAILED_TASKS = 8  #: with more, only what compares families is drawn; the dashboard shows the rest
-MAX_BARS = 20
 MAX_REASONS = 5
-MAX_NAMES = 5
 Parts: TypeAlias = list[str | Figure]
 SearchesByEntry: TypeAlias = dict[tuple[str, str], list[CellSearch]]
 EFFORT_TEXT = (
@@ -81,10 +63,10 @@ def _parts(evidence: Evidence, ranking: Ranking, by_entry: SearchesByEntry) -> P
     detailed = len(evidence.rankings) <= MAX_DETAILED_TASKS
     searches = list(chain.from_iterable(by_entry.values()))
     clock = search_history.search_clock(searches)
-    labels = AxisLabels(metric_name(ranking.metric), clock.label, ranking.metric.greater_is_better)
+    labels = AxisLabels(markdown.metric_name(ranking.metric), clock.label, ranking.metric.greater_is_better)
     families = tuple(evidence.scores.run["families"])
     effort = _effort_parts(by_entry, clock, families, labels, ranking.task)
-    gains = _gain_parts(search_gains(evidence.scores, ranking), ranking, labels)
+    gains = search_gain_parts(search_gains(evidence.scores, ranking), ranking, labels.score)
     if not detailed:
         return [_extent(searches), *effort[:2], *gains]
     history, space = _history_parts(by_entry, ranking, labels), space_parts(by_entry, ranking, labels)
@@ -124,7 +106,7 @@ def _effort_parts(
     for entry, searches in by_entry.items():
         curve = search_history.anytime_curve(searches, clock, greater=labels.greater)
         if curve:
-            curves[entry] = SearchCurve(*entry, curve)
+            curves[entry] = figures.SearchCurve(*entry, curve)
     points = {entry: curve.curve for entry, curve in curves.items()}
     best = search_history.best_strategies(points, greater=labels.greater)
     drawn = [entry for entry in curves if entry[1] in ("none", best.get(entry[0]))]
@@ -132,11 +114,11 @@ def _effort_parts(
     text = EFFORT_TEXT
     if clock.attribute == "seconds":
         text += WALL_CLOCK_TEXT
-    draw = partial(anytime_figure, tuple(map(curves.__getitem__, drawn)), families, labels)
+    draw = partial(figures.anytime_figure, tuple(map(curves.__getitem__, drawn)), families, labels)
     caption = f"Best inner score against {clock.label}"
     parts: Parts = [text, Figure(file_name(task, "anytime"), f"{caption}, by family", draw)]
     if len(curves) > len(drawn):
-        draw = partial(strategies_figure, tuple(curves.values()), labels)
+        draw = partial(figures.strategies_figure, tuple(curves.values()), labels)
         parts.append(Figure(file_name(task, "anytime-strategies"), f"{caption}, by strategy", draw))
     return parts
 
@@ -147,7 +129,7 @@ def _history_parts(by_entry: SearchesByEntry, ranking: Ranking, labels: AxisLabe
     lengths: list[int] = []
     for entry in searched_entries(ranking):
         searches = by_entry.get(entry, ())
-        if any(map(attrgetter("complete_trials"), searches)) and len(drawn) < MAX_TWO_COLUMN_PANELS:
+        if any(map(attrgetter("complete_trials"), searches)) and len(drawn) < figures.MAX_TWO_COLUMN_PANELS:
             drawn.append(entry)
             lengths += map(len, map(attrgetter("trials"), searches))
     if max(lengths, default=0) < 2:
@@ -158,11 +140,11 @@ def _history_parts(by_entry: SearchesByEntry, ranking: Ranking, labels: AxisLabe
         f"### Trial by trial\n\nThe trials of {entries}, in the order in which they were made; within a split each was chosen "
         "from what those before it showed."
     )
-    draw = partial(history_figure, histories, labels)
+    draw = partial(figures.history_figure, histories, labels)
     return [text, Figure(file_name(ranking.task, "history"), "Inner score of every trial, by number", draw)]
 
 
-def _trial_history(title: str, searches: Sequence[CellSearch], *, greater: bool) -> TrialHistory:
+def _trial_history(title: str, searches: Sequence[CellSearch], *, greater: bool) -> figures.TrialHistory:
     trials: list[tuple[int, float]] = []
     failed: set[int] = set()
     bests = []
@@ -170,7 +152,7 @@ def _trial_history(title: str, searches: Sequence[CellSearch], *, greater: bool)
         trials += [(trial.number, _rounded(trial.value)) for trial in search.complete_trials]
         failed.update(trial.number for trial in search.trials if math.isnan(trial.value))
         if search.complete_trials:
-            bests.append(running_best(search.trials, greater=greater))
+            bests.append(search_history.running_best(search.trials, greater=greater))
     # A search that ended keeps its best, so that the mean is always taken over the same splits.
     longest = max(map(len, bests))
     means = []
@@ -178,66 +160,11 @@ def _trial_history(title: str, searches: Sequence[CellSearch], *, greater: bool)
         mean = sum(best[min(position, len(best) - 1)] for best in bests) / len(bests)
         if not math.isnan(mean):
             means.append((position, _rounded(mean)))
-    return TrialHistory(title, tuple(trials), tuple(sorted(failed)), tuple(means))
+    return figures.TrialHistory(title, tuple(trials), tuple(sorted(failed)), tuple(means))
 
 
 def _rounded(score: float) -> float:
     return float(f"{score:.6g}")
-
-
-def _gain_parts(gains: Sequence[SearchGain], ranking: Ranking, labels: AxisLabels) -> Parts:
-    """What the search gained over the default configuration, in words, as a table and a figure."""
-    if not gains:
-        return []
-    bars = []
-    for gain in gains[:MAX_BARS]:
-        numbers = map(_rounded, (gain.inner, gain.outer.mean, gain.outer.ci_half_width))
-        bars.append(GainInterval("/".join(gain.entry[:2]), *numbers))
-    draw = partial(gains_figure, tuple(bars), labels.score)
-    figure = Figure(file_name(ranking.task, "gains"), "What the search brought over the default configuration", draw)
-    return ["### What the search brought", gains_text(gains, ranking), _gains_table(gains, labels.score), figure]
-
-
-def gains_text(gains: Sequence[SearchGain], ranking: Ranking) -> str:
-    """Say for which entries the search paid on rows that it never saw, and what the two columns of gains mean."""
-    by_reading: dict[str, list[SearchGain]] = {}
-    for gain in gains:
-        by_reading.setdefault(gain.reading, []).append(gain)
-    parts = []
-    for reading, ends in ((PAYS, "scores higher"), (HURTS, "scores lower")):
-        if reading in by_reading:
-            parts.append(f"the configuration found {ends} on the test rows for {_gain_names(by_reading[reading])}")
-    unchanged = "it is not significantly different from the default configuration"
-    for reading, ends in ((NOT_SIGNIFICANT, unchanged), (DEFAULT_KEPT, "every split kept the default configuration")):
-        if reading in by_reading:
-            parts.append(f"for {format_count(len(by_reading[reading]), 'entry', 'entries')} {ends}")
-    verdict = "; ".join(parts) or f"No verdict: {ranking.no_test_reason or 'splits are missing'}"
-    tested = sum(len(by_reading.get(reading, ())) for reading in (PAYS, HURTS, NOT_SIGNIFICANT))
-    adjusted = ""
-    if tested > 1:
-        adjusted = (
-            f"; readings are after Holm's adjustment over {format_count(tested, 'entry', 'entries')}, so an interval without 0 "
-            "in it need not be enough"
-        )
-    return (
-        f"{verdict[0].upper()}{verdict[1:]}. *Inner* is the gain on the folds that the search looked at: the largest of many "
-        "tries, so it is never negative and tends to promise too much. *Outer* is the gain on sealed test rows, with its "
-        f"corrected 95 % interval{adjusted}. Above zero is better."
-    )
-
-
-def _gain_names(gains: Sequence[SearchGain]) -> str:
-    names = [f"{escape('/'.join(gain.entry[:2]))} ({change_text(gain.outer)})" for gain in gains]
-    return join_names(names, MAX_NAMES)
-
-
-def _gains_table(gains: Sequence[SearchGain], label: str) -> str:
-    """Every tuned entry against its own default configuration."""
-    rows = []
-    for gain in gains:
-        row = [escape(gain.entry.family), escape(gain.entry.strategy), signed_text(gain.inner)]
-        rows.append([*row, change_text(gain.outer), str(gain.outer.n), gain.reading or markdown.MISSING])
-    return folded_table(["Family", "Strategy", f"{label}: inner gain", "Outer gain", "Splits", "Tuning"], rows)
 
 
 def _index(searches: search_history.RunSearches, greater: Mapping[str, bool]) -> list[Section]:
@@ -246,7 +173,7 @@ def _index(searches: search_history.RunSearches, greater: Mapping[str, bool]) ->
         return []
     rows = []
     for search in searches.searches:
-        best = running_best(search.trials, greater=greater[search.task])
+        best = search_history.running_best(search.trials, greater=greater[search.task])
         score = markdown.format_number(best[-1] if best else math.nan)
         complete, failed = len(search.complete_trials), len(search.trials) - len(search.complete_trials)
         seconds = sum(map(attrgetter("seconds"), search.trials))
@@ -257,7 +184,167 @@ def _index(searches: search_history.RunSearches, greater: Mapping[str, bool]) ->
     if rows:
         parts.append(folded_table(["Study", "Complete", "Failed", "Best inner", "Seconds", "CPU s"], rows))
     if searches.unreadable:
-        reasons = bullets(map(escape, searches.unreadable))
+        reasons = markdown.bullets(map(escape, searches.unreadable))
         journals = format_count(len(searches.unreadable), "journal")
         parts.append(markdown.details(f"{journals} could not be read", reasons))
     return [Section("Studies in Optuna's dashboard", tuple(parts))]
+
+
+MAX_AXES = 8  #: of parallel coordinates
+MAX_LINES = 80
+AXIS_LABELS = {
+    "fANOVA": "share of the explained spread (fANOVA); a dot is a split",
+    "PED-ANOVA": "share in being among the best (PED-ANOVA); a dot is a split",
+}
+TEXTS = {
+    "fANOVA": (
+        "Where Optuna chose the strategy itself (`searched`), how much of the score's spread over the whole space is due "
+        "to that choice, and how much to other parameters. What only combinations explain is left out, as are parameters "
+        "that only some strategies have. A large share says that a choice matters, not that it should be made differently."
+    ),
+    "PED-ANOVA": "Without any strategy, which parameters decide whether a trial is among the best tenth (or the best five).",
+}
+
+
+def space_parts(
+    by_entry: Mapping[tuple[str, str], list[CellSearch]], ranking: Ranking, labels: AxisLabels
+) -> list[str | Figure]:
+    """Show importances of parameters, where there are enough trials, and the best entry's trials in parallel coordinates.
+
+    Parameters
+    ----------
+    by_entry : mapping of (str, str) to list of Search
+        The searches of a task by family and strategy.
+    ranking : Ranking
+        The ranking of the task.
+    labels : AxisLabels
+        What the axes of figures are called.
+
+    Returns
+    -------
+    list of str or Figure
+        Markdown and figures in turn.
+    """
+    parts: list[str | Figure] = []
+    for strategy, method in search_history.METHODS.items():
+        searches = {family: by_entry[family, name] for family, name in by_entry if name == strategy}
+        if searches:
+            parts += _importance_parts(searches, ranking.task, method)
+    if parts:
+        parts = list(dict.fromkeys(["### What the score depends on", *parts]))  # the same reason is given once
+    return [*parts, *_parallel_parts(by_entry, ranking, labels)]
+
+
+def _importance_parts(searches: Mapping[str, list[CellSearch]], task: str, method: str) -> list[str | Figure]:
+    by_family = {family: importance_shares(of_family) for family, of_family in searches.items()}
+    known = {family: shares for family, shares in by_family.items() if shares}
+    if not known:
+        return [f"Nothing can be said about which parameters matter: {_missing_reason(searches)}."]
+    sentences = [TEXTS[method]]
+    if method == "fANOVA":
+        sentences.append(_strategy_share(known))
+    missing = [escape(family) for family in searches if family not in known]
+    if missing:
+        sentences.append(f"Too few trials, or no choice between parameters, for {join_words(missing)}.")
+    if len(known) > MAX_PANELS:
+        sentences.append(f"The figure shows the first {MAX_PANELS} families.")
+    importances = tuple(
+        search_space.ParameterImportances(family, tuple(shares.items())) for family, shares in known.items()
+    )
+    draw = partial(search_space.importance_figure, importances[:MAX_PANELS], AXIS_LABELS[method])
+    caption = f"Importances of parameters by {method}, by family"
+    return [" ".join(sentences), Figure(file_name(task, f"importances-{method}"), caption, draw)]
+
+
+def _missing_reason(searches: Mapping[str, list[CellSearch]]) -> str:
+    most = 0
+    for of_family in searches.values():
+        most = max(most, *(len(search.complete_trials) for search in of_family))
+    if most >= MIN_TRIALS:
+        return "in no family does every split have trials enough, different scores and more than one parameter"
+    return f"that takes {MIN_TRIALS} complete trials in every split, and these searches have {most} at most"
+
+
+def importance_shares(searches: Sequence[CellSearch]) -> dict[str, tuple[float, ...]]:
+    """Give the share of every parameter in every split; empty where it is not known in some split."""
+    if not all(search.importances for search in searches):
+        return {}
+    shares: dict[str, list[float]] = {}
+    for position, search in enumerate(searches):
+        for name, share in search.importances.items():
+            shares.setdefault(name, [0.0] * len(searches))[position] = float(f"{share:.4g}")
+    return dict(zip(shares, map(tuple, shares.values()), strict=True))
+
+
+def _strategy_share(known: Mapping[str, Mapping[str, tuple[float, ...]]]) -> str:
+    """The share of the strategy, family by family, with its range over the splits."""
+    phrases = []
+    for family, shares in known.items():
+        percent = [100 * share for share in shares.get(STRATEGY, ())]
+        if percent:
+            phrase = f"{100 * sum(shares[STRATEGY]) / len(percent):.0f} % for {escape(family)}"
+            if len(percent) > 1:
+                phrase += f" ({min(percent):.0f} to {max(percent):.0f} % over the splits)"
+            phrases.append(phrase)
+    return f"The choice of the strategy has a share of {join_words(phrases)}." if phrases else ""
+
+
+def _parallel_parts(
+    by_entry: Mapping[tuple[str, str], list[CellSearch]], ranking: Ranking, labels: AxisLabels
+) -> list[str | Figure]:
+    """All trials of the best entry that searched anything."""
+    searched = [entry for entry in searched_entries(ranking) if entry in by_entry][:1]
+    trials: list[SearchTrial] = []
+    axes: dict[str, SearchParameter] = {}
+    for search in by_entry[searched[0]] if searched else ():
+        trials += search.complete_trials
+        axes |= {axis.name: axis for axis in search.axes}
+    if len(trials) < MIN_TRIALS:
+        return []
+    drawn_axes = _most_important_axes(axes, by_entry[searched[0]])
+    name = "/".join(searched[0])
+    text = (
+        f"### What was tried\n\nEvery line is a trial of {escape(name)}, from all its splits, and crosses each "
+        "axis at the value that it tried. Dark ones scored better."
+    )
+    undrawn = [escape(name) for name, axis in axes.items() if axis not in drawn_axes]
+    if undrawn:
+        text += f" Without room: {join_words(undrawn)}."
+    if len(trials) > MAX_LINES:
+        text += f" Only the best {MAX_LINES} of {len(trials):,} trials are drawn."
+    draw = _draw_parallel(trials, drawn_axes, labels)
+    caption = f"Trials of {name} in parallel coordinates"
+    return [text, Figure(file_name(ranking.task, "parallel", *searched[0]), caption, draw)]
+
+
+def _draw_parallel(
+    trials: Sequence[SearchTrial], parameters: Sequence[SearchParameter], labels: AxisLabels
+) -> partial[dict[str, bytes]]:
+    """The best trials in parallel coordinates."""
+    axes, paths = [], []
+    for parameter in parameters:
+        axes.append(
+            search_space.ParameterAxis(parameter.name, parameter.low, parameter.high, parameter.log, parameter.options)
+        )
+    for trial in sorted(trials, key=lambda trial: trial.value, reverse=labels.greater)[:MAX_LINES]:
+        paths.append(_trial_path(trial, parameters))
+    return partial(search_space.parallel_figure, tuple(axes), tuple(paths), labels.score, greater=labels.greater)
+
+
+def _most_important_axes(axes: Mapping[str, SearchParameter], searches: Sequence[CellSearch]) -> list[SearchParameter]:
+    """The axes for which there is room: the most important where that is known, else the first; in the space's order."""
+    shares = importance_shares(searches)
+    names = sorted(axes, key=lambda name: -sum(shares.get(name, ())))[:MAX_AXES]
+    return [axis for name, axis in axes.items() if name in names]
+
+
+def _trial_path(trial: SearchTrial, axes: Sequence[SearchParameter]) -> TrialPath:
+    heights = []
+    for axis in axes:
+        height = math.nan
+        if axis.name in trial.params and axis.options:
+            height = float(axis.options.index(str(trial.params[axis.name])))
+        elif axis.name in trial.params:
+            height = float(f"{trial.params[axis.name]:.6g}")
+        heights.append(height)
+    return TrialPath(tuple(heights), float(f"{trial.value:.6g}"), trial.number == 0)

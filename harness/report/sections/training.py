@@ -11,27 +11,15 @@ from operator import attrgetter, methodcaller
 
 import numpy as np
 
+from harness.evaluation import training as network_fits
 from harness.evaluation.ranking import Ranking
 from harness.evaluation.scores import Scores
-from harness.evaluation.training import (
-    COSTS,
-    ChosenArchitectures,
-    EntryTraining,
-    Layers,
-    NetworkFit,
-    RunTraining,
-    chosen_architectures,
-    collect_training,
-    count_splits,
-    entry_costs,
-)
+from harness.evaluation.training import ChosenArchitectures, EntryTraining, NetworkFit, RunTraining
 from harness.report.content import Evidence, Figure, Section
-from harness.report.figures.cost import pareto_figure
-from harness.report.figures.training import Losses, architecture_figure, convergence_figure, shape_text, size_text
+from harness.report.figures import training as figures
 from harness.report.figures.writer import file_name
 from harness.report.render import markdown
-from harness.report.render.markdown import MISSING, escape, folded_table, format_count, format_number, join_words
-from harness.report.sections.wording import metric_name
+from harness.report.render.markdown import MISSING, escape, folded_table, format_number, join_words
 
 PARETO, TRAINING, LAYERS = "complexity", "training", "layers"  #: kinds of figures, in the names of their files
 FEATURES_TEXT = (
@@ -52,7 +40,7 @@ MAX_NAMES = 4
 
 def sections(evidence: Evidence) -> list[Section]:
     """Write complexity against quality and, where networks took part, their training and layers, of every evaluated task."""
-    training = collect_training(evidence.store, evidence.scores)
+    training = network_fits.collect_training(evidence.store, evidence.scores)
     written: list[Section] = []
     for ranking in evidence.rankings:
         if ranking.best:
@@ -78,13 +66,13 @@ def task_sections(scores: Scores, ranking: Ranking, training: RunTraining) -> li
         At most one about complexity and one about networks.
     """
     task, written = ranking.task, []
-    entries = entry_costs(ranking)
+    entries = network_fits.entry_costs(ranking)
     if entries:
         parts: list[str | Figure] = [complexity_table(ranking), *_pretrained_note(scores, ranking)]
         if any(map(attrgetter("fronts"), entries)):
             families, metric = list(scores.run["families"]), ranking.metric
             greater = metric.greater_is_better
-            draw = partial(pareto_figure, entries, families, metric_name(metric), greater=greater)
+            draw = partial(figures.pareto_figure, entries, families, markdown.metric_name(metric), greater=greater)
             caption = "Score against time to fit and against size, with the entries that nothing beats"
             parts.append(Figure(file_name(task, PARETO), caption, draw))
         written.append(Section("Complexity against quality", tuple(parts), task))
@@ -92,10 +80,10 @@ def task_sections(scores: Scores, ranking: Ranking, training: RunTraining) -> li
     if parts:
         parts += _loss_figures(ranking, training)
     by_family: dict[str, list[ChosenArchitectures]] = {}
-    for chosen in chosen_architectures(scores, ranking):
+    for chosen in network_fits.chosen_architectures(scores, ranking):
         by_family.setdefault(chosen.entry.family, []).append(chosen)
     for family, architectures in by_family.items():
-        layers = partial(architecture_figure, architectures)
+        layers = partial(figures.architecture_figure, architectures)
         parts.append(Figure(file_name(task, LAYERS, family), f"Layers of {family}", layers))
         parts.append(architecture_text(architectures))
     if parts:
@@ -107,10 +95,10 @@ def complexity_table(ranking: Ranking) -> str:
     """Write parameters, size, times and score of the tuned entries, best first, and the costs at which nothing beats them."""
     header = ["Entry", ranking.metric.label, "Parameters", "Size kB", "Fit s", "Predict µs/row", "Nothing beats it"]
     rows = []
-    for entry in entry_costs(ranking):
+    for entry in network_fits.entry_costs(ranking):
         costs = entry.costs
         amounts = [costs["parameters"], costs["model_bytes"] / 1000, costs["fit_seconds"], costs["predict_us_per_row"]]
-        fronts = list(map(COSTS.__getitem__, entry.fronts))
+        fronts = list(map(network_fits.COSTS.__getitem__, entry.fronts))
         row = [escape(entry.name), format_number(entry.score, ranking.digits), *map(_amount, amounts)]
         rows.append([*row, join_words(fronts) if fronts else MISSING])
     return folded_table(header, rows) if rows else ""
@@ -125,7 +113,7 @@ def _pretrained_note(scores: Scores, ranking: Ranking) -> list[str]:
     if scores.run["tasks"][ranking.task].get("modality") != "image":
         return []
     most_frozen, families = 0, []
-    for chosen in chosen_architectures(scores, ranking):
+    for chosen in network_fits.chosen_architectures(scores, ranking):
         frozen = max(map(attrgetter("frozen"), chosen.architectures))
         if frozen:
             families.append(escape(chosen.entry.family))
@@ -137,30 +125,30 @@ def _pretrained_note(scores: Scores, ranking: Ranking) -> list[str]:
 
 def _loss_figures(ranking: Ranking, training: RunTraining) -> Iterator[Figure]:
     """The losses of the tuned networks, a figure per family, best entries first."""
-    by_family: dict[str, list[tuple[str, tuple[Losses, ...]]]] = {}
+    by_family: dict[str, list[tuple[str, tuple[figures.Losses, ...]]]] = {}
     for ranked in ranking.entries:
         trained = training.entries.get((ranking.task, ranked.entry))
         if trained and ranked.entry.stage == "tuned":
             by_family.setdefault(ranked.entry.family, []).extend(_loss_panels(ranked.entry.strategy, trained))
     for family, panels in by_family.items():
-        draw = partial(convergence_figure, tuple(panels))
+        draw = partial(figures.convergence_figure, tuple(panels))
         yield Figure(file_name(ranking.task, TRAINING, family), f"Loss of {family} by epoch", draw)
 
 
-def _loss_panels(strategy: str, trained: EntryTraining) -> Iterator[tuple[str, tuple[Losses, ...]]]:
+def _loss_panels(strategy: str, trained: EntryTraining) -> Iterator[tuple[str, tuple[figures.Losses, ...]]]:
     """The losses of an entry, a panel per loss function: different ones have different scales."""
     for loss, fits in trained.by_loss.items():
         title = loss
         if len(trained.by_loss) > 1:
-            title += f" ({count_splits(fits)} of {count_splits(trained.fits)} splits)"
+            title += f" ({network_fits.count_splits(fits)} of {network_fits.count_splits(trained.fits)} splits)"
         yield "\n".join(filter(None, (strategy, title))), loss_curves(fits)
 
 
-def loss_curves(fits: Iterable[NetworkFit]) -> tuple[Losses, ...]:
+def loss_curves(fits: Iterable[NetworkFit]) -> tuple[figures.Losses, ...]:
     """Round the losses of fits to five digits, as plain numbers."""
     rounded = []
     for fit in fits:
-        rounded.append(Losses(_rounded_loss(fit, "train"), _rounded_loss(fit, "validation"), fit.epoch))
+        rounded.append(figures.Losses(_rounded_loss(fit, "train"), _rounded_loss(fit, "validation"), fit.epoch))
     return tuple(rounded)
 
 
@@ -201,7 +189,7 @@ def training_parts(scores: Scores, ranking: Ranking, training: RunTraining) -> l
         parts += [folded_table(header, epoch_rows), LOSS_TEXT, folded_table(LOSS_HEADER, loss_rows)]
     unreadable = [reason for unreadable_task, reason in training.unreadable if unreadable_task == task]
     if unreadable:
-        parts.append(f"No curves of {format_count(len(unreadable), 'cell')}: {escape(unreadable[0])}.")
+        parts.append(f"No curves of {markdown.format_count(len(unreadable), 'cell')}: {escape(unreadable[0])}.")
     parts += _bullets("Remarks", "fit", remarks)
     return parts + _bullets("Trials that failed", "trial", _failed_trials(scores, task))
 
@@ -232,7 +220,9 @@ def _loss_rows(name: str, trained: EntryTraining) -> list[list[str]]:
         inner = np.array(deviations)[~np.isnan(deviations)]
         inner_deviation = float(np.mean(inner)) if len(inner) else math.nan
         losses = (train, validation, validation - train, _deviation(fits, "validation_loss"), inner_deviation)
-        rows.append([escape(name), escape(loss) or MISSING, str(count_splits(fits)), *map(format_number, losses)])
+        rows.append(
+            [escape(name), escape(loss) or MISSING, str(network_fits.count_splits(fits)), *map(format_number, losses)]
+        )
     return rows
 
 
@@ -272,7 +262,7 @@ def _bullets(title: str, noun: str, messages: Sequence[tuple[str, str]]) -> list
         if len(entries) > MAX_NAMES + 1:
             entries = [*entries[:MAX_NAMES], f"{len(entries) - MAX_NAMES} more"]
         example = ", for example" if len(texts) > 1 else ""
-        n = format_count(len(group), noun)
+        n = markdown.format_count(len(group), noun)
         lines.append(f"- {n} of {join_words(entries)}{example}: {escape(texts[0])}")
     return ["\n".join([f"{title}:", "", *lines])] if lines else []
 
@@ -283,14 +273,14 @@ def architecture_text(chosen: Iterable[ChosenArchitectures]) -> str:
     for entry in chosen:
         for architecture in entry.architectures:
             splits = f"{architecture.splits} of {entry.splits} splits"
-            title = f"{escape(entry.entry.name)}, {splits}, {size_text(architecture)}:"
+            title = f"{escape(entry.entry.name)}, {splits}, {figures.size_text(architecture)}:"
             blocks.append(f"{title}\n\n```\n{_layer_table(architecture.layers)}\n```")
     return markdown.details("Architectures, layer by layer", "\n\n".join(blocks)) if blocks else ""
 
 
-def _layer_table(layers: Layers) -> str:
+def _layer_table(layers: network_fits.Layers) -> str:
     rows = [("Layer", "Kind", "Output", "Parameters")]
-    rows += [(name, kind, shape_text(shape), f"{parameters:,}") for name, kind, shape, parameters in layers]
+    rows += [(name, kind, figures.shape_text(shape), f"{parameters:,}") for name, kind, shape, parameters in layers]
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     lines = []
     for name, kind, shape, n in rows:

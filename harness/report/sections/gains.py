@@ -1,0 +1,307 @@
+"""What recalibration, ensembling and the search bring: sections about the first two, a part of the section about searches."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from functools import partial
+from operator import attrgetter, itemgetter
+
+from harness.evaluation import gains as measured_gains
+from harness.evaluation.ensembles import ENSEMBLE_KINDS, GREEDY, LIBRARY, ROUNDS, STACKING
+from harness.evaluation.evaluate import ENSEMBLE_PARTS
+from harness.evaluation.gains import EnsembleMember, RecalibrationEffect, SearchGain
+from harness.evaluation.ranking import Ranking
+from harness.evaluation.scores import ANY_NAME, Entry, Scores
+from harness.evaluation.significance import CONFIDENCE, Estimate, holm
+from harness.metrics.calibration import CALIBRATIONS, N_FOLDS
+from harness.report.content import Evidence, Figure, Section
+from harness.report.figures.reliability import recalibration_figure
+from harness.report.figures.search import GainInterval, gains_figure
+from harness.report.figures.writer import file_name
+from harness.report.render import markdown
+from harness.report.render.markdown import change_text, escape, folded_table, format_number, join_names, join_words
+
+CALIBRATION_TITLE = "Are the probabilities sound?"
+CALIBRATION_TEXT = (
+    "A probability is sound when of the rows that get 0.3 three in ten come true. ECE is the mean gap between the two; "
+    "log loss and Brier grow with it, and with poor ranking. A recalibration learns on inner out-of-fold rows, never on "
+    "test rows, how to turn what an entry says into what came true, and nothing is fitted again: *isotonic* by steps that "
+    "never fall (it may say 0 or 1, which log loss punishes, and gives rows of one step the same probability, which can "
+    "cost ranking), *sigmoid* by a logistic curve, *temperature* by making all probabilities more or less extreme. "
+    "*prior* needs no fit: it takes back the change of the classes' shares that weights or random over- or undersampling "
+    "made, and is left out where a strategy changes more than these (SMOTE and its kin, cleaning) or was itself searched. "
+    "Decisions are taken at a threshold derived again on inner rows that the recalibration was not fitted on. Δ are "
+    "paired differences to the probabilities as they are (*none*), over the same splits, with 95 % intervals; the reading "
+    "takes only what is significant after Holm's adjustment over the whole table. ECE is shown and not tested: it is "
+    "never below what chance makes of it."
+)
+MAX_DRAWN = 12  #: entries in the figure, the first ones by rank
+MAX_NAMES = 3  #: of entries with a change of their probabilities or decisions
+MAX_BARS, MAX_SEARCH_NAMES = 20, 5  #: searches in the figure, and entries named with what their search brought
+MetricChange = tuple[str, float, float, float, float]  #: a recalibration; log loss and Brier with half intervals
+
+
+def calibration_sections(evidence: Evidence) -> list[Section]:
+    """Write one section per task that was evaluated."""
+    written = []
+    for ranking in evidence.rankings:
+        if any(len(ranked.rows) for ranked in ranking.entries):
+            written.append(Section(CALIBRATION_TITLE, _calibration_parts(evidence.scores, ranking), ranking.task))
+    return written
+
+
+def _calibration_parts(scores: Scores, ranking: Ranking) -> tuple[str | Figure, ...]:
+    effects = measured_gains.recalibration_effects(scores, ranking)
+    if not effects:
+        return ("No tuned entry but the baseline has predictions, and that gives every row the same answer.",)
+    recalibrated = list(filter(attrgetter("differences"), effects))
+    table = _calibration_table(scores, ranking.task, effects)
+    if not recalibrated:
+        reason = f"Nothing was recalibrated: that takes {N_FOLDS} inner rows of every class, which no entry has."
+        return CALIBRATION_TEXT, reason, table
+    reason = ranking.no_test_reason or "the splits of no pair allow one"
+    caption = "Change of log loss and of Brier by every recalibration, for the first entries"
+    draw = partial(recalibration_figure, _figure_entries(recalibrated))
+    figure = Figure(file_name(ranking.task, "recalibration"), caption, draw)
+    return CALIBRATION_TEXT, _recalibration_verdict(effects) or f"No reading: {reason}.", table, figure
+
+
+def _calibration_table(scores: Scores, task: str, effects: Sequence[RecalibrationEffect]) -> str:
+    """Every tuned entry with every recalibration: the reading, differences with intervals, and mean metrics."""
+    labels = list(map(attrgetter("label"), measured_gains.calibration_metrics(scores, task)))
+    if len(scores.threshold_kinds(task)) > 1:
+        labels[3] += " tuned"
+    changes = map("Δ {}".format, (*labels[:2], labels[3]))
+    rows = []
+    for effect in effects:
+        row = [escape("/".join(effect.entry[:3])), effect.entry.calibration, effect.reading or markdown.MISSING]
+        row += list(map(change_text, effect.tested)) or [markdown.MISSING] * 3
+        rows.append([*row, *map(format_number, effect.means), str(effect.splits)])
+    return folded_table(["Entry", "Recalibration", "Reading", *changes, *labels, "Splits"], rows)
+
+
+def _recalibration_verdict(effects: Sequence[RecalibrationEffect]) -> str:
+    """Which recalibration makes probabilities significantly better or worse, and whether decisions change."""
+    read = list(filter(attrgetter("reading"), effects))
+    if not read:
+        return ""
+    by_calibration: dict[str, list[RecalibrationEffect]] = {name: [] for name in CALIBRATIONS[1:]}
+    decisions = []
+    for effect in read:
+        calibration = effect.entry.calibration
+        by_calibration[calibration].append(effect)
+        if "decisions" in effect.reading:
+            decisions.append(f"{effect.reading.rpartition(', ')[2]} with {calibration} for {_pair_name(effect)}")
+    sentences = [
+        _calibration_verdict(name, of_calibration) for name, of_calibration in by_calibration.items() if of_calibration
+    ]
+    change = "No recalibration is shown to change decisions."
+    if decisions:
+        change = f"Decisions are shown to change: {join_names(decisions, MAX_NAMES)}."
+    return f"Probabilities of tuned entries: {'; '.join(sentences)}. {change}"
+
+
+def _calibration_verdict(calibration: str, effects: Sequence[RecalibrationEffect]) -> str:
+    parts = []
+    for adjective in ("better", "worse"):
+        names = [_pair_name(effect) for effect in effects if f"{adjective} probabilities" in effect.reading]
+        if names:
+            parts.append(f"{adjective} for {len(names)} ({join_names(names, MAX_NAMES)})")
+    if parts:
+        return f"*{calibration}* is shown to make probabilities {join_words(parts)} of {len(effects)}"
+    return f"*{calibration}* is not shown to change those of any of {len(effects)}"
+
+
+def _pair_name(effect: RecalibrationEffect) -> str:
+    return escape("/".join(effect.entry[:2]))
+
+
+def _figure_entries(recalibrated: Sequence[RecalibrationEffect]) -> tuple[tuple[str, tuple[MetricChange, ...]], ...]:
+    """Of the first entries: the name, and by calibration the differences of log loss and Brier with half intervals."""
+    by_entry: dict[str, list[MetricChange]] = {}
+    for effect in recalibrated:
+        log_loss, brier = effect.differences[:2]
+        change = (effect.entry.calibration, log_loss.mean, log_loss.ci_half_width, brier.mean, brier.ci_half_width)
+        by_entry.setdefault("/".join(effect.entry[:2]), []).append(change)
+    return tuple(zip(list(by_entry)[:MAX_DRAWN], map(tuple, by_entry.values()), strict=False))
+
+
+ENSEMBLE_TITLE = "Would several entries together be better?"
+ENSEMBLE_TEXT = (
+    "Ensembles of the tuned entries, made afterwards from stored probabilities without fitting any entry again. Their weights "
+    "are chosen anew in every outer split, on inner out-of-fold rows that no member had learnt from. *greedy* is a mean to "
+    f"which, {ROUNDS} times, the member is added that helps the objective most (Caruana et al. 2004); it stops where more did not "
+    "help. *stacking* is a regularised logistic regression on the members' log-odds; its weights may be negative and need not "
+    f"add up to 1. Where there are more than {LIBRARY} entries, the {LIBRARY} best on those rows compete. Left out: the "
+    "baseline, and what Optuna chose among strategies itself (`searched`), as those strategies are there in their own right. "
+    f"Weights fitted on all inner rows look better on them than they are, so *inner* and the decision threshold come from "
+    f"{ENSEMBLE_PARTS} parts of these rows, each predicted with weights that the others gave. Ensembles had the trials of all "
+    "their candidates together and cost as much as all members with a weight, so they get no rank."
+)
+
+
+def ensemble_sections(evidence: Evidence) -> list[Section]:
+    """Write one section per task that was evaluated; without ensembles it gives the reason."""
+    written = []
+    for ranking in evidence.rankings:
+        if any(len(ranked.rows) for ranked in ranking.entries):
+            written.append(Section(ENSEMBLE_TITLE, _ensemble_parts(evidence.scores, ranking), ranking.task))
+    return written
+
+
+def _ensemble_parts(scores: Scores, ranking: Ranking) -> tuple[str, ...]:
+    reasons = [reason for (task, _), reason in scores.ensemble_failures.items() if task == ranking.task]
+    failures = []
+    if reasons:
+        n = markdown.format_count(len(reasons), "split")
+        failures.append(f"Of {n} ensembles could not be made: {escape(reasons[0])}.")
+    if ranking.task in map(itemgetter(0), scores.ensembles):
+        parts = [
+            ENSEMBLE_TEXT,
+            _ensemble_verdict(ranking, measured_gains.ensemble_gains(scores, ranking)),
+            _score_table(scores, ranking),
+        ]
+        return (*parts, *failures, "Who is in them, over the splits:", *_member_parts(scores, ranking.task))
+    if failures:
+        return tuple(failures)
+    needed = f"two tuned entries with the same rows in a split and {ENSEMBLE_PARTS} inner rows of every class"
+    return (f"No ensemble was made: that takes {needed}.",)
+
+
+def _ensemble_verdict(ranking: Ranking, gains: Mapping[str, Estimate]) -> str:
+    """Whether an ensemble is significantly better than the entry that inner scores choose."""
+    if not gains:
+        return "There is no entry chosen by inner scores to compare with."
+    changes = join_words([f"{kind} {change_text(gain)}" for kind, gain in gains.items()])
+    against = f"Against the entry that inner scores choose in each split (`{measured_gains.CHOSEN.name}`)"
+    against += f", in {escape(ranking.metric.label)}: {changes}."
+    p_values = list(map(attrgetter("p"), gains.values()))
+    if all(map(math.isnan, p_values)):
+        reason = ": ".join(filter(None, ("Whether that is more than chance is not known", ranking.no_test_reason)))
+        return f"{against} {reason}."
+    significant = []
+    for (kind, gain), adjusted in zip(gains.items(), holm(p_values), strict=True):
+        if adjusted < 1 - CONFIDENCE:
+            better = (gain.mean > 0) == ranking.metric.greater_is_better
+            significant.append(f"{kind} is {'better' if better else 'worse'}")
+    if significant:
+        return f"{against} After Holm's adjustment {join_words(significant)} by more than chance explains."
+    if len(gains) > 1:
+        return f"{against} Neither difference is more than chance explains."
+    return f"{against} That may be chance."
+
+
+def _score_table(scores: Scores, ranking: Ranking) -> str:
+    """The scores of the ensembles, of what inner scores choose and of the best single entry."""
+    entries = [*(Entry(ANY_NAME, kind, "ensembled") for kind in ENSEMBLE_KINDS), measured_gains.CHOSEN]
+    if ranking.best:
+        entries.append(ranking.best.entry)
+    body = []
+    for entry in entries:
+        rows = scores.rows_of(ranking.task, entry, ranking.threshold_kind)
+        if len(rows):
+            metrics = map(rows.mean, (ranking.metric.name, "inner", "log_loss", "brier"))
+            effort = map(rows.mean, ("fit_seconds", "trials"))
+            cells = [escape(entry.name), *map(format_number, metrics), *map(markdown.format_quantity, effort)]
+            body.append([*cells, _member_count(scores, ranking.task, entry), str(len(rows))])
+    label = ranking.metric.label
+    header = ["Entry", label, f"{label} inner", "Log loss", "Brier", "Fit s", "Trials", "Members", "Splits"]
+    return markdown.format_table(header, body)
+
+
+def _member_count(scores: Scores, task: str, entry: Entry) -> str:
+    """How many members have a weight, from the fewest to the most over the splits."""
+    if entry.stage != "ensembled":
+        return "1"
+    counts = []
+    for (ensemble_task, kind, _), combined in scores.ensembles.items():
+        if (ensemble_task, kind) == (task, entry.strategy):
+            counts.append(len(list(filter(None, combined.weights.values()))))
+    if min(counts) < max(counts):
+        return f"{min(counts)} to {max(counts)}"
+    return str(min(counts))
+
+
+def _member_parts(scores: Scores, task: str) -> list[str]:
+    """The weights of every member as a table, and over how many splits they are means."""
+    by_kind: dict[str, dict[Entry, EnsembleMember]] = {}
+    for kind in ENSEMBLE_KINDS:
+        by_kind[kind] = {member.entry: member for member in measured_gains.ensemble_members(scores, task, kind)}
+    rows = []
+    for entry in {**by_kind[GREEDY], **by_kind[STACKING]}:
+        greedy, stacked = by_kind[GREEDY].get(entry), by_kind[STACKING].get(entry)
+        cells = [markdown.MISSING] * 5
+        if greedy:
+            cells[:2] = format_number(greedy.mean), f"{greedy.used}/{len(greedy.weights)}"
+        if stacked:
+            weights = stacked.weights.values()
+            cells[2:] = map(format_number, (stacked.mean, min(weights), max(weights)))
+        rows.append([escape(entry.name), *cells])
+    header = ["Entry", "Greedy: mean weight", "in splits", "Stacking: mean weight", "from", "to"]
+    counts = Counter(kind for ensemble_task, kind, _ in scores.ensembles if ensemble_task == task)
+    n = markdown.format_count(max(counts.values()), "split")
+    note = f"Mean weights are over the splits in which an entry could be chosen; ensembles of {n}."
+    return [f"{markdown.folded_table(header, rows)}\n\n{note}"]
+
+
+def search_gain_parts(gains: Sequence[SearchGain], ranking: Ranking, label: str) -> list[str | Figure]:
+    """What the search gained over the default configuration, in words, as a table and a figure."""
+    if not gains:
+        return []
+    bars = []
+    for gain in gains[:MAX_BARS]:
+        numbers = [float(f"{gain_part:.6g}") for gain_part in (gain.inner, gain.outer.mean, gain.outer.ci_half_width)]
+        bars.append(GainInterval("/".join(gain.entry[:2]), *numbers))
+    draw = partial(gains_figure, tuple(bars), label)
+    figure = Figure(file_name(ranking.task, "gains"), "What the search brought over the default configuration", draw)
+    return ["### What the search brought", gains_text(gains, ranking), _gains_table(gains, label), figure]
+
+
+def gains_text(gains: Sequence[SearchGain], ranking: Ranking) -> str:
+    """Say for which entries the search paid on rows that it never saw, and what the two columns of gains mean."""
+    by_reading: dict[str, list[SearchGain]] = {}
+    for gain in gains:
+        by_reading.setdefault(gain.reading, []).append(gain)
+    parts = []
+    for reading, ends in ((measured_gains.PAYS, "scores higher"), (measured_gains.HURTS, "scores lower")):
+        if reading in by_reading:
+            parts.append(f"the configuration found {ends} on the test rows for {_gain_names(by_reading[reading])}")
+    unchanged = "it is not significantly different from the default configuration"
+    for reading, ends in (
+        (measured_gains.NOT_SIGNIFICANT, unchanged),
+        (measured_gains.DEFAULT_KEPT, "every split kept the default configuration"),
+    ):
+        if reading in by_reading:
+            parts.append(f"for {markdown.format_count(len(by_reading[reading]), 'entry', 'entries')} {ends}")
+    verdict = "; ".join(parts) or f"No verdict: {ranking.no_test_reason or 'splits are missing'}"
+    tested = sum(
+        len(by_reading.get(reading, ()))
+        for reading in (measured_gains.PAYS, measured_gains.HURTS, measured_gains.NOT_SIGNIFICANT)
+    )
+    adjusted = ""
+    if tested > 1:
+        entries = markdown.format_count(tested, "entry", "entries")
+        adjusted = (
+            f"; readings are after Holm's adjustment over {entries}, so an interval without 0 in it need not be enough"
+        )
+    return (
+        f"{verdict[0].upper()}{verdict[1:]}. *Inner* is the gain on the folds that the search looked at: the largest of many "
+        "tries, so it is never negative and tends to promise too much. *Outer* is the gain on sealed test rows, with its "
+        f"corrected 95 % interval{adjusted}. Above zero is better."
+    )
+
+
+def _gain_names(gains: Sequence[SearchGain]) -> str:
+    names = [f"{escape('/'.join(gain.entry[:2]))} ({change_text(gain.outer)})" for gain in gains]
+    return join_names(names, MAX_SEARCH_NAMES)
+
+
+def _gains_table(gains: Sequence[SearchGain], label: str) -> str:
+    """Every tuned entry against its own default configuration."""
+    rows = []
+    for gain in gains:
+        row = [escape(gain.entry.family), escape(gain.entry.strategy), markdown.signed_text(gain.inner)]
+        rows.append([*row, change_text(gain.outer), str(gain.outer.n), gain.reading or markdown.MISSING])
+    return folded_table(["Family", "Strategy", f"{label}: inner gain", "Outer gain", "Splits", "Tuning"], rows)
