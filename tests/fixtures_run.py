@@ -14,7 +14,7 @@ from sklearn.naive_bayes import GaussianNB
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from harness.metrics.threshold import best_threshold
+from harness.metrics.metric import best_threshold
 from harness.registry.protocol import EvaluationProtocol
 from harness.seeding import seed_of
 from harness.store.record import EntryResult, Record, StoredPredictions

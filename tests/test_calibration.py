@@ -33,7 +33,7 @@ from harness.metrics.calibration import (
 )
 from harness.metrics.classification import METRICS
 from harness.metrics.logits import conditional_logit, logistic, softmax
-from harness.metrics.threshold import best_threshold
+from harness.metrics.metric import best_threshold
 from harness.report.content import Evidence, Figure
 from harness.report.figures.reliability import axis_limit
 from harness.report.leaderboard import leaderboard

@@ -36,8 +36,7 @@ from harness.execution.engines.base import Limits, RunCallbacks
 from harness.execution.plan import Request, load_task
 from harness.metrics.calibration import make_calibrator
 from harness.metrics.classification import METRICS
-from harness.metrics.metric import Predictions
-from harness.metrics.threshold import best_threshold
+from harness.metrics.metric import Predictions, best_threshold
 from harness.processes import run_in_subprocess
 from harness.registry.protocol import EvaluationProtocol
 from harness.registry.registry import load_registry

@@ -8,8 +8,7 @@ from imblearn.metrics import geometric_mean_score
 from sklearn import metrics as sk
 
 from harness.metrics.classification import METRICS
-from harness.metrics.metric import Predictions
-from harness.metrics.threshold import best_threshold
+from harness.metrics.metric import Predictions, best_threshold
 
 COMPUTE = {metric.name: metric.compute for metric in METRICS}
 COSTS = ((0.0, 1.0), (7.0, 0.5))

@@ -31,7 +31,7 @@ from harness.deploy.schema import Kind, Schema, are_unique_strings
 from harness.deploy.serialize import error_summary
 from harness.errors import BundleError
 from harness.metrics.calibration import Calibrator
-from harness.metrics.threshold import ABOVE_ALL
+from harness.metrics.metric import ABOVE_ALL
 from harness.registry.task import Features
 from harness.search.pipeline import FittedPipeline
 

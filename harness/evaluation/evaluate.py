@@ -21,8 +21,7 @@ from harness.evaluation.ensembles import ENSEMBLE_KINDS, FittedEnsemble, fit_ens
 from harness.evaluation.metric_cache import LabelsAndProba, MetricCache, MetricError, MetricValues, PredictionReader
 from harness.metrics import calibration
 from harness.metrics.logits import Labels, Proba
-from harness.metrics.metric import CostMatrix, Metric, Predictions
-from harness.metrics.threshold import DEFAULT_CUT, best_threshold
+from harness.metrics.metric import DEFAULT_CUT, CostMatrix, Metric, Predictions, best_threshold
 from harness.processes import map_in_forks
 from harness.seeding import seed_of
 from harness.store.record import EntryResult, Record, StoredPredictions

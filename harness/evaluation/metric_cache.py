@@ -21,8 +21,7 @@ import numpy as np
 import numpy.typing as npt
 
 from harness.errors import EvenhandError, failure
-from harness.metrics.metric import CostMatrix, Metric, Predictions
-from harness.metrics.threshold import DEFAULT_CUT
+from harness.metrics.metric import DEFAULT_CUT, CostMatrix, Metric, Predictions
 from harness.store.files import write_atomic
 from harness.store.record import Record, StoredPredictions
 from harness.store.store import Store

@@ -20,8 +20,7 @@ from harness.evaluation.scores import Entry, ScoreRows, Scores, SplitKey
 from harness.evaluation.significance import Estimate, holm, significant_direction
 from harness.metrics.classification import brier_parts, class_report
 from harness.metrics.logits import Floats
-from harness.metrics.metric import CostMatrix, Metric, Predictions
-from harness.metrics.threshold import DEFAULT_CUT, best_threshold
+from harness.metrics.metric import DEFAULT_CUT, CostMatrix, Metric, Predictions, best_threshold
 from harness.store.record import Record
 from harness.store.store import Store
 

@@ -25,7 +25,7 @@ from harness.metrics.calibration import (
     make_calibrator,
 )
 from harness.metrics.logits import Labels, Proba
-from harness.metrics.threshold import best_threshold
+from harness.metrics.metric import best_threshold
 from harness.processes import ProgressCallback
 from harness.search.pipeline import FittedPipeline
 from harness.search.study import Configuration, StudyPlan, TrialResult, search

@@ -10,8 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from harness.data.splits import Splitter
-from harness.metrics.metric import Metric, Predictions
-from harness.metrics.threshold import best_threshold
+from harness.metrics.metric import Metric, Predictions, best_threshold
 from harness.preprocessing.cache import FoldCache
 from harness.registry.protocol import EvaluationProtocol
 from harness.registry.task import Table, take

@@ -14,8 +14,7 @@ from typing import TypeAlias
 import numpy as np
 
 from harness.metrics.logits import Floats, Labels, Proba, conditional_logit, log_proba, logistic, softmax
-from harness.metrics.metric import CostMatrix
-from harness.metrics.threshold import best_threshold
+from harness.metrics.metric import CostMatrix, best_threshold
 
 NO_CALIBRATION, PRIOR_CORRECTION = "none", "prior"
 FITTED_CALIBRATIONS = ("isotonic", "sigmoid", "temperature")  #: calibrators that are fitted on rows
