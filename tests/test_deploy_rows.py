@@ -14,7 +14,7 @@ from harness.data.columns import to_days
 from harness.data.files import UserData
 from harness.data.table import make_table, row_keys
 from harness.deploy.bundle import Bundle
-from harness.deploy.predict import columns_of, read_batches, read_rows
+from harness.deploy.predict import read_batches, read_rows
 from harness.deploy.schema import Schema, bin_counts, describe, typical_row
 from harness.deploy.validate import InvalidRowsError
 from harness.preprocessing.tabular import fit_preprocessor
@@ -57,6 +57,11 @@ def row(**other: object) -> dict[str, object]:
     return values | other
 
 
+def columns_of(rows: Sequence[dict[str, object]]) -> dict[str, list[object]]:
+    """Rows as the service passes them on: a list for each column."""
+    return {name: [one[name] for one in rows] for name in rows[0]}
+
+
 def test_a_schema_says_types_ranges_levels_and_how_text_is_meant(schema: Schema) -> None:
     found = {one.name: (one.kind, one.written) for one in schema.features}
     assert found == {
@@ -85,7 +90,7 @@ def test_training_rows_written_out_and_read_again_are_the_same_rows(schema: Sche
         raw.to_csv(tmp_path / "rows.csv", index=False)
         given = pd.read_csv(tmp_path / "rows.csv", dtype="str")
     else:
-        given = raw if way == "frame" else columns_of(schema, json.loads(raw.to_json(orient="records")))
+        given = raw if way == "frame" else columns_of(json.loads(raw.to_json(orient="records")))
     read = read_rows(schema, given)
     np.testing.assert_array_equal(row_keys(read.X), row_keys(make_table(TASK, raw).X))
     assert read.ignored == ("left",)
@@ -137,7 +142,7 @@ def test_the_shares_of_a_schema_are_those_of_its_rows(schema: Schema) -> None:
 
 
 def test_a_level_unknown_to_training_counts_as_other(schema: Schema) -> None:
-    read = read_rows(schema, columns_of(schema, [row(plan="gold")]))
+    read = read_rows(schema, columns_of([row(plan="gold")]))
     assert bin_counts(schema, read.X)[0].tolist() == [0, 0, 0, 1, 0]
     assert read.flags == ((0, "plan", "'gold' is not a value that the model distinguishes"),)
 
@@ -154,7 +159,7 @@ def test_a_level_unknown_to_training_counts_as_other(schema: Schema) -> None:
     ],
 )
 def test_odd_values_are_answered_and_flagged(schema: Schema, value: dict[str, object], flag: str) -> None:
-    ((at, name, said),) = read_rows(schema, columns_of(schema, [row(), row(**value)])).flags
+    ((at, name, said),) = read_rows(schema, columns_of([row(), row(**value)])).flags
     assert (at, name) == (1, next(iter(value)))
     assert flag in said
 
@@ -171,7 +176,7 @@ def test_odd_values_are_answered_and_flagged(schema: Schema, value: dict[str, ob
     ],
 )
 def test_the_same_value_written_otherwise_is_the_same(schema: Schema, value: dict[str, object]) -> None:
-    keys = row_keys(read_rows(schema, columns_of(schema, [row(), row(**value)])).X)
+    keys = row_keys(read_rows(schema, columns_of([row(), row(**value)])).X)
     assert keys[0] == keys[1]
 
 
@@ -196,7 +201,7 @@ def test_what_cannot_be_understood_is_refused_with_its_row_and_column(
     schema: Schema, value: dict[str, object], said: str
 ) -> None:
     with pytest.raises(InvalidRowsError) as refused:
-        read_rows(schema, columns_of(schema, [row(), row(**value)]))
+        read_rows(schema, columns_of([row(), row(**value)]))
     assert said in str(refused.value)
     assert (refused.value.row, refused.value.field) == (1, next(iter(value)))
 
@@ -204,11 +209,9 @@ def test_what_cannot_be_understood_is_refused_with_its_row_and_column(
 def test_a_missing_column_is_named_and_one_that_is_not_read_is_ignored(schema: Schema) -> None:
     lacking = row()
     del lacking["bill"]
-    with pytest.raises(InvalidRowsError, match="row 1: column 'bill' is missing"):
-        columns_of(schema, [row(), lacking])
     with pytest.raises(InvalidRowsError, match="column 'bill' is missing: expected plan, months"):
         read_rows(schema, pd.DataFrame([lacking]))
-    assert read_rows(schema, columns_of(schema, [row(shoe_size=43)])).ignored == ("shoe_size",)
+    assert read_rows(schema, columns_of([row(shoe_size=43)])).ignored == ("shoe_size",)
 
 
 def test_a_typical_row_is_one_that_can_be_read(schema: Schema) -> None:

@@ -109,9 +109,8 @@ def check_protocol(store: Store, request: Request) -> dict[str, Any] | None:
         if protocol.get(name) != setting:
             differences.append(f"{name} {protocol.get(name)} → {setting}")
     if differences:
-        raise StoreError(
-            f"{store.folder} holds a run of another protocol ({', '.join(differences)}): use another --out"
-        )
+        message = f"{store.folder} holds a run of another protocol ({', '.join(differences)}): use another --out"
+        raise StoreError(message)
     return stored
 
 
@@ -155,9 +154,8 @@ def _has_same_data(cell: Mapping[str, Any], stored: Mapping[str, Any], new: Mapp
             return False
     stored_strategy = stored["strategies"][strategy]
     new_strategy = _as_json(new["strategies"].get(strategy, stored_strategy))
-    return bool(
-        stored_strategy.items() <= new_strategy.items()
-    )  # fields that an older version did not store are no difference
+    # Fields that an older version did not store are no difference.
+    return bool(stored_strategy.items() <= new_strategy.items())
 
 
 def _as_json(content: Any) -> Any:

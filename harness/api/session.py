@@ -152,9 +152,9 @@ def _describe_entry(entry: EntryReplay) -> str:
         if stored is not None or refitted is not None:
             rows.append([name, _format_score(stored), _format_score(refitted), _format_difference(stored, refitted)])
     table = format_table(["", "stored", "again", "difference"], rows, pipes=False)
-    counts = [
-        f"{format_count(count, 'row')} {threshold}".rstrip() for threshold, count in entry.changed_decisions.items()
-    ]
+    counts = []
+    for threshold, count in entry.changed_decisions.items():
+        counts.append(f"{format_count(count, 'row')} {threshold}".rstrip())
     decisions = f"decided otherwise, of {entry.rows:,} test rows: {', '.join(counts)}"
     return f"{title}: {VERDICTS[entry.verdict]}\n\n{table}\n\n{decisions}"
 

@@ -156,9 +156,8 @@ def _user_data(options: RunOptions) -> UserData | None:
     if file.is_dir():
         typed = [option for option in typed if option != "--positive"]
         if typed:
-            raise EvenhandError(
-                f"{file} is a folder of images, whose folders are the classes: {typed[0]} goes with a CSV or Parquet file"
-            )
+            message = f"{file} is a folder of images, whose folders are the classes: {typed[0]} goes with a CSV or Parquet file"
+            raise EvenhandError(message)
         return UserData(str(file.resolve()), FOLDER, options.columns.get("positive"))
     if not file.is_file():
         raise EvenhandError(f"no such file or folder: {file}")

@@ -17,6 +17,7 @@ import io
 import json
 import zipfile
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from stat import S_ISREG
@@ -131,9 +132,8 @@ class Bundle:
             with np.load(io.BytesIO(content), allow_pickle=False) as arrays:
                 return HeldOutProba(arrays["keys"], arrays["proba"])
         except (ValueError, KeyError, OSError, zipfile.BadZipFile) as error:
-            raise BundleError(
-                f"{self.folder / HELD_OUT_FILE} cannot be read ({error}): export the bundle again"
-            ) from error
+            message = f"{self.folder / HELD_OUT_FILE} cannot be read ({error}): export the bundle again"
+            raise BundleError(message) from error
 
     def drivers(self) -> dict[str, Any] | None:
         """Read the permutation importances that were measured at export; None where the bundle has none."""
@@ -215,19 +215,17 @@ def read_bundle(folder: Path) -> Bundle:
     try:
         schema = Schema.from_dict(schema_json)
     except (KeyError, TypeError, AttributeError, ValueError) as error:
-        raise BundleError(
-            f"{folder / SCHEMA_FILE} does not describe rows ({error_summary(error)}): export the bundle again"
-        ) from error
+        message = f"{folder / SCHEMA_FILE} does not describe rows ({error_summary(error)}): export the bundle again"
+        raise BundleError(message) from error
     model = load_model(lambda name: _read_member(folder, manifest, name))
     if list(schema.classes) != manifest["classes"] or model.pipeline.classes != len(schema.classes):
         raise BundleError(f"{folder}: the manifest, the schema and the model do not agree on the classes")
     schema_columns = [
         {feature.name for feature in schema.features if feature.kind in kinds} for kinds in PREPARED_KINDS
     ]
-    try:
+    columns_agree = False
+    with suppress(AttributeError, TypeError, ValueError):
         columns_agree = _model_columns(model) == schema_columns
-    except (AttributeError, TypeError, ValueError):
-        columns_agree = False
     if not columns_agree:
         raise BundleError(f"{folder}: the schema and the model do not agree on the columns: export the bundle again")
     return Bundle(folder, manifest, schema, model)
@@ -257,9 +255,8 @@ def read_manifest(folder: Path) -> dict[str, Any]:
             raise BundleError(f"{path} is larger than any manifest: this is no bundle")
         manifest = _parse_json(_read_plain_file(path), path)
     except OSError as error:
-        raise BundleError(
-            f"{folder} is no bundle ({MANIFEST}: {error.strerror or error}): evenhand export makes one"
-        ) from error
+        message = f"{folder} is no bundle ({MANIFEST}: {error.strerror or error}): evenhand export makes one"
+        raise BundleError(message) from error
     version = manifest.get("schema")
     if version != MANIFEST_VERSION:
         advice = "this is no manifest of a bundle"
@@ -310,9 +307,8 @@ def _read_member(folder: Path, manifest: Mapping[str, Any], name: str) -> bytes:
         raise BundleError(f"cannot read {path}: {error.strerror or error}: export the bundle again") from error
     digest = _sha256(content)
     if digest != expected:
-        raise BundleError(
-            f"{path} is not what was exported (SHA-256 {digest[:12]}… instead of {str(expected)[:12]}…): it is not loaded"
-        )
+        message = f"{path} is not what was exported (SHA-256 {digest[:12]}… instead of {str(expected)[:12]}…): it is not loaded"
+        raise BundleError(message)
     return content
 
 

@@ -149,9 +149,8 @@ def content_hash(folder: Path, names: Sequence[str]) -> str:
         try:
             file_hash = hash_function(content)
         except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
-            raise BundleError(
-                f"{folder / name} is damaged ({type(error).__name__}): export the bundle again"
-            ) from error
+            message = f"{folder / name} is damaged ({type(error).__name__}): export the bundle again"
+            raise BundleError(message) from error
         digest.update(f"{name} {file_hash}\n".encode())
     return digest.hexdigest()
 

@@ -9,14 +9,12 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
 
-if TYPE_CHECKING:
-    from harness.deploy.schema import Feature, Schema
-    from harness.registry.task import Features
+from harness.deploy.schema import Feature, Schema, binned_number
+from harness.registry.task import Features
 
 Labels = npt.NDArray[np.int64]
 Mask = npt.NDArray[np.bool_]
@@ -208,10 +206,8 @@ def _proportion(subgroup: str, rows: int, correct: int, alpha: float) -> Proport
 
 def _subgroup_values(X: Features, feature: Feature) -> npt.NDArray[np.float64] | npt.NDArray[np.object_]:
     """One value per row: of a text its length, of an image its mean brightness; None or NaN where it is missing."""
-    if feature.kind == "text":
-        return np.array(list(map(len, X)), dtype=np.float64)
-    if feature.kind == "picture":
-        return np.asarray(X.reshape(len(X), -1).mean(axis=1), dtype=np.float64)
+    if feature.kind in ("text", "picture"):
+        return binned_number(X)
     column = X[feature.name]
     if feature.kind == "category":
         return np.asarray(column.astype(object).where(column.notna(), None), dtype=object)

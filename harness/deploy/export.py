@@ -34,23 +34,16 @@ from harness.deploy.schema import Schema, describe
 from harness.errors import DataError, EvenhandError
 from harness.evaluation.ranking import can_test
 from harness.evaluation.significance import Estimate, estimate
+from harness.execution import replay
 from harness.execution.plan import LoadedTask, versions
 from harness.execution.refit import EntrySpec, FinalModel, final_cell, refit_on_all
-from harness.execution.replay import (
-    SEARCH_PACKAGES,
-    affects_predictions,
-    cell_of_record,
-    declaration_change,
-    request_of,
-)
 from harness.execution.trainer import CellTrainer
 from harness.execution.worker import WorkerContext
 from harness.metrics.calibration import has_known_prior
 from harness.processes import ProgressCallback, run_in_subprocess, serve_subprocess
-from harness.registry.family import Family
 from harness.registry.registry import load_registry
 from harness.registry.task import take
-from harness.report.render.markdown import MISSING, format_interval, format_number, format_table
+from harness.report.render.markdown import format_interval, format_number, format_table
 from harness.seeding import seed_of
 from harness.store.store import Store
 
@@ -216,7 +209,7 @@ def _worker_context(run_entry: RunEntry, request: ExportRequest) -> WorkerContex
     """Load the declarations and rows of the entry; raise `EvenhandError` where they are not those of the run."""
     run, task, metadata = run_entry.scores.run, run_entry.task, run_entry.task_metadata
     record, _ = run_entry.records[0]
-    context = WorkerContext(request_of(run, record, request))
+    context = WorkerContext(replay.request_of(run, record, request.data_dir, request.plugins, request.file))
     loaded = context.loaded_task(task)
     if loaded.fingerprint != metadata["fingerprint"]:
         raise DataError(
@@ -224,8 +217,8 @@ def _worker_context(run_entry: RunEntry, request: ExportRequest) -> WorkerContex
             f"SHA-256 {metadata['fingerprint'][:12]}… then, {loaded.fingerprint[:12]}… now): bring those back, or run again "
             "on these"
         )
-    cell_data = context.cell_data(cell_of_record(record), loaded.fingerprint)
-    if change := declaration_change(run, record, context, loaded, cell_data):
+    cell_data = context.cell_data(replay.cell_of_record(record), loaded.fingerprint)
+    if change := replay.declaration_change(run, record, context, loaded, cell_data):
         raise EvenhandError(f"{change}: the scores of the run are of another procedure, so run it again")
     return context
 
@@ -239,10 +232,7 @@ def _manifest(run_entry: RunEntry, loaded: LoadedTask, final_model: FinalModel) 
         "source": metadata.get("source") or "",
         "task": run_entry.task,
         "entry": f"{run_entry.task}/{entry.family}/{entry.strategy}/{entry.stage}",
-        "family": entry.family,
-        "strategy": entry.strategy,
-        "stage": entry.stage,
-        "calibration": entry.calibration,
+        **entry._asdict(),
         "classes": list(loaded.table.classes),
         "threshold": final_model.threshold,
         "objective": run_entry.ranking.metric.name,
@@ -267,7 +257,7 @@ def _run_inputs(run_entry: RunEntry, context: WorkerContext, *, chosen_by_name: 
         "position": ranking_position(run_entry, chosen_by_name=chosen_by_name),
         "strategy": strategy_metadata.get("description", ""),
         "prior_is_correctable": has_known_prior(strategy_metadata, strategy),
-        "changed_versions": _changed_versions(run.get("versions", {}), family),
+        "changed_versions": tuple(replay.package_changes(run, family, replay.SEARCH_PACKAGES)),
     }
 
 
@@ -286,18 +276,6 @@ def _held_out_inputs(loaded: LoadedTask, schema: Schema, held_out: HeldOutPredic
     }
 
 
-def _changed_versions(stored: Mapping[str, str], family: Family) -> tuple[str, ...]:
-    """The packages that matter and have another version now than in the run."""
-    current = versions()
-    changes = []
-    for name in dict.fromkeys((*stored, *current)):
-        if stored.get(name) == current.get(name):
-            continue
-        if name in SEARCH_PACKAGES or affects_predictions(name, family):
-            changes.append(f"{name} {stored.get(name, MISSING)} → {current.get(name, MISSING)}")
-    return tuple(changes)
-
-
 def _measure_drivers(
     run_entry: RunEntry, context: WorkerContext, schema: Schema, on_progress: ProgressCallback
 ) -> dict[str, Any]:
@@ -306,8 +284,8 @@ def _measure_drivers(
     loaded, folds = context.loaded_task(run_entry.task), []
     for split, (record, result) in enumerate(records, start=1):
         on_progress(f"drivers: outer split {split} of {len(records)}")
-        cell_data = context.cell_data(cell_of_record(record), loaded.fingerprint)
-        trainer = CellTrainer(cell_of_record(record), cell_data.training_data())
+        cell_data = context.cell_data(replay.cell_of_record(record), loaded.fingerprint)
+        trainer = CellTrainer(replay.cell_of_record(record), cell_data.training_data())
         fitted, _, _ = trainer.fit(result.stage, result.params)
         model = Model(fitted, split_calibrator(run_entry, record, result))
         test = cell_data.sealed_test().diagnose("importance of columns")

@@ -100,13 +100,11 @@ def read_network(content: bytes, name: str) -> Any:
         with open_zip(content) as file:
             config = json.loads(file.read(CONFIG))
     except Exception as error:
-        raise BundleError(
-            f"{name} is not a .keras file or is damaged ({error_summary(error)}): export the bundle again"
-        ) from error
+        message = f"{name} is not a .keras file or is damaged ({error_summary(error)}): export the bundle again"
+        raise BundleError(message) from error
     if disallowed := sorted(set(_class_names(config)) - KERAS_CLASSES):
-        raise BundleError(
-            f"{name} holds {', '.join(disallowed[:3])}, which no bundle of evenhand holds: it is not opened"
-        )
+        message = f"{name} holds {', '.join(disallowed[:3])}, which no bundle of evenhand holds: it is not opened"
+        raise BundleError(message)
     keras = _keras()
     try:
         with tempfile.TemporaryDirectory() as folder:  # Keras reads only from a path

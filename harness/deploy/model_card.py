@@ -225,10 +225,8 @@ def _metric_tables(manifest: Mapping[str, Any], metrics: Sequence[CardMetric]) -
             decisions.setdefault(metric.label, {})[metric.threshold_kind] = interval
         else:
             rows.append([escape(metric.label), interval])
-    threshold_kinds, header = (
-        [DEFAULT_THRESHOLD, TUNED_THRESHOLD],
-        ["Decisions", "at 0.5", "at each split's own threshold"],
-    )
+    threshold_kinds = [DEFAULT_THRESHOLD, TUNED_THRESHOLD]
+    header = ["Decisions", "at 0.5", "at each split's own threshold"]
     if manifest["threshold"] is None:
         threshold_kinds, header = [""], ["Decisions, the most probable class", ""]
     decision_rows = []

@@ -15,15 +15,7 @@ from typing import Any, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from harness.deploy.keras_runtime import (
-    ImageNetworkEncoder,
-    SavedImageNetwork,
-    SavedNetwork,
-    TracedClassifier,
-    image_function,
-    prediction_function,
-    read_network,
-)
+from harness.deploy import keras_runtime
 from harness.deploy.tree_checks import END, check_lightgbm_trees, check_sklearn_trees, check_xgboost_trees
 from harness.preprocessing.encodings import Encoder
 from harness.preprocessing.image import VECTOR_CUTS, PretrainedEncoder, PretrainedSvdEncoder
@@ -214,7 +206,7 @@ def _pack_encoder(encoder: Encoder, save_network: SaveNetwork) -> Any:
         return replace(encoder, pretrained=_pack_encoder(encoder.pretrained, save_network))
     if isinstance(encoder, PretrainedEncoder):  # augmented views served training only: images are predicted as they are
         file = save_network("features", encoder.keras_model())
-        return SavedImageNetwork(file, half_precision=encoder.cut not in VECTOR_CUTS)
+        return keras_runtime.SavedImageNetwork(file, half_precision=encoder.cut not in VECTOR_CUTS)
     return encoder
 
 
@@ -227,9 +219,9 @@ def _unpack_encoder(encoder: Any, read_file: ReadFile) -> Encoder:
         return replace(encoder, tfidf=_unpack_encoder(encoder.tfidf, read_file))  # type: ignore[arg-type]
     if isinstance(encoder, PretrainedSvdEncoder):
         return replace(encoder, pretrained=_unpack_encoder(encoder.pretrained, read_file))  # type: ignore[arg-type]
-    if isinstance(encoder, SavedImageNetwork):
-        network = read_network(read_file(encoder.file), encoder.file)
-        return ImageNetworkEncoder(encoder, image_function(network))
+    if isinstance(encoder, keras_runtime.SavedImageNetwork):
+        network = keras_runtime.read_network(read_file(encoder.file), encoder.file)
+        return keras_runtime.ImageNetworkEncoder(encoder, keras_runtime.image_function(network))
     return encoder  # type: ignore[no-any-return]
 
 
@@ -249,7 +241,7 @@ def _unpack_terms(terms: PackedTerms) -> Any:
 def _pack_classifier(classifier: Any, save_network: SaveNetwork) -> Any:
     if hasattr(classifier, "keras_logits"):
         file = save_network("network", classifier.keras_logits())
-        return SavedNetwork(file, classifier.inputs, classifier.loss)
+        return keras_runtime.SavedNetwork(file, classifier.inputs, classifier.loss)
     members = getattr(classifier, "fitted_", None)
     if isinstance(members, list):  # LightGBM has a boolean under this name
         return MeanClassifier(tuple(_pack_classifier(member, save_network) for member in members))
@@ -266,9 +258,9 @@ def _pack_classifier(classifier: Any, save_network: SaveNetwork) -> Any:
 
 
 def _unpack_classifier(classifier: Any, read_file: ReadFile) -> Any:
-    if isinstance(classifier, SavedNetwork):
-        network = read_network(read_file(classifier.file), classifier.file)
-        return TracedClassifier(classifier, prediction_function(network))
+    if isinstance(classifier, keras_runtime.SavedNetwork):
+        network = keras_runtime.read_network(read_file(classifier.file), classifier.file)
+        return keras_runtime.TracedClassifier(classifier, keras_runtime.prediction_function(network))
     if isinstance(classifier, MeanClassifier):
         return MeanClassifier(tuple(_unpack_classifier(member, read_file) for member in classifier.members))
     if isinstance(classifier, XGBoostTrees):

@@ -51,41 +51,6 @@ class ModelInputs:
     ignored: tuple[str, ...] = ()
 
 
-def columns_of(schema: Schema, rows: Sequence[Mapping[str, Any]]) -> dict[str, list[Any]]:
-    """Turn rows, each a mapping from column to value, into columns.
-
-    Parameters
-    ----------
-    schema : Schema
-        Gives the columns that every row must have.
-    rows : sequence of mapping
-        The rows.
-
-    Returns
-    -------
-    dict of list
-        Values by column; columns that the schema does not name have no values.
-
-    Raises
-    ------
-    InvalidRowsError
-        For the first row that lacks a column.
-    """
-    columns: dict[str, list[Any]] = {}
-    for feature in schema.features:
-        try:
-            columns[feature.name] = [row[feature.name] for row in rows]
-        except KeyError:
-            incomplete = next(i for i, row in enumerate(rows) if feature.name not in row)
-            message = f"row {incomplete}: column {feature.name!r} is missing"
-            raise InvalidRowsError(message, feature.name, incomplete) from None
-    names: set[str] = set()
-    for row in rows:
-        if len(row) > len(schema.features):
-            names.update(map(str, row))
-    return columns | {name: [] for name in sorted(names.difference(columns))}
-
-
 def read_rows(schema: Schema, columns: Mapping[str, Sequence[Any]] | pd.DataFrame) -> ModelInputs:
     """Read columns of new rows as features.
 

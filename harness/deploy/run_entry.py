@@ -236,9 +236,8 @@ def choose_entry(scores: Scores, ranking: Ranking, name: str | None, calibration
         _, entry = find_entry(scores, name if name.startswith(prefix) else prefix + name)
     if entry.stage in COMBINED_STAGES:
         alternatives = _exportable_names(ranking)
-        raise EvenhandError(
-            f"{entry.name} is made of several entries and no procedure of its own: {alternatives} can be exported"
-        )
+        message = f"{entry.name} is made of several entries and no procedure of its own: {alternatives} can be exported"
+        raise EvenhandError(message)
     if calibration:
         entry = entry._replace(calibration=calibration)
     if entry.calibration != NO_CALIBRATION:
@@ -273,9 +272,8 @@ def _check_calibration(scores: Scores, task: str, entry: Entry) -> None:
         raise EvenhandError(f"{entry.family}/{entry.strategy}/{entry.stage} has no recalibrated scores: tuned ones do")
     strategy = scores.run["strategies"].get(entry.strategy, {})
     if entry.calibration == PRIOR_CORRECTION and not has_known_prior(strategy, entry.strategy):
-        raise EvenhandError(
-            f"--calibration prior is for weights and random over- or undersampling, not for the strategy {entry.strategy}"
-        )
+        message = f"--calibration prior is for weights and random over- or undersampling, not for the strategy {entry.strategy}"
+        raise EvenhandError(message)
     if not len(scores.rows_of(task, entry, DEFAULT_THRESHOLD)):
         raise EvenhandError(f"{entry.name} has no scores: a class had too few inner rows to fit a calibration")
 
@@ -308,9 +306,8 @@ def card_metrics(run_entry: RunEntry) -> tuple[CardMetric, ...]:
                 continue
             shown_kind = threshold_kind if is_decision and len(threshold_kinds) > 1 else ""
             label = metric.label or metric.name
-            metrics.append(
-                CardMetric(metric.name, label, metric.metric_type, shown_kind, score.mean, score.ci_half_width)
-            )
+            names = (metric.name, label, metric.metric_type, shown_kind)
+            metrics.append(CardMetric(*names, score.mean, score.ci_half_width))
     objective = scores.objective(task).name
     return tuple(sorted(metrics, key=lambda metric: metric.name != objective))
 

@@ -147,10 +147,10 @@ def describe(task: Task, raw: Raw, table: Table) -> Schema:
     """
     X, image_shape = table.X, None
     if task.modality == "image":
-        features = [_with_range(Feature(IMAGE, "picture"), _binned_number(X))]
+        features = [_with_range(Feature(IMAGE, "picture"), binned_number(X))]
         image_shape = tuple(X.shape[1:])
     elif task.modality == "text":
-        features = [_with_range(Feature(str(task.text), "text"), _binned_number(X))]
+        features = [_with_range(Feature(str(task.text), "text"), binned_number(X))]
     else:
         frame = raw.set_axis(list(map(str, raw.columns)), axis=1)
         levels = dict(fit_preprocessor(X).layout.categories)
@@ -191,7 +191,7 @@ def bin_counts(schema: Schema, X: Features) -> tuple[npt.NDArray[np.int64], ...]
         One array per feature, in the order of `Feature.shares`.
     """
     if schema.modality != "tabular":
-        return (_count(schema.features[0], _binned_number(X)),)
+        return (_count(schema.features[0], binned_number(X)),)
     return tuple(_count(feature, X[feature.name]) for feature in schema.features)
 
 
@@ -305,7 +305,7 @@ def _count(feature: Feature, values: Any) -> npt.NDArray[np.int64]:
     return np.bincount(numbered, minlength=missing + 1).astype(np.int64)
 
 
-def _binned_number(X: Features) -> npt.NDArray[np.float64]:
+def binned_number(X: Features) -> npt.NDArray[np.float64]:
     """The one number (n,) by which texts and images are binned: characters, mean brightness."""
 
     if X.ndim == 1:
@@ -315,9 +315,8 @@ def _binned_number(X: Features) -> npt.NDArray[np.float64]:
 
 def _text_format(note: str) -> str:
     """How text was understood, from the note of the column."""
-    return next(
-        (text_format for text_format in ("decimal comma", "day first", "month first") if text_format in note), ""
-    )
+    formats = ("decimal comma", "day first", "month first")
+    return next((text_format for text_format in formats if text_format in note), "")
 
 
 def _category_format(raw: pd.Series) -> str:

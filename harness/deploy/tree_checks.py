@@ -54,81 +54,75 @@ def check_lightgbm_trees(text: str, classes: int, best_iteration: int) -> None:
     head, _, body = text.partition("\n\n")
     kind, *lines = head.split("\n")
     header = _parse_fields(lines)
-    _require_lightgbm(kind == "tree" and text.isascii() and text.endswith(END) and set(header) == HEADER_FIELDS)
+    _require_text(kind == "tree" and text.isascii() and text.endswith(END) and set(header) == HEADER_FIELDS)
     columns = _parse_integer(header["max_feature_idx"]) + 1
     outputs = _check_outputs(header, classes)
-    _require_lightgbm(header["version"] == "v4" and columns > 0 and header["label_index"] == "0")
-    _require_lightgbm(len(header["feature_names"].split(" ")) == len(header["feature_infos"].split(" ")) == columns)
+    _require_text(header["version"] == "v4" and columns > 0 and header["label_index"] == "0")
+    _require_text(len(header["feature_names"].split(" ")) == len(header["feature_infos"].split(" ")) == columns)
     sizes = list(map(_parse_integer, header["tree_sizes"].split(" ")))
-    _require_lightgbm(type(best_iteration) is int and -1 <= best_iteration <= len(sizes) // outputs)
-    _require_lightgbm(len(sizes) % outputs == 0)
+    _require_text(type(best_iteration) is int and -1 <= best_iteration <= len(sizes) // outputs)
+    _require_text(len(sizes) % outputs == 0)
     start = 0
     for number, size in enumerate(sizes):
         _check_lightgbm_tree(body[start : start + size], number, columns)
         start += size
-    _require_lightgbm(body[start:].strip("\n") == END.strip("\n"))
+    _require_text(body[start:].strip("\n") == END.strip("\n"))
 
 
 def _check_outputs(header: dict[str, str], classes: int) -> int:
     """Check that the model is one for this number of classes; returns its trees per iteration."""
-    _require_lightgbm(classes >= 2)
+    _require_text(classes >= 2)
     outputs, objective = 1, "binary sigmoid:1"
     if classes > 2:
         outputs, objective = classes, f"multiclass num_class:{classes}"
-    _require_lightgbm(
-        _parse_integer(header["num_class"]) == _parse_integer(header["num_tree_per_iteration"]) == outputs
-    )
-    _require_lightgbm(header["objective"] == objective)
+    _require_text(_parse_integer(header["num_class"]) == _parse_integer(header["num_tree_per_iteration"]) == outputs)
+    _require_text(header["objective"] == objective)
     return outputs
 
 
 def _check_lightgbm_tree(text: str, number: int, columns: int) -> None:
     first, *lines = text.split("\n")
-    _require_lightgbm(first == f"Tree={number}" and text.endswith("\n\n") and "\n\n" not in text.rstrip("\n"))
+    _require_text(first == f"Tree={number}" and text.endswith("\n\n") and "\n\n" not in text.rstrip("\n"))
     fields = _parse_fields(list(filter(None, lines)))
     leaves, category_sets = _parse_integer(fields.get("num_leaves", "")), _parse_integer(fields.get("num_cat", ""))
     expected = {*SCALAR_FIELDS, *SPLIT_FIELDS, *LEAF_FIELDS}
     if category_sets:
         expected.update(CATEGORY_FIELDS)
-    _require_lightgbm(set(fields) == expected and fields["is_linear"] == "0")
-    _require_lightgbm(1 <= leaves <= MAX_LEAVES and bool(np.isfinite(float(fields["shrinkage"]))))
+    _require_text(set(fields) == expected and fields["is_linear"] == "0")
+    _require_text(1 <= leaves <= MAX_LEAVES and bool(np.isfinite(float(fields["shrinkage"]))))
     arrays = {name: _parse_array(name, fields[name]) for name in expected.difference(SCALAR_FIELDS)}
     _check_lengths(arrays, leaves)
-    _require_lightgbm(
-        _is_within(arrays["split_feature"], columns) and _is_within(arrays["decision_type"], DECISION_TYPES)
-    )
+    _require_text(_is_within(arrays["split_feature"], columns) and _is_within(arrays["decision_type"], DECISION_TYPES))
     _check_lightgbm_children(arrays["left_child"], arrays["right_child"], leaves)
     _check_categories(arrays, category_sets)
 
 
 def _check_lengths(arrays: dict[str, npt.NDArray[Any]], leaves: int) -> None:
     allowed_lengths = (leaves,) if leaves > 1 else (0, 1)  # without a split, weight and count may be empty
-    _require_lightgbm(
-        all(len(arrays[name]) == leaves - 1 for name in SPLIT_FIELDS) and len(arrays["leaf_value"]) == leaves
-    )
-    _require_lightgbm(all(len(arrays[name]) in allowed_lengths for name in LEAF_FIELDS))
+    _require_text(all(len(arrays[name]) == leaves - 1 for name in SPLIT_FIELDS) and len(arrays["leaf_value"]) == leaves)
+    _require_text(all(len(arrays[name]) in allowed_lengths for name in LEAF_FIELDS))
 
 
 def _check_lightgbm_children(left: npt.NDArray[np.int64], right: npt.NDArray[np.int64], leaves: int) -> None:
     """Check that each child comes after its parent, and that each node and leaf (written as -1 - leaf) has one parent."""
     children, parents = np.concatenate([left, right]), np.tile(np.arange(leaves - 1), 2)
-    _require_lightgbm(bool((children[children >= 0] > parents[children >= 0]).all()))
-    _require_lightgbm(leaves == 1 or np.array_equal(np.sort(children), [*range(-leaves, 0), *range(1, leaves - 1)]))
+    _require_text(bool((children[children >= 0] > parents[children >= 0]).all()))
+    _require_text(leaves == 1 or np.array_equal(np.sort(children), [*range(-leaves, 0), *range(1, leaves - 1)]))
 
 
 def _check_categories(arrays: dict[str, npt.NDArray[Any]], category_sets: int) -> None:
     set_numbers = arrays["threshold"][arrays["decision_type"] % 2 == 1]
-    _require_lightgbm(_is_within(set_numbers, category_sets) and bool((set_numbers == np.floor(set_numbers)).all()))
+    _require_text(_is_within(set_numbers, category_sets) and bool((set_numbers == np.floor(set_numbers)).all()))
     if category_sets:
         boundaries, codes = arrays["cat_boundaries"], arrays["cat_threshold"]
-        _require_lightgbm(len(boundaries) == category_sets + 1 and boundaries[0] == 0 and boundaries[-1] == len(codes))
-        _require_lightgbm(bool((np.diff(boundaries) > 0).all()) and _is_within(codes, 2**32))
+        _require_text(len(boundaries) == category_sets + 1 and boundaries[0] == 0 and boundaries[-1] == len(codes))
+        _require_text(bool((np.diff(boundaries) > 0).all()) and _is_within(codes, 2**32))
 
 
 def _parse_fields(lines: list[str]) -> dict[str, str]:
     pairs = [line.partition("=")[::2] for line in lines]
     fields = dict(pairs)
-    _require_lightgbm(len(fields) == len(pairs))
+    _require_text(len(fields) == len(pairs))
     return fields
 
 
@@ -136,12 +130,12 @@ def _parse_array(name: str, text: str) -> npt.NDArray[Any]:
     words = text.split(" ") if text else []
     if name in INTEGER_FIELDS:
         return np.array(list(map(_parse_integer, words)), dtype=np.int64)
-    _require_lightgbm(all(map(FLOAT.fullmatch, words)))
+    _require_text(all(map(FLOAT.fullmatch, words)))
     return np.array(list(map(float, words)), dtype=np.float64)
 
 
 def _parse_integer(text: str) -> int:
-    _require_lightgbm(INTEGER.fullmatch(text) is not None)
+    _require_text(INTEGER.fullmatch(text) is not None)
     return int(text)
 
 
@@ -149,7 +143,7 @@ def _is_within(indices: npt.NDArray[Any], bound: int) -> bool:
     return bool(((indices >= 0) & (indices < bound)).all())
 
 
-def _require_lightgbm(condition: bool) -> None:
+def _require_text(condition: bool) -> None:
     if not condition:
         raise ValueError("this is no text of LightGBM's")
 

@@ -139,14 +139,8 @@ class CellData:
     spec: PipelineSpec
     protocol: EvaluationProtocol
     metrics: Mapping[str, Metric]
-    shared: FoldCache = field(
-        default_factory=FoldCache
-    )  #: outlives the cell: what depends on neither family nor strategy
-
-    @property
-    def objective(self) -> Metric:
-        """The metric that the search optimizes."""
-        return self.metrics[self.protocol.objective_for(len(self.table.classes))]
+    #: Outlives the cell: what depends on neither family nor strategy.
+    shared: FoldCache = field(default_factory=FoldCache)
 
     def training_data(self) -> TrainingData:
         """The part that the search receives: copies of the training rows, without the test rows."""
@@ -234,9 +228,8 @@ def _search_and_test(
         test={stage: scored.proba for stage, scored in tested.predictions.items()},
         inner=tested.inner,
     )
-    return cell.record(
-        status="ok", reason="; ".join(tested.failures), outcomes=tuple(tested.entries), **trials
-    ), predictions
+    record = cell.record(status="ok", reason="; ".join(tested.failures), outcomes=tuple(tested.entries), **trials)
+    return record, predictions
 
 
 class _TestedEntries(NamedTuple):

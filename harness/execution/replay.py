@@ -9,7 +9,7 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 
@@ -33,17 +33,6 @@ MACHINE_TOLERANCE, VERSION_TOLERANCE, NETWORK_TOLERANCE = 0.001, 0.01, 0.05
 SEARCH_PACKAGES = ("optuna",)
 #: Packages that only some families need: a family with none of these in its `needs` does not depend on them.
 OPTIONAL_PACKAGES = ("xgboost", "lightgbm", "catboost", "tensorflow", "keras")
-
-
-class ReplaySource(Protocol):
-    """What it takes to repeat a part of a run on this machine: where its data are now, and what declares the rest."""
-
-    @property
-    def data_dir(self) -> str | None: ...  # noqa: D102
-    @property
-    def plugins(self) -> tuple[str, ...]: ...  # noqa: D102
-    @property
-    def file(self) -> str | None: ...  # noqa: D102
 
 
 @dataclass(frozen=True)
@@ -108,7 +97,7 @@ def replay(request: ReplayRequest) -> CellReplay:
     record = _stored_record(store, run, request.cell)
     cell = cell_of_record(record)
     stored, entries = store.predictions(record), _stored_entries(record, request.stages)
-    context = WorkerContext(request_of(run, record, request))
+    context = WorkerContext(request_of(run, record, request.data_dir, request.plugins, request.file))
     loaded, family = context.loaded_task(record.task), context.registry.family(record.family)
     differences, tolerance, reason = _tolerance(run, family)
     replayed = CellReplay(record.id, cell.name, tuple(differences), tolerance, reason)
@@ -194,7 +183,9 @@ def cell_of_record(record: Record) -> Cell:
     return Cell(**{name: getattr(record, name) for name in Cell.__dataclass_fields__})
 
 
-def request_of(run: Mapping[str, Any], record: Record, source: ReplaySource) -> Request:
+def request_of(
+    run: Mapping[str, Any], record: Record, data_dir: str | None, plugins: tuple[str, ...], file: str | None
+) -> Request:
     """What the run was asked for, as far as one cell is concerned.
 
     Parameters
@@ -203,8 +194,12 @@ def request_of(run: Mapping[str, Any], record: Record, source: ReplaySource) -> 
         The description of the run.
     record : Record
         The record of the cell.
-    source : ReplaySource
-        Where the data are on this machine, and the plug-ins.
+    data_dir : str or None
+        Folder of the data on this machine.
+    plugins : tuple of str
+        Modules and files with further declarations.
+    file : str or None
+        Where a user's own data are now, if they were moved.
 
     Raises
     ------
@@ -213,7 +208,7 @@ def request_of(run: Mapping[str, Any], record: Record, source: ReplaySource) -> 
     """
     own = run["tasks"][record.task].get("own")
     if own is not None:
-        path = source.file or own["path"]
+        path = file or own["path"]
         own = UserData(**(own | {"path": path, "drop": tuple(own["drop"]), "name": record.task}))
         if not Path(own.path).exists():
             raise EvenhandError(f"the data of {record.task!r} are no longer at {own.path}: say --file PATH")
@@ -222,19 +217,15 @@ def request_of(run: Mapping[str, Any], record: Record, source: ReplaySource) -> 
         (record.family,),
         tuple(run["strategies"]),
         EvaluationProtocol(**run["protocol"]),
-        data_dir=source.data_dir,
-        plugins=source.plugins,
+        data_dir=data_dir,
+        plugins=plugins,
         own=own,
     )
 
 
 def _tolerance(run: Mapping[str, Any], family: Family) -> tuple[list[str], float, str]:
     """The differences of versions and machine, up to what difference a record is confirmed for that, and why."""
-    stored, current = run.get("versions", {}), versions()
-    packages = []
-    for name in dict.fromkeys((*stored, *current)):
-        if affects_predictions(name, family) and stored.get(name) != current.get(name):
-            packages.append(f"{name} {stored.get(name, '–')} → {current.get(name, '–')}")
+    packages = package_changes(run, family)
     stored_host, machine = run.get("host", {}), []  # cores decide over no number, but they distinguish machines
     for name, current_value in host().items():
         if stored_host.get(name) != current_value:
@@ -248,6 +239,17 @@ def _tolerance(run: Mapping[str, Any], family: Family) -> tuple[list[str], float
     if packages:
         return differences, VERSION_TOLERANCE, "other versions may compute otherwise"
     return differences, MACHINE_TOLERANCE, "another machine may round otherwise"
+
+
+def package_changes(run: Mapping[str, Any], family: Family, others: Sequence[str] = ()) -> list[str]:
+    """Describe the changes since the run of packages that affect predictions of a family, and of some others."""
+    stored, current = run.get("versions", {}), versions()
+    changes = []
+    for name in dict.fromkeys((*stored, *current)):
+        is_relevant = name in others or affects_predictions(name, family)
+        if is_relevant and stored.get(name) != current.get(name):
+            changes.append(f"{name} {stored.get(name, '–')} → {current.get(name, '–')}")
+    return changes
 
 
 def affects_predictions(package: str, family: Family) -> bool:

@@ -166,8 +166,7 @@ def _tree_shap(classifier: Any, X: Any) -> _EncodedContributions | None:
         from catboost import Pool
 
         categories = [name for name in getattr(X, "columns", ()) if X[name].dtype == "category"]
-        with_base = classifier.get_feature_importance(
-            Pool(X, cat_features=categories), type="ShapValues", thread_count=1
-        )
+        pool = Pool(X, cat_features=categories)
+        with_base = classifier.get_feature_importance(pool, type="ShapValues", thread_count=1)
         return np.asarray(with_base)[:, :-1], "TreeSHAP, by CatBoost"
     return None

@@ -15,6 +15,7 @@ from typing import Any, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
+import pandas as pd
 
 from harness.deploy.insights.dependence import value_grid
 from harness.deploy.insights.scored_rows import Positions, ScoredRows
@@ -141,8 +142,6 @@ def _nearest(scored: ScoredRows, row: int, probability: float, changes: Sequence
 
 def _apply_changes(row: Any, changes: Sequence[Sequence[Change]]) -> Features:
     """Repeat a row once per change, and apply the change."""
-    import pandas as pd
-
     repeated = row.iloc[np.zeros(len(changes), dtype=int)].reset_index(drop=True)
     columns: dict[str, list[Any]] = {}
     kinds: dict[str, str] = {}

@@ -9,17 +9,17 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
+import pandas as pd
 
 from harness.deploy.insights.shapley import PredictProba, format_feature_value
 from harness.deploy.markdown import escape, format_percent
+from harness.deploy.schema import Feature
+from harness.evaluation.significance import Estimate
 from harness.registry.task import Features, take
-
-if TYPE_CHECKING:
-    from harness.deploy.schema import Feature
 
 MAX_CURVE_ROWS = 500  #: test rows of a fold over which partial dependence is averaged
 MAX_LEVELS = 12
@@ -29,19 +29,8 @@ NO_CURVE = "–"
 
 #: A fold's model, its test rows and their classes (n,), 0..k-1.
 EvaluatedFold: TypeAlias = tuple[PredictProba, Features, npt.NDArray[np.int64]]
-
-
-class MeanWithInterval(Protocol):
-    """A mean over folds and half the width of its 95 % interval, NaN if there is none."""
-
-    @property
-    def mean(self) -> float: ...  # noqa: D102
-    @property
-    def ci_half_width(self) -> float: ...  # noqa: D102
-
-
 #: One number per fold, n_test/n_train → their mean and interval: `harness.evaluation.significance.estimate`.
-IntervalEstimator: TypeAlias = Callable[[Sequence[float], float], MeanWithInterval]
+IntervalEstimator: TypeAlias = Callable[[Sequence[float], float], Estimate]
 
 
 @dataclass(frozen=True)
@@ -105,15 +94,12 @@ def measure_dependence(
     for value, fold_means in zip(grid, means.T.tolist(), strict=True):
         number = None if isinstance(value, str) else float(value)
         estimated = interval(fold_means, variance_ratio)
-        point = CurvePoint(
-            number, format_feature_value(feature, value), float(estimated.mean), float(estimated.ci_half_width)
-        )
-        points.append(point)
+        value_text = format_feature_value(feature, value)
+        points.append(CurvePoint(number, value_text, float(estimated.mean), float(estimated.ci_half_width)))
     swing = interval(fold_swings(means), variance_ratio)
     average = means.mean(axis=0)
-    return PartialDependence(
-        tuple(points), float(swing.mean), float(swing.ci_half_width), int(average.argmin()), int(average.argmax())
-    )
+    lowest, highest = int(average.argmin()), int(average.argmax())
+    return PartialDependence(tuple(points), float(swing.mean), float(swing.ci_half_width), lowest, highest)
 
 
 def value_grid(feature: Feature) -> list[Any]:
@@ -174,10 +160,8 @@ def describe_dependence(curve: PartialDependence | None) -> str:
         return NO_DIRECTION
     high, low = curve.points[curve.highest], curve.points[curve.lowest]
     if high.number is None:
-        highest, lowest = (
-            f"{escape(high.value_text)} ({format_percent(high.mean)})",
-            f"{escape(low.value_text)} ({format_percent(low.mean)})",
-        )
+        highest = f"{escape(high.value_text)} ({format_percent(high.mean)})"
+        lowest = f"{escape(low.value_text)} ({format_percent(low.mean)})"
         return f"highest with {highest}, lowest with {lowest}"
     return _describe_numeric(curve, high, low)
 
@@ -200,8 +184,6 @@ def _describe_numeric(curve: PartialDependence, high: CurvePoint, low: CurvePoin
 
 def _mean_probabilities(fold: EvaluatedFold, feature: Feature, grid: Sequence[Any]) -> npt.NDArray[np.float64]:
     """Mean probability of the positive class over a fold's rows, with the column at each value of the grid."""
-    import pandas as pd
-
     predict_proba, X, y = fold
     X, _ = sample_rows(X, y, MAX_CURVE_ROWS, 0)
     repeated = X.iloc[np.tile(np.arange(len(X)), len(grid))].reset_index(drop=True)

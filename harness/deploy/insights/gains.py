@@ -72,9 +72,8 @@ class Campaign:
         if self.budget is not None and not self.cost:
             raise EvenhandError("--budget says how much may be spent: say what one contact costs, --contact-cost")
         if self.value is not None and self.cost is None:
-            raise EvenhandError(
-                "--value says what a success is worth: say what one contact costs, --contact-cost (0 is one)"
-            )
+            message = "--value says what a success is worth: say what one contact costs, --contact-cost (0 is one)"
+            raise EvenhandError(message)
 
     @property
     def max_contacts(self) -> int | None:

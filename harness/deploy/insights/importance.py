@@ -12,28 +12,18 @@ import itertools
 import math
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import pandas as pd
 
-from harness.deploy.insights.dependence import (
-    CurvePoint,
-    EvaluatedFold,
-    IntervalEstimator,
-    PartialDependence,
-    measure_dependence,
-    sample_rows,
-)
+from harness.deploy.insights import dependence
+from harness.deploy.insights.dependence import EvaluatedFold, IntervalEstimator, PartialDependence
+from harness.deploy.schema import Schema
 from harness.metrics.metric import Metric, Predictions
 from harness.registry.task import Features
 from harness.seeding import seed_of
-
-if TYPE_CHECKING:
-    from harness.deploy.schema import Schema
-if TYPE_CHECKING:
-    import pandas as pd
-
 
 MIN_ASSOCIATION = 0.8  #: absolute rank correlation, Cramér's V or correlation ratio from which columns are grouped
 MAX_GROUPING_ROWS = 4000
@@ -61,8 +51,6 @@ def find_column_groups(frames: Sequence[Features]) -> list[tuple[str, ...]]:
     Spearman (1904), The proof and measurement of association between two things.
     Bergsma (2013), A bias-correction for Cramér's V and Tschuprow's T.
     """
-    import pandas as pd
-
     X = pd.concat(list(frames), ignore_index=True).iloc[:MAX_GROUPING_ROWS]
     names = list(X.columns)
     ranks = {name: _centred_ranks(X[name]) for name in names}
@@ -210,7 +198,7 @@ def measure_importances(
     units = [(name,) for name in features] + groups
     scores, losses = [], []
     for number, (predict_proba, X, y) in enumerate(folds):
-        sample, classes = sample_rows(X, y, MAX_ROWS, seed_of(seed, "drivers rows", number))
+        sample, classes = dependence.sample_rows(X, y, MAX_ROWS, seed_of(seed, "drivers rows", number))
         scores.append(metric.compute(Predictions(classes, predict_proba(sample))))
         shuffle_seed = seed_of(seed, "shuffled", number)
         losses.append(_losses((predict_proba, sample, classes), metric, scores[-1], units, shuffle_seed))
@@ -225,7 +213,7 @@ def measure_importances(
         # the shared rows. The grouped jackknife accounts for that: its variance for k equal folds is (k - 1)² / k times s².
         jackknife_ratio = max(0.0, 1 / ratio - 1)
         for index, column in enumerate(ranked[:MAX_CURVES]):
-            curve = measure_dependence(folds, features[column.columns[0]], jackknife_ratio, interval)
+            curve = dependence.measure_dependence(folds, features[column.columns[0]], jackknife_ratio, interval)
             ranked[index] = ColumnImportance(column.columns, column.loss, column.ci_half_width, curve)
     label = metric.label or metric.name
     if metric.metric_type == "decision" and len(schema.classes) == 2:
@@ -326,8 +314,8 @@ def _importance_from_json(plain: dict[str, Any]) -> ColumnImportance:
     return ColumnImportance(tuple(plain["columns"]), _nan_if_none(plain["loss"]), _nan_if_none(plain["half"]), curve)
 
 
-def _point_from_json(plain: dict[str, Any]) -> CurvePoint:
-    return CurvePoint(plain["at"], plain["shown"], _nan_if_none(plain["mean"]), _nan_if_none(plain["half"]))
+def _point_from_json(plain: dict[str, Any]) -> dependence.CurvePoint:
+    return dependence.CurvePoint(plain["at"], plain["shown"], _nan_if_none(plain["mean"]), _nan_if_none(plain["half"]))
 
 
 def _nan_if_none(number: float | None) -> float:

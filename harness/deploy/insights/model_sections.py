@@ -8,22 +8,14 @@ from collections.abc import Sequence
 import numpy as np
 
 from harness.deploy.error_analysis import wilson_interval
+from harness.deploy.insights import page
 from harness.deploy.insights.confidence import QUANTILES, Z_95, Confidence, ReliabilityBin, new_rows_caveat
 from harness.deploy.insights.contact_list import describe_shapley_values
 from harness.deploy.insights.contributions import ContributionSummary
 from harness.deploy.insights.counterfactuals import Counterfactual, FrequentChange, group_by_change
 from harness.deploy.insights.dependence import NO_CURVE, NO_DIRECTION, describe_dependence
 from harness.deploy.insights.importance import ColumnImportance, Importances, rank_units
-from harness.deploy.insights.page import (
-    MAX_VISIBLE_ROWS,
-    Block,
-    FoldedBlock,
-    InsightsSection,
-    folding_table,
-    plot_confidence,
-    plot_dependence,
-    plot_importances,
-)
+from harness.deploy.insights.page import Block, FoldedBlock, InsightsSection, folding_table
 from harness.deploy.insights.row_sections import describe_counted_rows
 from harness.deploy.insights.scored_rows import ScoredRows
 from harness.deploy.insights.shapley import shapley_values
@@ -74,11 +66,10 @@ def importance_section(
     else:
         blocks += _importance_blocks(scored, importances)
     if summary is not None:
-        rows = [
-            [escape(name), format_decimal(size)]
-            for name, size in zip(summary.names, summary.mean_sizes, strict=True)
-            if size > 0
-        ]
+        rows = []
+        for name, size in zip(summary.names, summary.mean_sizes, strict=True):
+            if size > 0:
+                rows.append([escape(name), format_decimal(size)])
         blocks.append(
             FoldedBlock(
                 f"What each column adds for {format_count(summary.rows, 'row')} of these data",
@@ -111,9 +102,9 @@ def _importance_blocks(scored: ScoredRows, importances: Importances) -> list[Blo
     )
     header = ["Column", "Loss", "How the mean probability moves with it"]
     visible, *folded = folding_table(header, rows)
-    blocks = [introduction, visible, *folded, plot_importances(units[:MAX_VISIBLE_ROWS], importances.label)]
+    blocks = [introduction, visible, *folded, page.plot_importances(units[: page.MAX_VISIBLE_ROWS], importances.label)]
     # The columns are sorted by loss already; those with a curve come first.
-    curves = plot_dependence(importances.columns, scored.bundle.schema.classes[-1])
+    curves = page.plot_dependence(importances.columns, scored.bundle.schema.classes[-1])
     if curves:
         blocks.append(curves)
         blocks.append(
@@ -167,9 +158,8 @@ def counterfactual_section(
     """
     title = "What would change the answer"
     if scored.bundle.schema.modality != "tabular":
-        return InsightsSection(
-            title, ("This is for tables: a text or an image has no columns that could be acted on.",)
-        )
+        note = "This is for tables: a text or an image has no columns that could be acted on."
+        return InsightsSection(title, (note,))
     if not actionable:
         note = "Say which columns somebody can act on, with `--actionable`, and the nearest changes stand here."
         return InsightsSection(title, (note,))
@@ -234,7 +224,7 @@ def confidence_section(scored: ScoredRows, confidence: Confidence) -> InsightsSe
         f"less than half. Probabilities below which {levels} of the rows lie: "
         f"{', '.join(map(format_decimal, confidence.quantiles))}."
     )
-    blocks: list[Block] = [introduction, plot_confidence(scored.positive_proba, scored.threshold, confidence.bins)]
+    blocks: list[Block] = [introduction, page.plot_confidence(scored.positive_proba, scored.threshold, confidence.bins)]
     if confidence.bins:
         verdict = (
             "which chance does not explain: **take probabilities, and profits computed from them, as an order only**"
@@ -338,9 +328,8 @@ def _uncertain_section(scored: ScoredRows, seed: int) -> InsightsSection:
         identifier = escape(scored.identifiers.iloc[row, 0]) if scored.identifiers.shape[1] else f"{row + 1:,}"
         cells = [identifier]
         for class_index in np.argsort(-scored.proba[row])[:2]:
-            cells.append(
-                f"{escape(bundle.schema.classes[class_index])} ({format_decimal(scored.proba[row, class_index])})"
-            )
+            name = escape(bundle.schema.classes[class_index])
+            cells.append(f"{name} ({format_decimal(scored.proba[row, class_index])})")
         table.append([*cells, escape("; ".join(describe_shapley_values(values)))])
     header = ["Row", "Likeliest", "Next", "Mostly because, for the model's first choice"]
     introduction = "The least sure ones, which a person should look at:"

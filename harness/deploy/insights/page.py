@@ -184,9 +184,8 @@ def plot_importances(units: Sequence[ColumnImportance], label: str) -> SvgFigure
         axes.set_yticks(heights, names)
         axes.grid(visible=False, axis="y")
         axes.set_xlabel(f"loss of {label} when shuffled")
-        return _to_svg(
-            figure, f"What is lost without each column: dot and line are the mean and its 95 % interval; {label}"
-        )
+        description = f"What is lost without each column: dot and line are the mean and its 95 % interval; {label}"
+        return _to_svg(figure, description)
 
 
 def plot_dependence(importances: Sequence[ColumnImportance], positive: str) -> SvgFigure | None:
@@ -280,9 +279,8 @@ def _draw_dependence(axes: Axes, curve: PartialDependence) -> None:
         axes.locator_params(axis="x", nbins=5)
         if points[0].value_text != f"{numbers[0]:.6g}":
             step = max(1, len(points) // 2)  # dates are long, so only three are written
-            axes.set_xticks(
-                numbers[::step], list(map(attrgetter("value_text"), points[::step])), rotation=30, ha="right"
-            )
+            texts = list(map(attrgetter("value_text"), points[::step]))
+            axes.set_xticks(numbers[::step], texts, rotation=30, ha="right")
     else:
         positions = np.arange(len(points))
         axes.errorbar(positions, means, yerr=margins, **DOTS)

@@ -109,9 +109,8 @@ def _read_importances(bundle: Bundle) -> Importances | None:
     try:
         return importances_from_json(plain)
     except (KeyError, TypeError, ValueError) as error:
-        raise BundleError(
-            f"{bundle.folder}: drivers.json cannot be understood ({error}): export the bundle again"
-        ) from error
+        message = f"{bundle.folder}: drivers.json cannot be understood ({error}): export the bundle again"
+        raise BundleError(message) from error
 
 
 def _describe_request(scored: ScoredRows, request: InsightsRequest) -> str:

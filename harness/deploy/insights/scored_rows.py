@@ -6,10 +6,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from operator import attrgetter
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import pandas as pd
 
 from harness.data.columns import to_text
 from harness.data.table import row_keys
@@ -20,9 +21,6 @@ from harness.deploy.schema import Schema
 from harness.errors import DataError, EvenhandError
 from harness.registry.registry import suggestion
 from harness.registry.task import Features, take
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 Positions = npt.NDArray[np.int64]
 
@@ -73,9 +71,8 @@ class InsightsRequest:
         names = [feature.name for feature in schema.features]
         for name in self.actionable:
             if schema.modality != "tabular":
-                raise EvenhandError(
-                    f"--actionable {name}: a bundle of {schema.modality}s has no columns that could be changed"
-                )
+                message = f"--actionable {name}: a bundle of {schema.modality}s has no columns that could be changed"
+                raise EvenhandError(message)
             if name not in names:
                 raise EvenhandError(f"--actionable {name}: the model reads no such column: {suggestion(name, names)}")
 
@@ -177,8 +174,6 @@ def read_scored_rows(bundle: Bundle, request: InsightsRequest) -> ScoredRows:
         count += len(batch.frame)
     if not count:
         raise DataError(f"{request.source} holds no rows: there is nothing to say of them")
-    import pandas as pd
-
     X = _concatenate_features(batches)
     frame = pd.concat(map(attrgetter("frame"), batches), ignore_index=True)
     proba, source = _score(bundle, X)
@@ -190,8 +185,6 @@ def read_scored_rows(bundle: Bundle, request: InsightsRequest) -> ScoredRows:
 
 
 def _concatenate_features(batches: Sequence[RowBatch]) -> Features:
-    import pandas as pd
-
     features = [batch.inputs.X for batch in batches]
     if len(features) == 1:
         return features[0]
@@ -244,9 +237,8 @@ def _read_outcomes(bundle: Bundle, request: InsightsRequest, frame: pd.DataFrame
         if target is None:
             return None, np.full(len(frame), -1, dtype=np.int64)
         if target not in frame.columns:
-            raise DataError(
-                f"no such column {target!r} (--target): {suggestion(target, list(map(str, frame.columns)))}"
-            )
+            message = f"no such column {target!r} (--target): {suggestion(target, list(map(str, frame.columns)))}"
+            raise DataError(message)
         outcomes = to_text(frame[target])
         unknown = outcomes[outcomes.notna() & ~outcomes.isin(classes)]
         if len(unknown):

@@ -8,19 +8,17 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
+import pandas as pd
 
 from harness.data.table import row_keys
 from harness.deploy.error_analysis import clopper_pearson_interval
 from harness.deploy.insights.scored_rows import ScoredRows
 from harness.deploy.schema import Feature
 from harness.registry.task import take
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 MIN_OUTCOMES = 200  #: rows with an outcome below which half of them are too few
 MAX_LEAVES, MAX_DEPTH = 8, 3
@@ -181,10 +179,10 @@ def describe_path(path: _Path, questions: list[SplitQuestion]) -> list[str]:
     bounds: dict[int, tuple[float, float]] = {}
     excluded: dict[str, list[str]] = {}
     descriptions: dict[Any, str] = {}  # a category by its name, any other question by its position
-    level_questions = [
-        (questions[position], above) for position, above, _ in path if questions[position].level is not None
-    ]
-    known_categories = {question.feature.name for question, above in level_questions if above}
+    known_categories = set()
+    for position, above, _ in path:
+        if above and questions[position].level is not None:
+            known_categories.add(questions[position].feature.name)
     for position, above, threshold in path:
         question = questions[position]
         feature = question.feature
@@ -212,9 +210,9 @@ def _describe_excluded(feature: Feature, levels: list[str]) -> str:
     others, missing = feature.shares[-2:]
     if len(remaining) == 1 and not others and not missing:
         return f"{feature.name} is {remaining[0]}"
-    return (
-        f"{feature.name} is not {levels[0]}" if len(levels) == 1 else f"{feature.name} is none of {', '.join(levels)}"
-    )
+    if len(levels) == 1:
+        return f"{feature.name} is not {levels[0]}"
+    return f"{feature.name} is none of {', '.join(levels)}"
 
 
 def _describe_range(question: SplitQuestion, low: float, high: float) -> str:

@@ -24,6 +24,7 @@ from typing import Any, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
+import pandas as pd
 
 from harness.deploy.schema import Feature, Schema, typical_row
 from harness.registry.task import Features
@@ -229,8 +230,6 @@ def _column_game(schema: Schema, row: Features, references: Features) -> Coopera
             active.append(index)
 
     def build(coalitions: Coalitions, reference: Positions) -> Features:
-        import pandas as pd
-
         columns: dict[str, Any] = {}
         for index, feature in enumerate(schema.features):
             chosen = np.where(coalitions[:, index], len(references), reference)
@@ -252,8 +251,6 @@ def _column_game(schema: Schema, row: Features, references: Features) -> Coopera
 
 def _to_column(feature: Feature, values: list[Any]) -> Any:
     """Make a column of single values, as `read_rows` returns it."""
-    import pandas as pd
-
     if feature.kind != "category":
         return np.array(values, dtype=np.float64)  # None becomes NaN
     levels = list(dict.fromkeys(value for value in values if value is not None))

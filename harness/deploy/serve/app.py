@@ -8,18 +8,19 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, TypeVar
 
 from fastapi import FastAPI, Request, Response
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from starlette.exceptions import HTTPException
 from starlette.responses import FileResponse
 
+from harness.deploy.bundle import Bundle
 from harness.deploy.insights.shapley import ShapleyValues, shapley_values
 from harness.deploy.predict import read_rows
 from harness.deploy.schema import typical_row
 from harness.deploy.serve.auth import TokenAuth
-from harness.deploy.serve.batching import Batcher
+from harness.deploy.serve.batching import BatchAnswer, Batcher
 from harness.deploy.serve.monitoring import DriftMonitor, RequestMonitor, ServiceMetrics
 from harness.deploy.serve.requests import MAX_BODY_BYTES, MAX_ROWS, ParsedRows, RequestError, parse_body
 from harness.deploy.serve.responses import (
@@ -31,10 +32,6 @@ from harness.deploy.serve.responses import (
     predictions_json,
 )
 from harness.deploy.validate import InvalidRowsError
-
-if TYPE_CHECKING:
-    from harness.deploy.bundle import Bundle
-    from harness.deploy.serve.batching import BatchAnswer
 
 PAGE_FOLDER = Path(__file__).parent / "page"
 PAGES = {"/": "page.html", "/page.css": "page.css", "/page.js": "page.js", "/docs": "docs.html", "/docs.js": "docs.js"}

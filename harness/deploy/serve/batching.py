@@ -14,16 +14,15 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from operator import attrgetter
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+import numpy as np
+import numpy.typing as npt
+
+from harness.deploy.bundle import Bundle
+from harness.deploy.predict import read_rows
 from harness.deploy.serve.requests import ParsedRows, RequestError
-
-if TYPE_CHECKING:
-    import numpy as np
-    import numpy.typing as npt
-
-    from harness.deploy.bundle import Bundle
-    from harness.registry.task import Features
+from harness.registry.task import Features
 
 MAX_BATCH_ROWS = 10_000
 MAX_QUEUED_ROWS = 100_000  #: beyond it requests are refused
@@ -99,8 +98,6 @@ class Batcher:
 
     def predict_in_chunks(self, X: Features) -> npt.NDArray[np.float64]:
         """Predict probabilities (n, k) of many rows from another thread; requests are predicted between the chunks."""
-        import numpy as np
-
         chunks = [X[start : start + CHUNK_ROWS] for start in range(0, len(X), CHUNK_ROWS)]
         return np.concatenate([self.worker.submit(self.bundle.predict_proba, chunk).result() for chunk in chunks])
 
@@ -181,8 +178,6 @@ def answer_requests(
 
 
 def _predict(bundle: Bundle, rows: ParsedRows) -> tuple[BatchAnswer, Features]:
-    from harness.deploy.predict import read_rows
-
     inputs = read_rows(bundle.schema, rows.columns)
     proba = bundle.predict_proba(inputs.X)
     flags: dict[int, list[tuple[str, str]]] = {}

@@ -12,20 +12,17 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from operator import itemgetter
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from harness.deploy.schema import Schema, bin_counts
 from harness.deploy.serve.responses import error_response
-
-if TYPE_CHECKING:
-    import numpy as np
-    import numpy.typing as npt
-    from starlette.types import ASGIApp, Message, Receive, Scope, Send
-
-    from harness.deploy.schema import Schema
-    from harness.registry.task import Features
-
+from harness.registry.task import Features
 
 BLOCK_ROWS = 1_000  #: rows of a block of counts
 MAX_BLOCKS = 20  #: older blocks are dropped
@@ -57,8 +54,6 @@ class DriftMonitor:
             self._count_pending()
 
     def _count_pending(self) -> None:
-        from harness.deploy.schema import bin_counts
-
         for X in _concatenate(self.pending):
             counts = bin_counts(self.schema, X)
             if self.blocks and self.blocks[-1][0].sum() < BLOCK_ROWS:
@@ -68,8 +63,6 @@ class DriftMonitor:
 
     def report(self) -> dict[str, Any]:
         """Return, per column, the population stability index, its 95 % point without drift, and a verdict."""
-        import numpy as np
-
         self._count_pending()
         totals = [np.sum(column_blocks, axis=0) for column_blocks in zip(*self.blocks, strict=True)]
         rows = sum(int(block[0].sum()) for block in self.blocks)
@@ -77,18 +70,14 @@ class DriftMonitor:
         for feature, counts in zip(self.schema.features, totals, strict=False):
             index, limit = population_stability(feature.shares, self.schema.rows, counts)
             verdict = _verdict(index, limit, rows)
-            columns.append(
-                {"name": feature.name, "psi": round(index, 4), "by_chance": round(limit, 4), "verdict": verdict}
-            )
+            sizes = {"psi": round(index, 4), "by_chance": round(limit, 4)}
+            columns.append({"name": feature.name, **sizes, "verdict": verdict})
         columns.sort(key=itemgetter("psi"), reverse=True)
         return {"rows": rows, "training_rows": self.schema.rows, "fewest_rows": MIN_ROWS, "columns": columns}
 
 
 def _concatenate(batches: list[Features]) -> list[Features]:
     """Concatenate rows, if that keeps the types of their columns: categories with an unknown level have another type."""
-    import numpy as np
-    import pandas as pd
-
     if len(batches) < 2:
         return batches
     if not hasattr(batches[0], "columns"):
@@ -124,8 +113,6 @@ def population_stability(
     ----------
     Wilson & Hilferty (1931), The distribution of chi-square: the approximation of its quantile.
     """
-    import numpy as np
-
     shares, bins, count = np.array(training_shares), len(training_shares), int(counts.sum())
     training = (shares * training_rows + 0.5) / (training_rows + 0.5 * bins)
     new = (counts + 0.5) / (count + 0.5 * bins)

@@ -8,12 +8,10 @@ from base64 import b64decode
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from harness.deploy.schema import Schema
 from harness.errors import EvenhandError
-
-if TYPE_CHECKING:
-    from harness.deploy.schema import Schema
 
 MAX_ROWS = 10_000
 MAX_BODY_BYTES = 16 * 2**20
@@ -136,9 +134,8 @@ def _parse_json(body: bytes, names: Sequence[str], max_rows: int) -> ParsedRows:
     _check_count(len(rows), max_rows)
     for i, row in enumerate(rows):
         if not isinstance(row, dict):
-            raise RequestError(
-                422, f"row {i} must be an object of columns and values, not {_type_name(row)}", "rows", i
-            )
+            message = f"row {i} must be an object of columns and values, not {_type_name(row)}"
+            raise RequestError(422, message, "rows", i)
     columns = {name: _json_column(rows, name) for name in names}
     if b"NaN" in body:
         _refuse_nan(columns)

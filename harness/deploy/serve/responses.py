@@ -6,18 +6,16 @@ import csv
 import io
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from importlib.metadata import version
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from pydantic_core import to_json
 from starlette.responses import Response
 
+from harness.deploy.bundle import Bundle
+from harness.deploy.insights.shapley import ShapleyValues
+from harness.deploy.schema import Feature, Schema
+from harness.deploy.serve.batching import BatchAnswer
 from harness.deploy.serve.requests import CSV, JSON, MAX_ROWS
-
-if TYPE_CHECKING:
-    from harness.deploy.bundle import Bundle
-    from harness.deploy.insights.shapley import ShapleyValues
-    from harness.deploy.schema import Feature, Schema
-    from harness.deploy.serve.batching import BatchAnswer
 
 DECIMALS = 6
 MAX_EXPLAINED_ROWS = 20
@@ -36,9 +34,8 @@ NUMBER: dict[str, Any] = {"type": "number"}
 INTEGER: dict[str, Any] = {"type": "integer"}
 OBJECT: dict[str, Any] = {"type": "object"}
 STRING_OR_NULL: dict[str, Any] = {"type": ["string", "null"]}
-GREY_PNG = (
-    "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAAAAAA6fptVAAAACklEQVR4nGNoAAAAggCBd81ytgAAAABJRU5ErkJggg=="  #: of one pixel
-)
+#: An image of one pixel.
+GREY_PNG = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAAAAAA6fptVAAAACklEQVR4nGNoAAAAggCBd81ytgAAAABJRU5ErkJggg=="
 
 
 def error_response(

@@ -11,16 +11,13 @@ import socket
 import sys
 import time
 from types import FrameType
-from typing import TYPE_CHECKING
 
 import uvicorn
 
+from harness.deploy.bundle import Bundle
 from harness.deploy.serve.app import Service, make_app, make_service
 from harness.deploy.serve.monitoring import LOGGER, JsonLogFormatter
 from harness.errors import EvenhandError
-
-if TYPE_CHECKING:
-    from harness.deploy.bundle import Bundle
 
 MAX_DRAIN_SECONDS = 60  #: for requests that are still processed
 #: Seconds after SIGTERM in which requests are still accepted, each connection being closed after its response: clients and

@@ -129,9 +129,8 @@ class _WorkerPool:
             used, limits = worker.process.memory_mb(), self.limits
             if used > limits.memory_mb:
                 self._remove(worker)
-                self._store_lost_cell(
-                    worker, "memory", f"used {used:.0f} MB, more than the {limits.memory_mb} MB it may"
-                )
+                reason = f"used {used:.0f} MB, more than the {limits.memory_mb} MB it may"
+                self._store_lost_cell(worker, "memory", reason)
             elif time.monotonic() - worker.started > limits.seconds:
                 self._remove(worker)
                 self._store_lost_cell(worker, "timeout", f"took longer than {limits.seconds:g} s")
