@@ -75,11 +75,7 @@ def anytime_figure(lines: tuple[SearchCurve, ...], families: tuple[str, ...], la
     axes = figure.subplots()
     for line in lines:
         family = families.index(line.family)
-        look: dict[str, Any] = {
-            "color": style.colour_of(family),
-            "marker": style.marker_of(family),
-            "linestyle": "-",
-        }
+        look: dict[str, Any] = {"color": style.colour_of(family), "marker": style.marker_of(family), "linestyle": "-"}
         name = style.shorten(line.family, MAX_NAME_LENGTH)
         if line.strategy != "none":
             name += f"/{style.shorten(line.strategy, MAX_NAME_LENGTH)}"
