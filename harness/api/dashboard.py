@@ -75,8 +75,7 @@ class MergedStudies:
         import optuna
         from optuna_dashboard import save_note
 
-        reports = [name for name in REPORTS if (self.store.folder / name).exists()]
-        report = reports[0] if reports else ""
+        report = next((name for name in REPORTS if (self.store.folder / name).exists()), "")
         for name in self.study_names[path]:
             study = optuna.load_study(study_name=name, storage=self.storage)
             save_note(study, study_note(study, cell, run["tasks"][cell["task"]], test_scores, report))

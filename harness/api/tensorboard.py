@@ -95,9 +95,8 @@ def serve_tensorboard(store: Store, port: int) -> None:
 
     server = program.TensorBoard(default.get_plugins())
     # Without its fast loader, which would be a process of its own.
-    server.configure(
-        (None, "--logdir", str(folder), "--host", "127.0.0.1", "--port", str(port), "--load_fast", "false")
-    )
+    address = ("--host", "127.0.0.1", "--port", str(port))
+    server.configure((None, "--logdir", str(folder), *address, "--load_fast", "false"))
     try:
         url = server.launch()
     except TensorBoardServerException as error:

@@ -184,11 +184,6 @@ def _check_columns(file: Path, columns: dict[str, Any]) -> None:
                 raise EvenhandError(f"--{option} names the column {name!r} whose texts are to be read")
 
 
-def default_folder(options: RunOptions, request: Request) -> Path:
-    """Name the folder of a run without --out: `results/` and the name of the suite or of the tasks."""
-    return Path("results") / (options.suite or "-".join(request.tasks)[:80])
-
-
 def parse_seconds(text: str | None) -> float | None:
     """Read a length of time such as 90, 90s, 5m or 2h; None for None.
 

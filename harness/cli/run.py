@@ -65,7 +65,7 @@ def run(  # noqa: PLR0913, PLR0917 -- the options of a command line are one list
         --strategy none --strategy smote --trials 20 --folds 5 --seed 1 --out results/c
     """
     from harness.api.session import SessionOptions, run_session
-    from harness.cli.options import RunOptions, default_folder, make_request, parse_seconds, parse_statuses
+    from harness.cli.options import RunOptions, make_request, parse_seconds, parse_statuses
     from harness.registry.registry import absolute_plugins, load_registry
     from harness.store.store import Store
 
@@ -94,7 +94,7 @@ def run(  # noqa: PLR0913, PLR0917 -- the options of a command line are one list
         tensorboard=tensorboard,
         quiet=quiet,
     )
-    store = Store(out or default_folder(typed, request))
+    store = Store(out or Path("results") / (suite or "-".join(request.tasks)[:80]))
     finished = run_session(request, registry, store, options)
     if not finished:
         raise typer.Exit(130)

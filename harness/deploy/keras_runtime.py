@@ -45,8 +45,7 @@ class TracedClassifier:
 
     def predict_proba(self, X: Any) -> npt.NDArray[np.float32]:
         """Predict the probability of every class, shape (n, k)."""
-        proba: npt.NDArray[np.float32] = self.network.loss.probabilities(self.logits(self.network.inputs(X)))
-        return proba
+        return np.asarray(self.network.loss.probabilities(self.logits(self.network.inputs(X))))
 
 
 @dataclass(frozen=True)

@@ -351,9 +351,8 @@ def _limits(manifest: Mapping[str, Any], inputs: CardInputs) -> str:
     if manifest["modality"] == "tabular":
         limits.insert(1, "Rows whose columns mean something else, or are known only after the outcome is.")
     if inputs.position.tied:
-        limits.append(
-            "An argument that its family or strategy is better than those that are not significantly different from it."
-        )
+        others = "those that are not significantly different from it"
+        limits.append(f"An argument that its family or strategy is better than {others}.")
     return _bullets(limits)
 
 

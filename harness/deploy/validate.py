@@ -300,9 +300,8 @@ def _check_unicode(feature: Feature, cells: pd.Series, text: str) -> str:
     try:
         text.encode()
     except UnicodeEncodeError as error:
-        raise _invalid_value(
-            feature, _row_of(cells, text), f"one that is no Unicode, {text[:MAX_SHOWN_CHARACTERS]!a}"
-        ) from error
+        description = f"one that is no Unicode, {text[:MAX_SHOWN_CHARACTERS]!a}"
+        raise _invalid_value(feature, _row_of(cells, text), description) from error
     return text
 
 

@@ -293,14 +293,12 @@ def _class_text(source: str, qualified_name: str) -> str:
         prefix, parent = parents.pop()
         for child in ast.iter_child_nodes(parent):
             name = prefix + getattr(child, "name", "")
-            if isinstance(child, ast.ClassDef) and name == qualified_name:
-                return _syntax_text(child)
             if isinstance(child, ast.ClassDef):
+                if name == qualified_name:
+                    return _syntax_text(child)
                 parents.append((f"{name}.", child))
-            elif isinstance(child, FunctionNode):
-                parents.append((f"{name}.<locals>.", child))
             else:
-                parents.append((prefix, child))
+                parents.append((f"{name}.<locals>." if isinstance(child, FunctionNode) else prefix, child))
     return ""
 
 
@@ -321,9 +319,7 @@ def _syntax_text(node: Any) -> str:
 
 def _without_docstring(node: ast.AST, body: list[Any]) -> list[Any]:
     documented = isinstance(node, (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef))
-    if documented and body and isinstance(body[0], ast.Expr) and isinstance(body[0].value, ast.Constant):
-        return body[1:] if isinstance(body[0].value.value, str) else body
-    return body
+    return body[1:] if documented and ast.get_docstring(node, clean=False) is not None else body
 
 
 def _code_text(code: CodeType) -> str:

@@ -193,8 +193,7 @@ def _format_largest(reasons: Sequence[tuple[str, float]]) -> tuple[str, ...]:
 
 def is_close_call(p: npt.NDArray[np.float64], threshold: float) -> npt.NDArray[np.bool_]:
     """Return whether the odds of probabilities (n,) differ from the threshold's by less than a factor of 1.5."""
-    close: npt.NDArray[np.bool_] = np.abs(log_odds(p) - log_odds(np.array(threshold))) < CLOSE_CALL
-    return close
+    return np.asarray(np.abs(log_odds(p) - log_odds(np.array(threshold))) < CLOSE_CALL)
 
 
 def _describe_confidence(scored: ScoredRows, row: int) -> str:

@@ -219,8 +219,7 @@ def _bin_column(scored: ScoredRows, feature: Feature) -> Positions:
         levels = dict(zip(feature.levels, range(len(feature.levels)), strict=True))
         level_bins = [levels.get(str(level), len(levels)) for level in column.cat.categories]
         # The last entry serves code -1, which stands for a missing value.
-        bins: Positions = np.array([*level_bins, len(levels)])[column.cat.codes.to_numpy()]
-        return bins
+        return np.asarray(np.array([*level_bins, len(levels)])[column.cat.codes.to_numpy()])
     numbers = column.to_numpy(np.float64)
     positions = np.searchsorted(feature.edges, numbers, side="right")
     return np.where(np.isnan(numbers), _bin_count(feature) - 1, positions).astype(np.int64)

@@ -193,5 +193,4 @@ def _mean_probabilities(fold: EvaluatedFold, feature: Feature, grid: Sequence[An
     else:
         repeated[feature.name] = np.asarray(grid, dtype=np.float64)[codes]
     proba = np.asarray(predict_proba(repeated), dtype=np.float64)[:, 1]
-    means: npt.NDArray[np.float64] = proba.reshape(len(grid), len(X)).mean(axis=1)
-    return means
+    return np.asarray(proba.reshape(len(grid), len(X)).mean(axis=1))

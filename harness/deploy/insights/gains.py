@@ -211,8 +211,7 @@ def _gains_curve(y: Labels, weights: Floats, table_shares: Floats) -> tuple[Floa
 
 def _profit_curve(curve: Floats, prevalence: float, campaign: Campaign) -> Floats:
     """Return the profit per 1,000 rows at each of `CURVE_SHARES`."""
-    profit: Floats = PROFIT_ROWS * ((campaign.gain or 0) * prevalence * curve - (campaign.cost or 0) * CURVE_SHARES)
-    return profit
+    return np.asarray(PROFIT_ROWS * ((campaign.gain or 0) * prevalence * curve - (campaign.cost or 0) * CURVE_SHARES))
 
 
 def _with_percentiles(estimate: Floats, samples: list[Floats]) -> GainsCurve:

@@ -246,9 +246,8 @@ def confidence_section(scored: ScoredRows, confidence: Confidence) -> InsightsSe
         blocks.append(FoldedBlock("Tenths of the rows by probability", table))
     if confidence.unseen_values:
         columns = _format_column_counts(confidence.unseen_values)
-        blocks.append(
-            f"Values that training did not have, where the model has nothing to go by: {columns} of {confidence.rows:,} rows."
-        )
+        note = f"Values that training did not have, where the model has nothing to go by: {columns} of {confidence.rows:,} rows."
+        blocks.append(note)
     if confidence.missing_values:
         blocks.append(f"Missing values: {_format_column_counts(confidence.missing_values)}.")
     if not confidence.unseen_values and not confidence.missing_values:

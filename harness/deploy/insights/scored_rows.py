@@ -112,8 +112,7 @@ class ScoredRows:
     @property
     def new_with_outcome(self) -> npt.NDArray[np.bool_]:
         """Mask (n,) of the rows with a known outcome that equal no training row."""
-        mask: npt.NDArray[np.bool_] = (self.y >= 0) & (self.source == NEW)
-        return mask
+        return np.asarray((self.y >= 0) & (self.source == NEW))
 
     @property
     def positive_label(self) -> str:
@@ -129,8 +128,7 @@ class ScoredRows:
     @property
     def positive_proba(self) -> npt.NDArray[np.float64]:
         """The probability (n,) of the positive class of two."""
-        positive: npt.NDArray[np.float64] = self.proba[:, 1]
-        return positive
+        return np.asarray(self.proba[:, 1])
 
     @property
     def threshold(self) -> float:

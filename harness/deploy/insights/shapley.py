@@ -138,8 +138,7 @@ def shapley_values(
 def log_odds(proba: npt.NDArray[Any]) -> Floats:
     """Log-odds of probabilities of any shape, clipped to 0.0001 and 0.9999."""
     p = np.clip(np.asarray(proba, dtype=np.float64), MIN_PROBABILITY, 1 - MIN_PROBABILITY)
-    odds: Floats = np.log(p) - np.log1p(-p)
-    return odds
+    return np.asarray(np.log(p) - np.log1p(-p))
 
 
 def format_feature_value(feature: Feature, value: Any) -> str:
@@ -239,14 +238,8 @@ def _column_game(schema: Schema, row: Features, references: Features) -> Coopera
     if len(references) > 1:
         reference_texts = [""] * len(row_texts)
     names = tuple(feature.name for feature in schema.features)
-    return CooperativeGame(
-        names,
-        tuple(row_texts),
-        tuple(reference_texts),
-        np.array(active, dtype=np.int64),
-        build,
-        n_references=len(references),
-    )
+    texts, positions = (tuple(row_texts), tuple(reference_texts)), np.array(active, dtype=np.int64)
+    return CooperativeGame(names, *texts, positions, build, n_references=len(references))
 
 
 def _to_column(feature: Feature, values: list[Any]) -> Any:
@@ -293,6 +286,5 @@ def _patch_game(image: npt.NDArray[np.uint8]) -> CooperativeGame:
 
     differs = np.bincount(patch.ravel(), weights=(image != plain).any(axis=2).ravel(), minlength=len(names)) > 0
     references = ("the picture's mean colour",) * len(names)
-    return CooperativeGame(
-        tuple(names), ("",) * len(names), references, np.flatnonzero(differs), build, MAX_IMAGE_EVALUATIONS
-    )
+    row_values, active = ("",) * len(names), np.flatnonzero(differs)
+    return CooperativeGame(tuple(names), row_values, references, active, build, MAX_IMAGE_EVALUATIONS)

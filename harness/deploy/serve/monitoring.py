@@ -147,9 +147,8 @@ class ServiceMetrics:
         self.registry = CollectorRegistry()
         options: dict[str, Any] = {"namespace": "evenhand", "registry": self.registry}
         self.requests = Counter("requests", "Requests answered", ["path", "status"], **options)
-        self.seconds = Histogram(
-            "seconds", "Seconds from request to answer", ["path"], buckets=LATENCY_BUCKETS, **options
-        )
+        latency: dict[str, Any] = {"buckets": LATENCY_BUCKETS, **options}
+        self.seconds = Histogram("seconds", "Seconds from request to answer", ["path"], **latency)
         self.rows = Counter("rows", "Rows answered", ["answer"], **options)
         self.flagged = Counter("flagged_rows", "Rows with something odd", **options)
         self.waiting = Gauge("waiting_rows", "Rows in line before the model", **options)

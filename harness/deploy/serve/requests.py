@@ -42,9 +42,7 @@ class RequestError(EvenhandError):
 
     def __init__(self, status: int, reason: str, field: str | None = None, row: int | None = None) -> None:
         super().__init__(reason)
-        self.status = status
-        self.field = field
-        self.row = row
+        self.status, self.field, self.row = status, field, row
 
 
 @dataclass(frozen=True)
