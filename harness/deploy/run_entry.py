@@ -17,14 +17,8 @@ from harness.evaluation.ranking import BASELINE, Ranking, can_test, rank
 from harness.evaluation.score_collection import collect_scores
 from harness.evaluation.scores import ANY_NAME, COMBINED_STAGES, Entry, ScoreRows, Scores, find_entry
 from harness.evaluation.significance import estimate
-from harness.metrics.calibration import (
-    FITTED_CALIBRATIONS,
-    NO_CALIBRATION,
-    PRIOR_CORRECTION,
-    Calibrator,
-    has_known_prior,
-    make_calibrator,
-)
+from harness.metrics import calibration as calibrations
+from harness.metrics.calibration import NO_CALIBRATION, Calibrator, has_known_prior, make_calibrator
 from harness.metrics.metric import Metric
 from harness.registry.registry import suggestion
 from harness.store.record import EntryResult, Record
@@ -264,14 +258,14 @@ def _exportable_names(ranking: Ranking) -> str:
 
 
 def _check_calibration(scores: Scores, task: str, entry: Entry) -> None:
-    known = (*FITTED_CALIBRATIONS, PRIOR_CORRECTION)
+    known = (*calibrations.FITTED_CALIBRATIONS, calibrations.PRIOR_CORRECTION)
     if entry.calibration not in known:
         advice = suggestion(entry.calibration, (NO_CALIBRATION, *known))
         raise EvenhandError(f"no such calibration {entry.calibration!r}: {advice}")
     if entry.stage not in RECALIBRATED_STAGES or entry.family == BASELINE:
         raise EvenhandError(f"{entry.family}/{entry.strategy}/{entry.stage} has no recalibrated scores: tuned ones do")
     strategy = scores.run["strategies"].get(entry.strategy, {})
-    if entry.calibration == PRIOR_CORRECTION and not has_known_prior(strategy, entry.strategy):
+    if entry.calibration == calibrations.PRIOR_CORRECTION and not has_known_prior(strategy, entry.strategy):
         message = f"--calibration prior is for weights and random over- or undersampling, not for the strategy {entry.strategy}"
         raise EvenhandError(message)
     if not len(scores.rows_of(task, entry, DEFAULT_THRESHOLD)):

@@ -286,6 +286,7 @@ def study_plan(cell: Cell, training: TrainingData, store: Store) -> StudyPlan:
     """The study of a cell: what is searched, with how much effort, and where its journal is."""
     spec, protocol, objective = training.spec, training.protocol, training.objective
     limits = [trials for trials in (protocol.trials, spec.family.trials) if trials is not None]
+    attributes = {"task": cell.task, "family": cell.family, "strategy": cell.strategy}
     return StudyPlan(
         name=cell.name,
         space=spec.space,
@@ -295,12 +296,7 @@ def study_plan(cell: Cell, training: TrainingData, store: Store) -> StudyPlan:
         objective=objective.name,
         greater_is_better=objective.greater_is_better,
         journal=store.journal(cell.id),
-        attributes={
-            "task": cell.task,
-            "family": cell.family,
-            "strategy": cell.strategy,
-            "fold": f"r{cell.repeat}f{cell.fold}",
-        },
+        attributes=attributes | {"fold": f"r{cell.repeat}f{cell.fold}"},
         one_strategy=len(spec.strategies) == 1,
     )
 

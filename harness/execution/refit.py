@@ -16,14 +16,8 @@ from harness.execution.cell import Cell, search_cache, study_plan
 from harness.execution.plan import cell_of
 from harness.execution.trainer import CellTrainer, TrainingData
 from harness.execution.worker import WorkerContext
-from harness.metrics.calibration import (
-    N_FOLDS,
-    NO_CALIBRATION,
-    Calibrator,
-    calibrated_threshold,
-    has_enough_rows,
-    make_calibrator,
-)
+from harness.metrics import calibration as calibrations
+from harness.metrics.calibration import NO_CALIBRATION, Calibrator, make_calibrator
 from harness.metrics.logits import Labels, Proba
 from harness.metrics.metric import best_threshold
 from harness.processes import ProgressCallback
@@ -144,8 +138,10 @@ def _choose_decision(
         return best_threshold(y, proba, costs) if fitted.classes == 2 else None, None
     predicted = ~np.isnan(proba).any(axis=1)
     y, proba = y[predicted], proba[predicted]
-    if not has_enough_rows(y, fitted.classes, N_FOLDS):
-        raise EvenhandError(f"a calibration takes {N_FOLDS} inner rows of every class: {entry.name} has fewer")
+    if not calibrations.has_enough_rows(y, fitted.classes, calibrations.N_FOLDS):
+        raise EvenhandError(
+            f"a calibration takes {calibrations.N_FOLDS} inner rows of every class: {entry.name} has fewer"
+        )
 
     def fit(part: Proba, labels: Labels) -> Calibrator:
         calibrator = make_calibrator(entry.calibration, part, labels, fitted.counts_before, fitted.counts_after)
@@ -155,5 +151,5 @@ def _choose_decision(
     threshold = None
     if fitted.classes == 2:
         seed = seed_of(training.protocol.seed, entry.task, "export", "recalibrate")
-        threshold = calibrated_threshold(fit, proba, y, seed, costs)
+        threshold = calibrations.calibrated_threshold(fit, proba, y, seed, costs)
     return threshold, fit(proba, y)

@@ -6,7 +6,8 @@ import base64
 import hashlib
 import io
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
 from operator import attrgetter
@@ -171,10 +172,7 @@ def shorten(name: str, max_length: int = MAX_NAME_LENGTH) -> str:
 
 def plot_importances(units: Sequence[ColumnImportance], label: str) -> SvgFigure:
     """Plot the loss without each column or group, with intervals; `label` names the metric."""
-    from matplotlib import rc_context
-
-    with rc_context(STYLE):
-        figure = _new_figure(6.2, 0.9 + 0.27 * len(units))
+    with _styled_figure(6.2, 0.9 + 0.27 * len(units)) as figure:
         axes = figure.subplots()
         names = [shorten(" + ".join(unit.columns), 34) for unit in units]
         heights = np.arange(len(units))[::-1]
@@ -190,16 +188,13 @@ def plot_importances(units: Sequence[ColumnImportance], label: str) -> SvgFigure
 
 def plot_dependence(importances: Sequence[ColumnImportance], positive: str) -> SvgFigure | None:
     """Plot the partial dependence of the first six columns that have a curve, on one scale; None without curves."""
-    from matplotlib import rc_context
-
     curves = {column.columns[0]: column.curve for column in importances if column.curve is not None}
     names = list(curves)[:MAX_PANELS]
     if not names:
         return None
-    with rc_context(STYLE):
-        n_columns = min(3, len(names))
-        n_rows = -(-len(names) // n_columns)
-        figure = _new_figure(2.15 * n_columns + 0.4, 2.1 * n_rows + 0.2)
+    n_columns = min(3, len(names))
+    n_rows = -(-len(names) // n_columns)
+    with _styled_figure(2.15 * n_columns + 0.4, 2.1 * n_rows + 0.2) as figure:
         panels = figure.subplots(n_rows, n_columns, sharey=True, squeeze=False).ravel()
         for axes, name in zip(panels, names, strict=False):
             _draw_dependence(axes, curves[name])
@@ -214,10 +209,7 @@ def plot_dependence(importances: Sequence[ColumnImportance], positive: str) -> S
 
 def plot_gains(gains: Gains, *, with_profit: bool) -> SvgFigure:
     """Plot the share of positives found by the share contacted; beside it the profit, or the ratio to chance."""
-    from matplotlib import rc_context
-
-    with rc_context(STYLE):
-        figure = _new_figure(6.4, 3.0)
+    with _styled_figure(6.4, 3.0) as figure:
         share_axes, ratio_axes = figure.subplots(1, 2)
         shares = gains.share_of_positives
         _draw_curve(share_axes, CURVE_SHARES, (shares.estimate, shares.low, shares.high), BLUE, 100)
@@ -246,10 +238,7 @@ def plot_gains(gains: Gains, *, with_profit: bool) -> SvgFigure:
 
 def plot_confidence(p: Floats, threshold: float, bins: Sequence[ReliabilityBin]) -> SvgFigure:
     """Plot the distribution of probabilities (n,), and in bins of the rows with an outcome whether they came true."""
-    from matplotlib import rc_context
-
-    with rc_context(STYLE):
-        figure = _new_figure(6.4 if bins else 4.2, 2.7)
+    with _styled_figure(6.4 if bins else 4.2, 2.7) as figure:
         panels = figure.subplots(1, 2 if bins else 1, squeeze=False)[0]
         panels[0].hist(p, bins=np.linspace(0, 1, 41), color=BLUE)
         panels[0].axvline(threshold, color=ORANGE, linewidth=1.2)
@@ -295,10 +284,14 @@ def _draw_curve(axes: Axes, shares: Floats, curve: Sequence[Floats] | Floats, co
     axes.fill_between(100 * shares, scale * low, scale * high, color=colour, alpha=0.2, linewidth=0)
 
 
-def _new_figure(width: float, height: float) -> Figure:
+@contextmanager
+def _styled_figure(width: float, height: float) -> Iterator[Figure]:
+    """Provide an empty figure; it must be drawn and saved within the block, in which our style holds."""
+    from matplotlib import rc_context
     from matplotlib.figure import Figure
 
-    return Figure(figsize=(width, height), layout="constrained")
+    with rc_context(STYLE):
+        yield Figure(figsize=(width, height), layout="constrained")
 
 
 def _to_svg(figure: Figure, description: str) -> SvgFigure:
