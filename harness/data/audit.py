@@ -6,12 +6,13 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
+import numpy as np
+import numpy.typing as npt
+
 from harness.data.table import row_keys
 from harness.registry.task import Table
 
 if TYPE_CHECKING:
-    import numpy as np
-    import numpy.typing as npt
     import pandas as pd
 
 Severity: TypeAlias = Literal["note", "warning"]
@@ -64,8 +65,6 @@ def audit(table: Table) -> tuple[Finding, ...]:
 
 def check_few_positives(table: Table) -> Iterator[Finding]:
     """Find classes with so few rows that a fold has only a handful."""
-    import numpy as np
-
     counts = np.bincount(table.y, minlength=len(table.classes))
     for name, count in zip(table.classes, counts, strict=True):
         if count < MIN_CLASS_ROWS:
@@ -75,8 +74,6 @@ def check_few_positives(table: Table) -> Iterator[Finding]:
 
 def check_duplicates(table: Table) -> Iterator[Finding]:
     """Find rows with the features of an earlier row."""
-    import numpy as np
-
     if repeated := len(table.y) - len(np.unique(row_keys(table.X))):
         share = repeated / len(table.y)
         consequence = "splits keep such rows on one side"
@@ -157,7 +154,6 @@ def _column_auc(column: pd.Series, y: npt.NDArray[np.int64], n_classes: int) -> 
     The score of a level of a category is the share of the class in it, counted in the other half of the rows: counted in the
     same rows, a level of a single row would seem to determine its class.
     """
-    import numpy as np
     from scipy.stats import rankdata
 
     is_category = column.dtype == "category"
@@ -182,8 +178,6 @@ def _column_auc(column: pd.Series, y: npt.NDArray[np.int64], n_classes: int) -> 
 
 def _level_shares(codes: npt.NDArray[np.int64], in_class: npt.NDArray[np.bool_]) -> npt.NDArray[np.float64]:
     """Share of a class in the level of each row, counted in the half of the rows to which the row does not belong."""
-    import numpy as np
-
     is_odd = np.arange(len(codes)) % 2 == 1
     n_levels = int(codes.max()) + 1
     shares = np.empty(len(codes))

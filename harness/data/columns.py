@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
+import numpy as np
+
 from harness.errors import DataError
 
 if TYPE_CHECKING:
@@ -69,8 +71,6 @@ def infer_column(column: pd.Series, override: ColumnType | None = None) -> Colum
     DataError
         If numbers are infinite, or if a column declared a number holds anything else.
     """
-    import numpy as np
-
     number = None
     if override != "category":
         number = _number_from_dtype(column)
@@ -252,7 +252,6 @@ def _category_from_text(text: pd.Series) -> Column:
 
 def _number_from_dtype(column: pd.Series) -> Column | None:
     """A column of a numeric or temporal dtype; None for any other."""
-    import numpy as np
     import pandas as pd
 
     types = pd.api.types

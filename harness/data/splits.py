@@ -95,7 +95,12 @@ class Splitter:
         """
         rows = np.arange(len(self.y))
         if self.test is not None:
-            return [self._predefined_fold(rows[~self.test], rows[self.test])]
+            train, test = rows[~self.test], rows[self.test]
+            train = train[~np.isin(self.blocks[train], self.blocks[test])]  # no block has rows on both sides
+            train_name = "the training part of the split column, without rows of its test part,"
+            self._check_classes(self.y[train], self.y, train_name)
+            self._check_classes(self.y[test], self.y, "the test part of the split column")
+            return [Fold(0, 0, train, test)]
         if self.time is not None:
             if protocol.repeats > 1:
                 raise DataError("with a time column there is one way to split forward: use --repeats 1")
@@ -157,15 +162,6 @@ class Splitter:
             return self._stratified_folds(rows, folds, seed)[0] if folds > 1 else (rows, rows[:0])
         except DataError:  # blocks so large that no fold has every class
             return rows, rows[:0]
-
-    def _predefined_fold(self, train: Index, test: Index) -> Fold:
-        """Fold of a split column, without training rows that share a block with a test row."""
-        train = train[~np.isin(self.blocks[train], self.blocks[test])]
-        self._check_classes(
-            self.y[train], self.y, "the training part of the split column, without rows of its test part,"
-        )
-        self._check_classes(self.y[test], self.y, "the test part of the split column")
-        return Fold(0, 0, train, test)
 
     def _stratified_folds(
         self, rows: Index, folds: int, seed: int, level: SplitLevel = OUTER

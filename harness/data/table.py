@@ -8,6 +8,9 @@ import unicodedata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
+import numpy as np
+import numpy.typing as npt
+
 from harness.data.columns import (
     AMBIGUOUS_DATES,
     date_order,
@@ -24,8 +27,6 @@ from harness.registry.registry import suggestion
 from harness.registry.task import Features, Raw, Table, Task
 
 if TYPE_CHECKING:
-    import numpy as np
-    import numpy.typing as npt
     import pandas as pd
 
 MAX_CLASSES = 100
@@ -130,7 +131,6 @@ def encode_target(task: Task, column: pd.Series) -> tuple[npt.NDArray[np.int64],
     DataError
         If the target has missing values or one class, looks like a quantity, or contradicts the task's declaration.
     """
-    import numpy as np
     import pandas as pd
 
     text = to_text(column)
@@ -339,7 +339,6 @@ def row_keys(X: Features) -> npt.NDArray[np.uint64]:
     -------
     ndarray of uint64, shape (n,)
     """
-    import numpy as np
     import pandas as pd
 
     if hasattr(X, "columns"):
@@ -362,8 +361,6 @@ def _normalized(text: str) -> str:
 
 def _feature_bytes(X: Features) -> list[bytes]:
     """Serialise the features, equal on every machine."""
-    import numpy as np
-
     if not hasattr(X, "columns"):
         return [X.tobytes() if X.ndim > 1 else json.dumps(X.tolist()).encode()]
     parts = []

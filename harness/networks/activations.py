@@ -44,10 +44,6 @@ def _relu_with_derivative(z: Floats) -> tuple[Floats, Floats]:
     return z, derivative
 
 
-def _selu(z: Floats) -> Floats:
-    return _selu_with_derivative(z)[0]
-
-
 def _selu_with_derivative(z: Floats) -> tuple[Floats, Floats]:
     negative = np.minimum(z, np.float32(0))
     np.exp(negative, out=negative)
@@ -59,10 +55,6 @@ def _selu_with_derivative(z: Floats) -> tuple[Floats, Floats]:
     z *= SELU_SCALE
     z += negative
     return z, derivative
-
-
-def _gelu(z: Floats) -> Floats:
-    return _gelu_with_derivative(z)[0]
 
 
 def _gelu_with_derivative(z: Floats) -> tuple[Floats, Floats]:
@@ -99,6 +91,6 @@ def _normal(z: Floats) -> tuple[Floats, Floats]:
 #: Gains: He et al. (ICCV 2015) where negative inputs are cut off; LeCun's for SELU (Klambauer et al., NIPS 2017).
 ACTIVATIONS = {
     "relu": Activation(_relu_with_derivative, _relu, gain=2.0),
-    "selu": Activation(_selu_with_derivative, _selu, gain=1.0),
-    "gelu": Activation(_gelu_with_derivative, _gelu, gain=2.0),
+    "selu": Activation(_selu_with_derivative, lambda z: _selu_with_derivative(z)[0], gain=1.0),
+    "gelu": Activation(_gelu_with_derivative, lambda z: _gelu_with_derivative(z)[0], gain=2.0),
 }

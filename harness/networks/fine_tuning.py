@@ -24,7 +24,7 @@ from harness.networks.keras_training import KerasTrainConfig, built_weights, ini
 from harness.networks.losses import Floats
 from harness.networks.optimizer import TrainConfig
 from harness.networks.pretrained import BLOCK_TABLE, CUTS, FEATURES, GRID, SIZE, build_frozen, segment, working_size
-from harness.networks.rows import MatrixInput, WeightedRows, check_columns, to_matrix
+from harness.networks.rows import MatrixInput, WeightedRows, to_matrix
 from harness.networks.torch_weights import read_weights
 
 TRAINED_BLOCKS = (CUTS["last_blocks"] + 1, CUTS["grid"])  #: the first and the last block that is trained
@@ -250,8 +250,7 @@ class PretrainedClassifier(NetworkClassifier):
         self.head_ = DenseClassifier(self.seed, units, batch_norm=False, gamma=self.gamma, config=self.config)
         held_out = None
         if validation:
-            validation_features = check_columns(to_matrix(validation[0]), features.shape[1])
-            held_out = ((validation_features - mean) / deviation, validation[1])
+            held_out = ((MatrixInput(features.shape[1])(validation[0]) - mean) / deviation, validation[1])
         self.head_.fit((features - mean) / deviation, y, sample_weight, held_out)
         weights = self.head_.network_.weights
         weights.kernels[0][:] /= deviation[:, None]

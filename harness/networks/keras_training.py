@@ -23,13 +23,7 @@ import numpy as np
 import numpy.typing as npt
 
 from harness.networks.history import EarlyStopping, EpochOutput, StepStats
-from harness.networks.keras_model import (
-    PREDICTION_BATCH,
-    KerasArchitecture,
-    KerasWeights,
-    StepSettings,
-    get_compiled,
-)
+from harness.networks.keras_model import PREDICTION_BATCH, KerasArchitecture, KerasWeights, StepSettings, get_compiled
 from harness.networks.losses import Floats
 from harness.networks.optimizer import RATE_SCHEDULES, TrainConfig
 

@@ -10,9 +10,8 @@ from scipy.special import expit, log_expit, log_softmax, softmax
 Floats: TypeAlias = npt.NDArray[np.float32]
 Labels: TypeAlias = npt.NDArray[np.int64]
 
-MIN_COMPLEMENT = np.float32(
-    1e-7
-)  #: lower bound of 1 - p: keeps (1 - p) ** (gamma - 1) finite for a row learned perfectly
+#: Lower bound of 1 - p: keeps (1 - p) ** (gamma - 1) finite for a row learned perfectly.
+MIN_COMPLEMENT = np.float32(1e-7)
 
 
 def pop_gamma(params: dict[str, Any]) -> float:

@@ -10,21 +10,12 @@ import numpy as np
 import numpy.typing as npt
 
 from harness.errors import DataError
+from harness.networks import recurrent
 from harness.networks.base import LayerSummary, NetworkClassifier, output_layer_summary
 from harness.networks.history import EarlyStopping
 from harness.networks.losses import Floats, Labels, Loss
 from harness.networks.optimizer import Adam, TrainConfig, train
-from harness.networks.recurrent import (
-    RecurrentNetwork,
-    RecurrentShape,
-    Tokens,
-    backward,
-    forward,
-    infer,
-    new_network,
-    sequence_lengths,
-    unpack,
-)
+from harness.networks.recurrent import RecurrentNetwork, RecurrentShape, Tokens
 from harness.networks.recurrent_cells import CELLS
 from harness.networks.rows import WeightedRows
 
@@ -57,14 +48,14 @@ def train_epoch(
     norms : array of shape (n_batches,)
         Norm of every batch's gradient.
     """
-    gradient = unpack(network.shape, np.empty(network.shape.size, np.float32))
+    gradient = recurrent.unpack(network.shape, np.empty(network.shape.size, np.float32))
     logits = np.empty((len(rows.y), loss.outputs), np.float32)
     norms = []
-    for batch in draw_batches(sequence_lengths(rows.X), adam.config.batch_size, rng):
-        logits[batch], cache = forward(network, rows.X[batch], adam.config.dropout, rng)
+    for batch in draw_batches(recurrent.sequence_lengths(rows.X), adam.config.batch_size, rng):
+        logits[batch], cache = recurrent.forward(network, rows.X[batch], adam.config.dropout, rng)
         logits_gradient = loss.gradient(logits[batch], rows.y[batch])
         logits_gradient *= (rows.weight[batch] / np.float32(len(batch)))[:, None]
-        backward(network, cache, logits_gradient, gradient)
+        recurrent.backward(network, cache, logits_gradient, gradient)
         norms.append(adam.update(network.weights.flat, gradient.flat, 0))
     return logits, np.array(norms, np.float32)
 
@@ -190,10 +181,12 @@ class RecurrentClassifier(NetworkClassifier):
         shape = RecurrentShape(
             self.vocabulary_, self.loss.outputs, self.embedding, self.units, self.cell, self.bidirectional
         )
-        self.network_ = train(partial(new_network, shape), train_epoch, infer, config, stopping, self.seed)
+        self.network_ = train(
+            partial(recurrent.new_network, shape), train_epoch, recurrent.infer, config, stopping, self.seed
+        )
 
     def _logits(self, X: Tokens) -> Floats:
-        return infer(self.network_, X)
+        return recurrent.infer(self.network_, X)
 
 
 def summarize_layers(shape: RecurrentShape, dropout: float) -> tuple[LayerSummary, ...]:

@@ -88,7 +88,10 @@ class MatrixInput:
 
     def __call__(self, X: Any) -> Floats:
         """Return rows as `keras_model` takes them, shape (n_rows, columns), or raise `DataError`."""
-        return check_columns(to_matrix(X, self.index_encoded), self.columns)
+        features = to_matrix(X, self.index_encoded)
+        if features.shape[1] != self.columns:
+            raise DataError(f"expected {self.columns} columns as in training, but got {features.shape[1]}")
+        return features
 
 
 @dataclass(frozen=True)
@@ -198,13 +201,6 @@ def to_matrix(X: Any, index_encoded: bool = False) -> Floats:
         raise DataError(f"expected a matrix of rows and columns, but got an array of shape {features.shape}")
     if not np.isfinite(features).all():
         raise DataError("a network needs finite features, but some are NaN or infinite: impute them first")
-    return features
-
-
-def check_columns(features: Floats, columns: int) -> Floats:
-    """Return a matrix unchanged, or raise `DataError` if it has not as many columns as in training."""
-    if features.shape[1] != columns:
-        raise DataError(f"expected {columns} columns as in training, but got {features.shape[1]}")
     return features
 
 

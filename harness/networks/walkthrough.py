@@ -11,27 +11,15 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
-from harness.networks.from_scratch import (
-    SCRATCH_ACTIVATIONS,
-    DenseLayer,
-    DescentConfig,
-    Matrix,
-    ScratchNetwork,
-    backward,
-    cross_entropy,
-    descend,
-    forward,
-    log_softmax,
-    map_networks,
-    new_network,
-)
+from harness.networks import from_scratch
+from harness.networks.from_scratch import DenseLayer, DescentConfig, Matrix, ScratchNetwork
 from harness.networks.rows import WeightedRows
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 
-TANH = SCRATCH_ACTIVATIONS["tanh"]
+TANH = from_scratch.SCRATCH_ACTIVATIONS["tanh"]
 #: The network of the example: two columns, three hidden units, two classes, weights that are easy to follow.
 EXAMPLE_NETWORK: ScratchNetwork = [
     DenseLayer(np.array([[0.5, -0.3, 0.8], [0.2, 0.7, -0.6]]), np.array([0.1, 0.0, -0.2])),
@@ -62,7 +50,7 @@ class SpiralLesson:
 
     def loss(self, epoch: int, rows: WeightedRows) -> float:
         """Return the mean loss of rows after an epoch."""
-        return cross_entropy(_logits(self.networks[epoch], rows.X), rows.y, np.ones(len(rows.y)))
+        return from_scratch.cross_entropy(_logits(self.networks[epoch], rows.X), rows.y, np.ones(len(rows.y)))
 
     def losses(self, rows: WeightedRows) -> list[float]:
         """Return the mean loss of rows after every epoch."""
@@ -102,7 +90,7 @@ def finite_differences(
     list of DenseLayer
         The derivatives, in the form of the network.
     """
-    network, gradient = map_networks(np.copy, network), map_networks(np.zeros_like, network)
+    network, gradient = from_scratch.map_networks(np.copy, network), from_scratch.map_networks(np.zeros_like, network)
     for weights, derivatives in zip(chain(*network), chain(*gradient), strict=True):
         for index in np.ndindex(weights.shape):
             original = weights[index]
@@ -118,9 +106,9 @@ def train_on_spirals() -> SpiralLesson:
     """Train a network with two hidden layers of 32 units on the spirals."""
     rng = np.random.default_rng(1)
     training, test = make_spirals(200, rng), make_spirals(200, rng)
-    start = new_network([2, 32, 32, 2], TANH, rng)
+    start = from_scratch.new_network([2, 32, 32, 2], TANH, rng)
     config = DescentConfig(learning_rate=5e-3, batch_size=64, penalty=0.0, epochs=PLOTTED_EPOCHS[-1])
-    trained = [epoch.network for epoch in descend(start, TANH, training, config, rng)]
+    trained = [epoch.network for epoch in from_scratch.descend(start, TANH, training, config, rng)]
     return SpiralLesson(training, test, [start, *trained])
 
 
@@ -132,20 +120,22 @@ def describe(lesson: SpiralLesson) -> str:
 
 def example_loss(network: ScratchNetwork) -> float:
     """Return the loss of the example's row."""
-    return cross_entropy(forward(network, TANH, EXAMPLE_ROW)[-1], EXAMPLE_CLASS, EXAMPLE_WEIGHT)
+    return from_scratch.cross_entropy(
+        from_scratch.forward(network, TANH, EXAMPLE_ROW)[-1], EXAMPLE_CLASS, EXAMPLE_WEIGHT
+    )
 
 
 def example_gradients() -> tuple[ScratchNetwork, ScratchNetwork]:
     """Return the derivatives of `example_loss`, by backpropagation and by finite differences."""
-    stages = forward(EXAMPLE_NETWORK, TANH, EXAMPLE_ROW)
-    gradient = backward(EXAMPLE_NETWORK, TANH, stages, EXAMPLE_CLASS, EXAMPLE_WEIGHT)
+    stages = from_scratch.forward(EXAMPLE_NETWORK, TANH, EXAMPLE_ROW)
+    gradient = from_scratch.backward(EXAMPLE_NETWORK, TANH, stages, EXAMPLE_CLASS, EXAMPLE_WEIGHT)
     return gradient, finite_differences(example_loss, EXAMPLE_NETWORK)
 
 
 def _question(lesson: SpiralLesson) -> list[str]:
     rng = np.random.default_rng(2)
-    linear = new_network([2, 2], TANH, rng)
-    *_, last = descend(linear, TANH, lesson.training, DescentConfig(penalty=0.0, learning_rate=0.02), rng)
+    linear = from_scratch.new_network([2, 2], TANH, rng)
+    *_, last = from_scratch.descend(linear, TANH, lesson.training, DescentConfig(penalty=0.0, learning_rate=0.02), rng)
     accuracy = _accuracy(last.network, lesson.test)
     canvas = np.full(CANVAS, " ")
     position = np.rint((lesson.training.X / PLOT_LIMIT + 1) / 2 * (np.array(CANVAS[::-1]) - 1)).astype(int)
@@ -160,8 +150,8 @@ def _question(lesson: SpiralLesson) -> list[str]:
 
 
 def _forward() -> list[str]:
-    _, hidden, logits = forward(EXAMPLE_NETWORK, TANH, EXAMPLE_ROW)
-    p = np.exp(log_softmax(logits))[0]
+    _, hidden, logits = from_scratch.forward(EXAMPLE_NETWORK, TANH, EXAMPLE_ROW)
+    p = np.exp(from_scratch.log_softmax(logits))[0]
     true_class = EXAMPLE_CLASS[0]
     lines = [
         "2. FORWARD PASS OF ONE ROW",
@@ -212,7 +202,7 @@ def _step() -> list[str]:
     squared_norm = sum(float((array**2).sum()) for array in chain(*gradient))
     table = []
     for rate in (0.01, 0.1, 1.0):
-        moved = map_networks(lambda w, g, rate=rate: w - rate * g, EXAMPLE_NETWORK, gradient)
+        moved = from_scratch.map_networks(lambda w, g, rate=rate: w - rate * g, EXAMPLE_NETWORK, gradient)
         table.append(f"   {rate:<6} {loss - rate * squared_norm:15.4f} {example_loss(moved):8.4f}")
     return [
         "4. ONE STEP OF GRADIENT DESCENT",
@@ -251,7 +241,7 @@ def _closing() -> list[str]:
 
 
 def _logits(network: ScratchNetwork, X: npt.NDArray[np.floating]) -> Matrix:
-    return forward(network, TANH, X.astype(np.float64))[-1]
+    return from_scratch.forward(network, TANH, X.astype(np.float64))[-1]
 
 
 def _accuracy(network: ScratchNetwork, rows: WeightedRows) -> float:
@@ -262,7 +252,7 @@ def positive_probability(network: ScratchNetwork, height: int, width: int) -> Ma
     """Return the probability of class 1 on a grid that covers the plot, shape (height, width), the top row first."""
     x, y = np.meshgrid(np.linspace(-PLOT_LIMIT, PLOT_LIMIT, width), np.linspace(PLOT_LIMIT, -PLOT_LIMIT, height))
     logits = _logits(network, np.column_stack([x.ravel(), y.ravel()]))
-    probabilities: Matrix = np.exp(log_softmax(logits))[:, 1]
+    probabilities: Matrix = np.exp(from_scratch.log_softmax(logits))[:, 1]
     return probabilities.reshape(height, width)
 
 

@@ -199,12 +199,7 @@ class PretrainedSvdEncoder:
         return self.svd.transform(self.pretrained.transform(rows))
 
 
-def fit_embedding(
-    X: Images,
-    y: Labels,  # noqa: ARG001 -- a contract
-    seed: int,  # noqa: ARG001 -- a contract
-    cut: str = "grid",
-) -> PretrainedEncoder:
+def fit_embedding(X: Images, y: Labels, seed: int, cut: str = "grid") -> PretrainedEncoder:  # noqa: ARG001 -- a contract
     """Choose the working size of the pretrained network by the size of the images; nothing is learnt.
 
     "grid" keeps where something is in the image, "features" only that it is there. With logistic regression the grid had

@@ -74,12 +74,7 @@ class TokenEncoder:
         return out
 
 
-def fit_tokens(
-    X: Texts,
-    y: Labels,  # noqa: ARG001 -- a contract
-    seed: int,  # noqa: ARG001 -- a contract
-    vocabulary: int = 5000,
-) -> TokenEncoder:
+def fit_tokens(X: Texts, y: Labels, seed: int, vocabulary: int = 5000) -> TokenEncoder:  # noqa: ARG001 -- a contract
     """Find the most frequent words and the length of training texts.
 
     Parameters

@@ -218,15 +218,13 @@ def fit_pipeline(spec: PipelineSpec, params: Mapping[str, Any], training: Traini
     """
     started = time.perf_counter()
     parsed = spec.parse(params)
-    encoded = (
-        _encode_table(spec, parsed, training) if spec.modality == "tabular" else _encode_raw(spec, parsed, training)
-    )
+    encode = _encode_table if spec.modality == "tabular" else _encode_raw
+    encoded = encode(spec, parsed, training)
     weights = None
     if parsed.strategy.kind == "weight":
         assert parsed.strategy.build is not None  # noqa: S101 -- checked where strategies are declared
-        weights = np.asarray(
-            parsed.strategy.build(encoded.real_y, spec.costs, **parsed.strategy_params), dtype=np.float64
-        )
+        weights = parsed.strategy.build(encoded.real_y, spec.costs, **parsed.strategy_params)
+        weights = np.asarray(weights, dtype=np.float64)
     fit_arguments: dict[str, Any] = {"X": encoded.X, "y": encoded.y, "sample_weight": weights}
     if spec.family.stops_early and encoded.validation is not None:
         fit_arguments["validation"] = encoded.validation

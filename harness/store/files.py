@@ -16,11 +16,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from zipfile import BadZipFile
 
+import numpy as np
+import numpy.typing as npt
+
 from harness.errors import StoreError
 from harness.store.record import StoredPredictions
 
 if TYPE_CHECKING:
-    import numpy.typing as npt
     from optuna.storages import JournalStorage
 
 #: What reading an archive of arrays raises where its content is not what it should be.
@@ -131,8 +133,6 @@ class InvalidArraysError(ValueError):
 
 def pack(predictions: StoredPredictions) -> bytes:
     """Predictions as bytes, the same for the same predictions."""
-    import numpy as np
-
     arrays: dict[str, npt.NDArray[Any]] = {
         "test_rows": predictions.test_rows.astype(np.int32),
         "test_y": predictions.test_y.astype(np.int16),
@@ -148,8 +148,6 @@ def pack(predictions: StoredPredictions) -> bytes:
 
 def unpack(content: bytes, stages: Sequence[str]) -> StoredPredictions:
     """Predictions from what `pack` returned; raises one of `ARCHIVE_ERRORS` where the content is something else."""
-    import numpy as np
-
     with np.load(io.BytesIO(content), allow_pickle=False) as arrays:
         predictions = StoredPredictions(
             test_rows=arrays["test_rows"].astype(np.int64),
@@ -172,8 +170,6 @@ def _check_part(
     missing_allowed: bool = False,
 ) -> None:
     """Raise `InvalidArraysError` where probabilities, labels and rows cannot belong together; inner rows may be NaN."""
-    import numpy as np
-
     if y.ndim != 1 or y.shape != rows.shape:
         raise InvalidArraysError("its rows and labels do not belong together")
     for stage, proba in by_stage.items():
@@ -190,8 +186,6 @@ def _check_part(
 
 def save(arrays: Mapping[str, npt.NDArray[Any]]) -> bytes:
     """Arrays by name as bytes."""
-    import numpy as np
-
     buffer = io.BytesIO()
     np.savez_compressed(buffer, **arrays)  # type: ignore[arg-type]  # its stub takes the next argument for a keyword
     return buffer.getvalue()
@@ -202,8 +196,6 @@ def save_curves(curves: Mapping[str, npt.NDArray[Any]]) -> bytes:
 
     They are also read twenty times as fast.
     """
-    import numpy as np
-
     arrays = list(map(np.atleast_1d, curves.values()))
     return save(
         {
@@ -216,8 +208,6 @@ def save_curves(curves: Mapping[str, npt.NDArray[Any]]) -> bytes:
 
 def read_curves(content: bytes) -> dict[str, npt.NDArray[Any]]:
     """Curves by name from what `save_curves` returned; raises one of `ARCHIVE_ERRORS` where the content is something else."""
-    import numpy as np
-
     with np.load(io.BytesIO(content), allow_pickle=False) as arrays:
         names, ends = arrays["names"].tolist(), arrays["lengths"].cumsum()
         return dict(zip(names, np.split(arrays["values"], ends[:-1]), strict=True))

@@ -13,31 +13,20 @@ from __future__ import annotations
 import fcntl
 import hashlib
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any, TypeVar
+
+import numpy as np
+import numpy.typing as npt
 
 from harness.errors import StoreError
-from harness.store.files import (
-    ARCHIVE_ERRORS,
-    json_bytes,
-    pack,
-    read_checked,
-    read_curves,
-    read_json,
-    remove_partial_files,
-    repair_journal,
-    save,
-    save_curves,
-    unpack,
-    write_atomic,
-)  # fmt: skip
+from harness.store import files
 from harness.store.record import SCHEMA, Record, StoredPredictions, incomplete
 
-if TYPE_CHECKING:
-    import numpy.typing as npt
+Content = TypeVar("Content")
 
 
 class Store:
@@ -86,12 +75,12 @@ class Store:
                 raise StoreError(
                     f"{self.folder} is being written by another run: wait for it or use another --out"
                 ) from error
-            remove_partial_files(self.folder)
+            files.remove_partial_files(self.folder)
             yield
 
     def write_run(self, description: dict[str, Any]) -> None:
         """Store the description of the run."""
-        write_atomic(self.run_file, json_bytes({"schema": SCHEMA, **description}))
+        files.write_atomic(self.run_file, files.json_bytes({"schema": SCHEMA, **description}))
 
     def read_run(self) -> dict[str, Any]:
         """Read the description of the run.
@@ -105,7 +94,7 @@ class Store:
             raise StoreError(
                 f"{self.folder} is not a run folder: it has no run.json (evenhand run --out {self.folder} makes one)"
             )
-        description = read_json(self.run_file)
+        description = files.read_json(self.run_file)
         schema = description.get("schema", 0)
         if not isinstance(schema, int):
             problem = f"its schema is {schema!r}"
@@ -136,14 +125,14 @@ class Store:
         """
         folder = self.cell_folder(record.id)
         if predictions is not None:
-            content = pack(predictions)
-            write_atomic(folder / "predictions.npz", content)
+            content = files.pack(predictions)
+            files.write_atomic(folder / "predictions.npz", content)
             record = replace(
                 record,
                 predictions_sha256=hashlib.sha256(content).hexdigest(),
                 history_sha256=self._write_history(folder),
             )
-        write_atomic(folder / "record.json", json_bytes(record.as_dict()))
+        files.write_atomic(folder / "record.json", files.json_bytes(record.as_dict()))
         if predictions is not None:  # only an unfinished search needs these
             (folder / "search.npz").unlink(missing_ok=True)
             shutil.rmtree(folder / "curves", ignore_errors=True)
@@ -153,20 +142,20 @@ class Store:
         """Merge the curves of all trials and refits into `history.npz`; returns its SHA-256, nothing where there are none."""
         merged = {}
         for path in sorted((folder / "curves").glob("*.npz")):
-            for name, curve in read_curves(path.read_bytes()).items():
+            for name, curve in files.read_curves(path.read_bytes()).items():
                 merged[f"{path.stem}/{name}"] = curve
         if not merged:
             (folder / "history.npz").unlink(missing_ok=True)  # of a record that was discarded
             return ""
-        content = save_curves(merged)
-        write_atomic(folder / "history.npz", content)
+        content = files.save_curves(merged)
+        files.write_atomic(folder / "history.npz", content)
         return hashlib.sha256(content).hexdigest()
 
     def record(self, cell_id: str) -> Record | None:
         """The record of a cell, None where the cell was never finished; raises `StoreError` where it cannot be read."""
         path = self.cell_folder(cell_id) / "record.json"
         try:
-            return Record.from_dict(read_json(path))
+            return Record.from_dict(files.read_json(path))
         except StoreError as error:
             if isinstance(error.__cause__, FileNotFoundError):
                 return None
@@ -223,12 +212,10 @@ class Store:
 
     def predictions(self, record: Record) -> StoredPredictions:
         """Read the predictions of a cell; raises `StoreError` where they do not match the record or cannot be read."""
-        path = self.cell_folder(record.id) / "predictions.npz"
-        content = read_checked(path, record.predictions_sha256)
-        try:
-            return unpack(content, [entry.stage for entry in record.outcomes])
-        except ARCHIVE_ERRORS as error:
-            raise _unreadable(path, record, error) from error
+        stages = [entry.stage for entry in record.outcomes]
+        return self._read_archive(
+            record, "predictions.npz", record.predictions_sha256, lambda content: files.unpack(content, stages)
+        )
 
     def curves(self, record: Record) -> dict[str, npt.NDArray[Any]]:
         """Read the training curves of a cell's networks.
@@ -247,12 +234,19 @@ class Store:
         """
         if not record.history_sha256:
             return {}
-        path = self.cell_folder(record.id) / "history.npz"
-        content = read_checked(path, record.history_sha256)
+        return self._read_archive(record, "history.npz", record.history_sha256, files.read_curves)
+
+    def _read_archive(self, record: Record, name: str, sha256: str, read: Callable[[bytes], Content]) -> Content:
+        """Read a file of a cell; raises `StoreError` where it does not match the record or cannot be read."""
+        path = self.cell_folder(record.id) / name
+        content = files.read_checked(path, sha256)
         try:
-            return read_curves(content)
-        except ARCHIVE_ERRORS as error:
-            raise _unreadable(path, record, error) from error
+            return read(content)
+        except files.ARCHIVE_ERRORS as error:
+            message = " ".join(str(error).split())
+            raise StoreError(
+                f"cannot read {path}, of {record.name}: {message}: delete its folder and run again"
+            ) from error
 
     def discard_cell(self, cell_id: str) -> None:
         """Delete a cell whose declaration or data have changed, its study included."""
@@ -266,18 +260,16 @@ class Store:
         key_file, journal = self.cell_folder(cell_id) / "key", self.journal(cell_id)
         if journal.exists() and (not key_file.exists() or key_file.read_text(encoding="utf-8") != key):
             self.discard_cell(cell_id)
-        repair_journal(journal)
+        files.repair_journal(journal)
         if not key_file.exists():
-            write_atomic(key_file, key.encode())
+            files.write_atomic(key_file, key.encode())
 
     def write_search(self, cell_id: str, arrays: dict[str, npt.NDArray[Any]]) -> None:
         """Store the out-of-fold probabilities of a search under way."""
-        write_atomic(self.cell_folder(cell_id) / "search.npz", save(arrays))
+        files.write_atomic(self.cell_folder(cell_id) / "search.npz", files.save(arrays))
 
     def read_search(self, cell_id: str) -> dict[str, npt.NDArray[Any]]:
         """Read what `write_search` stored last; empty where there is nothing."""
-        import numpy as np
-
         path = self.cell_folder(cell_id) / "search.npz"
         if not path.exists():
             return {}
@@ -296,15 +288,8 @@ class Store:
         arrays : mapping
             One-dimensional arrays by `<fold>/<curve>`; they are rounded to the precision of float32, integers are not.
         """
-        import numpy as np
-
         curves = dict(arrays)
         for curve_name, curve in arrays.items():
             if curve.dtype.kind == "f":
                 curves[curve_name] = curve.astype(np.float32)
-        write_atomic(self.cell_folder(cell_id) / "curves" / f"{name}.npz", save_curves(curves))
-
-
-def _unreadable(path: Path, record: Record, error: BaseException) -> StoreError:
-    message = " ".join(str(error).split())
-    return StoreError(f"cannot read {path}, of {record.name}: {message}: delete its folder and run again")
+        files.write_atomic(self.cell_folder(cell_id) / "curves" / f"{name}.npz", files.save_curves(curves))
