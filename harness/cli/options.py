@@ -82,15 +82,9 @@ def make_request(options: RunOptions, registry: Registry) -> Request:
         registry.strategy(name)
     if options.data_dir and not options.data_dir.is_dir():
         raise EvenhandError(f"no such directory: {options.data_dir} (--data-dir)")
-    return Request(
-        _unique(tasks),
-        _unique(families),
-        _unique(strategies),
-        _protocol(options, suite, registry),
-        data_dir=str(options.data_dir.resolve()) if options.data_dir else None,
-        plugins=options.plugins,
-        own=user_data,
-    )
+    names = (_unique(tasks), _unique(families), _unique(strategies))
+    data_dir = str(options.data_dir.resolve()) if options.data_dir else None
+    return Request(*names, _protocol(options, suite, registry), data_dir, options.plugins, user_data)
 
 
 def _default_families(tasks: tuple[str, ...], user_data: UserData | None, registry: Registry) -> tuple[str, ...]:

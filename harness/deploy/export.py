@@ -15,21 +15,14 @@ import numpy as np
 
 from harness.data.sources import data_directory
 from harness.data.table import row_keys
+from harness.deploy import run_entry as run_entries
 from harness.deploy.bundle import CARD_FILE, Bundle, BundleContents, HeldOutProba, write_bundle
 from harness.deploy.bundle_files import check_target_folder
 from harness.deploy.error_analysis import analyze_errors, class_recalls
 from harness.deploy.insights.importance import measure_importances
 from harness.deploy.model import Model
 from harness.deploy.model_card import CardInputs, write_card
-from harness.deploy.run_entry import (
-    HeldOutPredictions,
-    RunEntry,
-    card_metrics,
-    held_out_predictions,
-    ranking_position,
-    read_run_entry,
-    split_calibrator,
-)
+from harness.deploy.run_entry import HeldOutPredictions, RunEntry, card_metrics, read_run_entry
 from harness.deploy.schema import Schema, describe
 from harness.errors import DataError, EvenhandError
 from harness.evaluation.ranking import can_test
@@ -142,7 +135,7 @@ def make_bundle(request: ExportRequest, on_progress: ProgressCallback) -> Bundle
     drivers = None
     if request.drivers and schema.modality == "tabular":
         drivers = _measure_drivers(run_entry, context, schema, on_progress)
-    held_out = held_out_predictions(run_entry)
+    held_out = run_entries.held_out_predictions(run_entry)
     manifest = _manifest(run_entry, loaded, final_model)
     pipeline = final_model.fitted
     card_inputs = CardInputs(
@@ -254,7 +247,7 @@ def _run_inputs(run_entry: RunEntry, context: WorkerContext, *, chosen_by_name: 
         "description": run_entry.task_metadata.get("description", ""),
         "notes": tuple(run_entry.task_metadata.get("notes", ())),
         "metrics": card_metrics(run_entry),
-        "position": ranking_position(run_entry, chosen_by_name=chosen_by_name),
+        "position": run_entries.ranking_position(run_entry, chosen_by_name=chosen_by_name),
         "strategy": strategy_metadata.get("description", ""),
         "prior_is_correctable": has_known_prior(strategy_metadata, strategy),
         "changed_versions": tuple(replay.package_changes(run, family, replay.SEARCH_PACKAGES)),
@@ -287,7 +280,7 @@ def _measure_drivers(
         cell_data = context.cell_data(replay.cell_of_record(record), loaded.fingerprint)
         trainer = CellTrainer(replay.cell_of_record(record), cell_data.training_data())
         fitted, _, _ = trainer.fit(result.stage, result.params)
-        model = Model(fitted, split_calibrator(run_entry, record, result))
+        model = Model(fitted, run_entries.split_calibrator(run_entry, record, result))
         test = cell_data.sealed_test().diagnose("importance of columns")
         folds.append((model.predict_proba, test.X, test.y))
     metric = run_entry.ranking.metric

@@ -172,12 +172,10 @@ def pack(pipeline: FittedPipeline, save_network: SaveNetwork) -> FittedPipeline:
     FittedPipeline
         A copy whose parts can be written by `write_objects`.
     """
-    return replace(
-        pipeline,
-        encoder=_pack_encoder(pipeline.encoder, save_network),
-        classifier=_pack_classifier(pipeline.classifier, save_network),
-        seconds=0.0,  # so that the same fit gives the same file
-    )
+    encoder = _pack_encoder(pipeline.encoder, save_network)
+    classifier = _pack_classifier(pipeline.classifier, save_network)
+    # Seconds are 0, so that the same fit gives the same file.
+    return replace(pipeline, encoder=encoder, classifier=classifier, seconds=0.0)
 
 
 def unpack(pipeline: FittedPipeline, read_file: ReadFile) -> FittedPipeline:
@@ -188,11 +186,9 @@ def unpack(pipeline: FittedPipeline, read_file: ReadFile) -> FittedPipeline:
     ValueError
         If the trees of a classifier are not what its library writes.
     """
-    return replace(
-        pipeline,
-        encoder=_unpack_encoder(pipeline.encoder, read_file),
-        classifier=_unpack_classifier(pipeline.classifier, read_file),
-    )
+    encoder = _unpack_encoder(pipeline.encoder, read_file)
+    classifier = _unpack_classifier(pipeline.classifier, read_file)
+    return replace(pipeline, encoder=encoder, classifier=classifier)
 
 
 def _pack_encoder(encoder: Encoder, save_network: SaveNetwork) -> Any:

@@ -115,8 +115,7 @@ class RunEntry:
     @property
     def task_metadata(self) -> Mapping[str, Any]:
         """What `run.json` says about the task."""
-        metadata: Mapping[str, Any] = self.scores.run["tasks"][self.task]
-        return metadata
+        return dict(self.scores.run["tasks"][self.task])
 
     @property
     def rows(self) -> ScoreRows:

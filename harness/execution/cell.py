@@ -210,11 +210,8 @@ def _search_and_test(
 ) -> tuple[Record, StoredPredictions | None]:
     trainer = CellTrainer(cell, training, lambda name, arrays: store.write_curves(cell.id, name, arrays))
     searched = search(study_plan(cell, training, store), trainer.score_inner, search_cache(cell, store))
-    trials: dict[str, Any] = {
-        "trials": searched.complete,
-        "failed_trials": sum(searched.failures.values()),
-        "trial_failures": searched.failures,
-    }
+    failed = sum(searched.failures.values())
+    trials: dict[str, Any] = {"trials": searched.complete, "failed_trials": failed, "trial_failures": searched.failures}
     if searched.best is None:
         reason = next(iter(searched.failures), "no trial was settled")
         return cell.record(status="inapplicable" if searched.inapplicable else "failed", reason=reason, **trials), None

@@ -260,18 +260,10 @@ def cell_of(
     names = (loaded.task.name, family.name, strategy, fold.repeat, fold.fold)
     encoding_key: list[Any] = []
     if encoding := ENCODINGS.get(family.encodings.get(loaded.task.modality, "")):
-        encoding_key = [
-            sorted(encoding.space.items()),
-            encoding.interpolation_space and sorted(encoding.interpolation_space.items()),
-        ]
-    key = digest(
-        protocol.as_dict(),
-        loaded.fingerprint,
-        loaded.task.costs,
-        declaration_fingerprint(family),
-        encoding_key,
-        request.strategy_key(registry, strategy),
-    )
+        interpolation_key = encoding.interpolation_space and sorted(encoding.interpolation_space.items())
+        encoding_key = [sorted(encoding.space.items()), interpolation_key]
+    data_key = (protocol.as_dict(), loaded.fingerprint, loaded.task.costs)
+    key = digest(*data_key, declaration_fingerprint(family), encoding_key, request.strategy_key(registry, strategy))
     return Cell(digest(protocol.seed, *names)[:16], key[:32], *names, seed_of(protocol.seed, *names))
 
 

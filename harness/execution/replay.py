@@ -105,12 +105,8 @@ def replay(request: ReplayRequest) -> CellReplay:
         return replace(replayed, obstacle=obstacle)
     cell_data = context.cell_data(cell, loaded.fingerprint)
     if changed := declaration_change(run, record, context, loaded, cell_data):
-        replayed = replace(
-            replayed,
-            differences=(*differences, changed),
-            tolerance=0.0,
-            reason="only equality to the last digit could show that what has changed makes no difference here",
-        )
+        reason = "only equality to the last digit could show that what has changed makes no difference here"
+        replayed = replace(replayed, differences=(*differences, changed), tolerance=0.0, reason=reason)
     trainer, sealed = CellTrainer(cell, cell_data.training_data()), cell_data.sealed_test()
     by_trial: dict[int, EntryReplay] = {}
     replays = []
@@ -212,15 +208,8 @@ def request_of(
         own = UserData(**(own | {"path": path, "drop": tuple(own["drop"]), "name": record.task}))
         if not Path(own.path).exists():
             raise EvenhandError(f"the data of {record.task!r} are no longer at {own.path}: say --file PATH")
-    return Request(
-        (record.task,),
-        (record.family,),
-        tuple(run["strategies"]),
-        EvaluationProtocol(**run["protocol"]),
-        data_dir=data_dir,
-        plugins=plugins,
-        own=own,
-    )
+    strategies, protocol = tuple(run["strategies"]), EvaluationProtocol(**run["protocol"])
+    return Request((record.task,), (record.family,), strategies, protocol, data_dir, plugins, own)
 
 
 def _tolerance(run: Mapping[str, Any], family: Family) -> tuple[list[str], float, str]:

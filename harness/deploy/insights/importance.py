@@ -160,8 +160,7 @@ class Importances:
 
     def as_json(self) -> dict[str, Any]:
         """Return plain values for `drivers.json`; NaN becomes None."""
-        plain: dict[str, Any] = _to_json(asdict(self))
-        return plain
+        return dict(_to_json(asdict(self)))
 
 
 def measure_importances(

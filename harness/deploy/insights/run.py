@@ -52,11 +52,8 @@ def write_insights(request: InsightsRequest) -> list[Path]:
         else:
             lead, sections, lists = _multiclass_insights(scored, request)
         title = f"{bundle.manifest.get('title') or bundle.manifest['task']}"
-        files = {
-            MARKDOWN_FILE: render_markdown(title, lead, sections),
-            PAGE_FILE: render_page(title, lead, sections),
-            **lists,
-        }
+        files = {MARKDOWN_FILE: render_markdown(title, lead, sections), PAGE_FILE: render_page(title, lead, sections)}
+        files.update(lists)
     return [_write(request.folder, name, content) for name, content in files.items()]
 
 

@@ -19,18 +19,12 @@ from harness.deploy.bundle import Bundle
 from harness.deploy.insights.shapley import ShapleyValues, shapley_values
 from harness.deploy.predict import read_rows
 from harness.deploy.schema import typical_row
+from harness.deploy.serve import responses
 from harness.deploy.serve.auth import TokenAuth
 from harness.deploy.serve.batching import BatchAnswer, Batcher
 from harness.deploy.serve.monitoring import DriftMonitor, RequestMonitor, ServiceMetrics
 from harness.deploy.serve.requests import MAX_BODY_BYTES, MAX_ROWS, ParsedRows, RequestError, parse_body
-from harness.deploy.serve.responses import (
-    MAX_EXPLAINED_ROWS,
-    describe_service,
-    error_response,
-    explanations,
-    json_response,
-    predictions_json,
-)
+from harness.deploy.serve.responses import MAX_EXPLAINED_ROWS, error_response, json_response
 from harness.deploy.validate import InvalidRowsError
 
 PAGE_FOLDER = Path(__file__).parent / "page"
@@ -162,7 +156,7 @@ class Service:
             raise RequestError(503, f"no reasons within {ANSWER_SECONDS:.0f} seconds: send fewer rows") from None
         finally:
             self.pending_explanations -= 1
-        return explanations(self.bundle, answer, explained)
+        return responses.explanations(self.bundle, answer, explained)
 
     def _shapley_values(self, rows: ParsedRows) -> tuple[ShapleyValues, ...]:
         schema = self.bundle.schema
@@ -245,7 +239,9 @@ def _add_row_paths(app: FastAPI, service: Service) -> None:
         rows = await service.read(request, MAX_ROWS)
         answer = await service.answer(rows)
         in_thread = rows.count > LARGE_ANSWER_ROWS
-        return json_response(await _call(in_thread, lambda: predictions_json(service.bundle, answer, rows.ignored)))
+        return json_response(
+            await _call(in_thread, lambda: responses.predictions_json(service.bundle, answer, rows.ignored))
+        )
 
     @app.post("/explain")
     async def explain(request: Request) -> Response:
@@ -254,7 +250,7 @@ def _add_row_paths(app: FastAPI, service: Service) -> None:
 
 def _add_state_paths(app: FastAPI, service: Service) -> None:
     bundle = service.bundle
-    document, bundle_id = describe_service(bundle), {"bundle": bundle.id}
+    document, bundle_id = responses.describe_service(bundle), {"bundle": bundle.id}
 
     @app.get("/schema")
     async def schema() -> Response:
@@ -288,11 +284,8 @@ def _add_state_paths(app: FastAPI, service: Service) -> None:
 def describe_bundle(bundle: Bundle) -> dict[str, Any]:
     """Return what a client must know of a bundle: its rows, its classes, how it decides, and its measured quality."""
     keys = ("title", "task", "entry", "positive", "threshold", "calibration", "licence", "source", "measured")
-    return {
-        "bundle": bundle.id,
-        **dict(zip(keys, map(bundle.manifest.get, keys), strict=True)),
-        **bundle.schema.as_dict(),
-    }
+    manifest_fields = dict(zip(keys, map(bundle.manifest.get, keys), strict=True))
+    return {"bundle": bundle.id, **manifest_fields, **bundle.schema.as_dict()}
 
 
 def _too_large() -> RequestError:

@@ -217,14 +217,9 @@ class RequestMonitor:
         self.metrics.seconds.labels(path).observe(seconds)
         if path in POLLED_PATHS and status == 200:
             return
-        facts = {
-            "request": request_id,
-            "method": scope["method"] if scope["method"] in METHODS else "(other)",
-            "path": path,
-            "status": status,
-            "rows": rows,
-            "milliseconds": round(seconds * 1000, 2),
-        }
+        method = scope["method"] if scope["method"] in METHODS else "(other)"
+        facts = {"request": request_id, "method": method, "path": path, "status": status, "rows": rows}
+        facts["milliseconds"] = round(seconds * 1000, 2)
         LOGGER.info("request", extra={"facts": facts})
 
 
@@ -234,11 +229,8 @@ class JsonLogFormatter(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
         """Return time (UTC), level, event and facts of a record."""
         timestamp = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(record.created))
-        entry = {
-            "time": f"{timestamp}.{int(record.msecs):03d}Z",
-            "level": record.levelname.lower(),
-            "event": record.getMessage(),
-        }
+        timestamp += f".{int(record.msecs):03d}Z"
+        entry = {"time": timestamp, "level": record.levelname.lower(), "event": record.getMessage()}
         return json.dumps(entry | getattr(record, "facts", {}), ensure_ascii=False)
 
 

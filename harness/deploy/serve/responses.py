@@ -103,9 +103,8 @@ def explanations(bundle: Bundle, answer: BatchAnswer, explained: Iterable[Shaple
     classes = bundle.schema.classes
     rows = []
     for row, shapley in enumerate(explained):
-        contributions = zip(
-            shapley.names, shapley.row_values, shapley.references, shapley.contributions, shapley.errors, strict=True
-        )
+        texts = (shapley.names, shapley.row_values, shapley.references)
+        contributions = zip(*texts, shapley.contributions, shapley.errors, strict=True)
         reasons = []
         for name, row_value, reference, contribution, error in sorted(contributions, key=_negative_size):
             sizes = {"adds": round(contribution, DECIMALS), "error": round(error, DECIMALS)}
@@ -150,6 +149,7 @@ def describe_service(bundle: Bundle) -> dict[str, Any]:
         Plain values for JSON.
     """
     manifest, schema = bundle.manifest, bundle.schema
+    title = manifest.get("title") or manifest["task"]
     description = (
         f"Answers of `{manifest['entry']}`, learnt from {schema.rows:,} rows: which of {', '.join(schema.classes)} a row is. "
         "Values that training did not know, missing ones and those beyond its range are answered and flagged."
@@ -161,11 +161,7 @@ def describe_service(bundle: Bundle) -> dict[str, Any]:
     drift = "Whether rows look as they did in training"
     return {
         "openapi": "3.1.0",
-        "info": {
-            "title": manifest.get("title") or manifest["task"],
-            "version": version("evenhand"),
-            "description": description,
-        },
+        "info": {"title": title, "version": version("evenhand"), "description": description},
         "paths": {
             "/predict": {"post": _row_operation("predict", predict, schema, MAX_ROWS, "Answers")},
             "/explain": {"post": _row_operation("explain", explain, schema, MAX_EXPLAINED_ROWS, "Explained")},
