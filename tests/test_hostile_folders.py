@@ -151,5 +151,5 @@ def test_the_process_that_draws_reads_nothing_from_the_folder_of_the_run(run_fol
     shutil.rmtree(run_folder / "figures")
     # A file of settings for figures is no code, but would change them.
     (run_folder / "matplotlibrc").write_text("lines.linewidth: 9\naxes.facecolor: red\n")
-    main_in(run_folder, "from harness.report.figures import writer; writer.MIN_PARALLEL_FIGURES = 1", "report", ".")
+    main_in(run_folder, "from harness.report import content; content.MIN_PARALLEL_FIGURES = 1", "report", ".")
     assert {path: path.read_bytes() for path in (run_folder / "figures").glob("*.*")} == figures

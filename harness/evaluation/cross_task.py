@@ -91,8 +91,7 @@ def family_rows(ranking: Ranking) -> dict[Entry, ScoreRows]:
 
 
 def _known_rows(ranking: Ranking, rows: ScoreRows) -> ScoreRows:
-    known = ~np.isnan(rows[ranking.metric.name])
-    return rows.select(list(compress(rows.splits, known)))
+    return rows.select(list(compress(rows.splits, ~np.isnan(rows[ranking.metric.name]))))
 
 
 def coverage(rankings: Sequence[Ranking], select: EntrySelector = tuned_rows) -> list[Coverage]:
@@ -157,8 +156,7 @@ def imputed(rankings: Sequence[Ranking]) -> CommonTasks:
         baseline = _baseline(rows)
         if baseline is not None and len(baseline) == len(_splits(rows)):
             tasks.append((ranking, rows))
-    entries = [covered.entry for covered in coverage([ranking for ranking, _ in tasks])]
-    return _table(tasks, entries)
+    return _table(tasks, [covered.entry for covered in coverage([ranking for ranking, _ in tasks])])
 
 
 def _table(tasks: Sequence[tuple[Ranking, TaskRows]], entries: Sequence[Entry]) -> CommonTasks:

@@ -135,8 +135,7 @@ def diagnose(splits: Sequence[LabeledProba], repeats: int, costs: CostRows) -> D
     else:
         score, positive = np.clip(proba.max(axis=1), 0, 1), labels == proba.argmax(axis=1)
         by_class = [_label_curves(splits, label) for label in range(proba.shape[1])]
-        macro = [_macro_mean(curves) for curves in zip(*by_class, strict=True)]
-        overall, sweep, sweep_log_odds = macro, None, None
+        overall, sweep, sweep_log_odds = [_macro_mean(curves) for curves in zip(*by_class, strict=True)], None, None
     prevalence = float((labels == 1).mean()) if binary else 1 / proba.shape[1]
     return Diagnosis(
         splits=len(splits),

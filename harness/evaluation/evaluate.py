@@ -208,11 +208,9 @@ def _recalibrated(
     """A cell's recalibrated predictions by `<stage>/<calibration>`, with what is cached of the fits."""
     if record.family == BASELINE:
         return
-    names = (
-        (*calibration.FITTED_CALIBRATIONS, calibration.PRIOR_CORRECTION)
-        if record.strategy in split.correctable
-        else calibration.FITTED_CALIBRATIONS
-    )
+    names: tuple[str, ...] = calibration.FITTED_CALIBRATIONS
+    if record.strategy in split.correctable:
+        names = (*names, calibration.PRIOR_CORRECTION)
     for outcome in record.outcomes:
         for name in names if outcome.stage in RECALIBRATED_STAGES else ():
             recalibration = _Recalibration(split, record, outcome, name, read)
@@ -220,9 +218,8 @@ def _recalibrated(
             row = cached.get(fit_key) or recalibration.fit_row()
             if row["enough"]:
                 thresholds = metric_cache.thresholds_by_kind(split.classes, row["threshold"])
-                label = metric_cache.cell_label(record)
                 scored = metric_cache.ScoredPredictions(
-                    recalibration.key, label, thresholds, split.costs, recalibration.load
+                    recalibration.key, metric_cache.cell_label(record), thresholds, split.costs, recalibration.load
                 )
                 yield f"{outcome.stage}/{name}", scored, {fit_key: row}
 
@@ -264,8 +261,7 @@ class _Recalibration:
     def load(self) -> LabelsAndProba:
         """The labels and recalibrated probabilities of the test rows."""
         stored = self.read(self.record)
-        calibrator = self.fit(*self._inner_rows())
-        return stored.test_y, calibrator(stored.test[self.outcome.stage]).astype(np.float32)
+        return stored.test_y, self.fit(*self._inner_rows())(stored.test[self.outcome.stage]).astype(np.float32)
 
     def _inner_rows(self) -> tuple[Proba, Labels]:
         stored = self.read(self.record)

@@ -177,8 +177,7 @@ def _recalibration(scores: Scores, task: str, entry: Entry) -> RecalibrationEffe
     plain = scores.rows_of(task, entry._replace(calibration="none"), kind).select(rows.splits)
     differences = []
     for metric in metrics:
-        change = rows[metric.name] - plain[metric.name]
-        differences.append(paired_estimate(scores, task, metric, change, plain))
+        differences.append(paired_estimate(scores, task, metric, rows[metric.name] - plain[metric.name], plain))
     return RecalibrationEffect(entry, means, len(rows), tuple(differences))
 
 

@@ -81,8 +81,7 @@ def conover_p_values(ranks: Array) -> Array:
         return np.where(ranks[:, :1] == ranks[:, 0], 1.0, 0.0)
     from scikit_posthocs import posthoc_conover_friedman
 
-    p_values = posthoc_conover_friedman(ranks.T).to_numpy(dtype=float)
-    return np.asarray(np.nan_to_num(p_values, nan=1.0))
+    return np.asarray(np.nan_to_num(posthoc_conover_friedman(ranks.T).to_numpy(dtype=float), nan=1.0))
 
 
 def wilcoxon_p_values(means: Array) -> Array:
@@ -305,8 +304,7 @@ def signed_rank_posterior(differences: Array, task_weights: Array, rope: float =
     above, below = _exceeds(walsh_sums, 2 * rope), _exceeds(-walsh_sums, 2 * rope)
     first, second = (((task_weights @ side) * task_weights).sum(axis=1) for side in (above, below))
     likeliest = np.argmax(np.column_stack([first, 1 - first - second, second]), axis=1)
-    shares = np.bincount(likeliest, minlength=3) / len(likeliest)
-    return Posterior(*map(float, shares))
+    return Posterior(*map(float, np.bincount(likeliest, minlength=3) / len(likeliest)))
 
 
 def _exceeds(sums: Array, limit: float) -> Array:

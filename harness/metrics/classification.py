@@ -179,8 +179,7 @@ def squared_errors(p: Predictions) -> npt.NDArray[np.float64]:
 
     if p.binary:
         return np.asarray((p.proba[:, 1].astype(float) - p.y) ** 2)
-    truth = np.eye(p.proba.shape[1])[p.y]
-    return np.asarray(((p.proba - truth) ** 2).sum(axis=1))
+    return np.asarray(((p.proba - np.eye(p.proba.shape[1])[p.y]) ** 2).sum(axis=1))
 
 
 def _mean_loss(losses: Callable[[Predictions], npt.NDArray[np.float64]]) -> Score:

@@ -14,8 +14,7 @@ from typing import Any, TypeAlias
 
 from harness.evaluation.ranking import Ranking
 from harness.evaluation.scores import Scores
-from harness.report.content import Evidence, Figure, Section
-from harness.report.figures.writer import file_name, read_web_figure
+from harness.report.content import Evidence, Figure, Section, file_name, read_web_figure
 from harness.report.html_leaderboard import BAR_HEIGHT, BAR_WIDTH, COLUMN_GROUPS, LeaderboardView, build_leaderboard
 from harness.report.leaderboard import how_to_read
 from harness.report.markdown_report import SUMMARY_TEXT, describe_rows, objective_note, results_summary

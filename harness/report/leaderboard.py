@@ -159,8 +159,7 @@ def leaderboard(scores: Scores, rankings: list[Ranking]) -> pd.DataFrame:
         A row per task, entry and threshold kind. Means are unweighted, over the splits whose number is in the column
         `folds`; a metric that is missing in one of these splits has no mean.
     """
-    plugin_metrics = [name for name in scores.metrics if name not in METRIC_COLUMNS]
-    names = [*METRIC_COLUMNS, *EXTRA_COLUMNS, *plugin_metrics]
+    names = [*METRIC_COLUMNS, *EXTRA_COLUMNS, *[name for name in scores.metrics if name not in METRIC_COLUMNS]]
     lines = []
     for ranking in rankings:
         task = ranking.task

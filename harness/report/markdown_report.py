@@ -132,11 +132,10 @@ def _verdicts(scores: Scores, rankings: Sequence[Ranking]) -> list[str]:
 
 def _task_parts(scores: Scores, ranking: Ranking) -> list[str]:
     """The tables of a task below its verdict."""
-    metadata = scores.run["tasks"][ranking.task]
     parts = [
         f"## {escape(ranking.task)}",
         f"Data: {describe_rows(scores, ranking.task)}",
-        f"{ranking_tables.verdict(ranking)} {data_warnings(metadata)}".rstrip(),
+        f"{ranking_tables.verdict(ranking)} {data_warnings(scores.run['tasks'][ranking.task])}".rstrip(),
         objective_note(scores, ranking),
     ]
     if ranking.best is None:

@@ -189,8 +189,7 @@ def _write_wins(axes: Axes, wins: Sequence[Sequence[float]]) -> None:
 
 def _draw_points(axes: Axes, kinds: Sequence[int], scores: Sequence[float]) -> None:
     for row, (kind, score) in enumerate(zip(kinds, scores, strict=True)):
-        colour = style.colour_of(kind)
-        axes.scatter([score], [row], s=34, marker=style.marker_of(kind), color=colour, zorder=3)
+        axes.scatter([score], [row], s=34, marker=style.marker_of(kind), color=style.colour_of(kind), zorder=3)
 
 
 def _label_rows(axes: Axes, names: Sequence[str]) -> None:

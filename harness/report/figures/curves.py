@@ -219,8 +219,7 @@ def _draw_curve(
 
 def _start_at_origin(curve: MeanCurve) -> MeanCurve:
     """A ROC curve with the vertical line before its first false alarm."""
-    spread = (0.0, *curve.spread) if curve.spread else ()
-    return MeanCurve((0.0, *curve.x), (0.0, *curve.mean), spread)
+    return MeanCurve((0.0, *curve.x), (0.0, *curve.mean), (0.0, *curve.spread) if curve.spread else ())
 
 
 def _lift_curve(gain: MeanCurve) -> MeanCurve:

@@ -209,8 +209,7 @@ def _add_legend(figure: Figure, panels: list[Axes]) -> None:
     """One legend for all panels, below them."""
     handles = style.collect_legend(panels)
     names = list(map(style.shorten, handles))
-    max_characters = 48 * _count_columns(len(panels))
-    columns = max(1, min(len(names), max_characters // (max(map(len, names)) + 8)))
+    columns = max(1, min(len(names), 48 * _count_columns(len(panels)) // (max(map(len, names)) + 8)))
     figure.legend(list(handles.values()), names, loc="outside lower center", ncols=columns)
 
 

@@ -113,8 +113,7 @@ def parallel_figure(
     figure = style.create_figure(2.2 + 1.15 * len(parameters), 4.4)
     axes = figure.subplots()
     paths = [list(enumerate(map(_axis_height, parameters, trial.values))) for trial in order]
-    line_colours = colours(norm([trial.score for trial in order]))
-    axes.add_collection(LineCollection(paths, colors=line_colours, linewidths=1.1))
+    axes.add_collection(LineCollection(paths, colors=colours(norm([trial.score for trial in order])), linewidths=1.1))
     default = [path for path, trial in zip(paths, order, strict=True) if trial.default][:1]
     axes.add_collection(
         LineCollection(default, colors=style.ORANGE, linewidths=2, linestyles="--", label="default configuration")

@@ -53,8 +53,7 @@ def convergence_figure(lines: Sequence[tuple[str, tuple[Losses, ...]]]) -> Figur
         _draw_losses(axes, [fit.train for fit in fits], "train", style.ORANGE)
         _draw_losses(axes, [fit.validation for fit in fits], "validation", style.BLUE)
         epoch_losses = [[*fit.validation[fit.epoch - 1 : fit.epoch], np.nan][0] for fit in fits]
-        epochs = [fit.epoch for fit in fits]
-        axes.plot(epochs, epoch_losses, "o", color=style.BLUE, markersize=4, label="epoch kept")
+        axes.plot([fit.epoch for fit in fits], epoch_losses, "o", color=style.BLUE, markersize=4, label="epoch kept")
         axes.set_title(style.shorten_lines(title, MAX_TEXT_LENGTH + 8))
         low, high = axes.dataLim.intervaly
         if 0 < MIN_LOG_RATIO * low < high:
@@ -92,8 +91,7 @@ def architecture_figure(entries: list[ChosenArchitectures]) -> Figure:
         axes.set(xlim=(0, 1), ylim=(-max_layers, 0))
         axes.axis("off")
         splits = f"{architecture.splits} of {entry.splits} splits"
-        title = f"{style.shorten(entry.entry.strategy, MAX_TEXT_LENGTH)}\n{splits}\n{size_text(architecture)}"
-        axes.set_title(title)
+        axes.set_title(f"{style.shorten(entry.entry.strategy, MAX_TEXT_LENGTH)}\n{splits}\n{size_text(architecture)}")
         for index, layer in enumerate(architecture.layers):
             _draw_layer(axes, index, *layer)
     return figure

@@ -14,9 +14,8 @@ from harness.evaluation.cross_task import Array, CommonTasks, common_tasks, eval
 from harness.evaluation.ranking import BASELINE, Ranking
 from harness.evaluation.significance import CONFIDENCE
 from harness.evaluation.task_statistics import ROPE, Posterior
-from harness.report.content import Evidence, Figure, Section
+from harness.report.content import Evidence, Figure, Section, file_name
 from harness.report.figures import cross_task as figures
-from harness.report.figures.writer import file_name
 from harness.report.render import markdown
 from harness.report.render.markdown import details, escape, format_count, format_number, format_table, p_text
 from harness.report.sections import cross_task_table
@@ -93,8 +92,7 @@ def sections(evidence: Evidence) -> list[Section]:
     written = [Section(TITLE, (*opening, *table, *coverage))]
     if len(common.entries) > 1:
         if testable:
-            title = "Mean ranks, and significant differences"
-            written.append(Section(title, _rank_parts(overview, families)))
+            written.append(Section("Mean ranks, and significant differences", _rank_parts(overview, families)))
         written.append(Section("Who beats whom", _wins_parts(overview, families)))
         if testable:
             written += _practical_sections(evidence, overview)
@@ -134,8 +132,7 @@ def _rank_parts(overview: CrossTaskOverview, families: Sequence[str]) -> tuple[s
     draw = partial(figures.mean_rank_figure, names, _family_numbers(common, families)[:MAX_DRAWN], ranks, spans)
     caption = "Mean ranks of the entries, with lines that join those that are not significantly different"
     figure = Figure(file_name("", "ranks"), caption, draw)
-    table = details("p values of all pairs", _p_table(names, p_values))
-    return text, RANKS_TEXT, figure, *_drawn_note(k), table
+    return text, RANKS_TEXT, figure, *_drawn_note(k), details("p values of all pairs", _p_table(names, p_values))
 
 
 def _friedman_text(means: Array) -> str:
@@ -218,8 +215,7 @@ def _drawn_note(k: int) -> list[str]:
 def _practical_sections(evidence: Evidence, overview: CrossTaskOverview) -> list[Section]:
     """A section about leading entries and about families in pairs; none where there is no pair."""
     leaders = overview.common
-    names = list(map(short_name, leaders.entries))
-    parts = _pair_parts(leaders, names[:MAX_LEADERS], "entries", LEADERS_TEXT)
+    parts = _pair_parts(leaders, list(map(short_name, leaders.entries))[:MAX_LEADERS], "entries", LEADERS_TEXT)
     chosen = common_tasks(evaluated_rankings(evidence.rankings), family_rows)
     if len(chosen.entries) > 1 and len(chosen.tasks) >= MIN_TASKS:
         chosen = cross_task_table.order_by_rank(chosen)

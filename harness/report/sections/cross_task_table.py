@@ -215,8 +215,7 @@ def short_name(entry: Entry) -> str:
 
 
 def _rows(common: CommonTasks, columns: Sequence[Sequence[str]]) -> list[tuple[str, ...]]:
-    names = map(escape, map(attrgetter("name"), common.entries))
-    return list(zip(names, *columns, strict=True))
+    return list(zip(map(escape, map(attrgetter("name"), common.entries)), *columns, strict=True))
 
 
 def _rank_cells(common: CommonTasks) -> list[str]:

@@ -14,10 +14,9 @@ from harness.evaluation.diagnosis import CACHE_NAME, MAX_FAMILIES, EntryDiagnosi
 from harness.evaluation.metric_cache import DEFAULT_THRESHOLD, TUNED_THRESHOLD, MetricCache, read_cache, write_cache
 from harness.evaluation.ranking import RankedEntry, Ranking
 from harness.evaluation.scores import Entry, Scores
-from harness.report.content import Evidence, Figure, Section
+from harness.report.content import Evidence, Figure, Section, file_name
 from harness.report.figures.curves import gain_figure, ranking_curves_figure, reliability_figure
 from harness.report.figures.thresholds import Counts, ThresholdSweep, confusion_figure, sweep_figure
-from harness.report.figures.writer import file_name
 from harness.report.render.markdown import escape, format_count
 from harness.report.sections import diagnostics_text as words
 
@@ -114,8 +113,7 @@ def _ranking_parts(task: TaskDiagnosis) -> Iterator[Part]:
         return
     reference = "the baseline" if task.ranking.baseline else "rows in no order"
     caption = f"ROC and precision-recall curves of {format_count(len(curves), 'entry', 'entries')}"
-    draw = partial(ranking_curves_figure, curves, reference)
-    yield Figure(task.figure_name("ranks"), caption, draw)
+    yield Figure(task.figure_name("ranks"), caption, partial(ranking_curves_figure, curves, reference))
     yield words.averaging_text(task.scores, task.ranking, task.entries)
     gains = _rank_curves(task.detailed)
     if not task.binary:
@@ -217,6 +215,5 @@ def _probability_parts(task: TaskDiagnosis) -> Iterator[Part]:
         negative, positive = task.classes
         axis, groups = f"score for {positive}", (f"truly {negative}", f"truly {positive}")
     caption = f"Reliability of the probabilities of {format_count(len(panels), 'entry', 'entries')}"
-    draw = partial(reliability_figure, tuple(panels), axis, groups)
-    yield Figure(task.figure_name("reliability"), caption, draw)
+    yield Figure(task.figure_name("reliability"), caption, partial(reliability_figure, tuple(panels), axis, groups))
     yield words.bins_text(drawn)

@@ -129,8 +129,7 @@ def classes_table(diagnosis: Diagnosis, classes: Sequence[str]) -> str:
 
 
 def _known_classes(diagnosis: Diagnosis, classes: Sequence[str]) -> dict[str, RankCurves]:
-    pairs = zip(classes, diagnosis.classes, strict=True)
-    return {name: curves for name, curves in pairs if curves}
+    return {name: curves for name, curves in zip(classes, diagnosis.classes, strict=True) if curves}
 
 
 def decisions_text(scores: Scores, ranking: Ranking, entry: EntryDiagnosis) -> str:

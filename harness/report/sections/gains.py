@@ -16,10 +16,9 @@ from harness.evaluation.ranking import Ranking
 from harness.evaluation.scores import ANY_NAME, Entry, Scores
 from harness.evaluation.significance import CONFIDENCE, Estimate, holm
 from harness.metrics.calibration import CALIBRATIONS, N_FOLDS
-from harness.report.content import Evidence, Figure, Section
+from harness.report.content import Evidence, Figure, Section, file_name
 from harness.report.figures.reliability import recalibration_figure
 from harness.report.figures.search import GainInterval, gains_figure
-from harness.report.figures.writer import file_name
 from harness.report.render import markdown
 from harness.report.render.markdown import change_text, escape, folded_table, format_number, join_names, join_words
 

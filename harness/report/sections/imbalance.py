@@ -14,9 +14,8 @@ from harness.evaluation.ranking import Ranking
 from harness.evaluation.scores import Scores
 from harness.evaluation.significance import CONFIDENCE
 from harness.evaluation.strategy_effects import HELPS, HURTS, MIXED, NO_READING, NOT_SIGNIFICANT, StrategyReading
-from harness.report.content import Evidence, Figure, Section
+from harness.report.content import Evidence, Figure, Section, file_name
 from harness.report.figures.imbalance import Heatmap, HeatmapCell, heatmap_figure
-from harness.report.figures.writer import file_name
 from harness.report.render import markdown
 from harness.report.render.markdown import bullets, escape, folded_table, format_count, join_words, plural
 
@@ -219,8 +218,7 @@ def _section_over_tasks(scores: Scores, readings: Mapping[str, Sequence[Strategy
         rows.append([*row, markdown.signed_text(count.mean_gain), markdown.p_text(count.p)])
     parts: list[str | Figure] = [_summary(counts), TASKS_TEXT]
     if any(count.readings[HELPS] or count.readings[HURTS] for count in counts):
-        by_pair = {(count.strategy, count.family): count for count in counts}
-        strategies, families, tiles = _grid(by_pair, _count_tile)
+        strategies, families, tiles = _grid({(count.strategy, count.family): count for count in counts}, _count_tile)
         draw = partial(heatmap_figure, strategies, families, (Heatmap("Tasks", tiles, span=1.0),), COUNT_LEGEND)
         caption = "How often every strategy was shown to help or hurt, by family"
         parts.append(Figure(file_name("", KIND), caption, draw))

@@ -15,9 +15,8 @@ from harness.evaluation.ranking import BASELINE, RankedEntry, Ranking
 from harness.evaluation.reliability import MAX_ENTRIES, RESAMPLES
 from harness.evaluation.scores import Scores
 from harness.evaluation.significance import POWER, Estimate, PairedSpread, repeats_needed
-from harness.report.content import Evidence, Figure, Section
+from harness.report.content import Evidence, Figure, Section, file_name
 from harness.report.figures.reliability import LeadingDifference, OptimismPoint, optimism_figure
-from harness.report.figures.writer import file_name
 from harness.report.render import markdown
 from harness.report.render.markdown import change_text, escape, folded_table, format_count, format_number, percent_text
 from harness.report.sections import protocol
@@ -285,8 +284,7 @@ def _figure(
         points.append(OptimismPoint(entry.entry.stage, entry.trials, entry.inner, entry.outer, entry.gap.mean))
     shares: tuple[tuple[str, float], ...] = ()
     if stability:
-        names = map(attrgetter("name"), stability.entries)
-        shares = tuple(zip(names, stability.shares, strict=True))
+        shares = tuple(zip(map(attrgetter("name"), stability.entries), stability.shares, strict=True))
     difference, folds = None, 1
     if against:
         folds = against[0].folds

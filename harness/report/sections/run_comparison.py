@@ -205,8 +205,7 @@ def _task_table(columns: Sequence[tuple[str, str]], pairs: Sequence[ComparedPair
 
 def _split_count(pair: EntryPair) -> str:
     """How many splits the means are of; where they are not the same, how many each side has."""
-    counts = dict.fromkeys(str(len(pair.rows(side, DEFAULT_THRESHOLD))) for side in (pair.a, pair.b))
-    return ", ".join(counts)
+    return ", ".join(dict.fromkeys(str(len(pair.rows(side, DEFAULT_THRESHOLD))) for side in (pair.a, pair.b)))
 
 
 def _reading(pair: EntryPair, differences: Sequence[MetricDifference]) -> str:

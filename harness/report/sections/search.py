@@ -14,12 +14,11 @@ from harness.evaluation import search_history
 from harness.evaluation.gains import search_gains, searched_entries
 from harness.evaluation.ranking import Ranking
 from harness.evaluation.search_history import MIN_TRIALS, CellSearch, SearchParameter, SearchTrial
-from harness.report.content import Evidence, Figure, Section
+from harness.report.content import Evidence, Figure, Section, file_name
 from harness.report.figures import search as figures
 from harness.report.figures import search_space
 from harness.report.figures.search import AxisLabels
 from harness.report.figures.search_space import MAX_PANELS, STRATEGY, TrialPath
-from harness.report.figures.writer import file_name
 from harness.report.render import markdown
 from harness.report.render.markdown import escape, folded_table, format_count, join_words
 from harness.report.sections.gains import search_gain_parts
@@ -64,8 +63,7 @@ def _parts(evidence: Evidence, ranking: Ranking, by_entry: SearchesByEntry) -> P
     searches = list(chain.from_iterable(by_entry.values()))
     clock = search_history.search_clock(searches)
     labels = AxisLabels(markdown.metric_name(ranking.metric), clock.label, ranking.metric.greater_is_better)
-    families = tuple(evidence.scores.run["families"])
-    effort = _effort_parts(by_entry, clock, families, labels, ranking.task)
+    effort = _effort_parts(by_entry, clock, tuple(evidence.scores.run["families"]), labels, ranking.task)
     gains = search_gain_parts(search_gains(evidence.scores, ranking), ranking, labels.score)
     if not detailed:
         return [_extent(searches), *effort[:2], *gains]

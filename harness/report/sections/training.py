@@ -15,9 +15,8 @@ from harness.evaluation import training as network_fits
 from harness.evaluation.ranking import Ranking
 from harness.evaluation.scores import Scores
 from harness.evaluation.training import ChosenArchitectures, EntryTraining, NetworkFit, RunTraining
-from harness.report.content import Evidence, Figure, Section
+from harness.report.content import Evidence, Figure, Section, file_name
 from harness.report.figures import training as figures
-from harness.report.figures.writer import file_name
 from harness.report.render import markdown
 from harness.report.render.markdown import MISSING, escape, folded_table, format_number, join_words
 
@@ -240,8 +239,7 @@ def _failed_trials(scores: Scores, task: str) -> list[tuple[str, str]]:
     """The family and the reason of every failed trial of a network."""
     failed: list[tuple[str, str]] = []
     for cell in scores.cells:
-        network = scores.run["families"].get(cell.family, {}).get("network")
-        if cell.record and cell.task == task and network:
+        if cell.record and cell.task == task and scores.run["families"].get(cell.family, {}).get("network"):
             for reason, n in cell.record.trial_failures.items():
                 failed += [(cell.family, reason)] * n
     return failed
