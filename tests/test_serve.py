@@ -485,7 +485,7 @@ def test_what_nobody_foresaw_is_a_500_that_tells_nothing(bundle, monkeypatch, ca
     def broken(*_):
         raise ZeroDivisionError("secret")
 
-    monkeypatch.setattr("harness.deploy.serve.app.predictions_json", broken)
+    monkeypatch.setattr("harness.deploy.serve.responses.predictions_json", broken)
     monkeypatch.setattr(LOGGER, "propagate", True)
     with client(bundle) as asking:
         found = predict(asking, row())

@@ -318,8 +318,9 @@ def _syntax_text(node: Any) -> str:
 
 
 def _without_docstring(node: ast.AST, body: list[Any]) -> list[Any]:
-    documented = isinstance(node, (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef))
-    return body[1:] if documented and ast.get_docstring(node, clean=False) is not None else body
+    if isinstance(node, (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)):
+        return body if ast.get_docstring(node, clean=False) is None else body[1:]
+    return body
 
 
 def _code_text(code: CodeType) -> str:
