@@ -43,6 +43,12 @@ def images(n=3, side=40, channels=3):
     return (127 + 120 * waves).astype(np.uint8)
 
 
+def stage_outputs(weights, stage):
+    """The output of a stage for the images at 96 pixels."""
+    model = pretrained.segment(pretrained.fold_batch_norm(weights), 0, stage, 96)
+    return pretrained.compute_outputs(model, images())
+
+
 def fitted(fit, X, **params):
     return fit(X, np.zeros(len(X), np.int64), 0, **params)
 
@@ -73,20 +79,20 @@ def test_parameters_are_counted_without_building_the_network(weights, first, las
 def test_features_are_those_of_the_whole_network(weights):
     found = fitted(fit_embedding, images(), cut="features").transform(images())
     assert found.dtype == np.float32
-    np.testing.assert_array_equal(found, pretrained.stage_outputs(weights, images(), pretrained.HEAD, size=96))
+    np.testing.assert_array_equal(found, stage_outputs(weights, pretrained.HEAD))
 
 
 def test_the_grid_keeps_where_in_a_picture_something_is(weights):
     encoder = fitted(fit_embedding, images())
     made = encoder.transform(images()).reshape(-1, 3, 3, 192)
     turned = encoder.transform(images()[:, ::-1]).reshape(-1, 3, 3, 192)
-    held = pretrained.stage_outputs(weights, images(), 15, size=96)
+    held = stage_outputs(weights, 15)
     np.testing.assert_allclose(made, held, atol=1e-4, rtol=0)  # at 96 pixels there are 3 × 3 places
     assert np.abs(made - turned).max() > 1
 
 
 def test_what_is_cached_is_found_again_by_the_next_encoder_and_half_precision_costs_a_thousandth(weights):
-    exact = pretrained.stage_outputs(weights, images(), 11, size=96)
+    exact = stage_outputs(weights, 11)
     for _ in range(2):
         held = fitted(fit_activations, images(), cut="last_blocks").transform(images())
         assert held.dtype == np.float16

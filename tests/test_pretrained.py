@@ -22,7 +22,6 @@ from harness.networks.pretrained import (
     activation_shape,
     fold_batch_norm,
     segment,
-    stage_outputs,
 )
 from harness.networks.torch_weights import MAGIC, VERSION, read_weights
 
@@ -62,6 +61,12 @@ def small(weights):
 def whole(weights):
     """What the whole network, batch norm and all, makes of some images at 64 pixels."""
     return pretrained.compute_outputs(segment(weights, 0, CLASSIFIER, 64), some_images(), batch_size=5)
+
+
+def stage_outputs(weights, images, stage, size, batch_size=16):
+    """The output of a stage, which is the input of the next one."""
+    model = segment(fold_batch_norm(weights), 0, stage, size)
+    return pretrained.compute_outputs(model, images, batch_size)
 
 
 def some_images(n=5, size=40, channels=3):

@@ -52,8 +52,7 @@ def read_table(path: Path, *, names_only: bool = False, text: str | None = None)
     try:
         if path.suffix.lower() in (".parquet", ".pq"):
             return _read_parquet(path, names_only=names_only)
-        separator = separator_of(path)
-        return read_csv(path, separator=separator, what=str(path), rows=0 if names_only else None, text=text)
+        return read_csv(path, separator=separator_of(path), what=str(path), rows=0 if names_only else None, text=text)
     except OSError as error:
         raise DataError(f"cannot read {path}: {error.strerror or error}") from error
 

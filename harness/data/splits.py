@@ -319,8 +319,7 @@ def _join_blocks(first: Index, second: Index) -> Index:
     second_blocks, second = np.unique(second, return_inverse=True)
     n_nodes = len(first_blocks) + len(second_blocks)
     graph = coo_matrix((np.ones(len(first)), (first, second + len(first_blocks))), shape=(n_nodes, n_nodes))
-    component = connected_components(graph, directed=False)[1]
-    return np.asarray(component[first], dtype=np.int64)
+    return np.asarray(connected_components(graph, directed=False)[1][first], dtype=np.int64)
 
 
 def _check_block_count(

@@ -6,7 +6,7 @@ import hashlib
 import json
 import unicodedata
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -90,18 +90,24 @@ def make_table(task: Task, raw: Raw) -> Table:
     DataError
         If a column is missing or infinite, if the target has missing values or one class, or if no feature is left.
     """
+    import pandas as pd
+
     if task.modality == "image":
-        return _make_image_table(task, raw)
+        y, classes = encode_target(task, pd.Series(raw.labels, name=task.target, dtype="str"))
+        return Table(X=raw.images, y=y, classes=classes, notes=tuple(raw.notes))
     frame = raw.reset_index(drop=True).set_axis(list(map(str, raw.columns)), axis=1)
     _check_columns(task, frame)
     y, classes = encode_target(task, frame[task.target])
     read_features = _text_features if task.modality == "text" else _typed_features
     X, notes, dates = read_features(task, frame)
+    groups = None
+    if task.group:
+        groups = pd.factorize(_check_complete(to_text(frame[task.group]), "group"))[0].astype("int64")
     return Table(
         X=X,
         y=y,
         classes=classes,
-        groups=_encode_groups(frame[task.group]) if task.group else None,
+        groups=groups,
         time=_rank_times(frame[task.time]) if task.time else None,
         test=_read_split(frame[task.split]) if task.split else None,
         notes=(*_banned_notes(task), *notes),
@@ -221,13 +227,6 @@ def _text_features(task: Task, frame: pd.DataFrame) -> FeaturesNotesDates:
     return column.fillna("").to_numpy(object), notes, ()
 
 
-def _make_image_table(task: Task, labeled: Any) -> Table:
-    import pandas as pd
-
-    y, classes = encode_target(task, pd.Series(labeled.labels, name=task.target, dtype="str"))
-    return Table(X=labeled.images, y=y, classes=classes, notes=tuple(labeled.notes))
-
-
 def _feature_columns(task: Task, frame: pd.DataFrame) -> list[str]:
     """Columns without a role."""
     with_role = {task.target, task.text, task.group, task.time, task.split, *task.banned}
@@ -262,12 +261,6 @@ def _check_complete(column: pd.Series, role: str) -> pd.Series:
     if missing := int(column.isna().sum()):
         raise DataError(f"{role} column {column.name!r} is missing in {missing} of {len(column)} rows: fill them in")
     return column
-
-
-def _encode_groups(column: pd.Series) -> npt.NDArray[np.int64]:
-    import pandas as pd
-
-    return pd.factorize(_check_complete(to_text(column), "group"))[0].astype("int64")
 
 
 def _rank_times(column: pd.Series) -> npt.NDArray[np.int64]:

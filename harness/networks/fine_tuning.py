@@ -333,8 +333,7 @@ class PretrainedClassifier(NetworkClassifier):
         import keras
 
         if self.last_blocks_ is not None:
-            architecture = replace(self.last_blocks_, views=0)
-            model = architecture.build(lambda: keras.layers.Dropout(self.config.dropout))
+            model = replace(self.last_blocks_, views=0).build(lambda: keras.layers.Dropout(self.config.dropout))
         else:
             model = keras.Sequential([keras.Input((len(self.weights_[0]),))], name="head")
             for _, bias in self._head_layers[:-1]:

@@ -198,40 +198,13 @@ def fold_batch_norm(weights: NamedWeights) -> NamedWeights:
     return folded
 
 
-def stage_outputs(
-    weights: NamedWeights, images: Images, stage: int, batch_size: int = BATCH, size: int = SIZE
-) -> Floats:
-    """Compute the output of a stage, which is the input of ``segment(weights, stage + 1, …)``, in up to 8 ms per image.
-
-    TensorFlow uses as many threads as its process allows (`TF_NUM_INTRAOP_THREADS`).
-
-    Parameters
-    ----------
-    weights : dict of str to array
-        Weights of the network, not folded.
-    images : array of shape (n_images, height, width, 1 or 3), uint8
-        The images.
-    stage : int
-        Number of the stage.
-    batch_size : int, default 16
-        Images computed together.
-    size : int, default 160
-        Side in pixels to which images are scaled.
-
-    Returns
-    -------
-    array of shape (n_images, …), float32
-        At 160 pixels an image takes 45 kB after block 11 and 19 kB after blocks 12 to 15.
-    """
-    return compute_outputs(segment(fold_batch_norm(weights), 0, stage, size), images, batch_size)
-
-
 def compute_outputs(model: Any, images: Images, batch_size: int = BATCH) -> Floats:
     """Apply a model that starts at stage 0 to images of any size.
 
     Images are scaled to the input size of the model by linear interpolation (over more neighbours where they shrink, as in
     Pillow), and grey ones become three equal channels. All batches have one shape, the last one padded, so that the output for
-    an image does not depend on the other images, and TensorFlow traces once.
+    an image does not depend on the other images, and TensorFlow traces once. It uses as many
+    threads as its process allows (`TF_NUM_INTRAOP_THREADS`).
 
     Parameters
     ----------

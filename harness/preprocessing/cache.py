@@ -102,7 +102,9 @@ class _FeatureFile:
         n_bytes = sum(array.nbytes for array in features.values())
         if n_bytes > MAX_BYTES:
             return
-        if self._stored_bytes() + n_bytes > MAX_BYTES:
+        query = "SELECT (page_count - freelist_count) * page_size"
+        stored = self._execute(f"{query} FROM pragma_page_count, pragma_freelist_count, pragma_page_size")
+        if sum(size for (size,) in stored) + n_bytes > MAX_BYTES:
             self._execute("DELETE FROM made")
         for key, array in features.items():
             header, content = " ".join([array.dtype.str, *map(str, array.shape)]), array.tobytes()
@@ -117,11 +119,6 @@ class _FeatureFile:
             with suppress(OSError):  # another process may just have removed a file
                 os.utime(self.path)
                 _remove_old_files(self.path)
-
-    def _stored_bytes(self) -> int:
-        query = "SELECT (page_count - freelist_count) * page_size"
-        rows = self._execute(f"{query} FROM pragma_page_count, pragma_freelist_count, pragma_page_size")
-        return sum(n_bytes for (n_bytes,) in rows)
 
     def _execute(self, statement: str, parameters: Sequence[Any] = ()) -> list[Any]:
         if self._database is None:

@@ -56,21 +56,15 @@ class Encoding:
     needs: tuple[str, ...] = ()
 
 
-def _scaling_space(*scalings: str, default: str) -> Space:
-    return {
-        "scaling": choice(*scalings, default=default),
-        "select": choice("all", *tabular_encoders.SELECTED_SHARES, default="all"),
-    }
+def _space(*scalings: str, default: str) -> Space:
+    shares = choice("all", *tabular_encoders.SELECTED_SHARES, default="all")
+    return {"scaling": choice(*scalings, default=default), "select": shares}
 
 
 TABULAR = (
-    Encoding(
-        "one_hot_scaled", tabular_encoders.fit_one_hot, _scaling_space("standard", "quantile", default="standard")
-    ),
-    Encoding(
-        "one_hot", tabular_encoders.fit_one_hot_single, _scaling_space("standard", "quantile", default="quantile")
-    ),
-    Encoding("mixed", tabular_encoders.fit_mixed, _scaling_space("standard", *FIT_SCALER, default="robust")),
+    Encoding("one_hot_scaled", tabular_encoders.fit_one_hot, _space("standard", "quantile", default="standard")),
+    Encoding("one_hot", tabular_encoders.fit_one_hot_single, _space("standard", "quantile", default="quantile")),
+    Encoding("mixed", tabular_encoders.fit_mixed, _space("standard", *FIT_SCALER, default="robust")),
     Encoding("ordinal", tabular_encoders.fit_ordinal, {}),
     Encoding("native", tabular_encoders.fit_native, {}),
 )

@@ -71,8 +71,7 @@ def run_sampler(sampler: Any, points: Any, y: Index, cache: FoldCache) -> tuple[
     for oversampler in oversamplers:
         _limit_neighbors(oversampler, points, min_count, cache)
     if oversamplers and min_count < 2:
-        reason = "the rarest class has one training row, which has no neighbour of its class"
-        raise Inapplicable(reason, always=True)
+        raise Inapplicable("the rarest class has one training row, which has no neighbour of its class", always=True)
     try:
         sampled, sampled_y = sampler.fit_resample(points, y)
     except (ValueError, RuntimeError) as error:

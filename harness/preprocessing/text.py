@@ -131,8 +131,7 @@ class TfidfEncoder:
         """
         from scipy.sparse import hstack
 
-        blocks = [fitted.transform(rows) for fitted in self.vectorizers]
-        return hstack(blocks, format="csr", dtype=np.float32)
+        return hstack([fitted.transform(rows) for fitted in self.vectorizers], format="csr", dtype=np.float32)
 
 
 @dataclass(frozen=True)

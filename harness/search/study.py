@@ -222,8 +222,7 @@ def _make_sampler(plan: StudyPlan, finished: int) -> optuna.samplers.BaseSampler
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", category=optuna.exceptions.ExperimentalWarning)
         if finished == 0:
-            random_sampler = optuna.samplers.RandomSampler(seed=seed)
-            return optuna.samplers.PartialFixedSampler(defaults(plan.space), random_sampler)
+            return optuna.samplers.PartialFixedSampler(defaults(plan.space), optuna.samplers.RandomSampler(seed=seed))
         return optuna.samplers.TPESampler(seed=seed)
 
 

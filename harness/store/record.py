@@ -192,9 +192,7 @@ OPTIONAL_OF: dict[str, dict[str, Any]] = {
         "notes": list,
         "own": dict | None,
     },
-    "families": {},
     "strategies": {"chooses": bool},
-    "cells": {},
 }
 SINGULARS = {"tasks": "task", "families": "family", "strategies": "strategy", "cells": "cell"}
 
@@ -207,7 +205,7 @@ def incomplete(description: Mapping[str, Any]) -> str:
         members = description[section]
         named = enumerate(members) if isinstance(members, list) else members.items()
         for name, member in named:
-            if problem := _fields_problem(member, required, OPTIONAL_OF[section]):
+            if problem := _fields_problem(member, required, OPTIONAL_OF.get(section, {})):
                 return f"{SINGULARS[section]} {name!r} {problem}"
     return _tasks_problem(description["tasks"]) or _cells_problem(description)
 
