@@ -205,6 +205,8 @@ class DescentEpoch(NamedTuple):
     ----------
     network : list of DenseLayer
         The network.
+    loss : float
+        Mean loss of the batches.
     logits : array of shape (n_rows, n_classes)
         Logits of every row before its step.
     norms : array of shape (n_batches,)
@@ -212,6 +214,7 @@ class DescentEpoch(NamedTuple):
     """
 
     network: ScratchNetwork
+    loss: float
     logits: Matrix
     norms: Matrix
 
@@ -245,19 +248,20 @@ def descend(
     zeros = map_networks(np.zeros_like, network)
     state = AdamState(zeros, zeros)
     for _ in range(config.epochs):
-        logits, norms = np.empty((len(rows.y), len(network[-1].bias))), list[float]()
+        loss, logits, norms = 0.0, np.empty((len(rows.y), len(network[-1].bias))), list[float]()
         order = rng.permutation(len(rows.y))
         for start in range(0, len(order), config.batch_size):
             batch = order[start : start + config.batch_size]
             x, y, weight = rows.X[batch].astype(np.float64), rows.y[batch], rows.weight[batch].astype(np.float64)
             stages = forward(network, activation, x)
+            loss += cross_entropy(stages[-1], y, weight) * len(batch) / len(order)
             logits[batch] = stages[-1]
             gradient = []
             for (dW, db), (W, _b) in zip(backward(network, activation, stages, y, weight), network, strict=True):
                 gradient.append(DenseLayer(dW + config.penalty * W, db))
             norms.append(np.sqrt(sum(float((array * array).sum()) for array in chain.from_iterable(gradient))))
             network, state = adam(network, gradient, state, config.learning_rate)
-        yield DescentEpoch(network, logits, np.array(norms))
+        yield DescentEpoch(network, loss, logits, np.array(norms))
 
 
 @dataclass(eq=False)
