@@ -218,9 +218,8 @@ def _recalibrated(
             row = cached.get(fit_key) or recalibration.fit_row()
             if row["enough"]:
                 thresholds = metric_cache.thresholds_by_kind(split.classes, row["threshold"])
-                scored = metric_cache.ScoredPredictions(
-                    recalibration.key, metric_cache.cell_label(record), thresholds, split.costs, recalibration.load
-                )
+                key, label = recalibration.key, metric_cache.cell_label(record)
+                scored = metric_cache.ScoredPredictions(key, label, thresholds, split.costs, recalibration.load)
                 yield f"{outcome.stage}/{name}", scored, {fit_key: row}
 
 
@@ -243,9 +242,8 @@ class _Recalibration:
 
     def fit(self, proba: Proba, y: Labels) -> calibration.Calibrator:
         """Fit the calibrator on probabilities and labels."""
-        calibrator = calibration.make_calibrator(
-            self.name, proba, y, self.outcome.counts_before, self.outcome.counts_after
-        )
+        counts = self.outcome.counts_before, self.outcome.counts_after
+        calibrator = calibration.make_calibrator(self.name, proba, y, *counts)
         assert calibrator is not None  # noqa: S101 -- the name is never "none"
         return calibrator
 

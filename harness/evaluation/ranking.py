@@ -131,10 +131,7 @@ def rank(scores: Scores, task: str) -> Ranking:
     splits = _counted_splits(rows.values())
     no_test_reason = _no_test_reason(scores, task, len(splits))
     resolution = max([scores.resolution(task, metric, scored) for scored in rows.values() if len(scored)], default=0.0)
-    estimates = {}
-    for entry, scored in rows.items():
-        column, ratio = scored[metric.name], scored.mean("ratio")
-        estimates[entry] = estimate(column, ratio, can_test=not no_test_reason, resolution=resolution)
+    estimates = _estimate_entries(rows, metric, resolution, can_test=not no_test_reason)
     order = _sort_entries(rows, estimates, splits, metric)
     complete = [entry for entry in order if _is_complete(rows[entry], estimates[entry], splits)]
     candidates = [entry for entry in complete if entry.stage not in COMBINED_STAGES]
@@ -249,6 +246,16 @@ def _is_same_as_tuned(scores: Scores, task: str, entry: Entry) -> bool:
     default = scores.rows_of(task, entry, DEFAULT_THRESHOLD)
     tuned = scores.rows_of(task, entry._replace(stage="tuned"), DEFAULT_THRESHOLD)
     return len(default) > 0 and np.array_equal(default["trial"], tuned["trial"])
+
+
+def _estimate_entries(
+    rows: Mapping[Entry, ScoreRows], metric: Metric, resolution: float, *, can_test: bool
+) -> dict[Entry, Estimate]:
+    estimates = {}
+    for entry, scored in rows.items():
+        column, ratio = scored[metric.name], scored.mean("ratio")
+        estimates[entry] = estimate(column, ratio, can_test=can_test, resolution=resolution)
+    return estimates
 
 
 def _is_complete(rows: ScoreRows, score: Estimate, splits: tuple[SplitKey, ...]) -> bool:

@@ -227,7 +227,8 @@ def strategy_counts(scores: Scores, readings: Mapping[str, Sequence[StrategyRead
             by_pair.setdefault((reading.family, reading.strategy), {})[task] = reading
     same_metric = len({ranking_metric(scores, task).name for task in readings}) == 1
     counts = [_count(scores, by_task, same_metric=same_metric) for by_task in by_pair.values()]
-    return [replace(count, p=p) for count, p in zip(counts, holm([count.p for count in counts]), strict=True)]
+    adjusted = holm([count.p for count in counts])
+    return [replace(count, p=p) for count, p in zip(counts, adjusted, strict=True)]
 
 
 def _count(scores: Scores, by_task: Mapping[str, StrategyReading], *, same_metric: bool) -> StrategyCount:

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import TypeAlias
+from typing import TypeAlias, TypeVar
 
 from harness.errors import EvenhandError, StoreError
 from harness.evaluation.ranking import Ranking
@@ -65,6 +65,7 @@ WEBP_COLOURS = 128
 MIN_PARALLEL_FIGURES = 24  #: from which on a second process, which takes a second or two to start, saves time
 ALL_TASKS = "all-tasks"  #: replaces the task in the names of files that are about no single task
 UNSAFE_CHARACTERS = re.compile(r"[^A-Za-z0-9._-]+")
+Index = TypeVar("Index", dict[str, str], list[str])
 FigureOrder: TypeAlias = tuple[Figure, dict[str, Path]]  #: a figure and the paths of its files by ending
 
 
@@ -86,7 +87,7 @@ def draw_all(store: Store, figures: Iterable[Figure]) -> None:
     StoreError
         If a figure cannot be drawn or written.
     """
-    drawn = _read_hashes(store)
+    drawn: dict[str, str] = read_index(_hash_file(store), {})
     hashes: dict[str, str] = {}
     orders: list[FigureOrder] = []
     for name, figure in {figure.name: figure for figure in figures}.items():
@@ -204,13 +205,13 @@ def _hash_file(store: Store) -> Path:
     return store.folder / "derived" / "figures.json"
 
 
-def _read_hashes(store: Store) -> dict[str, str]:
-    """The hashes of the figures that have been drawn; empty where they are not known."""
+def read_index(path: Path, empty: Index) -> Index:
+    """Read which files an earlier report has written; `empty` where that is not known."""
     try:
-        hashes = json.loads(_hash_file(store).read_bytes())
+        index = json.loads(path.read_bytes())
     except (OSError, ValueError):
-        return {}
-    return hashes if isinstance(hashes, dict) else {}
+        return empty
+    return index if isinstance(index, type(empty)) else empty
 
 
 def _draw_pickled(message: Mapping[str, str], _on_progress: ProgressCallback) -> None:

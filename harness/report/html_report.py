@@ -310,26 +310,17 @@ def _render_page(**content: Any) -> str:
 
     style = (TEMPLATES / "style.css").read_text(encoding="utf-8")
     script = (TEMPLATES / "script.js").read_text(encoding="utf-8")
-    policy = [
-        "default-src 'none'",
-        "img-src data:",
-        f"style-src '{_content_hash(style)}'",
-        f"script-src '{_content_hash(script)}'",
-        "base-uri 'none'",
-        "form-action 'none'",
-    ]
-    environment = Environment(
-        loader=FileSystemLoader(TEMPLATES),
-        autoescape=True,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        undefined=StrictUndefined,
+    policy = (
+        f"default-src 'none'; img-src data:; style-src '{_content_hash(style)}'; script-src '{_content_hash(script)}'; "
+        "base-uri 'none'; form-action 'none'"
     )
+    environment = Environment(loader=FileSystemLoader(TEMPLATES), autoescape=True, undefined=StrictUndefined)
+    environment.trim_blocks = environment.lstrip_blocks = True
     environment.filters["html"] = Markup  # for HTML that `render.tables` has made and escaped, and for our own files
     environment.tests["figure"] = lambda block: isinstance(block, EmbeddedFigure)
     environment.globals |= {"BAR_WIDTH": BAR_WIDTH, "BAR_HEIGHT": BAR_HEIGHT, "COLUMN_GROUPS": COLUMN_GROUPS}
     template = environment.get_template("page.html")
-    return template.render(**content, policy="; ".join(policy), style=style, script=script)
+    return template.render(**content, policy=policy, style=style, script=script)
 
 
 def _content_hash(text: str) -> str:

@@ -13,16 +13,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from harness.evaluation import scores as run_scores
 from harness.evaluation.ranking import Ranking
-from harness.evaluation.scores import (
-    EXTRA_COLUMNS,
-    STAGES,
-    Entry,
-    ScoreRows,
-    Scores,
-    entry_statuses,
-    recalibrated_statuses,
-)
+from harness.evaluation.scores import Entry, ScoreRows, Scores
 from harness.evaluation.significance import estimate
 from harness.metrics.calibration import CALIBRATIONS
 from harness.metrics.metric import Metric
@@ -139,7 +132,7 @@ def leaderboard_columns(metrics: Mapping[str, Metric]) -> list[str]:
         The columns.
     """
     plugin_metrics = [name for name in metrics if name not in METRIC_COLUMNS]
-    usual = _mean_and_deviation([*METRIC_COLUMNS, *EXTRA_COLUMNS])
+    usual = _mean_and_deviation([*METRIC_COLUMNS, *run_scores.EXTRA_COLUMNS])
     return [*KEY_COLUMNS, *usual, *RANKING_COLUMNS, *_mean_and_deviation(plugin_metrics)]
 
 
@@ -159,11 +152,12 @@ def leaderboard(scores: Scores, rankings: list[Ranking]) -> pd.DataFrame:
         A row per task, entry and threshold kind. Means are unweighted, over the splits whose number is in the column
         `folds`; a metric that is missing in one of these splits has no mean.
     """
-    names = [*METRIC_COLUMNS, *EXTRA_COLUMNS, *[name for name in scores.metrics if name not in METRIC_COLUMNS]]
+    plugin_metrics = [name for name in scores.metrics if name not in METRIC_COLUMNS]
+    names = [*METRIC_COLUMNS, *run_scores.EXTRA_COLUMNS, *plugin_metrics]
     lines = []
     for ranking in rankings:
         task = ranking.task
-        statuses = entry_statuses(scores, task) | recalibrated_statuses(scores, task)
+        statuses = run_scores.entry_statuses(scores, task) | run_scores.recalibrated_statuses(scores, task)
         for entry in sorted(statuses, key=lambda entry: _declared_order(scores, entry)):
             for kind in scores.threshold_kinds(task):
                 rows = scores.rows_of(task, entry, kind)
@@ -216,12 +210,9 @@ def _ranking_cells(scores: Scores, ranking: Ranking, entry: Entry, rows: ScoreRo
     if ranked is not None and entry.calibration == "none":
         rank = ranked.rank
         tied = {True: "yes", False: "no", None: None}[ranked.tied]
-    interval = estimate(
-        rows[ranking.metric.name],
-        rows.mean("ratio"),
-        can_test=not ranking.no_test_reason,
-        resolution=scores.resolution(ranking.task, ranking.metric, rows),
-    )
+    column, resolution = rows[ranking.metric.name], scores.resolution(ranking.task, ranking.metric, rows)
+    can_test = not ranking.no_test_reason
+    interval = estimate(column, rows.mean("ratio"), can_test=can_test, resolution=resolution)
     return {
         "objective": ranking.metric.name,
         "rank": rank,
@@ -238,8 +229,8 @@ def _ranking_cells(scores: Scores, ranking: Ranking, entry: Entry, rows: ScoreRo
 def _declared_order(scores: Scores, entry: Entry) -> tuple[Any, ...]:
     """The sort key of an entry: families and strategies as declared; entries chosen among all of them are last."""
     families, strategies = [*scores.run["families"], entry.family], [*scores.run["strategies"], entry.strategy]
-    calibration = CALIBRATIONS.index(entry.calibration)
-    return families.index(entry.family), strategies.index(entry.strategy), STAGES.index(entry.stage), calibration, entry
+    stage, calibration = run_scores.STAGES.index(entry.stage), CALIBRATIONS.index(entry.calibration)
+    return families.index(entry.family), strategies.index(entry.strategy), stage, calibration, entry
 
 
 def how_to_read(scores: Scores) -> str:

@@ -10,7 +10,7 @@ from pathlib import Path
 from harness.evaluation.ranking import rank
 from harness.evaluation.score_collection import collect_scores
 from harness.metrics.metric import Metric
-from harness.report.content import Evidence, Figure, draw_all, is_report_file
+from harness.report.content import Evidence, Figure, draw_all, is_report_file, read_index
 from harness.report.html_report import build_page, collect_sections
 from harness.report.leaderboard import leaderboard, leaderboard_csv
 from harness.report.markdown_report import leaderboard_markdown
@@ -81,17 +81,8 @@ def _write_tables(store: Store, tables: Mapping[str, str]) -> None:
     folder, index = store.folder / "tables", store.folder / "derived" / "tables.json"
     for name, text in tables.items():
         write_atomic(folder / name, text.encode())
-    previous = _read_names(index)
+    previous = set(map(str, read_index(index, [])))
     for name in filter(is_report_file, previous - tables.keys()):
         remove_file(folder / name)
     if previous != tables.keys():
         write_atomic(index, json.dumps(sorted(tables), indent=1).encode())
-
-
-def _read_names(index: Path) -> set[str]:
-    """The names of the tables that the last report wrote; empty where they are not known."""
-    try:
-        names = json.loads(index.read_bytes())
-    except (OSError, ValueError):
-        return set()
-    return set(map(str, names)) if isinstance(names, list) else set()

@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from harness.report.figures import style
-from harness.report.figures.style import styled_figure
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -20,7 +19,7 @@ EQUAL = "practically equal"
 OUTCOMES = {"left is better": style.BLUE, EQUAL: "0.82", "right is better": style.ORANGE}
 
 
-@styled_figure
+@style.styled_figure
 def mean_rank_figure(
     names: Sequence[str], kinds: Sequence[int], ranks: Sequence[float], spans: Sequence[tuple[int, int]]
 ) -> Figure:
@@ -57,7 +56,7 @@ def mean_rank_figure(
     return figure
 
 
-@styled_figure
+@style.styled_figure
 def rating_figure(
     names: Sequence[str], kinds: Sequence[int], ratings: Sequence[float], intervals: Sequence[tuple[float, float]]
 ) -> Figure:
@@ -79,8 +78,7 @@ def rating_figure(
     Figure
         The figure; callers get its files by ending (see `styled_figure`).
     """
-    figure = style.create_figure(PLOT_WIDTH + _label_width(names), 0.9 + ROW_HEIGHT * len(names))
-    axes = figure.subplots()
+    figure, axes = style.create_axes(PLOT_WIDTH + _label_width(names), 0.9 + ROW_HEIGHT * len(names))
     for row, interval in enumerate(intervals):
         axes.plot(interval, [row, row], color=style.colour_of(kinds[row]), linewidth=1.6, zorder=2)
     axes.axvline(1000, color="0.6", linewidth=0.8, zorder=1)
@@ -90,7 +88,7 @@ def rating_figure(
     return figure
 
 
-@styled_figure
+@style.styled_figure
 def pairwise_wins_figure(names: Sequence[str], wins: Sequence[Sequence[float]]) -> Figure:
     """Draw how often the entry of a row is better than that of a column, in per cent.
 
@@ -112,8 +110,7 @@ def pairwise_wins_figure(names: Sequence[str], wins: Sequence[Sequence[float]]) 
     size = max((0.27 if k <= MAX_TEXT_ENTRIES else 0.16) * k, 1.6)
     numbers = list(map(str, range(1, k + 1)))
     labels = [f"{style.shorten(name)}  {number}" for name, number in zip(names, numbers, strict=True)]
-    figure = style.create_figure(size + _label_width(labels) + 1.5, size + 0.6)
-    axes = figure.subplots()
+    figure, axes = style.create_axes(size + _label_width(labels) + 1.5, size + 0.6)
     colours = LinearSegmentedColormap.from_list("battles", [style.ORANGE, "white", style.BLUE])
     shares = [list(row) for row in wins]
     for index in range(k):
@@ -132,7 +129,7 @@ def pairwise_wins_figure(names: Sequence[str], wins: Sequence[Sequence[float]]) 
     return figure
 
 
-@styled_figure
+@style.styled_figure
 def practical_equivalence_figure(
     pairs: Sequence[tuple[str, str]], shares: Sequence[tuple[float, float, float]]
 ) -> Figure:
@@ -152,17 +149,15 @@ def practical_equivalence_figure(
     """
     left_names, right_names = zip(*pairs, strict=True)
     width = 3.4 + _label_width(left_names) + _label_width(right_names)
-    figure = style.create_figure(width, 1.2 + 1.2 * ROW_HEIGHT * len(pairs))
-    axes = figure.subplots()
+    figure, axes = style.create_axes(width, 1.2 + 1.2 * ROW_HEIGHT * len(pairs))
     starts = [0.0] * len(pairs)
     for (label, colour), widths in zip(OUTCOMES.items(), zip(*shares, strict=True), strict=True):
         axes.barh(range(len(pairs)), widths, left=starts, height=0.72, color=colour, edgecolor="white", label=label)
         for row, share in enumerate(widths):
             if share >= 0.1:
-                axes.text(
-                    starts[row] + share / 2, row, ">99" if share > 0.995 else f"{100 * share:.0f}", ha="center",
-                    va="center", color="black" if label == EQUAL else "white", fontsize=style.LABEL_SIZE, in_layout=False,
-                )  # fmt: skip
+                text = ">99" if share > 0.995 else f"{100 * share:.0f}"
+                look = {**style.CENTRED, "color": "black" if label == EQUAL else "white", "fontsize": style.LABEL_SIZE}
+                axes.text(starts[row] + share / 2, row, text, in_layout=False, **look)
             starts[row] += share
     _label_rows(axes, left_names)
     axes.set(xlim=(0, 1), xlabel="probability")
@@ -184,7 +179,7 @@ def _write_wins(axes: Axes, wins: Sequence[Sequence[float]]) -> None:
                 text, colour = "–", "0.6"
             elif abs(share - 0.5) > 0.42:
                 colour = "white"
-            axes.text(j, i, text, ha="center", va="center", fontsize=7, color=colour, in_layout=False)
+            axes.text(j, i, text, fontsize=7, color=colour, in_layout=False, **style.CENTRED)
 
 
 def _draw_points(axes: Axes, kinds: Sequence[int], scores: Sequence[float]) -> None:

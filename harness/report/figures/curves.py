@@ -12,7 +12,6 @@ import numpy as np
 
 from harness.evaluation.curves import MAX_LOG_ODDS, CalibrationBin, MeanCurve, RankCurves, ScoreHistogram
 from harness.report.figures import style
-from harness.report.figures.style import styled_figure
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -29,9 +28,8 @@ SPREAD_LABEL = "± 1 standard deviation over splits"
 REFERENCE: dict[str, Any] = {"color": "0.45", "linewidth": 1.0, "linestyle": (0, (1, 2))}
 ODDS_TICKS = (0.001, 0.01, 0.1, 0.5, 0.9, 0.99, 0.999)  #: on an axis of log-odds
 RankingLine: TypeAlias = tuple[str, RankCurves]  #: an entry or a class with its curves
-Reliability: TypeAlias = tuple[
-    str, tuple[CalibrationBin, ...], ScoreHistogram, bool
-]  #: whether its scores are log-odds
+#: Name, bins and histogram of an entry, and whether its scores are log-odds.
+Reliability: TypeAlias = tuple[str, tuple[CalibrationBin, ...], ScoreHistogram, bool]
 
 
 def entry_title(name: str) -> str:
@@ -39,7 +37,7 @@ def entry_title(name: str) -> str:
     return style.shorten_lines(name.replace("/", "\n", 1), MAX_TITLE_LENGTH)
 
 
-@styled_figure
+@style.styled_figure
 def ranking_curves_figure(lines: Sequence[RankingLine], reference: str) -> Figure:
     """Draw ROC and precision-recall curves with bands of one standard deviation over the splits.
 
@@ -89,7 +87,7 @@ def ranking_curves_figure(lines: Sequence[RankingLine], reference: str) -> Figur
     return figure
 
 
-@styled_figure
+@style.styled_figure
 def gain_figure(lines: Sequence[RankingLine]) -> Figure:
     """Draw gain and lift: which share of the class is found among how many rows, and how much more than by chance.
 
@@ -127,7 +125,7 @@ def gain_figure(lines: Sequence[RankingLine]) -> Figure:
     return figure
 
 
-@styled_figure
+@style.styled_figure
 def reliability_figure(entries: Sequence[Reliability], axis: str, groups: tuple[str, str]) -> Figure:
     """Draw reliability diagrams: predicted against observed shares in bins of equal size, above histograms of the scores.
 
@@ -177,9 +175,8 @@ def shade_band(axes: Axes, curve: MeanCurve, colour: str, *, steps: bool = False
     if not curve.spread:
         return
     x, mean, spread = np.array(curve)[:, ::2]
-    axes.fill_between(
-        x, mean - spread, mean + spread, color=colour, alpha=0.15, linewidth=0, step="pre" if steps else None
-    )
+    look: dict[str, Any] = {"color": colour, "alpha": 0.15, "linewidth": 0, "step": "pre" if steps else None}
+    axes.fill_between(x, mean - spread, mean + spread, **look)
 
 
 def axis_position(score: float, *, log_odds: bool) -> float:
@@ -274,9 +271,8 @@ def _draw_histogram(axes: Axes, scores: ScoreHistogram, groups: tuple[str, str])
     for group, counts, colour, line_style in zip(
         groups, scores.counts, (style.COLOURS[5], style.COLOURS[1]), ("-", "--"), strict=True
     ):
-        axes.stairs(
-            counts, scores.edges, color=colour, linestyle=line_style, linewidth=1.2, label=style.shorten(group, 30)
-        )
+        label = style.shorten(group, 30)
+        axes.stairs(counts, scores.edges, color=colour, linestyle=line_style, linewidth=1.2, label=label)
     axes.set_yscale("symlog", linthresh=1)
     max_count = max(map(max, scores.counts))
     axes.yaxis.set_major_locator(FixedLocator([0, *(10**power for power in range(len(str(max_count))))]))

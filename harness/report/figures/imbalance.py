@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from harness.report.figures.style import BLUE, ORANGE, create_panels, shorten, styled_figure
+from harness.report.figures import style
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -67,7 +67,7 @@ class Heatmap:
     span: float = 0.0
 
 
-@styled_figure
+@style.styled_figure
 def heatmap_figure(
     rows: Sequence[str], columns: Sequence[str], panels: Sequence[Heatmap], legend: str = LEGEND
 ) -> Figure:
@@ -87,15 +87,15 @@ def heatmap_figure(
     Figure
         The figure; callers get its files by ending (see `styled_figure`).
     """
-    rows, columns = ([shorten(name, MAX_NAME_LENGTH) for name in names] for names in (rows, columns))
+    rows, columns = ([style.shorten(name, MAX_NAME_LENGTH) for name in names] for names in (rows, columns))
     if len(columns) > len(rows):
         rows, columns = columns, rows
         panels = [replace(panel, cells=tuple(zip(*panel.cells, strict=True))) for panel in panels]
     panel_columns = 2 if len(panels) > 1 and len(columns) <= MAX_SIDE_BY_SIDE_COLUMNS else 1
     label_width, label_height = 0.08 * max(map(len, rows)), 0.06 * max(map(len, columns))
-    width = 0.3 + label_width + panel_columns * (CELL_WIDTH * len(columns) + 0.15)
+    width = max(5.6, 0.3 + label_width + panel_columns * (CELL_WIDTH * len(columns) + 0.15))
     height = CELL_HEIGHT * len(rows) + 0.35 + label_height
-    figure, all_axes = create_panels(len(panels), panel_columns, width=max(5.6, width), margin=0.35, row_height=height)
+    figure, all_axes = style.create_panels(len(panels), panel_columns, width=width, margin=0.35, row_height=height)
     for index, (axes, panel) in enumerate(zip(all_axes, panels, strict=True)):
         _draw_cells(axes, panel)
         _label_axes(axes, rows, columns, row_names=index % panel_columns == 0)
@@ -132,7 +132,7 @@ def _draw_cells(axes: Axes, panel: Heatmap) -> None:
     from matplotlib.colors import LinearSegmentedColormap
     from matplotlib.patches import Rectangle
 
-    colours = LinearSegmentedColormap.from_list("worse_better", [ORANGE, "#FFFFFF", BLUE])
+    colours = LinearSegmentedColormap.from_list("worse_better", [style.ORANGE, "#FFFFFF", style.BLUE])
     for y, (row, depths) in enumerate(zip(panel.cells, colour_depths(panel), strict=True)):
         for x, (cell, depth) in enumerate(zip(row, depths, strict=True)):
             colour = (0.95, 0.95, 0.95) if math.isnan(depth) else colours(0.5 + depth / 2)[:3]
@@ -140,17 +140,11 @@ def _draw_cells(axes: Axes, panel: Heatmap) -> None:
             if cell.marked:
                 inside = (x + 0.035, y + 0.06)
                 axes.add_patch(Rectangle(inside, 0.93, 0.88, fill=False, linewidth=1.6, edgecolor="black", zorder=3))
-            axes.text(
-                x + 0.5,
-                y + 0.5,
-                cell.text,
-                ha="center",
-                va="center",
-                fontsize=7.5,
-                linespacing=1.05,
-                fontweight="bold" if cell.marked else "normal",
-                color="white" if _luminance(colour) < DARK_LUMINANCE else "black",
-            )
+            weight, text_colour = "bold" if cell.marked else "normal", "black"
+            if _luminance(colour) < DARK_LUMINANCE:
+                text_colour = "white"
+            look = {**style.CENTRED, "fontsize": 7.5, "linespacing": 1.05, "fontweight": weight}
+            axes.text(x + 0.5, y + 0.5, cell.text, color=text_colour, **look)
     axes.set(xlim=(0, len(panel.cells[0])), ylim=(len(panel.cells), 0))
     axes.set_title(panel.title, fontweight="bold", loc="left")
 

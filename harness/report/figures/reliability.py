@@ -12,15 +12,10 @@ import numpy as np
 
 from harness.evaluation.significance import MIN_SPLITS, PairedSpread
 from harness.report.figures import style
-from harness.report.figures.style import styled_figure
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
-
 
 #: Calibration, then mean and half interval of the differences of log loss and of Brier.
 Change: TypeAlias = tuple[str, float, float, float, float]
@@ -30,7 +25,7 @@ OUTLIER_FACTOR = 2.0  #: intervals that reach so many times as far as nearly all
 CALIBRATION_ORDER = ("isotonic", "sigmoid", "temperature", "prior")  #: each has its colour and marker on every task
 
 
-@styled_figure
+@style.styled_figure
 def recalibration_figure(entries: EntryChanges) -> Figure:
     """Draw the change that each recalibration brings against none, with 95 % intervals, for log loss and Brier score.
 
@@ -156,7 +151,7 @@ class LeadingDifference:
     spread: PairedSpread
 
 
-@styled_figure
+@style.styled_figure
 def optimism_figure(
     label: str,
     points: tuple[OptimismPoint, ...],
@@ -225,14 +220,8 @@ def _draw_gap_by_trials(label: str, points: _Points, axes: Axes) -> None:
             axes.scatter(*style.coordinates(gaps), color=colour, marker=marker, s=26, alpha=0.8)
         if gaps and stage in JOINED_STAGES:
             means.append((sum(trials for trials, _ in gaps) / len(gaps), sum(gap for _, gap in gaps) / len(gaps)))
-    axes.plot(
-        *style.coordinates(sorted(means)),
-        color="black",
-        linewidth=1,
-        marker="_",
-        markersize=14,
-        label="mean of each kind",
-    )
+    look: dict[str, Any] = {"color": "black", "linewidth": 1, "marker": "_", "markersize": 14}
+    axes.plot(*style.coordinates(sorted(means)), label="mean of each kind", **look)
     axes.axhline(0, color="0.5", linewidth=1)
     axes.set_xscale("log")
     style.set_plain_log_ticks(axes.xaxis)

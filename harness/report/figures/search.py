@@ -6,7 +6,6 @@ import math
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
 from harness.report.figures import style
-from harness.report.figures.style import styled_figure
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -53,7 +52,7 @@ class GainInterval(NamedTuple):
     half_width: float
 
 
-@styled_figure
+@style.styled_figure
 def anytime_figure(lines: tuple[SearchCurve, ...], families: tuple[str, ...], labels: AxisLabels) -> Figure:
     """Draw the best score so far against seconds, for all families.
 
@@ -71,8 +70,7 @@ def anytime_figure(lines: tuple[SearchCurve, ...], families: tuple[str, ...], la
     Figure
         The figure; callers get its files by ending (see `styled_figure`).
     """
-    figure = style.create_figure(8.2, max(4.0, 0.9 + 0.2 * len(lines)))
-    axes = figure.subplots()
+    figure, axes = style.create_axes(8.2, max(4.0, 0.9 + 0.2 * len(lines)))
     for line in lines:
         family = families.index(line.family)
         look: dict[str, Any] = {"color": style.colour_of(family), "marker": style.marker_of(family), "linestyle": "-"}
@@ -88,7 +86,7 @@ def anytime_figure(lines: tuple[SearchCurve, ...], families: tuple[str, ...], la
     return figure
 
 
-@styled_figure
+@style.styled_figure
 def strategies_figure(lines: tuple[SearchCurve, ...], labels: AxisLabels) -> Figure:
     """Draw the best score so far against seconds, with a panel for every family and a line for every strategy.
 
@@ -112,20 +110,18 @@ def strategies_figure(lines: tuple[SearchCurve, ...], labels: AxisLabels) -> Fig
             if line.family != family:
                 continue
             index = strategies.index(line.strategy)
-            look = {
-                "color": style.colour_of(index),
-                "linestyle": LINE_STYLES[(index + index // len(style.COLOURS)) % len(LINE_STYLES)],
-                "marker": style.MARKERS[index % len(style.MARKERS)],
-            }
+            line_style = LINE_STYLES[(index + index // len(style.COLOURS)) % len(LINE_STYLES)]
+            marker = style.MARKERS[index % len(style.MARKERS)]
+            look = {"color": style.colour_of(index), "linestyle": line_style, "marker": marker}
             _draw_steps(axes, line.curve, line.strategy, look)
         _set_score_axes(axes, labels)
         axes.set_title(style.shorten(family, MAX_NAME_LENGTH))
-    _label_outer_axes(panels, labels.time, f"best inner {labels.score} so far")
+    style.label_outer_axes(panels, _count_columns(len(panels)), labels.time, f"best inner {labels.score} so far")
     _add_legend(figure, panels)
     return figure
 
 
-@styled_figure
+@style.styled_figure
 def history_figure(histories: tuple[TrialHistory, ...], labels: AxisLabels) -> Figure:
     """Draw the trials of every entry in their order, the default configuration first.
 
@@ -144,12 +140,12 @@ def history_figure(histories: tuple[TrialHistory, ...], labels: AxisLabels) -> F
     figure, panels = _create_panels(len(histories))
     for axes, history in zip(panels, histories, strict=True):
         _draw_history(axes, history, greater=labels.greater)
-    _label_outer_axes(panels, "number of the trial", f"inner {labels.score}")
+    style.label_outer_axes(panels, _count_columns(len(panels)), "number of the trial", f"inner {labels.score}")
     _add_legend(figure, panels)
     return figure
 
 
-@styled_figure
+@style.styled_figure
 def gains_figure(gains: tuple[GainInterval, ...], label: str) -> Figure:
     """Draw the gain of every search, on test rows with its interval and on the inner folds that were searched.
 
@@ -165,8 +161,7 @@ def gains_figure(gains: tuple[GainInterval, ...], label: str) -> Figure:
     Figure
         The figure; callers get its files by ending (see `styled_figure`).
     """
-    figure = style.create_figure(7.6, 1.2 + 0.27 * len(gains))
-    axes = figure.subplots()
+    figure, axes = style.create_axes(7.6, 1.2 + 0.27 * len(gains))
     axes.axvline(0, color="0.6", linewidth=1, zorder=1)
     rows = [row for row, gain in enumerate(gains) if not math.isnan(gain.half_width)]
     axes.errorbar(
@@ -193,16 +188,6 @@ def _create_panels(n: int) -> tuple[Figure, list[Axes]]:
 
 def _count_columns(n: int) -> int:
     return min(n, 2 if n <= MAX_TWO_COLUMN_PANELS else 3)
-
-
-def _label_outer_axes(panels: list[Axes], xlabel: str, ylabel: str) -> None:
-    """Label the first panel of each row, and the last one of each column."""
-    columns = _count_columns(len(panels))
-    for index, axes in enumerate(panels):
-        if index % columns == 0:
-            axes.set_ylabel(ylabel)
-        if index + columns >= len(panels):
-            axes.set_xlabel(xlabel)
 
 
 def _add_legend(figure: Figure, panels: list[Axes]) -> None:
@@ -233,9 +218,8 @@ def _draw_history(axes: Axes, history: TrialHistory, *, greater: bool) -> None:
 
     searched = [trial for trial in history.trials if trial[0] > 0]
     default = [trial for trial in history.trials if trial[0] == 0]
-    axes.scatter(
-        *style.coordinates(searched), s=9, color=style.BLUE, alpha=0.5, linewidths=0, label="trial of one split"
-    )
+    dot: dict[str, Any] = {"s": 9, "color": style.BLUE, "alpha": 0.5, "linewidths": 0}
+    axes.scatter(*style.coordinates(searched), label="trial of one split", **dot)
     diamond: dict[str, Any] = {"s": 24, "marker": "D", "facecolors": "none", "edgecolors": style.ORANGE, "zorder": 4}
     axes.scatter(*style.coordinates(default), label="default configuration", **diamond)
     best_label = "best so far, mean of the splits"
@@ -247,9 +231,8 @@ def _draw_history(axes: Axes, history: TrialHistory, *, greater: bool) -> None:
     cut_off = [number for number, score in searched if not low <= score <= high]
     edge: dict[str, Any] = {"transform": axes.get_xaxis_transform(), "clip_on": False, "zorder": 5, "linewidths": 1.0}
     if cut_off:
-        axes.scatter(
-            cut_off, [0.03] * len(cut_off), s=14, marker="v", color=style.BLUE, **edge, label="worse than is shown"
-        )
+        heights = [0.03] * len(cut_off)
+        axes.scatter(cut_off, heights, s=14, marker="v", color=style.BLUE, **edge, label="worse than is shown")
     if history.failed:
         heights = [0.1] * len(history.failed)
         failed_label = "failed, without a score"

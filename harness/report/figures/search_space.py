@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from harness.report.figures import style
-from harness.report.figures.style import styled_figure
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -48,7 +47,7 @@ class TrialPath(NamedTuple):
     default: bool
 
 
-@styled_figure
+@style.styled_figure
 def importance_figure(families: tuple[ParameterImportances, ...], label: str) -> Figure:
     """Draw the importances of the parameters of every family: the mean over the splits as bars, every split as a dot.
 
@@ -67,10 +66,8 @@ def importance_figure(families: tuple[ParameterImportances, ...], label: str) ->
     families = families[:MAX_PANELS]
     columns = min(len(families), 2)
     bars = min(max(len(family.shares) for family in families), MAX_BARS)
-    width, row_height = max(0.6 + 4.0 * columns, 6.4), 0.6 + 0.22 * bars
-    figure, panels = style.create_panels(
-        len(families), columns, width=width, margin=0.6, row_height=row_height, sharex=True
-    )
+    size = {"width": max(0.6 + 4.0 * columns, 6.4), "margin": 0.6, "row_height": 0.6 + 0.22 * bars}
+    figure, panels = style.create_panels(len(families), columns, sharex=True, **size)
     for axes, family in zip(panels, families, strict=True):
         _draw_importances(axes, family)
         axes.tick_params(labelbottom=True)
@@ -78,7 +75,7 @@ def importance_figure(families: tuple[ParameterImportances, ...], label: str) ->
     return figure
 
 
-@styled_figure
+@style.styled_figure
 def parallel_figure(
     parameters: tuple[ParameterAxis, ...], trials: tuple[TrialPath, ...], label: str, *, greater: bool
 ) -> Figure:
@@ -110,14 +107,12 @@ def parallel_figure(
     # leave all others with nearly the same one.
     worst, best = order[len(order) // 10].score, order[-1].score
     norm, colours = Normalize(min(worst, best), max(worst, best)), colormaps["cividis_r" if greater else "cividis"]
-    figure = style.create_figure(2.2 + 1.15 * len(parameters), 4.4)
-    axes = figure.subplots()
+    figure, axes = style.create_axes(2.2 + 1.15 * len(parameters), 4.4)
     paths = [list(enumerate(map(_axis_height, parameters, trial.values))) for trial in order]
     axes.add_collection(LineCollection(paths, colors=colours(norm([trial.score for trial in order])), linewidths=1.1))
     default = [path for path, trial in zip(paths, order, strict=True) if trial.default][:1]
-    axes.add_collection(
-        LineCollection(default, colors=style.ORANGE, linewidths=2, linestyles="--", label="default configuration")
-    )
+    dashes: dict[str, Any] = {"colors": style.ORANGE, "linewidths": 2, "linestyles": "--"}
+    axes.add_collection(LineCollection(default, label="default configuration", **dashes))
     absent = [any(map(math.isnan, column)) for column in np.transpose([trial.values for trial in trials])]
     for x, parameter in enumerate(parameters):
         _draw_axis(axes, x, parameter, absent=absent[x])
@@ -125,9 +120,8 @@ def parallel_figure(
     bottom = ABSENT_HEIGHT - 0.06 if any(absent) else -0.05
     axes.set(xlim=(-0.1, len(parameters) - right_margin), ylim=(bottom, 1.05))
     axes.axis("off")
-    bar = figure.colorbar(
-        ScalarMappable(norm, colours), ax=axes, label=f"inner {label}", extend="min" if greater else "max"
-    )
+    worse_end = "min" if greater else "max"
+    bar = figure.colorbar(ScalarMappable(norm, colours), ax=axes, label=f"inner {label}", extend=worse_end)
     bar.outline.set_visible(False)
     figure.legend(loc="outside lower left")
     return figure

@@ -24,6 +24,7 @@ BLUE, ORANGE = "#0072B2", "#D55E00"
 COLOURS = (BLUE, ORANGE, "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 MARKERS = "os^Dv<>"
 LABEL_SIZE = 8  #: points
+CENTRED: dict[str, Any] = {"ha": "center", "va": "center"}
 MAX_NAME_LENGTH = 50  #: characters
 STYLE: dict[Any, Any] = {
     "font.size": 9,
@@ -73,6 +74,12 @@ def create_figure(width: float, height: float) -> Figure:
     return Figure(figsize=(width, height), layout="constrained")
 
 
+def create_axes(width: float, height: float) -> tuple[Figure, Axes]:
+    """Create a figure with one panel, of a size in inches."""
+    figure = create_figure(width, height)
+    return figure, figure.subplots()
+
+
 def styled_figure(build: Callable[P, Figure]) -> Callable[P, dict[str, bytes]]:
     """Decorate a function that builds a figure: it is called in the style of all figures and returns the files by ending."""
 
@@ -115,6 +122,14 @@ def create_panels(
     for unused in panels[n:]:
         unused.remove()
     return figure, panels[:n]
+
+
+def label_outer_axes(panels: Sequence[Axes], columns: int, xlabel: str, ylabel: str) -> None:
+    """Label the first panel of each row, and the last one of each column."""
+    for axes in panels[::columns]:
+        axes.set_ylabel(ylabel)
+    for axes in panels[-columns:]:
+        axes.set_xlabel(xlabel)
 
 
 def coordinates(points: Sequence[Point]) -> tuple[list[float], list[float]]:

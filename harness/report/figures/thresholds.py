@@ -10,7 +10,6 @@ import numpy as np
 
 from harness.evaluation.curves import MAX_LOG_ODDS, MeanCurve, ScoreHistogram, SweepCurves
 from harness.report.figures import curves, style
-from harness.report.figures.style import styled_figure
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -30,7 +29,7 @@ class ThresholdSweep(NamedTuple):
     tuned: tuple[float, ...]
 
 
-@styled_figure
+@style.styled_figure
 def confusion_figure(matrices: Sequence[tuple[str, Counts]], classes: Sequence[str]) -> Figure:
     """Draw confusion matrices: counts, and shares of the true class, which the colours show too.
 
@@ -60,7 +59,7 @@ def confusion_figure(matrices: Sequence[tuple[str, Counts]], classes: Sequence[s
     return figure
 
 
-@styled_figure
+@style.styled_figure
 def sweep_figure(entries: Sequence[ThresholdSweep], classes: tuple[str, str], *, log_odds: bool) -> Figure:
     """Draw, over the same axis, the scores of both classes, precision, recall and F1, and the cost where there is one.
 

@@ -11,7 +11,6 @@ import numpy as np
 
 from harness.evaluation.training import Architecture, ChosenArchitectures, EntryCosts
 from harness.report.figures import style
-from harness.report.figures.style import styled_figure
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -32,7 +31,7 @@ class Losses(NamedTuple):
     epoch: int
 
 
-@styled_figure
+@style.styled_figure
 def convergence_figure(lines: Sequence[tuple[str, tuple[Losses, ...]]]) -> Figure:
     """Draw training and validation loss by epoch: fits as thin lines, their mean as a bold one.
 
@@ -60,16 +59,12 @@ def convergence_figure(lines: Sequence[tuple[str, tuple[Losses, ...]]]) -> Figur
             axes.set_yscale("log")
             style.set_plain_log_ticks(axes.yaxis)
         axes.locator_params(axis="x", integer=True)
-    for axes in panels[::columns]:
-        axes.set_ylabel("loss")
-    for axes in panels[-columns:]:
-        axes.set_xlabel("epoch")
-    handles, labels = panels[0].get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside lower center", ncols=3)
+    style.label_outer_axes(panels, columns, "epoch", "loss")
+    figure.legend(*panels[0].get_legend_handles_labels(), loc="outside lower center", ncols=3)
     return figure
 
 
-@styled_figure
+@style.styled_figure
 def architecture_figure(entries: list[ChosenArchitectures]) -> Figure:
     """Draw the architecture that most splits of each entry chose, with its layers from top to bottom.
 
@@ -144,7 +139,7 @@ MAX_NAME_LENGTH = 28  #: characters of a family or strategy
 MIN_LINE_LENGTH = 14  #: pixels between a point and its label, from which on a line joins them
 
 
-@styled_figure
+@style.styled_figure
 def pareto_figure(entries: list[EntryCosts], families: Sequence[str], label: str, *, greater: bool) -> Figure:
     """Draw the score against the time to fit and against the size, with the Pareto front, whose entries are labelled.
 
@@ -173,8 +168,7 @@ def pareto_figure(entries: list[EntryCosts], families: Sequence[str], label: str
     if not greater:
         panels[0].invert_yaxis()
     panels[0].set_ylabel(style.shorten(label))
-    handles, labels = panels[0].get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside right center", title="filled: no strategy")
+    figure.legend(*panels[0].get_legend_handles_labels(), loc="outside right center", title="filled: no strategy")
     figure.draw_without_rendering()
     figure.set_layout_engine("none")  # the positions of labels hold for a layout that no longer changes
     for axes, cost in zip(panels, costs, strict=True):
@@ -194,9 +188,8 @@ def _draw_points(axes: Axes, entries: list[EntryCosts], cost: str, families: Seq
         colour, marker = style.colour_of(index), style.marker_of(index)
         for face_colour, is_plain in (("none", False), (colour, True)):
             points = [_point_of(entry, cost) for entry in members if (entry.entry.strategy == "none") == is_plain]
-            axes.scatter(
-                *style.coordinates(points), s=34, marker=marker, edgecolors=colour, facecolors=face_colour, zorder=3
-            )
+            look: dict[str, Any] = {"marker": marker, "edgecolors": colour, "facecolors": face_colour}
+            axes.scatter(*style.coordinates(points), s=34, zorder=3, **look)
         if members:
             axes.scatter([], [], s=34, marker=marker, color=colour, label=style.shorten(family, MAX_NAME_LENGTH))
     axes.margins(x=0.1, y=0.12)
@@ -229,16 +222,9 @@ def _label_front(axes: Axes, entries: list[EntryCosts], cost: str) -> None:
         if math.dist(anchor, (x, y)) > MIN_LINE_LENGTH:
             end = (x - box.x0) / (box.x1 - box.x0), (y - box.y0) / (box.y1 - box.y0)
             arrow = {"arrowstyle": "-", "color": "0.5", "linewidth": 0.6, "shrinkA": 0, "shrinkB": 3, "relpos": end}
-        axes.annotate(
-            name,
-            _to_data(axes, anchor),
-            xytext=_to_data(axes, ((box.x0 + box.x1) / 2, (box.y0 + box.y1) / 2)),
-            ha="center",
-            va="center",
-            fontsize=style.LABEL_SIZE,
-            arrowprops=arrow,
-            zorder=4,
-        )
+        middle = _to_data(axes, ((box.x0 + box.x1) / 2, (box.y0 + box.y1) / 2))
+        look = {**style.CENTRED, "fontsize": style.LABEL_SIZE, "zorder": 4}
+        axes.annotate(name, _to_data(axes, anchor), xytext=middle, arrowprops=arrow, **look)
 
 
 def _label_obstacles(axes: Axes, entries: list[EntryCosts], cost: str) -> list[style.Box]:

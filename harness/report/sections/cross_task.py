@@ -75,10 +75,8 @@ def sections(evidence: Evidence) -> list[Section]:
     rankings = evaluated_rankings(evidence.rankings)
     if len(rankings) < 2:
         return [Section(TITLE, (cross_task_table.too_few(evidence.rankings),))]
-    coverage = [
-        *cross_task_table.unfinished_tasks(evidence.rankings),
-        cross_task_table.coverage_part(evidence.scores, evidence.rankings),
-    ]
+    coverage = cross_task_table.unfinished_tasks(evidence.rankings)
+    coverage.append(cross_task_table.coverage_part(evidence.scores, evidence.rankings))
     filled = cross_task_table.imputed_part(rankings)
     if filled:
         coverage += ["With what is lacking filled in:", *filled]

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from operator import attrgetter, itemgetter
+from typing import TypeAlias
 
 from harness.evaluation import gains as measured_gains
 from harness.evaluation.ensembles import ENSEMBLE_KINDS, GREEDY, LIBRARY, ROUNDS, STACKING
@@ -39,19 +40,17 @@ CALIBRATION_TEXT = (
 MAX_DRAWN = 12  #: entries in the figure, the first ones by rank
 MAX_NAMES = 3  #: of entries with a change of their probabilities or decisions
 MAX_BARS, MAX_SEARCH_NAMES = 20, 5  #: searches in the figure, and entries named with what their search brought
-MetricChange = tuple[str, float, float, float, float]  #: a recalibration; log loss and Brier with half intervals
+Parts: TypeAlias = tuple[str | Figure, ...]
+#: A recalibration; log loss and Brier with half intervals.
+MetricChange: TypeAlias = tuple[str, float, float, float, float]
 
 
 def calibration_sections(evidence: Evidence) -> list[Section]:
     """Write one section per task that was evaluated."""
-    written = []
-    for ranking in evidence.rankings:
-        if any(len(ranked.rows) for ranked in ranking.entries):
-            written.append(Section(CALIBRATION_TITLE, _calibration_parts(evidence.scores, ranking), ranking.task))
-    return written
+    return _task_sections(evidence, CALIBRATION_TITLE, _calibration_parts)
 
 
-def _calibration_parts(scores: Scores, ranking: Ranking) -> tuple[str | Figure, ...]:
+def _calibration_parts(scores: Scores, ranking: Ranking) -> Parts:
     effects = measured_gains.recalibration_effects(scores, ranking)
     if not effects:
         return ("No tuned entry but the baseline has predictions, and that gives every row the same answer.",)
@@ -143,25 +142,26 @@ ENSEMBLE_TEXT = (
 
 def ensemble_sections(evidence: Evidence) -> list[Section]:
     """Write one section per task that was evaluated; without ensembles it gives the reason."""
+    return _task_sections(evidence, ENSEMBLE_TITLE, _ensemble_parts)
+
+
+def _task_sections(evidence: Evidence, title: str, make_parts: Callable[[Scores, Ranking], Parts]) -> list[Section]:
     written = []
     for ranking in evidence.rankings:
         if any(len(ranked.rows) for ranked in ranking.entries):
-            written.append(Section(ENSEMBLE_TITLE, _ensemble_parts(evidence.scores, ranking), ranking.task))
+            written.append(Section(title, make_parts(evidence.scores, ranking), ranking.task))
     return written
 
 
-def _ensemble_parts(scores: Scores, ranking: Ranking) -> tuple[str, ...]:
+def _ensemble_parts(scores: Scores, ranking: Ranking) -> Parts:
     reasons = [reason for (task, _), reason in scores.ensemble_failures.items() if task == ranking.task]
     failures = []
     if reasons:
         n = markdown.format_count(len(reasons), "split")
         failures.append(f"Of {n} ensembles could not be made: {escape(reasons[0])}.")
     if ranking.task in map(itemgetter(0), scores.ensembles):
-        parts = [
-            ENSEMBLE_TEXT,
-            _ensemble_verdict(ranking, measured_gains.ensemble_gains(scores, ranking)),
-            _score_table(scores, ranking),
-        ]
+        verdict = _ensemble_verdict(ranking, measured_gains.ensemble_gains(scores, ranking))
+        parts = [ENSEMBLE_TEXT, verdict, _score_table(scores, ranking)]
         return (*parts, *failures, "Who is in them, over the splits:", *_member_parts(scores, ranking.task))
     if failures:
         return tuple(failures)
@@ -275,10 +275,8 @@ def gains_text(gains: Sequence[SearchGain], ranking: Ranking) -> str:
         if reading in by_reading:
             parts.append(f"for {markdown.format_count(len(by_reading[reading]), 'entry', 'entries')} {ends}")
     verdict = "; ".join(parts) or f"No verdict: {ranking.no_test_reason or 'splits are missing'}"
-    tested = sum(
-        len(by_reading.get(reading, ()))
-        for reading in (measured_gains.PAYS, measured_gains.HURTS, measured_gains.NOT_SIGNIFICANT)
-    )
+    readings = measured_gains.PAYS, measured_gains.HURTS, measured_gains.NOT_SIGNIFICANT
+    tested = sum(len(by_reading.get(reading, ())) for reading in readings)
     adjusted = ""
     if tested > 1:
         entries = markdown.format_count(tested, "entry", "entries")

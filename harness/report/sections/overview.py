@@ -305,6 +305,6 @@ def _percent(share: float) -> str:
 
 def _names(names: Sequence[str]) -> str:
     """At most `MAX_NAMES` names, or one more where no other would remain."""
-    return (
-        markdown.join_words(names) if len(names) <= MAX_NAMES + 1 else markdown.join_names(names, MAX_NAMES, "others")
-    )
+    if len(names) <= MAX_NAMES + 1:
+        return markdown.join_words(names)
+    return markdown.join_names(names, MAX_NAMES, "others")

@@ -170,9 +170,8 @@ def effort_table(scores: Scores, ranking: Ranking) -> str:
     """Write how good the probabilities of each entry are, how much it over-fits, and its effort, in the same order."""
     entries, label = _displayed_entries(ranking), ranking.metric.label
     columns = list(map(partial(_metric_column, scores, entries), PROBABILITY_METRICS))
-    formats: dict[str, Callable[[float], str]] = dict.fromkeys(
-        ("inner", "train"), partial(format_number, digits=ranking.digits)
-    )
+    write_score = partial(format_number, digits=ranking.digits)
+    formats: dict[str, Callable[[float], str]] = dict.fromkeys(("inner", "train"), write_score)
     formats |= dict.fromkeys(("fit_seconds", "predict_us_per_row", "trials"), markdown.format_quantity)
     for name, write in formats.items():
         columns.append([write(ranked.rows.mean(name)) for ranked in entries])

@@ -119,10 +119,8 @@ def _parts(
     scores: Scores, ranking: Ranking, stability: reliability.BestProbabilities | None, *, with_figure: bool
 ) -> tuple[str | Figure, ...]:
     optimism, against = reliability.entry_optimism(scores, ranking), rivals(scores, ranking)
-    sentences = [
-        _selection_text(ranking, reliability.selection_optimism(scores, ranking)),
-        _stability_text(ranking, stability),
-    ]
+    selection = reliability.selection_optimism(scores, ranking)
+    sentences = [_selection_text(ranking, selection), _stability_text(ranking, stability)]
     if ranking.no_test_reason:
         sentences.append(f"What difference could have been significant is not known: {ranking.no_test_reason}.")
     sentences += power_sentences(ranking, against)
@@ -187,10 +185,8 @@ def power_sentences(ranking: Ranking, against: Sequence[Rival]) -> list[str]:
         return []
     smallest = list(map(attrgetter("detectable"), against))
     median, low, high = map(format_number, (float(np.median(smallest)), min(smallest), max(smallest)))
-    others, metric = (
-        format_count(len(against), "other entry", "other entries"),
-        escape(markdown.metric_name(ranking.metric)),
-    )
+    metric = escape(markdown.metric_name(ranking.metric))
+    others = format_count(len(against), "other entry", "other entries")
     detectable = (
         f"The smallest difference in {metric} from the first entry that this run would have found in "
         f"{100 * POWER:.0f} % of its repetitions is {median} (median over {others}; from {low} to {high})."

@@ -140,10 +140,8 @@ def _default_and_tuned(scores: Scores, task: str) -> list[Entry]:
 
 def _main_differences(pair: EntryPair) -> list[MetricDifference]:
     """The objective, the decision at the last threshold and the Brier score; nothing where no split has scores of both."""
-    by_name = {
-        (difference.name, difference.threshold_kind): difference
-        for difference in paired_comparison.metric_differences(pair)
-    }
+    differences = paired_comparison.metric_differences(pair)
+    by_name = {(difference.name, difference.threshold_kind): difference for difference in differences}
     if not by_name:
         return []
     template = next(iter(by_name.values()))
@@ -192,11 +190,8 @@ def _task_table(columns: Sequence[tuple[str, str]], pairs: Sequence[ComparedPair
         if differences:
             cells = [pair.a.entry.name, _split_count(pair)]
             for difference in differences:
-                cells += [
-                    format_number(difference.a),
-                    format_number(difference.b),
-                    markdown.change_text(difference.difference),
-                ]
+                means = map(format_number, (difference.a, difference.b))
+                cells += [*means, markdown.change_text(difference.difference)]
             rows.append([*cells, _reading(pair, differences)])
     if not rows:
         return "No entry has scores of the same splits in both."

@@ -321,9 +321,7 @@ def _draw_parallel(
     """The best trials in parallel coordinates."""
     axes, paths = [], []
     for parameter in parameters:
-        axes.append(
-            search_space.ParameterAxis(parameter.name, parameter.low, parameter.high, parameter.log, parameter.options)
-        )
+        axes.append(search_space.ParameterAxis(**vars(parameter)))
     for trial in sorted(trials, key=lambda trial: trial.value, reverse=labels.greater)[:MAX_LINES]:
         paths.append(_trial_path(trial, parameters))
     return partial(search_space.parallel_figure, tuple(axes), tuple(paths), labels.score, greater=labels.greater)

@@ -219,9 +219,8 @@ def _loss_rows(name: str, trained: EntryTraining) -> list[list[str]]:
         inner = np.array(deviations)[~np.isnan(deviations)]
         inner_deviation = float(np.mean(inner)) if len(inner) else math.nan
         losses = (train, validation, validation - train, _deviation(fits, "validation_loss"), inner_deviation)
-        rows.append(
-            [escape(name), escape(loss) or MISSING, str(network_fits.count_splits(fits)), *map(format_number, losses)]
-        )
+        splits = str(network_fits.count_splits(fits))
+        rows.append([escape(name), escape(loss) or MISSING, splits, *map(format_number, losses)])
     return rows
 
 
