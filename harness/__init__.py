@@ -1,29 +1,24 @@
-"""evenhand: which classifier, with which imbalance strategy, is really best on this data, and by how much.
+"""The implementation of evenhand; programs and plug-ins import from `evenhand`."""
 
-These are the names for declarations of one's own; everything else is reached through the command line.
-"""
+import warnings
+from typing import Any
 
-from harness.errors import DataError, EvenhandError, Inapplicable, Unavailable
-from harness.metrics.metric import Metric, Predictions
-from harness.registry.family import Family
-from harness.registry.space import choice, integer, log_float, real, when
-from harness.registry.strategy import Strategy
-from harness.registry.task import Table, Task
+PROJECT = "evenhand"  #: tells this package from others of its name
 
-__all__ = [
-    "DataError",
-    "EvenhandError",
-    "Family",
-    "Inapplicable",
-    "Metric",
-    "Predictions",
-    "Strategy",
-    "Table",
-    "Task",
-    "Unavailable",
-    "choice",
-    "integer",
-    "log_float",
-    "real",
-    "when",
-]
+#: Names that plug-ins imported from here before there was `evenhand`.
+_MOVED_NAMES = (
+    *("DataError", "EvenhandError", "Family", "Inapplicable", "Metric", "Predictions", "Strategy", "Table", "Task"),
+    *("Unavailable", "choice", "integer", "log_float", "real", "when"),
+)
+
+
+def __getattr__(name: str) -> Any:
+    """Import a public name from where it is now, with a warning."""
+    if name not in _MOVED_NAMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    import evenhand
+
+    warnings.warn(
+        f"import {name} from evenhand: harness will not have it from version 0.3 on", FutureWarning, stacklevel=2
+    )
+    return getattr(evenhand, name)

@@ -9,7 +9,6 @@ from __future__ import annotations
 import csv
 import sys
 import threading
-import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -21,6 +20,8 @@ from harness.store.files import read_journal
 from harness.store.store import Store
 
 if TYPE_CHECKING:
+    from wsgiref.simple_server import WSGIServer
+
     import optuna
     from optuna.storages import BaseStorage
 
@@ -232,8 +233,65 @@ def _file_state(path: Path) -> FileState:
     return status.st_size, status.st_mtime_ns
 
 
-def serve_dashboard(store: Store, port: int) -> None:
-    """Serve the dashboard on 127.0.0.1 until interrupted.
+class RunningDashboard:
+    """The dashboard of a run, served on 127.0.0.1 from a thread of this process; a context manager that closes it.
+
+    Attributes
+    ----------
+    url : str
+        The address of its page.
+    studies : int
+        The number of studies at the start.
+    """
+
+    def __init__(self, server: WSGIServer, merged: MergedStudies, studies: int) -> None:
+        self.url, self.studies = f"http://127.0.0.1:{server.server_port}/", studies
+        self._server, self._merged, self._closed = server, merged, threading.Event()
+        self._server_thread = threading.Thread(target=server.serve_forever, daemon=True)
+        self._server_thread.start()
+        threading.Thread(target=self._refresh, daemon=True).start()
+
+    def __repr__(self) -> str:
+        return f"RunningDashboard({self.url})"
+
+    def __enter__(self) -> RunningDashboard:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """End it."""
+        self._closed.set()
+        self._server.shutdown()
+        self._server.server_close()
+
+    def wait(self) -> None:
+        """Wait until it is closed, or for Ctrl-C, which closes it."""
+        try:
+            self._server_thread.join()
+        except KeyboardInterrupt:
+            self.close()
+
+    def _refresh(self) -> None:
+        while not self._closed.wait(REFRESH_SECONDS):
+            self._merged.refresh()
+
+
+def start_dashboard(store: Store, port: int) -> RunningDashboard:
+    """Serve the dashboard of a run on 127.0.0.1 in the background.
+
+    Parameters
+    ----------
+    store : Store
+        The run, which may still be going on.
+    port : int
+        The port; 0 takes a free one.
+
+    Returns
+    -------
+    RunningDashboard
+        The dashboard.
 
     Raises
     ------
@@ -258,17 +316,13 @@ def serve_dashboard(store: Store, port: int) -> None:
     try:
         server = make_server("127.0.0.1", port, wsgi(merged.storage), handler_class=SilentHandler)
     except OSError as error:
-        raise EvenhandError(f"cannot listen on 127.0.0.1:{port}: {error.strerror}: choose another --port") from error
+        raise EvenhandError(f"cannot listen on 127.0.0.1:{port}: {error.strerror}: choose another port") from error
+    return RunningDashboard(server, merged, studies)
 
-    def follow() -> None:
-        while True:
-            time.sleep(REFRESH_SECONDS)
-            merged.refresh()
 
-    threading.Thread(target=follow, daemon=True).start()
-    sys.stdout.write(f"{studies} studies of {store.folder}: http://127.0.0.1:{server.server_port}/ (Ctrl-C ends it)\n")
+def serve_dashboard(store: Store, port: int) -> None:
+    """Serve the dashboard until interrupted; parameters and errors of `start_dashboard`."""
+    dashboard = start_dashboard(store, port)
+    sys.stdout.write(f"{dashboard.studies} studies of {store.folder}: {dashboard.url} (Ctrl-C ends it)\n")
     sys.stdout.flush()
-    try:
-        server.serve_forever()
-    except KeyboardInterrupt:
-        server.server_close()
+    dashboard.wait()

@@ -104,14 +104,24 @@ class RunProgress:
 
 
 class Interrupts:
-    """Handles Ctrl-C: the first finishes the running cells, the second, or SIGTERM, stops at once."""
+    """Handles Ctrl-C: the first finishes the running cells, the second, or SIGTERM, stops at once.
 
-    def __init__(self) -> None:
+    Parameters
+    ----------
+    handles_signals : bool, default True
+        False leaves Ctrl-C to the calling program, where it raises `KeyboardInterrupt`.
+    """
+
+    def __init__(self, *, handles_signals: bool = True) -> None:
         self.stop: StopRequest = "no"
+        self.handles_signals = handles_signals
 
     @contextmanager
     def handled(self, show: Callable[[str], None]) -> Iterator[None]:
         """Translate signals to `stop` while the context is open."""
+        if not self.handles_signals:
+            yield
+            return
 
         def handle(number: int, _frame: FrameType | None) -> None:
             if number == signal.SIGINT and self.stop == "no":
@@ -132,7 +142,9 @@ class Interrupts:
 def show_progress(interrupts: Interrupts, *, quiet: bool) -> Iterator[Callable[[RunStart], RunCallbacks]]:
     """Show a run until it ends; gives the `on_start` argument of `benchmark`."""
     view = ProgressView()
-    if not quiet and sys.stderr.isatty():
+    if not quiet and in_notebook():
+        view = NotebookView()
+    elif not quiet and sys.stderr.isatty():
         view = LiveView()
     elif not quiet:
         view = LineView(sys.stderr)
@@ -275,6 +287,35 @@ class LiveView(ProgressView):
             running = "running: " + ", ".join(progress.running.values())
             lines.append(Text(running, style="dim", overflow="ellipsis", no_wrap=True))
         return Group(*lines, table)
+
+
+class NotebookView(ProgressView):
+    """One line below the cell of a notebook, which is replaced as the run goes on."""
+
+    def open(self, start: RunStart) -> None:
+        """Write what is to be done, and begin the line."""
+        from IPython.display import display
+
+        super().open(start)
+        self.show(describe_start(start))
+        self.handle = display({"text/plain": self.progress.line()}, raw=True, display_id=True)
+
+    def update(self, event: Event) -> None:
+        """Replace the line."""
+        super().update(event)
+        running = ", ".join(self.progress.running.values())
+        self.handle.update({"text/plain": f"{self.progress.line()}\n{running}"}, raw=True)
+
+    def show(self, text: str) -> None:
+        """Print a sentence."""
+        print(text)
+
+
+def in_notebook() -> bool:
+    """Whether this is the kernel of a notebook."""
+    shell = sys.modules.get("IPython")
+    interpreter = shell.get_ipython() if shell is not None else None
+    return interpreter is not None and hasattr(interpreter, "kernel")
 
 
 def describe_start(start: RunStart) -> str:

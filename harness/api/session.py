@@ -12,7 +12,7 @@ from harness.api.benchmark import benchmark
 from harness.api.progress import Interrupts, show_progress
 from harness.errors import EvenhandError
 from harness.execution.engines.base import Limits
-from harness.execution.plan import Request
+from harness.execution.plan import BASELINE, Request
 from harness.execution.replay import CellReplay, ReplayRequest
 from harness.execution.replay_entry import EntryReplay
 from harness.metrics.metric import Metric
@@ -36,11 +36,13 @@ VERDICTS = {
 class SessionOptions:
     """How a benchmark is executed; none of it changes a number."""
 
-    command: str  #: the command line, stored with the run
+    command: str  #: the command line or the call, stored with the run
     jobs: int | None = None  #: cells at once; None: the number of cores
     retry: tuple[str, ...] = ()  #: statuses of cells to execute again
     tensorboard: bool = False  #: also write TensorBoard logs
     quiet: bool = False  #: show no progress
+    report: bool = True  #: write tables, figures and the page
+    in_python: bool = False  #: print no summary, and leave Ctrl-C to the calling program
 
 
 def run_session(request: Request, registry: Registry, store: Store, options: SessionOptions) -> bool:
@@ -72,9 +74,9 @@ def run_session(request: Request, registry: Registry, store: Store, options: Ses
     if options.tensorboard:
         require_tensorboard()
     if options.jobs is not None and options.jobs < 1:
-        raise EvenhandError(f"--jobs must be at least 1, but got {options.jobs}")
+        raise EvenhandError(f"the number of jobs must be at least 1, but got {options.jobs}")
     jobs = options.jobs or usable_cores()
-    interrupts = Interrupts()
+    interrupts = Interrupts(handles_signals=not options.in_python)
     with show_progress(interrupts, quiet=options.quiet) as on_start:
         benchmark(
             request,
@@ -86,14 +88,24 @@ def run_session(request: Request, registry: Registry, store: Store, options: Ses
             retry=options.retry,
             on_start=on_start,
         )
-    if interrupts.stop != "now":
-        write_tables(store, registry.metrics, quiet=options.quiet)
+    if options.report and interrupts.stop != "now":
+        write_tables(store, registry.metrics, quiet=options.quiet or options.in_python)
         if options.tensorboard:
             write_logs(store)
     if interrupts.stop != "no":
         sys.stderr.write("stopped: the same command continues\n")
         return False
     return True
+
+
+def baseline_only_reason(store: Store) -> str:
+    """Say why no entry but the baseline has a score; empty where another one has."""
+    records, _ = store.read_records()
+    others = [record for record in records if record.family != BASELINE]
+    if not others or any(record.status == "ok" for record in others):
+        return ""
+    reasons = dict.fromkeys(f"{record.status}: {record.reason}" for record in others)
+    return f"only the baseline could be run: {'; '.join(list(reasons)[:3])}"
 
 
 def write_tables(store: Store, metrics: Mapping[str, Metric], *, quiet: bool) -> Path:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import copy
 import inspect
+import pickle
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeAlias, cast
 
@@ -19,7 +22,7 @@ from harness.registry.family import Family, missing_packages
 from harness.registry.protocol import EvaluationProtocol
 from harness.registry.space import defaults
 from harness.registry.strategy import Strategy
-from harness.registry.task import Modality, Table, Task
+from harness.registry.task import Modality, Table, Task, take
 
 #: Returns a complaint, or an empty text; its name is the title of the check.
 Check: TypeAlias = Callable[[], str]
@@ -27,7 +30,9 @@ Check: TypeAlias = Callable[[], str]
 NAME = re.compile(r"[a-z][a-z0-9_]*")
 METRIC_TYPES = ("ranking", "decision", "probability")
 OTHER_PROBABILITIES = "the same seed gave other probabilities: draw from `seed` alone"
-TRAINING_ROWS = 160  #: of the small data; the other rows are only predicted
+SUM_TOLERANCE = 1e-3  #: of the probabilities of a row
+ROWS_ALONE = 10  #: rows that are predicted one by one
+ALONE_TOLERANCE = 1e-5  #: float32 sums depend on the number of rows
 #: What the small data of a modality are called in titles.
 SMALL_DATA = {"tabular": "", "text": "texts", "image": "images"}
 SMALL_ROWS = 240
@@ -114,13 +119,15 @@ def check_task(task: Task, data_dir: Path | None = None) -> Iterator[CheckResult
     yield from _run_checks("task", task.name, checks)
 
 
-def check_family(family: Family) -> Iterator[CheckResult]:
+def check_family(family: Family, sample: tuple[Modality, Table] | None = None) -> Iterator[CheckResult]:
     """Check a model family: its declaration, then its fits on small data of each modality that it supports.
 
     Parameters
     ----------
     family : Family
         The declaration.
+    sample : tuple of str and Table, optional
+        Modality and rows of a task to try it on, instead of small data made from a seed.
 
     Yields
     ------
@@ -134,11 +141,14 @@ def check_family(family: Family) -> Iterator[CheckResult]:
         yield CheckResult("family", family.name, "fits", skipped=missing)
         return
     for modality, name in family.encodings.items():
+        if sample and modality != sample[0]:
+            continue
         if name in ENCODINGS and (missing := missing_packages(family, ENCODINGS[name].needs)):
             yield CheckResult("family", family.name, f"fits {modality} data", skipped=missing)
             continue
-        checks = _fit_checks(family, cast("Modality", modality))
-        yield from _run_checks("family", family.name, checks, SMALL_DATA[modality])
+        kind = cast("Modality", modality)
+        tables = [sample[1]] if sample else [make_small_table(kind, classes) for classes in (2, 3)]
+        yield from _run_checks("family", family.name, _fit_checks(family, kind, tables), SMALL_DATA[modality])
 
 
 def _declaration_checks(family: Family) -> list[Check]:
@@ -162,38 +172,81 @@ def _declaration_checks(family: Family) -> list[Check]:
     return [knows_its_encodings, takes_its_space]
 
 
-def _fit_checks(family: Family, modality: Modality) -> list[Check]:
+def _fit_checks(family: Family, modality: Modality, tables: Sequence[Table]) -> list[Check]:
     """Checks of a fitted family: probabilities, seeds, weights."""
-    from harness.search.pipeline import PipelineSpec, TrainingSet, fit_pipeline
-
-    def fit_predict(classes: int, seed: int, strategy: Strategy | None = None) -> npt.NDArray[np.float32]:
-        table = make_small_table(modality, classes)
-        training_rows = table.take(np.arange(TRAINING_ROWS))
-        validation = np.arange(0, TRAINING_ROWS, 5) if family.stops_early else None
-        spec = PipelineSpec(family, (strategy or Strategy(name="none", kind="none"),), modality, classes)
-        training = TrainingSet(training_rows.X, training_rows.y, seed, validation)
-        return fit_pipeline(spec, defaults(spec.space), training).predict_proba(table.X)
+    table, fit = tables[0], partial(_fit, family, modality)
+    n_training = _n_training(table)
 
     def gives_probabilities() -> str:
-        for classes in (2, 3):
-            proba = fit_predict(classes, 1)
-            if proba.shape != (SMALL_ROWS, classes) or abs(proba.sum(axis=1) - 1).max() > 1e-3:
+        for tried in tables:
+            proba, classes = fit(tried, 1).predict_proba(tried.X), len(tried.classes)
+            if proba.shape != (len(tried.y), classes) or abs(proba.sum(axis=1) - 1).max() > SUM_TOLERANCE:
                 return f"with {classes} classes: rows of shape {proba.shape} must sum to one"
         return ""
 
     def repeats_itself() -> str:
-        return _complaint_unless((fit_predict(2, 7) == fit_predict(2, 7)).all(), OTHER_PROBABILITIES)
+        is_same = (fit(table, 7).predict_proba(table.X) == fit(table, 7).predict_proba(table.X)).all()
+        return _complaint_unless(is_same, OTHER_PROBABILITIES)
 
     def takes_weights() -> str:
-        if family.strategies is not None:
+        if family.strategies is not None or "weight" in family.limits:
             return ""
         heavy = Strategy(name="heavy", kind="weight", build=lambda y, _costs: np.where(y == 1, 9.0, 1.0))
         # Only rows that were not fitted: a fully grown tree reproduces those that were, whatever they weigh.
-        unweighted, weighted = fit_predict(2, 3)[TRAINING_ROWS:], fit_predict(2, 3, heavy)[TRAINING_ROWS:]
-        is_different = (unweighted != weighted).any()
-        return _complaint_unless(is_different, "nine times the weight on class 1 changed no prediction")
+        other_rows = take(table.X, np.arange(n_training, len(table.y)))
+        unweighted, weighted = fit(table, 3).predict_proba(other_rows), fit(table, 3, heavy).predict_proba(other_rows)
+        return _complaint_unless(
+            (unweighted != weighted).any(), "nine times the weight on class 1 changed no prediction"
+        )
 
-    return [gives_probabilities, repeats_itself, takes_weights]
+    return [gives_probabilities, repeats_itself, takes_weights, *_prediction_checks(fit, table)]
+
+
+def _prediction_checks(fit: Callable[[Table, int], Any], table: Table) -> list[Check]:
+    """Checks that predictions depend on the row and on nothing else, and change nothing."""
+
+    def leaves_rows_unchanged() -> str:
+        fitted = fit(table, 5)
+        encoded = fitted.encode(table.X)
+        unchanged = pickle.dumps(copy.deepcopy(encoded))
+        fitted.classifier.predict_proba(encoded)
+        is_same = pickle.dumps(copy.deepcopy(encoded)) == unchanged
+        return _complaint_unless(is_same, "predict_proba changed the rows that it was given: work on a copy")
+
+    def answers_each_row_alone() -> str:
+        fitted = fit(table, 5)
+        first, alone = np.arange(min(ROWS_ALONE, len(table.y))), []
+        together, again = (fitted.predict_proba(table.X)[first] for _ in range(2))
+        for row in first:
+            alone.append(fitted.predict_proba(take(table.X, np.array([row])))[0])
+        if not np.array_equal(together, again):
+            return "the same rows got other probabilities a second time: predict_proba must not draw"
+        farthest = float(np.abs(together - np.array(alone)).max())
+        message = (
+            f"a row alone got other probabilities than among others (up to {farthest:.3g} apart): a prediction must depend on "
+            "the row and the training rows only"
+        )
+        return _complaint_unless(farthest <= ALONE_TOLERANCE, message)
+
+    return [leaves_rows_unchanged, answers_each_row_alone]
+
+
+def _fit(family: Family, modality: Modality, table: Table, seed: int, strategy: Strategy | None = None) -> Any:
+    """Fit the default configuration of a family to the first rows of a table."""
+    from harness.search.pipeline import PipelineSpec, TrainingSet, fit_pipeline
+
+    n_training = _n_training(table)
+    training_rows = table.take(np.arange(n_training))
+    validation = np.arange(0, n_training, 5) if family.stops_early else None
+    strategies = (strategy or Strategy(name="none", kind="none"),)
+    spec = PipelineSpec(family, strategies, modality, len(table.classes))
+    training = TrainingSet(training_rows.X, training_rows.y, seed, validation)
+    return fit_pipeline(spec, defaults(spec.space), training)
+
+
+def _n_training(table: Table) -> int:
+    """Number of rows that are fitted; the other third is only predicted."""
+    return len(table.y) * 2 // 3
 
 
 def check_strategy(strategy: Strategy) -> Iterator[CheckResult]:

@@ -25,7 +25,8 @@ def run(  # noqa: PLR0913, PLR0917 -- the options of a command line are one list
     family: Annotated[list[str] | None, plain_option("Model family; repeatable.")] = None,
     strategy: Annotated[list[str] | None, plain_option("Imbalance strategy; repeatable.")] = None,
     trials: Annotated[int | None, plain_option("Optuna trials per cell (20).")] = None,
-    budget: Annotated[str | None, plain_option("Search time per cell: 60s, 5m, 2h.")] = None,
+    cell_budget: Annotated[str | None, plain_option("Search time per cell: 60s, 5m, 2h.")] = None,
+    budget: Annotated[str | None, typer.Option(hidden=True)] = None,
     folds: Annotated[int | None, plain_option("Outer folds (5).")] = None,
     repeats: Annotated[int | None, plain_option("Repeats of the outer folds (1).")] = None,
     inner_folds: Annotated[int | None, plain_option("Inner folds (3).")] = None,
@@ -57,18 +58,21 @@ def run(  # noqa: PLR0913, PLR0917 -- the options of a command line are one list
     """Run a benchmark, or continue it: the same command on the same --out executes the cells that are still missing.
 
     \b
-    evenhand run --suite full --budget 60s --jobs 2 --out results/full
+    evenhand run --suite full --cell-budget 60s --jobs 2 --out results/full
     evenhand run customers.csv --target churned --drop phone
     evenhand run messages.csv --target label --text message
     evenhand run photos/
     evenhand run --task caravan --family xgb --family logistic_regression \\
         --strategy none --strategy smote --trials 20 --folds 5 --seed 1 --out results/c
     """
-    from harness.api.session import SessionOptions, run_session
-    from harness.cli.options import RunOptions, make_request, parse_seconds, parse_statuses
+    from harness.api.request import BUDGET_ADVICE, RunOptions, default_folder, make_request, parse_seconds
+    from harness.api.session import SessionOptions, baseline_only_reason, run_session
+    from harness.cli.options import parse_statuses
     from harness.registry.registry import absolute_plugins, load_registry
     from harness.store.store import Store
 
+    if budget is not None:
+        raise EvenhandError(BUDGET_ADVICE)
     registry = load_registry(plugin or ())
     typed = RunOptions(
         file=file,
@@ -77,7 +81,7 @@ def run(  # noqa: PLR0913, PLR0917 -- the options of a command line are one list
         families=tuple(family or ()),
         strategies=tuple(strategy or ()),
         protocol={
-            "trials": trials, "budget": parse_seconds(budget), "folds": folds, "repeats": repeats,
+            "trials": trials, "budget": parse_seconds(cell_budget), "folds": folds, "repeats": repeats,
             "inner_folds": inner_folds, "objective": objective, "seed": seed,
         },
         columns={
@@ -94,10 +98,12 @@ def run(  # noqa: PLR0913, PLR0917 -- the options of a command line are one list
         tensorboard=tensorboard,
         quiet=quiet,
     )
-    store = Store(out or Path("results") / (suite or "-".join(request.tasks)[:80]))
+    store = Store(out or default_folder(typed, request))
     finished = run_session(request, registry, store, options)
     if not finished:
         raise typer.Exit(130)
+    if reason := baseline_only_reason(store):
+        raise EvenhandError(reason)
 
 
 @app.command()
@@ -170,7 +176,9 @@ def replay(
     from harness.registry.registry import absolute_plugins
 
     plugins = absolute_plugins(plugin or ())
-    request = ReplayRequest(str(run), cell, parse_stages(stage), absolute(data_dir), plugins, absolute(file))
+    request = ReplayRequest(
+        str(run), cell, parse_stages(stage), data_dir=absolute(data_dir), plugins=plugins, file=absolute(file)
+    )
     replayed = replay_cell(request)
     typer.echo(describe_replay(replayed))
     if not replayed.confirmed:

@@ -34,6 +34,7 @@ from harness.execution.trainer import CellTrainer
 from harness.execution.worker import WorkerContext
 from harness.metrics.calibration import has_known_prior
 from harness.processes import ProgressCallback, run_in_subprocess, serve_subprocess
+from harness.registry.pickles import unpickle_declarations
 from harness.registry.registry import load_registry
 from harness.registry.task import take
 from harness.report.render.markdown import format_interval, format_number, format_table
@@ -47,7 +48,7 @@ TASK_FIELDS = ("title", "modality", "positive", "costs", "fingerprint", "rows", 
 
 
 @dataclass(frozen=True)
-class ExportRequest:
+class ExportRequest(replay.RunSources):
     """What to export and where to; all fields can be converted to JSON and back.
 
     Attributes
@@ -58,12 +59,6 @@ class ExportRequest:
         Names; None for the only task, the first entry of the ranking, and the calibration of the entry.
     drivers : bool, default True
         Whether to measure permutation importances, for tables.
-    data_dir : str or None
-        The data directory.
-    plugins : tuple of str
-        Plug-ins that declare what is not built in.
-    file : str or None
-        Where a user's data file is, if it was moved.
     """
 
     run: str
@@ -72,9 +67,6 @@ class ExportRequest:
     entry: str | None = None
     calibration: str | None = None
     drivers: bool = True
-    data_dir: str | None = None
-    plugins: tuple[str, ...] = ()
-    file: str | None = None
 
 
 def export_bundle(request: ExportRequest, on_progress: ProgressCallback) -> str:
@@ -122,7 +114,8 @@ def make_bundle(request: ExportRequest, on_progress: ProgressCallback) -> Bundle
         If the entry cannot be exported, or its data or declarations are not those of the run.
     """
     check_target_folder(Path(request.out))
-    metrics = load_registry(request.plugins).metrics
+    declarations = unpickle_declarations(request.pickled_declarations)
+    metrics = load_registry(request.plugins).with_declarations(declarations, "this program").metrics
     run_entry = read_run_entry(Store(Path(request.run)), metrics, request.task, request.entry, request.calibration)
     on_progress(f"exporting {run_entry.task}/{run_entry.entry.name}")
     context = _worker_context(run_entry, request)
@@ -202,7 +195,7 @@ def _worker_context(run_entry: RunEntry, request: ExportRequest) -> WorkerContex
     """Load the declarations and rows of the entry; raise `EvenhandError` where they are not those of the run."""
     run, task, metadata = run_entry.scores.run, run_entry.task, run_entry.task_metadata
     record, _ = run_entry.records[0]
-    context = WorkerContext(replay.request_of(run, record, request.data_dir, request.plugins, request.file))
+    context = WorkerContext(replay.request_of(run, record, request))
     loaded = context.loaded_task(task)
     if loaded.fingerprint != metadata["fingerprint"]:
         raise DataError(

@@ -7,6 +7,7 @@ the same list for all.
 
 from __future__ import annotations
 
+import importlib
 import io
 import json
 import zipfile
@@ -105,7 +106,9 @@ ALLOWED: dict[str, frozenset[str]] = {
     "FunctionNode": frozenset({"sklearn.utils.validation.check_array"}),
     "ObjectNode": frozenset(
         {
-            *TYPE_ALIASES.values(),  # ours
+            *TYPE_ALIASES.values(),  # ours, and below it those that no earlier version wrote
+            "harness.preprocessing.tabular_encoders.FrameEncoder",
+            "harness.registry.estimators.EstimatorClassifier",
             "catboost.core.CatBoostClassifier",
             "lightgbm.sklearn.LGBMClassifier",
             "sklearn._loss.link.Interval",
@@ -204,7 +207,8 @@ def read_objects(content: bytes, name: str) -> Any:
             f"{name} holds {', '.join(disallowed[:3])}, which no bundle of evenhand holds: it is not opened, export again"
         )
     try:
-        return _skops().loads(content, trusted=list(TRUSTED_TYPES))
+        estimators = {name for loader, name in _object_types(description) if _is_sklearn_estimator(loader, name)}
+        return _skops().loads(content, trusted=sorted(estimators.union(TRUSTED_TYPES)))
     except ImportError as error:
         package = str(error.name).split(".")[0]
         raise BundleError(f"{name} needs the package {package}, which is not installed: install it") from error
@@ -261,8 +265,30 @@ def iterate_json_objects(document: Any) -> Iterator[dict[str, Any]]:
 
 
 def disallowed_types(loaders_and_types: Iterable[tuple[str, str]]) -> list[str]:
-    """Return the types of pairs (loader, type) that are not in `ALLOWED`, without duplicates, sorted."""
-    return sorted({name for loader, name in loaders_and_types if name not in ALLOWED.get(loader, ())})
+    """Return the types of pairs (loader, type) that a bundle may not hold, without duplicates, sorted.
+
+    It may hold what is in `ALLOWED`, and the estimators of scikit-learn, which skops trusts too.
+    """
+    names = set()
+    for loader, name in loaders_and_types:
+        if name not in ALLOWED.get(loader, ()) and not _is_sklearn_estimator(loader, name):
+            names.add(name)
+    return sorted(names)
+
+
+@cache
+def _is_sklearn_estimator(loader: str, name: str) -> bool:
+    """Whether a type is an estimator of scikit-learn; only modules of scikit-learn are imported to find out."""
+    module_name, _, class_name = name.rpartition(".")
+    if loader != "ObjectNode" or not module_name.startswith("sklearn."):
+        return False
+    from sklearn.base import BaseEstimator
+
+    try:
+        estimator = getattr(importlib.import_module(module_name), class_name, None)
+    except ImportError:
+        return False
+    return isinstance(estimator, type) and issubclass(estimator, BaseEstimator) and estimator.__module__ == module_name
 
 
 def _object_types(description: dict[str, Any]) -> Iterator[tuple[str, str]]:

@@ -283,6 +283,8 @@ def study_plan(cell: Cell, training: TrainingData, store: Store) -> StudyPlan:
     """The study of a cell: what is searched, with how much effort, and where its journal is."""
     spec, protocol, objective = training.spec, training.protocol, training.objective
     limits = [trials for trials in (protocol.trials, spec.family.trials) if trials is not None]
+    if not spec.space:  # every trial would be the default configuration
+        limits.append(1)
     attributes = {"task": cell.task, "family": cell.family, "strategy": cell.strategy}
     return StudyPlan(
         name=cell.name,

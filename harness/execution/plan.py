@@ -50,6 +50,7 @@ class Request:
     data_dir: str | None = None
     plugins: tuple[str, ...] = ()
     own: UserData | None = None
+    pickled_declarations: str = ""  #: declarations of the calling program, for its own workers; never stored
 
     def task(self, registry: Registry, name: str) -> Task:
         """A registered task, or the one that is made of the user's own file."""
@@ -92,6 +93,7 @@ class Request:
             data_dir=fields.get("data_dir"),
             plugins=tuple(fields.get("plugins", ())),
             own=UserData(**(own | {"drop": tuple(own["drop"])})) if own else None,
+            pickled_declarations=fields.get("pickled_declarations", ""),
         )
 
 

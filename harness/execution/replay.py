@@ -35,19 +35,35 @@ SEARCH_PACKAGES = ("optuna",)
 OPTIONAL_PACKAGES = ("xgboost", "lightgbm", "catboost", "tensorflow", "keras")
 
 
-@dataclass(frozen=True)
-class ReplayRequest:
-    """Which entries of which cell are to be fitted again, and what it takes; all of it can be converted to JSON and back.
+@dataclass(frozen=True, kw_only=True)
+class RunSources:
+    """Where the data and the declarations of a stored run are on this machine.
 
-    `file` is the path of a user's own data where that has changed.
+    Attributes
+    ----------
+    data_dir : str or None
+        The data directory.
+    plugins : tuple of str
+        Modules and files that declare what is not built in.
+    file : str or None
+        Where a user's data file is, if it was moved.
+    pickled_declarations : str
+        Declarations of the calling program (see `harness.registry.pickles`).
     """
+
+    data_dir: str | None = None
+    plugins: tuple[str, ...] = ()
+    file: str | None = None
+    pickled_declarations: str = ""
+
+
+@dataclass(frozen=True)
+class ReplayRequest(RunSources):
+    """Which entries of which cell are to be fitted again, and what it takes; all of it can be converted to JSON and back."""
 
     run: str
     cell: str
     stages: tuple[str, ...]
-    data_dir: str | None = None
-    plugins: tuple[str, ...] = ()
-    file: str | None = None
 
 
 @dataclass(frozen=True)
@@ -97,7 +113,7 @@ def replay(request: ReplayRequest) -> CellReplay:
     record = _stored_record(store, run, request.cell)
     cell = cell_of_record(record)
     stored, entries = store.predictions(record), _stored_entries(record, request.stages)
-    context = WorkerContext(request_of(run, record, request.data_dir, request.plugins, request.file))
+    context = WorkerContext(request_of(run, record, request))
     loaded, family = context.loaded_task(record.task), context.registry.family(record.family)
     differences, tolerance, reason = _tolerance(run, family)
     replayed = CellReplay(record.id, cell.name, tuple(differences), tolerance, reason)
@@ -179,9 +195,7 @@ def cell_of_record(record: Record) -> Cell:
     return Cell(**{name: getattr(record, name) for name in Cell.__dataclass_fields__})
 
 
-def request_of(
-    run: Mapping[str, Any], record: Record, data_dir: str | None, plugins: tuple[str, ...], file: str | None
-) -> Request:
+def request_of(run: Mapping[str, Any], record: Record, sources: RunSources) -> Request:
     """What the run was asked for, as far as one cell is concerned.
 
     Parameters
@@ -190,12 +204,8 @@ def request_of(
         The description of the run.
     record : Record
         The record of the cell.
-    data_dir : str or None
-        Folder of the data on this machine.
-    plugins : tuple of str
-        Modules and files with further declarations.
-    file : str or None
-        Where a user's own data are now, if they were moved.
+    sources : RunSources
+        Where data and declarations are on this machine.
 
     Raises
     ------
@@ -204,12 +214,20 @@ def request_of(
     """
     own = run["tasks"][record.task].get("own")
     if own is not None:
-        path = file or own["path"]
+        path = sources.file or own["path"]
         own = UserData(**(own | {"path": path, "drop": tuple(own["drop"]), "name": record.task}))
         if not Path(own.path).exists():
             raise EvenhandError(f"the data of {record.task!r} are no longer at {own.path}: say --file PATH")
-    strategies, protocol = tuple(run["strategies"]), EvaluationProtocol(**run["protocol"])
-    return Request((record.task,), (record.family,), strategies, protocol, data_dir, plugins, own)
+    return Request(
+        (record.task,),
+        (record.family,),
+        tuple(run["strategies"]),
+        EvaluationProtocol(**run["protocol"]),
+        data_dir=sources.data_dir,
+        plugins=sources.plugins,
+        own=own,
+        pickled_declarations=sources.pickled_declarations,
+    )
 
 
 def _tolerance(run: Mapping[str, Any], family: Family) -> tuple[list[str], float, str]:

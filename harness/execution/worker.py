@@ -16,6 +16,7 @@ from harness.execution.cell import Cell, CellData, run_cell
 from harness.execution.plan import LoadedTask, Request, load_task
 from harness.preprocessing.cache import FoldCache
 from harness.processes import ParentConnection
+from harness.registry.pickles import unpickle_declarations
 from harness.registry.registry import Registry, load_registry
 from harness.search.pipeline import PipelineSpec, inapplicable
 from harness.store.store import Store
@@ -31,7 +32,8 @@ class WorkerContext:
 
     def __init__(self, request: Request) -> None:
         self.request = request
-        self.registry: Registry = load_registry(request.plugins)
+        declarations = unpickle_declarations(request.pickled_declarations)
+        self.registry: Registry = load_registry(request.plugins).with_declarations(declarations, "this program")
         self.tables: OrderedDict[str, LoadedTask] = OrderedDict()
         self.shared = FoldCache(SHARED_CACHE_BYTES)
 

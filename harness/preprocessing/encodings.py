@@ -67,6 +67,7 @@ TABULAR = (
     Encoding("mixed", tabular_encoders.fit_mixed, _space("standard", *FIT_SCALER, default="robust")),
     Encoding("ordinal", tabular_encoders.fit_ordinal, {}),
     Encoding("native", tabular_encoders.fit_native, {}),
+    Encoding("frame", tabular_encoders.fit_frame, {}),
 )
 TEXT = (
     Encoding("texts", text.fit_texts, {}, "text", reason="texts have no points between them"),

@@ -195,6 +195,27 @@ class NativeEncoder:
         return pd.DataFrame(columns, index=pd.RangeIndex(len(rows)))
 
 
+@dataclass(frozen=True)
+class FrameEncoder:
+    """A data frame with the names of the table: standardised numbers, NaN where one is missing, categories by level.
+
+    For pipelines of one's own that select columns by name.
+    """
+
+    layout: ColumnLayout
+
+    def transform(self, rows: PreparedRows) -> Any:
+        """Encode rows as a data frame of the columns of the table."""
+        import pandas as pd
+
+        frame = NativeEncoder(self.layout).transform(rows)
+        n_table_categories = self.layout.n_table_categories
+        for j, (_, levels) in enumerate(self.layout.categories[:n_table_categories]):
+            frame[f"c{j}"] = pd.Categorical.from_codes(rows.codes[:, j], categories=pd.Index(levels))
+        names = [*self.layout.numbers, *(name for name, _ in self.layout.categories[:n_table_categories])]
+        return frame.set_axis(names, axis=1)
+
+
 def fit_one_hot(
     rows: PreparedRows, y: Labels, layout: ColumnLayout, scaling: str = "standard", select: str = "all"
 ) -> OneHotEncoder:
@@ -248,6 +269,11 @@ def fit_native(rows: PreparedRows, y: Labels, layout: ColumnLayout) -> NativeEnc
     return NativeEncoder(layout)
 
 
+def fit_frame(rows: PreparedRows, y: Labels, layout: ColumnLayout) -> FrameEncoder:  # noqa: ARG001 -- a contract
+    """Return an encoder with the names of the table, which learns nothing but the layout."""
+    return FrameEncoder(layout)
+
+
 def _fit_columns(
     rows: PreparedRows, y: Labels, layout: ColumnLayout, scaling: str, select: str
 ) -> tuple[NumericEncoder, tuple[tuple[int, int], ...]]:
@@ -285,7 +311,7 @@ def feature_sources(encoder: Any, layout: ColumnLayout) -> tuple[str, ...]:
         If the encoded rows have no columns.
     """
     names = [name for name, _ in layout.categories[: layout.n_table_categories]]
-    if isinstance(encoder, NativeEncoder):
+    if isinstance(encoder, (NativeEncoder, FrameEncoder)):
         return (*layout.numbers, *names)
     names += [layout.numbers[j] for j in layout.indicators]
     if isinstance(encoder, OrdinalEncoder):

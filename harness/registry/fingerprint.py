@@ -22,6 +22,8 @@ from harness.registry.strategy import Strategy
 DESCRIPTIVE_FIELDS = ("description", "needs", "extra")
 #: Fields of syntax nodes that say nothing about what the code does.
 LAYOUT_FIELDS = ("kind", "type_comment", "type_ignores")
+#: Metadata of a dataclass field; False where another field identifies what it holds.
+FINGERPRINTED = "fingerprinted"
 #: Instructions that read a name of the module.
 GLOBAL_READS = ("LOAD_GLOBAL", "LOAD_NAME", "LOAD_FROM_DICT_OR_GLOBALS")
 #: The attribute by which `functools.wraps` and `functools.lru_cache` name the function that is wrapped.
@@ -179,7 +181,10 @@ class _CanonicalText:
         return self._opaque(instance, module)
 
     def _dataclass(self, instance: Any, module: str) -> str:
-        attributes = {field.name: getattr(instance, field.name) for field in fields(instance)}
+        attributes = {}
+        for field in fields(instance):
+            if field.metadata.get(FINGERPRINTED, True):
+                attributes[field.name] = getattr(instance, field.name)
         if isinstance(instance, (Family, Strategy)):
             module = _module_of(instance)
             for name in DESCRIPTIVE_FIELDS:

@@ -53,6 +53,29 @@ class Registry:
         """The metric of this name."""
         return lookup(self.metrics, name, "metric")
 
+    def with_declarations(self, declarations: Iterable[Any], source: str) -> "Registry":
+        """Return a registry with further declarations.
+
+        Parameters
+        ----------
+        declarations : iterable of Task, Family, Strategy or Metric
+            The declarations.
+        source : str
+            Where they come from, for the message of an error.
+
+        Raises
+        ------
+        DeclarationError
+            If a name exists already, or an object is no declaration.
+        """
+        registry = Registry(dict(self.tasks), dict(self.families), dict(self.strategies), dict(self.metrics))
+        for declaration in declarations:
+            if not isinstance(declaration, tuple(PLURALS)):
+                kind = type(declaration).__name__
+                raise DeclarationError(f"{source}: a Task, Family, Strategy or Metric is expected, but got a {kind}")
+            _add(registry, declaration, source)
+        return registry
+
 
 def load_registry(plugins: Iterable[str] = ()) -> Registry:
     """Import everything that holds declarations and collect them.
@@ -81,7 +104,7 @@ def load_registry(plugins: Iterable[str] = ()) -> Registry:
     for module in _modules(plugins):
         for attribute in vars(module).values():
             for candidate in attribute if isinstance(attribute, tuple) else (attribute,):
-                _add(registry, candidate, module)
+                _add(registry, candidate, module.__name__)
     return registry
 
 
@@ -124,11 +147,12 @@ def suggestion(name: str, known: Iterable[str]) -> str:
         The known names; where none is similar, they are listed if there are at most `MAX_LISTED_NAMES`.
     """
     known = list(known)
-    similar = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
+    lower_case = {other.lower(): other for other in known}
+    similar = difflib.get_close_matches(name.lower(), lower_case, n=1, cutoff=0.5)
     if not similar and name:
-        similar = [other for other in known if name in other]
+        similar = [other for other in lower_case if name.lower() in other]
     if similar:
-        return f"did you mean {similar[0]!r}?"
+        return f"did you mean {lower_case[similar[0]]!r}?"
     return f"there are {len(known)}" if len(known) > MAX_LISTED_NAMES else f"there are: {', '.join(known)}"
 
 
@@ -211,10 +235,10 @@ def _import_hint(plugin: str, error: Exception) -> str:
     return ""
 
 
-def _add(registry: Registry, candidate: Any, module: ModuleType) -> None:
-    """Add an object of a module to the registry if it is a declaration."""
+def _add(registry: Registry, candidate: Any, source: str) -> None:
+    """Add an object to the registry if it is a declaration."""
     for kind, plural in PLURALS.items():
         if isinstance(candidate, kind):
             known = getattr(registry, plural)
             if known.setdefault(candidate.name, candidate) is not candidate:
-                raise DeclarationError(f"{module.__name__}: {plural} named {candidate.name!r} are declared twice")
+                raise DeclarationError(f"{source}: {plural} named {candidate.name!r} are declared twice")

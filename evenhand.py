@@ -1,0 +1,53 @@
+"""evenhand: which classifier, with which imbalance strategy, is best on this data, and by how much.
+
+    import evenhand
+
+    run = evenhand.benchmark(df, target="churned")
+    run.leaderboard()
+
+These are the public names; they change only as the deprecation policy in the changelog says.
+"""
+
+import harness
+
+if not hasattr(harness, "PROJECT"):
+    raise ImportError(
+        f"evenhand has a package named harness, but {harness.__file__ or 'a folder'} of another project was imported instead: "
+        "uninstall that one, or use a virtual environment of its own"
+    )
+
+from harness.api.exported_model import ExportedModel, open_bundle
+from harness.api.public import benchmark
+from harness.api.results import Run, open_run
+from harness.errors import DataError, EvenhandError, Inapplicable, Unavailable
+from harness.metrics.metric import Metric, Predictions
+from harness.registry.estimators import family_of as estimator_family
+from harness.registry.family import Family
+from harness.registry.space import choice, integer, log_float, real, when
+from harness.registry.strategy import Strategy
+from harness.registry.task import Table, Task
+
+__version__ = "0.1.0"
+__all__ = [
+    "DataError",
+    "EvenhandError",
+    "ExportedModel",
+    "Family",
+    "Inapplicable",
+    "Metric",
+    "Predictions",
+    "Run",
+    "Strategy",
+    "Table",
+    "Task",
+    "Unavailable",
+    "benchmark",
+    "choice",
+    "estimator_family",
+    "integer",
+    "log_float",
+    "open_bundle",
+    "open_run",
+    "real",
+    "when",
+]

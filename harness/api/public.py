@@ -1,0 +1,261 @@
+"""The functions of `import evenhand`: a benchmark in one call."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from harness.api.results import Run
+from harness.errors import DeclarationError, EvenhandError
+from harness.registry.family import Family
+
+if TYPE_CHECKING:
+    from harness.api.request import RunOptions
+    from harness.execution.plan import Request
+    from harness.registry.registry import Registry
+
+#: Rows of the data on which a user's classifier is tried before the run.
+CHECKED_ROWS = 300
+#: Arguments that are fields of the protocol, and those that describe the data.
+PROTOCOL_ARGUMENTS = ("trials", "folds", "repeats", "inner_folds", "objective", "seed")
+DATA_ARGUMENTS = ("target", "positive", "text", "group", "time")
+
+
+def benchmark(  # noqa: PLR0913 -- the options of a benchmark are one list, as on the command line
+    data: Any = None,
+    *,
+    target: str | None = None,
+    suite: str | None = None,
+    tasks: Sequence[str] = (),
+    families: Sequence[str | Family] | Mapping[str, Any] = (),
+    strategies: Sequence[str] = (),
+    trials: int | None = None,
+    cell_budget: str | float | None = None,
+    folds: int | None = None,
+    repeats: int | None = None,
+    inner_folds: int | None = None,
+    objective: str | None = None,
+    seed: int | None = None,
+    positive: Any = None,
+    text: str | None = None,
+    drop: Sequence[str] = (),
+    group: str | None = None,
+    time: str | None = None,
+    name: str = "",
+    out: str | Path | None = None,
+    jobs: int | None = None,
+    retry: Sequence[str] = (),
+    data_dir: str | Path | None = None,
+    plugins: Iterable[str] = (),
+    declarations: Iterable[Any] = (),
+    report: bool = True,
+    progress: bool = True,
+    budget: Any = None,
+) -> Run:
+    """Run a benchmark, or continue it: the same call on the same folder executes the cells that are still missing.
+
+    Parameters
+    ----------
+    data : DataFrame of pandas or polars, str or Path, optional
+        Rows; or a CSV or Parquet file; or a folder of images with a folder per class.
+    target : str, optional
+        Column to predict; needed for frames and files.
+    suite : str, optional
+        A named comparison instead of one's own data, such as ``"quick"``.
+    tasks : sequence of str, optional
+        Names of declared tasks.
+    families : sequence of str or Family, or mapping, optional
+        Names of declared families; or name → classifier with scikit-learn's methods, or name → (classifier, space), where
+        the space maps parameters to `evenhand.choice`, `evenhand.integer`, `evenhand.real` or `evenhand.log_float`.
+    strategies : sequence of str, optional
+        Names of imbalance strategies.
+    trials : int, default 20
+        Configurations that are searched per cell, the default one included.
+    cell_budget : str or float, optional
+        Search time per cell in seconds, or a text such as ``"5m"``; instead of `trials`.
+    folds, repeats, inner_folds : int, default 5, 1 and 3
+        Outer folds, their repeats, inner folds.
+    objective : str, default average precision with two classes, else ROC AUC
+        Metric to search and rank by.
+    seed : int, default 0
+        Every random draw descends from it.
+    positive : default the rarer class
+        The positive one of two classes.
+    text : str, optional
+        Column of texts to classify; no other column is read.
+    drop : sequence of str, optional
+        Columns to leave out.
+    group, time : str, optional
+        Columns by which rows are split.
+    name : str, default "data", or the name of the file
+        Name of the task of a data frame.
+    out : str or Path, default ``results/<suite or tasks>``
+        Folder of the run.
+    jobs : int, default the number of cores
+        Cells executed at once; no number depends on it.
+    retry : sequence of {"failed", "timeout", "memory"}, optional
+        Statuses whose cells are executed again.
+    data_dir : str or Path, optional
+        Folder with data that cannot be fetched.
+    plugins : iterable of str, optional
+        Installed modules and paths of files with further declarations.
+    declarations : iterable of Task, Family, Strategy or Metric, optional
+        Declarations of this program; they are sent to the workers and not stored.
+    report : bool, default True
+        Write tables, figures and the page at the end; `Run.report` does it later.
+    progress : bool, default True
+        Show progress.
+    budget : None
+        Reserved for the time of the whole run.
+
+    Returns
+    -------
+    Run
+        The stored run.
+
+    Raises
+    ------
+    EvenhandError
+        For wrong arguments, data that cannot be used, a classifier that breaks its contract, or a folder that holds a run of
+        another protocol. What was finished is stored.
+
+    Examples
+    --------
+    >>> run = evenhand.benchmark(df, target="churned", families=["logistic_regression", "xgb"], trials=20)  # doctest: +SKIP
+    >>> run.leaderboard()  # doctest: +SKIP
+    """
+    from harness.api.request import BUDGET_ADVICE, RunOptions, check_names, default_folder, make_request, parse_seconds
+    from harness.api.session import SessionOptions, baseline_only_reason, run_session
+    from harness.registry.pickles import pickle_declarations
+    from harness.registry.registry import absolute_plugins, load_registry
+    from harness.store.store import Store
+
+    arguments = locals()
+    if budget is not None:
+        raise EvenhandError(BUDGET_ADVICE)
+    own_families, family_names = _families(families)
+    sent = (*own_families, *declarations)
+    registry = load_registry(plugins).with_declarations(sent, "evenhand.benchmark")
+    protocol = {argument: arguments[argument] for argument in PROTOCOL_ARGUMENTS}
+    columns = {argument: arguments[argument] for argument in DATA_ARGUMENTS}
+    options = RunOptions(
+        file=None,
+        suite=suite,
+        tasks=_names(tasks, "tasks"),
+        families=family_names,
+        strategies=_names(strategies, "strategies"),
+        protocol=protocol | {"budget": parse_seconds(cell_budget)},
+        columns=columns | {"positive": _class_name(positive), "drop": _names(drop, "drop")},
+        data_dir=Path(data_dir) if data_dir is not None else None,
+        plugins=absolute_plugins(plugins),
+        pickled_declarations=pickle_declarations(sent),
+        in_python=True,
+    )
+    check_names(options.families, options.strategies, registry)  # before the data of the call are stored
+    options = _with_data(options, data, name, out)
+    request = make_request(options, registry)
+    store = Store(Path(out) if out is not None else default_folder(options, request))
+    _check_families(own_families, request, registry)
+    session = SessionOptions(
+        command="evenhand.benchmark(...)",
+        jobs=jobs,
+        retry=_names(retry, "retry"),
+        quiet=not progress,
+        report=report,
+        in_python=True,
+    )
+    run_session(request, registry, store, session)
+    if reason := baseline_only_reason(store):
+        warnings.warn(reason, stacklevel=2)
+    return Run(store.folder, registry, options.pickled_declarations)
+
+
+def _families(families: Sequence[str | Family] | Mapping[str, Any]) -> tuple[list[Family], tuple[str, ...]]:
+    """The families that are declared in the call, and the names of all that take part."""
+    from harness.registry.estimators import family_of
+
+    declared, names = [], []
+    if isinstance(families, Mapping):
+        for name, family in families.items():
+            estimator, space = family if isinstance(family, tuple) and len(family) == 2 else (family, None)
+            declared.append(family if isinstance(family, Family) else family_of(name, estimator, space))
+            names.append(declared[-1].name)
+        return declared, tuple(names)
+    for family in (families,) if isinstance(families, (str, Family)) else families:
+        if isinstance(family, Family):
+            declared.append(family)
+            names.append(family.name)
+        elif isinstance(family, str):
+            names.append(family)
+        else:
+            kind = type(family).__name__
+            raise DeclarationError(
+                f"families: a name or a Family is expected, but got a {kind}: give it a name, as in "
+                f"families={{'mine': {kind}()}}"
+            )
+    return declared, tuple(names)
+
+
+def _names(names: Sequence[str], argument: str) -> tuple[str, ...]:
+    """Several names, or a single one."""
+    listed = (names,) if isinstance(names, str) else tuple(names)
+    for name in listed:
+        if not isinstance(name, str):
+            raise EvenhandError(f"{argument}: names are expected, but got {name!r}")
+    return listed
+
+
+def _class_name(positive: Any) -> str | None:
+    """The name of a class as its rows are read: 1.0 is the class 1."""
+    if positive is None or isinstance(positive, str):
+        return positive
+    if isinstance(positive, float) and positive.is_integer():
+        positive = int(positive)
+    return str(positive)
+
+
+def _with_data(options: RunOptions, data: Any, name: str, out: str | Path | None) -> RunOptions:
+    """Options with the user's data as a file; a data frame is stored in the folder of the run."""
+    from dataclasses import replace
+
+    from harness.api.request import check_columns
+    from harness.data.frames import is_frame, to_pandas, write_frame
+
+    if data is None:
+        return options
+    if isinstance(data, (str, Path)):
+        return replace(options, file=Path(data).expanduser())
+    if not is_frame(data):
+        kind = type(data).__name__
+        raise EvenhandError(f"data must be a data frame of pandas or polars, or a path, but got a {kind}")
+    frame = to_pandas(data)
+    check_columns(options, "the data frame", list(frame.columns))
+    task_name = name or "data"
+    folder = Path(out) if out is not None else Path("results") / task_name
+    path = folder / "data" / f"{task_name}.parquet"
+    write_frame(frame, path)
+    return replace(options, file=path, columns=options.columns | {"name": task_name})
+
+
+def _check_families(families: Sequence[Family], request: Request, registry: Registry) -> None:
+    """Raise `DeclarationError` where a family that is declared in the call breaks its contract on rows of the first task."""
+    import numpy as np
+
+    from harness.checks.contracts import check_family
+    from harness.data.table import load_table
+
+    if not families:
+        return
+    task = request.task(registry, request.tasks[0])
+    table = load_table(task, request.data_folder)
+    rows = np.random.default_rng(0).permutation(len(table.y))
+    largest = [
+        rows[table.y[rows] == label][: CHECKED_ROWS // len(table.classes)] for label in range(len(table.classes))
+    ]
+    sample = table.take(np.random.default_rng(0).permutation(np.concatenate(largest)))
+    for family in families:
+        for check in check_family(family, (task.modality, sample)):
+            if check.complaint:
+                raise DeclarationError(f"family {family.name!r} {check.check}: {check.complaint}")

@@ -1,0 +1,241 @@
+"""From the options of a benchmark to a request: suites, names and defaults, each checked."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from harness.data.files import FOLDER, UserData, read_table
+from harness.errors import EvenhandError
+from harness.execution.plan import Request
+from harness.registry.protocol import EvaluationProtocol
+from harness.registry.registry import Registry, lookup, suggestion
+from harness.registry.task import Modality
+from harness.tasks.suites import DEFAULT_STRATEGIES, SUITES, Suite
+
+#: The families of a run that names neither a suite nor families, and those added for texts and images.
+DEFAULT_FAMILIES = ("logistic_regression", "random_forest", "gradient_boosting", "xgb", "dense_network")
+ADDED_FAMILIES: dict[Modality, tuple[str, ...]] = {
+    "tabular": (),
+    "text": ("recurrent_network",),
+    "image": ("small_convolutional_network", "pretrained_network"),
+}
+BUDGET_ADVICE = (
+    "budget is reserved for the time of a whole run, which cannot be limited yet: the search time of each cell is limited by "
+    "--cell-budget (in Python cell_budget=)"
+)
+SECONDS_PER_UNIT = {"s": 1, "m": 60, "h": 3600}
+#: Options that name columns of the user's file.
+COLUMN_OPTIONS = ("target", "text", "drop", "group", "time")
+
+
+@dataclass(frozen=True)
+class RunOptions:
+    """The options of a benchmark as they were given; None or empty where an option was not used."""
+
+    file: Path | None
+    suite: str | None
+    tasks: tuple[str, ...]
+    families: tuple[str, ...]
+    strategies: tuple[str, ...]
+    protocol: dict[str, Any] = field(default_factory=dict)  #: fields of the protocol
+    columns: dict[str, Any] = field(default_factory=dict)  #: fields of `UserData`
+    data_dir: Path | None = None
+    plugins: tuple[str, ...] = ()
+    pickled_declarations: str = ""  #: see `harness.registry.pickles`
+    in_python: bool = False  #: whether they are arguments of `evenhand.benchmark`
+
+    def spelling(self, name: str, example: str = "") -> str:
+        """Spell an option as its user writes it: ``--target COLUMN`` or ``target=COLUMN``."""
+        if not self.in_python:
+            return f"--{name.replace('_', '-')} {example}".rstrip()
+        return f"{name}={example}"
+
+
+def make_request(options: RunOptions, registry: Registry) -> Request:
+    """Turn the options of `run` into a request.
+
+    Parameters
+    ----------
+    options : RunOptions
+        The options as typed.
+    registry : Registry
+        All declarations.
+
+    Returns
+    -------
+    Request
+        Tasks, families, strategies and protocol, all of which exist.
+
+    Raises
+    ------
+    EvenhandError
+        If options contradict each other, or name something that does not exist.
+    """
+    suite: Suite | None = None
+    strategies = options.strategies or DEFAULT_STRATEGIES
+    if options.suite:
+        suite = lookup(SUITES, options.suite, "suite")
+        strategies = options.strategies or suite.strategies
+    user_data = _user_data(options)
+    tasks = _task_names(options, suite, user_data, registry)
+    families = options.families
+    if not families and suite:
+        families = suite.family_names(registry.families)
+    elif not families:
+        families = _default_families(tasks, user_data, registry)
+    check_names(families, strategies, registry)
+    if options.data_dir and not options.data_dir.is_dir():
+        raise EvenhandError(f"no such directory: {options.data_dir} ({options.spelling('data_dir')})")
+    return Request(
+        _unique(tasks),
+        _unique(families),
+        _unique(strategies),
+        _protocol(options, suite, registry),
+        data_dir=str(options.data_dir.resolve()) if options.data_dir else None,
+        plugins=options.plugins,
+        own=user_data,
+        pickled_declarations=options.pickled_declarations,
+    )
+
+
+def check_names(families: Iterable[str], strategies: Iterable[str], registry: Registry) -> None:
+    """Raise `UnknownNameError` for a family or strategy that is not declared."""
+    for name in families:
+        registry.family(name)
+    for name in strategies:
+        registry.strategy(name)
+
+
+def _default_families(tasks: tuple[str, ...], user_data: UserData | None, registry: Registry) -> tuple[str, ...]:
+    """List the default families for the modalities of the tasks."""
+    modalities = set()
+    for name in tasks:
+        task = registry.tasks.get(name)
+        if task is None and user_data is not None:
+            task = user_data.task()
+        if task is not None:
+            modalities.add(task.modality)
+    families: tuple[str, ...] = DEFAULT_FAMILIES
+    for modality, added in ADDED_FAMILIES.items():
+        if modality in modalities:
+            families += added
+    return families
+
+
+def _task_names(
+    options: RunOptions, suite: Suite | None, user_data: UserData | None, registry: Registry
+) -> tuple[str, ...]:
+    names = options.tasks
+    if not names and suite:
+        names = suite.task_names(registry.tasks)
+    for name in names:
+        registry.task(name)
+    if user_data is not None:
+        name = user_data.task().name
+        if name in registry.tasks:
+            raise EvenhandError(f"{user_data.path}: a task named {name!r} is declared already: rename the file")
+        names = (*names, name)
+    if not names:
+        raise EvenhandError(
+            f"nothing to run: name {options.spelling('suite')} ({', '.join(SUITES)}), a task (evenhand list tasks), a CSV or "
+            "Parquet file, or a folder of images"
+        )
+    return names
+
+
+def _protocol(options: RunOptions, suite: Suite | None, registry: Registry) -> EvaluationProtocol:
+    fields = {name: setting for name, setting in options.protocol.items() if setting is not None}
+    if "budget" in fields:
+        fields.setdefault("trials", None)  # bounded by time instead of trials
+    default = suite.protocol if suite else EvaluationProtocol()
+    protocol = replace(default, **fields)
+    if protocol.objective is not None:
+        registry.metric(protocol.objective)
+    return protocol
+
+
+def _unique(names: tuple[str, ...]) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(names))
+
+
+def _user_data(options: RunOptions) -> UserData | None:
+    """Describe the user's own file or folder; None where the run has none."""
+    used = [name for name, column in options.columns.items() if column and name != "name"]
+    file = options.file
+    if file is None:
+        if used:
+            example = (
+                "evenhand.benchmark(data, target=...)" if options.in_python else "evenhand run FILE --target COLUMN"
+            )
+            raise EvenhandError(f"{options.spelling(used[0])} goes with your own data: {example}")
+        return None
+    if file.is_dir():
+        used = [name for name in used if name != "positive"]
+        if used:
+            raise EvenhandError(
+                f"{file} is a folder of images, whose folders are the classes: {options.spelling(used[0])} goes with a CSV or "
+                "Parquet file"
+            )
+        return UserData(str(file.resolve()), FOLDER, options.columns.get("positive"))
+    if not file.is_file():
+        raise EvenhandError(f"no such file or folder: {file}")
+    check_columns(options, str(file), list(map(str, read_table(file, names_only=True).columns)))
+    return UserData(path=str(file.resolve()), **options.columns)
+
+
+def check_columns(options: RunOptions, source: str, known: Collection[str]) -> None:
+    """Check the names of columns among options.
+
+    Parameters
+    ----------
+    options : RunOptions
+        The options.
+    source : str
+        What the columns belong to, for messages.
+    known : collection of str
+        The columns that there are.
+
+    Raises
+    ------
+    EvenhandError
+        If no target is named, or an option names a column that does not exist, or one column twice.
+    """
+    target, text = options.columns.get("target"), options.columns.get("text")
+    if not target:
+        example = options.spelling("target", "COLUMN")
+        raise EvenhandError(f"{source}: which column is to be predicted? say {example}")
+    for option in COLUMN_OPTIONS:
+        names = options.columns.get(option) or ()
+        spelling = options.spelling(option)
+        for name in (names,) if isinstance(names, str) else names:
+            if name not in known:
+                raise EvenhandError(f"no such column {name!r} ({spelling}): {suggestion(name, known)}")
+            if option != "target" and name == target:
+                raise EvenhandError(f"{spelling} names the target {name!r}: it is what is to be predicted")
+            if option not in ("target", "text") and name == text:
+                raise EvenhandError(f"{spelling} names the column {name!r} whose texts are to be read")
+
+
+def default_folder(options: RunOptions, request: Request) -> Path:
+    """Name the folder of a run without --out: `results/` and the name of the suite or of the tasks."""
+    return Path("results") / (options.suite or "-".join(request.tasks)[:80])
+
+
+def parse_seconds(length: str | float | None) -> float | None:
+    """Read a length of time such as 90, "90s", "5m" or "2h"; None for None.
+
+    Raises
+    ------
+    EvenhandError
+        If it is no positive length of time.
+    """
+    if length is None:
+        return None
+    match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*(s|m|h)?", str(length).strip())
+    if not match or not float(match[1]):
+        raise EvenhandError(f"not a length of time: {length!r} (expected for example 60s, 5m or 2h)")
+    return float(match[1]) * SECONDS_PER_UNIT[match[2] or "s"]

@@ -1,0 +1,296 @@
+"""A run as a value: its leaderboard, scores, configurations and predictions as data frames, its report, its models."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from harness.errors import EvenhandError
+from harness.registry.registry import Registry, suggestion
+from harness.store.store import Store
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from harness.api.dashboard import RunningDashboard
+    from harness.api.exported_model import ExportedModel
+    from harness.evaluation.ranking import Ranking
+    from harness.evaluation.scores import Entry, Scores
+
+#: Columns of the leaderboard that a notebook shows, besides the objective.
+SHOWN_COLUMNS = (
+    "rank",
+    "entry",
+    "tied",
+    "roc_auc",
+    "average_precision",
+    "f1",
+    "precision",
+    "recall",
+    "fit_seconds",
+    "status",
+)
+FINDING_COLUMNS = ("task", "code", "severity", "column", "rows", "message")
+
+
+@dataclass(frozen=True)
+class Run:
+    """A stored run.
+
+    It is what `evenhand.benchmark` and `evenhand.open_run` return. What a run has stored is read once: open it again to see
+    what has been added since.
+
+    Attributes
+    ----------
+    folder : Path
+        The folder of the run.
+    """
+
+    folder: Path
+    registry: Registry = field(repr=False)
+    pickled_declarations: str = field(default="", repr=False)
+
+    @cached_property
+    def _store(self) -> Store:
+        return Store(self.folder)
+
+    @cached_property
+    def _scores(self) -> Scores:
+        from harness.evaluation.score_collection import collect_scores
+
+        return collect_scores(self._store, self.registry.metrics)
+
+    @cached_property
+    def _rankings(self) -> list[Ranking]:
+        from harness.evaluation.ranking import rank
+
+        return [rank(self._scores, task) for task in self.tasks]
+
+    @property
+    def tasks(self) -> list[str]:
+        """Names of the tasks."""
+        return list(self._scores.run["tasks"])
+
+    def __repr__(self) -> str:
+        from harness.report.sections.overview import summary
+
+        return f"Run({str(self.folder)!r})\n\n{summary(self._scores, self._rankings)}"
+
+    def _repr_html_(self) -> str:
+        board = self.leaderboard()
+        columns = [name for name in ("task", *SHOWN_COLUMNS) if name in board and board[name].notna().any()]
+        if len(self.tasks) == 1:
+            columns.remove("task")
+        return str(board[columns].to_html(index=False, float_format="{:.3f}".format, na_rep="–", border=0))
+
+    def leaderboard(self, task: str | None = None) -> pd.DataFrame:
+        """Rank the entries of a task, or of every task.
+
+        Parameters
+        ----------
+        task : str, optional
+            One task; all by default.
+
+        Returns
+        -------
+        DataFrame
+            A row per task and entry, by rank, with the columns of `leaderboard.csv`: decisions are made at the tuned
+            threshold where there is one. Entries without a rank come last.
+        """
+        from harness.report.leaderboard import leaderboard
+
+        selected = self.tasks if task is None else [self._task(task)]
+        board = leaderboard(self._scores, [ranking for ranking in self._rankings if ranking.task in selected])
+        thresholds = {name: self._scores.threshold_kinds(name)[-1] for name in selected}
+        board = board[board["threshold_kind"] == board["task"].map(thresholds)]
+        order = board["task"].map(selected.index).to_frame("task").assign(rank=board["rank"].astype(float))
+        return board.loc[order.sort_values(["task", "rank"], kind="stable").index].reset_index(drop=True)
+
+    def scores(self) -> pd.DataFrame:
+        """Collect all scores: a row per task, entry, calibration, kind of threshold and split, a column per metric."""
+        from harness.evaluation.frames import score_frame
+
+        return score_frame(self._scores)
+
+    def params(self, entry: str, task: str | None = None) -> pd.DataFrame:
+        """Look up the hyperparameters of an entry, a row per split.
+
+        Parameters
+        ----------
+        entry : str
+            Name of the entry, such as ``"xgb/smote/tuned"``.
+        task : str, optional
+            Name of the task; needed where the run has several.
+        """
+        from harness.evaluation.frames import param_frame
+
+        return param_frame(self._scores, *self._entry(entry, task))
+
+    def predictions(self, entry: str, task: str | None = None) -> pd.DataFrame:
+        """Read the predictions of an entry for its sealed test rows.
+
+        Parameters
+        ----------
+        entry : str
+            Name of the entry.
+        task : str, optional
+            Name of the task; needed where the run has several.
+
+        Returns
+        -------
+        DataFrame
+            Position of the row in the data, repeat, fold, true class, probability per class, decision.
+        """
+        from harness.evaluation.frames import prediction_frame
+
+        return prediction_frame(self._store, self._scores, *self._entry(entry, task))
+
+    def compare(self, entry: str, other: str, task: str | None = None) -> pd.DataFrame:
+        """Compare two entries on the splits that both have.
+
+        Parameters
+        ----------
+        entry, other : str
+            Names of the entries, which are `a` and `b` in the result.
+        task : str, optional
+            Name of the task; needed where the run has several.
+
+        Returns
+        -------
+        DataFrame
+            A row per metric: both means, the difference with its 95 % interval, its adjusted p value, which is better.
+        """
+        from harness.evaluation.frames import difference_frame
+        from harness.evaluation.paired_comparison import ComparedEntry, make_pair
+
+        compared = [ComparedEntry(self._store, self._scores, *self._entry(name, task)) for name in (entry, other)]
+        return difference_frame(make_pair(*compared))
+
+    def findings(self) -> pd.DataFrame:
+        """List what the audit of the data found: task, code, severity, column, rows, message."""
+        import pandas as pd
+
+        lines = []
+        for task, metadata in self._scores.run["tasks"].items():
+            for finding in metadata.get("findings", ()):
+                lines.append({"task": task, **finding})
+        return pd.DataFrame(lines, columns=list(FINDING_COLUMNS)).astype({"rows": "Int64"})
+
+    def failures(self) -> pd.DataFrame:
+        """List the cells, trials and metrics that failed, and the cells that were skipped, with the reasons."""
+        from harness.evaluation.frames import failure_frame
+
+        return failure_frame(self._scores)
+
+    def report(self) -> Path:
+        """Write tables, figures and the page again; returns the path of the page."""
+        from harness.report.write import write_report
+
+        return write_report(self._store, self.registry.metrics).page
+
+    def dashboard(self, port: int = 0) -> RunningDashboard:
+        """Serve the Optuna dashboard over the studies of the run in the background.
+
+        Parameters
+        ----------
+        port : int, default 0
+            Port on 127.0.0.1; 0 takes a free one.
+
+        Returns
+        -------
+        RunningDashboard
+            Its `url`; `close()` ends it.
+        """
+        from harness.api.dashboard import start_dashboard
+
+        return start_dashboard(self._store, port)
+
+    def export(
+        self, out: str | Path, entry: str | None = None, task: str | None = None, calibration: str | None = None
+    ) -> ExportedModel:
+        """Fit an entry once on all rows and write the model as a bundle.
+
+        Parameters
+        ----------
+        out : str or Path
+            Folder of the bundle; a bundle that is there is replaced.
+        entry : str, optional
+            Name of the entry; the first of the ranking by default.
+        task : str, optional
+            Name of the task; needed where the run has several.
+        calibration : {"none", "isotonic", "sigmoid", "temperature", "prior"}, optional
+            How probabilities are recalibrated; as the entry does by default.
+
+        Returns
+        -------
+        ExportedModel
+            The model, ready to predict.
+
+        Raises
+        ------
+        EvenhandError
+            If the entry cannot be exported, or its data or declarations are not those of the run.
+        """
+        from harness.api.exported_model import open_bundle
+        from harness.deploy.export import ExportRequest, export_bundle
+
+        request = ExportRequest(
+            run=str(self.folder.resolve()),
+            out=str(Path(out).resolve()),
+            task=self._task(task),
+            entry=entry,
+            calibration=calibration,
+            pickled_declarations=self.pickled_declarations,
+        )
+        export_bundle(request, lambda _message: None)
+        return open_bundle(out)
+
+    def _task(self, name: str | None) -> str:
+        """Check the name of a task; it may be left out where there is one."""
+        if name is None:
+            if len(self.tasks) > 1:
+                raise EvenhandError(f"the run has {len(self.tasks)} tasks: say task=, one of {', '.join(self.tasks)}")
+            return self.tasks[0]
+        if name not in self.tasks:
+            raise EvenhandError(f"no such task {name!r} in this run: {suggestion(name, self.tasks)}")
+        return name
+
+    def _entry(self, name: str, task: str | None) -> tuple[str, Entry]:
+        from harness.evaluation.scores import find_entry
+
+        task = self._task(task)
+        return find_entry(self._scores, f"{task}/{name.removeprefix(f'{task}/')}")
+
+
+def open_run(folder: str | Path, *, plugins: Iterable[str] = (), declarations: Iterable[Any] = ()) -> Run:
+    """Open a stored run.
+
+    Parameters
+    ----------
+    folder : str or Path
+        The folder of the run.
+    plugins : iterable of str, optional
+        Installed modules and paths of files with the declarations that the run was made with.
+    declarations : iterable of Task, Family, Strategy or Metric, optional
+        Declarations of this program; metrics among them are computed for the run.
+
+    Returns
+    -------
+    Run
+        The run.
+
+    Raises
+    ------
+    StoreError
+        If the folder holds no run.
+    """
+    from harness.registry.pickles import pickle_declarations
+    from harness.registry.registry import load_registry
+
+    declarations = tuple(declarations)
+    registry = load_registry(plugins).with_declarations(declarations, "declarations")
+    Store(Path(folder)).read_run()
+    return Run(Path(folder), registry, pickle_declarations(declarations))

@@ -1,0 +1,205 @@
+"""The results of a run as data frames: scores, configurations, predictions, failures, differences of two entries."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from harness.errors import EvenhandError
+from harness.evaluation.paired_comparison import EntryPair, adjust_differences, metric_differences
+from harness.evaluation.scores import STATUS_MISSING, Entry, Scores
+from harness.metrics.metric import DEFAULT_CUT
+from harness.store.record import EntryResult, Record
+from harness.store.store import Store
+
+#: Columns that identify a row of the scores.
+SCORE_KEYS = ("task", "entry", "family", "strategy", "stage", "calibration", "threshold_kind", "repeat", "fold")
+#: Columns of `ScoreRows` besides the metrics → their names in the frame.
+SCORE_EXTRAS = {
+    "threshold": "threshold",
+    "inner": "inner_score",
+    "train": "training_score",
+    "trial": "trial",
+    "trials": "trials",
+    "fit_seconds": "fit_seconds",
+    "predict_us_per_row": "predict_us_per_row",
+    "parameters": "parameters",
+    "model_bytes": "model_bytes",
+}
+FAILURE_COLUMNS = ("task", "entry", "repeat", "fold", "status", "trials", "reason")
+DIFFERENCE_COLUMNS = (
+    *("metric", "metric_type", "threshold_kind", "a", "b", "difference", "ci_low", "ci_high", "adjusted_p", "better"),
+)
+
+
+def score_frame(scores: Scores) -> pd.DataFrame:
+    """Collect every score of a run.
+
+    Parameters
+    ----------
+    scores : Scores
+        The scores.
+
+    Returns
+    -------
+    DataFrame
+        A row per task, entry (with its calibration), kind of threshold and outer split; a column per metric, then the
+        threshold, the inner and the training score, and the effort.
+    """
+    parts = []
+    names = [*scores.metrics, *SCORE_EXTRAS]
+    for (task, entry, threshold_kind), rows in scores.by_entry.items():
+        part = pd.DataFrame({SCORE_EXTRAS.get(name, name): rows[name] for name in names})
+        repeats, folds = np.array(rows.splits).T
+        keys = (task, entry.name, *entry, threshold_kind, repeats, folds)
+        for position, (name, key) in enumerate(zip(SCORE_KEYS, keys, strict=True)):
+            part.insert(position, name, key)
+        parts.append(part)
+    if not parts:
+        return pd.DataFrame(columns=[*SCORE_KEYS, *scores.metrics, *SCORE_EXTRAS.values()])
+    return pd.concat(parts, ignore_index=True)
+
+
+def param_frame(scores: Scores, task: str, entry: Entry) -> pd.DataFrame:
+    """Collect the configuration that an entry has in every split.
+
+    Parameters
+    ----------
+    scores : Scores
+        The scores.
+    task : str
+        The task.
+    entry : Entry
+        The entry.
+
+    Returns
+    -------
+    DataFrame
+        A row per outer split: repeat, fold, number of the trial, inner score, threshold, and a column per parameter.
+
+    Raises
+    ------
+    EvenhandError
+        If the entry combines several configurations.
+    """
+    lines = []
+    for record, outcome in _stored_outcomes(scores, task, entry):
+        line: dict[str, Any] = {"repeat": record.repeat, "fold": record.fold, "trial": outcome.trial}
+        line |= {"inner_score": outcome.inner_score, "threshold": outcome.threshold}
+        lines.append(line | outcome.params)
+    return pd.DataFrame(lines)
+
+
+def prediction_frame(store: Store, scores: Scores, task: str, entry: Entry) -> pd.DataFrame:
+    """Collect the predictions of an entry for its sealed test rows.
+
+    Parameters
+    ----------
+    store : Store
+        The run.
+    scores : Scores
+        Its scores.
+    task : str
+        The task.
+    entry : Entry
+        The entry.
+
+    Returns
+    -------
+    DataFrame
+        A row per test row and repeat: position of the row in the table, repeat, fold, true class, a column
+        ``proba_<class>`` per class, and the decision: at the tuned threshold of the split with two classes, else the most
+        probable class.
+
+    Raises
+    ------
+    EvenhandError
+        If the predictions of the entry are not stored: those of calibrated and combined entries are not.
+    """
+    classes = np.array(scores.classes(task), dtype=object)
+    parts = []
+    for record, outcome in _stored_outcomes(scores, task, entry):
+        stored = store.predictions(record)
+        proba = stored.test[outcome.stage]
+        if len(classes) == 2:
+            threshold = DEFAULT_CUT if outcome.threshold is None else outcome.threshold
+            decisions = (proba[:, 1] >= threshold).astype(np.int64)
+        else:
+            decisions = proba.argmax(axis=1)
+        columns: dict[str, Any] = {"row": stored.test_rows, "repeat": record.repeat, "fold": record.fold}
+        columns["y"] = classes[stored.test_y]
+        columns |= {f"proba_{name}": proba[:, label] for label, name in enumerate(classes)}
+        columns["decision"] = classes[decisions]
+        parts.append(pd.DataFrame(columns))
+    return pd.concat(parts, ignore_index=True)
+
+
+def failure_frame(scores: Scores) -> pd.DataFrame:
+    """Collect what did not work: cells that are not `ok`, trials that failed, metrics that raised an error.
+
+    Parameters
+    ----------
+    scores : Scores
+        The scores.
+
+    Returns
+    -------
+    DataFrame
+        A row per cell, or per cell and reason for failed trials: task, entry, split, status, number of trials, reason.
+    """
+    lines: list[tuple[Any, ...]] = []
+    for cell in scores.cells:
+        entry, record = f"{cell.family}/{cell.strategy}", cell.record
+        repeat, fold = (record.repeat, record.fold) if record else (None, None)
+        if cell.status not in ("ok", STATUS_MISSING):
+            lines.append((cell.task, entry, repeat, fold, cell.status, None, cell.reason))
+        if record:
+            for reason, count in record.trial_failures.items():
+                lines.append((cell.task, entry, repeat, fold, "trial failed", count, reason))
+    for name, messages in scores.metric_failures.items():
+        lines.append((None, None, None, None, "metric failed", None, f"{name}: {messages[0]} ({len(messages)} times)"))
+    frame = pd.DataFrame(lines, columns=list(FAILURE_COLUMNS))
+    return frame.astype({"repeat": "Int64", "fold": "Int64", "trials": "Int64"})
+
+
+def difference_frame(pair: EntryPair) -> pd.DataFrame:
+    """Compare every metric of two entries.
+
+    Parameters
+    ----------
+    pair : EntryPair
+        The entries.
+
+    Returns
+    -------
+    DataFrame
+        A row per metric, and per kind of threshold for those of decisions: both means, the difference A − B with its 95 %
+        interval, its p value after Holm's adjustment over all rows, and which entry is significantly better: `a`, `b` or
+        empty.
+    """
+    lines = []
+    for difference in adjust_differences(metric_differences(pair)):
+        estimate = difference.difference
+        low, high = estimate.mean - estimate.ci_half_width, estimate.mean + estimate.ci_half_width
+        better = {1: "a", -1: "b"}.get(difference.direction, "")
+        keys = (difference.name, difference.metric_type, difference.threshold_kind)
+        lines.append((*keys, difference.a, difference.b, estimate.mean, low, high, difference.adjusted_p, better))
+    return pd.DataFrame(lines, columns=list(DIFFERENCE_COLUMNS))
+
+
+def _stored_outcomes(scores: Scores, task: str, entry: Entry) -> Sequence[tuple[Record, EntryResult]]:
+    """The results of an entry with the records that hold them, split by split."""
+    outcomes = []
+    if entry.calibration == "none":
+        for cell in scores.cells:
+            if cell.record and (cell.task, cell.family, cell.strategy) == (task, entry.family, entry.strategy):
+                outcomes += [(cell.record, outcome) for outcome in cell.record.outcomes if outcome.stage == entry.stage]
+    if not outcomes:
+        raise EvenhandError(
+            f"{entry.name}: a run stores the configurations and predictions of default and tuned entries; those of calibrated "
+            "and combined ones are computed with the tables"
+        )
+    return sorted(outcomes, key=lambda pair: (pair[0].repeat, pair[0].fold))

@@ -1,0 +1,237 @@
+"""Classifiers of one's own, with scikit-learn's methods, as model families."""
+
+from __future__ import annotations
+
+import inspect
+import site
+import sys
+import sysconfig
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import FunctionType, ModuleType
+from typing import TYPE_CHECKING, Any
+
+from harness.errors import DeclarationError
+from harness.registry.family import Family
+from harness.registry.fingerprint import FINGERPRINTED, canonical_text, digest
+from harness.registry.registry import suggestion
+from harness.registry.space import Space
+
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
+
+#: The encodings of a user's classifier: a matrix of numbers, or a frame where a step selects columns by name.
+MATRIX_ENCODINGS = {"tabular": "one_hot_scaled", "text": "tfidf", "image": "embedding"}
+FRAME_ENCODINGS = {"tabular": "frame"}
+#: The step that selects columns by name.
+COLUMN_TRANSFORMER = "ColumnTransformer"
+
+
+@dataclass(frozen=True)
+class EstimatorBuilder:
+    """Builds unfitted copies of a user's classifier.
+
+    Attributes
+    ----------
+    estimator : estimator
+        The unfitted classifier or pipeline.
+    fingerprint : str
+        Digest of its parameters and of the code that is not installed; part of the key of its cells.
+    """
+
+    estimator: Any = field(metadata={FINGERPRINTED: False})
+    fingerprint: str
+
+    def __call__(self, seed: int, **params: Any) -> EstimatorClassifier:
+        """Copy the classifier, with one thread and all its random states drawn from `seed`."""
+        from sklearn.base import clone
+
+        estimator = clone(self.estimator).set_params(**params)
+        settings: dict[str, Any] = {}
+        for name, setting in estimator.get_params(deep=True).items():
+            final_name = name.rpartition("__")[2]
+            if final_name == "random_state":
+                settings[name] = seed
+            elif final_name == "n_jobs" and setting is not None:
+                settings[name] = 1
+        return EstimatorClassifier(estimator.set_params(**settings))
+
+
+class EstimatorClassifier:
+    """A user's classifier with the methods of a family's classifier.
+
+    Parameters
+    ----------
+    estimator : estimator
+        Classifier or pipeline.
+    """
+
+    def __init__(self, estimator: Any) -> None:
+        self.estimator = estimator
+
+    def fit(self, X: Any, y: npt.NDArray[np.int64], sample_weight: npt.NDArray[np.float64] | None = None) -> None:
+        """Fit to rows with labels 0 to k - 1."""
+        self.n_classes = int(y.max()) + 1
+        weights = {}
+        if sample_weight is not None:
+            weights[weight_parameter(self.estimator)] = sample_weight
+        self.estimator.fit(X, y, **weights)
+
+    def predict_proba(self, X: Any) -> npt.NDArray[np.float64]:
+        """Predict probabilities (n, k), in the order of the labels."""
+        import numpy as np
+
+        proba = np.asarray(self.estimator.predict_proba(X), dtype=np.float64)
+        labels = np.asarray(self.estimator.classes_)
+        if np.array_equal(labels, np.arange(proba.shape[1])):
+            return proba
+        ordered = np.zeros((len(proba), self.n_classes))
+        ordered[:, labels.astype(np.int64)] = proba
+        return ordered
+
+
+def family_of(name: str, estimator: Any, space: Space | None = None) -> Family:
+    """Declare a user's classifier as a model family.
+
+    Parameters
+    ----------
+    name : str
+        Name of the family.
+    estimator : estimator
+        A classifier or pipeline with scikit-learn's `fit`, `predict_proba`, `get_params` and `set_params`.
+    space : Space, optional
+        Parameters that are searched, by the names of `set_params`; none by default.
+
+    Returns
+    -------
+    Family
+        The family. Its classifiers get a matrix of numbers, or a frame of prepared columns where the pipeline contains a
+        `ColumnTransformer`.
+
+    Raises
+    ------
+    DeclarationError
+        If the object is no classifier that gives probabilities, or has no such parameter.
+    """
+    if isinstance(estimator, type):
+        raise DeclarationError(
+            f"family {name!r} is the class {estimator.__name__}: give an object, {estimator.__name__}()"
+        )
+    for method in ("fit", "get_params", "set_params"):
+        if not callable(getattr(estimator, method, None)):
+            kind = type(estimator).__name__
+            raise DeclarationError(f"family {name!r}: {kind} has no {method}(): expected a scikit-learn classifier")
+    if not hasattr(estimator, "predict_proba"):
+        kind = type(estimator).__name__
+        raise DeclarationError(
+            f"family {name!r}: {kind} has no predict_proba(), and entries are ranked and thresholds chosen by probabilities: "
+            "use an option such as SVC(probability=True), or wrap it in sklearn.calibration.CalibratedClassifierCV"
+        )
+    space = dict(space or {})
+    params = estimator.get_params(deep=True)
+    for parameter in space:
+        if parameter not in params:
+            raise DeclarationError(f"family {name!r} has no parameter {parameter!r}: {suggestion(parameter, params)}")
+    limits = {}
+    if not weight_parameter(estimator):
+        limits["weight"] = f"fit() of {final_step(estimator)} takes no sample_weight"
+    return Family(
+        name=name,
+        build=EstimatorBuilder(estimator, estimator_fingerprint(estimator)),
+        space=space,
+        encodings=FRAME_ENCODINGS if _selects_columns(estimator) else MATRIX_ENCODINGS,
+        description=f"{final_step(estimator)}, declared in Python",
+        limits=limits,
+    )
+
+
+def weight_parameter(estimator: Any) -> str:
+    """Name the argument of `fit` that takes row weights, which a pipeline hands to its last step; empty without one."""
+    prefix = ""
+    while hasattr(estimator, "steps"):
+        name, estimator = estimator.steps[-1]
+        prefix += f"{name}__"
+    try:
+        parameters = inspect.signature(estimator.fit).parameters
+    except (TypeError, ValueError):  # a `fit` that is not written in Python
+        return ""
+    return f"{prefix}sample_weight" if "sample_weight" in parameters else ""
+
+
+def final_step(estimator: Any) -> str:
+    """Name the class of a classifier, or that of the last step of a pipeline."""
+    while hasattr(estimator, "steps"):
+        estimator = estimator.steps[-1][1]
+    return type(estimator).__name__
+
+
+def estimator_fingerprint(estimator: Any) -> str:
+    """Compute a digest of an unfitted estimator.
+
+    It covers the parameters of the estimator and of its steps; classes and functions that are not installed, such as those of
+    a notebook, by their code; and installed ones by their names.
+
+    Returns
+    -------
+    str
+        64 hexadecimal digits.
+    """
+    return digest(_estimator_text(estimator))
+
+
+def user_modules(estimator: Any) -> list[ModuleType]:
+    """List the modules, other than `__main__`, from which an estimator takes classes that are not installed."""
+    modules = {}
+    for component in _components(estimator):
+        declared = component if isinstance(component, (type, FunctionType)) else type(component)
+        module = sys.modules.get(declared.__module__)
+        if module is not None and module.__name__ != "__main__" and not _is_installed(declared):
+            modules[module.__name__] = module
+    return list(modules.values())
+
+
+def _components(value: Any) -> Iterator[Any]:
+    """An estimator, its parameters and those of its steps, one after the other."""
+    yield value
+    if isinstance(value, Mapping):
+        value = list(value.values())
+    if isinstance(value, (list, tuple)):
+        for element in value:
+            yield from _components(element)
+    elif hasattr(value, "get_params") and not isinstance(value, type):
+        yield from _components(value.get_params(deep=False))
+
+
+def _estimator_text(value: Any) -> str:
+    if isinstance(value, Mapping):
+        entries = [f"{_estimator_text(key)}: {_estimator_text(entry)}" for key, entry in value.items()]
+        return f"{{{', '.join(entries)}}}"
+    if isinstance(value, (list, tuple)):
+        return f"[{', '.join(map(_estimator_text, value))}]"
+    if isinstance(value, (type, FunctionType)):
+        name = f"{value.__module__}.{value.__qualname__}"
+        return name if _is_installed(value) else f"{name}: {canonical_text(value)}"
+    if hasattr(value, "get_params"):
+        return f"{_estimator_text(type(value))}({_estimator_text(value.get_params(deep=False))})"
+    if hasattr(value, "__dict__") and not _is_installed(type(value)):
+        return f"{_estimator_text(type(value))}({_estimator_text(vars(value))})"
+    return canonical_text(value)
+
+
+def _is_installed(declared: type | FunctionType) -> bool:
+    """Whether the code of a class or function is part of Python, of a package, or of this project."""
+    module = sys.modules.get(declared.__module__)
+    if declared.__module__ == "__main__" or module is None:
+        return False
+    file = getattr(module, "__file__", None)
+    if file is None or module.__name__.partition(".")[0] == "harness":
+        return True
+    folders = [*site.getsitepackages(), site.getusersitepackages(), sysconfig.get_paths()["stdlib"]]
+    return any(Path(file).resolve().is_relative_to(Path(folder).resolve()) for folder in folders)
+
+
+def _selects_columns(estimator: Any) -> bool:
+    """Whether a step of a pipeline selects columns by their names."""
+    return any(type(component).__name__ == COLUMN_TRANSFORMER for component in _components(estimator))
