@@ -156,7 +156,7 @@ def test_two_hundred_megabytes_of_one_column_are_refused_in_a_line(evenhand, tmp
         ("run", "nothing to run"),
         ("run --task digits_nine --folds 1", "--folds must be at least 2, but got 1"),
         ("run --task digits_nine --trials 0", "--trials must be at least 1"),
-        ("run --task digits_nine --budget soon", "not a length of time: 'soon'"),
+        ("run --task digits_nine --cell-budget soon", "not a length of time: 'soon'"),
         ("run --task digits_nine --jobs 0", "--jobs must be at least 1"),
         ("run --task digits_nine --retry sometimes", "unknown status 'sometimes'"),
         ("run --task digits_nine --target y", "goes with your own data"),
@@ -284,7 +284,7 @@ def test_the_dashboard_serves_every_study(tmp_path):
 def test_a_budget_alone_bounds_the_search_by_time(evenhand, tmp_path):
     own().to_csv(tmp_path / "own.csv", index=False)
     words = "--family logistic_regression --strategy none --folds 2 --inner-folds 2 --jobs 1 --out out --quiet".split()  # noqa: SIM905 -- as typed
-    assert evenhand("run", "own.csv", "--target", "y", *words, "--budget", "2s")[0] == 0
+    assert evenhand("run", "own.csv", "--target", "y", *words, "--cell-budget", "2s")[0] == 0
     store = Store(tmp_path / "out")
     assert store.read_run()["protocol"]["trials"] is None
     made = [record.trials for record in store.records() if record.family == "logistic_regression"]

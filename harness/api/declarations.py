@@ -21,6 +21,8 @@ from harness.registry.task import Task
 
 #: What can be listed.
 KINDS = ("tasks", "families", "strategies", "metrics", "suites")
+#: What other libraries call them.
+OTHER_NAMES = {"models": "families", "classifiers": "families", "datasets": "tasks", "samplers": "strategies"}
 TOPICS = {"backprop": "how a network learns: forward pass, gradients and descent, with numbers"}
 
 
@@ -45,7 +47,8 @@ def list_declarations(kind: str, plugins: Iterable[str] = ()) -> str:
         For any other kind.
     """
     if kind not in KINDS:
-        raise UnknownNameError(f"cannot list {kind!r}: there are {', '.join(KINDS)}")
+        hint = f"did you mean {OTHER_NAMES[kind]}? " if kind in OTHER_NAMES else ""
+        raise UnknownNameError(f"cannot list {kind!r}: {hint}there are {', '.join(KINDS)}")
     rows = _rows_of(kind, load_registry(plugins))
     name_width = max((len(name) for name, _, _ in rows), default=0)
     kind_width = max((len(column) for _, column, _ in rows), default=0)

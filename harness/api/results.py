@@ -75,9 +75,14 @@ class Run:
         return list(self._scores.run["tasks"])
 
     def __repr__(self) -> str:
+        return f"Run({str(self.folder)!r})\n\n{self.summary()}"
+
+    def summary(self, task: str | None = None) -> str:
+        """Summarise the leaderboard of a task, or of every task, as text for a terminal."""
         from harness.report.sections.overview import summary
 
-        return f"Run({str(self.folder)!r})\n\n{summary(self._scores, self._rankings)}"
+        rankings = self._rankings if task is None else [self._rankings[self.tasks.index(self._task(task))]]
+        return summary(self._scores, rankings)
 
     def _repr_html_(self) -> str:
         board = self.leaderboard()

@@ -11,7 +11,6 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # hides TensorFlow's message
 
 app = typer.Typer(
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
     help="""Which classifier, with which imbalance strategy, is really best on this data, and by how much?
@@ -19,6 +18,7 @@ app = typer.Typer(
     \b
     evenhand run --suite quick                         a benchmark in minutes
     evenhand run customers.csv --target churned        your own table
+    evenhand show results/quick                        the leaderboard of a stored run
     evenhand report results/quick --open               tables and page again
     evenhand export results/quick --task telco_churn --out churn     the best entry as a bundle
     evenhand serve churn                               a page and a REST API for it
@@ -42,6 +42,23 @@ DataDir = Annotated[
 ]
 RunFolder = Annotated[Path, typer.Argument(metavar="RUN", help="Folder of a run, for example results/quick.")]
 MovedFile = Annotated[Path | None, plain_option("Your own file: its path now, if it was moved.")]
+
+
+def _show_version(requested: bool) -> None:
+    if requested:
+        from importlib.metadata import version
+
+        typer.echo(f"evenhand {version('evenhand')}")
+        raise typer.Exit
+
+
+@app.callback()
+def evenhand(
+    version: Annotated[
+        bool, typer.Option("--version", help="Show the version and exit.", callback=_show_version, is_eager=True)
+    ] = False,
+) -> None:
+    """Options that stand before a command."""
 
 
 def absolute(path: Path | None) -> str | None:

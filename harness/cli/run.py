@@ -27,6 +27,7 @@ def run(  # noqa: PLR0913, PLR0917 -- the options of a command line are one list
     trials: Annotated[int | None, plain_option("Optuna trials per cell (20).")] = None,
     cell_budget: Annotated[str | None, plain_option("Search time per cell: 60s, 5m, 2h.")] = None,
     budget: Annotated[str | None, typer.Option(hidden=True)] = None,
+    metric: Annotated[str | None, typer.Option(hidden=True)] = None,
     folds: Annotated[int | None, plain_option("Outer folds (5).")] = None,
     repeats: Annotated[int | None, plain_option("Repeats of the outer folds (1).")] = None,
     inner_folds: Annotated[int | None, plain_option("Inner folds (3).")] = None,
@@ -73,6 +74,8 @@ def run(  # noqa: PLR0913, PLR0917 -- the options of a command line are one list
 
     if budget is not None:
         raise EvenhandError(BUDGET_ADVICE)
+    if metric is not None:
+        raise EvenhandError(f"no such option --metric: did you mean --objective {metric}?")
     registry = load_registry(plugin or ())
     typed = RunOptions(
         file=file,
@@ -128,6 +131,22 @@ def report(
         page = write_tables(Store(folder), metrics, quiet=False)
         if show and not webbrowser.open(page.resolve().as_uri()):
             raise EvenhandError(f"no browser was found to open {page} in: open it by hand")
+
+
+@app.command()
+def show(
+    folder: RunFolder,
+    task: Annotated[str | None, plain_option("One task; all by default.")] = None,
+    plugin: Plugins = None,
+) -> None:
+    """Show the leaderboard of a stored run, also while it goes on.
+
+    \b
+    evenhand show results/quick --task telco_churn
+    """
+    from harness.api.results import open_run
+
+    typer.echo(open_run(folder, plugins=plugin or ()).summary(task))
 
 
 @app.command()
