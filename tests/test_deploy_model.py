@@ -16,7 +16,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from harness.checks.contracts import make_small_table
+from harness.checks.small_tables import make_small_table
 from harness.deploy.bundle_files import content_hash
 from harness.deploy.keras_runtime import prediction_function, read_network
 from harness.deploy.model import Model, load_model, save_model

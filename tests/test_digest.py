@@ -8,7 +8,7 @@ from functools import partial
 
 import pytest
 
-from harness import Family, Strategy, log_float
+from evenhand import Family, Strategy, log_float
 from harness.registry.fingerprint import canonical_text, declaration_fingerprint
 
 DECLARATION = '''\
@@ -18,7 +18,7 @@ import functools
 import math as numerics
 from dataclasses import dataclass
 
-from harness import Family, log_float
+from evenhand import Family, log_float
 
 DEPTH = 3
 OPTIONS = {"kinds": ["a", "b"], "limits": (1, None), "names": {"x", "y", "z"}, "mask": b"01"}

@@ -9,7 +9,7 @@ from conftest import cell, cell_data
 from PIL import Image
 from scipy.sparse import csr_matrix, issparse
 
-from harness.checks.contracts import make_small_table
+from harness.checks.small_tables import make_small_table
 from harness.data.audit import audit
 from harness.data.images import LabeledImages
 from harness.data.splits import make_splitter

@@ -14,7 +14,7 @@ import pandas as pd
 import pytest
 from conftest import cell, cell_data, marked_table, modality_of
 
-from harness.checks.contracts import make_small_table
+from harness.checks.small_tables import make_small_table
 from harness.data.sources import wheel_member
 from harness.data.splits import make_splitter
 from harness.errors import EvenhandError, Unavailable

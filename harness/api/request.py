@@ -174,17 +174,22 @@ def _user_data(options: RunOptions) -> UserData | None:
             raise EvenhandError(f"{options.spelling(used[0])} goes with your own data: {example}")
         return None
     if file.is_dir():
-        used = [name for name in used if name != "positive"]
-        if used:
-            raise EvenhandError(
-                f"{file} is a folder of images, whose folders are the classes: {options.spelling(used[0])} goes with a CSV or "
-                "Parquet file"
-            )
-        return UserData(str(file.resolve()), FOLDER, options.columns.get("positive"))
+        return _image_folder(options, file, used)
     if not file.is_file():
         raise EvenhandError(f"no such file or folder: {file}")
     check_columns(options, str(file), list(map(str, read_table(file, names_only=True).columns)))
     return UserData(path=str(file.resolve()), **options.columns)
+
+
+def _image_folder(options: RunOptions, folder: Path, used: Iterable[str]) -> UserData:
+    """Describe a folder of images, which has no columns that an option could name."""
+    for name in used:
+        if name != "positive":
+            raise EvenhandError(
+                f"{folder} is a folder of images, whose folders are the classes: {options.spelling(name)} goes with a CSV or "
+                "Parquet file"
+            )
+    return UserData(str(folder.resolve()), FOLDER, options.columns.get("positive"))
 
 
 def check_columns(options: RunOptions, source: str, known: Collection[str]) -> None:
@@ -204,20 +209,23 @@ def check_columns(options: RunOptions, source: str, known: Collection[str]) -> N
     EvenhandError
         If no target is named, or an option names a column that does not exist, or one column twice.
     """
-    target, text = options.columns.get("target"), options.columns.get("text")
-    if not target:
+    if not options.columns.get("target"):
         example = options.spelling("target", "COLUMN")
         raise EvenhandError(f"{source}: which column is to be predicted? say {example}")
     for option in COLUMN_OPTIONS:
         names = options.columns.get(option) or ()
-        spelling = options.spelling(option)
         for name in (names,) if isinstance(names, str) else names:
             if name not in known:
-                raise EvenhandError(f"no such column {name!r} ({spelling}): {suggestion(name, known)}")
-            if option != "target" and name == target:
-                raise EvenhandError(f"{spelling} names the target {name!r}: it is what is to be predicted")
-            if option not in ("target", "text") and name == text:
-                raise EvenhandError(f"{spelling} names the column {name!r} whose texts are to be read")
+                raise EvenhandError(f"no such column {name!r} ({options.spelling(option)}): {suggestion(name, known)}")
+            _check_use(options, option, name)
+
+
+def _check_use(options: RunOptions, option: str, name: str) -> None:
+    """Raise `EvenhandError` where a column that an option names has another use already."""
+    if option != "target" and name == options.columns["target"]:
+        raise EvenhandError(f"{options.spelling(option)} names the target {name!r}: it is what is to be predicted")
+    if option not in ("target", "text") and name == options.columns.get("text"):
+        raise EvenhandError(f"{options.spelling(option)} names the column {name!r} whose texts are to be read")
 
 
 def default_folder(options: RunOptions, request: Request) -> Path:

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 
 from harness.errors import EvenhandError
 from harness.registry.registry import Registry, suggestion
-from harness.store.store import Store
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -19,6 +18,7 @@ if TYPE_CHECKING:
     from harness.api.exported_model import ExportedModel
     from harness.evaluation.ranking import Ranking
     from harness.evaluation.scores import Entry, Scores
+    from harness.store.store import Store
 
 #: Columns of the leaderboard that a notebook shows, besides the objective.
 SHOWN_COLUMNS = (
@@ -55,6 +55,8 @@ class Run:
 
     @cached_property
     def _store(self) -> Store:
+        from harness.store.store import Store
+
         return Store(self.folder)
 
     @cached_property
@@ -294,6 +296,7 @@ def open_run(folder: str | Path, *, plugins: Iterable[str] = (), declarations: I
     """
     from harness.registry.pickles import pickle_declarations
     from harness.registry.registry import load_registry
+    from harness.store.store import Store
 
     declarations = tuple(declarations)
     registry = load_registry(plugins).with_declarations(declarations, "declarations")

@@ -74,7 +74,8 @@ def run_session(request: Request, registry: Registry, store: Store, options: Ses
     if options.tensorboard:
         require_tensorboard()
     if options.jobs is not None and options.jobs < 1:
-        raise EvenhandError(f"the number of jobs must be at least 1, but got {options.jobs}")
+        option = "jobs" if options.in_python else "--jobs"
+        raise EvenhandError(f"{option} must be at least 1, but got {options.jobs}")
     jobs = options.jobs or usable_cores()
     interrupts = Interrupts(handles_signals=not options.in_python)
     with show_progress(interrupts, quiet=options.quiet) as on_start:

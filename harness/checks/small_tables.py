@@ -1,0 +1,64 @@
+"""Small data with a signal, uneven classes and common difficulties, made from a fixed seed, on which declarations are tried."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from harness.registry.task import Modality, Table
+
+SMALL_ROWS = 240
+
+
+def make_small_table(modality: Modality, classes: int) -> Table:
+    """Make a small table, small texts or small images.
+
+    Parameters
+    ----------
+    modality : {"tabular", "text", "image"}
+        Kind of data.
+    classes : {2, 3}
+        Number of classes, which is also the seed.
+
+    Returns
+    -------
+    Table
+        240 rows, always the same.
+    """
+    rng = np.random.default_rng(classes)
+    shares = [0.75, 0.25] if classes == 2 else [0.6, 0.25, 0.15]
+    y = rng.choice(classes, SMALL_ROWS, p=shares).astype(np.int64)
+    make_features = {"tabular": _make_columns, "text": _make_texts, "image": _make_images}[modality]
+    return Table(make_features(y, rng), y, tuple(map("class {}".format, range(classes))))
+
+
+def _make_columns(y: npt.NDArray[np.int64], rng: np.random.Generator) -> object:
+    """Numbers, some of them missing, and a category with a rare level."""
+    number = y + rng.normal(size=SMALL_ROWS)
+    number[rng.random(SMALL_ROWS) < 0.1] = np.nan
+    letters = np.where(rng.random(SMALL_ROWS) < 0.5, "a", np.where(y == 1, "b", "c")).astype(object)
+    letters[:3] = "rare"
+    return pd.DataFrame({"number": number, "noise": rng.normal(size=SMALL_ROWS), "letter": pd.Categorical(letters)})
+
+
+def _make_texts(y: npt.NDArray[np.int64], rng: np.random.Generator) -> object:
+    """Common words, and in most texts a word that depends on the class; the first text is empty."""
+    common_words = ["we", "meet", "at", "noon", "and", "walk", "home", "42"]
+    class_words = [["tea", "garden"], ["win", "prize"], ["train", "late"]]
+    texts = []
+    for label in y:
+        words = list(rng.choice(common_words, 5))
+        if rng.random() < 0.8:
+            words += list(rng.choice(class_words[label], 1))
+        texts.append(" ".join(rng.permutation(words)))
+    texts[0] = ""
+    return np.array(texts, dtype=object)
+
+
+def _make_images(y: npt.NDArray[np.int64], rng: np.random.Generator) -> object:
+    """Noise with a bright bar whose position depends on the class."""
+    images = rng.integers(0, 90, size=(SMALL_ROWS, 12, 12, 1), dtype=np.uint8)
+    for row, label in enumerate(y):
+        images[row, 2 + 3 * label : 4 + 3 * label, 2:10] += 120
+    return images
