@@ -17,9 +17,10 @@ from harness.evaluation.ranking import rank
 from harness.evaluation.score_collection import collect_scores
 from harness.evaluation.scores import Entry
 from harness.evaluation.training import NetworkFit, entry_costs, pareto_front
-from harness.report.content import Evidence, file_name
+from harness.report.content import Evidence
 from harness.report.figures.style import Box, _segments_cross, nearest_point, position_labels
 from harness.report.figures.training import convergence_figure
+from harness.report.figures.writer import file_name
 from harness.report.sections.suitability import suitability, suitability_sections
 from harness.report.sections.training import complexity_table, loss_curves
 from harness.report.write import write_report

@@ -41,7 +41,7 @@ from harness.processes import run_in_subprocess
 from harness.registry.protocol import EvaluationProtocol
 from harness.registry.registry import load_registry
 from harness.registry.task import take
-from harness.report.render.markdown import format_number
+from harness.report.render.cells import format_number
 from harness.store.store import Store
 
 METRIC = {metric.name: metric for metric in METRICS}

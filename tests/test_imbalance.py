@@ -27,7 +27,7 @@ from harness.evaluation.strategy_effects import (
 from harness.metrics.classification import METRICS
 from harness.report.content import Evidence, Figure
 from harness.report.figures.imbalance import PALE_DEPTH, Heatmap, HeatmapCell, colour_depths, heatmap_figure
-from harness.report.render.markdown import MISSING
+from harness.report.render.cells import MISSING
 from harness.report.sections.imbalance import family_verdicts, sections
 from harness.report.sections.overview import over_tasks
 

@@ -24,8 +24,9 @@ from harness.evaluation.score_collection import collect_scores
 from harness.report.content import Evidence, Section
 from harness.report.html_report import MAX_FIGURE_BYTES, TaskReport, collect_sections, link_repeated_paragraphs
 from harness.report.html_report import build_page as render
+from harness.report.render.csv import escape_formula
+from harness.report.render.html import Collapsible, find_tables, parse_blocks, table_as_csv
 from harness.report.render.markdown import details, escape, folded_table
-from harness.report.render.tables import Collapsible, escape_formula, find_tables, parse_blocks, table_as_csv
 from harness.report.sections.overview import answer, over_tasks, overview
 from harness.report.write import write_report
 from harness.store.store import Store

@@ -21,7 +21,8 @@ from harness.evaluation.strategy_effects import strategy_comparisons, strategy_d
 from harness.metrics.classification import METRICS
 from harness.metrics.metric import Metric
 from harness.report.leaderboard import KEY_COLUMNS, METRIC_COLUMNS
-from harness.report.render.markdown import bold_best, escape, format_interval, format_number, format_table
+from harness.report.render.cells import format_interval, format_number
+from harness.report.render.markdown import bold_best, escape, format_table
 from harness.report.sections.cross_task_table import cross_task_summary
 from harness.report.sections.imbalance import strategy_table, strategy_verdict
 from harness.report.sections.ranking import headline, method_table, model_table, network_tables

@@ -17,15 +17,8 @@ from harness.errors import StoreError
 from harness.evaluation.ranking import rank
 from harness.evaluation.score_collection import collect_scores
 from harness.evaluation.training import NetworkFit
-from harness.report.content import (
-    MIN_PARALLEL_FIGURES,
-    Evidence,
-    Figure,
-    draw_all,
-    draw_figures,
-    file_name,
-    is_report_file,
-)
+from harness.report.content import Evidence, Figure
+from harness.report.figures.writer import MIN_PARALLEL_FIGURES, draw_all, draw_figures, file_name, is_report_file
 from harness.report.html_report import build_page, collect_sections
 from harness.report.sections.training import loss_curves
 from harness.report.write import write_report

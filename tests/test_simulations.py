@@ -25,7 +25,7 @@ from harness.registry.protocol import EvaluationProtocol
 from harness.registry.registry import Registry, load_registry
 from harness.registry.strategy import Strategy
 from harness.registry.task import Task
-from harness.report.render.markdown import MISSING
+from harness.report.render.cells import MISSING
 from harness.report.sections.reliability import rivals
 from harness.search.pipeline import PipelineSpec
 from harness.store.record import REQUIRED_OF, EntryResult, Record, StoredPredictions

@@ -15,7 +15,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from harness.errors import EvenhandError, StoreError
-from harness.report.render.markdown import MISSING, escape, format_count, format_number, format_table
+from harness.report.render.cells import MISSING, format_number
+from harness.report.render.markdown import escape, format_count, format_table
 from harness.store.files import read_journal
 from harness.store.store import Store
 

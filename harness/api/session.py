@@ -18,7 +18,8 @@ from harness.execution.replay_entry import EntryReplay
 from harness.metrics.metric import Metric
 from harness.processes import run_in_subprocess, usable_cores
 from harness.registry.registry import Registry
-from harness.report.render.markdown import MISSING, format_count, format_table
+from harness.report.render.cells import MISSING
+from harness.report.render.markdown import format_count, format_table
 from harness.store.store import Store
 
 #: The share of the machine's memory that all cells at once may use.

@@ -37,7 +37,8 @@ from harness.processes import ProgressCallback, run_in_subprocess, serve_subproc
 from harness.registry.pickles import unpickle_declarations
 from harness.registry.registry import load_registry
 from harness.registry.task import take
-from harness.report.render.markdown import format_interval, format_number, format_table
+from harness.report.render.cells import format_interval, format_number
+from harness.report.render.markdown import format_table
 from harness.seeding import seed_of
 from harness.store.store import Store
 

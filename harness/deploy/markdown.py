@@ -7,7 +7,7 @@ import re
 from collections.abc import Sequence
 from typing import Any
 
-from harness.report.render.markdown import MISSING
+from harness.report.render.cells import MISSING
 
 PERCENT = "\u00a0%"  #: a no-break space before the sign
 DIGIT = re.compile(r"\d")

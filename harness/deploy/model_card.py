@@ -12,7 +12,7 @@ from harness.deploy.error_analysis import MIN_ROWS, ErrorAnalysis, Proportion
 from harness.deploy.markdown import escape, format_code, format_plain_table
 from harness.deploy.run_entry import CardMetric, RankingPosition
 from harness.evaluation.metric_cache import DEFAULT_THRESHOLD, TUNED_THRESHOLD
-from harness.report.render.markdown import MISSING, format_interval, format_number
+from harness.report.render.cells import MISSING, format_interval, format_number
 
 WARNED_SHIFT = 0.02  #: change of a class's share from which the card warns
 MAX_SUBGROUPS = 5  #: listed per metric, the lowest ones

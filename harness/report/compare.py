@@ -25,8 +25,9 @@ from harness.evaluation.scores import find_entry
 from harness.evaluation.significance import MIN_SPLITS
 from harness.metrics.metric import Metric
 from harness.report.render import markdown
-from harness.report.render.markdown import change_text, format_count, format_number, format_table
-from harness.report.render.tables import format_csv
+from harness.report.render.cells import MISSING, change_text, format_number, format_quantity, p_text, signed_text
+from harness.report.render.csv import format_csv
+from harness.report.render.markdown import format_count, format_table
 from harness.report.sections.run_comparison import run_comparison_text
 from harness.store.files import write_atomic
 from harness.store.store import Store
@@ -230,16 +231,16 @@ def _decompositions(by_name: DifferencesByName, decision: Metric) -> Iterator[st
     if best and loss:
         ranking, choice = best.difference.mean, loss.difference.mean
         yield (
-            f"- of the difference in {decision.label} at the tuned thresholds ({markdown.signed_text(ranking + choice)}) "
-            f"{markdown.signed_text(ranking)} is there with the best of all thresholds, so it comes of the ranking, and "
-            f"{markdown.signed_text(choice)} of which threshold was chosen"
+            f"- of the difference in {decision.label} at the tuned thresholds ({signed_text(ranking + choice)}) "
+            f"{signed_text(ranking)} is there with the best of all thresholds, so it comes of the ranking, and "
+            f"{signed_text(choice)} of which threshold was chosen"
         )
     calibration, discrimination = by_name.get(("Brier: miscalibration", "")), by_name.get(("Brier: discrimination", ""))
     if calibration and discrimination:
         miscalibrated, discriminated = calibration.difference.mean, discrimination.difference.mean
         yield (
-            f"- of the difference in Brier score ({markdown.signed_text(miscalibrated - discriminated)}, less is better) "
-            f"{markdown.signed_text(miscalibrated)} is miscalibration and {markdown.signed_text(-discriminated)} is discrimination"
+            f"- of the difference in Brier score ({signed_text(miscalibrated - discriminated)}, less is better) "
+            f"{signed_text(miscalibrated)} is miscalibration and {signed_text(-discriminated)} is discrimination"
         )
 
 
@@ -268,7 +269,7 @@ def _difference_table(pair: EntryPair, differences: Sequence[MetricDifference]) 
     for difference in differences:
         cells = [difference.metric_type, difference.name, _threshold(pair, difference.threshold_kind)]
         cells += [format_number(difference.a), format_number(difference.b), change_text(difference.difference)]
-        rows.append([*cells, markdown.p_text(difference.adjusted_p, below="<"), BETTER[difference.direction]])
+        rows.append([*cells, p_text(difference.adjusted_p, below="<"), BETTER[difference.direction]])
     if not any(row[2] for row in rows):
         for row in (header, *rows):
             del row[2]
@@ -285,7 +286,7 @@ def _split_table(pair: EntryPair) -> str:
     a, b = pair.a.rows(kind).select(pair.splits)[metric.name], pair.b.rows(kind).select(pair.splits)[metric.name]
     rows = []
     for (repeat, fold), *means, change in zip(pair.splits, a, b, a - b, strict=True):
-        rows.append([f"r{repeat}f{fold}", *map(format_number, means), markdown.signed_text(change)])
+        rows.append([f"r{repeat}f{fold}", *map(format_number, means), signed_text(change)])
     ahead, behind = int((a > b).sum()), int((a < b).sum())
     if not metric.greater_is_better:
         ahead, behind = behind, ahead
@@ -301,8 +302,8 @@ def _cost_table(pair: EntryPair) -> str:
     rows = []
     for name, label in COSTS.items():
         a, b = rows_a.mean(name), rows_b.mean(name)
-        ratio = f"{a / b:.3g}" if b and not math.isnan(a / b) else markdown.MISSING
-        rows.append([label, markdown.format_quantity(a), markdown.format_quantity(b), ratio])
+        ratio = f"{a / b:.3g}" if b and not math.isnan(a / b) else MISSING
+        rows.append([label, format_quantity(a), format_quantity(b), ratio])
     return format_table(["", "A", "B", "A / B"], rows, pipes=False)
 
 

@@ -1,25 +1,96 @@
-"""The content of a report: sections of Markdown and figures, and the files into which figures are drawn."""
+"""The content of a report as values: texts, tables of numbers, figures. `report.render` turns them into files."""
 
 from __future__ import annotations
 
-import base64
-import hashlib
-import io
-import json
-import pickle
-import re
-from collections.abc import Iterable, Mapping, Sequence
+import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
-from typing import TypeAlias, TypeVar
+from typing import Literal, TypeAlias
 
-from harness.errors import EvenhandError, StoreError
 from harness.evaluation.ranking import Ranking
 from harness.evaluation.scores import Scores
-from harness.processes import ChildProcess, ProgressCallback, receive_answer, serve_subprocess
-from harness.store.files import remove_file, write_atomic
+from harness.evaluation.significance import Estimate
 from harness.store.store import Store
+
+#: How the cells of a column are written: as they are; with a fixed number of decimals, or these with a sign; as a whole
+#: number; as an amount with three significant digits; as a share in per cent; as a p value.
+ColumnFormat: TypeAlias = Literal["text", "number", "change", "count", "quantity", "percent", "p_value"]
+
+
+@dataclass(frozen=True)
+class MeanInterval:
+    """A mean with half the width of its 95 % interval, NaN where there is none."""
+
+    mean: float
+    half_width: float = math.nan
+
+
+def as_interval(estimate: Estimate) -> MeanInterval:
+    """Take the mean and the interval of an estimate."""
+    return MeanInterval(estimate.mean, estimate.ci_half_width)
+
+
+#: What a cell holds; None and NaN where there is nothing to say.
+CellValue: TypeAlias = str | float | MeanInterval | None
+
+
+@dataclass(frozen=True)
+class Cell:
+    """A value with emphasis.
+
+    Attributes
+    ----------
+    value : str, float, MeanInterval or None
+        The value.
+    best : bool, default False
+        Whether it is the best of its column.
+    mark : str, default ""
+        A sign before it, such as ≈ for what is not significantly different from the best.
+    """
+
+    value: CellValue
+    best: bool = False
+    mark: str = ""
+
+
+@dataclass(frozen=True)
+class Column:
+    """A column of a table.
+
+    Attributes
+    ----------
+    heading : str
+        Its heading, as plain text.
+    format : ColumnFormat, default "text"
+        How its cells are written.
+    digits : int, default 3
+        Decimals of numbers, changes and shares.
+    """
+
+    heading: str
+    format: ColumnFormat = "text"
+    digits: int = 3
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table of numbers and texts.
+
+    Attributes
+    ----------
+    columns : tuple of Column
+        The columns.
+    rows : tuple of tuple
+        A value or a `Cell` per column. Texts are plain: no Markdown and no HTML. An empty text at the beginning of a row
+        repeats the cell above.
+    foldable : bool, default True
+        Whether the rows after the first 15 are collapsed.
+    """
+
+    columns: tuple[Column, ...]
+    rows: tuple[tuple[CellValue | Cell, ...], ...]
+    foldable: bool = True
 
 
 @dataclass(frozen=True)
@@ -29,7 +100,7 @@ class Figure:
     Attributes
     ----------
     name : str
-        The name of its files without ending (see `file_name`).
+        The name of its files without ending (see `figures.writer.file_name`).
     alt_text : str
         What the figure shows, for readers who cannot see it.
     draw : partial of dict of str to bytes
@@ -43,11 +114,23 @@ class Figure:
 
 
 @dataclass(frozen=True)
+class Collapsed:
+    """Parts that a reader unfolds, below a line that says what they are."""
+
+    summary: str
+    parts: tuple[Part, ...]
+
+
+#: A part of a section; a text is Markdown.
+Part: TypeAlias = str | Table | Figure | Collapsed
+
+
+@dataclass(frozen=True)
 class Section:
-    """A heading with Markdown and figures below it; `task` is empty unless the section is about one task."""
+    """A heading with parts below it; `task` is empty unless the section is about one task."""
 
     title: str
-    parts: tuple[str | Figure, ...]
+    parts: tuple[Part, ...]
     task: str = ""
 
 
@@ -60,164 +143,32 @@ class Evidence:
     rankings: tuple[Ranking, ...]
 
 
-VERSION = 10  #: of the drawings; figures of another version are drawn again
-WEBP_COLOURS = 128
-MIN_PARALLEL_FIGURES = 24  #: from which on a second process, which takes a second or two to start, saves time
-ALL_TASKS = "all-tasks"  #: replaces the task in the names of files that are about no single task
-UNSAFE_CHARACTERS = re.compile(r"[^A-Za-z0-9._-]+")
-Index = TypeVar("Index", dict[str, str], list[str])
-FigureOrder: TypeAlias = tuple[Figure, dict[str, Path]]  #: a figure and the paths of its files by ending
-
-
-def draw_all(store: Store, figures: Iterable[Figure]) -> None:
-    """Write figures into `figures/` as PNG and SVG, and smaller files for the HTML report into `derived/`.
-
-    A hash of the content of each figure is stored; a figure with the same hash is not drawn again. Figures of an earlier
-    report that are not among these are deleted.
+def best_cells(
+    values: Sequence[float], *, greater: bool, digits: int = 3, compared: Sequence[bool] | None = None
+) -> list[Cell]:
+    """Mark the best of several numbers.
 
     Parameters
     ----------
-    store : Store
-        The run.
-    figures : iterable of Figure
-        All figures of the report.
-
-    Raises
-    ------
-    StoreError
-        If a figure cannot be drawn or written.
-    """
-    drawn: dict[str, str] = read_index(_hash_file(store), {})
-    hashes: dict[str, str] = {}
-    orders: list[FigureOrder] = []
-    for name, figure in {figure.name: figure for figure in figures}.items():
-        content = (VERSION, figure.draw.args, figure.draw.keywords)
-        hashes[name] = hashlib.sha256(repr(content).encode()).hexdigest()
-        paths = _figure_paths(store, name)
-        complete = all(path.exists() and path.stat().st_size for path in paths.values())
-        if drawn.get(name) != hashes[name] or not complete:
-            orders.append((figure, paths))
-    draw_figures(orders)
-    for name in filter(is_report_file, drawn.keys() - hashes.keys()):
-        for path in _figure_paths(store, name).values():
-            remove_file(path)
-    if hashes != drawn:
-        write_atomic(_hash_file(store), json.dumps(hashes, indent=1).encode())
-
-
-def draw_figures(orders: Sequence[FigureOrder]) -> None:
-    """Draw figures and write their files, half of them in a second process where there are many.
-
-    Parameters
-    ----------
-    orders : sequence of FigureOrder
-        The figures and the paths of their files.
-
-    Raises
-    ------
-    StoreError
-        If a figure cannot be drawn or written.
-    """
-    if len(orders) < MIN_PARALLEL_FIGURES:
-        _draw_serially(orders)
-        return
-    try:
-        with ChildProcess("harness.report.content") as child:
-            child.send({"pickled": base64.b64encode(pickle.dumps(list(orders[1::2]))).decode()})
-            _draw_serially(orders[::2])
-            receive_answer(child, "drew half of them")
-    except StoreError:
-        raise
-    except EvenhandError as error:
-        raise StoreError(f"figures cannot be drawn: {error}") from error
-
-
-def encode_webp(png: bytes) -> bytes:
-    """Convert a figure for the HTML report to lossless WebP of 128 colours, a quarter of the PNG in size."""
-    from PIL import Image
-
-    # The white background must stay white: this way to choose colours keeps the most frequent one.
-    image = Image.open(io.BytesIO(png)).convert("RGB").quantize(WEBP_COLOURS, dither=Image.Dither.NONE)
-    file = io.BytesIO()
-    image.convert("RGB").save(file, "WEBP", lossless=True, method=4)
-    return file.getvalue()
-
-
-def read_web_figure(store: Store, name: str) -> bytes:
-    """Read the WebP file of a figure."""
-    return _figure_paths(store, name)["webp"].read_bytes()
-
-
-def file_name(task: str, kind: str, *details: str) -> str:
-    """Make the name of a file about a task, which is safe whatever the task and the families are called.
-
-    Parameters
-    ----------
-    task : str
-        The task; empty for a file that is about all tasks.
-    kind : str
-        What the file shows.
-    *details : str
-        Parts that distinguish files of one kind, such as a family.
+    values : sequence of float
+        The numbers; NaN is never the best.
+    greater : bool
+        Whether the greatest is the best, else the least.
+    digits : int, default 3
+        The number of decimals: all numbers that equal the best after rounding are marked.
+    compared : sequence of bool, optional
+        Which numbers may be the best; all by default.
 
     Returns
     -------
-    str
-        The parts, joined by dots. Where a part has a dot or a character that is not safe in file names, a hash is
-        appended, so that no two files have the same name.
+    list of Cell
+        A cell per number.
     """
-    parts = tuple(filter(None, (task or ALL_TASKS, kind, *details)))
-    joined = ".".join(parts)
-    safe = UNSAFE_CHARACTERS.sub("-", joined).strip(".-")
-    if safe == joined and joined.count(".") == len(parts) - 1 and task != ALL_TASKS:
-        return safe
-    digest = hashlib.sha256(repr((task, *parts)).encode()).hexdigest()[:8]
-    return f"{safe}-{digest}".lstrip("-")
-
-
-def is_report_file(name: str) -> bool:
-    """Whether `file_name` can have made a name; a stored list never causes other files to be deleted."""
-    return bool(name) and not UNSAFE_CHARACTERS.search(name) and name == name.strip(".-")
-
-
-def _draw_serially(orders: Sequence[FigureOrder]) -> None:
-    import matplotlib as mpl
-
-    with mpl.rc_context():
-        mpl.rcdefaults()  # a file `matplotlibrc` of the current folder or of the user changes no figure
-        for figure, paths in orders:
-            files = figure.draw()
-            files["webp"] = encode_webp(files["png"])
-            for ending, path in paths.items():
-                write_atomic(path, files[ending])
-
-
-def _figure_paths(store: Store, name: str) -> dict[str, Path]:
-    """The paths of the files of a figure by ending."""
-    return {
-        "png": store.folder / "figures" / f"{name}.png",
-        "svg": store.folder / "figures" / f"{name}.svg",
-        "webp": store.folder / "derived" / "pictures" / f"{name}.webp",
-    }
-
-
-def _hash_file(store: Store) -> Path:
-    return store.folder / "derived" / "figures.json"
-
-
-def read_index(path: Path, empty: Index) -> Index:
-    """Read which files an earlier report has written; `empty` where that is not known."""
-    try:
-        index = json.loads(path.read_bytes())
-    except (OSError, ValueError):
-        return empty
-    return index if isinstance(index, type(empty)) else empty
-
-
-def _draw_pickled(message: Mapping[str, str], _on_progress: ProgressCallback) -> None:
-    """Draw what `draw_figures` has just pickled."""
-    _draw_serially(pickle.loads(base64.b64decode(message["pickled"])))  # noqa: S301
-
-
-if __name__ == "__main__":
-    serve_subprocess(_draw_pickled)
+    candidates = list(values)
+    if compared is not None:
+        candidates = [value if may_be_best else math.nan for value, may_be_best in zip(values, compared, strict=True)]
+    known = [value for value in candidates if not math.isnan(value)]
+    best = ""
+    if known:
+        best = f"{max(known) if greater else min(known):.{digits}f}"
+    return [Cell(value, f"{other:.{digits}f}" == best) for value, other in zip(values, candidates, strict=True)]

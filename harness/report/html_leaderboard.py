@@ -14,7 +14,7 @@ from harness.evaluation.metric_cache import DEFAULT_THRESHOLD, TUNED_THRESHOLD
 from harness.evaluation.ranking import BASELINE, RankedEntry, Ranking, choose_decimals
 from harness.evaluation.scores import Scores
 from harness.metrics.metric import Metric
-from harness.report.render.markdown import format_interval, format_number, format_quantity
+from harness.report.render.cells import format_interval, format_number, format_quantity
 from harness.report.sections.ranking import PROBABILITY_METRICS, QUALITY_METRICS, rank_mark
 
 BAR_WIDTH, BAR_HEIGHT = 90, 18  #: pixels

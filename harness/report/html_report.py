@@ -14,12 +14,21 @@ from typing import Any, TypeAlias
 
 from harness.evaluation.ranking import Ranking
 from harness.evaluation.scores import Scores
-from harness.report.content import Evidence, Figure, Section, file_name, read_web_figure
+from harness.report.content import Collapsed, Evidence, Figure, Part, Section, Table
+from harness.report.figures.writer import file_name, read_web_figure
 from harness.report.html_leaderboard import BAR_HEIGHT, BAR_WIDTH, COLUMN_GROUPS, LeaderboardView, build_leaderboard
 from harness.report.leaderboard import how_to_read
 from harness.report.markdown_report import SUMMARY_TEXT, describe_rows, objective_note, results_summary
+from harness.report.render.html import (
+    Collapsible,
+    HtmlBlock,
+    find_tables,
+    parse_blocks,
+    render_inline,
+    table_as_csv,
+    table_block,
+)
 from harness.report.render.markdown import escape
-from harness.report.render.tables import HtmlBlock, find_tables, parse_blocks, render_inline, table_as_csv
 from harness.report.sections import cross_task, diagnostics, gains, imbalance, reliability, search, training
 from harness.report.sections.overview import answer, descriptive_headline, entries_without_scores, overview
 from harness.report.sections.ranking import unchanged_defaults
@@ -281,13 +290,25 @@ def _build_sections(
 def _build_section(anchor: str, chapter: str, section: Section, embedder: _FigureEmbedder) -> PageSection:
     """A section; the caption of its tables names the section and its chapter."""
     caption = ", ".join(dict.fromkeys(filter(None, (section.title, chapter))))
+    return PageSection(anchor, section.title, tuple(_build_blocks(section.parts, caption, embedder)))
+
+
+def _build_blocks(parts: Sequence[Part], caption: str, embedder: _FigureEmbedder) -> list[HtmlBlock | EmbeddedFigure]:
+    """The blocks of parts in their order."""
     blocks: list[HtmlBlock | EmbeddedFigure] = []
-    for part in section.parts:
+    for part in parts:
         if isinstance(part, Figure):
             blocks.append(embedder.embed(part))
+        elif isinstance(part, Table):
+            blocks.append(table_block(part, caption))
+        elif isinstance(part, Collapsed):
+            content = [
+                block for block in _build_blocks(part.parts, caption, embedder) if not isinstance(block, EmbeddedFigure)
+            ]
+            blocks.append(Collapsible(render_inline(part.summary), tuple(content)))
         else:
             blocks += parse_blocks(part, caption)
-    return PageSection(anchor, section.title, tuple(blocks))
+    return blocks
 
 
 def _csv_tables(chapter: PageChapter, task: str) -> dict[str, str]:
@@ -316,7 +337,7 @@ def _render_page(**content: Any) -> str:
     )
     environment = Environment(loader=FileSystemLoader(TEMPLATES), autoescape=True, undefined=StrictUndefined)
     environment.trim_blocks = environment.lstrip_blocks = True
-    environment.filters["html"] = Markup  # for HTML that `render.tables` has made and escaped, and for our own files
+    environment.filters["html"] = Markup  # for HTML that `render.html` has made and escaped, and for our own files
     environment.tests["figure"] = lambda block: isinstance(block, EmbeddedFigure)
     environment.globals |= {"BAR_WIDTH": BAR_WIDTH, "BAR_HEIGHT": BAR_HEIGHT, "COLUMN_GROUPS": COLUMN_GROUPS}
     template = environment.get_template("page.html")

@@ -19,8 +19,8 @@ from harness.evaluation.scores import Entry, ScoreRows, Scores
 from harness.evaluation.significance import estimate
 from harness.metrics.calibration import CALIBRATIONS
 from harness.metrics.metric import Metric
+from harness.report.render.csv import escape_formula
 from harness.report.render.markdown import bullets, details, escape, metric_name
-from harness.report.render.tables import escape_formula
 
 KEY_COLUMNS = ("task", "entry", "family", "strategy", "stage", "calibration", "threshold_kind", "folds", "status")
 METRIC_COLUMNS = (

@@ -7,9 +7,9 @@ from collections.abc import Sequence
 from harness.evaluation.ranking import Ranking
 from harness.evaluation.scores import Scores
 from harness.evaluation.strategy_effects import strategy_differences
-from harness.report.content import Evidence, Figure, Section
+from harness.report.content import Evidence, Section
 from harness.report.leaderboard import how_to_read
-from harness.report.render.markdown import MAX_VISIBLE_ROWS, details, escape
+from harness.report.render.markdown import MAX_VISIBLE_ROWS, details, escape, render_part
 from harness.report.sections import protocol as protocol_section
 from harness.report.sections import ranking as ranking_tables
 from harness.report.sections.cross_task_table import cross_task_summary
@@ -50,7 +50,7 @@ def leaderboard_markdown(evidence: Evidence, training_sections: Sequence[Section
         parts += _task_parts(scores, ranking)
         for section in training_sections:
             if section.task == ranking.task:
-                parts += [f"### {escape(section.title)}", *map(_part_as_markdown, section.parts)]
+                parts += [f"### {escape(section.title)}", *map(render_part, section.parts)]
     parts += ["## The results summary, as it is usually written", SUMMARY_TEXT]
     summaries = []
     for ranking in rankings:
@@ -163,10 +163,3 @@ def _strategy_parts(scores: Scores, ranking: Ranking) -> list[str]:
     if ranking.no_test_reason and ranking.best:
         parts.append(f"No reading: {ranking.no_test_reason}.")
     return parts
-
-
-def _part_as_markdown(part: str | Figure) -> str:
-    """A part of a section; a figure is a link to its file."""
-    if isinstance(part, Figure):
-        return f"![{escape(part.alt_text)}](figures/{part.name}.png)"
-    return part

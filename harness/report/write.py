@@ -10,7 +10,8 @@ from pathlib import Path
 from harness.evaluation.ranking import rank
 from harness.evaluation.score_collection import collect_scores
 from harness.metrics.metric import Metric
-from harness.report.content import Evidence, Figure, draw_all, is_report_file, read_index
+from harness.report.content import Evidence, Figure
+from harness.report.figures.writer import draw_all, is_report_file, read_index
 from harness.report.html_report import build_page, collect_sections
 from harness.report.leaderboard import leaderboard, leaderboard_csv
 from harness.report.markdown_report import leaderboard_markdown

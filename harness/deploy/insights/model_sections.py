@@ -21,7 +21,8 @@ from harness.deploy.insights.scored_rows import ScoredRows
 from harness.deploy.insights.shapley import shapley_values
 from harness.deploy.markdown import escape, format_decimal, format_percent, format_range, markdown_table
 from harness.registry.task import take
-from harness.report.render.markdown import MISSING, format_count, format_interval, join_words
+from harness.report.render.cells import MISSING, format_interval
+from harness.report.render.markdown import format_count, join_words
 
 ASSOCIATIONS = (
     "**These are associations, not causes.** They say what the model goes by. Whether changing a column would change what "

@@ -13,7 +13,8 @@ from harness.deploy.insights.page import Block, InsightsSection, folding_table, 
 from harness.deploy.insights.scored_rows import HELD_OUT, LEARNT, NEW, ScoredRows
 from harness.deploy.insights.segments import RowSegment, SegmentCounts
 from harness.deploy.markdown import escape, format_decimal, format_percent, format_range, markdown_table
-from harness.report.render.markdown import MISSING, format_count, format_quantity, join_words
+from harness.report.render.cells import MISSING, format_quantity
+from harness.report.render.markdown import format_count, join_words
 
 MIN_CLASS_ROWS = 30  #: rows of a class below which bootstrap samples vary too little
 MAX_LISTED = 25  #: contacts on the page; the file has them all

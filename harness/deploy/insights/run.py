@@ -17,7 +17,8 @@ from harness.deploy.insights.scored_rows import InsightsRequest, ScoredRows, rea
 from harness.deploy.insights.segments import find_segments
 from harness.deploy.markdown import escape, format_percent
 from harness.errors import BundleError, EvenhandError
-from harness.report.render.markdown import format_count, format_quantity, join_words
+from harness.report.render.cells import format_quantity
+from harness.report.render.markdown import format_count, join_words
 from harness.seeding import seed_of
 
 MARKDOWN_FILE, PAGE_FILE, LIST_FILE = "insights.md", "insights.html", "contacts.csv"

@@ -7,10 +7,10 @@ import math
 import re
 from collections.abc import Collection, Iterable, Sequence
 
-from harness.evaluation.significance import Estimate
 from harness.metrics.metric import Metric
+from harness.report.content import Cell, CellValue, Column, Figure, Part, Table
+from harness.report.render.cells import as_cell, format_value, headings, right_aligned
 
-MISSING = "–"
 MAX_VISIBLE_ROWS = 15
 CONTROL_CHARACTERS = re.compile(r"[\x00-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069]")
 DIGIT = re.compile(r"\d")
@@ -33,77 +33,6 @@ def escape(text: str) -> str:
 def strip_markdown(text: str) -> str:
     """Turn Markdown into the text that a terminal shows: without emphasis, escaped characters as they were."""
     return html.unescape(re.sub(r"\\([\\`*\[\]|~$#_])", r"\1", text.replace("**", "")))
-
-
-def format_number(value: float, digits: int = 3) -> str:
-    """Format a number with a fixed number of decimals.
-
-    Parameters
-    ----------
-    value : float
-        The number; NaN gives a dash.
-    digits : int, default=3
-        The number of decimals.
-
-    Returns
-    -------
-    str
-        The number with a typographic minus sign; what rounds to zero has no sign.
-    """
-    if math.isnan(value):
-        return MISSING
-    text = f"{value:.{digits}f}"
-    if float(text) == 0:
-        return text.lstrip("-")
-    return text.replace("-", "−")
-
-
-def format_quantity(value: float) -> str:
-    """Format a duration, a count or an amount with three significant digits.
-
-    Parameters
-    ----------
-    value : float
-        The quantity; NaN and infinities give a dash.
-
-    Returns
-    -------
-    str
-        Without decimals, and with thousands separators, for whole numbers and from 100 on.
-    """
-    if not math.isfinite(value):
-        return MISSING
-    text = f"{value:.3g}"
-    if abs(value) >= 100 or value == int(value):
-        text = f"{value:,.0f}"
-    return re.sub("^-", "−", text)
-
-
-def format_interval(mean: float, half_width: float, *, signed: bool = False, digits: int = 3) -> str:
-    """Format a mean with its confidence interval, as in ``0.662 ± 0.021``.
-
-    Parameters
-    ----------
-    mean : float
-        The mean.
-    half_width : float
-        Half the width of the interval; NaN where there is none: the mean is written alone.
-    signed : bool, default=False
-        Whether a positive mean has a plus sign.
-    digits : int, default=3
-        The number of decimals.
-
-    Returns
-    -------
-    str
-        The mean and the half width.
-    """
-    text = format_number(mean, digits)
-    if signed and round(mean, digits) > 0:
-        text = f"+{text}"
-    if math.isnan(half_width):
-        return text
-    return f"{text} ± {format_number(half_width, digits)}"
 
 
 def format_count(n: int, noun: str, plural: str = "") -> str:
@@ -141,33 +70,6 @@ def bullets(lines: Iterable[str]) -> str:
 def metric_name(metric: Metric) -> str:
     """Name a metric as in the heading of a column."""
     return metric.label or metric.name
-
-
-def estimate_text(estimate: Estimate, *, signed: bool = False, digits: int = 3) -> str:
-    """Write a mean with its interval: `0.662 ± 0.021`; with `signed` also a plus above zero."""
-    return format_interval(estimate.mean, estimate.ci_half_width, signed=signed, digits=digits)
-
-
-def change_text(change: Estimate) -> str:
-    """Write a difference with its sign and its interval."""
-    return estimate_text(change, signed=True)
-
-
-def signed_text(change: float) -> str:
-    """Write a difference with its sign."""
-    return format_interval(change, math.nan, signed=True)
-
-
-def p_text(p: float, *, below: str = "< ") -> str:
-    """Write a p value with three decimals."""
-    return f"{below}0.001" if p < 0.001 else format_number(p)
-
-
-def percent_text(share: float) -> str:
-    """Write a share in whole per cent; never 0 or 100 where it is not that."""
-    if 0 < share < 0.005 or 0.995 < share < 1:
-        return f"{100 * share:.1f} %"
-    return f"{100 * share:.0f} %"
 
 
 def bold(text: str) -> str:
@@ -222,16 +124,16 @@ def format_table(header: Sequence[str], rows: Sequence[Sequence[str]], *, pipes:
     str
         The lines of the table, padded so that columns are aligned in plain text too.
     """
-    return _format_lines(header, rows, _numeric_columns(header, rows), pipes=pipes)
+    return align_lines(header, rows, _numeric_columns(header, rows), pipes=pipes)
 
 
 def folded_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     """Format a Markdown table that shows 15 rows at most; the remaining rows are in a collapsed block below it."""
     numeric = _numeric_columns(header, rows)
-    table = _format_lines(header, rows[:MAX_VISIBLE_ROWS], numeric, pipes=True)
+    table = align_lines(header, rows[:MAX_VISIBLE_ROWS], numeric, pipes=True)
     if len(rows) <= MAX_VISIBLE_ROWS:
         return table
-    remaining = _format_lines(header, rows[MAX_VISIBLE_ROWS:], numeric, pipes=True)
+    remaining = align_lines(header, rows[MAX_VISIBLE_ROWS:], numeric, pipes=True)
     return f"{table}\n\n{details(f'{len(rows) - MAX_VISIBLE_ROWS} more', remaining)}"
 
 
@@ -257,8 +159,25 @@ def _numeric_columns(header: Sequence[str], rows: Sequence[Sequence[str]]) -> li
     return [all(map(NUMBER.match, column)) and any(map(DIGIT.search, column)) for column in columns]
 
 
-def _format_lines(header: Sequence[str], rows: Sequence[Sequence[str]], numeric: Sequence[bool], *, pipes: bool) -> str:
-    """Pad the cells of every line to the widths of the columns, numbers to the right."""
+def align_lines(header: Sequence[str], rows: Sequence[Sequence[str]], numeric: Sequence[bool], *, pipes: bool) -> str:
+    """Pad the cells of every line to the widths of the columns.
+
+    Parameters
+    ----------
+    header : sequence of str
+        The headings.
+    rows : sequence of sequence of str
+        The cells as text, a sequence per row.
+    numeric : sequence of bool
+        Which columns are aligned to the right.
+    pipes : bool
+        Whether the lines are a Markdown table; otherwise they are text for a terminal.
+
+    Returns
+    -------
+    str
+        The lines of the table.
+    """
     widths = [max(3, *map(len, column)) for column in zip(header, *rows, strict=True)]
     rule = [_rule(width, right=right and pipes) for width, right in zip(widths, numeric, strict=True)]
     lines = []
@@ -276,3 +195,48 @@ def _format_lines(header: Sequence[str], rows: Sequence[Sequence[str]], numeric:
 def _rule(width: int, *, right: bool) -> str:
     """The line below a heading; a colon at its end aligns the column to the right."""
     return "-" * (width - 1) + (":" if right else "-")
+
+
+def render_table(table: Table) -> str:
+    """Render a table as Markdown.
+
+    Parameters
+    ----------
+    table : Table
+        The table.
+
+    Returns
+    -------
+    str
+        Aligned lines; the best of a column is bold. Of a foldable table the rows after the first 15 are collapsed.
+    """
+    header = list(map(escape, headings(table)))
+    rows = [list(map(_markdown_cell, table.columns, row)) for row in table.rows]
+    numeric = right_aligned(table)
+    if not table.foldable or len(rows) <= MAX_VISIBLE_ROWS:
+        return align_lines(header, rows, numeric, pipes=True)
+    visible = align_lines(header, rows[:MAX_VISIBLE_ROWS], numeric, pipes=True)
+    remaining = align_lines(header, rows[MAX_VISIBLE_ROWS:], numeric, pipes=True)
+    return f"{visible}\n\n{details(f'{len(rows) - MAX_VISIBLE_ROWS} more', remaining)}"
+
+
+def _markdown_cell(column: Column, cell: CellValue | Cell) -> str:
+    """A cell, escaped where it is a text, bold where it is the best."""
+    wrapped = as_cell(cell)
+    text = format_value(column, wrapped.value)
+    if isinstance(wrapped.value, str):
+        text = escape(text)
+    if wrapped.best:
+        text = bold(text)
+    return f"{wrapped.mark} {text}" if wrapped.mark else text
+
+
+def render_part(part: Part) -> str:
+    """Render a part of a section as Markdown; a figure is a link to its file."""
+    if isinstance(part, str):
+        return part
+    if isinstance(part, Table):
+        return render_table(part)
+    if isinstance(part, Figure):
+        return f"![{escape(part.alt_text)}](figures/{part.name}.png)"
+    return details(part.summary, "\n\n".join(map(render_part, part.parts)))

@@ -14,10 +14,12 @@ from harness.evaluation.cross_task import Array, CommonTasks, common_tasks, eval
 from harness.evaluation.ranking import BASELINE, Ranking
 from harness.evaluation.significance import CONFIDENCE
 from harness.evaluation.task_statistics import ROPE, Posterior
-from harness.report.content import Evidence, Figure, Section, file_name
+from harness.report.content import Evidence, Figure, Part, Section
 from harness.report.figures import cross_task as figures
+from harness.report.figures.writer import file_name
 from harness.report.render import markdown
-from harness.report.render.markdown import details, escape, format_count, format_number, format_table, p_text
+from harness.report.render.cells import MISSING, format_number, p_text
+from harness.report.render.markdown import details, escape, format_count, format_table
 from harness.report.sections import cross_task_table
 from harness.report.sections.cross_task_table import MIN_TASKS, CrossTaskOverview, omissions, short_name
 from harness.report.sections.suitability import suitability_sections
@@ -110,7 +112,7 @@ def _opening(rankings: Sequence[Ranking], overview: CrossTaskOverview) -> str:
     return f"{entries} Each task ranks by its own objective; the baseline is what others are measured by and does not compete."
 
 
-def _rank_parts(overview: CrossTaskOverview, families: Sequence[str]) -> tuple[str | Figure, ...]:
+def _rank_parts(overview: CrossTaskOverview, families: Sequence[str]) -> tuple[Part, ...]:
     common = overview.common
     means, k, n = common.means, len(common.entries), len(common.tasks)
     p_values = task_statistics.pairwise_p_values(means)
@@ -158,7 +160,7 @@ def _p_table(names: Sequence[str], p_values: Array) -> str:
     return format_table(["Entry", "Against", "p, adjusted"], rows)
 
 
-def _wins_parts(overview: CrossTaskOverview, families: Sequence[str]) -> tuple[str | Figure, ...]:
+def _wins_parts(overview: CrossTaskOverview, families: Sequence[str]) -> tuple[Part, ...]:
     ratings, numbers = overview.ratings, _family_numbers(overview.common, families)
     order = sorted(range(len(ratings)), key=lambda position: (-ratings[position], position))[:MAX_DRAWN]
     names = tuple(short_name(overview.common.entries[position]) for position in order)
@@ -185,7 +187,7 @@ def _wins_table(names: Sequence[str], shares: Sequence[Sequence[float]]) -> str:
     rows = []
     for position, row in enumerate(shares):
         cells = list(map("{:.0f}".format, 100 * np.array(row)))
-        cells[position] = markdown.MISSING
+        cells[position] = MISSING
         rows.append([escape(names[position]), numbers[position], *cells])
     return format_table(["Entry", "No.", *numbers], rows)
 
@@ -249,7 +251,7 @@ def pairwise_posteriors(common: CommonTasks, first: int) -> Mapping[tuple[int, i
     return posteriors
 
 
-def _pair_parts(common: CommonTasks, names: Sequence[str], kind: str, text: str) -> list[str | Figure]:
+def _pair_parts(common: CommonTasks, names: Sequence[str], kind: str, text: str) -> list[Part]:
     posteriors = pairwise_posteriors(common, len(names))
     if not posteriors:
         return []

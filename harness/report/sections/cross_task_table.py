@@ -15,7 +15,8 @@ from harness.evaluation.cross_task import Array, CommonTasks, coverage, evaluate
 from harness.evaluation.ranking import Ranking
 from harness.evaluation.scores import STATUS_MISSING, Entry, Scores
 from harness.report.render import markdown
-from harness.report.render.markdown import escape, folded_table, format_count, format_number, join_words, plural
+from harness.report.render.cells import MISSING, format_number
+from harness.report.render.markdown import escape, folded_table, format_count, join_words, plural
 from harness.seeding import seed_of
 
 ONE_TASK = "There is one task only, so there is nothing to average over."
@@ -185,7 +186,7 @@ def _missing_statuses(scores: Scores, entry: Entry) -> str:
         if (cell.family, cell.strategy) == entry[:2] and cell.status != "ok":
             counts[cell.status] += 1
     words = {STATUS_MISSING: "not run yet"}
-    return ", ".join(f"{words.get(status, status)} {n}" for status, n in counts.items()) or markdown.MISSING
+    return ", ".join(f"{words.get(status, status)} {n}" for status, n in counts.items()) or MISSING
 
 
 def imputed_part(rankings: Sequence[Ranking]) -> list[str]:

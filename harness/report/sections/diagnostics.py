@@ -14,9 +14,10 @@ from harness.evaluation.diagnosis import CACHE_NAME, MAX_FAMILIES, EntryDiagnosi
 from harness.evaluation.metric_cache import DEFAULT_THRESHOLD, TUNED_THRESHOLD, MetricCache, read_cache, write_cache
 from harness.evaluation.ranking import RankedEntry, Ranking
 from harness.evaluation.scores import Entry, Scores
-from harness.report.content import Evidence, Figure, Section, file_name
+from harness.report.content import Evidence, Figure, Part, Section
 from harness.report.figures.curves import gain_figure, ranking_curves_figure, reliability_figure
 from harness.report.figures.thresholds import Counts, ThresholdSweep, confusion_figure, sweep_figure
+from harness.report.figures.writer import file_name
 from harness.report.render.markdown import escape, format_count
 from harness.report.sections import diagnostics_text as words
 
@@ -25,8 +26,6 @@ PROBABILITIES_TITLE = "Whether its probabilities hold"
 MAX_DETAILED_TASKS = 12  #: of more, each has only its first figure, or the page would be too large
 MAX_CLASSES = 12  #: in a figure; tables have them all
 MAX_PANELS = 4  #: entries whose probabilities are drawn
-
-Part = str | Figure
 
 
 @dataclass(frozen=True)

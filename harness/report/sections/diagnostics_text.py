@@ -16,7 +16,8 @@ from harness.evaluation.ranking import RankedEntry, Ranking, can_test
 from harness.evaluation.scores import Scores
 from harness.metrics.classification import class_report
 from harness.report.render import markdown
-from harness.report.render.markdown import escape, folded_table, format_count, format_number, join_words
+from harness.report.render.cells import MISSING, format_interval, format_number
+from harness.report.render.markdown import escape, folded_table, format_count, join_words
 
 MAX_PAIRS = 10  #: confused pairs in the table
 TENTH = 0.1
@@ -246,8 +247,8 @@ def _class_rows(scores: Scores, task: str, entry: EntryDiagnosis, kind: str) -> 
 def _mean_and_deviation(column: npt.NDArray[np.float64]) -> str:
     known = column[~np.isnan(column)]
     if not len(known):
-        return markdown.MISSING
-    return markdown.format_interval(float(known.mean()), float(known.std(ddof=1)) if len(known) > 1 else math.nan)
+        return MISSING
+    return format_interval(float(known.mean()), float(known.std(ddof=1)) if len(known) > 1 else math.nan)
 
 
 def confusion_parts(entry: EntryDiagnosis, confusion: Counts, classes: Sequence[str]) -> list[str]:

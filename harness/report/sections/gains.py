@@ -17,11 +17,13 @@ from harness.evaluation.ranking import Ranking
 from harness.evaluation.scores import ANY_NAME, Entry, Scores
 from harness.evaluation.significance import CONFIDENCE, Estimate, holm
 from harness.metrics.calibration import CALIBRATIONS, N_FOLDS
-from harness.report.content import Evidence, Figure, Section, file_name
+from harness.report.content import CellValue, Column, Evidence, Figure, Part, Section, Table, as_interval
 from harness.report.figures.reliability import recalibration_figure
 from harness.report.figures.search import GainInterval, gains_figure
+from harness.report.figures.writer import file_name
 from harness.report.render import markdown
-from harness.report.render.markdown import change_text, escape, folded_table, format_number, join_names, join_words
+from harness.report.render.cells import MISSING, change_text, format_number, format_quantity, signed_text
+from harness.report.render.markdown import escape, folded_table, join_names, join_words
 
 CALIBRATION_TITLE = "Are the probabilities sound?"
 CALIBRATION_TEXT = (
@@ -40,7 +42,7 @@ CALIBRATION_TEXT = (
 MAX_DRAWN = 12  #: entries in the figure, the first ones by rank
 MAX_NAMES = 3  #: of entries with a change of their probabilities or decisions
 MAX_BARS, MAX_SEARCH_NAMES = 20, 5  #: searches in the figure, and entries named with what their search brought
-Parts: TypeAlias = tuple[str | Figure, ...]
+Parts: TypeAlias = tuple[Part, ...]
 #: A recalibration; log loss and Brier with half intervals.
 MetricChange: TypeAlias = tuple[str, float, float, float, float]
 
@@ -66,18 +68,20 @@ def _calibration_parts(scores: Scores, ranking: Ranking) -> Parts:
     return CALIBRATION_TEXT, _recalibration_verdict(effects) or f"No reading: {reason}.", table, figure
 
 
-def _calibration_table(scores: Scores, task: str, effects: Sequence[RecalibrationEffect]) -> str:
+def _calibration_table(scores: Scores, task: str, effects: Sequence[RecalibrationEffect]) -> Table:
     """Every tuned entry with every recalibration: the reading, differences with intervals, and mean metrics."""
     labels = list(map(attrgetter("label"), measured_gains.calibration_metrics(scores, task)))
     if len(scores.threshold_kinds(task)) > 1:
         labels[3] += " tuned"
-    changes = map("Δ {}".format, (*labels[:2], labels[3]))
+    columns = [Column("Entry"), Column("Recalibration"), Column("Reading")]
+    columns += [Column(f"Δ {label}", "change") for label in (*labels[:2], labels[3])]
+    columns += [Column(label, "number") for label in labels]
     rows = []
     for effect in effects:
-        row = [escape("/".join(effect.entry[:3])), effect.entry.calibration, effect.reading or markdown.MISSING]
-        row += list(map(change_text, effect.tested)) or [markdown.MISSING] * 3
-        rows.append([*row, *map(format_number, effect.means), str(effect.splits)])
-    return folded_table(["Entry", "Recalibration", "Reading", *changes, *labels, "Splits"], rows)
+        row: list[CellValue] = ["/".join(effect.entry[:3]), effect.entry.calibration, effect.reading or None]
+        row += list(map(as_interval, effect.tested)) or [None] * 3
+        rows.append((*row, *effect.means, effect.splits))
+    return Table((*columns, Column("Splits", "count")), tuple(rows))
 
 
 def _recalibration_verdict(effects: Sequence[RecalibrationEffect]) -> str:
@@ -203,7 +207,7 @@ def _score_table(scores: Scores, ranking: Ranking) -> str:
         if len(rows):
             metrics = map(rows.mean, (ranking.metric.name, "inner", "log_loss", "brier"))
             effort = map(rows.mean, ("fit_seconds", "trials"))
-            cells = [escape(entry.name), *map(format_number, metrics), *map(markdown.format_quantity, effort)]
+            cells = [escape(entry.name), *map(format_number, metrics), *map(format_quantity, effort)]
             body.append([*cells, _member_count(scores, ranking.task, entry), str(len(rows))])
     label = ranking.metric.label
     header = ["Entry", label, f"{label} inner", "Log loss", "Brier", "Fit s", "Trials", "Members", "Splits"]
@@ -231,7 +235,7 @@ def _member_parts(scores: Scores, task: str) -> list[str]:
     rows = []
     for entry in {**by_kind[GREEDY], **by_kind[STACKING]}:
         greedy, stacked = by_kind[GREEDY].get(entry), by_kind[STACKING].get(entry)
-        cells = [markdown.MISSING] * 5
+        cells = [MISSING] * 5
         if greedy:
             cells[:2] = format_number(greedy.mean), f"{greedy.used}/{len(greedy.weights)}"
         if stacked:
@@ -245,7 +249,7 @@ def _member_parts(scores: Scores, task: str) -> list[str]:
     return [f"{markdown.folded_table(header, rows)}\n\n{note}"]
 
 
-def search_gain_parts(gains: Sequence[SearchGain], ranking: Ranking, label: str) -> list[str | Figure]:
+def search_gain_parts(gains: Sequence[SearchGain], ranking: Ranking, label: str) -> list[Part]:
     """What the search gained over the default configuration, in words, as a table and a figure."""
     if not gains:
         return []
@@ -299,6 +303,6 @@ def _gains_table(gains: Sequence[SearchGain], label: str) -> str:
     """Every tuned entry against its own default configuration."""
     rows = []
     for gain in gains:
-        row = [escape(gain.entry.family), escape(gain.entry.strategy), markdown.signed_text(gain.inner)]
-        rows.append([*row, change_text(gain.outer), str(gain.outer.n), gain.reading or markdown.MISSING])
+        row = [escape(gain.entry.family), escape(gain.entry.strategy), signed_text(gain.inner)]
+        rows.append([*row, change_text(gain.outer), str(gain.outer.n), gain.reading or MISSING])
     return folded_table(["Family", "Strategy", f"{label}: inner gain", "Outer gain", "Splits", "Tuning"], rows)

@@ -14,9 +14,11 @@ from harness.evaluation.ranking import Ranking
 from harness.evaluation.scores import Scores
 from harness.evaluation.significance import CONFIDENCE
 from harness.evaluation.strategy_effects import HELPS, HURTS, MIXED, NO_READING, NOT_SIGNIFICANT, StrategyReading
-from harness.report.content import Evidence, Figure, Section, file_name
+from harness.report.content import Evidence, Figure, Part, Section
 from harness.report.figures.imbalance import Heatmap, HeatmapCell, heatmap_figure
+from harness.report.figures.writer import file_name
 from harness.report.render import markdown
+from harness.report.render.cells import MISSING, change_text, format_number, p_text, signed_text
 from harness.report.render.markdown import bullets, escape, folded_table, format_count, join_words, plural
 
 Effect = TypeVar("Effect")
@@ -80,7 +82,7 @@ def _task_section(
 ) -> Section:
     task = ranking.task
     reason = ranking.no_test_reason or "no split has both sides of a comparison"
-    parts: list[str | Figure] = [strategy_verdict(scores, task) or f"No reading: {reason}."]
+    parts: list[Part] = [strategy_verdict(scores, task) or f"No reading: {reason}."]
     lines = [f"{markdown.bold(escape(family))}: {verdict}" for family, verdict in family_verdicts(readings).items()]
     verdicts = bullets(lines[: markdown.MAX_VISIBLE_ROWS])
     if len(lines) > markdown.MAX_VISIBLE_ROWS:
@@ -99,7 +101,7 @@ def strategy_table(scores: Scores, task: str) -> str:
     titles = map(attrgetter("title"), strategy_effects.strategy_comparisons(scores, task))
     rows = []
     for reading in strategy_effects.strategy_readings(scores, task):
-        changes = map(markdown.change_text, reading.difference.estimates)
+        changes = map(change_text, reading.difference.estimates)
         names = escape(reading.family), escape(reading.strategy)
         rows.append([*names, reading.reading, *changes, str(reading.difference.splits)])
     return folded_table(["Family", "Strategy", "Reading", *titles, "Splits"], rows)
@@ -195,13 +197,13 @@ def _difference_tile(
     column: strategy_effects.StrategyComparison, position: int, reading: StrategyReading | None
 ) -> HeatmapCell:
     if reading is None or math.isnan(reading.difference.estimates[position].mean):
-        return HeatmapCell(math.nan, markdown.MISSING)
+        return HeatmapCell(math.nan, MISSING)
     difference = reading.difference.estimates[position]
-    text = markdown.format_number(difference.mean)
+    text = format_number(difference.mean)
     if round(difference.mean, 3) > 0:
         text = f"+{text}"
     if not math.isnan(difference.ci_half_width):
-        text += f"\n± {markdown.format_number(difference.ci_half_width)}"
+        text += f"\n± {format_number(difference.ci_half_width)}"
     sign = 1 if column.metric.greater_is_better else -1
     return HeatmapCell(sign * float(difference.mean), text, bool(reading.directions[position]))
 
@@ -215,8 +217,8 @@ def _section_over_tasks(scores: Scores, readings: Mapping[str, Sequence[Strategy
         row = [escape(count.strategy), escape(count.family), str(count.tasks)]
         row += map(str, map(count.readings.__getitem__, (*strategy_effects.READINGS, NO_READING)))
         row += [str(count.worse), str(count.better), f"{count.higher}/{count.tasks}"]
-        rows.append([*row, markdown.signed_text(count.mean_gain), markdown.p_text(count.p)])
-    parts: list[str | Figure] = [_summary(counts), TASKS_TEXT]
+        rows.append([*row, signed_text(count.mean_gain), p_text(count.p)])
+    parts: list[Part] = [_summary(counts), TASKS_TEXT]
     if any(count.readings[HELPS] or count.readings[HURTS] for count in counts):
         strategies, families, tiles = _grid({(count.strategy, count.family): count for count in counts}, _count_tile)
         draw = partial(heatmap_figure, strategies, families, (Heatmap("Tasks", tiles, span=1.0),), COUNT_LEGEND)
@@ -228,7 +230,7 @@ def _section_over_tasks(scores: Scores, readings: Mapping[str, Sequence[Strategy
 
 def _count_tile(count: strategy_effects.StrategyCount | None) -> HeatmapCell:
     if count is None:
-        return HeatmapCell(math.nan, markdown.MISSING)
+        return HeatmapCell(math.nan, MISSING)
     helps, hurts = count.readings[HELPS], count.readings[HURTS]
     return HeatmapCell((helps - hurts) / count.tasks, f"↑{helps}  ↓{hurts}\nof {count.tasks}")
 

@@ -14,7 +14,8 @@ from harness.evaluation.ranking import BASELINE, RankedEntry, Ranking
 from harness.evaluation.scores import STATUS_MISSING, Entry, Scores, count_statuses
 from harness.evaluation.strategy_effects import HELPS, HURTS, MIXED, NO_READING, StrategyReading, strategy_readings
 from harness.report.render import markdown
-from harness.report.render.markdown import bold, escape, format_count, format_number, plural
+from harness.report.render.cells import MISSING, estimate_text, format_number
+from harness.report.render.markdown import bold, escape, format_count, plural
 from harness.report.sections.protocol import COVERAGE_TITLE, FAILURES_TITLE, data_warnings
 from harness.report.sections.ranking import headline, marked_score, rank_mark
 
@@ -284,10 +285,10 @@ def _task_table(rankings: Sequence[Ranking]) -> str:
     rows = []
     for ranking in rankings:
         best, baseline = ranking.best, ranking.baseline
-        cells = [markdown.MISSING] * 5
+        cells = [MISSING] * 5
         if best is not None:
             cells[:2] = escape(best.entry.name), ranking.metric.label
-            cells[2] = markdown.estimate_text(best.score, digits=ranking.digits)
+            cells[2] = estimate_text(best.score, digits=ranking.digits)
             ties = [bool(ranked.tied) for ranked in ranking.entries if ranked.rank and ranked is not best]
             if baseline is not None:
                 cells[3] = format_number(baseline.score.mean)

@@ -15,6 +15,7 @@ from typing import Any
 from harness.evaluation.scores import STATUS_MISSING, Scores
 from harness.report.content import Section
 from harness.report.render import markdown
+from harness.report.render.cells import format_quantity
 from harness.report.render.markdown import escape, folded_table, format_count, join_names, join_words
 from harness.store.record import STATUSES
 
@@ -228,5 +229,5 @@ def _setting(scores: Scores, name: str, value: Any) -> str:
     if value is None:
         return "–"
     if name == "budget":
-        return f"{markdown.format_quantity(float(value))} s"
+        return f"{format_quantity(float(value))} s"
     return escape(str(value))

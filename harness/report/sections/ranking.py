@@ -16,7 +16,8 @@ from harness.evaluation.scores import ANY_NAME, COMBINED_STAGES, STATUS_MISSING,
 from harness.metrics.classification import class_report
 from harness.metrics.metric import Metric
 from harness.report.render import markdown
-from harness.report.render.markdown import MISSING, bold, escape, estimate_text, folded_table, format_number
+from harness.report.render.cells import MISSING, estimate_text, format_number, format_quantity
+from harness.report.render.markdown import bold, escape, folded_table
 
 QUALITY_METRICS = ("roc_auc", "average_precision", "f1", "precision", "recall", "balanced_accuracy", "mcc")
 PROBABILITY_METRICS = ("log_loss", "brier", "ece")
@@ -136,7 +137,7 @@ def _quickest_tied(ranking: Ranking) -> str:
     seconds, best_seconds = quickest.rows.mean("fit_seconds"), ranking.best.rows.mean("fit_seconds")
     if not seconds <= MAX_QUICK_SHARE * best_seconds:
         return ""
-    times = f"{markdown.format_quantity(seconds)} s; the first {markdown.format_quantity(best_seconds)} s"
+    times = f"{format_quantity(seconds)} s; the first {format_quantity(best_seconds)} s"
     return f"Of these, {escape(quickest.entry.name)} is the quickest to fit ({times})."
 
 
@@ -172,7 +173,7 @@ def effort_table(scores: Scores, ranking: Ranking) -> str:
     columns = list(map(partial(_metric_column, scores, entries), PROBABILITY_METRICS))
     write_score = partial(format_number, digits=ranking.digits)
     formats: dict[str, Callable[[float], str]] = dict.fromkeys(("inner", "train"), write_score)
-    formats |= dict.fromkeys(("fit_seconds", "predict_us_per_row", "trials"), markdown.format_quantity)
+    formats |= dict.fromkeys(("fit_seconds", "predict_us_per_row", "trials"), format_quantity)
     for name, write in formats.items():
         columns.append([write(ranked.rows.mean(name)) for ranked in entries])
     rows = []

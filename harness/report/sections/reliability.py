@@ -15,10 +15,19 @@ from harness.evaluation.ranking import BASELINE, RankedEntry, Ranking
 from harness.evaluation.reliability import MAX_ENTRIES, RESAMPLES
 from harness.evaluation.scores import Scores
 from harness.evaluation.significance import POWER, Estimate, PairedSpread, repeats_needed
-from harness.report.content import Evidence, Figure, Section, file_name
+from harness.report.content import Evidence, Figure, Part, Section
 from harness.report.figures.reliability import LeadingDifference, OptimismPoint, optimism_figure
+from harness.report.figures.writer import file_name
 from harness.report.render import markdown
-from harness.report.render.markdown import change_text, escape, folded_table, format_count, format_number, percent_text
+from harness.report.render.cells import (
+    MISSING,
+    change_text,
+    estimate_text,
+    format_number,
+    format_quantity,
+    percent_text,
+)
+from harness.report.render.markdown import escape, folded_table, format_count
 from harness.report.sections import protocol
 from harness.report.sections.imbalance import MAX_FIGURE_TASKS
 
@@ -117,14 +126,14 @@ def rivals(scores: Scores, ranking: Ranking) -> list[Rival]:
 
 def _parts(
     scores: Scores, ranking: Ranking, stability: reliability.BestProbabilities | None, *, with_figure: bool
-) -> tuple[str | Figure, ...]:
+) -> tuple[Part, ...]:
     optimism, against = reliability.entry_optimism(scores, ranking), rivals(scores, ranking)
     selection = reliability.selection_optimism(scores, ranking)
     sentences = [_selection_text(ranking, selection), _stability_text(ranking, stability)]
     if ranking.no_test_reason:
         sentences.append(f"What difference could have been significant is not known: {ranking.no_test_reason}.")
     sentences += power_sentences(ranking, against)
-    parts: list[str | Figure] = [markdown.bullets(sentences)]
+    parts: list[Part] = [markdown.bullets(sentences)]
     if with_figure and (optimism or stability):
         parts.append(_figure(ranking, optimism, stability, against))
     if optimism:
@@ -145,7 +154,7 @@ def _selection_text(ranking: Ranking, chosen: reliability.SelectionOptimism | No
     note = ""
     if not math.isnan(added.ci_half_width) and abs(added.mean) <= added.ci_half_width:
         note = ", which chance may explain"
-    trials, metric = markdown.format_quantity(chosen.trials), escape(markdown.metric_name(ranking.metric))
+    trials, metric = format_quantity(chosen.trials), escape(markdown.metric_name(ranking.metric))
     return (
         f"Over {format_count(chosen.pairs, 'pair')} of family and strategy, searches of {trials} trials promised "
         f"{_gap_text(chosen.tuned)} of {metric} than held on test rows; default configurations, "
@@ -155,7 +164,7 @@ def _selection_text(ranking: Ranking, chosen: reliability.SelectionOptimism | No
 
 def _gap_text(gap: Estimate) -> str:
     """`0.003 ± 0.010 more`: by how much an inner score was above the one on test rows."""
-    return f"{markdown.estimate_text(replace(gap, mean=abs(gap.mean)))} {'more' if gap.mean >= 0 else 'less'}"
+    return f"{estimate_text(replace(gap, mean=abs(gap.mean)))} {'more' if gap.mean >= 0 else 'less'}"
 
 
 def _stability_text(ranking: Ranking, stability: reliability.BestProbabilities | None) -> str:
@@ -215,17 +224,17 @@ def _optimism_table(ranking: Ranking, optimism: Sequence[reliability.EntryOptimi
     rows = []
     for entry in optimism:
         scores = map(format_number, (entry.inner, entry.outer))
-        rows.append([escape(entry.name), markdown.format_quantity(entry.trials), *scores, change_text(entry.gap)])
+        rows.append([escape(entry.name), format_quantity(entry.trials), *scores, change_text(entry.gap)])
     header = ["Entry", "Trials", f"Inner {name}", f"Test {name}", "Believed too much"]
     return folded_table(list(map(escape, header)), rows)
 
 
 def _power_table(against: Sequence[Rival]) -> str:
     header = ["Entry", "Behind the first", "Told apart", "Detectable", "Repeats to settle, alone", "Among all pairs"]
-    words = {True: "no", False: "yes", None: markdown.MISSING}
+    words = {True: "no", False: "yes", None: MISSING}
     rows = []
     for rival in against:
-        repeats = [markdown.MISSING, markdown.MISSING]
+        repeats = [MISSING, MISSING]
         if not rival.significant:
             repeats = list(map(_repeats_text, (rival.repeats_alone, rival.repeats_among_all)))
         name, behind = escape(rival.ranked.name), change_text(rival.difference)
@@ -245,7 +254,7 @@ def overview_table(
     for ranking in rankings:
         chosen, against = reliability.selection_optimism(scores, ranking), rivals(scores, ranking)
         stability = by_task.get(ranking.task)
-        cells = [markdown.MISSING] * 7
+        cells = [MISSING] * 7
         if ranking.best:
             cells[0] = escape(ranking.best.entry.name)
         if stability:

@@ -14,7 +14,8 @@ from harness.evaluation.metric_cache import DEFAULT_THRESHOLD
 from harness.evaluation.paired_comparison import ComparedEntry, EntryPair, MetricDifference
 from harness.evaluation.scores import STAGES, Entry, Scores, entry_statuses
 from harness.report.render import markdown
-from harness.report.render.markdown import format_count, format_number, join_words
+from harness.report.render.cells import change_text, format_number, format_quantity
+from harness.report.render.markdown import format_count, join_words
 from harness.store.store import Store
 
 StoredScores = tuple[Store, Scores]  #: a run
@@ -174,7 +175,7 @@ def _task_parts(a: Scores, b: Scores, task: str, pairs: Sequence[ComparedPair]) 
         if entries:
             yield f"Only in {letter}: {_join_names(list(map(attrgetter('name'), sorted(entries))))}"
     yield from _missing_scores(a, b, task, sorted(entries_a & entries_b))
-    seconds_a, seconds_b = (markdown.format_quantity(_cpu_seconds(scores, task)) for scores in (a, b))
+    seconds_a, seconds_b = (format_quantity(_cpu_seconds(scores, task)) for scores in (a, b))
     yield f"CPU seconds of all cells: {seconds_a} and {seconds_b}."
 
 
@@ -191,7 +192,7 @@ def _task_table(columns: Sequence[tuple[str, str]], pairs: Sequence[ComparedPair
             cells = [pair.a.entry.name, _split_count(pair)]
             for difference in differences:
                 means = map(format_number, (difference.a, difference.b))
-                cells += [*means, markdown.change_text(difference.difference)]
+                cells += [*means, change_text(difference.difference)]
             rows.append([*cells, _reading(pair, differences)])
     if not rows:
         return "No entry has scores of the same splits in both."

@@ -14,19 +14,21 @@ from harness.evaluation import search_history
 from harness.evaluation.gains import search_gains, searched_entries
 from harness.evaluation.ranking import Ranking
 from harness.evaluation.search_history import MIN_TRIALS, CellSearch, SearchParameter, SearchTrial
-from harness.report.content import Evidence, Figure, Section, file_name
+from harness.report.content import Evidence, Figure, Part, Section
 from harness.report.figures import search as figures
 from harness.report.figures import search_space
 from harness.report.figures.search import AxisLabels
 from harness.report.figures.search_space import MAX_PANELS, STRATEGY, TrialPath
+from harness.report.figures.writer import file_name
 from harness.report.render import markdown
+from harness.report.render.cells import format_number, format_quantity
 from harness.report.render.markdown import escape, folded_table, format_count, join_words
 from harness.report.sections.gains import search_gain_parts
 
 TITLE = "How the search went"
 MAX_DETAILED_TASKS = 8  #: with more, only what compares families is drawn; the dashboard shows the rest
 MAX_REASONS = 5
-Parts: TypeAlias = list[str | Figure]
+Parts: TypeAlias = list[Part]
 SearchesByEntry: TypeAlias = dict[tuple[str, str], list[CellSearch]]
 EFFORT_TEXT = (
     "### Score against effort\n\nThe best inner score so far against the seconds that trials took, failed ones "
@@ -172,12 +174,12 @@ def _index(searches: search_history.RunSearches, greater: Mapping[str, bool]) ->
     rows = []
     for search in searches.searches:
         best = search_history.running_best(search.trials, greater=greater[search.task])
-        score = markdown.format_number(best[-1] if best else math.nan)
+        score = format_number(best[-1] if best else math.nan)
         complete, failed = len(search.complete_trials), len(search.trials) - len(search.complete_trials)
         seconds = sum(map(attrgetter("seconds"), search.trials))
         cpu_seconds = sum(map(attrgetter("cpu_seconds"), search.trials))
         row = [escape(search.name), str(complete), str(failed), score]
-        rows.append([*row, *map(markdown.format_quantity, (seconds, cpu_seconds))])
+        rows.append([*row, *map(format_quantity, (seconds, cpu_seconds))])
     parts: Parts = [INDEX_TEXT]
     if rows:
         parts.append(folded_table(["Study", "Complete", "Failed", "Best inner", "Seconds", "CPU s"], rows))
@@ -206,7 +208,7 @@ TEXTS = {
 
 def space_parts(
     by_entry: Mapping[tuple[str, str], list[CellSearch]], ranking: Ranking, labels: AxisLabels
-) -> list[str | Figure]:
+) -> list[Part]:
     """Show importances of parameters, where there are enough trials, and the best entry's trials in parallel coordinates.
 
     Parameters
@@ -223,7 +225,7 @@ def space_parts(
     list of str or Figure
         Markdown and figures in turn.
     """
-    parts: list[str | Figure] = []
+    parts: list[Part] = []
     for strategy, method in search_history.METHODS.items():
         searches = {family: by_entry[family, name] for family, name in by_entry if name == strategy}
         if searches:
@@ -233,7 +235,7 @@ def space_parts(
     return [*parts, *_parallel_parts(by_entry, ranking, labels)]
 
 
-def _importance_parts(searches: Mapping[str, list[CellSearch]], task: str, method: str) -> list[str | Figure]:
+def _importance_parts(searches: Mapping[str, list[CellSearch]], task: str, method: str) -> list[Part]:
     by_family = {family: importance_shares(of_family) for family, of_family in searches.items()}
     known = {family: shares for family, shares in by_family.items() if shares}
     if not known:
@@ -289,7 +291,7 @@ def _strategy_share(known: Mapping[str, Mapping[str, tuple[float, ...]]]) -> str
 
 def _parallel_parts(
     by_entry: Mapping[tuple[str, str], list[CellSearch]], ranking: Ranking, labels: AxisLabels
-) -> list[str | Figure]:
+) -> list[Part]:
     """All trials of the best entry that searched anything."""
     searched = [entry for entry in searched_entries(ranking) if entry in by_entry][:1]
     trials: list[SearchTrial] = []

@@ -17,7 +17,8 @@ from harness.evaluation.scores import Scores
 from harness.evaluation.task_statistics import task_ranks
 from harness.report.content import Evidence, Section
 from harness.report.render import markdown
-from harness.report.render.markdown import bold_best, escape, folded_table, format_number
+from harness.report.render.cells import format_number
+from harness.report.render.markdown import bold_best, escape, folded_table
 
 SIZES = ((1_000, "up to 1,000 rows"), (10_000, "up to 10,000 rows"), (float("inf"), "more than 10,000 rows"))
 SHARES = ((0.05, "rarest class up to 5 %"), (0.2, "rarest class up to 20 %"), (1.0, "rarest class above 20 %"))

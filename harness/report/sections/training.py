@@ -15,10 +15,12 @@ from harness.evaluation import training as network_fits
 from harness.evaluation.ranking import Ranking
 from harness.evaluation.scores import Scores
 from harness.evaluation.training import ChosenArchitectures, EntryTraining, NetworkFit, RunTraining
-from harness.report.content import Evidence, Figure, Section, file_name
+from harness.report.content import Evidence, Figure, Part, Section
 from harness.report.figures import training as figures
+from harness.report.figures.writer import file_name
 from harness.report.render import markdown
-from harness.report.render.markdown import MISSING, escape, folded_table, format_number, join_words
+from harness.report.render.cells import MISSING, format_number, format_quantity
+from harness.report.render.markdown import escape, folded_table, join_words
 
 PARETO, TRAINING, LAYERS = "complexity", "training", "layers"  #: kinds of figures, in the names of their files
 FEATURES_TEXT = (
@@ -67,7 +69,7 @@ def task_sections(scores: Scores, ranking: Ranking, training: RunTraining) -> li
     task, written = ranking.task, []
     entries = network_fits.entry_costs(ranking)
     if entries:
-        parts: list[str | Figure] = [complexity_table(ranking), *_pretrained_note(scores, ranking)]
+        parts: list[Part] = [complexity_table(ranking), *_pretrained_note(scores, ranking)]
         if any(map(attrgetter("fronts"), entries)):
             families, metric = list(scores.run["families"]), ranking.metric
             greater = metric.greater_is_better
@@ -104,7 +106,7 @@ def complexity_table(ranking: Ranking) -> str:
 
 
 def _amount(amount: float) -> str:
-    return markdown.format_quantity(round(amount) if amount >= 100 else amount)
+    return format_quantity(round(amount) if amount >= 100 else amount)
 
 
 def _pretrained_note(scores: Scores, ranking: Ranking) -> list[str]:
@@ -203,7 +205,7 @@ def _epoch_row(name: str, trained: EntryTraining) -> list[str]:
     deviation = _deviation(fits, "validation_average_precision")
     seconds = [float(fit.curves["seconds"].mean()) for fit in fits if "seconds" in fit.curves]
     remarks = sum(map(len, map(attrgetter("remarks"), trained.outcomes)))
-    pace = markdown.format_quantity(float(np.mean(seconds))) if seconds else MISSING
+    pace = format_quantity(float(np.mean(seconds))) if seconds else MISSING
     scores = map(format_number, (validation, train - validation, deviation))
     return [escape(name), median, *scores, pace, str(remarks or MISSING)]
 

@@ -1,9 +1,7 @@
-"""The blocks of a Markdown text as HTML; tables among them as HTML and as CSV that pandas reads."""
+"""The parts of a section as blocks of HTML."""
 
 from __future__ import annotations
 
-import csv
-import io
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -16,10 +14,14 @@ from markdown_it.common.utils import escapeHtml
 from markdown_it.rules_block import StateBlock
 from markdown_it.token import Token
 
+from harness.report.content import Cell, CellValue, Column, Table
+from harness.report.render import csv
+from harness.report.render.cells import as_cell, format_cell, format_value, headings, right_aligned
+from harness.report.render.markdown import replace_control_characters
+
 NUMBER = re.compile(
     r"(?P<mean>[+−-]?\d[\d,]*(\.\d+)?(e[+-]?\d+)?)( ± (?P<half_width>\d[\d,]*(\.\d+)?))?(?P<percent> ?%)?"
 )
-FORMULA_PREFIXES = ("=", "+", "-", "@", "\t", "\r")  #: characters with which the formulas of spreadsheets begin
 MISSING_TEXTS = ("–", "")
 COLLAPSIBLE_START = re.compile(r"<details><summary>(?P<summary>.*)</summary>")
 COLLAPSIBLE_END = "</details>"
@@ -48,12 +50,15 @@ class HtmlTable:
         The cells, a tuple per row.
     right : tuple of bool
         Whether a column is aligned to the right, as columns of numbers are.
+    source : Table, optional
+        The table as values.
     """
 
     caption: str
     header: tuple[TableCell, ...]
     rows: tuple[tuple[TableCell, ...], ...]
     right: tuple[bool, ...]
+    source: Table | None = None
 
 
 @dataclass(frozen=True)
@@ -74,31 +79,41 @@ class Collapsible:
 HtmlBlock: TypeAlias = HtmlFragment | Collapsible | HtmlTable
 
 
-def escape_formula(cell: str) -> str:
-    """Put an apostrophe before a cell that a spreadsheet would take for a formula; numbers stay as they are."""
-    if cell.startswith(FORMULA_PREFIXES) and not NUMBER.fullmatch(cell):
-        return f"'{cell}"
-    return cell
-
-
-def format_csv(lines: Iterable[Sequence[str]]) -> str:
-    """Format lines of cells as CSV in which no cell is a formula.
+def table_block(table: Table, caption: str) -> HtmlTable:
+    """Render a table.
 
     Parameters
     ----------
-    lines : iterable of sequence of str
-        The header and the rows.
+    table : Table
+        The table.
+    caption : str
+        What it shows.
 
     Returns
     -------
-    str
-        The CSV; lines end in a line feed.
+    HtmlTable
+        All of its rows; the best of a column is bold.
     """
-    file = io.StringIO()
-    writer = csv.writer(file, lineterminator="\n")
-    for line in lines:
-        writer.writerow(map(escape_formula, line))
-    return file.getvalue()
+    rows = []
+    for row in table.rows:
+        rows.append(tuple(map(_html_cell, table.columns, row)))
+    header = tuple(TableCell(_breakable(heading), heading) for heading in headings(table))
+    return HtmlTable(caption, header, tuple(rows), tuple(right_aligned(table)), table)
+
+
+def _html_cell(column: Column, cell: CellValue | Cell) -> TableCell:
+    wrapped = as_cell(cell)
+    html = _breakable(replace_control_characters(format_value(column, wrapped.value)))
+    if wrapped.best:
+        html = f"<strong>{html}</strong>"
+    if wrapped.mark:
+        html = f"{escapeHtml(wrapped.mark)} {html}"
+    return TableCell(html, format_cell(column, cell))
+
+
+def _breakable(text: str) -> str:
+    """Escaped text that may be broken within names like `random_forest/none`, where a narrow screen needs it."""
+    return LINE_BREAK_POINT.sub(r"\g<0><wbr>", escapeHtml(text))
 
 
 def table_as_csv(table: HtmlTable) -> str:
@@ -115,12 +130,14 @@ def table_as_csv(table: HtmlTable) -> str:
         The CSV: a column of the form ``a ± b`` becomes two columns, a percentage is a number below a heading with
         ``(%)``, a dash is an empty cell, and a cell that is left out because it repeats the one above is filled in.
     """
+    if table.source is not None:
+        return csv.render_table(table.source)
     rows = [[cell.text for cell in row] for row in table.rows]
     _fill_repeated_cells(rows)
     columns: list[list[str]] = []
     for column, heading in enumerate(table.header):
         columns += _csv_columns(heading.text or f"column {column + 1}", [row[column] for row in rows])
-    return format_csv(zip(*columns, strict=True))
+    return csv.format_csv(zip(*columns, strict=True))
 
 
 def parse_blocks(text: str, caption: str = "") -> list[HtmlBlock]:
@@ -196,8 +213,7 @@ def _markdown_parser() -> MarkdownIt:
 
 
 def _render_text(_renderer: object, tokens: Sequence[Token], index: int, _options: object, _env: object) -> str:
-    """Text that may be broken within names like `random_forest/none`, where a narrow screen needs it."""
-    return LINE_BREAK_POINT.sub(r"\g<0><wbr>", escapeHtml(tokens[index].content))
+    return _breakable(tokens[index].content)
 
 
 def _parse_collapsible(state: StateBlock, line: int, _end: int, silent: bool) -> bool:

@@ -1,0 +1,181 @@
+"""Figures as files: drawn once, in two processes where there are many, and again only where their content has changed."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import io
+import json
+import pickle
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import TypeAlias, TypeVar
+
+from harness.errors import EvenhandError, StoreError
+from harness.processes import ChildProcess, ProgressCallback, receive_answer, serve_subprocess
+from harness.report.content import Figure
+from harness.store.files import remove_file, write_atomic
+from harness.store.store import Store
+
+VERSION = 10  #: of the drawings; figures of another version are drawn again
+WEBP_COLOURS = 128
+MIN_PARALLEL_FIGURES = 24  #: from which on a second process, which takes a second or two to start, saves time
+ALL_TASKS = "all-tasks"  #: replaces the task in the names of files that are about no single task
+UNSAFE_CHARACTERS = re.compile(r"[^A-Za-z0-9._-]+")
+Index = TypeVar("Index", dict[str, str], list[str])
+FigureOrder: TypeAlias = tuple[Figure, dict[str, Path]]  #: a figure and the paths of its files by ending
+
+
+def draw_all(store: Store, figures: Iterable[Figure]) -> None:
+    """Write figures into `figures/` as PNG and SVG, and smaller files for the HTML report into `derived/`.
+
+    A hash of the content of each figure is stored; a figure with the same hash is not drawn again. Figures of an earlier
+    report that are not among these are deleted.
+
+    Parameters
+    ----------
+    store : Store
+        The run.
+    figures : iterable of Figure
+        All figures of the report.
+
+    Raises
+    ------
+    StoreError
+        If a figure cannot be drawn or written.
+    """
+    drawn: dict[str, str] = read_index(_hash_file(store), {})
+    hashes: dict[str, str] = {}
+    orders: list[FigureOrder] = []
+    for name, figure in {figure.name: figure for figure in figures}.items():
+        content = (VERSION, figure.draw.args, figure.draw.keywords)
+        hashes[name] = hashlib.sha256(repr(content).encode()).hexdigest()
+        paths = _figure_paths(store, name)
+        complete = all(path.exists() and path.stat().st_size for path in paths.values())
+        if drawn.get(name) != hashes[name] or not complete:
+            orders.append((figure, paths))
+    draw_figures(orders)
+    for name in filter(is_report_file, drawn.keys() - hashes.keys()):
+        for path in _figure_paths(store, name).values():
+            remove_file(path)
+    if hashes != drawn:
+        write_atomic(_hash_file(store), json.dumps(hashes, indent=1).encode())
+
+
+def draw_figures(orders: Sequence[FigureOrder]) -> None:
+    """Draw figures and write their files, half of them in a second process where there are many.
+
+    Parameters
+    ----------
+    orders : sequence of FigureOrder
+        The figures and the paths of their files.
+
+    Raises
+    ------
+    StoreError
+        If a figure cannot be drawn or written.
+    """
+    if len(orders) < MIN_PARALLEL_FIGURES:
+        _draw_serially(orders)
+        return
+    try:
+        with ChildProcess("harness.report.figures.writer") as child:
+            child.send({"pickled": base64.b64encode(pickle.dumps(list(orders[1::2]))).decode()})
+            _draw_serially(orders[::2])
+            receive_answer(child, "drew half of them")
+    except StoreError:
+        raise
+    except EvenhandError as error:
+        raise StoreError(f"figures cannot be drawn: {error}") from error
+
+
+def encode_webp(png: bytes) -> bytes:
+    """Convert a figure for the HTML report to lossless WebP of 128 colours, a quarter of the PNG in size."""
+    from PIL import Image
+
+    # The white background must stay white: this way to choose colours keeps the most frequent one.
+    image = Image.open(io.BytesIO(png)).convert("RGB").quantize(WEBP_COLOURS, dither=Image.Dither.NONE)
+    file = io.BytesIO()
+    image.convert("RGB").save(file, "WEBP", lossless=True, method=4)
+    return file.getvalue()
+
+
+def read_web_figure(store: Store, name: str) -> bytes:
+    """Read the WebP file of a figure."""
+    return _figure_paths(store, name)["webp"].read_bytes()
+
+
+def file_name(task: str, kind: str, *details: str) -> str:
+    """Make the name of a file about a task, which is safe whatever the task and the families are called.
+
+    Parameters
+    ----------
+    task : str
+        The task; empty for a file that is about all tasks.
+    kind : str
+        What the file shows.
+    *details : str
+        Parts that distinguish files of one kind, such as a family.
+
+    Returns
+    -------
+    str
+        The parts, joined by dots. Where a part has a dot or a character that is not safe in file names, a hash is
+        appended, so that no two files have the same name.
+    """
+    parts = tuple(filter(None, (task or ALL_TASKS, kind, *details)))
+    joined = ".".join(parts)
+    safe = UNSAFE_CHARACTERS.sub("-", joined).strip(".-")
+    if safe == joined and joined.count(".") == len(parts) - 1 and task != ALL_TASKS:
+        return safe
+    digest = hashlib.sha256(repr((task, *parts)).encode()).hexdigest()[:8]
+    return f"{safe}-{digest}".lstrip("-")
+
+
+def is_report_file(name: str) -> bool:
+    """Whether `file_name` can have made a name; a stored list never causes other files to be deleted."""
+    return bool(name) and not UNSAFE_CHARACTERS.search(name) and name == name.strip(".-")
+
+
+def _draw_serially(orders: Sequence[FigureOrder]) -> None:
+    import matplotlib as mpl
+
+    with mpl.rc_context():
+        mpl.rcdefaults()  # a file `matplotlibrc` of the current folder or of the user changes no figure
+        for figure, paths in orders:
+            files = figure.draw()
+            files["webp"] = encode_webp(files["png"])
+            for ending, path in paths.items():
+                write_atomic(path, files[ending])
+
+
+def _figure_paths(store: Store, name: str) -> dict[str, Path]:
+    """The paths of the files of a figure by ending."""
+    return {
+        "png": store.folder / "figures" / f"{name}.png",
+        "svg": store.folder / "figures" / f"{name}.svg",
+        "webp": store.folder / "derived" / "pictures" / f"{name}.webp",
+    }
+
+
+def _hash_file(store: Store) -> Path:
+    return store.folder / "derived" / "figures.json"
+
+
+def read_index(path: Path, empty: Index) -> Index:
+    """Read which files an earlier report has written; `empty` where that is not known."""
+    try:
+        index = json.loads(path.read_bytes())
+    except (OSError, ValueError):
+        return empty
+    return index if isinstance(index, type(empty)) else empty
+
+
+def _draw_pickled(message: Mapping[str, str], _on_progress: ProgressCallback) -> None:
+    """Draw what `draw_figures` has just pickled."""
+    _draw_serially(pickle.loads(base64.b64decode(message["pickled"])))  # noqa: S301
+
+
+if __name__ == "__main__":
+    serve_subprocess(_draw_pickled)

@@ -1,0 +1,190 @@
+"""Numbers and the cells of tables as plain text, the same in every form of a report."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Callable, Sequence
+from itertools import pairwise
+
+from harness.evaluation.significance import Estimate
+from harness.report.content import Cell, CellValue, Column, ColumnFormat, MeanInterval, Table
+
+MISSING = "–"
+
+
+def format_number(value: float, digits: int = 3) -> str:
+    """Format a number with a fixed number of decimals.
+
+    Parameters
+    ----------
+    value : float
+        The number; NaN gives a dash.
+    digits : int, default=3
+        The number of decimals.
+
+    Returns
+    -------
+    str
+        The number with a typographic minus sign; what rounds to zero has no sign.
+    """
+    if math.isnan(value):
+        return MISSING
+    text = f"{value:.{digits}f}"
+    if float(text) == 0:
+        return text.lstrip("-")
+    return text.replace("-", "−")
+
+
+def format_quantity(value: float) -> str:
+    """Format a duration, a count or an amount with three significant digits.
+
+    Parameters
+    ----------
+    value : float
+        The quantity; NaN and infinities give a dash.
+
+    Returns
+    -------
+    str
+        Without decimals, and with thousands separators, for whole numbers and from 100 on.
+    """
+    if not math.isfinite(value):
+        return MISSING
+    text = f"{value:.3g}"
+    if abs(value) >= 100 or value == int(value):
+        text = f"{value:,.0f}"
+    return re.sub("^-", "−", text)
+
+
+def format_interval(mean: float, half_width: float, *, signed: bool = False, digits: int = 3) -> str:
+    """Format a mean with its confidence interval, as in ``0.662 ± 0.021``.
+
+    Parameters
+    ----------
+    mean : float
+        The mean.
+    half_width : float
+        Half the width of the interval; NaN where there is none: the mean is written alone.
+    signed : bool, default=False
+        Whether a positive mean has a plus sign.
+    digits : int, default=3
+        The number of decimals.
+
+    Returns
+    -------
+    str
+        The mean and the half width.
+    """
+    text = format_number(mean, digits)
+    if signed and round(mean, digits) > 0:
+        text = f"+{text}"
+    if math.isnan(half_width):
+        return text
+    return f"{text} ± {format_number(half_width, digits)}"
+
+
+def p_text(p: float, *, below: str = "< ") -> str:
+    """Write a p value with three decimals."""
+    return f"{below}0.001" if p < 0.001 else format_number(p)
+
+
+def percent_text(share: float) -> str:
+    """Write a share in whole per cent; never 0 or 100 where it is not that."""
+    if 0 < share < 0.005 or 0.995 < share < 1:
+        return f"{100 * share:.1f} %"
+    return f"{100 * share:.0f} %"
+
+
+def estimate_text(estimate: Estimate, *, signed: bool = False, digits: int = 3) -> str:
+    """Write a mean with its interval: `0.662 ± 0.021`; with `signed` also a plus above zero."""
+    return format_interval(estimate.mean, estimate.ci_half_width, signed=signed, digits=digits)
+
+
+def change_text(change: Estimate) -> str:
+    """Write a difference with its sign and its interval."""
+    return estimate_text(change, signed=True)
+
+
+def signed_text(change: float) -> str:
+    """Write a difference with its sign."""
+    return format_interval(change, math.nan, signed=True)
+
+
+def as_cell(cell: CellValue | Cell) -> Cell:
+    """Wrap a plain value as a cell without emphasis."""
+    return cell if isinstance(cell, Cell) else Cell(cell)
+
+
+def format_value(column: Column, value: CellValue) -> str:
+    """Format a value as the column says.
+
+    Parameters
+    ----------
+    column : Column
+        The column.
+    value : str, float, MeanInterval or None
+        The value; texts stay as they are.
+
+    Returns
+    -------
+    str
+        Plain text; a dash where there is nothing.
+    """
+    if isinstance(value, str):
+        return value
+    if isinstance(value, MeanInterval):
+        return format_interval(value.mean, value.half_width, signed=column.format == "change", digits=column.digits)
+    if value is None or math.isnan(value):
+        return MISSING
+    return NUMBER_FORMATS[column.format](value, column.digits)
+
+
+#: How numbers are written, by the format of their column.
+NUMBER_FORMATS: dict[ColumnFormat, Callable[[float, int], str]] = {
+    "text": format_number,
+    "number": format_number,
+    "change": lambda number, digits: format_interval(number, math.nan, signed=True, digits=digits),
+    "count": lambda number, _digits: f"{number:,.0f}",
+    "quantity": lambda number, _digits: format_quantity(number),
+    "percent": lambda share, digits: f"{format_number(100 * share, digits)} %",
+    "p_value": lambda p, _digits: p_text(p),
+}
+
+
+def format_cell(column: Column, cell: CellValue | Cell) -> str:
+    """Format a cell with its mark, without emphasis."""
+    wrapped = as_cell(cell)
+    text = format_value(column, wrapped.value)
+    return f"{wrapped.mark} {text}" if wrapped.mark else text
+
+
+def right_aligned(table: Table) -> list[bool]:
+    """Whether each column is aligned to the right: those of numbers are, where at least one cell has one."""
+    aligned = []
+    for position, column in enumerate(table.columns):
+        values = [as_cell(row[position]).value for row in table.rows]
+        has_number = any(not isinstance(value, str) and value is not None for value in values)
+        aligned.append(column.format != "text" and has_number)
+    return aligned
+
+
+def filled_rows(table: Table) -> list[list[CellValue | Cell]]:
+    """Rows in which the texts that a row leaves out at its beginning are those of the row above."""
+    rows = [list(row) for row in table.rows]
+    for above, row in pairwise(rows):
+        for position, cell in enumerate(row):
+            if cell != "":
+                break
+            row[position] = above[position]
+    return rows
+
+
+def format_rows(table: Table) -> list[list[str]]:
+    """All cells as plain text."""
+    return [[format_cell(column, cell) for column, cell in zip(table.columns, row, strict=True)] for row in table.rows]
+
+
+def headings(table: Table) -> Sequence[str]:
+    """The headings of the columns."""
+    return [column.heading for column in table.columns]
