@@ -36,7 +36,7 @@ CellValue: TypeAlias = str | float | MeanInterval | None
 
 
 @dataclass(frozen=True)
-class Cell:
+class ReportCell:
     """A value with emphasis.
 
     Attributes
@@ -55,7 +55,7 @@ class Cell:
 
 
 @dataclass(frozen=True)
-class Column:
+class ReportColumn:
     """A column of a table.
 
     Attributes
@@ -74,12 +74,12 @@ class Column:
 
 
 @dataclass(frozen=True)
-class Table:
+class ReportTable:
     """A table of numbers and texts.
 
     Attributes
     ----------
-    columns : tuple of Column
+    columns : tuple of ReportColumn
         The columns.
     rows : tuple of tuple
         A value or a `Cell` per column. Texts are plain: no Markdown and no HTML. An empty text at the beginning of a row
@@ -88,8 +88,8 @@ class Table:
         Whether the rows after the first 15 are collapsed.
     """
 
-    columns: tuple[Column, ...]
-    rows: tuple[tuple[CellValue | Cell, ...], ...]
+    columns: tuple[ReportColumn, ...]
+    rows: tuple[tuple[CellValue | ReportCell, ...], ...]
     foldable: bool = True
 
 
@@ -122,7 +122,7 @@ class Collapsed:
 
 
 #: A part of a section; a text is Markdown.
-Part: TypeAlias = str | Table | Figure | Collapsed
+Part: TypeAlias = str | ReportTable | Figure | Collapsed
 
 
 @dataclass(frozen=True)
@@ -145,7 +145,7 @@ class Evidence:
 
 def best_cells(
     values: Sequence[float], *, greater: bool, digits: int = 3, compared: Sequence[bool] | None = None
-) -> list[Cell]:
+) -> list[ReportCell]:
     """Mark the best of several numbers.
 
     Parameters
@@ -161,7 +161,7 @@ def best_cells(
 
     Returns
     -------
-    list of Cell
+    list of ReportCell
         A cell per number.
     """
     candidates = list(values)
@@ -171,4 +171,4 @@ def best_cells(
     best = ""
     if known:
         best = f"{max(known) if greater else min(known):.{digits}f}"
-    return [Cell(value, f"{other:.{digits}f}" == best) for value, other in zip(values, candidates, strict=True)]
+    return [ReportCell(value, f"{other:.{digits}f}" == best) for value, other in zip(values, candidates, strict=True)]

@@ -14,7 +14,7 @@ from typing import Any, TypeAlias
 
 from harness.evaluation.ranking import Ranking
 from harness.evaluation.scores import Scores
-from harness.report.content import Collapsed, Evidence, Figure, Part, Section, Table
+from harness.report.content import Collapsed, Evidence, Figure, Part, ReportTable, Section
 from harness.report.figures.writer import file_name, read_web_figure
 from harness.report.html_leaderboard import BAR_HEIGHT, BAR_WIDTH, COLUMN_GROUPS, LeaderboardView, build_leaderboard
 from harness.report.leaderboard import how_to_read
@@ -299,7 +299,7 @@ def _build_blocks(parts: Sequence[Part], caption: str, embedder: _FigureEmbedder
     for part in parts:
         if isinstance(part, Figure):
             blocks.append(embedder.embed(part))
-        elif isinstance(part, Table):
+        elif isinstance(part, ReportTable):
             blocks.append(table_block(part, caption))
         elif isinstance(part, Collapsed):
             content = [

@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from itertools import pairwise
 
 from harness.evaluation.significance import Estimate
-from harness.report.content import Cell, CellValue, Column, ColumnFormat, MeanInterval, Table
+from harness.report.content import CellValue, ColumnFormat, MeanInterval, ReportCell, ReportColumn, ReportTable
 
 MISSING = "–"
 
@@ -111,17 +111,17 @@ def signed_text(change: float) -> str:
     return format_interval(change, math.nan, signed=True)
 
 
-def as_cell(cell: CellValue | Cell) -> Cell:
+def as_cell(cell: CellValue | ReportCell) -> ReportCell:
     """Wrap a plain value as a cell without emphasis."""
-    return cell if isinstance(cell, Cell) else Cell(cell)
+    return cell if isinstance(cell, ReportCell) else ReportCell(cell)
 
 
-def format_value(column: Column, value: CellValue) -> str:
+def format_value(column: ReportColumn, value: CellValue) -> str:
     """Format a value as the column says.
 
     Parameters
     ----------
-    column : Column
+    column : ReportColumn
         The column.
     value : str, float, MeanInterval or None
         The value; texts stay as they are.
@@ -152,14 +152,14 @@ NUMBER_FORMATS: dict[ColumnFormat, Callable[[float, int], str]] = {
 }
 
 
-def format_cell(column: Column, cell: CellValue | Cell) -> str:
+def format_cell(column: ReportColumn, cell: CellValue | ReportCell) -> str:
     """Format a cell with its mark, without emphasis."""
     wrapped = as_cell(cell)
     text = format_value(column, wrapped.value)
     return f"{wrapped.mark} {text}" if wrapped.mark else text
 
 
-def right_aligned(table: Table) -> list[bool]:
+def right_aligned(table: ReportTable) -> list[bool]:
     """Whether each column is aligned to the right: those of numbers are, where at least one cell has one."""
     aligned = []
     for position, column in enumerate(table.columns):
@@ -169,7 +169,7 @@ def right_aligned(table: Table) -> list[bool]:
     return aligned
 
 
-def filled_rows(table: Table) -> list[list[CellValue | Cell]]:
+def filled_rows(table: ReportTable) -> list[list[CellValue | ReportCell]]:
     """Rows in which the texts that a row leaves out at its beginning are those of the row above."""
     rows = [list(row) for row in table.rows]
     for above, row in pairwise(rows):
@@ -180,11 +180,11 @@ def filled_rows(table: Table) -> list[list[CellValue | Cell]]:
     return rows
 
 
-def format_rows(table: Table) -> list[list[str]]:
+def format_rows(table: ReportTable) -> list[list[str]]:
     """All cells as plain text."""
     return [[format_cell(column, cell) for column, cell in zip(table.columns, row, strict=True)] for row in table.rows]
 
 
-def headings(table: Table) -> Sequence[str]:
+def headings(table: ReportTable) -> Sequence[str]:
     """The headings of the columns."""
     return [column.heading for column in table.columns]

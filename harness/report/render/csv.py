@@ -7,7 +7,7 @@ import io
 import math
 from collections.abc import Iterable, Sequence
 
-from harness.report.content import Cell, CellValue, Column, MeanInterval, Table
+from harness.report.content import CellValue, MeanInterval, ReportCell, ReportColumn, ReportTable
 from harness.report.render.cells import as_cell, filled_rows
 
 FORMULA_PREFIXES = ("=", "+", "-", "@", "\t", "\r")  #: characters with which the formulas of spreadsheets begin
@@ -40,12 +40,12 @@ def format_csv(lines: Iterable[Sequence[str]]) -> str:
     return file.getvalue()
 
 
-def render_table(table: Table) -> str:
+def render_table(table: ReportTable) -> str:
     """Render a table.
 
     Parameters
     ----------
-    table : Table
+    table : ReportTable
         The table.
 
     Returns
@@ -62,7 +62,7 @@ def render_table(table: Table) -> str:
     return format_csv(zip(*columns, strict=True))
 
 
-def _render_column(column: Column, heading: str, cells: Sequence[Cell]) -> list[list[str]]:
+def _render_column(column: ReportColumn, heading: str, cells: Sequence[ReportCell]) -> list[list[str]]:
     """One column with its heading, or two where cells have intervals."""
     scale, unit = (100.0, " (%)") if column.format == "percent" else (1.0, "")
     means, half_widths = [f"{heading}{unit}"], [f"{heading} ±{unit}"]

@@ -14,7 +14,7 @@ from markdown_it.common.utils import escapeHtml
 from markdown_it.rules_block import StateBlock
 from markdown_it.token import Token
 
-from harness.report.content import Cell, CellValue, Column, Table
+from harness.report.content import CellValue, ReportCell, ReportColumn, ReportTable
 from harness.report.render import csv
 from harness.report.render.cells import as_cell, format_cell, format_value, headings, right_aligned
 from harness.report.render.markdown import replace_control_characters
@@ -50,7 +50,7 @@ class HtmlTable:
         The cells, a tuple per row.
     right : tuple of bool
         Whether a column is aligned to the right, as columns of numbers are.
-    source : Table, optional
+    source : ReportTable, optional
         The table as values.
     """
 
@@ -58,7 +58,7 @@ class HtmlTable:
     header: tuple[TableCell, ...]
     rows: tuple[tuple[TableCell, ...], ...]
     right: tuple[bool, ...]
-    source: Table | None = None
+    source: ReportTable | None = None
 
 
 @dataclass(frozen=True)
@@ -79,12 +79,12 @@ class Collapsible:
 HtmlBlock: TypeAlias = HtmlFragment | Collapsible | HtmlTable
 
 
-def table_block(table: Table, caption: str) -> HtmlTable:
+def table_block(table: ReportTable, caption: str) -> HtmlTable:
     """Render a table.
 
     Parameters
     ----------
-    table : Table
+    table : ReportTable
         The table.
     caption : str
         What it shows.
@@ -101,7 +101,7 @@ def table_block(table: Table, caption: str) -> HtmlTable:
     return HtmlTable(caption, header, tuple(rows), tuple(right_aligned(table)), table)
 
 
-def _html_cell(column: Column, cell: CellValue | Cell) -> TableCell:
+def _html_cell(column: ReportColumn, cell: CellValue | ReportCell) -> TableCell:
     wrapped = as_cell(cell)
     html = _breakable(replace_control_characters(format_value(column, wrapped.value)))
     if wrapped.best:

@@ -8,7 +8,7 @@ import re
 from collections.abc import Collection, Iterable, Sequence
 
 from harness.metrics.metric import Metric
-from harness.report.content import Cell, CellValue, Column, Figure, Part, Table
+from harness.report.content import CellValue, Figure, Part, ReportCell, ReportColumn, ReportTable
 from harness.report.render.cells import as_cell, format_value, headings, right_aligned
 
 MAX_VISIBLE_ROWS = 15
@@ -197,12 +197,12 @@ def _rule(width: int, *, right: bool) -> str:
     return "-" * (width - 1) + (":" if right else "-")
 
 
-def render_table(table: Table) -> str:
+def render_table(table: ReportTable) -> str:
     """Render a table as Markdown.
 
     Parameters
     ----------
-    table : Table
+    table : ReportTable
         The table.
 
     Returns
@@ -220,7 +220,7 @@ def render_table(table: Table) -> str:
     return f"{visible}\n\n{details(f'{len(rows) - MAX_VISIBLE_ROWS} more', remaining)}"
 
 
-def _markdown_cell(column: Column, cell: CellValue | Cell) -> str:
+def _markdown_cell(column: ReportColumn, cell: CellValue | ReportCell) -> str:
     """A cell, escaped where it is a text, bold where it is the best."""
     wrapped = as_cell(cell)
     text = format_value(column, wrapped.value)
@@ -235,7 +235,7 @@ def render_part(part: Part) -> str:
     """Render a part of a section as Markdown; a figure is a link to its file."""
     if isinstance(part, str):
         return part
-    if isinstance(part, Table):
+    if isinstance(part, ReportTable):
         return render_table(part)
     if isinstance(part, Figure):
         return f"![{escape(part.alt_text)}](figures/{part.name}.png)"

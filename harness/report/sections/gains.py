@@ -17,7 +17,7 @@ from harness.evaluation.ranking import Ranking
 from harness.evaluation.scores import ANY_NAME, Entry, Scores
 from harness.evaluation.significance import CONFIDENCE, Estimate, holm
 from harness.metrics.calibration import CALIBRATIONS, N_FOLDS
-from harness.report.content import CellValue, Column, Evidence, Figure, Part, Section, Table, as_interval
+from harness.report.content import CellValue, Evidence, Figure, Part, ReportColumn, ReportTable, Section, as_interval
 from harness.report.figures.reliability import recalibration_figure
 from harness.report.figures.search import GainInterval, gains_figure
 from harness.report.figures.writer import file_name
@@ -68,20 +68,20 @@ def _calibration_parts(scores: Scores, ranking: Ranking) -> Parts:
     return CALIBRATION_TEXT, _recalibration_verdict(effects) or f"No reading: {reason}.", table, figure
 
 
-def _calibration_table(scores: Scores, task: str, effects: Sequence[RecalibrationEffect]) -> Table:
+def _calibration_table(scores: Scores, task: str, effects: Sequence[RecalibrationEffect]) -> ReportTable:
     """Every tuned entry with every recalibration: the reading, differences with intervals, and mean metrics."""
     labels = list(map(attrgetter("label"), measured_gains.calibration_metrics(scores, task)))
     if len(scores.threshold_kinds(task)) > 1:
         labels[3] += " tuned"
-    columns = [Column("Entry"), Column("Recalibration"), Column("Reading")]
-    columns += [Column(f"Δ {label}", "change") for label in (*labels[:2], labels[3])]
-    columns += [Column(label, "number") for label in labels]
+    columns = [ReportColumn("Entry"), ReportColumn("Recalibration"), ReportColumn("Reading")]
+    columns += [ReportColumn(f"Δ {label}", "change") for label in (*labels[:2], labels[3])]
+    columns += [ReportColumn(label, "number") for label in labels]
     rows = []
     for effect in effects:
         row: list[CellValue] = ["/".join(effect.entry[:3]), effect.entry.calibration, effect.reading or None]
         row += list(map(as_interval, effect.tested)) or [None] * 3
         rows.append((*row, *effect.means, effect.splits))
-    return Table((*columns, Column("Splits", "count")), tuple(rows))
+    return ReportTable((*columns, ReportColumn("Splits", "count")), tuple(rows))
 
 
 def _recalibration_verdict(effects: Sequence[RecalibrationEffect]) -> str:
