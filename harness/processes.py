@@ -179,7 +179,7 @@ class ParentConnection:
 def run_in_subprocess(
     module: str, question: Mapping[str, Any], purpose: str, on_progress: ProgressCallback = lambda _: None
 ) -> Any:
-    """Call a module that serves by `serve_subprocess`, in a process of its own.
+    """Call a module that serves by `answer_parent`, in a process of its own.
 
     Parameters
     ----------
@@ -208,7 +208,7 @@ def run_in_subprocess(
 
 
 def receive_answer(child: ChildProcess, purpose: str, on_progress: ProgressCallback = lambda _: None) -> Any:
-    """Wait for the answer of a child that serves by `serve_subprocess`; parameters and errors of `run_in_subprocess`."""
+    """Wait for the answer of a child that serves by `answer_parent`; parameters and errors of `run_in_subprocess`."""
     reply: Message = {}
     while (message := child.receive()) is not None:
         if "told" in message:
@@ -222,7 +222,7 @@ def receive_answer(child: ChildProcess, purpose: str, on_progress: ProgressCallb
     return reply["answer"]
 
 
-def serve_subprocess(work: Callable[[Message, ProgressCallback], Any]) -> None:
+def answer_parent(work: Callable[[Message, ProgressCallback], Any]) -> None:
     """Answer the one question of the parent, in the child.
 
     Parameters

@@ -32,7 +32,7 @@ LEADERBOARD = "leaderboard.csv"
 #: Columns that the leaderboard must have for its scores to be displayed.
 COLUMNS = {"task", "family", "strategy", "stage", "calibration", "threshold_kind", "objective"}
 DEFAULT_THRESHOLD = "half"  #: value of `threshold_kind` for decisions at 0.5
-REPORTS = ("report.html", "leaderboard.md")  #: the first that exists is named in notes
+REPORT_FILES = ("report.html", "leaderboard.md")  #: the first that exists is named in notes
 FileState: TypeAlias = tuple[int, int] | None  #: size and time of a file; None where it does not exist
 EntryKey: TypeAlias = tuple[str, str, str, str]  #: task, family, strategy, stage
 
@@ -55,7 +55,7 @@ class MergedStudies:
 
         optuna.logging.set_verbosity(optuna.logging.ERROR)
         run = self.store.read_run()
-        report_states = tuple(_file_state(self.store.folder / name) for name in (LEADERBOARD, *REPORTS))
+        report_states = tuple(_file_state(self.store.folder / name) for name in (LEADERBOARD, *REPORT_FILES))
         test_scores = read_test_scores(self.store.folder / LEADERBOARD)
         for cell in run["cells"]:
             path = self.store.journal(cell["id"])
@@ -77,7 +77,7 @@ class MergedStudies:
         import optuna
         from optuna_dashboard import save_note
 
-        report = next((name for name in REPORTS if (self.store.folder / name).exists()), "")
+        report = next((name for name in REPORT_FILES if (self.store.folder / name).exists()), "")
         for name in self.study_names[path]:
             study = optuna.load_study(study_name=name, storage=self.storage)
             save_note(study, study_note(study, cell, run["tasks"][cell["task"]], test_scores, report))

@@ -151,11 +151,11 @@ def analyze_errors(X: Features, schema: Schema, y: Labels, labels: Labels) -> tu
     else:
         positive = schema.classes[1]
         bases = {f"recall of {positive}": y == 1, f"precision of {positive}": labels == 1}
-    analyses = []
+    metric_analyses = []
     for metric, base in bases.items():
         if base.any():
-            analyses.append(_analyze_metric(metric, base, y == labels, list(subgroups.values())))
-    return tuple(analyses)
+            metric_analyses.append(_analyze_metric(metric, base, y == labels, list(subgroups.values())))
+    return tuple(metric_analyses)
 
 
 def _analyze_metric(metric: str, base: Mask, is_correct: Mask, subgroups: list[tuple[str, Mask]]) -> ErrorAnalysis:

@@ -33,7 +33,7 @@ from harness.execution.refit import EntrySpec, FinalModel, final_cell, refit_on_
 from harness.execution.trainer import CellTrainer
 from harness.execution.worker import WorkerContext
 from harness.metrics.calibration import has_known_prior
-from harness.processes import ProgressCallback, run_in_subprocess, serve_subprocess
+from harness.processes import ProgressCallback, answer_parent, run_in_subprocess
 from harness.registry.pickles import unpickle_declarations
 from harness.registry.registry import load_registry
 from harness.registry.task import take
@@ -297,4 +297,4 @@ def _serve_request(arguments: dict[str, Any], on_progress: ProgressCallback) -> 
 
 
 if __name__ == "__main__":
-    serve_subprocess(_serve_request)
+    answer_parent(_serve_request)

@@ -81,13 +81,13 @@ class StepSettings(NamedTuple):
 
 
 @lru_cache(maxsize=CACHE_SIZE)
-def get_compiled(architecture: KerasArchitecture) -> CompiledModel:
+def get_compiled(architecture: KerasArchitecture) -> CompiledPredictor:
     """Return the compiled model of an architecture, which all fits of this process share."""
     _configure_tensorflow()
-    return CompiledModel(architecture)
+    return CompiledPredictor(architecture)
 
 
-class CompiledModel:
+class CompiledPredictor:
     """A Keras model with the state of an optimiser, and compiled functions for an epoch and a prediction.
 
     Parameters

@@ -28,7 +28,7 @@ SOURCE = (
 )
 PORT_VERSION = 1  #: version of this implementation, to be raised when it computes other numbers
 SIZE = 160  #: pixels; ImageNet results are published for 224, which takes twice the arithmetic
-MIN_SIZE = 96  #: pixels
+MIN_IMAGE_SIZE = 96  #: pixels
 FEATURES, IMAGENET_CLASSES = 1280, 1000
 BLOCKS, HEAD, CLASSIFIER = 16, 17, 18  #: numbers of the last block and of the stages above
 EPSILON = 1e-3  #: of batch norm, as in the original
@@ -120,7 +120,7 @@ def working_size(side: int) -> int:
     Photos of 100 pixels (2,062) at 96, 128, 160 and 192: 0.867, 0.889, 0.910, 0.920 on standardised features, 0.960,
     0.968, 0.972, 0.970 on the grid.
     """
-    return min(max(-(-side * 3 // 64) * 32, MIN_SIZE), SIZE)
+    return min(max(-(-side * 3 // 64) * 32, MIN_IMAGE_SIZE), SIZE)
 
 
 def build_frozen(weights: NamedWeights, cut: str, size: int = SIZE) -> Any:

@@ -145,8 +145,8 @@ def unpack(shape: RecurrentShape, flat: Floats) -> RecurrentWeights:
         end = start + prod(array_shape)
         views.append(flat[start:end].reshape(array_shape))
         start = end
-    embedding, *cell_arrays, kernel, bias = views
-    directions = [CellWeights(*cell_arrays[first : first + 3]) for first in range(0, len(cell_arrays), 3)]
+    embedding, *recurrent_arrays, kernel, bias = views
+    directions = [CellWeights(*recurrent_arrays[first : first + 3]) for first in range(0, len(recurrent_arrays), 3)]
     return RecurrentWeights(flat, embedding, directions, kernel, bias)
 
 

@@ -95,9 +95,9 @@ def finite_differences(
         for index in np.ndindex(weights.shape):
             original = weights[index]
             weights[index] = original + step
-            higher = loss(network)
+            loss_above = loss(network)
             weights[index] = original - step
-            derivatives[index] = (higher - loss(network)) / (2 * step)
+            derivatives[index] = (loss_above - loss(network)) / (2 * step)
             weights[index] = original
     return gradient
 
@@ -118,7 +118,7 @@ def describe(lesson: SpiralLesson) -> str:
     return "\n\n".join(map("\n".join, sections))
 
 
-def example_loss(network: ScratchNetwork) -> float:
+def loss_on_example(network: ScratchNetwork) -> float:
     """Return the loss of the example's row."""
     return from_scratch.cross_entropy(
         from_scratch.forward(network, TANH, EXAMPLE_ROW)[-1], EXAMPLE_CLASS, EXAMPLE_WEIGHT
@@ -126,10 +126,10 @@ def example_loss(network: ScratchNetwork) -> float:
 
 
 def example_gradients() -> tuple[ScratchNetwork, ScratchNetwork]:
-    """Return the derivatives of `example_loss`, by backpropagation and by finite differences."""
+    """Return the derivatives of `loss_on_example`, by backpropagation and by finite differences."""
     stages = from_scratch.forward(EXAMPLE_NETWORK, TANH, EXAMPLE_ROW)
     gradient = from_scratch.backward(EXAMPLE_NETWORK, TANH, stages, EXAMPLE_CLASS, EXAMPLE_WEIGHT)
-    return gradient, finite_differences(example_loss, EXAMPLE_NETWORK)
+    return gradient, finite_differences(loss_on_example, EXAMPLE_NETWORK)
 
 
 def _question(lesson: SpiralLesson) -> list[str]:
@@ -168,7 +168,7 @@ def _forward() -> list[str]:
     return [
         *lines,
         f"Probabilities p = softmax(z) = {_vector(p)}: exp of every logit, divided by their sum.",
-        f"Loss = -log p[{true_class}] = -log {p[true_class]:.4f} = {example_loss(EXAMPLE_NETWORK):.4f}",
+        f"Loss = -log p[{true_class}] = -log {p[true_class]:.4f} = {loss_on_example(EXAMPLE_NETWORK):.4f}",
     ]
 
 
@@ -198,12 +198,12 @@ def _backward() -> list[str]:
 
 def _step() -> list[str]:
     gradient, _ = example_gradients()
-    loss = example_loss(EXAMPLE_NETWORK)
+    loss = loss_on_example(EXAMPLE_NETWORK)
     squared_norm = sum(float((array**2).sum()) for array in chain(*gradient))
     table = []
     for rate in (0.01, 0.1, 1.0):
         moved = from_scratch.map_networks(lambda w, g, rate=rate: w - rate * g, EXAMPLE_NETWORK, gradient)
-        table.append(f"   {rate:<6} {loss - rate * squared_norm:15.4f} {example_loss(moved):8.4f}")
+        table.append(f"   {rate:<6} {loss - rate * squared_norm:15.4f} {loss_on_example(moved):8.4f}")
     return [
         "4. ONE STEP OF GRADIENT DESCENT",
         f"Every weight moves against its derivative: w - rate · dw. The loss was {loss:.4f}. The loss after the step, as the gradient",

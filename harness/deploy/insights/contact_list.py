@@ -21,7 +21,7 @@ from harness.deploy.insights.shapley import ShapleyValues, format_feature_value,
 from harness.registry.task import take
 
 #: Contacts that get reasons: by exact contributions, by sampling, and of other data than tables.
-MAX_EXACT, MAX_SAMPLED, MAX_OTHER = 1000, 200, {"text": 100, "image": 12}
+MAX_EXACT, MAX_SAMPLED, MAX_OTHER_ROWS = 1000, 200, {"text": 100, "image": 12}
 MAX_REASONS = 3  #: of each contact
 MIN_CONTRIBUTION = 0.05  #: log-odds below which the factor is written as odds ×1
 MIN_GROUP_SHARE = 0.3  #: share of the largest contribution in a group from which a second column of it is named
@@ -121,11 +121,14 @@ def _explain_contacts(scored: ScoredRows, rows: Positions, seed: int) -> tuple[l
     if not len(rows):
         return [], ""
     if schema.modality != "tabular":
-        X = take(scored.X, rows[: MAX_OTHER[schema.modality]])
+        X = take(scored.X, rows[: MAX_OTHER_ROWS[schema.modality]])
         explained = shapley_values(scored.bundle.predict_proba, schema, X, seed, class_index=1)
         return list(map(describe_shapley_values, explained)), "the same without it"
     if len(scored) < MIN_BACKGROUND:
-        columns, reference = sampled_contributions(scored, rows, seed, to_typical=True), "the typical row of training"
+        columns, reference = (
+            sampled_contributions(scored, rows, seed, against_typical_row=True),
+            "the typical row of training",
+        )
     else:
         exact = exact_contributions(scored, rows[:MAX_EXACT])
         columns = exact or sampled_contributions(scored, rows[:MAX_SAMPLED], seed)

@@ -76,7 +76,7 @@ def summarize_contributions(scored: ScoredRows, seed: int) -> ContributionSummar
 
 
 def sampled_contributions(
-    scored: ScoredRows, rows: npt.NDArray[np.int64], seed: int, *, to_typical: bool = False
+    scored: ScoredRows, rows: npt.NDArray[np.int64], seed: int, *, against_typical_row: bool = False
 ) -> ColumnContributions:
     """Estimate contributions by sampling, for any model.
 
@@ -88,7 +88,7 @@ def sampled_contributions(
         Positions of the rows to explain.
     seed : int
         Seed of the sampling.
-    to_typical : bool, default False
+    against_typical_row : bool, default False
         Compare with the typical row of training instead of 32 scored rows: a few rows have no meaningful average.
 
     Returns
@@ -97,7 +97,7 @@ def sampled_contributions(
         Contributions of at most twice their standard error are 0.
     """
     background: Features | None = None
-    if not to_typical:
+    if not against_typical_row:
         drawn = np.random.default_rng(seed).permutation(len(scored))[:BACKGROUND_ROWS]
         background = scored.X.iloc[drawn]
     bundle, X = scored.bundle, scored.X.iloc[rows]

@@ -253,18 +253,18 @@ def _compare_rules(
     description = "the most profitable share, chosen on other rows"
     rules = [ContactRule(description, _mean_interval(shares), profit, _mean_interval(thresholds))]
     if campaign.max_contacts is not None and contacted and contacted < n:
-        rules.append(_evaluate_rule(LIST_RULE, y, np.arange(n) < contacted, campaign, fixed_size=True))
+        rules.append(_evaluate_rule(LIST_RULE, y, np.arange(n) < contacted, campaign, fixed_contacts=True))
     if campaign.break_even is not None:
         description = f"a contact should pay: probability {campaign.break_even:.3g} or more"
         rules.append(_evaluate_rule(description, y, proba >= campaign.break_even, campaign))
-    rules.append(_evaluate_rule("everybody", y, np.ones(n, dtype=bool), campaign, fixed_size=True))
+    rules.append(_evaluate_rule("everybody", y, np.ones(n, dtype=bool), campaign, fixed_contacts=True))
     return tuple(rules)
 
 
 def _evaluate_rule(
-    description: str, y: Labels, selected: npt.NDArray[np.bool_], campaign: Campaign, *, fixed_size: bool = False
+    description: str, y: Labels, selected: npt.NDArray[np.bool_], campaign: Campaign, *, fixed_contacts: bool = False
 ) -> ContactRule:
-    """Compute the profit of contacting the selected rows; with `fixed_size` the rule selects as many of any other sample.
+    """Compute the profit of contacting the selected rows; with `fixed_contacts` the rule selects as many of any other sample.
 
     Profit is a weighted difference of two shares of all rows: contacted positives and contacts. Its interval combines
     theirs and their correlation (MOVER: Zou, Toward using confidence intervals to compare correlations, 2007), which also
@@ -274,10 +274,10 @@ def _evaluate_rule(
     gain, cost = campaign.gain or 0.0, campaign.cost or 0.0
     hit_share, contact_share = positives / n, contacts / n
     hit_low, hit_high = clopper_pearson_interval(positives, n)
-    contact_low = contact_high = contact_share
+    contact_share_low = contact_share_high = contact_share
     correlation = 0.0
-    if not fixed_size:
-        contact_low, contact_high = clopper_pearson_interval(contacts, n)
+    if not fixed_contacts:
+        contact_share_low, contact_share_high = clopper_pearson_interval(contacts, n)
         if hit_share > 0 and contact_share < 1:
             correlation = math.sqrt(hit_share * (1 - contact_share) / (contact_share * (1 - hit_share)))
 
@@ -286,10 +286,10 @@ def _evaluate_rule(
         return math.sqrt(max(0.0, square))
 
     mean = gain * hit_share - cost * contact_share
-    low = mean - margin(gain * (hit_share - hit_low), cost * (contact_high - contact_share))
-    high = mean + margin(gain * (hit_high - hit_share), cost * (contact_share - contact_low))
+    low = mean - margin(gain * (hit_share - hit_low), cost * (contact_share_high - contact_share))
+    high = mean + margin(gain * (hit_high - hit_share), cost * (contact_share - contact_share_low))
     profit = (PROFIT_ROWS * mean, PROFIT_ROWS * low, PROFIT_ROWS * high)
-    return ContactRule(description, (contact_share, contact_low, contact_high), profit)
+    return ContactRule(description, (contact_share, contact_share_low, contact_share_high), profit)
 
 
 def _best_threshold(proba: Floats, cumulative_profit: Floats) -> float:

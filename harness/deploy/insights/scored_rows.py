@@ -214,10 +214,10 @@ def _score(bundle: Bundle, X: Features) -> tuple[npt.NDArray[np.float64], npt.ND
     np.add.at(sums, positions[tested], held_out.proba[tested])
     counts = np.bincount(positions[tested], minlength=len(keys))
     own_keys = row_keys(X)
-    nearest = np.minimum(np.searchsorted(keys, own_keys), len(keys) - 1)
-    learnt = keys[nearest] == own_keys
-    sealed = learnt & (counts[nearest] > 0)
-    proba[sealed] = sums[nearest[sealed]] / counts[nearest[sealed], None]
+    positions = np.minimum(np.searchsorted(keys, own_keys), len(keys) - 1)
+    learnt = keys[positions] == own_keys
+    sealed = learnt & (counts[positions] > 0)
+    proba[sealed] = sums[positions[sealed]] / counts[positions[sealed], None]
     source[learnt], source[sealed] = LEARNT, HELD_OUT
     return proba, source
 

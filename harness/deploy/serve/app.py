@@ -98,7 +98,7 @@ class Service:
                 raise RequestError(408, f"the body did not come within {BODY_SECONDS:.0f} seconds") from None
             in_thread = len(body) > LARGE_BODY_BYTES
             rows = await _call(in_thread, lambda: parse_body(content_type, body, self.bundle.schema, max_rows))
-        request.scope["monitored"]["rows"] = rows.count
+        request.scope["row_counter"]["rows"] = rows.count
         return rows
 
     @contextmanager

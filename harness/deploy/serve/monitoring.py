@@ -187,7 +187,7 @@ class RequestMonitor:
             await self.app(scope, receive, send)
             return
         started, request_id = time.perf_counter(), _request_id(scope)
-        scope["monitored"] = monitored = {"rows": 0}
+        scope["row_counter"] = row_counter = {"rows": 0}
         status = 0
 
         async def send_monitored(message: Message) -> None:
@@ -209,7 +209,7 @@ class RequestMonitor:
                 await error_response(500, message)(scope, receive, send_monitored)
         finally:
             seconds = time.perf_counter() - started
-            self._record(scope, status or CLIENT_CLOSED_REQUEST, seconds, request_id, monitored["rows"])
+            self._record(scope, status or CLIENT_CLOSED_REQUEST, seconds, request_id, row_counter["rows"])
 
     def _record(self, scope: Scope, status: int, seconds: float, request_id: str, rows: int) -> None:
         path = scope["path"] if scope["path"] in self.paths else "(other)"

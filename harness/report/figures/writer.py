@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TypeAlias, TypeVar
 
 from harness.errors import EvenhandError, StoreError
-from harness.processes import ChildProcess, ProgressCallback, receive_answer, serve_subprocess
+from harness.processes import ChildProcess, ProgressCallback, answer_parent, receive_answer
 from harness.report.content import Figure
 from harness.store.files import remove_file, write_atomic
 from harness.store.store import Store
@@ -178,4 +178,4 @@ def _draw_pickled(message: Mapping[str, str], _on_progress: ProgressCallback) ->
 
 
 if __name__ == "__main__":
-    serve_subprocess(_draw_pickled)
+    answer_parent(_draw_pickled)
