@@ -1,6 +1,6 @@
 """A stored cell fitted again from its record, to see whether the same predictions result. Nothing is written into the run.
 
-It happens in a process of its own, with the threads that a worker has: see `harness.processes.serve_subprocess`.
+It happens in a process of its own, with the threads that a worker has: see `harness.processes.answer_parent`.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from harness.execution.plan import LoadedTask, Request, cell_of, host, versions
 from harness.execution.replay_entry import EntryReplay, refit_entry
 from harness.execution.trainer import CellTrainer
 from harness.execution.worker import WorkerContext
-from harness.processes import ProgressCallback, serve_subprocess
+from harness.processes import ProgressCallback, answer_parent
 from harness.registry.family import Family
 from harness.registry.protocol import EvaluationProtocol
 from harness.registry.registry import suggestion
@@ -308,4 +308,4 @@ def _answer(question: dict[str, Any], _on_progress: ProgressCallback) -> dict[st
 
 
 if __name__ == "__main__":
-    serve_subprocess(_answer)
+    answer_parent(_answer)

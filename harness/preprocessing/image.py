@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from harness.data.sources import wheel_member
-from harness.errors import Unavailable
+from harness.errors import MissingPackageError
 from harness.networks.pretrained import (
     PORT_VERSION,
     SOURCE,
@@ -59,7 +59,7 @@ def augment(images: Images, number: int) -> Images:
 
     Raises
     ------
-    Unavailable
+    MissingPackageError
         If Pillow is not installed.
     """
     if number == 0 or len(images) == 0:
@@ -96,7 +96,7 @@ def _pillow() -> Any:
     try:
         from PIL import Image
     except ImportError as error:
-        raise Unavailable("views of pictures need Pillow: python -m pip install 'evenhand[images]'") from error
+        raise MissingPackageError("views of pictures need Pillow: python -m pip install 'evenhand[images]'") from error
     return Image
 
 
