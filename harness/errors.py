@@ -2,23 +2,45 @@
 
 
 class EvenhandError(Exception):
-    """An error that a user can correct: the message says what was expected, what was found and what to do."""
+    """An error that a user can correct: the message says what was expected, what was found and what to do.
+
+    Attributes
+    ----------
+    code : str
+        Name of the kind of error as it is stored with a skip or a failure; does not change between versions.
+    """
+
+    code = "error"
 
 
 class UnknownNameError(EvenhandError):
     """A name that nothing is registered under."""
 
+    code = "unknown_name"
+
 
 class DeclarationError(EvenhandError):
     """A declaration that contradicts itself or another one."""
+
+    code = "invalid_declaration"
 
 
 class DataError(EvenhandError):
     """Data that cannot be used as they are."""
 
+    code = "unusable_data"
+
 
 class Unavailable(EvenhandError):  # noqa: N818 -- no error: a reason to skip
     """Data or a package that is not available: the reason, and how to get it."""
+
+    code = "unavailable_data"
+
+
+class MissingPackageError(Unavailable):
+    """A package that is not installed: what needs it, and how to install it."""
+
+    code = "missing_package"
 
 
 class Inapplicable(EvenhandError):  # noqa: N818 -- a property of the combination, not an error
@@ -26,6 +48,8 @@ class Inapplicable(EvenhandError):  # noqa: N818 -- a property of the combinatio
 
     With `always`, no other configuration could either, so that the cell ends here.
     """
+
+    code = "inapplicable"
 
     def __init__(self, reason: str, *, always: bool = False) -> None:
         super().__init__(reason)
@@ -44,3 +68,10 @@ def failure(error: BaseException) -> str:
     """One line about an error: the message of an `EvenhandError`, type and message of any other."""
     text = " ".join(str(error).split())
     return text if isinstance(error, EvenhandError) else f"{type(error).__name__}: {text}"[:500]
+
+
+def failure_code(error: BaseException) -> str:
+    """The code of an error: that of an `EvenhandError`, `out_of_memory` or `unexpected_error`."""
+    if isinstance(error, EvenhandError):
+        return error.code
+    return "out_of_memory" if isinstance(error, MemoryError) else "unexpected_error"
