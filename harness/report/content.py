@@ -47,11 +47,17 @@ class ReportCell:
         Whether it is the best of its column.
     mark : str, default ""
         A sign before it, such as ≈ for what is not significantly different from the best.
+    format : ColumnFormat, optional
+        How it is written; as the other cells of its column by default.
+    digits : int, optional
+        Its decimals; those of its column by default.
     """
 
     value: CellValue
     best: bool = False
     mark: str = ""
+    format: ColumnFormat | None = None
+    digits: int | None = None
 
 
 @dataclass(frozen=True)

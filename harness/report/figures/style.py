@@ -13,7 +13,7 @@ from functools import wraps
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any, NamedTuple, ParamSpec, TypeAlias
 
-from harness.report.render.markdown import replace_control_characters
+from harness.report.render.cells import replace_control_characters
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -11,6 +11,7 @@ from harness.evaluation.significance import Estimate
 from harness.report.content import CellValue, ColumnFormat, MeanInterval, ReportCell, ReportColumn, ReportTable
 
 MISSING = "–"
+CONTROL_CHARACTERS = re.compile(r"[\x00-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069]")
 
 
 def format_number(value: float, digits: int = 3) -> str:
@@ -89,11 +90,12 @@ def p_text(p: float, *, below: str = "< ") -> str:
     return f"{below}0.001" if p < 0.001 else format_number(p)
 
 
-def percent_text(share: float) -> str:
-    """Write a share in whole per cent; never 0 or 100 where it is not that."""
-    if 0 < share < 0.005 or 0.995 < share < 1:
-        return f"{100 * share:.1f} %"
-    return f"{100 * share:.0f} %"
+def percent_text(share: float, digits: int = 0) -> str:
+    """Write a share in per cent; with a decimal more where it would be rounded to 0 or 100 without being that."""
+    text = format_number(100 * share, digits)
+    if 0 < share < 1 and float(text) in (0, 100):
+        text = format_number(100 * share, digits + 1)
+    return f"{text} %"
 
 
 def estimate_text(estimate: Estimate, *, signed: bool = False, digits: int = 3) -> str:
@@ -116,28 +118,36 @@ def as_cell(cell: CellValue | ReportCell) -> ReportCell:
     return cell if isinstance(cell, ReportCell) else ReportCell(cell)
 
 
-def format_value(column: ReportColumn, value: CellValue) -> str:
-    """Format a value as the column says.
+def replace_control_characters(text: str) -> str:
+    """Replace control characters and those that change the reading direction, and join the words by single spaces."""
+    return CONTROL_CHARACTERS.sub("�", " ".join(str(text).split()))
+
+
+def format_value(column: ReportColumn, cell: CellValue | ReportCell) -> str:
+    """Format the value of a cell as its column says, or as the cell does.
 
     Parameters
     ----------
     column : ReportColumn
         The column.
-    value : str, float, MeanInterval or None
-        The value; texts stay as they are.
+    cell : str, float, MeanInterval, None or ReportCell
+        The value; texts stay as they are, on one line.
 
     Returns
     -------
     str
-        Plain text; a dash where there is nothing.
+        Plain text without mark and emphasis; a dash where there is nothing.
     """
+    wrapped = as_cell(cell)
+    value, number_format = wrapped.value, wrapped.format or column.format
+    digits = column.digits if wrapped.digits is None else wrapped.digits
     if isinstance(value, str):
-        return value
+        return replace_control_characters(value)
     if isinstance(value, MeanInterval):
-        return format_interval(value.mean, value.half_width, signed=column.format == "change", digits=column.digits)
+        return format_interval(value.mean, value.half_width, signed=number_format == "change", digits=digits)
     if value is None or math.isnan(value):
         return MISSING
-    return NUMBER_FORMATS[column.format](value, column.digits)
+    return NUMBER_FORMATS[number_format](value, digits)
 
 
 #: How numbers are written, by the format of their column.
@@ -147,7 +157,7 @@ NUMBER_FORMATS: dict[ColumnFormat, Callable[[float, int], str]] = {
     "change": lambda number, digits: format_interval(number, math.nan, signed=True, digits=digits),
     "count": lambda number, _digits: f"{number:,.0f}",
     "quantity": lambda number, _digits: format_quantity(number),
-    "percent": lambda share, digits: f"{format_number(100 * share, digits)} %",
+    "percent": percent_text,
     "p_value": lambda p, _digits: p_text(p),
 }
 
@@ -155,17 +165,16 @@ NUMBER_FORMATS: dict[ColumnFormat, Callable[[float, int], str]] = {
 def format_cell(column: ReportColumn, cell: CellValue | ReportCell) -> str:
     """Format a cell with its mark, without emphasis."""
     wrapped = as_cell(cell)
-    text = format_value(column, wrapped.value)
+    text = format_value(column, wrapped)
     return f"{wrapped.mark} {text}" if wrapped.mark else text
 
 
 def right_aligned(table: ReportTable) -> list[bool]:
-    """Whether each column is aligned to the right: those of numbers are, where at least one cell has one."""
+    """Whether each column is aligned to the right: those of numbers are, unless all of their cells are empty."""
     aligned = []
     for position, column in enumerate(table.columns):
-        values = [as_cell(row[position]).value for row in table.rows]
-        has_number = any(not isinstance(value, str) and value is not None for value in values)
-        aligned.append(column.format != "text" and has_number)
+        texts = [format_value(column, row[position]) for row in table.rows]
+        aligned.append(column.format != "text" and not set(texts) <= {MISSING, ""})
     return aligned
 
 
@@ -186,5 +195,5 @@ def format_rows(table: ReportTable) -> list[list[str]]:
 
 
 def headings(table: ReportTable) -> Sequence[str]:
-    """The headings of the columns."""
-    return [column.heading for column in table.columns]
+    """The headings of the columns, on one line each."""
+    return [replace_control_characters(column.heading) for column in table.columns]

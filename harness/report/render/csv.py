@@ -8,7 +8,7 @@ import math
 from collections.abc import Iterable, Sequence
 
 from harness.report.content import CellValue, MeanInterval, ReportCell, ReportColumn, ReportTable
-from harness.report.render.cells import as_cell, filled_rows
+from harness.report.render.cells import as_cell, filled_rows, headings, replace_control_characters
 
 FORMULA_PREFIXES = ("=", "+", "-", "@", "\t", "\r")  #: characters with which the formulas of spreadsheets begin
 
@@ -56,9 +56,9 @@ def render_table(table: ReportTable) -> str:
     """
     rows = filled_rows(table)
     columns: list[list[str]] = []
-    for position, column in enumerate(table.columns):
-        heading = column.heading or f"column {position + 1}"
-        columns += _render_column(column, heading, [as_cell(row[position]) for row in rows])
+    for position, (column, heading) in enumerate(zip(table.columns, headings(table), strict=True)):
+        cells = [as_cell(row[position]) for row in rows]
+        columns += _render_column(column, heading or f"column {position + 1}", cells)
     return format_csv(zip(*columns, strict=True))
 
 
@@ -79,7 +79,7 @@ def _render_column(column: ReportColumn, heading: str, cells: Sequence[ReportCel
 
 def _plain_value(value: CellValue, scale: float) -> str:
     if isinstance(value, str):
-        return value
+        return replace_control_characters(value)
     if value is None or isinstance(value, MeanInterval):
         return ""
     return _plain_number(value * scale)

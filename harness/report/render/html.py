@@ -17,7 +17,6 @@ from markdown_it.token import Token
 from harness.report.content import CellValue, ReportCell, ReportColumn, ReportTable
 from harness.report.render import csv
 from harness.report.render.cells import as_cell, format_cell, format_value, headings, right_aligned
-from harness.report.render.markdown import replace_control_characters
 
 NUMBER = re.compile(
     r"(?P<mean>[+−-]?\d[\d,]*(\.\d+)?(e[+-]?\d+)?)( ± (?P<half_width>\d[\d,]*(\.\d+)?))?(?P<percent> ?%)?"
@@ -103,7 +102,7 @@ def table_block(table: ReportTable, caption: str) -> HtmlTable:
 
 def _html_cell(column: ReportColumn, cell: CellValue | ReportCell) -> TableCell:
     wrapped = as_cell(cell)
-    html = _breakable(replace_control_characters(format_value(column, wrapped.value)))
+    html = _breakable(format_value(column, wrapped))
     if wrapped.best:
         html = f"<strong>{html}</strong>"
     if wrapped.mark:

@@ -9,17 +9,11 @@ from collections.abc import Collection, Iterable, Sequence
 
 from harness.metrics.metric import Metric
 from harness.report.content import CellValue, Figure, Part, ReportCell, ReportColumn, ReportTable
-from harness.report.render.cells import as_cell, format_value, headings, right_aligned
+from harness.report.render.cells import as_cell, format_value, headings, replace_control_characters, right_aligned
 
 MAX_VISIBLE_ROWS = 15
-CONTROL_CHARACTERS = re.compile(r"[\x00-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069]")
 DIGIT = re.compile(r"\d")
 NUMBER = re.compile(r"(\*\*)?(≈ |≈ \*\*)?[−+]?\d[\d,./]*(?![^\s*±])|[–†]?$")
-
-
-def replace_control_characters(text: str) -> str:
-    """Replace control characters and those that change the reading direction, and join the words by single spaces."""
-    return CONTROL_CHARACTERS.sub("�", " ".join(str(text).split()))
 
 
 def escape(text: str) -> str:
@@ -210,7 +204,8 @@ def render_table(table: ReportTable) -> str:
     str
         Aligned lines; the best of a column is bold. Of a foldable table the rows after the first 15 are collapsed.
     """
-    header = list(map(escape, headings(table)))
+    # Within a table a hash sign begins no heading.
+    header = [escape(heading).replace(r"\#", "#") for heading in headings(table)]
     rows = [list(map(_markdown_cell, table.columns, row)) for row in table.rows]
     numeric = right_aligned(table)
     if not table.foldable or len(rows) <= MAX_VISIBLE_ROWS:
@@ -223,7 +218,7 @@ def render_table(table: ReportTable) -> str:
 def _markdown_cell(column: ReportColumn, cell: CellValue | ReportCell) -> str:
     """A cell, escaped where it is a text, bold where it is the best."""
     wrapped = as_cell(cell)
-    text = format_value(column, wrapped.value)
+    text = format_value(column, wrapped)
     if isinstance(wrapped.value, str):
         text = escape(text)
     if wrapped.best:
