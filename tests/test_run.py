@@ -17,6 +17,7 @@ import psutil
 import pytest
 from conftest import LONGEST_WAIT, cell, cell_data, marked_table, wait_until
 
+import evenhand
 from harness.registry.protocol import EvaluationProtocol
 from harness.store.store import Store
 
@@ -40,6 +41,7 @@ SMALL = [
     "3",
     "--inner-folds",
     "2",
+    "--no-report",
 ]
 
 
@@ -70,8 +72,8 @@ def finish(*words, **options):
 
 
 def table(out):
-    """The leaderboard without its timing columns, as bytes."""
-    frame = pd.read_csv(out / "leaderboard.csv", dtype=str)
+    """The leaderboard without its timing columns, as text."""
+    frame = evenhand.open_run(out).leaderboard()
     return frame.drop(columns=[c for c in frame if c.removesuffix("_sd") in TIMING]).to_csv(index=False)
 
 
@@ -170,7 +172,7 @@ def test_the_floor_is_always_there_and_every_cell_says_what_it_did(reference):
 
 def test_first_interrupt_finishes_what_is_in_flight_and_writes_the_tables(customers, reference, tmp_path):
     out = tmp_path / "interrupted"
-    words = command(customers, "--target", "churned", *SMALL, "--jobs", 1, "--out", out)
+    words = command(customers, "--target", "churned", *SMALL, "--report", "--jobs", 1, "--out", out)
     process = subprocess.Popen(words, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True)
     for line in process.stderr:
         if " ok " in line:
@@ -280,7 +282,7 @@ def test_a_changed_space_reruns_its_cells_and_no_others(customers, tmp_path):
                         encodings={"tabular": "one_hot"})
         """
     )
-    words = "--plugin mine.py --family mine --family logistic_regression --strategy none --trials 2 --folds 2 --out out"
+    words = "--plugin mine.py --family mine --family logistic_regression --strategy none --trials 2 --folds 2 --no-report --out out"
     call = [customers, "--target", "churned", *words.split()]
     plugin.write_text(text.replace("HIGH", "10.0"))
     assert finish(*call, cwd=tmp_path).returncode == 0
@@ -313,6 +315,7 @@ def test_cells_of_other_rows_are_no_longer_part_of_a_run(tmp_path):
         2,
         "--strategy",
         "none",
+        "--no-report",
         "--out",
         "out",
     ]
@@ -325,7 +328,7 @@ def test_cells_of_other_rows_are_no_longer_part_of_a_run(tmp_path):
     assert finish(*call, *both[:2], cwd=tmp_path).returncode == 0
     planned = Store(tmp_path / "out").read_run()["cells"]
     assert {cell["family"] for cell in planned} == {"logistic_regression", "majority"}
-    assert "gradient_boosting" not in (tmp_path / "out" / "leaderboard.csv").read_text()
+    assert "gradient_boosting" not in table(tmp_path / "out")
 
 
 def test_a_finished_cell_stands_when_its_package_has_gone(registry, tmp_path):
@@ -362,7 +365,9 @@ def test_on_a_terminal_the_run_is_shown_live(customers, tmp_path):
     main, terminal = pty.openpty()
     words = command(customers, "--target", "churned", "--family", "logistic_regression", "--trials", 2, "--folds", 2)
     process = subprocess.Popen(
-        [*words, "--strategy", "none", "--out", tmp_path / "out"], stdout=subprocess.DEVNULL, stderr=terminal
+        [*words, "--strategy", "none", "--no-report", "--out", tmp_path / "out"],
+        stdout=subprocess.DEVNULL,
+        stderr=terminal,
     )
     os.close(terminal)
     shown = b""

@@ -54,6 +54,9 @@ def run(  # noqa: PLR0913, PLR0917 -- the options of a command line are one list
     tensorboard: Annotated[
         bool, typer.Option("--tensorboard", help="Write the networks' curves as TensorBoard logs too.")
     ] = False,
+    write_report: Annotated[
+        bool, typer.Option("--report/--no-report", help="Write tables, figures and the page at the end.")
+    ] = True,
     quiet: Annotated[bool, typer.Option("--quiet", help="Show no progress.")] = False,
 ) -> None:
     """Run a benchmark, or continue it: the same command on the same --out executes the cells that are still missing.
@@ -100,6 +103,7 @@ def run(  # noqa: PLR0913, PLR0917 -- the options of a command line are one list
         retry=parse_statuses(retry),
         tensorboard=tensorboard,
         quiet=quiet,
+        report=write_report,
     )
     store = Store(out or default_folder(typed, request))
     finished = run_session(request, registry, store, options)
