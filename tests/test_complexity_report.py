@@ -23,7 +23,7 @@ from harness.report.figures.training import convergence_figure
 from harness.report.figures.writer import file_name
 from harness.report.sections.suitability import suitability, suitability_sections
 from harness.report.sections.training import complexity_table, loss_curves
-from harness.report.write import write_report
+from harness.report.write import write_leaderboard, write_report
 from harness.store.store import Store
 
 #: `bayes` takes tables but no pictures.
@@ -95,7 +95,7 @@ def test_the_best_entry_is_on_the_front_of_every_cost_that_is_known(store):
 
 
 def test_parameters_and_size_are_columns_of_the_leaderboard(store):
-    board = pd.read_csv(write_report(store, METRIC).csv)
+    board = pd.read_csv(write_leaderboard(store, METRIC).csv)
     line = board[(board.task == "tumours") & (board.entry == "bayes/none/tuned")].iloc[0]
     assert (line.parameters, line.model_bytes) == (99, 99 * 4 + 500)
     assert board[board.family == "majority"][["parameters", "model_bytes"]].isna().all(axis=None)
@@ -151,7 +151,7 @@ def test_a_line_is_that_of_the_whole_entry():
 
 
 def test_the_best_families_of_each_kind_are_named_and_one_that_does_not_take_it_is_not(kinds):
-    text = write_report(kinds, METRIC).markdown.read_text(encoding="utf-8")
+    text = write_leaderboard(kinds, METRIC).markdown.read_text(encoding="utf-8")
     assert "- tabular, 1 task: logistic_regression (1.0) and bayes (2.0)" in text
     assert "- image, 1 task: logistic_regression (1.0)\n" in text
 
@@ -212,7 +212,7 @@ def test_a_picture_s_file_has_a_plain_name_whatever_its_task_is_called():
 
 def test_hostile_names_are_drawn_as_they_are(tmp_path):
     store = with_curves(tmp_path / "run", [replace(tumours("a$|$b", splits=1), classes=("$No", "Yes$"))])
-    assert len(re.findall(r"!\[", write_report(store, METRIC).markdown.read_text(encoding="utf-8"))) == 3
+    assert len(re.findall(r"!\[", write_leaderboard(store, METRIC).markdown.read_text(encoding="utf-8"))) == 3
 
 
 def test_losses_over_several_magnitudes_have_plain_numbers_at_their_axis():

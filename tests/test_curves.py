@@ -17,7 +17,7 @@ from harness.evaluation.training import NetworkFit, collect_training
 from harness.execution.trainer import Curves, epoch_of
 from harness.report.content import Figure
 from harness.report.sections.training import task_sections, training_parts
-from harness.report.write import write_report
+from harness.report.write import write_leaderboard
 from harness.store.store import Store
 
 TUNED = Entry("bayes", "none", "tuned")
@@ -40,7 +40,7 @@ def training(store, scores):
 
 @pytest.fixture(scope="module")
 def markdown(store) -> str:
-    return write_report(store, METRIC).markdown.read_text(encoding="utf-8")
+    return write_leaderboard(store, METRIC).markdown.read_text(encoding="utf-8")
 
 
 @pytest.fixture
@@ -178,7 +178,7 @@ def test_curves_without_watched_rows_have_no_validation_figures():
 
 
 def test_a_run_without_curves_says_nothing_of_training(tmp_path):
-    text = write_report(write_run(tmp_path / "run", [tumours()]), METRIC).markdown.read_text(encoding="utf-8")
+    text = write_leaderboard(write_run(tmp_path / "run", [tumours()]), METRIC).markdown.read_text(encoding="utf-8")
     assert "### Training of networks" not in text
     assert "### Complexity against quality" in text
 
@@ -186,7 +186,7 @@ def test_a_run_without_curves_says_nothing_of_training(tmp_path):
 def test_curves_that_cannot_be_read_are_said_to_be_missing_and_the_others_stay(copy):
     record = next(r for r in copy.records() if (r.task, r.family, r.strategy) == ("tumours", "bayes", "none"))
     (copy.cell_folder(record.id) / "history.npz").write_bytes(b"no curves")
-    text = write_report(copy, METRIC).markdown.read_text(encoding="utf-8")
+    text = write_leaderboard(copy, METRIC).markdown.read_text(encoding="utf-8")
     assert re.search(r"No curves of 1 cell: .*SHA-256 differs", text)
     assert len(collect_training(copy, collect_scores(copy, METRIC)).entries["tumours", TUNED].fits) == 3
 

@@ -26,7 +26,7 @@ from harness.report.render.markdown import bold_best, escape, format_table
 from harness.report.sections.cross_task_table import cross_task_summary
 from harness.report.sections.imbalance import strategy_table, strategy_verdict
 from harness.report.sections.ranking import headline, method_table, model_table, network_tables
-from harness.report.write import write_report
+from harness.report.write import write_leaderboard, write_report
 from harness.store.store import Store
 
 METRIC = {metric.name: metric for metric in METRICS}
@@ -45,12 +45,12 @@ def scores(store) -> Scores:
 
 @pytest.fixture(scope="module")
 def markdown(store) -> str:
-    return write_report(store, METRIC).markdown.read_text(encoding="utf-8")
+    return write_leaderboard(store, METRIC).markdown.read_text(encoding="utf-8")
 
 
 @pytest.fixture(scope="module")
 def board(store) -> pd.DataFrame:
-    return pd.read_csv(write_report(store, METRIC).csv, keep_default_na=False, na_values=[""])
+    return pd.read_csv(write_leaderboard(store, METRIC).csv, keep_default_na=False, na_values=[""])
 
 
 @pytest.fixture(scope="module")
@@ -95,7 +95,7 @@ def tables(text: str) -> list[list[list[str]]]:
 
 def test_columns_are_the_promised_ones_and_metrics_from_elsewhere_come_last(copy):
     extra = Metric(name="hits", compute=lambda p: float(np.trace(p.confusion)), metric_type="decision")
-    columns = pd.read_csv(write_report(copy, METRIC | {"hits": extra}).csv).columns.tolist()
+    columns = pd.read_csv(write_leaderboard(copy, METRIC | {"hits": extra}).csv).columns.tolist()
     who = ["task", "entry", "family", "strategy", "stage", "calibration", "threshold_kind", "folds", "status"]
     names = [*METRIC_COLUMNS, "threshold", "fit_seconds", "predict_us_per_row", "trials", "parameters", "model_bytes"]
     ranked = [
@@ -136,7 +136,7 @@ def test_threshold_moves_decisions_and_nothing_else(board):
 
 
 def test_numbers_have_six_significant_digits(store):
-    with write_report(store, METRIC).csv.open(newline="") as file:
+    with write_leaderboard(store, METRIC).csv.open(newline="") as file:
         rows = list(csv.DictReader(file))
     words = {*KEY_COLUMNS, "objective", "tied", "positive"}
     numbers = [cell for row in rows for name, cell in row.items() if name not in words and cell]
@@ -257,7 +257,7 @@ def test_an_objective_that_is_gone_is_named_and_the_usual_one_ranks(copy):
     run = copy.read_run()
     run["tasks"]["tumours"]["objective"] = "profit"
     copy.write_run(run)
-    text = write_report(copy, METRIC).markdown.read_text(encoding="utf-8")
+    text = write_leaderboard(copy, METRIC).markdown.read_text(encoding="utf-8")
     assert "The search was after profit, which no metric of this installation is named." in text
     assert "is first by average precision (AP)" in text
 
@@ -480,7 +480,7 @@ def test_protocol_names_what_it_takes_to_do_it_again(markdown):
 
 def test_hostile_names_are_text(tmp_path):
     hostile = replace(tumours("a|b`<script>*"), classes=("<b>No", "Y|es\n# 1"))
-    text = write_report(write_run(tmp_path / "run", [hostile]), METRIC).markdown.read_text(encoding="utf-8")
+    text = write_leaderboard(write_run(tmp_path / "run", [hostile]), METRIC).markdown.read_text(encoding="utf-8")
     assert "<script>" not in text
     assert "<b>" not in text
     assert "\n# 1" not in text
@@ -518,7 +518,7 @@ def test_names_stay_readable():
 
 
 def test_summary_is_short(store):
-    text = write_report(store, METRIC).summary
+    text = write_leaderboard(store, METRIC).summary
     assert all(part.count("\n") <= 14 for part in text.split("\n\n"))
     assert "tumours: logistic_regression/none/tuned is first" in text
     assert "**" not in text
@@ -577,10 +577,10 @@ def test_other_costs_make_figures_of_probabilities_anew_that_look_at_costs(copy)
 
 
 def test_with_derived_figures_no_predictions_are_read(copy):
-    first = write_report(copy, METRIC).csv.read_bytes()
+    first = write_leaderboard(copy, METRIC).csv.read_bytes()
     for path in copy.folder.glob("cells/*/predictions.npz"):
         path.write_bytes(b"nobody reads this")
-    assert write_report(copy, METRIC).csv.read_bytes() == first
+    assert write_leaderboard(copy, METRIC).csv.read_bytes() == first
 
 
 def test_predictions_that_went_away_are_said_with_derived_figures_as_without(copy):
@@ -592,7 +592,7 @@ def test_predictions_that_went_away_are_said_with_derived_figures_as_without(cop
     said = files.markdown.read_text(encoding="utf-8")
     assert "predictions.npz: No such file" in said
     shutil.rmtree(copy.folder / "derived")
-    assert write_report(copy, METRIC).markdown.read_text(encoding="utf-8") == said
+    assert write_leaderboard(copy, METRIC).markdown.read_text(encoding="utf-8") == said
 
 
 def spoilt(store, record, **changed):
@@ -605,7 +605,7 @@ def test_a_cell_with_probabilities_that_are_no_numbers_costs_that_cell_only(copy
     record = cells(copy, "tumours", "logistic_regression", "none")[0]
     test = copy.predictions(record).test
     spoilt(copy, record, test=test | {"tuned": np.full_like(test["tuned"], np.nan)})
-    board = pd.read_csv(write_report(copy, METRIC).csv)
+    board = pd.read_csv(write_leaderboard(copy, METRIC).csv)
     assert line(board, "tumours", NONE_TUNED.name).status == "ok 3, failed 1"
     assert line(board, "tumours", "bayes/none/tuned").status == "ok"
     assert "the probabilities of tuned are not all numbers" in (copy.folder / "leaderboard.md").read_text()
@@ -616,7 +616,7 @@ def test_a_cell_with_other_classes_costs_that_cell_only(copy):
     stored = copy.predictions(record)
     three = [{stage: np.pad(p, ((0, 0), (0, 1))) for stage, p in said.items()} for said in (stored.test, stored.inner)]
     spoilt(copy, record, test=three[0], inner=three[1])
-    board = pd.read_csv(write_report(copy, METRIC).csv)
+    board = pd.read_csv(write_leaderboard(copy, METRIC).csv)
     assert line(board, "tumours", NONE_TUNED.name).status == "ok 3, failed 1"
     assert "are of 3 classes, not of 2" in (copy.folder / "leaderboard.md").read_text()
 
@@ -630,7 +630,7 @@ def test_a_cell_that_cannot_be_read_costs_that_cell_only(copy, damage):
     else:
         shutil.rmtree(folder)
         folder.write_text("no folder")
-    board = pd.read_csv(write_report(copy, METRIC).csv)
+    board = pd.read_csv(write_leaderboard(copy, METRIC).csv)
     assert line(board, "tumours", NONE_TUNED.name).status == "ok 3, failed 1"
     assert f"cannot read {folder / 'record.json'}" in (copy.folder / "leaderboard.md").read_text()
 
@@ -639,7 +639,7 @@ def test_predictions_that_are_not_what_the_record_vouches_for_count_as_failed(co
     shutil.rmtree(copy.folder / "derived", ignore_errors=True)
     record = cells(copy, "tumours", "logistic_regression", "none")[0]
     (copy.cell_folder(record.id) / "predictions.npz").write_bytes(b"no predictions")
-    board = pd.read_csv(write_report(copy, METRIC).csv)
+    board = pd.read_csv(write_leaderboard(copy, METRIC).csv)
     assert line(board, "tumours", NONE_TUNED.name).status == "ok 3, failed 1"
     assert "SHA-256 differs" in (copy.folder / "leaderboard.md").read_text()
 
@@ -649,7 +649,7 @@ def test_a_record_of_other_data_or_declarations_does_not_count(copy):
     for cell in run["cells"]:
         cell["key"] += "of another space" if cell["family"] == "bayes" else ""
     copy.write_run(run)
-    board = pd.read_csv(write_report(copy, METRIC).csv)
+    board = pd.read_csv(write_leaderboard(copy, METRIC).csv)
     assert line(board, "tumours", "bayes/none/tuned").status == "missing 4"
 
 
@@ -682,7 +682,7 @@ def test_a_metric_that_fails_costs_its_own_column_and_is_named_in_one_line(copy,
     message = r"metric 'broken' fails on \w+/.*: ZeroDivisionError: division by zero"
     assert all(re.fullmatch(message, reason) for reason in scores.metric_failures["broken"])
     for _ in range(2):  # the second report computes only what failed
-        text = write_report(copy, METRIC | {"broken": broken}).markdown.read_text(encoding="utf-8")
+        text = write_leaderboard(copy, METRIC | {"broken": broken}).markdown.read_text(encoding="utf-8")
         assert len(re.findall(r"metric failed \| metric 'broken' fails on .*ZeroDivisionError", text)) == 1
 
 
@@ -702,7 +702,7 @@ def test_a_metric_that_writes_into_predictions_falsifies_no_other(copy):
 def test_an_objective_that_fails_leaves_a_report(copy):
     objective = collect_scores(copy, METRIC).objective("tumours").name
     broken = replace(METRIC[objective], compute=lambda _: 1 / 0, version=99)
-    text = write_report(copy, METRIC | {objective: broken}).markdown.read_text(encoding="utf-8")
+    text = write_leaderboard(copy, METRIC | {objective: broken}).markdown.read_text(encoding="utf-8")
     assert f"metric '{objective}' fails on" in text.replace("\\_", "_")
 
 

@@ -25,7 +25,7 @@ from harness.report.sections.ranking import (
     unchanged_defaults,
     verdict,
 )
-from harness.report.write import write_report
+from harness.report.write import write_leaderboard, write_report
 from harness.store.store import Store
 
 METRIC = {metric.name: metric for metric in METRICS}
@@ -72,7 +72,7 @@ def search_kept_the_default(store: Store, family: str, strategy: str) -> Store:
 
 
 def markdown(store: Store) -> str:
-    return write_report(store, METRIC).markdown.read_text(encoding="utf-8")
+    return write_leaderboard(store, METRIC).markdown.read_text(encoding="utf-8")
 
 
 def section(text: str, name: str) -> str:
@@ -159,7 +159,7 @@ def test_a_majority_row_alone_is_not_counted_for_it_has_nothing_to_search(store)
 def test_rank_and_interval_are_those_of_the_ranking(store):
     store = search_kept_the_default(store, "bayes", "class_weight")
     ranking = rank(collect_scores(store, METRIC), "tumours")
-    board = pd.read_csv(write_report(store, METRIC).csv)
+    board = pd.read_csv(write_leaderboard(store, METRIC).csv)
     rows = board[board.threshold_kind == "tuned"].set_index("entry")
     for place in ranking.entries:
         row = rows.loc[place.entry.name]
@@ -175,7 +175,7 @@ def test_rank_and_interval_are_those_of_the_ranking(store):
 
 
 def test_a_default_entry_took_one_trial_and_no_search(store):
-    board = pd.read_csv(write_report(store, METRIC).csv)
+    board = pd.read_csv(write_leaderboard(store, METRIC).csv)
     of = board[board.family == "bayes"].groupby("stage").trials
     assert of.unique().to_dict() == {"default": [1], "tuned": [3], "chosen": [6]}
 
@@ -214,20 +214,20 @@ def test_several_classes_have_a_results_summary_of_their_own_shape(digits):
 
 
 def test_f1_as_the_objective_has_one_column_that_names_its_threshold(store):
-    text = write_report(changed(store, objective="f1"), METRIC).summary
+    text = write_leaderboard(changed(store, objective="f1"), METRIC).summary
     header = next(row for row in text.splitlines() if "Entry" in row)
     assert re.split(r"\s{2,}", header.strip()) == ["#", "Entry", "F1 at 0.5", "Status"]
 
 
 def test_of_several_classes_the_most_probable_is_taken_so_no_threshold_is_named(digits):
-    header = next(row for row in write_report(digits, METRIC).summary.splitlines() if "Entry" in row)
+    header = next(row for row in write_leaderboard(digits, METRIC).summary.splitlines() if "Entry" in row)
     assert re.split(r"\s{2,}", header.strip()) == ["#", "Entry", "ROC AUC", "F1", "Status"]
 
 
 def test_what_failed_is_in_the_terminal_too(tmp_path):
     lost = {("tumours", "bayes", "class_weight", fold): ("failed", "singular") for fold in range(3)}
     lost |= {("tumours", "bayes", "class_weight", 3): ("timeout", "slow"), ("tumours", "bayes", "none", 0): None}
-    text = write_report(write_run(tmp_path / "run", [tumours()], lost), METRIC).summary
+    text = write_leaderboard(write_run(tmp_path / "run", [tumours()], lost), METRIC).summary
     assert "Without any ok cell: bayes/class_weight (failed 3, timeout 1)\n" in text
     assert text.endswith("5 of 28 cells are not ok (failed 3, timeout 1, missing 1): see Failures in leaderboard.md")
 
@@ -248,8 +248,8 @@ def test_a_run_in_which_everything_failed_does_not_say_that_nothing_was_tried(tm
 
 
 def test_a_run_without_failures_does_not_speak_of_them(store):
-    assert "not ok" not in write_report(store, METRIC).summary
-    assert "any ok cell" not in write_report(store, METRIC).summary
+    assert "not ok" not in write_leaderboard(store, METRIC).summary
+    assert "any ok cell" not in write_leaderboard(store, METRIC).summary
 
 
 def test_the_terminal_shows_names_as_they_are():

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from harness.evaluation.ranking import rank
 from harness.evaluation.score_collection import collect_scores
 from harness.metrics.metric import Metric
-from harness.report.content import Evidence, Figure
+from harness.report.content import Evidence, Figure, Section
 from harness.report.figures.writer import draw_all, is_report_file, read_index
 from harness.report.html_report import build_page, collect_sections
 from harness.report.leaderboard import leaderboard, leaderboard_csv
@@ -22,13 +22,43 @@ from harness.store.store import Store
 
 
 @dataclass(frozen=True)
-class ReportFiles:
-    """The paths of the files of a report, and the short summary that a terminal shows."""
+class LeaderboardFiles:
+    """The paths of `leaderboard.md` and `leaderboard.csv`, and the short summary that a terminal shows."""
 
     markdown: Path
     csv: Path
-    page: Path
     summary: str
+
+
+@dataclass(frozen=True)
+class ReportFiles(LeaderboardFiles):
+    """The files of a report: the leaderboard, and the path of the page."""
+
+    page: Path
+
+
+def write_leaderboard(store: Store, metrics: Mapping[str, Metric]) -> LeaderboardFiles:
+    """Write `leaderboard.md` and `leaderboard.csv` from what is stored, without the page and without drawing figures.
+
+    Parameters
+    ----------
+    store : Store
+        The run.
+    metrics : mapping of str to Metric
+        The metrics by their names.
+
+    Returns
+    -------
+    LeaderboardFiles
+        The paths of the files, and a summary.
+
+    Raises
+    ------
+    StoreError
+        If the folder is no run, or cannot be read or written.
+    """
+    evidence = _collect_evidence(store, metrics)
+    return _write_leaderboard(evidence, training.sections(evidence))
 
 
 def write_report(store: Store, metrics: Mapping[str, Metric]) -> ReportFiles:
@@ -54,18 +84,9 @@ def write_report(store: Store, metrics: Mapping[str, Metric]) -> ReportFiles:
     StoreError
         If the folder is no run, or cannot be read or written.
     """
-    scores = collect_scores(store, metrics)
-    rankings = tuple(rank(scores, task) for task in scores.run["tasks"])
-    evidence = Evidence(store, scores, rankings)
+    evidence = _collect_evidence(store, metrics)
     topics = collect_sections(evidence)
-    files = ReportFiles(
-        markdown=store.folder / "leaderboard.md",
-        csv=store.folder / "leaderboard.csv",
-        page=store.folder / "report.html",
-        summary=summary(scores, list(rankings)),
-    )
-    write_atomic(files.csv, leaderboard_csv(leaderboard(scores, list(rankings))).encode())
-    write_atomic(files.markdown, leaderboard_markdown(evidence, topics[training.sections]).encode())
+    leaderboard_files = _write_leaderboard(evidence, topics[training.sections])
     figures = []
     for sections in topics.values():
         for section in sections:
@@ -73,7 +94,21 @@ def write_report(store: Store, metrics: Mapping[str, Metric]) -> ReportFiles:
     draw_all(store, figures)
     page = build_page(evidence, topics)
     _write_tables(store, page.tables)
-    write_atomic(files.page, page.html.encode())
+    path = store.folder / "report.html"
+    write_atomic(path, page.html.encode())
+    return ReportFiles(leaderboard_files.markdown, leaderboard_files.csv, leaderboard_files.summary, path)
+
+
+def _collect_evidence(store: Store, metrics: Mapping[str, Metric]) -> Evidence:
+    scores = collect_scores(store, metrics)
+    return Evidence(store, scores, tuple(rank(scores, task) for task in scores.run["tasks"]))
+
+
+def _write_leaderboard(evidence: Evidence, training_sections: Sequence[Section]) -> LeaderboardFiles:
+    folder, scores, rankings = evidence.store.folder, evidence.scores, list(evidence.rankings)
+    files = LeaderboardFiles(folder / "leaderboard.md", folder / "leaderboard.csv", summary(scores, rankings))
+    write_atomic(files.csv, leaderboard_csv(leaderboard(scores, rankings)).encode())
+    write_atomic(files.markdown, leaderboard_markdown(evidence, training_sections).encode())
     return files
 
 
