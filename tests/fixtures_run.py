@@ -180,8 +180,14 @@ def about(task: SmallTask) -> dict[str, Any]:
         "splits": len(splits(task)),
         "objective": "average_precision" if binary else "roc_auc",
         "notes": [],
+        "findings": [],
         **task.about,
     }
+
+
+def finding(code: str, message: str, column: str = "") -> dict[str, object]:
+    """A finding as the description of a run holds it."""
+    return {"code": code, "severity": "note", "message": message, "column": column, "rows": None}
 
 
 Ending = tuple[str, str] | None  # status and reason; None: the cell was never run

@@ -228,8 +228,10 @@ def test_one_s_own_file_needs_no_declaration(evenhand, tmp_path):
     assert "id" in written
     run = Store(tmp_path / "out").read_run()
     assert run["tasks"]["own"]["positive"] == "b"
-    assert any("id" in note for note in run["tasks"]["own"]["notes"])
-    assert any("same" in note for note in run["tasks"]["own"]["notes"])
+    findings = run["tasks"]["own"]["findings"]
+    omitted = {(finding["code"], finding["column"]) for finding in findings if finding["code"].startswith("omitted")}
+    assert omitted == {("omitted_identifier", "id"), ("omitted_constant", "same")}
+    assert "same: left out, one value only" in run["tasks"]["own"]["notes"]
     code, again, _ = evenhand("report", "out")
     assert code == 0
     assert again == out

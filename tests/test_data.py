@@ -39,10 +39,14 @@ def test_a_file_becomes_a_task(tmp_path):
     assert result.classes == ("no", "yes")
     assert result.groups is not None
     assert sorted(set(result.groups)) == [0, 1, 2, 3]
-    assert result.notes == (
+    assert [(finding.code, finding.column) for finding in result.notes] == [
+        ("banned", "secret"),
+        ("omitted_identifier", "id"),
+    ]
+    assert [finding.note for finding in result.notes] == [
         "secret: left out, as asked",
         "id: left out, an identifier: a different value in every row",
-    )
+    ]
 
 
 # --- types -------------------------------------------------------------------------------------------------------
@@ -111,7 +115,7 @@ def test_constants_and_identifiers_are_left_out_and_said():
     )
     result = table(frame)
     assert list(result.X.columns) == ["amount", "quantity", "known_for_some", "city"]
-    assert [note.split(":")[0] for note in result.notes] == ["name", "row", "same", "nothing"]
+    assert [finding.column for finding in result.notes] == ["name", "row", "same", "nothing"]
 
 
 @pytest.mark.parametrize("pattern", ["%Y-%m-%d", "%d.%m.%Y", "%m/%d/%Y", "%Y-%m-%d %H:%M:%S", None])
@@ -119,8 +123,9 @@ def test_dates_that_all_differ_or_count_the_days_are_no_identifier(pattern):
     when = pd.date_range("2021-01-01", periods=N, freq="D").to_series(index=range(N))
     result = table(raw(joined=when.dt.strftime(pattern) if pattern else when))
     assert list(result.X["joined"]) == list(range(18628, 18628 + N))
-    assert len(result.notes) == 1
-    assert "days since 1970" in result.notes[0]
+    (finding,) = result.notes
+    assert (finding.code, finding.column) == ("read_as_date", "joined")
+    assert "days since 1970" in finding.message
     assert "id_like" not in [finding.code for finding in audit(result)]
 
 
@@ -130,17 +135,18 @@ def test_dates_that_nobody_can_read_are_told_whether_they_are_kept_or_not():
     left_out = table(raw(joined=[f"{i % 12 + 1}/{i % 11 + 1}/2021" for i in range(N)]))
     assert list(left_out.X.columns) == ["amount"]
     for result in (kept, left_out):
-        assert "the day or the month may come first, write them like 2024-01-31" in result.notes[0]
+        assert "the day or the month may come first, write them like 2024-01-31" in result.notes[0].message
 
 
 def test_sentences_are_called_text_and_names_identifiers():
     notes = table(
         raw(said=[f"it broke after {i} days" for i in range(N)], name=[f"Kim Lee {i}" for i in range(N)])
     ).notes
-    assert notes == (
+    assert [finding.note for finding in notes] == [
         "said: text: a different one in every row, not used",
         "name: left out, an identifier: a different value in every row",
-    )
+    ]
+    assert [finding.code for finding in notes] == ["text_column", "omitted_identifier"]
 
 
 @pytest.mark.parametrize("y", [[*range(20)] * 2, [*range(10), *range(30)], ["a", "b"] * (N // 2)])

@@ -65,15 +65,20 @@ def test_what_cannot_be_read_is_left_out_and_named(photos):
     (photos / "dog" / "link.png").symlink_to(photos / "nowhere.png")
     images, labels, notes = load_folder(photos)
     assert len(images) == len(labels) == 3
-    assert notes == (
+    texts = [finding.note for finding in notes]
+    assert texts == [
         "cat/empty.png: left out, it cannot be read (cannot identify image file)",
-        notes[1],
+        texts[1],
         "cat/notes.txt: left out, its name does not end in .png, .jpg, .jpeg",
         "cat/text.png: left out, it cannot be read (cannot identify image file)",
         "dog/link.png: left out, it cannot be read (No such file or directory)",
         "gone.jpg: left out, it lies in no folder of a class",
-    )
-    assert notes[1].startswith("cat/half.jpg: left out, it cannot be read (")
+    ]
+    assert [finding.code for finding in notes] == [
+        *("unreadable_image", "unreadable_image", "unknown_file_type"),
+        *("unreadable_image", "unreadable_image", "no_class_folder"),
+    ]
+    assert texts[1].startswith("cat/half.jpg: left out, it cannot be read (")
 
 
 def test_a_damaged_member_of_a_zip_is_left_out_and_named(photos):
@@ -82,7 +87,7 @@ def test_a_damaged_member_of_a_zip_is_left_out_and_named(photos):
     archive[archive.index(content) + 40] ^= 255
     found = load_zip(bytes(archive), "photos.zip")
     assert list(found.labels) == ["cat", "dog"]
-    assert found.notes[0].startswith("cat/b.png: left out, it cannot be read (Bad CRC-32")
+    assert found.notes[0].note.startswith("cat/b.png: left out, it cannot be read (Bad CRC-32")
 
 
 def test_the_middle_square_is_taken_and_made_smaller(photos):

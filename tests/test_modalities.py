@@ -16,6 +16,7 @@ from harness.data.splits import make_splitter
 from harness.data.table import fingerprint, make_table, row_keys
 from harness.errors import DataError, DeclarationError, Inapplicable
 from harness.execution.cell import run_cell
+from harness.findings import Finding
 from harness.preprocessing.cache import FoldCache
 from harness.preprocessing.encodings import ENCODINGS
 from harness.preprocessing.resampling import resample_points
@@ -43,10 +44,11 @@ def test_of_a_text_task_one_column_is_read():
     table = make_table(text_task(), MESSAGES)
     assert table.X.tolist()[:3] == ["Win NOW", "win  now", "see you"]
     assert table.X[3] == ""
-    assert table.notes == (
+    assert [finding.note for finding in table.notes] == [
         "id: left out, a text task reads 'message' alone",
         "message: 1 texts are missing and read as empty",
-    )
+    ]
+    assert [(finding.code, finding.rows) for finding in table.notes] == [("unread_column", None), ("missing_text", 1)]
 
 
 @pytest.mark.parametrize(
@@ -89,9 +91,13 @@ def test_a_fingerprint_changes_with_any_row(modality):
 
 
 def test_pictures_become_a_table_and_keep_their_notes():
-    pictures = LabeledImages(np.zeros((4, 5, 5, 3), np.uint8), np.array(["b", "a", "a", "a"]), ("x.png: left out",))
+    unreadable = Finding("unreadable_image", "note", "it is empty", "x.png")
+    notes = (unreadable, "a text of another package")
+    pictures = LabeledImages(np.zeros((4, 5, 5, 3), np.uint8), np.array(["b", "a", "a", "a"]), notes)
     table = make_table(Task(name="p", load=None, target="folder", modality="image"), pictures)
-    assert (table.classes, table.y.tolist(), table.notes) == (("a", "b"), [1, 0, 0, 0], ("x.png: left out",))
+    assert (table.classes, table.y.tolist()) == (("a", "b"), [1, 0, 0, 0])
+    assert table.notes == (unreadable, Finding("note", "note", "a text of another package"))
+    assert [finding.note for finding in table.notes] == ["x.png: left out, it is empty", "a text of another package"]
 
 
 @pytest.mark.parametrize("sparse", [False, True])
@@ -283,4 +289,4 @@ def test_own_texts_are_texts_whatever_they_look_like(tmp_path):
     path.write_text("message;label\n" + "".join(f"{text};{'ab'[i % 2]}\n" for i, text in enumerate(said)))
     table = load_table(UserData(str(path), "label", text="message").task())
     assert table.X.tolist() == said
-    assert any("1 texts are missing and read as empty" in note for note in table.notes)
+    assert [finding.rows for finding in table.notes if finding.code == "missing_text"] == [1]

@@ -16,7 +16,7 @@ from typing import NamedTuple
 
 import pandas as pd
 import pytest
-from fixtures_run import everything, tumours, write_run
+from fixtures_run import everything, finding, tumours, write_run
 from test_report import METRIC
 
 from harness.evaluation.ranking import rank
@@ -148,7 +148,9 @@ def page(store) -> str:
 @pytest.fixture(scope="module")
 def hostile(tmp_path_factory) -> Store:
     """A run in which a task, its classes and columns, a family, a strategy and a reason are called as badly as can be."""
-    task = tumours(HOSTILE, splits=1, notes=[f"{HOSTILE}: left out, one value only"], title=HOSTILE, source=HOSTILE)
+    task = tumours(
+        HOSTILE, splits=1, findings=[finding("omitted_constant", HOSTILE, HOSTILE)], title=HOSTILE, source=HOSTILE
+    )
     lost = {(HOSTILE, "bayes", "class_weight", 0): ("failed", f"ValueError: {HOSTILE}")}
     store = write_run(
         tmp_path_factory.mktemp("runs") / "hostile", [replace(task, classes=("-No</details>", HOSTILE))], lost

@@ -7,14 +7,15 @@ import numpy as np
 import pandas as pd
 import pytest
 from fixtures_across import rankings_of, scores_of
-from fixtures_run import PROTOCOL, three_digits, tumours, write_run
+from fixtures_run import PROTOCOL, finding, three_digits, tumours, write_run
 
 from harness.evaluation.ranking import rank
 from harness.evaluation.score_collection import collect_scores
 from harness.evaluation.scores import Entry
 from harness.metrics.classification import METRICS
 from harness.report.leaderboard import RANKING_COLUMNS
-from harness.report.render.markdown import compact_table, escape, format_table, strip_markdown
+from harness.report.render.cells import headings
+from harness.report.render.markdown import compact_table, escape, format_table, render_table, strip_markdown
 from harness.report.sections.protocol import data_remarks, data_warnings, quote_class
 from harness.report.sections.ranking import (
     headline,
@@ -29,9 +30,11 @@ from harness.report.write import write_leaderboard, write_report
 from harness.store.store import Store
 
 METRIC = {metric.name: metric for metric in METRICS}
-LEAK = "leaky_column: column 'area' alone tells the classes apart (ROC AUC 0.998): is it known beforehand?"
-FEW = "few_positives: class 'Yes' has 12 of 400 rows: scores vary much from fold to fold"
-CONFLICT = "conflicting_labels: rows with equal features and different labels: 31 (7.4%)"
+LEAK = finding(
+    "leaky_column", "column 'area' alone tells the classes apart (ROC AUC 0.998): is it known beforehand?", "area"
+)
+FEW = finding("few_positives", "class 'Yes' has 12 of 400 rows: scores vary much from fold to fold")
+CONFLICT = finding("conflicting_labels", "rows with equal features and different labels: 31 (7.4%)")
 
 
 @pytest.fixture(scope="module")
@@ -83,7 +86,7 @@ def section(text: str, name: str) -> str:
 
 
 def test_warnings_about_the_data_stand_beside_every_verdict(store):
-    files = write_report(changed(store, notes=[LEAK, FEW]), METRIC)
+    files = write_report(changed(store, findings=[FEW, LEAK]), METRIC)
     text = files.markdown.read_text(encoding="utf-8")
     said = (
         "Beware: column 'area' alone tells the classes apart (ROC AUC 0.998): is it known beforehand? "
@@ -96,14 +99,15 @@ def test_warnings_about_the_data_stand_beside_every_verdict(store):
 
 
 def test_columns_that_were_left_out_and_conflicting_labels_stand_with_the_data(store):
-    notes = [
-        "duration: left out, known only after the call",
-        "a: left out, one value only",
-        "b: left out, one value only",
+    findings = [
+        finding("banned", "known only after the call", "duration"),
+        finding("omitted_constant", "one value only", "a"),
+        finding("text_column", "text: a different one in every row, not used", "comment"),
+        finding("omitted_constant", "one value only", "b"),
+        CONFLICT,
     ]
-    line = next(
-        row for row in markdown(changed(store, notes=[*notes, CONFLICT])).splitlines() if row.startswith("Data:")
-    )
+    text = markdown(changed(store, findings=findings))
+    line = next(row for row in text.splitlines() if row.startswith("Data:"))
     assert line.endswith(
         "Rows with equal features and different labels: 31 (7.4%). "
         "Left out: duration (known only after the call); a and b (one value only)."
@@ -111,18 +115,29 @@ def test_columns_that_were_left_out_and_conflicting_labels_stand_with_the_data(s
 
 
 def test_a_task_without_notes_has_nothing_to_beware_of():
-    assert data_warnings({"notes": []}) == data_remarks({}) == ""
-    assert data_warnings({"notes": [CONFLICT, "constant: column 'c' has one value in 99.94% of the rows"]}) == ""
+    assert data_warnings({"findings": []}) == data_remarks({"findings": []}) == data_remarks({}) == ""
+    constant = finding("constant", "column 'c' has one value in 99.94% of the rows", "c")
+    assert data_warnings({"findings": [CONFLICT, constant]}) == ""
+
+
+def test_notes_of_a_run_without_findings_are_listed_as_they_are():
+    notes = ["duration: left out, as asked", "leaky_column: column 'a_b' alone tells the classes apart", "c", "d", "e"]
+    assert data_warnings({"notes": notes}) == ""
+    listed = "duration: left out, as asked; leaky_column: column 'a_b' alone tells the classes apart; c; d"
+    assert data_remarks({"notes": notes}) == f"Noticed in the data: {listed}; 1 more: see the last section."
 
 
 def test_rows_that_a_published_split_costs_stand_with_the_data():
-    note = "7 training rows left out: equal rows stand in the test part of the split column"
-    assert data_remarks({"notes": [note]}) == f"{note}."
+    message = "7 training rows left out: equal rows stand in the test part of the split column"
+    assert data_remarks({"findings": [finding("test_duplicates", message)]}) == f"{message}."
 
 
 def test_many_columns_are_counted_not_listed():
-    notes = [f"pixel_{at}: left out, one value only" for at in range(9)]
-    assert data_remarks({"notes": notes}) == "Left out: pixel_0, pixel_1, pixel_2, pixel_3 and 5 more (one value only)."
+    findings = [finding("omitted_constant", "one value only", f"pixel_{column}") for column in range(9)]
+    assert (
+        data_remarks({"findings": findings})
+        == "Left out: pixel_0, pixel_1, pixel_2, pixel_3 and 5 more (one value only)."
+    )
 
 
 def test_class_names_that_look_like_lists_are_quoted(store):
@@ -192,22 +207,19 @@ def test_every_column_is_explained(store):
 
 def test_several_classes_have_a_results_summary_of_their_own_shape(digits):
     scores = collect_scores(digits, METRIC)
-    rows = [
-        [cell.strip() for cell in row.split("|")[1:-1]] for row in method_table(scores, "three_digits").splitlines()
-    ]
-    assert rows[0] == ["Method", "Accuracy", "Macro precision", "Macro recall", "Macro F1"]
-    found = next(row for row in rows if row[0] == "logistic_regression, none")
+    methods = method_table(scores, "three_digits")
+    assert headings(methods) == ["Method", "Accuracy", "Macro precision", "Macro recall", "Macro F1"]
+    found = next(row for row in methods.rows if row[0] == "logistic_regression, none")
     counts = scores.pooled_confusion("three_digits", Entry("logistic_regression", "none", "tuned"), "half")
     recalls = counts.diagonal() / counts.sum(axis=1)
     precisions = counts.diagonal() / counts.sum(axis=0)
     expected = [counts.trace() / counts.sum(), precisions.mean(), recalls.mean()]
-    assert [float(cell) for cell in found[1:4]] == pytest.approx(expected, abs=0.00051)
-    assert model_table(scores, "three_digits").startswith("| Model")
+    assert found[1:4] == pytest.approx(expected)
+    assert headings(model_table(scores, "three_digits"))[0] == "Model"
     ((_, network),) = network_tables(scores, "three_digits")
-    head, _, *body = [[cell.strip() for cell in row.split("|")[1:-1]] for row in network.splitlines()]
-    assert head == ["Class", "Precision", "Recall", "F1", "Rows"]
-    assert [row[0] for row in body] == [f"Class {i} ({d})" for i, d in enumerate("089")]
-    assert method_table(scores, "three_digits") in section(markdown(digits), "The results summary")
+    assert headings(network) == ["Class", "Precision", "Recall", "F1", "Rows"]
+    assert [row[0] for row in network.rows] == [f"Class {i} ({d})" for i, d in enumerate("089")]
+    assert render_table(methods) in section(markdown(digits), "The results summary")
 
 
 # --- the terminal ----------------------------------------------------------------------------------------------------

@@ -56,10 +56,11 @@ def test_telco_churn_is_typed_as_it_is_meant():
     assert list(numbers.columns) == ["tenure", "MonthlyCharges", "TotalCharges"]
     assert numbers["TotalCharges"].isna().sum() == 11
     assert list(table.X["SeniorCitizen"].cat.categories) == ["0", "1"]
-    assert table.notes == (
+    assert [finding.note for finding in table.notes] == [
         "customerID: left out, it names the customer",
         "TotalCharges: numbers written as text, 11 blank ones missing",
-    )
+    ]
+    assert [(finding.code, finding.rows) for finding in table.notes] == [("banned", None), ("number_as_text", 11)]
 
 
 def test_what_is_known_only_afterwards_is_banned_with_its_reason():

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import Any
 
 from harness.errors import StoreError
 from harness.execution.cell import Cell
@@ -13,7 +13,7 @@ from harness.execution.engines.base import CellJob, Limits, RunCallbacks, load_e
 from harness.execution.plan import Plan, Request, describe, make_plan
 from harness.metrics.metric import Metric
 from harness.registry.registry import Registry
-from harness.store.record import Record, Status
+from harness.store.record import Record
 from harness.store.store import Store
 
 #: Statuses that are determined anew whenever a run is continued: a package may have been installed since.
@@ -175,8 +175,7 @@ def _start(plan: Plan, store: Store, retry: Collection[str], objectives: Mapping
         if record is not None and record.status == "ok":
             finished.append(record)
         elif cell.id in plan.settled:
-            status, reason = plan.settled[cell.id]
-            finished.append(store.write_cell(cell.record(status=cast("Status", status), reason=reason), None))
+            finished.append(store.write_cell(cell.record(**plan.settled[cell.id]._asdict()), None))
         elif record is None:
             pending.append(cell)
         elif record.status in (*retry, *REPLANNED):

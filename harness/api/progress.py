@@ -334,7 +334,7 @@ def describe_start(start: RunStart) -> str:
     for skip in plan.skipped:
         lines.append(f"skipped: {skip['name']}: {skip['reason']}")
     if len(names) == 1:
-        lines += [f"{names[0]}: {note}" for note in plan.tasks[0].table.notes]
+        lines += [f"{names[0]}: {finding.note}" for finding in plan.tasks[0].table.notes]
     for task, findings in plan.findings.items():
         for finding in findings:
             if finding.severity == "warning":

@@ -3,44 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal, TypeAlias
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
 
 from harness.data.table import row_keys
+from harness.findings import Finding
 from harness.registry.task import Table
 
 if TYPE_CHECKING:
     import pandas as pd
-
-Severity: TypeAlias = Literal["note", "warning"]
 
 MIN_CLASS_ROWS = 50  #: with fewer rows of a class, differences between folds are mostly chance
 LEAKY_AUC = 0.99
 MAX_LEVELS = 50
 HIGH_MISSING_SHARE = 0.2
 CONSTANT_SHARE = 0.999
-
-
-@dataclass(frozen=True)
-class Finding:
-    """A property of a table that matters for the interpretation of its scores.
-
-    Attributes
-    ----------
-    code : str
-        Name of the kind of finding; does not change between versions.
-    severity : {"note", "warning"}
-        With a warning, scores may be meaningless.
-    message : str
-        What was found, in one sentence.
-    """
-
-    code: str
-    severity: Severity
-    message: str
 
 
 def audit(table: Table) -> tuple[Finding, ...]:
@@ -69,7 +48,7 @@ def check_few_positives(table: Table) -> Iterator[Finding]:
     for name, count in zip(table.classes, counts, strict=True):
         if count < MIN_CLASS_ROWS:
             message = f"class {name!r} has {count} of {len(table.y)} rows: scores vary much from fold to fold"
-            yield Finding("few_positives", "warning", message)
+            yield Finding("few_positives", "warning", message, rows=int(count))
 
 
 def check_duplicates(table: Table) -> Iterator[Finding]:
@@ -80,7 +59,7 @@ def check_duplicates(table: Table) -> Iterator[Finding]:
         if table.time is not None:
             consequence = "with a time column they may stand on both sides: what was seen before is known by then"
         message = f"rows that repeat an earlier row: {repeated} ({share:.1%}); {consequence}"
-        yield Finding("duplicates", "note", message)
+        yield Finding("duplicates", "note", message, rows=repeated)
 
 
 def check_conflicting_labels(table: Table) -> Iterator[Finding]:
@@ -90,7 +69,7 @@ def check_conflicting_labels(table: Table) -> Iterator[Finding]:
     labels = pd.Series(table.y).groupby(row_keys(table.X)).transform("nunique")
     if conflicting := int((labels > 1).sum()):
         message = f"rows with equal features and different labels: {conflicting} ({conflicting / len(table.y):.1%})"
-        yield Finding("conflicting_labels", "note", message)
+        yield Finding("conflicting_labels", "note", message, rows=conflicting)
 
 
 def check_leaky_columns(table: Table) -> Iterator[Finding]:
@@ -99,7 +78,7 @@ def check_leaky_columns(table: Table) -> Iterator[Finding]:
         auc = _column_auc(column, table.y, len(table.classes))
         if auc >= LEAKY_AUC:
             message = f"column {name!r} alone tells the classes apart (ROC AUC {auc:.3f}): is it known beforehand?"
-            yield Finding("leaky_column", "warning", message)
+            yield Finding("leaky_column", "warning", message, column=str(name))
 
 
 def check_identifiers(table: Table) -> Iterator[Finding]:
@@ -108,15 +87,17 @@ def check_identifiers(table: Table) -> Iterator[Finding]:
         is_complete = len(column) > 1 and column.notna().all()
         if is_complete and column.is_unique and bool((column % 1 == 0).all()):
             message = f"column {name!r} has a different whole number in every row: if it is an identifier, drop it"
-            yield Finding("id_like", "warning", message)
+            yield Finding("id_like", "warning", message, column=str(name))
 
 
 def check_constant_columns(table: Table) -> Iterator[Finding]:
     """Find columns with one value in nearly all rows."""
     for name, column in table.X.items():
-        share = column.value_counts(dropna=False).iloc[0] / len(column)
+        count = int(column.value_counts(dropna=False).iloc[0])
+        share = count / len(column)
         if share >= CONSTANT_SHARE:
-            yield Finding("constant", "note", f"column {name!r} has one value in {share:.2%} of the rows")
+            message = f"column {name!r} has one value in {share:.2%} of the rows"
+            yield Finding("constant", "note", message, column=str(name), rows=count)
 
 
 def check_high_cardinality(table: Table) -> Iterator[Finding]:
@@ -124,14 +105,18 @@ def check_high_cardinality(table: Table) -> Iterator[Finding]:
     for name, column in table.X.select_dtypes("category").items():
         n_levels = len(column.cat.categories)
         if n_levels > MAX_LEVELS:
-            yield Finding("high_cardinality", "note", f"category {name!r} has {n_levels} levels: rare ones are folded")
+            message = f"category {name!r} has {n_levels} levels: rare ones are folded"
+            yield Finding("high_cardinality", "note", message, column=str(name))
 
 
 def check_missing(table: Table) -> Iterator[Finding]:
     """Find columns with many missing values."""
-    for name, share in table.X.isna().mean().items():
+    for name, column in table.X.items():
+        count = int(column.isna().sum())
+        share = count / len(column)
         if share >= HIGH_MISSING_SHARE:
-            yield Finding("missing", "note", f"column {name!r} is missing in {share:.1%} of the rows")
+            message = f"column {name!r} is missing in {share:.1%} of the rows"
+            yield Finding("missing", "note", message, column=str(name), rows=count)
 
 
 #: Checks of rows, whatever their features are, and checks of tables.

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Literal, TypeAlias
 import numpy as np
 
 from harness.errors import DataError
+from harness.findings import Finding
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -29,7 +30,7 @@ AMBIGUOUS_DATES = "the day or the month may come first, write them like 2024-01-
 
 DateOrder: TypeAlias = Literal["year first", "day first", "month first", "unclear"]
 ColumnKind: TypeAlias = Literal["number", "date", "category"]
-OmissionReason: TypeAlias = Literal["constant", "id_like", "text", "unclear_date"]
+OmissionCode: TypeAlias = Literal["omitted_constant", "omitted_identifier", "text_column", "unclear_date"]
 
 
 @dataclass(frozen=True)
@@ -42,13 +43,16 @@ class Column:
         float64 (a date: days since 1970) or a category of strings, missing values NaN.
     kind : {"number", "date", "category"}
         Type of the column.
-    note : str, default ""
+    written : str, default ""
+        How the text of its values is understood: "decimal comma", "day first" or "month first", where it is.
+    finding : Finding or None, default None
         How the values were read, where that was not obvious.
     """
 
     values: pd.Series
     kind: ColumnKind
-    note: str = ""
+    written: str = ""
+    finding: Finding | None = None
 
 
 def infer_column(column: pd.Series, override: ColumnType | None = None) -> Column:
@@ -113,7 +117,7 @@ def to_text(column: pd.Series, blanks: tuple[str, ...] = BLANKS) -> pd.Series:
     return text.mask(text.isin(blanks))
 
 
-def omission_reason(column: Column) -> OmissionReason | None:
+def omission_code(column: Column) -> OmissionCode | None:
     """Decide whether a column is useless to any model.
 
     Identifiers are strings that all differ, and whole numbers that count the rows. Whole numbers that merely all differ may
@@ -126,20 +130,20 @@ def omission_reason(column: Column) -> OmissionReason | None:
 
     Returns
     -------
-    {"constant", "id_like", "text", "unclear_date"} or None
-        Why the column is to be left out; None if it is not.
+    {"omitted_constant", "omitted_identifier", "text_column", "unclear_date"} or None
+        Code of the reason why the column is to be left out; None if it is not.
     """
     known = column.values.dropna()
     is_complete = len(known) == len(column.values)
     if known.empty or (is_complete and bool((known == known.iloc[0]).all())):
-        return "constant"
+        return "omitted_constant"
     if len(known) < MIN_IDENTIFIER_ROWS or column.kind == "date":
         return None
     if column.kind == "number":
-        return "id_like" if is_complete and _counts_rows(known) else None
+        return "omitted_identifier" if is_complete and _counts_rows(known) else None
     if len(column.values.cat.categories) < len(known):
         return None
-    return _distinct_text_reason(known.astype("str"))
+    return _distinct_text_code(known.astype("str"))
 
 
 def _counts_rows(numbers: pd.Series) -> bool:
@@ -148,11 +152,11 @@ def _counts_rows(numbers: pd.Series) -> bool:
     return is_range and bool((numbers % 1 == 0).all())
 
 
-def _distinct_text_reason(text: pd.Series) -> OmissionReason:
-    """Reason to leave out strings that all differ."""
+def _distinct_text_code(text: pd.Series) -> OmissionCode:
+    """Code of the reason to leave out strings that all differ."""
     if date_order(text) == "unclear":
         return "unclear_date"
-    return "text" if text.str.count(r"\S+").median() >= MIN_TEXT_WORDS else "id_like"
+    return "text_column" if text.str.count(r"\S+").median() >= MIN_TEXT_WORDS else "omitted_identifier"
 
 
 def date_order(text: pd.Series) -> DateOrder | None:
@@ -246,7 +250,8 @@ def _category_from_text(text: pd.Series) -> Column:
     levels = pd.Index(sorted(text.dropna().unique()), dtype="str")
     category = pd.Series(pd.Categorical(text, categories=levels), index=text.index, name=text.name)
     if date_order(text) == "unclear":
-        return Column(category, "category", f"dates taken as names: {AMBIGUOUS_DATES}")
+        message = f"dates taken as names: {AMBIGUOUS_DATES}"
+        return Column(category, "category", finding=Finding("ambiguous_date", "note", message, str(text.name)))
     return Column(category, "category")
 
 
@@ -258,9 +263,11 @@ def _number_from_dtype(column: pd.Series) -> Column | None:
     if types.is_complex_dtype(column):
         raise DataError(f"column {column.name!r} holds complex numbers: split them into two columns")
     if types.is_datetime64_any_dtype(column):
-        return Column(to_days(column), "date", "dates as days since 1970")
+        finding = Finding("read_as_date", "note", "dates as days since 1970", str(column.name))
+        return Column(to_days(column), "date", finding=finding)
     if types.is_timedelta64_dtype(column):
-        return Column(to_days(column), "number", "durations as days")
+        finding = Finding("read_as_duration", "note", "durations as days", str(column.name))
+        return Column(to_days(column), "number", finding=finding)
     if _is_categorical(column) or not types.is_numeric_dtype(column):
         return None
     numbers = pd.Series(column.to_numpy(np.float64, na_value=np.nan), index=column.index, name=column.name)
@@ -274,22 +281,30 @@ def _number_from_text(text: pd.Series) -> Column | None:
     known = text.dropna()
     if known.empty:
         return None
-    blank_note = ""
-    if n_blank := len(text) - len(known):
-        blank_note = f", {n_blank} blank ones missing"
     numbers = pd.to_numeric(text, errors="coerce")
     if numbers.notna().sum() == len(known):
-        return Column(numbers.astype("float64"), "number", "numbers written as text" + blank_note)
+        finding = _text_finding("number_as_text", "numbers written as text", text)
+        return Column(numbers.astype("float64"), "number", finding=finding)
     # Where every comma is followed by three digits it may separate thousands: that is ambiguous, and the column is text.
     if known.str.fullmatch(DECIMAL_COMMA).all() and not known.str.fullmatch(THOUSANDS_COMMA).all():
         numbers = text.str.replace(",", ".").astype("float64")
-        return Column(numbers, "number", "numbers with a decimal comma" + blank_note)
+        finding = _text_finding("decimal_comma", "numbers with a decimal comma", text)
+        return Column(numbers, "number", "decimal comma", finding)
     days, order = parse_days(text), date_order(text)
     if days is None:
         return None
-    if order == "year first":
-        return Column(days, "date", "dates as days since 1970")
-    return Column(days, "date", f"dates ({order}) as days since 1970")
+    if order is None or order == "year first":
+        return Column(days, "date", finding=Finding("read_as_date", "note", "dates as days since 1970", str(text.name)))
+    finding = Finding("read_as_date", "note", f"dates ({order}) as days since 1970", str(text.name))
+    return Column(days, "date", order, finding)
+
+
+def _text_finding(code: str, message: str, text: pd.Series) -> Finding:
+    """Describe how text was read, and how many of its values are missing."""
+    n_missing = int(text.isna().sum())
+    if not n_missing:
+        return Finding(code, "note", message, str(text.name))
+    return Finding(code, "note", f"{message}, {n_missing} blank ones missing", str(text.name), n_missing)
 
 
 def _first_word(text: pd.Series) -> str:

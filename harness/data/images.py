@@ -13,7 +13,8 @@ from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
 from harness.data.sources import MAX_UNPACKED
-from harness.errors import DataError, Unavailable
+from harness.errors import DataError, MissingPackageError
+from harness.findings import Finding
 
 if TYPE_CHECKING:
     import numpy as np
@@ -37,13 +38,13 @@ class LabeledImages(NamedTuple):
     ----------
     images : ndarray of uint8, shape (n, side, side, 3) or (n, side, side, 1) where all are grey
     labels : ndarray of str, shape (n,)
-    notes : tuple of str
+    notes : tuple of Finding
         Each file that was left out, with the reason.
     """
 
     images: npt.NDArray[np.uint8]
     labels: npt.NDArray[np.str_]
-    notes: tuple[str, ...] = ()
+    notes: tuple[Finding, ...] = ()
 
 
 def load_folder(path: Path, size: int = SIZE) -> LabeledImages:
@@ -68,7 +69,7 @@ def load_folder(path: Path, size: int = SIZE) -> LabeledImages:
     ------
     DataError
         If there are readable images of fewer than two classes.
-    Unavailable
+    MissingPackageError
         If Pillow is not installed.
     """
     if not path.is_dir():
@@ -104,7 +105,7 @@ def read_image(content: bytes, shape: tuple[int, int, int]) -> npt.NDArray[np.ui
     ------
     DataError
         If the file cannot be read.
-    Unavailable
+    MissingPackageError
         If Pillow is not installed.
     """
     import numpy as np
@@ -192,26 +193,28 @@ class _UnreadableImageError(Exception):
 def _load_files(files: Iterable[NamedFile], size: int, what: str) -> LabeledImages:
     import numpy as np
 
-    images, labels, notes = [], [], []
+    images, labels = [], []
+    notes: list[Finding] = []
     for name, read in files:
         if any(part.startswith((".", "__MACOSX")) for part in name.parts):
             continue  # files of the operating system
         if len(name.parts) == 1:
-            notes.append(f"{name}: left out, it lies in no folder of a class")
+            notes.append(Finding("no_class_folder", "note", "it lies in no folder of a class", str(name)))
             continue
         if name.suffix.lower() not in SUFFIXES:
-            notes.append(f"{name}: left out, its name does not end in {', '.join(SUFFIXES)}")
+            message = f"its name does not end in {', '.join(SUFFIXES)}"
+            notes.append(Finding("unknown_file_type", "note", message, str(name)))
             continue
         try:
             image = _decode(read, size)
         except _UnreadableImageError as error:
-            notes.append(f"{name}: left out, it cannot be read ({error})")
+            notes.append(Finding("unreadable_image", "note", f"it cannot be read ({error})", str(name)))
         else:
             images.append(image)
             labels.append(name.parts[0])
     classes = len(set(labels))
     if classes < 2:
-        hint = f"; of {len(notes)} files left out the first is {notes[0]}" if notes else ""
+        hint = f"; of {len(notes)} files left out the first is {notes[0].note}" if notes else ""
         raise DataError(f"{what} has readable images of {classes} classes: {EXPECTED}, two or more{hint}")
     return LabeledImages(_stack(images), np.array(labels), tuple(notes))
 
@@ -270,5 +273,5 @@ def _pillow() -> Any:
     try:
         from PIL import Image
     except ImportError as error:
-        raise Unavailable("images need Pillow: python -m pip install 'evenhand[images]'") from error
+        raise MissingPackageError("images need Pillow: python -m pip install 'evenhand[images]'") from error
     return Image

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import unicodedata
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
 
@@ -16,13 +17,14 @@ from harness.data.columns import (
     date_order,
     infer_column,
     looks_like_date,
-    omission_reason,
+    omission_code,
     parse_days,
     to_days,
     to_text,
 )
 from harness.data.sources import data_directory
 from harness.errors import DataError
+from harness.findings import Finding
 from harness.registry.registry import suggestion
 from harness.registry.task import Features, Raw, Table, Task
 
@@ -31,16 +33,16 @@ if TYPE_CHECKING:
 
 MAX_CLASSES = 100
 MAX_NUMERIC_CLASSES = 20  #: up to this number of distinct numbers, a numeric target has classes whatever it looks like
-#: Reason why a column is left out → its note.
-OMISSION_NOTES = {
-    "constant": "left out, one value only",
-    "id_like": "left out, an identifier: a different value in every row",
-    "text": "text: a different one in every row, not used",
-    "unclear_date": f"left out, dates that all differ: {AMBIGUOUS_DATES}",
+#: Code of a column that is left out → the message of its finding.
+OMISSION_MESSAGES = {
+    "omitted_constant": "one value only",
+    "omitted_identifier": "an identifier: a different value in every row",
+    "text_column": "text: a different one in every row, not used",
+    "unclear_date": f"dates that all differ: {AMBIGUOUS_DATES}",
 }
 
 #: Features, notes about them, and the names of the columns that are dates.
-FeaturesNotesDates: TypeAlias = tuple[Features, list[str], tuple[str, ...]]
+FeaturesNotesDates: TypeAlias = tuple[Features, list[Finding], tuple[str, ...]]
 
 
 def load_table(task: Task, data_dir: Path | None = None) -> Table:
@@ -94,7 +96,7 @@ def make_table(task: Task, raw: Raw) -> Table:
 
     if task.modality == "image":
         y, classes = encode_target(task, pd.Series(raw.labels, name=task.target, dtype="str"))
-        return Table(X=raw.images, y=y, classes=classes, notes=tuple(raw.notes))
+        return Table(X=raw.images, y=y, classes=classes, notes=_image_notes(raw.notes))
     frame = raw.reset_index(drop=True).set_axis(list(map(str, raw.columns)), axis=1)
     _check_columns(task, frame)
     y, classes = encode_target(task, frame[task.target])
@@ -197,20 +199,22 @@ def _typed_features(task: Task, frame: pd.DataFrame) -> FeaturesNotesDates:
     """Columns that a model may use, converted to their types."""
     import pandas as pd
 
-    columns, notes, dates = {}, [], []
+    columns, dates = {}, []
+    notes: list[Finding] = []
     for name in _feature_columns(task, frame):
         column = infer_column(frame[name], task.types.get(name))
-        reason = omission_reason(column)
-        if reason is not None and (reason == "constant" or name not in task.types):
-            notes.append(f"{name}: {OMISSION_NOTES[reason]}")
+        code = omission_code(column)
+        if code is not None and (code == "omitted_constant" or name not in task.types):
+            notes.append(Finding(code, "note", OMISSION_MESSAGES[code], column=name))
             continue
         columns[name] = column.values
         if column.kind == "date":
             dates.append(name)
-        if column.note:
-            notes.append(f"{name}: {column.note}")
+        if column.finding is not None:
+            notes.append(column.finding)
     if not columns:
-        reasons = "; ".join([*_banned_notes(task), *notes]) or "the target is its only column"
+        reasons = "; ".join(finding.note for finding in (*_banned_notes(task), *notes))
+        reasons = reasons or "the target is its only column"
         raise DataError(f"task {task.name!r} has no feature left: {reasons}")
     return pd.DataFrame(columns), notes, tuple(dates)
 
@@ -218,12 +222,14 @@ def _typed_features(task: Task, frame: pd.DataFrame) -> FeaturesNotesDates:
 def _text_features(task: Task, frame: pd.DataFrame) -> FeaturesNotesDates:
     """The texts of the declared column; a missing one is empty."""
     column = to_text(frame[task.text], blanks=("",))  # a question mark alone is a text
-    notes = [f"{name}: left out, a text task reads {task.text!r} alone" for name in _feature_columns(task, frame)]
+    message = f"a text task reads {task.text!r} alone"
+    notes = [Finding("unread_column", "note", message, column=name) for name in _feature_columns(task, frame)]
     missing = int(column.isna().sum())
     if missing == len(column) or column.nunique() < 2:
         raise DataError(f"column {task.text!r} of task {task.name!r} has fewer than two different texts")
     if missing:
-        notes.append(f"{task.text}: {missing} texts are missing and read as empty")
+        message = f"{missing} texts are missing and read as empty"
+        notes.append(Finding("missing_text", "note", message, column=str(task.text), rows=missing))
     return column.fillna("").to_numpy(object), notes, ()
 
 
@@ -233,8 +239,17 @@ def _feature_columns(task: Task, frame: pd.DataFrame) -> list[str]:
     return [name for name in frame.columns if name not in with_role]
 
 
-def _banned_notes(task: Task) -> list[str]:
-    return [f"{name}: left out, {reason}" for name, reason in task.banned.items()]
+def _banned_notes(task: Task) -> list[Finding]:
+    return [Finding("banned", "note", reason, column=name) for name, reason in task.banned.items()]
+
+
+def _image_notes(notes: Iterable[Finding | str]) -> tuple[Finding, ...]:
+    """Findings about images; a text, as a task of another package may give, becomes one without a code of its own."""
+    findings = []
+    for note in notes:
+        finding = Finding("note", "note", note) if isinstance(note, str) else note
+        findings.append(finding)
+    return tuple(findings)
 
 
 def _check_columns(task: Task, frame: pd.DataFrame) -> None:

@@ -270,7 +270,7 @@ def _describe_column(task: Task, raw: pd.Series, values: pd.Series, prepared_lev
     name = str(values.name)
     column = infer_column(raw, task.types.get(name))
     if column.kind != "category":
-        return _with_range(Feature(name, column.kind, _text_format(column.note)), values.to_numpy())
+        return _with_range(Feature(name, column.kind, column.written), values.to_numpy())
     # The preparation merges rare values into a level of its own, which is not a value of the column.
     values_seen = set(values.cat.categories)
     levels = tuple(level for level in prepared_levels if level in values_seen)
@@ -311,12 +311,6 @@ def binned_number(X: Features) -> npt.NDArray[np.float64]:
     if X.ndim == 1:
         return np.array(list(map(len, X)), dtype=np.float64)
     return np.asarray(X.reshape(len(X), -1).mean(axis=1), dtype=np.float64)
-
-
-def _text_format(note: str) -> str:
-    """How text was understood, from the note of the column."""
-    formats = ("decimal comma", "day first", "month first")
-    return next((text_format for text_format in formats if text_format in note), "")
 
 
 def _category_format(raw: pd.Series) -> str:

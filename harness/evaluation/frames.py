@@ -29,7 +29,7 @@ SCORE_EXTRAS = {
     "parameters": "parameters",
     "model_bytes": "model_bytes",
 }
-FAILURE_COLUMNS = ("task", "entry", "repeat", "fold", "status", "trials", "reason")
+FAILURE_COLUMNS = ("task", "entry", "repeat", "fold", "status", "trials", "code", "reason")
 DIFFERENCE_COLUMNS = (
     *("metric", "metric_type", "threshold_kind", "a", "b", "difference", "ci_low", "ci_high", "adjusted_p", "better"),
 )
@@ -148,19 +148,23 @@ def failure_frame(scores: Scores) -> pd.DataFrame:
     Returns
     -------
     DataFrame
-        A row per cell, or per cell and reason for failed trials: task, entry, split, status, number of trials, reason.
+        A row per cell, or per cell and reason for failed trials: task, entry, split, status, number of trials, code
+        and reason. The code is empty for trials, and in runs that were stored before there were codes.
     """
     lines: list[tuple[Any, ...]] = []
     for cell in scores.cells:
         entry, record = f"{cell.family}/{cell.strategy}", cell.record
-        repeat, fold = (record.repeat, record.fold) if record else (None, None)
+        repeat, fold, code = None, None, ""
+        if record:
+            repeat, fold, code = record.repeat, record.fold, record.code
         if cell.status not in ("ok", STATUS_MISSING):
-            lines.append((cell.task, entry, repeat, fold, cell.status, None, cell.reason))
+            lines.append((cell.task, entry, repeat, fold, cell.status, None, code, cell.reason))
         if record:
             for reason, count in record.trial_failures.items():
-                lines.append((cell.task, entry, repeat, fold, "trial failed", count, reason))
+                lines.append((cell.task, entry, repeat, fold, "trial failed", count, "", reason))
     for name, messages in scores.metric_failures.items():
-        lines.append((None, None, None, None, "metric failed", None, f"{name}: {messages[0]} ({len(messages)} times)"))
+        reason = f"{name}: {messages[0]} ({len(messages)} times)"
+        lines.append((None, None, None, None, "metric failed", None, "unexpected_error", reason))
     frame = pd.DataFrame(lines, columns=list(FAILURE_COLUMNS))
     return frame.astype({"repeat": "Int64", "fold": "Int64", "trials": "Int64"})
 

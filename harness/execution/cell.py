@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from harness.data.splits import Fold, Splitter
-from harness.errors import EvenhandError, Inapplicable, StoreError, Unavailable, failure
+from harness.errors import EvenhandError, Inapplicable, StoreError, Unavailable, failure, failure_code
 from harness.execution.trainer import CellTrainer, TrainingData
 from harness.metrics.metric import Metric
 from harness.preprocessing.cache import FoldCache
@@ -185,14 +185,14 @@ def run_cell(cell: Cell, cell_data: CellData, store: Store) -> Record:
         record, predictions = _search_and_test(cell, cell_data.training_data(), cell_data.fold.train, sealed, store)
     except StoreError:
         raise
-    except Inapplicable as reason:
-        record = cell.record(status="inapplicable", reason=str(reason))
-    except Unavailable as reason:
-        record = cell.record(status="skipped", reason=str(reason))
-    except MemoryError:
-        record = cell.record(status="memory", reason="an allocation failed")
+    except Inapplicable as error:
+        record = cell.record(status="inapplicable", code=failure_code(error), reason=str(error))
+    except Unavailable as error:
+        record = cell.record(status="skipped", code=failure_code(error), reason=str(error))
+    except MemoryError as error:
+        record = cell.record(status="memory", code=failure_code(error), reason="an allocation failed")
     except Exception as error:  # noqa: BLE001 -- a failure is a result: it is stored with its reason
-        record = cell.record(status="failed", reason=failure(error))
+        record = cell.record(status="failed", code=failure_code(error), reason=failure(error))
     record = replace(
         record,
         n_train=len(cell_data.fold.train),
@@ -214,7 +214,9 @@ def _search_and_test(
     trials: dict[str, Any] = {"trials": searched.complete, "failed_trials": failed, "trial_failures": searched.failures}
     if searched.best is None:
         reason = next(iter(searched.failures), "no trial was settled")
-        return cell.record(status="inapplicable" if searched.inapplicable else "failed", reason=reason, **trials), None
+        if searched.inapplicable:
+            return cell.record(status="inapplicable", code=Inapplicable.code, reason=reason, **trials), None
+        return cell.record(status="failed", code="no_complete_trial", reason=reason, **trials), None
     tested = _score_entries(trainer, sealed, {"default": searched.default, "tuned": searched.best})
     first = next(iter(tested.predictions.values()))
     predictions = StoredPredictions(
@@ -225,7 +227,8 @@ def _search_and_test(
         test={stage: scored.proba for stage, scored in tested.predictions.items()},
         inner=tested.inner,
     )
-    record = cell.record(status="ok", reason="; ".join(tested.failures), outcomes=tuple(tested.entries), **trials)
+    code, reason = "refit_failed" if tested.failures else "", "; ".join(tested.failures)
+    record = cell.record(status="ok", code=code, reason=reason, outcomes=tuple(tested.entries), **trials)
     return record, predictions
 
 

@@ -8,16 +8,17 @@ from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
-from harness.data.audit import Finding, audit
+from harness.data.audit import audit
 from harness.data.files import UserData
 from harness.data.splits import Fold, Splitter, make_splitter
 from harness.data.table import fingerprint, load_table
-from harness.errors import DataError, Unavailable
+from harness.errors import DataError, MissingPackageError, Unavailable
 from harness.execution.cell import Cell
+from harness.findings import Finding
 from harness.metrics.metric import Metric
 from harness.preprocessing.encodings import ENCODINGS
 from harness.registry.family import Family, missing_packages
@@ -28,6 +29,7 @@ from harness.registry.strategy import Strategy
 from harness.registry.task import Table, Task
 from harness.search.pipeline import inapplicable
 from harness.seeding import seed_of
+from harness.store.record import Status
 
 #: The baseline is part of every run, so that every table shows what the majority class scores.
 BASELINE = "majority"
@@ -35,6 +37,7 @@ PACKAGES = (
     "evenhand", "numpy", "pandas", "scipy", "scikit-learn", "imbalanced-learn", "optuna", "xgboost-cpu", "xgboost", "lightgbm",
     "catboost", "tensorflow-cpu", "tensorflow", "keras",
 )  # fmt: skip
+MISSING_PACKAGE = MissingPackageError.code
 #: The fields of a task that the description of a run repeats.
 TASK_FIELDS = ("title", "description", "source", "licence", "citation", "modality")
 
@@ -112,14 +115,22 @@ class LoadedTask:
         return next(fold for fold in self.folds if (fold.repeat, fold.fold) == (cell.repeat, cell.fold))
 
 
+class KnownOutcome(NamedTuple):
+    """Status, code and reason of a cell that cannot be executed."""
+
+    status: Status
+    code: str
+    reason: str
+
+
 @dataclass(frozen=True)
 class Plan:
     """All cells of a run, those that need no work with the reason why, and what was left out before there were cells."""
 
     tasks: tuple[LoadedTask, ...]
     cells: tuple[Cell, ...]
-    settled: Mapping[str, tuple[str, str]]  #: cell id → (status, reason), known before any work
-    skipped: tuple[dict[str, str], ...]
+    settled: Mapping[str, KnownOutcome]  #: cell id → its outcome, known before any work
+    skipped: tuple[dict[str, str], ...]  #: kind, name, code and reason of tasks and families without cells
     findings: Mapping[str, tuple[Finding, ...]]  #: task → problems of its data that its results must be read with
 
 
@@ -184,7 +195,7 @@ def make_plan(request: Request, registry: Registry) -> Plan:
     families = [registry.family(name) for name in dict.fromkeys((*request.families, BASELINE))]
     for family in families:
         if missing := missing_packages(family):
-            skipped.append({"kind": "family", "name": family.name, "reason": missing})
+            skipped.append({"kind": "family", "name": family.name, "code": MISSING_PACKAGE, "reason": missing})
     families.sort(key=lambda family: not family.network)
     cells, settled = [], {}
     for loaded in tasks:
@@ -212,7 +223,7 @@ def _load_tasks(request: Request, registry: Registry) -> tuple[list[LoadedTask],
         except (Unavailable, DataError) as error:
             if len(request.tasks) == 1:
                 raise
-            skipped.append({"kind": "task", "name": name, "reason": str(error)})
+            skipped.append({"kind": "task", "name": name, "code": error.code, "reason": str(error)})
         else:
             tasks.append(loaded)
     if not tasks:
@@ -230,13 +241,15 @@ def _check_objective(loaded: LoadedTask, metric: Metric) -> None:
         raise DataError(f"task {name!r} has {classes} classes, the objective {metric.name!r} is for two")
 
 
-def _known_outcome(task: Task, family: Family, strategy: Strategy) -> tuple[str, str] | None:
-    """Status and reason of cells that cannot be executed; None where they can."""
+def _known_outcome(task: Task, family: Family, strategy: Strategy) -> KnownOutcome | None:
+    """The outcome of cells that cannot be executed; None where they can."""
     encoding = ENCODINGS.get(family.encodings.get(task.modality, ""))
     if missing := missing_packages(family, encoding.needs if encoding else ()):
-        return "skipped", missing
+        return KnownOutcome("skipped", MISSING_PACKAGE, missing)
+    if reason := inapplicable(family, task.modality):
+        return KnownOutcome("inapplicable", "unsupported_modality", reason)
     if reason := inapplicable(family, task.modality, strategy):
-        return "inapplicable", reason
+        return KnownOutcome("inapplicable", "unsupported_strategy", reason)
     return None
 
 
@@ -318,9 +331,11 @@ def describe(request: Request, registry: Registry, plan: Plan, command: str, nam
 def _describe_task(loaded: LoadedTask, request: Request, findings: Mapping[str, Iterable[Finding]]) -> dict[str, Any]:
     task, table = loaded.task, loaded.table
     classes = len(table.classes)
-    notes = list(table.notes)
+    noticed = list(table.notes)
     if table.test is not None and (omitted := int((~table.test).sum()) - len(loaded.folds[0].train)):
-        notes.append(f"{omitted} training rows left out: equal rows stand in the test part of the split column")
+        message = f"{omitted} training rows left out: equal rows stand in the test part of the split column"
+        noticed.append(Finding("test_duplicates", "note", message, rows=omitted))
+    notes = [finding.note for finding in noticed]
     notes += [f"{finding.code}: {finding.message}" for finding in findings[task.name]]
     description = {name: getattr(task, name) for name in TASK_FIELDS} | {
         "classes": list(table.classes),
@@ -335,6 +350,7 @@ def _describe_task(loaded: LoadedTask, request: Request, findings: Mapping[str, 
         "splits": len(loaded.folds),
         "objective": request.protocol.objective_for(classes),
         "notes": notes,
+        "findings": list(map(Finding.as_dict, (*noticed, *findings[task.name]))),
     }
     if request.own and request.own.task().name == task.name:
         description["own"] = asdict(request.own)  # how a user's data are read: a replay needs it

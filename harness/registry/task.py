@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from harness.errors import DeclarationError
+from harness.findings import Finding
 
 if TYPE_CHECKING:
     import numpy as np
@@ -72,7 +73,8 @@ class Table:
     NaN); of a text task an object array (n,) of strings; of an image task a uint8 array (n, height, width, 1 or 3).
 
     `y` (n,) holds 0..k-1; of two classes, 1 is the positive one. `groups` (n,) int, `time` (n,) sortable and `test` (n,)
-    bool are None where the task has none. `notes` describe what was left out, `dates` are columns of days since 1970.
+    bool are None where the task has none. `notes` are what reading the rows found, such as columns that were left out;
+    `dates` are columns of days since 1970.
     """
 
     X: Features
@@ -81,7 +83,7 @@ class Table:
     groups: npt.NDArray[np.int64] | None = None
     time: npt.NDArray[np.int64] | None = None
     test: npt.NDArray[np.bool_] | None = None
-    notes: tuple[str, ...] = ()
+    notes: tuple[Finding, ...] = ()
     dates: tuple[str, ...] = ()
 
     def take(self, rows: npt.NDArray[np.int64]) -> Table:

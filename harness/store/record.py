@@ -54,7 +54,8 @@ class EntryResult:
 class Record:
     """What is stored of a cell. Only `ok` means that there are entries and predictions; otherwise `reason` says why not.
 
-    The reason of an `ok` cell says which entry is missing because its refit failed.
+    The reason of an `ok` cell says which entry is missing because its refit failed. `code` names the kind of reason and does
+    not change between versions; it is empty without a reason, and in records that were stored before there were codes.
     """
 
     id: str
@@ -66,6 +67,7 @@ class Record:
     fold: int
     seed: int
     status: Status
+    code: str = ""
     reason: str = ""
     seconds: float = 0.0
     cpu_seconds: float = 0.0
@@ -190,10 +192,12 @@ OPTIONAL_OF: dict[str, dict[str, Any]] = {
         "costs": list | None,
         "forward": bool,
         "notes": list,
+        "findings": list,
         "own": dict | None,
     },
     "strategies": {"chooses": bool},
 }
+FINDING_FIELDS = {"code": str, "severity": str, "message": str, "column": str, "rows": int | None}
 SINGULARS = {"tasks": "task", "families": "family", "strategies": "strategy", "cells": "cell"}
 
 
@@ -227,6 +231,9 @@ def _tasks_problem(tasks: Mapping[str, Mapping[str, Any]]) -> str:
             return f"task {name!r} has {len(task['classes'])} classes and {len(task['counts'])} counts"
         if task["columns"] is None and "features" not in task:
             return f"task {name!r} lacks columns and features"
+        for finding in task.get("findings", ()):
+            if problem := _fields_problem(finding, FINDING_FIELDS, {}):
+                return f"a finding of task {name!r} {problem}"
     return ""
 
 

@@ -21,6 +21,8 @@ LOOKAHEAD = 20
 POLL_SECONDS = 0.25
 #: A worker whose memory exceeds this share of the limit after a cell is replaced by a new one.
 RECYCLE_MEMORY_SHARE = 0.5
+#: Status of a cell whose worker was lost → its code.
+LOSS_CODES = {"timeout": "time_limit", "memory": "memory_limit", "failed": "process_ended"}
 
 
 class Worker:
@@ -170,7 +172,8 @@ class _WorkerPool:
         record = self.store.record(cell.id)
         if record is None or record.key != cell.key or record.status != "ok":
             seconds = time.monotonic() - worker.started
-            record = cell.record(status=status, reason=reason, seconds=seconds, peak_mb=worker.process.peak_mb)
+            code, peak_mb = LOSS_CODES[status], worker.process.peak_mb
+            record = cell.record(status=status, code=code, reason=reason, seconds=seconds, peak_mb=peak_mb)
             record = self.store.write_cell(record, None)
         self.callbacks.on_event(Event(cell, record))
 

@@ -1,7 +1,7 @@
 """How a run was made: its data and what was noticed in them, protocol, versions, coverage and failures.
 
-A note on a task in `run.json` is `<code>: <message>` (a finding of the audit), `<column>: left out, <reason>` or
-`<n> training rows left out: <reason>`; notes of other forms are in the last section only, where all are listed.
+What was noticed in the data of a task is in `run.json` twice: as `findings`, with code, column and message, and as `notes`,
+which are texts. Runs of earlier versions have texts only.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from operator import attrgetter, itemgetter
 from typing import Any
 
 from harness.evaluation.scores import STATUS_MISSING, Scores
+from harness.findings import OMISSION_CODES
 from harness.report.content import Section
 from harness.report.render import markdown
 from harness.report.render.cells import format_quantity
@@ -21,9 +22,7 @@ from harness.store.record import STATUSES
 
 COVERAGE_TITLE, FAILURES_TITLE = "Coverage", "Failures"
 WARNING_CODES = ("leaky_column", "few_positives", "id_like")  #: what may make the scores meaningless
-REMARK_CODES = ("conflicting_labels",)
-OMITTED_COLUMN = re.compile(r"(?P<column>.+?): left out, (?P<reason>.+)", flags=re.DOTALL)
-OMITTED_ROWS = re.compile(r"\d+ training rows left out: ")
+REMARK_CODES = ("conflicting_labels", "test_duplicates")
 MAX_NAMES = 4
 
 
@@ -39,7 +38,7 @@ def data_warnings(description: Mapping[str, Any]) -> str:
     Returns
     -------
     str
-        A sentence; empty where there is nothing to beware of.
+        A sentence; empty where there is nothing to beware of, and for runs without findings.
     """
     messages = list(_messages(description, WARNING_CODES))
     if not messages:
@@ -53,17 +52,16 @@ def data_remarks(description: Mapping[str, Any]) -> str:
     Parameters
     ----------
     description : mapping
-        The description of the task in `run.json`.
+        The description of the task in `run.json`. Without findings, its notes are listed.
     """
+    if "findings" not in description:
+        notes = _first([escape(note) for note in description.get("notes", ())])
+        return f"Noticed in the data: {'; '.join(notes)}." if notes else ""
     columns: dict[str, list[str]] = {}
-    remarks = list(_messages(description, REMARK_CODES))
-    for note in description.get("notes", ()):
-        omitted = OMITTED_COLUMN.fullmatch(note)
-        if omitted:
-            columns.setdefault(omitted["reason"], []).append(escape(omitted["column"]))
-        if OMITTED_ROWS.match(note):
-            remarks.append(escape(note))
-    sentences = _sentences(remarks)
+    for finding in description["findings"]:
+        if finding["code"] in OMISSION_CODES:
+            columns.setdefault(finding["message"], []).append(escape(finding["column"]))
+    sentences = _sentences(list(_messages(description, REMARK_CODES)))
     if columns:
         parts = [f"{join_names(names, MAX_NAMES)} ({escape(reason)})" for reason, names in columns.items()]
         sentences.append(f"Left out: {'; '.join(_first(parts))}.")
@@ -88,9 +86,9 @@ def quote_class(name: str) -> str:
 
 def _messages(description: Mapping[str, Any], codes: Iterable[str]) -> Iterator[str]:
     for code in codes:
-        for note in description.get("notes", ()):
-            if note.startswith(f"{code}: "):
-                yield escape(note.removeprefix(f"{code}: "))
+        for finding in description.get("findings", ()):
+            if finding["code"] == code:
+                yield escape(finding["message"])
 
 
 def _sentences(messages: Sequence[str], *, capitalize_first: bool = True) -> list[str]:
