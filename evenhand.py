@@ -21,11 +21,11 @@ from harness.api.public import benchmark
 from harness.api.results import Run, open_run
 from harness.errors import DataError, EvenhandError, Inapplicable, Unavailable
 from harness.metrics.metric import Metric, Predictions
-from harness.registry.estimators import family_of as estimator_family
 from harness.registry.family import Family
 from harness.registry.space import choice, integer, log_float, real, when
 from harness.registry.strategy import Strategy
 from harness.registry.task import Table, Task
+from harness.registry.user_declarations import family_of as estimator_family
 
 __version__ = "0.1.0"
 __all__ = [

@@ -22,7 +22,7 @@ from sklearn.preprocessing import OneHotEncoder, StandardScaler
 from sklearn.svm import SVC
 
 import evenhand
-from harness.registry.estimators import estimator_fingerprint
+from harness.registry.user_declarations import estimator_fingerprint
 
 #: Columns of `leaderboard.csv` that are measured anew in every run.
 MEASURED = (

@@ -32,8 +32,8 @@ from harness.deploy.serve.app import make_app, make_service
 from harness.deploy.serve.auth import is_loopback, read_token
 from harness.deploy.serve.batching import Batcher, answer_requests
 from harness.deploy.serve.monitoring import LOGGER, DriftMonitor, JsonLogFormatter, population_stability
+from harness.deploy.serve.openapi import describe_service, example_row
 from harness.deploy.serve.requests import MAX_BODY_BYTES, RequestError, parse_body
-from harness.deploy.serve.responses import describe_service, example_row
 from harness.errors import EvenhandError
 from harness.registry.registry import load_registry
 from harness.registry.space import defaults

@@ -128,8 +128,8 @@ def benchmark(  # noqa: PLR0913 -- the options of a benchmark are one list, as o
     """
     from harness.api.request import BUDGET_ADVICE, RunOptions, check_names, default_folder, make_request, parse_seconds
     from harness.api.session import SessionOptions, baseline_only_reason, run_session
-    from harness.registry.pickles import pickle_declarations
     from harness.registry.registry import absolute_plugins, load_registry
+    from harness.registry.user_declarations import pickle_declarations
     from harness.store.store import Store
 
     arguments = locals()
@@ -174,7 +174,7 @@ def benchmark(  # noqa: PLR0913 -- the options of a benchmark are one list, as o
 
 def _families(families: Sequence[str | Family] | Mapping[str, Any]) -> tuple[list[Family], tuple[str, ...]]:
     """The families that are declared in the call, and the names of all that take part."""
-    from harness.registry.estimators import family_of
+    from harness.registry.user_declarations import family_of
 
     declared, names = [], []
     if isinstance(families, Mapping):

@@ -45,7 +45,7 @@ class RunOptions:
     columns: dict[str, Any] = field(default_factory=dict)  #: fields of `UserData`
     data_dir: Path | None = None
     plugins: tuple[str, ...] = ()
-    pickled_declarations: str = ""  #: see `harness.registry.pickles`
+    pickled_declarations: str = ""  #: see `harness.registry.user_declarations`
     in_python: bool = False  #: whether they are arguments of `evenhand.benchmark`
 
     def spelling(self, name: str, example: str = "") -> str:

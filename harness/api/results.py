@@ -294,8 +294,8 @@ def open_run(folder: str | Path, *, plugins: Iterable[str] = (), declarations: I
     StoreError
         If the folder holds no run.
     """
-    from harness.registry.pickles import pickle_declarations
     from harness.registry.registry import load_registry
+    from harness.registry.user_declarations import pickle_declarations
     from harness.store.store import Store
 
     declarations = tuple(declarations)

@@ -10,6 +10,9 @@ import typer
 
 from harness.cli.app import DataDir, MovedFile, Plugins, RunFolder, absolute, app, plain_option
 from harness.errors import EvenhandError
+from harness.store.record import STATUSES
+
+STAGES = {"default": ("default",), "tuned": ("tuned",), "both": ("default", "tuned")}
 
 
 @app.command()
@@ -71,7 +74,6 @@ def run(  # noqa: PLR0913, PLR0917 -- the options of a command line are one list
     """
     from harness.api.request import BUDGET_ADVICE, RunOptions, default_folder, make_request, parse_seconds
     from harness.api.session import SessionOptions, baseline_only_reason, run_session
-    from harness.cli.options import parse_statuses
     from harness.registry.registry import absolute_plugins, load_registry
     from harness.store.store import Store
 
@@ -194,7 +196,6 @@ def replay(
     evenhand replay results/quick telco_churn/xgb/smote/r0f1 --stage tuned
     """
     from harness.api.session import describe_replay, replay_cell
-    from harness.cli.options import parse_stages
     from harness.execution.replay import ReplayRequest
     from harness.registry.registry import absolute_plugins
 
@@ -236,3 +237,19 @@ def tensorboard(
     from harness.store.store import Store
 
     serve_tensorboard(Store(run), port)
+
+
+def parse_statuses(text: str) -> tuple[str, ...]:
+    """Read statuses of cells, separated by commas; raises `EvenhandError` for one that does not exist."""
+    statuses = tuple(filter(None, map(str.strip, text.split(","))))
+    for status in statuses:
+        if status not in STATUSES:
+            raise EvenhandError(f"unknown status {status!r}: there are {', '.join(STATUSES)}")
+    return statuses
+
+
+def parse_stages(text: str) -> tuple[str, ...]:
+    """Read `default`, `tuned` or `both` as stages of a cell; raises `EvenhandError` for anything else."""
+    if text not in STAGES:
+        raise EvenhandError(f"unknown stage {text!r}: there are default, tuned and both (--stage)")
+    return STAGES[text]

@@ -34,9 +34,9 @@ from harness.execution.trainer import CellTrainer
 from harness.execution.worker import WorkerContext
 from harness.metrics.calibration import has_known_prior
 from harness.processes import ProgressCallback, answer_parent, run_in_subprocess
-from harness.registry.pickles import unpickle_declarations
 from harness.registry.registry import load_registry
 from harness.registry.task import take
+from harness.registry.user_declarations import unpickle_declarations
 from harness.report.render.cells import format_interval, format_number
 from harness.report.render.markdown import format_table
 from harness.seeding import seed_of

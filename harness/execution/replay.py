@@ -48,7 +48,7 @@ class RunSources:
     file : str or None
         Where a user's data file is, if it was moved.
     pickled_declarations : str
-        Declarations of the calling program (see `harness.registry.pickles`).
+        Declarations of the calling program (see `harness.registry.user_declarations`).
     """
 
     data_dir: str | None = None

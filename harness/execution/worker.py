@@ -16,8 +16,8 @@ from harness.execution.cell import Cell, CellData, run_cell
 from harness.execution.plan import LoadedTask, Request, load_task
 from harness.preprocessing.cache import FoldCache
 from harness.processes import ParentConnection
-from harness.registry.pickles import unpickle_declarations
 from harness.registry.registry import Registry, load_registry
+from harness.registry.user_declarations import unpickle_declarations
 from harness.search.pipeline import PipelineSpec, inapplicable
 from harness.store.store import Store
 

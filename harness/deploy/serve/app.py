@@ -23,8 +23,9 @@ from harness.deploy.serve import responses
 from harness.deploy.serve.auth import TokenAuth
 from harness.deploy.serve.batching import BatchAnswer, Batcher
 from harness.deploy.serve.monitoring import DriftMonitor, RequestMonitor, ServiceMetrics
+from harness.deploy.serve.openapi import MAX_EXPLAINED_ROWS, describe_service
 from harness.deploy.serve.requests import MAX_BODY_BYTES, MAX_ROWS, ParsedRows, RequestError, parse_body
-from harness.deploy.serve.responses import MAX_EXPLAINED_ROWS, error_response, json_response
+from harness.deploy.serve.responses import error_response, json_response
 from harness.deploy.validate import InvalidRowsError
 
 PAGE_FOLDER = Path(__file__).parent / "page"
@@ -250,7 +251,7 @@ def _add_row_paths(app: FastAPI, service: Service) -> None:
 
 def _add_state_paths(app: FastAPI, service: Service) -> None:
     bundle = service.bundle
-    document, bundle_id = responses.describe_service(bundle), {"bundle": bundle.id}
+    document, bundle_id = describe_service(bundle), {"bundle": bundle.id}
 
     @app.get("/schema")
     async def schema() -> Response:

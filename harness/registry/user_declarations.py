@@ -1,18 +1,23 @@
-"""Classifiers of one's own, with scikit-learn's methods, as model families."""
+"""Declarations of the user's own program: scikit-learn classifiers as model families, and pickles for worker processes.
+
+Pickled code travels through the pipe between parent and child only. It is never written to a run folder and never read
+from one.
+"""
 
 from __future__ import annotations
 
+import base64
 import inspect
 import site
 import sys
 import sysconfig
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import FunctionType, ModuleType
 from typing import TYPE_CHECKING, Any
 
-from harness.errors import DeclarationError
+from harness.errors import DeclarationError, failure
 from harness.registry.family import Family
 from harness.registry.fingerprint import FINGERPRINTED, canonical_text, digest
 from harness.registry.registry import suggestion
@@ -235,3 +240,50 @@ def _is_installed(declared: type | FunctionType) -> bool:
 def _selects_columns(estimator: Any) -> bool:
     """Whether a step of a pipeline selects columns by their names."""
     return any(type(component).__name__ == COLUMN_TRANSFORMER for component in _components(estimator))
+
+
+def pickle_declarations(declarations: Iterable[Any]) -> str:
+    """Pickle declarations with the code that is not installed, such as classes of a notebook.
+
+    Parameters
+    ----------
+    declarations : iterable of Task, Family, Strategy or Metric
+        The declarations.
+
+    Returns
+    -------
+    str
+        The pickle in base64, for a message; empty without declarations.
+
+    Raises
+    ------
+    DeclarationError
+        If a declaration holds something that cannot be pickled, such as an open file.
+    """
+    import cloudpickle
+
+    pickled, modules = tuple(declarations), []
+    if not pickled:
+        return ""
+    for declaration in pickled:
+        build = getattr(declaration, "build", None)
+        if isinstance(build, EstimatorBuilder):
+            modules += user_modules(build.estimator)
+    for module in modules:  # a worker cannot import what is not installed
+        cloudpickle.register_pickle_by_value(module)
+    try:
+        return base64.b64encode(cloudpickle.dumps(pickled)).decode()
+    except Exception as error:  # whatever the objects of a user raise
+        names = ", ".join(declaration.name for declaration in pickled)
+        raise DeclarationError(f"{names} cannot be sent to worker processes: {failure(error)}") from error
+    finally:
+        for module in {module.__name__: module for module in modules}.values():
+            cloudpickle.unregister_pickle_by_value(module)
+
+
+def unpickle_declarations(text: str) -> tuple[Any, ...]:
+    """Read what `pickle_declarations` of the parent process returned."""
+    import cloudpickle
+
+    declarations: tuple[Any, ...] = cloudpickle.loads(base64.b64decode(text)) if text else ()
+    return declarations

@@ -1,0 +1,195 @@
+"""The OpenAPI 3.1 document of a service, made from the schema of its bundle."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Collection, Mapping
+from importlib.metadata import version
+from typing import Any
+
+from harness.deploy.bundle import Bundle
+from harness.deploy.schema import Feature, Schema
+from harness.deploy.serve.requests import CSV, JSON, MAX_ROWS
+
+MAX_EXPLAINED_ROWS = 20
+MAX_DESCRIBED_LEVELS = 30
+ERRORS = {
+    400: "Not JSON, broken CSV, or not UTF-8",
+    401: "The token is missing or wrong",
+    408: "The body did not come in time",
+    413: "The body is too large",
+    415: "Neither JSON nor CSV",
+    422: "A column is missing, or a value is of a wrong type: `field` and `row` say which",
+    503: "Too much is waiting already",
+}
+STRING: dict[str, Any] = {"type": "string"}
+NUMBER: dict[str, Any] = {"type": "number"}
+INTEGER: dict[str, Any] = {"type": "integer"}
+OBJECT: dict[str, Any] = {"type": "object"}
+STRING_OR_NULL: dict[str, Any] = {"type": ["string", "null"]}
+#: An image of one pixel.
+GREY_PNG = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAAAAAA6fptVAAAACklEQVR4nGNoAAAAggCBd81ytgAAAABJRU5ErkJggg=="
+
+
+def describe_service(bundle: Bundle) -> dict[str, Any]:
+    """Return the OpenAPI document of a bundle's service.
+
+    Parameters
+    ----------
+    bundle : Bundle
+        The bundle that is served.
+
+    Returns
+    -------
+    dict
+        Plain values for JSON.
+    """
+    manifest, schema = bundle.manifest, bundle.schema
+    title = manifest.get("title") or manifest["task"]
+    description = (
+        f"Answers of `{manifest['entry']}`, learnt from {schema.rows:,} rows: which of {', '.join(schema.classes)} a row is. "
+        "Values that training did not know, missing ones and those beyond its range are answered and flagged."
+    )
+    metrics = _operation("metrics", "Counts, in Prometheus' text format", STRING, {401})
+    metrics["responses"]["200"]["content"] = {"text/plain": {"schema": STRING}}
+    predict = f"Answers to 1 to {MAX_ROWS:,} rows"
+    explain = f"Answers to 1 to {MAX_EXPLAINED_ROWS} rows, with reasons"
+    drift = "Whether rows look as they did in training"
+    return {
+        "openapi": "3.1.0",
+        "info": {"title": title, "version": version("evenhand"), "description": description},
+        "paths": {
+            "/predict": {"post": _row_operation("predict", predict, schema, MAX_ROWS, "Answers")},
+            "/explain": {"post": _row_operation("explain", explain, schema, MAX_EXPLAINED_ROWS, "Explained")},
+            "/schema": {"get": _operation("schema", "The rows that are taken", OBJECT, {401})},
+            "/drift": {"get": _operation("drift", drift, _reference("Drift"), {401})},
+            "/metrics": {"get": metrics},
+            "/health": {"get": _operation("health", "Whether the service lives", _reference("State"))},
+            "/ready": {"get": _operation("ready", "Whether it takes requests", _reference("State"), {503})},
+        },
+        "components": {
+            "schemas": _component_schemas(schema),
+            "securitySchemes": {"token": {"type": "http", "scheme": "bearer"}},
+        },
+    }
+
+
+def example_row(schema: Schema) -> dict[str, Any]:
+    """Return a row that can be sent to the service: medians, and the most frequent categories."""
+    return dict(zip((feature.name for feature in schema.features), map(_example_value, schema.features), strict=True))
+
+
+def _row_operation(name: str, summary: str, schema: Schema, max_rows: int, response: str) -> dict[str, Any]:
+    """Describe an operation that takes rows and returns the component schema `response`."""
+    example = example_row(schema)
+    rows = {"type": "array", "minItems": 1, "maxItems": max_rows, "items": _reference("Row")}
+    body = {"type": "object", "required": ["rows"], "additionalProperties": False, "properties": {"rows": rows}}
+    content: dict[str, Any] = {JSON: {"schema": body, "example": {"rows": [example]}}}
+    if schema.modality != "image":
+        content[CSV] = {"schema": STRING, "example": _to_csv(example)}
+    operation = _operation(name, summary, _reference(response), ERRORS)
+    return operation | {"requestBody": {"required": True, "content": content}}
+
+
+def _operation(name: str, summary: str, schema: Mapping[str, Any], errors: Collection[int] = ()) -> dict[str, Any]:
+    responses: dict[str, Any] = {"200": {"description": "As asked", "content": {JSON: {"schema": schema}}}}
+    for status in sorted(errors):
+        description, component = ERRORS[status], "Problem"
+        if name == "ready":
+            description, component = "It is about to end", "State"
+        content = {JSON: {"schema": _reference(component)}}
+        responses[str(status)] = {"description": description, "content": content}
+    operation: dict[str, Any] = {"operationId": name, "summary": summary, "responses": responses}
+    if 401 in errors:
+        operation["security"] = [{"token": []}, {}]
+    return operation
+
+
+def _component_schemas(schema: Schema) -> dict[str, Any]:
+    head = {"bundle": STRING, "positive": STRING_OR_NULL, "threshold": {"type": ["number", "null"]}}
+    probability = {"type": "number", "minimum": 0, "maximum": 1}
+    probability_note = "Of two classes that of the positive one, of several that of the one answered"
+    flags = _array(_object({"field": STRING, "what": STRING}))
+    answer = {
+        "class": {"type": "string", "enum": list(schema.classes)},
+        "probability": {**probability, "description": probability_note},
+        "probabilities": _object(dict.fromkeys(schema.classes, probability)),
+        "flags": flags,
+    }
+    reason = _object({"name": STRING, "value": STRING, "usual": STRING, "adds": NUMBER, "error": NUMBER})
+    explanation = {
+        "class": STRING,
+        "of": STRING,
+        "probability": probability,
+        "base": NUMBER,
+        "total": NUMBER,
+        "reasons": _array(reason),
+        "flags": flags,
+    }
+    drift = _object({"name": STRING, "psi": NUMBER, "by_chance": NUMBER, "verdict": STRING})
+    counts = {"rows": INTEGER, "training_rows": INTEGER, "fewest_rows": INTEGER}
+    problem = {"error": STRING, "field": STRING_OR_NULL, "row": {"type": ["integer", "null"]}}
+    return {
+        "Row": _object({feature.name: _cell_schema(feature) for feature in schema.features}),
+        "Answers": _object(head | {"ignored": _array(STRING), "rows": _array(_object(answer))}),
+        "Explained": _object(head | {"scale": STRING, "rows": _array(_object(explanation))}),
+        "Drift": _object(counts | {"columns": _array(drift)}),
+        "State": _object({"status": STRING, "bundle": STRING}),
+        "Problem": _object(problem),
+    }
+
+
+def _cell_schema(feature: Feature) -> dict[str, Any]:
+    """Describe the values of a column."""
+    if feature.kind == "number":
+        low, high = feature.format_number(feature.low), feature.format_number(feature.high)
+        return {"type": ["number", "null"], "description": f"In training {low} to {high}"}
+    if feature.kind == "date":
+        low_date, high_date = _format_date(feature, feature.low), _format_date(feature, feature.high)
+        return {**STRING_OR_NULL, "description": f"A date as in training, such as {low_date} to {high_date}"}
+    if feature.kind == "category":
+        levels = ", ".join(feature.levels[:MAX_DESCRIBED_LEVELS])
+        if len(feature.levels) > MAX_DESCRIBED_LEVELS:
+            levels += ", …"
+        return {"type": ["string", "number", "boolean", "null"], "description": f"Known values: {levels}"}
+    if feature.kind == "picture":
+        return {"type": "string", "contentEncoding": "base64", "description": "A PNG or JPEG file"}
+    return STRING_OR_NULL
+
+
+def _example_value(feature: Feature) -> Any:
+    if feature.kind == "number":
+        return None if feature.median is None else float(feature.format_number(feature.median))
+    if feature.kind == "date":
+        return _format_date(feature, feature.median)
+    if feature.kind == "category":
+        return next(iter(feature.levels), None)
+    return {"picture": GREY_PNG}.get(feature.kind, "The quick brown fox")
+
+
+def _format_date(feature: Feature, days: float | None) -> str | None:
+    """Format days since 1970 as a date, in the order in which the training data had it."""
+    if days is None:
+        return None
+    year, month, day = feature.format_number(days).split("-")
+    formats = {"day first": f"{day}.{month}.{year}", "month first": f"{month}/{day}/{year}"}
+    return formats.get(feature.written, f"{year}-{month}-{day}")
+
+
+def _to_csv(row: Mapping[str, Any]) -> str:
+    file = io.StringIO()
+    csv.writer(file, lineterminator="\n").writerows([row.keys(), row.values()])  # None is written as an empty cell
+    return file.getvalue()
+
+
+def _object(properties: Mapping[str, Any]) -> dict[str, Any]:
+    return {"type": "object", "required": list(properties), "properties": dict(properties)}
+
+
+def _array(element: Mapping[str, Any]) -> dict[str, Any]:
+    return {"type": "array", "items": element}
+
+
+def _reference(name: str) -> dict[str, str]:
+    return {"$ref": f"#/components/schemas/{name}"}
