@@ -351,3 +351,48 @@ def test_import_loads_no_heavy_library(module):
     heavy = ("numpy", "pandas", "sklearn", "optuna", "matplotlib", "scipy")
     script = f"import sys, {module}; sys.exit(sum(name in sys.modules for name in {heavy}))"
     assert subprocess.run([sys.executable, "-c", script], capture_output=True).returncode == 0
+
+
+NOTEBOOK_CELLS = (
+    """
+import evenhand
+from sklearn.linear_model import LogisticRegression
+from test_python_api import SMALL, small_frame
+
+class Mine(LogisticRegression):
+    def predict_proba(self, X):
+        return super().predict_proba(X * 1.0)
+
+def benchmark():
+    run = evenhand.benchmark(small_frame(), target="target", families={"mine": Mine()}, strategies=["none"], out="run",
+                             jobs=1, **(SMALL | {"progress": True}))
+    return {path.parent.name: path.stat().st_mtime_ns for path in run.folder.glob("cells/*/record.json")}, run
+first, run = benchmark()
+run
+""",
+    """
+again, _ = benchmark()
+assert again == first, "a stored cell was executed again"
+""",
+    """
+class Mine(LogisticRegression):
+    def predict_proba(self, X):
+        return super().predict_proba(X * 0.5)
+changed, _ = benchmark()
+assert sum(changed[cell] != first[cell] for cell in first) == 2, "the cells of the changed class, and no other"
+""",
+)
+
+
+def test_a_class_of_a_notebook_runs_resumes_and_changes_its_cells_with_its_code(tmp_path, monkeypatch):
+    nbformat = pytest.importorskip("nbformat")
+    nbclient = pytest.importorskip("nbclient")
+    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parent))
+    notebook = nbformat.v4.new_notebook(cells=list(map(nbformat.v4.new_code_cell, NOTEBOOK_CELLS)))
+    kernel = {"metadata": {"path": tmp_path}}
+    executed = nbclient.NotebookClient(
+        notebook, timeout=LONGEST_WAIT, kernel_name="python3", resources=kernel
+    ).execute()
+    outputs = executed.cells[0].outputs
+    assert any("<table" in output.get("data", {}).get("text/html", "") for output in outputs)
+    assert any("4/4 cells" in output.get("data", {}).get("text/plain", "") for output in outputs)

@@ -267,6 +267,14 @@ def test_every_kind_of_failure_is_a_record_with_its_reason(customers, bad_plugin
         assert reason in written
 
 
+def test_a_run_in_which_only_the_baseline_could_be_run_ends_with_an_error(customers, bad_plugin):
+    words = "--plugin trouble.py --family raises --strategy none --trials 1 --folds 2 --no-report --out out"
+    done = finish(customers, "--target", "churned", *words.split(), cwd=bad_plugin)
+    assert done.returncode == 2
+    assert "only the baseline could be run: failed: ValueError: no such luck" in done.stderr
+    assert len(Store(bad_plugin / "out").records()) == 4
+
+
 def test_a_changed_space_reruns_its_cells_and_no_others(customers, tmp_path):
     plugin = tmp_path / "mine.py"
     text = textwrap.dedent(

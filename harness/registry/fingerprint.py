@@ -240,7 +240,7 @@ def _source(declared: FunctionType | type) -> str:
     """The source file of a function or class; empty where there is none."""
     try:
         file = inspect.getsourcefile(declared)
-    except TypeError:  # a class that is built in
+    except (OSError, TypeError):  # a class of a notebook, or one that is built in
         file = None
     if file is None:
         return ""
