@@ -13,6 +13,9 @@ import numpy as np
 import pandas as pd
 import pytest
 from conftest import cell, cell_data, marked_table, modality_of
+from sklearn.base import BaseEstimator, ClassifierMixin
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import FunctionTransformer
 
 from harness.checks.small_tables import make_small_table
 from harness.data.sources import wheel_member
@@ -23,6 +26,7 @@ from harness.execution.trainer import CellTrainer
 from harness.networks.pretrained import SOURCE
 from harness.registry.family import Family, missing_packages
 from harness.registry.strategy import Strategy
+from harness.registry.user_declarations import family_of
 from harness.seeding import seed_of
 from harness.store.store import Store
 
@@ -78,6 +82,22 @@ class SpySampler:
         return X[::2], y[::2]
 
 
+class SpyEstimator(ClassifierMixin, BaseEstimator):
+    """A classifier of a user's own program that remembers what it is given."""
+
+    fitted: list = []  # noqa: RUF012 -- one for all copies that are made of it
+    scored: list = []  # noqa: RUF012
+
+    def fit(self, X, y):
+        self.fitted.append(np.asarray(X[:, 0]))
+        self.classes_, self.prior_ = np.unique(y), np.bincount(y) / len(y)
+        return self
+
+    def predict_proba(self, X):
+        self.scored.append(np.asarray(X[:, 0]))
+        return np.tile(self.prior_, (len(X), 1))
+
+
 def marks(standardised, training):
     """The marks behind standardised values, had the preparation been fitted on rows with these `training` marks."""
     return standardised.astype(np.float64) * training.std() + training.mean()
@@ -117,6 +137,27 @@ def test_what_is_fitted_resampled_and_watched_are_training_rows_of_that_fold_and
             assert rounded(marks(seen, training)) <= rounded(training)
             assert not rounded(marks(seen, training)) & rounded(test)
         assert rounded(marks(resampled, training)) | rounded(marks(watched, training)) == rounded(training)
+
+
+def test_a_classifier_of_one_s_own_is_fitted_on_training_rows_and_sees_the_sealed_rows_last(registry, tmp_path):
+    SpyEstimator.fitted.clear()
+    SpyEstimator.scored.clear()
+    table = marked_table()
+    family = family_of("own", make_pipeline(FunctionTransformer(), SpyEstimator()))
+    given = cell_data(table, family, (registry.strategy("none"),), registry, trials=1)
+    assert run_cell(cell(), given, Store(tmp_path)).status == "ok"
+    mark, train = table.X["mark"].to_numpy(), given.fold.train
+    inner = (
+        make_splitter(table)
+        .take(train)
+        .inner(given.protocol.inner_folds, seed_of(given.protocol.seed, "task", 0, 0, "inner"))
+    )
+    learned = [mark[train][rows] for rows, _ in inner] + [mark[train]]
+    for seen, training in zip(SpyEstimator.fitted, learned, strict=True):
+        assert rounded(marks(seen, training)) == rounded(training)
+    predicted = [mark[train][rows] for _, rows in inner] + [mark[train], mark[given.fold.test]]
+    for seen, training, rows in zip(SpyEstimator.scored, [*learned, mark[train]], predicted, strict=True):
+        assert rounded(marks(seen, training)) == rounded(rows)
 
 
 def test_watched_rows_are_never_resampled_or_fitted(spied):
