@@ -8,7 +8,7 @@ import pickle
 import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 from typing import Any, TypeAlias, cast
 
@@ -204,8 +204,12 @@ def _fit_checks(family: Family, modality: Modality, tables: Sequence[Table]) -> 
 def _prediction_checks(fit: Callable[[Table, int], Any], table: Table) -> list[Check]:
     """Checks that predictions depend on the row and on nothing else, and change nothing."""
 
+    @cache
+    def fit_once() -> Any:
+        return fit(table, 5)
+
     def leaves_rows_unchanged() -> str:
-        fitted = fit(table, 5)
+        fitted = fit_once()
         encoded = fitted.encode(table.X)
         unchanged = pickle.dumps(copy.deepcopy(encoded))
         fitted.classifier.predict_proba(encoded)
@@ -213,7 +217,7 @@ def _prediction_checks(fit: Callable[[Table, int], Any], table: Table) -> list[C
         return _complaint_unless(is_same, "predict_proba changed the rows that it was given: work on a copy")
 
     def answers_each_row_alone() -> str:
-        fitted = fit(table, 5)
+        fitted = fit_once()
         first, alone = np.arange(min(ROWS_ALONE, len(table.y))), []
         together, again = (fitted.predict_proba(table.X)[first] for _ in range(2))
         for row in first:
