@@ -1,5 +1,6 @@
-"""What the README says works, and what it shows is what the committed sample says."""
+"""What the README and docs/extending.md say works, and what they show is what the committed sample says."""
 
+import ast
 import re
 import shlex
 import shutil
@@ -13,26 +14,34 @@ from harness.store.store import Store
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
+EXTENDING = (ROOT / "docs" / "extending.md").read_text(encoding="utf-8")
 SAMPLE = ROOT / "results" / "sample"
+FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", flags=re.DOTALL | re.MULTILINE)
+#: The most words that the README has outside of code, and those in which the first commands are.
+MAX_WORDS, FIRST_WORDS = 900, 100
 
 
-def blocks(language):
+def blocks(page, language):
     """The fenced blocks of one language."""
-    fenced = re.findall(r"^```(\w*)\n(.*?)^```$", README, flags=re.DOTALL | re.MULTILINE)
-    return [text for name, text in fenced if name == language]
+    return [text for name, text in FENCE.findall(page) if name == language]
 
 
-def commands():
-    """Every `evenhand` command of the README, without its comment."""
-    lines = [line.split("  #")[0].strip() for block in blocks("") for line in block.splitlines()]
+def commands(page):
+    """Every `evenhand` command of a page, without its comment."""
+    lines = [line.split("  #")[0].strip() for block in blocks(page, "") for line in block.splitlines()]
     return [line for line in lines if line.startswith("evenhand ")]
+
+
+def words(text):
+    """The words of a text; lines and bars of tables are none."""
+    return [word for word in text.split() if re.search(r"\w", word)]
 
 
 @pytest.fixture
 def declared(tmp_path, monkeypatch):
-    """The README's declarations, as files in a folder of one's own."""
+    """The declarations of docs/extending.md, as files in a folder of one's own."""
     monkeypatch.chdir(tmp_path)
-    for block in blocks("python"):
+    for block in blocks(EXTENDING, "python"):
         name = block.splitlines()[0].removeprefix("# ").strip()
         (tmp_path / name).write_text(block)
         body = [line for line in block.splitlines()[1:] if line.strip()]
@@ -41,7 +50,7 @@ def declared(tmp_path, monkeypatch):
 
 
 def test_the_examples_keep_the_contract(declared, evenhand):
-    assert declared == ["my_family.py", "my_strategy.py", "my_task.py"]
+    assert declared == ["my_family.py", "my_metric.py", "my_strategy.py", "my_task.py"]
     registry = load_registry(declared)
     from harness import checks
 
@@ -49,24 +58,26 @@ def test_the_examples_keep_the_contract(declared, evenhand):
         *checks.check_task(registry.task("third_wine")),
         *checks.check_family(registry.family("extra_trees")),
         *checks.check_strategy(registry.strategy("svm_smote")),
+        *checks.check_metric(registry.metric("missed_share")),
     ]
     assert len(found) > 10
     assert not [verdict for verdict in found if verdict.complaint or verdict.skipped]
 
 
 def test_the_examples_run_together(declared, evenhand):
-    command = next(line for line in commands() if "--plugin my_task" in line)
+    command = next(line for line in commands(EXTENDING) if "--plugin my_task" in line)
     code, out, err = evenhand(*shlex.split(command)[1:])
     assert code == 0, err
     assert "extra_trees/svm_smote" in out
+    assert "missed_share" in Path("results/third_wine/leaderboard.csv").read_text(encoding="utf-8")
 
 
-@pytest.mark.parametrize("command", commands())
+@pytest.mark.parametrize("command", commands(README))
 def test_every_command_has_only_options_that_exist(command, evenhand):
-    words = shlex.split(command)[1:]
-    code, out, err = evenhand(words[0], "--help")
+    name, *arguments = shlex.split(command)[1:]
+    code, out, err = evenhand(name, "--help")
     assert code == 0, err
-    for option in (word for word in words if word.startswith("--")):
+    for option in (word for word in arguments if word.startswith("--")):
         assert option in out
 
 
@@ -84,12 +95,26 @@ def test_the_sample_renders_again_byte_for_byte(tmp_path):
         assert (copy / name).read_bytes() == (SAMPLE / name).read_bytes()
 
 
-def test_the_table_shown_is_the_sample_s():
-    shown = README.split("<!-- sample -->")[1].split("<!-- /sample -->")[0].strip()
-    assert shown.startswith("**digits_nine**") or "digits_nine" in shown
-    leaderboard = (SAMPLE / "leaderboard.md").read_text(encoding="utf-8")
+@pytest.mark.parametrize("page", ["README.md", "docs/leaderboard.md"])
+def test_the_table_shown_is_the_sample_s(page):
+    text = (ROOT / page).read_text(encoding="utf-8")
+    shown = text.split("<!-- sample -->")[1].split("<!-- /sample -->")[0].strip()
+    assert "digits_nine" in shown
+    leaderboard = (SAMPLE / "leaderboard.md").read_text(encoding="utf-8").splitlines()
     for line in shown.splitlines():
         assert line in leaderboard, line
+
+
+def test_the_readme_is_short_and_begins_with_three_commands():
+    assert len(words(FENCE.sub("", README))) <= MAX_WORDS
+    first, begin = blocks(README, "")[0], README.index("```\n")
+    assert len([line for line in first.splitlines() if "  # " in line]) == 3
+    assert len(words(README[: begin + len(first)])) <= FIRST_WORDS
+
+
+def test_the_readme_has_five_lines_of_python():
+    (program,) = blocks(README, "python")
+    assert len(ast.parse(program).body) == 5
 
 
 def test_every_file_that_is_linked_exists():
