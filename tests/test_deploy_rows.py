@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from harness.data.columns import to_days
+from harness.data.dates import to_days
 from harness.data.files import UserData
 from harness.data.table import make_table, row_keys
 from harness.deploy.bundle import Bundle

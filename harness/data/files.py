@@ -7,11 +7,14 @@ import functools
 import io
 import re
 from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from harness.data.images import load_folder
+from harness.data.reader import MISSING_WORDS
 from harness.errors import DataError
 from harness.registry.task import Modality, Raw, Task
 
@@ -20,6 +23,7 @@ if TYPE_CHECKING:
 
 FIRST_LINE = 1_000_000  #: bytes within which the first line of a CSV must end
 SEPARATORS = ",;\t|"
+PARQUET_SUFFIXES = (".parquet", ".pq")
 FOLDER = "folder"  #: the name of the target of a folder of images: the folders are the classes
 
 
@@ -50,7 +54,7 @@ def read_table(path: Path, *, names_only: bool = False, text: str | None = None)
     if not path.is_file():
         raise DataError(f"{path} is a folder: name a CSV or Parquet file")
     try:
-        if path.suffix.lower() in (".parquet", ".pq"):
+        if path.suffix.lower() in PARQUET_SUFFIXES:
             return _read_parquet(path, names_only=names_only)
         return read_csv(path, separator=separator_of(path), what=str(path), rows=0 if names_only else None, text=text)
     except OSError as error:
@@ -92,20 +96,114 @@ def read_csv(
         frame: pd.DataFrame = pd.read_csv(file, sep=separator, nrows=rows, encoding="utf-8-sig", **options)
         return frame
 
-    try:
-        frame = read(low_memory=False)  # in chunks, one column could become half text and half numbers
-        if text in frame:  # pandas' words for missing values hold for all columns, so that this one is read again
+    with _csv_errors(what):
+        # In chunks, one column could become half text and half numbers.
+        frame = read(low_memory=False, keep_default_na=False, na_values=["", *MISSING_WORDS])
+        if text in frame:  # words for missing values hold for all columns, so that this one is read again
             frame[text] = read(usecols=[text], dtype="str", na_filter=False)[text]
+    _check_fields(frame, what)
+    return frame
+
+
+def read_batches(path: Path, rows: int, *, blanks_missing: bool = True) -> Iterator[tuple[pd.DataFrame, float]]:
+    """Read a file of new rows in batches, so that memory does not grow with the file.
+
+    Cells of a CSV stay as they are written: training, not these rows, decides how a value is to be understood.
+
+    Parameters
+    ----------
+    path : Path
+        A CSV or Parquet file.
+    rows : int
+        Rows per batch.
+    blanks_missing : bool, default True
+        Whether empty cells of a CSV are missing; they are empty texts otherwise.
+
+    Yields
+    ------
+    frame : DataFrame
+        The raw rows.
+    share : float
+        How much of the file was read, 0 to 1.
+
+    Raises
+    ------
+    DataError
+        If it is not a table.
+    """
+    if path.suffix.lower() in PARQUET_SUFFIXES:
+        yield from _parquet_batches(path, rows)
+    else:
+        yield from _csv_batches(path, rows, blanks_missing=blanks_missing)
+
+
+def _csv_batches(path: Path, rows: int, *, blanks_missing: bool) -> Iterator[tuple[pd.DataFrame, float]]:
+    import pandas as pd
+
+    separator, size = separator_of(path, min_columns=1), max(path.stat().st_size, 1)
+    with path.open("rb") as file, _csv_errors(str(path)):
+        reader = pd.read_csv(
+            file,
+            sep=separator,
+            dtype="str",
+            encoding="utf-8-sig",
+            chunksize=rows,
+            keep_default_na=False,
+            na_values=[""],
+            na_filter=blanks_missing,
+        )
+        for frame in reader:
+            _check_fields(frame, str(path))
+            yield frame.reset_index(drop=True), min(1.0, file.tell() / size)
+
+
+def _parquet_batches(path: Path, rows: int) -> Iterator[tuple[pd.DataFrame, float]]:
+    import pyarrow.parquet
+
+    with _parquet_errors(path):
+        file = pyarrow.parquet.ParquetFile(path)
+        total_rows, read_rows = max(file.metadata.num_rows, 1), 0
+        for batch in file.iter_batches(rows):
+            read_rows += batch.num_rows
+            yield without_index(batch.to_pandas()), read_rows / total_rows
+
+
+@contextmanager
+def _csv_errors(what: str) -> Iterator[None]:
+    """Turn errors of parsing a CSV into `DataError`."""
+    import pandas as pd
+
+    try:
+        yield
     except UnicodeDecodeError as error:
         raise DataError(f"{what} is not UTF-8 (byte {error.start}): save it as UTF-8") from error
-    except (pd.errors.ParserError, pd.errors.EmptyDataError, MemoryError) as error:
-        reason = " ".join(str(error).split())[:160]
+    except (pd.errors.ParserError, pd.errors.EmptyDataError, csv.Error, MemoryError) as error:
         raise DataError(
-            f"{what} is not a table that can be read ({reason}): expected a CSV with names in its first line"
+            f"{what} is not a table that can be read ({_first_words(error)}): expected a CSV with names in its first line"
         ) from error
+
+
+@contextmanager
+def _parquet_errors(path: Path) -> Iterator[None]:
+    """Turn errors of reading a Parquet file into `DataError`."""
+    import pyarrow
+
+    try:
+        yield
+    except (pyarrow.ArrowException, ValueError, MemoryError) as error:
+        raise DataError(f"{path} is not a Parquet file that can be read ({_first_words(error)})") from error
+
+
+def _first_words(error: BaseException) -> str:
+    return " ".join(str(error).split())[:160]
+
+
+def _check_fields(frame: pd.DataFrame, what: str) -> None:
+    """Raise `DataError` where pandas took the first field of every row for a name of the row."""
+    import pandas as pd
+
     if not isinstance(frame.index, pd.RangeIndex):
         raise DataError(f"{what}: its rows have more fields than its first line has names ({frame.shape[1]})")
-    return frame
 
 
 def separator_of(path: Path, min_columns: int = 2) -> str:
@@ -162,13 +260,10 @@ def _read_parquet(path: Path, *, names_only: bool) -> pd.DataFrame:
     import pandas as pd
     import pyarrow.parquet
 
-    try:
+    with _parquet_errors(path):
         if names_only:
             return without_index(pyarrow.parquet.read_schema(path).empty_table().to_pandas())
         return without_index(pd.read_parquet(path))
-    except (pyarrow.ArrowException, ValueError, MemoryError) as error:
-        reason = " ".join(str(error).split())[:160]
-        raise DataError(f"{path} is not a Parquet file that can be read ({reason})") from error
 
 
 def without_index(frame: pd.DataFrame) -> pd.DataFrame:

@@ -12,16 +12,9 @@ from typing import TYPE_CHECKING, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from harness.data.columns import (
-    AMBIGUOUS_DATES,
-    date_order,
-    infer_column,
-    looks_like_date,
-    omission_code,
-    parse_days,
-    to_days,
-    to_text,
-)
+from harness.data.columns import AMBIGUOUS_DATES, infer_column, omission_code
+from harness.data.dates import date_order, looks_like_date, parse_days, to_days
+from harness.data.reader import TEXT_BLANKS, to_text
 from harness.data.sources import data_directory
 from harness.errors import DataError
 from harness.findings import Finding
@@ -221,7 +214,7 @@ def _typed_features(task: Task, frame: pd.DataFrame) -> FeaturesNotesDates:
 
 def _text_features(task: Task, frame: pd.DataFrame) -> FeaturesNotesDates:
     """The texts of the declared column; a missing one is empty."""
-    column = to_text(frame[task.text], blanks=("",))  # a question mark alone is a text
+    column = to_text(frame[task.text], TEXT_BLANKS)  # a question mark alone is a text
     message = f"a text task reads {task.text!r} alone"
     notes = [Finding("unread_column", "note", message, column=name) for name in _feature_columns(task, frame)]
     missing = int(column.isna().sum())

@@ -5,7 +5,6 @@ Rows are read column by column and checked; unusual values are flagged and predi
 
 from __future__ import annotations
 
-import csv
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -16,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from harness.data.files import separator_of, without_index
+from harness.data import files
 from harness.data.images import SUFFIXES, read_image
 from harness.deploy.bundle import Bundle
 from harness.deploy.schema import Schema
@@ -247,9 +246,9 @@ def _check_source(bundle: Bundle, source: Path) -> None:
 
 
 def _read_table(bundle: Bundle, source: Path) -> Iterator[tuple[RowBatch, float]]:
-    is_parquet = source.suffix.lower() in (".parquet", ".pq")
     first_row = 0
-    for frame, share in _parquet_frames(source) if is_parquet else _csv_frames(bundle, source):
+    blanks_missing = bundle.schema.modality != "text"
+    for frame, share in files.read_batches(source, BATCH_ROWS, blanks_missing=blanks_missing):
         try:
             yield RowBatch(frame, read_rows(bundle.schema, frame)), share
         except InvalidRowsError as error:
@@ -261,54 +260,15 @@ def _read_table(bundle: Bundle, source: Path) -> Iterator[tuple[RowBatch, float]
         first_row += len(frame)
 
 
-def _csv_frames(bundle: Bundle, source: Path) -> Iterator[tuple[pd.DataFrame, float]]:
-    """Read text cells: training, not these rows, decides how a value is to be understood."""
-
-    is_text = bundle.schema.modality == "text"
-    separator = separator_of(source, min_columns=1)
-    size = max(source.stat().st_size, 1)
-    try:
-        with source.open("rb") as file:
-            reader = pd.read_csv(
-                file, sep=separator, dtype="str", encoding="utf-8-sig", chunksize=BATCH_ROWS, na_filter=not is_text
-            )
-            for frame in reader:
-                if not isinstance(frame.index, pd.RangeIndex):
-                    raise DataError(f"{source}: its rows have more fields than its first line has names")
-                yield frame.reset_index(drop=True), min(1.0, file.tell() / size)
-    except UnicodeDecodeError as error:
-        raise DataError(f"{source} is not UTF-8 (byte {error.start}): save it as UTF-8") from error
-    except (pd.errors.ParserError, pd.errors.EmptyDataError, csv.Error) as error:
-        raise DataError(f"{source} is not a table that can be read ({_one_line(error)})") from error
-
-
-def _parquet_frames(source: Path) -> Iterator[tuple[pd.DataFrame, float]]:
-
-    import pyarrow.parquet
-
-    try:
-        file = pyarrow.parquet.ParquetFile(source)
-        total_rows, rows = max(file.metadata.num_rows, 1), 0
-        for batch in file.iter_batches(BATCH_ROWS):
-            rows += batch.num_rows
-            yield without_index(batch.to_pandas()), rows / total_rows
-    except (pyarrow.ArrowException, ValueError) as error:
-        raise DataError(f"{source} is not a Parquet file that can be read ({_one_line(error)})") from error
-
-
-def _one_line(error: Exception) -> str:
-    return " ".join(str(error).split())[:160]
-
-
 def _read_folder(bundle: Bundle, source: Path) -> Iterator[tuple[RowBatch, float]]:
 
-    files = sorted(file for file in source.rglob("*") if file.suffix.lower() in SUFFIXES and file.is_file())
-    for start in range(0, len(files), BATCH_IMAGES):
-        batch_files = files[start : start + BATCH_IMAGES]
+    images = sorted(file for file in source.rglob("*") if file.suffix.lower() in SUFFIXES and file.is_file())
+    for start in range(0, len(images), BATCH_IMAGES):
+        batch_files = images[start : start + BATCH_IMAGES]
         names = [file.relative_to(source).as_posix() for file in batch_files]
         try:
             inputs = read_images(bundle.schema, map(Path.read_bytes, batch_files))
         except InvalidRowsError as error:
             name, reason = names[error.row or 0], str(error).split(": ", 1)[-1]
             raise InvalidRowsError(f"{name}: {reason}", error.field, error.row) from error
-        yield RowBatch(pd.DataFrame({"file": names}), inputs), min(1.0, (start + len(batch_files)) / len(files))
+        yield RowBatch(pd.DataFrame({"file": names}), inputs), min(1.0, (start + len(batch_files)) / len(images))

@@ -7,13 +7,15 @@ import itertools
 import operator
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
-from typing import Any, Literal, TypeAlias
+from functools import cached_property
+from typing import Any, Literal, TypeAlias, cast
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
 from harness.data.columns import infer_column
+from harness.data.reader import MISSING_WORDS, WRITTEN, ColumnFormat, ColumnKind, category_writing
 from harness.preprocessing.tabular import fit_preprocessor
 from harness.registry.task import Features, Modality, Raw, Table, Task
 
@@ -22,15 +24,9 @@ Kind: TypeAlias = Literal["number", "date", "category", "text", "picture"]
 IMAGE = "picture"  #: name and kind of the one feature of an image task
 BINS = 10
 GREY = 128
-#: The kinds of column of each modality, and the ways in which the text of each kind may be written.
+#: The kinds of column of each modality, and the ways in which the values of each kind may be written.
 KINDS = {"tabular": ("number", "date", "category"), "text": ("text",), "image": (IMAGE,)}
-WRITTEN = {
-    "number": ("", "decimal comma"),
-    "date": ("", "day first", "month first"),
-    "category": ("", "true or false", "whole numbers", "numbers"),
-    "text": ("",),
-    IMAGE: ("",),
-}
+WRITINGS = {**WRITTEN, IMAGE: ("",)}
 MAX_IMAGE_VALUES = 100_000_000
 MAX_NUMBER = 1e300  #: of all numbers in a schema; infinity and NaN are not below it
 
@@ -46,7 +42,7 @@ class Feature:
     kind : str
         Its type.
     written : str
-        How the text of a value is to be understood, one of `WRITTEN`: the order of dates, a decimal comma, categories that
+        How the text of a value is to be understood, one of `WRITINGS`: the order of dates, a decimal comma, categories that
         were numbers or true and false.
     low, high, median : float or None
         Of the known numbers: of dates in days since 1970, of texts in characters, of images in mean brightness from 0 to
@@ -58,6 +54,8 @@ class Feature:
     shares : tuple of float
         Training rows per bin or level, as shares of all (sum 1). For categories all other values follow; the last share is
         that of missing values.
+    literals : tuple of str
+        Words such as NA that are values of this column in training, where they mean a missing value elsewhere.
     """
 
     name: str
@@ -69,6 +67,15 @@ class Feature:
     levels: tuple[str, ...] = ()
     edges: tuple[float, ...] = ()
     shares: tuple[float, ...] = ()
+    literals: tuple[str, ...] = ()
+
+    @cached_property
+    def column_format(self) -> ColumnFormat:
+        """How values of new rows are read. Bundles of earlier versions have no literals, but may have them as levels."""
+        values = {*self.literals, *self.levels}
+        return ColumnFormat(
+            cast("ColumnKind", self.kind), self.written, tuple(filter(values.__contains__, MISSING_WORDS))
+        )
 
     def format_number(self, number: float | None) -> str:
         """Format a number of this column for people, a date as 2024-01-31; empty for None."""
@@ -118,6 +125,7 @@ class Schema:
         features = []
         for feature in fields["features"]:
             sequences = {name: _tuple(feature[name]) for name in ("levels", "edges", "shares")}
+            sequences["literals"] = _tuple(feature.get("literals", []))
             features.append(Feature(**(feature | sequences)))
         parsed = {**fields, "classes": _tuple(fields["classes"]), "features": tuple(features)}
         image_shape = parsed.pop("picture")
@@ -216,7 +224,8 @@ def _check_schema(schema: Schema) -> None:
     _require(_is_image_shape(schema), "the shape of images")
     for feature in schema.features:
         name = repr(feature.name[:60])
-        _require(feature.kind in kinds and feature.written in WRITTEN[feature.kind], f"the kind of {name}")
+        _require(feature.kind in kinds and feature.written in WRITINGS[feature.kind], f"the kind of {name}")
+        _require(are_unique_strings(feature.literals), f"the literals of {name}")
         _require(_is_range(feature) and _has_bins(feature), f"the distribution of {name}")
 
 
@@ -274,7 +283,9 @@ def _describe_column(task: Task, raw: pd.Series, values: pd.Series, prepared_lev
     # The preparation merges rare values into a level of its own, which is not a value of the column.
     values_seen = set(values.cat.categories)
     levels = tuple(level for level in prepared_levels if level in values_seen)
-    return _with_shares(Feature(name, "category", _category_format(raw), levels=levels), values)
+    literals = tuple(filter(values_seen.__contains__, MISSING_WORDS))
+    feature = Feature(name, "category", category_writing(raw), levels=levels, literals=literals)
+    return _with_shares(feature, values)
 
 
 def _with_range(feature: Feature, values: npt.NDArray[np.float64]) -> Feature:
@@ -311,15 +322,3 @@ def binned_number(X: Features) -> npt.NDArray[np.float64]:
     if X.ndim == 1:
         return np.array(list(map(len, X)), dtype=np.float64)
     return np.asarray(X.reshape(len(X), -1).mean(axis=1), dtype=np.float64)
-
-
-def _category_format(raw: pd.Series) -> str:
-    """The type of the values before they became names, so that 1.0 or TRUE is recognised as its level."""
-
-    value_types = set(map(type, raw.dropna()))
-    if pd.api.types.is_bool_dtype(raw) or value_types == {bool}:  # booleans with missing values have the type object
-        return "true or false"
-    if not pd.api.types.is_numeric_dtype(raw):
-        return ""
-    is_whole = bool((raw.dropna() % 1 == 0).all())
-    return "whole numbers" if is_whole else "numbers"

@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from harness.data.columns import to_text
+from harness.data.reader import missing_texts, to_text
 from harness.data.table import row_keys
 from harness.deploy.bundle import Bundle
 from harness.deploy.insights.gains import Campaign
@@ -237,7 +237,7 @@ def _read_outcomes(bundle: Bundle, request: InsightsRequest, frame: pd.DataFrame
         if target not in frame.columns:
             message = f"no such column {target!r} (--target): {suggestion(target, list(map(str, frame.columns)))}"
             raise DataError(message)
-        outcomes = to_text(frame[target])
+        outcomes = to_text(frame[target], missing_texts(classes))
         unknown = outcomes[outcomes.notna() & ~outcomes.isin(classes)]
         if len(unknown):
             raise DataError(

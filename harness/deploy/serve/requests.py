@@ -17,11 +17,6 @@ MAX_ROWS = 10_000
 MAX_BODY_BYTES = 16 * 2**20
 JSON, CSV = "application/json", "text/csv"
 DELIMITERS = ",;\t|"
-#: CSV cells that mean a missing value: those of pandas, which read the file that the model was trained on.
-MISSING_CELLS = frozenset({
-    "#N/A", "#N/A N/A", "#NA", "-1.#IND", "-1.#QNAN", "-NaN", "-nan", "1.#IND", "1.#QNAN", "<NA>", "N/A", "NA", "NULL", "NaN", "None",
-    "n/a", "nan", "null",
-})  # fmt: skip
 TYPE_NAMES = {type(None): "null", bool: "true or false", str: "a string", list: "a list", dict: "an object"}
 
 
@@ -88,9 +83,6 @@ def parse_body(content_type: str, body: bytes, schema: Schema, max_rows: int = M
     parsed = parsers[kind](body, names, max_rows)
     if schema.image_shape is not None:
         return _decode_images(parsed, names[0])
-    if kind == CSV and schema.modality == "tabular":  # a text task can contain the text "NA"
-        columns = dict(zip(parsed.columns, map(_blank_missing, parsed.columns.values()), strict=True))
-        return ParsedRows(columns, parsed.count, parsed.ignored)
     return parsed
 
 
@@ -181,10 +173,6 @@ def _parse_csv(body: bytes, names: Sequence[str], max_rows: int) -> ParsedRows:
     columns = dict(zip(names, map(by_column.__getitem__, names), strict=True))
     ignored = tuple(name for name in header if name not in columns)
     return ParsedRows(columns, len(rows), ignored)
-
-
-def _blank_missing(cells: Sequence[str]) -> Sequence[str | None]:
-    return cells if MISSING_CELLS.isdisjoint(cells) else [None if cell in MISSING_CELLS else cell for cell in cells]
 
 
 def _find_delimiter(text: str, names: Sequence[str]) -> str:

@@ -1,0 +1,392 @@
+"""The one reader of raw columns: missing words, numbers, dates, booleans, names of categories and texts.
+
+Training infers the format of a column (harness.data.columns) and reads it here; new rows are read here in the format of
+training. Another way of writing values is one more entry in `WRITTEN`, and one more step in the function of its kind.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import cached_property, lru_cache
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias, cast
+
+import numpy as np
+import numpy.typing as npt
+
+from harness.data.dates import DateOrder, parse_dates, to_days
+from harness.errors import DataError
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+ColumnKind: TypeAlias = Literal["number", "date", "category", "text"]
+
+#: The ways in which the values of a column of each kind may be written.
+WRITTEN: dict[str, tuple[str, ...]] = {
+    "number": ("", "decimal comma"),
+    "date": ("", "day first", "month first"),
+    "category": ("", "true or false", "whole numbers", "numbers"),
+    "text": ("",),
+}
+BLANKS = ("", "?")  #: texts that mean a missing value in any source
+TEXT_BLANKS = ("",)  #: texts that mean a missing text: a question mark alone is one
+#: Further words that mean a missing value in files of text; a data frame may hold them as values.
+MISSING_WORDS = (
+    "#N/A", "#N/A N/A", "#NA", "-1.#IND", "-1.#QNAN", "-NaN", "-nan", "1.#IND", "1.#QNAN", "<NA>", "N/A", "NA", "NULL", "NaN",
+    "None", "n/a", "nan", "null",
+)  # fmt: skip
+BOOLEANS = {"true": "True", "false": "False"}
+MAX_SHOWN_CHARACTERS = 60  #: of a value in a message
+MAX_INT64 = 2**63
+MAX_INTEGER = 10**300  #: larger integers are no floats
+
+
+class UnreadableValueError(DataError):
+    """A value that does not have the format of its column.
+
+    Parameters
+    ----------
+    row : int
+        Its position.
+    description : str
+        What was found.
+    """
+
+    code = "unreadable_value"
+
+    def __init__(self, row: int, description: str) -> None:
+        super().__init__(f"row {row}: {description}")
+        self.row, self.description = row, description
+
+
+@dataclass(frozen=True)
+class ColumnFormat:
+    """How the raw values of a column are to be understood.
+
+    Attributes
+    ----------
+    kind : {"number", "date", "category", "text"}
+        Type of the values.
+    written : str, default ""
+        How they are written, one of `WRITTEN`.
+    literals : tuple of str, default ()
+        Words of `MISSING_WORDS` that are values of this column.
+    """
+
+    kind: ColumnKind
+    written: str = ""
+    literals: tuple[str, ...] = ()
+
+    @cached_property
+    def missing(self) -> frozenset[str]:
+        """Texts that mean a missing value."""
+        if self.kind == "text":  # "None" alone is a text
+            return frozenset(TEXT_BLANKS)
+        return missing_texts(self.literals)
+
+
+@lru_cache(maxsize=256)
+def missing_texts(literals: tuple[str, ...] = ()) -> frozenset[str]:
+    """Return the texts that mean a missing value in a file, without those that are values."""
+    return frozenset({*BLANKS, *MISSING_WORDS} - set(literals))
+
+
+def read_values(column: Sequence[Any] | pd.Series, column_format: ColumnFormat) -> pd.Series:
+    """Read raw values in the format of their column, whatever the other values of the column are.
+
+    Parameters
+    ----------
+    column : sequence or Series
+        The raw values: a Series, or a list of values as JSON or a CSV has them.
+    column_format : ColumnFormat
+        The format.
+
+    Returns
+    -------
+    Series
+        float64 for numbers and dates (days since 1970), else strings; missing values NaN. Numbers may be infinite.
+
+    Raises
+    ------
+    UnreadableValueError
+        For the first value of another format.
+    """
+    series = column
+    if hasattr(column, "reset_index"):
+        series = column.reset_index(drop=True)
+    return _READERS[column_format.kind](series, column_format)
+
+
+def to_text(column: pd.Series, missing: Sequence[str] | frozenset[str] = BLANKS) -> pd.Series:
+    """Convert a column to stripped strings.
+
+    Parameters
+    ----------
+    column : Series
+        The raw column; whole numbers are written without a decimal point.
+    missing : collection of str, default BLANKS
+        Texts that become missing values.
+
+    Returns
+    -------
+    Series
+        Strings, missing where the column is missing or blank.
+    """
+    import pandas as pd
+
+    if not isinstance(column.dtype, pd.StringDtype):
+        is_missing = column.isna()
+        if _holds_whole_floats(column):
+            column = column.astype("Int64")
+        column = column.astype(object).where(~is_missing, None).map(str, na_action="ignore")
+    text = column.astype("str").str.strip()
+    return text.mask(text.isin(missing))
+
+
+def numbers_of_dtype(column: pd.Series) -> pd.Series | None:
+    """Convert a column of a numeric or temporal dtype to float64 (dates and durations: days); None for any other."""
+    import pandas as pd
+
+    types = pd.api.types
+    if types.is_datetime64_any_dtype(column) or types.is_timedelta64_dtype(column):
+        return to_days(column)
+    if types.is_bool_dtype(column) or not types.is_numeric_dtype(column) or types.is_complex_dtype(column):
+        return None
+    return pd.Series(column.to_numpy(np.float64, na_value=np.nan), index=column.index, name=column.name)
+
+
+def parse_numbers(text: pd.Series, written: str = "") -> pd.Series:
+    """Convert numbers in strings to float64.
+
+    Parameters
+    ----------
+    text : Series
+        Stripped strings, missing values NaN.
+    written : {"", "decimal comma"}, default ""
+        With "decimal comma" a comma is read as a decimal point.
+
+    Returns
+    -------
+    Series
+        Numbers; NaN for missing values and for strings that are no numbers.
+    """
+    import pandas as pd
+
+    if written == "decimal comma":
+        text = text.str.replace(",", ".", regex=False)
+    numbers: pd.Series = pd.to_numeric(text, errors="coerce")
+    return numbers.astype("float64")
+
+
+def category_writing(column: pd.Series) -> str:
+    """Find how the names of a category are written, from the type of its raw values: 1.0 is the name 1, or TRUE is True."""
+    import pandas as pd
+
+    dtype = column.dtype
+    if isinstance(dtype, pd.CategoricalDtype):
+        # Its names are those of its categories, so that a whole float has a decimal point.
+        kind = dtype.categories.dtype.kind
+        return {"f": "numbers", "i": "whole numbers", "u": "whole numbers", "b": "true or false"}.get(kind, "")
+    known = column.dropna()
+    if pd.api.types.is_bool_dtype(column) or set(map(type, known)) == {bool}:  # with missing values the dtype is object
+        return "true or false"
+    if not pd.api.types.is_numeric_dtype(column):
+        return ""
+    if pd.api.types.is_integer_dtype(column) or _holds_whole_floats(column):
+        return "whole numbers"
+    return "numbers"
+
+
+def quoted(cell: Any) -> str:
+    """Write a value for a message, shortened."""
+    if _is_too_large(cell):  # Python does not write integers of thousands of digits
+        return "a number that is far too large"
+    text = ascii(cell) if isinstance(cell, str) and not _is_unicode(cell) else repr(cell)
+    return text if len(text) <= MAX_SHOWN_CHARACTERS else text[:MAX_SHOWN_CHARACTERS] + "…"
+
+
+def _holds_whole_floats(column: pd.Series) -> bool:
+    """Tell whether these are floats without a fraction that are written as integers."""
+    import pandas as pd
+
+    if not pd.api.types.is_float_dtype(column):
+        return False
+    known = column.dropna()
+    return bool((known % 1 == 0).all() and (known.abs() < MAX_INT64).all())
+
+
+def _read_numbers(column: Sequence[Any] | pd.Series, column_format: ColumnFormat) -> pd.Series:
+    import pandas as pd
+
+    numbers = numbers_of_dtype(column) if isinstance(column, pd.Series) else _numbers_of_list(column, column_format)
+    if numbers is None:
+        column = _as_series(column)
+        text = _new_text(column, column_format)
+        numbers = parse_numbers(text, column_format.written)
+        _check_readable(column, text, numbers)
+    return numbers
+
+
+def _numbers_of_list(cells: Sequence[Any], column_format: ColumnFormat) -> pd.Series | None:
+    """Read a list of numbers, or of plain numbers in text; None for any other: the fast path of a service."""
+    import pandas as pd
+
+    types = set(map(type, cells))
+    try:
+        if types <= {int, float, type(None)}:
+            return pd.Series(np.array(cells, dtype=np.float64))
+        if types == {str} and not column_format.written:
+            joined = "".join(cells)
+            if joined.isascii() and "_" not in joined:  # Python also reads 1_000 and digits of other scripts
+                return pd.Series(np.array(list(map(float, cells))))
+    except OverflowError:  # an integer that is larger than all floats
+        raise UnreadableValueError(_first_row(cells, _is_too_large), "one that is far too large") from None
+    except ValueError:
+        return None
+    return None
+
+
+def _read_dates(column: Sequence[Any] | pd.Series, column_format: ColumnFormat) -> pd.Series:
+    import pandas as pd
+
+    column = _as_series(column)
+    if pd.api.types.is_datetime64_any_dtype(column):
+        return to_days(column)
+    text = _new_text(column, column_format)
+    days = parse_dates(text, cast("DateOrder", column_format.written or "year first"))
+    _check_readable(column, text, days)
+    return days.astype("float64")
+
+
+def _read_names(column: Sequence[Any] | pd.Series, column_format: ColumnFormat) -> pd.Series:
+    """Names of categories, as the values of training were named."""
+    import pandas as pd
+
+    written = column_format.written
+    if not isinstance(column, pd.Series):
+        _refuse(column, _is_container)
+        column = [_json_number(cell) for cell in column]
+    column = _as_series(column)
+    if pd.api.types.is_float_dtype(column) and not written:
+        written = "whole numbers"  # of several floats, each is named as if it were alone
+    text = _new_text(column, column_format)
+    rename = _NAMES.get(written)
+    if rename is None:
+        return text
+    names = {name: rename(name) for name in text.dropna().unique()}
+    return text.map(names, na_action="ignore").astype("str")
+
+
+def _read_texts(column: Sequence[Any] | pd.Series, column_format: ColumnFormat) -> pd.Series:
+    import pandas as pd
+
+    if not isinstance(column, pd.Series):
+        _refuse(column, _is_no_text)
+    return _new_text(_as_series(column), column_format).fillna("")
+
+
+_READERS: dict[str, Callable[[Sequence[Any] | pd.Series, ColumnFormat], pd.Series]] = {
+    "number": _read_numbers,
+    "date": _read_dates,
+    "category": _read_names,
+    "text": _read_texts,
+}
+
+
+def _boolean_name(text: str) -> str:
+    return BOOLEANS.get(text.lower(), text)
+
+
+def _whole_number_name(text: str) -> str:
+    """Write a number without a decimal point if it is whole; other texts stay."""
+    number = _plain_float(text)
+    if number is None:
+        return text
+    if text.lstrip("+-").isdecimal():
+        return str(int(text))  # without the rounding of a float
+    return str(int(number)) if number.is_integer() else str(number)
+
+
+def _float_name(text: str) -> str:
+    """Write a number as a float is written, 1 as 1.0; other texts stay."""
+    number = _plain_float(text)
+    return text if number is None else str(number)
+
+
+_NAMES: dict[str, Callable[[str], str]] = {
+    "true or false": _boolean_name,
+    "whole numbers": _whole_number_name,
+    "numbers": _float_name,
+}
+
+
+def _plain_float(text: str) -> float | None:
+    if not text.isascii() or "_" in text:
+        return None
+    try:
+        return float(text)
+    except ValueError:
+        return None
+
+
+def _json_number(cell: Any) -> Any:
+    """JSON does not tell 1.0 from 1."""
+    return int(cell) if type(cell) is float and cell.is_integer() else cell
+
+
+def _as_series(cells: Sequence[Any] | pd.Series) -> pd.Series:
+    import pandas as pd
+
+    return cells if isinstance(cells, pd.Series) else pd.Series(list(cells), dtype=object)
+
+
+def _new_text(column: pd.Series, column_format: ColumnFormat) -> pd.Series:
+    """Convert new values to text; JSON may contain halves of characters, which files cannot."""
+    try:
+        return to_text(column, column_format.missing)
+    except UnicodeEncodeError:
+        row = _first_row(column, lambda cell: isinstance(cell, str) and not _is_unicode(cell))
+        raise UnreadableValueError(row, f"one that is no Unicode, {quoted(column.iloc[row])}") from None
+    except ValueError:  # an integer of thousands of digits, which Python does not write
+        raise UnreadableValueError(_first_row(column, _is_too_large), "one that is far too large") from None
+
+
+def _is_unicode(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def _is_too_large(cell: Any) -> bool:
+    return isinstance(cell, int) and abs(cell) > MAX_INTEGER
+
+
+def _first_row(cells: Sequence[Any] | pd.Series, is_wrong: Callable[[Any], bool]) -> int:
+    return next(row for row, cell in enumerate(cells) if is_wrong(cell))
+
+
+def _is_container(cell: Any) -> bool:
+    return isinstance(cell, list | dict)
+
+
+def _is_no_text(cell: Any) -> bool:
+    is_nan = isinstance(cell, float) and math.isnan(cell)
+    return not (cell is None or is_nan or isinstance(cell, str))
+
+
+def _refuse(cells: Sequence[Any], is_wrong: Callable[[Any], bool]) -> None:
+    for row, cell in enumerate(cells):
+        if is_wrong(cell):
+            raise UnreadableValueError(row, quoted(cell))
+
+
+def _check_readable(column: pd.Series, text: pd.Series, values: pd.Series) -> None:
+    """Raise for the first text that was not read."""
+    unreadable: npt.NDArray[np.bool_] = (text.notna() & values.isna()).to_numpy(bool)
+    if unreadable.any():
+        row = int(np.flatnonzero(unreadable)[0])
+        raise UnreadableValueError(row, quoted(column.iloc[row]))
