@@ -19,7 +19,7 @@ from harness.evaluation.ranking import rank
 from harness.evaluation.score_collection import collect_scores
 from harness.evaluation.scores import Entry, entry_statuses
 from harness.metrics.classification import METRICS
-from harness.report.content import Evidence
+from harness.report.content import Evidence, ReportTable
 from harness.report.leaderboard import leaderboard
 from harness.report.sections.gains import ensemble_sections
 from harness.report.sections.ranking import headline, rank_mark
@@ -226,8 +226,9 @@ def test_the_section_tells_the_members_and_what_combining_adds(store, scores):
     rankings = tuple(rank(scores, task) for task in scores.run["tasks"])
     found = ensemble_sections(Evidence(store, scores, rankings))
     assert [one.task for one in found] == ["tumours", "three_digits"]
-    assert "any/greedy/ensembled" in found[0].parts[2]
-    assert "bayes/none/tuned" in found[0].parts[-1]
+    ensembles, members = (part for part in found[0].parts if isinstance(part, ReportTable))
+    assert ensembles.rows[0][0] == "any/greedy/ensembled"
+    assert "bayes/none/tuned" in [row[0] for row in members.rows]
     for one in ensemble_members(scores, "tumours", "greedy"):
         assert one.used
     whole = sum(np.mean([*one.weights.values()]) for one in ensemble_members(scores, "tumours", "greedy"))
@@ -268,7 +269,8 @@ def test_ensembles_that_went_with_their_predictions_are_said_to_be_lost(store, t
     ((where, why),) = found.ensemble_failures.items()
     assert where == ("tumours", (0, 2))
     section = ensemble_sections(Evidence(copy, found, (rank(found, "tumours"),)))[0]
-    said = [part for part in section.parts if part.startswith("Of 1 split ensembles could not be made: ")]
+    texts = [part for part in section.parts if isinstance(part, str)]
+    said = [text for text in texts if text.startswith("Of 1 split ensembles could not be made: ")]
     assert len(said) == 1
     assert why.split(":")[0].rpartition("/")[2] in said[0]
     nothing = replace(found, ensembles={})

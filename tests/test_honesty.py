@@ -35,8 +35,9 @@ from harness.evaluation.significance import (
 from harness.metrics.classification import METRICS
 from harness.metrics.metric import Metric, Predictions
 from harness.report.content import Evidence, Figure
+from harness.report.render.markdown import render_part
 from harness.report.sections.protocol import coverage
-from harness.report.sections.reliability import overview_table, power_sentences, rivals, sections
+from harness.report.sections.reliability import overview_parts, power_sentences, rivals, sections
 from harness.store.store import Store
 
 METRIC = {metric.name: metric for metric in METRICS}
@@ -58,7 +59,7 @@ def ranking_of(evidence: Evidence, task: str):
 
 def words(evidence: Evidence, task: str = "") -> str:
     parts = [part for section in sections(evidence) if section.task == task for part in section.parts]
-    return "\n".join(part for part in parts if isinstance(part, str))
+    return "\n".join(render_part(part) for part in parts if not isinstance(part, Figure))
 
 
 # Power: the corrected variance, the noncentral t, repeats
@@ -366,7 +367,7 @@ def test_a_majority_row_in_the_second_place_is_no_rival_and_is_named(tmp_path):
         "The baseline is second; the next, net/none/tuned, is 0.2"
     )
     assert power_sentences(rankings[1], rivals(scores, rankings[1]))[1].startswith("The second, net/none/tuned, is 0.2")
-    assert "itself second on one, is passed over there" in overview_table(scores, rankings, {})
+    assert "itself second on one, is passed over there" in overview_parts(scores, rankings, {})[-1]
 
 
 def test_over_several_tasks_there_is_a_line_for_each(evidence):

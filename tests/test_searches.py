@@ -38,6 +38,7 @@ from harness.metrics.classification import METRICS
 from harness.registry.space import choice, integer, log_float, when
 from harness.report.content import Evidence, Figure
 from harness.report.figures.search_space import ParameterAxis, TrialPath, parallel_figure
+from harness.report.render.markdown import render_part
 from harness.report.sections.gains import gains_text
 from harness.report.sections.search import sections
 from harness.search.study import SearchCache, StudyPlan, TrialResult, search
@@ -107,7 +108,8 @@ def evidence(store: Store) -> Evidence:
 
 
 def text_of(found) -> str:
-    return "\n".join(part for section in found for part in section.parts if isinstance(part, str))
+    parts = [part for section in found for part in section.parts]
+    return "\n".join(render_part(part) for part in parts if not isinstance(part, Figure))
 
 
 def pictures(found) -> list[Figure]:

@@ -15,8 +15,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from harness.errors import EvenhandError, StoreError
-from harness.report.render.cells import MISSING, format_number
-from harness.report.render.markdown import escape, format_count, format_table
+from harness.report.content import CellValue, Part, ReportColumn, ReportTable
+from harness.report.render.cells import format_number
+from harness.report.render.markdown import escape, format_count, render_part
 from harness.store.files import read_journal
 from harness.store.store import Store
 
@@ -130,47 +131,49 @@ def study_note(
         Markdown.
     """
     counts = zip(task["classes"], task["counts"], strict=True)
-    classes = ", ".join(f"{count:,} {escape(name)}" for name, count in counts)
-    features = escape(task.get("features") or format_count(task["columns"], "column"))
+    classes = ", ".join(f"{count:,} {name}" for name, count in counts)
+    features = task.get("features") or format_count(task["columns"], "column")
     facts = [
-        ["Task", f"{escape(cell['task'])}: {escape(task['title'])}"],
-        ["Data", f"{task['rows']:,} rows of {features}: {classes}"],
-        ["Family", escape(cell["family"])],
-        ["Strategy", escape(cell["strategy"])],
-        ["Split", f"repeat {cell['repeat']}, fold {cell['fold']}, counted from 0"],
-        ["Score here", f"{escape(task['objective'])}, the mean of the inner folds: no test row took part"],
+        ("Task", f"{cell['task']}: {task['title']}"),
+        ("Data", f"{task['rows']:,} rows of {features}: {classes}"),
+        ("Family", cell["family"]),
+        ("Strategy", cell["strategy"]),
+        ("Split", f"repeat {cell['repeat']}, fold {cell['fold']}, counted from 0"),
+        ("Score here", f"{task['objective']}, the mean of the inner folds: no test row took part"),
     ]
     for stage in ("default", "tuned"):
         score = test_scores.get((cell["task"], cell["family"], cell["strategy"], stage))
         if score:
-            facts.append([f"Test rows, {stage}", score])
-    parts = [format_table(["Study", ""], facts), "### Configurations", _configurations(study)]
+            facts.append((f"Test rows, {stage}", score))
+    fact_table = ReportTable((ReportColumn("Study"), ReportColumn("")), tuple(facts))
+    parts: list[Part] = [fact_table, "### Configurations", *_configurations(study)]
     if report:
         parts.append(f"The report on the whole run is `{report}` in its folder.")
-    return "\n\n".join(parts)
+    return "\n\n".join(map(render_part, parts))
 
 
-def _configurations(study: optuna.Study) -> str:
+def _configurations(study: optuna.Study) -> list[Part]:
     """Show the best and the default configuration side by side, and how many trials failed."""
     trials = study.get_trials(deepcopy=False)
     failed = _failures([trial for trial in trials if trial.value is None])
     if all(trial.value is None for trial in trials):
-        return f"No trial has a score yet. {failed}".rstrip()
-    columns = {"Best": study.best_trial}
+        return [f"No trial has a score yet. {failed}".rstrip()]
+    described = {"Best": study.best_trial}
     if trials[0].value is not None:
-        columns["Default"] = trials[0]
-    header, scores = [""], ["inner score"]
+        described["Default"] = trials[0]
+    columns, scores = [ReportColumn("")], []
     names: dict[str, None] = {}
-    for title, trial in columns.items():
-        header.append(f"{title} (trial {trial.number})")
-        scores.append(format_number(trial.value or 0.0, 4))
+    for title, trial in described.items():
+        columns.append(ReportColumn(f"{title} (trial {trial.number})", digits=4))
+        scores.append(trial.value)
         names |= dict.fromkeys(trial.params)
-    rows = [scores]
+    rows: list[tuple[CellValue, ...]] = [("inner score", *scores)]
     for name in names:
-        settings = [_format_setting(trial.params.get(name)) for trial in columns.values()]
-        rows.append([escape(name), *settings])
-    table = format_table(header, rows)
-    return f"{table}\n\n{failed}" if failed else table
+        rows.append((name, *(_format_setting(trial.params.get(name)) for trial in described.values())))
+    parts: list[Part] = [ReportTable(tuple(columns), tuple(rows), foldable=False)]
+    if failed:
+        parts.append(failed)
+    return parts
 
 
 def _failures(failed: Sequence[optuna.trial.FrozenTrial]) -> str:
@@ -183,10 +186,10 @@ def _failures(failed: Sequence[optuna.trial.FrozenTrial]) -> str:
     return f"{format_count(len(failed), 'trial')} failed{share}: {escape(reason) or 'no reason noted'}."
 
 
-def _format_setting(setting: Any) -> str:
+def _format_setting(setting: Any) -> str | None:
     if setting is None:
-        return MISSING
-    return f"{setting:.4g}" if isinstance(setting, float) else escape(str(setting))
+        return None
+    return f"{setting:.4g}" if isinstance(setting, float) else str(setting)
 
 
 def read_test_scores(path: Path) -> dict[EntryKey, str]:
@@ -216,7 +219,7 @@ def read_test_scores(path: Path) -> dict[EntryKey, str]:
             comparable = row["calibration"] == "none" and row["threshold_kind"] == DEFAULT_THRESHOLD
             if not comparable or not row.get(objective):
                 continue
-            score = f"{escape(objective)} {format_number(float(row[objective]))}"
+            score = f"{objective} {format_number(float(row[objective]))}"
             deviation = row.get(f"{objective}_sd")
             if deviation:
                 score += f" ± {format_number(float(deviation))}"

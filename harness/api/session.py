@@ -18,8 +18,10 @@ from harness.execution.replay_entry import EntryReplay
 from harness.metrics.metric import Metric
 from harness.processes import run_in_subprocess, usable_cores
 from harness.registry.registry import Registry
+from harness.report.content import ReportColumn, ReportTable
 from harness.report.render.cells import MISSING
-from harness.report.render.markdown import format_count, format_table
+from harness.report.render.markdown import format_count
+from harness.report.render.terminal import render_table
 from harness.store.store import Store
 
 #: The share of the machine's memory that all cells at once may use.
@@ -161,11 +163,17 @@ def _describe_entry(entry: EntryReplay) -> str:
         return f"{title}: {VERDICTS['different']}: it cannot be fitted again: {entry.reason}"
     rows = []
     for part, (mean, largest) in entry.probability_differences.items():
-        rows.append([f"probabilities, {part} rows", "", "", f"mean {mean:.3g}, largest {largest:.3g}"])
+        rows.append((f"probabilities, {part} rows", "", "", f"mean {mean:.3g}, largest {largest:.3g}"))
     for name, stored, refitted in entry.metric_values:
         if stored is not None or refitted is not None:
-            rows.append([name, _format_score(stored), _format_score(refitted), _format_difference(stored, refitted)])
-    table = format_table(["", "stored", "again", "difference"], rows, pipes=False)
+            rows.append((name, _format_score(stored), _format_score(refitted), _format_difference(stored, refitted)))
+    columns = (
+        ReportColumn(""),
+        ReportColumn("stored", "number"),
+        ReportColumn("again", "number"),
+        ReportColumn("difference"),
+    )
+    table = render_table(ReportTable(columns, tuple(rows)))
     counts = []
     for threshold, count in entry.changed_decisions.items():
         counts.append(f"{format_count(count, 'row')} {threshold}".rstrip())

@@ -37,8 +37,8 @@ from harness.processes import ProgressCallback, answer_parent, run_in_subprocess
 from harness.registry.registry import load_registry
 from harness.registry.task import take
 from harness.registry.user_declarations import unpickle_declarations
-from harness.report.render.cells import format_interval, format_number
-from harness.report.render.markdown import format_table
+from harness.report.content import MeanInterval, ReportColumn, ReportTable
+from harness.report.render.terminal import render_table
 from harness.seeding import seed_of
 from harness.store.store import Store
 
@@ -177,19 +177,20 @@ def summarize(bundle: Bundle) -> str:
         decides, threshold_note = f"from {bundle.threshold:.6g}", " (decisions at each split's own threshold)"
     calibration = "" if manifest["calibration"] == "none" else f", recalibrated ({manifest['calibration']})"
     printed = filter(measured.__contains__, CLI_METRICS)
-    rows = [[name, _format_measured(measured[name])] for name in dict.fromkeys([manifest["objective"], *printed])]
+    rows = [(name, _measured_interval(measured[name])) for name in dict.fromkeys([manifest["objective"], *printed])]
+    scores = ReportTable((ReportColumn(""), ReportColumn("mean ± 95 %", "number")), tuple(rows))
     return (
         f"{bundle.folder}: {manifest['entry']}{calibration}, fitted to all {manifest['rows']:,} rows, decides {decides}, "
         f"id {bundle.id}\n\n"
         f"nested scores of the procedure, not of this very model{threshold_note}:\n"
-        f"{format_table(['', 'mean ± 95 %'], rows, pipes=False)}\n\n{bundle.folder / CARD_FILE}"
+        f"{render_table(scores)}\n\n{bundle.folder / CARD_FILE}"
     )
 
 
-def _format_measured(measured: Mapping[str, float | None]) -> str:
+def _measured_interval(measured: Mapping[str, float | None]) -> MeanInterval:
     mean, high = measured["mean"], measured["high"]
     assert mean is not None  # noqa: S101 -- a metric without a mean is not in the manifest
-    return format_number(mean) if high is None else format_interval(mean, high - mean)
+    return MeanInterval(mean) if high is None else MeanInterval(mean, high - mean)
 
 
 def _worker_context(run_entry: RunEntry, request: ExportRequest) -> WorkerContext:

@@ -24,10 +24,11 @@ from harness.evaluation.score_collection import collect_scores
 from harness.evaluation.scores import find_entry
 from harness.evaluation.significance import MIN_SPLITS
 from harness.metrics.metric import Metric
-from harness.report.render import markdown
-from harness.report.render.cells import MISSING, change_text, format_number, format_quantity, p_text, signed_text
+from harness.report.content import CellValue, ReportColumn, ReportTable, as_interval
+from harness.report.render import markdown, terminal
+from harness.report.render.cells import change_text, format_number, signed_text
 from harness.report.render.csv import format_csv
-from harness.report.render.markdown import format_count, format_table
+from harness.report.render.markdown import format_count
 from harness.report.sections.run_comparison import run_comparison_text
 from harness.store.files import write_atomic
 from harness.store.store import Store
@@ -123,6 +124,7 @@ COSTS = {
 VERDICTS = {1: "A is significantly better", -1: "B is significantly better", 0: "no significant difference"}
 BETTER = {1: "A", -1: "B", 0: ""}
 DifferencesByName = Mapping[tuple[str, str], MetricDifference]  #: by name and threshold kind
+TerminalParts = list[str | ReportTable]
 
 
 def pair_comparison_text(pair: EntryPair, rows: int, out: Path | None = None) -> str:
@@ -142,19 +144,19 @@ def pair_comparison_text(pair: EntryPair, rows: int, out: Path | None = None) ->
     for kind in pair.threshold_kinds:
         by_class += paired_comparison.class_differences(pair, kind)
     differences = paired_comparison.adjust_differences([*metrics, *parts, *by_class])
-    ends = len(metrics), len(metrics) + len(parts)
-    chapters = {
-        "All metrics": _difference_table(pair, differences[: ends[0]]),
-        "What they are made of": _difference_table(pair, differences[ends[0] : ends[1]]) if parts else "",
-        "Class by class": _difference_table(pair, differences[ends[1] :]) if by_class else "",
-        "Split by split": _split_table(pair),
-        "Cost, means over the splits": _cost_table(pair),
-        "Rows whose prediction changed": _changed_text(pair, rows, out),
+    parts_end = len(metrics) + len(parts)
+    chapters: dict[str, TerminalParts] = {
+        "All metrics": [_difference_table(pair, differences[: len(metrics)])],
+        "What they are made of": [_difference_table(pair, differences[len(metrics) : parts_end])] if parts else [],
+        "Class by class": [_difference_table(pair, differences[parts_end:])] if by_class else [],
+        "Split by split": _split_parts(pair),
+        "Cost, means over the splits": [_cost_table(pair)],
+        "Rows whose prediction changed": _changed_parts(pair, rows, out),
     }
     texts = [_names_text(pair, len(differences)), _explanation(pair, differences)]
-    for title, body in chapters.items():
-        if body:
-            texts.append(f"{title}\n{'=' * len(title)}\n\n{body}")
+    for title, chapter in chapters.items():
+        if chapter:
+            texts.append(f"{title}\n{'=' * len(title)}\n\n{terminal.render_parts(chapter)}")
     return "\n\n".join(texts)
 
 
@@ -263,30 +265,34 @@ def _threshold(pair: EntryPair, kind: str) -> str:
     return THRESHOLDS.get(kind, "") if len(pair.threshold_kinds) > 1 else ""
 
 
-def _difference_table(pair: EntryPair, differences: Sequence[MetricDifference]) -> str:
-    header = ["Type", "Metric", "Threshold", "A", "B", "A − B", "p", "Better"]
-    rows = []
-    for difference in differences:
-        cells = [difference.metric_type, difference.name, _threshold(pair, difference.threshold_kind)]
-        cells += [format_number(difference.a), format_number(difference.b), change_text(difference.difference)]
-        rows.append([*cells, p_text(difference.adjusted_p, below="<"), BETTER[difference.direction]])
-    if not any(row[2] for row in rows):
-        for row in (header, *rows):
-            del row[2]
-    return format_table(header, rows, pipes=False)
+def _difference_table(pair: EntryPair, differences: Sequence[MetricDifference]) -> ReportTable:
+    thresholds = [_threshold(pair, difference.threshold_kind) for difference in differences]
+    columns = [ReportColumn("Type"), ReportColumn("Metric")]
+    if any(thresholds):
+        columns.append(ReportColumn("Threshold"))
+    columns += [ReportColumn("A", "number"), ReportColumn("B", "number"), ReportColumn("A − B", "change")]
+    columns += [ReportColumn("p", "p_value"), ReportColumn("Better")]
+    rows: list[tuple[CellValue, ...]] = []
+    for difference, threshold in zip(differences, thresholds, strict=True):
+        names = [difference.metric_type, difference.name]
+        if any(thresholds):
+            names.append(threshold)
+        scores = (difference.a, difference.b, as_interval(difference.difference), difference.adjusted_p)
+        rows.append((*names, *scores, BETTER[difference.direction]))
+    return ReportTable(tuple(columns), tuple(rows))
 
 
-def _split_table(pair: EntryPair) -> str:
+def _split_parts(pair: EntryPair) -> TerminalParts:
     if not pair.splits:
-        return "None."
+        return ["None."]
     if pair.unpaired_reason:
-        return "Not paired."
+        return ["Not paired."]
     scores, task = pair.a.scores, pair.a.task
     metric, kind = scores.objective(task), scores.objective_threshold_kind(task)
     a, b = pair.a.rows(kind).select(pair.splits)[metric.name], pair.b.rows(kind).select(pair.splits)[metric.name]
     rows = []
-    for (repeat, fold), *means, change in zip(pair.splits, a, b, a - b, strict=True):
-        rows.append([f"r{repeat}f{fold}", *map(format_number, means), signed_text(change)])
+    for (repeat, fold), score_a, score_b in zip(pair.splits, a, b, strict=True):
+        rows.append((f"r{repeat}f{fold}", score_a, score_b, score_a - score_b))
     ahead, behind = int((a > b).sum()), int((a < b).sum())
     if not metric.greater_is_better:
         ahead, behind = behind, ahead
@@ -294,62 +300,73 @@ def _split_table(pair: EntryPair) -> str:
     text = f"By {markdown.metric_name(metric)} the two are equal in each of {splits}."
     if ahead or behind:
         text = f"By {markdown.metric_name(metric)} A is ahead in {ahead}, B in {behind} of {splits}."
-    return f"{text}\n\n{format_table(['Split', 'A', 'B', 'A − B'], rows, pipes=False)}"
+    columns = (
+        ReportColumn("Split"),
+        ReportColumn("A", "number"),
+        ReportColumn("B", "number"),
+        ReportColumn("A − B", "change"),
+    )
+    return [text, ReportTable(columns, tuple(rows))]
 
 
-def _cost_table(pair: EntryPair) -> str:
+def _cost_table(pair: EntryPair) -> ReportTable:
     rows_a, rows_b = pair.rows(pair.a, DEFAULT_THRESHOLD), pair.rows(pair.b, DEFAULT_THRESHOLD)
     rows = []
     for name, label in COSTS.items():
         a, b = rows_a.mean(name), rows_b.mean(name)
-        ratio = f"{a / b:.3g}" if b and not math.isnan(a / b) else MISSING
-        rows.append([label, format_quantity(a), format_quantity(b), ratio])
-    return format_table(["", "A", "B", "A / B"], rows, pipes=False)
+        rows.append((label, a, b, a / b if b else math.nan))
+    columns = [ReportColumn(heading, "quantity") for heading in ("A", "B", "A / B")]
+    return ReportTable((ReportColumn(""), *columns), tuple(rows))
 
 
-def _changed_text(pair: EntryPair, max_rows: int, out: Path | None) -> str:
+def _changed_parts(pair: EntryPair, max_rows: int, out: Path | None) -> TerminalParts:
     """How many rows of each class each entry decides correctly, and the rows that they decide differently."""
     if pair.unpaired_reason:
-        return "Not comparable row by row."
+        return ["Not comparable row by row."]
     if not pair.splits:
-        return "None that both have tested."
+        return ["None that both have tested."]
     if len(pair.predictions) < len(pair.splits):
-        return "The probabilities of at least one of them are made when tables are made and are not stored: no rows to show."
-    parts = [f"{_decision_rule(pair, kind)}:\n\n{_agreement_table(pair, kind)}" for kind in pair.threshold_kinds]
+        return [
+            "The probabilities of at least one of them are made when tables are made and are not stored: no rows to show."
+        ]
+    parts: TerminalParts = []
+    for kind in pair.threshold_kinds:
+        parts += [f"{_decision_rule(pair, kind)}:", _agreement_table(pair, kind)]
     parts.append("Counts of these fits on these rows, without a test: the fits share training rows.")
-    parts.append(_changed_table(pair, pair.threshold_kinds[-1], max_rows))
+    parts += _changed_rows_parts(pair, pair.threshold_kinds[-1], max_rows)
     parts.append(f"All of them: {out}" if out else "--out FILE.csv writes all of them.")
-    return "\n\n".join(filter(None, parts))
+    return parts
 
 
-def _agreement_table(pair: EntryPair, kind: str) -> str:
+def _agreement_table(pair: EntryPair, kind: str) -> ReportTable:
     classes = pair.a.scores.classes(pair.a.task)
-    header = ["Class", "Rows", "Both right", "Only A right", "Only B right", "Neither", "Decided otherwise"]
+    headings = ("Rows", "Both right", "Only A right", "Only B right", "Neither", "Decided otherwise")
+    columns = [ReportColumn(heading, "count") for heading in headings]
     rows = []
     for agreement in class_agreement(pair, kind):
         right = (agreement.both_correct, agreement.only_a_correct, agreement.only_b_correct, agreement.neither_correct)
-        counts = map("{:,}".format, (agreement.rows, *right, agreement.disagreements))
-        rows.append([classes[agreement.label], *counts])
-    return format_table(header, rows, pipes=False)
+        rows.append((classes[agreement.label], agreement.rows, *right, agreement.disagreements))
+    return ReportTable((ReportColumn("Class"), *columns), tuple(rows))
 
 
-def _changed_table(pair: EntryPair, kind: str, max_rows: int) -> str:
+def _changed_rows_parts(pair: EntryPair, kind: str, max_rows: int) -> TerminalParts:
     """The rows whose prediction differs most; empty where none differs."""
     classes, changed = pair.a.scores.classes(pair.a.task), changed_rows(pair, kind)
     if not changed:
-        return ""
-    rows = []
+        return []
+    rows: list[tuple[CellValue, ...]] = []
     for row in changed[:max_rows]:
         decisions = [classes[code] for code in (row.label, row.predicted_a, row.predicted_b)]
-        probabilities = map(format_number, (row.proba_a, row.proba_b))
-        rows.append([f"r{row.split[0]}f{row.split[1]}", str(row.row), *decisions, *probabilities])
-    header = ["Split", "Row", "Truth", "A decides", "B decides", "A says", "B says"]
+        rows.append((f"r{row.split[0]}f{row.split[1]}", row.row, *decisions, row.proba_a, row.proba_b))
+    columns = [ReportColumn("Split"), ReportColumn("Row", "number", 0)]
+    columns += [ReportColumn(heading) for heading in ("Truth", "A decides", "B decides")]
+    columns += [ReportColumn("A says", "number"), ReportColumn("B says", "number")]
     probability = "of the positive class" if len(classes) == 2 else "of the true class"
     more = ""
     if len(rows) < len(changed):
         more = f" ({len(rows)} of {len(changed):,}, those furthest apart)"
     title = f"{_decision_rule(pair, kind)}, by position in the task's table, probabilities {probability}{more}:"
-    return f"{title}\n\n{format_table(header, rows, pipes=False)}"
+    return [title, ReportTable(tuple(columns), tuple(rows))]
 
 
 def _decision_rule(pair: EntryPair, kind: str) -> str:

@@ -1,6 +1,8 @@
-"""Tables for a terminal: aligned plain text without Markdown."""
+"""Texts and tables for a terminal: aligned plain text without Markdown."""
 
 from __future__ import annotations
+
+from collections.abc import Iterable
 
 from harness.report.content import ReportTable
 from harness.report.render.cells import format_rows, headings, right_aligned
@@ -10,3 +12,11 @@ from harness.report.render.markdown import align_lines
 def render_table(table: ReportTable) -> str:
     """Render a table as aligned lines of plain text."""
     return align_lines(headings(table), format_rows(table), right_aligned(table), pipes=False)
+
+
+def render_parts(parts: Iterable[str | ReportTable]) -> str:
+    """Render texts, which stay as they are, and tables as paragraphs."""
+    paragraphs = []
+    for part in parts:
+        paragraphs.append(part if isinstance(part, str) else render_table(part))
+    return "\n\n".join(filter(None, paragraphs))

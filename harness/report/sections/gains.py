@@ -22,8 +22,8 @@ from harness.report.figures.reliability import recalibration_figure
 from harness.report.figures.search import GainInterval, gains_figure
 from harness.report.figures.writer import file_name
 from harness.report.render import markdown
-from harness.report.render.cells import MISSING, change_text, format_number, format_quantity, signed_text
-from harness.report.render.markdown import escape, folded_table, join_names, join_words
+from harness.report.render.cells import change_text
+from harness.report.render.markdown import escape, join_names, join_words
 
 CALIBRATION_TITLE = "Are the probabilities sound?"
 CALIBRATION_TEXT = (
@@ -165,7 +165,7 @@ def _ensemble_parts(scores: Scores, ranking: Ranking) -> Parts:
         failures.append(f"Of {n} ensembles could not be made: {escape(reasons[0])}.")
     if ranking.task in map(itemgetter(0), scores.ensembles):
         verdict = _ensemble_verdict(ranking, measured_gains.ensemble_gains(scores, ranking))
-        parts = [ENSEMBLE_TEXT, verdict, _score_table(scores, ranking)]
+        parts: list[Part] = [ENSEMBLE_TEXT, verdict, _score_table(scores, ranking)]
         return (*parts, *failures, "Who is in them, over the splits:", *_member_parts(scores, ranking.task))
     if failures:
         return tuple(failures)
@@ -196,38 +196,40 @@ def _ensemble_verdict(ranking: Ranking, gains: Mapping[str, Estimate]) -> str:
     return f"{against} That may be chance."
 
 
-def _score_table(scores: Scores, ranking: Ranking) -> str:
+def _score_table(scores: Scores, ranking: Ranking) -> ReportTable:
     """The scores of the ensembles, of what inner scores choose and of the best single entry."""
     entries = [*(Entry(ANY_NAME, kind, "ensembled") for kind in ENSEMBLE_KINDS), measured_gains.CHOSEN]
     if ranking.best:
         entries.append(ranking.best.entry)
+    label = ranking.metric.label
+    columns = [ReportColumn("Entry")]
+    columns += [ReportColumn(heading, "number") for heading in (label, f"{label} inner", "Log loss", "Brier")]
+    columns += [ReportColumn("Fit s", "quantity"), ReportColumn("Trials", "quantity")]
+    columns += [ReportColumn("Members", "count"), ReportColumn("Splits", "count")]
     body = []
     for entry in entries:
         rows = scores.rows_of(ranking.task, entry, ranking.threshold_kind)
         if len(rows):
-            metrics = map(rows.mean, (ranking.metric.name, "inner", "log_loss", "brier"))
-            effort = map(rows.mean, ("fit_seconds", "trials"))
-            cells = [escape(entry.name), *map(format_number, metrics), *map(format_quantity, effort)]
-            body.append([*cells, _member_count(scores, ranking.task, entry), str(len(rows))])
-    label = ranking.metric.label
-    header = ["Entry", label, f"{label} inner", "Log loss", "Brier", "Fit s", "Trials", "Members", "Splits"]
-    return markdown.format_table(header, body)
+            names = (ranking.metric.name, "inner", "log_loss", "brier", "fit_seconds", "trials")
+            members = _member_count(scores, ranking.task, entry)
+            body.append((entry.name, *map(rows.mean, names), members, len(rows)))
+    return ReportTable(tuple(columns), tuple(body))
 
 
-def _member_count(scores: Scores, task: str, entry: Entry) -> str:
+def _member_count(scores: Scores, task: str, entry: Entry) -> int | str:
     """How many members have a weight, from the fewest to the most over the splits."""
     if entry.stage != "ensembled":
-        return "1"
+        return 1
     counts = []
     for (ensemble_task, kind, _), combined in scores.ensembles.items():
         if (ensemble_task, kind) == (task, entry.strategy):
             counts.append(len(list(filter(None, combined.weights.values()))))
     if min(counts) < max(counts):
         return f"{min(counts)} to {max(counts)}"
-    return str(min(counts))
+    return min(counts)
 
 
-def _member_parts(scores: Scores, task: str) -> list[str]:
+def _member_parts(scores: Scores, task: str) -> list[Part]:
     """The weights of every member as a table, and over how many splits they are means."""
     by_kind: dict[str, dict[Entry, EnsembleMember]] = {}
     for kind in ENSEMBLE_KINDS:
@@ -235,18 +237,25 @@ def _member_parts(scores: Scores, task: str) -> list[str]:
     rows = []
     for entry in {**by_kind[GREEDY], **by_kind[STACKING]}:
         greedy, stacked = by_kind[GREEDY].get(entry), by_kind[STACKING].get(entry)
-        cells = [MISSING] * 5
+        cells: list[CellValue] = [None] * 5
         if greedy:
-            cells[:2] = format_number(greedy.mean), f"{greedy.used}/{len(greedy.weights)}"
+            cells[:2] = greedy.mean, f"{greedy.used}/{len(greedy.weights)}"
         if stacked:
             weights = stacked.weights.values()
-            cells[2:] = map(format_number, (stacked.mean, min(weights), max(weights)))
-        rows.append([escape(entry.name), *cells])
-    header = ["Entry", "Greedy: mean weight", "in splits", "Stacking: mean weight", "from", "to"]
+            cells[2:] = stacked.mean, min(weights), max(weights)
+        rows.append((entry.name, *cells))
+    columns = (
+        ReportColumn("Entry"),
+        ReportColumn("Greedy: mean weight", "number"),
+        ReportColumn("in splits", "count"),
+        ReportColumn("Stacking: mean weight", "number"),
+        ReportColumn("from", "number"),
+        ReportColumn("to", "number"),
+    )
     counts = Counter(kind for ensemble_task, kind, _ in scores.ensembles if ensemble_task == task)
     n = markdown.format_count(max(counts.values()), "split")
     note = f"Mean weights are over the splits in which an entry could be chosen; ensembles of {n}."
-    return [f"{markdown.folded_table(header, rows)}\n\n{note}"]
+    return [ReportTable(columns, tuple(rows)), note]
 
 
 def search_gain_parts(gains: Sequence[SearchGain], ranking: Ranking, label: str) -> list[Part]:
@@ -299,10 +308,18 @@ def _gain_names(gains: Sequence[SearchGain]) -> str:
     return join_names(names, MAX_SEARCH_NAMES)
 
 
-def _gains_table(gains: Sequence[SearchGain], label: str) -> str:
+def _gains_table(gains: Sequence[SearchGain], label: str) -> ReportTable:
     """Every tuned entry against its own default configuration."""
+    columns = (
+        ReportColumn("Family"),
+        ReportColumn("Strategy"),
+        ReportColumn(f"{label}: inner gain", "change"),
+        ReportColumn("Outer gain", "change"),
+        ReportColumn("Splits", "count"),
+        ReportColumn("Tuning"),
+    )
     rows = []
     for gain in gains:
-        row = [escape(gain.entry.family), escape(gain.entry.strategy), signed_text(gain.inner)]
-        rows.append([*row, change_text(gain.outer), str(gain.outer.n), gain.reading or MISSING])
-    return folded_table(["Family", "Strategy", f"{label}: inner gain", "Outer gain", "Splits", "Tuning"], rows)
+        row = (gain.entry.family, gain.entry.strategy, gain.inner, as_interval(gain.outer), gain.outer.n)
+        rows.append((*row, gain.reading or None))
+    return ReportTable(columns, tuple(rows))

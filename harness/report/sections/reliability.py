@@ -15,19 +15,21 @@ from harness.evaluation.ranking import BASELINE, RankedEntry, Ranking
 from harness.evaluation.reliability import MAX_ENTRIES, RESAMPLES
 from harness.evaluation.scores import Scores
 from harness.evaluation.significance import POWER, Estimate, PairedSpread, repeats_needed
-from harness.report.content import Evidence, Figure, Part, Section
+from harness.report.content import (
+    CellValue,
+    Evidence,
+    Figure,
+    Part,
+    ReportColumn,
+    ReportTable,
+    Section,
+    as_interval,
+)
 from harness.report.figures.reliability import LeadingDifference, OptimismPoint, optimism_figure
 from harness.report.figures.writer import file_name
 from harness.report.render import markdown
-from harness.report.render.cells import (
-    MISSING,
-    change_text,
-    estimate_text,
-    format_number,
-    format_quantity,
-    percent_text,
-)
-from harness.report.render.markdown import escape, folded_table, format_count
+from harness.report.render.cells import change_text, estimate_text, format_number, format_quantity, percent_text
+from harness.report.render.markdown import escape, format_count
 from harness.report.sections import protocol
 from harness.report.sections.imbalance import MAX_FIGURE_TASKS
 
@@ -51,6 +53,7 @@ POWER_TEXT = (
     "as they are; *none ever* where the training rows that splits share leave more doubt than that (the variance "
     "s² (1/n + n_test/n_train) never falls below s² n_test/n_train)."
 )
+REPEATS_COLUMNS = ReportColumn("Repeats to settle, alone", "count"), ReportColumn("Among all pairs", "count")
 
 
 @dataclass(frozen=True)
@@ -93,7 +96,7 @@ def sections(evidence: Evidence) -> list[Section]:
         parts = _parts(scores, ranking, by_task.get(ranking.task), with_figure=with_figure)
         written.append(Section(TITLE, parts, ranking.task))
     if len(rankings) > 1:
-        written.append(Section(f"{TITLE} All tasks", (overview_table(scores, rankings, by_task),)))
+        written.append(Section(f"{TITLE} All tasks", tuple(overview_parts(scores, rankings, by_task))))
     return [*written, *protocol.sections(scores)]
 
 
@@ -139,9 +142,9 @@ def _parts(
     if optimism:
         parts += [OPTIMISM_TEXT, _optimism_table(ranking, optimism)]
     if stability:
-        shares = list(map(percent_text, stability.shares))
-        names = map(escape, map(attrgetter("name"), stability.entries))
-        parts += [STABILITY_TEXT, folded_table(["Entry", "First in"], list(zip(names, shares, strict=True)))]
+        columns = ReportColumn("Entry"), ReportColumn("First in", "percent", 0)
+        names = map(attrgetter("name"), stability.entries)
+        parts += [STABILITY_TEXT, ReportTable(columns, tuple(zip(names, stability.shares, strict=True)))]
     if against:
         parts += [POWER_TEXT, _power_table(against)]
     return tuple(parts)
@@ -219,63 +222,87 @@ def _baseline_is_second(ranking: Ranking, rival: Rival) -> bool:
     return ranking.baseline is not None and ranking.baseline.rank == 2 and rival.ranked.rank == 3
 
 
-def _optimism_table(ranking: Ranking, optimism: Sequence[reliability.EntryOptimism]) -> str:
+def _optimism_table(ranking: Ranking, optimism: Sequence[reliability.EntryOptimism]) -> ReportTable:
     name = markdown.metric_name(ranking.metric)
+    columns = (
+        ReportColumn("Entry"),
+        ReportColumn("Trials", "quantity"),
+        ReportColumn(f"Inner {name}", "number"),
+        ReportColumn(f"Test {name}", "number"),
+        ReportColumn("Believed too much", "change"),
+    )
     rows = []
     for entry in optimism:
-        scores = map(format_number, (entry.inner, entry.outer))
-        rows.append([escape(entry.name), format_quantity(entry.trials), *scores, change_text(entry.gap)])
-    header = ["Entry", "Trials", f"Inner {name}", f"Test {name}", "Believed too much"]
-    return folded_table(list(map(escape, header)), rows)
+        rows.append((entry.name, entry.trials, entry.inner, entry.outer, as_interval(entry.gap)))
+    return ReportTable(columns, tuple(rows))
 
 
-def _power_table(against: Sequence[Rival]) -> str:
-    header = ["Entry", "Behind the first", "Told apart", "Detectable", "Repeats to settle, alone", "Among all pairs"]
-    words = {True: "no", False: "yes", None: MISSING}
+def _power_table(against: Sequence[Rival]) -> ReportTable:
+    columns = (
+        ReportColumn("Entry"),
+        ReportColumn("Behind the first", "change"),
+        ReportColumn("Told apart"),
+        ReportColumn("Detectable", "number"),
+        *REPEATS_COLUMNS,
+    )
+    words = {True: "no", False: "yes", None: None}
     rows = []
     for rival in against:
-        repeats = [MISSING, MISSING]
+        repeats: list[CellValue] = [None, None]
         if not rival.significant:
-            repeats = list(map(_repeats_text, (rival.repeats_alone, rival.repeats_among_all)))
-        name, behind = escape(rival.ranked.name), change_text(rival.difference)
-        rows.append([name, behind, words[rival.ranked.tied], format_number(rival.detectable), *repeats])
-    return folded_table(header, rows)
+            repeats = _repeats_cells(rival)
+        told_apart = words[rival.ranked.tied]
+        rows.append((rival.ranked.name, as_interval(rival.difference), told_apart, rival.detectable, *repeats))
+    return ReportTable(columns, tuple(rows))
 
 
-def _repeats_text(repeats: int | None) -> str:
-    return "none ever" if repeats is None else f"{repeats:,}"
+def _repeats_cells(rival: Rival) -> list[CellValue]:
+    """How many repeats would settle a difference, alone and among all pairs."""
+    cells: list[CellValue] = []
+    for repeats in (rival.repeats_alone, rival.repeats_among_all):
+        cells.append("none ever" if repeats is None else repeats)
+    return cells
 
 
-def overview_table(
+def overview_parts(
     scores: Scores, rankings: Sequence[Ranking], by_task: Mapping[str, reliability.BestProbabilities]
-) -> str:
-    """Write a row per task, and where the baseline is second and passed over."""
+) -> list[Part]:
+    """Make a table with a row per task, and say where the baseline is second and passed over."""
     rows, passed_over = [], []
     for ranking in rankings:
         chosen, against = reliability.selection_optimism(scores, ranking), rivals(scores, ranking)
         stability = by_task.get(ranking.task)
-        cells = [MISSING] * 7
+        cells: list[CellValue] = [None] * 7
         if ranking.best:
-            cells[0] = escape(ranking.best.entry.name)
+            cells[0] = ranking.best.entry.name
         if stability:
-            cells[1] = percent_text(stability.shares[0])
+            cells[1] = stability.shares[0]
         if chosen:
-            cells[2] = change_text(chosen.tuned)
+            cells[2] = as_interval(chosen.tuned)
         if against:
             second = against[0]
-            cells[3] = format_number(float(np.median(list(map(attrgetter("detectable"), against)))))
-            cells[4] = format_number(second.difference.mean)
+            cells[3] = float(np.median(list(map(attrgetter("detectable"), against))))
+            cells[4] = second.difference.mean
             cells[5:] = ["told apart"] * 2
             if not second.significant:
-                cells[5:] = map(_repeats_text, (second.repeats_alone, second.repeats_among_all))
+                cells[5:] = _repeats_cells(second)
             if _baseline_is_second(ranking, second):
                 passed_over.append(escape(ranking.task))
-        rows.append([escape(ranking.task), *cells])
-    header = ["Task", "First", "Stays first in", "Searches believed too much", "Detectable", "Second behind by"]
-    table = folded_table([*header, "Repeats to settle, alone", "Among all pairs"], rows)
+        rows.append((ranking.task, *cells))
+    columns = (
+        ReportColumn("Task"),
+        ReportColumn("First"),
+        ReportColumn("Stays first in", "percent", 0),
+        ReportColumn("Searches believed too much", "change"),
+        ReportColumn("Detectable", "number"),
+        ReportColumn("Second behind by", "number"),
+        *REPEATS_COLUMNS,
+    )
+    parts: list[Part] = [ReportTable(columns, tuple(rows))]
     if passed_over:
-        table += f"\n\nThe baseline, itself second on {markdown.join_words(passed_over)}, is passed over there."
-    return table
+        names = markdown.join_words(passed_over)
+        parts.append(f"The baseline, itself second on {names}, is passed over there.")
+    return parts
 
 
 def _figure(

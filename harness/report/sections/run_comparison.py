@@ -13,8 +13,9 @@ from harness.evaluation import paired_comparison
 from harness.evaluation.metric_cache import DEFAULT_THRESHOLD
 from harness.evaluation.paired_comparison import ComparedEntry, EntryPair, MetricDifference
 from harness.evaluation.scores import STAGES, Entry, Scores, entry_statuses
-from harness.report.render import markdown
-from harness.report.render.cells import change_text, format_number, format_quantity
+from harness.report.content import CellValue, ReportColumn, ReportTable, as_interval
+from harness.report.render import markdown, terminal
+from harness.report.render.cells import format_quantity
 from harness.report.render.markdown import format_count, join_words
 from harness.store.store import Store
 
@@ -57,7 +58,7 @@ def run_comparison_text(a: StoredScores, b: StoredScores, task: str | None = Non
     )
     for name in tasks:
         read = [(pair, [next(adjusted) for _ in differences]) for pair, differences in pairs[name]]
-        body = "\n\n".join(_task_parts(a[1], b[1], name, read))
+        body = terminal.render_parts(_task_parts(a[1], b[1], name, read))
         parts.append(f"{name}\n{'=' * len(name)}\n\n{body}")
     return "\n\n".join(parts)
 
@@ -161,7 +162,7 @@ def _columns(scores: Scores, task: str) -> list[tuple[str, str]]:
     return [(markdown.metric_name(objective), kind), (decision.label, last_kind), (scores.metrics["brier"].label, "")]
 
 
-def _task_parts(a: Scores, b: Scores, task: str, pairs: Sequence[ComparedPair]) -> Iterator[str]:
+def _task_parts(a: Scores, b: Scores, task: str, pairs: Sequence[ComparedPair]) -> Iterator[str | ReportTable]:
     """The entries of one task that both runs have, those that only one has, and what all cost."""
     reasons = dict.fromkeys(pair.unpaired_reason for pair, _ in pairs if pair.unpaired_reason)
     if reasons:
@@ -183,25 +184,28 @@ def _cpu_seconds(scores: Scores, task: str) -> float:
     return sum(cell.record.cpu_seconds for cell in scores.cells if cell.record and cell.task == task)
 
 
-def _task_table(columns: Sequence[tuple[str, str]], pairs: Sequence[ComparedPair]) -> str:
-    header, rows = ["Entry", "Splits"], []
-    for label, _ in columns:
-        header += [f"{label} A", "B", "A − B"]
+def _task_table(metrics: Sequence[tuple[str, str]], pairs: Sequence[ComparedPair]) -> str | ReportTable:
+    columns = [ReportColumn("Entry"), ReportColumn("Splits", "count")]
+    for label, _ in metrics:
+        columns += [ReportColumn(f"{label} A", "number"), ReportColumn("B", "number"), ReportColumn("A − B", "change")]
+    rows = []
     for pair, differences in pairs:
         if differences:
-            cells = [pair.a.entry.name, _split_count(pair)]
+            cells: list[CellValue] = [pair.a.entry.name, _split_count(pair)]
             for difference in differences:
-                means = map(format_number, (difference.a, difference.b))
-                cells += [*means, change_text(difference.difference)]
-            rows.append([*cells, _reading(pair, differences)])
+                cells += [difference.a, difference.b, as_interval(difference.difference)]
+            rows.append((*cells, _reading(pair, differences)))
     if not rows:
         return "No entry has scores of the same splits in both."
-    return markdown.format_table([*header, "Reading"], rows, pipes=False)
+    return ReportTable((*columns, ReportColumn("Reading")), tuple(rows))
 
 
-def _split_count(pair: EntryPair) -> str:
+def _split_count(pair: EntryPair) -> int | str:
     """How many splits the means are of; where they are not the same, how many each side has."""
-    return ", ".join(dict.fromkeys(str(len(pair.rows(side, DEFAULT_THRESHOLD))) for side in (pair.a, pair.b)))
+    counts = [len(pair.rows(side, DEFAULT_THRESHOLD)) for side in (pair.a, pair.b)]
+    if len(set(counts)) == 1:
+        return counts[0]
+    return ", ".join(map(str, counts))
 
 
 def _reading(pair: EntryPair, differences: Sequence[MetricDifference]) -> str:

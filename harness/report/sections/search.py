@@ -14,15 +14,14 @@ from harness.evaluation import search_history
 from harness.evaluation.gains import search_gains, searched_entries
 from harness.evaluation.ranking import Ranking
 from harness.evaluation.search_history import MIN_TRIALS, CellSearch, SearchParameter, SearchTrial
-from harness.report.content import Evidence, Figure, Part, Section
+from harness.report.content import Collapsed, Evidence, Figure, Part, ReportColumn, ReportTable, Section
 from harness.report.figures import search as figures
 from harness.report.figures import search_space
 from harness.report.figures.search import AxisLabels
 from harness.report.figures.search_space import MAX_PANELS, STRATEGY, TrialPath
 from harness.report.figures.writer import file_name
 from harness.report.render import markdown
-from harness.report.render.cells import format_number, format_quantity
-from harness.report.render.markdown import escape, folded_table, format_count, join_words
+from harness.report.render.markdown import escape, format_count, join_words
 from harness.report.sections.gains import search_gain_parts
 
 TITLE = "How the search went"
@@ -45,6 +44,14 @@ INDEX_TEXT = (
     "`evenhand dashboard RUN` opens all of these studies in Optuna's dashboard, on this machine only: their trials, "
     "slices, contours and timelines, and a note on each. A study is named task/family/strategy/split, `r0f2` being "
     "the third fold of the first repeat."
+)
+INDEX_COLUMNS = (
+    ReportColumn("Study"),
+    ReportColumn("Complete", "count"),
+    ReportColumn("Failed", "count"),
+    ReportColumn("Best inner", "number"),
+    ReportColumn("Seconds", "quantity"),
+    ReportColumn("CPU s", "quantity"),
 )
 
 
@@ -174,19 +181,18 @@ def _index(searches: search_history.RunSearches, greater: Mapping[str, bool]) ->
     rows = []
     for search in searches.searches:
         best = search_history.running_best(search.trials, greater=greater[search.task])
-        score = format_number(best[-1] if best else math.nan)
+        score = best[-1] if best else math.nan
         complete, failed = len(search.complete_trials), len(search.trials) - len(search.complete_trials)
         seconds = sum(map(attrgetter("seconds"), search.trials))
         cpu_seconds = sum(map(attrgetter("cpu_seconds"), search.trials))
-        row = [escape(search.name), str(complete), str(failed), score]
-        rows.append([*row, *map(format_quantity, (seconds, cpu_seconds))])
+        rows.append((search.name, complete, failed, score, seconds, cpu_seconds))
     parts: Parts = [INDEX_TEXT]
     if rows:
-        parts.append(folded_table(["Study", "Complete", "Failed", "Best inner", "Seconds", "CPU s"], rows))
+        parts.append(ReportTable(INDEX_COLUMNS, tuple(rows)))
     if searches.unreadable:
         reasons = markdown.bullets(map(escape, searches.unreadable))
         journals = format_count(len(searches.unreadable), "journal")
-        parts.append(markdown.details(f"{journals} could not be read", reasons))
+        parts.append(Collapsed(f"{journals} could not be read", (reasons,)))
     return [Section("Studies in Optuna's dashboard", tuple(parts))]
 
 

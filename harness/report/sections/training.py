@@ -15,12 +15,20 @@ from harness.evaluation import training as network_fits
 from harness.evaluation.ranking import Ranking
 from harness.evaluation.scores import Scores
 from harness.evaluation.training import ChosenArchitectures, EntryTraining, NetworkFit, RunTraining
-from harness.report.content import Evidence, Figure, Part, Section
+from harness.report.content import (
+    CellValue,
+    Collapsed,
+    Evidence,
+    Figure,
+    Part,
+    ReportColumn,
+    ReportTable,
+    Section,
+)
 from harness.report.figures import training as figures
 from harness.report.figures.writer import file_name
 from harness.report.render import markdown
-from harness.report.render.cells import MISSING, format_number, format_quantity
-from harness.report.render.markdown import escape, folded_table, join_words
+from harness.report.render.markdown import escape, join_words
 
 PARETO, TRAINING, LAYERS = "complexity", "training", "layers"  #: kinds of figures, in the names of their files
 FEATURES_TEXT = (
@@ -31,7 +39,16 @@ FROZEN_TEXT = (
     "*Parameters* of {} are those of the head that was trained; the layers drawn below count the {:,} of the frozen network, "
     "too."
 )
-LOSS_HEADER = ("Entry", "Loss function", "Splits", "Training", "Validation", "Gap", "SD", "SD, inner folds")
+LOSS_COLUMNS = (
+    ReportColumn("Entry"),
+    ReportColumn("Loss function"),
+    ReportColumn("Splits", "count"),
+    ReportColumn("Training", "number"),
+    ReportColumn("Validation", "number"),
+    ReportColumn("Gap", "number"),
+    ReportColumn("SD", "number"),
+    ReportColumn("SD, inner folds", "number"),
+)
 LOSS_TEXT = (
     "Losses, apart where splits chose different functions: cross-entropy and focal losses, and focal ones of different γ, have "
     "different scales, so that no mean over them, and no comparison between them, would say anything."
@@ -77,7 +94,7 @@ def task_sections(scores: Scores, ranking: Ranking, training: RunTraining) -> li
             caption = "Score against time to fit and against size, with the entries that nothing beats"
             parts.append(Figure(file_name(task, PARETO), caption, draw))
         written.append(Section("Complexity against quality", tuple(parts), task))
-    parts = list(training_parts(scores, ranking, training))
+    parts = training_parts(scores, ranking, training)
     if parts:
         parts += _loss_figures(ranking, training)
     by_family: dict[str, list[ChosenArchitectures]] = {}
@@ -86,27 +103,30 @@ def task_sections(scores: Scores, ranking: Ranking, training: RunTraining) -> li
     for family, architectures in by_family.items():
         layers = partial(figures.architecture_figure, architectures)
         parts.append(Figure(file_name(task, LAYERS, family), f"Layers of {family}", layers))
-        parts.append(architecture_text(architectures))
+        parts.append(_collapsed_layers(architectures))
     if parts:
         written.append(Section("Training of networks", tuple(parts), task))
     return written
 
 
-def complexity_table(ranking: Ranking) -> str:
-    """Write parameters, size, times and score of the tuned entries, best first, and the costs at which nothing beats them."""
-    header = ["Entry", ranking.metric.label, "Parameters", "Size kB", "Fit s", "Predict µs/row", "Nothing beats it"]
+def complexity_table(ranking: Ranking) -> ReportTable:
+    """Parameters, size, times and score of the tuned entries, best first, and the costs at which nothing beats them."""
+    columns = (
+        ReportColumn("Entry"),
+        ReportColumn(ranking.metric.label, "number", ranking.digits),
+        ReportColumn("Parameters", "quantity"),
+        ReportColumn("Size kB", "quantity"),
+        ReportColumn("Fit s", "quantity"),
+        ReportColumn("Predict µs/row", "quantity"),
+        ReportColumn("Nothing beats it"),
+    )
     rows = []
     for entry in network_fits.entry_costs(ranking):
         costs = entry.costs
-        amounts = [costs["parameters"], costs["model_bytes"] / 1000, costs["fit_seconds"], costs["predict_us_per_row"]]
+        amounts = (costs["parameters"], costs["model_bytes"] / 1000, costs["fit_seconds"], costs["predict_us_per_row"])
         fronts = list(map(network_fits.COSTS.__getitem__, entry.fronts))
-        row = [escape(entry.name), format_number(entry.score, ranking.digits), *map(_amount, amounts)]
-        rows.append([*row, join_words(fronts) if fronts else MISSING])
-    return folded_table(header, rows) if rows else ""
-
-
-def _amount(amount: float) -> str:
-    return format_quantity(round(amount) if amount >= 100 else amount)
+        rows.append((entry.name, entry.score, *amounts, join_words(fronts) if fronts else None))
+    return ReportTable(columns, tuple(rows))
 
 
 def _pretrained_note(scores: Scores, ranking: Ranking) -> list[str]:
@@ -157,7 +177,7 @@ def _rounded_loss(fit: NetworkFit, rows: str) -> tuple[float, ...]:
     return tuple(float(f"{loss:.5g}") for loss in fit.curves.get(f"{rows}_loss", ()))
 
 
-def training_parts(scores: Scores, ranking: Ranking, training: RunTraining) -> list[str]:
+def training_parts(scores: Scores, ranking: Ranking, training: RunTraining) -> list[Part]:
     """Describe the training of the networks of a task: tables of epochs and losses, remarks and failed trials.
 
     Parameters
@@ -171,8 +191,8 @@ def training_parts(scores: Scores, ranking: Ranking, training: RunTraining) -> l
 
     Returns
     -------
-    list of str
-        Markdown; empty without networks.
+    list of Part
+        Texts and tables; empty without networks.
     """
     task = ranking.task
     epoch_rows, loss_rows, remarks = [], [], []
@@ -183,36 +203,47 @@ def training_parts(scores: Scores, ranking: Ranking, training: RunTraining) -> l
             loss_rows += _loss_rows(ranked.name, trained)
             for outcome in trained.outcomes:
                 remarks += [(ranked.name, remark) for remark in outcome.remarks]
-    parts = []
+    parts: list[Part] = []
     if epoch_rows:
-        label = scores.metrics["average_precision"].label
-        header = ["Entry", "Epochs", f"{label} validation", f"{label} gap", f"SD {label}", "s/epoch", "Remarks"]
-        parts += [folded_table(header, epoch_rows), LOSS_TEXT, folded_table(LOSS_HEADER, loss_rows)]
+        epochs = ReportTable(_epoch_columns(scores.metrics["average_precision"].label), tuple(epoch_rows))
+        parts += [epochs, LOSS_TEXT, ReportTable(LOSS_COLUMNS, tuple(loss_rows))]
     unreadable = [reason for unreadable_task, reason in training.unreadable if unreadable_task == task]
     if unreadable:
         parts.append(f"No curves of {markdown.format_count(len(unreadable), 'cell')}: {escape(unreadable[0])}.")
     parts += _bullets("Remarks", "fit", remarks)
-    return parts + _bullets("Trials that failed", "trial", _failed_trials(scores, task))
+    parts += _bullets("Trials that failed", "trial", _failed_trials(scores, task))
+    return parts
 
 
-def _epoch_row(name: str, trained: EntryTraining) -> list[str]:
+def _epoch_columns(label: str) -> tuple[ReportColumn, ...]:
+    return (
+        ReportColumn("Entry"),
+        ReportColumn("Epochs", "count"),
+        ReportColumn(f"{label} validation", "number"),
+        ReportColumn(f"{label} gap", "number"),
+        ReportColumn(f"SD {label}", "number"),
+        ReportColumn("s/epoch", "quantity"),
+        ReportColumn("Remarks", "count"),
+    )
+
+
+def _epoch_row(name: str, trained: EntryTraining) -> tuple[CellValue, ...]:
     fits = trained.fits
     epochs = list(map(attrgetter("epoch"), fits))
-    median = f"{np.median(epochs):g}"
+    median: CellValue = epochs[0]
     if min(epochs) < max(epochs):
-        median += f" ({min(epochs)}–{max(epochs)})"
+        median = f"{np.median(epochs):g} ({min(epochs)}–{max(epochs)})"
     train, validation = _mean(fits, "train_average_precision"), _mean(fits, "validation_average_precision")
     deviation = _deviation(fits, "validation_average_precision")
     seconds = [float(fit.curves["seconds"].mean()) for fit in fits if "seconds" in fit.curves]
+    pace = float(np.mean(seconds)) if seconds else None
     remarks = sum(map(len, map(attrgetter("remarks"), trained.outcomes)))
-    pace = format_quantity(float(np.mean(seconds))) if seconds else MISSING
-    scores = map(format_number, (validation, train - validation, deviation))
-    return [escape(name), median, *scores, pace, str(remarks or MISSING)]
+    return name, median, validation, train - validation, deviation, pace, remarks or None
 
 
-def _loss_rows(name: str, trained: EntryTraining) -> list[list[str]]:
+def _loss_rows(name: str, trained: EntryTraining) -> list[tuple[CellValue, ...]]:
     """A row per loss function: losses of different ones are never averaged."""
-    rows = []
+    rows: list[tuple[CellValue, ...]] = []
     for loss, fits in trained.by_loss.items():
         train, validation = _mean(fits, "train_loss"), _mean(fits, "validation_loss")
         deviations = [
@@ -221,8 +252,7 @@ def _loss_rows(name: str, trained: EntryTraining) -> list[list[str]]:
         inner = np.array(deviations)[~np.isnan(deviations)]
         inner_deviation = float(np.mean(inner)) if len(inner) else math.nan
         losses = (train, validation, validation - train, _deviation(fits, "validation_loss"), inner_deviation)
-        splits = str(network_fits.count_splits(fits))
-        rows.append([escape(name), escape(loss) or MISSING, splits, *map(format_number, losses)])
+        rows.append((name, loss or None, network_fits.count_splits(fits), *losses))
     return rows
 
 
@@ -266,15 +296,15 @@ def _bullets(title: str, noun: str, messages: Sequence[tuple[str, str]]) -> list
     return ["\n".join([f"{title}:", "", *lines])] if lines else []
 
 
-def architecture_text(chosen: Iterable[ChosenArchitectures]) -> str:
-    """List every chosen architecture, layer by layer, folded away."""
+def _collapsed_layers(chosen: Iterable[ChosenArchitectures]) -> Collapsed:
+    """Every chosen architecture, layer by layer."""
     blocks = []
     for entry in chosen:
         for architecture in entry.architectures:
             splits = f"{architecture.splits} of {entry.splits} splits"
             title = f"{escape(entry.entry.name)}, {splits}, {figures.size_text(architecture)}:"
             blocks.append(f"{title}\n\n```\n{_layer_table(architecture.layers)}\n```")
-    return markdown.details("Architectures, layer by layer", "\n\n".join(blocks)) if blocks else ""
+    return Collapsed("Architectures, layer by layer", tuple(blocks))
 
 
 def _layer_table(layers: network_fits.Layers) -> str:
