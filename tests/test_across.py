@@ -20,6 +20,7 @@ from harness.evaluation.score_collection import collect_scores
 from harness.evaluation.scores import Entry
 from harness.report.content import Evidence, Figure
 from harness.report.figures.cross_task import _assign_lanes
+from harness.report.render.markdown import render_part
 from harness.report.sections.cross_task import pairwise_posteriors, sections
 from harness.report.sections.cross_task_table import ONE_TASK, cross_task_overview, cross_task_summary
 from harness.report.sections.suitability import task_groups
@@ -324,7 +325,8 @@ def test_families_stand_for_what_inner_scores_chose():
 
 
 def text_of(found) -> str:
-    return "\n\n".join(part for section in found for part in (section.title, *section.parts) if isinstance(part, str))
+    parts = [part for section in found for part in (section.title, *section.parts) if not isinstance(part, Figure)]
+    return "\n\n".join(map(render_part, parts))
 
 
 def pictures_of(found) -> dict[str, Figure]:
@@ -410,7 +412,9 @@ def test_tasks_without_figures_and_splits_that_were_not_run_are_told():
     assert "Of 5 planned splits only 3 have scores of any entry on task_01, task_02, task_04 and task_05: " in said
     assert re.search(r"xgb/none +\| +1 of 6 \| 15 of 28 \|", said)
     assert "every entry has all" not in said
-    assert "Not evaluated" in cross_task_summary(rankings_of(scores_of(figures, **run)))
+    assert "Not evaluated, as no entry has scores: task_03." in cross_task_summary(
+        rankings_of(scores_of(figures, **run))
+    )
     assert found[0].title == "Over all tasks"
     assert "on every task: what is said" in text_of(
         made(drawn(3, ENTRIES), **{f"task_0{i}": {"splits": 9} for i in range(3)})
@@ -421,8 +425,8 @@ def test_one_evaluated_task_of_several_is_told_as_that():
     figures = drawn(3, ENTRIES)
     figures |= {task: {entry: [None] * 5 for entry in figures[task]} for task in ("task_01", "task_02")}
     rankings = rankings_of(scores_of(figures))
-    assert cross_task_summary(rankings) == "1 of 3 tasks has been evaluated: too few to average over."
-    assert [section.parts for section in made(figures)] == [(cross_task_summary(rankings),)]
+    assert cross_task_summary(rankings) == ["1 of 3 tasks has been evaluated: too few to average over."]
+    assert [list(section.parts) for section in made(figures)] == [cross_task_summary(rankings)]
 
 
 def test_no_entry_that_two_tasks_share_is_a_sentence_too():
@@ -480,7 +484,7 @@ def test_a_real_small_run_with_everything_in_it(tmp_path):
     )
     expected = means.rank(ascending=False).mean(axis=1).sort_index()
     assert task_statistics.task_ranks(together.means).mean(axis=1) == pytest.approx(expected.to_numpy())
-    assert cross_task_summary(rankings[:1]) == ONE_TASK
+    assert cross_task_summary(rankings[:1]) == [ONE_TASK]
 
 
 def test_lines_beside_a_picture_do_not_touch():

@@ -1,5 +1,6 @@
 """Complexity against quality, which family suits which data, and the pictures."""
 
+import math
 import re
 import shutil
 from dataclasses import replace
@@ -11,7 +12,7 @@ import pytest
 from fixtures_across import drawn, rankings_of, scores_of
 from fixtures_curves import LOST, with_curves
 from fixtures_run import three_digits, tumours, write_run
-from test_report import METRIC, tables
+from test_report import METRIC
 
 from harness.evaluation.ranking import rank
 from harness.evaluation.score_collection import collect_scores
@@ -21,7 +22,8 @@ from harness.report.content import Evidence
 from harness.report.figures.style import Box, _segments_cross, nearest_point, position_labels
 from harness.report.figures.training import convergence_figure
 from harness.report.figures.writer import file_name
-from harness.report.sections.suitability import suitability, suitability_sections
+from harness.report.render.cells import format_rows, headings
+from harness.report.sections.suitability import family_parts, suitability, suitability_sections
 from harness.report.sections.training import complexity_table, loss_curves
 from harness.report.write import write_leaderboard, write_report
 from harness.store.store import Store
@@ -72,8 +74,9 @@ def test_everything_off_the_front_is_beaten_by_something_on_it():
 
 def test_the_table_holds_the_means_of_what_the_records_say(store):
     ranking = rank(collect_scores(store, METRIC), "tumours")
-    header, *rows = tables(complexity_table(ranking))[0]
-    found = next(dict(zip(header, row, strict=True)) for row in rows if row[0] == "bayes/none/tuned")
+    table = complexity_table(ranking)
+    header = [column.heading for column in table.columns]
+    found = next(dict(zip(header, row, strict=True)) for row in table.rows if row[0] == "bayes/none/tuned")
     outcomes = [
         outcome
         for record in store.records()
@@ -81,12 +84,15 @@ def test_the_table_holds_the_means_of_what_the_records_say(store):
         for outcome in record.outcomes
         if outcome.stage == "tuned"
     ]
-    assert found["Parameters"] == "99"
-    assert float(found["Size kB"]) == pytest.approx(np.mean([o.model_bytes for o in outcomes]) / 1000, rel=0.01)
-    assert float(found["Fit s"]) == pytest.approx(np.mean([o.fit_seconds for o in outcomes]), rel=0.01)
-    assert not any(row[0].startswith("majority") for row in rows)
-    linear = next(dict(zip(header, row, strict=True)) for row in rows if row[0] == "logistic_regression/none/tuned")
-    assert (linear["Parameters"], linear["Size kB"]) == ("–", "–")
+    assert found["Parameters"] == 99
+    assert found["Size kB"] == pytest.approx(np.mean([o.model_bytes for o in outcomes]) / 1000)
+    assert found["Fit s"] == pytest.approx(np.mean([o.fit_seconds for o in outcomes]))
+    assert not any(row[0].startswith("majority") for row in table.rows)
+    linear = next(
+        dict(zip(header, row, strict=True)) for row in table.rows if row[0] == "logistic_regression/none/tuned"
+    )
+    assert math.isnan(linear["Parameters"])
+    assert math.isnan(linear["Size kB"])
 
 
 def test_the_best_entry_is_on_the_front_of_every_cost_that_is_known(store):
@@ -107,24 +113,25 @@ def test_parameters_and_size_are_columns_of_the_leaderboard(store):
 def test_families_stand_against_tasks_with_their_kind_of_data(kinds):
     scores = collect_scores(kinds, METRIC)
     rankings = [rank(scores, task) for task in scores.run["tasks"]]
-    header, *rows = tables(suitability(scores, rankings))[0]
-    assert header == ["Family", "tumours (tabular, AP)", "three_digits (image, ROC AUC)"]
-    found = {row[0]: row[1:] for row in rows}
-    assert found["bayes"][1] == "n/a"
+    _, table = family_parts(scores, rankings)
+    assert headings(table) == ["Family", "tumours (tabular, AP)", "three_digits (image, ROC AUC)"]
+    found = {row[0]: row[1:] for row in table.rows}
+    assert found["bayes"][1].value == "n/a"
     chosen = rankings[0].find("bayes", "any", "chosen")
-    assert float(found["bayes"][0]) == pytest.approx(chosen.score.mean, abs=6e-4)
+    assert found["bayes"][0].value == chosen.score.mean
     accuracy = rankings[1].find("majority", "none", "tuned").rows.mean("accuracy")
-    assert found["majority"] == ["0.144", f"0.500 ({accuracy:.3f})"]
+    texts = {row[0]: row[1:] for row in format_rows(table)}
+    assert texts["majority"] == ["0.144", f"0.500 ({accuracy:.3f})"]
 
 
 def test_the_page_says_mean_ranks_by_kind_of_data_once_and_the_markdown_its_list():
     lines = {("xgb", "none"): 0.02, ("bayes", "none"): 0.0, ("net", "none"): 0.01}
     scores = scores_of(drawn(6, lines), task_01={"modality": "text"})
     rankings = tuple(rankings_of(scores))
-    said = "\n".join(str(part) for part in suitability_sections(Evidence(None, scores, rankings))[0].parts)
-    assert "| text " in said
-    assert "Lowest mean ranks" not in said
-    assert "Lowest mean ranks" in suitability(scores, list(rankings))
+    text, _, _, groups = suitability_sections(Evidence(None, scores, rankings))[0].parts
+    assert "text" in [row[0] for row in groups.rows]
+    assert suitability(scores, rankings)[0] == text
+    assert suitability(scores, rankings)[-1].startswith("Lowest mean ranks")
 
 
 def test_a_family_is_what_inner_scores_chose_else_its_first_tuned_entry_else_what_optuna_searched():
@@ -159,9 +166,9 @@ def test_the_best_families_of_each_kind_are_named_and_one_that_does_not_take_it_
 def test_many_tasks_stand_below_one_another(tmp_path):
     store = write_run(tmp_path / "run", [tumours(name, splits=1) for name in ("one", "two", "three", "four")])
     scores = collect_scores(store, METRIC)
-    text = suitability(scores, [rank(scores, task) for task in scores.run["tasks"]])
-    assert tables(text)[0][0] == ["Task", "majority", "logistic_regression", "bayes"]
-    assert "Lowest mean ranks" not in text  # there is one kind of data only
+    # Without a list by kind of data, as there is one kind only.
+    _, table = suitability(scores, [rank(scores, task) for task in scores.run["tasks"]])
+    assert headings(table) == ["Task", "majority", "logistic_regression", "bayes"]
 
 
 def test_a_family_that_failed_says_so(tmp_path):
@@ -169,8 +176,8 @@ def test_a_family_that_failed_says_so(tmp_path):
         ("tumours", "bayes", s, f): ("timeout", "slow") for s in ("none", "class_weight", "searched") for f in range(4)
     }
     scores = collect_scores(write_run(tmp_path / "run", [tumours(splits=1), three_digits()], LOST | lost), METRIC)
-    rows = tables(suitability(scores, [rank(scores, task) for task in scores.run["tasks"]]))[0]
-    assert [row[1] for row in rows if row[0] == "bayes"] == ["timeout"]
+    _, table = family_parts(scores, [rank(scores, task) for task in scores.run["tasks"]])
+    assert [row[1].value for row in table.rows if row[0] == "bayes"] == ["timeout"]
 
 
 # --- pictures --------------------------------------------------------------------------------------------------------

@@ -20,12 +20,21 @@ from harness.evaluation.scores import Entry, Scores, count_statuses
 from harness.evaluation.strategy_effects import strategy_comparisons, strategy_differences, strategy_reading
 from harness.metrics.classification import METRICS
 from harness.metrics.metric import Metric
+from harness.report.content import ReportTable
+from harness.report.html_leaderboard import build_leaderboard
 from harness.report.leaderboard import KEY_COLUMNS, METRIC_COLUMNS
-from harness.report.render.cells import format_interval, format_number
-from harness.report.render.markdown import bold_best, escape, format_table
+from harness.report.render.cells import format_interval, format_number, format_rows, headings
+from harness.report.render.markdown import bold_best, escape, format_table, render_table
 from harness.report.sections.cross_task_table import cross_task_summary
 from harness.report.sections.imbalance import strategy_table, strategy_verdict
-from harness.report.sections.ranking import headline, method_table, model_table, network_tables
+from harness.report.sections.ranking import (
+    effort_table,
+    headline,
+    method_table,
+    model_table,
+    network_tables,
+    quality_table,
+)
 from harness.report.write import write_leaderboard, write_report
 from harness.store.store import Store
 
@@ -88,6 +97,11 @@ def tables(text: str) -> list[list[list[str]]]:
             found[-1] += [] if set("".join(parts)) <= set(":-") else [parts]
         fresh = not row.startswith("|")
     return found
+
+
+def texts(table: ReportTable) -> list[list[str]]:
+    """The headings and the cells of a table as texts."""
+    return [list(headings(table)), *format_rows(table)]
 
 
 # --- leaderboard.csv -------------------------------------------------------------------------------------------------
@@ -283,7 +297,7 @@ def test_splits_that_entries_do_not_share_are_never_compared(tmp_path):
 @pytest.mark.parametrize("task", ["tumours", "one_split", "later_rows"])
 def test_every_row_of_the_documented_tables_is_arithmetically_possible(scores, task):
     """One prevalence explains accuracy, recalls and precisions of a row, up to the third decimal."""
-    header, *rows = tables(method_table(scores, task))[0]
+    header, *rows = texts(method_table(scores, task))
     assert header == ["Method", "Accuracy", "Precision (No)", "Recall (No)", "Precision (Yes)", "Recall (Yes)"]
     assert len(rows) >= 6
     for method, *figures in rows:
@@ -307,27 +321,27 @@ def test_counts_of_all_splits_add_up_to_the_rows_of_the_task(scores):
 
 
 def test_rows_over_fewer_splits_say_so(scores):
-    methods = [row[0] for row in tables(method_table(scores, "tumours"))[0]]
+    methods = [row[0] for row in texts(method_table(scores, "tumours"))]
     assert "bayes, class_weight (2 of 4 splits)" in methods
     assert not any("bayes, searched" in method for method in methods)
 
 
 def test_models_and_networks_before_imbalance_is_handled_agree_with_the_methods(scores):
-    header, *models = tables(model_table(scores, "tumours"))[0]
+    header, *models = texts(model_table(scores, "tumours"))
     assert header == ["Model", "Accuracy", "ROC AUC"]
     assert [row[0] for row in models] == ["majority", "logistic_regression", "bayes"]
-    accuracy = {row[0]: row[1] for row in tables(method_table(scores, "tumours"))[0]}
+    accuracy = {row[0]: row[1] for row in texts(method_table(scores, "tumours"))}
     assert {row[0]: row[1] for row in models} == {name: accuracy[f"{name}, none"] for name, *_ in models}
-    ((title, body),) = network_tables(scores, "tumours")
+    ((title, network),) = network_tables(scores, "tumours")
     assert title == f"bayes: overall accuracy {accuracy['bayes, none']}"
-    (header, *figures) = tables(body)[0]
+    header, *figures = texts(network)
     assert header == ["Metric", "Class 0 (No)", "Class 1 (Yes)"]
     assert [row[0] for row in figures] == ["Precision", "Recall", "F1", "Rows"]
     assert figures[-1][1:] == ["357", "60"]
 
 
 def test_a_precision_of_nothing_is_a_dash(scores):
-    majority = next(row for row in tables(method_table(scores, "tumours"))[0] if row[0] == "majority, none")
+    majority = next(row for row in texts(method_table(scores, "tumours")) if row[0] == "majority, none")
     assert majority[2:] == ["0.856", "1.000", "–", "0.000"]
 
 
@@ -365,7 +379,7 @@ def test_the_better_threshold_is_never_worse_than_the_tuned_one(scores):
 
 
 def test_a_strategy_that_does_nothing_cannot_be_told_from_nothing(scores):
-    rows = {tuple(row[:2]): row for row in tables(strategy_table(scores, "three_digits"))[0]}
+    rows = {row[:2]: row for row in strategy_table(scores, "three_digits").rows}
     assert rows["logistic_regression", "searched"][2] == "cannot be told"
     assert strategy_verdict(scores, "three_digits").endswith(
         "compared with doing nothing, none is shown to rank or decide differently."
@@ -390,8 +404,7 @@ def test_a_gain_at_one_half_alone_is_not_called_help(better, word):
 
 
 def test_splits_in_time_carry_no_reading(scores):
-    found = {one[:2]: one[2] for one in map(tuple, tables(strategy_table(scores, "later_rows"))[0][1:])}
-    assert set(found.values()) == {"–"}
+    assert {row[2] for row in strategy_table(scores, "later_rows").rows} == {None}
     assert strategy_verdict(scores, "later_rows") == ""
 
 
@@ -405,13 +418,14 @@ def test_decisions_are_compared_by_cost_where_the_task_has_costs(scores):
 
 def test_ranks_over_tasks_use_entries_that_all_tasks_share(scores):
     rankings = [rank(scores, task) for task in scores.run["tasks"]]
-    text = cross_task_summary(rankings)
-    rows = {row[0]: row for row in tables(text)[0][1:]}
+    parts = cross_task_summary(rankings)
+    (table,) = (part for part in parts if isinstance(part, ReportTable))
+    rows = {row[0]: row for row in table.rows}
     assert "bayes/class_weight/tuned" not in rows
-    assert "Left out, because some splits of some task are lacking: bayes/class_weight, bayes/searched." in text
+    assert "Left out, because some splits of some task are lacking: bayes/class_weight, bayes/searched." in parts
     assert "majority/none/tuned" not in rows  # it is what others are measured by
-    assert sum(float(row[1]) for row in rows.values()) == pytest.approx(sum(range(1, len(rows) + 1)))
-    assert cross_task_summary(rankings[:1]) == "There is one task only, so there is nothing to average over."
+    assert sum(row[1].value for row in rows.values()) == pytest.approx(sum(range(1, len(rows) + 1)))
+    assert cross_task_summary(rankings[:1]) == ["There is one task only, so there is nothing to average over."]
 
 
 # --- leaderboard.md --------------------------------------------------------------------------------------------------
@@ -542,6 +556,48 @@ def test_rendering_again_gives_the_same_bytes_with_and_without_derived_figures(c
     assert kept.read_text() == whole
     shutil.rmtree(copy.folder / "derived")
     assert render() == first
+
+
+@pytest.mark.parametrize("metric_type", ["ranking", "decision", "probability"])
+def test_a_metric_of_a_plugin_is_in_every_table_of_its_kind(store, tmp_path, metric_type):
+    copy = Store(shutil.copytree(store.folder, tmp_path / "copy"))
+    own = Metric(name="own", compute=lambda p: float(p.proba[:, -1].mean()), metric_type=metric_type, label="Own")
+    scores = collect_scores(copy, METRIC | {"own": own})
+    text = write_leaderboard(copy, METRIC | {"own": own}).markdown.read_text(encoding="utf-8")
+    for task, kinds in (("tumours", ["half", "tuned"]), ("three_digits", [""])):
+        ranking = rank(scores, task)
+        with_own, without_own = quality_table(scores, ranking), effort_table(scores, ranking)
+        if metric_type == "probability":
+            with_own, without_own = without_own, with_own
+        assert "Own" not in headings(without_own)
+        assert render_table(with_own) in text
+        position = headings(with_own).index("Own")
+        cells = {row[1]: row[position].value for row in with_own.rows}
+        assert cells[ranking.best.name] == ranking.best.rows.mean("own")
+        columns = [column for column in build_leaderboard(scores, ranking).columns if column.label == "Own"]
+        group = "probabilities" if metric_type == "probability" else "decisions"
+        assert [column.group for column in columns] == [group] * len(columns)
+        assert [column.kind for column in columns] == (kinds if metric_type == "decision" else [""])
+
+
+@pytest.mark.parametrize(("metric_type", "table"), [("decision", quality_table), ("probability", effort_table)])
+def test_a_metric_of_a_plugin_that_needs_costs_or_two_classes_is_where_it_is_defined(
+    store, tmp_path, metric_type, table
+):
+    copy = Store(shutil.copytree(store.folder, tmp_path / "copy"))
+    regret = Metric(name="regret", compute=lambda _: 0.5, metric_type=metric_type, needs_costs=True)
+    pair = Metric(name="pair", compute=lambda _: 0.5, metric_type=metric_type, binary_only=True)
+    run = copy.read_run()
+    run["tasks"]["tumours"]["costs"] = [[0, 1], [5, 0]]
+    copy.write_run(run)
+    scores = collect_scores(copy, METRIC | {"regret": regret, "pair": pair})
+    displayed = {}
+    for task in ("tumours", "one_split", "three_digits"):
+        ranking = rank(scores, task)
+        displayed[task] = [name for name in headings(table(scores, ranking)) if name in ("regret", "pair")]
+        labels = [column.label for column in build_leaderboard(scores, ranking).columns]
+        assert list(dict.fromkeys(name for name in labels if name in ("regret", "pair"))) == displayed[task]
+    assert displayed == {"tumours": ["regret", "pair"], "one_split": ["pair"], "three_digits": []}
 
 
 def test_figures_are_computed_once_per_version(copy):

@@ -14,8 +14,10 @@ from harness.evaluation.metric_cache import DEFAULT_THRESHOLD, TUNED_THRESHOLD
 from harness.evaluation.ranking import BASELINE, RankedEntry, Ranking, choose_decimals
 from harness.evaluation.scores import Scores
 from harness.metrics.metric import Metric
-from harness.report.render.cells import format_interval, format_number, format_quantity
-from harness.report.sections.ranking import PROBABILITY_METRICS, QUALITY_METRICS, rank_mark
+from harness.report.content import ReportColumn
+from harness.report.render.cells import format_interval, format_number, format_quantity, format_value
+from harness.report.render.markdown import metric_name
+from harness.report.sections.ranking import probability_metrics, quality_metrics, rank_mark
 
 BAR_WIDTH, BAR_HEIGHT = 90, 18  #: pixels
 BAR_MARGIN = 6  #: pixels between the ends of a bar and those of its scale
@@ -153,36 +155,33 @@ def build_leaderboard(scores: Scores, ranking: Ranking) -> LeaderboardView:
         text = format_interval(entry.score.mean, entry.score.ci_half_width, digits=ranking.digits)
         score = LeaderboardCell(text, f"{entry.score.mean:.9g}", entry.rank == 1)
         bar = _interval_bar(entry, limits, ranking.digits)
-        rows.append(LeaderboardRow(entry, rank_mark(entry), score, bar, tuple(cells)))
+        mark = format_value(ReportColumn("#", "count"), rank_mark(entry))
+        rows.append(LeaderboardRow(entry, mark, score, bar, tuple(cells)))
     limit_texts = ("", "")
     if limits is not None:
         limit_texts = (format_number(limits[0], ranking.digits), format_number(limits[1], ranking.digits))
-    label = ranking.metric.label or ranking.metric.name
+    label = metric_name(ranking.metric)
     return LeaderboardView(label, limit_texts, columns, tuple(rows), scores.threshold_kinds(ranking.task))
 
 
 def _metric_columns(scores: Scores, ranking: Ranking, entries: Sequence[RankedEntry]) -> list[_FilledColumn]:
     """The columns of metrics; those of decisions once for every threshold kind."""
-    names = [*QUALITY_METRICS, *PROBABILITY_METRICS]
-    if scores.run["tasks"][ranking.task].get("costs"):
-        names.insert(len(QUALITY_METRICS), "expected_cost")
+    task = ranking.task
     columns = []
-    for name in names:
-        metric = scores.metrics[name]
+    for metric in (*quality_metrics(scores, task), *probability_metrics(scores, task)):
+        if metric.name == ranking.metric.name:
+            continue
         kinds: tuple[str, ...] = ("",)
         if metric.metric_type == "decision":
-            kinds = scores.threshold_kinds(ranking.task)
-        if name == ranking.metric.name:
-            continue
+            kinds = scores.threshold_kinds(task)
         for kind in kinds:
-            cells = _metric_cells(scores, ranking.task, entries, metric, kind)
             column = LeaderboardColumn(
-                metric.label or metric.name,
+                metric_name(metric),
                 metric.description + THRESHOLD_TEXTS.get(kind, ""),
-                "probabilities" if name in PROBABILITY_METRICS else "decisions",
+                "probabilities" if metric.metric_type == "probability" else "decisions",
                 kind if len(kinds) > 1 else "",
             )
-            columns.append((column, cells))
+            columns.append((column, _metric_cells(scores, task, entries, metric, kind)))
     return columns
 
 
@@ -211,7 +210,7 @@ def _metric_cells(
 
 def _inner_and_training_columns(ranking: Ranking, entries: Sequence[RankedEntry]) -> list[_FilledColumn]:
     """The objective on the inner folds and on the training rows."""
-    label = ranking.metric.label or ranking.metric.name
+    label = metric_name(ranking.metric)
     columns = []
     for name, heading, rows in (
         ("inner", "inner", "inner folds: what the search saw"),

@@ -7,9 +7,9 @@ from collections.abc import Sequence
 from harness.evaluation.ranking import Ranking
 from harness.evaluation.scores import Scores
 from harness.evaluation.strategy_effects import strategy_differences
-from harness.report.content import Evidence, Section
+from harness.report.content import Collapsed, Evidence, Part, Section
 from harness.report.leaderboard import how_to_read
-from harness.report.render.markdown import MAX_VISIBLE_ROWS, details, escape, render_part
+from harness.report.render.markdown import MAX_VISIBLE_ROWS, escape, render_part
 from harness.report.sections import protocol as protocol_section
 from harness.report.sections import ranking as ranking_tables
 from harness.report.sections.cross_task_table import cross_task_summary
@@ -45,14 +45,15 @@ def leaderboard_markdown(evidence: Evidence, training_sections: Sequence[Section
         The verdicts, the tasks, the results summary, the strategies, all tasks together, failures and the protocol.
     """
     scores, rankings = evidence.scores, evidence.rankings
-    parts = [f"# Leaderboard of {escape(scores.run['name'])}", *_verdicts(scores, rankings), how_to_read(scores)]
+    parts: list[Part] = [f"# Leaderboard of {escape(scores.run['name'])}"]
+    parts += [*_verdicts(scores, rankings), how_to_read(scores)]
     for ranking in rankings:
         parts += _task_parts(scores, ranking)
         for section in training_sections:
             if section.task == ranking.task:
-                parts += [f"### {escape(section.title)}", *map(render_part, section.parts)]
+                parts += [f"### {escape(section.title)}", *section.parts]
     parts += ["## The results summary, as it is usually written", SUMMARY_TEXT]
-    summaries = []
+    summaries: list[Part] = []
     for ranking in rankings:
         summary = results_summary(scores, ranking)
         if summary:
@@ -61,16 +62,16 @@ def leaderboard_markdown(evidence: Evidence, training_sections: Sequence[Section
     parts += ["## Does the strategy help?", STRATEGY_TEXT]
     for ranking in rankings:
         parts += [f"### {escape(ranking.task)}", *_strategy_parts(scores, ranking)]
-    parts += ["## Over all tasks", cross_task_summary(list(rankings))]
-    suitability_text = suitability(scores, list(rankings))
-    if suitability_text:
-        parts += ["### Which family suits which data", suitability_text]
+    parts += ["## Over all tasks", *cross_task_summary(rankings)]
+    suitability_parts = suitability(scores, rankings)
+    if suitability_parts:
+        parts += ["### Which family suits which data", *suitability_parts]
     parts += [f"## {FAILURES_TITLE}", protocol_section.failures(scores)]
     parts += ["## Protocol, data, versions", protocol_section.protocol(scores)]
-    return "\n\n".join(filter(None, parts)) + "\n"
+    return "\n\n".join(render_part(part) for part in parts if part) + "\n"
 
 
-def results_summary(scores: Scores, ranking: Ranking) -> list[str]:
+def results_summary(scores: Scores, ranking: Ranking) -> list[Part]:
     """Summarise the results of a task as published results are usually reported.
 
     Parameters
@@ -82,13 +83,13 @@ def results_summary(scores: Scores, ranking: Ranking) -> list[str]:
 
     Returns
     -------
-    list of str
-        Paragraphs and tables in Markdown; empty where no entry was evaluated.
+    list of Part
+        Paragraphs and tables; empty where no entry was evaluated.
     """
     if not any(ranked.score.n for ranked in ranking.entries):
         return []
     task = ranking.task
-    parts = [MULTICLASS_TEXT] if len(scores.classes(task)) > 2 else [""]
+    parts: list[Part] = [MULTICLASS_TEXT] if len(scores.classes(task)) > 2 else []
     parts += ["Models, before imbalance is handled:", ranking_tables.model_table(scores, task)]
     networks = ranking_tables.network_tables(scores, task)
     for title, table in networks:
@@ -113,7 +114,7 @@ def objective_note(scores: Scores, ranking: Ranking) -> str:
     return f"The search was after {escape(objective)}, which no metric of this installation is named."
 
 
-def _verdicts(scores: Scores, rankings: Sequence[Ranking]) -> list[str]:
+def _verdicts(scores: Scores, rankings: Sequence[Ranking]) -> list[Part]:
     """A line per task: the best entry, whether strategies help, warnings; beyond the first 15 tasks they are collapsed."""
     verdicts = []
     for ranking in rankings:
@@ -124,21 +125,22 @@ def _verdicts(scores: Scores, rankings: Sequence[Ranking]) -> list[str]:
     gaps = coverage_gaps(scores)
     if gaps:
         lines.append(f"- {gaps}: see *{FAILURES_TITLE}*.")
-    parts = ["\n".join(lines)]
+    parts: list[Part] = ["\n".join(lines)]
     if folded:
-        parts.append(details(f"{len(folded)} more tasks", "\n".join(folded)))
+        parts.append(Collapsed(f"{len(folded)} more tasks", ("\n".join(folded),)))
     return parts
 
 
-def _task_parts(scores: Scores, ranking: Ranking) -> list[str]:
+def _task_parts(scores: Scores, ranking: Ranking) -> list[Part]:
     """The tables of a task below its verdict."""
-    parts = [
+    best = ranking.best
+    parts: list[Part] = [
         f"## {escape(ranking.task)}",
         f"Data: {describe_rows(scores, ranking.task)}",
         f"{ranking_tables.verdict(ranking)} {data_warnings(scores.run['tasks'][ranking.task])}".rstrip(),
         objective_note(scores, ranking),
     ]
-    if ranking.best is None:
+    if best is None:
         return parts
     repeats = scores.run["protocol"].get("repeats", 1)
     repeated = f", each row {repeats} times" if repeats > 1 else ""
@@ -149,13 +151,13 @@ def _task_parts(scores: Scores, ranking: Ranking) -> list[str]:
         "Probabilities, over-fitting and effort, in the same order:",
         ranking_tables.effort_table(scores, ranking),
         f"What was called what, and the report per class, added up over the splits{repeated}:",
-        ranking_tables.confusion_table(scores, ranking),
+        ranking_tables.confusion_table(scores, ranking, best),
     ]
 
 
-def _strategy_parts(scores: Scores, ranking: Ranking) -> list[str]:
+def _strategy_parts(scores: Scores, ranking: Ranking) -> list[Part]:
     """Every strategy against doing nothing, in words and as a table."""
-    parts = [strategy_verdict(scores, ranking.task)]
+    parts: list[Part] = [strategy_verdict(scores, ranking.task)]
     if strategy_differences(scores, ranking.task):
         parts.append(strategy_table(scores, ranking.task))
     else:

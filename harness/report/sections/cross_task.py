@@ -14,12 +14,11 @@ from harness.evaluation.cross_task import Array, CommonTasks, common_tasks, eval
 from harness.evaluation.ranking import BASELINE, Ranking
 from harness.evaluation.significance import CONFIDENCE
 from harness.evaluation.task_statistics import ROPE, Posterior
-from harness.report.content import Evidence, Figure, Part, Section
+from harness.report.content import Collapsed, Evidence, Figure, Part, ReportColumn, ReportTable, Section
 from harness.report.figures import cross_task as figures
 from harness.report.figures.writer import file_name
-from harness.report.render import markdown
-from harness.report.render.cells import MISSING, format_number, p_text
-from harness.report.render.markdown import details, escape, format_count, format_table
+from harness.report.render.cells import format_number, p_text
+from harness.report.render.markdown import format_count
 from harness.report.sections import cross_task_table
 from harness.report.sections.cross_task_table import MIN_TASKS, CrossTaskOverview, omissions, short_name
 from harness.report.sections.suitability import suitability_sections
@@ -77,7 +76,7 @@ def sections(evidence: Evidence) -> list[Section]:
     rankings = evaluated_rankings(evidence.rankings)
     if len(rankings) < 2:
         return [Section(TITLE, (cross_task_table.too_few(evidence.rankings),))]
-    coverage = cross_task_table.unfinished_tasks(evidence.rankings)
+    coverage: list[Part] = [*cross_task_table.unfinished_tasks(evidence.rankings)]
     coverage.append(cross_task_table.coverage_part(evidence.scores, evidence.rankings))
     filled = cross_task_table.imputed_part(rankings)
     if filled:
@@ -88,8 +87,8 @@ def sections(evidence: Evidence) -> list[Section]:
     overview, families = cross_task_table.cross_task_overview(common), list(evidence.scores.run["families"])
     testable = len(common.tasks) >= MIN_TASKS
     opening = [_opening(evidence.rankings, overview), SAMPLE_TEXT if testable else FEW_TEXT]
-    table = [cross_task_table.TABLE_TEXT, cross_task_table.long_table(overview), *omissions(rankings, common)]
-    written = [Section(TITLE, (*opening, *table, *coverage))]
+    table: list[Part] = [cross_task_table.TABLE_TEXT, cross_task_table.long_table(overview)]
+    written = [Section(TITLE, (*opening, *table, *omissions(rankings, common), *coverage))]
     if len(common.entries) > 1:
         if testable:
             written.append(Section("Mean ranks, and significant differences", _rank_parts(overview, families)))
@@ -132,7 +131,8 @@ def _rank_parts(overview: CrossTaskOverview, families: Sequence[str]) -> tuple[P
     draw = partial(figures.mean_rank_figure, names, _family_numbers(common, families)[:MAX_DRAWN], ranks, spans)
     caption = "Mean ranks of the entries, with lines that join those that are not significantly different"
     figure = Figure(file_name("", "ranks"), caption, draw)
-    return text, RANKS_TEXT, figure, *_drawn_note(k), details("p values of all pairs", _p_table(names, p_values))
+    table = Collapsed("p values of all pairs", (_p_table(names, p_values),))
+    return text, RANKS_TEXT, figure, *_drawn_note(k), table
 
 
 def _friedman_text(means: Array) -> str:
@@ -154,10 +154,11 @@ def _p_with_sign(p: float) -> str:
     return p_text(p) if p < 0.001 else f"= {p_text(p)}"
 
 
-def _p_table(names: Sequence[str], p_values: Array) -> str:
+def _p_table(names: Sequence[str], p_values: Array) -> ReportTable:
     pairs = sorted((float(p_values[i, j]), i, j) for i, j in combinations(range(len(names)), 2))
-    rows = [[escape(names[i]), escape(names[j]), p_text(p)] for p, i, j in pairs]
-    return format_table(["Entry", "Against", "p, adjusted"], rows)
+    rows = tuple((names[i], names[j], p) for p, i, j in pairs)
+    columns = (ReportColumn("Entry"), ReportColumn("Against"), ReportColumn("p, adjusted", "p_value"))
+    return ReportTable(columns, rows, foldable=False)
 
 
 def _wins_parts(overview: CrossTaskOverview, families: Sequence[str]) -> tuple[Part, ...]:
@@ -178,18 +179,19 @@ def _wins_parts(overview: CrossTaskOverview, families: Sequence[str]) -> tuple[P
     shares = tuple(tuple(map(partial(round, ndigits=4), row)) for row in wins.tolist())
     draw_wins = partial(figures.pairwise_wins_figure, names, shares)
     figure = Figure(file_name("", "battles"), "How often each entry beats each other", draw_wins)
-    table = details("The same as a table", _wins_table(names, shares))
+    table = Collapsed("The same as a table", (_wins_table(names, shares),))
     return text, rating, *_drawn_note(len(ratings)), WINS_TEXT, figure, table
 
 
-def _wins_table(names: Sequence[str], shares: Sequence[Sequence[float]]) -> str:
-    numbers = list(map(str, range(1, len(names) + 1)))
+def _wins_table(names: Sequence[str], shares: Sequence[Sequence[float]]) -> ReportTable:
+    columns = [ReportColumn("Entry"), ReportColumn("No.", "count")]
     rows = []
     for position, row in enumerate(shares):
-        cells = list(map("{:.0f}".format, 100 * np.array(row)))
-        cells[position] = MISSING
-        rows.append([escape(names[position]), numbers[position], *cells])
-    return format_table(["Entry", "No.", *numbers], rows)
+        columns.append(ReportColumn(str(position + 1), "number", 0))
+        cells: list[float | None] = [100 * share for share in row]
+        cells[position] = None
+        rows.append((names[position], position + 1, *cells))
+    return ReportTable(tuple(columns), tuple(rows), foldable=False)
 
 
 def _wins_with_baseline(overview: CrossTaskOverview, order: Sequence[int]) -> Array:
@@ -257,15 +259,15 @@ def _pair_parts(common: CommonTasks, names: Sequence[str], kind: str, text: str)
         return []
     pairs = tuple((names[i], names[j]) for i, j in posteriors)
     probabilities = tuple((p.first, p.equal, p.second) for p in posteriors.values())
-    rows = []
-    for pair, posterior in zip(pairs, posteriors.values(), strict=True):
-        rows.append([*map(escape, pair), *map(partial(format_number, digits=2), posterior)])
     caption = (
         f"For {format_count(len(pairs), 'pair')} of {kind}: probability that the first is better, both are equal, the second "
         "is better"
     )
     draw = partial(figures.practical_equivalence_figure, pairs, probabilities)
     figure = Figure(file_name("", "practical", kind), caption, draw)
-    header = ["First", "Second", "First is better", "Practically equal", "Second is better"]
+    columns = [ReportColumn("First"), ReportColumn("Second")]
+    for heading in ("First is better", "Practically equal", "Second is better"):
+        columns.append(ReportColumn(heading, "number", 2))
+    rows = tuple((*pair, *shares) for pair, shares in zip(pairs, probabilities, strict=True))
     n = int((~np.isnan(cross_task.difference_scales(common))).sum())
-    return [text.format(tasks=format_count(n, "task")), figure, markdown.folded_table(header, rows)]
+    return [text.format(tasks=format_count(n, "task")), figure, ReportTable(tuple(columns), rows)]

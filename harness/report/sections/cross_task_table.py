@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import partial
 from operator import attrgetter
 
 import numpy as np
@@ -14,9 +13,9 @@ from harness.evaluation import cross_task, task_statistics
 from harness.evaluation.cross_task import Array, CommonTasks, coverage, evaluated_rankings
 from harness.evaluation.ranking import Ranking
 from harness.evaluation.scores import STATUS_MISSING, Entry, Scores
-from harness.report.render import markdown
-from harness.report.render.cells import MISSING, format_number
-from harness.report.render.markdown import escape, folded_table, format_count, join_words, plural
+from harness.report.content import Collapsed, Part, ReportCell, ReportColumn, ReportTable, best_cells
+from harness.report.render.cells import format_number
+from harness.report.render.markdown import escape, format_count, join_words, plural
 from harness.seeding import seed_of
 
 ONE_TASK = "There is one task only, so there is nothing to average over."
@@ -27,6 +26,8 @@ TABLE_TEXT = (
     "baseline of a task, or below it, and 1 at its best entry. *Improvability*: by which part the error (1 − score, or the "
     "score where less is better) would fall if this entry were the best of each task, as in TabArena; 0 is best."
 )
+ENTRY, MEAN_RANK = ReportColumn("Entry"), ReportColumn("Mean rank", "number", 2)
+WINS, NORMALIZED = ReportColumn("Wins", "count"), ReportColumn("Normalised", "number")
 
 
 @dataclass(frozen=True)
@@ -88,14 +89,14 @@ def share_above_baseline(common: CommonTasks) -> Array:
     return np.asarray(np.mean(shares, axis=0))
 
 
-def cross_task_summary(rankings: Sequence[Ranking]) -> str:
-    """Write a short table of the entries over the tasks that they share, and name what is left out of it."""
+def cross_task_summary(rankings: Sequence[Ranking]) -> list[Part]:
+    """Give a short table of the entries over the tasks that they share, and name what is left out of it."""
     evaluated = evaluated_rankings(rankings)
     if len(evaluated) < 2:
-        return too_few(rankings)
+        return [too_few(rankings)]
     common = cross_task.common_tasks(evaluated)
     if len(common.tasks) < 2:
-        return "\n\n".join([NO_COMMON_ENTRIES, *unfinished_tasks(rankings)])
+        return [NO_COMMON_ENTRIES, *unfinished_tasks(rankings)]
     n = len(common.tasks)
     tasks = format_count(n, "task") if n == len(rankings) else f"{n} of {len(rankings)} tasks"
     opening = (
@@ -104,9 +105,9 @@ def cross_task_summary(rankings: Sequence[Ranking]) -> str:
         "best entry. Nothing is claimed about other tasks."
     )
     ordered = order_by_rank(common)
-    columns = [_rank_cells(ordered), _win_cells(ordered), _best_cells(cross_task.normalized_scores(ordered))]
-    table = folded_table(["Entry", "Mean rank", "Wins", "Normalised"], _rows(ordered, columns))
-    return "\n\n".join([opening, table, *omissions(evaluated, common), *unfinished_tasks(rankings)])
+    cells = [_names(ordered), _rank_cells(ordered), _win_counts(ordered), _normalized_cells(ordered)]
+    table = ReportTable((ENTRY, MEAN_RANK, WINS, NORMALIZED), tuple(zip(*cells, strict=True)))
+    return [opening, table, *omissions(evaluated, common), *unfinished_tasks(rankings)]
 
 
 def too_few(rankings: Sequence[Ranking]) -> str:
@@ -136,18 +137,27 @@ def unfinished_tasks(rankings: Sequence[Ranking]) -> list[str]:
     return sentences
 
 
-def long_table(overview: CrossTaskOverview) -> str:
-    """Write all that is known of every entry over the tasks that they share."""
+def long_table(overview: CrossTaskOverview) -> ReportTable:
+    """Tabulate all that is known of every entry over the tasks that they share."""
     common = overview.common
-    heads = ["Entry", "Mean rank", "Wins", "Normalised", "Improvability", "Elo"]
-    columns = [_rank_cells(common), _win_cells(common), _best_cells(cross_task.normalized_scores(common))]
-    columns.append(_best_cells(cross_task.improvability(common), greater=False))
-    columns.append(_whole_numbers(overview.ratings))
+    columns = [
+        ENTRY,
+        MEAN_RANK,
+        WINS,
+        NORMALIZED,
+        ReportColumn("Improvability", "number"),
+        ReportColumn("Elo", "number", 0),
+    ]
+    improvability = cross_task.improvability(common).tolist()
+    cells = [_names(common), _rank_cells(common), _win_counts(common), _normalized_cells(common)]
+    cells += [best_cells(improvability, greater=False), overview.ratings.tolist()]
     if overview.has_intervals:
-        heads.append("95 % interval")
-        columns.append(list(map("{} to {}".format, _whole_numbers(overview.lower), _whole_numbers(overview.upper))))
-    columns.append(_whole_numbers(100 * share_above_baseline(common)))
-    return folded_table([*heads, "Beats majority, % of splits"], _rows(common, columns))
+        columns.append(ReportColumn("95 % interval", "number"))
+        ends = zip(overview.lower, overview.upper, strict=True)
+        cells.append([f"{format_number(low, 0)} to {format_number(high, 0)}" for low, high in ends])
+    columns.append(ReportColumn("Beats majority, % of splits", "number", 0))
+    cells.append((100 * share_above_baseline(common)).tolist())
+    return ReportTable(tuple(columns), tuple(zip(*cells, strict=True)))
 
 
 def omissions(rankings: Sequence[Ranking], common: CommonTasks) -> list[str]:
@@ -163,7 +173,7 @@ def omissions(rankings: Sequence[Ranking], common: CommonTasks) -> list[str]:
     return sentences
 
 
-def coverage_part(scores: Scores, rankings: Sequence[Ranking]) -> str:
+def coverage_part(scores: Scores, rankings: Sequence[Ranking]) -> str | Collapsed:
     """Say how many of all tasks and planned splits every entry has: a sentence where they have all, else a table."""
     covered_entries, planned = coverage(rankings), sum(map(attrgetter("splits"), rankings))
     if all(covered.splits == planned for covered in covered_entries):
@@ -174,23 +184,25 @@ def coverage_part(scores: Scores, rankings: Sequence[Ranking]) -> str:
     rows = []
     for covered in covered_entries:
         tasks, splits = f"{complete[covered.entry]} of {len(rankings)}", f"{covered.splits} of {planned}"
-        rows.append([escape(short_name(covered.entry)), tasks, splits, _missing_statuses(scores, covered.entry)])
-    header = ["Entry", "Tasks with all splits", "Splits", "What became of the others"]
-    return markdown.details("Coverage: which entries have how much", markdown.format_table(header, rows))
+        rows.append((short_name(covered.entry), tasks, splits, _missing_statuses(scores, covered.entry)))
+    columns = [ENTRY, ReportColumn("Tasks with all splits", "count"), ReportColumn("Splits", "count")]
+    columns.append(ReportColumn("What became of the others"))
+    table = ReportTable(tuple(columns), tuple(rows), foldable=False)
+    return Collapsed("Coverage: which entries have how much", (table,))
 
 
-def _missing_statuses(scores: Scores, entry: Entry) -> str:
+def _missing_statuses(scores: Scores, entry: Entry) -> str | None:
     """How the cells of an entry ended that have no scores, by their status."""
     counts: Counter[str] = Counter()
     for cell in scores.cells:
         if (cell.family, cell.strategy) == entry[:2] and cell.status != "ok":
             counts[cell.status] += 1
     words = {STATUS_MISSING: "not run yet"}
-    return ", ".join(f"{words.get(status, status)} {n}" for status, n in counts.items()) or MISSING
+    return ", ".join(f"{words.get(status, status)} {n}" for status, n in counts.items()) or None
 
 
-def imputed_part(rankings: Sequence[Ranking]) -> list[str]:
-    """Write a second table, of all entries and tasks, where missing splits have the baseline's score of the same split."""
+def imputed_part(rankings: Sequence[Ranking]) -> list[Part]:
+    """Give a second table, of all entries and tasks, where missing splits have the baseline's score of the same split."""
     if not any(map(attrgetter("missing_splits"), coverage(rankings))):
         return []
     common = cross_task.imputed(rankings)
@@ -205,9 +217,10 @@ def imputed_part(rankings: Sequence[Ranking]) -> list[str]:
         "baseline's score here: as if the entry had given up there and predicted the training prior. This is hard on entries that "
         "do not apply to a kind of data and on runs that are not finished; *filled in* says how much of a row is made so."
     )
-    normalized = list(map(format_number, cross_task.normalized_scores(common)))
-    columns = [_rank_cells(common), normalized, list(map(filled.__getitem__, common.entries))]
-    return [text, folded_table(["Entry", "Mean rank", "Normalised", "Splits filled in"], _rows(common, columns))]
+    normalized = cross_task.normalized_scores(common).tolist()
+    cells = [_names(common), _rank_cells(common), normalized, list(map(filled.__getitem__, common.entries))]
+    columns = (ENTRY, MEAN_RANK, NORMALIZED, ReportColumn("Splits filled in", "count"))
+    return [text, ReportTable(columns, tuple(zip(*cells, strict=True)))]
 
 
 def short_name(entry: Entry) -> str:
@@ -215,22 +228,17 @@ def short_name(entry: Entry) -> str:
     return f"{entry.family}/{entry.strategy}"
 
 
-def _rows(common: CommonTasks, columns: Sequence[Sequence[str]]) -> list[tuple[str, ...]]:
-    return list(zip(map(escape, map(attrgetter("name"), common.entries)), *columns, strict=True))
+def _names(common: CommonTasks) -> list[str]:
+    return list(map(attrgetter("name"), common.entries))
 
 
-def _rank_cells(common: CommonTasks) -> list[str]:
-    return _best_cells(mean_ranks(common), greater=False, digits=2)
+def _rank_cells(common: CommonTasks) -> list[ReportCell]:
+    return best_cells(mean_ranks(common).tolist(), greater=False)
 
 
-def _win_cells(common: CommonTasks) -> list[str]:
-    return list(map(str, cross_task.count_wins(common.means)))
+def _win_counts(common: CommonTasks) -> list[int]:
+    return [int(wins) for wins in cross_task.count_wins(common.means)]
 
 
-def _best_cells(column: Array, *, greater: bool = True, digits: int = 3) -> list[str]:
-    texts = list(map(partial(format_number, digits=digits), column.tolist()))
-    return markdown.bold_best(column.tolist(), texts, greater=greater)
-
-
-def _whole_numbers(column: Array) -> list[str]:
-    return list(map(partial(format_number, digits=0), column.tolist()))
+def _normalized_cells(common: CommonTasks) -> list[ReportCell]:
+    return best_cells(cross_task.normalized_scores(common).tolist(), greater=True)

@@ -15,9 +15,10 @@ from harness.evaluation.metric_cache import DEFAULT_THRESHOLD, TUNED_THRESHOLD
 from harness.evaluation.ranking import RankedEntry, Ranking, can_test
 from harness.evaluation.scores import Scores
 from harness.metrics.classification import class_report
-from harness.report.render import markdown
-from harness.report.render.cells import MISSING, format_interval, format_number
-from harness.report.render.markdown import escape, folded_table, format_count, join_words
+from harness.report.content import CellValue, MeanInterval, Part, ReportColumn, ReportTable
+from harness.report.render.cells import format_number
+from harness.report.render.markdown import escape, format_count, join_words
+from harness.report.sections.ranking import CLASS_METRICS
 
 MAX_PAIRS = 10  #: confused pairs in the table
 TENTH = 0.1
@@ -119,14 +120,16 @@ def hardest_classes(diagnosis: Diagnosis, classes: Sequence[str], most: int) -> 
     return [(name, curves) for name, curves in known.items() if name in hardest]
 
 
-def classes_table(diagnosis: Diagnosis, classes: Sequence[str]) -> str:
-    """Write the areas of every class against the rest, the hardest first."""
+def classes_table(diagnosis: Diagnosis, classes: Sequence[str]) -> ReportTable:
+    """Tabulate the areas of every class against the rest, the hardest first."""
     known = _known_classes(diagnosis, classes)
     rows = []
     for name, curves in sorted(known.items(), key=lambda pair: pair[1].average_precision):
-        areas = map(format_number, (curves.roc_auc, curves.average_precision, curves.prevalence))
-        rows.append([escape(name), *areas])
-    return folded_table(["Class", "ROC AUC against the rest", "Average precision", "Share of the rows"], rows)
+        rows.append((name, curves.roc_auc, curves.average_precision, curves.prevalence))
+    columns = [ReportColumn("Class")]
+    for heading in ("ROC AUC against the rest", "Average precision", "Share of the rows"):
+        columns.append(ReportColumn(heading, "number"))
+    return ReportTable(tuple(columns), tuple(rows))
 
 
 def _known_classes(diagnosis: Diagnosis, classes: Sequence[str]) -> dict[str, RankCurves]:
@@ -198,8 +201,8 @@ def costs_text(scores: Scores, ranking: Ranking, entry: EntryDiagnosis) -> str:
     )
 
 
-def class_table(scores: Scores, ranking: Ranking, entries: Sequence[EntryDiagnosis], max_classes: int) -> str:
-    """Write as which class the rows of every class were predicted, with its precision, recall and F1.
+def class_table(scores: Scores, ranking: Ranking, entries: Sequence[EntryDiagnosis], max_classes: int) -> ReportTable:
+    """Tabulate as which class the rows of every class were predicted, with its precision, recall and F1.
 
     Parameters
     ----------
@@ -214,22 +217,24 @@ def class_table(scores: Scores, ranking: Ranking, entries: Sequence[EntryDiagnos
 
     Returns
     -------
-    str
+    ReportTable
         Counts are of all splits, metrics means and standard deviations over them.
     """
     classes = scores.classes(ranking.task)
-    header = ["Entry", "Decision", "Class", "Precision ± SD", "Recall ± SD", "F1 ± SD", "Rows"]
+    columns = [ReportColumn("Entry"), ReportColumn("Decision"), ReportColumn("Class")]
+    columns += [ReportColumn(f"{name} ± SD", "number") for name in CLASS_METRICS]
+    columns.append(ReportColumn("Rows", "count"))
     if len(classes) <= max_classes:
-        header += map("called {}".format, map(escape, classes))
+        columns += [ReportColumn(f"called {name}", "count") for name in classes]
     rows = []
     for entry in entries:
         for kind in scores.threshold_kinds(ranking.task):
             for cells in _class_rows(scores, ranking.task, entry, kind):
-                rows.append(cells[: len(header)])
-    return folded_table(header, rows)
+                rows.append(cells[: len(columns)])
+    return ReportTable(tuple(columns), tuple(rows))
 
 
-def _class_rows(scores: Scores, task: str, entry: EntryDiagnosis, kind: str) -> Iterator[list[str]]:
+def _class_rows(scores: Scores, task: str, entry: EntryDiagnosis, kind: str) -> Iterator[tuple[CellValue, ...]]:
     """A row of cells per class: the counts by predicted class come last."""
     score_rows, classes = scores.rows_of(task, entry.ranked.entry, kind), scores.classes(task)
     if not len(score_rows):
@@ -239,40 +244,41 @@ def _class_rows(scores: Scores, task: str, entry: EntryDiagnosis, kind: str) -> 
     decision = {DEFAULT_THRESHOLD: "at 0.5", TUNED_THRESHOLD: "tuned"}[kind]
     if len(classes) > 2:
         decision = "most probable"
-    for position, (name, counts) in enumerate(zip(classes, confusion, strict=True)):
+    for position, (name, counts) in enumerate(zip(classes, confusion.tolist(), strict=True)):
         metrics = map(_mean_and_deviation, reports[:, :, position].T)
-        yield [escape(entry.name), decision, escape(name), *metrics, *map("{:,}".format, (counts.sum(), *counts))]
+        yield entry.name, decision, name, *metrics, sum(counts), *counts
 
 
-def _mean_and_deviation(column: npt.NDArray[np.float64]) -> str:
+def _mean_and_deviation(column: npt.NDArray[np.float64]) -> MeanInterval | None:
     known = column[~np.isnan(column)]
     if not len(known):
-        return MISSING
-    return format_interval(float(known.mean()), float(known.std(ddof=1)) if len(known) > 1 else math.nan)
+        return None
+    return MeanInterval(float(known.mean()), float(known.std(ddof=1)) if len(known) > 1 else math.nan)
 
 
-def confusion_parts(entry: EntryDiagnosis, confusion: Counts, classes: Sequence[str]) -> list[str]:
+def confusion_parts(entry: EntryDiagnosis, confusion: Counts, classes: Sequence[str]) -> list[Part]:
     """Say which classes an entry confuses, with the most frequent pairs as a table; a sentence where it never errs."""
-    table = confused_pairs_table(confusion, classes)
-    if not table:
-        return [f"{escape(entry.name)} takes no class for another."]
     n = int(np.count_nonzero(_errors(confusion)))
+    if not n:
+        return [f"{escape(entry.name)} takes no class for another."]
     pairs = format_count(n, "pair")
     if n > MAX_PAIRS:
         pairs = f"the {MAX_PAIRS} most frequent of {n:,} pairs"
-    return [f"What {escape(entry.name)} takes for what, {pairs}, most rows first:", table]
+    text = f"What {escape(entry.name)} takes for what, {pairs}, most rows first:"
+    return [text, confused_pairs_table(confusion, classes)]
 
 
-def confused_pairs_table(confusion: Counts, classes: Sequence[str]) -> str:
-    """Write which class is most often predicted as which other one; empty where none ever is."""
+def confused_pairs_table(confusion: Counts, classes: Sequence[str]) -> ReportTable:
+    """Tabulate which class is most often predicted as which other one."""
     errors = _errors(confusion)
     pairs = sorted(zip(*np.nonzero(errors), strict=True), key=lambda pair: (-errors[pair], *pair))[:MAX_PAIRS]
     rows = []
     for true, predicted in pairs:
         n = int(errors[true, predicted])
-        share = f"{100 * n / confusion[true].sum():.1f}"
-        rows.append([escape(classes[true]), escape(classes[predicted]), f"{n:,}", share])
-    return markdown.format_table(["True class", "Called", "Rows", "% of the true class"], rows) if rows else ""
+        rows.append((classes[true], classes[predicted], n, float(100 * n / confusion[true].sum())))
+    columns = [ReportColumn("True class"), ReportColumn("Called"), ReportColumn("Rows", "count")]
+    columns.append(ReportColumn("% of the true class", "number", 1))
+    return ReportTable(tuple(columns), tuple(rows), foldable=False)
 
 
 def _errors(confusion: Counts) -> Counts:

@@ -13,11 +13,11 @@ from harness.evaluation.metric_cache import DEFAULT_THRESHOLD
 from harness.evaluation.ranking import BASELINE, RankedEntry, Ranking
 from harness.evaluation.scores import STATUS_MISSING, Entry, Scores, count_statuses
 from harness.evaluation.strategy_effects import HELPS, HURTS, MIXED, NO_READING, StrategyReading, strategy_readings
-from harness.report.render import markdown
-from harness.report.render.cells import MISSING, estimate_text, format_number
+from harness.report.content import CellValue, Part, ReportCell, ReportColumn, ReportTable, as_interval
+from harness.report.render import markdown, terminal
 from harness.report.render.markdown import bold, escape, format_count, plural
 from harness.report.sections.protocol import COVERAGE_TITLE, FAILURES_TITLE, data_warnings
-from harness.report.sections.ranking import headline, marked_score, rank_mark
+from harness.report.sections.ranking import headline, rank_mark, score_cell
 
 MAX_ROWS = 12  #: of the table for a terminal
 MAX_PAIRS = 6  #: without scores, named for a terminal
@@ -57,14 +57,15 @@ def _terminal_table(ranking: Ranking) -> str:
     objective = markdown.metric_name(ranking.metric)
     if ranking.metric.metric_type == "decision":
         objective += threshold
-    header, rows = ["#", "Entry", objective, f"F1{threshold}", "Status"], []
+    columns = [ReportColumn("#", "count"), ReportColumn("Entry"), ReportColumn(objective, "number")]
+    has_f1 = ranking.metric.name != "f1"
+    if has_f1:
+        columns.append(ReportColumn(f"F1{threshold}", "number"))
+    rows = []
     for ranked in entries[:MAX_ROWS]:
-        f1 = format_number(ranked.rows.mean("f1"))
-        rows.append([rank_mark(ranked), ranked.name, marked_score(ranking, ranked, str), f1, ranked.status])
-    if ranking.metric.name == "f1":
-        for row in (header, *rows):
-            del row[3]
-    text = markdown.format_table(header, rows, pipes=False)
+        f1 = [ranked.rows.mean("f1")] if has_f1 else []
+        rows.append((rank_mark(ranked), ranked.name, score_cell(ranking, ranked), *f1, ranked.status))
+    text = terminal.render_table(ReportTable((*columns, ReportColumn("Status")), tuple(rows)))
     if len(entries) > MAX_ROWS:
         text += f"\n… and {len(entries) - MAX_ROWS} more in leaderboard.md"
     return text
@@ -82,7 +83,7 @@ def entries_without_scores(ranking: Ranking) -> str:
     return f"Without any ok cell: {'; '.join(pairs[:MAX_PAIRS])}{more}"
 
 
-def overview(scores: Scores, rankings: Sequence[Ranking]) -> list[str]:
+def overview(scores: Scores, rankings: Sequence[Ranking]) -> list[Part]:
     """Write what came out: over all tasks where there are several, then per task, as sentences or, of many, as a table.
 
     Parameters
@@ -94,17 +95,18 @@ def overview(scores: Scores, rankings: Sequence[Ranking]) -> list[str]:
 
     Returns
     -------
-    list of str
-        Paragraphs of Markdown.
+    list of Part
+        Paragraphs, and a table of many tasks.
     """
     answers = list(map(partial(answer, scores), rankings))
     gaps = coverage_gaps(scores)
     if gaps:
         gaps += f": see *{COVERAGE_TITLE}*."
-    if len(rankings) == 1:
-        return list(filter(None, (*answers, gaps)))
-    listing = _task_table(rankings) if len(answers) > MAX_ANSWERS else markdown.bullets(answers)
-    return list(filter(None, (over_tasks(scores, rankings), listing, gaps)))
+    parts: list[Part] = [*answers, gaps]
+    if len(rankings) > 1:
+        listing = _task_table(rankings) if len(answers) > MAX_ANSWERS else markdown.bullets(answers)
+        parts = [over_tasks(scores, rankings), listing, gaps]
+    return [part for part in parts if part]
 
 
 def coverage_gaps(scores: Scores) -> str:
@@ -280,22 +282,24 @@ def _strategies_over_tasks(scores: Scores, tested: Sequence[Ranking]) -> str:
     return f"{text}: {'; '.join(parts)}."
 
 
-def _task_table(rankings: Sequence[Ranking]) -> str:
+def _task_table(rankings: Sequence[Ranking]) -> ReportTable:
     """A row per task: which entry is first, by how much, and how many are tied with it."""
     rows = []
     for ranking in rankings:
         best, baseline = ranking.best, ranking.baseline
-        cells = [MISSING] * 5
+        cells: list[CellValue | ReportCell] = [None] * 5
         if best is not None:
-            cells[:2] = escape(best.entry.name), ranking.metric.label
-            cells[2] = estimate_text(best.score, digits=ranking.digits)
+            cells[:2] = best.entry.name, markdown.metric_name(ranking.metric)
+            cells[2] = ReportCell(as_interval(best.score), digits=ranking.digits)
             ties = [bool(ranked.tied) for ranked in ranking.entries if ranked.rank and ranked is not best]
             if baseline is not None:
-                cells[3] = format_number(baseline.score.mean)
+                cells[3] = baseline.score.mean
             if not ranking.no_test_reason:
                 cells[4] = f"{sum(ties)} of {len(ties)}"
-        rows.append([escape(ranking.task), *cells])
-    return markdown.folded_table(["Task", "First", "By", "Score", "Majority", "Not told from it"], rows)
+        rows.append((ranking.task, *cells))
+    columns = [ReportColumn("Task"), ReportColumn("First"), ReportColumn("By"), ReportColumn("Score", "number")]
+    columns += [ReportColumn("Majority", "number"), ReportColumn("Not told from it", "count")]
+    return ReportTable(tuple(columns), tuple(rows))
 
 
 def _percent(share: float) -> str:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from functools import partial
 from operator import attrgetter
 
 import numpy as np
@@ -15,9 +14,11 @@ from harness.evaluation.ranking import BASELINE, RankedEntry, Ranking, choose_de
 from harness.evaluation.scores import ANY_NAME, COMBINED_STAGES, STATUS_MISSING, Entry, Scores, entry_statuses
 from harness.metrics.classification import class_report
 from harness.metrics.metric import Metric
+from harness.report.content import CellValue, ReportCell, ReportColumn, ReportTable, as_interval, best_cells
+from harness.report.leaderboard import METRIC_COLUMNS
 from harness.report.render import markdown
-from harness.report.render.cells import MISSING, estimate_text, format_number, format_quantity
-from harness.report.render.markdown import bold, escape, folded_table
+from harness.report.render.cells import estimate_text, format_number, format_quantity
+from harness.report.render.markdown import bold, escape, metric_name
 
 QUALITY_METRICS = ("roc_auc", "average_precision", "f1", "precision", "recall", "balanced_accuracy", "mcc")
 PROBABILITY_METRICS = ("log_loss", "brier", "ece")
@@ -113,7 +114,7 @@ def unchanged_defaults(ranking: Ranking) -> str:
 
 def metric_phrase(metric: Metric) -> str:
     """Name a metric within a sentence: with its abbreviation where it has one, a common noun in lower case."""
-    return METRIC_PHRASES.get(metric.name) or escape(markdown.metric_name(metric))
+    return METRIC_PHRASES.get(metric.name) or escape(metric_name(metric))
 
 
 def _no_best(ranking: Ranking) -> str:
@@ -151,44 +152,77 @@ def _against_baseline(ranking: Ranking) -> str:
     return f" (majority: {format_number(baseline.score.mean)}{tied})"
 
 
-def quality_table(scores: Scores, ranking: Ranking) -> str:
-    """Write how well each entry ranks and decides, in the order of the ranking."""
-    entries = _displayed_entries(ranking)
+def plugin_metrics(scores: Scores, task: str) -> list[Metric]:
+    """List the metrics that plug-ins declare, as far as they are defined for a task."""
+    plugins = []
+    for metric in scores.metrics.values():
+        defined = len(scores.classes(task)) == 2 or not metric.binary_only
+        if metric.needs_costs and scores.costs(task) is None:
+            defined = False
+        if defined and metric.name not in METRIC_COLUMNS:
+            plugins.append(metric)
+    return plugins
+
+
+def quality_metrics(scores: Scores, task: str) -> list[Metric]:
+    """List the metrics that say how well entries rank and decide, cost where decisions have costs, plug-ins last."""
     names = [*QUALITY_METRICS]
-    if scores.run["tasks"][ranking.task].get("costs"):
+    if scores.costs(task):
         names.append("expected_cost")
-    names = [name for name in names if name != ranking.metric.name]
-    columns = map(partial(_metric_column, scores, entries), names)
-    rows = []
-    for ranked, *cells in zip(entries, *columns, strict=True):
-        splits = f"{ranked.score.n}/{ranking.splits}"
-        rows.append([rank_mark(ranked), escape(ranked.name), marked_score(ranking, ranked), *cells, splits])
-    labels = map(attrgetter("label"), map(scores.metrics.__getitem__, names))
-    return folded_table(["#", "Entry", ranking.metric.label, *labels, "Splits"], rows)
+    plugins = [metric for metric in plugin_metrics(scores, task) if metric.metric_type != "probability"]
+    return [*map(scores.metrics.__getitem__, names), *plugins]
 
 
-def effort_table(scores: Scores, ranking: Ranking) -> str:
-    """Write how good the probabilities of each entry are, how much it over-fits, and its effort, in the same order."""
-    entries, label = _displayed_entries(ranking), ranking.metric.label
-    columns = list(map(partial(_metric_column, scores, entries), PROBABILITY_METRICS))
-    write_score = partial(format_number, digits=ranking.digits)
-    formats: dict[str, Callable[[float], str]] = dict.fromkeys(("inner", "train"), write_score)
-    formats |= dict.fromkeys(("fit_seconds", "predict_us_per_row", "trials"), format_quantity)
-    for name, write in formats.items():
-        columns.append([write(ranked.rows.mean(name)) for ranked in entries])
-    rows = []
-    for ranked, *cells in zip(entries, *columns, strict=True):
-        rows.append([rank_mark(ranked), escape(ranked.name), *cells, ranked.status])
-    labels = map(attrgetter("label"), map(scores.metrics.__getitem__, PROBABILITY_METRICS))
-    header = ["#", "Entry", *labels, f"{label} inner", f"{label} training", "Fit s", "Predict µs/row", "Trials"]
-    return folded_table([*header, "Status"], rows)
+def probability_metrics(scores: Scores, task: str) -> list[Metric]:
+    """List the metrics that say how good probabilities are, plug-ins last."""
+    plugins = [metric for metric in plugin_metrics(scores, task) if metric.metric_type == "probability"]
+    return [*map(scores.metrics.__getitem__, PROBABILITY_METRICS), *plugins]
 
 
-def confusion_table(scores: Scores, ranking: Ranking) -> str:
-    """Write the confusion matrix and the report per class of the best entry and of its family without any strategy."""
-    best = ranking.best
-    if best is None:
-        return ""
+def quality_table(scores: Scores, ranking: Ranking) -> ReportTable:
+    """Tabulate how well each entry ranks and decides, in the order of the ranking."""
+    entries = _displayed_entries(ranking)
+    columns = [ReportColumn("#", "count"), ReportColumn("Entry"), ReportColumn(metric_name(ranking.metric), "number")]
+    cells: list[Sequence[CellValue | ReportCell]] = [
+        [rank_mark(ranked) for ranked in entries],
+        [ranked.name for ranked in entries],
+        [score_cell(ranking, ranked) for ranked in entries],
+    ]
+    for metric in quality_metrics(scores, ranking.task):
+        if metric.name != ranking.metric.name:
+            columns.append(_metric_column(entries, metric))
+            cells.append(_metric_cells(entries, metric))
+    cells.append([f"{ranked.score.n}/{ranking.splits}" for ranked in entries])
+    return ReportTable((*columns, ReportColumn("Splits", "count")), tuple(zip(*cells, strict=True)))
+
+
+def effort_table(scores: Scores, ranking: Ranking) -> ReportTable:
+    """Tabulate how good the probabilities of each entry are, how much it over-fits, and its effort, in the same order."""
+    entries, objective = _displayed_entries(ranking), metric_name(ranking.metric)
+    columns = [ReportColumn("#", "count"), ReportColumn("Entry")]
+    cells: list[Sequence[CellValue | ReportCell]] = [
+        [rank_mark(ranked) for ranked in entries],
+        [ranked.name for ranked in entries],
+    ]
+    for metric in probability_metrics(scores, ranking.task):
+        columns.append(_metric_column(entries, metric))
+        cells.append(_metric_cells(entries, metric))
+    effort_columns = {
+        "inner": ReportColumn(f"{objective} inner", "number", ranking.digits),
+        "train": ReportColumn(f"{objective} training", "number", ranking.digits),
+        "fit_seconds": ReportColumn("Fit s", "quantity"),
+        "predict_us_per_row": ReportColumn("Predict µs/row", "quantity"),
+        "trials": ReportColumn("Trials", "quantity"),
+    }
+    for name, column in effort_columns.items():
+        columns.append(column)
+        cells.append([ranked.rows.mean(name) for ranked in entries])
+    cells.append([ranked.status for ranked in entries])
+    return ReportTable((*columns, ReportColumn("Status")), tuple(zip(*cells, strict=True)))
+
+
+def confusion_table(scores: Scores, ranking: Ranking, best: RankedEntry) -> ReportTable:
+    """Tabulate the confusion matrix and the report per class of the best entry and of its family without any strategy."""
     entries, plain = [best.entry], ranking.find(best.entry.family, "none")
     if plain is not None and plain.entry != best.entry and plain.score.n:
         entries.append(plain.entry)
@@ -196,11 +230,13 @@ def confusion_table(scores: Scores, ranking: Ranking) -> str:
     for entry in entries:
         for kind in scores.threshold_kinds(ranking.task):
             rows += _class_rows(scores, ranking.task, entry, kind)
-    called = map("called {}".format, map(escape, scores.classes(ranking.task)))
-    return markdown.format_table(["Entry", "Decision", "Class", *called, *CLASS_METRICS], rows)
+    columns = [ReportColumn("Entry"), ReportColumn("Decision"), ReportColumn("Class")]
+    columns += [ReportColumn(f"called {name}", "count") for name in scores.classes(ranking.task)]
+    columns += [ReportColumn(name, "number") for name in CLASS_METRICS]
+    return ReportTable(tuple(columns), tuple(rows), foldable=False)
 
 
-def _class_rows(scores: Scores, task: str, entry: Entry, kind: str) -> list[list[str]]:
+def _class_rows(scores: Scores, task: str, entry: Entry, kind: str) -> list[tuple[CellValue, ...]]:
     """A row per class: counts by predicted class, precision, recall and F1; entry and threshold in the first row only."""
     confusion = scores.pooled_confusion(task, entry, kind)
     threshold = scores.rows_of(task, entry, kind).mean("threshold")
@@ -209,12 +245,11 @@ def _class_rows(scores: Scores, task: str, entry: Entry, kind: str) -> list[list
         decision = "most probable"
     elif kind == DEFAULT_THRESHOLD:
         decision = "at 0.5"
-    first_cells = [escape(entry.name), decision]
-    columns = map(partial(_class_metric, confusion), range(len(CLASS_METRICS)))
-    rows = []
-    for name, counts, *metrics in zip(scores.classes(task), confusion, *columns, strict=True):
-        rows.append([*first_cells, escape(name), *map("{:,}".format, counts), *metrics])
-        first_cells = ["", ""]
+    first_cells = (entry.name, decision)
+    rows: list[tuple[CellValue, ...]] = []
+    for name, counts, metrics in zip(scores.classes(task), confusion, _class_metrics(confusion).T, strict=True):
+        rows.append((*first_cells, name, *counts.tolist(), *metrics.tolist()))
+        first_cells = ("", "")
     return rows
 
 
@@ -228,103 +263,107 @@ def _displayed_entries(ranking: Ranking) -> list[RankedEntry]:
     return entries
 
 
-def rank_mark(ranked: RankedEntry) -> str:
-    """Write the rank: a dagger for what inner scores chose or combined, a dash for what cannot be ranked."""
-    if ranked.entry.stage in COMBINED_STAGES:
-        return "†"
-    return str(ranked.rank) if ranked.rank else MISSING
+def rank_mark(ranked: RankedEntry) -> int | str | None:
+    """Give the rank: a dagger for what inner scores chose or combined, None for what cannot be ranked."""
+    return "†" if ranked.entry.stage in COMBINED_STAGES else ranked.rank
 
 
-def marked_score(ranking: Ranking, ranked: RankedEntry, emphasize: Callable[[str], str] = bold) -> str:
-    """Write the objective with its interval, with `≈` where it is not significantly different from the best.
-
-    Parameters
-    ----------
-    ranking : Ranking
-        The ranking of the task.
-    ranked : RankedEntry
-        The entry.
-    emphasize : callable, default bold
-        Turns the text of the best score into another.
-    """
-    score = estimate_text(ranked.score, digits=ranking.digits)
-    if ranked.rank == 1:
-        score = emphasize(score)
-    return f"≈ {score}" if ranked.tied else score
+def score_cell(ranking: Ranking, ranked: RankedEntry) -> ReportCell:
+    """Give the objective with its interval, marked with `≈` where it is not significantly different from the best."""
+    mark = "≈" if ranked.tied else ""
+    return ReportCell(as_interval(ranked.score), ranked.rank == 1, mark, digits=ranking.digits)
 
 
-def _metric_column(scores: Scores, entries: Sequence[RankedEntry], name: str) -> list[str]:
-    """The means of a metric, the best one among complete entries bold, the baseline aside."""
-    means = np.array([ranked.rows.mean(name) for ranked in entries])
-    compared = [ranked.complete and ranked.entry.family != BASELINE for ranked in entries]
-    candidates = np.where(compared, means, np.nan).tolist()
-    greater = scores.metrics[name].greater_is_better
-    digits = choose_decimals(candidates, greater_is_better=greater)
-    texts = list(map(partial(format_number, digits=digits), means.tolist()))
-    return markdown.bold_best(candidates, texts, greater=greater, digits=digits)
+def _metric_column(entries: Sequence[RankedEntry], metric: Metric) -> ReportColumn:
+    """The column of a metric, with the decimals that its means need."""
+    return ReportColumn(metric_name(metric), "number", _metric_digits(entries, metric))
 
 
-def model_table(scores: Scores, task: str) -> str:
-    """Write "Model | Accuracy | ROC AUC" of every family without a strategy, tuned, at threshold 0.5."""
+def _metric_digits(entries: Sequence[RankedEntry], metric: Metric) -> int:
+    means = [ranked.rows.mean(metric.name) for ranked in entries if _may_be_best(ranked)]
+    return choose_decimals(means, greater_is_better=metric.greater_is_better)
+
+
+def _metric_cells(entries: Sequence[RankedEntry], metric: Metric) -> list[ReportCell]:
+    """The means of a metric, the best one among complete entries marked, the baseline aside."""
+    return best_cells(
+        [ranked.rows.mean(metric.name) for ranked in entries],
+        greater=metric.greater_is_better,
+        digits=_metric_digits(entries, metric),
+        compared=[_may_be_best(ranked) for ranked in entries],
+    )
+
+
+def _may_be_best(ranked: RankedEntry) -> bool:
+    return ranked.complete and ranked.entry.family != BASELINE
+
+
+def model_table(scores: Scores, task: str) -> ReportTable:
+    """Tabulate "Model | Accuracy | ROC AUC" of every family without a strategy, tuned, at threshold 0.5."""
     labels, accuracies, aucs = [], [], []
     for entry in _tuned_entries(scores, task):
         if entry.strategy == "none":
             labels.append(_label(scores, task, entry.family, entry))
             accuracies.append(_accuracy(scores.pooled_confusion(task, entry, DEFAULT_THRESHOLD)))
             aucs.append(scores.rows_of(task, entry, DEFAULT_THRESHOLD).mean("roc_auc"))
-    columns = [markdown.bold_best(column, [*map(format_number, column)], greater=True) for column in (accuracies, aucs)]
-    return folded_table(["Model", "Accuracy", "ROC AUC"], list(zip(labels, *columns, strict=True)))
+    columns = (ReportColumn("Model"), ReportColumn("Accuracy", "number"), ReportColumn("ROC AUC", "number"))
+    cells = zip(labels, best_cells(accuracies, greater=True), best_cells(aucs, greater=True), strict=True)
+    return ReportTable(columns, tuple(cells))
 
 
-def network_tables(scores: Scores, task: str) -> list[tuple[str, str]]:
-    """Write "Metric | Class 0 (No) | Class 1 (Yes)" of every network before imbalance is handled.
+def network_tables(scores: Scores, task: str) -> list[tuple[str, ReportTable]]:
+    """Tabulate "Metric | Class 0 (No) | Class 1 (Yes)" of every network before imbalance is handled.
 
     Returns
     -------
-    list of (str, str)
-        The title and the table of every network; with several classes a table has a row per class.
+    list of (str, ReportTable)
+        The title in Markdown and the table of every network; with several classes a table has a row per class.
     """
-    names = scores.classes(task)
-    class_labels = [f"Class {number} ({escape(name)})" for number, name in enumerate(names)]
-    written = []
+    titled_tables = []
     for entry in _tuned_entries(scores, task):
         if entry.strategy != "none" or not scores.run["families"][entry.family].get("network"):
             continue
         confusion = scores.pooled_confusion(task, entry, DEFAULT_THRESHOLD)
-        by_metric = dict(zip(CLASS_METRICS, map(partial(_class_metric, confusion), range(3)), strict=True))
-        by_metric["Rows"] = list(map("{:,}".format, confusion.sum(axis=1)))
-        title = f"{_label(scores, task, entry.family, entry)}: overall accuracy {format_number(_accuracy(confusion))}"
-        if len(names) == 2:
-            rows = [[label, *cells] for label, cells in by_metric.items()]
-            written.append((title, markdown.format_table(["Metric", *class_labels], rows)))
-        else:
-            columns = list(zip(class_labels, *by_metric.values(), strict=True))
-            written.append((title, folded_table(["Class", *by_metric], columns)))
-    return written
+        accuracy = format_number(_accuracy(confusion))
+        title = f"{escape(_label(scores, task, entry.family, entry))}: overall accuracy {accuracy}"
+        titled_tables.append((title, _network_table(scores.classes(task), confusion)))
+    return titled_tables
 
 
-def method_table(scores: Scores, task: str) -> str:
-    """Write "Method | Accuracy | Precision (No) | …" of every family × strategy, tuned, at threshold 0.5.
+def _network_table(classes: Sequence[str], confusion: Counts) -> ReportTable:
+    """A column per class, with several classes a row per class."""
+    labels = [f"Class {number} ({name})" for number, name in enumerate(classes)]
+    metrics, counts = _class_metrics(confusion).tolist(), confusion.sum(axis=1).tolist()
+    if len(classes) == 2:
+        columns = [ReportColumn("Metric"), *(ReportColumn(label, "number") for label in labels)]
+        rows = [(name, *of_classes) for name, of_classes in zip(CLASS_METRICS, metrics, strict=True)]
+        class_sizes: tuple[str | ReportCell, ...] = ("Rows", *(ReportCell(n, format="count") for n in counts))
+        return ReportTable(tuple(columns), (*rows, class_sizes), foldable=False)
+    columns = [ReportColumn("Class"), *(ReportColumn(name, "number") for name in CLASS_METRICS)]
+    return ReportTable((*columns, ReportColumn("Rows", "count")), tuple(zip(labels, *metrics, counts, strict=True)))
+
+
+def method_table(scores: Scores, task: str) -> ReportTable:
+    """Tabulate "Method | Accuracy | Precision (No) | …" of every family × strategy, tuned, at threshold 0.5.
 
     With several classes precision, recall and F1 are unweighted means over them ("macro").
     """
-    header = ["Macro precision", "Macro recall", "Macro F1"]
+    headings = ["Macro precision", "Macro recall", "Macro F1"]
     macro = len(scores.classes(task)) > 2
     if not macro:
-        header = []
+        headings = []
         for name in scores.classes(task):
-            header += [f"Precision ({escape(name)})", f"Recall ({escape(name)})"]
-    rows = []
+            headings += [f"Precision ({name})", f"Recall ({name})"]
+    rows: list[tuple[str | float, ...]] = []
     for entry in _tuned_entries(scores, task):
         confusion = scores.pooled_confusion(task, entry, DEFAULT_THRESHOLD)
-        cells = [_label(scores, task, f"{entry.family}, {entry.strategy}", entry), format_number(_accuracy(confusion))]
+        metrics = _class_metrics(confusion)[:2].T.ravel()
         if macro:
-            cells += map(format_number, np.mean(class_report(confusion), axis=1).tolist())
-        else:
-            for precision, recall in zip(_class_metric(confusion, 0), _class_metric(confusion, 1), strict=True):
-                cells += [precision, recall]
-        rows.append(cells)
-    return folded_table(["Method", "Accuracy", *header], rows)
+            metrics = np.mean(class_report(confusion), axis=1)
+        label = _label(scores, task, f"{entry.family}, {entry.strategy}", entry)
+        rows.append((label, _accuracy(confusion), *metrics.tolist()))
+    columns = [ReportColumn(heading, "number") for heading in ("Accuracy", *headings)]
+    return ReportTable((ReportColumn("Method"), *columns), tuple(rows))
 
 
 def _tuned_entries(scores: Scores, task: str) -> list[Entry]:
@@ -339,17 +378,15 @@ def _tuned_entries(scores: Scores, task: str) -> list[Entry]:
 def _label(scores: Scores, task: str, text: str, entry: Entry) -> str:
     """The name of a row, with the number of splits where some are missing: its rows are others then."""
     splits, planned = len(scores.rows_of(task, entry, DEFAULT_THRESHOLD)), scores.run["tasks"][task].get("splits", 0)
-    return escape(text) if splits >= planned else f"{escape(text)} ({splits} of {planned} splits)"
+    return text if splits >= planned else f"{text} ({splits} of {planned} splits)"
 
 
 def _accuracy(confusion: Counts) -> float:
     return float(confusion.trace() / confusion.sum())
 
 
-def _class_metric(confusion: Counts, position: int) -> list[str]:
-    """Precision (0), recall (1) or F1 (2) per class; no precision where no row was predicted as the class."""
-    cells = list(map(format_number, class_report(confusion)[position]))
-    if position == 0:
-        for column in np.flatnonzero(confusion.sum(axis=0) == 0):
-            cells[column] = MISSING
-    return cells
+def _class_metrics(confusion: Counts) -> npt.NDArray[np.float64]:
+    """Precision, recall and F1 (rows) of every class (columns); no precision where no row was predicted as the class."""
+    metrics = np.array(class_report(confusion), dtype=float)
+    metrics[0, confusion.sum(axis=0) == 0] = math.nan
+    return metrics

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from operator import attrgetter
 from typing import Any
@@ -15,10 +16,10 @@ from harness.evaluation.cross_task import common_tasks, evaluated_rankings, fami
 from harness.evaluation.ranking import BASELINE, RankedEntry, Ranking
 from harness.evaluation.scores import Scores
 from harness.evaluation.task_statistics import task_ranks
-from harness.report.content import Evidence, Section
+from harness.report.content import CellValue, Evidence, Part, ReportCell, ReportColumn, ReportTable, Section, best_cells
 from harness.report.render import markdown
 from harness.report.render.cells import format_number
-from harness.report.render.markdown import bold_best, escape, folded_table
+from harness.report.render.markdown import escape, metric_name
 
 SIZES = ((1_000, "up to 1,000 rows"), (10_000, "up to 10,000 rows"), (float("inf"), "more than 10,000 rows"))
 SHARES = ((0.05, "rarest class up to 5 %"), (0.2, "rarest class up to 20 %"), (1.0, "rarest class above 20 %"))
@@ -40,53 +41,61 @@ def suitability_sections(evidence: Evidence) -> list[Section]:
 
     Kinds of data are among the groups: the list by kind alone is written where there is no table of groups.
     """
-    scores, rankings = evidence.scores, evidence.rankings
+    parts = family_parts(evidence.scores, evidence.rankings)
     groups = group_table(evidence)
-    parts = [family_table(scores, rankings), GROUP_TEXT, groups] if groups else [suitability(scores, rankings)]
-    return [Section("Which family suits which data", tuple(parts))] if parts[0] else []
+    if parts and groups:
+        parts += [GROUP_TEXT, groups]
+    elif parts:
+        parts = suitability(evidence.scores, evidence.rankings)
+    return [Section("Which family suits which data", tuple(parts))] if parts else []
 
 
-def suitability(scores: Scores, rankings: Sequence[Ranking]) -> str:
-    """Write a table of families by tasks, and the best families of each kind of data; empty with fewer than two tasks."""
-    table = family_table(scores, rankings)
-    return "\n\n".join(filter(None, (table, _best_by_kind(scores, rankings)))) if table else ""
+def suitability(scores: Scores, rankings: Sequence[Ranking]) -> list[Part]:
+    """Give a table of families by tasks, and the best families of each kind of data; nothing with fewer than two tasks."""
+    parts, best = family_parts(scores, rankings), _best_by_kind(scores, rankings)
+    return [*parts, best] if parts and best else parts
 
 
-def family_table(scores: Scores, rankings: Sequence[Ranking]) -> str:
-    """Write a table of families by tasks, the longer of both downwards, and what it shows; empty with fewer than two tasks."""
+def family_parts(scores: Scores, rankings: Sequence[Ranking]) -> list[Part]:
+    """Give a table of families by tasks, the longer of both downwards, and what it shows; nothing with fewer than two tasks."""
     rankings, families = evaluated_rankings(rankings), _planned_families(scores)
     if len(rankings) < 2:
-        return ""
-    heads, columns = [], []
+        return []
+    headings, cells = [], []
     for ranking in rankings:
-        heads.append(f"{escape(ranking.task)} ({_modality(scores, ranking.task)}, {ranking.metric.label})")
-        columns.append(_task_cells(scores, ranking, families))
-    names = list(map(escape, families))
-    if len(heads) <= len(names):
-        table = folded_table(["Family", *heads], list(zip(names, *columns, strict=True)))
-    else:
-        table = folded_table(["Task", *names], [[head, *cells] for head, cells in zip(heads, columns, strict=True)])
-    return f"{FAMILY_TEXT}\n\n{table}"
+        headings.append(f"{ranking.task} ({_modality(scores, ranking.task)}, {metric_name(ranking.metric)})")
+        cells.append(_task_cells(scores, ranking, families))
+    corner, row_names = "Task", headings
+    column_names: Sequence[str] = families
+    if len(headings) <= len(families):
+        corner, row_names, column_names = "Family", families, headings
+        cells = [list(of_family) for of_family in zip(*cells, strict=True)]
+    columns = [ReportColumn(corner), *(ReportColumn(name, "number") for name in column_names)]
+    rows: list[tuple[str | ReportCell, ...]] = []
+    for name, of_row in zip(row_names, cells, strict=True):
+        rows.append((name, *of_row))
+    return [FAMILY_TEXT, ReportTable(tuple(columns), tuple(rows))]
 
 
-def _task_cells(scores: Scores, ranking: Ranking, families: Sequence[str]) -> list[str]:
-    """What every family scored on a task, or why it has no score."""
-    multiclass = len(scores.classes(ranking.task)) > 2
-    texts, compared = [], []
+def _task_cells(scores: Scores, ranking: Ranking, families: Sequence[str]) -> list[ReportCell]:
+    """What every family scored on a task, or why it has no score; with several classes a text with the accuracy."""
+    means: list[float] = []
     for family in families:
         ranked = _complete_entry(ranking, family)
-        mean = math.nan
+        means.append(math.nan if ranked is None else ranked.score.mean)
+    compared, digits = [family != BASELINE for family in families], ranking.digits
+    marked = best_cells(means, greater=ranking.metric.greater_is_better, digits=digits, compared=compared)
+    cells = []
+    for family, cell in zip(families, marked, strict=True):
+        ranked = _complete_entry(ranking, family)
+        value: CellValue = cell.value
         if ranked is None:
-            text = _missing_reason(scores, ranking.task, family)
-        else:
-            text = format_number(ranked.score.mean, ranking.digits)
-            if multiclass:
-                text += f" ({format_number(ranked.rows.mean('accuracy'))})"
-            if family != BASELINE:
-                mean = ranked.score.mean
-        texts.append(text)
-        compared.append(mean)
-    return bold_best(compared, texts, greater=ranking.metric.greater_is_better, digits=ranking.digits)
+            value = _missing_reason(scores, ranking.task, family)
+        elif len(scores.classes(ranking.task)) > 2:
+            score = format_number(ranked.score.mean, digits)
+            value = f"{score} ({format_number(ranked.rows.mean('accuracy'))})"
+        cells.append(replace(cell, value=value, digits=digits))
+    return cells
 
 
 def _planned_families(scores: Scores) -> list[str]:
@@ -143,11 +152,11 @@ def _error(family: str, ranking: Ranking) -> float:
     return -ranked.score.mean if ranking.metric.greater_is_better else ranked.score.mean
 
 
-def group_table(evidence: Evidence) -> str:
-    """Write mean ranks by groups of tasks; empty where fewer than two families share two tasks, or with one group only."""
+def group_table(evidence: Evidence) -> ReportTable | None:
+    """Tabulate mean ranks by groups of tasks; None where fewer than two families share two tasks, or with one group only."""
     common = common_tasks(evaluated_rankings(evidence.rankings), family_rows)
     if len(common.entries) < 2 or len(common.tasks) < 2:
-        return ""
+        return None
     ranks = task_ranks(common.means)
     properties = [task_groups(evidence.scores.run["tasks"][task]) for task in common.tasks]
     rows = []
@@ -156,11 +165,12 @@ def group_table(evidence: Evidence) -> str:
             inside = np.array(names) == group
             if not inside.all():
                 means = ranks[:, inside].mean(axis=1).tolist()
-                cells = bold_best(means, list(map("{:.2f}".format, means)), greater=False)
-                rows.append([group, str(int(inside.sum())), *cells])
+                rows.append((group, int(inside.sum()), *best_cells(means, greater=False)))
     if not rows:
-        return ""
-    return markdown.format_table(["Tasks", "Number", *map(escape, map(attrgetter("family"), common.entries))], rows)
+        return None
+    columns = [ReportColumn("Tasks"), ReportColumn("Number", "count")]
+    columns += [ReportColumn(entry.family, "number", 2) for entry in common.entries]
+    return ReportTable(tuple(columns), tuple(rows), foldable=False)
 
 
 def _group_order(name: str) -> tuple[int, str]:
