@@ -166,7 +166,7 @@ def test_weights_are_inapplicable_where_fit_takes_none(tmp_path):
     )  # fmt: skip
     failures = run.failures()
     assert set(failures["status"]) == {"inapplicable"}
-    assert set(failures["code"]) == {"inapplicable"}
+    assert set(failures["code"]) == {"unsupported_strategy"}
     assert failures["reason"].str.contains("takes no sample_weight").all()
 
 
