@@ -28,6 +28,7 @@ from harness.metrics.classification import METRICS
 from harness.report.content import Evidence, Figure
 from harness.report.figures.imbalance import PALE_DEPTH, Heatmap, HeatmapCell, colour_depths, heatmap_figure
 from harness.report.render.cells import MISSING
+from harness.report.render.markdown import render_part
 from harness.report.sections.imbalance import family_verdicts, sections
 from harness.report.sections.overview import over_tasks
 
@@ -51,7 +52,7 @@ def picture_of(evidence: Evidence, task: str) -> Figure:
 
 def words_of(evidence: Evidence, task: str) -> str:
     section = next(one for one in sections(evidence) if one.task == task)
-    return "\n".join(part for part in section.parts if isinstance(part, str))
+    return "\n".join(render_part(part) for part in section.parts if not isinstance(part, Figure))
 
 
 def reading(family: str, strategy: str, better: tuple[int, ...]) -> StrategyReading:
@@ -324,5 +325,6 @@ def test_hostile_names_are_text(tmp_path):
     evidence = evidence_of(write_run(tmp_path / "run", [tumours("a|b<script>_$x$"), tumours("plain")]))
     for section in sections(evidence):
         for part in section.parts:
-            assert "<script>" not in (part if isinstance(part, str) else part.alt_text + part.name)
+            text = part.alt_text + part.name if isinstance(part, Figure) else render_part(part)
+            assert "<script>" not in text
     picture_of(evidence, "a|b<script>_$x$").draw()

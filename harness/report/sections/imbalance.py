@@ -14,12 +14,22 @@ from harness.evaluation.ranking import Ranking
 from harness.evaluation.scores import Scores
 from harness.evaluation.significance import CONFIDENCE
 from harness.evaluation.strategy_effects import HELPS, HURTS, MIXED, NO_READING, NOT_SIGNIFICANT, StrategyReading
-from harness.report.content import Evidence, Figure, Part, Section
+from harness.report.content import (
+    CellValue,
+    Collapsed,
+    Evidence,
+    Figure,
+    Part,
+    ReportColumn,
+    ReportTable,
+    Section,
+    as_interval,
+)
 from harness.report.figures.imbalance import Heatmap, HeatmapCell, heatmap_figure
 from harness.report.figures.writer import file_name
 from harness.report.render import markdown
-from harness.report.render.cells import MISSING, change_text, format_number, p_text, signed_text
-from harness.report.render.markdown import bullets, escape, folded_table, format_count, join_words, plural
+from harness.report.render.cells import MISSING, format_number
+from harness.report.render.markdown import bullets, escape, format_count, join_words, plural
 
 Effect = TypeVar("Effect")
 
@@ -84,27 +94,28 @@ def _task_section(
     reason = ranking.no_test_reason or "no split has both sides of a comparison"
     parts: list[Part] = [strategy_verdict(scores, task) or f"No reading: {reason}."]
     lines = [f"{markdown.bold(escape(family))}: {verdict}" for family, verdict in family_verdicts(readings).items()]
-    verdicts = bullets(lines[: markdown.MAX_VISIBLE_ROWS])
+    if lines:
+        parts.append(bullets(lines[: markdown.MAX_VISIBLE_ROWS]))
     if len(lines) > markdown.MAX_VISIBLE_ROWS:
         more = format_count(len(lines) - markdown.MAX_VISIBLE_ROWS, "more family", "more families")
-        verdicts += f"\n\n{markdown.details(more, bullets(lines[markdown.MAX_VISIBLE_ROWS :]))}"
-    if verdicts:
-        parts.append(verdicts)
+        parts.append(Collapsed(more, (bullets(lines[markdown.MAX_VISIBLE_ROWS :]),)))
     if with_figure:
         parts += [MAP_TEXT, _difference_map(scores, task, readings)]
     parts += [STRATEGY_TEXT, strategy_table(scores, task)]
     return Section(TITLE, tuple(parts), task)
 
 
-def strategy_table(scores: Scores, task: str) -> str:
-    """Write the paired differences of a task with their intervals and readings as a table."""
-    titles = map(attrgetter("title"), strategy_effects.strategy_comparisons(scores, task))
+def strategy_table(scores: Scores, task: str) -> ReportTable:
+    """Make a table of the paired differences of a task with their intervals and readings."""
+    columns = [ReportColumn("Family"), ReportColumn("Strategy"), ReportColumn("Reading")]
+    for comparison in strategy_effects.strategy_comparisons(scores, task):
+        columns.append(ReportColumn(comparison.title, "change"))
     rows = []
     for reading in strategy_effects.strategy_readings(scores, task):
-        changes = map(change_text, reading.difference.estimates)
-        names = escape(reading.family), escape(reading.strategy)
-        rows.append([*names, reading.reading, *changes, str(reading.difference.splits)])
-    return folded_table(["Family", "Strategy", "Reading", *titles, "Splits"], rows)
+        words = None if reading.reading == NO_READING else reading.reading
+        changes = map(as_interval, reading.difference.estimates)
+        rows.append((reading.family, reading.strategy, words, *changes, reading.difference.splits))
+    return ReportTable((*columns, ReportColumn("Splits", "count")), tuple(rows))
 
 
 def strategy_verdict(scores: Scores, task: str) -> str:
@@ -210,22 +221,31 @@ def _difference_tile(
 
 def _section_over_tasks(scores: Scores, readings: Mapping[str, Sequence[StrategyReading]]) -> Section:
     counts = sorted(strategy_effects.strategy_counts(scores, readings), key=attrgetter("strategy", "family"))
-    header = ["Strategy", "Family", "Tasks", *map(str.capitalize, strategy_effects.READINGS), "No reading"]
-    header += ["Worse probabilities", "Better probabilities", "Ranks better on", "Mean Δ", "p"]
-    rows = []
-    for count in counts:
-        row = [escape(count.strategy), escape(count.family), str(count.tasks)]
-        row += map(str, map(count.readings.__getitem__, (*strategy_effects.READINGS, NO_READING)))
-        row += [str(count.worse), str(count.better), f"{count.higher}/{count.tasks}"]
-        rows.append([*row, signed_text(count.mean_gain), p_text(count.p)])
     parts: list[Part] = [_summary(counts), TASKS_TEXT]
     if any(count.readings[HELPS] or count.readings[HURTS] for count in counts):
         strategies, families, tiles = _grid({(count.strategy, count.family): count for count in counts}, _count_tile)
         draw = partial(heatmap_figure, strategies, families, (Heatmap("Tasks", tiles, span=1.0),), COUNT_LEGEND)
         caption = "How often every strategy was shown to help or hurt, by family"
         parts.append(Figure(file_name("", KIND), caption, draw))
-    parts.append(folded_table(header, rows))
+    parts.append(_count_table(counts))
     return Section(f"{TITLE} Over {format_count(len(readings), 'task')}", tuple(parts))
+
+
+def _count_table(counts: Sequence[strategy_effects.StrategyCount]) -> ReportTable:
+    """The readings of every pair of strategy and family over the tasks."""
+    words = (*strategy_effects.READINGS, NO_READING)
+    headings = ["Tasks", *map(str.capitalize, strategy_effects.READINGS), "No reading"]
+    headings += ["Worse probabilities", "Better probabilities", "Ranks better on"]
+    columns = [ReportColumn("Strategy"), ReportColumn("Family")]
+    columns += [ReportColumn(heading, "count") for heading in headings]
+    columns += [ReportColumn("Mean Δ", "change"), ReportColumn("p", "p_value")]
+    rows: list[tuple[CellValue, ...]] = []
+    for count in counts:
+        readings = map(count.readings.__getitem__, words)
+        higher = f"{count.higher}/{count.tasks}"
+        numbers = (count.tasks, *readings, count.worse, count.better)
+        rows.append((count.strategy, count.family, *numbers, higher, count.mean_gain, count.p))
+    return ReportTable(tuple(columns), tuple(rows))
 
 
 def _count_tile(count: strategy_effects.StrategyCount | None) -> HeatmapCell:
