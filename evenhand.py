@@ -19,7 +19,15 @@ if not hasattr(harness, "PROJECT"):
 from harness.api.exported_model import ExportedModel, open_bundle
 from harness.api.public import benchmark
 from harness.api.results import Run, open_run
-from harness.errors import DataError, EvenhandError, Inapplicable, Unavailable
+from harness.errors import (
+    BundleError,
+    DataError,
+    DeclarationError,
+    EvenhandError,
+    Inapplicable,
+    StoreError,
+    Unavailable,
+)
 from harness.metrics.metric import Metric, Predictions
 from harness.registry.family import Family
 from harness.registry.space import choice, integer, log_float, real, when
@@ -29,7 +37,9 @@ from harness.registry.user_declarations import family_of as estimator_family
 
 __version__ = "0.1.0"
 __all__ = [
+    "BundleError",
     "DataError",
+    "DeclarationError",
     "EvenhandError",
     "ExportedModel",
     "Family",
@@ -37,6 +47,7 @@ __all__ = [
     "Metric",
     "Predictions",
     "Run",
+    "StoreError",
     "Strategy",
     "Table",
     "Task",

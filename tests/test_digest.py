@@ -227,3 +227,25 @@ def test_values_that_contain_themselves_have_a_text():
     values = [1]
     values.append(values)
     assert canonical_text(values) == "list(1, recursive)"
+
+
+GUARDED = """
+try:
+    import package_that_is_not_there
+except ImportError:
+    class Guarded:
+        def build(self):
+            return {value}
+"""
+
+
+def test_a_class_that_is_defined_where_an_import_failed_counts_with_its_code(tmp_path):
+    texts = []
+    for value in (1, 2):
+        path = tmp_path / f"guarded_{value}.py"
+        path.write_text(GUARDED.format(value=value))
+        spec = importlib.util.spec_from_file_location("guarded", path)
+        module = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(module)
+        texts.append(canonical_text(module.Guarded))
+    assert texts[0] != texts[1]

@@ -297,7 +297,7 @@ def _class_text(source: str, qualified_name: str) -> str:
     while parents:
         prefix, parent = parents.pop()
         for child in ast.iter_child_nodes(parent):
-            name = prefix + getattr(child, "name", "")
+            name = prefix + (getattr(child, "name", None) or "")
             if isinstance(child, ast.ClassDef):
                 if name == qualified_name:
                     return _syntax_text(child)

@@ -233,8 +233,13 @@ def _is_installed(declared: type | FunctionType) -> bool:
     file = getattr(module, "__file__", None)
     if file is None or module.__name__.partition(".")[0] == "harness":
         return True
-    folders = [*site.getsitepackages(), site.getusersitepackages(), sysconfig.get_paths()["stdlib"]]
-    return any(Path(file).resolve().is_relative_to(Path(folder).resolve()) for folder in folders)
+    path, folders = (
+        Path(file).resolve(),
+        [*site.getsitepackages(), site.getusersitepackages(), sysconfig.get_paths()["stdlib"]],
+    )
+    if "site-packages" in path.parts or "dist-packages" in path.parts:  # of another environment, reached by a .pth file
+        return True
+    return any(path.is_relative_to(Path(folder).resolve()) for folder in folders)
 
 
 def _selects_columns(estimator: Any) -> bool:
