@@ -20,11 +20,11 @@ from harness.evaluation.scores import Entry, Scores, count_statuses
 from harness.evaluation.strategy_effects import strategy_comparisons, strategy_differences, strategy_reading
 from harness.metrics.classification import METRICS
 from harness.metrics.metric import Metric
-from harness.report.content import ReportTable
+from harness.report.content import ReportCell, ReportColumn, ReportTable, best_cells
 from harness.report.html_leaderboard import build_leaderboard
 from harness.report.leaderboard import KEY_COLUMNS, METRIC_COLUMNS
-from harness.report.render.cells import format_interval, format_number, format_rows, headings
-from harness.report.render.markdown import bold_best, escape, format_table, render_table
+from harness.report.render.cells import format_interval, format_number, format_rows, headings, percent_text
+from harness.report.render.markdown import escape, render_table
 from harness.report.sections.cross_task_table import cross_task_summary
 from harness.report.sections.imbalance import strategy_table, strategy_verdict
 from harness.report.sections.ranking import (
@@ -516,14 +516,21 @@ def test_scores_that_are_not_perfect_are_never_written_as_if_they_were():
     assert choose_decimals([0.9998, 0.99996]) == 5
     assert choose_decimals([1.0, 0.9]) == 3
     assert (choose_decimals([0.0002], greater_is_better=False), choose_decimals([0.0002])) == (4, 3)
-    assert bold_best([0.9998, 0.9996], ["0.9998", "0.9996"], greater=True, digits=4) == ["**0.9998**", "0.9996"]
+    cells = best_cells([0.9998, 0.9996, math.nan], greater=True, digits=4)
+    assert [cell.best for cell in cells] == [True, False, False]
+    assert [percent_text(share) for share in (0, 0.005, 0.5, 0.996, 1)] == ["0 %", "0.5 %", "50 %", "99.6 %", "100 %"]
 
 
 def test_columns_of_numbers_are_right_aligned_and_words_are_not():
-    rule = format_table(
-        ["Entry", "Score", "Status"], [["a", "≈ 0.5 ± 0.1", "ok"], ["b", "**1.25**", "ok 2, timeout 1"]]
-    ).splitlines()[1]
-    assert [cell.strip()[-1] for cell in rule.split("|")[1:-1]] == ["-", ":", "-"]
+    columns = (
+        ReportColumn("Entry"),
+        ReportColumn("Score", "number"),
+        ReportColumn("Members", "count"),
+        ReportColumn("p", "p_value"),
+    )
+    rows = (("a", ReportCell(0.5, mark="≈"), 2, None), ("b", ReportCell(1.25, best=True), "2 to 5", math.nan))
+    rule = render_table(ReportTable(columns, rows)).splitlines()[1]
+    assert [cell.strip()[-1] for cell in rule.split("|")[1:-1]] == ["-", ":", ":", "-"]
 
 
 def test_names_stay_readable():

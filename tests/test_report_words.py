@@ -15,7 +15,7 @@ from harness.evaluation.scores import Entry
 from harness.metrics.classification import METRICS
 from harness.report.leaderboard import RANKING_COLUMNS
 from harness.report.render.cells import headings
-from harness.report.render.markdown import compact_table, escape, format_table, render_table, strip_markdown
+from harness.report.render.markdown import escape, render_table, strip_markdown
 from harness.report.sections.protocol import data_remarks, data_warnings, quote_class
 from harness.report.sections.ranking import (
     headline,
@@ -302,12 +302,6 @@ def test_only_what_is_clearly_quicker_than_the_first_is_called_so(store):
 
 
 # --- tables ----------------------------------------------------------------------------------------------------------
-
-
-def test_columns_of_nothing_are_left_aligned_or_left_out():
-    rows = [["a", "", "1"], ["b", "", "2"]]
-    assert format_table(["Task", "Licence", "Rows"], rows).splitlines()[1] == "| ---- | ------- | ---: |"
-    assert compact_table(["Task", "Licence", "Rows"], rows).splitlines()[0] == "| Task | Rows |"
 
 
 def test_the_protocol_shows_what_was_in_force(store):

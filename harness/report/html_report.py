@@ -19,13 +19,13 @@ from harness.report.figures.writer import file_name, read_web_figure
 from harness.report.html_leaderboard import BAR_HEIGHT, BAR_WIDTH, COLUMN_GROUPS, LeaderboardView, build_leaderboard
 from harness.report.leaderboard import how_to_read
 from harness.report.markdown_report import SUMMARY_TEXT, describe_rows, objective_note, results_summary
+from harness.report.render.csv import render_table
 from harness.report.render.html import (
     Collapsible,
     HtmlBlock,
     find_tables,
     parse_blocks,
     render_inline,
-    table_as_csv,
     table_block,
 )
 from harness.report.render.markdown import escape
@@ -203,7 +203,7 @@ def build_page(
     html = _render_page(
         name=str(scores.run["name"]),
         overview=overview_page,
-        reading_guide=parse_blocks(how_to_read(scores)),
+        reading_guide=_build_blocks((how_to_read(scores),), "", embedder),
         tasks=tasks,
         chapters=chapters,
         expanded=len(tasks) <= MAX_EXPANDED_TASKS,
@@ -307,7 +307,7 @@ def _build_blocks(parts: Sequence[Part], caption: str, embedder: _FigureEmbedder
             ]
             blocks.append(Collapsible(render_inline(part.summary), tuple(content)))
         else:
-            blocks += parse_blocks(part, caption)
+            blocks += parse_blocks(part)
     return blocks
 
 
@@ -321,7 +321,7 @@ def _csv_tables(chapter: PageChapter, task: str) -> dict[str, str]:
         for table in find_tables(blocks):
             table_counts[title] += 1
             number = [str(table_counts[title])] if table_counts[title] > 1 else []
-            tables[f"{file_name(task, title, *number)}.csv"] = table_as_csv(table)
+            tables[f"{file_name(task, title, *number)}.csv"] = render_table(table.source)
     return tables
 
 

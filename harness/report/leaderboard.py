@@ -19,8 +19,9 @@ from harness.evaluation.scores import Entry, ScoreRows, Scores
 from harness.evaluation.significance import estimate
 from harness.metrics.calibration import CALIBRATIONS
 from harness.metrics.metric import Metric
+from harness.report.content import Collapsed
 from harness.report.render.csv import escape_formula
-from harness.report.render.markdown import bullets, details, escape, metric_name
+from harness.report.render.markdown import bullets, escape, metric_name
 
 KEY_COLUMNS = ("task", "entry", "family", "strategy", "stage", "calibration", "threshold_kind", "folds", "status")
 METRIC_COLUMNS = (
@@ -233,7 +234,7 @@ def _declared_order(scores: Scores, entry: Entry) -> tuple[Any, ...]:
     return families.index(entry.family), strategies.index(entry.strategy), stage, calibration, entry
 
 
-def how_to_read(scores: Scores) -> str:
+def how_to_read(scores: Scores) -> Collapsed:
     """Explain every word, mark and column of the tables, folded away.
 
     Parameters
@@ -245,4 +246,4 @@ def how_to_read(scores: Scores) -> str:
     for metric in scores.metrics.values():
         metrics.append(f"**{escape(metric_name(metric))}** (`{metric.name}`): {escape(metric.description)}")
     columns = map("  - `{}`: {}".format, RANKING_COLUMNS, RANKING_COLUMNS.values())
-    return details("How to read the tables", "\n".join([bullets((*READING, *metrics, CSV)), *columns]))
+    return Collapsed("How to read the tables", ("\n".join([bullets((*READING, *metrics, CSV)), *columns]),))

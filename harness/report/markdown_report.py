@@ -66,8 +66,8 @@ def leaderboard_markdown(evidence: Evidence, training_sections: Sequence[Section
     suitability_parts = suitability(scores, rankings)
     if suitability_parts:
         parts += ["### Which family suits which data", *suitability_parts]
-    parts += [f"## {FAILURES_TITLE}", protocol_section.failures(scores)]
-    parts += ["## Protocol, data, versions", protocol_section.protocol(scores)]
+    parts += [f"## {FAILURES_TITLE}", *protocol_section.failures(scores)]
+    parts += ["## Protocol, data, versions", *protocol_section.protocol(scores)]
     return "\n\n".join(render_part(part) for part in parts if part) + "\n"
 
 
@@ -102,7 +102,7 @@ def results_summary(scores: Scores, ranking: Ranking) -> list[Part]:
 def describe_rows(scores: Scores, task: str) -> str:
     """Describe the rows of a task: its title, the number of rows, the shares of the classes, and what is special."""
     metadata = scores.run["tasks"][task]
-    shares = class_shares(metadata, percent=True)
+    shares = escape(class_shares(metadata, percent=True))
     return f"{escape(metadata['title'])}. {metadata['rows']:,} rows: {shares}. {data_remarks(metadata)}".rstrip()
 
 

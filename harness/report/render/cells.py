@@ -85,9 +85,9 @@ def format_interval(mean: float, half_width: float, *, signed: bool = False, dig
     return f"{text} ± {format_number(half_width, digits)}"
 
 
-def p_text(p: float, *, below: str = "< ") -> str:
+def p_text(p: float) -> str:
     """Write a p value with three decimals."""
-    return f"{below}0.001" if p < 0.001 else format_number(p)
+    return "< 0.001" if p < 0.001 else format_number(p)
 
 
 def percent_text(share: float, digits: int = 0) -> str:

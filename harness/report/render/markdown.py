@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import html
-import math
 import re
 from collections.abc import Collection, Iterable, Sequence
 
@@ -12,8 +11,6 @@ from harness.report.content import CellValue, Figure, Part, ReportCell, ReportCo
 from harness.report.render.cells import as_cell, format_value, headings, replace_control_characters, right_aligned
 
 MAX_VISIBLE_ROWS = 15
-DIGIT = re.compile(r"\d")
-NUMBER = re.compile(r"(\*\*)?(≈ |≈ \*\*)?[−+]?\d[\d,./]*(?![^\s*±])|[–†]?$")
 
 
 def escape(text: str) -> str:
@@ -71,86 +68,9 @@ def bold(text: str) -> str:
     return f"**{text}**"
 
 
-def bold_best(values: Sequence[float], texts: Sequence[str], *, greater: bool, digits: int = 3) -> list[str]:
-    """Mark the best of several numbers in bold.
-
-    Parameters
-    ----------
-    values : sequence of float
-        The numbers that are compared; NaN is never the best.
-    texts : sequence of str
-        The numbers as they are written.
-    greater : bool
-        Whether the greatest is the best, else the least.
-    digits : int, default=3
-        The number of decimals; all numbers that equal the best after rounding are marked.
-
-    Returns
-    -------
-    list of str
-        The texts, some of them in bold.
-    """
-    known = [value for value in values if not math.isnan(value)]
-    if not known:
-        return list(texts)
-    best = max(known) if greater else min(known)
-    marked = list(texts)
-    for row, value in enumerate(values):
-        if f"{value:.{digits}f}" == f"{best:.{digits}f}":
-            marked[row] = bold(texts[row])
-    return marked
-
-
-def format_table(header: Sequence[str], rows: Sequence[Sequence[str]], *, pipes: bool = True) -> str:
-    """Format a table; columns that hold only numbers are aligned to the right.
-
-    Parameters
-    ----------
-    header : sequence of str
-        The headings of the columns.
-    rows : sequence of sequence of str
-        The cells, a sequence per row.
-    pipes : bool, default=True
-        Whether the table is Markdown; otherwise it is text for a terminal.
-
-    Returns
-    -------
-    str
-        The lines of the table, padded so that columns are aligned in plain text too.
-    """
-    return align_lines(header, rows, _numeric_columns(header, rows), pipes=pipes)
-
-
-def folded_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """Format a Markdown table that shows 15 rows at most; the remaining rows are in a collapsed block below it."""
-    numeric = _numeric_columns(header, rows)
-    table = align_lines(header, rows[:MAX_VISIBLE_ROWS], numeric, pipes=True)
-    if len(rows) <= MAX_VISIBLE_ROWS:
-        return table
-    remaining = align_lines(header, rows[MAX_VISIBLE_ROWS:], numeric, pipes=True)
-    return f"{table}\n\n{details(f'{len(rows) - MAX_VISIBLE_ROWS} more', remaining)}"
-
-
-def compact_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """Format a Markdown table without the columns that are empty in every row."""
-    columns = [column for column in zip(header, *rows, strict=True) if any(column[1:])]
-    if not columns:
-        return format_table([], [[] for _ in rows])
-    compact_header, *compact_rows = zip(*columns, strict=True)
-    return format_table(compact_header, compact_rows)
-
-
 def details(summary: str, body: str) -> str:
     """Collapse text below a line that says what it is."""
     return f"<details><summary>{summary}</summary>\n\n{body}\n\n</details>"
-
-
-def _numeric_columns(header: Sequence[str], rows: Sequence[Sequence[str]]) -> list[bool]:
-    """Whether the cells of each column are numbers or dashes, with one number at least."""
-    if not rows:
-        return [False] * len(header)
-    columns = zip(*rows, strict=True)
-    return [all(map(NUMBER.match, column)) and any(map(DIGIT.search, column)) for column in columns]
 
 
 def align_lines(header: Sequence[str], rows: Sequence[Sequence[str]], numeric: Sequence[bool], *, pipes: bool) -> str:

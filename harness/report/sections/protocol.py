@@ -14,10 +14,10 @@ from typing import Any
 
 from harness.evaluation.scores import STATUS_MISSING, Scores
 from harness.findings import OMISSION_CODES
-from harness.report.content import Section
+from harness.report.content import CellValue, Collapsed, Part, ReportColumn, ReportTable, Section
 from harness.report.render import markdown
 from harness.report.render.cells import format_quantity
-from harness.report.render.markdown import escape, folded_table, format_count, join_names, join_words
+from harness.report.render.markdown import escape, format_count, join_names, join_words
 from harness.store.record import STATUSES
 
 COVERAGE_TITLE, FAILURES_TITLE = "Coverage", "Failures"
@@ -28,8 +28,8 @@ MAX_NAMES = 4
 
 def sections(scores: Scores) -> list[Section]:
     """Write the sections about coverage and failures, and about the protocol."""
-    parts = (coverage(scores), failures(scores))
-    return [Section(COVERAGE_TITLE, parts), Section("Protocol, data, versions", (protocol(scores),))]
+    parts = (coverage(scores), *failures(scores))
+    return [Section(COVERAGE_TITLE, parts), Section("Protocol, data, versions", tuple(protocol(scores)))]
 
 
 def data_warnings(description: Mapping[str, Any]) -> str:
@@ -69,7 +69,7 @@ def data_remarks(description: Mapping[str, Any]) -> str:
 
 
 def class_shares(description: Mapping[str, Any], *, percent: bool = False) -> str:
-    """Write the rows per class: `No 357; Yes 60`, with `percent` also as shares of all rows."""
+    """Write the rows per class as plain text: `No 357; Yes 60`, with `percent` also as shares of all rows."""
     parts = []
     for name, n in zip(description["classes"], description["counts"], strict=True):
         part = f"{quote_class(name)} {n:,}"
@@ -81,7 +81,7 @@ def class_shares(description: Mapping[str, Any], *, percent: bool = False) -> st
 
 def quote_class(name: str) -> str:
     """Write the name of a class within a list: in quotation marks where it has a comma or ends in a digit."""
-    return f"“{escape(name)}”" if re.search(r"[,;]|\d$", name) else escape(name)
+    return f"“{name}”" if re.search(r"[,;]|\d$", name) else name
 
 
 def _messages(description: Mapping[str, Any], codes: Iterable[str]) -> Iterator[str]:
@@ -109,24 +109,24 @@ def _first(parts: Sequence[str]) -> list[str]:
     return [*parts[:MAX_NAMES], f"{len(parts) - MAX_NAMES} more: see the last section"]
 
 
-def coverage(scores: Scores) -> str:
+def coverage(scores: Scores) -> Part:
     """Count the planned cells of every task by their status, as a table."""
     by_task: dict[str, Counter[str]] = {}
     for cell in scores.cells:
         by_task.setdefault(cell.task, Counter())[cell.status] += 1
+    if not by_task:
+        return "No cell was planned."
     total = sum(by_task.values(), Counter[str]())
     statuses = list(filter(total.__getitem__, (*STATUSES, STATUS_MISSING)))
-    rows = []
+    columns = [ReportColumn(heading, "count") for heading in ("Cells", *statuses)]
+    rows: list[tuple[CellValue, ...]] = []
     for task, counts in by_task.items():
-        cells = map("{:,}".format, map(counts.__getitem__, statuses))
-        covered = f"{100 * counts['ok'] / counts.total():.0f} %"
-        rows.append([escape(task), f"{counts.total():,}", *cells, covered])
-    if not rows:
-        return "No cell was planned."
-    return folded_table(["Task", "Cells", *map(escape, statuses), "Covered"], rows)
+        planned = counts.total()
+        rows.append((task, planned, *map(counts.__getitem__, statuses), counts["ok"] / planned))
+    return ReportTable((ReportColumn("Task"), *columns, ReportColumn("Covered", "percent", 0)), tuple(rows))
 
 
-def failures(scores: Scores) -> str:
+def failures(scores: Scores) -> list[Part]:
     """List everything that is not `ok`, by status and reason: cells, entries, trials, declarations, metrics."""
     by_reason: dict[tuple[str, str], list[str]] = {}
     for cell in scores.cells:
@@ -134,25 +134,26 @@ def failures(scores: Scores) -> str:
         status = "entry failed" if cell.status == "ok" else cell.status
         if cell.status != "ok" or cell.reason:
             by_reason.setdefault((status, cell.reason), []).append(f"{cell.task}/{cell.family}/{cell.strategy}")
-    rows = []
+    rows: list[tuple[CellValue, ...]] = []
     groups = sorted(by_reason.items(), key=lambda group: (group[0][0], -len(group[1]), group[0][1]))
     for (status, reason), names in groups:
-        rows.append([escape(status), escape(reason), format_count(len(names), "cell"), _counted_names(names)])
+        rows.append((status, reason, format_count(len(names), "cell"), _counted_names(names)))
     rows += _trial_failures(scores)
     for skipped in scores.run.get("skipped", ()):
-        rows.append(["skipped", *map(escape, (skipped["reason"], skipped["kind"], skipped["name"]))])
+        rows.append(("skipped", skipped["reason"], skipped["kind"], skipped["name"]))
     for name, messages in scores.metric_failures.items():
         n = format_count(len(messages), "set of predictions", "sets of predictions")
-        rows.append(["metric failed", escape(messages[0]), n, escape(name)])
+        rows.append(("metric failed", messages[0], n, name))
     cells = format_count(len(scores.cells), "cell")
     if not rows:
-        return f"Nothing: all {cells} are ok."
+        return [f"Nothing: all {cells} are ok."]
     ok = list(map(attrgetter("status"), scores.cells)).count("ok")
     text = f"{ok:,} of {cells} are ok. A cell is task × family × strategy × outer split."
-    return f"{text}\n\n{folded_table(['What', 'Why', 'How many', 'Where'], rows)}"
+    columns = (ReportColumn("What"), ReportColumn("Why"), ReportColumn("How many", "count"), ReportColumn("Where"))
+    return [text, ReportTable(columns, tuple(rows))]
 
 
-def _trial_failures(scores: Scores) -> list[list[str]]:
+def _trial_failures(scores: Scores) -> list[tuple[CellValue, ...]]:
     """Trials that failed inside cells, by reason, the most frequent first: how many and where."""
     counts: Counter[str] = Counter()
     cells: dict[str, list[str]] = {}
@@ -161,9 +162,9 @@ def _trial_failures(scores: Scores) -> list[list[str]]:
             counts.update(cell.record.trial_failures)
             for reason in cell.record.trial_failures:
                 cells.setdefault(reason, []).append(f"{cell.task}/{cell.family}/{cell.strategy}")
-    rows = []
+    rows: list[tuple[CellValue, ...]] = []
     for reason, n in counts.most_common():
-        rows.append(["trial failed", escape(reason), format_count(n, "trial"), _counted_names(cells[reason])])
+        rows.append(("trial failed", reason, format_count(n, "trial"), _counted_names(cells[reason])))
     return rows
 
 
@@ -172,28 +173,25 @@ def _counted_names(names: Iterable[str]) -> str:
     counts = Counter(names)
     parts = []
     for name, n in list(counts.items())[:MAX_NAMES]:
-        parts.append(escape(name) + (f" ×{n}" if n > 1 else ""))
+        parts.append(name + (f" ×{n}" if n > 1 else ""))
     text = ", ".join(parts)
     if len(counts) > MAX_NAMES:
         text += f" and {len(counts) - MAX_NAMES} more"
     return text
 
 
-def protocol(scores: Scores) -> str:
+def protocol(scores: Scores) -> list[Part]:
     """Write what is needed to repeat the run: command, protocol, data, versions."""
     run = scores.run
-    settings = {name.replace("_", " "): _setting(scores, name, value) for name, value in run["protocol"].items()}
-    rows, notes = [], []
-    for name, description in run["tasks"].items():
-        rows.append([escape(name), *_data_cells(description)])
-        notes += [f"- {escape(name)}: {escape(note)}" for note in description.get("notes", ())]
-    header = ["Task", "Rows × columns", "Classes", "Objective", "Splits", "Source", "Licence", "SHA-256 of the rows"]
     command = " ".join(str(run["command"]).replace("`", "'").split())
-    parts = [f"```\n{command}\n```", markdown.format_table(list(settings), [list(settings.values())])]
-    listing = "\n".join(notes)
+    parts: list[Part] = [f"```\n{command}\n```", _protocol_table(scores), _data_table(run["tasks"])]
+    notes = []
+    for name, description in run["tasks"].items():
+        notes += [f"{escape(name)}: {escape(note)}" for note in description.get("notes", ())]
     if len(notes) > markdown.MAX_VISIBLE_ROWS:
-        listing = markdown.details(f"{len(notes)} things noticed in the data", listing)
-    parts += [markdown.compact_table(header, rows), listing]
+        parts.append(Collapsed(f"{len(notes)} things noticed in the data", (markdown.bullets(notes),)))
+    elif notes:
+        parts.append(markdown.bullets(notes))
     environment = []
     for part in ("versions", "host"):
         if run.get(part):
@@ -201,31 +199,54 @@ def protocol(scores: Scores) -> str:
     if environment:
         parts.append(f"Made with {'; on '.join(environment)}.")
     parts.append("Fingerprints in full and the seed of every cell are in `run.json` and the records.")
-    return "\n\n".join(filter(None, parts))
+    return parts
 
 
-def _data_cells(description: Mapping[str, Any]) -> list[str]:
-    """Size, classes, objective, splits, source, licence and fingerprint of a task."""
-    size = f"{description['rows']:,} "
-    if description["columns"] is None:
-        size += description["features"]  # of texts and images: what there is to learn from
-    else:
-        size += f"× {description['columns']:,}"
-    splits = str(description["splits"])
-    if description.get("forward"):
-        splits += ", forward in time"
-    cells = [size, class_shares(description), escape(description["objective"]), splits]
-    cells += map(escape, (description["source"], description["licence"]))
-    return [*cells, f"`{description['fingerprint'][:16]}`"]
+def _protocol_table(scores: Scores) -> ReportTable:
+    """The fields of the protocol as they were in force, in one row."""
+    columns, settings = [], []
+    for name, setting in scores.run["protocol"].items():
+        columns.append(ReportColumn(name.replace("_", " "), "text" if name == "objective" else "number"))
+        settings.append(_setting(scores, name, setting))
+    return ReportTable(tuple(columns), (tuple(settings),))
 
 
-def _setting(scores: Scores, name: str, value: Any) -> str:
+def _data_table(descriptions: Mapping[str, Mapping[str, Any]]) -> ReportTable:
+    """Size, classes, objective, splits, source, licence and fingerprint of every task, without empty columns."""
+    columns = (
+        ReportColumn("Task"),
+        ReportColumn("Rows × columns", "count"),
+        ReportColumn("Classes"),
+        ReportColumn("Objective"),
+        ReportColumn("Splits", "count"),
+        ReportColumn("Source"),
+        ReportColumn("Licence"),
+        ReportColumn("SHA-256 of the rows"),
+    )
+    rows = []
+    for name, description in descriptions.items():
+        size = f"{description['rows']:,} "
+        if description["columns"] is None:
+            size += description["features"]  # of texts and images: what there is to learn from
+        else:
+            size += f"× {description['columns']:,}"
+        splits: CellValue = description["splits"]
+        if description.get("forward"):
+            splits = f"{splits}, forward in time"
+        origin = description["source"], description["licence"], description["fingerprint"][:16]
+        rows.append((name, size, class_shares(description), description["objective"], splits, *origin))
+    filled = [position for position in range(len(columns)) if any(row[position] for row in rows)]
+    compact_rows = [tuple(map(row.__getitem__, filled)) for row in rows]
+    return ReportTable(tuple(map(columns.__getitem__, filled)), tuple(compact_rows), foldable=False)
+
+
+def _setting(scores: Scores, name: str, setting: Any) -> str | None:
     """A field of the protocol as it was in force."""
-    if name == "objective" and value is None:
+    if name == "objective" and setting is None:
         objectives = dict.fromkeys(map(str, map(itemgetter("objective"), scores.run["tasks"].values())))
-        return f"{escape(', '.join(objectives))} (default)"
-    if value is None:
-        return "–"
+        return f"{', '.join(objectives)} (default)"
+    if setting is None:
+        return None
     if name == "budget":
-        return f"{format_quantity(float(value))} s"
-    return escape(str(value))
+        return f"{format_quantity(float(setting))} s"
+    return str(setting)
