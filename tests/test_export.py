@@ -254,7 +254,7 @@ def test_an_export_that_was_killed_continues_and_a_second_one_searches_nothing(c
 def test_a_search_whose_asker_was_killed_takes_that_for_no_failed_trial(tmp_path):
     work = """
 import pathlib, sys
-from harness.processes import serve_subprocess
+from harness.processes import answer_parent
 
 def work(question, tell):
     try:
@@ -262,7 +262,7 @@ def work(question, tell):
     except Exception as error:
         pathlib.Path(question["journal"]).write_text(repr(error))
 
-serve_subprocess(work)
+answer_parent(work)
 """
     with subprocess.Popen([sys.executable, "-c", work], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
         process.stdout.close()
