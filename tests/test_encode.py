@@ -157,9 +157,12 @@ def test_these_survive_constants_ties_and_values_beyond_training(scaling):
     assert encoder.transform(PreparedRows(numbers, rows.codes)).numbers.std(axis=0)[0] == 0
 
 
-def plain(out):
-    """What an encoder made, as one array."""
-    return np.asarray(out.one_hot() if isinstance(out, MixedRows) else out)
+def plain(encoded):
+    """Encoded rows as one array of numbers; categories are the positions of their levels."""
+    if isinstance(encoded, pd.DataFrame):
+        columns = [column.cat.codes if column.dtype == "category" else column for _, column in encoded.items()]
+        return np.column_stack(columns).astype(float)
+    return np.asarray(encoded.one_hot() if isinstance(encoded, MixedRows) else encoded)
 
 
 @pytest.mark.parametrize("name", ENCODINGS)

@@ -15,6 +15,7 @@ import pytest
 from conftest import LONGEST_WAIT
 from sklearn.compose import make_column_transformer
 from sklearn.datasets import load_breast_cancer
+from sklearn.impute import SimpleImputer
 from sklearn.linear_model import LogisticRegression
 from sklearn.naive_bayes import GaussianNB
 from sklearn.pipeline import make_pipeline
@@ -72,7 +73,8 @@ def small_frame() -> pd.DataFrame:
 
 
 COLUMNS = make_column_transformer(
-    (StandardScaler(), ["mean_radius"]), (OneHotEncoder(handle_unknown="ignore"), ["size"])
+    (make_pipeline(SimpleImputer(), StandardScaler()), ["mean_radius", "mean_texture"]),
+    (OneHotEncoder(handle_unknown="ignore"), ["size"]),
 )
 FAMILIES = {
     "mine": make_pipeline(StandardScaler(), LogisticRegression()),
@@ -139,6 +141,12 @@ def test_params_have_a_row_per_split_with_the_searched_parameter(run):
     params = run.params("bayes/none/tuned")
     assert params[["repeat", "fold"]].to_numpy().tolist() == [[0, 0], [0, 1]]
     assert params["var_smoothing"].between(1e-9, 1e-3).all()
+
+
+def test_a_classifier_without_a_space_has_one_configuration(run):
+    params = run.params("mine/none/tuned")
+    assert params["trial"].tolist() == [0, 0]
+    assert set(params) == {"repeat", "fold", "trial", "inner_score", "threshold"}
 
 
 def test_predictions_hold_every_row_once_and_decide_at_the_threshold_of_their_split(run):
@@ -273,6 +281,8 @@ def test_export_predicts_for_frames_and_refuses_types_by_name(run, tmp_path):
     np.testing.assert_allclose(opened.predict_proba(tmp_path / "rows.csv"), proba, atol=1e-9)
     with pytest.raises(evenhand.EvenhandError, match="CodedClassifier"):
         run.export(tmp_path / "refused", entry="coded/none")
+    with pytest.raises(evenhand.EvenhandError, match="declarations="):
+        evenhand.open_run(run.folder).export(tmp_path / "refused", entry="bayes/none")
 
 
 def test_frames_of_polars_are_read_like_those_of_pandas(tmp_path):
@@ -293,6 +303,7 @@ def test_frames_of_polars_are_read_like_those_of_pandas(tmp_path):
         ({"data": small_frame(), "target": "target", "drop": ["target"]}, "it is what is to be predicted"),
         ({"data": [1, 2], "target": "target"}, "but got a list"),
         ({"data": small_frame(), "target": "target", "families": ["xbg"]}, "did you mean 'xgb'"),
+        ({"data": small_frame(), "target": "target", "families": GaussianNB()}, "'mine': GaussianNB"),
         ({"data": small_frame(), "target": "target", "strategies": ["SMOTE"]}, "did you mean 'smote'"),
         ({"data": small_frame(), "target": "target", "budget": "10m"}, "cell_budget="),
         ({"data": small_frame(), "target": "target", "cell_budget": "soon"}, "not a length of time"),

@@ -90,7 +90,7 @@ def benchmark(  # noqa: PLR0913 -- the options of a benchmark are one list, as o
     group, time : str, optional
         Columns by which rows are split.
     name : str, default "data", or the name of the file
-        Name of the task of a data frame.
+        Name of the task; random draws descend from it, so that the same rows under another name give other folds.
     out : str or Path, default ``results/<suite or tasks>``
         Folder of the run.
     jobs : int, default the number of cores
@@ -126,13 +126,13 @@ def benchmark(  # noqa: PLR0913 -- the options of a benchmark are one list, as o
     >>> run = evenhand.benchmark(df, target="churned", families=["logistic_regression", "xgb"], trials=20)  # doctest: +SKIP
     >>> run.leaderboard()  # doctest: +SKIP
     """
+    arguments = dict(locals())
     from harness.api.request import BUDGET_ADVICE, RunOptions, check_names, default_folder, make_request, parse_seconds
     from harness.api.session import SessionOptions, baseline_only_reason, run_session
     from harness.registry.registry import absolute_plugins, load_registry
     from harness.registry.user_declarations import pickle_declarations
     from harness.store.store import Store
 
-    arguments = locals()
     if budget is not None:
         raise EvenhandError(BUDGET_ADVICE)
     own_families, family_names = _families(families)
@@ -159,7 +159,7 @@ def benchmark(  # noqa: PLR0913 -- the options of a benchmark are one list, as o
     store = Store(Path(out) if out is not None else default_folder(options, request))
     _check_families(own_families, request, registry)
     session = SessionOptions(
-        command="evenhand.benchmark(...)",
+        command=_describe_call(data, arguments),
         jobs=jobs,
         retry=_names(retry, "retry"),
         quiet=not progress,
@@ -170,6 +170,25 @@ def benchmark(  # noqa: PLR0913 -- the options of a benchmark are one list, as o
     if reason := baseline_only_reason(store):
         warnings.warn(reason, stacklevel=2)
     return Run(store.folder, registry, options.pickled_declarations)
+
+
+def _describe_call(data: Any, arguments: Mapping[str, Any]) -> str:
+    """Write the call as it is stored with the run: a data frame by its size, classifiers by their class."""
+    parts = []
+    if data is not None:
+        parts.append(
+            repr(str(data)) if isinstance(data, (str, Path)) else f"<{' × '.join(map(str, data.shape))} frame>"
+        )
+    for name, argument in arguments.items():
+        if name not in ("data", "out", "progress", "report", "declarations") and argument not in (None, (), "", []):
+            parts.append(f"{name}={_one_line(argument)}")
+    return f"evenhand.benchmark({', '.join(parts)})"
+
+
+def _one_line(argument: Any) -> str:
+    if isinstance(argument, Mapping):
+        return f"{{{', '.join(map(repr, argument))}}}"
+    return " ".join(repr(argument).split())[:100]
 
 
 def _families(families: Sequence[str | Family] | Mapping[str, Any]) -> tuple[list[Family], tuple[str, ...]]:
@@ -183,6 +202,9 @@ def _families(families: Sequence[str | Family] | Mapping[str, Any]) -> tuple[lis
             declared.append(family if isinstance(family, Family) else family_of(name, estimator, space))
             names.append(declared[-1].name)
         return declared, tuple(names)
+    if not isinstance(families, (str, Family, Sequence)):
+        kind = type(families).__name__
+        raise DeclarationError(f"families: names are expected, but got a {kind}: families={{'mine': {kind}(...)}}")
     for family in (families,) if isinstance(families, (str, Family)) else families:
         if isinstance(family, Family):
             declared.append(family)
@@ -225,7 +247,8 @@ def _with_data(options: RunOptions, data: Any, name: str, out: str | Path | None
     if data is None:
         return options
     if isinstance(data, (str, Path)):
-        return replace(options, file=Path(data).expanduser())
+        columns = options.columns | ({"name": name} if name else {})
+        return replace(options, file=Path(data).expanduser(), columns=columns)
     if not is_frame(data):
         kind = type(data).__name__
         raise EvenhandError(f"data must be a data frame of pandas or polars, or a path, but got a {kind}")

@@ -244,6 +244,13 @@ class Run:
         from harness.api.exported_model import open_bundle
         from harness.deploy.export import ExportRequest, export_bundle
 
+        if entry is not None:
+            _, chosen = self._entry(entry, task)
+            if chosen.family not in self.registry.families:
+                raise EvenhandError(
+                    f"family {chosen.family!r} was declared by a program: open_run(folder, declarations=["
+                    f"evenhand.estimator_family({chosen.family!r}, ...)]) with the same classifier"
+                )
         request = ExportRequest(
             run=str(self.folder.resolve()),
             out=str(Path(out).resolve()),

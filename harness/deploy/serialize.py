@@ -94,6 +94,7 @@ ALLOWED: dict[str, frozenset[str]] = {
     "TupleNode": frozenset({"builtins.tuple"}),
     "SliceNode": frozenset({"builtins.slice"}),
     "BytesNode": frozenset({"builtins.bytes"}),
+    "DTypeNode": frozenset({"numpy.dtype"}),
     "TypeNode": frozenset(
         {"builtins.bool", "builtins.float", "builtins.int", "builtins.str", "collections.OrderedDict"}
     )

@@ -68,6 +68,7 @@ TABULAR = (
     Encoding("ordinal", tabular_encoders.fit_ordinal, {}),
     Encoding("native", tabular_encoders.fit_native, {}),
     Encoding("frame", tabular_encoders.fit_frame, {}),
+    Encoding("matrix", tabular_encoders.fit_one_hot, {}),
 )
 TEXT = (
     Encoding("texts", text.fit_texts, {}, "text", reason="texts have no points between them"),

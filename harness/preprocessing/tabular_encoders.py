@@ -197,7 +197,7 @@ class NativeEncoder:
 
 @dataclass(frozen=True)
 class FrameEncoder:
-    """A data frame with the names of the table: standardised numbers, NaN where one is missing, categories by level.
+    """A data frame with the names of the table: numbers imputed and standardised, categories by the names of their levels.
 
     For pipelines of one's own that select columns by name.
     """
@@ -208,12 +208,10 @@ class FrameEncoder:
         """Encode rows as a data frame of the columns of the table."""
         import pandas as pd
 
-        frame = NativeEncoder(self.layout).transform(rows)
-        n_table_categories = self.layout.n_table_categories
-        for j, (_, levels) in enumerate(self.layout.categories[:n_table_categories]):
-            frame[f"c{j}"] = pd.Categorical.from_codes(rows.codes[:, j], categories=pd.Index(levels))
-        names = [*self.layout.numbers, *(name for name, _ in self.layout.categories[:n_table_categories])]
-        return frame.set_axis(names, axis=1)
+        columns: dict[str, Any] = {name: rows.numbers[:, j] for j, name in enumerate(self.layout.numbers)}
+        for j, (name, levels) in enumerate(self.layout.categories[: self.layout.n_table_categories]):
+            columns[name] = pd.Categorical.from_codes(rows.codes[:, j], categories=pd.Index(levels))
+        return pd.DataFrame(columns, index=pd.RangeIndex(len(rows)))
 
 
 def fit_one_hot(

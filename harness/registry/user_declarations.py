@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
 #: The encodings of a user's classifier: a matrix of numbers, or a frame where a step selects columns by name.
-MATRIX_ENCODINGS = {"tabular": "one_hot_scaled", "text": "tfidf", "image": "embedding"}
+MATRIX_ENCODINGS = {"tabular": "matrix", "text": "tfidf", "image": "embedding"}
 FRAME_ENCODINGS = {"tabular": "frame"}
 #: The step that selects columns by name.
 COLUMN_TRANSFORMER = "ColumnTransformer"
