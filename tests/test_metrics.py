@@ -196,4 +196,12 @@ def test_a_metric_cannot_write_into_predictions(classes):
     assert np.array_equal(proba, given.proba)
     assert y.flags.writeable
     assert proba.flags.writeable, "the caller's own arrays are left as they are"
-    assert np.shares_memory(shared.proba, proba), "large arrays are not copied"
+
+
+def test_no_metric_can_make_the_predictions_writable_again():
+    proba = np.array([[0.2, 0.8], [0.6, 0.4]], dtype=np.float32)
+    predictions = Predictions(np.array([1, 0]), proba)
+    with pytest.raises(ValueError, match="WRITEABLE"):
+        predictions.proba.flags.writeable = True
+    assert proba.flags.writeable
+    assert Predictions(np.array([], dtype=np.int64), np.empty((0, 2))).proba.shape == (0, 2)

@@ -2,6 +2,7 @@
 
 import csv
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -15,6 +16,7 @@ import pytest
 from conftest import LONGEST_WAIT
 from sklearn.compose import make_column_transformer
 from sklearn.datasets import load_breast_cancer
+from sklearn.frozen import FrozenEstimator
 from sklearn.impute import SimpleImputer
 from sklearn.linear_model import LogisticRegression
 from sklearn.naive_bayes import GaussianNB
@@ -193,7 +195,8 @@ def test_python_and_command_line_give_the_same_bytes(tmp_path):
         small_frame(), target="target", families=["logistic_regression"], strategies=["none", "smote"],
         out=tmp_path / "python", **(SMALL | {"report": True}),
     )  # fmt: skip
-    data = tmp_path / "python" / "data" / "data.parquet"
+    (stored,) = (tmp_path / "python" / "data").iterdir()
+    data = shutil.copy(stored, tmp_path / "data.parquet")  # the name of the file is that of the task
     command = [*(sys.executable, "-m", "harness", "run", data, "--target", "target", "--family", "logistic_regression")]
     command += [*("--strategy", "none", "--strategy", "smote", "--trials", "2", "--folds", "2", "--inner-folds", "2")]
     command += [*("--seed", "3", "--quiet", "--out", tmp_path / "command")]
@@ -331,6 +334,45 @@ def test_a_run_of_several_tasks_asks_which_one(tmp_path):
     assert set(run.leaderboard(task="first")["task"]) == {"first"}
     with pytest.raises(evenhand.EvenhandError, match="task=, one of first, second"):
         run.params("logistic_regression/none")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "reason"),
+    [
+        (
+            {"declarations": [evenhand.Metric(name="threshold", compute=lambda _: 0.5, metric_type="decision")]},
+            "another column",
+        ),
+        ({"families": {"mine": FrozenEstimator(GaussianNB())}}, "fitted before"),
+        ({"declarations": [evenhand.estimator_family("mine", CenteredOnBatch())], "families": ["mine"]}, "a row alone"),
+        ({"seed": -1}, "whole number"),
+        ({"folds": 2.5}, "whole number"),
+        ({"retry": ["sometimes"]}, "unknown status"),
+        ({"group": ["size"]}, "name of a column"),
+        ({"drop": 5}, "names are expected"),
+    ],
+)
+def test_what_would_falsify_a_run_is_refused_before_it(arguments, reason, tmp_path):
+    with pytest.raises(evenhand.EvenhandError, match=reason):
+        evenhand.benchmark(small_frame(), target="target", out=tmp_path / "run", **(SMALL | arguments))
+    assert not (tmp_path / "run" / "run.json").exists()
+
+
+def test_a_refused_call_leaves_the_rows_of_the_stored_run(run, tmp_path):
+    other = small_frame().head(100)
+    with pytest.raises(evenhand.EvenhandError, match="another protocol"):
+        evenhand.benchmark(
+            other, target="target", families=["logistic_regression"], out=run.folder, **(SMALL | {"trials": 3})
+        )
+    assert len(run.export(tmp_path / "bundle", entry="bayes/none").predict(small_frame())) == len(small_frame())
+
+
+def test_an_index_with_a_name_is_a_column_in_training_and_prediction(tmp_path):
+    frame = small_frame().set_index("mean_radius")
+    run = evenhand.benchmark(
+        frame, target="target", families=["logistic_regression"], strategies=["none"], out=tmp_path / "run", **SMALL
+    )
+    assert len(run.export(tmp_path / "bundle").predict(frame)) == len(frame)
 
 
 def test_a_metric_of_this_program_is_computed_for_a_stored_run(run):

@@ -2,25 +2,33 @@
 
 from __future__ import annotations
 
+import operator
+import re
 import warnings
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from harness.api.results import Run
 from harness.errors import DeclarationError, EvenhandError
+from harness.metrics.metric import Metric
 from harness.registry.family import Family
 
 if TYPE_CHECKING:
     from harness.api.request import RunOptions
+    from harness.checks.contracts import CheckResult
     from harness.execution.plan import Request
     from harness.registry.registry import Registry
+    from harness.registry.task import Table, Task
 
 #: Rows of the data on which a user's classifier is tried before the run.
 CHECKED_ROWS = 300
-#: Arguments that are fields of the protocol, and those that describe the data.
-PROTOCOL_ARGUMENTS = ("trials", "folds", "repeats", "inner_folds", "objective", "seed")
-DATA_ARGUMENTS = ("target", "positive", "text", "group", "time")
+#: Checks that are no reason to refuse a declaration of a call: it may have no description, and rows that are easy to separate
+#: may be predicted alike with and without weights.
+TOLERATED_CHECKS = ("describes itself", "takes weights")
+#: Arguments that are whole numbers of the protocol, and those that name a column.
+NUMBER_ARGUMENTS = ("trials", "folds", "repeats", "inner_folds", "seed")
+COLUMN_ARGUMENTS = ("target", "text", "group", "time")
 
 
 def benchmark(  # noqa: PLR0913 -- the options of a benchmark are one list, as on the command line
@@ -138,15 +146,15 @@ def benchmark(  # noqa: PLR0913 -- the options of a benchmark are one list, as o
     own_families, family_names = _families(families)
     sent = (*own_families, *declarations)
     registry = load_registry(plugins).with_declarations(sent, "evenhand.benchmark")
-    protocol = {argument: arguments[argument] for argument in PROTOCOL_ARGUMENTS}
-    columns = {argument: arguments[argument] for argument in DATA_ARGUMENTS}
+    protocol: dict[str, Any] = {argument: _whole_number(argument, arguments[argument]) for argument in NUMBER_ARGUMENTS}
+    columns: dict[str, Any] = {argument: _column_name(argument, arguments[argument]) for argument in COLUMN_ARGUMENTS}
     options = RunOptions(
         file=None,
         suite=suite,
         tasks=_names(tasks, "tasks"),
         families=family_names,
         strategies=_names(strategies, "strategies"),
-        protocol=protocol | {"budget": parse_seconds(cell_budget)},
+        protocol=protocol | {"budget": parse_seconds(cell_budget), "objective": objective},
         columns=columns | {"positive": _class_name(positive), "drop": _names(drop, "drop")},
         data_dir=Path(data_dir) if data_dir is not None else None,
         plugins=absolute_plugins(plugins),
@@ -157,11 +165,11 @@ def benchmark(  # noqa: PLR0913 -- the options of a benchmark are one list, as o
     options = _with_data(options, data, name, out)
     request = make_request(options, registry)
     store = Store(Path(out) if out is not None else default_folder(options, request))
-    _check_families(own_families, request, registry)
+    _check_declarations(sent, request, registry)
     session = SessionOptions(
         command=_describe_call(data, arguments),
-        jobs=jobs,
-        retry=_names(retry, "retry"),
+        jobs=_whole_number("jobs", jobs),
+        retry=_statuses(retry),
         quiet=not progress,
         report=report,
         in_python=True,
@@ -195,38 +203,50 @@ def _families(families: Sequence[str | Family] | Mapping[str, Any]) -> tuple[lis
     """The families that are declared in the call, and the names of all that take part."""
     from harness.registry.user_declarations import family_of
 
-    declared, names = [], []
+    declared: list[Family] = []
+    names: list[str] = []
     if isinstance(families, Mapping):
         for name, family in families.items():
             estimator, space = family if isinstance(family, tuple) and len(family) == 2 else (family, None)
             declared.append(family if isinstance(family, Family) else family_of(name, estimator, space))
-            names.append(declared[-1].name)
-        return declared, tuple(names)
-    if not isinstance(families, (str, Family, Sequence)):
-        kind = type(families).__name__
-        raise DeclarationError(f"families: names are expected, but got a {kind}: families={{'mine': {kind}(...)}}")
-    for family in (families,) if isinstance(families, (str, Family)) else families:
+        return declared, tuple(family.name for family in declared)
+    if isinstance(families, (str, Family)):
+        families = [families]
+    elif not isinstance(families, Sequence):
+        raise DeclarationError(_unnamed_family(families))
+    for family in families:
         if isinstance(family, Family):
             declared.append(family)
-            names.append(family.name)
-        elif isinstance(family, str):
-            names.append(family)
-        else:
-            kind = type(family).__name__
-            raise DeclarationError(
-                f"families: a name or a Family is expected, but got a {kind}: give it a name, as in "
-                f"families={{'mine': {kind}()}}"
-            )
+        elif not isinstance(family, str):
+            raise DeclarationError(_unnamed_family(family))
+        names.append(family if isinstance(family, str) else family.name)
     return declared, tuple(names)
+
+
+def _unnamed_family(family: Any) -> str:
+    kind = type(family).__name__
+    return f"families: a name or a Family is expected, but got a {kind}: give it a name, as in families={{'mine': {kind}()}}"
 
 
 def _names(names: Sequence[str], argument: str) -> tuple[str, ...]:
     """Several names, or a single one."""
+    if not isinstance(names, (str, Iterable)):
+        raise EvenhandError(f"{argument}: names are expected, but got {names!r}")
     listed = (names,) if isinstance(names, str) else tuple(names)
     for name in listed:
         if not isinstance(name, str):
             raise EvenhandError(f"{argument}: names are expected, but got {name!r}")
     return listed
+
+
+def _statuses(retry: Sequence[str]) -> tuple[str, ...]:
+    from harness.store.record import STATUSES
+
+    statuses = _names(retry, "retry")
+    for status in statuses:
+        if status not in STATUSES:
+            raise EvenhandError(f"retry: unknown status {status!r}: there are {', '.join(STATUSES)}")
+    return statuses
 
 
 def _class_name(positive: Any) -> str | None:
@@ -242,7 +262,7 @@ def _with_data(options: RunOptions, data: Any, name: str, out: str | Path | None
     """Options with the user's data as a file; a data frame is stored in the folder of the run."""
     from dataclasses import replace
 
-    from harness.api.request import check_columns, is_frame, to_pandas, write_frame
+    from harness.api.request import check_columns, is_frame, store_frame, to_pandas
 
     if data is None:
         return options
@@ -254,30 +274,79 @@ def _with_data(options: RunOptions, data: Any, name: str, out: str | Path | None
         raise EvenhandError(f"data must be a data frame of pandas or polars, or a path, but got a {kind}")
     frame = to_pandas(data)
     check_columns(options, "the data frame", list(frame.columns))
-    task_name = name or "data"
+    task_name = re.sub(r"[^a-z0-9]+", "_", str(name).lower()).strip("_") or "data"
     folder = Path(out) if out is not None else Path("results") / task_name
-    path = folder / "data" / f"{task_name}.parquet"
-    write_frame(frame, path)
+    path = store_frame(frame, folder / "data", task_name)
     return replace(options, file=path, columns=options.columns | {"name": task_name})
 
 
-def _check_families(families: Sequence[Family], request: Request, registry: Registry) -> None:
-    """Raise `DeclarationError` where a family that is declared in the call breaks its contract on rows of the first task."""
+def _check_declarations(declarations: Sequence[Any], request: Request, registry: Registry) -> None:
+    """Raise `DeclarationError` where a declaration of the call breaks its contract."""
+    from harness.checks.contracts import check_metric, check_strategy
+    from harness.registry.strategy import Strategy
+
+    checks: list[CheckResult] = []
+    for declaration in declarations:
+        if isinstance(declaration, Metric):
+            checks += check_metric(declaration)
+        elif isinstance(declaration, Strategy):
+            checks += check_strategy(declaration)
+    checks += _family_checks(
+        [declaration for declaration in declarations if isinstance(declaration, Family)], request, registry
+    )
+    for check in checks:
+        if check.complaint and check.check not in TOLERATED_CHECKS:
+            raise DeclarationError(
+                f"{check.kind} {check.name!r} does not keep its contract ({check.check}): {check.complaint}"
+            )
+
+
+def _family_checks(families: Sequence[Family], request: Request, registry: Registry) -> Iterator[CheckResult]:
+    """Try families on rows of the first task of every modality."""
+    from harness.checks.contracts import check_family
+
+    tried = set()
+    for name in request.tasks if families else ():
+        task = request.task(registry, name)
+        if task.modality in tried:
+            continue
+        tried.add(task.modality)
+        sample = (task.modality, _sample(task, request))
+        for family in families:
+            yield from check_family(family, sample)
+
+
+def _sample(task: Task, request: Request) -> Table:
+    """Draw a few rows of every class of a task."""
     import numpy as np
 
-    from harness.checks.contracts import check_family
     from harness.data.table import load_table
 
-    if not families:
-        return
-    task = request.task(registry, request.tasks[0])
     table = load_table(task, request.data_folder)
-    rows = np.random.default_rng(0).permutation(len(table.y))
-    largest = [
-        rows[table.y[rows] == label][: CHECKED_ROWS // len(table.classes)] for label in range(len(table.classes))
-    ]
-    sample = table.take(np.random.default_rng(0).permutation(np.concatenate(largest)))
-    for family in families:
-        for check in check_family(family, (task.modality, sample)):
-            if check.complaint:
-                raise DeclarationError(f"family {family.name!r} {check.check}: {check.complaint}")
+    rng = np.random.default_rng(0)
+    order = rng.permutation(len(table.y))
+    per_class = CHECKED_ROWS // len(table.classes)
+    rows = np.concatenate([order[table.y[order] == label][:per_class] for label in range(len(table.classes))])
+    return table.take(rng.permutation(rows))
+
+
+def _whole_number(argument: str, number: Any) -> int | None:
+    """A whole number of Python or NumPy; None for None."""
+    if number is None:
+        return None
+    try:
+        whole = operator.index(number)
+    except TypeError:
+        raise EvenhandError(f"{argument} must be a whole number, but got {number!r}") from None
+    if isinstance(number, bool) or whole < 0:
+        raise EvenhandError(f"{argument} must be a whole number from 0 on, but got {number!r}")
+    return whole
+
+
+def _column_name(argument: str, name: Any) -> str | None:
+    """The name of a column; the names of a data frame are texts."""
+    if name is None or isinstance(name, str):
+        return name
+    if isinstance(name, (int, float)):
+        return str(name)
+    raise EvenhandError(f"{argument} must be the name of a column, but got {name!r}")

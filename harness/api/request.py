@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
 import re
 from collections.abc import Collection, Iterable
@@ -262,6 +263,8 @@ def is_frame(data: Any) -> bool:
 def to_pandas(data: Any) -> pd.DataFrame:
     """Convert a data frame of pandas or polars to one of pandas whose columns have texts as names.
 
+    An index with a name becomes a column, as in a file; one without a name is left out.
+
     Raises
     ------
     DataError
@@ -270,23 +273,33 @@ def to_pandas(data: Any) -> pd.DataFrame:
     frame: pd.DataFrame = data.to_pandas() if type(data).__module__.startswith("polars") else data
     if frame.columns.nlevels > 1:
         raise DataError("the columns of the data frame have several levels: flatten them to one name each")
-    names = list(map(str, frame.columns))
+    index_names = [str(name) for name in frame.index.names if name is not None]
+    names = [*index_names, *map(str, frame.columns)]
     for name in names:
         if names.count(name) > 1:
-            raise DataError(f"the data frame has two columns named {name!r}: rename one")
+            raise DataError(f"the data frame has two columns named {name!r}, counting its index: rename one")
+    if index_names:
+        return frame.reset_index().set_axis(names, axis=1)
     return frame.set_axis(names, axis=1)
 
 
-def write_frame(frame: pd.DataFrame, path: Path) -> None:
-    """Write a data frame as Parquet, unless the file has the same content already.
+def store_frame(frame: pd.DataFrame, folder: Path, name: str) -> Path:
+    """Store a data frame as Parquet below a name that depends on its content, so that no stored rows are replaced.
 
     Cells of several types in one column, which Parquet does not have, are written as text.
 
     Parameters
     ----------
     frame : DataFrame
-        The rows; an index without a name is left out.
-    path : Path
+        The rows.
+    folder : Path
+        The folder; it is made.
+    name : str
+        The beginning of the name of the file.
+
+    Returns
+    -------
+    Path
         The file.
 
     Raises
@@ -297,16 +310,19 @@ def write_frame(frame: pd.DataFrame, path: Path) -> None:
     import pyarrow
 
     writable = frame.copy(deep=False)
-    for name in frame.columns[frame.dtypes.map(str) == "object"]:
+    writable.attrs = {}
+    for column in frame.columns[frame.dtypes.map(str) == "object"]:
         try:
-            pyarrow.array(frame[name], from_pandas=True)
-        except (pyarrow.ArrowInvalid, pyarrow.ArrowTypeError, pyarrow.ArrowNotImplementedError):
-            writable[name] = frame[name].map(str, na_action="ignore")
+            pyarrow.array(frame[column], from_pandas=True)
+        except (pyarrow.ArrowInvalid, pyarrow.ArrowTypeError, pyarrow.ArrowNotImplementedError, OverflowError):
+            writable[column] = frame[column].map(str, na_action="ignore")
     buffer = io.BytesIO()
     try:
         writable.to_parquet(buffer)
-    except (pyarrow.ArrowException, ValueError) as error:
+    except (pyarrow.ArrowException, TypeError, ValueError, OverflowError) as error:
         raise DataError(f"the data frame cannot be stored ({' '.join(str(error).split())[:160]})") from error
     content = buffer.getvalue()
-    if not path.exists() or path.read_bytes() != content:
+    path = folder / f"{name}.{hashlib.sha256(content).hexdigest()[:12]}.parquet"
+    if not path.exists():
         write_atomic(path, content)
+    return path

@@ -15,9 +15,9 @@ from typing import Any, TypeAlias, cast
 import numpy as np
 import numpy.typing as npt
 
-from harness.checks.small_tables import make_small_table
+from harness.checks.small_tables import fit_on_table, make_small_table, n_training_rows
 from harness.errors import Unavailable, failure
-from harness.metrics.metric import Metric, Predictions
+from harness.metrics.metric import RESERVED_COLUMNS, Metric, Predictions
 from harness.registry.family import Family, missing_packages
 from harness.registry.protocol import EvaluationProtocol
 from harness.registry.space import defaults
@@ -28,6 +28,7 @@ from harness.registry.task import Modality, Table, Task, take
 Check: TypeAlias = Callable[[], str]
 
 NAME = re.compile(r"[a-z][a-z0-9_]*")
+STRATEGY_KINDS = ("none", "weight", "resample", "ensemble", "searched")
 METRIC_TYPES = ("ranking", "decision", "probability")
 OTHER_PROBABILITIES = "the same seed gave other probabilities: draw from `seed` alone"
 SUM_TOLERANCE = 1e-3  #: of the probabilities of a row
@@ -173,8 +174,8 @@ def _declaration_checks(family: Family) -> list[Check]:
 
 def _fit_checks(family: Family, modality: Modality, tables: Sequence[Table]) -> list[Check]:
     """Checks of a fitted family: probabilities, seeds, weights."""
-    table, fit = tables[0], partial(_fit, family, modality)
-    n_training = _n_training(table)
+    table, fit = tables[0], partial(fit_on_table, family, modality)
+    n_training = n_training_rows(table)
 
     def gives_probabilities() -> str:
         for tried in tables:
@@ -234,24 +235,6 @@ def _prediction_checks(fit: Callable[[Table, int], Any], table: Table) -> list[C
     return [leaves_rows_unchanged, answers_each_row_alone]
 
 
-def _fit(family: Family, modality: Modality, table: Table, seed: int, strategy: Strategy | None = None) -> Any:
-    """Fit the default configuration of a family to the first rows of a table."""
-    from harness.search.pipeline import PipelineSpec, TrainingSet, fit_pipeline
-
-    n_training = _n_training(table)
-    training_rows = table.take(np.arange(n_training))
-    validation = np.arange(0, n_training, 5) if family.stops_early else None
-    strategies = (strategy or Strategy(name="none", kind="none"),)
-    spec = PipelineSpec(family, strategies, modality, len(table.classes))
-    training = TrainingSet(training_rows.X, training_rows.y, seed, validation)
-    return fit_pipeline(spec, defaults(spec.space), training)
-
-
-def _n_training(table: Table) -> int:
-    """Number of rows that are fitted; the other third is only predicted."""
-    return len(table.y) * 2 // 3
-
-
 def check_strategy(strategy: Strategy) -> Iterator[CheckResult]:
     """Check a strategy on a small mixed table: valid output of its kind, and the same for the same seed.
 
@@ -269,7 +252,12 @@ def check_strategy(strategy: Strategy) -> Iterator[CheckResult]:
     def describes_itself() -> str:
         return _complaint_unless(bool(strategy.description), "a description must be given")
 
-    checks = [_name_check(strategy.name), describes_itself]
+    def has_a_kind() -> str:
+        return _complaint_unless(
+            strategy.kind in STRATEGY_KINDS, f"kind must be one of {STRATEGY_KINDS}, but got {strategy.kind!r}"
+        )
+
+    checks = [_name_check(strategy.name), describes_itself, has_a_kind]
     kind_checks = {"weight": _weighting_checks, "resample": _resampling_checks, "ensemble": _ensemble_checks}
     if strategy.kind in kind_checks:
         checks += kind_checks[strategy.kind](strategy)
@@ -380,6 +368,11 @@ def check_metric(metric: Metric) -> Iterator[CheckResult]:
         ordered, permuted = score(0.4), score(0.4, rng.permutation(len(y)))
         return _complaint_unless(abs(ordered - permuted) < 1e-9, f"other order, other value: {ordered} and {permuted}")
 
-    checks = [_name_check(metric.name), has_a_metric_type, is_a_finite_float]
+    def has_a_free_name() -> str:
+        return _complaint_unless(
+            metric.name not in RESERVED_COLUMNS, f"{metric.name!r} is another column of the tables"
+        )
+
+    checks = [_name_check(metric.name), has_a_free_name, has_a_metric_type, is_a_finite_float]
     checks += [prefers_better_predictions, is_independent_of_the_order]
     yield from _run_checks("metric", metric.name, checks)

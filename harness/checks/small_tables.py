@@ -1,11 +1,16 @@
-"""Small data with a signal, uneven classes and common difficulties, made from a fixed seed, on which declarations are tried."""
+"""Small data with common difficulties, made from a fixed seed, on which declarations are tried, and fits to them."""
 
 from __future__ import annotations
+
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from harness.registry.family import Family
+from harness.registry.space import defaults
+from harness.registry.strategy import Strategy
 from harness.registry.task import Modality, Table
 
 SMALL_ROWS = 240
@@ -62,3 +67,21 @@ def _make_images(y: npt.NDArray[np.int64], rng: np.random.Generator) -> object:
     for row, label in enumerate(y):
         images[row, 2 + 3 * label : 4 + 3 * label, 2:10] += 120
     return images
+
+
+def fit_on_table(family: Family, modality: Modality, table: Table, seed: int, strategy: Strategy | None = None) -> Any:
+    """Fit the default configuration of a family to the first rows of a table."""
+    from harness.search.pipeline import PipelineSpec, TrainingSet, fit_pipeline
+
+    n_training = n_training_rows(table)
+    training_rows = table.take(np.arange(n_training))
+    validation = np.arange(0, n_training, 5) if family.stops_early else None
+    strategies = (strategy or Strategy(name="none", kind="none"),)
+    spec = PipelineSpec(family, strategies, modality, len(table.classes))
+    training = TrainingSet(training_rows.X, training_rows.y, seed, validation)
+    return fit_pipeline(spec, defaults(spec.space), training)
+
+
+def n_training_rows(table: Table) -> int:
+    """Number of rows that are fitted; the other third is only predicted."""
+    return len(table.y) * 2 // 3

@@ -20,6 +20,36 @@ DEFAULT_CUT = 0.5
 ABOVE_ALL = 1.0 + 1e-6  # more than any probability, in float32 too
 
 
+#: Columns of tables of scores, which no metric may be named.
+RESERVED_COLUMNS = (
+    *(
+        "task",
+        "entry",
+        "family",
+        "strategy",
+        "stage",
+        "calibration",
+        "threshold_kind",
+        "threshold",
+        "repeat",
+        "fold",
+        "folds",
+    ),
+    *(
+        "status",
+        "rank",
+        "tied",
+        "objective",
+        "inner_score",
+        "training_score",
+        "trial",
+        "trials",
+        "fit_seconds",
+        "parameters",
+    ),
+)
+
+
 @dataclass(frozen=True)
 class Predictions:
     """The predictions of a classifier for some rows, with their true classes.
@@ -45,9 +75,8 @@ class Predictions:
     costs: CostMatrix = None
 
     def __post_init__(self) -> None:
-        # Views and not copies: the caller's own arrays stay writable.
-        object.__setattr__(self, "y", _read_only(self.y.view()))
-        object.__setattr__(self, "proba", _read_only(self.proba.view()))
+        object.__setattr__(self, "y", _immutable(self.y))
+        object.__setattr__(self, "proba", _immutable(self.proba))
 
     @property
     def binary(self) -> bool:
@@ -99,6 +128,14 @@ class Predictions:
         k = self.proba.shape[1]
         counts: npt.NDArray[np.int64] = np.bincount(self.y * k + self.labels, minlength=k * k).reshape(k, k)
         return _read_only(counts)
+
+
+def _immutable(array: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    """Copy an array to memory that no code can make writable again, as it could with a read-only view."""
+    import numpy as np
+
+    order: Literal["F", "C"] = "F" if array.flags.f_contiguous and not array.flags.c_contiguous else "C"
+    return np.frombuffer(array.tobytes(order), dtype=array.dtype).reshape(array.shape, order=order)
 
 
 def _read_only(array: Array) -> Array:

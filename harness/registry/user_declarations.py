@@ -7,7 +7,9 @@ from one.
 from __future__ import annotations
 
 import base64
+import hashlib
 import inspect
+import pickle
 import site
 import sys
 import sysconfig
@@ -128,7 +130,14 @@ def family_of(name: str, estimator: Any, space: Space | None = None) -> Family:
         if not callable(getattr(estimator, method, None)):
             kind = type(estimator).__name__
             raise DeclarationError(f"family {name!r}: {kind} has no {method}(): expected a scikit-learn classifier")
-    if not hasattr(estimator, "predict_proba"):
+    for component in _components(estimator):
+        if type(component).__name__ == "FrozenEstimator":
+            raise DeclarationError(
+                f"family {name!r} holds a FrozenEstimator, which was fitted before: it may have seen test rows. Hand over what is "
+                "not fitted yet"
+            )
+    # The methods of a stack depend on its last classifier, which is known once it is fitted.
+    if not hasattr(estimator, "predict_proba") and not hasattr(estimator, "final_estimator"):
         kind = type(estimator).__name__
         raise DeclarationError(
             f"family {name!r}: {kind} has no predict_proba(), and entries are ranked and thresholds chosen by probabilities: "
@@ -186,15 +195,14 @@ def estimator_fingerprint(estimator: Any) -> str:
     return digest(_estimator_text(estimator))
 
 
-def user_modules(estimator: Any) -> list[ModuleType]:
-    """List the modules, other than `__main__`, from which an estimator takes classes that are not installed."""
-    modules = {}
-    for component in _components(estimator):
-        declared = component if isinstance(component, (type, FunctionType)) else type(component)
-        module = sys.modules.get(declared.__module__)
-        if module is not None and module.__name__ != "__main__" and not _is_installed(declared):
-            modules[module.__name__] = module
-    return list(modules.values())
+def user_modules() -> list[ModuleType]:
+    """List the imported modules that are not installed, other than `__main__`: no worker could import them."""
+    modules = []
+    for module in list(sys.modules.values()):
+        has_file = isinstance(module, ModuleType) and getattr(module, "__file__", None) is not None
+        if has_file and module.__name__ != "__main__" and not _is_installed_module(module):
+            modules.append(module)
+    return modules
 
 
 def _components(value: Any) -> Iterator[Any]:
@@ -218,8 +226,15 @@ def _estimator_text(value: Any) -> str:
     if isinstance(value, (type, FunctionType)):
         name = f"{value.__module__}.{value.__qualname__}"
         return name if _is_installed(value) else f"{name}: {canonical_text(value)}"
+    return _object_text(value)
+
+
+def _object_text(value: Any) -> str:
+    """An estimator by its class and parameters, an object of a class that is not installed by its attributes."""
     if hasattr(value, "get_params"):
         return f"{_estimator_text(type(value))}({_estimator_text(value.get_params(deep=False))})"
+    if type(value).__module__.partition(".")[0] in ("pandas", "polars"):  # their `repr` leaves out rows
+        return f"{type(value).__name__}({hashlib.sha256(pickle.dumps(value)).hexdigest()})"
     if hasattr(value, "__dict__") and not _is_installed(type(value)):
         return f"{_estimator_text(type(value))}({_estimator_text(vars(value))})"
     return canonical_text(value)
@@ -228,17 +243,17 @@ def _estimator_text(value: Any) -> str:
 def _is_installed(declared: type | FunctionType) -> bool:
     """Whether the code of a class or function is part of Python, of a package, or of this project."""
     module = sys.modules.get(declared.__module__)
-    if declared.__module__ == "__main__" or module is None:
-        return False
+    return declared.__module__ != "__main__" and module is not None and _is_installed_module(module)
+
+
+def _is_installed_module(module: ModuleType) -> bool:
     file = getattr(module, "__file__", None)
-    if file is None or module.__name__.partition(".")[0] == "harness":
+    if file is None or module.__name__.partition(".")[0] in ("harness", "evenhand"):
         return True
-    path, folders = (
-        Path(file).resolve(),
-        [*site.getsitepackages(), site.getusersitepackages(), sysconfig.get_paths()["stdlib"]],
-    )
+    path = Path(file).resolve()
     if "site-packages" in path.parts or "dist-packages" in path.parts:  # of another environment, reached by a .pth file
         return True
+    folders = [*site.getsitepackages(), site.getusersitepackages(), sysconfig.get_paths()["stdlib"]]
     return any(path.is_relative_to(Path(folder).resolve()) for folder in folders)
 
 
@@ -267,13 +282,10 @@ def pickle_declarations(declarations: Iterable[Any]) -> str:
     """
     import cloudpickle
 
-    pickled, modules = tuple(declarations), []
+    pickled = tuple(declarations)
     if not pickled:
         return ""
-    for declaration in pickled:
-        build = getattr(declaration, "build", None)
-        if isinstance(build, EstimatorBuilder):
-            modules += user_modules(build.estimator)
+    modules = user_modules()
     for module in modules:  # a worker cannot import what is not installed
         cloudpickle.register_pickle_by_value(module)
     try:
@@ -282,7 +294,7 @@ def pickle_declarations(declarations: Iterable[Any]) -> str:
         names = ", ".join(declaration.name for declaration in pickled)
         raise DeclarationError(f"{names} cannot be sent to worker processes: {failure(error)}") from error
     finally:
-        for module in {module.__name__: module for module in modules}.values():
+        for module in modules:
             cloudpickle.unregister_pickle_by_value(module)
 
 
