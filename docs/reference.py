@@ -33,7 +33,15 @@ GROUPS = {
     "Results": ("Run", "ExportedModel"),
     "Declarations": ("Task", "Table", "Family", "estimator_family", "Strategy", "Metric", "Predictions"),
     "Search spaces": ("choice", "integer", "real", "log_float", "when"),
-    "Errors": ("EvenhandError", "DataError", "DeclarationError", "StoreError", "BundleError", "Unavailable", "Inapplicable"),
+    "Errors": (
+        "EvenhandError",
+        "DataError",
+        "DeclarationError",
+        "StoreError",
+        "BundleError",
+        "Unavailable",
+        "Inapplicable",
+    ),
 }
 
 
