@@ -274,7 +274,7 @@ def asks_for(module, name, loader="ObjectNode"):
         (lambda content: swapped(content, asks_for("os", "system", "FunctionNode")), "os.system"),
         (lambda content: swapped(content, asks_for("builtins", "eval", "TypeNode")), "builtins.eval"),
         (lambda content: swapped(content, asks_for("subprocess", "Popen")), "subprocess.Popen"),
-        (lambda content: swapped(content, asks_for("sklearn.pipeline", "Pipeline")), "sklearn.pipeline.Pipeline"),
+        (lambda content: swapped(content, asks_for("sklearn.utils._bunch", "Bunch")), "sklearn.utils._bunch.Bunch"),
         (lambda content: swapped(content, asks_for("builtins", "str", "MethodNode")), "builtins.str"),
         (lambda content: write_objects({"no": "model"}), "no model"),
         (lambda content: swapped(content, lambda schema: schema["content"].update(content={})), "damaged|no model|fit"),
@@ -526,12 +526,19 @@ def test_half_a_network_is_refused_in_one_line(part, tmp_path):
     assert "\n" not in str(refused.value)
 
 
-def test_a_classifier_of_somebody_else_cannot_be_saved(tmp_path):
+class ForeignClassifier:
+    """A class that neither this project nor scikit-learn has."""
+
+
+def test_a_classifier_of_somebody_else_cannot_be_saved_and_one_of_scikit_learn_can(tmp_path):
     from sklearn.naive_bayes import GaussianNB
 
-    pipeline = replace(fitted("logistic_regression"), classifier=GaussianNB())
-    with pytest.raises(EvenhandError, match="GaussianNB is not among the types"):
+    pipeline = replace(fitted("logistic_regression"), classifier=ForeignClassifier())
+    with pytest.raises(EvenhandError, match="ForeignClassifier is not among the types"):
         save_model(pipeline, None, tmp_path)
+    save_model(replace(pipeline, classifier=GaussianNB()), None, tmp_path)
+    restored = load_model(lambda name: (tmp_path / name).read_bytes())
+    assert isinstance(restored.pipeline.classifier, GaussianNB)
 
 
 def test_a_lone_row_gets_the_numbers_that_it_gets_among_others():
