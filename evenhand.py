@@ -35,7 +35,6 @@ from harness.registry.strategy import Strategy
 from harness.registry.task import Table, Task
 from harness.registry.user_declarations import family_of as estimator_family
 
-__version__ = "0.1.0"
 __all__ = [
     "BundleError",
     "DataError",
@@ -62,3 +61,12 @@ __all__ = [
     "real",
     "when",
 ]
+
+
+def __getattr__(name: str) -> str:
+    """Look up the installed version when it is asked for: its import takes longer than that of this module."""
+    if name != "__version__":
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from importlib.metadata import version
+
+    return version("evenhand")

@@ -2,8 +2,10 @@
 
 import os
 import resource
+import shutil
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -292,3 +294,16 @@ def test_a_budget_alone_bounds_the_search_by_time(evenhand, tmp_path):
     made = [record.trials for record in store.records() if record.family == "logistic_regression"]
     assert max(made) > 5, "on a busy machine one trial may take all of it"
     assert "2 s" in (tmp_path / "out" / "leaderboard.md").read_text()
+
+
+def test_the_leaderboard_alone_is_written_without_page_and_figures(evenhand, tmp_path):
+    run = Path(shutil.copytree(Path(__file__).parents[1] / "results" / "sample", tmp_path / "sample"))
+    expected = (run / "leaderboard.md").read_bytes()
+    for name in ("leaderboard.md", "leaderboard.csv", "report.html"):
+        (run / name).unlink()
+    code, out, err = evenhand("report", str(run), "--leaderboard-only")
+    assert (code, err) == (0, "")
+    assert "leaderboard.csv" in out
+    assert (run / "leaderboard.md").read_bytes() == expected
+    assert not (run / "report.html").exists()
+    assert evenhand("report", str(run), "--leaderboard-only", "--open")[0] == 2

@@ -7,8 +7,9 @@ import pytest
 from imblearn.metrics import geometric_mean_score
 from sklearn import metrics as sk
 
+from harness.errors import DeclarationError
 from harness.metrics.classification import METRICS
-from harness.metrics.metric import Predictions, best_threshold
+from harness.metrics.metric import Metric, Predictions, best_threshold
 
 COMPUTE = {metric.name: metric.compute for metric in METRICS}
 COSTS = ((0.0, 1.0), (7.0, 0.5))
@@ -205,3 +206,8 @@ def test_no_metric_can_make_the_predictions_writable_again():
         predictions.proba.flags.writeable = True
     assert proba.flags.writeable
     assert Predictions(np.array([], dtype=np.int64), np.empty((0, 2))).proba.shape == (0, 2)
+
+
+def test_no_metric_has_the_name_of_another_column():
+    with pytest.raises(DeclarationError, match="another column"):
+        Metric(name="threshold", compute=lambda _: 0.5, metric_type="decision")

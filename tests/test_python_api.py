@@ -339,10 +339,6 @@ def test_a_run_of_several_tasks_asks_which_one(tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "reason"),
     [
-        (
-            {"declarations": [evenhand.Metric(name="threshold", compute=lambda _: 0.5, metric_type="decision")]},
-            "another column",
-        ),
         ({"families": {"mine": FrozenEstimator(GaussianNB())}}, "fitted before"),
         ({"declarations": [evenhand.estimator_family("mine", CenteredOnBatch())], "families": ["mine"]}, "a row alone"),
         ({"seed": -1}, "whole number"),

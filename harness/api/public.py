@@ -143,6 +143,7 @@ def benchmark(  # noqa: PLR0913 -- the options of a benchmark are one list, as o
 
     if budget is not None:
         raise EvenhandError(BUDGET_ADVICE)
+    plugins = _names(plugins, "plugins")
     own_families, family_names = _families(families)
     sent = (*own_families, *declarations)
     registry = load_registry(plugins).with_declarations(sent, "evenhand.benchmark")
@@ -228,7 +229,7 @@ def _unnamed_family(family: Any) -> str:
     return f"families: a name or a Family is expected, but got a {kind}: give it a name, as in families={{'mine': {kind}()}}"
 
 
-def _names(names: Sequence[str], argument: str) -> tuple[str, ...]:
+def _names(names: Iterable[str], argument: str) -> tuple[str, ...]:
     """Several names, or a single one."""
     if not isinstance(names, (str, Iterable)):
         raise EvenhandError(f"{argument}: names are expected, but got {names!r}")
@@ -267,17 +268,22 @@ def _with_data(options: RunOptions, data: Any, name: str, out: str | Path | None
     if data is None:
         return options
     if isinstance(data, (str, Path)):
-        columns = options.columns | ({"name": name} if name else {})
+        columns = options.columns | ({"name": _task_name(name)} if name else {})
         return replace(options, file=Path(data).expanduser(), columns=columns)
     if not is_frame(data):
         kind = type(data).__name__
         raise EvenhandError(f"data must be a data frame of pandas or polars, or a path, but got a {kind}")
     frame = to_pandas(data)
     check_columns(options, "the data frame", list(frame.columns))
-    task_name = re.sub(r"[^a-z0-9]+", "_", str(name).lower()).strip("_") or "data"
+    task_name = _task_name(name)
     folder = Path(out) if out is not None else Path("results") / task_name
     path = store_frame(frame, folder / "data", task_name)
     return replace(options, file=path, columns=options.columns | {"name": task_name})
+
+
+def _task_name(name: str) -> str:
+    """A name that is also one of a file: lower-case letters, digits and underscores."""
+    return re.sub(r"[^a-z0-9]+", "_", str(name).lower()).strip("_") or "data"
 
 
 def _check_declarations(declarations: Sequence[Any], request: Request, registry: Registry) -> None:

@@ -17,7 +17,7 @@ import numpy.typing as npt
 
 from harness.checks.small_tables import fit_on_table, make_small_table, n_training_rows
 from harness.errors import Unavailable, failure
-from harness.metrics.metric import RESERVED_COLUMNS, Metric, Predictions
+from harness.metrics.metric import Metric, Predictions
 from harness.registry.family import Family, missing_packages
 from harness.registry.protocol import EvaluationProtocol
 from harness.registry.space import defaults
@@ -28,7 +28,6 @@ from harness.registry.task import Modality, Table, Task, take
 Check: TypeAlias = Callable[[], str]
 
 NAME = re.compile(r"[a-z][a-z0-9_]*")
-STRATEGY_KINDS = ("none", "weight", "resample", "ensemble", "searched")
 METRIC_TYPES = ("ranking", "decision", "probability")
 OTHER_PROBABILITIES = "the same seed gave other probabilities: draw from `seed` alone"
 SUM_TOLERANCE = 1e-3  #: of the probabilities of a row
@@ -252,12 +251,7 @@ def check_strategy(strategy: Strategy) -> Iterator[CheckResult]:
     def describes_itself() -> str:
         return _complaint_unless(bool(strategy.description), "a description must be given")
 
-    def has_a_kind() -> str:
-        return _complaint_unless(
-            strategy.kind in STRATEGY_KINDS, f"kind must be one of {STRATEGY_KINDS}, but got {strategy.kind!r}"
-        )
-
-    checks = [_name_check(strategy.name), describes_itself, has_a_kind]
+    checks = [_name_check(strategy.name), describes_itself]
     kind_checks = {"weight": _weighting_checks, "resample": _resampling_checks, "ensemble": _ensemble_checks}
     if strategy.kind in kind_checks:
         checks += kind_checks[strategy.kind](strategy)
@@ -368,11 +362,6 @@ def check_metric(metric: Metric) -> Iterator[CheckResult]:
         ordered, permuted = score(0.4), score(0.4, rng.permutation(len(y)))
         return _complaint_unless(abs(ordered - permuted) < 1e-9, f"other order, other value: {ordered} and {permuted}")
 
-    def has_a_free_name() -> str:
-        return _complaint_unless(
-            metric.name not in RESERVED_COLUMNS, f"{metric.name!r} is another column of the tables"
-        )
-
-    checks = [_name_check(metric.name), has_a_free_name, has_a_metric_type, is_a_finite_float]
+    checks = [_name_check(metric.name), has_a_metric_type, is_a_finite_float]
     checks += [prefers_better_predictions, is_independent_of_the_order]
     yield from _run_checks("metric", metric.name, checks)

@@ -119,6 +119,10 @@ def run(  # noqa: PLR0913, PLR0917 -- the options of a command line are one list
 def report(
     runs: Annotated[list[Path], typer.Argument(metavar="RUN", help="Folders of runs, for example results/quick.")],
     show: Annotated[bool, typer.Option("--open", help="Open the page in the browser.")] = False,
+    leaderboard_only: Annotated[
+        bool,
+        typer.Option("--leaderboard-only", help="Write leaderboard.md and leaderboard.csv, and no figures and page."),
+    ] = False,
     plugin: Plugins = None,
 ) -> None:
     """Write the tables, the figures and the page of runs again from what is stored; nothing is fitted again.
@@ -130,10 +134,17 @@ def report(
 
     from harness.api.session import write_tables
     from harness.registry.registry import load_registry
+    from harness.report.write import write_leaderboard
     from harness.store.store import Store
 
     metrics = load_registry(plugin or ()).metrics
+    if leaderboard_only and show:
+        raise EvenhandError("--leaderboard-only writes no page that --open could show")
     for folder in runs:
+        if leaderboard_only:
+            files = write_leaderboard(Store(folder), metrics)
+            typer.echo(f"{files.summary}\n\n{files.markdown}\n{files.csv}")
+            continue
         page = write_tables(Store(folder), metrics, quiet=False)
         if show and not webbrowser.open(page.resolve().as_uri()):
             raise EvenhandError(f"no browser was found to open {page} in: open it by hand")

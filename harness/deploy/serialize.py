@@ -281,13 +281,13 @@ def disallowed_types(loaders_and_types: Iterable[tuple[str, str]]) -> list[str]:
 def _is_sklearn_estimator(loader: str, name: str) -> bool:
     """Whether a type is an estimator of scikit-learn; only modules of scikit-learn are imported to find out."""
     module_name, _, class_name = name.rpartition(".")
-    if loader != "ObjectNode" or not module_name.startswith("sklearn."):
+    if loader != "ObjectNode" or not module_name.startswith("sklearn.") or "tests" in module_name.split("."):
         return False
     from sklearn.base import BaseEstimator
 
     try:
         estimator = getattr(importlib.import_module(module_name), class_name, None)
-    except ImportError:
+    except (ImportError, ValueError):  # no module, or no name of one
         return False
     return isinstance(estimator, type) and issubclass(estimator, BaseEstimator) and estimator.__module__ == module_name
 

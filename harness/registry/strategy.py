@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any, Literal, TypeAlias
+from typing import Any, Literal, TypeAlias, get_args
 
 from harness.errors import DeclarationError
 from harness.registry.space import Space, check_space
@@ -32,5 +32,9 @@ class Strategy:
 
     def __post_init__(self) -> None:
         check_space(self.space)
+        if self.kind not in get_args(Kind):
+            raise DeclarationError(
+                f"strategy {self.name!r}: kind must be one of {', '.join(get_args(Kind))}, but got {self.kind!r}"
+            )
         if (self.build is None) != (self.kind in ("none", "searched")):
             raise DeclarationError(f"strategy {self.name!r} of kind {self.kind!r}: build is {self.build!r}")

@@ -13,6 +13,7 @@ import pickle
 import site
 import sys
 import sysconfig
+import threading
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -32,6 +33,8 @@ if TYPE_CHECKING:
 #: The encodings of a user's classifier: a matrix of numbers, or a frame where a step selects columns by name.
 MATRIX_ENCODINGS = {"tabular": "matrix", "text": "tfidf", "image": "embedding"}
 FRAME_ENCODINGS = {"tabular": "frame"}
+#: The list of modules that cloudpickle pickles by value belongs to the process, and runs may start in several threads.
+PICKLE_LOCK = threading.Lock()
 #: The step that selects columns by name.
 COLUMN_TRANSFORMER = "ColumnTransformer"
 
@@ -285,17 +288,18 @@ def pickle_declarations(declarations: Iterable[Any]) -> str:
     pickled = tuple(declarations)
     if not pickled:
         return ""
-    modules = user_modules()
-    for module in modules:  # a worker cannot import what is not installed
-        cloudpickle.register_pickle_by_value(module)
-    try:
-        return base64.b64encode(cloudpickle.dumps(pickled)).decode()
-    except Exception as error:  # whatever the objects of a user raise
-        names = ", ".join(declaration.name for declaration in pickled)
-        raise DeclarationError(f"{names} cannot be sent to worker processes: {failure(error)}") from error
-    finally:
-        for module in modules:
-            cloudpickle.unregister_pickle_by_value(module)
+    with PICKLE_LOCK:
+        modules = user_modules()
+        for module in modules:  # a worker cannot import what is not installed
+            cloudpickle.register_pickle_by_value(module)
+        try:
+            return base64.b64encode(cloudpickle.dumps(pickled)).decode()
+        except Exception as error:  # whatever the objects of a user raise
+            names = ", ".join(declaration.name for declaration in pickled)
+            raise DeclarationError(f"{names} cannot be sent to worker processes: {failure(error)}") from error
+        finally:
+            for module in modules:
+                cloudpickle.unregister_pickle_by_value(module)
 
 
 def unpickle_declarations(text: str) -> tuple[Any, ...]:
