@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Any
 
+from harness.metrics import influence
 from harness.metrics.metric import Metric, MetricType, Predictions
 
 if TYPE_CHECKING:
@@ -19,8 +20,11 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
     Counts = npt.NDArray[np.int64]
+    Matrix = npt.NDArray[np.floating] | npt.NDArray[np.int64]
+    CountScore = Callable[[Matrix], float]
     OneVsRestScore = Callable[[Counts, Counts], float]
     Score = Callable[[Predictions], float]
+    RowLosses = Callable[[Predictions], npt.NDArray[np.float64]]
 
 ECE_BINS = 15  # as in Guo et al. (2017)
 LIFT_SHARE = 0.10
@@ -28,7 +32,7 @@ LIFT_SHARE = 0.10
 LOG_LOSS_SPAN = math.log(100)
 
 
-def class_report(confusion: npt.NDArray[np.int64]) -> tuple[npt.NDArray[np.float64], ...]:
+def class_report(confusion: Matrix) -> tuple[npt.NDArray[np.float64], ...]:
     """Compute precision, recall and F1 of every class.
 
     Parameters
@@ -85,33 +89,33 @@ def brier_parts(
     return miscalibration, discrimination
 
 
-def _accuracy(p: Predictions) -> float:
-    return float(p.confusion.trace() / p.confusion.sum())
+def _accuracy(confusion: Matrix) -> float:
+    return float(confusion.trace() / confusion.sum())
 
 
-def _balanced_accuracy(p: Predictions) -> float:
-    return float(class_report(p.confusion)[1].mean())
+def _balanced_accuracy(confusion: Matrix) -> float:
+    return float(class_report(confusion)[1].mean())
 
 
-def _g_mean(p: Predictions) -> float:
-    recall = class_report(p.confusion)[1]
+def _g_mean(confusion: Matrix) -> float:
+    recall = class_report(confusion)[1]
     return float(recall.prod() ** (1 / len(recall)))
 
 
-def _class_metric(column: int, negative: bool) -> Score:
+def _class_metric(column: int, negative: bool) -> CountScore:
     """A column of `class_report`: that of the positive or negative class, or the mean over several classes."""
 
-    def compute(p: Predictions) -> float:
-        by_class = class_report(p.confusion)[column]
-        if p.binary:
+    def compute(confusion: Matrix) -> float:
+        by_class = class_report(confusion)[column]
+        if len(confusion) == 2:
             return float(by_class[0 if negative else 1])
         return math.nan if negative else float(by_class.mean())
 
     return compute
 
 
-def _mcc(p: Predictions) -> float:
-    confusion = p.confusion.astype(float)
+def _mcc(confusion: Matrix) -> float:
+    confusion = confusion.astype(float)
     total, hits = confusion.sum(), confusion.trace()
     predicted, true = confusion.sum(axis=0), confusion.sum(axis=1)
     variance = (total**2 - predicted @ predicted) * (total**2 - true @ true)
@@ -124,6 +128,15 @@ def _expected_cost(p: Predictions) -> float:
     if p.costs is None:
         return math.nan
     return float((p.confusion * np.asarray(p.costs)).sum() / p.confusion.sum())
+
+
+def decision_costs(p: Predictions) -> npt.NDArray[np.float64]:
+    """Look up the cost of the decision for every row, (n,); NaN without a cost matrix."""
+    import numpy as np
+
+    if p.costs is None:
+        return np.full(len(p.y), np.nan)
+    return np.asarray(p.costs, dtype=float)[p.y, p.labels]
 
 
 def _one_vs_rest(score: OneVsRestScore) -> Score:
@@ -182,10 +195,6 @@ def squared_errors(p: Predictions) -> npt.NDArray[np.float64]:
     return np.asarray(((p.proba - np.eye(p.proba.shape[1])[p.y]) ** 2).sum(axis=1))
 
 
-def _mean_loss(losses: Callable[[Predictions], npt.NDArray[np.float64]]) -> Score:
-    return lambda p: float(losses(p).mean())
-
-
 def _ece(p: Predictions) -> float:
     import numpy as np
 
@@ -240,24 +249,52 @@ def _metric(metric_type: MetricType, name: str, label: str, compute: Score, **op
     return Metric(name=name, compute=compute, metric_type=metric_type, label=label, description=sentence, **options)
 
 
+def _count_metric(name: str, label: str, score: CountScore, **options: Any) -> Metric:
+    """A metric of decisions that is computed from the confusion matrix alone."""
+
+    def compute(p: Predictions) -> float:
+        return score(p.confusion)
+
+    return _metric("decision", name, label, compute, influence=influence.influence_of_counts(score), **options)
+
+
+def _ranking_metric(name: str, label: str, score: OneVsRestScore, rows: influence.OneVsRestInfluence) -> Metric:
+    """A metric of one class against the rest; `rows` are its influence values."""
+    return _metric("ranking", name, label, _one_vs_rest(score), influence=influence.influence_of_ranking(rows))
+
+
+def _loss_metric(name: str, label: str, losses: RowLosses, span: float = 1.0) -> Metric:
+    """The mean of a loss of probabilities over the rows."""
+
+    def compute(p: Predictions) -> float:
+        return float(losses(p).mean())
+
+    rows = influence.influence_of_mean(losses)
+    return _metric("probability", name, label, compute, greater_is_better=False, span=span, influence=rows)
+
+
+COST_OPTIONS = {
+    "greater_is_better": False,
+    "needs_costs": True,
+    "over_rows": True,
+    "influence": influence.influence_of_mean(decision_costs),
+}
 METRICS = (
-    _metric("decision", "accuracy", "Accuracy", _accuracy, over_rows=True),
-    _metric("decision", "balanced_accuracy", "Bal. acc.", _balanced_accuracy),
-    _metric("decision", "precision", "Precision", _class_metric(0, negative=False)),
-    _metric("decision", "recall", "Recall", _class_metric(1, negative=False)),
-    _metric("decision", "f1", "F1", _class_metric(2, negative=False)),
-    _metric("decision", "precision_negative", "Precision (neg.)", _class_metric(0, negative=True), binary_only=True),
-    _metric("decision", "recall_negative", "Recall (neg.)", _class_metric(1, negative=True), binary_only=True),
-    _metric("decision", "f1_negative", "F1 (neg.)", _class_metric(2, negative=True), binary_only=True),
-    _metric("decision", "mcc", "MCC", _mcc),
-    _metric("decision", "g_mean", "G-mean", _g_mean),
-    _metric("ranking", "roc_auc", "ROC AUC", _one_vs_rest(_roc_auc)),
-    _metric("ranking", "average_precision", "AP", _one_vs_rest(_average_precision)),
-    _metric("probability", "log_loss", "Log loss", _mean_loss(log_losses), greater_is_better=False, span=LOG_LOSS_SPAN),
-    _metric("probability", "brier", "Brier", _mean_loss(squared_errors), greater_is_better=False),
+    _count_metric("accuracy", "Accuracy", _accuracy, over_rows=True),
+    _count_metric("balanced_accuracy", "Bal. acc.", _balanced_accuracy),
+    _count_metric("precision", "Precision", _class_metric(0, negative=False)),
+    _count_metric("recall", "Recall", _class_metric(1, negative=False)),
+    _count_metric("f1", "F1", _class_metric(2, negative=False)),
+    _count_metric("precision_negative", "Precision (neg.)", _class_metric(0, negative=True), binary_only=True),
+    _count_metric("recall_negative", "Recall (neg.)", _class_metric(1, negative=True), binary_only=True),
+    _count_metric("f1_negative", "F1 (neg.)", _class_metric(2, negative=True), binary_only=True),
+    _count_metric("mcc", "MCC", _mcc),
+    _count_metric("g_mean", "G-mean", _g_mean),
+    _ranking_metric("roc_auc", "ROC AUC", _roc_auc, influence.roc_auc_influence),
+    _ranking_metric("average_precision", "AP", _average_precision, influence.average_precision_influence),
+    _loss_metric("log_loss", "Log loss", log_losses, span=LOG_LOSS_SPAN),
+    _loss_metric("brier", "Brier", squared_errors),
     _metric("probability", "ece", "ECE", _ece, greater_is_better=False),
     _metric("ranking", "lift_at_10", "Lift@10 %", _lift_at_10, binary_only=True, span=1 / LIFT_SHARE),
-    _metric(
-        "decision", "expected_cost", "Cost", _expected_cost, greater_is_better=False, needs_costs=True, over_rows=True
-    ),
+    _metric("decision", "expected_cost", "Cost", _expected_cost, **COST_OPTIONS),
 )

@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
 
+    from harness.metrics.influence import Influence
+
     Floats = npt.NDArray[np.float64]
 
 Array = TypeVar("Array", bound="npt.NDArray[Any]")
@@ -179,6 +181,9 @@ class Metric:
         Heading in tables; the name by default.
     description : str
         One sentence for the glossary of the report.
+    influence : callable, optional
+        ``influence(predictions, weights)`` returns how much each row moves the metric, see `harness.metrics.influence`. Tests
+        use it for the part of chance that comes from the rows; without it they delete groups of rows.
     """
 
     name: str
@@ -192,6 +197,7 @@ class Metric:
     version: int = 1
     label: str = ""
     description: str = ""
+    influence: Influence | None = None
 
     def __post_init__(self) -> None:
         if self.name in RESERVED_COLUMNS:

@@ -1,0 +1,229 @@
+"""Influence values: how much each row moves a metric, to first order.
+
+A metric is a function of the distribution of the rows. The influence value of a row is the derivative of the metric with respect
+to the share of that row, so that the values of n rows have the mean 0 and the variance of the metric is their mean square over
+n. They are what deleting the row changes, times n, to first order (the infinitesimal jackknife: Efron, The Jackknife, the
+Bootstrap and Other Resampling Plans, 1982). For the area under the ROC curve they are the placement values of DeLong, DeLong &
+Clarke-Pearson, Comparing the Areas under Two or More Correlated Receiver Operating Characteristic Curves, Biometrics 44 (1988).
+Decisions are taken at a fixed threshold.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, TypeAlias
+
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
+
+    from harness.metrics.metric import Predictions
+
+    Floats: TypeAlias = npt.NDArray[np.float64]
+    Bools: TypeAlias = npt.NDArray[np.bool_]
+    #: Influence values (n,) of the rows of predictions with weights (n,), or without them, all 1.
+    Influence: TypeAlias = Callable[[Predictions, Floats | None], Floats]
+    OneVsRestInfluence: TypeAlias = Callable[[Bools, Floats, Floats], Floats]
+
+STEP = 0.01  #: rows by which counts are changed for a central difference
+
+
+def influence_of_mean(losses: Callable[[Predictions], Floats]) -> Influence:
+    """Make the influence function of a mean over the rows.
+
+    Parameters
+    ----------
+    losses : callable
+        Gives the terms of the mean, (n,).
+
+    Returns
+    -------
+    callable
+        ``influence(predictions, weights)`` returns an array of shape (n,).
+    """
+
+    def influence(predictions: Predictions, weights: Floats | None) -> Floats:
+        terms, row_weights = losses(predictions), _row_weights(predictions, weights)
+        mean = float(row_weights @ terms) / len(terms)
+        return row_weights * (terms - mean)
+
+    return influence
+
+
+def influence_of_counts(metric: Callable[[Floats], float]) -> Influence:
+    """Make the influence function of a metric that is computed from the confusion matrix alone.
+
+    Parameters
+    ----------
+    metric : callable
+        Computes the metric from counts of shape (k, k), truth × prediction, which need not be integers. It must not depend on
+        the number of rows if all counts are multiplied by the same number.
+
+    Returns
+    -------
+    callable
+        ``influence(predictions, weights)`` returns an array of shape (n,).
+    """
+
+    def influence(predictions: Predictions, weights: Floats | None) -> Floats:
+        import numpy as np
+
+        row_weights, k = _row_weights(predictions, weights), predictions.proba.shape[1]
+        outcomes = predictions.y * k + predictions.labels
+        counts = np.bincount(outcomes, weights=row_weights, minlength=k * k).astype(float)
+        derivatives = np.zeros(k * k)
+        for outcome in np.flatnonzero(counts):
+            step = np.zeros(k * k)
+            step[outcome] = STEP * min(1.0, counts[outcome])
+            above, below = (metric((counts + change).reshape(k, k)) for change in (step, -step))
+            derivatives[outcome] = (above - below) / (2 * step[outcome])
+        return np.asarray(len(outcomes) * row_weights * derivatives[outcomes])
+
+    return influence
+
+
+def influence_of_ranking(one_vs_rest: OneVsRestInfluence) -> Influence:
+    """Make the influence function of a ranking metric: of the positive class, or of the mean over several classes.
+
+    Parameters
+    ----------
+    one_vs_rest : callable
+        Computes the influence values of one class from whether each row is of the class, its score and its weight.
+
+    Returns
+    -------
+    callable
+        ``influence(predictions, weights)`` returns an array of shape (n,).
+    """
+
+    def influence(predictions: Predictions, weights: Floats | None) -> Floats:
+        import numpy as np
+
+        row_weights, classes = _row_weights(predictions, weights), predictions.proba.shape[1]
+        labels = [1] if predictions.binary else list(range(classes))
+        total = np.zeros(len(predictions.y))
+        for label in labels:
+            scores = predictions.proba[:, label].astype(float)
+            total += one_vs_rest(predictions.y == label, scores, row_weights)
+        return total / len(labels)
+
+    return influence
+
+
+def roc_auc_influence(positive: Bools, scores: Floats, weights: Floats) -> Floats:
+    """Compute the influence of every row on the area under the ROC curve.
+
+    Parameters
+    ----------
+    positive : ndarray of bool of shape (n,)
+        Whether a row is of the class.
+    scores : ndarray of shape (n,)
+        Larger for rows that are more likely of the class.
+    weights : ndarray of shape (n,)
+        Weights of the rows, with the mean 1.
+
+    Returns
+    -------
+    ndarray of shape (n,)
+        NaN where one of the two classes has no rows.
+    """
+    import numpy as np
+
+    placements = np.empty(len(scores))
+    for side in (positive, ~positive):
+        order = np.argsort(scores[~side], kind="stable")
+        ordered, cumulative = scores[~side][order], np.append(0.0, np.cumsum(weights[~side][order]))
+        below = cumulative[np.searchsorted(ordered, scores[side], "left")]
+        not_above = cumulative[np.searchsorted(ordered, scores[side], "right")]
+        with np.errstate(invalid="ignore"):
+            placements[side] = (below + not_above) / 2 / cumulative[-1]
+    placements[~positive] = 1 - placements[~positive]
+    influence = np.empty(len(scores))
+    for side in (positive, ~positive):
+        share = weights[side].sum() / len(scores)
+        auc = float(weights[side] @ placements[side]) / (share * len(scores)) if share else np.nan
+        influence[side] = weights[side] * (placements[side] - auc) / share
+    return influence
+
+
+def average_precision_influence(positive: Bools, scores: Floats, weights: Floats) -> Floats:
+    """Compute the influence of every row on average precision.
+
+    Average precision is the mean, over the positive rows, of the precision among the rows that are scored at least as high. A
+    positive row adds its own term and raises the precision at all thresholds at or below its score; a negative row lowers it
+    there.
+
+    Parameters
+    ----------
+    positive, scores, weights
+        As for `roc_auc_influence`.
+
+    Returns
+    -------
+    ndarray of shape (n,)
+        NaN where the class has no rows.
+    """
+    import numpy as np
+
+    distinct, level = np.unique(-scores, return_inverse=True)  # from the highest score down
+    hits_at_level = np.bincount(level, weights=weights * positive, minlength=len(distinct))
+    rows_at_level = np.bincount(level, weights=weights, minlength=len(distinct))
+    hits, rows = np.cumsum(hits_at_level), np.cumsum(rows_at_level)
+    if hits[-1] <= 0:
+        return np.full(len(scores), np.nan)
+    rows = np.maximum(rows, np.finfo(float).tiny)  # rows of weight 0 at the top
+    precision = hits / rows
+    average = float(hits_at_level @ precision) / hits[-1]
+    # What a further positive, or negative, row at a level adds to the precision at this and all lower levels.
+    gain = np.cumsum((hits_at_level * (rows - hits) / rows**2)[::-1])[::-1]
+    loss = np.cumsum((hits_at_level * hits / rows**2)[::-1])[::-1]
+    of_positive = (precision - average + gain)[level]
+    return np.asarray(len(scores) * weights * np.where(positive, of_positive, -loss[level]) / hits[-1])
+
+
+def group_jackknife_influence(
+    metric: Callable[[Predictions], float], predictions: Predictions, groups: npt.NDArray[np.int64]
+) -> Floats:
+    """Approximate the influence on any metric by deleting the rows group by group.
+
+    Parameters
+    ----------
+    metric : callable
+        Computes the metric.
+    predictions : Predictions
+        The predictions.
+    groups : ndarray of int of shape (n,)
+        The group of every row, 0 to g − 1.
+
+    Returns
+    -------
+    ndarray of shape (n,)
+        The same for all rows of a group; NaN where the metric is not defined without some group.
+
+    References
+    ----------
+    Shao & Wu (1989), A General Theory for Jackknife Variance Estimation, Annals of Statistics 17.
+    """
+    import numpy as np
+
+    from harness.metrics.metric import Predictions as PredictionValues
+
+    total, influence = metric(predictions), np.empty(len(groups))
+    for group in range(int(groups.max()) + 1):
+        members = groups == group
+        remaining_rows = ~members
+        reduced = PredictionValues(
+            predictions.y[remaining_rows], predictions.proba[remaining_rows], predictions.threshold, predictions.costs
+        )
+        change = total - metric(reduced)
+        influence[members] = change * remaining_rows.sum() / max(int(members.sum()), 1)
+    return influence
+
+
+def _row_weights(predictions: Predictions, weights: Floats | None) -> Floats:
+    """Weights with the mean 1."""
+    import numpy as np
+
+    if weights is None:
+        return np.ones(len(predictions.y))
+    return np.asarray(weights, dtype=float) * (len(weights) / float(np.sum(weights)))
