@@ -198,7 +198,7 @@ def test_a_strategy_that_claims_to_choose_but_makes_rows_is_found_out(registry):
         resample_points(liar, {}, np.zeros((40, 2, 2)), (np.arange(40) < 9).astype(np.int64), 1, (FoldCache(), "X"))
 
 
-QUICK = "--family logistic_regression --strategy none --strategy smote --trials 2 --folds 2 --inner-folds 2 --jobs 1"
+QUICK = "--family logistic_regression --strategy none --strategy smote --trials 2 --folds 2 --inner-folds 2 --jobs 1 --no-report"
 
 
 def test_own_messages_are_run_with_text(evenhand, tmp_path):
@@ -220,7 +220,8 @@ def test_own_pictures_are_run_as_a_folder(evenhand, tmp_path, registry):
         folder.mkdir(parents=True, exist_ok=True)
         Image.fromarray(picture[:, :, 0]).save(folder / f"{row:03}.png")
     (tmp_path / "photos" / "bar low" / "broken.png").write_bytes(b"no picture")
-    code, _, err = evenhand("run", "photos", "--family", "majority", "--folds", "2", "--jobs", "1", "--out", "out")
+    words = "--family majority --folds 2 --jobs 1 --no-report --out out".split()  # noqa: SIM905 -- as typed
+    code, _, err = evenhand("run", "photos", *words)
     assert code == 0, err
     about = Store(tmp_path / "out").read_run()["tasks"]["photos"]
     assert (about["modality"], about["positive"], about["rows"]) == ("image", "bar low", 240)
@@ -250,7 +251,20 @@ def test_without_tensorflow_what_needs_it_is_skipped_with_what_to_install(evenha
         folder.mkdir(parents=True, exist_ok=True)
         Image.fromarray(picture[:, :, 0]).save(folder / f"{row:03}.png")
     families = [word for name in ("logistic_regression", "pretrained_network") for word in ("--family", name)]
-    words = ["run", "photos", *families, "--strategy", "none", "--folds", "2", "--jobs", "1", "--out", "out"]
+    words = [
+        "run",
+        "photos",
+        *families,
+        "--strategy",
+        "none",
+        "--folds",
+        "2",
+        "--jobs",
+        "1",
+        "--no-report",
+        "--out",
+        "out",
+    ]
     code, _, err = evenhand(*words)
     assert code == 2
     assert "only the baseline could be run: skipped: needs tensorflow: pip install 'evenhand[cpu]'" in err

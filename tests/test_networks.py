@@ -111,8 +111,17 @@ def test_an_epoch_equals_an_epoch_of_plain_keras_fit(batch_norm, classes, gamma)
         np.testing.assert_allclose(ours, theirs, atol=1e-4)
 
 
-@pytest.mark.parametrize(("schedule", "activation"), list(zip(RATE_SCHEDULES, ["selu", "gelu", "relu"], strict=True)))
-@pytest.mark.parametrize(("batch_norm", "levels"), [(False, ()), (True, ()), (True, (3, 5))])
+@pytest.mark.parametrize(
+    ("schedule", "activation", "batch_norm", "levels"),
+    [
+        ("constant", "selu", True, ()),
+        ("cosine", "gelu", False, ()),
+        ("one_cycle", "relu", True, ()),
+        ("constant", "selu", True, (3, 5)),
+        ("cosine", "gelu", True, (3, 5)),
+        ("one_cycle", "relu", True, (3, 5)),
+    ],
+)
 def test_so_does_one_with_skip_connections_other_activations_embeddings_and_a_schedule(
     schedule, activation, batch_norm, levels
 ):
@@ -181,14 +190,13 @@ def test_dropout_is_a_mask_that_keras_would_apply_alike():
     np.testing.assert_allclose(gradient.flat, expected, atol=1e-6)
 
 
-@pytest.mark.parametrize("classes", [2, 3])
 @pytest.mark.parametrize(
-    "params",
+    ("classes", "params"),
     [
-        {"skip": False, "batch_norm": False},
-        {"skip": False, "activation": "gelu"},
-        {"embedding": 4},
-        {"embedding": 4, "activation": "selu", "course": "cosine"},
+        (2, {"skip": False, "batch_norm": False}),
+        (3, {"skip": False, "activation": "gelu"}),
+        (3, {"embedding": 4}),
+        (2, {"embedding": 4, "activation": "selu", "course": "cosine"}),
     ],
 )
 def test_the_keras_model_predicts_what_the_classifier_predicts(classes, params, tmp_path):
