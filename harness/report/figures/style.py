@@ -24,6 +24,7 @@ BLUE, ORANGE = "#0072B2", "#D55E00"
 COLOURS = (BLUE, ORANGE, "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 MARKERS = "os^Dv<>"
 LABEL_SIZE = 8  #: points
+DPI = 130  #: of PNG files
 CENTRED: dict[str, Any] = {"ha": "center", "va": "center"}
 MAX_NAME_LENGTH = 50  #: characters
 STYLE: dict[Any, Any] = {
@@ -150,12 +151,18 @@ def encode_figure(figure: Figure) -> dict[str, bytes]:
     dict of str to bytes
         The files by ending; the same figure gives the same bytes.
     """
+    # The layout is made once, at the resolution of the PNG file. `savefig` would draw all for it a second time, unseen: on a
+    # page of ten figures, that was a sixth of the time.
+    figure.set_dpi(DPI)
+    layout_engine = figure.get_layout_engine()
+    if layout_engine is not None:
+        layout_engine.execute(figure)
+    figure.set_layout_engine("none")
     files = {}
     for ending, metadata in (("png", {"Software": None}), ("svg", {"Date": None, "Creator": None})):
         file = io.BytesIO()
-        figure.savefig(file, format=ending, dpi=130, metadata=metadata)
+        figure.savefig(file, format=ending, dpi=DPI, metadata=metadata)
         files[ending] = file.getvalue()
-        figure.set_layout_engine("none")  # the layout takes a third of the time and is the same for both files
     return files
 
 
