@@ -200,24 +200,25 @@ def test_a_run_folder_that_cannot_be_read_is_refused_and_left_alone(evenhand, tm
     assert (tmp_path / "out" / "run.json").read_text() == "{ half a file"
 
 
-def test_a_disk_that_fills_up_while_a_record_is_written_loses_nothing(tmp_path):
+def test_a_disk_that_fills_up_while_a_record_is_written_loses_nothing(evenhand, tmp_path):
     own(4000).to_csv(tmp_path / "own.csv", index=False)
-    call = [sys.executable, "-m", "harness", "run", "own.csv", "--target", "y", *SMOKE]
-    assert subprocess.run(call, cwd=tmp_path, capture_output=True, timeout=120).returncode == 0
+    call = ["run", "own.csv", "--target", "y", *SMOKE, "--no-report"]
+    assert evenhand(*call)[0] == 0
     before = Store(tmp_path / "out").records()
 
     def nearly_full():
         resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, 20_000))
 
     more = [*call, "--family", "random_forest"]
-    full = subprocess.run(more, cwd=tmp_path, capture_output=True, text=True, timeout=120, preexec_fn=nearly_full)
+    words = [sys.executable, "-m", "harness", *more]
+    full = subprocess.run(words, cwd=tmp_path, capture_output=True, text=True, timeout=120, preexec_fn=nearly_full)
     assert full.returncode == 2
     assert "Traceback" not in full.stderr
     assert "what was stored before is kept" in full.stderr.strip().splitlines()[-1]
     between = Store(tmp_path / "out").records()
     assert all(record in between for record in before)
     assert len(between) < len(before) + 2, "the disk must fill up before all is stored, or nothing was tried"
-    assert subprocess.run(more, cwd=tmp_path, capture_output=True, timeout=120).returncode == 0
+    assert evenhand(*more)[0] == 0
     assert len(Store(tmp_path / "out").records()) == len(before) + 2
 
 
@@ -237,11 +238,14 @@ def test_one_s_own_file_needs_no_declaration(evenhand, tmp_path):
     code, again, _ = evenhand("report", "out")
     assert code == 0
     assert again == out
-
-
-def test_what_is_quiet_says_only_its_tables(evenhand, tmp_path):
-    own().to_csv(tmp_path / "own.csv", index=False)
+    (tmp_path / "out" / "leaderboard.md").unlink()
     assert evenhand("run", "own.csv", "--target", "y", *SMOKE, "--quiet") == (0, "", "")
+    assert (tmp_path / "out" / "leaderboard.md").exists()
+
+
+def test_a_quiet_run_shows_no_progress(evenhand, tmp_path):
+    own().to_csv(tmp_path / "own.csv", index=False)
+    assert evenhand("run", "own.csv", "--target", "y", *SMOKE, "--quiet", "--no-report") == (0, "", "")
 
 
 @pytest.mark.parametrize("what", ["tasks", "families", "strategies", "metrics", "suites"])
@@ -262,13 +266,12 @@ def test_help_shows_an_example(evenhand, command):
     assert command == "doctor" or f"evenhand {command} " in out
 
 
-def test_the_dashboard_serves_every_study(tmp_path):
+def test_the_dashboard_serves_every_study(evenhand, tmp_path):
     import json
     import urllib.request
 
     own().to_csv(tmp_path / "own.csv", index=False)
-    call = [sys.executable, "-m", "harness", "run", "own.csv", "--target", "y", *SMOKE]
-    assert subprocess.run(call, cwd=tmp_path, capture_output=True, timeout=120).returncode == 0
+    assert evenhand("run", "own.csv", "--target", "y", *SMOKE, "--no-report")[0] == 0
     served = subprocess.Popen(
         [sys.executable, "-m", "harness", "dashboard", "out", "--port", "0"],
         cwd=tmp_path, stdout=subprocess.PIPE, text=True, env=os.environ | {"PYTHONUNBUFFERED": "1"},
@@ -287,8 +290,9 @@ def test_the_dashboard_serves_every_study(tmp_path):
 
 def test_a_budget_alone_bounds_the_search_by_time(evenhand, tmp_path):
     own().to_csv(tmp_path / "own.csv", index=False)
-    words = "--family logistic_regression --strategy none --folds 2 --inner-folds 2 --jobs 1 --out out --quiet".split()  # noqa: SIM905 -- as typed
+    words = [*SMOKE[: SMOKE.index("--trials")], *SMOKE[SMOKE.index("--folds") :], "--no-report"]
     assert evenhand("run", "own.csv", "--target", "y", *words, "--cell-budget", "2s")[0] == 0
+    assert evenhand("report", "out", "--leaderboard-only")[0] == 0
     store = Store(tmp_path / "out")
     assert store.read_run()["protocol"]["trials"] is None
     made = [record.trials for record in store.records() if record.family == "logistic_regression"]
