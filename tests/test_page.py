@@ -16,7 +16,7 @@ from typing import NamedTuple
 
 import pandas as pd
 import pytest
-from fixtures_run import everything, finding, tumours, write_run
+from fixtures_run import finding, tumours, write_run
 from test_report import METRIC
 
 from harness.evaluation.ranking import rank
@@ -135,13 +135,13 @@ def names(board: Node) -> list[str]:
 
 
 @pytest.fixture(scope="module")
-def store(tmp_path_factory) -> Store:
-    return everything(tmp_path_factory.mktemp("runs") / "small")
+def store(reported_run) -> Store:
+    return reported_run
 
 
 @pytest.fixture(scope="module")
 def page(store) -> str:
-    return page_of(store)
+    return (store.folder / "report.html").read_text(encoding="utf-8")
 
 
 @pytest.fixture(scope="module")

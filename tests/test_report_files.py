@@ -10,7 +10,7 @@ from functools import partial
 import numpy as np
 import pytest
 from fixtures_curves import LOST, with_curves
-from fixtures_run import FAMILIES, STRATEGIES, everything, three_digits, tumours
+from fixtures_run import FAMILIES, STRATEGIES, three_digits, tumours
 from test_report import METRIC
 
 from harness.errors import StoreError
@@ -48,12 +48,10 @@ def not_plain(value) -> list:
     return [value]
 
 
-@pytest.fixture(scope="module")
-def whole(tmp_path_factory) -> Store:
+@pytest.fixture
+def whole(reported_run) -> Store:
     """Its report is written, so that copies of it have little to draw."""
-    store = everything(tmp_path_factory.mktemp("runs") / "whole")
-    write_report(store, METRIC)
-    return store
+    return reported_run
 
 
 @pytest.fixture(scope="module")
