@@ -9,7 +9,7 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 import pytest
-from fixtures_run import PROTOCOL, everything, tumours, write_run
+from fixtures_run import PROTOCOL, tumours, write_run
 from markdown_it import MarkdownIt
 from sklearn.metrics import f1_score, roc_auc_score
 
@@ -43,8 +43,8 @@ NONE_TUNED = Entry("logistic_regression", "none", "tuned")
 
 
 @pytest.fixture(scope="module")
-def store(tmp_path_factory) -> Store:
-    return everything(tmp_path_factory.mktemp("runs") / "small")
+def store(full_run) -> Store:
+    return full_run
 
 
 @pytest.fixture(scope="module")
@@ -62,16 +62,10 @@ def board(store) -> pd.DataFrame:
     return pd.read_csv(write_leaderboard(store, METRIC).csv, keep_default_na=False, na_values=[""])
 
 
-@pytest.fixture(scope="module")
-def one_task(tmp_path_factory) -> Store:
-    return write_run(tmp_path_factory.mktemp("runs") / "one_task", [tumours()])
-
-
 @pytest.fixture
-def copy(one_task, tmp_path) -> Store:
+def copy(tumours_run, tmp_path) -> Store:
     """A run of one task in a folder of its own, to be spoilt."""
-    shutil.copytree(one_task.folder, tmp_path / "copy")
-    return Store(tmp_path / "copy")
+    return Store(shutil.copytree(tumours_run.folder, tmp_path / "copy"))
 
 
 def cells(store: Store, task: str, family: str, strategy: str) -> list:
@@ -550,7 +544,7 @@ def test_summary_is_short(store):
 
 def test_rendering_again_gives_the_same_bytes_with_and_without_derived_figures(copy):
     def render() -> tuple[bytes, bytes]:
-        files = write_report(copy, METRIC)
+        files = write_leaderboard(copy, METRIC)
         return files.markdown.read_bytes(), files.csv.read_bytes()
 
     first = render()
@@ -647,10 +641,10 @@ def test_with_derived_figures_no_predictions_are_read(copy):
 
 
 def test_predictions_that_went_away_are_said_with_derived_figures_as_without(copy):
-    write_report(copy, METRIC)
+    write_leaderboard(copy, METRIC)
     record = cells(copy, "tumours", "logistic_regression", "none")[0]
     (copy.cell_folder(record.id) / "predictions.npz").unlink()
-    files = write_report(copy, METRIC)
+    files = write_leaderboard(copy, METRIC)
     assert line(pd.read_csv(files.csv), "tumours", NONE_TUNED.name).status == "ok 3, failed 1"
     said = files.markdown.read_text(encoding="utf-8")
     assert "predictions.npz: No such file" in said

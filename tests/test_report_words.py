@@ -26,7 +26,7 @@ from harness.report.sections.ranking import (
     unchanged_defaults,
     verdict,
 )
-from harness.report.write import write_leaderboard, write_report
+from harness.report.write import write_leaderboard
 from harness.store.store import Store
 
 METRIC = {metric.name: metric for metric in METRICS}
@@ -37,16 +37,10 @@ FEW = finding("few_positives", "class 'Yes' has 12 of 400 rows: scores vary much
 CONFLICT = finding("conflicting_labels", "rows with equal features and different labels: 31 (7.4%)")
 
 
-@pytest.fixture(scope="module")
-def whole(tmp_path_factory) -> Store:
-    return write_run(tmp_path_factory.mktemp("runs") / "whole", [tumours()])
-
-
 @pytest.fixture
-def store(whole, tmp_path) -> Store:
+def store(tumours_run, tmp_path) -> Store:
     """A run of one task in a folder of its own, whose description may be changed."""
-    shutil.copytree(whole.folder, tmp_path / "copy")
-    return Store(tmp_path / "copy")
+    return Store(shutil.copytree(tumours_run.folder, tmp_path / "copy"))
 
 
 @pytest.fixture(scope="module")
@@ -86,7 +80,7 @@ def section(text: str, name: str) -> str:
 
 
 def test_warnings_about_the_data_stand_beside_every_verdict(store):
-    files = write_report(changed(store, findings=[FEW, LEAK]), METRIC)
+    files = write_leaderboard(changed(store, findings=[FEW, LEAK]), METRIC)
     text = files.markdown.read_text(encoding="utf-8")
     said = (
         "Beware: column 'area' alone tells the classes apart (ROC AUC 0.998): is it known beforehand? "
@@ -253,7 +247,7 @@ def test_a_run_in_which_everything_failed_does_not_say_that_nothing_was_tried(tm
     lost = {
         ("tumours", *pair, fold): ("memory", "more than 2 GB") for pair in families for fold in range(PROTOCOL.folds)
     }
-    files = write_report(write_run(tmp_path / "run", [tumours()], lost), METRIC)
+    files = write_leaderboard(write_run(tmp_path / "run", [tumours()], lost), METRIC)
     assert files.summary.startswith("tumours: no cell is ok, so there is nothing to rank.")
     assert "and 1 more" in files.summary
     assert "Nothing was evaluated." in section(files.markdown.read_text(), "The results summary")
