@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import pytest
 from fixtures_curves import LOST, with_curves
-from fixtures_run import three_digits, tumours, write_run
+from fixtures_run import three_digits, tumours
 from test_report import METRIC, tables
 
 from harness.evaluation.ranking import rank
@@ -178,8 +178,9 @@ def test_curves_without_watched_rows_have_no_validation_figures():
     assert np.isnan(fit.metric_at_epoch("validation_loss"))
 
 
-def test_a_run_without_curves_says_nothing_of_training(tmp_path):
-    text = write_leaderboard(write_run(tmp_path / "run", [tumours()]), METRIC).markdown.read_text(encoding="utf-8")
+def test_a_run_without_curves_says_nothing_of_training(tumours_run, tmp_path):
+    run = Store(shutil.copytree(tumours_run.folder, tmp_path / "run"))
+    text = write_leaderboard(run, METRIC).markdown.read_text(encoding="utf-8")
     assert "### Training of networks" not in text
     assert "### Complexity against quality" in text
 

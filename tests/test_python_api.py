@@ -25,7 +25,10 @@ from sklearn.preprocessing import OneHotEncoder, StandardScaler
 from sklearn.svm import SVC
 
 import evenhand
+from harness.registry.registry import load_registry
 from harness.registry.user_declarations import estimator_fingerprint
+from harness.report.write import write_leaderboard
+from harness.store.store import Store
 
 #: Columns of `leaderboard.csv` that are measured anew in every run.
 MEASURED = (
@@ -36,7 +39,7 @@ MEASURED = (
     "model_bytes",
     "model_bytes_sd",
 )
-SMALL = {"trials": 2, "folds": 2, "inner_folds": 2, "seed": 3, "progress": False, "report": False}
+SMALL = {"trials": 2, "folds": 2, "inner_folds": 2, "seed": 3, "progress": False, "report": False, "jobs": 1}
 
 
 class CodedClassifier(LogisticRegression):
@@ -95,8 +98,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> evenhand.Run:
         families=FAMILIES,
         strategies=["none", "class_weight"],
         out=out,
-        jobs=2,
-        **(SMALL | {"report": True}),
+        **(SMALL | {"jobs": 2}),
     )
 
 
@@ -125,7 +127,9 @@ def test_leaderboard_has_a_row_per_entry_by_rank(run):
     }
     ranks = board["rank"].dropna().tolist()
     assert ranks == sorted(ranks)
-    stored = pd.read_csv(run.folder / "leaderboard.csv").set_index(["entry", "threshold_kind"])
+    stored = pd.read_csv(write_leaderboard(Store(run.folder), run.registry.metrics).csv).set_index(
+        ["entry", "threshold_kind"]
+    )
     for line in board.itertuples():
         assert stored.loc[(line.entry, "tuned"), "average_precision"] == pytest.approx(line.average_precision, rel=1e-5)
 
@@ -193,18 +197,18 @@ def test_the_same_call_executes_nothing_again_and_changed_code_does(run):
 def test_python_and_command_line_give_the_same_bytes(tmp_path):
     evenhand.benchmark(
         small_frame(), target="target", families=["logistic_regression"], strategies=["none", "smote"],
-        out=tmp_path / "python", **(SMALL | {"report": True}),
+        out=tmp_path / "python", **SMALL,
     )  # fmt: skip
     (stored,) = (tmp_path / "python" / "data").iterdir()
     data = shutil.copy(stored, tmp_path / "data.parquet")  # the name of the file is that of the task
     command = [*(sys.executable, "-m", "harness", "run", data, "--target", "target", "--family", "logistic_regression")]
     command += [*("--strategy", "none", "--strategy", "smote", "--trials", "2", "--folds", "2", "--inner-folds", "2")]
-    command += [*("--seed", "3", "--quiet", "--out", tmp_path / "command")]
+    command += [*("--seed", "3", "--jobs", "1", "--quiet", "--no-report", "--out", tmp_path / "command")]
     subprocess.run(command, check=True, cwd=tmp_path)
     assert_same_predictions(tmp_path / "python", tmp_path / "command")
     boards = []
     for name in ("python", "command"):
-        with (tmp_path / name / "leaderboard.csv").open(newline="") as file:
+        with write_leaderboard(Store(tmp_path / name), load_registry().metrics).csv.open(newline="") as file:
             lines = list(csv.DictReader(file))
         boards.append([{column: cell for column, cell in line.items() if column not in MEASURED} for line in lines])
     assert boards[0] == boards[1]
@@ -214,7 +218,7 @@ def test_a_run_in_another_thread_beside_one_in_this_thread(tmp_path):
     def benchmark(name):
         evenhand.benchmark(
             small_frame(), target="target", families=["logistic_regression"], strategies=["none"], out=tmp_path / name,
-            jobs=1, **SMALL,
+            **SMALL,
         )  # fmt: skip
 
     thread = threading.Thread(target=benchmark, args=["thread"])
@@ -231,7 +235,7 @@ from test_python_api import FAMILIES, SMALL, small_frame
 
 if __name__ == "__main__":
     evenhand.benchmark(small_frame(), target="target", families=FAMILIES, strategies=["none", "class_weight"], out=sys.argv[1],
-                       jobs=1, **SMALL)
+                       **SMALL)
 """
 
 
@@ -414,7 +418,7 @@ class Mine(LogisticRegression):
 
 def benchmark():
     run = evenhand.benchmark(small_frame(), target="target", families={"mine": Mine()}, strategies=["none"], out="run",
-                             jobs=1, **(SMALL | {"progress": True}))
+                             **(SMALL | {"progress": True}))
     return {path.parent.name: path.stat().st_mtime_ns for path in run.folder.glob("cells/*/record.json")}, run
 first, run = benchmark()
 run

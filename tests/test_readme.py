@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from harness.registry.registry import load_registry
-from harness.report.write import write_report
+from harness.report.write import write_leaderboard
 from harness.store.store import Store
 
 ROOT = Path(__file__).parent.parent
@@ -90,7 +90,7 @@ def test_every_target_of_make_exists():
 def test_the_sample_renders_again_byte_for_byte(tmp_path):
     copy = tmp_path / "sample"
     shutil.copytree(SAMPLE, copy, ignore=shutil.ignore_patterns("derived", "leaderboard.*"))
-    write_report(Store(copy), load_registry().metrics)
+    write_leaderboard(Store(copy), load_registry().metrics)
     for name in ("leaderboard.md", "leaderboard.csv"):
         assert (copy / name).read_bytes() == (SAMPLE / name).read_bytes()
 
