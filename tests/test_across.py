@@ -10,7 +10,6 @@ import pandas as pd
 import pytest
 from baycomp import SignedRankTest
 from fixtures_across import METRIC, drawn, rankings_of, scores_of
-from fixtures_run import everything
 from scikit_posthocs import posthoc_conover_friedman
 from scipy import stats
 
@@ -465,11 +464,10 @@ def test_groups_of_tasks():
     assert re.search(r"more than 10,000 rows \| +1 \|", said)
 
 
-def test_a_real_small_run_with_everything_in_it(tmp_path):
-    store = everything(tmp_path / "run")
-    scores = collect_scores(store, METRIC)
+def test_a_real_small_run_with_everything_in_it(full_run):
+    scores = collect_scores(full_run, METRIC)
     rankings = rankings_of(scores)
-    found = sections(Evidence(store, scores, tuple(rankings)))
+    found = sections(Evidence(full_run, scores, tuple(rankings)))
     said = text_of(found)
     assert "timeout" in said
     assert "bayes/searched" in said

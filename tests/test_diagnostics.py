@@ -8,7 +8,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from fixtures_run import SmallTask, everything, three_digits, tumours, write_run
+from fixtures_run import SmallTask, three_digits, tumours, write_run
 from scipy.stats import binomtest
 from sklearn.calibration import calibration_curve
 from sklearn.metrics import (
@@ -50,8 +50,8 @@ def evidence(store):
 
 
 @pytest.fixture(scope="module")
-def everywhere(tmp_path_factory):
-    return evidence(everything(tmp_path_factory.mktemp("runs") / "small"))
+def everywhere(full_run):
+    return evidence(full_run)
 
 
 @pytest.fixture(scope="module")

@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from fixtures_across import rankings_of, scores_of
-from fixtures_run import everything, tumours, write_run
+from fixtures_run import tumours, write_run
 from scipy import stats
 from sklearn.metrics import average_precision_score, brier_score_loss, f1_score, log_loss, roc_auc_score
 
@@ -44,8 +44,8 @@ METRIC = {metric.name: metric for metric in METRICS}
 
 
 @pytest.fixture(scope="module")
-def evidence(tmp_path_factory) -> Evidence:
-    return evidence_of(everything(tmp_path_factory.mktemp("runs") / "small"))
+def evidence(full_run) -> Evidence:
+    return evidence_of(full_run)
 
 
 def evidence_of(store: Store, metrics: dict[str, Metric] = METRIC) -> Evidence:

@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from fixtures_across import rankings_of, scores_of
-from fixtures_run import everything, tumours, write_run
+from fixtures_run import tumours, write_run
 from PIL import Image
 from scipy import stats
 
@@ -36,8 +36,8 @@ METRIC = {metric.name: metric for metric in METRICS}
 
 
 @pytest.fixture(scope="module")
-def evidence(tmp_path_factory) -> Evidence:
-    return evidence_of(everything(tmp_path_factory.mktemp("runs") / "small"))
+def evidence(full_run) -> Evidence:
+    return evidence_of(full_run)
 
 
 def evidence_of(store) -> Evidence:
@@ -168,8 +168,8 @@ def test_counts_over_tasks_add_up(evidence):
         assert math.isnan(one.p)  # tasks of two objectives: their differences cannot be ranked together
 
 
-def test_one_task_has_no_section_over_tasks(tmp_path):
-    found = sections(evidence_of(write_run(tmp_path / "run", [tumours()])))
+def test_one_task_has_no_section_over_tasks(tumours_run):
+    found = sections(evidence_of(tumours_run))
     assert [section.task for section in found] == ["tumours"]
 
 
