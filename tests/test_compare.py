@@ -8,7 +8,7 @@ import shutil
 
 import numpy as np
 import pytest
-from fixtures_run import everything, three_digits, tumours, write_run
+from fixtures_run import three_digits, tumours, write_run
 from sklearn.metrics import brier_score_loss, f1_score, precision_recall_curve
 
 from harness.errors import EvenhandError
@@ -288,8 +288,8 @@ def test_one_entry_in_two_runs(run, other):
     assert "p after Holm" in said
 
 
-def test_missing_cells_one_split_forward_time_and_made_entries_are_sentences(tmp_path):
-    run = everything(tmp_path / "all")
+def test_missing_cells_one_split_forward_time_and_made_entries_are_sentences(full_run):
+    run = full_run
     folder = str(run.folder)
     one = compare([folder, "one_split/bayes/none", "one_split/logistic_regression/none"], BY_NAME)
     assert "With fewer than three splits there is nothing to measure chance by: no test." in one
