@@ -22,7 +22,7 @@ MARKER = "executed.txt"
 CELL = "customers/logistic_regression/none/r0f0"
 RUN = (
     "run", "customers.csv", "--target", "churned", "--family", "logistic_regression", "--strategy", "none", "--trials", "1",
-    "--folds", "2", "--inner-folds", "2", "--jobs", "2", "--out", ".",
+    "--folds", "2", "--inner-folds", "2", "--jobs", "1", "--out", ".",
 )  # fmt: skip
 PLUGIN = (
     "from harness import Metric\nHALF = Metric(name='half', compute=lambda predictions: 0.5, metric_type='ranking')\n"
@@ -150,5 +150,5 @@ def test_the_process_that_draws_reads_nothing_from_the_folder_of_the_run(run_fol
     shutil.rmtree(run_folder / "figures")
     # A file of settings for figures is no code, but would change them.
     (run_folder / "matplotlibrc").write_text("lines.linewidth: 9\naxes.facecolor: red\n")
-    main_in(run_folder, "from harness.report import content; content.MIN_PARALLEL_FIGURES = 1", "report", ".")
+    main_in(run_folder, "from harness.report.figures import writer; writer.MIN_PARALLEL_FIGURES = 1", "report", ".")
     assert {path: path.read_bytes() for path in (run_folder / "figures").glob("*.*")} == figures
