@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: benchmark benchmark-full test lint types speed sample clean help
+.PHONY: benchmark benchmark-full test fuzz lint types speed sample clean help
 
 help:  ## what there is
 	@grep -E '^[a-z-]+:.*##' Makefile | sed 's/:.*## /\t/' | expand -t 18
@@ -17,6 +17,9 @@ benchmark-full: $(READY)  ## every task and family, hours: results/full/leaderbo
 
 test: lint types  ## lint, types and all tests
 	$(BIN)/python -m pytest -n 2 --dist loadfile
+
+fuzz: $(READY)  ## 2,000 malformed files and folders: each is read, or refused in one line
+	$(BIN)/python tests/fuzz.py
 
 lint: $(READY)
 	$(BIN)/ruff check .

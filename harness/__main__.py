@@ -6,12 +6,12 @@ import sys
 def main() -> None:
     """Run the command line; a foreseen error ends with exit code 2 and one line."""
     from harness.cli import app
-    from harness.errors import EvenhandError
+    from harness.errors import EvenhandError, failure
 
     try:
         app()
     except EvenhandError as error:
-        sys.stderr.write(f"evenhand: {' '.join(str(error).split())}\n")
+        sys.stderr.write(f"evenhand: {failure(error)}\n")
         sys.exit(2)
 
 

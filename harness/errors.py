@@ -1,5 +1,7 @@
 """Errors whose messages are one line for the user."""
 
+MAX_MESSAGE = 2000  #: characters of a message that are shown: names of columns and classes may have any length
+
 
 class EvenhandError(Exception):
     """An error that a user can correct: the message says what was expected, what was found and what to do.
@@ -66,8 +68,16 @@ class BundleError(EvenhandError):
 
 def failure(error: BaseException) -> str:
     """One line about an error: the message of an `EvenhandError`, type and message of any other."""
-    text = " ".join(str(error).split())
+    text = one_line(str(error))
     return text if isinstance(error, EvenhandError) else f"{type(error).__name__}: {text}"[:500]
+
+
+def one_line(text: str) -> str:
+    """Write a text on one line, of at most `MAX_MESSAGE` characters, without characters that control a terminal."""
+    line = " ".join(text.split())
+    if not line.isprintable():
+        line = "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in line)
+    return line if len(line) <= MAX_MESSAGE else line[:MAX_MESSAGE] + "…"
 
 
 def failure_code(error: BaseException) -> str:

@@ -9,7 +9,7 @@ Severity: TypeAlias = Literal["note", "warning"]
 
 #: Codes of columns and image files that were left out; the message of such a finding is the reason.
 OMISSION_CODES = frozenset({
-    "banned", "omitted_constant", "omitted_identifier", "unclear_date", "unread_column",
+    "banned", "unnamed_index", "omitted_constant", "omitted_identifier", "unclear_date", "unread_column",
     "no_class_folder", "unknown_file_type", "unreadable_image",
 })  # fmt: skip
 

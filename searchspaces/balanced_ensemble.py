@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from harness.registry.space import integer
 from harness.registry.strategy import Strategy
+from harness.registry.task import fill_empty_columns
 
 if TYPE_CHECKING:
     import numpy as np
@@ -62,6 +63,7 @@ class BalancedEnsemble:
         for seed, subset in zip(rng.integers(2**31, size=self.members).tolist(), subsets, strict=True):
             features = X.iloc[subset] if hasattr(X, "iloc") else X[subset]
             weight = None if sample_weight is None else sample_weight[subset]
+            features = fill_empty_columns(features)
             self.fitted_.append(self.member(seed).fit(features, y[subset], sample_weight=weight, **validation))
         del self.member  # a function of this process, which cannot be pickled
         return self

@@ -52,7 +52,7 @@ def refused(result, *said):
     [
         (own()[["x", "z"]], ["no such column", "y"]),
         (own(y="a"), ["one class"]),
-        (own(n=4), ["class 'a' has 1 row in the training part of an outer split, fewer than 2 inner folds"]),
+        (own(n=4), ["class 'a' has 2 rows", "fewer than the 3 that any folds need"]),
         (own(y=np.random.default_rng(2).normal(size=60)), ["60 different numbers", "looks like regression"]),
         (own(y=[None] * 5 + ["a", "b"] * 27 + ["a"]), ["missing", "5"]),
         (own(x=[np.inf] * 2 + [1.5] * 58), ["infinite", "x"]),

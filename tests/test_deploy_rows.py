@@ -235,3 +235,30 @@ def test_texts_are_stripped_and_missing_ones_are_empty() -> None:
 def test_dates_beyond_nanoseconds_are_dates() -> None:
     """9999-12-31 is how many systems write "for ever"."""
     assert to_days(pd.Series(pd.to_datetime(["9999-12-31", "1970-01-02"]))).tolist() == [2_932_896, 1]
+
+
+def test_what_was_usual_in_training_is_not_flagged() -> None:
+    """918 of 1,000 rows were flagged because of a surname; so were new numbers of customers, and gaps that training had too."""
+    rng = np.random.default_rng(0)
+    names = [f"name {i}" for i in range(400)]
+    frame = pd.DataFrame(
+        {
+            "surname": rng.choice(names, 200),
+            "customer_id": rng.permutation(100_000)[:200],
+            "gaps": np.where(rng.random(200) < 0.3, np.nan, rng.normal(size=200)),
+            "age": rng.integers(18, 80, 200),
+            "left": rng.choice(["no", "yes"], 200),
+        }
+    )
+    task = UserData("rows.csv", "left").task()
+    schema = describe(task, frame, make_table(task, frame))
+    new = pd.DataFrame(
+        {
+            "surname": rng.choice(names, 99),
+            "customer_id": range(10**6, 10**6 + 99),
+            "gaps": np.nan,
+            "age": [81, 200, *[30] * 97],
+        }
+    )
+    flags = read_rows(schema, new).flags
+    assert [(flag.row, flag.column) for flag in flags] == [(1, "age")]

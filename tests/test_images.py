@@ -7,9 +7,13 @@ import zipfile
 import numpy as np
 import pytest
 
+from harness.data.files import UserData
 from harness.data.images import load_folder, load_zip, read_pixels
 from harness.data.sources import data_directory, data_member, wheel_member
+from harness.data.splits import make_splitter
+from harness.data.table import make_table
 from harness.errors import DataError, Unavailable
+from harness.registry.protocol import EvaluationProtocol
 
 Image = pytest.importorskip("PIL.Image")
 ROTATED = 6  # EXIF's word for "turn a quarter to the right"
@@ -39,13 +43,47 @@ def zipped(folder):
 
 
 def test_a_folder_per_class_becomes_an_array_and_labels_in_the_order_of_names(photos):
-    images, labels, notes = load_folder(photos)
+    images, labels, notes, test = load_folder(photos)
+    assert test is None
     assert images.shape == (3, 20, 20, 3)
     assert images.dtype == np.uint8
     assert list(labels) == ["cat", "cat", "dog"]
     assert notes == ()
     assert images[0, 5, 5, 0] > 240
     assert list(images[1, 5, 5]) == [0, 0, 250]
+
+
+SPLIT = ["train/cat", "train/dog", "test/cat", "test/dog"]
+
+
+@pytest.mark.parametrize(
+    ("folders", "labels", "tested", "code"),
+    [
+        (SPLIT, {"cat", "dog"}, 2, "published_split"),
+        (["Training/cat", "Training/dog", "val/cat", "val/dog"], {"cat", "dog"}, 2, "published_split"),
+        ([f"data/{folder}" for folder in (*SPLIT, "val/cat", "val/dog")], {"cat", "dog"}, 2, "published_split"),
+        ([*SPLIT, "extra/cow"], {"cat", "dog"}, 2, "ambiguous_folders"),
+        ([*SPLIT, "test/cow"], {"cat", "dog", "cow"}, 3, "ambiguous_folders"),
+        (["train/cat", "train/dog", "test"], {"cat", "dog"}, None, "ambiguous_folders"),
+        (["train", "bus", "car"], {"train", "bus", "car"}, None, "ambiguous_folders"),
+        (["train/cat", "train/dog"], {"cat", "dog"}, None, "enclosing_folder"),
+        (["cat/2020", "cat/2021", "dog/2020"], {"cat", "dog"}, None, ""),
+    ],
+)
+def test_folders_of_a_published_split_are_no_classes(tmp_path, folders, labels, tested, code):
+    for number, folder in enumerate(folders):
+        save(tmp_path / folder / "a.png", colour=(number, 0, 0))
+    loaded = load_folder(tmp_path)
+    assert set(loaded.labels.tolist()) == labels
+    assert (None if loaded.test is None else int(loaded.test.sum())) == tested
+    codes = [note.code for note in loaded.notes]
+    assert code in codes if code else not codes
+    if tested == 2:
+        table = make_table(UserData(str(tmp_path), "folder").task(), loaded)
+        assert (
+            make_splitter(table).outer(EvaluationProtocol(folds=5))[0].test.tolist()
+            == np.flatnonzero(loaded.test).tolist()
+        )
 
 
 def test_a_zip_of_the_folder_gives_the_same(photos):
@@ -63,7 +101,8 @@ def test_what_cannot_be_read_is_left_out_and_named(photos):
     (photos / "cat" / ".DS_Store").write_bytes(b"\0")
     (photos / "gone.jpg").write_bytes(whole)
     (photos / "dog" / "link.png").symlink_to(photos / "nowhere.png")
-    images, labels, notes = load_folder(photos)
+    images, labels, notes, test = load_folder(photos)
+    assert test is None
     assert len(images) == len(labels) == 3
     texts = [finding.note for finding in notes]
     assert texts == [
@@ -172,7 +211,7 @@ def test_fewer_than_two_classes_are_refused_with_what_was_found(tmp_path, photos
 
 @pytest.mark.parametrize("pack", [bytes, gzip.compress])
 def test_rows_of_pixels_become_pictures(pack):
-    images, labels, _ = read_pixels(pack(b"0,1,2,3,4,255,7\n9,9,9,9,9,9,1\n"), 2, 3, "rows")
+    images, labels, *_ = read_pixels(pack(b"0,1,2,3,4,255,7\n9,9,9,9,9,9,1\n"), 2, 3, "rows")
     assert images[0, :, :, 0].tolist() == [[0, 1, 2], [3, 4, 255]]
     assert images.dtype == np.uint8
     assert list(labels) == ["7", "1"]

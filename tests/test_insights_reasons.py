@@ -21,6 +21,7 @@ from harness.deploy.insights.importance import (
     importances_from_json,
     measure_importances,
 )
+from harness.deploy.insights.scored_rows import _find_identifiers
 from harness.deploy.insights.shapley import log_odds, shapley_values
 from harness.deploy.schema import Feature, Schema
 from harness.evaluation.significance import estimate
@@ -280,6 +281,8 @@ def curve(means, half=0.01, at=None):
     [
         (curve([0.1, 0.2, 0.4]), "rises from 10"),
         (curve([0.4, 0.2, 0.1]), "falls from 40"),
+        (curve([0.28, 0.12, 0.5, 0.83]), "rises on the whole, from 28\xa0% at 0 to 83\xa0% at 3, but is 12\xa0% at 1"),
+        (curve([0.83, 0.5, 0.66, 0.12]), "falls on the whole, from 83\xa0% at 0 to 12\xa0% at 3, but is 66\xa0% at 2"),
         (curve([0.1, 0.4, 0.1]), "highest in between, 40"),
         (curve([0.4, 0.1, 0.4]), "lowest in between, 10"),
         (curve([0.1, 0.105, 0.1], half=0.01), NO_DIRECTION),
@@ -289,3 +292,17 @@ def curve(means, half=0.01, at=None):
 )
 def test_a_shape_in_words_says_no_more_than_its_interval(driver, said):
     assert describe_dependence(driver.curve).startswith(said)
+
+
+def test_columns_that_name_rows_are_on_the_list_also_where_their_values_repeat():
+    frame = pd.DataFrame(
+        {
+            "customer_id": [f"00{i % 30}" for i in range(100)],
+            "email": [f"{i}@example.org" for i in range(100)],
+            "age": range(100),
+            "note": [f"text {i}" for i in range(100)],
+            "(no name)": range(100),
+            "plan": ["a", "b"] * 50,
+        }
+    )
+    assert _find_identifiers(frame, {"age", "plan"}) == ["customer_id", "email", "note"]

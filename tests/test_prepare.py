@@ -2,8 +2,9 @@
 
 import numpy as np
 import pandas as pd
+import pytest
 
-from harness.preprocessing.tabular import MISSING, OTHER, fit_preprocessor
+from harness.preprocessing.tabular import MISSING, OTHER, PreparedRows, fit_preprocessor
 
 
 def frame(**columns):
@@ -67,3 +68,61 @@ def test_levels_in_another_order_give_the_same_codes():
     plain = pd.DataFrame({"c": ["b", "a"]})
     for data in (one, other, plain):
         assert list(preparer.transform(data).codes[:, 0]) == [1, 0]
+
+
+X = np.random.default_rng(0).normal(size=400)
+SENTINEL = np.random.default_rng(1).random(400) < 0.05
+#: Columns that all hold the same order of values, or nearly so.
+SCALES = {
+    "tiny": X * 1e-13,
+    "tiny squares": X * 1e-170,
+    "huge": np.clip(X, -3, 3) * 5e307,
+    "sentinel": np.where(SENTINEL, 1e10, X * 10 + 40),
+    "huge sentinel": np.where(SENTINEL, -1e308, X),
+    "far from 0": 1e9 + X,
+    "milliseconds": 1.6e12 + np.round(X * 1e9),
+}
+
+
+@pytest.mark.parametrize("name", SCALES)
+def test_columns_of_any_scale_keep_their_values_apart(name):
+    data = frame(a=SCALES[name])
+    rows = fit_preprocessor(data).transform(data, unscaled=True)
+    known = ~SENTINEL if "sentinel" in name else np.ones(400, bool)
+    for numbers in (rows.numbers, rows.tree_numbers):
+        column = numbers[:, 0]
+        assert np.isfinite(column).all()
+        single = column[known].astype(np.float32)  # as some trees compute
+        assert (
+            np.corrcoef(
+                np.clip(single, -50, 50), np.clip(SCALES[name][known] / np.abs(SCALES[name][known]).max(), -1, 1)
+            )[0, 1]
+            > 0.9
+        )
+        assert len(np.unique(single)) > 0.95 * known.sum()
+    assert abs(rows.numbers[:, 0].mean()) < 1e-6
+    assert abs(rows.numbers[:, 0].std() - 1) < 1e-6
+
+
+def test_trees_read_values_as_they_are_where_single_precision_holds_them():
+    data = frame(age=[20.0, 35.0, np.nan, 64.5] * 10, amount=list(np.linspace(0, 9000, 40)))
+    rows = fit_preprocessor(data).transform(data, unscaled=True)
+    assert rows.tree_numbers[3, 0] == 64.5
+    assert (rows.tree_numbers[:, 1] == data["amount"]).all()
+    assert fit_preprocessor(data).transform(data).unscaled is None
+
+
+def test_rows_that_a_strategy_made_are_unscaled_too_and_real_ones_stay_exact():
+    data = frame(a=list(np.arange(40) * 0.1))
+    rows = fit_preprocessor(data).transform(data, unscaled=True)
+    halfway = (rows.numbers[:1] + rows.numbers[1:2]) / 2
+    made = rows.unscale(PreparedRows(np.vstack([rows.numbers, halfway]), np.zeros((41, 0), np.int32)))
+    assert (made.tree_numbers[:40, 0] == data["a"]).all()
+    assert made.tree_numbers[40, 0] == pytest.approx(0.05)
+
+
+def test_a_value_beyond_all_of_training_is_finite_for_trees_and_others():
+    preparer = fit_preprocessor(frame(a=list(SCALES["huge"])))
+    rows = preparer.transform(frame(a=[-1.7e308, 1.7e308, np.nan]), unscaled=True)
+    assert np.isfinite(rows.numbers).all()
+    assert np.isfinite(rows.tree_numbers.astype(np.float32)).all()

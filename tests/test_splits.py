@@ -97,12 +97,31 @@ def test_a_split_column_is_the_one_split_and_no_test_row_is_learned_twice():
 
 def test_too_few_distinct_rows_of_a_class_are_refused_with_the_count():
     y = np.array([0] * 50 + [1] * 8)
-    blocks = np.concatenate([np.arange(50), np.repeat([100, 101], 4)])
-    with pytest.raises(DataError, match=r"class 1 has 8 rows, 2 that differ .*, fewer than 3 folds: use --folds 2$"):
-        assign_folds(y, blocks, 3, 0)
+    blocks = np.concatenate([np.arange(50), np.repeat([100, 101, 102, 103], 2)])
+    with pytest.raises(DataError, match=r"class 1 has 8 rows, 4 that differ .*, fewer than 5 folds: use --folds 4$"):
+        assign_folds(y, blocks, 5, 0)
     one = np.concatenate([np.arange(50), np.repeat(100, 8)])
-    with pytest.raises(DataError, match=r"class 1 has 8 rows, 1 that differs .*, fewer than 3 folds: merge it"):
+    with pytest.raises(DataError, match=r"class 1 has 8 rows, 1 that differs .*, fewer than the 3 that .*: merge it"):
         assign_folds(y, one, 3, 0)
+
+
+@pytest.mark.parametrize("folds", [2, 3, 5])
+def test_no_advice_is_given_that_another_number_of_folds_would_take_back(folds):
+    """Of two rows none is left to search with, whatever the folds: neither number may send the user to the other."""
+    X = pd.DataFrame({"a": np.arange(52) * 1.5})
+    splitter = make_splitter(Table(X, np.array([0] * 50 + [1] * 2), ("No", "Yes")))
+    with pytest.raises(DataError, match=r"class 'Yes' has 2 rows, fewer than the 3 .*: merge it") as caught:
+        splitter.outer(EvaluationProtocol(folds=folds))
+    assert "--folds" not in str(caught.value)
+
+
+def test_all_classes_with_too_few_rows_are_named_at_once():
+    X = pd.DataFrame({"a": np.arange(55) * 1.5})
+    y = np.array([0] * 50 + [1, 2, 3, 4, 5])
+    splitter = make_splitter(Table(X, y, ("No", *map("rare{}".format, range(5)))))
+    with pytest.raises(DataError, match="merge them") as caught:
+        splitter.outer(EvaluationProtocol(folds=2))
+    assert all(f"'rare{i}' has 1 row" in str(caught.value) for i in range(5))
 
 
 def test_impossible_inner_folds_name_the_class_its_rows_and_their_own_option():

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from harness.data.arrow_table import arrow_to_pandas, without_arrow_types
 from harness.data.files import FOLDER, UserData, read_table
 from harness.errors import DataError, EvenhandError
 from harness.execution.plan import Request
@@ -170,7 +171,7 @@ def _unique(names: tuple[str, ...]) -> tuple[str, ...]:
 
 def _user_data(options: RunOptions) -> UserData | None:
     """Describe the user's own file or folder; None where the run has none."""
-    used = [name for name, column in options.columns.items() if column and name != "name"]
+    used = [name for name, column in options.columns.items() if column and name not in {"name", "has_header"}]
     file = options.file
     if file is None:
         if used:
@@ -183,8 +184,15 @@ def _user_data(options: RunOptions) -> UserData | None:
         return _image_folder(options, file, used)
     if not file.is_file():
         raise EvenhandError(f"no such file or folder: {file}")
-    check_columns(options, str(file), list(map(str, read_table(file, names_only=True).columns)))
+    check_columns(options, str(file), list(map(str, _column_names(options, file))))
     return UserData(path=str(file.resolve()), **options.columns)
+
+
+def _column_names(options: RunOptions, file: Path) -> Iterable[Any]:
+    columns: Iterable[Any] = read_table(
+        file, names_only=True, has_header=options.columns.get("has_header", True)
+    ).columns
+    return columns
 
 
 def _image_folder(options: RunOptions, folder: Path, used: Iterable[str]) -> UserData:
@@ -192,8 +200,8 @@ def _image_folder(options: RunOptions, folder: Path, used: Iterable[str]) -> Use
     for name in used:
         if name != "positive":
             raise EvenhandError(
-                f"{folder} is a folder of images, whose folders are the classes: {options.spelling(name)} goes with a CSV or "
-                "Parquet file"
+                f"{folder} is a folder of images, whose folders are the classes: {options.spelling(name)} goes with a "
+                "table"
             )
     return UserData(str(folder.resolve()), FOLDER, options.columns.get("positive"))
 
@@ -270,7 +278,9 @@ def to_pandas(data: Any) -> pd.DataFrame:
     DataError
         If two columns have one name, or names have several levels.
     """
-    frame: pd.DataFrame = data.to_pandas() if type(data).__module__.startswith("polars") else data
+    frame: pd.DataFrame = data
+    if type(data).__module__.startswith("polars"):
+        frame = arrow_to_pandas(data.to_arrow())
     if frame.columns.nlevels > 1:
         raise DataError("the columns of the data frame have several levels: flatten them to one name each")
     index_names = [str(name) for name in frame.index.names if name is not None]
@@ -279,8 +289,8 @@ def to_pandas(data: Any) -> pd.DataFrame:
         if names.count(name) > 1:
             raise DataError(f"the data frame has two columns named {name!r}, counting its index: rename one")
     if index_names:
-        return frame.reset_index().set_axis(names, axis=1)
-    return frame.set_axis(names, axis=1)
+        return without_arrow_types(frame.reset_index().set_axis(names, axis=1))
+    return without_arrow_types(frame.set_axis(names, axis=1))
 
 
 def store_frame(frame: pd.DataFrame, folder: Path, name: str) -> Path:

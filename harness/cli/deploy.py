@@ -9,6 +9,7 @@ import typer
 from harness.cli.app import DataDir, MovedFile, Plugins, RunFolder, absolute, app, plain_option
 
 Bundle = Annotated[Path, typer.Argument(metavar="BUNDLE", help="Folder that evenhand export wrote.")]
+NoHeader = Annotated[bool, typer.Option("--no-header", help="FILE has no line of names.")]
 
 
 @app.command()
@@ -56,9 +57,13 @@ def predict(
     bundle: Bundle,
     source: Annotated[
         Path,
-        typer.Argument(metavar="FILE", help="A CSV or Parquet file with the bundle's columns, or a folder of images."),
+        typer.Argument(
+            metavar="FILE",
+            help="A CSV, Parquet, Excel or JSON lines file with the bundle's columns, or a folder of images.",
+        ),
     ],
     out: Annotated[Path, typer.Option(help="CSV for the predictions; not FILE itself.")],
+    no_header: NoHeader = False,
     quiet: Annotated[bool, typer.Option("--quiet", help="Show no progress.")] = False,
 ) -> None:
     """Score a file of any size: its columns, the class, the probability of each class, and warnings about a row.
@@ -72,12 +77,8 @@ def predict(
     from harness.deploy.predict import predict_file
 
     with show_rows(quiet=quiet) as progress:
-        scored = predict_file(read_bundle(bundle), source, out, progress)
-    classes = ", ".join(f"{name}: {count:,}" for name, count in scored.predicted.items())
-    summary = f"{out}: {scored.rows:,} rows, predicted {classes}"
-    if scored.flagged:
-        summary += f"; unlike the training rows: {scored.flagged:,}"
-    typer.echo(summary)
+        scored = predict_file(read_bundle(bundle), source, out, progress, has_header=not no_header)
+    typer.echo(f"{out}: {scored.describe()}")
 
 
 @app.command()
@@ -105,7 +106,10 @@ def serve(
 def insights(  # noqa: PLR0913, PLR0917 -- the options of a command line are one list
     bundle: Bundle,
     data: Annotated[
-        Path, typer.Argument(metavar="FILE", help="A CSV or Parquet file, with outcomes if they are known.")
+        Path,
+        typer.Argument(
+            metavar="FILE", help="A CSV, Parquet, Excel or JSON lines file, with outcomes if they are known."
+        ),
     ],
     target: Annotated[str | None, plain_option("Column of outcomes (the bundle's target, if it is there).")] = None,
     capacity: Annotated[int | None, plain_option("How many can be contacted.")] = None,
@@ -117,6 +121,7 @@ def insights(  # noqa: PLR0913, PLR0917 -- the options of a command line are one
         list[str] | None, plain_option("Column that can be changed for a customer; repeatable.")
     ] = None,
     out: Annotated[Path | None, plain_option("Folder (beside FILE).")] = None,
+    no_header: NoHeader = False,
 ) -> None:
     """Turn predictions into decisions: whom to contact, what it earns, what the model depends on, where it is unsure.
 
@@ -133,5 +138,7 @@ def insights(  # noqa: PLR0913, PLR0917 -- the options of a command line are one
     from harness.deploy.insights.scored_rows import InsightsRequest
 
     campaign = Campaign(capacity, budget, contact_cost, value, success)
-    for path in write_insights(InsightsRequest(bundle, data, target, campaign, tuple(actionable or ()), out)):
+    for path in write_insights(
+        InsightsRequest(bundle, data, target, campaign, tuple(actionable or ()), out, has_header=not no_header)
+    ):
         typer.echo(path)

@@ -20,7 +20,8 @@ def run(  # noqa: PLR0913, PLR0917 -- the options of a command line are one list
     file: Annotated[
         Path | None,
         typer.Argument(
-            metavar="[FILE]", help="Your own CSV or Parquet file, or a folder of images with a folder per class."
+            metavar="[FILE]",
+            help="Your own CSV, Parquet, Excel or JSON lines file, or a folder of images with a folder per class.",
         ),
     ] = None,
     suite: Annotated[str | None, plain_option("A named comparison: evenhand list suites.")] = None,
@@ -54,6 +55,10 @@ def run(  # noqa: PLR0913, PLR0917 -- the options of a command line are one list
     time: Annotated[
         str | None, plain_option("Your own file: a column; test rows are later than training rows.")
     ] = None,
+    no_header: Annotated[
+        bool,
+        typer.Option("--no-header", help="Your own file has no line of names: its columns are column_1, column_2, …"),
+    ] = False,
     tensorboard: Annotated[
         bool, typer.Option("--tensorboard", help="Write the networks' curves as TensorBoard logs too.")
     ] = False,
@@ -94,6 +99,7 @@ def run(  # noqa: PLR0913, PLR0917 -- the options of a command line are one list
         },
         columns={
             "target": target, "positive": positive, "drop": tuple(drop or ()), "group": group, "time": time, "text": text,
+            "has_header": not no_header,
         },
         data_dir=data_dir,
         plugins=absolute_plugins(plugin or ()),

@@ -116,7 +116,8 @@ def omission_code(column: Column) -> OmissionCode | None:
 
 def _counts_rows(numbers: pd.Series) -> bool:
     """Whether numbers are consecutive whole numbers in any order."""
-    is_range = numbers.max() - numbers.min() == len(numbers) - 1 and numbers.is_unique
+    # Halves, because the difference of two numbers of 1e308 has no float.
+    is_range = numbers.max() / 2 - numbers.min() / 2 == (len(numbers) - 1) / 2 and numbers.is_unique
     return is_range and bool((numbers % 1 == 0).all())
 
 

@@ -1,4 +1,4 @@
-"""Tables in files: CSV with any common separator, and Parquet; a user's own file, or folder of images, as a task."""
+"""Tables in files: CSV as people have it, Parquet, Excel, JSON lines; a user's own file, or folder of images, as a task."""
 
 from __future__ import annotations
 
@@ -6,78 +6,161 @@ import csv
 import functools
 import io
 import re
-from collections import Counter
+import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias, cast
 
+from harness.data.arrow_table import NOTES, arrow_to_pandas, json_batches, read_excel
+from harness.data.csv_format import CsvFormat, find_format, open_unpacked
 from harness.data.images import load_folder
 from harness.data.reader import MISSING_WORDS
 from harness.errors import DataError
+from harness.findings import Finding
 from harness.registry.task import Modality, Raw, Task
 
 if TYPE_CHECKING:
     import pandas as pd
 
-FIRST_LINE = 1_000_000  #: bytes within which the first line of a CSV must end
-SEPARATORS = ",;\t|"
 PARQUET_SUFFIXES = (".parquet", ".pq")
+EXCEL_SUFFIXES = (".xlsx", ".xlsm")
+JSON_SUFFIXES = (".jsonl", ".ndjson", ".json")
+PACKED_SUFFIXES = (".gz", ".zst", ".zip")
+PARQUET_MAGIC, OLD_EXCEL_MAGIC = b"PAR1", b"\xd0\xcf\x11\xe0"
 FOLDER = "folder"  #: the name of the target of a folder of images: the folders are the classes
 
+FileKind: TypeAlias = Literal["csv", "parquet", "excel", "json"]
 
-def read_table(path: Path, *, names_only: bool = False, text: str | None = None) -> pd.DataFrame:
-    """Read a user's CSV (comma, semicolon, tab or bar; UTF-8; names in the first line) or Parquet file.
+
+def read_table(
+    path: Path, *, names_only: bool = False, text: str | None = None, has_header: bool = True
+) -> pd.DataFrame:
+    """Read a user's table: CSV, Parquet, the first sheet of an Excel file, or JSON lines.
+
+    A CSV may have any usual encoding and separator, and may be packed (gzip, zstandard, zip).
 
     Parameters
     ----------
     path : Path
         The file.
     names_only : bool, default False
-        Read the columns without their rows, which is quick for any size.
+        Read the columns without their rows, which is quick for CSV and Parquet of any size.
     text : str, optional
         A column of a CSV that is read as it is written: "NA" is not missing in it, and "007" is not a number.
+    has_header : bool, default True
+        Whether the first line of a CSV, or the first row of a sheet, has the names of the columns.
 
     Returns
     -------
     pandas.DataFrame
-        The raw rows.
+        The raw rows. Its attribute `NOTES` has the findings about the file.
 
     Raises
     ------
     DataError
         If the file does not exist or is not a table.
     """
+    try:
+        return _read_kind(file_kind(path), path, names_only=names_only, text=text, has_header=has_header)
+    except OSError as error:
+        raise DataError(f"cannot read {path}: {error.strerror or _first_words(error)}") from error
+
+
+def _read_kind(kind: FileKind, path: Path, *, names_only: bool, text: str | None, has_header: bool) -> pd.DataFrame:
+    if kind == "parquet":
+        return _read_parquet(path, names_only=names_only)
+    if kind == "json":
+        batches = [frame for frame, _ in json_batches(path)]
+        if not batches:
+            raise DataError(f"{path} is empty: expected an object per line")
+        return batches[0]
+    if kind == "excel":
+        frame, notes = read_excel(path, has_header=has_header)
+    else:
+        frame, notes = _read_csv_file(path, names_only=names_only, text=text, has_header=has_header)
+    frame.attrs[NOTES] = notes
+    return frame
+
+
+def _read_csv_file(
+    path: Path, *, names_only: bool, text: str | None, has_header: bool
+) -> tuple[pd.DataFrame, tuple[Finding, ...]]:
+    csv_format = find_format(path, has_header=has_header)
+    with open_unpacked(path) as (content, _):
+        frame = _read_csv(content, csv_format, str(path), rows=0 if names_only else None)
+    if (
+        text in frame and not names_only
+    ):  # words for missing values hold for all columns, so that this one is read again
+        with open_unpacked(path) as (content, _):
+            columns = _read_csv(content, csv_format, str(path), dtype="str", na_filter=False)
+        frame[text] = columns[text]
+    return frame, csv_format.notes
+
+
+def file_kind(path: Path) -> FileKind:
+    """Find what kind of table a file is, by its name or else its first bytes; raises `DataError` where it is none.
+
+    Raises
+    ------
+    DataError
+        If there is no such file, or it is known to be no table.
+    """
+    _check_is_file(path)
+    suffix = _suffix(path)
+    with path.open("rb") as file:
+        magic = file.read(4)
+        file.seek(max(0, path.stat().st_size - 4))
+        ends_as_parquet = file.read(4) == PARQUET_MAGIC
+    if suffix in PARQUET_SUFFIXES or (magic == PARQUET_MAGIC and ends_as_parquet):
+        return "parquet"
+    if magic == OLD_EXCEL_MAGIC or suffix == ".xls":
+        raise DataError(f"{path} is an Excel file of the old kind or protected by a password: save it as .xlsx or CSV")
+    if suffix in EXCEL_SUFFIXES or _is_excel(path, magic):
+        return "excel"
+    if suffix in JSON_SUFFIXES:
+        return "json"
+    return "csv"
+
+
+def _check_is_file(path: Path) -> None:
     if not path.exists():
         raise DataError(f"no such file: {path}")
     if not path.is_file():
         raise DataError(f"{path} is a folder: name a CSV or Parquet file")
+
+
+def _suffix(path: Path) -> str:
+    """The last suffix of a file that does not say how it is packed, in lower case."""
+    for suffix in reversed(path.suffixes):
+        if suffix.lower() not in PACKED_SUFFIXES:
+            return suffix.lower()
+    return ""
+
+
+def _is_excel(path: Path, magic: bytes) -> bool:
+    """Whether a zip is an Excel file."""
+    if magic != b"PK\x03\x04":
+        return False
     try:
-        if path.suffix.lower() in PARQUET_SUFFIXES:
-            return _read_parquet(path, names_only=names_only)
-        return read_csv(path, separator=separator_of(path), what=str(path), rows=0 if names_only else None, text=text)
-    except OSError as error:
-        raise DataError(f"cannot read {path}: {error.strerror or error}") from error
+        with zipfile.ZipFile(path) as archive:
+            return "xl/workbook.xml" in archive.namelist()
+    except (zipfile.BadZipFile, ValueError):
+        return False
 
 
-def read_csv(
-    source: Path | bytes, *, separator: str = ",", what: str, rows: int | None = None, text: str | None = None
-) -> pd.DataFrame:
-    """Read a CSV with names in its first line.
+def read_csv(source: bytes, *, separator: str = ",", what: str) -> pd.DataFrame:
+    """Read a CSV in UTF-8 with names in its first line.
 
     Parameters
     ----------
-    source : Path or bytes
-        The file or its content.
+    source : bytes
+        Its content.
     separator : str, default ","
         Separator of its columns.
     what : str
         Name of the source in messages.
-    rows : int, optional
-        How many rows to read; all by default.
-    text : str, optional
-        A column that is read as it is written.
 
     Returns
     -------
@@ -89,23 +172,36 @@ def read_csv(
     DataError
         If it is not a CSV.
     """
+    return _read_csv(io.BytesIO(source), CsvFormat("utf-8-sig", separator, (), True, 0), what)
+
+
+def _read_csv(content: Any, csv_format: CsvFormat, what: str, rows: int | None = None, **options: Any) -> pd.DataFrame:
+    """Read an unpacked CSV in its format."""
     import pandas as pd
 
-    def read(**options: Any) -> pd.DataFrame:
-        file = io.BytesIO(source) if isinstance(source, bytes) else source
-        frame: pd.DataFrame = pd.read_csv(file, sep=separator, nrows=rows, encoding="utf-8-sig", **options)
-        return frame
-
+    # In chunks, one column could become half text and half numbers.
+    settings: dict[str, Any] = {
+        "low_memory": False,
+        "keep_default_na": False,
+        "na_values": ["", *MISSING_WORDS],
+    } | options
     with _csv_errors(what):
-        # In chunks, one column could become half text and half numbers.
-        frame = read(low_memory=False, keep_default_na=False, na_values=["", *MISSING_WORDS])
-        if text in frame:  # words for missing values hold for all columns, so that this one is read again
-            frame[text] = read(usecols=[text], dtype="str", na_filter=False)[text]
-    _check_fields(frame, what)
-    return frame
+        frame: pd.DataFrame = pd.read_csv(content, nrows=rows, **_csv_options(csv_format), **settings)
+    return _with_names(frame, csv_format, what)
 
 
-def read_batches(path: Path, rows: int, *, blanks_missing: bool = True) -> Iterator[tuple[pd.DataFrame, float]]:
+def _csv_options(csv_format: CsvFormat) -> dict[str, Any]:
+    return {
+        "sep": csv_format.separator,
+        "encoding": csv_format.encoding,
+        "header": 0 if csv_format.has_header else None,
+        "skiprows": csv_format.skipped_lines,
+    }
+
+
+def read_batches(
+    path: Path, rows: int, *, blanks_missing: bool = True, has_header: bool = True
+) -> Iterator[tuple[pd.DataFrame, float]]:
     """Read a file of new rows in batches, so that memory does not grow with the file.
 
     Cells of a CSV stay as they are written: training, not these rows, decides how a value is to be understood.
@@ -113,11 +209,13 @@ def read_batches(path: Path, rows: int, *, blanks_missing: bool = True) -> Itera
     Parameters
     ----------
     path : Path
-        A CSV or Parquet file.
+        A file that `read_table` reads.
     rows : int
         Rows per batch.
     blanks_missing : bool, default True
         Whether empty cells of a CSV are missing; they are empty texts otherwise.
+    has_header : bool, default True
+        Whether the first line of a CSV, or the first row of a sheet, has the names of the columns.
 
     Yields
     ------
@@ -131,41 +229,52 @@ def read_batches(path: Path, rows: int, *, blanks_missing: bool = True) -> Itera
     DataError
         If it is not a table.
     """
-    if path.suffix.lower() in PARQUET_SUFFIXES:
+    kind = file_kind(path)
+    if kind == "parquet":
         yield from _parquet_batches(path, rows)
+    elif kind == "json":
+        yield from json_batches(path, rows)
+    elif kind == "excel":
+        frame, _ = read_excel(path, has_header=has_header)
+        for start in range(0, len(frame), rows):
+            batch = frame.iloc[start : start + rows].reset_index(drop=True)
+            yield batch, (start + len(batch)) / len(frame)
     else:
-        yield from _csv_batches(path, rows, blanks_missing=blanks_missing)
+        yield from _csv_batches(path, rows, blanks_missing=blanks_missing, has_header=has_header)
 
 
-def _csv_batches(path: Path, rows: int, *, blanks_missing: bool) -> Iterator[tuple[pd.DataFrame, float]]:
+def _csv_batches(
+    path: Path, rows: int, *, blanks_missing: bool, has_header: bool
+) -> Iterator[tuple[pd.DataFrame, float]]:
     import pandas as pd
 
-    separator, size = separator_of(path, min_columns=1), max(path.stat().st_size, 1)
-    with path.open("rb") as file, _csv_errors(str(path)):
+    csv_format, size = find_format(path, min_columns=1, has_header=has_header), max(path.stat().st_size, 1)
+    with open_unpacked(path) as (content, packed), _csv_errors(str(path)):
         reader = pd.read_csv(
-            file,
-            sep=separator,
+            content,
             dtype="str",
-            encoding="utf-8-sig",
             chunksize=rows,
             keep_default_na=False,
             na_values=[""],
             na_filter=blanks_missing,
+            **_csv_options(csv_format),
         )
         for frame in reader:
-            _check_fields(frame, str(path))
-            yield frame.reset_index(drop=True), min(1.0, file.tell() / size)
+            named = _with_names(frame, csv_format, str(path))
+            yield named.reset_index(drop=True), min(1.0, packed.tell() / size)
 
 
 def _parquet_batches(path: Path, rows: int) -> Iterator[tuple[pd.DataFrame, float]]:
+    import pyarrow
     import pyarrow.parquet
 
     with _parquet_errors(path):
         file = pyarrow.parquet.ParquetFile(path)
         total_rows, read_rows = max(file.metadata.num_rows, 1), 0
         for batch in file.iter_batches(rows):
+            frame = arrow_to_pandas(pyarrow.Table.from_batches([batch]), read_rows)
             read_rows += batch.num_rows
-            yield without_index(batch.to_pandas()), read_rows / total_rows
+            yield frame, read_rows / total_rows
 
 
 @contextmanager
@@ -175,9 +284,9 @@ def _csv_errors(what: str) -> Iterator[None]:
 
     try:
         yield
-    except UnicodeDecodeError as error:
-        raise DataError(f"{what} is not UTF-8 (byte {error.start}): save it as UTF-8") from error
-    except (pd.errors.ParserError, pd.errors.EmptyDataError, csv.Error, MemoryError) as error:
+    except UnicodeError as error:
+        raise DataError(f"{what} is not in one encoding ({_first_words(error)}): save it as UTF-8") from error
+    except (pd.errors.ParserError, pd.errors.EmptyDataError, csv.Error, MemoryError, ValueError) as error:
         raise DataError(
             f"{what} is not a table that can be read ({_first_words(error)}): expected a CSV with names in its first line"
         ) from error
@@ -190,7 +299,7 @@ def _parquet_errors(path: Path) -> Iterator[None]:
 
     try:
         yield
-    except (pyarrow.ArrowException, ValueError, MemoryError) as error:
+    except (pyarrow.ArrowException, ValueError, MemoryError, NotImplementedError) as error:
         raise DataError(f"{path} is not a Parquet file that can be read ({_first_words(error)})") from error
 
 
@@ -198,77 +307,22 @@ def _first_words(error: BaseException) -> str:
     return " ".join(str(error).split())[:160]
 
 
-def _check_fields(frame: pd.DataFrame, what: str) -> None:
-    """Raise `DataError` where pandas took the first field of every row for a name of the row."""
+def _with_names(frame: pd.DataFrame, csv_format: CsvFormat, what: str) -> pd.DataFrame:
+    """Name the columns as the file does; raises `DataError` where pandas took the first field of rows for their names."""
     import pandas as pd
 
-    if not isinstance(frame.index, pd.RangeIndex):
+    if not isinstance(frame.index, pd.RangeIndex) or len(csv_format.names) not in (0, frame.shape[1]):
         raise DataError(f"{what}: its rows have more fields than its first line has names ({frame.shape[1]})")
-
-
-def separator_of(path: Path, min_columns: int = 2) -> str:
-    """Determine the separator of a CSV from its first line.
-
-    Parameters
-    ----------
-    path : Path
-        The file.
-    min_columns : int, default 2
-        The smallest number of columns.
-
-    Returns
-    -------
-    str
-        One of `SEPARATORS`.
-
-    Raises
-    ------
-    DataError
-        If the file is not a CSV, has fewer columns, or two columns with one name.
-    """
-    with path.open("rb") as file:
-        return _separator(file.readline(FIRST_LINE), str(path), min_columns)
-
-
-def _separator(line: bytes, what: str, min_columns: int) -> str:
-    """Determine the separator from the first line; errors that a whole read would find late are raised here."""
-    if not line.strip():
-        raise DataError(f"{what} is empty, or its first line is: expected a CSV with names in its first line")
-    if len(line) >= FIRST_LINE:
-        raise DataError(
-            f"{what}: its first line is longer than {FIRST_LINE // 1_000_000} MB: expected a CSV with names in it"
-        )
-    if b"\0" in line:
-        raise DataError(f"{what} is not a text file: expected a CSV in UTF-8, or a file that ends in .parquet")
-    try:
-        text = line.decode("utf-8-sig").replace("\r", "\n").split("\n")[0]
-    except UnicodeDecodeError as error:
-        raise DataError(f"{what} is not UTF-8 (byte {error.start}): save it as UTF-8") from error
-    separator = max(SEPARATORS, key=text.count)
-    names = next(csv.reader([text], delimiter=separator))
-    if len(names) < min_columns:
-        raise DataError(
-            f"{what} has one column only: a target and at least one feature are needed (separators: , ; tab |)"
-        )
-    duplicates = [name for name, count in Counter(names).items() if count > 1]
-    if duplicates:
-        raise DataError(f"{what} has two columns named {duplicates[0]!r}: rename one")
-    return separator
+    return frame.set_axis(list(csv_format.names), axis=1) if csv_format.names else frame
 
 
 def _read_parquet(path: Path, *, names_only: bool) -> pd.DataFrame:
-    import pandas as pd
     import pyarrow.parquet
 
     with _parquet_errors(path):
         if names_only:
-            return without_index(pyarrow.parquet.read_schema(path).empty_table().to_pandas())
-        return without_index(pd.read_parquet(path))
-
-
-def without_index(frame: pd.DataFrame) -> pd.DataFrame:
-    """Number the rows from 0; a named index becomes a column again."""
-    return frame.reset_index(drop=frame.index.names == [None])
+            return arrow_to_pandas(pyarrow.parquet.ParquetFile(path).schema_arrow.empty_table())
+        return arrow_to_pandas(pyarrow.parquet.ParquetFile(path).read())
 
 
 @dataclass(frozen=True)
@@ -291,6 +345,8 @@ class UserData:
         The column of texts that is read instead of a table's features.
     name : str, optional
         The name of the task; derived from the file by default.
+    has_header : bool
+        Whether the first line of a CSV, or the first row of a sheet, has the names of the columns.
     """
 
     path: str
@@ -301,11 +357,15 @@ class UserData:
     time: str | None = None
     text: str | None = None
     name: str = ""
+    has_header: bool = True
 
     def task(self) -> Task:
         """Make the task of these data; nothing is read yet."""
         path = Path(self.path).absolute()
-        stem, load, modality = path.stem, functools.partial(_load_rows, path, self.text), "tabular"
+        stem, modality = path.stem, "tabular"
+        if path.suffix.lower() in PACKED_SUFFIXES:
+            stem = Path(stem).stem
+        load: Any = functools.partial(_load_rows, path, self.text, self.has_header)
         if path.is_dir():
             stem, load, modality = path.name, functools.partial(_load_images, path), "image"
         elif self.text:
@@ -327,8 +387,8 @@ class UserData:
         )
 
 
-def _load_rows(path: Path, text: str | None, _data_dir: Path | None) -> Raw:
-    return read_table(path, text=text)
+def _load_rows(path: Path, text: str | None, has_header: bool, _data_dir: Path | None) -> Raw:
+    return read_table(path, text=text, has_header=has_header)
 
 
 def _load_images(path: Path, _data_dir: Path | None) -> Raw:

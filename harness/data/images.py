@@ -7,11 +7,13 @@ import io
 import struct
 import zipfile
 import zlib
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
+from itertools import filterfalse
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
+from harness.data.image_folders import find_layout
 from harness.data.sources import MAX_UNPACKED
 from harness.errors import DataError, MissingPackageError
 from harness.findings import Finding
@@ -40,11 +42,14 @@ class LabeledImages(NamedTuple):
     labels : ndarray of str, shape (n,)
     notes : tuple of Finding
         Each file that was left out, with the reason.
+    test : ndarray of bool, shape (n,), or None
+        Whether an image is in the test part of a published split; None where there is none.
     """
 
     images: npt.NDArray[np.uint8]
     labels: npt.NDArray[np.str_]
     notes: tuple[Finding, ...] = ()
+    test: npt.NDArray[np.bool_] | None = None
 
 
 def load_folder(path: Path, size: int = SIZE) -> LabeledImages:
@@ -52,6 +57,7 @@ def load_folder(path: Path, size: int = SIZE) -> LabeledImages:
 
     The central square of each is taken, as in ImageNet's evaluation, and reduced where it is larger than `size`; where
     sides then differ, all are enlarged to the largest. A file that cannot be read is left out and named in the notes.
+    Folders named train, val and test with the folders of the classes in them are a published split.
 
     Parameters
     ----------
@@ -193,30 +199,41 @@ class _UnreadableImageError(Exception):
 def _load_files(files: Iterable[NamedFile], size: int, what: str) -> LabeledImages:
     import numpy as np
 
-    images, labels = [], []
-    notes: list[Finding] = []
+    files = list(filterfalse(_is_hidden, files))
+    layout = find_layout([name for name, _ in files if name.suffix.lower() in SUFFIXES])
+    images, labels, test = [], [], []
+    notes = list(layout.notes)
     for name, read in files:
-        if any(part.startswith((".", "__MACOSX")) for part in name.parts):
-            continue  # files of the operating system
-        if len(name.parts) == 1:
+        label = layout.label(name)
+        if label is None:
             notes.append(Finding("no_class_folder", "note", "it lies in no folder of a class", str(name)))
-            continue
-        if name.suffix.lower() not in SUFFIXES:
+        elif name.suffix.lower() not in SUFFIXES:
             message = f"its name does not end in {', '.join(SUFFIXES)}"
             notes.append(Finding("unknown_file_type", "note", message, str(name)))
-            continue
-        try:
-            image = _decode(read, size)
-        except _UnreadableImageError as error:
-            notes.append(Finding("unreadable_image", "note", f"it cannot be read ({error})", str(name)))
         else:
-            images.append(image)
-            labels.append(name.parts[0])
+            try:
+                images.append(_decode(read, size))
+            except _UnreadableImageError as error:
+                notes.append(Finding("unreadable_image", "note", f"it cannot be read ({error})", str(name)))
+                continue
+            labels.append(label)
+            test.append(layout.is_test(name))
     classes = len(set(labels))
     if classes < 2:
-        hint = f"; of {len(notes)} files left out the first is {notes[0].note}" if notes else ""
-        raise DataError(f"{what} has readable images of {classes} classes: {EXPECTED}, two or more{hint}")
-    return LabeledImages(_stack(images), np.array(labels), tuple(notes))
+        raise DataError(
+            f"{what} has readable images of {classes} classes: {EXPECTED}, two or more{_first_omitted(notes[len(layout.notes) :])}"
+        )
+    is_test = np.array(test) if layout.test_part else None
+    return LabeledImages(_stack(images), np.array(labels), tuple(notes), is_test)
+
+
+def _is_hidden(file: NamedFile) -> bool:
+    """Whether a file is one of the operating system."""
+    return any(part.startswith((".", "__MACOSX")) for part in file[0].parts)
+
+
+def _first_omitted(notes: Sequence[Finding]) -> str:
+    return f"; of {len(notes)} files left out the first is {notes[0].note}" if notes else ""
 
 
 def _decode(read: Callable[[], bytes], size: int) -> Any:

@@ -29,6 +29,10 @@ OUTER = SplitLevel("", "folds", "--folds")
 INNER = SplitLevel(" in the training part of an outer split", "inner folds", "--inner-folds")
 
 
+MIN_BLOCKS = 3  #: of a class: with 3 outer folds, 2 of them are left for 2 inner folds
+MAX_SHOWN_CLASSES = 20  #: in one message
+
+
 @dataclass(frozen=True)
 class Fold:
     """Row positions of one split: `train` to learn from, `test` to score on."""
@@ -108,6 +112,7 @@ class Splitter:
                 Fold(0, i, train, test) for i, (train, test) in enumerate(self._forward_folds(rows, protocol.folds))
             ]
         folds: list[Fold] = []
+        _check_block_counts(self.y, self.blocks, max(protocol.folds, MIN_BLOCKS), self.classes, OUTER)
         for repeat in range(protocol.repeats):
             splits = self._stratified_folds(rows, protocol.folds, seed_of(protocol.seed, "outer", repeat))
             folds += [Fold(repeat, i, train, test) for i, (train, test) in enumerate(splits)]
@@ -259,8 +264,7 @@ def assign_folds(
     rng = np.random.default_rng(seed)
     _, block, sizes = np.unique(blocks, return_inverse=True, return_counts=True)
     labels = np.unique(y)
-    for label in labels:
-        _check_block_count(y == label, block, folds, _format_class(label, classes), level)
+    _check_block_counts(y, block, folds, classes, level)
     assigned = np.full(len(y), -1, dtype=np.int64)
     counts = np.zeros((folds, int(y.max()) + 1))
     if (sizes > 1).any():
@@ -322,22 +326,40 @@ def _join_blocks(first: Index, second: Index) -> Index:
     return np.asarray(connected_components(graph, directed=False)[1][first], dtype=np.int64)
 
 
-def _check_block_count(
-    in_class: npt.NDArray[np.bool_], block: Index, folds: int, label: str, level: SplitLevel
-) -> None:
-    """Raise `DataError` with advice if a class has fewer blocks than there are folds."""
-    n_rows, n_blocks = int(in_class.sum()), len(np.unique(block[in_class]))
-    if n_blocks >= folds:
+def _check_block_counts(y: Index, block: Index, needed: int, classes: tuple[str, ...], level: SplitLevel) -> None:
+    """Raise `DataError` with advice if classes have fewer blocks than are needed; it names all of them."""
+    problems, fewest = [], needed
+    for label in np.unique(y):
+        n_rows, n_blocks = int((y == label).sum()), len(np.unique(block[y == label]))
+        if n_blocks < needed:
+            problems.append(_describe_count(_format_class(label, classes), n_rows, n_blocks))
+            fewest = min(fewest, n_blocks)
+    if not problems:
         return
-    count = f"{n_rows} row{'' if n_rows == 1 else 's'}"
+    shown = "; ".join(problems[:MAX_SHOWN_CLASSES])
+    if len(problems) > MAX_SHOWN_CLASSES:
+        shown += f"; {len(problems) - MAX_SHOWN_CLASSES} more classes have as few"
+    limit = f"{needed} {level.folds}"
+    if fewest < MIN_BLOCKS and level is OUTER:
+        limit = f"the {MIN_BLOCKS} that any folds need, one to test on and two to search with"
+    raise DataError(f"{shown}{level.rows_phrase}, fewer than {limit}: {_advise(len(problems), fewest, level)}")
+
+
+def _describe_count(label: str, n_rows: int, n_blocks: int) -> str:
+    count = f"class {label} has {n_rows} row{'' if n_rows == 1 else 's'}"
     if n_blocks < n_rows:
         count += f", {n_blocks} that differ{'s' if n_blocks == 1 else ''} (equal rows and groups count once)"
+    return count
+
+
+def _advise(n_classes: int, fewest: int, level: SplitLevel) -> str:
+    """Advise what to do about classes of which the smallest has `fewest` blocks; no advice leads to another refusal."""
     advice = "merge it with another class, or leave out its rows"
-    if n_blocks > 1:
-        advice = f"use {level.option} {n_blocks}"
-    elif level is INNER:
-        advice = f"use more {OUTER.option}, {advice}"
-    raise DataError(f"class {label} has {count}{level.rows_phrase}, fewer than {folds} {level.folds}: {advice}")
+    if n_classes > 1:
+        advice = "merge them with other classes, or leave out their rows"
+    if level is INNER:
+        return f"use {level.option} {fewest}" if fewest > 1 else f"use more {OUTER.option}, {advice}"
+    return f"use {level.option} {fewest}" if fewest >= MIN_BLOCKS else advice
 
 
 def _format_class(label: int, classes: tuple[str, ...]) -> str:

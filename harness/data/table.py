@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from harness.data.columns import AMBIGUOUS_DATES, infer_column, omission_code
+from harness.data.arrow_table import NOTES, check_scalars, is_index
+from harness.data.columns import AMBIGUOUS_DATES, Column, infer_column, omission_code
 from harness.data.dates import date_order, looks_like_date, parse_days, to_days
 from harness.data.reader import TEXT_BLANKS, to_text
 from harness.data.sources import data_directory
@@ -29,6 +30,7 @@ MAX_NUMERIC_CLASSES = 20  #: up to this number of distinct numbers, a numeric ta
 #: Code of a column that is left out → the message of its finding.
 OMISSION_MESSAGES = {
     "omitted_constant": "one value only",
+    "unnamed_index": "row numbers that pandas wrote, in a column without a name",
     "omitted_identifier": "an identifier: a different value in every row",
     "text_column": "text: a different one in every row, not used",
     "unclear_date": f"dates that all differ: {AMBIGUOUS_DATES}",
@@ -89,9 +91,10 @@ def make_table(task: Task, raw: Raw) -> Table:
 
     if task.modality == "image":
         y, classes = encode_target(task, pd.Series(raw.labels, name=task.target, dtype="str"))
-        return Table(X=raw.images, y=y, classes=classes, notes=_image_notes(raw.notes))
+        return Table(X=raw.images, y=y, classes=classes, test=getattr(raw, "test", None), notes=_image_notes(raw.notes))
     frame = raw.reset_index(drop=True).set_axis(list(map(str, raw.columns)), axis=1)
     _check_columns(task, frame)
+    file_notes = raw.attrs.get(NOTES, ())
     y, classes = encode_target(task, frame[task.target])
     read_features = _text_features if task.modality == "text" else _typed_features
     X, notes, dates = read_features(task, frame)
@@ -105,7 +108,7 @@ def make_table(task: Task, raw: Raw) -> Table:
         groups=groups,
         time=_rank_times(frame[task.time]) if task.time else None,
         test=_read_split(frame[task.split]) if task.split else None,
-        notes=(*_banned_notes(task), *notes),
+        notes=(*file_notes, *_banned_notes(task), *notes),
         dates=dates,
     )
 
@@ -195,9 +198,10 @@ def _typed_features(task: Task, frame: pd.DataFrame) -> FeaturesNotesDates:
     columns, dates = {}, []
     notes: list[Finding] = []
     for name in _feature_columns(task, frame):
+        check_scalars(frame[name])
         column = infer_column(frame[name], task.types.get(name))
-        code = omission_code(column)
-        if code is not None and (code == "omitted_constant" or name not in task.types):
+        code = _find_omission(name, column)
+        if code is not None and (code in ("omitted_constant", "unnamed_index") or name not in task.types):
             notes.append(Finding(code, "note", OMISSION_MESSAGES[code], column=name))
             continue
         columns[name] = column.values
@@ -210,6 +214,11 @@ def _typed_features(task: Task, frame: pd.DataFrame) -> FeaturesNotesDates:
         reasons = reasons or "the target is its only column"
         raise DataError(f"task {task.name!r} has no feature left: {reasons}")
     return pd.DataFrame(columns), notes, tuple(dates)
+
+
+def _find_omission(name: str, column: Column) -> str | None:
+    """Code of the reason why a column is left out; None where it is not."""
+    return "unnamed_index" if is_index(name, column.values) else omission_code(column)
 
 
 def _text_features(task: Task, frame: pd.DataFrame) -> FeaturesNotesDates:

@@ -6,25 +6,29 @@ Rows are read column by column and checked; unusual values are flagged and predi
 from __future__ import annotations
 
 import os
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import IO, Any, TypeAlias
+from typing import IO, Any, Literal, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
 from harness.data import files
+from harness.data.csv_format import NO_NAME
 from harness.data.images import SUFFIXES, read_image
 from harness.deploy.bundle import Bundle
 from harness.deploy.schema import Schema
 from harness.deploy.validate import Flag, InvalidRowsError, read_column
-from harness.errors import BundleError, DataError
+from harness.errors import BundleError, DataError, one_line
 from harness.registry.task import Features
 
 #: Rows of a table and images per batch; memory does not grow with the file.
 BATCH_ROWS, BATCH_IMAGES = 20_000, 256
+SHOWN_COLUMNS = 3  #: with flags, in the summary
+SHOWN_CHARACTERS = 40  #: of names, in the summary
 #: Columns that are added to those of a table.
 CLASS_COLUMN, FLAGS_COLUMN = "predicted_class", "flags"
 #: Called with the number of rows that were predicted, and how much of the file was read, 0 to 1.
@@ -75,6 +79,7 @@ def read_rows(schema: Schema, columns: Mapping[str, Sequence[Any]] | pd.DataFram
     """
 
     names = [feature.name for feature in schema.features]
+    columns = _with_older_names(columns, names)
     for name in names:
         if name not in columns:
             raise InvalidRowsError(f"column {name!r} is missing: expected {', '.join(names[:30])}", name)
@@ -89,6 +94,18 @@ def read_rows(schema: Schema, columns: Mapping[str, Sequence[Any]] | pd.DataFram
     if schema.modality == "text":
         return ModelInputs(read_columns[names[0]], tuple(flags), ignored)
     return ModelInputs(pd.DataFrame(read_columns), tuple(flags), ignored)
+
+
+def _with_older_names(
+    columns: Mapping[str, Sequence[Any]] | pd.DataFrame, names: Sequence[str]
+) -> Mapping[str, Sequence[Any]] | pd.DataFrame:
+    """Name the column without a name as bundles of earlier versions do: by its place in the file."""
+    older = [name for name in names if name not in columns and name.startswith("Unnamed: ")]
+    if len(older) != 1 or NO_NAME not in columns:
+        return columns
+    if isinstance(columns, pd.DataFrame):
+        return columns.rename(columns={NO_NAME: older[0]})
+    return {**columns, older[0]: columns[NO_NAME]}
 
 
 def read_images(schema: Schema, contents: Iterable[bytes]) -> ModelInputs:
@@ -106,11 +123,43 @@ def read_images(schema: Schema, contents: Iterable[bytes]) -> ModelInputs:
 
 @dataclass(frozen=True)
 class PredictionSummary:
-    """The number of rows that were predicted, of those with a flag, and of those predicted as each class."""
+    """What was predicted.
+
+    Attributes
+    ----------
+    rows, flagged : int
+        Number of rows, and of those with a flag.
+    predicted : dict
+        Rows predicted as each class.
+    flagged_columns : tuple of (str, int)
+        Columns by the number of their flags, the largest first.
+    renamed : dict
+        Added columns whose usual name a column of the file has → their names.
+    """
 
     rows: int
     flagged: int
     predicted: dict[str, int]
+    flagged_columns: tuple[tuple[str, int], ...] = ()
+    renamed: Mapping[str, str] = field(default_factory=dict)
+
+    def describe(self) -> str:
+        """Describe the predictions in one line."""
+        classes = ", ".join(f"{_short(name)}: {count:,}" for name, count in self.predicted.items())
+        text = f"{self.rows:,} rows, predicted {classes}"
+        if self.flagged:
+            columns = ", ".join(f"{_short(name)} ({count:,})" for name, count in self.flagged_columns[:SHOWN_COLUMNS])
+            share = f"{self.flagged:,} of {self.rows:,} ({100 * self.flagged / self.rows:.2g} %)"
+            text += f"; unlike the training rows: {share}, by {columns}"
+        for name, new_name in self.renamed.items():
+            text += f"; the file has a column {name!r} already, so that the added one is {new_name!r}"
+        return text
+
+
+def _short(name: str) -> str:
+    """Write a name on one line, shortened."""
+    line = one_line(name)
+    return line if len(line) <= SHOWN_CHARACTERS else f"{line[: SHOWN_CHARACTERS - 1]}…"
 
 
 @dataclass(frozen=True)
@@ -121,7 +170,9 @@ class RowBatch:
     inputs: ModelInputs
 
 
-def predict_file(bundle: Bundle, source: Path, out: Path, progress: PredictionProgress) -> PredictionSummary:
+def predict_file(
+    bundle: Bundle, source: Path, out: Path, progress: PredictionProgress, has_header: bool = True
+) -> PredictionSummary:
     """Predict the rows of a file into a CSV.
 
     A table keeps its columns in their order; the class, the probability of each class and the flags of each row are added.
@@ -132,11 +183,13 @@ def predict_file(bundle: Bundle, source: Path, out: Path, progress: PredictionPr
     bundle : Bundle
         The model.
     source : Path
-        A CSV or Parquet file, or a folder of images.
+        A table, or a folder of images.
     out : Path
         The CSV; it is replaced at the end, or not at all.
     progress : callable
         Called after each batch with the rows so far and the share of the file, 0 to 1.
+    has_header : bool, default True
+        Whether the first line of a CSV has the names of the columns.
 
     Returns
     -------
@@ -162,7 +215,7 @@ def predict_file(bundle: Bundle, source: Path, out: Path, progress: PredictionPr
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
         with temporary.open("w", encoding="utf-8", newline="") as file:
-            summary = _write_predictions(bundle, source, file, progress)
+            summary = _write_predictions(bundle, source, file, progress, has_header)
         temporary.replace(out)
     except OSError as error:
         raise BundleError(f"cannot write {out}: {error.strerror or error}") from error
@@ -171,27 +224,43 @@ def predict_file(bundle: Bundle, source: Path, out: Path, progress: PredictionPr
     return summary
 
 
-def _write_predictions(bundle: Bundle, source: Path, file: IO[str], progress: PredictionProgress) -> PredictionSummary:
-
+def _write_predictions(
+    bundle: Bundle, source: Path, file: IO[str], progress: PredictionProgress, has_header: bool
+) -> PredictionSummary:
     classes = bundle.schema.classes
     class_counts, flagged, rows = np.zeros(len(classes), dtype=np.int64), 0, 0
-    for batch, share in read_batches(bundle, source):
+    flagged_columns: Counter[str] = Counter()
+    renamed: dict[str, str] = {}
+    for batch, share in read_batches(bundle, source, has_header=has_header):
         proba = bundle.predict_proba(batch.inputs.X)
         labels = bundle.decide(proba)
-        frame = _with_predictions(batch, classes, proba, labels)
-        frame.to_csv(file, index=False, header=rows == 0, lineterminator="\n")
+        added = _prediction_columns(batch, classes, proba, labels)
+        if not rows:
+            renamed = _rename_columns(list(added), list(batch.frame.columns))
+        frame = batch.frame.assign(**{renamed.get(name, name): column for name, column in added.items()})
+        _write_rows(frame, file, has_header=not rows)
         class_counts += np.bincount(labels, minlength=len(classes))
         flagged += len({flag.row for flag in batch.inputs.flags})
+        flagged_columns.update(flag.column for flag in batch.inputs.flags)
         rows += len(labels)
         progress(rows, share)
     if not rows:
         raise DataError(f"{source} holds no rows: there is nothing to predict")
-    return PredictionSummary(rows, flagged, dict(zip(classes, class_counts.tolist(), strict=True)))
+    predicted = dict(zip(classes, class_counts.tolist(), strict=True))
+    return PredictionSummary(rows, flagged, predicted, tuple(flagged_columns.most_common()), renamed)
 
 
-def _with_predictions(
+def _write_rows(frame: pd.DataFrame, file: IO[str], has_header: bool) -> None:
+    """Write rows as CSV, with the name that the file gives a column without a name: none."""
+    header = ["" if name == NO_NAME else name for name in frame.columns]
+    quoting: Literal[0, 1] = 1 if _has_returns(frame) else 0  # csv.QUOTE_ALL and csv.QUOTE_MINIMAL
+    frame.to_csv(file, index=False, header=header if has_header else False, lineterminator="\n", quoting=quoting)
+
+
+def _prediction_columns(
     batch: RowBatch, classes: tuple[str, ...], proba: npt.NDArray[np.float64], labels: npt.NDArray[np.int64]
-) -> pd.DataFrame:
+) -> dict[str, list[str]]:
+    """Class, probabilities and flags of the rows, by the names of their columns."""
     messages: list[list[str]] = [[] for _ in labels]
     for flag in batch.inputs.flags:
         messages[flag.row].append(f"{flag.column}: {flag.message}")
@@ -199,13 +268,28 @@ def _with_predictions(
     for name, column in zip(classes, proba.T, strict=True):
         added[f"probability_{name}"] = list(map("{:.6g}".format, column))
     added[FLAGS_COLUMN] = list(map("; ".join, messages))
+    return added
+
+
+def _has_returns(frame: pd.DataFrame) -> bool:
+    """Whether a text has a carriage return, which would end the row for a reader unless it is quoted."""
+    texts = frame.select_dtypes(["object", "str"])
+    return any("\r" in text for _, column in texts.items() for text in column.dropna().astype("str").unique())
+
+
+def _rename_columns(added: Sequence[str], present: Sequence[str]) -> dict[str, str]:
+    """Find other names for added columns that would replace a column of the file."""
+    renamed: dict[str, str] = {}
     for name in added:
-        if name in batch.frame.columns:
-            raise DataError(f"the rows have a column {name!r} already: rename it, scoring adds one of that name")
-    return batch.frame.assign(**added)
+        new_name = name
+        while new_name in present or (new_name != name and new_name in added):
+            new_name = f"evenhand_{new_name}"
+        if new_name != name:
+            renamed[name] = new_name
+    return renamed
 
 
-def read_batches(bundle: Bundle, source: Path) -> Iterator[tuple[RowBatch, float]]:
+def read_batches(bundle: Bundle, source: Path, has_header: bool = True) -> Iterator[tuple[RowBatch, float]]:
     """Read the rows of a file or of a folder of images in batches.
 
     Parameters
@@ -213,7 +297,9 @@ def read_batches(bundle: Bundle, source: Path) -> Iterator[tuple[RowBatch, float
     bundle : Bundle
         Says which rows it takes.
     source : Path
-        A CSV or Parquet file, or a folder of images.
+        A table, or a folder of images.
+    has_header : bool, default True
+        Whether the first line of a CSV has the names of the columns.
 
     Yields
     ------
@@ -231,9 +317,9 @@ def read_batches(bundle: Bundle, source: Path) -> Iterator[tuple[RowBatch, float
     """
     _check_source(bundle, source)
     try:
-        yield from _read_folder(bundle, source) if source.is_dir() else _read_table(bundle, source)
+        yield from _read_folder(bundle, source) if source.is_dir() else _read_table(bundle, source, has_header)
     except OSError as error:
-        raise DataError(f"cannot read {source}: {error.strerror or error}") from error
+        raise DataError(f"cannot read {source}: {error.strerror or one_line(str(error))}") from error
 
 
 def _check_source(bundle: Bundle, source: Path) -> None:
@@ -245,10 +331,11 @@ def _check_source(bundle: Bundle, source: Path) -> None:
         raise DataError(f"{source}: this bundle takes {expected}")
 
 
-def _read_table(bundle: Bundle, source: Path) -> Iterator[tuple[RowBatch, float]]:
+def _read_table(bundle: Bundle, source: Path, has_header: bool) -> Iterator[tuple[RowBatch, float]]:
     first_row = 0
     blanks_missing = bundle.schema.modality != "text"
-    for frame, share in files.read_batches(source, BATCH_ROWS, blanks_missing=blanks_missing):
+    batches = files.read_batches(source, BATCH_ROWS, blanks_missing=blanks_missing, has_header=has_header)
+    for frame, share in batches:
         try:
             yield RowBatch(frame, read_rows(bundle.schema, frame)), share
         except InvalidRowsError as error:

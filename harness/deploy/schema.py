@@ -5,6 +5,8 @@ from __future__ import annotations
 import datetime
 import itertools
 import operator
+import re
+import sys
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property
@@ -14,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from harness.data.columns import infer_column
+from harness.data.columns import MIN_IDENTIFIER_ROWS, infer_column
 from harness.data.reader import MISSING_WORDS, WRITTEN, ColumnFormat, ColumnKind, category_writing
 from harness.preprocessing.tabular import fit_preprocessor
 from harness.registry.task import Features, Modality, Raw, Table, Task
@@ -24,11 +26,16 @@ Kind: TypeAlias = Literal["number", "date", "category", "text", "picture"]
 IMAGE = "picture"  #: name and kind of the one feature of an image task
 BINS = 10
 GREY = 128
+#: Names of columns whose values name a row: customer_id, OrderNo, phone.
+IDENTIFIER_NAME = re.compile(
+    r"(?i:(^|[\W_])(id|uuid|guid|phone|telephone|mobile|e-?mail|surname|name)([\W_]|$)|(^|[\W_])(no|nr|number|key)$)"
+    r"|[a-z](Id|ID|No|Nr|Number|Key|Name)$"
+)
+MIN_IDENTIFIER_DIGITS = 6  #: from which whole numbers that all differ and have as many digits are identifiers
 #: The kinds of column of each modality, and the ways in which the values of each kind may be written.
 KINDS = {"tabular": ("number", "date", "category"), "text": ("text",), "image": (IMAGE,)}
 WRITINGS = {**WRITTEN, IMAGE: ("",)}
 MAX_IMAGE_VALUES = 100_000_000
-MAX_NUMBER = 1e300  #: of all numbers in a schema; infinity and NaN are not below it
 
 
 @dataclass(frozen=True)
@@ -56,6 +63,8 @@ class Feature:
         that of missing values.
     literals : tuple of str
         Words such as NA that are values of this column in training, where they mean a missing value elsewhere.
+    is_identifier : bool
+        Whether it is a number that only names a row, such as that of a customer: a new one is always another.
     """
 
     name: str
@@ -68,6 +77,7 @@ class Feature:
     edges: tuple[float, ...] = ()
     shares: tuple[float, ...] = ()
     literals: tuple[str, ...] = ()
+    is_identifier: bool = False
 
     @cached_property
     def column_format(self) -> ColumnFormat:
@@ -224,6 +234,7 @@ def _check_schema(schema: Schema) -> None:
     _require(_is_image_shape(schema), "the shape of images")
     for feature in schema.features:
         name = repr(feature.name[:60])
+        _require(isinstance(feature.is_identifier, bool), f"what {name} is")
         _require(feature.kind in kinds and feature.written in WRITINGS[feature.kind], f"the kind of {name}")
         _require(are_unique_strings(feature.literals), f"the literals of {name}")
         _require(_is_range(feature) and _has_bins(feature), f"the distribution of {name}")
@@ -267,7 +278,7 @@ def _has_bins(feature: Feature) -> bool:
 
 
 def _are_numbers(numbers: Iterable[Any]) -> bool:
-    return all(type(number) in (int, float) and abs(number) < MAX_NUMBER for number in numbers)
+    return all(type(number) in (int, float) and abs(number) <= sys.float_info.max for number in numbers)
 
 
 def _require(condition: bool, subject: str) -> None:
@@ -279,7 +290,8 @@ def _describe_column(task: Task, raw: pd.Series, values: pd.Series, prepared_lev
     name = str(values.name)
     column = infer_column(raw, task.types.get(name))
     if column.kind != "category":
-        return _with_range(Feature(name, column.kind, column.written), values.to_numpy())
+        is_identifier = column.kind == "number" and _names_rows(values)
+        return _with_range(Feature(name, column.kind, column.written, is_identifier=is_identifier), values.to_numpy())
     # The preparation merges rare values into a level of its own, which is not a value of the column.
     values_seen = set(values.cat.categories)
     levels = tuple(level for level in prepared_levels if level in values_seen)
@@ -288,13 +300,23 @@ def _describe_column(task: Task, raw: pd.Series, values: pd.Series, prepared_lev
     return _with_shares(feature, values)
 
 
+def _names_rows(numbers: pd.Series) -> bool:
+    """Whether whole numbers differ in all rows and have a name or a number of digits as identifiers have."""
+    known = numbers.dropna()
+    if len(known) < MIN_IDENTIFIER_ROWS or not known.is_unique or bool((known % 1 != 0).any()):
+        return False
+    low, high = f"{known.min():.0f}", f"{known.max():.0f}"
+    return IDENTIFIER_NAME.search(str(numbers.name)) is not None or (len(low) == len(high) >= MIN_IDENTIFIER_DIGITS)
+
+
 def _with_range(feature: Feature, values: npt.NDArray[np.float64]) -> Feature:
     """Add the range, the median, the deciles and the shares of its known numbers."""
 
     known = values[~np.isnan(values)]
     if len(known):
-        edges = np.unique(np.quantile(known, np.linspace(0, 1, BINS + 1)[1:-1])).tolist()
-        low, high, median = float(known.min()), float(known.max()), float(np.median(known))
+        quarters = known * 0.25  # the difference of two numbers of 1e308 has no float
+        edges = (np.unique(np.quantile(quarters, np.linspace(0, 1, BINS + 1)[1:-1])) * 4).tolist()
+        low, high, median = float(known.min()), float(known.max()), float(np.median(quarters) * 4)
         feature = replace(feature, low=low, high=high, median=median, edges=tuple(edges))
     return _with_shares(feature, values)
 

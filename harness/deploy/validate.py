@@ -23,6 +23,10 @@ EXPECTED = {
 }
 DATE_EXAMPLES = {"day first": "31.01.2024", "month first": "01/31/2024"}
 DEFAULT_DATE_EXAMPLE = "2024-01-31"
+#: Share of the training rows from which missing values, or values that the model does not distinguish, are not unusual.
+MAX_USUAL_SHARE = 0.05
+RANGE_MARGIN = 0.1  #: of half the range in training, within which a number beyond it is not unusual
+OTHER_BIN, MISSING_BIN = -2, -1  #: positions in `Feature.shares`
 
 
 class Flag(NamedTuple):
@@ -113,21 +117,25 @@ def _check_numbers(feature: Feature, column: pd.Series) -> tuple[pd.Series, list
     if infinite.any():
         raise _invalid_value(feature, int(np.flatnonzero(infinite)[0]), "an infinite one")
     flags = _flag_missing(feature, np.isnan(numbers))
-    if feature.low is not None and feature.high is not None:
+    if feature.low is not None and feature.high is not None and not feature.is_identifier:
         limits = f"{feature.format_number(feature.low)} to {feature.format_number(feature.high)}"
-        for row in np.flatnonzero((numbers < feature.low) | (numbers > feature.high)):
+        # Of many rows some lie a little beyond the range of others by chance alone.
+        margin = RANGE_MARGIN * (feature.high * 0.5 - feature.low * 0.5)
+        for row in np.flatnonzero((numbers < feature.low - margin) | (numbers > feature.high + margin)):
             number = feature.format_number(float(numbers[row]))
             flags.append(Flag(int(row), feature.name, f"{number} is beyond the range in training, {limits}"))
     return column, flags
 
 
 def _check_categories(feature: Feature, names: pd.Series) -> tuple[pd.Series, list[Flag]]:
-    """Flag categories that the model does not distinguish."""
+    """Flag categories that the model does not distinguish, unless values that it does not distinguish were usual in training."""
 
     codes, distinct_names = pd.factorize(names, use_na_sentinel=True)
     categories = pd.Index(distinct_names, dtype="str")
     column = pd.Series(pd.Categorical.from_codes(codes, categories=categories))
     flags = _flag_missing(feature, codes == -1)
+    if _share(feature, OTHER_BIN) > MAX_USUAL_SHARE:
+        return column, flags  # so had many rows of training: surnames, free text
     is_unknown = np.append(~categories.isin(list(feature.levels)), False)[codes]
     for row in map(int, np.flatnonzero(is_unknown)):
         message = f"{quoted(column.iloc[row])} is not a value that the model distinguishes"
@@ -150,8 +158,15 @@ _CHECKS: dict[str, Callable[[Feature, pd.Series], tuple[Any, list[Flag]]]] = {
 }
 
 
-def _flag_missing(feature: Feature, is_missing: npt.NDArray[np.bool_]) -> list[Flag]:
+def _share(feature: Feature, position: int) -> float:
+    """Share of the training rows in a bin, 0 where the bundle does not say."""
+    return feature.shares[position] if feature.shares else 0.0
 
+
+def _flag_missing(feature: Feature, is_missing: npt.NDArray[np.bool_]) -> list[Flag]:
+    """Flag missing values, unless they were usual in training."""
+    if _share(feature, MISSING_BIN) > MAX_USUAL_SHARE:
+        return []
     return [Flag(int(row), feature.name, "missing") for row in np.flatnonzero(is_missing)]
 
 

@@ -45,6 +45,8 @@ class Encoding:
         Why there is no `interpolation_space`.
     needs : tuple of str, default ()
         Packages without which rows cannot be encoded.
+    unscaled : bool, default False
+        For tables, whether numbers are encoded as they are, for trees, and not standardised.
     """
 
     name: str
@@ -54,6 +56,7 @@ class Encoding:
     interpolation_space: Space | None = None
     reason: str = ""
     needs: tuple[str, ...] = ()
+    unscaled: bool = False
 
 
 def _space(*scalings: str, default: str) -> Space:
@@ -65,8 +68,8 @@ TABULAR = (
     Encoding("one_hot_scaled", tabular_encoders.fit_one_hot, _space("standard", "quantile", default="standard")),
     Encoding("one_hot", tabular_encoders.fit_one_hot_single, _space("standard", "quantile", default="quantile")),
     Encoding("mixed", tabular_encoders.fit_mixed, _space("standard", *FIT_SCALER, default="robust")),
-    Encoding("ordinal", tabular_encoders.fit_ordinal, {}),
-    Encoding("native", tabular_encoders.fit_native, {}),
+    Encoding("ordinal", tabular_encoders.fit_ordinal, {}, unscaled=True),
+    Encoding("native", tabular_encoders.fit_native, {}, unscaled=True),
     Encoding("frame", tabular_encoders.fit_frame, {}),
     Encoding("matrix", tabular_encoders.fit_one_hot, {}),
 )

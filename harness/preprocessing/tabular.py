@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -11,12 +11,25 @@ import numpy.typing as npt
 if TYPE_CHECKING:
     import pandas as pd
 
+Floats: TypeAlias = npt.NDArray[np.float64]
+
 #: A level needs this share of the training rows, and `RARE_COUNT` rows, to be kept apart from other rare ones.
 RARE_SHARE = 0.002
 RARE_COUNT = 5
 #: Maximum number of levels of a category; the most frequent are kept.
 MAX_LEVELS = 100
 OTHER, MISSING = "(other)", "(missing)"
+#: Distance from the median, in typical distances, from which values are clipped before standardisation: with 9999999999
+#: for "unknown" in a column of ages, the mean and the deviation would be those of the sentinel alone.
+EXTREME_DISTANCE, CLIP_DISTANCE = 1e6, 10.0
+#: Largest magnitude of a number for trees, which may compute in single precision; even sums of many rows are finite.
+MAX_TREE_NUMBER = 1e30
+#: Trees of scikit-learn take values that differ by less than 1e-7 for equal: below this typical distance, columns are rescaled.
+MIN_TREE_SPREAD = 1e-2
+#: Typical distances from 0 within which single precision distinguishes the values of a column well enough.
+MAX_TREE_OFFSET = 16
+#: Magnitudes whose squares have no overflow or underflow.
+SAFE_MAGNITUDES = (1e-150, 1e150)
 
 
 @dataclass(frozen=True)
@@ -58,17 +71,36 @@ class PreparedRows:
         Numeric columns, imputed and standardised.
     codes : array of shape (n_rows, n_categories), int32
         Level of each category, as an index into the levels of the layout.
+    unscaled : array of shape (n_rows, n_numbers), float64, or None
+        Numeric columns for trees: imputed, not standardised. None where no tree reads these rows.
     """
 
-    numbers: npt.NDArray[np.float64]
+    numbers: Floats
     codes: npt.NDArray[np.int32]
+    unscaled: Floats | None = None
 
     def __len__(self) -> int:
         return len(self.numbers)
 
+    @property
+    def tree_numbers(self) -> Floats:
+        """The numeric columns as trees read them."""
+        return self.numbers if self.unscaled is None else self.unscaled
+
     def take(self, index: npt.NDArray[np.int64]) -> PreparedRows:
         """Select rows by position."""
-        return PreparedRows(self.numbers[index], self.codes[index])
+        unscaled = None if self.unscaled is None else self.unscaled[index]
+        return PreparedRows(self.numbers[index], self.codes[index], unscaled)
+
+    def unscale(self, rows: PreparedRows) -> PreparedRows:
+        """Add the unscaled numbers to rows that a strategy made from these: equal numbers stay equal, others are interpolated."""
+        if self.unscaled is None or rows.unscaled is not None:
+            return rows
+        unscaled = np.empty_like(rows.numbers)
+        for j in range(unscaled.shape[1]):
+            numbers, first = np.unique(self.numbers[:, j], return_index=True)
+            unscaled[:, j] = np.interp(rows.numbers[:, j], numbers, self.unscaled[first, j])
+        return replace(rows, unscaled=unscaled)
 
 
 @dataclass(frozen=True)
@@ -83,22 +115,33 @@ class TabularPreprocessor:
         Replacement of missing numbers; mean and standard deviation of the imputed columns (1 for a constant column).
     unknown_levels, missing_levels : tuple of int
         Level of an unknown and of a missing string, for each category of the table.
+    limits : array of shape (2, n_numbers) or None
+        Lowest and highest value of each number before it is standardised; None where none is clipped.
+    tree_scaling : array of shape (2, n_numbers) or None
+        What is subtracted from each number for trees, and what it is divided by; None where all stay as they are.
+    for_trees : bool
+        Whether trees read unscaled numbers; they do not in models of earlier versions.
     """
 
     layout: ColumnLayout
-    medians: npt.NDArray[np.float64]
-    means: npt.NDArray[np.float64]
-    deviations: npt.NDArray[np.float64]
+    medians: Floats
+    means: Floats
+    deviations: Floats
     unknown_levels: tuple[int, ...]
     missing_levels: tuple[int, ...]
+    limits: Floats | None = None
+    tree_scaling: Floats | None = None
+    for_trees: bool = False
 
-    def transform(self, X: pd.DataFrame) -> PreparedRows:
+    def transform(self, X: pd.DataFrame, unscaled: bool = False) -> PreparedRows:
         """Prepare rows.
 
         Parameters
         ----------
         X : DataFrame
             Rows with the columns of the training rows.
+        unscaled : bool, default False
+            Whether trees read these rows.
 
         Returns
         -------
@@ -108,12 +151,24 @@ class TabularPreprocessor:
         layout, n_table_categories = self.layout, self.layout.n_table_categories
         raw = X[list(layout.numbers)].to_numpy(dtype=np.float64)
         is_missing = np.isnan(raw)
-        numbers = (np.where(is_missing, self.medians, raw) - self.means) / self.deviations
+        imputed = np.where(is_missing, self.medians, raw)
+        tree_numbers = self._scale_for_trees(imputed) if unscaled and self.for_trees else None
+        if self.limits is not None:
+            imputed = np.clip(imputed, *self.limits)
+        # Halves, because the difference of two numbers of 1e308 has no float; otherwise the quotient is the same to the bit.
+        numbers = (imputed * 0.5 - self.means * 0.5) / (self.deviations * 0.5)
         codes = np.empty((len(X), len(layout.categories)), dtype=np.int32)
         for j, (name, levels) in enumerate(layout.categories[:n_table_categories]):
             codes[:, j] = _level_codes(X[name], levels, self.unknown_levels[j], self.missing_levels[j])
         codes[:, n_table_categories:] = is_missing[:, list(layout.indicators)]
-        return PreparedRows(numbers, codes)
+        return PreparedRows(numbers, codes, tree_numbers)
+
+    def _scale_for_trees(self, imputed: Floats) -> Floats:
+        with np.errstate(over="ignore"):  # clipped below
+            if self.tree_scaling is not None:
+                offsets, scales = self.tree_scaling
+                imputed = (imputed - offsets) / scales
+        return np.clip(imputed, -MAX_TREE_NUMBER, MAX_TREE_NUMBER)
 
 
 def fit_preprocessor(X: pd.DataFrame) -> TabularPreprocessor:
@@ -136,9 +191,11 @@ def fit_preprocessor(X: pd.DataFrame) -> TabularPreprocessor:
     is_missing = np.isnan(raw)
     medians = np.zeros(len(names))
     for j in np.flatnonzero(~is_missing.all(axis=0)):
-        medians[j] = np.median(raw[~is_missing[:, j], j])
+        medians[j] = np.median(raw[~is_missing[:, j], j] * 0.5) * 2  # the sum of two numbers of 1e308 has no float
     imputed = np.where(is_missing, medians, raw)
-    deviations = imputed.std(axis=0)
+    spreads = _typical_distances(imputed, medians)
+    limits = _find_limits(imputed, medians, spreads)
+    means, deviations = _find_moments(imputed if limits is None else np.clip(imputed, *limits))
     categories: list[tuple[str, tuple[str, ...]]] = []
     unknown_levels: list[int] = []
     missing_levels: list[int] = []
@@ -153,11 +210,80 @@ def fit_preprocessor(X: pd.DataFrame) -> TabularPreprocessor:
     return TabularPreprocessor(
         ColumnLayout(tuple(names), tuple(categories), indicators),
         medians,
-        imputed.mean(axis=0),
-        np.where(deviations > 1e-12 * np.maximum(1, np.abs(medians)), deviations, 1.0),
+        means,
+        deviations,
         tuple(unknown_levels),
         tuple(missing_levels),
+        limits,
+        _find_tree_scaling(imputed, medians, spreads),
+        for_trees=True,
     )
+
+
+def _typical_distances(imputed: Floats, medians: Floats) -> Floats:
+    """Median distance from the median of the values that differ from it, for each column; 0 for a constant column."""
+    spreads = np.zeros(len(medians))
+    for j, median in enumerate(medians):
+        with np.errstate(over="ignore"):
+            distances = np.abs(imputed[:, j] - median)
+        distances = distances[distances > 0]
+        if len(distances):
+            middle = (len(distances) - 1) // 2  # no mean of two, which could be infinite
+            spreads[j] = min(np.partition(distances, middle)[middle], np.finfo(float).max)
+    return spreads
+
+
+def _find_limits(imputed: Floats, medians: Floats, spreads: Floats) -> Floats | None:
+    """Limits of the columns of which some values are extremely far from the others; infinite for other columns."""
+    limits = np.array([np.full(len(medians), -np.inf), np.full(len(medians), np.inf)])
+    if not imputed.size:
+        return None
+    farthest = np.abs(imputed * 0.5 - medians * 0.5).max(axis=0)
+    extreme = np.flatnonzero((spreads > 0) & (farthest / EXTREME_DISTANCE > spreads * 0.5))
+    if not len(extreme):
+        return None
+    limits[0, extreme] = medians[extreme] - CLIP_DISTANCE * spreads[extreme]
+    limits[1, extreme] = medians[extreme] + CLIP_DISTANCE * spreads[extreme]
+    return limits
+
+
+def _find_moments(imputed: Floats) -> tuple[Floats, Floats]:
+    """Mean and standard deviation of each column, the latter 1 for a constant column."""
+    if not imputed.size:
+        return np.zeros(imputed.shape[1]), np.ones(imputed.shape[1])
+    magnitudes = np.abs(imputed).max(axis=0)
+    smallest, largest = SAFE_MAGNITUDES
+    unsafe = (magnitudes > 0) & ((magnitudes < smallest) | (magnitudes > largest))
+    units = _power_of_two(np.where(unsafe, magnitudes, 1.0))
+    scaled = imputed / units if unsafe.any() else imputed
+    means, deviations = scaled.mean(axis=0) * units, scaled.std(axis=0) * units
+    varies = (imputed.min(axis=0) < imputed.max(axis=0)) & (deviations * 0.5 > 0)
+    return means, np.where(varies, deviations, 1.0)
+
+
+def _power_of_two(magnitudes: Floats) -> Floats:
+    """Largest power of 2 that is not above each magnitude: a division by it changes no digit."""
+    powers: Floats = np.ldexp(1.0, np.frexp(magnitudes)[1] - 1)
+    return powers
+
+
+def _find_tree_scaling(imputed: Floats, medians: Floats, spreads: Floats) -> Floats | None:
+    """Offsets and scales of the numbers that single precision, or a tree of scikit-learn, would not tell apart as they are.
+
+    Trees depend on the order of values only: scaling changes them by rounding, and is left out where it is not needed.
+    """
+    if not imputed.size:
+        return None
+    with np.errstate(over="ignore"):
+        single = imputed.astype(np.float32)
+    is_exact = (single == imputed).all(axis=0)
+    is_precise = is_exact | (np.abs(medians) / MAX_TREE_OFFSET <= spreads)
+    is_plain = is_precise & (np.abs(imputed).max(axis=0) <= MAX_TREE_NUMBER) & (spreads >= MIN_TREE_SPREAD)
+    is_plain |= spreads == 0
+    if is_plain.all():
+        return None
+    scales = _power_of_two(np.where(is_plain, 1.0, spreads))
+    return np.array([np.where(is_plain, 0.0, medians), scales])
 
 
 def _fit_levels(column: pd.Series) -> tuple[tuple[str, ...], int, int]:

@@ -165,28 +165,31 @@ class MixedEncoder:
 
 @dataclass(frozen=True)
 class OrdinalEncoder:
-    """Numbers and level codes side by side, for trees."""
+    """Numbers, unscaled, and level codes side by side, for trees."""
+
+    reads_unscaled = True
 
     def transform(self, rows: PreparedRows) -> npt.NDArray[np.float32]:
         """Encode rows as a float32 array of shape (n_rows, n_numbers + n_categories)."""
-        return np.hstack([rows.numbers, rows.codes]).astype(np.float32)
+        return np.hstack([rows.tree_numbers, rows.codes]).astype(np.float32)
 
 
 @dataclass(frozen=True)
 class NativeEncoder:
-    """A data frame with missing numbers and pandas categories, for boosting libraries that handle both.
+    """A data frame with missing numbers, unscaled, and pandas categories, for boosting libraries that handle both.
 
     Columns are named `n0`, `n1`, … and `c0`, `c1`, …: XGBoost and LightGBM refuse some characters in names.
     """
 
     layout: ColumnLayout
+    reads_unscaled = True
 
     def transform(self, rows: PreparedRows) -> Any:
         """Encode rows as a data frame of the numbers and the categories; an indicator becomes NaN in its number."""
         import pandas as pd
 
         n_table_categories = self.layout.n_table_categories
-        numbers = rows.numbers.copy()
+        numbers = rows.tree_numbers.copy()
         for position, j in enumerate(self.layout.indicators, start=n_table_categories):
             numbers[rows.codes[:, position] == 1, j] = np.nan
         columns: dict[str, Any] = {f"n{j}": numbers[:, j] for j in range(numbers.shape[1])}

@@ -14,6 +14,11 @@ from harness.registry.space import Space, check_space
 RESERVED_NAMES = ("strategy", "seed")
 
 
+#: Parameter that bounds the size of leaves → rows that one unit of it stands for: XGBoost counts p(1 - p), at most 1/4 a row.
+LEAF_SIZES = {"min_samples_leaf": 1, "min_child_samples": 1, "min_data_in_leaf": 1, "min_child_weight": 4}
+MIN_LEAVES = 10  #: leaves that the rows must suffice for
+
+
 @dataclass(frozen=True, kw_only=True)
 class Family:
     """A model family.
@@ -40,6 +45,31 @@ class Family:
         check_space(self.space)
         if reserved := [name for name in self.space if name in RESERVED_NAMES or "." in name]:
             raise DeclarationError(f"family {self.name!r}: parameters {reserved} have names that mean something else")
+
+
+def limit_leaf_sizes(params: Mapping[str, Any], rows: int) -> dict[str, Any]:
+    """Lower the smallest sizes of leaves to a tenth of the rows that a strategy leaves.
+
+    With 20 rows left and at least 20 rows in a leaf every tree is a constant, which would be blamed on the strategy.
+
+    Parameters
+    ----------
+    params : mapping
+        Parameters of a family.
+    rows : int
+        Number of rows that the family is fitted on.
+
+    Returns
+    -------
+    dict
+        The parameters; those that do not count rows, and those that are small enough, are unchanged.
+    """
+    limited = dict(params)
+    for name, rows_per_unit in LEAF_SIZES.items():
+        if name in limited and not isinstance(limited[name], bool | str):
+            largest = max(1, rows // (MIN_LEAVES * rows_per_unit))
+            limited[name] = min(limited[name], largest)
+    return limited
 
 
 def missing_packages(family: Family, encoding_needs: Iterable[str] = ()) -> str:

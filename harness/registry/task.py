@@ -103,3 +103,15 @@ class Table:
 def take(X: Features, rows: npt.NDArray[np.int64]) -> Features:
     """The rows at these positions of features of any kind."""
     return X.iloc[rows] if hasattr(X, "iloc") else X[rows]
+
+
+def fill_empty_columns(X: Any) -> Any:
+    """Fill columns of a data frame without a known number by 0: the histograms of scikit-learn need a number in each.
+
+    No classifier splits by such a column, so that its predictions do not depend on the number.
+    """
+    if not hasattr(X, "select_dtypes"):
+        return X
+    numbers = X.select_dtypes("number")
+    empty = list(numbers.columns[numbers.isna().all()])
+    return X.assign(**dict.fromkeys(empty, 0.0)) if empty else X

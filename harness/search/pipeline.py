@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -21,10 +21,10 @@ from harness.preprocessing.cache import FoldCache
 from harness.preprocessing.encodings import ENCODINGS, Encoder, Encoding
 from harness.preprocessing.resampling import resample, resample_points
 from harness.preprocessing.tabular import PreparedRows, TabularPreprocessor, fit_preprocessor
-from harness.registry.family import Family
+from harness.registry.family import Family, limit_leaf_sizes
 from harness.registry.space import Choice, Space, add_prefix, strip_prefix
 from harness.registry.strategy import Strategy
-from harness.registry.task import Features, take
+from harness.registry.task import Features, fill_empty_columns, take
 from harness.seeding import seed_of
 
 Labels = npt.NDArray[np.int64]
@@ -156,7 +156,10 @@ class FittedPipeline:
 
     def encode(self, X: Features) -> Any:
         """Convert raw rows to the input of the classifier."""
-        return self.encoder.transform(self.preparer.transform(X) if self.preparer else X)
+        if self.preparer is None:
+            return self.encoder.transform(X)
+        unscaled = getattr(self.encoder, "reads_unscaled", False)
+        return self.encoder.transform(self.preparer.transform(X, unscaled=unscaled))
 
     def fill_cache(self, X: Features) -> None:
         """Let an encoder with a cache on disk fill it now, so that its time does not count for the first cell alone."""
@@ -225,10 +228,10 @@ def fit_pipeline(spec: PipelineSpec, params: Mapping[str, Any], training: Traini
         assert parsed.strategy.build is not None  # noqa: S101 -- checked where strategies are declared
         weights = parsed.strategy.build(encoded.real_y, spec.costs, **parsed.strategy_params)
         weights = np.asarray(weights, dtype=np.float64)
-    fit_arguments: dict[str, Any] = {"X": encoded.X, "y": encoded.y, "sample_weight": weights}
+    fit_arguments: dict[str, Any] = {"X": fill_empty_columns(encoded.X), "y": encoded.y, "sample_weight": weights}
     if spec.family.stops_early and encoded.validation is not None:
         fit_arguments["validation"] = encoded.validation
-    classifier = _build_classifier(spec.family, parsed, seed_of(training.seed, "fit"))
+    classifier = _build_classifier(spec.family, _limit_leaves(parsed, encoded), seed_of(training.seed, "fit"))
     classifier.fit(**fit_arguments)
     counts_after = np.bincount(encoded.y, weights=weights, minlength=spec.classes)
     return FittedPipeline(
@@ -256,7 +259,7 @@ def scored_rows(
     if preparer is None:
         shared_key = (*training.split_key, spec.encoding.name, training.validation is None, name, key)
         return training.shared.get(shared_key, lambda: fitted.encoder.transform(X))
-    prepared = training.cache.get((name, "rows"), lambda: preparer.transform(X))
+    prepared = training.cache.get((name, "rows"), lambda: preparer.transform(X, unscaled=spec.encoding.unscaled))
     return training.cache.get((name, *key), lambda: fitted.encoder.transform(prepared))
 
 
@@ -279,7 +282,7 @@ def _encode_table(spec: PipelineSpec, parsed: PipelineParams, training: Training
     preparer = cache.get(("preparer",), lambda: fit_preprocessor(training.X))
 
     def prepare() -> tuple[PreparedRows, Labels, PreparedRows | None]:
-        prepared, fitted_rows = preparer.transform(training.X), training.fitted_rows
+        prepared, fitted_rows = preparer.transform(training.X, unscaled=spec.encoding.unscaled), training.fitted_rows
         if training.validation is None:
             return prepared, training.y[fitted_rows], None
         return prepared.take(fitted_rows), training.y[fitted_rows], prepared.take(training.validation)
@@ -296,7 +299,7 @@ def _encode_table(spec: PipelineSpec, parsed: PipelineParams, training: Training
         validation_X = cache.get(("validation", key), lambda: encoder.transform(validation_rows))
         validation = validation_X, training.y[training.validation]
     return _EncodedTraining(
-        X=cache.get(("encoded", key, parsed.resampling_key), lambda: encoder.transform(resampled)),
+        X=cache.get(("encoded", key, parsed.resampling_key), lambda: encoder.transform(rows.unscale(resampled))),
         y=resampled_y,
         validation=validation,
         real_y=y,
@@ -354,6 +357,19 @@ def _build_classifier(family: Family, parsed: PipelineParams, seed: int) -> Any:
         assert strategy.build is not None  # noqa: S101 -- checked where strategies are declared
         return strategy.build(member, seed, **parsed.strategy_params)
     return member(seed)
+
+
+def _limit_leaves(parsed: PipelineParams, encoded: _EncodedTraining) -> PipelineParams:
+    """Lower the sizes of leaves where a strategy leaves so few rows that a tree would have one leaf."""
+    rows = len(encoded.y)
+    if (
+        parsed.strategy.kind == "ensemble"
+    ):  # each member is fitted on as many rows of every class as the rarest class has
+        counts = np.bincount(encoded.y)
+        rows = int((counts > 0).sum() * counts[counts > 0].min())
+    if rows >= len(encoded.real_y):
+        return parsed
+    return replace(parsed, family=limit_leaf_sizes(parsed.family, rows))
 
 
 def needs_interpolation(strategy: Strategy, modality: str) -> bool:

@@ -80,11 +80,9 @@ def assess_confidence(scored: ScoredRows) -> Confidence:
     """
     p = scored.positive_proba
     unseen: Counter[str] = Counter()
-    missing: Counter[str] = Counter()
+    missing = _count_missing(scored)
     for flags in scored.flags.values():
-        for column, remark in flags:
-            counter = missing if "missing" in remark else unseen
-            counter[column] += 1
+        unseen.update(column for column, remark in flags if remark != "missing")
     rows = scored.evaluated
     known_p, known_y = p[rows], scored.y[rows]
     return Confidence(
@@ -99,6 +97,19 @@ def assess_confidence(scored: ScoredRows) -> Confidence:
         standard_deviation=float(np.sqrt((known_p * (1 - known_p)).sum())),
         positives=int((known_y == 1).sum()),
     )
+
+
+def _count_missing(scored: ScoredRows) -> Counter[str]:
+    """Count the missing values of each column, also where they are no flag because training had as many."""
+    missing: Counter[str] = Counter()
+    if not hasattr(scored.X, "columns"):
+        for flags in scored.flags.values():
+            missing.update(column for column, remark in flags if remark == "missing")
+        return missing
+    for name, column in scored.X.items():
+        if count := int(column.isna().sum()):
+            missing[str(name)] = count
+    return missing
 
 
 def _reliability_bins(p: npt.NDArray[np.float64], y: npt.NDArray[np.int64]) -> tuple[ReliabilityBin, ...]:

@@ -202,7 +202,7 @@ def is_close_call(p: npt.NDArray[np.float64], threshold: float) -> npt.NDArray[n
 def _describe_confidence(scored: ScoredRows, row: int) -> str:
     """Describe how certain the model is of a row: near the threshold or not, with values that training did not have or not."""
     description = "close call" if is_close_call(scored.positive_proba[row : row + 1], scored.threshold)[0] else "clear"
-    unseen = [column for column, remark in scored.flags.get(row, ()) if "missing" not in remark]
+    unseen = [column for column, remark in scored.flags.get(row, ()) if remark != "missing"]
     if unseen:
         description += f"; unlike training: {', '.join(unseen[:3])}"
     return description

@@ -24,6 +24,7 @@ from harness.registry.task import Features, take
 MAX_CURVE_ROWS = 500  #: test rows of a fold over which partial dependence is averaged
 MAX_LEVELS = 12
 MIN_EDGES = 4  #: distinct deciles below which the ends of the range are added
+SMALL_TURN = 0.1  #: share of the swing up to which steps against the direction of a curve are not described
 NO_DIRECTION = "the folds differ too much to say"
 NO_CURVE = "–"
 
@@ -179,7 +180,22 @@ def _describe_numeric(curve: PartialDependence, high: CurvePoint, low: CurvePoin
         return f"lowest in between, {format_percent(low.mean)} at {low.value_text} ({ends})"
     if abs(last.mean - first.mean) <= small:
         return f"up and down, from {format_percent(low.mean)} to {format_percent(high.mean)}"
-    return f"{'rises' if last.mean > first.mean else 'falls'} {ends}"
+    verb = "rises" if last.mean > first.mean else "falls"
+    turn = _largest_turn(curve)
+    if turn is None:
+        return f"{verb} {ends}"
+    return f"{verb} on the whole, {ends}, but is {format_percent(turn.mean)} at {turn.value_text}"
+
+
+def _largest_turn(curve: PartialDependence) -> CurvePoint | None:
+    """Point at the end of the largest step against the direction of a curve; None where all are small beside its swing."""
+    direction = 1 if curve.points[-1].mean > curve.points[0].mean else -1
+    extreme, largest, turn = -np.inf, SMALL_TURN * curve.swing, None
+    for point in curve.points:
+        extreme = max(extreme, direction * point.mean)
+        if extreme - direction * point.mean > largest:
+            largest, turn = extreme - direction * point.mean, point
+    return turn
 
 
 def _mean_probabilities(fold: EvaluatedFold, feature: Feature, grid: Sequence[Any]) -> npt.NDArray[np.float64]:

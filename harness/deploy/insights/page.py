@@ -22,6 +22,7 @@ from harness.deploy.insights.dependence import PartialDependence
 from harness.deploy.insights.gains import CURVE_SHARES, Gains
 from harness.deploy.insights.importance import ColumnImportance
 from harness.deploy.markdown import escape, markdown_table, replace_unprintable
+from harness.report.render.fonts import replace_missing_characters
 
 if TYPE_CHECKING:
     from markdown_it import MarkdownIt
@@ -295,6 +296,7 @@ def _styled_figure(width: float, height: float) -> Iterator[Figure]:
 
 
 def _to_svg(figure: Figure, description: str) -> SvgFigure:
+    replace_missing_characters(figure)
     file = io.BytesIO()
     figure.savefig(file, format="svg", metadata={"Date": None, "Creator": None})
     return SvgFigure(description, file.getvalue())

@@ -12,12 +12,13 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from harness.data.csv_format import NO_NAME
 from harness.data.reader import missing_texts, to_text
 from harness.data.table import row_keys
 from harness.deploy.bundle import Bundle
 from harness.deploy.insights.gains import Campaign
 from harness.deploy.predict import RowBatch, read_batches
-from harness.deploy.schema import Schema
+from harness.deploy.schema import IDENTIFIER_NAME, Schema
 from harness.errors import DataError, EvenhandError
 from harness.registry.registry import suggestion
 from harness.registry.task import Features, take
@@ -51,6 +52,8 @@ class InsightsRequest:
         Folder of the output. By default `<name>-insights` beside the rows.
     seed : int, default 0
         Seed of all sampling.
+    has_header : bool, default True
+        Whether the first line of a CSV has the names of the columns.
     """
 
     bundle: Path
@@ -60,6 +63,7 @@ class InsightsRequest:
     actionable: tuple[str, ...] = ()
     out: Path | None = None
     seed: int = 0
+    has_header: bool = True
 
     @property
     def folder(self) -> Path:
@@ -165,7 +169,7 @@ def read_scored_rows(bundle: Bundle, request: InsightsRequest) -> ScoredRows:
     batches = []
     flags: dict[int, list[tuple[str, str]]] = {}
     count = 0
-    for batch, _ in read_batches(bundle, request.source):
+    for batch, _ in read_batches(bundle, request.source, request.has_header):
         batches.append(batch)
         for row, column, remark in batch.inputs.flags:
             flags.setdefault(count + row, []).append((column, remark))
@@ -177,7 +181,8 @@ def read_scored_rows(bundle: Bundle, request: InsightsRequest) -> ScoredRows:
     proba, source = _score(bundle, X)
     target, y = _read_outcomes(bundle, request, frame)
     model_columns = {feature.name for feature in bundle.schema.features} | {target}
-    identifiers = frame[_find_identifiers(frame, model_columns)]
+    named = {feature.name for feature in bundle.schema.features if feature.is_identifier}
+    identifiers = frame[_find_identifiers(frame, model_columns - named)]
     row_flags = dict(zip(flags, map(tuple, flags.values()), strict=True))
     return ScoredRows(bundle, X, proba, source, y, target, row_flags, identifiers)
 
@@ -250,9 +255,14 @@ def _read_outcomes(bundle: Bundle, request: InsightsRequest, frame: pd.DataFrame
 
 
 def _find_identifiers(frame: pd.DataFrame, model_columns: set[str | None]) -> list[str]:
-    """Return columns that the model does not read and whose values differ in nearly all rows: customer numbers, names, files."""
-    identifiers = []
+    """Return columns that name the rows: those called so, then those that differ in nearly all rows; never the model's own."""
+    called, distinct = [], []
     for name in frame.columns:
-        if name not in model_columns and frame[name].nunique() > 0.9 * len(frame):
-            identifiers.append(name)
-    return identifiers[:MAX_IDENTIFIERS]
+        if name in model_columns or name == NO_NAME:
+            continue
+        values = frame[name].nunique()
+        if IDENTIFIER_NAME.search(str(name)) and values > 1:
+            called.append(name)
+        elif values > 0.9 * len(frame):
+            distinct.append(name)
+    return (called + distinct)[:MAX_IDENTIFIERS]

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import Any
 
+from harness.data.csv_format import name_column
 from harness.deploy.schema import Schema
 from harness.errors import EvenhandError
 
@@ -162,10 +163,9 @@ def _parse_csv(body: bytes, names: Sequence[str], max_rows: int) -> ParsedRows:
         raise RequestError(400, f"broken CSV: {error}") from None
     except ValueError:
         raise RequestError(400, "empty: the first line must name the columns") from None
+    header = list(map(name_column, header))
     _check_count(len(rows), max_rows)
-    for name in names:
-        if header.count(name) != 1:
-            raise RequestError(422, f"column {name!r} is there {header.count(name)} times, not once", name)
+    _check_header(header, names)
     if set(map(len, rows)) != {len(header)}:
         i = next(i for i, row in enumerate(rows) if len(row) != len(header))
         raise RequestError(400, f"row {i} has {len(rows[i])} cells and the header {len(header)}", None, i)
@@ -173,6 +173,12 @@ def _parse_csv(body: bytes, names: Sequence[str], max_rows: int) -> ParsedRows:
     columns = dict(zip(names, map(by_column.__getitem__, names), strict=True))
     ignored = tuple(name for name in header if name not in columns)
     return ParsedRows(columns, len(rows), ignored)
+
+
+def _check_header(header: Sequence[str], names: Sequence[str]) -> None:
+    for name in names:
+        if header.count(name) != 1:
+            raise RequestError(422, f"column {name!r} is there {header.count(name)} times, not once", name)
 
 
 def _find_delimiter(text: str, names: Sequence[str]) -> str:

@@ -14,6 +14,7 @@ from itertools import pairwise
 from typing import TYPE_CHECKING, Any, NamedTuple, ParamSpec, TypeAlias
 
 from harness.report.render.cells import replace_control_characters
+from harness.report.render.fonts import replace_missing_characters
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -151,6 +152,7 @@ def encode_figure(figure: Figure) -> dict[str, bytes]:
     dict of str to bytes
         The files by ending; the same figure gives the same bytes.
     """
+    replace_missing_characters(figure)
     # The layout is made once, at the resolution of the PNG file. `savefig` would draw all for it a second time, unseen: on a
     # page of ten figures, that was a sixth of the time.
     figure.set_dpi(DPI)

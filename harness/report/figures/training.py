@@ -11,6 +11,7 @@ import numpy as np
 
 from harness.evaluation.training import Architecture, ChosenArchitectures, EntryCosts
 from harness.report.figures import style
+from harness.report.render.fonts import replace_missing_characters
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -169,6 +170,7 @@ def pareto_figure(entries: list[EntryCosts], families: Sequence[str], label: str
         panels[0].invert_yaxis()
     panels[0].set_ylabel(style.shorten(label))
     figure.legend(*panels[0].get_legend_handles_labels(), loc="outside right center", title="filled: no strategy")
+    replace_missing_characters(figure)
     figure.draw_without_rendering()
     figure.set_layout_engine("none")  # the positions of labels hold for a layout that no longer changes
     for axes, cost in zip(panels, costs, strict=True):

@@ -1,0 +1,349 @@
+"""Tables that are typed already, as pandas: Parquet of any Arrow type, JSON lines, sheets of Excel, and data frames."""
+
+from __future__ import annotations
+
+import io
+import json
+import re
+from collections.abc import Callable, Iterator
+from itertools import islice
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from harness.data.csv_format import NO_NAME, check_names, name_column, number_columns, open_unpacked
+from harness.errors import DataError, MissingPackageError
+from harness.findings import Finding
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+NOTES = "evenhand_notes"  #: the attribute of a raw data frame that holds what was noticed while its file was read
+#: Names of the column in which pandas writes the index of a data frame.
+UNNAMED = re.compile(rf"{re.escape(NO_NAME)}|Unnamed: ?\d+(\.\d+)?")
+MAX_JSON_LINE = 16_000_000  #: bytes
+MAX_COLUMNS = 100_000  #: of JSON lines, whose rows may all have other keys
+EXACT_DIGITS = 15  #: digits that every float has
+TICKS_PER_SECOND = {"s": 1, "ms": 10**3, "us": 10**6, "ns": 10**9}
+MIN_SECONDS, MAX_SECONDS = -62_135_596_800, 253_402_300_800  #: the years 1 to 9999, since 1970
+SAFE_INTEGER = 2**53  #: larger whole numbers are not exact as floats
+
+
+def arrow_to_pandas(table: Any, first_row: int = 0) -> pd.DataFrame:
+    """Convert an Arrow table to a data frame whose values are exact; what pandas says of itself in the file is not used.
+
+    Whole numbers with missing values stay whole, dictionaries are categories, decimals with few digits are floats and
+    others texts. The index of a data frame is a column, unless it has no name.
+
+    Parameters
+    ----------
+    table : pyarrow.Table
+        The rows.
+    first_row : int, default 0
+        Position of its first row in the file.
+
+    Returns
+    -------
+    DataFrame
+        The rows, without types of Arrow.
+    """
+    import pandas as pd
+
+    names = list(map(str, table.column_names))
+    check_names([name for name in names if name.strip()], "the table")
+    columns = {}
+    for name, column in zip(names, table.columns, strict=True):
+        if not name.startswith("__index_level_"):
+            columns[name_column(name)] = _to_series(column)
+    numbered = _named_ranges(table, first_row)
+    columns = {name: numbers for name, numbers in numbered.items() if name not in columns} | columns
+    return pd.DataFrame(columns, index=pd.RangeIndex(table.num_rows))
+
+
+def _named_ranges(table: Any, first_row: int) -> dict[str, pd.Series]:
+    """Columns of indices with a name that number the rows, which pandas writes as their limits only."""
+    import pandas as pd
+
+    ranges: dict[str, pd.Series] = {}
+    try:
+        for index in table.schema.pandas_metadata["index_columns"]:
+            if isinstance(index, dict) and index["kind"] == "range" and index["name"] is not None:
+                start = index["start"] + first_row * index["step"]
+                stop = start + table.num_rows * index["step"]
+                ranges[str(index["name"])] = pd.Series(range(start, stop, index["step"]), dtype="int64")
+    except (
+        AttributeError,
+        KeyError,
+        TypeError,
+        ValueError,
+        OverflowError,
+    ):  # none, or broken: the rows are there all the same
+        return {}
+    return ranges
+
+
+def without_arrow_types(frame: pd.DataFrame) -> pd.DataFrame:
+    """Convert the columns of a data frame that have Arrow's types; the others are unchanged."""
+    import pandas as pd
+    import pyarrow
+
+    converted = {}
+    for position, dtype in enumerate(frame.dtypes):
+        if isinstance(dtype, pd.ArrowDtype):
+            column = pyarrow.chunked_array(frame.iloc[:, position].array.__arrow_array__())
+            converted[frame.columns[position]] = _to_series(column).set_axis(frame.index)
+    return frame.assign(**converted) if converted else frame
+
+
+def _to_series(column: Any) -> pd.Series:
+    """Convert a column of any Arrow type."""
+    import pandas as pd
+    import pyarrow
+
+    try:
+        column = _plain_type(column)
+        kind = column.type
+        if pyarrow.types.is_integer(kind) and column.null_count:
+            dtype = "UInt64" if pyarrow.types.is_unsigned_integer(kind) else "Int64"
+            return pd.Series(pd.array(column.to_pylist(), dtype=dtype))
+        return pd.Series(column.to_pandas(date_as_object=False)).reset_index(drop=True)
+    except (pyarrow.ArrowException, NotImplementedError, TypeError, ValueError, OverflowError):
+        return pd.Series(column.to_pylist(), dtype=object)
+
+
+def _plain_type(column: Any) -> Any:
+    """Cast types that pandas does not have."""
+    import pyarrow
+    import pyarrow.compute
+
+    types = pyarrow.types
+    if isinstance(column.type, pyarrow.BaseExtensionType):
+        column = column.cast(column.type.storage_type)
+    if types.is_run_end_encoded(column.type):
+        column = pyarrow.chunked_array(list(map(pyarrow.compute.run_end_decode, column.chunks)))
+    kind = column.type
+    if types.is_dictionary(kind) and not _is_text(kind.value_type):
+        return _plain_type(column.cast(kind.value_type))
+    for is_type, convert in _CONVERSIONS:
+        if getattr(types, is_type)(kind):
+            return convert(column)
+    return column
+
+
+def _number_or_text(column: Any) -> Any:
+    """Convert decimals to floats, or to texts where they have more digits than floats."""
+    import pyarrow
+
+    return column.cast(pyarrow.float64() if column.type.precision <= EXACT_DIGITS else pyarrow.string())
+
+
+def _text(column: Any) -> Any:
+    import pyarrow
+
+    return column.cast(pyarrow.string())
+
+
+def _is_text(kind: Any) -> bool:
+    import pyarrow
+
+    return bool(pyarrow.types.is_string(kind) or pyarrow.types.is_large_string(kind))
+
+
+def _seconds(column: Any) -> Any:
+    """Convert times of day to seconds since midnight."""
+    import pyarrow
+    from pyarrow import compute
+
+    ticks = column.cast(pyarrow.int32() if column.type.bit_width == 32 else pyarrow.int64())
+    return compute.divide(ticks.cast(pyarrow.float64()), TICKS_PER_SECOND[column.type.unit])
+
+
+def _usual_years(column: Any) -> Any:
+    """Make moments outside the years 1 to 9999, which no calendar of pandas or Python has, missing values."""
+    import pyarrow
+    from pyarrow import compute
+
+    if column.type.unit == "ns":
+        return column
+    per_second = TICKS_PER_SECOND[column.type.unit]
+    low = pyarrow.scalar(MIN_SECONDS * per_second, pyarrow.int64())
+    high = pyarrow.scalar(MAX_SECONDS * per_second, pyarrow.int64())
+    ticks = column.cast(pyarrow.int64())
+    is_usual = compute.and_(compute.greater_equal(ticks, low), compute.less(ticks, high))
+    return compute.if_else(is_usual, column, pyarrow.scalar(None, column.type))
+
+
+#: Test of `pyarrow.types` → conversion of the columns that it is true of.
+_CONVERSIONS: tuple[tuple[str, Callable[[Any], Any]], ...] = (
+    ("is_decimal", _number_or_text),
+    ("is_string_view", _text),
+    ("is_binary", _text),
+    ("is_large_binary", _text),
+    ("is_binary_view", _text),
+    ("is_timestamp", _usual_years),
+    ("is_time", _seconds),
+)
+
+
+def cells_to_series(cells: list[Any]) -> pd.Series:
+    """Convert values of JSON or of a sheet to a column: whole numbers stay whole, and cells of several types texts."""
+    import pandas as pd
+
+    column = pd.Series(cells, dtype=object)
+    known = column.dropna()
+    types = set(map(type, known))
+    if types == {int}:
+        try:
+            if len(known) == len(column):
+                return column.astype("int64")
+            return pd.Series(pd.array(column.where(column.notna(), None).tolist(), dtype="Int64"))
+        except (OverflowError, TypeError, ValueError):  # beyond 64 bits
+            return column
+    if types == {int, float} and max(map(abs, known)) >= SAFE_INTEGER:
+        return column
+    if types and types <= {int, float}:
+        return column.astype("float64")
+    return column.infer_objects()
+
+
+def check_scalars(column: pd.Series) -> None:
+    """Raise `DataError` for a column of lists or records, of which no model of tables can read anything."""
+    if column.dtype != object:
+        return
+    for cell in column:
+        if isinstance(cell, (list, tuple, set, dict, np.ndarray)):
+            raise DataError(
+                f"column {column.name!r} holds lists or records, such as {str(cell)[:40]}: make a column of each part, or leave "
+                f"it out (--drop {column.name})"
+            )
+
+
+def is_index(name: str, values: pd.Series) -> bool:
+    """Whether a column without a name numbers the rows, perhaps of a larger table: whole numbers that all differ."""
+    if not UNNAMED.fullmatch(name) or values.dtype != np.float64 or not values.is_unique:
+        return False
+    return bool((values >= 0).all() and (values % 1 == 0).all())
+
+
+def json_batches(path: Path, rows: int | None = None) -> Iterator[tuple[pd.DataFrame, float]]:
+    """Read JSON lines, an object per line, or one list of objects, in batches; all rows at once where `rows` is None."""
+    size = max(path.stat().st_size, 1)
+    with open_unpacked(path) as (content, packed):
+        records = _read_records(content, path)
+        while batch := list(islice(records, rows)):
+            yield _records_to_frame(batch, path), min(1.0, packed.tell() / size)
+
+
+def _read_records(content: Any, path: Path) -> Iterator[dict[str, Any]]:
+    start = content.read(1)
+    while start.isspace():
+        start = content.read(1)
+    if start == b"[":
+        yield from _checked_records(_parse_json(start + content.read(), path), path)
+        return
+    number, line = 1, start + content.readline(MAX_JSON_LINE)
+    while line:
+        if len(line) >= MAX_JSON_LINE:
+            raise DataError(f"{path}, line {number}: longer than {MAX_JSON_LINE // 1_000_000} MB")
+        if line.strip():
+            yield from _checked_records([_parse_json(line, path, f", line {number}")], path)
+        number, line = number + 1, content.readline(MAX_JSON_LINE)
+
+
+def _parse_json(text: bytes, path: Path, position: str = "") -> Any:
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError) as error:
+        message = " ".join(str(error).split())[:160]
+        raise DataError(
+            f"{path}{position}: no JSON that can be read ({message}): expected an object per line"
+        ) from error
+
+
+def _checked_records(records: Any, path: Path) -> Iterator[dict[str, Any]]:
+    for record in records:
+        if not isinstance(record, dict):
+            raise DataError(
+                f"{path} holds {type(record).__name__} {str(record)[:40]!r} where an object of columns is expected"
+            )
+        yield record
+
+
+def _records_to_frame(records: list[dict[str, Any]], path: Path) -> pd.DataFrame:
+    import pandas as pd
+
+    names: dict[str, None] = {}
+    for record in records:
+        names.update(dict.fromkeys(record))
+        if len(names) > MAX_COLUMNS:
+            raise DataError(f"{path} has more than {MAX_COLUMNS:,} columns: its rows have other keys each")
+    columns = {}
+    for name in names:
+        cells = [record.get(name) for record in records]
+        columns[name_column(name)] = cells_to_series(cells)
+    return pd.DataFrame(columns, index=pd.RangeIndex(len(records)))
+
+
+def read_excel(path: Path, *, has_header: bool = True) -> tuple[pd.DataFrame, tuple[Finding, ...]]:
+    """Read the first sheet of an Excel file.
+
+    Parameters
+    ----------
+    path : Path
+        A file in the format of Excel 2007 and later.
+    has_header : bool, default True
+        Whether its first row has the names of the columns.
+
+    Returns
+    -------
+    frame : DataFrame
+        The rows.
+    notes : tuple of Finding
+        Says which sheet was read, where there are several.
+
+    Raises
+    ------
+    DataError
+        If it cannot be read.
+    MissingPackageError
+        If openpyxl is not installed.
+    """
+    try:
+        import openpyxl
+    except ImportError as error:
+        raise MissingPackageError("Excel files need openpyxl: python -m pip install openpyxl") from error
+    try:
+        book = openpyxl.load_workbook(io.BytesIO(path.read_bytes()), read_only=True, data_only=True)
+        sheet = book.worksheets[0]
+        sheet.reset_dimensions()  # what the file says of its size may be wrong
+        rows = [list(row) for row in sheet.iter_rows(values_only=True)]
+    except MemoryError as error:
+        raise DataError(f"{path} is too large for an Excel file: save it as CSV") from error
+    except Exception as error:  # openpyxl raises almost anything for a damaged file
+        message = " ".join(str(error).split())[:160]
+        raise DataError(f"{path} is not an Excel file that can be read ({type(error).__name__}: {message})") from error
+    notes: tuple[Finding, ...] = ()
+    if len(book.sheetnames) > 1:
+        message = f"only the first of {len(book.sheetnames)} sheets was read, {book.sheetnames[0]!r}"
+        notes = (Finding("first_sheet", "note", message),)
+    return _sheet_to_frame([row for row in rows if any(cell is not None for cell in row)], path, has_header), notes
+
+
+def _sheet_to_frame(rows: list[list[Any]], path: Path, has_header: bool) -> pd.DataFrame:
+    """Make a table of the rows of a sheet, without empty columns at its end."""
+    import pandas as pd
+
+    cells = pd.DataFrame(rows, dtype=object)
+    if cells.empty:
+        raise DataError(f"{path} is empty: expected names in the first row of its first sheet")
+    used = int(np.flatnonzero(cells.notna().any())[-1]) + 1
+    names = list(number_columns(used))
+    if has_header:
+        names = list(map(str, cells.iloc[0, :used].where(cells.iloc[0, :used].notna(), "")))
+        cells = cells.iloc[1:]
+    check_names(names, str(path))
+    columns = {}
+    for position, name in enumerate(names):
+        columns[name_column(name)] = cells_to_series(cells[position].tolist())
+    return pd.DataFrame(columns, index=pd.RangeIndex(len(cells)))

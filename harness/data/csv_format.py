@@ -1,0 +1,375 @@
+"""How a CSV file is written: compression, encoding, separator and header, found before its rows are read."""
+
+from __future__ import annotations
+
+import codecs
+import csv
+import gzip
+import io
+import re
+import zipfile
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO, cast
+
+from harness.data.sources import MAX_UNPACKED
+from harness.errors import DataError
+from harness.findings import Finding
+
+FIRST_LINE = 1_000_000  #: bytes within which the first line of a CSV must end
+SAMPLE = 64_000  #: bytes from which encoding and separator are found
+SAMPLE_ROWS = 50
+MAX_ZEROS = 0.01  #: share of zero bytes in a sample of a text in UTF-8; in UTF-16 it is a half where letters are Latin
+BLOCK = 1_000_000  #: bytes that are read at once
+MAX_RATIO = 200  #: of unpacked to packed bytes, above `MAX_UNPACKED`; tables reach 50
+SEPARATORS = ",;\t|"
+NO_NAME = "(no name)"  #: the name of a column that has none
+UTF8, DEFAULT_ENCODING, LAST_ENCODING = "utf-8-sig", "cp1252", "latin-1"
+#: First bytes of a file → its encoding; the longest come first.
+BYTE_ORDER_MARKS = (
+    (codecs.BOM_UTF32_LE, "utf-32"),
+    (codecs.BOM_UTF32_BE, "utf-32"),
+    (codecs.BOM_UTF8, UTF8),
+    (codecs.BOM_UTF16_LE, "utf-16"),
+    (codecs.BOM_UTF16_BE, "utf-16"),
+)
+#: Encodings of scripts other than the Latin one, among which charset-normalizer chooses.
+OTHER_SCRIPTS = ["cp1251", "koi8_r", "cp1253", "cp932", "euc_jp", "gb18030", "big5", "euc_kr", "cp1255", "cp1256"]
+WORD = re.compile(rb"[A-Za-z\x80-\xff]{2,}")
+#: Share of bytes outside ASCII, in words that have any, from which a text is in another script: "größe" has two of five.
+OTHER_SCRIPT_SHARE = 0.6
+SEPARATOR_LINE = re.compile(r'"?sep=(.)"?', re.IGNORECASE)  #: the first line that Excel writes and reads
+NUMBER = re.compile(r"[+-]?(\d+([.,]\d+)?|[.,]\d+)(e[+-]?\d+)?", re.IGNORECASE)
+
+
+@dataclass(frozen=True)
+class CsvFormat:
+    """How a CSV file is written.
+
+    Attributes
+    ----------
+    encoding, separator : str
+        Its encoding and the separator of its columns.
+    names : tuple of str
+        The names of its columns; those of `number_columns` for a file without a header.
+    has_header : bool
+        Whether its first line has the names.
+    skipped_lines : int
+        Lines before that: 1 for the line "sep=;" of Excel.
+    notes : tuple of Finding
+        What is to be said about these choices.
+    """
+
+    encoding: str
+    separator: str
+    names: tuple[str, ...]
+    has_header: bool
+    skipped_lines: int
+    notes: tuple[Finding, ...] = ()
+
+
+def number_columns(count: int) -> tuple[str, ...]:
+    """Name the columns of a file without a header: column_1, column_2, …"""
+    return tuple(f"column_{number}" for number in range(1, count + 1))
+
+
+@contextmanager
+def open_unpacked(path: Path) -> Iterator[tuple[BinaryIO, BinaryIO]]:
+    """Open a file, or the one file that is packed in it with gzip, zstandard or zip.
+
+    Parameters
+    ----------
+    path : Path
+        The file; what it is packed with is found from its first bytes.
+
+    Yields
+    ------
+    content : binary file
+        The unpacked content.
+    packed : binary file
+        The file itself; its position says how much was read.
+
+    Raises
+    ------
+    DataError
+        If it is damaged, holds several files, or unpacks to far more than a table would.
+    """
+    import pyarrow
+
+    with path.open("rb") as packed:
+        magic = packed.read(4)
+        packed.seek(0)
+        try:
+            if magic[:2] == b"\x1f\x8b":
+                content: BinaryIO = cast("BinaryIO", gzip.GzipFile(fileobj=packed))
+            elif magic == b"\x28\xb5\x2f\xfd":
+                content = cast("BinaryIO", pyarrow.CompressedInputStream(packed, "zstd"))
+            elif magic == b"PK\x03\x04":
+                content = _open_member(packed, path)
+            else:
+                yield packed, packed
+                return
+            yield cast("BinaryIO", io.BufferedReader(_BoundedReader(content, path))), packed
+        except (EOFError, zipfile.BadZipFile, gzip.zlib.error, gzip.BadGzipFile, pyarrow.ArrowException) as error:  # type: ignore[attr-defined]
+            raise DataError(
+                f"{path} cannot be unpacked ({' '.join(str(error).split())[:160]}): get it again"
+            ) from error
+
+
+def _open_member(packed: BinaryIO, path: Path) -> BinaryIO:
+    """Open the one file in a zip."""
+    archive = zipfile.ZipFile(packed)
+    members = []
+    for member in archive.infolist():
+        parts = Path(member.filename).parts
+        if not member.is_dir() and not any(part.startswith((".", "__MACOSX")) for part in parts):
+            members.append(member)
+    if len(members) != 1:
+        names = ", ".join(member.filename for member in members[:5])
+        raise DataError(f"{path} holds {len(members)} files ({names}): expected one table; unpack it and name the file")
+    try:
+        return cast("BinaryIO", archive.open(members[0]))
+    except (RuntimeError, NotImplementedError) as error:
+        raise DataError(f"{path} cannot be unpacked ({error}): unpack it and name the file") from error
+
+
+class _BoundedReader(io.RawIOBase):
+    """Reads unpacked content, up to a size that no table reaches from so few bytes."""
+
+    def __init__(self, content: BinaryIO, path: Path) -> None:
+        self._content = content
+        self._path = path
+        self._limit = max(MAX_UNPACKED, MAX_RATIO * path.stat().st_size)
+        self._size = 0
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: memoryview) -> int:  # type: ignore[override]
+        chunk = self._content.read(len(buffer))
+        buffer[: len(chunk)] = chunk
+        self._size += len(chunk)
+        if self._size > self._limit:
+            raise DataError(
+                f"{self._path} unpacks to more than {self._limit / 1e9:.1f} GB: unpack it and name the file"
+            )
+        return len(chunk)
+
+
+def find_format(path: Path, min_columns: int = 2, has_header: bool = True) -> CsvFormat:
+    """Find how a CSV file is written.
+
+    Parameters
+    ----------
+    path : Path
+        The file.
+    min_columns : int, default 2
+        The smallest number of columns.
+    has_header : bool, default True
+        Whether its first line has the names of the columns.
+
+    Returns
+    -------
+    CsvFormat
+        Encoding, separator and names.
+
+    Raises
+    ------
+    DataError
+        If the file is not a CSV, has fewer columns, or two columns with one name.
+    """
+    encoding, notes = find_encoding(path)
+    with open_unpacked(path) as (content, _):
+        start = content.read(FIRST_LINE)
+    text = _decode_start(start, encoding, str(path), is_all=len(start) < FIRST_LINE)
+    lines = text.split("\n", 1)
+    skipped_lines, stated = 0, SEPARATOR_LINE.fullmatch(lines[0].strip())
+    if stated and len(lines) > 1:
+        skipped_lines, text = 1, lines[1]
+    separator = stated[1] if stated else _find_separator(text[:SAMPLE], is_all=len(text) <= SAMPLE)
+    records = list(_parse(text[:SAMPLE], separator))
+    header = records[0] if records else []
+    if len(header) < min_columns:
+        raise DataError(
+            f"{path} has one column only: a target and at least one feature are needed (separators: , ; tab |)"
+        )
+    if not has_header:
+        return CsvFormat(encoding, separator, number_columns(len(header)), has_header, skipped_lines, notes)
+    looks_like_data = _looks_like_data(header, records[1:])
+    check_names(header, str(path), ": is its first line a row of data? (--no-header)" if looks_like_data else "")
+    if looks_like_data:
+        message = (
+            f"its first line looks like a row of data ({', '.join(header[:3])}, …) and was taken for names: --no-header"
+        )
+        notes = (*notes, Finding("header_like_data", "warning", message))
+    return CsvFormat(encoding, separator, tuple(map(name_column, header)), has_header, skipped_lines, notes)
+
+
+def name_column(name: str) -> str:
+    """Name a column as tables do: one without a name is `NO_NAME`, wherever it is."""
+    return name if name.strip() else NO_NAME
+
+
+def check_names(names: list[str], what: str, advice: str = "") -> None:
+    """Raise `DataError` where two columns have one name, or several have none."""
+    for name, count in Counter(names).items():
+        if count > 1 and name:
+            raise DataError(f"{what} has two columns named {name!r}: rename one{advice}")
+        if count > 1:
+            raise DataError(f"{what} has {count} columns without a name: name them{advice}")
+
+
+def find_encoding(path: Path) -> tuple[str, tuple[Finding, ...]]:
+    """Find the encoding of a text file: by its first bytes, as UTF-8 where all of it is, else by its words.
+
+    Parameters
+    ----------
+    path : Path
+        The file, packed or not.
+
+    Returns
+    -------
+    encoding : str
+        A name that Python knows.
+    notes : tuple of Finding
+        The choice, where it was one.
+
+    Raises
+    ------
+    DataError
+        If it is not a text.
+    """
+    with open_unpacked(path) as (content, _):
+        block = content.read(BLOCK)
+        for mark, encoding in BYTE_ORDER_MARKS:
+            if block.startswith(mark):
+                return encoding, ()
+        zeros = block[:SAMPLE].count(0)
+        if zeros > MAX_ZEROS * len(block[:SAMPLE]):
+            return _find_utf16(block[: SAMPLE // 2 * 2], path)
+        decoder = codecs.getincrementaldecoder("utf-8")()
+        while block:
+            try:
+                decoder.decode(block)
+            except UnicodeDecodeError:
+                sample = _lines_outside_ascii(block + content.read(BLOCK))
+                return _guess_encoding(sample, path)
+            block = content.read(BLOCK)
+    return UTF8, ()
+
+
+def _find_utf16(sample: bytes, path: Path) -> tuple[str, tuple[Finding, ...]]:
+    """Tell UTF-16 without a byte order mark by where its zero bytes are."""
+    even, odd = sample[::2].count(0), sample[1::2].count(0)
+    encoding = "utf-16-le" if odd > even else "utf-16-be"
+    if min(even, odd) == 0:
+        try:
+            text = codecs.getincrementaldecoder(encoding)().decode(sample)
+        except UnicodeDecodeError:
+            text = ""
+        if any(end in text for end in "\r\n"):
+            return encoding, (_encoding_note(encoding),)
+    raise DataError(f"{path} is not a text file: expected a CSV, or a file that ends in .parquet, .xlsx or .jsonl")
+
+
+def _lines_outside_ascii(content: bytes) -> bytes:
+    lines = [line for line in content.splitlines() if not line.isascii()]
+    return b"\n".join(lines)[:SAMPLE]
+
+
+def _guess_encoding(sample: bytes, path: Path) -> tuple[str, tuple[Finding, ...]]:
+    """Choose an encoding for text that is not UTF-8.
+
+    charset-normalizer tells scripts apart, but not the encodings of Western languages in the few words of a table: it reads
+    "Köln" as Big5 and "très" as "trčs". For these cp1252 is taken, or Latin-1 where it has no such character.
+    """
+    from charset_normalizer import from_bytes
+
+    candidates = [DEFAULT_ENCODING]
+    words = [word for word in WORD.findall(sample) if not word.isascii()]
+    outside = sum(sum(byte > 127 for byte in word) for word in words)
+    if outside > OTHER_SCRIPT_SHARE * sum(map(len, words)):
+        match = from_bytes(sample, cp_isolation=OTHER_SCRIPTS).best()
+        if match is not None:
+            candidates.insert(0, match.encoding)
+    for encoding in candidates:
+        if _decodes(path, encoding):
+            return encoding, (_encoding_note(encoding),)
+    return LAST_ENCODING, (_encoding_note(LAST_ENCODING),)
+
+
+def _encoding_note(encoding: str) -> Finding:
+    return Finding(
+        "encoding", "note", f"the file is not UTF-8 and was read as {encoding}: save it as UTF-8 if that is wrong"
+    )
+
+
+def _decodes(path: Path, encoding: str) -> bool:
+    decoder = codecs.getincrementaldecoder(encoding)()
+    with open_unpacked(path) as (content, _):
+        try:
+            while block := content.read(BLOCK):
+                decoder.decode(block)
+        except UnicodeDecodeError:
+            return False
+    return True
+
+
+def _decode_start(start: bytes, encoding: str, what: str, *, is_all: bool) -> str:
+    """Decode the beginning of a file; errors that a complete read would find late are raised here."""
+    try:
+        text = codecs.getincrementaldecoder(encoding)().decode(start, final=is_all)
+    except UnicodeDecodeError as error:
+        raise DataError(f"{what} is not {encoding} (byte {error.start}): save it as UTF-8") from error
+    text = text.replace("\r\n", "\n").replace("\r", "\n")
+    first_line = text.partition("\n")[0]
+    if not first_line.strip():
+        raise DataError(f"{what} is empty, or its first line is: expected a CSV with names in its first line")
+    if not is_all and len(first_line) == len(text):
+        raise DataError(
+            f"{what}: its first line is longer than {FIRST_LINE // 1_000_000} MB: expected a CSV with names in it"
+        )
+    return text
+
+
+def _parse(text: str, separator: str, *, strict: bool = False) -> Iterator[list[str]]:
+    """Parse the first rows of a text; ends where they cannot be parsed."""
+    reader = csv.reader(io.StringIO(text, newline=""), delimiter=separator, strict=strict)
+    try:
+        for number, record in enumerate(reader):
+            if number > SAMPLE_ROWS:
+                return
+            yield record
+    except csv.Error:
+        return
+
+
+def _find_separator(text: str, *, is_all: bool) -> str:
+    """Choose the separator that divides the header, with quotes, and the most rows into the same number of columns."""
+
+    def quality(separator: str) -> tuple[float, int]:
+        records = list(_parse(text, separator, strict=True))
+        if not is_all and len(records) > 1:
+            records = records[:-1]  # the last one may be cut
+        width = len(records[0]) if records else 0
+        if width < 2:
+            return 0.0, width
+        rows = [record for record in records[1:] if record]
+        matching = sum(len(record) == width for record in rows)
+        return (1 + matching) / (1 + len(rows)), width
+
+    return max(SEPARATORS, key=quality)
+
+
+def _looks_like_data(header: list[str], rows: list[list[str]]) -> bool:
+    """Whether the header has numbers where the rows have them, in half of its columns or more."""
+    numeric = [name for name in header if NUMBER.fullmatch(name.strip())]
+    if not numeric or len(numeric) < len(header) / 2:
+        return False
+    same = 0
+    for name, cell in zip(header, rows[0] if rows else [], strict=False):
+        same += bool(NUMBER.fullmatch(name.strip())) and bool(NUMBER.fullmatch(cell.strip()))
+    return same >= len(header) / 2

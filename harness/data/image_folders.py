@@ -1,0 +1,138 @@
+"""What the folders of images mean: classes, or the parts of a published split with the classes in them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import PurePosixPath
+
+from harness.findings import Finding
+
+#: Names of folders → the part of a split that they hold.
+SPLIT_PARTS = {
+    "train": "train", "training": "train", "val": "validation", "valid": "validation", "validation": "validation",
+    "dev": "validation", "test": "test", "testing": "test",
+}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class FolderLayout:
+    """How the folders are read.
+
+    Attributes
+    ----------
+    depth : int
+        Position of the folder in the path of an image that names its class.
+    parts : dict
+        Folder that is read → the part of a split that it holds; None where all are.
+    test_part : str
+        The part that is tested on: "test", or "validation" where there is no test part; "" where there is no split.
+    notes : tuple of Finding
+        What was decided.
+    """
+
+    depth: int = 0
+    parts: dict[str, str] | None = None
+    test_part: str = ""
+    notes: tuple[Finding, ...] = ()
+
+    def label(self, name: PurePosixPath) -> str | None:
+        """Class of an image; None for one that lies in no folder of a class."""
+        if self.parts is not None and name.parts[self.depth - 1] not in self.parts:
+            return None
+        return name.parts[self.depth] if len(name.parts) > self.depth + 1 else None
+
+    def is_test(self, name: PurePosixPath) -> bool:
+        """Whether an image is in the test part of the split."""
+        return self.parts is not None and self.parts[name.parts[self.depth - 1]] == self.test_part
+
+
+def find_layout(names: Sequence[PurePosixPath]) -> FolderLayout:
+    """Find out what the folders of images mean.
+
+    Folders named train, val and test are the parts of a split if at least two of them, train among them, have two classes
+    in common. A folder that holds all others is passed over.
+
+    Parameters
+    ----------
+    names : sequence of path
+        The images, below the folder that the user named.
+
+    Returns
+    -------
+    FolderLayout
+        Which folder names the class of an image, and whether it is in the test part.
+    """
+    depth, notes = 0, []
+    while outer := _enclosing_folder(names, depth):
+        message = f"all images lie in the folder {outer!r}: the folders in it are read"
+        notes.append(Finding("enclosing_folder", "note", message))
+        depth += 1
+    classes: dict[str, set[str]] = {}
+    for name in names:
+        if len(name.parts) > depth + 1:
+            classes.setdefault(name.parts[depth], set()).update(name.parts[depth + 1 : -1][:1])
+    parts = {folder: SPLIT_PARTS[folder.lower()] for folder in classes if folder.lower() in SPLIT_PARTS}
+    test_part = "validation"
+    if "test" in parts.values():
+        test_part = "test"
+    if _is_split(parts, classes, test_part):
+        return FolderLayout(depth + 1, parts, test_part, (*notes, *_split_notes(parts, classes, test_part)))
+    if not parts:
+        return FolderLayout(depth, notes=tuple(notes))
+    return _ambiguous_layout(depth, parts, classes, notes)
+
+
+def _ambiguous_layout(
+    depth: int, parts: dict[str, str], classes: dict[str, set[str]], notes: list[Finding]
+) -> FolderLayout:
+    """Layout of folders of which some have names of parts of a split, but are none."""
+    learned = [folder for folder, part in parts.items() if part == "train" and len(classes[folder]) > 1]
+    others = sorted(classes.keys() - set(learned))
+    if len(learned) == 1 and not any(map(classes.__getitem__, others)):
+        message = (
+            f"only {learned[0]} has folders of classes and was read; left out, without labels: {', '.join(others)}"
+        )
+        notes.append(Finding("ambiguous_folders", "warning", message))
+        return FolderLayout(depth + 1, dict.fromkeys(learned, "train"), notes=tuple(notes))
+    message = (
+        f"the folders {', '.join(sorted(parts))} were taken for classes: for a published split, train and test (or val) must "
+        "each have the folders of the classes in them"
+    )
+    notes.append(Finding("ambiguous_folders", "warning", message))
+    return FolderLayout(depth, notes=tuple(notes))
+
+
+def _enclosing_folder(names: Sequence[PurePosixPath], depth: int) -> str:
+    """The one folder that holds all others, of which there are two or more; empty where there is none."""
+    if not names or not all(len(name.parts) > depth + 2 for name in names):
+        return ""
+    outer = {name.parts[depth] for name in names}
+    inner = {name.parts[depth + 1] for name in names}
+    return outer.pop() if len(outer) == 1 and len(inner) > 1 else ""
+
+
+def _is_split(parts: dict[str, str], classes: dict[str, set[str]], test_part: str) -> bool:
+    by_part: dict[str, set[str]] = {}
+    for folder, part in parts.items():
+        by_part.setdefault(part, set()).update(classes[folder])
+    if not {"train", test_part} <= by_part.keys():
+        return False
+    return len(by_part["train"] & by_part[test_part]) > 1
+
+
+def _split_notes(parts: dict[str, str], classes: dict[str, set[str]], test_part: str) -> list[Finding]:
+    tested = ", ".join(sorted(folder for folder, part in parts.items() if part == test_part))
+    learned = ", ".join(sorted(folder for folder, part in parts.items() if part != test_part))
+    message = f"the folders are a published split: {learned} to learn from, {tested} to test on, once and not in folds"
+    notes = [Finding("published_split", "note", message)]
+    if others := sorted(classes.keys() - parts.keys()):
+        message = f"folders beside the parts of the split were left out: {', '.join(others[:10])}"
+        notes.append(Finding("ambiguous_folders", "warning", message))
+    sides: dict[bool, set[str]] = {True: set(), False: set()}
+    for folder, part in parts.items():
+        sides[part == test_part] |= classes[folder]
+    if only := sorted(sides[True] ^ sides[False]):
+        message = f"classes that are not in both parts of the split: {', '.join(only[:10])}"
+        notes.append(Finding("ambiguous_folders", "warning", message))
+    return notes
