@@ -115,6 +115,15 @@ def test_no_advice_is_given_that_another_number_of_folds_would_take_back(folds):
     assert "--folds" not in str(caught.value)
 
 
+def test_more_outer_folds_are_no_advice_where_the_split_is_predefined():
+    X = pd.DataFrame({"a": np.arange(60) * 1.5})
+    y = np.array([0] * 50 + [1] * 10)
+    splitter = make_splitter(Table(X, y, ("No", "Yes"), test=(np.arange(60) > 50) | (np.arange(60) % 12 == 0)))
+    (fold,) = splitter.outer(EvaluationProtocol(folds=5))
+    with pytest.raises(DataError, match=r"'Yes' has 1 row in the training part of the predefined split, .*: merge it"):
+        splitter.take(fold.train).inner(2, 0)
+
+
 def test_all_classes_with_too_few_rows_are_named_at_once():
     X = pd.DataFrame({"a": np.arange(55) * 1.5})
     y = np.array([0] * 50 + [1, 2, 3, 4, 5])

@@ -27,6 +27,8 @@ class SplitLevel(NamedTuple):
 
 OUTER = SplitLevel("", "folds", "--folds")
 INNER = SplitLevel(" in the training part of an outer split", "inner folds", "--inner-folds")
+#: The training part of a predefined split does not depend on the number of outer folds.
+INNER_OF_PREDEFINED = SplitLevel(" in the training part of the predefined split", "inner folds", "--inner-folds")
 
 
 MIN_BLOCKS = 3  #: of a class: with 3 outer folds, 2 of them are left for 2 inner folds
@@ -62,6 +64,8 @@ class Splitter:
         Names of the classes, for messages.
     groups : array of shape (n_rows,), int, or None, default None
         Declared group of each row.
+    inner_level : SplitLevel, default INNER
+        How messages refer to inner folds of these rows.
     """
 
     y: Index
@@ -70,12 +74,14 @@ class Splitter:
     test: npt.NDArray[np.bool_] | None
     classes: tuple[str, ...] = ()
     groups: Index | None = None
+    inner_level: SplitLevel = INNER
 
     def take(self, rows: Index) -> Splitter:
         """Restrict the splitter to some rows, given by position; the split column does not apply to a part."""
         time = None if self.time is None else self.time[rows]
         groups = None if self.groups is None else self.groups[rows]
-        return Splitter(self.y[rows], self.blocks[rows], time, None, self.classes, groups)
+        level = self.inner_level if self.test is None else INNER_OF_PREDEFINED
+        return Splitter(self.y[rows], self.blocks[rows], time, None, self.classes, groups, level)
 
     def outer(self, protocol: EvaluationProtocol) -> list[Fold]:
         """Split all rows for the outer evaluation.
@@ -101,9 +107,9 @@ class Splitter:
         if self.test is not None:
             train, test = rows[~self.test], rows[self.test]
             train = train[~np.isin(self.blocks[train], self.blocks[test])]  # no block has rows on both sides
-            train_name = "the training part of the split column, without rows of its test part,"
+            train_name = "the training part of the split, without rows of its test part,"
             self._check_classes(self.y[train], self.y, train_name)
-            self._check_classes(self.y[test], self.y, "the test part of the split column")
+            self._check_classes(self.y[test], self.y, "the test part of the split")
             return [Fold(0, 0, train, test)]
         if self.time is not None:
             if protocol.repeats > 1:
@@ -138,8 +144,8 @@ class Splitter:
         """
         rows = np.arange(len(self.y))
         if self.time is not None:
-            return self._forward_folds(rows, folds, INNER)
-        return self._stratified_folds(rows, folds, seed, INNER)
+            return self._forward_folds(rows, folds, self.inner_level)
+        return self._stratified_folds(rows, folds, seed, self.inner_level)
 
     def split_validation(self, rows: Index, share: float, seed: int) -> tuple[Index, Index]:
         """Set validation rows aside for early stopping.
@@ -357,9 +363,9 @@ def _advise(n_classes: int, fewest: int, level: SplitLevel) -> str:
     advice = "merge it with another class, or leave out its rows"
     if n_classes > 1:
         advice = "merge them with other classes, or leave out their rows"
-    if level is INNER:
-        return f"use {level.option} {fewest}" if fewest > 1 else f"use more {OUTER.option}, {advice}"
-    return f"use {level.option} {fewest}" if fewest >= MIN_BLOCKS else advice
+    if fewest >= (MIN_BLOCKS if level is OUTER else 2):
+        return f"use {level.option} {fewest}"
+    return f"use more {OUTER.option}, {advice}" if level is INNER else advice
 
 
 def _format_class(label: int, classes: tuple[str, ...]) -> str:
