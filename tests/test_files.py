@@ -262,7 +262,12 @@ def test_row_numbers_that_pandas_wrote_are_left_out_with_a_word(tmp_path, header
 
 @pytest.mark.parametrize(
     ("name", "content"),
-    [("old.xls", b"\xd0\xcf\x11\xe0"), ("rows.csv", b"\x00\x01\x02" * 99), ("rows.csv", b"a,,\n1,2,3\n")],
+    [
+        ("wide.csv", b",".join(b"%d" % i for i in range(110_000)) + b"\n"),
+        ("old.xls", b"\xd0\xcf\x11\xe0"),
+        ("rows.csv", b"\x00\x01\x02" * 99),
+        ("rows.csv", b"a,,\n1,2,3\n"),
+    ],
 )
 def test_what_is_no_table_is_refused_in_one_line(tmp_path, name, content):
     with pytest.raises(EvenhandError) as caught:

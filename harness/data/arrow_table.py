@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from harness.data.csv_format import NO_NAME, check_names, name_column, number_columns, open_unpacked
+from harness.data.csv_format import MAX_COLUMNS, NO_NAME, check_names, name_column, number_columns, open_unpacked
 from harness.errors import DataError, MissingPackageError
 from harness.findings import Finding
 
@@ -23,7 +23,6 @@ NOTES = "evenhand_notes"  #: the attribute of a raw data frame that holds what w
 #: Names of the column in which pandas writes the index of a data frame.
 UNNAMED = re.compile(rf"{re.escape(NO_NAME)}|Unnamed: ?\d+(\.\d+)?")
 MAX_JSON_LINE = 16_000_000  #: bytes
-MAX_COLUMNS = 100_000  #: of JSON lines, whose rows may all have other keys
 EXACT_DIGITS = 15  #: digits that every float has
 TICKS_PER_SECOND = {"s": 1, "ms": 10**3, "us": 10**6, "ns": 10**9}
 MIN_SECONDS, MAX_SECONDS = -62_135_596_800, 253_402_300_800  #: the years 1 to 9999, since 1970

@@ -22,6 +22,7 @@ from harness.findings import Finding
 FIRST_LINE = 1_000_000  #: bytes within which the first line of a CSV must end
 SAMPLE = 64_000  #: bytes from which encoding and separator are found
 SAMPLE_ROWS = 50
+MAX_COLUMNS = 100_000  #: each takes about a millisecond to read
 MAX_ZEROS = 0.01  #: share of zero bytes in a sample of a text in UTF-8; in UTF-16 it is a half where letters are Latin
 BLOCK = 1_000_000  #: bytes that are read at once
 MAX_RATIO = 200  #: of unpacked to packed bytes, above `MAX_UNPACKED`; tables reach 50
@@ -214,7 +215,9 @@ def name_column(name: str) -> str:
 
 
 def check_names(names: list[str], what: str, advice: str = "") -> None:
-    """Raise `DataError` where two columns have one name, or several have none."""
+    """Raise `DataError` where two columns have one name, several have none, or there are more than any table has."""
+    if len(names) > MAX_COLUMNS:
+        raise DataError(f"{what} has {len(names):,} columns: expected at most {MAX_COLUMNS:,}")
     for name, count in Counter(names).items():
         if count > 1 and name:
             raise DataError(f"{what} has two columns named {name!r}: rename one{advice}")
