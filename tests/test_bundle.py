@@ -64,7 +64,7 @@ def parts_of(family: str = "logistic_regression") -> BundleContents:
         "versions": {},
     }
     held_out = HeldOutProba(row_keys(table.X), fitted.predict_proba(table.X))
-    return BundleContents(about, describe(task, raw, table), fitted, None, "# A card\n", held_out)
+    return BundleContents(about, describe(task, table), fitted, None, "# A card\n", held_out)
 
 
 @pytest.fixture(scope="module")
@@ -325,7 +325,7 @@ def test_no_training_row_lies_in_a_bundle_of_names(tmp_path: Path, parts: Bundle
     table = make_table(task, raw)
     recipe = PipelineSpec(registry.family("logistic_regression"), (registry.strategy("smote"),), "tabular", 2)
     fitted = fit_pipeline(recipe, defaults(recipe.space), TrainingSet(table.X, table.y, seed=1))
-    made = BundleContents(parts.manifest, describe(task, raw, table), fitted, None, "")
+    made = BundleContents(parts.manifest, describe(task, table), fitted, None, "")
     written = write_bundle(tmp_path / "b", made)
     import zipfile
 

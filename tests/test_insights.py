@@ -67,7 +67,7 @@ def bundle_of(folder, frame, family="logistic_regression", task=TASK):
         model = fit(rows[rows % 3 != fold])
         proba[test] = model.predict_proba(take(table.X, test))
         folds.append((model.predict_proba, take(table.X, test), table.y[test]))
-    schema, drivers = describe(task, frame, table), None
+    schema, drivers = describe(task, table), None
     if task.modality == "tabular":
         drivers = measure_importances(folds, schema, REGISTRY.metric("average_precision"), 0.5, estimate, 0).as_json()
     about = {

@@ -8,13 +8,14 @@ import pandas as pd
 import pytest
 
 from harness.data.files import UserData
-from harness.data.reader import BLANKS, MISSING_WORDS, ColumnFormat, UnreadableValueError, read_values
+from harness.data.reader import UnreadableValueError, read_values
 from harness.data.table import make_table
 from harness.deploy.bundle import Bundle
 from harness.deploy.predict import read_batches, read_rows
 from harness.deploy.schema import Schema, describe
 from harness.deploy.validate import InvalidRowsError
 from harness.errors import DataError
+from harness.readings import BLANKS, MISSING_WORDS, ColumnReading
 from harness.registry.task import Table, Task
 
 ROWS = 24
@@ -62,7 +63,7 @@ def task_of(name: str, path: Path) -> Task:
 
 def trained(task: Task, raw: pd.DataFrame) -> tuple[Table, Schema]:
     table = make_table(task, raw)
-    return table, describe(task, raw, table)
+    return table, describe(task, table)
 
 
 def values_of(X: object) -> list[object]:
@@ -157,13 +158,13 @@ def test_words_for_missing_values_are_missing_in_json_as_in_a_file_of_training(
 
 
 def test_names_of_whole_numbers_are_not_rounded() -> None:
-    column_format = ColumnFormat("category", "whole numbers")
-    assert read_values(["12345678901234567", "7.0", "x"], column_format).tolist() == ["12345678901234567", "7", "x"]
+    reading = ColumnReading("category", "whole numbers")
+    assert read_values(["12345678901234567", "7.0", "x"], reading).tolist() == ["12345678901234567", "7", "x"]
 
 
 def test_the_first_value_of_another_format_is_named_with_its_row() -> None:
     with pytest.raises(UnreadableValueError) as refused:
-        read_values(["2024-01-31", None, "2024-02-30", "soon"], ColumnFormat("date"))
+        read_values(["2024-01-31", None, "2024-02-30", "soon"], ColumnReading("date"))
     assert (refused.value.row, refused.value.description) == (2, "'2024-02-30'")
 
 
@@ -171,5 +172,5 @@ def test_the_first_value_of_another_format_is_named_with_its_row() -> None:
 @pytest.mark.parametrize("cell", ["\ud800", 10**5000], ids=["half a character", "thousands of digits"])
 def test_what_cannot_be_written_is_refused_not_a_traceback(kind: str, cell: object) -> None:
     with pytest.raises(UnreadableValueError) as refused:
-        read_values(["1", cell], ColumnFormat(kind))  # type: ignore[arg-type]
+        read_values(["1", cell], ColumnReading(kind))  # type: ignore[arg-type]
     assert refused.value.row == 1

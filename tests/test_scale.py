@@ -101,5 +101,5 @@ def test_a_column_without_a_known_number_is_filled_for_the_fit_alone():
 def test_a_schema_of_huge_numbers_can_be_read_again():
     frame = pd.DataFrame({"h": COLUMNS["huge"], "e": HARMFUL["both ends"], "y": np.where(Y, "yes", "no")})
     task = UserData("rows.csv", "y").task()
-    schema = describe(task, frame, make_table(task, frame))
+    schema = describe(task, make_table(task, frame))
     assert Schema.from_dict(json.loads(json.dumps(schema.as_dict(), allow_nan=False))) == schema

@@ -72,7 +72,7 @@ def fitted_bundle(folder, task, family, threshold=0.4):
     about = {"task": task.name, "entry": f"{task.name}/{family}/none/default", "title": "Customers who leave"}
     about |= {"classes": list(table.classes), "positive": table.classes[1], "threshold": threshold}
     about |= {"calibration": "none", "versions": {}}
-    return write_bundle(folder, BundleContents(about, describe(task, raw, table), fitted, None, "card"))
+    return write_bundle(folder, BundleContents(about, describe(task, table), fitted, None, "card"))
 
 
 CUSTOMERS = Task(name="customers", load=customers, target="left", positive="yes")

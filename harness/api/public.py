@@ -51,6 +51,8 @@ def benchmark(  # noqa: PLR0913 -- the options of a benchmark are one list, as o
     drop: Sequence[str] = (),
     group: str | None = None,
     time: str | None = None,
+    types: Mapping[str, str] | None = None,
+    drop_missing_target: bool = False,
     name: str = "",
     out: str | Path | None = None,
     jobs: int | None = None,
@@ -97,6 +99,11 @@ def benchmark(  # noqa: PLR0913 -- the options of a benchmark are one list, as o
         Columns to leave out.
     group, time : str, optional
         Columns by which rows are split.
+    types : mapping of str to str, optional
+        Types of columns where they are read wrongly: ``"number"``, ``"date"``, ``"date:%d.%m.%y"``, ``"category"``, ``"id"``
+        or ``"drop"``. A column with a type is not repaired beyond what the type says.
+    drop_missing_target : bool, default False
+        Leave out rows without a label.
     name : str, default "data", or the name of the file
         Name of the task; random draws descend from it, so that the same rows under another name give other folds.
     out : str or Path, default ``results/<suite or tasks>``
@@ -149,6 +156,7 @@ def benchmark(  # noqa: PLR0913 -- the options of a benchmark are one list, as o
     registry = load_registry(plugins).with_declarations(sent, "evenhand.benchmark")
     protocol: dict[str, Any] = {argument: _whole_number(argument, arguments[argument]) for argument in NUMBER_ARGUMENTS}
     columns: dict[str, Any] = {argument: _column_name(argument, arguments[argument]) for argument in COLUMN_ARGUMENTS}
+    typed = {"types": _column_types(types), "drop_missing_target": drop_missing_target}
     options = RunOptions(
         file=None,
         suite=suite,
@@ -156,7 +164,7 @@ def benchmark(  # noqa: PLR0913 -- the options of a benchmark are one list, as o
         families=family_names,
         strategies=_names(strategies, "strategies"),
         protocol=protocol | {"budget": parse_seconds(cell_budget), "objective": objective},
-        columns=columns | {"positive": _class_name(positive), "drop": _names(drop, "drop")},
+        columns=columns | {"positive": _class_name(positive), "drop": _names(drop, "drop")} | typed,
         data_dir=Path(data_dir) if data_dir is not None else None,
         plugins=absolute_plugins(plugins),
         pickled_declarations=pickle_declarations(sent),
@@ -238,6 +246,18 @@ def _names(names: Iterable[str], argument: str) -> tuple[str, ...]:
         if not isinstance(name, str):
             raise EvenhandError(f"{argument}: names are expected, but got {name!r}")
     return listed
+
+
+def _column_types(types: Mapping[str, str] | None) -> dict[str, str]:
+    """Types of columns, each of them valid."""
+    from harness.data.column_types import parse_type
+
+    if types is not None and not isinstance(types, Mapping):
+        raise EvenhandError(f"types: a mapping of columns to types is expected, but got {types!r}")
+    declared = {str(column): str(kind) for column, kind in (types or {}).items()}
+    for column, kind in declared.items():
+        parse_type(kind, column)
+    return declared
 
 
 def _statuses(retry: Sequence[str]) -> tuple[str, ...]:

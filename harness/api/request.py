@@ -36,7 +36,7 @@ BUDGET_ADVICE = (
 )
 SECONDS_PER_UNIT = {"s": 1, "m": 60, "h": 3600}
 #: Options that name columns of the user's file.
-COLUMN_OPTIONS = ("target", "text", "drop", "group", "time")
+COLUMN_OPTIONS = ("target", "text", "drop", "group", "time", "types")
 
 
 @dataclass(frozen=True)
@@ -236,9 +236,13 @@ def check_columns(options: RunOptions, source: str, known: Collection[str]) -> N
 
 def _check_use(options: RunOptions, option: str, name: str) -> None:
     """Raise `EvenhandError` where a column that an option names has another use already."""
+    if option == "types" and name == options.columns["target"]:
+        if options.columns["types"][name] != "category":
+            raise EvenhandError(f"{options.spelling(option)}: the target {name!r} can only be declared a category")
+        return
     if option != "target" and name == options.columns["target"]:
         raise EvenhandError(f"{options.spelling(option)} names the target {name!r}: it is what is to be predicted")
-    if option not in ("target", "text") and name == options.columns.get("text"):
+    if option not in ("target", "text", "types") and name == options.columns.get("text"):
         raise EvenhandError(f"{options.spelling(option)} names the column {name!r} whose texts are to be read")
 
 

@@ -59,6 +59,15 @@ def run(  # noqa: PLR0913, PLR0917 -- the options of a command line are one list
         bool,
         typer.Option("--no-header", help="Your own file has no line of names: its columns are column_1, column_2, …"),
     ] = False,
+    types: Annotated[
+        list[str] | None,
+        plain_option(
+            "Your own file: types of columns, as in amount=number,when=date:%d.%m.%y,code=category,id=id,free=drop."
+        ),
+    ] = None,
+    drop_missing_target: Annotated[
+        bool, typer.Option("--drop-missing-target", help="Your own file: leave out rows without a label.")
+    ] = False,
     tensorboard: Annotated[
         bool, typer.Option("--tensorboard", help="Write the networks' curves as TensorBoard logs too.")
     ] = False,
@@ -79,6 +88,7 @@ def run(  # noqa: PLR0913, PLR0917 -- the options of a command line are one list
     """
     from harness.api.request import BUDGET_ADVICE, RunOptions, default_folder, make_request, parse_seconds
     from harness.api.session import SessionOptions, baseline_only_reason, run_session
+    from harness.data.column_types import parse_types
     from harness.registry.registry import absolute_plugins, load_registry
     from harness.store.store import Store
 
@@ -100,6 +110,7 @@ def run(  # noqa: PLR0913, PLR0917 -- the options of a command line are one list
         columns={
             "target": target, "positive": positive, "drop": tuple(drop or ()), "group": group, "time": time, "text": text,
             "has_header": not no_header,
+            "types": parse_types(types or ()), "drop_missing_target": drop_missing_target,
         },
         data_dir=data_dir,
         plugins=absolute_plugins(plugin or ()),

@@ -2,26 +2,40 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
 import numpy as np
 
-from harness.data.dates import date_order, parse_days
-from harness.data.reader import ColumnKind, numbers_of_dtype, parse_numbers, to_text
+from harness.data import repairs
+from harness.data.column_types import DeclaredType
+from harness.data.dates import date_order, learn_dates, to_days
+from harness.data.numbers import LearnedNumbers, learn_numbers
+from harness.data.reader import category_writing, numbers_of_dtype, parse_numbers, read_values, to_text
+from harness.data.sentinels import find_sentinels
+from harness.data.spellings import common_spellings, spelling_key
 from harness.errors import DataError
 from harness.findings import Finding
+from harness.readings import MISSING_WORDS, ColumnKind, ColumnReading, Repair
 
 if TYPE_CHECKING:
     import pandas as pd
 
-    from harness.registry.task import ColumnType
-
 DECIMAL_COMMA = r"[+-]?[0-9]+(?:,[0-9]+)?"
 THOUSANDS_COMMA = r"[+-]?[0-9]+(?:,[0-9]{3})?"
+WHOLE_NUMBER = r"[+-]?\d+"
+MAX_EXACT_INTEGER = 2**53  #: larger whole numbers are rounded in double precision
+MIN_CODE_DIGITS = 3  #: whole numbers with a leading zero are codes from this number of digits on
 
 MIN_IDENTIFIER_ROWS = 20  #: in fewer rows, distinct values are no evidence of an identifier
+MIN_IDENTIFIER_SHARE = 0.95  #: of distinct values, where the name of the column says that it is an identifier
 MIN_TEXT_WORDS = 4  #: median number of words from which distinct values are sentences rather than names
+CAMEL_CASE_ID = re.compile(r".*[a-z0-9](?:ID|Id)")
+CODE_NAME = re.compile(
+    r"(?:.*[^a-z])?(?:zip|zipcode|zip_code|postal|postcode|postal_code|plz|code)(?:[^a-z].*)?", re.IGNORECASE
+)
 AMBIGUOUS_DATES = "the day or the month may come first, write them like 2024-01-31"
 
 OmissionCode: TypeAlias = Literal["omitted_constant", "omitted_identifier", "text_column", "unclear_date"]
@@ -35,29 +49,31 @@ class Column:
     ----------
     values : Series
         float64 (a date: days since 1970) or a category of strings, missing values NaN.
-    kind : {"number", "date", "category"}
-        Type of the column.
-    written : str, default ""
-        How the text of its values is understood: "decimal comma", "day first" or "month first", where it is.
-    finding : Finding or None, default None
+    reading : ColumnReading
+        How its values were read, and how values of new rows are to be read.
+    findings : tuple of Finding, default ()
         How the values were read, where that was not obvious.
     """
 
     values: pd.Series
-    kind: ColumnKind
-    written: str = ""
-    finding: Finding | None = None
+    reading: ColumnReading
+    findings: tuple[Finding, ...] = ()
+
+    @property
+    def kind(self) -> ColumnKind:
+        """Type of the column."""
+        return self.reading.kind
 
 
-def infer_column(column: pd.Series, override: ColumnType | None = None) -> Column:
+def infer_column(column: pd.Series, declared: DeclaredType | None = None) -> Column:
     """Infer the type of a raw column and convert it.
 
     Parameters
     ----------
     column : Series
         The raw column.
-    override : {"number", "category"} or None, default None
-        Declared type.
+    declared : DeclaredType or None, default None
+        Declared type; a column with one is not repaired beyond what the type says.
 
     Returns
     -------
@@ -67,29 +83,43 @@ def infer_column(column: pd.Series, override: ColumnType | None = None) -> Colum
     Raises
     ------
     DataError
-        If numbers are infinite, or if a column declared a number holds anything else.
+        If numbers are infinite, or if a column does not hold what is declared.
     """
-    number = None
-    if override != "category":
-        number = _number_from_dtype(column)
-    if number is None:
-        text = to_text(column)
-        if override != "category" and not _is_categorical(column):
-            number = _number_from_text(text)
-        if number is None and override == "number":
-            raise DataError(f"column {column.name!r} is declared a number, but holds {_first_word(text)!r}")
-        if number is None:
-            return _category_from_text(text)
-    if infinite := int(np.isinf(number.values).sum()):
+    inferred = _declared_column(column, declared) if declared else _inferred_column(column)
+    if inferred.kind == "number" and (infinite := int(np.isinf(inferred.values).sum())):
         raise DataError(f"column {column.name!r} has {infinite} infinite values: replace them, or leave them empty")
-    return number
+    return inferred
+
+
+def _inferred_column(column: pd.Series) -> Column:
+    number = _number_from_dtype(column, repair=True)
+    if number is not None:
+        return number
+    text = to_text(column)
+    if not _is_categorical(column):
+        number = _number_from_text(column, text, is_declared=False)
+    return number or _category_from_text(column, text, repair=True)
+
+
+def _declared_column(column: pd.Series, declared: DeclaredType) -> Column:
+    if declared.kind == "date":
+        return _declared_date(column, declared.date_format)
+    if declared.kind == "category":
+        return _category_from_text(column, to_text(column), repair=False)
+    number = _number_from_dtype(column, repair=False)
+    text = to_text(column)
+    if number is None and not _is_categorical(column):
+        number = _number_from_text(column, text, is_declared=True)
+    if number is None and declared.kind == "number":
+        raise DataError(f"column {column.name!r} is declared a number, but holds {_first_word(text)!r}")
+    return number or _category_from_text(column, text, repair=False)
 
 
 def omission_code(column: Column) -> OmissionCode | None:
     """Decide whether a column is useless to any model.
 
-    Identifiers are strings that all differ, and whole numbers that count the rows. Whole numbers that merely all differ may
-    be a quantity and are kept, and so are dates.
+    Identifiers are strings that all differ, whole numbers that count the rows, and columns that are named so and nearly all
+    of whose values differ. Whole numbers that merely all differ may be a quantity and are kept, and so are dates.
 
     Parameters
     ----------
@@ -103,15 +133,29 @@ def omission_code(column: Column) -> OmissionCode | None:
     """
     known = column.values.dropna()
     is_complete = len(known) == len(column.values)
-    if known.empty or (is_complete and bool((known == known.iloc[0]).all())):
+    if known.nunique() <= int(is_complete):
         return "omitted_constant"
     if len(known) < MIN_IDENTIFIER_ROWS or column.kind == "date":
         return None
+    if _is_named_identifier(str(column.values.name), known):
+        return "omitted_identifier"
     if column.kind == "number":
         return "omitted_identifier" if is_complete and _counts_rows(known) else None
-    if len(column.values.cat.categories) < len(known):
-        return None
-    return _distinct_text_code(known.astype("str"))
+    return _distinct_text_code(known.astype("str")) if known.is_unique else None
+
+
+def is_identifier_name(name: str) -> bool:
+    """Tell whether the name of a column is that of an identifier, such as ``customer_id``."""
+    words = re.split(r"[^a-zA-Z0-9]+", name)
+    named = any(word.lower() in ("id", "ids", "uuid", "guid") for word in (words[0], words[-1]))
+    return named or CAMEL_CASE_ID.fullmatch(name) is not None
+
+
+def _is_named_identifier(name: str, known: pd.Series) -> bool:
+    """Whether a column is named like an identifier and nearly all of its values, whole numbers or names, differ."""
+    if not is_identifier_name(name) or known.nunique() < MIN_IDENTIFIER_SHARE * len(known):
+        return False
+    return known.dtype == "category" or bool((known % 1 == 0).all())
 
 
 def _counts_rows(numbers: pd.Series) -> bool:
@@ -135,59 +179,189 @@ def _is_categorical(column: pd.Series) -> bool:
     return pd.api.types.is_bool_dtype(column) or isinstance(column.dtype, pd.CategoricalDtype)
 
 
-def _category_from_text(text: pd.Series) -> Column:
+def _category_from_text(column: pd.Series, text: pd.Series, *, repair: bool) -> Column:
     import pandas as pd
 
+    name, written = str(text.name), category_writing(column)
+    counts = dict(text.value_counts())
+    spellings: dict[str, str] = {}
+    made: list[Repair] = []
+    findings: list[Finding] = []
+    merges = repair and not written
+    if merges:
+        spellings = common_spellings(counts)
+        names = set(counts) - spellings.keys()
+        merges = len(set(map(spelling_key, names))) == len(names)
+        findings += repairs.mixed_column_findings(counts, name)
+    if spellings:
+        text = text.replace(spellings)
+        made.append(repairs.spellings_repair(counts, spellings))
+        findings.append(repairs.finding_of(made[0], name))
     levels = pd.Index(sorted(text.dropna().unique()), dtype="str")
     category = pd.Series(pd.Categorical(text, categories=levels), index=text.index, name=text.name)
-    if date_order(text) == "unclear":
-        message = f"dates taken as names: {AMBIGUOUS_DATES}"
-        return Column(category, "category", finding=Finding("ambiguous_date", "note", message, str(text.name)))
-    return Column(category, "category")
+    reading = ColumnReading(
+        "category",
+        written,
+        literals=tuple(filter(set(levels).__contains__, MISSING_WORDS)),
+        spellings=tuple(sorted(spellings.items())),
+        merges_spellings=merges,
+        repairs=tuple(made),
+    )
+    return Column(category, reading, tuple(findings))
 
 
-def _number_from_dtype(column: pd.Series) -> Column | None:
-    """A column of a numeric or temporal dtype; None for any other."""
+def _number_from_dtype(column: pd.Series, *, repair: bool) -> Column | None:
+    """A column of a numeric or temporal dtype; None for any other, and for whole numbers that must not be rounded."""
     import pandas as pd
 
     types = pd.api.types
     if types.is_complex_dtype(column):
         raise DataError(f"column {column.name!r} holds complex numbers: split them into two columns")
     numbers = numbers_of_dtype(column)
+    name = str(column.name)
     if numbers is None:
         return None
     if types.is_datetime64_any_dtype(column):
-        return Column(
-            numbers, "date", finding=Finding("read_as_date", "note", "dates as days since 1970", str(column.name))
-        )
+        finding = Finding("read_as_date", "note", "dates as days since 1970", name)
+        return Column(numbers, ColumnReading("date"), (finding,))
     if types.is_timedelta64_dtype(column):
-        return Column(
-            numbers, "number", finding=Finding("read_as_duration", "note", "durations as days", str(column.name))
-        )
-    return Column(numbers, "number")
+        finding = Finding("read_as_duration", "note", "durations as days", name)
+        return Column(numbers, ColumnReading("number"), (finding,))
+    if repair and types.is_integer_dtype(column) and _is_rounded(numbers, column.nunique()):
+        return None
+    findings = repairs.coded_number_findings(numbers, name) if repair and CODE_NAME.fullmatch(name) else []
+    return _with_sentinels(Column(numbers, ColumnReading("number"), tuple(findings)), repair=repair)
 
 
-def _number_from_text(text: pd.Series) -> Column | None:
-    """A column of strings in which every known value is a number or a date; None for any other."""
+def _is_rounded(numbers: pd.Series, distinct: int) -> bool:
+    """Whether different whole numbers beyond 2^53 become equal in double precision."""
+    return bool(numbers.abs().max() >= MAX_EXACT_INTEGER) and numbers.nunique() < distinct
+
+
+def _number_from_text(column: pd.Series, text: pd.Series, *, is_declared: bool) -> Column | None:
+    """A column of strings whose known values are numbers or dates, with few others; None for any other."""
     known = text.dropna()
     if known.empty:
         return None
+    if not is_declared and _are_codes(known):
+        return None
+    plain = _plain_number(text, known)
+    if plain is not None:
+        return _with_sentinels(plain, repair=not is_declared)
+    counts = dict(known.value_counts())
+    date = None if is_declared else _date_from_text(column, text, counts)
+    if date is not None:
+        return date
+    learned = learn_numbers(counts, declared=is_declared)
+    if learned is None:
+        return None
+    return _with_sentinels(_formatted_number(column, learned, counts), repair=not is_declared)
+
+
+def _are_codes(known: pd.Series) -> bool:
+    """Whether texts of digits are codes: too long for a number, or with leading zeros as no number is written."""
+    if not known.str.fullmatch(WHOLE_NUMBER).all():
+        return False
+    lengths = known.str.len()
+    has_zero = known.str.match(r"0\d")
+    is_padded = bool(has_zero.any()) and lengths.nunique() == 1 and lengths.iloc[0] >= MIN_CODE_DIGITS
+    if is_padded or (has_zero.mean() > 0.5 and lengths.max() >= MIN_CODE_DIGITS):
+        return True
+    return bool(lengths.max() > 15) and _is_rounded(parse_numbers(known), known.nunique())
+
+
+def _plain_number(text: pd.Series, known: pd.Series) -> Column | None:
+    """A column of plain numbers, with a decimal point or a decimal comma; None for any other."""
     numbers = parse_numbers(text)
     if numbers.notna().sum() == len(known):
         finding = _text_finding("number_as_text", "numbers written as text", text)
-        return Column(numbers, "number", finding=finding)
-    # Where every comma is followed by three digits it may separate thousands: that is ambiguous, and the column is text.
+        return Column(numbers, ColumnReading("number"), (finding,))
+    # Where every comma is followed by three digits it may separate thousands.
     if known.str.fullmatch(DECIMAL_COMMA).all() and not known.str.fullmatch(THOUSANDS_COMMA).all():
         numbers = parse_numbers(text, "decimal comma")
         finding = _text_finding("decimal_comma", "numbers with a decimal comma", text)
-        return Column(numbers, "number", "decimal comma", finding)
-    days, order = parse_days(text), date_order(text)
-    if days is None:
+        return Column(numbers, ColumnReading("number", "decimal comma"), (finding,))
+    return None
+
+
+def _date_from_text(column: pd.Series, text: pd.Series, counts: Mapping[str, int]) -> Column | None:
+    """A column of dates; None for any other."""
+    learned = learn_dates(counts)
+    if learned is None:
         return None
-    if order is None or order == "year first":
-        return Column(days, "date", finding=Finding("read_as_date", "note", "dates as days since 1970", str(text.name)))
-    finding = Finding("read_as_date", "note", f"dates ({order}) as days since 1970", str(text.name))
-    return Column(days, "date", order, finding)
+    name = str(text.name)
+    written = "" if learned.order == "year first" else learned.order
+    message = "dates as days since 1970" if not written else f"dates ({written}) as days since 1970"
+    findings = [Finding("read_as_date", "note", message, name)]
+    if learned.ambiguous:
+        findings.append(repairs.ambiguous_date_finding(name, next(iter(learned.days))))
+    made = repairs.stranger_repairs(learned.strangers)
+    if learned.impossible:
+        made.append(repairs.missing_repair("impossible_date", learned.impossible))
+    findings += [repairs.finding_of(repair, name) for repair in made]
+    skips = any(repair.code != "placeholder" for repair in made)
+    reading = ColumnReading("date", written, skips_unreadable=skips, repairs=tuple(made))
+    return Column(_read(column, reading), reading, tuple(findings))
+
+
+def _declared_date(column: pd.Series, date_format: str) -> Column:
+    """A column that is declared as dates, in a format or in any."""
+    import pandas as pd
+
+    name = str(column.name)
+    if pd.api.types.is_datetime64_any_dtype(column):
+        return Column(to_days(column), ColumnReading("date"))
+    text = to_text(column)
+    if not date_format:
+        inferred = _date_from_text(column, text, dict(text.dropna().value_counts()))
+        if inferred is None:
+            raise DataError(f"column {name!r} is declared a date, but holds {_first_word(text)!r}: name its format too")
+        return inferred
+    reading = ColumnReading("date", date_format=date_format, skips_unreadable=True)
+    days = _read(column, reading)
+    unread = dict(text[text.notna() & days.isna()].value_counts())
+    if days.notna().sum() <= sum(unread.values()):
+        first = next(iter(unread), "no date")
+        raise DataError(f"column {name!r} is declared a date like {date_format}, but holds {first!r}")
+    made = repairs.stranger_repairs(unread)
+    findings = tuple(repairs.finding_of(repair, name) for repair in made)
+    return Column(days, replace(reading, repairs=tuple(made)), findings)
+
+
+def _formatted_number(column: pd.Series, learned: LearnedNumbers, counts: Mapping[str, int]) -> Column:
+    """A column of numbers that are more than plain digits, or with few other texts."""
+    name = str(column.name)
+    made = [*repairs.format_repairs(learned, counts), *repairs.stranger_repairs(learned.strangers)]
+    findings = [repairs.finding_of(repair, name) for repair in made]
+    if learned.ambiguous:
+        findings.append(repairs.ambiguous_number_finding(learned, name))
+    skips = any(repair.code in ("unreadable_value", "censored_number") for repair in made)
+    written = "decimal comma" if learned.format.decimal == "," else ""
+    reading = ColumnReading("number", written, number=learned.format, skips_unreadable=skips, repairs=tuple(made))
+    return Column(_read(column, reading), reading, tuple(findings))
+
+
+def _with_sentinels(column: Column, *, repair: bool) -> Column:
+    """The column without numbers far outside the others that stand for missing values."""
+    if not repair:
+        return column
+    counts = find_sentinels(column.values)
+    if not counts:
+        return column
+    sentinels_repair = repairs.sentinel_repair(counts)
+    reading = replace(
+        column.reading, sentinels=tuple(sorted(counts)), repairs=(*column.reading.repairs, sentinels_repair)
+    )
+    values = column.values.mask(column.values.isin(list(counts)))
+    finding = repairs.finding_of(sentinels_repair, str(values.name))
+    return Column(values, reading, (*column.findings, finding))
+
+
+def _read(column: pd.Series, reading: ColumnReading) -> pd.Series:
+    """Read a column as new rows are read."""
+    values = read_values(column, reading)
+    values.index, values.name = column.index, column.name
+    return values
 
 
 def _text_finding(code: str, message: str, text: pd.Series) -> Finding:

@@ -6,36 +6,31 @@ import csv
 import functools
 import io
 import re
-import zipfile
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, TypeAlias, cast
+from typing import TYPE_CHECKING, Any, cast
 
 from harness.data.arrow_table import NOTES, arrow_to_pandas, json_batches, read_excel
 from harness.data.csv_format import CsvFormat, find_format, open_unpacked
+from harness.data.file_kinds import PACKED_SUFFIXES, FileKind, file_kind
 from harness.data.images import load_folder
-from harness.data.reader import MISSING_WORDS
+from harness.data.written_columns import rounded_columns
 from harness.errors import DataError
 from harness.findings import Finding
+from harness.readings import MISSING_WORDS
 from harness.registry.task import Modality, Raw, Task
 
 if TYPE_CHECKING:
     import pandas as pd
 
-PARQUET_SUFFIXES = (".parquet", ".pq")
-EXCEL_SUFFIXES = (".xlsx", ".xlsm")
-JSON_SUFFIXES = (".jsonl", ".ndjson", ".json")
-PACKED_SUFFIXES = (".gz", ".zst", ".zip")
-PARQUET_MAGIC, OLD_EXCEL_MAGIC = b"PAR1", b"\xd0\xcf\x11\xe0"
+CODE_ROWS = 10_000  #: rows among which codes with leading zeros are looked for
 FOLDER = "folder"  #: the name of the target of a folder of images: the folders are the classes
-
-FileKind: TypeAlias = Literal["csv", "parquet", "excel", "json"]
 
 
 def read_table(
-    path: Path, *, names_only: bool = False, text: str | None = None, has_header: bool = True
+    path: Path, *, names_only: bool = False, written: Collection[str] = (), has_header: bool = True
 ) -> pd.DataFrame:
     """Read a user's table: CSV, Parquet, the first sheet of an Excel file, or JSON lines.
 
@@ -47,8 +42,8 @@ def read_table(
         The file.
     names_only : bool, default False
         Read the columns without their rows, which is quick for CSV and Parquet of any size.
-    text : str, optional
-        A column of a CSV that is read as it is written: "NA" is not missing in it, and "007" is not a number.
+    written : collection of str, default ()
+        Columns of a CSV that are read as they are written: "NA" is not missing in them, and "7.0" is not the number 7.
     has_header : bool, default True
         Whether the first line of a CSV, or the first row of a sheet, has the names of the columns.
 
@@ -63,12 +58,14 @@ def read_table(
         If the file does not exist or is not a table.
     """
     try:
-        return _read_kind(file_kind(path), path, names_only=names_only, text=text, has_header=has_header)
+        return _read_kind(file_kind(path), path, names_only=names_only, written=written, has_header=has_header)
     except OSError as error:
         raise DataError(f"cannot read {path}: {error.strerror or _first_words(error)}") from error
 
 
-def _read_kind(kind: FileKind, path: Path, *, names_only: bool, text: str | None, has_header: bool) -> pd.DataFrame:
+def _read_kind(
+    kind: FileKind, path: Path, *, names_only: bool, written: Collection[str], has_header: bool
+) -> pd.DataFrame:
     if kind == "parquet":
         return _read_parquet(path, names_only=names_only)
     if kind == "json":
@@ -79,75 +76,28 @@ def _read_kind(kind: FileKind, path: Path, *, names_only: bool, text: str | None
     if kind == "excel":
         frame, notes = read_excel(path, has_header=has_header)
     else:
-        frame, notes = _read_csv_file(path, names_only=names_only, text=text, has_header=has_header)
+        frame, notes = _read_csv_file(path, names_only=names_only, written=written, has_header=has_header)
     frame.attrs[NOTES] = notes
     return frame
 
 
 def _read_csv_file(
-    path: Path, *, names_only: bool, text: str | None, has_header: bool
+    path: Path, *, names_only: bool, written: Collection[str], has_header: bool
 ) -> tuple[pd.DataFrame, tuple[Finding, ...]]:
     csv_format = find_format(path, has_header=has_header)
     with open_unpacked(path) as (content, _):
         frame = _read_csv(content, csv_format, str(path), rows=0 if names_only else None)
-    if (
-        text in frame and not names_only
-    ):  # words for missing values hold for all columns, so that this one is read again
+    if names_only:
+        return frame, csv_format.notes
+    with open_unpacked(path) as (content, _):
+        beginning = _read_csv(content, csv_format, str(path), CODE_ROWS, dtype="str", na_filter=False)
+    names = [name for name in frame.columns if name in written] + rounded_columns(frame, beginning)
+    if names:  # words for missing values hold for all columns, so that these are read again
         with open_unpacked(path) as (content, _):
             columns = _read_csv(content, csv_format, str(path), dtype="str", na_filter=False)
-        frame[text] = columns[text]
+        for name in names:
+            frame[name] = columns[name]
     return frame, csv_format.notes
-
-
-def file_kind(path: Path) -> FileKind:
-    """Find what kind of table a file is, by its name or else its first bytes; raises `DataError` where it is none.
-
-    Raises
-    ------
-    DataError
-        If there is no such file, or it is known to be no table.
-    """
-    _check_is_file(path)
-    suffix = _suffix(path)
-    with path.open("rb") as file:
-        magic = file.read(4)
-        file.seek(max(0, path.stat().st_size - 4))
-        ends_as_parquet = file.read(4) == PARQUET_MAGIC
-    if suffix in PARQUET_SUFFIXES or (magic == PARQUET_MAGIC and ends_as_parquet):
-        return "parquet"
-    if magic == OLD_EXCEL_MAGIC or suffix == ".xls":
-        raise DataError(f"{path} is an Excel file of the old kind or protected by a password: save it as .xlsx or CSV")
-    if suffix in EXCEL_SUFFIXES or _is_excel(path, magic):
-        return "excel"
-    if suffix in JSON_SUFFIXES:
-        return "json"
-    return "csv"
-
-
-def _check_is_file(path: Path) -> None:
-    if not path.exists():
-        raise DataError(f"no such file: {path}")
-    if not path.is_file():
-        raise DataError(f"{path} is a folder: name a CSV or Parquet file")
-
-
-def _suffix(path: Path) -> str:
-    """The last suffix of a file that does not say how it is packed, in lower case."""
-    for suffix in reversed(path.suffixes):
-        if suffix.lower() not in PACKED_SUFFIXES:
-            return suffix.lower()
-    return ""
-
-
-def _is_excel(path: Path, magic: bytes) -> bool:
-    """Whether a zip is an Excel file."""
-    if magic != b"PK\x03\x04":
-        return False
-    try:
-        with zipfile.ZipFile(path) as archive:
-            return "xl/workbook.xml" in archive.namelist()
-    except (zipfile.BadZipFile, ValueError):
-        return False
 
 
 def read_csv(source: bytes, *, separator: str = ",", what: str) -> pd.DataFrame:
@@ -347,6 +297,10 @@ class UserData:
         The name of the task; derived from the file by default.
     has_header : bool
         Whether the first line of a CSV, or the first row of a sheet, has the names of the columns.
+    types : mapping of str to str
+        Column → its declared type.
+    drop_missing_target : bool, default False
+        Whether rows without a label are left out.
     """
 
     path: str
@@ -358,6 +312,8 @@ class UserData:
     text: str | None = None
     name: str = ""
     has_header: bool = True
+    types: Mapping[str, str] = field(default_factory=dict)
+    drop_missing_target: bool = False
 
     def task(self) -> Task:
         """Make the task of these data; nothing is read yet."""
@@ -365,7 +321,7 @@ class UserData:
         stem, modality = path.stem, "tabular"
         if path.suffix.lower() in PACKED_SUFFIXES:
             stem = Path(stem).stem
-        load: Any = functools.partial(_load_rows, path, self.text, self.has_header)
+        load: Any = functools.partial(_load_rows, path, self._written, self.has_header)
         if path.is_dir():
             stem, load, modality = path.name, functools.partial(_load_images, path), "image"
         elif self.text:
@@ -384,11 +340,19 @@ class UserData:
             banned=dict.fromkeys(self.drop, "as asked"),
             group=self.group,
             time=self.time,
+            types=self.types,
+            drop_missing_target=self.drop_missing_target,
         )
 
+    @property
+    def _written(self) -> tuple[str, ...]:
+        """Columns that are read as they are written: the target, texts, and those declared as names or dates."""
+        declared = [name for name, kind in self.types.items() if kind != "number"]
+        return (self.target, *filter(None, [self.text]), *declared)
 
-def _load_rows(path: Path, text: str | None, has_header: bool, _data_dir: Path | None) -> Raw:
-    return read_table(path, text=text, has_header=has_header)
+
+def _load_rows(path: Path, written: tuple[str, ...], has_header: bool, _data_dir: Path | None) -> Raw:
+    return read_table(path, written=written, has_header=has_header)
 
 
 def _load_images(path: Path, _data_dir: Path | None) -> Raw:

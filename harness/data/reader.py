@@ -8,35 +8,20 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from functools import cached_property, lru_cache
-from typing import TYPE_CHECKING, Any, Literal, TypeAlias, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 import numpy.typing as npt
 
-from harness.data.dates import DateOrder, parse_dates, to_days
+from harness.data.dates import DateOrder, parse_dates, parse_declared_dates, to_days
+from harness.data.numbers import is_placeholder, parse_number
+from harness.data.spellings import match_names
 from harness.errors import DataError
+from harness.readings import BLANKS, ColumnReading, NumberFormat
 
 if TYPE_CHECKING:
     import pandas as pd
 
-ColumnKind: TypeAlias = Literal["number", "date", "category", "text"]
-
-#: The ways in which the values of a column of each kind may be written.
-WRITTEN: dict[str, tuple[str, ...]] = {
-    "number": ("", "decimal comma"),
-    "date": ("", "day first", "month first"),
-    "category": ("", "true or false", "whole numbers", "numbers"),
-    "text": ("",),
-}
-BLANKS = ("", "?")  #: texts that mean a missing value in any source
-TEXT_BLANKS = ("",)  #: texts that mean a missing text: a question mark alone is one
-#: Further words that mean a missing value in files of text; a data frame may hold them as values.
-MISSING_WORDS = (
-    "#N/A", "#N/A N/A", "#NA", "-1.#IND", "-1.#QNAN", "-NaN", "-nan", "1.#IND", "1.#QNAN", "<NA>", "N/A", "NA", "NULL", "NaN",
-    "None", "n/a", "nan", "null",
-)  # fmt: skip
 BOOLEANS = {"true": "True", "false": "False"}
 MAX_SHOWN_CHARACTERS = 60  #: of a value in a message
 MAX_INT64 = 2**63
@@ -61,47 +46,17 @@ class UnreadableValueError(DataError):
         self.row, self.description = row, description
 
 
-@dataclass(frozen=True)
-class ColumnFormat:
-    """How the raw values of a column are to be understood.
-
-    Attributes
-    ----------
-    kind : {"number", "date", "category", "text"}
-        Type of the values.
-    written : str, default ""
-        How they are written, one of `WRITTEN`.
-    literals : tuple of str, default ()
-        Words of `MISSING_WORDS` that are values of this column.
-    """
-
-    kind: ColumnKind
-    written: str = ""
-    literals: tuple[str, ...] = ()
-
-    @cached_property
-    def missing(self) -> frozenset[str]:
-        """Texts that mean a missing value."""
-        if self.kind == "text":  # "None" alone is a text
-            return frozenset(TEXT_BLANKS)
-        return missing_texts(self.literals)
-
-
-@lru_cache(maxsize=256)
-def missing_texts(literals: tuple[str, ...] = ()) -> frozenset[str]:
-    """Return the texts that mean a missing value in a file, without those that are values."""
-    return frozenset({*BLANKS, *MISSING_WORDS} - set(literals))
-
-
-def read_values(column: Sequence[Any] | pd.Series, column_format: ColumnFormat) -> pd.Series:
-    """Read raw values in the format of their column, whatever the other values of the column are.
+def read_values(column: Sequence[Any] | pd.Series, reading: ColumnReading, levels: Sequence[str] = ()) -> pd.Series:
+    """Read raw values as their column is read, whatever the other values of the column are.
 
     Parameters
     ----------
     column : sequence or Series
         The raw values: a Series, or a list of values as JSON or a CSV has them.
-    column_format : ColumnFormat
-        The format.
+    reading : ColumnReading
+        How the column is read.
+    levels : sequence of str, default ()
+        Known names of a category; other spellings of them are read as these, where the column merges spellings.
 
     Returns
     -------
@@ -116,7 +71,14 @@ def read_values(column: Sequence[Any] | pd.Series, column_format: ColumnFormat) 
     series = column
     if hasattr(column, "reset_index"):
         series = column.reset_index(drop=True)
-    return _READERS[column_format.kind](series, column_format)
+    values = _READERS[reading.kind](series, reading)
+    if reading.kind != "category" or not (reading.spellings or reading.merges_spellings):
+        return values
+    names = dict(reading.names)
+    if reading.merges_spellings and levels:
+        unread = set(values.dropna().unique()) - names.keys()
+        names |= match_names(unread, levels)
+    return values.map(lambda name: names.get(name, name), na_action="ignore").astype("str") if names else values
 
 
 def to_text(column: pd.Series, missing: Sequence[str] | frozenset[str] = BLANKS) -> pd.Series:
@@ -157,7 +119,7 @@ def numbers_of_dtype(column: pd.Series) -> pd.Series | None:
     return pd.Series(column.to_numpy(np.float64, na_value=np.nan), index=column.index, name=column.name)
 
 
-def parse_numbers(text: pd.Series, written: str = "") -> pd.Series:
+def parse_numbers(text: pd.Series, written: str = "", number_format: NumberFormat | None = None) -> pd.Series:
     """Convert numbers in strings to float64.
 
     Parameters
@@ -166,6 +128,8 @@ def parse_numbers(text: pd.Series, written: str = "") -> pd.Series:
         Stripped strings, missing values NaN.
     written : {"", "decimal comma"}, default ""
         With "decimal comma" a comma is read as a decimal point.
+    number_format : NumberFormat or None, default None
+        How numbers are written that are more than plain digits; takes the place of `written`.
 
     Returns
     -------
@@ -174,6 +138,9 @@ def parse_numbers(text: pd.Series, written: str = "") -> pd.Series:
     """
     import pandas as pd
 
+    if number_format is not None:
+        parsed = {name: parse_number(name, number_format) for name in text.dropna().unique()}
+        return text.map(parsed, na_action="ignore").astype("float64")
     if written == "decimal comma":
         text = text.str.replace(",", ".", regex=False)
     numbers: pd.Series = pd.to_numeric(text, errors="coerce")
@@ -217,19 +184,24 @@ def _holds_whole_floats(column: pd.Series) -> bool:
     return bool((known % 1 == 0).all() and (known.abs() < MAX_INT64).all())
 
 
-def _read_numbers(column: Sequence[Any] | pd.Series, column_format: ColumnFormat) -> pd.Series:
+def _read_numbers(column: Sequence[Any] | pd.Series, reading: ColumnReading) -> pd.Series:
     import pandas as pd
 
-    numbers = numbers_of_dtype(column) if isinstance(column, pd.Series) else _numbers_of_list(column, column_format)
+    numbers = numbers_of_dtype(column) if isinstance(column, pd.Series) else _numbers_of_list(column, reading)
     if numbers is None:
         column = _as_series(column)
-        text = _new_text(column, column_format)
-        numbers = parse_numbers(text, column_format.written)
-        _check_readable(column, text, numbers)
+        text = _new_text(column, reading)
+        numbers = parse_numbers(text, reading.written, reading.number)
+        if reading.number is not None:  # a number among texts is no text with separators
+            is_number = column.map(lambda cell: type(cell) in (int, float) and cell == cell)  # noqa: PLR0124 -- not NaN
+            numbers = numbers.mask(is_number, column.where(is_number, np.nan).astype("float64"))
+        _check_readable(column, text, numbers, reading)
+    if reading.sentinels:
+        numbers = numbers.mask(numbers.isin(reading.sentinels))
     return numbers
 
 
-def _numbers_of_list(cells: Sequence[Any], column_format: ColumnFormat) -> pd.Series | None:
+def _numbers_of_list(cells: Sequence[Any], reading: ColumnReading) -> pd.Series | None:
     """Read a list of numbers, or of plain numbers in text; None for any other: the fast path of a service."""
     import pandas as pd
 
@@ -237,7 +209,7 @@ def _numbers_of_list(cells: Sequence[Any], column_format: ColumnFormat) -> pd.Se
     try:
         if types <= {int, float, type(None)}:
             return pd.Series(np.array(cells, dtype=np.float64))
-        if types == {str} and not column_format.written:
+        if types == {str} and not reading.written and reading.number is None:
             joined = "".join(cells)
             if joined.isascii() and "_" not in joined:  # Python also reads 1_000 and digits of other scripts
                 return pd.Series(np.array(list(map(float, cells))))
@@ -248,30 +220,33 @@ def _numbers_of_list(cells: Sequence[Any], column_format: ColumnFormat) -> pd.Se
     return None
 
 
-def _read_dates(column: Sequence[Any] | pd.Series, column_format: ColumnFormat) -> pd.Series:
+def _read_dates(column: Sequence[Any] | pd.Series, reading: ColumnReading) -> pd.Series:
     import pandas as pd
 
     column = _as_series(column)
     if pd.api.types.is_datetime64_any_dtype(column):
         return to_days(column)
-    text = _new_text(column, column_format)
-    days = parse_dates(text, cast("DateOrder", column_format.written or "year first"))
-    _check_readable(column, text, days)
+    text = _new_text(column, reading)
+    if reading.date_format:
+        days = parse_declared_dates(text, reading.date_format)
+    else:
+        days = parse_dates(text, cast("DateOrder", reading.written or "year first"))
+    _check_readable(column, text, days, reading)
     return days.astype("float64")
 
 
-def _read_names(column: Sequence[Any] | pd.Series, column_format: ColumnFormat) -> pd.Series:
+def _read_names(column: Sequence[Any] | pd.Series, reading: ColumnReading) -> pd.Series:
     """Names of categories, as the values of training were named."""
     import pandas as pd
 
-    written = column_format.written
+    written = reading.written
     if not isinstance(column, pd.Series):
         _refuse(column, _is_container)
         column = [_json_number(cell) for cell in column]
     column = _as_series(column)
     if pd.api.types.is_float_dtype(column) and not written:
         written = "whole numbers"  # of several floats, each is named as if it were alone
-    text = _new_text(column, column_format)
+    text = _new_text(column, reading)
     rename = _NAMES.get(written)
     if rename is None:
         return text
@@ -279,15 +254,15 @@ def _read_names(column: Sequence[Any] | pd.Series, column_format: ColumnFormat) 
     return text.map(names, na_action="ignore").astype("str")
 
 
-def _read_texts(column: Sequence[Any] | pd.Series, column_format: ColumnFormat) -> pd.Series:
+def _read_texts(column: Sequence[Any] | pd.Series, reading: ColumnReading) -> pd.Series:
     import pandas as pd
 
     if not isinstance(column, pd.Series):
         _refuse(column, _is_no_text)
-    return _new_text(_as_series(column), column_format).fillna("")
+    return _new_text(_as_series(column), reading).fillna("")
 
 
-_READERS: dict[str, Callable[[Sequence[Any] | pd.Series, ColumnFormat], pd.Series]] = {
+_READERS: dict[str, Callable[[Sequence[Any] | pd.Series, ColumnReading], pd.Series]] = {
     "number": _read_numbers,
     "date": _read_dates,
     "category": _read_names,
@@ -342,10 +317,10 @@ def _as_series(cells: Sequence[Any] | pd.Series) -> pd.Series:
     return cells if isinstance(cells, pd.Series) else pd.Series(list(cells), dtype=object)
 
 
-def _new_text(column: pd.Series, column_format: ColumnFormat) -> pd.Series:
+def _new_text(column: pd.Series, reading: ColumnReading) -> pd.Series:
     """Convert new values to text; JSON may contain halves of characters, which files cannot."""
     try:
-        return to_text(column, column_format.missing)
+        return to_text(column, reading.missing)
     except UnicodeEncodeError:
         row = _first_row(column, lambda cell: isinstance(cell, str) and not _is_unicode(cell))
         raise UnreadableValueError(row, f"one that is no Unicode, {quoted(column.iloc[row])}") from None
@@ -384,9 +359,11 @@ def _refuse(cells: Sequence[Any], is_wrong: Callable[[Any], bool]) -> None:
             raise UnreadableValueError(row, quoted(cell))
 
 
-def _check_readable(column: pd.Series, text: pd.Series, values: pd.Series) -> None:
-    """Raise for the first text that was not read."""
+def _check_readable(column: pd.Series, text: pd.Series, values: pd.Series, reading: ColumnReading) -> None:
+    """Raise for the first text that was not read and is no word for a missing value."""
+    if reading.skips_unreadable:
+        return
     unreadable: npt.NDArray[np.bool_] = (text.notna() & values.isna()).to_numpy(bool)
-    if unreadable.any():
-        row = int(np.flatnonzero(unreadable)[0])
-        raise UnreadableValueError(row, quoted(column.iloc[row]))
+    for row in np.flatnonzero(unreadable):
+        if not is_placeholder(text.iloc[row]):
+            raise UnreadableValueError(int(row), quoted(column.iloc[row]))

@@ -13,20 +13,21 @@ import numpy as np
 import numpy.typing as npt
 
 from harness.data.arrow_table import NOTES, check_scalars, is_index
-from harness.data.columns import AMBIGUOUS_DATES, Column, infer_column, omission_code
-from harness.data.dates import date_order, looks_like_date, parse_days, to_days
-from harness.data.reader import TEXT_BLANKS, to_text
+from harness.data.column_types import check_types
+from harness.data.columns import AMBIGUOUS_DATES, Column, infer_column, is_identifier_name, omission_code
+from harness.data.dates import date_order, learn_dates, looks_like_date, parse_days, to_days
+from harness.data.reader import to_text
 from harness.data.sources import data_directory
+from harness.data.target import encode_target, label_findings, labelled_rows
 from harness.errors import DataError
 from harness.findings import Finding
+from harness.readings import TEXT_BLANKS, ColumnReading
 from harness.registry.registry import suggestion
 from harness.registry.task import Features, Raw, Table, Task
 
 if TYPE_CHECKING:
     import pandas as pd
 
-MAX_CLASSES = 100
-MAX_NUMERIC_CLASSES = 20  #: up to this number of distinct numbers, a numeric target has classes whatever it looks like
 #: Code of a column that is left out → the message of its finding.
 OMISSION_MESSAGES = {
     "omitted_constant": "one value only",
@@ -34,10 +35,12 @@ OMISSION_MESSAGES = {
     "omitted_identifier": "an identifier: a different value in every row",
     "text_column": "text: a different one in every row, not used",
     "unclear_date": f"dates that all differ: {AMBIGUOUS_DATES}",
+    "declared_identifier": "an identifier, as declared",
+    "named_identifier": "an identifier by its name, and nearly all of its values differ",
 }
 
-#: Features, notes about them, and the names of the columns that are dates.
-FeaturesNotesDates: TypeAlias = tuple[Features, list[Finding], tuple[str, ...]]
+#: Features, notes about them, and how each column of a table was read.
+FeaturesNotesReadings: TypeAlias = tuple[Features, list[Finding], dict[str, ColumnReading]]
 
 
 def load_table(task: Task, data_dir: Path | None = None) -> Table:
@@ -95,9 +98,14 @@ def make_table(task: Task, raw: Raw) -> Table:
     frame = raw.reset_index(drop=True).set_axis(list(map(str, raw.columns)), axis=1)
     _check_columns(task, frame)
     file_notes = raw.attrs.get(NOTES, ())
-    y, classes = encode_target(task, frame[task.target])
+    labels, target_notes = labelled_rows(task, frame[task.target])
+    if len(labels) < len(frame):
+        frame = frame.loc[labels.index].reset_index(drop=True)
+    labels = labels.reset_index(drop=True)
+    y, classes = encode_target(task, labels)
+    target_notes += label_findings(task, frame[task.target])
     read_features = _text_features if task.modality == "text" else _typed_features
-    X, notes, dates = read_features(task, frame)
+    X, notes, readings = read_features(task, frame)
     groups = None
     if task.group:
         groups = pd.factorize(_check_complete(to_text(frame[task.group]), "group"))[0].astype("int64")
@@ -108,112 +116,37 @@ def make_table(task: Task, raw: Raw) -> Table:
         groups=groups,
         time=_rank_times(frame[task.time]) if task.time else None,
         test=_read_split(frame[task.split]) if task.split else None,
-        notes=(*file_notes, *_banned_notes(task), *notes),
-        dates=dates,
+        notes=(*file_notes, *_banned_notes(task), *target_notes, *notes),
+        dates=tuple(name for name, reading in readings.items() if reading.kind == "date"),
+        readings=readings,
     )
 
 
-def encode_target(task: Task, column: pd.Series) -> tuple[npt.NDArray[np.int64], tuple[str, ...]]:
-    """Find the classes of a target and encode it.
-
-    Parameters
-    ----------
-    task : Task
-        The task; its positive class and cost matrix are checked.
-    column : Series
-        The raw target.
-
-    Returns
-    -------
-    y : array of shape (n_rows,), int
-        Class of each row, from 0.
-    classes : tuple of str
-        Names in order: numbers by size, others by name; of two classes the positive one is last.
-
-    Raises
-    ------
-    DataError
-        If the target has missing values or one class, looks like a quantity, or contradicts the task's declaration.
-    """
-    import pandas as pd
-
-    text = to_text(column)
-    if missing := int(text.isna().sum()):
-        raise DataError(
-            f"target {task.target!r} is missing in {missing} of {len(text)} rows: fill them in or remove these rows"
-        )
-    counts = text.value_counts()
-    _check_class_counts(task.target, counts)
-    numbers = pd.to_numeric(pd.Series(counts.index), errors="coerce")
-    classes = sorted(map(str, counts.index))
-    if numbers.notna().all():
-        classes = list(map(str, counts.index[numbers.argsort().to_numpy()]))
-    if task.positive is not None:
-        _check_positive_class(task, classes)
-    if len(classes) == 2:
-        # Of two equally rare classes the later one is the positive one, as 1 is of 0 and 1.
-        positive = task.positive or min(reversed(classes), key=lambda name: int(counts[name]))
-        classes.sort(key=lambda name: name == positive)
-    if task.costs is not None and list(map(len, task.costs)) != [len(classes)] * len(classes):
-        raise DataError(f"task {task.name!r}: its cost matrix must be {len(classes)} × {len(classes)}, one row a class")
-    return pd.Categorical(text, categories=classes).codes.astype(np.int64), tuple(classes)
-
-
-def _check_class_counts(target: str, counts: pd.Series) -> None:
-    """Raise `DataError` if a target has one class, is a quantity (many distinct numbers, or numbers that occur once), or text."""
-    import pandas as pd
-
-    if len(counts) < 2:
-        raise DataError(f"target {target!r} has one class only ({counts.index[0]!r}): expected at least two")
-    is_scattered = len(counts) > min(MAX_CLASSES, counts.sum() / 2) or counts.min() == 1
-    if len(counts) > MAX_NUMERIC_CLASSES and is_scattered:
-        numbers = pd.to_numeric(pd.Series(counts.index).str.replace(",", "."), errors="coerce")
-        if numbers.notna().all():
-            raise DataError(
-                f"target {target!r} has {len(counts)} different numbers: this looks like regression, evenhand compares "
-                "classifiers (classes can be made of ranges of it)"
-            )
-    if len(counts) > MAX_CLASSES:
-        raise DataError(
-            f"target {target!r} has {len(counts)} different values, an identifier or text: "
-            f"expected at most {MAX_CLASSES} classes"
-        )
-
-
-def _check_positive_class(task: Task, classes: list[str]) -> None:
-    if task.positive not in classes:
-        raise DataError(
-            f"positive class {task.positive!r} is not in target {task.target!r}: its classes are {', '.join(classes)}"
-        )
-    if len(classes) > 2:
-        raise DataError(
-            f"target {task.target!r} has {len(classes)} classes: a positive class is named only where there are two"
-        )
-
-
-def _typed_features(task: Task, frame: pd.DataFrame) -> FeaturesNotesDates:
+def _typed_features(task: Task, frame: pd.DataFrame) -> FeaturesNotesReadings:
     """Columns that a model may use, converted to their types."""
     import pandas as pd
 
-    columns, dates = {}, []
+    columns: dict[str, pd.Series] = {}
+    readings: dict[str, ColumnReading] = {}
     notes: list[Finding] = []
+    types = check_types(task.types)
     for name in _feature_columns(task, frame):
-        check_scalars(frame[name])
-        column = infer_column(frame[name], task.types.get(name))
-        code = _find_omission(name, column)
-        if code is not None and (code in ("omitted_constant", "unnamed_index") or name not in task.types):
-            notes.append(Finding(code, "note", OMISSION_MESSAGES[code], column=name))
+        declared = types.get(name)
+        if declared is not None and declared.kind in ("id", "drop"):
             continue
-        columns[name] = column.values
-        if column.kind == "date":
-            dates.append(name)
-        if column.finding is not None:
-            notes.append(column.finding)
+        check_scalars(frame[name])
+        column = infer_column(frame[name], declared)
+        code = _find_omission(name, column)
+        if code is not None and (code in ("omitted_constant", "unnamed_index") or declared is None):
+            notes.append(Finding(code, "note", _omission_message(code, column), column=name))
+            continue
+        columns[name], readings[name] = column.values, column.reading
+        notes += column.findings
     if not columns:
         reasons = "; ".join(finding.note for finding in (*_banned_notes(task), *notes))
         reasons = reasons or "the target is its only column"
         raise DataError(f"task {task.name!r} has no feature left: {reasons}")
-    return pd.DataFrame(columns), notes, tuple(dates)
+    return pd.DataFrame(columns), notes, readings
 
 
 def _find_omission(name: str, column: Column) -> str | None:
@@ -221,7 +154,15 @@ def _find_omission(name: str, column: Column) -> str | None:
     return "unnamed_index" if is_index(name, column.values) else omission_code(column)
 
 
-def _text_features(task: Task, frame: pd.DataFrame) -> FeaturesNotesDates:
+def _omission_message(code: str, column: Column) -> str:
+    """Say why a column is left out; an identifier by name alone need not differ in every row."""
+    known = column.values.dropna()
+    if code == "omitted_identifier" and is_identifier_name(str(column.values.name)) and not known.is_unique:
+        code = "named_identifier"
+    return OMISSION_MESSAGES[code]
+
+
+def _text_features(task: Task, frame: pd.DataFrame) -> FeaturesNotesReadings:
     """The texts of the declared column; a missing one is empty."""
     column = to_text(frame[task.text], TEXT_BLANKS)  # a question mark alone is a text
     message = f"a text task reads {task.text!r} alone"
@@ -232,7 +173,7 @@ def _text_features(task: Task, frame: pd.DataFrame) -> FeaturesNotesDates:
     if missing:
         message = f"{missing} texts are missing and read as empty"
         notes.append(Finding("missing_text", "note", message, column=str(task.text), rows=missing))
-    return column.fillna("").to_numpy(object), notes, ()
+    return column.fillna("").to_numpy(object), notes, {}
 
 
 def _feature_columns(task: Task, frame: pd.DataFrame) -> list[str]:
@@ -242,7 +183,13 @@ def _feature_columns(task: Task, frame: pd.DataFrame) -> list[str]:
 
 
 def _banned_notes(task: Task) -> list[Finding]:
-    return [Finding("banned", "note", reason, column=name) for name, reason in task.banned.items()]
+    notes = [Finding("banned", "note", reason, column=name) for name, reason in task.banned.items()]
+    for name, declared in check_types(task.types).items():
+        if declared.kind == "drop":
+            notes.append(Finding("banned", "note", "as asked", column=name))
+        elif declared.kind == "id":
+            notes.append(Finding("omitted_identifier", "note", OMISSION_MESSAGES["declared_identifier"], column=name))
+    return notes
 
 
 def _image_notes(notes: Iterable[Finding | str]) -> tuple[Finding, ...]:
@@ -289,11 +236,22 @@ def _rank_times(column: pd.Series) -> npt.NDArray[np.int64]:
     if pd.api.types.is_datetime64_any_dtype(column):
         times = to_days(column)
     elif times is None or times.isna().any():
-        times = parse_days(to_text(column))
+        text = to_text(column)
+        times = parse_days(text)
+        if times is None:
+            times = _unambiguous_days(text)
     if times is None or times.isna().any():
         raise DataError(_time_error(column))
     ranks: npt.NDArray[np.int64] = times.rank(method="dense").to_numpy().astype("int64")
     return ranks
+
+
+def _unambiguous_days(text: pd.Series) -> pd.Series | None:
+    """Days of dates with names of months, all of which exist; None for any other."""
+    learned = learn_dates(dict(text.value_counts()))
+    if learned is None or learned.order != "year first" or learned.strangers or learned.impossible:
+        return None
+    return text.map(learned.days)
 
 
 def _time_error(column: pd.Series) -> str:

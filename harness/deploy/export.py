@@ -13,7 +13,6 @@ from typing import Any
 
 import numpy as np
 
-from harness.data.sources import data_directory
 from harness.data.table import row_keys
 from harness.deploy import run_entry as run_entries
 from harness.deploy.bundle import CARD_FILE, Bundle, BundleContents, HeldOutProba, write_bundle
@@ -125,7 +124,7 @@ def make_bundle(request: ExportRequest, on_progress: ProgressCallback) -> Bundle
     exports = Store(run_entry.store.folder / "derived" / "exports" / final_cell(context, spec).id)
     with exports.lock():
         final_model = refit_on_all(context, spec, exports, on_progress)
-    schema = describe(loaded.task, loaded.task.load(data_directory(context.request.data_folder)), loaded.table)
+    schema = describe(loaded.task, loaded.table)
     drivers = None
     if request.drivers and schema.modality == "tabular":
         drivers = _measure_drivers(run_entry, context, schema, on_progress)

@@ -16,10 +16,10 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from harness.data.columns import MIN_IDENTIFIER_ROWS, infer_column
-from harness.data.reader import MISSING_WORDS, WRITTEN, ColumnFormat, ColumnKind, category_writing
+from harness.data.columns import MIN_IDENTIFIER_ROWS
 from harness.preprocessing.tabular import fit_preprocessor
-from harness.registry.task import Features, Modality, Raw, Table, Task
+from harness.readings import MISSING_WORDS, WRITTEN, ColumnKind, ColumnReading
+from harness.registry.task import Features, Modality, Table, Task
 
 Kind: TypeAlias = Literal["number", "date", "category", "text", "picture"]
 
@@ -65,6 +65,8 @@ class Feature:
         Words such as NA that are values of this column in training, where they mean a missing value elsewhere.
     is_identifier : bool
         Whether it is a number that only names a row, such as that of a customer: a new one is always another.
+    reading : ColumnReading or None
+        How the column was read in training; None in bundles of earlier versions, and for texts and images.
     """
 
     name: str
@@ -78,12 +80,15 @@ class Feature:
     shares: tuple[float, ...] = ()
     literals: tuple[str, ...] = ()
     is_identifier: bool = False
+    reading: ColumnReading | None = None
 
     @cached_property
-    def column_format(self) -> ColumnFormat:
+    def column_reading(self) -> ColumnReading:
         """How values of new rows are read. Bundles of earlier versions have no literals, but may have them as levels."""
+        if self.reading is not None:
+            return self.reading
         values = {*self.literals, *self.levels}
-        return ColumnFormat(
+        return ColumnReading(
             cast("ColumnKind", self.kind), self.written, tuple(filter(values.__contains__, MISSING_WORDS))
         )
 
@@ -136,7 +141,10 @@ class Schema:
         for feature in fields["features"]:
             sequences = {name: _tuple(feature[name]) for name in ("levels", "edges", "shares")}
             sequences["literals"] = _tuple(feature.get("literals", []))
-            features.append(Feature(**(feature | sequences)))
+            reading = feature.get("reading")
+            if reading is not None:
+                reading = ColumnReading.from_dict(reading)
+            features.append(Feature(**(feature | sequences | {"reading": reading})))
         parsed = {**fields, "classes": _tuple(fields["classes"]), "features": tuple(features)}
         image_shape = parsed.pop("picture")
         if image_shape is not None:
@@ -146,17 +154,15 @@ class Schema:
         return schema
 
 
-def describe(task: Task, raw: Raw, table: Table) -> Schema:
+def describe(task: Task, table: Table) -> Schema:
     """Describe the rows of a task.
 
     Parameters
     ----------
     task : Task
         The declaration.
-    raw : DataFrame or LabeledImages
-        The rows as the task loads them.
     table : Table
-        The same rows as they are trained on.
+        The rows as they are trained on, and how they were read.
 
     Returns
     -------
@@ -170,9 +176,8 @@ def describe(task: Task, raw: Raw, table: Table) -> Schema:
     elif task.modality == "text":
         features = [_with_range(Feature(str(task.text), "text"), binned_number(X))]
     else:
-        frame = raw.set_axis(list(map(str, raw.columns)), axis=1)
         levels = dict(fit_preprocessor(X).layout.categories)
-        features = [_describe_column(task, frame[name], X[name], levels.get(str(name), ())) for name in X.columns]
+        features = [_describe_column(table.readings[name], X[name], levels.get(str(name), ())) for name in X.columns]
     return Schema(task.modality, task.target, table.classes, tuple(features), len(table.y), image_shape)
 
 
@@ -237,6 +242,8 @@ def _check_schema(schema: Schema) -> None:
         _require(isinstance(feature.is_identifier, bool), f"what {name} is")
         _require(feature.kind in kinds and feature.written in WRITINGS[feature.kind], f"the kind of {name}")
         _require(are_unique_strings(feature.literals), f"the literals of {name}")
+        reading = feature.column_reading
+        _require((reading.kind, reading.written) == (feature.kind, feature.written), f"the reading of {name}")
         _require(_is_range(feature) and _has_bins(feature), f"the distribution of {name}")
 
 
@@ -286,18 +293,16 @@ def _require(condition: bool, subject: str) -> None:
         raise ValueError(f"{subject} cannot be so")
 
 
-def _describe_column(task: Task, raw: pd.Series, values: pd.Series, prepared_levels: tuple[str, ...]) -> Feature:
+def _describe_column(reading: ColumnReading, values: pd.Series, prepared_levels: tuple[str, ...]) -> Feature:
     name = str(values.name)
-    column = infer_column(raw, task.types.get(name))
-    if column.kind != "category":
-        is_identifier = column.kind == "number" and _names_rows(values)
-        return _with_range(Feature(name, column.kind, column.written, is_identifier=is_identifier), values.to_numpy())
+    feature = Feature(name, cast("Kind", reading.kind), reading.written, reading=reading)
+    if reading.kind != "category":
+        is_identifier = reading.kind == "number" and _names_rows(values)
+        return _with_range(replace(feature, is_identifier=is_identifier), values.to_numpy())
     # The preparation merges rare values into a level of its own, which is not a value of the column.
     values_seen = set(values.cat.categories)
     levels = tuple(level for level in prepared_levels if level in values_seen)
-    literals = tuple(filter(values_seen.__contains__, MISSING_WORDS))
-    feature = Feature(name, "category", category_writing(raw), levels=levels, literals=literals)
-    return _with_shares(feature, values)
+    return _with_shares(replace(feature, levels=levels, literals=reading.literals), values)
 
 
 def _names_rows(numbers: pd.Series) -> bool:

@@ -84,7 +84,7 @@ def read_column(feature: Feature, column: Sequence[Any] | pd.Series) -> tuple[An
         if categories is not None:
             return categories
     try:
-        series = read_values(column, feature.column_format)
+        series = read_values(column, feature.column_reading, feature.levels)
     except UnreadableValueError as error:
         raise _invalid_value(feature, error.row, error.description) from error
     return _CHECKS[feature.kind](feature, series)

@@ -9,13 +9,15 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from harness.errors import DeclarationError
 from harness.findings import Finding
+from harness.readings import ColumnReading
 
 if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
 
 Modality: TypeAlias = Literal["tabular", "text", "image"]
-ColumnType: TypeAlias = Literal["number", "category"]
+#: A declared type: number, date, date:%d.%m.%y (a format), category, id or drop.
+ColumnType: TypeAlias = str
 #: What a task's `load` returns: a data frame, or for images something with `images`, `labels` and `notes`.
 Raw: TypeAlias = Any
 #: The features of rows: a data frame, texts (n,), or images (n, height, width, channels).
@@ -46,6 +48,7 @@ class Task:
     text: str | None = None  #: column that holds the texts of a text task
     banned: Mapping[str, str] = field(default_factory=dict)  #: column → why no model may see it
     types: Mapping[str, ColumnType] = field(default_factory=dict)  #: where inference would be wrong
+    drop_missing_target: bool = False  #: rows without a label are left out; otherwise they are an error
     group: str | None = None  #: column: rows of one group stay on one side of every split
     time: str | None = None  #: column: every test row is later than every training row
     split: str | None = None  #: column that says `train` or `test`: the one outer split
@@ -74,7 +77,7 @@ class Table:
 
     `y` (n,) holds 0..k-1; of two classes, 1 is the positive one. `groups` (n,) int, `time` (n,) sortable and `test` (n,)
     bool are None where the task has none. `notes` are what reading the rows found, such as columns that were left out;
-    `dates` are columns of days since 1970.
+    `dates` are columns of days since 1970; `readings` say how each column of a table was read, and how new rows are to be read.
     """
 
     X: Features
@@ -85,6 +88,7 @@ class Table:
     test: npt.NDArray[np.bool_] | None = None
     notes: tuple[Finding, ...] = ()
     dates: tuple[str, ...] = ()
+    readings: Mapping[str, ColumnReading] = field(default_factory=dict)
 
     def take(self, rows: npt.NDArray[np.int64]) -> Table:
         """The rows at these positions."""
@@ -97,6 +101,7 @@ class Table:
             test=None if self.test is None else self.test[rows],
             notes=self.notes,
             dates=self.dates,
+            readings=self.readings,
         )
 
 

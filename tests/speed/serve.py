@@ -217,7 +217,7 @@ def made(folder):
     fitted = fit_pipeline(recipe, defaults(recipe.space), TrainingSet(table.X, table.y, 1))
     about = {"task": task.name, "entry": "telco_churn/xgb/none/default", "title": task.title, "positive": "Yes"}
     about |= {"classes": list(table.classes), "threshold": 0.4, "calibration": "none", "versions": {}}
-    write_bundle(folder, BundleContents(about, describe(task, raw, table), fitted, None, ""))
+    write_bundle(folder, BundleContents(about, describe(task, table), fitted, None, ""))
     return folder
 
 

@@ -13,13 +13,15 @@ import numpy.typing as npt
 import pandas as pd
 
 from harness.data.csv_format import NO_NAME
-from harness.data.reader import missing_texts, to_text
+from harness.data.reader import to_text
+from harness.data.spellings import match_names
 from harness.data.table import row_keys
 from harness.deploy.bundle import Bundle
 from harness.deploy.insights.gains import Campaign
 from harness.deploy.predict import RowBatch, read_batches
 from harness.deploy.schema import IDENTIFIER_NAME, Schema
 from harness.errors import DataError, EvenhandError
+from harness.readings import missing_texts
 from harness.registry.registry import suggestion
 from harness.registry.task import Features, take
 
@@ -243,6 +245,8 @@ def _read_outcomes(bundle: Bundle, request: InsightsRequest, frame: pd.DataFrame
             message = f"no such column {target!r} (--target): {suggestion(target, list(map(str, frame.columns)))}"
             raise DataError(message)
         outcomes = to_text(frame[target], missing_texts(classes))
+        spellings = match_names(outcomes.dropna().unique(), classes)
+        outcomes = outcomes.map(lambda name: spellings.get(name, name), na_action="ignore")
         unknown = outcomes[outcomes.notna() & ~outcomes.isin(classes)]
         if len(unknown):
             raise DataError(

@@ -1,0 +1,151 @@
+"""What was repaired while a column was read: values with a code, a count and two examples, and their findings."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from itertools import islice
+from typing import TYPE_CHECKING
+
+from harness.data.numbers import LearnedNumbers, is_censored, is_placeholder, number_share
+from harness.findings import Finding, Severity
+from harness.readings import MAX_EXAMPLES, Repair
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+MAX_SHOWN = 40  #: characters of an example
+MIN_MIXED_SHARE = 0.5  #: of the values of a category that are numbers, for that to be said
+MIN_MIXED_LEVELS = 10
+MIN_CODES = 10  #: different whole numbers of a column whose name is that of a code
+#: Code of a repair → what its finding says, before the examples.
+MESSAGES: dict[str, str] = {
+    "formatted_number": "numbers with separators of thousands, units or signs",
+    "placeholder": "words for a missing value among numbers or dates, read as missing",
+    "censored_number": "limits such as <0.5 among numbers, read as missing",
+    "unreadable_value": "values that are neither numbers nor dates, read as missing",
+    "impossible_date": "dates that do not exist, read as missing",
+    "sentinel": "numbers far outside all others, read as missing",
+    "merged_spelling": "names that differ only in case, blanks, a final point or Unicode form, read as one",
+    "merged_label": "labels that look alike, read as one class",
+}
+#: Repairs that change what a model sees so much that they are warned of.
+WARNINGS = frozenset({"unreadable_value", "sentinel", "merged_label"})
+#: How each kind of repair is switched off with --types.
+SWITCHES = {"sentinel": "number", "merged_spelling": "category", "merged_label": "category"}
+
+
+def finding_of(repair: Repair, column: str) -> Finding:
+    """Make the finding of a repair: how many values, two examples, and how to switch it off."""
+    severity: Severity = "warning" if repair.code in WARNINGS else "note"
+    examples = ", ".join(f"{written!r} as {_shown(value)}" for written, value in repair.examples)
+    advice = ""
+    if (switch := SWITCHES.get(repair.code)) is not None:
+        advice = f"; --types {column}={switch} leaves them as they are"
+    message = f"{repair.count} {MESSAGES[repair.code]}: {examples}{advice}"
+    return Finding(repair.code, severity, message, column, repair.count)
+
+
+def format_repairs(learned: LearnedNumbers, counts: Mapping[str, int]) -> list[Repair]:
+    """Repairs of numbers that are written with more than plain digits."""
+    formatted = {text: number for text, number in learned.numbers.items() if not _is_plain(text, number)}
+    if not formatted:
+        return []
+    examples = tuple((_cut(text), f"{number:.12g}") for text, number in islice(formatted.items(), MAX_EXAMPLES))
+    return [Repair("formatted_number", sum(int(counts[text]) for text in formatted), examples)]
+
+
+def stranger_repairs(strangers: Mapping[str, int]) -> list[Repair]:
+    """Repairs of texts among numbers or dates: words for a missing value, limits, and all others."""
+    texts_of: dict[str, dict[str, int]] = {"placeholder": {}, "censored_number": {}, "unreadable_value": {}}
+    for text, count in strangers.items():
+        code = "unreadable_value"
+        if is_placeholder(text):
+            code = "placeholder"
+        elif is_censored(text):
+            code = "censored_number"
+        texts_of[code][text] = count
+    repairs = []
+    for code, texts in texts_of.items():
+        if texts:
+            repairs.append(missing_repair(code, texts))
+    return repairs
+
+
+def missing_repair(code: str, texts: Mapping[str, int]) -> Repair:
+    """A repair by which texts became missing values."""
+    examples = tuple((_cut(text), "") for text in islice(texts, MAX_EXAMPLES))
+    return Repair(code, sum(map(int, texts.values())), examples)
+
+
+def sentinel_repair(counts: Mapping[float, int]) -> Repair:
+    """A repair by which numbers became missing values."""
+    examples = tuple((f"{number:.12g}", "") for number in islice(counts, MAX_EXAMPLES))
+    return Repair("sentinel", sum(counts.values()), examples)
+
+
+def spellings_repair(counts: Mapping[str, int], spellings: Mapping[str, str], code: str = "merged_spelling") -> Repair:
+    """A repair by which spellings became one name."""
+    total = 0
+    examples: list[tuple[str, str]] = []
+    for spelling, name in spellings.items():
+        total += int(counts[spelling])
+        if len(examples) < MAX_EXAMPLES:
+            examples.append((_cut(spelling), _cut(name)))
+    return Repair(code, total, tuple(examples))
+
+
+def ambiguous_date_finding(column: str, example: str) -> Finding:
+    """A warning of dates whose day and month are both at most 12 throughout."""
+    message = (
+        f"dates like {example!r} are read with the day first: the day or the month may come first, write them like 2024-01-31, "
+        f"or say --types {column}=date:%m/%d/%Y"
+    )
+    return Finding("ambiguous_date", "warning", message, column)
+
+
+def ambiguous_number_finding(learned: LearnedNumbers, column: str) -> Finding:
+    """A warning of numbers whose separator may be a decimal point as well as one of thousands."""
+    text = next(text for text in learned.numbers if "." in text or "," in text)
+    message = (
+        f"{text!r} is read as {learned.numbers[text]:.12g}: a separator that three digits follow throughout may be "
+        "that of thousands or of the fraction; write numbers with a decimal point and without separators"
+    )
+    return Finding("ambiguous_number", "warning", message, column)
+
+
+def mixed_column_findings(counts: Mapping[str, int], column: str) -> list[Finding]:
+    """A warning of a category most of whose values are numbers."""
+    if len(counts) < MIN_MIXED_LEVELS:
+        return []
+    share = number_share(counts)
+    if share < MIN_MIXED_SHARE:
+        return []
+    message = (
+        f"read as names, although {share:.0%} of the values are numbers: --types {column}=number reads them as numbers and the "
+        "others as missing"
+    )
+    return [Finding("mixed_column", "warning", message, column)]
+
+
+def coded_number_findings(numbers: pd.Series, column: str) -> list[Finding]:
+    """A note on whole numbers in a column whose name is that of a code."""
+    known = numbers.dropna()
+    if known.nunique() < MIN_CODES or not bool((known % 1 == 0).all()):
+        return []
+    message = f"read as numbers, although its name is that of a code: --types {column}=category reads names"
+    return [Finding("coded_number", "note", message, column)]
+
+
+def _is_plain(text: str, number: float) -> bool:
+    try:
+        return float(text) == number
+    except ValueError:
+        return False
+
+
+def _shown(value: str) -> str:
+    return repr(value) if value else "missing"
+
+
+def _cut(text: str) -> str:
+    return text if len(text) <= MAX_SHOWN else text[:MAX_SHOWN] + "…"

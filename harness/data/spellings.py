@@ -1,0 +1,100 @@
+"""Spellings of one name: differences of case, blanks, a final point and Unicode form; names of classes and categories."""
+
+from __future__ import annotations
+
+import unicodedata
+from collections.abc import Iterable, Mapping
+from functools import lru_cache
+
+#: Names of one letter differ by case where there are more of them than yes and no may need.
+MAX_LETTERS = 6
+#: Codes with digits differ by case where there are so many of them.
+MAX_CODES = 50
+
+
+@lru_cache(maxsize=65_536)
+def spelling_key(name: str) -> str:
+    """Write a name so that its spellings are equal: in lower case, with single blanks, without a final point, in one Unicode form.
+
+    Returns
+    -------
+    str
+        The key; for a name of points alone, the name.
+    """
+    folded = " ".join(unicodedata.normalize("NFKC", name).casefold().split())
+    return folded.rstrip(". ") or folded
+
+
+def label_key(name: str) -> str:
+    """Write the name of a class so that its spellings are equal: as `spelling_key`, and 1.0 is 1 but 01 is not."""
+    key = spelling_key(name)
+    if not key.isascii() or "_" in key or (key.lstrip("+-").startswith("0") and key.lstrip("+-")[1:2].isdigit()):
+        return key
+    try:
+        number = float(key)
+    except ValueError:
+        return key
+    return str(int(number)) if number.is_integer() and abs(number) < 2**53 else key
+
+
+def common_spellings(counts: Mapping[str, int], key_of: Mapping[str, str] | None = None) -> dict[str, str]:
+    """Find names that are spellings of another name.
+
+    Parameters
+    ----------
+    counts : mapping of str to int
+        The different names with their counts.
+    key_of : mapping of str to str, optional
+        The key of each name; `spelling_key` by default.
+
+    Returns
+    -------
+    dict of str to str
+        Each spelling that is not the commonest of its name → the commonest.
+    """
+    names_of: dict[str, list[str]] = {}
+    n_letters = n_codes = 0
+    for name in counts:
+        names_of.setdefault(key_of[name] if key_of else spelling_key(name), []).append(name)
+        n_letters += len(name) == 1
+        n_codes += _has_digit(name)
+    merged: dict[str, str] = {}
+    for key, names in names_of.items():
+        is_letter = len(key) == 1 and n_letters > MAX_LETTERS
+        if is_letter or (n_codes > MAX_CODES and _has_digit(key)):
+            continue
+        common, *others = sorted(names, key=lambda name: (-counts[name], name))
+        merged |= dict.fromkeys(others, common)
+    return merged
+
+
+def _has_digit(name: str) -> bool:
+    return any(map(str.isdecimal, name))
+
+
+def match_names(names: Iterable[str], known: Iterable[str]) -> dict[str, str]:
+    """Match new spellings of names with known names.
+
+    Parameters
+    ----------
+    names : iterable of str
+        New names.
+    known : iterable of str
+        The known names.
+
+    Returns
+    -------
+    dict of str to str
+        Each new name that is a spelling of exactly one known name and is not known itself → the known name.
+    """
+    known_names = set(known)
+    name_of: dict[str, str | None] = {}
+    for name in known_names:
+        key = label_key(name)
+        name_of[key] = None if key in name_of else name
+    matched: dict[str, str] = {}
+    for name in names:
+        match = name_of.get(label_key(name))
+        if match is not None and name not in known_names:
+            matched[name] = match
+    return matched
