@@ -311,7 +311,7 @@ def test_the_section_says_what_is_shown_and_nothing_where_splits_follow_time(sto
 @pytest.mark.parametrize(
     ("directions", "word"),
     [
-        ((0, 0, 0), "cannot be told"),
+        ((0, 0, 0), "undecided"),
         ((1, 0, 0), "better probabilities"),
         ((-1, -1, 1), "worse probabilities, better decisions"),
         ((-1, 1, 0), "log loss and Brier disagree"),

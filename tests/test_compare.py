@@ -12,6 +12,7 @@ from fixtures_run import three_digits, tumours, write_run
 from sklearn.metrics import brier_score_loss, f1_score, precision_recall_curve
 
 from harness.errors import EvenhandError
+from harness.evaluation.corrected_t import holm
 from harness.evaluation.paired_comparison import (
     ComparedEntry,
     adjust_differences,
@@ -25,7 +26,6 @@ from harness.evaluation.paired_comparison import (
 )
 from harness.evaluation.score_collection import collect_scores
 from harness.evaluation.scores import find_entry
-from harness.evaluation.significance import holm
 from harness.evaluation.strategy_effects import strategy_differences
 from harness.metrics.classification import METRICS
 from harness.report.compare import compare

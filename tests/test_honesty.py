@@ -11,6 +11,15 @@ from fixtures_run import tumours, write_run
 from scipy import stats
 from sklearn.metrics import average_precision_score, brier_score_loss, f1_score, log_loss, roc_auc_score
 
+from harness.evaluation.corrected_t import (
+    POWER,
+    PairedSpread,
+    estimate,
+    min_detectable_difference,
+    power,
+    repeats_needed,
+    significant_pairs,
+)
 from harness.evaluation.ranking import rank
 from harness.evaluation.reliability import (
     CACHE_NAME,
@@ -23,15 +32,6 @@ from harness.evaluation.reliability import (
     selection_optimism,
 )
 from harness.evaluation.score_collection import collect_scores
-from harness.evaluation.significance import (
-    POWER,
-    PairedSpread,
-    estimate,
-    min_detectable_difference,
-    power,
-    repeats_needed,
-    significant_pairs,
-)
 from harness.metrics.classification import METRICS
 from harness.metrics.metric import Metric, Predictions
 from harness.report.content import Evidence, Figure

@@ -11,10 +11,10 @@ from fixtures_run import tumours, write_run
 from PIL import Image
 from scipy import stats
 
+from harness.evaluation.corrected_t import Estimate
 from harness.evaluation.ranking import rank
 from harness.evaluation.score_collection import collect_scores
 from harness.evaluation.scores import Scores
-from harness.evaluation.significance import Estimate
 from harness.evaluation.strategy_effects import (
     NOT_SIGNIFICANT,
     StrategyDifference,
@@ -58,7 +58,9 @@ def words_of(evidence: Evidence, task: str) -> str:
 def reading(family: str, strategy: str, better: tuple[int, ...]) -> StrategyReading:
     estimate = Estimate(0.01, 0.02, 0.5, 5)
     return StrategyReading(
-        StrategyDifference(family, strategy, 5, (estimate,) * len(better)), better, strategy_reading(list(better))
+        StrategyDifference(family, strategy, 5, (estimate,) * len(better), ("undecided",) * len(better)),
+        better,
+        strategy_reading(list(better)),
     )
 
 
@@ -67,14 +69,12 @@ def test_tiles_are_the_differences_of_the_table_and_coloured_by_what_is_better(e
     assert [panel.title for panel in panels] == [
         "Δ AP",
         "Δ Cost, both at 0.5 (less is better)",
+        "Δ Recall, both at 0.5",
+        "Δ Precision, both at 0.5",
         "Δ Cost, both tuned (less is better)",
         "Δ Brier (less is better)",
     ]
-    compared = [
-        index
-        for index, column in enumerate(strategy_comparisons(evidence.scores, "tumours"))
-        if column.threshold is not None
-    ]
+    compared = range(len(strategy_comparisons(evidence.scores, "tumours")))
     for one in strategy_readings(evidence.scores, "tumours"):
         across, down = columns.index(one.difference.family), rows.index(one.difference.strategy)
         for panel, at in zip(panels, compared, strict=True):
@@ -105,7 +105,7 @@ def test_what_only_shifts_the_probabilities_has_worse_ones_and_nothing_else(tmp_
             store.write_cell(replace(record, outcomes=outcomes), replace(said, test=test))
     evidence = evidence_of(store)
     rows, columns, panels = picture_of(evidence, "tumours").draw.args
-    ranking, _, tuned, probability = (
+    ranking, _, _, _, tuned, probability = (
         one.cells[rows.index("class_weight")][columns.index("logistic_regression")] for one in panels
     )
     assert (ranking.value, tuned.value) == pytest.approx((0, 0))
@@ -215,15 +215,19 @@ def faces(ranking: float, decision: float, probability: float) -> dict[str, floa
     }
 
 
+def decisions(metric: str) -> list[str]:
+    return [f"{metric}, both at 0.5", "Recall, both at 0.5", "Precision, both at 0.5", f"{metric}, both tuned"]
+
+
 @pytest.mark.parametrize(
     ("objective", "titles"),
     [
-        ("average_precision", ["AP", "F1, both at 0.5", "F1, both tuned", "F1, better threshold", "Brier"]),
-        ("roc_auc", ["ROC AUC", "F1, both at 0.5", "F1, both tuned", "F1, better threshold", "Brier"]),
-        ("f1", ["AP", "F1, both at 0.5", "F1, both tuned", "F1, better threshold", "Brier"]),
-        ("mcc", ["AP", "MCC, both at 0.5", "MCC, both tuned", "MCC, better threshold", "Brier"]),
-        ("brier", ["AP", "F1, both at 0.5", "F1, both tuned", "F1, better threshold", "Brier"]),
-        ("log_loss", ["AP", "F1, both at 0.5", "F1, both tuned", "F1, better threshold", "Log loss"]),
+        ("average_precision", ["AP", *decisions("F1"), "Brier"]),
+        ("roc_auc", ["ROC AUC", *decisions("F1"), "Brier"]),
+        ("f1", ["AP", *decisions("F1"), "Brier"]),
+        ("mcc", ["AP", *decisions("MCC"), "Brier"]),
+        ("brier", ["AP", *decisions("F1"), "Brier"]),
+        ("log_loss", ["AP", *decisions("F1"), "Log loss"]),
     ],
 )
 def test_every_face_is_compared_once_by_the_objective_where_it_looks_at_it(objective, titles):

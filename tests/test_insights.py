@@ -27,7 +27,7 @@ from harness.deploy.insights.segments import SplitQuestion, describe_path, find_
 from harness.deploy.insights.shapley import log_odds
 from harness.deploy.schema import Feature, describe
 from harness.errors import EvenhandError
-from harness.evaluation.significance import estimate
+from harness.evaluation.corrected_t import estimate
 from harness.preprocessing.tabular_encoders import feature_sources
 from harness.registry.registry import load_registry
 from harness.registry.space import defaults

@@ -24,7 +24,7 @@ from harness.deploy.insights.importance import (
 from harness.deploy.insights.scored_rows import _find_identifiers
 from harness.deploy.insights.shapley import log_odds, shapley_values
 from harness.deploy.schema import Feature, Schema
-from harness.evaluation.significance import estimate
+from harness.evaluation.corrected_t import estimate
 from harness.registry.registry import load_registry
 
 METRIC = load_registry().metric("average_precision")

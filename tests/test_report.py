@@ -242,7 +242,7 @@ def test_nothing_is_claimed_for_one_split_nor_for_splits_in_time(scores, markdow
     assert ranking.no_test_reason
     assert all(place.tied is None and math.isnan(place.score.ci_half_width) for place in ranking.entries)
     section = markdown.split(f"## {task}")[1].split("\n## ")[0]
-    assert "whether by more than chance is not known" in section
+    assert "whether any difference is more than chance" in section
     assert "≈" not in section
     assert "±" not in section
 
@@ -267,7 +267,7 @@ def test_an_objective_that_is_gone_is_named_and_the_usual_one_ranks(copy):
     copy.write_run(run)
     text = write_leaderboard(copy, METRIC).markdown.read_text(encoding="utf-8")
     assert "The search was after profit, which no metric of this installation is named." in text
-    assert "is first by average precision (AP)" in text
+    assert "/none/tuned: average precision (AP)" in text
 
 
 def test_a_default_that_the_search_kept_is_one_entry_with_the_tuned_one(scores):
@@ -364,17 +364,9 @@ def f1_of(store: Store, record, kind: str) -> float:
     return f1_score(seen.test_y, seen.test["tuned"][:, 1] >= threshold)
 
 
-def test_the_better_threshold_is_never_worse_than_the_tuned_one(scores):
-    for task in ("tumours", "later_rows"):
-        sign = -1 if scores.run["tasks"][task]["costs"] else 1
-        for found in strategy_differences(scores, task):
-            _, _, tuned, better, _ = (sign * e.mean for e in found.estimates)
-            assert better >= tuned
-
-
 def test_a_strategy_that_does_nothing_cannot_be_told_from_nothing(scores):
     rows = {row[:2]: row for row in strategy_table(scores, "three_digits").rows}
-    assert rows["logistic_regression", "searched"][2] == "cannot be told"
+    assert rows["logistic_regression", "searched"][2] in ("practically equal", "undecided")
     assert strategy_verdict(scores, "three_digits").endswith(
         "compared with doing nothing, none is shown to rank or decide differently."
     )
@@ -383,7 +375,7 @@ def test_a_strategy_that_does_nothing_cannot_be_told_from_nothing(scores):
 @pytest.mark.parametrize(
     ("better", "word"),
     [
-        ([0, 0, 0, 0, 0], "cannot be told"),
+        ([0, 0, 0, 0, 0], "undecided"),
         ([0, 0, 0, 0, -1], "worse probabilities"),
         ([0, 1, 0, 0, -1], "only moves the threshold, worse probabilities"),
         ([0, 1, 1, 1, 0], "helps"),
@@ -437,7 +429,7 @@ def test_sections_come_in_order_and_the_verdict_first(markdown):
         ),
     ]
     assert markdown.splitlines()[2].startswith(
-        "- On **tumours**, **logistic_regression/none/tuned** is first by average precision"
+        "- On **tumours**, use logistic_regression/none/tuned: average precision"
     )
 
 
@@ -535,7 +527,7 @@ def test_names_stay_readable():
 def test_summary_is_short(store):
     text = write_leaderboard(store, METRIC).summary
     assert all(part.count("\n") <= 14 for part in text.split("\n\n"))
-    assert "tumours: logistic_regression/none/tuned is first" in text
+    assert text.startswith("tumours, ranked by AP\nUse:         logistic_regression/none/tuned: average precision")
     assert "**" not in text
 
 
@@ -713,7 +705,7 @@ def test_a_record_of_other_data_or_declarations_does_not_count(copy):
 def test_a_run_that_has_just_begun_has_tables(tmp_path):
     files = write_report(write_run(tmp_path / "run", [tumours()], dict.fromkeys(all_cells())), METRIC)
     text = files.markdown.read_text(encoding="utf-8")
-    assert "On **tumours**, nothing has been evaluated yet." in text
+    assert "On **tumours**, use none; nothing has been evaluated yet." in text
     assert set(pd.read_csv(files.csv).status) == {"missing 4"}
     assert "nothing has been evaluated yet" in files.summary
 

@@ -14,6 +14,7 @@ from optuna.storages import JournalStorage
 from optuna.storages.journal import JournalFileBackend
 from scipy import stats
 
+from harness.evaluation.corrected_t import Estimate
 from harness.evaluation.gains import DEFAULT_KEPT, NOT_SIGNIFICANT, PAYS, SearchGain, search_gains
 from harness.evaluation.ranking import rank
 from harness.evaluation.score_collection import collect_scores
@@ -33,7 +34,6 @@ from harness.evaluation.search_history import (
     running_best,
     search_clock,
 )
-from harness.evaluation.significance import Estimate
 from harness.metrics.classification import METRICS
 from harness.registry.space import choice, integer, log_float, when
 from harness.report.content import Evidence, Figure

@@ -12,10 +12,10 @@ import pandas as pd
 import pytest
 from scipy import stats
 
+from harness.evaluation.corrected_t import POWER, PairedSpread, min_detectable_difference, significant_pairs
 from harness.evaluation.ranking import BASELINE, rank
 from harness.evaluation.score_collection import collect_scores
 from harness.evaluation.scores import Scores
-from harness.evaluation.significance import POWER, PairedSpread, min_detectable_difference, significant_pairs
 from harness.evaluation.strategy_effects import NOT_SIGNIFICANT, strategy_readings
 from harness.execution.cell import CellData, run_cell
 from harness.execution.plan import Request, describe, make_plan

@@ -7,8 +7,8 @@ import pytest
 from fixtures_across import scores_of
 from scipy import stats
 
+from harness.evaluation.corrected_t import estimate, holm, signed_rank_test, significant_pairs
 from harness.evaluation.scores import ScoreRows
-from harness.evaluation.significance import estimate, holm, signed_rank_test, significant_pairs
 from harness.metrics.classification import METRICS
 from harness.metrics.metric import Predictions
 

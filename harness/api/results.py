@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
     from harness.api.dashboard import RunningDashboard
     from harness.api.exported_model import ExportedModel
+    from harness.api.recommendation import TaskRecommendation
     from harness.evaluation.ranking import Ranking
     from harness.evaluation.scores import Entry, Scores
     from harness.store.store import Store
@@ -115,6 +116,35 @@ class Run:
         board = board[board["threshold_kind"] == board["task"].map(thresholds)]
         order = board["task"].map(selected.index).to_frame("task").assign(rank=board["rank"].astype(float))
         return board.loc[order.sort_values(["task", "rank"], kind="stable").index].reset_index(drop=True)
+
+    def recommend(self, task: str | None = None, prefer: str = "simple") -> TaskRecommendation:
+        """Recommend an entry of a task, with the evidence.
+
+        Parameters
+        ----------
+        task : str, optional
+            Name of the task; needed where the run has several.
+        prefer : {"simple", "score"}, default "simple"
+            Whether the simplest of the entries that are practically equal to the best one is taken, or the best one.
+
+        Returns
+        -------
+        TaskRecommendation
+            Prints as sentences; `entry` is the name of the entry, None where none is better than the baseline.
+        """
+        from harness.api.recommendation import make_recommendation
+
+        return make_recommendation(self._scores, self._rankings[self.tasks.index(self._task(task))], prefer)
+
+    @property
+    def recommendation(self) -> TaskRecommendation:
+        """What to use on the only task of the run; `recommend` does it where there are several."""
+        return self.recommend()
+
+    @property
+    def best(self) -> str | None:
+        """Name of the recommended entry of the only task; None where none is better than the baseline."""
+        return self.recommend().entry
 
     def scores(self) -> pd.DataFrame:
         """Collect all scores: a row per task, entry, calibration, kind of threshold and split, a column per metric."""
@@ -225,7 +255,7 @@ class Run:
         out : str or Path
             Folder of the bundle; a bundle that is there is replaced.
         entry : str, optional
-            Name of the entry; the first of the ranking by default.
+            Name of the entry; the recommended one by default.
         task : str, optional
             Name of the task; needed where the run has several.
         calibration : {"none", "isotonic", "sigmoid", "temperature", "prior"}, optional

@@ -17,7 +17,7 @@ def export(  # noqa: PLR0913, PLR0917 -- the options of a command line are one l
     run: RunFolder,
     out: Annotated[Path, typer.Option(help="Folder of the bundle; a bundle that is there is replaced.")],
     task: Annotated[str | None, plain_option("Task; not needed where the run has one.")] = None,
-    entry: Annotated[str | None, plain_option("family/strategy[/stage] (the first by the run's ranking).")] = None,
+    entry: Annotated[str | None, plain_option("family/strategy[/stage] (the recommended one).")] = None,
     calibration: Annotated[str | None, plain_option("none, isotonic, sigmoid, temperature or prior (none).")] = None,
     drivers: Annotated[
         bool, typer.Option("--drivers/--no-drivers", help="Tables: measure the importance of columns.")

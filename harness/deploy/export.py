@@ -24,8 +24,8 @@ from harness.deploy.model_card import CardInputs, write_card
 from harness.deploy.run_entry import HeldOutPredictions, RunEntry, card_metrics, read_run_entry
 from harness.deploy.schema import Schema, describe
 from harness.errors import DataError, EvenhandError
-from harness.evaluation.ranking import can_test
-from harness.evaluation.significance import Estimate, estimate
+from harness.evaluation.corrected_t import Estimate, estimate
+from harness.evaluation.task_comparisons import can_test
 from harness.execution import replay
 from harness.execution.plan import LoadedTask, versions
 from harness.execution.refit import EntrySpec, FinalModel, final_cell, refit_on_all

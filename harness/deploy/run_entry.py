@@ -11,12 +11,14 @@ import numpy as np
 import numpy.typing as npt
 
 from harness.errors import EvenhandError
+from harness.evaluation.corrected_t import estimate
+from harness.evaluation.decision import recommend
 from harness.evaluation.evaluate import RECALIBRATED_STAGES
 from harness.evaluation.metric_cache import DEFAULT_THRESHOLD
-from harness.evaluation.ranking import BASELINE, Ranking, can_test, rank
+from harness.evaluation.ranking import BASELINE, Ranking, rank
 from harness.evaluation.score_collection import collect_scores
 from harness.evaluation.scores import ANY_NAME, COMBINED_STAGES, Entry, ScoreRows, Scores, find_entry
-from harness.evaluation.significance import estimate
+from harness.evaluation.task_comparisons import can_test
 from harness.metrics import calibration as calibrations
 from harness.metrics.calibration import NO_CALIBRATION, Calibrator, has_known_prior, make_calibrator
 from harness.metrics.metric import Metric
@@ -165,7 +167,7 @@ def read_run_entry(
     task : str or None
         Name of the task; None where the run has only one.
     entry : str or None
-        Name of the entry; None for the first of the ranking.
+        Name of the entry; None for the recommended one.
     calibration : str or None
         Name of a calibration; None for that of the entry.
 
@@ -197,9 +199,9 @@ def find_task(scores: Scores, name: str | None) -> str:
 
 
 def choose_entry(scores: Scores, ranking: Ranking, name: str | None, calibration: str | None) -> Entry:
-    """Choose the entry to be exported: by name, or the first of the run's own ranking.
+    """Choose the entry to be exported: by name, or the recommended one.
 
-    Without a name, the baseline is chosen only if there is nothing else.
+    Where none is recommended it is the first of the ranking, and the baseline only if there is nothing else.
 
     Parameters
     ----------
@@ -223,7 +225,8 @@ def choose_entry(scores: Scores, ranking: Ranking, name: str | None, calibration
         If the entry combines several configurations or has no scores, or if the run has no scores with this calibration.
     """
     if name is None:
-        entry = _first_entry(ranking)
+        recommended = recommend(scores, ranking).entry
+        entry = recommended.entry if recommended is not None else _first_entry(ranking)
     else:
         prefix = f"{ranking.task}/"
         _, entry = find_entry(scores, name if name.startswith(prefix) else prefix + name)

@@ -7,15 +7,22 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from harness.evaluation.corrected_t import Estimate, estimate, holm, significant_direction
 from harness.evaluation.ensembles import ENSEMBLE_KINDS
 from harness.evaluation.ranking import BASELINE, Ranking, paired_estimate
 from harness.evaluation.scores import ANY_NAME, Entry, Scores
-from harness.evaluation.significance import Estimate, holm, significant_direction
+from harness.evaluation.significance import Comparison
 from harness.metrics.calibration import CALIBRATIONS
 from harness.metrics.metric import Metric
 
 DEFAULT_KEPT, PAYS, HURTS = "kept the default", "pays", "hurts"
-NOT_SIGNIFICANT = "cannot be told"  #: as it is written in tables
+NOT_SIGNIFICANT = "undecided"  #: as it is written in tables
+TUNING_READINGS = {
+    "better": PAYS,
+    "worse": HURTS,
+    "practically equal": "practically equal",
+    "undecided": NOT_SIGNIFICANT,
+}
 CHOSEN = Entry(ANY_NAME, ANY_NAME, "chosen")  #: what inner scores choose in each split
 
 
@@ -24,7 +31,7 @@ class SearchGain:
     """What the search of one entry gained over its default configuration, better is positive.
 
     `inner` is measured by the score that was searched, so it is never negative and optimistic; `outer` on test rows.
-    `reading` is after Holm's adjustment over the task's entries; empty where nothing can be tested.
+    `reading` is from intervals that are simultaneous over the task's entries; empty where nothing can be tested.
     """
 
     entry: Entry
@@ -55,7 +62,8 @@ def search_gains(scores: Scores, ranking: Ranking) -> list[SearchGain]:
         Best entries first; the baseline, which has nothing to search, is left out.
     """
     task, metric = ranking.task, ranking.metric
-    measured, p_values = [], []
+    verdicts = _tuning_verdicts(ranking)
+    gains = []
     for family, strategy in searched_entries(ranking):
         entry = Entry(family, strategy, "tuned")
         default = scores.rows_of(task, entry._replace(stage="default"), ranking.threshold_kind)
@@ -64,20 +72,30 @@ def search_gains(scores: Scores, ranking: Ranking) -> list[SearchGain]:
         if family == BASELINE or not len(tuned):
             continue
         change = metric.sign * (tuned[metric.name] - default[metric.name])
-        outer = paired_estimate(scores, task, metric, change, tuned)
-        unchanged = bool(np.array_equal(default["trial"], tuned["trial"]))
-        measured.append((entry, metric.sign * (tuned.mean("inner") - default.mean("inner")), outer, unchanged))
-        p_values.append(math.nan if unchanged else outer.p)
-    gains = []
-    for (entry, inner, outer, unchanged), adjusted in zip(measured, holm(p_values), strict=True):
-        direction = significant_direction(outer, adjusted, greater_is_better=True)
-        reading = {1: PAYS, -1: HURTS, 0: NOT_SIGNIFICANT}[direction]
-        if unchanged:
+        outer, reading = estimate(change, tuned.mean("ratio"), can_test=False), ""
+        if np.array_equal(default["trial"], tuned["trial"]):
             reading = DEFAULT_KEPT
-        elif math.isnan(outer.p):
-            reading = ""
-        gains.append(SearchGain(entry, inner, outer, reading))
+        elif entry in verdicts:
+            comparison = verdicts[entry]
+            half_width = (comparison.high - comparison.low) / 2
+            outer = Estimate(metric.sign * comparison.difference, half_width, comparison.p, len(tuned))
+            reading = TUNING_READINGS[comparison.verdict]
+        gains.append(SearchGain(entry, metric.sign * (tuned.mean("inner") - default.mean("inner")), outer, reading))
     return gains
+
+
+def _tuning_verdicts(ranking: Ranking) -> dict[Entry, Comparison]:
+    """The comparisons of every tuned entry with its default configuration, judged together."""
+    if ranking.judged is None:
+        return {}
+    entries = ranking.judged.task_sample.entries
+    pairs = []
+    for entry in entries:
+        default = entry._replace(stage="default")
+        if entry.stage == "tuned" and default in entries:
+            pairs.append((entry, default))
+    compared = ranking.judged.judge("tuning", pairs).pairs
+    return {tuned: comparison for (tuned, _), comparison in zip(pairs, compared, strict=True)}
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,7 @@
 """Two entries on the splits that both have: differences of all metrics, what they consist of, and the rows decided otherwise.
 
 All differences are A − B. Where the splits have the same rows for both, differences are taken split by split, with the
-corrected interval of `significance.estimate`; otherwise there are two means and no test.
+corrected interval of `corrected_t.estimate`; otherwise there are two means and no test.
 """
 
 from __future__ import annotations
@@ -14,10 +14,10 @@ from typing import TypeAlias
 import numpy as np
 import numpy.typing as npt
 
+from harness.evaluation.corrected_t import Estimate, holm, significant_direction
 from harness.evaluation.metric_cache import DEFAULT_THRESHOLD, TUNED_THRESHOLD
 from harness.evaluation.ranking import paired_estimate
 from harness.evaluation.scores import Entry, ScoreRows, Scores, SplitKey
-from harness.evaluation.significance import Estimate, holm, significant_direction
 from harness.metrics.classification import brier_parts, class_report
 from harness.metrics.logits import Floats
 from harness.metrics.metric import DEFAULT_CUT, CostMatrix, Metric, Predictions, best_threshold

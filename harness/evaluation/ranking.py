@@ -4,16 +4,26 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import count
 
 import numpy as np
 import numpy.typing as npt
 
 from harness.evaluation import evaluate
+from harness.evaluation.corrected_t import Estimate, estimate
 from harness.evaluation.metric_cache import DEFAULT_THRESHOLD, TUNED_THRESHOLD
 from harness.evaluation.scores import ANY_NAME, COMBINED_STAGES, Entry, ScoreRows, Scores, SplitKey, entry_statuses
-from harness.evaluation.significance import CONFIDENCE, MIN_SPLITS, Estimate, estimate, holm, significant_pairs
+from harness.evaluation.significance import Comparison, score_intervals
+from harness.evaluation.task_comparisons import (
+    JudgedSample,
+    RankingVerdicts,
+    can_test,
+    judge_ranking,
+    judge_task,
+    metric_bounds,
+    no_test_reason,
+)
 from harness.metrics.metric import Metric
 
 BASELINE = evaluate.BASELINE
@@ -23,9 +33,11 @@ BASELINE = evaluate.BASELINE
 class RankedEntry:
     """One line of a ranking.
 
-    `complete` says whether the entry has scores in all splits that count; `tied` whether it is not significantly different
-    from the best one, None where nothing is tested. Entries that inner scores choose or combine have a line and no rank.
+    `complete` says whether the entry has scores in all splits that count; `comparison` is that with the best entry, None for
+    the best one and where nothing is tested. Entries that inner scores choose or combine have a line and no rank.
     `also_default` says that the search chose the default configuration in every split: one entry under two names.
+    `may_be_best` says whether the entry is in the 95 % set of those that may be the best, `best_probability` how probable it
+    is to be the best; both are None where that is not known.
     """
 
     entry: Entry
@@ -33,9 +45,18 @@ class RankedEntry:
     status: str
     complete: bool
     rank: int | None
-    tied: bool | None
+    comparison: Comparison | None
     rows: ScoreRows
     also_default: bool = False
+    may_be_best: bool | None = None
+    best_probability: float | None = None
+
+    @property
+    def tied(self) -> bool | None:
+        """Whether it is not significantly different from the best one; None where nothing is tested."""
+        if self.comparison is None:
+            return None
+        return self.comparison.verdict in ("practically equal", "undecided")
 
     @property
     def name(self) -> str:
@@ -59,6 +80,8 @@ class Ranking:
     entries: tuple[RankedEntry, ...]
     no_test_reason: str
     above_baseline: bool | None
+    rope: float = math.nan  #: differences up to this size are practically none
+    judged: JudgedSample | None = field(default=None, repr=False)
 
     @property
     def digits(self) -> int:
@@ -129,16 +152,16 @@ def rank(scores: Scores, task: str) -> Ranking:
         else:
             rows[entry] = scores.rows_of(task, entry, threshold_kind)
     splits = _counted_splits(rows.values())
-    no_test_reason = _no_test_reason(scores, task, len(splits))
-    resolution = max([scores.resolution(task, metric, scored) for scored in rows.values() if len(scored)], default=0.0)
-    estimates = _estimate_entries(rows, metric, resolution, can_test=not no_test_reason)
+    reason = _untestable(scores, task, rows, splits)
+    estimates = _mean_scores(rows, metric)
     order = _sort_entries(rows, estimates, splits, metric)
     complete = [entry for entry in order if _is_complete(rows[entry], estimates[entry], splits)]
     candidates = [entry for entry in complete if entry.stage not in COMBINED_STAGES]
-    tied: dict[Entry, bool] = {}
-    above_baseline = None
-    if candidates and not no_test_reason:
-        tied, above_baseline = _test_entries(rows, metric, complete, candidates, resolution)
+    judged = judge_task(scores, task, {entry: rows[entry] for entry in complete}, metric, threshold_kind)
+    verdicts, rope = RankingVerdicts(), math.nan
+    if judged:
+        verdicts, rope = judge_ranking(judged, candidates), judged.rope
+        estimates |= _interval_estimates(judged)
     ranks = dict(zip(candidates, count(1), strict=False))
     entries = []
     for entry in order:
@@ -148,9 +171,11 @@ def rank(scores: Scores, task: str) -> Ranking:
             status=statuses[entry],
             complete=entry in complete,
             rank=ranks.get(entry),
-            tied=tied.get(entry),
+            comparison=verdicts.comparisons.get(entry),
             rows=rows[entry],
             also_default=entry._replace(stage="default") in merged,
+            may_be_best=verdicts.possible_best.get(entry),
+            best_probability=verdicts.best_probabilities.get(entry),
         )
         entries.append(ranked)
     return Ranking(
@@ -160,8 +185,10 @@ def rank(scores: Scores, task: str) -> Ranking:
         threshold_text=_threshold_text(scores, task, threshold_kind),
         splits=max(len(splits), int(scores.run["tasks"][task].get("splits", 0))),
         entries=tuple(entries),
-        no_test_reason=no_test_reason,
-        above_baseline=above_baseline,
+        no_test_reason=reason,
+        above_baseline=verdicts.above_baseline,
+        rope=rope,
+        judged=judged,
     )
 
 
@@ -186,11 +213,6 @@ def choose_decimals(scores: Iterable[float], *, greater_is_better: bool = True) 
         if all(abs(round(score, decimals) - perfect) > 1e-9 for score in imperfect):
             return decimals
     return 6
-
-
-def can_test(scores: Scores, task: str) -> bool:
-    """Check whether the splits of a task allow intervals at all: forward-chained ones do not."""
-    return not scores.run["tasks"][task].get("forward", False)
 
 
 def paired_estimate(
@@ -233,10 +255,12 @@ def _counted_splits(rows: Iterable[ScoreRows]) -> tuple[SplitKey, ...]:
     return every_split if every_split in by_entry else max(by_entry, key=len, default=())
 
 
-def _no_test_reason(scores: Scores, task: str, splits: int) -> str:
-    if not can_test(scores, task):
-        return "the splits follow time, so they are no repetitions of one experiment"
-    return "" if splits >= MIN_SPLITS else "with fewer than three splits there is nothing to measure chance by"
+def _untestable(scores: Scores, task: str, rows: Mapping[Entry, ScoreRows], splits: tuple[SplitKey, ...]) -> str:
+    """Why nothing can be tested; empty where it can."""
+    for entry_rows in rows.values():
+        if entry_rows.splits == splits and splits:
+            return no_test_reason(scores, task, entry_rows)
+    return no_test_reason(scores, task, ScoreRows())
 
 
 def _is_same_as_tuned(scores: Scores, task: str, entry: Entry) -> bool:
@@ -248,13 +272,25 @@ def _is_same_as_tuned(scores: Scores, task: str, entry: Entry) -> bool:
     return len(default) > 0 and np.array_equal(default["trial"], tuned["trial"])
 
 
-def _estimate_entries(
-    rows: Mapping[Entry, ScoreRows], metric: Metric, resolution: float, *, can_test: bool
-) -> dict[Entry, Estimate]:
+def _mean_scores(rows: Mapping[Entry, ScoreRows], metric: Metric) -> dict[Entry, Estimate]:
+    """The mean scores, without intervals."""
     estimates = {}
     for entry, scored in rows.items():
-        column, ratio = scored[metric.name], scored.mean("ratio")
-        estimates[entry] = estimate(column, ratio, can_test=can_test, resolution=resolution)
+        estimates[entry] = estimate(scored[metric.name], scored.mean("ratio"), can_test=False)
+    return estimates
+
+
+def _interval_estimates(judged: JudgedSample) -> dict[Entry, Estimate]:
+    """The mean scores with intervals within the range of the metric."""
+    low, high = score_intervals(
+        judged.sample, judged.variance, metric_bounds(judged.task_sample.metric, judged.sample.means)
+    )
+    estimates = {}
+    for position, entry in enumerate(judged.task_sample.entries):
+        mean = float(judged.sample.means[position])
+        interval = (float(low[position]), float(high[position]))
+        half_width = (interval[1] - interval[0]) / 2
+        estimates[entry] = Estimate(mean, half_width, math.nan, judged.sample.splits, interval)
     return estimates
 
 
@@ -274,29 +310,3 @@ def _sort_entries(
         return (not is_complete, not len(rows[entry]), loss, entry.stage in COMBINED_STAGES, entry)
 
     return sorted(rows, key=sort_key)
-
-
-def _test_entries(
-    rows: Mapping[Entry, ScoreRows], metric: Metric, complete: list[Entry], candidates: list[Entry], resolution: float
-) -> tuple[dict[Entry, bool], bool | None]:
-    """Test the complete entries against the best candidate, and the best candidate against the baseline.
-
-    Returns for each entry whether it is not significantly different from the best, and whether the best is significantly
-    different from the baseline (None without a baseline). The baseline was fixed beforehand, so that test is adjusted by Holm
-    over the other entries only, and it decides whether the baseline is tied.
-    """
-    best = candidates[0]
-    columns = np.array([rows[entry][metric.name] for entry in complete])
-    significant = significant_pairs(columns, rows[best].mean("ratio"), resolution)[complete.index(best)]
-    tied = dict(zip(complete, (~significant).tolist(), strict=True))
-    del tied[best]
-    baselines = [entry for entry in candidates if entry.family == BASELINE]
-    if not baselines or best == baselines[0]:
-        return tied, None
-    ratio, reference = rows[baselines[0]].mean("ratio"), rows[baselines[0]][metric.name]
-    p_values = []  # of the best entry first
-    for entry in candidates:
-        if entry.family != BASELINE:
-            p_values.append(estimate(rows[entry][metric.name] - reference, ratio, resolution=resolution).p)
-    above_baseline = holm(p_values)[0] < 1 - CONFIDENCE
-    return tied | dict.fromkeys(baselines, not above_baseline), above_baseline

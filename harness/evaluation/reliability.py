@@ -18,10 +18,10 @@ import numpy as np
 import numpy.typing as npt
 
 from harness.errors import StoreError
+from harness.evaluation.corrected_t import Estimate
 from harness.evaluation.metric_cache import MetricCache, read_cache, write_cache
 from harness.evaluation.ranking import BASELINE, RankedEntry, Ranking, paired_estimate
 from harness.evaluation.scores import STAGES, Entry, ScoreRows, Scores, entry_statuses
-from harness.evaluation.significance import Estimate
 from harness.metrics.classification import log_losses, squared_errors
 from harness.metrics.metric import Metric, Predictions
 from harness.seeding import seed_of

@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from itertools import compress
-from typing import Any, NamedTuple, TypeAlias
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -18,6 +18,9 @@ from harness.evaluation.evaluate import ScoreKey, SplitEnsemble
 from harness.evaluation.metric_cache import DEFAULT_THRESHOLD, TUNED_THRESHOLD, MetricValues
 from harness.metrics.metric import CostMatrix, Metric
 from harness.store.record import STATUSES, Record
+
+if TYPE_CHECKING:
+    from harness.evaluation.samples import SampleReader
 
 SplitKey: TypeAlias = tuple[int, int]  #: repeat and fold of an outer split
 
@@ -92,6 +95,8 @@ class Scores:
     """Everything that tables are computed from: the description of the run, its planned cells, the scores of its entries.
 
     `ensembles` have the weights of their members by cell id; `ensemble_failures` say why ensembles could not be made.
+    `samples` reads how scores vary with the test rows; without it tests know the spread between splits alone. `rope` is the
+    region of practical equivalence of the objectives where it is not the usual one.
     """
 
     run: Mapping[str, Any]
@@ -102,6 +107,8 @@ class Scores:
     ensembles: Mapping[tuple[str, str, SplitKey], SplitEnsemble] = field(default_factory=dict)
     #: by task, kind of ensemble and split
     ensemble_failures: Mapping[tuple[str, SplitKey], str] = field(default_factory=dict)  #: by task and split
+    samples: SampleReader | None = None
+    rope: float | None = None
 
     @property
     def metric_failures(self) -> dict[str, list[str]]:

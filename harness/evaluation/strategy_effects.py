@@ -7,38 +7,43 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
+from harness.evaluation.corrected_t import Estimate, estimate, holm, signed_rank_test
 from harness.evaluation.metric_cache import DEFAULT_THRESHOLD, TUNED_THRESHOLD
-from harness.evaluation.ranking import can_test
 from harness.evaluation.scores import ANY_NAME, Entry, Scores, entry_statuses
-from harness.evaluation.significance import Estimate, estimate, holm, signed_rank_test, significant_direction
+from harness.evaluation.significance import Verdict
+from harness.evaluation.task_comparisons import judge_task
 from harness.metrics.metric import Metric
 
 #: Readings of what a strategy does to ranking and decisions.
 HELPS, HURTS, MIXED, ONLY_THRESHOLD = "helps", "hurts", "mixed", "only moves the threshold"
-NOT_SIGNIFICANT = "cannot be told"  #: as it is written in tables
-READINGS = (HELPS, HURTS, MIXED, ONLY_THRESHOLD, NOT_SIGNIFICANT)
+EQUAL, NOT_SIGNIFICANT = "practically equal", "undecided"  #: as it is written in tables
+READINGS = (HELPS, HURTS, MIXED, ONLY_THRESHOLD, EQUAL, NOT_SIGNIFICANT)
 NO_READING = "–"  #: where the splits allow no test
 MIN_TASKS = 6  #: with five tasks no two-sided signed-rank test can give less than 0.0625
 
 
 @dataclass(frozen=True)
 class StrategyComparison:
-    """A column of the comparison: the metric, the strategy's threshold kind (None: its better one) and that of `none`."""
+    """A column of the comparison: the metric, and the kind of threshold of both sides."""
 
     title: str
     metric: Metric
-    threshold: str | None
-    none_threshold: str
+    threshold: str
 
 
 @dataclass(frozen=True)
 class StrategyDifference:
-    """One strategy of one family against doing nothing: an estimate for every comparison."""
+    """One strategy of one family against doing nothing: an estimate and a verdict for every comparison.
+
+    A verdict is None where nothing can be tested; otherwise the interval of the estimate is simultaneous over all strategies of
+    all families in its column.
+    """
 
     family: str
     strategy: str
     splits: int
     estimates: tuple[Estimate, ...]
+    verdicts: tuple[Verdict | None, ...]
 
 
 @dataclass(frozen=True)
@@ -96,9 +101,8 @@ def strategy_comparisons(scores: Scores, task: str) -> list[StrategyComparison]:
 
     Each is measured by the task's objective where that is of its type, otherwise ranking as `ranking_metric` says, decisions
     by F1 (by cost where the task has a cost matrix) and probabilities by the Brier score: an objective that moves with the
-    threshold says nothing about ranking. The last decision column gives the strategy whichever threshold serves it better,
-    seen on the test rows, while doing nothing keeps its tuned one: a strategy that does not win even so only moves the
-    threshold.
+    threshold says nothing about ranking. At 0.5 recall and precision are compared as well, as most strategies trade one for the
+    other there. A strategy whose decisions are better at 0.5, but not with both thresholds tuned, only moves the threshold.
     """
     objective, kind = scores.objective(task), scores.threshold_kinds(task)[-1]
     decision = scores.metrics["expected_cost" if scores.costs(task) else "f1"]
@@ -108,14 +112,17 @@ def strategy_comparisons(scores: Scores, task: str) -> list[StrategyComparison]:
     elif objective.metric_type == "probability":
         probability = objective
     ranking, title = ranking_metric(scores, task), f"Δ {decision.label}"
-    columns = [StrategyComparison(f"Δ {ranking.label}", ranking, kind, kind)]
+    columns = [StrategyComparison(f"Δ {ranking.label}", ranking, kind)]
     if kind == TUNED_THRESHOLD:
-        columns.append(StrategyComparison(f"{title}, both at 0.5", decision, DEFAULT_THRESHOLD, DEFAULT_THRESHOLD))
-        columns.append(StrategyComparison(f"{title}, both tuned", decision, TUNED_THRESHOLD, TUNED_THRESHOLD))
-        columns.append(StrategyComparison(f"{title}, better threshold", decision, None, TUNED_THRESHOLD))
+        columns.append(StrategyComparison(f"{title}, both at 0.5", decision, DEFAULT_THRESHOLD))
+        for name in ("recall", "precision"):
+            metric = scores.metrics[name]
+            if metric.name != decision.name:
+                columns.append(StrategyComparison(f"Δ {metric.label}, both at 0.5", metric, DEFAULT_THRESHOLD))
+        columns.append(StrategyComparison(f"{title}, both tuned", decision, TUNED_THRESHOLD))
     else:
-        columns.append(StrategyComparison(title, decision, DEFAULT_THRESHOLD, DEFAULT_THRESHOLD))
-    columns.append(StrategyComparison(f"Δ {probability.label}", probability, DEFAULT_THRESHOLD, DEFAULT_THRESHOLD))
+        columns.append(StrategyComparison(title, decision, DEFAULT_THRESHOLD))
+    columns.append(StrategyComparison(f"Δ {probability.label}", probability, DEFAULT_THRESHOLD))
     return columns
 
 
@@ -128,50 +135,75 @@ def ranking_metric(scores: Scores, task: str) -> Metric:
 
 
 def strategy_differences(scores: Scores, task: str) -> list[StrategyDifference]:
-    """Compare every tuned strategy with `none` of the same family, over the splits that both have."""
+    """Compare every tuned strategy with `none` of the same family, over the splits that both have.
+
+    Each column is a question of its own: its intervals cover the differences of all families and strategies with 95 %.
+    """
     columns = strategy_comparisons(scores, task)
-    differences = []
+    entries = []
     for entry in entry_statuses(scores, task):
         if entry.stage == "tuned" and entry.strategy not in ("none", ANY_NAME):
-            estimates = tuple(_difference(scores, task, entry, column) for column in columns)
-            splits = max(estimate.n for estimate in estimates)
-            if splits:
-                differences.append(StrategyDifference(entry.family, entry.strategy, splits, estimates))
+            entries.append(entry)
+    by_column = [_compare_column(scores, task, entries, column) for column in columns]
+    differences = []
+    for entry in entries:
+        estimates = tuple(compared[entry][0] for compared in by_column)
+        verdicts = tuple(compared[entry][1] for compared in by_column)
+        splits = max(estimate.n for estimate in estimates)
+        if splits:
+            differences.append(StrategyDifference(entry.family, entry.strategy, splits, estimates, verdicts))
     return differences
 
 
-def _difference(scores: Scores, task: str, entry: Entry, column: StrategyComparison) -> Estimate:
-    metric = column.metric
-    none_rows = scores.rows_of(task, entry._replace(strategy="none"), column.none_threshold)
-    resolution = scores.resolution(task, metric, none_rows)
-    kinds = scores.threshold_kinds(task) if column.threshold is None else (column.threshold,)
-    candidates = []
-    for kind in kinds:
-        rows = scores.rows_of(task, entry, kind).select(none_rows.splits)
-        reference = none_rows.select(rows.splits)
-        change, ratio = rows[metric.name] - reference[metric.name], reference.mean("ratio")
-        candidates.append(estimate(change, ratio, can_test=can_test(scores, task), resolution=resolution))
-    sign = metric.sign
-    best = max(candidates, key=lambda candidate: -math.inf if math.isnan(candidate.mean) else sign * candidate.mean)
-    if math.isnan(best.p):
-        return best
-    # The better of two thresholds was picked by looking at both: its p value counts for two.
-    return replace(best, p=min(1.0, len(candidates) * best.p))
+def _compare_column(
+    scores: Scores, task: str, entries: Sequence[Entry], column: StrategyComparison
+) -> dict[Entry, tuple[Estimate, Verdict | None]]:
+    """The differences of all entries to `none` of their families by one metric, with their verdicts."""
+    compared: dict[Entry, tuple[Estimate, Verdict | None]] = {}
+    rows = {}
+    for entry in entries:
+        for side in (entry, entry._replace(strategy="none")):
+            rows[side] = scores.rows_of(task, side, column.threshold)
+        compared[entry] = _mean_difference(scores, task, entry, column), None
+    splits = max((entry_rows.splits for entry_rows in rows.values()), key=len, default=())
+    complete = {entry: entry_rows for entry, entry_rows in rows.items() if splits and entry_rows.splits == splits}
+    judged = judge_task(scores, task, complete, column.metric, column.threshold)
+    if judged is None:
+        return compared
+    known = set(judged.task_sample.entries)
+    pairs = []
+    for entry in entries:
+        none_entry = entry._replace(strategy="none")
+        if {entry, none_entry} <= known:
+            pairs.append((entry, none_entry))
+    for (entry, _), comparison in zip(pairs, judged.judge("strategies", pairs).pairs, strict=True):
+        half_width = (comparison.high - comparison.low) / 2
+        difference = Estimate(comparison.difference, half_width, comparison.p, judged.sample.splits)
+        compared[entry] = difference, comparison.verdict
+    return compared
+
+
+def _mean_difference(scores: Scores, task: str, entry: Entry, column: StrategyComparison) -> Estimate:
+    """The mean difference over the splits that both have, without a test."""
+    none_rows = scores.rows_of(task, entry._replace(strategy="none"), column.threshold)
+    rows = scores.rows_of(task, entry, column.threshold).select(none_rows.splits)
+    reference = none_rows.select(rows.splits)
+    change = rows[column.metric.name] - reference[column.metric.name]
+    return estimate(change, reference.mean("ratio"), can_test=False)
 
 
 def strategy_readings(scores: Scores, task: str) -> list[StrategyReading]:
-    """Read every difference, after Holm's adjustment over all differences of the task."""
-    columns, differences = strategy_comparisons(scores, task), strategy_differences(scores, task)
-    adjusted = iter(holm([estimate.p for difference in differences for estimate in difference.estimates]))
+    """Read every difference from its verdicts."""
+    directions_of = {"better": 1, "worse": -1}
     readings = []
-    for difference in differences:
-        directions = []
-        for column, change in zip(columns, difference.estimates, strict=True):
-            greater = column.metric.greater_is_better
-            directions.append(significant_direction(change, next(adjusted), greater_is_better=greater))
-        untested = all(math.isnan(change.p) for change in difference.estimates)
-        reading = NO_READING if untested else strategy_reading(directions)
-        readings.append(StrategyReading(difference, tuple(directions), reading))
+    for difference in strategy_differences(scores, task):
+        directions = tuple(directions_of.get(verdict or "", 0) for verdict in difference.verdicts)
+        reading = strategy_reading(directions)
+        if all(verdict is None for verdict in difference.verdicts):
+            reading = NO_READING
+        elif reading == NOT_SIGNIFICANT and set(difference.verdicts[:-1]) == {EQUAL}:
+            reading = EQUAL
+        readings.append(StrategyReading(difference, directions, reading))
     return readings
 
 
@@ -181,7 +213,7 @@ def strategy_reading(directions: Sequence[int]) -> str:
     Parameters
     ----------
     directions : sequence of int
-        Of ranking, of decisions (at 0.5 first, at the better threshold last) and of probabilities, in this order.
+        Of ranking, of decisions (at 0.5 first, with both thresholds tuned last) and of probabilities, in this order.
 
     Returns
     -------
@@ -197,7 +229,7 @@ def strategy_reading(directions: Sequence[int]) -> str:
         reading = HELPS
     elif -1 in main:
         reading = HURTS
-    elif decisions[0]:
+    elif any(decisions[:-1]):
         reading = ONLY_THRESHOLD
     probabilities = {1: "better probabilities", -1: "worse probabilities"}.get(probability, "")
     if probabilities and reading == NOT_SIGNIFICANT:

@@ -27,8 +27,8 @@ import numpy as np
 import numpy.typing as npt
 from scipy import stats
 
+from harness.evaluation.corrected_t import CONFIDENCE, holm, signed_rank_test
 from harness.evaluation.cross_task import Array
-from harness.evaluation.significance import CONFIDENCE, holm, signed_rank_test
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from collections import Counter
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any, NamedTuple
@@ -12,13 +11,14 @@ import numpy as np
 import numpy.typing as npt
 
 from harness.data.splits import Fold, Splitter
-from harness.errors import EvenhandError, Inapplicable, StoreError, Unavailable, failure, failure_code
+from harness.errors import Inapplicable, StoreError, Unavailable, failure, failure_code
+from harness.execution.sealed_test import SealedPredictions, SealedTest
 from harness.execution.trainer import CellTrainer, TrainingData
 from harness.metrics.metric import Metric
 from harness.preprocessing.cache import FoldCache
 from harness.registry.protocol import EvaluationProtocol
 from harness.registry.task import Table
-from harness.search.pipeline import FittedPipeline, PipelineSpec
+from harness.search.pipeline import PipelineSpec
 from harness.search.study import Configuration, SearchCache, StudyPlan, search
 from harness.store.record import EntryResult, Record, StoredPredictions
 from harness.store.store import Store
@@ -52,83 +52,6 @@ class Cell:
         return Record(**asdict(self), **values)
 
 
-class SealedPredictions(NamedTuple):
-    """Probabilities (n_test, k) of the sealed rows, with the positions and labels of these rows and the seconds it took."""
-
-    rows: npt.NDArray[np.int64]
-    y: npt.NDArray[np.int64]
-    proba: npt.NDArray[np.float32]
-    seconds: float
-
-
-class SealedTest:
-    """The outer test rows of a cell, labels included, which the search never receives.
-
-    Every use is counted, and the counts are stored in the record of the cell.
-
-    Parameters
-    ----------
-    table : Table
-        All rows of the task.
-    rows : array of int (n_test,)
-        Positions of the test rows.
-    """
-
-    def __init__(self, table: Table, rows: npt.NDArray[np.int64]) -> None:
-        self._rows, self._table = rows, table.take(rows)
-        self._scored = set[str]()
-        self._diagnosed = Counter[str]()
-
-    @property
-    def scored(self) -> int:
-        """How many entries were scored."""
-        return len(self._scored)
-
-    @property
-    def diagnosed(self) -> int:
-        """How many times the rows were used for a diagnosis."""
-        return self._diagnosed.total()
-
-    def score(self, entry: str, fitted: FittedPipeline) -> SealedPredictions:
-        """Predict the test rows with an entry whose configuration is frozen, once per entry.
-
-        Parameters
-        ----------
-        entry : str
-            Name of the entry. Entries with the same configuration share one fit and one score.
-        fitted : FittedPipeline
-            The entry, fitted to the outer training rows.
-
-        Returns
-        -------
-        SealedPredictions
-            The probabilities; the seconds are without what an encoder computes once for all cells and keeps on disk.
-
-        Raises
-        ------
-        EvenhandError
-            If the entry was scored before.
-        """
-        if entry in self._scored:
-            raise EvenhandError(f"the sealed test rows were scored with {entry!r} before: an entry is scored once")
-        self._scored.add(entry)
-        fitted.fill_cache(self._table.X)
-        started = time.perf_counter()
-        proba = fitted.predict_proba(self._table.X)
-        return SealedPredictions(self._rows, self._table.y, proba, time.perf_counter() - started)
-
-    def diagnose(self, purpose: str) -> Table:
-        """The test rows for a diagnosis of entries that are frozen, such as importances; nothing may be chosen from it.
-
-        Parameters
-        ----------
-        purpose : str
-            What the rows are used for; it is counted.
-        """
-        self._diagnosed[purpose] += 1
-        return self._table
-
-
 @dataclass(frozen=True)
 class CellData:
     """Everything that a cell works on: all rows of the task, their split, the pipeline, the protocol and its metrics."""
@@ -149,7 +72,7 @@ class CellData:
 
     def sealed_test(self) -> SealedTest:
         """The test rows."""
-        return SealedTest(self.table, self.fold.test)
+        return SealedTest(self.table, self.fold.test, self.splitter.blocks[self.fold.test])
 
 
 def run_cell(cell: Cell, cell_data: CellData, store: Store) -> Record:
@@ -226,6 +149,7 @@ def _search_and_test(
         train_y=training.table.y,
         test={stage: scored.proba for stage, scored in tested.predictions.items()},
         inner=tested.inner,
+        test_blocks=first.blocks,
     )
     code, reason = "refit_failed" if tested.failures else "", "; ".join(tested.failures)
     record = cell.record(status="ok", code=code, reason=reason, outcomes=tuple(tested.entries), **trials)

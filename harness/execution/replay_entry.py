@@ -10,7 +10,8 @@ import numpy as np
 import numpy.typing as npt
 
 from harness.errors import failure
-from harness.execution.cell import SealedTest, refit_and_score
+from harness.execution.cell import refit_and_score
+from harness.execution.sealed_test import SealedTest
 from harness.execution.trainer import CellTrainer, TrainingData
 from harness.metrics.metric import Metric, Predictions
 from harness.search.study import Configuration

@@ -10,6 +10,7 @@ import numpy as np
 
 from harness.errors import EvenhandError
 from harness.evaluation import paired_comparison
+from harness.evaluation.corrected_t import MIN_SPLITS
 from harness.evaluation.metric_cache import DEFAULT_THRESHOLD, TUNED_THRESHOLD
 from harness.evaluation.paired_comparison import (
     ComparedEntry,
@@ -19,10 +20,9 @@ from harness.evaluation.paired_comparison import (
     class_agreement,
     make_pair,
 )
-from harness.evaluation.ranking import can_test
 from harness.evaluation.score_collection import collect_scores
 from harness.evaluation.scores import find_entry
-from harness.evaluation.significance import MIN_SPLITS
+from harness.evaluation.task_comparisons import can_test
 from harness.metrics.metric import Metric
 from harness.report.content import CellValue, ReportColumn, ReportTable, as_interval
 from harness.report.render import markdown, terminal

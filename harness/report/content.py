@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Literal, TypeAlias
 
+from harness.evaluation.corrected_t import Estimate
 from harness.evaluation.ranking import Ranking
 from harness.evaluation.scores import Scores
-from harness.evaluation.significance import Estimate
 from harness.store.store import Store
 
 #: How the cells of a column are written: as they are; with a fixed number of decimals, or these with a sign; as a whole
@@ -20,15 +20,16 @@ ColumnFormat: TypeAlias = Literal["text", "number", "change", "count", "quantity
 
 @dataclass(frozen=True)
 class MeanInterval:
-    """A mean with half the width of its 95 % interval, NaN where there is none."""
+    """A mean with half the width of its 95 % interval, NaN where there is none, and its ends where it is not symmetric."""
 
     mean: float
     half_width: float = math.nan
+    ends: tuple[float, float] | None = None
 
 
 def as_interval(estimate: Estimate) -> MeanInterval:
     """Take the mean and the interval of an estimate."""
-    return MeanInterval(estimate.mean, estimate.ci_half_width)
+    return MeanInterval(estimate.mean, estimate.ci_half_width, estimate.interval)
 
 
 #: What a cell holds; None and NaN where there is nothing to say.

@@ -15,7 +15,7 @@ from harness.evaluation.ranking import BASELINE, RankedEntry, Ranking, choose_de
 from harness.evaluation.scores import Scores
 from harness.metrics.metric import Metric
 from harness.report.content import ReportColumn
-from harness.report.render.cells import format_interval, format_number, format_quantity, format_value
+from harness.report.render.cells import estimate_text, format_number, format_quantity, format_value
 from harness.report.render.markdown import metric_name
 from harness.report.sections.ranking import probability_metrics, quality_metrics, rank_mark
 
@@ -152,7 +152,7 @@ def build_leaderboard(scores: Scores, ranking: Ranking) -> LeaderboardView:
     limits = _scale_limits(entries)
     rows = []
     for entry, *cells in zip(entries, *cell_columns, strict=True):
-        text = format_interval(entry.score.mean, entry.score.ci_half_width, digits=ranking.digits)
+        text = estimate_text(entry.score, digits=ranking.digits)
         score = LeaderboardCell(text, f"{entry.score.mean:.9g}", entry.rank == 1)
         bar = _interval_bar(entry, limits, ranking.digits)
         mark = format_value(ReportColumn("#", "count"), rank_mark(entry))
@@ -247,26 +247,26 @@ def _scale_limits(entries: Sequence[RankedEntry]) -> tuple[float, float] | None:
     """The least and the greatest end of all intervals, without the baseline, which is often far from the others."""
     competitors = [entry for entry in entries if entry.entry.family != BASELINE] or entries
     means = np.array([entry.score.mean for entry in competitors])
-    half_widths = np.nan_to_num([entry.score.ci_half_width for entry in competitors])
+    lows = [entry.score.mean if math.isnan(entry.score.low) else entry.score.low for entry in competitors]
+    highs = [entry.score.mean if math.isnan(entry.score.high) else entry.score.high for entry in competitors]
     if np.isnan(means).all():
         return None
-    return float(np.nanmin(means - half_widths)), float(np.nanmax(means + half_widths))
+    return float(np.nanmin(lows)), float(np.nanmax(highs))
 
 
 def _interval_bar(entry: RankedEntry, limits: tuple[float, float] | None, digits: int) -> IntervalBar | None:
-    mean, half_width = entry.score.mean, entry.score.ci_half_width
+    mean, low, high = entry.score.mean, entry.score.low, entry.score.high
     if limits is None or math.isnan(mean):
         return None
     alt_text = format_number(mean, digits)
-    if math.isnan(half_width):
-        half_width = 0.0
+    if math.isnan(low):
+        low = high = mean
     else:
-        low, high = format_number(mean - half_width, digits), format_number(mean + half_width, digits)
-        alt_text += f", 95 % interval {low} to {high}"
+        alt_text += f", 95 % interval {format_number(low, digits)} to {format_number(high, digits)}"
     return IntervalBar(
-        low=_to_pixels(mean - half_width, limits),
+        low=_to_pixels(low, limits),
         mean=_to_pixels(mean, limits),
-        high=_to_pixels(mean + half_width, limits),
+        high=_to_pixels(high, limits),
         overflow=int(mean > limits[1]) - int(mean < limits[0]),
         alt_text=alt_text,
     )

@@ -30,8 +30,8 @@ from harness.report.render.html import (
 )
 from harness.report.render.markdown import escape
 from harness.report.sections import cross_task, diagnostics, gains, imbalance, reliability, search, training
-from harness.report.sections.overview import answer, descriptive_headline, entries_without_scores, overview
-from harness.report.sections.ranking import unchanged_defaults
+from harness.report.sections.overview import answer, entries_without_scores, overview
+from harness.report.sections.ranking import headline, unchanged_defaults
 from harness.store.store import Store
 
 Topic: TypeAlias = Callable[[Evidence], list[Section]]
@@ -273,7 +273,7 @@ def _build_task(evidence: Evidence, anchor: str, task: TaskReport, embedder: _Fi
         ranking.task,
         _build_sections(anchor, ranking.task, task.sections, embedder),
         intro=tuple(intro),
-        headline=render_inline(descriptive_headline(ranking)),
+        headline=render_inline(headline(ranking)),
         leaderboard=build_leaderboard(evidence.scores, ranking) if ranking.best else None,
     )
 

@@ -14,9 +14,11 @@ import numpy as np
 import pandas as pd
 
 from harness.evaluation import scores as run_scores
+from harness.evaluation.corrected_t import estimate
 from harness.evaluation.ranking import Ranking
 from harness.evaluation.scores import Entry, ScoreRows, Scores
-from harness.evaluation.significance import estimate
+from harness.evaluation.significance import bounded_interval
+from harness.evaluation.task_comparisons import metric_bounds
 from harness.metrics.calibration import CALIBRATIONS
 from harness.metrics.metric import Metric
 from harness.report.content import Collapsed
@@ -35,7 +37,7 @@ RANKING_COLUMNS = {  # column → description
     "recalibrated entries and where splits are lacking",
     "tied": "`yes` where the entry is not significantly different from the first (≈), `no` where it is, else empty",
     "splits_planned": "outer splits of the task; `folds` says how many of them the means are over",
-    "ci_low": "lower end of the 95 % interval of the objective, at the row's own threshold; it may pass the metric's bounds",
+    "ci_low": "lower end of the 95 % interval of the objective, at the row's own threshold",
     "ci_high": "its upper end",
     "inner_score": "mean objective on the inner folds: what the search saw, before any recalibration; of an ensemble on inner "
     "rows that its weights were not fitted on",
@@ -63,14 +65,15 @@ READING = (
     ),
     "Scores are unweighted means over the outer **splits**; test rows are never used to fit, tune, stop or pick a threshold.",
     (
-        "**±** is a 95 % interval. Splits share training rows, so its variance is s² (1/n + n_test/n_train) with n − 1 degrees of "
-        "freedom (Nadeau & Bengio 2003). Where splits hardly differ, s is taken to be no less than what one test row can change."
+        "**[low, high]** is a 95 % interval of a mean score. Its variance has a part that comes from the test rows, known from "
+        "their influence on the score, and one that comes from training, seen between the folds; it never leaves the range of "
+        "the metric. **±** is half the width of an interval, of differences or of entries that are combined from others."
     ),
     (
-        "**≈** marks what is not significantly different from the first entry: a paired test of the differences per split, with the "
-        "same variance and Holm's adjustment over all pairs of entries, as the first is known only after looking; the baseline, "
-        "fixed beforehand, is tested against all others. A missing ≈ is a difference that chance does not explain; a ≈ is no proof "
-        "of equality."
+        "**≈** marks what is not significantly different from the first entry: *practically equal*, where the interval of the "
+        "difference lies within the region of practical equivalence (0.01 for ranking, 0.02 for decisions, 1 % of the baseline "
+        "for losses and costs), or *undecided*. The intervals of all pairs together cover their true differences with 95 %, as "
+        "the first is known only after looking; the baseline, fixed beforehand, is compared with every entry."
     ),
     (
         "Decisions (F1, precision, recall …) are those at the **tuned threshold**, which was chosen on inner out-of-fold rows to "
@@ -211,20 +214,34 @@ def _ranking_cells(scores: Scores, ranking: Ranking, entry: Entry, rows: ScoreRo
     if ranked is not None and entry.calibration == "none":
         rank = ranked.rank
         tied = {True: "yes", False: "no", None: None}[ranked.tied]
-    column, resolution = rows[ranking.metric.name], scores.resolution(ranking.task, ranking.metric, rows)
-    can_test = not ranking.no_test_reason
-    interval = estimate(column, rows.mean("ratio"), can_test=can_test, resolution=resolution)
+    low, high = _objective_interval(scores, ranking, entry, rows)
     return {
         "objective": ranking.metric.name,
         "rank": rank,
         "tied": tied,
         "splits_planned": ranking.splits,
-        "ci_low": interval.mean - interval.ci_half_width,
-        "ci_high": interval.mean + interval.ci_half_width,
+        "ci_low": low,
+        "ci_high": high,
         "inner_score": rows.mean("inner"),
         "training_score": rows.mean("train"),
         "positive": scores.run["tasks"][ranking.task].get("positive"),
     }
+
+
+def _objective_interval(scores: Scores, ranking: Ranking, entry: Entry, rows: ScoreRows) -> tuple[float, float]:
+    """The 95 % interval of the objective: that of the ranking, or of entries and thresholds it lacks, over the splits."""
+    metric = ranking.metric
+    ranked = ranking.resolve(entry) if entry.calibration == "none" else None
+    same_scores = ranked is not None and np.array_equal(rows[metric.name], ranked.rows[metric.name])
+    if ranked is not None and ranked.score.interval is not None and same_scores:
+        return ranked.score.interval
+    resolution, testable = scores.resolution(ranking.task, metric, rows), not ranking.no_test_reason
+    interval = estimate(rows[metric.name], rows.mean("ratio"), can_test=testable, resolution=resolution)
+    mean, half_width = np.array([interval.mean]), np.array([interval.ci_half_width])
+    if math.isnan(interval.ci_half_width):
+        return math.nan, math.nan
+    low, high = bounded_interval(mean, half_width, metric_bounds(metric, mean))
+    return float(low[0]), float(high[0])
 
 
 def _declared_order(scores: Scores, entry: Entry) -> tuple[Any, ...]:

@@ -14,8 +14,9 @@ from harness.report.sections import protocol as protocol_section
 from harness.report.sections import ranking as ranking_tables
 from harness.report.sections.cross_task_table import cross_task_summary
 from harness.report.sections.imbalance import STRATEGY_TEXT, strategy_table, strategy_verdict
-from harness.report.sections.overview import coverage_gaps
+from harness.report.sections.overview import coverage_gaps, short_answer
 from harness.report.sections.protocol import FAILURES_TITLE, class_shares, data_remarks, data_warnings
+from harness.report.sections.recommendation import recommendation_markdown
 from harness.report.sections.suitability import suitability
 
 SUMMARY_TEXT = (
@@ -119,8 +120,7 @@ def _verdicts(scores: Scores, rankings: Sequence[Ranking]) -> list[Part]:
     verdicts = []
     for ranking in rankings:
         warnings = data_warnings(scores.run["tasks"][ranking.task])
-        sentences = [ranking_tables.headline(ranking), strategy_verdict(scores, ranking.task), warnings]
-        verdicts.append(f"- On **{escape(ranking.task)}**, {' '.join(filter(None, sentences))}")
+        verdicts.append(f"- {' '.join(filter(None, (short_answer(scores, ranking), warnings)))}")
     lines, folded = verdicts[:MAX_VISIBLE_ROWS], verdicts[MAX_VISIBLE_ROWS:]
     gaps = coverage_gaps(scores)
     if gaps:
@@ -137,7 +137,8 @@ def _task_parts(scores: Scores, ranking: Ranking) -> list[Part]:
     parts: list[Part] = [
         f"## {escape(ranking.task)}",
         f"Data: {describe_rows(scores, ranking.task)}",
-        f"{ranking_tables.verdict(ranking)} {data_warnings(scores.run['tasks'][ranking.task])}".rstrip(),
+        recommendation_markdown(scores, ranking),
+        data_warnings(scores.run["tasks"][ranking.task]),
         objective_note(scores, ranking),
     ]
     if best is None:

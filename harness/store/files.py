@@ -139,6 +139,9 @@ def pack(predictions: StoredPredictions) -> bytes:
         "train_rows": predictions.train_rows.astype(np.int32),
         "train_y": predictions.train_y.astype(np.int16),
     }
+    blocks = predictions.test_blocks
+    if blocks is not None and len(np.unique(blocks)) < len(blocks):
+        arrays["test_blocks"] = blocks.astype(np.int32)
     for stage, proba in predictions.test.items():
         arrays[f"test_{stage}"] = proba
     for stage, proba in predictions.inner.items():
@@ -156,6 +159,7 @@ def unpack(content: bytes, stages: Sequence[str]) -> StoredPredictions:
             train_y=arrays["train_y"].astype(np.int64),
             test={stage: arrays[f"test_{stage}"] for stage in stages},
             inner={stage: arrays[f"inner_{stage}"] for stage in stages},
+            test_blocks=arrays["test_blocks"].astype(np.int64) if "test_blocks" in arrays else None,
         )
     _check_part(predictions.test, predictions.test_y, predictions.test_rows)
     _check_part(predictions.inner, predictions.train_y, predictions.train_rows, missing_allowed=True)

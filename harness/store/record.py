@@ -142,7 +142,8 @@ class StoredPredictions:
     """Predictions of the entries of a cell.
 
     `test[stage]` (n_test, k) and `inner[stage]` (n_train, k) are float32 probabilities; `inner` holds out-of-fold
-    probabilities, NaN in rows that no inner fold predicted. Rows are positions in the task's table.
+    probabilities, NaN in rows that no inner fold predicted. Rows are positions in the task's table. `test_blocks` (n_test,) is
+    the same for test rows with equal features or of one group; None where every row is a block, and in older runs.
     """
 
     test_rows: npt.NDArray[np.int64]
@@ -151,6 +152,7 @@ class StoredPredictions:
     train_y: npt.NDArray[np.int64]
     test: dict[str, npt.NDArray[np.float32]]
     inner: dict[str, npt.NDArray[np.float32]]
+    test_blocks: npt.NDArray[np.int64] | None = None
 
 
 #: The fields of a description, and of each of its tasks, families, strategies and cells, with their types.

@@ -18,7 +18,7 @@ import pandas as pd
 from harness.deploy.insights.shapley import PredictProba, format_feature_value
 from harness.deploy.markdown import escape, format_percent
 from harness.deploy.schema import Feature
-from harness.evaluation.significance import Estimate
+from harness.evaluation.corrected_t import Estimate
 from harness.registry.task import Features, take
 
 MAX_CURVE_ROWS = 500  #: test rows of a fold over which partial dependence is averaged
@@ -30,7 +30,7 @@ NO_CURVE = "–"
 
 #: A fold's model, its test rows and their classes (n,), 0..k-1.
 EvaluatedFold: TypeAlias = tuple[PredictProba, Features, npt.NDArray[np.int64]]
-#: One number per fold, n_test/n_train → their mean and interval: `harness.evaluation.significance.estimate`.
+#: One number per fold, n_test/n_train → their mean and interval: `harness.evaluation.corrected_t.estimate`.
 IntervalEstimator: TypeAlias = Callable[[Sequence[float], float], Estimate]
 
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 
-from harness.evaluation.significance import MIN_SPLITS, PairedSpread
+from harness.evaluation.corrected_t import MIN_SPLITS, PairedSpread
 from harness.report.figures import style
 
 if TYPE_CHECKING:

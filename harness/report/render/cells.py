@@ -7,7 +7,7 @@ import re
 from collections.abc import Callable, Sequence
 from itertools import pairwise
 
-from harness.evaluation.significance import Estimate
+from harness.evaluation.corrected_t import Estimate
 from harness.report.content import CellValue, ColumnFormat, MeanInterval, ReportCell, ReportColumn, ReportTable
 
 MISSING = "–"
@@ -58,8 +58,15 @@ def format_quantity(value: float) -> str:
     return re.sub("^-", "−", text)
 
 
-def format_interval(mean: float, half_width: float, *, signed: bool = False, digits: int = 3) -> str:
-    """Format a mean with its confidence interval, as in ``0.662 ± 0.021``.
+def format_interval(
+    mean: float,
+    half_width: float,
+    *,
+    ends: tuple[float, float] | None = None,
+    signed: bool = False,
+    digits: int = 3,
+) -> str:
+    """Format a mean with its confidence interval, as in ``0.662 ± 0.021`` or ``0.988 [0.944, 0.997]``.
 
     Parameters
     ----------
@@ -67,6 +74,8 @@ def format_interval(mean: float, half_width: float, *, signed: bool = False, dig
         The mean.
     half_width : float
         Half the width of the interval; NaN where there is none: the mean is written alone.
+    ends : (float, float), optional
+        The ends of an interval that is not symmetric, which are written instead.
     signed : bool, default=False
         Whether a positive mean has a plus sign.
     digits : int, default=3
@@ -82,6 +91,8 @@ def format_interval(mean: float, half_width: float, *, signed: bool = False, dig
         text = f"+{text}"
     if math.isnan(half_width):
         return text
+    if ends is not None:
+        return f"{text} [{format_number(ends[0], digits)}, {format_number(ends[1], digits)}]"
     return f"{text} ± {format_number(half_width, digits)}"
 
 
@@ -100,7 +111,8 @@ def percent_text(share: float, digits: int = 0) -> str:
 
 def estimate_text(estimate: Estimate, *, signed: bool = False, digits: int = 3) -> str:
     """Write a mean with its interval: `0.662 ± 0.021`; with `signed` also a plus above zero."""
-    return format_interval(estimate.mean, estimate.ci_half_width, signed=signed, digits=digits)
+    mean, half_width = estimate.mean, estimate.ci_half_width
+    return format_interval(mean, half_width, ends=estimate.interval, signed=signed, digits=digits)
 
 
 def change_text(change: Estimate) -> str:
@@ -108,9 +120,9 @@ def change_text(change: Estimate) -> str:
     return estimate_text(change, signed=True)
 
 
-def signed_text(change: float) -> str:
+def signed_text(change: float, digits: int = 3) -> str:
     """Write a difference with its sign."""
-    return format_interval(change, math.nan, signed=True)
+    return format_interval(change, math.nan, signed=True, digits=digits)
 
 
 def as_cell(cell: CellValue | ReportCell) -> ReportCell:
@@ -144,7 +156,8 @@ def format_value(column: ReportColumn, cell: CellValue | ReportCell) -> str:
     if isinstance(value, str):
         return replace_control_characters(value)
     if isinstance(value, MeanInterval):
-        return format_interval(value.mean, value.half_width, signed=number_format == "change", digits=digits)
+        signed = number_format == "change"
+        return format_interval(value.mean, value.half_width, ends=value.ends, signed=signed, digits=digits)
     if value is None or math.isnan(value):
         return MISSING
     return NUMBER_FORMATS[number_format](value, digits)

@@ -10,9 +10,9 @@ from operator import attrgetter
 import numpy as np
 
 from harness.evaluation import cross_task, task_statistics
+from harness.evaluation.corrected_t import CONFIDENCE
 from harness.evaluation.cross_task import Array, CommonTasks, common_tasks, evaluated_rankings, family_rows
 from harness.evaluation.ranking import BASELINE, Ranking
-from harness.evaluation.significance import CONFIDENCE
 from harness.evaluation.task_statistics import ROPE, Posterior
 from harness.report.content import Collapsed, Evidence, Figure, Part, ReportColumn, ReportTable, Section
 from harness.report.figures import cross_task as figures

@@ -12,8 +12,9 @@ import numpy.typing as npt
 from harness.evaluation.curves import Diagnosis, RankCurves
 from harness.evaluation.diagnosis import MAX_FAMILIES, EntryDiagnosis
 from harness.evaluation.metric_cache import DEFAULT_THRESHOLD, TUNED_THRESHOLD
-from harness.evaluation.ranking import RankedEntry, Ranking, can_test
+from harness.evaluation.ranking import RankedEntry, Ranking
 from harness.evaluation.scores import Scores
+from harness.evaluation.task_comparisons import can_test
 from harness.metrics.classification import class_report
 from harness.report.content import CellValue, MeanInterval, Part, ReportColumn, ReportTable
 from harness.report.render.cells import format_number

@@ -10,12 +10,12 @@ from operator import attrgetter, itemgetter
 from typing import TypeAlias
 
 from harness.evaluation import gains as measured_gains
+from harness.evaluation.corrected_t import CONFIDENCE, Estimate, holm
 from harness.evaluation.ensembles import ENSEMBLE_KINDS, GREEDY, LIBRARY, ROUNDS, STACKING
 from harness.evaluation.evaluate import ENSEMBLE_PARTS
 from harness.evaluation.gains import EnsembleMember, RecalibrationEffect, SearchGain
 from harness.evaluation.ranking import Ranking
 from harness.evaluation.scores import ANY_NAME, Entry, Scores
-from harness.evaluation.significance import CONFIDENCE, Estimate, holm
 from harness.metrics.calibration import CALIBRATIONS, N_FOLDS
 from harness.report.content import CellValue, Evidence, Figure, Part, ReportColumn, ReportTable, Section, as_interval
 from harness.report.figures.reliability import recalibration_figure

@@ -10,9 +10,9 @@ from operator import attrgetter
 from typing import TypeVar
 
 from harness.evaluation import strategy_effects
+from harness.evaluation.corrected_t import CONFIDENCE
 from harness.evaluation.ranking import Ranking
 from harness.evaluation.scores import Scores
-from harness.evaluation.significance import CONFIDENCE
 from harness.evaluation.strategy_effects import HELPS, HURTS, MIXED, NO_READING, NOT_SIGNIFICANT, StrategyReading
 from harness.report.content import (
     CellValue,
@@ -46,24 +46,23 @@ PLURALS = {  # a reading, and the same of several strategies
 }
 MIXED_PHRASES = ("both helps and hurts", "both help and hurt")  #: *mixed* within a sentence
 STRATEGY_TEXT = (
-    "Paired differences to `none` of the same family, tuned parameters, over the same splits, with 95 % intervals; Δ above "
-    "zero is more than `none` (for Brier, log loss, ECE and cost less is better). *both at 0.5* and *both tuned* compare decisions at "
-    "the same kind of threshold. *better threshold* gives the strategy whichever of its two thresholds served it better on the "
-    "test rows (its p value counts twice for that), and `none` its tuned one: the question is whether a strategy does "
-    "anything that moving the threshold does not. The reading takes only what is significant after Holm's adjustment over "
-    "the whole table: *helps* or *hurts* in ranking or at its better threshold, *only moves the threshold* where decisions at "
-    "0.5 differ but neither was shown, *cannot be told* where nothing was."
+    "Paired differences to `none` of the same family, tuned parameters, over the same splits, with 95 % intervals that hold "
+    "together for all families and strategies of a column; Δ above zero is more than `none` (for Brier, log loss, ECE and cost less "
+    "is better). *both at 0.5* and *both tuned* compare decisions at the same kind of threshold: a strategy does something that "
+    "moving the threshold does not only where ranking, or decisions with both thresholds tuned, are better. The reading: *helps* or "
+    "*hurts* in one of these, *only moves the threshold* where decisions at 0.5 alone differ, *practically equal* where the intervals "
+    "of ranking and decisions lie within the region of practical equivalence, *undecided* where nothing was shown."
 )
 MAP_TEXT = (
     "Each tile is the paired difference to doing nothing (`none`) of the same family, tuned parameters, over the same splits, "
     "± half of its 95 % interval: ranking, decisions at 0.5, decisions at the tuned threshold, probabilities. Blue is better than "
-    "`none`, orange worse, whatever the sign (for Brier, log loss, ECE and cost less is better). A frame marks what is significant "
-    "after Holm's adjustment over all differences of the table below, in a deeper colour the larger it is, every panel on a scale of "
+    "`none`, orange worse, whatever the sign (for Brier, log loss, ECE and cost less is better). A frame marks a difference "
+    "whose interval excludes 0 for all tiles of the panel together, in a deeper colour the larger it is, every panel on a scale of "
     "its own. All others are equally pale, however large: chance may explain them. A pale tile proves no equality."
 )
 TASKS_TEXT = (
     "On how many tasks a strategy was shown to help, to hurt, to do either in different respects (*mixed*) or only to move the "
-    "threshold; *cannot be told* is where nothing was shown, *no reading* where a task's splits allow none. Readings are adjusted "
+    "threshold; *undecided* is where nothing was shown, *no reading* where a task's splits allow none. Readings are adjusted "
     "within each task, not over the tasks, so now and then one of many will be there by chance. *Ranks better on* counts the tasks "
     "with a better mean of what ranking is measured by (the task's objective where it ranks, else average precision, with several "
     "classes ROC AUC), however small, *Mean Δ* is its mean over the tasks (above zero: better), and *p* is that of Wilcoxon's "

@@ -2,29 +2,27 @@
 
 from __future__ import annotations
 
-import math
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Sequence
 from functools import partial
 from operator import attrgetter
 
 from harness.evaluation import strategy_effects
-from harness.evaluation.metric_cache import DEFAULT_THRESHOLD
-from harness.evaluation.ranking import BASELINE, RankedEntry, Ranking
+from harness.evaluation.decision import Preference, recommend
+from harness.evaluation.diagnosis import best_of_families
+from harness.evaluation.ranking import BASELINE, Ranking
 from harness.evaluation.scores import STATUS_MISSING, Entry, Scores, count_statuses
-from harness.evaluation.strategy_effects import HELPS, HURTS, MIXED, NO_READING, StrategyReading, strategy_readings
+from harness.evaluation.strategy_effects import HELPS, HURTS, MIXED, NO_READING, strategy_readings
 from harness.report.content import CellValue, Part, ReportCell, ReportColumn, ReportTable, as_interval
 from harness.report.render import markdown, terminal
 from harness.report.render.markdown import bold, escape, format_count, plural
-from harness.report.sections.protocol import COVERAGE_TITLE, FAILURES_TITLE, data_warnings
-from harness.report.sections.ranking import headline, rank_mark, score_cell
+from harness.report.sections.protocol import COVERAGE_TITLE, FAILURES_TITLE
+from harness.report.sections.recommendation import family_table, recommendation_advice, recommendation_markdown
 
-MAX_ROWS = 12  #: of the table for a terminal
+LABEL_WIDTH = 13  #: of the recommendation in a terminal
 MAX_PAIRS = 6  #: without scores, named for a terminal
 MAX_ANSWERS = 6  #: of more tasks a table takes the place of the sentences
-MAX_NAMES = 3
 STRATEGY_NAMES = {"searched": "what Optuna chose"}
-STRATEGY_PHRASES = {"none": "no strategy for uneven classes", "searched": "the strategy that Optuna chose"}
 EFFECT_PHRASES = {  # readings other than that it helps
     MIXED: "to help in one respect and to hurt in another",
     HURTS: "to hurt",
@@ -32,12 +30,13 @@ EFFECT_PHRASES = {  # readings other than that it helps
 }
 
 
-def summary(scores: Scores, rankings: Sequence[Ranking]) -> str:
-    """Give verdict, warnings, at most 12 entries and the failures of every task, as plain text for a terminal."""
+def summary(scores: Scores, rankings: Sequence[Ranking], prefer: Preference = "simple") -> str:
+    """Give the recommendation, the best entry of every family and the failures of every task, as plain text for a terminal."""
     parts = []
     for ranking in rankings:
-        parts.append(f"{ranking.task}: {markdown.strip_markdown(headline(ranking))}")
-        parts.append(markdown.strip_markdown(data_warnings(scores.run["tasks"][ranking.task])))
+        advice = recommendation_advice(scores, ranking, recommend(scores, ranking, prefer))
+        lines = [f"{line.label + ':':<{LABEL_WIDTH}}{line.text}" for line in advice]
+        parts.append("\n".join([f"{ranking.task}, ranked by {markdown.metric_name(ranking.metric)}", *lines]))
         parts += [_terminal_table(ranking), entries_without_scores(ranking)]
     statuses = list(map(attrgetter("status"), scores.cells))
     failed = [status for status in statuses if status != "ok"]
@@ -50,25 +49,15 @@ def summary(scores: Scores, rankings: Sequence[Ranking]) -> str:
 
 
 def _terminal_table(ranking: Ranking) -> str:
-    entries = list(filter(attrgetter("score.n"), ranking.entries))
-    if not entries:
+    """The best entry of every family, and where the others are."""
+    families = best_of_families(ranking)
+    if ranking.baseline is not None and ranking.baseline.score.n:
+        families.append(ranking.baseline)
+    if not families:
         return ""
-    threshold = f" {ranking.threshold_text}".replace("the ", "").rstrip()
-    objective = markdown.metric_name(ranking.metric)
-    if ranking.metric.metric_type == "decision":
-        objective += threshold
-    columns = [ReportColumn("#", "count"), ReportColumn("Entry"), ReportColumn(objective, "number")]
-    has_f1 = ranking.metric.name != "f1"
-    if has_f1:
-        columns.append(ReportColumn(f"F1{threshold}", "number"))
-    rows = []
-    for ranked in entries[:MAX_ROWS]:
-        f1 = [ranked.rows.mean("f1")] if has_f1 else []
-        rows.append((rank_mark(ranked), ranked.name, score_cell(ranking, ranked), *f1, ranked.status))
-    text = terminal.render_table(ReportTable((*columns, ReportColumn("Status")), tuple(rows)))
-    if len(entries) > MAX_ROWS:
-        text += f"\n… and {len(entries) - MAX_ROWS} more in leaderboard.md"
-    return text
+    text = terminal.render_table(family_table(ranking, families))
+    entries = sum(ranked.score.n > 0 for ranked in ranking.entries)
+    return f"{text}\nAll {entries} entries are in leaderboard.md." if entries > len(families) else text
 
 
 def entries_without_scores(ranking: Ranking) -> str:
@@ -98,7 +87,7 @@ def overview(scores: Scores, rankings: Sequence[Ranking]) -> list[Part]:
     list of Part
         Paragraphs, and a table of many tasks.
     """
-    answers = list(map(partial(answer, scores), rankings))
+    answers = list(map(partial(short_answer if len(rankings) > 1 else answer, scores), rankings))
     gaps = coverage_gaps(scores)
     if gaps:
         gaps += f": see *{COVERAGE_TITLE}*."
@@ -122,91 +111,14 @@ def coverage_gaps(scores: Scores) -> str:
 
 
 def answer(scores: Scores, ranking: Ranking) -> str:
-    """Answer for one task: which entry is first, what its decisions are like, whether strategies help."""
-    first = f"On {bold(escape(ranking.task))}, {descriptive_headline(ranking)}"
-    warnings = data_warnings(scores.run["tasks"][ranking.task])
-    return " ".join(filter(None, (first, _decisions(scores, ranking), _strategies(scores, ranking), warnings)))
+    """Answer for one task: the recommendation with its evidence, as Markdown."""
+    return recommendation_markdown(scores, ranking)
 
 
-def descriptive_headline(ranking: Ranking) -> str:
-    """Give the headline of a task, with a description of its first entry instead of its name."""
-    return headline(ranking, _description)
-
-
-def _description(entry: Entry) -> str:
-    """An entry by what it does: `xgb with smote and tuned parameters`."""
-    if entry.family == BASELINE:
-        return "majority, which gives every row the same answer,"
-    strategy = STRATEGY_PHRASES.get(entry.strategy, entry.strategy)
-    return f"{entry.family} with {strategy} and {entry.stage} parameters"
-
-
-def _decisions(scores: Scores, ranking: Ranking) -> str:
-    """What the decisions of the first entry are like, in rows."""
-    best, task = ranking.best, ranking.task
-    if best is None or best.entry.family == BASELINE:
-        return ""
-    kind, classes = scores.threshold_kinds(task)[-1], scores.classes(task)
-    rows = scores.rows_of(task, best.entry, kind)
-    if len(classes) > 2:
-        return _multiclass_decisions(rows.mean("accuracy"), ranking.baseline)
-    recall, precision = rows.mean("recall"), rows.mean("precision")
-    if math.isnan(recall) or math.isnan(precision):
-        return ""
-    threshold = "0.5" if kind == DEFAULT_THRESHOLD else "its tuned threshold"
-    positive = f"the “{escape(classes[1])}” rows"
-    correct = f"{_percent(precision)} of those it predicts as such are"
-    return f"Deciding at {threshold}, it finds {_percent(recall)} of {positive}, and {correct}."
-
-
-def _multiclass_decisions(accuracy: float, baseline: RankedEntry | None) -> str:
-    if math.isnan(accuracy):
-        return ""
-    against = ""
-    if baseline is not None and not math.isnan(baseline.rows.mean("accuracy")):
-        against = f"; the same answer for every row is right for {_percent(baseline.rows.mean('accuracy'))}"
-    return f"It decides {_percent(accuracy)} of the rows correctly{against}."
-
-
-def _strategies(scores: Scores, ranking: Ranking) -> str:
-    """Which strategies have a significant effect, and that the others have none."""
-    readings = strategy_readings(scores, ranking.task)
-    tested = [reading for reading in readings if reading.reading != NO_READING]
-    if tested:
-        return f"Compared with doing nothing about the uneven classes, {'; '.join(_effects(tested))}."
-    if readings and ranking.no_test_reason:
-        return f"Whether any strategy helps is not known: {ranking.no_test_reason}."
-    return ""
-
-
-def _effects(tested: Sequence[StrategyReading]) -> Iterator[str]:
-    helps, mixed = _families_by_strategy(tested, HELPS), _families_by_strategy(tested, MIXED)
-    if helps:
-        yield f"{_effects_text(helps)} {plural(helps, 'is', 'are')} shown to help"
-    strategies = dict.fromkeys(map(attrgetter("strategy"), tested))
-    others = [escape(STRATEGY_NAMES.get(name, name)) for name in strategies if name not in helps | mixed]
-    if others:
-        yield f"{_names(others)} {plural(others, 'is', 'are')} not shown to help any family"
-    for word, phrase in EFFECT_PHRASES.items():
-        families = _families_by_strategy(tested, word)
-        if families:
-            yield f"{_effects_text(families)} {plural(families, 'is', 'are')} shown {phrase}"
-
-
-def _families_by_strategy(readings: Iterable[StrategyReading], word: str) -> dict[str, list[str]]:
-    """The families for which each strategy has this reading."""
-    families: dict[str, list[str]] = {}
-    for reading in readings:
-        if reading.main == word:
-            families.setdefault(reading.strategy, []).append(escape(reading.family))
-    return families
-
-
-def _effects_text(families_by_strategy: Mapping[str, list[str]]) -> str:
-    phrases = []
-    for strategy, families in families_by_strategy.items():
-        phrases.append(f"{bold(escape(STRATEGY_NAMES.get(strategy, strategy)))} for {_names(families)}")
-    return _names(phrases)
+def short_answer(scores: Scores, ranking: Ranking) -> str:
+    """Answer for one of several tasks: what to use."""
+    advice = recommendation_advice(scores, ranking, recommend(scores, ranking))
+    return f"On {bold(escape(ranking.task))}, use {escape(advice[0].text)}"
 
 
 def over_tasks(scores: Scores, rankings: Sequence[Ranking]) -> str:
@@ -252,7 +164,7 @@ def _most_often_tied(tested: Sequence[Ranking]) -> str:
         n = format_count(len(entries), "entry", "entries")
         return f"{n} are first, or not significantly different from the first, on {format_count(most, 'task')} each."
     tasks = format_count(evaluated[entries[0]], "task")
-    name = bold(escape(_description(entries[0])))
+    name = bold(escape(entries[0].name))
     return (
         f"Most often first, or not significantly different from the first, is {name}: on {most} of the {tasks} on which it "
         "has all splits."
@@ -300,16 +212,3 @@ def _task_table(rankings: Sequence[Ranking]) -> ReportTable:
     columns = [ReportColumn("Task"), ReportColumn("First"), ReportColumn("By"), ReportColumn("Score", "number")]
     columns += [ReportColumn("Majority", "number"), ReportColumn("Not told from it", "count")]
     return ReportTable(tuple(columns), tuple(rows))
-
-
-def _percent(share: float) -> str:
-    """A share in per cent: never all or nothing where it is not."""
-    text = f"{share:.0%}"
-    return f"{share:.1%}" if text in ("0%", "100%") and share not in (0.0, 1.0) else text
-
-
-def _names(names: Sequence[str]) -> str:
-    """At most `MAX_NAMES` names, or one more where no other would remain."""
-    if len(names) <= MAX_NAMES + 1:
-        return markdown.join_words(names)
-    return markdown.join_names(names, MAX_NAMES, "others")

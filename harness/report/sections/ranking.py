@@ -17,7 +17,7 @@ from harness.metrics.metric import Metric
 from harness.report.content import CellValue, ReportCell, ReportColumn, ReportTable, as_interval, best_cells
 from harness.report.leaderboard import METRIC_COLUMNS
 from harness.report.render import markdown
-from harness.report.render.cells import estimate_text, format_number, format_quantity
+from harness.report.render.cells import estimate_text, format_number
 from harness.report.render.markdown import bold, escape, metric_name
 
 QUALITY_METRICS = ("roc_auc", "average_precision", "f1", "precision", "recall", "balanced_accuracy", "mcc")
@@ -88,19 +88,6 @@ def _differences(others: list[RankedEntry]) -> str:
     return f"{subject} significantly different from it"
 
 
-def verdict(ranking: Ranking) -> str:
-    """Give the headline of a task, the quickest tied entry, and the score of choosing without the test rows."""
-    sentence = headline(ranking)
-    parts = [sentence[0].upper() + sentence[1:], _quickest_tied(ranking)]
-    chosen = ranking.find(ANY_NAME, ANY_NAME, "chosen")
-    if chosen is not None and chosen.complete:
-        parts.append(
-            "The first place is known only after looking at the test rows; choosing by inner scores alone, as one has "
-            f"to in practice, gives {_score(ranking, chosen)} (`{chosen.entry.name}`)."
-        )
-    return " ".join(filter(None, parts))
-
-
 def unchanged_defaults(ranking: Ranking) -> str:
     """Say how many tuned entries equal their default; the baseline, with nothing to search, always does."""
     unchanged = sum(ranked.also_default and ranked.entry.family != BASELINE for ranked in ranking.entries)
@@ -127,19 +114,6 @@ def _no_best(ranking: Ranking) -> str:
 
 def _score(ranking: Ranking, ranked: RankedEntry) -> str:
     return estimate_text(ranked.score, digits=ranking.digits)
-
-
-def _quickest_tied(ranking: Ranking) -> str:
-    """Which entry that is tied with the best one takes clearly less time to fit than it does."""
-    tied = [ranked for ranked in ranking.entries if ranked.tied and ranked.rank and ranked.entry.family != BASELINE]
-    if ranking.best is None or not tied:
-        return ""
-    quickest = min(tied, key=lambda ranked: ranked.rows.mean("fit_seconds"))
-    seconds, best_seconds = quickest.rows.mean("fit_seconds"), ranking.best.rows.mean("fit_seconds")
-    if not seconds <= MAX_QUICK_SHARE * best_seconds:
-        return ""
-    times = f"{format_quantity(seconds)} s; the first {format_quantity(best_seconds)} s"
-    return f"Of these, {escape(quickest.entry.name)} is the quickest to fit ({times})."
 
 
 def _against_baseline(ranking: Ranking) -> str:

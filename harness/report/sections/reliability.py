@@ -10,11 +10,11 @@ from operator import attrgetter
 
 import numpy as np
 
-from harness.evaluation import reliability, significance
+from harness.evaluation import corrected_t, reliability
+from harness.evaluation.corrected_t import POWER, Estimate, PairedSpread, repeats_needed
 from harness.evaluation.ranking import BASELINE, RankedEntry, Ranking
 from harness.evaluation.reliability import MAX_ENTRIES, RESAMPLES
 from harness.evaluation.scores import Scores
-from harness.evaluation.significance import POWER, Estimate, PairedSpread, repeats_needed
 from harness.report.content import (
     CellValue,
     Evidence,
@@ -78,7 +78,7 @@ class Rival:
     @property
     def detectable(self) -> float:
         """The smallest true difference that would have been significant."""
-        return significance.min_detectable_difference(self.spread)
+        return corrected_t.min_detectable_difference(self.spread)
 
     @property
     def significant(self) -> bool:
@@ -122,7 +122,7 @@ def rivals(scores: Scores, ranking: Ranking) -> list[Rival]:
         if ranked.rank and ranked is not best and ranked.entry.family != BASELINE:
             change = sign * (best.rows[metric.name] - ranked.rows[metric.name])
             deviation = math.sqrt(max(float(change.var(ddof=1)), resolution**2 / 12))
-            difference = significance.estimate(change, ratio, resolution=resolution)
+            difference = corrected_t.estimate(change, ratio, resolution=resolution)
             against.append(Rival(ranked, difference, PairedSpread(deviation, n, ratio, pairs), folds))
     return against
 

@@ -1,0 +1,333 @@
+"""Corrected intervals, paired tests and their power over outer splits, Holm's adjustment, and the signed-rank test over tasks.
+
+Outer splits share training rows, so their scores are no independent sample, and the usual standard error is too small.
+The variance of a mean over n splits is taken as s² (1/n + n_test/n_train) here, with n − 1 degrees of freedom: Nadeau &
+Bengio, Inference for the Generalization Error, Machine Learning 52 (2003); for repeated cross-validation Bouckaert &
+Frank (2004). With `ratio` = n_test/n_train = 0 these are the textbook formulas.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cache, lru_cache
+
+import numpy as np
+import numpy.typing as npt
+from scipy import optimize, special, stats
+
+CONFIDENCE = 0.95
+ROUNDING = 1e-12  # a difference no larger is a rounding error: scores are of the order of 1
+MIN_SPLITS = 3  # with two, one degree of freedom: the interval would be 12.7 standard errors wide on each side
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A mean over n splits, half the width of its 95 % interval and the two-sided p value of "the mean is zero".
+
+    `ci_half_width` and `p` are NaN where the splits do not allow them. `interval` has the ends of the interval where it is not
+    symmetric.
+    """
+
+    mean: float
+    ci_half_width: float
+    p: float
+    n: int
+    interval: tuple[float, float] | None = None
+
+    @property
+    def low(self) -> float:
+        """Lower end of the interval."""
+        return self.mean - self.ci_half_width if self.interval is None else self.interval[0]
+
+    @property
+    def high(self) -> float:
+        """Upper end of the interval."""
+        return self.mean + self.ci_half_width if self.interval is None else self.interval[1]
+
+
+def estimate(
+    scores: Sequence[float] | npt.NDArray[np.float64], ratio: float, *, can_test: bool = True, resolution: float = 0.0
+) -> Estimate:
+    """Estimate the mean of one score, or of one paired difference, per split, with its corrected interval.
+
+    Parameters
+    ----------
+    scores : array-like of shape (n,)
+        One score or difference per split.
+    ratio : float
+        n_test/n_train of the splits.
+    can_test : bool, default=True
+        Without it, or with fewer than three splits, only the mean is computed.
+    resolution : float, default=0.0
+        By how much one row can change a score. The variance is never taken to be less than that of rounding to such steps,
+        resolution²/12; otherwise entries that differ by one row in each of three splits would be significantly different.
+
+    Returns
+    -------
+    Estimate
+        All NaN if a score is. `p` is 1 where all scores are equal and there is no resolution, and where the mean is no more
+        than a rounding error: entries with equal predictions are never significantly different.
+
+    References
+    ----------
+    Nadeau & Bengio (2003), Inference for the Generalization Error, Machine Learning 52.
+    """
+    scores = np.asarray(scores, dtype=float)
+    n = len(scores)
+    if not n or np.isnan(scores).any():
+        return Estimate(math.nan, math.nan, math.nan, n)
+    mean = float(scores.mean())
+    if not can_test or n < MIN_SPLITS:
+        return Estimate(mean, math.nan, math.nan, n)
+    error = math.sqrt(max(float(scores.var(ddof=1)), resolution**2 / 12) * (1 / n + ratio))
+    half_width = _t_quantile(n) * error
+    if error <= ROUNDING * abs(mean) or abs(mean) <= ROUNDING:
+        return Estimate(mean, half_width, 1.0, n)
+    return Estimate(mean, half_width, float(2 * special.stdtr(n - 1, -abs(mean) / error)), n)
+
+
+@cache
+def _t_quantile(n: int) -> float:
+    """The half-width of an interval over n splits, in standard errors."""
+    return float(stats.t.ppf((1 + CONFIDENCE) / 2, n - 1))
+
+
+def holm(p_values: Sequence[float]) -> list[float]:
+    """Adjust p values by Holm's step-down procedure.
+
+    Parameters
+    ----------
+    p_values : sequence of float
+        NaN stays NaN and does not count as a test.
+
+    Returns
+    -------
+    list of float
+        Adjusted p values in the same order.
+
+    References
+    ----------
+    Holm (1979), A Simple Sequentially Rejective Multiple Test Procedure, Scandinavian Journal of Statistics 6.
+    """
+    adjusted = [math.nan] * len(p_values)
+    order = sorted((p, position) for position, p in enumerate(p_values) if not math.isnan(p))
+    largest = 0.0
+    for rank, (p, position) in enumerate(order):
+        largest = max(largest, min(1.0, p * (len(order) - rank)))
+        adjusted[position] = largest
+    return adjusted
+
+
+def significant_direction(difference: Estimate, adjusted_p: float, *, greater_is_better: bool) -> int:
+    """Give 1 where a difference is significantly better than zero, −1 where it is significantly worse, 0 otherwise."""
+    if math.isnan(adjusted_p) or adjusted_p >= 1 - CONFIDENCE:
+        return 0
+    return 1 if (difference.mean > 0) == greater_is_better else -1
+
+
+@dataclass(frozen=True)
+class SignedRankTest:
+    """Wilcoxon's signed-rank test of `n` non-zero differences: the sum of their signed ranks, the two-sided p value."""
+
+    sum: float
+    p: float
+    n: int
+
+
+def signed_rank_test(differences: Sequence[float] | npt.NDArray[np.float64]) -> SignedRankTest:
+    """Test whether differences are symmetric about zero, exactly, also with tied ranks.
+
+    Parameters
+    ----------
+    differences : array-like of shape (n,)
+        Those that are zero or NaN are left out.
+
+    Returns
+    -------
+    SignedRankTest
+        The sum is positive where the positive differences have the larger ranks; its sign may differ from that of their
+        mean. `p` is 1 without any difference.
+
+    References
+    ----------
+    Wilcoxon (1945), Individual Comparisons by Ranking Methods, Biometrics Bulletin 1.
+    """
+    nonzero = np.asarray(differences, dtype=float)
+    nonzero = nonzero[~np.isnan(nonzero) & (nonzero != 0)]
+    doubled = np.rint(2 * stats.rankdata(np.abs(nonzero))).astype(np.int64)  # integers also with ties
+    positive, negative = int(doubled[nonzero > 0].sum()), int(doubled[nonzero < 0].sum())
+    distribution = _rank_sum_distribution(tuple(sorted(doubled.tolist())))
+    p = min(1.0, 2 * float(distribution[: min(positive, negative) + 1].sum()))
+    return SignedRankTest((positive - negative) / 2, p, len(nonzero))
+
+
+@lru_cache(maxsize=64)
+def _rank_sum_distribution(doubled_ranks: tuple[int, ...]) -> npt.NDArray[np.float64]:
+    """The probability of every sum of positive ranks (doubled) if each sign is equally likely."""
+    probabilities = np.zeros(sum(doubled_ranks) + 1)
+    probabilities[0] = 1.0
+    for rank in doubled_ranks:
+        shifted = np.concatenate([np.zeros(rank), probabilities[:-rank]])
+        probabilities = (probabilities + shifted) / 2
+    return probabilities
+
+
+def significant_pairs(scores: npt.NDArray[np.float64], ratio: float, resolution: float = 0.0) -> npt.NDArray[np.bool_]:
+    """Test which of m entries are significantly different: corrected paired t tests, Holm's adjustment over *all* pairs.
+
+    The best entry is only known after looking at the scores. Comparing the others with it and adjusting over m − 1 tests
+    would find differences among 30 equal entries in 12 to 23 of 100 runs instead of 5 (simulated).
+
+    Parameters
+    ----------
+    scores : ndarray of shape (m, n)
+        Scores of m entries in the same n splits.
+    ratio, resolution : float
+        As for `estimate`.
+
+    Returns
+    -------
+    ndarray of bool of shape (m, m)
+        A symmetric matrix; all False with fewer than three splits.
+
+    References
+    ----------
+    Nadeau & Bengio (2003), Inference for the Generalization Error, Machine Learning 52. Holm (1979), A Simple Sequentially
+    Rejective Multiple Test Procedure, Scandinavian Journal of Statistics 6.
+    """
+    m, n = scores.shape
+    significant = np.zeros((m, m), dtype=bool)
+    if n < MIN_SPLITS:
+        return significant
+    first, second = np.triu_indices(m, 1)
+    differences = scores[first] - scores[second]
+    mean = np.abs(differences.mean(axis=1))
+    error = np.sqrt(np.maximum(differences.var(axis=1, ddof=1), resolution**2 / 12) * (1 / n + ratio))
+    with np.errstate(divide="ignore", invalid="ignore"):
+        p_values = np.where((error <= ROUNDING * mean) | (mean <= ROUNDING), 1.0, 2 * stats.t.sf(mean / error, n - 1))
+    significant[first, second] = np.asarray(holm(p_values.tolist())) < 1 - CONFIDENCE
+    return significant | significant.T
+
+
+POWER = 0.8
+MAX_REPEATS = 10_000  #: more is as good as never
+
+
+@dataclass(frozen=True)
+class PairedSpread:
+    """How a paired difference varies: its standard deviation over n splits, n_test/n_train, the number of tests.
+
+    `tests` divides the significance level, as the first and strictest step of Holm's procedure does.
+    """
+
+    deviation: float
+    n: int
+    ratio: float
+    tests: int = 1
+
+    @property
+    def error(self) -> float:
+        """The corrected standard error of the mean difference."""
+        return self.deviation * math.sqrt(1 / self.n + self.ratio)
+
+    @property
+    def min_significant(self) -> float:
+        """What a mean difference must exceed to be significant."""
+        return self.error * _quantile(self.n, self.tests)
+
+
+def power(difference: float, spread: PairedSpread) -> float:
+    """Compute the probability that a true difference of this size is significant; NaN with fewer than three splits."""
+    if spread.n < MIN_SPLITS:
+        return math.nan
+    if spread.error == 0:
+        return float(difference != 0)
+    limit, shift = _quantile(spread.n, spread.tests), abs(difference) / spread.error
+    return _tail_probability(limit, spread.n - 1, shift)
+
+
+def min_detectable_difference(spread: PairedSpread, target: float = POWER) -> float:
+    """Compute the smallest true difference that is significant with probability `target`; NaN with fewer than three splits."""
+    if spread.n < MIN_SPLITS:
+        return math.nan
+    return _detectable_shift(spread.n, spread.tests, target) * spread.error
+
+
+def repeats_needed(difference: float, spread: PairedSpread, folds: int) -> int | None:
+    """Compute how many repeats would make an observed difference significant.
+
+    The difference and its standard deviation are assumed to stay what they are.
+
+    Parameters
+    ----------
+    difference : float
+        The observed mean difference.
+    spread : PairedSpread
+        How it varies over the splits.
+    folds : int
+        Splits of one repeat.
+
+    Returns
+    -------
+    int or None
+        None if no number of repeats, or none up to `MAX_REPEATS`, would.
+
+    References
+    ----------
+    Nadeau & Bengio (2003), Inference for the Generalization Error, Machine Learning 52.
+    """
+    limit = spread.deviation * math.sqrt(spread.ratio) * float(stats.norm.isf(_tail(spread.tests)))
+    if abs(difference) <= limit or math.isnan(difference) or spread.deviation == 0:
+        return None
+
+    def is_significant(repeats: int) -> bool:
+        repeated = PairedSpread(spread.deviation, repeats * folds, spread.ratio, spread.tests)
+        return abs(difference) > repeated.min_significant
+
+    minimum = max(1, -(-MIN_SPLITS // folds))
+    low, high = minimum - 1, minimum
+    while not is_significant(high):
+        if high > MAX_REPEATS:
+            return None
+        low, high = high, 2 * high
+    while high - low > 1:  # the interval only becomes shorter with the number of splits
+        middle = (low + high) // 2
+        low, high = (low, middle) if is_significant(middle) else (middle, high)
+    return high
+
+
+@cache
+def _detectable_shift(n: int, tests: int, target: float) -> float:
+    """The detectable difference in standard errors."""
+    limit = _quantile(n, tests)
+    high = limit + 10.0
+    while _tail_probability(limit, n - 1, high) < target:
+        high *= 2
+    return float(optimize.brentq(lambda shift: _tail_probability(limit, n - 1, shift) - target, 0.0, high))
+
+
+def _tail(tests: int) -> float:
+    return (1 - CONFIDENCE) / 2 / tests
+
+
+def _quantile(n: int, tests: int) -> float:
+    return float(stats.t.isf(_tail(tests), n - 1))
+
+
+def _tail_probability(limit: float, degrees: int, shift: float) -> float:
+    """The probability that a noncentral t is beyond ± limit.
+
+    Averaged over the quantiles of the estimated standard deviation, given which the mean is normal: scipy's `nct` gives NaN
+    far out in the tails, where the limit of many tests is.
+    """
+    deviations, weights = _deviation_quadrature(degrees)
+    return float(weights @ (special.ndtr(shift - limit * deviations) + special.ndtr(-shift - limit * deviations)))
+
+
+@cache
+def _deviation_quadrature(degrees: int) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
+    """Estimated over true standard deviations, with the weights of Gauss and Legendre's rule."""
+    nodes, weights = np.polynomial.legendre.leggauss(200)
+    return np.sqrt(stats.chi2.ppf((nodes + 1) / 2, degrees) / degrees), weights / 2

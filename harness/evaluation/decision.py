@@ -1,0 +1,371 @@
+"""The recommendation of a task: which entry to use, what is settled, what is practically equal, what would settle the rest.
+
+The rule: an entry is recommended only if it is better than the baseline. It is the one with the best score or, if simplicity is
+preferred, the simplest of those that are practically equal to it: without a strategy before class weights before resampling,
+the default parameters before tuned ones, then the family that is quicker to fit. Entries that are undecided are never taken for
+equal. The comparisons behind it answer four questions, each with its own error rate: the families, each represented by the
+entry that inner scores choose; every strategy against none; tuned against default parameters; every entry against the baseline.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal, TypeAlias
+
+from harness.evaluation.gains import SearchGain, search_gains
+from harness.evaluation.ranking import BASELINE, RankedEntry, Ranking
+from harness.evaluation.scores import ANY_NAME, Entry, Scores
+from harness.evaluation.significance import Comparison
+from harness.evaluation.strategy_effects import StrategyReading, strategy_readings
+from harness.evaluation.task_comparisons import can_test
+from harness.evaluation.variance import STRETCH, ScoreSample, pair_values
+
+Preference: TypeAlias = Literal["score", "simple"]
+#: Why an entry is recommended, or none.
+Reason: TypeAlias = Literal["best", "simpler", "untested", "no_better_than_baseline", "nothing_to_rank"]
+
+STRATEGY_COSTS = {"none": 0, "weight": 1}  #: by kind of strategy; all others change the rows and come last
+DOMINANT_SHARE = 0.5  #: of the variance: if training makes up more, repeats help more than rows
+MAX_REPEATS = 50
+MAX_ROW_FACTOR = 1000.0
+UNSTABLE_RATIO = 3.0  #: spread between folds over row variance from which on training is called unstable
+FEW_POSITIVES = 50
+
+
+@dataclass(frozen=True)
+class FamilyComparison:
+    """Two families, each with the strategy that inner scores choose: the first compared with the second."""
+
+    first: str
+    second: str
+    comparison: Comparison
+
+
+@dataclass(frozen=True)
+class Remedy:
+    """What would settle an undecided comparison of the recommended entry with a rival.
+
+    `repeats` is the number of repeats of the whole cross-validation, with the minutes that the further ones take; `row_factor`
+    how many times as many rows are needed. None where it would not help, or where it would take too many.
+    """
+
+    rival: Entry
+    difference: float
+    training_share: float
+    repeats: int | None
+    minutes: float
+    row_factor: float | None
+
+
+@dataclass(frozen=True)
+class DecisionQuality:
+    """What the decisions of an entry are like, as means over the splits; NaN with several classes, where there is no threshold."""
+
+    threshold: float
+    recall: float
+    precision: float
+    accuracy: float
+
+
+@dataclass(frozen=True)
+class ParameterChoice:
+    """The chosen number or name of a hyperparameter: the most frequent one over the splits, and in how many it was chosen."""
+
+    name: str
+    choice: Any
+    splits: int
+    total: int
+
+
+@dataclass(frozen=True)
+class Recommendation:
+    """What to use on a task, and why.
+
+    `entry` is None where none of the entries is recommended. `best` is the entry with the best score. `against_baseline` compares
+    the baseline with it. `equal`, `undecided` and `worse` are the other entries by their comparison with the best one.
+    `chosen_score` is the score of choosing by inner scores alone, which the choice among many entries does not flatter.
+    """
+
+    task: str
+    reason: Reason
+    entry: RankedEntry | None
+    best: RankedEntry | None
+    baseline: RankedEntry | None
+    above_baseline: bool | None
+    equal: tuple[RankedEntry, ...] = ()
+    undecided: tuple[RankedEntry, ...] = ()
+    worse: tuple[RankedEntry, ...] = ()
+    best_simpler: RankedEntry | None = None
+    chosen_score: float = math.nan
+    families: tuple[FamilyComparison, ...] = ()
+    strategies: tuple[StrategyReading, ...] = ()
+    tuning: SearchGain | None = None
+    remedy: Remedy | None = None
+    parameters: tuple[ParameterChoice, ...] = ()
+    decisions: DecisionQuality | None = None
+    unstable: bool = False
+    few_positives: int | None = None
+
+
+def recommend(scores: Scores, ranking: Ranking, prefer: Preference = "simple") -> Recommendation:
+    """Recommend an entry of a task.
+
+    Parameters
+    ----------
+    scores : Scores
+        The scores of the run.
+    ranking : Ranking
+        The ranking of the task.
+    prefer : {"simple", "score"}, default="simple"
+        Whether the simplest of the practically equal entries is taken, or the one with the best score.
+
+    Returns
+    -------
+    Recommendation
+        The recommendation with its evidence.
+    """
+    best, baseline = ranking.best, ranking.baseline
+    if best is None:
+        return Recommendation(ranking.task, "nothing_to_rank", None, None, baseline, None)
+    competitors = _competitors(ranking)
+    equal = _with_verdict(competitors, "practically equal")
+    entry, reason = _choose_entry(scores, ranking, equal, prefer)
+    used = entry or best
+    return Recommendation(
+        task=ranking.task,
+        reason=reason,
+        entry=entry,
+        best=best,
+        baseline=baseline,
+        above_baseline=ranking.above_baseline,
+        equal=tuple(ranked for ranked in (best, *equal) if ranked is not used) if equal else (),
+        undecided=_with_verdict(competitors, "undecided"),
+        worse=_with_verdict(competitors, "worse"),
+        best_simpler=_best_simpler(scores, ranking, used),
+        chosen_score=_chosen_score(ranking),
+        families=compare_families(ranking),
+        strategies=tuple(_family_strategies(scores, ranking, used)),
+        tuning=_tuning(scores, ranking, used),
+        remedy=_remedy(scores, ranking, used) if entry is not None else None,
+        parameters=chosen_parameters(scores, ranking.task, used.entry),
+        decisions=_decision_quality(scores, ranking.task, used.entry),
+        unstable=_is_unstable(ranking, used.entry),
+        few_positives=_few_positives(scores, ranking.task),
+    )
+
+
+def _competitors(ranking: Ranking) -> list[RankedEntry]:
+    """The other ranked entries, without the baseline."""
+    competitors = []
+    for ranked in ranking.entries:
+        if ranked.rank is not None and ranked is not ranking.best and ranked.entry.family != BASELINE:
+            competitors.append(ranked)
+    return competitors
+
+
+def _chosen_score(ranking: Ranking) -> float:
+    """The score of choosing by inner scores alone; NaN where it is not known for all splits."""
+    chosen = ranking.find(ANY_NAME, ANY_NAME, "chosen")
+    if chosen is None or not chosen.complete:
+        return math.nan
+    return chosen.score.mean
+
+
+def _with_verdict(entries: Sequence[RankedEntry], verdict: str) -> tuple[RankedEntry, ...]:
+    selected = []
+    for ranked in entries:
+        if ranked.comparison is not None and ranked.comparison.verdict == verdict:
+            selected.append(ranked)
+    return tuple(selected)
+
+
+def _choose_entry(
+    scores: Scores, ranking: Ranking, equal: Sequence[RankedEntry], prefer: Preference
+) -> tuple[RankedEntry | None, Reason]:
+    """The entry to use and why; None where no entry is better than the baseline."""
+    best = ranking.best
+    assert best is not None  # noqa: S101 -- the caller has checked it
+    if best.entry.family == BASELINE or ranking.above_baseline is False:
+        return None, "no_better_than_baseline"
+    if ranking.no_test_reason:
+        return best, "untested"
+    if prefer == "score" or not equal:
+        return best, "best"
+    simplest = min([best, *equal], key=lambda ranked: _complexity(scores, ranked))
+    return simplest, "best" if simplest is best else "simpler"
+
+
+def _complexity(scores: Scores, ranked: RankedEntry) -> tuple[int, bool, float]:
+    """The sort key of simplicity: kind of strategy, tuned or not, seconds to fit."""
+    kind = scores.run["strategies"].get(ranked.entry.strategy, {}).get("kind", "resample")
+    cost = STRATEGY_COSTS.get(ranked.entry.strategy, STRATEGY_COSTS.get(kind, 2))
+    is_tuned = ranked.entry.stage == "tuned" and not ranked.also_default
+    seconds = ranked.rows.mean("fit_seconds")
+    return cost, is_tuned, math.inf if math.isnan(seconds) else seconds
+
+
+def _best_simpler(scores: Scores, ranking: Ranking, used: RankedEntry) -> RankedEntry | None:
+    """The best entry that is simpler than the recommended one."""
+    limit = _complexity(scores, used)
+    for ranked in ranking.entries:
+        is_candidate = ranked.rank is not None and ranked.entry.family != BASELINE
+        if is_candidate and _complexity(scores, ranked) < limit:
+            return ranked
+    return None
+
+
+def compare_families(ranking: Ranking) -> tuple[FamilyComparison, ...]:
+    """Compare all pairs of families, each with the entry that inner scores choose, so that test rows choose nothing.
+
+    Parameters
+    ----------
+    ranking : Ranking
+        The ranking of the task.
+
+    Returns
+    -------
+    tuple of FamilyComparison
+        Empty where nothing can be tested.
+    """
+    if ranking.judged is None:
+        return ()
+    known, representatives = ranking.judged.task_sample.entries, []
+    for family in dict.fromkeys(ranked.entry.family for ranked in ranking.entries):
+        ranked = ranking.family_entry(family)
+        if family not in (BASELINE, ANY_NAME) and ranked is not None and ranked.entry in known:
+            representatives.append(ranked)
+    representatives.sort(key=lambda ranked: -ranking.metric.sign * ranked.score.mean)
+    pairs = []
+    for position, first in enumerate(representatives):
+        for second in representatives[position + 1 :]:
+            pairs.append((first.entry, second.entry))
+    compared = ranking.judged.judge("families", pairs).pairs
+    families = []
+    for (first_entry, second_entry), comparison in zip(pairs, compared, strict=True):
+        families.append(FamilyComparison(first_entry.family, second_entry.family, comparison))
+    return tuple(families)
+
+
+def _family_strategies(scores: Scores, ranking: Ranking, used: RankedEntry) -> list[StrategyReading]:
+    readings = strategy_readings(scores, ranking.task)
+    return [reading for reading in readings if reading.family == used.entry.family]
+
+
+def _tuning(scores: Scores, ranking: Ranking, used: RankedEntry) -> SearchGain | None:
+    entry = used.entry._replace(stage="tuned")
+    return next((gain for gain in search_gains(scores, ranking) if gain.entry == entry), None)
+
+
+def _remedy(scores: Scores, ranking: Ranking, used: RankedEntry) -> Remedy | None:
+    """What would settle the comparison with the best undecided rival; None where there is none."""
+    rivals = [ranked for ranked in _with_verdict(_competitors(ranking), "undecided") if ranked is not used]
+    judged, best = ranking.judged, ranking.best
+    if judged is None or best is None or not rivals:
+        return None
+    rival, comparison = rivals[0], rivals[0].comparison
+    assert comparison is not None  # noqa: S101 -- it is undecided
+    entries = judged.task_sample.entries
+    first, second = entries.index(best.entry), entries.index(rival.entry)
+    total = (comparison.standard_error / STRETCH) ** 2
+    row = min(float(pair_values(judged.sample.row_covariance)[first, second]), total)
+    critical = (comparison.high - comparison.low) / 2 / comparison.standard_error
+    difference = abs(comparison.difference)
+    margin = max(difference, ranking.rope - difference)  # to 0, or to the border of practical equivalence
+    target = (margin / (critical * STRETCH)) ** 2  # the variance at which the comparison is settled
+    share = 1 - row / total
+    repeats, minutes = None, math.nan
+    if share >= DOMINANT_SHARE and can_test(scores, ranking.task):
+        repeats, minutes = _repeats_needed(scores, ranking.task, (total - row, target - row), judged.sample)
+    factor = total / target
+    row_factor = factor if 1 < factor <= MAX_ROW_FACTOR else None
+    return Remedy(rival.entry, comparison.difference, share, repeats, minutes, row_factor)
+
+
+def _repeats_needed(
+    scores: Scores, task: str, training: tuple[float, float], sample: ScoreSample
+) -> tuple[int | None, float]:
+    """The number of repeats with which the training variance is small enough, and the minutes of the further ones.
+
+    `training` has the variance that it is and the one that it has to be.
+    """
+    variance, target = training
+    repeats = sample.splits // sample.folds
+    if target <= 0 or variance <= 0:
+        return None, math.nan
+    needed = math.ceil(repeats * variance / target)
+    if needed <= repeats or needed > MAX_REPEATS:
+        return None, math.nan
+    seconds = sum(cell.record.seconds for cell in scores.cells if cell.record and cell.task == task)
+    return needed, seconds / 60 * (needed - repeats) / repeats
+
+
+def _configurations(scores: Scores, task: str, entry: Entry) -> list[Mapping[str, Any]]:
+    """The parameters of an entry in every split."""
+    configurations: list[Mapping[str, Any]] = []
+    for cell in scores.cells:
+        if cell.record and (cell.task, cell.family, cell.strategy) == (task, entry.family, entry.strategy):
+            configurations += [outcome.params for outcome in cell.record.outcomes if outcome.stage == entry.stage]
+    return configurations
+
+
+def chosen_parameters(scores: Scores, task: str, entry: Entry) -> tuple[ParameterChoice, ...]:
+    """List the hyperparameters of an entry: the most frequent choice of every one, and in how many splits it was made.
+
+    Parameters
+    ----------
+    scores : Scores
+        The scores of the run.
+    task : str
+        Name of the task.
+    entry : Entry
+        The entry.
+
+    Returns
+    -------
+    tuple of ParameterChoice
+        In the order in which the search has them; numbers that differ in every split are given by their median.
+    """
+    configurations = _configurations(scores, task, entry)
+    choices = []
+    for name in dict.fromkeys(name for configuration in configurations for name in configuration):
+        choices.append(_parameter_choice(name, [params[name] for params in configurations if name in params]))
+    return tuple(choices)
+
+
+def _parameter_choice(name: str, chosen: Sequence[Any]) -> ParameterChoice:
+    """The most frequent choice of a hyperparameter, or the median of numbers that differ in every split."""
+    choice, count = Counter(map(repr, chosen)).most_common(1)[0]
+    representative = next(option for option in chosen if repr(option) == choice)
+    if count == 1 and all(type(option) in (int, float) for option in chosen):
+        representative = sorted(chosen)[len(chosen) // 2]
+    return ParameterChoice(name, representative, count, len(chosen))
+
+
+def _decision_quality(scores: Scores, task: str, entry: Entry) -> DecisionQuality:
+    rows = scores.rows_of(task, entry, scores.threshold_kinds(task)[-1])
+    quality = [rows.mean(name) for name in ("recall", "precision", "accuracy")]
+    threshold = rows.mean("threshold") if len(scores.classes(task)) == 2 else math.nan
+    return DecisionQuality(threshold, *quality)
+
+
+def _is_unstable(ranking: Ranking, entry: Entry) -> bool:
+    """Whether the scores of an entry's family and stage vary much more between folds than their test rows explain."""
+    judged = ranking.judged
+    if judged is None or entry not in judged.task_sample.entries:
+        return False
+    position = judged.task_sample.entries.index(entry)
+    groups = judged.sample.groups
+    ratios = []
+    for other, group in enumerate(groups):
+        if group == groups[position] and other != position:
+            ratios.append(float(judged.variance.overdispersion[position, other]))
+    return bool(ratios) and max(ratios) > UNSTABLE_RATIO
+
+
+def _few_positives(scores: Scores, task: str) -> int | None:
+    """The number of rows of the rarest class where there are few."""
+    rarest = min(scores.run["tasks"][task]["counts"], default=0)
+    return int(rarest) if rarest < FEW_POSITIVES else None

@@ -1,0 +1,229 @@
+"""Read what the variance of differences is estimated from: scores per split and the influence of every test row on them."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import zipfile
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from harness.evaluation.evaluate import ScoreKey
+from harness.evaluation.scores import Entry, ScoreRows, Scores
+from harness.evaluation.variance import Floats, ScoreSample
+from harness.metrics.influence import group_jackknife_influence
+from harness.metrics.metric import Metric, Predictions
+from harness.seeding import seed_of
+from harness.store.files import write_atomic
+from harness.store.record import Record, StoredPredictions
+from harness.store.store import Store
+
+JACKKNIFE_GROUPS = 20  #: of test rows that are deleted at a time, for metrics that declare no influence values
+MIN_CLASS_ROWS = 5  #: test rows of the rarest class in every split: with fewer nothing is claimed
+SAMPLE_VERSION = 1  #: raised where the computation changes, so that cached samples are computed again
+
+
+@dataclass(frozen=True)
+class TaskSample:
+    """The sample of a task by one metric: its entries, the scores with their variation, the kind of threshold."""
+
+    entries: tuple[Entry, ...]
+    sample: ScoreSample
+    metric: Metric
+    threshold_kind: str
+
+    def select(self, entries: Sequence[Entry]) -> TaskSample:
+        """The sample of some of its entries."""
+        positions = np.array([self.entries.index(entry) for entry in entries])
+        return replace(self, entries=tuple(entries), sample=self.sample.select(positions))
+
+
+@dataclass
+class SampleReader:
+    """Reads samples of a run; what was computed is kept under `<run>/derived/samples` and in memory.
+
+    Parameters
+    ----------
+    store : Store
+        The run.
+    """
+
+    store: Store
+    _predictions: dict[str, StoredPredictions] = field(default_factory=dict, repr=False)
+    _task: str = ""
+
+    def read(
+        self, scores: Scores, task: str, rows: Mapping[Entry, ScoreRows], metric: Metric, threshold_kind: str
+    ) -> TaskSample:
+        """Read the sample of entries that have the same splits.
+
+        Parameters
+        ----------
+        scores : Scores
+            The scores of the run.
+        task : str
+            Name of the task.
+        rows : mapping of Entry to ScoreRows
+            The scores of every entry at the kind of threshold, all on the same splits. Entries whose predictions are not
+            stored (calibrated and ensembled ones) must not be among them.
+        metric : Metric
+            The metric.
+        threshold_kind : str
+            The kind of threshold.
+
+        Returns
+        -------
+        TaskSample
+            The sample.
+
+        Raises
+        ------
+        StoreError
+            If predictions cannot be read.
+        """
+        entries = tuple(rows)
+        first = rows[entries[0]]
+        repeats = len({repeat for repeat, _ in first.splits})
+        columns = np.array([rows[entry][metric.name] for entry in entries])
+        digest = _digest(scores, rows, metric)
+        path = self.store.folder / "derived" / "samples" / f"{task}.{metric.name}.{threshold_kind}.npz"
+        moments = _read_moments(path, digest)
+        if moments is None:
+            moments = self._compute(scores, rows, metric)
+            _write_moments(path, digest, moments)
+        sample = ScoreSample(
+            scores=columns.reshape(len(entries), repeats, -1),
+            groups=tuple(f"{entry.family}/{entry.stage}" for entry in entries),
+            row_covariance=moments[0],
+            split_covariance=moments[1],
+            fourth_moments=moments[2],
+            resolution=scores.resolution(task, metric, first),
+        )
+        return TaskSample(entries, sample, metric, threshold_kind)
+
+    def _compute(
+        self, scores: Scores, rows: Mapping[Entry, ScoreRows], metric: Metric
+    ) -> tuple[Floats, Floats, Floats]:
+        """Row covariance, split covariance and fourth moments of the mean scores, (m, m) each."""
+        entries = tuple(rows)
+        splits = rows[entries[0]].splits
+        split_covariance = np.zeros((len(entries), len(entries)))
+        by_block: dict[int, int] = {}  # number of the row of `totals`
+        parts: list[tuple[npt.NDArray[np.int64], Floats]] = []
+        for position in range(len(splits)):
+            keys = [rows[entry].score_keys[position] for entry in entries]
+            influence, blocks = self._split_influence(scores, keys, metric, seed_of(*splits[position], metric.name))
+            split_covariance += influence @ influence.T
+            numbers = np.array([by_block.setdefault(block, len(by_block)) for block in blocks.tolist()], dtype=np.int64)
+            parts.append((numbers, influence))
+        totals = np.zeros((len(entries), len(by_block)))
+        for numbers, influence in parts:
+            totals[:, numbers] += influence
+        totals /= len(splits)
+        return totals @ totals.T, split_covariance / len(splits) ** 2, _fourth_moments(totals)
+
+    def _split_influence(
+        self, scores: Scores, keys: Sequence[ScoreKey], metric: Metric, seed: int
+    ) -> tuple[Floats, npt.NDArray[np.int64]]:
+        """Influence of every block of test rows of a split on the scores of the entries, (m, blocks), and the blocks.
+
+        Rows of a class are centred, as folds are stratified: how many rows of each class there are is not chance.
+        """
+        records = _records(scores)
+        influence: list[Floats] = []
+        block_names = np.empty(0, dtype=np.int64)
+        for key in keys:
+            record = records[key[0]]
+            stored = self._read(record)
+            threshold = scores.metric_values[key].threshold
+            predictions = Predictions(stored.test_y, stored.test[key[1]], threshold, scores.costs(record.task))
+            by_row = _centre(_row_influence(metric, predictions, seed), stored.test_y)
+            blocks = stored.test_rows if stored.test_blocks is None else stored.test_blocks
+            block_names, numbers = np.unique(blocks, return_inverse=True)
+            influence.append(np.bincount(numbers, weights=by_row, minlength=len(block_names)).astype(float))
+        return np.array(influence), block_names
+
+    def _read(self, record: Record) -> StoredPredictions:
+        """The predictions of a cell; those of one task are kept, as every metric needs them."""
+        if record.task != self._task:
+            self._task, self._predictions = record.task, {}
+        if record.id not in self._predictions:
+            self._predictions[record.id] = self.store.predictions(record)
+        return self._predictions[record.id]
+
+
+def _records(scores: Scores) -> dict[str, Record]:
+    return {cell.record.id: cell.record for cell in scores.cells if cell.record is not None}
+
+
+def _row_influence(metric: Metric, predictions: Predictions, seed: int) -> Floats:
+    if metric.influence is not None:
+        return metric.influence(predictions, None)
+    shuffled = np.random.default_rng(seed).permutation(len(predictions.y))
+    by_class = shuffled[np.argsort(predictions.y[shuffled], kind="stable")]
+    groups = np.empty(len(shuffled), dtype=np.int64)
+    groups[by_class] = np.arange(len(shuffled)) % JACKKNIFE_GROUPS  # every group has its share of every class
+    return group_jackknife_influence(metric.compute, predictions, groups)
+
+
+def _centre(influence: Floats, y: npt.NDArray[np.int64]) -> Floats:
+    """Influence per row on a mean over n rows, centred in every class, with the correction for estimated means."""
+    centred = np.empty(len(influence))
+    for label in np.unique(y):
+        members = y == label
+        n = int(members.sum())
+        correction = np.sqrt(n / (n - 1)) if n > 1 else 1.0
+        centred[members] = correction * (influence[members] - influence[members].mean())
+    return centred / len(y)
+
+
+def _fourth_moments(totals: Floats) -> Floats:
+    """Σ(u_a − u_b)⁴ over the blocks for every pair of entries."""
+    squares = totals**2
+    fourth = (squares**2).sum(axis=1)
+    cubes = (squares * totals) @ totals.T
+    moments = fourth[:, None] + fourth[None, :] - 4 * cubes - 4 * cubes.T + 6 * (squares @ squares.T)
+    return np.asarray(np.maximum(moments, 0.0))
+
+
+def _digest(scores: Scores, rows: Mapping[Entry, ScoreRows], metric: Metric) -> str:
+    """What a sample depends on."""
+    records = _records(scores)
+    sources = []
+    for entry, entry_rows in rows.items():
+        for key in entry_rows.score_keys:
+            threshold = scores.metric_values[key].threshold
+            sources.append((*entry, records[key[0]].predictions_sha256, key[1], threshold))
+    description = repr((SAMPLE_VERSION, f"{metric.name}@{metric.version}", sources))
+    return hashlib.sha256(description.encode()).hexdigest()
+
+
+def _read_moments(path: Path, digest: str) -> tuple[Floats, Floats, Floats] | None:
+    """The cached moments; None where there are none for this digest."""
+    try:
+        with np.load(path, allow_pickle=False) as arrays:
+            if str(arrays["digest"]) != digest:
+                return None
+            return arrays["row"], arrays["split"], arrays["fourth"]
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
+        return None  # computed again
+
+
+def _write_moments(path: Path, digest: str, moments: tuple[Floats, Floats, Floats]) -> None:
+    content = io.BytesIO()
+    np.savez(content, digest=np.array(digest), row=moments[0], split=moments[1], fourth=moments[2])
+    write_atomic(path, content.getvalue())
+
+
+def can_read(scores: Scores, rows: ScoreRows) -> bool:
+    """Check whether the predictions behind an entry's scores are stored, and not computed with the tables."""
+    records = _records(scores)
+    for cell_id, stage, _ in rows.score_keys:
+        record = records.get(cell_id)
+        if record is None or stage not in {outcome.stage for outcome in record.outcomes}:
+            return False
+    return len(rows) > 0

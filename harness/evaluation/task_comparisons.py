@@ -1,0 +1,275 @@
+"""Comparisons within a task: which splits allow them, what is practically equal, and the questions that are judged together."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from operator import itemgetter
+
+import numpy as np
+import numpy.typing as npt
+
+from harness.evaluation.evaluate import BASELINE
+from harness.evaluation.samples import MIN_CLASS_ROWS, TaskSample, can_read
+from harness.evaluation.scores import Entry, ScoreRows, Scores, SplitKey
+from harness.evaluation.significance import Comparison, Comparisons, best_probabilities, compare, compare_all
+from harness.evaluation.variance import PairVariance, ScoreSample, estimate_variance
+from harness.metrics.metric import Metric
+from harness.seeding import seed_of
+
+MIN_SPLITS = 3  #: with two there is one degree of freedom: the interval would be 12.7 standard errors wide on each side
+#: Regions of practical equivalence by type of metric, times the span of the metric.
+ROPES = {"ranking": 0.01, "decision": 0.02}
+RELATIVE_ROPE = 0.01  #: of the baseline's score, for losses and costs
+
+
+@dataclass(frozen=True)
+class JudgedSample:
+    """A sample of a task with the variance of its differences, and what is needed to judge them."""
+
+    task: str
+    task_sample: TaskSample
+    variance: PairVariance
+    rope: float
+
+    @property
+    def sample(self) -> ScoreSample:
+        """The scores."""
+        return self.task_sample.sample
+
+    def judge(self, question: str, pairs: Sequence[tuple[Entry, Entry]]) -> Comparisons:
+        """Judge pairs of entries that answer one question together.
+
+        Parameters
+        ----------
+        question : str
+            Names the question; the draws are seeded by task, metric and question.
+        pairs : sequence of (Entry, Entry)
+            Entries of the sample.
+
+        Returns
+        -------
+        Comparisons
+            In the order of `pairs`.
+        """
+        entries, metric = self.task_sample.entries, self.task_sample.metric
+        positions = [(entries.index(first), entries.index(second)) for first, second in pairs]
+        seed = self.seed(question)
+        return compare(self.sample, self.variance, positions, rope=self.rope, sign=metric.sign, seed=seed)
+
+    def seed(self, question: str) -> int:
+        """Derive the seed of the draws for a question."""
+        return seed_of(self.task, self.task_sample.metric.name, self.task_sample.threshold_kind, question)
+
+
+def judge_task(
+    scores: Scores, task: str, rows: Mapping[Entry, ScoreRows], metric: Metric, threshold_kind: str
+) -> JudgedSample | None:
+    """Read how the scores of entries vary.
+
+    Parameters
+    ----------
+    scores : Scores
+        The scores of the run.
+    task : str
+        Name of the task.
+    rows : mapping of Entry to ScoreRows
+        Entries with the same splits; those whose predictions are not stored are left out.
+    metric : Metric
+        The metric.
+    threshold_kind : str
+        The kind of threshold of `rows`.
+
+    Returns
+    -------
+    JudgedSample or None
+        None where the splits allow no test, see `no_test_reason`, or fewer than two entries are left.
+    """
+    requested = []
+    for entry, entry_rows in rows.items():
+        is_known = not math.isnan(entry_rows.mean(metric.name))
+        if is_known and (scores.samples is None or can_read(scores, entry_rows)):
+            requested.append(entry)
+    if len(requested) < 2 or no_test_reason(scores, task, rows[requested[0]]):
+        return None
+    if scores.samples is None:
+        sample = _sample_without_rows(scores, task, rows, metric, threshold_kind).select(requested)
+    else:
+        every_entry = _entries_with_splits(scores, task, metric, threshold_kind, rows[requested[0]].splits)
+        sample = scores.samples.read(scores, task, every_entry, metric, threshold_kind).select(requested)
+    rope = practical_equivalence(scores, task, metric, threshold_kind)
+    return JudgedSample(task, sample, estimate_variance(sample.sample), rope)
+
+
+def _entries_with_splits(
+    scores: Scores, task: str, metric: Metric, threshold_kind: str, splits: tuple[SplitKey, ...]
+) -> dict[Entry, ScoreRows]:
+    """All entries of a task that have these splits and stored predictions: one sample serves every question."""
+    entries = {}
+    for (entry_task, entry, kind), rows in sorted(scores.by_entry.items(), key=itemgetter(0)):
+        is_candidate = (entry_task, kind, rows.splits) == (task, threshold_kind, splits)
+        if is_candidate and not math.isnan(rows.mean(metric.name)) and can_read(scores, rows):
+            entries[entry] = rows
+    return entries
+
+
+def _sample_without_rows(
+    scores: Scores, task: str, rows: Mapping[Entry, ScoreRows], metric: Metric, threshold_kind: str
+) -> TaskSample:
+    """A sample of scores alone: only their spread between the splits is known."""
+    entries = tuple(rows)
+    first = rows[entries[0]]
+    repeats = len({repeat for repeat, _ in first.splits})
+    columns = np.array([rows[entry][metric.name] for entry in entries])
+    unknown = np.zeros((len(entries), len(entries)))
+    groups = tuple(f"{entry.family}/{entry.stage}" for entry in entries)
+    resolution = scores.resolution(task, metric, first)
+    shaped = columns.reshape(len(entries), repeats, -1)
+    return TaskSample(
+        entries, ScoreSample(shaped, groups, unknown, unknown, unknown, resolution), metric, threshold_kind
+    )
+
+
+def no_test_reason(scores: Scores, task: str, rows: ScoreRows) -> str:
+    """Say why the splits of a task allow no claim about differences.
+
+    Parameters
+    ----------
+    scores : Scores
+        The scores of the run.
+    task : str
+        Name of the task.
+    rows : ScoreRows
+        The scores of any entry on the splits.
+
+    Returns
+    -------
+    str
+        Empty where they do.
+    """
+    if not can_test(scores, task):
+        return "the splits follow time, so they are no repetitions of one experiment"
+    if len(rows) < MIN_SPLITS:
+        return "with fewer than three splits there is nothing to measure chance by"
+    rarest = 1 / float(np.max(rows["rare_row_share"]))
+    if rarest < MIN_CLASS_ROWS - 0.5:
+        return (
+            f"a test fold has only {rarest:.0f} rows of the rarest class, and claims need {MIN_CLASS_ROWS}: use fewer folds or "
+            "more rows"
+        )
+    return ""
+
+
+def can_test(scores: Scores, task: str) -> bool:
+    """Check whether the splits of a task allow intervals at all: forward-chained ones do not."""
+    return not scores.run["tasks"][task].get("forward", False)
+
+
+def practical_equivalence(scores: Scores, task: str, metric: Metric, threshold_kind: str) -> float:
+    """Give the region of practical equivalence of a metric: differences up to this size are practically none.
+
+    Parameters
+    ----------
+    scores : Scores
+        The scores of the run; its `rope` applies to the objective.
+    task : str
+        Name of the task.
+    metric : Metric
+        The metric.
+    threshold_kind : str
+        The kind of threshold at which the baseline is scored.
+
+    Returns
+    -------
+    float
+        0.01 for ranking and 0.02 for decisions, times the span of the metric; 1 % of the baseline's score for losses and costs.
+    """
+    if scores.rope is not None and metric.name == scores.objective(task).name:
+        return scores.rope
+    if metric.metric_type != "probability" and not metric.needs_costs:
+        return ROPES[metric.metric_type] * metric.span
+    baseline = scores.rows_of(task, Entry(BASELINE, "none", "tuned"), threshold_kind)
+    reference = abs(baseline.mean(metric.name))
+    if math.isnan(reference):
+        return RELATIVE_ROPE * min(metric.span, 1.0)
+    return RELATIVE_ROPE * reference
+
+
+@dataclass(frozen=True)
+class RankingVerdicts:
+    """What is known of the entries of a ranking, by entry.
+
+    `comparisons` are those of the others with the best one, judged over all pairs, as the best one is known only after looking;
+    that of the baseline is judged among the comparisons of all entries with the baseline, which is fixed beforehand.
+    `above_baseline` says whether the best entry is better than the baseline, None without one.
+    """
+
+    comparisons: Mapping[Entry, Comparison] = field(default_factory=dict)
+    possible_best: Mapping[Entry, bool] = field(default_factory=dict)
+    best_probabilities: Mapping[Entry, float] = field(default_factory=dict)
+    above_baseline: bool | None = None
+
+
+def judge_ranking(judged: JudgedSample, candidates: Sequence[Entry]) -> RankingVerdicts:
+    """Judge the entries of a ranking against the best one, and the best one against the baseline.
+
+    Parameters
+    ----------
+    judged : JudgedSample
+        The sample of the task's objective.
+    candidates : sequence of Entry
+        The entries that have a rank, best first.
+
+    Returns
+    -------
+    RankingVerdicts
+        The verdicts; those about the best entry only among the candidates.
+    """
+    entries, sign = judged.task_sample.entries, judged.task_sample.metric.sign
+    ranked = [entry for entry in candidates if entry in entries]
+    if not ranked:
+        return RankingVerdicts()
+    best = ranked[0]
+    position, seed = entries.index(best), judged.seed("all pairs")
+    compared, possible = compare_all(judged.sample, judged.variance, position, rope=judged.rope, sign=sign, seed=seed)
+    comparisons = {entries[comparison.first]: comparison for comparison in compared.pairs}
+    against_baseline = _compare_with_baseline(judged, ranked)
+    comparisons |= against_baseline
+    above_baseline = None
+    for comparison in against_baseline.values():
+        above_baseline = comparison.verdict == "worse"
+    probabilities = best_probabilities(*_subsample(judged, ranked), sign=sign, seed=judged.seed("best"))
+    return RankingVerdicts(
+        comparisons,
+        {entry: bool(possible[entries.index(entry)]) for entry in ranked},
+        dict(zip(ranked, probabilities.tolist(), strict=True)),
+        above_baseline,
+    )
+
+
+def _compare_with_baseline(judged: JudgedSample, ranked: Sequence[Entry]) -> dict[Entry, Comparison]:
+    """The comparison of the baseline with the best entry, among those of it with all entries; empty without a baseline."""
+    for baseline in ranked:
+        if baseline.family == BASELINE and baseline != ranked[0]:
+            pairs = [(baseline, entry) for entry in ranked if entry != baseline]
+            return {baseline: judged.judge("baseline", pairs).pairs[0]}
+    return {}
+
+
+def _subsample(judged: JudgedSample, entries: Sequence[Entry]) -> tuple[ScoreSample, PairVariance]:
+    """The sample and the variance of some entries."""
+    positions = np.array([judged.task_sample.entries.index(entry) for entry in entries])
+    return judged.sample.select(positions), judged.variance.select(positions)
+
+
+def metric_bounds(metric: Metric, means: npt.NDArray[np.float64]) -> tuple[float, float]:
+    """Give the least and the greatest score of a metric; infinite where there is none, or where scores are beyond it."""
+    lower, upper = 0.0, metric.span
+    if metric.name == "mcc":
+        lower = -1.0
+    if metric.metric_type == "probability" or metric.needs_costs:
+        upper = math.inf
+    if means.min() < lower or means.max() > upper:
+        return -math.inf, math.inf
+    return lower, upper

@@ -1,0 +1,277 @@
+"""The recommendation of a task in words: labelled sentences for the terminal, Markdown, the page and Python."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from harness.evaluation.corrected_t import Estimate
+from harness.evaluation.decision import FamilyComparison, Recommendation, Remedy, recommend
+from harness.evaluation.ranking import RankedEntry, Ranking
+from harness.evaluation.scores import Scores
+from harness.evaluation.strategy_effects import NO_READING, StrategyReading, strategy_comparisons
+from harness.report.content import ReportColumn, ReportTable
+from harness.report.render.cells import format_number, percent_text, signed_text
+from harness.report.render.markdown import bold, bullets, escape, format_count, join_words, plural
+from harness.report.sections.ranking import headline, metric_phrase
+
+TITLE = "Recommendation"
+MAX_NAMES = 3
+MAX_PARAMETERS = 6
+
+
+@dataclass(frozen=True)
+class Advice:
+    """A labelled sentence of a recommendation, as plain text."""
+
+    label: str
+    text: str
+
+
+def recommendation_advice(scores: Scores, ranking: Ranking, recommendation: Recommendation) -> list[Advice]:
+    """Put a recommendation into words.
+
+    Parameters
+    ----------
+    scores : Scores
+        The scores of the run.
+    ranking : Ranking
+        The ranking of the task.
+    recommendation : Recommendation
+        The recommendation.
+
+    Returns
+    -------
+    list of Advice
+        At most eight sentences: what to use, what is settled, what is equal or undecided and what would settle it, what the
+        strategy and the search bring, where to cut, the parameters, what to check.
+    """
+    if recommendation.best is None:
+        return [Advice("Use", f"none; {headline(ranking)}")]
+    advice = [Advice("Use", _use(ranking, recommendation))]
+    sentences = {
+        "Settled": _settled(ranking, recommendation),
+        "Not settled": _not_settled(ranking, recommendation),
+        "Strategy": _strategy(scores, ranking, recommendation),
+        "Tuning": _tuning(ranking, recommendation),
+        "Decisions": _decisions(scores, recommendation),
+        "Parameters": _parameters(recommendation),
+        "Check first": "; ".join(_checks(scores, recommendation)),
+    }
+    for label, text in sentences.items():
+        if text:
+            advice.append(Advice(label, text.removesuffix(".") + "."))
+    return advice
+
+
+def score_text(ranking: Ranking, score: Estimate) -> str:
+    """Write a score with the ends of its interval: ``0.667 [0.639, 0.693]``."""
+    mean = format_number(score.mean, ranking.digits)
+    if math.isnan(score.low):
+        return mean
+    return f"{mean} [{format_number(score.low, ranking.digits)}, {format_number(score.high, ranking.digits)}]"
+
+
+def _use(ranking: Ranking, recommendation: Recommendation) -> str:
+    best, baseline = recommendation.best, recommendation.baseline
+    entry = recommendation.entry
+    if entry is None:
+        name = baseline.name if baseline is not None else "the baseline"
+        text = f"none of these entries: the best one is not better than {name}, which ignores the columns"
+        if best is not None:
+            text += f" ({best.name}: {metric_phrase(ranking.metric)} {score_text(ranking, best.score)}"
+            if baseline is not None:
+                text += f", baseline {score_text(ranking, baseline.score)}"
+            text += ")"
+        return f"{text}."
+    text = f"{entry.name}: {metric_phrase(ranking.metric)} {score_text(ranking, entry.score)}"
+    if baseline is not None:
+        text += f", baseline {format_number(baseline.score.mean, ranking.digits)}"
+    simpler = recommendation.best_simpler
+    if simpler is not None:
+        text += f", best simpler entry {simpler.name} {format_number(simpler.score.mean, ranking.digits)}"
+    if recommendation.reason == "simpler" and best is not None:
+        text += f". It is the simplest entry that is practically equal to the best one, {best.name} {score_text(ranking, best.score)}"
+    if not math.isnan(recommendation.chosen_score):
+        chosen = format_number(recommendation.chosen_score, ranking.digits)
+        text += f". Choosing without test rows gives {chosen}"
+    return f"{text}."
+
+
+def _settled(ranking: Ranking, recommendation: Recommendation) -> str:
+    if ranking.no_test_reason:
+        return ""
+    parts = []
+    if recommendation.above_baseline:
+        parts.append("it is better than the baseline")
+    elif recommendation.above_baseline is False:
+        parts.append("no entry is better than the baseline")
+    if recommendation.worse:
+        names = [ranked.name for ranked in recommendation.worse]
+        verb = plural(names, "is", "are")
+        parts.append(
+            f"{format_count(len(names), 'entry', 'entries')} {verb} worse than the best one ({_short_list(names)})"
+        )
+    if recommendation.equal:
+        names = [ranked.name for ranked in recommendation.equal]
+        verb = plural(names, "is", "are")
+        parts.append(f"{_short_list(names)} {verb} practically equal (within ±{ranking.rope:.2g})")
+    for pair in recommendation.families[:MAX_NAMES]:
+        if pair.comparison.verdict != "undecided":
+            parts.append(_family_text(ranking, pair))
+    return "; ".join(parts)
+
+
+def _family_text(ranking: Ranking, pair: FamilyComparison) -> str:
+    comparison = pair.comparison
+    interval = _interval(ranking, comparison.low, comparison.high)
+    if comparison.verdict == "practically equal":
+        return f"the families {pair.first} and {pair.second} are practically equal {interval}"
+    return f"family {pair.first} is {comparison.verdict} than {pair.second} {interval}"
+
+
+def _not_settled(ranking: Ranking, recommendation: Recommendation) -> str:
+    if ranking.no_test_reason:
+        return f"whether any difference is more than chance: {ranking.no_test_reason}"
+    undecided = recommendation.undecided
+    if not undecided:
+        return ""
+    others = len(undecided) + len(recommendation.worse) + len(recommendation.equal)
+    best_set = sum(bool(ranked.may_be_best) for ranked in (*undecided, *recommendation.equal))
+    text = f"{len(undecided)} of {others} other entries are undecided against the best one"
+    if best_set:
+        text += f", and {best_set} of them may be the best (first {undecided[0].name})"
+    pair = next((pair for pair in recommendation.families if pair.comparison.verdict == "undecided"), None)
+    if pair is not None:
+        difference = signed_text(pair.comparison.difference, ranking.digits)
+        interval = _interval(ranking, pair.comparison.low, pair.comparison.high)
+        text += f"; families {pair.first} and {pair.second} differ by {difference} {interval}"
+    return f"{text}. {_remedy(recommendation.remedy)}".rstrip()
+
+
+def _remedy(remedy: Remedy | None) -> str:
+    if remedy is None:
+        return ""
+    if remedy.repeats is not None:
+        minutes = f", about {remedy.minutes:.0f} more minutes" if remedy.minutes >= 1 else ""
+        return f"--repeats {remedy.repeats} would settle {remedy.rival.name}{minutes}"
+    if remedy.row_factor is not None:
+        return (
+            f"About {remedy.row_factor:.2g} times as many rows would settle {remedy.rival.name}; more repeats would not"
+        )
+    return f"Neither more rows nor repeats are likely to settle {remedy.rival.name}"
+
+
+def _strategy(scores: Scores, ranking: Ranking, recommendation: Recommendation) -> str:
+    """What the strategies of the recommended family change, the recommended one first."""
+    used = recommendation.entry or recommendation.best
+    readings = [reading for reading in recommendation.strategies if reading.reading != NO_READING]
+    if used is None or not readings:
+        return ""
+    readings.sort(key=lambda reading: reading.strategy != used.entry.strategy)
+    parts = [f"{reading.strategy} {_reading_text(scores, ranking, reading)}" for reading in readings[:MAX_NAMES]]
+    return f"against none for {used.entry.family}: {'; '.join(parts)}"
+
+
+def _reading_text(scores: Scores, ranking: Ranking, reading: StrategyReading) -> str:
+    """The reading, and the decisions at 0.5 that change."""
+    columns = strategy_comparisons(scores, ranking.task)
+    changes = []
+    for column, estimate, direction in zip(columns, reading.difference.estimates, reading.directions, strict=True):
+        if direction and column.metric.name in ("recall", "precision"):
+            changes.append(f"{column.metric.label.lower()} at 0.5 {signed_text(estimate.mean, 2)}")
+    return reading.reading + (f" ({', '.join(changes)})" if changes else "")
+
+
+def _tuning(ranking: Ranking, recommendation: Recommendation) -> str:
+    gain = recommendation.tuning
+    if gain is None or not gain.reading:
+        return ""
+    name = f"{gain.entry.family}/{gain.entry.strategy}"
+    if gain.reading == "kept the default":
+        return f"the search of {name} kept the default parameters in every split"
+    change = signed_text(gain.outer.mean, ranking.digits)
+    return (
+        f"{name} tuned against default {change} {_interval(ranking, gain.outer.low, gain.outer.high)}: {gain.reading}"
+    )
+
+
+def _decisions(scores: Scores, recommendation: Recommendation) -> str:
+    decisions = recommendation.decisions
+    if decisions is None or math.isnan(decisions.recall) or recommendation.entry is None:
+        return ""
+    if math.isnan(decisions.threshold):
+        return f"{percent_text(decisions.accuracy)} of the rows are decided correctly"
+    positive = scores.classes(recommendation.task)[1]
+    return (
+        f"at {decisions.threshold:.2g} it finds {percent_text(decisions.recall)} of the “{positive}” rows, and "
+        f"{percent_text(decisions.precision)} of those it predicts are right"
+    )
+
+
+def _parameters(recommendation: Recommendation) -> str:
+    """The chosen hyperparameters; those that differ between splits are marked."""
+    choices = []
+    for parameter in recommendation.parameters[:MAX_PARAMETERS]:
+        choice = f"{parameter.choice:.3g}" if isinstance(parameter.choice, float) else str(parameter.choice)
+        stability = "" if parameter.splits == parameter.total else f" ({parameter.splits} of {parameter.total} splits)"
+        choices.append(f"{parameter.name} {choice}{stability}")
+    if len(recommendation.parameters) > MAX_PARAMETERS:
+        choices.append(f"and {len(recommendation.parameters) - MAX_PARAMETERS} more")
+    return ", ".join(choices)
+
+
+def _checks(scores: Scores, recommendation: Recommendation) -> list[str]:
+    """What should be looked at before the recommendation is believed."""
+    checks = []
+    for finding in scores.run["tasks"][recommendation.task].get("findings", ()):
+        if finding.get("severity") in ("error", "warning"):
+            checks.append(str(finding.get("message", "")).rstrip("."))
+    if recommendation.few_positives is not None:
+        checks.append(f"the rarest class has only {recommendation.few_positives} rows")
+    if recommendation.unstable:
+        checks.append("training is unstable: scores vary far more between folds than their test rows explain")
+    return checks[:MAX_NAMES]
+
+
+def recommendation_markdown(scores: Scores, ranking: Ranking) -> str:
+    """A recommendation as a list in Markdown."""
+    advice = recommendation_advice(scores, ranking, recommend(scores, ranking))
+    return bullets(f"{bold(line.label)}: {escape(line.text)}" for line in advice)
+
+
+def family_table(ranking: Ranking, best_of_families: Sequence[RankedEntry]) -> ReportTable:
+    """The best entry of every family with its interval, its verdict against the best entry and its time to fit."""
+    rows = []
+    for ranked in best_of_families:
+        verdict = "best"
+        if ranked.comparison is not None:
+            verdict = ranked.comparison.verdict
+        elif ranking.no_test_reason:
+            verdict = "not tested"
+        interval = _interval(ranking, ranked.score.low, ranked.score.high)
+        rows.append(
+            (ranked.entry.family, ranked.name, ranked.score.mean, interval, verdict, ranked.rows.mean("fit_seconds"))
+        )
+    columns = (
+        ReportColumn("Family"),
+        ReportColumn("Best entry"),
+        ReportColumn(ranking.metric.label or ranking.metric.name, "number", ranking.digits),
+        ReportColumn("95 % interval"),
+        ReportColumn("Against the best"),
+        ReportColumn("Fit s", "quantity"),
+    )
+    return ReportTable(columns, tuple(rows), foldable=False)
+
+
+def _interval(ranking: Ranking, low: float, high: float) -> str:
+    if math.isnan(low):
+        return ""
+    return f"[{format_number(low, ranking.digits)}, {format_number(high, ranking.digits)}]"
+
+
+def _short_list(names: Sequence[str]) -> str:
+    if len(names) <= MAX_NAMES:
+        return join_words(list(names))
+    return f"{', '.join(names[:MAX_NAMES])} and {len(names) - MAX_NAMES} more"

@@ -1,0 +1,224 @@
+"""How often equal entries are called different, and how small a difference is found: simulations with known truth.
+
+Every repetition draws labels and the scores of entries on outer folds, and judges all pairs as a report does. Entries are equal,
+or one of them is better by a known amount. Training is stable (an entry's scores of a row are the same in all folds but for a
+little noise) or unstable (noise, shift and scale of the scores are drawn anew in every fold, as if another configuration had
+been trained). Run it by ``make simulations``; it prints a table in Markdown.
+"""
+
+from __future__ import annotations
+
+import argparse
+import time
+from dataclasses import dataclass
+from itertools import combinations
+
+import numpy as np
+import numpy.typing as npt
+from scipy import stats
+
+from harness.evaluation.significance import compare_all
+from harness.evaluation.variance import ScoreSample, estimate_variance
+from harness.metrics.classification import METRICS
+from harness.metrics.metric import Metric, Predictions
+
+Floats = npt.NDArray[np.float64]
+Integers = npt.NDArray[np.int64]
+
+BY_NAME = {metric.name: metric for metric in METRICS}
+POSITIVE_SHARE = 0.25
+THRESHOLD = 0.35
+BOUND = 0.06  #: of the family-wise error, for the upper 95 % confidence bound
+
+
+@dataclass(frozen=True)
+class Setting:
+    """One line of the table: entries, folds, repeats, rows, and how stable training is."""
+
+    entries: int
+    folds: int
+    repeats: int
+    rows: int
+    training: str
+    metric: str = "roc_auc"
+    signal: float = 1.2
+    gain: float = 0.0  #: by which the first entry separates the classes better
+
+
+TRAINING = ("stable", "unstable")
+SETTINGS = [
+    *(
+        Setting(entries, folds, 1, 1000, training)
+        for folds in (3, 5)
+        for entries in (2, 12, 40)
+        for training in TRAINING
+    ),
+    *(Setting(12, 10, 1, 1000, training) for training in TRAINING),
+    *(Setting(12, 2, 5, 1000, training) for training in TRAINING),
+    *(Setting(12, 5, 1, rows, "stable") for rows in (300, 10_000)),
+    *(Setting(12, 5, 1, 1000, training, "average_precision") for training in TRAINING),
+    *(Setting(12, 5, 1, 1000, training, "log_loss") for training in TRAINING),
+    *(Setting(12, 5, 1, 1000, training, "f1") for training in TRAINING),
+    Setting(12, 3, 1, 600, "stable", "roc_auc", signal=6.0),
+]
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What came out of a setting: in how many repetitions equal entries were called different, and of what size differences were."""
+
+    setting: Setting
+    repetitions: int
+    false_claims: int
+    best_excluded: int
+    missed: int  #: simultaneous intervals of the first two entries that miss the true difference
+
+    @property
+    def error(self) -> float:
+        """The family-wise error."""
+        return self.false_claims / self.repetitions
+
+    @property
+    def upper_bound(self) -> float:
+        """The upper 95 % confidence bound of the family-wise error (Clopper & Pearson)."""
+        return float(stats.beta.ppf(0.95, self.false_claims + 1, self.repetitions - self.false_claims))
+
+
+def assign_folds(y: Integers, folds: int, rng: np.random.Generator) -> Integers:
+    """Assign rows to stratified folds."""
+    assigned = np.empty(len(y), dtype=np.int64)
+    for label in (0, 1):
+        members = rng.permutation(np.flatnonzero(y == label))
+        assigned[members] = np.resize(rng.permutation(folds), len(members))
+    return assigned
+
+
+def draw_sample(setting: Setting, seed: int) -> ScoreSample:
+    """Draw the scores of equal entries on the outer folds of one benchmark, with the influence of its rows.
+
+    Parameters
+    ----------
+    setting : Setting
+        What is simulated.
+    seed : int
+        Seed of the repetition.
+
+    Returns
+    -------
+    ScoreSample
+        As it is read from a stored run.
+    """
+    rng = np.random.default_rng([seed, setting.entries, setting.folds, setting.repeats, setting.rows])
+    metric = BY_NAME[setting.metric]
+    y = (rng.permutation(setting.rows) < POSITIVE_SHARE * setting.rows).astype(np.int64)
+    common = 0.8 * rng.normal(size=setting.rows) + setting.signal * (y - 0.5)
+    logits = common + 0.6 * rng.normal(size=(setting.entries, setting.rows))
+    logits[0] += setting.gain * (y - 0.5)
+    splits = setting.repeats * setting.folds
+    scores = np.empty((setting.entries, setting.repeats, setting.folds))
+    totals = np.zeros((setting.entries, setting.rows))
+    split_covariance = np.zeros((setting.entries, setting.entries))
+    for repeat in range(setting.repeats):
+        assigned = assign_folds(y, setting.folds, rng)
+        for fold in range(setting.folds):
+            test = np.flatnonzero(assigned == fold)
+            trained = perturb(logits[:, test], setting.training, rng)
+            influence = np.empty_like(trained)
+            for entry in range(setting.entries):
+                scores[entry, repeat, fold], influence[entry] = score_rows(metric, y[test], trained[entry])
+            totals[:, test] += influence
+            split_covariance += influence @ influence.T
+    totals /= splits
+    groups = tuple(f"family {4 * entry // setting.entries}" for entry in range(setting.entries))
+    resolution = setting.folds / (y.sum() if metric.metric_type != "probability" else setting.rows)
+    fourth = fourth_moments(totals)
+    return ScoreSample(scores, groups, totals @ totals.T, split_covariance / splits**2, fourth, float(resolution))
+
+
+def perturb(logits: Floats, training: str, rng: np.random.Generator) -> Floats:
+    """Add what training changes from fold to fold."""
+    if training == "stable":
+        return np.asarray(logits + 0.15 * rng.normal(size=logits.shape))
+    entries = (len(logits), 1)
+    noise = rng.uniform(0, 1.5, size=entries) * rng.normal(size=logits.shape)
+    return np.asarray((logits + noise + 0.8 * rng.normal(size=entries)) * np.exp(0.4 * rng.normal(size=entries)))
+
+
+def score_rows(metric: Metric, y: Integers, logits: Floats) -> tuple[float, Floats]:
+    """Score the test rows of a fold, with the influence of every row on the mean, centred in every class."""
+    positive = 1 / (1 + np.exp(-(logits + np.log(POSITIVE_SHARE / (1 - POSITIVE_SHARE)))))
+    predictions = Predictions(y, np.column_stack([1 - positive, positive]), THRESHOLD)
+    assert metric.influence is not None
+    influence = metric.influence(predictions, None) / len(y)
+    for label in (0, 1):
+        members = y == label
+        correction = np.sqrt(members.sum() / (members.sum() - 1))
+        influence[members] = correction * (influence[members] - influence[members].mean())
+    return metric.compute(predictions), influence
+
+
+def fourth_moments(totals: Floats) -> Floats:
+    """Sum the fourth power of the difference in influence over the rows, for every pair."""
+    moments = np.zeros((len(totals), len(totals)))
+    for first, second in combinations(range(len(totals)), 2):
+        moments[first, second] = moments[second, first] = ((totals[first] - totals[second]) ** 4).sum()
+    return moments
+
+
+def simulate(setting: Setting, repetitions: int, seed: int) -> Outcome:
+    """Judge equal entries again and again.
+
+    Parameters
+    ----------
+    setting : Setting
+        What is simulated.
+    repetitions : int
+        How often.
+    seed : int
+        Seed of the first repetition; the others follow.
+
+    Returns
+    -------
+    Outcome
+        Counts of wrong claims.
+    """
+    sign = BY_NAME[setting.metric].sign
+    false_claims = best_excluded = missed = 0
+    for repetition in range(repetitions):
+        sample = draw_sample(setting, seed + repetition)
+        variance = estimate_variance(sample)
+        best = int((sign * sample.means).argmax())
+        compared, possible = compare_all(sample, variance, best, rope=0.0, sign=sign, seed=repetition)
+        differences = np.abs(sample.means[:, None] - sample.means[None, :])
+        limits = compared.critical_value * variance.standard_errors
+        false_claims += bool((differences > limits + 1e-12).any())
+        missed += bool(differences[0, 1] > limits[0, 1] + 1e-12)
+        best_excluded += not possible[0]
+    return Outcome(setting, repetitions, false_claims, best_excluded, missed)
+
+
+def main() -> None:
+    """Print the table."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--repetitions", type=int, default=2000)
+    parser.add_argument("--seed", type=int, default=0)
+    arguments = parser.parse_args()
+    print(
+        "| entries | folds | repeats | rows | training | metric | family-wise error | upper bound | best excluded | seconds |"
+    )
+    print("|---|---|---|---|---|---|---|---|---|---|")
+    for setting in SETTINGS:
+        started = time.perf_counter()
+        outcome = simulate(setting, arguments.repetitions, arguments.seed)
+        seconds = time.perf_counter() - started
+        excluded = outcome.best_excluded / outcome.repetitions
+        signal = ", nearly perfect" if setting.signal > 5 else ""
+        print(
+            f"| {setting.entries} | {setting.folds} | {setting.repeats} | {setting.rows:,} | {setting.training}{signal} | "
+            f"{setting.metric} | {outcome.error:.2%} | {outcome.upper_bound:.2%} | {excluded:.2%} | {seconds:.0f} |",
+            flush=True,
+        )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,165 @@
+"""Verdicts on differences: variance from rows and folds, intervals that hold together, and no claims about equal entries."""
+
+import math
+
+import numpy as np
+import pytest
+from simulations.significance import BOUND, Setting, simulate
+
+from harness.evaluation.significance import (
+    best_probabilities,
+    bounded_interval,
+    compare,
+    compare_all,
+    judge,
+    score_intervals,
+)
+from harness.evaluation.variance import (
+    MAX_PRIOR_DEGREES,
+    STRETCH,
+    ScoreSample,
+    estimate_variance,
+    pair_values,
+    training_variances,
+)
+
+
+def sample_of(scores, row_variance=1e-4, groups=None, rows=1000) -> ScoreSample:
+    """Entries with these scores by split, whose independent row variance per split is given."""
+    scores = np.asarray(scores, dtype=float)[:, None, :]
+    size, splits = len(scores), scores.shape[2]
+    covariance = row_variance / splits * np.eye(size)
+    fourth = 3 * pair_values(covariance) ** 2 / rows
+    return ScoreSample(scores, tuple(groups or ["family"] * size), covariance, covariance, fourth)
+
+
+def normal_sample(seed, entries=8, folds=5, training=0.0, row_variance=1e-4) -> ScoreSample:
+    rng = np.random.default_rng(seed)
+    common = 0.02 * rng.normal(size=(1, folds))
+    scores = 0.8 + common + np.sqrt(row_variance + training) * rng.normal(size=(entries, folds))
+    return sample_of(scores, row_variance, [f"family {entry // 2}" for entry in range(entries)])
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "sign", "verdict"),
+    [
+        (-0.009, 0.008, 1, "practically equal"),
+        (0.002, 0.009, 1, "practically equal"),
+        (0.002, 0.05, 1, "better"),
+        (0.002, 0.05, -1, "worse"),
+        (-0.05, -0.001, 1, "worse"),
+        (-0.05, -0.001, -1, "better"),
+        (-0.05, 0.05, 1, "undecided"),
+        (-0.011, 0.005, 1, "undecided"),
+    ],
+)
+def test_verdicts_follow_the_interval_and_the_region_of_practical_equivalence(low, high, sign, verdict):
+    assert judge(low, high, rope=0.01, sign=sign) == verdict
+
+
+def test_two_entries_are_judged_by_the_spread_between_folds_alone():
+    scores = [[0.80, 0.82, 0.81], [0.78, 0.79, 0.80]]
+    variance = estimate_variance(sample_of(scores))
+    differences = np.subtract(*scores)
+    assert variance.prior_weights[0, 1] == 0
+    assert variance.standard_errors[0, 1] == pytest.approx(STRETCH * differences.std(ddof=1) / math.sqrt(3))
+
+
+def test_many_stable_entries_share_what_is_known_about_training():
+    weights = [estimate_variance(normal_sample(seed, entries=16)).prior_weights for seed in range(5)]
+    assert np.median(weights) > MAX_PRIOR_DEGREES / 2
+
+
+@pytest.mark.parametrize("training", [0.0, 9e-4])
+def test_standard_errors_are_those_of_the_differences(training):
+    errors, differences = [], []
+    for seed in range(200):
+        sample = normal_sample(seed, training=training)
+        errors.append(estimate_variance(sample).standard_errors[0, 5] / STRETCH)
+        differences.append(sample.means[0] - sample.means[5])
+    assert np.sqrt(np.mean(np.square(errors))) == pytest.approx(np.std(differences), rel=0.2)
+
+
+def test_training_variance_is_given_to_the_entry_that_has_it():
+    own = np.array([0.0, 0.0, 1.0, 4.0])
+    excess = own[:, None] + own[None, :]
+    np.fill_diagonal(excess, 0.0)
+    assert training_variances(excess) == pytest.approx(own)
+
+
+def test_repeats_do_not_make_the_row_part_smaller():
+    once = normal_sample(1)
+    repeated = ScoreSample(
+        np.repeat(once.scores, 4, axis=1),
+        once.groups,
+        once.row_covariance,  # the same rows, predicted four times
+        once.split_covariance / 4,
+        once.fourth_moments,
+    )
+    errors = [estimate_variance(sample).standard_errors[0, 1] for sample in (once, repeated)]
+    row_part = math.sqrt(pair_values(once.row_covariance)[0, 1])
+    assert errors[1] >= 0.7 * STRETCH * row_part
+    assert errors[1] == pytest.approx(errors[0], rel=0.5)
+
+
+def test_a_clear_difference_is_found_and_its_interval_contains_it():
+    sample = normal_sample(3)
+    scores = sample.scores.copy()
+    scores[0] += 0.1
+    shifted = ScoreSample(scores, sample.groups, sample.row_covariance, sample.split_covariance, sample.fourth_moments)
+    variance = estimate_variance(shifted)
+    compared, possible = compare_all(shifted, variance, 0, rope=0.01, sign=1, seed=0)
+    assert {comparison.verdict for comparison in compared.pairs} == {"worse"}
+    assert possible.tolist() == [True] + [False] * 7
+    assert best_probabilities(shifted, variance, sign=1, seed=0)[0] > 0.99
+    comparison = compare(shifted, variance, [(0, 1)], rope=0.01, sign=1, seed=0).pairs[0]
+    assert comparison.low < 0.1 < comparison.high
+
+
+def test_more_comparisons_make_intervals_wider_and_draws_are_seeded():
+    sample = normal_sample(4)
+    variance = estimate_variance(sample)
+    single = compare(sample, variance, [(0, 1)], rope=0.01, sign=1, seed=0)
+    several = compare(sample, variance, [(0, other) for other in range(1, 8)], rope=0.01, sign=1, seed=0)
+    assert single.critical_value < several.critical_value
+    assert several == compare(sample, variance, [(0, other) for other in range(1, 8)], rope=0.01, sign=1, seed=0)
+
+
+def test_entries_with_equal_predictions_are_practically_equal():
+    scores = np.array([[0.8, 0.7, 0.9]] * 3)
+    covariance = np.full((3, 3), 1e-4)
+    sample = ScoreSample(scores[:, None, :], ("family",) * 3, covariance, covariance, np.zeros((3, 3)))
+    variance = estimate_variance(sample)
+    compared, possible = compare_all(sample, variance, 0, rope=0.01, sign=1, seed=0)
+    assert {comparison.verdict for comparison in compared.pairs} == {"practically equal"}
+    assert possible.all()
+
+
+@pytest.mark.parametrize(
+    ("centre", "bounds"), [(0.999, (0, 1)), (1.0, (0, 1)), (0.01, (0, math.inf)), (0.0, (0, math.inf)), (-0.9, (-1, 1))]
+)
+def test_no_interval_leaves_the_range_of_its_metric(centre, bounds):
+    low, high = bounded_interval(np.array([centre]), np.array([0.2]), bounds)
+    assert bounds[0] <= low[0] <= centre <= high[0] <= bounds[1]
+    assert low[0] < high[0]
+
+
+def test_intervals_of_scores_cover_the_expected_score():
+    covered = []
+    for seed in range(300):
+        rng = np.random.default_rng(seed)
+        scores = 0.8 + 0.03 * rng.normal(size=(4, 5))
+        sample = sample_of(scores, 9e-4)
+        low, high = score_intervals(sample, estimate_variance(sample), (0.0, 1.0))
+        covered.append((low[0] <= 0.8) & (high[0] >= 0.8))
+    assert np.mean(covered) >= 0.93
+
+
+@pytest.mark.parametrize(
+    "setting",
+    [Setting(2, 3, 1, 300, "unstable"), Setting(8, 3, 1, 300, "stable"), Setting(8, 3, 1, 300, "unstable", "log_loss")],
+    ids=str,
+)
+def test_equal_entries_are_seldom_called_different(setting):
+    outcome = simulate(setting, 60, seed=0)
+    assert outcome.error <= BOUND + 0.025  # at most five of 60; `make simulations` has 2,000 repetitions
