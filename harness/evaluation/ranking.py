@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import count
 
 import numpy as np
@@ -14,7 +14,7 @@ from harness.evaluation import evaluate
 from harness.evaluation.corrected_t import Estimate, estimate
 from harness.evaluation.metric_cache import DEFAULT_THRESHOLD, TUNED_THRESHOLD
 from harness.evaluation.scores import ANY_NAME, COMBINED_STAGES, Entry, ScoreRows, Scores, SplitKey, entry_statuses
-from harness.evaluation.significance import Comparison, score_intervals
+from harness.evaluation.significance import Comparison, bounded_interval, score_intervals
 from harness.evaluation.task_comparisons import (
     JudgedSample,
     RankingVerdicts,
@@ -153,7 +153,7 @@ def rank(scores: Scores, task: str) -> Ranking:
             rows[entry] = scores.rows_of(task, entry, threshold_kind)
     splits = _counted_splits(rows.values())
     reason = _untestable(scores, task, rows, splits)
-    estimates = _mean_scores(rows, metric)
+    estimates = _mean_scores(scores, task, rows, metric, testable=not reason)
     order = _sort_entries(rows, estimates, splits, metric)
     complete = [entry for entry in order if _is_complete(rows[entry], estimates[entry], splits)]
     candidates = [entry for entry in complete if entry.stage not in COMBINED_STAGES]
@@ -272,11 +272,19 @@ def _is_same_as_tuned(scores: Scores, task: str, entry: Entry) -> bool:
     return len(default) > 0 and np.array_equal(default["trial"], tuned["trial"])
 
 
-def _mean_scores(rows: Mapping[Entry, ScoreRows], metric: Metric) -> dict[Entry, Estimate]:
-    """The mean scores, without intervals."""
+def _mean_scores(
+    scores: Scores, task: str, rows: Mapping[Entry, ScoreRows], metric: Metric, *, testable: bool
+) -> dict[Entry, Estimate]:
+    """The mean scores with intervals from the spread between the splits alone, within the range of the metric."""
     estimates = {}
     for entry, scored in rows.items():
-        estimates[entry] = estimate(scored[metric.name], scored.mean("ratio"), can_test=False)
+        ratio, resolution = scored.mean("ratio"), scores.resolution(task, metric, scored)
+        score = estimate(scored[metric.name], ratio, can_test=testable, resolution=resolution)
+        if not math.isnan(score.ci_half_width):
+            mean, half_width = np.array([score.mean]), np.array([score.ci_half_width])
+            low, high = bounded_interval(mean, half_width, metric_bounds(metric, mean))
+            score = replace(score, interval=(float(low[0]), float(high[0])))
+        estimates[entry] = score
     return estimates
 
 
