@@ -116,7 +116,7 @@ def strategy_comparisons(scores: Scores, task: str) -> list[StrategyComparison]:
     if kind == TUNED_THRESHOLD:
         columns.append(StrategyComparison(f"{title}, both at 0.5", decision, DEFAULT_THRESHOLD))
         for name in ("recall", "precision"):
-            metric = scores.metrics[name]
+            metric = scores.metrics.get(name, decision)
             if metric.name != decision.name:
                 columns.append(StrategyComparison(f"Δ {metric.label}, both at 0.5", metric, DEFAULT_THRESHOLD))
         columns.append(StrategyComparison(f"{title}, both tuned", decision, TUNED_THRESHOLD))
