@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: benchmark benchmark-full test fuzz lint types speed sample clean help
+.PHONY: benchmark benchmark-full test fuzz lint types speed simulations sample clean help
 
 help:  ## what there is
 	@grep -E '^[a-z-]+:.*##' Makefile | sed 's/:.*## /\t/' | expand -t 18
@@ -27,6 +27,9 @@ lint: $(READY)
 
 types: $(READY)
 	$(BIN)/mypy
+
+simulations: $(READY)  ## how often equal entries are called different: the table of docs/statistics.md, in two hours
+	$(BIN)/python tests/simulations/significance.py
 
 speed: $(READY)  ## the speed figures, as tables, in a quarter of an hour (bank data: EVENHAND_DATA)
 	$(BIN)/python tests/speed/search.py
