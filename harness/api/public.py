@@ -61,6 +61,7 @@ def benchmark(  # noqa: PLR0913 -- the options of a benchmark are one list, as o
     plugins: Iterable[str] = (),
     declarations: Iterable[Any] = (),
     report: bool = True,
+    importance: bool = True,
     progress: bool = True,
     budget: Any = None,
 ) -> Run:
@@ -120,6 +121,8 @@ def benchmark(  # noqa: PLR0913 -- the options of a benchmark are one list, as o
         Declarations of this program; they are sent to the workers and not stored.
     report : bool, default True
         Write tables, figures and the page at the end; `Run.report` does it later.
+    importance : bool, default True
+        Measure the columns that the recommended entries need, with the report; tables only.
     progress : bool, default True
         Show progress.
     budget : None
@@ -181,12 +184,17 @@ def benchmark(  # noqa: PLR0913 -- the options of a benchmark are one list, as o
         retry=_statuses(retry),
         quiet=not progress,
         report=report,
+        importance=importance,
         in_python=True,
     )
     run_session(request, registry, store, session)
     if reason := baseline_only_reason(store):
         warnings.warn(reason, stacklevel=2)
     return Run(store.folder, registry, options.pickled_declarations)
+
+
+#: Arguments that are no part of what is run.
+UNSTORED_ARGUMENTS = ("data", "out", "progress", "report", "importance", "declarations")
 
 
 def _describe_call(data: Any, arguments: Mapping[str, Any]) -> str:
@@ -197,7 +205,7 @@ def _describe_call(data: Any, arguments: Mapping[str, Any]) -> str:
             repr(str(data)) if isinstance(data, (str, Path)) else f"<{' × '.join(map(str, data.shape))} frame>"
         )
     for name, argument in arguments.items():
-        if name not in ("data", "out", "progress", "report", "declarations") and argument not in (None, (), "", []):
+        if name not in UNSTORED_ARGUMENTS and argument not in (None, (), "", []):
             parts.append(f"{name}={_one_line(argument)}")
     return f"evenhand.benchmark({', '.join(parts)})"
 

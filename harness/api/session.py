@@ -45,6 +45,7 @@ class SessionOptions:
     tensorboard: bool = False  #: also write TensorBoard logs
     quiet: bool = False  #: show no progress
     report: bool = True  #: write tables, figures and the page
+    importance: bool = True  #: measure the importance of columns for the recommended entries
     in_python: bool = False  #: print no summary, and leave Ctrl-C to the calling program
 
 
@@ -92,6 +93,8 @@ def run_session(request: Request, registry: Registry, store: Store, options: Ses
             retry=options.retry,
             on_start=on_start,
         )
+    if options.report and options.importance and interrupts.stop == "no":
+        measure_importances(request, registry, store, quiet=options.quiet or options.in_python)
     if options.report and interrupts.stop != "now":
         write_tables(store, registry.metrics, quiet=options.quiet or options.in_python)
         if options.tensorboard:
@@ -100,6 +103,33 @@ def run_session(request: Request, registry: Registry, store: Store, options: Ses
         sys.stderr.write("stopped: the same command continues\n")
         return False
     return True
+
+
+def measure_importances(request: Request, registry: Registry, store: Store, *, quiet: bool) -> None:
+    """Measure the importance of columns for the recommended entry of every task of tables.
+
+    A refit that fails costs the importances and nothing else; the reason is written to the standard error.
+    """
+    from harness.evaluation.decision import recommend
+    from harness.evaluation.ranking import rank
+    from harness.evaluation.score_collection import collect_scores
+    from harness.execution.importances import update_importances
+
+    scores = collect_scores(store, registry.metrics)
+    entries = {}
+    for task in scores.run["tasks"]:
+        recommended = recommend(scores, rank(scores, task)).entry
+        if recommended is not None and request.task(registry, task).modality == "tabular":
+            entries[task] = recommended.entry[:3]
+
+    def show(text: str) -> None:
+        if not quiet:
+            sys.stderr.write(f"{text}\n")
+
+    try:
+        update_importances(request, store, entries, show)
+    except EvenhandError as error:
+        sys.stderr.write(f"the importance of columns could not be measured: {error}\n")
 
 
 def baseline_only_reason(store: Store) -> str:

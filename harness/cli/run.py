@@ -74,6 +74,10 @@ def run(  # noqa: PLR0913, PLR0917 -- the options of a command line are one list
     write_report: Annotated[
         bool, typer.Option("--report/--no-report", help="Write tables, figures and the page at the end.")
     ] = True,
+    importance: Annotated[
+        bool,
+        typer.Option("--importance/--no-importance", help="Tables: measure the columns that recommended entries need."),
+    ] = True,
     quiet: Annotated[bool, typer.Option("--quiet", help="Show no progress.")] = False,
 ) -> None:
     """Run a benchmark, or continue it: the same command on the same --out executes the cells that are still missing.
@@ -123,6 +127,7 @@ def run(  # noqa: PLR0913, PLR0917 -- the options of a command line are one list
         tensorboard=tensorboard,
         quiet=quiet,
         report=write_report,
+        importance=importance,
     )
     store = Store(out or default_folder(typed, request))
     finished = run_session(request, registry, store, options)

@@ -21,6 +21,7 @@ import pandas as pd
 from harness.deploy.insights import dependence
 from harness.deploy.insights.dependence import EvaluatedFold, IntervalEstimator, PartialDependence
 from harness.deploy.schema import Schema
+from harness.evaluation.permutation_importance import permutation_losses
 from harness.metrics.metric import Metric, Predictions
 from harness.registry.task import Features
 from harness.seeding import seed_of
@@ -118,7 +119,6 @@ def _cramers_v(first: npt.NDArray[np.int64], second: npt.NDArray[np.int64]) -> f
     return float(np.sqrt(phi / max(1e-12, min(rows - 1, columns - 1))))
 
 
-REPEATS = 5  #: times that a column is shuffled in each fold
 MAX_ROWS = 4000  #: test rows of a fold that are shuffled; more are slower and hardly more accurate
 MAX_CURVES = 12  #: most important columns whose partial dependence is measured
 #: Field → key in `drivers.json`, if it is another one: keys are those of the first version of the format.
@@ -200,7 +200,7 @@ def measure_importances(
         sample, classes = dependence.sample_rows(X, y, MAX_ROWS, seed_of(seed, "drivers rows", number))
         scores.append(metric.compute(Predictions(classes, predict_proba(sample))))
         shuffle_seed = seed_of(seed, "shuffled", number)
-        losses.append(_losses((predict_proba, sample, classes), metric, scores[-1], units, shuffle_seed))
+        losses.append(permutation_losses(predict_proba, sample, classes, metric, units, shuffle_seed))
     signed = np.array(losses) * (1 if metric.greater_is_better else -1)
     importances = []
     for columns, fold_losses in zip(units, signed.T.tolist(), strict=True):
@@ -266,29 +266,6 @@ def rank_units(importances: Importances) -> list[ColumnImportance]:
 
 def _negative_loss(importance: ColumnImportance) -> float:
     return -importance.loss
-
-
-def _losses(
-    fold: EvaluatedFold, metric: Metric, baseline: float, units: Sequence[tuple[str, ...]], seed: int
-) -> list[float]:
-    """Mean fall of the metric below `baseline` for each shuffled unit; all repeats of a unit are predicted in one call."""
-    predict_proba, X, y = fold
-    rng, rows = np.random.default_rng(seed), np.arange(len(y))
-    # The same permutations for every unit: their noise cancels in comparisons.
-    shuffled = np.concatenate([rng.permutation(rows) for _ in range(REPEATS)])
-    original = np.tile(rows, REPEATS)
-    repeated = X.iloc[original].reset_index(drop=True)
-    losses = []
-    for columns in units:
-        for name in columns:
-            repeated[name] = X[name].array.take(shuffled)
-        falls = []
-        for proba in np.split(np.asarray(predict_proba(repeated)), REPEATS):
-            falls.append(baseline - metric.compute(Predictions(y, proba)))
-        losses.append(float(np.mean(falls)))
-        for name in columns:
-            repeated[name] = X[name].array.take(original)
-    return losses
 
 
 def _to_json(node: Any) -> Any:

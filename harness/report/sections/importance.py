@@ -1,0 +1,43 @@
+"""The section on the columns that the recommended entry needs: permutation importance on sealed rows."""
+
+from __future__ import annotations
+
+import math
+
+from harness.evaluation.permutation_importance import TaskImportances, read_importances
+from harness.report.content import Evidence, MeanInterval, Part, ReportColumn, ReportTable, Section
+from harness.report.render.markdown import escape, format_count
+
+TITLE = "Which columns matter"
+MAX_COLUMNS = 15
+TEXT = (
+    "What the score loses on sealed test rows when the values of one column are shuffled (permutation importance, Breiman 2001), by "
+    "the models of the outer folds; ± is half of a 95 % interval over the folds. Columns that say the same can stand in for each "
+    "other, and each then seems to matter little."
+)
+
+
+def sections(evidence: Evidence) -> list[Section]:
+    """Make a section per task whose importances are stored."""
+    stored = read_importances(evidence.store)
+    task_sections = []
+    for ranking in evidence.rankings:
+        if ranking.task in stored:
+            task_sections.append(Section(TITLE, tuple(_parts(stored[ranking.task])), ranking.task))
+    return task_sections
+
+
+def _parts(importances: TaskImportances) -> list[Part]:
+    """The sentence, the table of the first columns, and how many others there are."""
+    rows: list[tuple[str | float | MeanInterval, ...]] = []
+    for column in importances.columns[:MAX_COLUMNS]:
+        half_width = (column.high - column.low) / 2
+        rows.append((column.column, MeanInterval(column.loss, half_width)))
+    table = ReportTable(
+        (ReportColumn("Column"), ReportColumn(f"Loss of {importances.metric}", "change")), tuple(rows), foldable=False
+    )
+    needed = sum(not math.isnan(column.low) and column.low > 0 for column in importances.columns)
+    count = format_count(len(importances.columns), "column")
+    text = f"{escape(importances.entry)} clearly needs {needed} of {count}. {TEXT}"
+    others = len(importances.columns) - len(rows)
+    return [text, table, f"{format_count(others, 'further column')} matter less." if others else ""]
