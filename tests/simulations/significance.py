@@ -216,9 +216,10 @@ def main() -> None:
         seconds = time.perf_counter() - started
         excluded = outcome.best_excluded / outcome.repetitions
         signal = ", nearly perfect" if setting.signal > 5 else ""
+        error = f"{outcome.error:.2%} | {outcome.upper_bound:.2%}"
         print(
             f"| {setting.entries} | {setting.folds} | {setting.repeats} | {setting.rows:,} | {setting.training}{signal} | "
-            f"{setting.metric} | {outcome.repetitions} | {outcome.error:.2%} | {outcome.upper_bound:.2%} | {excluded:.2%} | {seconds:.0f} |",
+            f"{setting.metric} | {outcome.repetitions} | {error} | {excluded:.2%} | {seconds:.0f} |",
             flush=True,
         )
 
