@@ -18,6 +18,7 @@ if not hasattr(harness, "PROJECT"):
 
 from harness.api.exported_model import ExportedModel, open_bundle
 from harness.api.public import benchmark
+from harness.api.recommendation import TaskRecommendation
 from harness.api.results import Run, open_run
 from harness.errors import (
     BundleError,
@@ -46,6 +47,7 @@ __all__ = [
     "Metric",
     "Predictions",
     "Run",
+    "TaskRecommendation",
     "StoreError",
     "Strategy",
     "Table",

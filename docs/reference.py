@@ -30,7 +30,7 @@ LISTED_SECTIONS = ("Parameters", "Attributes", "Returns", "Raises", "Yields")
 #: The public names in the order of the reference; the test checks that none is missing.
 GROUPS = {
     "Running and opening": ("benchmark", "open_run", "open_bundle"),
-    "Results": ("Run", "ExportedModel"),
+    "Results": ("Run", "TaskRecommendation", "ExportedModel"),
     "Declarations": ("Task", "Table", "Family", "estimator_family", "Strategy", "Metric", "Predictions"),
     "Search spaces": ("choice", "integer", "real", "log_float", "when"),
     "Errors": (
@@ -113,7 +113,7 @@ def _describe(name: str, public: Any) -> list[str]:
     if inspect.isfunction(public):
         return [*parts, f"```python\n{_signature(name, public)}\n```", _docstring_text(public)]
     parts.append(_docstring_text(public))
-    fields = [] if "Parameters\n" in inspect.getdoc(public) or name in ("Run", "ExportedModel") else _fields(public)
+    fields = [] if "Parameters\n" in inspect.getdoc(public) or name in ("Run", "TaskRecommendation", "ExportedModel") else _fields(public)
     if fields:
         parts.append("\n".join(["Fields:", "", *fields]))
     for method_name, method in vars(public).items():

@@ -25,6 +25,8 @@ from scipy import optimize, special
 Floats = npt.NDArray[np.float64]
 
 MAX_PRIOR_DEGREES = 10.0
+#: What all groups together say about the overdispersion of one of them counts for at most so many degrees of freedom.
+MAX_COMMON_DEGREES = 30.0
 #: What is known from the other pairs of a block counts half: training noise has longer tails than normal scores.
 BLOCK_DISCOUNT = 0.5
 #: Standard errors are stretched by it: folds share training rows, so that their scores are not independent.
@@ -254,7 +256,7 @@ def _common_prior(blocks: Sequence[_Block], groups: int) -> tuple[float, float]:
     """The overdispersion that groups have in common, and how many degrees of freedom it is worth: few where groups differ.
 
     By the moments of the logarithms of the groups' ratios, as for moderated variances; with G groups it is worth (G − 2)/G of
-    the estimate, and at most `MAX_PRIOR_DEGREES`.
+    the estimate, and at most `MAX_COMMON_DEGREES`.
     """
     of_groups = [block for block in blocks if block.within_group and block.ratio > 0]
     if len(of_groups) < 3:
@@ -262,10 +264,10 @@ def _common_prior(blocks: Sequence[_Block], groups: int) -> tuple[float, float]:
     ratios, degrees = np.array([(block.ratio, block.degrees) for block in of_groups]).T
     logs = np.log(ratios) - special.digamma(degrees / 2) + np.log(degrees / 2)
     excess = float(logs.var(ddof=1) - special.polygamma(1, degrees / 2).mean())
-    prior_degrees = MAX_PRIOR_DEGREES
-    if excess > special.polygamma(1, MAX_PRIOR_DEGREES / 2):
+    prior_degrees = MAX_COMMON_DEGREES
+    if excess > special.polygamma(1, MAX_COMMON_DEGREES / 2):
         prior_degrees = float(
-            optimize.brentq(lambda d: float(special.polygamma(1, d / 2)) - excess, 1e-3, MAX_PRIOR_DEGREES)
+            optimize.brentq(lambda d: float(special.polygamma(1, d / 2)) - excess, 1e-3, MAX_COMMON_DEGREES)
         )
     ratio = float((degrees @ ratios) / degrees.sum())
     return ratio, prior_degrees * (groups - 2) / groups
