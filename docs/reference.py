@@ -113,7 +113,11 @@ def _describe(name: str, public: Any) -> list[str]:
     if inspect.isfunction(public):
         return [*parts, f"```python\n{_signature(name, public)}\n```", _docstring_text(public)]
     parts.append(_docstring_text(public))
-    fields = [] if "Parameters\n" in inspect.getdoc(public) or name in ("Run", "TaskRecommendation", "ExportedModel") else _fields(public)
+    fields = (
+        []
+        if "Parameters\n" in inspect.getdoc(public) or name in ("Run", "TaskRecommendation", "ExportedModel")
+        else _fields(public)
+    )
     if fields:
         parts.append("\n".join(["Fields:", "", *fields]))
     for method_name, method in vars(public).items():
