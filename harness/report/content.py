@@ -11,6 +11,7 @@ from typing import Literal, TypeAlias
 from harness.evaluation.ranking import Ranking
 from harness.evaluation.scores import Scores
 from harness.evaluation.significance import Estimate
+from harness.metrics.threshold import ThresholdGoal
 from harness.store.store import Store
 
 #: How the cells of a column are written: as they are; with a fixed number of decimals, or these with a sign; as a whole
@@ -142,11 +143,12 @@ class Section:
 
 @dataclass(frozen=True)
 class Evidence:
-    """What sections are made from: the stored run, the scores of its entries, and the ranking of every task."""
+    """What sections are made from: the stored run, the scores of its entries, the ranking of every task, threshold goals."""
 
     store: Store
     scores: Scores
     rankings: tuple[Ranking, ...]
+    goals: tuple[ThresholdGoal, ...] = ()
 
 
 def best_cells(

@@ -29,15 +29,15 @@ MULTICLASS_TEXT = (
 )
 
 
-def leaderboard_markdown(evidence: Evidence, training_sections: Sequence[Section]) -> str:
+def leaderboard_markdown(evidence: Evidence, task_sections: Sequence[Section]) -> str:
     """Write the file `leaderboard.md`.
 
     Parameters
     ----------
     evidence : Evidence
         The run with its scores and rankings.
-    training_sections : sequence of Section
-        The sections on how networks were trained, which follow the tables of their tasks.
+    task_sections : sequence of Section
+        The sections on thresholds and on how networks were trained, which follow the tables of their tasks.
 
     Returns
     -------
@@ -49,7 +49,7 @@ def leaderboard_markdown(evidence: Evidence, training_sections: Sequence[Section
     parts += [*_verdicts(scores, rankings), how_to_read(scores)]
     for ranking in rankings:
         parts += _task_parts(scores, ranking)
-        for section in training_sections:
+        for section in task_sections:
             if section.task == ranking.task:
                 parts += [f"### {escape(section.title)}", *section.parts]
     parts += ["## The results summary, as it is usually written", SUMMARY_TEXT]
