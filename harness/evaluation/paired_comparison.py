@@ -187,7 +187,8 @@ def _read_predictions(side: ComparedEntry, split: SplitKey) -> EntryPredictions 
 def metric_differences(pair: EntryPair) -> list[MetricDifference]:
     """Compare every metric that is defined for both, those of decisions at each kind of threshold."""
     differences = []
-    for metric in pair.a.scores.metrics.values():
+    metrics = [metric for metric in pair.a.scores.metrics.values() if not metric.is_detail]
+    for metric in metrics:
         is_decision = metric.metric_type == "decision"
         for threshold_kind in pair.threshold_kinds if is_decision else pair.threshold_kinds[-1:]:
             columns = [pair.rows(side, threshold_kind)[metric.name] for side in (pair.a, pair.b)]

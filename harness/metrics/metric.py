@@ -184,6 +184,8 @@ class Metric:
     influence : callable, optional
         ``influence(predictions, weights)`` returns how much each row moves the metric, see `harness.metrics.influence`. Tests
         use it for the part of chance that comes from the rows; without it they delete groups of rows.
+    is_detail : bool, default=False
+        Whether it is left out of the leaderboard and of tests, and stands in the scores of every split and the model card only.
     """
 
     name: str
@@ -198,6 +200,7 @@ class Metric:
     label: str = ""
     description: str = ""
     influence: Influence | None = None
+    is_detail: bool = False
 
     def __post_init__(self) -> None:
         if self.name in RESERVED_COLUMNS:

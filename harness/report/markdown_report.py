@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from harness.evaluation import observations
 from harness.evaluation.ranking import Ranking
 from harness.evaluation.scores import Scores
 from harness.evaluation.strategy_effects import strategy_differences
@@ -14,6 +15,7 @@ from harness.report.sections import protocol as protocol_section
 from harness.report.sections import ranking as ranking_tables
 from harness.report.sections.cross_task_table import cross_task_summary
 from harness.report.sections.imbalance import STRATEGY_TEXT, strategy_table, strategy_verdict
+from harness.report.sections.observations import observation_text
 from harness.report.sections.overview import coverage_gaps
 from harness.report.sections.protocol import FAILURES_TITLE, class_shares, data_remarks, data_warnings
 from harness.report.sections.suitability import suitability
@@ -91,12 +93,16 @@ def results_summary(scores: Scores, ranking: Ranking) -> list[Part]:
     task = ranking.task
     parts: list[Part] = [MULTICLASS_TEXT] if len(scores.classes(task)) > 2 else []
     parts += ["Models, before imbalance is handled:", ranking_tables.model_table(scores, task)]
+    parts.append(observation_text(observations.model_observations(scores, task)))
     networks = ranking_tables.network_tables(scores, task)
-    for title, table in networks:
+    for entry, (title, table) in zip(observations.network_entries(scores, task), networks, strict=True):
         parts += [f"Network before imbalance is handled, {title}", table]
+        parts.append(observation_text(observations.network_observations(scores, task, entry)))
     if not networks:
         parts.append("No network took part.")
-    return [*parts, "Methods:", ranking_tables.method_table(scores, task)]
+    parts += ["Methods:", ranking_tables.method_table(scores, task)]
+    parts.append(observation_text(observations.method_observations(scores, task)))
+    return [part for part in parts if part]
 
 
 def describe_rows(scores: Scores, task: str) -> str:
