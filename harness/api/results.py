@@ -217,6 +217,7 @@ class Run:
             F1 and cost on both.
         """
         from harness.evaluation import threshold_goals
+        from harness.evaluation.frames import threshold_frame
         from harness.metrics.threshold import parse_goals
 
         goals = parse_goals(threshold)
@@ -226,7 +227,7 @@ class Run:
             results += threshold_goals.evaluate_goals(self._store, self._scores, task, entries, goals)
         if not results:
             threshold_goals.check_goals(goals, threshold_goals.task_decisions(self._scores))
-        return threshold_goals.threshold_frame(results, {task: self._scores.costs(task) for task in self.tasks})
+        return threshold_frame(results, {task: self._scores.costs(task) for task in self.tasks})
 
     def report(self, threshold: str | Sequence[str] = ()) -> Path:
         """Write tables, figures and the page again.

@@ -287,11 +287,9 @@ def _check_manifest(manifest: Mapping[str, Any], path: Path) -> None:
             raise BundleError(f"{path} has no sound {name!r}: export the bundle again")
     if manifest.get("manifest_sha256") != _digest(manifest):
         raise BundleError(f"{path} was changed after it was written: export the bundle again")
-    for name, is_valid in (("classes", _are_classes), ("threshold", _is_threshold)):
+    for name, is_valid in (("classes", _are_classes), ("threshold", _is_threshold), (DECISION_COSTS, _are_costs)):
         if not is_valid(manifest):
             raise BundleError(f"{path} has no sound {name!r} ({str(manifest[name])[:60]!r}): export the bundle again")
-    if DECISION_COSTS in manifest and not _are_costs(manifest):
-        raise BundleError(f"{path} has no sound {DECISION_COSTS!r}: export the bundle again")
     for name in manifest["files"]:
         if Path(name).name != name or name in ("", ".", "..") or "\\" in name:
             raise BundleError(f"{path} names {name!r}, which is no file in the bundle's folder: it is not loaded")
@@ -310,7 +308,9 @@ def _is_threshold(manifest: Mapping[str, Any]) -> bool:
 
 
 def _are_costs(manifest: Mapping[str, Any]) -> bool:
-    """Tell whether there is a cost for every true and every predicted class."""
+    """Tell whether there is a cost for every true and every predicted class, or none at all."""
+    if DECISION_COSTS not in manifest:
+        return True
     classes = len(manifest["classes"])
     try:
         costs = np.asarray(manifest[DECISION_COSTS], dtype=float)

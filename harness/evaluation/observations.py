@@ -9,6 +9,8 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import filterfalse
+from operator import attrgetter, itemgetter
 
 import numpy as np
 
@@ -79,48 +81,73 @@ class EntryDecisions:
 
 def entry_decisions(scores: Scores, task: str) -> list[EntryDecisions]:
     """Collect the decisions of the tuned entries of a task, without the baseline."""
-    training: dict[tuple[str, str], list[float]] = {}
-    for cell in scores.cells:
-        if cell.record and cell.task == task:
-            for outcome in cell.record.outcomes:
-                if outcome.stage == "tuned":
-                    accuracies = training.setdefault((cell.family, cell.strategy), [])
-                    accuracies.append(outcome.train_scores.get("accuracy", math.nan))
-    measures = decision_measures(len(scores.classes(task)), None)
+    training, measures = _training_accuracies(scores, task), decision_measures(len(scores.classes(task)), None)
     collected = []
-    for entry in entry_statuses(scores, task):
+    for entry in _tuned_entries(scores, task):
         rows = scores.rows_of(task, entry, DEFAULT_THRESHOLD)
-        if entry.stage != "tuned" or entry.strategy == ANY_NAME or entry.family == BASELINE or not len(rows):
-            continue
         confusions = tuple(scores.metric_values[key].confusion for key in rows.score_keys)
-        repeats = len({repeat for repeat, _ in rows.splits})
+        repeats = len(set(map(itemgetter(0), rows.splits)))
         intervals = {name: measure_interval(measure, confusions, repeats) for name, measure in measures.items()}
         accuracy = float(np.mean(training.get((entry.family, entry.strategy), [math.nan])))
         collected.append(EntryDecisions(entry, confusions, repeats, rows.mean("roc_auc"), accuracy, intervals))
     return collected
 
 
+def _tuned_entries(scores: Scores, task: str) -> list[Entry]:
+    """The tuned entries with scores, without the baseline and without entries that combine several."""
+    entries = []
+    for entry in entry_statuses(scores, task):
+        is_single = entry.stage == "tuned" and entry.strategy != ANY_NAME and entry.family != BASELINE
+        if is_single and len(scores.rows_of(task, entry, DEFAULT_THRESHOLD)):
+            entries.append(entry)
+    return entries
+
+
+def _training_accuracies(scores: Scores, task: str) -> dict[tuple[str, str], list[float]]:
+    """The accuracies of tuned entries on their training rows, split by split, by family and strategy."""
+    accuracies: dict[tuple[str, str], list[float]] = {}
+    for cell in scores.cells:
+        if cell.record is None or cell.task != task:
+            continue
+        for outcome in cell.record.outcomes:
+            if outcome.stage == "tuned":
+                accuracy = outcome.train_scores.get("accuracy", math.nan)
+                accuracies.setdefault((cell.family, cell.strategy), []).append(accuracy)
+    return accuracies
+
+
 def network_entries(scores: Scores, task: str) -> list[Entry]:
     """List the tuned networks that do nothing about imbalance, in the order of the run."""
     entries = []
-    for entry in entry_statuses(scores, task):
-        is_plain = entry.stage == "tuned" and entry.strategy == "none"
-        if (
-            is_plain
-            and scores.run["families"][entry.family].get("network")
-            and len(scores.rows_of(task, entry, DEFAULT_THRESHOLD))
-        ):
+    for entry in _tuned_entries(scores, task):
+        if entry.strategy == "none" and scores.run["families"][entry.family].get("network"):
             entries.append(entry)
     return entries
 
 
 def model_observations(scores: Scores, task: str) -> list[Observation]:
     """Observe models before imbalance is handled: accuracy against always deciding for one class, recall, ranking."""
-    models = [decisions for decisions in entry_decisions(scores, task) if decisions.entry.strategy == "none"]
+    models, classes = list(_plain_methods(entry_decisions(scores, task)).values()), scores.classes(task)
     if not models:
         return []
-    best = max(models, key=lambda model: model.accuracy)
-    worst = min(models, key=lambda model: model.accuracy)
+    best = max(models, key=attrgetter("accuracy"))
+    observations = [_accuracy_against_majority(models, best, classes)]
+    if len(classes) == 2:
+        observations.append(_recall_range(models, classes[1]))
+    else:
+        observations.append(_weakest_class(best, classes))
+    areas = list(filterfalse(math.isnan, map(attrgetter("roc_auc"), models)))
+    if areas:
+        first = next(model for model in models if model.roc_auc == max(areas))
+        numbers = {"lowest": min(areas), "highest": max(areas), "models": float(len(areas))}
+        observations.append(Observation(_ranking_code(max(areas)), (first.entry,), numbers))
+    return observations
+
+
+def _accuracy_against_majority(
+    models: Sequence[EntryDecisions], best: EntryDecisions, classes: Sequence[str]
+) -> Observation:
+    """Whether the best accuracy differs from that of always deciding for the largest class by more than two standard errors."""
     counts = best.pooled.sum(axis=1)
     majority = int(counts.argmax())
     share = float(counts[majority] / counts.sum())
@@ -129,31 +156,25 @@ def model_observations(scores: Scores, task: str) -> list[Observation]:
     code = "accuracy_above_majority" if best.accuracy > share + margin else "accuracy_near_majority"
     if best.accuracy < share - margin:
         code = "accuracy_below_majority"
-    numbers = {"lowest": worst.accuracy, "highest": best.accuracy, "majority": share}
-    observations = [Observation(code, (best.entry,), numbers, scores.classes(task)[majority])]
-    if len(scores.classes(task)) == 2:
-        observations.append(_recall_range(models, scores.classes(task)[1]))
-    else:
-        observations.append(_weakest_class(best, scores.classes(task)))
-    ranked = [model for model in models if not math.isnan(model.roc_auc)]
-    if ranked:
-        first = max(ranked, key=lambda model: model.roc_auc)
-        lowest = min(model.roc_auc for model in ranked)
-        numbers = {"lowest": lowest, "highest": first.roc_auc, "models": float(len(ranked))}
-        observations.append(Observation(_ranking_code(first.roc_auc), (first.entry,), numbers))
-    return observations
+    lowest = min(map(attrgetter("accuracy"), models))
+    numbers = {"lowest": lowest, "highest": best.accuracy, "majority": share}
+    return Observation(code, (best.entry,), numbers, classes[majority])
 
 
 def _recall_range(models: Sequence[EntryDecisions], positive: str) -> Observation:
     """Whether all models, some or none find at least half of the positive rows."""
-    best = max(models, key=lambda model: model.measure("recall"))
-    recalls = [model.measure("recall") for model in models]
+    best = max(models, key=_recall)
+    recalls = list(map(_recall, models))
     code = "recall_differs"
     if max(recalls) < LOW_RECALL:
         code = "recall_low"
     elif min(recalls) >= LOW_RECALL:
         code = "recall_sufficient"
     return Observation(code, (best.entry,), {"lowest": min(recalls), "highest": max(recalls)}, positive)
+
+
+def _recall(decisions: EntryDecisions) -> float:
+    return decisions.measure("recall")
 
 
 def _weakest_class(decisions: EntryDecisions, classes: Sequence[str]) -> Observation:
@@ -234,17 +255,16 @@ def method_observations(scores: Scores, task: str) -> list[Observation]:
         return []
     classes = scores.classes(task)
     if len(classes) > 2:
-        best = max(methods, key=lambda method: method.accuracy)
+        best = max(methods, key=attrgetter("accuracy"))
         numbers = {"accuracy": best.accuracy, "macro_recall": float(np.nanmean(best.class_recalls))}
         return [Observation("best_accuracy", (best.entry,), numbers), _weakest_class(best, classes)]
     observations = [*_raised_recalls(methods, classes[1])]
-    first = max(methods, key=lambda method: method.measure("recall"))
-    names = ("recall", "precision", "accuracy")
-    numbers = {name: first.accuracy if name == "accuracy" else first.measure(name) for name in names}
+    first = max(methods, key=_recall)
+    numbers = {"recall": _recall(first), "precision": first.measure("precision"), "accuracy": first.accuracy}
     observations.append(Observation("best_recall", (first.entry,), numbers, classes[1]))
     observations += _price(first, methods, classes[1])
     balanced = max(methods, key=lambda method: method.measure("f1"))
-    numbers = {name: balanced.measure(name) for name in ("f1", "precision", "recall")}
+    numbers = {"f1": balanced.measure("f1"), "precision": balanced.measure("precision"), "recall": _recall(balanced)}
     observations.append(Observation("best_balance", (balanced.entry,), numbers, classes[1]))
     return observations + _weights_against_resampling(scores, methods, classes[1])
 
@@ -272,15 +292,20 @@ def _raised_recalls(methods: Sequence[EntryDecisions], positive: str) -> list[Ob
     observations = []
     for code, of_code in changed.items():
         if of_code:
-            ordered = sorted(of_code, key=lambda method: -method.measure("recall"))
-            before = [plain[method.entry.family].measure("recall") for method in ordered]
-            after = [method.measure("recall") for method in ordered]
-            numbers = {"before_lowest": min(before), "before_highest": max(before), "after_lowest": min(after)}
-            numbers |= {"after_highest": max(after), "compared": float(compared)}
-            observations.append(Observation(code, tuple(method.entry for method in ordered), numbers, positive))
+            numbers = _recall_change(of_code, plain) | {"compared": float(compared)}
+            entries = tuple(map(attrgetter("entry"), sorted(of_code, key=_recall, reverse=True)))
+            observations.append(Observation(code, entries, numbers, positive))
     if compared and not observations:
         observations.append(Observation("recall_unchanged", (), {"compared": float(compared)}, positive))
     return observations
+
+
+def _recall_change(methods: Sequence[EntryDecisions], plain: Mapping[str, EntryDecisions]) -> dict[str, float]:
+    """The ranges of the recall of methods, and of the entries that do nothing in their families."""
+    before = [_recall(plain[method.entry.family]) for method in methods]
+    after = list(map(_recall, methods))
+    numbers = {"before_lowest": min(before), "before_highest": max(before)}
+    return numbers | {"after_lowest": min(after), "after_highest": max(after)}
 
 
 def _price(first: EntryDecisions, methods: Sequence[EntryDecisions], positive: str) -> list[Observation]:

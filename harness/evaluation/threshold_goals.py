@@ -9,10 +9,11 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, NamedTuple, TypeAlias
+from itertools import filterfalse, product
+from operator import attrgetter, itemgetter
+from typing import Literal, NamedTuple, TypeAlias
 
 import numpy as np
-import pandas as pd
 
 from harness.errors import EvenhandError
 from harness.evaluation.decision_measures import (
@@ -47,13 +48,6 @@ GOAL_MEASURES = {
 }
 #: Whether the sealed rows kept a promise, did not but by no more than chance, did not, or whether nothing could be promised.
 GoalOutcome: TypeAlias = Literal["met", "within_error", "missed", "unreached"]
-MEASURE_COLUMNS = ("precision", "recall", "share", "f1", "f_beta", "accuracy", "cost")
-FRAME_COLUMNS = (
-    *("task", "entry", "family", "strategy", "stage", "calibration", "goal", "repeat", "fold", "threshold", "reached"),
-    *("measure", "level", "promised", "attained", "attained_low", "attained_high"),
-    *(f"inner_{name}" for name in MEASURE_COLUMNS),
-    *MEASURE_COLUMNS,
-)
 
 
 class GoalPredictions(NamedTuple):
@@ -120,7 +114,7 @@ class GoalResult:
     @property
     def reached(self) -> int:
         """In how many splits the inner rows reach the goal."""
-        return sum(decision.reached for decision in self.decisions)
+        return sum(map(attrgetter("reached"), self.decisions))
 
     @property
     def thresholds(self) -> dict[SplitKey, float]:
@@ -144,10 +138,12 @@ def check_goals(goals: Iterable[ThresholdGoal], tasks: Mapping[str, tuple[int, C
         If a goal makes sense for none of the tasks; the message says why for the first one.
     """
     for goal in goals:
-        obstacles = {name: goal_obstacle(goal, classes, costs) for name, (classes, costs) in tasks.items()}
-        if obstacles and all(obstacles.values()):
-            name, obstacle = next(iter(obstacles.items()))
-            raise EvenhandError(f"the threshold goal {goal.text!r} makes no sense for task {name!r}: {obstacle}")
+        reasons = []
+        for name, (classes, costs) in tasks.items():
+            reasons.append((goal_obstacle(goal, classes, costs), name))
+        if reasons and all(map(itemgetter(0), reasons)):
+            reason, name = reasons[0]
+            raise EvenhandError(f"the threshold goal {goal.text!r} makes no sense for task {name!r}: {reason}")
 
 
 def task_decisions(scores: Scores) -> dict[str, tuple[int, CostMatrix]]:
@@ -173,8 +169,12 @@ def cut_entries(scores: Scores, task: str) -> list[Entry]:
 def obstacles(scores: Scores, task: str, goals: Iterable[ThresholdGoal]) -> dict[ThresholdGoal, str]:
     """Say of each goal that makes no sense for a task why."""
     classes, costs = len(scores.classes(task)), scores.costs(task)
-    reasons = {goal: goal_obstacle(goal, classes, costs) for goal in goals}
-    return {goal: reason for goal, reason in reasons.items() if reason}
+    reasons = {}
+    for goal in goals:
+        reason = goal_obstacle(goal, classes, costs)
+        if reason:
+            reasons[goal] = reason
+    return reasons
 
 
 def evaluate_goals(
@@ -201,30 +201,40 @@ def evaluate_goals(
         By entry, then by goal.
     """
     impossible = obstacles(scores, task, goals)
-    possible = [goal for goal in goals if goal not in impossible]
-    records = {cell.record.id: cell.record for cell in scores.cells if cell.record}
-    uses: dict[str, list[tuple[Entry, SplitKey, str]]] = {}
-    for entry in entries:
-        rows = scores.rows_of(task, entry, DEFAULT_THRESHOLD)
-        for split, (cell_id, stage, _) in zip(rows.splits, rows.score_keys, strict=True):
-            if cell_id in records:
-                uses.setdefault(cell_id, []).append((entry, split, stage))
+    possible = list(filterfalse(impossible.__contains__, goals))
+    if not possible:
+        return []
     decisions: dict[tuple[Entry, ThresholdGoal], list[SplitDecision]] = {}
     costs, table_rows = scores.costs(task), int(scores.run["tasks"][task]["rows"])
-    for cell_id, cell_uses in uses.items() if possible else ():
-        stored = store.predictions(records[cell_id])
-        for entry, split, stage in cell_uses:
-            predictions = goal_predictions(stored, records[cell_id], stage)
+    for record, uses in _cell_uses(scores, task, entries):
+        stored = store.predictions(record)
+        for entry, split, stage in uses:
+            predictions = goal_predictions(stored, record, stage)
             for goal in possible:
                 decision = decide(goal, predictions, split, costs, table_rows)
                 decisions.setdefault((entry, goal), []).append(decision)
     results = []
-    for entry in entries:
-        for goal in possible:
-            of_goal = sorted(decisions.get((entry, goal), ()), key=lambda decision: decision.split)
-            if of_goal:
-                results.append(_summarize(task, entry, goal, of_goal, costs, table_rows))
+    for entry, goal in product(entries, possible):
+        of_goal = sorted(decisions.get((entry, goal), ()), key=attrgetter("split"))
+        if of_goal:
+            results.append(_summarize(task, entry, goal, of_goal, costs, table_rows))
     return results
+
+
+def _cell_uses(
+    scores: Scores, task: str, entries: Sequence[Entry]
+) -> list[tuple[Record, list[tuple[Entry, SplitKey, str]]]]:
+    """The cells that hold predictions of the entries: the entries of each with their split and their stage there."""
+    by_cell: dict[str, list[tuple[Entry, SplitKey, str]]] = {}
+    for entry in entries:
+        rows = scores.rows_of(task, entry, DEFAULT_THRESHOLD)
+        for split, (cell_id, stage, _) in zip(rows.splits, rows.score_keys, strict=True):
+            by_cell.setdefault(cell_id, []).append((entry, split, stage))
+    uses = []
+    for cell in scores.cells:
+        if cell.record and cell.record.id in by_cell:
+            uses.append((cell.record, by_cell[cell.record.id]))
+    return uses
 
 
 def goal_predictions(stored: StoredPredictions, record: Record, stage: str) -> GoalPredictions:
@@ -307,16 +317,16 @@ def _summarize(
     """Pool the splits of a goal, and compare what was attained with what was promised."""
     measures = goal_measures(goal, len(decisions[0].sealed), costs)
     repeats = len({decision.split[0] for decision in decisions})
-    sealed = [decision.sealed for decision in decisions]
+    sealed = list(map(attrgetter("sealed"), decisions))
     attained = {name: measure_interval(measure, sealed, repeats) for name, measure in measures.items()}
     name = GOAL_MEASURES[goal.kind]
     if goal.kind == "f-beta" and goal.level == 1:
         name = "f1"
-    inner = np.sum([decision.inner for decision in decisions], axis=0)
+    inner = np.sum(list(map(attrgetter("inner"), decisions)), axis=0)
     promised = measures[name].compute(inner)
     level = goal_level(goal, promised, table_rows)
     outcome = compare_with_level(goal, level, attained[name])
-    if not any(decision.reached for decision in decisions):
+    if not any(map(attrgetter("reached"), decisions)):
         outcome = "unreached"
     return GoalResult(task, entry, goal, tuple(decisions), name, level, promised, attained, outcome)
 
@@ -345,41 +355,3 @@ def compare_with_level(goal: ThresholdGoal, level: float, attained: MeasureInter
     if sign * (attained.value - level) >= -1e-9:
         return "met"
     return "within_error" if sign * (nearest - level) >= 0 else "missed"
-
-
-def threshold_frame(results: Iterable[GoalResult], costs_by_task: Mapping[str, CostMatrix]) -> pd.DataFrame:
-    """Collect results as a tidy frame.
-
-    Parameters
-    ----------
-    results : iterable of GoalResult
-        What `evaluate_goals` returned, of any tasks.
-    costs_by_task : mapping
-        The costs of every task.
-
-    Returns
-    -------
-    DataFrame
-        A row per task, entry, goal and outer split: the threshold, whether the inner rows reach the goal, its measure with its
-        level, what the inner rows promised and the sealed rows attained with a 95 % interval, then all measures on both.
-    """
-    lines: list[dict[str, Any]] = []
-    for result in results:
-        measures = goal_measures(result.goal, len(result.decisions[0].sealed), costs_by_task[result.task])
-        for decision in result.decisions:
-            attained = measure_interval(measures[result.measure], [decision.sealed])
-            promised = measures[result.measure].compute(decision.inner)
-            line: dict[str, Any] = {"task": result.task, "entry": result.entry.name, **result.entry._asdict()}
-            line |= {"goal": result.goal.text, "repeat": decision.split[0], "fold": decision.split[1]}
-            line |= {"threshold": decision.threshold, "reached": decision.reached, "measure": result.measure}
-            line |= {"level": result.level if _has_own_level(result.goal) else promised, "promised": promised}
-            line |= {"attained": attained.value, "attained_low": attained.low, "attained_high": attained.high}
-            for name, measure in measures.items():
-                line[f"inner_{name}"] = measure.compute(decision.inner)
-                line[name] = measure.compute(decision.sealed)
-            lines.append(line)
-    return pd.DataFrame(lines, columns=list(FRAME_COLUMNS))
-
-
-def _has_own_level(goal: ThresholdGoal) -> bool:
-    return goal.kind in ("recall", "precision", "top", "capacity")
