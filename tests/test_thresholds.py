@@ -33,13 +33,15 @@ METRIC = {metric.name: metric for metric in METRICS}
 COSTS = ((0.0, 1.0), (10.0, 0.0))
 ENTRY = Entry("logistic_regression", "none", "tuned")
 GOALS = ["f1", "cost", "f-beta:2", "recall>=0.8", "precision>=0.9", "top:0.1", "capacity:40"]
+#: Two class priors do not fit three classes.
+FAILED = {("three_digits", "bayes", "class_weight", fold): ("failed", "ValueError") for fold in range(4)}
 
 
 @pytest.fixture(scope="module")
 def store(tmp_path_factory):
     digits = replace(three_digits(), about={"costs": [[0.0, 1.0, 1.0], [9.0, 0.0, 9.0], [1.0, 1.0, 0.0]]})
     tasks = [tumours(), tumours("with_costs", costs=[[0.0, 1.0], [10.0, 0.0]]), digits]
-    return write_run(tmp_path_factory.mktemp("goals") / "run", tasks)
+    return write_run(tmp_path_factory.mktemp("goals") / "run", tasks, FAILED)
 
 
 @pytest.fixture(scope="module")
@@ -197,7 +199,7 @@ def test_thresholds_do_not_depend_on_test_rows(store, scores, tmp_path):
     flipped = Store(tmp_path / "run")
     flipped.write_run(store.read_run())
     for cell in scores.cells:
-        if cell.record:
+        if cell.task == "tumours":
             stored = store.predictions(cell.record)
             flipped.write_cell(cell.record, replace(stored, test_y=stored.test_y[::-1].copy()))
     after = result_of(flipped, collect_scores(flipped, METRIC), "tumours", "recall>=0.8")

@@ -224,7 +224,10 @@ def _precisions(counts: CutCounts) -> npt.NDArray[np.float64]:
     import numpy as np
 
     undefined = np.full(len(counts.hits), -1.0)
-    return np.divide(counts.hits, counts.predicted, out=undefined, where=counts.predicted > 0)
+    precisions: npt.NDArray[np.float64] = np.divide(
+        counts.hits, counts.predicted, out=undefined, where=counts.predicted > 0
+    )
+    return precisions
 
 
 def _most_precise(counts: CutCounts, recall: float) -> ChosenThreshold:
