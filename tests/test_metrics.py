@@ -5,9 +5,11 @@ import math
 import numpy as np
 import pytest
 from imblearn.metrics import geometric_mean_score
+from scipy import stats
 from sklearn import metrics as sk
 
 from harness.errors import DeclarationError
+from harness.metrics import selection
 from harness.metrics.classification import METRICS
 from harness.metrics.metric import Metric, Predictions, best_threshold
 
@@ -107,8 +109,55 @@ def test_expected_cost_is_per_row():
     assert COMPUTE["expected_cost"](p) == pytest.approx((0 + 1 + 7 + 0.5) / 4)
 
 
+SELECTION = {metric.name: metric.compute for metric in selection.METRICS}
+
+
+@pytest.mark.parametrize("classes", [2, 3])
+@pytest.mark.parametrize("threshold", [0.4, 0.999])
+def test_f2_and_ks_agree_with_established_implementations(classes, threshold):
+    for seed in range(3):
+        p = predictions(classes, seed, threshold=threshold if classes == 2 else None)
+        average = "binary" if classes == 2 else "macro"
+        expected = sk.fbeta_score(p.y, p.labels, beta=2, average=average, zero_division=0)
+        assert SELECTION["f2"](p) == pytest.approx(expected)
+        distances = []
+        for label in (1,) if classes == 2 else range(classes):
+            positive, negative = p.proba[p.y == label, label], p.proba[p.y != label, label]
+            distances.append(stats.ks_2samp(positive, negative).statistic)
+        assert SELECTION["ks"](p) == pytest.approx(np.mean(distances), abs=1e-6)
+
+
+@pytest.mark.parametrize("least", [0.3, 0.5, 0.9])
+def test_recall_at_a_precision_is_the_best_point_of_the_curve(least):
+    for seed in range(3):
+        p = predictions(2, seed)
+        precision, recall, _ = sk.precision_recall_curve(p.y, p.proba[:, 1])
+        feasible = recall[precision >= least]
+        assert selection.recall_at_precision(least)(p) == pytest.approx(feasible.max(initial=0.0))
+    never = Predictions(np.array([1, 0, 0, 0]), np.array([[0.9, 0.1], [0.1, 0.9], [0.1, 0.9], [0.1, 0.9]]))
+    assert SELECTION["recall_at_precision"](never) == 0
+
+
+def test_precision_of_the_first_tenth_is_the_lift_times_the_share_of_positives():
+    for seed in range(3):
+        p = predictions(2, seed, rows=333)
+        assert SELECTION["precision_at_10"](p) == pytest.approx(COMPUTE["lift_at_10"](p) * p.y.mean())
+    first = np.argsort(-np.linspace(0, 1, 50))[:5]
+    y = (np.arange(50) % 3 == 0).astype(int)
+    distinct = Predictions(y, np.column_stack([1 - np.linspace(0, 1, 50), np.linspace(0, 1, 50)]))
+    assert SELECTION["precision_at_10"](distinct) == pytest.approx(y[first].mean())
+
+
+def test_metrics_of_a_selection_are_undefined_without_positive_rows_and_for_several_classes():
+    nobody, several = Predictions(np.zeros(5, dtype=int), np.full((5, 2), 0.5)), predictions(3, threshold=None)
+    for metric in selection.METRICS:
+        assert math.isnan(metric.compute(nobody)), metric.name
+        assert math.isnan(metric.compute(several)) == metric.binary_only, metric.name
+        assert metric.is_detail
+
+
 def test_every_metric_explains_itself_in_one_line():
-    for metric in METRICS:
+    for metric in (*METRICS, *selection.METRICS):
         assert metric.label
         assert 20 < len(metric.description) < 125
         assert "\n" not in metric.description

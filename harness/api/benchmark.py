@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from harness.errors import StoreError
+from harness.evaluation.threshold_goals import check_goals
 from harness.execution.cell import Cell
 from harness.execution.engines.base import CellJob, Limits, RunCallbacks, load_engine
 from harness.execution.plan import Plan, Request, describe, make_plan
 from harness.metrics.metric import Metric
+from harness.metrics.threshold import ThresholdGoal
 from harness.registry.registry import Registry
 from harness.store.record import Record
 from harness.store.store import Store
@@ -43,6 +45,7 @@ def benchmark(  # noqa: PLR0913 -- each argument is a separate concern of a run
     limits: Limits,
     retry: Collection[str],
     on_start: Callable[[RunStart], RunCallbacks],
+    goals: Sequence[ThresholdGoal] = (),
 ) -> None:
     """Start a run or continue it; a cell that is stored under the same key is not executed again.
 
@@ -64,6 +67,8 @@ def benchmark(  # noqa: PLR0913 -- each argument is a separate concern of a run
         Statuses whose cells are executed again.
     on_start : callable
         Receives the state of the run before the first cell; returns the callbacks for its events.
+    goals : sequence of ThresholdGoal, optional
+        Stored with the run for its reports; those that are stored stay where there are none.
 
     Raises
     ------
@@ -74,9 +79,12 @@ def benchmark(  # noqa: PLR0913 -- each argument is a separate concern of a run
     """
     check_protocol(store, request)
     plan = make_plan(request, registry)
+    check_goals(goals, {loaded.task.name: (len(loaded.table.classes), loaded.task.costs) for loaded in plan.tasks})
     with store.lock():
         stored = check_protocol(store, request)
         description = describe(request, registry, plan, command, store.folder.name)
+        if goals:
+            description["thresholds"] = [goal.text for goal in goals]
         if stored:
             description = merge_descriptions(stored, description)
         store.write_run(description)
@@ -141,6 +149,8 @@ def merge_descriptions(stored: Mapping[str, Any], new: Mapping[str, Any]) -> dic
     described |= {(skip["kind"], skip["name"]) for skip in new["skipped"]}
     earlier = [skip for skip in stored.get("skipped", []) if (skip["kind"], skip["name"]) not in described]
     merged["skipped"] = [*new["skipped"], *earlier]
+    if "thresholds" in stored:
+        merged.setdefault("thresholds", stored["thresholds"])
     return merged
 
 

@@ -57,6 +57,7 @@ def benchmark(  # noqa: PLR0913 -- the options of a benchmark are one list, as o
     out: str | Path | None = None,
     jobs: int | None = None,
     retry: Sequence[str] = (),
+    threshold: str | Sequence[str] = (),
     data_dir: str | Path | None = None,
     plugins: Iterable[str] = (),
     declarations: Iterable[Any] = (),
@@ -113,6 +114,9 @@ def benchmark(  # noqa: PLR0913 -- the options of a benchmark are one list, as o
         Cells executed at once; no number depends on it.
     retry : sequence of {"failed", "timeout", "memory"}, optional
         Statuses whose cells are executed again.
+    threshold : str or sequence of str, optional
+        Goals for which the report chooses decision thresholds, on inner rows and without fitting anything again: ``"f1"``,
+        ``"cost"``, ``"f-beta:2"``, ``"recall>=0.8"``, ``"precision>=0.5"``, ``"top:0.1"``, ``"capacity:400"``; see `Run.thresholds`.
     data_dir : str or Path, optional
         Folder with data that cannot be fetched.
     plugins : iterable of str, optional
@@ -147,12 +151,14 @@ def benchmark(  # noqa: PLR0913 -- the options of a benchmark are one list, as o
     arguments = dict(locals())
     from harness.api.request import BUDGET_ADVICE, RunOptions, check_names, default_folder, make_request, parse_seconds
     from harness.api.session import SessionOptions, baseline_only_reason, run_session
+    from harness.metrics.threshold import parse_goals
     from harness.registry.registry import absolute_plugins, load_registry
     from harness.registry.user_declarations import pickle_declarations
     from harness.store.store import Store
 
     if budget is not None:
         raise EvenhandError(BUDGET_ADVICE)
+    goals = parse_goals(threshold)
     plugins = _names(plugins, "plugins")
     own_families, family_names = _families(families)
     sent = (*own_families, *declarations)
@@ -185,6 +191,7 @@ def benchmark(  # noqa: PLR0913 -- the options of a benchmark are one list, as o
         quiet=not progress,
         report=report,
         importance=importance,
+        goals=goals,
         in_python=True,
     )
     run_session(request, registry, store, session)

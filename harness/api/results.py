@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -244,11 +244,60 @@ class Run:
 
         return failure_frame(self._scores)
 
-    def report(self) -> Path:
-        """Write tables, figures and the page again; returns the path of the page."""
+    @property
+    def thresholds(self) -> pd.DataFrame:
+        """Thresholds for the goals that the run was made with, or for a few usual goals: see `evaluate_thresholds`."""
+        from harness.evaluation.threshold_goals import DEFAULT_GOALS, run_goals
+
+        goals = run_goals(self._scores) or DEFAULT_GOALS
+        return self.evaluate_thresholds([goal.text for goal in goals])
+
+    def evaluate_thresholds(self, threshold: str | Sequence[str]) -> pd.DataFrame:
+        """Choose a decision threshold for each goal on inner rows, and measure it on the sealed rows; nothing is fitted again.
+
+        Parameters
+        ----------
+        threshold : str or sequence of str
+            Goals: ``"f1"``, ``"cost"``, ``"f-beta:2"``, ``"recall>=0.8"``, ``"precision>=0.5"``, ``"top:0.1"``,
+            ``"capacity:400"``. With several classes only ``"cost"`` is defined.
+
+        Returns
+        -------
+        DataFrame
+            A row per task, entry, goal and outer split: the threshold, whether the inner rows reach the goal, what they promised
+            and what the sealed rows attained with a 95 % interval, then precision, recall, share of rows predicted positive,
+            F1 and cost on both.
+        """
+        from harness.evaluation import threshold_goals
+        from harness.evaluation.frames import threshold_frame
+        from harness.metrics.threshold import parse_goals
+
+        goals = parse_goals(threshold)
+        results: list[threshold_goals.GoalResult] = []
+        for task in self.tasks:
+            entries = threshold_goals.cut_entries(self._scores, task)
+            results += threshold_goals.evaluate_goals(self._store, self._scores, task, entries, goals)
+        if not results:
+            threshold_goals.check_goals(goals, threshold_goals.task_decisions(self._scores))
+        return threshold_frame(results, {task: self._scores.costs(task) for task in self.tasks})
+
+    def report(self, threshold: str | Sequence[str] = ()) -> Path:
+        """Write tables, figures and the page again.
+
+        Parameters
+        ----------
+        threshold : str or sequence of str, optional
+            Goals for which the report chooses decision thresholds; those of the run by default.
+
+        Returns
+        -------
+        Path
+            The page.
+        """
+        from harness.metrics.threshold import parse_goals
         from harness.report.write import write_report
 
-        return write_report(self._store, self.registry.metrics).page
+        return write_report(self._store, self.registry.metrics, parse_goals(threshold)).page
 
     def dashboard(self, port: int = 0) -> RunningDashboard:
         """Serve the Optuna dashboard over the studies of the run in the background.
@@ -268,7 +317,12 @@ class Run:
         return start_dashboard(self._store, port)
 
     def export(
-        self, out: str | Path, entry: str | None = None, task: str | None = None, calibration: str | None = None
+        self,
+        out: str | Path,
+        entry: str | None = None,
+        task: str | None = None,
+        calibration: str | None = None,
+        threshold: str | None = None,
     ) -> ExportedModel:
         """Fit an entry once on all rows and write the model as a bundle.
 
@@ -282,6 +336,8 @@ class Run:
             Name of the task; needed where the run has several.
         calibration : {"none", "isotonic", "sigmoid", "temperature", "prior"}, optional
             How probabilities are recalibrated; as the entry does by default.
+        threshold : str, optional
+            Goal of the decision threshold, such as ``"recall>=0.8"``; by default it is chosen as in the run, for F1 or cost.
 
         Returns
         -------
@@ -295,6 +351,7 @@ class Run:
         """
         from harness.api.exported_model import open_bundle
         from harness.deploy.export import ExportRequest, export_bundle
+        from harness.metrics.threshold import single_goal
 
         if entry is not None:
             _, chosen = self._entry(entry, task)
@@ -309,6 +366,7 @@ class Run:
             task=self._task(task),
             entry=entry,
             calibration=calibration,
+            threshold=single_goal(threshold),
             pickled_declarations=self.pickled_declarations,
         )
         export_bundle(request, lambda _message: None)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -16,6 +16,7 @@ from harness.execution.plan import BASELINE, Request
 from harness.execution.replay import CellReplay, ReplayRequest
 from harness.execution.replay_entry import EntryReplay
 from harness.metrics.metric import Metric
+from harness.metrics.threshold import ThresholdGoal
 from harness.processes import run_in_subprocess, usable_cores
 from harness.registry.registry import Registry
 from harness.report.content import ReportColumn, ReportTable
@@ -46,6 +47,7 @@ class SessionOptions:
     quiet: bool = False  #: show no progress
     report: bool = True  #: write tables, figures and the page
     importance: bool = True  #: measure the importance of columns for the recommended entries
+    goals: tuple[ThresholdGoal, ...] = ()  #: for which the report chooses thresholds, stored with the run
     in_python: bool = False  #: print no summary, and leave Ctrl-C to the calling program
 
 
@@ -91,6 +93,7 @@ def run_session(request: Request, registry: Registry, store: Store, options: Ses
             jobs=jobs,
             limits=cell_limits(jobs, request.protocol.budget),
             retry=options.retry,
+            goals=options.goals,
             on_start=on_start,
         )
     if options.report and options.importance and interrupts.stop == "no":
@@ -142,11 +145,13 @@ def baseline_only_reason(store: Store) -> str:
     return f"only the baseline could be run: {'; '.join(list(reasons)[:3])}"
 
 
-def write_tables(store: Store, metrics: Mapping[str, Metric], *, quiet: bool) -> Path:
+def write_tables(
+    store: Store, metrics: Mapping[str, Metric], *, quiet: bool, goals: Sequence[ThresholdGoal] = ()
+) -> Path:
     """Write the report of a run and, unless `quiet`, print its summary; return the path of the page."""
     from harness.report.write import write_report
 
-    files = write_report(store, metrics)
+    files = write_report(store, metrics, goals)
     if not quiet:
         with contextlib.suppress(BrokenPipeError):  # the tables are written even if the reader of the pipe has ended
             sys.stdout.write(f"{files.summary}\n\n{files.markdown}\n{files.csv}\n{files.page}\n")

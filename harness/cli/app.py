@@ -41,6 +41,13 @@ DataDir = Annotated[
     typer.Option(help="Folder with data that cannot be fetched.", envvar="EVENHAND_DATA", show_default=False),
 ]
 RunFolder = Annotated[Path, typer.Argument(metavar="RUN", help="Folder of a run, for example results/quick.")]
+ThresholdGoals = Annotated[
+    list[str] | None,
+    plain_option(
+        "Goal of a decision threshold, chosen on inner rows: f1, cost, f-beta:2, 'recall>=0.8', 'precision>=0.5', top:0.1, "
+        "capacity:400 (rows of as many as the data has); repeatable."
+    ),
+]
 MovedFile = Annotated[Path | None, plain_option("Your own file: its path now, if it was moved.")]
 
 

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from harness.cli.app import DataDir, MovedFile, Plugins, RunFolder, absolute, app, plain_option
+from harness.cli.app import DataDir, MovedFile, Plugins, RunFolder, ThresholdGoals, absolute, app, plain_option
 
 Bundle = Annotated[Path, typer.Argument(metavar="BUNDLE", help="Folder that evenhand export wrote.")]
 NoHeader = Annotated[bool, typer.Option("--no-header", help="FILE has no line of names.")]
@@ -22,6 +22,7 @@ def export(  # noqa: PLR0913, PLR0917 -- the options of a command line are one l
     drivers: Annotated[
         bool, typer.Option("--drivers/--no-drivers", help="Tables: measure the importance of columns.")
     ] = True,
+    threshold: ThresholdGoals = None,
     file: MovedFile = None,
     data_dir: DataDir = None,
     plugin: Plugins = None,
@@ -34,8 +35,10 @@ def export(  # noqa: PLR0913, PLR0917 -- the options of a command line are one l
     \b
     evenhand export results/quick --task telco_churn --out bundles/churn
     evenhand export results/quick --task caravan --entry xgb/none --calibration sigmoid --out bundles/caravan
+    evenhand export results/quick --task caravan --threshold 'recall>=0.8' --out bundles/caravan
     """
     from harness.deploy.export import ExportRequest, export_bundle
+    from harness.metrics.threshold import single_goal
     from harness.registry.registry import absolute_plugins
 
     request = ExportRequest(
@@ -45,6 +48,7 @@ def export(  # noqa: PLR0913, PLR0917 -- the options of a command line are one l
         entry=entry,
         calibration=calibration,
         drivers=drivers,
+        threshold=single_goal(threshold),
         data_dir=absolute(data_dir),
         plugins=absolute_plugins(plugin or ()),
         file=absolute(file),

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from harness.cli.app import DataDir, MovedFile, Plugins, RunFolder, absolute, app, plain_option
+from harness.cli.app import DataDir, MovedFile, Plugins, RunFolder, ThresholdGoals, absolute, app, plain_option
 from harness.errors import EvenhandError
 from harness.store.record import STATUSES
 
@@ -40,6 +40,7 @@ def run(  # noqa: PLR0913, PLR0917 -- the options of a command line are one list
     jobs: Annotated[int | None, plain_option("Cells at once (the number of cores).")] = None,
     out: Annotated[Path | None, plain_option("Folder of the run (results/<suite or tasks>).")] = None,
     retry: Annotated[str, typer.Option(help="Execute cells of these statuses again: failed,timeout,memory.")] = "",
+    threshold: ThresholdGoals = None,
     data_dir: DataDir = None,
     plugin: Plugins = None,
     target: Annotated[str | None, plain_option("Your own file: the column to predict.")] = None,
@@ -93,6 +94,7 @@ def run(  # noqa: PLR0913, PLR0917 -- the options of a command line are one list
     from harness.api.request import BUDGET_ADVICE, RunOptions, default_folder, make_request, parse_seconds
     from harness.api.session import SessionOptions, baseline_only_reason, run_session
     from harness.data.column_types import parse_types
+    from harness.metrics.threshold import parse_goals
     from harness.registry.registry import absolute_plugins, load_registry
     from harness.store.store import Store
 
@@ -100,6 +102,7 @@ def run(  # noqa: PLR0913, PLR0917 -- the options of a command line are one list
         raise EvenhandError(BUDGET_ADVICE)
     if metric is not None:
         raise EvenhandError(f"no such option --metric: did you mean --objective {metric}?")
+    goals = parse_goals(threshold)
     registry = load_registry(plugin or ())
     typed = RunOptions(
         file=file,
@@ -128,6 +131,7 @@ def run(  # noqa: PLR0913, PLR0917 -- the options of a command line are one list
         quiet=quiet,
         report=write_report,
         importance=importance,
+        goals=goals,
     )
     store = Store(out or default_folder(typed, request))
     finished = run_session(request, registry, store, options)
@@ -145,29 +149,32 @@ def report(
         bool,
         typer.Option("--leaderboard-only", help="Write leaderboard.md and leaderboard.csv, and no figures and page."),
     ] = False,
+    threshold: ThresholdGoals = None,
     plugin: Plugins = None,
 ) -> None:
     """Write the tables, the figures and the page of runs again from what is stored; nothing is fitted again.
 
     \b
     evenhand report results/quick --open
+    evenhand report results/quick --threshold 'recall>=0.8' --threshold capacity:400
     """
     import webbrowser
 
     from harness.api.session import write_tables
+    from harness.metrics.threshold import parse_goals
     from harness.registry.registry import load_registry
     from harness.report.write import write_leaderboard
     from harness.store.store import Store
 
-    metrics = load_registry(plugin or ()).metrics
+    metrics, goals = load_registry(plugin or ()).metrics, parse_goals(threshold)
     if leaderboard_only and show:
         raise EvenhandError("--leaderboard-only writes no page that --open could show")
     for folder in runs:
         if leaderboard_only:
-            files = write_leaderboard(Store(folder), metrics)
+            files = write_leaderboard(Store(folder), metrics, goals)
             typer.echo(f"{files.summary}\n\n{files.markdown}\n{files.csv}")
             continue
-        page = write_tables(Store(folder), metrics, quiet=False)
+        page = write_tables(Store(folder), metrics, quiet=False, goals=goals)
         if show and not webbrowser.open(page.resolve().as_uri()):
             raise EvenhandError(f"no browser was found to open {page} in: open it by hand")
 

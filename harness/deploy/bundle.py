@@ -32,7 +32,8 @@ from harness.deploy.schema import Kind, Schema, are_unique_strings
 from harness.deploy.serialize import error_summary
 from harness.errors import BundleError
 from harness.metrics.calibration import Calibrator
-from harness.metrics.metric import ABOVE_ALL
+from harness.metrics.metric import ABOVE_ALL, CostMatrix
+from harness.metrics.threshold import least_cost_labels
 from harness.registry.task import Features
 from harness.search.pipeline import FittedPipeline
 
@@ -49,6 +50,8 @@ REQUIRED_FIELDS: dict[str, type | tuple[type, ...]] = {
     "content_sha256": str,
     "files": dict,
 }
+#: The field of the costs by which one of several classes is chosen; only in bundles that do so.
+DECISION_COSTS = "decision_costs"
 MAX_MANIFEST_BYTES = 20_000_000
 #: The kinds of column that the preparation of tables takes as numbers, and those that it takes as categories.
 PREPARED_KINDS: tuple[set[Kind], ...] = ({"number", "date"}, {"category"})
@@ -113,12 +116,20 @@ class Bundle:
         threshold = self.manifest["threshold"]
         return None if threshold is None else float(threshold)
 
+    @property
+    def decision_costs(self) -> CostMatrix:
+        """The costs, truth × decision, by which one of several classes is chosen; None where the most probable one is."""
+        costs = self.manifest.get(DECISION_COSTS)
+        return None if costs is None else tuple(map(tuple, costs))
+
     def predict_proba(self, X: Features) -> npt.NDArray[np.float64]:
         """Predict calibrated probabilities (n, k)."""
         return self.model.predict_proba(X)
 
     def decide(self, proba: npt.NDArray[np.float64]) -> npt.NDArray[np.int64]:
         """Choose the class (n,) for rows of probabilities (n, k), as positions in `schema.classes`."""
+        if self.decision_costs is not None:
+            return least_cost_labels(proba, self.decision_costs)
         if self.threshold is None:
             return np.asarray(proba.argmax(axis=1), dtype=np.int64)
         return (proba[:, 1] >= self.threshold).astype(np.int64)
@@ -176,6 +187,8 @@ def _write_files(folder: Path, contents: BundleContents) -> None:
     (folder / SCHEMA_FILE).write_bytes(_json_bytes(contents.schema.as_dict()))
     manifest = dict(contents.manifest)
     decision = {name: manifest[name] for name in ("classes", "threshold", "calibration")}
+    if DECISION_COSTS in manifest:
+        decision[DECISION_COSTS] = manifest[DECISION_COSTS]
     manifest["content_sha256"] = _sha256(_json_bytes([content_hash(folder, [*names, SCHEMA_FILE]), decision]))
     (folder / CARD_FILE).write_text(contents.card, encoding="utf-8")
     names += [SCHEMA_FILE, CARD_FILE]
@@ -274,7 +287,7 @@ def _check_manifest(manifest: Mapping[str, Any], path: Path) -> None:
             raise BundleError(f"{path} has no sound {name!r}: export the bundle again")
     if manifest.get("manifest_sha256") != _digest(manifest):
         raise BundleError(f"{path} was changed after it was written: export the bundle again")
-    for name, is_valid in (("classes", _are_classes), ("threshold", _is_threshold)):
+    for name, is_valid in (("classes", _are_classes), ("threshold", _is_threshold), (DECISION_COSTS, _are_costs)):
         if not is_valid(manifest):
             raise BundleError(f"{path} has no sound {name!r} ({str(manifest[name])[:60]!r}): export the bundle again")
     for name in manifest["files"]:
@@ -292,6 +305,18 @@ def _is_threshold(manifest: Mapping[str, Any]) -> bool:
     if threshold is None:
         return True
     return type(threshold) is not bool and 0 <= threshold <= ABOVE_ALL and len(manifest["classes"]) == 2
+
+
+def _are_costs(manifest: Mapping[str, Any]) -> bool:
+    """Tell whether there is a cost for every true and every predicted class, or none at all."""
+    if DECISION_COSTS not in manifest:
+        return True
+    classes = len(manifest["classes"])
+    try:
+        costs = np.asarray(manifest[DECISION_COSTS], dtype=float)
+    except (TypeError, ValueError):
+        return False
+    return costs.shape == (classes, classes) and bool(np.isfinite(costs).all())
 
 
 def _read_member(folder: Path, manifest: Mapping[str, Any], name: str) -> bytes:

@@ -23,6 +23,7 @@ from harness.deploy.model import Model
 from harness.deploy.model_card import CardInputs, write_card
 from harness.deploy.run_entry import HeldOutPredictions, RunEntry, card_metrics, read_run_entry
 from harness.deploy.schema import Schema, describe
+from harness.deploy.threshold_goal import entry_goal_result, goal_fields, goal_summary
 from harness.errors import DataError, EvenhandError
 from harness.evaluation.corrected_t import Estimate, estimate
 from harness.evaluation.task_comparisons import can_test
@@ -32,6 +33,7 @@ from harness.execution.refit import EntrySpec, FinalModel, final_cell, refit_on_
 from harness.execution.trainer import CellTrainer
 from harness.execution.worker import WorkerContext
 from harness.metrics.calibration import has_known_prior
+from harness.metrics.threshold import parse_goal
 from harness.processes import ProgressCallback, answer_parent, run_in_subprocess
 from harness.registry.registry import load_registry
 from harness.registry.task import take
@@ -59,6 +61,8 @@ class ExportRequest(replay.RunSources):
         Names; None for the only task, the first entry of the ranking, and the calibration of the entry.
     drivers : bool, default True
         Whether to measure permutation importances, for tables.
+    threshold : str or None
+        The goal of the decision threshold, such as ``"recall>=0.8"``; None for the rule by which the run chose its own.
     """
 
     run: str
@@ -67,6 +71,7 @@ class ExportRequest(replay.RunSources):
     entry: str | None = None
     calibration: str | None = None
     drivers: bool = True
+    threshold: str | None = None
 
 
 def export_bundle(request: ExportRequest, on_progress: ProgressCallback) -> str:
@@ -120,7 +125,10 @@ def make_bundle(request: ExportRequest, on_progress: ProgressCallback) -> Bundle
     on_progress(f"exporting {run_entry.task}/{run_entry.entry.name}")
     context = _worker_context(run_entry, request)
     loaded = context.loaded_task(run_entry.task)
-    spec = EntrySpec(run_entry.task, *run_entry.entry)
+    goal_result = None
+    if request.threshold is not None:
+        goal_result = entry_goal_result(run_entry, parse_goal(request.threshold))
+    spec = EntrySpec(run_entry.task, *run_entry.entry, goal=goal_result.goal if goal_result else None)
     exports = Store(run_entry.store.folder / "derived" / "exports" / final_cell(context, spec).id)
     with exports.lock():
         final_model = refit_on_all(context, spec, exports, on_progress)
@@ -128,8 +136,8 @@ def make_bundle(request: ExportRequest, on_progress: ProgressCallback) -> Bundle
     drivers = None
     if request.drivers and schema.modality == "tabular":
         drivers = _measure_drivers(run_entry, context, schema, on_progress)
-    held_out = run_entries.held_out_predictions(run_entry)
-    manifest = _manifest(run_entry, loaded, final_model)
+    held_out = run_entries.held_out_predictions(run_entry, goal_result)
+    manifest = _manifest(run_entry, loaded, final_model) | goal_fields(run_entry, goal_result)
     pipeline = final_model.fitted
     card_inputs = CardInputs(
         target=loaded.task.target,
@@ -174,6 +182,8 @@ def summarize(bundle: Bundle) -> str:
     decides, threshold_note = "the most probable class", ""
     if bundle.threshold is not None:
         decides, threshold_note = f"from {bundle.threshold:.6g}", " (decisions at each split's own threshold)"
+    if bundle.decision_costs is not None:
+        decides = "the class of the least expected cost"
     calibration = "" if manifest["calibration"] == "none" else f", recalibrated ({manifest['calibration']})"
     printed = filter(measured.__contains__, CLI_METRICS)
     rows = [(name, _measured_interval(measured[name])) for name in dict.fromkeys([manifest["objective"], *printed])]
@@ -182,7 +192,7 @@ def summarize(bundle: Bundle) -> str:
         f"{bundle.folder}: {manifest['entry']}{calibration}, fitted to all {manifest['rows']:,} rows, decides {decides}, "
         f"id {bundle.id}\n\n"
         f"nested scores of the procedure, not of this very model{threshold_note}:\n"
-        f"{render_table(scores)}\n\n{bundle.folder / CARD_FILE}"
+        f"{render_table(scores)}\n\n{goal_summary(manifest)}{bundle.folder / CARD_FILE}"
     )
 
 

@@ -11,6 +11,7 @@ import numpy as np
 from harness.deploy.error_analysis import MIN_ROWS, ErrorAnalysis, Proportion
 from harness.deploy.markdown import escape, format_code, format_plain_table
 from harness.deploy.run_entry import CardMetric, RankingPosition
+from harness.deploy.threshold_goal import goal_rule
 from harness.evaluation.metric_cache import DEFAULT_THRESHOLD, TUNED_THRESHOLD
 from harness.report.render.cells import MISSING, format_interval, format_number
 
@@ -237,6 +238,8 @@ def _metric_tables(manifest: Mapping[str, Any], metrics: Sequence[CardMetric]) -
 
 
 def _decision_rule(manifest: Mapping[str, Any]) -> str:
+    if manifest.get("threshold_goal"):
+        return goal_rule(manifest, manifest["threshold_goal"])
     if manifest["threshold"] is None:
         return "The most probable class is taken."
     aim, costs = "maximise F1", ""

@@ -19,9 +19,11 @@ from harness.evaluation.ranking import BASELINE, Ranking, rank
 from harness.evaluation.score_collection import collect_scores
 from harness.evaluation.scores import ANY_NAME, COMBINED_STAGES, Entry, ScoreRows, Scores, find_entry
 from harness.evaluation.task_comparisons import can_test
+from harness.evaluation.threshold_goals import GoalResult
 from harness.metrics import calibration as calibrations
 from harness.metrics.calibration import NO_CALIBRATION, Calibrator, has_known_prior, make_calibrator
 from harness.metrics.metric import Metric
+from harness.metrics.threshold import least_cost_labels
 from harness.registry.registry import suggestion
 from harness.store.record import EntryResult, Record
 from harness.store.store import Store
@@ -308,10 +310,15 @@ def card_metrics(run_entry: RunEntry) -> tuple[CardMetric, ...]:
     return tuple(sorted(metrics, key=lambda metric: metric.name != objective))
 
 
-def held_out_predictions(run_entry: RunEntry) -> HeldOutPredictions:
-    """Average the predictions of an entry for sealed test rows, recalibrated in every split as for its scores."""
+def held_out_predictions(run_entry: RunEntry, goal_result: GoalResult | None = None) -> HeldOutPredictions:
+    """Average the predictions of an entry for sealed test rows, recalibrated in every split as for its scores.
+
+    Decisions are those of the goal where there is a result of one.
+    """
     n, k = int(run_entry.task_metadata["rows"]), len(run_entry.task_metadata["classes"])
-    thresholds = dict(zip(run_entry.rows.splits, run_entry.rows["threshold"], strict=True))
+    thresholds = dict(zip(run_entry.rows.splits, run_entry.rows["threshold"].tolist(), strict=True))
+    if goal_result is not None:
+        thresholds = goal_result.thresholds
     proba_sum, margin_sum, counts = np.zeros((n, k)), np.zeros(n), np.zeros(n)
     for record, result in run_entry.records:
         threshold = thresholds.get((record.repeat, record.fold))
@@ -329,6 +336,8 @@ def held_out_predictions(run_entry: RunEntry) -> HeldOutPredictions:
     mean_proba = np.full((n, k), np.nan, dtype=np.float32)
     mean_proba[was_tested] = (proba_sum[was_tested] / counts[was_tested, None]).astype(np.float32)
     labels = margin_sum >= 0 if k == 2 else proba_sum.argmax(axis=1)
+    if goal_result is not None and k > 2:
+        labels = least_cost_labels(proba_sum, run_entry.scores.costs(run_entry.task))
     return HeldOutPredictions(mean_proba, np.where(was_tested, labels, -1).astype(np.int64))
 
 

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from harness.errors import EvenhandError
+from harness.evaluation.decision_measures import measure_interval
 from harness.evaluation.paired_comparison import EntryPair, adjust_differences, metric_differences
 from harness.evaluation.scores import STATUS_MISSING, Entry, Scores
-from harness.metrics.metric import DEFAULT_CUT
+from harness.evaluation.threshold_goals import GoalResult, goal_measures
+from harness.metrics.metric import DEFAULT_CUT, CostMatrix
+from harness.metrics.threshold import ThresholdGoal
 from harness.store.record import EntryResult, Record
 from harness.store.store import Store
 
@@ -29,6 +32,13 @@ SCORE_EXTRAS = {
     "parameters": "parameters",
     "model_bytes": "model_bytes",
 }
+DECISION_COLUMNS = ("precision", "recall", "share", "f1", "f_beta", "accuracy", "cost")
+THRESHOLD_COLUMNS = (
+    *("task", "entry", "family", "strategy", "stage", "calibration", "goal", "repeat", "fold", "threshold", "reached"),
+    *("measure", "level", "promised", "attained", "attained_low", "attained_high"),
+    *(f"inner_{name}" for name in DECISION_COLUMNS),
+    *DECISION_COLUMNS,
+)
 FAILURE_COLUMNS = ("task", "entry", "repeat", "fold", "status", "trials", "code", "reason")
 DIFFERENCE_COLUMNS = (
     *("metric", "metric_type", "threshold_kind", "a", "b", "difference", "ci_low", "ci_high", "adjusted_p", "better"),
@@ -207,3 +217,41 @@ def _stored_outcomes(scores: Scores, task: str, entry: Entry) -> Sequence[tuple[
             "and combined ones are computed with the tables"
         )
     return sorted(outcomes, key=lambda pair: (pair[0].repeat, pair[0].fold))
+
+
+def threshold_frame(results: Iterable[GoalResult], costs_by_task: Mapping[str, CostMatrix]) -> pd.DataFrame:
+    """Collect results as a tidy frame.
+
+    Parameters
+    ----------
+    results : iterable of GoalResult
+        What `evaluate_goals` returned, of any tasks.
+    costs_by_task : mapping
+        The costs of every task.
+
+    Returns
+    -------
+    DataFrame
+        A row per task, entry, goal and outer split: the threshold, whether the inner rows reach the goal, its measure with its
+        level, what the inner rows promised and the sealed rows attained with a 95 % interval, then all measures on both.
+    """
+    lines: list[dict[str, Any]] = []
+    for result in results:
+        measures = goal_measures(result.goal, len(result.decisions[0].sealed), costs_by_task[result.task])
+        for decision in result.decisions:
+            attained = measure_interval(measures[result.measure], [decision.sealed])
+            promised = measures[result.measure].compute(decision.inner)
+            line: dict[str, Any] = {"task": result.task, "entry": result.entry.name, **result.entry._asdict()}
+            line |= {"goal": result.goal.text, "repeat": decision.split[0], "fold": decision.split[1]}
+            line |= {"threshold": decision.threshold, "reached": decision.reached, "measure": result.measure}
+            line |= {"level": result.level if _has_own_level(result.goal) else promised, "promised": promised}
+            line |= {"attained": attained.value, "attained_low": attained.low, "attained_high": attained.high}
+            for name, measure in measures.items():
+                line[f"inner_{name}"] = measure.compute(decision.inner)
+                line[name] = measure.compute(decision.sealed)
+            lines.append(line)
+    return pd.DataFrame(lines, columns=list(THRESHOLD_COLUMNS))
+
+
+def _has_own_level(goal: ThresholdGoal) -> bool:
+    return goal.kind in ("recall", "precision", "top", "capacity")

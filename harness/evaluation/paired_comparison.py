@@ -9,6 +9,8 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import filterfalse
+from operator import attrgetter
 from typing import TypeAlias
 
 import numpy as np
@@ -187,7 +189,7 @@ def _read_predictions(side: ComparedEntry, split: SplitKey) -> EntryPredictions 
 def metric_differences(pair: EntryPair) -> list[MetricDifference]:
     """Compare every metric that is defined for both, those of decisions at each kind of threshold."""
     differences = []
-    for metric in pair.a.scores.metrics.values():
+    for metric in filterfalse(attrgetter("is_detail"), pair.a.scores.metrics.values()):
         is_decision = metric.metric_type == "decision"
         for threshold_kind in pair.threshold_kinds if is_decision else pair.threshold_kinds[-1:]:
             columns = [pair.rows(side, threshold_kind)[metric.name] for side in (pair.a, pair.b)]

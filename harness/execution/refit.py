@@ -20,6 +20,7 @@ from harness.metrics import calibration as calibrations
 from harness.metrics.calibration import NO_CALIBRATION, Calibrator, make_calibrator
 from harness.metrics.logits import Labels, Proba
 from harness.metrics.metric import best_threshold
+from harness.metrics.threshold import ThresholdGoal, choose_threshold
 from harness.processes import ProgressCallback
 from harness.search.pipeline import FittedPipeline
 from harness.search.study import Configuration, StudyPlan, TrialResult, search
@@ -32,13 +33,14 @@ NO_SPLIT = -1
 
 @dataclass(frozen=True)
 class EntrySpec:
-    """The entry that is to be fitted to all rows of a task."""
+    """The entry that is to be fitted to all rows of a task; without a goal its threshold is chosen as in every split."""
 
     task: str
     family: str
     strategy: str
     stage: str
     calibration: str = NO_CALIBRATION
+    goal: ThresholdGoal | None = None
 
     @property
     def name(self) -> str:
@@ -84,7 +86,7 @@ def refit_on_all(context: WorkerContext, entry: EntrySpec, store: Store, on_prog
     Raises
     ------
     EvenhandError
-        If no configuration can be fitted, or a class has too few rows for a calibrator.
+        If no configuration can be fitted, a class has too few rows for a calibrator, or no threshold reaches the goal.
     """
     cell = final_cell(context, entry)
     rows = np.arange(len(context.loaded_task(entry.task).table.y))
@@ -133,9 +135,9 @@ def _choose_decision(
     entry: EntrySpec, training: TrainingData, configuration: Configuration, fitted: FittedPipeline
 ) -> tuple[float | None, Calibrator | None]:
     """Threshold and calibrator, from out-of-fold probabilities as in a nested split: see `calibrated_threshold`."""
-    y, proba, costs = training.table.y, configuration.proba, training.spec.costs
+    y, proba = training.table.y, configuration.proba
     if entry.calibration == NO_CALIBRATION:
-        return best_threshold(y, proba, costs) if fitted.classes == 2 else None, None
+        return _choose_threshold(entry, training, y, proba), None
     predicted = ~np.isnan(proba).any(axis=1)
     y, proba = y[predicted], proba[predicted]
     if not calibrations.has_enough_rows(y, fitted.classes, calibrations.N_FOLDS):
@@ -151,5 +153,19 @@ def _choose_decision(
     threshold = None
     if fitted.classes == 2:
         seed = seed_of(training.protocol.seed, entry.task, "export", "recalibrate")
-        threshold = calibrations.calibrated_threshold(fit, proba, y, seed, costs)
+        threshold = _choose_threshold(entry, training, y, calibrations.cross_calibrated(fit, proba, y, seed))
     return threshold, fit(proba, y)
+
+
+def _choose_threshold(entry: EntrySpec, training: TrainingData, y: Labels, proba: Proba) -> float | None:
+    """The threshold for the goal of the entry, or by the rule of the splits; None with several classes."""
+    if proba.shape[1] > 2:
+        return None
+    if entry.goal is None:
+        return best_threshold(y, proba, training.spec.costs)
+    chosen = choose_threshold(entry.goal, y, proba, costs=training.spec.costs, table_rows=len(training.table.y))
+    if not chosen.reached:
+        raise EvenhandError(
+            f"no threshold of {entry.name} reaches the goal {entry.goal.text} on inner rows of all data: choose a lower level"
+        )
+    return chosen.threshold

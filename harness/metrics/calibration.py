@@ -174,9 +174,13 @@ def calibrated_threshold(
     float
         The threshold on the calibrated probabilities.
     """
+    return best_threshold(y, cross_calibrated(fit, proba, y, seed), costs)
+
+
+def cross_calibrated(fit: Callable[[Proba, Labels], Calibrator], proba: Proba, y: Labels, seed: int) -> Proba:
+    """Calibrate every row by a calibrator that was fitted without the row; parameters as for `calibrated_threshold`."""
     folds = assign_folds(y, N_FOLDS, seed)
-    calibrated = cross_fit(lambda rows: fit(proba[rows], y[rows]), proba, folds).astype(np.float32)
-    return best_threshold(y, calibrated, costs)
+    return cross_fit(lambda rows: fit(proba[rows], y[rows]), proba, folds).astype(np.float32)
 
 
 def correct_prior(proba: Proba, true_counts: Sequence[float], training_counts: Sequence[float]) -> Floats:

@@ -184,6 +184,8 @@ class Metric:
     influence : callable, optional
         ``influence(predictions, weights)`` returns how much each row moves the metric, see `harness.metrics.influence`. Tests
         use it for the part of chance that comes from the rows; without it they delete groups of rows.
+    is_detail : bool, default=False
+        Whether it is left out of the leaderboard and of tests, and stands in the scores of every split and the model card only.
     """
 
     name: str
@@ -198,6 +200,7 @@ class Metric:
     label: str = ""
     description: str = ""
     influence: Influence | None = None
+    is_detail: bool = False
 
     def __post_init__(self) -> None:
         if self.name in RESERVED_COLUMNS:
@@ -211,7 +214,68 @@ class Metric:
         return 1 if self.greater_is_better else -1
 
 
-def best_threshold(y: npt.NDArray[np.int64], proba: npt.NDArray[np.floating], costs: CostMatrix = None) -> float:
+@dataclass(frozen=True)
+class CutCounts:
+    """What every possible decision threshold predicts, from the lowest threshold to the one above all rows.
+
+    Attributes
+    ----------
+    cuts : ndarray of shape (m + 1,)
+        The thresholds: the middles between the m distinct probabilities, and both ends.
+    predicted, hits : ndarray of shape (m + 1,)
+        Rows that are predicted positive, and how many of these are.
+    rows : int
+        All rows with a probability.
+    positives : float
+        The positive ones among them.
+    """
+
+    cuts: Floats
+    predicted: npt.NDArray[np.int64]
+    hits: Floats
+    rows: int
+    positives: float
+
+    def nearest_half(self, candidates: npt.NDArray[np.int64]) -> float:
+        """Choose the threshold that is nearest 0.5 among several positions, of two the lower one."""
+        import numpy as np
+
+        distances = np.abs(self.cuts[candidates] - DEFAULT_CUT)
+        return float(self.cuts[candidates[np.argmin(distances)]])
+
+
+def count_by_cut(y: npt.NDArray[np.int64], proba: npt.NDArray[np.floating]) -> CutCounts | None:
+    """Count what is predicted positive at every possible threshold.
+
+    Parameters
+    ----------
+    y : ndarray of shape (n,)
+        0 and 1.
+    proba : ndarray of shape (n, 2) or (n,)
+        Probabilities, or those of the positive class. Rows with NaN are left out.
+
+    Returns
+    -------
+    CutCounts or None
+        None without rows.
+    """
+    import numpy as np
+
+    positive = proba[:, 1] if proba.ndim == 2 else proba
+    known = ~np.isnan(positive)
+    y, positive = y[known], positive[known]
+    if not len(y):
+        return None
+    distinct, rank = np.unique(positive, return_inverse=True)
+    # Counts among the rows at or above each distinct probability; the last entry is the cut above all of them.
+    predicted = np.append(np.bincount(rank)[::-1].cumsum()[::-1], 0)
+    hits = np.append(np.bincount(rank, weights=y == 1)[::-1].cumsum()[::-1], 0.0)
+    return CutCounts(_cuts(distinct), predicted, hits, len(y), float((y == 1).sum()))
+
+
+def best_threshold(
+    y: npt.NDArray[np.int64], proba: npt.NDArray[np.floating], costs: CostMatrix = None, *, beta: float = 1.0
+) -> float:
     """Choose the decision threshold that is best on these rows.
 
     Every cut between neighbouring probabilities is tried, including those that predict all rows or (with costs) none as
@@ -224,8 +288,10 @@ def best_threshold(y: npt.NDArray[np.int64], proba: npt.NDArray[np.floating], co
     proba : ndarray of shape (n, 2) or (n,)
         Probabilities, or those of the positive class. Rows with NaN are left out.
     costs : tuple of tuple of float, optional
-        ``costs[true][predicted]``. Without it the F1 of the positive class is maximised [1]_, with it the cost of the
+        ``costs[true][predicted]``. Without it the F score of the positive class is maximised [1]_, with it the cost of the
         decisions is minimised [2]_.
+    beta : float, default 1.0
+        How many times as much recall counts as precision in the F score.
 
     Returns
     -------
@@ -240,28 +306,21 @@ def best_threshold(y: npt.NDArray[np.int64], proba: npt.NDArray[np.floating], co
     """
     import numpy as np
 
-    positive = proba[:, 1] if proba.ndim == 2 else proba
-    known = ~np.isnan(positive)
-    y, positive = y[known], positive[known]
-    if not len(y) or (costs is None and not (y == 1).any()):
+    counts = count_by_cut(y, proba)
+    if counts is None or (costs is None and not counts.positives):
         return DEFAULT_CUT
-    distinct, rank = np.unique(positive, return_inverse=True)
-    # Counts among the rows at or above each distinct probability; the last entry is the cut above all of them.
-    predicted = np.append(np.bincount(rank)[::-1].cumsum()[::-1], 0)
-    hits = np.append(np.bincount(rank, weights=y == 1)[::-1].cumsum()[::-1], 0.0)
-    loss = _loss(hits, predicted, len(y), float((y == 1).sum()), costs)
-    cuts = _cuts(distinct)
-    best = np.flatnonzero(loss <= loss.min() + 1e-12 * abs(loss.min()))
-    return float(cuts[best[np.argmin(np.abs(cuts[best] - DEFAULT_CUT))]])
+    loss = _loss(counts, costs, beta)
+    return counts.nearest_half(np.flatnonzero(loss <= loss.min() + 1e-12 * abs(loss.min())))
 
 
-def _loss(hits: Floats, predicted: npt.NDArray[np.int64], rows: int, positives: float, costs: CostMatrix) -> Floats:
-    """The loss of every cut: minus F1, or the total cost."""
+def _loss(counts: CutCounts, costs: CostMatrix, beta: float) -> Floats:
+    """The loss of every cut: minus the F score, or the total cost."""
+    hits, predicted, positives = counts.hits, counts.predicted, counts.positives
     if costs is None:
-        f1: Floats = 2 * hits / (predicted + positives)
-        return -f1
+        f_score: Floats = (1 + beta**2) * hits / (predicted + beta**2 * positives)
+        return -f_score
     false_positives, false_negatives = predicted - hits, positives - hits
-    true_negatives = rows - positives - false_positives
+    true_negatives = counts.rows - positives - false_positives
     (cost_tn, cost_fp), (cost_fn, cost_tp) = costs
     costs_of_positives: Floats = hits * cost_tp + false_positives * cost_fp
     return costs_of_positives + false_negatives * cost_fn + true_negatives * cost_tn

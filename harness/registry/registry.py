@@ -22,7 +22,12 @@ from harness.registry.task import Task
 Declaration = TypeVar("Declaration")
 
 #: The packages and modules of this project that hold declarations.
-DECLARATION_PACKAGES = ("harness.tasks", "harness.searchspaces", "harness.metrics.classification")
+DECLARATION_PACKAGES = (
+    "harness.tasks",
+    "harness.searchspaces",
+    "harness.metrics.classification",
+    "harness.metrics.selection",
+)
 MAX_LISTED_NAMES = 12  #: in a message
 ENTRY_POINTS = "evenhand.plugins"
 PLURALS: dict[type[Any], str] = {Task: "tasks", Family: "families", Strategy: "strategies", Metric: "metrics"}

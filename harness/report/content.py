@@ -11,6 +11,7 @@ from typing import Literal, TypeAlias
 from harness.evaluation.corrected_t import Estimate
 from harness.evaluation.ranking import Ranking
 from harness.evaluation.scores import Scores
+from harness.metrics.threshold import ThresholdGoal
 from harness.store.store import Store
 
 #: How the cells of a column are written: as they are; with a fixed number of decimals, or these with a sign; as a whole
@@ -143,11 +144,12 @@ class Section:
 
 @dataclass(frozen=True)
 class Evidence:
-    """What sections are made from: the stored run, the scores of its entries, and the ranking of every task."""
+    """What sections are made from: the stored run, the scores of its entries, the ranking of every task, threshold goals."""
 
     store: Store
     scores: Scores
     rankings: tuple[Ranking, ...]
+    goals: tuple[ThresholdGoal, ...] = ()
 
 
 def best_cells(

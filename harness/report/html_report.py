@@ -29,7 +29,17 @@ from harness.report.render.html import (
     table_block,
 )
 from harness.report.render.markdown import escape
-from harness.report.sections import cross_task, diagnostics, gains, imbalance, importance, reliability, search, training
+from harness.report.sections import (
+    cross_task,
+    diagnostics,
+    gains,
+    imbalance,
+    importance,
+    reliability,
+    search,
+    thresholds,
+    training,
+)
 from harness.report.sections.overview import answer, entries_without_scores, overview
 from harness.report.sections.ranking import headline, unchanged_defaults
 from harness.store.store import Store
@@ -40,6 +50,7 @@ Topic: TypeAlias = Callable[[Evidence], list[Section]]
 TOPICS: tuple[tuple[str, Topic], ...] = (
     ("Columns", importance.sections),
     ("Diagnostics", diagnostics.sections),
+    ("Thresholds", thresholds.sections),
     ("Calibration", gains.calibration_sections),
     ("Ensembles", gains.ensemble_sections),
     ("Uneven classes", imbalance.sections),

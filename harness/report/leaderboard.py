@@ -156,7 +156,8 @@ def leaderboard(scores: Scores, rankings: list[Ranking]) -> pd.DataFrame:
         A row per task, entry and threshold kind. Means are unweighted, over the splits whose number is in the column
         `folds`; a metric that is missing in one of these splits has no mean.
     """
-    plugin_metrics = [name for name in scores.metrics if name not in METRIC_COLUMNS]
+    metrics = _leaderboard_metrics(scores, rankings)
+    plugin_metrics = [name for name in metrics if name not in METRIC_COLUMNS]
     names = [*METRIC_COLUMNS, *run_scores.EXTRA_COLUMNS, *plugin_metrics]
     lines = []
     for ranking in rankings:
@@ -168,7 +169,17 @@ def leaderboard(scores: Scores, rankings: list[Ranking]) -> pd.DataFrame:
                 keys = (task, entry.name, *entry, kind, len(rows), statuses[entry])
                 line = dict(zip(KEY_COLUMNS, keys, strict=True))
                 lines.append(line | _summarize_splits(rows, names) | _ranking_cells(scores, ranking, entry, rows))
-    return pd.DataFrame(lines, columns=leaderboard_columns(scores.metrics))
+    return pd.DataFrame(lines, columns=leaderboard_columns(metrics))
+
+
+def _leaderboard_metrics(scores: Scores, rankings: list[Ranking]) -> dict[str, Metric]:
+    """All metrics but details, and the objectives, also where they are details."""
+    objectives = {ranking.metric.name for ranking in rankings}
+    metrics = {}
+    for name, metric in scores.metrics.items():
+        if not metric.is_detail or name in objectives:
+            metrics[name] = metric
+    return metrics
 
 
 def leaderboard_csv(table: pd.DataFrame) -> str:
@@ -261,6 +272,7 @@ def how_to_read(scores: Scores) -> Collapsed:
     """
     metrics = []
     for metric in scores.metrics.values():
-        metrics.append(f"**{escape(metric_name(metric))}** (`{metric.name}`): {escape(metric.description)}")
+        if not metric.is_detail:
+            metrics.append(f"**{escape(metric_name(metric))}** (`{metric.name}`): {escape(metric.description)}")
     columns = map("  - `{}`: {}".format, RANKING_COLUMNS, RANKING_COLUMNS.values())
     return Collapsed("How to read the tables", ("\n".join([bullets((*READING, *metrics, CSV)), *columns]),))

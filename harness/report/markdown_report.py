@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from harness.evaluation import observations
 from harness.evaluation.ranking import Ranking
 from harness.evaluation.scores import Scores
 from harness.evaluation.strategy_effects import strategy_differences
@@ -14,6 +15,7 @@ from harness.report.sections import protocol as protocol_section
 from harness.report.sections import ranking as ranking_tables
 from harness.report.sections.cross_task_table import cross_task_summary
 from harness.report.sections.imbalance import STRATEGY_TEXT, strategy_table, strategy_verdict
+from harness.report.sections.observations import observation_text
 from harness.report.sections.overview import coverage_gaps, short_answer
 from harness.report.sections.protocol import FAILURES_TITLE, class_shares, data_remarks, data_warnings
 from harness.report.sections.recommendation import recommendation_markdown
@@ -30,15 +32,15 @@ MULTICLASS_TEXT = (
 )
 
 
-def leaderboard_markdown(evidence: Evidence, training_sections: Sequence[Section]) -> str:
+def leaderboard_markdown(evidence: Evidence, task_sections: Sequence[Section]) -> str:
     """Write the file `leaderboard.md`.
 
     Parameters
     ----------
     evidence : Evidence
         The run with its scores and rankings.
-    training_sections : sequence of Section
-        The sections on how networks were trained, which follow the tables of their tasks.
+    task_sections : sequence of Section
+        The sections on thresholds and on how networks were trained, which follow the tables of their tasks.
 
     Returns
     -------
@@ -50,7 +52,7 @@ def leaderboard_markdown(evidence: Evidence, training_sections: Sequence[Section
     parts += [*_verdicts(scores, rankings), how_to_read(scores)]
     for ranking in rankings:
         parts += _task_parts(scores, ranking)
-        for section in training_sections:
+        for section in task_sections:
             if section.task == ranking.task:
                 parts += [f"### {escape(section.title)}", *section.parts]
     parts += ["## The results summary, as it is usually written", SUMMARY_TEXT]
@@ -92,12 +94,16 @@ def results_summary(scores: Scores, ranking: Ranking) -> list[Part]:
     task = ranking.task
     parts: list[Part] = [MULTICLASS_TEXT] if len(scores.classes(task)) > 2 else []
     parts += ["Models, before imbalance is handled:", ranking_tables.model_table(scores, task)]
+    parts.append(observation_text(observations.model_observations(scores, task)))
     networks = ranking_tables.network_tables(scores, task)
-    for title, table in networks:
+    for entry, (title, table) in zip(observations.network_entries(scores, task), networks, strict=True):
         parts += [f"Network before imbalance is handled, {title}", table]
+        parts.append(observation_text(observations.network_observations(scores, task, entry)))
     if not networks:
         parts.append("No network took part.")
-    return [*parts, "Methods:", ranking_tables.method_table(scores, task)]
+    parts += ["Methods:", ranking_tables.method_table(scores, task)]
+    parts.append(observation_text(observations.method_observations(scores, task)))
+    return [part for part in parts if part]
 
 
 def describe_rows(scores: Scores, task: str) -> str:

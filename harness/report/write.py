@@ -9,13 +9,15 @@ from pathlib import Path
 
 from harness.evaluation.ranking import rank
 from harness.evaluation.score_collection import collect_scores
+from harness.evaluation.threshold_goals import check_goals, run_goals, task_decisions
 from harness.metrics.metric import Metric
+from harness.metrics.threshold import ThresholdGoal
 from harness.report.content import Evidence, Figure, Section
 from harness.report.figures.writer import draw_all, is_report_file, read_index
 from harness.report.html_report import build_page, collect_sections
 from harness.report.leaderboard import leaderboard, leaderboard_csv
 from harness.report.markdown_report import leaderboard_markdown
-from harness.report.sections import training
+from harness.report.sections import thresholds, training
 from harness.report.sections.overview import summary
 from harness.store.files import remove_file, write_atomic
 from harness.store.store import Store
@@ -37,7 +39,9 @@ class ReportFiles(LeaderboardFiles):
     page: Path
 
 
-def write_leaderboard(store: Store, metrics: Mapping[str, Metric]) -> LeaderboardFiles:
+def write_leaderboard(
+    store: Store, metrics: Mapping[str, Metric], goals: Sequence[ThresholdGoal] = ()
+) -> LeaderboardFiles:
     """Write `leaderboard.md` and `leaderboard.csv` from what is stored, without the page and without drawing figures.
 
     Parameters
@@ -46,6 +50,8 @@ def write_leaderboard(store: Store, metrics: Mapping[str, Metric]) -> Leaderboar
         The run.
     metrics : mapping of str to Metric
         The metrics by their names.
+    goals : sequence of ThresholdGoal, optional
+        For which thresholds are chosen on inner rows; those of the run by default.
 
     Returns
     -------
@@ -56,12 +62,14 @@ def write_leaderboard(store: Store, metrics: Mapping[str, Metric]) -> Leaderboar
     ------
     StoreError
         If the folder is no run, or cannot be read or written.
+    EvenhandError
+        If a goal makes sense for no task.
     """
-    evidence = _collect_evidence(store, metrics)
-    return _write_leaderboard(evidence, training.sections(evidence))
+    evidence = _collect_evidence(store, metrics, goals)
+    return _write_leaderboard(evidence, [*thresholds.sections(evidence), *training.sections(evidence)])
 
 
-def write_report(store: Store, metrics: Mapping[str, Metric]) -> ReportFiles:
+def write_report(store: Store, metrics: Mapping[str, Metric], goals: Sequence[ThresholdGoal] = ()) -> ReportFiles:
     """Write `leaderboard.md`, `leaderboard.csv`, `report.html`, `tables/` and `figures/` from what is stored.
 
     Tables and figures of an earlier report that this one does not have are deleted; other files stay. The same records
@@ -73,6 +81,8 @@ def write_report(store: Store, metrics: Mapping[str, Metric]) -> ReportFiles:
         The run.
     metrics : mapping of str to Metric
         The metrics by their names.
+    goals : sequence of ThresholdGoal, optional
+        For which thresholds are chosen on inner rows; those of the run by default.
 
     Returns
     -------
@@ -83,10 +93,12 @@ def write_report(store: Store, metrics: Mapping[str, Metric]) -> ReportFiles:
     ------
     StoreError
         If the folder is no run, or cannot be read or written.
+    EvenhandError
+        If a goal makes sense for no task.
     """
-    evidence = _collect_evidence(store, metrics)
+    evidence = _collect_evidence(store, metrics, goals)
     topics = collect_sections(evidence)
-    leaderboard_files = _write_leaderboard(evidence, topics[training.sections])
+    leaderboard_files = _write_leaderboard(evidence, [*topics[thresholds.sections], *topics[training.sections]])
     figures = []
     for sections in topics.values():
         for section in sections:
@@ -99,16 +111,19 @@ def write_report(store: Store, metrics: Mapping[str, Metric]) -> ReportFiles:
     return ReportFiles(leaderboard_files.markdown, leaderboard_files.csv, leaderboard_files.summary, path)
 
 
-def _collect_evidence(store: Store, metrics: Mapping[str, Metric]) -> Evidence:
+def _collect_evidence(store: Store, metrics: Mapping[str, Metric], goals: Sequence[ThresholdGoal]) -> Evidence:
     scores = collect_scores(store, metrics)
-    return Evidence(store, scores, tuple(rank(scores, task) for task in scores.run["tasks"]))
+    check_goals(goals, task_decisions(scores))
+    rankings = tuple(rank(scores, task) for task in scores.run["tasks"])
+    return Evidence(store, scores, rankings, tuple(goals) or run_goals(scores))
 
 
-def _write_leaderboard(evidence: Evidence, training_sections: Sequence[Section]) -> LeaderboardFiles:
+def _write_leaderboard(evidence: Evidence, task_sections: Sequence[Section]) -> LeaderboardFiles:
     folder, scores, rankings = evidence.store.folder, evidence.scores, list(evidence.rankings)
-    files = LeaderboardFiles(folder / "leaderboard.md", folder / "leaderboard.csv", summary(scores, rankings))
+    text = "\n\n".join(filter(None, [summary(scores, rankings), thresholds.terminal_lines(evidence)]))
+    files = LeaderboardFiles(folder / "leaderboard.md", folder / "leaderboard.csv", text)
     write_atomic(files.csv, leaderboard_csv(leaderboard(scores, rankings)).encode())
-    write_atomic(files.markdown, leaderboard_markdown(evidence, training_sections).encode())
+    write_atomic(files.markdown, leaderboard_markdown(evidence, task_sections).encode())
     return files
 
 

@@ -183,7 +183,7 @@ REQUIRED_OF: dict[str, dict[str, Any]] = {
     "cells": {"id": str, "key": str, "task": str, "family": str, "strategy": str, "repeat": int, "fold": int},
 }
 #: Fields that older descriptions lack.
-OPTIONAL: dict[str, Any] = {"versions": dict, "host": dict, "skipped": list}
+OPTIONAL: dict[str, Any] = {"versions": dict, "host": dict, "skipped": list, "thresholds": list}
 OPTIONAL_OF: dict[str, dict[str, Any]] = {
     "tasks": {
         "description": str,

@@ -133,7 +133,7 @@ def plugin_metrics(scores: Scores, task: str) -> list[Metric]:
         defined = len(scores.classes(task)) == 2 or not metric.binary_only
         if metric.needs_costs and scores.costs(task) is None:
             defined = False
-        if defined and metric.name not in METRIC_COLUMNS:
+        if defined and metric.name not in METRIC_COLUMNS and not metric.is_detail:
             plugins.append(metric)
     return plugins
 

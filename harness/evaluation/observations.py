@@ -1,0 +1,338 @@
+"""Key observations on the documented tables of results: what the numbers show, as values that a report words.
+
+Decisions are those of tuned entries at 0.5 (several classes: the most probable one); counts of all outer splits are added up,
+as in the tables. *Clearly* means that 95 % intervals do not overlap, which is stricter than a paired test.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import filterfalse
+from operator import attrgetter, itemgetter
+
+import numpy as np
+
+from harness.evaluation.decision_measures import Counts, MeasureInterval, decision_measures, measure_interval
+from harness.evaluation.evaluate import BASELINE
+from harness.evaluation.metric_cache import DEFAULT_THRESHOLD
+from harness.evaluation.scores import ANY_NAME, Entry, Scores, entry_statuses
+from harness.metrics.classification import class_report
+
+LOW_RECALL = 0.5  #: below it more than half of the positive rows are missed
+BIAS_RATIO = 1.25  #: of predicted to true positive rows, or its inverse, from which decisions lean to a class
+APART = 0.02  #: difference of training and sealed accuracy from which they are apart
+
+
+@dataclass(frozen=True)
+class Observation:
+    """What numbers show.
+
+    Attributes
+    ----------
+    code : str
+        Which observation it is; other numbers give another code.
+    entries : tuple of Entry
+        The entries that it names, the first one first.
+    numbers : mapping of str to float
+        The numbers of the sentence by name.
+    label : str, default ""
+        The class that it is about, if it is about one.
+    """
+
+    code: str
+    entries: tuple[Entry, ...]
+    numbers: Mapping[str, float]
+    label: str = ""
+
+
+@dataclass(frozen=True)
+class EntryDecisions:
+    """The decisions of an entry, split by split, with its mean ROC AUC and its mean accuracy on training rows."""
+
+    entry: Entry
+    confusions: tuple[Counts, ...]
+    repeats: int
+    roc_auc: float
+    training_accuracy: float
+    intervals: Mapping[str, MeasureInterval] = field(default_factory=dict)
+
+    @property
+    def pooled(self) -> Counts:
+        """The counts of all splits together, (k, k)."""
+        return np.asarray(np.sum(self.confusions, axis=0))
+
+    @property
+    def accuracy(self) -> float:
+        """The share of rows decided correctly."""
+        return float(self.pooled.trace() / self.pooled.sum())
+
+    @property
+    def class_recalls(self) -> list[float]:
+        """The recall of every class."""
+        return [float(recall) for recall in class_report(self.pooled)[1]]
+
+    def measure(self, name: str) -> float:
+        """Get a measure of two classes; 0 for a precision or an F1 of nothing."""
+        value = self.intervals[name].value
+        return 0.0 if math.isnan(value) else value
+
+
+def entry_decisions(scores: Scores, task: str) -> list[EntryDecisions]:
+    """Collect the decisions of the tuned entries of a task, without the baseline."""
+    training, measures = _training_accuracies(scores, task), decision_measures(len(scores.classes(task)), None)
+    collected = []
+    for entry in _tuned_entries(scores, task):
+        rows = scores.rows_of(task, entry, DEFAULT_THRESHOLD)
+        confusions = tuple(scores.metric_values[key].confusion for key in rows.score_keys)
+        repeats = len(set(map(itemgetter(0), rows.splits)))
+        intervals = {name: measure_interval(measure, confusions, repeats) for name, measure in measures.items()}
+        accuracy = float(np.mean(training.get((entry.family, entry.strategy), [math.nan])))
+        collected.append(EntryDecisions(entry, confusions, repeats, rows.mean("roc_auc"), accuracy, intervals))
+    return collected
+
+
+def _tuned_entries(scores: Scores, task: str) -> list[Entry]:
+    """The tuned entries with scores, without the baseline and without entries that combine several."""
+    entries = []
+    for entry in entry_statuses(scores, task):
+        is_single = entry.stage == "tuned" and entry.strategy != ANY_NAME and entry.family != BASELINE
+        if is_single and len(scores.rows_of(task, entry, DEFAULT_THRESHOLD)):
+            entries.append(entry)
+    return entries
+
+
+def _training_accuracies(scores: Scores, task: str) -> dict[tuple[str, str], list[float]]:
+    """The accuracies of tuned entries on their training rows, split by split, by family and strategy."""
+    accuracies: dict[tuple[str, str], list[float]] = {}
+    for cell in scores.cells:
+        if cell.record is None or cell.task != task:
+            continue
+        for outcome in cell.record.outcomes:
+            if outcome.stage == "tuned":
+                accuracy = outcome.train_scores.get("accuracy", math.nan)
+                accuracies.setdefault((cell.family, cell.strategy), []).append(accuracy)
+    return accuracies
+
+
+def network_entries(scores: Scores, task: str) -> list[Entry]:
+    """List the tuned networks that do nothing about imbalance, in the order of the run."""
+    entries = []
+    for entry in _tuned_entries(scores, task):
+        if entry.strategy == "none" and scores.run["families"][entry.family].get("network"):
+            entries.append(entry)
+    return entries
+
+
+def model_observations(scores: Scores, task: str) -> list[Observation]:
+    """Observe models before imbalance is handled: accuracy against always deciding for one class, recall, ranking."""
+    models, classes = list(_plain_methods(entry_decisions(scores, task)).values()), scores.classes(task)
+    if not models:
+        return []
+    best = max(models, key=attrgetter("accuracy"))
+    observations = [_accuracy_against_majority(models, best, classes)]
+    if len(classes) == 2:
+        observations.append(_recall_range(models, classes[1]))
+    else:
+        observations.append(_weakest_class(best, classes))
+    areas = list(filterfalse(math.isnan, map(attrgetter("roc_auc"), models)))
+    if areas:
+        first = next(model for model in models if model.roc_auc == max(areas))
+        numbers = {"lowest": min(areas), "highest": max(areas), "models": float(len(areas))}
+        observations.append(Observation(_ranking_code(max(areas)), (first.entry,), numbers))
+    return observations
+
+
+def _accuracy_against_majority(
+    models: Sequence[EntryDecisions], best: EntryDecisions, classes: Sequence[str]
+) -> Observation:
+    """Whether the best accuracy differs from that of always deciding for the largest class by more than two standard errors."""
+    counts = best.pooled.sum(axis=1)
+    majority = int(counts.argmax())
+    share = float(counts[majority] / counts.sum())
+    rows = counts.sum() / best.repeats
+    margin = 2 * math.sqrt(share * (1 - share) / rows)
+    code = "accuracy_above_majority" if best.accuracy > share + margin else "accuracy_near_majority"
+    if best.accuracy < share - margin:
+        code = "accuracy_below_majority"
+    lowest = min(map(attrgetter("accuracy"), models))
+    numbers = {"lowest": lowest, "highest": best.accuracy, "majority": share}
+    return Observation(code, (best.entry,), numbers, classes[majority])
+
+
+def _recall_range(models: Sequence[EntryDecisions], positive: str) -> Observation:
+    """Whether all models, some or none find at least half of the positive rows."""
+    best = max(models, key=_recall)
+    recalls = list(map(_recall, models))
+    code = "recall_differs"
+    if max(recalls) < LOW_RECALL:
+        code = "recall_low"
+    elif min(recalls) >= LOW_RECALL:
+        code = "recall_sufficient"
+    return Observation(code, (best.entry,), {"lowest": min(recalls), "highest": max(recalls)}, positive)
+
+
+def _recall(decisions: EntryDecisions) -> float:
+    return decisions.measure("recall")
+
+
+def _weakest_class(decisions: EntryDecisions, classes: Sequence[str]) -> Observation:
+    """The class that is found least."""
+    recalls = decisions.class_recalls
+    weakest = int(np.nanargmin(recalls))
+    numbers = {"recall": recalls[weakest], "mean": float(np.nanmean(recalls))}
+    return Observation("weakest_class", (decisions.entry,), numbers, classes[weakest])
+
+
+def _ranking_code(roc_auc: float) -> str:
+    """The usual words for areas under the ROC curve (Hosmer, Lemeshow & Sturdivant 2013)."""
+    for limit, code in ((0.7, "ranking_poor"), (0.8, "ranking_acceptable"), (0.9, "ranking_excellent")):
+        if roc_auc < limit:
+            return code
+    return "ranking_outstanding"
+
+
+def network_observations(scores: Scores, task: str, entry: Entry) -> list[Observation]:
+    """Observe one entry before imbalance is handled: recall of the positive class, bias, training against sealed rows."""
+    classes = scores.classes(task)
+    for decisions in entry_decisions(scores, task):
+        if decisions.entry == entry:
+            observations = [_weakest_class(decisions, classes)]
+            if len(classes) == 2:
+                observations = [_positive_recall(decisions, classes[1]), _bias(decisions, classes)]
+            return [*observations, *_training_gap(decisions)]
+    return []
+
+
+def _positive_recall(decisions: EntryDecisions, positive: str) -> Observation:
+    recall = decisions.measure("recall")
+    code = "positive_recall_high"
+    for limit, name in (
+        (0.25, "positive_recall_very_low"),
+        (0.5, "positive_recall_low"),
+        (0.75, "positive_recall_moderate"),
+    ):
+        if recall < limit:
+            code = name
+            break
+    return Observation(
+        code, (decisions.entry,), {"recall": recall, "precision": decisions.measure("precision")}, positive
+    )
+
+
+def _bias(decisions: EntryDecisions, classes: Sequence[str]) -> Observation:
+    """Whether a class is predicted clearly more often than it occurs."""
+    pooled = decisions.pooled
+    predicted, true = float(pooled[:, 1].sum()), float(pooled[1].sum())
+    majority = int(pooled.sum(axis=1).argmax())
+    code, label = "no_bias", classes[majority]
+    if predicted * BIAS_RATIO < true:
+        code, label = "bias", classes[0]
+    elif predicted > BIAS_RATIO * true:
+        code, label = "bias", classes[1]
+    if code == "bias":
+        code = "bias_to_majority" if label == classes[majority] else "bias_to_minority"
+    total = float(pooled.sum())
+    return Observation(code, (decisions.entry,), {"predicted": predicted / total, "true": true / total}, label)
+
+
+def _training_gap(decisions: EntryDecisions) -> list[Observation]:
+    """Whether accuracy on training rows and on sealed rows are apart; nothing where the former is not stored."""
+    training, sealed = decisions.training_accuracy, decisions.accuracy
+    if math.isnan(training):
+        return []
+    code = "training_close"
+    if training - sealed > APART:
+        code = "training_apart"
+    return [Observation(code, (decisions.entry,), {"training": training, "sealed": sealed})]
+
+
+def method_observations(scores: Scores, task: str) -> list[Observation]:
+    """Observe methods against doing nothing: which raise recall, the best recall and balance, what it costs, weights."""
+    methods = entry_decisions(scores, task)
+    if not methods:
+        return []
+    classes = scores.classes(task)
+    if len(classes) > 2:
+        best = max(methods, key=attrgetter("accuracy"))
+        numbers = {"accuracy": best.accuracy, "macro_recall": float(np.nanmean(best.class_recalls))}
+        return [Observation("best_accuracy", (best.entry,), numbers), _weakest_class(best, classes)]
+    observations = [*_raised_recalls(methods, classes[1])]
+    first = max(methods, key=_recall)
+    numbers = {"recall": _recall(first), "precision": first.measure("precision"), "accuracy": first.accuracy}
+    observations.append(Observation("best_recall", (first.entry,), numbers, classes[1]))
+    observations += _price(first, methods, classes[1])
+    balanced = max(methods, key=lambda method: method.measure("f1"))
+    numbers = {"f1": balanced.measure("f1"), "precision": balanced.measure("precision"), "recall": _recall(balanced)}
+    observations.append(Observation("best_balance", (balanced.entry,), numbers, classes[1]))
+    return observations + _weights_against_resampling(scores, methods, classes[1])
+
+
+def _plain_methods(methods: Sequence[EntryDecisions]) -> dict[str, EntryDecisions]:
+    """The entries that do nothing about imbalance, by family."""
+    return {method.entry.family: method for method in methods if method.entry.strategy == "none"}
+
+
+def _raised_recalls(methods: Sequence[EntryDecisions], positive: str) -> list[Observation]:
+    """Which strategies clearly raise or lower the recall of the positive class, by direction; or that none does."""
+    plain = _plain_methods(methods)
+    changed: dict[str, list[EntryDecisions]] = {"recall_raised": [], "recall_lowered": []}
+    compared = 0
+    for method in methods:
+        reference = plain.get(method.entry.family)
+        if reference is None or reference is method:
+            continue
+        compared += 1
+        interval, plain_interval = method.intervals["recall"], reference.intervals["recall"]
+        if interval.low > plain_interval.high:
+            changed["recall_raised"].append(method)
+        elif interval.high < plain_interval.low:
+            changed["recall_lowered"].append(method)
+    observations = []
+    for code, of_code in changed.items():
+        if of_code:
+            numbers = _recall_change(of_code, plain) | {"compared": float(compared)}
+            entries = tuple(map(attrgetter("entry"), sorted(of_code, key=_recall, reverse=True)))
+            observations.append(Observation(code, entries, numbers, positive))
+    if compared and not observations:
+        observations.append(Observation("recall_unchanged", (), {"compared": float(compared)}, positive))
+    return observations
+
+
+def _recall_change(methods: Sequence[EntryDecisions], plain: Mapping[str, EntryDecisions]) -> dict[str, float]:
+    """The ranges of the recall of methods, and of the entries that do nothing in their families."""
+    before = [_recall(plain[method.entry.family]) for method in methods]
+    after = list(map(_recall, methods))
+    numbers = {"before_lowest": min(before), "before_highest": max(before)}
+    return numbers | {"after_lowest": min(after), "after_highest": max(after)}
+
+
+def _price(first: EntryDecisions, methods: Sequence[EntryDecisions], positive: str) -> list[Observation]:
+    """What the best recall costs in accuracy and precision, against doing nothing in the same family."""
+    reference = _plain_methods(methods).get(first.entry.family)
+    if reference is None or reference is first:
+        return []
+    numbers = {"accuracy": first.accuracy, "plain_accuracy": reference.accuracy}
+    numbers |= {"precision": first.measure("precision"), "plain_precision": reference.measure("precision")}
+    falls = first.accuracy < reference.accuracy or numbers["precision"] < numbers["plain_precision"]
+    return [
+        Observation(
+            "recall_has_price" if falls else "recall_is_free", (first.entry, reference.entry), numbers, positive
+        )
+    ]
+
+
+def _weights_against_resampling(scores: Scores, methods: Sequence[EntryDecisions], positive: str) -> list[Observation]:
+    """Whether class weights raise recall less or more than the best resampling, each at its best."""
+    best: dict[str, EntryDecisions] = {}
+    for method in methods:
+        kind = str(scores.run["strategies"].get(method.entry.strategy, {}).get("kind", ""))
+        if kind not in best or method.measure("recall") > best[kind].measure("recall"):
+            best[kind] = method
+    if "weight" not in best or "resample" not in best:
+        return []
+    weighted, resampled = best["weight"].measure("recall"), best["resample"].measure("recall")
+    code = "weights_find_less" if weighted < resampled else "weights_find_as_much"
+    numbers = {"weighted": weighted, "resampled": resampled}
+    return [Observation(code, (best["weight"].entry, best["resample"].entry), numbers, positive)]

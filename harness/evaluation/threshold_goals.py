@@ -1,0 +1,357 @@
+"""Threshold goals without refit: chosen on the inner out-of-fold rows of every split, measured on its sealed test rows.
+
+Nothing is fitted again and no test row is looked at until a threshold is fixed: `SplitDecision.inner` is what was promised,
+`SplitDecision.sealed` is what came of it.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import filterfalse, product
+from operator import attrgetter, itemgetter
+from typing import Literal, NamedTuple, TypeAlias
+
+import numpy as np
+
+from harness.errors import EvenhandError
+from harness.evaluation.decision_measures import (
+    UNDEFINED,
+    Counts,
+    DecisionMeasure,
+    MeasureInterval,
+    decision_measures,
+    measure_interval,
+)
+from harness.evaluation.metric_cache import DEFAULT_THRESHOLD
+from harness.evaluation.scores import Entry, Scores, SplitKey
+from harness.metrics.calibration import NO_CALIBRATION, Calibrator, cross_calibrated, make_calibrator
+from harness.metrics.logits import Labels, Proba
+from harness.metrics.metric import CostMatrix, Predictions
+from harness.metrics.threshold import ThresholdGoal, choose_threshold, goal_obstacle, least_cost_labels, parse_goals
+from harness.seeding import seed_of
+from harness.store.record import Record, StoredPredictions
+from harness.store.store import Store
+
+#: The goals of a run that was made without any: those that a task does not allow are left out.
+DEFAULT_GOALS = parse_goals(["f1", "cost", "recall>=0.8", "precision>=0.5", "top:0.1"])
+#: The measure that every kind of goal promises.
+GOAL_MEASURES = {
+    "f1": "f1",
+    "cost": "cost",
+    "f-beta": "f_beta",
+    "recall": "recall",
+    "precision": "precision",
+    "top": "share",
+    "capacity": "share",
+}
+#: Whether the sealed rows kept a promise, did not but by no more than chance, did not, or whether nothing could be promised.
+GoalOutcome: TypeAlias = Literal["met", "within_error", "missed", "unreached"]
+
+
+class GoalPredictions(NamedTuple):
+    """The labels and probabilities of the inner out-of-fold rows and of the sealed rows of one entry in one split."""
+
+    inner_y: Labels
+    inner_proba: Proba
+    sealed_y: Labels
+    sealed_proba: Proba
+
+
+@dataclass(frozen=True)
+class SplitDecision:
+    """What a goal gave in one split.
+
+    `threshold` is NaN with several classes. `reached` says whether the inner rows reach the goal there. `inner` and `sealed`
+    are counts (k, k), truth × prediction, of the inner and of the sealed rows.
+    """
+
+    split: SplitKey
+    threshold: float
+    reached: bool
+    inner: Counts
+    sealed: Counts
+
+
+@dataclass(frozen=True)
+class GoalResult:
+    """What a goal gave for one entry, over all its splits.
+
+    Attributes
+    ----------
+    task, entry, goal : str, Entry, ThresholdGoal
+        Whose and which goal.
+    decisions : tuple of SplitDecision
+        Every split.
+    measure : str
+        The name of the measure that the goal is about.
+    level : float
+        What the goal asks of it; for goals that maximise or minimise it is what was promised.
+    promised : float
+        The measure on the inner rows of all splits together.
+    attained : mapping of str to MeasureInterval
+        All measures on the sealed rows of all splits together.
+    outcome : {"met", "within_error", "missed", "unreached"}
+        Whether the sealed rows keep the level.
+    """
+
+    task: str
+    entry: Entry
+    goal: ThresholdGoal
+    decisions: tuple[SplitDecision, ...]
+    measure: str
+    level: float
+    promised: float
+    attained: Mapping[str, MeasureInterval]
+    outcome: GoalOutcome
+
+    @property
+    def value(self) -> MeasureInterval:
+        """The measure of the goal on the sealed rows."""
+        return self.attained.get(self.measure, UNDEFINED)
+
+    @property
+    def reached(self) -> int:
+        """In how many splits the inner rows reach the goal."""
+        return sum(map(attrgetter("reached"), self.decisions))
+
+    @property
+    def thresholds(self) -> dict[SplitKey, float]:
+        """The threshold of every split."""
+        return {decision.split: decision.threshold for decision in self.decisions}
+
+
+def check_goals(goals: Iterable[ThresholdGoal], tasks: Mapping[str, tuple[int, CostMatrix]]) -> None:
+    """Check that each goal makes sense for a task at least.
+
+    Parameters
+    ----------
+    goals : iterable of ThresholdGoal
+        The goals.
+    tasks : mapping of str to (int, costs)
+        The number of classes and the costs of every task.
+
+    Raises
+    ------
+    EvenhandError
+        If a goal makes sense for none of the tasks; the message says why for the first one.
+    """
+    for goal in goals:
+        reasons = []
+        for name, (classes, costs) in tasks.items():
+            reasons.append((goal_obstacle(goal, classes, costs), name))
+        if reasons and all(map(itemgetter(0), reasons)):
+            reason, name = reasons[0]
+            raise EvenhandError(f"the threshold goal {goal.text!r} makes no sense for task {name!r}: {reason}")
+
+
+def task_decisions(scores: Scores) -> dict[str, tuple[int, CostMatrix]]:
+    """Look up the number of classes and the costs of every task of a run, as `check_goals` takes them."""
+    return {task: (len(scores.classes(task)), scores.costs(task)) for task in scores.run["tasks"]}
+
+
+def run_goals(scores: Scores) -> tuple[ThresholdGoal, ...]:
+    """Read the goals that a run was made with; empty where it was made without any."""
+    return parse_goals(map(str, scores.run.get("thresholds", ())))
+
+
+def cut_entries(scores: Scores, task: str) -> list[Entry]:
+    """List the entries of a task whose inner predictions are stored: default, tuned and chosen ones, not recalibrated."""
+    entries = []
+    for entry_task, entry, threshold_kind in scores.by_entry:
+        is_stored = entry.stage != "ensembled" and entry.calibration == NO_CALIBRATION
+        if (entry_task, threshold_kind) == (task, DEFAULT_THRESHOLD) and is_stored:
+            entries.append(entry)
+    return entries
+
+
+def obstacles(scores: Scores, task: str, goals: Iterable[ThresholdGoal]) -> dict[ThresholdGoal, str]:
+    """Say of each goal that makes no sense for a task why."""
+    classes, costs = len(scores.classes(task)), scores.costs(task)
+    reasons = {}
+    for goal in goals:
+        reason = goal_obstacle(goal, classes, costs)
+        if reason:
+            reasons[goal] = reason
+    return reasons
+
+
+def evaluate_goals(
+    store: Store, scores: Scores, task: str, entries: Sequence[Entry], goals: Sequence[ThresholdGoal]
+) -> list[GoalResult]:
+    """Choose a threshold for every entry, split and goal on inner rows, and measure it on the sealed rows.
+
+    Parameters
+    ----------
+    store : Store
+        The run folder; the predictions of each cell are read once.
+    scores : Scores
+        The scores of the run.
+    task : str
+        Name of the task.
+    entries : sequence of Entry
+        Default, tuned, recalibrated or chosen entries; ensembles store no inner predictions and are left out.
+    goals : sequence of ThresholdGoal
+        Those that make no sense for the task are left out.
+
+    Returns
+    -------
+    list of GoalResult
+        By entry, then by goal.
+    """
+    impossible = obstacles(scores, task, goals)
+    possible = list(filterfalse(impossible.__contains__, goals))
+    if not possible:
+        return []
+    decisions: dict[tuple[Entry, ThresholdGoal], list[SplitDecision]] = {}
+    costs, table_rows = scores.costs(task), int(scores.run["tasks"][task]["rows"])
+    for record, uses in _cell_uses(scores, task, entries):
+        stored = store.predictions(record)
+        for entry, split, stage in uses:
+            predictions = goal_predictions(stored, record, stage)
+            for goal in possible:
+                decision = decide(goal, predictions, split, costs, table_rows)
+                decisions.setdefault((entry, goal), []).append(decision)
+    results = []
+    for entry, goal in product(entries, possible):
+        of_goal = sorted(decisions.get((entry, goal), ()), key=attrgetter("split"))
+        if of_goal:
+            results.append(_summarize(task, entry, goal, of_goal, costs, table_rows))
+    return results
+
+
+def _cell_uses(
+    scores: Scores, task: str, entries: Sequence[Entry]
+) -> list[tuple[Record, list[tuple[Entry, SplitKey, str]]]]:
+    """The cells that hold predictions of the entries: the entries of each with their split and their stage there."""
+    by_cell: dict[str, list[tuple[Entry, SplitKey, str]]] = {}
+    for entry in entries:
+        rows = scores.rows_of(task, entry, DEFAULT_THRESHOLD)
+        for split, (cell_id, stage, _) in zip(rows.splits, rows.score_keys, strict=True):
+            by_cell.setdefault(cell_id, []).append((entry, split, stage))
+    uses = []
+    for cell in scores.cells:
+        if cell.record and cell.record.id in by_cell:
+            uses.append((cell.record, by_cell[cell.record.id]))
+    return uses
+
+
+def goal_predictions(stored: StoredPredictions, record: Record, stage: str) -> GoalPredictions:
+    """Select what a threshold is chosen on and what it is measured on.
+
+    Parameters
+    ----------
+    stored : StoredPredictions
+        The predictions of the cell.
+    record : Record
+        The cell.
+    stage : str
+        ``default``, ``tuned``, or ``tuned/<calibration>``: then inner rows are calibrated by calibrators that were fitted
+        without them, as for the threshold of the recalibrated entry.
+    """
+    stage, _, calibration = stage.partition("/")
+    inner = stored.inner[stage]
+    known = ~np.isnan(inner).any(axis=1)
+    inner, y = inner[known], stored.train_y[known]
+    sealed = stored.test[stage]
+    if not calibration or calibration == NO_CALIBRATION:
+        return GoalPredictions(y, inner, stored.test_y, sealed)
+    outcome = next(outcome for outcome in record.outcomes if outcome.stage == stage)
+
+    def fit(proba: Proba, labels: Labels) -> Calibrator:
+        calibrator = make_calibrator(calibration, proba, labels, outcome.counts_before, outcome.counts_after)
+        assert calibrator is not None  # noqa: S101 -- the name is never "none"
+        return calibrator
+
+    seed = seed_of(record.task, record.repeat, record.fold, "recalibrate")
+    calibrated = cross_calibrated(fit, inner, y, seed)
+    return GoalPredictions(y, calibrated, stored.test_y, fit(inner, y)(sealed).astype(np.float32))
+
+
+def decide(
+    goal: ThresholdGoal, predictions: GoalPredictions, split: SplitKey, costs: CostMatrix, table_rows: int
+) -> SplitDecision:
+    """Choose on the inner rows of one split, then count what that decides on both parts.
+
+    Parameters
+    ----------
+    goal : ThresholdGoal
+        A goal that makes sense for the task.
+    predictions : GoalPredictions
+        Inner and sealed rows.
+    split : (int, int)
+        Repeat and fold.
+    costs : tuple of tuple of float or None
+        The costs of the task.
+    table_rows : int
+        Rows of the whole table.
+
+    Returns
+    -------
+    SplitDecision
+        With several classes every row is decided by its least expected cost, and there is no threshold.
+    """
+    inner_y, inner_proba, sealed_y, sealed_proba = predictions
+    if inner_proba.shape[1] > 2:
+        counts = []
+        for y, proba in ((inner_y, inner_proba), (sealed_y, sealed_proba)):
+            matrix = np.zeros((proba.shape[1],) * 2, dtype=np.int64)
+            np.add.at(matrix, (y, least_cost_labels(proba, costs)), 1)
+            counts.append(matrix)
+        return SplitDecision(split, math.nan, bool(len(inner_y)), *counts)
+    chosen = choose_threshold(goal, inner_y, inner_proba, costs=costs, table_rows=table_rows)
+    inner = Predictions(inner_y, inner_proba, chosen.threshold).confusion
+    sealed = Predictions(sealed_y, sealed_proba, chosen.threshold).confusion
+    return SplitDecision(split, chosen.threshold, chosen.reached, inner, sealed)
+
+
+def _summarize(
+    task: str,
+    entry: Entry,
+    goal: ThresholdGoal,
+    decisions: Sequence[SplitDecision],
+    costs: CostMatrix,
+    table_rows: int,
+) -> GoalResult:
+    """Pool the splits of a goal, and compare what was attained with what was promised."""
+    measures = goal_measures(goal, len(decisions[0].sealed), costs)
+    repeats = len({decision.split[0] for decision in decisions})
+    sealed = list(map(attrgetter("sealed"), decisions))
+    attained = {name: measure_interval(measure, sealed, repeats) for name, measure in measures.items()}
+    name = GOAL_MEASURES[goal.kind]
+    if goal.kind == "f-beta" and goal.level == 1:
+        name = "f1"
+    inner = np.sum(list(map(attrgetter("inner"), decisions)), axis=0)
+    promised = measures[name].compute(inner)
+    level = goal_level(goal, promised, table_rows)
+    outcome = compare_with_level(goal, level, attained[name])
+    if not any(map(attrgetter("reached"), decisions)):
+        outcome = "unreached"
+    return GoalResult(task, entry, goal, tuple(decisions), name, level, promised, attained, outcome)
+
+
+def goal_measures(goal: ThresholdGoal, classes: int, costs: CostMatrix) -> dict[str, DecisionMeasure]:
+    """List the measures that are reported for a goal: those of every goal, and the F score of its beta."""
+    return decision_measures(classes, costs, goal.level if goal.kind == "f-beta" else 1.0)
+
+
+def goal_level(goal: ThresholdGoal, promised: float, table_rows: int) -> float:
+    """What the measure of a goal should be: its level, the share of rows, or what the inner rows promise."""
+    if goal.kind in ("recall", "precision"):
+        return goal.level
+    if goal.kind in ("top", "capacity"):
+        return goal.row_share(table_rows)
+    return promised
+
+
+def compare_with_level(goal: ThresholdGoal, level: float, attained: MeasureInterval) -> GoalOutcome:
+    """Compare what was attained with the level: met, missed by no more than its interval, or missed."""
+    is_upper_limit = goal.kind in ("cost", "top", "capacity")
+    sign = -1 if is_upper_limit else 1
+    nearest = attained.low if is_upper_limit else attained.high
+    if math.isnan(attained.value) or math.isnan(level):
+        return "unreached"
+    if sign * (attained.value - level) >= -1e-9:
+        return "met"
+    return "within_error" if sign * (nearest - level) >= 0 else "missed"

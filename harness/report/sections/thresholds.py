@@ -1,0 +1,179 @@
+"""Where to cut: the threshold of every goal, what was promised on inner rows, what the sealed rows gave."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+from harness.evaluation.diagnosis import best_of_families
+from harness.evaluation.ranking import Ranking
+from harness.evaluation.scores import Entry
+from harness.evaluation.threshold_goals import GoalOutcome, GoalResult, evaluate_goals, obstacles
+from harness.metrics.threshold import ThresholdGoal
+from harness.report.content import CellValue, Evidence, Part, ReportColumn, ReportTable, Section
+from harness.report.render.cells import format_number
+from harness.report.render.markdown import bullets, escape, format_count
+
+TITLE = "Where to cut: threshold goals"
+MAX_ENTRIES = 4  #: the first entry, and the best ones of other families
+OUTCOMES: dict[GoalOutcome, str] = {
+    "met": "met",
+    "within_error": "missed, within error",
+    "missed": "missed",
+    "unreached": "not reached",
+}
+MEASURE_NAMES = {
+    "precision": "precision",
+    "recall": "recall",
+    "share": "share of rows predicted positive",
+    "f1": "F1",
+    "f_beta": "F score",
+    "cost": "cost per decision",
+}
+GOAL_TEXT = (
+    "In every split the threshold of a goal was chosen on inner out-of-fold training rows; nothing was fitted again and no test "
+    "row was used. *Promised* is the goal's measure on those inner rows, *attained* the same on the sealed test rows of all "
+    "splits together, with a 95 % interval (Wilson's, for the rows and the differences between splits). *Missed* means that the "
+    "interval lies on the wrong side of what was asked; *missed, within error* that chance may explain it. *Not reached*: no "
+    "threshold reaches it on the inner rows, and the nearest was taken. Goals that maximise or minimise a measure ask for what "
+    "they promised."
+)
+
+
+def sections(evidence: Evidence) -> list[Section]:
+    """Write a section per task where the report was asked for threshold goals."""
+    written = []
+    for ranking in evidence.rankings if evidence.goals else ():
+        parts = threshold_parts(evidence, ranking)
+        if parts:
+            written.append(Section(TITLE, tuple(parts), ranking.task))
+    return written
+
+
+def threshold_parts(evidence: Evidence, ranking: Ranking) -> list[Part]:
+    """Give a sentence per goal about the first entry, and a table of the best entries; nothing where none was evaluated."""
+    scores, task = evidence.scores, ranking.task
+    impossible = obstacles(scores, task, evidence.goals)
+    entries = goal_entries(ranking)
+    if not entries:
+        return []
+    results = evaluate_goals(evidence.store, scores, task, entries, evidence.goals)
+    lines = [goal_sentence(result, scores.classes(task)) for result in results if result.entry == entries[0]]
+    lines += [f"{format_goal(goal)} makes no sense here: {escape(reason)}." for goal, reason in impossible.items()]
+    parts: list[Part] = [bullets(lines)]
+    if results:
+        parts += [GOAL_TEXT, goal_table(results)]
+    return parts
+
+
+def goal_entries(ranking: Ranking) -> list[Entry]:
+    """Select the entries of the table: the first of the ranking, then the best tuned entries of other families."""
+    entries = [ranking.best.entry] if ranking.best else []
+    for ranked in best_of_families(ranking):
+        if all(ranked.entry.family != entry.family for entry in entries):
+            entries.append(ranked.entry)
+    return entries[:MAX_ENTRIES]
+
+
+def format_goal(goal: ThresholdGoal) -> str:
+    """Write a goal as code in Markdown."""
+    return f"`{goal.text}`"
+
+
+def goal_sentence(result: GoalResult, classes: Sequence[str]) -> str:
+    """Say what a goal promised and what became of it, and what the decisions are like in rows of 100."""
+    value, name = result.value, MEASURE_NAMES[result.measure]
+    head = f"{format_goal(result.goal)} with {escape(result.entry.name)}{_threshold_text(result)}"
+    if math.isnan(value.value):
+        return f"{head}: {_promise_text(result)}; on the sealed rows the {name} is not defined."
+    attained = (
+        f"the sealed rows gave {format_number(value.value)} ({format_number(value.low)} to {format_number(value.high)}): "
+        f"{OUTCOMES[result.outcome]}"
+    )
+    return f"{head}: {_promise_text(result)}; {attained}.{_decisions_text(result, classes)}"
+
+
+def _promise_text(result: GoalResult) -> str:
+    name, promised = MEASURE_NAMES[result.measure], format_number(result.promised)
+    if result.outcome == "unreached":
+        return f"no threshold reaches it on the inner rows (the nearest has {name} {promised})"
+    text = f"the inner rows promised {name} {promised}"
+    splits = len(result.decisions)
+    if result.reached < splits:
+        text += f" (reached in {result.reached} of {splits} splits)"
+    return text
+
+
+def _threshold_text(result: GoalResult) -> str:
+    thresholds = [threshold for threshold in result.thresholds.values() if not math.isnan(threshold)]
+    if not thresholds:
+        return ", by the least expected cost"
+    mean = sum(thresholds) / len(thresholds)
+    text = f" at {mean:.3g}"
+    if min(thresholds) < max(thresholds):
+        text += f" ({min(thresholds):.3g} to {max(thresholds):.3g} over the splits)"
+    return text
+
+
+def _decisions_text(result: GoalResult, classes: Sequence[str]) -> str:
+    """What follows from the threshold, for two classes."""
+    if len(classes) > 2:
+        return ""
+    recall, precision, share = (result.attained[name].value for name in ("recall", "precision", "share"))
+    positive = escape(classes[1])
+    if math.isnan(precision):
+        return f" No row is predicted {positive}."
+    found = "" if math.isnan(recall) else f" finds {100 * recall:.0f} of 100 {positive};"
+    return (
+        f" It{found} {100 * precision:.0f} of 100 rows predicted {positive} are; {100 * share:.1f} % of all rows are."
+    )
+
+
+def goal_table(results: Sequence[GoalResult]) -> ReportTable:
+    """Tabulate goals and entries: threshold, promise, what was attained with its interval, and all measures.
+
+    Parameters
+    ----------
+    results : sequence of GoalResult
+        Results of one task.
+
+    Returns
+    -------
+    ReportTable
+        A row per goal and entry, the entries of a goal together.
+    """
+    measures = [
+        name for name in ("recall", "precision", "share", "f1", "accuracy", "cost") if name in results[0].attained
+    ]
+    columns = [ReportColumn("Goal"), ReportColumn("Entry"), ReportColumn("Threshold", "number")]
+    columns += [ReportColumn("Promised", "number"), ReportColumn("Attained", "number")]
+    columns += [ReportColumn("95 % from", "number"), ReportColumn("to", "number"), ReportColumn("Outcome")]
+    headings = {"share": "Predicted positive", "f1": "F1"}
+    columns += [ReportColumn(headings.get(name, name.capitalize()), "number") for name in measures]
+    columns.append(ReportColumn("Splits", "count"))
+    goals = list(dict.fromkeys(result.goal for result in results))
+    rows = []
+    for result in sorted(results, key=lambda result: goals.index(result.goal)):
+        thresholds = list(result.thresholds.values())
+        row: list[CellValue] = [result.goal.text, result.entry.name, sum(thresholds) / len(thresholds)]
+        row += [result.promised, result.value.value, result.value.low, result.value.high, OUTCOMES[result.outcome]]
+        row += [result.attained[name].value for name in measures]
+        rows.append((*row, len(thresholds)))
+    return ReportTable(tuple(columns), tuple(rows))
+
+
+def terminal_lines(evidence: Evidence) -> str:
+    """Say for a terminal what became of each goal with the first entry of each task; empty without goals."""
+    lines = []
+    for ranking in evidence.rankings if evidence.goals else ():
+        for result in evaluate_goals(
+            evidence.store, evidence.scores, ranking.task, goal_entries(ranking)[:1], evidence.goals
+        ):
+            value = result.value
+            lines.append(
+                f"{ranking.task}, {result.goal.text} with {result.entry.name}: promised {format_number(result.promised)}, attained "
+                f"{format_number(value.value)} ({format_number(value.low)} to {format_number(value.high)}), {OUTCOMES[result.outcome]}"
+            )
+    if not lines:
+        return ""
+    return "\n".join([f"{format_count(len(evidence.goals), 'threshold goal')}, chosen on inner rows:", *lines])
