@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
+
+from harness.tasks.published import DOCUMENTS
 
 from harness.registry.family import Family
 from harness.registry.protocol import EvaluationProtocol
+from harness.registry.published import PublishedTable
 
 DEFAULT_STRATEGIES = ("none", "class_weight", "smote", "adasyn", "smote_tomek", "random_undersampling", "searched")
 
@@ -28,8 +31,13 @@ class Suite:
         Whether patterns match neural networks.
     strategies : tuple of str
         Names of strategies.
+    combinations : mapping of str to mapping of str to tuple of str
+        Task → family → strategies, for tasks on which not every family is combined with every strategy. It is used unless
+        a run names families or strategies of its own.
     protocol : EvaluationProtocol
         Folds, repeats and trials.
+    published : tuple of PublishedTable
+        Published results that the report shows beside those of the run.
     """
 
     name: str
@@ -39,7 +47,9 @@ class Suite:
     families: tuple[str, ...] = ("*",)
     networks: bool = True
     strategies: tuple[str, ...] = DEFAULT_STRATEGIES
+    combinations: Mapping[str, Mapping[str, tuple[str, ...]]] = field(default_factory=dict)
     protocol: EvaluationProtocol
+    published: tuple[PublishedTable, ...] = ()
 
     def task_names(self, registered: Iterable[str]) -> tuple[str, ...]:
         """Select the tasks among the registered ones; a name without `*` is kept even if no such task is registered."""
@@ -60,6 +70,22 @@ def _expand(patterns: tuple[str, ...], names: list[str]) -> tuple[str, ...]:
         expanded |= dict.fromkeys(matches)
     return tuple(expanded)
 
+
+#: What the study of an imbalanced subscription compares.
+_RESAMPLED = ("none", "class_weight", "smote", "adasyn", "smote_tomek")
+#: Task → family → strategies, as in the case studies; logistic regression is added to those that have networks alone.
+_DOCUMENTS: dict[str, dict[str, tuple[str, ...]]] = {
+    "subscription": {
+        "logistic_regression": ("none",),
+        "gradient_boosting": ("none",),
+        "dense_network": _RESAMPLED,
+    },
+    "customer_segmentation_with_duration": {"logistic_regression": ("none",), "dense_network": ("none", "smote")},
+    "customer_segmentation": {"logistic_regression": ("none",), "dense_network": ("none", "smote")},
+    "telco_churn": {"logistic_regression": ("none",), "dense_network": ("none",)},
+    "sms_spam": {"logistic_regression": ("none",), "recurrent_network": ("none",)},
+    "digits_photo": {"logistic_regression": ("none",), "pretrained_network": ("none",)},
+}
 
 _SUITES = (
     Suite(
@@ -100,6 +126,23 @@ _SUITES = (
         ),
         strategies=("none", "class_weight", "random_oversampling"),
         protocol=EvaluationProtocol(folds=3, repeats=1, inner_folds=3, trials=3),
+    ),
+    Suite(
+        name="documents",
+        description="five published case studies again: churn, campaign, subscription, spam, images, in minutes",
+        tasks=tuple(_DOCUMENTS),
+        families=(
+            "majority",
+            "logistic_regression",
+            "gradient_boosting",
+            "dense_network",
+            "recurrent_network",
+            "pretrained_network",
+        ),
+        strategies=_RESAMPLED,
+        combinations=_DOCUMENTS,
+        protocol=EvaluationProtocol(folds=3, repeats=1, inner_folds=2, trials=2),
+        published=DOCUMENTS,
     ),
     Suite(
         name="smoke",

@@ -29,7 +29,7 @@ from harness.report.render.html import (
     table_block,
 )
 from harness.report.render.markdown import escape
-from harness.report.sections import cross_task, diagnostics, gains, imbalance, reliability, search, training
+from harness.report.sections import cross_task, diagnostics, gains, imbalance, published, reliability, search, training
 from harness.report.sections.overview import answer, descriptive_headline, entries_without_scores, overview
 from harness.report.sections.ranking import unchanged_defaults
 from harness.store.store import Store
@@ -38,6 +38,7 @@ Topic: TypeAlias = Callable[[Evidence], list[Section]]
 
 #: The topics in the order of their sections, with the titles of the chapters for those sections that are about no task.
 TOPICS: tuple[tuple[str, Topic], ...] = (
+    ("Published results", published.sections),
     ("Diagnostics", diagnostics.sections),
     ("Calibration", gains.calibration_sections),
     ("Ensembles", gains.ensemble_sections),
