@@ -25,8 +25,8 @@ class Suite:
         Its name, and what it compares.
     tasks, families : tuple of str
         Names or patterns, in which `*` matches anything.
-    excluded_tasks : str
-        Pattern of tasks that are left out.
+    excluded_tasks : tuple of str
+        Patterns of tasks that are left out.
     networks : bool, default True
         Whether patterns match neural networks.
     strategies : tuple of str
@@ -43,7 +43,7 @@ class Suite:
     name: str
     description: str
     tasks: tuple[str, ...]
-    excluded_tasks: str = ""
+    excluded_tasks: tuple[str, ...] = ()
     families: tuple[str, ...] = ("*",)
     networks: bool = True
     strategies: tuple[str, ...] = DEFAULT_STRATEGIES
@@ -53,7 +53,11 @@ class Suite:
 
     def task_names(self, registered: Iterable[str]) -> tuple[str, ...]:
         """Select the tasks among the registered ones; a name without `*` is kept even if no such task is registered."""
-        return _expand(self.tasks, [name for name in registered if not fnmatchcase(name, self.excluded_tasks)])
+        included = []
+        for name in registered:
+            if not any(fnmatchcase(name, pattern) for pattern in self.excluded_tasks):
+                included.append(name)
+        return _expand(self.tasks, included)
 
     def family_names(self, registered: Mapping[str, Family]) -> tuple[str, ...]:
         """Select the families among the registered ones."""
@@ -94,13 +98,13 @@ _SUITES = (
         tasks=("telco_churn", "caravan", "digits_nine"),
         families=("majority", "logistic_regression", "gradient_boosting", "xgb", "dense_network"),
         strategies=("none", "class_weight", "smote", "adasyn", "smote_tomek"),
-        protocol=EvaluationProtocol(folds=3, repeats=1, inner_folds=3, trials=5),
+        protocol=EvaluationProtocol(folds=5, repeats=1, inner_folds=2, trials=5),
     ),
     Suite(
         name="full",
         description="every available task and every family, in hours",
         tasks=("*",),
-        excluded_tasks="keel_*",
+        excluded_tasks=("keel_*", "telco_churn_quarter"),
         protocol=EvaluationProtocol(folds=5, repeats=2, inner_folds=3, trials=30),
     ),
     Suite(
