@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import io
 import re
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -95,6 +95,9 @@ def make_request(options: RunOptions, registry: Registry) -> Request:
     elif not families:
         families = _default_families(tasks, user_data, registry)
     check_names(families, strategies, registry)
+    combinations: Mapping[str, Mapping[str, tuple[str, ...]]] = {}
+    if suite and not options.families and not options.strategies:
+        combinations = suite.combinations
     if options.data_dir and not options.data_dir.is_dir():
         raise EvenhandError(f"no such directory: {options.data_dir} ({options.spelling('data_dir')})")
     return Request(
@@ -106,6 +109,8 @@ def make_request(options: RunOptions, registry: Registry) -> Request:
         plugins=options.plugins,
         own=user_data,
         pickled_declarations=options.pickled_declarations,
+        combinations=combinations,
+        published=suite.published if suite else (),
     )
 
 
@@ -163,6 +168,29 @@ def _protocol(options: RunOptions, suite: Suite | None, registry: Registry) -> E
     if protocol.objective is not None:
         registry.metric(protocol.objective)
     return protocol
+
+
+def fewer_folds_note(options: RunOptions) -> str:
+    """Say what it costs to ask for fewer outer splits than the suite, or a run without one, has by default.
+
+    Returns
+    -------
+    str
+        A line; empty where no folds were asked for, or not fewer.
+    """
+    folds = options.protocol.get("folds")
+    default = SUITES[options.suite].protocol if options.suite in SUITES else EvaluationProtocol()
+    repeats = options.protocol.get("repeats") or default.repeats
+    if not folds or folds < 2 or folds * repeats >= default.folds * default.repeats:
+        return ""
+    from scipy import stats
+
+    few, usual = folds * repeats - 1, default.folds * default.repeats - 1
+    ratio = stats.t.ppf(0.975, few) / stats.t.ppf(0.975, usual)
+    return (
+        f"{options.spelling('folds', str(folds))}: the spread between outer splits has {few} instead of {usual} degrees "
+        f"of freedom, so a 95 % interval that rests on it is about {ratio:.2f} times as wide; fewer differences will be settled"
+    )
 
 
 def _unique(names: tuple[str, ...]) -> tuple[str, ...]:

@@ -91,7 +91,14 @@ def run(  # noqa: PLR0913, PLR0917 -- the options of a command line are one list
     evenhand run --task caravan --family xgb --family logistic_regression \\
         --strategy none --strategy smote --trials 20 --folds 5 --seed 1 --out results/c
     """
-    from harness.api.request import BUDGET_ADVICE, RunOptions, default_folder, make_request, parse_seconds
+    from harness.api.request import (
+        BUDGET_ADVICE,
+        RunOptions,
+        default_folder,
+        fewer_folds_note,
+        make_request,
+        parse_seconds,
+    )
     from harness.api.session import SessionOptions, baseline_only_reason, run_session
     from harness.data.column_types import parse_types
     from harness.metrics.threshold import parse_goals
@@ -123,6 +130,9 @@ def run(  # noqa: PLR0913, PLR0917 -- the options of a command line are one list
         plugins=absolute_plugins(plugin or ()),
     )  # fmt: skip
     request = make_request(typed, registry)
+    note = fewer_folds_note(typed)
+    if note and not quiet:
+        sys.stderr.write(f"{note}\n")
     options = SessionOptions(
         command=shlex.join(["evenhand", *sys.argv[1:]]),
         jobs=jobs,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import platform
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -24,6 +24,7 @@ from harness.preprocessing.encodings import ENCODINGS
 from harness.registry.family import Family, missing_packages
 from harness.registry.fingerprint import declaration_fingerprint, digest
 from harness.registry.protocol import EvaluationProtocol
+from harness.registry.published import PublishedTable
 from harness.registry.registry import Registry
 from harness.registry.strategy import Strategy
 from harness.registry.task import Table, Task
@@ -54,6 +55,9 @@ class Request:
     plugins: tuple[str, ...] = ()
     own: UserData | None = None
     pickled_declarations: str = ""  #: declarations of the calling program, for its own workers; never stored
+    #: task → family → strategies, for tasks on which not every family is combined with every strategy
+    combinations: Mapping[str, Mapping[str, tuple[str, ...]]] = field(default_factory=dict)
+    published: tuple[PublishedTable, ...] = ()  #: tables for the report, which workers do without
 
     def task(self, registry: Registry, name: str) -> Task:
         """A registered task, or the one that is made of the user's own file."""
@@ -62,6 +66,14 @@ class Request:
             if user_task.name == name:
                 return user_task
         return registry.task(name)
+
+    def strategy_names(self, task: str, family: Family) -> tuple[str, ...]:
+        """The strategies that a family is combined with on a task; none where the suite leaves the family out there."""
+        if family.strategies is not None:
+            return family.strategies
+        if task in self.combinations:
+            return tuple(self.combinations[task].get(family.name, ()))
+        return self.strategies
 
     def strategies_of(self, registry: Registry, name: str) -> tuple[Strategy, ...]:
         """The strategies that a cell may apply: its own, or for `searched` all others of the run."""
@@ -97,6 +109,7 @@ class Request:
             plugins=tuple(fields.get("plugins", ())),
             own=UserData(**(own | {"drop": tuple(own["drop"])})) if own else None,
             pickled_declarations=fields.get("pickled_declarations", ""),
+            combinations=fields.get("combinations", {}),
         )
 
 
@@ -200,8 +213,7 @@ def make_plan(request: Request, registry: Registry) -> Plan:
     cells, settled = [], {}
     for loaded in tasks:
         for family in families:
-            names = request.strategies if family.strategies is None else family.strategies
-            for strategy in map(registry.strategy, names):
+            for strategy in map(registry.strategy, request.strategy_names(loaded.task.name, family)):
                 outcome = _known_outcome(loaded.task, family, strategy)
                 for fold in loaded.folds:
                     cell = cell_of(request, registry, loaded, (family, strategy.name), fold)
@@ -352,6 +364,9 @@ def _describe_task(loaded: LoadedTask, request: Request, findings: Mapping[str, 
         "notes": notes,
         "findings": list(map(Finding.as_dict, (*noticed, *findings[task.name]))),
     }
+    published = [asdict(published_table) for published_table in request.published if published_table.task == task.name]
+    if published:
+        description["published"] = published
     if request.own and request.own.task().name == task.name:
         description["own"] = asdict(request.own)  # how a user's data are read: a replay needs it
     return description

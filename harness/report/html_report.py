@@ -35,6 +35,7 @@ from harness.report.sections import (
     gains,
     imbalance,
     importance,
+    published,
     reliability,
     search,
     thresholds,
@@ -49,6 +50,7 @@ Topic: TypeAlias = Callable[[Evidence], list[Section]]
 #: The topics in the order of their sections, with the titles of the chapters for those sections that are about no task.
 TOPICS: tuple[tuple[str, Topic], ...] = (
     ("Columns", importance.sections),
+    ("Published results", published.sections),
     ("Diagnostics", diagnostics.sections),
     ("Thresholds", thresholds.sections),
     ("Calibration", gains.calibration_sections),

@@ -12,6 +12,7 @@ from harness.report.content import Collapsed, Evidence, Part, Section
 from harness.report.leaderboard import how_to_read
 from harness.report.render.markdown import MAX_VISIBLE_ROWS, escape, render_part
 from harness.report.sections import protocol as protocol_section
+from harness.report.sections import published
 from harness.report.sections import ranking as ranking_tables
 from harness.report.sections.cross_task_table import cross_task_summary
 from harness.report.sections.imbalance import STRATEGY_TEXT, strategy_table, strategy_verdict
@@ -55,6 +56,7 @@ def leaderboard_markdown(evidence: Evidence, task_sections: Sequence[Section]) -
         for section in task_sections:
             if section.task == ranking.task:
                 parts += [f"### {escape(section.title)}", *section.parts]
+    parts += _published_parts(scores, rankings)
     parts += ["## The results summary, as it is usually written", SUMMARY_TEXT]
     summaries: list[Part] = []
     for ranking in rankings:
@@ -160,6 +162,18 @@ def _task_parts(scores: Scores, ranking: Ranking) -> list[Part]:
         f"What was called what, and the report per class, added up over the splits{repeated}:",
         ranking_tables.confusion_table(scores, ranking, best),
     ]
+
+
+def _published_parts(scores: Scores, rankings: Sequence[Ranking]) -> list[Part]:
+    """The published results of all tasks beside those of the run; empty where nothing is published."""
+    parts: list[Part] = []
+    for ranking in rankings:
+        tables = published.published_parts(scores, ranking.task)
+        if tables:
+            parts += [f"### {escape(ranking.task)}", *tables]
+    if parts:
+        parts = [f"## {published.TITLE}", published.TEXT, *parts]
+    return parts
 
 
 def _strategy_parts(scores: Scores, ranking: Ranking) -> list[Part]:

@@ -1,0 +1,243 @@
+"""Published results beside those of a run, and whether the published numbers of a row are consistent with each other."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from harness.evaluation.metric_cache import DEFAULT_THRESHOLD
+from harness.evaluation.ranking import BASELINE
+from harness.evaluation.scores import Entry, Scores, entry_statuses
+from harness.metrics.classification import class_report
+
+#: Metrics that are computed from the counts of all splits → position in `class_report`, class with two classes.
+COUNT_METRICS = {
+    "precision": (0, 1),
+    "recall": (1, 1),
+    "f1": (2, 1),
+    "precision_negative": (0, 0),
+    "recall_negative": (1, 0),
+    "f1_negative": (2, 0),
+}
+RECALL_STEPS = 21  #: recalls that are tried within the rounding of the published ones
+
+
+@dataclass(frozen=True)
+class ComparedValue:
+    """A published value with its decimals, NaN where there is none, and the value of the run."""
+
+    metric: str
+    published: float
+    decimals: int
+    run: float
+
+
+@dataclass(frozen=True)
+class ComparedRow:
+    """A row of a published table.
+
+    Attributes
+    ----------
+    label : str
+        What the publication calls it.
+    entry : Entry
+        The entry of the run that corresponds to it.
+    status : str
+        Why the run has no values for it; empty where it has.
+    values : tuple of ComparedValue
+        A value per column.
+    """
+
+    label: str
+    entry: Entry
+    status: str
+    values: tuple[ComparedValue, ...]
+
+
+@dataclass(frozen=True)
+class ComparedTable:
+    """A published table of a task with the values of the run; for its texts see `harness.registry.published`."""
+
+    task: str
+    title: str
+    source: str
+    protocol: str
+    label_heading: str
+    columns: tuple[str, ...]
+    rows: tuple[ComparedRow, ...]
+
+    @property
+    def has_numbers(self) -> bool:
+        """Whether the publication has any number."""
+        return any(not math.isnan(cell.published) for row in self.rows for cell in row.values)
+
+    def by_entry(self) -> dict[Entry, tuple[str, dict[str, ComparedValue]]]:
+        """The label and the values by metric of every entry; the label of the first row where an entry has several."""
+        entries: dict[Entry, tuple[str, dict[str, ComparedValue]]] = {}
+        for row in self.rows:
+            _, values = entries.setdefault(row.entry, (row.label, {}))
+            values.update({cell.metric: cell for cell in row.values if cell.metric})
+        return entries
+
+
+def compare_published(scores: Scores, task: str) -> list[ComparedTable]:
+    """Put the published tables of a task beside the values of the run.
+
+    Parameters
+    ----------
+    scores : Scores
+        The scores of the run.
+    task : str
+        The task.
+
+    Returns
+    -------
+    list of ComparedTable
+        The tables; values of the run are those of tuned entries at threshold 0.5. Accuracy, precision, recall and F1 are
+        computed from the counts of all outer splits, other metrics are means over the splits.
+    """
+    statuses = entry_statuses(scores, task)
+    compared = []
+    for table in scores.run["tasks"][task].get("published", ()):
+        rows = tuple(_compare_row(scores, task, row, statuses) for row in table["rows"])
+        texts = {name: str(table[name]) for name in ("title", "source", "protocol", "label_heading")}
+        compared.append(ComparedTable(task=task, columns=tuple(table["columns"]), rows=rows, **texts))
+    return compared
+
+
+def _compare_row(scores: Scores, task: str, row: Mapping[str, Any], statuses: Mapping[Entry, str]) -> ComparedRow:
+    entry = Entry(row["family"], row["strategy"], "tuned")
+    status = ""
+    if not len(scores.rows_of(task, entry, DEFAULT_THRESHOLD)):
+        status = statuses.get(entry, "not part of this run")
+    published = row["values"] or [""] * len(row["metrics"])
+    values = []
+    for metric, text in zip(row["metrics"], published, strict=True):
+        decimals = len(str(text).partition(".")[2])
+        values.append(ComparedValue(metric, _to_float(text), decimals, run_value(scores, task, entry, metric)))
+    return ComparedRow(row["label"], entry, status, tuple(values))
+
+
+def _to_float(text: str) -> float:
+    return float(text) if text else math.nan
+
+
+def run_value(scores: Scores, task: str, entry: Entry, metric: str) -> float:
+    """Compute a metric of an entry at threshold 0.5 from the counts of all splits, or its mean over the splits.
+
+    Parameters
+    ----------
+    scores : Scores
+        The scores of the run.
+    task : str
+        The task.
+    entry : Entry
+        The entry.
+    metric : str
+        The name of the metric.
+
+    Returns
+    -------
+    float
+        NaN where the entry was not evaluated; precision is NaN where no row was predicted as its class.
+    """
+    rows = scores.rows_of(task, entry, DEFAULT_THRESHOLD)
+    if not len(rows) or not metric:
+        return math.nan
+    confusion = scores.pooled_confusion(task, entry, DEFAULT_THRESHOLD)
+    if metric == "accuracy":
+        return float(confusion.trace() / confusion.sum())
+    if metric not in COUNT_METRICS:
+        return rows.mean(metric)
+    report = np.array(class_report(confusion), dtype=float)
+    report[0, confusion.sum(axis=0) == 0] = math.nan
+    position, label = COUNT_METRICS[metric]
+    return float(report[position, label] if len(confusion) == 2 else report[position].mean())
+
+
+def majority_accuracy(scores: Scores, task: str) -> float:
+    """The accuracy of always predicting the largest class; NaN where the baseline was not evaluated."""
+    return run_value(scores, task, Entry(BASELINE, "none", "tuned"), "accuracy")
+
+
+def implied_shares(values: Mapping[str, ComparedValue]) -> dict[str, float]:
+    """Compute what share of the positive class follows from published accuracy and precisions, given both recalls.
+
+    Parameters
+    ----------
+    values : mapping of str to ComparedValue
+        The values of one entry by metric.
+
+    Returns
+    -------
+    dict of str to float
+        By metric; empty without the recalls of both classes.
+    """
+    if not _has_numbers(values, "recall", "recall_negative"):
+        return {}
+    recall = np.array([values["recall"].published])
+    recall_negative = np.array([values["recall_negative"].published])
+    shares = {}
+    for metric in ("accuracy", "precision", "precision_negative"):
+        if _has_numbers(values, metric):
+            share = float(_positive_share(metric, values[metric].published, recall, recall_negative)[0])
+            if not math.isnan(share):
+                shares[metric] = share
+    return shares
+
+
+def is_consistent(values: Mapping[str, ComparedValue]) -> bool | None:
+    """Decide whether a share of the positive class exists that fits all published values of one entry, up to rounding.
+
+    Accuracy and the precisions of both classes each determine the share, given the recalls: accuracy = s·r₁ + (1−s)·r₀.
+
+    Parameters
+    ----------
+    values : mapping of str to ComparedValue
+        The values of one entry by metric.
+
+    Returns
+    -------
+    bool or None
+        None where there are too few values to tell.
+    """
+    metrics = list(implied_shares(values))
+    if len(metrics) < 2:
+        return None
+    recall, recall_negative = np.meshgrid(_rounded_range(values["recall"]), _rounded_range(values["recall_negative"]))
+    low, high = np.zeros(recall.shape), np.ones(recall.shape)
+    for metric in metrics:
+        ends = _rounded_range(values[metric])[[0, -1]]
+        shares = [_positive_share(metric, float(end), recall, recall_negative) for end in ends]
+        low, high = np.fmax(low, np.fmin(*shares)), np.fmin(high, np.fmax(*shares))
+    return bool((low <= high).any())
+
+
+def _has_numbers(values: Mapping[str, ComparedValue], *metrics: str) -> bool:
+    return all(metric in values and not math.isnan(values[metric].published) for metric in metrics)
+
+
+def _rounded_range(value: ComparedValue) -> npt.NDArray[np.float64]:
+    """Numbers that are rounded to a published one."""
+    half_step = 0.5 * 10.0**-value.decimals
+    ends = np.clip([value.published - half_step, value.published + half_step], 0, 1)
+    return np.linspace(*ends, RECALL_STEPS)
+
+
+def _positive_share(
+    metric: str, value: float, recall: npt.NDArray[np.float64], recall_negative: npt.NDArray[np.float64]
+) -> npt.NDArray[np.float64]:
+    """The share of the positive class at which a metric has this value, NaN where every share gives it."""
+    with np.errstate(divide="ignore", invalid="ignore"):
+        if metric == "accuracy":
+            return np.asarray((value - recall_negative) / (recall - recall_negative))
+        if metric == "precision":
+            odds = np.divide(value, 1 - value) * (1 - recall_negative) / recall
+        else:
+            odds = np.divide(1 - value, value) * recall_negative / (1 - recall)
+        return np.asarray(1 / (1 + 1 / odds))
