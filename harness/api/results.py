@@ -8,6 +8,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from harness.arguments import DECLARATIONS, NAME, PATH, PLUGINS, check_arguments, whole_number
 from harness.errors import EvenhandError
 from harness.registry.registry import Registry, suggestion
 
@@ -33,6 +34,12 @@ SHOWN_COLUMNS = (
     "fit_seconds",
     "status",
 )
+#: Marks in the summary of a run → what they mean.
+MARKS = {
+    "≈": "not significantly different from the first entry",
+    "†": "put together from other entries, with the trials of all of them: no rank",
+    "= default": "the search kept the default parameters in every split: default and tuned are one entry",
+}
 FINDING_COLUMNS = ("task", "code", "severity", "column", "rows", "message")
 
 
@@ -79,12 +86,15 @@ class Run:
     def __repr__(self) -> str:
         return f"Run({str(self.folder)!r})\n\n{self.summary()}"
 
+    @check_arguments(task=NAME)
     def summary(self, task: str | None = None) -> str:
         """Summarise the leaderboard of a task, or of every task, as text for a terminal."""
         from harness.report.sections.overview import summary
 
         rankings = self._rankings if task is None else [self._rankings[self.tasks.index(self._task(task))]]
-        return summary(self._scores, rankings)
+        text = summary(self._scores, rankings)
+        legend = [f"{mark}  {meaning}" for mark, meaning in MARKS.items() if mark in text]
+        return "\n".join([text, *([""] if legend else []), *legend])
 
     def _repr_html_(self) -> str:
         board = self.leaderboard()
@@ -93,6 +103,7 @@ class Run:
             columns.remove("task")
         return str(board[columns].to_html(index=False, float_format="{:.3f}".format, na_rep="–", border=0))
 
+    @check_arguments(task=NAME)
     def leaderboard(self, task: str | None = None) -> pd.DataFrame:
         """Rank the entries of a task, or of every task.
 
@@ -116,12 +127,14 @@ class Run:
         order = board["task"].map(selected.index).to_frame("task").assign(rank=board["rank"].astype(float))
         return board.loc[order.sort_values(["task", "rank"], kind="stable").index].reset_index(drop=True)
 
+    @check_arguments()
     def scores(self) -> pd.DataFrame:
         """Collect all scores: a row per task, entry, calibration, kind of threshold and split, a column per metric."""
         from harness.evaluation.frames import score_frame
 
         return score_frame(self._scores)
 
+    @check_arguments(entry=NAME, task=NAME)
     def params(self, entry: str, task: str | None = None) -> pd.DataFrame:
         """Look up the hyperparameters of an entry, a row per split.
 
@@ -136,6 +149,7 @@ class Run:
 
         return param_frame(self._scores, *self._entry(entry, task))
 
+    @check_arguments(entry=NAME, task=NAME)
     def predictions(self, entry: str, task: str | None = None) -> pd.DataFrame:
         """Read the predictions of an entry for its sealed test rows.
 
@@ -155,6 +169,7 @@ class Run:
 
         return prediction_frame(self._store, self._scores, *self._entry(entry, task))
 
+    @check_arguments(entry=NAME, other=NAME, task=NAME)
     def compare(self, entry: str, other: str, task: str | None = None) -> pd.DataFrame:
         """Compare two entries on the splits that both have.
 
@@ -176,6 +191,7 @@ class Run:
         compared = [ComparedEntry(self._store, self._scores, *self._entry(name, task)) for name in (entry, other)]
         return difference_frame(make_pair(*compared))
 
+    @check_arguments()
     def findings(self) -> pd.DataFrame:
         """List what the audit of the data found: task, code, severity, column, rows, message."""
         import pandas as pd
@@ -186,18 +202,21 @@ class Run:
                 lines.append({"task": task, **finding})
         return pd.DataFrame(lines, columns=list(FINDING_COLUMNS)).astype({"rows": "Int64"})
 
+    @check_arguments()
     def failures(self) -> pd.DataFrame:
         """List the cells, trials and metrics that failed, and the cells that were skipped, with the reasons."""
         from harness.evaluation.frames import failure_frame
 
         return failure_frame(self._scores)
 
+    @check_arguments()
     def report(self) -> Path:
         """Write tables, figures and the page again; returns the path of the page."""
         from harness.report.write import write_report
 
         return write_report(self._store, self.registry.metrics).page
 
+    @check_arguments(port=whole_number(0, 65535))
     def dashboard(self, port: int = 0) -> RunningDashboard:
         """Serve the Optuna dashboard over the studies of the run in the background.
 
@@ -215,8 +234,14 @@ class Run:
 
         return start_dashboard(self._store, port)
 
+    @check_arguments(out=PATH, entry=NAME, task=NAME, calibration=NAME, file=PATH)
     def export(
-        self, out: str | Path, entry: str | None = None, task: str | None = None, calibration: str | None = None
+        self,
+        out: str | Path,
+        entry: str | None = None,
+        task: str | None = None,
+        calibration: str | None = None,
+        file: str | Path | None = None,
     ) -> ExportedModel:
         """Fit an entry once on all rows and write the model as a bundle.
 
@@ -230,6 +255,8 @@ class Run:
             Name of the task; needed where the run has several.
         calibration : {"none", "isotonic", "sigmoid", "temperature", "prior"}, optional
             How probabilities are recalibrated; as the entry does by default.
+        file : str or Path, optional
+            Where the user's own file or folder is now, if it was moved since the run.
 
         Returns
         -------
@@ -257,6 +284,7 @@ class Run:
             task=self._task(task),
             entry=entry,
             calibration=calibration,
+            file=str(Path(file).resolve()) if file is not None else None,
             pickled_declarations=self.pickled_declarations,
         )
         export_bundle(request, lambda _message: None)
@@ -279,6 +307,7 @@ class Run:
         return find_entry(self._scores, f"{task}/{name.removeprefix(f'{task}/')}")
 
 
+@check_arguments(folder=PATH, plugins=PLUGINS, declarations=DECLARATIONS)
 def open_run(folder: str | Path, *, plugins: Iterable[str] = (), declarations: Iterable[Any] = ()) -> Run:
     """Open a stored run.
 

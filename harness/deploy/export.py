@@ -54,15 +54,14 @@ class ExportRequest(replay.RunSources):
 
     Attributes
     ----------
-    run, out : str
-        Folders of the run and of the bundle.
+    out : str
+        Folder of the bundle.
     task, entry, calibration : str or None
         Names; None for the only task, the first entry of the ranking, and the calibration of the entry.
     drivers : bool, default True
         Whether to measure permutation importances, for tables.
     """
 
-    run: str
     out: str
     task: str | None = None
     entry: str | None = None

@@ -22,7 +22,7 @@ class EvaluationProtocol:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        for name, low in (("folds", 2), ("repeats", 1), ("inner_folds", 2), ("trials", 1)):
+        for name, low in (("folds", 2), ("repeats", 1), ("inner_folds", 2), ("trials", 1), ("seed", 0)):
             number = getattr(self, name)
             if number is not None and number < low:
                 raise EvenhandError(f"--{name.replace('_', '-')} must be at least {low}, but got {number}")
