@@ -113,7 +113,7 @@ class Splitter:
             return [Fold(0, 0, train, test)]
         if self.time is not None:
             if protocol.repeats > 1:
-                raise DataError("with a time column there is one way to split forward: use --repeats 1")
+                raise DataError("with a time column there is one way to split forward: leave --repeats at 1")
             return [
                 Fold(0, i, train, test) for i, (train, test) in enumerate(self._forward_folds(rows, protocol.folds))
             ]

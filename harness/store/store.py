@@ -76,7 +76,7 @@ class Store:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except OSError as error:
                 raise StoreError(
-                    f"{self.folder} is being written by another run: wait for it or use another --out"
+                    f"{self.folder} is being written by another run: wait for it, or use another folder (--out, in Python: out=)"
                 ) from error
             files.remove_partial_files(self.folder)
             yield
