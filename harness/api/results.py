@@ -163,7 +163,7 @@ class Run:
         Returns
         -------
         DataFrame
-            Position of the row in the data, repeat, fold, true class, probability per class, decision.
+            Position of the row in the data from 0, as in `DataFrame.iloc`, repeat, fold, true class, probability per class, decision.
         """
         from harness.evaluation.frames import prediction_frame
 
