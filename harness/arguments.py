@@ -40,7 +40,7 @@ class ArgumentKind:
         """Convert an argument; raises `EvenhandError` where it is of another kind."""
         try:
             return self.convert(argument)
-        except (TypeError, ValueError, OverflowError):
+        except (TypeError, ValueError, OverflowError, RuntimeError):  # the last one where a home folder is not known
             raise EvenhandError(f"{name} must be {self.expected}, but got {describe_argument(argument)}") from None
 
 

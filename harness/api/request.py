@@ -327,15 +327,15 @@ def check_cells(frame: pd.DataFrame, ignored: Collection[str]) -> pd.DataFrame:
         column = frame.iloc[:, position]
         if not _may_hold_objects(column.dtype):
             continue
-        for row, cell in enumerate(column):
-            if not _is_plain_cell(cell):
-                if name in ignored:
-                    checked = checked.assign(**{name: None})
-                    break
-                raise DataError(
-                    f"column {name!r} holds a {type(cell).__name__} in row {row} (from 0), which is neither number, text nor "
-                    "date: make columns of its parts, or drop it"
-                )
+        types = list(map(type, column))
+        unreadable = [kind for kind in dict.fromkeys(types) if not _has_plain_text(kind)]
+        if unreadable and name in ignored:
+            checked = checked.assign(**{name: None})
+        elif unreadable:
+            raise DataError(
+                f"column {name!r} holds a {unreadable[0].__name__} in row {types.index(unreadable[0])} (from 0), which is neither "
+                "number, text nor date: make columns of its parts, or drop it"
+            )
     return checked
 
 
@@ -347,11 +347,10 @@ def _may_hold_objects(dtype: Any) -> bool:
     return str(dtype) == "object" or str(dtype).startswith(("list", "struct", "map", "large_list", "fixed_size_list"))
 
 
-def _is_plain_cell(cell: Any) -> bool:
-    """Whether the text of a cell is the same in every process."""
-    if isinstance(cell, CONTAINERS) or (hasattr(cell, "__array__") and hasattr(cell, "tolist") and cell.ndim):
+def _has_plain_text(kind: type) -> bool:
+    """Whether the text of a cell of this type is the same in every process."""
+    if issubclass(kind, CONTAINERS) or kind.__name__ in ("ndarray", "Series", "DataFrame"):
         return False
-    kind = type(cell)
     return kind.__str__ is not object.__str__ or kind.__repr__ is not object.__repr__
 
 
