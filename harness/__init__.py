@@ -1,9 +1,15 @@
 """The implementation of evenhand; programs and plug-ins import from `evenhand`."""
 
 import warnings
+from pathlib import Path
 from typing import Any
 
 PROJECT = "evenhand"  #: tells this package from others of its name
+
+_FOLDER = Path(__file__).parent
+if not (_FOLDER / "tasks").exists() and (_FOLDER.parent / "tasks" / "suites.py").exists():
+    # In a clone, `harness.tasks` and `harness.searchspaces` are the folders beside this one; a wheel has them inside.
+    __path__.append(str(_FOLDER.parent))
 
 #: Names that plug-ins imported from here before there was `evenhand`.
 _MOVED_NAMES = (

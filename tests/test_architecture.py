@@ -11,7 +11,7 @@ import pytest
 
 ROOT = Path(__file__).parent.parent
 #: Modules below all rooms: everything may import them, and they import nothing but each other.
-BASE = {"errors", "findings", "readings", "seeding", "processes"}
+BASE = {"arguments", "errors", "findings", "readings", "seeding", "processes"}
 #: Room → the rooms (or modules) it may import besides itself and the base.
 ARROWS = {
     "store": set(),

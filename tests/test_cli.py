@@ -150,7 +150,11 @@ def test_two_hundred_megabytes_of_one_column_are_refused_in_a_line(evenhand, tmp
     ("words", "said"),
     [
         ("run --task telco", "did you mean 'telco_churn'"),
-        ("run --task digits_nine --family xgboost", "unknown family 'xgboost'"),
+        ("run --task digits_nine --family xgboost", "unknown family 'xgboost': did you mean 'xgb'?"),
+        ("run --task digits_nine --family rf", "did you mean 'random_forest'?"),
+        ("run --task digits_nine --family LR", "did you mean 'logistic_regression'?"),
+        ("run --task digits_nine --seed -1", "--seed must be at least 0, but got -1"),
+        ("doctor --data-dir nowhere", "no such directory: nowhere"),
         ("run --task digits_nine --strategy smoote", "did you mean 'smote'"),
         ("run --suite quik", "did you mean 'quick'"),
         ("run --task digits_nine --objective aucc", "unknown metric 'aucc'"),

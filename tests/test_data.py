@@ -328,6 +328,7 @@ def test_a_good_table_has_no_finding():
         (plenty(number=np.arange(400) * 3), "id_like"),
         (plenty(town=[f"town {i // 4}" for i in range(400)]), "high_cardinality"),
         (plenty(some=[1.0, 2.0, None, None] * 100), "missing"),
+        (plenty(few=[1.0, 2.0] * 199 + [None] * 2), "missing"),
     ],
 )
 def test_each_finding_is_found_alone(frame, code):

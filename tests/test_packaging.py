@@ -1,6 +1,7 @@
 """What is published: a wheel that is built from the source distribution and runs outside the clone."""
 
 import os
+import shutil
 import subprocess
 import sys
 import tarfile
@@ -8,6 +9,8 @@ import zipfile
 from pathlib import Path
 
 import pytest
+from build import ProjectBuilder
+from build.env import DefaultIsolatedEnv
 
 ROOT = Path(__file__).parents[1]
 #: The five lines of the README on a data set of scikit-learn.
@@ -71,3 +74,29 @@ def test_a_folder_named_evenhand_does_not_hide_the_package(installed, tmp_path):
     script = "import evenhand; print(evenhand.__file__)"
     done = subprocess.run([sys.executable, "-c", script], cwd=tmp_path, env=environment, capture_output=True, text=True)
     assert done.stdout.strip() == str(installed / "evenhand.py")
+
+
+def test_an_editable_install_is_found_before_the_folder_of_its_clone(tmp_path):
+    clone = tmp_path / "parent" / "evenhand"
+    for part in ("harness", "tasks", "searchspaces"):
+        shutil.copytree(ROOT / part, clone / part, ignore=shutil.ignore_patterns("__pycache__"))
+    for part in ("evenhand.py", "pyproject.toml", "README.md", "LICENSE"):
+        shutil.copy(ROOT / part, clone)
+    with DefaultIsolatedEnv() as environment:
+        builder = ProjectBuilder.from_isolated_env(environment, clone)
+        environment.install(builder.build_system_requires)
+        environment.install(builder.get_requires_for_build("editable"))
+        wheel = builder.build("editable", tmp_path)
+    with zipfile.ZipFile(wheel) as archive:
+        archive.extractall(tmp_path / "site")  # noqa: S202 -- our own wheel
+    # Without this environment's own packages, in which another clone is installed.
+    script = (
+        "import site, sys; site.addsitedir(sys.argv[1]); import evenhand, harness.tasks.suites, harness.searchspaces\n"
+        "print(evenhand.__file__, harness.tasks.__file__, harness.searchspaces.__file__)"
+    )
+    command = [sys.executable, "-S", "-c", script, tmp_path / "site"]
+    done = subprocess.run(command, cwd=clone.parent, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.split() == [
+        str(clone / file) for file in ("evenhand.py", "tasks/__init__.py", "searchspaces/__init__.py")
+    ]

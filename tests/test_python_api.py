@@ -349,7 +349,7 @@ def test_a_run_of_several_tasks_asks_which_one(tmp_path):
         ({"folds": 2.5}, "whole number"),
         ({"retry": ["sometimes"]}, "unknown status"),
         ({"group": ["size"]}, "name of a column"),
-        ({"drop": 5}, "names are expected"),
+        ({"drop": 5}, "no such column"),
     ],
 )
 def test_what_would_falsify_a_run_is_refused_before_it(arguments, reason, tmp_path):

@@ -117,8 +117,10 @@ def check_protocol(store: Store, request: Request) -> dict[str, Any] | None:
         if protocol.get(name) != setting:
             differences.append(f"{name} {protocol.get(name)} → {setting}")
     if differences:
-        message = f"{store.folder} holds a run of another protocol ({', '.join(differences)}): use another --out"
-        raise StoreError(message)
+        changes = ", ".join(differences)
+        raise StoreError(
+            f"{store.folder} holds a run of another protocol ({changes}): use another folder (--out, in Python: out=)"
+        )
     return stored
 
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from harness.arguments import PATH, check_arguments
 from harness.errors import DataError
 
 if TYPE_CHECKING:
@@ -41,6 +42,7 @@ class ExportedModel:
         """What the bundle says of itself: entry, hyperparameters, threshold, scores of the procedure, versions."""
         return self.bundle.manifest
 
+    @check_arguments()
     def predict_proba(self, data: Any) -> pd.DataFrame:
         """Predict the probability of every class.
 
@@ -68,6 +70,7 @@ class ExportedModel:
         proba = np.concatenate(parts) if parts else np.empty((0, len(self.classes)))
         return pd.DataFrame(proba, columns=list(self.classes), index=index)
 
+    @check_arguments()
     def predict(self, data: Any) -> pd.Series[str]:
         """Predict the class of every row, with two classes at the threshold of the bundle.
 
@@ -98,11 +101,13 @@ class ExportedModel:
             return [self.bundle.predict_proba(read_rows(self.bundle.schema, frame).X)], frame.index
         if isinstance(data, (str, Path)):
             return [
-                self.bundle.predict_proba(batch.inputs.X) for batch, _ in read_batches(self.bundle, Path(data))
+                self.bundle.predict_proba(batch.inputs.X)
+                for batch, _ in read_batches(self.bundle, PATH.check("data", data))
             ], None
         raise DataError(f"a data frame of pandas or polars, or a path, is expected, but got a {type(data).__name__}")
 
 
+@check_arguments(folder=PATH)
 def open_bundle(folder: str | Path) -> ExportedModel:
     """Open a bundle.
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import operator
 import re
 import warnings
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -10,6 +9,20 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from harness.api.results import Run
+from harness.arguments import (
+    CLASS_NAME,
+    COLUMN,
+    COLUMNS,
+    DECLARATIONS,
+    FLAG,
+    NAME,
+    NAMES,
+    PATH,
+    PLUGINS,
+    TEXT,
+    check_arguments,
+    whole_number,
+)
 from harness.errors import DeclarationError, EvenhandError
 from harness.metrics.metric import Metric
 from harness.registry.family import Family
@@ -26,11 +39,41 @@ CHECKED_ROWS = 300
 #: Checks that are no reason to refuse a declaration of a call: it may have no description, and rows that are easy to separate
 #: may be predicted alike with and without weights.
 TOLERATED_CHECKS = ("describes itself", "takes weights")
-#: Arguments that are whole numbers of the protocol, and those that name a column.
-NUMBER_ARGUMENTS = ("trials", "folds", "repeats", "inner_folds", "seed")
-COLUMN_ARGUMENTS = ("target", "text", "group", "time")
+#: Arguments that are fields of the protocol.
+PROTOCOL_ARGUMENTS = ("trials", "folds", "repeats", "inner_folds", "objective", "seed")
+#: Arguments that describe the user's own rows.
+DATA_ARGUMENTS = ("target", "text", "group", "time", "positive", "drop", "drop_missing_target")
 
 
+@check_arguments(
+    target=COLUMN,
+    suite=NAME,
+    tasks=NAMES,
+    strategies=NAMES,
+    trials=whole_number(1),
+    folds=whole_number(2),
+    repeats=whole_number(1),
+    inner_folds=whole_number(2),
+    objective=NAME,
+    seed=whole_number(0),
+    positive=CLASS_NAME,
+    text=COLUMN,
+    drop=COLUMNS,
+    group=COLUMN,
+    time=COLUMN,
+    name=TEXT,
+    out=PATH,
+    jobs=whole_number(1),
+    retry=NAMES,
+    data_dir=PATH,
+    plugins=PLUGINS,
+    declarations=DECLARATIONS,
+    report=FLAG,
+    importance=FLAG,
+    threshold=NAMES,
+    drop_missing_target=FLAG,
+    progress=FLAG,
+)
 def benchmark(  # noqa: PLR0913 -- the options of a benchmark are one list, as on the command line
     data: Any = None,
     *,
@@ -149,7 +192,15 @@ def benchmark(  # noqa: PLR0913 -- the options of a benchmark are one list, as o
     >>> run.leaderboard()  # doctest: +SKIP
     """
     arguments = dict(locals())
-    from harness.api.request import BUDGET_ADVICE, RunOptions, check_names, default_folder, make_request, parse_seconds
+    from harness.api.request import (
+        BUDGET_ADVICE,
+        RunOptions,
+        check_data_dir,
+        check_names,
+        default_folder,
+        make_request,
+        parse_seconds,
+    )
     from harness.api.session import SessionOptions, baseline_only_reason, run_session
     from harness.metrics.threshold import parse_goals
     from harness.registry.registry import absolute_plugins, load_registry
@@ -159,34 +210,32 @@ def benchmark(  # noqa: PLR0913 -- the options of a benchmark are one list, as o
     if budget is not None:
         raise EvenhandError(BUDGET_ADVICE)
     goals = parse_goals(threshold)
-    plugins = _names(plugins, "plugins")
     own_families, family_names = _families(families)
     sent = (*own_families, *declarations)
     registry = load_registry(plugins).with_declarations(sent, "evenhand.benchmark")
-    protocol: dict[str, Any] = {argument: _whole_number(argument, arguments[argument]) for argument in NUMBER_ARGUMENTS}
-    columns: dict[str, Any] = {argument: _column_name(argument, arguments[argument]) for argument in COLUMN_ARGUMENTS}
-    typed = {"types": _column_types(types), "drop_missing_target": drop_missing_target}
+    protocol = {argument: arguments[argument] for argument in PROTOCOL_ARGUMENTS}
     options = RunOptions(
         file=None,
         suite=suite,
-        tasks=_names(tasks, "tasks"),
+        tasks=tuple(tasks),
         families=family_names,
-        strategies=_names(strategies, "strategies"),
-        protocol=protocol | {"budget": parse_seconds(cell_budget), "objective": objective},
-        columns=columns | {"positive": _class_name(positive), "drop": _names(drop, "drop")} | typed,
+        strategies=tuple(strategies),
+        protocol=protocol | {"budget": parse_seconds(cell_budget)},
+        columns={argument: arguments[argument] for argument in DATA_ARGUMENTS} | {"types": _column_types(types)},
         data_dir=Path(data_dir) if data_dir is not None else None,
         plugins=absolute_plugins(plugins),
         pickled_declarations=pickle_declarations(sent),
         in_python=True,
     )
     check_names(options.families, options.strategies, registry)  # before the data of the call are stored
+    check_data_dir(options)
     options = _with_data(options, data, name, out)
     request = make_request(options, registry)
     store = Store(Path(out) if out is not None else default_folder(options, request))
     _check_declarations(sent, request, registry)
     session = SessionOptions(
         command=_describe_call(data, arguments),
-        jobs=_whole_number("jobs", jobs),
+        jobs=jobs,
         retry=_statuses(retry),
         quiet=not progress,
         report=report,
@@ -220,6 +269,8 @@ def _describe_call(data: Any, arguments: Mapping[str, Any]) -> str:
 def _one_line(argument: Any) -> str:
     if isinstance(argument, Mapping):
         return f"{{{', '.join(map(repr, argument))}}}"
+    if isinstance(argument, tuple):
+        argument = list(argument)
     return " ".join(repr(argument).split())[:100]
 
 
@@ -252,17 +303,6 @@ def _unnamed_family(family: Any) -> str:
     return f"families: a name or a Family is expected, but got a {kind}: give it a name, as in families={{'mine': {kind}()}}"
 
 
-def _names(names: Iterable[str], argument: str) -> tuple[str, ...]:
-    """Several names, or a single one."""
-    if not isinstance(names, (str, Iterable)):
-        raise EvenhandError(f"{argument}: names are expected, but got {names!r}")
-    listed = (names,) if isinstance(names, str) else tuple(names)
-    for name in listed:
-        if not isinstance(name, str):
-            raise EvenhandError(f"{argument}: names are expected, but got {name!r}")
-    return listed
-
-
 def _column_types(types: Mapping[str, str] | None) -> dict[str, str]:
     """Types of columns, each of them valid."""
     from harness.data.column_types import parse_type
@@ -278,41 +318,33 @@ def _column_types(types: Mapping[str, str] | None) -> dict[str, str]:
 def _statuses(retry: Sequence[str]) -> tuple[str, ...]:
     from harness.store.record import STATUSES
 
-    statuses = _names(retry, "retry")
-    for status in statuses:
+    for status in retry:
         if status not in STATUSES:
             raise EvenhandError(f"retry: unknown status {status!r}: there are {', '.join(STATUSES)}")
-    return statuses
-
-
-def _class_name(positive: Any) -> str | None:
-    """The name of a class as its rows are read: 1.0 is the class 1."""
-    if positive is None or isinstance(positive, str):
-        return positive
-    if isinstance(positive, float) and positive.is_integer():
-        positive = int(positive)
-    return str(positive)
+    return tuple(retry)
 
 
 def _with_data(options: RunOptions, data: Any, name: str, out: str | Path | None) -> RunOptions:
     """Options with the user's data as a file; a data frame is stored in the folder of the run."""
     from dataclasses import replace
 
-    from harness.api.request import check_columns, is_frame, store_frame, to_pandas
+    from harness.api.request import check_cells, check_columns, is_frame, store_frame, to_pandas
+    from harness.store.store import FRAME_FOLDER
 
     if data is None:
         return options
     if isinstance(data, (str, Path)):
         columns = options.columns | ({"name": _task_name(name)} if name else {})
-        return replace(options, file=Path(data).expanduser(), columns=columns)
+        return replace(options, file=PATH.check("data", data), columns=columns)
     if not is_frame(data):
         kind = type(data).__name__
         raise EvenhandError(f"data must be a data frame of pandas or polars, or a path, but got a {kind}")
     frame = to_pandas(data)
     check_columns(options, "the data frame", list(frame.columns))
+    frame = check_cells(frame, options.columns["drop"])
     task_name = _task_name(name)
     folder = Path(out) if out is not None else Path("results") / task_name
-    path = store_frame(frame, folder / "data", task_name)
+    path = store_frame(frame, folder / FRAME_FOLDER, task_name)
     return replace(options, file=path, columns=options.columns | {"name": task_name})
 
 
@@ -369,25 +401,3 @@ def _sample(task: Task, request: Request) -> Table:
     per_class = CHECKED_ROWS // len(table.classes)
     rows = np.concatenate([order[table.y[order] == label][:per_class] for label in range(len(table.classes))])
     return table.take(rng.permutation(rows))
-
-
-def _whole_number(argument: str, number: Any) -> int | None:
-    """A whole number of Python or NumPy; None for None."""
-    if number is None:
-        return None
-    try:
-        whole = operator.index(number)
-    except TypeError:
-        raise EvenhandError(f"{argument} must be a whole number, but got {number!r}") from None
-    if isinstance(number, bool) or whole < 0:
-        raise EvenhandError(f"{argument} must be a whole number from 0 on, but got {number!r}")
-    return whole
-
-
-def _column_name(argument: str, name: Any) -> str | None:
-    """The name of a column; the names of a data frame are texts."""
-    if name is None or isinstance(name, str):
-        return name
-    if isinstance(name, (int, float)):
-        return str(name)
-    raise EvenhandError(f"{argument} must be the name of a column, but got {name!r}")

@@ -35,6 +35,8 @@ BUDGET_ADVICE = (
     "--cell-budget (in Python cell_budget=)"
 )
 SECONDS_PER_UNIT = {"s": 1, "m": 60, "h": 3600}
+#: Types of cells that cannot be read as a number, text or date.
+CONTAINERS = (set, frozenset, list, tuple, dict, bytearray)
 #: Options that name columns of the user's file.
 COLUMN_OPTIONS = ("target", "text", "drop", "group", "time", "types")
 
@@ -98,8 +100,7 @@ def make_request(options: RunOptions, registry: Registry) -> Request:
     combinations: Mapping[str, Mapping[str, tuple[str, ...]]] = {}
     if suite and not options.families and not options.strategies:
         combinations = suite.combinations
-    if options.data_dir and not options.data_dir.is_dir():
-        raise EvenhandError(f"no such directory: {options.data_dir} ({options.spelling('data_dir')})")
+    check_data_dir(options)
     return Request(
         _unique(tasks),
         _unique(families),
@@ -112,6 +113,12 @@ def make_request(options: RunOptions, registry: Registry) -> Request:
         combinations=combinations,
         published=suite.published if suite else (),
     )
+
+
+def check_data_dir(options: RunOptions) -> None:
+    """Raise `EvenhandError` for a data directory that does not exist."""
+    if options.data_dir and not options.data_dir.is_dir():
+        raise EvenhandError(f"no such directory: {options.data_dir} ({options.spelling('data_dir')})")
 
 
 def check_names(families: Iterable[str], strategies: Iterable[str], registry: Registry) -> None:
@@ -323,6 +330,60 @@ def to_pandas(data: Any) -> pd.DataFrame:
     if index_names:
         return without_arrow_types(frame.reset_index().set_axis(names, axis=1))
     return without_arrow_types(frame.set_axis(names, axis=1))
+
+
+def check_cells(frame: pd.DataFrame, ignored: Collection[str]) -> pd.DataFrame:
+    """Refuse columns whose cells are containers or objects without a text of their own.
+
+    The text of a set depends on the process, that of an object on its address, and that of a long list is shortened.
+
+    Parameters
+    ----------
+    frame : DataFrame
+        The rows.
+    ignored : collection of str
+        Columns that are left out of the run.
+
+    Returns
+    -------
+    DataFrame
+        The same rows; ignored columns with such cells are empty.
+
+    Raises
+    ------
+    DataError
+        If another column has such a cell; the message names the column, the row and the type.
+    """
+    checked = frame
+    for position, name in enumerate(frame.columns):
+        column = frame.iloc[:, position]
+        if not _may_hold_objects(column.dtype):
+            continue
+        types = list(map(type, column))
+        unreadable = [kind for kind in dict.fromkeys(types) if not _has_plain_text(kind)]
+        if unreadable and name in ignored:
+            checked = checked.assign(**{name: None})
+        elif unreadable:
+            raise DataError(
+                f"column {name!r} holds a {unreadable[0].__name__} in row {types.index(unreadable[0])} (from 0), which is neither "
+                "number, text nor date: make columns of its parts, or drop it"
+            )
+    return checked
+
+
+def _may_hold_objects(dtype: Any) -> bool:
+    """Whether cells of a column may be of any type."""
+    categories = getattr(dtype, "categories", None)
+    if categories is not None:
+        return str(getattr(categories, "dtype", "")) == "object"
+    return str(dtype) == "object" or str(dtype).startswith(("list", "struct", "map", "large_list", "fixed_size_list"))
+
+
+def _has_plain_text(kind: type) -> bool:
+    """Whether the text of a cell of this type is the same in every process."""
+    if issubclass(kind, CONTAINERS) or kind.__name__ in ("ndarray", "Series", "DataFrame"):
+        return False
+    return kind.__str__ is not object.__str__ or kind.__repr__ is not object.__repr__
 
 
 def store_frame(frame: pd.DataFrame, folder: Path, name: str) -> Path:

@@ -8,6 +8,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from harness.arguments import DECLARATIONS, NAME, NAMES, PATH, PLUGINS, check_arguments, whole_number
 from harness.errors import EvenhandError
 from harness.registry.registry import Registry, suggestion
 
@@ -34,6 +35,12 @@ SHOWN_COLUMNS = (
     "fit_seconds",
     "status",
 )
+#: Marks in the summary of a run → what they mean.
+MARKS = {
+    "≈": "not significantly different from the first entry",
+    "†": "put together from other entries, with the trials of all of them: no rank",
+    "= default": "the search kept the default parameters in every split: default and tuned are one entry",
+}
 FINDING_COLUMNS = ("task", "code", "severity", "column", "rows", "message")
 
 
@@ -80,12 +87,15 @@ class Run:
     def __repr__(self) -> str:
         return f"Run({str(self.folder)!r})\n\n{self.summary()}"
 
+    @check_arguments(task=NAME)
     def summary(self, task: str | None = None) -> str:
         """Summarise the leaderboard of a task, or of every task, as text for a terminal."""
         from harness.report.sections.overview import summary
 
         rankings = self._rankings if task is None else [self._rankings[self.tasks.index(self._task(task))]]
-        return summary(self._scores, rankings)
+        text = summary(self._scores, rankings)
+        legend = [f"{mark}  {meaning}" for mark, meaning in MARKS.items() if mark in text]
+        return "\n".join([text, *([""] if legend else []), *legend])
 
     def _repr_html_(self) -> str:
         board = self.leaderboard()
@@ -94,6 +104,7 @@ class Run:
             columns.remove("task")
         return str(board[columns].to_html(index=False, float_format="{:.3f}".format, na_rep="–", border=0))
 
+    @check_arguments(task=NAME)
     def leaderboard(self, task: str | None = None) -> pd.DataFrame:
         """Rank the entries of a task, or of every task.
 
@@ -117,6 +128,7 @@ class Run:
         order = board["task"].map(selected.index).to_frame("task").assign(rank=board["rank"].astype(float))
         return board.loc[order.sort_values(["task", "rank"], kind="stable").index].reset_index(drop=True)
 
+    @check_arguments(task=NAME, prefer=NAME)
     def recommend(self, task: str | None = None, prefer: str = "simple") -> TaskRecommendation:
         """Recommend an entry of a task, with the evidence.
 
@@ -146,6 +158,7 @@ class Run:
         """Name of the recommended entry of the only task; None where none is better than the baseline."""
         return self.recommend().entry
 
+    @check_arguments(task=NAME)
     def importance(self, task: str | None = None) -> pd.DataFrame:
         """Look up which columns the recommended entry needs.
 
@@ -168,12 +181,14 @@ class Run:
         stored = read_importances(self._store).get(name)
         return pd.DataFrame(stored.columns if stored else (), columns=["column", "loss", "low", "high"])
 
+    @check_arguments()
     def scores(self) -> pd.DataFrame:
         """Collect all scores: a row per task, entry, calibration, kind of threshold and split, a column per metric."""
         from harness.evaluation.frames import score_frame
 
         return score_frame(self._scores)
 
+    @check_arguments(entry=NAME, task=NAME)
     def params(self, entry: str, task: str | None = None) -> pd.DataFrame:
         """Look up the hyperparameters of an entry, a row per split.
 
@@ -188,6 +203,7 @@ class Run:
 
         return param_frame(self._scores, *self._entry(entry, task))
 
+    @check_arguments(entry=NAME, task=NAME)
     def predictions(self, entry: str, task: str | None = None) -> pd.DataFrame:
         """Read the predictions of an entry for its sealed test rows.
 
@@ -201,12 +217,13 @@ class Run:
         Returns
         -------
         DataFrame
-            Position of the row in the data, repeat, fold, true class, probability per class, decision.
+            Position of the row in the data from 0, as in `DataFrame.iloc`, repeat, fold, true class, probability per class, decision.
         """
         from harness.evaluation.frames import prediction_frame
 
         return prediction_frame(self._store, self._scores, *self._entry(entry, task))
 
+    @check_arguments(entry=NAME, other=NAME, task=NAME)
     def compare(self, entry: str, other: str, task: str | None = None) -> pd.DataFrame:
         """Compare two entries on the splits that both have.
 
@@ -228,6 +245,7 @@ class Run:
         compared = [ComparedEntry(self._store, self._scores, *self._entry(name, task)) for name in (entry, other)]
         return difference_frame(make_pair(*compared))
 
+    @check_arguments()
     def findings(self) -> pd.DataFrame:
         """List what the audit of the data found: task, code, severity, column, rows, message."""
         import pandas as pd
@@ -238,6 +256,7 @@ class Run:
                 lines.append({"task": task, **finding})
         return pd.DataFrame(lines, columns=list(FINDING_COLUMNS)).astype({"rows": "Int64"})
 
+    @check_arguments()
     def failures(self) -> pd.DataFrame:
         """List the cells, trials and metrics that failed, and the cells that were skipped, with the reasons."""
         from harness.evaluation.frames import failure_frame
@@ -252,6 +271,7 @@ class Run:
         goals = run_goals(self._scores) or DEFAULT_GOALS
         return self.evaluate_thresholds([goal.text for goal in goals])
 
+    @check_arguments(threshold=NAMES)
     def evaluate_thresholds(self, threshold: str | Sequence[str]) -> pd.DataFrame:
         """Choose a decision threshold for each goal on inner rows, and measure it on the sealed rows; nothing is fitted again.
 
@@ -281,6 +301,7 @@ class Run:
             threshold_goals.check_goals(goals, threshold_goals.task_decisions(self._scores))
         return threshold_frame(results, {task: self._scores.costs(task) for task in self.tasks})
 
+    @check_arguments(threshold=NAMES)
     def report(self, threshold: str | Sequence[str] = ()) -> Path:
         """Write tables, figures and the page again.
 
@@ -299,6 +320,7 @@ class Run:
 
         return write_report(self._store, self.registry.metrics, parse_goals(threshold)).page
 
+    @check_arguments(port=whole_number(0, 65535))
     def dashboard(self, port: int = 0) -> RunningDashboard:
         """Serve the Optuna dashboard over the studies of the run in the background.
 
@@ -316,6 +338,7 @@ class Run:
 
         return start_dashboard(self._store, port)
 
+    @check_arguments(out=PATH, entry=NAME, task=NAME, calibration=NAME, threshold=NAME, file=PATH)
     def export(
         self,
         out: str | Path,
@@ -323,6 +346,7 @@ class Run:
         task: str | None = None,
         calibration: str | None = None,
         threshold: str | None = None,
+        file: str | Path | None = None,
     ) -> ExportedModel:
         """Fit an entry once on all rows and write the model as a bundle.
 
@@ -338,6 +362,8 @@ class Run:
             How probabilities are recalibrated; as the entry does by default.
         threshold : str, optional
             Goal of the decision threshold, such as ``"recall>=0.8"``; by default it is chosen as in the run, for F1 or cost.
+        file : str or Path, optional
+            Where the user's own file or folder is now, if it was moved since the run.
 
         Returns
         -------
@@ -367,6 +393,7 @@ class Run:
             entry=entry,
             calibration=calibration,
             threshold=single_goal(threshold),
+            file=str(Path(file).resolve()) if file is not None else None,
             pickled_declarations=self.pickled_declarations,
         )
         export_bundle(request, lambda _message: None)
@@ -389,6 +416,7 @@ class Run:
         return find_entry(self._scores, f"{task}/{name.removeprefix(f'{task}/')}")
 
 
+@check_arguments(folder=PATH, plugins=PLUGINS, declarations=DECLARATIONS)
 def open_run(folder: str | Path, *, plugins: Iterable[str] = (), declarations: Iterable[Any] = ()) -> Run:
     """Open a stored run.
 

@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
-import copy
 import inspect
-import pickle
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from functools import cache, partial
+from functools import partial
 from pathlib import Path
-from typing import Any, TypeAlias, cast
+from typing import Any, cast
 
 import numpy as np
 import numpy.typing as npt
 
+from harness.checks.fitted_checks import (
+    OTHER_PROBABILITIES,
+    Check,
+    complaint_unless,
+    prediction_checks,
+    search_check,
+    state_check,
+)
 from harness.checks.small_tables import fit_on_table, make_small_table, n_training_rows
 from harness.errors import Unavailable, failure
 from harness.metrics.metric import Metric, Predictions
@@ -24,15 +30,9 @@ from harness.registry.space import defaults
 from harness.registry.strategy import Strategy
 from harness.registry.task import Modality, Table, Task, take
 
-#: Returns a complaint, or an empty text; its name is the title of the check.
-Check: TypeAlias = Callable[[], str]
-
 NAME = re.compile(r"[a-z][a-z0-9_]*")
 METRIC_TYPES = ("ranking", "decision", "probability")
-OTHER_PROBABILITIES = "the same seed gave other probabilities: draw from `seed` alone"
 SUM_TOLERANCE = 1e-3  #: of the probabilities of a row
-ROWS_ALONE = 10  #: rows that are predicted one by one
-ALONE_TOLERANCE = 1e-5  #: float32 sums depend on the number of rows
 #: What the small data of a modality are called in titles.
 SMALL_DATA = {"tabular": "", "text": "texts", "image": "images"}
 
@@ -63,16 +63,12 @@ def _run_checks(kind: str, name: str, checks: list[Check], data_name: str = "") 
             yield CheckResult(kind, name, title, complaint=failure(error))
 
 
-def _complaint_unless(condition: bool, message: str) -> str:
-    return "" if condition else message
-
-
 def _name_check(name: str) -> Check:
     """The check that a declaration has a name that can be typed."""
 
     def has_a_plain_name() -> str:
         message = f"a name is lower-case letters, digits and underscores, but got {name!r}"
-        return _complaint_unless(NAME.fullmatch(name) is not None, message)
+        return complaint_unless(NAME.fullmatch(name) is not None, message)
 
     return has_a_plain_name
 
@@ -97,18 +93,18 @@ def check_task(task: Task, data_dir: Path | None = None) -> Iterator[CheckResult
 
     def names_its_source() -> str:
         missing = [name for name in ("title", "description", "source", "licence") if not getattr(task, name)]
-        return _complaint_unless(not missing, f"{', '.join(missing)} must be given")
+        return complaint_unless(not missing, f"{', '.join(missing)} must be given")
 
     def loads() -> str:
         table = load_table(task, data_dir)
         if len(table.y) != len(table.X) or 0 in table.X.shape:
             return f"{len(table.y)} targets for features of shape {table.X.shape}"
         leaks = sorted({task.target, *task.banned}.intersection(getattr(table.X, "columns", ())))
-        return _complaint_unless(not leaks, f"columns {leaks} must not be among the features")
+        return complaint_unless(not leaks, f"columns {leaks} must not be among the features")
 
     def loads_the_same_twice() -> str:
         first, second = fingerprint(load_table(task, data_dir)), fingerprint(load_table(task, data_dir))
-        return _complaint_unless(first == second, "two loads gave different rows: load must not draw without a seed")
+        return complaint_unless(first == second, "two loads gave different rows: load must not draw without a seed")
 
     def can_be_split() -> str:
         make_splitter(load_table(task, data_dir)).outer(EvaluationProtocol(folds=2))
@@ -126,7 +122,8 @@ def check_family(family: Family, sample: tuple[Modality, Table] | None = None) -
     family : Family
         The declaration.
     sample : tuple of str and Table, optional
-        Modality and rows of a task to try it on, instead of small data made from a seed.
+        Modality and rows of a task to try it on, instead of small data made from a seed; then other configurations than the
+        default one are tried too.
 
     Yields
     ------
@@ -147,7 +144,9 @@ def check_family(family: Family, sample: tuple[Modality, Table] | None = None) -
             continue
         kind = cast("Modality", modality)
         tables = [sample[1]] if sample else [make_small_table(kind, classes) for classes in (2, 3)]
-        yield from _run_checks("family", family.name, _fit_checks(family, kind, tables), SMALL_DATA[modality])
+        yield from _run_checks(
+            "family", family.name, _fit_checks(family, kind, tables, searched=sample is not None), SMALL_DATA[modality]
+        )
 
 
 def _declaration_checks(family: Family) -> list[Check]:
@@ -159,20 +158,20 @@ def _declaration_checks(family: Family) -> list[Check]:
         if unknown:
             return f"unknown encodings {unknown}: there are {', '.join(ENCODINGS)}"
         wrong = [name for modality, name in family.encodings.items() if ENCODINGS[name].modality != modality]
-        return _complaint_unless(not wrong, f"encodings {wrong} are for another kind of data")
+        return complaint_unless(not wrong, f"encodings {wrong} are for another kind of data")
 
     def takes_its_space() -> str:
         parameters = inspect.signature(family.build).parameters
         if inspect.Parameter.VAR_KEYWORD in [parameter.kind for parameter in parameters.values()]:
             return ""
         unknown = [name for name in family.space if name not in parameters]
-        return _complaint_unless(not unknown, f"build does not take {unknown}")
+        return complaint_unless(not unknown, f"build does not take {unknown}")
 
     return [knows_its_encodings, takes_its_space]
 
 
-def _fit_checks(family: Family, modality: Modality, tables: Sequence[Table]) -> list[Check]:
-    """Checks of a fitted family: probabilities, seeds, weights."""
+def _fit_checks(family: Family, modality: Modality, tables: Sequence[Table], *, searched: bool) -> list[Check]:
+    """Checks of a fitted family: probabilities, seeds, weights, shared state."""
     table, fit = tables[0], partial(fit_on_table, family, modality)
     n_training = n_training_rows(table)
 
@@ -185,7 +184,7 @@ def _fit_checks(family: Family, modality: Modality, tables: Sequence[Table]) -> 
 
     def repeats_itself() -> str:
         is_same = (fit(table, 7).predict_proba(table.X) == fit(table, 7).predict_proba(table.X)).all()
-        return _complaint_unless(is_same, OTHER_PROBABILITIES)
+        return complaint_unless(is_same, OTHER_PROBABILITIES)
 
     def takes_weights() -> str:
         if family.strategies is not None or "weight" in family.limits:
@@ -194,44 +193,13 @@ def _fit_checks(family: Family, modality: Modality, tables: Sequence[Table]) -> 
         # Only rows that were not fitted: a fully grown tree reproduces those that were, whatever they weigh.
         other_rows = take(table.X, np.arange(n_training, len(table.y)))
         unweighted, weighted = fit(table, 3).predict_proba(other_rows), fit(table, 3, heavy).predict_proba(other_rows)
-        return _complaint_unless(
+        return complaint_unless(
             (unweighted != weighted).any(), "nine times the weight on class 1 changed no prediction"
         )
 
-    return [gives_probabilities, repeats_itself, takes_weights, *_prediction_checks(fit, table)]
-
-
-def _prediction_checks(fit: Callable[[Table, int], Any], table: Table) -> list[Check]:
-    """Checks that predictions depend on the row and on nothing else, and change nothing."""
-
-    @cache
-    def fit_once() -> Any:
-        return fit(table, 5)
-
-    def leaves_rows_unchanged() -> str:
-        fitted = fit_once()
-        encoded = fitted.encode(table.X)
-        unchanged = pickle.dumps(copy.deepcopy(encoded))
-        fitted.classifier.predict_proba(encoded)
-        is_same = pickle.dumps(copy.deepcopy(encoded)) == unchanged
-        return _complaint_unless(is_same, "predict_proba changed the rows that it was given: work on a copy")
-
-    def answers_each_row_alone() -> str:
-        fitted = fit_once()
-        first, alone = np.arange(min(ROWS_ALONE, len(table.y))), []
-        together, again = (fitted.predict_proba(table.X)[first] for _ in range(2))
-        for row in first:
-            alone.append(fitted.predict_proba(take(table.X, np.array([row])))[0])
-        if not np.array_equal(together, again):
-            return "the same rows got other probabilities a second time: predict_proba must not draw"
-        farthest = float(np.abs(together - np.array(alone)).max())
-        message = (
-            f"a row alone got other probabilities than among others (up to {farthest:.3g} apart): a prediction must depend on "
-            "the row and the training rows only"
-        )
-        return _complaint_unless(farthest <= ALONE_TOLERANCE, message)
-
-    return [leaves_rows_unchanged, answers_each_row_alone]
+    checks = [state_check(fit, family, table), gives_probabilities, repeats_itself, takes_weights]
+    checks += prediction_checks(fit, table)
+    return [*checks, search_check(fit, family, table)] if searched else checks
 
 
 def check_strategy(strategy: Strategy) -> Iterator[CheckResult]:
@@ -249,7 +217,7 @@ def check_strategy(strategy: Strategy) -> Iterator[CheckResult]:
     """
 
     def describes_itself() -> str:
-        return _complaint_unless(bool(strategy.description), "a description must be given")
+        return complaint_unless(bool(strategy.description), "a description must be given")
 
     checks = [_name_check(strategy.name), describes_itself]
     kind_checks = {"weight": _weighting_checks, "resample": _resampling_checks, "ensemble": _ensemble_checks}
@@ -263,7 +231,7 @@ def _weighting_checks(strategy: Strategy) -> list[Check]:
         y = make_small_table("tabular", 2).y
         weights = np.asarray(_build(strategy, y, None))
         is_valid = weights.shape == y.shape and bool((weights > 0).all()) and bool(np.isfinite(weights).all())
-        return _complaint_unless(is_valid, f"one positive weight per row is expected, but got shape {weights.shape}")
+        return complaint_unless(is_valid, f"one positive weight per row is expected, but got shape {weights.shape}")
 
     return [weighs_every_row]
 
@@ -286,12 +254,12 @@ def _resampling_checks(strategy: Strategy) -> list[Check]:
             return f"{len(rows)} rows for {len(y)} labels, or numbers that are not finite"
         if (rows.codes < 0).any() or (rows.codes >= np.array(preparer.layout.levels)).any():
             return "a category that does not exist was made"
-        return _complaint_unless(len(np.unique(y)) == 2, "a class was lost")
+        return complaint_unless(len(np.unique(y)) == 2, "a class was lost")
 
     def repeats_itself() -> str:
         (first, first_y), (second, second_y) = resampled(), resampled()
         is_same = np.array_equal(first.numbers, second.numbers) and np.array_equal(first_y, second_y)
-        return _complaint_unless(is_same, "the same seed made other rows: draw from `seed` alone")
+        return complaint_unless(is_same, "the same seed made other rows: draw from `seed` alone")
 
     return [makes_typed_rows, repeats_itself]
 
@@ -310,7 +278,7 @@ def _ensemble_checks(strategy: Strategy) -> list[Check]:
         first, second = fit_predict(), fit_predict()
         if first.shape != (len(y), 2) or abs(first.sum(axis=1) - 1).max() > 1e-6:
             return f"rows of shape {first.shape} must sum to one"
-        return _complaint_unless((first == second).all(), OTHER_PROBABILITIES)
+        return complaint_unless((first == second).all(), OTHER_PROBABILITIES)
 
     return [makes_a_classifier]
 
@@ -345,22 +313,22 @@ def check_metric(metric: Metric) -> Iterator[CheckResult]:
 
     def has_a_metric_type() -> str:
         message = f"metric_type must be one of {METRIC_TYPES}, but got {metric.metric_type!r}"
-        return _complaint_unless(metric.metric_type in METRIC_TYPES, message)
+        return complaint_unless(metric.metric_type in METRIC_TYPES, message)
 
     def is_a_finite_float() -> str:
         score_half = score(0.5)
         is_valid = isinstance(score_half, float) and bool(np.isfinite(score_half))
-        return _complaint_unless(is_valid, f"a finite float is expected, but got {score_half!r}")
+        return complaint_unless(is_valid, f"a finite float is expected, but got {score_half!r}")
 
     def prefers_better_predictions() -> str:
         good, bad = score(0.9), score(0.1)
         is_better = good > bad if metric.greater_is_better else good < bad
         message = f"good predictions scored {good:.3f}, bad ones {bad:.3f}: look at greater_is_better"
-        return _complaint_unless(is_better, message)
+        return complaint_unless(is_better, message)
 
     def is_independent_of_the_order() -> str:
         ordered, permuted = score(0.4), score(0.4, rng.permutation(len(y)))
-        return _complaint_unless(abs(ordered - permuted) < 1e-9, f"other order, other value: {ordered} and {permuted}")
+        return complaint_unless(abs(ordered - permuted) < 1e-9, f"other order, other value: {ordered} and {permuted}")
 
     checks = [_name_check(metric.name), has_a_metric_type, is_a_finite_float]
     checks += [prefers_better_predictions, is_independent_of_the_order]

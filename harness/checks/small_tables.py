@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -69,8 +70,15 @@ def _make_images(y: npt.NDArray[np.int64], rng: np.random.Generator) -> object:
     return images
 
 
-def fit_on_table(family: Family, modality: Modality, table: Table, seed: int, strategy: Strategy | None = None) -> Any:
-    """Fit the default configuration of a family to the first rows of a table."""
+def fit_on_table(
+    family: Family,
+    modality: Modality,
+    table: Table,
+    seed: int,
+    strategy: Strategy | None = None,
+    params: Mapping[str, Any] | None = None,
+) -> Any:
+    """Fit a family to the first rows of a table, in its default configuration where no parameters are named."""
     from harness.search.pipeline import PipelineSpec, TrainingSet, fit_pipeline
 
     n_training = n_training_rows(table)
@@ -79,7 +87,11 @@ def fit_on_table(family: Family, modality: Modality, table: Table, seed: int, st
     strategies = (strategy or Strategy(name="none", kind="none"),)
     spec = PipelineSpec(family, strategies, modality, len(table.classes))
     training = TrainingSet(training_rows.X, training_rows.y, seed, validation)
-    return fit_pipeline(spec, defaults(spec.space), training)
+    configuration = defaults(spec.space)
+    if params is not None:
+        configuration = {name: setting for name, setting in configuration.items() if name not in family.space}
+        configuration |= params
+    return fit_pipeline(spec, configuration, training)
 
 
 def n_training_rows(table: Table) -> int:

@@ -7,6 +7,8 @@ from typing import Annotated, Any
 
 import typer
 
+from harness.errors import EvenhandError
+
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # hides TensorFlow's messages about the processor
 
 app = typer.Typer(
@@ -36,9 +38,22 @@ Plugins = Annotated[
     list[str] | None,
     typer.Option("--plugin", help="Installed module, or path of a file.py, with further declarations; repeatable."),
 ]
+
+
+def _existing_directory(directory: Path | None) -> Path | None:
+    if directory is not None and not directory.expanduser().is_dir():
+        raise EvenhandError(f"no such directory: {directory} (--data-dir or EVENHAND_DATA)")
+    return directory
+
+
 DataDir = Annotated[
     Path | None,
-    typer.Option(help="Folder with data that cannot be fetched.", envvar="EVENHAND_DATA", show_default=False),
+    typer.Option(
+        help="Folder with data that cannot be fetched.",
+        envvar="EVENHAND_DATA",
+        show_default=False,
+        callback=_existing_directory,
+    ),
 ]
 RunFolder = Annotated[Path, typer.Argument(metavar="RUN", help="Folder of a run, for example results/quick.")]
 ThresholdGoals = Annotated[

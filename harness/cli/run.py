@@ -261,7 +261,8 @@ def replay(
 
 @app.command()
 def dashboard(
-    run: RunFolder, port: Annotated[int, typer.Option(help="Port on 127.0.0.1; 0 takes a free one.")] = 8080
+    run: RunFolder,
+    port: Annotated[int, typer.Option(help="Port on 127.0.0.1; 0 takes a free one.", min=0, max=65535)] = 8080,
 ) -> None:
     """Serve the Optuna dashboard over all studies of a run, also while it goes on.
 
@@ -276,7 +277,8 @@ def dashboard(
 
 @app.command()
 def tensorboard(
-    run: RunFolder, port: Annotated[int, typer.Option(help="Port on 127.0.0.1; 0 takes a free one.")] = 6006
+    run: RunFolder,
+    port: Annotated[int, typer.Option(help="Port on 127.0.0.1; 0 takes a free one.", min=0, max=65535)] = 6006,
 ) -> None:
     """Show the training curves of a run's networks in TensorBoard.
 

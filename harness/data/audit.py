@@ -18,7 +18,6 @@ if TYPE_CHECKING:
 MIN_CLASS_ROWS = 50  #: with fewer rows of a class, differences between folds are mostly chance
 LEAKY_AUC = 0.99
 MAX_LEVELS = 50
-HIGH_MISSING_SHARE = 0.2
 CONSTANT_SHARE = 0.999
 
 
@@ -110,12 +109,11 @@ def check_high_cardinality(table: Table) -> Iterator[Finding]:
 
 
 def check_missing(table: Table) -> Iterator[Finding]:
-    """Find columns with many missing values."""
+    """Find columns with missing values."""
     for name, column in table.X.items():
         count = int(column.isna().sum())
-        share = count / len(column)
-        if share >= HIGH_MISSING_SHARE:
-            message = f"column {name!r} is missing in {share:.1%} of the rows"
+        if count:
+            message = f"column {name!r} is missing in {count / len(column):.1%} of the rows"
             yield Finding("missing", "note", message, column=str(name), rows=count)
 
 

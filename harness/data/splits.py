@@ -113,7 +113,7 @@ class Splitter:
             return [Fold(0, 0, train, test)]
         if self.time is not None:
             if protocol.repeats > 1:
-                raise DataError("with a time column there is one way to split forward: use --repeats 1")
+                raise DataError("with a time column there is one way to split forward: leave --repeats at 1")
             return [
                 Fold(0, i, train, test) for i, (train, test) in enumerate(self._forward_folds(rows, protocol.folds))
             ]
@@ -222,8 +222,9 @@ class Splitter:
             test = rows[(position >= borders[i]) & (position < borders[i + 1])]
             train = self._exclude_groups(rows[position < borders[i]], test)
             for part, name in ((train, "training"), (test, "test")):
-                part_name = f"the {name} part of number {i + 1} of {folds} forward {level.folds}{level.rows_phrase}"
-                self._check_classes(self.y[part], self.y[rows], part_name, f": use fewer {level.option}")
+                part_name = f"splitting forward in time, the {name} part of {level.folds[:-1]} {i + 1} of {folds}"
+                advice = f": use fewer {level.option}, or split without the time column"
+                self._check_classes(self.y[part], self.y[rows], part_name, advice)
             splits.append((train, test))
         return splits
 

@@ -38,9 +38,9 @@ def check_target_folder(folder: Path) -> None:
         If the folder exists and is neither empty nor a bundle, or if it is the current folder.
     """
     if folder.exists() and not (folder / MANIFEST).is_file() and (not folder.is_dir() or any(folder.iterdir())):
-        raise BundleError(f"{folder} is there and no bundle: name a new folder with --out")
+        raise BundleError(f"{folder} is there and no bundle: name a new folder (--out, in Python: out=)")
     if folder.resolve() == Path.cwd():  # a process whose current folder is replaced has no current folder
-        raise BundleError(f"{folder} is the folder that this is run in: name another one with --out")
+        raise BundleError(f"{folder} is the folder that this is run in: name another one (--out, in Python: out=)")
 
 
 @contextmanager

@@ -55,8 +55,8 @@ class ExportRequest(replay.RunSources):
 
     Attributes
     ----------
-    run, out : str
-        Folders of the run and of the bundle.
+    out : str
+        Folder of the bundle.
     task, entry, calibration : str or None
         Names; None for the only task, the first entry of the ranking, and the calibration of the entry.
     drivers : bool, default True
@@ -65,7 +65,6 @@ class ExportRequest(replay.RunSources):
         The goal of the decision threshold, such as ``"recall>=0.8"``; None for the rule by which the run chose its own.
     """
 
-    run: str
     out: str
     task: str | None = None
     entry: str | None = None

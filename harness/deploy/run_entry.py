@@ -193,7 +193,9 @@ def find_task(scores: Scores, name: str | None) -> str:
     tasks = list(map(str, scores.run["tasks"]))
     if name is None:
         if len(tasks) != 1:
-            raise EvenhandError(f"the run has {len(tasks)} tasks: say --task, one of {', '.join(tasks)}")
+            raise EvenhandError(
+                f"the run has {len(tasks)} tasks: say which (--task, in Python: task=), one of {', '.join(tasks)}"
+            )
         return tasks[0]
     if name not in tasks:
         raise EvenhandError(f"no such task {name!r} in this run: {suggestion(name, tasks)}")

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +25,7 @@ from harness.registry.family import Family
 from harness.registry.protocol import EvaluationProtocol
 from harness.registry.registry import suggestion
 from harness.store.record import EntryResult, Record, StoredPredictions
-from harness.store.store import Store
+from harness.store.store import FRAME_FOLDER, Store
 
 #: Mean difference of probabilities, and difference of a score, up to which another machine or version confirms a record.
 MACHINE_TOLERANCE, VERSION_TOLERANCE, NETWORK_TOLERANCE = 0.001, 0.01, 0.05
@@ -37,10 +37,12 @@ OPTIONAL_PACKAGES = ("xgboost", "lightgbm", "catboost", "tensorflow", "keras")
 
 @dataclass(frozen=True, kw_only=True)
 class RunSources:
-    """Where the data and the declarations of a stored run are on this machine.
+    """Where a stored run, its data and its declarations are on this machine.
 
     Attributes
     ----------
+    run : str
+        The folder of the run.
     data_dir : str or None
         The data directory.
     plugins : tuple of str
@@ -51,6 +53,7 @@ class RunSources:
         Declarations of the calling program (see `harness.registry.user_declarations`).
     """
 
+    run: str = field(kw_only=False)
     data_dir: str | None = None
     plugins: tuple[str, ...] = ()
     file: str | None = None
@@ -61,7 +64,6 @@ class RunSources:
 class ReplayRequest(RunSources):
     """Which entries of which cell are to be fitted again, and what it takes; all of it can be converted to JSON and back."""
 
-    run: str
     cell: str
     stages: tuple[str, ...]
 
@@ -195,6 +197,21 @@ def cell_of_record(record: Record) -> Cell:
     return Cell(**{name: getattr(record, name) for name in Cell.__dataclass_fields__})
 
 
+def _data_path(stored: str, task: str, sources: RunSources) -> Path:
+    """Find the user's own data: where the caller says, where they were, or in the folder of a run that was moved."""
+    if sources.file:
+        if not Path(sources.file).exists():
+            raise EvenhandError(f"no such file or folder: {sources.file} (--file, in Python: file=)")
+        return Path(sources.file)
+    # Rows of a data frame are stored in the run, below a name that depends on their content.
+    for path in (Path(stored), Path(sources.run) / FRAME_FOLDER / Path(stored).name):
+        if path.exists():
+            return path
+    raise EvenhandError(
+        f"the data of {task!r} are no longer at {stored}: say where they are now (--file PATH, in Python: file=PATH)"
+    )
+
+
 def request_of(run: Mapping[str, Any], record: Record, sources: RunSources) -> Request:
     """What the run was asked for, as far as one cell is concerned.
 
@@ -212,12 +229,16 @@ def request_of(run: Mapping[str, Any], record: Record, sources: RunSources) -> R
     EvenhandError
         If a user's own data are no longer where they were.
     """
-    own = run["tasks"][record.task].get("own")
-    if own is not None:
-        path = sources.file or own["path"]
-        own = UserData(**(own | {"path": path, "drop": tuple(own["drop"]), "name": record.task}))
-        if not Path(own.path).exists():
-            raise EvenhandError(f"the data of {record.task!r} are no longer at {own.path}: say --file PATH")
+    fields = run["tasks"][record.task].get("own")
+    own: UserData | None = None
+    if fields is not None:
+        path = _data_path(fields["path"], record.task, sources)
+        own = UserData(**(fields | {"path": str(path), "drop": tuple(fields["drop"]), "name": record.task}))
+    elif sources.file:
+        raise EvenhandError(
+            f"the data of {record.task!r} belong to the task and are not read from {sources.file}: leave out --file (in Python: "
+            "file=)"
+        )
     return Request(
         (record.task,),
         (record.family,),

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, Literal, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias, TypeVar, get_args
 
-from harness.errors import DeclarationError
+from harness.arguments import FLAG, FUNCTION, NAME, NUMBER, TEXT, check_fields, describe_argument, option, whole_number
+from harness.errors import DataError, DeclarationError
 
 if TYPE_CHECKING:
     import numpy as np
@@ -79,6 +80,9 @@ class Predictions:
     costs: CostMatrix = None
 
     def __post_init__(self) -> None:
+        for field in ("y", "proba"):
+            if not hasattr(getattr(self, field), "flags"):
+                raise DataError(f"{field} must be an array of NumPy, but got {describe_argument(getattr(self, field))}")
         object.__setattr__(self, "y", _immutable(self.y))
         object.__setattr__(self, "proba", _immutable(self.proba))
 
@@ -203,6 +207,20 @@ class Metric:
     is_detail: bool = False
 
     def __post_init__(self) -> None:
+        check_fields(
+            self,
+            name=NAME,
+            compute=FUNCTION,
+            metric_type=option(*get_args(MetricType)),
+            greater_is_better=FLAG,
+            binary_only=FLAG,
+            needs_costs=FLAG,
+            over_rows=FLAG,
+            span=NUMBER,
+            version=whole_number(0),
+            label=TEXT,
+            description=TEXT,
+        )
         if self.name in RESERVED_COLUMNS:
             raise DeclarationError(
                 f"no metric can be named {self.name!r}: it is another column of the tables of scores"

@@ -7,8 +7,9 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from harness.arguments import FLAG, FUNCTION, MAPPING, NAME, NAME_TUPLE, TEXT, check_fields, optional, whole_number
 from harness.errors import DeclarationError
-from harness.registry.space import Space, check_space
+from harness.registry.space import SPACE, Space, check_space
 
 #: Names that have another meaning in a space of parameters, as a dot has.
 RESERVED_NAMES = ("strategy", "seed")
@@ -42,6 +43,21 @@ class Family:
     limits: Mapping[str, str] = field(default_factory=dict)  #: strategy kind → why it does not apply
 
     def __post_init__(self) -> None:
+        check_fields(
+            self,
+            name=NAME,
+            build=FUNCTION,
+            space=SPACE,
+            encodings=MAPPING,
+            description=TEXT,
+            needs=NAME_TUPLE,
+            extra=TEXT,
+            strategies=optional(NAME_TUPLE),
+            trials=optional(whole_number(1)),
+            stops_early=FLAG,
+            network=FLAG,
+            limits=MAPPING,
+        )
         check_space(self.space)
         if reserved := [name for name in self.space if name in RESERVED_NAMES or "." in name]:
             raise DeclarationError(f"family {self.name!r}: parameters {reserved} have names that mean something else")

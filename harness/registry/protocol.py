@@ -22,12 +22,14 @@ class EvaluationProtocol:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        for name, low in (("folds", 2), ("repeats", 1), ("inner_folds", 2), ("trials", 1)):
+        for name, low in (("folds", 2), ("repeats", 1), ("inner_folds", 2), ("trials", 1), ("seed", 0)):
             number = getattr(self, name)
             if number is not None and number < low:
                 raise EvenhandError(f"--{name.replace('_', '-')} must be at least {low}, but got {number}")
         if self.trials is None and self.budget is None:
-            raise EvenhandError("a search needs an end: say --trials, --cell-budget or both")
+            raise EvenhandError(
+                "a search needs an end: say --trials, --cell-budget or both (in Python: trials=, cell_budget=)"
+            )
         if self.budget is not None and self.budget <= 0:
             raise EvenhandError(f"--cell-budget must be positive, but got {self.budget}")
 

@@ -29,6 +29,34 @@ DECLARATION_PACKAGES = (
     "harness.metrics.selection",
 )
 MAX_LISTED_NAMES = 12  #: in a message
+#: What families and strategies are called elsewhere → their name, for suggestions only.
+ALIASES = {
+    "lr": "logistic_regression",
+    "logreg": "logistic_regression",
+    "logit": "logistic_regression",
+    "rf": "random_forest",
+    "forest": "random_forest",
+    "gb": "gradient_boosting",
+    "gbm": "gradient_boosting",
+    "hgb": "gradient_boosting",
+    "histgb": "gradient_boosting",
+    "xgboost": "xgb",
+    "lgb": "lightgbm",
+    "lgbm": "lightgbm",
+    "cat": "catboost",
+    "cb": "catboost",
+    "nn": "dense_network",
+    "mlp": "dense_network",
+    "ann": "dense_network",
+    "dnn": "dense_network",
+    "rnn": "recurrent_network",
+    "lstm": "recurrent_network",
+    "cnn": "small_convolutional_network",
+    "dummy": "majority",
+    "baseline": "majority",
+    "ros": "random_oversampling",
+    "rus": "random_undersampling",
+}
 ENTRY_POINTS = "evenhand.plugins"
 PLURALS: dict[type[Any], str] = {Task: "tasks", Family: "families", Strategy: "strategies", Metric: "metrics"}
 
@@ -152,6 +180,9 @@ def suggestion(name: str, known: Iterable[str]) -> str:
         The known names; where none is similar, they are listed if there are at most `MAX_LISTED_NAMES`.
     """
     known = list(known)
+    alias = ALIASES.get(name.lower())
+    if alias in known:
+        return f"did you mean {alias!r}?"
     lower_case = {other.lower(): other for other in known}
     similar = difflib.get_close_matches(name.lower(), lower_case, n=1, cutoff=0.5)
     if not similar and name:

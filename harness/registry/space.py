@@ -4,9 +4,20 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
+from harness.arguments import (
+    FLAG,
+    NAME,
+    NUMBER,
+    WHOLE_NUMBER,
+    ArgumentKind,
+    check_arguments,
+    check_fields,
+    describe_argument,
+)
 from harness.errors import DeclarationError
 
 Value: TypeAlias = bool | int | float | str | None
+PLAIN_TYPES = (bool, int, float, str, type(None))  #: the types of `Value`
 
 
 @dataclass(frozen=True)
@@ -19,6 +30,7 @@ class Float:
     log: bool = False
 
     def __post_init__(self) -> None:
+        check_fields(self, low=NUMBER, high=NUMBER, default=NUMBER, log=FLAG)
         _check_range(self.low, self.high, self.default, self.log)
 
 
@@ -32,6 +44,7 @@ class Integer:
     log: bool = False
 
     def __post_init__(self) -> None:
+        check_fields(self, low=WHOLE_NUMBER, high=WHOLE_NUMBER, default=WHOLE_NUMBER, log=FLAG)
         _check_range(self.low, self.high, self.default, self.log)
 
 
@@ -43,6 +56,14 @@ class Choice:
     default: Value
 
     def __post_init__(self) -> None:
+        if not isinstance(self.options, tuple):
+            raise DeclarationError(f"options must be a tuple, but got {describe_argument(self.options)}")
+        for setting in (*self.options, self.default):
+            if not isinstance(setting, PLAIN_TYPES):
+                raise DeclarationError(
+                    f"options are plain values, listed one by one as in choice('a', 'b', default='a'), but got "
+                    f"{describe_argument(setting)}"
+                )
         if self.default not in self.options:
             raise DeclarationError(f"the default must be one of the options {self.options}, but got {self.default!r}")
 
@@ -55,31 +76,57 @@ class When:
     value: Value
     parameter: "Float | Integer | Choice"
 
+    def __post_init__(self) -> None:
+        check_fields(self, parent=NAME, parameter=PLAIN_PARAMETER)
+        if not isinstance(self.value, PLAIN_TYPES):
+            raise DeclarationError(f"When: value must be a plain value, but got {describe_argument(self.value)}")
+
+
+def _plain_parameter(argument: Any) -> Any:
+    if not isinstance(argument, (Float, Integer, Choice)):
+        raise TypeError
+    return argument
+
+
+def _space(argument: Any) -> Any:
+    for name, parameter in argument.items() if isinstance(argument, Mapping) else [(None, None)]:
+        if not isinstance(name, str) or not isinstance(parameter, (Float, Integer, Choice, When)):
+            raise TypeError
+    return argument
+
+
+PLAIN_PARAMETER = ArgumentKind("made by choice, integer, real or log_float", _plain_parameter)
+SPACE = ArgumentKind("a dictionary from parameters to choice, integer, real, log_float or when", _space)
 
 Parameter: TypeAlias = Float | Integer | Choice | When
 Space: TypeAlias = Mapping[str, Parameter]
 
 
+@check_arguments()
 def log_float(low: float, high: float, default: float) -> Float:
     """A positive number searched on a logarithmic scale."""
     return Float(low, high, default, log=True)
 
 
+@check_arguments()
 def real(low: float, high: float, default: float) -> Float:
     """A number searched on a linear scale."""
     return Float(low, high, default)
 
 
+@check_arguments()
 def integer(low: int, high: int, default: int, log: bool = False) -> Integer:
     """A whole number, both ends included."""
     return Integer(low, high, default, log)
 
 
+@check_arguments()
 def choice(*options: Value, default: Value) -> Choice:
     """One of the options."""
     return Choice(options, default)
 
 
+@check_arguments()
 def when(parent: str, value: Value, parameter: Float | Integer | Choice) -> When:
     """A parameter that exists only where `parent` has this value; the parent precedes it in the space."""
     return When(parent, value, parameter)

@@ -6,8 +6,9 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Literal, TypeAlias, get_args
 
+from harness.arguments import FLAG, FUNCTION, NAME, TEXT, check_fields, optional
 from harness.errors import DeclarationError
-from harness.registry.space import Space, check_space
+from harness.registry.space import SPACE, Space, check_space
 
 Kind: TypeAlias = Literal["none", "weight", "resample", "ensemble", "searched"]
 
@@ -31,6 +32,15 @@ class Strategy:
     uses_costs: bool = False  #: where the task has a cost matrix it is used, and nothing is searched
 
     def __post_init__(self) -> None:
+        check_fields(
+            self,
+            name=NAME,
+            build=optional(FUNCTION),
+            space=SPACE,
+            description=TEXT,
+            selects_existing_rows=FLAG,
+            uses_costs=FLAG,
+        )
         check_space(self.space)
         if self.kind not in get_args(Kind):
             raise DeclarationError(

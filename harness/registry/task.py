@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias, get_args
 
-from harness.errors import DeclarationError
+from harness.arguments import FUNCTION, MAPPING, MATRIX, NAME, TEXT, check_fields, describe_argument, option, optional
+from harness.errors import DataError, DeclarationError
 from harness.findings import Finding
 from harness.readings import ColumnReading
 
@@ -55,6 +56,26 @@ class Task:
     costs: tuple[tuple[float, ...], ...] | None = None  #: costs[true][predicted], classes in encoded order
 
     def __post_init__(self) -> None:
+        check_fields(
+            self,
+            name=NAME,
+            load=FUNCTION,
+            target=NAME,
+            positive=optional(TEXT),
+            title=TEXT,
+            description=TEXT,
+            source=TEXT,
+            licence=TEXT,
+            citation=TEXT,
+            modality=option(*get_args(Modality)),
+            text=optional(NAME),
+            banned=MAPPING,
+            types=MAPPING,
+            group=optional(NAME),
+            time=optional(NAME),
+            split=optional(NAME),
+            costs=optional(MATRIX),
+        )
         problem = ""
         if self.target in self.banned:
             problem = f"the target {self.target!r} is also banned"
@@ -89,6 +110,12 @@ class Table:
     notes: tuple[Finding, ...] = ()
     dates: tuple[str, ...] = ()
     readings: Mapping[str, ColumnReading] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        for part in ("X", "y"):
+            if not hasattr(getattr(self, part), "shape"):
+                kind = "a data frame or an array" if part == "X" else "an array"
+                raise DataError(f"{part} must be {kind}, but got {describe_argument(getattr(self, part))}")
 
     def take(self, rows: npt.NDArray[np.int64]) -> Table:
         """The rows at these positions."""

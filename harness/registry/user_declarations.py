@@ -10,21 +10,20 @@ import base64
 import hashlib
 import inspect
 import pickle
-import site
 import sys
-import sysconfig
 import threading
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 from types import FunctionType, ModuleType
 from typing import TYPE_CHECKING, Any
 
+from harness.arguments import NAME, check_arguments
 from harness.errors import DeclarationError, failure
+from harness.registry.estimator_state import find_fitted, is_installed, is_installed_module
 from harness.registry.family import Family
 from harness.registry.fingerprint import FINGERPRINTED, canonical_text, digest
 from harness.registry.registry import suggestion
-from harness.registry.space import Space
+from harness.registry.space import SPACE, Space
 
 if TYPE_CHECKING:
     import numpy as np
@@ -102,6 +101,7 @@ class EstimatorClassifier:
         return ordered
 
 
+@check_arguments(name=NAME, space=SPACE)
 def family_of(name: str, estimator: Any, space: Space | None = None) -> Family:
     """Declare a user's classifier as a model family.
 
@@ -129,23 +129,8 @@ def family_of(name: str, estimator: Any, space: Space | None = None) -> Family:
         raise DeclarationError(
             f"family {name!r} is the class {estimator.__name__}: give an object, {estimator.__name__}()"
         )
-    for method in ("fit", "get_params", "set_params"):
-        if not callable(getattr(estimator, method, None)):
-            kind = type(estimator).__name__
-            raise DeclarationError(f"family {name!r}: {kind} has no {method}(): expected a scikit-learn classifier")
-    for component in _components(estimator):
-        if type(component).__name__ == "FrozenEstimator":
-            raise DeclarationError(
-                f"family {name!r} holds a FrozenEstimator, which was fitted before: it may have seen test rows. Hand over what is "
-                "not fitted yet"
-            )
-    # The methods of a stack depend on its last classifier, which is known once it is fitted.
-    if not hasattr(estimator, "predict_proba") and not hasattr(estimator, "final_estimator"):
-        kind = type(estimator).__name__
-        raise DeclarationError(
-            f"family {name!r}: {kind} has no predict_proba(), and entries are ranked and thresholds chosen by probabilities: "
-            "use an option such as SVC(probability=True), or wrap it in sklearn.calibration.CalibratedClassifierCV"
-        )
+    _check_methods(name, estimator)
+    _check_unfitted(name, estimator)
     space = dict(space or {})
     params = estimator.get_params(deep=True)
     for parameter in space:
@@ -162,6 +147,36 @@ def family_of(name: str, estimator: Any, space: Space | None = None) -> Family:
         description=f"{final_step(estimator)}, declared in Python",
         limits=limits,
     )
+
+
+def _check_methods(name: str, estimator: Any) -> None:
+    """Raise `DeclarationError` for what is no classifier that gives probabilities."""
+    kind = type(estimator).__name__
+    for method in ("fit", "get_params", "set_params"):
+        if not callable(getattr(estimator, method, None)):
+            raise DeclarationError(f"family {name!r}: {kind} has no {method}(): expected a scikit-learn classifier")
+    # The methods of a stack depend on its last classifier, which is known once it is fitted.
+    if not hasattr(estimator, "predict_proba") and not hasattr(estimator, "final_estimator"):
+        raise DeclarationError(
+            f"family {name!r}: {kind} has no predict_proba(), and entries are ranked and thresholds chosen by probabilities: "
+            "use an option such as SVC(probability=True), or wrap it in sklearn.calibration.CalibratedClassifierCV"
+        )
+
+
+def _check_unfitted(name: str, estimator: Any) -> None:
+    """Raise `DeclarationError` where a copy of an estimator would be fitted already, or cannot be made."""
+    try:
+        fitted = find_fitted(estimator)
+    except Exception as error:  # whatever the constructors of a user raise
+        raise DeclarationError(f"family {name!r} cannot be copied by sklearn.base.clone: {failure(error)}") from error
+    for component in _components(estimator):
+        if type(component).__name__ == "FrozenEstimator":
+            fitted = "FrozenEstimator"
+    if fitted:
+        raise DeclarationError(
+            f"family {name!r} holds a {fitted}, which was fitted before and which clone() does not reset: it may have seen test "
+            "rows. Hand over what is not fitted yet"
+        )
 
 
 def weight_parameter(estimator: Any) -> str:
@@ -203,7 +218,7 @@ def user_modules() -> list[ModuleType]:
     modules = []
     for module in list(sys.modules.values()):
         has_file = isinstance(module, ModuleType) and getattr(module, "__file__", None) is not None
-        if has_file and module.__name__ != "__main__" and not _is_installed_module(module):
+        if has_file and module.__name__ != "__main__" and not is_installed_module(module):
             modules.append(module)
     return modules
 
@@ -228,7 +243,7 @@ def _estimator_text(value: Any) -> str:
         return f"[{', '.join(map(_estimator_text, value))}]"
     if isinstance(value, (type, FunctionType)):
         name = f"{value.__module__}.{value.__qualname__}"
-        return name if _is_installed(value) else f"{name}: {canonical_text(value)}"
+        return name if is_installed(value) else f"{name}: {canonical_text(value)}"
     return _object_text(value)
 
 
@@ -238,26 +253,9 @@ def _object_text(value: Any) -> str:
         return f"{_estimator_text(type(value))}({_estimator_text(value.get_params(deep=False))})"
     if type(value).__module__.partition(".")[0] in ("pandas", "polars"):  # their `repr` leaves out rows
         return f"{type(value).__name__}({hashlib.sha256(pickle.dumps(value)).hexdigest()})"
-    if hasattr(value, "__dict__") and not _is_installed(type(value)):
+    if hasattr(value, "__dict__") and not is_installed(type(value)):
         return f"{_estimator_text(type(value))}({_estimator_text(vars(value))})"
     return canonical_text(value)
-
-
-def _is_installed(declared: type | FunctionType) -> bool:
-    """Whether the code of a class or function is part of Python, of a package, or of this project."""
-    module = sys.modules.get(declared.__module__)
-    return declared.__module__ != "__main__" and module is not None and _is_installed_module(module)
-
-
-def _is_installed_module(module: ModuleType) -> bool:
-    file = getattr(module, "__file__", None)
-    if file is None or module.__name__.partition(".")[0] in ("harness", "evenhand"):
-        return True
-    path = Path(file).resolve()
-    if "site-packages" in path.parts or "dist-packages" in path.parts:  # of another environment, reached by a .pth file
-        return True
-    folders = [*site.getsitepackages(), site.getusersitepackages(), sysconfig.get_paths()["stdlib"]]
-    return any(path.is_relative_to(Path(folder).resolve()) for folder in folders)
 
 
 def _selects_columns(estimator: Any) -> bool:

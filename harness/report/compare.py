@@ -365,7 +365,9 @@ def _changed_rows_parts(pair: EntryPair, kind: str, max_rows: int) -> TerminalPa
     more = ""
     if len(rows) < len(changed):
         more = f" ({len(rows)} of {len(changed):,}, those furthest apart)"
-    title = f"{_decision_rule(pair, kind)}, by position in the task's table, probabilities {probability}{more}:"
+    title = (
+        f"{_decision_rule(pair, kind)}, by position in the task's table (from 0), probabilities {probability}{more}:"
+    )
     return [title, ReportTable(tuple(columns), tuple(rows))]
 
 

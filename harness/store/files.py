@@ -8,6 +8,7 @@ import json
 import os
 import re
 import struct
+import threading
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
@@ -31,7 +32,7 @@ ARCHIVE_ERRORS = (
     zlib.error,
 )  # fmt: skip
 #: A file that is being written, with the number of the process that writes it.
-PARTIAL_FILE = re.compile(r"\..+\.(\d+)\.part")
+PARTIAL_FILE = re.compile(r"\..+\.(\d+)(?:-\d+)?\.part")  #: with the ids of process and thread
 
 
 def write_atomic(path: Path, content: bytes) -> None:
@@ -49,7 +50,8 @@ def write_atomic(path: Path, content: bytes) -> None:
     StoreError
         If the file cannot be written (disk full, no permission, a device); nothing of the new content is kept then.
     """
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
+    # Two threads may start a run with the same rows in one folder.
+    temporary = path.with_name(f".{path.name}.{os.getpid()}-{threading.get_native_id()}.part")
     try:
         if path.exists() and not path.is_file():  # a rename would replace a device such as /dev/null by a file
             raise StoreError(f"cannot write {path}: it is no file that can be replaced")

@@ -4,6 +4,7 @@
     cells/<cell id>/record.json  predictions.npz  history.npz  study.journal
     cells/<cell id>/search.npz  curves/                 of a search under way
     derived/                                            can be deleted and comes back
+    data/                                               rows of a data frame that was given to the Python API
 
 A record is written after its predictions and training curves and holds their SHA-256: a record on disk is a finished cell.
 """
@@ -27,6 +28,8 @@ from harness.store import files
 from harness.store.record import SCHEMA, Record, StoredPredictions, incomplete
 
 Content = TypeVar("Content")
+
+FRAME_FOLDER = "data"  #: folder of a run with the rows of data frames
 
 
 class Store:
@@ -73,7 +76,7 @@ class Store:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except OSError as error:
                 raise StoreError(
-                    f"{self.folder} is being written by another run: wait for it or use another --out"
+                    f"{self.folder} is being written by another run: wait for it, or use another folder (--out, in Python: out=)"
                 ) from error
             files.remove_partial_files(self.folder)
             yield

@@ -242,7 +242,7 @@ def _csv_records(scored: ScoredRows, contact_list: ContactList, campaign: Campai
     yield [*header, "reasons", "sureness", "probability_from", *outcome_header]
     for rank, contact in enumerate(contact_list.contacts, start=1):
         identifiers = map(_format_identifier, scored.identifiers.iloc[contact.row])
-        record = [str(rank), str(contact.row + 1), *identifiers, f"{contact.probability:.6g}"]
+        record = [str(rank), str(contact.row), *identifiers, f"{contact.probability:.6g}"]
         if has_profit:
             record.append(f"{contact.probability * (campaign.gain or 0) - (campaign.cost or 0):.6g}")
         source = SOURCES.get(int(scored.source[contact.row]), "the model, which learnt from this row")

@@ -17,7 +17,7 @@ from harness.deploy.insights.dependence import NO_CURVE, NO_DIRECTION, describe_
 from harness.deploy.insights.importance import ColumnImportance, Importances, rank_units
 from harness.deploy.insights.page import Block, FoldedBlock, InsightsSection, folding_table
 from harness.deploy.insights.row_sections import describe_counted_rows
-from harness.deploy.insights.scored_rows import ScoredRows
+from harness.deploy.insights.scored_rows import ROW_HEADING, ScoredRows
 from harness.deploy.insights.shapley import shapley_values
 from harness.deploy.markdown import escape, format_decimal, format_percent, format_range, markdown_table
 from harness.registry.task import take
@@ -184,7 +184,7 @@ def counterfactual_section(
             blocks.append(markdown_table(header, [_frequent_change_cells(change, count) for change in frequent]))
     single = [*sufficient, *insufficient][:MAX_COUNTERFACTUALS]
     if single:
-        header = ["Row", "The bundle's model says", "Would be", "If"]
+        header = [ROW_HEADING, "The bundle's model says", "Would be", "If"]
         blocks.append(FoldedBlock("Row by row", markdown_table(header, list(map(_counterfactual_cells, single)))))
     return InsightsSection(title, tuple(blocks))
 
@@ -199,7 +199,7 @@ def _counterfactual_cells(row: Counterfactual) -> list[str]:
     for name, own, new in row.changes:
         changes.append(f"{escape(name)} were {escape(new)} instead of {escape(own)}")
     probabilities = map(format_decimal, (row.probability, row.new_probability))
-    return [f"{row.row + 1:,}", *probabilities, "; ".join(changes)]
+    return [f"{row.row:,}", *probabilities, "; ".join(changes)]
 
 
 def confidence_section(scored: ScoredRows, confidence: Confidence) -> InsightsSection:
@@ -325,12 +325,12 @@ def _uncertain_section(scored: ScoredRows, seed: int) -> InsightsSection:
     explained = shapley_values(bundle.predict_proba, bundle.schema, take(scored.X, chosen), seed)
     table = []
     for row, values in zip(chosen.tolist(), explained, strict=True):
-        identifier = escape(scored.identifiers.iloc[row, 0]) if scored.identifiers.shape[1] else f"{row + 1:,}"
+        identifier = escape(scored.identifiers.iloc[row, 0]) if scored.identifiers.shape[1] else f"{row:,}"
         cells = [identifier]
         for class_index in np.argsort(-scored.proba[row])[:2]:
             name = escape(bundle.schema.classes[class_index])
             cells.append(f"{name} ({format_decimal(scored.proba[row, class_index])})")
         table.append([*cells, escape("; ".join(describe_shapley_values(values)))])
-    header = ["Row", "Likeliest", "Next", "Mostly because, for the model's first choice"]
+    header = [ROW_HEADING, "Likeliest", "Next", "Mostly because, for the model's first choice"]
     introduction = "The least sure ones, which a person should look at:"
     return InsightsSection(CONFIDENCE_TITLE, (summary, introduction, markdown_table(header, table)))

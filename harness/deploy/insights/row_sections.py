@@ -10,7 +10,7 @@ from harness.deploy.insights.confidence import Z_95, new_rows_caveat
 from harness.deploy.insights.contact_list import ContactList
 from harness.deploy.insights.gains import PROFIT_ROWS, Campaign, ContactRule, Gains, GainsRow
 from harness.deploy.insights.page import Block, InsightsSection, folding_table, plot_gains
-from harness.deploy.insights.scored_rows import HELD_OUT, LEARNT, NEW, ScoredRows
+from harness.deploy.insights.scored_rows import HELD_OUT, LEARNT, NEW, ROW_HEADING, ScoredRows
 from harness.deploy.insights.segments import RowSegment, SegmentCounts
 from harness.deploy.markdown import escape, format_decimal, format_percent, format_range, markdown_table
 from harness.report.render.cells import MISSING, format_quantity
@@ -88,12 +88,12 @@ def contact_section(
 
 def _first_contacts(scored: ScoredRows, contact_list: ContactList) -> list[Block]:
     identifiers = scored.identifiers.iloc[:, :1]
-    header = ["#", "Row", *map(escape, identifiers.columns), "Probability", "Mostly because", "Confidence"]
+    header = ["#", ROW_HEADING, *map(escape, identifiers.columns), "Probability", "Mostly because", "Confidence"]
     if contact_list.retrospective:
         header.append("Outcome")
     rows = []
     for rank, contact in enumerate(contact_list.contacts[:MAX_LISTED], start=1):
-        cells = [str(rank), f"{contact.row + 1:,}", *map(escape, identifiers.iloc[contact.row])]
+        cells = [str(rank), f"{contact.row:,}", *map(escape, identifiers.iloc[contact.row])]
         reasons = "; ".join(map(escape, contact.reasons))
         cells += [format_decimal(contact.probability), reasons, escape(contact.confidence)]
         if contact_list.retrospective:

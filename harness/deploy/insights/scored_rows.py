@@ -32,6 +32,7 @@ FOLDER_TARGET = "the folder's name"  #: the target of images
 BATCH_SIZE = 20_000
 MAX_IDENTIFIERS = 3  #: columns not read by the model that identify a row
 DEFAULT_THRESHOLD = 0.5
+ROW_HEADING = "Row (from 0)"  #: rows are numbered as in the frame, and as in `Run.predictions` and contacts.csv
 
 
 @dataclass(frozen=True)
@@ -250,7 +251,7 @@ def _read_outcomes(bundle: Bundle, request: InsightsRequest, frame: pd.DataFrame
         unknown = outcomes[outcomes.notna() & ~outcomes.isin(classes)]
         if len(unknown):
             raise DataError(
-                f"column {target!r} holds {unknown.iloc[0]!r} (row {unknown.index[0] + 1}): the classes of this bundle are "
+                f"column {target!r} holds {unknown.iloc[0]!r} (row {unknown.index[0]}, from 0): the classes of this bundle are "
                 f"{', '.join(classes)}, and an outcome that is not known is left empty"
             )
     positions = dict(zip(classes, range(len(classes)), strict=True))

@@ -1,0 +1,203 @@
+"""Checks of fitted classifiers: predictions depend on the row alone, fits share nothing, other configurations do the same."""
+
+from __future__ import annotations
+
+import copy
+import pickle
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from functools import cache, partial
+from types import FunctionType
+from typing import Any, TypeAlias
+
+import numpy as np
+
+from harness.registry.estimator_state import is_installed, shared_state
+from harness.registry.family import Family
+from harness.registry.space import Choice, Float, Integer, Space, When, fill
+from harness.registry.task import Table, take
+
+#: Returns a complaint, or an empty text; its name is the title of the check.
+Check: TypeAlias = Callable[[], str]
+
+OTHER_PROBABILITIES = "the same seed gave other probabilities: draw from `seed` alone"
+ROWS_ALONE = 10  #: rows that are predicted one by one
+ALONE_TOLERANCE = 1e-5  #: float32 sums depend on the number of rows
+MAX_CONFIGURATIONS = 16
+RANDOM_DRAWS = 4
+#: No further configuration is tried after these seconds.
+SEARCH_SECONDS = 10.0
+
+
+def complaint_unless(condition: bool, message: str) -> str:
+    """Return the message, or an empty text where the condition holds."""
+    return "" if condition else message
+
+
+def prediction_checks(fit: Callable[[Table, int], Any], table: Table) -> list[Check]:
+    """Checks that predictions depend on the row and on nothing else, and change nothing."""
+
+    @cache
+    def fit_once() -> Any:
+        return fit(table, 5)
+
+    def leaves_rows_unchanged() -> str:
+        fitted = fit_once()
+        encoded = fitted.encode(table.X)
+        unchanged = pickle.dumps(copy.deepcopy(encoded))
+        fitted.classifier.predict_proba(encoded)
+        is_same = pickle.dumps(copy.deepcopy(encoded)) == unchanged
+        return complaint_unless(is_same, "predict_proba changed the rows that it was given: work on a copy")
+
+    def answers_each_row_alone() -> str:
+        fitted = fit_once()
+        first, alone = np.arange(min(ROWS_ALONE, len(table.y))), []
+        together, again = (fitted.predict_proba(table.X)[first] for _ in range(2))
+        for row in first:
+            alone.append(fitted.predict_proba(take(table.X, np.array([row])))[0])
+        if not np.array_equal(together, again):
+            return "the same rows got other probabilities a second time: predict_proba must not draw"
+        farthest = float(np.abs(together - np.array(alone)).max())
+        message = (
+            f"a row alone got other probabilities than among others (up to {farthest:.3g} apart): a prediction must depend on "
+            "the row and the training rows only"
+        )
+        return complaint_unless(farthest <= ALONE_TOLERANCE, message)
+
+    return [leaves_rows_unchanged, answers_each_row_alone]
+
+
+def state_check(fit: Callable[[Table, int], Any], family: Family, table: Table) -> Check:
+    """The check that a fit changes nothing that later fits in the process could read."""
+
+    def shares_no_state() -> str:
+        """Fits to other labels leave the attributes of the user's classes, and what their code refers to, as they were."""
+        if isinstance(family.build, FunctionType) and is_installed(family.build):
+            return ""
+        state = shared_state(family.build)
+        for seed in (1, 2):
+            other_labels = replace(table, y=np.random.default_rng(seed).permutation(table.y))
+            fitted = fit(other_labels, seed)
+            fitted.predict_proba(table.X)
+            state_afterwards = shared_state(family.build, fitted.classifier)
+            for name, digest in state_afterwards.items():
+                if state.get(name, "" if seed == 2 else digest) != digest:
+                    return (
+                        f"fit() or predict_proba() changed {name}, which all copies of the classifier share: what one fit stores "
+                        "there reaches fits that must not see its rows. Store it on self"
+                    )
+            state = state_afterwards
+        return ""
+
+    return shares_no_state
+
+
+def search_check(fit: Callable[..., Any], family: Family, table: Table) -> Check:
+    """The check that other configurations keep the contract too."""
+
+    def keeps_its_contract_where_it_is_searched() -> str:
+        def complain(params: dict[str, Any]) -> str:
+            fit_params = partial(fit, params=params)
+            first, second = fit_params(table, 7), fit_params(table, 7)
+            if not np.array_equal(first.predict_proba(table.X), second.predict_proba(table.X), equal_nan=True):
+                return OTHER_PROBABILITIES
+            for check in prediction_checks(fit_params, table):
+                if complaint := check():
+                    return complaint
+            return ""
+
+        return _first_complaint(family.space, complain)
+
+    return keeps_its_contract_where_it_is_searched
+
+
+def corner_configurations(space: Space) -> list[dict[str, Any]]:
+    """List configurations of a space: each option of a choice, the lowest values, random ones, the highest values.
+
+    Parameters
+    ----------
+    space : Space
+        The space of a family.
+
+    Returns
+    -------
+    list of dict
+        At most `MAX_CONFIGURATIONS` different ones other than the default; those that take longest to fit, with the highest
+        values, come last.
+    """
+    default = fill(space, lambda _name, parameter: parameter.default)
+    configurations = []
+    for name, parameter in space.items():
+        plain = parameter.parameter if isinstance(parameter, When) else parameter
+        for setting in plain.options if isinstance(plain, Choice) else ():
+            configurations.append(_with_setting(space, name, setting))
+    configurations.append(fill(space, lambda _name, parameter: _end(parameter, 0)))
+    rng = np.random.default_rng(0)
+    for _ in range(RANDOM_DRAWS):
+        configurations.append(fill(space, lambda _name, parameter: _draw(parameter, rng)))
+    configurations.append(fill(space, lambda _name, parameter: _end(parameter, -1)))
+    different: list[dict[str, Any]] = []
+    for configuration in configurations:
+        if configuration != default and configuration not in different:
+            different.append(configuration)
+    return different[-MAX_CONFIGURATIONS:]
+
+
+def _first_complaint(space: Space, complain: Callable[[dict[str, Any]], str], seconds: float = SEARCH_SECONDS) -> str:
+    """Check the configurations one by one until one is complained about or the time is over.
+
+    A configuration that cannot be fitted is no complaint: the search stores it as a failed trial.
+
+    Parameters
+    ----------
+    space : Space
+        The space of the family.
+    complain : callable
+        Returns the complaint about a configuration, or an empty text.
+    seconds : float, default=SEARCH_SECONDS
+        No configuration is begun later.
+
+    Returns
+    -------
+    str
+        The complaint with its configuration; empty without one.
+    """
+    end = time.monotonic() + seconds
+    for configuration in corner_configurations(space):
+        if time.monotonic() > end:
+            break
+        try:
+            complaint = complain(configuration)
+        except Exception:  # noqa: BLE001, S112 -- whatever a classifier raises makes a failed trial
+            continue
+        if complaint:
+            settings = ", ".join(f"{name}={setting!r}" for name, setting in configuration.items())
+            return f"with {settings}: {complaint}"
+    return ""
+
+
+def _with_setting(space: Space, name: str, setting: Any) -> dict[str, Any]:
+    """The default configuration with another setting of one parameter."""
+
+    def choose(parameter_name: str, parameter: Float | Integer | Choice) -> Any:
+        return setting if parameter_name == name else parameter.default
+
+    return fill(space, choose)
+
+
+def _end(parameter: Float | Integer | Choice, position: int) -> Any:
+    """The first or the last value of a parameter."""
+    if isinstance(parameter, Choice):
+        return parameter.options[position]
+    return (parameter.low, parameter.high)[position]
+
+
+def _draw(parameter: Float | Integer | Choice, rng: np.random.Generator) -> Any:
+    if isinstance(parameter, Choice):
+        return parameter.options[int(rng.integers(len(parameter.options)))]
+    if parameter.log:
+        number = float(np.exp(rng.uniform(np.log(parameter.low), np.log(parameter.high))))
+    else:
+        number = float(rng.uniform(parameter.low, parameter.high))
+    return round(number) if isinstance(parameter, Integer) else number
