@@ -225,8 +225,8 @@ def _has_numbers(values: Mapping[str, ComparedValue], *metrics: str) -> bool:
 def _rounded_range(value: ComparedValue) -> npt.NDArray[np.float64]:
     """Numbers that are rounded to a published one."""
     half_step = 0.5 * 10.0**-value.decimals
-    ends = np.clip([value.published - half_step, value.published + half_step], 0, 1)
-    return np.linspace(*ends, RECALL_STEPS)
+    low, high = max(0.0, value.published - half_step), min(1.0, value.published + half_step)
+    return np.linspace(low, high, RECALL_STEPS)
 
 
 def _positive_share(

@@ -74,7 +74,8 @@ def _fitted_attributes(component: Any) -> list[str]:
 
 def iterate_objects(root: Any) -> Iterator[Any]:
     """Yield an object and all that it holds: attributes, contents of containers, and what the user's own code refers to."""
-    pending, visited = [root], {}
+    pending = [root]
+    visited: dict[int, Any] = {}
     while pending and len(visited) < MAX_OBJECTS:
         component = pending.pop()
         if isinstance(component, PLAIN_TYPES) or id(component) in visited:
