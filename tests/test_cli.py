@@ -230,7 +230,7 @@ def test_one_s_own_file_needs_no_declaration(evenhand, tmp_path):
     own(id=np.arange(60), same=1, plan=["basic", "pro"] * 30).to_csv(tmp_path / "own.csv", index=False)
     code, out, err = evenhand("run", "own.csv", "--target", "y", *SMOKE)
     assert code == 0, err
-    assert "own: " in out
+    assert "own, ranked by AP" in out
     written = (tmp_path / "out" / "leaderboard.md").read_text()
     assert "id" in written
     run = Store(tmp_path / "out").read_run()

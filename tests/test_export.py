@@ -284,14 +284,14 @@ def test_figures_are_those_of_the_runs_own_report(folder, weighted):
     scores, ranking = scores_and_ranking(folder)
     score = ranking.resolve(entry).score
     assert measured["average_precision"]["mean"] == score.mean
-    assert measured["average_precision"]["high"] == pytest.approx(score.mean + score.ci_half_width)
+    assert (measured["average_precision"]["low"], measured["average_precision"]["high"]) == (score.low, score.high)
     for kind, name in (("tuned", "f1"), ("half", "f1_at_half")):
         assert measured[name]["mean"] == scores.rows_of("customers", entry, kind).mean("f1")
     assert measured["f1"]["mean"] != measured["f1_at_half"]["mean"]
     assert "expected_cost" not in measured  # the task has no costs
     text = (weighted[0].folder / "MODEL_CARD.md").read_text()
-    assert f"{score.mean:.3f} ± {score.ci_half_width:.3f}" in text
-    assert f"{measured['f1']['mean']:.3f} ± " in text
+    assert f"{score.mean:.3f} [{score.low:.3f}, {score.high:.3f}]" in text
+    assert f"{measured['f1']['mean']:.3f} [" in text
 
 
 @pytest.mark.parametrize("calibration", ["none", "sigmoid", "prior"])

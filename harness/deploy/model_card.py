@@ -221,7 +221,7 @@ def _metric_tables(manifest: Mapping[str, Any], metrics: Sequence[CardMetric]) -
     rows: list[list[str]] = []
     decisions: dict[str, dict[str, str]] = {}
     for metric in metrics:
-        interval = format_interval(metric.mean, metric.ci_half_width)
+        interval = format_interval(metric.mean, metric.ci_half_width, ends=metric.interval)
         if metric.metric_type == "decision":
             decisions.setdefault(metric.label, {})[metric.threshold_kind] = interval
         else:

@@ -11,14 +11,13 @@ import numpy as np
 import numpy.typing as npt
 
 from harness.errors import EvenhandError
-from harness.evaluation.corrected_t import estimate
+from harness.evaluation.corrected_t import Estimate
 from harness.evaluation.decision import recommend
 from harness.evaluation.evaluate import RECALIBRATED_STAGES
 from harness.evaluation.metric_cache import DEFAULT_THRESHOLD
-from harness.evaluation.ranking import BASELINE, Ranking, rank
+from harness.evaluation.ranking import BASELINE, Ranking, mean_score, rank
 from harness.evaluation.score_collection import collect_scores
 from harness.evaluation.scores import ANY_NAME, COMBINED_STAGES, Entry, ScoreRows, Scores, find_entry
-from harness.evaluation.task_comparisons import can_test
 from harness.evaluation.threshold_goals import GoalResult
 from harness.metrics import calibration as calibrations
 from harness.metrics.calibration import NO_CALIBRATION, Calibrator, has_known_prior, make_calibrator
@@ -43,6 +42,8 @@ class CardMetric:
         At which threshold decisions were taken, DEFAULT_THRESHOLD or TUNED_THRESHOLD; empty where none matters.
     mean, ci_half_width : float
         Mean, and half the width of its interval; NaN where there is none.
+    interval : (float, float), optional
+        The ends of the interval, which stay within the range of the metric.
     """
 
     name: str
@@ -51,6 +52,7 @@ class CardMetric:
     threshold_kind: str
     mean: float
     ci_half_width: float
+    interval: tuple[float, float] | None = None
 
     @property
     def key(self) -> str:
@@ -61,7 +63,8 @@ class CardMetric:
         """Convert mean and interval to plain values for JSON."""
         if math.isnan(self.ci_half_width):
             return {"mean": self.mean, "low": None, "high": None}
-        return {"mean": self.mean, "low": self.mean - self.ci_half_width, "high": self.mean + self.ci_half_width}
+        low, high = self.interval or (self.mean - self.ci_half_width, self.mean + self.ci_half_width)
+        return {"mean": self.mean, "low": low, "high": high}
 
 
 @dataclass(frozen=True)
@@ -293,23 +296,29 @@ def card_metrics(run_entry: RunEntry) -> tuple[CardMetric, ...]:
     """
     scores, task, metrics = run_entry.scores, run_entry.task, []
     threshold_kinds = scores.threshold_kinds(task)
-    tests_allowed = can_test(scores, task)
     for threshold_kind in threshold_kinds:
-        rows = scores.rows_of(task, run_entry.entry, threshold_kind)
         for metric in scores.metrics.values():
             is_decision = metric.metric_type == "decision"
             if not is_decision and threshold_kind != threshold_kinds[-1]:
                 continue
-            resolution = scores.resolution(task, metric, rows)
-            score = estimate(rows[metric.name], rows.mean("ratio"), can_test=tests_allowed, resolution=resolution)
+            score = _nested_score(run_entry, metric, threshold_kind)
             if math.isnan(score.mean):
                 continue
-            shown_kind = threshold_kind if is_decision and len(threshold_kinds) > 1 else ""
-            label = metric.label or metric.name
-            names = (metric.name, label, metric.metric_type, shown_kind)
-            metrics.append(CardMetric(*names, score.mean, score.ci_half_width))
+            label_kind = threshold_kind if is_decision and len(threshold_kinds) > 1 else ""
+            names = (metric.name, metric.label or metric.name, metric.metric_type, label_kind)
+            metrics.append(CardMetric(*names, score.mean, score.ci_half_width, score.interval))
     objective = scores.objective(task).name
     return tuple(sorted(metrics, key=lambda metric: metric.name != objective))
+
+
+def _nested_score(run_entry: RunEntry, metric: Metric, threshold_kind: str) -> Estimate:
+    """The mean of a metric over the outer splits with its interval: that of the ranking where it has one."""
+    scores, ranking = run_entry.scores, run_entry.ranking
+    ranked = ranking.resolve(run_entry.entry)
+    if ranked is not None and (metric.name, threshold_kind) == (ranking.metric.name, ranking.threshold_kind):
+        return ranked.score
+    rows = scores.rows_of(run_entry.task, run_entry.entry, threshold_kind)
+    return mean_score(scores, run_entry.task, metric, rows, testable=not ranking.no_test_reason)
 
 
 def held_out_predictions(run_entry: RunEntry, goal_result: GoalResult | None = None) -> HeldOutPredictions:

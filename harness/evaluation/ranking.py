@@ -153,7 +153,9 @@ def rank(scores: Scores, task: str) -> Ranking:
             rows[entry] = scores.rows_of(task, entry, threshold_kind)
     splits = _counted_splits(rows.values())
     reason = _untestable(scores, task, rows, splits)
-    estimates = _mean_scores(scores, task, rows, metric, testable=not reason)
+    estimates = {}
+    for entry, scored in rows.items():
+        estimates[entry] = mean_score(scores, task, metric, scored, testable=not reason)
     order = _sort_entries(rows, estimates, splits, metric)
     complete = [entry for entry in order if _is_complete(rows[entry], estimates[entry], splits)]
     candidates = [entry for entry in complete if entry.stage not in COMBINED_STAGES]
@@ -272,20 +274,34 @@ def _is_same_as_tuned(scores: Scores, task: str, entry: Entry) -> bool:
     return len(default) > 0 and np.array_equal(default["trial"], tuned["trial"])
 
 
-def _mean_scores(
-    scores: Scores, task: str, rows: Mapping[Entry, ScoreRows], metric: Metric, *, testable: bool
-) -> dict[Entry, Estimate]:
-    """The mean scores with intervals from the spread between the splits alone, within the range of the metric."""
-    estimates = {}
-    for entry, scored in rows.items():
-        ratio, resolution = scored.mean("ratio"), scores.resolution(task, metric, scored)
-        score = estimate(scored[metric.name], ratio, can_test=testable, resolution=resolution)
-        if not math.isnan(score.ci_half_width):
-            mean, half_width = np.array([score.mean]), np.array([score.ci_half_width])
-            low, high = bounded_interval(mean, half_width, metric_bounds(metric, mean))
-            score = replace(score, interval=(float(low[0]), float(high[0])))
-        estimates[entry] = score
-    return estimates
+def mean_score(scores: Scores, task: str, metric: Metric, rows: ScoreRows, *, testable: bool) -> Estimate:
+    """Average the scores of an entry, with an interval from their spread between the splits alone.
+
+    Parameters
+    ----------
+    scores : Scores
+        The scores of the run.
+    task : str
+        Name of the task.
+    metric : Metric
+        What is averaged.
+    rows : ScoreRows
+        The scores of the entry.
+    testable : bool
+        Whether the splits allow an interval.
+
+    Returns
+    -------
+    Estimate
+        The mean; its interval stays within the range of the metric.
+    """
+    resolution = scores.resolution(task, metric, rows)
+    score = estimate(rows[metric.name], rows.mean("ratio"), can_test=testable, resolution=resolution)
+    if math.isnan(score.ci_half_width):
+        return score
+    mean, half_width = np.array([score.mean]), np.array([score.ci_half_width])
+    low, high = bounded_interval(mean, half_width, metric_bounds(metric, mean))
+    return replace(score, interval=(float(low[0]), float(high[0])))
 
 
 def _interval_estimates(judged: JudgedSample) -> dict[Entry, Estimate]:

@@ -14,11 +14,8 @@ import numpy as np
 import pandas as pd
 
 from harness.evaluation import scores as run_scores
-from harness.evaluation.corrected_t import estimate
-from harness.evaluation.ranking import Ranking
+from harness.evaluation.ranking import Ranking, mean_score
 from harness.evaluation.scores import Entry, ScoreRows, Scores
-from harness.evaluation.significance import bounded_interval
-from harness.evaluation.task_comparisons import metric_bounds
 from harness.metrics.calibration import CALIBRATIONS
 from harness.metrics.metric import Metric
 from harness.report.content import Collapsed
@@ -246,13 +243,8 @@ def _objective_interval(scores: Scores, ranking: Ranking, entry: Entry, rows: Sc
     same_scores = ranked is not None and np.array_equal(rows[metric.name], ranked.rows[metric.name])
     if ranked is not None and ranked.score.interval is not None and same_scores:
         return ranked.score.interval
-    resolution, testable = scores.resolution(ranking.task, metric, rows), not ranking.no_test_reason
-    interval = estimate(rows[metric.name], rows.mean("ratio"), can_test=testable, resolution=resolution)
-    mean, half_width = np.array([interval.mean]), np.array([interval.ci_half_width])
-    if math.isnan(interval.ci_half_width):
-        return math.nan, math.nan
-    low, high = bounded_interval(mean, half_width, metric_bounds(metric, mean))
-    return float(low[0]), float(high[0])
+    interval = mean_score(scores, ranking.task, metric, rows, testable=not ranking.no_test_reason)
+    return interval.low, interval.high
 
 
 def _declared_order(scores: Scores, entry: Entry) -> tuple[Any, ...]:
