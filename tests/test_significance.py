@@ -6,6 +6,8 @@ import numpy as np
 import pytest
 from simulations.significance import BOUND, Setting, simulate
 
+from harness.errors import EvenhandError
+from harness.evaluation.preferences import store_preferences
 from harness.evaluation.significance import (
     best_probabilities,
     bounded_interval,
@@ -22,6 +24,7 @@ from harness.evaluation.variance import (
     pair_values,
     training_variances,
 )
+from harness.store.store import Store
 
 
 def sample_of(scores, row_variance=1e-4, groups=None, rows=1000) -> ScoreSample:
@@ -163,3 +166,11 @@ def test_intervals_of_scores_cover_the_expected_score():
 def test_equal_entries_are_seldom_called_different(setting):
     outcome = simulate(setting, 60, seed=0)
     assert outcome.error <= BOUND + 0.025  # at most five of 60; `make simulations` has 2,000 repetitions
+
+
+@pytest.mark.parametrize(
+    ("rope", "prefer", "message"), [(-1.0, None, "--rope"), (math.nan, None, "--rope"), (None, "best", "--prefer")]
+)
+def test_preferences_are_checked(tmp_path, rope, prefer, message):
+    with pytest.raises(EvenhandError, match=message):
+        store_preferences(Store(tmp_path), rope, prefer)

@@ -17,10 +17,12 @@ from harness.arguments import (
     FLAG,
     NAME,
     NAMES,
+    NUMBER,
     PATH,
     PLUGINS,
     TEXT,
     check_arguments,
+    option,
     whole_number,
 )
 from harness.errors import DeclarationError, EvenhandError
@@ -70,6 +72,8 @@ DATA_ARGUMENTS = ("target", "text", "group", "time", "positive", "drop", "drop_m
     declarations=DECLARATIONS,
     report=FLAG,
     importance=FLAG,
+    rope=NUMBER,
+    prefer=option("simple", "score"),
     threshold=NAMES,
     drop_missing_target=FLAG,
     progress=FLAG,
@@ -106,6 +110,8 @@ def benchmark(  # noqa: PLR0913 -- the options of a benchmark are one list, as o
     declarations: Iterable[Any] = (),
     report: bool = True,
     importance: bool = True,
+    rope: float | None = None,
+    prefer: str | None = None,
     progress: bool = True,
     budget: Any = None,
 ) -> Run:
@@ -170,6 +176,10 @@ def benchmark(  # noqa: PLR0913 -- the options of a benchmark are one list, as o
         Write tables, figures and the page at the end; `Run.report` does it later.
     importance : bool, default True
         Measure the columns that the recommended entries need, with the report; tables only.
+    rope : float, optional
+        Differences of the objective up to this size are practically none; 0.01 for AP and AUC.
+    prefer : {"simple", "score"}, default "simple"
+        Whether the simplest of the practically equal entries is recommended, or the one with the best score.
     progress : bool, default True
         Show progress.
     budget : None
@@ -241,6 +251,8 @@ def benchmark(  # noqa: PLR0913 -- the options of a benchmark are one list, as o
         report=report,
         importance=importance,
         goals=goals,
+        rope=rope,
+        prefer=prefer,
         in_python=True,
     )
     run_session(request, registry, store, session)

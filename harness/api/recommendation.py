@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from harness.evaluation.decision import Recommendation
+    from harness.evaluation.preferences import Preference
     from harness.evaluation.ranking import Ranking
     from harness.evaluation.scores import Scores
 
@@ -46,7 +47,7 @@ class TaskRecommendation:
         return f"<table>{''.join(rows)}</table>"
 
 
-def make_recommendation(scores: Scores, ranking: Ranking, prefer: str) -> TaskRecommendation:
+def make_recommendation(scores: Scores, ranking: Ranking, prefer: Preference | None) -> TaskRecommendation:
     """Recommend an entry of a task and put the reasons into words.
 
     Parameters
@@ -55,29 +56,18 @@ def make_recommendation(scores: Scores, ranking: Ranking, prefer: str) -> TaskRe
         The scores of the run.
     ranking : Ranking
         The ranking of the task.
-    prefer : {"simple", "score"}
+    prefer : {"simple", "score"}, optional
         Whether the simplest of the practically equal entries is taken, or the one with the best score.
 
     Returns
     -------
     TaskRecommendation
         The recommendation.
-
-    Raises
-    ------
-    EvenhandError
-        If `prefer` is neither of the two.
     """
-    from harness.errors import EvenhandError
     from harness.evaluation.decision import recommend
     from harness.report.sections.recommendation import recommendation_advice
 
-    if prefer == "score":
-        evidence = recommend(scores, ranking, "score")
-    elif prefer == "simple":
-        evidence = recommend(scores, ranking, "simple")
-    else:
-        raise EvenhandError(f"prefer must be 'simple' or 'score', not {prefer!r}")
+    evidence = recommend(scores, ranking, prefer)
     advice = {line.label: line.text for line in recommendation_advice(scores, ranking, evidence)}
     entry = evidence.entry.entry.name if evidence.entry is not None else None
     return TaskRecommendation(ranking.task, entry, advice, evidence)

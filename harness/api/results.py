@@ -8,7 +8,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from harness.arguments import DECLARATIONS, NAME, NAMES, PATH, PLUGINS, check_arguments, whole_number
+from harness.arguments import DECLARATIONS, NAME, NAMES, NUMBER, PATH, PLUGINS, check_arguments, option, whole_number
 from harness.errors import EvenhandError
 from harness.registry.registry import Registry, suggestion
 
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from harness.api.dashboard import RunningDashboard
     from harness.api.exported_model import ExportedModel
     from harness.api.recommendation import TaskRecommendation
+    from harness.evaluation.preferences import Preference
     from harness.evaluation.ranking import Ranking
     from harness.evaluation.scores import Entry, Scores
     from harness.store.store import Store
@@ -128,15 +129,15 @@ class Run:
         order = board["task"].map(selected.index).to_frame("task").assign(rank=board["rank"].astype(float))
         return board.loc[order.sort_values(["task", "rank"], kind="stable").index].reset_index(drop=True)
 
-    @check_arguments(task=NAME, prefer=NAME)
-    def recommend(self, task: str | None = None, prefer: str = "simple") -> TaskRecommendation:
+    @check_arguments(task=NAME, prefer=option("simple", "score"))
+    def recommend(self, task: str | None = None, prefer: Preference | None = None) -> TaskRecommendation:
         """Recommend an entry of a task, with the evidence.
 
         Parameters
         ----------
         task : str, optional
             Name of the task; needed where the run has several.
-        prefer : {"simple", "score"}, default "simple"
+        prefer : {"simple", "score"}, default as stored with the run, else "simple"
             Whether the simplest of the entries that are practically equal to the best one is taken, or the best one.
 
         Returns
@@ -301,23 +302,32 @@ class Run:
             threshold_goals.check_goals(goals, threshold_goals.task_decisions(self._scores))
         return threshold_frame(results, {task: self._scores.costs(task) for task in self.tasks})
 
-    @check_arguments(threshold=NAMES)
-    def report(self, threshold: str | Sequence[str] = ()) -> Path:
+    @check_arguments(threshold=NAMES, rope=NUMBER, prefer=option("simple", "score"))
+    def report(
+        self, threshold: str | Sequence[str] = (), rope: float | None = None, prefer: Preference | None = None
+    ) -> Path:
         """Write tables, figures and the page again.
 
         Parameters
         ----------
         threshold : str or sequence of str, optional
             Goals for which the report chooses decision thresholds; those of the run by default.
+        rope : float, optional
+            Differences of the objective up to this size are practically none; it is stored with the run, as is `prefer`.
+        prefer : {"simple", "score"}, optional
+            Whether the simplest of the practically equal entries is recommended, or the one with the best score. Open the run
+            again to see what follows from either.
 
         Returns
         -------
         Path
             The page.
         """
+        from harness.evaluation.preferences import store_preferences
         from harness.metrics.threshold import parse_goals
         from harness.report.write import write_report
 
+        store_preferences(self._store, rope, prefer)
         return write_report(self._store, self.registry.metrics, parse_goals(threshold)).page
 
     @check_arguments(port=whole_number(0, 65535))

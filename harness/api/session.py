@@ -48,6 +48,8 @@ class SessionOptions:
     report: bool = True  #: write tables, figures and the page
     importance: bool = True  #: measure the importance of columns for the recommended entries
     goals: tuple[ThresholdGoal, ...] = ()  #: for which the report chooses thresholds, stored with the run
+    rope: float | None = None  #: region of practical equivalence of the objective, stored with the run
+    prefer: str | None = None  #: what the recommendation prefers, stored with the run
     in_python: bool = False  #: print no summary, and leave Ctrl-C to the calling program
 
 
@@ -76,6 +78,7 @@ def run_session(request: Request, registry: Registry, store: Store, options: Ses
         For wrong options, a folder with a run of another protocol, or data that cannot be read.
     """
     from harness.api.tensorboard import require_tensorboard, write_logs
+    from harness.evaluation.preferences import store_preferences
 
     if options.tensorboard:
         require_tensorboard()
@@ -96,6 +99,7 @@ def run_session(request: Request, registry: Registry, store: Store, options: Ses
             goals=options.goals,
             on_start=on_start,
         )
+    store_preferences(store, options.rope, options.prefer)
     if options.report and options.importance and interrupts.stop == "no":
         measure_importances(request, registry, store, quiet=options.quiet or options.in_python)
     if options.report and interrupts.stop != "now":

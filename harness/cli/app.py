@@ -63,6 +63,13 @@ ThresholdGoals = Annotated[
         "capacity:400 (rows of as many as the data has); repeatable."
     ),
 ]
+Rope = Annotated[
+    float | None,
+    plain_option("Differences of the objective up to this size are practically none (0.01 for AP and AUC)."),
+]
+Prefer = Annotated[
+    str | None, plain_option("Of practically equal entries recommend the simplest (simple) or the best score (score).")
+]
 MovedFile = Annotated[Path | None, plain_option("Your own file: its path now, if it was moved.")]
 
 

@@ -8,7 +8,18 @@ from typing import Annotated
 
 import typer
 
-from harness.cli.app import DataDir, MovedFile, Plugins, RunFolder, ThresholdGoals, absolute, app, plain_option
+from harness.cli.app import (
+    DataDir,
+    MovedFile,
+    Plugins,
+    Prefer,
+    Rope,
+    RunFolder,
+    ThresholdGoals,
+    absolute,
+    app,
+    plain_option,
+)
 from harness.errors import EvenhandError
 from harness.store.record import STATUSES
 
@@ -79,6 +90,8 @@ def run(  # noqa: PLR0913, PLR0917 -- the options of a command line are one list
         bool,
         typer.Option("--importance/--no-importance", help="Tables: measure the columns that recommended entries need."),
     ] = True,
+    rope: Rope = None,
+    prefer: Prefer = None,
     quiet: Annotated[bool, typer.Option("--quiet", help="Show no progress.")] = False,
 ) -> None:
     """Run a benchmark, or continue it: the same command on the same --out executes the cells that are still missing.
@@ -142,6 +155,8 @@ def run(  # noqa: PLR0913, PLR0917 -- the options of a command line are one list
         report=write_report,
         importance=importance,
         goals=goals,
+        rope=rope,
+        prefer=prefer,
     )
     store = Store(out or default_folder(typed, request))
     finished = run_session(request, registry, store, options)
@@ -152,7 +167,7 @@ def run(  # noqa: PLR0913, PLR0917 -- the options of a command line are one list
 
 
 @app.command()
-def report(
+def report(  # noqa: PLR0913, PLR0917 -- the options of a command line are one list
     runs: Annotated[list[Path], typer.Argument(metavar="RUN", help="Folders of runs, for example results/quick.")],
     show: Annotated[bool, typer.Option("--open", help="Open the page in the browser.")] = False,
     leaderboard_only: Annotated[
@@ -160,6 +175,8 @@ def report(
         typer.Option("--leaderboard-only", help="Write leaderboard.md and leaderboard.csv, and no figures and page."),
     ] = False,
     threshold: ThresholdGoals = None,
+    rope: Rope = None,
+    prefer: Prefer = None,
     plugin: Plugins = None,
 ) -> None:
     """Write the tables, the figures and the page of runs again from what is stored; nothing is fitted again.
@@ -171,6 +188,7 @@ def report(
     import webbrowser
 
     from harness.api.session import write_tables
+    from harness.evaluation.preferences import store_preferences
     from harness.metrics.threshold import parse_goals
     from harness.registry.registry import load_registry
     from harness.report.write import write_leaderboard
@@ -180,6 +198,7 @@ def report(
     if leaderboard_only and show:
         raise EvenhandError("--leaderboard-only writes no page that --open could show")
     for folder in runs:
+        store_preferences(Store(folder), rope, prefer)
         if leaderboard_only:
             files = write_leaderboard(Store(folder), metrics, goals)
             typer.echo(f"{files.summary}\n\n{files.markdown}\n{files.csv}")

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias
 
 from harness.evaluation.gains import SearchGain, search_gains
+from harness.evaluation.preferences import Preference, stored_preference
 from harness.evaluation.ranking import BASELINE, RankedEntry, Ranking
 from harness.evaluation.scores import ANY_NAME, Entry, Scores
 from harness.evaluation.significance import Comparison
@@ -23,7 +24,6 @@ from harness.evaluation.strategy_effects import StrategyReading, strategy_readin
 from harness.evaluation.task_comparisons import can_test
 from harness.evaluation.variance import STRETCH, ScoreSample, pair_values
 
-Preference: TypeAlias = Literal["score", "simple"]
 #: Why an entry is recommended, or none.
 Reason: TypeAlias = Literal["best", "simpler", "untested", "no_better_than_baseline", "nothing_to_rank"]
 
@@ -110,7 +110,7 @@ class Recommendation:
     few_positives: int | None = None
 
 
-def recommend(scores: Scores, ranking: Ranking, prefer: Preference = "simple") -> Recommendation:
+def recommend(scores: Scores, ranking: Ranking, prefer: Preference | None = None) -> Recommendation:
     """Recommend an entry of a task.
 
     Parameters
@@ -119,8 +119,9 @@ def recommend(scores: Scores, ranking: Ranking, prefer: Preference = "simple") -
         The scores of the run.
     ranking : Ranking
         The ranking of the task.
-    prefer : {"simple", "score"}, default="simple"
-        Whether the simplest of the practically equal entries is taken, or the one with the best score.
+    prefer : {"simple", "score"}, optional
+        Whether the simplest of the practically equal entries is taken, or the one with the best score; as stored with the run
+        by default, else the simplest.
 
     Returns
     -------
@@ -132,7 +133,7 @@ def recommend(scores: Scores, ranking: Ranking, prefer: Preference = "simple") -
         return Recommendation(ranking.task, "nothing_to_rank", None, None, baseline, None)
     competitors = _competitors(ranking)
     equal = _with_verdict(competitors, "practically equal")
-    entry, reason = _choose_entry(scores, ranking, equal, prefer)
+    entry, reason = _choose_entry(scores, ranking, equal, prefer or stored_preference(scores.run))
     used = entry or best
     return Recommendation(
         task=ranking.task,

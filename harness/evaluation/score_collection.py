@@ -12,6 +12,7 @@ import numpy as np
 
 from harness.evaluation.evaluate import OuterSplit, ScoreKey, SplitEnsemble, SplitScores, evaluate_all
 from harness.evaluation.metric_cache import MetricCache, MetricValues, read_cache, write_cache
+from harness.evaluation.preferences import stored_rope
 from harness.evaluation.samples import SampleReader
 from harness.evaluation.scores import ANY_NAME, STATUS_MISSING, CellStatus, Entry, ScoreRows, Scores, SplitKey
 from harness.metrics.calibration import CALIBRATIONS, NO_CALIBRATION, has_known_prior
@@ -71,7 +72,9 @@ def collect_scores(store: Store, metrics: Mapping[str, Metric]) -> Scores:
         if split_scores.ensemble_failure:
             ensemble_failures[split.task, position] = split_scores.ensemble_failure
     cells = tuple(_cell_status(cell, record, failures) for cell, record in planned)
-    scores = Scores(run, cells, {}, metric_values, metrics, ensembles, ensemble_failures, SampleReader(store))
+    scores = Scores(
+        run, cells, {}, metric_values, metrics, ensembles, ensemble_failures, SampleReader(store), stored_rope(run)
+    )
     rows: list[_ScoreRow] = []
     for cell in cells:
         if cell.record:

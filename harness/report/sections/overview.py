@@ -8,7 +8,7 @@ from functools import partial
 from operator import attrgetter
 
 from harness.evaluation import strategy_effects
-from harness.evaluation.decision import Preference, recommend
+from harness.evaluation.decision import recommend
 from harness.evaluation.diagnosis import best_of_families
 from harness.evaluation.ranking import BASELINE, Ranking
 from harness.evaluation.scores import STATUS_MISSING, Entry, Scores, count_statuses
@@ -30,11 +30,11 @@ EFFECT_PHRASES = {  # readings other than that it helps
 }
 
 
-def summary(scores: Scores, rankings: Sequence[Ranking], prefer: Preference = "simple") -> str:
+def summary(scores: Scores, rankings: Sequence[Ranking]) -> str:
     """Give the recommendation, the best entry of every family and the failures of every task, as plain text for a terminal."""
     parts = []
     for ranking in rankings:
-        advice = recommendation_advice(scores, ranking, recommend(scores, ranking, prefer))
+        advice = recommendation_advice(scores, ranking, recommend(scores, ranking))
         lines = [f"{line.label + ':':<{LABEL_WIDTH}}{line.text}" for line in advice]
         parts.append("\n".join([f"{ranking.task}, ranked by {markdown.metric_name(ranking.metric)}", *lines]))
         parts += [_terminal_table(ranking), entries_without_scores(ranking)]
