@@ -1,4 +1,11 @@
-"""Errors whose messages are one line for the user."""
+"""Errors whose messages are one line for the user, and the reasons that are stored of them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from types import TracebackType
+
+from harness.findings import Parameter, Reason
 
 MAX_MESSAGE = 2000  #: characters of a message that are shown: names of columns and classes may have any length
 
@@ -10,9 +17,17 @@ class EvenhandError(Exception):
     ----------
     code : str
         Name of the kind of error as it is stored with a skip or a failure; does not change between versions.
+    parameters : mapping of str to str or number
+        What the message says of this very case, by name: see `findings.Reason`.
     """
 
     code = "error"
+
+    def __init__(self, *args: object, code: str = "", parameters: Mapping[str, Parameter] | None = None) -> None:
+        super().__init__(*args)
+        if code:
+            self.code = code
+        self.parameters = dict(parameters or {})
 
 
 class UnknownNameError(EvenhandError):
@@ -53,8 +68,8 @@ class Inapplicable(EvenhandError):  # noqa: N818 -- a property of the combinatio
 
     code = "inapplicable"
 
-    def __init__(self, reason: str, *, always: bool = False) -> None:
-        super().__init__(reason)
+    def __init__(self, reason: str, *, always: bool = False, code: str = "") -> None:
+        super().__init__(reason, code=code)
         self.always = always
 
 
@@ -85,3 +100,32 @@ def failure_code(error: BaseException) -> str:
     if isinstance(error, EvenhandError):
         return error.code
     return "out_of_memory" if isinstance(error, MemoryError) else "unexpected_error"
+
+
+def failure_reason(error: BaseException) -> Reason:
+    """Make the reason that is stored of an error.
+
+    Parameters
+    ----------
+    error : BaseException
+        Whatever was raised.
+
+    Returns
+    -------
+    Reason
+        Code, message and parameters of an `EvenhandError`; of any other the type, and the function that raised it.
+    """
+    parameters: dict[str, Parameter] = {}
+    if isinstance(error, EvenhandError):
+        parameters = error.parameters
+    elif error.__traceback__ is not None:
+        parameters = {"type": type(error).__name__, "origin": _origin(error.__traceback__)}
+    return Reason(failure_code(error), failure(error), tuple(sorted(parameters.items())))
+
+
+def _origin(traceback: TracebackType) -> str:
+    """The module and the name of the function that raised an error."""
+    while traceback.tb_next is not None:
+        traceback = traceback.tb_next
+    frame = traceback.tb_frame
+    return f"{frame.f_globals.get('__name__', '')}.{frame.f_code.co_qualname}"

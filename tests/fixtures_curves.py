@@ -5,13 +5,24 @@ from dataclasses import asdict, replace
 import numpy as np
 from fixtures_run import SmallTask, write_run
 
+from harness.findings import Reason
 from harness.networks.history import EarlyStopping, StepStats, TrainingHistory
 from harness.networks.losses import Loss
 from harness.networks.rows import training_rows, validation_rows
 from harness.store.record import Layer, Record
 from harness.store.store import Store
 
-REMARK = "about {} of the batches of 8 rows have none of the rarest class"
+
+def remark(percent: int) -> Reason:
+    """What a network says of batches without the rarest class."""
+    message = f"about {percent} % of the batches of 8 rows have none of the rarest class"
+    return Reason("batches_without_rarest_class", message, (("absence", percent / 100), ("batch_size", 8)))
+
+
+def diverged(rate: float) -> Reason:
+    """The failure of a trial whose loss was not finite."""
+    message = f"training diverged: the loss is nan after epoch 3 at learning rate {rate}"
+    return Reason("nonfinite_loss", message, (("epoch", 3), ("learning_rate", rate)))
 
 
 def train(X: np.ndarray, y: np.ndarray, seed: int, rate: float, epochs: int = 30) -> TrainingHistory:
@@ -79,7 +90,7 @@ def train_cell(store: Store, record: Record, task: SmallTask) -> None:
         history = train(X, y, record.seed + 9, rate)
         store.write_curves(record.id, f"final_{outcome.stage}", arrays("outer", history, record.seed + 9))
         made = layers(task, 16 if record.fold else 8)
-        remarks = (REMARK.format(f"{10 + record.fold} %"),) if record.strategy == "none" else ()
+        remarks = (remark(10 + record.fold),) if record.strategy == "none" else ()
         outcomes.append(
             replace(
                 outcome,
@@ -90,7 +101,7 @@ def train_cell(store: Store, record: Record, task: SmallTask) -> None:
                 architecture=made,
             )
         )
-    failed = {"training diverged: the loss is nan after epoch 3 at learning rate 0.7": 1} if record.fold == 0 else {}
+    failed = {diverged(0.7): 1} if record.fold == 0 else {}
     store.write_cell(
         replace(record, outcomes=tuple(outcomes), failed_trials=len(failed), trial_failures=failed), predictions
     )

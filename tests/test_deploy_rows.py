@@ -130,7 +130,7 @@ def test_a_file_of_training_is_read_again_as_it_was_learnt(tmp_path: Path, odd: 
     assert list(table.X.columns) == [one.name for one in bundle.schema.features]
     assert (learnt.numbers == found.numbers).all()
     assert (learnt.codes == found.codes).all()
-    assert {what for _, _, what in part.inputs.flags} <= {"missing"}
+    assert {flag.message for flag in part.inputs.flags} <= {"missing"}
 
 
 def test_the_shares_of_a_schema_are_those_of_its_rows(schema: Schema) -> None:
@@ -144,7 +144,7 @@ def test_the_shares_of_a_schema_are_those_of_its_rows(schema: Schema) -> None:
 def test_a_level_unknown_to_training_counts_as_other(schema: Schema) -> None:
     read = read_rows(schema, columns_of([row(plan="gold")]))
     assert bin_counts(schema, read.X)[0].tolist() == [0, 0, 0, 1, 0]
-    assert read.flags == ((0, "plan", "'gold' is not a value that the model distinguishes"),)
+    assert read.flags == ((0, "plan", "'gold' is not a value that the model distinguishes", "unknown_category"),)
 
 
 @pytest.mark.parametrize(
@@ -159,7 +159,7 @@ def test_a_level_unknown_to_training_counts_as_other(schema: Schema) -> None:
     ],
 )
 def test_odd_values_are_answered_and_flagged(schema: Schema, value: dict[str, object], flag: str) -> None:
-    ((at, name, said),) = read_rows(schema, columns_of([row(), row(**value)])).flags
+    ((at, name, said, _),) = read_rows(schema, columns_of([row(), row(**value)])).flags
     assert (at, name) == (1, next(iter(value)))
     assert flag in said
 
@@ -228,7 +228,7 @@ def test_texts_are_stripped_and_missing_ones_are_empty() -> None:
     schema = describe(task, make_table(task, raw))
     read = read_rows(schema, {"said": [" a b ", None, "?"]})
     assert read.X.tolist() == ["a b", "", "?"]
-    assert read.flags == ((1, "said", "missing"),)
+    assert read.flags == ((1, "said", "missing", "missing_value"),)
     with pytest.raises(InvalidRowsError, match="row 0, column 'said': expected a text, found 5"):
         read_rows(schema, {"said": [5]})
 

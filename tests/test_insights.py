@@ -409,6 +409,10 @@ def test_everything_is_written_without_network_or_script_and_nothing_runs(bundle
     assert "<b>us</b>" not in page
     assert "associations, not causes" in page
     assert len(re.findall(r'<img src="data:image/svg', page)) == 4
+    table = pd.read_csv(files[0].parent / "tables" / "what_contacting_the_likeliest_first_finds.csv")
+    assert {"Contacted", "Found", "Found low", "Found high", "Of all rows (%)"} <= set(table.columns)
+    assert (table["Found low"] <= table["Found"]).all()
+    assert "| Contacted |" in files[0].read_text(encoding="utf-8")
     rows = listed(tmp_path)
     assert len(rows) == 30
     assert rows[0]["id"].startswith("'=c6-")  # a spreadsheet runs nothing

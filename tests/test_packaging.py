@@ -49,7 +49,7 @@ def test_wheel_and_source_hold_every_module_and_every_file_that_pages_are_made_o
     for top in ("harness", "tasks", "searchspaces"):
         for file in (ROOT / top).rglob("*"):
             name = file.relative_to(ROOT).as_posix()
-            if file.suffix in (".py", ".html", ".css", ".js"):
+            if file.suffix in (".py", ".html", ".css", ".js", ".md"):
                 assert (name if top == "harness" else f"harness/{name}") in names
     assert {"evenhand.py", "harness/py.typed"} <= names
     with tarfile.open(next(distributions.glob("*.tar.gz"))) as source:

@@ -154,7 +154,7 @@ def test_words_for_missing_values_are_missing_in_json_as_in_a_file_of_training(
     _, schema = trained(task, task.load(None))
     read = read_rows(schema, {"size": [1], "x": [word]})
     assert values_of(read.X) == [None]
-    assert read.flags == ((0, "x", "missing"),)
+    assert read.flags == ((0, "x", "missing", "missing_value"),)
 
 
 def test_names_of_whole_numbers_are_not_rounded() -> None:

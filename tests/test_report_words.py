@@ -15,7 +15,7 @@ from harness.evaluation.scores import Entry
 from harness.metrics.classification import METRICS
 from harness.report.leaderboard import RANKING_COLUMNS
 from harness.report.render.cells import headings
-from harness.report.render.markdown import escape, render_table, strip_markdown
+from harness.report.render.markdown import escape, render_table
 from harness.report.sections.protocol import data_remarks, data_warnings, quote_class
 from harness.report.sections.ranking import (
     headline,
@@ -254,10 +254,6 @@ def test_a_run_in_which_everything_failed_does_not_say_that_nothing_was_tried(tm
 def test_a_run_without_failures_does_not_speak_of_them(store):
     assert "not ok" not in write_leaderboard(store, METRIC).summary
     assert "any ok cell" not in write_leaderboard(store, METRIC).summary
-
-
-def test_the_terminal_shows_names_as_they_are():
-    assert strip_markdown(f"**{escape('_a_ *b* `c` <d> & e|f')}** is first") == "_a_ *b* `c` <d> & e|f is first"
 
 
 # --- sentences -------------------------------------------------------------------------------------------------------

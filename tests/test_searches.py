@@ -128,7 +128,7 @@ def test_a_journal_is_read_as_optuna_reads_it(store):
         assert [t.cpu_seconds for t in found[name].trials] == [t.user_attrs["cpu_seconds"] for t in told]
     failed = found["tumours/bayes/none/r0f0"].trials[1]
     assert math.isnan(failed.value)
-    assert failed.reason == f"ValueError: {HOSTILE}"
+    assert (failed.reason.code, failed.reason.message) == ("unexpected_error", f"ValueError: {HOSTILE}")
 
 
 def test_what_was_read_is_kept_and_comes_back(store):

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from harness.errors import StoreError
+from harness.findings import Reason
 from harness.store.files import pack, remove_file, save, write_atomic
 from harness.store.record import REQUIRED, REQUIRED_OF, EntryResult, Record, StoredPredictions
 from harness.store.store import Store
@@ -170,8 +171,9 @@ def test_curves_that_were_changed_are_refused(tmp_path):
 
 def test_a_record_keeps_what_an_entry_is_made_of():
     layers = (("rows", "Input", (8, 8, 1), 0), ("probabilities", "Dense, sigmoid", (1,), 65))
-    network = replace(OUTCOME, parameters=65, model_bytes=900, remarks=("odd",), epoch=7, architecture=layers)
-    record = replace(RECORD, outcomes=(network,))
+    network = replace(OUTCOME, parameters=65, model_bytes=900, epoch=7, architecture=layers)
+    network = replace(network, remarks=(Reason("odd_batches", "3 batches are odd", (("batches", 3),)),))
+    record = replace(RECORD, outcomes=(network,), trial_failures={Reason("nonfinite_loss", "the loss is nan"): 2})
     assert Record.from_dict(json.loads(json.dumps(record.as_dict()))) == record
 
 
@@ -181,6 +183,23 @@ def test_an_older_record_is_read():
         del values["outcomes"][0][name]
     del values["history_sha256"]
     assert Record.from_dict(values) == RECORD
+
+
+def test_texts_of_an_older_record_have_the_code_unknown():
+    values = RECORD.as_dict() | {"trial_failures": {"inapplicable: one row": 2}}
+    values["outcomes"][0]["remarks"] = ["3 batches are odd"]
+    record = Record.from_dict(values)
+    assert record.trial_failures == {Reason("unknown", "inapplicable: one row"): 2}
+    assert record.outcomes[0].remarks == (Reason("unknown", "3 batches are odd"),)
+    assert Record.from_dict(json.loads(json.dumps(record.as_dict()))) == record
+
+
+@pytest.mark.parametrize(
+    "failures", [3, {"a": "b"}, [3], ["ab"], [{"code": "a"}], [{"code": "a", "message": "b", "trials": "c"}]]
+)
+def test_failures_of_another_form_are_refused(failures):
+    with pytest.raises((TypeError, ValueError), match=r"reason|trial_failures|sequence"):
+        Record.from_dict(RECORD.as_dict() | {"trial_failures": failures})
 
 
 WHOLE = {name: kind() for name, kind in REQUIRED.items()}

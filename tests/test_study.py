@@ -7,8 +7,9 @@ from optuna.storages import JournalStorage
 from optuna.storages.journal import JournalFileBackend
 
 from harness.errors import Inapplicable, StoreError, Unavailable
+from harness.findings import TRIAL_REASON, Reason
 from harness.registry.space import choice, integer, log_float, real, when
-from harness.search.study import REASON, REMARKS, SearchCache, StudyPlan, TrialResult, search
+from harness.search.study import REMARKS, SearchCache, StudyPlan, TrialResult, search
 from harness.store.store import Store
 
 SPACE = {
@@ -54,7 +55,7 @@ class Bench:
 
 
 def told(bench):
-    return [(t.params, t.value, t.user_attrs.get(REASON), t.state) for t in bench.trials()]
+    return [(t.params, t.value, t.user_attrs.get(TRIAL_REASON), t.state) for t in bench.trials()]
 
 
 def test_the_first_trial_is_the_default_configuration(tmp_path):
@@ -98,7 +99,9 @@ def test_failures_are_settled_trials_with_their_reason(tmp_path):
     failed = [t for t in bench.trials() if t.value is None]
     assert found.complete + len(failed) == 30
     assert found.failures
-    assert all(reason.startswith("ValueError: x is too large") for reason in found.failures)
+    assert all(reason.message.startswith("ValueError: x is too large") for reason in found.failures)
+    assert {reason.code for reason in found.failures} == {"unexpected_error"}
+    assert len({reason.cause for reason in found.failures}) == 1, "the type and the function that raised it"
 
 
 def test_kept_probabilities_that_are_lost_are_computed_again(tmp_path):
@@ -135,8 +138,8 @@ def test_what_never_applies_ends_the_cell_at_once(tmp_path):
     bench = Bench(tmp_path)
     found = bench.run(evaluate=never)
     assert found.inapplicable
-    assert found.failures == {"one minority row": 1}
-    assert bench.run(evaluate=never).failures == {"one minority row": 1}
+    assert found.failures == {Reason("inapplicable", "one minority row"): 1}
+    assert bench.run(evaluate=never).failures == {Reason("inapplicable", "one minority row"): 1}
 
 
 def test_what_never_applies_is_one_trial_where_the_strategy_is_searched(tmp_path):
@@ -149,7 +152,7 @@ def test_what_never_applies_is_one_trial_where_the_strategy_is_searched(tmp_path
     found = bench.run(trials=12, evaluate=sometimes, one_strategy=False)
     assert found.default is None
     assert found.best.params["kind"] == "b"
-    assert found.complete + found.failures["not so"] == 12
+    assert found.complete + found.failures[Reason("inapplicable", "not so")] == 12
 
 
 def test_another_seed_searches_elsewhere(tmp_path):
@@ -166,16 +169,19 @@ def test_an_objective_that_is_not_defined_is_a_failed_trial_with_its_reason(tmp_
 
     found = Bench(tmp_path).run(trials=3, evaluate=undefined)
     assert found.best is None
-    assert list(found.failures) == ["the objective is nan on these inner folds: it is not defined there"]
+    message = "the objective is nan on these inner folds: it is not defined there"
+    assert list(found.failures) == [Reason("undefined_objective", message)]
 
 
 def test_what_was_odd_about_a_trial_stands_beside_it(tmp_path):
+    remark = Reason("missing_class", "a class was missing", (("rows", 3),))
+
     def odd(params, number):
-        return TrialResult(params["x"], np.zeros((4, 2), dtype=np.float32), ("a class was missing",) if number else ())
+        return TrialResult(params["x"], np.zeros((4, 2), dtype=np.float32), (remark,) if number else ())
 
     bench = Bench(tmp_path)
     bench.run(trials=2, evaluate=odd)
-    assert [t.user_attrs.get(REMARKS) for t in bench.trials()] == [None, ["a class was missing"]]
+    assert [t.user_attrs.get(REMARKS) for t in bench.trials()] == [None, [remark.as_dict()]]
 
 
 @pytest.mark.parametrize("reason", [StoreError("the disk is full"), Unavailable("the weights cannot be had")])

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from harness.errors import EvenhandError, StoreError
+from harness.findings import count_causes, trial_reason
 from harness.report.content import CellValue, Part, ReportColumn, ReportTable
 from harness.report.render.cells import format_number
 from harness.report.render.markdown import escape, format_count, render_part
@@ -180,10 +181,10 @@ def _failures(failed: Sequence[optuna.trial.FrozenTrial]) -> str:
     """State how many trials failed, and the most frequent reason."""
     if not failed:
         return ""
-    reasons = Counter(str(trial.user_attrs.get("reason", "")) for trial in failed)
+    reasons = count_causes(Counter(trial_reason(trial.user_attrs) for trial in failed))
     reason, count = reasons.most_common(1)[0]
     share = f", {count} of them" if len(reasons) > 1 else ""
-    return f"{format_count(len(failed), 'trial')} failed{share}: {escape(reason) or 'no reason noted'}."
+    return f"{format_count(len(failed), 'trial')} failed{share}: {escape(reason.message) or 'no reason noted'}."
 
 
 def _format_setting(setting: Any) -> str | None:

@@ -130,7 +130,7 @@ def insights(  # noqa: PLR0913, PLR0917 -- the options of a command line are one
     """Turn predictions into decisions: whom to contact, what it earns, what the model depends on, where it is unsure.
 
     Rows with known outcomes measure the gain; for rows that the model was trained on, the predictions made while they were
-    held out are used. Writes insights.md, insights.html and contacts.csv.
+    held out are used. Writes insights.md, insights.html, contacts.csv and the tables as CSV files under tables/.
 
     \b
     evenhand insights bundles/churn customers.csv --capacity 500

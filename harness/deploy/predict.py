@@ -9,6 +9,7 @@ import os
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from operator import attrgetter
 from pathlib import Path
 from typing import IO, Any, Literal, TypeAlias
 
@@ -78,7 +79,7 @@ def read_rows(schema: Schema, columns: Mapping[str, Sequence[Any]] | pd.DataFram
         If a column is missing, or a value is infinite or of a wrong type.
     """
 
-    names = [feature.name for feature in schema.features]
+    names = list(map(attrgetter("name"), schema.features))
     columns = _with_older_names(columns, names)
     for name in names:
         if name not in columns:
@@ -100,7 +101,10 @@ def _with_older_names(
     columns: Mapping[str, Sequence[Any]] | pd.DataFrame, names: Sequence[str]
 ) -> Mapping[str, Sequence[Any]] | pd.DataFrame:
     """Name the column without a name as bundles of earlier versions do: by its place in the file."""
-    older = [name for name in names if name not in columns and name.startswith("Unnamed: ")]
+    older = []
+    for name in names:
+        if name not in columns and name.startswith("Unnamed: "):
+            older.append(name)
     if len(older) != 1 or NO_NAME not in columns:
         return columns
     if isinstance(columns, pd.DataFrame):
@@ -117,7 +121,7 @@ def read_images(schema: Schema, contents: Iterable[bytes]) -> ModelInputs:
         try:
             images.append(read_image(content, schema.image_shape))
         except DataError as error:
-            raise InvalidRowsError(f"row {row}: {error}", schema.features[0].name, row) from error
+            raise InvalidRowsError(f": {error}", schema.features[0].name, row) from error
     return ModelInputs(np.stack(images) if images else np.empty((0, *schema.image_shape), np.uint8))
 
 
@@ -252,7 +256,9 @@ def _write_predictions(
 
 def _write_rows(frame: pd.DataFrame, file: IO[str], has_header: bool) -> None:
     """Write rows as CSV, with the name that the file gives a column without a name: none."""
-    header = ["" if name == NO_NAME else name for name in frame.columns]
+    header = []
+    for name in frame.columns:
+        header.append("" if name == NO_NAME else name)
     quoting: Literal[0, 1] = 1 if _has_returns(frame) else 0  # csv.QUOTE_ALL and csv.QUOTE_MINIMAL
     frame.to_csv(file, index=False, header=header if has_header else False, lineterminator="\n", quoting=quoting)
 
@@ -342,8 +348,7 @@ def _read_table(bundle: Bundle, source: Path, has_header: bool) -> Iterator[tupl
             if error.row is None:
                 raise
             row = first_row + error.row
-            message = str(error).replace(f"row {error.row}", f"row {row + 1} of {source.name}", 1)
-            raise InvalidRowsError(message, error.field, row) from error
+            raise error.of_row(f"row {row + 1} of {source.name}", row) from error
         first_row += len(frame)
 
 
@@ -352,10 +357,11 @@ def _read_folder(bundle: Bundle, source: Path) -> Iterator[tuple[RowBatch, float
     images = sorted(file for file in source.rglob("*") if file.suffix.lower() in SUFFIXES and file.is_file())
     for start in range(0, len(images), BATCH_IMAGES):
         batch_files = images[start : start + BATCH_IMAGES]
-        names = [file.relative_to(source).as_posix() for file in batch_files]
+        names = []
+        for file in batch_files:
+            names.append(file.relative_to(source).as_posix())
         try:
             inputs = read_images(bundle.schema, map(Path.read_bytes, batch_files))
         except InvalidRowsError as error:
-            name, reason = names[error.row or 0], str(error).split(": ", 1)[-1]
-            raise InvalidRowsError(f"{name}: {reason}", error.field, error.row) from error
+            raise error.of_row(names[error.row or 0], error.row) from error
         yield RowBatch(pd.DataFrame({"file": names}), inputs), min(1.0, (start + len(batch_files)) / len(images))

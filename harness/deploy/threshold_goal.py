@@ -8,12 +8,12 @@ from dataclasses import asdict
 from typing import Any
 
 from harness.deploy.bundle import DECISION_COSTS
-from harness.deploy.markdown import format_code
 from harness.deploy.run_entry import RunEntry
 from harness.errors import EvenhandError
 from harness.evaluation.threshold_goals import GoalResult, evaluate_goals
 from harness.metrics.threshold import GOAL_AIMS, ThresholdGoal, goal_obstacle, parse_goal
 from harness.report.render.cells import format_number
+from harness.report.render.markdown import inline_code
 
 #: Whether the sealed rows of the run kept what a threshold goal asks for.
 GOAL_OUTCOMES = {
@@ -76,12 +76,15 @@ def goal_summary(manifest: Mapping[str, Any]) -> str:
     return f"threshold goal {goal['goal']}: {goal['measure']} {goal['promised']:.3f} on inner rows, {attained}\n\n"
 
 
-def goal_rule(manifest: Mapping[str, Any], goal: Mapping[str, Any]) -> str:
-    """The threshold of a goal, what it promised on inner rows and what the sealed rows of the run gave."""
+def goal_rule(manifest: Mapping[str, Any]) -> str:
+    """The threshold of a goal, what it promised on inner rows and what the sealed rows of the run gave; empty without a goal."""
+    goal = manifest.get("threshold_goal")
+    if not goal:
+        return ""
     aim = GOAL_AIMS[parse_goal(goal["goal"]).kind]
     rule = "The class of the least expected cost is taken"
     if manifest["threshold"] is not None:
-        positive = format_code(manifest["positive"])
+        positive = inline_code(manifest["positive"])
         rule = f"A row is predicted as {positive} where its probability is at least **{manifest['threshold']:.6g}**"
     attained = []
     for name, interval in goal["attained"].items():
@@ -89,7 +92,7 @@ def goal_rule(manifest: Mapping[str, Any], goal: Mapping[str, Any]) -> str:
         attained.append(f"{GOAL_MEASURE_NAMES.get(name, name)} {format_number(interval['value'])} ({numbers})")
     kept = GOAL_OUTCOMES[goal["outcome"]]
     return (
-        f"{rule}. That is the goal {format_code(goal['goal'])}: {aim}, chosen on inner out-of-fold rows and by the same rule in every "
+        f"{rule}. That is the goal {inline_code(goal['goal'])}: {aim}, chosen on inner out-of-fold rows and by the same rule in every "
         f"split. On the inner rows of the run it promised {GOAL_MEASURE_NAMES.get(goal['measure'], goal['measure'])} "
         f"{format_number(goal['promised'])}; on its sealed test rows it gave, with 95 % intervals, {'; '.join(attained)}. "
         f"{kept} Decisions in the table above are at the thresholds that the run chose, not at this goal's."

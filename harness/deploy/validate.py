@@ -29,12 +29,17 @@ RANGE_MARGIN = 0.1  #: of half the range in training, within which a number beyo
 OTHER_BIN, MISSING_BIN = -2, -1  #: positions in `Feature.shares`
 
 
+#: Codes of flags.
+MISSING_VALUE, OUT_OF_RANGE, UNKNOWN_CATEGORY = "missing_value", "out_of_range", "unknown_category"
+
+
 class Flag(NamedTuple):
-    """An unusual value: its row, its column, and what is unusual."""
+    """An unusual value: its row, its column, what is unusual, and a code of that which does not change between versions."""
 
     row: int
     column: str
     message: str
+    code: str
 
 
 class InvalidRowsError(EvenhandError):
@@ -47,14 +52,20 @@ class InvalidRowsError(EvenhandError):
     field : str
         The column.
     row : int, optional
-        Position of the first such row; None where all rows are concerned.
+        Position of the first such row, which the message is preceded by; None where all rows are concerned.
     """
 
     code = "invalid_rows"
 
     def __init__(self, message: str, field: str, row: int | None = None) -> None:
-        super().__init__(message)
-        self.field, self.row = field, row
+        super().__init__(message if row is None else f"row {row}{message}")
+        self.message, self.field, self.row = message, field, row
+
+    def of_row(self, name: str, row: int | None = None) -> InvalidRowsError:
+        """The same error with another name and number of the row."""
+        error = InvalidRowsError(f"{name}{self.message}", self.field)
+        error.row = row
+        return error
 
 
 def read_column(feature: Feature, column: Sequence[Any] | pd.Series) -> tuple[Any, list[Flag]]:
@@ -123,7 +134,9 @@ def _check_numbers(feature: Feature, column: pd.Series) -> tuple[pd.Series, list
         margin = RANGE_MARGIN * (feature.high * 0.5 - feature.low * 0.5)
         for row in np.flatnonzero((numbers < feature.low - margin) | (numbers > feature.high + margin)):
             number = feature.format_number(float(numbers[row]))
-            flags.append(Flag(int(row), feature.name, f"{number} is beyond the range in training, {limits}"))
+            flags.append(
+                Flag(int(row), feature.name, f"{number} is beyond the range in training, {limits}", OUT_OF_RANGE)
+            )
     return column, flags
 
 
@@ -139,7 +152,7 @@ def _check_categories(feature: Feature, names: pd.Series) -> tuple[pd.Series, li
     is_unknown = np.append(~categories.isin(list(feature.levels)), False)[codes]
     for row in map(int, np.flatnonzero(is_unknown)):
         message = f"{quoted(column.iloc[row])} is not a value that the model distinguishes"
-        flags.append(Flag(row, feature.name, message))
+        flags.append(Flag(row, feature.name, message, UNKNOWN_CATEGORY))
     return column, flags
 
 
@@ -167,12 +180,12 @@ def _flag_missing(feature: Feature, is_missing: npt.NDArray[np.bool_]) -> list[F
     """Flag missing values, unless they were usual in training."""
     if _share(feature, MISSING_BIN) > MAX_USUAL_SHARE:
         return []
-    return [Flag(int(row), feature.name, "missing") for row in np.flatnonzero(is_missing)]
+    return [Flag(int(row), feature.name, "missing", MISSING_VALUE) for row in np.flatnonzero(is_missing)]
 
 
 def _invalid_value(feature: Feature, row: int, description: str) -> InvalidRowsError:
     expected = EXPECTED[feature.kind]
     if feature.kind == "date":
         expected += f" like {DATE_EXAMPLES.get(feature.written, DEFAULT_DATE_EXAMPLE)}"
-    message = f"row {row}, column {feature.name!r}: expected {expected}, found {description}"
+    message = f", column {feature.name!r}: expected {expected}, found {description}"
     return InvalidRowsError(message, feature.name, row)

@@ -159,7 +159,8 @@ def failure_frame(scores: Scores) -> pd.DataFrame:
     -------
     DataFrame
         A row per cell, or per cell and reason for failed trials: task, entry, split, status, number of trials, code
-        and reason. The code is empty for trials, and in runs that were stored before there were codes.
+        and reason. In runs that were stored before there were codes, those of cells are empty and those of trials
+        ``unknown``.
     """
     lines: list[tuple[Any, ...]] = []
     for cell in scores.cells:
@@ -171,10 +172,10 @@ def failure_frame(scores: Scores) -> pd.DataFrame:
             lines.append((cell.task, entry, repeat, fold, cell.status, None, code, cell.reason))
         if record:
             for reason, count in record.trial_failures.items():
-                lines.append((cell.task, entry, repeat, fold, "trial failed", count, "", reason))
+                lines.append((cell.task, entry, repeat, fold, "trial failed", count, reason.code, reason.message))
     for name, messages in scores.metric_failures.items():
-        reason = f"{name}: {messages[0]} ({len(messages)} times)"
-        lines.append((None, None, None, None, "metric failed", None, "unexpected_error", reason))
+        message = f"{name}: {messages[0]} ({len(messages)} times)"
+        lines.append((None, None, None, None, "metric failed", None, "unexpected_error", message))
     frame = pd.DataFrame(lines, columns=list(FAILURE_COLUMNS))
     return frame.astype({"repeat": "Int64", "fold": "Int64", "trials": "Int64"})
 

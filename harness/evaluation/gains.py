@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -149,14 +149,26 @@ class RecalibrationEffect:
     """A tuned entry with one calibration: its mean metrics, and the differences to itself without, with a reading.
 
     `means` and `differences` are in the order of `calibration_metrics`; an entry with calibration `none` has no differences.
-    `reading` is empty where nothing can be tested.
+    `directions` are those of log loss, Brier score and decisions: 1 better, −1 worse, 0 not significant; they are empty where
+    nothing can be tested.
     """
 
     entry: Entry
     means: tuple[float, ...]
     splits: int
     differences: tuple[Estimate, ...] = ()
-    reading: str = ""
+    directions: tuple[int, ...] = ()
+
+    @property
+    def reading(self) -> str:
+        """The directions in words; empty where nothing can be tested."""
+        return calibration_reading(*self.directions) if self.directions else ""
+
+    @property
+    def probabilities(self) -> int:
+        """Whether probabilities are better (1), worse (−1) or neither by log loss and Brier score together."""
+        changes = set(self.directions[:2]) - {0}
+        return changes.pop() if len(changes) == 1 else 0
 
     @property
     def tested(self) -> list[Estimate]:
@@ -181,8 +193,8 @@ def recalibration_effects(scores: Scores, ranking: Ranking) -> list[Recalibratio
     adjusted = iter(holm([difference.p for effect in measured for difference in effect.tested]))
     effects = []
     for effect in measured:
-        reading = _recalibration_reading(scores, ranking.task, effect, [next(adjusted) for _ in effect.tested])
-        effects.append(RecalibrationEffect(effect.entry, effect.means, effect.splits, effect.differences, reading))
+        directions = _directions(scores, ranking.task, effect, [next(adjusted) for _ in effect.tested])
+        effects.append(replace(effect, directions=directions))
     return effects
 
 
@@ -199,14 +211,14 @@ def _recalibration(scores: Scores, task: str, entry: Entry) -> RecalibrationEffe
     return RecalibrationEffect(entry, means, len(rows), tuple(differences))
 
 
-def _recalibration_reading(scores: Scores, task: str, effect: RecalibrationEffect, adjusted: list[float]) -> str:
+def _directions(scores: Scores, task: str, effect: RecalibrationEffect, adjusted: list[float]) -> tuple[int, ...]:
     if all(map(math.isnan, adjusted)):
-        return ""
+        return ()
     log_loss, brier, _, decision = calibration_metrics(scores, task)
     directions = []
     for metric, difference, p in zip((log_loss, brier, decision), effect.tested, adjusted, strict=True):
         directions.append(significant_direction(difference, p, greater_is_better=metric.greater_is_better))
-    return calibration_reading(*directions)
+    return tuple(directions)
 
 
 def calibration_reading(log_loss: int, brier: int, decision: int) -> str:

@@ -13,7 +13,16 @@ import numpy.typing as npt
 from harness.evaluation import evaluate
 from harness.evaluation.corrected_t import Estimate, estimate
 from harness.evaluation.metric_cache import DEFAULT_THRESHOLD, TUNED_THRESHOLD
-from harness.evaluation.scores import ANY_NAME, COMBINED_STAGES, Entry, ScoreRows, Scores, SplitKey, entry_statuses
+from harness.evaluation.scores import (
+    ANY_NAME,
+    COMBINED_STAGES,
+    Entry,
+    ScoreRows,
+    Scores,
+    SplitKey,
+    entries_not_run,
+    entry_statuses,
+)
 from harness.evaluation.significance import Comparison, bounded_interval, score_intervals
 from harness.evaluation.task_comparisons import (
     JudgedSample,
@@ -50,6 +59,7 @@ class RankedEntry:
     also_default: bool = False
     may_be_best: bool | None = None
     best_probability: float | None = None
+    not_run: bool = False  #: whether no cell of it has been run yet
 
     @property
     def tied(self) -> bool | None:
@@ -164,6 +174,7 @@ def rank(scores: Scores, task: str) -> Ranking:
     if judged:
         verdicts, rope = judge_ranking(judged, candidates), judged.rope
         estimates |= _interval_estimates(judged)
+    not_run = entries_not_run(scores, task)
     ranks = dict(zip(candidates, count(1), strict=False))
     entries = []
     for entry in order:
@@ -178,6 +189,7 @@ def rank(scores: Scores, task: str) -> Ranking:
             also_default=entry._replace(stage="default") in merged,
             may_be_best=verdicts.possible_best.get(entry),
             best_probability=verdicts.best_probabilities.get(entry),
+            not_run=entry in not_run,
         )
         entries.append(ranked)
     return Ranking(

@@ -193,6 +193,11 @@ def entry_statuses(scores: Scores, task: str) -> dict[Entry, str]:
     return {entry: count_statuses(statuses) for entry, statuses in _cell_statuses(scores, task).items()}
 
 
+def entries_not_run(scores: Scores, task: str) -> set[Entry]:
+    """Collect the entries of a task of which no cell has been run."""
+    return {entry for entry, statuses in _cell_statuses(scores, task).items() if set(statuses) == {STATUS_MISSING}}
+
+
 def recalibrated_statuses(scores: Scores, task: str) -> dict[Entry, str]:
     """Summarise the status of every recalibrated entry of a task.
 

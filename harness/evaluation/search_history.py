@@ -20,6 +20,7 @@ import numpy as np
 
 from harness.evaluation.metric_cache import MetricCache, read_cache, write_cache
 from harness.evaluation.scores import Scores
+from harness.findings import Reason, trial_reason
 from harness.seeding import seed_of
 from harness.store.files import read_journal
 from harness.store.record import Record
@@ -30,24 +31,23 @@ if TYPE_CHECKING:
 
 
 CACHE_NAME = "searches"  #: the name of the file
-VERSION = 1  #: of what is cached of a journal
+VERSION = 2  #: of what is cached of a journal
 MIN_TRIALS = 10  #: complete trials; with fewer, importances are noise
 MIN_BEST_TRIALS = 5  #: trials that PED-ANOVA needs among the best
 #: Half of Optuna's default: twice as fast, and the spread over splits is far larger than that between forests.
 N_TREES = 32
 MAX_TRIALS = 150  #: trials that fANOVA is fitted on; its time grows faster than their number (1,000: 8 s)
 METHODS = {"searched": "fANOVA", "none": "PED-ANOVA"}  #: by strategy; no importances for searches of others
-INAPPLICABLE_PREFIXES = ("inapplicable always: ", "inapplicable: ")  #: of reasons that are no crashes
 
 
 @dataclass(frozen=True)
 class SearchTrial:
-    """One finished trial: its number, inner score (NaN: it failed, and the reason), parameters and times (NaN: unknown)."""
+    """One finished trial: its number, inner score (NaN where it failed), parameters, reason of failure, times (NaN: unknown)."""
 
     number: int
     value: float
     params: dict[str, Any]
-    reason: str
+    reason: Reason | None
     seconds: float
     cpu_seconds: float
 
@@ -162,7 +162,10 @@ def parameter_importances(study: optuna.Study, strategy: str) -> dict[str, float
     import optuna
     from optuna.importance import FanovaImportanceEvaluator, PedAnovaImportanceEvaluator, get_param_importances
 
-    trials = [trial for trial in study.get_trials(deepcopy=False) if trial.value is not None]
+    trials = []
+    for trial in study.get_trials(deepcopy=False):
+        if trial.value is not None:
+            trials.append(trial)
     if strategy not in METHODS or len(trials) < MIN_TRIALS or len({trial.value for trial in trials}) == 1:
         return {}
     evaluator: optuna.importance.BaseImportanceEvaluator
@@ -186,7 +189,9 @@ def _thinned(study: optuna.Study, trials: list[optuna.trial.FrozenTrial]) -> opt
 
     if len(trials) <= MAX_TRIALS:
         return study
-    selected = [trials[number * len(trials) // MAX_TRIALS] for number in range(MAX_TRIALS)]
+    selected = []
+    for number in range(MAX_TRIALS):
+        selected.append(trials[number * len(trials) // MAX_TRIALS])
     thinned = optuna.create_study(direction=study.direction, study_name=study.study_name)
     thinned.add_trials(selected)
     return thinned
@@ -217,8 +222,10 @@ def _read(path: Path, strategy: str) -> dict[str, Any]:
 def _trial_row(trial: optuna.trial.FrozenTrial) -> list[Any]:
     attributes, duration = trial.user_attrs, trial.duration
     seconds = attributes.get("seconds", None if duration is None else duration.total_seconds())
-    reason, cpu_seconds = attributes.get("reason", ""), attributes.get("cpu_seconds")
-    return [trial.number, trial.value, trial.params, reason, seconds, cpu_seconds]
+    reason: Any = None
+    if trial.value is None:
+        reason = trial_reason(attributes).as_dict()
+    return [trial.number, trial.value, trial.params, reason, seconds, attributes.get("cpu_seconds")]
 
 
 def _parameter_row(name: str, distribution: Any) -> list[Any]:
@@ -232,18 +239,13 @@ def _search(record: Record, content: dict[str, Any]) -> CellSearch:
     trials = []
     for number, score, params, reason, seconds, cpu_seconds in content["trials"]:
         times = _number(seconds), _number(cpu_seconds)
-        trials.append(SearchTrial(number, _number(score), params, _without_prefix(reason), *times))
+        failure = None if reason is None else Reason.from_stored(reason)
+        trials.append(SearchTrial(number, _number(score), params, failure, *times))
     axes = []
     for name, low, high, log, options in content["axes"]:
         axes.append(SearchParameter(name, _number(low), _number(high), log, tuple(options)))
     names, split = (record.task, record.family, record.strategy), (record.repeat, record.fold)
     return CellSearch(*names, split, tuple(trials), tuple(axes), content["importances"])
-
-
-def _without_prefix(reason: str) -> str:
-    for prefix in INAPPLICABLE_PREFIXES:
-        reason = reason.removeprefix(prefix)
-    return reason
 
 
 def _number(number: float | None) -> float:

@@ -70,8 +70,7 @@ class StrategyReading:
     @property
     def main(self) -> str:
         """The part of the reading about ranking and decisions: one of `READINGS`."""
-        first = self.reading.partition(", ")[0]
-        return first if first in READINGS else NOT_SIGNIFICANT
+        return EQUAL if self.reading == EQUAL else main_reading(self.directions)
 
 
 @dataclass(frozen=True)
@@ -207,6 +206,19 @@ def strategy_readings(scores: Scores, task: str) -> list[StrategyReading]:
     return readings
 
 
+def main_reading(directions: Sequence[int]) -> str:
+    """Read ranking and decisions, without probabilities: one of `READINGS`; the directions are those of `strategy_reading`."""
+    ranking, *decisions, _probability = directions
+    main = {ranking, decisions[-1]}
+    if main >= {1, -1}:
+        return MIXED
+    if 1 in main:
+        return HELPS
+    if -1 in main:
+        return HURTS
+    return ONLY_THRESHOLD if any(decisions[:-1]) else NOT_SIGNIFICANT
+
+
 def strategy_reading(directions: Sequence[int]) -> str:
     """Put directions (1 better, −1 worse, 0 not significant) into a reading.
 
@@ -220,18 +232,8 @@ def strategy_reading(directions: Sequence[int]) -> str:
     str
         One of `READINGS`, with ``", better probabilities"`` or ``", worse probabilities"`` where these change.
     """
-    ranking, *decisions, probability = directions
-    main = {ranking, decisions[-1]}
-    reading = NOT_SIGNIFICANT
-    if main >= {1, -1}:
-        reading = MIXED
-    elif 1 in main:
-        reading = HELPS
-    elif -1 in main:
-        reading = HURTS
-    elif any(decisions[:-1]):
-        reading = ONLY_THRESHOLD
-    probabilities = {1: "better probabilities", -1: "worse probabilities"}.get(probability, "")
+    reading = main_reading(directions)
+    probabilities = {1: "better probabilities", -1: "worse probabilities"}.get(directions[-1], "")
     if probabilities and reading == NOT_SIGNIFICANT:
         return probabilities
     return ", ".join(filter(None, (reading, probabilities)))

@@ -19,7 +19,7 @@ from harness.preprocessing.cache import FoldCache
 from harness.registry.protocol import EvaluationProtocol
 from harness.registry.task import Table
 from harness.search.pipeline import PipelineSpec
-from harness.search.study import Configuration, SearchCache, StudyPlan, search
+from harness.search.study import NO_TRIAL, Configuration, SearchCache, StudyPlan, search
 from harness.store.record import EntryResult, Record, StoredPredictions
 from harness.store.store import Store
 
@@ -136,10 +136,10 @@ def _search_and_test(
     failed = sum(searched.failures.values())
     trials: dict[str, Any] = {"trials": searched.complete, "failed_trials": failed, "trial_failures": searched.failures}
     if searched.best is None:
-        reason = next(iter(searched.failures), "no trial was settled")
+        reason = next(iter(searched.failures), NO_TRIAL)
         if searched.inapplicable:
-            return cell.record(status="inapplicable", code=Inapplicable.code, reason=reason, **trials), None
-        return cell.record(status="failed", code="no_complete_trial", reason=reason, **trials), None
+            return cell.record(status="inapplicable", code=reason.code, reason=reason.message, **trials), None
+        return cell.record(status="failed", code=NO_TRIAL.code, reason=reason.message, **trials), None
     tested = _score_entries(trainer, sealed, {"default": searched.default, "tuned": searched.best})
     first = next(iter(tested.predictions.values()))
     predictions = StoredPredictions(
@@ -151,8 +151,8 @@ def _search_and_test(
         inner=tested.inner,
         test_blocks=first.blocks,
     )
-    code, reason = "refit_failed" if tested.failures else "", "; ".join(tested.failures)
-    record = cell.record(status="ok", code=code, reason=reason, outcomes=tuple(tested.entries), **trials)
+    code, refit_reasons = "refit_failed" if tested.failures else "", "; ".join(tested.failures)
+    record = cell.record(status="ok", code=code, reason=refit_reasons, outcomes=tuple(tested.entries), **trials)
     return record, predictions
 
 

@@ -28,7 +28,7 @@ from harness.registry.published import PublishedTable
 from harness.registry.registry import Registry
 from harness.registry.strategy import Strategy
 from harness.registry.task import Table, Task
-from harness.search.pipeline import inapplicable
+from harness.search.pipeline import UNSUPPORTED_MODALITY, UNSUPPORTED_STRATEGY, inapplicable
 from harness.seeding import seed_of
 from harness.store.record import Status
 
@@ -259,9 +259,9 @@ def _known_outcome(task: Task, family: Family, strategy: Strategy) -> KnownOutco
     if missing := missing_packages(family, encoding.needs if encoding else ()):
         return KnownOutcome("skipped", MISSING_PACKAGE, missing)
     if reason := inapplicable(family, task.modality):
-        return KnownOutcome("inapplicable", "unsupported_modality", reason)
+        return KnownOutcome("inapplicable", UNSUPPORTED_MODALITY, reason)
     if reason := inapplicable(family, task.modality, strategy):
-        return KnownOutcome("inapplicable", "unsupported_strategy", reason)
+        return KnownOutcome("inapplicable", UNSUPPORTED_STRATEGY, reason)
     return None
 
 

@@ -23,7 +23,7 @@ from harness.metrics.metric import best_threshold
 from harness.metrics.threshold import ThresholdGoal, choose_threshold
 from harness.processes import ProgressCallback
 from harness.search.pipeline import FittedPipeline
-from harness.search.study import Configuration, StudyPlan, TrialResult, search
+from harness.search.study import NO_TRIAL, Configuration, StudyPlan, TrialResult, search
 from harness.seeding import seed_of
 from harness.store.store import Store
 
@@ -104,8 +104,8 @@ def refit_on_all(context: WorkerContext, entry: EntrySpec, store: Store, on_prog
     searched = search(plan, evaluate, search_cache(cell, store))
     configuration = searched.default if entry.stage == "default" else searched.best
     if configuration is None:
-        reason = next(iter(searched.failures), "no trial was settled")
-        raise EvenhandError(f"{entry.name} cannot be fitted to all rows: {reason}")
+        reason = next(iter(searched.failures), NO_TRIAL)
+        raise EvenhandError(f"{entry.name} cannot be fitted to all rows: {reason.message}")
     on_progress(f"fitting {entry.name} to all {len(rows):,} rows")
     fitted, _, _ = trainer.fit(entry.stage, configuration.params)
     threshold, calibrator = _choose_decision(entry, training, configuration, fitted)

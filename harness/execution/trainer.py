@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import asdict, dataclass, field, fields, is_dataclass
+from dataclasses import dataclass, field, fields, is_dataclass
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 
 from harness.data.splits import Splitter
+from harness.findings import Reason
 from harness.metrics.metric import Metric, Predictions, best_threshold
 from harness.preprocessing.cache import FoldCache
 from harness.registry.protocol import EvaluationProtocol
@@ -62,7 +63,7 @@ class RefittedEntry:
     fitted: FittedPipeline
     threshold: float | None
     train_scores: dict[str, float]
-    remarks: tuple[str, ...]
+    remarks: tuple[Reason, ...]
 
     def entry_result(self, predict_seconds: float) -> EntryResult:
         """What is stored of the entry, given the seconds that the prediction of the test rows took."""
@@ -189,12 +190,12 @@ class Curves:
     """The curves of the fits of one trial or refit, by `<fold>/<curve>`, and the remarks about them."""
 
     arrays: dict[str, npt.NDArray[Any]] = field(default_factory=dict)
-    remarks: dict[str, None] = field(default_factory=dict)  #: in order of appearance, each once
+    remarks: dict[Reason, None] = field(default_factory=dict)  #: in order of appearance, each once
 
     def add(self, fold: str, classifier: Any, seed: int) -> None:
         """Add the curves of a fitted classifier, if it has any; empty ones are left out."""
         for member, network in _networks(classifier):
-            curves = asdict(network.history)
+            curves = {curve.name: getattr(network.history, curve.name) for curve in fields(network.history)}
             self.remarks.update(dict.fromkeys(curves.pop("remarks")))
             for name, curve in (curves | {"seed": seed}).items():
                 if np.size(curve):

@@ -17,6 +17,7 @@ import numpy.typing as npt
 from scipy.special import log_softmax
 
 from harness.errors import EvenhandError
+from harness.findings import Parameter, Reason
 from harness.networks.losses import Floats, Labels, Loss
 from harness.networks.rows import WeightedRows
 
@@ -69,7 +70,7 @@ class TrainingHistory:
         Duration.
     epoch : int
         The epoch whose weights were kept, counted from 1.
-    remarks : tuple of str
+    remarks : tuple of Reason
         Problems with the training that did not end it.
     """
 
@@ -84,7 +85,7 @@ class TrainingHistory:
     gradient_norm: tuple[float, ...] = ()
     seconds: tuple[float, ...] = ()
     epoch: int = 0
-    remarks: tuple[str, ...] = ()
+    remarks: tuple[Reason, ...] = ()
 
 
 #: Names of the curves, to which every epoch appends a value.
@@ -213,11 +214,13 @@ class EarlyStopping:
         counts = np.bincount(self.rows.y, minlength=self.loss.classes)
         rarest, rows = int(counts[counts > 0].min()), len(self.rows.y)
         absence = absence_probability(rarest, rows, min(batch_size, rows))
-        remarks: tuple[str, ...] = ()
+        remarks: tuple[Reason, ...] = ()
         if absence >= MIN_ABSENCE:
-            remarks = (
-                f"about {absence:.0%} of the batches of {batch_size} rows have none of the rarest class ({rarest} rows)",
+            message = (
+                f"about {absence:.0%} of the batches of {batch_size} rows have none of the rarest class ({rarest} rows)"
             )
+            parameters = (("absence", round(absence, 4)), ("batch_size", batch_size), ("rows", rarest))
+            remarks = (Reason("batches_without_rarest_class", message, parameters),)
         curves = {name: tuple(curve) for name, curve in self._curves.items()}
         return TrainingHistory(**curves, epoch=self.best_epoch, remarks=remarks)
 
@@ -235,16 +238,23 @@ class EarlyStopping:
             # have one near 0, hence the lower bound.
             self._reference_norm = max(float(step.gradient_norms[0]), 1.0)
         if not np.isfinite(losses).all():
-            problem = f"the loss is {losses[~np.isfinite(losses)][0]}"
+            code, problem = "nonfinite_loss", f"the loss is {losses[~np.isfinite(losses)][0]}"
         elif not np.isfinite(step.gradient_norms).all():
-            problem = "a gradient is no longer finite"
+            code, problem = "nonfinite_gradient", "a gradient is no longer finite"
         elif curves["gradient_norm"][-1] > MAX_NORM_RATIO * self._reference_norm:
-            problem = f"gradients explode (norm {curves['gradient_norm'][-1]:.3g}, at first {self._reference_norm:.3g})"
+            norm = curves["gradient_norm"][-1]
+            code, problem = (
+                "exploding_gradient",
+                f"gradients explode (norm {norm:.3g}, at first {self._reference_norm:.3g})",
+            )
         else:
             return
+        parameters: dict[str, Parameter] = {"epoch": epoch, "learning_rate": float(step.learning_rate)}
         raise EvenhandError(
             f"training diverged: {problem} after epoch {epoch} at learning rate {step.learning_rate:.3g}; "
-            "lower the learning rate, or look for extreme values in the features"
+            "lower the learning rate, or look for extreme values in the features",
+            code=code,
+            parameters=parameters,
         )
 
 

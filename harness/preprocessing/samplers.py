@@ -71,19 +71,21 @@ def run_sampler(sampler: Any, points: Any, y: Index, cache: FoldCache) -> tuple[
     for oversampler in oversamplers:
         _limit_neighbors(oversampler, points, min_count, cache)
     if oversamplers and min_count < 2:
-        raise Inapplicable("the rarest class has one training row, which has no neighbour of its class", always=True)
+        message = "the rarest class has one training row, which has no neighbour of its class"
+        raise Inapplicable(message, always=True, code="single_row_of_class")
     try:
         sampled, sampled_y = sampler.fit_resample(points, y)
     except (ValueError, RuntimeError) as error:
         message = " ".join(str(error).split())
         if any(refusal in message for refusal in REFUSAL_MESSAGES):
-            raise Inapplicable(message) from error
+            raise Inapplicable(message, code="refused_by_sampler") from error
         raise
     sampled_counts = np.bincount(sampled_y, minlength=len(counts))
     if ((sampled_counts == 0) & (counts > 0)).any():
-        raise Inapplicable("cleaning left no training row of one class")
+        raise Inapplicable("cleaning left no training row of one class", code="no_row_left")
     if oversamplers and min_count < counts.max() and (sampled_counts == counts).all():
-        raise Inapplicable("no row could be made: none of a rare class lies near another class")
+        message = "no row could be made: none of a rare class lies near another class"
+        raise Inapplicable(message, code="no_row_made")
     return sampled, sampled_y, _selected_indices(sampler, points, sampled)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Literal, TypeAlias
@@ -15,8 +15,11 @@ from harness.metrics.threshold import ThresholdGoal
 from harness.store.store import Store
 
 #: How the cells of a column are written: as they are; with a fixed number of decimals, or these with a sign; as a whole
-#: number; as an amount with three significant digits; as a share in per cent; as a p value.
-ColumnFormat: TypeAlias = Literal["text", "number", "change", "count", "quantity", "percent", "p_value"]
+#: number; as an amount with three significant digits; as a share in per cent, with the decimals of the column or with one
+#: below ten per cent; as a multiple, ×2; as a p value.
+ColumnFormat: TypeAlias = Literal[
+    "text", "number", "change", "count", "quantity", "percent", "share", "multiple", "p_value"
+]
 
 
 @dataclass(frozen=True)
@@ -28,13 +31,22 @@ class MeanInterval:
     ends: tuple[float, float] | None = None
 
 
+@dataclass(frozen=True)
+class Interval:
+    """The ends of an interval; `estimate` is what it is the interval of, NaN where the interval stands alone."""
+
+    low: float
+    high: float
+    estimate: float = math.nan
+
+
 def as_interval(estimate: Estimate) -> MeanInterval:
     """Take the mean and the interval of an estimate."""
     return MeanInterval(estimate.mean, estimate.ci_half_width, estimate.interval)
 
 
 #: What a cell holds; None and NaN where there is nothing to say.
-CellValue: TypeAlias = str | float | MeanInterval | None
+CellValue: TypeAlias = str | float | MeanInterval | Interval | None
 
 
 @dataclass(frozen=True)
@@ -43,10 +55,10 @@ class ReportCell:
 
     Attributes
     ----------
-    value : str, float, MeanInterval or None
+    value : str, float, MeanInterval, Interval or None
         The value.
     best : bool, default False
-        Whether it is the best of its column.
+        Whether it is written in bold: it is the best of its column, or stands out otherwise.
     mark : str, default ""
         A sign before it, such as ≈ for what is not significantly different from the best.
     format : ColumnFormat, optional
@@ -114,11 +126,14 @@ class Figure:
     draw : partial of dict of str to bytes
         Draws the figure and returns its files by ending. Its arguments are plain values, so that their `repr` tells
         whether the figure has to be drawn again.
+    size : tuple of float, optional
+        Width and height in inches, for pages that embed a file that does not tell them.
     """
 
     name: str
     alt_text: str
     draw: partial[dict[str, bytes]]
+    size: tuple[float, float] = (0.0, 0.0)
 
 
 @dataclass(frozen=True)
@@ -152,6 +167,23 @@ class Evidence:
     goals: tuple[ThresholdGoal, ...] = ()
 
 
+@dataclass(frozen=True)
+class Chart:
+    """A chart of every task, as `charts.registry` lists it.
+
+    Attributes
+    ----------
+    section : str
+        The title of the section at whose end it is shown, on the page and in `leaderboard.md`; a section that does not
+        exist is made.
+    build : callable
+        Makes the figure from the ranking of a task and the evidence of the run; None where there is nothing to show.
+    """
+
+    section: str
+    build: Callable[[Ranking, Evidence], Figure | None]
+
+
 def best_cells(
     values: Sequence[float], *, greater: bool, digits: int = 3, compared: Sequence[bool] | None = None
 ) -> list[ReportCell]:
@@ -181,3 +213,12 @@ def best_cells(
     if known:
         best = f"{max(known) if greater else min(known):.{digits}f}"
     return [ReportCell(value, f"{other:.{digits}f}" == best) for value, other in zip(values, candidates, strict=True)]
+
+
+def tables_of(parts: Iterable[Part]) -> Iterator[ReportTable]:
+    """Iterate over the tables among parts, including those that are collapsed."""
+    for part in parts:
+        if isinstance(part, ReportTable):
+            yield part
+        elif isinstance(part, Collapsed):
+            yield from tables_of(part.parts)

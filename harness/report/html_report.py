@@ -3,32 +3,24 @@
 from __future__ import annotations
 
 import base64
-import hashlib
 import io
-import re
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any, TypeAlias
 
 from harness.evaluation.ranking import Ranking
 from harness.evaluation.scores import Scores
-from harness.report.content import Collapsed, Evidence, Figure, Part, ReportTable, Section
+from harness.report.charts import registry as charts
+from harness.report.content import Evidence, Figure, ReportTable, Section, tables_of
 from harness.report.figures.writer import file_name, read_web_figure
 from harness.report.html_leaderboard import BAR_HEIGHT, BAR_WIDTH, COLUMN_GROUPS, LeaderboardView, build_leaderboard
 from harness.report.leaderboard import how_to_read
 from harness.report.markdown_report import SUMMARY_TEXT, describe_rows, objective_note, results_summary
-from harness.report.render.csv import render_table
-from harness.report.render.html import (
-    Collapsible,
-    HtmlBlock,
-    find_tables,
-    parse_blocks,
-    render_inline,
-    table_block,
-)
+from harness.report.render.csv import render_table, slug
+from harness.report.render.html import EmbeddedFigure, HtmlBlock, build_blocks, parse_blocks, render_inline
 from harness.report.render.markdown import escape
+from harness.report.render.templates import TEMPLATES, render_page
 from harness.report.sections import (
     cross_task,
     diagnostics,
@@ -60,7 +52,10 @@ TOPICS: tuple[tuple[str, Topic], ...] = (
     ("Search", search.sections),
     ("Over all tasks", cross_task.sections),
     ("How far to trust it", reliability.sections),
+    ("Charts", charts.sections),
 )
+#: The topics whose sections stand in `leaderboard.md`, too.
+LEADERBOARD_TOPICS: tuple[Topic, ...] = (thresholds.sections, training.sections, charts.sections)
 
 
 @dataclass(frozen=True)
@@ -86,6 +81,14 @@ def collect_sections(evidence: Evidence) -> dict[Topic, list[Section]]:
     return {topic: topic(evidence) for _, topic in TOPICS}
 
 
+def leaderboard_sections(topics: Mapping[Topic, list[Section]]) -> list[Section]:
+    """Choose the sections that stand in `leaderboard.md`."""
+    sections = []
+    for topic in LEADERBOARD_TOPICS:
+        sections += topics[topic]
+    return charts.merge_sections(sections)
+
+
 def collect_tasks(evidence: Evidence, topics: dict[Topic, list[Section]]) -> list[TaskReport]:
     """Arrange the sections by task, in the order of the run.
 
@@ -106,7 +109,11 @@ def collect_tasks(evidence: Evidence, topics: dict[Topic, list[Section]]) -> lis
         for section in topic_sections:
             if section.task:
                 sections[section.task].append(section)
-    return [_task_report(evidence.scores, ranking, sections[ranking.task]) for ranking in evidence.rankings]
+    reports = []
+    for ranking in evidence.rankings:
+        task_sections = charts.merge_sections(sections[ranking.task])
+        reports.append(_task_report(evidence.scores, ranking, task_sections))
+    return reports
 
 
 def collect_chapters(topics: dict[Topic, list[Section]]) -> list[Chapter]:
@@ -132,21 +139,9 @@ def _task_report(scores: Scores, ranking: Ranking, sections: Sequence[Section]) 
     return TaskReport(ranking, describe_rows(scores, ranking.task), tuple(filter(None, notes)), tuple(sections))
 
 
-TEMPLATES = Path(__file__).parent / "templates"
 MIN_LINKED_LENGTH = 300  #: characters from which on a repeated paragraph is replaced by a link
 MAX_EXPANDED_TASKS = 3  #: with more tasks than that, all of them are collapsed
 MAX_FIGURE_BYTES = 9_000_000  #: of all figures, which are a third larger as text: the file has at most 15 MB
-
-
-@dataclass(frozen=True)
-class EmbeddedFigure:
-    """A figure of the page with its size in pixels; `uri` holds the image and is empty where the page has no room for it."""
-
-    name: str
-    alt_text: str
-    uri: str = ""
-    width: int = 0
-    height: int = 0
 
 
 @dataclass(frozen=True)
@@ -155,7 +150,8 @@ class PageSection:
 
     anchor: str
     title: str
-    blocks: tuple[HtmlBlock | EmbeddedFigure, ...]
+    blocks: tuple[HtmlBlock, ...]
+    tables: tuple[ReportTable, ...]
 
 
 @dataclass(frozen=True)
@@ -217,7 +213,7 @@ def build_page(
     html = _render_page(
         name=str(scores.run["name"]),
         overview=overview_page,
-        reading_guide=_build_blocks((how_to_read(scores),), "", embedder),
+        reading_guide=build_blocks((how_to_read(scores),), "", embedder.embed),
         tasks=tasks,
         chapters=chapters,
         expanded=len(tasks) <= MAX_EXPANDED_TASKS,
@@ -304,25 +300,8 @@ def _build_sections(
 def _build_section(anchor: str, chapter: str, section: Section, embedder: _FigureEmbedder) -> PageSection:
     """A section; the caption of its tables names the section and its chapter."""
     caption = ", ".join(dict.fromkeys(filter(None, (section.title, chapter))))
-    return PageSection(anchor, section.title, tuple(_build_blocks(section.parts, caption, embedder)))
-
-
-def _build_blocks(parts: Sequence[Part], caption: str, embedder: _FigureEmbedder) -> list[HtmlBlock | EmbeddedFigure]:
-    """The blocks of parts in their order."""
-    blocks: list[HtmlBlock | EmbeddedFigure] = []
-    for part in parts:
-        if isinstance(part, Figure):
-            blocks.append(embedder.embed(part))
-        elif isinstance(part, ReportTable):
-            blocks.append(table_block(part, caption))
-        elif isinstance(part, Collapsed):
-            content = [
-                block for block in _build_blocks(part.parts, caption, embedder) if not isinstance(block, EmbeddedFigure)
-            ]
-            blocks.append(Collapsible(render_inline(part.summary), tuple(content)))
-        else:
-            blocks += parse_blocks(part)
-    return blocks
+    blocks = build_blocks(section.parts, caption, embedder.embed)
+    return PageSection(anchor, section.title, tuple(blocks), tuple(tables_of(section.parts)))
 
 
 def _csv_tables(chapter: PageChapter, task: str) -> dict[str, str]:
@@ -330,33 +309,16 @@ def _csv_tables(chapter: PageChapter, task: str) -> dict[str, str]:
     tables = {}
     table_counts: Counter[str] = Counter()
     for section in chapter.sections:
-        title = re.sub(r"[^a-z0-9]+", "_", (section.title or chapter.title).lower()).strip("_")
-        blocks = [block for block in section.blocks if not isinstance(block, EmbeddedFigure)]
-        for table in find_tables(blocks):
+        title = slug(section.title or chapter.title)
+        for table in section.tables:
             table_counts[title] += 1
             number = [str(table_counts[title])] if table_counts[title] > 1 else []
-            tables[f"{file_name(task, title, *number)}.csv"] = render_table(table.source)
+            tables[f"{file_name(task, title, *number)}.csv"] = render_table(table)
     return tables
 
 
 def _render_page(**content: Any) -> str:
-    from jinja2 import Environment, FileSystemLoader, StrictUndefined
-    from markupsafe import Markup
-
     style = (TEMPLATES / "style.css").read_text(encoding="utf-8")
     script = (TEMPLATES / "script.js").read_text(encoding="utf-8")
-    policy = (
-        f"default-src 'none'; img-src data:; style-src '{_content_hash(style)}'; script-src '{_content_hash(script)}'; "
-        "base-uri 'none'; form-action 'none'"
-    )
-    environment = Environment(loader=FileSystemLoader(TEMPLATES), autoescape=True, undefined=StrictUndefined)
-    environment.trim_blocks = environment.lstrip_blocks = True
-    environment.filters["html"] = Markup  # for HTML that `render.html` has made and escaped, and for our own files
-    environment.tests["figure"] = lambda block: isinstance(block, EmbeddedFigure)
-    environment.globals |= {"BAR_WIDTH": BAR_WIDTH, "BAR_HEIGHT": BAR_HEIGHT, "COLUMN_GROUPS": COLUMN_GROUPS}
-    template = environment.get_template("page.html")
-    return template.render(**content, policy=policy, style=style, script=script)
-
-
-def _content_hash(text: str) -> str:
-    return f"sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}"
+    constants = {"BAR_WIDTH": BAR_WIDTH, "BAR_HEIGHT": BAR_HEIGHT, "COLUMN_GROUPS": COLUMN_GROUPS}
+    return render_page("page.html", style=style, script=script, constants=constants, **content)

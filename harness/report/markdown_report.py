@@ -11,11 +11,12 @@ from harness.evaluation.strategy_effects import strategy_differences
 from harness.report.content import Collapsed, Evidence, Part, Section
 from harness.report.leaderboard import how_to_read
 from harness.report.render.markdown import MAX_VISIBLE_ROWS, escape, render_part
+from harness.report.render.templates import render_text
 from harness.report.sections import protocol as protocol_section
 from harness.report.sections import published
 from harness.report.sections import ranking as ranking_tables
 from harness.report.sections.cross_task_table import cross_task_summary
-from harness.report.sections.imbalance import STRATEGY_TEXT, strategy_table, strategy_verdict
+from harness.report.sections.imbalance import strategy_table, strategy_verdict
 from harness.report.sections.observations import observation_text
 from harness.report.sections.overview import coverage_gaps, short_answer
 from harness.report.sections.protocol import FAILURES_TITLE, class_shares, data_remarks, data_warnings
@@ -41,7 +42,7 @@ def leaderboard_markdown(evidence: Evidence, task_sections: Sequence[Section]) -
     evidence : Evidence
         The run with its scores and rankings.
     task_sections : sequence of Section
-        The sections on thresholds and on how networks were trained, which follow the tables of their tasks.
+        The sections that follow the tables of their tasks: on thresholds, costs, the training of networks, and charts.
 
     Returns
     -------
@@ -64,7 +65,7 @@ def leaderboard_markdown(evidence: Evidence, task_sections: Sequence[Section]) -
         if summary:
             summaries += [f"### {escape(ranking.task)}", *summary]
     parts += summaries or ["Nothing was evaluated."]
-    parts += ["## Does the strategy help?", STRATEGY_TEXT]
+    parts += ["## Does the strategy help?", render_text("strategy_differences.md")]
     for ranking in rankings:
         parts += [f"### {escape(ranking.task)}", *_strategy_parts(scores, ranking)]
     parts += ["## Over all tasks", *cross_task_summary(rankings)]

@@ -14,10 +14,10 @@ from harness.metrics.metric import Metric
 from harness.metrics.threshold import ThresholdGoal
 from harness.report.content import Evidence, Figure, Section
 from harness.report.figures.writer import draw_all, is_report_file, read_index
-from harness.report.html_report import build_page, collect_sections
+from harness.report.html_report import LEADERBOARD_TOPICS, Topic, build_page, collect_sections, leaderboard_sections
 from harness.report.leaderboard import leaderboard, leaderboard_csv
 from harness.report.markdown_report import leaderboard_markdown
-from harness.report.sections import thresholds, training
+from harness.report.sections import thresholds
 from harness.report.sections.overview import summary
 from harness.store.files import remove_file, write_atomic
 from harness.store.store import Store
@@ -66,7 +66,7 @@ def write_leaderboard(
         If a goal makes sense for no task.
     """
     evidence = _collect_evidence(store, metrics, goals)
-    return _write_leaderboard(evidence, [*thresholds.sections(evidence), *training.sections(evidence)])
+    return _write_leaderboard(evidence, {topic: topic(evidence) for topic in LEADERBOARD_TOPICS})
 
 
 def write_report(store: Store, metrics: Mapping[str, Metric], goals: Sequence[ThresholdGoal] = ()) -> ReportFiles:
@@ -98,7 +98,7 @@ def write_report(store: Store, metrics: Mapping[str, Metric], goals: Sequence[Th
     """
     evidence = _collect_evidence(store, metrics, goals)
     topics = collect_sections(evidence)
-    leaderboard_files = _write_leaderboard(evidence, [*topics[thresholds.sections], *topics[training.sections]])
+    leaderboard_files = _write_leaderboard(evidence, topics)
     figures = []
     for sections in topics.values():
         for section in sections:
@@ -118,12 +118,12 @@ def _collect_evidence(store: Store, metrics: Mapping[str, Metric], goals: Sequen
     return Evidence(store, scores, rankings, tuple(goals) or run_goals(scores))
 
 
-def _write_leaderboard(evidence: Evidence, task_sections: Sequence[Section]) -> LeaderboardFiles:
+def _write_leaderboard(evidence: Evidence, topics: Mapping[Topic, list[Section]]) -> LeaderboardFiles:
     folder, scores, rankings = evidence.store.folder, evidence.scores, list(evidence.rankings)
     text = "\n\n".join(filter(None, [summary(scores, rankings), thresholds.terminal_lines(evidence)]))
     files = LeaderboardFiles(folder / "leaderboard.md", folder / "leaderboard.csv", text)
     write_atomic(files.csv, leaderboard_csv(leaderboard(scores, rankings)).encode())
-    write_atomic(files.markdown, leaderboard_markdown(evidence, task_sections).encode())
+    write_atomic(files.markdown, leaderboard_markdown(evidence, leaderboard_sections(topics)).encode())
     return files
 
 

@@ -31,6 +31,8 @@ Labels = npt.NDArray[np.int64]
 Costs = tuple[tuple[float, ...], ...] | None
 #: The parameter by which a search over several strategies chooses one, and the prefix of the encoding's parameters.
 STRATEGY, ENCODE = "strategy", "encode"
+#: Codes of `Inapplicable` where a family takes no data of a modality, or is not combined with a strategy on them.
+UNSUPPORTED_MODALITY, UNSUPPORTED_STRATEGY = "unsupported_modality", "unsupported_strategy"
 #: How far a probability may lie outside [0, 1], and how far the sum of a row may be from 1: rounding in single precision.
 RANGE_TOLERANCE = 1e-6
 SUM_TOLERANCE = 1e-3
@@ -50,7 +52,7 @@ class PipelineSpec:
     def encoding(self) -> Encoding:
         """The encoding of the family for this modality; raises `Inapplicable` where it has none."""
         if reason := inapplicable(self.family, self.modality):
-            raise Inapplicable(reason, always=True)
+            raise Inapplicable(reason, always=True, code=UNSUPPORTED_MODALITY)
         return ENCODINGS[self.family.encodings[self.modality]]
 
     @property
@@ -59,7 +61,7 @@ class PipelineSpec:
         if len(self.strategies) > 1 or not needs_interpolation(self.strategies[0], self.modality):
             return self.encoding.space
         if reason := inapplicable(self.family, self.modality, self.strategies[0]):
-            raise Inapplicable(reason, always=True)
+            raise Inapplicable(reason, always=True, code=UNSUPPORTED_STRATEGY)
         return self.encoding.interpolation_space or {}
 
     @property
@@ -331,7 +333,8 @@ def _encode_raw(spec: PipelineSpec, parsed: PipelineParams, training: TrainingSe
     if strategy.kind == "resample":
         if not strategy.selects_existing_rows and (encoding.interpolation_space is None or X.ndim != 2):
             raise Inapplicable(
-                f"{strategy.name} makes rows between neighbours: {encoding.reason or 'these are not points'}"
+                f"{strategy.name} makes rows between neighbours: {encoding.reason or 'these are not points'}",
+                code=UNSUPPORTED_STRATEGY,
             )
         X, resampled_y = resample_points(
             strategy, parsed.strategy_params, X, y, training.resampling_seed, (training.cache, key)

@@ -18,7 +18,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from harness.errors import EvenhandError, Inapplicable, StoreError, Unavailable, failure
+from harness.errors import EvenhandError, Inapplicable, StoreError, Unavailable, failure_reason
+from harness.findings import TRIAL_FAILURE, TRIAL_REASON, Reason, trial_reason
 from harness.registry.space import Choice, Float, Integer, Space, defaults, fill
 from harness.seeding import seed_of
 
@@ -28,13 +29,15 @@ if TYPE_CHECKING:
 Proba = npt.NDArray[np.float32]
 Arrays = Mapping[str, npt.NDArray[Any]]
 
-#: User attributes of a trial: why it failed, remarks about its fits, its wall-clock and CPU seconds (for curves of score
-#: against effort; nothing is decided by CPU seconds).
-REASON, REMARKS, SECONDS, CPU_SECONDS = "reason", "remarks", "seconds", "cpu_seconds"
+#: User attributes of a trial besides those of `findings.trial_reason`: remarks about its fits; its wall-clock and CPU seconds
+#: (for curves of score against effort; nothing is decided by CPU seconds).
+REMARKS, SECONDS, CPU_SECONDS = "remarks", "seconds", "cpu_seconds"
+#: User attribute of a trial whose configuration is inapplicable: `THIS` one, or `EVERY` one.
+INAPPLICABLE, THIS, EVERY = "inapplicable", "this configuration", "every configuration"
 #: A search ends where the first trials all fail, so many of them: the others would fail as well.
 MAX_INITIAL_FAILURES = 5
-#: How the reason of a failed trial begins where its configuration, or every configuration, is inapplicable.
-_INAPPLICABLE, _ALWAYS = "inapplicable: ", "inapplicable always: "
+#: The reason where no trial was finished.
+NO_TRIAL = Reason("no_complete_trial", "no trial was settled")
 
 
 class TrialResult(NamedTuple):
@@ -42,7 +45,7 @@ class TrialResult(NamedTuple):
 
     score: float
     proba: Proba
-    remarks: tuple[str, ...] = ()
+    remarks: tuple[Reason, ...] = ()
 
 
 #: Fits and scores a configuration, given its parameters and the number of the trial.
@@ -66,7 +69,7 @@ class SearchResult:
     default: Configuration | None
     best: Configuration | None
     complete: int
-    failures: dict[str, int]
+    failures: dict[Reason, int]
     inapplicable: bool = False
 
 
@@ -132,12 +135,12 @@ def search(plan: StudyPlan, evaluate: Evaluate, cache: SearchCache) -> SearchRes
         try:
             outcome = evaluate(params, number)
             if not np.isfinite(outcome.score):
-                raise EvenhandError(f"the objective is {outcome.score} on these inner folds: it is not defined there")  # noqa: TRY301 -- a failed trial like any other
+                _refuse_undefined(outcome.score)
         except (StoreError, Unavailable):
             raise  # a full disk or data that cannot be had say nothing about a configuration
         except Exception as failed:  # noqa: BLE001 -- whatever a configuration raises is that trial's result
             error = failed
-            trial.set_user_attr(REASON, _failure_reason(error))
+            _note_failure(trial, error)
         trial.set_user_attr(SECONDS, time.monotonic() - started)
         trial.set_user_attr(CPU_SECONDS, time.process_time() - cpu_started)
         if error is not None or outcome is None:
@@ -145,7 +148,7 @@ def search(plan: StudyPlan, evaluate: Evaluate, cache: SearchCache) -> SearchRes
             ended = isinstance(error, Inapplicable) and error.always and plan.one_strategy
         else:
             if outcome.remarks:
-                trial.set_user_attr(REMARKS, list(outcome.remarks))
+                trial.set_user_attr(REMARKS, [remark.as_dict() for remark in outcome.remarks])
             study.tell(trial, outcome.score)
             arrays = _keep_probabilities(arrays, cache, study, number, outcome.proba)
         # One operation: the trial is in the journal completely or not at all.
@@ -209,8 +212,7 @@ def _is_hopeless(trials: Sequence[optuna.trial.FrozenTrial], plan: StudyPlan) ->
     """Whether all trials have failed, and in a way or a number that leaves no hope for others."""
     if not trials or any(trial.value is not None for trial in trials):
         return False
-    reasons = [str(trial.user_attrs.get(REASON, "")) for trial in trials]
-    inapplicable_always = plan.one_strategy and all(reason.startswith(_ALWAYS) for reason in reasons)
+    inapplicable_always = plan.one_strategy and all(trial.user_attrs.get(INAPPLICABLE) == EVERY for trial in trials)
     return inapplicable_always or len(trials) >= MAX_INITIAL_FAILURES
 
 
@@ -226,11 +228,19 @@ def _make_sampler(plan: StudyPlan, finished: int) -> optuna.samplers.BaseSampler
         return optuna.samplers.TPESampler(seed=seed)
 
 
-def _failure_reason(error: Exception) -> str:
-    text = failure(error)
+def _refuse_undefined(score: float) -> None:
+    raise EvenhandError(
+        f"the objective is {score} on these inner folds: it is not defined there", code="undefined_objective"
+    )
+
+
+def _note_failure(trial: optuna.Trial, error: Exception) -> None:
+    """Store why a trial failed."""
+    reason = failure_reason(error)
+    trial.set_user_attr(TRIAL_REASON, reason.message)
+    trial.set_user_attr(TRIAL_FAILURE, reason.as_dict())
     if isinstance(error, Inapplicable):
-        return (_ALWAYS if error.always else _INAPPLICABLE) + text
-    return text
+        trial.set_user_attr(INAPPLICABLE, EVERY if error.always else THIS)
 
 
 def _keep_probabilities(
@@ -251,11 +261,13 @@ def _keep_probabilities(
 def _search_result(study: optuna.Study, evaluate: Evaluate, arrays: Arrays) -> SearchResult:
     """The default and the best configuration; probabilities that were lost are computed again."""
     trials = study.get_trials(deepcopy=False)
-    failed = [trial for trial in trials if trial.value is None]
-    reasons = Counter(str(trial.user_attrs.get(REASON, "")) for trial in failed)
-    failures = {reason.removeprefix(_ALWAYS).removeprefix(_INAPPLICABLE): count for reason, count in reasons.items()}
+    failed = []
+    for trial in trials:
+        if trial.value is None:
+            failed.append(trial)
+    failures = dict(Counter(trial_reason(trial.user_attrs) for trial in failed))
     if len(failed) == len(trials):
-        inapplicable = all(reason.startswith((_ALWAYS, _INAPPLICABLE)) for reason in reasons)
+        inapplicable = all(INAPPLICABLE in trial.user_attrs for trial in trials)
         return SearchResult(None, None, 0, failures, inapplicable)
     default, best = None, study.best_trial
     if trials[0].value is not None:

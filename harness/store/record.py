@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields, replace
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
+from harness.findings import Reason
+
 if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
@@ -45,7 +47,7 @@ class EntryResult:
     train_scores: dict[str, float]
     parameters: int | None = None
     model_bytes: int = 0
-    remarks: tuple[str, ...] = ()
+    remarks: tuple[Reason, ...] = ()
     epoch: int | None = None
     architecture: tuple[Layer, ...] = ()
 
@@ -74,7 +76,7 @@ class Record:
     peak_mb: float = 0.0
     trials: int = 0  #: complete ones
     failed_trials: int = 0
-    trial_failures: dict[str, int] = field(default_factory=dict)  #: reason → how many trials
+    trial_failures: dict[Reason, int] = field(default_factory=dict)  #: reason → how many trials
     n_train: int = 0
     n_test: int = 0
     test_scored: int = 0  #: entries with which the sealed test rows were predicted; 0 where that was not counted yet
@@ -91,7 +93,10 @@ class Record:
 
     def as_dict(self) -> dict[str, Any]:
         """Plain values for JSON."""
-        return asdict(self)
+        plain = asdict(replace(self, trial_failures={}, outcomes=()))
+        plain["trial_failures"] = [reason.as_dict() | {"trials": n} for reason, n in self.trial_failures.items()]
+        plain["outcomes"] = list(map(_plain_entry, self.outcomes))
+        return plain
 
     @classmethod
     def from_dict(cls, fields_by_name: dict[str, Any]) -> Record:
@@ -102,6 +107,7 @@ class Record:
         known = _known_fields(fields_by_name, RECORD_FIELDS)
         if known.get("status") not in STATUSES:
             raise ValueError(f"its status is {known.get('status')!r}")
+        known["trial_failures"] = _trial_failures(fields_by_name.get("trial_failures", []))
         known["outcomes"] = tuple(map(_entry_from_dict, fields_by_name.get("outcomes", ())))
         return cls(**known)
 
@@ -117,7 +123,6 @@ JSON_TYPES: dict[str, tuple[type, ...]] = {
     "float | None": (int, float, type(None)),
     "dict[str, Any]": (dict,),
     "dict[str, float]": (dict,),
-    "dict[str, int]": (dict,),
     "list[float]": (list,),
 }
 
@@ -134,7 +139,31 @@ def _known_fields(fields_by_name: dict[str, Any], types: Mapping[str, str]) -> d
 def _entry_from_dict(fields_by_name: dict[str, Any]) -> EntryResult:
     entry = EntryResult(**_known_fields(fields_by_name, ENTRY_FIELDS))
     layers = tuple((name, kind, tuple(shape), parameters) for name, kind, shape, parameters in entry.architecture)
-    return replace(entry, remarks=tuple(entry.remarks), architecture=layers)
+    stored_remarks: Any = entry.remarks
+    return replace(entry, remarks=tuple(map(Reason.from_stored, stored_remarks)), architecture=layers)
+
+
+def _plain_entry(entry: EntryResult) -> dict[str, Any]:
+    return asdict(replace(entry, remarks=())) | {"remarks": [remark.as_dict() for remark in entry.remarks]}
+
+
+def _trial_failures(stored: object) -> dict[Reason, int]:
+    """Reasons with their counts; earlier versions stored a mapping of texts to counts."""
+    pairs: list[tuple[Reason, object]] = []
+    if isinstance(stored, dict):
+        for text, n in stored.items():
+            pairs.append((Reason.from_stored(text), n))
+    elif isinstance(stored, list):
+        for failure in stored:
+            pairs.append((Reason.from_stored(failure), dict(failure).get("trials")))
+    else:
+        raise TypeError(f"its trial_failures is {stored!r:.40}")
+    failures: dict[Reason, int] = {}
+    for reason, n in pairs:
+        if not isinstance(n, int):
+            raise TypeError(f"its trial_failures has a count of {n!r:.40}")
+        failures[reason] = failures.get(reason, 0) + n
+    return failures
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,9 @@ import numpy.typing as npt
 from harness.deploy.error_analysis import wilson_interval
 from harness.deploy.insights.contact_list import is_close_call
 from harness.deploy.insights.scored_rows import ScoredRows
-from harness.deploy.markdown import escape, format_decimal, format_percent
+from harness.deploy.validate import MISSING_VALUE
+from harness.report.render.cells import format_number, share_text
+from harness.report.render.markdown import escape
 
 N_BINS = 10
 MIN_OUTCOMES = 100  #: rows with an outcome below which probabilities are not compared with it
@@ -82,7 +84,7 @@ def assess_confidence(scored: ScoredRows) -> Confidence:
     unseen: Counter[str] = Counter()
     missing = _count_missing(scored)
     for flags in scored.flags.values():
-        unseen.update(column for column, remark in flags if remark != "missing")
+        unseen.update(flag.column for flag in flags if flag.code != MISSING_VALUE)
     rows = scored.evaluated
     known_p, known_y = p[rows], scored.y[rows]
     return Confidence(
@@ -104,7 +106,7 @@ def _count_missing(scored: ScoredRows) -> Counter[str]:
     missing: Counter[str] = Counter()
     if not hasattr(scored.X, "columns"):
         for flags in scored.flags.values():
-            missing.update(column for column, remark in flags if remark == "missing")
+            missing.update(flag.column for flag in flags if flag.code == MISSING_VALUE)
         return missing
     for name, column in scored.X.items():
         if count := int(column.isna().sum()):
@@ -156,7 +158,7 @@ def calibration_caveat(scored: ScoredRows, confidence: Confidence) -> str:
                 hint = f"; {CALIBRATION_HINT}"
             return (
                 f"**The probabilities are no frequencies.** Of the {len(p):,} training rows that were held out they said "
-                f"{format_percent(float(p.mean()))} {positive} on average, and {format_percent(positive_rate)} of all are. Rank by "
+                f"{share_text(float(p.mean()))} {positive} on average, and {share_text(positive_rate)} of all are. Rank by "
                 f"them, and take numbers and profits that are expected from them as an order only{hint}."
             )
     if confidence.bins and not confidence.calibrated:
@@ -165,7 +167,7 @@ def calibration_caveat(scored: ScoredRows, confidence: Confidence) -> str:
         if _is_miscalibrated(p, positive_rate, MAX_RATIO):
             return (
                 f"**The probabilities do not hold here.** Of the {len(p):,} rows whose outcome is known they say "
-                f"{format_percent(float(p.mean()))} {positive} on average, and {format_percent(positive_rate)} are. Take numbers and "
+                f"{share_text(float(p.mean()))} {positive} on average, and {share_text(positive_rate)} are. Take numbers and "
                 "profits that are expected from them as an order only."
             )
     return ""
@@ -212,7 +214,7 @@ def leakage_caveat(scored: ScoredRows) -> str:
         return ""
     return (
         f"**Too good to be new?** On the {len(rows):,} rows that equal none of the training rows the {label} is "
-        f"{format_decimal(score)}, where the run measured {format_decimal(measured['mean'])} on sealed rows. They may be rows that the "
+        f"{format_number(score)}, where the run measured {format_number(measured['mean'])} on sealed rows. They may be rows that the "
         "model has learnt from, in a changed form: a month more, a rounded number. If so, all that is counted on them flatters."
     )
 

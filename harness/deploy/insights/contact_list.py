@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import math
-import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -18,7 +15,9 @@ from harness.deploy.insights.gains import Campaign
 from harness.deploy.insights.importance import find_column_groups
 from harness.deploy.insights.scored_rows import HELD_OUT, NEW, Positions, ScoredRows
 from harness.deploy.insights.shapley import ShapleyValues, format_feature_value, log_odds, shapley_values
+from harness.deploy.validate import MISSING_VALUE
 from harness.registry.task import take
+from harness.report.render.csv import format_csv
 
 #: Contacts that get reasons: by exact contributions, by sampling, and of other data than tables.
 MAX_EXACT, MAX_SAMPLED, MAX_OTHER_ROWS = 1000, 200, {"text": 100, "image": 12}
@@ -27,8 +26,6 @@ MIN_CONTRIBUTION = 0.05  #: log-odds below which the factor is written as odds Ã
 MIN_GROUP_SHARE = 0.3  #: share of the largest contribution in a group from which a second column of it is named
 CLOSE_CALL = math.log(1.5)  #: difference of log-odds from the threshold below which a prediction is a close call
 SOURCES = {NEW: "the model", HELD_OUT: "held out"}
-FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")  #: what a spreadsheet takes for the beginning of a formula
-NUMBER = re.compile(r"[+-]?\d+(\.\d+)?(e[+-]?\d+)?")
 
 
 @dataclass(frozen=True)
@@ -202,7 +199,7 @@ def is_close_call(p: npt.NDArray[np.float64], threshold: float) -> npt.NDArray[n
 def _describe_confidence(scored: ScoredRows, row: int) -> str:
     """Describe how certain the model is of a row: near the threshold or not, with values that training did not have or not."""
     description = "close call" if is_close_call(scored.positive_proba[row : row + 1], scored.threshold)[0] else "clear"
-    unseen = [column for column, remark in scored.flags.get(row, ()) if remark != "missing"]
+    unseen = [flag.column for flag in scored.flags.get(row, ()) if flag.code != MISSING_VALUE]
     if unseen:
         description += f"; unlike training: {', '.join(unseen[:3])}"
     return description
@@ -227,11 +224,7 @@ def contacts_csv(scored: ScoredRows, contact_list: ContactList, campaign: Campai
     str
         A header, and a line per contact.
     """
-    file = io.StringIO()
-    writer = csv.writer(file, lineterminator="\n")
-    for record in _csv_records(scored, contact_list, campaign):
-        writer.writerow(map(_escape_formula, record))
-    return file.getvalue()
+    return format_csv(_csv_records(scored, contact_list, campaign))
 
 
 def _csv_records(scored: ScoredRows, contact_list: ContactList, campaign: Campaign) -> Iterator[list[str]]:
@@ -254,8 +247,3 @@ def _csv_records(scored: ScoredRows, contact_list: ContactList, campaign: Campai
 
 def _format_identifier(identifier: Any) -> str:
     return "" if identifier != identifier else str(identifier)  # noqa: PLR0124 -- NaN
-
-
-def _escape_formula(cell: str) -> str:
-    """Put an apostrophe before text that a spreadsheet would take for a formula."""
-    return f"'{cell}" if cell.startswith(FORMULA_STARTS) and not NUMBER.fullmatch(cell) else cell

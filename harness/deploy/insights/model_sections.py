@@ -8,38 +8,78 @@ from collections.abc import Sequence
 import numpy as np
 
 from harness.deploy.error_analysis import wilson_interval
-from harness.deploy.insights import page
+from harness.deploy.insights import figures
 from harness.deploy.insights.confidence import QUANTILES, Z_95, Confidence, ReliabilityBin, new_rows_caveat
 from harness.deploy.insights.contact_list import describe_shapley_values
 from harness.deploy.insights.contributions import ContributionSummary
 from harness.deploy.insights.counterfactuals import Counterfactual, FrequentChange, group_by_change
 from harness.deploy.insights.dependence import NO_CURVE, NO_DIRECTION, describe_dependence
 from harness.deploy.insights.importance import ColumnImportance, Importances, rank_units
-from harness.deploy.insights.page import Block, FoldedBlock, InsightsSection, folding_table
 from harness.deploy.insights.row_sections import describe_counted_rows
 from harness.deploy.insights.scored_rows import ROW_HEADING, ScoredRows
 from harness.deploy.insights.shapley import shapley_values
-from harness.deploy.markdown import escape, format_decimal, format_percent, format_range, markdown_table
 from harness.registry.task import take
-from harness.report.render.cells import MISSING, format_interval
-from harness.report.render.markdown import format_count, join_words
+from harness.report.content import (
+    CellValue,
+    Collapsed,
+    Interval,
+    MeanInterval,
+    Part,
+    ReportCell,
+    ReportColumn,
+    ReportTable,
+    Section,
+)
+from harness.report.render.cells import format_number, share_text
+from harness.report.render.markdown import escape, format_count, join_words
 
 ASSOCIATIONS = (
     "**These are associations, not causes.** They say what the model goes by. Whether changing a column would change what "
     "happens, only a trial can say."
 )
 FALSE_POSITIVE_RATE = 0.025  #: share of columns without effect whose interval lies above 0
-MAX_UNITS = 15
+MAX_UNITS, MAX_DRAWN_UNITS = 15, 12
 MAX_COUNTERFACTUALS, MAX_CHANGES = 12, 8
 MAX_REMARKS = 8  #: columns with unseen or missing values
 MIN_CERTAIN = 0.6  #: probability of the most probable class below which a prediction is uncertain
 MAX_UNCERTAIN = 10
 CONFIDENCE_TITLE = "How sure the model is"
+FREQUENT_CHANGE_COLUMNS = (
+    ReportColumn("Rows", "count"),
+    ReportColumn("Of those asked about", "share"),
+    ReportColumn("Mean probability", "number"),
+    ReportColumn("Would be", "number"),
+)
+COUNTERFACTUAL_COLUMNS = (
+    ReportColumn(ROW_HEADING, "count"),
+    ReportColumn("The bundle's model says", "number"),
+    ReportColumn("Would be", "number"),
+    ReportColumn("If"),
+)
+RELIABILITY_COLUMNS = (
+    ReportColumn("Rows", "count"),
+    ReportColumn("Said", "share"),
+    ReportColumn("Came true", "share"),
+    ReportColumn("95 % interval", "share"),
+    ReportColumn("Said lies"),
+)
+PREDICTED_COLUMNS = (ReportColumn("Class"), ReportColumn("Rows", "count"), ReportColumn("Mean probability", "number"))
+OUTCOME_COLUMNS = (
+    ReportColumn("Of known ones", "count"),
+    ReportColumn("Right", "share"),
+    ReportColumn("95 % interval", "share"),
+)
+UNCERTAIN_COLUMNS = (
+    ReportColumn(ROW_HEADING),
+    ReportColumn("Likeliest"),
+    ReportColumn("Next"),
+    ReportColumn("Mostly because, for the model's first choice"),
+)
 
 
 def importance_section(
     scored: ScoredRows, importances: Importances | None, summary: ContributionSummary | None
-) -> InsightsSection:
+) -> Section:
     """Describe what the model's predictions depend on.
 
     Parameters
@@ -53,36 +93,35 @@ def importance_section(
 
     Returns
     -------
-    InsightsSection
+    Section
         Importances, partial dependence, contributions.
     """
     title = "What the model goes by"
     if scored.bundle.schema.modality != "tabular":
         note = "Column importances are measured for tables; here the reasons of single rows say what the model goes by."
-        return InsightsSection(title, (note,))
-    blocks: list[Block] = [ASSOCIATIONS]
+        return Section(title, (note,))
+    blocks: list[Part] = [ASSOCIATIONS]
     if importances is None:
         note = "The bundle holds no column importances (`evenhand export` measures them unless `--no-drivers` is said)."
         blocks.append(note)
     else:
         blocks += _importance_blocks(scored, importances)
     if summary is not None:
-        rows = []
-        for name, size in zip(summary.names, summary.mean_sizes, strict=True):
-            if size > 0:
-                rows.append([escape(name), format_decimal(size)])
-        blocks.append(
-            FoldedBlock(
-                f"What each column adds for {format_count(summary.rows, 'row')} of these data",
-                f"The mean size of its contribution to the log-odds before calibration ({summary.method}), whichever way it points. "
-                "Here one column of several that go together may get all of what they share.\n\n"
-                + markdown_table(["Column", "Mean size, log-odds"], rows[:MAX_UNITS]),
-            )
+        sizes = []
+        for pair in zip(summary.names, summary.mean_sizes, strict=True):
+            if pair[1] > 0:
+                sizes.append(pair)
+        columns = ReportColumn("Column"), ReportColumn("Mean size, log-odds", "number")
+        explanation = (
+            f"The mean size of its contribution to the log-odds before calibration ({summary.method}), whichever way it "
+            "points. Here one column of several that go together may get all of what they share."
         )
-    return InsightsSection(title, tuple(blocks))
+        title_line = f"What each column adds for {format_count(summary.rows, 'row')} of these data"
+        blocks.append(Collapsed(title_line, (explanation, ReportTable(columns, tuple(sizes[:MAX_UNITS])))))
+    return Section(title, tuple(blocks))
 
 
-def _importance_blocks(scored: ScoredRows, importances: Importances) -> list[Block]:
+def _importance_blocks(scored: ScoredRows, importances: Importances) -> list[Part]:
     units = rank_units(importances)
     by_name = {column.columns[0]: column for column in importances.columns}
     rows = []
@@ -90,22 +129,23 @@ def _importance_blocks(scored: ScoredRows, importances: Importances) -> list[Blo
         clearest = max(map(by_name.__getitem__, unit.columns), key=_dependence_clarity)
         dependence = describe_dependence(clearest.curve)
         if len(unit.columns) > 1 and clearest.curve:
-            dependence = f"{escape(clearest.columns[0])}: {dependence}"
-        name = " + ".join(map(escape, unit.columns))
-        if unit.significant:
-            name = f"**{name}**"
-        rows.append([name, format_interval(unit.loss, unit.ci_half_width), dependence])
+            dependence = f"{clearest.columns[0]}: {dependence}"
+        name = ReportCell(" + ".join(unit.columns), best=unit.significant)
+        rows.append((name, MeanInterval(unit.loss, unit.ci_half_width), dependence))
     introduction = (
         "How much the model loses when a column is shuffled among rows, which leaves everything else as it is: measured in "
         f"{format_count(importances.folds, 'outer fold')} on {importances.rows:,} rows that the models had not learnt from; "
-        f"unshuffled, their {escape(importances.label)} is {format_decimal(importances.score)}. Columns that say much the same are "
+        f"unshuffled, their {escape(importances.label)} is {format_number(importances.score)}. Columns that say much the same are "
         f"shuffled together, as the model may take one for the other. {_describe_significance(units)}"
     )
-    header = ["Column", "Loss", "How the mean probability moves with it"]
-    visible, *folded = folding_table(header, rows)
-    blocks = [introduction, visible, *folded, page.plot_importances(units[: page.MAX_VISIBLE_ROWS], importances.label)]
+    header = (
+        *(ReportColumn("Column"), ReportColumn("Loss", "number")),
+        ReportColumn("How the mean probability moves with it"),
+    )
+    chart = figures.plot_importances(units[:MAX_DRAWN_UNITS], importances.label)
+    blocks: list[Part] = [introduction, ReportTable(header, tuple(rows)), chart]
     # The columns are sorted by loss already; those with a curve come first.
-    curves = page.plot_dependence(importances.columns, scored.bundle.schema.classes[-1])
+    curves = figures.plot_dependence(importances.columns, scored.bundle.schema.classes[-1])
     if curves:
         blocks.append(curves)
         blocks.append(
@@ -115,10 +155,10 @@ def _importance_blocks(scored: ScoredRows, importances: Importances) -> list[Blo
     if importances.groups:
         single = []
         for column in importances.columns:
-            loss = format_interval(column.loss, column.ci_half_width)
-            single.append([escape(column.columns[0]), loss, describe_dependence(column.curve)])
-        table = markdown_table(header, single)
-        blocks.append(FoldedBlock(f"Each of {format_count(len(single), 'column')} alone", table))
+            loss = MeanInterval(column.loss, column.ci_half_width)
+            single.append((column.columns[0], loss, describe_dependence(column.curve)))
+        table = ReportTable(header, tuple(single), foldable=False)
+        blocks.append(Collapsed(f"Each of {format_count(len(single), 'column')} alone", (table,)))
     return blocks
 
 
@@ -140,7 +180,7 @@ def _describe_significance(units: Sequence[ColumnImportance]) -> str:
 
 def counterfactual_section(
     scored: ScoredRows, counterfactuals: Sequence[Counterfactual], actionable: tuple[str, ...]
-) -> InsightsSection:
+) -> Section:
     """Describe the nearest changes of actionable columns that would change predictions.
 
     Parameters
@@ -154,55 +194,64 @@ def counterfactual_section(
 
     Returns
     -------
-    InsightsSection
+    Section
         The most frequent changes, and those of single rows.
     """
     title = "What would change the answer"
     if scored.bundle.schema.modality != "tabular":
         note = "This is for tables: a text or an image has no columns that could be acted on."
-        return InsightsSection(title, (note,))
+        return Section(title, (note,))
     if not actionable:
         note = "Say which columns somebody can act on, with `--actionable`, and the nearest changes stand here."
-        return InsightsSection(title, (note,))
+        return Section(title, (note,))
     negative, positive = map(escape, scored.bundle.schema.classes)
     if not counterfactuals:
-        return InsightsSection(title, (f"No row of the list is predicted {positive} by the model.",))
+        return Section(title, (f"No row of the list is predicted {positive} by the model.",))
     count = len(counterfactuals)
-    sufficient = [row for row in counterfactuals if row.sufficient]
-    insufficient = [row for row in counterfactuals if not row.sufficient and row.changes]
+    sufficient = []
+    for row in counterfactuals:
+        if row.sufficient:
+            sufficient.append(row)
+    insufficient = []
+    for row in counterfactuals:
+        if not row.sufficient and row.changes:
+            insufficient.append(row)
     introduction = (
         f"For the first {count:,} rows of the list that the model predicts as {positive}: the smallest change of "
         f"{join_words(list(map(escape, actionable)))}, one column or two, with which it would predict them as {negative}. Only values "
         f"and pairs of values that occur in these data are tried. Found for **{len(sufficient):,}**; for "
         f"{count - len(sufficient):,} no such change is enough."
     )
-    blocks: list[Block] = [ASSOCIATIONS, introduction]
+    return Section(title, (ASSOCIATIONS, introduction, *_change_tables(sufficient, insufficient, count)))
+
+
+def _change_tables(
+    sufficient: Sequence[Counterfactual], insufficient: Sequence[Counterfactual], count: int
+) -> list[Part]:
+    """The most frequent changes of `count` rows, and the changes row by row."""
+    tables: list[Part] = []
     for heading, rows in (("Nearest change", sufficient), ("Largest fall, not enough", insufficient)):
         if rows:
-            header = [heading, "Rows", "Of those asked about", "Mean probability", "Would be"]
             frequent = group_by_change(rows)[:MAX_CHANGES]
-            blocks.append(markdown_table(header, [_frequent_change_cells(change, count) for change in frequent]))
+            cells = tuple(_frequent_change_cells(change, count) for change in frequent)
+            tables.append(ReportTable((ReportColumn(heading), *FREQUENT_CHANGE_COLUMNS), cells))
     single = [*sufficient, *insufficient][:MAX_COUNTERFACTUALS]
     if single:
-        header = [ROW_HEADING, "The bundle's model says", "Would be", "If"]
-        blocks.append(FoldedBlock("Row by row", markdown_table(header, list(map(_counterfactual_cells, single)))))
-    return InsightsSection(title, tuple(blocks))
+        table = ReportTable(COUNTERFACTUAL_COLUMNS, tuple(map(_counterfactual_cells, single)))
+        tables.append(Collapsed("Row by row", (table,)))
+    return tables
 
 
-def _frequent_change_cells(change: FrequentChange, total: int) -> list[str]:
-    probabilities = map(format_decimal, (change.probability, change.new_probability))
-    return [escape("; ".join(change.changes)), f"{change.rows:,}", format_percent(change.rows / total), *probabilities]
+def _frequent_change_cells(change: FrequentChange, total: int) -> tuple[CellValue, ...]:
+    return "; ".join(change.changes), change.rows, change.rows / total, change.probability, change.new_probability
 
 
-def _counterfactual_cells(row: Counterfactual) -> list[str]:
-    changes = []
-    for name, own, new in row.changes:
-        changes.append(f"{escape(name)} were {escape(new)} instead of {escape(own)}")
-    probabilities = map(format_decimal, (row.probability, row.new_probability))
-    return [f"{row.row:,}", *probabilities, "; ".join(changes)]
+def _counterfactual_cells(row: Counterfactual) -> tuple[CellValue, ...]:
+    changes = "; ".join(f"{name} were {new} instead of {own}" for name, own, new in row.changes)
+    return row.row, row.probability, row.new_probability, changes
 
 
-def confidence_section(scored: ScoredRows, confidence: Confidence) -> InsightsSection:
+def confidence_section(scored: ScoredRows, confidence: Confidence) -> Section:
     """Describe how many rows are close calls, and whether probabilities came true.
 
     Parameters
@@ -214,18 +263,21 @@ def confidence_section(scored: ScoredRows, confidence: Confidence) -> InsightsSe
 
     Returns
     -------
-    InsightsSection
+    Section
         Close calls, the distribution of probabilities, their calibration, and unusual values.
     """
     levels = join_words([f"{100 * level:.0f} %" for level in QUANTILES])
     introduction = (
         f"{format_count(confidence.predicted_positive, 'row')} of {confidence.rows:,} reach the threshold of "
-        f"{format_decimal(scored.threshold)} and are predicted {escape(scored.positive_label)}. "
-        f"**{format_percent(confidence.close_calls / confidence.rows)}** are close calls: their odds differ from the threshold's by "
+        f"{format_number(scored.threshold)} and are predicted {escape(scored.positive_label)}. "
+        f"**{share_text(confidence.close_calls / confidence.rows)}** are close calls: their odds differ from the threshold's by "
         f"less than half. Probabilities below which {levels} of the rows lie: "
-        f"{', '.join(map(format_decimal, confidence.quantiles))}."
+        f"{', '.join(map(format_number, confidence.quantiles))}."
     )
-    blocks: list[Block] = [introduction, page.plot_confidence(scored.positive_proba, scored.threshold, confidence.bins)]
+    blocks: list[Part] = [
+        introduction,
+        figures.plot_confidence(scored.positive_proba, scored.threshold, confidence.bins),
+    ]
     if confidence.bins:
         verdict = (
             "which chance does not explain: **take probabilities, and profits computed from them, as an order only**"
@@ -242,9 +294,8 @@ def confidence_section(scored: ScoredRows, confidence: Confidence) -> InsightsSe
             f"Where outcomes are known, the probabilities add up to {confidence.expected_positives:,.0f} "
             f"{escape(scored.positive_name)} (± {margin:,.0f}), and {confidence.positives:,} there were, {verdict}."
         )
-        header = ["Rows", "Said", "Came true", "95 % interval", "Said lies"]
-        table = markdown_table(header, list(map(_reliability_cells, confidence.bins)))
-        blocks.append(FoldedBlock("Tenths of the rows by probability", table))
+        table = ReportTable(RELIABILITY_COLUMNS, tuple(map(_reliability_cells, confidence.bins)))
+        blocks.append(Collapsed("Tenths of the rows by probability", (table,)))
     if confidence.unseen_values:
         columns = _format_column_counts(confidence.unseen_values)
         note = f"Values that training did not have, where the model has nothing to go by: {columns} of {confidence.rows:,} rows."
@@ -253,20 +304,19 @@ def confidence_section(scored: ScoredRows, confidence: Confidence) -> InsightsSe
         blocks.append(f"Missing values: {_format_column_counts(confidence.missing_values)}.")
     if not confidence.unseen_values and not confidence.missing_values:
         blocks.append("No row holds a value that training did not have, and none is missing.")
-    return InsightsSection(CONFIDENCE_TITLE, tuple(blocks))
+    return Section(CONFIDENCE_TITLE, tuple(blocks))
 
 
-def _reliability_cells(reliability: ReliabilityBin) -> list[str]:
-    mean, share = format_percent(reliability.mean_probability), format_percent(reliability.share)
-    interval = format_range(format_percent(reliability.low), format_percent(reliability.high))
-    return [f"{reliability.rows:,}", mean, share, interval, "" if reliability.calibrated else "outside"]
+def _reliability_cells(reliability: ReliabilityBin) -> tuple[CellValue, ...]:
+    interval, position = Interval(reliability.low, reliability.high), "" if reliability.calibrated else "outside"
+    return reliability.rows, reliability.mean_probability, reliability.share, interval, position
 
 
 def _format_column_counts(counts: Sequence[tuple[str, int]]) -> str:
     return join_words([f"{escape(name)} ({rows:,})" for name, rows in counts[:MAX_REMARKS]])
 
 
-def multiclass_sections(scored: ScoredRows, importances: Importances | None, seed: int) -> list[InsightsSection]:
+def multiclass_sections(scored: ScoredRows, importances: Importances | None, seed: int) -> list[Section]:
     """Describe rows of more than two classes: their predicted classes, uncertain rows, and what the model depends on.
 
     Parameters
@@ -280,57 +330,51 @@ def multiclass_sections(scored: ScoredRows, importances: Importances | None, see
 
     Returns
     -------
-    list of InsightsSection
+    list of Section
         Three sections.
     """
     return [_predicted_section(scored), _uncertain_section(scored, seed), importance_section(scored, importances, None)]
 
 
-def _predicted_section(scored: ScoredRows) -> InsightsSection:
+def _predicted_section(scored: ScoredRows) -> Section:
     """Describe how many rows are predicted in each class, and how many of these predictions came true."""
     decided, rows = scored.bundle.decide(scored.proba), scored.evaluated
-    header, table = ["Class", "Rows", "Mean probability"], []
-    if len(rows):
-        header += ["Of known ones", "Right", "95 % interval"]
+    table = []
     for class_index, name in enumerate(scored.bundle.schema.classes):
         predicted = decided == class_index
-        mean = format_decimal(float(scored.proba[predicted, class_index].mean())) if predicted.any() else MISSING
-        cells = [escape(name), f"{int(predicted.sum()):,}", mean]
+        mean = float(scored.proba[predicted, class_index].mean()) if predicted.any() else None
+        cells: list[CellValue] = [name, int(predicted.sum()), mean]
         if len(rows):
             outcomes = scored.y[rows][predicted[rows]]
             count, correct = len(outcomes), int((outcomes == class_index).sum())
-            low, high = map(format_percent, wilson_interval(correct, count))
-            share = format_percent(correct / count) if count else MISSING
-            cells += [f"{count:,}", share, format_range(low, high)]
-        table.append(cells)
-    blocks: list[Block] = []
+            cells += [count, correct / count if count else None, Interval(*wilson_interval(correct, count))]
+        table.append(tuple(cells))
+    blocks: list[Part] = []
     if len(rows):
         blocks.append(f"What came true is counted on {describe_counted_rows(scored)}.")
         if caveat := new_rows_caveat(scored):
             blocks.append(caveat)
-    blocks.append(markdown_table(header, table))
+    blocks.append(ReportTable((*PREDICTED_COLUMNS, *(OUTCOME_COLUMNS if len(rows) else ())), tuple(table)))
     blocks.append("Whom to contact, gains and profit need two classes, of which one is wanted or feared.")
-    return InsightsSection("Predicted classes", tuple(blocks))
+    return Section("Predicted classes", tuple(blocks))
 
 
-def _uncertain_section(scored: ScoredRows, seed: int) -> InsightsSection:
+def _uncertain_section(scored: ScoredRows, seed: int) -> Section:
     """Describe the rows whose most probable class has a low probability, with the reasons for it."""
     bundle, highest = scored.bundle, scored.proba.max(axis=1)
     uncertain = np.flatnonzero(highest < MIN_CERTAIN)
-    share = format_percent(len(uncertain) / len(scored))
+    share = share_text(len(uncertain) / len(scored))
     summary = f"**{share}** of the rows have no class with a probability of {MIN_CERTAIN} or more."
     chosen = uncertain[np.argsort(highest[uncertain], kind="stable")][:MAX_UNCERTAIN]
     if not len(chosen):
-        return InsightsSection(CONFIDENCE_TITLE, (summary,))
+        return Section(CONFIDENCE_TITLE, (summary,))
     explained = shapley_values(bundle.predict_proba, bundle.schema, take(scored.X, chosen), seed)
     table = []
     for row, values in zip(chosen.tolist(), explained, strict=True):
-        identifier = escape(scored.identifiers.iloc[row, 0]) if scored.identifiers.shape[1] else f"{row:,}"
-        cells = [identifier]
+        cells = [str(scored.identifiers.iloc[row, 0]) if scored.identifiers.shape[1] else f"{row:,}"]
         for class_index in np.argsort(-scored.proba[row])[:2]:
-            name = escape(bundle.schema.classes[class_index])
-            cells.append(f"{name} ({format_decimal(scored.proba[row, class_index])})")
-        table.append([*cells, escape("; ".join(describe_shapley_values(values)))])
-    header = [ROW_HEADING, "Likeliest", "Next", "Mostly because, for the model's first choice"]
+            name = bundle.schema.classes[class_index]
+            cells.append(f"{name} ({format_number(scored.proba[row, class_index])})")
+        table.append((*cells, "; ".join(describe_shapley_values(values))))
     introduction = "The least sure ones, which a person should look at:"
-    return InsightsSection(CONFIDENCE_TITLE, (summary, introduction, markdown_table(header, table)))
+    return Section(CONFIDENCE_TITLE, (summary, introduction, ReportTable(UNCERTAIN_COLUMNS, tuple(table))))

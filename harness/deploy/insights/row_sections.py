@@ -8,21 +8,19 @@ import numpy as np
 
 from harness.deploy.insights.confidence import Z_95, new_rows_caveat
 from harness.deploy.insights.contact_list import ContactList
+from harness.deploy.insights.figures import plot_gains
 from harness.deploy.insights.gains import PROFIT_ROWS, Campaign, ContactRule, Gains, GainsRow
-from harness.deploy.insights.page import Block, InsightsSection, folding_table, plot_gains
 from harness.deploy.insights.scored_rows import HELD_OUT, LEARNT, NEW, ROW_HEADING, ScoredRows
 from harness.deploy.insights.segments import RowSegment, SegmentCounts
-from harness.deploy.markdown import escape, format_decimal, format_percent, format_range, markdown_table
-from harness.report.render.cells import MISSING, format_quantity
-from harness.report.render.markdown import format_count, join_words
+from harness.report.content import CellValue, Interval, Part, ReportColumn, ReportTable, Section
+from harness.report.render.cells import format_quantity, share_text
+from harness.report.render.markdown import escape, format_count, join_words
 
 MIN_CLASS_ROWS = 30  #: rows of a class below which bootstrap samples vary too little
 MAX_LISTED = 25  #: contacts on the page; the file has them all
 
 
-def contact_section(
-    scored: ScoredRows, contact_list: ContactList, campaign: Campaign, caveat: str = ""
-) -> InsightsSection:
+def contact_section(scored: ScoredRows, contact_list: ContactList, campaign: Campaign, caveat: str = "") -> Section:
     """Describe the contact list: its length, what it should contain, and its first rows.
 
     Parameters
@@ -38,12 +36,12 @@ def contact_section(
 
     Returns
     -------
-    InsightsSection
+    Section
         Ends with a table of the first 25 contacts.
     """
     title, positive, count = "Whom to contact", escape(scored.positive_name), len(contact_list.contacts)
     if not count:
-        return InsightsSection(title, (f"Nobody: {contact_list.end_reason}.",))
+        return Section(title, (f"Nobody: {contact_list.end_reason}.",))
     p = np.array([contact.probability for contact in contact_list.contacts])
     expected, deviation = float(p.sum()), math.sqrt(float((p * (1 - p)).sum()))
     rows = format_count(count, "row")
@@ -51,7 +49,7 @@ def contact_section(
         f"By their probabilities {expected:,.0f} of them are {escape(scored.positive_label)}, give or take {Z_95 * deviation:,.0f} by "
         "chance alone, if the probabilities are right (see *How sure the model is*)."
     )
-    blocks: list[Block] = [
+    blocks: list[Part] = [
         f"**{rows}** of {contact_list.candidates:,}, likeliest first; {contact_list.end_reason}. `contacts.csv` holds them all.",
         expectation,
     ]
@@ -66,7 +64,7 @@ def contact_section(
         profit = expected * campaign.gain - count * (campaign.cost or 0)
         blocks.append(
             f"Expected profit of the whole list: **{format_quantity(profit)}**, from {format_quantity(campaign.value or 0)} for each "
-            f"{positive} row that is won, a success in {format_percent(campaign.success)} of them, and "
+            f"{positive} row that is won, a success in {share_text(campaign.success)} of them, and "
             f"{format_quantity(campaign.cost or 0)} a contact."
         )
     if contact_list.retrospective:
@@ -83,22 +81,25 @@ def contact_section(
         "The likeliest rows are not always those that a contact changes most: some would act as wished anyway, some will not "
         "whatever is said. To learn what contacts do, leave a part of the list, chosen at random, uncontacted, and compare."
     )
-    return InsightsSection(title, (*blocks, *_first_contacts(scored, contact_list)))
+    return Section(title, (*blocks, *_first_contacts(scored, contact_list)))
 
 
-def _first_contacts(scored: ScoredRows, contact_list: ContactList) -> list[Block]:
+def _first_contacts(scored: ScoredRows, contact_list: ContactList) -> list[Part]:
     identifiers = scored.identifiers.iloc[:, :1]
-    header = ["#", ROW_HEADING, *map(escape, identifiers.columns), "Probability", "Mostly because", "Confidence"]
+    columns = [
+        *(ReportColumn("#", "count"), ReportColumn(ROW_HEADING, "count")),
+        *map(ReportColumn, map(str, identifiers.columns)),
+        *(ReportColumn("Probability", "number"), ReportColumn("Mostly because"), ReportColumn("Confidence")),
+    ]
     if contact_list.retrospective:
-        header.append("Outcome")
+        columns.append(ReportColumn("Outcome"))
     rows = []
     for rank, contact in enumerate(contact_list.contacts[:MAX_LISTED], start=1):
-        cells = [str(rank), f"{contact.row:,}", *map(escape, identifiers.iloc[contact.row])]
-        reasons = "; ".join(map(escape, contact.reasons))
-        cells += [format_decimal(contact.probability), reasons, escape(contact.confidence)]
+        cells: list[CellValue] = [rank, contact.row, *map(str, identifiers.iloc[contact.row])]
+        cells += [contact.probability, "; ".join(contact.reasons), contact.confidence]
         if contact_list.retrospective:
-            cells.append(escape(scored.bundle.schema.classes[scored.y[contact.row]]))
-        rows.append(cells)
+            cells.append(scored.bundle.schema.classes[scored.y[contact.row]])
+        rows.append(tuple(cells))
     reference = contact_list.reference
     if scored.bundle.schema.modality == "tabular":
         reference += "; columns that go together are one reason"
@@ -106,10 +107,10 @@ def _first_contacts(scored: ScoredRows, contact_list: ContactList) -> list[Block
         "The reasons are those of the model as it is now. *Odds ×2* means that this doubles the odds that the model sees, "
         f"compared with {reference}. They are associations, and no causes."
     )
-    return [*folding_table(header, rows), note]
+    return [ReportTable(tuple(columns), tuple(rows)), note]
 
 
-def gains_section(scored: ScoredRows, gains: Gains | None, campaign: Campaign) -> InsightsSection:
+def gains_section(scored: ScoredRows, gains: Gains | None, campaign: Campaign) -> Section:
     """Describe how many positive rows, and how much profit, come from contacting the most probable rows first.
 
     Parameters
@@ -123,7 +124,7 @@ def gains_section(scored: ScoredRows, gains: Gains | None, campaign: Campaign) -
 
     Returns
     -------
-    InsightsSection
+    Section
         A table, a figure, and the profits of contact rules.
     """
     title = "What contacting the likeliest first finds"
@@ -133,24 +134,32 @@ def gains_section(scored: ScoredRows, gains: Gains | None, campaign: Campaign) -
         else:
             counted = describe_counted_rows(scored)
             reason = f"This needs rows of both classes whose outcome is known; there are {counted}."
-        return InsightsSection(title, (reason,))
+        return Section(title, (reason,))
     positive, label = escape(scored.positive_name), escape(scored.positive_label)
-    share = format_percent(gains.positives / gains.rows)
-    blocks: list[Block] = [
+    share = share_text(gains.positives / gains.rows)
+    blocks: list[Part] = [
         f"Counted on {describe_counted_rows(scored)}; {gains.positives:,} of them are {label} ({share})."
     ]
     if caveat := new_rows_caveat(scored):
         blocks.append(caveat)
-    header = ["Contacted", "Of all rows", "Found", f"Of all {positive}", f"{positive} among them", "Times chance"]
-    table = [_gains_cells(gains, row) for row in gains.table]
-    blocks += [markdown_table([*header, "By chance"], table), plot_gains(gains, with_profit=campaign.gain is not None)]
+    columns = (
+        ReportColumn("Contacted", "count"),
+        ReportColumn("Of all rows", "share"),
+        ReportColumn("Found", "count"),
+        ReportColumn(f"Of all {scored.positive_name}", "share"),
+        ReportColumn(f"{scored.positive_name} among them", "share"),
+        ReportColumn("Times chance", "multiple"),
+        ReportColumn("By chance", "count"),
+    )
+    table = ReportTable(columns, tuple(_gains_cells(gains, row) for row in gains.table))
+    blocks += [table, plot_gains(gains, with_profit=campaign.gain is not None)]
     if gains.rules:
         blocks += _profit_blocks(gains.rules, campaign, positive)
     rarer = min(gains.positives, gains.rows - gains.positives)
     if rarer < MIN_CLASS_ROWS:
         rows = format_count(rarer, "row")
         blocks.append(f"The rarer class has {rows} here, so all of this is rough, and its intervals too.")
-    return InsightsSection(title, tuple(blocks))
+    return Section(title, tuple(blocks))
 
 
 def describe_counted_rows(scored: ScoredRows) -> str:
@@ -176,20 +185,20 @@ def describe_counted_rows(scored: ScoredRows) -> str:
     return description
 
 
-def _gains_cells(gains: Gains, row: GainsRow) -> list[str]:
+def _gains_cells(gains: Gains, row: GainsRow) -> tuple[CellValue, ...]:
     chance, chance_low, chance_high = row.chance
-    return [
-        f"{row.contacted:,}",
-        format_percent(row.contacted / gains.rows),
-        f"{row.positives:,} ({format_range(f'{row.low:,.0f}', f'{row.high:,.0f}')})",
-        format_percent(row.positives / gains.positives),
-        format_percent(row.positives / row.contacted),
-        f"×{row.positives / chance:.2g}",
-        f"{chance:,.0f} ({format_range(f'{chance_low:,.0f}', f'{chance_high:,.0f}')})",
-    ]
+    return (
+        row.contacted,
+        row.contacted / gains.rows,
+        Interval(row.low, row.high, row.positives),
+        row.positives / gains.positives,
+        row.positives / row.contacted,
+        row.positives / chance,
+        Interval(chance_low, chance_high, chance),
+    )
 
 
-def _profit_blocks(rules: tuple[ContactRule, ...], campaign: Campaign, positive: str) -> list[Block]:
+def _profit_blocks(rules: tuple[ContactRule, ...], campaign: Campaign, positive: str) -> list[Part]:
     """Describe the profits of contact rules, and whether the best differs from contacting nobody."""
     best = rules[0]
     if campaign.break_even is not None and campaign.break_even > 1:
@@ -200,31 +209,36 @@ def _profit_blocks(rules: tuple[ContactRule, ...], campaign: Campaign, positive:
         )
     else:
         conclusion = (
-            f"The best cut lies between {format_percent(best.share[1])} and {format_percent(best.share[2])} of the rows: within that, "
+            f"The best cut lies between {share_text(best.share[1])} and {share_text(best.share[2])} of the rows: within that, "
             "profits are hard to tell apart, and the shorter list is the cheaper one."
         )
     assumptions = (
         f"A contact costs {format_quantity(campaign.cost or 0)} and wins a {positive} row, worth "
-        f"{format_quantity(campaign.value or 0)}, in {format_percent(campaign.success)} of cases, whatever its probability; "
+        f"{format_quantity(campaign.value or 0)}, in {share_text(campaign.success)} of cases, whatever its probability; "
         "contacting others brings nothing and does no harm. These are assumptions, and profits are no surer than they are."
     )
-    header = ["Contact", "Share of rows", f"Profit per {PROFIT_ROWS:,} rows", "From probability"]
-    return [assumptions, markdown_table(header, list(map(_rule_cells, rules))), conclusion]
+    columns = (
+        ReportColumn("Contact"),
+        ReportColumn("Share of rows", "share"),
+        ReportColumn(f"Profit per {PROFIT_ROWS:,} rows", "quantity"),
+        ReportColumn("From probability", "number"),
+    )
+    return [assumptions, ReportTable(columns, tuple(map(_rule_cells, rules))), conclusion]
 
 
-def _rule_cells(rule: ContactRule) -> list[str]:
-    mean, low, high = map(format_percent, rule.share)
-    share = f"{mean} ({format_range(low, high)})" if rule.share[1] < rule.share[2] else mean
-    mean, low, high = map(format_quantity, rule.profit)
-    profit = f"{mean} ({format_range(low, high)})"
-    threshold = MISSING
+def _rule_cells(rule: ContactRule) -> tuple[CellValue, ...]:
+    mean, low, high = rule.share
+    share: CellValue = Interval(low, high, mean) if low < high else mean
+    mean, low, high = rule.profit
+    profit = Interval(low, high, mean)
+    threshold = None
     if rule.threshold is not None:
-        mean, low, high = map(format_decimal, rule.threshold)
-        threshold = f"{mean} ({format_range(low, high)})"
-    return [rule.description, share, profit, threshold]
+        mean, low, high = rule.threshold
+        threshold = Interval(low, high, mean)
+    return rule.description, share, profit, threshold
 
 
-def segment_section(scored: ScoredRows, counts: SegmentCounts | None) -> InsightsSection:
+def segment_section(scored: ScoredRows, counts: SegmentCounts | None) -> Section:
     """Describe the groups of rows in which the positive class is frequent or rare.
 
     Parameters
@@ -236,7 +250,7 @@ def segment_section(scored: ScoredRows, counts: SegmentCounts | None) -> Insight
 
     Returns
     -------
-    InsightsSection
+    Section
         A table of segments, the largest share first.
     """
     positive = escape(scored.positive_name)
@@ -246,31 +260,37 @@ def segment_section(scored: ScoredRows, counts: SegmentCounts | None) -> Insight
         if scored.target is None:
             reason = "name the column of the outcomes with `--target`"
         blocks = (f"This needs at least 200 rows whose outcome is known, of both classes: {reason}.",)
-        return InsightsSection(title, blocks)
+        return Section(title, blocks)
     overall = counts.positives / max(counts.rows, 1)
-    rows = [_segment_cells(segment, overall) for segment in counts.segments]
-    frequent = [segment for segment in counts.segments if segment.low > overall]
+    rows = tuple(_segment_cells(segment, overall) for segment in counts.segments)
+    frequent = []
+    for segment in counts.segments:
+        if segment.low > overall:
+            frequent.append(segment)
     conclusion = "No group differs significantly from the rest."
     if size := sum(segment.rows for segment in frequent):
         positives = sum(segment.positives for segment in frequent)
         conclusion = (
-            f"The groups with more than their share hold {format_percent(positives / max(counts.positives, 1))} of all {positive} in "
-            f"{format_percent(size / max(counts.rows, 1))} of the rows."
+            f"The groups with more than their share hold {share_text(positives / max(counts.positives, 1))} of all {positive} in "
+            f"{share_text(size / max(counts.rows, 1))} of the rows."
         )
     introduction = (
         "Groups were looked for in one half of the rows whose outcome is known, without the model, and counted in the other: "
         f"{counts.rows:,} rows, {counts.positives:,} of them {positive}. Intervals hold for all groups at once. {conclusion}"
     )
-    header = ["Group", "Rows", positive, "Share", "95 % interval", f"Against all ({format_percent(overall)})"]
-    return InsightsSection(title, (introduction, markdown_table(header, rows)))
+    columns = (
+        *(ReportColumn("Group"), ReportColumn("Rows", "count"), ReportColumn(scored.positive_name, "count")),
+        *(ReportColumn("Share", "share"), ReportColumn("95 % interval", "share")),
+        ReportColumn(f"Against all ({share_text(overall)})"),
+    )
+    return Section(title, (introduction, ReportTable(columns, rows)))
 
 
-def _segment_cells(segment: RowSegment, overall: float) -> list[str]:
+def _segment_cells(segment: RowSegment, overall: float) -> tuple[CellValue, ...]:
     verdict = "no significant difference"
     if segment.low > overall:
         verdict = "more"
     elif segment.high < overall:
         verdict = "fewer"
-    name = "; ".join(map(escape, segment.conditions)) or "everybody"
-    share, low, high = map(format_percent, (segment.share, segment.low, segment.high))
-    return [name, f"{segment.rows:,}", f"{segment.positives:,}", share, format_range(low, high), verdict]
+    name, interval = "; ".join(segment.conditions) or "everybody", Interval(segment.low, segment.high)
+    return name, segment.rows, segment.positives, segment.share, interval, verdict

@@ -12,20 +12,21 @@ from harness.deploy.insights.contributions import summarize_contributions
 from harness.deploy.insights.counterfactuals import find_counterfactuals
 from harness.deploy.insights.gains import LIST_RULE, Campaign, ContactRule, Gains, measure_gains
 from harness.deploy.insights.importance import Importances, importances_from_json, rank_units
-from harness.deploy.insights.page import InsightsSection, render_markdown, render_page
+from harness.deploy.insights.page import render_html, render_markdown
 from harness.deploy.insights.scored_rows import InsightsRequest, ScoredRows, read_scored_rows
 from harness.deploy.insights.segments import find_segments
-from harness.deploy.markdown import escape, format_percent
 from harness.errors import BundleError, EvenhandError
-from harness.report.render.cells import format_quantity
-from harness.report.render.markdown import format_count, join_words
+from harness.report.content import Section
+from harness.report.render.cells import format_quantity, share_text
+from harness.report.render.csv import section_files
+from harness.report.render.markdown import escape, format_count, inline_code, join_words
 from harness.seeding import seed_of
 
-MARKDOWN_FILE, PAGE_FILE, LIST_FILE = "insights.md", "insights.html", "contacts.csv"
+MARKDOWN_FILE, PAGE_FILE, LIST_FILE, TABLE_FOLDER = "insights.md", "insights.html", "contacts.csv", "tables"
 
 
 def write_insights(request: InsightsRequest) -> list[Path]:
-    """Write insights.md, insights.html and, for two classes, contacts.csv.
+    """Write insights.md, insights.html and, for two classes, contacts.csv; and the tables as CSV files.
 
     Parameters
     ----------
@@ -35,7 +36,7 @@ def write_insights(request: InsightsRequest) -> list[Path]:
     Returns
     -------
     list of Path
-        The files.
+        The files, without those of the tables.
 
     Raises
     ------
@@ -53,14 +54,14 @@ def write_insights(request: InsightsRequest) -> list[Path]:
         else:
             lead, sections, lists = _multiclass_insights(scored, request)
         title = f"{bundle.manifest.get('title') or bundle.manifest['task']}"
-        files = {MARKDOWN_FILE: render_markdown(title, lead, sections), PAGE_FILE: render_page(title, lead, sections)}
-        files.update(lists)
+        files = {MARKDOWN_FILE: render_markdown(title, lead, sections), PAGE_FILE: render_html(title, lead, sections)}
+        files |= lists
+        for name, table in section_files(sections).items():
+            _write(request.folder / TABLE_FOLDER, name, table)
     return [_write(request.folder, name, content) for name, content in files.items()]
 
 
-def _binary_insights(
-    scored: ScoredRows, request: InsightsRequest
-) -> tuple[list[str], list[InsightsSection], dict[str, str]]:
+def _binary_insights(scored: ScoredRows, request: InsightsRequest) -> tuple[list[str], list[Section], dict[str, str]]:
     """Return the lead, the sections and the contact list for two classes."""
     campaign, seed = request.campaign, seed_of(request.seed, "insights", scored.bundle.id)
     contact_list = make_contact_list(scored, campaign, seed)
@@ -88,7 +89,7 @@ def _binary_insights(
 
 def _multiclass_insights(
     scored: ScoredRows, request: InsightsRequest
-) -> tuple[list[str], list[InsightsSection], dict[str, str]]:
+) -> tuple[list[str], list[Section], dict[str, str]]:
     """Return the lead and the sections for more than two classes, where there is no single class to contact for."""
     if request.campaign != Campaign():
         raise EvenhandError(
@@ -112,9 +113,9 @@ def _read_importances(bundle: Bundle) -> Importances | None:
 
 
 def _describe_request(scored: ScoredRows, request: InsightsRequest) -> str:
-    file_name, entry = request.source.name.replace("`", ""), escape(scored.bundle.manifest["entry"])
+    file_name, entry = inline_code(request.source.name), escape(scored.bundle.manifest["entry"])
     rows = format_count(len(scored), "row")
-    return f"{rows} of `{file_name}`, looked at with the bundle of {entry} (`{scored.bundle.id}`)."
+    return f"{rows} of {file_name}, looked at with the bundle of {entry} (`{scored.bundle.id}`)."
 
 
 def _highlights(
@@ -133,7 +134,7 @@ def _highlights(
             lines.append(_summarize_profit(gains.rules))
     if importances is not None:
         lines += _summarize_importances(importances)
-    close_calls = format_percent(confidence.close_calls / confidence.rows)
+    close_calls = share_text(confidence.close_calls / confidence.rows)
     lines.append(f"**Confidence**: {close_calls} of the rows are close calls.")
     return "\n".join(f"- {line}" for line in lines)
 
@@ -141,7 +142,10 @@ def _highlights(
 def _summarize_importances(importances: Importances) -> list[str]:
     """Name the most important columns, and how many would be significant by chance; nothing if none is significant."""
     units = rank_units(importances)
-    significant = [unit for unit in units if unit.significant]
+    significant = []
+    for unit in units:
+        if unit.significant:
+            significant.append(unit)
     if not significant:
         return []
     names = []
@@ -173,7 +177,7 @@ def _summarize_profit(rules: tuple[ContactRule, ...]) -> str:
     """Describe the profit of the best rule, and of the length of the list if that is evaluated."""
     best = rules[0]
     summary = (
-        f"**Profit** per 1,000 rows: the best cut {_format_profit(best)}, from {format_percent(best.share[0])} of them"
+        f"**Profit** per 1,000 rows: the best cut {_format_profit(best)}, from {share_text(best.share[0])} of them"
     )
     for rule in rules:
         if rule.description == LIST_RULE:

@@ -20,6 +20,7 @@ from harness.deploy.bundle import Bundle
 from harness.deploy.insights.gains import Campaign
 from harness.deploy.predict import RowBatch, read_batches
 from harness.deploy.schema import IDENTIFIER_NAME, Schema
+from harness.deploy.validate import Flag
 from harness.errors import DataError, EvenhandError
 from harness.readings import missing_texts
 from harness.registry.registry import suggestion
@@ -75,7 +76,7 @@ class InsightsRequest:
 
     def check_actionable(self, schema: Schema) -> None:
         """Raise `EvenhandError` if an actionable column is not read by the model."""
-        names = [feature.name for feature in schema.features]
+        names = list(map(attrgetter("name"), schema.features))
         for name in self.actionable:
             if schema.modality != "tabular":
                 message = f"--actionable {name}: a bundle of {schema.modality}s has no columns that could be changed"
@@ -100,7 +101,7 @@ class ScoredRows:
     source: npt.NDArray[np.int8]  #: (n,)
     y: Positions  #: classes (n,), -1 for an unknown outcome
     target: str | None  #: column of the outcomes; None without outcomes
-    flags: dict[int, tuple[tuple[str, str], ...]]  #: row → (column, what is unusual about its value)
+    flags: dict[int, tuple[Flag, ...]]  #: row → its unusual values
     identifiers: pd.DataFrame  #: columns that identify a row, for lists
 
     def __len__(self) -> int:
@@ -170,12 +171,12 @@ def read_scored_rows(bundle: Bundle, request: InsightsRequest) -> ScoredRows:
         expected = "a folder of images" if is_image else "a CSV or Parquet file"
         raise DataError(f"{request.source}: this bundle takes {expected}")
     batches = []
-    flags: dict[int, list[tuple[str, str]]] = {}
+    flags: dict[int, list[Flag]] = {}
     count = 0
     for batch, _ in read_batches(bundle, request.source, request.has_header):
         batches.append(batch)
-        for row, column, remark in batch.inputs.flags:
-            flags.setdefault(count + row, []).append((column, remark))
+        for flag in batch.inputs.flags:
+            flags.setdefault(count + flag.row, []).append(flag)
         count += len(batch.frame)
     if not count:
         raise DataError(f"{request.source} holds no rows: there is nothing to say of them")
@@ -191,14 +192,16 @@ def read_scored_rows(bundle: Bundle, request: InsightsRequest) -> ScoredRows:
 
 
 def _concatenate_features(batches: Sequence[RowBatch]) -> Features:
-    features = [batch.inputs.X for batch in batches]
+    features = list(map(attrgetter("inputs.X"), batches))
     if len(features) == 1:
         return features[0]
     if not hasattr(features[0], "columns"):
         return np.concatenate(features)
     columns: dict[str, Any] = {}
     for name, first in features[0].items():
-        column = [X[name] for X in features]
+        column = []
+        for X in features:
+            column.append(X[name])
         if first.dtype == "category":  # batches can have different levels
             columns[name] = pd.Categorical(pd.concat([part.astype("str") for part in column], ignore_index=True))
         else:

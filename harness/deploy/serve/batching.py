@@ -22,6 +22,7 @@ import numpy.typing as npt
 from harness.deploy.bundle import Bundle
 from harness.deploy.predict import read_rows
 from harness.deploy.serve.requests import ParsedRows, RequestError
+from harness.deploy.validate import Flag
 from harness.registry.task import Features
 
 MAX_BATCH_ROWS = 10_000
@@ -35,7 +36,7 @@ class BatchAnswer:
 
     proba: npt.NDArray[np.float64]  #: (n, k)
     decided: npt.NDArray[np.int64]  #: class indices (n,)
-    flags: dict[int, list[tuple[str, str]]]  #: row → [(column, what is unusual about its value), …]
+    flags: dict[int, list[Flag]]  #: row → its unusual values
 
 
 @dataclass(frozen=True)
@@ -180,9 +181,9 @@ def answer_requests(
 def _predict(bundle: Bundle, rows: ParsedRows) -> tuple[BatchAnswer, Features]:
     inputs = read_rows(bundle.schema, rows.columns)
     proba = bundle.predict_proba(inputs.X)
-    flags: dict[int, list[tuple[str, str]]] = {}
-    for row, column, remark in inputs.flags:
-        flags.setdefault(row, []).append((column, remark))
+    flags: dict[int, list[Flag]] = {}
+    for flag in inputs.flags:
+        flags.setdefault(flag.row, []).append(flag)
     return BatchAnswer(proba, bundle.decide(proba), flags), inputs.X
 
 
@@ -202,7 +203,10 @@ def _split(answer: BatchAnswer, counts: Sequence[int]) -> list[BatchAnswer | Exc
     start = 0
     for count in counts:
         rows = range(start, start + count)
-        flags = {row - start: answer.flags[row] for row in rows if row in answer.flags}
+        flags = {}
+        for row in rows:
+            if row in answer.flags:
+                flags[row - start] = [flag._replace(row=row - start) for flag in answer.flags[row]]
         parts.append(BatchAnswer(answer.proba[start : rows.stop], answer.decided[start : rows.stop], flags))
         start = rows.stop
     return parts

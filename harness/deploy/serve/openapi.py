@@ -110,7 +110,7 @@ def _component_schemas(schema: Schema) -> dict[str, Any]:
     head = {"bundle": STRING, "positive": STRING_OR_NULL, "threshold": {"type": ["number", "null"]}}
     probability = {"type": "number", "minimum": 0, "maximum": 1}
     probability_note = "Of two classes that of the positive one, of several that of the one answered"
-    flags = _array(_object({"field": STRING, "what": STRING}))
+    flags = _array(_object({"field": STRING, "code": STRING, "what": STRING}))
     answer = {
         "class": {"type": "string", "enum": list(schema.classes)},
         "probability": {**probability, "description": probability_note},

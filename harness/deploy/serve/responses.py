@@ -11,6 +11,7 @@ from starlette.responses import Response
 from harness.deploy.bundle import Bundle
 from harness.deploy.insights.shapley import ShapleyValues
 from harness.deploy.serve.batching import BatchAnswer
+from harness.deploy.validate import Flag
 
 DECIMALS = 6
 
@@ -104,8 +105,8 @@ def _negative_size(contribution: tuple[str, str, str, float, float]) -> float:
     return -abs(contribution[3])
 
 
-def _flag_objects(flags: Sequence[tuple[str, str]]) -> list[dict[str, str]]:
-    return [{"field": column, "what": remark} for column, remark in flags]
+def _flag_objects(flags: Sequence[Flag]) -> list[dict[str, str]]:
+    return [{"field": flag.column, "code": flag.code, "what": flag.message} for flag in flags]
 
 
 def _head(bundle: Bundle) -> dict[str, Any]:

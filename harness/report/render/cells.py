@@ -8,10 +8,20 @@ from collections.abc import Callable, Sequence
 from itertools import pairwise
 
 from harness.evaluation.corrected_t import Estimate
-from harness.report.content import CellValue, ColumnFormat, MeanInterval, ReportCell, ReportColumn, ReportTable
+from harness.report.content import (
+    CellValue,
+    ColumnFormat,
+    Interval,
+    MeanInterval,
+    ReportCell,
+    ReportColumn,
+    ReportTable,
+)
 
 MISSING = "–"
-CONTROL_CHARACTERS = re.compile(r"[\x00-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069]")
+#: Characters that change how a text is read, and lone surrogates, which no file can hold.
+CONTROL_CHARACTERS = re.compile(r"[\x00-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
+SHARE_UNIT = " %"
 
 
 def format_number(value: float, digits: int = 3) -> str:
@@ -55,7 +65,7 @@ def format_quantity(value: float) -> str:
     text = f"{value:.3g}"
     if abs(value) >= 100 or value == int(value):
         text = f"{value:,.0f}"
-    return re.sub("^-", "−", text)
+    return f"−{text[1:]}" if text.startswith("-") else text
 
 
 def format_interval(
@@ -109,6 +119,43 @@ def percent_text(share: float, digits: int = 0) -> str:
     return f"{text} %"
 
 
+def share_text(share: float) -> str:
+    """Write a share in per cent, with a decimal below ten per cent; a dash where it is not finite."""
+    number = _share_number(share)
+    return number if number == MISSING else f"{number}{SHARE_UNIT}"
+
+
+def _share_number(share: float) -> str:
+    if not math.isfinite(share):
+        return MISSING
+    return format_number(100 * share, 1 if 0 < abs(share) < 0.0995 else 0)
+
+
+def multiple_text(multiple: float) -> str:
+    """Write a multiple with two significant digits: ×0.82, ×1.5, ×120."""
+    if not math.isfinite(multiple):
+        return MISSING
+    return f"×{multiple:.2g}" if abs(multiple) < 99.5 else f"×{multiple:,.0f}"
+
+
+def range_text(low: float, high: float, number_format: ColumnFormat = "number", digits: int = 3) -> str:
+    """Write the ends of an interval in a format: `3 to 5`, `2 to 4 %`, `3` where both are written alike."""
+    low_text, high_text = (NUMBER_FORMATS[number_format](end, digits) for end in (low, high))
+    if low_text == high_text:
+        return low_text
+    if number_format == "share":
+        low_text = _share_number(low)  # the unit is written once
+    return f"{low_text} to {high_text}"
+
+
+def interval_text(interval: Interval, number_format: ColumnFormat = "number", digits: int = 3) -> str:
+    """Write an interval, behind its estimate in parentheses: `4 (3 to 5)`; without an estimate alone."""
+    ends = range_text(interval.low, interval.high, number_format, digits)
+    if math.isnan(interval.estimate):
+        return ends
+    return f"{NUMBER_FORMATS[number_format](interval.estimate, digits)} ({ends})"
+
+
 def estimate_text(estimate: Estimate, *, signed: bool = False, digits: int = 3) -> str:
     """Write a mean with its interval: `0.662 ± 0.021`; with `signed` also a plus above zero."""
     mean, half_width = estimate.mean, estimate.ci_half_width
@@ -142,7 +189,7 @@ def format_value(column: ReportColumn, cell: CellValue | ReportCell) -> str:
     ----------
     column : ReportColumn
         The column.
-    cell : str, float, MeanInterval, None or ReportCell
+    cell : str, float, MeanInterval, Interval, None or ReportCell
         The value; texts stay as they are, on one line.
 
     Returns
@@ -158,6 +205,8 @@ def format_value(column: ReportColumn, cell: CellValue | ReportCell) -> str:
     if isinstance(value, MeanInterval):
         signed = number_format == "change"
         return format_interval(value.mean, value.half_width, ends=value.ends, signed=signed, digits=digits)
+    if isinstance(value, Interval):
+        return interval_text(value, number_format, digits)
     if value is None or math.isnan(value):
         return MISSING
     return NUMBER_FORMATS[number_format](value, digits)
@@ -171,6 +220,8 @@ NUMBER_FORMATS: dict[ColumnFormat, Callable[[float, int], str]] = {
     "count": lambda number, _digits: f"{number:,.0f}",
     "quantity": lambda number, _digits: format_quantity(number),
     "percent": percent_text,
+    "share": lambda share, _digits: share_text(share),
+    "multiple": lambda multiple, _digits: multiple_text(multiple),
     "p_value": lambda p, _digits: p_text(p),
 }
 

@@ -7,7 +7,16 @@ import io
 import math
 from collections.abc import Iterable, Sequence
 
-from harness.report.content import CellValue, MeanInterval, ReportCell, ReportColumn, ReportTable
+from harness.report.content import (
+    CellValue,
+    Interval,
+    MeanInterval,
+    ReportCell,
+    ReportColumn,
+    ReportTable,
+    Section,
+    tables_of,
+)
 from harness.report.render.cells import as_cell, filled_rows, headings, replace_control_characters
 
 FORMULA_PREFIXES = ("=", "+", "-", "@", "\t", "\r")  #: characters with which the formulas of spreadsheets begin
@@ -51,8 +60,8 @@ def render_table(table: ReportTable) -> str:
     Returns
     -------
     str
-        The CSV: six significant digits; of means with intervals two columns; shares in per cent below a heading with
-        ``(%)``; missing values empty; and texts that repeat those above filled in.
+        The CSV: six significant digits; of means with intervals two columns, of other intervals one for each end; shares
+        in per cent below a heading with ``(%)``; missing values empty; and texts that repeat those above filled in.
     """
     rows = filled_rows(table)
     columns: list[list[str]] = []
@@ -63,26 +72,28 @@ def render_table(table: ReportTable) -> str:
 
 
 def _render_column(column: ReportColumn, heading: str, cells: Sequence[ReportCell]) -> list[list[str]]:
-    """One column with its heading, or two where cells have intervals."""
-    scale, unit = (100.0, " (%)") if column.format == "percent" else (1.0, "")
-    means, half_widths = [f"{heading}{unit}"], [f"{heading} ±{unit}"]
+    """One column with its heading, and others with the half widths and the ends of intervals where cells have them."""
+    scale, unit = (100.0, " (%)") if column.format in ("percent", "share") else (1.0, "")
+    columns = [[f"{heading}{unit}"], [f"{heading} ±{unit}"], [f"{heading} low{unit}"], [f"{heading} high{unit}"]]
     for cell in cells:
-        value = cell.value
-        if isinstance(value, MeanInterval):
-            means.append(_plain_number(value.mean * scale))
-            half_widths.append(_plain_number(value.half_width * scale))
-        else:
-            means.append(_plain_value(value, scale))
-            half_widths.append("")
-    return [means, half_widths] if any(half_widths[1:]) else [means]
+        for lines, number in zip(columns, _cell_values(cell.value), strict=True):
+            lines.append(_plain_value(number, scale))
+    return [lines for lines in columns if any(lines[1:])] or columns[:1]
 
 
-def _plain_value(value: CellValue, scale: float) -> str:
+def _cell_values(value: CellValue) -> tuple[str | float | None, ...]:
+    """The value, the half width and the ends of its interval; None where there is none."""
+    if isinstance(value, MeanInterval):
+        return value.mean, value.half_width, None, None
+    if isinstance(value, Interval):
+        return value.estimate, None, value.low, value.high
+    return value, None, None, None
+
+
+def _plain_value(value: str | float | None, scale: float) -> str:
     if isinstance(value, str):
         return replace_control_characters(value)
-    if value is None or isinstance(value, MeanInterval):
-        return ""
-    return _plain_number(value * scale)
+    return "" if value is None else _plain_number(value * scale)
 
 
 def _plain_number(number: float) -> str:
@@ -95,3 +106,32 @@ def _is_number(text: str) -> bool:
     except ValueError:
         return False
     return True
+
+
+def slug(title: str) -> str:
+    """Make a part of a file name from a title: its ASCII letters and digits in lower case, words joined by underscores."""
+    characters = []
+    for character in title.lower():
+        characters.append(character if character.isascii() and character.isalnum() else " ")
+    return "_".join("".join(characters).split())
+
+
+def section_files(sections: Iterable[Section]) -> dict[str, str]:
+    """Render every table of sections as a CSV file.
+
+    Parameters
+    ----------
+    sections : iterable of Section
+        The sections.
+
+    Returns
+    -------
+    dict of str to str
+        The files by name: the title of the section, with a number from its second table on.
+    """
+    files = {}
+    for section in sections:
+        for number, table in enumerate(tables_of(section.parts), start=1):
+            suffix = f"_{number}" if number > 1 else ""
+            files[f"{slug(section.title)}{suffix}.csv"] = render_table(table)
+    return files

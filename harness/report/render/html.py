@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
 from functools import cache
 from typing import NamedTuple, TypeAlias
 
@@ -12,7 +12,7 @@ from markdown_it import MarkdownIt
 from markdown_it.common.utils import escapeHtml
 from markdown_it.token import Token
 
-from harness.report.content import CellValue, ReportCell, ReportColumn, ReportTable
+from harness.report.content import CellValue, Collapsed, Figure, Part, ReportCell, ReportColumn, ReportTable
 from harness.report.render.cells import as_cell, format_cell, format_value, headings, right_aligned
 
 LINE_BREAK_POINT = re.compile(r"[/_](?=\w)")
@@ -40,15 +40,12 @@ class HtmlTable:
         The cells, a tuple per row.
     right : tuple of bool
         Whether a column is aligned to the right, as columns of numbers are.
-    source : ReportTable
-        The table as values.
     """
 
     caption: str
     header: tuple[TableCell, ...]
     rows: tuple[tuple[TableCell, ...], ...]
     right: tuple[bool, ...]
-    source: ReportTable
 
 
 @dataclass(frozen=True)
@@ -66,7 +63,60 @@ class Collapsible:
     blocks: tuple[HtmlBlock, ...]
 
 
-HtmlBlock: TypeAlias = HtmlFragment | Collapsible | HtmlTable
+@dataclass(frozen=True)
+class EmbeddedFigure:
+    """A figure of a page with its size in pixels; `uri` holds the image and is empty where the page has no room for it."""
+
+    name: str
+    alt_text: str
+    uri: str = ""
+    width: int = 0
+    height: int = 0
+
+
+HtmlBlock: TypeAlias = HtmlFragment | Collapsible | HtmlTable | EmbeddedFigure
+
+
+def build_blocks(
+    parts: Iterable[Part], caption: str, embed: Callable[[Figure], EmbeddedFigure], max_rows: int | None = None
+) -> list[HtmlBlock]:
+    """Turn the parts of a section into blocks, in their order.
+
+    Parameters
+    ----------
+    parts : iterable of Part
+        The parts.
+    caption : str
+        What their tables show.
+    embed : callable
+        Embeds a figure.
+    max_rows : int, optional
+        The number of rows of a foldable table after which the others are collapsed; by default none are.
+
+    Returns
+    -------
+    list of HtmlBlock
+        The blocks.
+    """
+    blocks: list[HtmlBlock] = []
+    for part in parts:
+        if isinstance(part, Figure):
+            blocks.append(embed(part))
+        elif isinstance(part, ReportTable):
+            blocks += _table_blocks(part, caption, max_rows)
+        elif isinstance(part, Collapsed):
+            blocks.append(Collapsible(render_inline(part.summary), tuple(build_blocks(part.parts, caption, embed))))
+        else:
+            blocks += parse_blocks(part)
+    return blocks
+
+
+def _table_blocks(table: ReportTable, caption: str, max_rows: int | None) -> list[HtmlBlock]:
+    block = table_block(table, caption)
+    if max_rows is None or not table.foldable or len(table.rows) <= max_rows:
+        return [block]
+    folded = replace(block, rows=block.rows[max_rows:])
+    return [replace(block, rows=block.rows[:max_rows]), Collapsible(f"{len(folded.rows)} more", (folded,))]
 
 
 def table_block(table: ReportTable, caption: str) -> HtmlTable:
@@ -88,7 +138,7 @@ def table_block(table: ReportTable, caption: str) -> HtmlTable:
     for row in table.rows:
         rows.append(tuple(map(_html_cell, table.columns, row)))
     header = tuple(TableCell(_breakable(heading), heading) for heading in headings(table))
-    return HtmlTable(caption, header, tuple(rows), tuple(right_aligned(table)), table)
+    return HtmlTable(caption, header, tuple(rows), tuple(right_aligned(table)))
 
 
 def _html_cell(column: ReportColumn, cell: CellValue | ReportCell) -> TableCell:
@@ -123,15 +173,6 @@ def render_inline(text: str) -> str:
     return str(_markdown_parser().renderInline(text))
 
 
-def find_tables(blocks: Iterable[HtmlBlock]) -> Iterator[HtmlTable]:
-    """Iterate over the tables among blocks, including those that are collapsed."""
-    for block in blocks:
-        if isinstance(block, HtmlTable):
-            yield block
-        elif isinstance(block, Collapsible):
-            yield from find_tables(block.blocks)
-
-
 @cache
 def _markdown_parser() -> MarkdownIt:
     # A section has its figures as values: an image that is named in a text would be looked for outside the page.
@@ -146,7 +187,7 @@ def _render_text(_renderer: object, tokens: Sequence[Token], index: int, _option
 
 def _render_tokens(tokens: Sequence[Token]) -> str:
     for token in tokens:
-        if re.fullmatch("h[1-6]", token.tag):
+        if token.type in ("heading_open", "heading_close"):
             token.tag = f"h{TOP_HEADING_LEVEL + int(int(token.tag[1]) >= TOP_HEADING_LEVEL)}"
     parser = _markdown_parser()
     return str(parser.renderer.render(tokens, parser.options, {}))

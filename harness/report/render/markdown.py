@@ -11,6 +11,7 @@ from harness.report.content import CellValue, Figure, Part, ReportCell, ReportCo
 from harness.report.render.cells import as_cell, format_value, headings, replace_control_characters, right_aligned
 
 MAX_VISIBLE_ROWS = 15
+BACKTICKS = re.compile("`+")
 
 
 def escape(text: str) -> str:
@@ -21,9 +22,13 @@ def escape(text: str) -> str:
     return re.sub(r"(?<![A-Za-z0-9])_|_(?![A-Za-z0-9])", r"\\_", escaped)
 
 
-def strip_markdown(text: str) -> str:
-    """Turn Markdown into the text that a terminal shows: without emphasis, escaped characters as they were."""
-    return html.unescape(re.sub(r"\\([\\`*\[\]|~$#_])", r"\1", text.replace("**", "")))
+def inline_code(text: str) -> str:
+    """Write text of unknown origin as code, outside of tables."""
+    line = replace_control_characters(text)
+    longest_run = max((len(run) for run in BACKTICKS.findall(line)), default=0)
+    fence = "`" * (1 + longest_run)
+    padding = " " if longest_run else ""
+    return f"{fence}{padding}{line}{padding}{fence}"
 
 
 def format_count(n: int, noun: str, plural: str = "") -> str:

@@ -24,21 +24,10 @@ from harness.report.figures.writer import file_name
 from harness.report.render import markdown
 from harness.report.render.cells import change_text
 from harness.report.render.markdown import escape, join_names, join_words
+from harness.report.render.templates import render_text
 
 CALIBRATION_TITLE = "Are the probabilities sound?"
-CALIBRATION_TEXT = (
-    "A probability is sound when of the rows that get 0.3 three in ten come true. ECE is the mean gap between the two; "
-    "log loss and Brier grow with it, and with poor ranking. A recalibration learns on inner out-of-fold rows, never on "
-    "test rows, how to turn what an entry says into what came true, and nothing is fitted again: *isotonic* by steps that "
-    "never fall (it may say 0 or 1, which log loss punishes, and gives rows of one step the same probability, which can "
-    "cost ranking), *sigmoid* by a logistic curve, *temperature* by making all probabilities more or less extreme. "
-    "*prior* needs no fit: it takes back the change of the classes' shares that weights or random over- or undersampling "
-    "made, and is left out where a strategy changes more than these (SMOTE and its kin, cleaning) or was itself searched. "
-    "Decisions are taken at a threshold derived again on inner rows that the recalibration was not fitted on. Δ are "
-    "paired differences to the probabilities as they are (*none*), over the same splits, with 95 % intervals; the reading "
-    "takes only what is significant after Holm's adjustment over the whole table. ECE is shown and not tested: it is "
-    "never below what chance makes of it."
-)
+ADJECTIVES = {1: "better", -1: "worse"}  #: by direction
 MAX_DRAWN = 12  #: entries in the figure, the first ones by rank
 MAX_NAMES = 3  #: of entries with a change of their probabilities or decisions
 MAX_BARS, MAX_SEARCH_NAMES = 20, 5  #: searches in the figure, and entries named with what their search brought
@@ -60,12 +49,12 @@ def _calibration_parts(scores: Scores, ranking: Ranking) -> Parts:
     table = _calibration_table(scores, ranking.task, effects)
     if not recalibrated:
         reason = f"Nothing was recalibrated: that takes {N_FOLDS} inner rows of every class, which no entry has."
-        return CALIBRATION_TEXT, reason, table
+        return render_text("recalibration.md"), reason, table
     reason = ranking.no_test_reason or "the splits of no pair allow one"
     caption = "Change of log loss and of Brier by every recalibration, for the first entries"
     draw = partial(recalibration_figure, _figure_entries(recalibrated))
     figure = Figure(file_name(ranking.task, "recalibration"), caption, draw)
-    return CALIBRATION_TEXT, _recalibration_verdict(effects) or f"No reading: {reason}.", table, figure
+    return render_text("recalibration.md"), _recalibration_verdict(effects) or f"No reading: {reason}.", table, figure
 
 
 def _calibration_table(scores: Scores, task: str, effects: Sequence[RecalibrationEffect]) -> ReportTable:
@@ -86,7 +75,7 @@ def _calibration_table(scores: Scores, task: str, effects: Sequence[Recalibratio
 
 def _recalibration_verdict(effects: Sequence[RecalibrationEffect]) -> str:
     """Which recalibration makes probabilities significantly better or worse, and whether decisions change."""
-    read = list(filter(attrgetter("reading"), effects))
+    read = list(filter(attrgetter("directions"), effects))
     if not read:
         return ""
     by_calibration: dict[str, list[RecalibrationEffect]] = {name: [] for name in CALIBRATIONS[1:]}
@@ -94,11 +83,13 @@ def _recalibration_verdict(effects: Sequence[RecalibrationEffect]) -> str:
     for effect in read:
         calibration = effect.entry.calibration
         by_calibration[calibration].append(effect)
-        if "decisions" in effect.reading:
-            decisions.append(f"{effect.reading.rpartition(', ')[2]} with {calibration} for {_pair_name(effect)}")
-    sentences = [
-        _calibration_verdict(name, of_calibration) for name, of_calibration in by_calibration.items() if of_calibration
-    ]
+        if effect.directions[-1]:
+            adjective = ADJECTIVES[effect.directions[-1]]
+            decisions.append(f"{adjective} decisions with {calibration} for {_pair_name(effect)}")
+    sentences = []
+    for name, of_calibration in by_calibration.items():
+        if of_calibration:
+            sentences.append(_calibration_verdict(name, of_calibration))
     change = "No recalibration is shown to change decisions."
     if decisions:
         change = f"Decisions are shown to change: {join_names(decisions, MAX_NAMES)}."
@@ -107,8 +98,11 @@ def _recalibration_verdict(effects: Sequence[RecalibrationEffect]) -> str:
 
 def _calibration_verdict(calibration: str, effects: Sequence[RecalibrationEffect]) -> str:
     parts = []
-    for adjective in ("better", "worse"):
-        names = [_pair_name(effect) for effect in effects if f"{adjective} probabilities" in effect.reading]
+    for direction, adjective in ADJECTIVES.items():
+        names = []
+        for effect in effects:
+            if effect.probabilities == direction:
+                names.append(_pair_name(effect))
         if names:
             parts.append(f"{adjective} for {len(names)} ({join_names(names, MAX_NAMES)})")
     if parts:
@@ -131,17 +125,6 @@ def _figure_entries(recalibrated: Sequence[RecalibrationEffect]) -> tuple[tuple[
 
 
 ENSEMBLE_TITLE = "Would several entries together be better?"
-ENSEMBLE_TEXT = (
-    "Ensembles of the tuned entries, made afterwards from stored probabilities without fitting any entry again. Their weights "
-    "are chosen anew in every outer split, on inner out-of-fold rows that no member had learnt from. *greedy* is a mean to "
-    f"which, {ROUNDS} times, the member is added that helps the objective most (Caruana et al. 2004); it stops where more did not "
-    "help. *stacking* is a regularised logistic regression on the members' log-odds; its weights may be negative and need not "
-    f"add up to 1. Where there are more than {LIBRARY} entries, the {LIBRARY} best on those rows compete. Left out: the "
-    "baseline, and what Optuna chose among strategies itself (`searched`), as those strategies are there in their own right. "
-    f"Weights fitted on all inner rows look better on them than they are, so *inner* and the decision threshold come from "
-    f"{ENSEMBLE_PARTS} parts of these rows, each predicted with weights that the others gave. Ensembles had the trials of all "
-    "their candidates together and cost as much as all members with a weight, so they get no rank."
-)
 
 
 def ensemble_sections(evidence: Evidence) -> list[Section]:
@@ -158,14 +141,21 @@ def _task_sections(evidence: Evidence, title: str, make_parts: Callable[[Scores,
 
 
 def _ensemble_parts(scores: Scores, ranking: Ranking) -> Parts:
-    reasons = [reason for (task, _), reason in scores.ensemble_failures.items() if task == ranking.task]
+    reasons = []
+    for (task, _), reason in scores.ensemble_failures.items():
+        if task == ranking.task:
+            reasons.append(reason)
     failures = []
     if reasons:
         n = markdown.format_count(len(reasons), "split")
         failures.append(f"Of {n} ensembles could not be made: {escape(reasons[0])}.")
     if ranking.task in map(itemgetter(0), scores.ensembles):
         verdict = _ensemble_verdict(ranking, measured_gains.ensemble_gains(scores, ranking))
-        parts: list[Part] = [ENSEMBLE_TEXT, verdict, _score_table(scores, ranking)]
+        parts: list[Part] = [
+            render_text("ensembles.md", rounds=ROUNDS, library=LIBRARY, parts=ENSEMBLE_PARTS),
+            verdict,
+            _score_table(scores, ranking),
+        ]
         return (*parts, *failures, "Who is in them, over the splits:", *_member_parts(scores, ranking.task))
     if failures:
         return tuple(failures)
@@ -264,7 +254,9 @@ def search_gain_parts(gains: Sequence[SearchGain], ranking: Ranking, label: str)
         return []
     bars = []
     for gain in gains[:MAX_BARS]:
-        numbers = [float(f"{gain_part:.6g}") for gain_part in (gain.inner, gain.outer.mean, gain.outer.ci_half_width)]
+        numbers = []
+        for gain_part in (gain.inner, gain.outer.mean, gain.outer.ci_half_width):
+            numbers.append(float(f"{gain_part:.6g}"))
         bars.append(GainInterval("/".join(gain.entry[:2]), *numbers))
     draw = partial(gains_figure, tuple(bars), label)
     figure = Figure(file_name(ranking.task, "gains"), "What the search brought over the default configuration", draw)
@@ -304,7 +296,9 @@ def gains_text(gains: Sequence[SearchGain], ranking: Ranking) -> str:
 
 
 def _gain_names(gains: Sequence[SearchGain]) -> str:
-    names = [f"{escape('/'.join(gain.entry[:2]))} ({change_text(gain.outer)})" for gain in gains]
+    names = []
+    for gain in gains:
+        names.append(f"{escape('/'.join(gain.entry[:2]))} ({change_text(gain.outer)})")
     return join_names(names, MAX_SEARCH_NAMES)
 
 

@@ -30,6 +30,7 @@ from harness.report.figures.writer import file_name
 from harness.report.render import markdown
 from harness.report.render.cells import MISSING, format_number
 from harness.report.render.markdown import bullets, escape, format_count, join_words, plural
+from harness.report.render.templates import render_text
 
 Effect = TypeVar("Effect")
 
@@ -45,30 +46,6 @@ PLURALS = {  # a reading, and the same of several strategies
     NOT_SIGNIFICANT: NOT_SIGNIFICANT,
 }
 MIXED_PHRASES = ("both helps and hurts", "both help and hurt")  #: *mixed* within a sentence
-STRATEGY_TEXT = (
-    "Paired differences to `none` of the same family, tuned parameters, over the same splits, with 95 % intervals that hold "
-    "together for all families and strategies of a column; Δ above zero is more than `none` (for Brier, log loss, ECE and cost less "
-    "is better). *both at 0.5* and *both tuned* compare decisions at the same kind of threshold: a strategy does something that "
-    "moving the threshold does not only where ranking, or decisions with both thresholds tuned, are better. The reading: *helps* or "
-    "*hurts* in one of these, *only moves the threshold* where decisions at 0.5 alone differ, *practically equal* where the intervals "
-    "of ranking and decisions lie within the region of practical equivalence, *undecided* where nothing was shown."
-)
-MAP_TEXT = (
-    "Each tile is the paired difference to doing nothing (`none`) of the same family, tuned parameters, over the same splits, "
-    "± half of its 95 % interval: ranking, decisions at 0.5, decisions at the tuned threshold, probabilities. Blue is better than "
-    "`none`, orange worse, whatever the sign (for Brier, log loss, ECE and cost less is better). A frame marks a difference "
-    "whose interval excludes 0 for all tiles of the panel together, in a deeper colour the larger it is, every panel on a scale of "
-    "its own. All others are equally pale, however large: chance may explain them. A pale tile proves no equality."
-)
-TASKS_TEXT = (
-    "On how many tasks a strategy was shown to help, to hurt, to do either in different respects (*mixed*) or only to move the "
-    "threshold; *undecided* is where nothing was shown, *no reading* where a task's splits allow none. Readings are adjusted "
-    "within each task, not over the tasks, so now and then one of many will be there by chance. *Ranks better on* counts the tasks "
-    "with a better mean of what ranking is measured by (the task's objective where it ranks, else average precision, with several "
-    "classes ROC AUC), however small, *Mean Δ* is its mean over the tasks (above zero: better), and *p* is that of Wilcoxon's "
-    "signed-rank test over the tasks' mean differences (Demšar 2006) after Holm's adjustment over this table, with at least "
-    f"{strategy_effects.MIN_TASKS} tasks of one such metric that differ at all."
-)
 COUNT_LEGEND = "helps ↑, hurts ↓, of so many tasks\nblue: helps more often than it hurts · orange: hurts more often"
 
 
@@ -99,8 +76,8 @@ def _task_section(
         more = format_count(len(lines) - markdown.MAX_VISIBLE_ROWS, "more family", "more families")
         parts.append(Collapsed(more, (bullets(lines[markdown.MAX_VISIBLE_ROWS :]),)))
     if with_figure:
-        parts += [MAP_TEXT, _difference_map(scores, task, readings)]
-    parts += [STRATEGY_TEXT, strategy_table(scores, task)]
+        parts += [render_text("strategy_map.md"), _difference_map(scores, task, readings)]
+    parts += [render_text("strategy_differences.md"), strategy_table(scores, task)]
     return Section(TITLE, tuple(parts), task)
 
 
@@ -220,7 +197,7 @@ def _difference_tile(
 
 def _section_over_tasks(scores: Scores, readings: Mapping[str, Sequence[StrategyReading]]) -> Section:
     counts = sorted(strategy_effects.strategy_counts(scores, readings), key=attrgetter("strategy", "family"))
-    parts: list[Part] = [_summary(counts), TASKS_TEXT]
+    parts: list[Part] = [_summary(counts), render_text("strategy_counts.md", min_tasks=strategy_effects.MIN_TASKS)]
     if any(count.readings[HELPS] or count.readings[HURTS] for count in counts):
         strategies, families, tiles = _grid({(count.strategy, count.family): count for count in counts}, _count_tile)
         draw = partial(heatmap_figure, strategies, families, (Heatmap("Tasks", tiles, span=1.0),), COUNT_LEGEND)

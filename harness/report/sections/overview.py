@@ -64,7 +64,7 @@ def entries_without_scores(ranking: Ranking) -> str:
     """Name the pairs of family and strategy of which no cell is ok, and how their cells ended."""
     pairs = []
     for ranked in ranking.entries:
-        if ranked.entry.stage == "tuned" and not ranked.score.n and not ranked.status.startswith(STATUS_MISSING):
+        if ranked.entry.stage == "tuned" and not ranked.score.n and not ranked.not_run:
             pairs.append(f"{ranked.entry.family}/{ranked.entry.strategy} ({ranked.status})")
     if not pairs:
         return ""

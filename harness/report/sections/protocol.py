@@ -13,7 +13,7 @@ from operator import attrgetter, itemgetter
 from typing import Any
 
 from harness.evaluation.scores import STATUS_MISSING, Scores
-from harness.findings import OMISSION_CODES
+from harness.findings import OMISSION_CODES, Reason, count_causes
 from harness.report.content import CellValue, Collapsed, Part, ReportColumn, ReportTable, Section
 from harness.report.render import markdown
 from harness.report.render.cells import format_quantity
@@ -155,16 +155,16 @@ def failures(scores: Scores) -> list[Part]:
 
 def _trial_failures(scores: Scores) -> list[tuple[CellValue, ...]]:
     """Trials that failed inside cells, by reason, the most frequent first: how many and where."""
-    counts: Counter[str] = Counter()
-    cells: dict[str, list[str]] = {}
+    counts: Counter[Reason] = Counter()
+    cells: dict[tuple[str, ...], list[str]] = {}
     for cell in scores.cells:
         if cell.record:
             counts.update(cell.record.trial_failures)
-            for reason in cell.record.trial_failures:
-                cells.setdefault(reason, []).append(f"{cell.task}/{cell.family}/{cell.strategy}")
+            for cause in dict.fromkeys(reason.cause for reason in cell.record.trial_failures):
+                cells.setdefault(cause, []).append(f"{cell.task}/{cell.family}/{cell.strategy}")
     rows: list[tuple[CellValue, ...]] = []
-    for reason, n in counts.most_common():
-        rows.append(("trial failed", reason, format_count(n, "trial"), _counted_names(cells[reason])))
+    for reason, n in count_causes(counts).most_common():
+        rows.append(("trial failed", reason.message, format_count(n, "trial"), _counted_names(cells[reason.cause])))
     return rows
 
 

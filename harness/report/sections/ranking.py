@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from harness.evaluation.metric_cache import DEFAULT_THRESHOLD
 from harness.evaluation.ranking import BASELINE, RankedEntry, Ranking, choose_decimals
-from harness.evaluation.scores import ANY_NAME, COMBINED_STAGES, STATUS_MISSING, Entry, Scores, entry_statuses
+from harness.evaluation.scores import ANY_NAME, COMBINED_STAGES, Entry, Scores, entry_statuses
 from harness.metrics.classification import class_report
 from harness.metrics.metric import Metric
 from harness.report.content import CellValue, ReportCell, ReportColumn, ReportTable, as_interval, best_cells
@@ -107,7 +107,7 @@ def metric_phrase(metric: Metric) -> str:
 def _no_best(ranking: Ranking) -> str:
     if any(ranked.score.n for ranked in ranking.entries):
         return f"{metric_phrase(ranking.metric)} is defined for no entry."
-    if all(ranked.status.startswith(STATUS_MISSING) for ranked in ranking.entries):
+    if all(ranked.not_run for ranked in ranking.entries):
         return "nothing has been evaluated yet."
     return "no cell is ok, so there is nothing to rank."
 

@@ -30,29 +30,12 @@ from harness.report.figures.writer import file_name
 from harness.report.render import markdown
 from harness.report.render.cells import change_text, estimate_text, format_number, format_quantity, percent_text
 from harness.report.render.markdown import escape, format_count
+from harness.report.render.templates import render_text
 from harness.report.sections import protocol
 from harness.report.sections.imbalance import MAX_FIGURE_TASKS
 
 TITLE = "How far may this be believed?"
 KIND = "honesty"
-OPTIMISM_TEXT = (
-    "*Optimism* (the column *Believed too much*) is the inner score minus the score on test rows (turned round where less is "
-    "better), per entry, ± half of its 95 % interval: whoever picks the best of many trials picks luck too. Inner folds train on "
-    "fewer rows than the refit, which works the other way; default configurations, which nothing chose, show how much that is."
-)
-STABILITY_TEXT = (
-    f"*First in* is the share of {RESAMPLES} bootstrap resamples in which an entry is first: test rows are drawn anew within every "
-    "outer split, class by class, the same rows for all entries that have a rank. Rows count as independent, and models stay as they "
-    "were fitted, so this is what other test rows could have changed; other training rows could have changed more."
-)
-POWER_TEXT = (
-    f"*Detectable* is the smallest true difference from the first entry that would have been significant in {100 * POWER:.0f} % "
-    "of the run's repetitions, at the strictest step of Holm's adjustment over all pairs, with the spread seen here; one beyond the "
-    "range of the metric means that nothing would have been. *Repeats to settle* is how many repeats of the outer folds would take a "
-    "difference like the one seen out of its interval, as the only comparison and among all pairs, if difference and spread stayed "
-    "as they are; *none ever* where the training rows that splits share leave more doubt than that (the variance "
-    "s² (1/n + n_test/n_train) never falls below s² n_test/n_train)."
-)
 REPEATS_COLUMNS = ReportColumn("Repeats to settle, alone", "count"), ReportColumn("Among all pairs", "count")
 
 
@@ -140,13 +123,16 @@ def _parts(
     if with_figure and (optimism or stability):
         parts.append(_figure(ranking, optimism, stability, against))
     if optimism:
-        parts += [OPTIMISM_TEXT, _optimism_table(ranking, optimism)]
+        parts += [render_text("optimism.md"), _optimism_table(ranking, optimism)]
     if stability:
         columns = ReportColumn("Entry"), ReportColumn("First in", "percent", 0)
         names = map(attrgetter("name"), stability.entries)
-        parts += [STABILITY_TEXT, ReportTable(columns, tuple(zip(names, stability.shares, strict=True)))]
+        parts += [
+            render_text("stability.md", resamples=RESAMPLES),
+            ReportTable(columns, tuple(zip(names, stability.shares, strict=True))),
+        ]
     if against:
-        parts += [POWER_TEXT, _power_table(against)]
+        parts += [render_text("power.md", power=round(100 * POWER)), _power_table(against)]
     return tuple(parts)
 
 

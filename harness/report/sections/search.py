@@ -14,6 +14,7 @@ from harness.evaluation import search_history
 from harness.evaluation.gains import search_gains, searched_entries
 from harness.evaluation.ranking import Ranking
 from harness.evaluation.search_history import MIN_TRIALS, CellSearch, SearchParameter, SearchTrial
+from harness.findings import Reason, count_causes
 from harness.report.content import Collapsed, Evidence, Figure, Part, ReportColumn, ReportTable, Section
 from harness.report.figures import search as figures
 from harness.report.figures import search_space
@@ -22,6 +23,7 @@ from harness.report.figures.search_space import MAX_PANELS, STRATEGY, TrialPath
 from harness.report.figures.writer import file_name
 from harness.report.render import markdown
 from harness.report.render.markdown import escape, format_count, join_words
+from harness.report.render.templates import render_text
 from harness.report.sections.gains import search_gain_parts
 
 TITLE = "How the search went"
@@ -29,22 +31,6 @@ MAX_DETAILED_TASKS = 8  #: with more, only what compares families is drawn; the 
 MAX_REASONS = 5
 Parts: TypeAlias = list[Part]
 SearchesByEntry: TypeAlias = dict[tuple[str, str], list[CellSearch]]
-EFFORT_TEXT = (
-    "### Score against effort\n\nThe best inner score so far against the seconds that trials took, failed ones "
-    "included: the mean over the splits, from the moment when all of them have a score. A line ends where the "
-    "longest of its searches does. *Best strategy* is the one whose search ended highest. "
-    "Encoded rows are kept from one search to the next, so who comes first pays for "
-    "them: seconds compare families roughly, and strategies of one family not at all."
-)
-WALL_CLOCK_TEXT = (
-    " Seconds are those of the clock on the wall, which other work on the machine lengthens: "
-    "at least one search did not note CPU time."
-)
-INDEX_TEXT = (
-    "`evenhand dashboard RUN` opens all of these studies in Optuna's dashboard, on this machine only: their trials, "
-    "slices, contours and timelines, and a note on each. A study is named task/family/strategy/split, `r0f2` being "
-    "the third fold of the first repeat."
-)
 INDEX_COLUMNS = (
     ReportColumn("Study"),
     ReportColumn("Complete", "count"),
@@ -90,12 +76,15 @@ def _extent(searches: Sequence[CellSearch]) -> str:
         f"{format_count(len(searches), 'search', 'searches')} of {trials}, one for every family, strategy and split. The first "
         "trial of each is the default configuration. All scores here are inner ones: of the training rows' own folds."
     )
-    failed: Counter[str] = Counter()
+    failures: Counter[Reason] = Counter()
     for search in searches:
-        failed.update(trial.reason for trial in search.trials if math.isnan(trial.value))
+        failures.update(trial.reason for trial in search.trials if trial.reason is not None)
+    failed = count_causes(failures)
     if not failed:
         return text
-    reasons = [f"{n:,} × {escape(reason or 'no reason noted')}" for reason, n in failed.most_common(MAX_REASONS)]
+    reasons = [
+        f"{n:,} × {escape(reason.message or 'no reason noted')}" for reason, n in failed.most_common(MAX_REASONS)
+    ]
     if len(failed) > MAX_REASONS:
         reasons.append(format_count(len(failed) - MAX_REASONS, "other reason"))
     return f"{text} {format_count(failed.total(), 'trial')} failed: {'; '.join(reasons)}."
@@ -118,9 +107,7 @@ def _effort_parts(
     best = search_history.best_strategies(points, greater=labels.greater)
     drawn = [entry for entry in curves if entry[1] in ("none", best.get(entry[0]))]
     drawn.sort(key=lambda entry: (families.index(entry[0]), entry[1] != "none"))
-    text = EFFORT_TEXT
-    if clock.attribute == "seconds":
-        text += WALL_CLOCK_TEXT
+    text = render_text("search_effort.md", wall_clock=clock.attribute == "seconds")
     draw = partial(figures.anytime_figure, tuple(map(curves.__getitem__, drawn)), families, labels)
     caption = f"Best inner score against {clock.label}"
     parts: Parts = [text, Figure(file_name(task, "anytime"), f"{caption}, by family", draw)]
@@ -186,7 +173,7 @@ def _index(searches: search_history.RunSearches, greater: Mapping[str, bool]) ->
         seconds = sum(map(attrgetter("seconds"), search.trials))
         cpu_seconds = sum(map(attrgetter("cpu_seconds"), search.trials))
         rows.append((search.name, complete, failed, score, seconds, cpu_seconds))
-    parts: Parts = [INDEX_TEXT]
+    parts: Parts = [render_text("dashboard.md")]
     if rows:
         parts.append(ReportTable(INDEX_COLUMNS, tuple(rows)))
     if searches.unreadable:

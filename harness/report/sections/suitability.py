@@ -20,20 +20,11 @@ from harness.report.content import CellValue, Evidence, Part, ReportCell, Report
 from harness.report.render import markdown
 from harness.report.render.cells import format_number
 from harness.report.render.markdown import escape, metric_name
+from harness.report.render.templates import render_text
 
 SIZES = ((1_000, "up to 1,000 rows"), (10_000, "up to 10,000 rows"), (float("inf"), "more than 10,000 rows"))
 SHARES = ((0.05, "rarest class up to 5 %"), (0.2, "rarest class up to 20 %"), (1.0, "rarest class above 20 %"))
 MAX_BEST = 3  #: families that are named for a kind of data
-FAMILY_TEXT = (
-    "The score of each family by the objective of the task, tuned, with the strategy that the inner scores chose in each split "
-    "(its only one, where it had no choice), so that nothing was picked by looking at test rows. *n/a*: the family does not take "
-    "that kind of data. In brackets the accuracy, where there are several classes: there the ROC AUC soon shows no difference "
-    "between families. Bold is the best of a task; whether the difference is more than chance, the task's own table says."
-)
-GROUP_TEXT = (
-    "Mean ranks of the families that have all these tasks (1 is best), by what the tasks are like. The groups are small and "
-    "overlap in more than one property, so this describes and proves nothing."
-)
 
 
 def suitability_sections(evidence: Evidence) -> list[Section]:
@@ -44,7 +35,7 @@ def suitability_sections(evidence: Evidence) -> list[Section]:
     parts = family_parts(evidence.scores, evidence.rankings)
     groups = group_table(evidence)
     if parts and groups:
-        parts += [GROUP_TEXT, groups]
+        parts += [render_text("task_groups.md"), groups]
     elif parts:
         parts = suitability(evidence.scores, evidence.rankings)
     return [Section("Which family suits which data", tuple(parts))] if parts else []
@@ -74,7 +65,7 @@ def family_parts(scores: Scores, rankings: Sequence[Ranking]) -> list[Part]:
     rows: list[tuple[str | ReportCell, ...]] = []
     for name, of_row in zip(row_names, cells, strict=True):
         rows.append((name, *of_row))
-    return [FAMILY_TEXT, ReportTable(tuple(columns), tuple(rows))]
+    return [render_text("families.md"), ReportTable(tuple(columns), tuple(rows))]
 
 
 def _task_cells(scores: Scores, ranking: Ranking, families: Sequence[str]) -> list[ReportCell]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from functools import partial
@@ -15,6 +14,7 @@ from harness.evaluation import training as network_fits
 from harness.evaluation.ranking import Ranking
 from harness.evaluation.scores import Scores
 from harness.evaluation.training import ChosenArchitectures, EntryTraining, NetworkFit, RunTraining
+from harness.findings import Reason
 from harness.report.content import (
     CellValue,
     Collapsed,
@@ -30,7 +30,7 @@ from harness.report.figures.writer import file_name
 from harness.report.render import markdown
 from harness.report.render.markdown import escape, join_words
 
-PARETO, TRAINING, LAYERS = "complexity", "training", "layers"  #: kinds of figures, in the names of their files
+TRAINING, LAYERS = "training", "layers"  #: kinds of figures, in the names of their files
 FEATURES_TEXT = (
     "What the pretrained network makes of images is computed once and looked up then: times and sizes of entries on its "
     "features leave that network out."
@@ -84,15 +84,8 @@ def task_sections(scores: Scores, ranking: Ranking, training: RunTraining) -> li
         At most one about complexity and one about networks.
     """
     task, written = ranking.task, []
-    entries = network_fits.entry_costs(ranking)
-    if entries:
+    if network_fits.entry_costs(ranking):
         parts: list[Part] = [complexity_table(ranking), *_pretrained_note(scores, ranking)]
-        if any(map(attrgetter("fronts"), entries)):
-            families, metric = list(scores.run["families"]), ranking.metric
-            greater = metric.greater_is_better
-            draw = partial(figures.pareto_figure, entries, families, markdown.metric_name(metric), greater=greater)
-            caption = "Score against time to fit and against size, with the entries that nothing beats"
-            parts.append(Figure(file_name(task, PARETO), caption, draw))
         written.append(Section("Complexity against quality", tuple(parts), task))
     parts = training_parts(scores, ranking, training)
     if parts:
@@ -195,7 +188,8 @@ def training_parts(scores: Scores, ranking: Ranking, training: RunTraining) -> l
         Texts and tables; empty without networks.
     """
     task = ranking.task
-    epoch_rows, loss_rows, remarks = [], [], []
+    epoch_rows, loss_rows = [], []
+    remarks: list[tuple[str, Reason]] = []
     for ranked in ranking.entries:
         trained = training.entries.get((task, ranked.entry))
         if trained is not None:
@@ -266,9 +260,9 @@ def _deviation(fits: Sequence[NetworkFit], name: str) -> float:
     return float(np.std(list(map(methodcaller("metric_at_epoch", name), fits)), ddof=1))
 
 
-def _failed_trials(scores: Scores, task: str) -> list[tuple[str, str]]:
+def _failed_trials(scores: Scores, task: str) -> list[tuple[str, Reason]]:
     """The family and the reason of every failed trial of a network."""
-    failed: list[tuple[str, str]] = []
+    failed: list[tuple[str, Reason]] = []
     for cell in scores.cells:
         if cell.record and cell.task == task and scores.run["families"].get(cell.family, {}).get("network"):
             for reason, n in cell.record.trial_failures.items():
@@ -276,14 +270,14 @@ def _failed_trials(scores: Scores, task: str) -> list[tuple[str, str]]:
     return failed
 
 
-def _bullets(title: str, noun: str, messages: Sequence[tuple[str, str]]) -> list[str]:
-    """Messages as a list, those that differ in numbers only as one: how many, of which entries (at most four), the first.
+def _bullets(title: str, noun: str, reasons: Sequence[tuple[str, Reason]]) -> list[str]:
+    """Reasons as a list, those of one cause as one: how many, of which entries (at most four), the first.
 
-    `messages` are pairs of the name of an entry and a text; the most frequent come first.
+    `reasons` are pairs of the name of an entry and a reason; the most frequent come first.
     """
-    alike: dict[str, list[tuple[str, str]]] = {}
-    for name, text in messages:
-        alike.setdefault(re.sub(r"\d+([.,]\d+)*", "#", text), []).append((name, text))
+    alike: dict[tuple[str, ...], list[tuple[str, str]]] = {}
+    for name, reason in reasons:
+        alike.setdefault(reason.cause, []).append((name, reason.message))
     lines = []
     for group in sorted(alike.values(), key=len, reverse=True):
         names, texts = (list(Counter(column)) for column in zip(*group, strict=True))

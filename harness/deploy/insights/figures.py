@@ -1,0 +1,211 @@
+"""The figures of insights, drawn as SVG."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from functools import partial
+from operator import attrgetter
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from harness.deploy.insights.confidence import ReliabilityBin
+from harness.deploy.insights.dependence import PartialDependence
+from harness.deploy.insights.gains import CURVE_SHARES, Gains
+from harness.deploy.insights.importance import ColumnImportance
+from harness.report.content import Figure
+from harness.report.render.cells import replace_control_characters
+from harness.report.render.fonts import replace_missing_characters
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure as Canvas
+
+Floats = npt.NDArray[np.float64]
+BLUE, ORANGE, GREY = "#0072B2", "#D55E00", "0.45"
+STYLE: dict[Any, Any] = {
+    "font.size": 9,
+    "text.parse_math": False,  # a dollar sign in a name does not start a formula
+    "svg.hashsalt": "evenhand",  # the same figure has the same bytes
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.axisbelow": True,
+    "axes.grid": True,
+    "grid.color": "0.92",
+}
+DOTTED_LINE: dict[str, Any] = {"color": GREY, "linewidth": 1, "linestyle": (0, (1, 2))}
+ZERO_LINE: dict[str, Any] = {"color": "0.3", "linewidth": 0.8}
+DOTS: dict[str, Any] = {"fmt": "o", "color": BLUE, "markersize": 4, "linewidth": 1.2}
+MAX_NAME_LENGTH = 28
+MAX_PANELS = 6
+
+
+def shorten(name: str, max_length: int = MAX_NAME_LENGTH) -> str:
+    """Shorten a name with an ellipsis; the tables contain it in full."""
+    printable = replace_control_characters(name)
+    return printable if len(printable) <= max_length else f"{printable[: max_length - 1]}…"
+
+
+def plot_importances(units: Sequence[ColumnImportance], label: str) -> Figure:
+    """Plot the loss without each column or group, with intervals; `label` names the metric."""
+    size = 6.2, 0.9 + 0.27 * len(units)
+    description = f"What is lost without each column: dot and line are the mean and its 95 % interval; {label}"
+    return Figure("importances", description, partial(draw_importances, tuple(units), label, size), size)
+
+
+def draw_importances(units: Sequence[ColumnImportance], label: str, size: tuple[float, float]) -> dict[str, bytes]:
+    """Draw what `plot_importances` describes."""
+    with _styled_figure(size) as figure:
+        axes = figure.subplots()
+        names = [shorten(" + ".join(unit.columns), 34) for unit in units]
+        heights = np.arange(len(units))[::-1]
+        margins = np.nan_to_num(list(map(attrgetter("ci_half_width"), units)))
+        axes.errorbar(list(map(attrgetter("loss"), units)), heights, xerr=margins, **DOTS)
+        axes.axvline(0, **ZERO_LINE)
+        axes.set_yticks(heights, names)
+        axes.grid(visible=False, axis="y")
+        axes.set_xlabel(f"loss of {label} when shuffled")
+        return _to_svg(figure)
+
+
+def plot_dependence(importances: Sequence[ColumnImportance], positive: str) -> Figure | None:
+    """Plot the partial dependence of the first six columns that have a curve, on one scale; None without curves."""
+    curves = [(column.columns[0], column.curve) for column in importances if column.curve is not None][:MAX_PANELS]
+    if not curves:
+        return None
+    n_columns = min(3, len(curves))
+    n_rows = -(-len(curves) // n_columns)
+    size = 2.15 * n_columns + 0.4, 2.1 * n_rows + 0.2
+    names = ", ".join(name for name, _ in curves)
+    description = f"The mean probability of {positive} with each value of {names}, with 95 % intervals"
+    draw = partial(draw_dependence, tuple(curves), positive, (n_rows, n_columns), size)
+    return Figure("dependence", description, draw, size)
+
+
+def draw_dependence(
+    curves: Sequence[tuple[str, PartialDependence]], positive: str, grid: tuple[int, int], size: tuple[float, float]
+) -> dict[str, bytes]:
+    """Draw what `plot_dependence` describes, in panels of `grid` rows and columns."""
+    n_rows, n_columns = grid
+    with _styled_figure(size) as figure:
+        panels = figure.subplots(n_rows, n_columns, sharey=True, squeeze=False).ravel()
+        for axes, (name, curve) in zip(panels, curves, strict=False):
+            _draw_dependence(axes, curve)
+            axes.set_title(shorten(name, 24), fontsize=9)
+        for axes in panels[len(curves) :]:
+            axes.set_visible(False)
+        for axes in panels[::n_columns]:
+            axes.set_ylabel(f"probability of {shorten(positive, 12)}")
+        return _to_svg(figure)
+
+
+def plot_gains(gains: Gains, *, with_profit: bool) -> Figure:
+    """Plot the share of positives found by the share contacted; beside it the profit, or the ratio to chance."""
+    shown = "the profit" if with_profit and gains.profit else "how many times as many as by chance"
+    description = (
+        f"By the share of rows contacted: the share of positive rows found, and {shown}; bands are 95 % "
+        "intervals, the dotted line is chance, the grey one what nobody could better"
+    )
+    size = 6.4, 3.0
+    return Figure("gains", description, partial(draw_gains, gains, size, with_profit=with_profit), size)
+
+
+def draw_gains(gains: Gains, size: tuple[float, float], *, with_profit: bool) -> dict[str, bytes]:
+    """Draw what `plot_gains` describes."""
+    with _styled_figure(size) as figure:
+        share_axes, ratio_axes = figure.subplots(1, 2)
+        shares = gains.share_of_positives
+        _draw_curve(share_axes, CURVE_SHARES, (shares.estimate, shares.low, shares.high), BLUE, 100)
+        share_axes.plot([0, 100], [0, 100], **DOTTED_LINE)
+        share_axes.plot([0, 100 * gains.positives / gains.rows, 100], [0, 100, 100], color=GREY, linewidth=0.8)
+        share_axes.set(xlabel="contacted, % of rows", ylabel="found, % of positive rows", xlim=(0, 100), ylim=(0, 102))
+        ratio_axes.set(xlabel="contacted, % of rows", xlim=(0, 100))
+        if with_profit and gains.profit:
+            profit = gains.profit
+            _draw_curve(ratio_axes, CURVE_SHARES, (profit.estimate, profit.low, profit.high), ORANGE, 1)
+            ratio_axes.axhline(0, **ZERO_LINE)
+            ratio_axes.set(ylabel="profit per 1,000 rows")
+        else:
+            ratios = np.array([shares.estimate, shares.low, shares.high])[:, 1:] / CURVE_SHARES[1:]
+            _draw_curve(ratio_axes, CURVE_SHARES[1:], ratios, ORANGE, 1)
+            ratio_axes.axhline(1, **DOTTED_LINE)
+            ratio_axes.set(ylabel="times as many as by chance", ylim=(0, None))
+        return _to_svg(figure)
+
+
+def plot_confidence(p: Floats, threshold: float, bins: Sequence[ReliabilityBin]) -> Figure:
+    """Plot the distribution of probabilities (n,), and in bins of the rows with an outcome whether they came true."""
+    description = "How many rows have which probability, and the threshold (line)"
+    size = 4.2, 2.7
+    if bins:
+        size = 6.4, 2.7
+        description += "; beside it, what was said of tenths of the rows and what came true, with 95 % intervals"
+    return Figure("confidence", description, partial(draw_confidence, p, threshold, tuple(bins), size), size)
+
+
+def draw_confidence(
+    p: Floats, threshold: float, bins: Sequence[ReliabilityBin], size: tuple[float, float]
+) -> dict[str, bytes]:
+    """Draw what `plot_confidence` describes."""
+    with _styled_figure(size) as figure:
+        panels = figure.subplots(1, 2 if bins else 1, squeeze=False)[0]
+        panels[0].hist(p, bins=np.linspace(0, 1, 41), color=BLUE)
+        panels[0].axvline(threshold, color=ORANGE, linewidth=1.2)
+        panels[0].set(xlabel="probability", ylabel="rows", xlim=(0, 1))
+        if bins:
+            fields = attrgetter("mean_probability", "share", "low", "high")
+            means, shares, lows, highs = np.array(list(map(fields, bins))).T
+            margins = np.array([shares - lows, highs - shares]).clip(0)
+            panels[1].errorbar(means, shares, yerr=margins, **DOTS)
+            top = min(1.0, 1.08 * max(means.max(), highs.max()))
+            panels[1].plot([0, top], [0, top], **DOTTED_LINE)
+            panels[1].set(xlabel="probability said", ylabel="share that came true", xlim=(0, top), ylim=(0, top))
+        return _to_svg(figure)
+
+
+def _draw_dependence(axes: Axes, curve: PartialDependence) -> None:
+    points = curve.points
+    means = np.array(list(map(attrgetter("mean"), points)))
+    margins = np.nan_to_num(list(map(attrgetter("ci_half_width"), points)))
+    if all(point.number is not None for point in points):
+        numbers = np.array(list(map(attrgetter("number"), points)), dtype=np.float64)
+        axes.plot(numbers, means, "o-", color=BLUE, markersize=3, linewidth=1.2)
+        low, high = (means - margins).clip(0, 1), (means + margins).clip(0, 1)
+        axes.fill_between(numbers, low, high, color=BLUE, alpha=0.15, linewidth=0)
+        axes.locator_params(axis="x", nbins=5)
+        if points[0].value_text != f"{numbers[0]:.6g}":
+            step = max(1, len(points) // 2)  # dates are long, so only three are written
+            texts = list(map(attrgetter("value_text"), points[::step]))
+            axes.set_xticks(numbers[::step], texts, rotation=30, ha="right")
+    else:
+        positions = np.arange(len(points))
+        axes.errorbar(positions, means, yerr=margins, **DOTS)
+        axes.set_xticks(positions, [shorten(point.value_text, 14) for point in points], rotation=40, ha="right")
+        axes.set_xlim(-0.5, len(points) - 0.5)
+
+
+def _draw_curve(axes: Axes, shares: Floats, curve: Sequence[Floats] | Floats, colour: str, scale: float) -> None:
+    """Draw an estimate and its interval over shares of rows; `curve` holds the estimate, the lower and the upper end."""
+    estimate, low, high = curve
+    axes.plot(100 * shares, scale * estimate, color=colour, linewidth=1.4)
+    axes.fill_between(100 * shares, scale * low, scale * high, color=colour, alpha=0.2, linewidth=0)
+
+
+@contextmanager
+def _styled_figure(size: tuple[float, float]) -> Iterator[Canvas]:
+    """Provide an empty figure; it must be drawn and saved within the block, in which our style holds."""
+    from matplotlib import rc_context
+    from matplotlib.figure import Figure as Canvas
+
+    with rc_context(STYLE):
+        yield Canvas(figsize=size, layout="constrained")
+
+
+def _to_svg(figure: Canvas) -> dict[str, bytes]:
+    replace_missing_characters(figure)
+    file = io.BytesIO()
+    figure.savefig(file, format="svg", metadata={"Date": None, "Creator": None})
+    return {"svg": file.getvalue()}

@@ -1,0 +1,1 @@
+"""Charts of a task that stand on the page and in `leaderboard.md`, a file each."""
