@@ -5,8 +5,10 @@ import pandas as pd
 import pytest
 
 import evenhand
-from harness.evaluation.permutation_importance import permutation_losses, read_importances, summarize_losses
+from harness.evaluation.permutation_importance import column_losses
 from harness.metrics.classification import METRICS
+from harness.metrics.permutation import permutation_losses
+from harness.store.importances import TaskImportances, read_importances
 from harness.store.store import Store
 
 AUC = next(metric for metric in METRICS if metric.name == "roc_auc")
@@ -40,7 +42,7 @@ def test_the_column_that_decides_comes_first_and_noise_last(run):
 def test_the_page_has_the_columns_and_the_entry(run):
     stored = read_importances(Store(run.folder))["data"]
     assert stored.entry == run.best
-    assert stored.folds == 3
+    assert len(stored.losses) == 3
     assert "Which columns matter" in (run.folder / "report.html").read_text(encoding="utf-8")
 
 
@@ -69,7 +71,7 @@ def test_losses_are_seeded_and_zero_for_columns_that_the_model_ignores():
 
 
 def test_losses_of_folds_are_averaged_with_an_interval():
-    losses = np.array([[0.10, 0.0], [0.12, 0.01], [0.11, -0.01]])
-    first, second = summarize_losses(["a", "b"], losses, ratio=0.5)
+    losses = ((0.10, 0.0), (0.12, 0.01), (0.11, -0.01))
+    first, second = column_losses(TaskImportances("t", "e", "k", "roc_auc", 0.5, ("a", "b"), losses))
     assert (first.column, first.loss) == ("a", pytest.approx(0.11))
     assert first.low > 0 > second.low

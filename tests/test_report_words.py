@@ -219,13 +219,15 @@ def test_several_classes_have_a_results_summary_of_their_own_shape(digits):
 
 def test_f1_as_the_objective_has_one_column_that_names_its_threshold(store):
     text = write_leaderboard(changed(store, objective="f1"), METRIC).summary
-    header = next(row for row in text.splitlines() if "Entry" in row)
-    assert re.split(r"\s{2,}", header.strip()) == ["#", "Entry", "F1 at 0.5", "Status"]
+    header = next(row for row in text.splitlines() if "Best entry" in row)
+    assert re.split(r"\s{2,}", header.strip()) == [
+        *("Family", "Best entry", "F1 at 0.5", "95 % interval", "Against the best", "Fit s")
+    ]
 
 
 def test_of_several_classes_the_most_probable_is_taken_so_no_threshold_is_named(digits):
-    header = next(row for row in write_leaderboard(digits, METRIC).summary.splitlines() if "Entry" in row)
-    assert re.split(r"\s{2,}", header.strip()) == ["#", "Entry", "ROC AUC", "F1", "Status"]
+    header = next(row for row in write_leaderboard(digits, METRIC).summary.splitlines() if "Best entry" in row)
+    assert re.split(r"\s{2,}", header.strip())[2] == "ROC AUC"
 
 
 def test_what_failed_is_in_the_terminal_too(tmp_path):
@@ -246,7 +248,9 @@ def test_a_run_in_which_everything_failed_does_not_say_that_nothing_was_tried(tm
         ("tumours", *pair, fold): ("memory", "more than 2 GB") for pair in families for fold in range(PROTOCOL.folds)
     }
     files = write_leaderboard(write_run(tmp_path / "run", [tumours()], lost), METRIC)
-    assert files.summary.startswith("tumours: no cell is ok, so there is nothing to rank.")
+    assert files.summary.startswith(
+        "tumours, ranked by AP\nUse:         none; no cell is ok, so there is nothing to rank."
+    )
     assert "and 1 more" in files.summary
     assert "Nothing was evaluated." in section(files.markdown.read_text(), "The results summary")
 

@@ -176,11 +176,13 @@ class Run:
         """
         import pandas as pd
 
-        from harness.evaluation.permutation_importance import read_importances
+        from harness.evaluation.permutation_importance import column_losses
+        from harness.store.importances import read_importances
 
         name = self._task(task)
         stored = read_importances(self._store).get(name)
-        return pd.DataFrame(stored.columns if stored else (), columns=["column", "loss", "low", "high"])
+        losses = column_losses(stored) if stored else ()
+        return pd.DataFrame(losses, columns=["column", "loss", "low", "high"])
 
     @check_arguments()
     def scores(self) -> pd.DataFrame:

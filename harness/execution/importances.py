@@ -8,19 +8,14 @@ from typing import Any
 
 import numpy as np
 
-from harness.evaluation.permutation_importance import (
-    TaskImportances,
-    permutation_losses,
-    read_importances,
-    summarize_losses,
-    write_importances,
-)
 from harness.execution.plan import Request
 from harness.execution.replay import cell_of_record
 from harness.execution.trainer import CellTrainer
 from harness.execution.worker import WorkerContext
+from harness.metrics.permutation import permutation_losses
 from harness.processes import ProgressCallback, answer_parent, run_in_subprocess
 from harness.seeding import seed_of
+from harness.store.importances import TaskImportances, read_importances, write_importances
 from harness.store.record import EntryResult, Record
 from harness.store.store import Store
 
@@ -110,10 +105,16 @@ def measure_entry(context: WorkerContext, task: str, results: list[tuple[Record,
         units = [(column,) for column in columns]
         seed = seed_of(cell.seed, "shuffled columns")
         losses.append(permutation_losses(fitted.predict_proba, X, test.y[rows], metric, units, seed))
-    first = results[0][0]
-    summaries = summarize_losses(columns, metric.sign * np.array(losses), first.n_test / first.n_train)
-    name = f"{first.family}/{first.strategy}/{results[0][1].stage}"
-    return TaskImportances(task, name, importance_key(results), metric.name, len(losses), summaries)
+    first, outcome = results[0]
+    return TaskImportances(
+        task=task,
+        entry=f"{first.family}/{first.strategy}/{outcome.stage}",
+        key=importance_key(results),
+        metric=metric.name,
+        ratio=first.n_test / first.n_train,
+        columns=tuple(columns),
+        losses=tuple(map(tuple, (metric.sign * np.array(losses)).tolist())),
+    )
 
 
 def _serve(question: dict[str, Any], on_progress: ProgressCallback) -> str:

@@ -7,7 +7,18 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias, TypeVar, get_args
 
-from harness.arguments import FLAG, FUNCTION, NAME, NUMBER, TEXT, check_fields, describe_argument, option, whole_number
+from harness.arguments import (
+    FLAG,
+    FUNCTION,
+    NAME,
+    NUMBER,
+    TEXT,
+    check_fields,
+    describe_argument,
+    option,
+    optional,
+    whole_number,
+)
 from harness.errors import DataError, DeclarationError
 
 if TYPE_CHECKING:
@@ -220,6 +231,8 @@ class Metric:
             version=whole_number(0),
             label=TEXT,
             description=TEXT,
+            influence=optional(FUNCTION),
+            is_detail=FLAG,
         )
         if self.name in RESERVED_COLUMNS:
             raise DeclarationError(

@@ -7,7 +7,18 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias, get_args
 
-from harness.arguments import FUNCTION, MAPPING, MATRIX, NAME, TEXT, check_fields, describe_argument, option, optional
+from harness.arguments import (
+    FLAG,
+    FUNCTION,
+    MAPPING,
+    MATRIX,
+    NAME,
+    TEXT,
+    check_fields,
+    describe_argument,
+    option,
+    optional,
+)
 from harness.errors import DataError, DeclarationError
 from harness.findings import Finding
 from harness.readings import ColumnReading
@@ -75,6 +86,7 @@ class Task:
             time=optional(NAME),
             split=optional(NAME),
             costs=optional(MATRIX),
+            drop_missing_target=FLAG,
         )
         problem = ""
         if self.target in self.banned:

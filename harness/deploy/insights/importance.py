@@ -21,8 +21,8 @@ import pandas as pd
 from harness.deploy.insights import dependence
 from harness.deploy.insights.dependence import EvaluatedFold, IntervalEstimator, PartialDependence
 from harness.deploy.schema import Schema
-from harness.evaluation.permutation_importance import permutation_losses
 from harness.metrics.metric import Metric, Predictions
+from harness.metrics.permutation import permutation_losses
 from harness.registry.task import Features
 from harness.seeding import seed_of
 

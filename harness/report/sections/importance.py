@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import math
 
-from harness.evaluation.permutation_importance import TaskImportances, read_importances
+from harness.evaluation.permutation_importance import column_losses
 from harness.report.content import Evidence, MeanInterval, Part, ReportColumn, ReportTable, Section
 from harness.report.render.markdown import escape, format_count
+from harness.store.importances import TaskImportances, read_importances
 
 TITLE = "Which columns matter"
 MAX_COLUMNS = 15
@@ -30,14 +31,15 @@ def sections(evidence: Evidence) -> list[Section]:
 def _parts(importances: TaskImportances) -> list[Part]:
     """The sentence, the table of the first columns, and how many others there are."""
     rows: list[tuple[str | float | MeanInterval, ...]] = []
-    for column in importances.columns[:MAX_COLUMNS]:
+    columns = column_losses(importances)
+    for column in columns[:MAX_COLUMNS]:
         half_width = (column.high - column.low) / 2
         rows.append((column.column, MeanInterval(column.loss, half_width)))
     table = ReportTable(
         (ReportColumn("Column"), ReportColumn(f"Loss of {importances.metric}", "change")), tuple(rows), foldable=False
     )
-    needed = sum(not math.isnan(column.low) and column.low > 0 for column in importances.columns)
-    count = format_count(len(importances.columns), "column")
+    needed = sum(not math.isnan(column.low) and column.low > 0 for column in columns)
+    count = format_count(len(columns), "column")
     text = f"{escape(importances.entry)} clearly needs {needed} of {count}. {TEXT}"
-    others = len(importances.columns) - len(rows)
+    others = len(columns) - len(rows)
     return [text, table, f"{format_count(others, 'further column')} matter less." if others else ""]

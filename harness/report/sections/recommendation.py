@@ -14,6 +14,7 @@ from harness.evaluation.strategy_effects import NO_READING, StrategyReading, str
 from harness.report.content import ReportColumn, ReportTable
 from harness.report.render.cells import format_number, percent_text, signed_text
 from harness.report.render.markdown import bold, bullets, escape, format_count, join_words, plural
+from harness.report.sections.protocol import WARNING_CODES
 from harness.report.sections.ranking import headline, metric_phrase
 
 TITLE = "Recommendation"
@@ -226,7 +227,7 @@ def _checks(scores: Scores, recommendation: Recommendation) -> list[str]:
     """What should be looked at before the recommendation is believed."""
     checks = []
     for finding in scores.run["tasks"][recommendation.task].get("findings", ()):
-        if finding.get("severity") in ("error", "warning"):
+        if finding.get("severity") in ("error", "warning") or finding.get("code") in WARNING_CODES:
             checks.append(str(finding.get("message", "")).rstrip("."))
     if recommendation.few_positives is not None:
         checks.append(f"the rarest class has only {recommendation.few_positives} rows")
@@ -257,12 +258,20 @@ def family_table(ranking: Ranking, best_of_families: Sequence[RankedEntry]) -> R
     columns = (
         ReportColumn("Family"),
         ReportColumn("Best entry"),
-        ReportColumn(ranking.metric.label or ranking.metric.name, "number", ranking.digits),
+        ReportColumn(_metric_heading(ranking), "number", ranking.digits),
         ReportColumn("95 % interval"),
         ReportColumn("Against the best"),
         ReportColumn("Fit s", "quantity"),
     )
     return ReportTable(columns, tuple(rows), foldable=False)
+
+
+def _metric_heading(ranking: Ranking) -> str:
+    """The metric, with the threshold at which decisions are taken where it has one."""
+    heading = ranking.metric.label or ranking.metric.name
+    if ranking.metric.metric_type == "decision" and ranking.threshold_text:
+        return f"{heading} {ranking.threshold_text}"
+    return heading
 
 
 def _interval(ranking: Ranking, low: float, high: float) -> str:

@@ -1,0 +1,70 @@
+"""Permutation losses: what a metric loses when the values of columns are shuffled among the rows."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
+
+from harness.metrics.metric import Metric, Predictions
+
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
+    import pandas as pd
+
+REPEATS = 5  #: times that a column is shuffled
+
+
+def permutation_losses(
+    predict_proba: Callable[[pd.DataFrame], npt.ArrayLike],
+    X: pd.DataFrame,
+    y: npt.NDArray[np.int64],
+    metric: Metric,
+    units: Sequence[tuple[str, ...]],
+    seed: int,
+) -> list[float]:
+    """Measure how far a metric falls when the values of columns are shuffled among the rows.
+
+    Parameters
+    ----------
+    predict_proba : callable
+        Gives the probabilities (n, k) of rows.
+    X : DataFrame of n rows
+        The rows.
+    y : ndarray of int of shape (n,)
+        Their classes.
+    metric : Metric
+        Computed from classes and probabilities, decisions at 0.5.
+    units : sequence of tuple of str
+        Columns that are shuffled together.
+    seed : int
+        Seed of the shuffling.
+
+    Returns
+    -------
+    list of float
+        The mean fall over five repeats, in units of the metric; positive is worse for metrics of which greater is better.
+
+    References
+    ----------
+    Breiman (2001), Random forests.
+    """
+    import numpy as np
+
+    rng, rows = np.random.default_rng(seed), np.arange(len(y))
+    baseline = metric.compute(Predictions(y, np.asarray(predict_proba(X))))
+    # The same permutations for every unit: their noise cancels in comparisons.
+    shuffled = np.concatenate([rng.permutation(rows) for _ in range(REPEATS)])
+    original = np.tile(rows, REPEATS)
+    repeated = X.iloc[original].reset_index(drop=True)
+    losses = []
+    for columns in units:
+        for name in columns:
+            repeated[name] = X[name].array.take(shuffled)
+        falls = []
+        for proba in np.split(np.asarray(predict_proba(repeated)), REPEATS):
+            falls.append(baseline - metric.compute(Predictions(y, proba)))
+        losses.append(float(np.mean(falls)))
+        for name in columns:
+            repeated[name] = X[name].array.take(original)
+    return losses
