@@ -19,7 +19,8 @@ if not hasattr(harness, "PROJECT"):
 from harness.api.exported_model import ExportedModel, open_bundle
 from harness.api.public import benchmark
 from harness.api.recommendation import TaskRecommendation
-from harness.api.results import Run, open_run
+from harness.api.results import Run
+from harness.api.stored_run import open_run
 from harness.errors import (
     BundleError,
     DataError,

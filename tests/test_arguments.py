@@ -16,7 +16,7 @@ from typer.testing import CliRunner
 
 import evenhand
 from harness.api.dashboard import RunningDashboard
-from harness.api.request import check_cells
+from harness.api.data_frames import check_cells
 from harness.cli import app
 from harness.store.files import write_atomic
 from harness.store.store import Store

@@ -14,7 +14,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from harness.api.request import to_pandas
+from harness.api.data_frames import to_pandas
 from harness.data.arrow_table import without_arrow_types
 from harness.data.csv_format import NO_NAME
 from harness.data.files import UserData, read_batches, read_table

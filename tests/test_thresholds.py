@@ -9,7 +9,7 @@ import pytest
 from fixtures_run import three_digits, tumours, write_run
 from sklearn.metrics import confusion_matrix, fbeta_score, precision_score, recall_score
 
-from harness.api.results import open_run
+from harness.api.stored_run import open_run
 from harness.errors import EvenhandError
 from harness.evaluation.decision_measures import decision_measures, measure_interval
 from harness.evaluation.metric_cache import TUNED_THRESHOLD

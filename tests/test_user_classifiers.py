@@ -136,6 +136,7 @@ class Uncloned(GaussianNB):
         "searched batch",
         "searched noise",
         "dictionary",
+        "object",
         "global",
         "attribute",
         "uncloned",

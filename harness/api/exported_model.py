@@ -93,7 +93,7 @@ class ExportedModel:
 
     def _predict(self, data: Any) -> tuple[list[Any], Any]:
         """Probabilities in parts, and the index of the rows."""
-        from harness.api.request import is_frame, to_pandas
+        from harness.api.data_frames import is_frame, to_pandas
         from harness.deploy.predict import read_batches, read_rows
 
         if is_frame(data):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import warnings
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -26,21 +26,11 @@ from harness.arguments import (
     whole_number,
 )
 from harness.errors import DeclarationError, EvenhandError
-from harness.metrics.metric import Metric
 from harness.registry.family import Family
 
 if TYPE_CHECKING:
     from harness.api.request import RunOptions
-    from harness.checks.contracts import CheckResult
-    from harness.execution.plan import Request
-    from harness.registry.registry import Registry
-    from harness.registry.task import Table, Task
 
-#: Rows of the data on which a user's classifier is tried before the run.
-CHECKED_ROWS = 300
-#: Checks that are no reason to refuse a declaration of a call: it may have no description, and rows that are easy to separate
-#: may be predicted alike with and without weights.
-TOLERATED_CHECKS = ("describes itself", "takes weights")
 #: Arguments that are fields of the protocol.
 PROTOCOL_ARGUMENTS = ("trials", "folds", "repeats", "inner_folds", "objective", "seed")
 #: Arguments that describe the user's own rows.
@@ -202,6 +192,7 @@ def benchmark(  # noqa: PLR0913 -- the options of a benchmark are one list, as o
     >>> run.leaderboard()  # doctest: +SKIP
     """
     arguments = dict(locals())
+    from harness.api.call_checks import check_declarations
     from harness.api.request import (
         BUDGET_ADVICE,
         RunOptions,
@@ -242,7 +233,7 @@ def benchmark(  # noqa: PLR0913 -- the options of a benchmark are one list, as o
     options = _with_data(options, data, name, out)
     request = make_request(options, registry)
     store = Store(Path(out) if out is not None else default_folder(options, request))
-    _check_declarations(sent, request, registry)
+    check_declarations(sent, request, registry)
     session = SessionOptions(
         command=_describe_call(data, arguments),
         jobs=jobs,
@@ -340,7 +331,8 @@ def _with_data(options: RunOptions, data: Any, name: str, out: str | Path | None
     """Options with the user's data as a file; a data frame is stored in the folder of the run."""
     from dataclasses import replace
 
-    from harness.api.request import check_cells, check_columns, is_frame, store_frame, to_pandas
+    from harness.api.data_frames import check_cells, is_frame, store_frame, to_pandas
+    from harness.api.request import check_columns
     from harness.store.store import FRAME_FOLDER
 
     if data is None:
@@ -363,53 +355,3 @@ def _with_data(options: RunOptions, data: Any, name: str, out: str | Path | None
 def _task_name(name: str) -> str:
     """A name that is also one of a file: lower-case letters, digits and underscores."""
     return re.sub(r"[^a-z0-9]+", "_", str(name).lower()).strip("_") or "data"
-
-
-def _check_declarations(declarations: Sequence[Any], request: Request, registry: Registry) -> None:
-    """Raise `DeclarationError` where a declaration of the call breaks its contract."""
-    from harness.checks.contracts import check_metric, check_strategy
-    from harness.registry.strategy import Strategy
-
-    checks: list[CheckResult] = []
-    for declaration in declarations:
-        if isinstance(declaration, Metric):
-            checks += check_metric(declaration)
-        elif isinstance(declaration, Strategy):
-            checks += check_strategy(declaration)
-    checks += _family_checks(
-        [declaration for declaration in declarations if isinstance(declaration, Family)], request, registry
-    )
-    for check in checks:
-        if check.complaint and check.check not in TOLERATED_CHECKS:
-            raise DeclarationError(
-                f"{check.kind} {check.name!r} does not keep its contract ({check.check}): {check.complaint}"
-            )
-
-
-def _family_checks(families: Sequence[Family], request: Request, registry: Registry) -> Iterator[CheckResult]:
-    """Try families on rows of the first task of every modality."""
-    from harness.checks.contracts import check_family
-
-    tried = set()
-    for name in request.tasks if families else ():
-        task = request.task(registry, name)
-        if task.modality in tried:
-            continue
-        tried.add(task.modality)
-        sample = (task.modality, _sample(task, request))
-        for family in families:
-            yield from check_family(family, sample)
-
-
-def _sample(task: Task, request: Request) -> Table:
-    """Draw a few rows of every class of a task."""
-    import numpy as np
-
-    from harness.data.table import load_table
-
-    table = load_table(task, request.data_folder)
-    rng = np.random.default_rng(0)
-    order = rng.permutation(len(table.y))
-    per_class = CHECKED_ROWS // len(table.classes)
-    rows = np.concatenate([order[table.y[order] == label][:per_class] for label in range(len(table.classes))])
-    return table.take(rng.permutation(rows))

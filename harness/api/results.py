@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from harness.arguments import DECLARATIONS, NAME, NAMES, NUMBER, PATH, PLUGINS, check_arguments, option, whole_number
+from harness.api.run_tables import finding_frame, leaderboard_html, with_legend
+from harness.arguments import NAME, NAMES, NUMBER, PATH, check_arguments, option, whole_number
 from harness.errors import EvenhandError
 from harness.registry.registry import Registry, suggestion
 
@@ -22,27 +23,6 @@ if TYPE_CHECKING:
     from harness.evaluation.ranking import Ranking
     from harness.evaluation.scores import Entry, Scores
     from harness.store.store import Store
-
-#: Columns of the leaderboard that a notebook shows, besides the objective.
-SHOWN_COLUMNS = (
-    "rank",
-    "entry",
-    "tied",
-    "roc_auc",
-    "average_precision",
-    "f1",
-    "precision",
-    "recall",
-    "fit_seconds",
-    "status",
-)
-#: Marks in the summary of a run → what they mean.
-MARKS = {
-    "≈": "not significantly different from the first entry",
-    "†": "put together from other entries, with the trials of all of them: no rank",
-    "= default": "the search kept the default parameters in every split: default and tuned are one entry",
-}
-FINDING_COLUMNS = ("task", "code", "severity", "column", "rows", "message")
 
 
 @dataclass(frozen=True)
@@ -94,16 +74,10 @@ class Run:
         from harness.report.sections.overview import summary
 
         rankings = self._rankings if task is None else [self._rankings[self.tasks.index(self._task(task))]]
-        text = summary(self._scores, rankings)
-        legend = [f"{mark}  {meaning}" for mark, meaning in MARKS.items() if mark in text]
-        return "\n".join([text, *([""] if legend else []), *legend])
+        return with_legend(summary(self._scores, rankings))
 
     def _repr_html_(self) -> str:
-        board = self.leaderboard()
-        columns = [name for name in ("task", *SHOWN_COLUMNS) if name in board and board[name].notna().any()]
-        if len(self.tasks) == 1:
-            columns.remove("task")
-        return str(board[columns].to_html(index=False, float_format="{:.3f}".format, na_rep="–", border=0))
+        return leaderboard_html(self.leaderboard(), with_task=len(self.tasks) > 1)
 
     @check_arguments(task=NAME)
     def leaderboard(self, task: str | None = None) -> pd.DataFrame:
@@ -251,13 +225,7 @@ class Run:
     @check_arguments()
     def findings(self) -> pd.DataFrame:
         """List what the audit of the data found: task, code, severity, column, rows, message."""
-        import pandas as pd
-
-        lines = []
-        for task, metadata in self._scores.run["tasks"].items():
-            for finding in metadata.get("findings", ()):
-                lines.append({"task": task, **finding})
-        return pd.DataFrame(lines, columns=list(FINDING_COLUMNS)).astype({"rows": "Int64"})
+        return finding_frame(self._scores.run)
 
     @check_arguments()
     def failures(self) -> pd.DataFrame:
@@ -426,36 +394,3 @@ class Run:
 
         task = self._task(task)
         return find_entry(self._scores, f"{task}/{name.removeprefix(f'{task}/')}")
-
-
-@check_arguments(folder=PATH, plugins=PLUGINS, declarations=DECLARATIONS)
-def open_run(folder: str | Path, *, plugins: Iterable[str] = (), declarations: Iterable[Any] = ()) -> Run:
-    """Open a stored run.
-
-    Parameters
-    ----------
-    folder : str or Path
-        The folder of the run.
-    plugins : iterable of str, optional
-        Installed modules and paths of files with the declarations that the run was made with.
-    declarations : iterable of Task, Family, Strategy or Metric, optional
-        Declarations of this program; metrics among them are computed for the run.
-
-    Returns
-    -------
-    Run
-        The run.
-
-    Raises
-    ------
-    StoreError
-        If the folder holds no run.
-    """
-    from harness.registry.registry import load_registry
-    from harness.registry.user_declarations import pickle_declarations
-    from harness.store.store import Store
-
-    declarations = tuple(declarations)
-    registry = load_registry(plugins).with_declarations(declarations, "declarations")
-    Store(Path(folder)).read_run()
-    return Run(Path(folder), registry, pickle_declarations(declarations))

@@ -219,7 +219,7 @@ def show(
     \b
     evenhand show results/quick --task telco_churn
     """
-    from harness.api.results import open_run
+    from harness.api.stored_run import open_run
 
     typer.echo(open_run(folder, plugins=plugin or ()).summary(task))
 

@@ -1,0 +1,72 @@
+"""Checks of the declarations that a call of the Python interface brings, on rows of its own data, before anything is run."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Any
+
+from harness.errors import DeclarationError
+from harness.metrics.metric import Metric
+from harness.registry.family import Family
+
+if TYPE_CHECKING:
+    from harness.checks.contracts import CheckResult
+    from harness.execution.plan import Request
+    from harness.registry.registry import Registry
+    from harness.registry.task import Table, Task
+
+#: Rows of the data on which a user's classifier is tried before the run.
+CHECKED_ROWS = 300
+#: Checks that are no reason to refuse a declaration of a call: it may have no description, and rows that are easy to separate
+#: may be predicted alike with and without weights.
+TOLERATED_CHECKS = ("describes itself", "takes weights")
+
+
+def check_declarations(declarations: Sequence[Any], request: Request, registry: Registry) -> None:
+    """Raise `DeclarationError` where a declaration of the call breaks its contract."""
+    from harness.checks.contracts import check_metric, check_strategy
+    from harness.registry.strategy import Strategy
+
+    checks: list[CheckResult] = []
+    for declaration in declarations:
+        if isinstance(declaration, Metric):
+            checks += check_metric(declaration)
+        elif isinstance(declaration, Strategy):
+            checks += check_strategy(declaration)
+    checks += _family_checks(
+        [declaration for declaration in declarations if isinstance(declaration, Family)], request, registry
+    )
+    for check in checks:
+        if check.complaint and check.check not in TOLERATED_CHECKS:
+            raise DeclarationError(
+                f"{check.kind} {check.name!r} does not keep its contract ({check.check}): {check.complaint}"
+            )
+
+
+def _family_checks(families: Sequence[Family], request: Request, registry: Registry) -> Iterator[CheckResult]:
+    """Try families on rows of the first task of every modality."""
+    from harness.checks.contracts import check_family
+
+    tried = set()
+    for name in request.tasks if families else ():
+        task = request.task(registry, name)
+        if task.modality in tried:
+            continue
+        tried.add(task.modality)
+        sample = (task.modality, _sample(task, request))
+        for family in families:
+            yield from check_family(family, sample)
+
+
+def _sample(task: Task, request: Request) -> Table:
+    """Draw a few rows of every class of a task."""
+    import numpy as np
+
+    from harness.data.table import load_table
+
+    table = load_table(task, request.data_folder)
+    rng = np.random.default_rng(0)
+    order = rng.permutation(len(table.y))
+    per_class = CHECKED_ROWS // len(table.classes)
+    rows = np.concatenate([order[table.y[order] == label][:per_class] for label in range(len(table.classes))])
+    return table.take(rng.permutation(rows))

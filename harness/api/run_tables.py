@@ -1,0 +1,55 @@
+"""Tables of a run as Python shows them: the leaderboard in a notebook, the findings, the legend of a summary."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+#: Columns of the leaderboard that a notebook shows, besides the objective.
+SHOWN_COLUMNS = (
+    "rank",
+    "entry",
+    "tied",
+    "roc_auc",
+    "average_precision",
+    "f1",
+    "precision",
+    "recall",
+    "fit_seconds",
+    "status",
+)
+#: Marks in the summary of a run → what they mean.
+MARKS = {
+    "≈": "not significantly different from the first entry",
+    "†": "put together from other entries, with the trials of all of them: no rank",
+    "= default": "the search kept the default parameters in every split: default and tuned are one entry",
+}
+FINDING_COLUMNS = ("task", "code", "severity", "column", "rows", "message")
+
+
+def with_legend(text: str) -> str:
+    """Add what the marks in a summary mean."""
+    legend = [f"{mark}  {meaning}" for mark, meaning in MARKS.items() if mark in text]
+    return "\n".join([text, *([""] if legend else []), *legend])
+
+
+def leaderboard_html(board: pd.DataFrame, *, with_task: bool) -> str:
+    """Write a leaderboard as a table for a notebook, without empty columns."""
+    columns = [name for name in SHOWN_COLUMNS if name in board and board[name].notna().any()]
+    if with_task:
+        columns.insert(0, "task")
+    return str(board[columns].to_html(index=False, float_format="{:.3f}".format, na_rep="–", border=0))
+
+
+def finding_frame(run: Mapping[str, Any]) -> pd.DataFrame:
+    """Collect the findings about the data of every task: task, code, severity, column, rows, message."""
+    import pandas as pd
+
+    lines = []
+    for task, metadata in run["tasks"].items():
+        for finding in metadata.get("findings", ()):
+            lines.append({"task": task, **finding})
+    return pd.DataFrame(lines, columns=list(FINDING_COLUMNS)).astype({"rows": "Int64"})
