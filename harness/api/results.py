@@ -41,7 +41,7 @@ MARKS = {
     "†": "put together from other entries, with the trials of all of them: no rank",
     "= default": "the search kept the default parameters in every split: default and tuned are one entry",
 }
-FINDING_COLUMNS = ("task", "code", "severity", "column", "rows", "message")
+FINDING_COLUMNS = ("task", "code", "severity", "column", "rows", "message", "advice")
 
 
 @dataclass(frozen=True)
@@ -247,13 +247,23 @@ class Run:
 
     @check_arguments()
     def findings(self) -> pd.DataFrame:
-        """List what the audit of the data found: task, code, severity, column, rows, message."""
+        """List what was found in the data before the run, and in its results: task, code, severity, column, rows, message.
+
+        Of a finding about results, `column` is the name of the entry.
+        """
         import pandas as pd
 
+        from harness.evaluation.model_findings import model_findings
+        from harness.evaluation.ranking import rank
+        from harness.evaluation.search_history import read_searches
+
         lines = []
+        searches = read_searches(self._store, self._scores)
         for task, metadata in self._scores.run["tasks"].items():
             for finding in metadata.get("findings", ()):
                 lines.append({"task": task, **finding})
+            for model_finding in model_findings(self._scores, rank(self._scores, task), searches):
+                lines.append({"task": task, **model_finding.as_dict()})
         return pd.DataFrame(lines, columns=list(FINDING_COLUMNS)).astype({"rows": "Int64"})
 
     @check_arguments()
