@@ -38,6 +38,9 @@ speed: $(READY)  ## the speed figures, as tables, in a quarter of an hour (bank 
 	$(BIN)/python tests/speed/report.py --whole
 	$(BIN)/python tests/speed/serve.py
 
+simulations: $(READY)  ## what the inspection says of 200 clean tables, in some minutes: no error
+	$(BIN)/python tests/simulations_inspection.py 200
+
 sample: $(READY)  ## make the committed sample run again
 	rm -rf results/sample
 	$(BIN)/evenhand run --task digits_nine --family logistic_regression --family gradient_boosting \

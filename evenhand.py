@@ -17,6 +17,7 @@ if not hasattr(harness, "PROJECT"):
     )
 
 from harness.api.exported_model import ExportedModel, open_bundle
+from harness.api.inspect import DataInspection, inspect
 from harness.api.public import benchmark
 from harness.api.recommendation import TaskRecommendation
 from harness.api.results import Run
@@ -40,6 +41,7 @@ from harness.registry.user_declarations import family_of as estimator_family
 __all__ = [
     "BundleError",
     "DataError",
+    "DataInspection",
     "DeclarationError",
     "EvenhandError",
     "ExportedModel",
@@ -57,6 +59,7 @@ __all__ = [
     "benchmark",
     "choice",
     "estimator_family",
+    "inspect",
     "integer",
     "log_float",
     "open_bundle",

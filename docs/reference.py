@@ -29,8 +29,8 @@ FIELD = re.compile(r"^ {4}(\w+): ([^=#]+?)(?: = (.+?))?(?:  #: (.+))?$")
 LISTED_SECTIONS = ("Parameters", "Attributes", "Returns", "Raises", "Yields")
 #: The public names in the order of the reference; the test checks that none is missing.
 GROUPS = {
-    "Running and opening": ("benchmark", "open_run", "open_bundle"),
-    "Results": ("Run", "TaskRecommendation", "ExportedModel"),
+    "Running and opening": ("inspect", "benchmark", "open_run", "open_bundle"),
+    "Results": ("DataInspection", "Run", "TaskRecommendation", "ExportedModel"),
     "Declarations": ("Task", "Table", "Family", "estimator_family", "Strategy", "Metric", "Predictions"),
     "Search spaces": ("choice", "integer", "real", "log_float", "when"),
     "Errors": (

@@ -1,4 +1,4 @@
-"""Values with a stable code: what is noticed in the data of a task, and why a fit failed or is remarked upon."""
+"""Values with a stable code: what is noticed in the data or the results of a task, and why a fit failed or is remarked upon."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any, Literal, TypeAlias
 
-Severity: TypeAlias = Literal["note", "warning"]
+Severity: TypeAlias = Literal["note", "warning", "error"]
 
 #: Codes of columns and image files that were left out; the message of such a finding is the reason.
 OMISSION_CODES = frozenset({
@@ -18,20 +18,24 @@ OMISSION_CODES = frozenset({
 
 @dataclass(frozen=True)
 class Finding:
-    """A property of the data of a task that matters for the interpretation of its scores.
+    """A property of the data or the results of a task that matters for the interpretation of its scores.
 
     Attributes
     ----------
     code : str
         Name of the kind of finding; does not change between versions.
-    severity : {"note", "warning"}
-        With a warning, scores may be meaningless.
+    severity : {"note", "warning", "error"}
+        With a warning, scores may be meaningless; with an error, they almost certainly are, or there will be none.
     message : str
         What was found, in one sentence; of a code in `OMISSION_CODES`, why the column or file was left out.
     column : str, default ""
-        Name of the column, or of the file of an image; empty where the finding is about all columns.
+        Name of the column, of the file of an image, or of the entry; empty where the finding is about none of these.
     rows : int or None, default None
         How many rows it concerns; None where it is not about some of the rows.
+    advice : str, default ""
+        What to do, in one sentence; empty where there is nothing to do.
+    examples : tuple of int, default ()
+        Positions of the first or the clearest of these rows, from 0.
     """
 
     code: str
@@ -39,6 +43,8 @@ class Finding:
     message: str
     column: str = ""
     rows: int | None = None
+    advice: str = ""
+    examples: tuple[int, ...] = ()
 
     @property
     def note(self) -> str:
@@ -50,8 +56,12 @@ class Finding:
         return f"{self.column}: {self.message}"
 
     def as_dict(self) -> dict[str, Any]:
-        """Convert to plain values for JSON."""
-        return asdict(self)
+        """Convert to plain values for JSON; advice and examples only where there are any."""
+        fields = asdict(self)
+        for name in ("advice", "examples"):
+            if not fields[name]:
+                del fields[name]
+        return fields
 
 
 UNKNOWN = "unknown"  #: code of reasons that were stored as texts, before reasons had codes

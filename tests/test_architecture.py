@@ -23,7 +23,8 @@ ARROWS = {
     "search": {"preprocessing", "data", "registry", "metrics", "networks"},
     "execution": {"search", "preprocessing.cache", "preprocessing.encodings", "store", "data", "registry", "metrics"},
     "evaluation": {"metrics", "store"},
-    "report": {"evaluation", "metrics", "store"},
+    "inspection": {"registry", "data", "evaluation.corrected_t"},
+    "report": {"evaluation", "metrics", "store", "inspection.summary"},
     "deploy": {
         "report.content", "report.render", "evaluation", "execution", "search", "preprocessing", "data", "registry", "metrics", "store",
     },
@@ -31,8 +32,8 @@ ARROWS = {
     "tasks": {"registry", "data.sources", "data.files", "data.images"},
     "searchspaces": {"registry", "networks", "data.sources"},
     "api": {
-        "report", "evaluation", "deploy", "execution", "search", "preprocessing", "data", "registry", "metrics", "store", "networks",
-        "checks", "tasks",
+        "report", "inspection", "evaluation", "deploy", "execution", "search", "preprocessing", "data", "registry", "metrics",
+        "store", "networks", "checks", "tasks",
     },
 }  # fmt: skip
 #: Stored data must stay readable without these.

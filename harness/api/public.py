@@ -64,6 +64,7 @@ DATA_ARGUMENTS = ("target", "text", "group", "time", "positive", "drop", "drop_m
     importance=FLAG,
     rope=NUMBER,
     prefer=option("simple", "score"),
+    strict=FLAG,
     threshold=NAMES,
     drop_missing_target=FLAG,
     progress=FLAG,
@@ -102,6 +103,7 @@ def benchmark(  # noqa: PLR0913 -- the options of a benchmark are one list, as o
     importance: bool = True,
     rope: float | None = None,
     prefer: str | None = None,
+    strict: bool = False,
     progress: bool = True,
     budget: Any = None,
 ) -> Run:
@@ -170,6 +172,8 @@ def benchmark(  # noqa: PLR0913 -- the options of a benchmark are one list, as o
         Differences of the objective up to this size are practically none; 0.01 for AP and AUC.
     prefer : {"simple", "score"}, default "simple"
         Whether the simplest of the practically equal entries is recommended, or the one with the best score.
+    strict : bool, default False
+        Raise `DataError` where the inspection of the data has findings of severity error.
     progress : bool, default True
         Show progress.
     budget : None
@@ -222,7 +226,7 @@ def benchmark(  # noqa: PLR0913 -- the options of a benchmark are one list, as o
         families=family_names,
         strategies=tuple(strategies),
         protocol=protocol | {"budget": parse_seconds(cell_budget)},
-        columns={argument: arguments[argument] for argument in DATA_ARGUMENTS} | {"types": _column_types(types)},
+        columns={argument: arguments[argument] for argument in DATA_ARGUMENTS} | {"types": column_types(types)},
         data_dir=Path(data_dir) if data_dir is not None else None,
         plugins=absolute_plugins(plugins),
         pickled_declarations=pickle_declarations(sent),
@@ -241,6 +245,7 @@ def benchmark(  # noqa: PLR0913 -- the options of a benchmark are one list, as o
         quiet=not progress,
         report=report,
         importance=importance,
+        strict=strict,
         goals=goals,
         rope=rope,
         prefer=prefer,
@@ -253,7 +258,7 @@ def benchmark(  # noqa: PLR0913 -- the options of a benchmark are one list, as o
 
 
 #: Arguments that are no part of what is run.
-UNSTORED_ARGUMENTS = ("data", "out", "progress", "report", "importance", "declarations")
+UNSTORED_ARGUMENTS = ("data", "out", "progress", "report", "importance", "strict", "declarations")
 
 
 def _describe_call(data: Any, arguments: Mapping[str, Any]) -> str:
@@ -306,7 +311,7 @@ def _unnamed_family(family: Any) -> str:
     return f"families: a name or a Family is expected, but got a {kind}: give it a name, as in families={{'mine': {kind}()}}"
 
 
-def _column_types(types: Mapping[str, str] | None) -> dict[str, str]:
+def column_types(types: Mapping[str, str] | None) -> dict[str, str]:
     """Types of columns, each of them valid."""
     from harness.data.column_types import parse_type
 

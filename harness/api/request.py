@@ -83,7 +83,7 @@ def make_request(options: RunOptions, registry: Registry) -> Request:
     if options.suite:
         suite = lookup(SUITES, options.suite, "suite")
         strategies = options.strategies or suite.strategies
-    user_data = _user_data(options)
+    user_data = describe_data(options)
     tasks = _task_names(options, suite, user_data, registry)
     families = options.families
     if not families and suite:
@@ -198,8 +198,8 @@ def _unique(names: tuple[str, ...]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(names))
 
 
-def _user_data(options: RunOptions) -> UserData | None:
-    """Describe the user's own file or folder; None where the run has none."""
+def describe_data(options: RunOptions) -> UserData | None:
+    """Describe the user's own file or folder, whose columns are checked; None where the run has none."""
     used = [name for name, column in options.columns.items() if column and name not in {"name", "has_header"}]
     file = options.file
     if file is None:

@@ -224,8 +224,16 @@ class Run:
 
     @check_arguments()
     def findings(self) -> pd.DataFrame:
-        """List what the audit of the data found: task, code, severity, column, rows, message."""
-        return finding_frame(self._scores.run)
+        """List what was found in the data before the run, and in its results: task, code, severity, column, rows, message.
+
+        Of a finding about results, `column` is the name of the entry.
+        """
+        from harness.evaluation.model_findings import model_findings
+        from harness.evaluation.search_history import read_searches
+
+        searches = read_searches(self._store, self._scores)
+        of_results = {ranking.task: model_findings(self._scores, ranking, searches) for ranking in self._rankings}
+        return finding_frame(self._scores.run, of_results)
 
     @check_arguments()
     def failures(self) -> pd.DataFrame:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     import pandas as pd
+
+    from harness.findings import Finding
 
 #: Columns of the leaderboard that a notebook shows, besides the objective.
 SHOWN_COLUMNS = (
@@ -27,7 +29,7 @@ MARKS = {
     "†": "put together from other entries, with the trials of all of them: no rank",
     "= default": "the search kept the default parameters in every split: default and tuned are one entry",
 }
-FINDING_COLUMNS = ("task", "code", "severity", "column", "rows", "message")
+FINDING_COLUMNS = ("task", "code", "severity", "column", "rows", "message", "advice")
 
 
 def with_legend(text: str) -> str:
@@ -44,12 +46,14 @@ def leaderboard_html(board: pd.DataFrame, *, with_task: bool) -> str:
     return str(board[columns].to_html(index=False, float_format="{:.3f}".format, na_rep="–", border=0))
 
 
-def finding_frame(run: Mapping[str, Any]) -> pd.DataFrame:
-    """Collect the findings about the data of every task: task, code, severity, column, rows, message."""
+def finding_frame(run: Mapping[str, Any], of_results: Mapping[str, Sequence[Finding]]) -> pd.DataFrame:
+    """Collect the findings about the data and about the results of every task."""
     import pandas as pd
 
     lines = []
     for task, metadata in run["tasks"].items():
         for finding in metadata.get("findings", ()):
             lines.append({"task": task, **finding})
+        for result_finding in of_results.get(task, ()):
+            lines.append({"task": task, **result_finding.as_dict()})
     return pd.DataFrame(lines, columns=list(FINDING_COLUMNS)).astype({"rows": "Int64"})

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from harness.api.benchmark import benchmark
 from harness.api.progress import Interrupts, show_progress
-from harness.errors import EvenhandError
+from harness.errors import DataError, EvenhandError
 from harness.execution.engines.base import Limits
 from harness.execution.plan import BASELINE, Request
 from harness.execution.replay import CellReplay, ReplayRequest
@@ -50,6 +50,7 @@ class SessionOptions:
     goals: tuple[ThresholdGoal, ...] = ()  #: for which the report chooses thresholds, stored with the run
     rope: float | None = None  #: region of practical equivalence of the objective, stored with the run
     prefer: str | None = None  #: what the recommendation prefers, stored with the run
+    strict: bool = False  #: stop where the inspection of the user's own data has errors
     in_python: bool = False  #: print no summary, and leave Ctrl-C to the calling program
 
 
@@ -86,6 +87,7 @@ def run_session(request: Request, registry: Registry, store: Store, options: Ses
         option = "jobs" if options.in_python else "--jobs"
         raise EvenhandError(f"{option} must be at least 1, but got {options.jobs}")
     jobs = options.jobs or usable_cores()
+    _inspect_data(request, store, options)
     interrupts = Interrupts(handles_signals=not options.in_python)
     with show_progress(interrupts, quiet=options.quiet) as on_start:
         benchmark(
@@ -137,6 +139,30 @@ def measure_importances(request: Request, registry: Registry, store: Store, *, q
         update_importances(request, store, entries, show)
     except EvenhandError as error:
         sys.stderr.write(f"the importance of columns could not be measured: {error}\n")
+
+
+def _inspect_data(request: Request, store: Store, options: SessionOptions) -> None:
+    """Print the summary of the inspection of the user's own data, unless a stored run is continued.
+
+    Raises
+    ------
+    DataError
+        If `options.strict` and the inspection has errors; the data cannot be read.
+    """
+    from harness.inspection.inspector import inspect_rows
+    from harness.report.inspection import join_messages, summary_lines
+
+    is_silent = options.quiet or store.run_file.exists()
+    if request.own is None or (is_silent and not options.strict):
+        return
+    task = request.own.task()
+    inspection = inspect_rows(task, task.load(request.data_folder), request.protocol)
+    if not is_silent:
+        lines = summary_lines(inspection)
+        sys.stderr.write("\n".join(lines) + "\n")
+    if options.strict and (errors := inspection.of_severity("error")):
+        option = "strict=True" if options.in_python else "--strict"
+        raise DataError(f"{join_messages(errors)} (this run stops on errors: {option})")
 
 
 def baseline_only_reason(store: Store) -> str:

@@ -12,6 +12,9 @@ import typer
 from harness.cli import run  # noqa: F401 -- it adds its commands first
 
 # isort: split
+from harness.cli import inspect  # noqa: F401 -- then this one
+
+# isort: split
 from harness.cli import deploy  # noqa: F401 -- then these
 from harness.cli.app import DataDir, Plugins, app, plain_option
 

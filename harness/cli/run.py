@@ -92,6 +92,9 @@ def run(  # noqa: PLR0913, PLR0917 -- the options of a command line are one list
     ] = True,
     rope: Rope = None,
     prefer: Prefer = None,
+    strict: Annotated[
+        bool, typer.Option("--strict", help="Your own file: stop where its inspection has findings of severity error.")
+    ] = False,
     quiet: Annotated[bool, typer.Option("--quiet", help="Show no progress.")] = False,
 ) -> None:
     """Run a benchmark, or continue it: the same command on the same --out executes the cells that are still missing.
@@ -157,6 +160,7 @@ def run(  # noqa: PLR0913, PLR0917 -- the options of a command line are one list
         goals=goals,
         rope=rope,
         prefer=prefer,
+        strict=strict,
     )
     store = Store(out or default_folder(typed, request))
     finished = run_session(request, registry, store, options)

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Literal, TypeAlias
 
 from harness.evaluation.corrected_t import Estimate
 from harness.evaluation.ranking import Ranking
 from harness.evaluation.scores import Scores
+from harness.findings import Finding
 from harness.metrics.threshold import ThresholdGoal
 from harness.store.store import Store
 
@@ -159,12 +160,16 @@ class Section:
 
 @dataclass(frozen=True)
 class Evidence:
-    """What sections are made from: the stored run, the scores of its entries, the ranking of every task, threshold goals."""
+    """What sections are made from: the stored run, the scores of its entries, the ranking of every task, threshold goals.
+
+    `findings` are those about the entries of each task.
+    """
 
     store: Store
     scores: Scores
     rankings: tuple[Ranking, ...]
     goals: tuple[ThresholdGoal, ...] = ()
+    findings: Mapping[str, Sequence[Finding]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

@@ -7,10 +7,9 @@ import io
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, TypeAlias
+from typing import Any, Protocol, TypeAlias
 
 from harness.evaluation.ranking import Ranking
-from harness.evaluation.scores import Scores
 from harness.report.charts import registry as charts
 from harness.report.content import Evidence, Figure, ReportTable, Section, tables_of
 from harness.report.figures.writer import file_name, read_web_figure
@@ -33,6 +32,7 @@ from harness.report.sections import (
     thresholds,
     training,
 )
+from harness.report.sections.model_notes import model_notes
 from harness.report.sections.overview import answer, entries_without_scores, overview
 from harness.report.sections.ranking import headline, unchanged_defaults
 from harness.store.store import Store
@@ -112,7 +112,7 @@ def collect_tasks(evidence: Evidence, topics: dict[Topic, list[Section]]) -> lis
     reports = []
     for ranking in evidence.rankings:
         task_sections = charts.merge_sections(sections[ranking.task])
-        reports.append(_task_report(evidence.scores, ranking, task_sections))
+        reports.append(_task_report(evidence, ranking, task_sections))
     return reports
 
 
@@ -130,8 +130,10 @@ def collect_chapters(topics: dict[Topic, list[Section]]) -> list[Chapter]:
     return chapters
 
 
-def _task_report(scores: Scores, ranking: Ranking, sections: Sequence[Section]) -> TaskReport:
+def _task_report(evidence: Evidence, ranking: Ranking, sections: Sequence[Section]) -> TaskReport:
+    scores = evidence.scores
     notes = [objective_note(scores, ranking), unchanged_defaults(ranking), escape(entries_without_scores(ranking))]
+    notes.append(model_notes(evidence, ranking.task))
     summary = results_summary(scores, ranking)
     if summary:
         title = "The results summary, as it is usually written"
@@ -194,7 +196,7 @@ def build_page(
         The page and its tables.
     """
     scores, rankings = evidence.scores, evidence.rankings
-    embedder = _FigureEmbedder(evidence.store, max_figure_bytes)
+    embedder = _StoredFigureEmbedder(evidence.store, max_figure_bytes)
     chapters = []
     for number, chapter in enumerate(collect_chapters(topics), start=1):
         anchor = f"chapter-{number}"
@@ -204,13 +206,14 @@ def build_page(
     for number, task in enumerate(link_repeated_paragraphs(collect_tasks(evidence, topics)), start=1):
         tasks.append(_build_task(evidence, f"task-{number}", task, embedder))
     overview_section = Section("Overview", tuple(overview(scores, rankings)))
-    overview_page = _build_section("overview", "Overview", overview_section, embedder)
+    overview_page = build_section("overview", "Overview", overview_section, embedder)
     tables: dict[str, str] = {}
     for page_chapter in [PageChapter("overview", "", (overview_page,)), *chapters]:
         tables |= _csv_tables(page_chapter, task="")
     for page_task in tasks:
         tables |= _csv_tables(page_task, task=page_task.title)
-    html = _render_page(
+    html = render_report_page(
+        "page.html",
         name=str(scores.run["name"]),
         overview=overview_page,
         reading_guide=build_blocks((how_to_read(scores),), "", embedder.embed),
@@ -251,7 +254,23 @@ def link_repeated_paragraphs(tasks: Sequence[TaskReport]) -> list[TaskReport]:
     return linked_tasks
 
 
-class _FigureEmbedder:
+class FigureEmbedder(Protocol):
+    """What embeds the figures of a page."""
+
+    def embed(self, figure: Figure) -> EmbeddedFigure:
+        """Embed a figure."""
+
+
+def embed_image(figure: Figure, image: bytes) -> EmbeddedFigure:
+    """Embed a figure whose WebP image is at hand."""
+    from PIL import Image
+
+    width, height = Image.open(io.BytesIO(image)).size
+    uri = f"data:image/webp;base64,{base64.b64encode(image).decode()}"
+    return EmbeddedFigure(figure.name, figure.alt_text, uri, width, height)
+
+
+class _StoredFigureEmbedder:
     """Embeds drawn figures into the page until their total size is reached."""
 
     def __init__(self, store: Store, max_bytes: int) -> None:
@@ -259,18 +278,14 @@ class _FigureEmbedder:
         self.free_bytes = max_bytes
 
     def embed(self, figure: Figure) -> EmbeddedFigure:
-        from PIL import Image
-
         image = read_web_figure(self.store, figure.name)
         self.free_bytes -= len(image)
         if self.free_bytes < 0 or not image:
             return EmbeddedFigure(figure.name, figure.alt_text)
-        width, height = Image.open(io.BytesIO(image)).size
-        uri = f"data:image/webp;base64,{base64.b64encode(image).decode()}"
-        return EmbeddedFigure(figure.name, figure.alt_text, uri, width, height)
+        return embed_image(figure, image)
 
 
-def _build_task(evidence: Evidence, anchor: str, task: TaskReport, embedder: _FigureEmbedder) -> PageChapter:
+def _build_task(evidence: Evidence, anchor: str, task: TaskReport, embedder: FigureEmbedder) -> PageChapter:
     """A task with its answer, unless it is the only one: then the overview has given it."""
     ranking = task.ranking
     intro: list[HtmlBlock] = []
@@ -289,16 +304,16 @@ def _build_task(evidence: Evidence, anchor: str, task: TaskReport, embedder: _Fi
 
 
 def _build_sections(
-    anchor: str, chapter: str, sections: Sequence[Section], embedder: _FigureEmbedder
+    anchor: str, chapter: str, sections: Sequence[Section], embedder: FigureEmbedder
 ) -> tuple[PageSection, ...]:
     built = []
     for number, section in enumerate(sections, start=1):
-        built.append(_build_section(f"{anchor}-{number}", chapter, section, embedder))
+        built.append(build_section(f"{anchor}-{number}", chapter, section, embedder))
     return tuple(built)
 
 
-def _build_section(anchor: str, chapter: str, section: Section, embedder: _FigureEmbedder) -> PageSection:
-    """A section; the caption of its tables names the section and its chapter."""
+def build_section(anchor: str, chapter: str, section: Section, embedder: FigureEmbedder) -> PageSection:
+    """Build a section; the caption of its tables names the section and its chapter."""
     caption = ", ".join(dict.fromkeys(filter(None, (section.title, chapter))))
     blocks = build_blocks(section.parts, caption, embedder.embed)
     return PageSection(anchor, section.title, tuple(blocks), tuple(tables_of(section.parts)))
@@ -317,8 +332,9 @@ def _csv_tables(chapter: PageChapter, task: str) -> dict[str, str]:
     return tables
 
 
-def _render_page(**content: Any) -> str:
+def render_report_page(template: str, **content: Any) -> str:
+    """Render a page with the style and the script of all pages; `template` is a file of `templates/`."""
     style = (TEMPLATES / "style.css").read_text(encoding="utf-8")
     script = (TEMPLATES / "script.js").read_text(encoding="utf-8")
     constants = {"BAR_WIDTH": BAR_WIDTH, "BAR_HEIGHT": BAR_HEIGHT, "COLUMN_GROUPS": COLUMN_GROUPS}
-    return render_page("page.html", style=style, script=script, constants=constants, **content)
+    return render_page(template, style=style, script=script, constants=constants, **content)

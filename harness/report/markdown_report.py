@@ -17,6 +17,7 @@ from harness.report.sections import published
 from harness.report.sections import ranking as ranking_tables
 from harness.report.sections.cross_task_table import cross_task_summary
 from harness.report.sections.imbalance import strategy_table, strategy_verdict
+from harness.report.sections.model_notes import model_notes
 from harness.report.sections.observations import observation_text
 from harness.report.sections.overview import coverage_gaps, short_answer
 from harness.report.sections.protocol import FAILURES_TITLE, class_shares, data_remarks, data_warnings
@@ -53,7 +54,7 @@ def leaderboard_markdown(evidence: Evidence, task_sections: Sequence[Section]) -
     parts: list[Part] = [f"# Leaderboard of {escape(scores.run['name'])}"]
     parts += [*_verdicts(scores, rankings), how_to_read(scores)]
     for ranking in rankings:
-        parts += _task_parts(scores, ranking)
+        parts += [*_task_parts(scores, ranking), model_notes(evidence, ranking.task)]
         for section in task_sections:
             if section.task == ranking.task:
                 parts += [f"### {escape(section.title)}", *section.parts]

@@ -7,8 +7,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from harness.evaluation.model_findings import model_findings
 from harness.evaluation.ranking import rank
 from harness.evaluation.score_collection import collect_scores
+from harness.evaluation.search_history import read_searches
 from harness.evaluation.threshold_goals import check_goals, run_goals, task_decisions
 from harness.metrics.metric import Metric
 from harness.metrics.threshold import ThresholdGoal
@@ -115,7 +117,9 @@ def _collect_evidence(store: Store, metrics: Mapping[str, Metric], goals: Sequen
     scores = collect_scores(store, metrics)
     check_goals(goals, task_decisions(scores))
     rankings = tuple(rank(scores, task) for task in scores.run["tasks"])
-    return Evidence(store, scores, rankings, tuple(goals) or run_goals(scores))
+    searches = read_searches(store, scores)
+    findings = {ranking.task: model_findings(scores, ranking, searches) for ranking in rankings}
+    return Evidence(store, scores, rankings, tuple(goals) or run_goals(scores), findings)
 
 
 def _write_leaderboard(evidence: Evidence, topics: Mapping[Topic, list[Section]]) -> LeaderboardFiles:

@@ -1,0 +1,228 @@
+"""The inspection of one's own rows before a run, for Python and the command line."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from harness.arguments import CLASS_NAME, COLUMN, COLUMNS, FLAG, PATH, check_arguments, whole_number
+from harness.data.files import UserData
+from harness.errors import EvenhandError
+from harness.findings import Finding
+from harness.inspection.summary import Inspection
+from harness.registry.protocol import EvaluationProtocol
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    import pandas as pd
+
+    from harness.api.request import RunOptions
+    from harness.registry.task import Raw, Task
+
+FINDING_COLUMNS = ("code", "severity", "column", "rows", "message", "advice", "examples")
+
+
+@dataclass(frozen=True)
+class DataInspection:
+    """What `evenhand.inspect` found.
+
+    Attributes
+    ----------
+    inspection : Inspection
+        All numbers as values.
+    """
+
+    inspection: Inspection
+
+    def findings(self) -> pd.DataFrame:
+        """List the findings, errors first: code, severity, column, rows, message, advice, positions of example rows."""
+        import pandas as pd
+
+        lines = []
+        for finding in self.inspection.findings:
+            lines.append([getattr(finding, name) for name in FINDING_COLUMNS])
+        return pd.DataFrame(lines, columns=list(FINDING_COLUMNS)).astype({"rows": "Int64"})
+
+    def columns(self) -> pd.DataFrame:
+        """List the columns as they are read: type, how they are read, missing values, levels, an example."""
+        import pandas as pd
+
+        return pd.DataFrame(list(self.inspection.columns), columns=list(_column_fields()))
+
+    def scores(self) -> pd.DataFrame:
+        """List the scores of a quick model by column: alone, and of all columns without it; empty where it was not fitted."""
+        import pandas as pd
+
+        scores = self.inspection.scores
+        fields = ("name", "auc_alone", "precision_alone", "auc_without", "precision_without")
+        lines = [[getattr(column, name) for name in fields] for column in scores.columns] if scores else []
+        return pd.DataFrame(lines, columns=list(fields))
+
+    @property
+    def errors(self) -> tuple[Finding, ...]:
+        """The findings of severity error."""
+        return self.inspection.of_severity("error")
+
+    def summary(self) -> str:
+        """Summarise the inspection in three to six lines."""
+        from harness.report.inspection import summary_lines
+
+        return "\n".join(summary_lines(self.inspection))
+
+    def markdown(self) -> str:
+        """Write the inspection as Markdown."""
+        from harness.report.inspection import render_markdown
+
+        return render_markdown(self.inspection)
+
+    @check_arguments(path=PATH)
+    def write_html(self, path: str | Path) -> Path:
+        """Write the inspection as a page with figures.
+
+        Parameters
+        ----------
+        path : str or Path
+            The file, which is replaced.
+
+        Returns
+        -------
+        Path
+            The file.
+        """
+        from harness.report.inspection import render_html
+        from harness.store.files import write_atomic
+
+        write_atomic(Path(path), render_html(self.inspection).encode())
+        return Path(path)
+
+    def __str__(self) -> str:
+        """The inspection as text: findings with what to do, scores of columns, columns."""
+        from harness.report.inspection import render_text
+
+        return render_text(self.inspection)
+
+    def _repr_html_(self) -> str:
+        from harness.report.render.html import parse_blocks
+
+        return "".join(block.html for block in parse_blocks(self.markdown()))
+
+
+def _column_fields() -> tuple[str, ...]:
+    from dataclasses import fields
+
+    from harness.inspection.summary import ColumnSummary
+
+    return tuple(field.name for field in fields(ColumnSummary))
+
+
+@check_arguments(
+    target=COLUMN,
+    positive=CLASS_NAME,
+    text=COLUMN,
+    drop=COLUMNS,
+    group=COLUMN,
+    time=COLUMN,
+    drop_missing_target=FLAG,
+    folds=whole_number(2),
+    repeats=whole_number(1),
+    inner_folds=whole_number(2),
+    seed=whole_number(0),
+)
+def inspect(  # noqa: PLR0913 -- the options are those of a benchmark
+    data: Any,
+    *,
+    target: str | None = None,
+    positive: Any = None,
+    text: str | None = None,
+    drop: Sequence[str] = (),
+    group: str | None = None,
+    time: str | None = None,
+    types: Mapping[str, str] | None = None,
+    drop_missing_target: bool = False,
+    folds: int | None = None,
+    repeats: int | None = None,
+    inner_folds: int | None = None,
+    seed: int | None = None,
+) -> DataInspection:
+    """Inspect rows before a benchmark: columns as they are read, the folds of a run, and what its scores must be read with.
+
+    Parameters
+    ----------
+    data : DataFrame of pandas or polars, str or Path
+        Rows; or a CSV or Parquet file; or a folder of images with a folder per class.
+    target : str, optional
+        Column to predict; needed for frames and files.
+    positive : default the rarer class
+        The positive one of two classes.
+    text : str, optional
+        Column of texts to classify; no other column is read.
+    drop : sequence of str, optional
+        Columns to leave out.
+    group, time : str, optional
+        Columns by which rows are split.
+    types : mapping of str to str, optional
+        Column → its type, as in `benchmark`.
+    drop_missing_target : bool, default False
+        Leave out rows without a label.
+    folds, repeats, inner_folds : int, default 5, 1 and 3
+        Outer folds, their repeats, inner folds of the run.
+    seed : int, default 0
+        Every random draw descends from it.
+
+    Returns
+    -------
+    DataInspection
+        Findings and columns as data frames; printed, it is a text that is read in a minute.
+
+    Raises
+    ------
+    EvenhandError
+        For wrong arguments, or data that cannot be used.
+
+    Examples
+    --------
+    >>> print(evenhand.inspect(df, target="churned"))  # doctest: +SKIP
+    """
+    arguments = dict(locals())
+    from harness.api.data_frames import check_cells, is_frame, to_pandas
+    from harness.api.public import DATA_ARGUMENTS, column_types
+    from harness.api.request import RunOptions, check_columns
+
+    columns = {name: arguments[name] for name in DATA_ARGUMENTS} | {"types": column_types(types)}
+    numbers = {name: arguments[name] for name in ("folds", "repeats", "inner_folds", "seed")}
+    file = None
+    if isinstance(data, (str, Path)):
+        file = PATH.check("data", data)
+    options = RunOptions(
+        file=file, suite=None, tasks=(), families=(), strategies=(), protocol=numbers, columns=columns, in_python=True
+    )
+    if file is not None:
+        return inspect_file(options)
+    if not is_frame(data):
+        kind = type(data).__name__
+        raise EvenhandError(f"data must be a data frame of pandas or polars, or a path, but got a {kind}")
+    frame = to_pandas(data)
+    check_columns(options, "the data frame", list(frame.columns))
+    frame = check_cells(frame, columns["drop"])
+    return _inspect(UserData("data", **columns).task(), frame, numbers)
+
+
+def inspect_file(options: RunOptions) -> DataInspection:
+    """Inspect the user's file or folder that options describe; raises `EvenhandError` where it cannot be used."""
+    from harness.api.request import describe_data
+
+    user_data = describe_data(options)
+    if user_data is None:
+        raise EvenhandError("which file is to be inspected? evenhand inspect FILE --target COLUMN")
+    task = user_data.task()
+    return _inspect(task, task.load(None), options.protocol)
+
+
+def _inspect(task: Task, raw: Raw, numbers: Mapping[str, int | None]) -> DataInspection:
+    from harness.inspection.inspector import inspect_rows
+
+    fields: dict[str, Any] = {name: number for name, number in numbers.items() if number is not None}
+    protocol = EvaluationProtocol(**fields)
+    return DataInspection(inspect_rows(task, raw, protocol))

@@ -1,0 +1,219 @@
+"""What the results of a task must be read with: findings about entries, in the form of those about data."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Iterator, Sequence
+
+import numpy as np
+
+from harness.evaluation.corrected_t import MIN_SPLITS, holm, significant_direction
+from harness.evaluation.gains import HURTS, recalibration_effects, search_gains
+from harness.evaluation.ranking import BASELINE, RankedEntry, Ranking, paired_estimate
+from harness.evaluation.scores import Entry, Scores
+from harness.evaluation.search_history import CellSearch, RunSearches, SearchParameter
+from harness.evaluation.training import entry_costs
+from harness.findings import Finding
+
+#: Codes of findings about entries, in the order in which they are listed.
+MODEL_CODES = (
+    "worse_than_baseline", "tuning_hurts", "space_edge", "overfitting", "unstable_training", "poor_probabilities", "needless_cost",
+)  # fmt: skip
+EDGE_SHARE = 0.02  #: of a range, from either end
+EDGE_SPLITS = 0.6  #: share of the splits whose best trial is there
+MIN_EDGE_TRIALS = 10
+OVERFIT_GAP = 0.1  #: between the scores on training and test rows
+OVERFIT_SHARE = 0.5  #: of what the training score is above the baseline
+SPREAD_FACTOR = 3.0  #: of the median standard deviation over splits of the other entries
+MIN_ENTRIES = 4
+COST_FACTOR = 5.0  #: times the fit time of an entry that is not significantly different
+MIN_SECONDS = 1.0
+
+
+def model_findings(scores: Scores, ranking: Ranking, searches: RunSearches) -> list[Finding]:
+    """Find what is conspicuous in the results of a task.
+
+    Parameters
+    ----------
+    scores : Scores
+        The scores of the run.
+    ranking : Ranking
+        The ranking of the task.
+    searches : RunSearches
+        The searches of the run.
+
+    Returns
+    -------
+    list of Finding
+        In the order of `MODEL_CODES`; `column` is the name of the entry.
+    """
+    entries = _tuned_entries(ranking)
+    return [
+        *check_baseline(scores, ranking, entries),
+        *check_tuning(scores, ranking),
+        *check_space_edges(searches, ranking),
+        *check_overfitting(ranking, entries),
+        *check_stability(ranking, entries),
+        *check_probabilities(scores, ranking),
+        *check_costs(ranking),
+    ]
+
+
+def _tuned_entries(ranking: Ranking) -> list[RankedEntry]:
+    """Tuned entries that have scores in all splits, best first, without the baseline."""
+    entries = []
+    for ranked in ranking.entries:
+        if ranked.complete and ranked.entry.stage == "tuned" and ranked.entry.family != BASELINE:
+            entries.append(ranked)
+    return entries
+
+
+def check_baseline(scores: Scores, ranking: Ranking, entries: Sequence[RankedEntry]) -> Iterator[Finding]:
+    """Find entries that are worse than the majority baseline: significantly, or by their mean where nothing can be tested."""
+    baseline, metric = ranking.baseline, ranking.metric
+    if baseline is None or not len(baseline.rows):
+        return
+    differences, p_values = [], []
+    for ranked in entries:
+        rows = ranked.rows.select(baseline.rows.splits)
+        change = metric.sign * (rows[metric.name] - baseline.rows.select(rows.splits)[metric.name])
+        difference = paired_estimate(scores, ranking.task, metric, change, rows)
+        differences.append(difference)
+        p_values.append(difference.p)
+    for ranked, difference, adjusted in zip(entries, differences, holm(p_values), strict=True):
+        direction = significant_direction(difference, adjusted, greater_is_better=True)
+        if direction < 0 or (math.isnan(difference.p) and difference.mean < 0):
+            message = f"{ranked.name} is worse than the majority baseline: {_score(ranked)} against {_score(baseline)}"
+            advice = "its probabilities or its space do not suit this task: do not use it"
+            yield Finding("worse_than_baseline", "warning", message, ranked.entry.name, advice=advice)
+
+
+def check_tuning(scores: Scores, ranking: Ranking) -> Iterator[Finding]:
+    """Find entries whose tuned configuration is significantly worse on test rows than the default one."""
+    for gain in search_gains(scores, ranking):
+        if gain.reading == HURTS:
+            message = (
+                f"{gain.entry.name} is worse than its default configuration by {-gain.outer.mean:.3f} on test rows"
+            )
+            advice = "use the default, more --inner-folds, or fewer --trials: the search fits the inner folds"
+            yield Finding("tuning_hurts", "warning", message, gain.entry.name, advice=advice)
+
+
+def check_space_edges(searches: RunSearches, ranking: Ranking) -> Iterator[Finding]:
+    """Find parameters whose best values lie at an end of their range in most splits."""
+    greater = ranking.metric.greater_is_better
+    for (family, strategy), cells in searches.of(ranking.task).items():
+        edges: dict[str, int] = {}
+        n_cells = 0
+        for cell in cells:
+            if len(cell.complete_trials) >= MIN_EDGE_TRIALS:
+                n_cells += 1
+                for name in edge_parameters(cell, greater=greater):
+                    edges[name] = edges.get(name, 0) + 1
+        for name, count in edges.items():
+            if n_cells >= MIN_SPLITS and count >= EDGE_SPLITS * n_cells:
+                entry = Entry(family, strategy, "tuned").name
+                parameter, end = name.rsplit(" ", 1)
+                message = (
+                    f"{entry}: the best {parameter} is at the {end} end of its range in {count} of {n_cells} splits"
+                )
+                yield Finding("space_edge", "note", message, entry, advice="a wider range may be better")
+
+
+def edge_parameters(cell: CellSearch, *, greater: bool) -> list[str]:
+    """List the numeric parameters whose value in the best trial is at the lower or the upper end of their range."""
+    trials = cell.complete_trials
+    best = max(trials, key=lambda trial: trial.value if greater else -trial.value)
+    edges = []
+    for axis in cell.axes:
+        position = _position(axis, best.params.get(axis.name))
+        if position <= EDGE_SHARE:
+            edges.append(f"{axis.name} lower")
+        elif position >= 1 - EDGE_SHARE:
+            edges.append(f"{axis.name} upper")
+    return edges
+
+
+def _position(axis: SearchParameter, setting: object) -> float:
+    """Where a setting lies in its range, from 0 to 1; NaN for options, and for ranges of a few whole numbers."""
+    if axis.options or isinstance(setting, bool) or not isinstance(setting, int | float):
+        return math.nan
+    low, high, number = axis.low, axis.high, float(setting)
+    if isinstance(setting, int) and high - low < 1 / EDGE_SHARE:
+        return math.nan
+    if axis.log:
+        low, high, number = math.log(low), math.log(high), math.log(number)
+    return (number - low) / (high - low) if high > low else math.nan
+
+
+def check_overfitting(ranking: Ranking, entries: Iterable[RankedEntry]) -> Iterator[Finding]:
+    """Find entries whose score on training rows is far better than on test rows."""
+    baseline, metric = ranking.baseline, ranking.metric
+    if baseline is None:
+        return
+    for ranked in entries:
+        train, test = ranked.rows.mean("train"), ranked.rows.mean(metric.name)
+        gap = metric.sign * (train - test)
+        above = metric.sign * (train - baseline.score.mean)
+        if gap >= OVERFIT_GAP and gap >= OVERFIT_SHARE * above:
+            message = f"{ranked.name} scores {train:.3f} on its training rows and {test:.3f} on test rows"
+            advice = "regularise it more, or give it more rows; its test score is still a fair one"
+            yield Finding("overfitting", "note", message, ranked.entry.name, advice=advice)
+
+
+def check_stability(ranking: Ranking, entries: Sequence[RankedEntry]) -> Iterator[Finding]:
+    """Find entries whose scores vary far more from split to split than those of the others."""
+    if len(entries) < MIN_ENTRIES or ranking.splits < MIN_SPLITS:
+        return
+    deviations = [float(np.std(ranked.rows[ranking.metric.name], ddof=1)) for ranked in entries]
+    median = float(np.median(deviations))
+    for ranked, deviation in zip(entries, deviations, strict=True):
+        if median > 0 and deviation > SPREAD_FACTOR * median:
+            message = (
+                f"{ranked.name} varies from split to split with a standard deviation of {deviation:.3f}, "
+                f"the median of all entries is {median:.3f}"
+            )
+            advice = "some of its fits fail to learn: look at its splits before using it"
+            yield Finding("unstable_training", "warning", message, ranked.entry.name, advice=advice)
+
+
+def check_probabilities(scores: Scores, ranking: Ranking) -> Iterator[Finding]:
+    """Find entries whose probabilities are significantly improved by a recalibration that does not harm decisions."""
+    reported: set[str] = set()
+    for effect in recalibration_effects(scores, ranking):
+        plain = effect.entry._replace(calibration="none")
+        if (
+            effect.reading.startswith("better probabilities")
+            and plain.name not in reported
+            and "worse" not in effect.reading
+        ):
+            reported.add(plain.name)
+            message = (
+                f"the probabilities of {plain.name} do not hold: {effect.entry.calibration} recalibration improves log loss by "
+                f"{-effect.differences[0].mean:.3f}"
+            )
+            advice = f"export it with --calibration {effect.entry.calibration} where probabilities are used"
+            yield Finding("poor_probabilities", "note", message, plain.name, advice=advice)
+
+
+def check_costs(ranking: Ranking) -> Iterator[Finding]:
+    """Find out whether an entry that is not significantly worse than the best one is fitted in a fraction of its time."""
+    best = ranking.best
+    seconds = {costs.entry: costs.costs["fit_seconds"] for costs in entry_costs(ranking)}
+    if best is None or best.entry not in seconds:
+        return
+    quickest = best
+    for ranked in ranking.entries:
+        if ranked.tied and seconds.get(ranked.entry, math.inf) < seconds[quickest.entry]:
+            quickest = ranked
+    most, least = seconds[best.entry], seconds[quickest.entry]
+    if most >= MIN_SECONDS and most >= COST_FACTOR * least > 0:
+        message = (
+            f"{best.name} takes {most:.1f} s to fit, {quickest.name} {least:.2f} s, and the difference of their scores is "
+            "not significant"
+        )
+        yield Finding("needless_cost", "note", message, best.entry.name, advice=f"consider {quickest.name}")
+
+
+def _score(ranked: RankedEntry) -> str:
+    return f"{ranked.score.mean:.3f}"

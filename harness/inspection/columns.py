@@ -1,0 +1,79 @@
+"""Columns as they are read: type, repairs, missing values, levels, an example; and columns that say little."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from harness.data.reader import to_text
+from harness.findings import OMISSION_CODES, Finding
+from harness.inspection.rows import InspectedRows
+from harness.inspection.summary import ColumnSummary
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+CONSTANT_SHARE = 0.999
+MAX_LEVELS = 50
+MAX_NAMES = 5
+FEATURE_KINDS = ("number", "date", "category")
+MAX_EXAMPLE_CHARACTERS = 24
+
+
+def describe_columns(rows: InspectedRows) -> tuple[ColumnSummary, ...]:
+    """Describe every column of the file; none of images."""
+    if rows.raw is None:
+        return ()
+    return tuple(_describe(rows, str(name), rows.raw[name]) for name in rows.raw.columns)
+
+
+def _describe(rows: InspectedRows, name: str, raw: pd.Series) -> ColumnSummary:
+    notes = [finding for finding in rows.table.notes if finding.column == name]
+    reading = "; ".join(finding.message for finding in notes)
+    kind = _kind(rows, name)
+    column = rows.table.X[name] if kind in FEATURE_KINDS else to_text(raw)
+    known = raw.dropna()
+    example = ""
+    if len(known):
+        example = str(to_text(known.iloc[:1]).fillna("").iloc[0])
+    if len(example) > MAX_EXAMPLE_CHARACTERS:
+        example = f"{example[: MAX_EXAMPLE_CHARACTERS - 1]}…"
+    return ColumnSummary(name, kind, reading, int(column.isna().sum()), int(column.nunique()), example)
+
+
+def _kind(rows: InspectedRows, name: str) -> str:
+    """Role of a column, or type of a feature."""
+    task = rows.task
+    roles = {task.target: "target", task.text: "text", task.group: "group", task.time: "time", task.split: "split"}
+    if name in roles:
+        return roles[name]
+    if not hasattr(rows.table.X, "columns") or name not in rows.table.X.columns:
+        return "left out"
+    if name in rows.table.dates:
+        return "date"
+    return "category" if rows.table.X[name].dtype == "category" else "number"
+
+
+def check_omissions(rows: InspectedRows) -> Iterator[Finding]:
+    """List the columns that were left out, by reason."""
+    omitted: dict[str, list[str]] = {}
+    for finding in rows.table.notes:
+        if finding.code in OMISSION_CODES and finding.code != "banned":
+            omitted.setdefault(finding.message, []).append(finding.column)
+    for reason, names in omitted.items():
+        message = f"left out, {reason}: {', '.join(names[:MAX_NAMES])}"
+        if len(names) > MAX_NAMES:
+            message += f" and {len(names) - MAX_NAMES} more"
+        yield Finding("omitted_columns", "note", message, names[0])
+
+
+def check_levels(rows: InspectedRows) -> Iterator[Finding]:
+    """Find columns with one value in nearly all rows, and categories with many levels."""
+    for name, column in rows.table.X.items():
+        counts = column.value_counts(dropna=False)
+        if counts.iloc[0] >= CONSTANT_SHARE * len(column):
+            message = f"column {str(name)!r} has one value in {counts.iloc[0] / len(column):.2%} of the rows"
+            yield Finding("constant", "note", message, str(name), int(counts.iloc[0]))
+        if column.dtype == "category" and len(column.cat.categories) > MAX_LEVELS:
+            message = f"category {str(name)!r} has {len(column.cat.categories):,} levels: rare ones are folded"
+            yield Finding("high_cardinality", "note", message, str(name))

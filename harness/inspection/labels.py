@@ -1,0 +1,114 @@
+"""Labels: rows that are probably mislabelled, and how far the classes overlap."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+import numpy.typing as npt
+
+from harness.findings import Finding
+from harness.inspection.neighbors import Neighbors
+from harness.inspection.quick_model import Index, Proba, score
+from harness.inspection.rows import InspectedRows
+
+MAX_EXAMPLES = 5
+SEPARABLE_AUC = 0.95  #: from here on, rows that contradict their label are rather mistakes than overlap
+MANY_SUSPECTS = 0.005
+OVERLAP_SHARE = 0.5  #: of the rows of the rarest class
+MIN_CLASS_ROWS = 20
+
+
+def label_suspects(y: Index, proba: Proba) -> Index:
+    """Find rows that confident learning assigns to another class than their label's.
+
+    A row counts as one of a class if its probability reaches the mean probability of that class over the rows with this
+    label. A suspect is counted as one of another class, and not of its own.
+
+    Parameters
+    ----------
+    y : array of shape (n_rows,), int
+        Labels.
+    proba : array of shape (n_rows, n_classes)
+        Out-of-fold probabilities.
+
+    Returns
+    -------
+    array of int
+        Row positions, the clearest first.
+
+    References
+    ----------
+    Northcutt, Jiang & Chuang (2021), Confident Learning: Estimating Uncertainty in Dataset Labels, JAIR 70.
+    """
+    n_classes = proba.shape[1]
+    thresholds = np.array([proba[y == label, label].mean() for label in range(n_classes)])
+    reached = np.where(proba >= thresholds, proba, -1.0)
+    assigned = reached.argmax(axis=1)
+    own = proba[np.arange(len(y)), y]
+    is_suspect = (reached.max(axis=1) >= 0) & (assigned != y) & (reached[np.arange(len(y)), y] < 0)
+    suspects = np.flatnonzero(is_suspect)
+    margins = own[suspects] - proba[suspects, assigned[suspects]]
+    return suspects[np.argsort(margins, kind="stable")]
+
+
+def check_label_noise(rows: InspectedRows, neighbors: Neighbors | None) -> Iterator[Finding]:
+    """Find rows whose label contradicts both a model of the other rows and most of their neighbours."""
+    proba = rows.proba
+    if proba is None or neighbors is None:
+        return
+    suspects = label_suspects(rows.y, proba)
+    assigned = proba[suspects].argmax(axis=1)
+    agreeing = (rows.y[neighbors.rows[suspects]] == rows.y[suspects][:, None]).mean(axis=1)
+    suspects = suspects[(assigned != rows.y[suspects]) & (agreeing < 0.5)]
+    if not len(suspects):
+        return
+    share = len(suspects) / len(rows.y)
+    auc = score(rows.y, proba).auc
+    message = (
+        f"{len(suspects):,} of {len(rows.y):,} rows that were compared have a label that contradicts a model of the other rows "
+        f"and most of their neighbours"
+    )
+    if auc >= SEPARABLE_AUC and share >= MANY_SUSPECTS:
+        message += f", although the classes are well separated (ROC AUC {auc:.3f})"
+        advice = "look at these rows first: their labels are probably wrong"
+        yield _suspects(rows, suspects, message, advice, is_clear=True)
+        return
+    advice = "look at the first of them; where classes overlap, most of these labels are right"
+    yield _suspects(rows, suspects, message, advice, is_clear=False)
+
+
+def _suspects(rows: InspectedRows, suspects: Index, message: str, advice: str, *, is_clear: bool) -> Finding:
+    examples = tuple(rows.sample[suspects][:MAX_EXAMPLES].tolist())
+    return Finding("label_suspects", "warning" if is_clear else "note", message, "", len(suspects), advice, examples)
+
+
+def check_class_overlap(rows: InspectedRows, neighbors: Neighbors | None) -> Iterator[Finding]:
+    """Find out how many rows of the rarest class lie among rows of other classes.
+
+    References
+    ----------
+    Napierala & Stefanowski (2016), Types of minority class examples and their influence on learning classifiers from
+    imbalanced data, Journal of Intelligent Information Systems 46.
+    """
+    if neighbors is None:
+        return
+    counts = np.bincount(rows.y, minlength=len(rows.table.classes))
+    rarest = int(counts.argmin())
+    if counts[rarest] < MIN_CLASS_ROWS:
+        return
+    same = minority_neighbors(rows.y, neighbors, rarest)
+    overlapping = float((same < 2).mean())
+    if overlapping < OVERLAP_SHARE:
+        return
+    name = rows.table.classes[rarest]
+    message = (
+        f"{overlapping:.0%} of the rows of class {name!r} have at most one row of their class among their five nearest"
+    )
+    advice = "the classes overlap: expect probabilities rather than clear decisions, and choose a threshold by costs"
+    yield Finding("class_overlap", "note", message, rows=round(overlapping * int(counts[rarest])), advice=advice)
+
+
+def minority_neighbors(y: Index, neighbors: Neighbors, label: int) -> npt.NDArray[np.int64]:
+    """How many of the nearest rows of every row of a class are of this class."""
+    return np.asarray((y[neighbors.rows[y == label]] == label).sum(axis=1), dtype=np.int64)

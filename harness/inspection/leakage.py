@@ -1,0 +1,179 @@
+"""Columns that give the answer away: copies of the target, and columns that carry most of the score of a model."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+
+import numpy as np
+import pandas as pd
+
+from harness.findings import Finding
+from harness.inspection.quick_model import (
+    Index,
+    ModelScore,
+    area_error,
+    column_shares,
+    level_codes,
+    out_of_fold,
+    score,
+)
+from harness.inspection.rows import InspectedRows
+from harness.inspection.summary import ColumnScore, QuickScores
+
+MAX_LEFT_OUT = 3  #: columns that are left out in turn: those with the highest scores alone
+MIN_AUC_ALONE = 0.6
+MIN_LOST_SHARE = (
+    0.25  #: of what is above chance. Call durations: .36 to .39; other columns of six real tables: at most .10
+)
+MIN_RATIO = 2.0  #: to the largest share of another column. Call durations: 3.7 and more
+MAX_LIMIT = 0.6
+DETERMINING_AUC = 0.99
+MIN_CORRELATION = 0.95  #: of ranks, from which on a column repeats another
+COPY_AGREEMENT = 0.999
+MIN_COPY_CLASS_ROWS = 20
+
+
+def check_target_copies(rows: InspectedRows) -> Iterator[Finding]:
+    """Find columns whose few values, or whose missing values, correspond to the classes one to one."""
+    y, n_classes = rows.table.y, len(rows.table.classes)
+    if np.bincount(y, minlength=n_classes).min() < MIN_COPY_CLASS_ROWS:
+        return
+    for name, column in rows.table.X.items():
+        agreement, by_missing = _copy_agreement(column, y, n_classes)
+        if agreement < COPY_AGREEMENT:
+            continue
+        message = f"column {str(name)!r} is the target under other names: its values determine the class of {agreement:.2%} of the rows"
+        if by_missing:
+            message = f"column {str(name)!r} is missing in all rows but those of one class ({agreement:.2%} of the rows agree)"
+        yield Finding("target_copy", "error", message, str(name), len(y), _drop_advice(str(name)))
+
+
+def _copy_agreement(column: pd.Series, y: Index, n_classes: int) -> tuple[float, bool]:
+    """Share of rows whose class is that of most rows with their value, if values and classes correspond one to one, else 0.
+
+    The second value tells whether only missing values were compared.
+    """
+    codes, by_missing = level_codes(column, bins=n_classes + 1), False
+    if column.nunique(dropna=False) > n_classes:
+        codes, by_missing = column.isna().to_numpy().astype(np.int64), True
+    if by_missing and n_classes > 2:
+        return 0.0, by_missing
+    counts = np.zeros((int(codes.max()) + 1, n_classes), dtype=np.int64)
+    np.add.at(counts, (codes, y), 1)
+    used = counts[counts.sum(axis=1) > 0]
+    is_bijection = len(used) == n_classes and len(set(used.argmax(axis=1))) == n_classes
+    return (float(used.max(axis=1).sum() / len(y)) if is_bijection else 0.0), by_missing
+
+
+def score_columns(rows: InspectedRows) -> QuickScores | None:
+    """Score all columns together, every column alone, and all without each of the best ones.
+
+    Returns
+    -------
+    QuickScores or None
+        None where no quick model can be fitted.
+    """
+    folds, proba = rows.sample_folds, rows.proba
+    if folds is None or proba is None:
+        return None
+    full = score(rows.y, proba)
+    columns = []
+    for name, column in rows.X.items():
+        alone = score(rows.y, column_shares(column, rows.y, folds))
+        columns.append(ColumnScore(str(name), alone.auc, alone.average_precision))
+    columns.sort(key=lambda column: (-column.auc_alone, column.name))
+    if rows.X.shape[1] > 1 and _is_above_chance(full, rows.y):
+        for position, candidate in enumerate(columns[:MAX_LEFT_OUT]):
+            if candidate.auc_alone >= MIN_AUC_ALONE:
+                columns[position] = _leave_out(rows, candidate, folds)
+    return QuickScores(full.auc, full.average_precision, full.chance, tuple(columns))
+
+
+def _is_above_chance(full: ModelScore, y: Index) -> bool:
+    rarest = int(np.bincount(y).min())
+    return full.auc >= MIN_AUC_ALONE and (full.auc - 0.5) > 4 * area_error(0.5, rarest, len(y) - rarest)
+
+
+def _leave_out(rows: InspectedRows, column: ColumnScore, folds: Index) -> ColumnScore:
+    """Score all columns without this one and those that repeat it."""
+    repeats = _repetitions(rows.X, column.name)
+    remaining = rows.encoded.drop(columns=[column.name, *repeats])
+    if remaining.empty:
+        return column
+    without = score(rows.y, out_of_fold(remaining, rows.y, folds, rows.seed("model")))
+    return replace(column, auc_without=without.auc, precision_without=without.average_precision, repeats=tuple(repeats))
+
+
+def _repetitions(X: pd.DataFrame, name: str) -> list[str]:
+    """Other numeric columns whose ranks are almost those of a numeric column, and categories with its partition of the rows."""
+    column = X[name]
+    repetitions = []
+    if column.dtype != "category":
+        numbers = X.select_dtypes("number").drop(columns=name)
+        correlations = numbers.rank().corrwith(column.rank())
+        repetitions = [str(other) for other in correlations.index[correlations.abs() >= MIN_CORRELATION]]
+    for other in X.columns.drop(name):
+        if X[other].dtype == "category" and _same_partition(level_codes(column, 10**6), level_codes(X[other])):
+            repetitions.append(str(other))
+    return repetitions
+
+
+def _same_partition(first: Index, second: Index) -> bool:
+    """Whether two codings divide the rows in the same way."""
+    pairs = len(np.unique(first * (int(second.max()) + 1) + second))
+    return pairs == len(np.unique(first)) == len(np.unique(second))
+
+
+def check_leaky_columns(scores: QuickScores | None, copies: Mapping[str, Finding]) -> Iterator[Finding]:
+    """Find columns that nearly determine the class alone, or without which most of the score is lost.
+
+    Parameters
+    ----------
+    scores : QuickScores or None
+        Scores of the columns.
+    copies : mapping of str to Finding
+        Columns that are copies of the target: nothing more is said of these.
+    """
+    if scores is None:
+        return
+    shares = [lost_share(scores, column) for column in scores.columns]
+    for position, column in enumerate(scores.columns):
+        if column.name in copies:
+            continue
+        share = shares[position]
+        limit = _share_limit([*shares[:position], *shares[position + 1 :]])
+        message = f"column {column.name!r} alone reaches ROC AUC {column.auc_alone:.3f}"
+        if not np.isnan(share):
+            message += f"; {_with_and_without(scores, column)}, so that it carries {share:.0%} of what is above chance"
+        if column.auc_alone >= DETERMINING_AUC or share >= limit:
+            yield Finding("leaky_column", "warning", message, column.name, advice=_drop_advice(column.name))
+
+
+def _share_limit(others: Sequence[float]) -> float:
+    """Share from which on a column stands out from the others: of few equally good columns, each carries much."""
+    largest = np.nanmax([0.0, *others])
+    return float(np.clip(MIN_RATIO * largest, MIN_LOST_SHARE, MAX_LIMIT))
+
+
+def lost_share(scores: QuickScores, column: ColumnScore) -> float:
+    """Share of the score above chance that is lost without a column; NaN where it was not left out."""
+    if np.isnan(scores.average_precision):
+        return (scores.auc - column.auc_without) / (scores.auc - 0.5)
+    return (scores.average_precision - column.precision_without) / (scores.average_precision - scores.chance)
+
+
+def _with_and_without(scores: QuickScores, column: ColumnScore) -> str:
+    names = "it"
+    if column.repeats:
+        names = f"it and {', '.join(map(repr, column.repeats[:3]))}, which repeat it,"
+    if np.isnan(scores.average_precision):
+        return f"all columns reach ROC AUC {scores.auc:.3f} with {names} and {column.auc_without:.3f} without"
+    return (
+        f"all columns reach average precision {scores.average_precision:.3f} with {names} "
+        f"and {column.precision_without:.3f} without"
+    )
+
+
+def _drop_advice(name: str) -> str:
+    return f"is it known when the prediction is made? if not, drop it: --drop {name}"

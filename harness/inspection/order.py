@@ -1,0 +1,178 @@
+"""The order of the rows: whether position and identifiers predict the class, and drift from the first to the last rows."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+from scipy import stats
+
+from harness.data.reader import to_text
+from harness.findings import Finding, Severity
+from harness.inspection.quick_model import COLUMN_BINS, Index, area_error, group_shares, score
+from harness.inspection.rows import InspectedRows
+
+MIN_ROWS = 200
+MIN_AUC = 0.55
+SORTED_AUC = 0.97
+MIN_ERRORS = 6.0  #: standard errors between a ROC AUC and 0.5
+MIN_DRIFT = 0.1  #: Kolmogorov's distance, or half the sum of differences of shares
+LARGE_DRIFT = 0.3
+MAX_P_VALUE = 1e-6
+MAX_NAMES = 3
+
+
+def shares_by_position(y: Index, n_classes: int, parts: int = 20) -> tuple[tuple[float, ...], ...]:
+    """Share of every class in equal parts of the file, from its first to its last row."""
+    shares = []
+    for part in np.array_split(y, min(parts, max(1, len(y) // 5))):
+        shares.append(tuple((np.bincount(part, minlength=n_classes) / len(part)).tolist()))
+    return tuple(shares)
+
+
+def check_row_order(rows: InspectedRows) -> Iterator[Finding]:
+    """Find out whether the position of a row in the file predicts its class."""
+    if rows.table.time is not None or rows.sample_folds is None or len(rows.y) < MIN_ROWS:
+        return
+    auc = _order_auc(rows, rows.sample.astype(np.float64))
+    if auc >= SORTED_AUC:
+        message = f"the rows are sorted by class (ROC AUC of the position {auc:.3f})"
+        advice = (
+            "splits are drawn at random, so that scores are not affected; never cut such a file into training and test"
+        )
+        yield Finding("sorted_rows", "note", message, advice=advice)
+    elif _is_predictive(auc, rows.y):
+        message = f"the position of a row in the file predicts its class (ROC AUC {auc:.3f}): shares of classes change along the file"
+        advice = (
+            "if the rows are in order of time, random splits let a model learn from the future: name the column of time with "
+            "--time, or add a column with the position"
+        )
+        yield Finding("row_order", "warning", message, advice=advice)
+
+
+def check_identifiers(rows: InspectedRows) -> Iterator[Finding]:
+    """Find identifiers among the features, and identifiers whose order predicts the class."""
+    if rows.raw is None:
+        return
+    omitted = {finding.column for finding in rows.table.notes if finding.code == "omitted_identifier"}
+    for name in [*sorted(omitted), *distinct_numbers(rows)]:
+        auc = 0.5
+        if rows.sample_folds is not None and len(rows.y) >= MIN_ROWS:
+            auc = _order_auc(rows, _identifier_numbers(rows.raw[name])[rows.sample])
+        predicts = _is_predictive(auc, rows.y)
+        if name not in omitted:
+            message = f"column {name!r} has a different whole number in every row"
+            if predicts:
+                message += f", which predicts the class (ROC AUC {auc:.3f} alone)"
+            yield Finding("id_like", "warning", message, name, advice=f"if it is an identifier, drop it: --drop {name}")
+        elif predicts:
+            message = f"identifier {name!r} is left out, but its order predicts the class (ROC AUC {auc:.3f})"
+            advice = "identifiers are given in order of time or by outcome: look for drift, and consider --time"
+            yield Finding("predictive_identifier", "note", message, name, advice=advice)
+
+
+def distinct_numbers(rows: InspectedRows) -> list[str]:
+    """Names of numeric features that have a different whole number in every row."""
+    names = []
+    for name, column in rows.table.X.drop(columns=list(rows.table.dates)).select_dtypes("number").items():
+        if _is_identifier(column):
+            names.append(str(name))
+    return names
+
+
+def _is_identifier(column: pd.Series) -> bool:
+    """Whether a column has a different whole number in every row."""
+    if column.dtype == "category" or len(column) < 2 or column.isna().any():
+        return False
+    return column.is_unique and bool((column % 1 == 0).all())
+
+
+def _identifier_numbers(column: pd.Series) -> npt.NDArray[np.float64]:
+    """Digits of identifiers as numbers; ranks of their texts where these have no digits."""
+    text = to_text(column).fillna("")
+    digits = pd.to_numeric(text.str.replace(r"\D", "", regex=True).str[:15], errors="coerce")
+    if digits.notna().mean() > 0.9:
+        return np.asarray(digits, dtype=np.float64)
+    return np.asarray(text.rank(), dtype=np.float64)
+
+
+def _order_auc(rows: InspectedRows, order: npt.NDArray[np.float64]) -> float:
+    """ROC AUC, out of fold, of shares of classes in equal parts of an order."""
+    assert rows.sample_folds is not None  # noqa: S101 -- the callers have checked it
+    bins = min(COLUMN_BINS, max(2, int(np.bincount(rows.y).min() // 10)))
+    codes = (stats.rankdata(order, nan_policy="omit") - 1) / len(order) * bins
+    codes = np.where(np.isfinite(codes), np.minimum(codes, bins - 1) + 1, 0).astype(np.int64)
+    return score(rows.y, group_shares(codes, rows.y, rows.sample_folds)).auc
+
+
+def _is_predictive(auc: float, y: Index) -> bool:
+    rarest = int(np.bincount(y).min())
+    return auc >= MIN_AUC and auc - 0.5 > MIN_ERRORS * area_error(0.5, rarest, len(y) - rarest)
+
+
+@dataclass(frozen=True)
+class ColumnDrift:
+    """Distance between the distributions of a column in the first and in the last third of the rows, and its p value."""
+
+    name: str
+    distance: float
+    p_value: float
+
+
+def column_drifts(X: pd.DataFrame, dates: tuple[str, ...] = ()) -> list[ColumnDrift]:
+    """Compare the first with the last third of the rows column by column, the most different first; dates are left out."""
+    third = len(X) // 3
+    drifts = []
+    for name, column in X.items():
+        if name in dates or _is_identifier(column):
+            continue
+        drifts.append(_compare(str(name), column.iloc[:third], column.iloc[-third:]))
+    return sorted(drifts, key=lambda drift: (-drift.distance, drift.name))
+
+
+def _compare(name: str, first: pd.Series, last: pd.Series) -> ColumnDrift:
+    if first.dtype == "category":
+        levels = len(first.cat.categories) + 1
+        counts = [np.bincount(part.cat.codes.to_numpy() + 1, minlength=levels) for part in (first, last)]
+        table = np.array(counts)[:, np.sum(counts, axis=0) > 0]
+        distance = float(np.abs(np.diff(table / table.sum(axis=1, keepdims=True), axis=0)).sum() / 2)
+        p_value = float(stats.chi2_contingency(table).pvalue) if table.shape[1] > 1 else 1.0
+        # Of many rare levels, shares differ by chance.
+        expected = float(np.sqrt(2 / np.pi * table.mean(axis=0) / len(first)).sum() / np.sqrt(len(first)) / 2)
+        return ColumnDrift(name, max(0.0, distance - expected), p_value)
+    known_first, known_last = first.dropna().to_numpy(), last.dropna().to_numpy()
+    if not len(known_first) or not len(known_last):
+        return ColumnDrift(name, abs(float(first.isna().mean() - last.isna().mean())), 0.0)
+    test = stats.ks_2samp(known_first, known_last, method="asymp")
+    return ColumnDrift(name, float(test.statistic), float(test.pvalue))
+
+
+def check_drift(rows: InspectedRows, earlier: tuple[Finding, ...]) -> Iterator[Finding]:
+    """Find columns whose distribution differs between the first and the last rows of the file.
+
+    Nothing is said of rows that are sorted by class: all that depends on the class differs there.
+    """
+    if len(rows.y) < MIN_ROWS or any(finding.code == "sorted_rows" for finding in earlier):
+        return
+    limit = MAX_P_VALUE / max(1, rows.X.shape[1])
+    drifts = []
+    for drift in column_drifts(rows.X, rows.table.dates):
+        if drift.distance >= MIN_DRIFT and drift.p_value < limit:
+            drifts.append(drift)
+    if drifts:
+        severity: Severity = "warning" if drifts[0].distance >= LARGE_DRIFT else "note"
+        advice = "if the rows are in order of time, new rows will differ again: use --time, which tests on later rows"
+        yield Finding("drift", severity, _drift_message(drifts, rows.X.shape[1]), drifts[0].name, advice=advice)
+
+
+def _drift_message(drifts: Sequence[ColumnDrift], n_columns: int) -> str:
+    names = []
+    for drift in drifts[:MAX_NAMES]:
+        names.append(f"{drift.name!r} ({drift.distance:.2f})")
+    message = f"{len(drifts)} of {n_columns} columns differ between the first and the last third of the rows: {', '.join(names)}"
+    if len(drifts) > MAX_NAMES:
+        message += f" and {len(drifts) - MAX_NAMES} more"
+    return message

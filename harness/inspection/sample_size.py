@@ -1,0 +1,108 @@
+"""Whether there are enough rows: rows of the rarest class in a test part, and the smallest difference that can be detected."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+
+from harness.data.splits import Fold
+from harness.evaluation.corrected_t import PairedSpread, min_detectable_difference
+from harness.findings import Finding
+from harness.inspection.quick_model import Index, area_error
+from harness.inspection.rows import InspectedRows
+from harness.inspection.summary import FoldSummary
+
+FEW_CLASS_ROWS = 50
+FEW_TEST_ROWS = 10
+COARSE_DIFFERENCE = 0.05
+#: Assumed correlation of the errors of two similar models on the same test rows.
+ERROR_CORRELATION = 0.8
+ASSUMED_AUC = 0.8  #: where no quick model could be fitted
+
+
+def describe_folds(rows: InspectedRows, auc: float | None) -> FoldSummary | None:
+    """Describe the splits that a run would use; None where the rows cannot be split.
+
+    Parameters
+    ----------
+    rows : InspectedRows
+        The rows with their splits.
+    auc : float or None
+        ROC AUC that models are expected to reach.
+    """
+    if not rows.folds:
+        return None
+    table = rows.table
+    kind = "stratified"
+    if table.test is not None:
+        kind = "published"
+    elif table.time is not None:
+        kind = "forward"
+    counts = np.bincount(table.y, minlength=len(table.classes))
+    rarest = int(counts.argmin())
+    fewest = min(int((table.y[fold.test] == rarest).sum()) for fold in rows.folds)
+    return FoldSummary(
+        kind,
+        len(rows.folds),
+        rows.protocol.inner_folds,
+        None if table.groups is None else len(np.unique(table.groups)),
+        table.classes[rarest],
+        fewest,
+        detectable_difference(table.y, rarest, rows.folds, auc or ASSUMED_AUC),
+    )
+
+
+def detectable_difference(y: Index, rarest: int, folds: Sequence[Fold], auc: float) -> float:
+    """Estimate the smallest difference of ROC AUC between two models that such splits detect with a power of 0.8.
+
+    The standard deviation of a difference in one split is taken from the standard error of the ROC AUC on the smallest
+    test part (see `area_error`) and an assumed correlation of the errors of two models.
+
+    Parameters
+    ----------
+    y : array of shape (n_rows,), int
+        Class of each row.
+    rarest : int
+        The class that is compared with all others.
+    folds : sequence of Fold
+        The outer splits.
+    auc : float
+        ROC AUC that the models reach.
+
+    Returns
+    -------
+    float
+        The difference; NaN with fewer than three splits.
+    """
+    errors = []
+    ratios = []
+    for fold in folds:
+        n_rarest = int((y[fold.test] == rarest).sum())
+        errors.append(area_error(auc, n_rarest, len(fold.test) - n_rarest))
+        ratios.append(len(fold.test) / len(fold.train))
+    deviation = float(np.mean(errors)) * math.sqrt(2 * (1 - ERROR_CORRELATION))
+    return min_detectable_difference(PairedSpread(deviation, len(folds), float(np.mean(ratios))))
+
+
+def check_sample_size(rows: InspectedRows, folds: FoldSummary | None) -> Iterator[Finding]:
+    """Find classes with few rows, and splits in which only large differences can be detected."""
+    counts = np.bincount(rows.table.y, minlength=len(rows.table.classes))
+    detectable = float("nan") if folds is None else folds.detectable_difference
+    for name, count in zip(rows.table.classes, counts.tolist(), strict=True):
+        if count < FEW_CLASS_ROWS:
+            message = f"class {name!r} has {count} of {len(rows.table.y):,} rows: scores vary much from fold to fold"
+            if not math.isnan(detectable):
+                message += f", and a difference of ROC AUC below {detectable:.2f} cannot be detected"
+            advice = "collect more rows of this class, or use more --repeats and read the intervals"
+            yield Finding("few_positives", "warning", message, rows=count, advice=advice)
+    if folds is None or counts.min() < FEW_CLASS_ROWS:
+        return
+    if detectable >= COARSE_DIFFERENCE or folds.rarest_test_rows < FEW_TEST_ROWS:
+        message = (
+            f"a test part has only {folds.rarest_test_rows} rows of class {folds.rarest_class!r}; a difference of ROC AUC below "
+            f"about {detectable:.2f} between two models cannot be detected"
+        )
+        advice = "use fewer --folds or more --repeats, or collect more rows of this class"
+        yield Finding("low_power", "note", message, rows=folds.rarest_test_rows, advice=advice)

@@ -1,0 +1,219 @@
+"""Structure that a random split ignores: dates without a column of time, codes that occur in several rows without groups."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from harness.data.reader import numbers_of_dtype, to_text
+from harness.data.splits import assign_folds
+from harness.errors import DataError
+from harness.findings import Finding
+from harness.inspection.quick_model import FOLDS, Index, area_error, out_of_fold, score
+from harness.inspection.rows import InspectedRows
+
+MIN_ROWS = 200
+MIN_GAP = 0.02  #: of ROC AUC between random and other splits
+MIN_ERRORS = 3.0  #: standard errors of ROC AUC that such a gap must exceed
+MIN_LEVELS = 20
+MAX_ROWS_PER_LEVEL = 50
+MIN_REPEATED_SHARE = 0.05  #: of rows whose code occurs in another row too
+MAX_PAIRS = 5_000
+WITHIN_AGREEMENT = 0.95  #: share of pairs of rows with one code that are equal in a column that belongs to the code
+RANDOM_AGREEMENT = 0.7  #: up to this share of all pairs are equal in a column that tells anything
+MIN_CONSTANT_COLUMNS = 2
+MIN_CONSTANT_SHARE = 0.3  #: of the columns that tell anything
+MIN_CONSTANT_OF_NUMBER = 0.5  #: where the codes are numbers
+SPLIT_WORDS = (
+    {"train", "test"},
+    {"training", "test"},
+    {"train", "valid", "test"},
+    {"train", "val", "test"},
+    {"train", "valid"},
+)
+IDENTIFIER_NAME = re.compile(
+    r"(^|[_\W])(id|uid|uuid|guid)$|[a-z](ID|Id|Nr|No)$"
+    r"|^(customer|client|patient|user|subject|person|member|account|household|session|policy|contract|employee)"
+    r"([_\W]?(id|no|nr|num|number|code|key))?$",
+)
+
+
+def check_time(rows: InspectedRows) -> Iterator[Finding]:
+    """Find dates among the features of rows that are split at random, and what forward splits would give."""
+    if rows.table.time is not None or rows.table.test is not None:
+        return
+    for name in rows.table.dates[:1]:
+        message = f"column {name!r} holds dates, but the rows are split at random"
+        advice = f"if predictions are made for later rows, test on later rows: --time {name}"
+        gap = ""
+        if len(rows.y) >= MIN_ROWS:
+            gap = _forward_gap(rows, rows.X[name].to_numpy(np.float64))
+        yield Finding("undeclared_time", "warning" if gap else "note", f"{message}{gap}", name, advice=advice)
+
+
+def check_order_gap(rows: InspectedRows, earlier: tuple[Finding, ...]) -> Iterator[Finding]:
+    """Compare random splits with a test on the last rows of the file, where its order seems to matter."""
+    codes = {finding.code for finding in earlier}
+    if not codes & {"row_order", "drift"} or codes & {"undeclared_time", "sorted_rows"} or rows.table.time is not None:
+        return
+    if gap := _forward_gap(rows, rows.sample.astype(np.float64)):
+        message = f"random splits are optimistic about the last third of the file{gap}"
+        advice = "if the rows are in order of time, name the column of time with --time, or add the position as such a column"
+        yield Finding("optimistic_split", "warning", message, advice=advice)
+
+
+def _forward_gap(rows: InspectedRows, order: npt.NDArray[np.float64]) -> str:
+    """Say what the latest third scores with random splits and with a model of the earlier rows; empty where no gap is clear."""
+    if rows.proba is None or not np.isfinite(order).all():
+        return ""
+    border = np.quantile(order, 2 / 3)
+    is_late = order > border
+    y_early, y_late = rows.y[~is_late], rows.y[is_late]
+    n_classes = len(rows.table.classes)
+    if min(np.bincount(y_early, minlength=n_classes).min(), np.bincount(y_late, minlength=n_classes).min()) < 10:
+        return ""
+    random_auc = score(y_late, rows.proba[is_late]).auc
+    parts = np.where(is_late, 1, 0)
+    forward = out_of_fold(rows.encoded, rows.y, parts, rows.seed("model"))
+    forward_auc = score(y_late, forward[is_late]).auc
+    if not _is_gap(random_auc - forward_auc, random_auc, y_late):
+        return ""
+    return f": the latest third reaches ROC AUC {random_auc:.3f} with random splits, {forward_auc:.3f} with earlier rows only"
+
+
+def _is_gap(gap: float, auc: float, y: Index) -> bool:
+    rarest = int(np.bincount(y).min())
+    return gap >= MIN_GAP and gap > MIN_ERRORS * area_error(auc, rarest, len(y) - rarest) / 2
+
+
+def check_published_split(rows: InspectedRows) -> Iterator[Finding]:
+    """Find categories whose levels say in which part of an earlier split a row was."""
+    for name, column in rows.table.X.items():
+        if column.dtype == "category" and set(map(str.lower, column.cat.categories)) in SPLIT_WORDS:
+            message = f"column {str(name)!r} says which rows were for training and which for a test: it is no feature"
+            advice = f"drop it: --drop {name}, or register a task that uses it as its split"
+            yield Finding("published_split", "warning", message, str(name), advice=advice)
+
+
+def check_groups(rows: InspectedRows) -> Iterator[Finding]:
+    """Find codes, such as those of customers, that occur in several rows which are not kept together."""
+    if rows.raw is None or rows.table.groups is not None or rows.table.test is not None:
+        return
+    for name in candidate_codes(rows):
+        codes = pd.factorize(to_text(rows.raw[name]).fillna(""))[0].astype(np.int64)
+        constant = _case_columns(rows, codes, name)
+        if not constant and not IDENTIFIER_NAME.search(name):
+            continue
+        n_codes = int(codes.max()) + 1
+        message = (
+            f"column {name!r} has {n_codes:,} codes in {len(codes):,} rows, and rows of one code are split at random"
+        )
+        if constant:
+            message += f" although they agree in {', '.join(map(repr, constant[:3]))}"
+        advice = f"if a code is a customer, patient or case, keep its rows together: --group {name}"
+        message += _group_gap(rows, codes)
+        yield Finding("undeclared_group", "warning", message, name, _repeated_rows(codes), advice)
+        return
+
+
+def _case_columns(rows: InspectedRows, codes: Index, name: str) -> list[str]:
+    """Columns in which rows of one code agree, where these are so many that a code seems to be a case; else none."""
+    assert rows.raw is not None  # noqa: S101 -- the caller has checked it
+    constant, informative = constant_columns(rows, codes, name)
+    min_share = MIN_CONSTANT_SHARE
+    if numbers_of_dtype(rows.raw[name]) is not None:  # an age determines the year of birth and the age group
+        min_share = MIN_CONSTANT_OF_NUMBER
+    if len(constant) < max(MIN_CONSTANT_COLUMNS, min_share * informative):
+        return []
+    return constant
+
+
+def candidate_codes(rows: InspectedRows) -> list[str]:
+    """Names of columns whose values look like codes that occur in a few rows each; those with the name of an identifier first."""
+    assert rows.raw is not None  # noqa: S101 -- the caller has checked it
+    roles = {rows.task.target, rows.task.time, rows.task.split, rows.task.text}
+    names = []
+    for name in map(str, rows.raw.columns):
+        if name in roles or name in rows.table.dates or not _holds_codes(rows.raw[name]):
+            continue
+        counts = to_text(rows.raw[name]).value_counts()
+        n_known = int(counts.sum())
+        repeated = int(counts[counts > 1].sum())
+        if len(counts) < MIN_LEVELS or n_known > MAX_ROWS_PER_LEVEL * len(counts):
+            continue
+        if repeated >= MIN_REPEATED_SHARE * n_known and n_known > 0.9 * len(rows.raw):
+            names.append(name)
+    return sorted(names, key=lambda name: (not IDENTIFIER_NAME.search(name), names.index(name)))
+
+
+def _holds_codes(column: pd.Series) -> bool:
+    """Whether a column holds texts, or whole numbers."""
+    numbers = numbers_of_dtype(column)
+    if numbers is None:
+        return not pd.api.types.is_bool_dtype(column)
+    known = numbers.dropna()
+    return bool(len(known)) and bool((known % 1 == 0).all()) and not pd.api.types.is_datetime64_any_dtype(column)
+
+
+def constant_columns(rows: InspectedRows, codes: Index, name: str) -> tuple[list[str], int]:
+    """List the features in which rows of one code agree although other rows do not.
+
+    Parameters
+    ----------
+    rows : InspectedRows
+        The rows.
+    codes : array of shape (n_rows,), int
+        Code of each row.
+    name : str
+        Column of the codes, which is not compared.
+
+    Returns
+    -------
+    names : list of str
+        Columns in which pairs of rows with one code agree.
+    informative : int
+        Number of columns in which rows usually differ.
+    """
+    rng = np.random.default_rng(rows.seed("pairs"))
+    order = np.argsort(codes, kind="stable")
+    is_pair = codes[order[1:]] == codes[order[:-1]]
+    first, second = order[:-1][is_pair], order[1:][is_pair]
+    if len(first) > MAX_PAIRS:
+        drawn = rng.choice(len(first), MAX_PAIRS, replace=False)
+        first, second = first[drawn], second[drawn]
+    other = rng.permutation(len(codes))[: len(first)]
+    strangers = rng.permutation(len(codes))[: len(first)]
+    names, informative = [], 0
+    for column_name, column in rows.table.X.items():
+        values = column.cat.codes.to_numpy() if column.dtype == "category" else column.fillna(-np.inf).to_numpy()
+        if column_name == name or (values[other] == values[strangers]).mean() > RANDOM_AGREEMENT:
+            continue
+        informative += 1
+        if (values[first] == values[second]).mean() >= WITHIN_AGREEMENT:
+            names.append(str(column_name))
+    return names, informative
+
+
+def _repeated_rows(codes: Index) -> int:
+    """How many rows have a code that occurs in another row too."""
+    counts = np.bincount(codes)
+    return int(counts[counts > 1].sum())
+
+
+def _group_gap(rows: InspectedRows, codes: Index) -> str:
+    """Say what a quick model scores with rows of one code on both sides and on one side; empty where no gap is clear."""
+    if rows.proba is None:
+        return ""
+    try:
+        folds = assign_folds(rows.y, codes[rows.sample], FOLDS, rows.seed("folds"))
+    except DataError:
+        return ""
+    random_auc = score(rows.y, rows.proba).auc
+    grouped_auc = score(rows.y, out_of_fold(rows.encoded, rows.y, folds, rows.seed("model"))).auc
+    if not _is_gap(random_auc - grouped_auc, random_auc, rows.y):
+        return ""
+    return f": ROC AUC {random_auc:.3f} with random splits, {grouped_auc:.3f} with the rows of a code on one side"
