@@ -16,7 +16,7 @@ from harness.evaluation.ranking import rank
 from harness.evaluation.score_collection import collect_scores
 from harness.metrics.classification import METRICS
 from harness.registry.space import choice, log_float
-from harness.report.leaderboard import leaderboard, leaderboard_csv
+from harness.report.leaderboard import frame_csv, leaderboard
 from harness.search.study import SearchCache, StudyPlan, TrialResult, search
 from harness.store.store import Store
 
@@ -46,7 +46,7 @@ def search_one(store: Store, trials: int, evaluate=evaluate) -> None:
 def write_table(store: Store) -> None:
     scores = collect_scores(store, METRIC)
     table = leaderboard(scores, [rank(scores, task) for task in scores.run["tasks"]])
-    (store.folder / "leaderboard.csv").write_text(leaderboard_csv(table))
+    (store.folder / "leaderboard.csv").write_text(frame_csv(table))
 
 
 def note_of(merged: MergedStudies, name: str = NAME) -> str:

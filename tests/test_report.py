@@ -54,7 +54,7 @@ def scores(store) -> Scores:
 
 @pytest.fixture(scope="module")
 def markdown(store) -> str:
-    return write_leaderboard(store, METRIC).markdown.read_text(encoding="utf-8")
+    return write_leaderboard(store, METRIC).details.read_text(encoding="utf-8")
 
 
 @pytest.fixture(scope="module")
@@ -265,7 +265,7 @@ def test_an_objective_that_is_gone_is_named_and_the_usual_one_ranks(copy):
     run = copy.read_run()
     run["tasks"]["tumours"]["objective"] = "profit"
     copy.write_run(run)
-    text = write_leaderboard(copy, METRIC).markdown.read_text(encoding="utf-8")
+    text = write_leaderboard(copy, METRIC).details.read_text(encoding="utf-8")
     assert "The search was after profit, which no metric of this installation is named." in text
     assert "/none/tuned: average precision (AP)" in text
 
@@ -641,7 +641,7 @@ def test_predictions_that_went_away_are_said_with_derived_figures_as_without(cop
     said = files.markdown.read_text(encoding="utf-8")
     assert "predictions.npz: No such file" in said
     shutil.rmtree(copy.folder / "derived")
-    assert write_leaderboard(copy, METRIC).markdown.read_text(encoding="utf-8") == said
+    assert write_leaderboard(copy, METRIC).details.read_text(encoding="utf-8") == said
 
 
 def spoilt(store, record, **changed):

@@ -68,7 +68,7 @@ def search_kept_the_default(store: Store, family: str, strategy: str) -> Store:
 
 
 def markdown(store: Store) -> str:
-    return write_leaderboard(store, METRIC).markdown.read_text(encoding="utf-8")
+    return write_leaderboard(store, METRIC).details.read_text(encoding="utf-8")
 
 
 def section(text: str, name: str) -> str:
