@@ -157,10 +157,9 @@ def test_hostile_names_are_text(store):
 
 
 def test_decisions_are_those_at_one_half_of_what_is_not_recalibrated(tmp_path):
-    lines = ["task,family,strategy,stage,calibration,threshold_kind,objective,f1,f1_sd"]
+    lines = ["task,family,strategy,stage,calibration,objective,score,score_sd,f1"]
     for calibration in ("none", "isotonic"):
-        for kind in ("half", "tuned"):
-            lines.append(f"t,f,s,tuned,{calibration},{kind},f1,0.{len(lines)}00,0.01")
+        lines.append(f"t,f,s,tuned,{calibration},f1,0.{len(lines)}00,0.01,0.7")
     path = tmp_path / "leaderboard.csv"
     path.write_text("\n".join([*lines, ""]))
     ((who, said),) = read_test_scores(path).items()

@@ -8,7 +8,7 @@ from dataclasses import replace
 from harness.evaluation.decision import recommend
 from harness.evaluation.ranking import Ranking
 from harness.evaluation.scores import Scores
-from harness.report.content import Collapsed, Evidence, Part, ReportTable
+from harness.report.content import Collapsed, Evidence, Part, ReportTable, Section
 from harness.report.markdown_report import describe_size, objective_note, results_summary
 from harness.report.render.markdown import (
     MAX_VISIBLE_ROWS,
@@ -47,13 +47,15 @@ SUMMARY_NOTE = (
 MAX_ENTRIES_OVER_TASKS = 8
 
 
-def leaderboard_markdown(evidence: Evidence) -> str:
+def leaderboard_markdown(evidence: Evidence, task_sections: Sequence[Section]) -> str:
     """Write the file `leaderboard.md`.
 
     Parameters
     ----------
     evidence : Evidence
         The run with its scores and rankings.
+    task_sections : sequence of Section
+        Sections that follow the tables of their tasks: what was asked for with the report, such as thresholds for goals.
 
     Returns
     -------
@@ -64,6 +66,9 @@ def leaderboard_markdown(evidence: Evidence) -> str:
     parts: list[Part] = [f"# Leaderboard of {escape(scores.run['name'])}", *_overview(scores, rankings), LEGEND]
     for ranking in rankings:
         parts += _task_parts(scores, ranking)
+        for section in task_sections:
+            if section.task == ranking.task:
+                parts += [f"### {escape(section.title)}", *section.parts]
     if len(rankings) > 1:
         parts += ["## Over all tasks", *map(_first_rows, cross_task_summary(rankings))]
     parts += [f"## {FAILURES_TITLE}", *protocol_section.failures(scores)]
@@ -71,11 +76,10 @@ def leaderboard_markdown(evidence: Evidence) -> str:
 
 
 def _overview(scores: Scores, rankings: Sequence[Ranking]) -> list[Part]:
-    """What to use on each of several tasks, in a line, and what is missing."""
+    """What to use on each task, in a line, and what is missing."""
     lines = []
-    if len(rankings) > 1:
-        for ranking in rankings:
-            lines.append(f"On {bold(escape(ranking.task))}, use {escape(_first_sentence(scores, ranking))}")
+    for ranking in rankings:
+        lines.append(f"On {bold(escape(ranking.task))}, use {escape(_first_sentence(scores, ranking))}")
     gaps = coverage_gaps(scores)
     if gaps:
         lines.append(f"{gaps}: see *{FAILURES_TITLE}*.")
