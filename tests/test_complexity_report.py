@@ -158,7 +158,7 @@ def test_a_line_is_that_of_the_whole_entry():
 
 
 def test_the_best_families_of_each_kind_are_named_and_one_that_does_not_take_it_is_not(kinds):
-    text = write_leaderboard(kinds, METRIC).markdown.read_text(encoding="utf-8")
+    text = write_leaderboard(kinds, METRIC).details.read_text(encoding="utf-8")
     assert "- tabular, 1 task: logistic_regression (1.0) and bayes (2.0)" in text
     assert "- image, 1 task: logistic_regression (1.0)\n" in text
 
@@ -186,7 +186,7 @@ def test_a_family_that_failed_says_so(tmp_path):
 @pytest.fixture(scope="module")
 def leaderboard_text(store) -> str:
     """The leaderboard of a report whose figures are drawn."""
-    return write_report(store, METRIC).markdown.read_text(encoding="utf-8")
+    return write_report(store, METRIC).details.read_text(encoding="utf-8")
 
 
 def test_every_picture_shown_is_there_as_png_and_svg(store, leaderboard_text):
@@ -227,7 +227,7 @@ def test_a_picture_s_file_has_a_plain_name_whatever_its_task_is_called():
 
 def test_hostile_names_are_drawn_as_they_are(tmp_path):
     store = with_curves(tmp_path / "run", [replace(tumours("a$|$b", splits=1), classes=("$No", "Yes$"))])
-    assert len(re.findall(r"!\[", write_leaderboard(store, METRIC).markdown.read_text(encoding="utf-8"))) == 3
+    assert len(re.findall(r"!\[", write_leaderboard(store, METRIC).details.read_text(encoding="utf-8"))) == 3
 
 
 def test_losses_over_several_magnitudes_have_plain_numbers_at_their_axis():

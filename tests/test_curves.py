@@ -41,7 +41,7 @@ def training(store, scores):
 
 @pytest.fixture(scope="module")
 def markdown(store) -> str:
-    return write_leaderboard(store, METRIC).markdown.read_text(encoding="utf-8")
+    return write_leaderboard(store, METRIC).details.read_text(encoding="utf-8")
 
 
 @pytest.fixture
@@ -180,7 +180,7 @@ def test_curves_without_watched_rows_have_no_validation_figures():
 
 def test_a_run_without_curves_says_nothing_of_training(tumours_run, tmp_path):
     run = Store(shutil.copytree(tumours_run.folder, tmp_path / "run"))
-    text = write_leaderboard(run, METRIC).markdown.read_text(encoding="utf-8")
+    text = write_leaderboard(run, METRIC).details.read_text(encoding="utf-8")
     assert "### Training of networks" not in text
     assert "### Complexity against quality" in text
 
@@ -188,7 +188,7 @@ def test_a_run_without_curves_says_nothing_of_training(tumours_run, tmp_path):
 def test_curves_that_cannot_be_read_are_said_to_be_missing_and_the_others_stay(copy):
     record = next(r for r in copy.records() if (r.task, r.family, r.strategy) == ("tumours", "bayes", "none"))
     (copy.cell_folder(record.id) / "history.npz").write_bytes(b"no curves")
-    text = write_leaderboard(copy, METRIC).markdown.read_text(encoding="utf-8")
+    text = write_leaderboard(copy, METRIC).details.read_text(encoding="utf-8")
     assert re.search(r"No curves of 1 cell: .*SHA-256 differs", text)
     assert len(collect_training(copy, collect_scores(copy, METRIC)).entries["tumours", TUNED].fits) == 3
 

@@ -16,7 +16,7 @@ from harness.evaluation.ranking import rank
 from harness.evaluation.score_collection import collect_scores
 from harness.metrics.classification import METRICS
 from harness.registry.space import choice, log_float
-from harness.report.leaderboard import leaderboard, leaderboard_csv
+from harness.report.leaderboard import frame_csv, leaderboard
 from harness.search.study import SearchCache, StudyPlan, TrialResult, search
 from harness.store.store import Store
 
@@ -46,7 +46,7 @@ def search_one(store: Store, trials: int, evaluate=evaluate) -> None:
 def write_table(store: Store) -> None:
     scores = collect_scores(store, METRIC)
     table = leaderboard(scores, [rank(scores, task) for task in scores.run["tasks"]])
-    (store.folder / "leaderboard.csv").write_text(leaderboard_csv(table))
+    (store.folder / "leaderboard.csv").write_text(frame_csv(table))
 
 
 def note_of(merged: MergedStudies, name: str = NAME) -> str:
@@ -157,10 +157,9 @@ def test_hostile_names_are_text(store):
 
 
 def test_decisions_are_those_at_one_half_of_what_is_not_recalibrated(tmp_path):
-    lines = ["task,family,strategy,stage,calibration,threshold_kind,objective,f1,f1_sd"]
+    lines = ["task,family,strategy,stage,calibration,objective,score,score_sd,f1"]
     for calibration in ("none", "isotonic"):
-        for kind in ("half", "tuned"):
-            lines.append(f"t,f,s,tuned,{calibration},{kind},f1,0.{len(lines)}00,0.01")
+        lines.append(f"t,f,s,tuned,{calibration},f1,0.{len(lines)}00,0.01,0.7")
     path = tmp_path / "leaderboard.csv"
     path.write_text("\n".join([*lines, ""]))
     ((who, said),) = read_test_scores(path).items()

@@ -89,9 +89,9 @@ def test_every_target_of_make_exists():
 
 def test_the_sample_renders_again_byte_for_byte(tmp_path):
     copy = tmp_path / "sample"
-    shutil.copytree(SAMPLE, copy, ignore=shutil.ignore_patterns("derived", "leaderboard.*"))
+    shutil.copytree(SAMPLE, copy, ignore=shutil.ignore_patterns("derived", "leaderboard.*", "details.md"))
     write_leaderboard(Store(copy), load_registry().metrics)
-    for name in ("leaderboard.md", "leaderboard.csv"):
+    for name in ("leaderboard.md", "leaderboard.csv", "details.md", "scores.csv"):
         assert (copy / name).read_bytes() == (SAMPLE / name).read_bytes()
 
 

@@ -17,7 +17,13 @@ from harness.errors import StoreError
 from harness.evaluation.ranking import choose_decimals, rank
 from harness.evaluation.score_collection import collect_scores
 from harness.evaluation.scores import Entry, Scores, count_statuses
-from harness.evaluation.strategy_effects import strategy_comparisons, strategy_differences, strategy_reading
+from harness.evaluation.strategy_effects import (
+    NO_READING,
+    strategy_comparisons,
+    strategy_differences,
+    strategy_reading,
+    strategy_readings,
+)
 from harness.metrics.classification import METRICS
 from harness.metrics.metric import Metric
 from harness.report.content import ReportCell, ReportColumn, ReportTable, best_cells
@@ -26,6 +32,7 @@ from harness.report.leaderboard import KEY_COLUMNS, METRIC_COLUMNS
 from harness.report.render.cells import format_interval, format_number, format_rows, headings, percent_text
 from harness.report.render.markdown import escape, render_table
 from harness.report.sections.cross_task_table import cross_task_summary
+from harness.report.sections.entry_tables import MAX_ENTRIES, strategy_matrix
 from harness.report.sections.imbalance import strategy_table, strategy_verdict
 from harness.report.sections.ranking import (
     effort_table,
@@ -54,7 +61,7 @@ def scores(store) -> Scores:
 
 @pytest.fixture(scope="module")
 def markdown(store) -> str:
-    return write_leaderboard(store, METRIC).markdown.read_text(encoding="utf-8")
+    return write_leaderboard(store, METRIC).details.read_text(encoding="utf-8")
 
 
 @pytest.fixture(scope="module")
@@ -107,15 +114,19 @@ def test_columns_are_the_promised_ones_and_metrics_from_elsewhere_come_last(copy
     who = ["task", "entry", "family", "strategy", "stage", "calibration", "threshold_kind", "folds", "status"]
     names = [*METRIC_COLUMNS, "threshold", "fit_seconds", "predict_us_per_row", "trials", "parameters", "model_bytes"]
     ranked = [
-        "objective",
-        "rank",
-        "tied",
-        "splits_planned",
-        "ci_low",
-        "ci_high",
-        "inner_score",
-        "training_score",
-        "positive",
+        *(
+            "objective",
+            "score",
+            "score_sd",
+            "ci_low",
+            "ci_high",
+            "rank",
+            "verdict",
+            "tied",
+            "may_be_best",
+            "best_probability",
+        ),
+        *("splits_planned", "inner_score", "training_score", "positive"),
     ]
     pairs = [column for name in names for column in (name, f"{name}_sd")]
     assert columns == [*who, *pairs, *ranked, "hits", "hits_sd"]
@@ -134,21 +145,61 @@ def test_means_are_over_outer_splits_and_come_from_the_stored_predictions(store,
     assert found[["roc_auc", "roc_auc_sd"]].tolist() == pytest.approx([np.mean(auc), np.std(auc, ddof=1)], rel=1e-5)
 
 
-def test_threshold_moves_decisions_and_nothing_else(board):
-    half, tuned = (line(board, "tumours", NONE_TUNED.name, kind) for kind in ("half", "tuned"))
-    assert half.threshold == 0.5 != tuned.threshold
-    assert half.f1 != tuned.f1
-    same = ["roc_auc", "average_precision", "log_loss", "brier", "ece", "lift_at_10", "fit_seconds", "trials"]
-    same += ["rank", "ci_low", "ci_high", "inner_score"]
-    assert half[same].tolist() == tuned[same].tolist()
+def test_threshold_moves_decisions_and_nothing_else(store, board):
+    splits = pd.read_csv(store.folder / "scores.csv")
+    of_entry = splits[(splits.task == "tumours") & (splits.entry == NONE_TUNED.name)]
+    half, tuned = (of_entry[of_entry.threshold_kind == kind].reset_index() for kind in ("half", "tuned"))
+    assert (half.threshold == 0.5).all()
+    assert (tuned.threshold != 0.5).any()
+    assert half.f1.tolist() != tuned.f1.tolist()
+    same = [
+        "roc_auc",
+        "average_precision",
+        "log_loss",
+        "brier",
+        "ece",
+        "lift_at_10",
+        "fit_seconds",
+        "trials",
+        "inner_score",
+    ]
+    assert half[same].equals(tuned[same])
+    found = line(board, "tumours", NONE_TUNED.name)
+    assert found[["f1", "threshold", "brier"]].tolist() == pytest.approx(
+        tuned[["f1", "threshold", "brier"]].mean().tolist(), rel=1e-5
+    )
+
+
+def test_the_leaderboard_has_a_row_per_entry_and_the_scores_have_the_others(store, board):
+    assert not board.duplicated(["task", "entry"]).any()
+    assert set(board.calibration) == {"none"}
+    splits = pd.read_csv(store.folder / "scores.csv")
+    assert not splits.duplicated(["task", "entry", "calibration", "threshold_kind", "repeat", "fold"]).any()
+    assert {"isotonic", "sigmoid", "temperature"} < set(splits.calibration)
+    by_family = board[board.task == "tumours"].groupby("family").score.max()
+    assert by_family["majority"] < by_family["bayes"]
+
+
+def test_the_verdicts_of_the_leaderboard_are_those_of_the_ranking(scores, board):
+    ranking = rank(scores, "tumours")
+    for ranked in ranking.entries:
+        found = line(board, "tumours", ranked.entry.name)
+        if ranked.rank == 1:
+            assert found.verdict == "best"
+        elif ranked.comparison is not None:
+            assert found.verdict == ranked.comparison.verdict
+        if ranked.best_probability is not None:
+            assert found.best_probability == pytest.approx(ranked.best_probability, rel=1e-5)
+            assert found.may_be_best == ("yes" if ranked.may_be_best else "no")
+    assert set(board[board.task == "one_split"].verdict.dropna()) == set()
 
 
 def test_numbers_have_six_significant_digits(store):
     with write_leaderboard(store, METRIC).csv.open(newline="") as file:
         rows = list(csv.DictReader(file))
-    words = {*KEY_COLUMNS, "objective", "tied", "positive"}
+    words = {*KEY_COLUMNS, "objective", "verdict", "tied", "may_be_best", "positive"}
     numbers = [cell for row in rows for name, cell in row.items() if name not in words and cell]
-    assert len(numbers) > 1000
+    assert len(numbers) > 500
     assert max(len(re.sub(r"e.*|[-.]", "", format_number).lstrip("0")) for format_number in numbers) == 6
 
 
@@ -265,7 +316,7 @@ def test_an_objective_that_is_gone_is_named_and_the_usual_one_ranks(copy):
     run = copy.read_run()
     run["tasks"]["tumours"]["objective"] = "profit"
     copy.write_run(run)
-    text = write_leaderboard(copy, METRIC).markdown.read_text(encoding="utf-8")
+    text = write_leaderboard(copy, METRIC).details.read_text(encoding="utf-8")
     assert "The search was after profit, which no metric of this installation is named." in text
     assert "/none/tuned: average precision (AP)" in text
 
@@ -480,7 +531,7 @@ def test_protocol_names_what_it_takes_to_do_it_again(markdown):
 
 def test_hostile_names_are_text(tmp_path):
     hostile = replace(tumours("a|b`<script>*"), classes=("<b>No", "Y|es\n# 1"))
-    text = write_leaderboard(write_run(tmp_path / "run", [hostile]), METRIC).markdown.read_text(encoding="utf-8")
+    text = write_leaderboard(write_run(tmp_path / "run", [hostile]), METRIC).details.read_text(encoding="utf-8")
     assert "<script>" not in text
     assert "<b>" not in text
     assert "\n# 1" not in text
@@ -524,6 +575,44 @@ def test_names_stay_readable():
     assert escape("_a_ *b* `c` [d] e|f <g> & #") == "\\_a\\_ \\*b\\* \\`c\\` \\[d\\] e\\|f &lt;g&gt; &amp; \\#"
 
 
+@pytest.fixture(scope="module")
+def short(store) -> str:
+    write_leaderboard(store, METRIC)
+    return (store.folder / "leaderboard.md").read_text(encoding="utf-8")
+
+
+def test_the_leaderboard_says_per_task_what_to_use_and_has_one_table_of_entries(short, scores):
+    heads = re.findall(r"^## (.*)$", short, flags=re.MULTILINE)
+    assert heads == ["tumours", "three_digits", "one_split", "later_rows", "Over all tasks", "Failures"]
+    for task in heads[:4]:
+        section = short.split(f"\n## {task}\n")[1].split("\n## ")[0]
+        assert section.count("- **Use**: ") == 1
+        entries = [table for table in tables(section) if table[0][:2] == ["#", "Entry"]]
+        assert len(entries) == 1
+        assert ("Against the best" in entries[0][0]) == (task in ("tumours", "three_digits"))
+        assert len(entries[0]) - 1 <= MAX_ENTRIES
+        names = [row[1] for row in entries[0][1:]]
+        assert "majority/none/tuned = default" in names
+        assert rank(scores, task).best.name in names
+        assert not [name for name in names if "/chosen" in name or "/ensembled" in name]
+        assert section.count("| Model | Accuracy | ROC AUC |") == section.count("| Method | Accuracy |") == 1
+
+
+def test_derived_entries_have_a_table_of_their_own_in_which_any_has_one_meaning(short):
+    derived = next(table for table in tables(short) if table[0][0] == "Derived")
+    names = {row[0] for row in derived[1:]}
+    assert {"best inner score of all", "best inner score of bayes", "greedy ensemble of all entries"} <= names
+    assert not re.search(r"\bany/", short)
+
+
+def test_the_matrix_of_strategies_has_the_readings(short, scores):
+    matrix = strategy_matrix(scores, "tumours")
+    readings = [found for found in strategy_readings(scores, "tumours") if found.reading != NO_READING]
+    assert [row[0] for row in matrix.rows] == list(dict.fromkeys(found.family for found in readings))
+    assert render_table(matrix, padded=False) in short
+    assert strategy_matrix(scores, "one_split") is None
+
+
 def test_summary_is_short(store):
     text = write_leaderboard(store, METRIC).summary
     assert all(part.count("\n") <= 14 for part in text.split("\n\n"))
@@ -535,9 +624,9 @@ def test_summary_is_short(store):
 
 
 def test_rendering_again_gives_the_same_bytes_with_and_without_derived_figures(copy):
-    def render() -> tuple[bytes, bytes]:
+    def render() -> list[bytes]:
         files = write_leaderboard(copy, METRIC)
-        return files.markdown.read_bytes(), files.csv.read_bytes()
+        return [path.read_bytes() for path in (files.markdown, files.details, files.csv, files.scores)]
 
     first = render()
     assert render() == first
@@ -556,7 +645,7 @@ def test_a_metric_of_a_plugin_is_in_every_table_of_its_kind(store, tmp_path, met
     copy = Store(shutil.copytree(store.folder, tmp_path / "copy"))
     own = Metric(name="own", compute=lambda p: float(p.proba[:, -1].mean()), metric_type=metric_type, label="Own")
     scores = collect_scores(copy, METRIC | {"own": own})
-    text = write_leaderboard(copy, METRIC | {"own": own}).markdown.read_text(encoding="utf-8")
+    text = write_leaderboard(copy, METRIC | {"own": own}).details.read_text(encoding="utf-8")
     for task, kinds in (("tumours", ["half", "tuned"]), ("three_digits", [""])):
         ranking = rank(scores, task)
         with_own, without_own = quality_table(scores, ranking), effort_table(scores, ranking)
@@ -638,10 +727,10 @@ def test_predictions_that_went_away_are_said_with_derived_figures_as_without(cop
     (copy.cell_folder(record.id) / "predictions.npz").unlink()
     files = write_leaderboard(copy, METRIC)
     assert line(pd.read_csv(files.csv), "tumours", NONE_TUNED.name).status == "ok 3, failed 1"
-    said = files.markdown.read_text(encoding="utf-8")
+    said = files.details.read_text(encoding="utf-8")
     assert "predictions.npz: No such file" in said
     shutil.rmtree(copy.folder / "derived")
-    assert write_leaderboard(copy, METRIC).markdown.read_text(encoding="utf-8") == said
+    assert write_leaderboard(copy, METRIC).details.read_text(encoding="utf-8") == said
 
 
 def spoilt(store, record, **changed):
@@ -657,7 +746,7 @@ def test_a_cell_with_probabilities_that_are_no_numbers_costs_that_cell_only(copy
     board = pd.read_csv(write_leaderboard(copy, METRIC).csv)
     assert line(board, "tumours", NONE_TUNED.name).status == "ok 3, failed 1"
     assert line(board, "tumours", "bayes/none/tuned").status == "ok"
-    assert "the probabilities of tuned are not all numbers" in (copy.folder / "leaderboard.md").read_text()
+    assert "the probabilities of tuned are not all numbers" in (copy.folder / "details.md").read_text()
 
 
 def test_a_cell_with_other_classes_costs_that_cell_only(copy):
@@ -667,7 +756,7 @@ def test_a_cell_with_other_classes_costs_that_cell_only(copy):
     spoilt(copy, record, test=three[0], inner=three[1])
     board = pd.read_csv(write_leaderboard(copy, METRIC).csv)
     assert line(board, "tumours", NONE_TUNED.name).status == "ok 3, failed 1"
-    assert "are of 3 classes, not of 2" in (copy.folder / "leaderboard.md").read_text()
+    assert "are of 3 classes, not of 2" in (copy.folder / "details.md").read_text()
 
 
 @pytest.mark.parametrize("damage", ["record", "folder"])
@@ -681,7 +770,7 @@ def test_a_cell_that_cannot_be_read_costs_that_cell_only(copy, damage):
         folder.write_text("no folder")
     board = pd.read_csv(write_leaderboard(copy, METRIC).csv)
     assert line(board, "tumours", NONE_TUNED.name).status == "ok 3, failed 1"
-    assert f"cannot read {folder / 'record.json'}" in (copy.folder / "leaderboard.md").read_text()
+    assert f"cannot read {folder / 'record.json'}" in (copy.folder / "details.md").read_text()
 
 
 def test_predictions_that_are_not_what_the_record_vouches_for_count_as_failed(copy):
@@ -690,7 +779,7 @@ def test_predictions_that_are_not_what_the_record_vouches_for_count_as_failed(co
     (copy.cell_folder(record.id) / "predictions.npz").write_bytes(b"no predictions")
     board = pd.read_csv(write_leaderboard(copy, METRIC).csv)
     assert line(board, "tumours", NONE_TUNED.name).status == "ok 3, failed 1"
-    assert "SHA-256 differs" in (copy.folder / "leaderboard.md").read_text()
+    assert "SHA-256 differs" in (copy.folder / "details.md").read_text()
 
 
 def test_a_record_of_other_data_or_declarations_does_not_count(copy):
@@ -704,7 +793,7 @@ def test_a_record_of_other_data_or_declarations_does_not_count(copy):
 
 def test_a_run_that_has_just_begun_has_tables(tmp_path):
     files = write_report(write_run(tmp_path / "run", [tumours()], dict.fromkeys(all_cells())), METRIC)
-    text = files.markdown.read_text(encoding="utf-8")
+    text = files.details.read_text(encoding="utf-8")
     assert "On **tumours**, use none; nothing has been evaluated yet." in text
     assert set(pd.read_csv(files.csv).status) == {"missing 4"}
     assert "nothing has been evaluated yet" in files.summary
@@ -731,7 +820,7 @@ def test_a_metric_that_fails_costs_its_own_column_and_is_named_in_one_line(copy,
     message = r"metric 'broken' fails on \w+/.*: ZeroDivisionError: division by zero"
     assert all(re.fullmatch(message, reason) for reason in scores.metric_failures["broken"])
     for _ in range(2):  # the second report computes only what failed
-        text = write_leaderboard(copy, METRIC | {"broken": broken}).markdown.read_text(encoding="utf-8")
+        text = write_leaderboard(copy, METRIC | {"broken": broken}).details.read_text(encoding="utf-8")
         assert len(re.findall(r"metric failed \| metric 'broken' fails on .*ZeroDivisionError", text)) == 1
 
 
@@ -751,7 +840,7 @@ def test_a_metric_that_writes_into_predictions_falsifies_no_other(copy):
 def test_an_objective_that_fails_leaves_a_report(copy):
     objective = collect_scores(copy, METRIC).objective("tumours").name
     broken = replace(METRIC[objective], compute=lambda _: 1 / 0, version=99)
-    text = write_leaderboard(copy, METRIC | {objective: broken}).markdown.read_text(encoding="utf-8")
+    text = write_leaderboard(copy, METRIC | {objective: broken}).details.read_text(encoding="utf-8")
     assert f"metric '{objective}' fails on" in text.replace("\\_", "_")
 
 

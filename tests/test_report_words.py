@@ -68,7 +68,7 @@ def search_kept_the_default(store: Store, family: str, strategy: str) -> Store:
 
 
 def markdown(store: Store) -> str:
-    return write_leaderboard(store, METRIC).markdown.read_text(encoding="utf-8")
+    return write_leaderboard(store, METRIC).details.read_text(encoding="utf-8")
 
 
 def section(text: str, name: str) -> str:
@@ -80,7 +80,7 @@ def section(text: str, name: str) -> str:
 
 def test_warnings_about_the_data_stand_beside_every_verdict(store):
     files = write_leaderboard(changed(store, findings=[FEW, LEAK]), METRIC)
-    text = files.markdown.read_text(encoding="utf-8")
+    text = files.details.read_text(encoding="utf-8")
     said = (
         "Beware: column 'area' alone tells the classes apart (ROC AUC 0.998): is it known beforehand? "
         "Class 'Yes' has 12 of 400 rows: scores vary much from fold to fold."
@@ -252,7 +252,7 @@ def test_a_run_in_which_everything_failed_does_not_say_that_nothing_was_tried(tm
         "tumours, ranked by AP\nUse:         none; no cell is ok, so there is nothing to rank."
     )
     assert "and 1 more" in files.summary
-    assert "Nothing was evaluated." in section(files.markdown.read_text(), "The results summary")
+    assert "Nothing was evaluated." in section(files.details.read_text(), "The results summary")
 
 
 def test_a_run_without_failures_does_not_speak_of_them(store):

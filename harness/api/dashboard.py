@@ -32,8 +32,7 @@ if TYPE_CHECKING:
 REFRESH_SECONDS = 5.0
 LEADERBOARD = "leaderboard.csv"
 #: Columns that the leaderboard must have for its scores to be displayed.
-COLUMNS = {"task", "family", "strategy", "stage", "calibration", "threshold_kind", "objective"}
-DEFAULT_THRESHOLD = "half"  #: value of `threshold_kind` for decisions at 0.5
+COLUMNS = {"task", "family", "strategy", "stage", "calibration", "objective", "score"}
 REPORT_FILES = ("report.html", "leaderboard.md")  #: the first that exists is named in notes
 FileState: TypeAlias = tuple[int, int] | None  #: size and time of a file; None where it does not exist
 EntryKey: TypeAlias = tuple[str, str, str, str]  #: task, family, strategy, stage
@@ -216,12 +215,10 @@ def read_test_scores(path: Path) -> dict[EntryKey, str]:
         if not COLUMNS.issubset(rows.fieldnames or ()):
             return scores
         for row in rows:
-            objective = row["objective"]
-            comparable = row["calibration"] == "none" and row["threshold_kind"] == DEFAULT_THRESHOLD
-            if not comparable or not row.get(objective):
+            if row["calibration"] != "none" or not row["score"]:
                 continue
-            score = f"{objective} {format_number(float(row[objective]))}"
-            deviation = row.get(f"{objective}_sd")
+            score = f"{row['objective']} {format_number(float(row['score']))}"
+            deviation = row.get("score_sd")
             if deviation:
                 score += f" ± {format_number(float(deviation))}"
             key = row["task"], row["family"], row["strategy"], row["stage"]

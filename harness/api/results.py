@@ -98,8 +98,6 @@ class Run:
 
         selected = self.tasks if task is None else [self._task(task)]
         board = leaderboard(self._scores, [ranking for ranking in self._rankings if ranking.task in selected])
-        thresholds = {name: self._scores.threshold_kinds(name)[-1] for name in selected}
-        board = board[board["threshold_kind"] == board["task"].map(thresholds)]
         order = board["task"].map(selected.index).to_frame("task").assign(rank=board["rank"].astype(float))
         return board.loc[order.sort_values(["task", "rank"], kind="stable").index].reset_index(drop=True)
 

@@ -176,7 +176,7 @@ def report(  # noqa: PLR0913, PLR0917 -- the options of a command line are one l
     show: Annotated[bool, typer.Option("--open", help="Open the page in the browser.")] = False,
     leaderboard_only: Annotated[
         bool,
-        typer.Option("--leaderboard-only", help="Write leaderboard.md and leaderboard.csv, and no figures and page."),
+        typer.Option("--leaderboard-only", help="Write the tables as Markdown and CSV, and no figures and page."),
     ] = False,
     threshold: ThresholdGoals = None,
     rope: Rope = None,
@@ -205,7 +205,7 @@ def report(  # noqa: PLR0913, PLR0917 -- the options of a command line are one l
         store_preferences(Store(folder), rope, prefer)
         if leaderboard_only:
             files = write_leaderboard(Store(folder), metrics, goals)
-            typer.echo(f"{files.summary}\n\n{files.markdown}\n{files.csv}")
+            typer.echo(f"{files.summary}\n\n{files.markdown}\n{files.details}\n{files.csv}\n{files.scores}")
             continue
         page = write_tables(Store(folder), metrics, quiet=False, goals=goals)
         if show and not webbrowser.open(page.resolve().as_uri()):

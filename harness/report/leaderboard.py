@@ -1,4 +1,4 @@
-"""The leaderboard as a table, a row per task, entry and decision threshold, as `leaderboard.csv`, and how to read it.
+"""The leaderboard as a table, a row per task and entry, as `leaderboard.csv`, and how to read it.
 
 The order of the columns is fixed: keys, then mean and standard deviation of the usual metrics, then what the ranking
 says, then those of metrics that plug-ins declare.
@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 
 from harness.evaluation import scores as run_scores
-from harness.evaluation.ranking import Ranking, mean_score
+from harness.evaluation.ranking import RankedEntry, Ranking
 from harness.evaluation.scores import Entry, ScoreRows, Scores
 from harness.metrics.calibration import CALIBRATIONS
 from harness.metrics.metric import Metric
@@ -30,12 +30,16 @@ METRIC_COLUMNS = (
 )
 RANKING_COLUMNS = {  # column → description
     "objective": "the metric that the search was after and the task is ranked by",
-    "rank": "the place by it, the same for all rows of an entry; empty for *chosen*, *ensembled* and "
-    "recalibrated entries and where splits are lacking",
-    "tied": "`yes` where the entry is not significantly different from the first (≈), `no` where it is, else empty",
-    "splits_planned": "outer splits of the task; `folds` says how many of them the means are over",
-    "ci_low": "lower end of the 95 % interval of the objective, at the row's own threshold",
+    "score": "its mean over the splits; of a decision metric at 0.5, as in the search",
+    "score_sd": "its standard deviation over the splits",
+    "ci_low": "lower end of the 95 % interval of `score`",
     "ci_high": "its upper end",
+    "rank": "the place by it; empty for *chosen* and *ensembled* entries and where splits are lacking",
+    "verdict": "`best`, or the verdict against the best entry: `worse`, `practically equal` or `undecided`; empty without a test",
+    "tied": "`yes` where the verdict is `practically equal` or `undecided`, `no` where it is `worse`, else empty",
+    "may_be_best": "whether the entry is in the 95 % set of those that may be the best",
+    "best_probability": "how probable it is to be the best of the ranked entries",
+    "splits_planned": "outer splits of the task; `folds` says how many of them the means are over",
     "inner_score": "mean objective on the inner folds: what the search saw, before any recalibration; of an ensemble on inner "
     "rows that its weights were not fitted on",
     "training_score": "mean objective on the training rows, before any recalibration; empty for ensembles",
@@ -106,16 +110,16 @@ READING = (
     ),
 )
 CSV = (
-    "**leaderboard.csv** has a row per task, entry and threshold (`threshold_kind`: `half` is 0.5, or the most probable class; "
-    "`tuned` the tuned one), default and tuned even where they are the same. `calibration` other than `none` is the same entry with "
-    "probabilities recalibrated on inner out-of-fold rows (`isotonic`, `sigmoid`, `temperature`), or with the change of the "
-    "classes' shares taken back that weights or random resampling made (`prior`), its threshold derived again. `folds` is how "
-    "many splits the means are over, "
-    "`status` how the cells ended. Every metric, under its name in brackets above, stands as its mean and, with `_sd`, its "
-    "standard deviation over the splits; so do `threshold`, `fit_seconds`, `predict_us_per_row` (both without the pass through "
-    "the pretrained network, where an entry is on its features), `trials`, "
+    "**leaderboard.csv** has a row per task and entry, default and tuned even where they are the same, with decisions at the tuned "
+    "threshold (`threshold_kind` is `tuned`; with several classes there is none, the most probable class is taken and it is `half`). "
+    "`folds` is how many splits the means are over, `status` how the cells ended. Every metric, under its name in brackets above, "
+    "stands as its mean and, with `_sd`, its standard deviation over the splits; so do `threshold`, `fit_seconds`, "
+    "`predict_us_per_row` (both without the pass through the pretrained network, where an entry is on its features), `trials`, "
     "`parameters` (those a network trained, coefficients of a linear model, nodes of trees) and `model_bytes` (encoder and "
-    "classifier, pickled). Then:"
+    "classifier, pickled). **scores.csv** has a row per task, entry, `calibration`, `threshold_kind` (`half` is 0.5) and split. "
+    "`calibration` other than `none` is the same entry with probabilities recalibrated on inner out-of-fold rows (`isotonic`, "
+    "`sigmoid`, `temperature`), or with the change of the classes' shares taken back that weights or random resampling made "
+    "(`prior`), its threshold derived again. The further columns of leaderboard.csv:"
 )
 
 
@@ -150,8 +154,9 @@ def leaderboard(scores: Scores, rankings: list[Ranking]) -> pd.DataFrame:
     Returns
     -------
     DataFrame
-        A row per task, entry and threshold kind. Means are unweighted, over the splits whose number is in the column
-        `folds`; a metric that is missing in one of these splits has no mean.
+        A row per task and entry without recalibration, with decisions at the tuned threshold where there is one. Means are
+        unweighted, over the splits whose number is in the column `folds`; a metric that is missing in one of these splits has no
+        mean.
     """
     metrics = _leaderboard_metrics(scores, rankings)
     plugin_metrics = [name for name in metrics if name not in METRIC_COLUMNS]
@@ -159,13 +164,12 @@ def leaderboard(scores: Scores, rankings: list[Ranking]) -> pd.DataFrame:
     lines = []
     for ranking in rankings:
         task = ranking.task
-        statuses = run_scores.entry_statuses(scores, task) | run_scores.recalibrated_statuses(scores, task)
+        kind, statuses = scores.threshold_kinds(task)[-1], run_scores.entry_statuses(scores, task)
         for entry in sorted(statuses, key=lambda entry: _declared_order(scores, entry)):
-            for kind in scores.threshold_kinds(task):
-                rows = scores.rows_of(task, entry, kind)
-                keys = (task, entry.name, *entry, kind, len(rows), statuses[entry])
-                line = dict(zip(KEY_COLUMNS, keys, strict=True))
-                lines.append(line | _summarize_splits(rows, names) | _ranking_cells(scores, ranking, entry, rows))
+            rows = scores.rows_of(task, entry, kind)
+            keys = (task, entry.name, *entry, kind, len(rows), statuses[entry])
+            line = dict(zip(KEY_COLUMNS, keys, strict=True))
+            lines.append(line | _summarize_splits(rows, names) | _ranking_cells(scores, ranking, entry, rows))
     return pd.DataFrame(lines, columns=leaderboard_columns(metrics))
 
 
@@ -179,20 +183,22 @@ def _leaderboard_metrics(scores: Scores, rankings: list[Ranking]) -> dict[str, M
     return metrics
 
 
-def leaderboard_csv(table: pd.DataFrame) -> str:
-    """Format the leaderboard as CSV.
+def frame_csv(table: pd.DataFrame) -> str:
+    """Format a data frame as CSV.
 
     Parameters
     ----------
     table : DataFrame
-        The leaderboard.
+        The leaderboard or the scores.
 
     Returns
     -------
     str
         The CSV: numbers with six significant digits, missing values empty, and no name that is a formula.
     """
-    escaped = table.map(lambda cell: escape_formula(cell) if isinstance(cell, str) else cell)
+    escaped = table.copy()
+    for name in escaped.select_dtypes(exclude="number").columns:
+        escaped[name] = [escape_formula(cell) if isinstance(cell, str) else cell for cell in escaped[name]]
     return str(escaped.to_csv(index=False, float_format="%.6g", lineterminator="\n"))
 
 
@@ -216,35 +222,38 @@ def _summarize_splits(rows: ScoreRows, names: list[str]) -> dict[str, float]:
 
 def _ranking_cells(scores: Scores, ranking: Ranking, entry: Entry, rows: ScoreRows) -> dict[str, Any]:
     """The cells of RANKING_COLUMNS."""
-    rank: int | None = None
-    tied: str | None = None
-    ranked = ranking.resolve(entry)
-    if ranked is not None and entry.calibration == "none":
-        rank = ranked.rank
-        tied = {True: "yes", False: "no", None: None}[ranked.tied]
-    low, high = _objective_interval(scores, ranking, entry, rows)
-    return {
+    cells: dict[str, Any] = {
         "objective": ranking.metric.name,
-        "rank": rank,
-        "tied": tied,
         "splits_planned": ranking.splits,
-        "ci_low": low,
-        "ci_high": high,
         "inner_score": rows.mean("inner"),
         "training_score": rows.mean("train"),
         "positive": scores.run["tasks"][ranking.task].get("positive"),
     }
+    ranked = ranking.resolve(entry)
+    if ranked is None:
+        return cells
+    low, high = ranked.score.interval or (math.nan, math.nan)
+    summary = _summarize_splits(ranked.rows, [ranking.metric.name])
+    return cells | {
+        "score": ranked.score.mean,
+        "score_sd": summary[f"{ranking.metric.name}_sd"],
+        "ci_low": low,
+        "ci_high": high,
+        "rank": ranked.rank,
+        "verdict": verdict_name(ranking, ranked) or None,
+        "tied": {True: "yes", False: "no", None: None}[ranked.tied],
+        "may_be_best": {True: "yes", False: "no", None: None}[ranked.may_be_best],
+        "best_probability": ranked.best_probability,
+    }
 
 
-def _objective_interval(scores: Scores, ranking: Ranking, entry: Entry, rows: ScoreRows) -> tuple[float, float]:
-    """The 95 % interval of the objective: that of the ranking, or of entries and thresholds it lacks, over the splits."""
-    metric = ranking.metric
-    ranked = ranking.resolve(entry) if entry.calibration == "none" else None
-    same_scores = ranked is not None and np.array_equal(rows[metric.name], ranked.rows[metric.name])
-    if ranked is not None and ranked.score.interval is not None and same_scores:
-        return ranked.score.interval
-    interval = mean_score(scores, ranking.task, metric, rows, testable=not ranking.no_test_reason)
-    return interval.low, interval.high
+def verdict_name(ranking: Ranking, ranked: RankedEntry) -> str:
+    """Give the verdict of an entry against the best one; ``best`` for the best one itself, empty where nothing is tested."""
+    if ranking.no_test_reason:
+        return ""
+    if ranked.rank == 1:
+        return "best"
+    return "" if ranked.comparison is None else ranked.comparison.verdict
 
 
 def _declared_order(scores: Scores, entry: Entry) -> tuple[Any, ...]:

@@ -1,4 +1,4 @@
-"""The file `leaderboard.md`, and the parts of it that the HTML report shows too."""
+"""The file `details.md`, which has every table of a run, and the parts of it that `leaderboard.md` and the page show too."""
 
 from __future__ import annotations
 
@@ -35,8 +35,8 @@ MULTICLASS_TEXT = (
 )
 
 
-def leaderboard_markdown(evidence: Evidence, task_sections: Sequence[Section]) -> str:
-    """Write the file `leaderboard.md`.
+def details_markdown(evidence: Evidence, task_sections: Sequence[Section]) -> str:
+    """Write the file `details.md`.
 
     Parameters
     ----------
@@ -51,8 +51,8 @@ def leaderboard_markdown(evidence: Evidence, task_sections: Sequence[Section]) -
         The verdicts, the tasks, the results summary, the strategies, all tasks together, failures and the protocol.
     """
     scores, rankings = evidence.scores, evidence.rankings
-    parts: list[Part] = [f"# Leaderboard of {escape(scores.run['name'])}"]
-    parts += [*_verdicts(scores, rankings), how_to_read(scores)]
+    parts: list[Part] = [f"# Details of {escape(scores.run['name'])}"]
+    parts += [*task_verdicts(scores, rankings), how_to_read(scores)]
     for ranking in rankings:
         parts += [*_task_parts(scores, ranking), model_notes(evidence, ranking.task)]
         for section in task_sections:
@@ -112,9 +112,13 @@ def results_summary(scores: Scores, ranking: Ranking) -> list[Part]:
 
 def describe_rows(scores: Scores, task: str) -> str:
     """Describe the rows of a task: its title, the number of rows, the shares of the classes, and what is special."""
+    return f"{describe_size(scores, task)} {data_remarks(scores.run['tasks'][task])}".rstrip()
+
+
+def describe_size(scores: Scores, task: str) -> str:
+    """Describe the rows of a task in short: its title, the number of rows and the shares of the classes."""
     metadata = scores.run["tasks"][task]
-    shares = escape(class_shares(metadata, percent=True))
-    return f"{escape(metadata['title'])}. {metadata['rows']:,} rows: {shares}. {data_remarks(metadata)}".rstrip()
+    return f"{escape(metadata['title'])}. {metadata['rows']:,} rows: {escape(class_shares(metadata, percent=True))}."
 
 
 def objective_note(scores: Scores, ranking: Ranking) -> str:
@@ -125,8 +129,8 @@ def objective_note(scores: Scores, ranking: Ranking) -> str:
     return f"The search was after {escape(objective)}, which no metric of this installation is named."
 
 
-def _verdicts(scores: Scores, rankings: Sequence[Ranking]) -> list[Part]:
-    """A line per task: the best entry, whether strategies help, warnings; beyond the first 15 tasks they are collapsed."""
+def task_verdicts(scores: Scores, rankings: Sequence[Ranking]) -> list[Part]:
+    """Write a line per task: what to use, and warnings; beyond the first 15 tasks they are collapsed."""
     verdicts = []
     for ranking in rankings:
         warnings = data_warnings(scores.run["tasks"][ranking.task])

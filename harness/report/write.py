@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from harness.evaluation.frames import score_frame
 from harness.evaluation.model_findings import model_findings
 from harness.evaluation.ranking import rank
 from harness.evaluation.score_collection import collect_scores
@@ -17,8 +18,9 @@ from harness.metrics.threshold import ThresholdGoal
 from harness.report.content import Evidence, Figure, Section
 from harness.report.figures.writer import draw_all, is_report_file, read_index
 from harness.report.html_report import LEADERBOARD_TOPICS, Topic, build_page, collect_sections, leaderboard_sections
-from harness.report.leaderboard import leaderboard, leaderboard_csv
-from harness.report.markdown_report import leaderboard_markdown
+from harness.report.leaderboard import frame_csv, leaderboard
+from harness.report.markdown_leaderboard import leaderboard_markdown
+from harness.report.markdown_report import details_markdown
 from harness.report.sections import thresholds
 from harness.report.sections.overview import summary
 from harness.store.files import remove_file, write_atomic
@@ -27,10 +29,12 @@ from harness.store.store import Store
 
 @dataclass(frozen=True)
 class LeaderboardFiles:
-    """The paths of `leaderboard.md` and `leaderboard.csv`, and the short summary that a terminal shows."""
+    """The paths of `leaderboard.md`, `details.md`, `leaderboard.csv` and `scores.csv`, and the summary that a terminal shows."""
 
     markdown: Path
+    details: Path
     csv: Path
+    scores: Path
     summary: str
 
 
@@ -44,7 +48,7 @@ class ReportFiles(LeaderboardFiles):
 def write_leaderboard(
     store: Store, metrics: Mapping[str, Metric], goals: Sequence[ThresholdGoal] = ()
 ) -> LeaderboardFiles:
-    """Write `leaderboard.md` and `leaderboard.csv` from what is stored, without the page and without drawing figures.
+    """Write `leaderboard.md`, `details.md`, `leaderboard.csv` and `scores.csv`, without the page and without drawing figures.
 
     Parameters
     ----------
@@ -72,7 +76,7 @@ def write_leaderboard(
 
 
 def write_report(store: Store, metrics: Mapping[str, Metric], goals: Sequence[ThresholdGoal] = ()) -> ReportFiles:
-    """Write `leaderboard.md`, `leaderboard.csv`, `report.html`, `tables/` and `figures/` from what is stored.
+    """Write the leaderboard, `report.html`, `tables/` and `figures/` from what is stored.
 
     Tables and figures of an earlier report that this one does not have are deleted; other files stay. The same records
     give the same bytes.
@@ -110,7 +114,7 @@ def write_report(store: Store, metrics: Mapping[str, Metric], goals: Sequence[Th
     _write_tables(store, page.tables)
     path = store.folder / "report.html"
     write_atomic(path, page.html.encode())
-    return ReportFiles(leaderboard_files.markdown, leaderboard_files.csv, leaderboard_files.summary, path)
+    return ReportFiles(**vars(leaderboard_files), page=path)
 
 
 def _collect_evidence(store: Store, metrics: Mapping[str, Metric], goals: Sequence[ThresholdGoal]) -> Evidence:
@@ -125,9 +129,17 @@ def _collect_evidence(store: Store, metrics: Mapping[str, Metric], goals: Sequen
 def _write_leaderboard(evidence: Evidence, topics: Mapping[Topic, list[Section]]) -> LeaderboardFiles:
     folder, scores, rankings = evidence.store.folder, evidence.scores, list(evidence.rankings)
     text = "\n\n".join(filter(None, [summary(scores, rankings), thresholds.terminal_lines(evidence)]))
-    files = LeaderboardFiles(folder / "leaderboard.md", folder / "leaderboard.csv", text)
-    write_atomic(files.csv, leaderboard_csv(leaderboard(scores, rankings)).encode())
-    write_atomic(files.markdown, leaderboard_markdown(evidence, leaderboard_sections(topics)).encode())
+    files = LeaderboardFiles(
+        markdown=folder / "leaderboard.md",
+        details=folder / "details.md",
+        csv=folder / "leaderboard.csv",
+        scores=folder / "scores.csv",
+        summary=text,
+    )
+    write_atomic(files.csv, frame_csv(leaderboard(scores, rankings)).encode())
+    write_atomic(files.scores, frame_csv(score_frame(scores)).encode())
+    write_atomic(files.details, details_markdown(evidence, leaderboard_sections(topics)).encode())
+    write_atomic(files.markdown, leaderboard_markdown(evidence, thresholds.sections(evidence)).encode())
     return files
 
 

@@ -1,0 +1,148 @@
+"""The file `leaderboard.md`: what to use on every task, its first entries, the results summary, strategies and failures."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from harness.evaluation.decision import recommend
+from harness.evaluation.ranking import Ranking
+from harness.evaluation.scores import Scores
+from harness.report.content import Collapsed, Evidence, Part, ReportTable, Section
+from harness.report.markdown_report import describe_size, objective_note, results_summary
+from harness.report.render.markdown import (
+    MAX_VISIBLE_ROWS,
+    bold,
+    bullets,
+    escape,
+    format_count,
+    metric_name,
+    render_part,
+    render_table,
+)
+from harness.report.sections import protocol as protocol_section
+from harness.report.sections.cross_task_table import cross_task_summary
+from harness.report.sections.entry_tables import (
+    MATRIX_NOTE,
+    derived_entries,
+    derived_table,
+    displayed_entries,
+    main_table,
+    strategy_matrix,
+)
+from harness.report.sections.overview import coverage_gaps
+from harness.report.sections.protocol import FAILURES_TITLE
+from harness.report.sections.recommendation import recommendation_markdown, score_text
+
+LEGEND = (
+    "**[low, high]** is the 95 % interval of the mean over the outer splits. Against the best, an entry is *worse*, *practically "
+    "equal* (within the region of practical equivalence) or *undecided*. Decisions are those at the tuned threshold, chosen on "
+    "inner rows. Everything else, and how to read it, is in [details.md](details.md); the numbers are in `leaderboard.csv` (a row "
+    "per task and entry) and `scores.csv` (a row per entry, calibration, threshold and split)."
+)
+SUMMARY_NOTE = (
+    "The results summary, as it is usually written: tuned parameters, threshold 0.5, the counts of all outer splits added up; "
+    "the ROC AUC is the mean over the splits."
+)
+MAX_ENTRIES_OVER_TASKS = 8
+
+
+def leaderboard_markdown(evidence: Evidence, task_sections: Sequence[Section]) -> str:
+    """Write the file `leaderboard.md`.
+
+    Parameters
+    ----------
+    evidence : Evidence
+        The run with its scores and rankings.
+    task_sections : sequence of Section
+        Sections that follow the tables of their tasks: what was asked for with the report, such as thresholds for goals.
+
+    Returns
+    -------
+    str
+        A line per task, then per task the recommendation and its tables, all tasks together, and failures.
+    """
+    scores, rankings = evidence.scores, evidence.rankings
+    parts: list[Part] = [f"# Leaderboard of {escape(scores.run['name'])}", *_overview(scores, rankings), LEGEND]
+    for ranking in rankings:
+        parts += _task_parts(scores, ranking)
+        for section in task_sections:
+            if section.task == ranking.task:
+                parts += [f"### {escape(section.title)}", *section.parts]
+    if len(rankings) > 1:
+        parts += ["## Over all tasks", *map(_first_rows, cross_task_summary(rankings))]
+    parts += [f"## {FAILURES_TITLE}", *protocol_section.failures(scores)]
+    return "\n\n".join(render_part(part) for part in parts if part) + "\n"
+
+
+def _overview(scores: Scores, rankings: Sequence[Ranking]) -> list[Part]:
+    """What to use on each task, in a line, and what is missing."""
+    lines = []
+    for ranking in rankings:
+        lines.append(f"On {bold(escape(ranking.task))}, use {escape(_first_sentence(scores, ranking))}")
+    gaps = coverage_gaps(scores)
+    if gaps:
+        lines.append(f"{gaps}: see *{FAILURES_TITLE}*.")
+    parts: list[Part] = [bullets(lines[:MAX_VISIBLE_ROWS])]
+    if lines[MAX_VISIBLE_ROWS:]:
+        parts.append(Collapsed(f"{len(lines) - MAX_VISIBLE_ROWS} more", (bullets(lines[MAX_VISIBLE_ROWS:]),)))
+    return parts
+
+
+def _first_sentence(scores: Scores, ranking: Ranking) -> str:
+    recommendation = recommend(scores, ranking)
+    if recommendation.entry is None:
+        return "none of the entries."
+    score = score_text(ranking, recommendation.entry.score)
+    return f"{recommendation.entry.name}: {metric_name(ranking.metric)} {score}."
+
+
+def _first_rows(part: Part) -> Part:
+    """The first rows of a table; all of them are in `details.md`."""
+    if isinstance(part, ReportTable):
+        return _compact(replace(part, rows=part.rows[:MAX_ENTRIES_OVER_TASKS]))
+    return part
+
+
+def _compact(part: Part) -> Part:
+    """All rows of a table, without padding: the file is meant to be short."""
+    if isinstance(part, ReportTable):
+        return render_table(replace(part, foldable=False), padded=False)
+    return part
+
+
+def _task_parts(scores: Scores, ranking: Ranking) -> list[Part]:
+    """The recommendation of a task and its tables."""
+    task = ranking.task
+    parts: list[Part] = [
+        f"## {escape(task)}",
+        describe_size(scores, task),
+        recommendation_markdown(scores, ranking),
+        objective_note(scores, ranking),
+        *_entry_parts(scores, ranking),
+    ]
+    matrix = strategy_matrix(scores, task)
+    if matrix is not None:
+        parts += [MATRIX_NOTE, _compact(matrix)]
+    summary = results_summary(scores, ranking)
+    if summary:
+        parts.append(SUMMARY_NOTE)
+        parts += map(_compact, summary)
+    return parts
+
+
+def _entry_parts(scores: Scores, ranking: Ranking) -> list[Part]:
+    """The first entries, and in a table of their own those that are derived from others."""
+    used = recommend(scores, ranking).entry
+    entries = displayed_entries(ranking, [used] if used is not None else [])
+    if not entries:
+        return []
+    parts: list[Part] = [main_table(scores, ranking, entries)]
+    derived = derived_entries(ranking)
+    others = sum(ranked.score.n > 0 for ranked in ranking.entries) - len(entries) - len(derived)
+    if others:
+        parts.append(f"{format_count(others, 'more entry', 'more entries')} in [details.md](details.md).")
+    if derived:
+        parts.append("Chosen anew or combined in every split by inner scores, with the effort of all their members:")
+        parts.append(_compact(derived_table(scores, ranking)))
+    return parts

@@ -1,0 +1,164 @@
+"""The short tables of a task: its first entries with their verdicts, what is derived from entries, and the strategies by family."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+from harness.evaluation.diagnosis import best_of_families
+from harness.evaluation.ranking import RankedEntry, Ranking
+from harness.evaluation.scores import ANY_NAME, COMBINED_STAGES, Entry, Scores
+from harness.evaluation.strategy_effects import NO_READING, ONLY_THRESHOLD, strategy_readings
+from harness.report.content import CellValue, ReportCell, ReportColumn, ReportTable, as_interval
+from harness.report.leaderboard import verdict_name
+from harness.report.render.markdown import metric_name
+
+MAX_ENTRIES = 12
+SHORT_METRICS = ("roc_auc", "average_precision", "f1", "precision", "recall", "brier")
+DERIVED_METRICS = ("f1", "precision", "recall", "brier")
+#: Phrases of readings, and how they are written in the matrix.
+SHORT_READINGS = {ONLY_THRESHOLD: "threshold only", "worse probabilities": "p↓", "better probabilities": "p↑"}
+MATRIX_NOTE = (
+    "Each strategy against `none` of the same family, tuned parameters. *threshold only*: decisions at 0.5 change, and those at the "
+    "tuned threshold do not get better; p↑ and p↓: better and worse probabilities."
+)
+ENSEMBLE_NAMES = {"greedy": "greedy ensemble of all entries", "stacking": "stacked ensemble of all entries"}
+
+
+def displayed_entries(ranking: Ranking, required: Sequence[RankedEntry] = ()) -> list[RankedEntry]:
+    """Choose at most 12 entries in the order of the ranking.
+
+    Parameters
+    ----------
+    ranking : Ranking
+        The ranking of the task.
+    required : sequence of RankedEntry
+        Entries that are among them, such as the recommended one.
+
+    Returns
+    -------
+    list of RankedEntry
+        The required ones, the best entry of every family, the baseline, and the first others that have scores; nothing that is
+        derived from other entries.
+    """
+    competitors = []
+    for ranked in ranking.entries:
+        if ranked.score.n and ranked.entry.stage not in COMBINED_STAGES:
+            competitors.append(ranked)
+    preferred = [*required, *best_of_families(ranking)]
+    if ranking.baseline is not None:
+        preferred.append(ranking.baseline)
+    selected: list[RankedEntry] = []
+    for ranked in (*preferred, *competitors):
+        if ranked in competitors and ranked not in selected and len(selected) < MAX_ENTRIES:
+            selected.append(ranked)
+    return [ranked for ranked in competitors if ranked in selected]
+
+
+def derived_entries(ranking: Ranking) -> list[RankedEntry]:
+    """List the entries that inner scores choose or combine, in the order of the ranking."""
+    return [ranked for ranked in ranking.entries if ranked.score.n and ranked.entry.stage in COMBINED_STAGES]
+
+
+def main_table(scores: Scores, ranking: Ranking, entries: Sequence[RankedEntry]) -> ReportTable:
+    """Tabulate entries: rank, objective with its interval, verdict against the best, the usual metrics, time to fit.
+
+    Parameters
+    ----------
+    scores : Scores
+        The scores of the run.
+    ranking : Ranking
+        The ranking of the task.
+    entries : sequence of RankedEntry
+        The entries to tabulate; decisions are those at the tuned threshold, where there is one.
+
+    Returns
+    -------
+    ReportTable
+        A row per entry. The verdict is left out where nothing is tested.
+    """
+    columns = [ReportColumn("#", "count"), ReportColumn("Entry"), _objective_column(ranking)]
+    cells: list[Sequence[CellValue | ReportCell]] = [
+        [ranked.rank for ranked in entries],
+        [ranked.name for ranked in entries],
+        [_objective_cell(ranked) for ranked in entries],
+    ]
+    if not ranking.no_test_reason:
+        columns.append(ReportColumn("Against the best"))
+        cells.append([verdict_name(ranking, ranked) for ranked in entries])
+    metric_columns, metric_cells = _metric_columns(scores, ranking, entries, SHORT_METRICS)
+    return _table((*columns, *metric_columns), (*cells, *metric_cells), entries)
+
+
+def derived_table(scores: Scores, ranking: Ranking) -> ReportTable:
+    """Tabulate what is derived from entries: the choice by inner scores, per family and over all, and the ensembles."""
+    entries = derived_entries(ranking)
+    columns = (ReportColumn("Derived"), _objective_column(ranking))
+    cells: tuple[Sequence[CellValue | ReportCell], ...] = (
+        [derived_name(ranked.entry) for ranked in entries],
+        [_objective_cell(ranked) for ranked in entries],
+    )
+    metric_columns, metric_cells = _metric_columns(scores, ranking, entries, DERIVED_METRICS)
+    return _table((*columns, *metric_columns), (*cells, *metric_cells), entries)
+
+
+def derived_name(entry: Entry) -> str:
+    """Say in words how an entry is derived: ``any`` stands for a choice in one name and for all entries in another."""
+    if entry.stage == "ensembled":
+        return ENSEMBLE_NAMES.get(entry.strategy, f"{entry.strategy} ensemble of all entries")
+    if entry.family == ANY_NAME:
+        return "best inner score of all"
+    return f"best inner score of {entry.family}"
+
+
+def strategy_matrix(scores: Scores, task: str) -> ReportTable | None:
+    """Tabulate the reading of every strategy against none, a row per family and a column per strategy; None without any."""
+    readings = {}
+    for reading in strategy_readings(scores, task):
+        if reading.reading != NO_READING:
+            readings[reading.family, reading.strategy] = _short_reading(reading.reading)
+    families = list(dict.fromkeys(family for family, _ in readings))
+    strategies = list(dict.fromkeys(strategy for _, strategy in readings))
+    if not readings:
+        return None
+    rows = []
+    for family in families:
+        rows.append((family, *(readings.get((family, strategy)) for strategy in strategies)))
+    columns = [ReportColumn("Family"), *map(ReportColumn, strategies)]
+    return ReportTable(tuple(columns), tuple(rows), foldable=False)
+
+
+def _short_reading(reading: str) -> str:
+    for phrase, short in SHORT_READINGS.items():
+        reading = reading.replace(phrase, short)
+    return reading
+
+
+def _objective_column(ranking: Ranking) -> ReportColumn:
+    return ReportColumn(metric_name(ranking.metric), "number", ranking.digits)
+
+
+def _objective_cell(ranked: RankedEntry) -> ReportCell:
+    return ReportCell(as_interval(ranked.score))
+
+
+def _metric_columns(
+    scores: Scores, ranking: Ranking, entries: Sequence[RankedEntry], names: Sequence[str]
+) -> tuple[list[ReportColumn], list[list[float]]]:
+    """The columns of metrics other than the objective that are known of any entry, and the time to fit."""
+    kind = scores.threshold_kinds(ranking.task)[-1]
+    shown, cells = [], []
+    for name in names:
+        means = [scores.rows_of(ranking.task, ranked.entry, kind).mean(name) for ranked in entries]
+        if name != ranking.metric.name and not all(map(math.isnan, means)):
+            shown.append(ReportColumn(metric_name(scores.metrics[name]), "number"))
+            cells.append(means)
+    cells.append([ranked.rows.mean("fit_seconds") for ranked in entries])
+    return [*shown, ReportColumn("Fit s", "quantity")], cells
+
+
+def _table(
+    columns: tuple[ReportColumn, ...], cells: Sequence[Sequence[CellValue | ReportCell]], entries: Sequence[RankedEntry]
+) -> ReportTable:
+    rows = tuple(zip(*cells, strict=True)) if entries else ()
+    return ReportTable(columns, rows, foldable=False)
