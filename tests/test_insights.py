@@ -156,7 +156,7 @@ def test_outcomes_may_be_missing_and_must_be_classes(bundle, tmp_path):
     assert (scored.y[:10] == -1).all()
     assert (scored.y[10:] >= 0).all()
     frame.loc[12, "left"] = "perhaps"
-    with pytest.raises(EvenhandError, match=r"'perhaps' \(row 13\).*no, yes"):
+    with pytest.raises(EvenhandError, match=r"'perhaps' \(row 12, from 0\).*no, yes"):
         scored_rows_of(bundle, tmp_path, frame)
 
 

@@ -17,6 +17,7 @@ from harness.deploy.insights.scored_rows import HELD_OUT, NEW, Positions, Scored
 from harness.deploy.insights.shapley import ShapleyValues, format_feature_value, log_odds, shapley_values
 from harness.deploy.validate import MISSING_VALUE
 from harness.registry.task import take
+from harness.report.render.cells import multiple_text
 from harness.report.render.csv import format_csv
 
 #: Contacts that get reasons: by exact contributions, by sampling, and of other data than tables.
@@ -174,7 +175,9 @@ def describe_shapley_values(explained: ShapleyValues) -> tuple[str, ...]:
     has_values = explained.names != explained.row_values and any(explained.row_values)
     reasons = []
     for j in explained.largest(len(explained.names)):
-        name = f"{explained.names[j]} = {explained.row_values[j]}" if has_values else explained.names[j]
+        name = explained.names[j]
+        if has_values:
+            name += f" = {explained.row_values[j]}"
         reasons.append((name, explained.contributions[j]))
     return _format_largest(reasons)
 
@@ -187,7 +190,7 @@ def _format_largest(reasons: Sequence[tuple[str, float]]) -> tuple[str, ...]:
     formatted = []
     for name, contribution in (supporting + opposing)[:MAX_REASONS]:
         factor = math.exp(min(max(contribution, -20.0), 20.0))
-        formatted.append(f"{name} (odds ×{factor:.2g})" if factor < 100 else f"{name} (odds ×{factor:,.0f})")
+        formatted.append(f"{name} (odds {multiple_text(factor)})")
     return tuple(formatted)
 
 
@@ -198,7 +201,9 @@ def is_close_call(p: npt.NDArray[np.float64], threshold: float) -> npt.NDArray[n
 
 def _describe_confidence(scored: ScoredRows, row: int) -> str:
     """Describe how certain the model is of a row: near the threshold or not, with values that training did not have or not."""
-    description = "close call" if is_close_call(scored.positive_proba[row : row + 1], scored.threshold)[0] else "clear"
+    description = "clear"
+    if is_close_call(scored.positive_proba[row : row + 1], scored.threshold)[0]:
+        description = "close call"
     unseen = [flag.column for flag in scored.flags.get(row, ()) if flag.code != MISSING_VALUE]
     if unseen:
         description += f"; unlike training: {', '.join(unseen[:3])}"

@@ -104,9 +104,11 @@ def draw_dependence(
 
 def plot_gains(gains: Gains, *, with_profit: bool) -> Figure:
     """Plot the share of positives found by the share contacted; beside it the profit, or the ratio to chance."""
-    shown = "the profit" if with_profit and gains.profit else "how many times as many as by chance"
+    ratio_title = "how many times as many as by chance"
+    if with_profit and gains.profit:
+        ratio_title = "the profit"
     description = (
-        f"By the share of rows contacted: the share of positive rows found, and {shown}; bands are 95 % "
+        f"By the share of rows contacted: the share of positive rows found, and {ratio_title}; bands are 95 % "
         "intervals, the dotted line is chance, the grey one what nobody could better"
     )
     size = 6.4, 3.0

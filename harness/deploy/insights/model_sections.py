@@ -371,7 +371,9 @@ def _uncertain_section(scored: ScoredRows, seed: int) -> Section:
     explained = shapley_values(bundle.predict_proba, bundle.schema, take(scored.X, chosen), seed)
     table = []
     for row, values in zip(chosen.tolist(), explained, strict=True):
-        cells = [str(scored.identifiers.iloc[row, 0]) if scored.identifiers.shape[1] else f"{row:,}"]
+        cells = [f"{row:,}"]
+        if scored.identifiers.shape[1]:
+            cells = [str(scored.identifiers.iloc[row, 0])]
         for class_index in np.argsort(-scored.proba[row])[:2]:
             name = bundle.schema.classes[class_index]
             cells.append(f"{name} ({format_number(scored.proba[row, class_index])})")

@@ -228,7 +228,9 @@ def _profit_blocks(rules: tuple[ContactRule, ...], campaign: Campaign, positive:
 
 def _rule_cells(rule: ContactRule) -> tuple[CellValue, ...]:
     mean, low, high = rule.share
-    share: CellValue = Interval(low, high, mean) if low < high else mean
+    share: CellValue = mean
+    if low < high:
+        share = Interval(low, high, mean)
     mean, low, high = rule.profit
     profit = Interval(low, high, mean)
     threshold = None
