@@ -198,8 +198,14 @@ def frame_csv(table: pd.DataFrame) -> str:
     """
     escaped = table.copy()
     for name in escaped.select_dtypes(exclude="number").columns:
-        escaped[name] = [escape_formula(cell) if isinstance(cell, str) else cell for cell in escaped[name]]
+        escaped[name] = escaped[name].map(_escape_text)
     return str(escaped.to_csv(index=False, float_format="%.6g", lineterminator="\n"))
+
+
+def _escape_text(cell: Any) -> Any:
+    if isinstance(cell, str):
+        return escape_formula(cell)
+    return cell
 
 
 def _mean_and_deviation(names: list[str]) -> list[str]:
@@ -253,7 +259,9 @@ def verdict_name(ranking: Ranking, ranked: RankedEntry) -> str:
         return ""
     if ranked.rank == 1:
         return "best"
-    return "" if ranked.comparison is None else ranked.comparison.verdict
+    if ranked.comparison is None:
+        return ""
+    return ranked.comparison.verdict
 
 
 def _declared_order(scores: Scores, entry: Entry) -> tuple[Any, ...]:

@@ -133,8 +133,8 @@ def _task_parts(scores: Scores, ranking: Ranking) -> list[Part]:
 
 def _entry_parts(scores: Scores, ranking: Ranking) -> list[Part]:
     """The first entries, and in a table of their own those that are derived from others."""
-    used = recommend(scores, ranking).entry
-    entries = displayed_entries(ranking, [used] if used is not None else [])
+    recommended = filter(None, [recommend(scores, ranking).entry])
+    entries = displayed_entries(ranking, list(recommended))
     if not entries:
         return []
     parts: list[Part] = [main_table(scores, ranking, entries)]

@@ -41,18 +41,13 @@ def displayed_entries(ranking: Ranking, required: Sequence[RankedEntry] = ()) ->
         The required ones, the best entry of every family, the baseline, and the first others that have scores; nothing that is
         derived from other entries.
     """
-    competitors = []
-    for ranked in ranking.entries:
-        if ranked.score.n and ranked.entry.stage not in COMBINED_STAGES:
-            competitors.append(ranked)
-    preferred = [*required, *best_of_families(ranking)]
+    competitors = [ranked for ranked in ranking.entries if ranked.score.n and ranked.entry.stage not in COMBINED_STAGES]
+    preferred = [*required, *best_of_families(ranking), *competitors]
     if ranking.baseline is not None:
-        preferred.append(ranking.baseline)
-    selected: list[RankedEntry] = []
-    for ranked in (*preferred, *competitors):
-        if ranked in competitors and ranked not in selected and len(selected) < MAX_ENTRIES:
-            selected.append(ranked)
-    return [ranked for ranked in competitors if ranked in selected]
+        preferred.insert(0, ranking.baseline)
+    names = dict.fromkeys(ranked.name for ranked in preferred if ranked in competitors)
+    selected = list(names)[:MAX_ENTRIES]
+    return [ranked for ranked in competitors if ranked.name in selected]
 
 
 def derived_entries(ranking: Ranking) -> list[RankedEntry]:
@@ -87,7 +82,7 @@ def main_table(scores: Scores, ranking: Ranking, entries: Sequence[RankedEntry])
         columns.append(ReportColumn("Against the best"))
         cells.append([verdict_name(ranking, ranked) for ranked in entries])
     metric_columns, metric_cells = _metric_columns(scores, ranking, entries, SHORT_METRICS)
-    return _table((*columns, *metric_columns), (*cells, *metric_cells), entries)
+    return _table((*columns, *metric_columns), (*cells, *metric_cells))
 
 
 def derived_table(scores: Scores, ranking: Ranking) -> ReportTable:
@@ -99,7 +94,7 @@ def derived_table(scores: Scores, ranking: Ranking) -> ReportTable:
         [_objective_cell(ranked) for ranked in entries],
     )
     metric_columns, metric_cells = _metric_columns(scores, ranking, entries, DERIVED_METRICS)
-    return _table((*columns, *metric_columns), (*cells, *metric_cells), entries)
+    return _table((*columns, *metric_columns), (*cells, *metric_cells))
 
 
 def derived_name(entry: Entry) -> str:
@@ -157,8 +152,5 @@ def _metric_columns(
     return [*shown, ReportColumn("Fit s", "quantity")], cells
 
 
-def _table(
-    columns: tuple[ReportColumn, ...], cells: Sequence[Sequence[CellValue | ReportCell]], entries: Sequence[RankedEntry]
-) -> ReportTable:
-    rows = tuple(zip(*cells, strict=True)) if entries else ()
-    return ReportTable(columns, rows, foldable=False)
+def _table(columns: tuple[ReportColumn, ...], cells: Sequence[Sequence[CellValue | ReportCell]]) -> ReportTable:
+    return ReportTable(columns, tuple(zip(*cells, strict=True)), foldable=False)
