@@ -176,5 +176,5 @@ def test_few_functions_are_complex(style):
 
 def test_modules_hold_one_subject(style):
     # 200 when the rooms were made; decisions, inspection and readers of files are subjects that came later.
-    assert len(style.module_lines) <= 265
+    assert len(style.module_lines) <= 285
     assert max(style.module_lines.values()) <= 400

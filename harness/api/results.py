@@ -226,12 +226,7 @@ class Run:
 
         Of a finding about results, `column` is the name of the entry.
         """
-        from harness.evaluation.model_findings import model_findings
-        from harness.evaluation.search_history import read_searches
-
-        searches = read_searches(self._store, self._scores)
-        of_results = {ranking.task: model_findings(self._scores, ranking, searches) for ranking in self._rankings}
-        return finding_frame(self._scores.run, of_results)
+        return finding_frame(self._store, self._scores, self._rankings)
 
     @check_arguments()
     def failures(self) -> pd.DataFrame:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     import pandas as pd
 
-    from harness.findings import Finding
+    from harness.evaluation.ranking import Ranking
+    from harness.evaluation.scores import Scores
+    from harness.store.store import Store
 
 #: Columns of the leaderboard that a notebook shows, besides the objective.
 SHOWN_COLUMNS = (
@@ -46,14 +48,18 @@ def leaderboard_html(board: pd.DataFrame, *, with_task: bool) -> str:
     return str(board[columns].to_html(index=False, float_format="{:.3f}".format, na_rep="–", border=0))
 
 
-def finding_frame(run: Mapping[str, Any], of_results: Mapping[str, Sequence[Finding]]) -> pd.DataFrame:
+def finding_frame(store: Store, scores: Scores, rankings: Sequence[Ranking]) -> pd.DataFrame:
     """Collect the findings about the data and about the results of every task."""
     import pandas as pd
 
+    from harness.evaluation.model_findings import model_findings
+    from harness.evaluation.search_history import read_searches
+
     lines = []
-    for task, metadata in run["tasks"].items():
-        for finding in metadata.get("findings", ()):
-            lines.append({"task": task, **finding})
-        for result_finding in of_results.get(task, ()):
-            lines.append({"task": task, **result_finding.as_dict()})
+    searches = read_searches(store, scores)
+    for ranking in rankings:
+        for finding in scores.run["tasks"][ranking.task].get("findings", ()):
+            lines.append({"task": ranking.task, **finding})
+        for result_finding in model_findings(scores, ranking, searches):
+            lines.append({"task": ranking.task, **result_finding.as_dict()})
     return pd.DataFrame(lines, columns=list(FINDING_COLUMNS)).astype({"rows": "Int64"})
