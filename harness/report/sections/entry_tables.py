@@ -13,7 +13,7 @@ from harness.report.content import CellValue, ReportCell, ReportColumn, ReportTa
 from harness.report.leaderboard import verdict_name
 from harness.report.render.markdown import metric_name
 
-MAX_ENTRIES = 12
+MAX_ENTRIES = 10
 SHORT_METRICS = ("roc_auc", "average_precision", "f1", "precision", "recall", "brier")
 DERIVED_METRICS = ("f1", "precision", "recall", "brier")
 #: Phrases of readings, and how they are written in the matrix.
@@ -51,8 +51,12 @@ def displayed_entries(ranking: Ranking, required: Sequence[RankedEntry] = ()) ->
 
 
 def derived_entries(ranking: Ranking) -> list[RankedEntry]:
-    """List the entries that inner scores choose or combine, in the order of the ranking."""
-    return [ranked for ranked in ranking.entries if ranked.score.n and ranked.entry.stage in COMBINED_STAGES]
+    """List what inner scores choose or combine of all entries, in the order of the ranking; `details.md` has that of families."""
+    derived = []
+    for ranked in ranking.entries:
+        if ranked.score.n and ranked.entry.stage in COMBINED_STAGES and ranked.entry.family == ANY_NAME:
+            derived.append(ranked)
+    return derived
 
 
 def main_table(scores: Scores, ranking: Ranking, entries: Sequence[RankedEntry]) -> ReportTable:
@@ -86,7 +90,7 @@ def main_table(scores: Scores, ranking: Ranking, entries: Sequence[RankedEntry])
 
 
 def derived_table(scores: Scores, ranking: Ranking) -> ReportTable:
-    """Tabulate what is derived from entries: the choice by inner scores, per family and over all, and the ensembles."""
+    """Tabulate what is derived from entries: the choice by inner scores, and the ensembles."""
     entries = derived_entries(ranking)
     columns = (ReportColumn("Derived"), _objective_column(ranking))
     cells: tuple[Sequence[CellValue | ReportCell], ...] = (
@@ -101,9 +105,7 @@ def derived_name(entry: Entry) -> str:
     """Say in words how an entry is derived: ``any`` stands for a choice in one name and for all entries in another."""
     if entry.stage == "ensembled":
         return ENSEMBLE_NAMES.get(entry.strategy, f"{entry.strategy} ensemble of all entries")
-    if entry.family == ANY_NAME:
-        return "best inner score of all"
-    return f"best inner score of {entry.family}"
+    return "best inner score of all"
 
 
 def strategy_matrix(scores: Scores, task: str) -> ReportTable | None:
