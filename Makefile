@@ -43,8 +43,9 @@ simulations: $(READY)  ## what the inspection says of 200 clean tables, in some 
 
 sample: $(READY)  ## make the committed sample run again
 	rm -rf results/sample
-	$(BIN)/evenhand run --task digits_nine --family logistic_regression --family gradient_boosting \
-		--strategy none --strategy class_weight --strategy smote --trials 5 --folds 5 --out results/sample
+	$(BIN)/evenhand run --task telco_churn_quarter --family logistic_regression --family xgb --family dense_network \
+		--strategy none --strategy class_weight --strategy smote --strategy adasyn --strategy smote_tomek \
+		--trials 3 --folds 3 --out results/sample
 
 $(READY): pyproject.toml
 	$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] < (3, 14) and "evenhand needs Python 3.11 to 3.13: make PYTHON=python3.11 ...")'

@@ -55,8 +55,8 @@ VALID = {
 RUN_METHODS = {
     "summary": {}, "recommend": {}, "importance": {}, "evaluate_thresholds": {"threshold": "f1"},
     "leaderboard": {}, "scores": {}, "findings": {}, "failures": {}, "report": {}, "dashboard": {},
-    "params": {"entry": "gradient_boosting/none"}, "predictions": {"entry": "gradient_boosting/none"},
-    "compare": {"entry": "gradient_boosting/none", "other": "gradient_boosting/smote"}, "export": {"out": "bundle"},
+    "params": {"entry": "xgb/none"}, "predictions": {"entry": "xgb/none"},
+    "compare": {"entry": "xgb/none", "other": "xgb/smote"}, "export": {"out": "bundle"},
 }  # fmt: skip
 MODEL_METHODS = {"predict": {"data": FRAME}, "predict_proba": {"data": FRAME}}
 #: Made by functions of the API only.
@@ -190,8 +190,8 @@ def test_a_benchmark_with_a_wrong_value_is_refused(arguments, reason, tmp_path, 
     [
         (lambda run: run.dashboard(port=99999), "port must be a whole number from 0 to 65535, but got 99999"),
         (lambda run: run.predictions(None), "entry must be"),
-        (lambda run: run.predictions("gradient_boosting/nome"), "did you mean"),
-        (lambda run: run.leaderboard(task="digits"), "did you mean 'digits_nine'"),
+        (lambda run: run.predictions("xgb/nome"), "did you mean"),
+        (lambda run: run.leaderboard(task="telco_churn"), "did you mean 'telco_churn_quarter'"),
         (lambda run: run.export(ROOT / "pyproject.toml"), "no bundle"),
         (lambda run: run.export("b", calibration="magic"), "no such calibration 'magic'"),
         (lambda _: evenhand.open_run(ROOT / "pyproject.toml"), "is not a run folder"),

@@ -498,6 +498,8 @@ def test_the_sample_s_page_and_tables_render_again_byte_for_byte(tmp_path):
     copy = shutil.copytree(
         SAMPLE, tmp_path / "sample", ignore=shutil.ignore_patterns("derived", "tables", "report.html")
     )
+    (copy / "derived").mkdir()
+    shutil.copy(SAMPLE / "derived" / "importances.json", copy / "derived")
     assert without_pictures(page_of(Store(copy))) == without_pictures(
         (SAMPLE / "report.html").read_text(encoding="utf-8")
     )
