@@ -14,7 +14,7 @@ from harness.deploy.run_entry import CardMetric, RankingPosition
 from harness.deploy.threshold_goal import goal_rule
 from harness.evaluation.metric_cache import DEFAULT_THRESHOLD, TUNED_THRESHOLD
 from harness.report.content import CellValue, Interval, MeanInterval, ReportColumn, ReportTable
-from harness.report.render.cells import format_number
+from harness.report.render.cells import format_interval, format_number
 from harness.report.render.markdown import inline_code
 from harness.report.render.templates import render_text
 
@@ -103,7 +103,7 @@ def write_card(manifest: Mapping[str, Any], inputs: CardInputs) -> str:
         shares_before=_class_shares(manifest, inputs.counts_before),
         shares_after=_class_shares(manifest, inputs.counts_after),
         compared_class=_compared_class(manifest, inputs),
-        ece=next(((metric.mean, metric.ci_half_width) for metric in inputs.metrics if metric.name == "ece"), None),
+        ece=_calibration_gap(inputs.metrics),
         min_rows=MIN_ROWS,
         max_classes=MAX_CLASSES,
         max_subgroups=MAX_SUBGROUPS,
@@ -118,6 +118,14 @@ def write_card(manifest: Mapping[str, Any], inputs: CardInputs) -> str:
 
 def _sentence(text: str) -> str:
     return text if not text or text.endswith((".", "!", "?")) else f"{text}."
+
+
+def _calibration_gap(metrics: Sequence[CardMetric]) -> str:
+    """Write the ECE with its interval as in the table; empty where it was not measured."""
+    for metric in metrics:
+        if metric.name == "ece":
+            return format_interval(metric.mean, metric.ci_half_width, ends=metric.interval)
+    return ""
 
 
 def _params(params: Mapping[str, Any]) -> str:

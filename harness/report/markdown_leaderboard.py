@@ -44,7 +44,7 @@ SUMMARY_NOTE = (
     "The results summary, as it is usually written: tuned parameters, threshold 0.5, the counts of all outer splits added up; "
     "the ROC AUC is the mean over the splits."
 )
-MAX_ENTRIES_OVER_TASKS = 8
+MAX_ENTRIES_OVER_TASKS = 5
 
 
 def leaderboard_markdown(evidence: Evidence, task_sections: Sequence[Section]) -> str:
@@ -63,7 +63,13 @@ def leaderboard_markdown(evidence: Evidence, task_sections: Sequence[Section]) -
         A line per task, then per task the recommendation and its tables, all tasks together, and failures.
     """
     scores, rankings = evidence.scores, evidence.rankings
-    parts: list[Part] = [f"# Leaderboard of {escape(scores.run['name'])}", *_overview(scores, rankings), LEGEND]
+    parts: list[Part] = [
+        f"# Leaderboard of {escape(scores.run['name'])}",
+        *_overview(scores, rankings),
+        LEGEND,
+        MATRIX_NOTE,
+        SUMMARY_NOTE,
+    ]
     for ranking in rankings:
         parts += _task_parts(scores, ranking)
         for section in task_sections:
@@ -123,10 +129,9 @@ def _task_parts(scores: Scores, ranking: Ranking) -> list[Part]:
     ]
     matrix = strategy_matrix(scores, task)
     if matrix is not None:
-        parts += [MATRIX_NOTE, _compact(matrix)]
+        parts += ["Strategies against `none`:", _compact(matrix)]
     summary = results_summary(scores, ranking)
     if summary:
-        parts.append(SUMMARY_NOTE)
         parts += map(_compact, summary)
     return parts
 
@@ -137,7 +142,10 @@ def _entry_parts(scores: Scores, ranking: Ranking) -> list[Part]:
     entries = displayed_entries(ranking, list(recommended))
     if not entries:
         return []
-    parts: list[Part] = [main_table(scores, ranking, entries)]
+    table = main_table(scores, ranking, entries)
+    parts: list[Part] = [table]
+    if len(scores.run["tasks"]) > 1:
+        parts = [_compact(table)]
     derived = derived_entries(ranking)
     others = sum(ranked.score.n > 0 for ranked in ranking.entries) - len(entries) - len(derived)
     if others:
