@@ -174,45 +174,7 @@ def _rank_sum_distribution(doubled_ranks: tuple[int, ...]) -> npt.NDArray[np.flo
     return probabilities
 
 
-def significant_pairs(scores: npt.NDArray[np.float64], ratio: float, resolution: float = 0.0) -> npt.NDArray[np.bool_]:
-    """Test which of m entries are significantly different: corrected paired t tests, Holm's adjustment over *all* pairs.
-
-    The best entry is only known after looking at the scores. Comparing the others with it and adjusting over m − 1 tests
-    would find differences among 30 equal entries in 12 to 23 of 100 runs instead of 5 (simulated).
-
-    Parameters
-    ----------
-    scores : ndarray of shape (m, n)
-        Scores of m entries in the same n splits.
-    ratio, resolution : float
-        As for `estimate`.
-
-    Returns
-    -------
-    ndarray of bool of shape (m, m)
-        A symmetric matrix; all False with fewer than three splits.
-
-    References
-    ----------
-    Nadeau & Bengio (2003), Inference for the Generalization Error, Machine Learning 52. Holm (1979), A Simple Sequentially
-    Rejective Multiple Test Procedure, Scandinavian Journal of Statistics 6.
-    """
-    m, n = scores.shape
-    significant = np.zeros((m, m), dtype=bool)
-    if n < MIN_SPLITS:
-        return significant
-    first, second = np.triu_indices(m, 1)
-    differences = scores[first] - scores[second]
-    mean = np.abs(differences.mean(axis=1))
-    error = np.sqrt(np.maximum(differences.var(axis=1, ddof=1), resolution**2 / 12) * (1 / n + ratio))
-    with np.errstate(divide="ignore", invalid="ignore"):
-        p_values = np.where((error <= ROUNDING * mean) | (mean <= ROUNDING), 1.0, 2 * stats.t.sf(mean / error, n - 1))
-    significant[first, second] = np.asarray(holm(p_values.tolist())) < 1 - CONFIDENCE
-    return significant | significant.T
-
-
 POWER = 0.8
-MAX_REPEATS = 10_000  #: more is as good as never
 
 
 @dataclass(frozen=True)
@@ -253,49 +215,6 @@ def min_detectable_difference(spread: PairedSpread, target: float = POWER) -> fl
     if spread.n < MIN_SPLITS:
         return math.nan
     return _detectable_shift(spread.n, spread.tests, target) * spread.error
-
-
-def repeats_needed(difference: float, spread: PairedSpread, folds: int) -> int | None:
-    """Compute how many repeats would make an observed difference significant.
-
-    The difference and its standard deviation are assumed to stay what they are.
-
-    Parameters
-    ----------
-    difference : float
-        The observed mean difference.
-    spread : PairedSpread
-        How it varies over the splits.
-    folds : int
-        Splits of one repeat.
-
-    Returns
-    -------
-    int or None
-        None if no number of repeats, or none up to `MAX_REPEATS`, would.
-
-    References
-    ----------
-    Nadeau & Bengio (2003), Inference for the Generalization Error, Machine Learning 52.
-    """
-    limit = spread.deviation * math.sqrt(spread.ratio) * float(stats.norm.isf(_tail(spread.tests)))
-    if abs(difference) <= limit or math.isnan(difference) or spread.deviation == 0:
-        return None
-
-    def is_significant(repeats: int) -> bool:
-        repeated = PairedSpread(spread.deviation, repeats * folds, spread.ratio, spread.tests)
-        return abs(difference) > repeated.min_significant
-
-    minimum = max(1, -(-MIN_SPLITS // folds))
-    low, high = minimum - 1, minimum
-    while not is_significant(high):
-        if high > MAX_REPEATS:
-            return None
-        low, high = high, 2 * high
-    while high - low > 1:  # the interval only becomes shorter with the number of splits
-        middle = (low + high) // 2
-        low, high = (low, middle) if is_significant(middle) else (middle, high)
-    return high
 
 
 @cache

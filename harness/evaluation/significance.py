@@ -221,7 +221,7 @@ def score_intervals(sample: ScoreSample, variance: PairVariance, bounds: tuple[f
     from scipy import stats
 
     prior, folds = 10.0, sample.folds - 1
-    row = np.maximum(sample.splits * np.diag(variance.covariance), sample.resolution**2 / 12)
+    row = np.maximum(sample.splits * np.diag(variance.covariance), sample.resolution**2 / 4)
     spread = (prior * row + folds * np.diag(sample.fold_covariance)) / (prior + folds)
     errors = STRETCH * np.sqrt(spread / sample.splits)
     half_widths = stats.t.ppf((1 + CONFIDENCE) / 2, prior + folds) * errors

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
-from functools import partial
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 
-from harness.evaluation.corrected_t import MIN_SPLITS, PairedSpread
 from harness.report.figures import style
 
 if TYPE_CHECKING:
@@ -143,23 +140,12 @@ class OptimismPoint:
     gap: float
 
 
-@dataclass(frozen=True)
-class LeadingDifference:
-    """The difference between the first and the second entry, and how it varies over splits."""
-
-    difference: float
-    spread: PairedSpread
-
-
 @style.styled_figure
 def optimism_figure(
     label: str,
     points: tuple[OptimismPoint, ...],
-    shares: tuple[tuple[str, float], ...],
-    lead: LeadingDifference | None,
-    folds: int,
 ) -> Figure:
-    """Draw up to four panels on the reliability of the results; a panel without content is left out.
+    """Draw inner against test scores, and their gap by the number of trials.
 
     Parameters
     ----------
@@ -167,29 +153,15 @@ def optimism_figure(
         The name of the score.
     points : tuple of OptimismPoint
         The entries with inner and outer scores.
-    shares : tuple of (str, float)
-        Entries with the share of resamples, 0 to 1, in which each is first.
-    lead : LeadingDifference or None
-        The lead of the first entry.
-    folds : int
-        The number of outer folds of a repeat.
 
     Returns
     -------
     Figure
         The figure; callers get its files by ending (see `styled_figure`).
     """
-    draw_panels: list[Callable[[Axes], None]] = []
-    if points:
-        draw_panels += [partial(_draw_inner_outer, label, points), partial(_draw_gap_by_trials, label, points)]
-    if shares:
-        draw_panels.append(partial(_draw_first_shares, shares))
-    if lead is not None:
-        draw_panels.append(partial(_draw_needed_repeats, label, lead, folds))
-    columns = min(2, len(draw_panels))
-    figure, panels = style.create_panels(len(draw_panels), columns, width=4.4 * columns, margin=0.3, row_height=3.3)
-    for draw_panel, axes in zip(draw_panels, panels, strict=True):
-        draw_panel(axes)
+    figure, panels = style.create_panels(2, 2, width=8.8, margin=0.3, row_height=3.3)
+    _draw_inner_outer(label, points, panels[0])
+    _draw_gap_by_trials(label, points, panels[1])
     return figure
 
 
@@ -230,54 +202,6 @@ def _draw_gap_by_trials(label: str, points: _Points, axes: Axes) -> None:
     _finish_panel(axes, "Too much belief by number of trials")
 
 
-def _draw_first_shares(shares: tuple[tuple[str, float], ...], axes: Axes) -> None:
-    """The entries that are first most often; the bar of the entry that is first in the ranking is blue."""
-    order = sorted(range(len(shares)), key=lambda index: (-shares[index][1], index))[:MAX_BARS]
-    for row, index in enumerate(order):
-        percentage = 100 * shares[index][1]
-        axes.barh(row, percentage, color=style.BLUE if index == 0 else "0.75", height=0.7)
-        axes.text(percentage + 1.5, row, f"{percentage:.0f} %", va="center", fontsize=style.LABEL_SIZE)
-    names = [_fold_name(shares[index][0]) for index in order]
-    axes.set_yticks(range(len(order)), names, fontsize=style.LABEL_SIZE - 1)
-    axes.set(ylim=(max(len(order), 4) - 0.5, -0.5), xlim=(0, 114), xlabel="% of resamples in which it is first")
-    axes.set_xticks(range(0, 101, 25))
-    axes.set_title("Who is first on other test rows", fontweight="bold", loc="left")
-
-
-def _draw_needed_repeats(label: str, lead: LeadingDifference, folds: int, axes: Axes) -> None:
-    """The difference that is needed to be significant, by the number of repeats."""
-    if lead.spread.tests > 1:
-        x, y = _needed_differences(lead.spread, folds)
-        axes.plot(x, y, color=style.ORANGE, linewidth=1.6, label=f"needed among {lead.spread.tests:,} pairs")
-    x, y = _needed_differences(replace(lead.spread, tests=1), folds)
-    axes.plot(x, y, color=style.BLUE, linestyle="--", linewidth=1.6, label="needed as the only comparison")
-    if lead.difference:  # a logarithmic axis has no zero
-        axes.axhline(abs(lead.difference), color="black", linewidth=1.2, linestyle=":", label="difference seen")
-    axes.set_xscale("log")
-    axes.set_yscale("log")
-    axes.set_xticks((1, 10, 100, 1000), ("1", "10", "100", "1,000"))
-    style.set_plain_log_ticks(axes.yaxis)
-    axes.set(xlabel=f"repeats of {folds} folds", ylabel=f"difference in {label}")
-    _finish_panel(axes, "What would settle first against the next")
-
-
-def _needed_differences(spread: PairedSpread, folds: int) -> tuple[list[float], list[float]]:
-    """Numbers of repeats, and the least difference that is significant with each of them."""
-    differences: list[tuple[float, float]] = []
-    for repeats in REPEATS:
-        difference = replace(spread, n=repeats * folds).min_significant
-        if repeats * folds >= MIN_SPLITS and not math.isnan(difference):
-            differences.append((repeats, difference))
-    return style.coordinates(differences)
-
-
 def _finish_panel(axes: Axes, title: str) -> None:
     axes.set_title(title, fontweight="bold", loc="left")
     axes.legend(fontsize=style.LABEL_SIZE - 1, loc="best")
-
-
-def _fold_name(name: str) -> str:
-    """An entry's name, in two lines where one would be long, and shortened where two are not enough."""
-    if len(name) > MAX_ONE_LINE_NAME:
-        name = name.replace("/", "/\n", 1)
-    return style.shorten_lines(name, MAX_LINE_LENGTH)
