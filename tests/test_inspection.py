@@ -94,6 +94,7 @@ def test_a_copy_of_the_target_is_an_error(values, words):
     finding = finding_of(inspected(frame), "target_copy")
     assert (finding.severity, finding.column) == ("error", "copy")
     assert words in finding.message
+    assert inspected(frame).folds.detectable_difference > 0.005  # although the quick model makes no mistake
 
 
 def test_rows_that_cannot_be_split_are_an_error():

@@ -133,5 +133,5 @@ def test_findings_of_a_run_are_in_python_and_below_the_tables(tmp_path):
     findings = run.findings()
     assert list(findings.columns) == ["task", "code", "severity", "column", "rows", "message", "advice"]
     about_models = findings[findings.code.isin(MODEL_CODES)]
-    text = write_leaderboard(store, run.registry.metrics).markdown.read_text()
+    text = write_leaderboard(store, run.registry.metrics).details.read_text()
     assert ("Conspicuous in these results" in text) == bool(len(about_models))

@@ -113,8 +113,8 @@ def _create_model(n_train: int, n_classes: int, seed: int) -> Any:
     from sklearn.ensemble import HistGradientBoostingClassifier
 
     return HistGradientBoostingClassifier(
-        max_iter=40 if n_classes == 2 else 20,
-        learning_rate=0.15,
+        max_iter=30 if n_classes == 2 else 15,
+        learning_rate=0.2,
         max_leaf_nodes=12,
         min_samples_leaf=int(np.clip(n_train // 50, 5, 20)),
         max_bins=63,

@@ -20,6 +20,7 @@ COARSE_DIFFERENCE = 0.05
 #: Assumed correlation of the errors of two similar models on the same test rows.
 ERROR_CORRELATION = 0.8
 ASSUMED_AUC = 0.8  #: where no quick model could be fitted
+MAX_AUC = 0.95  #: nearer to 1, the standard error of the area is 0
 
 
 def describe_folds(rows: InspectedRows, auc: float | None) -> FoldSummary | None:
@@ -50,7 +51,7 @@ def describe_folds(rows: InspectedRows, auc: float | None) -> FoldSummary | None
         None if table.groups is None else len(np.unique(table.groups)),
         table.classes[rarest],
         fewest,
-        detectable_difference(table.y, rarest, rows.folds, auc or ASSUMED_AUC),
+        detectable_difference(table.y, rarest, rows.folds, min(auc or ASSUMED_AUC, MAX_AUC)),
     )
 
 
