@@ -5,9 +5,12 @@ import math
 import numpy as np
 import pytest
 from simulations.significance import BOUND, Setting, simulate
+from sklearn.metrics import average_precision_score
 
 from harness.errors import EvenhandError
+from harness.evaluation.metric_cache import MetricValues
 from harness.evaluation.preferences import store_preferences
+from harness.evaluation.scores import ScoreRows, Scores
 from harness.evaluation.significance import (
     best_probabilities,
     bounded_interval,
@@ -16,6 +19,7 @@ from harness.evaluation.significance import (
     judge,
     score_intervals,
 )
+from harness.evaluation.task_comparisons import chance_gain
 from harness.evaluation.variance import (
     MAX_PRIOR_DEGREES,
     STRETCH,
@@ -24,7 +28,10 @@ from harness.evaluation.variance import (
     pair_values,
     training_variances,
 )
+from harness.metrics.classification import METRICS
 from harness.store.store import Store
+
+METRIC = {metric.name: metric for metric in METRICS}
 
 
 def sample_of(scores, row_variance=1e-4, groups=None, rows=1000) -> ScoreSample:
@@ -174,3 +181,15 @@ def test_equal_entries_are_seldom_called_different(setting):
 def test_preferences_are_checked(tmp_path, rope, prefer, message):
     with pytest.raises(EvenhandError, match=message):
         store_preferences(Store(tmp_path), rope, prefer)
+
+
+def test_the_baseline_is_credited_with_what_a_random_order_scores_on_few_rows():
+    rng, rows, positives = np.random.default_rng(0), 30, 6
+    y = np.arange(rows) < positives
+    random_orders = np.mean([average_precision_score(y, rng.random(rows)) for _ in range(4000)])
+    key = ("cell", "tuned", "tuned")
+    values = MetricValues(None, {}, np.array([[0, rows - positives], [0, positives]]))
+    scores = Scores({}, (), {}, {key: values}, {})
+    gain = chance_gain(scores, METRIC["average_precision"], ScoreRows(((0, 0),), (key,)))
+    assert positives / rows + gain == pytest.approx(random_orders, abs=0.005)
+    assert chance_gain(scores, METRIC["roc_auc"], ScoreRows(((0, 0),), (key,))) == 0

@@ -28,6 +28,7 @@ from harness.evaluation.task_comparisons import (
     JudgedSample,
     RankingVerdicts,
     can_test,
+    chance_gain,
     judge_ranking,
     judge_task,
     metric_bounds,
@@ -172,7 +173,9 @@ def rank(scores: Scores, task: str) -> Ranking:
     judged = judge_task(scores, task, {entry: rows[entry] for entry in complete}, metric, threshold_kind)
     verdicts, rope = RankingVerdicts(), math.nan
     if judged:
-        verdicts, rope = judge_ranking(judged, candidates), judged.rope
+        baseline_rows = rows.get(Entry(BASELINE, "none", "tuned"), ScoreRows())
+        verdicts = judge_ranking(judged, candidates, chance_gain(scores, metric, baseline_rows))
+        rope = judged.rope
         estimates |= _interval_estimates(judged)
     not_run = entries_not_run(scores, task)
     ranks = dict(zip(candidates, count(1), strict=False))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from operator import itemgetter
 
 import numpy as np
@@ -211,7 +211,45 @@ class RankingVerdicts:
     above_baseline: bool | None = None
 
 
-def judge_ranking(judged: JudgedSample, candidates: Sequence[Entry]) -> RankingVerdicts:
+def chance_gain(scores: Scores, metric: Metric, baseline_rows: ScoreRows) -> float:
+    """Compute how much more than the baseline a random order of the rows scores on average.
+
+    The baseline gives all rows the same probability, so that its average precision is the share of positive rows. A random
+    order scores more on few rows: 0.31 instead of 0.28 on 100 rows.
+
+    Parameters
+    ----------
+    scores : Scores
+        The scores of the run.
+    metric : Metric
+        The metric of the ranking.
+    baseline_rows : ScoreRows
+        The scores of the baseline.
+
+    Returns
+    -------
+    float
+        The mean over the splits; 0 for metrics other than average precision.
+
+    References
+    ----------
+    Bestgen (2015), Exact Expected Average Precision of the Random Baseline for System Evaluation, Prague Bulletin of Mathematical
+    Linguistics 103.
+    """
+    if metric.name != "average_precision":
+        return 0.0
+    gains = []
+    for key in baseline_rows.score_keys:
+        counts = scores.metric_values[key].confusion.sum(axis=1).astype(float)
+        rows = float(counts.sum())
+        harmonic = float((1 / np.arange(1, rows + 1)).sum()) / rows
+        for positives in counts[1:] if len(counts) == 2 else counts:
+            expected = (positives - 1) / (rows - 1) * (1 - harmonic) + harmonic
+            gains.append(expected - positives / rows)
+    return float(np.mean(gains)) if gains else 0.0
+
+
+def judge_ranking(judged: JudgedSample, candidates: Sequence[Entry], baseline_gain: float = 0.0) -> RankingVerdicts:
     """Judge the entries of a ranking against the best one, and the best one against the baseline.
 
     Parameters
@@ -220,6 +258,8 @@ def judge_ranking(judged: JudgedSample, candidates: Sequence[Entry]) -> RankingV
         The sample of the task's objective.
     candidates : sequence of Entry
         The entries that have a rank, best first.
+    baseline_gain : float, default=0.0
+        From `chance_gain`: added to the baseline where entries are compared with it.
 
     Returns
     -------
@@ -234,7 +274,7 @@ def judge_ranking(judged: JudgedSample, candidates: Sequence[Entry]) -> RankingV
     position, seed = entries.index(best), judged.seed("all pairs")
     compared, possible = compare_all(judged.sample, judged.variance, position, rope=judged.rope, sign=sign, seed=seed)
     comparisons = {entries[comparison.first]: comparison for comparison in compared.pairs}
-    against_baseline = _compare_with_baseline(judged, ranked)
+    against_baseline = _compare_with_baseline(judged, ranked, baseline_gain)
     comparisons |= against_baseline
     above_baseline = None
     for comparison in against_baseline.values():
@@ -248,12 +288,18 @@ def judge_ranking(judged: JudgedSample, candidates: Sequence[Entry]) -> RankingV
     )
 
 
-def _compare_with_baseline(judged: JudgedSample, ranked: Sequence[Entry]) -> dict[Entry, Comparison]:
+def _compare_with_baseline(
+    judged: JudgedSample, ranked: Sequence[Entry], baseline_gain: float
+) -> dict[Entry, Comparison]:
     """The comparison of the baseline with the best entry, among those of it with all entries; empty without a baseline."""
     for baseline in ranked:
         if baseline.family == BASELINE and baseline != ranked[0]:
             pairs = [(baseline, entry) for entry in ranked if entry != baseline]
-            return {baseline: judged.judge("baseline", pairs).pairs[0]}
+            position = judged.task_sample.entries.index(baseline)
+            by_chance = judged.sample.scores.copy()
+            by_chance[position] += baseline_gain
+            sample = replace(judged.task_sample, sample=replace(judged.sample, scores=by_chance))
+            return {baseline: replace(judged, task_sample=sample).judge("baseline", pairs).pairs[0]}
     return {}
 
 
