@@ -161,7 +161,7 @@ def customer_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     customers(240, seed=1).to_csv(folder / "customers.csv", index=False)
     customers(60, seed=2).drop(columns="churned").to_csv(folder / "new_customers.csv", index=False)
     printed = run_program(README, folder)
-    assert "is first by average precision" in printed
+    assert "average precision (AP)" in printed
     assert "yes" in printed
     assert (folder / "results" / "customers" / "report.html").exists()
     return folder
@@ -175,7 +175,7 @@ def test_the_commands_on_one_s_own_table_run_in_their_order(page, customer_folde
         if words[1] == "run" and "--trials" not in words:
             words += shlex.split(SMALL)
         printed[words[1]] = run_command((sys.executable, "-m", "harness", *words[1:]), customer_folder)
-    assert "is first by average precision" in printed["run"]
+    assert "average precision (AP)" in printed["run"]
     assert "report.html" in printed["report"]
     assert "export" in printed
 

@@ -57,7 +57,7 @@ def _terminal_table(ranking: Ranking) -> str:
         return ""
     text = terminal.render_table(family_table(ranking, families))
     entries = sum(ranked.score.n > 0 for ranked in ranking.entries)
-    return f"{text}\nAll {entries} entries are in leaderboard.md." if entries > len(families) else text
+    return f"{text}\nAll {entries} entries are in details.md." if entries > len(families) else text
 
 
 def entries_without_scores(ranking: Ranking) -> str:
