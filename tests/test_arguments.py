@@ -60,7 +60,7 @@ RUN_METHODS = {
 }  # fmt: skip
 MODEL_METHODS = {"predict": {"data": FRAME}, "predict_proba": {"data": FRAME}}
 #: Made by functions of the API only.
-RESULTS = ("Run", "TaskRecommendation", "ExportedModel")
+RESULTS = ("Run", "TaskRecommendation", "ExportedModel", "DataInspection")
 #: Rows in memory: their other fields are checked where a task is read.
 UNCHECKED = {
     "Table": {"classes", "groups", "time", "test", "notes", "dates", "readings"},

@@ -301,7 +301,7 @@ def test_a_budget_alone_bounds_the_search_by_time(evenhand, tmp_path):
     assert store.read_run()["protocol"]["trials"] is None
     made = [record.trials for record in store.records() if record.family == "logistic_regression"]
     assert max(made) > 5, "on a busy machine one trial may take all of it"
-    assert "2 s" in (tmp_path / "out" / "leaderboard.md").read_text()
+    assert "2 s" in (tmp_path / "out" / "details.md").read_text()
 
 
 def test_the_leaderboard_alone_is_written_without_page_and_figures(evenhand, tmp_path):

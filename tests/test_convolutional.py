@@ -161,7 +161,7 @@ def test_real_digits_are_distinguished():
         )
     except Unavailable as error:
         pytest.skip(f"the digits cannot be had: {error}")
-    X, y, _ = read_pixels(content, 28, 28, "the digits")
+    X, y, *_ = read_pixels(content, 28, 28, "the digits")
     order = np.random.default_rng(0).permutation(len(y))
     train, test = order[:1250], order[4000:]
     fitted = build(0)

@@ -288,7 +288,7 @@ def test_a_fingerprint_is_the_same_in_another_process():
         "import pandas as pd; from harness.data.table import fingerprint; from harness.data.table import make_table;"
         "from harness.registry.task import Task;"
         "f = pd.DataFrame({'a': [1.5, None, 2.5] * 9, 'b': ['x', 'y', None] * 9, 'y': ['no', 'no', 'yes'] * 9});"
-        "print(fingerprint(make_table(Task(name='t', load=None, target='y'), f)))"
+        "print(fingerprint(make_table(Task(name='t', load=len, target='y'), f)))"
     )
     runs = [
         subprocess.run(

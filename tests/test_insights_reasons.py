@@ -281,8 +281,8 @@ def curve(means, half=0.01, at=None):
     [
         (curve([0.1, 0.2, 0.4]), "rises from 10"),
         (curve([0.4, 0.2, 0.1]), "falls from 40"),
-        (curve([0.28, 0.12, 0.5, 0.83]), "rises on the whole, from 28\xa0% at 0 to 83\xa0% at 3, but is 12\xa0% at 1"),
-        (curve([0.83, 0.5, 0.66, 0.12]), "falls on the whole, from 83\xa0% at 0 to 12\xa0% at 3, but is 66\xa0% at 2"),
+        (curve([0.28, 0.12, 0.5, 0.83]), "rises on the whole, from 28 % at 0 to 83 % at 3, but is 12 % at 1"),
+        (curve([0.83, 0.5, 0.66, 0.12]), "falls on the whole, from 83 % at 0 to 12 % at 3, but is 66 % at 2"),
         (curve([0.1, 0.4, 0.1]), "highest in between, 40"),
         (curve([0.4, 0.1, 0.4]), "lowest in between, 10"),
         (curve([0.1, 0.105, 0.1], half=0.01), NO_DIRECTION),

@@ -65,9 +65,9 @@ def test_bad_texts_are_refused(frame, said):
 
 def test_a_task_says_what_its_texts_are_and_pictures_have_no_columns():
     with pytest.raises(DeclarationError, match="names the column"):
-        Task(name="t", load=None, target="y", modality="text")
+        Task(name="t", load=len, target="y", modality="text")
     with pytest.raises(DeclarationError, match="no columns"):
-        Task(name="t", load=None, target="y", modality="image", group="shop")
+        Task(name="t", load=len, target="y", modality="image", group="shop")
 
 
 def test_copies_of_a_text_or_a_picture_stay_on_one_side():
@@ -94,7 +94,7 @@ def test_pictures_become_a_table_and_keep_their_notes():
     unreadable = Finding("unreadable_image", "note", "it is empty", "x.png")
     notes = (unreadable, "a text of another package")
     pictures = LabeledImages(np.zeros((4, 5, 5, 3), np.uint8), np.array(["b", "a", "a", "a"]), notes)
-    table = make_table(Task(name="p", load=None, target="folder", modality="image"), pictures)
+    table = make_table(Task(name="p", load=len, target="folder", modality="image"), pictures)
     assert (table.classes, table.y.tolist()) == (("a", "b"), [1, 0, 0, 0])
     assert table.notes == (unreadable, Finding("note", "note", "a text of another package"))
     assert [finding.note for finding in table.notes] == ["x.png: left out, it is empty", "a text of another package"]

@@ -435,7 +435,7 @@ def test_a_class_that_most_batches_do_not_have_is_remarked():
     few = np.concatenate([np.flatnonzero(y == 1)[:3], np.flatnonzero(y == 0)])
     fitted = build(0, batch_size=128, epochs=5, min_steps=0).fit(X[few], y[few])
     (remark,) = fitted.history.remarks
-    assert remark == "about 77% of the batches of 128 rows have none of the rarest class (3 rows)"
+    assert remark.message == "about 77% of the batches of 128 rows have none of the rarest class (3 rows)"
     order = [np.random.default_rng(seed).permutation(len(few))[:128] for seed in range(2000)]
     assert np.mean([(batch > 2).all() for batch in order]) == pytest.approx(0.77, abs=0.03)
     assert np.isfinite(fitted.predict_proba(X)).all()

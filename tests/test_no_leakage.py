@@ -44,7 +44,7 @@ class Spy:
             name="spy",
             build=lambda seed: SpyClassifier(self),
             space={},
-            encodings={"tabular": "ordinal"},
+            encodings={"tabular": "one_hot_scaled"},
             stops_early=True,
         )
 

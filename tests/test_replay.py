@@ -193,7 +193,7 @@ def test_a_strategy_that_was_declared_otherwise_is_named(copy):
 
 def test_data_that_were_moved_are_asked_for(copy):
     (copy / "customers.csv").rename(copy / "clients.csv")
-    with pytest.raises(EvenhandError, match="say --file PATH"):
+    with pytest.raises(EvenhandError, match="say where they are now"):
         replayed(copy, LINEAR)
     (copy / "elsewhere").mkdir()
     moved = (copy / "clients.csv").rename(copy / "elsewhere" / "customers.csv")

@@ -423,7 +423,7 @@ def test_a_refit_that_fails_is_a_record_and_not_the_end_of_the_run(registry, tmp
         def predict_proba(self, X):
             return np.full((len(X), 2), np.nan if self.large else 0.5)
 
-    family = Family(name="moody", build=lambda seed: Moody(), space={}, encodings={"tabular": "ordinal"})
+    family = Family(name="moody", build=lambda seed: Moody(), space={}, encodings={"tabular": "one_hot_scaled"})
     given = cell_data(marked_table(), family, (registry.strategy("none"),), registry)
     record = run_cell(cell(), given, Store(tmp_path))
     assert record.status == "failed"
@@ -451,7 +451,10 @@ def test_a_refit_that_fails_costs_its_own_entry_and_no_other(registry, tmp_path,
 
     space = {"sharpness": real(0.1, 2.0, default=0.5)}
     family = Family(
-        name="moody", build=lambda seed, sharpness: Moody(sharpness), space=space, encodings={"tabular": "ordinal"}
+        name="moody",
+        build=lambda seed, sharpness: Moody(sharpness),
+        space=space,
+        encodings={"tabular": "one_hot_scaled"},
     )
     given = cell_data(marked_table(), family, (registry.strategy("none"),), registry, trials=3)
     store = Store(tmp_path)

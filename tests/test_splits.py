@@ -79,7 +79,7 @@ def test_forward_splits_test_later_rows_than_they_train_on():
 
 
 def test_forward_splits_refuse_repeats_and_too_few_moments():
-    with pytest.raises(DataError, match="--repeats 1"):
+    with pytest.raises(DataError, match="leave --repeats at 1"):
         make_splitter(table(time=np.arange(600))).outer(EvaluationProtocol(repeats=2))
     with pytest.raises(DataError, match="different times"):
         make_splitter(table(time=np.arange(600) % 3)).outer(EvaluationProtocol(folds=5))

@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from harness.arguments import CLASS_NAME, COLUMN, COLUMNS, FLAG, PATH, check_arguments, whole_number
-from harness.data.files import UserData
 from harness.errors import EvenhandError
 from harness.findings import Finding
 from harness.inspection.summary import Inspection
@@ -206,6 +205,8 @@ def inspect(  # noqa: PLR0913 -- the options are those of a benchmark
     frame = to_pandas(data)
     check_columns(options, "the data frame", list(frame.columns))
     frame = check_cells(frame, columns["drop"])
+    from harness.data.files import UserData
+
     return _inspect(UserData("data", **columns).task(), frame, numbers)
 
 

@@ -133,7 +133,8 @@ def measure_importances(request: Request, registry: Registry, store: Store, *, q
 
     def show(text: str) -> None:
         if not quiet:
-            sys.stderr.write(f"{text}\n")
+            with contextlib.suppress(BrokenPipeError):
+                sys.stderr.write(f"{text}\n")
 
     try:
         update_importances(request, store, entries, show)
@@ -159,7 +160,8 @@ def _inspect_data(request: Request, store: Store, options: SessionOptions) -> No
     inspection = inspect_rows(task, task.load(request.data_folder), request.protocol)
     if not is_silent:
         lines = summary_lines(inspection)
-        sys.stderr.write("\n".join(lines) + "\n")
+        with contextlib.suppress(BrokenPipeError):  # a reader that has ended costs the summary, not the run
+            sys.stderr.write("\n".join(lines) + "\n")
     if options.strict and (errors := inspection.of_severity("error")):
         option = "strict=True" if options.in_python else "--strict"
         raise DataError(f"{join_messages(errors)} (this run stops on errors: {option})")

@@ -57,7 +57,17 @@ def arrow_to_pandas(table: Any, first_row: int = 0) -> pd.DataFrame:
             columns[name_column(name)] = _to_series(column)
     numbered = _named_ranges(table, first_row)
     columns = {name: numbers for name, numbers in numbered.items() if name not in columns} | columns
-    return pd.DataFrame(columns, index=pd.RangeIndex(table.num_rows))
+    first_names = [name for name in _stored_index(table) if name in columns]  # pandas writes them after the columns
+    order = [*first_names, *(name for name in columns if name not in first_names)]
+    return pd.DataFrame({name: columns[name] for name in order}, index=pd.RangeIndex(table.num_rows))
+
+
+def _stored_index(table: Any) -> list[str]:
+    """Names of the columns that were the index of a data frame."""
+    try:
+        return [name for name in table.schema.pandas_metadata["index_columns"] if isinstance(name, str)]
+    except (AttributeError, KeyError, TypeError, ValueError):  # none, or broken: the order is that of the file
+        return []
 
 
 def _named_ranges(table: Any, first_row: int) -> dict[str, pd.Series]:

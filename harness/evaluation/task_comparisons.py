@@ -240,6 +240,8 @@ def chance_gain(scores: Scores, metric: Metric, baseline_rows: ScoreRows) -> flo
         return 0.0
     gains = []
     for key in baseline_rows.score_keys:
+        if key not in scores.metric_values:
+            continue
         counts = scores.metric_values[key].confusion.sum(axis=1).astype(float)
         rows = float(counts.sum())
         harmonic = float((1 / np.arange(1, rows + 1)).sum()) / rows
