@@ -13,7 +13,7 @@ from harness.report.content import Chart, Evidence, Figure, Section
 from harness.report.figures.style import create_axes, styled_figure
 from harness.report.figures.writer import file_name
 from harness.report.html_report import collect_sections, collect_tasks, leaderboard_sections
-from harness.report.markdown_report import leaderboard_markdown
+from harness.report.markdown_report import details_markdown
 
 
 @styled_figure
@@ -48,7 +48,7 @@ def test_a_chart_stands_on_the_page_and_in_the_leaderboard(evidence, monkeypatch
     (section,) = (section for section in task.sections if section.title == title)
     chart = section.parts[-1]
     assert (chart.name, set(chart.draw())) == ("tumours.splits", {"png", "svg"})
-    markdown = leaderboard_markdown(evidence, leaderboard_sections(topics))
+    markdown = details_markdown(evidence, leaderboard_sections(topics))
     in_leaderboard = markdown.split(f"### {title}\n")[1].split("\n#")[0]
     assert "split by split](figures/tumours.splits.png)" in in_leaderboard
     assert len(registry.sections(evidence)) == 2, "they are drawn with all other figures"
