@@ -37,6 +37,7 @@ def build(*_, **__):
 VALID = {
     "benchmark": {"data": FRAME, "target": "y", "families": ["logistic_regression"], "strategies": ["none"]},
     "open_run": {"folder": SAMPLE},
+    "inspect": {"data": FRAME, "target": "y"},
     "open_bundle": {"folder": SAMPLE},
     "estimator_family": {"name": "mine", "estimator": object()},
     "choice": {"default": 1},
