@@ -262,8 +262,8 @@ def read_as_a_run(path: Path, rng: np.random.Generator) -> str:
         str(path), "target", text="x" if rng.random() < 0.1 else None, has_header=bool(rng.random() < 0.95)
     )
     task = user_data.task()
-    raw, table = task.load(None), load_table(task)
-    schema: Schema = describe(task, raw, table)
+    table = load_table(task)
+    schema: Schema = describe(task, table)
     bundle = Bundle(path.parent, {}, Schema.from_dict(json.loads(json.dumps(schema.as_dict()))), None)  # type: ignore[arg-type]
     rows = sum(len(batch.frame) for batch, _ in read_batches(bundle, path, user_data.has_header))
     assert rows == len(table.y), f"{rows} rows to predict and {len(table.y)} to learn from"
