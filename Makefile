@@ -28,8 +28,9 @@ lint: $(READY)
 types: $(READY)
 	$(BIN)/mypy
 
-simulations: $(READY)  ## how often equal entries are called different: the table of docs/statistics.md, in two hours
+simulations: $(READY)  ## equal entries, the table of docs/statistics.md, in two hours; the inspection of 200 clean tables
 	$(BIN)/python tests/simulations/significance.py
+	$(BIN)/python tests/simulations_inspection.py 200
 
 speed: $(READY)  ## the speed figures, as tables, in a quarter of an hour (bank data: EVENHAND_DATA)
 	$(BIN)/python tests/speed/search.py
@@ -37,9 +38,6 @@ speed: $(READY)  ## the speed figures, as tables, in a quarter of an hour (bank 
 	$(BIN)/python tests/speed/run.py
 	$(BIN)/python tests/speed/report.py --whole
 	$(BIN)/python tests/speed/serve.py
-
-simulations: $(READY)  ## what the inspection says of 200 clean tables, in some minutes: no error
-	$(BIN)/python tests/simulations_inspection.py 200
 
 sample: $(READY)  ## make the committed sample run again
 	rm -rf results/sample

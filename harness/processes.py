@@ -264,8 +264,8 @@ def map_in_forks(function: Callable[[Input], Output], inputs: Sequence[Input], m
         try:
             with ProcessPoolExecutor(processes, get_context("fork"), initializer=_start_fork, initargs=start) as pool:
                 return list(pool.map(_call_in_fork, inputs))
-        except BrokenProcessPool:
-            pass
+        except BrokenProcessPool:  # a fork was killed, as for want of memory: one process needs less of it
+            return map(function, inputs)
     return map(function, inputs)
 
 

@@ -23,7 +23,7 @@ ARROWS = {
     "search": {"preprocessing", "data", "registry", "metrics", "networks"},
     "execution": {"search", "preprocessing.cache", "preprocessing.encodings", "store", "data", "registry", "metrics"},
     "evaluation": {"metrics", "store"},
-    "inspection": {"registry", "data", "evaluation.corrected_t"},
+    "inspection": {"registry", "data", "evaluation.significance", "evaluation.task_comparisons", "evaluation.variance"},
     "report": {"evaluation", "metrics", "store", "inspection.summary"},
     "deploy": {
         "report.content", "report.render", "evaluation", "execution", "search", "preprocessing", "data", "registry", "metrics", "store",

@@ -8,7 +8,6 @@ from functools import partial
 import numpy as np
 import pandas as pd
 import pytest
-from fixtures_across import scores_of
 from fixtures_run import three_digits, tumours, write_run
 from sklearn.calibration import _SigmoidCalibration, _TemperatureScaling
 from sklearn.isotonic import IsotonicRegression
@@ -18,7 +17,7 @@ from harness.evaluation.frames import score_frame
 from harness.evaluation.gains import calibration_reading, recalibration_effects
 from harness.evaluation.ranking import rank
 from harness.evaluation.score_collection import collect_scores
-from harness.evaluation.scores import Entry, entry_statuses, recalibrated_statuses
+from harness.evaluation.scores import Entry, Scores, entry_statuses
 from harness.metrics.calibration import (
     CALIBRATIONS,
     FITTED_CALIBRATIONS,
@@ -204,10 +203,14 @@ def scores(store):
     return collect_scores(store, METRIC)
 
 
+def recalibrated(scores: Scores, task: str) -> set[Entry]:
+    return {entry for of, entry, _ in scores.by_entry if of == task and entry.calibration != "none"}
+
+
 def test_recalibrated_entries_are_rows_of_their_own_and_no_others_change(store, scores):
     table = score_frame(scores)
     assert {one.calibration for one in entry_statuses(scores, "tumours")} == {"none"}
-    found = {one for one in recalibrated_statuses(scores, "tumours") if one.family == "bayes"}
+    found = {one for one in recalibrated(scores, "tumours") if one.family == "bayes"}
     fitted = {Entry("bayes", s, "tuned", c) for s in ("none", "class_weight", "searched") for c in FITTED_CALIBRATIONS}
     assert found == fitted | {Entry("bayes", "class_weight", "tuned", "prior")}
     rows = table[(table.task == "tumours") & (table.calibration != "none")]
@@ -217,14 +220,6 @@ def test_recalibrated_entries_are_rows_of_their_own_and_no_others_change(store, 
     several = table[(table.task == "three_digits") & (table.calibration != "none")]
     assert set(several.calibration) == set(CALIBRATIONS[1:])
     assert set(several.threshold_kind) == {"half"}
-
-
-def test_cells_without_figures_stay_in_the_status_where_a_calibrator_could_not_be_fitted_either():
-    found = scores_of({"one": {("xgb", "none"): [0.5, 0.6, 0.7, None], ("bayes", "none"): [0.5] * 4}})
-    plain = found.rows_of("one", Entry("xgb", "none", "tuned"), "half")
-    made = {("one", Entry("xgb", "none", "tuned", "isotonic"), "half"): plain.select([(0, 0), (0, 1)])}
-    found = replace(found, by_entry={**found.by_entry, **made})
-    assert list(recalibrated_statuses(found, "one").values()) == ["ok 2, timeout 1, inapplicable 1"]
 
 
 def test_figures_are_those_of_a_calibrator_fitted_on_inner_rows(store, scores):
@@ -249,7 +244,7 @@ def test_rows_that_no_inner_fold_predicted_are_left_out(store, tmp_path):
         run.write_cell(record, seen)
     found = collect_scores(run, METRIC)
     for entry in (
-        *recalibrated_statuses(found, "later"),
+        *recalibrated(found, "later"),
         Entry("any", "greedy", "ensembled"),
         Entry("any", "stacking", "ensembled"),
     ):

@@ -1,6 +1,5 @@
 """Optimism and power against scikit-learn, scipy, closed forms and simulation."""
 
-import math
 from dataclasses import replace
 
 import numpy as np
@@ -9,13 +8,6 @@ from fixtures_run import tumours, write_run
 from scipy import stats
 from sklearn.metrics import average_precision_score
 
-from harness.evaluation.corrected_t import (
-    POWER,
-    PairedSpread,
-    estimate,
-    min_detectable_difference,
-    power,
-)
 from harness.evaluation.ranking import rank
 from harness.evaluation.reliability import (
     entry_optimism,
@@ -51,58 +43,6 @@ def ranking_of(evidence: Evidence, task: str):
 def words(evidence: Evidence, task: str = "") -> str:
     parts = [part for section in sections(evidence) if section.task == task for part in section.parts]
     return "\n".join(render_part(part) for part in parts if not isinstance(part, Figure))
-
-
-# Power: the corrected variance, the noncentral t, repeats
-
-
-def test_with_five_folds_repeats_take_the_half_width_from_1_86_to_0_98_deviations_at_best():
-    assert PairedSpread(1.0, 5, 0.25).min_significant == pytest.approx(1.86, abs=0.005)
-    assert PairedSpread(1.0, 5_000_000, 0.25).min_significant == pytest.approx(0.98, abs=0.005)
-    assert PairedSpread(1.0, 5_000_000, 0.25).min_significant == pytest.approx(
-        stats.norm.ppf(0.975) * math.sqrt(0.25), rel=1e-5
-    )
-
-
-def test_the_half_width_is_that_of_the_estimate():
-    values = [0.1, 0.3, 0.2, 0.5, 0.2]
-    assert PairedSpread(float(np.std(values, ddof=1)), 5, 0.25).min_significant == pytest.approx(
-        estimate(values, 0.25).ci_half_width
-    )
-
-
-@pytest.mark.parametrize(("n", "tests"), [(3, 1), (5, 1), (10, 45), (50, 10)])
-@pytest.mark.parametrize("shift", [0.5, 3.0, 6.0])
-def test_power_is_the_noncentral_t(n, tests, shift):
-    spread = PairedSpread(2.0, n, 1 / 4, tests)
-    limit = stats.t.isf(0.025 / tests, n - 1)
-    expected = stats.nct.sf(limit, n - 1, shift) + stats.nct.cdf(-limit, n - 1, shift)
-    assert power(shift * spread.error, spread) == pytest.approx(expected, abs=1e-5)
-
-
-def test_power_holds_far_in_the_tails_where_scipy_gives_nothing():
-    spread = PairedSpread(1.0, 5, 0.25, 66)
-    rng = np.random.default_rng(0)
-    t = (8 + rng.normal(size=400_000)) / np.sqrt(rng.chisquare(4, 400_000) / 4)
-    simulated = (np.abs(t) > stats.t.isf(0.025 / 66, 4)).mean()
-    assert power(8 * spread.error, spread) == pytest.approx(simulated, abs=0.004)
-
-
-@pytest.mark.parametrize(("n", "tests"), [(3, 1), (3, 190), (5, 66), (25, 5000)])
-def test_what_is_detectable_has_the_power_wanted(n, tests):
-    spread = PairedSpread(0.3, n, 1 / 4, tests)
-    assert power(min_detectable_difference(spread), spread) == pytest.approx(POWER)
-    assert power(0.0, spread) == pytest.approx(0.05 / tests, rel=1e-2)
-
-
-def test_a_textbook_sample_size():
-    """Cohen (1988, table 2.4.1): a paired test of d = 0.5 at 5 % needs 34 pairs for a power of 80 %."""
-    assert power(0.5, PairedSpread(1.0, 34, 0.0)) > 0.8 > power(0.5, PairedSpread(1.0, 33, 0.0))
-
-
-def test_two_splits_could_detect_nothing():
-    assert math.isnan(min_detectable_difference(PairedSpread(1.0, 2, 0.5)))
-    assert math.isnan(power(1.0, PairedSpread(1.0, 2, 0.5)))
 
 
 def test_beliefs_are_inner_minus_outer_scores_of_the_records(evidence):

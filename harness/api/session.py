@@ -186,7 +186,8 @@ def write_tables(
     files = write_report(store, metrics, goals)
     if not quiet:
         with contextlib.suppress(BrokenPipeError):  # the tables are written even if the reader of the pipe has ended
-            sys.stdout.write(f"{files.summary}\n\n{files.markdown}\n{files.csv}\n{files.page}\n")
+            paths = (files.markdown, files.details, files.csv, files.scores, files.page)
+            sys.stdout.write(f"{files.summary}\n\n" + "".join(f"{path}\n" for path in paths))
             sys.stdout.flush()
     return files.page
 

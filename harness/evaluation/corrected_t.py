@@ -1,4 +1,7 @@
-"""Corrected intervals, paired tests and their power over outer splits, Holm's adjustment, and the signed-rank test over tasks.
+"""Corrected intervals and paired tests over outer splits, Holm's adjustment, and the signed-rank test over tasks.
+
+For what has no stored predictions, such as ensembles and recalibrated entries, and for comparing two runs; entries of a run are
+judged by `significance`.
 
 Outer splits share training rows, so their scores are no independent sample, and the usual standard error is too small.
 The variance of a mean over n splits is taken as s² (1/n + n_test/n_train) here, with n − 1 degrees of freedom: Nadeau &
@@ -15,7 +18,7 @@ from functools import cache, lru_cache
 
 import numpy as np
 import numpy.typing as npt
-from scipy import optimize, special, stats
+from scipy import special, stats
 
 CONFIDENCE = 0.95
 ROUNDING = 1e-12  # a difference no larger is a rounding error: scores are of the order of 1
@@ -172,81 +175,3 @@ def _rank_sum_distribution(doubled_ranks: tuple[int, ...]) -> npt.NDArray[np.flo
         shifted = np.concatenate([np.zeros(rank), probabilities[:-rank]])
         probabilities = (probabilities + shifted) / 2
     return probabilities
-
-
-POWER = 0.8
-
-
-@dataclass(frozen=True)
-class PairedSpread:
-    """How a paired difference varies: its standard deviation over n splits, n_test/n_train, the number of tests.
-
-    `tests` divides the significance level, as the first and strictest step of Holm's procedure does.
-    """
-
-    deviation: float
-    n: int
-    ratio: float
-    tests: int = 1
-
-    @property
-    def error(self) -> float:
-        """The corrected standard error of the mean difference."""
-        return self.deviation * math.sqrt(1 / self.n + self.ratio)
-
-    @property
-    def min_significant(self) -> float:
-        """What a mean difference must exceed to be significant."""
-        return self.error * _quantile(self.n, self.tests)
-
-
-def power(difference: float, spread: PairedSpread) -> float:
-    """Compute the probability that a true difference of this size is significant; NaN with fewer than three splits."""
-    if spread.n < MIN_SPLITS:
-        return math.nan
-    if spread.error == 0:
-        return float(difference != 0)
-    limit, shift = _quantile(spread.n, spread.tests), abs(difference) / spread.error
-    return _tail_probability(limit, spread.n - 1, shift)
-
-
-def min_detectable_difference(spread: PairedSpread, target: float = POWER) -> float:
-    """Compute the smallest true difference that is significant with probability `target`; NaN with fewer than three splits."""
-    if spread.n < MIN_SPLITS:
-        return math.nan
-    return _detectable_shift(spread.n, spread.tests, target) * spread.error
-
-
-@cache
-def _detectable_shift(n: int, tests: int, target: float) -> float:
-    """The detectable difference in standard errors."""
-    limit = _quantile(n, tests)
-    high = limit + 10.0
-    while _tail_probability(limit, n - 1, high) < target:
-        high *= 2
-    return float(optimize.brentq(lambda shift: _tail_probability(limit, n - 1, shift) - target, 0.0, high))
-
-
-def _tail(tests: int) -> float:
-    return (1 - CONFIDENCE) / 2 / tests
-
-
-def _quantile(n: int, tests: int) -> float:
-    return float(stats.t.isf(_tail(tests), n - 1))
-
-
-def _tail_probability(limit: float, degrees: int, shift: float) -> float:
-    """The probability that a noncentral t is beyond ± limit.
-
-    Averaged over the quantiles of the estimated standard deviation, given which the mean is normal: scipy's `nct` gives NaN
-    far out in the tails, where the limit of many tests is.
-    """
-    deviations, weights = _deviation_quadrature(degrees)
-    return float(weights @ (special.ndtr(shift - limit * deviations) + special.ndtr(-shift - limit * deviations)))
-
-
-@cache
-def _deviation_quadrature(degrees: int) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
-    """Estimated over true standard deviations, with the weights of Gauss and Legendre's rule."""
-    nodes, weights = np.polynomial.legendre.leggauss(200)
-    return np.sqrt(stats.chi2.ppf((nodes + 1) / 2, degrees) / degrees), weights / 2

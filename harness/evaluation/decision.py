@@ -128,12 +128,18 @@ def recommend(scores: Scores, ranking: Ranking, prefer: Preference | None = None
     Recommendation
         The recommendation with its evidence.
     """
+    preference = prefer or stored_preference(scores.run)
+    key = ("recommendation", ranking.task, preference)
+    return scores.compute_once(key, lambda: _recommend(scores, ranking, preference))
+
+
+def _recommend(scores: Scores, ranking: Ranking, prefer: Preference) -> Recommendation:
     best, baseline = ranking.best, ranking.baseline
     if best is None:
         return Recommendation(ranking.task, "nothing_to_rank", None, None, baseline, None)
     competitors = _competitors(ranking)
     equal = _with_verdict(competitors, "practically equal")
-    entry, reason = _choose_entry(scores, ranking, equal, prefer or stored_preference(scores.run))
+    entry, reason = _choose_entry(scores, ranking, equal, prefer)
     used = entry or best
     return Recommendation(
         task=ranking.task,

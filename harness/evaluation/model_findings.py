@@ -7,9 +7,9 @@ from collections.abc import Iterable, Iterator, Sequence
 
 import numpy as np
 
-from harness.evaluation.corrected_t import MIN_SPLITS, holm, significant_direction
+from harness.evaluation.corrected_t import MIN_SPLITS
 from harness.evaluation.gains import HURTS, recalibration_effects, search_gains
-from harness.evaluation.ranking import BASELINE, RankedEntry, Ranking, paired_estimate
+from harness.evaluation.ranking import BASELINE, RankedEntry, Ranking
 from harness.evaluation.scores import Entry, Scores
 from harness.evaluation.search_history import CellSearch, RunSearches, SearchParameter
 from harness.evaluation.training import entry_costs
@@ -26,7 +26,7 @@ OVERFIT_GAP = 0.1  #: between the scores on training and test rows
 OVERFIT_SHARE = 0.5  #: of what the training score is above the baseline
 SPREAD_FACTOR = 3.0  #: of the median standard deviation over splits of the other entries
 MIN_ENTRIES = 4
-COST_FACTOR = 5.0  #: times the fit time of an entry that is not significantly different
+COST_FACTOR = 5.0  #: times the fit time of an entry whose score is practically as good
 MIN_SECONDS = 1.0
 
 
@@ -49,7 +49,7 @@ def model_findings(scores: Scores, ranking: Ranking, searches: RunSearches) -> l
     """
     entries = _tuned_entries(ranking)
     return [
-        *check_baseline(scores, ranking, entries),
+        *check_baseline(ranking, entries),
         *check_tuning(scores, ranking),
         *check_space_edges(searches, ranking),
         *check_overfitting(ranking, entries),
@@ -68,24 +68,22 @@ def _tuned_entries(ranking: Ranking) -> list[RankedEntry]:
     return entries
 
 
-def check_baseline(scores: Scores, ranking: Ranking, entries: Sequence[RankedEntry]) -> Iterator[Finding]:
+def check_baseline(ranking: Ranking, entries: Sequence[RankedEntry]) -> Iterator[Finding]:
     """Find entries that are worse than the majority baseline: significantly, or by their mean where nothing can be tested."""
-    baseline, metric = ranking.baseline, ranking.metric
+    baseline = ranking.baseline
     if baseline is None or not len(baseline.rows):
         return
-    differences, p_values = [], []
     for ranked in entries:
-        rows = ranked.rows.select(baseline.rows.splits)
-        change = metric.sign * (rows[metric.name] - baseline.rows.select(rows.splits)[metric.name])
-        difference = paired_estimate(scores, ranking.task, metric, change, rows)
-        differences.append(difference)
-        p_values.append(difference.p)
-    for ranked, difference, adjusted in zip(entries, differences, holm(p_values), strict=True):
-        direction = significant_direction(difference, adjusted, greater_is_better=True)
-        if direction < 0 or (math.isnan(difference.p) and difference.mean < 0):
+        if _is_below_baseline(ranking, ranked, baseline):
             message = f"{ranked.name} is worse than the majority baseline: {_score(ranked)} against {_score(baseline)}"
             advice = "its probabilities or its space do not suit this task: do not use it"
             yield Finding("worse_than_baseline", "warning", message, ranked.entry.name, advice=advice)
+
+
+def _is_below_baseline(ranking: Ranking, ranked: RankedEntry, baseline: RankedEntry) -> bool:
+    if ranked.entry in ranking.with_baseline:
+        return ranking.with_baseline[ranked.entry].verdict == "better"
+    return bool(ranking.no_test_reason) and ranking.metric.sign * (ranked.score.mean - baseline.score.mean) < 0
 
 
 def check_tuning(scores: Scores, ranking: Ranking) -> Iterator[Finding]:
@@ -183,9 +181,10 @@ def check_probabilities(scores: Scores, ranking: Ranking) -> Iterator[Finding]:
     for effect in recalibration_effects(scores, ranking):
         plain = effect.entry._replace(calibration="none")
         if (
-            effect.reading.startswith("better probabilities")
+            effect.directions
+            and max(effect.directions[:2]) > 0
+            and min(effect.directions) >= 0
             and plain.name not in reported
-            and "worse" not in effect.reading
         ):
             reported.add(plain.name)
             message = (
@@ -197,20 +196,23 @@ def check_probabilities(scores: Scores, ranking: Ranking) -> Iterator[Finding]:
 
 
 def check_costs(ranking: Ranking) -> Iterator[Finding]:
-    """Find out whether an entry that is not significantly worse than the best one is fitted in a fraction of its time."""
+    """Find out whether an entry whose score is as good, within the region of equivalence, is fitted in a fraction of the time."""
     best = ranking.best
     seconds = {costs.entry: costs.costs["fit_seconds"] for costs in entry_costs(ranking)}
     if best is None or best.entry not in seconds:
         return
     quickest = best
     for ranked in ranking.entries:
-        if ranked.tied and seconds.get(ranked.entry, math.inf) < seconds[quickest.entry]:
+        comparison = ranked.comparison
+        if comparison is None or abs(comparison.difference) > ranking.rope:
+            continue
+        if seconds.get(ranked.entry, math.inf) < seconds[quickest.entry]:
             quickest = ranked
     most, least = seconds[best.entry], seconds[quickest.entry]
     if most >= MIN_SECONDS and most >= COST_FACTOR * least > 0:
         message = (
-            f"{best.name} takes {most:.1f} s to fit, {quickest.name} {least:.2f} s, and the difference of their scores is "
-            "not significant"
+            f"{best.name} takes {most:.1f} s to fit, {quickest.name} {least:.2f} s, and their scores differ by no "
+            f"more than {ranking.rope:.2g}"
         )
         yield Finding("needless_cost", "note", message, best.entry.name, advice=f"consider {quickest.name}")
 

@@ -91,6 +91,9 @@ class Ranking:
     entries: tuple[RankedEntry, ...]
     no_test_reason: str
     above_baseline: bool | None
+    with_baseline: Mapping[Entry, Comparison] = field(
+        default_factory=dict
+    )  #: baseline minus entry, for every ranked entry
     rope: float = math.nan  #: differences up to this size are practically none
     judged: JudgedSample | None = field(default=None, repr=False)
 
@@ -204,6 +207,7 @@ def rank(scores: Scores, task: str) -> Ranking:
         entries=tuple(entries),
         no_test_reason=reason,
         above_baseline=verdicts.above_baseline,
+        with_baseline=verdicts.with_baseline,
         rope=rope,
         judged=judged,
     )

@@ -133,7 +133,7 @@ class SampleReader:
 
         Rows of a class are centred, as folds are stratified: how many rows of each class there are is not chance.
         """
-        records = _records(scores)
+        records = scores.records
         influence: list[Floats] = []
         block_names = np.empty(0, dtype=np.int64)
         for key in keys:
@@ -154,10 +154,6 @@ class SampleReader:
         if record.id not in self._predictions:
             self._predictions[record.id] = self.store.predictions(record)
         return self._predictions[record.id]
-
-
-def _records(scores: Scores) -> dict[str, Record]:
-    return {cell.record.id: cell.record for cell in scores.cells if cell.record is not None}
 
 
 def _row_influence(metric: Metric, predictions: Predictions, seed: int) -> Floats:
@@ -192,7 +188,7 @@ def _fourth_moments(totals: Floats) -> Floats:
 
 def _digest(scores: Scores, rows: Mapping[Entry, ScoreRows], metric: Metric) -> str:
     """What a sample depends on."""
-    records = _records(scores)
+    records = scores.records
     sources = []
     for entry, entry_rows in rows.items():
         for key in entry_rows.score_keys:
@@ -221,7 +217,7 @@ def _write_moments(path: Path, digest: str, moments: tuple[Floats, Floats, Float
 
 def can_read(scores: Scores, rows: ScoreRows) -> bool:
     """Check whether the predictions behind an entry's scores are stored, and not computed with the tables."""
-    records = _records(scores)
+    records = scores.records
     for cell_id, stage, _ in rows.score_keys:
         record = records.get(cell_id)
         if record is None or stage not in {outcome.stage for outcome in record.outcomes}:

@@ -5,10 +5,11 @@ from __future__ import annotations
 import difflib
 import math
 from collections import Counter
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from itertools import compress
-from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -22,6 +23,7 @@ from harness.store.record import STATUSES, Record
 if TYPE_CHECKING:
     from harness.evaluation.samples import SampleReader
 
+Computed = TypeVar("Computed")
 SplitKey: TypeAlias = tuple[int, int]  #: repeat and fold of an outer split
 
 STAGES = ("default", "tuned", "chosen", "ensembled")
@@ -109,6 +111,32 @@ class Scores:
     ensemble_failures: Mapping[tuple[str, SplitKey], str] = field(default_factory=dict)  #: by task and split
     samples: SampleReader | None = None
     rope: float | None = None
+    _computed: dict[tuple[str, ...], Any] = field(default_factory=dict, init=False, repr=False, compare=False)
+
+    @cached_property
+    def records(self) -> dict[str, Record]:
+        """The records of the cells by cell id."""
+        return {cell.record.id: cell.record for cell in self.cells if cell.record is not None}
+
+    def compute_once(self, key: tuple[str, ...], compute: Callable[[], Computed]) -> Computed:
+        """Compute what several sections need once: comparisons take 0.2 s per task and are shown in some ten places.
+
+        Parameters
+        ----------
+        key : tuple of str
+            Names what is computed, and of what.
+        compute : callable
+            Computes it from these scores alone.
+
+        Returns
+        -------
+        object
+            What `compute` returned the first time.
+        """
+        if key not in self._computed:
+            self._computed[key] = compute()
+        computed: Computed = self._computed[key]
+        return computed
 
     @property
     def metric_failures(self) -> dict[str, list[str]]:
@@ -188,7 +216,7 @@ class Scores:
 def entry_statuses(scores: Scores, task: str) -> dict[Entry, str]:
     """Summarise the status of every entry of a task: `ok`, or how many of its cells ended how.
 
-    Recalibrated entries are the same with other probabilities; see `recalibrated_statuses`.
+    Recalibrated entries are the same with other probabilities.
     """
     return {entry: count_statuses(statuses) for entry, statuses in _cell_statuses(scores, task).items()}
 
@@ -196,21 +224,6 @@ def entry_statuses(scores: Scores, task: str) -> dict[Entry, str]:
 def entries_not_run(scores: Scores, task: str) -> set[Entry]:
     """Collect the entries of a task of which no cell has been run."""
     return {entry for entry, statuses in _cell_statuses(scores, task).items() if set(statuses) == {STATUS_MISSING}}
-
-
-def recalibrated_statuses(scores: Scores, task: str) -> dict[Entry, str]:
-    """Summarise the status of every recalibrated entry of a task.
-
-    It is `inapplicable` where a class had too few rows to fit a calibrator on.
-    """
-    original, recalibrated = _cell_statuses(scores, task), {}
-    for (entry_task, entry, threshold_kind), rows in scores.by_entry.items():
-        if (entry_task, threshold_kind) == (task, DEFAULT_THRESHOLD) and entry.calibration != "none":
-            base = entry._replace(calibration="none")
-            inapplicable = len(scores.rows_of(task, base, DEFAULT_THRESHOLD)) - len(rows)
-            statuses = ["ok"] * len(rows) + ["inapplicable"] * inapplicable + _unfinished(original[base])
-            recalibrated[entry] = count_statuses(statuses)
-    return recalibrated
 
 
 def count_statuses(statuses: Iterable[str]) -> str:

@@ -17,7 +17,15 @@ from typing import Literal, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from harness.evaluation.variance import STRETCH, Floats, PairVariance, ScoreSample, pair_values
+from harness.evaluation.variance import (
+    MAX_PRIOR_DEGREES,
+    STRETCH,
+    Floats,
+    PairVariance,
+    ScoreSample,
+    effective_fold_degrees,
+    pair_values,
+)
 
 Verdict: TypeAlias = Literal["better", "worse", "practically equal", "undecided"]
 Pairs: TypeAlias = Sequence[tuple[int, int]]
@@ -27,6 +35,7 @@ DRAWS = 2000
 MANY_PAIRS = 300  #: from which on half as many draws are made: 780 pairs take 0.15 s
 MAX_DRAWN_NUMBERS = 1_000_000  #: at a time, 8 MB
 ROUNDING = 1e-12
+TINY = 1e-300  #: above 0, so that nothing is divided by 0
 
 
 @dataclass(frozen=True)
@@ -220,10 +229,15 @@ def score_intervals(sample: ScoreSample, variance: PairVariance, bounds: tuple[f
     """
     from scipy import stats
 
-    prior, folds = 10.0, sample.folds - 1
-    row = np.maximum(sample.splits * np.diag(variance.covariance), sample.resolution**2 / 4)
-    spread = (prior * row + folds * np.diag(sample.fold_covariance)) / (prior + folds)
-    errors = STRETCH * np.sqrt(spread / sample.splits)
+    prior, folds = MAX_PRIOR_DEGREES, effective_fold_degrees(sample)
+    floor = sample.resolution**2 / 4
+    row = np.maximum(sample.splits * np.diag(sample.split_covariance), floor)
+    training = np.maximum(np.diag(variance.covariance) - np.diag(sample.row_covariance), 0.0) * sample.splits
+    spread = (prior * (row + training) + folds * np.diag(sample.fold_covariance)) / (prior + folds)
+    row_part = np.maximum(np.diag(sample.row_covariance), floor / sample.splits) * np.minimum(
+        1.0, spread / np.maximum(row, TINY)
+    )
+    errors = STRETCH * np.sqrt(row_part + np.maximum(spread - row, 0.0) / sample.splits)
     half_widths = stats.t.ppf((1 + CONFIDENCE) / 2, prior + folds) * errors
     return bounded_interval(sample.means, half_widths, bounds)
 

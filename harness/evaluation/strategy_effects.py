@@ -138,6 +138,10 @@ def strategy_differences(scores: Scores, task: str) -> list[StrategyDifference]:
 
     Each column is a question of its own: its intervals cover the differences of all families and strategies with 95 %.
     """
+    return scores.compute_once(("strategy differences", task), lambda: _compare_strategies(scores, task))
+
+
+def _compare_strategies(scores: Scores, task: str) -> list[StrategyDifference]:
     columns = strategy_comparisons(scores, task)
     entries = []
     for entry in entry_statuses(scores, task):

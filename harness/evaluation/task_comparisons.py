@@ -202,12 +202,14 @@ class RankingVerdicts:
 
     `comparisons` are those of the others with the best one, judged over all pairs, as the best one is known only after looking;
     that of the baseline is judged among the comparisons of all entries with the baseline, which is fixed beforehand.
-    `above_baseline` says whether the best entry is better than the baseline, None without one.
+    `with_baseline` are these, baseline minus entry; `above_baseline` says whether the best entry is better than the baseline, None
+    without one.
     """
 
     comparisons: Mapping[Entry, Comparison] = field(default_factory=dict)
     possible_best: Mapping[Entry, bool] = field(default_factory=dict)
     best_probabilities: Mapping[Entry, float] = field(default_factory=dict)
+    with_baseline: Mapping[Entry, Comparison] = field(default_factory=dict)
     above_baseline: bool | None = None
 
 
@@ -276,16 +278,18 @@ def judge_ranking(judged: JudgedSample, candidates: Sequence[Entry], baseline_ga
     position, seed = entries.index(best), judged.seed("all pairs")
     compared, possible = compare_all(judged.sample, judged.variance, position, rope=judged.rope, sign=sign, seed=seed)
     comparisons = {entries[comparison.first]: comparison for comparison in compared.pairs}
-    against_baseline = _compare_with_baseline(judged, ranked, baseline_gain)
-    comparisons |= against_baseline
+    with_baseline = _compare_with_baseline(judged, ranked, baseline_gain)
     above_baseline = None
-    for comparison in against_baseline.values():
-        above_baseline = comparison.verdict == "worse"
+    if best in with_baseline:
+        baseline = entries[with_baseline[best].first]
+        comparisons[baseline] = with_baseline[best]
+        above_baseline = with_baseline[best].verdict == "worse"
     probabilities = best_probabilities(*_subsample(judged, ranked), sign=sign, seed=judged.seed("best"))
     return RankingVerdicts(
         comparisons,
         {entry: bool(possible[entries.index(entry)]) for entry in ranked},
         dict(zip(ranked, probabilities.tolist(), strict=True)),
+        with_baseline,
         above_baseline,
     )
 
@@ -293,15 +297,17 @@ def judge_ranking(judged: JudgedSample, candidates: Sequence[Entry], baseline_ga
 def _compare_with_baseline(
     judged: JudgedSample, ranked: Sequence[Entry], baseline_gain: float
 ) -> dict[Entry, Comparison]:
-    """The comparison of the baseline with the best entry, among those of it with all entries; empty without a baseline."""
+    """The comparisons of the baseline with all other entries, by entry; empty without a baseline."""
     for baseline in ranked:
-        if baseline.family == BASELINE and baseline != ranked[0]:
-            pairs = [(baseline, entry) for entry in ranked if entry != baseline]
+        if baseline.family == BASELINE:
+            others = [entry for entry in ranked if entry != baseline]
             position = judged.task_sample.entries.index(baseline)
             by_chance = judged.sample.scores.copy()
             by_chance[position] += baseline_gain
             sample = replace(judged.task_sample, sample=replace(judged.sample, scores=by_chance))
-            return {baseline: replace(judged, task_sample=sample).judge("baseline", pairs).pairs[0]}
+            pairs = [(baseline, entry) for entry in others]
+            compared = replace(judged, task_sample=sample).judge("baseline", pairs).pairs
+            return dict(zip(others, compared, strict=True))
     return {}
 
 

@@ -6,14 +6,18 @@ import math
 from collections.abc import Iterator, Sequence
 
 import numpy as np
+from scipy import stats
 
 from harness.data.splits import Fold
-from harness.evaluation.corrected_t import PairedSpread, min_detectable_difference
+from harness.evaluation.significance import CONFIDENCE
+from harness.evaluation.task_comparisons import MIN_SPLITS
+from harness.evaluation.variance import MAX_PRIOR_DEGREES, STRETCH
 from harness.findings import Finding
 from harness.inspection.quick_model import Index, area_error
 from harness.inspection.rows import InspectedRows
 from harness.inspection.summary import FoldSummary
 
+POWER = 0.8
 FEW_CLASS_ROWS = 50
 FEW_TEST_ROWS = 10
 COARSE_DIFFERENCE = 0.05
@@ -56,10 +60,11 @@ def describe_folds(rows: InspectedRows, auc: float | None) -> FoldSummary | None
 
 
 def detectable_difference(y: Index, rarest: int, folds: Sequence[Fold], auc: float) -> float:
-    """Estimate the smallest difference of ROC AUC between two models that such splits detect with a power of 0.8.
+    """Estimate the smallest difference of ROC AUC that a run with such splits finds with a power of 0.8, as a single comparison.
 
-    The standard deviation of a difference in one split is taken from the standard error of the ROC AUC on the smallest
-    test part (see `area_error`) and an assumed correlation of the errors of two models.
+    The standard deviation of a difference in one split is taken from the standard error of the ROC AUC on its test part (see
+    `area_error`) and an assumed correlation of the errors of two models; training is taken to be stable, and known to be so from
+    other entries of the run (see `harness.evaluation.variance`).
 
     Parameters
     ----------
@@ -77,14 +82,16 @@ def detectable_difference(y: Index, rarest: int, folds: Sequence[Fold], auc: flo
     float
         The difference; NaN with fewer than three splits.
     """
+    if len(folds) < MIN_SPLITS:
+        return math.nan
     errors = []
-    ratios = []
     for fold in folds:
         n_rarest = int((y[fold.test] == rarest).sum())
         errors.append(area_error(auc, n_rarest, len(fold.test) - n_rarest))
-        ratios.append(len(fold.test) / len(fold.train))
     deviation = float(np.mean(errors)) * math.sqrt(2 * (1 - ERROR_CORRELATION))
-    return min_detectable_difference(PairedSpread(deviation, len(folds), float(np.mean(ratios))))
+    standard_error = STRETCH * deviation / math.sqrt(len(folds))
+    critical_value = float(stats.t.ppf((1 + CONFIDENCE) / 2, MAX_PRIOR_DEGREES + len(folds) - 1))
+    return (critical_value + float(stats.norm.ppf(POWER)) / STRETCH) * standard_error
 
 
 def check_sample_size(rows: InspectedRows, folds: FoldSummary | None) -> Iterator[Finding]:

@@ -156,11 +156,9 @@ def _remedy(remedy: Remedy | None) -> str:
         return ""
     if remedy.repeats is not None:
         minutes = f", about {remedy.minutes:.0f} more minutes" if remedy.minutes >= 1 else ""
-        return f"--repeats {remedy.repeats} would settle {remedy.rival.name}{minutes}"
+        return f"If it stays so, --repeats {remedy.repeats} would settle {remedy.rival.name}{minutes}"
     if remedy.row_factor is not None:
-        return (
-            f"About {remedy.row_factor:.2g} times as many rows would settle {remedy.rival.name}; more repeats would not"
-        )
+        return f"If it stays so, about {remedy.row_factor:.2g} times as many rows would settle {remedy.rival.name}"
     return f"Neither more rows nor repeats are likely to settle {remedy.rival.name}"
 
 

@@ -11,7 +11,7 @@ from operator import attrgetter
 import numpy as np
 
 from harness.evaluation import reliability
-from harness.evaluation.corrected_t import POWER, Estimate
+from harness.evaluation.corrected_t import Estimate
 from harness.evaluation.ranking import BASELINE, RankedEntry, Ranking
 from harness.evaluation.scores import Scores
 from harness.evaluation.significance import Comparison
@@ -38,6 +38,7 @@ from harness.report.sections.imbalance import MAX_FIGURE_TASKS
 
 TITLE = "How far may this be believed?"
 KIND = "honesty"
+POWER = 0.8
 Z_POWER = 0.8416  #: the normal quantile of `POWER`
 
 
