@@ -23,6 +23,7 @@ ALLOWED = {
     "deploy/schema.py": "names of a user's columns that call them identifiers",
     "deploy/serve/monitoring.py": "ids of requests that clients send",
     "deploy/tree_checks.py": "trees as LightGBM writes them, before they are loaded",
+    "inspection/structure.py": "names of a user's columns that call them identifiers",
     "metrics/threshold.py": "threshold goals that a user writes, such as recall>=0.8",
     "preprocessing/text.py": "texts of a user, divided into tokens",
     "report/figures/search_space.py": "names of parameters of declarations, broken into lines",

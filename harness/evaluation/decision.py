@@ -129,7 +129,7 @@ def recommend(scores: Scores, ranking: Ranking, prefer: Preference | None = None
         The recommendation with its evidence.
     """
     preference = prefer or stored_preference(scores.run)
-    key = ("recommendation", ranking.task, preference)
+    key = ("recommendation", ranking, preference)
     return scores.compute_once(key, lambda: _recommend(scores, ranking, preference))
 
 

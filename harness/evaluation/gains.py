@@ -61,7 +61,7 @@ def search_gains(scores: Scores, ranking: Ranking) -> list[SearchGain]:
     list of SearchGain
         Best entries first; the baseline, which has nothing to search, is left out.
     """
-    return scores.compute_once(("search gains", ranking.task), lambda: _measure_gains(scores, ranking))
+    return scores.compute_once(("search gains", ranking), lambda: _measure_gains(scores, ranking))
 
 
 def _measure_gains(scores: Scores, ranking: Ranking) -> list[SearchGain]:

@@ -75,7 +75,7 @@ class RankedEntry:
         return self.entry.name + (" = default" if self.also_default else "")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)  # equal only to itself, so that what is computed from it can be kept under it
 class Ranking:
     """The entries of a task, best first; those without all splits after them, those without any last.
 

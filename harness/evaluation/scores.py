@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 import math
 from collections import Counter
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Hashable, Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import compress
@@ -111,20 +111,20 @@ class Scores:
     ensemble_failures: Mapping[tuple[str, SplitKey], str] = field(default_factory=dict)  #: by task and split
     samples: SampleReader | None = None
     rope: float | None = None
-    _computed: dict[tuple[str, ...], Any] = field(default_factory=dict, init=False, repr=False, compare=False)
+    _computed: dict[tuple[Hashable, ...], Any] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     @cached_property
     def records(self) -> dict[str, Record]:
         """The records of the cells by cell id."""
         return {cell.record.id: cell.record for cell in self.cells if cell.record is not None}
 
-    def compute_once(self, key: tuple[str, ...], compute: Callable[[], Computed]) -> Computed:
+    def compute_once(self, key: tuple[Hashable, ...], compute: Callable[[], Computed]) -> Computed:
         """Compute what several sections need once: comparisons take 0.2 s per task and are shown in some ten places.
 
         Parameters
         ----------
-        key : tuple of str
-            Names what is computed, and of what.
+        key : tuple
+            Names what is computed, and of what: a task or a ranking.
         compute : callable
             Computes it from these scores alone.
 
