@@ -171,7 +171,7 @@ def benchmark(  # noqa: PLR0913 -- the options of a benchmark are one list, as o
     rope : float, optional
         Differences of the objective up to this size are practically none; 0.01 for AP and AUC.
     prefer : {"simple", "score"}, default "simple"
-        Whether the simplest of the practically equal entries is recommended, or the one with the best score.
+        Whether the simplest of the entries close to the best one is recommended, or always the best one.
     strict : bool, default False
         Raise `DataError` where the inspection of the data has findings of severity error.
     progress : bool, default True

@@ -57,7 +57,7 @@ def make_recommendation(scores: Scores, ranking: Ranking, prefer: Preference | N
     ranking : Ranking
         The ranking of the task.
     prefer : {"simple", "score"}, optional
-        Whether the simplest of the practically equal entries is taken, or the one with the best score.
+        Whether the simplest of the entries close to the best one is taken, or always the best one.
 
     Returns
     -------

@@ -110,7 +110,7 @@ class Run:
         task : str, optional
             Name of the task; needed where the run has several.
         prefer : {"simple", "score"}, default as stored with the run, else "simple"
-            Whether the simplest of the entries that are practically equal to the best one is taken, or the best one.
+            Whether the simplest of the entries close to the best one is taken, or always the best one.
 
         Returns
         -------
@@ -286,7 +286,7 @@ class Run:
         rope : float, optional
             Differences of the objective up to this size are practically none; it is stored with the run, as is `prefer`.
         prefer : {"simple", "score"}, optional
-            Whether the simplest of the practically equal entries is recommended, or the one with the best score. Open the run
+            Whether the simplest of the entries close to the best one is recommended, or always the best one. Open the run
             again to see what follows from either.
 
         Returns

@@ -68,7 +68,10 @@ Rope = Annotated[
     plain_option("Differences of the objective up to this size are practically none (0.01 for AP and AUC)."),
 ]
 Prefer = Annotated[
-    str | None, plain_option("Of practically equal entries recommend the simplest (simple) or the best score (score).")
+    str | None,
+    plain_option(
+        "Recommend the simplest of the entries close to the best one (simple), or always the best one (score)."
+    ),
 ]
 MovedFile = Annotated[Path | None, plain_option("Your own file: its path now, if it was moved.")]
 

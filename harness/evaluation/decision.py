@@ -1,10 +1,12 @@
 """The recommendation of a task: which entry to use, what is settled, what is practically equal, what would settle the rest.
 
 The rule: an entry is recommended only if it is better than the baseline. It is the one with the best score or, if simplicity is
-preferred, the simplest of those that are practically equal to it: without a strategy before class weights before resampling,
-the default parameters before tuned ones, then the family that is quicker to fit. Entries that are undecided are never taken for
-equal. The comparisons behind it answer four questions, each with its own error rate: the families, each represented by the
-entry that inner scores choose; every strategy against none; tuned against default parameters; every entry against the baseline.
+preferred, the simplest of those that are close to it: without a strategy before class weights before resampling, the default
+parameters before tuned ones, then the family that is quicker to fit. An entry is close if it is practically equal to the best
+one, or undecided with an estimated difference within the region of practical equivalence: the benchmark has then not shown that
+the more complex entry is better, and what it estimates would not matter. Such an entry is not called equal. The comparisons
+behind it answer four questions, each with its own error rate: the families, each represented by the entry that inner scores
+choose; every strategy against none; tuned against default parameters; every entry against the baseline.
 """
 
 from __future__ import annotations
@@ -25,7 +27,9 @@ from harness.evaluation.task_comparisons import can_test
 from harness.evaluation.variance import STRETCH, ScoreSample, pair_values
 
 #: Why an entry is recommended, or none.
-Reason: TypeAlias = Literal["best", "simpler", "untested", "no_better_than_baseline", "nothing_to_rank"]
+Reason: TypeAlias = Literal[
+    "best", "simpler", "simpler_undecided", "untested", "no_better_than_baseline", "nothing_to_rank"
+]
 
 STRATEGY_COSTS = {"none": 0, "weight": 1}  #: by kind of strategy; all others change the rows and come last
 DOMINANT_SHARE = 0.5  #: of the variance: if training makes up more, repeats help more than rows
@@ -120,7 +124,7 @@ def recommend(scores: Scores, ranking: Ranking, prefer: Preference | None = None
     ranking : Ranking
         The ranking of the task.
     prefer : {"simple", "score"}, optional
-        Whether the simplest of the practically equal entries is taken, or the one with the best score; as stored with the run
+        Whether the simplest of the entries close to the best one is taken, or always the best one; as stored with the run
         by default, else the simplest.
 
     Returns
@@ -139,8 +143,11 @@ def _recommend(scores: Scores, ranking: Ranking, prefer: Preference) -> Recommen
         return Recommendation(ranking.task, "nothing_to_rank", None, None, baseline, None)
     competitors = _competitors(ranking)
     equal = _with_verdict(competitors, "practically equal")
-    entry, reason = _choose_entry(scores, ranking, equal, prefer)
+    entry, reason = _choose_entry(scores, ranking, competitors, prefer)
     used = entry or best
+    undecided = _with_verdict(competitors, "undecided")
+    if reason == "simpler":
+        equal = (best, *equal)
     return Recommendation(
         task=ranking.task,
         reason=reason,
@@ -148,8 +155,8 @@ def _recommend(scores: Scores, ranking: Ranking, prefer: Preference) -> Recommen
         best=best,
         baseline=baseline,
         above_baseline=ranking.above_baseline,
-        equal=tuple(ranked for ranked in (best, *equal) if ranked is not used) if equal else (),
-        undecided=_with_verdict(competitors, "undecided"),
+        equal=tuple(ranked for ranked in equal if ranked is not used),
+        undecided=tuple(ranked for ranked in undecided if ranked is not used),
         worse=_with_verdict(competitors, "worse"),
         best_simpler=_best_simpler(scores, ranking, used),
         chosen_score=_chosen_score(ranking),
@@ -190,7 +197,7 @@ def _with_verdict(entries: Sequence[RankedEntry], verdict: str) -> tuple[RankedE
 
 
 def _choose_entry(
-    scores: Scores, ranking: Ranking, equal: Sequence[RankedEntry], prefer: Preference
+    scores: Scores, ranking: Ranking, competitors: Sequence[RankedEntry], prefer: Preference
 ) -> tuple[RankedEntry | None, Reason]:
     """The entry to use and why; None where no entry is better than the baseline."""
     best = ranking.best
@@ -199,10 +206,24 @@ def _choose_entry(
         return None, "no_better_than_baseline"
     if ranking.no_test_reason:
         return best, "untested"
-    if prefer == "score" or not equal:
+    if prefer == "score":
         return best, "best"
-    simplest = min([best, *equal], key=lambda ranked: _complexity(scores, ranked))
-    return simplest, "best" if simplest is best else "simpler"
+    close = [ranked for ranked in competitors if _is_close(ranking, ranked)]
+    simplest = min([best, *close], key=lambda ranked: _complexity(scores, ranked))
+    if simplest.comparison is None:
+        return best, "best"
+    return simplest, "simpler" if simplest.comparison.verdict == "practically equal" else "simpler_undecided"
+
+
+def _is_close(ranking: Ranking, ranked: RankedEntry) -> bool:
+    """Whether an entry is better than the baseline, and neither worse than the best one nor estimated to differ by much."""
+    if ranked.comparison is None:
+        return False
+    if ranked.entry in ranking.with_baseline and ranking.with_baseline[ranked.entry].verdict != "worse":
+        return False
+    if ranked.comparison.verdict == "undecided":
+        return abs(ranked.comparison.difference) <= ranking.rope
+    return ranked.comparison.verdict == "practically equal"
 
 
 def _complexity(scores: Scores, ranked: RankedEntry) -> tuple[int, bool, float]:
@@ -267,15 +288,17 @@ def _tuning(scores: Scores, ranking: Ranking, used: RankedEntry) -> SearchGain |
 
 
 def _remedy(scores: Scores, ranking: Ranking, used: RankedEntry) -> Remedy | None:
-    """What would settle the comparison with the best undecided rival; None where there is none."""
-    rivals = [ranked for ranked in _with_verdict(_competitors(ranking), "undecided") if ranked is not used]
+    """What would settle the comparison with the best entry, if it is undecided, or else with the best undecided one."""
+    undecided = _with_verdict(_competitors(ranking), "undecided")
     judged, best = ranking.judged, ranking.best
-    if judged is None or best is None or not rivals:
+    if judged is None or best is None or not undecided:
         return None
-    rival, comparison = rivals[0], rivals[0].comparison
+    is_undecided = any(ranked is used for ranked in undecided)
+    compared = used if is_undecided else undecided[0]
+    rival, comparison = best if is_undecided else compared, compared.comparison
     assert comparison is not None  # noqa: S101 -- it is undecided
     entries = judged.task_sample.entries
-    first, second = entries.index(best.entry), entries.index(rival.entry)
+    first, second = entries.index(best.entry), entries.index(compared.entry)
     total = (comparison.standard_error / STRETCH) ** 2
     row = min(float(pair_values(judged.sample.row_covariance)[first, second]), total)
     critical = (comparison.high - comparison.low) / 2 / comparison.standard_error

@@ -23,7 +23,7 @@ def store_preferences(store: Store, rope: float | None, prefer: str | None) -> N
     rope : float, optional
         Differences of the objective up to this size are practically none; what is stored stays without it.
     prefer : {"simple", "score"}, optional
-        Whether the simplest of the practically equal entries is recommended, or the one with the best score.
+        Whether the simplest of the entries close to the best one is recommended, or always the best one.
 
     Raises
     ------
@@ -53,6 +53,6 @@ def stored_rope(run: Mapping[str, Any]) -> float | None:
 
 
 def stored_preference(run: Mapping[str, Any]) -> Preference:
-    """Look up what the recommendation prefers; by default the simplest of the practically equal entries."""
+    """Look up what the recommendation prefers; by default the simplest of the entries close to the best one."""
     prefer = run.get("preferences", {}).get("prefer")
     return "score" if prefer == "score" else "simple"

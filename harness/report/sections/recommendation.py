@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from harness.evaluation.corrected_t import Estimate
 from harness.evaluation.decision import FamilyComparison, Recommendation, Remedy, recommend
-from harness.evaluation.ranking import RankedEntry, Ranking
+from harness.evaluation.ranking import BASELINE, RankedEntry, Ranking
 from harness.evaluation.scores import Scores
 from harness.evaluation.strategy_effects import NO_READING, StrategyReading, strategy_comparisons
 from harness.report.content import ReportColumn, ReportTable
@@ -92,12 +92,23 @@ def _use(ranking: Ranking, recommendation: Recommendation) -> str:
     simpler = recommendation.best_simpler
     if simpler is not None:
         text += f", best simpler entry {simpler.name} {format_number(simpler.score.mean, ranking.digits)}"
-    if recommendation.reason == "simpler" and best is not None:
-        text += f". It is the simplest entry that is practically equal to the best one, {best.name} {score_text(ranking, best.score)}"
+    if best is not None and best is not entry:
+        text += f". {_why_simpler(ranking, recommendation, best)}"
     if not math.isnan(recommendation.chosen_score):
         chosen = format_number(recommendation.chosen_score, ranking.digits)
         text += f". Choosing without test rows gives {chosen}"
     return f"{text}."
+
+
+def _why_simpler(ranking: Ranking, recommendation: Recommendation, best: RankedEntry) -> str:
+    """Why an entry is recommended that has not the best score."""
+    score = score_text(ranking, best.score)
+    if recommendation.reason == "simpler":
+        return f"It is the simplest entry that is practically equal to the best one, {best.name} {score}"
+    return (
+        f"{best.name} has {score}: that it is better is not settled, and a difference up to ±{ranking.rope:.2g} would not matter, "
+        "so the simplest of the entries so close to it is preferred"
+    )
 
 
 def _settled(ranking: Ranking, recommendation: Recommendation) -> str:
@@ -138,7 +149,7 @@ def _not_settled(ranking: Ranking, recommendation: Recommendation) -> str:
     undecided = recommendation.undecided
     if not undecided:
         return ""
-    others = len(undecided) + len(recommendation.worse) + len(recommendation.equal)
+    others = sum(ranked.rank is not None and ranked.entry.family != BASELINE for ranked in ranking.entries) - 1
     best_set = sum(bool(ranked.may_be_best) for ranked in (*undecided, *recommendation.equal))
     text = f"{len(undecided)} of {others} other entries are undecided against the best one"
     if best_set:
@@ -158,7 +169,8 @@ def _remedy(remedy: Remedy | None) -> str:
         minutes = f", about {remedy.minutes:.0f} more minutes" if remedy.minutes >= 1 else ""
         return f"If it stays so, --repeats {remedy.repeats} would settle {remedy.rival.name}{minutes}"
     if remedy.row_factor is not None:
-        return f"If it stays so, about {remedy.row_factor:.2g} times as many rows would settle {remedy.rival.name}"
+        factor = f"{remedy.row_factor:.2g}" if remedy.row_factor < 10 else f"{remedy.row_factor:,.0f}"
+        return f"If it stays so, about {factor} times as many rows would settle {remedy.rival.name}"
     return f"Neither more rows nor repeats are likely to settle {remedy.rival.name}"
 
 

@@ -1,0 +1,135 @@
+"""The recommendation: which entry, why, and what it says; judged on the committed sample run with verdicts as the case needs them."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from harness.evaluation.decision import recommend
+from harness.evaluation.ranking import BASELINE, RankedEntry, Ranking, rank
+from harness.evaluation.score_collection import collect_scores
+from harness.evaluation.scores import Entry, Scores
+from harness.metrics.classification import METRICS
+from harness.report.sections.recommendation import recommendation_advice
+from harness.store.store import Store
+
+SAMPLE = Path(__file__).parents[1] / "results" / "sample"
+METRIC = {metric.name: metric for metric in METRICS}
+SIMPLE = Entry("logistic_regression", "none", "default")
+
+
+@pytest.fixture(scope="module")
+def scores() -> Scores:
+    return collect_scores(Store(SAMPLE), METRIC)
+
+
+@pytest.fixture(scope="module")
+def ranking(scores: Scores) -> Ranking:
+    return rank(scores, "telco_churn_quarter")
+
+
+def judged(ranking: Ranking, **verdicts: tuple[str, float]) -> Ranking:
+    """The ranking with these verdicts and differences against the best entry; all others are worse."""
+    entries = []
+    for ranked in ranking.entries:
+        if ranked.comparison is not None and ranked.entry.family != BASELINE:
+            verdict, difference = verdicts.get("_".join(ranked.entry[:3]), ("worse", 0.1))
+            comparison = replace(ranked.comparison, verdict=verdict, difference=difference)
+            entries.append(replace(ranked, comparison=comparison))
+        else:
+            entries.append(ranked)
+    return replace(ranking, entries=tuple(entries))
+
+
+def used(scores: Scores, ranking: Ranking, prefer: str = "simple") -> tuple[Entry, str]:
+    recommendation = recommend(scores, ranking, prefer)
+    assert recommendation.entry is not None
+    return recommendation.entry.entry, recommendation.reason
+
+
+def advice(scores: Scores, ranking: Ranking) -> dict[str, str]:
+    lines = recommendation_advice(scores, ranking, recommend(scores, ranking, "simple"))
+    return {line.label: line.text for line in lines}
+
+
+def best_of(ranking: Ranking) -> RankedEntry:
+    assert ranking.best is not None
+    return ranking.best
+
+
+@pytest.mark.parametrize(
+    ("verdict", "difference", "reason"),
+    [
+        ("practically equal", 0.005, "simpler"),
+        ("undecided", 0.005, "simpler_undecided"),
+        ("undecided", 0.02, "best"),
+        ("worse", 0.005, "best"),
+    ],
+)
+def test_a_simpler_entry_is_taken_where_it_is_equal_or_undecided_and_close(
+    scores, ranking, verdict, difference, reason
+):
+    case = judged(ranking, logistic_regression_none_default=(verdict, difference))
+    expected = SIMPLE if reason != "best" else best_of(ranking).entry
+    assert used(scores, case) == (expected, reason)
+    assert used(scores, case, "score") == (best_of(ranking).entry, "best")
+
+
+def test_the_sentence_says_whether_the_simpler_entry_is_equal_or_undecided(scores, ranking):
+    equal = advice(scores, judged(ranking, logistic_regression_none_default=("practically equal", 0.005)))
+    assert "practically equal to the best one" in equal["Use"]
+    close = advice(scores, judged(ranking, logistic_regression_none_default=("undecided", 0.005)))
+    assert "that it is better is not settled" in close["Use"]
+    assert "practically equal" not in close["Use"] + close["Settled"]
+    best = advice(scores, judged(ranking))
+    assert best["Use"].startswith(best_of(ranking).name + ":")
+    assert "Not settled" not in best
+
+
+def test_simplicity_is_strategy_then_tuning_then_seconds(scores, ranking):
+    close = {
+        "xgb_none_tuned": ("undecided", 0.005),
+        "logistic_regression_class_weight_default": ("undecided", 0.001),
+        "logistic_regression_none_tuned": ("undecided", 0.001),
+    }
+    assert used(scores, judged(ranking, **close))[0] == Entry("logistic_regression", "none", "tuned")
+    del close["logistic_regression_none_tuned"]
+    assert used(scores, judged(ranking, **close))[0] == Entry("xgb", "none", "tuned")
+    del close["xgb_none_tuned"]
+    assert used(scores, judged(ranking, **close))[0] == Entry("logistic_regression", "class_weight", "default")
+
+
+def test_an_entry_that_is_not_better_than_the_baseline_is_never_taken(scores, ranking):
+    case = judged(ranking, logistic_regression_none_default=("undecided", 0.005))
+    uncertain = dict(case.with_baseline)
+    uncertain[SIMPLE] = replace(uncertain[SIMPLE], verdict="undecided")
+    assert used(scores, replace(case, with_baseline=uncertain)) == (best_of(ranking).entry, "best")
+
+
+def test_nothing_is_recommended_on_noise(scores, ranking):
+    recommendation = recommend(scores, replace(ranking, above_baseline=False), "simple")
+    assert (recommendation.entry, recommendation.reason) == (None, "no_better_than_baseline")
+    assert advice(scores, replace(ranking, above_baseline=False))["Use"].startswith("none of these entries")
+
+
+def test_nothing_is_preferred_where_nothing_is_tested(scores, ranking):
+    assert used(scores, replace(ranking, no_test_reason="2 splits")) == (best_of(ranking).entry, "untested")
+
+
+def test_the_remedy_concerns_the_best_entry_where_another_is_recommended(scores, ranking):
+    close = recommend(scores, judged(ranking, logistic_regression_none_default=("undecided", 0.005)), "simple")
+    assert close.remedy is not None
+    assert close.remedy.rival == best_of(ranking).entry
+    far = recommend(scores, judged(ranking, xgb_smote_default=("undecided", 0.02)), "simple")
+    assert far.remedy is not None
+    assert far.remedy.rival == Entry("xgb", "smote", "default")
+    assert recommend(scores, judged(ranking), "simple").remedy is None
+
+
+def test_every_entry_is_the_recommended_one_the_best_one_or_has_a_verdict(scores, ranking):
+    recommendation = recommend(scores, ranking, "simple")
+    listed = [*recommendation.equal, *recommendation.undecided, *recommendation.worse, recommendation.entry]
+    names = [ranked.entry for ranked in listed if ranked is not None]
+    ranked_names = [ranked.entry for ranked in ranking.entries if ranked.rank and ranked.entry.family != BASELINE]
+    assert set(names) | {best_of(ranking).entry} == set(ranked_names)
+    assert len(names) == len(set(names))
