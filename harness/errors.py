@@ -119,11 +119,11 @@ def failure_reason(error: BaseException) -> Reason:
     if isinstance(error, EvenhandError):
         parameters = error.parameters
     elif error.__traceback__ is not None:
-        parameters = {"type": type(error).__name__, "origin": _origin(error.__traceback__)}
+        parameters = {"type": type(error).__name__, "origin": _error_origin(error.__traceback__)}
     return Reason(failure_code(error), failure(error), tuple(sorted(parameters.items())))
 
 
-def _origin(traceback: TracebackType) -> str:
+def _error_origin(traceback: TracebackType) -> str:
     """The module and the name of the function that raised an error."""
     while traceback.tb_next is not None:
         traceback = traceback.tb_next

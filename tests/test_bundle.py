@@ -138,7 +138,7 @@ def craft(folder: Path, change: Callable[[dict[str, Any]], object]) -> None:
 
     manifest = json.loads((folder / MANIFEST).read_text())
     change(manifest)
-    manifest["manifest_sha256"] = bundle_module._digest(manifest)
+    manifest["manifest_sha256"] = bundle_module._manifest_digest(manifest)
     (folder / MANIFEST).write_text(json.dumps(manifest))
 
 

@@ -17,7 +17,7 @@ from harness.data.files import UserData
 from harness.errors import EvenhandError
 from harness.execution.engines.base import Limits, RunCallbacks
 from harness.execution.plan import Request, host, versions
-from harness.execution.replay import ReplayRequest, _tolerance, find_cell, replay
+from harness.execution.replay import ReplayRequest, _replay_tolerance, find_cell, replay
 from harness.execution.replay_entry import _all_near, _probability_difference
 from harness.registry.protocol import EvaluationProtocol
 from harness.registry.registry import load_registry
@@ -250,13 +250,13 @@ def test_the_tolerance_goes_by_what_differs():
     registry = load_registry()
     linear, network = registry.family("logistic_regression"), registry.family("dense_network")
     same = {"versions": versions(), "host": host()}
-    assert _tolerance(same, linear)[:2] == ([], 0.0)
+    assert _replay_tolerance(same, linear)[:2] == ([], 0.0)
     elsewhere = same | {"host": host() | {"processor": "vax"}}
-    assert [_tolerance(elsewhere, family)[1] for family in (linear, network)] == [0.001, 0.05]
+    assert [_replay_tolerance(elsewhere, family)[1] for family in (linear, network)] == [0.001, 0.05]
     older = same | {"versions": versions() | {"numpy": "1.0"}}
-    assert [_tolerance(older, family)[1] for family in (linear, network)] == [0.01, 0.05]
+    assert [_replay_tolerance(older, family)[1] for family in (linear, network)] == [0.01, 0.05]
     for family, matters in ((linear, False), (network, True)):
-        assert bool(_tolerance(same | {"versions": versions() | {"keras": "2.0"}}, family)[0]) is matters
+        assert bool(_replay_tolerance(same | {"versions": versions() | {"keras": "2.0"}}, family)[0]) is matters
 
 
 def test_a_row_that_only_one_predicted_differs_by_all():

@@ -94,7 +94,7 @@ def benchmark(  # noqa: PLR0913 -- each argument is a separate concern of a run
             objective = request.protocol.objective_for(len(loaded.table.classes))
             objectives[loaded.task.name] = registry.metric(objective)
             fingerprints[loaded.task.name] = loaded.fingerprint
-        start = _start(plan, store, retry, objectives)
+        start = _divide_cells(plan, store, retry, objectives)
         callbacks = on_start(start)
         cell_jobs = [CellJob(cell, fingerprints[cell.task]) for cell in start.pending]
         load_engine().run(request, store, cell_jobs, jobs, limits, callbacks)
@@ -175,7 +175,7 @@ def _as_json(content: Any) -> Any:
     return json.loads(json.dumps(content))
 
 
-def _start(plan: Plan, store: Store, retry: Collection[str], objectives: Mapping[str, Metric]) -> RunStart:
+def _divide_cells(plan: Plan, store: Store, retry: Collection[str], objectives: Mapping[str, Metric]) -> RunStart:
     """Divide the cells of a plan into pending and finished ones; records under other keys are discarded."""
     pending, finished, outdated = [], [], 0
     for cell in plan.cells:

@@ -53,12 +53,12 @@ def _family_checks(families: Sequence[Family], request: Request, registry: Regis
         if task.modality in tried:
             continue
         tried.add(task.modality)
-        sample = (task.modality, _sample(task, request))
+        sample = (task.modality, _sample_task_rows(task, request))
         for family in families:
             yield from check_family(family, sample)
 
 
-def _sample(task: Task, request: Request) -> Table:
+def _sample_task_rows(task: Task, request: Request) -> Table:
     """Draw a few rows of every class of a task."""
     import numpy as np
 

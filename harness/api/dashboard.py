@@ -146,16 +146,16 @@ def study_note(
         if score:
             facts.append((f"Test rows, {stage}", score))
     fact_table = ReportTable((ReportColumn("Study"), ReportColumn("")), tuple(facts))
-    parts: list[Part] = [fact_table, "### Configurations", *_configurations(study)]
+    parts: list[Part] = [fact_table, "### Configurations", *_configuration_note(study)]
     if report:
         parts.append(f"The report on the whole run is `{report}` in its folder.")
     return "\n\n".join(map(render_part, parts))
 
 
-def _configurations(study: optuna.Study) -> list[Part]:
+def _configuration_note(study: optuna.Study) -> list[Part]:
     """Show the best and the default configuration side by side, and how many trials failed."""
     trials = study.get_trials(deepcopy=False)
-    failed = _failures([trial for trial in trials if trial.value is None])
+    failed = _failure_note([trial for trial in trials if trial.value is None])
     if all(trial.value is None for trial in trials):
         return [f"No trial has a score yet. {failed}".rstrip()]
     described = {"Best": study.best_trial}
@@ -176,7 +176,7 @@ def _configurations(study: optuna.Study) -> list[Part]:
     return parts
 
 
-def _failures(failed: Sequence[optuna.trial.FrozenTrial]) -> str:
+def _failure_note(failed: Sequence[optuna.trial.FrozenTrial]) -> str:
     """State how many trials failed, and the most frequent reason."""
     if not failed:
         return ""

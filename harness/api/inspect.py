@@ -207,7 +207,7 @@ def inspect(  # noqa: PLR0913 -- the options are those of a benchmark
     frame = check_cells(frame, columns["drop"])
     from harness.data.files import UserData
 
-    return _inspect(UserData("data", **columns).task(), frame, numbers)
+    return _inspect_task(UserData("data", **columns).task(), frame, numbers)
 
 
 def inspect_file(options: RunOptions) -> DataInspection:
@@ -218,10 +218,10 @@ def inspect_file(options: RunOptions) -> DataInspection:
     if user_data is None:
         raise EvenhandError("which file is to be inspected? evenhand inspect FILE --target COLUMN")
     task = user_data.task()
-    return _inspect(task, task.load(None), options.protocol)
+    return _inspect_task(task, task.load(None), options.protocol)
 
 
-def _inspect(task: Task, raw: Raw, numbers: Mapping[str, int | None]) -> DataInspection:
+def _inspect_task(task: Task, raw: Raw, numbers: Mapping[str, int | None]) -> DataInspection:
     from harness.inspection.inspector import inspect_rows
 
     fields: dict[str, Any] = {name: number for name, number in numbers.items() if number is not None}

@@ -215,7 +215,7 @@ def benchmark(  # noqa: PLR0913 -- the options of a benchmark are one list, as o
     if budget is not None:
         raise EvenhandError(BUDGET_ADVICE)
     goals = parse_goals(threshold)
-    own_families, family_names = _families(families)
+    own_families, family_names = _resolve_families(families)
     sent = (*own_families, *declarations)
     registry = load_registry(plugins).with_declarations(sent, "evenhand.benchmark")
     protocol = {argument: arguments[argument] for argument in PROTOCOL_ARGUMENTS}
@@ -241,7 +241,7 @@ def benchmark(  # noqa: PLR0913 -- the options of a benchmark are one list, as o
     session = SessionOptions(
         command=_describe_call(data, arguments),
         jobs=jobs,
-        retry=_statuses(retry),
+        retry=_retry_statuses(retry),
         quiet=not progress,
         report=report,
         importance=importance,
@@ -282,7 +282,7 @@ def _one_line(argument: Any) -> str:
     return " ".join(repr(argument).split())[:100]
 
 
-def _families(families: Sequence[str | Family] | Mapping[str, Any]) -> tuple[list[Family], tuple[str, ...]]:
+def _resolve_families(families: Sequence[str | Family] | Mapping[str, Any]) -> tuple[list[Family], tuple[str, ...]]:
     """The families that are declared in the call, and the names of all that take part."""
     from harness.registry.user_declarations import family_of
 
@@ -323,7 +323,7 @@ def column_types(types: Mapping[str, str] | None) -> dict[str, str]:
     return declared
 
 
-def _statuses(retry: Sequence[str]) -> tuple[str, ...]:
+def _retry_statuses(retry: Sequence[str]) -> tuple[str, ...]:
     from harness.store.record import STATUSES
 
     for status in retry:

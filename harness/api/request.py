@@ -96,10 +96,10 @@ def make_request(options: RunOptions, registry: Registry) -> Request:
         combinations = suite.combinations
     check_data_dir(options)
     return Request(
-        _unique(tasks),
-        _unique(families),
-        _unique(strategies),
-        _protocol(options, suite, registry),
+        _unique_names(tasks),
+        _unique_names(families),
+        _unique_names(strategies),
+        _make_protocol(options, suite, registry),
         data_dir=str(options.data_dir.resolve()) if options.data_dir else None,
         plugins=options.plugins,
         own=user_data,
@@ -160,7 +160,7 @@ def _task_names(
     return names
 
 
-def _protocol(options: RunOptions, suite: Suite | None, registry: Registry) -> EvaluationProtocol:
+def _make_protocol(options: RunOptions, suite: Suite | None, registry: Registry) -> EvaluationProtocol:
     fields = {name: setting for name, setting in options.protocol.items() if setting is not None}
     if "budget" in fields:
         fields.setdefault("trials", None)  # bounded by time instead of trials
@@ -199,7 +199,7 @@ def fewer_folds_note(options: RunOptions) -> str:
     )
 
 
-def _unique(names: tuple[str, ...]) -> tuple[str, ...]:
+def _unique_names(names: tuple[str, ...]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(names))
 
 

@@ -134,9 +134,9 @@ def _write_cell(store: Store, record: Record, folder: Path) -> None:
         stage, _, position = fit.removeprefix("final_").partition("/")
         fit_folder = folder.joinpath(*map(_folder_name, (*cell, stage, *position.split("/")[1:])))
         for part in PARTS:
-            tags = dict(_tags(fit_curves, part))
+            tags = dict(_curves_by_tag(fit_curves, part))
             if tags:
-                write_atomic(fit_folder / part / EVENT_FILE, _events(tags, _epoch_times(fit_curves, end)))
+                write_atomic(fit_folder / part / EVENT_FILE, _event_file(tags, _epoch_times(fit_curves, end)))
 
 
 def _folder_name(name: str) -> str:
@@ -144,7 +144,7 @@ def _folder_name(name: str) -> str:
     return quote(name, safe=" ,()+").replace("..", "%2E%2E")
 
 
-def _tags(curves: Curves, part: str) -> Iterator[tuple[str, npt.NDArray[Any]]]:
+def _curves_by_tag(curves: Curves, part: str) -> Iterator[tuple[str, npt.NDArray[Any]]]:
     """Name the curves of a part by their tag: `train_loss` and `validation_loss` are `loss`, to share a chart."""
     for name, curve in curves.items():
         prefix, _, tag = name.partition("_")
@@ -160,7 +160,7 @@ def _epoch_times(curves: Curves, end: float) -> npt.NDArray[np.float64]:
     return np.asarray(end - seconds.sum() + seconds.cumsum())
 
 
-def _events(tags: Curves, times: npt.NDArray[np.float64]) -> bytes:
+def _event_file(tags: Curves, times: npt.NDArray[np.float64]) -> bytes:
     """Make an event file of scalars, one step per epoch, counted from 1."""
     from tensorboard.compat.proto.event_pb2 import Event
     from tensorboard.compat.proto.summary_pb2 import Summary

@@ -229,7 +229,7 @@ def check_strategy(strategy: Strategy) -> Iterator[CheckResult]:
 def _weighting_checks(strategy: Strategy) -> list[Check]:
     def weighs_every_row() -> str:
         y = make_small_table("tabular", 2).y
-        weights = np.asarray(_build(strategy, y, None))
+        weights = np.asarray(_build_sampler(strategy, y, None))
         is_valid = weights.shape == y.shape and bool((weights > 0).all()) and bool(np.isfinite(weights).all())
         return complaint_unless(is_valid, f"one positive weight per row is expected, but got shape {weights.shape}")
 
@@ -273,7 +273,7 @@ def _ensemble_checks(strategy: Strategy) -> list[Check]:
         X = (y + np.random.default_rng(1).normal(size=len(y))).reshape(-1, 1)
 
         def fit_predict() -> Any:
-            return _build(strategy, lambda _seed: LogisticRegression(), 5).fit(X, y).predict_proba(X)
+            return _build_sampler(strategy, lambda _seed: LogisticRegression(), 5).fit(X, y).predict_proba(X)
 
         first, second = fit_predict(), fit_predict()
         if first.shape != (len(y), 2) or abs(first.sum(axis=1) - 1).max() > 1e-6:
@@ -283,7 +283,7 @@ def _ensemble_checks(strategy: Strategy) -> list[Check]:
     return [makes_a_classifier]
 
 
-def _build(strategy: Strategy, *arguments: Any) -> Any:
+def _build_sampler(strategy: Strategy, *arguments: Any) -> Any:
     assert strategy.build is not None  # noqa: S101 -- checked where strategies are declared
     return strategy.build(*arguments, **defaults(strategy.space))
 

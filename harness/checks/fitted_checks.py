@@ -132,11 +132,11 @@ def corner_configurations(space: Space) -> list[dict[str, Any]]:
         plain = parameter.parameter if isinstance(parameter, When) else parameter
         for setting in plain.options if isinstance(plain, Choice) else ():
             configurations.append(_with_setting(space, name, setting))
-    configurations.append(fill(space, lambda _name, parameter: _end(parameter, 0)))
+    configurations.append(fill(space, lambda _name, parameter: _range_end(parameter, 0)))
     rng = np.random.default_rng(0)
     for _ in range(RANDOM_DRAWS):
-        configurations.append(fill(space, lambda _name, parameter: _draw(parameter, rng)))
-    configurations.append(fill(space, lambda _name, parameter: _end(parameter, -1)))
+        configurations.append(fill(space, lambda _name, parameter: _draw_setting(parameter, rng)))
+    configurations.append(fill(space, lambda _name, parameter: _range_end(parameter, -1)))
     different: list[dict[str, Any]] = []
     for configuration in configurations:
         if configuration != default and configuration not in different:
@@ -186,14 +186,14 @@ def _with_setting(space: Space, name: str, setting: Any) -> dict[str, Any]:
     return fill(space, choose)
 
 
-def _end(parameter: Float | Integer | Choice, position: int) -> Any:
+def _range_end(parameter: Float | Integer | Choice, position: int) -> Any:
     """The first or the last value of a parameter."""
     if isinstance(parameter, Choice):
         return parameter.options[position]
     return (parameter.low, parameter.high)[position]
 
 
-def _draw(parameter: Float | Integer | Choice, rng: np.random.Generator) -> Any:
+def _draw_setting(parameter: Float | Integer | Choice, rng: np.random.Generator) -> Any:
     if isinstance(parameter, Choice):
         return parameter.options[int(rng.integers(len(parameter.options)))]
     if parameter.log:

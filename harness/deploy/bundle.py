@@ -201,7 +201,7 @@ def _write_files(folder: Path, contents: BundleContents) -> None:
         names.append(DRIVERS_FILE)
     manifest["files"] = {name: _sha256((folder / name).read_bytes()) for name in sorted(names)}
     manifest["schema"] = MANIFEST_VERSION
-    manifest["manifest_sha256"] = _digest(manifest)
+    manifest["manifest_sha256"] = _manifest_digest(manifest)
     (folder / MANIFEST).write_bytes(_json_bytes(manifest))
 
 
@@ -285,7 +285,7 @@ def _check_manifest(manifest: Mapping[str, Any], path: Path) -> None:
     for name, field_type in REQUIRED_FIELDS.items():
         if not isinstance(manifest.get(name, ...), field_type):
             raise BundleError(f"{path} has no sound {name!r}: export the bundle again")
-    if manifest.get("manifest_sha256") != _digest(manifest):
+    if manifest.get("manifest_sha256") != _manifest_digest(manifest):
         raise BundleError(f"{path} was changed after it was written: export the bundle again")
     for name, is_valid in (("classes", _are_classes), ("threshold", _is_threshold), (DECISION_COSTS, _are_costs)):
         if not is_valid(manifest):
@@ -359,7 +359,7 @@ def _json_bytes(document: Any) -> bytes:
     return (json.dumps(document, indent=1, ensure_ascii=False, sort_keys=True) + "\n").encode()
 
 
-def _digest(manifest: Mapping[str, Any]) -> str:
+def _manifest_digest(manifest: Mapping[str, Any]) -> str:
     """The SHA-256 of a manifest without the field that holds it."""
     return _sha256(_json_bytes({name: field for name, field in manifest.items() if name != "manifest_sha256"}))
 

@@ -58,24 +58,24 @@ def replaced_folder(folder: Path) -> Iterator[Path]:
         If the folder cannot be created or replaced; the target then keeps its content.
     """
     target = folder.resolve()  # a symbolic link stays a link
-    new = _sibling(target, "part")
+    new = _hidden_sibling(target, "part")
     _remove_leftovers(target)
     try:
         new.mkdir(parents=True)
         yield new
-        _swap(new, target)
+        _replace_folder(new, target)
     finally:
         shutil.rmtree(new, ignore_errors=True)
 
 
-def _sibling(target: Path, suffix: str) -> Path:
+def _hidden_sibling(target: Path, suffix: str) -> Path:
     """Path of a hidden folder beside the target that belongs to this process."""
     return target.with_name(f".{target.name}.{os.getpid()}.{suffix}")
 
 
-def _swap(new: Path, target: Path) -> None:
+def _replace_folder(new: Path, target: Path) -> None:
     """Rename the new folder to the target; a kill between the two renames leaves the old one under another name."""
-    old = _sibling(target, "old")
+    old = _hidden_sibling(target, "old")
     if target.exists():
         target.rename(old)
     new.rename(target)
@@ -201,10 +201,10 @@ def _hash_keras(content: bytes) -> str:
 
     with h5py.File(io.BytesIO(weights), "r") as file:
         file.visititems(add_hash)
-    return _hash_json([_numbered(config), sorted(hashes)])
+    return _hash_json([_number_layers(config), sorted(hashes)])
 
 
-def _numbered(config: Any) -> Any:
+def _number_layers(config: Any) -> Any:
     """Copy a description with layers and shared objects numbered in their order.
 
     Keras counts layers over the whole process (`get_item_3`), and names shared objects by their addresses.

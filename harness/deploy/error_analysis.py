@@ -144,7 +144,7 @@ def analyze_errors(X: Features, schema: Schema, y: Labels, labels: Labels) -> tu
     # The same rows are one subgroup, under the name that comes first.
     subgroups: dict[bytes, tuple[str, Mask]] = {}
     for feature in schema.features:
-        for name, mask in _subgroups(feature, _subgroup_values(X, feature)):
+        for name, mask in _feature_subgroups(feature, _subgroup_values(X, feature)):
             subgroups.setdefault(mask.tobytes(), (name, mask))
     if len(schema.classes) > 2:
         bases = {"share decided correctly": np.ones(len(y), dtype=bool)}
@@ -165,9 +165,9 @@ def _analyze_metric(metric: str, base: Mask, is_correct: Mask, subgroups: list[t
         if MIN_ROWS <= rows < base.sum():
             counts.append((name, rows, int((mask & base & is_correct).sum())))
     alpha = (1 - CONFIDENCE) / max(1, len(counts))  # Bonferroni
-    proportions = [_proportion(name, rows, correct, alpha) for name, rows, correct in counts]
+    proportions = [_subgroup_proportion(name, rows, correct, alpha) for name, rows, correct in counts]
     proportions.sort(key=lambda proportion: (proportion.share, proportion.subgroup))
-    overall = _proportion("all rows", int(base.sum()), int((base & is_correct).sum()), 1 - CONFIDENCE)
+    overall = _subgroup_proportion("all rows", int(base.sum()), int((base & is_correct).sum()), 1 - CONFIDENCE)
     worse = tuple(proportion for proportion in proportions if proportion.high < overall.share)
     lowest = proportions[0] if proportions and not worse else None
     return ErrorAnalysis(metric, overall, len(proportions), worse, lowest)
@@ -196,11 +196,11 @@ def class_recalls(classes: tuple[str, ...], y: Labels, labels: Labels) -> list[t
         confusions = np.bincount(labels[is_class & (labels != label)], minlength=len(classes))
         confused_with = classes[int(confusions.argmax())] if confusions.any() else ""
         correct = int((labels[is_class] == label).sum())
-        recalls.append((_proportion(name, int(is_class.sum()), correct, 1 - CONFIDENCE), confused_with))
+        recalls.append((_subgroup_proportion(name, int(is_class.sum()), correct, 1 - CONFIDENCE), confused_with))
     return sorted(recalls, key=lambda pair: pair[0].share)
 
 
-def _proportion(subgroup: str, rows: int, correct: int, alpha: float) -> Proportion:
+def _subgroup_proportion(subgroup: str, rows: int, correct: int, alpha: float) -> Proportion:
     return Proportion(subgroup, rows, correct, *clopper_pearson_interval(correct, rows, alpha))
 
 
@@ -214,7 +214,7 @@ def _subgroup_values(X: Features, feature: Feature) -> npt.NDArray[np.float64] |
     return np.asarray(column, dtype=np.float64)
 
 
-def _subgroups(
+def _feature_subgroups(
     feature: Feature, values: npt.NDArray[np.float64] | npt.NDArray[np.object_]
 ) -> Iterator[tuple[str, Mask]]:
     """Levels of a category, quarters of a number, and the rows in which it is missing."""
@@ -226,12 +226,12 @@ def _subgroups(
     else:
         is_missing = np.isnan(values.astype(float))
         if not is_missing.all():
-            yield from _quarters(feature, name, values.astype(float), is_missing)
+            yield from _quartile_subgroups(feature, name, values.astype(float), is_missing)
     if is_missing.any():
         yield f"{name} missing", is_missing
 
 
-def _quarters(
+def _quartile_subgroups(
     feature: Feature, name: str, numbers: npt.NDArray[np.float64], is_missing: Mask
 ) -> Iterator[tuple[str, Mask]]:
     known = numbers[~is_missing]

@@ -136,7 +136,7 @@ def make_bundle(request: ExportRequest, on_progress: ProgressCallback) -> Bundle
     if request.drivers and schema.modality == "tabular":
         drivers = _measure_drivers(run_entry, context, schema, on_progress)
     held_out = run_entries.held_out_predictions(run_entry, goal_result)
-    manifest = _manifest(run_entry, loaded, final_model) | goal_fields(run_entry, goal_result)
+    manifest = _make_manifest(run_entry, loaded, final_model) | goal_fields(run_entry, goal_result)
     pipeline = final_model.fitted
     card_inputs = CardInputs(
         target=loaded.task.target,
@@ -219,7 +219,7 @@ def _worker_context(run_entry: RunEntry, request: ExportRequest) -> WorkerContex
     return context
 
 
-def _manifest(run_entry: RunEntry, loaded: LoadedTask, final_model: FinalModel) -> dict[str, Any]:
+def _make_manifest(run_entry: RunEntry, loaded: LoadedTask, final_model: FinalModel) -> dict[str, Any]:
     """The manifest, without the fields that are computed on writing."""
     metadata, run, entry = run_entry.task_metadata, run_entry.scores.run, run_entry.entry
     return {

@@ -104,7 +104,7 @@ def read_network(content: bytes, name: str) -> Any:
     if disallowed := sorted(set(_class_names(config)) - KERAS_CLASSES):
         message = f"{name} holds {', '.join(disallowed[:3])}, which no bundle of evenhand holds: it is not opened"
         raise BundleError(message)
-    keras = _keras()
+    keras = _import_keras()
     try:
         with tempfile.TemporaryDirectory() as folder:  # Keras reads only from a path
             path = Path(folder) / "network.keras"
@@ -116,7 +116,7 @@ def read_network(content: bytes, name: str) -> Any:
 
 def prediction_function(model: Any) -> ArrayFunction:
     """Turn a Keras model into a function of arrays, traced once for any number of rows."""
-    tf = _tensorflow()
+    tf = _import_tensorflow()
     spec = tf.TensorSpec(model.input_shape, model.inputs[0].dtype)
     traced = tf.function(lambda rows: model(rows, training=False), input_signature=[spec], jit_compile=False)
     return _in_batches(traced.get_concrete_function(), spec.dtype.as_numpy_dtype)
@@ -137,7 +137,7 @@ def image_function(model: Any) -> ArrayFunction:
     callable
         Takes images (n, h, w, 1 or 3) in uint8.
     """
-    tf = _tensorflow()
+    tf = _import_tensorflow()
     size = model.input_shape[1]
 
     def features(images: Any) -> Any:
@@ -155,7 +155,7 @@ def _in_batches(traced: Any, dtype: Any, max_rows: int = MAX_BATCH_ROWS) -> Arra
 
     A single row is multiplied by another routine, which adds in another order: probabilities changed by up to 2e-6.
     """
-    tf = _tensorflow()
+    tf = _import_tensorflow()
 
     def call(rows: npt.NDArray[Any]) -> npt.NDArray[Any]:
         numbers_per_row = max(1, int(np.prod(rows.shape[1:])))
@@ -193,7 +193,7 @@ def _suppressed_stderr() -> Iterator[None]:
         os.close(null_device)
 
 
-def _keras() -> Any:
+def _import_keras() -> Any:
     if "keras" in sys.modules:
         return sys.modules["keras"]
     try:
@@ -204,8 +204,8 @@ def _keras() -> Any:
     return keras
 
 
-def _tensorflow() -> Any:
-    _keras()
+def _import_tensorflow() -> Any:
+    _import_keras()
     import tensorflow as tf
 
     return tf

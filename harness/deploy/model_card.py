@@ -94,9 +94,9 @@ def write_card(manifest: Mapping[str, Any], inputs: CardInputs) -> str:
         inputs=inputs,
         position=inputs.position,
         protocol=manifest["run"]["protocol"],
-        description=_sentence(inputs.description),
+        description=_with_full_stop(inputs.description),
         classes=list(map(inline_code, manifest["classes"])),
-        params=_params(manifest["params"]),
+        params=_format_params(manifest["params"]),
         metric_tables=_metric_tables(manifest, inputs.metrics),
         goal_rule=goal_rule(manifest),
         shares_changed=shifted,
@@ -116,7 +116,7 @@ def write_card(manifest: Mapping[str, Any], inputs: CardInputs) -> str:
     return f"{card}\n"
 
 
-def _sentence(text: str) -> str:
+def _with_full_stop(text: str) -> str:
     return text if not text or text.endswith((".", "!", "?")) else f"{text}."
 
 
@@ -128,7 +128,7 @@ def _calibration_gap(metrics: Sequence[CardMetric]) -> str:
     return ""
 
 
-def _params(params: Mapping[str, Any]) -> str:
+def _format_params(params: Mapping[str, Any]) -> str:
     parts = []
     for name, param in params.items():
         parts.append(f"{name} = {param:.4g}" if isinstance(param, float) else f"{name} = {param}")

@@ -149,10 +149,12 @@ class PredictionSummary:
 
     def describe(self) -> str:
         """Describe the predictions in one line."""
-        classes = ", ".join(f"{_short(name)}: {count:,}" for name, count in self.predicted.items())
+        classes = ", ".join(f"{_shorten_name(name)}: {count:,}" for name, count in self.predicted.items())
         text = f"{self.rows:,} rows, predicted {classes}"
         if self.flagged:
-            columns = ", ".join(f"{_short(name)} ({count:,})" for name, count in self.flagged_columns[:SHOWN_COLUMNS])
+            columns = ", ".join(
+                f"{_shorten_name(name)} ({count:,})" for name, count in self.flagged_columns[:SHOWN_COLUMNS]
+            )
             share = f"{self.flagged:,} of {self.rows:,} ({100 * self.flagged / self.rows:.2g} %)"
             text += f"; unlike the training rows: {share}, by {columns}"
         for name, new_name in self.renamed.items():
@@ -160,7 +162,7 @@ class PredictionSummary:
         return text
 
 
-def _short(name: str) -> str:
+def _shorten_name(name: str) -> str:
     """Write a name on one line, shortened."""
     line = one_line(name)
     return line if len(line) <= SHOWN_CHARACTERS else f"{line[: SHOWN_CHARACTERS - 1]}…"

@@ -139,16 +139,16 @@ class Schema:
         """Read what `as_dict` returned; raises `KeyError`, `TypeError` or `ValueError` where it is no schema."""
         features = []
         for feature in fields["features"]:
-            sequences = {name: _tuple(feature[name]) for name in ("levels", "edges", "shares")}
-            sequences["literals"] = _tuple(feature.get("literals", []))
+            sequences = {name: _tuple_of_list(feature[name]) for name in ("levels", "edges", "shares")}
+            sequences["literals"] = _tuple_of_list(feature.get("literals", []))
             reading = feature.get("reading")
             if reading is not None:
                 reading = ColumnReading.from_dict(reading)
             features.append(Feature(**(feature | sequences | {"reading": reading})))
-        parsed = {**fields, "classes": _tuple(fields["classes"]), "features": tuple(features)}
+        parsed = {**fields, "classes": _tuple_of_list(fields["classes"]), "features": tuple(features)}
         image_shape = parsed.pop("picture")
         if image_shape is not None:
-            image_shape = _tuple(image_shape)
+            image_shape = _tuple_of_list(image_shape)
         schema = cls(**parsed, image_shape=image_shape)
         _check_schema(schema)
         return schema
@@ -214,11 +214,11 @@ def bin_counts(schema: Schema, X: Features) -> tuple[npt.NDArray[np.int64], ...]
         One array per feature, in the order of `Feature.shares`.
     """
     if schema.modality != "tabular":
-        return (_count(schema.features[0], binned_number(X)),)
-    return tuple(_count(feature, X[feature.name]) for feature in schema.features)
+        return (_count_bins(schema.features[0], binned_number(X)),)
+    return tuple(_count_bins(feature, X[feature.name]) for feature in schema.features)
 
 
-def _tuple(sequence: Any) -> tuple[Any, ...]:
+def _tuple_of_list(sequence: Any) -> tuple[Any, ...]:
     if not isinstance(sequence, list):  # a string would become its letters
         raise TypeError("no list where one is due")
     return tuple(sequence)
@@ -230,21 +230,21 @@ def _check_schema(schema: Schema) -> None:
     kinds: tuple[str, ...] = ()
     if isinstance(schema.modality, str):
         kinds = KINDS.get(schema.modality, ())
-    _require(bool(kinds), "its modality")
-    _require(isinstance(schema.target, str), "the target")
-    _require(are_unique_strings(schema.classes) and len(schema.classes) > 1, "the classes")
-    _require(are_unique_strings(names), "the names of columns")
-    _require(len(names) == 1 or (schema.modality == "tabular" and bool(names)), "how many columns there are")
-    _require(type(schema.rows) is int and schema.rows > 0, "the training rows")
-    _require(_is_image_shape(schema), "the shape of images")
+    _require_condition(bool(kinds), "its modality")
+    _require_condition(isinstance(schema.target, str), "the target")
+    _require_condition(are_unique_strings(schema.classes) and len(schema.classes) > 1, "the classes")
+    _require_condition(are_unique_strings(names), "the names of columns")
+    _require_condition(len(names) == 1 or (schema.modality == "tabular" and bool(names)), "how many columns there are")
+    _require_condition(type(schema.rows) is int and schema.rows > 0, "the training rows")
+    _require_condition(_is_image_shape(schema), "the shape of images")
     for feature in schema.features:
         name = repr(feature.name[:60])
-        _require(isinstance(feature.is_identifier, bool), f"what {name} is")
-        _require(feature.kind in kinds and feature.written in WRITINGS[feature.kind], f"the kind of {name}")
-        _require(are_unique_strings(feature.literals), f"the literals of {name}")
+        _require_condition(isinstance(feature.is_identifier, bool), f"what {name} is")
+        _require_condition(feature.kind in kinds and feature.written in WRITINGS[feature.kind], f"the kind of {name}")
+        _require_condition(are_unique_strings(feature.literals), f"the literals of {name}")
         reading = feature.column_reading
-        _require((reading.kind, reading.written) == (feature.kind, feature.written), f"the reading of {name}")
-        _require(_is_range(feature) and _has_bins(feature), f"the distribution of {name}")
+        _require_condition((reading.kind, reading.written) == (feature.kind, feature.written), f"the reading of {name}")
+        _require_condition(_is_range(feature) and _has_bins(feature), f"the distribution of {name}")
 
 
 def are_unique_strings(names: Sequence[Any]) -> bool:
@@ -288,7 +288,7 @@ def _are_numbers(numbers: Iterable[Any]) -> bool:
     return all(type(number) in (int, float) and abs(number) <= sys.float_info.max for number in numbers)
 
 
-def _require(condition: bool, subject: str) -> None:
+def _require_condition(condition: bool, subject: str) -> None:
     if not condition:
         raise ValueError(f"{subject} cannot be so")
 
@@ -327,11 +327,11 @@ def _with_range(feature: Feature, values: npt.NDArray[np.float64]) -> Feature:
 
 
 def _with_shares(feature: Feature, values: Any) -> Feature:
-    counts = _count(feature, values)
+    counts = _count_bins(feature, values)
     return replace(feature, shares=tuple((counts / max(counts.sum(), 1)).tolist()))
 
 
-def _count(feature: Feature, values: Any) -> npt.NDArray[np.int64]:
+def _count_bins(feature: Feature, values: Any) -> npt.NDArray[np.int64]:
 
     if feature.kind == "category":
         positions, other = dict(zip(feature.levels, itertools.count())), len(feature.levels)

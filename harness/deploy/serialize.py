@@ -170,7 +170,7 @@ def write_objects(content: Any) -> bytes:
     EvenhandError
         If the object contains a type that is not in `ALLOWED`.
     """
-    serialized: bytes = _skops().dumps(content, compression=zipfile.ZIP_DEFLATED, compresslevel=6)
+    serialized: bytes = _import_skops_io().dumps(content, compression=zipfile.ZIP_DEFLATED, compresslevel=6)
     if disallowed := disallowed_types(_object_types(read_description(serialized))):
         raise EvenhandError(
             f"this model cannot be saved: {', '.join(disallowed[:3])} is not among the types that a bundle may hold: choose "
@@ -209,7 +209,7 @@ def read_objects(content: bytes, name: str) -> Any:
         )
     try:
         estimators = {name for loader, name in _object_types(description) if _is_sklearn_estimator(loader, name)}
-        return _skops().loads(content, trusted=sorted(estimators.union(TRUSTED_TYPES)))
+        return _import_skops_io().loads(content, trusted=sorted(estimators.union(TRUSTED_TYPES)))
     except ImportError as error:
         package = str(error.name).split(".")[0]
         raise BundleError(f"{name} needs the package {package}, which is not installed: install it") from error
@@ -305,7 +305,7 @@ def error_summary(error: Exception) -> str:
 
 
 @cache
-def _skops() -> Any:
+def _import_skops_io() -> Any:
     """Import `skops.io` without its scan of all of scikit-learn.
 
     On import it lists every estimator to trust it by default, which imports each module of scikit-learn and costs a second

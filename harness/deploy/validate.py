@@ -147,7 +147,7 @@ def _check_categories(feature: Feature, names: pd.Series) -> tuple[pd.Series, li
     categories = pd.Index(distinct_names, dtype="str")
     column = pd.Series(pd.Categorical.from_codes(codes, categories=categories))
     flags = _flag_missing(feature, codes == -1)
-    if _share(feature, OTHER_BIN) > MAX_USUAL_SHARE:
+    if _training_share(feature, OTHER_BIN) > MAX_USUAL_SHARE:
         return column, flags  # so had many rows of training: surnames, free text
     is_unknown = np.append(~categories.isin(list(feature.levels)), False)[codes]
     for row in map(int, np.flatnonzero(is_unknown)):
@@ -171,14 +171,14 @@ _CHECKS: dict[str, Callable[[Feature, pd.Series], tuple[Any, list[Flag]]]] = {
 }
 
 
-def _share(feature: Feature, position: int) -> float:
+def _training_share(feature: Feature, position: int) -> float:
     """Share of the training rows in a bin, 0 where the bundle does not say."""
     return feature.shares[position] if feature.shares else 0.0
 
 
 def _flag_missing(feature: Feature, is_missing: npt.NDArray[np.bool_]) -> list[Flag]:
     """Flag missing values, unless they were usual in training."""
-    if _share(feature, MISSING_BIN) > MAX_USUAL_SHARE:
+    if _training_share(feature, MISSING_BIN) > MAX_USUAL_SHARE:
         return []
     return [Flag(int(row), feature.name, "missing", MISSING_VALUE) for row in np.flatnonzero(is_missing)]
 

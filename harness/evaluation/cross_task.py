@@ -97,7 +97,7 @@ def _known_rows(ranking: Ranking, rows: ScoreRows) -> ScoreRows:
 def coverage(rankings: Sequence[Ranking], select: EntrySelector = tuned_rows) -> list[Coverage]:
     """Count how much of the evaluated tasks every competing entry has, the most complete first."""
     by_task = list(map(select, rankings))
-    required = list(map(len, map(_splits, by_task)))
+    required = list(map(len, map(_evaluated_splits, by_task)))
     entries = []
     for entry in dict.fromkeys(chain.from_iterable(by_task)):
         if entry.family == BASELINE:
@@ -136,12 +136,12 @@ def common_tasks(rankings: Sequence[Ranking], select: EntrySelector = tuned_rows
         best_size = len(entries) * len(complete_tasks), len(complete_tasks)
         if (size * len(complete), len(complete)) > best_size:
             entries, complete_tasks = order[:size], complete
-    return _table(complete_tasks, entries)
+    return _common_score_table(complete_tasks, entries)
 
 
 def _all_complete(rows: TaskRows, entries: Sequence[Entry]) -> bool:
     """Whether these entries have all splits of a task."""
-    required = len(_splits(rows))
+    required = len(_evaluated_splits(rows))
     return all(entry in rows and len(rows[entry]) == required for entry in entries)
 
 
@@ -153,13 +153,13 @@ def imputed(rankings: Sequence[Ranking]) -> CommonTasks:
     tasks: list[tuple[Ranking, TaskRows]] = []
     for ranking in rankings:
         rows = tuned_rows(ranking)
-        baseline = _baseline(rows)
-        if baseline is not None and len(baseline) == len(_splits(rows)):
+        baseline = _baseline_rows(rows)
+        if baseline is not None and len(baseline) == len(_evaluated_splits(rows)):
             tasks.append((ranking, rows))
-    return _table(tasks, [covered.entry for covered in coverage([ranking for ranking, _ in tasks])])
+    return _common_score_table(tasks, [covered.entry for covered in coverage([ranking for ranking, _ in tasks])])
 
 
-def _table(tasks: Sequence[tuple[Ranking, TaskRows]], entries: Sequence[Entry]) -> CommonTasks:
+def _common_score_table(tasks: Sequence[tuple[Ranking, TaskRows]], entries: Sequence[Entry]) -> CommonTasks:
     """The scores of entries on tasks; missing ones are those of the baseline."""
     entries = sorted(entries)
     names, metrics, scores, baselines = [], [], [], []
@@ -167,7 +167,7 @@ def _table(tasks: Sequence[tuple[Ranking, TaskRows]], entries: Sequence[Entry]) 
         names.append(ranking.task)
         metrics.append(ranking.metric)
         name, sign = ranking.metric.name, ranking.metric.sign
-        splits, baseline = _splits(rows), _baseline(rows) or ScoreRows()
+        splits, baseline = _evaluated_splits(rows), _baseline_rows(rows) or ScoreRows()
         default = dict(zip(baseline.splits, baseline[name], strict=True))
         table = []
         for entry in entries:
@@ -180,11 +180,11 @@ def _table(tasks: Sequence[tuple[Ranking, TaskRows]], entries: Sequence[Entry]) 
     return CommonTasks(tuple(names), tuple(metrics), tuple(entries), tuple(scores), tuple(baselines))
 
 
-def _baseline(rows: TaskRows) -> ScoreRows | None:
+def _baseline_rows(rows: TaskRows) -> ScoreRows | None:
     return next((entry_rows for entry, entry_rows in rows.items() if entry.family == BASELINE), None)
 
 
-def _splits(rows: TaskRows) -> list[tuple[int, int]]:
+def _evaluated_splits(rows: TaskRows) -> list[tuple[int, int]]:
     """The splits that some entry has."""
     splits: set[tuple[int, int]] = set()
     return sorted(splits.union(*(entry_rows.splits for entry_rows in rows.values())))

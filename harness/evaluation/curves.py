@@ -130,8 +130,8 @@ def diagnose(splits: Sequence[LabeledProba], repeats: int, costs: CostRows) -> D
     if binary:
         score, positive = np.clip(proba[:, 1], 0, 1), labels == 1
         overall, by_class = _label_curves(splits, 1), []
-        sweep = _sweep(splits, THRESHOLDS, costs)
-        sweep_log_odds = _on_log_odds(_sweep(splits, expit(THRESHOLDS_LOG_ODDS), costs))
+        sweep = _sweep_thresholds(splits, THRESHOLDS, costs)
+        sweep_log_odds = _on_log_odds(_sweep_thresholds(splits, expit(THRESHOLDS_LOG_ODDS), costs))
     else:
         score, positive = np.clip(proba.max(axis=1), 0, 1), labels == proba.argmax(axis=1)
         by_class = [_label_curves(splits, label) for label in range(proba.shape[1])]
@@ -141,15 +141,17 @@ def diagnose(splits: Sequence[LabeledProba], repeats: int, costs: CostRows) -> D
         splits=len(splits),
         rows=len(labels),
         repeats=repeats,
-        rank_curves=_average(overall, prevalence),
-        classes=tuple(_average(curves, float((labels == label).mean())) for label, curves in enumerate(by_class)),
+        rank_curves=_average_curves(overall, prevalence),
+        classes=tuple(
+            _average_curves(curves, float((labels == label).mean())) for label, curves in enumerate(by_class)
+        ),
         bins=reliability_bins(positive, score, repeats),
-        predicted=_round(score.mean()),
-        observed=_round(positive.mean()),
+        predicted=_round_number(score.mean()),
+        observed=_round_number(positive.mean()),
         sweep=sweep,
         sweep_log_odds=sweep_log_odds,
-        scores=_histogram(EDGES, score, positive),
-        log_odds=_histogram(EDGES_LOG_ODDS, clipped_logit(score), positive),
+        scores=_score_histogram(EDGES, score, positive),
+        log_odds=_score_histogram(EDGES_LOG_ODDS, clipped_logit(score), positive),
         concentrated=bool(min(np.median(score), 1 - np.median(score)) < CONCENTRATION_LIMIT),
     )
 
@@ -191,8 +193,12 @@ def reliability_bins(positive: npt.NDArray[np.bool_], score: Array, repeats: int
         mean, share = score_sums[position] / rows, positive_sums[position] / rows
         distinct = max(round(rows / repeats), 1)
         interval = binomtest(round(share * distinct), distinct).proportion_ci(method="wilson")
-        low, high = _round(interval.low), _round(interval.high)
-        bins.append(CalibrationBin(predicted=_round(mean), observed=_round(share), low=low, high=high, rows=int(rows)))
+        low, high = _round_number(interval.low), _round_number(interval.high)
+        bins.append(
+            CalibrationBin(
+                predicted=_round_number(mean), observed=_round_number(share), low=low, high=high, rows=int(rows)
+            )
+        )
     return tuple(bins)
 
 
@@ -246,7 +252,7 @@ def _macro_mean(curves: Iterable[_SplitCurves | None]) -> _SplitCurves | None:
     return _SplitCurves(*(np.mean(parts, axis=0) for parts in zip(*known, strict=True))) if known else None
 
 
-def _average(curves: Iterable[_SplitCurves | None], prevalence: float) -> RankCurves | None:
+def _average_curves(curves: Iterable[_SplitCurves | None], prevalence: float) -> RankCurves | None:
     """The mean over the splits."""
     known = list(filter(None, curves))
     if not known:
@@ -256,9 +262,9 @@ def _average(curves: Iterable[_SplitCurves | None], prevalence: float) -> RankCu
         roc=mean_curve(FALSE_POSITIVE_RATES, roc),
         precision=mean_curve(RECALLS, precision),
         gain=mean_curve(PREDICTED_SHARES, gain),
-        roc_auc=_round(np.mean(roc_auc)),
-        average_precision=_round(np.mean(average_precision)),
-        prevalence=_round(prevalence),
+        roc_auc=_round_number(np.mean(roc_auc)),
+        average_precision=_round_number(np.mean(average_precision)),
+        prevalence=_round_number(prevalence),
         splits=len(known),
     )
 
@@ -284,13 +290,13 @@ def mean_curve(x: Array, curves: Sequence[Array]) -> MeanCurve:
     sufficient = 2 * known >= len(table)
     mean = np.divide(sums, known, out=np.full(len(x), np.nan), where=sufficient & (known > 0))
     if len(table) == 1:
-        return MeanCurve(_rounded(x), _rounded(mean), ())
+        return MeanCurve(_round_array(x), _round_array(mean), ())
     squares = np.nansum((table - mean) ** 2, axis=0)
     variance = np.divide(squares, known - 1, out=np.full(len(x), np.nan), where=sufficient & (known > 1))
-    return MeanCurve(_rounded(x), _rounded(mean), _rounded(np.sqrt(variance)))
+    return MeanCurve(_round_array(x), _round_array(mean), _round_array(np.sqrt(variance)))
 
 
-def _sweep(splits: Sequence[LabeledProba], thresholds: Array, costs: CostRows) -> SweepCurves | None:
+def _sweep_thresholds(splits: Sequence[LabeledProba], thresholds: Array, costs: CostRows) -> SweepCurves | None:
     """Precision, recall, F1 and cost where rows are predicted positive from each of these thresholds on."""
     curves = []
     for y, proba in splits:
@@ -326,18 +332,18 @@ def _on_log_odds(sweep: SweepCurves | None) -> SweepCurves | None:
     """The same curves by the log-odds of the threshold."""
     if sweep is None:
         return None
-    x = _rounded(THRESHOLDS_LOG_ODDS)
+    x = _round_array(THRESHOLDS_LOG_ODDS)
     return SweepCurves(*(curve and curve._replace(x=x) for curve in sweep))  # type: ignore[arg-type]  # only cost is None
 
 
-def _histogram(edges: Array, score: Array, group: npt.NDArray[np.bool_]) -> ScoreHistogram:
+def _score_histogram(edges: Array, score: Array, group: npt.NDArray[np.bool_]) -> ScoreHistogram:
     counts = (np.histogram(score[group == is_in], edges)[0].tolist() for is_in in (False, True))
-    return ScoreHistogram(_rounded(edges), tuple(map(tuple, counts)))
+    return ScoreHistogram(_round_array(edges), tuple(map(tuple, counts)))
 
 
-def _round(number: Any) -> float:
+def _round_number(number: Any) -> float:
     return round(float(number), 6)
 
 
-def _rounded(numbers: Array) -> FloatTuple:
-    return tuple(map(_round, numbers))
+def _round_array(numbers: Array) -> FloatTuple:
+    return tuple(map(_round_number, numbers))

@@ -134,14 +134,14 @@ def recommend(scores: Scores, ranking: Ranking, prefer: Preference | None = None
     """
     preference = prefer or stored_preference(scores.run)
     key = ("recommendation", ranking, preference)
-    return scores.compute_once(key, lambda: _recommend(scores, ranking, preference))
+    return scores.compute_once(key, lambda: _make_recommendation(scores, ranking, preference))
 
 
-def _recommend(scores: Scores, ranking: Ranking, prefer: Preference) -> Recommendation:
+def _make_recommendation(scores: Scores, ranking: Ranking, prefer: Preference) -> Recommendation:
     best, baseline = ranking.best, ranking.baseline
     if best is None:
         return Recommendation(ranking.task, "nothing_to_rank", None, None, baseline, None)
-    competitors = _competitors(ranking)
+    competitors = _ranked_competitors(ranking)
     equal = _with_verdict(competitors, "practically equal")
     entry, reason = _choose_entry(scores, ranking, competitors, prefer)
     used = entry or best
@@ -162,8 +162,8 @@ def _recommend(scores: Scores, ranking: Ranking, prefer: Preference) -> Recommen
         chosen_score=_chosen_score(ranking),
         families=compare_families(ranking),
         strategies=tuple(_family_strategies(scores, ranking, used)),
-        tuning=_tuning(scores, ranking, used),
-        remedy=_remedy(scores, ranking, used) if entry is not None else None,
+        tuning=_tuning_gain(scores, ranking, used),
+        remedy=_find_remedy(scores, ranking, used) if entry is not None else None,
         parameters=chosen_parameters(scores, ranking.task, used.entry),
         decisions=_decision_quality(scores, ranking.task, used.entry),
         unstable=_is_unstable(ranking, used.entry),
@@ -171,7 +171,7 @@ def _recommend(scores: Scores, ranking: Ranking, prefer: Preference) -> Recommen
     )
 
 
-def _competitors(ranking: Ranking) -> list[RankedEntry]:
+def _ranked_competitors(ranking: Ranking) -> list[RankedEntry]:
     """The other ranked entries, without the baseline."""
     competitors = []
     for ranked in ranking.entries:
@@ -209,7 +209,7 @@ def _choose_entry(
     if prefer == "score":
         return best, "best"
     close = [ranked for ranked in competitors if _is_close(ranking, ranked)]
-    simplest = min([best, *close], key=lambda ranked: _complexity(scores, ranked))
+    simplest = min([best, *close], key=lambda ranked: _complexity_key(scores, ranked))
     if simplest.comparison is None:
         return best, "best"
     return simplest, "simpler" if simplest.comparison.verdict == "practically equal" else "simpler_undecided"
@@ -226,7 +226,7 @@ def _is_close(ranking: Ranking, ranked: RankedEntry) -> bool:
     return ranked.comparison.verdict == "practically equal"
 
 
-def _complexity(scores: Scores, ranked: RankedEntry) -> tuple[int, bool, float]:
+def _complexity_key(scores: Scores, ranked: RankedEntry) -> tuple[int, bool, float]:
     """The sort key of simplicity: kind of strategy, tuned or not, seconds to fit."""
     kind = scores.run["strategies"].get(ranked.entry.strategy, {}).get("kind", "resample")
     cost = STRATEGY_COSTS.get(ranked.entry.strategy, STRATEGY_COSTS.get(kind, 2))
@@ -237,10 +237,10 @@ def _complexity(scores: Scores, ranked: RankedEntry) -> tuple[int, bool, float]:
 
 def _best_simpler(scores: Scores, ranking: Ranking, used: RankedEntry) -> RankedEntry | None:
     """The best entry that is simpler than the recommended one."""
-    limit = _complexity(scores, used)
+    limit = _complexity_key(scores, used)
     for ranked in ranking.entries:
         is_candidate = ranked.rank is not None and ranked.entry.family != BASELINE
-        if is_candidate and _complexity(scores, ranked) < limit:
+        if is_candidate and _complexity_key(scores, ranked) < limit:
             return ranked
     return None
 
@@ -282,14 +282,14 @@ def _family_strategies(scores: Scores, ranking: Ranking, used: RankedEntry) -> l
     return [reading for reading in readings if reading.family == used.entry.family]
 
 
-def _tuning(scores: Scores, ranking: Ranking, used: RankedEntry) -> SearchGain | None:
+def _tuning_gain(scores: Scores, ranking: Ranking, used: RankedEntry) -> SearchGain | None:
     entry = used.entry._replace(stage="tuned")
     return next((gain for gain in search_gains(scores, ranking) if gain.entry == entry), None)
 
 
-def _remedy(scores: Scores, ranking: Ranking, used: RankedEntry) -> Remedy | None:
+def _find_remedy(scores: Scores, ranking: Ranking, used: RankedEntry) -> Remedy | None:
     """What would settle the comparison with the best entry, if it is undecided, or else with the best undecided one."""
-    undecided = _with_verdict(_competitors(ranking), "undecided")
+    undecided = _with_verdict(_ranked_competitors(ranking), "undecided")
     judged, best = ranking.judged, ranking.best
     if judged is None or best is None or not undecided:
         return None
@@ -332,7 +332,7 @@ def _repeats_needed(
     return needed, seconds / 60 * (needed - repeats) / repeats
 
 
-def _configurations(scores: Scores, task: str, entry: Entry) -> list[Mapping[str, Any]]:
+def _split_configurations(scores: Scores, task: str, entry: Entry) -> list[Mapping[str, Any]]:
     """The parameters of an entry in every split."""
     configurations: list[Mapping[str, Any]] = []
     for cell in scores.cells:
@@ -358,7 +358,7 @@ def chosen_parameters(scores: Scores, task: str, entry: Entry) -> tuple[Paramete
     tuple of ParameterChoice
         In the order in which the search has them; numbers that differ in every split are given by their median.
     """
-    configurations = _configurations(scores, task, entry)
+    configurations = _split_configurations(scores, task, entry)
     choices = []
     for name in dict.fromkeys(name for configuration in configurations for name in configuration):
         choices.append(_parameter_choice(name, [params[name] for params in configurations if name in params]))

@@ -143,7 +143,7 @@ def measure_interval(measure: DecisionMeasure, split_counts: Sequence[Counts], r
     if variance > 0:
         effective = min(distinct, share * (1 - share) / variance)
     quantile = float(stats.t.ppf((1 + CONFIDENCE) / 2, ROW_DEGREES + folds - 1))
-    lowest, highest = _wilson(share, effective, quantile)
+    lowest, highest = _wilson_interval(share, effective, quantile)
     return MeasureInterval(value, low + lowest * (high - low), low + highest * (high - low))
 
 
@@ -160,7 +160,7 @@ def _squared_error(measure: DecisionMeasure, split_counts: Sequence[Counts], val
     return OVERLAP_FACTOR**2 * weighted / folds
 
 
-def _wilson(share: float, rows: float, quantile: float) -> tuple[float, float]:
+def _wilson_interval(share: float, rows: float, quantile: float) -> tuple[float, float]:
     """Wilson's interval of a share among so many rows, which need not be a whole number."""
     scale = 1 + quantile**2 / rows
     center = (share + quantile**2 / (2 * rows)) / scale

@@ -88,7 +88,7 @@ def diagnose_entry(
         row = curves.diagnose(splits, len({record.repeat for record in records}), costs)._asdict()
     thresholds = scores.rows_of(ranking.task, ranked.entry, TUNED_THRESHOLD)["threshold"]
     rounded = tuple(round(float(threshold), 4) for threshold in thresholds)
-    return EntryDiagnosis(ranked, _diagnosis(row), rounded), {key: row}
+    return EntryDiagnosis(ranked, _diagnosis_from_json(row), rounded), {key: row}
 
 
 def _labeled_proba(store: Store, record: Record, stage: str) -> curves.LabeledProba:
@@ -98,40 +98,42 @@ def _labeled_proba(store: Store, record: Record, stage: str) -> curves.LabeledPr
     return predictions.test_y, predictions.test[stage].astype(float)
 
 
-def _diagnosis(row: dict[str, Any]) -> Diagnosis:
+def _diagnosis_from_json(row: dict[str, Any]) -> Diagnosis:
     """A diagnosis from what was read from JSON, or will be written to JSON."""
     return Diagnosis(
         **row
         | {
-            "rank_curves": _rank_curves(row["rank_curves"]),
-            "classes": tuple(map(_rank_curves, row["classes"])),
+            "rank_curves": _rank_curves_from_json(row["rank_curves"]),
+            "classes": tuple(map(_rank_curves_from_json, row["classes"])),
             "bins": tuple(CalibrationBin(*values) for values in row["bins"]),
-            "sweep": _sweep(row["sweep"]),
-            "sweep_log_odds": _sweep(row["sweep_log_odds"]),
-            "scores": _histogram(row["scores"]),
-            "log_odds": _histogram(row["log_odds"]),
+            "sweep": _sweep_from_json(row["sweep"]),
+            "sweep_log_odds": _sweep_from_json(row["sweep_log_odds"]),
+            "scores": _histogram_from_json(row["scores"]),
+            "log_odds": _histogram_from_json(row["log_odds"]),
         }
     )
 
 
-def _curve(values: Any) -> MeanCurve:
+def _curve_from_json(values: Any) -> MeanCurve:
     return MeanCurve(*map(tuple, values))
 
 
-def _rank_curves(values: Any) -> RankCurves | None:
+def _rank_curves_from_json(values: Any) -> RankCurves | None:
     if values is None:
         return None
     roc, precision, gain, *numbers = values
-    return RankCurves(_curve(roc), _curve(precision), _curve(gain), *numbers)
+    return RankCurves(_curve_from_json(roc), _curve_from_json(precision), _curve_from_json(gain), *numbers)
 
 
-def _sweep(values: Any) -> SweepCurves | None:
+def _sweep_from_json(values: Any) -> SweepCurves | None:
     if values is None:
         return None
     precision, recall, f1, cost = values
-    return SweepCurves(_curve(precision), _curve(recall), _curve(f1), cost and _curve(cost))
+    return SweepCurves(
+        _curve_from_json(precision), _curve_from_json(recall), _curve_from_json(f1), cost and _curve_from_json(cost)
+    )
 
 
-def _histogram(values: Any) -> ScoreHistogram:
+def _histogram_from_json(values: Any) -> ScoreHistogram:
     edges, counts = values
     return ScoreHistogram(tuple(edges), tuple(map(tuple, counts)))

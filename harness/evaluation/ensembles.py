@@ -71,7 +71,7 @@ def fit_ensemble(kind: str, members: Proba, y: Labels, score: Score) -> FittedEn
     if kind == GREEDY:
         weights[library] = _select_greedily(members[library], y, single_scores[library], score)
     else:
-        weights[library], shifts = _stack(members[library], y)
+        weights[library], shifts = _fit_stacking_weights(members[library], y)
     return FittedEnsemble(kind, weights, shifts)
 
 
@@ -92,7 +92,7 @@ def _select_greedily(members: Proba, y: Labels, single_scores: Floats, score: Sc
     return np.bincount(selected[:length], minlength=len(members)) / length
 
 
-def _stack(members: Proba, y: Labels) -> tuple[Floats, Floats]:
+def _fit_stacking_weights(members: Proba, y: Labels) -> tuple[Floats, Floats]:
     """Weights (M,) and shifts (k,), the first 0, of a regularised logistic regression on the members' log-probabilities.
 
     There is one weight for each member and a shift for each class; for two classes it is on their log-odds. Log-probabilities

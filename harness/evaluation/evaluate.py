@@ -161,7 +161,7 @@ def evaluate_split(
     for record in split.records:
         try:
             values, rows = metric_cache.score_cell(record, split.classes, split.costs, read, request, cached)
-            for stage, scored, fit_rows in _recalibrated(split, record, read, cached):
+            for stage, scored, fit_rows in _recalibrated_predictions(split, record, read, cached):
                 by_kind, more_rows = metric_cache.score_predictions(scored, request, cached)
                 for threshold_kind, kind_values in by_kind.items():
                     values[stage, threshold_kind] = kind_values
@@ -174,7 +174,7 @@ def evaluate_split(
         metric_values |= {(record.id, *key): kind_values for key, kind_values in values.items()}
     ensembles, ensemble_failure = [], ""
     try:
-        for ensemble, scored, fit_rows in _ensembles(split, readable, read, cached):
+        for ensemble, scored, fit_rows in _split_ensembles(split, readable, read, cached):
             by_kind, more_rows = metric_cache.score_predictions(scored, request, cached)
             for threshold_kind, kind_values in by_kind.items():
                 metric_values[split.name, ensemble.stage, threshold_kind] = kind_values
@@ -202,7 +202,7 @@ def _read_once(read: PredictionReader, classes: int) -> PredictionReader:
     return read_cell
 
 
-def _recalibrated(
+def _recalibrated_predictions(
     split: OuterSplit, record: Record, read: PredictionReader, cached: MetricCache
 ) -> Iterator[tuple[str, metric_cache.ScoredPredictions, MetricCache]]:
     """A cell's recalibrated predictions by `<stage>/<calibration>`, with what is cached of the fits."""
@@ -268,7 +268,7 @@ class _Recalibration:
         return proba[known], stored.train_y[known]
 
 
-def _ensembles(
+def _split_ensembles(
     split: OuterSplit, records: Sequence[Record], read: PredictionReader, cached: MetricCache
 ) -> Iterator[tuple[SplitEnsemble, metric_cache.ScoredPredictions, MetricCache]]:
     """The ensembles of a split's tuned entries, with what is cached of them.

@@ -192,17 +192,19 @@ def recalibration_effects(scores: Scores, ranking: Ranking) -> list[Recalibratio
     for ranked in ranking.entries:
         if ranked.entry.stage == "tuned" and ranked.entry.family != BASELINE and len(ranked.rows):
             for calibration in CALIBRATIONS:
-                measured.append(_recalibration(scores, ranking.task, ranked.entry._replace(calibration=calibration)))
+                measured.append(
+                    _recalibration_effect(scores, ranking.task, ranked.entry._replace(calibration=calibration))
+                )
     measured = [effect for effect in measured if effect.splits]
     adjusted = iter(holm([difference.p for effect in measured for difference in effect.tested]))
     effects = []
     for effect in measured:
-        directions = _directions(scores, ranking.task, effect, [next(adjusted) for _ in effect.tested])
+        directions = _effect_directions(scores, ranking.task, effect, [next(adjusted) for _ in effect.tested])
         effects.append(replace(effect, directions=directions))
     return effects
 
 
-def _recalibration(scores: Scores, task: str, entry: Entry) -> RecalibrationEffect:
+def _recalibration_effect(scores: Scores, task: str, entry: Entry) -> RecalibrationEffect:
     kind, metrics = scores.threshold_kinds(task)[-1], calibration_metrics(scores, task)
     rows = scores.rows_of(task, entry, kind)
     means = tuple(rows.mean(metric.name) for metric in metrics)
@@ -215,7 +217,9 @@ def _recalibration(scores: Scores, task: str, entry: Entry) -> RecalibrationEffe
     return RecalibrationEffect(entry, means, len(rows), tuple(differences))
 
 
-def _directions(scores: Scores, task: str, effect: RecalibrationEffect, adjusted: list[float]) -> tuple[int, ...]:
+def _effect_directions(
+    scores: Scores, task: str, effect: RecalibrationEffect, adjusted: list[float]
+) -> tuple[int, ...]:
     if all(map(math.isnan, adjusted)):
         return ()
     log_loss, brier, _, decision = calibration_metrics(scores, task)

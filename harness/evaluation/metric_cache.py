@@ -157,7 +157,7 @@ def score_predictions(
 
     key = f"{scored.key}/{scored.costs}" if scored.costs else scored.key
     metrics = request.probability_metrics
-    row, undefined = _complete(cached.get(key, {}), metrics, scored.label, partial(predictions, None))
+    row, undefined = _compute_absent_values(cached.get(key, {}), metrics, scored.label, partial(predictions, None))
     used, by_kind = {key: row}, {}
     probability_values = {metric.name: row.get(column, math.nan) for column, metric in metrics.items()}
     for threshold_kind, threshold in scored.thresholds.items():
@@ -195,17 +195,17 @@ def read_cache(store: Store, name: str = "metrics") -> MetricCache:
         digest, _, body = _cache_file(store, name).read_bytes().partition(b"\n")
     except OSError:
         return {}
-    cached: MetricCache = json.loads(body) if digest == _digest(body) else {}
+    cached: MetricCache = json.loads(body) if digest == _cache_digest(body) else {}
     return cached
 
 
 def write_cache(store: Store, cached: MetricCache, name: str = "metrics") -> None:
     """Write a cache, below a line with its checksum."""
     body = json.dumps(cached, separators=(",", ":")).encode()
-    write_atomic(_cache_file(store, name), _digest(body) + b"\n" + body)
+    write_atomic(_cache_file(store, name), _cache_digest(body) + b"\n" + body)
 
 
-def _complete(
+def _compute_absent_values(
     row: dict[str, Any], metrics: Mapping[str, Metric], label: str, predictions: Callable[[], Predictions]
 ) -> tuple[dict[str, Any], dict[str, str]]:
     """Compute the values that a cached row lacks.
@@ -240,7 +240,7 @@ def _complete_decisions(
     predictions = cache(predictions)
     counts = row.get(CONFUSION) or predictions().confusion.tolist()
     values = {column: value for column, value in row.items() if column != CONFUSION}
-    completed, failures = _complete(values, metrics, label, predictions)
+    completed, failures = _compute_absent_values(values, metrics, label, predictions)
     return completed | {CONFUSION: counts}, failures
 
 
@@ -274,7 +274,7 @@ def compute_metric(metric: Metric, predictions: Predictions, label: str) -> floa
         raise MetricError(f"metric {metric.name!r} fails on {label}: {failure(error)}") from error
 
 
-def _digest(body: bytes) -> bytes:
+def _cache_digest(body: bytes) -> bytes:
     return hashlib.sha256(body).hexdigest().encode()
 
 

@@ -75,7 +75,7 @@ def check_baseline(ranking: Ranking, entries: Sequence[RankedEntry]) -> Iterator
         return
     for ranked in entries:
         if _is_below_baseline(ranking, ranked, baseline):
-            message = f"{ranked.name} is worse than the majority baseline: {_score(ranked)} against {_score(baseline)}"
+            message = f"{ranked.name} is worse than the majority baseline: {_format_score(ranked)} against {_format_score(baseline)}"
             advice = "its probabilities or its space do not suit this task: do not use it"
             yield Finding("worse_than_baseline", "warning", message, ranked.entry.name, advice=advice)
 
@@ -124,7 +124,7 @@ def edge_parameters(cell: CellSearch, *, greater: bool) -> list[str]:
     best = max(trials, key=lambda trial: trial.value if greater else -trial.value)
     edges = []
     for axis in cell.axes:
-        position = _position(axis, best.params.get(axis.name))
+        position = _setting_position(axis, best.params.get(axis.name))
         if position <= EDGE_SHARE:
             edges.append(f"{axis.name} lower")
         elif position >= 1 - EDGE_SHARE:
@@ -132,7 +132,7 @@ def edge_parameters(cell: CellSearch, *, greater: bool) -> list[str]:
     return edges
 
 
-def _position(axis: SearchParameter, setting: object) -> float:
+def _setting_position(axis: SearchParameter, setting: object) -> float:
     """Where a setting lies in its range, from 0 to 1; NaN for options, and for ranges of a few whole numbers."""
     if axis.options or isinstance(setting, bool) or not isinstance(setting, int | float):
         return math.nan
@@ -217,5 +217,5 @@ def check_costs(ranking: Ranking) -> Iterator[Finding]:
         yield Finding("needless_cost", "note", message, best.entry.name, advice=f"consider {quickest.name}")
 
 
-def _score(ranked: RankedEntry) -> str:
+def _format_score(ranked: RankedEntry) -> str:
     return f"{ranked.score.mean:.3f}"

@@ -200,7 +200,7 @@ def network_observations(scores: Scores, task: str, entry: Entry) -> list[Observ
         if decisions.entry == entry:
             observations = [_weakest_class(decisions, classes)]
             if len(classes) == 2:
-                observations = [_positive_recall(decisions, classes[1]), _bias(decisions, classes)]
+                observations = [_positive_recall(decisions, classes[1]), _class_bias(decisions, classes)]
             return [*observations, *_training_gap(decisions)]
     return []
 
@@ -221,7 +221,7 @@ def _positive_recall(decisions: EntryDecisions, positive: str) -> Observation:
     )
 
 
-def _bias(decisions: EntryDecisions, classes: Sequence[str]) -> Observation:
+def _class_bias(decisions: EntryDecisions, classes: Sequence[str]) -> Observation:
     """Whether a class is predicted clearly more often than it occurs."""
     pooled = decisions.pooled
     predicted, true = float(pooled[:, 1].sum()), float(pooled[1].sum())
@@ -262,7 +262,7 @@ def method_observations(scores: Scores, task: str) -> list[Observation]:
     first = max(methods, key=_recall)
     numbers = {"recall": _recall(first), "precision": first.measure("precision"), "accuracy": first.accuracy}
     observations.append(Observation("best_recall", (first.entry,), numbers, classes[1]))
-    observations += _price(first, methods, classes[1])
+    observations += _recall_price(first, methods, classes[1])
     balanced = max(methods, key=lambda method: method.measure("f1"))
     numbers = {"f1": balanced.measure("f1"), "precision": balanced.measure("precision"), "recall": _recall(balanced)}
     observations.append(Observation("best_balance", (balanced.entry,), numbers, classes[1]))
@@ -308,7 +308,7 @@ def _recall_change(methods: Sequence[EntryDecisions], plain: Mapping[str, EntryD
     return numbers | {"after_lowest": min(after), "after_highest": max(after)}
 
 
-def _price(first: EntryDecisions, methods: Sequence[EntryDecisions], positive: str) -> list[Observation]:
+def _recall_price(first: EntryDecisions, methods: Sequence[EntryDecisions], positive: str) -> list[Observation]:
     """What the best recall costs in accuracy and precision, against doing nothing in the same family."""
     reference = _plain_methods(methods).get(first.entry.family)
     if reference is None or reference is first:

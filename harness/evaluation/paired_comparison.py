@@ -163,13 +163,13 @@ def _test_rows(side: ComparedEntry, split: SplitKey, predictions: EntryPredictio
     """The test rows of a split: those of the entry's predictions, or of any cell of the task that has them."""
     if predictions is not None:
         return predictions.rows
-    for record in _records(side.scores):
+    for record in _entry_records(side.scores):
         if record.task == side.task and (record.repeat, record.fold) == split and record.outcomes:
             return side.store.predictions(record).test_rows
     return None
 
 
-def _records(scores: Scores) -> Iterator[Record]:
+def _entry_records(scores: Scores) -> Iterator[Record]:
     return (cell.record for cell in scores.cells if cell.record is not None)
 
 
@@ -178,7 +178,7 @@ def _read_predictions(side: ComparedEntry, split: SplitKey) -> EntryPredictions 
     rows = side.rows(threshold_kind)
     position = rows.splits.index(split)
     cell_id, stage, _ = rows.score_keys[position]
-    record = next((record for record in _records(side.scores) if record.id == cell_id), None)
+    record = next((record for record in _entry_records(side.scores) if record.id == cell_id), None)
     if record is None or stage not in {outcome.stage for outcome in record.outcomes}:
         return None
     stored = side.store.predictions(record)
@@ -195,7 +195,7 @@ def metric_differences(pair: EntryPair) -> list[MetricDifference]:
             columns = [pair.rows(side, threshold_kind)[metric.name] for side in (pair.a, pair.b)]
             if all(len(column) and not np.isnan(column).all() for column in columns):
                 name, kind = metric.label or metric.name, threshold_kind if is_decision else ""
-                differences.append(_difference(pair, name, (metric.metric_type, kind), columns, metric))
+                differences.append(_column_difference(pair, name, (metric.metric_type, kind), columns, metric))
     return differences
 
 
@@ -236,7 +236,7 @@ def decomposition(pair: EntryPair) -> list[MetricDifference]:
         for part, name in enumerate(("miscalibration", "discrimination")):
             columns = parts[:, 0, part], parts[:, 1, part]
             metric = replace(brier, greater_is_better=name == "discrimination")
-            differences.append(_difference(pair, f"Brier: {name}", ("probability", ""), columns, metric))
+            differences.append(_column_difference(pair, f"Brier: {name}", ("probability", ""), columns, metric))
     return differences
 
 
@@ -250,8 +250,8 @@ def _threshold_parts(pair: EntryPair, metric: Metric) -> list[MetricDifference]:
             best[side, position] = metric.compute(Predictions(y, proba, threshold, pair.costs))
             tuned[side, position] = metric.compute(Predictions(y, proba, predictions.threshold, pair.costs))
     label, loss_kind = metric.label or metric.name, ("decision", TUNED_THRESHOLD)
-    of_best = _difference(pair, f"{label} at the best of all thresholds", ("ranking", ""), best, metric)
-    return [of_best, _difference(pair, f"{label} lost by the threshold chosen", loss_kind, tuned - best, metric)]
+    of_best = _column_difference(pair, f"{label} at the best of all thresholds", ("ranking", ""), best, metric)
+    return [of_best, _column_difference(pair, f"{label} lost by the threshold chosen", loss_kind, tuned - best, metric)]
 
 
 def class_differences(pair: EntryPair, threshold_kind: str) -> list[MetricDifference]:
@@ -269,7 +269,7 @@ def class_differences(pair: EntryPair, threshold_kind: str) -> list[MetricDiffer
         for part, metric_name in enumerate(("precision", "recall")):
             columns = [report[:, part, label] for report in reports]
             name, kind = f"{metric_name} of {class_name}", ("decision", threshold_kind)
-            differences.append(_difference(pair, name, kind, columns, recall))
+            differences.append(_column_difference(pair, name, kind, columns, recall))
     return differences
 
 
@@ -301,7 +301,7 @@ def rank_correlation(pair: EntryPair) -> float:
     return float(np.mean(correlations)) if correlations else math.nan
 
 
-def _difference(
+def _column_difference(
     pair: EntryPair, name: str, kind: tuple[str, str], columns: Sequence[Floats] | Floats, metric: Metric
 ) -> MetricDifference:
     """The difference of two columns of scores, one per split, in the order of the pair's splits.

@@ -166,7 +166,7 @@ def rank(scores: Scores, task: str) -> Ranking:
         else:
             rows[entry] = scores.rows_of(task, entry, threshold_kind)
     splits = _counted_splits(rows.values())
-    reason = _untestable(scores, task, rows, splits)
+    reason = _untestable_reason(scores, task, rows, splits)
     estimates = {}
     for entry, scored in rows.items():
         estimates[entry] = mean_score(scores, task, metric, scored, testable=not reason)
@@ -276,7 +276,7 @@ def _counted_splits(rows: Iterable[ScoreRows]) -> tuple[SplitKey, ...]:
     return every_split if every_split in by_entry else max(by_entry, key=len, default=())
 
 
-def _untestable(scores: Scores, task: str, rows: Mapping[Entry, ScoreRows], splits: tuple[SplitKey, ...]) -> str:
+def _untestable_reason(scores: Scores, task: str, rows: Mapping[Entry, ScoreRows], splits: tuple[SplitKey, ...]) -> str:
     """Why nothing can be tested; empty where it can."""
     for entry_rows in rows.values():
         if entry_rows.splits == splits and splits:

@@ -89,7 +89,7 @@ class SampleReader:
         first = rows[entries[0]]
         repeats = len({repeat for repeat, _ in first.splits})
         columns = np.array([rows[entry][metric.name] for entry in entries])
-        digest = _digest(scores, rows, metric)
+        digest = _sample_digest(scores, rows, metric)
         path = self.store.folder / "derived" / "samples" / f"{task}.{metric.name}.{threshold_kind}.npz"
         moments = _read_moments(path, digest)
         if moments is None:
@@ -141,7 +141,7 @@ class SampleReader:
             stored = self._read(record)
             threshold = scores.metric_values[key].threshold
             predictions = Predictions(stored.test_y, stored.test[key[1]], threshold, scores.costs(record.task))
-            by_row = _centre(_row_influence(metric, predictions, seed), stored.test_y)
+            by_row = _centre_influence(_row_influence(metric, predictions, seed), stored.test_y)
             blocks = stored.test_rows if stored.test_blocks is None else stored.test_blocks
             block_names, numbers = np.unique(blocks, return_inverse=True)
             influence.append(np.bincount(numbers, weights=by_row, minlength=len(block_names)).astype(float))
@@ -166,7 +166,7 @@ def _row_influence(metric: Metric, predictions: Predictions, seed: int) -> Float
     return group_jackknife_influence(metric.compute, predictions, groups)
 
 
-def _centre(influence: Floats, y: npt.NDArray[np.int64]) -> Floats:
+def _centre_influence(influence: Floats, y: npt.NDArray[np.int64]) -> Floats:
     """Influence per row on a mean over n rows, centred in every class, with the correction for estimated means."""
     centred = np.empty(len(influence))
     for label in np.unique(y):
@@ -186,7 +186,7 @@ def _fourth_moments(totals: Floats) -> Floats:
     return np.asarray(np.maximum(moments, 0.0))
 
 
-def _digest(scores: Scores, rows: Mapping[Entry, ScoreRows], metric: Metric) -> str:
+def _sample_digest(scores: Scores, rows: Mapping[Entry, ScoreRows], metric: Metric) -> str:
     """What a sample depends on."""
     records = scores.records
     sources = []

@@ -63,7 +63,7 @@ def collect_scores(store: Store, metrics: Mapping[str, Metric]) -> Scores:
     metric_values: dict[ScoreKey, MetricValues] = {}
     ensembles: dict[tuple[str, str, SplitKey], SplitEnsemble] = {}
     ensemble_failures: dict[tuple[str, SplitKey], str] = {}
-    for split, split_scores in zip(splits, _evaluate(store, splits, metrics), strict=True):
+    for split, split_scores in zip(splits, _evaluate_splits(store, splits, metrics), strict=True):
         failures = failures | split_scores.unreadable
         metric_values |= split_scores.metric_values
         position = (split.repeat, split.fold)
@@ -96,7 +96,7 @@ def _outer_splits(scores: Scores, records: Iterable[Record]) -> list[OuterSplit]
     return splits
 
 
-def _evaluate(store: Store, splits: list[OuterSplit], metrics: Mapping[str, Metric]) -> list[SplitScores]:
+def _evaluate_splits(store: Store, splits: list[OuterSplit], metrics: Mapping[str, Metric]) -> list[SplitScores]:
     """Evaluate the splits, and write the cache if something was computed or is no longer needed."""
     cached, used = read_cache(store), MetricCache()
     evaluated = evaluate_all(store, splits, metrics, cached)

@@ -245,7 +245,7 @@ def _cell_statuses(scores: Scores, task: str) -> dict[Entry, list[str]]:
         for entry in (Entry(*names, "default"), Entry(*names, "tuned")):
             scored = len(scores.rows_of(task, entry, DEFAULT_THRESHOLD))
             failed = cell_statuses.count("ok") - scored  # the refit of this stage failed, that of the other did not
-            statuses[entry] = ["ok"] * scored + ["failed"] * failed + _unfinished(cell_statuses)
+            statuses[entry] = ["ok"] * scored + ["failed"] * failed + _unfinished_statuses(cell_statuses)
     splits = max(map(len, by_cell.values()), default=0)
     for (entry_task, entry, threshold_kind), rows in scores.by_entry.items():
         if (entry_task, threshold_kind) == (task, DEFAULT_THRESHOLD) and entry.stage in COMBINED_STAGES:
@@ -253,7 +253,7 @@ def _cell_statuses(scores: Scores, task: str) -> dict[Entry, list[str]]:
     return statuses
 
 
-def _unfinished(statuses: Iterable[str]) -> list[str]:
+def _unfinished_statuses(statuses: Iterable[str]) -> list[str]:
     return [status for status in statuses if status != "ok"]
 
 

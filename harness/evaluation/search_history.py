@@ -127,12 +127,12 @@ def read_searches(store: Store, scores: Scores) -> RunSearches:
         content = cached.get(key)
         if content is None:
             try:
-                content = _read(path, record.strategy)
+                content = _read_journal(path, record.strategy)
             except Exception as error:  # noqa: BLE001 -- Optuna documents no errors for a damaged journal
                 unreadable.append(f"{record.id}: {type(error).__name__}: {error}")
                 continue
         used[key] = content
-        searches.append(_search(record, content))
+        searches.append(_search_of_record(record, content))
     if used != cached:
         write_cache(store, used, CACHE_NAME)
     return RunSearches(tuple(searches), tuple(unreadable))
@@ -172,7 +172,7 @@ def parameter_importances(study: optuna.Study, strategy: str) -> dict[str, float
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", category=optuna.exceptions.ExperimentalWarning)
         if METHODS[strategy] == "fANOVA":
-            study = _thinned(study, trials)
+            study = _thin_study(study, trials)
             evaluator = FanovaImportanceEvaluator(n_trees=N_TREES, seed=seed_of("importance", study.study_name))
         else:
             evaluator = PedAnovaImportanceEvaluator(target_quantile=max(0.1, MIN_BEST_TRIALS / len(trials)))
@@ -183,7 +183,7 @@ def parameter_importances(study: optuna.Study, strategy: str) -> dict[str, float
     return {name: float(share / total) for name, share in sorted(shares.items())}
 
 
-def _thinned(study: optuna.Study, trials: list[optuna.trial.FrozenTrial]) -> optuna.Study:
+def _thin_study(study: optuna.Study, trials: list[optuna.trial.FrozenTrial]) -> optuna.Study:
     """The study with at most `MAX_TRIALS` evenly spaced trials."""
     import optuna
 
@@ -197,7 +197,7 @@ def _thinned(study: optuna.Study, trials: list[optuna.trial.FrozenTrial]) -> opt
     return thinned
 
 
-def _read(path: Path, strategy: str) -> dict[str, Any]:
+def _read_journal(path: Path, strategy: str) -> dict[str, Any]:
     """A journal as values that JSON can hold."""
     import optuna
 
@@ -235,20 +235,20 @@ def _parameter_row(name: str, distribution: Any) -> list[Any]:
     return [name, distribution.low, distribution.high, distribution.log, []]
 
 
-def _search(record: Record, content: dict[str, Any]) -> CellSearch:
+def _search_of_record(record: Record, content: dict[str, Any]) -> CellSearch:
     trials = []
     for number, score, params, reason, seconds, cpu_seconds in content["trials"]:
-        times = _number(seconds), _number(cpu_seconds)
+        times = _json_number(seconds), _json_number(cpu_seconds)
         failure = None if reason is None else Reason.from_stored(reason)
-        trials.append(SearchTrial(number, _number(score), params, failure, *times))
+        trials.append(SearchTrial(number, _json_number(score), params, failure, *times))
     axes = []
     for name, low, high, log, options in content["axes"]:
-        axes.append(SearchParameter(name, _number(low), _number(high), log, tuple(options)))
+        axes.append(SearchParameter(name, _json_number(low), _json_number(high), log, tuple(options)))
     names, split = (record.task, record.family, record.strategy), (record.repeat, record.fold)
     return CellSearch(*names, split, tuple(trials), tuple(axes), content["importances"])
 
 
-def _number(number: float | None) -> float:
+def _json_number(number: float | None) -> float:
     return math.nan if number is None else float(number)
 
 
@@ -307,7 +307,7 @@ def anytime_curve(searches: Sequence[CellSearch], clock: SearchClock, *, greater
         At most `MAX_POINTS` points from the moment when all splits have a complete trial; a search that has ended keeps its
         best. Empty where no trial is complete.
     """
-    stairs = list(filter(None, (_stair(search, clock, greater=greater) for search in searches)))
+    stairs = list(filter(None, (_best_score_steps(search, clock, greater=greater) for search in searches)))
     if not stairs:
         return ()
     start = max(stair[0][0] for stair in stairs)
@@ -322,7 +322,7 @@ def anytime_curve(searches: Sequence[CellSearch], clock: SearchClock, *, greater
     return tuple(curve)
 
 
-def _stair(search: CellSearch, clock: SearchClock, *, greater: bool) -> list[tuple[float, float]]:
+def _best_score_steps(search: CellSearch, clock: SearchClock, *, greater: bool) -> list[tuple[float, float]]:
     """The time and the best score after every trial, from the first complete trial on."""
     times = accumulate(map(clock.seconds, search.trials))
     steps = zip(times, running_best(search.trials, greater=greater), strict=True)

@@ -204,7 +204,7 @@ def best_probabilities(sample: ScoreSample, variance: PairVariance, *, sign: int
         Adds up to 1; equal scores share their draws.
     """
     rng = np.random.default_rng(seed)
-    noise = STRETCH * rng.standard_normal((DRAWS, sample.size)) @ _factor(variance.covariance).T
+    noise = STRETCH * rng.standard_normal((DRAWS, sample.size)) @ _covariance_factor(variance.covariance).T
     degrees = float(np.median(variance.degrees))
     noise /= np.sqrt(rng.chisquare(degrees, size=(DRAWS, 1)) / degrees)
     drawn = sign * sample.means + noise
@@ -281,7 +281,7 @@ def bounded_interval(centres: Floats, half_widths: Floats, bounds: tuple[float, 
 def _draw_statistics(variance: PairVariance, pairs: Pairs, seed: int) -> list[Floats]:
     """Standardised differences of the pairs among equal entries, (draws, pairs), in blocks of draws."""
     first, second = np.array(pairs).T
-    factor = _factor(variance.covariance)
+    factor = _covariance_factor(variance.covariance)
     spread = np.sqrt(pair_values(variance.covariance)[first, second])
     spread = np.where(spread > 0, spread, 1.0)
     weights, row_degrees = variance.prior_weights[first, second], variance.row_degrees[first, second]
@@ -314,7 +314,7 @@ def _drawn_ratio(rng: np.random.Generator, degrees: Floats, draws: int) -> Float
     return np.asarray(np.maximum(1 - spread + normal * np.sqrt(spread), 0.05) ** 3, dtype=float)
 
 
-def _factor(covariance: Floats) -> Floats:
+def _covariance_factor(covariance: Floats) -> Floats:
     """A matrix whose product with its transpose is the covariance, also where that is singular."""
     eigenvalues, eigenvectors = np.linalg.eigh(covariance)
     return np.asarray(eigenvectors * np.sqrt(np.maximum(eigenvalues, 0.0)))

@@ -264,12 +264,12 @@ def strategy_counts(scores: Scores, readings: Mapping[str, Sequence[StrategyRead
         for reading in task_readings:
             by_pair.setdefault((reading.family, reading.strategy), {})[task] = reading
     same_metric = len({ranking_metric(scores, task).name for task in readings}) == 1
-    counts = [_count(scores, by_task, same_metric=same_metric) for by_task in by_pair.values()]
+    counts = [_count_effects(scores, by_task, same_metric=same_metric) for by_task in by_pair.values()]
     adjusted = holm([count.p for count in counts])
     return [replace(count, p=p) for count, p in zip(counts, adjusted, strict=True)]
 
 
-def _count(scores: Scores, by_task: Mapping[str, StrategyReading], *, same_metric: bool) -> StrategyCount:
+def _count_effects(scores: Scores, by_task: Mapping[str, StrategyReading], *, same_metric: bool) -> StrategyCount:
     """The effects of one strategy of one family, with the p value as it is without adjustment."""
     readings: Counter[str] = Counter()
     probabilities: Counter[int] = Counter()

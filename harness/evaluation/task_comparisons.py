@@ -284,7 +284,7 @@ def judge_ranking(judged: JudgedSample, candidates: Sequence[Entry], baseline_ga
         baseline = entries[with_baseline[best].first]
         comparisons[baseline] = with_baseline[best]
         above_baseline = with_baseline[best].verdict == "worse"
-    probabilities = best_probabilities(*_subsample(judged, ranked), sign=sign, seed=judged.seed("best"))
+    probabilities = best_probabilities(*_select_entries(judged, ranked), sign=sign, seed=judged.seed("best"))
     return RankingVerdicts(
         comparisons,
         {entry: bool(possible[entries.index(entry)]) for entry in ranked},
@@ -311,7 +311,7 @@ def _compare_with_baseline(
     return {}
 
 
-def _subsample(judged: JudgedSample, entries: Sequence[Entry]) -> tuple[ScoreSample, PairVariance]:
+def _select_entries(judged: JudgedSample, entries: Sequence[Entry]) -> tuple[ScoreSample, PairVariance]:
     """The sample and the variance of some entries."""
     positions = np.array([judged.task_sample.entries.index(entry) for entry in entries])
     return judged.sample.select(positions), judged.variance.select(positions)

@@ -301,12 +301,12 @@ def signed_rank_posterior(differences: Array, task_weights: Array, rope: float =
     """
     padded = np.concatenate([[0.0], differences])
     walsh_sums = padded[:, None] + padded[None, :]  # twice the Walsh averages
-    above, below = _exceeds(walsh_sums, 2 * rope), _exceeds(-walsh_sums, 2 * rope)
+    above, below = _exceedance_weights(walsh_sums, 2 * rope), _exceedance_weights(-walsh_sums, 2 * rope)
     first, second = (((task_weights @ side) * task_weights).sum(axis=1) for side in (above, below))
     likeliest = np.argmax(np.column_stack([first, 1 - first - second, second]), axis=1)
     return Posterior(*map(float, np.bincount(likeliest, minlength=3) / len(likeliest)))
 
 
-def _exceeds(sums: Array, limit: float) -> Array:
+def _exceedance_weights(sums: Array, limit: float) -> Array:
     """1 where a sum is above the limit, ½ where it is equal."""
     return np.asarray((sums > limit) + 0.5 * (sums == limit), dtype=float)

@@ -217,7 +217,7 @@ def evaluate_goals(
     for entry, goal in product(entries, possible):
         of_goal = sorted(decisions.get((entry, goal), ()), key=attrgetter("split"))
         if of_goal:
-            results.append(_summarize(task, entry, goal, of_goal, costs, table_rows))
+            results.append(_summarize_goal(task, entry, goal, of_goal, costs, table_rows))
     return results
 
 
@@ -306,7 +306,7 @@ def decide(
     return SplitDecision(split, chosen.threshold, chosen.reached, inner, sealed)
 
 
-def _summarize(
+def _summarize_goal(
     task: str,
     entry: Entry,
     goal: ThresholdGoal,

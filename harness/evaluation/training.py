@@ -121,7 +121,7 @@ def pareto_front(costs: Sequence[float], scores: Sequence[float], *, greater: bo
 def entry_costs(ranking: Ranking) -> list[EntryCosts]:
     """Give the tuned entries of a task that have all splits, best first, with the fronts they are on."""
     candidates = list(filter(_is_candidate, ranking.entries))
-    costs, scores = list(map(_costs, candidates)), [ranked.score.mean for ranked in candidates]
+    costs, scores = list(map(_fit_costs, candidates)), [ranked.score.mean for ranked in candidates]
     fronts, greater = {}, ranking.metric.greater_is_better
     for name in COSTS:
         fronts[name] = pareto_front(list(map(itemgetter(name), costs)), scores, greater=greater)
@@ -136,7 +136,7 @@ def _is_candidate(ranked: RankedEntry) -> bool:
     return ranked.complete and ranked.entry.stage == "tuned" and ranked.entry.family != BASELINE
 
 
-def _costs(ranked: RankedEntry) -> dict[str, float]:
+def _fit_costs(ranked: RankedEntry) -> dict[str, float]:
     names = (*COSTS, "parameters")
     return dict(zip(names, map(ranked.rows.mean, names), strict=True))
 
@@ -221,7 +221,7 @@ def collect_training(store: Store, scores: Scores) -> RunTraining:
             unreadable.append((record.task, str(error)))
             continue
         for outcome in record.outcomes:
-            refits = _with_loss(_refits(record, outcome, fits), outcome)
+            refits = _with_loss(_entry_refits(record, outcome, fits), outcome)
             if refits:
                 key = record.task, Entry(record.family, record.strategy, outcome.stage)
                 training = entries.get(key, EntryTraining((), (), ()))
@@ -251,7 +251,7 @@ def _fits_by_name(record: Record, curves: Curves) -> dict[str, list[NetworkFit]]
     return fits
 
 
-def _refits(record: Record, outcome: EntryResult, fits: Mapping[str, list[NetworkFit]]) -> list[NetworkFit]:
+def _entry_refits(record: Record, outcome: EntryResult, fits: Mapping[str, list[NetworkFit]]) -> list[NetworkFit]:
     """The refits of an entry; one with the same trial as another was not fitted twice."""
     stages = [outcome.stage, *(other.stage for other in record.outcomes if other.trial == outcome.trial)]
     return next((fits[f"final_{stage}"] for stage in stages if f"final_{stage}" in fits), [])

@@ -216,7 +216,7 @@ def _estimate_prior(sample: ScoreSample, row: Floats, fold: Floats, fold_degrees
     What a block knows is the number of independent differences in it times the degrees of freedom of each; the pair itself is
     left out, as it counts by its own spread already.
     """
-    blocks = _blocks(sample, row, fold, fold_degrees)
+    blocks = _covariance_blocks(sample, row, fold, fold_degrees)
     common_ratio, common_degrees = _common_prior(blocks, len(set(sample.groups)))
     overdispersion, weights, degrees = np.ones_like(row), np.zeros_like(row), np.full_like(row, fold_degrees)
     numbers = np.zeros(row.shape, dtype=np.int64)
@@ -231,7 +231,7 @@ def _estimate_prior(sample: ScoreSample, row: Floats, fold: Floats, fold_degrees
     return _Prior(overdispersion, weights, degrees, numbers)
 
 
-def _blocks(sample: ScoreSample, row: Floats, fold: Floats, fold_degrees: float) -> list[_Block]:
+def _covariance_blocks(sample: ScoreSample, row: Floats, fold: Floats, fold_degrees: float) -> list[_Block]:
     excess = training_variances(fold - row)
     rows_alone = sample.splits * sample.split_covariance
     covariances = (rows_alone, rows_alone + np.diag(excess))

@@ -117,7 +117,7 @@ def measure_entry(context: WorkerContext, task: str, results: list[tuple[Record,
     )
 
 
-def _serve(question: dict[str, Any], on_progress: ProgressCallback) -> str:
+def _answer_importance_request(question: dict[str, Any], on_progress: ProgressCallback) -> str:
     context, store = WorkerContext(Request.from_dict(question["request"])), Store(Path(question["out"]))
     records, _ = store.read_records()
     importances = read_importances(store)
@@ -131,4 +131,4 @@ def _serve(question: dict[str, Any], on_progress: ProgressCallback) -> str:
 
 
 if __name__ == "__main__":
-    answer_parent(_serve)
+    answer_parent(_answer_importance_request)

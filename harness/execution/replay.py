@@ -117,7 +117,7 @@ def replay(request: ReplayRequest) -> CellReplay:
     stored, entries = store.predictions(record), _stored_entries(record, request.stages)
     context = WorkerContext(request_of(run, record, request))
     loaded, family = context.loaded_task(record.task), context.registry.family(record.family)
-    differences, tolerance, reason = _tolerance(run, family)
+    differences, tolerance, reason = _replay_tolerance(run, family)
     replayed = CellReplay(record.id, cell.name, tuple(differences), tolerance, reason)
     if obstacle := data_change(run, record, stored, loaded):
         return replace(replayed, obstacle=obstacle)
@@ -251,7 +251,7 @@ def request_of(run: Mapping[str, Any], record: Record, sources: RunSources) -> R
     )
 
 
-def _tolerance(run: Mapping[str, Any], family: Family) -> tuple[list[str], float, str]:
+def _replay_tolerance(run: Mapping[str, Any], family: Family) -> tuple[list[str], float, str]:
     """The differences of versions and machine, up to what difference a record is confirmed for that, and why."""
     packages = package_changes(run, family)
     stored_host, machine = run.get("host", {}), []  # cores decide over no number, but they distinguish machines
@@ -323,10 +323,10 @@ def declaration_change(
     return f"the declaration of the family {record.family}, or what is searched of its encoding, has changed since"
 
 
-def _answer(question: dict[str, Any], _on_progress: ProgressCallback) -> dict[str, Any]:
+def _answer_replay_request(question: dict[str, Any], _on_progress: ProgressCallback) -> dict[str, Any]:
     lists = {name: tuple(question[name]) for name in ("stages", "plugins")}
     return asdict(replay(ReplayRequest(**(question | lists))))
 
 
 if __name__ == "__main__":
-    answer_parent(_answer)
+    answer_parent(_answer_replay_request)

@@ -194,7 +194,7 @@ class Curves:
 
     def add(self, fold: str, classifier: Any, seed: int) -> None:
         """Add the curves of a fitted classifier, if it has any; empty ones are left out."""
-        for member, network in _networks(classifier):
+        for member, network in _member_networks(classifier):
             curves = {curve.name: getattr(network.history, curve.name) for curve in fields(network.history)}
             self.remarks.update(dict.fromkeys(curves.pop("remarks")))
             for name, curve in (curves | {"seed": seed}).items():
@@ -204,10 +204,10 @@ class Curves:
 
 def epoch_of(classifier: Any) -> int | None:
     """The epoch whose weights a network has, counted from 1; None for an ensemble and for what is no network."""
-    return next((network.history.epoch for member, network in _networks(classifier) if not member), None)
+    return next((network.history.epoch for member, network in _member_networks(classifier) if not member), None)
 
 
-def _networks(classifier: Any) -> Iterator[tuple[str, Any]]:
+def _member_networks(classifier: Any) -> Iterator[tuple[str, Any]]:
     """A network, or those in an ensemble, each with its path in the ensemble."""
     history = getattr(classifier, "history", None)  # other libraries have attributes of that name
     if is_dataclass(history) and {curve.name for curve in fields(history)} >= HISTORY_FIELDS:
@@ -215,5 +215,5 @@ def _networks(classifier: Any) -> Iterator[tuple[str, Any]]:
     members = getattr(classifier, "fitted_", None)
     if isinstance(members, list):  # LightGBM's is a bool
         for number, member in enumerate(members):
-            for path, network in _networks(member):
+            for path, network in _member_networks(member):
                 yield f"/member_{number}{path}", network

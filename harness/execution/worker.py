@@ -72,10 +72,10 @@ def main() -> None:
     start = parent.receive()
     context, store = WorkerContext(Request.from_dict(start["request"])), Store(Path(start["out"]))
     while True:
-        parent.send(_execute(context, store, parent.receive()))
+        parent.send(_execute_cell(context, store, parent.receive()))
 
 
-def _execute(context: WorkerContext, store: Store, message: dict[str, Any]) -> dict[str, Any]:
+def _execute_cell(context: WorkerContext, store: Store, message: dict[str, Any]) -> dict[str, Any]:
     cell = Cell(**message["cell"])
     try:
         record = run_cell(cell, context.cell_data(cell, message["fingerprint"]), store)

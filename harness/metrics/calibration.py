@@ -34,7 +34,7 @@ class IsotonicFunction:
 
     def apply(self, proba: Proba, label: int) -> Floats:
         """Calibrate the probabilities of one class, (n, k) → (n,)."""
-        return np.interp(_column(proba, label), self.x, self.y)
+        return np.interp(_class_column(proba, label), self.x, self.y)
 
 
 @dataclass(frozen=True)
@@ -46,7 +46,7 @@ class SigmoidFunction:
 
     def apply(self, proba: Proba, label: int) -> Floats:
         """Calibrate the probabilities of one class, (n, k) → (n,)."""
-        return _expit(self.slope * _log_odds(proba, label, MIN_PROBA) + self.shift)
+        return _logistic_function(self.slope * _log_odds(proba, label, MIN_PROBA) + self.shift)
 
 
 @dataclass(frozen=True)
@@ -60,7 +60,7 @@ class OneVsRestCalibrator:
         if proba.shape[1] == 2:
             return _with_negative(self.functions[0].apply(proba, 1))
         columns = [function.apply(proba, label) for label, function in enumerate(self.functions)]
-        return _normalized(np.stack(columns, axis=1))
+        return _normalize_rows(np.stack(columns, axis=1))
 
 
 @dataclass(frozen=True)
@@ -208,7 +208,7 @@ def correct_prior(proba: Proba, true_counts: Sequence[float], training_counts: S
     """
     true, training = np.asarray(true_counts, dtype=float), np.asarray(training_counts, dtype=float)
     ratio = np.divide(true / true.sum(), training / training.sum(), out=np.zeros_like(true), where=training > 0)
-    return _normalized(proba.astype(float) * ratio)
+    return _normalize_rows(proba.astype(float) * ratio)
 
 
 def assign_folds(y: Labels, n_folds: int, seed: int) -> Labels:
@@ -274,20 +274,20 @@ def has_known_prior(strategy: Mapping[str, object], name: str) -> bool:
     return strategy.get("kind") == "resample" and bool(selects_rows)
 
 
-def _column(proba: Proba, label: int) -> Floats:
+def _class_column(proba: Proba, label: int) -> Floats:
     return np.asarray(proba[:, label].astype(float))
 
 
 def _log_odds(proba: Proba, label: int, minimum: float) -> Floats:
     """The log-odds (n,) of a class. Of two classes both columns are used: in float32, 1 − 1e-9 is 1."""
-    pair = log_proba(proba if proba.shape[1] == 2 else _with_negative(_column(proba, label)), minimum)
+    pair = log_proba(proba if proba.shape[1] == 2 else _with_negative(_class_column(proba, label)), minimum)
     return pair[:, 1] - pair[:, 0]
 
 
 def _fit_isotonic(proba: Proba, y: Labels, label: int) -> IsotonicFunction:
     from scipy.optimize import isotonic_regression
 
-    predicted, observed = _column(proba, label), y == label
+    predicted, observed = _class_column(proba, label), y == label
     order = np.argsort(predicted, kind="stable")
     distinct, starts = np.unique(predicted[order], return_index=True)
     counts = np.diff(np.append(starts, len(predicted))).astype(float)
@@ -315,13 +315,13 @@ def _fit_temperature(proba: Proba, y: Labels) -> TemperatureScaling:
     return TemperatureScaling(max(float(inverse[0]), 1e-3))
 
 
-def _normalized(raw: Floats) -> Floats:
+def _normalize_rows(raw: Floats) -> Floats:
     """Rows (n, k) divided by their sums; uniform where the sum is 0."""
     total = raw.sum(axis=1, keepdims=True)
     return np.asarray(np.divide(raw, total, out=np.full_like(raw, 1 / raw.shape[1]), where=total > 0))
 
 
-def _expit(log_odds: Floats) -> Floats:
+def _logistic_function(log_odds: Floats) -> Floats:
     from scipy.special import expit
 
     return np.asarray(expit(log_odds))

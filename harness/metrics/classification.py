@@ -89,7 +89,7 @@ def brier_parts(
     return miscalibration, discrimination
 
 
-def _accuracy(confusion: Matrix) -> float:
+def _accuracy_score(confusion: Matrix) -> float:
     return float(confusion.trace() / confusion.sum())
 
 
@@ -114,7 +114,7 @@ def _class_metric(column: int, negative: bool) -> CountScore:
     return compute
 
 
-def _mcc(confusion: Matrix) -> float:
+def _matthews_correlation(confusion: Matrix) -> float:
     confusion = confusion.astype(float)
     total, hits = confusion.sum(), confusion.trace()
     predicted, true = confusion.sum(axis=0), confusion.sum(axis=1)
@@ -195,7 +195,7 @@ def squared_errors(p: Predictions) -> npt.NDArray[np.float64]:
     return np.asarray(((p.proba - np.eye(p.proba.shape[1])[p.y]) ** 2).sum(axis=1))
 
 
-def _ece(p: Predictions) -> float:
+def _expected_calibration_error(p: Predictions) -> float:
     import numpy as np
 
     if p.binary:
@@ -243,7 +243,7 @@ GLOSSARY = {
 }
 
 
-def _metric(metric_type: MetricType, name: str, label: str, compute: Score, **options: Any) -> Metric:
+def _declare_metric(metric_type: MetricType, name: str, label: str, compute: Score, **options: Any) -> Metric:
     """A metric with its sentence in the glossary; `options` are other fields of `Metric`."""
     sentence = GLOSSARY[name]
     return Metric(name=name, compute=compute, metric_type=metric_type, label=label, description=sentence, **options)
@@ -255,12 +255,12 @@ def _count_metric(name: str, label: str, score: CountScore, **options: Any) -> M
     def compute(p: Predictions) -> float:
         return score(p.confusion)
 
-    return _metric("decision", name, label, compute, influence=influence.influence_of_counts(score), **options)
+    return _declare_metric("decision", name, label, compute, influence=influence.influence_of_counts(score), **options)
 
 
 def _ranking_metric(name: str, label: str, score: OneVsRestScore, rows: influence.OneVsRestInfluence) -> Metric:
     """A metric of one class against the rest; `rows` are its influence values."""
-    return _metric("ranking", name, label, _one_vs_rest(score), influence=influence.influence_of_ranking(rows))
+    return _declare_metric("ranking", name, label, _one_vs_rest(score), influence=influence.influence_of_ranking(rows))
 
 
 def _loss_metric(name: str, label: str, losses: RowLosses, span: float = 1.0) -> Metric:
@@ -270,7 +270,7 @@ def _loss_metric(name: str, label: str, losses: RowLosses, span: float = 1.0) ->
         return float(losses(p).mean())
 
     rows = influence.influence_of_mean(losses)
-    return _metric("probability", name, label, compute, greater_is_better=False, span=span, influence=rows)
+    return _declare_metric("probability", name, label, compute, greater_is_better=False, span=span, influence=rows)
 
 
 COST_OPTIONS = {
@@ -280,7 +280,7 @@ COST_OPTIONS = {
     "influence": influence.influence_of_mean(decision_costs),
 }
 METRICS = (
-    _count_metric("accuracy", "Accuracy", _accuracy, over_rows=True),
+    _count_metric("accuracy", "Accuracy", _accuracy_score, over_rows=True),
     _count_metric("balanced_accuracy", "Bal. acc.", _balanced_accuracy),
     _count_metric("precision", "Precision", _class_metric(0, negative=False)),
     _count_metric("recall", "Recall", _class_metric(1, negative=False)),
@@ -288,13 +288,13 @@ METRICS = (
     _count_metric("precision_negative", "Precision (neg.)", _class_metric(0, negative=True), binary_only=True),
     _count_metric("recall_negative", "Recall (neg.)", _class_metric(1, negative=True), binary_only=True),
     _count_metric("f1_negative", "F1 (neg.)", _class_metric(2, negative=True), binary_only=True),
-    _count_metric("mcc", "MCC", _mcc),
+    _count_metric("mcc", "MCC", _matthews_correlation),
     _count_metric("g_mean", "G-mean", _g_mean),
     _ranking_metric("roc_auc", "ROC AUC", _roc_auc, influence.roc_auc_influence),
     _ranking_metric("average_precision", "AP", _average_precision, influence.average_precision_influence),
     _loss_metric("log_loss", "Log loss", log_losses, span=LOG_LOSS_SPAN),
     _loss_metric("brier", "Brier", squared_errors),
-    _metric("probability", "ece", "ECE", _ece, greater_is_better=False),
-    _metric("ranking", "lift_at_10", "Lift@10 %", _lift_at_10, binary_only=True, span=1 / LIFT_SHARE),
-    _metric("decision", "expected_cost", "Cost", _expected_cost, **COST_OPTIONS),
+    _declare_metric("probability", "ece", "ECE", _expected_calibration_error, greater_is_better=False),
+    _declare_metric("ranking", "lift_at_10", "Lift@10 %", _lift_at_10, binary_only=True, span=1 / LIFT_SHARE),
+    _declare_metric("decision", "expected_cost", "Cost", _expected_cost, **COST_OPTIONS),
 )

@@ -51,7 +51,7 @@ def logistic(features: Floats, targets: Floats, ridge: Floats) -> Floats:
         loss = float((np.maximum(score, 0) + np.log1p(small)).sum() - targets @ score)
         return loss, features @ (proba - targets), (features * (proba * (1 - proba))) @ features.T
 
-    return _newton(derivatives, ridge)
+    return _newton_minimum(derivatives, ridge)
 
 
 def conditional_logit(features: Floats, y: Labels, ridge: Floats) -> Floats:
@@ -89,10 +89,10 @@ def conditional_logit(features: Floats, y: Labels, ridge: Floats) -> Floats:
         hessian = (flat * proba.reshape(-1)) @ flat.T - mean @ mean.T
         return loss, mean.sum(axis=1) - features[:, rows, y].sum(axis=1), hessian
 
-    return _newton(derivatives, ridge)
+    return _newton_minimum(derivatives, ridge)
 
 
-def _newton(derivatives: Callable[[Floats], tuple[float, Floats, Floats]], ridge: Floats) -> Floats:
+def _newton_minimum(derivatives: Callable[[Floats], tuple[float, Floats, Floats]], ridge: Floats) -> Floats:
     """Minimise a convex function with a ridge penalty, given its value, gradient and Hessian.
 
     A step that does not lower the function is halved until it does.

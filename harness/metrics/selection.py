@@ -81,14 +81,14 @@ def ks_statistic(p: Predictions) -> float:
     return float(np.mean(distances))
 
 
-def _f2(p: Predictions) -> float:
+def _f2_score(p: Predictions) -> float:
     return f2_score(p.confusion)
 
 
 METRICS = (
     Metric(
         name="f2",
-        compute=_f2,
+        compute=_f2_score,
         metric_type="decision",
         label="F2",
         influence=influence.influence_of_counts(f2_score),

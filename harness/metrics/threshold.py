@@ -118,10 +118,10 @@ def parse_goal(text: str) -> ThresholdGoal:
         "capacity": "capacity",
     }
     kind = kinds[match[1]]
-    return ThresholdGoal(kind, _level(text, kind, match[3]))
+    return ThresholdGoal(kind, _goal_level(text, kind, match[3]))
 
 
-def _level(text: str, kind: GoalKind, number: str) -> float:
+def _goal_level(text: str, kind: GoalKind, number: str) -> float:
     """The number of a goal; raises `EvenhandError` where it is out of range."""
     try:
         level = float(number)
@@ -219,7 +219,7 @@ def choose_threshold(
     return ChosenThreshold(threshold, reached=True)
 
 
-def _precisions(counts: CutCounts) -> npt.NDArray[np.float64]:
+def _cut_precisions(counts: CutCounts) -> npt.NDArray[np.float64]:
     """The precision of every cut; below every precision where nothing is predicted positive."""
     import numpy as np
 
@@ -235,7 +235,7 @@ def _most_precise(counts: CutCounts, recall: float) -> ChosenThreshold:
     import numpy as np
 
     feasible = np.flatnonzero(counts.hits / counts.positives >= recall - ROUNDING)
-    precisions = _precisions(counts)[feasible]
+    precisions = _cut_precisions(counts)[feasible]
     best = feasible[precisions >= precisions.max() - ROUNDING]
     return ChosenThreshold(float(counts.cuts[best[0]]), reached=True)  # the lowest cut finds most
 
@@ -244,7 +244,7 @@ def _most_complete(counts: CutCounts, precision: float) -> ChosenThreshold:
     """The cut with the highest recall among those with at least this precision; else the cut with the highest precision."""
     import numpy as np
 
-    precisions = _precisions(counts)
+    precisions = _cut_precisions(counts)
     feasible = np.flatnonzero(precisions >= precision - ROUNDING)
     if len(feasible):
         best = feasible[counts.hits[feasible] == counts.hits[feasible].max()]

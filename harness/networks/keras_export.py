@@ -40,7 +40,7 @@ def dense_to_keras(network: DenseNetwork, config: TrainConfig, loss: Loss, steps
 
     model = _build_dense(keras, network.shape, config.dropout, _output_activation(loss.outputs))
     _set_dense_weights(model, network)
-    _compile(model, _adamw(keras, config, ("bias", "gamma", "beta"), steps), keras_loss(keras, loss))
+    _compile_model(model, _keras_adamw(keras, config, ("bias", "gamma", "beta"), steps), keras_loss(keras, loss))
     return model
 
 
@@ -88,7 +88,7 @@ def recurrent_to_keras(network: RecurrentNetwork, config: TrainConfig, loss: Los
     layer.set_weights(arrays)
     head.set_weights([weights.kernel, weights.bias[0]])
     optimiser = keras.optimizers.Adam(config.learning_rate, global_clipnorm=config.clip)
-    _compile(model, optimiser, keras_loss(keras, loss))
+    _compile_model(model, optimiser, keras_loss(keras, loss))
     return model
 
 
@@ -124,7 +124,7 @@ def scratch_to_keras(network: from_scratch.ScratchNetwork, activation: str, conf
     model.add(last)
     last.set_weights([kernel, bias])
     optimiser = keras.optimizers.Adam(config.learning_rate, epsilon=from_scratch.EPSILON)
-    _compile(model, optimiser, keras_loss(keras, Loss(max(len(bias), 2))))
+    _compile_model(model, optimiser, keras_loss(keras, Loss(max(len(bias), 2))))
     return model
 
 
@@ -150,7 +150,7 @@ def compile_model(logits: Any, config: TrainConfig, loss: Loss) -> Any:
 
     activation = keras.layers.Activation(_output_activation(loss.outputs), name="probabilities")
     model = keras.Model(logits.input, activation(logits.output), name=logits.name)
-    _compile(model, _adamw(keras, config, NOT_DECAYED), keras_loss(keras, loss))
+    _compile_model(model, _keras_adamw(keras, config, NOT_DECAYED), keras_loss(keras, loss))
     return model
 
 
@@ -179,7 +179,7 @@ def _output_activation(outputs: int) -> str:
     return "sigmoid" if outputs == 1 else "softmax"
 
 
-def _compile(model: Any, optimiser: Any, loss: Any) -> None:
+def _compile_model(model: Any, optimiser: Any, loss: Any) -> None:
     model.compile(optimiser, loss, jit_compile=False)
     model.optimizer.build(model.trainable_variables)  # so that a saved model is read back without a warning
 
@@ -224,7 +224,7 @@ def _set_dense_weights(model: Any, network: DenseNetwork) -> None:
             model.get_layer(name).set_weights([kernel, shift])
 
 
-def _adamw(keras: Any, config: TrainConfig, not_decayed: Sequence[str], steps: int = 0) -> Any:
+def _keras_adamw(keras: Any, config: TrainConfig, not_decayed: Sequence[str], steps: int = 0) -> Any:
     """Configure Keras's AdamW to make the steps of the training, in which some variables do not decay."""
     rate: Any = config.learning_rate
     if steps and config.rate_schedule == "cosine":

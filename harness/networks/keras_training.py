@@ -90,7 +90,7 @@ def train(
     steps = -(-len(rows.y) // config.batch_size)
     rates = config.rates(steps * config.epochs).reshape(config.epochs, steps)
     compiled = get_compiled(architecture)
-    with _device(), compiled.lock:
+    with _training_device(), compiled.lock:
         settings = StepSettings(config.weight_decay, config.dropout, config.clip, stopping.loss.gamma, config.augment)
         compiled.start_fit(start, settings, config.batch_size, seed)
         tensors = compiled.to_tensors(rows)
@@ -172,7 +172,7 @@ def built_weights(architecture: KerasArchitecture, prior_logits: Floats) -> Kera
 
 
 @contextmanager
-def _device() -> Iterator[None]:
+def _training_device() -> Iterator[None]:
     """Let one training process at a time use a GPU, if TensorFlow finds one. Not tested on a GPU."""
     import tensorflow as tf
 

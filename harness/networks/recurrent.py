@@ -216,7 +216,7 @@ def forward(
     averaging = ((np.arange(steps)[:, None] < lengths) / lengths).astype(np.float32)
     last_states, mean_states = [], []
     for direction, cell in enumerate(weights.directions):
-        step_tokens = tokens[:, :steps].T if direction == 0 else _reverse(tokens, lengths, steps)
+        step_tokens = tokens[:, :steps].T if direction == 0 else _reverse_sequences(tokens, lengths, steps)
         x = np.ascontiguousarray(weights.embedding[step_tokens].transpose(0, 2, 1))
         if cache.channel_mask is not None:
             x *= cache.channel_mask
@@ -298,7 +298,7 @@ def _dropout_mask(shape: tuple[int, int], rate: float, rng: np.random.Generator)
     return mask
 
 
-def _reverse(tokens: Tokens, lengths: Labels, steps: int) -> Tokens:
+def _reverse_sequences(tokens: Tokens, lengths: Labels, steps: int) -> Tokens:
     """Reverse every sequence, with padding still at the end: (n_steps, n_rows)."""
     positions = lengths - 1 - np.arange(steps)[:, None]
     return np.where(positions >= 0, tokens[np.arange(len(tokens)), positions], np.int32(0))

@@ -140,17 +140,17 @@ def _push_global(stack: PickleStack, argument: str) -> None:
     stack.push(GlobalName(argument))
 
 
-def _call(stack: PickleStack, _argument: None) -> None:
+def _call_unpickled(stack: PickleStack, _argument: None) -> None:
     function, arguments = stack.pop(2)
     if function == GlobalName(DICTIONARY) and arguments == ():
         stack.push({})
     elif function == GlobalName(TENSOR):
-        stack.push(_tensor(*arguments))
+        stack.push(_read_tensor(*arguments))
     else:
         raise DataError(f"the weight file calls {str(function)[:80]}: only tensors are read, nothing is run")
 
 
-def _tensor(
+def _read_tensor(
     storage: TensorStorage, offset: int, shape: tuple[int, ...], strides: tuple[int, ...], *_options: object
 ) -> StoredTensor:
     """A tensor within its storage; `_options` are whether it was trained, and its hooks."""
@@ -171,7 +171,7 @@ def _push_storage(stack: PickleStack, _argument: None) -> None:
     stack.push(TensorStorage(STORAGE_DTYPES[dtype.name], key, length))
 
 
-def _memoize(stack: PickleStack, argument: int) -> None:
+def _memoize_unpickled(stack: PickleStack, argument: int) -> None:
     stack.memo[argument] = stack.stack[-1]
 
 
@@ -202,12 +202,12 @@ INSTRUCTIONS: dict[str, Callable[[PickleStack, Any], None]] = {
     "TUPLE": lambda stack, _: stack.push(tuple(stack.pop_to_mark())),
     "TUPLE1": lambda stack, _: stack.push(tuple(stack.pop(1))),
     "TUPLE2": lambda stack, _: stack.push(tuple(stack.pop(2))),
-    "BINPUT": _memoize,
-    "LONG_BINPUT": _memoize,
+    "BINPUT": _memoize_unpickled,
+    "LONG_BINPUT": _memoize_unpickled,
     "BINGET": lambda stack, argument: stack.push(stack.memo[argument]),
     "LONG_BINGET": lambda stack, argument: stack.push(stack.memo[argument]),
     "GLOBAL": _push_global,
-    "REDUCE": _call,
+    "REDUCE": _call_unpickled,
     "BUILD": _drop_attributes,
     "BINPERSID": _push_storage,
 }

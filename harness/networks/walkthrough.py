@@ -50,7 +50,7 @@ class SpiralLesson:
 
     def loss(self, epoch: int, rows: WeightedRows) -> float:
         """Return the mean loss of rows after an epoch."""
-        return from_scratch.cross_entropy(_logits(self.networks[epoch], rows.X), rows.y, np.ones(len(rows.y)))
+        return from_scratch.cross_entropy(_network_logits(self.networks[epoch], rows.X), rows.y, np.ones(len(rows.y)))
 
     def losses(self, rows: WeightedRows) -> list[float]:
         """Return the mean loss of rows after every epoch."""
@@ -58,7 +58,7 @@ class SpiralLesson:
 
     def accuracy(self, epoch: int, rows: WeightedRows) -> float:
         """Return the share of rows that are classified correctly after an epoch."""
-        return _accuracy(self.networks[epoch], rows)
+        return _network_accuracy(self.networks[epoch], rows)
 
 
 def make_spirals(count: int, rng: np.random.Generator) -> WeightedRows:
@@ -114,7 +114,14 @@ def train_on_spirals() -> SpiralLesson:
 
 def describe(lesson: SpiralLesson) -> str:
     """Return the text of the whole walk-through."""
-    sections = [_question(lesson), _forward(), _backward(), _step(), _descent(lesson), _closing()]
+    sections = [
+        _question_lines(lesson),
+        _forward_pass_lines(),
+        _backward_pass_lines(),
+        _gradient_step_lines(),
+        _descent_lines(lesson),
+        _closing_lines(),
+    ]
     return "\n\n".join(map("\n".join, sections))
 
 
@@ -132,11 +139,11 @@ def example_gradients() -> tuple[ScratchNetwork, ScratchNetwork]:
     return gradient, finite_differences(loss_on_example, EXAMPLE_NETWORK)
 
 
-def _question(lesson: SpiralLesson) -> list[str]:
+def _question_lines(lesson: SpiralLesson) -> list[str]:
     rng = np.random.default_rng(2)
     linear = from_scratch.new_network([2, 2], TANH, rng)
     *_, last = from_scratch.descend(linear, TANH, lesson.training, DescentConfig(penalty=0.0, learning_rate=0.02), rng)
-    accuracy = _accuracy(last.network, lesson.test)
+    accuracy = _network_accuracy(last.network, lesson.test)
     canvas = np.full(CANVAS, " ")
     position = np.rint((lesson.training.X / PLOT_LIMIT + 1) / 2 * (np.array(CANVAS[::-1]) - 1)).astype(int)
     canvas[CANVAS[0] - 1 - position[:, 1], position[:, 0]] = np.array(["o", "+"])[lesson.training.y]
@@ -149,13 +156,13 @@ def _question(lesson: SpiralLesson) -> list[str]:
     ]
 
 
-def _forward() -> list[str]:
+def _forward_pass_lines() -> list[str]:
     _, hidden, logits = from_scratch.forward(EXAMPLE_NETWORK, TANH, EXAMPLE_ROW)
     p = np.exp(from_scratch.log_softmax(logits))[0]
-    true_class = EXAMPLE_CLASS[0]
+    true_class, row = EXAMPLE_CLASS[0], _format_vector(EXAMPLE_ROW[0])
     lines = [
         "2. FORWARD PASS OF ONE ROW",
-        f"x = {_vector(EXAMPLE_ROW[0])} of class {true_class}; three hidden units with f = tanh, then a logit per class. z = x W + b:",
+        f"x = {row} of class {true_class}; three hidden units with f = tanh, then a logit per class. z = x W + b:",
     ]
     for x, name, (kernel, bias) in zip((EXAMPLE_ROW[0], hidden[0]), ("hidden", "logit "), EXAMPLE_NETWORK, strict=True):
         for unit in range(len(bias)):
@@ -167,12 +174,12 @@ def _forward() -> list[str]:
             lines.append(line)
     return [
         *lines,
-        f"Probabilities p = softmax(z) = {_vector(p)}: exp of every logit, divided by their sum.",
+        f"Probabilities p = softmax(z) = {_format_vector(p)}: exp of every logit, divided by their sum.",
         f"Loss = -log p[{true_class}] = -log {p[true_class]:.4f} = {loss_on_example(EXAMPLE_NETWORK):.4f}",
     ]
 
 
-def _backward() -> list[str]:
+def _backward_pass_lines() -> list[str]:
     gradient, numerical_gradient = example_gradients()
     dz, dz_hidden = gradient[1].bias, gradient[0].bias  # of one row: the derivative by the bias is that by z
     table = []
@@ -182,12 +189,13 @@ def _backward() -> list[str]:
                 difference = abs(exact[index] / numerical[index] - 1)
                 numbers = f"{exact[index]:15.9f} {numerical[index]:19.9f} {difference:20.0e}"
                 table.append(f"   {layer} {name:6} {index!s:7} {numbers}")
+    hidden_derivative = _format_vector(EXAMPLE_NETWORK[1].kernel @ dz)
     return [
         "3. BACKWARD PASS: THE CHAIN RULE",
         "dz is the derivative of the loss with respect to z: the rate at which the loss changes with z. From loss to rows:",
-        f"   logits   dz = p - true class       {_vector(dz)}",
-        f"   hidden   dx = dz Wᵀ                {_vector(EXAMPLE_NETWORK[1].kernel @ dz)}   derivative by the output of each unit",
-        f"            dz = dx · (1 - tanh²)     {_vector(dz_hidden)}   small where a unit is saturated",
+        f"   logits   dz = p - true class       {_format_vector(dz)}",
+        f"   hidden   dx = dz Wᵀ                {hidden_derivative}   derivative by the output of each unit",
+        f"            dz = dx · (1 - tanh²)     {_format_vector(dz_hidden)}   small where a unit is saturated",
         "   weights  dW = xᵀ dz,  db = dz      in both layers: input of the layer times derivative by its z",
         "The same derivatives by finite differences, moving each weight up and down by 0.00001:",
         "   layer  weight     backpropagation  finite difference  relative difference",
@@ -196,7 +204,7 @@ def _backward() -> list[str]:
     ]
 
 
-def _step() -> list[str]:
+def _gradient_step_lines() -> list[str]:
     gradient, _ = example_gradients()
     loss = loss_on_example(EXAMPLE_NETWORK)
     squared_norm = sum(float((array**2).sum()) for array in chain(*gradient))
@@ -213,25 +221,25 @@ def _step() -> list[str]:
     ]
 
 
-def _descent(lesson: SpiralLesson) -> list[str]:
+def _descent_lines(lesson: SpiralLesson) -> list[str]:
     training_losses, test_losses = lesson.losses(lesson.training), lesson.losses(lesson.test)
     table = []
     for epoch in TABLE_EPOCHS:
         losses = f"{training_losses[epoch]:14.4f} {test_losses[epoch]:9.4f}"
         table.append(f"   {epoch:5} {losses} {lesson.accuracy(epoch, lesson.test):18.1%}")
-    regions = [_shades(lesson.networks[epoch]) for epoch in PLOTTED_EPOCHS]
+    regions = [_plot_rows(lesson.networks[epoch]) for epoch in PLOTTED_EPOCHS]
     captions = ", ".join(f"epoch {epoch}" for epoch in PLOTTED_EPOCHS)
     return [
         f"5. TRAINING: {len(lesson.training.y)} rows, two hidden layers of 32, batches of 64, Adam",
         "   epoch  training loss  test loss  accuracy on test rows",
         *table,
-        f"Training loss, epoch 0 to {PLOTTED_EPOCHS[-1]}:  {_sparkline(training_losses[::4])}",
+        f"Training loss, epoch 0 to {PLOTTED_EPOCHS[-1]}:  {_loss_sparkline(training_losses[::4])}",
         f"Regions where the network predicts + (dark) and o (light), {captions}:",
         *(f"   {'   '.join(lines)}".rstrip() for lines in zip(*regions, strict=True)),
     ]
 
 
-def _closing() -> list[str]:
+def _closing_lines() -> list[str]:
     return [
         "6. THE CODE",
         "All of this is harness/networks/from_scratch.py: `forward`, `backward` and `adam` are a few lines each.",
@@ -240,35 +248,35 @@ def _closing() -> list[str]:
     ]
 
 
-def _logits(network: ScratchNetwork, X: npt.NDArray[np.floating]) -> Matrix:
+def _network_logits(network: ScratchNetwork, X: npt.NDArray[np.floating]) -> Matrix:
     return from_scratch.forward(network, TANH, X.astype(np.float64))[-1]
 
 
-def _accuracy(network: ScratchNetwork, rows: WeightedRows) -> float:
-    return float((_logits(network, rows.X).argmax(axis=1) == rows.y).mean())
+def _network_accuracy(network: ScratchNetwork, rows: WeightedRows) -> float:
+    return float((_network_logits(network, rows.X).argmax(axis=1) == rows.y).mean())
 
 
 def positive_probability(network: ScratchNetwork, height: int, width: int) -> Matrix:
     """Return the probability of class 1 on a grid that covers the plot, shape (height, width), the top row first."""
     x, y = np.meshgrid(np.linspace(-PLOT_LIMIT, PLOT_LIMIT, width), np.linspace(PLOT_LIMIT, -PLOT_LIMIT, height))
-    logits = _logits(network, np.column_stack([x.ravel(), y.ravel()]))
+    logits = _network_logits(network, np.column_stack([x.ravel(), y.ravel()]))
     probabilities: Matrix = np.exp(from_scratch.log_softmax(logits))[:, 1]
     return probabilities.reshape(height, width)
 
 
-def _shades(network: ScratchNetwork) -> list[str]:
+def _plot_rows(network: ScratchNetwork) -> list[str]:
     marks = np.array(list(" ·░▒▓█"))
     shades = np.rint(positive_probability(network, 15, 31) * (len(marks) - 1)).astype(int)
     return list(map("".join, marks[shades]))
 
 
-def _sparkline(losses: list[float]) -> str:
+def _loss_sparkline(losses: list[float]) -> str:
     bars = np.array(list("▁▂▃▄▅▆▇█"))
     heights = (np.array(losses) - min(losses)) / (max(losses) - min(losses))
     return "".join(bars[np.rint(heights * (len(bars) - 1)).astype(int)])
 
 
-def _vector(numbers: Matrix) -> str:
+def _format_vector(numbers: Matrix) -> str:
     return f"({', '.join(f'{number:.4g}' for number in numbers)})"
 
 

@@ -50,7 +50,7 @@ def cached_features(function_key: str, rows: Array, compute: Callable[[Array], A
     """
     if len(rows) == 0:
         return compute(rows)
-    keys = [_digest(f"{row.dtype} {row.shape}".encode(), row.tobytes()) for row in rows]
+    keys = [_content_digest(f"{row.dtype} {row.shape}".encode(), row.tobytes()) for row in rows]
     first_row = dict(zip(reversed(keys), reversed(range(len(keys))), strict=True))
     name = hashlib.sha256(function_key.encode()).hexdigest()[:24]
     with closing(_FeatureFile(cache_dir() / "features" / f"{name}.sqlite")) as file:
@@ -88,7 +88,7 @@ class _FeatureFile:
             query = f"SELECT key, form, item, proof FROM made WHERE key IN ({placeholders})"  # noqa: S608
             for key, header, content, digest in self._execute(query, batch):
                 is_typed = isinstance(header, str) and isinstance(content, bytes)
-                if is_typed and digest == _digest(header.encode(), content):
+                if is_typed and digest == _content_digest(header.encode(), content):
                     dtype, *shape = header.split()
                     features[key] = np.frombuffer(content, dtype).reshape(list(map(int, shape)))
         return features
@@ -108,7 +108,7 @@ class _FeatureFile:
             self._execute("DELETE FROM made")
         for key, array in features.items():
             header, content = " ".join([array.dtype.str, *map(str, array.shape)]), array.tobytes()
-            digest = _digest(header.encode(), content)
+            digest = _content_digest(header.encode(), content)
             self._execute("INSERT OR REPLACE INTO made VALUES (?, ?, ?, ?)", (key, header, content, digest))
         self._execute("COMMIT")
 
@@ -153,7 +153,7 @@ def _remove_old_files(current: Path) -> None:
             path.unlink()
 
 
-def _digest(*parts: bytes) -> bytes:
+def _content_digest(*parts: bytes) -> bytes:
     return hashlib.blake2b(b"".join(parts), digest_size=16).digest()
 
 
@@ -200,7 +200,7 @@ def make_read_only(entry: T) -> T:
     if hasattr(entry, "setflags"):
         entry.setflags(write=False)
         return entry
-    for part in _parts(entry):
+    for part in _component_objects(entry):
         make_read_only(part)
     return entry
 
@@ -211,10 +211,10 @@ def count_bytes(entry: Any) -> int:
         return int(entry.nbytes)
     if hasattr(entry, "memory_usage"):
         return int(entry.memory_usage(deep=False).sum())
-    return sum(map(count_bytes, _parts(entry)))
+    return sum(map(count_bytes, _component_objects(entry)))
 
 
-def _parts(entry: Any) -> list[Any]:
+def _component_objects(entry: Any) -> list[Any]:
     """Parts of a container, a compressed sparse matrix or a dataclass; none of anything else."""
     if isinstance(entry, dict):
         return list(entry.values())

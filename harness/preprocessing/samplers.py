@@ -215,7 +215,7 @@ def nearest_other_class(rows: SortedByClass) -> tuple[Index, Distance]:
         neighbors[block.start + nearer] = other_block.start + block_distances[nearer].argmin(axis=1)
 
     for class_rows, other_rows in combinations(rows.classes, 2):
-        for block, other_block in product(_blocks(class_rows), _blocks(other_rows)):
+        for block, other_block in product(_row_blocks(class_rows), _row_blocks(other_rows)):
             block_distances = rows.queries[block] @ rows.targets[other_block].T
             update(block, other_block, block_distances)
             update(other_block, block, block_distances.T)
@@ -247,7 +247,7 @@ def has_nearer_same_class(
     n_nearer = np.zeros(len(rows.order), dtype=np.int64)
     for class_rows in rows.classes:
         pending = queries[(queries >= class_rows.start) & (queries < class_rows.stop)]
-        for block in _blocks(class_rows):
+        for block in _row_blocks(class_rows):
             for start in range(0, len(pending), BLOCK_ROWS):
                 batch = pending[start : start + BLOCK_ROWS]
                 block_distances = rows.queries[batch] @ rows.targets[block].T
@@ -259,7 +259,7 @@ def has_nearer_same_class(
     return enough
 
 
-def _blocks(rows: slice) -> list[slice]:
+def _row_blocks(rows: slice) -> list[slice]:
     return [slice(start, min(start + BLOCK_ROWS, rows.stop)) for start in range(rows.start, rows.stop, BLOCK_ROWS)]
 
 

@@ -218,16 +218,16 @@ def character_ngrams(text: str) -> Sequence[str]:
 
     Those of short texts are cached, in up to 100 MB: finding them was half of the time of an encoding.
     """
-    return _cached_ngrams(text) if len(text) <= MAX_CACHED_LENGTH else _analyzer()(text)
+    return _cached_ngrams(text) if len(text) <= MAX_CACHED_LENGTH else _make_analyzer()(text)
 
 
 @functools.lru_cache(maxsize=10_000)
 def _cached_ngrams(text: str) -> tuple[str, ...]:
-    return tuple(map(sys.intern, _analyzer()(text)))
+    return tuple(map(sys.intern, _make_analyzer()(text)))
 
 
 @functools.cache
-def _analyzer() -> Callable[[str], list[str]]:
+def _make_analyzer() -> Callable[[str], list[str]]:
     from sklearn.feature_extraction.text import TfidfVectorizer
 
     analyzer: Callable[[str], list[str]] = TfidfVectorizer(analyzer="char_wb", ngram_range=(2, 5)).build_analyzer()

@@ -121,11 +121,11 @@ def shared_state(*roots: Any) -> dict[str, str]:
             if isinstance(component, (type, FunctionType)):
                 for name, setting in _code_state(component).items():
                     if not isinstance(setting, (type, FunctionType, ModuleType)):
-                        digests[name] = _digest(setting)
+                        digests[name] = _settings_digest(setting)
     return digests
 
 
-def _digest(setting: Any) -> str:
+def _settings_digest(setting: Any) -> str:
     import joblib
 
     try:

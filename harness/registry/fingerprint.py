@@ -132,7 +132,7 @@ class _CanonicalText:
         return f"{name}({self.write_held(wrapped, '')})" if isinstance(wrapped, FunctionType) else name
 
     def _function(self, function: FunctionType) -> str:
-        code = _function_text(_source(function), function.__code__) or _code_text(function.__code__)
+        code = _function_text(_source_file(function), function.__code__) or _code_text(function.__code__)
         return f"function({code}, {self._dependencies(function)})"
 
     def _dependencies(self, function: FunctionType) -> str:
@@ -155,7 +155,7 @@ class _CanonicalText:
             return "unbound"
 
     def _class(self, declared: type) -> str:
-        module, code = declared.__module__, _class_text(_source(declared), declared.__qualname__)
+        module, code = declared.__module__, _class_text(_source_file(declared), declared.__qualname__)
         parts = [self.write(base, module) for base in declared.__bases__]
         for name, member in sorted(vars(declared).items()):
             for function in _functions_of(member, module, generated=not code):
@@ -236,7 +236,7 @@ def _functions_of(member: Any, module: str, *, generated: bool) -> list[Function
     return functions
 
 
-def _source(declared: FunctionType | type) -> str:
+def _source_file(declared: FunctionType | type) -> str:
     """The source file of a function or class; empty where there is none."""
     try:
         file = inspect.getsourcefile(declared)
@@ -249,7 +249,7 @@ def _source(declared: FunctionType | type) -> str:
 
 
 @lru_cache(maxsize=64)
-def _tree(source: str) -> ast.Module:
+def _source_tree(source: str) -> ast.Module:
     try:
         return ast.parse(source)
     except SyntaxError:  # a cell of a notebook that is not only Python
@@ -259,7 +259,7 @@ def _tree(source: str) -> ast.Module:
 @lru_cache(maxsize=1024)
 def _function_text(source: str, code: CodeType) -> str:
     """The syntax of the function or lambda with this code; empty where the source has none."""
-    tree = _tree(source)
+    tree = _source_tree(source)
     if code.co_name == "<lambda>":
         enclosing = _lambda_node(code, tree)
         return _syntax_text(enclosing) if enclosing else ""
@@ -280,11 +280,13 @@ def _lambda_node(code: CodeType, tree: ast.Module) -> ast.Lambda | None:
             ends.append((end_line, end_column))
     if not starts:
         return None
-    enclosing = [node for node in ast.walk(tree) if isinstance(node, ast.Lambda) and _encloses(node, starts, ends)]
+    enclosing = [
+        node for node in ast.walk(tree) if isinstance(node, ast.Lambda) and _encloses_lines(node, starts, ends)
+    ]
     return max(enclosing, key=lambda node: (node.body.lineno, node.body.col_offset), default=None)
 
 
-def _encloses(node: ast.Lambda, starts: list[tuple[int, int]], ends: list[tuple[int, int]]) -> bool:
+def _encloses_lines(node: ast.Lambda, starts: list[tuple[int, int]], ends: list[tuple[int, int]]) -> bool:
     body = node.body
     end = (body.end_lineno or body.lineno, body.end_col_offset or 0)
     return (body.lineno, body.col_offset) <= min(starts) and max(ends) <= end
@@ -293,7 +295,7 @@ def _encloses(node: ast.Lambda, starts: list[tuple[int, int]], ends: list[tuple[
 @lru_cache(maxsize=1024)
 def _class_text(source: str, qualified_name: str) -> str:
     """The syntax of the class with this name; empty where the source has none."""
-    parents: list[tuple[str, ast.AST]] = [("", _tree(source))]
+    parents: list[tuple[str, ast.AST]] = [("", _source_tree(source))]
     while parents:
         prefix, parent = parents.pop()
         for child in ast.iter_child_nodes(parent):

@@ -106,7 +106,7 @@ class Registry:
             if not isinstance(declaration, tuple(PLURALS)):
                 kind = type(declaration).__name__
                 raise DeclarationError(f"{source}: a Task, Family, Strategy or Metric is expected, but got a {kind}")
-            _add(registry, declaration, source)
+            _add_declaration(registry, declaration, source)
         return registry
 
 
@@ -134,10 +134,10 @@ def load_registry(plugins: Iterable[str] = ()) -> Registry:
         If a plugin cannot be imported.
     """
     registry = Registry()
-    for module in _modules(plugins):
+    for module in _declaration_modules(plugins):
         for attribute in vars(module).values():
             for candidate in attribute if isinstance(attribute, tuple) else (attribute,):
-                _add(registry, candidate, module.__name__)
+                _add_declaration(registry, candidate, module.__name__)
     return registry
 
 
@@ -192,7 +192,7 @@ def suggestion(name: str, known: Iterable[str]) -> str:
     return f"there are {len(known)}" if len(known) > MAX_LISTED_NAMES else f"there are: {', '.join(known)}"
 
 
-def _modules(plugins: Iterable[str]) -> Iterator[ModuleType]:
+def _declaration_modules(plugins: Iterable[str]) -> Iterator[ModuleType]:
     for name in DECLARATION_PACKAGES:
         package = importlib.import_module(name)
         yield package
@@ -271,7 +271,7 @@ def _import_hint(plugin: str, error: Exception) -> str:
     return ""
 
 
-def _add(registry: Registry, candidate: Any, source: str) -> None:
+def _add_declaration(registry: Registry, candidate: Any, source: str) -> None:
     """Add an object to the registry if it is a declaration."""
     for kind, plural in PLURALS.items():
         if isinstance(candidate, kind):

@@ -88,7 +88,7 @@ def _plain_parameter(argument: Any) -> Any:
     return argument
 
 
-def _space(argument: Any) -> Any:
+def _check_space_argument(argument: Any) -> Any:
     for name, parameter in argument.items() if isinstance(argument, Mapping) else [(None, None)]:
         if not isinstance(name, str) or not isinstance(parameter, (Float, Integer, Choice, When)):
             raise TypeError
@@ -96,7 +96,7 @@ def _space(argument: Any) -> Any:
 
 
 PLAIN_PARAMETER = ArgumentKind("made by choice, integer, real or log_float", _plain_parameter)
-SPACE = ArgumentKind("a dictionary from parameters to choice, integer, real, log_float or when", _space)
+SPACE = ArgumentKind("a dictionary from parameters to choice, integer, real, log_float or when", _check_space_argument)
 
 Parameter: TypeAlias = Float | Integer | Choice | When
 Space: TypeAlias = Mapping[str, Parameter]

@@ -169,7 +169,7 @@ def _check_unfitted(name: str, estimator: Any) -> None:
         fitted = find_fitted(estimator)
     except Exception as error:  # whatever the constructors of a user raise
         raise DeclarationError(f"family {name!r} cannot be copied by sklearn.base.clone: {failure(error)}") from error
-    for component in _components(estimator):
+    for component in _component_estimators(estimator):
         if type(component).__name__ == "FrozenEstimator":
             fitted = "FrozenEstimator"
     if fitted:
@@ -223,16 +223,16 @@ def user_modules() -> list[ModuleType]:
     return modules
 
 
-def _components(value: Any) -> Iterator[Any]:
+def _component_estimators(value: Any) -> Iterator[Any]:
     """An estimator, its parameters and those of its steps, one after the other."""
     yield value
     if isinstance(value, Mapping):
         value = list(value.values())
     if isinstance(value, (list, tuple)):
         for element in value:
-            yield from _components(element)
+            yield from _component_estimators(element)
     elif hasattr(value, "get_params") and not isinstance(value, type):
-        yield from _components(value.get_params(deep=False))
+        yield from _component_estimators(value.get_params(deep=False))
 
 
 def _estimator_text(value: Any) -> str:
@@ -260,7 +260,7 @@ def _object_text(value: Any) -> str:
 
 def _selects_columns(estimator: Any) -> bool:
     """Whether a step of a pipeline selects columns by their names."""
-    return any(type(component).__name__ == COLUMN_TRANSFORMER for component in _components(estimator))
+    return any(type(component).__name__ == COLUMN_TRANSFORMER for component in _component_estimators(estimator))
 
 
 def pickle_declarations(declarations: Iterable[Any]) -> str:

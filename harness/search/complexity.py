@@ -29,7 +29,7 @@ def complexity(classifier: Any) -> int | None:
     parameters = getattr(classifier, "parameters", None)
     if isinstance(parameters, int):
         return parameters
-    if members := _members(classifier):
+    if members := _ensemble_members(classifier):
         total = 0
         for member in members:
             count = complexity(member)
@@ -59,11 +59,11 @@ def architecture(classifier: Any) -> tuple[tuple[str, str, tuple[int, ...], int]
 
     Each layer is its name, its kind, the shape of one row's output and the number of its parameters.
     """
-    layers = getattr(next(iter(_members(classifier)), classifier), "architecture", ())
+    layers = getattr(next(iter(_ensemble_members(classifier)), classifier), "architecture", ())
     return tuple((name, kind, tuple(shape), parameters) for name, kind, shape, parameters in layers)
 
 
-def _members(classifier: Any) -> list[Any]:
+def _ensemble_members(classifier: Any) -> list[Any]:
     """The classifiers of an ensemble: the members of a balanced ensemble, the trees of a forest."""
     for attribute in ("fitted_", "estimators_"):
         members = getattr(classifier, attribute, None)

@@ -271,13 +271,13 @@ def _search_result(study: optuna.Study, evaluate: Evaluate, arrays: Arrays) -> S
         return SearchResult(None, None, 0, failures, inapplicable)
     default, best = None, study.best_trial
     if trials[0].value is not None:
-        default = _configuration(trials[0], evaluate, arrays.get("default"))
+        default = _make_configuration(trials[0], evaluate, arrays.get("default"))
     best_is_kept = int(arrays.get("best_trial", -1)) == best.number
-    best_configuration = _configuration(best, evaluate, arrays["best"] if best_is_kept else None)
+    best_configuration = _make_configuration(best, evaluate, arrays["best"] if best_is_kept else None)
     return SearchResult(default, best_configuration, len(trials) - len(failed), failures)
 
 
-def _configuration(trial: optuna.trial.FrozenTrial, evaluate: Evaluate, proba: Proba | None) -> Configuration:
+def _make_configuration(trial: optuna.trial.FrozenTrial, evaluate: Evaluate, proba: Proba | None) -> Configuration:
     params = dict(trial.params)
     if proba is None or not proba.size:
         proba = evaluate(params, trial.number).proba

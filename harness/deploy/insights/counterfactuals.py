@@ -118,12 +118,14 @@ def find_counterfactuals(
     counterfactuals = []
     for row, probability in zip(rows, probabilities.tolist(), strict=True):
         if probability >= scored.threshold:
-            changes = list(itertools.islice(_changes(scored, row, features, pairs), MAX_CHANGES))
-            counterfactuals.append(_nearest(scored, row, probability, changes))
+            changes = list(itertools.islice(_candidate_changes(scored, row, features, pairs), MAX_CHANGES))
+            counterfactuals.append(_nearest_change(scored, row, probability, changes))
     return tuple(counterfactuals)
 
 
-def _nearest(scored: ScoredRows, row: int, probability: float, changes: Sequence[tuple[Change, ...]]) -> Counterfactual:
+def _nearest_change(
+    scored: ScoredRows, row: int, probability: float, changes: Sequence[tuple[Change, ...]]
+) -> Counterfactual:
     """Choose the nearest change with which the row falls below the threshold; `changes` are sorted by distance."""
     if not changes:
         return Counterfactual(row, probability, probability, ())
@@ -158,7 +160,7 @@ def _apply_changes(row: Any, changes: Sequence[Sequence[Change]]) -> Features:
     return repeated
 
 
-def _changes(
+def _candidate_changes(
     scored: ScoredRows, row: int, features: Sequence[Feature], pairs: _ValuePairs
 ) -> Iterator[tuple[Change, ...]]:
     """Yield changes of one column, then of two, nearest first, whose values occur together with the row's others."""
@@ -168,7 +170,7 @@ def _changes(
         options = []
         for value in value_grid(feature):
             if value != own[feature.name]:
-                options.append((_distance(feature, own[feature.name], value), (feature, value)))
+                options.append((_value_distance(feature, own[feature.name], value), (feature, value)))
         single.append(options)
     double = []
     for first, second in itertools.combinations(single, 2):
@@ -182,7 +184,7 @@ def _changes(
             yield changes
 
 
-def _distance(feature: Feature, own: Any, value: Any) -> float:
+def _value_distance(feature: Feature, own: Any, value: Any) -> float:
     """Return 1 for another level or a missing own value, for numbers the share of training rows between the two."""
     if feature.kind == "category" or own is None or own != own:  # noqa: PLR0124 -- NaN
         return 1.0

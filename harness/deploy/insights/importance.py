@@ -58,7 +58,7 @@ def find_column_groups(frames: Sequence[Features]) -> list[tuple[str, ...]]:
     codes = {name: _level_codes(X[name]) for name in names if X[name].dtype == "category"}
     group = dict(zip(names, names, strict=True))  # column → first column of its group
     for first, second in itertools.combinations(names, 2):
-        if group[first] != group[second] and _association(first, second, ranks, codes) >= MIN_ASSOCIATION:
+        if group[first] != group[second] and _column_association(first, second, ranks, codes) >= MIN_ASSOCIATION:
             merged = group[second]
             for name in names:
                 if group[name] == merged:
@@ -69,7 +69,7 @@ def find_column_groups(frames: Sequence[Features]) -> list[tuple[str, ...]]:
     return [tuple(columns) for columns in members.values() if len(columns) > 1]
 
 
-def _association(
+def _column_association(
     first: str, second: str, ranks: dict[str, npt.NDArray[np.float64]], codes: dict[str, npt.NDArray[np.int64]]
 ) -> float:
     if first in codes and second in codes:

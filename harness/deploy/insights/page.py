@@ -43,14 +43,14 @@ def render_html(title: str, lead: Sequence[str], sections: Sequence[Section]) ->
     """Render insights as one HTML page; the parameters are those of `render_markdown`."""
     html_sections = []
     for section in sections:
-        blocks = build_blocks(section.parts, section.title, _embed, MAX_VISIBLE_ROWS)
+        blocks = build_blocks(section.parts, section.title, _embed_figure, MAX_VISIBLE_ROWS)
         html_sections.append({"title": section.title, "blocks": blocks})
     style = (TEMPLATES / "insights.css").read_text(encoding="utf-8")
-    lead_blocks = build_blocks(lead, title, _embed)
+    lead_blocks = build_blocks(lead, title, _embed_figure)
     return render_page("insights.html", TEMPLATES, style=style, title=title, lead=lead_blocks, sections=html_sections)
 
 
-def _embed(figure: Figure) -> EmbeddedFigure:
+def _embed_figure(figure: Figure) -> EmbeddedFigure:
     """Draw a figure; its SVG becomes a part of the page."""
     uri = f"data:image/svg+xml;base64,{base64.b64encode(figure.draw()['svg']).decode()}"
     width, height = (round(PIXELS_PER_INCH * length) for length in figure.size)

@@ -57,8 +57,8 @@ def write_insights(request: InsightsRequest) -> list[Path]:
         files = {MARKDOWN_FILE: render_markdown(title, lead, sections), PAGE_FILE: render_html(title, lead, sections)}
         files |= lists
         for name, table in section_files(sections).items():
-            _write(request.folder / TABLE_FOLDER, name, table)
-    return [_write(request.folder, name, content) for name, content in files.items()]
+            _write_file(request.folder / TABLE_FOLDER, name, table)
+    return [_write_file(request.folder, name, content) for name, content in files.items()]
 
 
 def _binary_insights(scored: ScoredRows, request: InsightsRequest) -> tuple[list[str], list[Section], dict[str, str]]:
@@ -80,7 +80,7 @@ def _binary_insights(scored: ScoredRows, request: InsightsRequest) -> tuple[list
         model_sections.counterfactual_section(scored, counterfactuals, request.actionable),
         model_sections.confidence_section(scored, confidence),
     ]
-    lead = [_describe_request(scored, request), _highlights(scored, contact_list, gains, importances, confidence)]
+    lead = [_describe_request(scored, request), _main_findings(scored, contact_list, gains, importances, confidence)]
     if scored.target is not None:
         lead.append(f"Outcomes are counted on {row_sections.describe_counted_rows(scored)}.")
     lead += filter(None, [caveat, leakage_caveat(scored)])
@@ -118,7 +118,7 @@ def _describe_request(scored: ScoredRows, request: InsightsRequest) -> str:
     return f"{rows} of {file_name}, looked at with the bundle of {entry} (`{scored.bundle.id}`)."
 
 
-def _highlights(
+def _main_findings(
     scored: ScoredRows,
     contact_list: ContactList,
     gains: Gains | None,
@@ -190,7 +190,7 @@ def _format_profit(rule: ContactRule) -> str:
     return f"{mean} ({low} to {high}, 95 %)"
 
 
-def _write(folder: Path, name: str, content: str) -> Path:
+def _write_file(folder: Path, name: str, content: str) -> Path:
     path, temporary = folder / name, folder / f".{name}.part"
     try:
         folder.mkdir(parents=True, exist_ok=True)

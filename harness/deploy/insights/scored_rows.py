@@ -182,7 +182,7 @@ def read_scored_rows(bundle: Bundle, request: InsightsRequest) -> ScoredRows:
         raise DataError(f"{request.source} holds no rows: there is nothing to say of them")
     X = _concatenate_features(batches)
     frame = pd.concat(map(attrgetter("frame"), batches), ignore_index=True)
-    proba, source = _score(bundle, X)
+    proba, source = _score_rows(bundle, X)
     target, y = _read_outcomes(bundle, request, frame)
     model_columns = {feature.name for feature in bundle.schema.features} | {target}
     named = {feature.name for feature in bundle.schema.features if feature.is_identifier}
@@ -209,7 +209,7 @@ def _concatenate_features(batches: Sequence[RowBatch]) -> Features:
     return pd.DataFrame(columns)
 
 
-def _score(bundle: Bundle, X: Features) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.int8]]:
+def _score_rows(bundle: Bundle, X: Features) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.int8]]:
     """Return probabilities, those of held-out predictions for training rows, and the source of each."""
     rows = np.arange(len(X))
     batches = np.split(rows, range(BATCH_SIZE, len(rows), BATCH_SIZE))

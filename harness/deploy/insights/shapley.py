@@ -131,7 +131,7 @@ def shapley_values(
             game = _word_game(str(X[position]))
         else:
             game = _patch_game(X[position])
-        explained.append(_estimate(predict_proba, game, class_index, seed))
+        explained.append(_estimate_values(predict_proba, game, class_index, seed))
     return tuple(explained)
 
 
@@ -148,7 +148,9 @@ def format_feature_value(feature: Feature, value: Any) -> str:
     return str(value) if feature.kind == "category" else feature.format_number(float(value))
 
 
-def _estimate(predict_proba: PredictProba, game: CooperativeGame, class_index: int | None, seed: int) -> ShapleyValues:
+def _estimate_values(
+    predict_proba: PredictProba, game: CooperativeGame, class_index: int | None, seed: int
+) -> ShapleyValues:
     """Evaluate all orders at once; each distinct coalition is predicted once."""
     count = len(game.active)
     orders = _sample_orders(count, game.evaluations, seed, exact=game.n_references == 1)
@@ -158,7 +160,7 @@ def _estimate(predict_proba: PredictProba, game: CooperativeGame, class_index: i
     coalitions = np.concatenate([np.zeros((1, count), bool), np.ones((1, count), bool), flat])
     reference = np.repeat(np.arange(len(orders)) // 2 % game.n_references, count + 1)
     reference = np.where(coalitions.all(axis=1), 0, np.concatenate([[0, 0], reference]))
-    positions, distinct = _distinct(coalitions, reference)
+    positions, distinct = _distinct_coalitions(coalitions, reference)
     masks = np.ones((len(distinct), len(game.names)), dtype=bool)
     masks[:, game.active] = coalitions[distinct]
     proba = np.asarray(predict_proba(game.build(masks, reference[distinct])), dtype=np.float64)
@@ -180,7 +182,7 @@ def _estimate(predict_proba: PredictProba, game: CooperativeGame, class_index: i
     )
 
 
-def _distinct(coalitions: Coalitions, reference: Positions) -> tuple[Positions, list[int]]:
+def _distinct_coalitions(coalitions: Coalitions, reference: Positions) -> tuple[Positions, list[int]]:
     """Return each coalition's position among the distinct ones, and the first occurrence of each distinct one."""
     first_seen: dict[bytes, int] = {}
     distinct: list[int] = []

@@ -100,10 +100,10 @@ class TokenAuth:
         if scope["path"] in PUBLIC_PATHS:
             return None
         scheme, _, token = headers.get(b"authorization", b"").partition(b" ")
-        matches = hmac.compare_digest(_digest(token.strip()), _digest(self.token.encode()))
+        matches = hmac.compare_digest(_secret_digest(token.strip()), _secret_digest(self.token.encode()))
         return None if matches and scheme.lower() == b"bearer" else UNAUTHORIZED
 
 
-def _digest(secret: bytes) -> bytes:
+def _secret_digest(secret: bytes) -> bytes:
     """Hash a secret to a fixed length, so that comparison time does not depend on it."""
     return hashlib.sha256(secret).digest()

@@ -169,16 +169,16 @@ def answer_requests(
     if not requests:
         return [], []
     try:
-        answer, X = _predict(bundle, _concatenate(requests))
+        answer, X = _predict_rows(bundle, _concatenate_requests(requests))
     except Exception as error:  # noqa: BLE001 -- every error is passed on to the request that caused it
         if len(requests) == 1:
             return [error], []
         answers, features = zip(*(answer_requests(bundle, [request]) for request in requests), strict=True)
         return list(itertools.chain(*answers)), list(itertools.chain(*features))
-    return _split(answer, list(map(attrgetter("count"), requests))), [X]
+    return _split_answer(answer, list(map(attrgetter("count"), requests))), [X]
 
 
-def _predict(bundle: Bundle, rows: ParsedRows) -> tuple[BatchAnswer, Features]:
+def _predict_rows(bundle: Bundle, rows: ParsedRows) -> tuple[BatchAnswer, Features]:
     inputs = read_rows(bundle.schema, rows.columns)
     proba = bundle.predict_proba(inputs.X)
     flags: dict[int, list[Flag]] = {}
@@ -187,7 +187,7 @@ def _predict(bundle: Bundle, rows: ParsedRows) -> tuple[BatchAnswer, Features]:
     return BatchAnswer(proba, bundle.decide(proba), flags), inputs.X
 
 
-def _concatenate(requests: Sequence[ParsedRows]) -> ParsedRows:
+def _concatenate_requests(requests: Sequence[ParsedRows]) -> ParsedRows:
     if len(requests) == 1:
         return requests[0]
     columns: dict[str, list[Any]] = {name: [] for name in requests[0].columns}
@@ -197,7 +197,7 @@ def _concatenate(requests: Sequence[ParsedRows]) -> ParsedRows:
     return ParsedRows(columns, sum(map(attrgetter("count"), requests)))
 
 
-def _split(answer: BatchAnswer, counts: Sequence[int]) -> list[BatchAnswer | Exception]:
+def _split_answer(answer: BatchAnswer, counts: Sequence[int]) -> list[BatchAnswer | Exception]:
     """Divide the answer of concatenated requests by their numbers of rows."""
     parts: list[BatchAnswer | Exception] = []
     start = 0

@@ -54,7 +54,7 @@ class DriftMonitor:
             self._count_pending()
 
     def _count_pending(self) -> None:
-        for X in _concatenate(self.pending):
+        for X in _concatenate_rows(self.pending):
             counts = bin_counts(self.schema, X)
             if self.blocks and self.blocks[-1][0].sum() < BLOCK_ROWS:
                 counts = tuple(a + b for a, b in zip(self.blocks.pop(), counts, strict=True))
@@ -69,14 +69,14 @@ class DriftMonitor:
         columns: list[dict[str, Any]] = []
         for feature, counts in zip(self.schema.features, totals, strict=False):
             index, limit = population_stability(feature.shares, self.schema.rows, counts)
-            verdict = _verdict(index, limit, rows)
+            verdict = _drift_verdict(index, limit, rows)
             sizes = {"psi": round(index, 4), "by_chance": round(limit, 4)}
             columns.append({"name": feature.name, **sizes, "verdict": verdict})
         columns.sort(key=itemgetter("psi"), reverse=True)
         return {"rows": rows, "training_rows": self.schema.rows, "fewest_rows": MIN_ROWS, "columns": columns}
 
 
-def _concatenate(batches: list[Features]) -> list[Features]:
+def _concatenate_rows(batches: list[Features]) -> list[Features]:
     """Concatenate rows, if that keeps the types of their columns: categories with an unknown level have another type."""
     if len(batches) < 2:
         return batches
@@ -122,7 +122,7 @@ def population_stability(
     return index, (1 / max(training_rows, 1) + 1 / max(count, 1)) * quantile
 
 
-def _verdict(index: float, limit: float, rows: int) -> str:
+def _drift_verdict(index: float, limit: float, rows: int) -> str:
     if rows < MIN_ROWS:
         return "too few rows to say"
     if index < MODERATE_SHIFT or index <= limit:

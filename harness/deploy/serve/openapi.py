@@ -51,7 +51,7 @@ def describe_service(bundle: Bundle) -> dict[str, Any]:
         f"Answers of `{manifest['entry']}`, learnt from {schema.rows:,} rows: which of {', '.join(schema.classes)} a row is. "
         "Values that training did not know, missing ones and those beyond its range are answered and flagged."
     )
-    metrics = _operation("metrics", "Counts, in Prometheus' text format", STRING, {401})
+    metrics = _describe_operation("metrics", "Counts, in Prometheus' text format", STRING, {401})
     metrics["responses"]["200"]["content"] = {"text/plain": {"schema": STRING}}
     predict = f"Answers to 1 to {MAX_ROWS:,} rows"
     explain = f"Answers to 1 to {MAX_EXPLAINED_ROWS} rows, with reasons"
@@ -62,11 +62,13 @@ def describe_service(bundle: Bundle) -> dict[str, Any]:
         "paths": {
             "/predict": {"post": _row_operation("predict", predict, schema, MAX_ROWS, "Answers")},
             "/explain": {"post": _row_operation("explain", explain, schema, MAX_EXPLAINED_ROWS, "Explained")},
-            "/schema": {"get": _operation("schema", "The rows that are taken", OBJECT, {401})},
-            "/drift": {"get": _operation("drift", drift, _reference("Drift"), {401})},
+            "/schema": {"get": _describe_operation("schema", "The rows that are taken", OBJECT, {401})},
+            "/drift": {"get": _describe_operation("drift", drift, _schema_reference("Drift"), {401})},
             "/metrics": {"get": metrics},
-            "/health": {"get": _operation("health", "Whether the service lives", _reference("State"))},
-            "/ready": {"get": _operation("ready", "Whether it takes requests", _reference("State"), {503})},
+            "/health": {"get": _describe_operation("health", "Whether the service lives", _schema_reference("State"))},
+            "/ready": {
+                "get": _describe_operation("ready", "Whether it takes requests", _schema_reference("State"), {503})
+            },
         },
         "components": {
             "schemas": _component_schemas(schema),
@@ -83,22 +85,24 @@ def example_row(schema: Schema) -> dict[str, Any]:
 def _row_operation(name: str, summary: str, schema: Schema, max_rows: int, response: str) -> dict[str, Any]:
     """Describe an operation that takes rows and returns the component schema `response`."""
     example = example_row(schema)
-    rows = {"type": "array", "minItems": 1, "maxItems": max_rows, "items": _reference("Row")}
+    rows = {"type": "array", "minItems": 1, "maxItems": max_rows, "items": _schema_reference("Row")}
     body = {"type": "object", "required": ["rows"], "additionalProperties": False, "properties": {"rows": rows}}
     content: dict[str, Any] = {JSON: {"schema": body, "example": {"rows": [example]}}}
     if schema.modality != "image":
         content[CSV] = {"schema": STRING, "example": _to_csv(example)}
-    operation = _operation(name, summary, _reference(response), ERRORS)
+    operation = _describe_operation(name, summary, _schema_reference(response), ERRORS)
     return operation | {"requestBody": {"required": True, "content": content}}
 
 
-def _operation(name: str, summary: str, schema: Mapping[str, Any], errors: Collection[int] = ()) -> dict[str, Any]:
+def _describe_operation(
+    name: str, summary: str, schema: Mapping[str, Any], errors: Collection[int] = ()
+) -> dict[str, Any]:
     responses: dict[str, Any] = {"200": {"description": "As asked", "content": {JSON: {"schema": schema}}}}
     for status in sorted(errors):
         description, component = ERRORS[status], "Problem"
         if name == "ready":
             description, component = "It is about to end", "State"
-        content = {JSON: {"schema": _reference(component)}}
+        content = {JSON: {"schema": _schema_reference(component)}}
         responses[str(status)] = {"description": description, "content": content}
     operation: dict[str, Any] = {"operationId": name, "summary": summary, "responses": responses}
     if 401 in errors:
@@ -110,33 +114,35 @@ def _component_schemas(schema: Schema) -> dict[str, Any]:
     head = {"bundle": STRING, "positive": STRING_OR_NULL, "threshold": {"type": ["number", "null"]}}
     probability = {"type": "number", "minimum": 0, "maximum": 1}
     probability_note = "Of two classes that of the positive one, of several that of the one answered"
-    flags = _array(_object({"field": STRING, "code": STRING, "what": STRING}))
+    flags = _array_schema(_object_schema({"field": STRING, "code": STRING, "what": STRING}))
     answer = {
         "class": {"type": "string", "enum": list(schema.classes)},
         "probability": {**probability, "description": probability_note},
-        "probabilities": _object(dict.fromkeys(schema.classes, probability)),
+        "probabilities": _object_schema(dict.fromkeys(schema.classes, probability)),
         "flags": flags,
     }
-    reason = _object({"name": STRING, "value": STRING, "usual": STRING, "adds": NUMBER, "error": NUMBER})
+    reason = _object_schema({"name": STRING, "value": STRING, "usual": STRING, "adds": NUMBER, "error": NUMBER})
     explanation = {
         "class": STRING,
         "of": STRING,
         "probability": probability,
         "base": NUMBER,
         "total": NUMBER,
-        "reasons": _array(reason),
+        "reasons": _array_schema(reason),
         "flags": flags,
     }
-    drift = _object({"name": STRING, "psi": NUMBER, "by_chance": NUMBER, "verdict": STRING})
+    drift = _object_schema({"name": STRING, "psi": NUMBER, "by_chance": NUMBER, "verdict": STRING})
     counts = {"rows": INTEGER, "training_rows": INTEGER, "fewest_rows": INTEGER}
     problem = {"error": STRING, "field": STRING_OR_NULL, "row": {"type": ["integer", "null"]}}
     return {
-        "Row": _object({feature.name: _cell_schema(feature) for feature in schema.features}),
-        "Answers": _object(head | {"ignored": _array(STRING), "rows": _array(_object(answer))}),
-        "Explained": _object(head | {"scale": STRING, "rows": _array(_object(explanation))}),
-        "Drift": _object(counts | {"columns": _array(drift)}),
-        "State": _object({"status": STRING, "bundle": STRING}),
-        "Problem": _object(problem),
+        "Row": _object_schema({feature.name: _cell_schema(feature) for feature in schema.features}),
+        "Answers": _object_schema(
+            head | {"ignored": _array_schema(STRING), "rows": _array_schema(_object_schema(answer))}
+        ),
+        "Explained": _object_schema(head | {"scale": STRING, "rows": _array_schema(_object_schema(explanation))}),
+        "Drift": _object_schema(counts | {"columns": _array_schema(drift)}),
+        "State": _object_schema({"status": STRING, "bundle": STRING}),
+        "Problem": _object_schema(problem),
     }
 
 
@@ -183,13 +189,13 @@ def _to_csv(row: Mapping[str, Any]) -> str:
     return file.getvalue()
 
 
-def _object(properties: Mapping[str, Any]) -> dict[str, Any]:
+def _object_schema(properties: Mapping[str, Any]) -> dict[str, Any]:
     return {"type": "object", "required": list(properties), "properties": dict(properties)}
 
 
-def _array(element: Mapping[str, Any]) -> dict[str, Any]:
+def _array_schema(element: Mapping[str, Any]) -> dict[str, Any]:
     return {"type": "array", "items": element}
 
 
-def _reference(name: str) -> dict[str, str]:
+def _schema_reference(name: str) -> dict[str, str]:
     return {"$ref": f"#/components/schemas/{name}"}

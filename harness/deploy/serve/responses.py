@@ -57,7 +57,7 @@ def predictions_json(bundle: Bundle, answer: BatchAnswer, ignored: Sequence[str]
         flags[row] = to_json(_flag_objects(row_flags)).decode()
     decided = map(names.__getitem__, answer.decided.tolist())
     rows = ",".join(map(template.__mod__, zip(decided, probabilities, *by_class, flags, strict=True)))
-    head = to_json(_head(bundle) | {"ignored": list(ignored)})
+    head = to_json(_response_header_fields(bundle) | {"ignored": list(ignored)})
     return head[:-1] + b',"rows":[' + rows.encode() + b"]}"
 
 
@@ -98,7 +98,7 @@ def explanations(bundle: Bundle, answer: BatchAnswer, explained: Iterable[Shaple
                 "flags": _flag_objects(answer.flags.get(row, ())),
             }
         )
-    return _head(bundle) | {"scale": "log-odds", "rows": rows}
+    return _response_header_fields(bundle) | {"scale": "log-odds", "rows": rows}
 
 
 def _negative_size(contribution: tuple[str, str, str, float, float]) -> float:
@@ -109,5 +109,5 @@ def _flag_objects(flags: Sequence[Flag]) -> list[dict[str, str]]:
     return [{"field": flag.column, "code": flag.code, "what": flag.message} for flag in flags]
 
 
-def _head(bundle: Bundle) -> dict[str, Any]:
+def _response_header_fields(bundle: Bundle) -> dict[str, Any]:
     return {"bundle": bundle.id, "positive": bundle.manifest.get("positive"), "threshold": bundle.threshold}
