@@ -20,11 +20,10 @@ from typing import Any, Literal, TypeAlias
 from harness.evaluation.gains import SearchGain, search_gains
 from harness.evaluation.preferences import Preference, stored_preference
 from harness.evaluation.ranking import BASELINE, RankedEntry, Ranking
+from harness.evaluation.remedy import Remedy, find_remedy
 from harness.evaluation.scores import ANY_NAME, Entry, Scores
 from harness.evaluation.significance import Comparison
 from harness.evaluation.strategy_effects import StrategyReading, strategy_readings
-from harness.evaluation.task_comparisons import can_test
-from harness.evaluation.variance import STRETCH, ScoreSample, pair_values
 
 #: Why an entry is recommended, or none.
 Reason: TypeAlias = Literal[
@@ -32,9 +31,6 @@ Reason: TypeAlias = Literal[
 ]
 
 STRATEGY_COSTS = {"none": 0, "weight": 1}  #: by kind of strategy; all others change the rows and come last
-DOMINANT_SHARE = 0.5  #: of the variance: if training makes up more, repeats help more than rows
-MAX_REPEATS = 50
-MAX_ROW_FACTOR = 1000.0
 UNSTABLE_RATIO = 3.0  #: spread between folds over row variance from which on training is called unstable
 FEW_POSITIVES = 50
 
@@ -46,22 +42,6 @@ class FamilyComparison:
     first: str
     second: str
     comparison: Comparison
-
-
-@dataclass(frozen=True)
-class Remedy:
-    """What would settle an undecided comparison of the recommended entry with a rival.
-
-    `repeats` is the number of repeats of the whole cross-validation, with the minutes that the further ones take; `row_factor`
-    how many times as many rows are needed. None where it would not help, or where it would take too many.
-    """
-
-    rival: Entry
-    difference: float
-    training_share: float
-    repeats: int | None
-    minutes: float
-    row_factor: float | None
 
 
 @dataclass(frozen=True)
@@ -163,7 +143,7 @@ def _make_recommendation(scores: Scores, ranking: Ranking, prefer: Preference) -
         families=compare_families(ranking),
         strategies=tuple(_family_strategies(scores, ranking, used)),
         tuning=_tuning_gain(scores, ranking, used),
-        remedy=_find_remedy(scores, ranking, used) if entry is not None else None,
+        remedy=find_remedy(scores, ranking, used, undecided) if entry is not None else None,
         parameters=chosen_parameters(scores, ranking.task, used.entry),
         decisions=_decision_quality(scores, ranking.task, used.entry),
         unstable=_is_unstable(ranking, used.entry),
@@ -285,51 +265,6 @@ def _family_strategies(scores: Scores, ranking: Ranking, used: RankedEntry) -> l
 def _tuning_gain(scores: Scores, ranking: Ranking, used: RankedEntry) -> SearchGain | None:
     entry = used.entry._replace(stage="tuned")
     return next((gain for gain in search_gains(scores, ranking) if gain.entry == entry), None)
-
-
-def _find_remedy(scores: Scores, ranking: Ranking, used: RankedEntry) -> Remedy | None:
-    """What would settle the comparison with the best entry, if it is undecided, or else with the best undecided one."""
-    undecided = _with_verdict(_ranked_competitors(ranking), "undecided")
-    judged, best = ranking.judged, ranking.best
-    if judged is None or best is None or not undecided:
-        return None
-    is_undecided = any(ranked is used for ranked in undecided)
-    compared = used if is_undecided else undecided[0]
-    rival, comparison = best if is_undecided else compared, compared.comparison
-    assert comparison is not None  # noqa: S101 -- it is undecided
-    entries = judged.task_sample.entries
-    first, second = entries.index(best.entry), entries.index(compared.entry)
-    total = (comparison.standard_error / STRETCH) ** 2
-    row = min(float(pair_values(judged.sample.row_covariance)[first, second]), total)
-    critical = (comparison.high - comparison.low) / 2 / comparison.standard_error
-    difference = abs(comparison.difference)
-    margin = max(difference, ranking.rope - difference)  # to 0, or to the border of practical equivalence
-    target = (margin / (critical * STRETCH)) ** 2  # the variance at which the comparison is settled
-    share = 1 - row / total
-    repeats, minutes = None, math.nan
-    if share >= DOMINANT_SHARE and can_test(scores, ranking.task):
-        repeats, minutes = _repeats_needed(scores, ranking.task, (total - row, target - row), judged.sample)
-    factor = total / target
-    row_factor = factor if 1 < factor <= MAX_ROW_FACTOR else None
-    return Remedy(rival.entry, comparison.difference, share, repeats, minutes, row_factor)
-
-
-def _repeats_needed(
-    scores: Scores, task: str, training: tuple[float, float], sample: ScoreSample
-) -> tuple[int | None, float]:
-    """The number of repeats with which the training variance is small enough, and the minutes of the further ones.
-
-    `training` has the variance that it is and the one that it has to be.
-    """
-    variance, target = training
-    repeats = sample.splits // sample.folds
-    if target <= 0 or variance <= 0:
-        return None, math.nan
-    needed = math.ceil(repeats * variance / target)
-    if needed <= repeats or needed > MAX_REPEATS:
-        return None, math.nan
-    seconds = sum(cell.record.seconds for cell in scores.cells if cell.record and cell.task == task)
-    return needed, seconds / 60 * (needed - repeats) / repeats
 
 
 def _split_configurations(scores: Scores, task: str, entry: Entry) -> list[Mapping[str, Any]]:

@@ -7,8 +7,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from harness.evaluation.corrected_t import Estimate
-from harness.evaluation.decision import FamilyComparison, Recommendation, Remedy, recommend
+from harness.evaluation.decision import FamilyComparison, Recommendation, recommend
 from harness.evaluation.ranking import BASELINE, RankedEntry, Ranking
+from harness.evaluation.remedy import Remedy
 from harness.evaluation.scores import Scores
 from harness.evaluation.strategy_effects import NO_READING, StrategyReading, strategy_comparisons
 from harness.report.content import ReportColumn, ReportTable
