@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from conftest import LONGEST_WAIT
 
 from harness.store.store import Store
 
@@ -215,7 +216,9 @@ def test_a_disk_that_fills_up_while_a_record_is_written_loses_nothing(evenhand, 
 
     more = [*call, "--family", "random_forest"]
     words = [sys.executable, "-m", "harness", *more]
-    full = subprocess.run(words, cwd=tmp_path, capture_output=True, text=True, timeout=120, preexec_fn=nearly_full)
+    full = subprocess.run(
+        words, cwd=tmp_path, capture_output=True, text=True, timeout=LONGEST_WAIT, preexec_fn=nearly_full
+    )
     assert full.returncode == 2
     assert "Traceback" not in full.stderr
     assert "what was stored before is kept" in full.stderr.strip().splitlines()[-1]
@@ -284,7 +287,7 @@ def test_the_dashboard_serves_every_study(evenhand, tmp_path):
         line = served.stdout.readline()
         assert line.startswith("4 studies of out: http://127.0.0.1:")
         request = urllib.request.Request(line.split()[4] + "api/studies", headers={"Accept-Encoding": "identity"})  # noqa: S310 -- our own server
-        with urllib.request.urlopen(request, timeout=20) as answer:  # noqa: S310 -- our own server
+        with urllib.request.urlopen(request, timeout=LONGEST_WAIT) as answer:  # noqa: S310 -- our own server
             studies = json.load(answer)["study_summaries"]
         assert {"own/logistic_regression/none/r0f0", "own/majority/none/r0f1"} <= {s["study_name"] for s in studies}
     finally:

@@ -8,6 +8,7 @@ import sys
 import urllib.request
 
 import pytest
+from conftest import LONGEST_WAIT
 from fixtures_curves import with_curves
 from fixtures_run import tumours, write_run
 
@@ -110,7 +111,7 @@ def test_the_page_is_served_on_this_machine_alone_and_ends_with_ctrl_c(served):
     said = served.stdout.readline()
     address = re.search(r"http://127\.0\.0\.1:\d+/", said)[0]
     for page in ("", "data/environment"):
-        with urllib.request.urlopen(address + page, timeout=60) as answer:  # noqa: S310 -- its scheme is matched above
+        with urllib.request.urlopen(address + page, timeout=LONGEST_WAIT) as answer:  # noqa: S310 -- its scheme is matched above
             assert answer.status == 200
     served.send_signal(signal.SIGINT)
-    assert served.wait(timeout=60) == 0
+    assert served.wait(timeout=LONGEST_WAIT) == 0
