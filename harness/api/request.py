@@ -184,14 +184,14 @@ def fewer_folds_note(options: RunOptions) -> str:
     repeats = options.protocol.get("repeats") or default.repeats
     if not folds or folds < 2 or folds * repeats >= default.folds * default.repeats:
         return ""
-    from scipy import stats
+    from scipy import special
 
     from harness.evaluation.variance import MAX_PRIOR_DEGREES
 
     few, usual = folds * repeats - 1, default.folds * default.repeats - 1
     ratios = []
     for prior in (MAX_PRIOR_DEGREES, 0):
-        ratios.append(stats.t.ppf(0.975, prior + few) / stats.t.ppf(0.975, prior + usual))
+        ratios.append(special.stdtrit(prior + few, 0.975) / special.stdtrit(prior + usual, 0.975))
     return (
         f"{options.spelling('folds', str(folds))}: the spread between outer splits has {few} instead of {usual} degrees "
         f"of freedom, so at equal spread 95 % intervals are {ratios[0]:.2f} times as wide where test rows and other entries tell "

@@ -18,7 +18,8 @@ from functools import cache, lru_cache
 
 import numpy as np
 import numpy.typing as npt
-from scipy import special, stats
+import pandas as pd
+from scipy import special
 
 CONFIDENCE = 0.95
 ROUNDING = 1e-12  # a difference no larger is a rounding error: scores are of the order of 1
@@ -94,7 +95,7 @@ def estimate(
 @cache
 def _t_quantile(n: int) -> float:
     """The half-width of an interval over n splits, in standard errors."""
-    return float(stats.t.ppf((1 + CONFIDENCE) / 2, n - 1))
+    return float(special.stdtrit(n - 1, (1 + CONFIDENCE) / 2))
 
 
 def holm(p_values: Sequence[float]) -> list[float]:
@@ -159,7 +160,7 @@ def signed_rank_test(differences: Sequence[float] | npt.NDArray[np.float64]) -> 
     """
     nonzero = np.asarray(differences, dtype=float)
     nonzero = nonzero[~np.isnan(nonzero) & (nonzero != 0)]
-    doubled = np.rint(2 * stats.rankdata(np.abs(nonzero))).astype(np.int64)  # integers also with ties
+    doubled = np.rint(2 * pd.Series(np.abs(nonzero)).rank().to_numpy()).astype(np.int64)  # integers also with ties
     positive, negative = int(doubled[nonzero > 0].sum()), int(doubled[nonzero < 0].sum())
     distribution = _rank_sum_distribution(tuple(sorted(doubled.tolist())))
     p = min(1.0, 2 * float(distribution[: min(positive, negative) + 1].sum()))

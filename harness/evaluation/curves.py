@@ -14,6 +14,8 @@ from typing import Any, NamedTuple, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
+from harness.evaluation.decision_measures import wilson_interval
+
 VERSION = 4  #: of what is computed here: cached values of another version are computed anew
 Array: TypeAlias = npt.NDArray[np.float64]
 FloatTuple: TypeAlias = tuple[float, ...]
@@ -29,6 +31,7 @@ THRESHOLDS_LOG_ODDS: Array = np.linspace(-MAX_LOG_ODDS, MAX_LOG_ODDS, 43)
 EDGES: Array = np.linspace(0, 1, 26)
 EDGES_LOG_ODDS: Array = np.linspace(-MAX_LOG_ODDS, MAX_LOG_ODDS, 29)
 CONCENTRATION_LIMIT = 0.05  #: where half of the scores are nearer to an end than this, they are shown on log-odds
+NORMAL_QUANTILE = 1.959963984540054  #: of 95 % intervals
 BINS, MIN_BIN_ROWS = 10, 20
 
 
@@ -179,8 +182,6 @@ def reliability_bins(positive: npt.NDArray[np.bool_], score: Array, repeats: int
     ----------
     Wilson (1927), Probable Inference, the Law of Succession, and Statistical Inference, JASA 22.
     """
-    from scipy.stats import binomtest
-
     n_bins = max(1, min(BINS, len(score) // (MIN_BIN_ROWS * repeats)))
     inner = np.percentile(score, np.linspace(0, 1, n_bins + 1) * 100)[1:-1]  # bit for bit those of calibration_curve
     positions = np.searchsorted(inner, score)
@@ -192,8 +193,8 @@ def reliability_bins(positive: npt.NDArray[np.bool_], score: Array, repeats: int
         rows = counts[position]
         mean, share = score_sums[position] / rows, positive_sums[position] / rows
         distinct = max(round(rows / repeats), 1)
-        interval = binomtest(round(share * distinct), distinct).proportion_ci(method="wilson")
-        low, high = _round_number(interval.low), _round_number(interval.high)
+        interval = wilson_interval(round(share * distinct) / distinct, distinct, NORMAL_QUANTILE)
+        low, high = map(_round_number, interval)
         bins.append(
             CalibrationBin(
                 predicted=_round_number(mean), observed=_round_number(share), low=low, high=high, rows=int(rows)

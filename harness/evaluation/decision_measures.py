@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
-from scipy import stats
+from scipy import special
 
 from harness.evaluation.significance import CONFIDENCE
 from harness.metrics.metric import CostMatrix
@@ -142,8 +142,8 @@ def measure_interval(measure: DecisionMeasure, split_counts: Sequence[Counts], r
     variance = _squared_error(measure, split_counts, value, repeats) / (high - low) ** 2
     if variance > 0:
         effective = min(distinct, share * (1 - share) / variance)
-    quantile = float(stats.t.ppf((1 + CONFIDENCE) / 2, ROW_DEGREES + folds - 1))
-    lowest, highest = _wilson_interval(share, effective, quantile)
+    quantile = float(special.stdtrit(ROW_DEGREES + folds - 1, (1 + CONFIDENCE) / 2))
+    lowest, highest = wilson_interval(share, effective, quantile)
     return MeasureInterval(value, low + lowest * (high - low), low + highest * (high - low))
 
 
@@ -160,8 +160,27 @@ def _squared_error(measure: DecisionMeasure, split_counts: Sequence[Counts], val
     return OVERLAP_FACTOR**2 * weighted / folds
 
 
-def _wilson_interval(share: float, rows: float, quantile: float) -> tuple[float, float]:
-    """Wilson's interval of a share among so many rows, which need not be a whole number."""
+def wilson_interval(share: float, rows: float, quantile: float) -> tuple[float, float]:
+    """Compute Wilson's interval of a share.
+
+    Parameters
+    ----------
+    share : float
+        The share, between 0 and 1.
+    rows : float
+        Among how many rows; it need not be a whole number.
+    quantile : float
+        Of the distribution of the standardised share: 1.96 for 95 % of a normal distribution.
+
+    Returns
+    -------
+    low, high : float
+        Between 0 and 1.
+
+    References
+    ----------
+    Wilson (1927), Probable Inference, the Law of Succession, and Statistical Inference, JASA 22.
+    """
     scale = 1 + quantile**2 / rows
     center = (share + quantile**2 / (2 * rows)) / scale
     half_width = quantile / scale * math.sqrt(share * (1 - share) / rows + quantile**2 / (4 * rows**2))

@@ -16,6 +16,7 @@ from typing import Literal, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
+from scipy import special
 
 from harness.evaluation.variance import (
     MAX_PRIOR_DEGREES,
@@ -227,8 +228,6 @@ def score_intervals(sample: ScoreSample, variance: PairVariance, bounds: tuple[f
     low, high : ndarray of shape (m,)
         Computed on the logit scale between two bounds, on the log scale above one.
     """
-    from scipy import stats
-
     prior, folds = MAX_PRIOR_DEGREES, effective_fold_degrees(sample)
     floor = sample.resolution**2 / 4
     row = np.maximum(sample.splits * np.diag(sample.split_covariance), floor)
@@ -238,7 +237,7 @@ def score_intervals(sample: ScoreSample, variance: PairVariance, bounds: tuple[f
         1.0, spread / np.maximum(row, TINY)
     )
     errors = STRETCH * np.sqrt(row_part + np.maximum(spread - row, 0.0) / sample.splits)
-    half_widths = stats.t.ppf((1 + CONFIDENCE) / 2, prior + folds) * errors
+    half_widths = special.stdtrit(prior + folds, (1 + CONFIDENCE) / 2) * errors
     return bounded_interval(sample.means, half_widths, bounds)
 
 

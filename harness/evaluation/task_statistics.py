@@ -25,7 +25,8 @@ from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
-from scipy import stats
+import pandas as pd
+from scipy import special
 
 from harness.evaluation.corrected_t import CONFIDENCE, holm, signed_rank_test
 from harness.evaluation.cross_task import Array
@@ -43,7 +44,7 @@ class FriedmanTest:
 
 def task_ranks(means: Array) -> Array:
     """Rank the entries on every task, from `means` (entries, tasks), greater being better; tied entries share their ranks."""
-    return np.asarray(stats.rankdata(-means, axis=0))
+    return pd.DataFrame(-means).rank().to_numpy()
 
 
 def friedman_test(ranks: Array) -> FriedmanTest:
@@ -72,7 +73,7 @@ def friedman_test(ranks: Array) -> FriedmanTest:
     chi2 = (k - 1) * float(((sums - n * (k + 1) / 2) ** 2).sum()) / variation
     residual = n * (k - 1) - chi2
     f = (n - 1) * chi2 / residual if residual > 1e-9 else math.inf
-    return FriedmanTest(chi2, f, degrees, float(stats.f.sf(f, *degrees)))
+    return FriedmanTest(chi2, f, degrees, float(special.fdtrc(*degrees, f)))
 
 
 def conover_p_values(ranks: Array) -> Array:
@@ -231,7 +232,9 @@ def rating_intervals(wins: Array, seed: int) -> tuple[Array, Array]:
     drawn_ratings = MEAN_RATING + POINTS_PER_LOGIT * _fit_logits(drawn_wins * (n + 1))
     tails = np.quantile(drawn_ratings, [(1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2], axis=0)
     centre = ratings(wins)
-    stretch = stats.t.ppf((1 + CONFIDENCE) / 2, n - 1) / stats.norm.ppf((1 + CONFIDENCE) / 2) * math.sqrt(n / (n - 1))
+    stretch = (
+        special.stdtrit(n - 1, (1 + CONFIDENCE) / 2) / special.ndtri((1 + CONFIDENCE) / 2) * math.sqrt(n / (n - 1))
+    )
     lower, upper = np.minimum(tails[0], centre), np.maximum(tails[1], centre)
     return centre - stretch * (centre - lower), centre + stretch * (upper - centre)
 

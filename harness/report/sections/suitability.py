@@ -10,7 +10,7 @@ from operator import attrgetter
 from typing import Any
 
 import numpy as np
-from scipy import stats
+import pandas as pd
 
 from harness.evaluation.cross_task import common_tasks, evaluated_rankings, family_rows
 from harness.evaluation.ranking import BASELINE, RankedEntry, Ranking
@@ -125,7 +125,7 @@ def _best_by_kind(scores: Scores, rankings: Sequence[Ranking]) -> str:
             if family != BASELINE and not any(map(math.isnan, errors)):
                 columns[family] = errors
         if columns:
-            mean_ranks = stats.rankdata(list(columns.values()), axis=0).mean(axis=1).tolist()
+            mean_ranks = pd.DataFrame(list(columns.values())).rank().mean(axis=1).tolist()
             ranks = dict(zip(columns, mean_ranks, strict=True))
             first = sorted(ranks, key=lambda family: (ranks[family], family))[:MAX_BEST]
             names = markdown.join_words([f"{escape(family)} ({format_number(ranks[family], 1)})" for family in first])
