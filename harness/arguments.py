@@ -115,7 +115,7 @@ def describe_os_error(error: OSError) -> str:
     return f"{str(error.filename)[:LONGEST_PATH]}: {reason}" if error.filename is not None else reason
 
 
-def check_fields(declaration: Any, **kinds: ArgumentKind) -> None:
+def check_declaration_fields(declaration: Any, **kinds: ArgumentKind) -> None:
     """Check the fields of a declaration; raises `DeclarationError` for a wrong one.
 
     Parameters
@@ -136,32 +136,32 @@ def check_fields(declaration: Any, **kinds: ArgumentKind) -> None:
             raise DeclarationError(f"{title}: {error}") from None
 
 
-def _text(argument: Any) -> str:
+def _convert_text(argument: Any) -> str:
     if not isinstance(argument, str):
         raise TypeError
     return str(argument)
 
 
-def _filled_text(argument: Any) -> str:
-    if not _text(argument).strip():
+def _convert_nonempty_text(argument: Any) -> str:
+    if not _convert_text(argument).strip():
         raise ValueError
     return str(argument)
 
 
-def _path(argument: Any) -> Path:
+def _convert_path(argument: Any) -> Path:
     path = os.fspath(argument)
     if not isinstance(path, str) or not path or "\0" in path:
         raise TypeError
     return Path(path).expanduser()
 
 
-def _flag(argument: Any) -> bool:
+def _convert_flag(argument: Any) -> bool:
     if type(argument).__name__ not in ("bool", "bool_"):  # of Python or NumPy
         raise TypeError
     return bool(argument)
 
 
-def _column(argument: Any) -> str:
+def _convert_column_name(argument: Any) -> str:
     if isinstance(argument, str):
         return str(argument)
     if isinstance(argument, bool):
@@ -169,7 +169,7 @@ def _column(argument: Any) -> str:
     return str(argument) if isinstance(argument, float) else str(operator.index(argument))
 
 
-def _class_name(argument: Any) -> str:
+def _convert_class_name(argument: Any) -> str:
     """The name of a class as its rows are read: 1.0 is the class 1."""
     if hasattr(argument, "item") and not hasattr(argument, "columns"):  # a number of NumPy
         argument = argument.item()
@@ -180,7 +180,7 @@ def _class_name(argument: Any) -> str:
     return str(argument)
 
 
-def _sequence(argument: Any) -> tuple[Any, ...]:
+def _convert_sequence(argument: Any) -> tuple[Any, ...]:
     """Several arguments as a tuple; a single one is a tuple of itself."""
     if isinstance(argument, (bytes, Mapping)):
         raise TypeError
@@ -189,12 +189,12 @@ def _sequence(argument: Any) -> tuple[Any, ...]:
     return tuple(argument)
 
 
-def several(kind: ArgumentKind, expected: str) -> ArgumentKind:
+def several_of_kind(kind: ArgumentKind, expected: str) -> ArgumentKind:
     """Several arguments of one kind: an iterable of them, or a single one."""
-    return ArgumentKind(expected, lambda argument: tuple(map(kind.convert, _sequence(argument))))
+    return ArgumentKind(expected, lambda argument: tuple(map(kind.convert, _convert_sequence(argument))))
 
 
-def optional(kind: ArgumentKind) -> ArgumentKind:
+def optional_kind(kind: ArgumentKind) -> ArgumentKind:
     """An argument of a kind, or None."""
 
     def convert(argument: Any) -> Any:
@@ -203,7 +203,7 @@ def optional(kind: ArgumentKind) -> ArgumentKind:
     return ArgumentKind(f"{kind.expected}, or None", convert)
 
 
-def whole_number(low: int, high: int | None = None) -> ArgumentKind:
+def whole_number_kind(low: int, high: int | None = None) -> ArgumentKind:
     """A whole number of Python or NumPy, within bounds that are included."""
 
     def convert(argument: Any) -> int:
@@ -217,18 +217,18 @@ def whole_number(low: int, high: int | None = None) -> ArgumentKind:
     return ArgumentKind(f"a whole number from {low} {'on' if high is None else f'to {high}'}", convert)
 
 
-def option(*names: str) -> ArgumentKind:
+def option_kind(*names: str) -> ArgumentKind:
     """One of several names."""
 
     def convert(argument: Any) -> str:
-        if _text(argument) not in names:
+        if _convert_text(argument) not in names:
             raise ValueError
         return str(argument)
 
     return ArgumentKind(f"one of {', '.join(names)}", convert)
 
 
-def _number(argument: Any) -> float:
+def _convert_number(argument: Any) -> float:
     if isinstance(argument, (bool, str, bytes)):
         raise TypeError
     number = float(argument)
@@ -237,56 +237,57 @@ def _number(argument: Any) -> float:
     return number
 
 
-def _any_whole(argument: Any) -> int:
+def _convert_whole_number(argument: Any) -> int:
     if isinstance(argument, bool):
         raise TypeError
     return operator.index(argument)
 
 
-def _function(argument: Any) -> Callable[..., Any]:
+def _convert_function(argument: Any) -> Callable[..., Any]:
     if not callable(argument):
         raise TypeError
     function: Callable[..., Any] = argument
     return function
 
 
-def _mapping(argument: Any) -> Mapping[str, Any]:
+def _convert_mapping(argument: Any) -> Mapping[str, Any]:
     if not isinstance(argument, Mapping) or not all(isinstance(key, str) for key in argument):
         raise TypeError
     return argument
 
 
-def _name_tuple(argument: Any) -> tuple[str, ...]:
+def _convert_names(argument: Any) -> tuple[str, ...]:
     if not isinstance(argument, (tuple, list)):
         raise TypeError
-    return tuple(map(_filled_text, argument))
+    return tuple(map(_convert_nonempty_text, argument))
 
 
-def _matrix(argument: Any) -> tuple[tuple[float, ...], ...]:
-    return tuple(tuple(map(_number, line)) for line in _objects(argument))
+def _convert_matrix(argument: Any) -> tuple[tuple[float, ...], ...]:
+    return tuple(tuple(map(_convert_number, line)) for line in _convert_objects(argument))
 
 
-def _objects(argument: Any) -> tuple[Any, ...]:
+def _convert_objects(argument: Any) -> tuple[Any, ...]:
     if not isinstance(argument, Iterable):
         raise TypeError
-    return _sequence(argument)
+    return _convert_sequence(argument)
 
 
-TEXT = ArgumentKind("a str", _text)
-NAME = ArgumentKind("a str that is not empty", _filled_text)
-NAME_TUPLE = ArgumentKind("a tuple of names", _name_tuple)
-NAMES = several(NAME, "a name or a list of names")
-PATH = ArgumentKind("a path (str or Path)", _path)
-FLAG = ArgumentKind("True or False", _flag)
-PLUGINS = several(
-    ArgumentKind("a module or file", lambda argument: str(_path(argument))), "a module, a file or a list of them"
+TEXT = ArgumentKind("a str", _convert_text)
+NAME = ArgumentKind("a str that is not empty", _convert_nonempty_text)
+NAME_TUPLE = ArgumentKind("a tuple of names", _convert_names)
+NAMES = several_of_kind(NAME, "a name or a list of names")
+PATH = ArgumentKind("a path (str or Path)", _convert_path)
+FLAG = ArgumentKind("True or False", _convert_flag)
+PLUGINS = several_of_kind(
+    ArgumentKind("a module or file", lambda argument: str(_convert_path(argument))),
+    "a module, a file or a list of them",
 )
-COLUMN = ArgumentKind("the name of a column", _column)
-COLUMNS = several(COLUMN, "the name of a column or a list of them")
-CLASS_NAME = ArgumentKind("a class as it is written in the target", _class_name)
-NUMBER = ArgumentKind("a finite number", _number)
-WHOLE_NUMBER = ArgumentKind("a whole number", _any_whole)
-FUNCTION = ArgumentKind("a function", _function)
-MAPPING = ArgumentKind("a dictionary whose keys are texts", _mapping)
-MATRIX = ArgumentKind("a matrix of finite numbers, a tuple per line", _matrix)
-DECLARATIONS = ArgumentKind("a list of Task, Family, Strategy or Metric", _objects)
+COLUMN = ArgumentKind("the name of a column", _convert_column_name)
+COLUMNS = several_of_kind(COLUMN, "the name of a column or a list of them")
+CLASS_NAME = ArgumentKind("a class as it is written in the target", _convert_class_name)
+NUMBER = ArgumentKind("a finite number", _convert_number)
+WHOLE_NUMBER = ArgumentKind("a whole number", _convert_whole_number)
+FUNCTION = ArgumentKind("a function", _convert_function)
+MAPPING = ArgumentKind("a dictionary whose keys are texts", _convert_mapping)
+MATRIX = ArgumentKind("a matrix of finite numbers, a tuple per line", _convert_matrix)
+DECLARATIONS = ArgumentKind("a list of Task, Family, Strategy or Metric", _convert_objects)

@@ -16,7 +16,7 @@ from typer.testing import CliRunner
 
 import evenhand
 from harness.api.dashboard import RunningDashboard
-from harness.api.data_frames import check_cells
+from harness.api.data_frames import refuse_object_cells
 from harness.cli import app
 from harness.store.files import write_atomic
 from harness.store.store import Store
@@ -216,7 +216,7 @@ def test_cells_without_a_text_of_their_own_are_refused_by_column(cell, tmp_path)
     call = partial(evenhand.benchmark, frame, target="y", out=tmp_path / "run")
     assert_refused(call, "column 'tags' holds a", "in row 1 (from 0)", type(cell).__name__)
     assert not (tmp_path / "run").exists()
-    emptied = check_cells(frame, ["tags"])
+    emptied = refuse_object_cells(frame, ["tags"])
     assert emptied["tags"].isna().all()
     assert emptied["x"].equals(frame["x"])
 
@@ -224,7 +224,7 @@ def test_cells_without_a_text_of_their_own_are_refused_by_column(cell, tmp_path)
 def test_plain_cells_of_several_types_are_taken():
     cells = [None, "a", 1, 2.5, True, pd.Timestamp("2024-01-31"), np.int64(3), Decimal("1.5"), date(2024, 1, 31)]
     frame = pd.DataFrame({"mixed": pd.Series(cells, dtype=object)})
-    assert check_cells(frame, []) is frame
+    assert refuse_object_cells(frame, []) is frame
 
 
 def test_a_second_run_in_the_same_folder_is_refused_in_a_line(tmp_path):

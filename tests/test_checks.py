@@ -9,7 +9,7 @@ import pytest
 
 from evenhand import Family, Metric, Strategy, Task, choice, integer
 from harness import checks
-from harness.api.declarations import unavailable_tasks
+from harness.api.declarations import find_unavailable_tasks
 from harness.errors import DeclarationError, EvenhandError, Unavailable, UnknownNameError
 from harness.registry.family import missing_packages
 from harness.registry.registry import Registry, load_registry
@@ -182,6 +182,6 @@ def test_what_one_function_reads_from_one_source_is_tried_once():
     tasks = [Task(name=name, load=functools.partial(load, name), target="y", source="a wheel") for name in "abc"]
     tasks += [Task(name=name, load=functools.partial(load, name), target="y") for name in "de"]
     tasks += [Task(name="f", load=here, target="y", source="a wheel")]
-    reasons = unavailable_tasks(Registry(tasks={task.name: task for task in tasks}), None)
+    reasons = find_unavailable_tasks(Registry(tasks={task.name: task for task in tasks}), None)
     assert loaded == ["a", "d", "e", "here"]
     assert reasons == [("a and 2 more", "no wheel"), ("d", "no wheel"), ("e", "no wheel")]

@@ -11,7 +11,7 @@ from fixtures_run import tumours, write_run
 from markdown_it import MarkdownIt
 from optuna_dashboard import get_note
 
-from harness.api.dashboard import MergedStudies, read_test_scores, study_note
+from harness.api.dashboard import MergedStudies, describe_study, read_test_scores
 from harness.evaluation.ranking import rank
 from harness.evaluation.score_collection import collect_scores
 from harness.metrics.classification import METRICS
@@ -77,7 +77,7 @@ def digests(store: Store) -> dict[str, str]:
 def test_a_study_carries_a_note_and_nothing_on_disk_changes(store):
     before = digests(store)
     merged = MergedStudies(store)
-    assert merged.refresh() == 1
+    assert merged.read_new_trials() == 1
     said = note_of(merged)
     assert digests(store) == before
     best = optuna.load_study(study_name=NAME, storage=merged.storage).best_trial
@@ -98,17 +98,17 @@ def test_a_study_carries_a_note_and_nothing_on_disk_changes(store):
 
 def test_a_note_follows_the_search_and_the_report(store):
     merged = MergedStudies(store)
-    merged.refresh()
+    merged.read_new_trials()
     first = note_of(merged)
-    merged.refresh()
+    merged.read_new_trials()
     assert note_of(merged) == first
     search_one(store, 12)
-    merged.refresh()
+    merged.read_new_trials()
     second = note_of(merged)
     assert second != first
     write_table(store)
     (store.folder / "report.html").write_text("<p>")
-    merged.refresh()
+    merged.read_new_trials()
     third = note_of(merged)
     scores = collect_scores(store, METRIC)
     for stage in ("default", "tuned"):
@@ -127,7 +127,7 @@ def test_a_search_without_a_score_says_so(store, tmp_path):
     shutil.copytree(store.folder, fresh.folder, ignore=shutil.ignore_patterns("study.journal"))
     search_one(fresh, 2, fails)
     merged = MergedStudies(fresh)
-    merged.refresh()
+    merged.read_new_trials()
     assert "No trial has a score yet. 2 trials failed: ValueError: no." in note_of(merged)
 
 
@@ -148,7 +148,7 @@ def test_hostile_names_are_text(store):
             distributions={HOSTILE: optuna.distributions.CategoricalDistribution([HOSTILE])},
         )
     )
-    said = study_note(study, cell, about, {}, "")
+    said = describe_study(study, cell, about, {}, "")
     html = MarkdownIt("commonmark", {"html": True}).enable("table").render(said)
     for mark in ("<img", "<strong>bold", "<a ", 'href="'):
         assert mark not in html
@@ -190,7 +190,7 @@ def test_an_incomplete_record_hides_no_trial_and_nothing_on_disk_changes(store, 
     journal.write_bytes(journal.read_bytes() + torn)
     before = digests(store)
     merged = MergedStudies(store)
-    assert merged.refresh() == 1
+    assert merged.read_new_trials() == 1
     assert len(optuna.load_study(study_name=NAME, storage=merged.storage).trials) == 4
     assert digests(store) == before
 
@@ -199,5 +199,5 @@ def test_a_journal_that_cannot_be_read_does_not_end_the_dashboard(store):
     (journal,) = store.folder.rglob("study.journal")
     journal.write_bytes(b"[1, 2]\n" * 3)
     merged = MergedStudies(store)
-    merged.refresh()
+    merged.read_new_trials()
     assert merged.storage.get_all_studies() == []

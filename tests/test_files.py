@@ -14,7 +14,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from harness.api.data_frames import to_pandas
+from harness.api.data_frames import convert_to_pandas
 from harness.data.arrow_table import without_arrow_types
 from harness.data.csv_format import NO_NAME
 from harness.data.files import UserData, read_batches, read_table
@@ -286,7 +286,7 @@ def test_frames_of_pandas_and_polars_keep_exact_integers():
         ),
     ]
     for frame in frames:
-        converted = to_pandas(frame)
+        converted = convert_to_pandas(frame)
         assert converted["a"].dropna().tolist() == [2**53 + 1, 5]
         assert converted["c"].isna().tolist() == [False, False, True]
         assert not any(isinstance(dtype, pd.ArrowDtype) for dtype in converted.dtypes)

@@ -11,7 +11,7 @@ from fixtures_run import tumours, write_run
 from harness.tasks.published import DOCUMENTS, SUBSCRIPTION_METHODS
 from harness.tasks.suites import SUITES
 
-from harness.api.request import RunOptions, fewer_folds_note, make_request
+from harness.api.request import RunOptions, describe_cost_of_fewer_folds, make_run_request
 from harness.errors import DeclarationError
 from harness.evaluation.published import ComparedValue, compare_published, implied_shares, is_consistent
 from harness.evaluation.score_collection import collect_scores
@@ -179,11 +179,11 @@ def test_every_published_row_is_a_combination_of_the_suite():
 
 
 def test_a_suite_with_combinations_runs_these_unless_families_or_strategies_are_named():
-    request = make_request(options(suite="documents"), REGISTRY)
+    request = make_run_request(options(suite="documents"), REGISTRY)
     spam = request.strategy_names("sms_spam", REGISTRY.family("recurrent_network"))
     assert (spam, request.strategy_names("sms_spam", REGISTRY.family("dense_network"))) == (("none",), ())
     assert request.strategy_names("sms_spam", REGISTRY.family("majority")) == ("none",)
-    named = make_request(options(suite="documents", strategies=("none", "smote")), REGISTRY)
+    named = make_run_request(options(suite="documents", strategies=("none", "smote")), REGISTRY)
     assert named.strategy_names("sms_spam", REGISTRY.family("dense_network")) == ("none", "smote")
     assert named.published == DOCUMENTS
 
@@ -228,5 +228,5 @@ def test_cells_and_description_of_a_run_with_combinations():
     ],
 )
 def test_fewer_folds_say_what_they_cost(suite, protocol, ratio):
-    note = fewer_folds_note(options(suite=suite, protocol=protocol))
+    note = describe_cost_of_fewer_folds(options(suite=suite, protocol=protocol))
     assert (ratio in note) if ratio else not note

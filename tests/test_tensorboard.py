@@ -12,7 +12,7 @@ from conftest import LONGEST_WAIT
 from fixtures_curves import with_curves
 from fixtures_run import tumours, write_run
 
-from harness.api.tensorboard import require_tensorboard, write_logs
+from harness.api.tensorboard import require_tensorboard, write_tensorboard_logs
 from harness.errors import StoreError, Unavailable
 from harness.store.store import Store
 
@@ -37,7 +37,7 @@ def scalars(folder):
 
 
 def test_curves_of_final_fits_are_found_under_their_names(store):
-    folder = write_logs(store)
+    folder = write_tensorboard_logs(store)
     record = next(one for one in store.records() if (one.family, one.strategy) == ("bayes", "none"))
     curves = store.curves(record)
     for stage in ("default", "tuned"):
@@ -54,7 +54,7 @@ def test_curves_of_final_fits_are_found_under_their_names(store):
 def test_steps_stand_at_the_time_that_training_took(store):
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-    read = EventAccumulator(str(write_logs(store) / "one_split/bayes/none/r0f0/tuned/train"))
+    read = EventAccumulator(str(write_tensorboard_logs(store) / "one_split/bayes/none/r0f0/tuned/train"))
     read.Reload()
     events = read.Scalars("loss")
     record = next(one for one in store.records() if (one.family, one.strategy) == ("bayes", "none"))
@@ -64,20 +64,20 @@ def test_steps_stand_at_the_time_that_training_took(store):
 
 def test_logs_are_made_again_only_where_curves_have_changed(store, tmp_path):
     copy = Store(shutil.copytree(store.folder, tmp_path / "copy"))
-    folder = write_logs(copy)
+    folder = write_tensorboard_logs(copy)
     first = {path: path.stat().st_mtime_ns for path in folder.rglob("events*")}
     assert len(first) == 3 * 2 * 2  # strategies, stages, parts
-    write_logs(copy)
+    write_tensorboard_logs(copy)
     assert {path: path.stat().st_mtime_ns for path in folder.rglob("events*")} == first
     gone = next(one for one in copy.records() if one.strategy == "searched" and one.family == "bayes")
     copy.discard_cell(gone.id)
-    write_logs(copy)
+    write_tensorboard_logs(copy)
     assert len(list(folder.rglob("events*"))) == 2 * 2 * 2
 
 
 def test_names_that_would_lead_elsewhere_stay_in_the_folder(tmp_path):
     store = with_curves(tmp_path / "run", [tumours("../../up", splits=1)])
-    folder = write_logs(store)
+    folder = write_tensorboard_logs(store)
     assert all(folder in path.parents for path in tmp_path.rglob("events*"))
     assert len(list(folder.rglob("events*"))) == 12
 
@@ -88,7 +88,7 @@ def test_a_run_without_networks_has_nothing_to_show(tmp_path, evenhand):
     assert code != 0
     assert "has no training curves: no network has been trained in it yet" in err
     with pytest.raises(StoreError, match="is not a run folder"):
-        write_logs(Store(tmp_path))
+        write_tensorboard_logs(Store(tmp_path))
 
 
 def test_without_tensorboard_the_command_that_installs_it_is_named(monkeypatch):

@@ -77,16 +77,16 @@ def benchmark(  # noqa: PLR0913 -- each argument is a separate concern of a run
     EvenhandError
         Whatever planning and the engine raise.
     """
-    check_protocol(store, request)
+    read_run_of_same_protocol(store, request)
     plan = make_plan(request, registry)
     check_goals(goals, {loaded.task.name: (len(loaded.table.classes), loaded.task.costs) for loaded in plan.tasks})
     with store.lock():
-        stored = check_protocol(store, request)
+        stored = read_run_of_same_protocol(store, request)
         description = describe(request, registry, plan, command, store.folder.name)
         if goals:
             description["thresholds"] = [goal.text for goal in goals]
         if stored:
-            description = merge_descriptions(stored, description)
+            description = merge_run_descriptions(stored, description)
         store.write_run(description)
         objectives = {}
         fingerprints = {}
@@ -94,13 +94,13 @@ def benchmark(  # noqa: PLR0913 -- each argument is a separate concern of a run
             objective = request.protocol.objective_for(len(loaded.table.classes))
             objectives[loaded.task.name] = registry.metric(objective)
             fingerprints[loaded.task.name] = loaded.fingerprint
-        start = _divide_cells(plan, store, retry, objectives)
+        start = _separate_pending_cells(plan, store, retry, objectives)
         callbacks = on_start(start)
         cell_jobs = [CellJob(cell, fingerprints[cell.task]) for cell in start.pending]
         load_engine().run(request, store, cell_jobs, jobs, limits, callbacks)
 
 
-def check_protocol(store: Store, request: Request) -> dict[str, Any] | None:
+def read_run_of_same_protocol(store: Store, request: Request) -> dict[str, Any] | None:
     """Read the description of the stored run, None where there is none.
 
     Raises
@@ -124,7 +124,7 @@ def check_protocol(store: Store, request: Request) -> dict[str, Any] | None:
     return stored
 
 
-def merge_descriptions(stored: Mapping[str, Any], new: Mapping[str, Any]) -> dict[str, Any]:
+def merge_run_descriptions(stored: Mapping[str, Any], new: Mapping[str, Any]) -> dict[str, Any]:
     """Merge the description of a stored run with that of its continuation, which takes precedence.
 
     Stored cells made from other rows, other costs or, where the strategy is searched, other strategies are dropped: they
@@ -143,7 +143,7 @@ def merge_descriptions(stored: Mapping[str, Any], new: Mapping[str, Any]) -> dic
     merged = dict(new)
     for part in ("tasks", "families", "strategies"):
         merged[part] = {**stored.get(part, {}), **new[part]}
-    cells = {cell["id"]: cell for cell in stored.get("cells", []) if _has_same_data(cell, stored, new)}
+    cells = {cell["id"]: cell for cell in stored.get("cells", []) if _has_cell_unchanged_inputs(cell, stored, new)}
     for cell in new["cells"]:
         cells[cell["id"]] = cell
     merged["cells"] = list(cells.values())
@@ -156,26 +156,28 @@ def merge_descriptions(stored: Mapping[str, Any], new: Mapping[str, Any]) -> dic
     return merged
 
 
-def _has_same_data(cell: Mapping[str, Any], stored: Mapping[str, Any], new: Mapping[str, Any]) -> bool:
+def _has_cell_unchanged_inputs(cell: Mapping[str, Any], stored: Mapping[str, Any], new: Mapping[str, Any]) -> bool:
     """Whether a stored cell was made from the rows, the costs and the strategies of the new description."""
     task, strategy = cell["task"], cell["strategy"]
     if task not in new["tasks"]:
         return True
     for part in ("fingerprint", "costs"):
-        if stored["tasks"][task].get(part) != _as_json(new["tasks"][task][part]):
+        if stored["tasks"][task].get(part) != _convert_to_json_values(new["tasks"][task][part]):
             return False
     stored_strategy = stored["strategies"][strategy]
-    new_strategy = _as_json(new["strategies"].get(strategy, stored_strategy))
+    new_strategy = _convert_to_json_values(new["strategies"].get(strategy, stored_strategy))
     # Fields that an older version did not store are no difference.
     return bool(stored_strategy.items() <= new_strategy.items())
 
 
-def _as_json(content: Any) -> Any:
+def _convert_to_json_values(content: Any) -> Any:
     """Convert to what JSON reads back."""
     return json.loads(json.dumps(content))
 
 
-def _divide_cells(plan: Plan, store: Store, retry: Collection[str], objectives: Mapping[str, Metric]) -> RunStart:
+def _separate_pending_cells(
+    plan: Plan, store: Store, retry: Collection[str], objectives: Mapping[str, Metric]
+) -> RunStart:
     """Divide the cells of a plan into pending and finished ones; records under other keys are discarded."""
     pending, finished, outdated = [], [], 0
     for cell in plan.cells:

@@ -22,7 +22,7 @@ CHECKED_ROWS = 300
 TOLERATED_CHECKS = ("describes itself", "takes weights")
 
 
-def check_declarations(declarations: Sequence[Any], request: Request, registry: Registry) -> None:
+def check_call_declarations(declarations: Sequence[Any], request: Request, registry: Registry) -> None:
     """Raise `DeclarationError` where a declaration of the call breaks its contract."""
     from harness.checks.contracts import check_metric, check_strategy
     from harness.registry.strategy import Strategy
@@ -33,7 +33,7 @@ def check_declarations(declarations: Sequence[Any], request: Request, registry: 
             checks += check_metric(declaration)
         elif isinstance(declaration, Strategy):
             checks += check_strategy(declaration)
-    checks += _family_checks(
+    checks += _check_families_on_task_rows(
         [declaration for declaration in declarations if isinstance(declaration, Family)], request, registry
     )
     for check in checks:
@@ -43,7 +43,9 @@ def check_declarations(declarations: Sequence[Any], request: Request, registry: 
             )
 
 
-def _family_checks(families: Sequence[Family], request: Request, registry: Registry) -> Iterator[CheckResult]:
+def _check_families_on_task_rows(
+    families: Sequence[Family], request: Request, registry: Registry
+) -> Iterator[CheckResult]:
     """Try families on rows of the first task of every modality."""
     from harness.checks.contracts import check_family
 

@@ -50,29 +50,29 @@ class MergedStudies:
         self.study_names: dict[Path, list[str]] = {}  #: the studies of a journal: one, or none yet
         self.report_states: tuple[FileState, ...] = ()
 
-    def refresh(self) -> int:
+    def read_new_trials(self) -> int:
         """Add new trials and notes; returns the number of studies."""
         import optuna
 
         optuna.logging.set_verbosity(optuna.logging.ERROR)
         run = self.store.read_run()
-        report_states = tuple(_file_state(self.store.folder / name) for name in (LEADERBOARD, *REPORT_FILES))
+        report_states = tuple(_file_size_and_time(self.store.folder / name) for name in (LEADERBOARD, *REPORT_FILES))
         test_scores = read_test_scores(self.store.folder / LEADERBOARD)
         for cell in run["cells"]:
             path = self.store.journal(cell["id"])
-            state = _file_state(path)
+            state = _file_size_and_time(path)
             if state is None:
                 continue
             changed = self.journal_states.get(path) != state
             if changed:
-                self.study_names[path] = self._copy_studies(path)
+                self.study_names[path] = self._copy_new_trials(path)
                 self.journal_states[path] = state
             if changed or self.report_states != report_states:
-                self._write_notes(path, cell, run, test_scores)
+                self._write_study_notes(path, cell, run, test_scores)
         self.report_states = report_states
         return len(self.journal_states)
 
-    def _write_notes(
+    def _write_study_notes(
         self, path: Path, cell: Mapping[str, Any], run: Mapping[str, Any], test_scores: Mapping[EntryKey, str]
     ) -> None:
         import optuna
@@ -81,9 +81,9 @@ class MergedStudies:
         report = next((name for name in REPORT_FILES if (self.store.folder / name).exists()), "")
         for name in self.study_names[path]:
             study = optuna.load_study(study_name=name, storage=self.storage)
-            save_note(study, study_note(study, cell, run["tasks"][cell["task"]], test_scores, report))
+            save_note(study, describe_study(study, cell, run["tasks"][cell["task"]], test_scores, report))
 
-    def _copy_studies(self, path: Path) -> list[str]:
+    def _copy_new_trials(self, path: Path) -> list[str]:
         """Copy the new trials of a journal, or all of them where the journal was begun anew; returns its studies."""
         import optuna
 
@@ -105,7 +105,7 @@ class MergedStudies:
         return names
 
 
-def study_note(
+def describe_study(
     study: optuna.Study,
     cell: Mapping[str, Any],
     task: Mapping[str, Any],
@@ -146,16 +146,16 @@ def study_note(
         if score:
             facts.append((f"Test rows, {stage}", score))
     fact_table = ReportTable((ReportColumn("Study"), ReportColumn("")), tuple(facts))
-    parts: list[Part] = [fact_table, "### Configurations", *_configuration_note(study)]
+    parts: list[Part] = [fact_table, "### Configurations", *_describe_configurations(study)]
     if report:
         parts.append(f"The report on the whole run is `{report}` in its folder.")
     return "\n\n".join(map(render_part, parts))
 
 
-def _configuration_note(study: optuna.Study) -> list[Part]:
+def _describe_configurations(study: optuna.Study) -> list[Part]:
     """Show the best and the default configuration side by side, and how many trials failed."""
     trials = study.get_trials(deepcopy=False)
-    failed = _failure_note([trial for trial in trials if trial.value is None])
+    failed = _describe_failed_trials([trial for trial in trials if trial.value is None])
     if all(trial.value is None for trial in trials):
         return [f"No trial has a score yet. {failed}".rstrip()]
     described = {"Best": study.best_trial}
@@ -169,14 +169,14 @@ def _configuration_note(study: optuna.Study) -> list[Part]:
         names |= dict.fromkeys(trial.params)
     rows: list[tuple[CellValue, ...]] = [("inner score", *scores)]
     for name in names:
-        rows.append((name, *(_format_setting(trial.params.get(name)) for trial in described.values())))
+        rows.append((name, *(_format_parameter_setting(trial.params.get(name)) for trial in described.values())))
     parts: list[Part] = [ReportTable(tuple(columns), tuple(rows), foldable=False)]
     if failed:
         parts.append(failed)
     return parts
 
 
-def _failure_note(failed: Sequence[optuna.trial.FrozenTrial]) -> str:
+def _describe_failed_trials(failed: Sequence[optuna.trial.FrozenTrial]) -> str:
     """State how many trials failed, and the most frequent reason."""
     if not failed:
         return ""
@@ -186,7 +186,7 @@ def _failure_note(failed: Sequence[optuna.trial.FrozenTrial]) -> str:
     return f"{format_count(len(failed), 'trial')} failed{share}: {escape(reason.message) or 'no reason noted'}."
 
 
-def _format_setting(setting: Any) -> str | None:
+def _format_parameter_setting(setting: Any) -> str | None:
     if setting is None:
         return None
     return f"{setting:.4g}" if isinstance(setting, float) else str(setting)
@@ -226,7 +226,7 @@ def read_test_scores(path: Path) -> dict[EntryKey, str]:
     return scores
 
 
-def _file_state(path: Path) -> FileState:
+def _file_size_and_time(path: Path) -> FileState:
     """Size and time of modification of a file."""
     try:
         status = path.stat()
@@ -251,7 +251,7 @@ class RunningDashboard:
         self._server, self._merged, self._closed = server, merged, threading.Event()
         self._server_thread = threading.Thread(target=server.serve_forever, daemon=True)
         self._server_thread.start()
-        threading.Thread(target=self._refresh, daemon=True).start()
+        threading.Thread(target=self._read_new_trials_repeatedly, daemon=True).start()
 
     def __repr__(self) -> str:
         return f"RunningDashboard({self.url})"
@@ -275,9 +275,9 @@ class RunningDashboard:
         except KeyboardInterrupt:
             self.close()
 
-    def _refresh(self) -> None:
+    def _read_new_trials_repeatedly(self) -> None:
         while not self._closed.wait(REFRESH_SECONDS):
-            self._merged.refresh()
+            self._merged.read_new_trials()
 
 
 def start_dashboard(store: Store, port: int) -> RunningDashboard:
@@ -312,7 +312,7 @@ def start_dashboard(store: Store, port: int) -> RunningDashboard:
 
     store.read_run()
     merged = MergedStudies(store)
-    studies = merged.refresh()
+    studies = merged.read_new_trials()
     if not studies:
         raise EvenhandError(f"{store.folder} has no studies yet: start its run first")
     try:

@@ -19,12 +19,12 @@ if TYPE_CHECKING:
 CONTAINERS = (set, frozenset, list, tuple, dict, bytearray)
 
 
-def is_frame(data: Any) -> bool:
+def is_data_frame(data: Any) -> bool:
     """Whether these are a data frame of pandas or polars."""
     return type(data).__name__ == "DataFrame" and type(data).__module__.partition(".")[0] in ("pandas", "polars")
 
 
-def to_pandas(data: Any) -> pd.DataFrame:
+def convert_to_pandas(data: Any) -> pd.DataFrame:
     """Convert a data frame of pandas or polars to one of pandas whose columns have texts as names.
 
     An index with a name becomes a column, as in a file; one without a name is left out.
@@ -49,7 +49,7 @@ def to_pandas(data: Any) -> pd.DataFrame:
     return without_arrow_types(frame.set_axis(names, axis=1))
 
 
-def check_cells(frame: pd.DataFrame, ignored: Collection[str]) -> pd.DataFrame:
+def refuse_object_cells(frame: pd.DataFrame, ignored: Collection[str]) -> pd.DataFrame:
     """Refuse columns whose cells are containers or objects without a text of their own.
 
     The text of a set depends on the process, that of an object on its address, and that of a long list is shortened.
@@ -74,10 +74,10 @@ def check_cells(frame: pd.DataFrame, ignored: Collection[str]) -> pd.DataFrame:
     checked = frame
     for position, name in enumerate(frame.columns):
         column = frame.iloc[:, position]
-        if not _may_hold_objects(column.dtype):
+        if not _may_hold_any_type(column.dtype):
             continue
         types = list(map(type, column))
-        unreadable = [kind for kind in dict.fromkeys(types) if not _has_plain_text(kind)]
+        unreadable = [kind for kind in dict.fromkeys(types) if not _has_reproducible_text(kind)]
         if unreadable and name in ignored:
             checked = checked.assign(**{name: None})
         elif unreadable:
@@ -88,7 +88,7 @@ def check_cells(frame: pd.DataFrame, ignored: Collection[str]) -> pd.DataFrame:
     return checked
 
 
-def _may_hold_objects(dtype: Any) -> bool:
+def _may_hold_any_type(dtype: Any) -> bool:
     """Whether cells of a column may be of any type."""
     categories = getattr(dtype, "categories", None)
     if categories is not None:
@@ -96,14 +96,14 @@ def _may_hold_objects(dtype: Any) -> bool:
     return str(dtype) == "object" or str(dtype).startswith(("list", "struct", "map", "large_list", "fixed_size_list"))
 
 
-def _has_plain_text(kind: type) -> bool:
+def _has_reproducible_text(kind: type) -> bool:
     """Whether the text of a cell of this type is the same in every process."""
     if issubclass(kind, CONTAINERS) or kind.__name__ in ("ndarray", "Series", "DataFrame"):
         return False
     return kind.__str__ is not object.__str__ or kind.__repr__ is not object.__repr__
 
 
-def store_frame(frame: pd.DataFrame, folder: Path, name: str) -> Path:
+def store_data_frame(frame: pd.DataFrame, folder: Path, name: str) -> Path:
     """Store a data frame as Parquet below a name that depends on its content, so that no stored rows are replaced.
 
     Cells of several types in one column, which Parquet does not have, are written as text.

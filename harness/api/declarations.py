@@ -49,14 +49,14 @@ def list_declarations(kind: str, plugins: Iterable[str] = ()) -> str:
     if kind not in KINDS:
         hint = f"did you mean {OTHER_NAMES[kind]}? " if kind in OTHER_NAMES else ""
         raise UnknownNameError(f"cannot list {kind!r}: {hint}there are {', '.join(KINDS)}")
-    rows = _rows_of(kind, load_registry(plugins))
+    rows = _declaration_rows(kind, load_registry(plugins))
     name_width = max((len(name) for name, _, _ in rows), default=0)
     kind_width = max((len(column) for _, column, _ in rows), default=0)
     lines = [f"{name:{name_width}}  {column:{kind_width}}  {text}".rstrip() for name, column, text in rows]
     return "\n".join(lines)
 
 
-def _rows_of(kind: str, registry: Registry) -> list[tuple[str, str, str]]:
+def _declaration_rows(kind: str, registry: Registry) -> list[tuple[str, str, str]]:
     """List name, kind and description of every declaration of a kind."""
     if kind == "tasks":
         return [(task.name, task.modality, task.title) for task in registry.tasks.values()]
@@ -68,10 +68,10 @@ def _rows_of(kind: str, registry: Registry) -> list[tuple[str, str, str]]:
         return [(strategy.name, strategy.kind, strategy.description) for strategy in strategies]
     if kind == "metrics":
         return [(metric.name, metric.metric_type, metric.description) for metric in registry.metrics.values()]
-    return _suite_rows(registry)
+    return _suite_declaration_rows(registry)
 
 
-def _suite_rows(registry: Registry) -> list[tuple[str, str, str]]:
+def _suite_declaration_rows(registry: Registry) -> list[tuple[str, str, str]]:
     from harness.tasks.suites import SUITES
 
     rows = []
@@ -86,7 +86,7 @@ def _suite_rows(registry: Registry) -> list[tuple[str, str, str]]:
     return rows
 
 
-def fetch_tasks(
+def fetch_task_data(
     names: Sequence[str], data_dir: Path | None, plugins: Iterable[str], show: Callable[[str], None]
 ) -> bool:
     """Load tasks once, so that their data are in the cache.
@@ -121,7 +121,7 @@ def fetch_tasks(
     return complete
 
 
-def write_rows(names: Sequence[str], out: Path, data_dir: Path | None, plugins: Iterable[str]) -> str:
+def write_task_rows_csv(names: Sequence[str], out: Path, data_dir: Path | None, plugins: Iterable[str]) -> str:
     """Write the raw rows of one task as CSV.
 
     Parameters
@@ -173,7 +173,7 @@ def diagnose_machine(data_dir: Path | None, plugins: Iterable[str] = ()) -> str:
         f"memory          {memory.total / 1e9:.1f} GB, {memory.available / 1e9:.1f} GB free",
         f"disk            {shutil.disk_usage(Path.cwd()).free / 1e9:.0f} GB free here",
         f"cache           {cache_dir()} (EVENHAND_CACHE)",
-        f"data directory  {_describe_directory(directory)}",
+        f"data directory  {_describe_data_directory(directory)}",
         f"versions        {packages}",
         "",
     ]
@@ -182,13 +182,13 @@ def diagnose_machine(data_dir: Path | None, plugins: Iterable[str] = ()) -> str:
         reason = missing_packages(family)
         if reason:
             skipped.append(f"  family {family.name}: {reason}")
-    for tasks, reason in unavailable_tasks(registry, directory):
+    for tasks, reason in find_unavailable_tasks(registry, directory):
         skipped.append(f"  task {tasks}: {reason}")
     lines.append("would be skipped:" if skipped else "nothing would be skipped")
     return "\n".join(lines + skipped)
 
 
-def _describe_directory(directory: Path | None) -> str:
+def _describe_data_directory(directory: Path | None) -> str:
     if directory is None:
         return "none (--data-dir, EVENHAND_DATA)"
     if not directory.is_dir():
@@ -196,7 +196,7 @@ def _describe_directory(directory: Path | None) -> str:
     return str(directory)
 
 
-def unavailable_tasks(registry: Registry, data_dir: Path | None) -> list[tuple[str, str]]:
+def find_unavailable_tasks(registry: Registry, data_dir: Path | None) -> list[tuple[str, str]]:
     """Find the tasks whose data cannot be loaded; of tasks that one function loads from one source, only one is tried.
 
     Returns

@@ -66,7 +66,7 @@ class ExportedModel:
         import numpy as np
         import pandas as pd
 
-        parts, index = self._predict(data)
+        parts, index = self._predict_in_parts(data)
         proba = np.concatenate(parts) if parts else np.empty((0, len(self.classes)))
         return pd.DataFrame(proba, columns=list(self.classes), index=index)
 
@@ -91,13 +91,13 @@ class ExportedModel:
         labels = np.array(self.classes, dtype=object)[self.bundle.decide(proba.to_numpy())]
         return pd.Series(labels, index=proba.index, name=str(self.manifest.get("target") or "prediction"), dtype="str")
 
-    def _predict(self, data: Any) -> tuple[list[Any], Any]:
+    def _predict_in_parts(self, data: Any) -> tuple[list[Any], Any]:
         """Probabilities in parts, and the index of the rows."""
-        from harness.api.data_frames import is_frame, to_pandas
+        from harness.api.data_frames import convert_to_pandas, is_data_frame
         from harness.deploy.predict import read_batches, read_rows
 
-        if is_frame(data):
-            frame = to_pandas(data)
+        if is_data_frame(data):
+            frame = convert_to_pandas(data)
             return [self.bundle.predict_proba(read_rows(self.bundle.schema, frame).X)], frame.index
         if isinstance(data, (str, Path)):
             return [

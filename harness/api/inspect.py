@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from harness.arguments import CLASS_NAME, COLUMN, COLUMNS, FLAG, PATH, check_arguments, whole_number
+from harness.arguments import CLASS_NAME, COLUMN, COLUMNS, FLAG, PATH, check_arguments, whole_number_kind
 from harness.errors import EvenhandError
 from harness.findings import Finding
 from harness.inspection.summary import Inspection
@@ -48,7 +48,7 @@ class DataInspection:
         """List the columns as they are read: type, how they are read, missing values, levels, an example."""
         import pandas as pd
 
-        return pd.DataFrame(list(self.inspection.columns), columns=list(_column_fields()))
+        return pd.DataFrame(list(self.inspection.columns), columns=list(_column_summary_fields()))
 
     def scores(self) -> pd.DataFrame:
         """List the scores of a quick model by column: alone, and of all columns without it; empty where it was not fitted."""
@@ -108,7 +108,7 @@ class DataInspection:
         return "".join(block.html for block in parse_blocks(self.markdown()))
 
 
-def _column_fields() -> tuple[str, ...]:
+def _column_summary_fields() -> tuple[str, ...]:
     from dataclasses import fields
 
     from harness.inspection.summary import ColumnSummary
@@ -124,10 +124,10 @@ def _column_fields() -> tuple[str, ...]:
     group=COLUMN,
     time=COLUMN,
     drop_missing_target=FLAG,
-    folds=whole_number(2),
-    repeats=whole_number(1),
-    inner_folds=whole_number(2),
-    seed=whole_number(0),
+    folds=whole_number_kind(2),
+    repeats=whole_number_kind(1),
+    inner_folds=whole_number_kind(2),
+    seed=whole_number_kind(0),
 )
 def inspect(  # noqa: PLR0913 -- the options are those of a benchmark
     data: Any,
@@ -185,11 +185,11 @@ def inspect(  # noqa: PLR0913 -- the options are those of a benchmark
     >>> print(evenhand.inspect(df, target="churned"))  # doctest: +SKIP
     """
     arguments = dict(locals())
-    from harness.api.data_frames import check_cells, is_frame, to_pandas
-    from harness.api.public import DATA_ARGUMENTS, column_types
-    from harness.api.request import RunOptions, check_columns
+    from harness.api.data_frames import convert_to_pandas, is_data_frame, refuse_object_cells
+    from harness.api.public import DATA_ARGUMENTS, check_column_types
+    from harness.api.request import RunOptions, check_column_options
 
-    columns = {name: arguments[name] for name in DATA_ARGUMENTS} | {"types": column_types(types)}
+    columns = {name: arguments[name] for name in DATA_ARGUMENTS} | {"types": check_column_types(types)}
     numbers = {name: arguments[name] for name in ("folds", "repeats", "inner_folds", "seed")}
     file = None
     if isinstance(data, (str, Path)):
@@ -199,29 +199,29 @@ def inspect(  # noqa: PLR0913 -- the options are those of a benchmark
     )
     if file is not None:
         return inspect_file(options)
-    if not is_frame(data):
+    if not is_data_frame(data):
         kind = type(data).__name__
         raise EvenhandError(f"data must be a data frame of pandas or polars, or a path, but got a {kind}")
-    frame = to_pandas(data)
-    check_columns(options, "the data frame", list(frame.columns))
-    frame = check_cells(frame, columns["drop"])
+    frame = convert_to_pandas(data)
+    check_column_options(options, "the data frame", list(frame.columns))
+    frame = refuse_object_cells(frame, columns["drop"])
     from harness.data.files import UserData
 
-    return _inspect_task(UserData("data", **columns).task(), frame, numbers)
+    return _inspect_task_rows(UserData("data", **columns).task(), frame, numbers)
 
 
 def inspect_file(options: RunOptions) -> DataInspection:
     """Inspect the user's file or folder that options describe; raises `EvenhandError` where it cannot be used."""
-    from harness.api.request import describe_data
+    from harness.api.request import make_user_data
 
-    user_data = describe_data(options)
+    user_data = make_user_data(options)
     if user_data is None:
         raise EvenhandError("which file is to be inspected? evenhand inspect FILE --target COLUMN")
     task = user_data.task()
-    return _inspect_task(task, task.load(None), options.protocol)
+    return _inspect_task_rows(task, task.load(None), options.protocol)
 
 
-def _inspect_task(task: Task, raw: Raw, numbers: Mapping[str, int | None]) -> DataInspection:
+def _inspect_task_rows(task: Task, raw: Raw, numbers: Mapping[str, int | None]) -> DataInspection:
     from harness.inspection.inspector import inspect_rows
 
     fields: dict[str, Any] = {name: number for name, number in numbers.items() if number is not None}

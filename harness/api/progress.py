@@ -103,7 +103,7 @@ class RunProgress:
         return text + f"about {format_duration(seconds)} left"
 
 
-class Interrupts:
+class InterruptHandler:
     """Handles Ctrl-C: the first finishes the running cells, the second, or SIGTERM, stops at once.
 
     Parameters
@@ -117,20 +117,20 @@ class Interrupts:
         self.handles_signals = handles_signals
 
     @contextmanager
-    def handled(self, show: Callable[[str], None]) -> Iterator[None]:
+    def catch_signals(self, show: Callable[[str], None]) -> Iterator[None]:
         """Translate signals to `stop` while the context is open."""
         if not self.handles_signals:
             yield
             return
 
-        def handle(number: int, _frame: FrameType | None) -> None:
+        def handle_signal(number: int, _frame: FrameType | None) -> None:
             if number == signal.SIGINT and self.stop == "no":
                 self.stop = "after this"
                 show("stopping: running cells are finished first (Ctrl-C again stops at once)")
             else:
                 self.stop = "now"
 
-        previous = {number: signal.signal(number, handle) for number in (signal.SIGINT, signal.SIGTERM)}
+        previous = {number: signal.signal(number, handle_signal) for number in (signal.SIGINT, signal.SIGTERM)}
         try:
             yield
         finally:
@@ -139,21 +139,21 @@ class Interrupts:
 
 
 @contextmanager
-def show_progress(interrupts: Interrupts, *, quiet: bool) -> Iterator[Callable[[RunStart], RunCallbacks]]:
+def show_run_progress(interrupts: InterruptHandler, *, quiet: bool) -> Iterator[Callable[[RunStart], RunCallbacks]]:
     """Show a run until it ends; gives the `on_start` argument of `benchmark`."""
     view = ProgressView()
-    if not quiet and in_notebook():
-        view = NotebookView()
+    if not quiet and is_in_notebook():
+        view = NotebookProgressView()
     elif not quiet and sys.stderr.isatty():
-        view = LiveView()
+        view = LiveProgressView()
     elif not quiet:
-        view = LineView(sys.stderr)
+        view = LineProgressView(sys.stderr)
 
     def on_start(start: RunStart) -> RunCallbacks:
         view.open(start)
         return RunCallbacks(view.update, lambda: interrupts.stop)
 
-    with interrupts.handled(view.show):
+    with interrupts.catch_signals(view.show):
         try:
             yield on_start
         finally:
@@ -161,7 +161,7 @@ def show_progress(interrupts: Interrupts, *, quiet: bool) -> Iterator[Callable[[
 
 
 @contextmanager
-def show_rows(*, quiet: bool) -> Iterator[Callable[[int, float], None]]:
+def show_reading_progress(*, quiet: bool) -> Iterator[Callable[[int, float], None]]:
     """Show how far a file has been read; gives a function of the rows read and the share of the file, 0 to 1."""
     if quiet:
         yield lambda _rows, _share: None
@@ -205,7 +205,7 @@ class ProgressView:
         """Leave the terminal as it was."""
 
 
-class LineView(ProgressView):
+class LineProgressView(ProgressView):
     """Writes a line for each finished cell; ends silently when the stream is closed."""
 
     def __init__(self, stream: TextIO) -> None:
@@ -214,7 +214,7 @@ class LineView(ProgressView):
     def open(self, start: RunStart) -> None:
         """Write what is to be done."""
         super().open(start)
-        self.show(describe_start(start))
+        self.show(describe_run_start(start))
 
     def update(self, event: Event) -> None:
         """Write the status and the score of a finished cell."""
@@ -240,7 +240,7 @@ class LineView(ProgressView):
             self.stream = None
 
 
-class LiveView(ProgressView):
+class LiveProgressView(ProgressView):
     """A display on the terminal that is redrawn four times a second."""
 
     def __init__(self) -> None:
@@ -254,9 +254,9 @@ class LiveView(ProgressView):
         from rich.live import Live
 
         super().open(start)
-        self.show(describe_start(start))
+        self.show(describe_run_start(start))
         if start.pending:
-            self.live = Live(console=self.console, refresh_per_second=4, get_renderable=self._draw)
+            self.live = Live(console=self.console, refresh_per_second=4, get_renderable=self._redraw)
             self.live.start()
 
     def show(self, text: str) -> None:
@@ -268,7 +268,7 @@ class LiveView(ProgressView):
         if self.live is not None:
             self.live.stop()
 
-    def _draw(self) -> RenderableType:
+    def _redraw(self) -> RenderableType:
         from rich.console import Group
         from rich.progress import BarColumn, Progress, TaskProgressColumn
         from rich.table import Table
@@ -289,7 +289,7 @@ class LiveView(ProgressView):
         return Group(*lines, table)
 
 
-class NotebookView(ProgressView):
+class NotebookProgressView(ProgressView):
     """One line below the cell of a notebook, which is replaced as the run goes on."""
 
     def open(self, start: RunStart) -> None:
@@ -297,7 +297,7 @@ class NotebookView(ProgressView):
         from IPython.display import display
 
         super().open(start)
-        self.show(describe_start(start))
+        self.show(describe_run_start(start))
         self.handle = display({"text/plain": self.progress.line()}, raw=True, display_id=True)
 
     def update(self, event: Event) -> None:
@@ -311,14 +311,14 @@ class NotebookView(ProgressView):
         print(text)
 
 
-def in_notebook() -> bool:
+def is_in_notebook() -> bool:
     """Whether this is the kernel of a notebook."""
     shell = sys.modules.get("IPython")
     interpreter = shell.get_ipython() if shell is not None else None
     return interpreter is not None and hasattr(interpreter, "kernel")
 
 
-def describe_start(start: RunStart) -> str:
+def describe_run_start(start: RunStart) -> str:
     """Describe what a run is about to do: tasks, cells, what is stored already, what is skipped, warnings about data."""
     plan = start.plan
     names = [loaded.task.name for loaded in plan.tasks]

@@ -22,8 +22,8 @@ from harness.arguments import (
     PLUGINS,
     TEXT,
     check_arguments,
-    option,
-    whole_number,
+    option_kind,
+    whole_number_kind,
 )
 from harness.errors import DeclarationError, EvenhandError
 from harness.registry.family import Family
@@ -42,12 +42,12 @@ DATA_ARGUMENTS = ("target", "text", "group", "time", "positive", "drop", "drop_m
     suite=NAME,
     tasks=NAMES,
     strategies=NAMES,
-    trials=whole_number(1),
-    folds=whole_number(2),
-    repeats=whole_number(1),
-    inner_folds=whole_number(2),
+    trials=whole_number_kind(1),
+    folds=whole_number_kind(2),
+    repeats=whole_number_kind(1),
+    inner_folds=whole_number_kind(2),
     objective=NAME,
-    seed=whole_number(0),
+    seed=whole_number_kind(0),
     positive=CLASS_NAME,
     text=COLUMN,
     drop=COLUMNS,
@@ -55,7 +55,7 @@ DATA_ARGUMENTS = ("target", "text", "group", "time", "positive", "drop", "drop_m
     time=COLUMN,
     name=TEXT,
     out=PATH,
-    jobs=whole_number(1),
+    jobs=whole_number_kind(1),
     retry=NAMES,
     data_dir=PATH,
     plugins=PLUGINS,
@@ -63,7 +63,7 @@ DATA_ARGUMENTS = ("target", "text", "group", "time", "positive", "drop", "drop_m
     report=FLAG,
     importance=FLAG,
     rope=NUMBER,
-    prefer=option("simple", "score"),
+    prefer=option_kind("simple", "score"),
     strict=FLAG,
     threshold=NAMES,
     drop_missing_target=FLAG,
@@ -196,17 +196,17 @@ def benchmark(  # noqa: PLR0913 -- the options of a benchmark are one list, as o
     >>> run.leaderboard()  # doctest: +SKIP
     """
     arguments = dict(locals())
-    from harness.api.call_checks import check_declarations
+    from harness.api.call_checks import check_call_declarations
     from harness.api.request import (
         BUDGET_ADVICE,
         RunOptions,
-        check_data_dir,
-        check_names,
-        default_folder,
-        make_request,
+        check_data_directory,
+        check_family_and_strategy_names,
+        default_run_folder,
+        make_run_request,
         parse_seconds,
     )
-    from harness.api.session import SessionOptions, baseline_only_reason, run_session
+    from harness.api.session import ExecutionOptions, baseline_only_reason, run_and_report
     from harness.metrics.threshold import parse_goals
     from harness.registry.registry import absolute_plugins, load_registry
     from harness.registry.user_declarations import pickle_declarations
@@ -215,7 +215,7 @@ def benchmark(  # noqa: PLR0913 -- the options of a benchmark are one list, as o
     if budget is not None:
         raise EvenhandError(BUDGET_ADVICE)
     goals = parse_goals(threshold)
-    own_families, family_names = _resolve_families(families)
+    own_families, family_names = _declared_families_and_names(families)
     sent = (*own_families, *declarations)
     registry = load_registry(plugins).with_declarations(sent, "evenhand.benchmark")
     protocol = {argument: arguments[argument] for argument in PROTOCOL_ARGUMENTS}
@@ -226,22 +226,24 @@ def benchmark(  # noqa: PLR0913 -- the options of a benchmark are one list, as o
         families=family_names,
         strategies=tuple(strategies),
         protocol=protocol | {"budget": parse_seconds(cell_budget)},
-        columns={argument: arguments[argument] for argument in DATA_ARGUMENTS} | {"types": column_types(types)},
+        columns={argument: arguments[argument] for argument in DATA_ARGUMENTS} | {"types": check_column_types(types)},
         data_dir=Path(data_dir) if data_dir is not None else None,
         plugins=absolute_plugins(plugins),
         pickled_declarations=pickle_declarations(sent),
         in_python=True,
     )
-    check_names(options.families, options.strategies, registry)  # before the data of the call are stored
-    check_data_dir(options)
-    options = _with_data(options, data, name, out)
-    request = make_request(options, registry)
-    store = Store(Path(out) if out is not None else default_folder(options, request))
-    check_declarations(sent, request, registry)
-    session = SessionOptions(
+    check_family_and_strategy_names(
+        options.families, options.strategies, registry
+    )  # before the data of the call are stored
+    check_data_directory(options)
+    options = _add_user_data(options, data, name, out)
+    request = make_run_request(options, registry)
+    store = Store(Path(out) if out is not None else default_run_folder(options, request))
+    check_call_declarations(sent, request, registry)
+    session = ExecutionOptions(
         command=_describe_call(data, arguments),
         jobs=jobs,
-        retry=_retry_statuses(retry),
+        retry=_check_retry_statuses(retry),
         quiet=not progress,
         report=report,
         importance=importance,
@@ -251,7 +253,7 @@ def benchmark(  # noqa: PLR0913 -- the options of a benchmark are one list, as o
         prefer=prefer,
         in_python=True,
     )
-    run_session(request, registry, store, session)
+    run_and_report(request, registry, store, session)
     if reason := baseline_only_reason(store):
         warnings.warn(reason, stacklevel=2)
     return Run(store.folder, registry, options.pickled_declarations)
@@ -270,11 +272,11 @@ def _describe_call(data: Any, arguments: Mapping[str, Any]) -> str:
         )
     for name, argument in arguments.items():
         if name not in UNSTORED_ARGUMENTS and argument not in (None, (), "", []):
-            parts.append(f"{name}={_one_line(argument)}")
+            parts.append(f"{name}={_format_argument(argument)}")
     return f"evenhand.benchmark({', '.join(parts)})"
 
 
-def _one_line(argument: Any) -> str:
+def _format_argument(argument: Any) -> str:
     if isinstance(argument, Mapping):
         return f"{{{', '.join(map(repr, argument))}}}"
     if isinstance(argument, tuple):
@@ -282,7 +284,9 @@ def _one_line(argument: Any) -> str:
     return " ".join(repr(argument).split())[:100]
 
 
-def _resolve_families(families: Sequence[str | Family] | Mapping[str, Any]) -> tuple[list[Family], tuple[str, ...]]:
+def _declared_families_and_names(
+    families: Sequence[str | Family] | Mapping[str, Any],
+) -> tuple[list[Family], tuple[str, ...]]:
     """The families that are declared in the call, and the names of all that take part."""
     from harness.registry.user_declarations import family_of
 
@@ -296,22 +300,22 @@ def _resolve_families(families: Sequence[str | Family] | Mapping[str, Any]) -> t
     if isinstance(families, (str, Family)):
         families = [families]
     elif not isinstance(families, Sequence):
-        raise DeclarationError(_unnamed_family(families))
+        raise DeclarationError(_unnamed_family_message(families))
     for family in families:
         if isinstance(family, Family):
             declared.append(family)
         elif not isinstance(family, str):
-            raise DeclarationError(_unnamed_family(family))
+            raise DeclarationError(_unnamed_family_message(family))
         names.append(family if isinstance(family, str) else family.name)
     return declared, tuple(names)
 
 
-def _unnamed_family(family: Any) -> str:
+def _unnamed_family_message(family: Any) -> str:
     kind = type(family).__name__
     return f"families: a name or a Family is expected, but got a {kind}: give it a name, as in families={{'mine': {kind}()}}"
 
 
-def column_types(types: Mapping[str, str] | None) -> dict[str, str]:
+def check_column_types(types: Mapping[str, str] | None) -> dict[str, str]:
     """Types of columns, each of them valid."""
     from harness.data.column_types import parse_type
 
@@ -323,7 +327,7 @@ def column_types(types: Mapping[str, str] | None) -> dict[str, str]:
     return declared
 
 
-def _retry_statuses(retry: Sequence[str]) -> tuple[str, ...]:
+def _check_retry_statuses(retry: Sequence[str]) -> tuple[str, ...]:
     from harness.store.record import STATUSES
 
     for status in retry:
@@ -332,31 +336,31 @@ def _retry_statuses(retry: Sequence[str]) -> tuple[str, ...]:
     return tuple(retry)
 
 
-def _with_data(options: RunOptions, data: Any, name: str, out: str | Path | None) -> RunOptions:
+def _add_user_data(options: RunOptions, data: Any, name: str, out: str | Path | None) -> RunOptions:
     """Options with the user's data as a file; a data frame is stored in the folder of the run."""
     from dataclasses import replace
 
-    from harness.api.data_frames import check_cells, is_frame, store_frame, to_pandas
-    from harness.api.request import check_columns
+    from harness.api.data_frames import convert_to_pandas, is_data_frame, refuse_object_cells, store_data_frame
+    from harness.api.request import check_column_options
     from harness.store.store import FRAME_FOLDER
 
     if data is None:
         return options
     if isinstance(data, (str, Path)):
-        columns = options.columns | ({"name": _task_name(name)} if name else {})
+        columns = options.columns | ({"name": _make_task_name(name)} if name else {})
         return replace(options, file=PATH.check("data", data), columns=columns)
-    if not is_frame(data):
+    if not is_data_frame(data):
         kind = type(data).__name__
         raise EvenhandError(f"data must be a data frame of pandas or polars, or a path, but got a {kind}")
-    frame = to_pandas(data)
-    check_columns(options, "the data frame", list(frame.columns))
-    frame = check_cells(frame, options.columns["drop"])
-    task_name = _task_name(name)
+    frame = convert_to_pandas(data)
+    check_column_options(options, "the data frame", list(frame.columns))
+    frame = refuse_object_cells(frame, options.columns["drop"])
+    task_name = _make_task_name(name)
     folder = Path(out) if out is not None else Path("results") / task_name
-    path = store_frame(frame, folder / FRAME_FOLDER, task_name)
+    path = store_data_frame(frame, folder / FRAME_FOLDER, task_name)
     return replace(options, file=path, columns=options.columns | {"name": task_name})
 
 
-def _task_name(name: str) -> str:
+def _make_task_name(name: str) -> str:
     """A name that is also one of a file: lower-case letters, digits and underscores."""
     return re.sub(r"[^a-z0-9]+", "_", str(name).lower()).strip("_") or "data"

@@ -51,14 +51,14 @@ class RunOptions:
     pickled_declarations: str = ""  #: see `harness.registry.user_declarations`
     in_python: bool = False  #: whether they are arguments of `evenhand.benchmark`
 
-    def spelling(self, name: str, example: str = "") -> str:
+    def spell_option(self, name: str, example: str = "") -> str:
         """Spell an option as its user writes it: ``--target COLUMN`` or ``target=COLUMN``."""
         if not self.in_python:
             return f"--{name.replace('_', '-')} {example}".rstrip()
         return f"{name}={example}"
 
 
-def make_request(options: RunOptions, registry: Registry) -> Request:
+def make_run_request(options: RunOptions, registry: Registry) -> Request:
     """Turn the options of `run` into a request.
 
     Parameters
@@ -83,18 +83,18 @@ def make_request(options: RunOptions, registry: Registry) -> Request:
     if options.suite:
         suite = lookup(SUITES, options.suite, "suite")
         strategies = options.strategies or suite.strategies
-    user_data = describe_data(options)
+    user_data = make_user_data(options)
     tasks = _task_names(options, suite, user_data, registry)
     families = options.families
     if not families and suite:
         families = suite.family_names(registry.families)
     elif not families:
         families = _default_families(tasks, user_data, registry)
-    check_names(families, strategies, registry)
+    check_family_and_strategy_names(families, strategies, registry)
     combinations: Mapping[str, Mapping[str, tuple[str, ...]]] = {}
     if suite and not options.families and not options.strategies:
         combinations = suite.combinations
-    check_data_dir(options)
+    check_data_directory(options)
     return Request(
         _unique_names(tasks),
         _unique_names(families),
@@ -109,13 +109,13 @@ def make_request(options: RunOptions, registry: Registry) -> Request:
     )
 
 
-def check_data_dir(options: RunOptions) -> None:
+def check_data_directory(options: RunOptions) -> None:
     """Raise `EvenhandError` for a data directory that does not exist."""
     if options.data_dir and not options.data_dir.is_dir():
-        raise EvenhandError(f"no such directory: {options.data_dir} ({options.spelling('data_dir')})")
+        raise EvenhandError(f"no such directory: {options.data_dir} ({options.spell_option('data_dir')})")
 
 
-def check_names(families: Iterable[str], strategies: Iterable[str], registry: Registry) -> None:
+def check_family_and_strategy_names(families: Iterable[str], strategies: Iterable[str], registry: Registry) -> None:
     """Raise `UnknownNameError` for a family or strategy that is not declared."""
     for name in families:
         registry.family(name)
@@ -154,7 +154,7 @@ def _task_names(
         names = (*names, name)
     if not names:
         raise EvenhandError(
-            f"nothing to run: name {options.spelling('suite')} ({', '.join(SUITES)}), a task (evenhand list tasks), a CSV or "
+            f"nothing to run: name {options.spell_option('suite')} ({', '.join(SUITES)}), a task (evenhand list tasks), a CSV or "
             "Parquet file, or a folder of images"
         )
     return names
@@ -171,7 +171,7 @@ def _make_protocol(options: RunOptions, suite: Suite | None, registry: Registry)
     return protocol
 
 
-def fewer_folds_note(options: RunOptions) -> str:
+def describe_cost_of_fewer_folds(options: RunOptions) -> str:
     """Say what it costs to ask for fewer outer splits than the suite, or a run without one, has by default.
 
     Returns
@@ -193,7 +193,7 @@ def fewer_folds_note(options: RunOptions) -> str:
     for prior in (MAX_PRIOR_DEGREES, 0):
         ratios.append(special.stdtrit(prior + few, 0.975) / special.stdtrit(prior + usual, 0.975))
     return (
-        f"{options.spelling('folds', str(folds))}: the spread between outer splits has {few} instead of {usual} degrees "
+        f"{options.spell_option('folds', str(folds))}: the spread between outer splits has {few} instead of {usual} degrees "
         f"of freedom, so at equal spread 95 % intervals are {ratios[0]:.2f} times as wide where test rows and other entries tell "
         f"most about it, and {ratios[1]:.2f} times where nothing else does"
     )
@@ -203,7 +203,7 @@ def _unique_names(names: tuple[str, ...]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(names))
 
 
-def describe_data(options: RunOptions) -> UserData | None:
+def make_user_data(options: RunOptions) -> UserData | None:
     """Describe the user's own file or folder, whose columns are checked; None where the run has none."""
     used = [name for name, column in options.columns.items() if column and name not in {"name", "has_header"}]
     file = options.file
@@ -212,35 +212,35 @@ def describe_data(options: RunOptions) -> UserData | None:
             example = (
                 "evenhand.benchmark(data, target=...)" if options.in_python else "evenhand run FILE --target COLUMN"
             )
-            raise EvenhandError(f"{options.spelling(used[0])} goes with your own data: {example}")
+            raise EvenhandError(f"{options.spell_option(used[0])} goes with your own data: {example}")
         return None
     if file.is_dir():
-        return _image_folder(options, file, used)
+        return _make_image_folder_data(options, file, used)
     if not file.is_file():
         raise EvenhandError(f"no such file or folder: {file}")
-    check_columns(options, str(file), list(map(str, _column_names(options, file))))
+    check_column_options(options, str(file), list(map(str, _read_column_names(options, file))))
     return UserData(path=str(file.resolve()), **options.columns)
 
 
-def _column_names(options: RunOptions, file: Path) -> Iterable[Any]:
+def _read_column_names(options: RunOptions, file: Path) -> Iterable[Any]:
     columns: Iterable[Any] = read_table(
         file, names_only=True, has_header=options.columns.get("has_header", True)
     ).columns
     return columns
 
 
-def _image_folder(options: RunOptions, folder: Path, used: Iterable[str]) -> UserData:
+def _make_image_folder_data(options: RunOptions, folder: Path, used: Iterable[str]) -> UserData:
     """Describe a folder of images, which has no columns that an option could name."""
     for name in used:
         if name != "positive":
             raise EvenhandError(
-                f"{folder} is a folder of images, whose folders are the classes: {options.spelling(name)} goes with a "
+                f"{folder} is a folder of images, whose folders are the classes: {options.spell_option(name)} goes with a "
                 "table"
             )
     return UserData(str(folder.resolve()), FOLDER, options.columns.get("positive"))
 
 
-def check_columns(options: RunOptions, source: str, known: Collection[str]) -> None:
+def check_column_options(options: RunOptions, source: str, known: Collection[str]) -> None:
     """Check the names of columns among options.
 
     Parameters
@@ -258,29 +258,31 @@ def check_columns(options: RunOptions, source: str, known: Collection[str]) -> N
         If no target is named, or an option names a column that does not exist, or one column twice.
     """
     if not options.columns.get("target"):
-        example = options.spelling("target", "COLUMN")
+        example = options.spell_option("target", "COLUMN")
         raise EvenhandError(f"{source}: which column is to be predicted? say {example}")
     for option in COLUMN_OPTIONS:
         names = options.columns.get(option) or ()
         for name in (names,) if isinstance(names, str) else names:
             if name not in known:
-                raise EvenhandError(f"no such column {name!r} ({options.spelling(option)}): {suggestion(name, known)}")
-            _check_use(options, option, name)
+                raise EvenhandError(
+                    f"no such column {name!r} ({options.spell_option(option)}): {suggestion(name, known)}"
+                )
+            _check_column_has_one_use(options, option, name)
 
 
-def _check_use(options: RunOptions, option: str, name: str) -> None:
+def _check_column_has_one_use(options: RunOptions, option: str, name: str) -> None:
     """Raise `EvenhandError` where a column that an option names has another use already."""
     if option == "types" and name == options.columns["target"]:
         if options.columns["types"][name] != "category":
-            raise EvenhandError(f"{options.spelling(option)}: the target {name!r} can only be declared a category")
+            raise EvenhandError(f"{options.spell_option(option)}: the target {name!r} can only be declared a category")
         return
     if option != "target" and name == options.columns["target"]:
-        raise EvenhandError(f"{options.spelling(option)} names the target {name!r}: it is what is to be predicted")
+        raise EvenhandError(f"{options.spell_option(option)} names the target {name!r}: it is what is to be predicted")
     if option not in ("target", "text", "types") and name == options.columns.get("text"):
-        raise EvenhandError(f"{options.spelling(option)} names the column {name!r} whose texts are to be read")
+        raise EvenhandError(f"{options.spell_option(option)} names the column {name!r} whose texts are to be read")
 
 
-def default_folder(options: RunOptions, request: Request) -> Path:
+def default_run_folder(options: RunOptions, request: Request) -> Path:
     """Name the folder of a run without --out: `results/` and the name of the suite or of the tasks."""
     return Path("results") / (options.suite or "-".join(request.tasks)[:80])
 

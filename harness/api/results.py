@@ -8,8 +8,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from harness.api.run_tables import finding_frame, leaderboard_html, with_legend
-from harness.arguments import NAME, NAMES, NUMBER, PATH, check_arguments, option, whole_number
+from harness.api.run_tables import add_legend, collect_findings_frame, leaderboard_html
+from harness.arguments import NAME, NAMES, NUMBER, PATH, check_arguments, option_kind, whole_number_kind
 from harness.errors import EvenhandError
 from harness.registry.registry import Registry, suggestion
 
@@ -73,8 +73,8 @@ class Run:
         """Summarise the leaderboard of a task, or of every task, as text for a terminal."""
         from harness.report.sections.overview import summary
 
-        rankings = self._rankings if task is None else [self._rankings[self.tasks.index(self._task(task))]]
-        return with_legend(summary(self._scores, rankings))
+        rankings = self._rankings if task is None else [self._rankings[self.tasks.index(self._resolve_task(task))]]
+        return add_legend(summary(self._scores, rankings))
 
     def _repr_html_(self) -> str:
         return leaderboard_html(self.leaderboard(), with_task=len(self.tasks) > 1)
@@ -96,12 +96,12 @@ class Run:
         """
         from harness.report.leaderboard import leaderboard
 
-        selected = self.tasks if task is None else [self._task(task)]
+        selected = self.tasks if task is None else [self._resolve_task(task)]
         board = leaderboard(self._scores, [ranking for ranking in self._rankings if ranking.task in selected])
         order = board["task"].map(selected.index).to_frame("task").assign(rank=board["rank"].astype(float))
         return board.loc[order.sort_values(["task", "rank"], kind="stable").index].reset_index(drop=True)
 
-    @check_arguments(task=NAME, prefer=option("simple", "score"))
+    @check_arguments(task=NAME, prefer=option_kind("simple", "score"))
     def recommend(self, task: str | None = None, prefer: Preference | None = None) -> TaskRecommendation:
         """Recommend an entry of a task, with the evidence.
 
@@ -119,7 +119,7 @@ class Run:
         """
         from harness.api.recommendation import make_recommendation
 
-        return make_recommendation(self._scores, self._rankings[self.tasks.index(self._task(task))], prefer)
+        return make_recommendation(self._scores, self._rankings[self.tasks.index(self._resolve_task(task))], prefer)
 
     @property
     def recommendation(self) -> TaskRecommendation:
@@ -151,7 +151,7 @@ class Run:
         from harness.evaluation.permutation_importance import column_losses
         from harness.store.importances import read_importances
 
-        name = self._task(task)
+        name = self._resolve_task(task)
         stored = read_importances(self._store).get(name)
         losses = column_losses(stored) if stored else ()
         return pd.DataFrame(losses, columns=["column", "loss", "low", "high"])
@@ -176,7 +176,7 @@ class Run:
         """
         from harness.evaluation.frames import param_frame
 
-        return param_frame(self._scores, *self._entry(entry, task))
+        return param_frame(self._scores, *self._resolve_entry(entry, task))
 
     @check_arguments(entry=NAME, task=NAME)
     def predictions(self, entry: str, task: str | None = None) -> pd.DataFrame:
@@ -196,7 +196,7 @@ class Run:
         """
         from harness.evaluation.frames import prediction_frame
 
-        return prediction_frame(self._store, self._scores, *self._entry(entry, task))
+        return prediction_frame(self._store, self._scores, *self._resolve_entry(entry, task))
 
     @check_arguments(entry=NAME, other=NAME, task=NAME)
     def compare(self, entry: str, other: str, task: str | None = None) -> pd.DataFrame:
@@ -217,7 +217,9 @@ class Run:
         from harness.evaluation.frames import difference_frame
         from harness.evaluation.paired_comparison import ComparedEntry, make_pair
 
-        compared = [ComparedEntry(self._store, self._scores, *self._entry(name, task)) for name in (entry, other)]
+        compared = [
+            ComparedEntry(self._store, self._scores, *self._resolve_entry(name, task)) for name in (entry, other)
+        ]
         return difference_frame(make_pair(*compared))
 
     @check_arguments()
@@ -226,7 +228,7 @@ class Run:
 
         Of a finding about results, `column` is the name of the entry.
         """
-        return finding_frame(self._store, self._scores, self._rankings)
+        return collect_findings_frame(self._store, self._scores, self._rankings)
 
     @check_arguments()
     def failures(self) -> pd.DataFrame:
@@ -273,7 +275,7 @@ class Run:
             threshold_goals.check_goals(goals, threshold_goals.task_decisions(self._scores))
         return threshold_frame(results, {task: self._scores.costs(task) for task in self.tasks})
 
-    @check_arguments(threshold=NAMES, rope=NUMBER, prefer=option("simple", "score"))
+    @check_arguments(threshold=NAMES, rope=NUMBER, prefer=option_kind("simple", "score"))
     def report(
         self, threshold: str | Sequence[str] = (), rope: float | None = None, prefer: Preference | None = None
     ) -> Path:
@@ -301,7 +303,7 @@ class Run:
         store_preferences(self._store, rope, prefer)
         return write_report(self._store, self.registry.metrics, parse_goals(threshold)).page
 
-    @check_arguments(port=whole_number(0, 65535))
+    @check_arguments(port=whole_number_kind(0, 65535))
     def dashboard(self, port: int = 0) -> RunningDashboard:
         """Serve the Optuna dashboard over the studies of the run in the background.
 
@@ -361,7 +363,7 @@ class Run:
         from harness.metrics.threshold import single_goal
 
         if entry is not None:
-            _, chosen = self._entry(entry, task)
+            _, chosen = self._resolve_entry(entry, task)
             if chosen.family not in self.registry.families:
                 raise EvenhandError(
                     f"family {chosen.family!r} was declared by a program: open_run(folder, declarations=["
@@ -370,7 +372,7 @@ class Run:
         request = ExportRequest(
             run=str(self.folder.resolve()),
             out=str(Path(out).resolve()),
-            task=self._task(task),
+            task=self._resolve_task(task),
             entry=entry,
             calibration=calibration,
             threshold=single_goal(threshold),
@@ -380,7 +382,7 @@ class Run:
         export_bundle(request, lambda _message: None)
         return open_bundle(out)
 
-    def _task(self, name: str | None) -> str:
+    def _resolve_task(self, name: str | None) -> str:
         """Check the name of a task; it may be left out where there is one."""
         if name is None:
             if len(self.tasks) > 1:
@@ -390,8 +392,8 @@ class Run:
             raise EvenhandError(f"no such task {name!r} in this run: {suggestion(name, self.tasks)}")
         return name
 
-    def _entry(self, name: str, task: str | None) -> tuple[str, Entry]:
+    def _resolve_entry(self, name: str, task: str | None) -> tuple[str, Entry]:
         from harness.evaluation.scores import find_entry
 
-        task = self._task(task)
+        task = self._resolve_task(task)
         return find_entry(self._scores, f"{task}/{name.removeprefix(f'{task}/')}")

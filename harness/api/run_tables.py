@@ -34,7 +34,7 @@ MARKS = {
 FINDING_COLUMNS = ("task", "code", "severity", "column", "rows", "message", "advice")
 
 
-def with_legend(text: str) -> str:
+def add_legend(text: str) -> str:
     """Add what the marks in a summary mean."""
     legend = [f"{mark}  {meaning}" for mark, meaning in MARKS.items() if mark in text]
     return "\n".join([text, *([""] if legend else []), *legend])
@@ -48,7 +48,7 @@ def leaderboard_html(board: pd.DataFrame, *, with_task: bool) -> str:
     return str(board[columns].to_html(index=False, float_format="{:.3f}".format, na_rep="–", border=0))
 
 
-def finding_frame(store: Store, scores: Scores, rankings: Sequence[Ranking]) -> pd.DataFrame:
+def collect_findings_frame(store: Store, scores: Scores, rankings: Sequence[Ranking]) -> pd.DataFrame:
     """Collect the findings about the data and about the results of every task."""
     import pandas as pd
 

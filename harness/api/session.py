@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from harness.api.benchmark import benchmark
-from harness.api.progress import Interrupts, show_progress
+from harness.api.progress import InterruptHandler, show_run_progress
 from harness.errors import DataError, EvenhandError
 from harness.execution.engines.base import Limits
 from harness.execution.plan import BASELINE, Request
@@ -37,7 +37,7 @@ VERDICTS = {
 
 
 @dataclass(frozen=True, kw_only=True)
-class SessionOptions:
+class ExecutionOptions:
     """How a benchmark is executed; none of it changes a number."""
 
     command: str  #: the command line or the call, stored with the run
@@ -54,7 +54,7 @@ class SessionOptions:
     in_python: bool = False  #: print no summary, and leave Ctrl-C to the calling program
 
 
-def run_session(request: Request, registry: Registry, store: Store, options: SessionOptions) -> bool:
+def run_and_report(request: Request, registry: Registry, store: Store, options: ExecutionOptions) -> bool:
     """Execute or continue a run and write its report.
 
     Parameters
@@ -65,7 +65,7 @@ def run_session(request: Request, registry: Registry, store: Store, options: Ses
         All declarations.
     store : Store
         The folder of the run.
-    options : SessionOptions
+    options : ExecutionOptions
         Number of workers, statuses to retry, progress.
 
     Returns
@@ -78,7 +78,7 @@ def run_session(request: Request, registry: Registry, store: Store, options: Ses
     EvenhandError
         For wrong options, a folder with a run of another protocol, or data that cannot be read.
     """
-    from harness.api.tensorboard import require_tensorboard, write_logs
+    from harness.api.tensorboard import require_tensorboard, write_tensorboard_logs
     from harness.evaluation.preferences import store_preferences
 
     if options.tensorboard:
@@ -87,34 +87,34 @@ def run_session(request: Request, registry: Registry, store: Store, options: Ses
         option = "jobs" if options.in_python else "--jobs"
         raise EvenhandError(f"{option} must be at least 1, but got {options.jobs}")
     jobs = options.jobs or usable_cores()
-    _inspect_data(request, store, options)
-    interrupts = Interrupts(handles_signals=not options.in_python)
-    with show_progress(interrupts, quiet=options.quiet) as on_start:
+    _print_data_inspection(request, store, options)
+    interrupts = InterruptHandler(handles_signals=not options.in_python)
+    with show_run_progress(interrupts, quiet=options.quiet) as on_start:
         benchmark(
             request,
             registry,
             store,
             command=options.command,
             jobs=jobs,
-            limits=cell_limits(jobs, request.protocol.budget),
+            limits=limit_cell_resources(jobs, request.protocol.budget),
             retry=options.retry,
             goals=options.goals,
             on_start=on_start,
         )
     store_preferences(store, options.rope, options.prefer)
     if options.report and options.importance and interrupts.stop == "no":
-        measure_importances(request, registry, store, quiet=options.quiet or options.in_python)
+        measure_run_importances(request, registry, store, quiet=options.quiet or options.in_python)
     if options.report and interrupts.stop != "now":
-        write_tables(store, registry.metrics, quiet=options.quiet or options.in_python)
+        write_run_report(store, registry.metrics, quiet=options.quiet or options.in_python)
         if options.tensorboard:
-            write_logs(store)
+            write_tensorboard_logs(store)
     if interrupts.stop != "no":
         sys.stderr.write("stopped: the same command continues\n")
         return False
     return True
 
 
-def measure_importances(request: Request, registry: Registry, store: Store, *, quiet: bool) -> None:
+def measure_run_importances(request: Request, registry: Registry, store: Store, *, quiet: bool) -> None:
     """Measure the importance of columns for the recommended entry of every task of tables.
 
     A refit that fails costs the importances and nothing else; the reason is written to the standard error.
@@ -142,7 +142,7 @@ def measure_importances(request: Request, registry: Registry, store: Store, *, q
         sys.stderr.write(f"the importance of columns could not be measured: {error}\n")
 
 
-def _inspect_data(request: Request, store: Store, options: SessionOptions) -> None:
+def _print_data_inspection(request: Request, store: Store, options: ExecutionOptions) -> None:
     """Print the summary of the inspection of the user's own data, unless a stored run is continued.
 
     Raises
@@ -177,7 +177,7 @@ def baseline_only_reason(store: Store) -> str:
     return f"only the baseline could be run: {'; '.join(list(reasons)[:3])}"
 
 
-def write_tables(
+def write_run_report(
     store: Store, metrics: Mapping[str, Metric], *, quiet: bool, goals: Sequence[ThresholdGoal] = ()
 ) -> Path:
     """Write the report of a run and, unless `quiet`, print its summary; return the path of the page."""
@@ -192,7 +192,7 @@ def write_tables(
     return files.page
 
 
-def cell_limits(jobs: int, budget: float | None) -> Limits:
+def limit_cell_resources(jobs: int, budget: float | None) -> Limits:
     """Limit what one cell may use: seconds, and its share of the memory where `jobs` cells run at once."""
     import psutil
 
@@ -200,7 +200,7 @@ def cell_limits(jobs: int, budget: float | None) -> Limits:
     return Limits(max(CELL_SECONDS, CELL_BUDGETS * (budget or 0)), int(memory_mb))
 
 
-def replay_cell(request: ReplayRequest) -> CellReplay:
+def replay_cell_in_subprocess(request: ReplayRequest) -> CellReplay:
     """Fit a cell again as a worker does, with one thread; raises `EvenhandError` where that is not possible."""
     response = run_in_subprocess("harness.execution.replay", asdict(request), f"fitted {request.cell} again")
     return CellReplay.from_dict(response)
@@ -221,11 +221,11 @@ def describe_replay(replayed: CellReplay) -> str:
             lines.append(f"{entry.stage}: the same configuration as {stages[entry.trial]}")
         else:
             stages[entry.trial] = entry.stage
-            lines.append(_describe_entry(entry))
+            lines.append(_describe_replayed_entry(entry))
     return "\n".join(lines)
 
 
-def _describe_entry(entry: EntryReplay) -> str:
+def _describe_replayed_entry(entry: EntryReplay) -> str:
     title = f"{entry.stage} (trial {entry.trial})"
     if entry.reason:
         return f"{title}: {VERDICTS['different']}: it cannot be fitted again: {entry.reason}"
@@ -234,7 +234,9 @@ def _describe_entry(entry: EntryReplay) -> str:
         rows.append((f"probabilities, {part} rows", "", "", f"mean {mean:.3g}, largest {largest:.3g}"))
     for name, stored, refitted in entry.metric_values:
         if stored is not None or refitted is not None:
-            rows.append((name, _format_score(stored), _format_score(refitted), _format_difference(stored, refitted)))
+            rows.append(
+                (name, _format_score(stored), _format_score(refitted), _format_score_difference(stored, refitted))
+            )
     columns = (
         ReportColumn(""),
         ReportColumn("stored", "number"),
@@ -249,7 +251,7 @@ def _describe_entry(entry: EntryReplay) -> str:
     return f"{title}: {VERDICTS[entry.verdict]}\n\n{table}\n\n{decisions}"
 
 
-def _format_difference(stored: float | None, refitted: float | None) -> str:
+def _format_score_difference(stored: float | None, refitted: float | None) -> str:
     if stored == refitted:
         return "0"
     if stored is None or refitted is None:

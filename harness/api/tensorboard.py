@@ -37,7 +37,7 @@ def require_tensorboard() -> None:
         raise Unavailable("TensorBoard is not installed: pip install 'evenhand[tensorboard]'")
 
 
-def write_logs(store: Store) -> Path:
+def write_tensorboard_logs(store: Store) -> Path:
     """Write the logs of every entry's final fits, unless they are up to date.
 
     They are written under `<task>/<family>/<strategy>/r0f0/<stage>/{train,validation}`.
@@ -67,10 +67,10 @@ def write_logs(store: Store) -> Path:
         if (record.id, record.key) in planned and record.history_sha256:
             records.append(record)
     sources = {record.id: record.history_sha256 for record in records}
-    if _read_sources(folder) != sources:
+    if _read_logged_curve_digests(folder) != sources:
         shutil.rmtree(folder, ignore_errors=True)
         for record in records:
-            _write_cell(store, record, folder)
+            _write_cell_events(store, record, folder)
         write_atomic(folder / "made.json", json.dumps(sources, indent=1).encode())
     return folder
 
@@ -85,8 +85,8 @@ def serve_tensorboard(store: Store, port: int) -> None:
     EvenhandError
         If the run has no training curves, or the port cannot be opened.
     """
-    folder = write_logs(store)
-    if not _read_sources(folder):
+    folder = write_tensorboard_logs(store)
+    if not _read_logged_curve_digests(folder):
         raise EvenhandError(f"{store.folder} has no training curves: no network has been trained in it yet")
     # TensorBoard's own switch for reading logs without TensorFlow, which takes seconds to import and half a gigabyte.
     sys.modules.setdefault("tensorboard.compat.notf", ModuleType("tensorboard.compat.notf"))
@@ -110,7 +110,7 @@ def serve_tensorboard(store: Store, port: int) -> None:
         return
 
 
-def _read_sources(folder: Path) -> dict[str, str]:
+def _read_logged_curve_digests(folder: Path) -> dict[str, str]:
     """Read from which curves the logs were made, by cell; empty where that is not known."""
     try:
         sources = json.loads((folder / "made.json").read_bytes())
@@ -119,7 +119,7 @@ def _read_sources(folder: Path) -> dict[str, str]:
     return sources if isinstance(sources, dict) else {}
 
 
-def _write_cell(store: Store, record: Record, folder: Path) -> None:
+def _write_cell_events(store: Store, record: Record, folder: Path) -> None:
     """Write an event file per fit and part of a cell."""
     curves = store.curves(record)
     cell = (record.task, record.family, record.strategy, f"r{record.repeat}f{record.fold}")
@@ -132,14 +132,14 @@ def _write_cell(store: Store, record: Record, folder: Path) -> None:
             fits.setdefault(fit, {})[curve_name] = curve
     for fit, fit_curves in fits.items():
         stage, _, position = fit.removeprefix("final_").partition("/")
-        fit_folder = folder.joinpath(*map(_folder_name, (*cell, stage, *position.split("/")[1:])))
+        fit_folder = folder.joinpath(*map(_quote_as_folder_name, (*cell, stage, *position.split("/")[1:])))
         for part in PARTS:
             tags = dict(_curves_by_tag(fit_curves, part))
             if tags:
-                write_atomic(fit_folder / part / EVENT_FILE, _event_file(tags, _epoch_times(fit_curves, end)))
+                write_atomic(fit_folder / part / EVENT_FILE, _make_event_file(tags, _epoch_times(fit_curves, end)))
 
 
-def _folder_name(name: str) -> str:
+def _quote_as_folder_name(name: str) -> str:
     """Quote a name of unknown origin as the name of one folder."""
     return quote(name, safe=" ,()+").replace("..", "%2E%2E")
 
@@ -160,7 +160,7 @@ def _epoch_times(curves: Curves, end: float) -> npt.NDArray[np.float64]:
     return np.asarray(end - seconds.sum() + seconds.cumsum())
 
 
-def _event_file(tags: Curves, times: npt.NDArray[np.float64]) -> bytes:
+def _make_event_file(tags: Curves, times: npt.NDArray[np.float64]) -> bytes:
     """Make an event file of scalars, one step per epoch, counted from 1."""
     from tensorboard.compat.proto.event_pb2 import Event
     from tensorboard.compat.proto.summary_pb2 import Summary

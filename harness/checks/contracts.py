@@ -18,10 +18,10 @@ from harness.checks.fitted_checks import (
     Check,
     complaint_unless,
     prediction_checks,
-    search_check,
-    state_check,
+    search_space_check,
+    shared_state_check,
 )
-from harness.checks.small_tables import fit_on_table, make_small_table, n_training_rows
+from harness.checks.small_tables import count_training_rows, fit_family_to_small_table, make_small_table
 from harness.errors import Unavailable, failure
 from harness.metrics.metric import Metric, Predictions
 from harness.registry.family import Family, missing_packages
@@ -132,7 +132,7 @@ def check_family(family: Family, sample: tuple[Modality, Table] | None = None) -
     """
     from harness.preprocessing.encodings import ENCODINGS
 
-    yield from _run_checks("family", family.name, [_name_check(family.name), *_declaration_checks(family)])
+    yield from _run_checks("family", family.name, [_name_check(family.name), *_family_checks_without_fit(family)])
     if missing := missing_packages(family):
         yield CheckResult("family", family.name, "fits", skipped=missing)
         return
@@ -145,11 +145,14 @@ def check_family(family: Family, sample: tuple[Modality, Table] | None = None) -
         kind = cast("Modality", modality)
         tables = [sample[1]] if sample else [make_small_table(kind, classes) for classes in (2, 3)]
         yield from _run_checks(
-            "family", family.name, _fit_checks(family, kind, tables, searched=sample is not None), SMALL_DATA[modality]
+            "family",
+            family.name,
+            _fitted_family_checks(family, kind, tables, searched=sample is not None),
+            SMALL_DATA[modality],
         )
 
 
-def _declaration_checks(family: Family) -> list[Check]:
+def _family_checks_without_fit(family: Family) -> list[Check]:
     """Checks of a family that need no fit."""
     from harness.preprocessing.encodings import ENCODINGS
 
@@ -170,10 +173,12 @@ def _declaration_checks(family: Family) -> list[Check]:
     return [knows_its_encodings, takes_its_space]
 
 
-def _fit_checks(family: Family, modality: Modality, tables: Sequence[Table], *, searched: bool) -> list[Check]:
+def _fitted_family_checks(
+    family: Family, modality: Modality, tables: Sequence[Table], *, searched: bool
+) -> list[Check]:
     """Checks of a fitted family: probabilities, seeds, weights, shared state."""
-    table, fit = tables[0], partial(fit_on_table, family, modality)
-    n_training = n_training_rows(table)
+    table, fit = tables[0], partial(fit_family_to_small_table, family, modality)
+    n_training = count_training_rows(table)
 
     def gives_probabilities() -> str:
         for tried in tables:
@@ -197,9 +202,9 @@ def _fit_checks(family: Family, modality: Modality, tables: Sequence[Table], *, 
             (unweighted != weighted).any(), "nine times the weight on class 1 changed no prediction"
         )
 
-    checks = [state_check(fit, family, table), gives_probabilities, repeats_itself, takes_weights]
+    checks = [shared_state_check(fit, family, table), gives_probabilities, repeats_itself, takes_weights]
     checks += prediction_checks(fit, table)
-    return [*checks, search_check(fit, family, table)] if searched else checks
+    return [*checks, search_space_check(fit, family, table)] if searched else checks
 
 
 def check_strategy(strategy: Strategy) -> Iterator[CheckResult]:
@@ -220,23 +225,27 @@ def check_strategy(strategy: Strategy) -> Iterator[CheckResult]:
         return complaint_unless(bool(strategy.description), "a description must be given")
 
     checks = [_name_check(strategy.name), describes_itself]
-    kind_checks = {"weight": _weighting_checks, "resample": _resampling_checks, "ensemble": _ensemble_checks}
+    kind_checks = {
+        "weight": _weighting_strategy_checks,
+        "resample": _resampling_strategy_checks,
+        "ensemble": _ensemble_strategy_checks,
+    }
     if strategy.kind in kind_checks:
         checks += kind_checks[strategy.kind](strategy)
     yield from _run_checks("strategy", strategy.name, checks)
 
 
-def _weighting_checks(strategy: Strategy) -> list[Check]:
+def _weighting_strategy_checks(strategy: Strategy) -> list[Check]:
     def weighs_every_row() -> str:
         y = make_small_table("tabular", 2).y
-        weights = np.asarray(_build_sampler(strategy, y, None))
+        weights = np.asarray(_build_strategy_sampler(strategy, y, None))
         is_valid = weights.shape == y.shape and bool((weights > 0).all()) and bool(np.isfinite(weights).all())
         return complaint_unless(is_valid, f"one positive weight per row is expected, but got shape {weights.shape}")
 
     return [weighs_every_row]
 
 
-def _resampling_checks(strategy: Strategy) -> list[Check]:
+def _resampling_strategy_checks(strategy: Strategy) -> list[Check]:
     from harness.preprocessing.cache import FoldCache
     from harness.preprocessing.resampling import resample
     from harness.preprocessing.tabular import fit_preprocessor
@@ -264,7 +273,7 @@ def _resampling_checks(strategy: Strategy) -> list[Check]:
     return [makes_typed_rows, repeats_itself]
 
 
-def _ensemble_checks(strategy: Strategy) -> list[Check]:
+def _ensemble_strategy_checks(strategy: Strategy) -> list[Check]:
     def makes_a_classifier() -> str:
         """Probabilities that sum to one, the same for the same seed."""
         from sklearn.linear_model import LogisticRegression
@@ -273,7 +282,7 @@ def _ensemble_checks(strategy: Strategy) -> list[Check]:
         X = (y + np.random.default_rng(1).normal(size=len(y))).reshape(-1, 1)
 
         def fit_predict() -> Any:
-            return _build_sampler(strategy, lambda _seed: LogisticRegression(), 5).fit(X, y).predict_proba(X)
+            return _build_strategy_sampler(strategy, lambda _seed: LogisticRegression(), 5).fit(X, y).predict_proba(X)
 
         first, second = fit_predict(), fit_predict()
         if first.shape != (len(y), 2) or abs(first.sum(axis=1) - 1).max() > 1e-6:
@@ -283,7 +292,7 @@ def _ensemble_checks(strategy: Strategy) -> list[Check]:
     return [makes_a_classifier]
 
 
-def _build_sampler(strategy: Strategy, *arguments: Any) -> Any:
+def _build_strategy_sampler(strategy: Strategy, *arguments: Any) -> Any:
     assert strategy.build is not None  # noqa: S101 -- checked where strategies are declared
     return strategy.build(*arguments, **defaults(strategy.space))
 

@@ -68,7 +68,7 @@ def prediction_checks(fit: Callable[[Table, int], Any], table: Table) -> list[Ch
     return [leaves_rows_unchanged, answers_each_row_alone]
 
 
-def state_check(fit: Callable[[Table, int], Any], family: Family, table: Table) -> Check:
+def shared_state_check(fit: Callable[[Table, int], Any], family: Family, table: Table) -> Check:
     """The check that a fit changes nothing that later fits in the process could read."""
 
     def shares_no_state() -> str:
@@ -93,7 +93,7 @@ def state_check(fit: Callable[[Table, int], Any], family: Family, table: Table) 
     return shares_no_state
 
 
-def search_check(fit: Callable[..., Any], family: Family, table: Table) -> Check:
+def search_space_check(fit: Callable[..., Any], family: Family, table: Table) -> Check:
     """The check that other configurations keep the contract too."""
 
     def keeps_its_contract_where_it_is_searched() -> str:
@@ -107,7 +107,7 @@ def search_check(fit: Callable[..., Any], family: Family, table: Table) -> Check
                     return complaint
             return ""
 
-        return _first_complaint(family.space, complain)
+        return _first_configuration_complaint(family.space, complain)
 
     return keeps_its_contract_where_it_is_searched
 
@@ -131,12 +131,12 @@ def corner_configurations(space: Space) -> list[dict[str, Any]]:
     for name, parameter in space.items():
         plain = parameter.parameter if isinstance(parameter, When) else parameter
         for setting in plain.options if isinstance(plain, Choice) else ():
-            configurations.append(_with_setting(space, name, setting))
-    configurations.append(fill(space, lambda _name, parameter: _range_end(parameter, 0)))
+            configurations.append(_default_params_with_setting(space, name, setting))
+    configurations.append(fill(space, lambda _name, parameter: _parameter_range_end(parameter, 0)))
     rng = np.random.default_rng(0)
     for _ in range(RANDOM_DRAWS):
-        configurations.append(fill(space, lambda _name, parameter: _draw_setting(parameter, rng)))
-    configurations.append(fill(space, lambda _name, parameter: _range_end(parameter, -1)))
+        configurations.append(fill(space, lambda _name, parameter: _draw_parameter_setting(parameter, rng)))
+    configurations.append(fill(space, lambda _name, parameter: _parameter_range_end(parameter, -1)))
     different: list[dict[str, Any]] = []
     for configuration in configurations:
         if configuration != default and configuration not in different:
@@ -144,7 +144,9 @@ def corner_configurations(space: Space) -> list[dict[str, Any]]:
     return different[-MAX_CONFIGURATIONS:]
 
 
-def _first_complaint(space: Space, complain: Callable[[dict[str, Any]], str], seconds: float = SEARCH_SECONDS) -> str:
+def _first_configuration_complaint(
+    space: Space, complain: Callable[[dict[str, Any]], str], seconds: float = SEARCH_SECONDS
+) -> str:
     """Check the configurations one by one until one is complained about or the time is over.
 
     A configuration that cannot be fitted is no complaint: the search stores it as a failed trial.
@@ -177,7 +179,7 @@ def _first_complaint(space: Space, complain: Callable[[dict[str, Any]], str], se
     return ""
 
 
-def _with_setting(space: Space, name: str, setting: Any) -> dict[str, Any]:
+def _default_params_with_setting(space: Space, name: str, setting: Any) -> dict[str, Any]:
     """The default configuration with another setting of one parameter."""
 
     def choose(parameter_name: str, parameter: Float | Integer | Choice) -> Any:
@@ -186,14 +188,14 @@ def _with_setting(space: Space, name: str, setting: Any) -> dict[str, Any]:
     return fill(space, choose)
 
 
-def _range_end(parameter: Float | Integer | Choice, position: int) -> Any:
+def _parameter_range_end(parameter: Float | Integer | Choice, position: int) -> Any:
     """The first or the last value of a parameter."""
     if isinstance(parameter, Choice):
         return parameter.options[position]
     return (parameter.low, parameter.high)[position]
 
 
-def _draw_setting(parameter: Float | Integer | Choice, rng: np.random.Generator) -> Any:
+def _draw_parameter_setting(parameter: Float | Integer | Choice, rng: np.random.Generator) -> Any:
     if isinstance(parameter, Choice):
         return parameter.options[int(rng.integers(len(parameter.options)))]
     if parameter.log:

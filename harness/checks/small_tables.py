@@ -35,11 +35,11 @@ def make_small_table(modality: Modality, classes: int) -> Table:
     rng = np.random.default_rng(classes)
     shares = [0.75, 0.25] if classes == 2 else [0.6, 0.25, 0.15]
     y = rng.choice(classes, SMALL_ROWS, p=shares).astype(np.int64)
-    make_features = {"tabular": _make_columns, "text": _make_texts, "image": _make_images}[modality]
+    make_features = {"tabular": _make_small_columns, "text": _make_small_texts, "image": _make_small_images}[modality]
     return Table(make_features(y, rng), y, tuple(map("class {}".format, range(classes))))
 
 
-def _make_columns(y: npt.NDArray[np.int64], rng: np.random.Generator) -> object:
+def _make_small_columns(y: npt.NDArray[np.int64], rng: np.random.Generator) -> object:
     """Numbers, some of them missing, and a category with a rare level."""
     number = y + rng.normal(size=SMALL_ROWS)
     number[rng.random(SMALL_ROWS) < 0.1] = np.nan
@@ -48,7 +48,7 @@ def _make_columns(y: npt.NDArray[np.int64], rng: np.random.Generator) -> object:
     return pd.DataFrame({"number": number, "noise": rng.normal(size=SMALL_ROWS), "letter": pd.Categorical(letters)})
 
 
-def _make_texts(y: npt.NDArray[np.int64], rng: np.random.Generator) -> object:
+def _make_small_texts(y: npt.NDArray[np.int64], rng: np.random.Generator) -> object:
     """Common words, and in most texts a word that depends on the class; the first text is empty."""
     common_words = ["we", "meet", "at", "noon", "and", "walk", "home", "42"]
     class_words = [["tea", "garden"], ["win", "prize"], ["train", "late"]]
@@ -62,7 +62,7 @@ def _make_texts(y: npt.NDArray[np.int64], rng: np.random.Generator) -> object:
     return np.array(texts, dtype=object)
 
 
-def _make_images(y: npt.NDArray[np.int64], rng: np.random.Generator) -> object:
+def _make_small_images(y: npt.NDArray[np.int64], rng: np.random.Generator) -> object:
     """Noise with a bright bar whose position depends on the class."""
     images = rng.integers(0, 90, size=(SMALL_ROWS, 12, 12, 1), dtype=np.uint8)
     for row, label in enumerate(y):
@@ -70,7 +70,7 @@ def _make_images(y: npt.NDArray[np.int64], rng: np.random.Generator) -> object:
     return images
 
 
-def fit_on_table(
+def fit_family_to_small_table(
     family: Family,
     modality: Modality,
     table: Table,
@@ -81,7 +81,7 @@ def fit_on_table(
     """Fit a family to the first rows of a table, in its default configuration where no parameters are named."""
     from harness.search.pipeline import PipelineSpec, TrainingSet, fit_pipeline
 
-    n_training = n_training_rows(table)
+    n_training = count_training_rows(table)
     training_rows = table.take(np.arange(n_training))
     validation = np.arange(0, n_training, 5) if family.stops_early else None
     strategies = (strategy or Strategy(name="none", kind="none"),)
@@ -94,6 +94,6 @@ def fit_on_table(
     return fit_pipeline(spec, configuration, training)
 
 
-def n_training_rows(table: Table) -> int:
+def count_training_rows(table: Table) -> int:
     """Number of rows that are fitted; the other third is only predicted."""
     return len(table.y) * 2 // 3

@@ -16,7 +16,7 @@ from harness.cli import inspect  # noqa: F401 -- then this one
 
 # isort: split
 from harness.cli import deploy  # noqa: F401 -- then these
-from harness.cli.app import DataDir, Plugins, app, plain_option
+from harness.cli.app import DataDir, Plugins, app, option_with_hidden_default
 
 __all__ = ["app"]
 
@@ -39,7 +39,9 @@ def list_(
 @app.command()
 def fetch(
     tasks: Annotated[list[str] | None, typer.Argument(metavar="[TASK]...", help="Tasks (all of them).")] = None,
-    csv: Annotated[Path | None, plain_option("Write the rows of one task here, as they are published.")] = None,
+    csv: Annotated[
+        Path | None, option_with_hidden_default("Write the rows of one task here, as they are published.")
+    ] = None,
     data_dir: DataDir = None,
     plugin: Plugins = None,
 ) -> None:
@@ -49,12 +51,12 @@ def fetch(
     evenhand fetch telco_churn caravan
     evenhand fetch telco_churn --csv customers.csv
     """
-    from harness.api.declarations import fetch_tasks, write_rows
+    from harness.api.declarations import fetch_task_data, write_task_rows_csv
 
     if csv is not None:
-        typer.echo(write_rows(tasks or (), csv, data_dir, plugin or ()))
+        typer.echo(write_task_rows_csv(tasks or (), csv, data_dir, plugin or ()))
         return
-    if not fetch_tasks(tasks or (), data_dir, plugin or (), typer.echo):
+    if not fetch_task_data(tasks or (), data_dir, plugin or (), typer.echo):
         raise typer.Exit(1)
 
 
@@ -75,7 +77,7 @@ def check(plugin: Plugins = None, data_dir: DataDir = None) -> None:
 @app.command()
 def explain(
     topic: Annotated[str | None, typer.Argument(metavar="[TOPIC]", help="Without it the topics are listed.")] = None,
-    out: Annotated[Path | None, plain_option("Folder to write it to, with a figure.")] = None,
+    out: Annotated[Path | None, option_with_hidden_default("Folder to write it to, with a figure.")] = None,
 ) -> None:
     """Explain with numbers how something works; without a topic, list the topics.
 

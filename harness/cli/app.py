@@ -29,7 +29,7 @@ app = typer.Typer(
 )
 
 
-def plain_option(help_text: str) -> Any:
+def option_with_hidden_default(help_text: str) -> Any:
     """Return an option whose default is not shown: the help says it where there is one."""
     return typer.Option(help=help_text, show_default=False)
 
@@ -40,7 +40,7 @@ Plugins = Annotated[
 ]
 
 
-def _existing_directory(directory: Path | None) -> Path | None:
+def _check_directory_exists(directory: Path | None) -> Path | None:
     if directory is not None and not directory.expanduser().is_dir():
         raise EvenhandError(f"no such directory: {directory} (--data-dir or EVENHAND_DATA)")
     return directory
@@ -52,28 +52,30 @@ DataDir = Annotated[
         help="Folder with data that cannot be fetched.",
         envvar="EVENHAND_DATA",
         show_default=False,
-        callback=_existing_directory,
+        callback=_check_directory_exists,
     ),
 ]
 RunFolder = Annotated[Path, typer.Argument(metavar="RUN", help="Folder of a run, for example results/quick.")]
 ThresholdGoals = Annotated[
     list[str] | None,
-    plain_option(
+    option_with_hidden_default(
         "Goal of a decision threshold, chosen on inner rows: f1, cost, f-beta:2, 'recall>=0.8', 'precision>=0.5', top:0.1, "
         "capacity:400 (rows of as many as the data has); repeatable."
     ),
 ]
 Rope = Annotated[
     float | None,
-    plain_option("Differences of the objective up to this size are practically none (0.01 for AP and AUC)."),
+    option_with_hidden_default(
+        "Differences of the objective up to this size are practically none (0.01 for AP and AUC)."
+    ),
 ]
 Prefer = Annotated[
     str | None,
-    plain_option(
+    option_with_hidden_default(
         "Recommend the simplest of the entries close to the best one (simple), or always the best one (score)."
     ),
 ]
-MovedFile = Annotated[Path | None, plain_option("Your own file: its path now, if it was moved.")]
+MovedFile = Annotated[Path | None, option_with_hidden_default("Your own file: its path now, if it was moved.")]
 
 
 def _show_version(requested: bool) -> None:
@@ -93,7 +95,7 @@ def evenhand(
     """Options that stand before a command."""
 
 
-def absolute(path: Path | None) -> str | None:
+def make_path_absolute(path: Path | None) -> str | None:
     """Make a path absolute, so that child processes in other folders find the file."""
     if path is None:
         return None

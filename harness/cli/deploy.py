@@ -6,7 +6,16 @@ from typing import Annotated
 
 import typer
 
-from harness.cli.app import DataDir, MovedFile, Plugins, RunFolder, ThresholdGoals, absolute, app, plain_option
+from harness.cli.app import (
+    DataDir,
+    MovedFile,
+    Plugins,
+    RunFolder,
+    ThresholdGoals,
+    app,
+    make_path_absolute,
+    option_with_hidden_default,
+)
 
 Bundle = Annotated[Path, typer.Argument(metavar="BUNDLE", help="Folder that evenhand export wrote.")]
 NoHeader = Annotated[bool, typer.Option("--no-header", help="FILE has no line of names.")]
@@ -16,9 +25,11 @@ NoHeader = Annotated[bool, typer.Option("--no-header", help="FILE has no line of
 def export(  # noqa: PLR0913, PLR0917 -- the options of a command line are one list
     run: RunFolder,
     out: Annotated[Path, typer.Option(help="Folder of the bundle; a bundle that is there is replaced.")],
-    task: Annotated[str | None, plain_option("Task; not needed where the run has one.")] = None,
-    entry: Annotated[str | None, plain_option("family/strategy[/stage] (the recommended one).")] = None,
-    calibration: Annotated[str | None, plain_option("none, isotonic, sigmoid, temperature or prior (none).")] = None,
+    task: Annotated[str | None, option_with_hidden_default("Task; not needed where the run has one.")] = None,
+    entry: Annotated[str | None, option_with_hidden_default("family/strategy[/stage] (the recommended one).")] = None,
+    calibration: Annotated[
+        str | None, option_with_hidden_default("none, isotonic, sigmoid, temperature or prior (none).")
+    ] = None,
     drivers: Annotated[
         bool, typer.Option("--drivers/--no-drivers", help="Tables: measure the importance of columns.")
     ] = True,
@@ -49,9 +60,9 @@ def export(  # noqa: PLR0913, PLR0917 -- the options of a command line are one l
         calibration=calibration,
         drivers=drivers,
         threshold=single_goal(threshold),
-        data_dir=absolute(data_dir),
+        data_dir=make_path_absolute(data_dir),
         plugins=absolute_plugins(plugin or ()),
-        file=absolute(file),
+        file=make_path_absolute(file),
     )
     typer.echo(export_bundle(request, lambda message: typer.echo(message, err=True)))
 
@@ -76,11 +87,11 @@ def predict(
     evenhand predict bundles/churn customers.csv --out scored.csv
     evenhand predict bundles/photos new_photos/ --out scored.csv
     """
-    from harness.api.progress import show_rows
+    from harness.api.progress import show_reading_progress
     from harness.deploy.bundle import read_bundle
     from harness.deploy.predict import predict_file
 
-    with show_rows(quiet=quiet) as progress:
+    with show_reading_progress(quiet=quiet) as progress:
         scored = predict_file(read_bundle(bundle), source, out, progress, has_header=not no_header)
     typer.echo(f"{out}: {scored.describe()}")
 
@@ -92,7 +103,9 @@ def serve(
         str, typer.Option(help="Address to listen at; other than loopback it needs --token-file.")
     ] = "127.0.0.1",
     port: Annotated[int, typer.Option(help="Port; 0 takes a free one.", min=0, max=65535)] = 8000,
-    token_file: Annotated[Path | None, plain_option("File with the token that requests must carry.")] = None,
+    token_file: Annotated[
+        Path | None, option_with_hidden_default("File with the token that requests must carry.")
+    ] = None,
 ) -> None:
     """Serve a bundle: a page to try it on, and a REST API. On a signal it answers the requests it has and ends.
 
@@ -115,16 +128,18 @@ def insights(  # noqa: PLR0913, PLR0917 -- the options of a command line are one
             metavar="FILE", help="A CSV, Parquet, Excel or JSON lines file, with outcomes if they are known."
         ),
     ],
-    target: Annotated[str | None, plain_option("Column of outcomes (the bundle's target, if it is there).")] = None,
-    capacity: Annotated[int | None, plain_option("How many can be contacted.")] = None,
-    budget: Annotated[float | None, plain_option("How much may be spent on contacts.")] = None,
-    contact_cost: Annotated[float | None, plain_option("What one contact costs.")] = None,
-    value: Annotated[float | None, plain_option("What one success is worth.")] = None,
+    target: Annotated[
+        str | None, option_with_hidden_default("Column of outcomes (the bundle's target, if it is there).")
+    ] = None,
+    capacity: Annotated[int | None, option_with_hidden_default("How many can be contacted.")] = None,
+    budget: Annotated[float | None, option_with_hidden_default("How much may be spent on contacts.")] = None,
+    contact_cost: Annotated[float | None, option_with_hidden_default("What one contact costs.")] = None,
+    value: Annotated[float | None, option_with_hidden_default("What one success is worth.")] = None,
     success: Annotated[float, typer.Option(help="Share of successes among correctly contacted customers.")] = 1.0,
     actionable: Annotated[
-        list[str] | None, plain_option("Column that can be changed for a customer; repeatable.")
+        list[str] | None, option_with_hidden_default("Column that can be changed for a customer; repeatable.")
     ] = None,
-    out: Annotated[Path | None, plain_option("Folder (beside FILE).")] = None,
+    out: Annotated[Path | None, option_with_hidden_default("Folder (beside FILE).")] = None,
     no_header: NoHeader = False,
 ) -> None:
     """Turn predictions into decisions: whom to contact, what it earns, what the model depends on, where it is unsure.

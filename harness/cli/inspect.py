@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from harness.cli.app import app, plain_option
+from harness.cli.app import app, option_with_hidden_default
 
 
 @app.command("inspect")
@@ -18,15 +18,21 @@ def inspect_data(  # noqa: PLR0913, PLR0917 -- the options of a command line are
             help="Your own CSV, Parquet, Excel or JSON lines file, or a folder of images with a folder per class.",
         ),
     ],
-    target: Annotated[str | None, plain_option("The column to predict.")] = None,
-    positive: Annotated[str | None, plain_option("The positive class (the rarer one).")] = None,
-    text: Annotated[str | None, plain_option("The column of texts to classify; no other is read.")] = None,
-    drop: Annotated[list[str] | None, plain_option("A column to leave out; repeatable.")] = None,
-    group: Annotated[str | None, plain_option("A column; rows with one value stay on one side of a split.")] = None,
-    time: Annotated[str | None, plain_option("A column; test rows are later than training rows.")] = None,
+    target: Annotated[str | None, option_with_hidden_default("The column to predict.")] = None,
+    positive: Annotated[str | None, option_with_hidden_default("The positive class (the rarer one).")] = None,
+    text: Annotated[
+        str | None, option_with_hidden_default("The column of texts to classify; no other is read.")
+    ] = None,
+    drop: Annotated[list[str] | None, option_with_hidden_default("A column to leave out; repeatable.")] = None,
+    group: Annotated[
+        str | None, option_with_hidden_default("A column; rows with one value stay on one side of a split.")
+    ] = None,
+    time: Annotated[str | None, option_with_hidden_default("A column; test rows are later than training rows.")] = None,
     types: Annotated[
         list[str] | None,
-        plain_option("Types of columns, as in amount=number,when=date:%d.%m.%y,code=category,id=id,free=drop."),
+        option_with_hidden_default(
+            "Types of columns, as in amount=number,when=date:%d.%m.%y,code=category,id=id,free=drop."
+        ),
     ] = None,
     drop_missing_target: Annotated[
         bool, typer.Option("--drop-missing-target", help="Leave out rows without a label.")
@@ -34,12 +40,14 @@ def inspect_data(  # noqa: PLR0913, PLR0917 -- the options of a command line are
     no_header: Annotated[
         bool, typer.Option("--no-header", help="The file has no line of names: its columns are column_1, column_2, …")
     ] = False,
-    folds: Annotated[int | None, plain_option("Outer folds of the run (5).")] = None,
-    repeats: Annotated[int | None, plain_option("Repeats of the outer folds (1).")] = None,
-    inner_folds: Annotated[int | None, plain_option("Inner folds (3).")] = None,
-    seed: Annotated[int | None, plain_option("Seed of every random draw (0).")] = None,
-    html: Annotated[Path | None, plain_option("Write a page with figures to this file.")] = None,
-    markdown: Annotated[Path | None, plain_option("Write the inspection as Markdown to this file.")] = None,
+    folds: Annotated[int | None, option_with_hidden_default("Outer folds of the run (5).")] = None,
+    repeats: Annotated[int | None, option_with_hidden_default("Repeats of the outer folds (1).")] = None,
+    inner_folds: Annotated[int | None, option_with_hidden_default("Inner folds (3).")] = None,
+    seed: Annotated[int | None, option_with_hidden_default("Seed of every random draw (0).")] = None,
+    html: Annotated[Path | None, option_with_hidden_default("Write a page with figures to this file.")] = None,
+    markdown: Annotated[
+        Path | None, option_with_hidden_default("Write the inspection as Markdown to this file.")
+    ] = None,
     strict: Annotated[bool, typer.Option("--strict", help="End with exit code 1 where there are errors.")] = False,
 ) -> None:
     """Inspect your own data before a run: columns as they are read, folds, and what scores must be read with.

@@ -16,9 +16,9 @@ from harness.cli.app import (
     Rope,
     RunFolder,
     ThresholdGoals,
-    absolute,
     app,
-    plain_option,
+    make_path_absolute,
+    option_with_hidden_default,
 )
 from harness.errors import EvenhandError
 from harness.store.record import STATUSES
@@ -35,37 +35,44 @@ def run(  # noqa: PLR0913, PLR0917 -- the options of a command line are one list
             help="Your own CSV, Parquet, Excel or JSON lines file, or a folder of images with a folder per class.",
         ),
     ] = None,
-    suite: Annotated[str | None, plain_option("A named comparison: evenhand list suites.")] = None,
-    task: Annotated[list[str] | None, plain_option("Task; repeatable.")] = None,
-    family: Annotated[list[str] | None, plain_option("Model family; repeatable.")] = None,
-    strategy: Annotated[list[str] | None, plain_option("Imbalance strategy; repeatable.")] = None,
-    trials: Annotated[int | None, plain_option("Optuna trials per cell (20).")] = None,
-    cell_budget: Annotated[str | None, plain_option("Search time per cell: 60s, 5m, 2h.")] = None,
+    suite: Annotated[str | None, option_with_hidden_default("A named comparison: evenhand list suites.")] = None,
+    task: Annotated[list[str] | None, option_with_hidden_default("Task; repeatable.")] = None,
+    family: Annotated[list[str] | None, option_with_hidden_default("Model family; repeatable.")] = None,
+    strategy: Annotated[list[str] | None, option_with_hidden_default("Imbalance strategy; repeatable.")] = None,
+    trials: Annotated[int | None, option_with_hidden_default("Optuna trials per cell (20).")] = None,
+    cell_budget: Annotated[str | None, option_with_hidden_default("Search time per cell: 60s, 5m, 2h.")] = None,
     budget: Annotated[str | None, typer.Option(hidden=True)] = None,
     metric: Annotated[str | None, typer.Option(hidden=True)] = None,
-    folds: Annotated[int | None, plain_option("Outer folds (5).")] = None,
-    repeats: Annotated[int | None, plain_option("Repeats of the outer folds (1).")] = None,
-    inner_folds: Annotated[int | None, plain_option("Inner folds (3).")] = None,
-    objective: Annotated[str | None, plain_option("Metric to search and rank by (average_precision; roc_auc).")] = None,
-    seed: Annotated[int | None, plain_option("Seed of every random draw (0).")] = None,
-    jobs: Annotated[int | None, plain_option("Cells at once (the number of cores).")] = None,
-    out: Annotated[Path | None, plain_option("Folder of the run (results/<suite or tasks>).")] = None,
+    folds: Annotated[int | None, option_with_hidden_default("Outer folds (5).")] = None,
+    repeats: Annotated[int | None, option_with_hidden_default("Repeats of the outer folds (1).")] = None,
+    inner_folds: Annotated[int | None, option_with_hidden_default("Inner folds (3).")] = None,
+    objective: Annotated[
+        str | None, option_with_hidden_default("Metric to search and rank by (average_precision; roc_auc).")
+    ] = None,
+    seed: Annotated[int | None, option_with_hidden_default("Seed of every random draw (0).")] = None,
+    jobs: Annotated[int | None, option_with_hidden_default("Cells at once (the number of cores).")] = None,
+    out: Annotated[Path | None, option_with_hidden_default("Folder of the run (results/<suite or tasks>).")] = None,
     retry: Annotated[str, typer.Option(help="Execute cells of these statuses again: failed,timeout,memory.")] = "",
     threshold: ThresholdGoals = None,
     data_dir: DataDir = None,
     plugin: Plugins = None,
-    target: Annotated[str | None, plain_option("Your own file: the column to predict.")] = None,
-    positive: Annotated[str | None, plain_option("Your own file: the positive class (the rarer one).")] = None,
+    target: Annotated[str | None, option_with_hidden_default("Your own file: the column to predict.")] = None,
+    positive: Annotated[
+        str | None, option_with_hidden_default("Your own file: the positive class (the rarer one).")
+    ] = None,
     text: Annotated[
         str | None,
-        plain_option("Your own file: the column of texts to classify; no other is read."),
+        option_with_hidden_default("Your own file: the column of texts to classify; no other is read."),
     ] = None,
-    drop: Annotated[list[str] | None, plain_option("Your own file: a column to leave out; repeatable.")] = None,
+    drop: Annotated[
+        list[str] | None, option_with_hidden_default("Your own file: a column to leave out; repeatable.")
+    ] = None,
     group: Annotated[
-        str | None, plain_option("Your own file: a column; rows with one value stay on one side of a split.")
+        str | None,
+        option_with_hidden_default("Your own file: a column; rows with one value stay on one side of a split."),
     ] = None,
     time: Annotated[
-        str | None, plain_option("Your own file: a column; test rows are later than training rows.")
+        str | None, option_with_hidden_default("Your own file: a column; test rows are later than training rows.")
     ] = None,
     no_header: Annotated[
         bool,
@@ -73,7 +80,7 @@ def run(  # noqa: PLR0913, PLR0917 -- the options of a command line are one list
     ] = False,
     types: Annotated[
         list[str] | None,
-        plain_option(
+        option_with_hidden_default(
             "Your own file: types of columns, as in amount=number,when=date:%d.%m.%y,code=category,id=id,free=drop."
         ),
     ] = None,
@@ -110,12 +117,12 @@ def run(  # noqa: PLR0913, PLR0917 -- the options of a command line are one list
     from harness.api.request import (
         BUDGET_ADVICE,
         RunOptions,
-        default_folder,
-        fewer_folds_note,
-        make_request,
+        default_run_folder,
+        describe_cost_of_fewer_folds,
+        make_run_request,
         parse_seconds,
     )
-    from harness.api.session import SessionOptions, baseline_only_reason, run_session
+    from harness.api.session import ExecutionOptions, baseline_only_reason, run_and_report
     from harness.data.column_types import parse_types
     from harness.metrics.threshold import parse_goals
     from harness.registry.registry import absolute_plugins, load_registry
@@ -145,11 +152,11 @@ def run(  # noqa: PLR0913, PLR0917 -- the options of a command line are one list
         data_dir=data_dir,
         plugins=absolute_plugins(plugin or ()),
     )  # fmt: skip
-    request = make_request(typed, registry)
-    note = fewer_folds_note(typed)
+    request = make_run_request(typed, registry)
+    note = describe_cost_of_fewer_folds(typed)
     if note and not quiet:
         sys.stderr.write(f"{note}\n")
-    options = SessionOptions(
+    options = ExecutionOptions(
         command=shlex.join(["evenhand", *sys.argv[1:]]),
         jobs=jobs,
         retry=parse_statuses(retry),
@@ -162,8 +169,8 @@ def run(  # noqa: PLR0913, PLR0917 -- the options of a command line are one list
         prefer=prefer,
         strict=strict,
     )
-    store = Store(out or default_folder(typed, request))
-    finished = run_session(request, registry, store, options)
+    store = Store(out or default_run_folder(typed, request))
+    finished = run_and_report(request, registry, store, options)
     if not finished:
         raise typer.Exit(130)
     if reason := baseline_only_reason(store):
@@ -191,7 +198,7 @@ def report(  # noqa: PLR0913, PLR0917 -- the options of a command line are one l
     """
     import webbrowser
 
-    from harness.api.session import write_tables
+    from harness.api.session import write_run_report
     from harness.evaluation.preferences import store_preferences
     from harness.metrics.threshold import parse_goals
     from harness.registry.registry import load_registry
@@ -207,7 +214,7 @@ def report(  # noqa: PLR0913, PLR0917 -- the options of a command line are one l
             files = write_leaderboard(Store(folder), metrics, goals)
             typer.echo(f"{files.summary}\n\n{files.markdown}\n{files.details}\n{files.csv}\n{files.scores}")
             continue
-        page = write_tables(Store(folder), metrics, quiet=False, goals=goals)
+        page = write_run_report(Store(folder), metrics, quiet=False, goals=goals)
         if show and not webbrowser.open(page.resolve().as_uri()):
             raise EvenhandError(f"no browser was found to open {page} in: open it by hand")
 
@@ -215,7 +222,7 @@ def report(  # noqa: PLR0913, PLR0917 -- the options of a command line are one l
 @app.command()
 def show(
     folder: RunFolder,
-    task: Annotated[str | None, plain_option("One task; all by default.")] = None,
+    task: Annotated[str | None, option_with_hidden_default("One task; all by default.")] = None,
     plugin: Plugins = None,
 ) -> None:
     """Show the leaderboard of a stored run, also while it goes on.
@@ -231,9 +238,9 @@ def show(
 @app.command()
 def compare(
     names: Annotated[list[str], typer.Argument(metavar="RUN RUN | RUN ENTRY ENTRY | RUN RUN ENTRY [ENTRY]")],
-    task: Annotated[str | None, plain_option("Of two runs: this task only.")] = None,
+    task: Annotated[str | None, option_with_hidden_default("Of two runs: this task only.")] = None,
     rows: Annotated[int, typer.Option(help="How many rows whose prediction changed to show.", min=0)] = 20,
-    out: Annotated[Path | None, plain_option("CSV for all rows whose prediction changed.")] = None,
+    out: Annotated[Path | None, option_with_hidden_default("CSV for all rows whose prediction changed.")] = None,
     plugin: Plugins = None,
 ) -> None:
     """Compare two entries or two runs: paired statistics, components of the difference, rows whose prediction changed.
@@ -268,15 +275,20 @@ def replay(
     \b
     evenhand replay results/quick telco_churn/xgb/smote/r0f1 --stage tuned
     """
-    from harness.api.session import describe_replay, replay_cell
+    from harness.api.session import describe_replay, replay_cell_in_subprocess
     from harness.execution.replay import ReplayRequest
     from harness.registry.registry import absolute_plugins
 
     plugins = absolute_plugins(plugin or ())
     request = ReplayRequest(
-        str(run), cell, parse_stages(stage), data_dir=absolute(data_dir), plugins=plugins, file=absolute(file)
+        str(run),
+        cell,
+        parse_stages(stage),
+        data_dir=make_path_absolute(data_dir),
+        plugins=plugins,
+        file=make_path_absolute(file),
     )
-    replayed = replay_cell(request)
+    replayed = replay_cell_in_subprocess(request)
     typer.echo(describe_replay(replayed))
     if not replayed.confirmed:
         raise typer.Exit(1)

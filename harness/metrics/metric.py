@@ -13,11 +13,11 @@ from harness.arguments import (
     NAME,
     NUMBER,
     TEXT,
-    check_fields,
+    check_declaration_fields,
     describe_argument,
-    option,
-    optional,
-    whole_number,
+    option_kind,
+    optional_kind,
+    whole_number_kind,
 )
 from harness.errors import DataError, DeclarationError
 
@@ -218,20 +218,20 @@ class Metric:
     is_detail: bool = False
 
     def __post_init__(self) -> None:
-        check_fields(
+        check_declaration_fields(
             self,
             name=NAME,
             compute=FUNCTION,
-            metric_type=option(*get_args(MetricType)),
+            metric_type=option_kind(*get_args(MetricType)),
             greater_is_better=FLAG,
             binary_only=FLAG,
             needs_costs=FLAG,
             over_rows=FLAG,
             span=NUMBER,
-            version=whole_number(0),
+            version=whole_number_kind(0),
             label=TEXT,
             description=TEXT,
-            influence=optional(FUNCTION),
+            influence=optional_kind(FUNCTION),
             is_detail=FLAG,
         )
         if self.name in RESERVED_COLUMNS:

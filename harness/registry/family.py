@@ -7,7 +7,17 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from harness.arguments import FLAG, FUNCTION, MAPPING, NAME, NAME_TUPLE, TEXT, check_fields, optional, whole_number
+from harness.arguments import (
+    FLAG,
+    FUNCTION,
+    MAPPING,
+    NAME,
+    NAME_TUPLE,
+    TEXT,
+    check_declaration_fields,
+    optional_kind,
+    whole_number_kind,
+)
 from harness.errors import DeclarationError
 from harness.registry.space import SPACE, Space, check_space
 
@@ -43,7 +53,7 @@ class Family:
     limits: Mapping[str, str] = field(default_factory=dict)  #: strategy kind → why it does not apply
 
     def __post_init__(self) -> None:
-        check_fields(
+        check_declaration_fields(
             self,
             name=NAME,
             build=FUNCTION,
@@ -52,8 +62,8 @@ class Family:
             description=TEXT,
             needs=NAME_TUPLE,
             extra=TEXT,
-            strategies=optional(NAME_TUPLE),
-            trials=optional(whole_number(1)),
+            strategies=optional_kind(NAME_TUPLE),
+            trials=optional_kind(whole_number_kind(1)),
             stops_early=FLAG,
             network=FLAG,
             limits=MAPPING,

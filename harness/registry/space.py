@@ -11,7 +11,7 @@ from harness.arguments import (
     WHOLE_NUMBER,
     ArgumentKind,
     check_arguments,
-    check_fields,
+    check_declaration_fields,
     describe_argument,
 )
 from harness.errors import DeclarationError
@@ -30,7 +30,7 @@ class Float:
     log: bool = False
 
     def __post_init__(self) -> None:
-        check_fields(self, low=NUMBER, high=NUMBER, default=NUMBER, log=FLAG)
+        check_declaration_fields(self, low=NUMBER, high=NUMBER, default=NUMBER, log=FLAG)
         _check_range(self.low, self.high, self.default, self.log)
 
 
@@ -44,7 +44,7 @@ class Integer:
     log: bool = False
 
     def __post_init__(self) -> None:
-        check_fields(self, low=WHOLE_NUMBER, high=WHOLE_NUMBER, default=WHOLE_NUMBER, log=FLAG)
+        check_declaration_fields(self, low=WHOLE_NUMBER, high=WHOLE_NUMBER, default=WHOLE_NUMBER, log=FLAG)
         _check_range(self.low, self.high, self.default, self.log)
 
 
@@ -77,7 +77,7 @@ class When:
     parameter: "Float | Integer | Choice"
 
     def __post_init__(self) -> None:
-        check_fields(self, parent=NAME, parameter=PLAIN_PARAMETER)
+        check_declaration_fields(self, parent=NAME, parameter=PLAIN_PARAMETER)
         if not isinstance(self.value, PLAIN_TYPES):
             raise DeclarationError(f"When: value must be a plain value, but got {describe_argument(self.value)}")
 

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Literal, TypeAlias, get_args
 
-from harness.arguments import FLAG, FUNCTION, NAME, TEXT, check_fields, optional
+from harness.arguments import FLAG, FUNCTION, NAME, TEXT, check_declaration_fields, optional_kind
 from harness.errors import DeclarationError
 from harness.registry.space import SPACE, Space, check_space
 
@@ -32,10 +32,10 @@ class Strategy:
     uses_costs: bool = False  #: where the task has a cost matrix it is used, and nothing is searched
 
     def __post_init__(self) -> None:
-        check_fields(
+        check_declaration_fields(
             self,
             name=NAME,
-            build=optional(FUNCTION),
+            build=optional_kind(FUNCTION),
             space=SPACE,
             description=TEXT,
             selects_existing_rows=FLAG,

@@ -14,10 +14,10 @@ from harness.arguments import (
     MATRIX,
     NAME,
     TEXT,
-    check_fields,
+    check_declaration_fields,
     describe_argument,
-    option,
-    optional,
+    option_kind,
+    optional_kind,
 )
 from harness.errors import DataError, DeclarationError
 from harness.findings import Finding
@@ -67,25 +67,25 @@ class Task:
     costs: tuple[tuple[float, ...], ...] | None = None  #: costs[true][predicted], classes in encoded order
 
     def __post_init__(self) -> None:
-        check_fields(
+        check_declaration_fields(
             self,
             name=NAME,
             load=FUNCTION,
             target=NAME,
-            positive=optional(TEXT),
+            positive=optional_kind(TEXT),
             title=TEXT,
             description=TEXT,
             source=TEXT,
             licence=TEXT,
             citation=TEXT,
-            modality=option(*get_args(Modality)),
-            text=optional(NAME),
+            modality=option_kind(*get_args(Modality)),
+            text=optional_kind(NAME),
             banned=MAPPING,
             types=MAPPING,
-            group=optional(NAME),
-            time=optional(NAME),
-            split=optional(NAME),
-            costs=optional(MATRIX),
+            group=optional_kind(NAME),
+            time=optional_kind(NAME),
+            split=optional_kind(NAME),
+            costs=optional_kind(MATRIX),
             drop_missing_target=FLAG,
         )
         problem = ""
