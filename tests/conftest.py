@@ -22,6 +22,7 @@ import pytest
 from harness.data.splits import make_splitter
 from harness.execution.cell import Cell, CellData
 from harness.metrics.classification import METRICS
+from harness.preprocessing.encodings import has_many_levels
 from harness.registry.family import Family
 from harness.registry.protocol import EvaluationProtocol
 from harness.registry.registry import Registry, load_registry
@@ -64,7 +65,9 @@ def cell_data(
     """What a cell works on: the first outer fold of a table."""
     chosen = EvaluationProtocol(**({"folds": 3, "trials": 3} | protocol))
     splitter = make_splitter(table)
-    spec = PipelineSpec(family, strategies, modality_of(table), len(table.classes))
+    modality = modality_of(table)
+    many_levels = has_many_levels(table, modality)
+    spec = PipelineSpec(family, strategies, modality, len(table.classes), many_levels=many_levels)
     return CellData(table, splitter, splitter.outer(chosen)[0], spec, chosen, registry.metrics)
 
 

@@ -314,6 +314,14 @@ def test_rubbish_in_the_sealed_rows_changes_nothing_but_their_predictions(family
     decides_before_the_seal(marked_table(), family, strategy, registry, tmp_path)
 
 
+@pytest.mark.parametrize(("family", "strategy"), [("logistic_regression", "smote"), ("dense_network", "none")])
+def test_a_category_with_many_levels_is_encoded_without_the_sealed_rows(family, strategy, registry, tmp_path):
+    table = marked_table()
+    letters = pd.Categorical([f"letter {number}" for number in np.random.default_rng(1).integers(0, 80, len(table.y))])
+    table = replace(table, X=table.X.assign(letter=letters))
+    decides_before_the_seal(table, family, strategy, registry, tmp_path)
+
+
 @pytest.mark.parametrize(
     ("modality", "family", "strategy", "trials"),
     [

@@ -104,7 +104,7 @@ def check_high_cardinality(table: Table) -> Iterator[Finding]:
     for name, column in table.X.select_dtypes("category").items():
         n_levels = len(column.cat.categories)
         if n_levels > MAX_LEVELS:
-            message = f"category {name!r} has {n_levels} levels: rare ones are folded"
+            message = f"category {name!r} has {n_levels} levels: rare ones are merged or target-encoded"
             yield Finding("high_cardinality", "note", message, column=str(name))
 
 

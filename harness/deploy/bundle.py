@@ -247,11 +247,7 @@ def read_bundle(folder: Path) -> Bundle:
 def _model_columns(model: Model) -> list[set[str]]:
     """The columns of tables that a model takes: numbers, then categories."""
     preparer = model.pipeline.preparer
-    if preparer is None:
-        return [set(), set()]
-    layout = preparer.layout
-    own_categories = layout.categories[: len(layout.categories) - len(layout.indicators)]
-    return [set(layout.numbers), {name for name, _ in own_categories}]
+    return [set(), set()] if preparer is None else list(preparer.table_columns)
 
 
 def read_manifest(folder: Path) -> dict[str, Any]:

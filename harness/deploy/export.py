@@ -40,6 +40,7 @@ from harness.registry.task import take
 from harness.registry.user_declarations import unpickle_declarations
 from harness.report.content import MeanInterval, ReportColumn, ReportTable
 from harness.report.render.terminal import render_table
+from harness.search.pipeline import FittedPipeline
 from harness.seeding import seed_of
 from harness.store.store import Store
 
@@ -142,12 +143,19 @@ def make_bundle(request: ExportRequest, on_progress: ProgressCallback) -> Bundle
         target=loaded.task.target,
         counts_before=tuple(pipeline.counts_before),
         counts_after=tuple(pipeline.counts_after),
+        target_encoded=_target_encoded(pipeline),
         **_run_inputs(run_entry, context, chosen_by_name=request.entry is not None),
         **_held_out_inputs(loaded, schema, held_out),
     )
     card, keyed_proba = write_card(manifest, card_inputs), held_out_proba(loaded, held_out)
     contents = BundleContents(manifest, schema, pipeline, final_model.calibrator, card, keyed_proba, drivers)
     return write_bundle(Path(request.out), contents)
+
+
+def _target_encoded(pipeline: FittedPipeline) -> dict[str, int]:
+    """The categories that a pipeline encodes by class shares, with their numbers of levels."""
+    encoding = None if pipeline.preparer is None else pipeline.preparer.target_encoding
+    return {} if encoding is None else dict(zip(encoding.names, map(len, encoding.levels), strict=True))
 
 
 def held_out_proba(loaded: LoadedTask, held_out: HeldOutPredictions) -> HeldOutProba:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -52,6 +52,8 @@ class CardInputs:
         Packages whose version is not that of the run.
     prior_is_correctable : bool
         Whether prior correction applies to the strategy.
+    target_encoded : mapping of str to int
+        Categories that are encoded by class shares, with their numbers of levels.
     """
 
     target: str
@@ -69,6 +71,7 @@ class CardInputs:
     held_out_rows: int = 0
     changed_versions: tuple[str, ...] = ()
     prior_is_correctable: bool = False
+    target_encoded: Mapping[str, int] = field(default_factory=dict)
 
 
 def write_card(manifest: Mapping[str, Any], inputs: CardInputs) -> str:
@@ -97,6 +100,7 @@ def write_card(manifest: Mapping[str, Any], inputs: CardInputs) -> str:
         description=_with_full_stop(inputs.description),
         classes=list(map(inline_code, manifest["classes"])),
         params=_format_params(manifest["params"]),
+        target_encoded=_level_counts(inputs.target_encoded),
         metric_tables=_metric_tables(manifest, inputs.metrics),
         goal_rule=goal_rule(manifest),
         shares_changed=shifted,
@@ -133,6 +137,10 @@ def _format_params(params: Mapping[str, Any]) -> str:
     for name, param in params.items():
         parts.append(f"{name} = {param:.4g}" if isinstance(param, float) else f"{name} = {param}")
     return ", ".join(parts)
+
+
+def _level_counts(counts: Mapping[str, int]) -> str:
+    return ", ".join(f"{inline_code(name)} ({count:,} levels)" for name, count in counts.items())
 
 
 def _metric_tables(manifest: Mapping[str, Any], metrics: Sequence[CardMetric]) -> list[ReportTable]:

@@ -109,6 +109,7 @@ ALLOWED: dict[str, frozenset[str]] = {
         {
             *TYPE_ALIASES.values(),  # ours, and below it those that no earlier version wrote
             "harness.preprocessing.tabular_encoders.FrameEncoder",
+            "harness.preprocessing.target_encoding.TargetEncoding",
             "harness.registry.user_declarations.EstimatorClassifier",
             "catboost.core.CatBoostClassifier",
             "lightgbm.sklearn.LGBMClassifier",

@@ -20,7 +20,7 @@ from harness.errors import DataError, MissingPackageError, Unavailable
 from harness.execution.cell import Cell
 from harness.findings import Finding
 from harness.metrics.metric import Metric
-from harness.preprocessing.encodings import ENCODINGS
+from harness.preprocessing.encodings import ENCODINGS, has_many_levels
 from harness.registry.family import Family, missing_packages
 from harness.registry.fingerprint import declaration_fingerprint, digest
 from harness.registry.protocol import EvaluationProtocol
@@ -122,6 +122,7 @@ class LoadedTask:
     splitter: Splitter
     folds: list[Fold]
     fingerprint: str
+    many_levels: bool = False  #: whether a category has many levels
 
     def fold_of(self, cell: Cell) -> Fold:
         """The outer fold that a cell is about."""
@@ -179,7 +180,7 @@ def load_task(task: Task, protocol: EvaluationProtocol, data_dir: Path | None) -
             splitter.take(fold.train).inner(protocol.inner_folds, seed=0)
     except DataError as error:
         raise DataError(f"task {task.name!r}: {error}") from error
-    return LoadedTask(task, table, splitter, folds, fingerprint(table))
+    return LoadedTask(task, table, splitter, folds, fingerprint(table), has_many_levels(table, task.modality))
 
 
 def make_plan(request: Request, registry: Registry) -> Plan:
@@ -288,7 +289,7 @@ def cell_of(
     encoding_key: list[Any] = []
     if encoding := ENCODINGS.get(family.encodings.get(loaded.task.modality, "")):
         interpolation_key = encoding.interpolation_space and sorted(encoding.interpolation_space.items())
-        encoding_key = [sorted(encoding.space.items()), interpolation_key]
+        encoding_key = [sorted(encoding.space_of(loaded.many_levels).items()), interpolation_key]
     data_key = (protocol.as_dict(), loaded.fingerprint, loaded.task.costs)
     key = digest(*data_key, declaration_fingerprint(family), encoding_key, request.strategy_key(registry, strategy))
     return Cell(digest(protocol.seed, *names)[:16], key[:32], *names, seed_of(protocol.seed, *names))

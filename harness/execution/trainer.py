@@ -121,7 +121,8 @@ class CellTrainer:
             sliced = self.training.splitter.split_validation(rows, VALIDATION_SHARE, seed_of(*split_key))[1]
             validation = np.flatnonzero(np.isin(rows, sliced)) if len(sliced) else None
         X, y = take(self.table.X, rows), self.table.y[rows]
-        return TrainingSet(X, y, seed, validation, FoldCache(CACHE_BYTES), self.training.shared, split_key)
+        blocks = self.training.splitter.blocks[rows]
+        return TrainingSet(X, y, seed, validation, FoldCache(CACHE_BYTES), self.training.shared, split_key, blocks)
 
     def score_inner(self, params: dict[str, Any], number: int) -> TrialResult:
         """Fit and score a configuration on the inner folds.

@@ -61,7 +61,8 @@ class WorkerContext:
         if len(strategies) > 1:  # only those that can act are searched: the others would use up trials
             applicable = tuple(strategy for strategy in strategies if not inapplicable(family, modality, strategy))
             strategies = applicable or strategies
-        spec = PipelineSpec(family, strategies, modality, len(loaded.table.classes), loaded.task.costs)
+        classes, many_levels = len(loaded.table.classes), loaded.many_levels
+        spec = PipelineSpec(family, strategies, modality, classes, loaded.task.costs, many_levels)
         protocol = self.request.protocol
         return CellData(loaded.table, loaded.splitter, fold, spec, protocol, registry.metrics, self.shared)
 

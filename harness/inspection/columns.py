@@ -75,5 +75,5 @@ def check_levels(rows: InspectedRows) -> Iterator[Finding]:
             message = f"column {str(name)!r} has one value in {counts.iloc[0] / len(column):.2%} of the rows"
             yield Finding("constant", "note", message, str(name), int(counts.iloc[0]))
         if column.dtype == "category" and len(column.cat.categories) > MAX_LEVELS:
-            message = f"category {str(name)!r} has {len(column.cat.categories):,} levels: rare ones are folded"
+            message = f"category {str(name)!r} has {len(column.cat.categories):,} levels: rare ones are merged or target-encoded"
             yield Finding("high_cardinality", "note", message, str(name))

@@ -11,6 +11,8 @@ import numpy.typing as npt
 if TYPE_CHECKING:
     import pandas as pd
 
+    from harness.preprocessing.target_encoding import TargetEncoding
+
 Floats: TypeAlias = npt.NDArray[np.float64]
 
 #: A level needs this share of the training rows, and `RARE_COUNT` rows, to be kept apart from other rare ones.
@@ -19,6 +21,9 @@ RARE_COUNT = 5
 #: Maximum number of levels of a category; the most frequent are kept.
 MAX_LEVELS = 100
 OTHER, MISSING = "(other)", "(missing)"
+#: A category has many levels where so many of them are merged with others, and so large a share of the rows has one of these.
+MANY_MERGED_LEVELS = 20
+MANY_MERGED_SHARE = 0.05
 #: Distance from the median, in typical distances, from which values are clipped before standardisation: with 9999999999
 #: for "unknown" in a column of ages, the mean and the deviation would be those of the sentinel alone.
 EXTREME_DISTANCE, CLIP_DISTANCE = 1e6, 10.0
@@ -39,7 +44,7 @@ class ColumnLayout:
     Attributes
     ----------
     numbers : tuple of str
-        Names of the numeric columns.
+        Names of the numeric columns; last, those of categories that are encoded by class shares, once per encoded column.
     categories : tuple of (str, tuple of str)
         Name and levels of each category. The indicators of missing values come last, with the levels ("no", "yes").
     indicators : tuple of int
@@ -121,6 +126,8 @@ class TabularPreprocessor:
         What is subtracted from each number for trees, and what it is divided by; None where all stay as they are.
     for_trees : bool
         Whether trees read unscaled numbers; they do not in models of earlier versions.
+    target_encoding : TargetEncoding or None
+        Encoding of categories by class shares, which are the last numbers of the layout; None where there are none.
     """
 
     layout: ColumnLayout
@@ -132,6 +139,16 @@ class TabularPreprocessor:
     limits: Floats | None = None
     tree_scaling: Floats | None = None
     for_trees: bool = False
+    target_encoding: TargetEncoding | None = None
+
+    @property
+    def table_columns(self) -> tuple[set[str], set[str]]:
+        """Names of the numbers and of the categories of the table that are read."""
+        layout = self.layout
+        categories = {name for name, _ in layout.categories[: layout.n_table_categories]}
+        if self.target_encoding is not None:
+            categories |= set(self.target_encoding.names)
+        return set(layout.numbers[: len(self.medians)]), categories
 
     def transform(self, X: pd.DataFrame, unscaled: bool = False) -> PreparedRows:
         """Prepare rows.
@@ -149,7 +166,7 @@ class TabularPreprocessor:
             The rows in the columns of `layout`; unknown and rare levels are `OTHER`.
         """
         layout, n_table_categories = self.layout, self.layout.n_table_categories
-        raw = X[list(layout.numbers)].to_numpy(dtype=np.float64)
+        raw = X[list(layout.numbers[: len(self.medians)])].to_numpy(dtype=np.float64)
         is_missing = np.isnan(raw)
         imputed = np.where(is_missing, self.medians, raw)
         tree_numbers = self._scale_for_trees(imputed) if unscaled and self.for_trees else None
@@ -159,9 +176,10 @@ class TabularPreprocessor:
         numbers = (imputed * 0.5 - self.means * 0.5) / (self.deviations * 0.5)
         codes = np.empty((len(X), len(layout.categories)), dtype=np.int32)
         for j, (name, levels) in enumerate(layout.categories[:n_table_categories]):
-            codes[:, j] = _level_codes(X[name], levels, self.unknown_levels[j], self.missing_levels[j])
+            codes[:, j] = level_codes(X[name], levels, self.unknown_levels[j], self.missing_levels[j])
         codes[:, n_table_categories:] = is_missing[:, list(layout.indicators)]
-        return PreparedRows(numbers, codes, tree_numbers)
+        rows = PreparedRows(numbers, codes, tree_numbers)
+        return rows if self.target_encoding is None else self.target_encoding.append_to(rows, X)
 
     def _scale_for_trees(self, imputed: Floats) -> Floats:
         with np.errstate(over="ignore"):  # clipped below
@@ -195,7 +213,7 @@ def fit_preprocessor(X: pd.DataFrame) -> TabularPreprocessor:
     imputed = np.where(is_missing, medians, raw)
     spreads = _typical_distances(imputed, medians)
     limits = _find_limits(imputed, medians, spreads)
-    means, deviations = _find_moments(imputed if limits is None else np.clip(imputed, *limits))
+    means, deviations = find_moments(imputed if limits is None else np.clip(imputed, *limits))
     categories: list[tuple[str, tuple[str, ...]]] = []
     unknown_levels: list[int] = []
     missing_levels: list[int] = []
@@ -247,7 +265,7 @@ def _find_limits(imputed: Floats, medians: Floats, spreads: Floats) -> Floats | 
     return limits
 
 
-def _find_moments(imputed: Floats) -> tuple[Floats, Floats]:
+def find_moments(imputed: Floats) -> tuple[Floats, Floats]:
     """Mean and standard deviation of each column, the latter 1 for a constant column."""
     if not imputed.size:
         return np.zeros(imputed.shape[1]), np.ones(imputed.shape[1])
@@ -286,13 +304,33 @@ def _find_tree_scaling(imputed: Floats, medians: Floats, spreads: Floats) -> Flo
     return np.array([np.where(is_plain, 0.0, medians), scales])
 
 
-def _fit_levels(column: pd.Series) -> tuple[tuple[str, ...], int, int]:
-    """Levels of a category, the most frequent first, with the positions of the levels for unknown and missing strings."""
+def many_level_names(X: pd.DataFrame) -> tuple[str, ...]:
+    """Name the categories with many levels: those of which merging rare levels hides what many rows are.
+
+    They are few in most tables. Where there are any, the search chooses between merging and target encoding.
+    """
+    names = []
+    for name in X.columns:
+        if X[name].dtype == "category":
+            counts, n_frequent = _count_levels(X[name])
+            merged = counts.iloc[n_frequent:]
+            if len(merged) >= MANY_MERGED_LEVELS and merged.sum() >= MANY_MERGED_SHARE * len(X):
+                names.append(str(name))
+    return tuple(names)
+
+
+def _count_levels(column: pd.Series) -> tuple[pd.Series, int]:
+    """Rows of each level of a category, the most frequent first, and how many of the levels are not merged with others."""
     counts = column.value_counts()  # by count; equal counts keep the order of the categories
     counts = counts[counts > 0]
     min_count = max(RARE_COUNT, RARE_SHARE * len(column))
     # The most frequent level is kept even if it is rare: a category needs at least one.
-    n_frequent = max(1, min(MAX_LEVELS, int((counts >= min_count).sum())))
+    return counts, max(1, min(MAX_LEVELS, int((counts >= min_count).sum())))
+
+
+def _fit_levels(column: pd.Series) -> tuple[tuple[str, ...], int, int]:
+    """Levels of a category, the most frequent first, with the positions of the levels for unknown and missing strings."""
+    counts, n_frequent = _count_levels(column)
     levels = list(map(str, counts.index[:n_frequent]))
     unknown_level = 0
     if len(levels) < len(counts):
@@ -305,7 +343,7 @@ def _fit_levels(column: pd.Series) -> tuple[tuple[str, ...], int, int]:
     return tuple(levels), unknown_level, missing_level
 
 
-def _level_codes(
+def level_codes(
     column: pd.Series, levels: tuple[str, ...], unknown_level: int, missing_level: int
 ) -> npt.NDArray[np.int32]:
     """Level of each row of a category, found once per distinct string and not per row."""

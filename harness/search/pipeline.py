@@ -18,13 +18,14 @@ import numpy.typing as npt
 
 from harness.errors import EvenhandError, Inapplicable
 from harness.preprocessing.cache import FoldCache
-from harness.preprocessing.encodings import ENCODINGS, Encoder, Encoding
+from harness.preprocessing.encodings import CATEGORIES, ENCODINGS, FREQUENT, Encoder, Encoding
 from harness.preprocessing.resampling import resample, resample_points
-from harness.preprocessing.tabular import PreparedRows, TabularPreprocessor, fit_preprocessor
+from harness.preprocessing.tabular import TabularPreprocessor
 from harness.registry.family import Family, limit_leaf_sizes
 from harness.registry.space import Choice, Space, add_prefix, strip_prefix
 from harness.registry.strategy import Strategy
 from harness.registry.task import Features, fill_empty_columns, take
+from harness.search.table_preparation import prepare_table
 from harness.seeding import seed_of
 
 Labels = npt.NDArray[np.int64]
@@ -47,6 +48,7 @@ class PipelineSpec:
     modality: str
     classes: int
     costs: Costs = None
+    many_levels: bool = False  #: whether a category of the table has many levels
 
     @property
     def encoding(self) -> Encoding:
@@ -59,7 +61,7 @@ class PipelineSpec:
     def encoding_space(self) -> Space:
         """What is searched of the encoding: where the strategy interpolates rows, only what allows that."""
         if len(self.strategies) > 1 or not needs_interpolation(self.strategies[0], self.modality):
-            return self.encoding.space
+            return self.encoding.space_of(self.many_levels)
         if reason := inapplicable(self.family, self.modality, self.strategies[0]):
             raise Inapplicable(reason, always=True, code=UNSUPPORTED_STRATEGY)
         return self.encoding.interpolation_space or {}
@@ -99,6 +101,16 @@ class PipelineParams:
     strategy_params: dict[str, Any]
 
     @property
+    def encoder(self) -> dict[str, Any]:
+        """The parameters of the encoder: those of the encoding without that of the preparation."""
+        return {name: setting for name, setting in self.encoding.items() if name != CATEGORIES}
+
+    @property
+    def categories(self) -> str:
+        """How categories with many levels are prepared."""
+        return str(self.encoding.get(CATEGORIES, FREQUENT))
+
+    @property
     def encoding_key(self) -> tuple[tuple[str, Any], ...]:
         """The parameters of the encoding as a key of a cache."""
         return tuple(sorted(self.encoding.items()))
@@ -127,6 +139,7 @@ class TrainingSet:
     cache: FoldCache = field(default_factory=FoldCache)
     shared: FoldCache = field(default_factory=FoldCache)
     split_key: tuple[Any, ...] = ()
+    blocks: Labels | None = None  #: block of each row: rows of a block are on one side of every split
 
     @property
     def fitted_rows(self) -> Labels:
@@ -257,11 +270,13 @@ def scored_rows(
     name: str = "scored",
 ) -> Any:
     """Encode rows that are to be scored; they are kept under `name`, being the same for equal encoding parameters."""
-    key, preparer = spec.parse(params).encoding_key, fitted.preparer
+    parsed, preparer = spec.parse(params), fitted.preparer
+    key = parsed.encoding_key
     if preparer is None:
         shared_key = (*training.split_key, spec.encoding.name, training.validation is None, name, key)
         return training.shared.get(shared_key, lambda: fitted.encoder.transform(X))
-    prepared = training.cache.get((name, "rows"), lambda: preparer.transform(X, unscaled=spec.encoding.unscaled))
+    rows_key = (name, "rows", parsed.categories)
+    prepared = training.cache.get(rows_key, lambda: preparer.transform(X, unscaled=spec.encoding.unscaled))
     return training.cache.get((name, *key), lambda: fitted.encoder.transform(prepared))
 
 
@@ -279,18 +294,11 @@ class _EncodedTraining:
 
 
 def _encode_table(spec: PipelineSpec, parsed: PipelineParams, training: TrainingSet) -> _EncodedTraining:
-    """Encode the rows of a table: the strategy acts on prepared, typed rows, and then they are encoded."""
-    cache, key, strategy = training.cache, parsed.encoding_key, parsed.strategy
-    preparer = cache.get(("preparer",), lambda: fit_preprocessor(training.X))
-
-    def prepare() -> tuple[PreparedRows, Labels, PreparedRows | None]:
-        prepared, fitted_rows = preparer.transform(training.X, unscaled=spec.encoding.unscaled), training.fitted_rows
-        if training.validation is None:
-            return prepared, training.y[fitted_rows], None
-        return prepared.take(fitted_rows), training.y[fitted_rows], prepared.take(training.validation)
-
-    rows, y, validation_rows = cache.get(("rows",), prepare)
-    encoder = cache.get(("encoder", key), lambda: spec.encoding.fit(rows, y, preparer.layout, **parsed.encoding))
+    """Encode the rows of a table after the strategy has acted on prepared, typed rows."""
+    cache, key, strategy, rows_key = training.cache, parsed.encoding_key, parsed.strategy, ("rows", parsed.categories)
+    prepared = cache.get(rows_key, lambda: prepare_table(spec.encoding, parsed.categories, training))
+    preparer, rows, y, validation_rows = prepared
+    encoder = cache.get(("encoder", key), lambda: spec.encoding.fit(rows, y, preparer.layout, **parsed.encoder))
     resampled, resampled_y = rows, y
     if strategy.kind == "resample":
         resampled, resampled_y = resample(
@@ -365,9 +373,7 @@ def _build_classifier(family: Family, parsed: PipelineParams, seed: int) -> Any:
 def _limit_leaves(parsed: PipelineParams, encoded: _EncodedTraining) -> PipelineParams:
     """Lower the sizes of leaves where a strategy leaves so few rows that a tree would have one leaf."""
     rows = len(encoded.y)
-    if (
-        parsed.strategy.kind == "ensemble"
-    ):  # each member is fitted on as many rows of every class as the rarest class has
+    if parsed.strategy.kind == "ensemble":  # each member is fitted on as many rows of every class as the rarest has
         counts = np.bincount(encoded.y)
         rows = int((counts > 0).sum() * counts[counts > 0].min())
     if rows >= len(encoded.real_y):

@@ -1,0 +1,65 @@
+"""Preparation of the training rows of a table, before a strategy acts on them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+from harness.preprocessing.encodings import TARGET, Encoding
+from harness.preprocessing.tabular import PreparedRows, TabularPreprocessor, fit_preprocessor
+from harness.preprocessing.target_encoding import add_target_encoding
+from harness.registry.task import take
+from harness.seeding import seed_of
+
+if TYPE_CHECKING:
+    from harness.search.pipeline import TrainingSet
+
+Labels: TypeAlias = npt.NDArray[np.int64]
+
+
+class PreparedTable(NamedTuple):
+    """A fitted preparation, the rows that classifiers are fitted on with their labels, and the validation rows."""
+
+    preparer: TabularPreprocessor
+    rows: PreparedRows
+    y: Labels
+    validation_rows: PreparedRows | None
+
+
+def prepare_table(encoding: Encoding, categories: str, training: TrainingSet) -> PreparedTable:
+    """Prepare the training rows of a table.
+
+    What reads labels is fitted without the validation rows, and the rows that it is fitted on are encoded by cross-fitting:
+    the class shares of a level, computed with the label of a row, would tell the classifier this label.
+
+    Parameters
+    ----------
+    encoding : Encoding
+        The encoding of the family.
+    categories : {"frequent", "target"}
+        How categories with many levels are prepared.
+    training : TrainingSet
+        The rows; the preparation without target encoding is kept in their cache.
+
+    Returns
+    -------
+    PreparedTable
+        The preparation and the prepared rows.
+    """
+    preparer = training.cache.get(("preparer",), lambda: fit_preprocessor(training.X))
+    fitted_rows, unscaled = training.fitted_rows, encoding.unscaled
+    y = training.y[fitted_rows]
+    if categories == TARGET:
+        blocks = None if training.blocks is None else training.blocks[fitted_rows]
+        X, seed = take(training.X, fitted_rows), seed_of(training.seed, "encode")
+        preparer, class_shares = add_target_encoding(preparer, X, y, blocks, seed)
+    prepared = preparer.transform(training.X, unscaled=unscaled)
+    rows = prepared
+    if training.validation is not None:
+        rows = prepared.take(fitted_rows)
+    if preparer.target_encoding is not None:
+        rows = preparer.target_encoding.replace_in(rows, class_shares)
+    validation_rows = None if training.validation is None else prepared.take(training.validation)
+    return PreparedTable(preparer, rows, y, validation_rows)
