@@ -35,6 +35,7 @@ PLACEHOLDERS = frozenset({
 })  # fmt: skip
 MAX_EXAMPLES = 2  #: of each repair
 MAX_DATE_FORMAT = 60  #: characters of a declared format of dates
+FIRST_YEAR = 1969  #: of the hundred years in which a year of two digits lies, as `strptime` has it
 
 
 @dataclass(frozen=True)
@@ -96,8 +97,10 @@ class ColumnReading:
         The declared format of dates, with the codes of ``strptime``.
     skips_unreadable : bool, default False
         Whether texts that are no number or date are missing values; otherwise they are refused.
+    first_year : int, default 1969
+        First of the hundred years in which a year of two digits lies.
     sentinels : tuple of float, default ()
-        Numbers that stand for a missing value.
+        Numbers, or dates as days since 1970, that stand for a missing value.
     spellings : tuple of (str, str), default ()
         Names of categories as they were written, and as they are read.
     merges_spellings : bool, default False
@@ -112,6 +115,7 @@ class ColumnReading:
     number: NumberFormat | None = None
     date_format: str = ""
     skips_unreadable: bool = False
+    first_year: int = FIRST_YEAR
     sentinels: tuple[float, ...] = ()
     spellings: tuple[tuple[str, str], ...] = ()
     merges_spellings: bool = False
@@ -172,6 +176,8 @@ def _check_reading(reading: ColumnReading) -> None:
         raise ValueError("the reading of a column cannot be so")
     if len(reading.date_format) > MAX_DATE_FORMAT:
         raise ValueError("the format of dates cannot be so")
+    if type(reading.first_year) is not int or not 1000 <= reading.first_year <= 9000:
+        raise ValueError("the years of dates cannot be so")
 
 
 def _is_number_format(number: NumberFormat) -> bool:

@@ -97,6 +97,8 @@ def test_a_number_comes_back_in_any_format_and_strangers_are_missing(
         (["1.234 kg", "2.500 kg", "5000 kg"], [1.234, 2.5, 5000]),
         (["$(4.00)", "-$5.00"], [-4, -5]),
         (["1e5 kg", "2E-3 kg"], [1e5, 0.002]),
+        (["'12.5", '="3"'], [12.5, 3]),
+        (["\u0661\u0662", "\u096a"], [12, 4]),
     ],
 )
 def test_numbers_with_words_around_them(texts: list[str], numbers: list[float]) -> None:
@@ -174,12 +176,88 @@ def test_a_date_comes_back_in_any_format(
         (["Mar-19", "Apr-20"], 17_956),
         (["2019-03", "2019-04"], 17_956),
         (["19/03/05", "45/12/25"], 17_960),
+        (["20190305", "20201231"], 17_960),
+        (["20190305T100000Z", "20201231T235959Z"], 17_960 + 10 / 24),
+        (["05-MAR-19 10.00.00.000000 AM"], 17_960 + 10 / 24),
+        (["2019-03-05 10:00 UTC+2"], 17_960 + 8 / 24),
+        (["05.03.2019 10:00 GMT-01:30"], 17_960 + 11.5 / 24),
+        (["2019\u5e743\u67085\u65e5"], 17_960),
+        (["5 maart 2019", "7 augustus 2020"], 17_960),
+        (["5 \u043c\u0430\u0440\u0442\u0430 2019 \u0433."], 17_960),
+        (["5 wrze\u015bnia 2019"], 18_144),
+        (["2019-Q2", "2020-Q4"], 17_987),
+        (["Q2 2019"], 17_987),
+        (["2019-W10", "2020-W53"], 17_959),
+        (["03/2019", "12/2020"], 17_956),
     ],
 )
 def test_dates_of_other_languages_and_programs(texts: list[str], first_day: float) -> None:
     learned = learn_dates(Counter(texts))
     assert learned is not None
     assert learned.days[texts[0]] == pytest.approx(first_day)
+
+
+@pytest.mark.parametrize(
+    ("years", "first_year", "last_year"),
+    [
+        ([15, 20, 25], 2015, 2025),
+        ([45, 70, 99, 0, 5], 1945, 2005),
+        ([55, 58, 63], 1955, 1963),
+        ([20, 35, 50], 2020, 2050),
+        ([*range(25, 100, 4)], 1925, 1997),
+        ([95, 2, 12], 1995, 2012),
+    ],
+)
+def test_years_of_two_digits_lie_in_the_hundred_years_that_fit_the_column(
+    years: list[int], first_year: int, last_year: int
+) -> None:
+    texts = [f"{day}/06/{year:02d}" for year in years for day in (1, 28)]
+    frame = raw(when=[texts[row % len(texts)] for row in range(N)])
+    task = task_of(frame)
+    table = make_table(task, frame)
+    days = table.X["when"]
+    assert (pd.to_datetime(days, unit="D").dt.year.min(), pd.to_datetime(days, unit="D").dt.year.max()) == (
+        first_year,
+        last_year,
+    )
+    schema = Schema.from_dict(json.loads(json.dumps(describe(task, table).as_dict())))
+    assert read_rows(schema, frame).X["when"].tolist() == days.tolist()
+
+
+def test_years_of_two_digits_of_a_whole_century_are_warned_of() -> None:
+    frame = raw(when=[f"{1 + row % 28}/06/{(row * 7) % 100:02d}" for row in range(N)])
+    assert "ambiguous_year" in [finding.code for finding in make_table(task_of(frame), frame).notes]
+
+
+@pytest.mark.parametrize("kind", ["text", "datetime"])
+def test_dates_for_no_end_are_missing_and_said(kind: str) -> None:
+    texts = [f"20{10 + row % 9}-03-{1 + row % 28:02d}" for row in range(N)]
+    texts[3] = texts[7] = "9999-12-31"
+    texts[9] = "0001-01-01"
+    when = pd.Series(texts)
+    frame = raw(when=when.astype("datetime64[s]") if kind == "datetime" else when)
+    task = task_of(frame)
+    table = make_table(task, frame)
+    assert table.X["when"].isna().sum() == 3
+    (finding,) = [finding for finding in table.notes if finding.code == "date_sentinel"]
+    assert (finding.rows, finding.severity) == (3, "warning")
+    assert "'9999-12-31' as missing, '0001-01-01' as missing" in finding.message
+    assert read_rows(describe(task, table), frame).X["when"].isna().sum() == 3
+    declared = task_of(frame, types={"when": "date"})
+    assert make_table(declared, frame).X["when"].notna().all()
+
+
+def test_a_first_day_near_the_others_is_no_sentinel() -> None:
+    frame = raw(born=[f"{1900 + row}-01-01" for row in range(N)])
+    assert make_table(task_of(frame), frame).X["born"].notna().all()
+
+
+@pytest.mark.parametrize(
+    "numbers", [[20_150_001 + row * 7 for row in range(N)], [20_150_131 + row * 13 for row in range(N)]]
+)
+def test_whole_numbers_that_are_no_dates_stay_numbers(numbers: list[int]) -> None:
+    frame = raw(v=numbers)
+    assert make_table(task_of(frame), frame).readings["v"].kind == "number"
 
 
 def test_dates_that_do_not_exist_are_missing_and_said() -> None:
@@ -344,6 +422,38 @@ def test_strangers_among_numbers_are_listed_with_two_examples(tmp_path) -> None:
     assert "'-' as missing, 'n.d.' as missing" in table.notes[0].message
     repairs = table.readings["v"].repairs
     assert [(repair.code, repair.count) for repair in repairs] == [("placeholder", 2), ("censored_number", 1)]
+
+
+@pytest.mark.parametrize(
+    ("texts", "first", "codes"),
+    [
+        (
+            ["960", *(f"{row}.{row * 37 % 1000:03d}" for row in range(1, N))],
+            960,
+            ["formatted_number", "ambiguous_number"],
+        ),
+        ([f"{row + 1}.{row * 37 % 1000:03d}" for row in range(N)], 1.0, ["ambiguous_number"]),
+        (["0.960", *(f"{row}.{row * 37 % 1000:03d}" for row in range(1, N))], 0.96, []),
+        (["1234", *(f"{row}.{row * 37 % 1000:03d}" for row in range(1, N))], 1234, []),
+        ([f"{row}.{row % 7}" for row in range(N)], 0, []),
+    ],
+)
+def test_points_before_three_digits_may_separate_thousands(tmp_path, texts, first, codes) -> None:
+    raw(v=texts).to_csv(tmp_path / "rows.csv", index=False)
+    table = load_table(UserData(str(tmp_path / "rows.csv"), "y").task())
+    assert table.X["v"].iloc[0] == first
+    assert table.X["v"].iloc[9] == (9333 if first == 960 else float(texts[9]))
+    assert [finding.code for finding in table.notes] == codes
+    declared = load_table(UserData(str(tmp_path / "rows.csv"), "y", types={"v": "number"}).task())
+    assert declared.X["v"].iloc[9] == float(texts[9])
+
+
+@pytest.mark.parametrize("texts", [["{} DR", "{} CR"], ["{} m", "{} cm"], ["~{}", "about {}"]])
+def test_numbers_of_several_units_are_warned_of_even_where_they_all_differ(texts: list[str]) -> None:
+    frame = raw(v=[texts[row % 2].format(row * 1.37) for row in range(N)])
+    findings = {finding.code: finding for finding in make_table(task_of(frame), frame).notes}
+    assert findings.keys() == {"omitted_identifier", "mixed_column"}
+    assert "several units or formats" in findings["mixed_column"].message
 
 
 def test_a_category_that_holds_numbers_mostly_is_warned_of() -> None:

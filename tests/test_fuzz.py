@@ -7,7 +7,7 @@ from fuzz import fuzz
 
 def test_malformed_inputs_are_read_or_refused_in_one_line():
     outcomes = fuzz(150, seed=1)
-    failures = [entry for entry in outcomes if entry[1] not in ("read", "refused")]
+    failures = [entry for entry in outcomes if entry.outcome not in ("read", "refused")]
     assert not failures
-    counts = Counter(outcome for _, outcome, _ in outcomes)
+    counts = Counter(entry.outcome for entry in outcomes)
     assert min(counts["read"], counts["refused"]) > 20

@@ -11,11 +11,12 @@ import numpy as np
 
 from harness.data import repairs
 from harness.data.column_types import DeclaredType
-from harness.data.dates import date_order, learn_dates, to_days
+from harness.data.dates import are_compact_dates, date_order, learn_dates, to_days
 from harness.data.numbers import LearnedNumbers, learn_numbers
 from harness.data.reader import category_writing, numbers_of_dtype, parse_numbers, read_values, to_text
-from harness.data.sentinels import find_sentinels
+from harness.data.sentinels import find_date_sentinels, find_sentinels
 from harness.data.spellings import common_spellings, spelling_key
+from harness.data.written_columns import may_separate_thousands
 from harness.errors import DataError
 from harness.findings import Finding
 from harness.readings import MISSING_WORDS, ColumnKind, ColumnReading, Repair
@@ -223,14 +224,25 @@ def _number_from_dtype(column: pd.Series, *, repair: bool) -> Column | None:
         return None
     if types.is_datetime64_any_dtype(column):
         finding = Finding("read_as_date", "note", "dates as days since 1970", name)
-        return Column(numbers, ColumnReading("date"), (finding,))
+        return _with_sentinels(Column(numbers, ColumnReading("date"), (finding,)), repair=repair)
     if types.is_timedelta64_dtype(column):
         finding = Finding("read_as_duration", "note", "durations as days", name)
         return Column(numbers, ColumnReading("number"), (finding,))
-    if repair and types.is_integer_dtype(column) and _is_rounded(numbers, column.nunique()):
+    if repair and (_is_rounded_integer(column, numbers) or _has_compact_dates(numbers)):
         return None
     findings = repairs.coded_number_findings(numbers, name) if repair and CODE_NAME.fullmatch(name) else []
     return _with_sentinels(Column(numbers, ColumnReading("number"), tuple(findings)), repair=repair)
+
+
+def _is_rounded_integer(column: pd.Series, numbers: pd.Series) -> bool:
+    import pandas as pd
+
+    return pd.api.types.is_integer_dtype(column) and _is_rounded(numbers, column.nunique())
+
+
+def _has_compact_dates(numbers: pd.Series) -> bool:
+    """Whether whole numbers are dates such as 20210131, and not called an identifier."""
+    return are_compact_dates(numbers) and not is_identifier_name(str(numbers.name))
 
 
 def _is_rounded(numbers: pd.Series, distinct: int) -> bool:
@@ -243,19 +255,26 @@ def _number_from_text(column: pd.Series, text: pd.Series, *, is_declared: bool) 
     known = text.dropna()
     if known.empty:
         return None
-    if not is_declared and _are_codes(known):
-        return None
-    plain = _plain_number(text, known)
-    if plain is not None:
-        return _with_sentinels(plain, repair=not is_declared)
-    counts = dict(known.value_counts())
-    date = None if is_declared else _date_from_text(column, text, counts)
-    if date is not None:
-        return date
+    if is_declared:
+        return _plain_number(text, known) or _learned_number(column, dict(known.value_counts()), is_declared=True)
+    inferred = None if _are_codes(known) else _inferred_from_text(column, text, known)
+    return inferred and _with_sentinels(inferred, repair=True)
+
+
+def _inferred_from_text(column: pd.Series, text: pd.Series, known: pd.Series) -> Column | None:
+    """A column of plain numbers, dates or numbers in another format."""
+    inferred = None if may_separate_thousands(known) else _plain_number(text, known)
+    if inferred is None or _has_compact_dates(inferred.values):
+        counts = dict(known.value_counts())
+        inferred = _date_from_text(column, text, counts) or inferred
+        inferred = inferred or _learned_number(column, counts, is_declared=False)
+    return inferred
+
+
+def _learned_number(column: pd.Series, counts: Mapping[str, int], *, is_declared: bool) -> Column | None:
+    """A column of numbers that are more than plain digits; None for any other."""
     learned = learn_numbers(counts, declared=is_declared)
-    if learned is None:
-        return None
-    return _with_sentinels(_formatted_number(column, learned, counts), repair=not is_declared)
+    return None if learned is None else _formatted_number(column, learned, counts)
 
 
 def _are_codes(known: pd.Series) -> bool:
@@ -291,16 +310,13 @@ def _date_from_text(column: pd.Series, text: pd.Series, counts: Mapping[str, int
         return None
     name = str(text.name)
     written = "" if learned.order == "year first" else learned.order
-    message = "dates as days since 1970" if not written else f"dates ({written}) as days since 1970"
-    findings = [Finding("read_as_date", "note", message, name)]
-    if learned.ambiguous:
-        findings.append(repairs.ambiguous_date_finding(name, next(iter(learned.days))))
+    findings = repairs.date_findings(learned, name)
     made = repairs.stranger_repairs(learned.strangers)
     if learned.impossible:
         made.append(repairs.missing_repair("impossible_date", learned.impossible))
     findings += [repairs.finding_of(repair, name) for repair in made]
     skips = any(repair.code != "placeholder" for repair in made)
-    reading = ColumnReading("date", written, skips_unreadable=skips, repairs=tuple(made))
+    reading = ColumnReading("date", written, skips_unreadable=skips, first_year=learned.first_year, repairs=tuple(made))
     return Column(_read(column, reading), reading, tuple(findings))
 
 
@@ -342,13 +358,17 @@ def _formatted_number(column: pd.Series, learned: LearnedNumbers, counts: Mappin
 
 
 def _with_sentinels(column: Column, *, repair: bool) -> Column:
-    """The column without numbers far outside the others that stand for missing values."""
+    """The column without numbers or dates far outside the others that stand for missing values."""
     if not repair:
         return column
-    counts = find_sentinels(column.values)
+    if column.kind == "date":
+        counts = find_date_sentinels(column.values)
+        sentinels_repair = repairs.date_sentinel_repair(counts)
+    else:
+        counts = find_sentinels(column.values)
+        sentinels_repair = repairs.sentinel_repair(counts)
     if not counts:
         return column
-    sentinels_repair = repairs.sentinel_repair(counts)
     reading = replace(
         column.reading, sentinels=tuple(sorted(counts)), repairs=(*column.reading.repairs, sentinels_repair)
     )

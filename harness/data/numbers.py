@@ -17,7 +17,8 @@ NUMBER = re.compile(
     r"(?P<suffix>[^\d+\-()\s][^\d+\-()]*?)?\s*(?P<trailing>-)?\s*(?P<closing>\))?"
 )
 PREFIX_BEFORE_PARENTHESES = re.compile(r"^([^\d(]+)\((.+)\)$")
-LONG_INTEGER = re.compile(r"[1-9]\d{3,}")
+LONG_INTEGER, HUNDREDS = re.compile(r"[1-9]\d{3,}"), re.compile(r"[1-9]\d{2}")
+MIN_GROUPS = 20  #: different numbers, for those without a separator to say what a point is
 #: Values that only say on which side of a limit a number lies.
 CENSORED = re.compile(
     r"(?:[<>≤≥~≈]|<=|>=|ca\.?|about|under|over)\s*[+-]?[\d.,' ]*\d.*|[\d.,' ]*\d\s*[^\d]*\+|\d+\s+or (?:more|less)"
@@ -28,6 +29,8 @@ EQUIVALENTS = str.maketrans({
     "−": "-", "–": "-", "‐": "-", "‑": "-", "﹣": "-", "’": "'", "‘": "'", "´": "'", "`": "'", "′": "'",
     "\u00a0": " ", "\u2007": " ", "\u2008": " ", "\u2009": " ", "\u200a": " ", "\u202f": " ", "\u066b": ".", "\u066c": ",",
 })  # fmt: skip
+OTHER_DIGIT = re.compile(r"[^\D0-9]")  #: Arabic and Indian digits
+SPREADSHEET_TEXT = re.compile(r"^'([^']+)$|^=\"([^\"]*)\"$")  #: an apostrophe or a formula that makes a cell a text
 CURRENCIES = frozenset({
     "usd", "eur", "gbp", "chf", "jpy", "cny", "inr", "rs", "r$", "us$", "a$", "c$", "hk$", "s$", "nz$", "kr", "sek", "nok", "dkk",
     "isk", "pln", "czk", "huf", "ron", "bgn", "cad", "aud", "nzd", "brl", "mxn", "zar", "try", "rub", "krw", "rmb", "sgd", "hkd",
@@ -102,10 +105,14 @@ class LearnedNumbers:
 
 
 def normalize_number(text: str) -> str:
-    """Write a text with plain digits, spaces, minus signs and apostrophes."""
-    if text.isascii():
-        return text.strip()
-    return unicodedata.normalize("NFKC", text.translate(EQUIVALENTS)).translate(EQUIVALENTS).strip()
+    """Write a text with plain digits, spaces, minus signs and apostrophes, without what spreadsheets write around texts."""
+    if not text.isascii():
+        text = unicodedata.normalize("NFKC", text.translate(EQUIVALENTS)).translate(EQUIVALENTS)
+        text = OTHER_DIGIT.sub(lambda digit: str(unicodedata.decimal(digit[0])), text)
+    text = text.strip()
+    if text.startswith(("'", "=")):
+        text = SPREADSHEET_TEXT.sub(r"\1\2", text)
+    return text
 
 
 def is_placeholder(text: str) -> bool:
@@ -220,7 +227,8 @@ def number_share(counts: Mapping[str, int]) -> float:
     """Share of the values that begin with digits, apart from words for missing values: for a message."""
     known = {text: count for text, count in counts.items() if not is_placeholder(text)}
     total = sum(known.values())
-    return sum(count for text, count in known.items() if split_number(text) is not None) / max(total, 1)
+    numbers = [count for text, count in known.items() if split_number(text) is not None or is_censored(text)]
+    return sum(numbers) / max(total, 1)
 
 
 def _sample_has_numbers(texts: list[str]) -> bool:
@@ -299,14 +307,19 @@ def _assumed_decimal(
 ) -> str:
     """The decimal character where three digits follow every separator.
 
-    Amounts of money have no three decimals, and where 1234 occurs, thousands are not separated.
+    Amounts of money have no three decimals, and where 1234 occurs, thousands are not separated. Where 960 occurs beside
+    1.234, they are: a fraction would be written as 960.000.
     """
-    has_long_integers = any(LONG_INTEGER.fullmatch(number.digits) for number in parts.values())
+    all_digits = [number.digits for number in parts.values()]
+    has_long_integers = any(map(LONG_INTEGER.fullmatch, all_digits))
     dots, commas = "." in separators[","], "," in separators["."]
-    if dots and not commas:
-        is_money = any(map(is_currency, number_format.units))
-        return "," if is_money and not has_long_integers else "."
-    return "," if commas and not dots and has_long_integers else "."
+    if dots in (commas, has_long_integers):  # both, none, points beside 1234, or commas alone
+        return "."
+    if commas:
+        return ","
+    is_money = any(map(is_currency, number_format.units))
+    has_hundreds = len(parts) > MIN_GROUPS and any(map(HUNDREDS.fullmatch, all_digits))
+    return "," if is_money or has_hundreds else "."
 
 
 def _plain_digits(digits: str, decimal: str, thousands: str) -> str | None:

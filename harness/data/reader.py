@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any, cast
 import numpy as np
 import numpy.typing as npt
 
-from harness.data.dates import DateOrder, parse_dates, parse_declared_dates, to_days
+from harness.data.date_formats import DateOrder
+from harness.data.dates import parse_dates, parse_declared_dates, to_days
 from harness.data.numbers import is_placeholder, parse_number
 from harness.data.spellings import match_names
 from harness.errors import DataError
@@ -223,15 +224,20 @@ def _numbers_of_list(cells: Sequence[Any], reading: ColumnReading) -> pd.Series 
 def _read_dates(column: Sequence[Any] | pd.Series, reading: ColumnReading) -> pd.Series:
     import pandas as pd
 
+    if not isinstance(column, pd.Series):
+        column = [_json_number(cell) for cell in column]
     column = _as_series(column)
     if pd.api.types.is_datetime64_any_dtype(column):
-        return to_days(column)
-    text = _new_text(column, reading)
-    if reading.date_format:
-        days = parse_declared_dates(text, reading.date_format)
+        days = to_days(column)
     else:
-        days = parse_dates(text, cast("DateOrder", reading.written or "year first"))
-    _check_readable(column, text, days, reading)
+        text = _new_text(column, reading)
+        if reading.date_format:
+            days = parse_declared_dates(text, reading.date_format)
+        else:
+            days = parse_dates(text, cast("DateOrder", reading.written or "year first"), reading.first_year)
+        _check_readable(column, text, days, reading)
+    if reading.sentinels:
+        days = days.mask(days.isin(reading.sentinels))
     return days.astype("float64")
 
 

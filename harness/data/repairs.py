@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from datetime import date, timedelta
 from itertools import islice
 from typing import TYPE_CHECKING
 
-from harness.data.numbers import LearnedNumbers, is_censored, is_placeholder, number_share
+from harness.data.dates import LearnedDates
+from harness.data.numbers import LearnedNumbers, is_censored, is_placeholder, learn_numbers, number_share
 from harness.findings import Finding, Severity
-from harness.readings import MAX_EXAMPLES, Repair
+from harness.readings import FIRST_YEAR, MAX_EXAMPLES, Repair
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -25,13 +27,19 @@ MESSAGES: dict[str, str] = {
     "unreadable_value": "values that are neither numbers nor dates, read as missing",
     "impossible_date": "dates that do not exist, read as missing",
     "sentinel": "numbers far outside all others, read as missing",
+    "date_sentinel": "dates far outside all others, read as missing",
     "merged_spelling": "names that differ only in case, blanks, a final point or Unicode form, read as one",
     "merged_label": "labels that look alike, read as one class",
 }
 #: Repairs that change what a model sees so much that they are warned of.
-WARNINGS = frozenset({"unreadable_value", "sentinel", "merged_label"})
+WARNINGS = frozenset({"unreadable_value", "sentinel", "date_sentinel", "merged_label"})
 #: How each kind of repair is switched off with --types.
-SWITCHES = {"sentinel": "number", "merged_spelling": "category", "merged_label": "category"}
+SWITCHES = {
+    "sentinel": "number",
+    "date_sentinel": "date",
+    "merged_spelling": "category",
+    "merged_label": "category",
+}
 
 
 def finding_of(repair: Repair, column: str) -> Finding:
@@ -83,6 +91,17 @@ def sentinel_repair(counts: Mapping[float, int]) -> Repair:
     return Repair("sentinel", sum(counts.values()), examples)
 
 
+def date_sentinel_repair(counts: Mapping[float, int]) -> Repair:
+    """A repair by which dates became missing values."""
+    examples = tuple((shown_date(day), "") for day in islice(counts, MAX_EXAMPLES))
+    return Repair("date_sentinel", sum(counts.values()), examples)
+
+
+def shown_date(day: float) -> str:
+    """Write days since 1970 as a date, for a message."""
+    return (date(1970, 1, 1) + timedelta(days=int(day // 1))).isoformat()
+
+
 def spellings_repair(counts: Mapping[str, int], spellings: Mapping[str, str], code: str = "merged_spelling") -> Repair:
     """A repair by which spellings became one name."""
     total = 0
@@ -103,6 +122,23 @@ def ambiguous_date_finding(column: str, example: str) -> Finding:
     return Finding("ambiguous_date", "warning", message, column)
 
 
+def date_findings(learned: LearnedDates, column: str) -> list[Finding]:
+    """How dates are read: the order of day and month, and the years of two digits."""
+    words = [] if learned.order == "year first" else [learned.order]
+    if learned.first_year != FIRST_YEAR:
+        first, last = (shown_date(day)[:4] for day in (min(learned.days.values()), max(learned.days.values())))
+        words.append(f"years {first}" if first == last else f"years {first} to {last}")
+    message = f"dates ({', '.join(words)}) as days since 1970" if words else "dates as days since 1970"
+    findings = [Finding("read_as_date", "note", message, column)]
+    example = next(iter(learned.days))
+    if learned.ambiguous:
+        findings.append(ambiguous_date_finding(column, example))
+    if learned.assumed_century:
+        message = f"years of two digits, as in {example!r}, are read as {FIRST_YEAR} to {FIRST_YEAR + 99}: write them with four digits"
+        findings.append(Finding("ambiguous_year", "warning", message, column))
+    return findings
+
+
 def ambiguous_number_finding(learned: LearnedNumbers, column: str) -> Finding:
     """A warning of numbers whose separator may be a decimal point as well as one of thousands."""
     text = next(text for text in learned.numbers if "." in text or "," in text)
@@ -120,10 +156,10 @@ def mixed_column_findings(counts: Mapping[str, int], column: str) -> list[Findin
     share = number_share(counts)
     if share < MIN_MIXED_SHARE:
         return []
-    message = (
-        f"read as names, although {share:.0%} of the values are numbers: --types {column}=number reads them as numbers and the "
-        "others as missing"
-    )
+    advice = f"--types {column}=number reads them as numbers and the others as missing"
+    if learn_numbers(counts, declared=True) is None:
+        advice = "they have several units or formats, or are limits; write all of them in one"
+    message = f"read as names, although {share:.0%} of the values are numbers: {advice}"
     return [Finding("mixed_column", "warning", message, column)]
 
 

@@ -1,7 +1,8 @@
-"""Numbers such as -999 and 9999999999 that stand for a missing value."""
+"""Numbers such as -999 and 9999999999, and dates such as 9999-12-31, that stand for a missing value."""
 
 from __future__ import annotations
 
+from datetime import date
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -17,7 +18,18 @@ MAX_SENTINELS = 3  #: of a column
 #: Numbers that are written for an unknown one; with all digits 9, or the limits of whole numbers of a computer.
 NINES = tuple(float("9" * digits) for digits in range(2, 16))
 LIMITS = (32_767.0, -32_768.0, 2.0**31 - 1, -(2.0**31), 2.0**63, -(2.0**63), 1e10, 1e20, 1e30, 1e36, 1e37, 1e38)
-CANDIDATES = frozenset({*NINES, *(-nines for nines in NINES), *LIMITS, *(-limit for limit in LIMITS), -1.0})
+#: Null values of measurements, as in well logs.
+MEASUREMENTS = (-999.25, -9999.25)
+CANDIDATES = frozenset(
+    {*NINES, *(-nines for nines in NINES), *LIMITS, *(-limit for limit in LIMITS), *MEASUREMENTS, -1.0}
+)
+#: Dates that are written for an unknown one or for no end: the limits of databases, spreadsheets and programs.
+DATES = (
+    "0001-01-01", "1111-11-11", "1677-09-21", "1753-01-01", "1800-01-01", "1899-12-30", "1899-12-31", "1900-01-01", "1901-01-01",
+    "1970-01-01", "2099-12-31", "2100-01-01", "2199-12-31", "2262-04-11", "2999-12-31", "3000-01-01", "9999-01-01", "9999-12-31",
+)  # fmt: skip
+DAYS = frozenset(date.fromisoformat(text).toordinal() - date(1970, 1, 1).toordinal() for text in DATES)
+MIN_DATE_GAP = 3.0  #: from the other dates to such a date, in units of their range
 
 
 def find_sentinels(numbers: pd.Series) -> dict[float, int]:
@@ -61,3 +73,33 @@ def _is_far(number: float, low: float, high: float) -> bool:
         is_only_negative = low >= 0 and abs(number) >= 99
         return is_only_negative or low - number > MIN_GAP * spread
     return number - high > MIN_GAP * spread
+
+
+def find_date_sentinels(days: pd.Series) -> dict[float, int]:
+    """Find dates that stand for a missing value.
+
+    Such a date is one of a few that are used so, is the first or the last one of the column, and lies far outside all others.
+
+    Parameters
+    ----------
+    days : Series
+        The dates of a column as days since 1970, missing values NaN.
+
+    Returns
+    -------
+    dict of float to int
+        The dates and how often each occurs.
+    """
+    known = days.dropna()
+    if len(known) < MIN_ROWS:
+        return {}
+    is_candidate = np.floor(known).isin(DAYS)
+    others = known[~is_candidate]
+    if others.nunique() < MIN_DISTINCT:
+        return {}
+    margin = MIN_DATE_GAP * (others.max() - others.min())
+    is_far = (known < others.min() - margin) | (known > others.max() + margin)
+    counts: dict[float, int] = {}
+    for day, count in known[is_candidate & is_far].value_counts().head(MAX_SENTINELS).items():
+        counts[float(str(day))] = int(count)
+    return counts

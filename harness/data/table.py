@@ -138,7 +138,7 @@ def _typed_features(task: Task, frame: pd.DataFrame) -> FeaturesNotesReadings:
         column = infer_column(frame[name], declared)
         code = _find_omission(name, column)
         if code is not None and (code in ("omitted_constant", "unnamed_index") or declared is None):
-            notes.append(Finding(code, "note", _omission_message(code, column), column=name))
+            notes += _omission_findings(code, name, column)
             continue
         columns[name], readings[name] = column.values, column.reading
         notes += column.findings
@@ -152,6 +152,12 @@ def _typed_features(task: Task, frame: pd.DataFrame) -> FeaturesNotesReadings:
 def _find_omission(name: str, column: Column) -> str | None:
     """Code of the reason why a column is left out; None where it is not."""
     return "unnamed_index" if is_index(name, column.values) else omission_code(column)
+
+
+def _omission_findings(code: str, name: str, column: Column) -> list[Finding]:
+    """Why a column is left out, and whether it looks as if it should have been read as numbers."""
+    findings = [Finding(code, "note", _omission_message(code, column), column=name)]
+    return findings + [finding for finding in column.findings if finding.code == "mixed_column"]
 
 
 def _omission_message(code: str, column: Column) -> str:
@@ -247,9 +253,9 @@ def _rank_times(column: pd.Series) -> npt.NDArray[np.int64]:
 
 
 def _unambiguous_days(text: pd.Series) -> pd.Series | None:
-    """Days of dates with names of months, all of which exist; None for any other."""
+    """Days of dates in one of the less common formats, all of which exist; None for any other."""
     learned = learn_dates(dict(text.value_counts()))
-    if learned is None or learned.order != "year first" or learned.strangers or learned.impossible:
+    if learned is None or learned.ambiguous or learned.strangers or learned.impossible:
         return None
     return text.map(learned.days)
 

@@ -4,15 +4,23 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from harness.readings import BLANKS, MISSING_WORDS
+
 if TYPE_CHECKING:
     import pandas as pd
 
+WORDS = frozenset({*BLANKS, *MISSING_WORDS})
 LEADING_ZEROS = r"\s*0\d{2,}\s*"  #: of a code; two digits may be an hour or a month
+#: Numbers with a point before every three last digits, which may separate thousands, and those without one.
+GROUPED, UNGROUPED = r"\s*[+-]?[1-9]\d{0,2}\.\d{3}\s*", r"\s*[+-]?\d{1,3}\s*"
+MIN_GROUPED = 20  #: different ones; fractions have fewer digits sometimes
 MAX_EXACT = 2**53  #: whole numbers from here on are rounded as floats
 
 
 def rounded_columns(frame: pd.DataFrame, beginning: pd.DataFrame) -> list[str]:
     """List the columns whose conversion to numbers lost digits: zeros at the beginning of codes, or those a float cannot hold.
+
+    Columns whose points may separate thousands are listed too.
 
     Parameters
     ----------
@@ -39,6 +47,17 @@ def _loses_digits(column: pd.Series, beginning: pd.Series) -> bool:
     if pd.api.types.is_integer_dtype(column):
         return bool(beginning.str.fullmatch(LEADING_ZEROS).any())
     known = column.dropna()
-    if not pd.api.types.is_float_dtype(column) or known.empty or not (known % 1 == 0).all():
+    if not pd.api.types.is_float_dtype(column) or known.empty:
         return False
+    if not (known % 1 == 0).all():
+        return may_separate_thousands(beginning)
     return bool(known.abs().max() >= MAX_EXACT) or bool(beginning.str.fullmatch(LEADING_ZEROS).any())
+
+
+def may_separate_thousands(texts: pd.Series) -> bool:
+    """Tell whether the points of numbers may separate thousands: three digits follow each of them, and none is below 1."""
+    grouped = texts[texts.str.fullmatch(GROUPED)]
+    if grouped.nunique() < MIN_GROUPED:
+        return False
+    others = texts[~texts.str.fullmatch(GROUPED)]
+    return bool((others.str.fullmatch(UNGROUPED) | others.str.strip().isin(WORDS)).all())
