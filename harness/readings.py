@@ -174,10 +174,12 @@ def _check_reading(reading: ColumnReading) -> None:
         is_sound = is_sound and isinstance(repair.code, str) and type(repair.count) is int
     if not is_sound or set(map(type, flags)) != {bool}:
         raise ValueError("the reading of a column cannot be so")
-    if len(reading.date_format) > MAX_DATE_FORMAT:
+    if not _is_date_format(reading):
         raise ValueError("the format of dates cannot be so")
-    if type(reading.first_year) is not int or not 1000 <= reading.first_year <= 9000:
-        raise ValueError("the years of dates cannot be so")
+
+
+def _is_date_format(reading: ColumnReading) -> bool:
+    return len(reading.date_format) <= MAX_DATE_FORMAT and reading.first_year in range(1000, 9000)
 
 
 def _is_number_format(number: NumberFormat) -> bool:

@@ -302,6 +302,7 @@ def schema_names(schema: Schema) -> list[str]:
         (["Yes", "yes", "No", "No", "no", "Yes"], ("No", "Yes"), "merged_label"),
         ([">50K", ">50K.", "<=50K", "<=50K", "<=50K.", ">50K"], ("<=50K", ">50K"), "merged_label"),
         (["caf\u00e9", "cafe\u0301", "tea", "tea", "tea", "caf\u00e9"], ("caf\u00e9", "tea"), "merged_label"),
+        (["a", "\ufeffa", "b", "b", "b", "b"], ("b", "a"), "merged_label"),
         (["a", " a", "b", "b", "b", "b"], ("b", "a"), "padded_label"),
         (["None", "brick", "brick", "brick", "None", "brick"], ("brick", "None"), "class_named_missing"),
     ],

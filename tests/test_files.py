@@ -19,6 +19,8 @@ from harness.data.arrow_table import without_arrow_types
 from harness.data.csv_format import NO_NAME
 from harness.data.files import UserData, read_batches, read_table
 from harness.data.table import NOTES, load_table
+from harness.deploy.predict import read_rows
+from harness.deploy.schema import describe
 from harness.errors import DataError, EvenhandError
 
 ROWS = pd.DataFrame({"größe": ["Köln, am Rhein", "Orléans", "señor"] * 10, "n": range(30), "y": ["a", "b", "c"] * 10})
@@ -202,6 +204,8 @@ ARROW_COLUMNS = {
     "decimal": pa.array([decimal.Decimal("1.50"), decimal.Decimal("2.25"), None] * 10),
     "long decimal": pa.array([decimal.Decimal(10**20 + i % 2) for i in range(N)]),
     "bytes": pa.array([b"a", b"b", None] * 10),
+    "bytes that are no text": pa.array([*[b"a", b"b"] * 14, b"b\xff", None]),
+    "bytes of one size": pa.array([b"ab", b"\xff\xfe", None] * 10, pa.binary(2)),
     "boolean": pa.array([True, False, None] * 10),
     "half": pa.array(np.arange(N, dtype=np.float16)),
     "view": pa.array(["a", "b", None] * 10, pa.string_view()),
@@ -219,8 +223,15 @@ def test_parquet_of_any_arrow_type_is_read_exactly(tmp_path, name):
     assert not any(isinstance(dtype, pd.ArrowDtype) for dtype in frame.dtypes)
     if name in ("nullable", "unsigned"):
         assert frame["x"].dropna().tolist() == column.drop_null().to_pylist()
-    assert load_table(UserData(str(path), "y").task()).X.shape[0] == N
-    assert len(rejoined(path)) == N
+    task = UserData(str(path), "y").task()
+    learnt = load_table(task)
+    assert learnt.X.shape[0] == N
+    if "x" in learnt.X:
+        read = read_rows(describe(task, learnt), rejoined(path)).X["x"].astype(object)
+        assert (
+            read.where(read.notna(), None).tolist()
+            == learnt.X["x"].astype(object).where(learnt.X["x"].notna(), None).tolist()
+        )
 
 
 @pytest.mark.parametrize("column", [[[1, i % 2] for i in range(N)], [{"a": i % 3} for i in range(N)]])

@@ -128,10 +128,11 @@ def test_an_answer_says_class_probabilities_threshold_and_which_bundle(asking, b
     assert [one["flags"] for one in found["rows"]] == [[], []]
 
 
+@pytest.mark.parametrize("first_line", ["", "sep={}\n"])
 @pytest.mark.parametrize("delimiter", [",", ";", "\t", "|"])
-def test_csv_is_answered_like_json(asking, delimiter):
+def test_csv_is_answered_like_json(asking, delimiter, first_line):
     rows = [row(), row(months=None), row(plan='free % "€"', paperless=False)]
-    text = pd.DataFrame(rows).to_csv(index=False, sep=delimiter)
+    text = first_line.format(delimiter) + pd.DataFrame(rows).to_csv(index=False, sep=delimiter)
     as_csv = asking.post(
         "/predict", content="\ufeff" + text, headers={"content-type": "text/csv; charset=utf-8"}
     ).json()

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from harness.data.csv_format import MAX_COLUMNS, NO_NAME, check_names, name_column, number_columns, open_unpacked
+from harness.data.reader import cell_text
 from harness.errors import DataError, MissingPackageError
 from harness.findings import Finding
 
@@ -153,6 +154,19 @@ def _text(column: Any) -> Any:
     return column.cast(pyarrow.string())
 
 
+def _decoded(column: Any) -> Any:
+    """Convert bytes to text, each value by itself, so that it does not depend on the others."""
+    import pyarrow
+
+    try:
+        return column.cast(pyarrow.string())
+    except (pyarrow.ArrowInvalid, pyarrow.ArrowNotImplementedError):
+        texts = []
+        for cell in column.to_pylist():
+            texts.append(None if cell is None else cell_text(cell))
+        return pyarrow.chunked_array([texts], pyarrow.string())
+
+
 def _is_text(kind: Any) -> bool:
     import pyarrow
 
@@ -187,9 +201,10 @@ def _usual_years(column: Any) -> Any:
 _CONVERSIONS: tuple[tuple[str, Callable[[Any], Any]], ...] = (
     ("is_decimal", _number_or_text),
     ("is_string_view", _text),
-    ("is_binary", _text),
-    ("is_large_binary", _text),
-    ("is_binary_view", _text),
+    ("is_binary", _decoded),
+    ("is_large_binary", _decoded),
+    ("is_binary_view", _decoded),
+    ("is_fixed_size_binary", _decoded),
     ("is_timestamp", _usual_years),
     ("is_time", _seconds),
 )

@@ -103,9 +103,14 @@ def to_text(column: pd.Series, missing: Sequence[str] | frozenset[str] = BLANKS)
         is_missing = column.isna()
         if _holds_whole_floats(column):
             column = column.astype("Int64")
-        column = column.astype(object).where(~is_missing, None).map(str, na_action="ignore")
+        column = column.astype(object).where(~is_missing, None).map(cell_text, na_action="ignore")
     text = column.astype("str").str.strip()
     return text.mask(text.isin(missing))
+
+
+def cell_text(cell: Any) -> str:
+    """Write a value as text; bytes that are no text in UTF-8 have their codes."""
+    return cell.decode("utf-8", "backslashreplace") if isinstance(cell, bytes) else str(cell)
 
 
 def numbers_of_dtype(column: pd.Series) -> pd.Series | None:

@@ -124,7 +124,9 @@ def ambiguous_date_finding(column: str, example: str) -> Finding:
 
 def date_findings(learned: LearnedDates, column: str) -> list[Finding]:
     """How dates are read: the order of day and month, and the years of two digits."""
-    words = [] if learned.order == "year first" else [learned.order]
+    words: list[str] = []
+    if learned.order != "year first":
+        words.append(learned.order)
     if learned.first_year != FIRST_YEAR:
         first, last = (shown_date(day)[:4] for day in (min(learned.days.values()), max(learned.days.values())))
         words.append(f"years {first}" if first == last else f"years {first} to {last}")

@@ -16,13 +16,18 @@ MAX_CODES = 50
 def spelling_key(name: str) -> str:
     """Write a name so that its spellings are equal: in lower case, with single blanks, without a final point, in one Unicode form.
 
+    Characters without a width are left out.
+
     Returns
     -------
     str
         The key; for a name of points alone, the name.
     """
-    folded = " ".join(unicodedata.normalize("NFKC", name).casefold().split())
-    return folded.rstrip(". ") or folded
+    normalized = unicodedata.normalize("NFKC", name)
+    if not name.isascii():  # characters without a width, such as the mark that begins a file
+        normalized = "".join(character for character in normalized if unicodedata.category(character) != "Cf")
+    folded = " ".join(normalized.casefold().split())
+    return folded.rstrip(". ") or folded or name
 
 
 def label_key(name: str) -> str:

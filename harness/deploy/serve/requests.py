@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import Any
 
-from harness.data.csv_format import name_column
+from harness.data.csv_format import SEPARATOR_LINE, name_column
 from harness.deploy.schema import Schema
 from harness.errors import EvenhandError
 
@@ -155,8 +155,8 @@ def _parse_csv(body: bytes, names: Sequence[str], max_rows: int) -> ParsedRows:
         text = body.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         raise RequestError(400, f"not UTF-8: byte {error.start} cannot be read") from None
-    file = io.StringIO(text, newline="")
-    reader: Iterable[list[str]] = csv.reader(file, delimiter=_find_delimiter(text, names), strict=True)
+    delimiter, text = _separate(text, names)
+    reader: Iterable[list[str]] = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
     try:
         header, *rows = islice(filter(None, reader), max_rows + 2)  # without empty lines; one row more than is allowed
     except csv.Error as error:
@@ -179,6 +179,15 @@ def _check_header(header: Sequence[str], names: Sequence[str]) -> None:
     for name in names:
         if header.count(name) != 1:
             raise RequestError(422, f"column {name!r} is there {header.count(name)} times, not once", name)
+
+
+def _separate(text: str, names: Sequence[str]) -> tuple[str, str]:
+    """Return the delimiter of a CSV, and its lines without the one in which Excel names the delimiter."""
+    first_line, _, rest = text.partition("\n")
+    stated = SEPARATOR_LINE.fullmatch(first_line.strip())
+    if stated is not None:
+        return stated[1], rest
+    return _find_delimiter(text, names), text
 
 
 def _find_delimiter(text: str, names: Sequence[str]) -> str:
