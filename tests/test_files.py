@@ -131,6 +131,9 @@ def test_what_unpacks_to_far_more_than_a_table_is_refused(tmp_path, monkeypatch)
     [
         ("sep=;\nx;z;y\n1;2;a\n", ["x", "z", "y"]),
         ('"sep=|"\nx|a,b|y\n1|2|a\n', ["x", "a,b", "y"]),
+        ("sep=\t\r\nx\tz\ty\r\n1\t2\ta\r\n", ["x", "z", "y"]),
+        ("\n\n \nsep=;\nx;z;y\n1;2;a\n", ["x", "z", "y"]),
+        ("\r\n\r\nx,z,y\r\n1,2,a\r\n", ["x", "z", "y"]),
         ('"age, in years";"income, in USD, net";w;y\n1,5;2,5;3;a\n2,5;2,5;3;b\n', ["age, in years", "income, in USD, net", "w", "y"]),
         ('"a;b;c;d",y\n1,2\n', ["a;b;c;d", "y"]),
         ('"first\nsecond",y\n1,2\n', ["first\nsecond", "y"]),
@@ -142,6 +145,21 @@ def test_separators_and_names(tmp_path, content, names):
     path = written(tmp_path / "rows.csv", content)
     assert list(read_table(path).columns) == list(read_table(path, names_only=True).columns) == names
     assert list(rejoined(path).columns) == names
+    assert len(read_table(path)) == len(rejoined(path)) >= 1
+
+
+def test_the_message_about_one_column_shows_the_first_line(tmp_path):
+    path = written(tmp_path / "rows.csv", "Report of March\nx,y\n1,a\n")
+    with pytest.raises(DataError, match="has one column only, 'Report of March'"):
+        read_table(path)
+
+
+def test_the_message_about_columns_that_are_left_out_is_short(tmp_path):
+    rows = ["1," * 500 + label for label in ("a", "b") * 30]
+    path = written(tmp_path / "rows.csv", "\n".join([",".join(f"c{i}" for i in range(500)) + ",y", *rows]))
+    with pytest.raises(DataError, match=r"no feature left: c0: left out.*and 490 more$") as caught:
+        load_table(UserData(str(path), "y").task())
+    assert len(str(caught.value)) < 1000
 
 
 def test_a_file_without_a_header(tmp_path):

@@ -27,6 +27,7 @@ MAX_ZEROS = 0.01  #: share of zero bytes in a sample of a text in UTF-8; in UTF-
 BLOCK = 1_000_000  #: bytes that are read at once
 MAX_RATIO = 200  #: of unpacked to packed bytes, above `MAX_UNPACKED`; tables reach 50
 SEPARATORS = ",;\t|"
+MAX_SHOWN = 60  #: characters of a line in a message
 NO_NAME = "(no name)"  #: the name of a column that has none
 UTF8, DEFAULT_ENCODING, LAST_ENCODING = "utf-8-sig", "cp1252", "latin-1"
 #: First bytes of a file → its encoding; the longest come first.
@@ -186,16 +187,18 @@ def find_format(path: Path, min_columns: int = 2, has_header: bool = True) -> Cs
     with open_unpacked(path) as (content, _):
         start = content.read(FIRST_LINE)
     text = _decode_start(start, encoding, str(path), is_all=len(start) < FIRST_LINE)
-    lines = text.split("\n", 1)
-    skipped_lines, stated = 0, SEPARATOR_LINE.fullmatch(lines[0].strip())
-    if stated and len(lines) > 1:
-        skipped_lines, text = 1, lines[1]
+    skipped_lines, text = _skip_blank_lines(text)
+    first_line, _, rest = text.partition("\n")
+    stated = SEPARATOR_LINE.fullmatch(first_line.strip(" "))
+    if stated and rest:
+        skipped_lines, text = skipped_lines + 1, rest
     separator = stated[1] if stated else _find_separator(text[:SAMPLE], is_all=len(text) <= SAMPLE)
     records = list(_parse(text[:SAMPLE], separator))
     header = records[0] if records else []
     if len(header) < min_columns:
+        shown = ascii(text.partition("\n")[0][:MAX_SHOWN])
         raise DataError(
-            f"{path} has one column only: a target and at least one feature are needed (separators: , ; tab |)"
+            f"{path} has one column only, {shown}: a target and at least one feature are needed (separators: , ; tab |)"
         )
     if not has_header:
         return CsvFormat(encoding, separator, number_columns(len(header)), has_header, skipped_lines, notes)
@@ -328,14 +331,25 @@ def _decode_start(start: bytes, encoding: str, what: str, *, is_all: bool) -> st
     except UnicodeDecodeError as error:
         raise DataError(f"{what} is not {encoding} (byte {error.start}): save it as UTF-8") from error
     text = text.replace("\r\n", "\n").replace("\r", "\n")
-    first_line = text.partition("\n")[0]
-    if not first_line.strip():
-        raise DataError(f"{what} is empty, or its first line is: expected a CSV with names in its first line")
-    if not is_all and len(first_line) == len(text):
+    if not text.strip():
+        raise DataError(
+            f"{what} is empty, or begins with many empty lines: expected a CSV with names in its first line"
+        )
+    if not is_all and "\n" not in text.strip("\n"):
         raise DataError(
             f"{what}: its first line is longer than {FIRST_LINE // 1_000_000} MB: expected a CSV with names in it"
         )
     return text
+
+
+def _skip_blank_lines(text: str) -> tuple[int, str]:
+    """Return how many lines before the first one are blank, and the text from there on."""
+    n_lines = 0
+    first_line, _, rest = text.partition("\n")
+    while not first_line.strip():
+        n_lines, text = n_lines + 1, rest
+        first_line, _, rest = text.partition("\n")
+    return n_lines, text
 
 
 def _parse(text: str, separator: str, *, strict: bool = False) -> Iterator[list[str]]:

@@ -84,6 +84,8 @@ def _read_kind(
 def _read_csv_file(
     path: Path, *, names_only: bool, written: Collection[str], has_header: bool
 ) -> tuple[pd.DataFrame, tuple[Finding, ...]]:
+    import pandas as pd
+
     csv_format = find_format(path, has_header=has_header)
     with open_unpacked(path) as (content, _):
         frame = _read_csv(content, csv_format, str(path), rows=0 if names_only else None)
@@ -93,10 +95,12 @@ def _read_csv_file(
         beginning = _read_csv(content, csv_format, str(path), CODE_ROWS, dtype="str", na_filter=False)
     names = [name for name in frame.columns if name in written] + rounded_columns(frame, beginning)
     if names:  # words for missing values hold for all columns, so that these are read again
-        with open_unpacked(path) as (content, _):
-            columns = _read_csv(content, csv_format, str(path), dtype="str", na_filter=False)
-        for name in names:
-            frame[name] = columns[name]
+        positions = sorted({frame.columns.get_loc(name) for name in names})
+        with open_unpacked(path) as (content, _), _csv_errors(str(path)):
+            options = _csv_options(csv_format) | {"usecols": positions, "low_memory": False}
+            columns = pd.read_csv(content, dtype="str", na_filter=False, **options)
+        for number, position in enumerate(positions):
+            frame[frame.columns[position]] = columns.iloc[:, number]
     return frame, csv_format.notes
 
 

@@ -28,6 +28,7 @@ from harness.registry.task import Features, Raw, Table, Task
 if TYPE_CHECKING:
     import pandas as pd
 
+MAX_REASONS = 10  #: why columns were left out, in a message
 #: Code of a column that is left out → the message of its finding.
 OMISSION_MESSAGES = {
     "omitted_constant": "one value only",
@@ -143,8 +144,10 @@ def _typed_features(task: Task, frame: pd.DataFrame) -> FeaturesNotesReadings:
         columns[name], readings[name] = column.values, column.reading
         notes += column.findings
     if not columns:
-        reasons = "; ".join(finding.note for finding in (*_banned_notes(task), *notes))
-        reasons = reasons or "the target is its only column"
+        omissions = [finding.note for finding in (*_banned_notes(task), *notes)]
+        reasons = "; ".join(omissions[:MAX_REASONS]) or "the target is its only column"
+        if len(omissions) > MAX_REASONS:
+            reasons += f"; and {len(omissions) - MAX_REASONS} more"
         raise DataError(f"task {task.name!r} has no feature left: {reasons}")
     return pd.DataFrame(columns), notes, readings
 

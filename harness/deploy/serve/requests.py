@@ -184,7 +184,7 @@ def _check_header(header: Sequence[str], names: Sequence[str]) -> None:
 def _separate(text: str, names: Sequence[str]) -> tuple[str, str]:
     """Return the delimiter of a CSV, and its lines without the one in which Excel names the delimiter."""
     first_line, _, rest = text.partition("\n")
-    stated = SEPARATOR_LINE.fullmatch(first_line.strip())
+    stated = SEPARATOR_LINE.fullmatch(first_line.strip(" \r"))
     if stated is not None:
         return stated[1], rest
     return _find_delimiter(text, names), text
