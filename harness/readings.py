@@ -12,7 +12,7 @@ ColumnKind: TypeAlias = Literal["number", "date", "category", "text"]
 
 #: The ways in which the values of a column of each kind may be written.
 WRITTEN: dict[str, tuple[str, ...]] = {
-    "number": ("", "decimal comma"),
+    "number": ("", "decimal comma", "duration"),
     "date": ("", "day first", "month first"),
     "category": ("", "true or false", "whole numbers", "numbers"),
     "text": ("",),

@@ -69,6 +69,9 @@ KINDS = {
     "whole numbers beyond 2^53": [str(2**60 + number) for number in range(5)],
     "markup": ["<b>", "</script>", "&amp;", "<b>", "x"],
     "time of day": ["12:30", "13:45", "08:15", "23:59", "00:00"],
+    "time with halves of the day": ["12:30 AM", "1:45 PM", "08:15 a.m.", "11:59 PM", "12:00 pm"],
+    "duration": ["3 days 02:00:00", "1 days 00:30:15", "0 days 12:00:00", "-1 days +23:00:00", "5 days 00:00:00", "-"],
+    "ISO duration": ["PT1H30M", "P2DT12H", "PT45S", "P1D", "PT5M"],
 }
 #: Kinds that pandas reads with a loss before evenhand sees them, so that a data frame of `read_csv` holds something else.
 LOST_BY_PANDAS = {"codes", "points of thousands"}

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from harness.data.column_types import parse_types
 from harness.data.dates import learn_dates
+from harness.data.durations import parse_duration
 from harness.data.files import UserData
 from harness.data.numbers import learn_numbers
 from harness.data.table import load_table, make_table
@@ -464,6 +465,38 @@ def test_a_category_that_holds_numbers_mostly_is_warned_of() -> None:
     declared = make_table(task_of(frame, types={"v": "number"}), frame)
     assert declared.X["v"].isna().sum() == N // 3
     assert declared.notes[0].code == "unreadable_value"
+
+
+@pytest.mark.parametrize(
+    ("text", "hours"),
+    [
+        ("12:30", 12.5),
+        ("08:15:36", 8.26),
+        ("12:15 am", 0.25),
+        ("12:15 PM", 12.25),
+        ("36:00", 36),
+        ("3 days 02:00:00", 74),
+        ("-1 days +23:00:00", -1),
+        ("PT1H30M", 1.5),
+        ("P1DT6H", 30),
+        ("-PT30M", -0.5),
+        ("16:9", None),
+        ("13:15 pm", None),
+        ("12:75", None),
+        ("P", None),
+        ("PT", None),
+    ],
+)
+def test_times_of_day_and_durations_are_days(text: str, hours: float | None) -> None:
+    days = parse_duration(text)
+    assert days == (None if hours is None else pytest.approx(hours / 24))
+
+
+def test_a_column_of_times_is_one_of_numbers_and_few_times_are_names() -> None:
+    frame = raw(opened=[f"{row % 24:02d}:15" for row in range(N)], shift=["06:00", "14:00", "22:00"] * (N // 3))
+    table = make_table(task_of(frame), frame)
+    assert (table.readings["opened"].written, table.readings["shift"].kind) == ("duration", "category")
+    assert [finding.note for finding in table.notes] == ["opened: times of day or durations as days"]
 
 
 # --- declared types ----------------------------------------------------------------------------------------------------

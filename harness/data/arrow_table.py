@@ -173,15 +173,6 @@ def _is_text(kind: Any) -> bool:
     return bool(pyarrow.types.is_string(kind) or pyarrow.types.is_large_string(kind))
 
 
-def _seconds(column: Any) -> Any:
-    """Convert times of day to seconds since midnight."""
-    import pyarrow
-    from pyarrow import compute
-
-    ticks = column.cast(pyarrow.int32() if column.type.bit_width == 32 else pyarrow.int64())
-    return compute.divide(ticks.cast(pyarrow.float64()), TICKS_PER_SECOND[column.type.unit])
-
-
 def _usual_years(column: Any) -> Any:
     """Make moments outside the years 1 to 9999, which no calendar of pandas or Python has, missing values."""
     import pyarrow
@@ -206,7 +197,7 @@ _CONVERSIONS: tuple[tuple[str, Callable[[Any], Any]], ...] = (
     ("is_binary_view", _decoded),
     ("is_fixed_size_binary", _decoded),
     ("is_timestamp", _usual_years),
-    ("is_time", _seconds),
+    ("is_time", _text),
 )
 
 

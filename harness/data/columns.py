@@ -5,14 +5,16 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Literal, TypeAlias
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from harness.data import repairs
 from harness.data.column_types import DeclaredType
-from harness.data.dates import are_compact_dates, date_order, learn_dates, to_days
+from harness.data.dates import are_compact_dates, learn_dates, to_days
+from harness.data.durations import learn_durations
 from harness.data.numbers import LearnedNumbers, learn_numbers
+from harness.data.omissions import is_identifier_name
 from harness.data.reader import category_writing, numbers_of_dtype, parse_numbers, read_values, to_text
 from harness.data.sentinels import find_date_sentinels, find_sentinels
 from harness.data.spellings import common_spellings, spelling_key
@@ -30,16 +32,9 @@ WHOLE_NUMBER = r"[+-]?\d+"
 MAX_EXACT_INTEGER = 2**53  #: larger whole numbers are rounded in double precision
 MIN_CODE_DIGITS = 3  #: whole numbers with a leading zero are codes from this number of digits on
 
-MIN_IDENTIFIER_ROWS = 20  #: in fewer rows, distinct values are no evidence of an identifier
-MIN_IDENTIFIER_SHARE = 0.95  #: of distinct values, where the name of the column says that it is an identifier
-MIN_TEXT_WORDS = 4  #: median number of words from which distinct values are sentences rather than names
-CAMEL_CASE_ID = re.compile(r".*[a-z0-9](?:ID|Id)")
 CODE_NAME = re.compile(
     r"(?:.*[^a-z])?(?:zip|zipcode|zip_code|postal|postcode|postal_code|plz|code)(?:[^a-z].*)?", re.IGNORECASE
 )
-AMBIGUOUS_DATES = "the day or the month may come first, write them like 2024-01-31"
-
-OmissionCode: TypeAlias = Literal["omitted_constant", "omitted_identifier", "text_column", "unclear_date"]
 
 
 @dataclass(frozen=True)
@@ -116,63 +111,6 @@ def _declared_column(column: pd.Series, declared: DeclaredType) -> Column:
     return number or _category_from_text(column, text, repair=False)
 
 
-def omission_code(column: Column) -> OmissionCode | None:
-    """Decide whether a column is useless to any model.
-
-    Identifiers are strings that all differ, whole numbers that count the rows, and columns that are named so and nearly all
-    of whose values differ. Whole numbers that merely all differ may be a quantity and are kept, and so are dates.
-
-    Parameters
-    ----------
-    column : Column
-        A column with its type.
-
-    Returns
-    -------
-    {"omitted_constant", "omitted_identifier", "text_column", "unclear_date"} or None
-        Code of the reason why the column is to be left out; None if it is not.
-    """
-    known = column.values.dropna()
-    is_complete = len(known) == len(column.values)
-    if known.nunique() <= int(is_complete):
-        return "omitted_constant"
-    if len(known) < MIN_IDENTIFIER_ROWS or column.kind == "date":
-        return None
-    if _is_named_identifier(str(column.values.name), known):
-        return "omitted_identifier"
-    if column.kind == "number":
-        return "omitted_identifier" if is_complete and _counts_rows(known) else None
-    return _distinct_text_code(known.astype("str")) if known.is_unique else None
-
-
-def is_identifier_name(name: str) -> bool:
-    """Tell whether the name of a column is that of an identifier, such as ``customer_id``."""
-    words = re.split(r"[^a-zA-Z0-9]+", name)
-    named = any(word.lower() in ("id", "ids", "uuid", "guid") for word in (words[0], words[-1]))
-    return named or CAMEL_CASE_ID.fullmatch(name) is not None
-
-
-def _is_named_identifier(name: str, known: pd.Series) -> bool:
-    """Whether a column is named like an identifier and nearly all of its values, whole numbers or names, differ."""
-    if not is_identifier_name(name) or known.nunique() < MIN_IDENTIFIER_SHARE * len(known):
-        return False
-    return known.dtype == "category" or bool((known % 1 == 0).all())
-
-
-def _counts_rows(numbers: pd.Series) -> bool:
-    """Whether numbers are consecutive whole numbers in any order."""
-    # Halves, because the difference of two numbers of 1e308 has no float.
-    is_range = numbers.max() / 2 - numbers.min() / 2 == (len(numbers) - 1) / 2 and numbers.is_unique
-    return is_range and bool((numbers % 1 == 0).all())
-
-
-def _distinct_text_code(text: pd.Series) -> OmissionCode:
-    """Code of the reason to leave out strings that all differ."""
-    if date_order(text) == "unclear":
-        return "unclear_date"
-    return "text_column" if text.str.count(r"\S+").median() >= MIN_TEXT_WORDS else "omitted_identifier"
-
-
 def _is_categorical(column: pd.Series) -> bool:
     """Whether the dtype says that the column is a category."""
     import pandas as pd
@@ -226,8 +164,7 @@ def _number_from_dtype(column: pd.Series, *, repair: bool) -> Column | None:
         finding = Finding("read_as_date", "note", "dates as days since 1970", name)
         return _with_sentinels(Column(numbers, ColumnReading("date"), (finding,)), repair=repair)
     if types.is_timedelta64_dtype(column):
-        finding = Finding("read_as_duration", "note", "durations as days", name)
-        return Column(numbers, ColumnReading("number"), (finding,))
+        return Column(numbers, ColumnReading("number", "duration"), (repairs.duration_finding(name),))
     if repair and (_is_rounded_integer(column, numbers) or _has_compact_dates(numbers)):
         return None
     findings = repairs.coded_number_findings(numbers, name) if repair and CODE_NAME.fullmatch(name) else []
@@ -266,7 +203,7 @@ def _inferred_from_text(column: pd.Series, text: pd.Series, known: pd.Series) ->
     inferred = None if may_separate_thousands(known) else _plain_number(text, known)
     if inferred is None or _has_compact_dates(inferred.values):
         counts = dict(known.value_counts())
-        inferred = _date_from_text(column, text, counts) or inferred
+        inferred = _date_from_text(column, text, counts) or inferred or _duration_from_text(column, counts)
         inferred = inferred or _learned_number(column, counts, is_declared=False)
     return inferred
 
@@ -317,6 +254,19 @@ def _date_from_text(column: pd.Series, text: pd.Series, counts: Mapping[str, int
     findings += [repairs.finding_of(repair, name) for repair in made]
     skips = any(repair.code != "placeholder" for repair in made)
     reading = ColumnReading("date", written, skips_unreadable=skips, first_year=learned.first_year, repairs=tuple(made))
+    return Column(_read(column, reading), reading, tuple(findings))
+
+
+def _duration_from_text(column: pd.Series, counts: Mapping[str, int]) -> Column | None:
+    """A column of times of day or durations; None for any other."""
+    strangers = learn_durations(counts)
+    if strangers is None:
+        return None
+    made = repairs.stranger_repairs(strangers)
+    findings = [repairs.duration_finding(str(column.name))]
+    findings += [repairs.finding_of(repair, str(column.name)) for repair in made]
+    skips = any(repair.code != "placeholder" for repair in made)
+    reading = ColumnReading("number", "duration", skips_unreadable=skips, repairs=tuple(made))
     return Column(_read(column, reading), reading, tuple(findings))
 
 

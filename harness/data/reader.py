@@ -15,6 +15,7 @@ import numpy.typing as npt
 
 from harness.data.date_formats import DateOrder
 from harness.data.dates import parse_dates, parse_declared_dates, to_days
+from harness.data.durations import parse_durations
 from harness.data.numbers import is_placeholder, parse_number
 from harness.data.spellings import match_names
 from harness.errors import DataError
@@ -132,8 +133,8 @@ def parse_numbers(text: pd.Series, written: str = "", number_format: NumberForma
     ----------
     text : Series
         Stripped strings, missing values NaN.
-    written : {"", "decimal comma"}, default ""
-        With "decimal comma" a comma is read as a decimal point.
+    written : {"", "decimal comma", "duration"}, default ""
+        With "decimal comma" a comma is read as a decimal point; with "duration" times of day and durations are read as days.
     number_format : NumberFormat or None, default None
         How numbers are written that are more than plain digits; takes the place of `written`.
 
@@ -144,6 +145,8 @@ def parse_numbers(text: pd.Series, written: str = "", number_format: NumberForma
     """
     import pandas as pd
 
+    if written == "duration":
+        return parse_durations(text)
     if number_format is not None:
         parsed = {name: parse_number(name, number_format) for name in text.dropna().unique()}
         return text.map(parsed, na_action="ignore").astype("float64")
@@ -198,7 +201,8 @@ def _read_numbers(column: Sequence[Any] | pd.Series, reading: ColumnReading) -> 
         column = _as_series(column)
         text = _new_text(column, reading)
         numbers = parse_numbers(text, reading.written, reading.number)
-        if reading.number is not None:  # a number among texts is no text with separators
+        has_text_format = reading.number is not None or reading.written == "duration"
+        if has_text_format:  # a number among texts is no text with separators
             is_number = column.map(lambda cell: type(cell) in (int, float) and cell == cell)  # noqa: PLR0124 -- not NaN
             numbers = numbers.mask(is_number, column.where(is_number, np.nan).astype("float64"))
         _check_readable(column, text, numbers, reading)

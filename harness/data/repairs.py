@@ -122,6 +122,11 @@ def ambiguous_date_finding(column: str, example: str) -> Finding:
     return Finding("ambiguous_date", "warning", message, column)
 
 
+def duration_finding(column: str) -> Finding:
+    """A note that times are read as days."""
+    return Finding("read_as_duration", "note", "times of day or durations as days", column)
+
+
 def date_findings(learned: LearnedDates, column: str) -> list[Finding]:
     """How dates are read: the order of day and month, and the years of two digits."""
     words: list[str] = []

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import unicodedata
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
 
@@ -14,8 +14,9 @@ import numpy.typing as npt
 
 from harness.data.arrow_table import NOTES, check_scalars, is_index
 from harness.data.column_types import check_types
-from harness.data.columns import AMBIGUOUS_DATES, Column, infer_column, is_identifier_name, omission_code
+from harness.data.columns import Column, infer_column
 from harness.data.dates import date_order, learn_dates, looks_like_date, parse_days, to_days
+from harness.data.omissions import AMBIGUOUS_DATES, is_identifier_name, omission_code
 from harness.data.reader import to_text
 from harness.data.sources import data_directory
 from harness.data.target import encode_target, label_findings, labelled_rows
@@ -144,12 +145,16 @@ def _typed_features(task: Task, frame: pd.DataFrame) -> FeaturesNotesReadings:
         columns[name], readings[name] = column.values, column.reading
         notes += column.findings
     if not columns:
-        omissions = [finding.note for finding in (*_banned_notes(task), *notes)]
-        reasons = "; ".join(omissions[:MAX_REASONS]) or "the target is its only column"
-        if len(omissions) > MAX_REASONS:
-            reasons += f"; and {len(omissions) - MAX_REASONS} more"
-        raise DataError(f"task {task.name!r} has no feature left: {reasons}")
+        raise DataError(f"task {task.name!r} has no feature left: {_omission_reasons([*_banned_notes(task), *notes])}")
     return pd.DataFrame(columns), notes, readings
+
+
+def _omission_reasons(notes: Sequence[Finding]) -> str:
+    """Say why no column is left; of many columns, the first ones."""
+    reasons = "; ".join(finding.note for finding in notes[:MAX_REASONS]) or "the target is its only column"
+    if len(notes) > MAX_REASONS:
+        reasons += f"; and {len(notes) - MAX_REASONS} more"
+    return reasons
 
 
 def _find_omission(name: str, column: Column) -> str | None:

@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from harness.data.columns import MIN_IDENTIFIER_ROWS
+from harness.data.omissions import MIN_IDENTIFIER_ROWS
 from harness.preprocessing.tabular import fit_preprocessor
 from harness.readings import MISSING_WORDS, WRITTEN, ColumnKind, ColumnReading
 from harness.registry.task import Features, Modality, Table, Task
