@@ -458,6 +458,20 @@ def test_numbers_of_several_units_are_warned_of_even_where_they_all_differ(texts
     assert "several units or formats" in findings["mixed_column"].message
 
 
+@pytest.mark.parametrize(
+    ("texts", "codes"),
+    [
+        ([f"0{1000 + row % 30}" for row in range(N)], ["coded_name"]),
+        ([f"+49 171 {5_550_000 + row * 7}" for row in range(N)], ["omitted_identifier"]),
+        ([str(10**25 + row) for row in range(N)], ["omitted_identifier"]),
+    ],
+)
+def test_codes_and_telephone_numbers_are_no_numbers_to_be_warned_of(texts: list[str], codes: list[str]) -> None:
+    frame = raw(v=texts)
+    notes = make_table(task_of(frame), frame).notes
+    assert [(finding.code, finding.severity) for finding in notes] == [(code, "note") for code in codes]
+
+
 def test_a_category_that_holds_numbers_mostly_is_warned_of() -> None:
     frame = raw(v=[str(row) if row % 3 else "abc" for row in range(N)])
     (finding,) = make_table(task_of(frame), frame).notes

@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
+from harness.data.units import MULTIPLIERS, WEAK_MULTIPLIERS, is_currency, may_be_unit, split_suffix, unit_key
 from harness.readings import PLACEHOLDERS, NumberFormat
 
 #: A number with what may stand around its digits; groups and fraction are taken apart by `_plain_digits`.
@@ -31,21 +32,6 @@ EQUIVALENTS = str.maketrans({
 })  # fmt: skip
 OTHER_DIGIT = re.compile(r"[^\D0-9]")  #: Arabic and Indian digits
 SPREADSHEET_TEXT = re.compile(r"^'([^']+)$|^=\"([^\"]*)\"$")  #: an apostrophe or a formula that makes a cell a text
-CURRENCIES = frozenset({
-    "usd", "eur", "gbp", "chf", "jpy", "cny", "inr", "rs", "r$", "us$", "a$", "c$", "hk$", "s$", "nz$", "kr", "sek", "nok", "dkk",
-    "isk", "pln", "czk", "huf", "ron", "bgn", "cad", "aud", "nzd", "brl", "mxn", "zar", "try", "rub", "krw", "rmb", "sgd", "hkd",
-    "thb", "idr", "myr", "php", "vnd", "aed", "sar", "ils", "egp", "ngn", "clp", "cop", "ars", "pen", "uah", "kč", "zł", "ft", "fr",
-    "sfr", "euro", "euros", "dollar", "dollars",
-})  # fmt: skip
-#: Signs of currencies → the code of the same currency.
-CURRENCY_SIGNS = {"$": "usd", "us$": "usd", "€": "eur", "euro": "eur", "£": "gbp", "¥": "jpy", "₹": "inr", "rs": "inr"}
-MULTIPLIERS = {
-    "k": 3, "tsd": 3, "thousand": 3, "thousands": 3, "mn": 6, "mio": 6, "mill": 6, "million": 6, "millions": 6, "bn": 9, "mrd": 9,
-    "bln": 9, "billion": 9, "billions": 9, "tn": 12, "trillion": 12, "lakh": 5, "crore": 7,
-}  # fmt: skip
-#: Letters that multiply, or are units such as metres and tonnes where no other multiplier and no number without one occurs.
-WEAK_MULTIPLIERS = {"m": 6, "b": 9, "t": 12}
-MAX_UNIT_CHARACTERS, MAX_UNIT_WORDS = 24, 3
 MIN_UNIT_SHARE = 0.95  #: of the numbers with a unit, for another unit to be taken for a mistake
 #: Where other texts occur among numbers, at least so many different numbers make a column of numbers.
 MIN_DISTINCT = 5
@@ -156,23 +142,11 @@ def split_number(text: str) -> NumberParts | None:
     prefix, suffix = match.groupdict("")["prefix"].strip(), match.groupdict("")["suffix"].strip()
     if is_enclosed != bool(match["closing"]) or len(signs) + is_enclosed > 1:
         return None
-    if (prefix and not is_currency(prefix)) or not _may_be_unit(suffix):
+    if (prefix and not is_currency(prefix)) or not may_be_unit(suffix):
         return None
-    multiplier, unit = _split_suffix(suffix)
-    units = tuple(filter(None, (_unit_key(prefix), _unit_key(unit))))
+    multiplier, unit = split_suffix(suffix)
+    units = tuple(filter(None, (unit_key(prefix), unit_key(unit))))
     return NumberParts(match["digits"], match["exponent"] or "", is_enclosed or signs == "-", units, multiplier)
-
-
-def _may_be_unit(suffix: str) -> bool:
-    return len(suffix) <= MAX_UNIT_CHARACTERS and len(suffix.split()) <= MAX_UNIT_WORDS
-
-
-def is_currency(text: str) -> bool:
-    """Tell whether a text is the sign or the code of a currency."""
-    text = text.strip()
-    if text and all(unicodedata.category(character) == "Sc" for character in text):
-        return True
-    return text.rstrip(".").casefold() in CURRENCIES
 
 
 def learn_numbers(counts: Mapping[str, int], *, declared: bool = False) -> LearnedNumbers | None:
@@ -227,8 +201,18 @@ def number_share(counts: Mapping[str, int]) -> float:
     """Share of the values that begin with digits, apart from words for missing values: for a message."""
     known = {text: count for text, count in counts.items() if not is_placeholder(text)}
     total = sum(known.values())
-    numbers = [count for text, count in known.items() if split_number(text) is not None or is_censored(text)]
+    numbers = [count for text, count in known.items() if _has_digit_groups(text) or is_censored(text)]
     return sum(numbers) / max(total, 1)
+
+
+def _has_digit_groups(text: str) -> bool:
+    """Tell whether a text has the digits of a number, and not those of a telephone number."""
+    parts = split_number(text)
+    if parts is None:
+        return False
+    return any(
+        _plain_digits(parts.digits, decimal, other) is not None for decimal, other in ((".", ",' "), (",", ".' "))
+    )
 
 
 def _sample_has_numbers(texts: list[str]) -> bool:
@@ -236,33 +220,6 @@ def _sample_has_numbers(texts: list[str]) -> bool:
     known = [text for text in sample if not is_placeholder(text)]
     with_number = sum(split_number(text) is not None for text in known)
     return with_number > 0 and with_number >= MIN_SAMPLE_SHARE * len(known)
-
-
-def _split_suffix(suffix: str) -> tuple[str, str]:
-    """Separate a multiplier from a unit: a multiplier stands alone, before a currency, or before a blank."""
-    first, _, rest = suffix.partition(" ")
-    if (multiplier := _multiplier(first)) and (not rest or is_currency(rest)):
-        return multiplier, rest.strip()
-    for length in (1, 2):  # 1.2M€
-        if is_currency(suffix[length:]) and (multiplier := _multiplier(suffix[:length])):
-            return multiplier, suffix[length:].strip()
-    return "", suffix
-
-
-def _multiplier(word: str) -> str:
-    if word == "M":
-        return "mn"
-    name = word.rstrip(".").casefold()
-    return name if name in MULTIPLIERS or name in WEAK_MULTIPLIERS else ""
-
-
-def _unit_key(unit: str) -> str:
-    """One spelling of a unit: in lower case, without a final point, in the singular."""
-    key = unit.casefold().strip().rstrip(".")
-    key = CURRENCY_SIGNS.get(key, key)
-    if len(key) > 3 and key.endswith("s"):
-        key = key[:-1]
-    return {"percent": "%", "pct": "%", "per cent": "%"}.get(key, key)
 
 
 def _learn_units(parts: Mapping[str, NumberParts], counts: Mapping[str, int]) -> NumberFormat | None:

@@ -157,12 +157,15 @@ def ambiguous_number_finding(learned: LearnedNumbers, column: str) -> Finding:
 
 
 def mixed_column_findings(counts: Mapping[str, int], column: str) -> list[Finding]:
-    """A warning of a category most of whose values are numbers."""
+    """A warning of a category most of whose values are numbers; a note where all are codes of digits."""
     if len(counts) < MIN_MIXED_LEVELS:
         return []
     share = number_share(counts)
     if share < MIN_MIXED_SHARE:
         return []
+    if all(map(str.isdecimal, counts)):
+        message = f"codes of digits, read as names: --types {column}=number reads numbers"
+        return [Finding("coded_name", "note", message, column)]
     advice = f"--types {column}=number reads them as numbers and the others as missing"
     if learn_numbers(counts, declared=True) is None:
         advice = "they have several units or formats, or are limits; write all of them in one"
