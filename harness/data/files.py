@@ -95,7 +95,7 @@ def _read_csv_file(
         beginning = _read_csv(content, csv_format, str(path), CODE_ROWS, dtype="str", na_filter=False)
     names = [name for name in frame.columns if name in written] + rounded_columns(frame, beginning)
     if names:  # words for missing values hold for all columns, so that these are read again
-        positions = sorted({frame.columns.get_loc(name) for name in names})
+        positions = [position for position, name in enumerate(frame.columns.tolist()) if name in names]
         with open_unpacked(path) as (content, _), _csv_errors(str(path)):
             options = _csv_options(csv_format) | {"usecols": positions, "low_memory": False}
             columns = pd.read_csv(content, dtype="str", na_filter=False, **options)
