@@ -7,6 +7,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from harness.data.date_formats import NUMBERS, DateOrder, iso_date, learn_first_year, normalized_date
 from harness.data.numbers import is_placeholder
 from harness.readings import FIRST_YEAR
@@ -218,6 +220,14 @@ def parse_dates(text: pd.Series, order: DateOrder, first_year: int = FIRST_YEAR)
     Series
         Days; NaN for missing values and for strings that are no dates of this order.
     """
+    import pandas as pd
+
+    codes, names = pd.factorize(text)  # a date that is repeated is read once
+    days = _parse_distinct_dates(pd.Series(names, dtype="str"), order, first_year).to_numpy(np.float64)
+    return pd.Series(np.append(days, np.nan)[codes], index=text.index, name=text.name)
+
+
+def _parse_distinct_dates(text: pd.Series, order: DateOrder, first_year: int) -> pd.Series:
     import pandas as pd
 
     pattern = YEAR_FIRST if order == "year first" else YEAR_LAST

@@ -7,6 +7,7 @@ import unicodedata
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from functools import lru_cache
 
 from harness.data.units import MULTIPLIERS, WEAK_MULTIPLIERS, is_currency, may_be_unit, split_suffix, unit_key
 from harness.readings import PLACEHOLDERS, NumberFormat
@@ -132,9 +133,13 @@ def parse_number(text: str, number_format: NumberFormat) -> float | None:
     return _number(parts, number_format)
 
 
+@lru_cache(maxsize=65_536)
 def split_number(text: str) -> NumberParts | None:
     """Take a number in a text apart; None where there is none."""
-    match = NUMBER.fullmatch(PREFIX_BEFORE_PARENTHESES.sub(r"(\1\2)", normalize_number(text)))
+    normalized = normalize_number(text)
+    if normalized.endswith(")"):
+        normalized = PREFIX_BEFORE_PARENTHESES.sub(r"(\1\2)", normalized)
+    match = NUMBER.fullmatch(normalized)
     if match is None:
         return None
     is_enclosed = bool(match["opening"])
@@ -199,6 +204,8 @@ def _is_sound(learned: LearnedNumbers, counts: Mapping[str, int], *, declared: b
 
 def number_share(counts: Mapping[str, int]) -> float:
     """Share of the values that begin with digits, apart from words for missing values: for a message."""
+    if not _sample_has_numbers(list(counts)):
+        return 0.0
     known = {text: count for text, count in counts.items() if not is_placeholder(text)}
     total = sum(known.values())
     numbers = [count for text, count in known.items() if _has_digit_groups(text) or is_censored(text)]

@@ -150,10 +150,12 @@ def parse_numbers(text: pd.Series, written: str = "", number_format: NumberForma
     if number_format is not None:
         parsed = {name: parse_number(name, number_format) for name in text.dropna().unique()}
         return text.map(parsed, na_action="ignore").astype("float64")
+    codes, names = pd.factorize(text)  # a name that is repeated is read once
+    names = pd.Series(names, dtype="str")
     if written == "decimal comma":
-        text = text.str.replace(",", ".", regex=False)
-    numbers: pd.Series = pd.to_numeric(text, errors="coerce")
-    return numbers.astype("float64")
+        names = names.str.replace(",", ".", regex=False)
+    numbers = np.append(pd.to_numeric(names, errors="coerce").to_numpy(np.float64), np.nan)
+    return pd.Series(numbers[codes], index=text.index, name=text.name)
 
 
 def category_writing(column: pd.Series) -> str:
@@ -165,6 +167,8 @@ def category_writing(column: pd.Series) -> str:
         # Its names are those of its categories, so that a whole float has a decimal point.
         kind = dtype.categories.dtype.kind
         return {"f": "numbers", "i": "whole numbers", "u": "whole numbers", "b": "true or false"}.get(kind, "")
+    if isinstance(dtype, pd.StringDtype):
+        return ""
     known = column.dropna()
     if pd.api.types.is_bool_dtype(column) or set(map(type, known)) == {bool}:  # with missing values the dtype is object
         return "true or false"

@@ -262,8 +262,8 @@ def _rank_times(column: pd.Series) -> npt.NDArray[np.int64]:
 
 def _unambiguous_days(text: pd.Series) -> pd.Series | None:
     """Days of dates in one of the less common formats, all of which exist; None for any other."""
-    learned = learn_dates(dict(text.value_counts()))
-    if learned is None or learned.ambiguous or learned.strangers or learned.impossible:
+    learned = learn_dates(text.value_counts().to_dict())
+    if learned is None or learned.order != "year first" or learned.strangers or learned.impossible:
         return None
     return text.map(learned.days)
 

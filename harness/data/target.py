@@ -51,7 +51,7 @@ def labelled_rows(task: Task, column: pd.Series) -> tuple[pd.Series, list[Findin
         If labels are missing, and the task does not leave such rows out.
     """
     text = to_text(column)
-    counts = dict(text.value_counts())
+    counts = text.value_counts().to_dict()
     words = _class_words(text, counts, drop_missing=task.drop_missing_target)
     text = text.mask(text.isin(set(MISSING_WORDS).difference(words)))
     findings: list[Finding] = []

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import unicodedata
+from functools import lru_cache
 
 CURRENCIES = frozenset({
     "usd", "eur", "gbp", "chf", "jpy", "cny", "inr", "rs", "r$", "us$", "a$", "c$", "hk$", "s$", "nz$", "kr", "sek", "nok", "dkk",
@@ -26,6 +27,7 @@ def may_be_unit(suffix: str) -> bool:
     return len(suffix) <= MAX_UNIT_CHARACTERS and len(suffix.split()) <= MAX_UNIT_WORDS
 
 
+@lru_cache(maxsize=4_096)
 def is_currency(text: str) -> bool:
     """Tell whether a text is the sign or the code of a currency."""
     text = text.strip()
@@ -34,6 +36,7 @@ def is_currency(text: str) -> bool:
     return text.rstrip(".").casefold() in CURRENCIES
 
 
+@lru_cache(maxsize=4_096)
 def split_suffix(suffix: str) -> tuple[str, str]:
     """Separate a multiplier from a unit: a multiplier stands alone, before a currency, or before a blank."""
     first, _, rest = suffix.partition(" ")
@@ -52,6 +55,7 @@ def _multiplier(word: str) -> str:
     return name if name in MULTIPLIERS or name in WEAK_MULTIPLIERS else ""
 
 
+@lru_cache(maxsize=4_096)
 def unit_key(unit: str) -> str:
     """One spelling of a unit: in lower case, without a final point, in the singular."""
     key = unit.casefold().strip().rstrip(".")

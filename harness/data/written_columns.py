@@ -13,6 +13,7 @@ WORDS = frozenset({*BLANKS, *MISSING_WORDS})
 LEADING_ZEROS = r"\s*0\d{2,}\s*"  #: of a code; two digits may be an hour or a month
 #: Numbers with a point before every three last digits, which may separate thousands, and those without one.
 GROUPED, UNGROUPED = r"\s*[+-]?[1-9]\d{0,2}\.\d{3}\s*", r"\s*[+-]?\d{1,3}\s*"
+SAMPLE = 100  #: values that are looked at first
 MIN_GROUPED = 20  #: different ones; fractions have fewer digits sometimes
 MAX_EXACT = 2**53  #: whole numbers from here on are rounded as floats
 
@@ -56,6 +57,11 @@ def _loses_digits(column: pd.Series, beginning: pd.Series) -> bool:
 
 def may_separate_thousands(texts: pd.Series) -> bool:
     """Tell whether the points of numbers may separate thousands: three digits follow each of them, and none is below 1."""
+    beginning = texts.iloc[:SAMPLE]
+    if not (
+        beginning.str.fullmatch(GROUPED) | beginning.str.fullmatch(UNGROUPED) | beginning.str.strip().isin(WORDS)
+    ).all():
+        return False
     grouped = texts[texts.str.fullmatch(GROUPED)]
     if grouped.nunique() < MIN_GROUPED:
         return False
