@@ -304,7 +304,16 @@ def _formatted_number(column: pd.Series, learned: LearnedNumbers, counts: Mappin
     skips = any(repair.code in ("unreadable_value", "censored_number") for repair in made)
     written = "decimal comma" if learned.format.decimal == "," else ""
     reading = ColumnReading("number", written, number=learned.format, skips_unreadable=skips, repairs=tuple(made))
-    return Column(_read(column, reading), reading, tuple(findings))
+    return Column(_formatted_values(column, learned, reading), reading, tuple(findings))
+
+
+def _formatted_values(column: pd.Series, learned: LearnedNumbers, reading: ColumnReading) -> pd.Series:
+    """The numbers of a column; those of texts were read while their format was learned."""
+    import pandas as pd
+
+    if not isinstance(column.dtype, pd.StringDtype):
+        return _read(column, reading)
+    return to_text(column).map(learned.numbers).astype("float64")
 
 
 def _with_sentinels(column: Column, *, repair: bool) -> Column:

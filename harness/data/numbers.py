@@ -20,6 +20,7 @@ NUMBER = re.compile(
 )
 PREFIX_BEFORE_PARENTHESES = re.compile(r"^([^\d(]+)\((.+)\)$")
 LONG_INTEGER, HUNDREDS = re.compile(r"[1-9]\d{3,}"), re.compile(r"[1-9]\d{2}")
+ONES = str.maketrans("0123456789", "1111111111")
 MIN_GROUPS = 20  #: different numbers, for those without a separator to say what a point is
 #: Values that only say on which side of a limit a number lies.
 CENSORED = re.compile(
@@ -255,8 +256,9 @@ def _learn_separators(
     readable = {".": 0, ",": 0}
     separators: dict[str, set[str]] = {".": set(), ",": set()}
     for text, number in parts.items():
+        shape = number.digits[0] + number.digits[1:].translate(ONES)
         for decimal, other in ((".", ",' "), (",", ".' ")):
-            if _plain_digits(number.digits, decimal, other) is not None:
+            if _is_readable(shape, decimal, other):
                 readable[decimal] += counts[text]
                 separators[decimal].update(set(number.digits.partition(decimal)[0]) & set(other))
     decimal, ambiguous = max(readable, key=readable.__getitem__), False
@@ -284,6 +286,12 @@ def _assumed_decimal(
     is_money = any(map(is_currency, number_format.units))
     has_hundreds = len(parts) > MIN_GROUPS and any(map(HUNDREDS.fullmatch, all_digits))
     return "," if is_money or has_hundreds else "."
+
+
+@lru_cache(maxsize=4_096)
+def _is_readable(shape: str, decimal: str, thousands: str) -> bool:
+    """Tell whether digits have the groups of a number; of them, only the first one matters."""
+    return _plain_digits(shape, decimal, thousands) is not None
 
 
 def _plain_digits(digits: str, decimal: str, thousands: str) -> str | None:
