@@ -150,8 +150,8 @@ def parse_numbers(text: pd.Series, written: str = "", number_format: NumberForma
     if number_format is not None:
         parsed = {name: parse_number(name, number_format) for name in text.dropna().unique()}
         return text.map(parsed, na_action="ignore").astype("float64")
-    codes, names = pd.factorize(text)  # a name that is repeated is read once
-    names = pd.Series(names, dtype="str")
+    codes, distinct = pd.factorize(text)  # a text that is repeated is read once
+    names: pd.Series = pd.Series(distinct, dtype="str")
     if written == "decimal comma":
         names = names.str.replace(",", ".", regex=False)
     numbers = np.append(pd.to_numeric(names, errors="coerce").to_numpy(np.float64), np.nan)
