@@ -15,7 +15,7 @@ from harness.data.dates import are_compact_dates, learn_dates, to_days
 from harness.data.durations import learn_durations
 from harness.data.numbers import LearnedNumbers, learn_numbers
 from harness.data.omissions import is_identifier_name
-from harness.data.reader import category_writing, numbers_of_dtype, parse_numbers, read_values, to_text
+from harness.data.reader import category_writing, count_texts, numbers_of_dtype, parse_numbers, read_values, to_text
 from harness.data.sentinels import find_date_sentinels, find_sentinels
 from harness.data.spellings import common_spellings, spelling_key
 from harness.data.written_columns import may_separate_thousands
@@ -122,7 +122,7 @@ def _category_from_text(column: pd.Series, text: pd.Series, *, repair: bool) -> 
     import pandas as pd
 
     name, written = str(text.name), category_writing(column)
-    counts = text.value_counts().to_dict()
+    counts = count_texts(text)
     spellings: dict[str, str] = {}
     made: list[Repair] = []
     findings: list[Finding] = []
@@ -193,7 +193,7 @@ def _number_from_text(column: pd.Series, text: pd.Series, *, is_declared: bool) 
     if known.empty:
         return None
     if is_declared:
-        return _plain_number(text, known) or _learned_number(column, known.value_counts().to_dict(), is_declared=True)
+        return _plain_number(text, known) or _learned_number(column, count_texts(known), is_declared=True)
     inferred = None if _are_codes(known) else _inferred_from_text(column, text, known)
     return inferred and _with_sentinels(inferred, repair=True)
 
@@ -202,7 +202,7 @@ def _inferred_from_text(column: pd.Series, text: pd.Series, known: pd.Series) ->
     """A column of plain numbers, dates or numbers in another format."""
     inferred = None if may_separate_thousands(known) else _plain_number(text, known)
     if inferred is None or _has_compact_dates(inferred.values):
-        counts = known.value_counts().to_dict()
+        counts = count_texts(known)
         inferred = _date_from_text(column, text, counts) or inferred or _duration_from_text(column, counts)
         inferred = inferred or _learned_number(column, counts, is_declared=False)
     return inferred
@@ -279,13 +279,13 @@ def _declared_date(column: pd.Series, date_format: str) -> Column:
         return Column(to_days(column), ColumnReading("date"))
     text = to_text(column)
     if not date_format:
-        inferred = _date_from_text(column, text, text.dropna().value_counts().to_dict())
+        inferred = _date_from_text(column, text, count_texts(text.dropna()))
         if inferred is None:
             raise DataError(f"column {name!r} is declared a date, but holds {_first_word(text)!r}: name its format too")
         return inferred
     reading = ColumnReading("date", date_format=date_format, skips_unreadable=True)
     days = _read(column, reading)
-    unread = text[text.notna() & days.isna()].value_counts().to_dict()
+    unread = count_texts(text[text.notna() & days.isna()])
     if days.notna().sum() <= sum(unread.values()):
         first = next(iter(unread), "no date")
         raise DataError(f"column {name!r} is declared a date like {date_format}, but holds {first!r}")

@@ -109,6 +109,12 @@ def to_text(column: pd.Series, missing: Sequence[str] | frozenset[str] = BLANKS)
     return text.mask(text.isin(missing))
 
 
+def count_texts(text: pd.Series) -> dict[str, int]:
+    """Count the different texts of a column, the most frequent first; missing values are left out."""
+    counts = text.value_counts()
+    return dict(zip(map(str, counts.index.tolist()), counts.tolist(), strict=True))
+
+
 def cell_text(cell: Any) -> str:
     """Write a value as text; bytes that are no text in UTF-8 have their codes."""
     return cell.decode("utf-8", "backslashreplace") if isinstance(cell, bytes) else str(cell)

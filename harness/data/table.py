@@ -17,7 +17,7 @@ from harness.data.column_types import check_types
 from harness.data.columns import Column, infer_column
 from harness.data.dates import date_order, learn_dates, looks_like_date, parse_days, to_days
 from harness.data.omissions import AMBIGUOUS_DATES, is_identifier_name, omission_code
-from harness.data.reader import to_text
+from harness.data.reader import count_texts, to_text
 from harness.data.sources import data_directory
 from harness.data.target import encode_target, label_findings, labelled_rows
 from harness.errors import DataError
@@ -262,7 +262,7 @@ def _rank_times(column: pd.Series) -> npt.NDArray[np.int64]:
 
 def _unambiguous_days(text: pd.Series) -> pd.Series | None:
     """Days of dates in one of the less common formats, all of which exist; None for any other."""
-    learned = learn_dates(text.value_counts().to_dict())
+    learned = learn_dates(count_texts(text))
     if learned is None or learned.order != "year first" or learned.strangers or learned.impossible:
         return None
     return text.map(learned.days)

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from harness.data import repairs
-from harness.data.reader import to_text
+from harness.data.reader import count_texts, to_text
 from harness.data.spellings import common_spellings, label_key, match_names
 from harness.errors import DataError
 from harness.findings import Finding
@@ -51,7 +51,7 @@ def labelled_rows(task: Task, column: pd.Series) -> tuple[pd.Series, list[Findin
         If labels are missing, and the task does not leave such rows out.
     """
     text = to_text(column)
-    counts = text.value_counts().to_dict()
+    counts = count_texts(text)
     words = _class_words(text, counts, drop_missing=task.drop_missing_target)
     text = text.mask(text.isin(set(MISSING_WORDS).difference(words)))
     findings: list[Finding] = []
