@@ -205,19 +205,20 @@ def _is_sound(learned: LearnedNumbers, counts: Mapping[str, int], *, declared: b
 
 def number_share(counts: Mapping[str, int]) -> float:
     """Share of the values that begin with digits, apart from words for missing values: for a message."""
-    if not _sample_has_numbers(list(counts)):
+    texts = list(counts)
+    if not any(map(_may_be_number, texts[:: max(1, len(texts) // SAMPLE)])):
         return 0.0
     known = {text: count for text, count in counts.items() if not is_placeholder(text)}
     total = sum(known.values())
-    numbers = [count for text, count in known.items() if _has_digit_groups(text) or is_censored(text)]
+    numbers = [count for text, count in known.items() if _may_be_number(text)]
     return sum(numbers) / max(total, 1)
 
 
-def _has_digit_groups(text: str) -> bool:
-    """Tell whether a text has the digits of a number, and not those of a telephone number."""
+def _may_be_number(text: str) -> bool:
+    """Tell whether a text is a limit, or has the digits of a number, and not those of a telephone number."""
     parts = split_number(text)
     if parts is None:
-        return False
+        return is_censored(text)
     return any(
         _plain_digits(parts.digits, decimal, other) is not None for decimal, other in ((".", ",' "), (",", ".' "))
     )
