@@ -408,7 +408,7 @@ def test_everything_is_written_without_network_or_script_and_nothing_runs(bundle
     assert "https://" not in page.replace("http://www.w3.org", "")
     assert "<b>us</b>" not in page
     assert "associations, not causes" in page
-    assert len(re.findall(r'<img src="data:image/svg', page)) == 4
+    assert len(re.findall(r'<svg class="plot"', page)) == 4
     table = pd.read_csv(files[0].parent / "tables" / "what_contacting_the_likeliest_first_finds.csv")
     assert {"Contacted", "Found", "Found low", "Found high", "Of all rows (%)"} <= set(table.columns)
     assert (table["Found low"] <= table["Found"]).all()

@@ -273,7 +273,7 @@ def test_the_public_object_has_frames_texts_and_a_page(tmp_path):
     assert 3 <= len(found.summary().splitlines()) <= 6
     assert found.markdown().startswith("# Inspection of")
     page = found.write_html(tmp_path / "page.html").read_text()
-    assert page.count("data:image/webp") == 2
+    assert page.count('<svg class="plot"') == 2
     assert page.count("<script") == 1  # that of the template, which works without a network
     assert 'src="http' not in page
 

@@ -19,8 +19,9 @@ from harness.evaluation.score_collection import collect_scores
 from harness.evaluation.training import NetworkFit
 from harness.report.content import Evidence, Figure
 from harness.report.figures.writer import MIN_PARALLEL_FIGURES, draw_all, draw_figures, file_name, is_report_file
-from harness.report.html_report import build_page, collect_sections
+from harness.report.html_report import build_pages
 from harness.report.sections.training import loss_curves
+from harness.report.topics import collect_sections
 from harness.report.write import write_report
 from harness.store.store import Store
 
@@ -112,7 +113,7 @@ def test_tables_of_tasks_without_a_best_entry_keep_the_name_of_their_task(whole,
     evidence = replace(evidence, rankings=bare)
     found = collect_sections(evidence)
     draw_all(evidence.store, [p for some in found.values() for s in some for p in s.parts if isinstance(p, Figure)])
-    made = build_page(evidence, found)
+    made = build_pages(evidence, found)
     for task in ("tumours", "three_digits"):
         assert any(name.startswith(f"{task}.") for name in made.tables)
     written = [name for name in made.tables if "results_summary" in name]
@@ -122,15 +123,9 @@ def test_tables_of_tasks_without_a_best_entry_keep_the_name_of_their_task(whole,
 # --- drawing ---------------------------------------------------------------------------------------------------------
 
 
-def one_dot(weight: str) -> dict[str, bytes]:
+def one_dot(weight: str) -> bytes:
     """The smallest picture; `weight` only makes it heavy to pass on."""
-    import io
-
-    from PIL import Image
-
-    file = io.BytesIO()
-    Image.new("RGB", (1, 1)).save(file, "PNG")
-    return {"png": file.getvalue(), "svg": b""}
+    return b"<svg></svg>"
 
 
 def test_a_second_process_that_ends_early_is_one_line(tmp_path, monkeypatch):
@@ -139,7 +134,7 @@ def test_a_second_process_that_ends_early_is_one_line(tmp_path, monkeypatch):
     early.chmod(0o755)
     monkeypatch.setattr(sys, "executable", str(early))
     orders = [
-        (Figure(f"p{number}", "a dot", partial(one_dot, "x" * 100_000)), {"png": tmp_path / f"p{number}.png"})
+        (Figure(f"p{number}", "a dot", partial(one_dot, "x" * 100_000)), tmp_path / f"p{number}.svg")
         for number in range(MIN_PARALLEL_FIGURES)
     ]
     with pytest.raises(StoreError, match=r"figures cannot be drawn: .*: no room for another"):
@@ -161,14 +156,14 @@ def test_long_names_are_cut_so_that_pictures_keep_their_room(networks, tmp_path)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         for picture in pictures:
-            assert picture.draw()["png"], picture.name
+            assert picture.draw(), picture.name
 
 
 # --- what an earlier report wrote ------------------------------------------------------------------------------------
 
 
 def files_of(store: Store) -> set[str]:
-    folders = ("tables", "figures", "derived/pictures")
+    folders = ("tables", "figures")
     return {f"{folder}/{path.name}" for folder in folders for path in (store.folder / folder).iterdir()}
 
 
@@ -196,11 +191,11 @@ def test_folders_in_the_place_of_files_that_a_report_wrote_stay(whole, tmp_path)
         listed = json.loads((copy.folder / name).read_text())
         more = [*listed, "old"] if isinstance(listed, list) else listed | {"old": ""}
         (copy.folder / name).write_text(json.dumps(more))
-    for name in ("tables/old", "figures/old.png"):
+    for name in ("tables/old", "figures/old.svg"):
         (copy.folder / name).mkdir()
     write_report(copy, METRIC)
     assert (copy.folder / "tables" / "old").is_dir()
-    assert (copy.folder / "figures" / "old.png").is_dir()
+    assert (copy.folder / "figures" / "old.svg").is_dir()
 
 
 def test_lists_of_files_that_were_tampered_with_delete_nothing_else(whole, tmp_path):

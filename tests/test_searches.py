@@ -385,9 +385,7 @@ def test_pictures_are_drawn_from_plain_values_that_stay_the_same(store):
     assert first[0].draw() == second[0].draw()
     for picture in first:
         assert "array(" not in repr(picture.draw.args)
-        files = picture.draw()
-        assert files["png"].startswith(b"\x89PNG")
-        assert b"<svg" in files["svg"]
+        assert picture.draw().startswith(b"<svg")
 
 
 def test_with_trials_enough_importances_and_parallel_coordinates_are_there(tmp_path):
@@ -402,9 +400,7 @@ def test_with_trials_enough_importances_and_parallel_coordinates_are_there(tmp_p
     names = {picture.name.split(".")[1] for picture in pictures(found)}
     assert {"importances-fANOVA", "parallel"} <= names
     assert all(
-        picture.draw()["png"]
-        for picture in pictures(found)
-        if "anova" in picture.name.lower() or "parallel" in picture.name
+        picture.draw() for picture in pictures(found) if "anova" in picture.name.lower() or "parallel" in picture.name
     )
 
 
@@ -427,4 +423,4 @@ def test_parallel_coordinates_show_what_is_absent_and_every_kind_of_axis():
     )
     trials = tuple(TrialPath((10.0**-at, 3.0, math.nan if at else 1.0), 0.1 * at, at == 0) for at in range(4))
     for greater in (True, False):
-        assert parallel_figure(scales, trials, "AP", greater=greater)["png"]
+        assert parallel_figure(scales, trials, "AP", greater=greater)

@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from harness.data.audit import audit
+from harness.data.column_summaries import summarize_columns
 from harness.data.files import UserData
 from harness.data.splits import Fold, Splitter, make_splitter
 from harness.data.table import fingerprint, load_table
@@ -364,6 +365,7 @@ def _describe_task(loaded: LoadedTask, request: Request, findings: Mapping[str, 
         "objective": request.protocol.objective_for(classes),
         "notes": notes,
         "findings": list(map(Finding.as_dict, (*noticed, *findings[task.name]))),
+        "column_summaries": summarize_columns(task, table),
     }
     published = [asdict(published_table) for published_table in request.published if published_table.task == task.name]
     if published:

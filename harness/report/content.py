@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Literal, TypeAlias
 
@@ -15,12 +15,15 @@ from harness.findings import Finding
 from harness.metrics.threshold import ThresholdGoal
 from harness.store.store import Store
 
-#: How the cells of a column are written: as they are; with a fixed number of decimals, or these with a sign; as a whole
-#: number; as an amount with three significant digits; as a share in per cent, with the decimals of the column or with one
-#: below ten per cent; as a multiple, ×2; as a p value.
+#: How the cells of a column are written: as they are, with a colour on the page if they are verdicts; with a fixed number of
+#: decimals, or these with a sign; as a whole number; as an amount with three significant digits; as a share in per cent, with
+#: the decimals of the column or with one below ten per cent; as a multiple, ×2; as a p value.
 ColumnFormat: TypeAlias = Literal[
-    "text", "number", "change", "count", "quantity", "percent", "share", "multiple", "p_value"
+    "text", "verdict", "number", "change", "count", "quantity", "percent", "share", "multiple", "p_value"
 ]
+
+
+MIN_COMPARED_ROWS = 3  #: of a table whose constant columns are left out
 
 
 @dataclass(frozen=True)
@@ -107,11 +110,20 @@ class ReportTable:
         repeats the cell above.
     foldable : bool, default True
         Whether the rows after the first 15 are collapsed.
+    drawn_column : int, optional
+        The position of a column of intervals that the page also draws, on one scale.
+    reference : float, default NaN
+        A number on that scale that intervals are compared with, such as the score of the baseline; NaN for none.
+    stacked : bool, default False
+        Whether the numbers of a row, behind its name, count verdicts, which the page also draws as parts of a bar.
     """
 
     columns: tuple[ReportColumn, ...]
     rows: tuple[tuple[CellValue | ReportCell, ...], ...]
     foldable: bool = True
+    drawn_column: int | None = None
+    reference: float = math.nan
+    stacked: bool = False
 
 
 @dataclass(frozen=True)
@@ -124,17 +136,14 @@ class Figure:
         The name of its files without ending (see `figures.writer.file_name`).
     alt_text : str
         What the figure shows, for readers who cannot see it.
-    draw : partial of dict of str to bytes
-        Draws the figure and returns its files by ending. Its arguments are plain values, so that their `repr` tells
-        whether the figure has to be drawn again.
-    size : tuple of float, optional
-        Width and height in inches, for pages that embed a file that does not tell them.
+    draw : partial of bytes
+        Draws the figure and returns its SVG file. Its arguments are plain values, so that their `repr` tells whether the
+        figure has to be drawn again.
     """
 
     name: str
     alt_text: str
-    draw: partial[dict[str, bytes]]
-    size: tuple[float, float] = (0.0, 0.0)
+    draw: partial[bytes]
 
 
 @dataclass(frozen=True)
@@ -218,6 +227,38 @@ def best_cells(
     if known:
         best = f"{max(known) if greater else min(known):.{digits}f}"
     return [ReportCell(value, f"{other:.{digits}f}" == best) for value, other in zip(values, candidates, strict=True)]
+
+
+def without_constant_columns(
+    table: ReportTable,
+) -> tuple[ReportTable, list[tuple[ReportColumn, CellValue | ReportCell]]]:
+    """Leave out the columns whose cells are all the same, except for the first.
+
+    Parameters
+    ----------
+    table : ReportTable
+        The table.
+
+    Returns
+    -------
+    tuple of (ReportTable, list of (ReportColumn, CellValue))
+        The table, and the columns that were left out with what all of their cells hold, without those that hold nothing. A
+        table of few rows stays as it is.
+    """
+    if len(table.rows) < MIN_COMPARED_ROWS:
+        return table, []
+    positions, constants = [0], []
+    for position in range(1, len(table.columns)):
+        cells = {repr(row[position]) for row in table.rows}
+        if len(cells) > 1 or position == table.drawn_column:
+            positions.append(position)
+        elif table.rows[0][position] not in (None, "") and "nan" not in cells:
+            constants.append(position)
+    drawn = None if table.drawn_column is None else positions.index(table.drawn_column)
+    rows = tuple(tuple(row[position] for position in positions) for row in table.rows)
+    columns = tuple(table.columns[position] for position in positions)
+    shared = [(table.columns[position], table.rows[0][position]) for position in constants]
+    return replace(table, columns=columns, rows=rows, drawn_column=drawn), shared
 
 
 def tables_of(parts: Iterable[Part]) -> Iterator[ReportTable]:

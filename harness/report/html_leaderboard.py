@@ -14,8 +14,10 @@ from harness.evaluation.metric_cache import DEFAULT_THRESHOLD, TUNED_THRESHOLD
 from harness.evaluation.ranking import BASELINE, RankedEntry, Ranking, choose_decimals
 from harness.evaluation.scores import Scores
 from harness.metrics.metric import Metric
-from harness.report.content import ReportColumn
-from harness.report.render.cells import estimate_text, format_number, format_quantity, format_value
+from harness.report.content import MIN_COMPARED_ROWS, ReportColumn
+from harness.report.leaderboard import verdict_name
+from harness.report.render.cells import MISSING, estimate_text, format_number, format_quantity, format_value
+from harness.report.render.html import VERDICT_CLASSES
 from harness.report.render.markdown import metric_name
 from harness.report.sections.ranking import probability_metrics, quality_metrics, rank_mark
 
@@ -50,21 +52,25 @@ class LeaderboardColumn:
         The group of columns with which it is shown and hidden, a key of `COLUMN_GROUPS`.
     kind : str
         The threshold kind at which its decisions are made; empty where there is only one.
+    numeric : bool, default True
+        Whether it holds numbers.
     """
 
     label: str
     description: str
     group: str
     kind: str = ""
+    numeric: bool = True
 
 
 @dataclass(frozen=True)
 class LeaderboardCell:
-    """A cell: its text, the value it is sorted by (empty where there is none), whether it is the best of its column."""
+    """A cell: its text, the value it is sorted by (empty where there is none), whether it is the best, the class of a verdict."""
 
     text: str
     sort_key: str = ""
     best: bool = False
+    verdict: str = ""
 
 
 @dataclass(frozen=True)
@@ -115,6 +121,8 @@ class LeaderboardView:
         The entries in the order of their ranks.
     kinds : tuple of str
         The threshold kinds that a reader can choose from.
+    shared : str
+        The columns whose cells are all the same, with what they hold; they are no columns of the table.
     """
 
     label: str
@@ -122,6 +130,7 @@ class LeaderboardView:
     columns: tuple[LeaderboardColumn, ...]
     rows: tuple[LeaderboardRow, ...]
     kinds: tuple[str, ...]
+    shared: str = ""
 
     def names(self, part: str) -> list[str]:
         """The names of one part of the entries (family, strategy or stage), in the order of their best entry."""
@@ -147,8 +156,10 @@ def build_leaderboard(scores: Scores, ranking: Ranking) -> LeaderboardView:
         The entries that were scored, in the order of their ranks.
     """
     entries = [entry for entry in ranking.entries if entry.score.n]
-    filled = _metric_columns(scores, ranking, entries) + _inner_and_training_columns(ranking, entries)
-    columns, cell_columns = zip(*filled, *_effort_columns(ranking, entries), strict=True)
+    filled = _verdict_columns(ranking, entries) + _metric_columns(scores, ranking, entries)
+    filled += _inner_and_training_columns(ranking, entries) + _effort_columns(ranking, entries)
+    filled, shared = _split_constant_columns(filled)
+    columns, cell_columns = zip(*filled, strict=True)
     limits = _scale_limits(entries)
     rows = []
     for entry, *cells in zip(entries, *cell_columns, strict=True):
@@ -161,7 +172,31 @@ def build_leaderboard(scores: Scores, ranking: Ranking) -> LeaderboardView:
     if limits is not None:
         limit_texts = (format_number(limits[0], ranking.digits), format_number(limits[1], ranking.digits))
     label = metric_name(ranking.metric)
-    return LeaderboardView(label, limit_texts, columns, tuple(rows), scores.threshold_kinds(ranking.task))
+    return LeaderboardView(label, limit_texts, columns, tuple(rows), scores.threshold_kinds(ranking.task), shared)
+
+
+def _split_constant_columns(filled: Sequence[_FilledColumn]) -> tuple[list[_FilledColumn], str]:
+    """The columns that say something of single entries, and the others in words: ``Trials 5; Splits 3/3``."""
+    varied, shared = [], []
+    for column, cells in filled:
+        texts = {cell.text for cell in cells}
+        if len(texts) > 1 or len(cells) < MIN_COMPARED_ROWS:
+            varied.append((column, cells))
+        elif texts != {MISSING}:
+            shared.append(f"{column.label} {texts.pop()}")
+    return varied or list(filled[:1]), "; ".join(shared)
+
+
+def _verdict_columns(ranking: Ranking, entries: Sequence[RankedEntry]) -> list[_FilledColumn]:
+    """The comparison of every entry with the first; no column where nothing is tested."""
+    if ranking.no_test_reason:
+        return []
+    description = "the first entry against the others, simultaneous 95 % intervals over all pairs"
+    cells = []
+    for entry in entries:
+        verdict = verdict_name(ranking, entry)
+        cells.append(LeaderboardCell(verdict or MISSING, verdict, verdict=VERDICT_CLASSES.get(verdict, "")))
+    return [(LeaderboardColumn("Against the best", description, "decisions", numeric=False), cells)]
 
 
 def _metric_columns(scores: Scores, ranking: Ranking, entries: Sequence[RankedEntry]) -> list[_FilledColumn]:
@@ -231,7 +266,7 @@ def _effort_columns(ranking: Ranking, entries: Sequence[RankedEntry]) -> list[_F
     splits = [LeaderboardCell(f"{entry.score.n}/{ranking.splits}", str(entry.score.n)) for entry in entries]
     columns.append((LeaderboardColumn("Splits", "splits with scores, of those planned", "effort"), splits))
     statuses = [LeaderboardCell(entry.status, entry.status) for entry in entries]
-    columns.append((LeaderboardColumn("Status", "how its cells ended", "effort"), statuses))
+    columns.append((LeaderboardColumn("Status", "how its cells ended", "effort", numeric=False), statuses))
     return columns
 
 
@@ -244,8 +279,10 @@ def _number_cells(numbers: Sequence[float], format_text: Callable[[float], str])
 
 
 def _scale_limits(entries: Sequence[RankedEntry]) -> tuple[float, float] | None:
-    """The least and the greatest end of all intervals, without the baseline, which is often far from the others."""
-    competitors = [entry for entry in entries if entry.entry.family != BASELINE] or entries
+    """The least and the greatest end of the intervals of competitors: the baseline is often far from them, and what is combined
+    of others has wide intervals.
+    """
+    competitors = [entry for entry in entries if entry.rank and entry.entry.family != BASELINE] or entries
     means = np.array([entry.score.mean for entry in competitors])
     lows = [entry.score.mean if math.isnan(entry.score.low) else entry.score.low for entry in competitors]
     highs = [entry.score.mean if math.isnan(entry.score.high) else entry.score.high for entry in competitors]

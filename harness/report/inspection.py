@@ -10,11 +10,10 @@ from harness.findings import Finding
 from harness.inspection.summary import SEVERITIES, FoldSummary, Inspection
 from harness.report.content import CellValue, Figure, Part, ReportColumn, ReportTable, Section
 from harness.report.figures import inspection as figures
-from harness.report.figures.writer import encode_webp
-from harness.report.html_report import build_section, embed_image, render_report_page
+from harness.report.html_report import build_section, render_report_page
 from harness.report.render import markdown, terminal
 from harness.report.render.cells import format_number, percent_text
-from harness.report.render.html import EmbeddedFigure
+from harness.report.render.html import EmbeddedFigure, embed_figure
 from harness.report.render.markdown import escape, format_count, join_words
 
 MAX_SUMMARY_FINDINGS = 3
@@ -70,12 +69,16 @@ def render_html(inspection: Inspection) -> str:
 class _FigureDrawer:
     """Draws figures at once and embeds them."""
 
+    def __init__(self) -> None:
+        self.count = 0
+
     def embed(self, figure: Figure) -> EmbeddedFigure:
         import matplotlib as mpl
 
+        self.count += 1
         with mpl.rc_context():
             mpl.rcdefaults()
-            return embed_image(figure, encode_webp(figure.draw()["png"]))
+            return embed_figure(figure, figure.draw(), f"f{self.count}-")
 
 
 def inspection_sections(inspection: Inspection) -> list[Section]:

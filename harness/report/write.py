@@ -17,12 +17,13 @@ from harness.metrics.metric import Metric
 from harness.metrics.threshold import ThresholdGoal
 from harness.report.content import Evidence, Figure, Section
 from harness.report.figures.writer import draw_all, is_report_file, read_index
-from harness.report.html_report import LEADERBOARD_TOPICS, Topic, build_page, collect_sections, leaderboard_sections
+from harness.report.html_report import DETAILS_FILE, REPORT_FILE, build_pages
 from harness.report.leaderboard import frame_csv, leaderboard
 from harness.report.markdown_leaderboard import leaderboard_markdown
 from harness.report.markdown_report import details_markdown
 from harness.report.sections import thresholds
 from harness.report.sections.overview import summary
+from harness.report.topics import LEADERBOARD_TOPICS, Topic, collect_sections, leaderboard_sections
 from harness.store.files import remove_file, write_atomic
 from harness.store.store import Store
 
@@ -40,9 +41,10 @@ class LeaderboardFiles:
 
 @dataclass(frozen=True)
 class ReportFiles(LeaderboardFiles):
-    """The files of a report: the leaderboard, and the path of the page."""
+    """The files of a report: the leaderboard, and the paths of `report.html` and `details.html`."""
 
     page: Path
+    details_page: Path
 
 
 def write_leaderboard(
@@ -76,7 +78,7 @@ def write_leaderboard(
 
 
 def write_report(store: Store, metrics: Mapping[str, Metric], goals: Sequence[ThresholdGoal] = ()) -> ReportFiles:
-    """Write the leaderboard, `report.html`, `tables/` and `figures/` from what is stored.
+    """Write the leaderboard, `report.html`, `details.html`, `tables/` and `figures/` from what is stored.
 
     Tables and figures of an earlier report that this one does not have are deleted; other files stay. The same records
     give the same bytes.
@@ -110,11 +112,12 @@ def write_report(store: Store, metrics: Mapping[str, Metric], goals: Sequence[Th
         for section in sections:
             figures += [part for part in section.parts if isinstance(part, Figure)]
     draw_all(store, figures)
-    page = build_page(evidence, topics)
-    _write_tables(store, page.tables)
-    path = store.folder / "report.html"
-    write_atomic(path, page.html.encode())
-    return ReportFiles(**vars(leaderboard_files), page=path)
+    pages = build_pages(evidence, topics)
+    _write_tables(store, pages.tables)
+    page, details_page = store.folder / REPORT_FILE, store.folder / DETAILS_FILE
+    write_atomic(page, pages.html.encode())
+    write_atomic(details_page, pages.details.encode())
+    return ReportFiles(**vars(leaderboard_files), page=page, details_page=details_page)
 
 
 def _collect_evidence(store: Store, metrics: Mapping[str, Metric], goals: Sequence[ThresholdGoal]) -> Evidence:

@@ -224,11 +224,13 @@ OPTIONAL_OF: dict[str, dict[str, Any]] = {
         "forward": bool,
         "notes": list,
         "findings": list,
+        "column_summaries": list,
         "own": dict | None,
     },
     "strategies": {"chooses": bool},
 }
 FINDING_FIELDS = {"code": str, "severity": str, "message": str, "column": str, "rows": int | None}
+COLUMN_FIELDS = {"name": str, "kind": str, "missing": int | None, "levels": int | None}
 SINGULARS = {"tasks": "task", "families": "family", "strategies": "strategy", "cells": "cell"}
 
 
@@ -265,6 +267,9 @@ def _tasks_problem(tasks: Mapping[str, Mapping[str, Any]]) -> str:
         for finding in task.get("findings", ()):
             if problem := _fields_problem(finding, FINDING_FIELDS, {}):
                 return f"a finding of task {name!r} {problem}"
+        for summary in task.get("column_summaries", ()):
+            if problem := _fields_problem(summary, COLUMN_FIELDS, {}):
+                return f"a column of task {name!r} {problem}"
     return ""
 
 

@@ -19,6 +19,7 @@ from harness.deploy.insights.importance import ColumnImportance
 from harness.report.content import Figure
 from harness.report.render.cells import replace_control_characters
 from harness.report.render.fonts import replace_missing_characters
+from harness.report.render.svg import compact_svg
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -30,6 +31,7 @@ STYLE: dict[Any, Any] = {
     "font.size": 9,
     "text.parse_math": False,  # a dollar sign in a name does not start a formula
     "svg.hashsalt": "evenhand",  # the same figure has the same bytes
+    "svg.fonttype": "none",  # texts stay texts
     "axes.spines.top": False,
     "axes.spines.right": False,
     "axes.axisbelow": True,
@@ -53,10 +55,10 @@ def plot_importances(units: Sequence[ColumnImportance], label: str) -> Figure:
     """Plot the loss without each column or group, with intervals; `label` names the metric."""
     size = 6.2, 0.9 + 0.27 * len(units)
     description = f"What is lost without each column: dot and line are the mean and its 95 % interval; {label}"
-    return Figure("importances", description, partial(draw_importances, tuple(units), label, size), size)
+    return Figure("importances", description, partial(draw_importances, tuple(units), label, size))
 
 
-def draw_importances(units: Sequence[ColumnImportance], label: str, size: tuple[float, float]) -> dict[str, bytes]:
+def draw_importances(units: Sequence[ColumnImportance], label: str, size: tuple[float, float]) -> bytes:
     """Draw what `plot_importances` describes."""
     with _styled_figure(size) as figure:
         axes = figure.subplots()
@@ -82,12 +84,12 @@ def plot_dependence(importances: Sequence[ColumnImportance], positive: str) -> F
     names = ", ".join(name for name, _ in curves)
     description = f"The mean probability of {positive} with each value of {names}, with 95 % intervals"
     draw = partial(draw_dependence, tuple(curves), positive, (n_rows, n_columns), size)
-    return Figure("dependence", description, draw, size)
+    return Figure("dependence", description, draw)
 
 
 def draw_dependence(
     curves: Sequence[tuple[str, PartialDependence]], positive: str, grid: tuple[int, int], size: tuple[float, float]
-) -> dict[str, bytes]:
+) -> bytes:
     """Draw what `plot_dependence` describes, in panels of `grid` rows and columns."""
     n_rows, n_columns = grid
     with _styled_figure(size) as figure:
@@ -112,10 +114,10 @@ def plot_gains(gains: Gains, *, with_profit: bool) -> Figure:
         "intervals, the dotted line is chance, the grey one what nobody could better"
     )
     size = 6.4, 3.0
-    return Figure("gains", description, partial(draw_gains, gains, size, with_profit=with_profit), size)
+    return Figure("gains", description, partial(draw_gains, gains, size, with_profit=with_profit))
 
 
-def draw_gains(gains: Gains, size: tuple[float, float], *, with_profit: bool) -> dict[str, bytes]:
+def draw_gains(gains: Gains, size: tuple[float, float], *, with_profit: bool) -> bytes:
     """Draw what `plot_gains` describes."""
     with _styled_figure(size) as figure:
         share_axes, ratio_axes = figure.subplots(1, 2)
@@ -145,12 +147,10 @@ def plot_confidence(p: Floats, threshold: float, bins: Sequence[ReliabilityBin])
     if bins:
         size = 6.4, 2.7
         description += "; beside it, what was said of tenths of the rows and what came true, with 95 % intervals"
-    return Figure("confidence", description, partial(draw_confidence, p, threshold, tuple(bins), size), size)
+    return Figure("confidence", description, partial(draw_confidence, p, threshold, tuple(bins), size))
 
 
-def draw_confidence(
-    p: Floats, threshold: float, bins: Sequence[ReliabilityBin], size: tuple[float, float]
-) -> dict[str, bytes]:
+def draw_confidence(p: Floats, threshold: float, bins: Sequence[ReliabilityBin], size: tuple[float, float]) -> bytes:
     """Draw what `plot_confidence` describes."""
     with _styled_figure(size) as figure:
         panels = figure.subplots(1, 2 if bins else 1, squeeze=False)[0]
@@ -206,8 +206,13 @@ def _styled_figure(size: tuple[float, float]) -> Iterator[Canvas]:
         yield Canvas(figsize=size, layout="constrained")
 
 
-def _to_svg(figure: Canvas) -> dict[str, bytes]:
+def _to_svg(figure: Canvas) -> bytes:
     replace_missing_characters(figure)
+    figure.set_dpi(72)
+    layout_engine = figure.get_layout_engine()
+    if layout_engine is not None:
+        layout_engine.execute(figure)
+    figure.set_layout_engine(None)
     file = io.BytesIO()
     figure.savefig(file, format="svg", metadata={"Date": None, "Creator": None})
-    return {"svg": file.getvalue()}
+    return compact_svg(file.getvalue().decode()).encode()

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import base64
 from collections.abc import Sequence
 from pathlib import Path
 
 from harness.report.content import Figure, Section
-from harness.report.render.html import EmbeddedFigure, build_blocks
+from harness.report.render.html import EmbeddedFigure, build_blocks, embed_figure
 from harness.report.render.markdown import MAX_VISIBLE_ROWS, escape, render_part
 from harness.report.render.templates import render_page
 
 TEMPLATES = Path(__file__).parents[1] / "templates"
-PIXELS_PER_INCH = 96
 
 
 def render_markdown(title: str, lead: Sequence[str], sections: Sequence[Section]) -> str:
@@ -52,6 +50,4 @@ def render_html(title: str, lead: Sequence[str], sections: Sequence[Section]) ->
 
 def _embed_figure(figure: Figure) -> EmbeddedFigure:
     """Draw a figure; its SVG becomes a part of the page."""
-    uri = f"data:image/svg+xml;base64,{base64.b64encode(figure.draw()['svg']).decode()}"
-    width, height = (round(PIXELS_PER_INCH * length) for length in figure.size)
-    return EmbeddedFigure(figure.name, figure.alt_text, uri, width, height)
+    return embed_figure(figure, figure.draw(), f"{figure.name}-")

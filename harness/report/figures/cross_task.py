@@ -39,7 +39,7 @@ def mean_rank_figure(
     Returns
     -------
     Figure
-        The figure; callers get its files by ending (see `styled_figure`).
+        The figure; callers get its SVG file (see `styled_figure`).
     """
     lanes = _assign_lanes(spans)
     columns = max(lanes, default=-1) + 1
@@ -76,7 +76,7 @@ def rating_figure(
     Returns
     -------
     Figure
-        The figure; callers get its files by ending (see `styled_figure`).
+        The figure; callers get its SVG file (see `styled_figure`).
     """
     figure, axes = style.create_axes(PLOT_WIDTH + _label_width(names), 0.9 + ROW_HEIGHT * len(names))
     for row, interval in enumerate(intervals):
@@ -102,30 +102,24 @@ def pairwise_wins_figure(names: Sequence[str], wins: Sequence[Sequence[float]]) 
     Returns
     -------
     Figure
-        The figure; callers get its files by ending (see `styled_figure`).
+        The figure; callers get its SVG file (see `styled_figure`).
     """
-    from matplotlib.colors import LinearSegmentedColormap
+    from matplotlib.patches import Patch
 
     k = len(names)
     size = max((0.27 if k <= MAX_TEXT_ENTRIES else 0.16) * k, 1.6)
     numbers = list(map(str, range(1, k + 1)))
     labels = [f"{style.shorten(name)}  {number}" for name, number in zip(names, numbers, strict=True)]
-    figure, axes = style.create_axes(size + _label_width(labels) + 1.5, size + 0.6)
-    colours = LinearSegmentedColormap.from_list("battles", [style.ORANGE, "white", style.BLUE])
-    shares = [list(row) for row in wins]
-    for index in range(k):
-        shares[index][index] = 0.5
-    image = axes.imshow(shares, cmap=colours, vmin=0, vmax=1, aspect="auto")
-    if k <= MAX_TEXT_ENTRIES:
-        _write_wins(axes, wins)
+    figure, axes = style.create_axes(size + _label_width(labels) + 0.5, size + 0.9)
+    _draw_wins(axes, wins)
+    axes.set(xlim=(-0.5, k - 0.5), ylim=(k - 0.5, -0.5))
     axes.set_xticks(range(k), numbers, fontsize=style.LABEL_SIZE)
     axes.set_yticks(range(k), labels, fontsize=style.LABEL_SIZE)
     axes.tick_params(length=0)
     axes.spines[:].set_visible(False)
     axes.set_xlabel("against")
-    bar = figure.colorbar(image, ax=axes, shrink=min(1.0, 2.4 / size), ticks=[0.03, 0.5, 0.97], aspect=14)
-    bar.ax.set_yticklabels(["always loses", "half each", "always wins"], fontsize=style.LABEL_SIZE)
-    bar.outline.set_visible(False)
+    handles = [Patch(color=style.cell_colour(1), label="wins"), Patch(color=style.cell_colour(-1), label="loses")]
+    figure.legend(handles=handles, loc="outside upper left", ncols=2)
     return figure
 
 
@@ -145,7 +139,7 @@ def practical_equivalence_figure(
     Returns
     -------
     Figure
-        The figure; callers get its files by ending (see `styled_figure`).
+        The figure; callers get its SVG file (see `styled_figure`).
     """
     left_names, right_names = zip(*pairs, strict=True)
     width = 3.4 + _label_width(left_names) + _label_width(right_names)
@@ -171,15 +165,18 @@ def practical_equivalence_figure(
     return figure
 
 
-def _write_wins(axes: Axes, wins: Sequence[Sequence[float]]) -> None:
+def _draw_wins(axes: Axes, wins: Sequence[Sequence[float]]) -> None:
+    """A cell for every pair of different entries, with its share where there is room."""
+    from matplotlib.patches import Rectangle
+
     for i, row in enumerate(wins):
         for j, share in enumerate(row):
-            text, colour = f"{100 * share:.0f}", "black"
-            if i == j:
-                text, colour = "–", "0.6"
-            elif abs(share - 0.5) > 0.42:
-                colour = "white"
-            axes.text(j, i, text, fontsize=7, color=colour, in_layout=False, **style.CENTRED)
+            text = "–"
+            if i != j:
+                text = f"{100 * share:.0f}"
+                axes.add_patch(Rectangle((j - 0.5, i - 0.5), 1, 1, facecolor=style.cell_colour(2 * share - 1)))
+            if len(wins) <= MAX_TEXT_ENTRIES:
+                axes.text(j, i, text, fontsize=7, in_layout=False, **style.CENTRED)
 
 
 def _draw_points(axes: Axes, kinds: Sequence[int], scores: Sequence[float]) -> None:

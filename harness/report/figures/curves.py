@@ -53,7 +53,7 @@ def ranking_curves_figure(lines: Sequence[RankingLine], reference: str) -> Figur
     Returns
     -------
     Figure
-        The figure; callers get its files by ending (see `styled_figure`).
+        The figure; callers get its SVG file (see `styled_figure`).
     """
     shaded = len(lines) <= len(style.COLOURS)
     figure = style.create_figure(FIGURE_WIDTH, 3.5 + 0.19 * (len(lines) + 2))
@@ -99,7 +99,7 @@ def gain_figure(lines: Sequence[RankingLine]) -> Figure:
     Returns
     -------
     Figure
-        The figure; callers get its files by ending (see `styled_figure`).
+        The figure; callers get its SVG file (see `styled_figure`).
     """
     figure = style.create_figure(FIGURE_WIDTH, 4.2)
     gain, lift = figure.subplots(1, 2)
@@ -141,7 +141,7 @@ def reliability_figure(entries: Sequence[Reliability], axis: str, groups: tuple[
     Returns
     -------
     Figure
-        The figure; callers get its files by ending (see `styled_figure`).
+        The figure; callers get its SVG file (see `styled_figure`).
     """
     columns = min(len(entries), 2)
     rows = -(-len(entries) // columns)

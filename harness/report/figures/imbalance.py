@@ -22,7 +22,6 @@ MAX_NAME_LENGTH = 28  #: characters of the name of a row or column
 PALE_DEPTH = 0.1  #: of the colour of a difference that is not significant, whatever its size
 MIN_DEPTH = 0.35  #: of the colour of a significant difference
 MIN_SPAN = 0.05  #: the deepest colour stands for no smaller difference
-DARK_LUMINANCE = 0.179  #: below which white letters are more readable than black ones (WCAG 2)
 LEGEND = (
     "blue: better than none · orange: worse · pale: may be chance\n"
     "framed and bold: by more than chance explains, deeper for more"
@@ -85,7 +84,7 @@ def heatmap_figure(
     Returns
     -------
     Figure
-        The figure; callers get its files by ending (see `styled_figure`).
+        The figure; callers get its SVG file (see `styled_figure`).
     """
     rows, columns = ([style.shorten(name, MAX_NAME_LENGTH) for name in names] for names in (rows, columns))
     if len(columns) > len(rows):
@@ -129,31 +128,20 @@ def colour_depths(panel: Heatmap) -> list[list[float]]:
 
 
 def _draw_cells(axes: Axes, panel: Heatmap) -> None:
-    from matplotlib.colors import LinearSegmentedColormap
     from matplotlib.patches import Rectangle
 
-    colours = LinearSegmentedColormap.from_list("worse_better", [style.ORANGE, "#FFFFFF", style.BLUE])
     for y, (row, depths) in enumerate(zip(panel.cells, colour_depths(panel), strict=True)):
         for x, (cell, depth) in enumerate(zip(row, depths, strict=True)):
-            colour = (0.95, 0.95, 0.95) if math.isnan(depth) else colours(0.5 + depth / 2)[:3]
+            colour = ("0.5", 0.1) if math.isnan(depth) else style.cell_colour(depth)
             axes.add_patch(Rectangle((x, y), 1, 1, linewidth=0.5, facecolor=colour, edgecolor="0.85"))
             if cell.marked:
                 inside = (x + 0.035, y + 0.06)
                 axes.add_patch(Rectangle(inside, 0.93, 0.88, fill=False, linewidth=1.6, edgecolor="black", zorder=3))
-            weight, text_colour = "bold" if cell.marked else "normal", "black"
-            if _luminance(colour) < DARK_LUMINANCE:
-                text_colour = "white"
+            weight = "bold" if cell.marked else "normal"
             look = {**style.CENTRED, "fontsize": 7.5, "linespacing": 1.05, "fontweight": weight}
-            axes.text(x + 0.5, y + 0.5, cell.text, color=text_colour, **look)
+            axes.text(x + 0.5, y + 0.5, cell.text, **look)
     axes.set(xlim=(0, len(panel.cells[0])), ylim=(len(panel.cells), 0))
     axes.set_title(panel.title, fontweight="bold", loc="left")
-
-
-def _luminance(colour: Sequence[float]) -> float:
-    """The relative luminance of an sRGB colour, 0 to 1."""
-    channels = np.array(colour)
-    linear = np.where(channels <= 0.03928, channels / 12.92, ((channels + 0.055) / 1.055) ** 2.4)
-    return float(linear @ (0.2126, 0.7152, 0.0722))
 
 
 def _label_axes(axes: Axes, rows: Sequence[str], columns: Sequence[str], *, row_names: bool) -> None:

@@ -32,7 +32,7 @@ def column_scores_figure(bars: tuple[ScoreBar, ...], levels: tuple[float, float]
     Returns
     -------
     Figure
-        The figure; callers get its files by ending (see `styled_figure`).
+        The figure; callers get its SVG file (see `styled_figure`).
     """
     chance, full = levels
     figure, axes = style.create_axes(7.5, 1.3 + 0.3 * len(bars))
@@ -69,7 +69,7 @@ def class_shares_figure(shares: tuple[tuple[float, ...], ...], classes: tuple[st
     Returns
     -------
     Figure
-        The figure; callers get its files by ending (see `styled_figure`).
+        The figure; callers get its SVG file (see `styled_figure`).
     """
     figure, axes = style.create_axes(7.5, 2.8)
     n_parts = len(shares)

@@ -34,7 +34,7 @@ def recalibration_figure(entries: EntryChanges) -> Figure:
     Returns
     -------
     Figure
-        The figure; callers get its files by ending (see `styled_figure`).
+        The figure; callers get its SVG file (see `styled_figure`).
     """
     figure = style.create_figure(8.2, 1.3 + 0.52 * len(entries))
     panels = figure.subplots(1, 2, sharey=True)
@@ -157,7 +157,7 @@ def optimism_figure(
     Returns
     -------
     Figure
-        The figure; callers get its files by ending (see `styled_figure`).
+        The figure; callers get its SVG file (see `styled_figure`).
     """
     figure, panels = style.create_panels(2, 2, width=8.8, margin=0.3, row_height=3.3)
     _draw_inner_outer(label, points, panels[0])

@@ -68,7 +68,7 @@ def anytime_figure(lines: tuple[SearchCurve, ...], families: tuple[str, ...], la
     Returns
     -------
     Figure
-        The figure; callers get its files by ending (see `styled_figure`).
+        The figure; callers get its SVG file (see `styled_figure`).
     """
     figure, axes = style.create_axes(8.2, max(4.0, 0.9 + 0.2 * len(lines)))
     for line in lines:
@@ -100,7 +100,7 @@ def strategies_figure(lines: tuple[SearchCurve, ...], labels: AxisLabels) -> Fig
     Returns
     -------
     Figure
-        The figure; callers get its files by ending (see `styled_figure`).
+        The figure; callers get its SVG file (see `styled_figure`).
     """
     families = list(dict.fromkeys(line.family for line in lines))
     strategies = list(dict.fromkeys(line.strategy for line in lines))
@@ -135,7 +135,7 @@ def history_figure(histories: tuple[TrialHistory, ...], labels: AxisLabels) -> F
     Returns
     -------
     Figure
-        The figure; callers get its files by ending (see `styled_figure`).
+        The figure; callers get its SVG file (see `styled_figure`).
     """
     figure, panels = _create_panels(len(histories))
     for axes, history in zip(panels, histories, strict=True):
@@ -159,7 +159,7 @@ def gains_figure(gains: tuple[GainInterval, ...], label: str) -> Figure:
     Returns
     -------
     Figure
-        The figure; callers get its files by ending (see `styled_figure`).
+        The figure; callers get its SVG file (see `styled_figure`).
     """
     figure, axes = style.create_axes(7.6, 1.2 + 0.27 * len(gains))
     axes.axvline(0, color="0.6", linewidth=1, zorder=1)

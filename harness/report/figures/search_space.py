@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 MAX_PANELS, MAX_BARS = 6, 8
 STRATEGY = "strategy"
+FAINT_OPACITY = 0.1  #: of the worst trials
 BAR_LOOKS: dict[str, Any] = {STRATEGY: {"color": style.ORANGE, "hatch": "//"}}
 MAX_NAME_LENGTH, MAX_TITLE_LENGTH = 28, 44  #: characters of a parameter, of a line above a panel
 ABSENT_HEIGHT = -0.14  #: where a trial crosses the axis of a parameter that it does not have
@@ -61,7 +62,7 @@ def importance_figure(families: tuple[ParameterImportances, ...], label: str) ->
     Returns
     -------
     Figure
-        The figure; callers get its files by ending (see `styled_figure`).
+        The figure; callers get its SVG file (see `styled_figure`).
     """
     families = families[:MAX_PANELS]
     columns = min(len(families), 2)
@@ -95,18 +96,19 @@ def parallel_figure(
     Returns
     -------
     Figure
-        The figure; callers get its files by ending (see `styled_figure`).
+        The figure; callers get its SVG file (see `styled_figure`).
     """
-    from matplotlib import colormaps
     from matplotlib.cm import ScalarMappable
     from matplotlib.collections import LineCollection
-    from matplotlib.colors import Normalize
+    from matplotlib.colors import LinearSegmentedColormap, Normalize, to_rgba
 
     order = sorted(trials, key=lambda trial: trial.score, reverse=not greater)
-    # Dark is better: the best must be visible on white. The worst tenth has one colour, or a few very bad trials would
-    # leave all others with nearly the same one.
+    # The best must be visible on a light and on a dark page, so what is worse is fainter. The worst tenth has one colour, or
+    # a few very bad trials would leave all others with nearly the same one.
     worst, best = order[len(order) // 10].score, order[-1].score
-    norm, colours = Normalize(min(worst, best), max(worst, best)), colormaps["cividis_r" if greater else "cividis"]
+    norm = Normalize(min(worst, best), max(worst, best))
+    ends = [to_rgba(style.BLUE, FAINT_OPACITY), to_rgba(style.BLUE)]
+    colours = LinearSegmentedColormap.from_list("scores", ends if greater else ends[::-1])
     figure, axes = style.create_axes(2.2 + 1.15 * len(parameters), 4.4)
     paths = [list(enumerate(map(_axis_height, parameters, trial.values))) for trial in order]
     axes.add_collection(LineCollection(paths, colors=colours(norm([trial.score for trial in order])), linewidths=1.1))

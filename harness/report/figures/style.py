@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, ParamSpec, TypeAlias
 
 from harness.report.render.cells import replace_control_characters
 from harness.report.render.fonts import replace_missing_characters
+from harness.report.render.svg import compact_svg
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -25,7 +26,8 @@ BLUE, ORANGE = "#0072B2", "#D55E00"
 COLOURS = (BLUE, ORANGE, "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 MARKERS = "os^Dv<>"
 LABEL_SIZE = 8  #: points
-DPI = 130  #: of PNG files
+DPI = 72  #: an SVG file counts in points
+MAX_OPACITY = 0.7  #: of coloured cells: black is readable on them, and so is the text of a dark page
 CENTRED: dict[str, Any] = {"ha": "center", "va": "center"}
 MAX_NAME_LENGTH = 50  #: characters
 STYLE: dict[Any, Any] = {
@@ -34,6 +36,7 @@ STYLE: dict[Any, Any] = {
     "legend.frameon": False,
     "text.parse_math": False,  # a dollar sign in a name starts no formula
     "svg.hashsalt": "evenhand",  # the same figure gives the same bytes
+    "svg.fonttype": "none",  # texts stay texts: smaller, and in the font of the page
     "axes.spines.top": False,
     "axes.spines.right": False,
     "axes.axisbelow": True,
@@ -82,11 +85,11 @@ def create_axes(width: float, height: float) -> tuple[Figure, Axes]:
     return figure, figure.subplots()
 
 
-def styled_figure(build: Callable[P, Figure]) -> Callable[P, dict[str, bytes]]:
-    """Decorate a function that builds a figure: it is called in the style of all figures and returns the files by ending."""
+def styled_figure(build: Callable[P, Figure]) -> Callable[P, bytes]:
+    """Decorate a function that builds a figure: it is called in the style of all figures and returns the SVG file."""
 
     @wraps(build)
-    def draw(*args: P.args, **options: P.kwargs) -> dict[str, bytes]:
+    def draw(*args: P.args, **options: P.kwargs) -> bytes:
         from matplotlib import rc_context
 
         with rc_context(STYLE):
@@ -139,33 +142,35 @@ def coordinates(points: Sequence[Point]) -> tuple[list[float], list[float]]:
     return [x for x, _ in points], [y for _, y in points]
 
 
-def encode_figure(figure: Figure) -> dict[str, bytes]:
-    """Encode a figure as PNG and SVG.
+def encode_figure(figure: Figure) -> bytes:
+    """Encode a figure as SVG.
 
     Parameters
     ----------
     figure : matplotlib.figure.Figure
-        The figure.
+        The figure, which is drawn once.
 
     Returns
     -------
-    dict of str to bytes
-        The files by ending; the same figure gives the same bytes.
+    bytes
+        The file; the same figure gives the same bytes.
     """
     replace_missing_characters(figure)
-    # The layout is made once, at the resolution of the PNG file. `savefig` would draw all for it a second time, unseen: on a
-    # page of ten figures, that was a sixth of the time.
+    # The layout is made first and then left alone: with a layout engine, even one that does nothing, `savefig` draws all a
+    # second time, unseen.
     figure.set_dpi(DPI)
     layout_engine = figure.get_layout_engine()
     if layout_engine is not None:
         layout_engine.execute(figure)
-    figure.set_layout_engine("none")
-    files = {}
-    for ending, metadata in (("png", {"Software": None}), ("svg", {"Date": None, "Creator": None})):
-        file = io.BytesIO()
-        figure.savefig(file, format=ending, dpi=DPI, metadata=metadata)
-        files[ending] = file.getvalue()
-    return files
+    figure.set_layout_engine(None)
+    file = io.BytesIO()
+    figure.savefig(file, format="svg", metadata={"Date": None, "Creator": None})
+    return compact_svg(file.getvalue().decode()).encode()
+
+
+def cell_colour(depth: float) -> tuple[str, float]:
+    """The colour of a cell of a heatmap with its opacity: from -1 (orange) over 0 (none) to 1 (blue)."""
+    return ORANGE if depth < 0 else BLUE, MAX_OPACITY * min(abs(depth), 1.0)
 
 
 def shorten(text: str, max_length: int = MAX_NAME_LENGTH) -> str:

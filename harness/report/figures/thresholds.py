@@ -43,7 +43,7 @@ def confusion_figure(matrices: Sequence[tuple[str, Counts]], classes: Sequence[s
     Returns
     -------
     Figure
-        The figure; callers get its files by ending (see `styled_figure`).
+        The figure; callers get its SVG file (see `styled_figure`).
     """
     columns = min(len(matrices), 2)
     width, height = (curves.FIGURE_WIDTH if columns == 2 else 4.4), 2.5
@@ -75,7 +75,7 @@ def sweep_figure(entries: Sequence[ThresholdSweep], classes: tuple[str, str], *,
     Returns
     -------
     Figure
-        The figure; callers get its files by ending (see `styled_figure`).
+        The figure; callers get its SVG file (see `styled_figure`).
     """
     rows = 3 if entries[0].sweep.cost else 2
     figure = style.create_figure(curves.FIGURE_WIDTH, 1.25 + 2.1 * rows)
@@ -99,8 +99,9 @@ def sweep_figure(entries: Sequence[ThresholdSweep], classes: tuple[str, str], *,
 
 
 def _draw_matrix(axes: Axes, counts: Counts, classes: Sequence[str]) -> None:
+    from matplotlib.patches import Rectangle
+
     shares = np.array(counts) / np.maximum(np.sum(counts, axis=1, keepdims=True), 1)
-    axes.pcolormesh(shares, cmap="Blues", vmin=0, vmax=1, edgecolors="white", linewidth=1)
     small = len(classes) > MAX_SMALL_CLASSES
     names = [style.shorten(name, 10 if small else 14) for name in classes]
     for (true_class, predicted_class), share in np.ndenumerate(shares):
@@ -108,9 +109,10 @@ def _draw_matrix(axes: Axes, counts: Counts, classes: Sequence[str]) -> None:
         text = f"{count:,}\n{100 * share:.1f} %"
         if small and count == 0:
             text = "0"
-        colour = "white" if share > 0.5 else "0.15"
+        corner = predicted_class, true_class
+        axes.add_patch(Rectangle(corner, 1, 1, facecolor=style.cell_colour(share), edgecolor="white", linewidth=1))
         position = (predicted_class + 0.5, true_class + 0.5)
-        axes.text(*position, text, ha="center", va="center", fontsize=6.5 if small else 9, color=colour)
+        axes.text(*position, text, ha="center", va="center", fontsize=6.5 if small else 9)
     ticks = np.arange(len(classes)) + 0.5
     look: dict[str, Any] = {"rotation": 0, "ha": "center"}
     if small and max(map(len, names)) > 4:

@@ -44,7 +44,7 @@ def convergence_figure(lines: Sequence[tuple[str, tuple[Losses, ...]]]) -> Figur
     Returns
     -------
     Figure
-        The figure; callers get its files by ending (see `styled_figure`).
+        The figure; callers get its SVG file (see `styled_figure`).
     """
     lines = lines[:MAX_PANELS]
     columns = min(len(lines), 3)
@@ -77,7 +77,7 @@ def architecture_figure(entries: list[ChosenArchitectures]) -> Figure:
     Returns
     -------
     Figure
-        The figure; callers get its files by ending (see `styled_figure`).
+        The figure; callers get its SVG file (see `styled_figure`).
     """
     entries = entries[:MAX_ARCHITECTURES]
     max_layers = max(len(entry.architectures[0].layers) for entry in entries)
@@ -158,7 +158,7 @@ def pareto_figure(entries: list[EntryCosts], families: Sequence[str], label: str
     Returns
     -------
     Figure
-        The figure; callers get its files by ending (see `styled_figure`).
+        The figure; callers get its SVG file (see `styled_figure`).
     """
     costs = [cost for cost in COST_AXES if not all(math.isnan(entry.costs[cost]) for entry in entries)]
     figure = style.create_figure(1.5 + 4.4 * len(costs), 4.4)

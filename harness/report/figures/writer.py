@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import hashlib
-import io
 import json
 import pickle
 import re
@@ -18,20 +17,19 @@ from harness.report.content import Figure
 from harness.store.files import remove_file, write_atomic
 from harness.store.store import Store
 
-VERSION = 10  #: of the drawings; figures of another version are drawn again
-WEBP_COLOURS = 128
+VERSION = 11  #: of the drawings; figures of another version are drawn again
 MIN_PARALLEL_FIGURES = 24  #: from which on a second process, which takes a second or two to start, saves time
 ALL_TASKS = "all-tasks"  #: replaces the task in the names of files that are about no single task
 UNSAFE_CHARACTERS = re.compile(r"[^A-Za-z0-9._-]+")
 Index = TypeVar("Index", dict[str, str], list[str])
-FigureOrder: TypeAlias = tuple[Figure, dict[str, Path]]  #: a figure and the paths of its files by ending
+FigureOrder: TypeAlias = tuple[Figure, Path]  #: a figure and the path of its file
 
 
 def draw_all(store: Store, figures: Iterable[Figure]) -> None:
-    """Write figures into `figures/` as PNG and SVG, and smaller files for the HTML report into `derived/`.
+    """Write figures into `figures/` as SVG.
 
     A hash of the content of each figure is stored; a figure with the same hash is not drawn again. Figures of an earlier
-    report that are not among these are deleted.
+    report that are not among these are deleted, and so are the PNG files that earlier versions wrote.
 
     Parameters
     ----------
@@ -51,13 +49,15 @@ def draw_all(store: Store, figures: Iterable[Figure]) -> None:
     for name, figure in {figure.name: figure for figure in figures}.items():
         content = (VERSION, figure.draw.args, figure.draw.keywords)
         hashes[name] = hashlib.sha256(repr(content).encode()).hexdigest()
-        paths = _figure_paths(store, name)
-        complete = all(path.exists() and path.stat().st_size for path in paths.values())
+        path = _figure_path(store, name)
+        complete = path.exists() and path.stat().st_size
         if drawn.get(name) != hashes[name] or not complete:
-            orders.append((figure, paths))
+            orders.append((figure, path))
     draw_figures(orders)
     for name in filter(is_report_file, drawn.keys() - hashes.keys()):
-        for path in _figure_paths(store, name).values():
+        remove_file(_figure_path(store, name))
+    for name in filter(is_report_file, drawn):
+        for path in _earlier_files(store, name):
             remove_file(path)
     if hashes != drawn:
         write_atomic(_hash_file(store), json.dumps(hashes, indent=1).encode())
@@ -90,20 +90,9 @@ def draw_figures(orders: Sequence[FigureOrder]) -> None:
         raise StoreError(f"figures cannot be drawn: {error}") from error
 
 
-def encode_webp(png: bytes) -> bytes:
-    """Convert a figure for the HTML report to lossless WebP of 128 colours, a quarter of the PNG in size."""
-    from PIL import Image
-
-    # The white background must stay white: this way to choose colours keeps the most frequent one.
-    image = Image.open(io.BytesIO(png)).convert("RGB").quantize(WEBP_COLOURS, dither=Image.Dither.NONE)
-    file = io.BytesIO()
-    image.convert("RGB").save(file, "WEBP", lossless=True, method=4)
-    return file.getvalue()
-
-
-def read_web_figure(store: Store, name: str) -> bytes:
-    """Read the WebP file of a figure."""
-    return _figure_paths(store, name)["webp"].read_bytes()
+def read_figure(store: Store, name: str) -> bytes:
+    """Read the file of a figure."""
+    return _figure_path(store, name).read_bytes()
 
 
 def file_name(task: str, kind: str, *details: str) -> str:
@@ -143,20 +132,17 @@ def _draw_serially(orders: Sequence[FigureOrder]) -> None:
 
     with mpl.rc_context():
         mpl.rcdefaults()  # a file `matplotlibrc` of the current folder or of the user changes no figure
-        for figure, paths in orders:
-            files = figure.draw()
-            files["webp"] = encode_webp(files["png"])
-            for ending, path in paths.items():
-                write_atomic(path, files[ending])
+        for figure, path in orders:
+            write_atomic(path, figure.draw())
 
 
-def _figure_paths(store: Store, name: str) -> dict[str, Path]:
-    """The paths of the files of a figure by ending."""
-    return {
-        "png": store.folder / "figures" / f"{name}.png",
-        "svg": store.folder / "figures" / f"{name}.svg",
-        "webp": store.folder / "derived" / "pictures" / f"{name}.webp",
-    }
+def _figure_path(store: Store, name: str) -> Path:
+    return store.folder / "figures" / f"{name}.svg"
+
+
+def _earlier_files(store: Store, name: str) -> tuple[Path, Path]:
+    """The files that earlier versions wrote beside the SVG."""
+    return store.folder / "figures" / f"{name}.png", store.folder / "derived" / "pictures" / f"{name}.webp"
 
 
 def _hash_file(store: Store) -> Path:

@@ -215,6 +215,7 @@ def format_value(column: ReportColumn, cell: CellValue | ReportCell) -> str:
 #: How numbers are written, by the format of their column.
 NUMBER_FORMATS: dict[ColumnFormat, Callable[[float, int], str]] = {
     "text": format_number,
+    "verdict": format_number,
     "number": format_number,
     "change": lambda number, digits: format_interval(number, math.nan, signed=True, digits=digits),
     "count": lambda number, _digits: f"{number:,.0f}",
@@ -238,7 +239,7 @@ def right_aligned(table: ReportTable) -> list[bool]:
     aligned = []
     for position, column in enumerate(table.columns):
         texts = [format_value(column, row[position]) for row in table.rows]
-        aligned.append(column.format != "text" and not set(texts) <= {MISSING, ""})
+        aligned.append(column.format not in ("text", "verdict") and not set(texts) <= {MISSING, ""})
     return aligned
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
@@ -12,17 +13,50 @@ from markdown_it import MarkdownIt
 from markdown_it.common.utils import escapeHtml
 from markdown_it.token import Token
 
-from harness.report.content import CellValue, Collapsed, Figure, Part, ReportCell, ReportColumn, ReportTable
+from harness.report.content import (
+    CellValue,
+    Collapsed,
+    Figure,
+    MeanInterval,
+    Part,
+    ReportCell,
+    ReportColumn,
+    ReportTable,
+    without_constant_columns,
+)
 from harness.report.render.cells import as_cell, format_cell, format_value, headings, right_aligned
+from harness.report.render.svg import embed_svg
 
 LINE_BREAK_POINT = re.compile(r"[/_](?=\w)")
+SCALE_MARGIN = 3.0  #: per cent of the width of a scale at either of its ends
+VERDICT_CLASSES = {
+    "best": "better", "better": "better", "helps": "better", "practically equal": "equal", "worse": "worse", "hurts": "worse",
+}  # fmt: skip
 TOP_HEADING_LEVEL = 4  #: the level of a heading within a section
 
 
 class TableCell(NamedTuple):
-    """A cell as HTML and as plain text."""
+    """A cell as HTML and as plain text; `style_class` is that of its verdict."""
 
     html: str
+    text: str
+    style_class: str = ""
+
+
+class StackPart(NamedTuple):
+    """A part of a bar: where it begins and how wide it is, in per cent, and the class of its verdict."""
+
+    start: float
+    width: float
+    style_class: str
+
+
+class DrawnInterval(NamedTuple):
+    """An interval on the scale of its table: low, mean and high in per cent of the width, and in words."""
+
+    low: float
+    mean: float
+    high: float
     text: str
 
 
@@ -40,12 +74,22 @@ class HtmlTable:
         The cells, a tuple per row.
     right : tuple of bool
         Whether a column is aligned to the right, as columns of numbers are.
+    intervals : tuple of (DrawnInterval or None)
+        An interval per row that is drawn before the column `drawn_column`; empty where the table has no such column.
+    reference : float
+        The position of what they are compared with, in per cent; NaN for none.
+    stacks : tuple of tuple of StackPart
+        The bar of every row, drawn behind the first column; empty where the table has none.
     """
 
     caption: str
     header: tuple[TableCell, ...]
     rows: tuple[tuple[TableCell, ...], ...]
     right: tuple[bool, ...]
+    drawn_column: int | None = None
+    intervals: tuple[DrawnInterval | None, ...] = ()
+    reference: float = math.nan
+    stacks: tuple[tuple[StackPart, ...], ...] = ()
 
 
 @dataclass(frozen=True)
@@ -65,13 +109,18 @@ class Collapsible:
 
 @dataclass(frozen=True)
 class EmbeddedFigure:
-    """A figure of a page with its size in pixels; `uri` holds the image and is empty where the page has no room for it."""
+    """A figure of a page with its size in points; `shapes` is SVG, empty where the page has no room for it."""
 
     name: str
     alt_text: str
-    uri: str = ""
-    width: int = 0
-    height: int = 0
+    shapes: str = ""
+    width: float = 0
+    height: float = 0
+
+
+def embed_figure(figure: Figure, svg: bytes, prefix: str) -> EmbeddedFigure:
+    """Embed a figure that has been drawn; `prefix` makes the names of its parts unique in the page."""
+    return EmbeddedFigure(figure.name, figure.alt_text, *embed_svg(svg.decode(), prefix))
 
 
 HtmlBlock: TypeAlias = HtmlFragment | Collapsible | HtmlTable | EmbeddedFigure
@@ -112,11 +161,18 @@ def build_blocks(
 
 
 def _table_blocks(table: ReportTable, caption: str, max_rows: int | None) -> list[HtmlBlock]:
+    shared: list[tuple[ReportColumn, CellValue | ReportCell]] = []
+    if not table.stacked:
+        table, shared = without_constant_columns(table)
     block = table_block(table, caption)
+    if shared:
+        text = "; ".join(f"{column.heading} {format_cell(column, cell)}" for column, cell in shared)
+        return [block, HtmlFragment(f'<p class="shared">The same in every row: {breakable(text)}.</p>')]
     if max_rows is None or not table.foldable or len(table.rows) <= max_rows:
         return [block]
-    folded = replace(block, rows=block.rows[max_rows:])
-    return [replace(block, rows=block.rows[:max_rows]), Collapsible(f"{len(folded.rows)} more", (folded,))]
+    folded = replace(block, rows=block.rows[max_rows:], intervals=block.intervals[max_rows:])
+    visible = replace(block, rows=block.rows[:max_rows], intervals=block.intervals[:max_rows])
+    return [visible, Collapsible(f"{len(folded.rows)} more", (folded,))]
 
 
 def table_block(table: ReportTable, caption: str) -> HtmlTable:
@@ -137,21 +193,78 @@ def table_block(table: ReportTable, caption: str) -> HtmlTable:
     rows = []
     for row in table.rows:
         rows.append(tuple(map(_html_cell, table.columns, row)))
-    header = tuple(TableCell(_breakable(heading), heading) for heading in headings(table))
-    return HtmlTable(caption, header, tuple(rows), tuple(right_aligned(table)))
+    header = tuple(TableCell(breakable(heading), heading) for heading in headings(table))
+    right = tuple(right_aligned(table))
+    intervals, reference = _drawn_intervals(table)
+    stacks = tuple(_stack(table, row) for row in table.rows) if table.stacked else ()
+    return HtmlTable(caption, header, tuple(rows), right, table.drawn_column, tuple(intervals), reference, stacks)
+
+
+def _stack(table: ReportTable, row: Sequence[CellValue | ReportCell]) -> tuple[StackPart, ...]:
+    """The numbers of a row behind its name as parts of a bar."""
+    counts = [float(as_cell(cell).value or 0) for cell in row[1:]]  # type: ignore[arg-type]
+    total = sum(counts) or 1.0
+    parts, start = [], 0.0
+    for column, count in zip(table.columns[1:], counts, strict=True):
+        width = 100 * count / total
+        style_class = VERDICT_CLASSES.get(column.heading.lower(), "undecided")
+        parts.append(StackPart(round(start, 2), round(width, 2), style_class))
+        start += width
+    return tuple(parts)
+
+
+def _drawn_intervals(table: ReportTable) -> tuple[list[DrawnInterval | None], float]:
+    """The intervals of the drawn column on one scale, which holds the reference too, and its position."""
+    if table.drawn_column is None:
+        return [], math.nan
+    column = table.columns[table.drawn_column]
+    cells = [as_cell(row[table.drawn_column]) for row in table.rows]
+    ends = [_interval_ends(cell) for cell in cells]
+    numbers = [number for triple in ends for number in (*triple, table.reference) if not math.isnan(number)]
+    if not numbers:
+        return [None] * len(cells), math.nan
+    low, span = min(numbers), (max(numbers) - min(numbers)) or 1.0
+
+    def position(number: float) -> float:
+        return round(SCALE_MARGIN + (100 - 2 * SCALE_MARGIN) * (number - low) / span, 1)
+
+    intervals: list[DrawnInterval | None] = []
+    for cell, triple in zip(cells, ends, strict=True):
+        drawn = None
+        if not math.isnan(triple[1]):
+            drawn = DrawnInterval(*map(position, triple), format_value(column, cell))
+        intervals.append(drawn)
+    return intervals, math.nan if math.isnan(table.reference) else position(table.reference)
+
+
+def _interval_ends(cell: ReportCell) -> tuple[float, float, float]:
+    """Low, mean and high of what a cell holds; the mean thrice where it has no interval."""
+    value = cell.value
+    if isinstance(value, MeanInterval):
+        low, high = value.ends or (value.mean - value.half_width, value.mean + value.half_width)
+        if math.isnan(low) or math.isnan(high):
+            return value.mean, value.mean, value.mean
+        return low, value.mean, high
+    if isinstance(value, float | int):
+        return value, value, value
+    return math.nan, math.nan, math.nan
 
 
 def _html_cell(column: ReportColumn, cell: CellValue | ReportCell) -> TableCell:
     wrapped = as_cell(cell)
-    html = _breakable(format_value(column, wrapped))
+    html = breakable(format_value(column, wrapped))
+    if isinstance(wrapped.value, MeanInterval) and wrapped.value.ends is not None:
+        mean, _, ends = html.partition(" ")
+        html = f'{mean} <span class="ends-text">{ends}</span>' if ends else mean
     if wrapped.best:
         html = f"<strong>{html}</strong>"
     if wrapped.mark:
         html = f"{escapeHtml(wrapped.mark)} {html}"
-    return TableCell(html, format_cell(column, cell))
+    text = format_cell(column, cell)
+    return TableCell(html, text, VERDICT_CLASSES.get(text.split(",")[0], "") if column.format == "verdict" else "")
 
 
-def _breakable(text: str) -> str:
+def breakable(text: str) -> str:
     """Escaped text that may be broken within names like `random_forest/none`, where a narrow screen needs it."""
     return LINE_BREAK_POINT.sub(r"\g<0><wbr>", escapeHtml(text))
 
@@ -182,7 +295,7 @@ def _markdown_parser() -> MarkdownIt:
 
 
 def _render_text(_renderer: object, tokens: Sequence[Token], index: int, _options: object, _env: object) -> str:
-    return _breakable(tokens[index].content)
+    return breakable(tokens[index].content)
 
 
 def _render_tokens(tokens: Sequence[Token]) -> str:

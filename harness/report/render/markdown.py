@@ -166,5 +166,5 @@ def render_part(part: Part) -> str:
     if isinstance(part, ReportTable):
         return render_table(part)
     if isinstance(part, Figure):
-        return f"![{escape(part.alt_text)}](figures/{part.name}.png)"
+        return f"![{escape(part.alt_text)}](figures/{part.name}.svg)"
     return details(part.summary, "\n\n".join(map(render_part, part.parts)))

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from harness.report.render import cells, html, markdown
+from harness.report.render.svg import figure_rules
 
 if TYPE_CHECKING:
     from jinja2 import Environment
@@ -67,6 +68,7 @@ def render_page(
     str
         The page.
     """
+    style = f"{style}{figure_rules()}"
     scripts = f"script-src '{_content_hash(script)}'; " if script else ""
     policy = f"default-src 'none'; img-src data:; style-src '{_content_hash(style)}'; {scripts}base-uri 'none'; form-action 'none'"
     page = _environment(folder).get_template(template, globals=constants)
@@ -82,6 +84,7 @@ def _environment(folder: Path) -> Environment:
         loader=FileSystemLoader([folder, TEMPLATES]), autoescape=select_autoescape(["html"]), undefined=StrictUndefined,
         trim_blocks=True, lstrip_blocks=True,
     )  # fmt: skip
+    environment.filters["breakable"] = lambda text: Markup(html.breakable(text))  # noqa: S704 -- it has been escaped
     environment.filters |= {"html": Markup, "plain": markdown.escape, "code": markdown.inline_code}
     environment.filters |= {"table": markdown.render_table, "count": "{:,.0f}".format}
     environment.filters |= {"number": cells.format_number, "interval": lambda mean: cells.format_interval(*mean)}

@@ -83,7 +83,7 @@ def main_table(scores: Scores, ranking: Ranking, entries: Sequence[RankedEntry])
         [_objective_cell(ranked) for ranked in entries],
     ]
     if not ranking.no_test_reason:
-        columns.append(ReportColumn("Against the best"))
+        columns.append(ReportColumn("Against the best", "verdict"))
         cells.append([verdict_name(ranking, ranked) for ranked in entries])
     metric_columns, metric_cells = _metric_columns(scores, ranking, entries, SHORT_METRICS)
     return _table((*columns, *metric_columns), (*cells, *metric_cells))
@@ -121,7 +121,7 @@ def strategy_matrix(scores: Scores, task: str) -> ReportTable | None:
     rows = []
     for family in families:
         rows.append((family, *(readings.get((family, strategy)) for strategy in strategies)))
-    columns = [ReportColumn("Family"), *map(ReportColumn, strategies)]
+    columns = [ReportColumn("Family"), *(ReportColumn(strategy, "verdict") for strategy in strategies)]
     return ReportTable(tuple(columns), tuple(rows), foldable=False)
 
 

@@ -36,10 +36,14 @@ def _parts(importances: TaskImportances) -> list[Part]:
         half_width = (column.high - column.low) / 2
         rows.append((column.column, MeanInterval(column.loss, half_width)))
     table = ReportTable(
-        (ReportColumn("Column"), ReportColumn(f"Loss of {importances.metric}", "change")), tuple(rows), foldable=False
+        (ReportColumn("Column"), ReportColumn(f"Loss of {importances.metric}", "change")),
+        tuple(rows),
+        foldable=False,
+        drawn_column=1,
+        reference=0.0,
     )
     needed = sum(not math.isnan(column.low) and column.low > 0 for column in columns)
     count = format_count(len(columns), "column")
-    text = f"{escape(importances.entry)} clearly needs {needed} of {count}. {TEXT}"
+    text = f"{escape(importances.entry)} clearly needs {needed} of {count}."
     others = len(columns) - len(rows)
-    return [text, table, f"{format_count(others, 'further column')} matter less." if others else ""]
+    return [text, TEXT, table, f"{format_count(others, 'further column')} matter less." if others else ""]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from functools import partial
 from operator import attrgetter
 
 from harness.evaluation import strategy_effects
@@ -13,15 +12,13 @@ from harness.evaluation.diagnosis import best_of_families
 from harness.evaluation.ranking import BASELINE, Ranking
 from harness.evaluation.scores import STATUS_MISSING, Entry, Scores, count_statuses
 from harness.evaluation.strategy_effects import HELPS, HURTS, MIXED, NO_READING, strategy_readings
-from harness.report.content import CellValue, Part, ReportCell, ReportColumn, ReportTable, as_interval
 from harness.report.render import markdown, terminal
 from harness.report.render.markdown import bold, escape, format_count, plural
-from harness.report.sections.protocol import COVERAGE_TITLE, FAILURES_TITLE
-from harness.report.sections.recommendation import family_table, recommendation_advice, recommendation_markdown
+from harness.report.sections.protocol import FAILURES_TITLE
+from harness.report.sections.recommendation import family_table, recommendation_advice
 
 LABEL_WIDTH = 13  #: of the recommendation in a terminal
 MAX_PAIRS = 6  #: without scores, named for a terminal
-MAX_ANSWERS = 6  #: of more tasks a table takes the place of the sentences
 STRATEGY_NAMES = {"searched": "what Optuna chose"}
 EFFECT_PHRASES = {  # readings other than that it helps
     MIXED: "to help in one respect and to hurt in another",
@@ -72,32 +69,6 @@ def entries_without_scores(ranking: Ranking) -> str:
     return f"Without any ok cell: {'; '.join(pairs[:MAX_PAIRS])}{more}"
 
 
-def overview(scores: Scores, rankings: Sequence[Ranking]) -> list[Part]:
-    """Write what came out: over all tasks where there are several, then per task, as sentences or, of many, as a table.
-
-    Parameters
-    ----------
-    scores : Scores
-        The scores of the run.
-    rankings : sequence of Ranking
-        The ranking of every task.
-
-    Returns
-    -------
-    list of Part
-        Paragraphs, and a table of many tasks.
-    """
-    answers = list(map(partial(short_answer if len(rankings) > 1 else answer, scores), rankings))
-    gaps = coverage_gaps(scores)
-    if gaps:
-        gaps += f": see *{COVERAGE_TITLE}*."
-    parts: list[Part] = [*answers, gaps]
-    if len(rankings) > 1:
-        listing = _task_table(rankings) if len(answers) > MAX_ANSWERS else markdown.bullets(answers)
-        parts = [over_tasks(scores, rankings), listing, gaps]
-    return [part for part in parts if part]
-
-
 def coverage_gaps(scores: Scores) -> str:
     """Say how many cells have no predictions and why; empty where all have some."""
     statuses = list(map(attrgetter("status"), scores.cells))
@@ -108,11 +79,6 @@ def coverage_gaps(scores: Scores) -> str:
     if missing:
         parts.append(f"{missing:,} {plural(missing, 'has', 'have')} not been run yet, so these tables are not final")
     return f"Of {format_count(len(scores.cells), 'planned cell')}, {' and '.join(parts)}" if parts else ""
-
-
-def answer(scores: Scores, ranking: Ranking) -> str:
-    """Answer for one task: the recommendation with its evidence, as Markdown."""
-    return recommendation_markdown(scores, ranking)
 
 
 def short_answer(scores: Scores, ranking: Ranking) -> str:
@@ -192,23 +158,3 @@ def _strategies_over_tasks(scores: Scores, tested: Sequence[Ranking]) -> str:
         parts.append(part)
     text = "Pairs of family and task for which a strategy is shown to help, and to hurt, each task judged by itself"
     return f"{text}: {'; '.join(parts)}."
-
-
-def _task_table(rankings: Sequence[Ranking]) -> ReportTable:
-    """A row per task: which entry is first, by how much, and how many are tied with it."""
-    rows = []
-    for ranking in rankings:
-        best, baseline = ranking.best, ranking.baseline
-        cells: list[CellValue | ReportCell] = [None] * 5
-        if best is not None:
-            cells[:2] = best.entry.name, markdown.metric_name(ranking.metric)
-            cells[2] = ReportCell(as_interval(best.score), digits=ranking.digits)
-            ties = [bool(ranked.tied) for ranked in ranking.entries if ranked.rank and ranked is not best]
-            if baseline is not None:
-                cells[3] = baseline.score.mean
-            if not ranking.no_test_reason:
-                cells[4] = f"{sum(ties)} of {len(ties)}"
-        rows.append((ranking.task, *cells))
-    columns = [ReportColumn("Task"), ReportColumn("First"), ReportColumn("By"), ReportColumn("Score", "number")]
-    columns += [ReportColumn("Majority", "number"), ReportColumn("Not told from it", "count")]
-    return ReportTable(tuple(columns), tuple(rows))

@@ -312,7 +312,7 @@ def _parallel_parts(
 
 def _draw_parallel(
     trials: Sequence[SearchTrial], parameters: Sequence[SearchParameter], labels: AxisLabels
-) -> partial[dict[str, bytes]]:
+) -> partial[bytes]:
     """The best trials in parallel coordinates."""
     axes, paths = [], []
     for parameter in parameters:

@@ -135,7 +135,7 @@
   addEventListener("hashchange", unfold);
   unfold();
   if (matchMedia("(max-width: 1099px)").matches)
-    for (const details of document.querySelectorAll("nav details, .choices")) details.open = false;
+    for (const details of document.querySelectorAll("nav details")) details.open = false;
   let folded = [];
   addEventListener("beforeprint", () => {
     folded = [...document.querySelectorAll("details:not([open])")];

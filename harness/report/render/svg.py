@@ -1,0 +1,112 @@
+"""Figures as SVG: small files of texts and shapes whose colours follow the colour scheme of the reader, alone and in a page."""
+
+from __future__ import annotations
+
+import re
+from functools import cache
+
+#: Colours of figures → what takes their place on a dark ground; greys are mirrored between the ground and the colour of text.
+DARK_COLOURS = {
+    "#0072b2": "#58a6dd", "#d55e00": "#ee8a4a", "#009e73": "#35bd96", "#cc79a7": "#dc97bd", "#e69f00": "#efb644",
+    "#56b4e9": "#92d0f4", "#e8f1f8": "#1f3040",
+}  # fmt: skip
+GREY_LEVELS = (15, 20, 25, 30, 35, 40, 45, 50, 60, 82, 85, 92, 95, 96)  #: of 100, as figures have them
+DARK_GROUND, DARK_TEXT = 0x15181C, 0xE2E6EA
+FONTS = (
+    "'DejaVu Sans', Verdana, 'Segoe UI', system-ui, sans-serif"  #: as wide as the font that the layout was made with
+)
+DECIMALS = 2  #: of coordinates in points
+
+STYLE_ATTRIBUTE = re.compile(r'style="([^"]*)"')
+GROUP_ID = re.compile(r'<g id="[^"]*"')
+PATH = re.compile(r'( d="|points=")([^"]*)"')
+LONG_NUMBER = re.compile(r"-?\d+\.\d{3,}")
+REFERENCE = re.compile(r'( id="|url\(#|xlink:href="#)(?=[A-Za-z])')
+PREAMBLE = re.compile(r"<metadata>.*?</metadata>\s*|<defs>\s*<style.*?</style>\s*</defs>\s*", re.DOTALL)
+SVG_TAG = re.compile(r"<svg [^>]*>")
+VIEW_BOX = re.compile(r'viewBox="0 0 ([\d.]+) ([\d.]+)"')
+
+
+def compact_svg(svg: str) -> str:
+    """Make a figure of matplotlib small, and let its colours follow the colour scheme of the reader.
+
+    Parameters
+    ----------
+    svg : str
+        The file that matplotlib writes, with texts as texts.
+
+    Returns
+    -------
+    str
+        The file with the same shapes: attributes in place of styles, which pages may forbid, coordinates of two decimals, and
+        a style with the colours on a dark ground.
+    """
+    body = PREAMBLE.sub("", svg[svg.index("<svg ") :])
+    body = STYLE_ATTRIBUTE.sub(lambda match: _attributes(match[1]), body)
+    body = PATH.sub(lambda match: f'{match[1]}{" ".join(match[2].split())}"', GROUP_ID.sub("<g", body))
+    body = LONG_NUMBER.sub(_rounded, body)
+    root = f'stroke-linejoin="round" stroke-linecap="butt" font-family="{FONTS}"'
+    style = f"<style>{figure_rules('svg')}</style>"
+    return SVG_TAG.sub(lambda match: f"{match[0][:-1]} {root}>\n{style}", body, count=1)
+
+
+def embed_svg(svg: str, prefix: str) -> tuple[str, float, float]:
+    """Prepare a figure for a page that has `figure_rules` in its style.
+
+    Parameters
+    ----------
+    svg : str
+        What `compact_svg` returned.
+    prefix : str
+        Makes the names of the parts of the figure unique in the page.
+
+    Returns
+    -------
+    tuple of (str, float, float)
+        The shapes without the element around them, and the width and height of the figure in points.
+    """
+    size = VIEW_BOX.search(svg)
+    width, height = map(float, size.groups()) if size else (0.0, 0.0)
+    inner = svg[svg.index("</style>") + len("</style>") : svg.rindex("</svg>")].strip()
+    return REFERENCE.sub(rf"\g<1>{prefix}", inner), width, height
+
+
+@cache
+def figure_rules(scope: str = ".plot") -> str:
+    """Rules of CSS that give the shapes within `scope`, a selector, their colours on a dark ground."""
+    text, ground = _mix(0), _mix(100)
+    colours = {"#000000": text, "#ffffff": ground, **DARK_COLOURS}
+    for level in GREY_LEVELS:
+        channel = round(level / 100 * 255)
+        colours[f"#{channel:02x}{channel:02x}{channel:02x}"] = _mix(level)
+    rules = [f"{scope} {{ fill: {text} }}"]  # what is black has no attribute
+    for light, dark in colours.items():
+        rules.append(f'{scope} [fill="{light}"] {{ fill: {dark} }} {scope} [stroke="{light}"] {{ stroke: {dark} }}')
+    lines = "\n".join(rules)
+    return f"@media screen and (prefers-color-scheme: dark) {{\n{lines}\n}}\n"
+
+
+def _mix(level: int) -> str:
+    """The colour between that of text (0) and the ground (100)."""
+    channels = []
+    for shift in (16, 8, 0):
+        low, high = DARK_TEXT >> shift & 255, DARK_GROUND >> shift & 255
+        channels.append(f"{round(low + (high - low) * level / 100):02x}")
+    return f"#{''.join(channels)}"
+
+
+def _attributes(style: str) -> str:
+    """The declarations of a style as attributes, without the fonts, which all texts share."""
+    attributes = []
+    for declaration in style.split("; "):
+        name, _, setting = declaration.partition(": ")
+        if name != "font-family":
+            attributes.append(f'{name}="{setting}"')
+    return " ".join(attributes)
+
+
+def _rounded(match: re.Match[str]) -> str:
+    number = float(match[0])
+    if abs(number) < 1:  # scales, opacities
+        return f"{number:.3g}"
+    return f"{number:.{DECIMALS}f}".rstrip("0").rstrip(".")

@@ -1,0 +1,116 @@
+"""The pictures of the first screen: the best entry of every family with its interval, and over many tasks the families' verdicts."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+from harness.evaluation.decision import recommend
+from harness.evaluation.diagnosis import best_of_families
+from harness.evaluation.ranking import RankedEntry, Ranking
+from harness.evaluation.scores import Scores
+from harness.report.content import CellValue, ReportCell, ReportColumn, ReportTable, as_interval
+from harness.report.leaderboard import verdict_name
+from harness.report.render.markdown import metric_name
+
+VERDICTS = ("best", "practically equal", "undecided", "worse")
+
+
+def family_intervals(scores: Scores, ranking: Ranking) -> ReportTable | None:
+    """Tabulate the recommended entry, the best entry of every other family and the baseline, with intervals that the page draws.
+
+    Parameters
+    ----------
+    scores : Scores
+        The scores of the run.
+    ranking : Ranking
+        The ranking of the task.
+
+    Returns
+    -------
+    ReportTable or None
+        The best score first, the baseline last; None where no entry has a score.
+    """
+    entries = _family_entries(scores, ranking)
+    baseline, reference = ranking.baseline, math.nan
+    if baseline is not None and baseline.score.n:
+        reference = baseline.score.mean
+        if baseline not in entries:
+            entries.append(baseline)
+    if not entries:
+        return None
+    rows = []
+    for ranked in entries:
+        score = ReportCell(as_interval(ranked.score), digits=ranking.digits)
+        rows.append((ranked.name, score, verdict_name(ranking, ranked)))
+    columns = (
+        ReportColumn("Entry"),
+        ReportColumn(metric_name(ranking.metric), "number", ranking.digits),
+        ReportColumn("Against the best", "verdict"),
+    )
+    return ReportTable(columns, tuple(rows), foldable=False, drawn_column=1, reference=reference)
+
+
+def _family_entries(scores: Scores, ranking: Ranking) -> list[RankedEntry]:
+    """The recommended entry, and the best entry of every other family, by their scores."""
+    recommended = recommend(scores, ranking).entry
+    entries = [] if recommended is None else [recommended]
+    families = {ranked.entry.family for ranked in entries}
+    entries += [ranked for ranked in best_of_families(ranking) if ranked.entry.family not in families]
+    return sorted(entries, key=lambda ranked: -ranking.metric.sign * ranked.score.mean)
+
+
+def family_verdicts(rankings: Sequence[Ranking]) -> ReportTable | None:
+    """Count over tasks how the best entry of every family compares with the best entry of the task.
+
+    Parameters
+    ----------
+    rankings : sequence of Ranking
+        The ranking of every task; those without a test are left out.
+
+    Returns
+    -------
+    ReportTable or None
+        A row per family, the one first that is most often best or practically equal; None where no task has a test.
+    """
+    counts: dict[str, dict[str, int]] = {}
+    for ranking in rankings:
+        if ranking.no_test_reason or ranking.best is None:
+            continue
+        for ranked in best_of_families(ranking):
+            verdict = verdict_name(ranking, ranked)
+            if verdict in VERDICTS:
+                counts.setdefault(ranked.entry.family, dict.fromkeys(VERDICTS, 0))[verdict] += 1
+    if not counts:
+        return None
+    families = sorted(counts, key=lambda family: (counts[family]["worse"], -counts[family]["best"], family))
+    rows = [(family, *(counts[family][verdict] for verdict in VERDICTS)) for family in families]
+    columns = [ReportColumn(verdict.capitalize(), "count") for verdict in VERDICTS]
+    return ReportTable((ReportColumn("Family"), *columns), tuple(rows), foldable=False, stacked=True)
+
+
+def task_overview(scores: Scores, rankings: Sequence[Ranking]) -> ReportTable:
+    """Tabulate every task: its rows, what is recommended, its score with the interval, the baseline, how many entries are worse."""
+    rows: list[tuple[CellValue | ReportCell, ...]] = []
+    for ranking in rankings:
+        recommendation = recommend(scores, ranking)
+        name, score, baseline = "none", None, None
+        if recommendation.entry is not None:
+            name = recommendation.entry.name
+            score = ReportCell(as_interval(recommendation.entry.score), digits=ranking.digits)
+        if ranking.baseline is not None and ranking.baseline.score.n:
+            baseline = ranking.baseline.score.mean
+        others = len(recommendation.worse) + len(recommendation.equal) + len(recommendation.undecided)
+        worse = None if ranking.no_test_reason else f"{len(recommendation.worse)} of {others}"
+        size = scores.run["tasks"][ranking.task]["rows"]
+        rows.append((ranking.task, size, name, metric_name(ranking.metric), score, baseline, worse))
+    columns = (
+        ReportColumn("Task"),
+        ReportColumn("Rows", "count"),
+        ReportColumn("Use"),
+        ReportColumn("By"),
+        ReportColumn("Score", "number"),
+        ReportColumn("Baseline", "number"),
+        ReportColumn("Entries that are worse", "count"),
+    )
+    return ReportTable(columns, tuple(rows), foldable=False, drawn_column=4)

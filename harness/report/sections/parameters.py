@@ -1,0 +1,87 @@
+"""The section on hyperparameters: what the search chose for the best entries, and how stable the choice is over the splits."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from typing import Any
+
+from harness.evaluation.decision import chosen_parameters, recommend
+from harness.evaluation.diagnosis import best_of_families
+from harness.evaluation.ranking import RankedEntry, Ranking
+from harness.evaluation.scores import Entry, Scores
+from harness.report.content import Collapsed, Evidence, Part, ReportColumn, ReportTable, Section
+from harness.report.render.cells import MISSING, format_quantity
+from harness.report.render.markdown import escape
+
+TITLE = "Chosen hyperparameters"
+MAX_ENTRIES = 6
+TEXT = (
+    "The most frequent choice over the outer splits; of numbers that differ in every split, the median. A parameter that changes "
+    "from split to split matters little, or the data cannot settle it."
+)
+
+
+def sections(evidence: Evidence) -> list[Section]:
+    """Make a section per task in which an entry with hyperparameters was evaluated."""
+    task_sections = []
+    for ranking in evidence.rankings:
+        tables = []
+        for ranked in displayed_entries(evidence.scores, ranking):
+            table = parameter_table(evidence.scores, ranking.task, ranked.entry)
+            if table.rows:
+                tables.append((ranked.name, table))
+        if tables:
+            (name, table), *others = tables
+            parts: list[Part] = [f"Of {escape(name)}:", table]
+            parts += [Collapsed(escape(other), (other_table,)) for other, other_table in others]
+            task_sections.append(Section(TITLE, (TEXT, *parts), ranking.task))
+    return task_sections
+
+
+def parameter_table(scores: Scores, task: str, entry: Entry) -> ReportTable:
+    """Tabulate what the search chose: every parameter, in how many splits, and the choices of all splits in short."""
+    choices = _choices_by_name(scores, task, entry)
+    rows = []
+    for parameter in chosen_parameters(scores, task, entry):
+        over_splits = _spread_text(choices[parameter.name])
+        rows.append(
+            (parameter.name, choice_text(parameter.choice), f"{parameter.splits} of {parameter.total}", over_splits)
+        )
+    headings = ("Parameter", "Chosen", "In splits", "Over all splits")
+    return ReportTable(tuple(map(ReportColumn, headings)), tuple(rows))
+
+
+def displayed_entries(scores: Scores, ranking: Ranking) -> list[RankedEntry]:
+    """Choose the recommended entry and the best entry of every other family."""
+    recommended = recommend(scores, ranking).entry
+    entries = [] if recommended is None else [recommended]
+    families = {ranked.entry.family for ranked in entries}
+    entries += [ranked for ranked in best_of_families(ranking) if ranked.entry.family not in families]
+    return entries[:MAX_ENTRIES]
+
+
+def _choices_by_name(scores: Scores, task: str, entry: Entry) -> dict[str, list[Any]]:
+    """What was chosen for every parameter, a choice per split that has it."""
+    choices: dict[str, list[Any]] = {}
+    for cell in scores.cells:
+        if cell.record and (cell.task, cell.family, cell.strategy) == (task, entry.family, entry.strategy):
+            for outcome in cell.record.outcomes:
+                for name, choice in outcome.params.items() if outcome.stage == entry.stage else ():
+                    choices.setdefault(name, []).append(choice)
+    return choices
+
+
+def _spread_text(choices: Sequence[Any]) -> str:
+    """The range of numbers, or names with how often each was chosen; a dash where all are equal."""
+    counts = Counter(map(choice_text, choices))
+    if len(counts) == 1:
+        return MISSING
+    if all(type(choice) in (int, float) for choice in choices):
+        return f"{choice_text(min(choices))} to {choice_text(max(choices))}"
+    return ", ".join(f"{name} {count}" for name, count in counts.most_common())
+
+
+def choice_text(choice: Any) -> str:
+    """Write a number or name that was chosen for a parameter."""
+    return format_quantity(choice) if isinstance(choice, float) else str(choice)

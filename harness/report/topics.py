@@ -1,0 +1,153 @@
+"""The topics of a report, and their sections by task and chapter."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import TypeAlias
+
+from harness.evaluation.ranking import Ranking
+from harness.report.charts import registry as charts
+from harness.report.content import Evidence, Section
+from harness.report.markdown_report import SUMMARY_TEXT, describe_rows, objective_note, results_summary
+from harness.report.render.markdown import escape
+from harness.report.sections import (
+    columns,
+    cross_task,
+    diagnostics,
+    gains,
+    imbalance,
+    importance,
+    parameters,
+    published,
+    reliability,
+    search,
+    thresholds,
+    training,
+)
+from harness.report.sections.entry_tables import MATRIX_NOTE, strategy_matrix
+from harness.report.sections.model_notes import model_notes
+from harness.report.sections.overview import entries_without_scores
+from harness.report.sections.ranking import unchanged_defaults
+
+Topic: TypeAlias = Callable[[Evidence], list[Section]]
+
+#: The topics in the order of their sections, with the titles of the chapters for those sections that are about no task.
+TOPICS: tuple[tuple[str, Topic], ...] = (
+    ("Thresholds", thresholds.sections),
+    ("Hyperparameters", parameters.sections),
+    ("Importance", importance.sections),
+    ("Columns", columns.sections),
+    ("Published results", published.sections),
+    ("Diagnostics", diagnostics.sections),
+    ("Calibration", gains.calibration_sections),
+    ("Ensembles", gains.ensemble_sections),
+    ("Uneven classes", imbalance.sections),
+    ("Complexity", training.sections),
+    ("Search", search.sections),
+    ("Over all tasks", cross_task.sections),
+    ("How far to trust it", reliability.sections),
+    ("Charts", charts.sections),
+)
+#: The topics whose sections stand in `report.html`; those of all others stand in `details.html`.
+MAIN_TOPICS: tuple[Topic, ...] = (thresholds.sections, parameters.sections, importance.sections, columns.sections)
+#: The topics whose sections stand in `details.md`, too.
+LEADERBOARD_TOPICS: tuple[Topic, ...] = (thresholds.sections, training.sections, charts.sections)
+
+
+STRATEGY_TITLE = "Strategies against none"
+
+
+@dataclass(frozen=True)
+class TaskReport:
+    """The report on one task: a description of its rows, notes, and the sections of `report.html` and of `details.html`."""
+
+    ranking: Ranking
+    description: str
+    notes: tuple[str, ...]
+    main_sections: tuple[Section, ...]
+    sections: tuple[Section, ...]
+
+
+@dataclass(frozen=True)
+class Chapter:
+    """The sections of a topic that are about no single task."""
+
+    title: str
+    sections: tuple[Section, ...]
+
+
+def collect_sections(evidence: Evidence) -> dict[Topic, list[Section]]:
+    """Make the sections of every topic."""
+    return {topic: topic(evidence) for _, topic in TOPICS}
+
+
+def leaderboard_sections(topics: Mapping[Topic, list[Section]]) -> list[Section]:
+    """Choose the sections that stand in `leaderboard.md`."""
+    sections = []
+    for topic in LEADERBOARD_TOPICS:
+        sections += topics[topic]
+    return charts.merge_sections(sections)
+
+
+def collect_tasks(evidence: Evidence, topics: dict[Topic, list[Section]]) -> list[TaskReport]:
+    """Arrange the sections by task, in the order of the run.
+
+    Parameters
+    ----------
+    evidence : Evidence
+        The run with its scores and rankings.
+    topics : dict of Topic to list of Section
+        The sections of every topic.
+
+    Returns
+    -------
+    list of TaskReport
+        The tasks with their sections.
+    """
+    main_sections, sections = [], []
+    for topic, topic_sections in topics.items():
+        if topic in MAIN_TOPICS:
+            main_sections += topic_sections
+        else:
+            sections += topic_sections
+    reports = []
+    for ranking in evidence.rankings:
+        selected = [_task_sections(part, ranking.task) for part in (main_sections, sections)]
+        reports.append(_task_report(evidence, ranking, *selected))
+    return reports
+
+
+def _task_sections(sections: Sequence[Section], task: str) -> list[Section]:
+    return charts.merge_sections(section for section in sections if section.task == task)
+
+
+def collect_chapters(topics: dict[Topic, list[Section]]) -> list[Chapter]:
+    """Arrange the sections that are about no single task as chapters, which follow the tasks."""
+    chapters = []
+    for title, topic in TOPICS:
+        sections = []
+        for section in topics[topic]:
+            if not section.task:
+                # The heading of the chapter is enough for a section of the same title.
+                sections.append(replace(section, title="") if section.title == title else section)
+        if sections:
+            chapters.append(Chapter(title, tuple(sections)))
+    return chapters
+
+
+def _task_report(
+    evidence: Evidence, ranking: Ranking, main_sections: Sequence[Section], sections: Sequence[Section]
+) -> TaskReport:
+    scores = evidence.scores
+    notes = [objective_note(scores, ranking), unchanged_defaults(ranking), escape(entries_without_scores(ranking))]
+    notes.append(model_notes(evidence, ranking.task))
+    summary = results_summary(scores, ranking)
+    if summary:
+        title = "The results summary, as it is usually written"
+        sections = [*sections, Section(title, (SUMMARY_TEXT, *summary), ranking.task)]
+    description = describe_rows(scores, ranking.task)
+    matrix = strategy_matrix(scores, ranking.task)
+    if matrix is not None:
+        main_sections = [Section(STRATEGY_TITLE, (MATRIX_NOTE, matrix), ranking.task), *main_sections]
+    return TaskReport(ranking, description, tuple(filter(None, notes)), tuple(main_sections), tuple(sections))
