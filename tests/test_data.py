@@ -9,6 +9,7 @@ import pandas as pd
 import pytest
 
 from harness.data.audit import audit
+from harness.data.column_summaries import summarize_columns
 from harness.data.files import UserData
 from harness.data.table import fingerprint, load_table, make_table
 from harness.errors import DataError
@@ -348,3 +349,24 @@ def test_a_nearly_constant_column_is_found():
 def test_a_category_of_single_rows_is_not_taken_for_a_leak():
     frame = plenty(town=[f"town {i}" for i in range(399)] + ["town 0"])
     assert codes(frame) == ["high_cardinality"]
+
+
+# --- what a run stores of the columns -------------------------------------------------------------------------
+
+
+def test_columns_are_summarized_with_roles_and_without_values():
+    frame = raw(
+        shop=list("abcd") * (N // 4), colour=["red", None] * (N // 2), day=pd.date_range("2024-01-01", periods=N),
+        id=[f"c{number}" for number in range(N)],
+    )  # fmt: skip
+    task = Task("t", load=lambda _: frame, target="y", group="shop")
+    summaries = {summary.pop("name"): summary for summary in summarize_columns(task, make_table(task, frame))}
+    unknown = {"missing": None, "levels": None}
+    assert summaries == {
+        "amount": {"kind": "number", "missing": 0, "levels": N},
+        "colour": {"kind": "category", "missing": N // 2, "levels": 1},
+        "day": {"kind": "date", "missing": 0, "levels": N},
+        "y": {"kind": "target", **unknown},
+        "shop": {"kind": "group", **unknown},
+        "id": {"kind": "left out", **unknown},
+    }

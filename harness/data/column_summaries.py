@@ -27,20 +27,29 @@ def summarize_columns(task: Task, table: Table) -> list[dict[str, Any]]:
     """
     if not hasattr(table.X, "columns"):
         return []
-    summaries = []
-    for name, column in table.X.items():
-        kind = "number"
-        if name in table.dates:
-            kind = "date"
-        elif column.dtype == "category":
-            kind = "category"
-        counts = {"missing": int(column.isna().sum()), "levels": int(column.nunique())}
-        summaries.append({"name": str(name), "kind": kind, **counts})
+    summaries = [_feature_summary(table, str(name)) for name in table.X.columns]
     described = {summary["name"] for summary in summaries}
-    roles = {task.target: "target", task.group: "group", task.time: "time", task.split: "split"}
-    omitted = [finding.column for finding in table.notes if finding.code in OMISSION_CODES]
-    roles |= {name: "left out" for name in omitted if name not in roles}
-    for name, role in roles.items():
-        if name and name not in described:
-            summaries.append({"name": str(name), "kind": role, "missing": None, "levels": None})
+    for name, role in _other_columns(task, table).items():
+        if name not in described:
+            summaries.append({"name": name, "kind": role, "missing": None, "levels": None})
     return summaries
+
+
+def _feature_summary(table: Table, name: str) -> dict[str, Any]:
+    column = table.X[name]
+    kind = "number"
+    if name in table.dates:
+        kind = "date"
+    elif column.dtype == "category":
+        kind = "category"
+    return {"name": name, "kind": kind, "missing": int(column.isna().sum()), "levels": int(column.nunique())}
+
+
+def _other_columns(task: Task, table: Table) -> dict[str, str]:
+    """The columns that are no features, with their role."""
+    roles = {task.target: "target", task.group: "group", task.time: "time", task.split: "split"}
+    columns = {name: role for name, role in roles.items() if name}
+    for finding in table.notes:
+        if finding.code in OMISSION_CODES:
+            columns.setdefault(finding.column, "left out")
+    return columns

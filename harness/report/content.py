@@ -247,18 +247,26 @@ def without_constant_columns(
     """
     if len(table.rows) < MIN_COMPARED_ROWS:
         return table, []
-    positions, constants = [0], []
+    first = table.rows[0]
+    positions, shared = [0], []
     for position in range(1, len(table.columns)):
-        cells = {repr(row[position]) for row in table.rows}
-        if len(cells) > 1 or position == table.drawn_column:
+        if position == table.drawn_column or not _is_constant(table, position):
             positions.append(position)
-        elif table.rows[0][position] not in (None, "") and "nan" not in cells:
-            constants.append(position)
+        elif not _is_empty(first[position]):
+            shared.append((table.columns[position], first[position]))
     drawn = None if table.drawn_column is None else positions.index(table.drawn_column)
     rows = tuple(tuple(row[position] for position in positions) for row in table.rows)
     columns = tuple(table.columns[position] for position in positions)
-    shared = [(table.columns[position], table.rows[0][position]) for position in constants]
     return replace(table, columns=columns, rows=rows, drawn_column=drawn), shared
+
+
+def _is_constant(table: ReportTable, position: int) -> bool:
+    first = repr(table.rows[0][position])
+    return all(repr(row[position]) == first for row in table.rows)
+
+
+def _is_empty(cell: CellValue | ReportCell) -> bool:
+    return cell in (None, "") or repr(cell) == "nan"
 
 
 def tables_of(parts: Iterable[Part]) -> Iterator[ReportTable]:

@@ -282,13 +282,17 @@ def _scale_limits(entries: Sequence[RankedEntry]) -> tuple[float, float] | None:
     """The least and the greatest end of the intervals of competitors: the baseline is often far from them, and what is combined
     of others has wide intervals.
     """
-    competitors = [entry for entry in entries if entry.rank and entry.entry.family != BASELINE] or entries
+    competitors = list(filter(_is_competitor, entries)) or entries
     means = np.array([entry.score.mean for entry in competitors])
     lows = [entry.score.mean if math.isnan(entry.score.low) else entry.score.low for entry in competitors]
     highs = [entry.score.mean if math.isnan(entry.score.high) else entry.score.high for entry in competitors]
     if np.isnan(means).all():
         return None
     return float(np.nanmin(lows)), float(np.nanmax(highs))
+
+
+def _is_competitor(entry: RankedEntry) -> bool:
+    return entry.rank is not None and entry.entry.family != BASELINE
 
 
 def _interval_bar(entry: RankedEntry, limits: tuple[float, float] | None, digits: int) -> IntervalBar | None:

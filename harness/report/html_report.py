@@ -24,7 +24,7 @@ from harness.report.render.html import (
 )
 from harness.report.render.markdown import escape
 from harness.report.render.templates import TEMPLATES, render_page
-from harness.report.sections import parameters
+from harness.report.sections import importance, parameters
 from harness.report.sections.families import family_intervals, family_verdicts, task_overview
 from harness.report.sections.overview import coverage_gaps, over_tasks
 from harness.report.sections.ranking import headline
@@ -35,7 +35,7 @@ from harness.store.store import Store
 MIN_LINKED_LENGTH = 200  #: characters from which on a repeated paragraph is replaced by a link
 MAX_EXPANDED_TASKS = 3  #: with more tasks than that, all of them are collapsed
 MAX_FIGURE_BYTES = 12_000_000  #: of all figures: a page has at most 15 MB
-MAX_NARROW_COLUMNS = 4  #: of the tables of a section that stands beside another
+PAIRED_TITLES = (parameters.TITLE, importance.TITLE)  #: of narrow sections of `report.html`, which stand side by side
 REPORT_FILE, DETAILS_FILE = "report.html", "details.html"
 PARAMETER_LABEL = "Parameters"  #: of the advice that the section on hyperparameters repeats
 
@@ -51,8 +51,8 @@ class PageSection:
 
     @property
     def wide(self) -> bool:
-        """Whether a table of it has many columns."""
-        return any(len(table.columns) > MAX_NARROW_COLUMNS for table in self.tables)
+        """Whether no other section stands beside it."""
+        return self.title not in PAIRED_TITLES
 
 
 @dataclass(frozen=True)

@@ -12,6 +12,7 @@ from harness.report.figures import style
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.colors import Colormap
     from matplotlib.figure import Figure
 
 MAX_PANELS, MAX_BARS = 6, 8
@@ -100,15 +101,14 @@ def parallel_figure(
     """
     from matplotlib.cm import ScalarMappable
     from matplotlib.collections import LineCollection
-    from matplotlib.colors import LinearSegmentedColormap, Normalize, to_rgba
+    from matplotlib.colors import Normalize
 
     order = sorted(trials, key=lambda trial: trial.score, reverse=not greater)
     # The best must be visible on a light and on a dark page, so what is worse is fainter. The worst tenth has one colour, or
     # a few very bad trials would leave all others with nearly the same one.
     worst, best = order[len(order) // 10].score, order[-1].score
     norm = Normalize(min(worst, best), max(worst, best))
-    ends = [to_rgba(style.BLUE, FAINT_OPACITY), to_rgba(style.BLUE)]
-    colours = LinearSegmentedColormap.from_list("scores", ends if greater else ends[::-1])
+    colours = _score_colours(greater=greater)
     figure, axes = style.create_axes(2.2 + 1.15 * len(parameters), 4.4)
     paths = [list(enumerate(map(_axis_height, parameters, trial.values))) for trial in order]
     axes.add_collection(LineCollection(paths, colors=colours(norm([trial.score for trial in order])), linewidths=1.1))
@@ -127,6 +127,14 @@ def parallel_figure(
     bar.outline.set_visible(False)
     figure.legend(loc="outside lower left")
     return figure
+
+
+def _score_colours(*, greater: bool) -> Colormap:
+    """The colours of scores, the worst ones faint."""
+    from matplotlib.colors import LinearSegmentedColormap, to_rgba
+
+    ends = [to_rgba(style.BLUE, FAINT_OPACITY), to_rgba(style.BLUE)]
+    return LinearSegmentedColormap.from_list("scores", ends if greater else ends[::-1])
 
 
 def _draw_importances(axes: Axes, family: ParameterImportances) -> None:

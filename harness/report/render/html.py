@@ -7,6 +7,7 @@ import re
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
+from itertools import chain
 from typing import NamedTuple, TypeAlias
 
 from markdown_it import MarkdownIt
@@ -220,21 +221,28 @@ def _drawn_intervals(table: ReportTable) -> tuple[list[DrawnInterval | None], fl
     column = table.columns[table.drawn_column]
     cells = [as_cell(row[table.drawn_column]) for row in table.rows]
     ends = [_interval_ends(cell) for cell in cells]
-    numbers = [number for triple in ends for number in (*triple, table.reference) if not math.isnan(number)]
-    if not numbers:
-        return [None] * len(cells), math.nan
-    low, span = min(numbers), (max(numbers) - min(numbers)) or 1.0
-
-    def position(number: float) -> float:
-        return round(SCALE_MARGIN + (100 - 2 * SCALE_MARGIN) * (number - low) / span, 1)
-
+    limits = _limits([table.reference, *chain.from_iterable(ends)])
     intervals: list[DrawnInterval | None] = []
-    for cell, triple in zip(cells, ends, strict=True):
+    for cell, (low, mean, high) in zip(cells, ends, strict=True):
         drawn = None
-        if not math.isnan(triple[1]):
-            drawn = DrawnInterval(*map(position, triple), format_value(column, cell))
+        if not math.isnan(mean):
+            text = format_value(column, cell)
+            drawn = DrawnInterval(_position(low, limits), _position(mean, limits), _position(high, limits), text)
         intervals.append(drawn)
-    return intervals, math.nan if math.isnan(table.reference) else position(table.reference)
+    return intervals, _position(table.reference, limits)
+
+
+def _limits(numbers: Sequence[float]) -> tuple[float, float]:
+    """The least and the greatest of the numbers that are known."""
+    known = [number for number in numbers if not math.isnan(number)] or [0.0]
+    return min(known), max(known)
+
+
+def _position(number: float, limits: tuple[float, float]) -> float:
+    """The position of a number on a scale in per cent of its width; NaN for NaN."""
+    low, high = limits
+    share = (number - low) / ((high - low) or 1.0)
+    return round(SCALE_MARGIN + (100 - 2 * SCALE_MARGIN) * share, 1)
 
 
 def _interval_ends(cell: ReportCell) -> tuple[float, float, float]:

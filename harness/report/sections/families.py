@@ -84,7 +84,9 @@ def family_verdicts(rankings: Sequence[Ranking]) -> ReportTable | None:
     if not counts:
         return None
     families = sorted(counts, key=lambda family: (counts[family]["worse"], -counts[family]["best"], family))
-    rows = [(family, *(counts[family][verdict] for verdict in VERDICTS)) for family in families]
+    rows: list[tuple[CellValue | ReportCell, ...]] = []
+    for family in families:
+        rows.append((family, *map(float, counts[family].values())))
     columns = [ReportColumn(verdict.capitalize(), "count") for verdict in VERDICTS]
     return ReportTable((ReportColumn("Family"), *columns), tuple(rows), foldable=False, stacked=True)
 
@@ -96,7 +98,7 @@ def task_overview(scores: Scores, rankings: Sequence[Ranking]) -> ReportTable:
         recommendation = recommend(scores, ranking)
         name, score, baseline = "none", None, None
         if recommendation.entry is not None:
-            name = recommendation.entry.name
+            name = recommendation.entry.entry.name
             score = ReportCell(as_interval(recommendation.entry.score), digits=ranking.digits)
         if ranking.baseline is not None and ranking.baseline.score.n:
             baseline = ranking.baseline.score.mean
