@@ -359,7 +359,7 @@ def test_columns_are_summarized_with_roles_and_without_values():
         shop=list("abcd") * (N // 4), colour=["red", None] * (N // 2), day=pd.date_range("2024-01-01", periods=N),
         id=[f"c{number}" for number in range(N)],
     )  # fmt: skip
-    task = Task("t", load=lambda _: frame, target="y", group="shop")
+    task = Task(name="t", load=lambda _: frame, target="y", group="shop")
     summaries = {summary.pop("name"): summary for summary in summarize_columns(task, make_table(task, frame))}
     unknown = {"missing": None, "levels": None}
     assert summaries == {

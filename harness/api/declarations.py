@@ -10,10 +10,11 @@ from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
+from harness.data.column_summaries import describe_features
 from harness.data.sources import cache_dir, data_directory
 from harness.data.table import load_table
 from harness.errors import DataError, EvenhandError, Unavailable, UnknownNameError
-from harness.execution.plan import describe_features, versions
+from harness.execution.plan import versions
 from harness.processes import usable_cores
 from harness.registry.family import missing_packages
 from harness.registry.registry import Registry, load_registry, suggestion

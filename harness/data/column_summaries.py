@@ -4,8 +4,20 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
+
 from harness.findings import OMISSION_CODES
 from harness.registry.task import Table, Task
+
+
+def describe_features(table: Table) -> str:
+    """The kind and number of features: `20 columns`, `texts of 61 characters`, `grey pictures of 28 × 28`."""
+    X = table.X
+    if hasattr(X, "columns"):
+        return f"{X.shape[1]} columns"
+    if X.ndim == 1:
+        return f"texts of {np.median(list(map(len, X))):.0f} characters (median)"
+    return f"{'grey' if X.shape[3] == 1 else 'colour'} pictures of {X.shape[1]} × {X.shape[2]}"
 
 
 def summarize_columns(task: Task, table: Table) -> list[dict[str, Any]]:

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from harness.data.audit import audit
-from harness.data.column_summaries import summarize_columns
+from harness.data.column_summaries import describe_features, summarize_columns
 from harness.data.files import UserData
 from harness.data.splits import Fold, Splitter, make_splitter
 from harness.data.table import fingerprint, load_table
@@ -373,16 +373,6 @@ def _describe_task(loaded: LoadedTask, request: Request, findings: Mapping[str, 
     if request.own and request.own.task().name == task.name:
         description["own"] = asdict(request.own)  # how a user's data are read: a replay needs it
     return description
-
-
-def describe_features(table: Table) -> str:
-    """The kind and number of features: `20 columns`, `texts of 61 characters`, `grey pictures of 28 × 28`."""
-    X = table.X
-    if hasattr(X, "columns"):
-        return f"{X.shape[1]} columns"
-    if X.ndim == 1:
-        return f"texts of {np.median(list(map(len, X))):.0f} characters (median)"
-    return f"{'grey' if X.shape[3] == 1 else 'colour'} pictures of {X.shape[1]} × {X.shape[2]}"
 
 
 def host() -> dict[str, Any]:
