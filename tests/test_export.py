@@ -394,6 +394,10 @@ def test_a_card_says_what_is_known_and_takes_text_of_others_as_text():
     assert "**It was selected**" not in text
     assert "mean probability of `Yes` was 0.300; 0.200 of them were" in text
     assert "nan" not in text
+    assert "class shares" not in text
+    encoded = write_card(MANIFEST, card_inputs(target_encoded={"shop": 1000}))
+    assert "read as the class shares of their levels" in encoded
+    assert "`shop` (1,000 levels)" in encoded
     hostile = write_card(MANIFEST | {"title": "<script>alert(1)</script> | **x**"}, card_inputs(notes=("a | b\n# c",)))
     assert "<script>" not in hostile.replace("\\<script>", "")
     assert "\n# c" not in hostile

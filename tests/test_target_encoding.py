@@ -15,6 +15,7 @@ from harness.deploy.schema import describe
 from harness.execution.plan import LoadedTask, cell_of
 from harness.preprocessing.encodings import ENCODINGS, has_many_levels
 from harness.preprocessing.tabular import fit_preprocessor, many_level_names
+from harness.preprocessing.tabular_encoders import feature_sources
 from harness.preprocessing.target_encoding import FOLDS, SMOOTHING, add_target_encoding
 from harness.registry.family import Family
 from harness.registry.fingerprint import declaration_fingerprint, digest
@@ -219,6 +220,14 @@ def test_a_category_that_is_noise_predicts_nothing(registry, family):
     pipeline = fit(registry, family, table, train)
     auc = roc_auc_score(table.y[test], pipeline.predict_proba(table.X.iloc[test])[:, 1])
     assert abs(auc - 0.5) < 0.09  # three standard errors
+
+
+@pytest.mark.parametrize(("family", "colours"), [("logistic_regression", 3), ("random_forest", 1), ("xgb", 1)])
+def test_an_encoded_column_belongs_to_its_category(registry, family, colours):
+    fitted = fit(registry, family, shops(600), np.arange(600))
+    sources = feature_sources(fitted.encoder, fitted.preparer.layout)
+    assert sources == ("number", "shop", *["colour"] * colours)
+    assert fitted.preparer.table_columns == ({"number"}, {"shop", "colour"})
 
 
 def raw_shops(n: int = 800) -> pd.DataFrame:

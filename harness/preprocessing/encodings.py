@@ -79,8 +79,9 @@ def _space(*scalings: str, default: str) -> Space:
     return {"scaling": choice(*scalings, default=default), "select": shares}
 
 
-#: The default was better than merging, or equal, with every family that was tried, also where the category is noise. Families
-#: that take categories themselves get them merged too: with 1,000 levels XGBoost attained .775 on its own, and .813 so.
+#: ROC AUC of logistic regression, forests and two kinds of boosting was .21 to .28 higher with the default where 1,000 levels
+#: decide, equal up to .01 where they are noise, and from .008 lower to .006 higher on real flights. Families that take categories
+#: themselves get no unmerged ones: with 1,000 levels XGBoost attained .775 on its own, and .813 with class shares.
 MANY_LEVELS: Space = {CATEGORIES: choice(FREQUENT, TARGET, default=TARGET)}
 _LINEAR = _space("standard", "quantile", default="standard")
 _NETWORK = _space("standard", "quantile", default="quantile")
