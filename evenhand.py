@@ -36,7 +36,7 @@ from harness.registry.family import Family
 from harness.registry.space import choice, integer, log_float, real, when
 from harness.registry.strategy import Strategy
 from harness.registry.task import Table, Task
-from harness.registry.user_declarations import family_of as estimator_family
+from harness.registry.user_declarations import estimator_family
 
 __all__ = [
     "BundleError",

@@ -144,7 +144,7 @@ class ParentConnection:
     """
 
     def __init__(self) -> None:
-        _end_with_parent()
+        _die_with_parent_thread()
         self._answers = os.fdopen(os.dup(1), "w", encoding="utf-8")
         os.dup2(2, 1)
         warnings.simplefilter("ignore")
@@ -179,7 +179,7 @@ class ParentConnection:
 def run_in_subprocess(
     module: str, question: Mapping[str, Any], purpose: str, on_progress: ProgressCallback = lambda _: None
 ) -> Any:
-    """Call a module that serves by `answer_parent`, in a process of its own.
+    """Call a module that serves by `answer_parent_question`, in a process of its own.
 
     Parameters
     ----------
@@ -204,11 +204,11 @@ def run_in_subprocess(
     """
     with ChildProcess(module) as child:
         child.send(question)
-        return receive_answer(child, purpose, on_progress)
+        return receive_child_answer(child, purpose, on_progress)
 
 
-def receive_answer(child: ChildProcess, purpose: str, on_progress: ProgressCallback = lambda _: None) -> Any:
-    """Wait for the answer of a child that serves by `answer_parent`; parameters and errors of `run_in_subprocess`."""
+def receive_child_answer(child: ChildProcess, purpose: str, on_progress: ProgressCallback = lambda _: None) -> Any:
+    """Wait for the answer of a child that serves by `answer_parent_question`; parameters and errors of `run_in_subprocess`."""
     reply: Message = {}
     while (message := child.receive()) is not None:
         if "told" in message:
@@ -222,7 +222,7 @@ def receive_answer(child: ChildProcess, purpose: str, on_progress: ProgressCallb
     return reply["answer"]
 
 
-def answer_parent(work: Callable[[Message, ProgressCallback], Any]) -> None:
+def answer_parent_question(work: Callable[[Message, ProgressCallback], Any]) -> None:
     """Answer the one question of the parent, in the child.
 
     Parameters
@@ -287,7 +287,7 @@ _fork_functions: list[Callable[[Any], Any]] = []  #: set in a forked process, wh
 
 
 def _start_fork(function: Callable[[Any], Any], parent: int) -> None:
-    _end_with_parent()
+    _die_with_parent_thread()
     if os.getppid() != parent:  # it ended before the kernel knew whom to tell
         os._exit(1)
     _fork_functions.append(function)
@@ -297,7 +297,7 @@ def _call_in_fork(argument: Any) -> Any:
     return _fork_functions[-1](argument)
 
 
-def _end_with_parent() -> None:
+def _die_with_parent_thread() -> None:
     """Have Linux kill this process when the thread that started it ends.
 
     The end of standard input is noticed by a thread, which needs the GIL; native code may hold it for long.

@@ -126,10 +126,10 @@ class ColumnReading:
         """Texts that mean a missing value."""
         if self.kind == "text":  # "None" alone is a text
             return frozenset(TEXT_BLANKS)
-        return missing_texts(self.literals)
+        return texts_of_missing_values(self.literals)
 
     @cached_property
-    def names(self) -> dict[str, str]:
+    def names_by_spelling(self) -> dict[str, str]:
         """Spellings of names of categories that differ from the name → the name."""
         return dict(self.spellings)
 
@@ -141,29 +141,29 @@ class ColumnReading:
     def from_dict(cls, fields: Mapping[str, Any]) -> ColumnReading:
         """Read what `as_dict` returned; raises `KeyError`, `TypeError` or `ValueError` for anything else."""
         parsed = dict(fields)
-        parsed["literals"] = _strings(fields["literals"])
+        parsed["literals"] = _require_strings(fields["literals"])
         if fields["number"] is not None:
             number = dict(fields["number"])
-            parsed["number"] = NumberFormat(**(number | {"units": _strings(number["units"])}))
-        parsed["sentinels"] = tuple(map(_finite_number, _list(fields["sentinels"])))
-        parsed["spellings"] = tuple(map(_pair, _list(fields["spellings"])))
+            parsed["number"] = NumberFormat(**(number | {"units": _require_strings(number["units"])}))
+        parsed["sentinels"] = tuple(map(_require_finite_number, _require_list(fields["sentinels"])))
+        parsed["spellings"] = tuple(map(_require_string_pair, _require_list(fields["spellings"])))
         repairs = []
-        for repair in _list(fields["repairs"]):
-            examples = tuple(map(_pair, _list(repair["examples"])))
+        for repair in _require_list(fields["repairs"]):
+            examples = tuple(map(_require_string_pair, _require_list(repair["examples"])))
             repairs.append(Repair(**(repair | {"examples": examples})))
         parsed["repairs"] = tuple(repairs)
         reading = cls(**parsed)
-        _check_reading(reading)
+        _check_column_reading(reading)
         return reading
 
 
 @lru_cache(maxsize=256)
-def missing_texts(literals: tuple[str, ...] = ()) -> frozenset[str]:
+def texts_of_missing_values(literals: tuple[str, ...] = ()) -> frozenset[str]:
     """Return the texts that mean a missing value in a file, without those that are values."""
     return frozenset({*BLANKS, *MISSING_WORDS} - set(literals))
 
 
-def _check_reading(reading: ColumnReading) -> None:
+def _check_column_reading(reading: ColumnReading) -> None:
     """Raise `ValueError` for a reading that `from_dict` must not accept."""
     flags = [reading.skips_unreadable, reading.merges_spellings]
     is_sound = reading.kind in WRITTEN and reading.written in WRITTEN[reading.kind]
@@ -187,26 +187,26 @@ def _is_number_format(number: NumberFormat) -> bool:
     return has_characters and number.decimal not in number.thousands
 
 
-def _list(sequence: Any) -> list[Any]:
+def _require_list(sequence: Any) -> list[Any]:
     if not isinstance(sequence, list):
         raise TypeError("no list where one is due")
     return sequence
 
 
-def _strings(sequence: Any) -> tuple[str, ...]:
-    if not all(isinstance(text, str) for text in _list(sequence)):
+def _require_strings(sequence: Any) -> tuple[str, ...]:
+    if not all(isinstance(text, str) for text in _require_list(sequence)):
         raise TypeError("no text where one is due")
     return tuple(sequence)
 
 
-def _pair(sequence: Any) -> tuple[str, str]:
-    pair = _strings(sequence)
+def _require_string_pair(sequence: Any) -> tuple[str, str]:
+    pair = _require_strings(sequence)
     if len(pair) != 2:
         raise ValueError("no pair of texts where one is due")
     return pair[0], pair[1]
 
 
-def _finite_number(number: Any) -> float:
+def _require_finite_number(number: Any) -> float:
     if type(number) not in (int, float) or not math.isfinite(number):
         raise TypeError("no number where one is due")
     return float(number)

@@ -120,7 +120,7 @@ def parse_keel(text: str, file_name: str) -> pd.DataFrame:
     return frame.rename(columns={target: TARGET})
 
 
-def _task(line: str) -> Task:
+def _declare_task_of_line(line: str) -> Task:
     name, rows, positives, positive, sha256 = line.split()
     return Task(
         name="keel_" + re.sub(r"[^a-z0-9]+", "_", name.lower()),
@@ -135,4 +135,4 @@ def _task(line: str) -> Task:
     )
 
 
-TASKS = tuple(map(_task, SETS.strip().split("\n")))
+TASKS = tuple(map(_declare_task_of_line, SETS.strip().split("\n")))

@@ -57,16 +57,16 @@ class Suite:
         for name in registered:
             if not any(fnmatchcase(name, pattern) for pattern in self.excluded_tasks):
                 included.append(name)
-        return _expand(self.tasks, included)
+        return _expand_name_patterns(self.tasks, included)
 
     def family_names(self, registered: Mapping[str, Family]) -> tuple[str, ...]:
         """Select the families among the registered ones."""
-        return _expand(
+        return _expand_name_patterns(
             self.families, [name for name, family in registered.items() if self.networks or not family.network]
         )
 
 
-def _expand(patterns: tuple[str, ...], names: list[str]) -> tuple[str, ...]:
+def _expand_name_patterns(patterns: tuple[str, ...], names: list[str]) -> tuple[str, ...]:
     """Replace the patterns by the names that they match, without duplicates."""
     expanded: dict[str, None] = {}
     for pattern in patterns:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from harness.evaluation.ranking import Ranking, rank
+from harness.evaluation.ranking import Ranking, rank_entries
 from harness.evaluation.scores import CellStatus, Entry, ScoreRows, Scores
 from harness.metrics.classification import METRICS
 from harness.store.record import Record
@@ -52,7 +52,7 @@ def scores_of(figures: Figures, **tasks: dict[str, object]) -> Scores:
 
 def rankings_of(scores: Scores) -> list[Ranking]:
     """The ranking of every task."""
-    return [rank(scores, task) for task in scores.run["tasks"]]
+    return [rank_entries(scores, task) for task in scores.run["tasks"]]
 
 
 def drawn(tasks: int, entries: dict[tuple[str, str], float], seed: int = 0, splits: int = 5) -> Figures:

@@ -8,7 +8,7 @@ from fixtures_run import SmallTask, write_run
 from harness.findings import Reason
 from harness.networks.history import EarlyStopping, StepStats, TrainingHistory
 from harness.networks.losses import Loss
-from harness.networks.rows import training_rows, validation_rows
+from harness.networks.rows import make_training_rows, make_validation_rows
 from harness.store.record import Layer, Record
 from harness.store.store import Store
 
@@ -31,8 +31,8 @@ def train(X: np.ndarray, y: np.ndarray, seed: int, rate: float, epochs: int = 30
     order = rng.permutation(len(y))
     X = ((X - X.mean(axis=0)) / X.std(axis=0).clip(1e-6)).astype(np.float32)
     rest, aside = order[: -len(y) // 4], order[-len(y) // 4 :]
-    rows, classes = training_rows(X[rest], y[rest], None)
-    validation = validation_rows((X[aside], y[aside]), rows, classes)
+    rows, classes = make_training_rows(X[rest], y[rest], None)
+    validation = make_validation_rows((X[aside], y[aside]), rows, classes)
     loss = Loss(len(classes))
     stopping = EarlyStopping(loss, rows, validation, patience=5)
     kernel = rng.normal(0, 0.5, (X.shape[1], loss.outputs)).astype(np.float32)
@@ -70,7 +70,7 @@ def with_curves(folder, tasks: list[SmallTask], endings=None) -> Store:
     """A run whose cells of `bayes` left the curves of two trials with two inner folds, and of two refits."""
     store = write_run(folder, tasks, endings)
     by_name = {task.name: task for task in tasks}
-    for record in store.records():
+    for record in store.read_every_record():
         if record.family == "bayes" and record.status == "ok":
             train_cell(store, record, by_name[record.task])
     return store
@@ -78,7 +78,7 @@ def with_curves(folder, tasks: list[SmallTask], endings=None) -> Store:
 
 def train_cell(store: Store, record: Record, task: SmallTask) -> None:
     """Train the networks of one cell and store it again."""
-    predictions = store.predictions(record)
+    predictions = store.read_predictions(record)
     X, y = task.X[predictions.train_rows], predictions.train_y
     outcomes = []
     for outcome, rate in zip(record.outcomes, (0.05, 0.6), strict=True):

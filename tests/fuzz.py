@@ -29,8 +29,8 @@ import pyarrow.parquet as pq
 from harness.data.files import UserData
 from harness.data.table import load_table
 from harness.deploy.bundle import Bundle
-from harness.deploy.predict import read_batches
-from harness.deploy.schema import Schema, describe
+from harness.deploy.predict import read_row_batches
+from harness.deploy.schema import Schema, describe_task_rows
 from harness.errors import EvenhandError, failure
 from harness.execution.plan import load_task
 from harness.registry.protocol import EvaluationProtocol
@@ -277,9 +277,9 @@ def read_as_a_run(path: Path, rng: np.random.Generator) -> str:
     )
     task = user_data.task()
     table = load_table(task)
-    schema: Schema = describe(task, table)
+    schema: Schema = describe_task_rows(task, table)
     bundle = Bundle(path.parent, {}, Schema.from_dict(json.loads(json.dumps(schema.as_dict()))), None)  # type: ignore[arg-type]
-    rows = sum(len(batch.frame) for batch, _ in read_batches(bundle, path, user_data.has_header))
+    rows = sum(len(batch.frame) for batch, _ in read_row_batches(bundle, path, user_data.has_header))
     left_out = sum(note.rows or 0 for note in table.notes if note.code == "missing_target")
     assert rows == len(table.y) + left_out, f"{rows} rows to predict and {len(table.y)} to learn from"
     load_task(task, PROTOCOL, None)

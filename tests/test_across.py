@@ -14,7 +14,13 @@ from scikit_posthocs import posthoc_conover_friedman
 from scipy import stats
 
 from harness.evaluation import cross_task, task_statistics
-from harness.evaluation.cross_task import common_tasks, coverage, evaluated_rankings, family_rows, imputed
+from harness.evaluation.cross_task import (
+    count_entry_coverage,
+    find_common_tasks,
+    impute_missing_splits,
+    select_completed_rankings,
+    select_family_entry_rows,
+)
 from harness.evaluation.score_collection import collect_scores
 from harness.evaluation.scores import Entry
 from harness.report.content import Evidence, Figure
@@ -90,7 +96,9 @@ def test_tasks_that_all_say_the_same():
 
 def test_conover_with_holm_is_that_of_scikit_posthocs():
     expected = posthoc_conover_friedman(DEMSAR.T, p_adjust="holm").to_numpy()
-    found = task_statistics.adjust_pairs(task_statistics.conover_p_values(task_statistics.task_ranks(DEMSAR)))
+    found = task_statistics.adjust_pairwise_p_values(
+        task_statistics.conover_p_values(task_statistics.task_ranks(DEMSAR))
+    )
     np.testing.assert_allclose(found, expected, atol=1e-12)
 
 
@@ -110,8 +118,8 @@ def test_a_pair_needs_both_tests_and_friedman():
     means = np.random.default_rng(5).standard_normal((4, 10)) + np.array([[1.0], [0.7], [0], [0]])
     found = task_statistics.pairwise_p_values(means)
     both = np.maximum(
-        task_statistics.adjust_pairs(task_statistics.conover_p_values(task_statistics.task_ranks(means))),
-        task_statistics.adjust_pairs(task_statistics.wilcoxon_p_values(means)),
+        task_statistics.adjust_pairwise_p_values(task_statistics.conover_p_values(task_statistics.task_ranks(means))),
+        task_statistics.adjust_pairwise_p_values(task_statistics.wilcoxon_p_values(means)),
     )
     assert (found >= both - 1e-12).all()
     assert (found >= min(1, task_statistics.friedman_test(task_statistics.task_ranks(means)).p)).all()
@@ -127,14 +135,14 @@ def test_equal_entries_are_told_apart_in_five_of_a_hundred_runs_at_most(hopeless
         means = np.vstack([rng.standard_normal((4, 12)), last])
         found += (task_statistics.pairwise_p_values(means)[:4, :4] < 0.05).any()
         conover_p = task_statistics.conover_p_values(task_statistics.task_ranks(means))
-        conover += (task_statistics.adjust_pairs(conover_p)[:4, :4] < 0.05).any()
+        conover += (task_statistics.adjust_pairwise_p_values(conover_p)[:4, :4] < 0.05).any()
     assert found / runs <= 0.05
     assert conover / runs > 0.15 or not hopeless
 
 
 def test_tasks_needed_is_where_wilcoxon_begins():
     for k in (2, 3, 5, 12):
-        n, pairs = task_statistics.min_tasks(k), k * (k - 1) / 2
+        n, pairs = task_statistics.min_tasks_for_significance(k), k * (k - 1) / 2
         assert pairs * 2 / 2**n < 0.05 <= pairs * 2 / 2 ** (n - 1)
 
 
@@ -165,7 +173,7 @@ def test_battles_count_ties_half_and_every_task_alike():
 def test_two_entries_have_a_closed_form(wins, tasks):
     won = np.array([[[0, at < wins], [at >= wins, 0]] for at in range(tasks)], dtype=float)
     odds = (wins + 0.5) / (tasks - wins + 0.5)
-    first, second = task_statistics.ratings(won)
+    first, second = task_statistics.fit_bradley_terry_ratings(won)
     assert first - second == pytest.approx(400 * np.log10(odds), abs=1e-6)
     assert (first + second) / 2 == pytest.approx(1000)
 
@@ -173,7 +181,7 @@ def test_two_entries_have_a_closed_form(wins, tasks):
 def test_strengths_are_the_likeliest():
     """At the maximum every entry's expected number of wins is its actual one (Zermelo 1929)."""
     won = np.array([task_statistics.pairwise_wins(f) for f in np.random.default_rng(2).standard_normal((9, 6, 5))])
-    found = task_statistics.ratings(won)
+    found = task_statistics.fit_bradley_terry_ratings(won)
     whole = won.sum(axis=0) + (1 - np.eye(6)) / 2
     chance = 1 / (1 + 10 ** ((found[None, :] - found[:, None]) / 400))
     expected = ((whole + whole.T) * chance * (1 - np.eye(6))).sum(axis=1)
@@ -184,7 +192,7 @@ def test_who_never_loses_stays_finite_and_its_interval_is_open_upwards():
     won = np.zeros((6, 3, 3))
     won[:, 0, 1:] = 1
     won[:, 1, 2] = won[:, 2, 1] = 0.5
-    centre, (lower, upper) = task_statistics.ratings(won), task_statistics.rating_intervals(won, 0)
+    centre, (lower, upper) = task_statistics.fit_bradley_terry_ratings(won), task_statistics.rating_intervals(won, 0)
     assert np.isfinite([centre, lower, upper]).all()
     assert upper[0] - centre[0] > centre[0] - lower[0] > 50
     assert centre[1] == pytest.approx(centre[2])
@@ -199,7 +207,7 @@ def test_intervals_hold_the_true_strength(effects):
         figures = (np.array(effects) + 0.7 * rng.standard_normal((n, k)))[:, :, None]
         return np.array([task_statistics.pairwise_wins(f) for f in figures + 0.3 * rng.standard_normal((n, k, 5))])
 
-    truth = task_statistics.ratings(draw(5000))
+    truth = task_statistics.fit_bradley_terry_ratings(draw(5000))
     held = [
         (lower <= truth) & (truth <= upper)
         for lower, upper in (task_statistics.rating_intervals(draw(tasks), s) for s in range(runs))
@@ -240,8 +248,8 @@ def test_pairs_take_the_tasks_whose_differences_have_a_scale():
         figures[task] = {entry: [-1.0 * v for v in values] for entry, values in figures[task].items()}
         figures[task]["majority", "none"] = [0.0] * 5  # a cost that nothing can be measured by
     scores = scores_of(figures, **{t: {"objective": "expected_cost"} for t in ("task_00", "task_01")})
-    together = common_tasks(rankings_of(scores))
-    assert np.isnan(cross_task.difference_scales(together)).sum() == 2
+    together = find_common_tasks(rankings_of(scores))
+    assert np.isnan(cross_task.difference_units_by_task(together)).sum() == 2
     assert (
         pairwise_posteriors(together, 2)[0, 1].second > 0.9
     )  # entries are in alphabetical order here: xgb is the second
@@ -255,20 +263,20 @@ def test_wins_normalised_and_improvability_by_hand():
         "a": {("majority", "none"): [0.2, 0.2], XGB: [0.8, 0.8], LR: [0.5, 0.7]},
         "b": {("majority", "none"): [0.5, 0.5], XGB: [0.9, 0.7], LR: [0.9, 0.9]},
     }
-    together = common_tasks(rankings_of(scores_of(figures)))
+    together = find_common_tasks(rankings_of(scores_of(figures)))
     assert [e.family for e in together.entries] == ["logistic_regression", "xgb"]
-    assert cross_task.count_wins(together.means).tolist() == [1, 1]
-    np.testing.assert_allclose(cross_task.normalized_scores(together), [(2 / 3 + 1) / 2, (1 + 0.75) / 2])
+    assert cross_task.count_wins(together.mean_scores).tolist() == [1, 1]
+    np.testing.assert_allclose(cross_task.normalize_and_average_scores(together), [(2 / 3 + 1) / 2, (1 + 0.75) / 2])
     np.testing.assert_allclose(cross_task.improvability(together), [(0.5 + 0) / 2, (0 + 0.5) / 2])
 
 
 def test_less_may_be_better():
     figures = {t: {("majority", "none"): [0.4] * 3, XGB: [0.1] * 3, LR: [0.2] * 3} for t in "ab"}
     scores = scores_of(figures, a={"objective": "brier"}, b={"objective": "brier"})
-    overview = cross_task_overview(common_tasks(rankings_of(scores)))
+    overview = cross_task_overview(find_common_tasks(rankings_of(scores)))
     assert [e.family for e in overview.common.entries] == ["xgb", "logistic_regression"]
     np.testing.assert_allclose(cross_task.improvability(overview.common), [0, 0.5])
-    np.testing.assert_allclose(cross_task.normalized_scores(overview.common), [1, 2 / 3])
+    np.testing.assert_allclose(cross_task.normalize_and_average_scores(overview.common), [1, 2 / 3])
 
 
 # --- what is missing -------------------------------------------------------------------------------------------------
@@ -280,11 +288,11 @@ def test_one_lacking_task_of_many_is_left_out_and_so_is_an_entry_that_lacks_many
     for at in range(4, 12):
         figures[f"task_{at:02d}"]["bayes", "none"] = [None] * 5
     rankings = rankings_of(scores_of(figures))
-    together = common_tasks(rankings)
+    together = find_common_tasks(rankings)
     assert {e.family for e in together.entries} == {"xgb", "logistic_regression", "dense_network"}
     assert len(together.tasks) == 11
     assert "task_03" not in together.tasks
-    found = {one.entry.family: (one.tasks, one.splits, one.missing_splits) for one in coverage(rankings)}
+    found = {one.entry.family: (one.tasks, one.splits, one.missing_splits) for one in count_entry_coverage(rankings)}
     assert found == {
         "logistic_regression": (12, 60, 0),
         "dense_network": (12, 60, 0),
@@ -299,7 +307,7 @@ def test_a_lacking_split_is_filled_in_with_that_of_the_majority_row():
         "b": {("majority", "none"): [0.5, 0.5], XGB: [0.9, 0.7], LR: [None, None]},
         "c": {("majority", "none"): [None, 0.5], XGB: [0.9, None], LR: [0.9, 0.7]},
     }
-    together = imputed(rankings_of(scores_of(figures)))
+    together = impute_missing_splits(rankings_of(scores_of(figures)))
     assert together.tasks == ("a", "b")
     assert [e.family for e in together.entries] == ["logistic_regression", "xgb"]
     np.testing.assert_allclose(together.scores[0], [[0.5, 0.7], [0.8, 0.3]])
@@ -309,15 +317,15 @@ def test_a_lacking_split_is_filled_in_with_that_of_the_majority_row():
 def test_means_never_run_over_different_splits():
     """An entry that has only the easy split of a task is not compared there."""
     figures = {t: {("majority", "none"): [0.1] * 3, XGB: [0.9, None, None], LR: [0.8, 0.3, 0.3]} for t in "abcd"}
-    together = common_tasks(rankings_of(scores_of(figures)))
+    together = find_common_tasks(rankings_of(scores_of(figures)))
     assert together.entries == (tuned("logistic_regression"),)
 
 
 def test_families_stand_for_what_inner_scores_chose():
     figures = drawn(6, {XGB: 0.02, ("xgb", "searched"): 0.3, LR: 0.0})
-    together = common_tasks(rankings_of(scores_of(figures)), family_rows)
+    together = find_common_tasks(rankings_of(scores_of(figures)), select_family_entry_rows)
     assert [e.family for e in together.entries] == ["logistic_regression", "xgb"]
-    np.testing.assert_allclose(together.means[1], [np.mean(one[XGB]) for one in figures.values()])
+    np.testing.assert_allclose(together.mean_scores[1], [np.mean(one[XGB]) for one in figures.values()])
 
 
 # --- sections --------------------------------------------------------------------------------------------------------
@@ -469,7 +477,7 @@ def test_a_real_small_run_with_everything_in_it(full_run):
     said = text_of(found)
     assert "timeout" in said
     assert "bayes/searched" in said
-    together = common_tasks(evaluated_rankings(rankings))
+    together = find_common_tasks(select_completed_rankings(rankings))
     assert {e.name for e in together.entries} == {
         "bayes/none/tuned",
         *(f"logistic_regression/{s}/tuned" for s in ("none", "class_weight", "searched")),
@@ -479,7 +487,7 @@ def test_a_real_small_run_with_everything_in_it(full_run):
         {r.task: {p.entry: p.score.mean for p in r.entries if p.entry in together.entries} for r in rankings}
     )
     expected = means.rank(ascending=False).mean(axis=1).sort_index()
-    assert task_statistics.task_ranks(together.means).mean(axis=1) == pytest.approx(expected.to_numpy())
+    assert task_statistics.task_ranks(together.mean_scores).mean(axis=1) == pytest.approx(expected.to_numpy())
     assert cross_task_summary(rankings[:1]) == [ONE_TASK]
 
 

@@ -29,8 +29,8 @@ from harness.deploy.bundle import (
 )
 from harness.deploy.bundle_files import MANIFEST
 from harness.deploy.predict import predict_file
-from harness.deploy.predict import read_batches as parts_of_file
-from harness.deploy.schema import describe
+from harness.deploy.predict import read_row_batches as parts_of_file
+from harness.deploy.schema import describe_task_rows
 from harness.deploy.validate import InvalidRowsError
 from harness.errors import BundleError, DataError
 from harness.registry.registry import load_registry
@@ -64,7 +64,7 @@ def parts_of(family: str = "logistic_regression") -> BundleContents:
         "versions": {},
     }
     held_out = HeldOutProba(row_keys(table.X), fitted.predict_proba(table.X))
-    return BundleContents(about, describe(task, table), fitted, None, "# A card\n", held_out)
+    return BundleContents(about, describe_task_rows(task, table), fitted, None, "# A card\n", held_out)
 
 
 @pytest.fixture(scope="module")
@@ -80,12 +80,12 @@ def bundle(parts: BundleContents, tmp_path: Path) -> Bundle:
 def test_a_bundle_predicts_and_decides_as_what_it_was_made_of(bundle: Bundle, parts: BundleContents) -> None:
     X = customers()[["months", "plan"]].astype({"months": "float64", "plan": "category"})
     np.testing.assert_allclose(bundle.predict_proba(X), parts.pipeline.predict_proba(X), atol=1e-6)
-    decided = bundle.decide(np.array([[0.71, 0.29], [0.7, 0.3], [0.1, 0.9]]))
+    decided = bundle.choose_classes(np.array([[0.71, 0.29], [0.7, 0.3], [0.1, 0.9]]))
     assert decided.tolist() == [0, 1, 1]
 
 
 def test_what_was_said_of_held_out_rows_comes_back(bundle: Bundle, parts: BundleContents) -> None:
-    held_out = bundle.held_out()
+    held_out = bundle.read_held_out_proba()
     assert held_out is not None
     assert parts.held_out is not None
     np.testing.assert_array_equal(held_out.keys, parts.held_out.keys)
@@ -313,7 +313,7 @@ def test_a_link_out_of_the_folder_is_not_followed(bundle: Bundle, tmp_path: Path
 def test_held_out_rows_are_checked_too(bundle: Bundle) -> None:
     (bundle.folder / HELD_OUT_FILE).write_bytes(b"junk")
     with pytest.raises(BundleError, match="is not what was exported"):
-        bundle.held_out()
+        bundle.read_held_out_proba()
 
 
 def test_no_training_row_lies_in_a_bundle_of_names(tmp_path: Path, parts: BundleContents) -> None:
@@ -325,7 +325,7 @@ def test_no_training_row_lies_in_a_bundle_of_names(tmp_path: Path, parts: Bundle
     table = make_table(task, raw)
     recipe = PipelineSpec(registry.family("logistic_regression"), (registry.strategy("smote"),), "tabular", 2)
     fitted = fit_pipeline(recipe, defaults(recipe.space), TrainingSet(table.X, table.y, seed=1))
-    made = BundleContents(parts.manifest, describe(task, table), fitted, None, "")
+    made = BundleContents(parts.manifest, describe_task_rows(task, table), fitted, None, "")
     written = write_bundle(tmp_path / "b", made)
     import zipfile
 

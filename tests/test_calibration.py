@@ -13,9 +13,9 @@ from sklearn.calibration import _SigmoidCalibration, _TemperatureScaling
 from sklearn.isotonic import IsotonicRegression
 from sklearn.linear_model import LogisticRegression
 
-from harness.evaluation.frames import score_frame
-from harness.evaluation.gains import calibration_reading, recalibration_effects
-from harness.evaluation.ranking import rank
+from harness.evaluation.frames import collect_score_frame
+from harness.evaluation.gains import read_calibration_directions, recalibration_effects
+from harness.evaluation.ranking import rank_entries
 from harness.evaluation.score_collection import collect_scores
 from harness.evaluation.scores import Entry, Scores, entry_statuses
 from harness.metrics.calibration import (
@@ -24,8 +24,8 @@ from harness.metrics.calibration import (
     N_FOLDS,
     PriorCorrection,
     assign_folds,
+    calibrate_out_of_fold,
     correct_prior,
-    cross_fit,
     fit_calibrator,
     has_enough_rows,
     has_known_prior,
@@ -180,7 +180,7 @@ def test_no_row_is_calibrated_by_what_was_fitted_on_it():
         seen.append(set(rows.tolist()))
         return fit_calibrator("isotonic", said[rows], y[rows])
 
-    found = cross_fit(fit, said, parts)
+    found = calibrate_out_of_fold(fit, said, parts)
     assert [set(range(500)) - rows for rows in seen] == [
         set(np.flatnonzero(parts == p).tolist()) for p in range(N_FOLDS)
     ]
@@ -208,7 +208,7 @@ def recalibrated(scores: Scores, task: str) -> set[Entry]:
 
 
 def test_recalibrated_entries_are_rows_of_their_own_and_no_others_change(store, scores):
-    table = score_frame(scores)
+    table = collect_score_frame(scores)
     assert {one.calibration for one in entry_statuses(scores, "tumours")} == {"none"}
     found = {one for one in recalibrated(scores, "tumours") if one.family == "bayes"}
     fitted = {Entry("bayes", s, "tuned", c) for s in ("none", "class_weight", "searched") for c in FITTED_CALIBRATIONS}
@@ -223,11 +223,11 @@ def test_recalibrated_entries_are_rows_of_their_own_and_no_others_change(store, 
 
 
 def test_figures_are_those_of_a_calibrator_fitted_on_inner_rows(store, scores):
-    rows = scores.rows_of("tumours", Entry("bayes", "none", "tuned", "isotonic"), "tuned")
+    rows = scores.score_rows_of_entry("tumours", Entry("bayes", "none", "tuned", "isotonic"), "tuned")
     for at, record in enumerate(
-        r for r in store.records() if (r.task, r.family, r.strategy) == ("tumours", "bayes", "none")
+        r for r in store.read_every_record() if (r.task, r.family, r.strategy) == ("tumours", "bayes", "none")
     ):
-        seen = store.predictions(record)
+        seen = store.read_predictions(record)
         model = IsotonicRegression(out_of_bounds="clip").fit(seen.inner["tuned"][:, 1].astype(float), seen.train_y)
         proba = model.predict(seen.test["tuned"][:, 1].astype(float))
         assert rows["brier"][at] == pytest.approx(np.mean((proba - seen.test_y) ** 2), abs=1e-6)
@@ -237,8 +237,8 @@ def test_rows_that_no_inner_fold_predicted_are_left_out(store, tmp_path):
     shutil.copytree(store.folder, tmp_path / "run")
     shutil.rmtree(tmp_path / "run" / "derived", ignore_errors=True)
     run = Store(tmp_path / "run")
-    for record in (one for one in run.records() if one.status == "ok"):
-        seen = run.predictions(record)
+    for record in (one for one in run.read_every_record() if one.status == "ok"):
+        seen = run.read_predictions(record)
         for inner in seen.inner.values():
             inner[::4] = np.nan  # as the earliest rows are where time goes forward
         run.write_cell(record, seen)
@@ -248,7 +248,7 @@ def test_rows_that_no_inner_fold_predicted_are_left_out(store, tmp_path):
         Entry("any", "greedy", "ensembled"),
         Entry("any", "stacking", "ensembled"),
     ):
-        rows = found.rows_of("later", entry, "tuned")
+        rows = found.score_rows_of_entry("later", entry, "tuned")
         assert len(rows) == 4
         assert np.isfinite(rows["log_loss"]).all()
 
@@ -259,8 +259,8 @@ def test_test_labels_change_no_probability_and_no_threshold(store, tmp_path):
     run = Store(tmp_path / "run")
     spread = replace(METRIC["ece"], name="spread", compute=lambda p: float(p.proba[:, 1] @ np.arange(len(p.proba))))
     before = collect_scores(run, {**METRIC, "spread": spread})
-    for record in (one for one in run.records() if one.status == "ok"):
-        seen = run.predictions(record)
+    for record in (one for one in run.read_every_record() if one.status == "ok"):
+        seen = run.read_predictions(record)
         run.write_cell(record, replace(seen, test_y=np.roll(seen.test_y, 7)))
     after = collect_scores(run, {**METRIC, "spread": spread})
     checked = 0
@@ -273,12 +273,14 @@ def test_test_labels_change_no_probability_and_no_threshold(store, tmp_path):
 
 
 def test_the_threshold_is_chosen_on_rows_that_the_calibrator_was_not_fitted_on(store, scores):
-    record = next(r for r in store.records() if (r.task, r.family, r.strategy) == ("tumours", "bayes", "none"))
-    seen = store.predictions(record)
+    record = next(
+        r for r in store.read_every_record() if (r.task, r.family, r.strategy) == ("tumours", "bayes", "none")
+    )
+    seen = store.read_predictions(record)
     said, y = seen.inner["tuned"], seen.train_y
     parts = assign_folds(y, N_FOLDS, seed_of("tumours", 0, record.fold, "recalibrate"))
-    unseen = cross_fit(lambda rows: fit_calibrator("sigmoid", said[rows], y[rows]), said, parts)
-    rows = scores.rows_of("tumours", Entry("bayes", "none", "tuned", "sigmoid"), "tuned")
+    unseen = calibrate_out_of_fold(lambda rows: fit_calibrator("sigmoid", said[rows], y[rows]), said, parts)
+    rows = scores.score_rows_of_entry("tumours", Entry("bayes", "none", "tuned", "sigmoid"), "tuned")
     assert rows["threshold"][record.fold] == best_threshold(y, unseen.astype(np.float32))
 
 
@@ -286,7 +288,7 @@ def test_the_threshold_is_chosen_on_rows_that_the_calibrator_was_not_fitted_on(s
 
 
 def test_the_section_says_what_is_shown_and_nothing_where_splits_follow_time(store, scores):
-    rankings = tuple(rank(scores, task) for task in scores.run["tasks"])
+    rankings = tuple(rank_entries(scores, task) for task in scores.run["tasks"])
     found = calibration_sections(Evidence(store, scores, rankings))
     assert [one.task for one in found] == ["tumours", "three_digits", "later"]
     for one in found:
@@ -313,11 +315,11 @@ def test_the_section_says_what_is_shown_and_nothing_where_splits_follow_time(sto
     ],
 )
 def test_readings(directions, word):
-    assert calibration_reading(*directions) == word
+    assert read_calibration_directions(*directions) == word
 
 
 def test_columns_of_the_csv_stay_where_they_are(scores):
-    table = leaderboard(scores, [rank(scores, "tumours")])
+    table = leaderboard(scores, [rank_entries(scores, "tumours")])
     assert table.columns[:9].tolist() == [
         *("task", "entry", "family", "strategy", "stage", "calibration", "threshold_kind", "folds", "status")
     ]

@@ -5,7 +5,7 @@ from functools import partial
 import pytest
 from fixtures_run import tumours, write_run
 
-from harness.evaluation.ranking import rank
+from harness.evaluation.ranking import rank_entries
 from harness.evaluation.score_collection import collect_scores
 from harness.metrics.classification import METRICS
 from harness.report.charts import registry
@@ -37,7 +37,7 @@ def build(ranking, evidence):
 def evidence(tmp_path_factory) -> Evidence:
     store = write_run(tmp_path_factory.mktemp("charts") / "run", [tumours()])
     scores = collect_scores(store, {metric.name: metric for metric in METRICS})
-    return Evidence(store, scores, (rank(scores, "tumours"),))
+    return Evidence(store, scores, (rank_entries(scores, "tumours"),))
 
 
 @pytest.mark.parametrize("title", ["Split by split", "Complexity against quality"])

@@ -209,7 +209,7 @@ def test_a_disk_that_fills_up_while_a_record_is_written_loses_nothing(evenhand, 
     own(4000).to_csv(tmp_path / "own.csv", index=False)
     call = ["run", "own.csv", "--target", "y", *SMOKE, "--no-report"]
     assert evenhand(*call)[0] == 0
-    before = Store(tmp_path / "out").records()
+    before = Store(tmp_path / "out").read_every_record()
 
     def nearly_full():
         resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, 20_000))
@@ -222,11 +222,11 @@ def test_a_disk_that_fills_up_while_a_record_is_written_loses_nothing(evenhand, 
     assert full.returncode == 2
     assert "Traceback" not in full.stderr
     assert "what was stored before is kept" in full.stderr.strip().splitlines()[-1]
-    between = Store(tmp_path / "out").records()
+    between = Store(tmp_path / "out").read_every_record()
     assert all(record in between for record in before)
     assert len(between) < len(before) + 2, "the disk must fill up before all is stored, or nothing was tried"
     assert evenhand(*more)[0] == 0
-    assert len(Store(tmp_path / "out").records()) == len(before) + 2
+    assert len(Store(tmp_path / "out").read_every_record()) == len(before) + 2
 
 
 def test_one_s_own_file_needs_no_declaration(evenhand, tmp_path):
@@ -302,7 +302,7 @@ def test_a_budget_alone_bounds_the_search_by_time(evenhand, tmp_path):
     assert evenhand("report", "out", "--leaderboard-only")[0] == 0
     store = Store(tmp_path / "out")
     assert store.read_run()["protocol"]["trials"] is None
-    made = [record.trials for record in store.records() if record.family == "logistic_regression"]
+    made = [record.trials for record in store.read_every_record() if record.family == "logistic_regression"]
     assert max(made) > 5, "on a busy machine one trial may take all of it"
     assert "2 s" in (tmp_path / "out" / "details.md").read_text()
 

@@ -14,8 +14,8 @@ import evenhand
 from harness.data.files import UserData
 from harness.data.table import load_table
 from harness.deploy.bundle import Bundle, read_bundle
-from harness.deploy.predict import predict_file, read_batches, read_rows
-from harness.deploy.serve.requests import parse_body
+from harness.deploy.predict import predict_file, read_row_batches, read_rows
+from harness.deploy.serve.requests import parse_request_rows
 from harness.registry.task import Table
 
 ROWS = 60
@@ -112,11 +112,11 @@ def reading(tmp_path_factory) -> Reading:
         "serve json of texts": ("application/json", json.dumps({"rows": texts.to_dict("records")}).encode()),
         "serve json of values": ("application/json", json.dumps({"rows": records}).encode()),
     }
-    (batch,) = [batch for batch, _ in read_batches(bundle, path)]
+    (batch,) = [batch for batch, _ in read_row_batches(bundle, path)]
     columns = {"predict": batch.inputs.X, "frame of texts": read_rows(schema, texts).X}
     columns["frame of values"] = read_rows(schema, values).X
     for name, (content_type, body) in bodies.items():
-        columns[name] = read_rows(schema, parse_body(content_type, body, schema).columns).X
+        columns[name] = read_rows(schema, parse_request_rows(content_type, body, schema).columns).X
     return Reading(load_table(UserData(str(path), "target").task()), bundle, columns)
 
 

@@ -17,7 +17,7 @@ from harness.data.files import UserData
 from harness.data.numbers import learn_numbers
 from harness.data.table import load_table, make_table
 from harness.deploy.predict import read_rows
-from harness.deploy.schema import Schema, describe
+from harness.deploy.schema import Schema, describe_task_rows
 from harness.errors import DataError, EvenhandError
 from harness.registry.task import Task
 
@@ -221,7 +221,7 @@ def test_years_of_two_digits_lie_in_the_hundred_years_that_fit_the_column(
         first_year,
         last_year,
     )
-    schema = Schema.from_dict(json.loads(json.dumps(describe(task, table).as_dict())))
+    schema = Schema.from_dict(json.loads(json.dumps(describe_task_rows(task, table).as_dict())))
     assert read_rows(schema, frame).X["when"].tolist() == days.tolist()
 
 
@@ -243,7 +243,7 @@ def test_dates_for_no_end_are_missing_and_said(kind: str) -> None:
     (finding,) = [finding for finding in table.notes if finding.code == "date_sentinel"]
     assert (finding.rows, finding.severity) == (3, "warning")
     assert "'9999-12-31' as missing, '0001-01-01' as missing" in finding.message
-    assert read_rows(describe(task, table), frame).X["when"].isna().sum() == 3
+    assert read_rows(describe_task_rows(task, table), frame).X["when"].isna().sum() == 3
     declared = task_of(frame, types={"when": "date"})
     assert make_table(declared, frame).X["when"].notna().all()
 
@@ -282,7 +282,7 @@ def test_any_text_is_read_in_new_rows_as_in_training(texts: list[str]) -> None:
         return
     if "v" not in table.X:
         return
-    schema = Schema.from_dict(json.loads(json.dumps(describe(task, table).as_dict())))
+    schema = Schema.from_dict(json.loads(json.dumps(describe_task_rows(task, table).as_dict())))
     columns = {name: frame[name].tolist() for name in schema_names(schema)}
     new_rows = read_rows(schema, columns).X["v"]
     assert [None if pd.isna(cell) else cell for cell in new_rows] == [
@@ -355,7 +355,7 @@ def test_spellings_of_a_name_are_one_level_in_training_and_in_new_rows() -> None
     assert list(table.X["v"].cat.categories) == ["France", "Spain"]
     (finding,) = table.notes
     assert (finding.code, finding.rows) == ("merged_spelling", 2 * (N // 5))
-    schema = describe(task, table)
+    schema = describe_task_rows(task, table)
     assert read_rows(schema, {"amount": [1.0], "v": ["fRANCE."]}).X["v"].tolist() == ["France"]
     written = make_table(task_of(frame, types={"v": "category"}), frame)
     assert list(written.X["v"].cat.categories) == ["FRANCE", "France", "Spain", "france"]
@@ -402,7 +402,7 @@ def test_a_number_far_outside_the_others_is_missing_and_said(sentinel: float) ->
     table = make_table(task, frame)
     assert table.X["v"].isna().sum() == 2
     assert [(finding.code, finding.rows) for finding in table.notes] == [("sentinel", 2)]
-    read = read_rows(describe(task, table), {"amount": [1.0, 1.0], "v": [sentinel, 20]}).X["v"]
+    read = read_rows(describe_task_rows(task, table), {"amount": [1.0, 1.0], "v": [sentinel, 20]}).X["v"]
     assert read.isna().tolist() == [True, False]
     assert make_table(task_of(frame, types={"v": "number"}), frame).X["v"].notna().all()
 
@@ -545,5 +545,5 @@ def test_declared_types_decide() -> None:
         "card: left out, an identifier, as declared",
         "free: left out, as asked",
     ]
-    schema = describe(task_of(frame, types=types), table)
+    schema = describe_task_rows(task_of(frame, types=types), table)
     assert read_rows(schema, {"amount": [1], "when": ["03/04/21"], "code": ["1"]}).X["when"].tolist() == [18_690.0]

@@ -15,17 +15,17 @@ from harness.errors import EvenhandError
 from harness.evaluation.corrected_t import holm
 from harness.evaluation.paired_comparison import (
     ComparedEntry,
-    adjust_differences,
-    changed_rows,
-    class_agreement,
-    class_differences,
-    decomposition,
-    make_pair,
-    metric_differences,
+    adjust_difference_p_values,
+    compare_class_metrics,
+    compare_metrics,
+    count_class_agreement,
+    decompose_differences,
+    find_changed_rows,
+    pair_entries,
     rank_correlation,
 )
 from harness.evaluation.score_collection import collect_scores
-from harness.evaluation.scores import find_entry
+from harness.evaluation.scores import find_entry_by_name
 from harness.evaluation.strategy_effects import strategy_differences
 from harness.metrics.classification import METRICS
 from harness.report.compare import compare
@@ -55,7 +55,7 @@ def other(run, tmp_path):
 
 
 def pair_of(run, scores, a, b):
-    return make_pair(*(ComparedEntry(run, scores, *find_entry(scores, one)) for one in (a, b)))
+    return pair_entries(*(ComparedEntry(run, scores, *find_entry_by_name(scores, one)) for one in (a, b)))
 
 
 @pytest.fixture(scope="module")
@@ -76,7 +76,7 @@ def rows_of(text):
 
 def test_differences_are_those_of_the_strategy_table(pair, scores):
     """What the report says of a strategy against doing nothing, computed there on its own."""
-    found = {(one.name, one.threshold_kind): one.difference for one in metric_differences(pair)}
+    found = {(one.name, one.threshold_kind): one.difference for one in compare_metrics(pair)}
     table = next(
         one
         for one in strategy_differences(scores, "tumours")
@@ -89,20 +89,20 @@ def test_differences_are_those_of_the_strategy_table(pair, scores):
 
 
 def test_p_values_are_adjusted_over_all_that_is_shown(pair):
-    everything_ = [*metric_differences(pair), *decomposition(pair)]
-    assert [one.adjusted_p for one in adjust_differences(everything_)] == holm(
+    everything_ = [*compare_metrics(pair), *decompose_differences(pair)]
+    assert [one.adjusted_p for one in adjust_difference_p_values(everything_)] == holm(
         [one.difference.p for one in everything_]
     )
-    for one in adjust_differences(everything_):
+    for one in adjust_difference_p_values(everything_):
         assert (one.direction != 0) == (one.adjusted_p < 0.05)
         if one.direction:
             assert (one.direction == 1) == ((one.difference.mean > 0) == one.greater_is_better)
 
 
 def test_a_difference_of_decisions_is_the_best_of_all_thresholds_and_what_the_chosen_one_loses(pair):
-    found = {one.name: one for one in decomposition(pair)}
+    found = {one.name: one for one in decompose_differences(pair)}
     best, lost = found["F1 at the best of all thresholds"], found["F1 lost by the threshold chosen"]
-    f1 = next(one for one in metric_differences(pair) if (one.name, one.threshold_kind) == ("F1", "tuned"))
+    f1 = next(one for one in compare_metrics(pair) if (one.name, one.threshold_kind) == ("F1", "tuned"))
     assert best.a + lost.a == pytest.approx(f1.a, abs=1e-12)
     assert best.difference.mean + lost.difference.mean == pytest.approx(f1.difference.mean, abs=1e-12)
     mine = []
@@ -114,7 +114,7 @@ def test_a_difference_of_decisions_is_the_best_of_all_thresholds_and_what_the_ch
 
 
 def test_brier_scores_are_miscalibration_less_discrimination_plus_what_the_classes_decide(pair):
-    found = {one.name: one for one in decomposition(pair)}
+    found = {one.name: one for one in decompose_differences(pair)}
     missed, told = found["Brier: miscalibration"], found["Brier: discrimination"]
     for side in (0, 1):
         brier = np.mean([brier_score_loss(both[side].y, both[side].proba[:, 1]) for both in pair.predictions.values()])
@@ -128,9 +128,11 @@ def test_brier_scores_are_miscalibration_less_discrimination_plus_what_the_class
 def test_the_same_ranking_at_other_probabilities_has_no_difference_in_ranking(run, scores):
     pair = pair_of(run, scores, PLAIN, PLAIN)
     assert rank_correlation(pair) == 1
-    assert all(one.difference.mean == 0 for one in [*metric_differences(pair), *decomposition(pair)])
-    assert all(one.direction == 0 for one in adjust_differences([*metric_differences(pair), *decomposition(pair)]))
-    assert changed_rows(pair, "tuned") == []
+    assert all(one.difference.mean == 0 for one in [*compare_metrics(pair), *decompose_differences(pair)])
+    assert all(
+        one.direction == 0 for one in adjust_difference_p_values([*compare_metrics(pair), *decompose_differences(pair)])
+    )
+    assert find_changed_rows(pair, "tuned") == []
 
 
 @pytest.mark.parametrize(
@@ -147,12 +149,12 @@ def test_rows_that_changed_sides_are_counted_as_by_hand(run, scores, a, b):
                 binary = seen.proba.shape[1] == 2
                 said.append((seen.proba[:, 1] >= threshold).astype(int) if binary else seen.proba.argmax(axis=1))
         truth, one, other = np.concatenate(truth), np.concatenate(decided[0]), np.concatenate(decided[1])
-        rows = changed_rows(pair, kind)
+        rows = find_changed_rows(pair, kind)
         assert len(rows) == (one != other).sum() > 0
         assert sorted((row.label, row.predicted_a, row.predicted_b) for row in rows) == sorted(
             (int(t), int(x), int(y)) for t, x, y in zip(truth, one, other, strict=True) if x != y
         )
-        for count in class_agreement(pair, kind):
+        for count in count_class_agreement(pair, kind):
             here = truth == count.label
             right = one[here] == count.label, other[here] == count.label
             expected = [(right[0] & right[1]).sum(), (right[0] & ~right[1]).sum(), (~right[0] & right[1]).sum()]
@@ -177,10 +179,10 @@ def test_recall_per_class_is_scikit_learns(run, scores):
     from sklearn.metrics import recall_score
 
     pair = pair_of(run, scores, "three_digits/bayes/none", "three_digits/logistic_regression/none")
-    found = {one.name: one.a for one in class_differences(pair, "half")}
+    found = {one.name: one.a for one in compare_class_metrics(pair, "half")}
     mine = [recall_score(seen.y, seen.proba.argmax(axis=1), average=None) for seen, _ in pair.predictions.values()]
     assert [found[f"recall of {name}"] for name in "089"] == pytest.approx(np.mean(mine, axis=0).tolist())
-    f1 = next(one for one in metric_differences(pair) if one.name == "F1")
+    f1 = next(one for one in compare_metrics(pair) if one.name == "F1")
     assert f1.a == pytest.approx(
         np.mean([f1_score(seen.y, seen.proba.argmax(axis=1), average="macro") for seen, _ in pair.predictions.values()])
     )
@@ -197,7 +199,7 @@ def test_the_command_says_it_and_writes_the_rows(run, evenhand, tmp_path):
         rows = list(csv.DictReader(file))
     pair = pair_of(run, collect_scores(run, BY_NAME), WEIGHTED, PLAIN)
     for kind in ("half", "tuned"):
-        assert len(changed_rows(pair, kind)) == sum(row["threshold_kind"] == kind for row in rows)
+        assert len(find_changed_rows(pair, kind)) == sum(row["threshold_kind"] == kind for row in rows)
     assert {row["truth"] for row in rows} <= {"No", "Yes"}
     assert evenhand("compare", str(run.folder), WEIGHTED, PLAIN, "--rows", "3", "--out", "rows.csv")[1] == said
 
@@ -267,14 +269,14 @@ def test_means_of_splits_that_are_not_the_same_are_those_of_each_run(run, scores
     one_split = write_run(tmp_path / "one", [tumours(splits=1)])
     edit(one_split, lambda values: values["tasks"]["tumours"].update(fingerprint="e" * 64))
     theirs = collect_scores(one_split, BY_NAME)
-    pair = make_pair(
-        ComparedEntry(run, scores, *find_entry(scores, PLAIN)),
-        ComparedEntry(one_split, theirs, *find_entry(theirs, PLAIN)),
+    pair = pair_entries(
+        ComparedEntry(run, scores, *find_entry_by_name(scores, PLAIN)),
+        ComparedEntry(one_split, theirs, *find_entry_by_name(theirs, PLAIN)),
     )
-    ap = next(one for one in metric_differences(pair) if one.name == "AP")
-    task, entry = find_entry(scores, PLAIN)
-    assert ap.a == scores.rows_of(task, entry, "tuned").mean("average_precision")
-    assert ap.b == theirs.rows_of(task, entry, "tuned").mean("average_precision")
+    ap = next(one for one in compare_metrics(pair) if one.name == "AP")
+    task, entry = find_entry_by_name(scores, PLAIN)
+    assert ap.a == scores.score_rows_of_entry(task, entry, "tuned").mean("average_precision")
+    assert ap.b == theirs.score_rows_of_entry(task, entry, "tuned").mean("average_precision")
     assert (ap.difference.mean, math.isnan(ap.difference.ci_half_width)) == (ap.a - ap.b, True)
     said = compare([str(run.folder), str(one_split.folder)], BY_NAME, task="tumours")
     assert [cells[1] for cells in rows_of(said) if cells[0].count("/") == 2 and len(cells) > 3] == ["4, 1"] * 14
@@ -339,5 +341,5 @@ def test_hostile_names_are_text(tmp_path):
 
 
 def test_figures_that_a_side_lacks_are_left_out(pair):
-    assert not any(math.isnan(one.a) or math.isnan(one.b) for one in metric_differences(pair))
-    assert "Cost" not in {one.name for one in metric_differences(pair)}
+    assert not any(math.isnan(one.a) or math.isnan(one.b) for one in compare_metrics(pair))
+    assert "Cost" not in {one.name for one in compare_metrics(pair)}

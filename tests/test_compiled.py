@@ -20,10 +20,10 @@ from harness.networks.keras_export import compile_model
 from harness.networks.keras_model import CACHE_SIZE, StepSettings, get_compiled, loss_gradient
 from harness.networks.keras_training import (
     KerasTrainConfig,
-    built_weights,
     initial_weights,
-    predict,
-    train,
+    predict_logits,
+    train_compiled_network,
+    weights_of_built_model,
 )
 
 CONFIG = KerasTrainConfig(
@@ -64,7 +64,7 @@ def rows_of(n=300, classes=2, seed=0):
 def fit(net, config, rows, validation=None, *, gamma=0.0, seed=0):
     classes = max(net.outputs, 2)
     stopping = EarlyStopping(Loss(classes, gamma), rows, validation, config.patience)
-    weights = train(
+    weights = train_compiled_network(
         net, initial_weights(net, np.random.default_rng(seed), stopping.prior_logits), config, stopping, seed
     )
     return weights, stopping.history(config.batch_size)
@@ -94,11 +94,11 @@ def test_an_epoch_equals_an_epoch_of_plain_keras_fit(outputs, gamma):
         verbose=0,
     )
 
-    ours = train(net, start, config, EarlyStopping(loss, rows, None, 9), seed=3)
+    ours = train_compiled_network(net, start, config, EarlyStopping(loss, rows, None, 9), seed=3)
     for one, other in zip(ours, model.get_weights(), strict=True):
         np.testing.assert_allclose(one, other, atol=1e-4)
     proba = model.predict(rows.X, verbose=0)
-    expected = loss.probabilities(predict(net, ours, rows.X))
+    expected = loss.probabilities(predict_logits(net, ours, rows.X))
     np.testing.assert_allclose(proba, expected[:, 1:] if outputs == 1 else expected, atol=1e-4)
 
 
@@ -153,7 +153,7 @@ def test_one_trace_serves_all_fits_of_a_shape():
         ]
     ):
         weights, _ = fit(net, config, rows_of(200 + 13 * number), rows_of(70 + number), gamma=float(number))
-        predict(net, weights, rows_of(10 + number).X)
+        predict_logits(net, weights, rows_of(10 + number).X)
     assert get_compiled(net) is get_compiled(Net(units=9))
     assert get_compiled(net).run_epoch.experimental_get_tracing_count() == 1
     assert get_compiled(net).infer.experimental_get_tracing_count() == 1
@@ -195,10 +195,10 @@ def test_a_network_begins_at_the_class_shares():
     stopping = EarlyStopping(Loss(3), rows, None, 1)
     for start in (
         initial_weights(Net(outputs=3), np.random.default_rng(0), stopping.prior_logits),
-        built_weights(Net(outputs=3), stopping.prior_logits),
+        weights_of_built_model(Net(outputs=3), stopping.prior_logits),
     ):
-        proba = Loss(3).probabilities(predict(Net(outputs=3), start, rows.X))
-        np.testing.assert_allclose(proba, np.tile(stopping.shares, (len(proba), 1)), atol=1e-5)
+        proba = Loss(3).probabilities(predict_logits(Net(outputs=3), start, rows.X))
+        np.testing.assert_allclose(proba, np.tile(stopping.class_shares, (len(proba), 1)), atol=1e-5)
 
 
 def test_the_logits_of_an_epoch_are_in_the_order_of_the_rows():
@@ -217,24 +217,24 @@ def test_the_logits_of_an_epoch_are_in_the_order_of_the_rows():
 
 def test_a_cycle_rises_falls_to_nothing_and_is_made_to_its_end():
     config = replace(CONFIG, learning_rate=0.1, epochs=8, patience=2, min_steps=100, min_patience=0)
-    rates = config.rates(100)
+    rates = config.learning_rate_per_step(100)
     assert rates.argmax() == 10
     assert rates.max() == pytest.approx(0.1)
     assert rates[0] == pytest.approx(0.01)
     assert 0 < rates[-1] < 1e-4
     assert (config.scaled_to(64).epochs, config.scaled_to(64).patience) == (100, 100)
     constant = replace(config, rate_schedule="constant")
-    assert set(constant.rates(9)) == {np.float32(0.1)}
+    assert set(constant.learning_rate_per_step(9)) == {np.float32(0.1)}
     assert (constant.scaled_to(6400).epochs, constant.scaled_to(6400).patience) == (8, 2)
 
 
 def test_the_logits_of_a_row_do_not_depend_on_the_other_rows():
     rows = rows_of()
     weights, _ = fit(Net(), CONFIG, rows)
-    logits = predict(Net(), weights, rows.X)
+    logits = predict_logits(Net(), weights, rows.X)
     for part in (slice(0, 1), slice(5, 70), slice(131, 300)):
-        np.testing.assert_array_equal(predict(Net(), weights, rows.X[part]), logits[part])
-    assert predict(Net(), weights, rows.X[:0]).shape == (0, 1)
+        np.testing.assert_array_equal(predict_logits(Net(), weights, rows.X[part]), logits[part])
+    assert predict_logits(Net(), weights, rows.X[:0]).shape == (0, 1)
 
 
 def test_divergence_is_reported_in_one_line():

@@ -14,7 +14,7 @@ from fixtures_curves import LOST, with_curves
 from fixtures_run import three_digits, tumours, write_run
 from test_report import METRIC
 
-from harness.evaluation.ranking import rank
+from harness.evaluation.ranking import rank_entries
 from harness.evaluation.score_collection import collect_scores
 from harness.evaluation.scores import Entry
 from harness.evaluation.training import NetworkFit, entry_costs, pareto_front
@@ -73,13 +73,13 @@ def test_everything_off_the_front_is_beaten_by_something_on_it():
 
 
 def test_the_table_holds_the_means_of_what_the_records_say(store):
-    ranking = rank(collect_scores(store, METRIC), "tumours")
+    ranking = rank_entries(collect_scores(store, METRIC), "tumours")
     table = complexity_table(ranking)
     header = [column.heading for column in table.columns]
     found = next(dict(zip(header, row, strict=True)) for row in table.rows if row[0] == "bayes/none/tuned")
     outcomes = [
         outcome
-        for record in store.records()
+        for record in store.read_every_record()
         if (record.task, record.family, record.strategy) == ("tumours", "bayes", "none")
         for outcome in record.outcomes
         if outcome.stage == "tuned"
@@ -96,7 +96,7 @@ def test_the_table_holds_the_means_of_what_the_records_say(store):
 
 
 def test_the_best_entry_is_on_the_front_of_every_cost_that_is_known(store):
-    best = entry_costs(rank(collect_scores(store, METRIC), "tumours"))[0]
+    best = entry_costs(rank_entries(collect_scores(store, METRIC), "tumours"))[0]
     assert {"fit_seconds", "predict_us_per_row"} <= set(best.fronts)
 
 
@@ -112,14 +112,14 @@ def test_parameters_and_size_are_columns_of_the_leaderboard(store):
 
 def test_families_stand_against_tasks_with_their_kind_of_data(kinds):
     scores = collect_scores(kinds, METRIC)
-    rankings = [rank(scores, task) for task in scores.run["tasks"]]
+    rankings = [rank_entries(scores, task) for task in scores.run["tasks"]]
     _, table = family_parts(scores, rankings)
     assert headings(table) == ["Family", "tumours (tabular, AP)", "three_digits (image, ROC AUC)"]
     found = {row[0]: row[1:] for row in table.rows}
     assert found["bayes"][1].value == "n/a"
-    chosen = rankings[0].find("bayes", "any", "chosen")
+    chosen = rankings[0].find_line("bayes", "any", "chosen")
     assert found["bayes"][0].value == chosen.score.mean
-    accuracy = rankings[1].find("majority", "none", "tuned").rows.mean("accuracy")
+    accuracy = rankings[1].find_line("majority", "none", "tuned").rows.mean("accuracy")
     texts = {row[0]: row[1:] for row in format_rows(table)}
     assert texts["majority"] == ["0.144", f"0.500 ({accuracy:.3f})"]
 
@@ -142,18 +142,19 @@ def test_a_family_is_what_inner_scores_chose_else_its_first_tuned_entry_else_wha
     assert ranking.family_entry("net") is None
     chosen = Entry("xgb", "any", "chosen")
     made = {
-        ("one", chosen, kind): scores.rows_of("one", Entry("xgb", "none", "tuned"), kind) for kind in ("half", "tuned")
+        ("one", chosen, kind): scores.score_rows_of_entry("one", Entry("xgb", "none", "tuned"), kind)
+        for kind in ("half", "tuned")
     }
-    chose = rank(replace(scores, by_entry={**scores.by_entry, **made}), "one")
+    chose = rank_entries(replace(scores, by_entry={**scores.by_entry, **made}), "one")
     assert chose.family_entry("xgb").entry == chosen
 
 
 def test_a_line_is_that_of_the_whole_entry():
     ranking = rankings_of(scores_of({"one": {("xgb", "none"): [0.5] * 3}}))[0]
-    line = ranking.find("xgb", "none")
+    line = ranking.find_line("xgb", "none")
     other = replace(line, entry=line.entry._replace(calibration="isotonic"))
     both = replace(ranking, entries=(other, line))
-    assert both.find("xgb", "none") == both.resolve(line.entry) == line
+    assert both.find_line("xgb", "none") == both.resolve(line.entry) == line
     assert both.resolve(other.entry) == other
 
 
@@ -167,7 +168,7 @@ def test_many_tasks_stand_below_one_another(tmp_path):
     store = write_run(tmp_path / "run", [tumours(name, splits=1) for name in ("one", "two", "three", "four")])
     scores = collect_scores(store, METRIC)
     # Without a list by kind of data, as there is one kind only.
-    _, table = suitability(scores, [rank(scores, task) for task in scores.run["tasks"]])
+    _, table = suitability(scores, [rank_entries(scores, task) for task in scores.run["tasks"]])
     assert headings(table) == ["Task", "majority", "logistic_regression", "bayes"]
 
 
@@ -176,7 +177,7 @@ def test_a_family_that_failed_says_so(tmp_path):
         ("tumours", "bayes", s, f): ("timeout", "slow") for s in ("none", "class_weight", "searched") for f in range(4)
     }
     scores = collect_scores(write_run(tmp_path / "run", [tumours(splits=1), three_digits()], LOST | lost), METRIC)
-    _, table = family_parts(scores, [rank(scores, task) for task in scores.run["tasks"]])
+    _, table = family_parts(scores, [rank_entries(scores, task) for task in scores.run["tasks"]])
     assert [row[1].value for row in table.rows if row[0] == "bayes"] == ["timeout"]
 
 

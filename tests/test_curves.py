@@ -10,11 +10,11 @@ from fixtures_curves import LOST, with_curves
 from fixtures_run import three_digits, tumours
 from test_report import METRIC, tables
 
-from harness.evaluation.ranking import rank
+from harness.evaluation.ranking import rank_entries
 from harness.evaluation.score_collection import collect_scores
 from harness.evaluation.scores import Entry
-from harness.evaluation.training import NetworkFit, collect_training
-from harness.execution.trainer import Curves, epoch_of
+from harness.evaluation.training import NetworkFit, collect_training_curves
+from harness.execution.trainer import FitCurves, best_epoch_of_network
 from harness.report.content import Figure
 from harness.report.render.markdown import render_part
 from harness.report.sections.training import task_sections, training_parts
@@ -36,7 +36,7 @@ def scores(store):
 
 @pytest.fixture(scope="module")
 def training(store, scores):
-    return collect_training(store, scores)
+    return collect_training_curves(store, scores)
 
 
 @pytest.fixture(scope="module")
@@ -52,14 +52,16 @@ def copy(store, tmp_path) -> Store:
 
 def line(scores, training, entry: str, task: str = "tumours", *, losses: bool = False) -> dict[str, str]:
     """The line of an entry, or that of its losses."""
-    header, *rows = tables("\n\n".join(map(render_part, training_parts(scores, rank(scores, task), training))))[losses]
+    header, *rows = tables("\n\n".join(map(render_part, training_parts(scores, rank_entries(scores, task), training))))[
+        losses
+    ]
     return next(dict(zip(header, row, strict=True)) for row in rows if row[0] == entry)
 
 
 def stored(store: Store, name: str, task: str = "tumours") -> list[np.ndarray]:
     """A curve of `bayes/none` in all splits."""
-    found = [r for r in store.records() if (r.task, r.family, r.strategy) == (task, "bayes", "none")]
-    return [store.curves(record)[name] for record in found]
+    found = [r for r in store.read_every_record() if (r.task, r.family, r.strategy) == (task, "bayes", "none")]
+    return [store.read_curves(record)[name] for record in found]
 
 
 def test_figures_are_those_of_the_epoch_that_was_kept_in_the_refits(store, scores, training):
@@ -97,16 +99,16 @@ def test_stability_within_a_split_is_that_of_the_chosen_trial_s_inner_folds(stor
 
 def test_losses_of_different_functions_are_never_averaged(copy):
     chosen = [{"loss": "cross_entropy"}, {"loss": "focal", "gamma": 2.0}, {"loss": "focal", "gamma": 2.0}]
-    records = [r for r in copy.records() if (r.task, r.family, r.strategy) == ("tumours", "bayes", "none")]
+    records = [r for r in copy.read_every_record() if (r.task, r.family, r.strategy) == ("tumours", "bayes", "none")]
     for record, params in zip(records, [*chosen, {"loss": "focal", "gamma": 0.5}], strict=True):
-        curves, predictions = copy.curves(record), copy.predictions(record)
+        curves, predictions = copy.read_curves(record), copy.read_predictions(record)
         for stage in dict.fromkeys(name.partition("/")[0] for name in curves):
             part = {name.partition("/")[2]: curve for name, curve in curves.items() if name.startswith(f"{stage}/")}
             copy.write_curves(record.id, stage, part)
         default, tuned = record.outcomes
         copy.write_cell(replace(record, outcomes=(default, replace(tuned, params=params))), predictions)
     scores = collect_scores(copy, METRIC)
-    training, ranking = collect_training(copy, scores), rank(scores, "tumours")
+    training, ranking = collect_training_curves(copy, scores), rank_entries(scores, "tumours")
     header, *rows = tables("\n\n".join(map(render_part, training_parts(scores, ranking, training))))[1]
     found = [dict(zip(header, row, strict=True)) for row in rows if row[0] == TUNED.name]
     assert [(one["Loss function"], one["Splits"]) for one in found] == [
@@ -114,7 +116,7 @@ def test_losses_of_different_functions_are_never_averaged(copy):
         ("cross-entropy", "1"),
         ("focal, γ 0.5", "1"),
     ]
-    alone = copy.curves(next(one for one in copy.records() if one.id == records[0].id))
+    alone = copy.read_curves(next(one for one in copy.read_every_record() if one.id == records[0].id))
     kept = alone["final_tuned/outer/train_loss"][int(alone["final_tuned/outer/epoch"][0]) - 1]
     assert float(found[1]["Training"]) == pytest.approx(kept, abs=6e-4)
     assert found[1]["SD"] == "–"
@@ -130,33 +132,33 @@ def pictures(scores, ranking, training):
 def test_epochs_are_a_median_and_a_range_where_they_differ(store, scores, training):
     for entry in ("bayes/none/tuned", "bayes/searched/tuned"):
         fits = training.entries["tumours", Entry(*entry.split("/"))].fits
-        epochs = [fit.epoch for fit in fits]
+        epochs = [fit.best_epoch for fit in fits]
         spread = f" ({min(epochs)}–{max(epochs)})" if min(epochs) < max(epochs) else ""
         assert line(scores, training, entry)["Epochs"] == f"{np.median(epochs):g}{spread}"
 
 
 def test_a_tuned_entry_that_is_the_default_has_the_default_s_curves(copy):
-    record = next(r for r in copy.records() if (r.task, r.family, r.strategy) == ("tumours", "bayes", "none"))
-    curves = copy.curves(record)
+    record = next(r for r in copy.read_every_record() if (r.task, r.family, r.strategy) == ("tumours", "bayes", "none"))
+    curves = copy.read_curves(record)
     for stage in ("final_default", "trial_0"):
         part = {name.partition("/")[2]: curve for name, curve in curves.items() if name.startswith(stage)}
         copy.write_curves(record.id, stage, part)
     default = record.outcomes[0]
-    copy.write_cell(replace(record, outcomes=(default, replace(default, stage="tuned"))), copy.predictions(record))
-    found = collect_training(copy, collect_scores(copy, METRIC)).entries["tumours", TUNED]
+    copy.write_cell(replace(record, outcomes=(default, replace(default, stage="tuned"))), copy.read_predictions(record))
+    found = collect_training_curves(copy, collect_scores(copy, METRIC)).entries["tumours", TUNED]
     mine = next(fit for fit in found.fits if fit.split == (record.repeat, record.fold))
     assert np.array_equal(mine.curves["train_loss"], curves["final_default/outer/train_loss"])
 
 
 def test_members_of_an_ensemble_are_fits_of_their_split(copy):
-    record = next(r for r in copy.records() if (r.task, r.family, r.strategy) == ("tumours", "bayes", "none"))
-    curves = copy.curves(record)
+    record = next(r for r in copy.read_every_record() if (r.task, r.family, r.strategy) == ("tumours", "bayes", "none"))
+    curves = copy.read_curves(record)
     own = {n.rpartition("/")[2]: c for n, c in curves.items() if n.startswith("final_tuned/outer/")}
     for stage in ("final_default", "final_tuned"):
         members = {f"outer/member_{i}/{name}": curve for i in range(3) for name, curve in own.items()}
         copy.write_curves(record.id, stage, members)
-    copy.write_cell(record, copy.predictions(record))
-    found = collect_training(copy, collect_scores(copy, METRIC)).entries["tumours", TUNED]
+    copy.write_cell(record, copy.read_predictions(record))
+    found = collect_training_curves(copy, collect_scores(copy, METRIC)).entries["tumours", TUNED]
     assert [fit.split for fit in found.fits].count((record.repeat, record.fold)) == 3
 
 
@@ -186,11 +188,11 @@ def test_a_run_without_curves_says_nothing_of_training(tumours_run, tmp_path):
 
 
 def test_curves_that_cannot_be_read_are_said_to_be_missing_and_the_others_stay(copy):
-    record = next(r for r in copy.records() if (r.task, r.family, r.strategy) == ("tumours", "bayes", "none"))
+    record = next(r for r in copy.read_every_record() if (r.task, r.family, r.strategy) == ("tumours", "bayes", "none"))
     (copy.cell_folder(record.id) / "history.npz").write_bytes(b"no curves")
     text = write_leaderboard(copy, METRIC).details.read_text(encoding="utf-8")
     assert re.search(r"No curves of 1 cell: .*SHA-256 differs", text)
-    assert len(collect_training(copy, collect_scores(copy, METRIC)).entries["tumours", TUNED].fits) == 3
+    assert len(collect_training_curves(copy, collect_scores(copy, METRIC)).entries["tumours", TUNED].fits) == 3
 
 
 def test_chosen_architectures_are_told_layer_by_layer_with_how_many_splits_chose_them(markdown):
@@ -206,10 +208,10 @@ def test_a_history_of_another_form_is_left_alone():
     class Foreign:
         history = ("loss", 0.5)
 
-    curves = Curves()
-    curves.add("inner_0", Foreign(), 1)
+    curves = FitCurves()
+    curves.add_fit("inner_0", Foreign(), 1)
     assert curves.arrays == {}
-    assert epoch_of(Foreign()) is None
+    assert best_epoch_of_network(Foreign()) is None
 
 
 @pytest.mark.parametrize("members", [True, 3, "networks", (1.5, 2.5)])
@@ -219,10 +221,10 @@ def test_an_attribute_of_a_foreign_classifier_is_not_taken_for_members(members):
     class Foreign:
         fitted_ = members
 
-    curves = Curves()
-    curves.add("inner_0", Foreign(), 1)
+    curves = FitCurves()
+    curves.add_fit("inner_0", Foreign(), 1)
     assert curves.arrays == {}
-    assert epoch_of(Foreign()) is None
+    assert best_epoch_of_network(Foreign()) is None
 
 
 def test_a_dataclass_that_is_no_history_of_a_network_is_left_alone():
@@ -233,7 +235,7 @@ def test_a_dataclass_that_is_no_history_of_a_network_is_left_alone():
     class Foreign:
         history = Log()
 
-    curves = Curves()
-    curves.add("inner_0", Foreign(), 1)
+    curves = FitCurves()
+    curves.add_fit("inner_0", Foreign(), 1)
     assert curves.arrays == {}
-    assert epoch_of(Foreign()) is None
+    assert best_epoch_of_network(Foreign()) is None

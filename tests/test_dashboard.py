@@ -12,12 +12,12 @@ from markdown_it import MarkdownIt
 from optuna_dashboard import get_note
 
 from harness.api.dashboard import MergedStudies, describe_study, read_test_scores
-from harness.evaluation.ranking import rank
+from harness.evaluation.ranking import rank_entries
 from harness.evaluation.score_collection import collect_scores
 from harness.metrics.classification import METRICS
 from harness.registry.space import choice, log_float
 from harness.report.leaderboard import frame_csv, leaderboard
-from harness.search.study import SearchCache, StudyPlan, TrialResult, search
+from harness.search.study import SearchCache, StudyPlan, TrialResult, run_study
 from harness.store.store import Store
 
 METRIC = {metric.name: metric for metric in METRICS}
@@ -36,16 +36,16 @@ def search_one(store: Store, trials: int, evaluate=evaluate) -> None:
     """Bring the study of one cell to so many trials."""
     record = next(
         one
-        for one in store.records()
+        for one in store.read_every_record()
         if one.strategy == "none" and one.fold == 1 and one.family == "logistic_regression"
     )
-    plan = StudyPlan(NAME, SPACE, trials, None, 1, "average_precision", True, store.journal(record.id))
-    search(plan, evaluate, SearchCache(lambda _: None, dict))
+    plan = StudyPlan(NAME, SPACE, trials, None, 1, "average_precision", True, store.journal_path(record.id))
+    run_study(plan, evaluate, SearchCache(lambda _: None, dict))
 
 
 def write_table(store: Store) -> None:
     scores = collect_scores(store, METRIC)
-    table = leaderboard(scores, [rank(scores, task) for task in scores.run["tasks"]])
+    table = leaderboard(scores, [rank_entries(scores, task) for task in scores.run["tasks"]])
     (store.folder / "leaderboard.csv").write_text(frame_csv(table))
 
 
@@ -112,7 +112,7 @@ def test_a_note_follows_the_search_and_the_report(store):
     third = note_of(merged)
     scores = collect_scores(store, METRIC)
     for stage in ("default", "tuned"):
-        place = rank(scores, "tumours").find("logistic_regression", "none", stage)
+        place = rank_entries(scores, "tumours").find_line("logistic_regression", "none", stage)
         mean, sd = place.rows.mean("average_precision"), place.rows["average_precision"].std(ddof=1)
         line = next(one for one in third.splitlines() if one.startswith(f"| Test rows, {stage}"))
         assert f"average_precision {mean:.3f} ± {sd:.3f} " in line

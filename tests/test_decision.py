@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from harness.evaluation.decision import recommend
-from harness.evaluation.ranking import BASELINE, RankedEntry, Ranking, rank
+from harness.evaluation.decision import recommend_entry
+from harness.evaluation.ranking import BASELINE, RankedEntry, Ranking, rank_entries
 from harness.evaluation.score_collection import collect_scores
 from harness.evaluation.scores import Entry, Scores
 from harness.metrics.classification import METRICS
@@ -25,7 +25,7 @@ def scores() -> Scores:
 
 @pytest.fixture(scope="module")
 def ranking(scores: Scores) -> Ranking:
-    return rank(scores, "telco_churn_quarter")
+    return rank_entries(scores, "telco_churn_quarter")
 
 
 def judged(ranking: Ranking, **verdicts: tuple[str, float]) -> Ranking:
@@ -42,13 +42,13 @@ def judged(ranking: Ranking, **verdicts: tuple[str, float]) -> Ranking:
 
 
 def used(scores: Scores, ranking: Ranking, prefer: str = "simple") -> tuple[Entry, str]:
-    recommendation = recommend(scores, ranking, prefer)
+    recommendation = recommend_entry(scores, ranking, prefer)
     assert recommendation.entry is not None
     return recommendation.entry.entry, recommendation.reason
 
 
 def advice(scores: Scores, ranking: Ranking) -> dict[str, str]:
-    lines = recommendation_advice(scores, ranking, recommend(scores, ranking, "simple"))
+    lines = recommendation_advice(scores, ranking, recommend_entry(scores, ranking, "simple"))
     return {line.label: line.text for line in lines}
 
 
@@ -107,7 +107,7 @@ def test_an_entry_that_is_not_better_than_the_baseline_is_never_taken(scores, ra
 
 
 def test_nothing_is_recommended_on_noise(scores, ranking):
-    recommendation = recommend(scores, replace(ranking, above_baseline=False), "simple")
+    recommendation = recommend_entry(scores, replace(ranking, above_baseline=False), "simple")
     assert (recommendation.entry, recommendation.reason) == (None, "no_better_than_baseline")
     assert advice(scores, replace(ranking, above_baseline=False))["Use"].startswith("none of these entries")
 
@@ -117,17 +117,17 @@ def test_nothing_is_preferred_where_nothing_is_tested(scores, ranking):
 
 
 def test_the_remedy_concerns_the_best_entry_where_another_is_recommended(scores, ranking):
-    close = recommend(scores, judged(ranking, logistic_regression_none_default=("undecided", 0.005)), "simple")
+    close = recommend_entry(scores, judged(ranking, logistic_regression_none_default=("undecided", 0.005)), "simple")
     assert close.remedy is not None
     assert close.remedy.rival == best_of(ranking).entry
-    far = recommend(scores, judged(ranking, xgb_smote_default=("undecided", 0.02)), "simple")
+    far = recommend_entry(scores, judged(ranking, xgb_smote_default=("undecided", 0.02)), "simple")
     assert far.remedy is not None
     assert far.remedy.rival == Entry("xgb", "smote", "default")
-    assert recommend(scores, judged(ranking), "simple").remedy is None
+    assert recommend_entry(scores, judged(ranking), "simple").remedy is None
 
 
 def test_every_entry_is_the_recommended_one_the_best_one_or_has_a_verdict(scores, ranking):
-    recommendation = recommend(scores, ranking, "simple")
+    recommendation = recommend_entry(scores, ranking, "simple")
     listed = [*recommendation.equal, *recommendation.undecided, *recommendation.worse, recommendation.entry]
     names = [ranked.entry for ranked in listed if ranked is not None]
     ranked_names = [ranked.entry for ranked in ranking.entries if ranked.rank and ranked.entry.family != BASELINE]

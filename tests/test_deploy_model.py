@@ -17,11 +17,11 @@ import pandas as pd
 import pytest
 
 from harness.checks.small_tables import make_small_table
-from harness.deploy.bundle_files import content_hash
-from harness.deploy.keras_runtime import prediction_function, read_network
+from harness.deploy.bundle_files import hash_file_contents
+from harness.deploy.keras_runtime import read_network, trace_prediction_function
 from harness.deploy.model import Model, load_model, save_model
 from harness.deploy.pack import LightGBMTrees, XGBoostTrees
-from harness.deploy.serialize import read_description, write_objects
+from harness.deploy.serialize import object_to_skops, read_skops_description
 from harness.deploy.tree_checks import check_lightgbm_trees, check_xgboost_trees
 from harness.errors import BundleError, EvenhandError
 from harness.metrics.calibration import CALIBRATIONS, PriorCorrection, make_calibrator
@@ -200,22 +200,22 @@ def test_the_same_fit_has_the_same_content_whatever_the_bytes(tmp_path):
     for at, (family, modality) in enumerate(REPEATED):
         (here := tmp_path / f"{at} here").mkdir()
         names, there = save_model(fitted(family, modality), None, here), tmp_path / str(at)
-        assert content_hash(here, names) == content_hash(there, names), family
+        assert hash_file_contents(here, names) == hash_file_contents(there, names), family
         assert any((here / name).read_bytes() != (there / name).read_bytes() for name in names)
 
 
 def test_another_fit_has_another_content(tmp_path):
     found = set()
     for family, params in [("logistic_regression", {}), ("logistic_regression", {"C": 0.5}), ("random_forest", {})]:
-        found.add(content_hash(tmp_path, save_model(fitted(family, **params), None, tmp_path)))
+        found.add(hash_file_contents(tmp_path, save_model(fitted(family, **params), None, tmp_path)))
     names = save_model(fitted("logistic_regression"), PriorCorrection((3.0, 1.0), (1.0, 1.0)), tmp_path)
-    assert len(found | {content_hash(tmp_path, names)}) == 4
+    assert len(found | {hash_file_contents(tmp_path, names)}) == 4
 
 
 @pytest.mark.parametrize(("change", "what"), [("weight", "model.weights.h5"), ("option", "config.json")])
 def test_another_network_has_another_content(change, what, tmp_path):
     names = save_model(fitted("dense_network"), None, tmp_path)
-    before = content_hash(tmp_path, names)
+    before = hash_file_contents(tmp_path, names)
     path = tmp_path / "network.keras"
 
     with zipfile.ZipFile(path) as file:
@@ -229,7 +229,7 @@ def test_another_network_has_another_content(change, what, tmp_path):
     else:
         held[what] = held[what].replace(b'"epsilon": 0.001', b'"epsilon": 0.002')
     path.write_bytes(zipped(held))
-    assert content_hash(tmp_path, names) != before
+    assert hash_file_contents(tmp_path, names) != before
 
 
 class Evil:
@@ -276,7 +276,7 @@ def asks_for(module, name, loader="ObjectNode"):
         (lambda content: swapped(content, asks_for("subprocess", "Popen")), "subprocess.Popen"),
         (lambda content: swapped(content, asks_for("sklearn.utils._bunch", "Bunch")), "sklearn.utils._bunch.Bunch"),
         (lambda content: swapped(content, asks_for("builtins", "str", "MethodNode")), "builtins.str"),
-        (lambda content: write_objects({"no": "model"}), "no model"),
+        (lambda content: object_to_skops({"no": "model"}), "no model"),
         (lambda content: swapped(content, lambda schema: schema["content"].update(content={})), "damaged|no model|fit"),
     ],
 )
@@ -311,7 +311,7 @@ def test_a_file_that_would_fill_the_memory_is_not_unpacked(monkeypatch):
         file.writestr("schema.json", b" " * 5_000_000)
     bomb = buffer.getvalue()
     with pytest.raises(BundleError, match="unpacks to"):
-        read_description(bomb)
+        read_skops_description(bomb)
     with pytest.raises(BundleError, match="unpacks to"):
         read_network(bomb, "network.keras")
 
@@ -413,7 +413,7 @@ def test_the_trees_of_lightgbm_come_back_to_the_last_bit(classes, rows, params):
     """Also where no tree has a split."""
     model, frame = leafwise(classes, rows, **params)
     model.booster_.best_iteration = best = min(3, model.booster_.current_iteration())
-    back = LightGBMTrees.of(model.booster_).read(classes)
+    back = LightGBMTrees.from_booster(model.booster_).to_booster(classes)
     assert back.best_iteration == best
     assert (back.predict(frame) == model.booster_.predict(frame)).all()
     assert best == 1 or (back.predict(frame) != back.predict(frame, num_iteration=5)).any()
@@ -450,7 +450,7 @@ def test_a_saved_model_of_lightgbm_answers_to_the_last_bit(tmp_path):
     ],
 )
 def test_what_ends_the_process_in_lightgbm_is_refused_before(name, value):
-    text = LightGBMTrees.of(leafwise()[0].booster_).trees.decode()
+    text = LightGBMTrees.from_booster(leafwise()[0].booster_).trees.decode()
     check_lightgbm_trees(text, 2, -1)
     at = text.index(f"\n{name}=") + len(name) + 2
     old = text[at : text.index("\n", at)]
@@ -468,16 +468,16 @@ def test_what_ends_the_process_in_lightgbm_is_refused_before(name, value):
 
 @pytest.mark.parametrize(("classes", "best"), [(3, -1), (2, 6), (2, True), (1, -1)])
 def test_trees_of_lightgbm_for_other_classes_or_further_than_there_are_are_refused(classes, best):
-    text = LightGBMTrees.of(leafwise()[0].booster_).trees.decode()
+    text = LightGBMTrees.from_booster(leafwise()[0].booster_).trees.decode()
     with pytest.raises(ValueError, match="no text of LightGBM's"):
         check_lightgbm_trees(text, classes, best)
 
 
 def test_a_saved_model_of_lightgbm_that_leads_out_of_itself_is_refused(tmp_path):
     pipeline = copy.deepcopy(fitted("lightgbm"))
-    leaves = LightGBMTrees.of(pipeline.classifier.booster_)
+    leaves = LightGBMTrees.from_booster(pipeline.classifier.booster_)
     pipeline.classifier._Booster = replace(leaves, trees=leaves.trees.replace(b"left_child=1", b"left_child=9"))
-    (tmp_path / "pipeline.skops").write_bytes(write_objects(Model(pipeline, None)))
+    (tmp_path / "pipeline.skops").write_bytes(object_to_skops(Model(pipeline, None)))
     with pytest.raises(BundleError, match="do not fit together"):
         load_model(reader(tmp_path))
 
@@ -547,7 +547,7 @@ def test_a_lone_row_gets_the_numbers_that_it_gets_among_others():
     rng = np.random.default_rng(0)
     model = keras.Sequential([keras.Input((1728,)), keras.layers.Dense(3)])
     model.set_weights([rng.normal(size=(1728, 3)), np.zeros(3)])
-    rows, call = rng.normal(size=(20, 1728)).astype(np.float32), prediction_function(model)
+    rows, call = rng.normal(size=(20, 1728)).astype(np.float32), trace_prediction_function(model)
     assert (call(rows) == np.concatenate([call(rows[k : k + 1]) for k in range(20)])).all()
 
 

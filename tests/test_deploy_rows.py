@@ -14,8 +14,8 @@ from harness.data.dates import to_days
 from harness.data.files import UserData
 from harness.data.table import make_table, row_keys
 from harness.deploy.bundle import Bundle
-from harness.deploy.predict import read_batches, read_rows
-from harness.deploy.schema import Schema, bin_counts, describe, typical_row
+from harness.deploy.predict import read_row_batches, read_rows
+from harness.deploy.schema import Schema, count_rows_per_bin, describe_task_rows, typical_row
 from harness.deploy.validate import InvalidRowsError
 from harness.preprocessing.tabular import fit_preprocessor
 from harness.registry.task import Task
@@ -49,7 +49,7 @@ TASK = Task(name="customers", load=lambda _: customers(), target="left", positiv
 @pytest.fixture(scope="module")
 def schema() -> Schema:
     raw = customers()
-    return describe(TASK, make_table(TASK, raw))
+    return describe_task_rows(TASK, make_table(TASK, raw))
 
 
 def row(**other: object) -> dict[str, object]:
@@ -123,8 +123,8 @@ def test_a_file_of_training_is_read_again_as_it_was_learnt(tmp_path: Path, odd: 
     task = UserData(str(tmp_path / name), "left").task()
     raw = task.load(None)
     table = make_table(task, raw)
-    bundle = Bundle(tmp_path, {}, describe(task, table), None)  # type: ignore[arg-type]  # rows need no model
-    ((part, _),) = read_batches(bundle, tmp_path / name)
+    bundle = Bundle(tmp_path, {}, describe_task_rows(task, table), None)  # type: ignore[arg-type]  # rows need no model
+    ((part, _),) = read_row_batches(bundle, tmp_path / name)
     prepare = fit_preprocessor(table.X).transform
     learnt, found = prepare(table.X), prepare(part.inputs.X)
     assert list(table.X.columns) == [one.name for one in bundle.schema.features]
@@ -135,15 +135,15 @@ def test_a_file_of_training_is_read_again_as_it_was_learnt(tmp_path: Path, odd: 
 
 def test_the_shares_of_a_schema_are_those_of_its_rows(schema: Schema) -> None:
     X = make_table(TASK, customers()).X
-    for feature, counts in zip(schema.features, bin_counts(schema, X), strict=True):
+    for feature, counts in zip(schema.features, count_rows_per_bin(schema, X), strict=True):
         np.testing.assert_allclose(counts / ROWS, feature.shares)
         assert sum(feature.shares) == pytest.approx(1)
-    assert bin_counts(schema, X)[0][-1] == 1  # one plan is missing
+    assert count_rows_per_bin(schema, X)[0][-1] == 1  # one plan is missing
 
 
 def test_a_level_unknown_to_training_counts_as_other(schema: Schema) -> None:
     read = read_rows(schema, columns_of([row(plan="gold")]))
-    assert bin_counts(schema, read.X)[0].tolist() == [0, 0, 0, 1, 0]
+    assert count_rows_per_bin(schema, read.X)[0].tolist() == [0, 0, 0, 1, 0]
     assert read.flags == ((0, "plan", "'gold' is not a value that the model distinguishes", "unknown_category"),)
 
 
@@ -219,13 +219,13 @@ def test_a_typical_row_is_one_that_can_be_read(schema: Schema) -> None:
     X = typical_row(schema)
     assert X["plan"].tolist() == ["plus"]
     assert list(X.columns) == [one.name for one in schema.features]
-    assert sum(int(counts.sum()) for counts in bin_counts(schema, X)) == len(schema.features)
+    assert sum(int(counts.sum()) for counts in count_rows_per_bin(schema, X)) == len(schema.features)
 
 
 def test_texts_are_stripped_and_missing_ones_are_empty() -> None:
     task = Task(name="texts", load=lambda _: None, target="kind", modality="text", text="said")
     raw = pd.DataFrame({"said": ["a b", "free prize", "?", "see you"], "kind": ["ham", "spam", "ham", "ham"]})
-    schema = describe(task, make_table(task, raw))
+    schema = describe_task_rows(task, make_table(task, raw))
     read = read_rows(schema, {"said": [" a b ", None, "?"]})
     assert read.X.tolist() == ["a b", "", "?"]
     assert read.flags == ((1, "said", "missing", "missing_value"),)
@@ -252,7 +252,7 @@ def test_what_was_usual_in_training_is_not_flagged() -> None:
         }
     )
     task = UserData("rows.csv", "left").task()
-    schema = describe(task, make_table(task, frame))
+    schema = describe_task_rows(task, make_table(task, frame))
     new = pd.DataFrame(
         {
             "surname": rng.choice(names, 99),

@@ -21,9 +21,17 @@ from sklearn.metrics import (
     roc_auc_score,
 )
 
-from harness.evaluation.curves import RECALLS, THRESHOLDS, clipped_logit, diagnose, expit, mean_curve, reliability_bins
-from harness.evaluation.diagnosis import CACHE_NAME, best_of_families, detailed_entries, diagnose_entry
-from harness.evaluation.ranking import rank
+from harness.evaluation.curves import (
+    RECALLS,
+    THRESHOLDS,
+    clipped_logit,
+    diagnose_predictions,
+    expit,
+    mean_curve,
+    reliability_bins,
+)
+from harness.evaluation.diagnosis import CACHE_NAME, best_of_families, diagnose_entry, select_entries_for_details
+from harness.evaluation.ranking import rank_entries
 from harness.evaluation.score_collection import collect_scores
 from harness.metrics.classification import METRICS
 from harness.report.content import Evidence, Figure
@@ -46,7 +54,7 @@ HOSTILE = ("<b>$x_1$|", "a very long name of a class\nthat nobody can read in a 
 
 def evidence(store):
     scores = collect_scores(store, METRIC)
-    return Evidence(store, scores, tuple(rank(scores, task) for task in scores.run["tasks"]))
+    return Evidence(store, scores, tuple(rank_entries(scores, task) for task in scores.run["tasks"]))
 
 
 @pytest.fixture(scope="module")
@@ -94,7 +102,7 @@ def noisy(n=400, seed=0, share=0.3):
 
 def test_a_tiny_case_by_hand():
     # In the order of the scores: yes, no, yes, no.
-    found = diagnose([(np.array([1, 0, 1, 0]), two_classes([0.9, 0.8, 0.7, 0.1]))], 1, None)
+    found = diagnose_predictions([(np.array([1, 0, 1, 0]), two_classes([0.9, 0.8, 0.7, 0.1]))], 1, None)
     ranks = found.rank_curves
     assert ranks.roc.spread == ()  # one split
     for alarms, share in zip(ranks.roc.x, ranks.roc.mean, strict=True):
@@ -108,7 +116,7 @@ def test_a_tiny_case_by_hand():
 
 def test_areas_below_mean_curves_are_the_means_of_the_areas():
     splits = [noisy(seed=seed) for seed in range(5)]
-    ranks = diagnose(splits, 1, None).rank_curves
+    ranks = diagnose_predictions(splits, 1, None).rank_curves
     aucs = [roc_auc_score(y, proba[:, 1]) for y, proba in splits]
     aps = [average_precision_score(y, proba[:, 1]) for y, proba in splits]
     assert ranks.roc_auc == pytest.approx(np.mean(aucs), abs=1e-4)
@@ -121,7 +129,7 @@ def test_areas_below_mean_curves_are_the_means_of_the_areas():
 
 def test_precision_at_a_recall_is_that_of_the_first_threshold_that_reaches_it():
     y, proba = noisy(n=30)
-    found = diagnose([(y, proba)], 1, None).rank_curves.precision
+    found = diagnose_predictions([(y, proba)], 1, None).rank_curves.precision
     for recall, precision in zip(RECALLS[1:], found.mean[1:], strict=True):
         reached = [t for t in np.unique(proba[:, 1]) if recall_score(y, proba[:, 1] >= t) >= recall - 1e-9]
         assert precision == pytest.approx(precision_score(y, proba[:, 1] >= max(reached)), abs=1e-4)
@@ -140,7 +148,7 @@ def test_the_sweep_is_what_scikit_learn_says_at_each_threshold():
     costs = [[0, 1], [7, -1]]
     y, proba = noisy()
     score = proba[:, 1] = np.clip(proba[:, 1], 0.1, 0.8)
-    sweep = diagnose([(y, proba)], 1, costs).sweep
+    sweep = diagnose_predictions([(y, proba)], 1, costs).sweep
     for at, threshold in enumerate(THRESHOLDS):
         called = score >= threshold
         counts = confusion_matrix(y, called)
@@ -151,7 +159,7 @@ def test_the_sweep_is_what_scikit_learn_says_at_each_threshold():
             assert sweep.precision.mean[at] == pytest.approx(precision_score(y, called), abs=1e-4)
         else:
             assert math.isnan(sweep.precision.mean[at])
-    assert diagnose([(y, proba)], 1, None).sweep.cost is None
+    assert diagnose_predictions([(y, proba)], 1, None).sweep.cost is None
 
 
 def test_bins_hold_equally_many_rows_and_have_wilson_intervals():
@@ -210,7 +218,7 @@ def test_several_classes_are_each_against_the_rest_and_their_mean():
     y = np.arange(300) % 3
     proba = random.dirichlet(np.ones(3), 300) + 0.5 * np.eye(3)[y]
     proba /= proba.sum(axis=1, keepdims=True)
-    found = diagnose([(y, proba)], 1, None)
+    found = diagnose_predictions([(y, proba)], 1, None)
     assert found.rank_curves.roc_auc == pytest.approx(roc_auc_score(y, proba, multi_class="ovr"), abs=1e-4)
     assert found.classes[2].roc_auc == pytest.approx(roc_auc_score(y == 2, proba[:, 2]), abs=1e-4)
     assert found.sweep is None
@@ -221,10 +229,10 @@ def test_a_split_of_one_class_has_no_curve_and_no_warning():
     y, proba = noisy()
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        found = diagnose([(y, proba), (np.zeros_like(y), proba)], 1, None)
-        none = diagnose([(np.zeros_like(y), proba)], 1, None)
+        found = diagnose_predictions([(y, proba), (np.zeros_like(y), proba)], 1, None)
+        none = diagnose_predictions([(np.zeros_like(y), proba)], 1, None)
     assert (found.splits, found.rank_curves.splits) == (2, 1)
-    assert found.rank_curves.roc == diagnose([(y, proba)], 1, None).rank_curves.roc
+    assert found.rank_curves.roc == diagnose_predictions([(y, proba)], 1, None).rank_curves.roc
     assert none.rank_curves is None
     assert none.sweep is None
 
@@ -239,7 +247,7 @@ def test_shown_is_the_best_tuned_entry_of_each_family(everywhere):
         for place in places:
             rivals = [p for p in ranking.entries if p.entry.family == place.entry.family and p.entry.stage == "tuned"]
             assert place == rivals[0]
-        detail = detailed_entries(ranking, places[0])
+        detail = select_entries_for_details(ranking, places[0])
         assert detail[-1].entry.strategy == "none"
         assert {place.entry.family for place in detail} == {places[0].entry.family}
 
@@ -302,9 +310,10 @@ def test_sentences_say_what_predictions_say(everywhere, told):
         in decides
     )
     assert f"ROC AUC {first.rows.mean('roc_auc'):.3f}" in text(of_task(told, "tumours")[RANKING_TITLE])
-    costs = everywhere.scores.rows_of("tumours", first.entry, "tuned").mean("expected_cost")
+    costs = everywhere.scores.score_rows_of_entry("tumours", first.entry, "tuned").mean("expected_cost")
     assert (
-        f"costs {everywhere.scores.rows_of('tumours', first.entry, 'half').mean('expected_cost'):.3f} at 0.5" in decides
+        f"costs {everywhere.scores.score_rows_of_entry('tumours', first.entry, 'half').mean('expected_cost'):.3f} at 0.5"
+        in decides
     )
     assert f"{costs:.3f} at the tuned threshold" in decides
 
@@ -315,7 +324,7 @@ def test_the_class_report_is_that_of_scikit_learn(everywhere, told):
     records = {cell.record.id: cell.record for cell in everywhere.scores.cells if cell.record}
     f1 = []
     for cell, stage, _ in first.rows.score_keys:
-        seen = everywhere.store.predictions(records[cell])
+        seen = everywhere.store.read_predictions(records[cell])
         report = classification_report(seen.test_y, seen.test[stage].argmax(axis=1), output_dict=True)
         f1.append(report["1"]["f1-score"])
     table = text(of_task(told, "three_digits")[DECISIONS_TITLE])

@@ -15,7 +15,7 @@ from harness.evaluation import evaluate as workers
 from harness.evaluation.ensembles import ENSEMBLE_KINDS, GREEDY, STACKING, fit_ensemble
 from harness.evaluation.gains import ensemble_gains, ensemble_members
 from harness.evaluation.metric_cache import read_cache, write_cache
-from harness.evaluation.ranking import rank
+from harness.evaluation.ranking import rank_entries
 from harness.evaluation.score_collection import collect_scores
 from harness.evaluation.scores import Entry, entry_statuses
 from harness.metrics.classification import METRICS
@@ -142,24 +142,24 @@ def scores(store):
 
 
 def test_ensembles_are_means_of_stored_probabilities_with_the_weights_that_are_told(store, scores):
-    rows = scores.rows_of("tumours", Entry("any", "greedy", "ensembled"), "tuned")
+    rows = scores.score_rows_of_entry("tumours", Entry("any", "greedy", "ensembled"), "tuned")
     assert len(rows) == 4
-    by_id = {record.id: record for record in store.records()}
+    by_id = {record.id: record for record in store.read_every_record()}
     for split, figure, trials in zip(rows.splits, rows["average_precision"], rows["trials"], strict=True):
         weights = scores.ensembles["tumours", "greedy", split].weights
         whose = [by_id[at] for at in weights]
         assert {(r.family, r.strategy) for r in whose} == {
             (family, strategy) for family in ("logistic_regression", "bayes") for strategy in ("none", "class_weight")
         }  # neither the majority row nor what was searched
-        stored = [store.predictions(r) for r in whose]
+        stored = [store.read_predictions(r) for r in whose]
         mean = sum(w * one.test["tuned"][:, 1].astype(float) for w, one in zip(weights.values(), stored, strict=True))
         assert figure == pytest.approx(average_precision_score(stored[0].test_y, mean.astype(np.float32)))
         assert trials == sum(r.trials for r in whose)
 
 
 def test_costs_are_the_sums_of_the_members_used(store, scores):
-    by_id = {record.id: record for record in store.records()}
-    rows = scores.rows_of("tumours", Entry("any", "greedy", "ensembled"), "half")
+    by_id = {record.id: record for record in store.read_every_record()}
+    rows = scores.score_rows_of_entry("tumours", Entry("any", "greedy", "ensembled"), "half")
     for split, seconds in zip(rows.splits, rows["fit_seconds"], strict=True):
         used = [by_id[at] for at, weight in scores.ensembles["tumours", "greedy", split].weights.items() if weight]
         assert seconds == pytest.approx(sum(r.outcomes[1].fit_seconds for r in used))
@@ -167,14 +167,14 @@ def test_costs_are_the_sums_of_the_members_used(store, scores):
 
 def test_they_stand_on_the_leaderboard_without_a_rank_and_are_never_called_best(store, scores):
     for task in ("tumours", "three_digits"):
-        ranking = rank(scores, task)
+        ranking = rank_entries(scores, task)
         made = [place for place in ranking.entries if place.entry.stage == "ensembled"]
         assert {place.entry[:3] for place in made} == {("any", kind, "ensembled") for kind in ENSEMBLE_KINDS}
         assert all(place.rank is None and rank_mark(place) == "†" for place in made)
         assert ranking.best.entry.stage not in ("chosen", "ensembled")
         assert "ensembled" not in headline(ranking)
         assert all(entry_statuses(scores, task)[place.entry] == "ok" for place in made)
-    table = leaderboard(scores, [rank(scores, "tumours")])
+    table = leaderboard(scores, [rank_entries(scores, "tumours")])
     rows = table[table.stage == "ensembled"]
     assert len(rows) == 2
     assert rows["rank"].isna().all()
@@ -184,8 +184,10 @@ def test_they_stand_on_the_leaderboard_without_a_rank_and_are_never_called_best(
 def test_members_of_other_rows_are_left_out(store, tmp_path):
     shutil.copytree(store.folder, tmp_path / "run")
     run = Store(tmp_path / "run")
-    odd = next(r for r in run.records() if (r.task, r.family, r.strategy, r.fold) == ("tumours", "bayes", "none", 2))
-    seen = run.predictions(odd)
+    odd = next(
+        r for r in run.read_every_record() if (r.task, r.family, r.strategy, r.fold) == ("tumours", "bayes", "none", 2)
+    )
+    seen = run.read_predictions(odd)
     run.write_cell(odd, replace(seen, train_rows=seen.train_rows + 1))
     found = collect_scores(run, METRIC)
     for kind in ENSEMBLE_KINDS:
@@ -198,15 +200,15 @@ def test_the_inner_score_is_of_rows_that_the_weights_were_not_fitted_on(tmp_path
     """Members that say nothing: what fits noise looks good on the rows it was fitted on, and must not here."""
     store = write_run(tmp_path / "run", [tumours()])
     rng = np.random.default_rng(0)
-    for record in store.records():
-        seen = store.predictions(record)
+    for record in store.read_every_record():
+        seen = store.read_predictions(record)
         positive = rng.random(len(seen.train_y))
         inner = dict.fromkeys(seen.inner, np.stack([1 - positive, positive], axis=1).astype(np.float32))
         store.write_cell(record, replace(seen, inner=inner))
     found = collect_scores(store, METRIC)
     share = 60 / 417
     for kind in ENSEMBLE_KINDS:
-        inner = found.rows_of("tumours", Entry("any", kind, "ensembled"), "half")["inner"]
+        inner = found.score_rows_of_entry("tumours", Entry("any", kind, "ensembled"), "half")["inner"]
         assert inner.mean() < share + 0.06
 
 
@@ -223,18 +225,18 @@ def test_processes_give_the_same_as_one(store, scores, tmp_path, monkeypatch):
 
 
 def test_the_section_tells_the_members_and_what_combining_adds(store, scores):
-    rankings = tuple(rank(scores, task) for task in scores.run["tasks"])
+    rankings = tuple(rank_entries(scores, task) for task in scores.run["tasks"])
     found = ensemble_sections(Evidence(store, scores, rankings))
     assert [one.task for one in found] == ["tumours", "three_digits"]
     ensembles, members = (part for part in found[0].parts if isinstance(part, ReportTable))
     assert ensembles.rows[0][0] == "any/greedy/ensembled"
     assert "bayes/none/tuned" in [row[0] for row in members.rows]
     for one in ensemble_members(scores, "tumours", "greedy"):
-        assert one.used
+        assert one.count_used_splits
     whole = sum(np.mean([*one.weights.values()]) for one in ensemble_members(scores, "tumours", "greedy"))
     assert whole == pytest.approx(1)
     mine, chosen = (
-        scores.rows_of("tumours", Entry("any", *rest), "tuned")["average_precision"].mean()
+        scores.score_rows_of_entry("tumours", Entry("any", *rest), "tuned")["average_precision"].mean()
         for rest in (("stacking", "ensembled"), ("any", "chosen"))
     )
     assert ensemble_gains(scores, rankings[0])["stacking"].mean == pytest.approx(mine - chosen)
@@ -251,7 +253,7 @@ def test_one_entry_alone_makes_no_ensemble(tmp_path):
     store = write_run(tmp_path / "run", [tumours()], lost)
     found = collect_scores(store, METRIC)
     assert not found.ensembles
-    (section,) = ensemble_sections(Evidence(store, found, (rank(found, "tumours"),)))
+    (section,) = ensemble_sections(Evidence(store, found, (rank_entries(found, "tumours"),)))
     assert section.parts[0].startswith("No ensemble was made")
 
 
@@ -262,16 +264,18 @@ def test_ensembles_that_went_with_their_predictions_are_said_to_be_lost(store, t
     kept = read_cache(copy)
     write_cache(copy, {key: row for key, row in kept.items() if not key.startswith("ensemble/")})
     lost = next(
-        record for record in copy.records() if (record.task, record.fold, record.family) == ("tumours", 2, "bayes")
+        record
+        for record in copy.read_every_record()
+        if (record.task, record.fold, record.family) == ("tumours", 2, "bayes")
     )
     (copy.cell_folder(lost.id) / "predictions.npz").write_bytes(b"spoilt")
     found = collect_scores(copy, METRIC)
     ((where, why),) = found.ensemble_failures.items()
     assert where == ("tumours", (0, 2))
-    section = ensemble_sections(Evidence(copy, found, (rank(found, "tumours"),)))[0]
+    section = ensemble_sections(Evidence(copy, found, (rank_entries(found, "tumours"),)))[0]
     texts = [part for part in section.parts if isinstance(part, str)]
     said = [text for text in texts if text.startswith("Of 1 split ensembles could not be made: ")]
     assert len(said) == 1
     assert why.split(":")[0].rpartition("/")[2] in said[0]
     nothing = replace(found, ensembles={})
-    assert ensemble_sections(Evidence(copy, nothing, (rank(nothing, "tumours"),)))[0].parts == tuple(said)
+    assert ensemble_sections(Evidence(copy, nothing, (rank_entries(nothing, "tumours"),)))[0].parts == tuple(said)

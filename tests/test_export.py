@@ -16,24 +16,24 @@ from harness.api.benchmark import benchmark
 from harness.data.files import UserData
 from harness.data.table import row_keys
 from harness.deploy.bundle import read_bundle
-from harness.deploy.error_analysis import ErrorAnalysis, Proportion, analyze_errors, class_recalls
-from harness.deploy.export import ExportRequest, held_out_proba, make_bundle, summarize
-from harness.deploy.model_card import CardInputs, write_card
+from harness.deploy.error_analysis import ErrorAnalysis, SubgroupProportion, analyze_errors, class_recalls
+from harness.deploy.export import ExportRequest, key_probabilities_by_row_hash, make_bundle, summarize_bundle
+from harness.deploy.model_card import ModelCardInputs, write_model_card
 from harness.deploy.run_entry import (
-    CardMetric,
     HeldOutPredictions,
+    ModelCardMetric,
     RankingPosition,
+    average_held_out_predictions,
     choose_entry,
-    held_out_predictions,
     read_run_entry,
 )
 from harness.deploy.schema import Feature, Schema
 from harness.errors import EvenhandError
-from harness.evaluation.ranking import rank
+from harness.evaluation.ranking import rank_entries
 from harness.evaluation.score_collection import collect_scores
 from harness.evaluation.scores import Entry
 from harness.execution.engines.base import Limits, RunCallbacks
-from harness.execution.plan import Request, load_task
+from harness.execution.plan import RunRequest, load_task
 from harness.metrics.calibration import make_calibrator
 from harness.metrics.classification import METRICS
 from harness.metrics.metric import Predictions, best_threshold
@@ -63,7 +63,7 @@ def folder(tmp_path_factory):
     )
     frame.to_csv(folder / "customers.csv", index=False)
     own = UserData(str(folder / "customers.csv"), "churned")
-    request = Request(("customers",), ("logistic_regression",), ("none", "class_weight", "smote"), PROTOCOL, own=own)
+    request = RunRequest(("customers",), ("logistic_regression",), ("none", "class_weight", "smote"), PROTOCOL, own=own)
     benchmark(
         request,
         load_registry(),
@@ -114,7 +114,7 @@ def weighted(folder, tmp_path_factory):
 
 def scores_and_ranking(folder):
     scores = collect_scores(Store(folder / "run"), METRIC)
-    return scores, rank(scores, "customers")
+    return scores, rank_entries(scores, "customers")
 
 
 def test_without_a_name_it_is_the_first_single_entry_of_the_ranking(folder):
@@ -254,7 +254,7 @@ def test_an_export_that_was_killed_continues_and_a_second_one_searches_nothing(c
 def test_a_search_whose_asker_was_killed_takes_that_for_no_failed_trial(tmp_path):
     work = """
 import pathlib, sys
-from harness.processes import answer_parent
+from harness.processes import answer_parent_question
 
 def work(question, tell):
     try:
@@ -262,7 +262,7 @@ def work(question, tell):
     except Exception as error:
         pathlib.Path(question["journal"]).write_text(repr(error))
 
-answer_parent(work)
+answer_parent_question(work)
 """
     with subprocess.Popen([sys.executable, "-c", work], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
         process.stdout.close()
@@ -282,11 +282,11 @@ def table_of(copy):
 def test_figures_are_those_of_the_runs_own_report(folder, weighted):
     measured, entry = weighted[0].manifest["measured"], Entry("logistic_regression", "class_weight", "tuned")
     scores, ranking = scores_and_ranking(folder)
-    score = ranking.resolve(entry).score
+    score = ranking.resolve_entry(entry).score
     assert measured["average_precision"]["mean"] == score.mean
     assert (measured["average_precision"]["low"], measured["average_precision"]["high"]) == (score.low, score.high)
     for kind, name in (("tuned", "f1"), ("half", "f1_at_half")):
-        assert measured[name]["mean"] == scores.rows_of("customers", entry, kind).mean("f1")
+        assert measured[name]["mean"] == scores.score_rows_of_entry("customers", entry, kind).mean("f1")
     assert measured["f1"]["mean"] != measured["f1_at_half"]["mean"]
     assert "expected_cost" not in measured  # the task has no costs
     text = (weighted[0].folder / "MODEL_CARD.md").read_text()
@@ -298,22 +298,24 @@ def test_figures_are_those_of_the_runs_own_report(folder, weighted):
 def test_what_was_said_of_sealed_rows_gives_the_figures_of_the_report(folder, calibration):
     store = Store(folder / "run")
     nested = read_run_entry(store, METRIC, None, "logistic_regression/class_weight", calibration)
-    held_out, y = held_out_predictions(nested), table(folder).y
+    held_out, y = average_held_out_predictions(nested), table(folder).y
     assert (held_out.labels >= 0).all()
-    for split, (record, _) in enumerate(nested.records):
-        rows = store.predictions(record).test_rows
+    for split, (record, _) in enumerate(nested.records_with_results):
+        rows = store.read_predictions(record).test_rows
         loss = METRIC["log_loss"].compute(Predictions(y[rows], held_out.proba[rows]))
-        assert loss == pytest.approx(nested.rows["log_loss"][split])
+        assert loss == pytest.approx(nested.score_rows["log_loss"][split])
         recall = ((held_out.labels[rows] == 1) & (y[rows] == 1)).sum() / (y[rows] == 1).sum()
-        assert recall == pytest.approx(nested.rows["recall"][split])
+        assert recall == pytest.approx(nested.score_rows["recall"][split])
 
 
 def test_rows_that_were_never_sealed_are_not_spoken_of(copy):
     nested = read_run_entry(Store(copy / "run"), METRIC, None, "logistic_regression/none", None)
-    lost = nested.records[0][0]
-    rows = nested.store.predictions(lost).test_rows
+    lost = nested.records_with_results[0][0]
+    rows = nested.store.read_predictions(lost).test_rows
     shutil.rmtree(copy / "run" / "cells" / lost.id)
-    left = held_out_predictions(read_run_entry(Store(copy / "run"), METRIC, None, "logistic_regression/none", None))
+    left = average_held_out_predictions(
+        read_run_entry(Store(copy / "run"), METRIC, None, "logistic_regression/none", None)
+    )
     assert np.isnan(left.proba[rows]).all()
     assert (left.labels[rows] == -1).all()
     assert np.isfinite(np.delete(left.proba, rows, axis=0)).all()
@@ -325,17 +327,25 @@ def test_where_splits_follow_time_a_copy_of_a_row_that_was_learnt_from_is_no_wor
     X, y = take(loaded.table.X, rows), loaded.table.y[rows]
     timed = replace(loaded, table=replace(loaded.table, X=X, y=y, time=np.array([3, 0, 1, 2, 4])))
     held_out = HeldOutPredictions(np.full((5, 2), 0.5, dtype=np.float32), np.zeros(5, dtype=np.int64))
-    assert np.isnan(held_out_proba(timed, held_out).proba[:, 0]).tolist() == [True, False, False, False, True]
-    assert not np.isnan(held_out_proba(replace(timed, table=replace(timed.table, time=None)), held_out).proba).any()
+    assert np.isnan(key_probabilities_by_row_hash(timed, held_out).proba[:, 0]).tolist() == [
+        True,
+        False,
+        False,
+        False,
+        True,
+    ]
+    assert not np.isnan(
+        key_probabilities_by_row_hash(replace(timed, table=replace(timed.table, time=None)), held_out).proba
+    ).any()
 
 
 def test_a_bundle_knows_its_training_rows_by_key_and_what_moves_it(folder, weighted):
     bundle, rows = weighted[0], table(folder)
-    held_out = bundle.held_out()
+    held_out = bundle.read_held_out_proba()
     assert (held_out.keys == row_keys(rows.X)).all()
     nested = read_run_entry(Store(folder / "run"), METRIC, None, "logistic_regression/class_weight", None)
-    assert (held_out.proba == held_out_predictions(nested).proba).all()
-    drivers = bundle.drivers()
+    assert (held_out.proba == average_held_out_predictions(nested).proba).all()
+    drivers = bundle.read_permutation_importances()
     assert drivers["columns"][0]["columns"] == ["age"]  # the only column with anything in it
     assert drivers["rows"] == 150
 
@@ -368,13 +378,13 @@ def card_inputs(**changed):
         inner_choice=None,
         baseline=0.2,
     )
-    metrics = (CardMetric("average_precision", "AP", "ranking", "", 0.5, math.nan),)
+    metrics = (ModelCardMetric("average_precision", "AP", "ranking", "", 0.5, math.nan),)
     inputs = {
         "target": "y", "description": "", "notes": (), "metrics": metrics, "position": position, "strategy": "nothing",
         "counts_before": (8.0, 2.0), "counts_after": (8.0, 2.0), "mean_proba": (0.7, 0.3), "class_shares": (0.8, 0.2),
         "held_out_rows": 10,
     }  # fmt: skip
-    return CardInputs(**(inputs | changed))
+    return ModelCardInputs(**(inputs | changed))
 
 
 MANIFEST = {
@@ -388,17 +398,19 @@ MANIFEST = {
 
 
 def test_a_card_says_what_is_known_and_takes_text_of_others_as_text():
-    text = write_card(MANIFEST, card_inputs())
+    text = write_model_card(MANIFEST, card_inputs())
     assert "number 2 of the 3 ranked entries" in text
     assert "It is one of those." in text
     assert "**It was selected**" not in text
     assert "mean probability of `Yes` was 0.300; 0.200 of them were" in text
     assert "nan" not in text
     assert "class shares" not in text
-    encoded = write_card(MANIFEST, card_inputs(target_encoded={"shop": 1000}))
+    encoded = write_model_card(MANIFEST, card_inputs(target_encoded={"shop": 1000}))
     assert "read as the class shares of their levels" in encoded
     assert "`shop` (1,000 levels)" in encoded
-    hostile = write_card(MANIFEST | {"title": "<script>alert(1)</script> | **x**"}, card_inputs(notes=("a | b\n# c",)))
+    hostile = write_model_card(
+        MANIFEST | {"title": "<script>alert(1)</script> | **x**"}, card_inputs(notes=("a | b\n# c",))
+    )
     assert "<script>" not in hostile.replace("\\<script>", "")
     assert "\n# c" not in hostile
 
@@ -473,9 +485,11 @@ def test_the_command_tells_its_progress_and_prints_what_was_written(folder, tmp_
         "exporting customers/logistic_regression/smote/tuned", "trial 1 of 3", "trial 2 of 3", "trial 3 of 3",
     ]  # fmt: skip
     bundle = read_bundle(tmp_path / "bundle")
-    assert done.stdout.replace("bundle", str(tmp_path / "bundle"), 1).startswith(summarize(bundle).splitlines()[0])
+    assert done.stdout.replace("bundle", str(tmp_path / "bundle"), 1).startswith(
+        summarize_bundle(bundle).splitlines()[0]
+    )
     assert "average_precision" in done.stdout
-    assert bundle.drivers() is None
+    assert bundle.read_permutation_importances() is None
     refused = subprocess.run(
         [*command, "--entry", "any/any/chosen"], cwd=tmp_path, capture_output=True, text=True, check=False
     )
@@ -490,10 +504,10 @@ def test_a_process_that_dies_is_said_in_one_line():
 
 
 def test_a_card_says_in_how_many_parts_it_fails_and_not_only_the_worst():
-    share = [Proportion(f"plan = {i}", 100, 10 + i, 0.05, 0.3) for i in range(7)]
-    every = Proportion("all rows", 1000, 800, 0.77, 0.83)
+    share = [SubgroupProportion(f"plan = {i}", 100, 10 + i, 0.05, 0.3) for i in range(7)]
+    every = SubgroupProportion("all rows", 1000, 800, 0.77, 0.83)
     analysis = ErrorAnalysis("recall of Yes", every, 30, tuple(share), None)
-    text = write_card(MANIFEST, card_inputs(error_analyses=(analysis,), held_out_rows=2000))
+    text = write_model_card(MANIFEST, card_inputs(error_analyses=(analysis,), held_out_rows=2000))
     assert "clearly lower in 7 of 30 parts, the lowest:" in text
     assert "plan = 4" in text
     assert "plan = 5" not in text

@@ -20,7 +20,7 @@ from harness.data.csv_format import NO_NAME
 from harness.data.files import UserData, read_batches, read_table
 from harness.data.table import NOTES, load_table
 from harness.deploy.predict import read_rows
-from harness.deploy.schema import describe
+from harness.deploy.schema import describe_task_rows
 from harness.errors import DataError, EvenhandError
 
 ROWS = pd.DataFrame({"größe": ["Köln, am Rhein", "Orléans", "señor"] * 10, "n": range(30), "y": ["a", "b", "c"] * 10})
@@ -245,7 +245,7 @@ def test_parquet_of_any_arrow_type_is_read_exactly(tmp_path, name):
     learnt = load_table(task)
     assert learnt.X.shape[0] == N
     if "x" in learnt.X:
-        read = read_rows(describe(task, learnt), rejoined(path)).X["x"].astype(object)
+        read = read_rows(describe_task_rows(task, learnt), rejoined(path)).X["x"].astype(object)
         assert (
             read.where(read.notna(), None).tolist()
             == learnt.X["x"].astype(object).where(learnt.X["x"].notna(), None).tolist()

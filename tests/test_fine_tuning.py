@@ -13,7 +13,7 @@ from harness.errors import DataError, Unavailable
 from harness.networks import pretrained
 from harness.networks.fine_tuning import PretrainedClassifier
 from harness.networks.optimizer import TrainConfig
-from harness.networks.torch_weights import read_weights
+from harness.networks.torch_weights import read_torch_weights
 from harness.preprocessing.image import fit_activations
 from harness.registry.space import defaults
 
@@ -133,7 +133,9 @@ def test_blocks_learn_and_return_probabilities(blocks):
     assert proba.shape == (24, 2)
     assert proba.dtype == np.float32
     assert (blocks.predict(X) == y).mean() > 0.8
-    start = pretrained.segment(pretrained.fold_batch_norm(read_weights(published())), 12, 15, 96).get_weights()
+    start = pretrained.build_stages(
+        pretrained.fold_batch_norm(read_torch_weights(published())), 12, 15, 96
+    ).get_weights()
     assert all((one != other).any() for one, other in zip(blocks.weights_[:-2], start, strict=True))
 
 

@@ -14,13 +14,13 @@ from harness.networks.from_scratch import (
     AdamState,
     DescentConfig,
     ScratchClassifier,
-    adam,
     backward,
     cross_entropy,
-    descend,
     forward,
+    make_adam_step,
     map_networks,
     new_network,
+    run_gradient_descent,
 )
 from harness.networks.rows import WeightedRows
 from harness.networks.walkthrough import finite_differences, train_on_spirals
@@ -96,7 +96,7 @@ def test_adam_takes_the_steps_of_keras():
             network, SCRATCH_ACTIVATIONS["tanh"], forward(network, SCRATCH_ACTIVATIONS["tanh"], X), y, weight
         )
         theirs.apply_gradients(zip(map(keras.ops.convert_to_tensor, chain(*gradient)), variables, strict=True))
-        network, state = adam(network, gradient, state, 0.01)
+        network, state = make_adam_step(network, gradient, state, 0.01)
     same(network, [[one.numpy() for one in variables]], rtol=1e-5, atol=1e-6)
 
 
@@ -112,7 +112,9 @@ def test_descending_changes_no_network_in_place():
     before = map_networks(np.copy, network)
     rows = WeightedRows(X.astype("float32"), y, weight.astype("float32"))
     epochs = list(
-        descend(network, SCRATCH_ACTIVATIONS["relu"], rows, DescentConfig(epochs=30), np.random.default_rng(0))
+        run_gradient_descent(
+            network, SCRATCH_ACTIVATIONS["relu"], rows, DescentConfig(epochs=30), np.random.default_rng(0)
+        )
     )
     same(network, before, rtol=0)
     assert epochs[-1][1] < epochs[0][1] / 1.2

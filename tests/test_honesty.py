@@ -8,11 +8,11 @@ from fixtures_run import tumours, write_run
 from scipy import stats
 from sklearn.metrics import average_precision_score
 
-from harness.evaluation.ranking import rank
+from harness.evaluation.ranking import rank_entries
 from harness.evaluation.reliability import (
-    entry_optimism,
-    optimism_gaps,
-    selection_optimism,
+    inner_minus_outer_scores,
+    measure_entry_optimism,
+    measure_selection_optimism,
 )
 from harness.evaluation.score_collection import collect_scores
 from harness.metrics.classification import METRICS
@@ -33,7 +33,7 @@ def evidence(full_run) -> Evidence:
 
 def evidence_of(store: Store, metrics: dict[str, Metric] = METRIC) -> Evidence:
     scores = collect_scores(store, metrics)
-    return Evidence(store, scores, tuple(rank(scores, task) for task in scores.run["tasks"]))
+    return Evidence(store, scores, tuple(rank_entries(scores, task) for task in scores.run["tasks"]))
 
 
 def ranking_of(evidence: Evidence, task: str):
@@ -48,35 +48,43 @@ def words(evidence: Evidence, task: str = "") -> str:
 def test_beliefs_are_inner_minus_outer_scores_of_the_records(evidence):
     ranking = ranking_of(evidence, "tumours")
     one = next(
-        b for b in entry_optimism(evidence.scores, ranking) if b.entry[:3] == ("logistic_regression", "none", "tuned")
+        b
+        for b in measure_entry_optimism(evidence.scores, ranking)
+        if b.entry[:3] == ("logistic_regression", "none", "tuned")
     )
-    cells = [r for r in evidence.store.records() if (r.task, r.family, r.strategy) == ("tumours", *one.entry[:2])]
+    cells = [
+        r for r in evidence.store.read_every_record() if (r.task, r.family, r.strategy) == ("tumours", *one.entry[:2])
+    ]
     inner = [next(o for o in cell.outcomes if o.stage == "tuned").inner_score for cell in cells]
     outer = []
     for cell in cells:
-        said = evidence.store.predictions(cell)
+        said = evidence.store.read_predictions(cell)
         outer.append(average_precision_score(said.test_y, said.test["tuned"][:, 1]))
     assert one.gap.mean == pytest.approx(np.mean(inner) - np.mean(outer), abs=1e-6)
     assert one.trials == 3
-    assert not any(b.entry.family == "majority" for b in entry_optimism(evidence.scores, ranking))
+    assert not any(b.entry.family == "majority" for b in measure_entry_optimism(evidence.scores, ranking))
 
 
 def test_too_much_belief_is_positive_whichever_way_the_metric_goes(tmp_path):
     store = write_run(tmp_path / "run", [tumours(objective="log_loss")])
-    for record in store.records():  # a search that believed in a log loss of nothing
+    for record in store.read_every_record():  # a search that believed in a log loss of nothing
         outcomes = tuple(replace(outcome, inner_score=0.0) for outcome in record.outcomes)
-        store.write_cell(replace(record, outcomes=outcomes), store.predictions(record))
+        store.write_cell(replace(record, outcomes=outcomes), store.read_predictions(record))
     evidence = evidence_of(store)
-    found = [b for b in entry_optimism(evidence.scores, evidence.rankings[0]) if b.entry.stage in ("default", "tuned")]
+    found = [
+        b
+        for b in measure_entry_optimism(evidence.scores, evidence.rankings[0])
+        if b.entry.stage in ("default", "tuned")
+    ]
     assert found
     assert all(one.gap.mean == pytest.approx(one.outer) and one.outer > 0 for one in found)
 
 
 def test_what_choosing_added_is_the_difference_of_the_stages(evidence):
     ranking = ranking_of(evidence, "tumours")
-    found = selection_optimism(evidence.scores, ranking)
+    found = measure_selection_optimism(evidence.scores, ranking)
     assert found.difference.mean == pytest.approx(found.tuned.mean - found.default.mean)
-    tuned = [b for b in entry_optimism(evidence.scores, ranking) if b.entry.stage == "tuned"]
+    tuned = [b for b in measure_entry_optimism(evidence.scores, ranking) if b.entry.stage == "tuned"]
     assert found.pairs == len(tuned)
     assert found.tuned.mean == pytest.approx(np.mean([b.gap.mean for b in tuned]))
 
@@ -86,7 +94,7 @@ def test_choosing_among_trials_of_pure_luck_is_found_out():
     rng, trials, noise = np.random.default_rng(2), 20, 0.05
     inner = (0.8 + noise * rng.normal(size=(4000, trials))).max(axis=1)
     ranking = type("Ranked", (), {"metric": METRIC["roc_auc"]})
-    found = optimism_gaps(ranking, {"inner": inner, "roc_auc": np.full(4000, 0.8)}).mean()
+    found = inner_minus_outer_scores(ranking, {"inner": inner, "roc_auc": np.full(4000, 0.8)}).mean()
     expected = noise * stats.norm.expect(lambda x: x * trials * stats.norm.cdf(x) ** (trials - 1))
     assert found == pytest.approx(expected, rel=0.02)
 

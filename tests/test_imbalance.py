@@ -11,16 +11,16 @@ from fixtures_run import tumours, write_run
 from scipy import stats
 
 from harness.evaluation.corrected_t import Estimate
-from harness.evaluation.ranking import rank
+from harness.evaluation.ranking import rank_entries
 from harness.evaluation.score_collection import collect_scores
 from harness.evaluation.scores import Scores
 from harness.evaluation.strategy_effects import (
     NOT_SIGNIFICANT,
     StrategyDifference,
     StrategyReading,
+    read_strategy_directions,
     strategy_comparisons,
     strategy_counts,
-    strategy_reading,
     strategy_readings,
 )
 from harness.metrics.classification import METRICS
@@ -41,7 +41,7 @@ def evidence(full_run) -> Evidence:
 
 def evidence_of(store) -> Evidence:
     scores = collect_scores(store, METRIC)
-    return Evidence(store, scores, tuple(rank(scores, task) for task in scores.run["tasks"]))
+    return Evidence(store, scores, tuple(rank_entries(scores, task) for task in scores.run["tasks"]))
 
 
 def picture_of(evidence: Evidence, task: str) -> Figure:
@@ -59,7 +59,7 @@ def reading(family: str, strategy: str, better: tuple[int, ...]) -> StrategyRead
     return StrategyReading(
         StrategyDifference(family, strategy, 5, (estimate,) * len(better), ("undecided",) * len(better)),
         better,
-        strategy_reading(list(better)),
+        read_strategy_directions(list(better)),
     )
 
 
@@ -95,10 +95,10 @@ def test_pairs_without_figures_are_empty_tiles(evidence):
 def test_what_only_shifts_the_probabilities_has_worse_ones_and_nothing_else(tmp_path):
     """A strategy that says what `none` says to the power of 0.05, tuned threshold included: same ranking, same decisions."""
     store = write_run(tmp_path / "run", [tumours()])
-    records = {(r.family, r.strategy, r.fold): r for r in store.records()}
+    records = {(r.family, r.strategy, r.fold): r for r in store.read_every_record()}
     for (family, strategy, fold), record in records.items():
         if (family, strategy) == ("logistic_regression", "class_weight"):
-            plain, said = records[family, "none", fold], store.predictions(records[family, "none", fold])
+            plain, said = records[family, "none", fold], store.read_predictions(records[family, "none", fold])
             test = {stage: np.column_stack([1 - p[:, 1] ** 0.05, p[:, 1] ** 0.05]) for stage, p in said.test.items()}
             outcomes = tuple(replace(o, threshold=o.threshold**0.05) for o in plain.outcomes)
             store.write_cell(replace(record, outcomes=outcomes), replace(said, test=test))
@@ -162,7 +162,9 @@ def test_counts_over_tasks_add_up(evidence):
         mine = [r for r in everywhere if (r.difference.family, r.difference.strategy) == who]
         assert one.tasks == len(mine) == one.readings.total()
         assert one.readings[MISSING] == sum(r.reading == MISSING for r in mine)
-        assert one.readings[NOT_SIGNIFICANT] == sum(r.reading != MISSING and r.main == NOT_SIGNIFICANT for r in mine)
+        assert one.readings[NOT_SIGNIFICANT] == sum(
+            r.reading != MISSING and r.main_reading == NOT_SIGNIFICANT for r in mine
+        )
         assert one.worse == sum(r.directions[-1] < 0 for r in mine)
         assert math.isnan(one.p)  # tasks of two objectives: their differences cannot be ranked together
 

@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 
 import evenhand
-from harness.evaluation.permutation_importance import column_losses
+from harness.evaluation.permutation_importance import average_column_losses
 from harness.metrics.classification import METRICS
 from harness.metrics.permutation import permutation_losses
 from harness.store.importances import TaskImportances, read_importances
@@ -72,6 +72,6 @@ def test_losses_are_seeded_and_zero_for_columns_that_the_model_ignores():
 
 def test_losses_of_folds_are_averaged_with_an_interval():
     losses = ((0.10, 0.0), (0.12, 0.01), (0.11, -0.01))
-    first, second = column_losses(TaskImportances("t", "e", "k", "roc_auc", 0.5, ("a", "b"), losses))
+    first, second = average_column_losses(TaskImportances("t", "e", "k", "roc_auc", 0.5, ("a", "b"), losses))
     assert (first.column, first.loss) == ("a", pytest.approx(0.11))
     assert first.low > 0 > second.low

@@ -15,19 +15,24 @@ from harness.data.table import make_table, row_keys
 from harness.deploy.bundle import BundleContents, HeldOutProba, write_bundle
 from harness.deploy.error_analysis import clopper_pearson_interval as exact_interval
 from harness.deploy.error_analysis import wilson_interval
-from harness.deploy.insights.confidence import assess_confidence, calibration_caveat, leakage_caveat, new_rows_caveat
+from harness.deploy.insights.confidence import (
+    assess_confidence,
+    warn_of_changed_training_rows,
+    warn_of_leakage,
+    warn_of_miscalibration,
+)
 from harness.deploy.insights.contact_list import make_contact_list
-from harness.deploy.insights.contributions import exact_contributions, sampled_contributions
+from harness.deploy.insights.contributions import compute_tree_contributions, estimate_contributions_by_sampling
 from harness.deploy.insights.counterfactuals import find_counterfactuals
 from harness.deploy.insights.gains import Campaign, measure_gains
 from harness.deploy.insights.importance import measure_importances
 from harness.deploy.insights.run import write_insights
 from harness.deploy.insights.scored_rows import HELD_OUT, LEARNT, NEW, InsightsRequest, read_scored_rows
-from harness.deploy.insights.segments import SplitQuestion, describe_path, find_segments
+from harness.deploy.insights.segments import TreeSplitQuestion, describe_tree_path, find_segments
 from harness.deploy.insights.shapley import log_odds
-from harness.deploy.schema import Feature, describe
+from harness.deploy.schema import Feature, describe_task_rows
 from harness.errors import EvenhandError
-from harness.evaluation.corrected_t import estimate
+from harness.evaluation.corrected_t import estimate_mean_with_interval
 from harness.preprocessing.tabular_encoders import feature_sources
 from harness.registry.registry import load_registry
 from harness.registry.space import defaults
@@ -67,9 +72,11 @@ def bundle_of(folder, frame, family="logistic_regression", task=TASK):
         model = fit(rows[rows % 3 != fold])
         proba[test] = model.predict_proba(take(table.X, test))
         folds.append((model.predict_proba, take(table.X, test), table.y[test]))
-    schema, drivers = describe(task, table), None
+    schema, drivers = describe_task_rows(task, table), None
     if task.modality == "tabular":
-        drivers = measure_importances(folds, schema, REGISTRY.metric("average_precision"), 0.5, estimate, 0).as_json()
+        drivers = measure_importances(
+            folds, schema, REGISTRY.metric("average_precision"), 0.5, estimate_mean_with_interval, 0
+        ).as_json()
     about = {
         "task": task.name,
         "title": "Who leaves <b>us</b>",
@@ -119,7 +126,7 @@ def test_a_row_that_was_learnt_from_is_judged_by_what_was_said_while_it_was_seal
     frame = pd.concat([customers().iloc[:50], customers(50, seed=9)])
     scored = scored_rows_of(bundle, tmp_path, frame)
     assert set(scored.source[:50]) == {HELD_OUT}
-    held = bundle.held_out()
+    held = bundle.read_held_out_proba()
     place = {int(key): at for at, key in enumerate(held.keys)}
     own = row_keys(scored.X)
     single = [i for i in range(50) if (held.keys == own[i]).sum() == 1]
@@ -133,7 +140,7 @@ def test_a_row_that_was_learnt_from_is_judged_by_what_was_said_while_it_was_seal
 def test_rows_learnt_from_and_never_sealed_are_counted_nowhere(tmp_path):
     frame = customers(200)
     made = bundle_of(tmp_path / "b", frame)
-    proba = made.held_out().proba.copy()
+    proba = made.read_held_out_proba().proba.copy()
     table = make_table(TASK, frame)
     proba[:100] = np.nan
     part = BundleContents(
@@ -146,7 +153,7 @@ def test_rows_learnt_from_and_never_sealed_are_counted_nowhere(tmp_path):
     )
     scored = scored_rows_of(write_bundle(tmp_path / "c", part), tmp_path, frame)
     assert (scored.source == LEARNT).sum() > 50
-    assert not set(scored.evaluated) & set(np.flatnonzero(scored.source == LEARNT))
+    assert not set(scored.evaluated_rows) & set(np.flatnonzero(scored.source == LEARNT))
 
 
 def test_outcomes_may_be_missing_and_must_be_classes(bundle, tmp_path):
@@ -209,10 +216,10 @@ def test_reasons_add_up_to_the_log_odds_by_arithmetic_and_by_sampling(bundle, tm
     scored = scored_rows_of(bundle, tmp_path, customers(60, seed=5))
     rows = np.arange(20)
     target = log_odds(bundle.predict_proba(scored.X.iloc[rows])[:, 1])
-    found = exact_contributions(scored, rows)
+    found = compute_tree_contributions(scored, rows)
     assert np.ptp(target - found.contributions.sum(axis=1)) < 1e-5
     # Of an additive model both are coefficient times distance from the mean of the rows compared with.
-    other = sampled_contributions(scored, rows, 0)
+    other = estimate_contributions_by_sampling(scored, rows, 0)
     assert np.corrcoef(found.contributions.ravel(), other.contributions.ravel())[0, 1] > 0.97
 
 
@@ -224,7 +231,7 @@ def test_reasons_of_trees_add_up_over_raw_columns(family, tmp_path):
     made = bundle_of(tmp_path / "b", frame, family)
     scored = scored_rows_of(made, tmp_path, frame)
     rows = np.arange(len(scored))
-    found = exact_contributions(scored, rows)
+    found = compute_tree_contributions(scored, rows)
     target = log_odds(made.predict_proba(scored.X)[:, 1])
     assert found.contributions.shape == (300, 4)
     assert np.ptp(target - found.contributions.sum(axis=1)) < 1e-4
@@ -300,11 +307,11 @@ def saying(scored, **about):
 
 def test_probabilities_that_are_no_frequencies_are_said_to_be_none_without_outcomes_too(bundle, tmp_path):
     scored = scored_rows_of(bundle, tmp_path, customers(50, seed=5).drop(columns="left"))
-    share = float(np.nanmean(bundle.held_out().proba[:, 1]))
+    share = float(np.nanmean(bundle.read_held_out_proba().proba[:, 1]))
     sound = saying(scored, counts=[round(600 * (1 - share)), round(600 * share)])
-    assert not calibration_caveat(sound, assess_confidence(sound))
+    assert not warn_of_miscalibration(sound, assess_confidence(sound))
     weighted = saying(scored, counts=[round(600 * (1 - share / 2)), round(600 * share / 2)])
-    said = calibration_caveat(weighted, assess_confidence(weighted))
+    said = warn_of_miscalibration(weighted, assess_confidence(weighted))
     assert said.startswith("**The probabilities are no frequencies.** Of the 600 training rows")
     assert "--calibration sigmoid" in said
 
@@ -312,9 +319,9 @@ def test_probabilities_that_are_no_frequencies_are_said_to_be_none_without_outco
 def test_outcomes_that_contradict_the_probabilities_are_said_to(bundle, tmp_path):
     frame = customers(400, seed=5)
     scored = scored_rows_of(bundle, tmp_path, frame)
-    assert not calibration_caveat(scored, assess_confidence(scored))
+    assert not warn_of_miscalibration(scored, assess_confidence(scored))
     rare = scored_rows_of(bundle, tmp_path, frame[(frame["left"] == "no") | (np.arange(400) % 4 == 0)])
-    assert calibration_caveat(rare, assess_confidence(rare)).startswith("**The probabilities do not hold here.**")
+    assert warn_of_miscalibration(rare, assess_confidence(rare)).startswith("**The probabilities do not hold here.**")
 
 
 def test_rows_learnt_from_in_a_changed_form_do_not_pass_for_new_ones(tmp_path):
@@ -323,12 +330,12 @@ def test_rows_learnt_from_in_a_changed_form_do_not_pass_for_new_ones(tmp_path):
     a_bit_later = customers().assign(months=lambda frame: frame["months"] + 0.25)
     changed = saying(scored_rows_of(made, tmp_path, a_bit_later), measured=measured)
     assert set(changed.source) == {NEW}
-    assert leakage_caveat(changed).startswith("**Too good to be new?** On the 600 rows")
+    assert warn_of_leakage(changed).startswith("**Too good to be new?** On the 600 rows")
     new = saying(scored_rows_of(made, tmp_path, customers(seed=7)), measured=measured)
-    assert not leakage_caveat(new)
-    assert "the same customer a month later" in new_rows_caveat(new)
+    assert not warn_of_leakage(new)
+    assert "the same customer a month later" in warn_of_changed_training_rows(new)
     learnt = scored_rows_of(made, tmp_path, customers())
-    assert not new_rows_caveat(learnt)
+    assert not warn_of_changed_training_rows(learnt)
 
 
 # --- segments ---
@@ -524,10 +531,10 @@ def test_several_answers_about_a_category_are_one():
     contract = Feature("Contract", "category", levels=("month", "two", "one"), shares=(0.5, 0.3, 0.2, 0.0, 0.0))
     plan = Feature("plan", "category", levels=("a", "b", "c"), shares=(0.3, 0.3, 0.3, 0.1, 0.0))
     levels = [(contract, "month"), (contract, "one"), (plan, "a"), (plan, "b")]
-    questions = [SplitQuestion(feature, level) for feature, level in levels]
+    questions = [TreeSplitQuestion(feature, level) for feature, level in levels]
 
     def describe(*answers: tuple[int, bool]) -> list[str]:
-        return describe_path([(position, answer, 0.5) for position, answer in answers], questions)
+        return describe_tree_path([(position, answer, 0.5) for position, answer in answers], questions)
 
     assert describe((0, False), (1, False)) == ["Contract is two"]
     assert describe((2, False), (0, False), (3, False)) == ["plan is none of a, b", "Contract is not month"]

@@ -12,19 +12,19 @@ from harness.deploy.insights.dependence import (
     NO_DIRECTION,
     CurvePoint,
     PartialDependence,
+    dependence_swing_per_fold,
     describe_dependence,
-    fold_swings,
 )
 from harness.deploy.insights.importance import (
     ColumnImportance,
-    find_column_groups,
+    find_associated_columns,
     importances_from_json,
     measure_importances,
 )
-from harness.deploy.insights.scored_rows import _find_identifiers
+from harness.deploy.insights.scored_rows import _find_identifier_columns
 from harness.deploy.insights.shapley import log_odds, shapley_values
 from harness.deploy.schema import Feature, Schema
-from harness.evaluation.corrected_t import estimate
+from harness.evaluation.corrected_t import estimate_mean_with_interval
 from harness.registry.registry import load_registry
 
 METRIC = load_registry().metric("average_precision")
@@ -73,7 +73,7 @@ def test_reasons_of_an_additive_model_are_its_terms():
     assert values["plan"] == pytest.approx(-1.0)
     assert values["since"] == 0
     assert (found.row_values[1], found.references[1], found.row_values[2]) == ("gold", "basic", "1997-05-19")
-    assert [found.names[j] for j in found.largest(5)] == ["age", "plan"]
+    assert [found.names[j] for j in found.largest_contributions(5)] == ["age", "plan"]
 
 
 def test_reasons_sum_to_the_answer_whatever_acts_on_what():
@@ -169,7 +169,7 @@ def test_squares_of_a_picture_are_its_players_and_the_likeliest_class_is_explain
 
     (found,) = shapley_values(model, schema, picture, 0)
     assert found.class_index == 1
-    assert [found.names[j] for j in found.largest(3)] == ["rows 2-3, columns 4-5"]
+    assert [found.names[j] for j in found.largest_contributions(3)] == ["rows 2-3, columns 4-5"]
     assert found.base + sum(found.contributions) == pytest.approx(found.total)
 
 
@@ -180,7 +180,7 @@ def test_columns_that_say_the_same_are_found():
     X = pd.DataFrame(
         {"a": a, "twice": a * 2 + 1, "other": other, "plan": plan, "copy": plan.rename_categories(str.upper)}
     )
-    assert find_column_groups([X]) == [("a", "twice", "plan", "copy")]
+    assert find_associated_columns([X]) == [("a", "twice", "plan", "copy")]
 
 
 @dataclass
@@ -241,9 +241,9 @@ def test_a_swing_is_not_chosen_where_it_is_counted():
     noise = rng.normal(0, 0.01, size=(5, 12))
     flattering = (noise.max(axis=1) - noise.min(axis=1)).mean()
     assert flattering > 0.02
-    assert abs(np.mean(fold_swings(noise))) < flattering / 2
+    assert abs(np.mean(dependence_swing_per_fold(noise))) < flattering / 2
     clear = noise + np.linspace(0, 1, 12)
-    assert np.mean(fold_swings(clear)) == pytest.approx(1, abs=0.05)
+    assert np.mean(dependence_swing_per_fold(clear)) == pytest.approx(1, abs=0.05)
 
 
 def test_columns_of_noise_are_told_no_direction():
@@ -261,7 +261,7 @@ def test_columns_of_noise_are_told_no_direction():
             model = LogisticRegression().fit(X[~test], y[~test])
             made.append((model.predict_proba, X[test].reset_index(drop=True), y[test]))
         found = measure_importances(
-            made, Schema("tabular", "y", ("no", "yes"), features, 200), METRIC, 0.25, estimate, seed
+            made, Schema("tabular", "y", ("no", "yes"), features, 200), METRIC, 0.25, estimate_mean_with_interval, seed
         )
         assert describe_dependence(found.columns[0].curve).startswith("rises")
         told += sum(describe_dependence(one.curve) != NO_DIRECTION for one in found.columns[1:])
@@ -305,4 +305,4 @@ def test_columns_that_name_rows_are_on_the_list_also_where_their_values_repeat()
             "plan": ["a", "b"] * 50,
         }
     )
-    assert _find_identifiers(frame, {"age", "plan"}) == ["customer_id", "email", "note"]
+    assert _find_identifier_columns(frame, {"age", "plan"}) == ["customer_id", "email", "note"]

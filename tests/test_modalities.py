@@ -24,7 +24,7 @@ from harness.registry.protocol import EvaluationProtocol
 from harness.registry.space import defaults
 from harness.registry.strategy import Strategy
 from harness.registry.task import Task
-from harness.search.pipeline import PipelineSpec, TrainingSet, fit_pipeline, inapplicable
+from harness.search.pipeline import PipelineSpec, TrainingSet, fit_pipeline, inapplicable_reason
 from harness.store.store import Store
 
 MESSAGES = pd.DataFrame(
@@ -152,7 +152,7 @@ def test_the_same_points_are_resampled_alike_whether_sparse_or_not(registry):
     ],
 )
 def test_what_does_not_apply_says_why(family, modality, strategy, said, registry):
-    reason = inapplicable(registry.family(family), modality, registry.strategy(strategy))
+    reason = inapplicable_reason(registry.family(family), modality, registry.strategy(strategy))
     assert (said in reason) if said else not reason
 
 
@@ -210,7 +210,7 @@ def test_own_messages_are_run_with_text(evenhand, tmp_path):
     assert code == 0, err
     run = Store(tmp_path / "out").read_run()["tasks"]["my_messages"]
     assert (run["modality"], run["positive"]) == ("text", "spam")
-    assert {record.status for record in Store(tmp_path / "out").records()} == {"ok"}
+    assert {record.status for record in Store(tmp_path / "out").read_every_record()} == {"ok"}
 
 
 def test_own_pictures_are_run_as_a_folder(evenhand, tmp_path, registry):
@@ -268,7 +268,7 @@ def test_without_tensorflow_what_needs_it_is_skipped_with_what_to_install(evenha
     code, _, err = evenhand(*words)
     assert code == 2
     assert "only the baseline could be run: skipped: needs tensorflow: pip install 'evenhand[cpu]'" in err
-    said = {record.family: (record.status, record.reason) for record in Store(tmp_path / "out").records()}
+    said = {record.family: (record.status, record.reason) for record in Store(tmp_path / "out").read_every_record()}
     assert said["majority"][0] == "ok"
     for name in ("logistic_regression", "pretrained_network"):
         assert said[name] == ("skipped", "needs tensorflow: pip install 'evenhand[cpu]'")

@@ -8,7 +8,7 @@ from fixtures_across import rankings_of, scores_of
 from fixtures_run import everything
 
 import evenhand
-from harness.evaluation.model_findings import MODEL_CODES, edge_parameters, model_findings
+from harness.evaluation.model_findings import MODEL_CODES, collect_model_findings, parameters_at_range_ends
 from harness.evaluation.scores import Entry, ScoreRows, Scores
 from harness.evaluation.search_history import CellSearch, RunSearches, SearchParameter, SearchTrial
 from harness.metrics.classification import METRICS
@@ -42,7 +42,7 @@ def with_columns(scores: Scores, family: str, stage: str = "tuned", **columns: o
 
 def found_in(scores: Scores, *searches: CellSearch) -> dict[str, str]:
     """Codes of the findings, with the entry that each is about."""
-    findings = model_findings(scores, rankings_of(scores)[0], RunSearches(searches))
+    findings = collect_model_findings(scores, rankings_of(scores)[0], RunSearches(searches))
     assert {finding.code for finding in findings} <= set(MODEL_CODES)
     return {finding.code: finding.column for finding in findings}
 
@@ -85,7 +85,7 @@ def cell(best: dict[str, object], split: int) -> CellSearch:
     ],
 )
 def test_the_edge_of_a_range_is_measured_as_it_is_searched(best, edges):
-    assert edge_parameters(cell(best, 0), greater=True) == edges
+    assert parameters_at_range_ends(cell(best, 0), greater=True) == edges
 
 
 def test_a_search_at_the_edge_in_most_splits_is_found():

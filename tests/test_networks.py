@@ -14,7 +14,15 @@ from harness.data.sources import data_directory
 from harness.data.table import load_table
 from harness.errors import DataError, EvenhandError, Unavailable
 from harness.networks.activations import ACTIVATIONS
-from harness.networks.dense import RATE_STEPS, DenseShape, backward, forward, infer, new_network, unpack
+from harness.networks.dense import (
+    RATE_STEPS,
+    DenseShape,
+    backward,
+    forward,
+    infer_logits,
+    new_network,
+    split_flat_parameters,
+)
 from harness.networks.dense_classifier import DenseClassifier
 from harness.networks.history import CURVES, average_precision
 from harness.networks.keras_export import dense_to_keras
@@ -136,7 +144,7 @@ def test_so_does_one_with_skip_connections_other_activations_embeddings_and_a_sc
     network, model = one_epoch_of_both(shape, Loss(2), config, X, y)
     for ours, theirs in zip(states(network), keras_states(model, network), strict=True):
         np.testing.assert_allclose(ours, theirs, atol=1e-4)
-    proba = Loss(2).probabilities(infer(network, X))[:, 1]
+    proba = Loss(2).probabilities(infer_logits(network, X))[:, 1]
     np.testing.assert_allclose(proba, model.predict(X, verbose=0)[:, 0], atol=1e-4)
 
 
@@ -172,7 +180,7 @@ def test_dropout_is_a_mask_that_keras_would_apply_alike():
     loss, rate = Loss(2), 0.25
     network = random_network(DenseShape(7, (12, 9), 1))
     logits, cache = forward(network, X, rate, np.random.default_rng(5))
-    gradient = unpack(network.shape, np.empty(network.shape.size, "float32"))
+    gradient = split_flat_parameters(network.shape, np.empty(network.shape.size, "float32"))
     backward(network, X, cache, loss.gradient(logits, y) / np.float32(len(y)), gradient)
 
     rng = np.random.default_rng(5)

@@ -21,12 +21,12 @@ from harness.checks.small_tables import make_small_table
 from harness.data.sources import wheel_member
 from harness.data.splits import make_splitter
 from harness.errors import EvenhandError, Unavailable
-from harness.execution.cell import run_cell, study_plan
+from harness.execution.cell import make_study_plan, run_cell
 from harness.execution.trainer import CellTrainer
 from harness.networks.pretrained import SOURCE
 from harness.registry.family import Family, missing_packages
 from harness.registry.strategy import Strategy
-from harness.registry.user_declarations import family_of
+from harness.registry.user_declarations import estimator_family
 from harness.seeding import seed_of
 from harness.store.store import Store
 
@@ -143,7 +143,7 @@ def test_a_classifier_of_one_s_own_is_fitted_on_training_rows_and_sees_the_seale
     SpyEstimator.fitted.clear()
     SpyEstimator.scored.clear()
     table = marked_table()
-    family = family_of("own", make_pipeline(FunctionTransformer(), SpyEstimator()))
+    family = estimator_family("own", make_pipeline(FunctionTransformer(), SpyEstimator()))
     given = cell_data(table, family, (registry.strategy("none"),), registry, trials=1)
     assert run_cell(cell(), given, Store(tmp_path)).status == "ok"
     mark, train = table.X["mark"].to_numpy(), given.fold.train
@@ -203,9 +203,9 @@ def reachable_values(root):
 def test_no_test_row_can_be_reached_from_what_the_search_receives(registry, tmp_path):
     table = marked_table()
     given = cell_data(table, registry.family("gradient_boosting"), (registry.strategy("smote"),), registry)
-    training = given.training_data()
+    training = given.separate_training_data()
     trainer = CellTrainer(cell(), training)
-    plan = study_plan(cell(), training, Store(tmp_path))
+    plan = make_study_plan(cell(), training, Store(tmp_path))
     mark = table.X["mark"].to_numpy()
     test_marks, trained_marks = set(mark[given.fold.test]), set(mark[given.fold.train])
     reached, lengths = set(), set()
@@ -228,7 +228,7 @@ def test_no_test_row_can_be_reached_from_what_the_search_receives(registry, tmp_
 def test_an_entry_is_scored_once_and_every_use_of_the_sealed_rows_is_counted(registry):
     table = marked_table()
     given = cell_data(table, registry.family("logistic_regression"), (registry.strategy("none"),), registry)
-    trainer, sealed = CellTrainer(cell(), given.training_data()), given.sealed_test()
+    trainer, sealed = CellTrainer(cell(), given.separate_training_data()), given.sealed_test()
     fitted, _, _ = trainer.fit("default", {"C": 1.0})
     first = sealed.score("default", fitted)
     assert np.array_equal(first.rows, given.fold.test)
@@ -239,7 +239,7 @@ def test_an_entry_is_scored_once_and_every_use_of_the_sealed_rows_is_counted(reg
     sealed.score("tuned", fitted)
     assert sealed.diagnose("importance").X.equals(table.X.iloc[given.fold.test])
     sealed.diagnose("importance")
-    assert (sealed.scored, sealed.diagnosed) == (2, 2)
+    assert (sealed.count_scored_entries, sealed.count_diagnoses) == (2, 2)
 
 
 @pytest.mark.parametrize(("trials", "scored"), [(1, 1), (6, 2)])
@@ -248,7 +248,7 @@ def test_a_record_says_how_often_its_sealed_rows_were_used(registry, tmp_path, t
     store = Store(tmp_path)
     record = run_cell(cell(), cell_data(marked_table(), family, (strategy,), registry, trials=trials), store)
     assert len({entry.trial for entry in record.outcomes}) == scored
-    stored = store.record(record.id)
+    stored = store.read_record(record.id)
     assert (stored.test_scored, stored.test_diagnosed) == (scored, 0)
 
 
@@ -276,7 +276,7 @@ def before_the_seal(table, fold, family, strategy, registry, folder, **protocol)
     store = Store(folder)
     record = run_cell(cell(), given, store)
     assert record.status == "ok", record.reason
-    stored = store.predictions(record)
+    stored = store.read_predictions(record)
     return (
         [
             (o.stage, o.trial, o.params, o.inner_score, o.threshold, o.counts_after, o.train_scores)

@@ -8,7 +8,7 @@ from fixtures_run import three_digits, tumours, write_run
 
 from harness.evaluation import observations as observed
 from harness.evaluation.observations import Observation
-from harness.evaluation.ranking import rank
+from harness.evaluation.ranking import rank_entries
 from harness.evaluation.score_collection import collect_scores
 from harness.evaluation.scores import Entry
 from harness.metrics.classification import METRICS
@@ -35,7 +35,9 @@ def scores(store):
 @pytest.fixture(scope="module")
 def changed(store, scores):
     """A function that gives scores as of other predictions of the tuned entries, by family, strategy and true classes."""
-    labels = {cell.record.id: store.predictions(cell.record).test_y for cell in scores.cells if cell.task == "tumours"}
+    labels = {
+        cell.record.id: store.read_predictions(cell.record).test_y for cell in scores.cells if cell.task == "tumours"
+    }
 
     def score(change, train_accuracy=0.5):
         metric_values, by_entry, cells = dict(scores.metric_values), dict(scores.by_entry), []
@@ -138,7 +140,7 @@ def test_several_classes_have_their_weakest_class_named(scores):
 
 def test_the_summary_has_observations_under_each_of_its_tables(scores):
     for task in ("tumours", "three_digits"):
-        texts = [part for part in results_summary(scores, rank(scores, task)) if isinstance(part, str)]
+        texts = [part for part in results_summary(scores, rank_entries(scores, task)) if isinstance(part, str)]
         assert sum(text.startswith("**Key observations**") for text in texts) == 3
 
 

@@ -19,7 +19,7 @@ import pytest
 from fixtures_run import finding, tumours, write_run
 from test_report import METRIC
 
-from harness.evaluation.ranking import rank
+from harness.evaluation.ranking import rank_entries
 from harness.evaluation.score_collection import collect_scores
 from harness.report.content import (
     Evidence,
@@ -253,7 +253,7 @@ def test_several_tasks_begin_with_one_picture_and_one_table(page, store):
 
 
 def test_a_picture_of_families_has_the_baseline_and_the_verdicts(page, store):
-    ranking = rank(collect_scores(store, METRIC), "tumours")
+    ranking = rank_entries(collect_scores(store, METRIC), "tumours")
     (families,) = [node for node in read(page).all("div") if node.attributes.get("class") == "families"][:1]
     rows = families.all("tbody")[0].all("tr")
     assert rows[-1].all("td")[0].text.startswith("majority")
@@ -309,12 +309,12 @@ def test_hyperparameters_and_columns_are_described(tmp_path):
 
 def evidence_of(store: Store) -> Evidence:
     scores = collect_scores(store, METRIC)
-    return Evidence(store, scores, tuple(rank(scores, task) for task in scores.run["tasks"]))
+    return Evidence(store, scores, tuple(rank_entries(scores, task) for task in scores.run["tasks"]))
 
 
 def test_what_the_board_shows_is_what_the_ranking_says(page, store):
     board = boards(read(page))[0]
-    ranking = rank(collect_scores(store, METRIC), "tumours")
+    ranking = rank_entries(collect_scores(store, METRIC), "tumours")
     rows = board.all("tbody")[0].all("tr")
     places = [place for place in ranking.entries if place.score.n]
     assert [row.all("th")[0].text.removesuffix(" = default") for row in rows] == [place.entry.name for place in places]
@@ -332,7 +332,7 @@ def test_what_the_board_shows_is_what_the_ranking_says(page, store):
     assert verdicts == [verdict_name(ranking, place) for place in places]
     for kind, head in (("half", "F1 at 0.5"), ("tuned", "F1 tuned")):
         column = [float(cell(row, heads.index(head))) for row in rows]
-        f1 = [scores.rows_of("tumours", place.entry, kind).mean("f1") for place in places]
+        f1 = [scores.score_rows_of_entry("tumours", place.entry, kind).mean("f1") for place in places]
         assert column == pytest.approx(f1)
 
 
@@ -414,7 +414,7 @@ def reading(page: str) -> int:
 def test_pictures_beyond_what_a_page_has_room_for_are_named_instead(store, tmp_path):
     copy = Store(shutil.copytree(store.folder, tmp_path / "copy"))
     evidence = Evidence(
-        copy, scores := collect_scores(copy, METRIC), tuple(rank(scores, task) for task in scores.run["tasks"])
+        copy, scores := collect_scores(copy, METRIC), tuple(rank_entries(scores, task) for task in scores.run["tasks"])
     )
     found = collect_sections(evidence)
     whole, bare = (check(build_pages(evidence, found, size).details) for size in (MAX_FIGURE_BYTES, 0))
@@ -463,11 +463,11 @@ def test_hostile_names_are_text_in_csv_and_files(hostile):
 
 def test_the_answer_says_who_is_first_what_is_found_and_which_strategies_help(store):
     scores = collect_scores(store, METRIC)
-    ranking = rank(scores, "tumours")
+    ranking = rank_entries(scores, "tumours")
     said = recommendation_markdown(scores, ranking)
     best = ranking.best
     assert said.startswith(f"- **Use**: {best.name}: average precision")
-    rows = scores.rows_of("tumours", best.entry, "tuned")
+    rows = scores.score_rows_of_entry("tumours", best.entry, "tuned")
     assert f"it finds {100 * rows.mean('recall'):.0f} % of the “Yes” rows" in said
     assert f"{100 * rows.mean('precision'):.0f} % of those it predicts are right." in said
     assert "against none for logistic\\_regression" in said or "against none for logistic_regression" in said
@@ -483,14 +483,14 @@ def test_the_answer_says_who_is_first_what_is_found_and_which_strategies_help(st
 )
 def test_the_answer_claims_no_more_than_the_splits_allow(store, task, said):
     scores = collect_scores(store, METRIC)
-    found = recommendation_markdown(scores, rank(scores, task))
+    found = recommendation_markdown(scores, rank_entries(scores, task))
     assert said in found
     assert task != "one_split" or "Settled" not in found
 
 
 def test_over_tasks_only_those_count_whose_splits_can_tell(store):
     scores = collect_scores(store, METRIC)
-    rankings = [rank(scores, task) for task in scores.run["tasks"]]
+    rankings = [rank_entries(scores, task) for task in scores.run["tasks"]]
     assert "of the 2 tasks whose splits allow a test" in over_tasks(scores, rankings)
     silent = [ranking for ranking in rankings if ranking.no_test_reason]
     assert "No task has splits from which to tell" in over_tasks(scores, silent)

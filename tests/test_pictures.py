@@ -10,8 +10,8 @@ import pytest
 from harness.data.sources import cache_dir, wheel_member
 from harness.errors import DataError, Unavailable
 from harness.networks import pretrained
-from harness.networks.pretrained import activation_shape, build_frozen, working_size
-from harness.networks.torch_weights import read_weights
+from harness.networks.pretrained import activation_shape, build_frozen, processing_image_size
+from harness.networks.torch_weights import read_torch_weights
 from harness.preprocessing.encodings import IMAGE
 from harness.preprocessing.image import PretrainedEncoder, augment, fit_activations, fit_embedding, fit_pixels
 from harness.registry.space import check_space, defaults
@@ -32,7 +32,7 @@ def weights(tmp_path, monkeypatch):
     place.parent.mkdir(parents=True)
     place.symlink_to((cache_dir() / f"{package}-{version}" / member).resolve())
     monkeypatch.setenv("EVENHAND_CACHE", str(tmp_path))
-    return read_weights(content)
+    return read_torch_weights(content)
 
 
 def images(n=3, side=40, channels=3):
@@ -45,8 +45,8 @@ def images(n=3, side=40, channels=3):
 
 def stage_outputs(weights, stage):
     """The output of a stage for the images at 96 pixels."""
-    model = pretrained.segment(pretrained.fold_batch_norm(weights), 0, stage, 96)
-    return pretrained.compute_outputs(model, images())
+    model = pretrained.build_stages(pretrained.fold_batch_norm(weights), 0, stage, 96)
+    return pretrained.apply_model_to_images(model, images())
 
 
 def fitted(fit, X, **params):
@@ -58,7 +58,7 @@ def fitted(fit, X, **params):
 
 @pytest.mark.parametrize(("side", "size"), [(8, 96), (28, 96), (64, 96), (80, 128), (100, 160), (160, 160), (500, 160)])
 def test_pictures_are_computed_half_as_large_again_within_bounds(side, size):
-    assert working_size(side) == size
+    assert processing_image_size(side) == size
 
 
 @pytest.mark.parametrize("size", [96, 160])
@@ -69,7 +69,7 @@ def test_the_shape_of_a_row_says_where_the_network_was_cut(weights, size):
 
 @pytest.mark.parametrize(("first", "last"), [(0, 11), (12, 15), (0, 17), (3, 3)])
 def test_parameters_are_counted_without_building_the_network(weights, first, last):
-    found = pretrained.segment(pretrained.fold_batch_norm(weights), first, last, 96).count_params()
+    found = pretrained.build_stages(pretrained.fold_batch_norm(weights), first, last, 96).count_params()
     assert pretrained.parameter_count(first, last) == found
 
 

@@ -20,10 +20,10 @@ from harness.networks.pretrained import (
     CLASSIFIER,
     HEAD,
     activation_shape,
+    build_stages,
     fold_batch_norm,
-    segment,
 )
-from harness.networks.torch_weights import MAGIC, VERSION, read_weights
+from harness.networks.torch_weights import MAGIC, VERSION, read_torch_weights
 
 EXPECTED = np.load(Path(__file__).parent / "fixtures" / "embeddings.npz")
 PALACE, DAISY = 698, 985
@@ -42,31 +42,31 @@ def published():
 @pytest.fixture(scope="module")
 def weights():
     pytest.importorskip("tensorflow")
-    return read_weights(published())
+    return read_torch_weights(published())
 
 
 @pytest.fixture(scope="module")
 def frozen(weights):
     """The frozen network, built once."""
-    return segment(fold_batch_norm(weights), 0, HEAD)
+    return build_stages(fold_batch_norm(weights), 0, HEAD)
 
 
 @pytest.fixture(scope="module")
 def small(weights):
     """The same for pictures of 64 pixels, to be quick."""
-    return segment(fold_batch_norm(weights), 0, HEAD, 64)
+    return build_stages(fold_batch_norm(weights), 0, HEAD, 64)
 
 
 @pytest.fixture(scope="module")
 def whole(weights):
     """What the whole network, batch norm and all, makes of some images at 64 pixels."""
-    return pretrained.compute_outputs(segment(weights, 0, CLASSIFIER, 64), some_images(), batch_size=5)
+    return pretrained.apply_model_to_images(build_stages(weights, 0, CLASSIFIER, 64), some_images(), batch_size=5)
 
 
 def stage_outputs(weights, images, stage, size, batch_size=16):
     """The output of a stage, which is the input of the next one."""
-    model = segment(fold_batch_norm(weights), 0, stage, size)
-    return pretrained.compute_outputs(model, images, batch_size)
+    model = build_stages(fold_batch_norm(weights), 0, stage, size)
+    return pretrained.apply_model_to_images(model, images, batch_size)
 
 
 def some_images(n=5, size=40, channels=3):
@@ -115,7 +115,7 @@ def saved(monkeypatch):
 
 
 def test_tensors_come_out_as_they_were_saved(saved):
-    found = read_weights(saved(("a", 0, (2, 3), (3, 1)), ("b", 1, (2, 2), (1, 3))))
+    found = read_torch_weights(saved(("a", 0, (2, 3), (3, 1)), ("b", 1, (2, 2), (1, 3))))
     assert found["a"].tolist() == [[0, 1, 2], [3, 4, 5]]
     assert found["b"].tolist() == [[1, 4], [2, 5]]
 
@@ -126,13 +126,13 @@ def test_tensors_come_out_as_they_were_saved(saved):
 )
 def test_a_tensor_outside_its_storage_is_refused(saved, tensor):
     with pytest.raises(DataError, match="weight file"):
-        read_weights(saved(("a", *tensor)))
+        read_torch_weights(saved(("a", *tensor)))
 
 
 @pytest.mark.parametrize("value", [1, "text", [1, 2], {"b": 1}, None, 1.5, b"bytes", {1, 2}, range(3), complex(1, 2)])
 def test_a_file_that_holds_anything_else_is_refused(saved, value):
     with pytest.raises(DataError, match="only tensors are read"):
-        read_weights(saved(("a", 0, (2,), (1,)), more={"b": value}))
+        read_torch_weights(saved(("a", 0, (2,), (1,)), more={"b": value}))
 
 
 class Attack:
@@ -149,7 +149,7 @@ def test_what_a_file_wants_to_call_is_not_called(tmp_path, protocol):
     head = pickle.dumps(MAGIC, 2) + pickle.dumps(VERSION, 2) + pickle.dumps({}, 2)
     for content in (attack, head + attack):
         with pytest.raises(DataError, match="only tensors are read"):
-            read_weights(content)
+            read_torch_weights(content)
     assert not (tmp_path / "written").exists()
 
 
@@ -157,29 +157,31 @@ def test_a_file_that_ends_early_or_is_something_else_is_refused_in_one_line(save
     content = saved(("a", 0, (2, 3), (3, 1)))
     for end in range(len(content)):
         with pytest.raises(DataError, match=ONE_LINE):
-            read_weights(content[:end])
+            read_torch_weights(content[:end])
     for other in (b"PK\x03\x04 a zip", b"\x89PNG\r\n", pickle.dumps(3, 2) * 9):
         with pytest.raises(DataError, match=ONE_LINE):
-            read_weights(other)
+            read_torch_weights(other)
 
 
 # --- the port -----------------------------------------------------------------------------------------------------
 
 
 def test_the_whole_network_has_every_published_weight(weights):
-    model = segment(weights, 0, CLASSIFIER)
+    model = build_stages(weights, 0, CLASSIFIER)
     assert model.count_params() == sum(values.size for values in weights.values()) == 4_694_024
 
 
 @pytest.mark.parametrize("name", pictures())
 def test_features_are_those_of_pytorch(frozen, name):
-    found = pretrained.compute_outputs(frozen, pictures()[name][None], batch_size=1)
+    found = pretrained.apply_model_to_images(frozen, pictures()[name][None], batch_size=1)
     np.testing.assert_allclose(found[0], EXPECTED[name], atol=1e-4, rtol=0)
 
 
 @pytest.mark.parametrize(("name", "thing"), [("china", PALACE), ("flower", DAISY)])
 def test_known_photographs_are_recognised(weights, name, thing):
-    logits = pretrained.compute_outputs(segment(weights, 0, CLASSIFIER, 224), pictures()[name][None], batch_size=1)[0]
+    logits = pretrained.apply_model_to_images(
+        build_stages(weights, 0, CLASSIFIER, 224), pictures()[name][None], batch_size=1
+    )[0]
     assert logits.argmax() == thing
     np.testing.assert_allclose(logits, EXPECTED[f"{name}_logits"], atol=1e-4, rtol=0)
 
@@ -187,7 +189,8 @@ def test_known_photographs_are_recognised(weights, name, thing):
 def test_folding_batch_norm_changes_nothing_but_the_time(weights, small, whole):
     assert not [layer for layer in small.layers if "BatchNormalization" in type(layer).__name__]
     logits = (
-        pretrained.compute_outputs(small, some_images(), batch_size=5) @ weights["_fc.weight"].T + weights["_fc.bias"]
+        pretrained.apply_model_to_images(small, some_images(), batch_size=5) @ weights["_fc.weight"].T
+        + weights["_fc.bias"]
     )
     np.testing.assert_allclose(logits, whole, atol=1e-4, rtol=0)
 
@@ -200,15 +203,17 @@ def test_an_image_has_the_same_features_whatever_stands_beside_it_and_again(weig
     together = stage_outputs(weights, images, HEAD, batch_size=4, size=64)
     assert together.shape == (7, 1280)
     assert together.dtype == np.float32
-    np.testing.assert_array_equal(pretrained.compute_outputs(small, images, batch_size=4), together)
-    np.testing.assert_array_equal(pretrained.compute_outputs(small, images[[6, 2]], batch_size=4), together[[6, 2]])
+    np.testing.assert_array_equal(pretrained.apply_model_to_images(small, images, batch_size=4), together)
+    np.testing.assert_array_equal(
+        pretrained.apply_model_to_images(small, images[[6, 2]], batch_size=4), together[[6, 2]]
+    )
 
 
 def test_a_grey_image_is_a_colour_image_of_three_equal_channels(small):
     grey = some_images(channels=1)
     np.testing.assert_array_equal(
-        pretrained.compute_outputs(small, grey, batch_size=5),
-        pretrained.compute_outputs(small, np.repeat(grey, 3, axis=3), batch_size=5),
+        pretrained.apply_model_to_images(small, grey, batch_size=5),
+        pretrained.apply_model_to_images(small, np.repeat(grey, 3, axis=3), batch_size=5),
     )
 
 
@@ -216,7 +221,7 @@ def test_a_grey_image_is_a_colour_image_of_three_equal_channels(small):
 def test_a_network_cut_in_two_computes_what_the_whole_one_does(weights, whole, cut):
     held = stage_outputs(weights, some_images(), cut, batch_size=5, size=64)
     assert held.shape == (5, *activation_shape(cut, 64))
-    upper = segment(weights, cut + 1, CLASSIFIER, 64)
+    upper = build_stages(weights, cut + 1, CLASSIFIER, 64)
     np.testing.assert_allclose(upper(held, training=False).numpy(), whole, atol=1e-4, rtol=0)
 
 
@@ -224,7 +229,7 @@ def test_two_segments_share_no_weights_and_can_be_trained(weights):
     import keras
 
     held = stage_outputs(weights, some_images(), 15, batch_size=5, size=64)
-    one, other = (segment(weights, 16, HEAD, 64) for _ in range(2))
+    one, other = (build_stages(weights, 16, HEAD, 64) for _ in range(2))
     before = [values.copy() for values in one.get_weights()]
     model = keras.Sequential([one, keras.layers.Dense(1)])
     model.compile("sgd", "mse", jit_compile=False)
@@ -237,7 +242,7 @@ def test_two_segments_share_no_weights_and_can_be_trained(weights):
 def test_a_segment_is_saved_and_read_back_as_an_ordinary_model(weights, tmp_path):
     import keras
 
-    model = segment(weights, 15, HEAD, 64)
+    model = build_stages(weights, 15, HEAD, 64)
     model.save(tmp_path / "upper.keras")
     held = np.random.default_rng(0).random((2, *activation_shape(14, 64)), dtype=np.float32)
     again = keras.models.load_model(tmp_path / "upper.keras")

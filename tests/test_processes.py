@@ -15,7 +15,7 @@ from harness.processes import ChildProcess, map_in_forks, run_in_subprocess
 SERVER = """
 import ctypes, os, subprocess, sys
 from harness.errors import DataError
-from harness.processes import answer_parent
+from harness.processes import answer_parent_question
 
 def work(question, on_progress):
     print("a library prints")
@@ -33,7 +33,7 @@ def work(question, on_progress):
     return {"threads": os.environ["OMP_NUM_THREADS"], "length": len(question["task"])}
 
 if __name__ == "__main__":
-    answer_parent(work)
+    answer_parent_question(work)
 """
 
 

@@ -13,9 +13,14 @@ from harness.tasks.suites import SUITES
 
 from harness.api.request import RunOptions, describe_cost_of_fewer_folds, make_run_request
 from harness.errors import DeclarationError
-from harness.evaluation.published import ComparedValue, compare_published, implied_shares, is_consistent
+from harness.evaluation.published import (
+    PublishedAndRunValue,
+    are_published_values_consistent,
+    compare_published_tables,
+    implied_positive_shares,
+)
 from harness.evaluation.score_collection import collect_scores
-from harness.execution.plan import Request, describe, make_plan
+from harness.execution.plan import RunRequest, describe_run, make_plan
 from harness.registry.published import PublishedRow, PublishedTable
 from harness.registry.registry import load_registry
 from harness.report.sections.published import comparison_table, observations, published_parts
@@ -67,10 +72,10 @@ def with_table(folder: Path, table: PublishedTable):
     return replace(scores, run={**scores.run, "tasks": {"tumours": task}})
 
 
-def compared(row: PublishedRow) -> dict[str, ComparedValue]:
+def compared(row: PublishedRow) -> dict[str, PublishedAndRunValue]:
     values = {}
     for metric, text in zip(row.metrics, row.values, strict=True):
-        values[metric] = ComparedValue(metric, float(text), len(text.partition(".")[2]), math.nan)
+        values[metric] = PublishedAndRunValue(metric, float(text), len(text.partition(".")[2]), math.nan)
     return values
 
 
@@ -79,24 +84,26 @@ def compared(row: PublishedRow) -> dict[str, ComparedValue]:
 
 @pytest.mark.parametrize("row", SUBSCRIPTION_METHODS.rows, ids=lambda row: row.strategy)
 def test_of_the_published_methods_only_the_baseline_is_possible(row):
-    assert is_consistent(compared(row)) is (row.strategy == "none")
+    assert are_published_values_consistent(compared(row)) is (row.strategy == "none")
 
 
 def test_numbers_of_a_real_confusion_matrix_are_consistent_at_its_share_of_positives():
     tp, fn, fp, tn = 54, 6, 18, 339
     exact = ((tp + tn) / 417, tn / (tn + fn), tn / (tn + fp), tp / (tp + fp), tp / 60)
     row = PublishedRow("", "", "", METRICS, tuple(f"{number:.2f}" for number in exact))
-    assert is_consistent(compared(row)) is True
+    assert are_published_values_consistent(compared(row)) is True
     full = compared(replace(row, values=tuple(f"{number:.9f}" for number in exact)))
-    assert implied_shares(full) == pytest.approx(dict.fromkeys(METRICS[:1] + METRICS[3:0:-2], 60 / 417), abs=1e-6)
+    assert implied_positive_shares(full) == pytest.approx(
+        dict.fromkeys(METRICS[:1] + METRICS[3:0:-2], 60 / 417), abs=1e-6
+    )
     wrong = full | {"precision": replace(full["precision"], published=0.5)}
-    assert is_consistent(wrong) is False
+    assert are_published_values_consistent(wrong) is False
 
 
 def test_with_too_few_numbers_nothing_is_said_about_consistency():
     values = compared(PublishedRow("", "", "", ("accuracy", "recall"), ("0.9", "0.5")))
-    assert is_consistent(values) is None
-    assert implied_shares(values) == {}
+    assert are_published_values_consistent(values) is None
+    assert implied_positive_shares(values) == {}
 
 
 # --- tables and sentences ---------------------------------------------------------------------------------------------
@@ -104,7 +111,7 @@ def test_with_too_few_numbers_nothing_is_said_about_consistency():
 
 def test_the_values_of_the_run_stand_beside_the_published_ones(folder):
     scores = with_table(folder, methods(NUMBERS))
-    (table,) = compare_published(scores, "tumours")
+    (table,) = compare_published_tables(scores, "tumours")
     rendered = comparison_table(table)
     assert [column.heading for column in rendered.columns][:5] == [
         "Method", "Accuracy", "Accuracy, here", "Precision (No)", "Precision (No), here",
@@ -119,7 +126,7 @@ def test_the_values_of_the_run_stand_beside_the_published_ones(folder):
 
 
 def test_key_observations_follow_from_the_numbers(folder):
-    (table,) = compare_published(with_table(folder, methods(NUMBERS)), "tumours")
+    (table,) = compare_published_tables(with_table(folder, methods(NUMBERS)), "tumours")
     scores = with_table(folder, methods(NUMBERS))
     text = "\n".join(observations(scores, table))
     recalls = {row.label: row.values[4].run for row in table.rows if not row.status}
@@ -136,7 +143,7 @@ def test_key_observations_follow_from_the_numbers(folder):
         ABSENT: NUMBERS[WEIGHTED],
     }
     scores = with_table(folder, methods(flipped))
-    text = "\n".join(observations(scores, compare_published(scores, "tumours")[0]))
+    text = "\n".join(observations(scores, compare_published_tables(scores, "tumours")[0]))
     assert "in the publication with Weighted (0.90, 0.30 with Plain)" in text
     assert "of 3 of 4 rows contradict themselves (Plain, Other and Absent)" in text
 
@@ -193,15 +200,15 @@ def test_cells_and_description_of_a_run_with_combinations():
         task="digits_nine", title="t", source="s", protocol="p", label_heading="Model", columns=("Accuracy",),
         rows=(PublishedRow("LR", "logistic_regression", "none", ("accuracy",), ("0.9",)),),
     )  # fmt: skip
-    request = Request(
+    request = RunRequest(
         ("digits_nine",), ("logistic_regression", "gradient_boosting"), ("none", "smote"), SUITES["smoke"].protocol,
         combinations={"digits_nine": {"logistic_regression": ("smote",)}}, published=(table,),
     )  # fmt: skip
-    assert Request.from_dict(request.as_dict()).combinations == request.combinations
+    assert RunRequest.from_dict(request.as_dict()).combinations == request.combinations
     plan = make_plan(request, REGISTRY)
     pairs = {(cell.family, cell.strategy) for cell in plan.cells}
     assert pairs == {("majority", "none"), ("logistic_regression", "smote")}
-    assert describe(request, REGISTRY, plan, "", "")["tasks"]["digits_nine"]["published"] == [asdict(table)]
+    assert describe_run(request, REGISTRY, plan, "", "")["tasks"]["digits_nine"]["published"] == [asdict(table)]
 
 
 # --- fewer folds ------------------------------------------------------------------------------------------------------

@@ -11,8 +11,8 @@ from harness.data.files import UserData
 from harness.data.reader import UnreadableValueError, read_values
 from harness.data.table import make_table
 from harness.deploy.bundle import Bundle
-from harness.deploy.predict import read_batches, read_rows
-from harness.deploy.schema import Schema, describe
+from harness.deploy.predict import read_row_batches, read_rows
+from harness.deploy.schema import Schema, describe_task_rows
 from harness.deploy.validate import InvalidRowsError
 from harness.errors import DataError
 from harness.readings import BLANKS, MISSING_WORDS, ColumnReading
@@ -63,7 +63,7 @@ def task_of(name: str, path: Path) -> Task:
 
 def trained(task: Task, raw: pd.DataFrame) -> tuple[Table, Schema]:
     table = make_table(task, raw)
-    return table, describe(task, table)
+    return table, describe_task_rows(task, table)
 
 
 def values_of(X: object) -> list[object]:
@@ -89,7 +89,7 @@ def test_a_text_is_read_in_new_rows_as_in_training(tmp_path: Path, name: str, so
     new_rows = {"size": frame["size"].tolist()}
     assert values_of(read_rows(schema, {**new_rows, "x": cells}).X) == learnt
     assert values_of(read_rows(schema, raw).X) == learnt
-    ((batch, _),) = read_batches(Bundle(tmp_path, {}, schema, None), path)  # type: ignore[arg-type]  # no model is needed
+    ((batch, _),) = read_row_batches(Bundle(tmp_path, {}, schema, None), path)  # type: ignore[arg-type]  # no model is needed
     assert values_of(batch.inputs.X) == learnt
     # What a value means does not depend on the rows beside it.
     assert values_of(read_rows(schema, {"size": [1], "x": [text]}).X) == [learnt[5]]
@@ -138,7 +138,7 @@ def test_a_level_that_is_a_word_for_missing_values_stays_a_value_in_a_file(tmp_p
     _, schema = trained(task_of("category", tmp_path / "rows.csv"), raw)
     assert schema.features[1].literals == ("None",)
     raw.to_csv(tmp_path / "new.csv", index=False)
-    ((batch, _),) = read_batches(Bundle(tmp_path, {}, schema, None), tmp_path / "new.csv")  # type: ignore[arg-type]
+    ((batch, _),) = read_row_batches(Bundle(tmp_path, {}, schema, None), tmp_path / "new.csv")  # type: ignore[arg-type]
     assert values_of(batch.inputs.X) == raw["x"].tolist()
     assert batch.frame["x"].tolist() == raw["x"].tolist()
     assert not batch.inputs.flags

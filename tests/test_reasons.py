@@ -8,13 +8,13 @@ import pytest
 from fixtures_run import tumours, write_run
 
 from harness.errors import DataError, EvenhandError, Inapplicable, failure_reason
-from harness.evaluation.frames import failure_frame
+from harness.evaluation.frames import collect_failure_frame
 from harness.evaluation.score_collection import collect_scores
 from harness.findings import Reason, count_causes, trial_reason
 from harness.metrics.classification import METRICS as DECLARED
 from harness.networks.history import EarlyStopping, StepStats
 from harness.networks.losses import Loss
-from harness.networks.rows import training_rows
+from harness.networks.rows import make_training_rows
 from harness.report.write import write_leaderboard
 
 METRICS = {metric.name: metric for metric in DECLARED}
@@ -74,7 +74,7 @@ def test_a_text_of_an_earlier_version_is_shown_as_it_is():
 
 def test_a_network_that_diverges_says_at_which_epoch_and_rate():
     X, y = np.zeros((8, 1), dtype=np.float32), np.arange(8) % 2
-    rows, classes = training_rows(X, y, None)
+    rows, classes = make_training_rows(X, y, None)
     stopping = EarlyStopping(Loss(len(classes)), rows, None, patience=5)
     logits = np.full((8, 1), np.nan, dtype=np.float32)
     with pytest.raises(EvenhandError, match="training diverged: the loss is nan") as caught:
@@ -85,11 +85,11 @@ def test_a_network_that_diverges_says_at_which_epoch_and_rate():
 
 def test_codes_are_in_the_frame_of_failures_and_causes_in_the_leaderboard(tmp_path):
     store = write_run(tmp_path / "run", [tumours()])
-    for number, record in enumerate(store.records()):
+    for number, record in enumerate(store.read_every_record()):
         failures = {diverged(number + 1): 1, diverged(number + 50): 2}
-        store.write_cell(replace(record, failed_trials=3, trial_failures=failures), store.predictions(record))
-    cells = len(store.records())
-    frame = failure_frame(collect_scores(store, METRICS))
+        store.write_cell(replace(record, failed_trials=3, trial_failures=failures), store.read_predictions(record))
+    cells = len(store.read_every_record())
+    frame = collect_failure_frame(collect_scores(store, METRICS))
     assert set(frame["code"]) == {"nonfinite_loss"}
     assert frame["trials"].sum() == 3 * cells
     text = write_leaderboard(store, METRICS).markdown.read_text(encoding="utf-8")

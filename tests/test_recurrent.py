@@ -12,8 +12,8 @@ from harness.errors import DataError, EvenhandError
 from harness.networks.keras_export import recurrent_to_keras
 from harness.networks.losses import Loss
 from harness.networks.optimizer import Adam, TrainConfig
-from harness.networks.recurrent import RecurrentShape, backward, forward, new_network, unpack
-from harness.networks.recurrent_classifier import RecurrentClassifier, draw_batches, to_tokens, train_epoch
+from harness.networks.recurrent import RecurrentShape, backward, forward, new_network, split_flat_parameters
+from harness.networks.recurrent_classifier import RecurrentClassifier, draw_batches, train_epoch, validate_tokens
 from harness.networks.rows import WeightedRows
 from harness.registry.space import defaults
 
@@ -62,7 +62,7 @@ def flat_weights(model):
 def gradient_of(network, X, y, rate=0.0, seed=5):
     loss = Loss(2)
     logits, cache = forward(network, X, rate, np.random.default_rng(seed))
-    gradient = unpack(network.shape, np.full(network.shape.size, np.nan, np.float32))
+    gradient = split_flat_parameters(network.shape, np.full(network.shape.size, np.nan, np.float32))
     backward(network, cache, loss.gradient(logits, y) / np.float32(len(y)), gradient)
     return gradient
 
@@ -269,7 +269,7 @@ def test_divergence_and_rows_that_cannot_be_learned_from_are_reported_in_one_lin
 )
 def test_arrays_that_are_no_sequences_are_refused(X, message):
     with pytest.raises(DataError, match=message):
-        to_tokens(X)
+        validate_tokens(X)
 
 
 def test_training_and_predicting_need_no_tensorflow():

@@ -16,9 +16,9 @@ from harness.api.session import describe_replay
 from harness.data.files import UserData
 from harness.errors import EvenhandError
 from harness.execution.engines.base import Limits, RunCallbacks
-from harness.execution.plan import Request, host, versions
-from harness.execution.replay import ReplayRequest, _replay_tolerance, find_cell, replay
-from harness.execution.replay_entry import _all_near, _probability_difference
+from harness.execution.plan import RunRequest, describe_host, package_versions
+from harness.execution.replay import ReplayRequest, _replay_tolerance, find_cell, replay_stored_cell
+from harness.execution.replay_entry import _are_replays_within_tolerance, _probability_difference
 from harness.registry.protocol import EvaluationProtocol
 from harness.registry.registry import load_registry
 from harness.store.store import Store
@@ -60,7 +60,7 @@ def folder(tmp_path_factory):
     plugins, own = (str(folder / "mine.py"),), UserData(str(folder / "customers.csv"), "churned", drop=("note",))
     protocol = EvaluationProtocol(trials=3, folds=3, inner_folds=2)
     families, strategies = ("mine", "logistic_regression"), ("none", "smote", "searched")
-    request = Request(("customers",), families, strategies, protocol, plugins=plugins, own=own)
+    request = RunRequest(("customers",), families, strategies, protocol, plugins=plugins, own=own)
     benchmark(
         request,
         load_registry(plugins),
@@ -87,7 +87,7 @@ def copy(folder, tmp_path):
 
 def replayed(folder, cell, *stages):
     """In this process, so that each costs one fit and not the start of an interpreter."""
-    return replay(ReplayRequest(str(folder / "run"), cell, stages or ("default", "tuned")))
+    return replay_stored_cell(ReplayRequest(str(folder / "run"), cell, stages or ("default", "tuned")))
 
 
 def as_bytes(folder):
@@ -116,7 +116,7 @@ def test_cells_come_again_to_the_last_digit_and_the_run_stays_as_it_was(folder):
     assert "\ntuned" in done.stdout
     assert "differs:" not in done.stdout
     found = replayed(folder, "customers/logistic_regression/searched/r0f2")
-    assert found.confirmed
+    assert found.is_confirmed
     assert [one.verdict for one in found.entries] == ["same", "same"]
     assert found.differences == ()
     assert as_bytes(folder / "run") == before
@@ -126,7 +126,7 @@ def test_a_record_that_says_another_configuration_is_not_confirmed(copy):
     edit(record_file(copy, LINEAR), lambda record: record["outcomes"][1]["params"].update(C=0.02))
     edit(record_file(copy, LINEAR), lambda record: record["outcomes"][1].update(trial=2))
     found = replayed(copy, LINEAR)
-    assert not found.confirmed
+    assert not found.is_confirmed
     assert [one.verdict for one in found.entries] == ["same", "different"]
     assert found.entries[1].probability_differences["test"][1] > 0
     assert "tuned (trial 2): NOT confirmed" in describe_replay(found)
@@ -135,7 +135,7 @@ def test_a_record_that_says_another_configuration_is_not_confirmed(copy):
 def test_a_figure_that_was_altered_is_found(copy):
     edit(record_file(copy, LINEAR), lambda record: record["outcomes"][0].update(inner_score=0.999))
     found = replayed(copy, LINEAR, "default")
-    assert not found.confirmed
+    assert not found.is_confirmed
     assert found.entries[0].probability_differences == {"test": (0.0, 0.0), "inner": (0.0, 0.0)}
     assert "0.999" in describe_replay(found)
 
@@ -146,19 +146,19 @@ def test_other_versions_are_named_and_widen_what_is_accepted(copy):
     edit(copy / "run" / "run.json", lambda run: run["versions"].update({"scikit-learn": "1.8.0", "optuna": "4.0.0"}))
     edit(record, lambda record: record["outcomes"][0].update(inner_score=score + 0.005))
     found = replayed(copy, LINEAR, "default")
-    assert found.confirmed
+    assert found.is_confirmed
     assert [one.verdict for one in found.entries] == ["close"]
     assert len(found.differences) == 1
     assert found.differences[0].startswith("scikit-learn 1.8.0 → ")
     edit(record, lambda record: record["outcomes"][0].update(inner_score=score + 0.02))
-    assert not replayed(copy, LINEAR, "default").confirmed
+    assert not replayed(copy, LINEAR, "default").is_confirmed
 
 
 def test_other_rows_are_said_and_not_compared(copy):
     with (copy / "customers.csv").open("a") as file:
         file.write("40.5,basic,x,Yes\n")
     found = replayed(copy, LINEAR)
-    assert not found.confirmed
+    assert not found.is_confirmed
     assert found.entries == ()
     assert "the data of customers have changed since" in describe_replay(found)
     assert "150 rows then, 151 now" in found.obstacle
@@ -188,7 +188,7 @@ def test_a_strategy_that_was_declared_otherwise_is_named(copy):
     )
     found = replayed(copy, cell, "default")
     assert "the declaration of the strategy smote" in found.differences[0]
-    assert found.confirmed
+    assert found.is_confirmed
 
 
 def test_data_that_were_moved_are_asked_for(copy):
@@ -197,12 +197,12 @@ def test_data_that_were_moved_are_asked_for(copy):
         replayed(copy, LINEAR)
     (copy / "elsewhere").mkdir()
     moved = (copy / "clients.csv").rename(copy / "elsewhere" / "customers.csv")
-    assert replay(ReplayRequest(str(copy / "run"), LINEAR, ("default",), file=str(moved))).confirmed
+    assert replay_stored_cell(ReplayRequest(str(copy / "run"), LINEAR, ("default",), file=str(moved))).is_confirmed
 
 
 def test_data_that_were_renamed_are_still_those_of_their_task(copy):
     renamed = (copy / "customers.csv").rename(copy / "clients of last year.csv")
-    assert replay(ReplayRequest(str(copy / "run"), LINEAR, ("default",), file=str(renamed))).confirmed
+    assert replay_stored_cell(ReplayRequest(str(copy / "run"), LINEAR, ("default",), file=str(renamed))).is_confirmed
 
 
 @pytest.mark.parametrize(
@@ -249,14 +249,14 @@ def test_a_cell_is_found_by_the_beginning_of_its_id(folder):
 def test_the_tolerance_goes_by_what_differs():
     registry = load_registry()
     linear, network = registry.family("logistic_regression"), registry.family("dense_network")
-    same = {"versions": versions(), "host": host()}
+    same = {"versions": package_versions(), "host": describe_host()}
     assert _replay_tolerance(same, linear)[:2] == ([], 0.0)
-    elsewhere = same | {"host": host() | {"processor": "vax"}}
+    elsewhere = same | {"host": describe_host() | {"processor": "vax"}}
     assert [_replay_tolerance(elsewhere, family)[1] for family in (linear, network)] == [0.001, 0.05]
-    older = same | {"versions": versions() | {"numpy": "1.0"}}
+    older = same | {"versions": package_versions() | {"numpy": "1.0"}}
     assert [_replay_tolerance(older, family)[1] for family in (linear, network)] == [0.01, 0.05]
     for family, matters in ((linear, False), (network, True)):
-        assert bool(_replay_tolerance(same | {"versions": versions() | {"keras": "2.0"}}, family)[0]) is matters
+        assert bool(_replay_tolerance(same | {"versions": package_versions() | {"keras": "2.0"}}, family)[0]) is matters
 
 
 def test_a_row_that_only_one_predicted_differs_by_all():
@@ -272,5 +272,5 @@ def test_the_tolerance_holds_for_an_objective_of_decisions_too(moved, near):
     gaps, f1 = {"test": (0.001, 0.2)}, load_registry().metrics["f1"]
     names = ("inner score", "f1 at 0.5", "f1 at the threshold", "log_loss")
     figures = [(name, 0.5, 0.52 if name == moved else 0.505) for name in names]
-    assert _all_near(gaps, figures, f1, 0.01) is near
-    assert not _all_near({"test": (0.02, 0.2)}, figures, f1, 0.01)
+    assert _are_replays_within_tolerance(gaps, figures, f1, 0.01) is near
+    assert not _are_replays_within_tolerance({"test": (0.02, 0.2)}, figures, f1, 0.01)

@@ -14,14 +14,14 @@ from markdown_it import MarkdownIt
 from sklearn.metrics import f1_score, roc_auc_score
 
 from harness.errors import StoreError
-from harness.evaluation.ranking import choose_decimals, rank
+from harness.evaluation.ranking import choose_decimals, rank_entries
 from harness.evaluation.score_collection import collect_scores
 from harness.evaluation.scores import Entry, Scores, count_statuses
 from harness.evaluation.strategy_effects import (
     NO_READING,
+    read_strategy_directions,
     strategy_comparisons,
     strategy_differences,
-    strategy_reading,
     strategy_readings,
 )
 from harness.metrics.classification import METRICS
@@ -77,7 +77,9 @@ def copy(tumours_run, tmp_path) -> Store:
 
 def cells(store: Store, task: str, family: str, strategy: str) -> list:
     return [
-        r for r in store.records() if (r.task, r.family, r.strategy) == (task, family, strategy) and r.status == "ok"
+        r
+        for r in store.read_every_record()
+        if (r.task, r.family, r.strategy) == (task, family, strategy) and r.status == "ok"
     ]
 
 
@@ -135,7 +137,7 @@ def test_columns_are_the_promised_ones_and_metrics_from_elsewhere_come_last(copy
 def test_means_are_over_outer_splits_and_come_from_the_stored_predictions(store, board):
     f1, auc = [], []
     for record in cells(store, "tumours", "logistic_regression", "none"):
-        seen = store.predictions(record)
+        seen = store.read_predictions(record)
         threshold = next(o.threshold for o in record.outcomes if o.stage == "tuned")
         f1.append(f1_score(seen.test_y, seen.test["tuned"][:, 1] >= threshold))
         auc.append(roc_auc_score(seen.test_y, seen.test["tuned"][:, 1]))
@@ -181,7 +183,7 @@ def test_the_leaderboard_has_a_row_per_entry_and_the_scores_have_the_others(stor
 
 
 def test_the_verdicts_of_the_leaderboard_are_those_of_the_ranking(scores, board):
-    ranking = rank(scores, "tumours")
+    ranking = rank_entries(scores, "tumours")
     for ranked in ranking.entries:
         found = line(board, "tumours", ranked.entry.name)
         if ranked.rank == 1:
@@ -243,10 +245,14 @@ def test_one_split_has_means_and_no_deviations(board):
 
 
 def test_chosen_takes_the_best_inner_score_of_every_split_and_owns_up_to_all_trials(store, scores):
-    found = scores.rows_of("tumours", Entry("any", "any", "chosen"), "half")
+    found = scores.score_rows_of_entry("tumours", Entry("any", "any", "chosen"), "half")
     assert len(found) == 4
     for (repeat, fold), view, trials in zip(found.splits, found.score_keys, found["trials"], strict=True):
-        here = [r for r in store.records() if (r.task, r.repeat, r.fold, r.status) == ("tumours", repeat, fold, "ok")]
+        here = [
+            r
+            for r in store.read_every_record()
+            if (r.task, r.repeat, r.fold, r.status) == ("tumours", repeat, fold, "ok")
+        ]
         here = [r for r in here if r.strategy != "searched"]
         inner = {r.id: next(o.inner_score for o in r.outcomes if o.stage == "tuned") for r in here}
         assert view[:2] == (max(inner, key=inner.get), "tuned")
@@ -257,11 +263,13 @@ def test_chosen_per_family_stays_in_the_family_and_needs_a_choice(scores):
     names = {entry.name for task, entry, _ in scores.by_entry if task == "tumours" and entry.stage == "chosen"}
     assert names == {"logistic_regression/any/chosen", "bayes/any/chosen", "any/any/chosen"}
     family = {c.record.id for c in scores.cells if c.record and c.family == "bayes"}
-    assert {view[0] for view in scores.rows_of("tumours", Entry("bayes", "any", "chosen"), "half").score_keys} <= family
+    assert {
+        view[0] for view in scores.score_rows_of_entry("tumours", Entry("bayes", "any", "chosen"), "half").score_keys
+    } <= family
 
 
 def test_chosen_has_no_rank_and_takes_no_part_among_strategies(scores):
-    places = rank(scores, "tumours").entries
+    places = rank_entries(scores, "tumours").entries
     assert all(
         (place.rank is None) == (place.entry.stage in ("chosen", "ensembled") or not place.complete) for place in places
     )
@@ -273,23 +281,26 @@ def test_chosen_has_no_rank_and_takes_no_part_among_strategies(scores):
 
 def test_entries_are_ranked_by_the_objective_and_those_lacking_splits_come_after(scores):
     for task in ("tumours", "three_digits"):
-        places = rank(scores, task).entries
+        places = rank_entries(scores, task).entries
         complete = [place.score.mean for place in places if place.complete]
         assert complete == sorted(complete, reverse=True)
         assert [place.complete for place in places] == sorted([place.complete for place in places], reverse=True)
-    assert {p.entry.strategy for p in rank(scores, "tumours").entries if not p.complete} == {"class_weight", "searched"}
+    assert {p.entry.strategy for p in rank_entries(scores, "tumours").entries if not p.complete} == {
+        "class_weight",
+        "searched",
+    }
 
 
 def test_the_floor_is_told_apart_from_a_clear_winner_and_close_entries_are_not(scores):
-    ranking = rank(scores, "three_digits")
+    ranking = rank_entries(scores, "three_digits")
     assert ranking.above_baseline
     assert ranking.baseline.tied is False
-    assert ranking.find("logistic_regression", "none").tied
+    assert ranking.find_line("logistic_regression", "none").tied
 
 
 @pytest.mark.parametrize("task", ["one_split", "later_rows"])
 def test_nothing_is_claimed_for_one_split_nor_for_splits_in_time(scores, markdown, task):
-    ranking = rank(scores, task)
+    ranking = rank_entries(scores, task)
     assert ranking.no_test_reason
     assert all(place.tied is None and math.isnan(place.score.ci_half_width) for place in ranking.entries)
     section = markdown.split(f"## {task}")[1].split("\n## ")[0]
@@ -302,12 +313,12 @@ def test_a_decision_metric_as_the_objective_ranks_at_the_threshold_it_was_search
     run = copy.read_run()
     run["tasks"]["tumours"]["objective"] = "brier"
     copy.write_run(run)
-    ranking = rank(collect_scores(copy, METRIC), "tumours")
+    ranking = rank_entries(collect_scores(copy, METRIC), "tumours")
     means = [place.score.mean for place in ranking.entries]
     assert means == sorted(means)  # less is better
     run["tasks"]["tumours"]["objective"] = "f1"
     copy.write_run(run)
-    ranking = rank(collect_scores(copy, METRIC), "tumours")
+    ranking = rank_entries(collect_scores(copy, METRIC), "tumours")
     assert ranking.best.score.mean == max(p.rows.mean("f1") for p in ranking.entries if p.rank)
     assert "by F1 at 0.5" in headline(ranking)
 
@@ -322,14 +333,14 @@ def test_an_objective_that_is_gone_is_named_and_the_usual_one_ranks(copy):
 
 
 def test_a_default_that_the_search_kept_is_one_entry_with_the_tuned_one(scores):
-    names = [place.entry.name for place in rank(scores, "tumours").entries if place.entry.family == "majority"]
+    names = [place.entry.name for place in rank_entries(scores, "tumours").entries if place.entry.family == "majority"]
     assert names == ["majority/none/tuned"]
 
 
 def test_splits_that_entries_do_not_share_are_never_compared(tmp_path):
     lost = {("tumours", "bayes", s, 0): ("timeout", "slow") for s in ("none", "class_weight", "searched")}
     others = {("tumours", f, "none", 1): ("timeout", "slow") for f in ("majority", "logistic_regression")}
-    ranking = rank(collect_scores(write_run(tmp_path / "run", [tumours()], lost | others), METRIC), "tumours")
+    ranking = rank_entries(collect_scores(write_run(tmp_path / "run", [tumours()], lost | others), METRIC), "tumours")
     assert {p.entry.name.rsplit("/", 1)[0] for p in ranking.entries if p.complete and p.rank} == {
         "logistic_regression/class_weight",
         "logistic_regression/searched",
@@ -410,7 +421,7 @@ def test_strategies_are_compared_with_doing_nothing_split_by_split(store, scores
 
 
 def f1_of(store: Store, record, kind: str) -> float:
-    seen = store.predictions(record)
+    seen = store.read_predictions(record)
     threshold = 0.5 if kind == "half" else next(o.threshold for o in record.outcomes if o.stage == "tuned")
     return f1_score(seen.test_y, seen.test["tuned"][:, 1] >= threshold)
 
@@ -437,7 +448,7 @@ def test_a_strategy_that_does_nothing_cannot_be_told_from_nothing(scores):
     ],
 )
 def test_a_gain_at_one_half_alone_is_not_called_help(better, word):
-    assert strategy_reading(better) == word
+    assert read_strategy_directions(better) == word
 
 
 def test_splits_in_time_carry_no_reading(scores):
@@ -454,7 +465,7 @@ def test_decisions_are_compared_by_cost_where_the_task_has_costs(scores):
 
 
 def test_ranks_over_tasks_use_entries_that_all_tasks_share(scores):
-    rankings = [rank(scores, task) for task in scores.run["tasks"]]
+    rankings = [rank_entries(scores, task) for task in scores.run["tasks"]]
     parts = cross_task_summary(rankings)
     (table,) = (part for part in parts if isinstance(part, ReportTable))
     rows = {row[0]: row for row in table.rows}
@@ -593,7 +604,7 @@ def test_the_leaderboard_says_per_task_what_to_use_and_has_one_table_of_entries(
         assert len(entries[0]) - 1 <= MAX_ENTRIES
         names = [row[1] for row in entries[0][1:]]
         assert "majority/none/tuned = default" in names
-        assert rank(scores, task).best.name in names
+        assert rank_entries(scores, task).best.name in names
         assert not [name for name in names if "/chosen" in name or "/ensembled" in name]
         assert section.count("| Model | Accuracy | ROC AUC |") == section.count("| Method | Accuracy |") == 1
 
@@ -647,7 +658,7 @@ def test_a_metric_of_a_plugin_is_in_every_table_of_its_kind(store, tmp_path, met
     scores = collect_scores(copy, METRIC | {"own": own})
     text = write_leaderboard(copy, METRIC | {"own": own}).details.read_text(encoding="utf-8")
     for task, kinds in (("tumours", ["half", "tuned"]), ("three_digits", [""])):
-        ranking = rank(scores, task)
+        ranking = rank_entries(scores, task)
         with_own, without_own = quality_table(scores, ranking), effort_table(scores, ranking)
         if metric_type == "probability":
             with_own, without_own = without_own, with_own
@@ -675,7 +686,7 @@ def test_a_metric_of_a_plugin_that_needs_costs_or_two_classes_is_where_it_is_def
     scores = collect_scores(copy, METRIC | {"regret": regret, "pair": pair})
     displayed = {}
     for task in ("tumours", "one_split", "three_digits"):
-        ranking = rank(scores, task)
+        ranking = rank_entries(scores, task)
         displayed[task] = [name for name in headings(table(scores, ranking)) if name in ("regret", "pair")]
         labels = [column.label for column in build_leaderboard(scores, ranking).columns]
         assert list(dict.fromkeys(name for name in labels if name in ("regret", "pair"))) == displayed[task]
@@ -710,7 +721,7 @@ def test_other_costs_make_figures_of_probabilities_anew_that_look_at_costs(copy)
     for dear in (5, 10):
         run["tasks"]["tumours"]["costs"] = [[0, 1], [dear, 0]]
         copy.write_run(run)
-        found.append(collect_scores(copy, metrics).rows_of("tumours", NONE_TUNED, "half")["risk"])
+        found.append(collect_scores(copy, metrics).score_rows_of_entry("tumours", NONE_TUNED, "half")["risk"])
     assert found[1] == pytest.approx(2 * found[0])
 
 
@@ -736,12 +747,12 @@ def test_predictions_that_went_away_are_said_with_derived_figures_as_without(cop
 def spoilt(store, record, **changed):
     """Predictions of a cell of which some are others, and a record that vouches for them."""
     shutil.rmtree(store.folder / "derived", ignore_errors=True)
-    store.write_cell(record, replace(store.predictions(record), **changed))
+    store.write_cell(record, replace(store.read_predictions(record), **changed))
 
 
 def test_a_cell_with_probabilities_that_are_no_numbers_costs_that_cell_only(copy):
     record = cells(copy, "tumours", "logistic_regression", "none")[0]
-    test = copy.predictions(record).test
+    test = copy.read_predictions(record).test
     spoilt(copy, record, test=test | {"tuned": np.full_like(test["tuned"], np.nan)})
     board = pd.read_csv(write_leaderboard(copy, METRIC).csv)
     assert line(board, "tumours", NONE_TUNED.name).status == "ok 3, failed 1"
@@ -751,7 +762,7 @@ def test_a_cell_with_probabilities_that_are_no_numbers_costs_that_cell_only(copy
 
 def test_a_cell_with_other_classes_costs_that_cell_only(copy):
     record = cells(copy, "tumours", "logistic_regression", "none")[0]
-    stored = copy.predictions(record)
+    stored = copy.read_predictions(record)
     three = [{stage: np.pad(p, ((0, 0), (0, 1))) for stage, p in said.items()} for said in (stored.test, stored.inner)]
     spoilt(copy, record, test=three[0], inner=three[1])
     board = pd.read_csv(write_leaderboard(copy, METRIC).csv)

@@ -14,7 +14,7 @@ from fixtures_run import FAMILIES, STRATEGIES, three_digits, tumours
 from test_report import METRIC
 
 from harness.errors import StoreError
-from harness.evaluation.ranking import rank
+from harness.evaluation.ranking import rank_entries
 from harness.evaluation.score_collection import collect_scores
 from harness.evaluation.training import NetworkFit
 from harness.report.content import Evidence, Figure
@@ -28,7 +28,7 @@ from harness.store.store import Store
 
 def evidence_of(store: Store) -> Evidence:
     scores = collect_scores(store, METRIC)
-    return Evidence(store, scores, tuple(rank(scores, task) for task in scores.run["tasks"]))
+    return Evidence(store, scores, tuple(rank_entries(scores, task) for task in scores.run["tasks"]))
 
 
 def pictures_of(store: Store) -> list[Figure]:

@@ -9,7 +9,7 @@ import pytest
 from fixtures_across import rankings_of, scores_of
 from fixtures_run import PROTOCOL, finding, three_digits, tumours, write_run
 
-from harness.evaluation.ranking import rank
+from harness.evaluation.ranking import rank_entries
 from harness.evaluation.score_collection import collect_scores
 from harness.evaluation.scores import Entry
 from harness.metrics.classification import METRICS
@@ -145,7 +145,7 @@ def test_class_names_that_look_like_lists_are_quoted(store):
 
 
 def test_a_tuned_entry_that_is_its_default_says_so_and_is_counted(store):
-    ranking = rank(collect_scores(search_kept_the_default(store, "bayes", "class_weight"), METRIC), "tumours")
+    ranking = rank_entries(collect_scores(search_kept_the_default(store, "bayes", "class_weight"), METRIC), "tumours")
     names = {place.name for place in ranking.entries}
     assert {"bayes/class_weight/tuned = default", "majority/none/tuned = default"} <= names
     assert "bayes/class_weight/default" not in names
@@ -159,7 +159,7 @@ def test_a_tuned_entry_that_is_its_default_says_so_and_is_counted(store):
 
 
 def test_a_majority_row_alone_is_not_counted_for_it_has_nothing_to_search(store):
-    assert unchanged_defaults(rank(collect_scores(store, METRIC), "tumours")) == ""
+    assert unchanged_defaults(rank_entries(collect_scores(store, METRIC), "tumours")) == ""
 
 
 # --- leaderboard.csv -------------------------------------------------------------------------------------------------
@@ -167,7 +167,7 @@ def test_a_majority_row_alone_is_not_counted_for_it_has_nothing_to_search(store)
 
 def test_rank_and_interval_are_those_of_the_ranking(store):
     store = search_kept_the_default(store, "bayes", "class_weight")
-    ranking = rank(collect_scores(store, METRIC), "tumours")
+    ranking = rank_entries(collect_scores(store, METRIC), "tumours")
     board = pd.read_csv(write_leaderboard(store, METRIC).csv)
     rows = board[board.threshold_kind == "tuned"].set_index("entry")
     for place in ranking.entries:
@@ -269,7 +269,9 @@ def test_a_run_without_failures_does_not_speak_of_them(store):
 )
 def test_a_metric_within_a_sentence_is_lower_case_unless_it_is_a_name(store, name, words):
     assert metric_phrase(METRIC[name]) == words
-    assert f"is first by {words}" in headline(rank(collect_scores(changed(store, objective=name), METRIC), "tumours"))
+    assert f"is first by {words}" in headline(
+        rank_entries(collect_scores(changed(store, objective=name), METRIC), "tumours")
+    )
 
 
 # --- tables ----------------------------------------------------------------------------------------------------------

@@ -155,14 +155,14 @@ def test_another_protocol_on_the_same_folder_is_refused_with_what_differs(custom
 
 def test_the_floor_is_always_there_and_every_cell_says_what_it_did(reference):
     store = Store(reference)
-    records = store.records()
+    records = store.read_every_record()
     assert {r.family for r in records} == {"majority", "logistic_regression", "gradient_boosting", "dense_network"}
     assert len(records) == 2 * (1 + 3 * 3)
     for record in records:
         assert record.status == "ok", record.reason
         assert [o.stage for o in record.outcomes] == ["default", "tuned"]
         assert record.trials + record.failed_trials == (1 if record.family == "majority" else 3)
-        inner = store.predictions(record).inner
+        inner = store.read_predictions(record).inner
         assert all(np.isfinite(inner[stage]).all() for stage in inner)
         for outcome in record.outcomes:
             if record.strategy == "smote":
@@ -182,7 +182,7 @@ def test_first_interrupt_finishes_what_is_in_flight_and_writes_the_tables(custom
     assert process.wait(timeout=LONGEST_WAIT) == 130
     assert "the same command continues" in rest
     assert (out / "leaderboard.md").exists()
-    assert 1 <= len(Store(out).records()) < 20
+    assert 1 <= len(Store(out).read_every_record()) < 20
     assert finish(customers, "--target", "churned", *SMALL, "--jobs", 2, "--out", out).returncode == 0
     assert table(out) == table(reference)
 
@@ -232,14 +232,14 @@ def test_every_kind_of_failure_is_a_record_with_its_reason(customers, bad_plugin
         from harness.registry.registry import load_registry
         from harness.report.write import write_leaderboard
         from harness.api.benchmark import benchmark
-        from harness.execution.plan import Request, UserData
+        from harness.execution.plan import RunRequest, UserData
         from harness.execution.engines.base import Limits, RunCallbacks
         from harness.store.store import Store
 
         registry, store = load_registry(["trouble"]), Store(Path("out"))
 
         def run(seconds, *families):
-            request = Request(("customers",), families, ("none",), EvaluationProtocol(folds=2, trials=2, inner_folds=2),
+            request = RunRequest(("customers",), families, ("none",), EvaluationProtocol(folds=2, trials=2, inner_folds=2),
                               plugins=("trouble",), own=UserData({str(customers)!r}, "churned"))
             benchmark(request, registry, store, command="", jobs=2, limits=Limits(seconds, 800), retry=(),
                       on_start=lambda start: RunCallbacks(lambda event: None, lambda: "no"))
@@ -255,7 +255,7 @@ def test_every_kind_of_failure_is_a_record_with_its_reason(customers, bad_plugin
         env=os.environ | {"PYTHONPATH": str(bad_plugin)},
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
-    found = {r.family: (r.status, r.reason) for r in Store(bad_plugin / "out").records()}
+    found = {r.family: (r.status, r.reason) for r in Store(bad_plugin / "out").read_every_record()}
     assert found["crashes"] == ("failed", "the process ended with exit code 7")
     assert found["hangs"][0] == "timeout"
     assert found["eats"][0] == "memory"
@@ -272,7 +272,7 @@ def test_a_run_in_which_only_the_baseline_could_be_run_ends_with_an_error(custom
     code, _, messages = evenhand("run", customers, "--target", "churned", *words.split())
     assert code == 2
     assert "only the baseline could be run: failed: ValueError: no such luck" in messages
-    assert len(Store(bad_plugin / "out").records()) == 4
+    assert len(Store(bad_plugin / "out").read_every_record()) == 4
 
 
 def test_a_changed_space_reruns_its_cells_and_no_others(customers, tmp_path, evenhand):
@@ -345,7 +345,7 @@ def test_cells_of_other_rows_are_no_longer_part_of_a_run(tmp_path, evenhand):
 def test_a_finished_cell_stands_when_its_package_has_gone(registry, tmp_path):
     from harness.api.benchmark import benchmark
     from harness.execution.engines.base import Limits, RunCallbacks
-    from harness.execution.plan import Request
+    from harness.execution.plan import RunRequest
     from harness.registry.family import Family
 
     def start(needs):
@@ -355,7 +355,9 @@ def test_a_finished_cell_stands_when_its_package_has_gone(registry, tmp_path):
             name="mine", build=lambda seed: GaussianNB(), space={}, encodings={"tabular": "one_hot"}, needs=needs
         )
         known = replace(registry, families={"mine": family, "majority": registry.family("majority")})
-        request = Request(("digits_nine",), ("mine",), ("none",), EvaluationProtocol(folds=2, inner_folds=2, trials=1))
+        request = RunRequest(
+            ("digits_nine",), ("mine",), ("none",), EvaluationProtocol(folds=2, inner_folds=2, trials=1)
+        )
         told = []
         limits = Limits(LONGEST_WAIT, 4000)
         begun = lambda start: told.append(start) or RunCallbacks(lambda event: None, lambda: "now")  # noqa: E731
@@ -365,7 +367,7 @@ def test_a_finished_cell_stands_when_its_package_has_gone(registry, tmp_path):
     first = start(())
     mine = [cell for cell in first.pending if cell.family == "mine"]
     for one in mine:
-        Store(tmp_path).write_cell(one.record(status="ok"), None)
+        Store(tmp_path).write_cell(one.make_record(status="ok"), None)
     assert {r.status for r in start(("nowhere_to_be_found",)).finished if r.family == "mine"} == {"ok"}
     assert len(mine) == 2
 
@@ -407,7 +409,7 @@ def test_a_reader_that_goes_away_costs_neither_cells_nor_tables(customers, tmp_p
     process.stderr.close()
     process.stdout.close()
     process.wait(timeout=LONGEST_WAIT)
-    assert len(Store(tmp_path / "out").records()) == 4
+    assert len(Store(tmp_path / "out").read_every_record()) == 4
     assert (tmp_path / "out" / "leaderboard.md").exists()
 
 
@@ -463,7 +465,7 @@ def test_a_refit_that_fails_costs_its_own_entry_and_no_other(registry, tmp_path,
     assert record.status == "ok"
     assert [outcome.stage for outcome in record.outcomes] == [kept]
     assert record.reason.startswith(f"the refit of {stage} failed: Moody did not return 2 finite probabilities")
-    assert set(store.predictions(record).test) == set(store.predictions(record).inner) == {kept}
+    assert set(store.read_predictions(record).test) == set(store.read_predictions(record).inner) == {kept}
 
 
 def test_what_is_kept_on_disk_of_pictures_is_made_before_the_prediction_is_timed(registry, tmp_path, monkeypatch):
@@ -546,7 +548,7 @@ def test_probabilities_are_accepted_up_to_rounding_and_stored_as_they_are(regist
     store = Store(tmp_path)
     record = run_cell(cell(), given, store)
     assert record.status == "ok", record.reason
-    assert np.array_equal(np.unique(store.predictions(record).test["default"]), np.float32([0.3002, 0.7001]))
+    assert np.array_equal(np.unique(store.read_predictions(record).test["default"]), np.float32([0.3002, 0.7001]))
 
 
 def test_a_cell_whose_journal_was_cut_short_continues_to_the_same_bytes(registry, tmp_path):
@@ -565,7 +567,7 @@ def test_a_cell_whose_journal_was_cut_short_continues_to_the_same_bytes(registry
 
     _, expected = run(tmp_path / "intact", 4)
     store, _ = run(tmp_path / "torn", 3)
-    journal = store.journal(expected.id)
+    journal = store.journal_path(expected.id)
     journal.write_bytes(journal.read_bytes()[:-40])
     journal.with_name("study.journal.lock").symlink_to(journal)
     (store.cell_folder(expected.id) / "record.json").unlink()

@@ -9,7 +9,7 @@ from sklearn.metrics import roc_auc_score
 
 from harness.data.files import UserData
 from harness.data.table import make_table
-from harness.deploy.schema import Schema, describe
+from harness.deploy.schema import Schema, describe_task_rows
 from harness.registry.family import limit_leaf_sizes
 from harness.registry.registry import load_registry
 from harness.registry.space import defaults
@@ -101,5 +101,5 @@ def test_a_column_without_a_known_number_is_filled_for_the_fit_alone():
 def test_a_schema_of_huge_numbers_can_be_read_again():
     frame = pd.DataFrame({"h": COLUMNS["huge"], "e": HARMFUL["both ends"], "y": np.where(Y, "yes", "no")})
     task = UserData("rows.csv", "y").task()
-    schema = describe(task, make_table(task, frame))
+    schema = describe_task_rows(task, make_table(task, frame))
     assert Schema.from_dict(json.loads(json.dumps(schema.as_dict(), allow_nan=False))) == schema

@@ -15,7 +15,7 @@ from optuna.storages.journal import JournalFileBackend
 
 from harness.evaluation.corrected_t import Estimate
 from harness.evaluation.gains import DEFAULT_KEPT, NOT_SIGNIFICANT, PAYS, SearchGain, search_gains
-from harness.evaluation.ranking import rank
+from harness.evaluation.ranking import rank_entries
 from harness.evaluation.score_collection import collect_scores
 from harness.evaluation.scores import Entry
 from harness.evaluation.search_history import (
@@ -27,11 +27,11 @@ from harness.evaluation.search_history import (
     SearchParameter,
     SearchTrial,
     anytime_curve,
-    best_strategies,
+    best_scores_so_far,
+    best_strategy_by_family,
+    choose_search_clock,
     parameter_importances,
     read_searches,
-    running_best,
-    search_clock,
 )
 from harness.metrics.classification import METRICS
 from harness.registry.space import choice, integer, log_float, when
@@ -40,7 +40,7 @@ from harness.report.figures.search_space import ParameterAxis, TrialPath, parall
 from harness.report.render.markdown import render_part
 from harness.report.sections.gains import gains_text
 from harness.report.sections.search import sections
-from harness.search.study import SearchCache, StudyPlan, TrialResult, search
+from harness.search.study import SearchCache, StudyPlan, TrialResult, run_study
 from harness.store.store import Store
 
 METRIC = {metric.name: metric for metric in METRICS}
@@ -70,13 +70,13 @@ def evaluate(params, number):
 
 def search_all(store: Store, trials: int = 6) -> Store:
     """Give every finished cell a study, made by the engine's own search."""
-    for record in store.records():
+    for record in store.read_every_record():
         space = SPACES[record.family] | (STRATEGY if record.strategy == "searched" else {})
         name = f"{record.task}/{record.family}/{record.strategy}/r{record.repeat}f{record.fold}"
         made = 1 if not space else trials
-        plan = StudyPlan(name, space, made, None, record.seed, "average_precision", True, store.journal(record.id))
+        plan = StudyPlan(name, space, made, None, record.seed, "average_precision", True, store.journal_path(record.id))
         kept: dict = {}
-        search(plan, evaluate, SearchCache(kept.update, lambda kept=kept: dict(kept)))
+        run_study(plan, evaluate, SearchCache(kept.update, lambda kept=kept: dict(kept)))
     return store
 
 
@@ -103,7 +103,7 @@ def store(whole, tmp_path_factory) -> Store:
 
 def evidence(store: Store) -> Evidence:
     scores = collect_scores(store, METRIC)
-    return Evidence(store, scores, tuple(rank(scores, task) for task in scores.run["tasks"]))
+    return Evidence(store, scores, tuple(rank_entries(scores, task) for task in scores.run["tasks"]))
 
 
 def text_of(found) -> str:
@@ -118,10 +118,10 @@ def pictures(found) -> list[Figure]:
 def test_a_journal_is_read_as_optuna_reads_it(store):
     scores = collect_scores(store, METRIC)
     found = {one.name: one for one in read_searches(store, scores).searches}
-    assert len(found) == len(store.records())
-    for record in store.records():
+    assert len(found) == len(store.read_every_record())
+    for record in store.read_every_record():
         name = f"{record.task}/{record.family}/{record.strategy}/r{record.repeat}f{record.fold}"
-        storage = JournalStorage(JournalFileBackend(str(store.journal(record.id))))
+        storage = JournalStorage(JournalFileBackend(str(store.journal_path(record.id))))
         told = optuna.load_study(study_name=name, storage=storage).trials
         assert [t.params for t in found[name].trials] == [t.params for t in told]
         assert [t.value for t in found[name].complete_trials] == [t.value for t in told if t.value is not None]
@@ -144,10 +144,10 @@ def test_what_was_read_is_kept_and_comes_back(store):
 
 def test_a_broken_journal_is_named_and_hides_no_other(plain):
     store = search_all(plain, trials=2)
-    records = store.records()
-    store.journal(records[0].id).write_text('{"op_code": 4, "broken')
-    store.journal(records[1].id).write_text("[1, 2]\n" * 3)
-    store.journal(records[2].id).write_text("")
+    records = store.read_every_record()
+    store.journal_path(records[0].id).write_text('{"op_code": 4, "broken')
+    store.journal_path(records[1].id).write_text("[1, 2]\n" * 3)
+    store.journal_path(records[2].id).write_text("")
     found = read_searches(store, collect_scores(store, METRIC))
     assert len(found.searches) + len(found.unreadable) == len(records)
     assert any(reason.startswith(records[1].id) for reason in found.unreadable)
@@ -160,9 +160,9 @@ def test_a_broken_journal_is_named_and_hides_no_other(plain):
 )
 def test_the_records_before_an_incomplete_one_are_read_and_nothing_is_written(plain, torn):
     store = search_all(plain, trials=2)
-    records = store.records()
+    records = store.read_every_record()
     expected = read_searches(store, collect_scores(store, METRIC))
-    journal = store.journal(records[0].id)
+    journal = store.journal_path(records[0].id)
     journal.write_bytes(journal.read_bytes() + torn)
     before = journal.read_bytes()
     found = read_searches(store, collect_scores(store, METRIC))
@@ -173,15 +173,15 @@ def test_the_records_before_an_incomplete_one_are_read_and_nothing_is_written(pl
 
 def test_journals_of_older_versions_have_their_own_times(plain):
     store = plain
-    record = store.records()[0]
-    storage = JournalStorage(JournalFileBackend(str(store.journal(record.id))))
+    record = store.read_every_record()[0]
+    storage = JournalStorage(JournalFileBackend(str(store.journal_path(record.id))))
     study = optuna.create_study(storage=storage, study_name="old")
     study.add_trial(optuna.trial.create_trial(value=0.5))
     (one,) = read_searches(store, collect_scores(store, METRIC)).searches
     took = study.trials[0].duration
     assert one.trials[0].seconds == took.total_seconds()
     assert math.isnan(one.trials[0].cpu_seconds)
-    assert search_clock([one]) == WALL
+    assert choose_search_clock([one]) == WALL
 
 
 def made(values, seconds, split=0) -> CellSearch:
@@ -196,7 +196,7 @@ def test_score_against_effort_is_the_mean_of_the_best_so_far(greater):
     for split in range(4):
         values = np.where(draws.random(12) < 0.2, np.nan, draws.random(12))
         searches.append(made(values.tolist(), draws.exponential(size=12).tolist(), split))
-    assert search_clock(searches) == CPU
+    assert choose_search_clock(searches) == CPU
     curve = anytime_curve(searches, CPU, greater=greater)
     best = np.nanmax if greater else np.nanmin
     for moment, mean in curve:
@@ -228,9 +228,9 @@ def test_searches_without_a_score_have_no_curve_and_long_ones_are_thinned():
 
 def test_the_best_so_far_ignores_failures():
     trials = made([math.nan, 0.5, math.nan, 0.7, 0.6], [1.0] * 5).trials
-    assert running_best(trials, greater=True)[1:] == [0.5, 0.5, 0.7, 0.7]
-    assert running_best(trials, greater=False)[1:] == [0.5, 0.5, 0.5, 0.5]
-    assert math.isnan(running_best(trials, greater=True)[0])
+    assert best_scores_so_far(trials, greater=True)[1:] == [0.5, 0.5, 0.7, 0.7]
+    assert best_scores_so_far(trials, greater=False)[1:] == [0.5, 0.5, 0.5, 0.5]
+    assert math.isnan(best_scores_so_far(trials, greater=True)[0])
 
 
 def test_the_best_strategy_is_another_than_doing_nothing():
@@ -240,15 +240,15 @@ def test_the_best_strategy_is_another_than_doing_nothing():
         ("f", "b"): ((1.0, 0.7),),
         ("g", "none"): ((1.0, 0.3),),
     }
-    assert best_strategies(curves, greater=True) == {"f": "a"}
-    assert best_strategies(curves, greater=False) == {"f": "b"}
+    assert best_strategy_by_family(curves, greater=True) == {"f": "a"}
+    assert best_strategy_by_family(curves, greater=False) == {"f": "b"}
 
 
 def test_what_tuning_brought_is_a_paired_difference_with_an_interval_that_its_reading_follows(store):
     found = evidence(store)
     for one in search_gains(found.scores, found.rankings[0]):
         rows = {
-            stage: found.scores.rows_of("tumours", one.entry._replace(stage=stage), "tuned")
+            stage: found.scores.score_rows_of_entry("tumours", one.entry._replace(stage=stage), "tuned")
             for stage in ("default", "tuned")
         }
         d = rows["tuned"]["average_precision"] - rows["default"]["average_precision"]

@@ -26,14 +26,14 @@ from harness.data.table import make_table
 from harness.deploy.bundle import BundleContents, write_bundle
 from harness.deploy.model import Model
 from harness.deploy.predict import read_rows
-from harness.deploy.schema import describe
+from harness.deploy.schema import describe_task_rows
 from harness.deploy.serve import serve_bundle
 from harness.deploy.serve.app import make_app, make_service
-from harness.deploy.serve.auth import is_loopback, read_token
+from harness.deploy.serve.auth import is_loopback_address, read_token_file
 from harness.deploy.serve.batching import Batcher, answer_requests
-from harness.deploy.serve.monitoring import LOGGER, DriftMonitor, JsonLogFormatter, population_stability
-from harness.deploy.serve.openapi import describe_service, example_row
-from harness.deploy.serve.requests import MAX_BODY_BYTES, RequestError, parse_body
+from harness.deploy.serve.monitoring import LOGGER, DriftMonitor, JsonLogFormatter, population_stability_index
+from harness.deploy.serve.openapi import example_row, make_openapi_document
+from harness.deploy.serve.requests import MAX_BODY_BYTES, RequestError, parse_request_rows
 from harness.errors import EvenhandError
 from harness.registry.registry import load_registry
 from harness.registry.space import defaults
@@ -72,7 +72,7 @@ def fitted_bundle(folder, task, family, threshold=0.4):
     about = {"task": task.name, "entry": f"{task.name}/{family}/none/default", "title": "Customers who leave"}
     about |= {"classes": list(table.classes), "positive": table.classes[1], "threshold": threshold}
     about |= {"calibration": "none", "versions": {}}
-    return write_bundle(folder, BundleContents(about, describe(task, table), fitted, None, "card"))
+    return write_bundle(folder, BundleContents(about, describe_task_rows(task, table), fitted, None, "card"))
 
 
 CUSTOMERS = Task(name="customers", load=customers, target="left", positive="yes")
@@ -327,30 +327,30 @@ def test_drift_is_seen_where_a_column_shifts_and_only_there(bundle):
 def test_drift_forgets_and_does_not_grow(bundle):
     drift, X = DriftMonitor(bundle.schema), read_rows(bundle.schema, customers()).X
     for _ in range(200):
-        drift.observe(X)
+        drift.count_rows(X)
     assert len(drift.blocks) == 20
-    assert drift.report()["rows"] <= 20 * (1000 + ROWS)
+    assert drift.drift_report()["rows"] <= 20 * (1000 + ROWS)
 
 
 def test_rows_are_counted_the_same_one_by_one_and_at_once(bundle):
     at_once, single = DriftMonitor(bundle.schema), DriftMonitor(bundle.schema)
     strange = pd.DataFrame([row(plan="gold"), row(plan=None), row(months=None), *[row(months=m) for m in range(70)]])
-    at_once.observe(read_rows(bundle.schema, strange).X)
+    at_once.count_rows(read_rows(bundle.schema, strange).X)
     for i in range(len(strange)):
-        single.observe(read_rows(bundle.schema, strange[i : i + 1]).X)
-    assert single.report() == at_once.report()
-    assert at_once.report()["rows"] == 73
+        single.count_rows(read_rows(bundle.schema, strange[i : i + 1]).X)
+    assert single.drift_report() == at_once.drift_report()
+    assert at_once.drift_report()["rows"] == 73
 
 
 def test_rows_of_the_same_population_seldom_shift_by_chance():
     rng, then = np.random.default_rng(0), tuple([0.1] * 10 + [0.0])
-    found = [population_stability(then, 5000, rng.multinomial(300, then)) for _ in range(400)]
+    found = [population_stability_index(then, 5000, rng.multinomial(300, then)) for _ in range(400)]
     beyond = np.mean([index > chance for index, chance in found])
     assert 0.01 < beyond < 0.1
 
 
 def sent(bundle, *rows):
-    return parse_body("application/json", json.dumps({"rows": rows}).encode(), bundle.schema)
+    return parse_request_rows("application/json", json.dumps({"rows": rows}).encode(), bundle.schema)
 
 
 def test_requests_answered_together_get_what_they_would_alone(bundle):
@@ -391,9 +391,9 @@ async def held_batch(batcher, model, request, count):
     """Let one request occupy the model and `count` more wait in line, then release the model; returns all answers."""
     model.started.clear()
     model.released.clear()
-    first = asyncio.ensure_future(batcher.predict(request))
+    first = asyncio.ensure_future(batcher.predict_request(request))
     assert await asyncio.to_thread(model.started.wait, LONGEST_WAIT)
-    others = [asyncio.ensure_future(batcher.predict(request)) for _ in range(count)]
+    others = [asyncio.ensure_future(batcher.predict_request(request)) for _ in range(count)]
     while len(batcher.queue) + sum(other.done() for other in others) < count:
         await asyncio.sleep(0)
     model.released.set()
@@ -406,7 +406,7 @@ def test_what_waits_while_the_model_works_goes_together_and_too_much_is_turned_a
     request = sent(bundle, row())
 
     async def many():
-        with batcher.running():
+        with batcher.run_until_exit():
             answered = await held_batch(batcher, model, request, 49)
             monkeypatch.setattr("harness.deploy.serve.batching.MAX_QUEUED_ROWS", 3)
             return answered, await held_batch(batcher, model, request, 5)
@@ -428,7 +428,7 @@ def test_rows_that_were_answered_are_passed_on_in_the_batches_in_which_they_were
     batcher = Batcher(replace(bundle, model=model), see)
 
     async def many():
-        with batcher.running():
+        with batcher.run_until_exit():
             await held_batch(batcher, model, sent(bundle, row()), 4)
             assert await asyncio.to_thread(passed.wait, LONGEST_WAIT)
 
@@ -440,11 +440,11 @@ def test_a_client_that_gave_up_costs_no_other_its_answer(bundle):
     batcher = Batcher(bundle)
 
     async def leave():
-        with batcher.running():
-            gone = asyncio.ensure_future(batcher.predict(sent(bundle, row())))
+        with batcher.run_until_exit():
+            gone = asyncio.ensure_future(batcher.predict_request(sent(bundle, row())))
             await asyncio.sleep(0)
             gone.cancel()
-            return await batcher.predict(sent(bundle, row()))
+            return await batcher.predict_request(sent(bundle, row()))
 
     assert len(asyncio.run(leave()).proba) == 1
 
@@ -486,7 +486,7 @@ def test_what_nobody_foresaw_is_a_500_that_tells_nothing(bundle, monkeypatch, ca
     def broken(*_):
         raise ZeroDivisionError("secret")
 
-    monkeypatch.setattr("harness.deploy.serve.responses.predictions_json", broken)
+    monkeypatch.setattr("harness.deploy.serve.responses.predictions_to_json", broken)
     monkeypatch.setattr(LOGGER, "propagate", True)
     with client(bundle) as asking:
         found = predict(asking, row())
@@ -499,16 +499,16 @@ def test_a_token_file_must_hold_one_long_word(tmp_path):
     for wrong in ("", "short", "two words of more than sixteen", "é" * 20):
         (tmp_path / "token").write_text(wrong, encoding="utf-8")
         with pytest.raises(EvenhandError, match="token file"):
-            read_token(tmp_path / "token")
+            read_token_file(tmp_path / "token")
     (tmp_path / "token").write_text(TOKEN + "\n", encoding="ascii")
-    assert read_token(tmp_path / "token") == TOKEN
+    assert read_token_file(tmp_path / "token") == TOKEN
     with pytest.raises(EvenhandError, match="No such file"):
-        read_token(tmp_path / "none")
+        read_token_file(tmp_path / "none")
 
 
 def test_which_addresses_only_this_machine_reaches():
-    assert all(map(is_loopback, ("127.0.0.1", "127.8.8.8", "localhost", "::1", "[::1]")))
-    assert not any(map(is_loopback, (EVERYWHERE, "::", "192.168.1.5", "example.org", "")))
+    assert all(map(is_loopback_address, ("127.0.0.1", "127.8.8.8", "localhost", "::1", "[::1]")))
+    assert not any(map(is_loopback_address, (EVERYWHERE, "::", "192.168.1.5", "example.org", "")))
 
 
 def test_packages_that_are_not_installed_are_named_with_the_command_that_installs_them():
@@ -539,7 +539,7 @@ def test_an_open_address_without_a_token_a_taken_port_and_no_bundle_are_one_line
 
 def test_the_examples_of_the_description_are_answered(asking, bundle):
     document = asking.get("/openapi.json").json()
-    assert document == json.loads(json.dumps(describe_service(bundle)))
+    assert document == json.loads(json.dumps(make_openapi_document(bundle)))
     for path in ("/predict", "/explain"):
         for kind, content in document["paths"][path]["post"]["requestBody"]["content"].items():
             body = content["example"] if kind == "text/csv" else json.dumps(content["example"])

@@ -12,20 +12,20 @@ from harness.evaluation.metric_cache import MetricValues
 from harness.evaluation.preferences import store_preferences
 from harness.evaluation.scores import ScoreRows, Scores
 from harness.evaluation.significance import (
-    best_probabilities,
-    bounded_interval,
-    compare,
-    compare_all,
-    judge,
+    bound_interval_to_range,
+    compare_all_with_best,
+    compare_pairs,
+    probabilities_of_being_best,
+    read_verdict_from_interval,
     score_intervals,
 )
-from harness.evaluation.task_comparisons import chance_gain
+from harness.evaluation.task_comparisons import random_ranking_gain
 from harness.evaluation.variance import (
     MAX_PRIOR_DEGREES,
     STRETCH,
     ScoreSample,
     estimate_variance,
-    pair_values,
+    pair_difference_variances,
     training_variances,
 )
 from harness.metrics.classification import METRICS
@@ -39,7 +39,7 @@ def sample_of(scores, row_variance=1e-4, groups=None, rows=1000) -> ScoreSample:
     scores = np.asarray(scores, dtype=float)[:, None, :]
     size, splits = len(scores), scores.shape[2]
     covariance = row_variance / splits * np.eye(size)
-    fourth = 3 * pair_values(covariance) ** 2 / rows
+    fourth = 3 * pair_difference_variances(covariance) ** 2 / rows
     return ScoreSample(scores, tuple(groups or ["family"] * size), covariance, covariance, fourth)
 
 
@@ -64,7 +64,7 @@ def normal_sample(seed, entries=8, folds=5, training=0.0, row_variance=1e-4) -> 
     ],
 )
 def test_verdicts_follow_the_interval_and_the_region_of_practical_equivalence(low, high, sign, verdict):
-    assert judge(low, high, rope=0.01, sign=sign) == verdict
+    assert read_verdict_from_interval(low, high, rope=0.01, sign=sign) == verdict
 
 
 def test_two_entries_are_judged_by_the_spread_between_folds_alone():
@@ -107,7 +107,7 @@ def test_repeats_do_not_make_the_row_part_smaller():
         once.fourth_moments,
     )
     errors = [estimate_variance(sample).standard_errors[0, 1] for sample in (once, repeated)]
-    row_part = math.sqrt(pair_values(once.row_covariance)[0, 1])
+    row_part = math.sqrt(pair_difference_variances(once.row_covariance)[0, 1])
     assert errors[1] >= 0.7 * STRETCH * row_part
     assert errors[1] == pytest.approx(errors[0], rel=0.5)
 
@@ -118,21 +118,21 @@ def test_a_clear_difference_is_found_and_its_interval_contains_it():
     scores[0] += 0.1
     shifted = ScoreSample(scores, sample.groups, sample.row_covariance, sample.split_covariance, sample.fourth_moments)
     variance = estimate_variance(shifted)
-    compared, possible = compare_all(shifted, variance, 0, rope=0.01, sign=1, seed=0)
+    compared, possible = compare_all_with_best(shifted, variance, 0, rope=0.01, sign=1, seed=0)
     assert {comparison.verdict for comparison in compared.pairs} == {"worse"}
     assert possible.tolist() == [True] + [False] * 7
-    assert best_probabilities(shifted, variance, sign=1, seed=0)[0] > 0.99
-    comparison = compare(shifted, variance, [(0, 1)], rope=0.01, sign=1, seed=0).pairs[0]
+    assert probabilities_of_being_best(shifted, variance, sign=1, seed=0)[0] > 0.99
+    comparison = compare_pairs(shifted, variance, [(0, 1)], rope=0.01, sign=1, seed=0).pairs[0]
     assert comparison.low < 0.1 < comparison.high
 
 
 def test_more_comparisons_make_intervals_wider_and_draws_are_seeded():
     sample = normal_sample(4)
     variance = estimate_variance(sample)
-    single = compare(sample, variance, [(0, 1)], rope=0.01, sign=1, seed=0)
-    several = compare(sample, variance, [(0, other) for other in range(1, 8)], rope=0.01, sign=1, seed=0)
+    single = compare_pairs(sample, variance, [(0, 1)], rope=0.01, sign=1, seed=0)
+    several = compare_pairs(sample, variance, [(0, other) for other in range(1, 8)], rope=0.01, sign=1, seed=0)
     assert single.critical_value < several.critical_value
-    assert several == compare(sample, variance, [(0, other) for other in range(1, 8)], rope=0.01, sign=1, seed=0)
+    assert several == compare_pairs(sample, variance, [(0, other) for other in range(1, 8)], rope=0.01, sign=1, seed=0)
 
 
 def test_entries_with_equal_predictions_are_practically_equal():
@@ -140,7 +140,7 @@ def test_entries_with_equal_predictions_are_practically_equal():
     covariance = np.full((3, 3), 1e-4)
     sample = ScoreSample(scores[:, None, :], ("family",) * 3, covariance, covariance, np.zeros((3, 3)))
     variance = estimate_variance(sample)
-    compared, possible = compare_all(sample, variance, 0, rope=0.01, sign=1, seed=0)
+    compared, possible = compare_all_with_best(sample, variance, 0, rope=0.01, sign=1, seed=0)
     assert {comparison.verdict for comparison in compared.pairs} == {"practically equal"}
     assert possible.all()
 
@@ -149,7 +149,7 @@ def test_entries_with_equal_predictions_are_practically_equal():
     ("centre", "bounds"), [(0.999, (0, 1)), (1.0, (0, 1)), (0.01, (0, math.inf)), (0.0, (0, math.inf)), (-0.9, (-1, 1))]
 )
 def test_no_interval_leaves_the_range_of_its_metric(centre, bounds):
-    low, high = bounded_interval(np.array([centre]), np.array([0.2]), bounds)
+    low, high = bound_interval_to_range(np.array([centre]), np.array([0.2]), bounds)
     assert bounds[0] <= low[0] <= centre <= high[0] <= bounds[1]
     assert low[0] < high[0]
 
@@ -190,6 +190,6 @@ def test_the_baseline_is_credited_with_what_a_random_order_scores_on_few_rows():
     key = ("cell", "tuned", "tuned")
     values = MetricValues(None, {}, np.array([[0, rows - positives], [0, positives]]))
     scores = Scores({}, (), {}, {key: values}, {})
-    gain = chance_gain(scores, METRIC["average_precision"], ScoreRows(((0, 0),), (key,)))
+    gain = random_ranking_gain(scores, METRIC["average_precision"], ScoreRows(((0, 0),), (key,)))
     assert positives / rows + gain == pytest.approx(random_orders, abs=0.005)
-    assert chance_gain(scores, METRIC["roc_auc"], ScoreRows(((0, 0),), (key,))) == 0
+    assert random_ranking_gain(scores, METRIC["roc_auc"], ScoreRows(((0, 0),), (key,))) == 0

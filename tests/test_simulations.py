@@ -11,12 +11,12 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
-from harness.evaluation.ranking import BASELINE, rank
+from harness.evaluation.ranking import BASELINE, rank_entries
 from harness.evaluation.score_collection import collect_scores
 from harness.evaluation.scores import Scores
 from harness.evaluation.strategy_effects import EQUAL, NOT_SIGNIFICANT, strategy_readings
 from harness.execution.cell import CellData, run_cell
-from harness.execution.plan import Request, describe, make_plan
+from harness.execution.plan import RunRequest, describe_run, make_plan
 from harness.metrics.classification import METRICS
 from harness.registry.family import Family
 from harness.registry.protocol import EvaluationProtocol
@@ -73,9 +73,9 @@ def whole_run(folder: Path, seed: int) -> Scores:
         known.metrics,
     )
     protocol = EvaluationProtocol(folds=3, inner_folds=2, trials=1, seed=seed)
-    request = Request(("fresh",), ("twin_1", "twin_2"), ("none", "idle"), protocol)
+    request = RunRequest(("fresh",), ("twin_1", "twin_2"), ("none", "idle"), protocol)
     plan, store = make_plan(request, registry), Store(folder)
-    store.write_run(describe(request, registry, plan, "simulated", "simulated"))
+    store.write_run(describe_run(request, registry, plan, "simulated", "simulated"))
     one = plan.tasks[0]
     for cell in plan.cells:
         fold = next(fold for fold in one.folds if (fold.repeat, fold.fold) == (cell.repeat, cell.fold))
@@ -95,7 +95,7 @@ class Verdict(NamedTuple):
 
 def verdict(scores: Scores) -> Verdict:
     """Entries said to be below the best one, or strategies said to do anything."""
-    equals = [p for p in rank(scores, "fresh").entries if p.rank and p.entry.family != BASELINE]
+    equals = [p for p in rank_entries(scores, "fresh").entries if p.rank and p.entry.family != BASELINE]
     read = strategy_readings(scores, "fresh")
     assert len(equals) == 4
     assert len(read) == 2
@@ -171,7 +171,7 @@ def test_a_true_difference_of_detectable_size_is_found_with_the_stated_power(tmp
     true, detectable, found = [], [], 0
     for seed in range(TRUE_RUNS):
         scores = fitted_run(tmp_path / str(seed), seed, rows=ROWS)
-        ranking = rank(scores, "fresh")
+        ranking = rank_entries(scores, "fresh")
         place = {p.entry.family: p for p in ranking.entries if p.rank}
         true.append(place["strong"].score.mean - place["weak"].score.mean)
         comparison = place["weak"].comparison

@@ -7,9 +7,9 @@ import pytest
 from fixtures_across import scores_of
 from scipy import stats
 
-from harness.evaluation.corrected_t import estimate, holm, signed_rank_test
+from harness.evaluation.corrected_t import estimate_mean_with_interval, holm, signed_rank_test
 from harness.evaluation.scores import ScoreRows
-from harness.evaluation.significance import compare_all
+from harness.evaluation.significance import compare_all_with_best
 from harness.evaluation.variance import ScoreSample, estimate_variance
 from harness.metrics.classification import METRICS
 from harness.metrics.metric import Predictions
@@ -18,7 +18,7 @@ SCORES = [0.81, 0.84, 0.79, 0.86, 0.80]
 
 
 def test_without_the_correction_it_is_the_textbook_t_interval():
-    found, expected = estimate(SCORES, ratio=0.0), stats.ttest_1samp(SCORES, 0.0)
+    found, expected = estimate_mean_with_interval(SCORES, ratio=0.0), stats.ttest_1samp(SCORES, 0.0)
     low, high = expected.confidence_interval(0.95)
     assert (found.mean - found.ci_half_width, found.mean + found.ci_half_width) == pytest.approx((low, high))
     assert found.p == pytest.approx(expected.pvalue)
@@ -26,37 +26,39 @@ def test_without_the_correction_it_is_the_textbook_t_interval():
 
 def test_paired_differences_are_the_paired_t_test():
     other = [0.80, 0.80, 0.78, 0.83, 0.81]
-    found = estimate(np.subtract(SCORES, other), ratio=0.0)
+    found = estimate_mean_with_interval(np.subtract(SCORES, other), ratio=0.0)
     assert found.p == pytest.approx(stats.ttest_rel(SCORES, other).pvalue)
 
 
 def test_the_variance_is_corrected_as_nadeau_and_bengio_say():
     # Five splits of 4:1, so s² (1/5 + 1/4); the t quantile of 4 degrees of freedom is 2.776 in any printed table.
     half = 2.776 * math.sqrt(np.var(SCORES, ddof=1) * (1 / 5 + 1 / 4))
-    assert estimate(SCORES, ratio=0.25).ci_half_width == pytest.approx(half, rel=1e-3)
+    assert estimate_mean_with_interval(SCORES, ratio=0.25).ci_half_width == pytest.approx(half, rel=1e-3)
 
 
 def test_more_repeats_can_never_beat_the_overlap_of_training_rows():
     rng = np.random.default_rng(0)
     many = rng.normal(0, 1, 10_000)
-    assert estimate(many, ratio=0.25).ci_half_width == pytest.approx(1.96 * math.sqrt(0.25), rel=0.02)
+    assert estimate_mean_with_interval(many, ratio=0.25).ci_half_width == pytest.approx(
+        1.96 * math.sqrt(0.25), rel=0.02
+    )
 
 
 @pytest.mark.parametrize("values", [[0.5], [0.5, 0.7]])
 def test_one_or_two_splits_carry_a_mean_and_no_claim(values):
-    found = estimate(values, ratio=0.25)
+    found = estimate_mean_with_interval(values, ratio=0.25)
     assert found.mean == pytest.approx(np.mean(values))
     assert math.isnan(found.ci_half_width)
     assert math.isnan(found.p)
 
 
 def test_a_figure_that_a_split_lacks_is_not_averaged_away():
-    assert math.isnan(estimate([0.5, math.nan, 0.6], ratio=0.25).mean)
-    assert math.isnan(estimate([], ratio=0.25).mean)
+    assert math.isnan(estimate_mean_with_interval([0.5, math.nan, 0.6], ratio=0.25).mean)
+    assert math.isnan(estimate_mean_with_interval([], ratio=0.25).mean)
 
 
 def test_equal_entries_differ_by_nothing():
-    found = estimate([0.0] * 5, ratio=0.25)
+    found = estimate_mean_with_interval([0.0] * 5, ratio=0.25)
     assert (found.mean, found.ci_half_width, found.p) == (0.0, 0.0, 1.0)
 
 
@@ -77,7 +79,7 @@ def significant_pairs(scores: np.ndarray, resolution: float = 0.0) -> np.ndarray
     unknown = np.zeros((len(scores), len(scores)))
     sample = ScoreSample(scores[:, None, :], ("family",) * len(scores), unknown, unknown, unknown, resolution)
     variance = estimate_variance(sample)
-    compared, _ = compare_all(sample, variance, int(sample.means.argmax()), rope=0.0, sign=1, seed=0)
+    compared, _ = compare_all_with_best(sample, variance, int(sample.means.argmax()), rope=0.0, sign=1, seed=0)
     differences = np.abs(sample.means[:, None] - sample.means[None, :])
     return differences > compared.critical_value * variance.standard_errors + 1e-12
 
@@ -128,14 +130,14 @@ def test_among_equal_entries_with_figures_in_steps_the_best_is_set_apart_as_seld
 
 def test_the_same_step_in_every_split_is_not_beyond_all_doubt():
     step = [1 / 30, 1 / 30, 1 / 30]
-    assert estimate(step, ratio=0.5, resolution=1 / 30).p > 0.05
-    assert estimate(step, ratio=0.5).p == 1  # without a grain nothing is known of chance
-    assert estimate(np.multiply(step, 20), ratio=0.5, resolution=1 / 30).p < 0.001
+    assert estimate_mean_with_interval(step, ratio=0.5, resolution=1 / 30).p > 0.05
+    assert estimate_mean_with_interval(step, ratio=0.5).p == 1  # without a grain nothing is known of chance
+    assert estimate_mean_with_interval(np.multiply(step, 20), ratio=0.5, resolution=1 / 30).p < 0.001
 
 
 def test_what_is_the_same_in_every_split_is_told_apart_where_one_row_could_not_explain_it():
     perfect, floor = np.ones(3), np.full(3, 0.2)
-    assert estimate(perfect - floor, ratio=0.5, resolution=1 / 20).p < 0.01
+    assert estimate_mean_with_interval(perfect - floor, ratio=0.5, resolution=1 / 20).p < 0.01
     assert significant_pairs(np.vstack([perfect, floor, floor]), 1 / 20)[0].tolist() == [False, True, True]
     assert not significant_pairs(np.vstack([perfect, perfect - 1 / 20]), 1 / 20).any()
 
@@ -143,7 +145,7 @@ def test_what_is_the_same_in_every_split_is_told_apart_where_one_row_could_not_e
 @pytest.mark.parametrize("grain", [0.0, 1e-9, 1 / 20])
 def test_what_only_rounding_tells_apart_is_the_same(grain):
     noise = np.array([1.1e-16, 2.2e-16, 1.1e-16, 1.2e-16, 1.1e-16])
-    assert estimate(noise, ratio=0.25, resolution=grain).p == 1
+    assert estimate_mean_with_interval(noise, ratio=0.25, resolution=grain).p == 1
     assert not significant_pairs(np.vstack([SCORES, np.add(SCORES, noise)]), grain).any()
 
 
@@ -156,7 +158,7 @@ def test_among_equal_entries_that_are_nearly_perfect_hardly_any_is_set_apart(nam
     at = ScoreRows(
         ((0, 0),), (("", "tuned", "half"),), {"row_share": np.array([1 / rows]), "rare_row_share": np.array([1 / 15])}
     )
-    wrong = {scores.resolution("one", metric, at): 0, 1e-9: 0}
+    wrong = {scores.score_resolution("one", metric, at): 0, 1e-9: 0}
     for _ in range(runs):
         base, own = (np.where(rng.random((m, 3, rows)) < 0.99, y, 1 - y) * 0.98 + 0.01 for m in (1, entries))
         said = np.where(rng.random((entries, 3, rows)) < 0.5, base, own)
@@ -188,7 +190,7 @@ def test_rankings_move_by_no_more_than_the_row_that_moved():
                 other = said.copy()
                 other[row] = [1 - place, place] if k == 2 else np.roll(other[row], 1)
                 moved.append(abs(metric.compute(Predictions(truth, other)) - metric.compute(Predictions(truth, said))))
-        assert 0 < max(moved) <= scores.resolution("one", metric, rows) + 1e-12, (name, k)
+        assert 0 < max(moved) <= scores.score_resolution("one", metric, rows) + 1e-12, (name, k)
 
 
 def test_costs_below_zero_have_a_grain_as_well():
@@ -196,7 +198,7 @@ def test_costs_below_zero_have_a_grain_as_well():
     rows = ScoreRows(
         ((0, 0),), (("", "tuned", "half"),), {"row_share": np.array([1 / 200]), "rare_row_share": np.array([1 / 20])}
     )
-    assert scores.resolution("one", next(m for m in METRICS if m.name == "expected_cost"), rows) == pytest.approx(
+    assert scores.score_resolution("one", next(m for m in METRICS if m.name == "expected_cost"), rows) == pytest.approx(
         10 / 200
     )
 
@@ -235,10 +237,10 @@ def test_means_over_all_rows_move_by_one_of_them_and_shares_of_a_class_by_one_of
                     for said in (decided, other)
                 ]
                 moved.append(abs(figures[0] - figures[1]))
-            step = scores.resolution("one", metric, rows)
+            step = scores.score_resolution("one", metric, rows)
             assert max(moved) <= step + 1e-12, metric.name
             if metric.over_rows:
                 assert max(moved) == pytest.approx(step), metric.name
-    assert scores.resolution("one", next(m for m in METRICS if m.name == "expected_cost"), rows) == pytest.approx(
+    assert scores.score_resolution("one", next(m for m in METRICS if m.name == "expected_cost"), rows) == pytest.approx(
         10 / 200
     )

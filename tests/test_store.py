@@ -12,7 +12,7 @@ import pytest
 
 from harness.errors import StoreError
 from harness.findings import Reason
-from harness.store.files import pack, remove_file, save, write_atomic
+from harness.store.files import arrays_to_bytes, predictions_to_bytes, remove_file, write_atomic
 from harness.store.record import REQUIRED, REQUIRED_OF, EntryResult, Record, StoredPredictions
 from harness.store.store import Store
 
@@ -35,9 +35,9 @@ def predictions():
 def test_what_is_written_is_read_again(tmp_path):
     store = Store(tmp_path)
     written = store.write_cell(RECORD, predictions())
-    assert store.record("id1") == written
-    assert store.records() == [written]
-    found, expected = store.predictions(written), predictions()
+    assert store.read_record("id1") == written
+    assert store.read_every_record() == [written]
+    found, expected = store.read_predictions(written), predictions()
     for name in ("test_rows", "test_y", "train_rows", "train_y"):
         assert np.array_equal(getattr(found, name), getattr(expected, name))
     assert np.array_equal(found.test["default"], expected.test["default"])
@@ -59,9 +59,9 @@ def test_predictions_that_were_changed_are_refused(tmp_path):
     Store(tmp_path / "other").write_cell(RECORD, other)
     path.write_bytes((tmp_path / "other" / "cells" / "id1" / "predictions.npz").read_bytes())
     with pytest.raises(StoreError, match="SHA-256 differs"):
-        store.predictions(written)
+        store.read_predictions(written)
     path.write_bytes(kept)
-    assert store.predictions(written).test_y[0] == 1
+    assert store.read_predictions(written).test_y[0] == 1
 
 
 def test_a_record_of_a_newer_version_is_read_without_its_new_fields():
@@ -117,12 +117,12 @@ def test_a_folder_that_is_no_run_is_refused_in_a_sentence(tmp_path, content, sai
 
 def test_a_study_of_another_key_is_forgotten_and_of_the_same_key_kept(tmp_path):
     store = Store(tmp_path)
-    store.prepare_study("id1", "key1")
-    store.journal("id1").write_text("trials")
-    store.prepare_study("id1", "key1")
-    assert store.journal("id1").exists()
-    store.prepare_study("id1", "key2")
-    assert not store.journal("id1").exists()
+    store.keep_or_delete_study("id1", "key1")
+    store.journal_path("id1").write_text("trials")
+    store.keep_or_delete_study("id1", "key1")
+    assert store.journal_path("id1").exists()
+    store.keep_or_delete_study("id1", "key2")
+    assert not store.journal_path("id1").exists()
 
 
 CURVES = {
@@ -137,26 +137,26 @@ def test_curves_of_trials_and_refits_are_brought_together_and_read_again(tmp_pat
     store.write_curves("id1", "trial_0", CURVES)
     store.write_curves("id1", "final_tuned", {"outer/validation_loss": np.array([0.6], dtype=np.float32)})
     written = store.write_cell(RECORD, predictions())
-    found = store.curves(written)
+    found = store.read_curves(written)
     assert list(found) == ["final_tuned/outer/validation_loss", *(f"trial_0/{name}" for name in CURVES)]
     assert found["trial_0/inner_0/train_loss"] == pytest.approx([0.7, 0.5, 0.4])
     assert found["trial_0/inner_0/epoch"].tolist() == [3]
     assert found["trial_0/inner_0/seed"].tolist() == [2**31 - 1]
     assert not (store.cell_folder("id1") / "curves").exists()
-    assert store.record("id1") == written
+    assert store.read_record("id1") == written
 
 
 def test_curves_of_a_cell_that_is_not_ok_wait_for_its_continuation(tmp_path):
     store = Store(tmp_path)
     store.write_curves("id1", "trial_0", CURVES)
     failed = store.write_cell(replace(RECORD, status="timeout", outcomes=()), None)
-    assert store.curves(failed) == {}
-    assert list(store.curves(store.write_cell(RECORD, predictions()))) == [f"trial_0/{name}" for name in CURVES]
+    assert store.read_curves(failed) == {}
+    assert list(store.read_curves(store.write_cell(RECORD, predictions()))) == [f"trial_0/{name}" for name in CURVES]
 
 
 def test_a_cell_without_curves_has_none(tmp_path):
     store = Store(tmp_path)
-    assert store.curves(store.write_cell(RECORD, predictions())) == {}
+    assert store.read_curves(store.write_cell(RECORD, predictions())) == {}
     assert not (store.cell_folder("id1") / "history.npz").exists()
 
 
@@ -166,7 +166,7 @@ def test_curves_that_were_changed_are_refused(tmp_path):
     written = store.write_cell(RECORD, predictions())
     (store.cell_folder("id1") / "history.npz").write_bytes(b"no curves")
     with pytest.raises(StoreError, match="SHA-256 differs"):
-        store.curves(written)
+        store.read_curves(written)
 
 
 def test_a_record_keeps_what_an_entry_is_made_of():
@@ -255,9 +255,9 @@ def vouched(store, data):
 
 def archive(**changed):
     """Predictions of which some arrays are others, or None and so not there."""
-    with np.load(io.BytesIO(pack(predictions()))) as arrays:
+    with np.load(io.BytesIO(predictions_to_bytes(predictions()))) as arrays:
         whole = dict(arrays) | changed
-    return save({name: array for name, array in whole.items() if array is not None})
+    return arrays_to_bytes({name: array for name, array in whole.items() if array is not None})
 
 
 NAN = np.array([[0.25, 0.75], [np.nan, np.nan]], dtype=np.float32)
@@ -270,7 +270,7 @@ HALF_NAN = np.array([[0.25, 0.75], [np.nan, 1.0], [0.5, 0.5], [0.5, 0.5]], dtype
         (b"", "cannot read"),
         (b"no archive", "cannot read"),
         (b"PK\x03\x04 and no more", "cannot read"),
-        (pack(predictions())[:-40], "cannot read"),
+        (predictions_to_bytes(predictions())[:-40], "cannot read"),
         (archive(test_y=None), "test_y is not a file"),
         (archive(inner_default=None), "inner_default is not a file"),
         (archive(test_y=np.array(["a", "b"])), "invalid literal"),
@@ -284,7 +284,7 @@ HALF_NAN = np.array([[0.25, 0.75], [np.nan, 1.0], [0.5, 0.5], [0.5, 0.5]], dtype
 def test_predictions_that_are_none_are_one_line_that_names_the_cell(tmp_path, data, said):
     store = Store(tmp_path)
     with pytest.raises(StoreError, match=said) as refused:
-        store.predictions(vouched(store, data))
+        store.read_predictions(vouched(store, data))
     assert "task/family/none/r0f1" in str(refused.value)
     assert "\n" not in str(refused.value)
 
@@ -295,7 +295,7 @@ def test_curves_that_are_none_are_one_line(tmp_path):
     written = store.write_cell(RECORD, predictions())
     (store.cell_folder("id1") / "history.npz").write_bytes(b"junk")
     with pytest.raises(StoreError, match="task/family/none/r0f1"):
-        store.curves(replace(written, history_sha256=hashlib.sha256(b"junk").hexdigest()))
+        store.read_curves(replace(written, history_sha256=hashlib.sha256(b"junk").hexdigest()))
 
 
 def change(name, value):
@@ -319,12 +319,12 @@ def test_a_damaged_record_is_told_apart_and_the_others_are_read(tmp_path, conten
     other = store.write_cell(replace(RECORD, id="id2"), predictions())
     store.write_cell(RECORD, predictions())
     (store.cell_folder("id1") / "record.json").write_text(content)
-    found, unreadable = store.read_records()
+    found, unreadable = store.read_readable_records()
     assert found == [other]
     assert list(unreadable) == ["id1"]
     assert said in unreadable["id1"]
     with pytest.raises(StoreError, match="cannot read"):
-        store.records()
+        store.read_every_record()
 
 
 def test_what_lies_in_the_place_of_a_cell_or_a_record_is_unreadable_and_not_missing(tmp_path):
@@ -334,17 +334,17 @@ def test_what_lies_in_the_place_of_a_cell_or_a_record_is_unreadable_and_not_miss
     (tmp_path / "cells" / "id3").symlink_to("id3")
     (tmp_path / "cells" / "id4").mkdir()
     (tmp_path / "cells" / ".of_the_system").write_text("")
-    found, unreadable = store.read_records()
+    found, unreadable = store.read_readable_records()
     assert found == []
     assert list(unreadable) == ["id1", "id2", "id3"]
-    assert store.record("id4") is None
+    assert store.read_record("id4") is None
 
 
 def test_a_record_without_its_predictions_is_of_no_use(tmp_path):
     store = Store(tmp_path)
     store.write_cell(RECORD, predictions())
     (store.cell_folder("id1") / "predictions.npz").unlink()
-    found, unreadable = store.read_records()
+    found, unreadable = store.read_readable_records()
     assert found == []
     assert "predictions.npz: No such file" in unreadable["id1"]
 
@@ -383,32 +383,32 @@ TORN = {
 @pytest.mark.parametrize("torn", TORN.values(), ids=TORN)
 def test_an_incomplete_record_is_cut_off_when_the_cell_is_opened(tmp_path, torn):
     store = Store(tmp_path)
-    store.prepare_study("id1", "key1")
-    journal = store.journal("id1")
+    store.keep_or_delete_study("id1", "key1")
+    journal = store.journal_path("id1")
     journal.write_bytes(2 * LINE + torn)
-    store.prepare_study("id1", "key1")
+    store.keep_or_delete_study("id1", "key1")
     assert journal.read_bytes() == 2 * LINE
 
 
 def test_an_intact_journal_is_not_written_when_the_cell_is_opened(tmp_path):
     store = Store(tmp_path)
-    store.prepare_study("id1", "key1")
-    journal = store.journal("id1")
+    store.keep_or_delete_study("id1", "key1")
+    journal = store.journal_path("id1")
     journal.write_bytes(2 * LINE)
     before = journal.stat().st_mtime_ns
-    store.prepare_study("id1", "key1")
+    store.keep_or_delete_study("id1", "key1")
     assert journal.read_bytes() == 2 * LINE
     assert journal.stat().st_mtime_ns == before
 
 
 def test_what_killed_processes_left_of_locks_is_removed_when_the_cell_is_opened(tmp_path):
     store = Store(tmp_path)
-    store.prepare_study("id1", "key1")
-    journal = store.journal("id1")
+    store.keep_or_delete_study("id1", "key1")
+    journal = store.journal_path("id1")
     journal.write_bytes(LINE)
     locks = [journal.with_name(f"study.journal.lock{suffix}") for suffix in ("", "2f6d-41.rename")]
     for lock in locks:
         lock.symlink_to(journal)
-    store.prepare_study("id1", "key1")
+    store.keep_or_delete_study("id1", "key1")
     assert not any(lock.is_symlink() for lock in locks)
     assert journal.read_bytes() == LINE

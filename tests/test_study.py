@@ -9,7 +9,7 @@ from optuna.storages.journal import JournalFileBackend
 from harness.errors import Inapplicable, StoreError, Unavailable
 from harness.findings import TRIAL_REASON, Reason
 from harness.registry.space import choice, integer, log_float, real, when
-from harness.search.study import REMARKS, SearchCache, StudyPlan, TrialResult, search
+from harness.search.study import REMARKS, SearchCache, StudyPlan, TrialResult, run_study
 from harness.store.store import Store
 
 SPACE = {
@@ -41,7 +41,7 @@ class Bench:
         return TrialResult(score, np.full((4, 2), score, dtype=np.float32))
 
     def run(self, trials=30, budget=None, evaluate=None, **plan):
-        return search(
+        return run_study(
             StudyPlan(
                 "t/f/s/r0f0", SPACE, trials, budget, self.seed, "score", True, self.folder / "study.journal", **plan
             ),
@@ -215,7 +215,7 @@ def test_a_study_whose_last_record_is_incomplete_continues_to_the_same_numbers(t
     journal.write_bytes(b"".join(written[: lines - 1]) + tear(written[lines - 1]))
     (torn.folder / "key").write_text("key1")
     (torn.folder / "study.journal.lock").symlink_to(journal)
-    Store(tmp_path).prepare_study("torn", "key1")
+    Store(tmp_path).keep_or_delete_study("torn", "key1")
     assert not (torn.folder / "study.journal.lock").is_symlink()
     found = torn.run(attributes={"task": "t", "family": "f"})
     assert told(torn) == told(intact)

@@ -11,8 +11,8 @@ from sklearn.metrics import roc_auc_score
 from harness.data.table import make_table
 from harness.deploy.bundle import BundleContents, write_bundle
 from harness.deploy.predict import read_rows
-from harness.deploy.schema import describe
-from harness.execution.plan import LoadedTask, cell_of
+from harness.deploy.schema import describe_task_rows
+from harness.execution.plan import LoadedTask, make_cell
 from harness.preprocessing.encodings import ENCODINGS, has_many_levels
 from harness.preprocessing.tabular import fit_preprocessor, many_level_names
 from harness.preprocessing.tabular_encoders import feature_sources
@@ -87,8 +87,8 @@ def test_a_table_without_such_a_category_has_the_space_and_the_key_of_before(reg
         [sorted(encoding.space.items()), None],
         "none",
     )
-    assert cell_of(request, registry, loaded, (declared, "none"), fold).key == key[:32]
-    assert cell_of(request, registry, replace(loaded, many_levels=True), (declared, "none"), fold).key != key[:32]
+    assert make_cell(request, registry, loaded, (declared, "none"), fold).key == key[:32]
+    assert make_cell(request, registry, replace(loaded, many_levels=True), (declared, "none"), fold).key != key[:32]
 
 
 @pytest.mark.parametrize("family", ["logistic_regression", "xgb", "random_forest", "dense_network"])
@@ -243,7 +243,9 @@ def test_a_bundle_predicts_as_the_pipeline_that_it_holds_also_new_levels(registr
     fitted = fit(registry, family, table, np.arange(len(raw)))
     assert fitted.preparer.target_encoding.names == ("shop",)
     about = {"task": "shops", "entry": "shops/x", "classes": ["no", "yes"], "threshold": 0.5, "calibration": "none"}
-    contents = BundleContents(about | {"versions": {}}, describe(task, table), fitted, None, "# A card\n", None)
+    contents = BundleContents(
+        about | {"versions": {}}, describe_task_rows(task, table), fitted, None, "# A card\n", None
+    )
     bundle = write_bundle(tmp_path / "bundle", contents)
     new = raw.drop(columns="left").head(50)
     new.loc[0, "shop"] = "never"

@@ -38,8 +38,8 @@ def scalars(folder):
 
 def test_curves_of_final_fits_are_found_under_their_names(store):
     folder = write_tensorboard_logs(store)
-    record = next(one for one in store.records() if (one.family, one.strategy) == ("bayes", "none"))
-    curves = store.curves(record)
+    record = next(one for one in store.read_every_record() if (one.family, one.strategy) == ("bayes", "none"))
+    curves = store.read_curves(record)
     for stage in ("default", "tuned"):
         where = folder / "one_split" / "bayes" / "none" / "r0f0" / stage
         trained, watched = scalars(where / "train"), scalars(where / "validation")
@@ -57,8 +57,8 @@ def test_steps_stand_at_the_time_that_training_took(store):
     read = EventAccumulator(str(write_tensorboard_logs(store) / "one_split/bayes/none/r0f0/tuned/train"))
     read.Reload()
     events = read.Scalars("loss")
-    record = next(one for one in store.records() if (one.family, one.strategy) == ("bayes", "none"))
-    seconds = store.curves(record)["final_tuned/outer/seconds"]
+    record = next(one for one in store.read_every_record() if (one.family, one.strategy) == ("bayes", "none"))
+    seconds = store.read_curves(record)["final_tuned/outer/seconds"]
     assert events[-1].wall_time - events[0].wall_time == pytest.approx(seconds[1:].sum(), abs=1e-5)
 
 
@@ -69,7 +69,7 @@ def test_logs_are_made_again_only_where_curves_have_changed(store, tmp_path):
     assert len(first) == 3 * 2 * 2  # strategies, stages, parts
     write_tensorboard_logs(copy)
     assert {path: path.stat().st_mtime_ns for path in folder.rglob("events*")} == first
-    gone = next(one for one in copy.records() if one.strategy == "searched" and one.family == "bayes")
+    gone = next(one for one in copy.read_every_record() if one.strategy == "searched" and one.family == "bayes")
     copy.discard_cell(gone.id)
     write_tensorboard_logs(copy)
     assert len(list(folder.rglob("events*"))) == 2 * 2 * 2

@@ -15,7 +15,7 @@ from harness.evaluation.decision_measures import decision_measures, measure_inte
 from harness.evaluation.metric_cache import TUNED_THRESHOLD
 from harness.evaluation.score_collection import collect_scores
 from harness.evaluation.scores import Entry
-from harness.evaluation.threshold_goals import check_goals, compare_with_level, evaluate_goals
+from harness.evaluation.threshold_goals import check_goals, compare_with_goal_level, evaluate_goals
 from harness.metrics.classification import METRICS
 from harness.metrics.threshold import (
     ThresholdGoal,
@@ -24,7 +24,7 @@ from harness.metrics.threshold import (
     least_cost_labels,
     parse_goal,
     parse_goals,
-    single_goal,
+    parse_single_goal,
 )
 from harness.report.write import write_leaderboard, write_report
 from harness.store.store import Store
@@ -102,10 +102,10 @@ def test_a_goal_that_is_none_is_refused_in_a_line(text, message):
 
 
 def test_a_model_has_one_goal():
-    assert single_goal(None) is None
-    assert single_goal(["top:0.1"]) == "top:0.1"
+    assert parse_single_goal(None) is None
+    assert parse_single_goal(["top:0.1"]) == "top:0.1"
     with pytest.raises(EvenhandError, match="name one goal and not 2"):
-        single_goal(["f1", "top:0.1"])
+        parse_single_goal(["f1", "top:0.1"])
 
 
 # --- the cut --------------------------------------------------------------------------------------------------------
@@ -186,7 +186,7 @@ def test_the_class_of_least_expected_cost_is_not_the_most_probable_one():
 def test_f1_and_cost_are_the_thresholds_that_the_run_chose_itself(store, scores):
     for task, goal in (("tumours", "f1"), ("with_costs", "cost")):
         result = result_of(store, scores, task, goal)
-        stored = scores.rows_of(task, ENTRY, TUNED_THRESHOLD)
+        stored = scores.score_rows_of_entry(task, ENTRY, TUNED_THRESHOLD)
         expected = stored["threshold"] if goal == "f1" else [d.threshold for d in result.decisions]
         assert list(result.thresholds.values()) == list(expected)
         measured = [decision_measures(2, COSTS)[goal].compute(decision.sealed) for decision in result.decisions]
@@ -200,12 +200,12 @@ def test_thresholds_do_not_depend_on_test_rows(store, scores, tmp_path):
     flipped.write_run(store.read_run())
     for cell in scores.cells:
         if cell.task == "tumours":
-            stored = store.predictions(cell.record)
+            stored = store.read_predictions(cell.record)
             flipped.write_cell(cell.record, replace(stored, test_y=stored.test_y[::-1].copy()))
     after = result_of(flipped, collect_scores(flipped, METRIC), "tumours", "recall>=0.8")
     assert after.thresholds == before.thresholds
     assert after.promised == before.promised
-    assert after.value != before.value
+    assert after.sealed_measure != before.sealed_measure
 
 
 def test_what_was_promised_and_attained_is_counted_from_stored_predictions(store, scores):
@@ -215,7 +215,7 @@ def test_what_was_promised_and_attained_is_counted_from_stored_predictions(store
     for cell in scores.cells:
         if (cell.task, cell.family, cell.strategy) != ("tumours", *ENTRY[:2]):
             continue
-        stored = store.predictions(cell.record)
+        stored = store.read_predictions(cell.record)
         threshold = result.thresholds[cell.record.repeat, cell.record.fold]
         inner, sealed = stored.inner["tuned"][:, 1] >= threshold, stored.test["tuned"][:, 1] >= threshold
         inner_hits += (inner & (stored.train_y == 1)).sum()
@@ -224,9 +224,9 @@ def test_what_was_promised_and_attained_is_counted_from_stored_predictions(store
         positives += (stored.test_y == 1).sum()
         predicted += sealed.sum()
     assert result.promised == pytest.approx(inner_hits / inner_positives)
-    assert result.value.value == pytest.approx(hits / positives)
+    assert result.sealed_measure.value == pytest.approx(hits / positives)
     assert result.attained["precision"].value == pytest.approx(hits / predicted)
-    assert 0 <= result.value.low < result.value.value < result.value.high <= 1
+    assert 0 <= result.sealed_measure.low < result.sealed_measure.value < result.sealed_measure.high <= 1
 
 
 def test_capacity_counts_rows_of_the_whole_table(store, scores):
@@ -235,13 +235,13 @@ def test_capacity_counts_rows_of_the_whole_table(store, scores):
     assert result.level == pytest.approx(40 / table_rows)
     assert result.promised <= 40 / table_rows
     sealed = sum(decision.sealed[:, 1].sum() for decision in result.decisions)
-    assert sealed / table_rows == pytest.approx(result.value.value)
+    assert sealed / table_rows == pytest.approx(result.sealed_measure.value)
 
 
 def test_several_classes_are_decided_by_expected_cost(store, scores):
     result = result_of(store, scores, "three_digits", "cost")
-    baseline = scores.rows_of("three_digits", ENTRY, "half").mean("expected_cost")
-    assert result.value.value <= baseline
+    baseline = scores.score_rows_of_entry("three_digits", ENTRY, "half").mean("expected_cost")
+    assert result.sealed_measure.value <= baseline
     assert math.isnan(result.decisions[0].threshold)
     assert set(result.attained) == {"accuracy", "cost"}
     assert evaluate_goals(store, scores, "three_digits", [ENTRY], parse_goals(["recall>=0.8"])) == []
@@ -250,7 +250,9 @@ def test_several_classes_are_decided_by_expected_cost(store, scores):
 def test_recalibrated_entries_choose_on_rows_that_their_calibrator_did_not_see(store, scores):
     entry = Entry("logistic_regression", "none", "tuned", "sigmoid")
     result = result_of(store, scores, "tumours", "f1", entry)
-    assert list(result.thresholds.values()) == list(scores.rows_of("tumours", entry, TUNED_THRESHOLD)["threshold"])
+    assert list(result.thresholds.values()) == list(
+        scores.score_rows_of_entry("tumours", entry, TUNED_THRESHOLD)["threshold"]
+    )
 
 
 def test_goals_that_make_no_sense_for_any_task_are_refused():
@@ -299,12 +301,12 @@ def test_a_promise_is_met_missed_within_error_or_missed():
     outcomes = []
     for hits in (85, 77, 60):
         interval = measure_interval(measure, [np.array([[400, 0], [100 - hits, hits]])])
-        outcomes.append(compare_with_level(goal, 0.8, interval))
+        outcomes.append(compare_with_goal_level(goal, 0.8, interval))
     assert outcomes == ["met", "within_error", "missed"]
     share = decision_measures(2, None)["share"]
     few, many = (measure_interval(share, [np.array([[900 - n, n], [90, 10]])]) for n in (50, 300))
-    assert compare_with_level(parse_goal("top:0.1"), 0.1, few) == "met"
-    assert compare_with_level(parse_goal("top:0.1"), 0.1, many) == "missed"
+    assert compare_with_goal_level(parse_goal("top:0.1"), 0.1, few) == "met"
+    assert compare_with_goal_level(parse_goal("top:0.1"), 0.1, many) == "missed"
 
 
 # --- run, report, Python --------------------------------------------------------------------------------------------
@@ -345,7 +347,7 @@ def test_a_run_remembers_its_goals(store, tmp_path):
     run.write_run(store.read_run() | {"thresholds": ["top:0.1"]})
     for cell in collect_scores(store, METRIC).cells:
         if cell.task == "tumours":
-            run.write_cell(cell.record, store.predictions(cell.record))
+            run.write_cell(cell.record, store.read_predictions(cell.record))
     assert set(open_run(run.folder).thresholds["goal"]) == {"top:0.1"}
     page = write_report(run, METRIC).page.read_text(encoding="utf-8")
     assert "Where to cut: threshold goals" in page

@@ -15,7 +15,7 @@ from sklearn.preprocessing import StandardScaler
 
 import evenhand
 from harness.checks.fitted_checks import corner_configurations
-from harness.registry.estimator_state import find_fitted, shared_state
+from harness.registry.estimator_state import describe_fitted_part, digest_shared_state
 
 SMALL = {
     "trials": 1,
@@ -150,14 +150,14 @@ def test_a_classifier_that_would_falsify_scores_is_refused(family, reason, tmp_p
 
 
 def test_fitted_parts_that_clone_resets_are_taken():
-    assert find_fitted(CalibratedClassifierCV(GaussianNB().fit(FEATURES, LABELS))) == ""
-    assert find_fitted(make_pipeline(StandardScaler().fit(FEATURES), LogisticRegression())) == ""
+    assert describe_fitted_part(CalibratedClassifierCV(GaussianNB().fit(FEATURES, LABELS))) == ""
+    assert describe_fitted_part(make_pipeline(StandardScaler().fit(FEATURES), LogisticRegression())) == ""
 
 
 def test_installed_classes_share_no_state_of_the_user():
-    assert shared_state(make_pipeline(StandardScaler(), LogisticRegression())) == {}
-    assert "MemoryOfClass.labels" in shared_state(MemoryOfClass())
-    assert "FITS" in shared_state(make_pipeline(StandardScaler(), MemoryOfModule()))
+    assert digest_shared_state(make_pipeline(StandardScaler(), LogisticRegression())) == {}
+    assert "MemoryOfClass.labels" in digest_shared_state(MemoryOfClass())
+    assert "FITS" in digest_shared_state(make_pipeline(StandardScaler(), MemoryOfModule()))
 
 
 def test_every_option_and_both_ends_of_a_space_are_tried():

@@ -11,7 +11,7 @@ from harness.errors import StoreError
 from harness.evaluation.threshold_goals import check_goals
 from harness.execution.cell import Cell
 from harness.execution.engines.base import CellJob, Limits, RunCallbacks, load_engine
-from harness.execution.plan import Plan, Request, describe, make_plan
+from harness.execution.plan import Plan, RunRequest, describe_run, make_plan
 from harness.metrics.metric import Metric
 from harness.metrics.threshold import ThresholdGoal
 from harness.registry.registry import Registry
@@ -36,7 +36,7 @@ class RunStart:
 
 
 def benchmark(  # noqa: PLR0913 -- each argument is a separate concern of a run
-    request: Request,
+    request: RunRequest,
     registry: Registry,
     store: Store,
     *,
@@ -51,7 +51,7 @@ def benchmark(  # noqa: PLR0913 -- each argument is a separate concern of a run
 
     Parameters
     ----------
-    request : Request
+    request : RunRequest
         Tasks, families, strategies and protocol.
     registry : Registry
         All declarations.
@@ -82,7 +82,7 @@ def benchmark(  # noqa: PLR0913 -- each argument is a separate concern of a run
     check_goals(goals, {loaded.task.name: (len(loaded.table.classes), loaded.task.costs) for loaded in plan.tasks})
     with store.lock():
         stored = read_run_of_same_protocol(store, request)
-        description = describe(request, registry, plan, command, store.folder.name)
+        description = describe_run(request, registry, plan, command, store.folder.name)
         if goals:
             description["thresholds"] = [goal.text for goal in goals]
         if stored:
@@ -100,7 +100,7 @@ def benchmark(  # noqa: PLR0913 -- each argument is a separate concern of a run
         load_engine().run(request, store, cell_jobs, jobs, limits, callbacks)
 
 
-def read_run_of_same_protocol(store: Store, request: Request) -> dict[str, Any] | None:
+def read_run_of_same_protocol(store: Store, request: RunRequest) -> dict[str, Any] | None:
     """Read the description of the stored run, None where there is none.
 
     Raises
@@ -181,7 +181,7 @@ def _separate_pending_cells(
     """Divide the cells of a plan into pending and finished ones; records under other keys are discarded."""
     pending, finished, outdated = [], [], 0
     for cell in plan.cells:
-        record = store.record(cell.id)
+        record = store.read_record(cell.id)
         if record is not None and record.key != cell.key:
             outdated += record.status not in REPLANNED
             store.discard_cell(cell.id)
@@ -189,7 +189,7 @@ def _separate_pending_cells(
         if record is not None and record.status == "ok":
             finished.append(record)
         elif cell.id in plan.settled:
-            finished.append(store.write_cell(cell.record(**plan.settled[cell.id]._asdict()), None))
+            finished.append(store.write_cell(cell.make_record(**plan.settled[cell.id]._asdict()), None))
         elif record is None:
             pending.append(cell)
         elif record.status in (*retry, *REPLANNED):

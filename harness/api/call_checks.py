@@ -11,7 +11,7 @@ from harness.registry.family import Family
 
 if TYPE_CHECKING:
     from harness.checks.contracts import CheckResult
-    from harness.execution.plan import Request
+    from harness.execution.plan import RunRequest
     from harness.registry.registry import Registry
     from harness.registry.task import Table, Task
 
@@ -22,7 +22,7 @@ CHECKED_ROWS = 300
 TOLERATED_CHECKS = ("describes itself", "takes weights")
 
 
-def check_call_declarations(declarations: Sequence[Any], request: Request, registry: Registry) -> None:
+def check_call_declarations(declarations: Sequence[Any], request: RunRequest, registry: Registry) -> None:
     """Raise `DeclarationError` where a declaration of the call breaks its contract."""
     from harness.checks.contracts import check_metric, check_strategy
     from harness.registry.strategy import Strategy
@@ -44,7 +44,7 @@ def check_call_declarations(declarations: Sequence[Any], request: Request, regis
 
 
 def _check_families_on_task_rows(
-    families: Sequence[Family], request: Request, registry: Registry
+    families: Sequence[Family], request: RunRequest, registry: Registry
 ) -> Iterator[CheckResult]:
     """Try families on rows of the first task of every modality."""
     from harness.checks.contracts import check_family
@@ -60,7 +60,7 @@ def _check_families_on_task_rows(
             yield from check_family(family, sample)
 
 
-def _sample_task_rows(task: Task, request: Request) -> Table:
+def _sample_task_rows(task: Task, request: RunRequest) -> Table:
     """Draw a few rows of every class of a task."""
     import numpy as np
 

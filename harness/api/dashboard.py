@@ -59,7 +59,7 @@ class MergedStudies:
         report_states = tuple(_file_size_and_time(self.store.folder / name) for name in (LEADERBOARD, *REPORT_FILES))
         test_scores = read_test_scores(self.store.folder / LEADERBOARD)
         for cell in run["cells"]:
-            path = self.store.journal(cell["id"])
+            path = self.store.journal_path(cell["id"])
             state = _file_size_and_time(path)
             if state is None:
                 continue

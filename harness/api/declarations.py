@@ -14,10 +14,10 @@ from harness.data.column_summaries import describe_features
 from harness.data.sources import cache_dir, data_directory
 from harness.data.table import load_table
 from harness.errors import DataError, EvenhandError, Unavailable, UnknownNameError
-from harness.execution.plan import versions
+from harness.execution.plan import package_versions
 from harness.processes import usable_cores
 from harness.registry.family import missing_packages
-from harness.registry.registry import Registry, load_registry, suggestion
+from harness.registry.registry import Registry, load_registry, suggest_similar_name
 from harness.registry.task import Task
 
 #: What can be listed.
@@ -166,7 +166,7 @@ def diagnose_machine(data_dir: Path | None, plugins: Iterable[str] = ()) -> str:
     registry = load_registry(plugins)
     directory = data_directory(data_dir)
     memory = psutil.virtual_memory()
-    packages = ", ".join(f"{name} {version}" for name, version in versions().items())
+    packages = ", ".join(f"{name} {version}" for name, version in package_versions().items())
     cores = f"{usable_cores()} usable of {os.cpu_count()}; one thread per cell, one cell per core unless --jobs says otherwise"
     lines = [
         f"system          {platform.platform()}",
@@ -247,18 +247,18 @@ def explain_topic(topic: str, out: Path | None = None) -> str:
         If `out` cannot be written.
     """
     if topic not in TOPICS:
-        raise UnknownNameError(f"unknown topic {topic!r}: {suggestion(topic, TOPICS)} (evenhand explain)")
-    from harness.networks.rows import one_thread
-    from harness.networks.walkthrough import describe, draw_figure, train_on_spirals
+        raise UnknownNameError(f"unknown topic {topic!r}: {suggest_similar_name(topic, TOPICS)} (evenhand explain)")
+    from harness.networks.rows import limit_blas_to_one_thread
+    from harness.networks.walkthrough import describe_walkthrough, draw_walkthrough_figure, train_on_spirals
     from harness.store.files import write_atomic
 
-    with one_thread():
+    with limit_blas_to_one_thread():
         lesson = train_on_spirals()
-        text = describe(lesson)
+        text = describe_walkthrough(lesson)
     if out is None:
         return f"{text}\n\nWith --out FOLDER as files, with a figure."
     text_file, figure_file = out / f"{topic}.txt", out / f"{topic}.png"
     write_atomic(text_file, f"{text}\n".encode())
-    with one_thread():
-        write_atomic(figure_file, draw_figure(lesson))
+    with limit_blas_to_one_thread():
+        write_atomic(figure_file, draw_walkthrough_figure(lesson))
     return f"{text}\n\n{text_file}\n{figure_file}"

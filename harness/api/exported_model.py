@@ -88,13 +88,13 @@ class ExportedModel:
         import pandas as pd
 
         proba = self.predict_proba(data)
-        labels = np.array(self.classes, dtype=object)[self.bundle.decide(proba.to_numpy())]
+        labels = np.array(self.classes, dtype=object)[self.bundle.choose_classes(proba.to_numpy())]
         return pd.Series(labels, index=proba.index, name=str(self.manifest.get("target") or "prediction"), dtype="str")
 
     def _predict_in_parts(self, data: Any) -> tuple[list[Any], Any]:
         """Probabilities in parts, and the index of the rows."""
         from harness.api.data_frames import convert_to_pandas, is_data_frame
-        from harness.deploy.predict import read_batches, read_rows
+        from harness.deploy.predict import read_row_batches, read_rows
 
         if is_data_frame(data):
             frame = convert_to_pandas(data)
@@ -102,7 +102,7 @@ class ExportedModel:
         if isinstance(data, (str, Path)):
             return [
                 self.bundle.predict_proba(batch.inputs.X)
-                for batch, _ in read_batches(self.bundle, PATH.check("data", data))
+                for batch, _ in read_row_batches(self.bundle, PATH.check("data", data))
             ], None
         raise DataError(f"a data frame of pandas or polars, or a path, is expected, but got a {type(data).__name__}")
 

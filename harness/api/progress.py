@@ -13,7 +13,7 @@ from types import FrameType
 from typing import TYPE_CHECKING, TextIO
 
 from harness.api.benchmark import RunStart
-from harness.execution.engines.base import Event, RunCallbacks, StopRequest
+from harness.execution.engines.base import CellEvent, RunCallbacks, StopRequest
 from harness.store.record import Record
 
 if TYPE_CHECKING:
@@ -37,7 +37,7 @@ class RunProgress:
         for record in start.finished:
             self._add_scores(record)
 
-    def update(self, event: Event) -> None:
+    def update(self, event: CellEvent) -> None:
         """Count an event."""
         record = event.record
         if record is None:
@@ -51,18 +51,18 @@ class RunProgress:
         self._add_scores(record)
 
     @property
-    def done(self) -> int:
+    def finished_cells(self) -> int:
         """Cells finished since the run was started."""
         return self.statuses.total()
 
     @property
-    def elapsed(self) -> float:
+    def elapsed_seconds(self) -> float:
         """Seconds since the run was started."""
         return time.monotonic() - self.start_time
 
     def seconds_left(self) -> float | None:
         """Estimate the seconds that the pending cells take, at the mean of their families; None before the first cell."""
-        if not self.done:
+        if not self.finished_cells:
             return None
         finished: list[float] = []
         for seconds in self.seconds_by_family.values():
@@ -70,10 +70,10 @@ class RunProgress:
         work = 0.0
         for family, cells in self.pending_by_family.items():
             work += cells * fmean(self.seconds_by_family.get(family, finished))
-        parallel = sum(finished) / max(self.elapsed, 1e-9)
+        parallel = sum(finished) / max(self.elapsed_seconds, 1e-9)
         return work / max(parallel, 1e-9)
 
-    def best(self, task: str) -> tuple[str, float] | None:
+    def best_combination_of_task(self, task: str) -> tuple[str, float] | None:
         """Find the family/strategy with the best mean inner score on a task so far; None before the first score."""
         means = {entry: fmean(scores) for entry, scores in self.scores.get(task, {}).items()}
         if not means:
@@ -88,13 +88,13 @@ class RunProgress:
                 entry = f"{record.family}/{record.strategy}"
                 self.scores.setdefault(record.task, {}).setdefault(entry, []).append(outcome.inner_score)
 
-    def line(self) -> str:
+    def summary_line(self) -> str:
         """Summarise the progress in one line."""
-        text = f"{self.done}/{self.total} cells"
+        text = f"{self.finished_cells}/{self.total} cells"
         failures = [f"{count} {status}" for status, count in self.statuses.items() if status != "ok"]
         if failures:
             text += f" ({', '.join(failures)})"
-        text += f", {len(self.running)} running, {self.trials / max(self.elapsed, 1e-9):.1f} trials/s, "
+        text += f", {len(self.running)} running, {self.trials / max(self.elapsed_seconds, 1e-9):.1f} trials/s, "
         seconds = self.seconds_left()
         if seconds is None:
             return text + "starting"
@@ -194,7 +194,7 @@ class ProgressView:
         """Begin with the state of the run at its start."""
         self.progress = RunProgress(start)
 
-    def update(self, event: Event) -> None:
+    def update(self, event: CellEvent) -> None:
         """Take an event of the run."""
         self.progress.update(event)
 
@@ -216,7 +216,7 @@ class LineProgressView(ProgressView):
         super().open(start)
         self.show(describe_run_start(start))
 
-    def update(self, event: Event) -> None:
+    def update(self, event: CellEvent) -> None:
         """Write the status and the score of a finished cell."""
         super().update(event)
         record = event.record
@@ -227,7 +227,7 @@ class LineProgressView(ProgressView):
             if entry.stage == "tuned":
                 outcome = f"inner {entry.inner_score:.3f}"
         line = f"{event.cell.name}  {record.status}  {outcome}  {record.seconds:.1f} s"
-        self.show(f"{line}  [{self.progress.line()}]")
+        self.show(f"{line}  [{self.progress.summary_line()}]")
 
     def show(self, text: str) -> None:
         """Write a line, unless the stream was closed."""
@@ -276,13 +276,13 @@ class LiveProgressView(ProgressView):
 
         progress = self.progress
         bar = Progress(BarColumn(60), TaskProgressColumn())
-        bar.add_task("", total=max(progress.total, 1), completed=progress.done)
+        bar.add_task("", total=max(progress.total, 1), completed=progress.finished_cells)
         table = Table("task", "best so far (inner score)", box=None, pad_edge=False)
         for task in progress.scores:
-            best = progress.best(task)
+            best = progress.best_combination_of_task(task)
             if best:
                 table.add_row(Text(task), Text(f"{best[0]}  {best[1]:.3f}"))
-        lines = [bar.get_renderable(), Text(progress.line())]
+        lines = [bar.get_renderable(), Text(progress.summary_line())]
         if progress.running:
             running = "running: " + ", ".join(progress.running.values())
             lines.append(Text(running, style="dim", overflow="ellipsis", no_wrap=True))
@@ -298,13 +298,13 @@ class NotebookProgressView(ProgressView):
 
         super().open(start)
         self.show(describe_run_start(start))
-        self.handle = display({"text/plain": self.progress.line()}, raw=True, display_id=True)
+        self.handle = display({"text/plain": self.progress.summary_line()}, raw=True, display_id=True)
 
-    def update(self, event: Event) -> None:
+    def update(self, event: CellEvent) -> None:
         """Replace the line."""
         super().update(event)
         running = ", ".join(self.progress.running.values())
-        self.handle.update({"text/plain": f"{self.progress.line()}\n{running}"}, raw=True)
+        self.handle.update({"text/plain": f"{self.progress.summary_line()}\n{running}"}, raw=True)
 
     def show(self, text: str) -> None:
         """Print a sentence."""

@@ -208,7 +208,7 @@ def benchmark(  # noqa: PLR0913 -- the options of a benchmark are one list, as o
     )
     from harness.api.session import ExecutionOptions, baseline_only_reason, run_and_report
     from harness.metrics.threshold import parse_goals
-    from harness.registry.registry import absolute_plugins, load_registry
+    from harness.registry.registry import load_registry, make_plugin_paths_absolute
     from harness.registry.user_declarations import pickle_declarations
     from harness.store.store import Store
 
@@ -228,7 +228,7 @@ def benchmark(  # noqa: PLR0913 -- the options of a benchmark are one list, as o
         protocol=protocol | {"budget": parse_seconds(cell_budget)},
         columns={argument: arguments[argument] for argument in DATA_ARGUMENTS} | {"types": check_column_types(types)},
         data_dir=Path(data_dir) if data_dir is not None else None,
-        plugins=absolute_plugins(plugins),
+        plugins=make_plugin_paths_absolute(plugins),
         pickled_declarations=pickle_declarations(sent),
         in_python=True,
     )
@@ -288,14 +288,14 @@ def _declared_families_and_names(
     families: Sequence[str | Family] | Mapping[str, Any],
 ) -> tuple[list[Family], tuple[str, ...]]:
     """The families that are declared in the call, and the names of all that take part."""
-    from harness.registry.user_declarations import family_of
+    from harness.registry.user_declarations import estimator_family
 
     declared: list[Family] = []
     names: list[str] = []
     if isinstance(families, Mapping):
         for name, family in families.items():
             estimator, space = family if isinstance(family, tuple) and len(family) == 2 else (family, None)
-            declared.append(family if isinstance(family, Family) else family_of(name, estimator, space))
+            declared.append(family if isinstance(family, Family) else estimator_family(name, estimator, space))
         return declared, tuple(family.name for family in declared)
     if isinstance(families, (str, Family)):
         families = [families]

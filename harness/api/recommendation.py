@@ -64,10 +64,10 @@ def make_recommendation(scores: Scores, ranking: Ranking, prefer: Preference | N
     TaskRecommendation
         The recommendation.
     """
-    from harness.evaluation.decision import recommend
+    from harness.evaluation.decision import recommend_entry
     from harness.report.sections.recommendation import recommendation_advice
 
-    evidence = recommend(scores, ranking, prefer)
+    evidence = recommend_entry(scores, ranking, prefer)
     advice = {line.label: line.text for line in recommendation_advice(scores, ranking, evidence)}
     entry = evidence.entry.entry.name if evidence.entry is not None else None
     return TaskRecommendation(ranking.task, entry, advice, evidence)

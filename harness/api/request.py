@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 from harness.data.files import FOLDER, UserData, read_table
 from harness.errors import EvenhandError
-from harness.execution.plan import Request
+from harness.execution.plan import RunRequest
 from harness.registry.protocol import EvaluationProtocol
-from harness.registry.registry import Registry, lookup, suggestion
+from harness.registry.registry import Registry, lookup_declaration, suggest_similar_name
 from harness.registry.task import Modality
 from harness.tasks.suites import DEFAULT_STRATEGIES, SUITES, Suite
 
@@ -58,7 +58,7 @@ class RunOptions:
         return f"{name}={example}"
 
 
-def make_run_request(options: RunOptions, registry: Registry) -> Request:
+def make_run_request(options: RunOptions, registry: Registry) -> RunRequest:
     """Turn the options of `run` into a request.
 
     Parameters
@@ -81,7 +81,7 @@ def make_run_request(options: RunOptions, registry: Registry) -> Request:
     suite: Suite | None = None
     strategies = options.strategies or DEFAULT_STRATEGIES
     if options.suite:
-        suite = lookup(SUITES, options.suite, "suite")
+        suite = lookup_declaration(SUITES, options.suite, "suite")
         strategies = options.strategies or suite.strategies
     user_data = make_user_data(options)
     tasks = _task_names(options, suite, user_data, registry)
@@ -95,7 +95,7 @@ def make_run_request(options: RunOptions, registry: Registry) -> Request:
     if suite and not options.families and not options.strategies:
         combinations = suite.combinations
     check_data_directory(options)
-    return Request(
+    return RunRequest(
         _unique_names(tasks),
         _unique_names(families),
         _unique_names(strategies),
@@ -265,7 +265,7 @@ def check_column_options(options: RunOptions, source: str, known: Collection[str
         for name in (names,) if isinstance(names, str) else names:
             if name not in known:
                 raise EvenhandError(
-                    f"no such column {name!r} ({options.spell_option(option)}): {suggestion(name, known)}"
+                    f"no such column {name!r} ({options.spell_option(option)}): {suggest_similar_name(name, known)}"
                 )
             _check_column_has_one_use(options, option, name)
 
@@ -282,7 +282,7 @@ def _check_column_has_one_use(options: RunOptions, option: str, name: str) -> No
         raise EvenhandError(f"{options.spell_option(option)} names the column {name!r} whose texts are to be read")
 
 
-def default_run_folder(options: RunOptions, request: Request) -> Path:
+def default_run_folder(options: RunOptions, request: RunRequest) -> Path:
     """Name the folder of a run without --out: `results/` and the name of the suite or of the tasks."""
     return Path("results") / (options.suite or "-".join(request.tasks)[:80])
 

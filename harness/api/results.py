@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from harness.api.run_tables import add_legend, collect_findings_frame, leaderboard_html
 from harness.arguments import NAME, NAMES, NUMBER, PATH, check_arguments, option_kind, whole_number_kind
 from harness.errors import EvenhandError
-from harness.registry.registry import Registry, suggestion
+from harness.registry.registry import Registry, suggest_similar_name
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -56,9 +56,9 @@ class Run:
 
     @cached_property
     def _rankings(self) -> list[Ranking]:
-        from harness.evaluation.ranking import rank
+        from harness.evaluation.ranking import rank_entries
 
-        return [rank(self._scores, task) for task in self.tasks]
+        return [rank_entries(self._scores, task) for task in self.tasks]
 
     @property
     def tasks(self) -> list[str]:
@@ -148,20 +148,20 @@ class Run:
         """
         import pandas as pd
 
-        from harness.evaluation.permutation_importance import column_losses
+        from harness.evaluation.permutation_importance import average_column_losses
         from harness.store.importances import read_importances
 
         name = self._resolve_task(task)
         stored = read_importances(self._store).get(name)
-        losses = column_losses(stored) if stored else ()
+        losses = average_column_losses(stored) if stored else ()
         return pd.DataFrame(losses, columns=["column", "loss", "low", "high"])
 
     @check_arguments()
     def scores(self) -> pd.DataFrame:
         """Collect all scores: a row per task, entry, calibration, kind of threshold and split, a column per metric."""
-        from harness.evaluation.frames import score_frame
+        from harness.evaluation.frames import collect_score_frame
 
-        return score_frame(self._scores)
+        return collect_score_frame(self._scores)
 
     @check_arguments(entry=NAME, task=NAME)
     def params(self, entry: str, task: str | None = None) -> pd.DataFrame:
@@ -174,9 +174,9 @@ class Run:
         task : str, optional
             Name of the task; needed where the run has several.
         """
-        from harness.evaluation.frames import param_frame
+        from harness.evaluation.frames import collect_param_frame
 
-        return param_frame(self._scores, *self._resolve_entry(entry, task))
+        return collect_param_frame(self._scores, *self._resolve_entry(entry, task))
 
     @check_arguments(entry=NAME, task=NAME)
     def predictions(self, entry: str, task: str | None = None) -> pd.DataFrame:
@@ -194,9 +194,9 @@ class Run:
         DataFrame
             Position of the row in the data from 0, as in `DataFrame.iloc`, repeat, fold, true class, probability per class, decision.
         """
-        from harness.evaluation.frames import prediction_frame
+        from harness.evaluation.frames import collect_prediction_frame
 
-        return prediction_frame(self._store, self._scores, *self._resolve_entry(entry, task))
+        return collect_prediction_frame(self._store, self._scores, *self._resolve_entry(entry, task))
 
     @check_arguments(entry=NAME, other=NAME, task=NAME)
     def compare(self, entry: str, other: str, task: str | None = None) -> pd.DataFrame:
@@ -214,13 +214,13 @@ class Run:
         DataFrame
             A row per metric: both means, the difference with its 95 % interval, its adjusted p value, which is better.
         """
-        from harness.evaluation.frames import difference_frame
-        from harness.evaluation.paired_comparison import ComparedEntry, make_pair
+        from harness.evaluation.frames import make_difference_frame
+        from harness.evaluation.paired_comparison import ComparedEntry, pair_entries
 
         compared = [
             ComparedEntry(self._store, self._scores, *self._resolve_entry(name, task)) for name in (entry, other)
         ]
-        return difference_frame(make_pair(*compared))
+        return make_difference_frame(pair_entries(*compared))
 
     @check_arguments()
     def findings(self) -> pd.DataFrame:
@@ -233,16 +233,16 @@ class Run:
     @check_arguments()
     def failures(self) -> pd.DataFrame:
         """List the cells, trials and metrics that failed, and the cells that were skipped, with the reasons."""
-        from harness.evaluation.frames import failure_frame
+        from harness.evaluation.frames import collect_failure_frame
 
-        return failure_frame(self._scores)
+        return collect_failure_frame(self._scores)
 
     @property
     def thresholds(self) -> pd.DataFrame:
         """Thresholds for the goals that the run was made with, or for a few usual goals: see `evaluate_thresholds`."""
-        from harness.evaluation.threshold_goals import DEFAULT_GOALS, run_goals
+        from harness.evaluation.threshold_goals import DEFAULT_GOALS, read_run_goals
 
-        goals = run_goals(self._scores) or DEFAULT_GOALS
+        goals = read_run_goals(self._scores) or DEFAULT_GOALS
         return self.evaluate_thresholds([goal.text for goal in goals])
 
     @check_arguments(threshold=NAMES)
@@ -263,17 +263,17 @@ class Run:
             F1 and cost on both.
         """
         from harness.evaluation import threshold_goals
-        from harness.evaluation.frames import threshold_frame
+        from harness.evaluation.frames import make_threshold_frame
         from harness.metrics.threshold import parse_goals
 
         goals = parse_goals(threshold)
         results: list[threshold_goals.GoalResult] = []
         for task in self.tasks:
-            entries = threshold_goals.cut_entries(self._scores, task)
+            entries = threshold_goals.entries_with_inner_predictions(self._scores, task)
             results += threshold_goals.evaluate_goals(self._store, self._scores, task, entries, goals)
         if not results:
-            threshold_goals.check_goals(goals, threshold_goals.task_decisions(self._scores))
-        return threshold_frame(results, {task: self._scores.costs(task) for task in self.tasks})
+            threshold_goals.check_goals(goals, threshold_goals.classes_and_costs_by_task(self._scores))
+        return make_threshold_frame(results, {task: self._scores.costs(task) for task in self.tasks})
 
     @check_arguments(threshold=NAMES, rope=NUMBER, prefer=option_kind("simple", "score"))
     def report(
@@ -360,7 +360,7 @@ class Run:
         """
         from harness.api.exported_model import open_bundle
         from harness.deploy.export import ExportRequest, export_bundle
-        from harness.metrics.threshold import single_goal
+        from harness.metrics.threshold import parse_single_goal
 
         if entry is not None:
             _, chosen = self._resolve_entry(entry, task)
@@ -375,7 +375,7 @@ class Run:
             task=self._resolve_task(task),
             entry=entry,
             calibration=calibration,
-            threshold=single_goal(threshold),
+            threshold=parse_single_goal(threshold),
             file=str(Path(file).resolve()) if file is not None else None,
             pickled_declarations=self.pickled_declarations,
         )
@@ -389,11 +389,11 @@ class Run:
                 raise EvenhandError(f"the run has {len(self.tasks)} tasks: say task=, one of {', '.join(self.tasks)}")
             return self.tasks[0]
         if name not in self.tasks:
-            raise EvenhandError(f"no such task {name!r} in this run: {suggestion(name, self.tasks)}")
+            raise EvenhandError(f"no such task {name!r} in this run: {suggest_similar_name(name, self.tasks)}")
         return name
 
     def _resolve_entry(self, name: str, task: str | None) -> tuple[str, Entry]:
-        from harness.evaluation.scores import find_entry
+        from harness.evaluation.scores import find_entry_by_name
 
         task = self._resolve_task(task)
-        return find_entry(self._scores, f"{task}/{name.removeprefix(f'{task}/')}")
+        return find_entry_by_name(self._scores, f"{task}/{name.removeprefix(f'{task}/')}")

@@ -52,7 +52,7 @@ def collect_findings_frame(store: Store, scores: Scores, rankings: Sequence[Rank
     """Collect the findings about the data and about the results of every task."""
     import pandas as pd
 
-    from harness.evaluation.model_findings import model_findings
+    from harness.evaluation.model_findings import collect_model_findings
     from harness.evaluation.search_history import read_searches
 
     lines = []
@@ -60,6 +60,6 @@ def collect_findings_frame(store: Store, scores: Scores, rankings: Sequence[Rank
     for ranking in rankings:
         for finding in scores.run["tasks"][ranking.task].get("findings", ()):
             lines.append({"task": ranking.task, **finding})
-        for result_finding in model_findings(scores, ranking, searches):
+        for result_finding in collect_model_findings(scores, ranking, searches):
             lines.append({"task": ranking.task, **result_finding.as_dict()})
     return pd.DataFrame(lines, columns=list(FINDING_COLUMNS)).astype({"rows": "Int64"})

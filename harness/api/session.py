@@ -12,7 +12,7 @@ from harness.api.benchmark import benchmark
 from harness.api.progress import InterruptHandler, show_run_progress
 from harness.errors import DataError, EvenhandError
 from harness.execution.engines.base import Limits
-from harness.execution.plan import BASELINE, Request
+from harness.execution.plan import BASELINE, RunRequest
 from harness.execution.replay import CellReplay, ReplayRequest
 from harness.execution.replay_entry import EntryReplay
 from harness.metrics.metric import Metric
@@ -54,12 +54,12 @@ class ExecutionOptions:
     in_python: bool = False  #: print no summary, and leave Ctrl-C to the calling program
 
 
-def run_and_report(request: Request, registry: Registry, store: Store, options: ExecutionOptions) -> bool:
+def run_and_report(request: RunRequest, registry: Registry, store: Store, options: ExecutionOptions) -> bool:
     """Execute or continue a run and write its report.
 
     Parameters
     ----------
-    request : Request
+    request : RunRequest
         Tasks, families, strategies and protocol.
     registry : Registry
         All declarations.
@@ -114,35 +114,35 @@ def run_and_report(request: Request, registry: Registry, store: Store, options: 
     return True
 
 
-def measure_run_importances(request: Request, registry: Registry, store: Store, *, quiet: bool) -> None:
+def measure_run_importances(request: RunRequest, registry: Registry, store: Store, *, quiet: bool) -> None:
     """Measure the importance of columns for the recommended entry of every task of tables.
 
     A refit that fails costs the importances and nothing else; the reason is written to the standard error.
     """
-    from harness.evaluation.decision import recommend
-    from harness.evaluation.ranking import rank
+    from harness.evaluation.decision import recommend_entry
+    from harness.evaluation.ranking import rank_entries
     from harness.evaluation.score_collection import collect_scores
-    from harness.execution.importances import update_importances
+    from harness.execution.importances import measure_absent_importances
 
     scores = collect_scores(store, registry.metrics)
     entries = {}
     for task in scores.run["tasks"]:
-        recommended = recommend(scores, rank(scores, task)).entry
+        recommended = recommend_entry(scores, rank_entries(scores, task)).entry
         if recommended is not None and request.task(registry, task).modality == "tabular":
             entries[task] = recommended.entry[:3]
 
-    def show(text: str) -> None:
+    def show_progress_message(text: str) -> None:
         if not quiet:
             with contextlib.suppress(BrokenPipeError):
                 sys.stderr.write(f"{text}\n")
 
     try:
-        update_importances(request, store, entries, show)
+        measure_absent_importances(request, store, entries, show_progress_message)
     except EvenhandError as error:
         sys.stderr.write(f"the importance of columns could not be measured: {error}\n")
 
 
-def _print_data_inspection(request: Request, store: Store, options: ExecutionOptions) -> None:
+def _print_data_inspection(request: RunRequest, store: Store, options: ExecutionOptions) -> None:
     """Print the summary of the inspection of the user's own data, unless a stored run is continued.
 
     Raises
@@ -169,7 +169,7 @@ def _print_data_inspection(request: Request, store: Store, options: ExecutionOpt
 
 def baseline_only_reason(store: Store) -> str:
     """Say why no entry but the baseline has a score; empty where another one has."""
-    records, _ = store.read_records()
+    records, _ = store.read_readable_records()
     others = [record for record in records if record.family != BASELINE]
     if not others or any(record.status == "ok" for record in others):
         return ""

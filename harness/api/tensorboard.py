@@ -63,7 +63,7 @@ def write_tensorboard_logs(store: Store) -> Path:
     folder = store.folder / "derived" / "tensorboard"
     planned = {(cell["id"], cell["key"]) for cell in store.read_run()["cells"]}
     records = []
-    for record in store.records():
+    for record in store.read_every_record():
         if (record.id, record.key) in planned and record.history_sha256:
             records.append(record)
     sources = {record.id: record.history_sha256 for record in records}
@@ -121,7 +121,7 @@ def _read_logged_curve_digests(folder: Path) -> dict[str, str]:
 
 def _write_cell_events(store: Store, record: Record, folder: Path) -> None:
     """Write an event file per fit and part of a cell."""
-    curves = store.curves(record)
+    curves = store.read_curves(record)
     cell = (record.task, record.family, record.strategy, f"r{record.repeat}f{record.fold}")
     # The wall-clock times of the logs are those of training, which ended when the curves were stored.
     end = (store.cell_folder(record.id) / "history.npz").stat().st_mtime

@@ -13,7 +13,7 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
-from harness.registry.estimator_state import is_installed, shared_state
+from harness.registry.estimator_state import digest_shared_state, is_installed
 from harness.registry.family import Family
 from harness.registry.space import Choice, Float, Integer, Space, When, fill
 from harness.registry.task import Table, take
@@ -75,12 +75,12 @@ def shared_state_check(fit: Callable[[Table, int], Any], family: Family, table: 
         """Fits to other labels leave the attributes of the user's classes, and what their code refers to, as they were."""
         if isinstance(family.build, FunctionType) and is_installed(family.build):
             return ""
-        state = shared_state(family.build)
+        state = digest_shared_state(family.build)
         for seed in (1, 2):
             other_labels = replace(table, y=np.random.default_rng(seed).permutation(table.y))
             fitted = fit(other_labels, seed)
             fitted.predict_proba(table.X)
-            state_afterwards = shared_state(family.build, fitted.classifier)
+            state_afterwards = digest_shared_state(family.build, fitted.classifier)
             for name, digest in state_afterwards.items():
                 if state.get(name, "" if seed == 2 else digest) != digest:
                     return (

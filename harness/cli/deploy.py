@@ -49,8 +49,8 @@ def export(  # noqa: PLR0913, PLR0917 -- the options of a command line are one l
     evenhand export results/quick --task caravan --threshold 'recall>=0.8' --out bundles/caravan
     """
     from harness.deploy.export import ExportRequest, export_bundle
-    from harness.metrics.threshold import single_goal
-    from harness.registry.registry import absolute_plugins
+    from harness.metrics.threshold import parse_single_goal
+    from harness.registry.registry import make_plugin_paths_absolute
 
     request = ExportRequest(
         run=str(run),
@@ -59,9 +59,9 @@ def export(  # noqa: PLR0913, PLR0917 -- the options of a command line are one l
         entry=entry,
         calibration=calibration,
         drivers=drivers,
-        threshold=single_goal(threshold),
+        threshold=parse_single_goal(threshold),
         data_dir=make_path_absolute(data_dir),
-        plugins=absolute_plugins(plugin or ()),
+        plugins=make_plugin_paths_absolute(plugin or ()),
         file=make_path_absolute(file),
     )
     typer.echo(export_bundle(request, lambda message: typer.echo(message, err=True)))

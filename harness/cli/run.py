@@ -125,7 +125,7 @@ def run(  # noqa: PLR0913, PLR0917 -- the options of a command line are one list
     from harness.api.session import ExecutionOptions, baseline_only_reason, run_and_report
     from harness.data.column_types import parse_types
     from harness.metrics.threshold import parse_goals
-    from harness.registry.registry import absolute_plugins, load_registry
+    from harness.registry.registry import load_registry, make_plugin_paths_absolute
     from harness.store.store import Store
 
     if budget is not None:
@@ -150,7 +150,7 @@ def run(  # noqa: PLR0913, PLR0917 -- the options of a command line are one list
             "types": parse_types(types or ()), "drop_missing_target": drop_missing_target,
         },
         data_dir=data_dir,
-        plugins=absolute_plugins(plugin or ()),
+        plugins=make_plugin_paths_absolute(plugin or ()),
     )  # fmt: skip
     request = make_run_request(typed, registry)
     note = describe_cost_of_fewer_folds(typed)
@@ -277,9 +277,9 @@ def replay(
     """
     from harness.api.session import describe_replay, replay_cell_in_subprocess
     from harness.execution.replay import ReplayRequest
-    from harness.registry.registry import absolute_plugins
+    from harness.registry.registry import make_plugin_paths_absolute
 
-    plugins = absolute_plugins(plugin or ())
+    plugins = make_plugin_paths_absolute(plugin or ())
     request = ReplayRequest(
         str(run),
         cell,
@@ -290,7 +290,7 @@ def replay(
     )
     replayed = replay_cell_in_subprocess(request)
     typer.echo(describe_replay(replayed))
-    if not replayed.confirmed:
+    if not replayed.is_confirmed:
         raise typer.Exit(1)
 
 

@@ -76,7 +76,7 @@ def read_values(column: Sequence[Any] | pd.Series, reading: ColumnReading, level
     values = _READERS[reading.kind](series, reading)
     if reading.kind != "category" or not (reading.spellings or reading.merges_spellings):
         return values
-    names = dict(reading.names)
+    names = dict(reading.names_by_spelling)
     if reading.merges_spellings and levels:
         unread = set(values.dropna().unique()) - names.keys()
         names |= match_names(unread, levels)

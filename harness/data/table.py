@@ -23,7 +23,7 @@ from harness.data.target import encode_target, label_findings, labelled_rows
 from harness.errors import DataError
 from harness.findings import Finding
 from harness.readings import TEXT_BLANKS, ColumnReading
-from harness.registry.registry import suggestion
+from harness.registry.registry import suggest_similar_name
 from harness.registry.task import Features, Raw, Table, Task
 
 if TYPE_CHECKING:
@@ -231,7 +231,7 @@ def _check_columns(task: Task, frame: pd.DataFrame) -> None:
     declared += [(role, name) for role, name in roles.items() if name is not None]
     for role, name in declared:
         if name not in columns:
-            advice = suggestion(name, list(columns))
+            advice = suggest_similar_name(name, list(columns))
             raise DataError(f"no such column {name!r} ({role} of task {task.name!r}): {advice}")
 
 

@@ -26,10 +26,15 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from harness.deploy.bundle_files import MANIFEST, check_target_folder, content_hash, replaced_folder
+from harness.deploy.bundle_files import (
+    MANIFEST,
+    check_bundle_target_folder,
+    hash_file_contents,
+    replace_folder_on_success,
+)
 from harness.deploy.model import Model, load_model, save_model
 from harness.deploy.schema import Kind, Schema, are_unique_strings
-from harness.deploy.serialize import error_summary
+from harness.deploy.serialize import summarize_error
 from harness.errors import BundleError
 from harness.metrics.calibration import Calibrator
 from harness.metrics.metric import ABOVE_ALL, CostMatrix
@@ -126,7 +131,7 @@ class Bundle:
         """Predict calibrated probabilities (n, k)."""
         return self.model.predict_proba(X)
 
-    def decide(self, proba: npt.NDArray[np.float64]) -> npt.NDArray[np.int64]:
+    def choose_classes(self, proba: npt.NDArray[np.float64]) -> npt.NDArray[np.int64]:
         """Choose the class (n,) for rows of probabilities (n, k), as positions in `schema.classes`."""
         if self.decision_costs is not None:
             return least_cost_labels(proba, self.decision_costs)
@@ -134,11 +139,11 @@ class Bundle:
             return np.asarray(proba.argmax(axis=1), dtype=np.int64)
         return (proba[:, 1] >= self.threshold).astype(np.int64)
 
-    def held_out(self) -> HeldOutProba | None:
+    def read_held_out_proba(self) -> HeldOutProba | None:
         """Read the probabilities that training rows got as sealed test rows; None where the bundle has none."""
         if HELD_OUT_FILE not in self.manifest["files"]:
             return None
-        content = _read_member(self.folder, self.manifest, HELD_OUT_FILE)
+        content = _read_file_with_checksum(self.folder, self.manifest, HELD_OUT_FILE)
         try:
             with np.load(io.BytesIO(content), allow_pickle=False) as arrays:
                 return HeldOutProba(arrays["keys"], arrays["proba"])
@@ -146,11 +151,13 @@ class Bundle:
             message = f"{self.folder / HELD_OUT_FILE} cannot be read ({error}): export the bundle again"
             raise BundleError(message) from error
 
-    def drivers(self) -> dict[str, Any] | None:
+    def read_permutation_importances(self) -> dict[str, Any] | None:
         """Read the permutation importances that were measured at export; None where the bundle has none."""
         if DRIVERS_FILE not in self.manifest["files"]:
             return None
-        return _parse_json(_read_member(self.folder, self.manifest, DRIVERS_FILE), self.folder / DRIVERS_FILE)
+        return _parse_bundle_json(
+            _read_file_with_checksum(self.folder, self.manifest, DRIVERS_FILE), self.folder / DRIVERS_FILE
+        )
 
 
 def write_bundle(folder: Path, contents: BundleContents) -> Bundle:
@@ -173,23 +180,23 @@ def write_bundle(folder: Path, contents: BundleContents) -> Bundle:
     BundleError
         If the folder holds anything else, or cannot be written.
     """
-    check_target_folder(folder)
+    check_bundle_target_folder(folder)
     try:
-        with replaced_folder(folder) as new_folder:
-            _write_files(new_folder, contents)
+        with replace_folder_on_success(folder) as new_folder:
+            _write_bundle_files(new_folder, contents)
     except OSError as error:
         raise BundleError(f"cannot write {folder}: {error.strerror or error}: what was there before is kept") from error
     return read_bundle(folder)
 
 
-def _write_files(folder: Path, contents: BundleContents) -> None:
+def _write_bundle_files(folder: Path, contents: BundleContents) -> None:
     names = save_model(contents.pipeline, contents.calibrator, folder)
     (folder / SCHEMA_FILE).write_bytes(_json_bytes(contents.schema.as_dict()))
     manifest = dict(contents.manifest)
     decision = {name: manifest[name] for name in ("classes", "threshold", "calibration")}
     if DECISION_COSTS in manifest:
         decision[DECISION_COSTS] = manifest[DECISION_COSTS]
-    manifest["content_sha256"] = _sha256(_json_bytes([content_hash(folder, [*names, SCHEMA_FILE]), decision]))
+    manifest["content_sha256"] = _sha256(_json_bytes([hash_file_contents(folder, [*names, SCHEMA_FILE]), decision]))
     (folder / CARD_FILE).write_text(contents.card, encoding="utf-8")
     names += [SCHEMA_FILE, CARD_FILE]
     if contents.held_out is not None:
@@ -224,13 +231,13 @@ def read_bundle(folder: Path) -> Bundle:
         If anything is wrong with it; the message has one line.
     """
     manifest = read_manifest(folder)
-    schema_json = _parse_json(_read_member(folder, manifest, SCHEMA_FILE), folder / SCHEMA_FILE)
+    schema_json = _parse_bundle_json(_read_file_with_checksum(folder, manifest, SCHEMA_FILE), folder / SCHEMA_FILE)
     try:
         schema = Schema.from_dict(schema_json)
     except (KeyError, TypeError, AttributeError, ValueError) as error:
-        message = f"{folder / SCHEMA_FILE} does not describe rows ({error_summary(error)}): export the bundle again"
+        message = f"{folder / SCHEMA_FILE} does not describe rows ({summarize_error(error)}): export the bundle again"
         raise BundleError(message) from error
-    model = load_model(lambda name: _read_member(folder, manifest, name))
+    model = load_model(lambda name: _read_file_with_checksum(folder, manifest, name))
     if list(schema.classes) != manifest["classes"] or model.pipeline.classes != len(schema.classes):
         raise BundleError(f"{folder}: the manifest, the schema and the model do not agree on the classes")
     schema_columns = [
@@ -238,13 +245,13 @@ def read_bundle(folder: Path) -> Bundle:
     ]
     columns_agree = False
     with suppress(AttributeError, TypeError, ValueError):
-        columns_agree = _model_columns(model) == schema_columns
+        columns_agree = _columns_of_model(model) == schema_columns
     if not columns_agree:
         raise BundleError(f"{folder}: the schema and the model do not agree on the columns: export the bundle again")
     return Bundle(folder, manifest, schema, model)
 
 
-def _model_columns(model: Model) -> list[set[str]]:
+def _columns_of_model(model: Model) -> list[set[str]]:
     """The columns of tables that a model takes: numbers, then categories."""
     preparer = model.pipeline.preparer
     return [set(), set()] if preparer is None else list(preparer.table_columns)
@@ -262,7 +269,7 @@ def read_manifest(folder: Path) -> dict[str, Any]:
     try:
         if path.stat().st_size > MAX_MANIFEST_BYTES:
             raise BundleError(f"{path} is larger than any manifest: this is no bundle")
-        manifest = _parse_json(_read_plain_file(path), path)
+        manifest = _parse_bundle_json(_read_regular_file(path), path)
     except OSError as error:
         message = f"{folder} is no bundle ({MANIFEST}: {error.strerror or error}): evenhand export makes one"
         raise BundleError(message) from error
@@ -283,7 +290,11 @@ def _check_manifest(manifest: Mapping[str, Any], path: Path) -> None:
             raise BundleError(f"{path} has no sound {name!r}: export the bundle again")
     if manifest.get("manifest_sha256") != _manifest_digest(manifest):
         raise BundleError(f"{path} was changed after it was written: export the bundle again")
-    for name, is_valid in (("classes", _are_classes), ("threshold", _is_threshold), (DECISION_COSTS, _are_costs)):
+    for name, is_valid in (
+        ("classes", _are_valid_classes),
+        ("threshold", _is_valid_threshold),
+        (DECISION_COSTS, _are_valid_costs),
+    ):
         if not is_valid(manifest):
             raise BundleError(f"{path} has no sound {name!r} ({str(manifest[name])[:60]!r}): export the bundle again")
     for name in manifest["files"]:
@@ -291,11 +302,11 @@ def _check_manifest(manifest: Mapping[str, Any], path: Path) -> None:
             raise BundleError(f"{path} names {name!r}, which is no file in the bundle's folder: it is not loaded")
 
 
-def _are_classes(manifest: Mapping[str, Any]) -> bool:
+def _are_valid_classes(manifest: Mapping[str, Any]) -> bool:
     return len(manifest["classes"]) > 1 and are_unique_strings(manifest["classes"])
 
 
-def _is_threshold(manifest: Mapping[str, Any]) -> bool:
+def _is_valid_threshold(manifest: Mapping[str, Any]) -> bool:
     """Tell whether the threshold is None, or with two classes a probability or just above all of them."""
     threshold = manifest["threshold"]
     if threshold is None:
@@ -303,7 +314,7 @@ def _is_threshold(manifest: Mapping[str, Any]) -> bool:
     return type(threshold) is not bool and 0 <= threshold <= ABOVE_ALL and len(manifest["classes"]) == 2
 
 
-def _are_costs(manifest: Mapping[str, Any]) -> bool:
+def _are_valid_costs(manifest: Mapping[str, Any]) -> bool:
     """Tell whether there is a cost for every true and every predicted class, or none at all."""
     if DECISION_COSTS not in manifest:
         return True
@@ -315,7 +326,7 @@ def _are_costs(manifest: Mapping[str, Any]) -> bool:
     return costs.shape == (classes, classes) and bool(np.isfinite(costs).all())
 
 
-def _read_member(folder: Path, manifest: Mapping[str, Any], name: str) -> bytes:
+def _read_file_with_checksum(folder: Path, manifest: Mapping[str, Any], name: str) -> bytes:
     """Read a file that the manifest names, and check its SHA-256."""
     path, expected = folder / name, manifest["files"].get(name)
     if expected is None:
@@ -323,7 +334,7 @@ def _read_member(folder: Path, manifest: Mapping[str, Any], name: str) -> bytes:
     try:
         if path.is_symlink():
             raise BundleError(f"{path} points elsewhere: only files of the bundle itself are loaded")
-        content = _read_plain_file(path)
+        content = _read_regular_file(path)
     except OSError as error:
         raise BundleError(f"cannot read {path}: {error.strerror or error}: export the bundle again") from error
     digest = _sha256(content)
@@ -333,14 +344,14 @@ def _read_member(folder: Path, manifest: Mapping[str, Any], name: str) -> bytes:
     return content
 
 
-def _read_plain_file(path: Path) -> bytes:
+def _read_regular_file(path: Path) -> bytes:
     """Read a regular file; reading a pipe could wait for ever."""
     if not S_ISREG(path.stat().st_mode):
         raise BundleError(f"{path} is no plain file: export the bundle again")
     return path.read_bytes()
 
 
-def _parse_json(content: bytes, path: Path) -> dict[str, Any]:
+def _parse_bundle_json(content: bytes, path: Path) -> dict[str, Any]:
     try:
         document = json.loads(content)
         _json_bytes(document)  # raises for lone surrogates, which JSON can contain and files cannot

@@ -29,7 +29,7 @@ from harness.errors import BundleError
 MANIFEST = "bundle.json"
 
 
-def check_target_folder(folder: Path) -> None:
+def check_bundle_target_folder(folder: Path) -> None:
     """Check that a bundle may be written to a folder.
 
     Raises
@@ -44,7 +44,7 @@ def check_target_folder(folder: Path) -> None:
 
 
 @contextmanager
-def replaced_folder(folder: Path) -> Iterator[Path]:
+def replace_folder_on_success(folder: Path) -> Iterator[Path]:
     """Provide an empty folder to be filled, which replaces `folder` when the block ends without an error.
 
     Yields
@@ -58,31 +58,31 @@ def replaced_folder(folder: Path) -> Iterator[Path]:
         If the folder cannot be created or replaced; the target then keeps its content.
     """
     target = folder.resolve()  # a symbolic link stays a link
-    new = _hidden_sibling(target, "part")
-    _remove_leftovers(target)
+    new = _hidden_sibling_path(target, "part")
+    _remove_leftover_folders(target)
     try:
         new.mkdir(parents=True)
         yield new
-        _replace_folder(new, target)
+        _rename_over_folder(new, target)
     finally:
         shutil.rmtree(new, ignore_errors=True)
 
 
-def _hidden_sibling(target: Path, suffix: str) -> Path:
+def _hidden_sibling_path(target: Path, suffix: str) -> Path:
     """Path of a hidden folder beside the target that belongs to this process."""
     return target.with_name(f".{target.name}.{os.getpid()}.{suffix}")
 
 
-def _replace_folder(new: Path, target: Path) -> None:
+def _rename_over_folder(new: Path, target: Path) -> None:
     """Rename the new folder to the target; a kill between the two renames leaves the old one under another name."""
-    old = _hidden_sibling(target, "old")
+    old = _hidden_sibling_path(target, "old")
     if target.exists():
         target.rename(old)
     new.rename(target)
     shutil.rmtree(old, ignore_errors=True)
 
 
-def _remove_leftovers(target: Path) -> None:
+def _remove_leftover_folders(target: Path) -> None:
     """Remove the folders that killed processes left beside the target.
 
     A bundle that such a process had moved away and not replaced is moved back.
@@ -93,7 +93,7 @@ def _remove_leftovers(target: Path) -> None:
     leftovers, old_bundles = [], []
     for path in target.parent.iterdir():
         match = pattern.fullmatch(path.name)
-        if match is None or not _has_ended(int(match[1])):
+        if match is None or not _has_process_ended(int(match[1])):
             continue
         leftovers.append(path)
         if match[2] == "old" and (path / MANIFEST).is_file():
@@ -104,7 +104,7 @@ def _remove_leftovers(target: Path) -> None:
         shutil.rmtree(path, ignore_errors=True)
 
 
-def _has_ended(process_id: int) -> bool:
+def _has_process_ended(process_id: int) -> bool:
     """Tell whether a process has ended; a folder with our own id was left by an earlier process that had the same id."""
     if process_id == os.getpid():
         return True
@@ -122,7 +122,7 @@ WEIGHTS, SHARED_ID = "model.weights.h5", "shared_object_id"
 IGNORED_KEYS = {"__id__", "_skops_version", "file"}
 
 
-def content_hash(folder: Path, names: Sequence[str]) -> str:
+def hash_file_contents(folder: Path, names: Sequence[str]) -> str:
     """Compute the SHA-256 of the content of some files.
 
     Parameters
@@ -167,20 +167,20 @@ def _hash_skops(content: bytes) -> str:
     """Hash the description in a skops file, each file that it refers to replaced by the hash of that file."""
     with zipfile.ZipFile(io.BytesIO(content)) as archive:
 
-        def stable(node: Any) -> Any:
+        def replace_files_by_hashes(node: Any) -> Any:
             if isinstance(node, list):
-                return list(map(stable, node))
+                return list(map(replace_files_by_hashes, node))
             if not isinstance(node, dict):
                 return node
-            copy = {key: stable(child) for key, child in node.items() if key not in IGNORED_KEYS}
+            copy = {key: replace_files_by_hashes(child) for key, child in node.items() if key not in IGNORED_KEYS}
             if "__loader__" in node and isinstance(node.get("file"), str):
-                copy["holds"] = _hash_member(archive.read(node["file"]))
+                copy["holds"] = _hash_archive_member(archive.read(node["file"]))
             return copy
 
-        return _hash_json(stable(json.loads(archive.read(DESCRIPTION_FILE))))
+        return _hash_json(replace_files_by_hashes(json.loads(archive.read(DESCRIPTION_FILE))))
 
 
-def _hash_member(content: bytes) -> str:
+def _hash_archive_member(content: bytes) -> str:
     """Hash an array by its type, shape and values, any other file by its bytes."""
     if content.startswith(b"\x93NUMPY"):
         return _hash_array(np.load(io.BytesIO(content), allow_pickle=False))
@@ -195,16 +195,16 @@ def _hash_keras(content: bytes) -> str:
         config, weights = json.loads(archive.read(CONFIG)), archive.read(WEIGHTS)
     hashes: list[str] = []
 
-    def add_hash(name: str, node: Any) -> None:
+    def add_weights_hash(name: str, node: Any) -> None:
         if hasattr(node, "dtype"):
             hashes.append(f"{name} {_hash_array(node[()])}")
 
     with h5py.File(io.BytesIO(weights), "r") as file:
-        file.visititems(add_hash)
-    return _hash_json([_number_layers(config), sorted(hashes)])
+        file.visititems(add_weights_hash)
+    return _hash_json([_renumber_layers(config), sorted(hashes)])
 
 
-def _number_layers(config: Any) -> Any:
+def _renumber_layers(config: Any) -> Any:
     """Copy a description with layers and shared objects numbered in their order.
 
     Keras counts layers over the whole process (`get_item_3`), and names shared objects by their addresses.
@@ -217,17 +217,17 @@ def _number_layers(config: Any) -> Any:
         if isinstance(node.get(SHARED_ID), str | int):
             addresses.setdefault(node[SHARED_ID], len(addresses))
 
-    def renamed(node: Any) -> Any:
+    def renumber(node: Any) -> Any:
         if isinstance(node, list):
-            return list(map(renamed, node))
+            return list(map(renumber, node))
         if not isinstance(node, dict):
             return names.get(node, node) if isinstance(node, str) else node
-        copy = dict(zip(node, map(renamed, node.values()), strict=True))
+        copy = dict(zip(node, map(renumber, node.values()), strict=True))
         if SHARED_ID in node:
             copy[SHARED_ID] = addresses[node[SHARED_ID]]
         return copy
 
-    return renamed(config)
+    return renumber(config)
 
 
 def _hash_array(values: Any) -> str:

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from harness.deploy.schema import Feature, Schema, binned_number
+from harness.deploy.schema import Feature, Schema, text_length_or_brightness
 from harness.registry.task import Features
 
 Labels = npt.NDArray[np.int64]
@@ -82,7 +82,7 @@ def clopper_pearson_interval(hits: int, rows: int, alpha: float = 0.05) -> tuple
 
 
 @dataclass(frozen=True)
-class Proportion:
+class SubgroupProportion:
     """The proportion of correct rows in a subgroup of `rows` rows, with its interval."""
 
     subgroup: str
@@ -105,21 +105,21 @@ class ErrorAnalysis:
     ----------
     metric : str
         The proportion that was compared.
-    overall : Proportion
+    overall : SubgroupProportion
         Over all rows.
     subgroups : int
         Number of subgroups that were compared.
-    worse : tuple of Proportion
+    worse : tuple of SubgroupProportion
         The subgroups whose interval lies below the overall proportion, lowest first; the intervals hold simultaneously.
-    lowest : Proportion or None
+    lowest : SubgroupProportion or None
         The lowest subgroup where none is clearly lower.
     """
 
     metric: str
-    overall: Proportion
+    overall: SubgroupProportion
     subgroups: int
-    worse: tuple[Proportion, ...]
-    lowest: Proportion | None
+    worse: tuple[SubgroupProportion, ...]
+    lowest: SubgroupProportion | None
 
 
 def analyze_errors(X: Features, schema: Schema, y: Labels, labels: Labels) -> tuple[ErrorAnalysis, ...]:
@@ -144,7 +144,7 @@ def analyze_errors(X: Features, schema: Schema, y: Labels, labels: Labels) -> tu
     # The same rows are one subgroup, under the name that comes first.
     subgroups: dict[bytes, tuple[str, Mask]] = {}
     for feature in schema.features:
-        for name, mask in _feature_subgroups(feature, _subgroup_values(X, feature)):
+        for name, mask in _subgroups_of_feature(feature, _values_to_group_by(X, feature)):
             subgroups.setdefault(mask.tobytes(), (name, mask))
     if len(schema.classes) > 2:
         bases = {"share decided correctly": np.ones(len(y), dtype=bool)}
@@ -154,11 +154,13 @@ def analyze_errors(X: Features, schema: Schema, y: Labels, labels: Labels) -> tu
     metric_analyses = []
     for metric, base in bases.items():
         if base.any():
-            metric_analyses.append(_analyze_metric(metric, base, y == labels, list(subgroups.values())))
+            metric_analyses.append(_find_subgroups_below_overall(metric, base, y == labels, list(subgroups.values())))
     return tuple(metric_analyses)
 
 
-def _analyze_metric(metric: str, base: Mask, is_correct: Mask, subgroups: list[tuple[str, Mask]]) -> ErrorAnalysis:
+def _find_subgroups_below_overall(
+    metric: str, base: Mask, is_correct: Mask, subgroups: list[tuple[str, Mask]]
+) -> ErrorAnalysis:
     counts = []
     for name, mask in subgroups:
         rows = int((mask & base).sum())
@@ -173,7 +175,7 @@ def _analyze_metric(metric: str, base: Mask, is_correct: Mask, subgroups: list[t
     return ErrorAnalysis(metric, overall, len(proportions), worse, lowest)
 
 
-def class_recalls(classes: tuple[str, ...], y: Labels, labels: Labels) -> list[tuple[Proportion, str]]:
+def class_recalls(classes: tuple[str, ...], y: Labels, labels: Labels) -> list[tuple[SubgroupProportion, str]]:
     """Compute the recall of every class that occurs, lowest first.
 
     Parameters
@@ -200,21 +202,21 @@ def class_recalls(classes: tuple[str, ...], y: Labels, labels: Labels) -> list[t
     return sorted(recalls, key=lambda pair: pair[0].share)
 
 
-def _subgroup_proportion(subgroup: str, rows: int, correct: int, alpha: float) -> Proportion:
-    return Proportion(subgroup, rows, correct, *clopper_pearson_interval(correct, rows, alpha))
+def _subgroup_proportion(subgroup: str, rows: int, correct: int, alpha: float) -> SubgroupProportion:
+    return SubgroupProportion(subgroup, rows, correct, *clopper_pearson_interval(correct, rows, alpha))
 
 
-def _subgroup_values(X: Features, feature: Feature) -> npt.NDArray[np.float64] | npt.NDArray[np.object_]:
+def _values_to_group_by(X: Features, feature: Feature) -> npt.NDArray[np.float64] | npt.NDArray[np.object_]:
     """One value per row: of a text its length, of an image its mean brightness; None or NaN where it is missing."""
     if feature.kind in ("text", "picture"):
-        return binned_number(X)
+        return text_length_or_brightness(X)
     column = X[feature.name]
     if feature.kind == "category":
         return np.asarray(column.astype(object).where(column.notna(), None), dtype=object)
     return np.asarray(column, dtype=np.float64)
 
 
-def _feature_subgroups(
+def _subgroups_of_feature(
     feature: Feature, values: npt.NDArray[np.float64] | npt.NDArray[np.object_]
 ) -> Iterator[tuple[str, Mask]]:
     """Levels of a category, quarters of a number, and the rows in which it is missing."""

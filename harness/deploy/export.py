@@ -16,25 +16,25 @@ import numpy as np
 from harness.data.table import row_keys
 from harness.deploy import run_entry as run_entries
 from harness.deploy.bundle import CARD_FILE, Bundle, BundleContents, HeldOutProba, write_bundle
-from harness.deploy.bundle_files import check_target_folder
+from harness.deploy.bundle_files import check_bundle_target_folder
 from harness.deploy.error_analysis import analyze_errors, class_recalls
 from harness.deploy.insights.importance import measure_importances
 from harness.deploy.model import Model
-from harness.deploy.model_card import CardInputs, write_card
-from harness.deploy.run_entry import HeldOutPredictions, RunEntry, card_metrics, read_run_entry
-from harness.deploy.schema import Schema, describe
-from harness.deploy.threshold_goal import entry_goal_result, goal_fields, goal_summary
+from harness.deploy.model_card import ModelCardInputs, write_model_card
+from harness.deploy.run_entry import HeldOutPredictions, RunEntry, compute_card_metrics, read_run_entry
+from harness.deploy.schema import Schema, describe_task_rows
+from harness.deploy.threshold_goal import goal_manifest_fields, measure_entry_goal, summarize_goal_result
 from harness.errors import DataError, EvenhandError
-from harness.evaluation.corrected_t import Estimate, estimate
-from harness.evaluation.task_comparisons import can_test
+from harness.evaluation.corrected_t import Estimate, estimate_mean_with_interval
+from harness.evaluation.task_comparisons import can_test_differences
 from harness.execution import replay
-from harness.execution.plan import LoadedTask, versions
-from harness.execution.refit import EntrySpec, FinalModel, final_cell, refit_on_all
+from harness.execution.plan import LoadedTask, package_versions
+from harness.execution.refit import EntrySpec, FinalModel, make_final_cell, refit_on_all
 from harness.execution.trainer import CellTrainer
 from harness.execution.worker import WorkerContext
 from harness.metrics.calibration import has_known_prior
 from harness.metrics.threshold import parse_goal
-from harness.processes import ProgressCallback, answer_parent, run_in_subprocess
+from harness.processes import ProgressCallback, answer_parent_question, run_in_subprocess
 from harness.registry.registry import load_registry
 from harness.registry.task import take
 from harness.registry.user_declarations import unpickle_declarations
@@ -118,36 +118,36 @@ def make_bundle(request: ExportRequest, on_progress: ProgressCallback) -> Bundle
     EvenhandError
         If the entry cannot be exported, or its data or declarations are not those of the run.
     """
-    check_target_folder(Path(request.out))
+    check_bundle_target_folder(Path(request.out))
     declarations = unpickle_declarations(request.pickled_declarations)
     metrics = load_registry(request.plugins).with_declarations(declarations, "this program").metrics
     run_entry = read_run_entry(Store(Path(request.run)), metrics, request.task, request.entry, request.calibration)
-    on_progress(f"exporting {run_entry.task}/{run_entry.entry.name}")
-    context = _worker_context(run_entry, request)
-    loaded = context.loaded_task(run_entry.task)
+    on_progress(f"exporting {run_entry.task_name}/{run_entry.entry.name}")
+    context = _load_worker_context(run_entry, request)
+    loaded = context.loaded_task(run_entry.task_name)
     goal_result = None
     if request.threshold is not None:
-        goal_result = entry_goal_result(run_entry, parse_goal(request.threshold))
-    spec = EntrySpec(run_entry.task, *run_entry.entry, goal=goal_result.goal if goal_result else None)
-    exports = Store(run_entry.store.folder / "derived" / "exports" / final_cell(context, spec).id)
+        goal_result = measure_entry_goal(run_entry, parse_goal(request.threshold))
+    spec = EntrySpec(run_entry.task_name, *run_entry.entry, goal=goal_result.goal if goal_result else None)
+    exports = Store(run_entry.store.folder / "derived" / "exports" / make_final_cell(context, spec).id)
     with exports.lock():
         final_model = refit_on_all(context, spec, exports, on_progress)
-    schema = describe(loaded.task, loaded.table)
+    schema = describe_task_rows(loaded.task, loaded.table)
     drivers = None
     if request.drivers and schema.modality == "tabular":
-        drivers = _measure_drivers(run_entry, context, schema, on_progress)
-    held_out = run_entries.held_out_predictions(run_entry, goal_result)
-    manifest = _make_manifest(run_entry, loaded, final_model) | goal_fields(run_entry, goal_result)
+        drivers = _measure_permutation_importances(run_entry, context, schema, on_progress)
+    held_out = run_entries.average_held_out_predictions(run_entry, goal_result)
+    manifest = _make_manifest(run_entry, loaded, final_model) | goal_manifest_fields(run_entry, goal_result)
     pipeline = final_model.fitted
-    card_inputs = CardInputs(
+    card_inputs = ModelCardInputs(
         target=loaded.task.target,
         counts_before=tuple(pipeline.counts_before),
         counts_after=tuple(pipeline.counts_after),
         target_encoded=_target_encoded(pipeline),
-        **_run_inputs(run_entry, context, chosen_by_name=request.entry is not None),
-        **_held_out_inputs(loaded, schema, held_out),
+        **_card_inputs_of_run(run_entry, context, chosen_by_name=request.entry is not None),
+        **_card_inputs_of_held_out_rows(loaded, schema, held_out),
     )
-    card, keyed_proba = write_card(manifest, card_inputs), held_out_proba(loaded, held_out)
+    card, keyed_proba = write_model_card(manifest, card_inputs), key_probabilities_by_row_hash(loaded, held_out)
     contents = BundleContents(manifest, schema, pipeline, final_model.calibrator, card, keyed_proba, drivers)
     return write_bundle(Path(request.out), contents)
 
@@ -158,7 +158,7 @@ def _target_encoded(pipeline: FittedPipeline) -> dict[str, int]:
     return {} if encoding is None else dict(zip(encoding.names, map(len, encoding.levels), strict=True))
 
 
-def held_out_proba(loaded: LoadedTask, held_out: HeldOutPredictions) -> HeldOutProba:
+def key_probabilities_by_row_hash(loaded: LoadedTask, held_out: HeldOutPredictions) -> HeldOutProba:
     """Key the held-out probabilities by the hash of their rows.
 
     Parameters
@@ -183,7 +183,7 @@ def held_out_proba(loaded: LoadedTask, held_out: HeldOutPredictions) -> HeldOutP
     return HeldOutProba(keys, proba)
 
 
-def summarize(bundle: Bundle) -> str:
+def summarize_bundle(bundle: Bundle) -> str:
     """Describe a bundle that was written, with the nested scores of its procedure."""
     manifest, measured = bundle.manifest, bundle.manifest["measured"]
     decides, threshold_note = "the most probable class", ""
@@ -193,27 +193,29 @@ def summarize(bundle: Bundle) -> str:
         decides = "the class of the least expected cost"
     calibration = "" if manifest["calibration"] == "none" else f", recalibrated ({manifest['calibration']})"
     printed = filter(measured.__contains__, CLI_METRICS)
-    rows = [(name, _measured_interval(measured[name])) for name in dict.fromkeys([manifest["objective"], *printed])]
+    rows = [
+        (name, _mean_interval_of_driver(measured[name])) for name in dict.fromkeys([manifest["objective"], *printed])
+    ]
     scores = ReportTable((ReportColumn(""), ReportColumn("mean ± 95 %", "number")), tuple(rows))
     return (
         f"{bundle.folder}: {manifest['entry']}{calibration}, fitted to all {manifest['rows']:,} rows, decides {decides}, "
         f"id {bundle.id}\n\n"
         f"nested scores of the procedure, not of this very model{threshold_note}:\n"
-        f"{render_table(scores)}\n\n{goal_summary(manifest)}{bundle.folder / CARD_FILE}"
+        f"{render_table(scores)}\n\n{summarize_goal_result(manifest)}{bundle.folder / CARD_FILE}"
     )
 
 
-def _measured_interval(measured: Mapping[str, float | None]) -> MeanInterval:
+def _mean_interval_of_driver(measured: Mapping[str, float | None]) -> MeanInterval:
     mean, high = measured["mean"], measured["high"]
     assert mean is not None  # noqa: S101 -- a metric without a mean is not in the manifest
     return MeanInterval(mean) if high is None else MeanInterval(mean, high - mean)
 
 
-def _worker_context(run_entry: RunEntry, request: ExportRequest) -> WorkerContext:
+def _load_worker_context(run_entry: RunEntry, request: ExportRequest) -> WorkerContext:
     """Load the declarations and rows of the entry; raise `EvenhandError` where they are not those of the run."""
-    run, task, metadata = run_entry.scores.run, run_entry.task, run_entry.task_metadata
-    record, _ = run_entry.records[0]
-    context = WorkerContext(replay.request_of(run, record, request))
+    run, task, metadata = run_entry.scores.run, run_entry.task_name, run_entry.task_metadata
+    record, _ = run_entry.records_with_results[0]
+    context = WorkerContext(replay.request_of_stored_cell(run, record, request))
     loaded = context.loaded_task(task)
     if loaded.fingerprint != metadata["fingerprint"]:
         raise DataError(
@@ -221,8 +223,8 @@ def _worker_context(run_entry: RunEntry, request: ExportRequest) -> WorkerContex
             f"SHA-256 {metadata['fingerprint'][:12]}… then, {loaded.fingerprint[:12]}… now): bring those back, or run again "
             "on these"
         )
-    cell_data = context.cell_data(replay.cell_of_record(record), loaded.fingerprint)
-    if change := replay.declaration_change(run, record, context, loaded, cell_data):
+    cell_data = context.cell_data(replay.make_cell_of_record(record), loaded.fingerprint)
+    if change := replay.describe_declaration_change(run, record, context, loaded, cell_data):
         raise EvenhandError(f"{change}: the scores of the run are of another procedure, so run it again")
     return context
 
@@ -234,8 +236,8 @@ def _make_manifest(run_entry: RunEntry, loaded: LoadedTask, final_model: FinalMo
         **{name: metadata.get(name) for name in TASK_FIELDS},
         "licence": metadata.get("licence") or "",
         "source": metadata.get("source") or "",
-        "task": run_entry.task,
-        "entry": f"{run_entry.task}/{entry.family}/{entry.strategy}/{entry.stage}",
+        "task": run_entry.task_name,
+        "entry": f"{run_entry.task_name}/{entry.family}/{entry.strategy}/{entry.stage}",
         **entry._asdict(),
         "classes": list(loaded.table.classes),
         "threshold": final_model.threshold,
@@ -244,29 +246,29 @@ def _make_manifest(run_entry: RunEntry, loaded: LoadedTask, final_model: FinalMo
         "trials": final_model.trials,
         "trial": final_model.trial,
         "run": {name: run[name] for name in ("name", "command", "protocol")},
-        "measured": {metric.key: metric.as_dict() for metric in card_metrics(run_entry)},
+        "measured": {metric.key: metric.as_dict() for metric in compute_card_metrics(run_entry)},
         "network": bool(run["families"].get(entry.family, {}).get("network")),
-        "versions": versions(),
+        "versions": package_versions(),
     }
 
 
-def _run_inputs(run_entry: RunEntry, context: WorkerContext, *, chosen_by_name: bool) -> dict[str, Any]:
-    """What the card says of the task, the scores and the strategy of the run, by field of `CardInputs`."""
+def _card_inputs_of_run(run_entry: RunEntry, context: WorkerContext, *, chosen_by_name: bool) -> dict[str, Any]:
+    """What the card says of the task, the scores and the strategy of the run, by field of `ModelCardInputs`."""
     run, strategy = run_entry.scores.run, run_entry.entry.strategy
     strategy_metadata, family = run["strategies"].get(strategy, {}), context.registry.family(run_entry.entry.family)
     return {
         "description": run_entry.task_metadata.get("description", ""),
         "notes": tuple(run_entry.task_metadata.get("notes", ())),
-        "metrics": card_metrics(run_entry),
+        "metrics": compute_card_metrics(run_entry),
         "position": run_entries.ranking_position(run_entry, chosen_by_name=chosen_by_name),
         "strategy": strategy_metadata.get("description", ""),
         "prior_is_correctable": has_known_prior(strategy_metadata, strategy),
-        "changed_versions": tuple(replay.package_changes(run, family, replay.SEARCH_PACKAGES)),
+        "changed_versions": tuple(replay.describe_package_changes(run, family, replay.SEARCH_PACKAGES)),
     }
 
 
-def _held_out_inputs(loaded: LoadedTask, schema: Schema, held_out: HeldOutPredictions) -> dict[str, Any]:
-    """What the card says of held-out rows, by field of `CardInputs`."""
+def _card_inputs_of_held_out_rows(loaded: LoadedTask, schema: Schema, held_out: HeldOutPredictions) -> dict[str, Any]:
+    """What the card says of held-out rows, by field of `ModelCardInputs`."""
     rows = np.flatnonzero(held_out.labels >= 0)
     y, labels, k = loaded.table.y[rows], held_out.labels[rows], len(schema.classes)
     if not len(rows):
@@ -280,38 +282,38 @@ def _held_out_inputs(loaded: LoadedTask, schema: Schema, held_out: HeldOutPredic
     }
 
 
-def _measure_drivers(
+def _measure_permutation_importances(
     run_entry: RunEntry, context: WorkerContext, schema: Schema, on_progress: ProgressCallback
 ) -> dict[str, Any]:
     """Measure permutation importances on the sealed rows of the first repeat, with models that were not trained on them."""
-    records = [(record, result) for record, result in run_entry.records if record.repeat == 0]
-    loaded, folds = context.loaded_task(run_entry.task), []
+    records = [(record, result) for record, result in run_entry.records_with_results if record.repeat == 0]
+    loaded, folds = context.loaded_task(run_entry.task_name), []
     for split, (record, result) in enumerate(records, start=1):
         on_progress(f"drivers: outer split {split} of {len(records)}")
-        cell_data = context.cell_data(replay.cell_of_record(record), loaded.fingerprint)
-        trainer = CellTrainer(replay.cell_of_record(record), cell_data.training_data())
+        cell_data = context.cell_data(replay.make_cell_of_record(record), loaded.fingerprint)
+        trainer = CellTrainer(replay.make_cell_of_record(record), cell_data.separate_training_data())
         fitted, _, _ = trainer.fit(result.stage, result.params)
-        model = Model(fitted, run_entries.split_calibrator(run_entry, record, result))
+        model = Model(fitted, run_entries.fit_split_calibrator(run_entry, record, result))
         test = cell_data.sealed_test().diagnose("importance of columns")
         folds.append((model.predict_proba, test.X, test.y))
     metric = run_entry.ranking.metric
     if metric.needs_costs:
         metric = run_entry.scores.metrics["average_precision"]
-    tests_allowed = can_test(run_entry.scores, run_entry.task)
+    tests_allowed = can_test_differences(run_entry.scores, run_entry.task_name)
 
     def estimate_interval(scores: Any, ratio: float) -> Estimate:
-        return estimate(scores, ratio, can_test=tests_allowed)
+        return estimate_mean_with_interval(scores, ratio, can_test=tests_allowed)
 
-    seed = seed_of(context.request.protocol.seed, run_entry.task, "drivers")
+    seed = seed_of(context.request.protocol.seed, run_entry.task_name, "drivers")
     on_progress("drivers: what is lost without each column")
-    ratio = run_entry.rows.mean("ratio")
+    ratio = run_entry.score_rows.mean("ratio")
     return measure_importances(folds, schema, metric, ratio, estimate_interval, seed).as_json()
 
 
-def _serve_request(arguments: dict[str, Any], on_progress: ProgressCallback) -> str:
+def _answer_export_request(arguments: dict[str, Any], on_progress: ProgressCallback) -> str:
     request = ExportRequest(**(arguments | {"plugins": tuple(arguments["plugins"])}))
-    return summarize(make_bundle(request, on_progress))
+    return summarize_bundle(make_bundle(request, on_progress))
 
 
 if __name__ == "__main__":
-    answer_parent(_serve_request)
+    answer_parent_question(_answer_export_request)

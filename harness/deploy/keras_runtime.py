@@ -15,7 +15,7 @@ from typing import Any, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from harness.deploy.serialize import KERAS_CLASSES, error_summary, iterate_json_objects, open_zip
+from harness.deploy.serialize import KERAS_CLASSES, iterate_json_objects, open_zip, summarize_error
 from harness.errors import BundleError, Unavailable
 from harness.preprocessing.image import PixelEncoder
 
@@ -99,9 +99,9 @@ def read_network(content: bytes, name: str) -> Any:
         with open_zip(content) as file:
             config = json.loads(file.read(CONFIG))
     except Exception as error:
-        message = f"{name} is not a .keras file or is damaged ({error_summary(error)}): export the bundle again"
+        message = f"{name} is not a .keras file or is damaged ({summarize_error(error)}): export the bundle again"
         raise BundleError(message) from error
-    if disallowed := sorted(set(_class_names(config)) - KERAS_CLASSES):
+    if disallowed := sorted(set(_keras_classes_in_config(config)) - KERAS_CLASSES):
         message = f"{name} holds {', '.join(disallowed[:3])}, which no bundle of evenhand holds: it is not opened"
         raise BundleError(message)
     keras = _import_keras()
@@ -111,21 +111,21 @@ def read_network(content: bytes, name: str) -> Any:
             path.write_bytes(content)
             return keras.saving.load_model(path, compile=False, safe_mode=True)
     except Exception as error:
-        raise BundleError(f"{name} is damaged ({error_summary(error)}): export the bundle again") from error
+        raise BundleError(f"{name} is damaged ({summarize_error(error)}): export the bundle again") from error
 
 
-def prediction_function(model: Any) -> ArrayFunction:
+def trace_prediction_function(model: Any) -> ArrayFunction:
     """Turn a Keras model into a function of arrays, traced once for any number of rows."""
     tf = _import_tensorflow()
     spec = tf.TensorSpec(model.input_shape, model.inputs[0].dtype)
     traced = tf.function(lambda rows: model(rows, training=False), input_signature=[spec], jit_compile=False)
-    return _in_batches(traced.get_concrete_function(), spec.dtype.as_numpy_dtype)
+    return _call_in_batches(traced.get_concrete_function(), spec.dtype.as_numpy_dtype)
 
 
-def image_function(model: Any) -> ArrayFunction:
+def adapt_to_any_image_size(model: Any) -> ArrayFunction:
     """Turn a Keras model of colour images of a fixed size into a function of images of any size.
 
-    Images are scaled as in `harness.networks.pretrained.compute_outputs`; one trace serves every number of images and every size.
+    Images are scaled as in `harness.networks.pretrained.apply_model_to_images`; one trace serves every number of images and every size.
 
     Parameters
     ----------
@@ -140,17 +140,17 @@ def image_function(model: Any) -> ArrayFunction:
     tf = _import_tensorflow()
     size = model.input_shape[1]
 
-    def features(images: Any) -> Any:
+    def compute_features(images: Any) -> Any:
         scaled = tf.image.resize(tf.cast(images, tf.float32), (size, size), antialias=True)
         coloured = tf.repeat(scaled, 3 // tf.shape(images)[3], axis=3)
         return model(tf.ensure_shape(coloured, (None, size, size, 3)), training=False)
 
     spec = tf.TensorSpec((None, None, None, None), tf.uint8)
-    traced = tf.function(features, input_signature=[spec], jit_compile=False)
-    return _in_batches(traced.get_concrete_function(), np.uint8, IMAGE_BATCH_SIZE)
+    traced = tf.function(compute_features, input_signature=[spec], jit_compile=False)
+    return _call_in_batches(traced.get_concrete_function(), np.uint8, IMAGE_BATCH_SIZE)
 
 
-def _in_batches(traced: Any, dtype: Any, max_rows: int = MAX_BATCH_ROWS) -> ArrayFunction:
+def _call_in_batches(traced: Any, dtype: Any, max_rows: int = MAX_BATCH_ROWS) -> ArrayFunction:
     """Call a traced function in batches that fit into memory, and never with a single row.
 
     A single row is multiplied by another routine, which adds in another order: probabilities changed by up to 2e-6.
@@ -171,7 +171,7 @@ def _in_batches(traced: Any, dtype: Any, max_rows: int = MAX_BATCH_ROWS) -> Arra
     return call
 
 
-def _class_names(config: Any) -> Iterator[str]:
+def _keras_classes_in_config(config: Any) -> Iterator[str]:
     """Every class that the description of a Keras model names, with its module."""
     for node in iterate_json_objects(config):
         if "class_name" in node or "module" in node:

@@ -11,8 +11,8 @@ import numpy as np
 import numpy.typing as npt
 
 from harness.deploy.keras_runtime import write_network
-from harness.deploy.pack import pack, unpack
-from harness.deploy.serialize import read_objects, write_objects
+from harness.deploy.pack import pack_pipeline, unpack_pipeline
+from harness.deploy.serialize import object_from_skops, object_to_skops
 from harness.errors import BundleError
 from harness.metrics.calibration import Calibrator
 from harness.registry.task import Features
@@ -68,8 +68,8 @@ def save_model(pipeline: FittedPipeline, calibrator: Calibrator | None, folder: 
         write_network(network, folder / name)
         return name
 
-    packed = pack(pipeline, save_network)
-    (folder / PIPELINE_FILE).write_bytes(write_objects(Model(packed, calibrator)))
+    packed = pack_pipeline(pipeline, save_network)
+    (folder / PIPELINE_FILE).write_bytes(object_to_skops(Model(packed, calibrator)))
     return names
 
 
@@ -91,11 +91,11 @@ def load_model(read_file: Callable[[str], bytes]) -> Model:
     BundleError
         If a file is damaged or contains anything that `save_model` does not write; the message has one line.
     """
-    model = read_objects(read_file(PIPELINE_FILE), PIPELINE_FILE)
+    model = object_from_skops(read_file(PIPELINE_FILE), PIPELINE_FILE)
     if not isinstance(model, Model) or not isinstance(getattr(model, "pipeline", None), FittedPipeline):
         raise BundleError(f"{PIPELINE_FILE} holds a {type(model).__name__} and no model: export the bundle again")
     try:
-        return Model(unpack(model.pipeline, read_file), model.calibrator)
+        return Model(unpack_pipeline(model.pipeline, read_file), model.calibrator)
     except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
         raise BundleError(
             f"{PIPELINE_FILE} holds parts that do not fit together ({type(error).__name__}): export the bundle again"

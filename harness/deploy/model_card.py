@@ -9,9 +9,9 @@ from typing import Any
 
 import numpy as np
 
-from harness.deploy.error_analysis import MIN_ROWS, ErrorAnalysis, Proportion
-from harness.deploy.run_entry import CardMetric, RankingPosition
-from harness.deploy.threshold_goal import goal_rule
+from harness.deploy.error_analysis import MIN_ROWS, ErrorAnalysis, SubgroupProportion
+from harness.deploy.run_entry import ModelCardMetric, RankingPosition
+from harness.deploy.threshold_goal import describe_goal_threshold
 from harness.evaluation.metric_cache import DEFAULT_THRESHOLD, TUNED_THRESHOLD
 from harness.report.content import CellValue, Interval, MeanInterval, ReportColumn, ReportTable
 from harness.report.render.cells import format_interval, format_number
@@ -25,14 +25,14 @@ MAX_CLASSES = 12  #: listed, those with the lowest recall
 
 
 @dataclass(frozen=True)
-class CardInputs:
+class ModelCardInputs:
     """All that a card says and the manifest does not.
 
     Attributes
     ----------
     target, description, notes : str, str, tuple of str
         Of the task.
-    metrics : tuple of CardMetric
+    metrics : tuple of ModelCardMetric
         Nested metrics of the entry, the objective first.
     position : RankingPosition
         Its position in the ranking.
@@ -44,7 +44,7 @@ class CardInputs:
         Mean probability per class over the held-out rows, and the share of these rows that belong to it.
     error_analyses : tuple of ErrorAnalysis
         Where it fails.
-    recalls : tuple of (Proportion, str)
+    recalls : tuple of (SubgroupProportion, str)
         With several classes the recall of each, and the class that it is most often confused with.
     held_out_rows : int
         Number of held-out rows.
@@ -59,7 +59,7 @@ class CardInputs:
     target: str
     description: str
     notes: tuple[str, ...]
-    metrics: tuple[CardMetric, ...]
+    metrics: tuple[ModelCardMetric, ...]
     position: RankingPosition
     strategy: str
     counts_before: tuple[float, ...]
@@ -67,21 +67,21 @@ class CardInputs:
     mean_proba: tuple[float, ...]
     class_shares: tuple[float, ...]
     error_analyses: tuple[ErrorAnalysis, ...] = ()
-    recalls: tuple[tuple[Proportion, str], ...] = ()
+    recalls: tuple[tuple[SubgroupProportion, str], ...] = ()
     held_out_rows: int = 0
     changed_versions: tuple[str, ...] = ()
     prior_is_correctable: bool = False
     target_encoded: Mapping[str, int] = field(default_factory=dict)
 
 
-def write_card(manifest: Mapping[str, Any], inputs: CardInputs) -> str:
+def write_model_card(manifest: Mapping[str, Any], inputs: ModelCardInputs) -> str:
     """Write the card of a bundle.
 
     Parameters
     ----------
     manifest : mapping
         The manifest of the bundle, without the fields that are computed on writing.
-    inputs : CardInputs
+    inputs : ModelCardInputs
         Everything else.
 
     Returns
@@ -89,7 +89,7 @@ def write_card(manifest: Mapping[str, Any], inputs: CardInputs) -> str:
     str
         Markdown; it has no date, so that the same bundle has the same card.
     """
-    shifted = manifest["calibration"] == "none" and _prior_shift(inputs) > WARNED_SHIFT
+    shifted = manifest["calibration"] == "none" and _largest_class_share_change(inputs) > WARNED_SHIFT
     card = render_text(
         "model_card.md",
         TEMPLATES,
@@ -102,19 +102,19 @@ def write_card(manifest: Mapping[str, Any], inputs: CardInputs) -> str:
         params=_format_params(manifest["params"]),
         target_encoded=_level_counts(inputs.target_encoded),
         metric_tables=_metric_tables(manifest, inputs.metrics),
-        goal_rule=goal_rule(manifest),
+        goal_rule=describe_goal_threshold(manifest),
         shares_changed=shifted,
-        shares_before=_class_shares(manifest, inputs.counts_before),
-        shares_after=_class_shares(manifest, inputs.counts_after),
-        compared_class=_compared_class(manifest, inputs),
-        ece=_calibration_gap(inputs.metrics),
+        shares_before=_format_class_shares(manifest, inputs.counts_before),
+        shares_after=_format_class_shares(manifest, inputs.counts_after),
+        compared_class=_class_with_probability_and_share(manifest, inputs),
+        ece=_format_calibration_error(inputs.metrics),
         min_rows=MIN_ROWS,
         max_classes=MAX_CLASSES,
         max_subgroups=MAX_SUBGROUPS,
         proportion=_format_proportion,
         subgroup_table=_subgroup_table,
         recall_table=_recall_table(inputs),
-        class_counts=_class_shares(manifest, manifest["counts"], with_counts=True),
+        class_counts=_format_class_shares(manifest, manifest["counts"], with_counts=True),
         versions=", ".join(map(" ".join, manifest["versions"].items())),
     )
     return f"{card}\n"
@@ -124,7 +124,7 @@ def _with_full_stop(text: str) -> str:
     return text if not text or text.endswith((".", "!", "?")) else f"{text}."
 
 
-def _calibration_gap(metrics: Sequence[CardMetric]) -> str:
+def _format_calibration_error(metrics: Sequence[ModelCardMetric]) -> str:
     """Write the ECE with its interval as in the table; empty where it was not measured."""
     for metric in metrics:
         if metric.name == "ece":
@@ -143,7 +143,7 @@ def _level_counts(counts: Mapping[str, int]) -> str:
     return ", ".join(f"{inline_code(name)} ({count:,} levels)" for name, count in counts.items())
 
 
-def _metric_tables(manifest: Mapping[str, Any], metrics: Sequence[CardMetric]) -> list[ReportTable]:
+def _metric_tables(manifest: Mapping[str, Any], metrics: Sequence[ModelCardMetric]) -> list[ReportTable]:
     """Ranking and probabilities, then decisions at 0.5 and at the tuned threshold side by side."""
     rows: list[tuple[CellValue, ...]] = []
     decisions: dict[str, dict[str, MeanInterval]] = {}
@@ -168,14 +168,14 @@ def _metric_tables(manifest: Mapping[str, Any], metrics: Sequence[CardMetric]) -
     return [table for table in tables if table.rows]
 
 
-def _prior_shift(inputs: CardInputs) -> float:
+def _largest_class_share_change(inputs: ModelCardInputs) -> float:
     """The largest change of a class's share by the strategy."""
     shares_before = np.array(inputs.counts_before) / sum(inputs.counts_before)
     shares_after = np.array(inputs.counts_after) / sum(inputs.counts_after)
     return float(np.abs(shares_before - shares_after).max())
 
 
-def _compared_class(manifest: Mapping[str, Any], inputs: CardInputs) -> dict[str, Any] | None:
+def _class_with_probability_and_share(manifest: Mapping[str, Any], inputs: ModelCardInputs) -> dict[str, Any] | None:
     """The class whose mean probability is compared with its share: the positive one, of several the farthest off."""
     if not inputs.held_out_rows:
         return None
@@ -186,7 +186,7 @@ def _compared_class(manifest: Mapping[str, Any], inputs: CardInputs) -> dict[str
     return {"name": name, "mean_proba": mean_proba, "share": inputs.class_shares[label]}
 
 
-def _recall_table(inputs: CardInputs) -> ReportTable | None:
+def _recall_table(inputs: ModelCardInputs) -> ReportTable | None:
     if not inputs.recalls:
         return None
     columns = (
@@ -199,7 +199,7 @@ def _recall_table(inputs: CardInputs) -> ReportTable | None:
     return ReportTable(columns, tuple(rows))
 
 
-def _subgroup_table(subgroups: Sequence[Proportion]) -> ReportTable:
+def _subgroup_table(subgroups: Sequence[SubgroupProportion]) -> ReportTable:
     columns = (
         *(ReportColumn("Part"), ReportColumn("Share", "number")),
         *(ReportColumn("Interval", "number"), ReportColumn("Rows", "count")),
@@ -207,16 +207,16 @@ def _subgroup_table(subgroups: Sequence[Proportion]) -> ReportTable:
     return ReportTable(columns, tuple(map(_proportion_cells, subgroups)))
 
 
-def _proportion_cells(proportion: Proportion) -> tuple[CellValue, ...]:
+def _proportion_cells(proportion: SubgroupProportion) -> tuple[CellValue, ...]:
     rows = f"{proportion.correct:,} of {proportion.rows:,}"
     return proportion.subgroup, proportion.share, Interval(proportion.low, proportion.high), rows
 
 
-def _format_proportion(proportion: Proportion) -> str:
+def _format_proportion(proportion: SubgroupProportion) -> str:
     return f"{format_number(proportion.share)} ({proportion.correct:,} of {proportion.rows:,} rows)"
 
 
-def _class_shares(manifest: Mapping[str, Any], counts: Sequence[float], *, with_counts: bool = False) -> str:
+def _format_class_shares(manifest: Mapping[str, Any], counts: Sequence[float], *, with_counts: bool = False) -> str:
     total = sum(counts) or 1
     shares = []
     for name, count in zip(manifest["classes"], counts, strict=True):

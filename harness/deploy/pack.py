@@ -73,12 +73,12 @@ class SingleThreadHistGradientBoosting:
 
     def predict_proba(self, X: Any) -> npt.NDArray[np.float64]:
         """Predict probabilities, shape (n, k)."""
-        with _thread_controller().limit(limits=1, user_api="openmp"):
+        with _openmp_thread_controller().limit(limits=1, user_api="openmp"):
             return np.asarray(self.model.predict_proba(X))
 
 
 @cache
-def _thread_controller() -> Any:
+def _openmp_thread_controller() -> Any:
     from threadpoolctl import ThreadpoolController  # type: ignore[import-untyped]  # it ships no types
 
     return ThreadpoolController()
@@ -93,7 +93,7 @@ class XGBoostTrees:
 
     trees: bytes
 
-    def read(self) -> PlainArrayXGBoost:
+    def to_classifier(self) -> PlainArrayXGBoost:
         """Build the classifier; raises `ValueError` for trees that XGBoost does not write."""
         from xgboost import XGBClassifier
 
@@ -112,12 +112,12 @@ class LightGBMTrees:
     best_iteration: int
 
     @classmethod
-    def of(cls, booster: Any) -> LightGBMTrees:
+    def from_booster(cls, booster: Any) -> LightGBMTrees:
         """Take the trees of a booster, without the parameters that it was trained with."""
         trees, end, _ = booster.model_to_string(num_iteration=-1).partition(END)
         return cls((trees + end).encode(), json.dumps(booster.pandas_categorical), booster.best_iteration)
 
-    def read(self, classes: int) -> Any:
+    def to_booster(self, classes: int) -> Any:
         """Build the booster of a classifier of so many classes; raises `ValueError` for trees that LightGBM does not write."""
         from lightgbm import Booster
         from lightgbm.basic import LightGBMError
@@ -139,11 +139,11 @@ class PackedStrings:
     json_text: str
 
     @classmethod
-    def of(cls, strings: Any) -> PackedStrings:
+    def from_strings(cls, strings: Any) -> PackedStrings:
         """Pack strings in their order."""
         return cls(json.dumps(list(strings)))
 
-    def read(self) -> tuple[str, ...]:
+    def to_strings(self) -> tuple[str, ...]:
         """Unpack the strings."""
         return tuple(json.loads(self.json_text))
 
@@ -157,7 +157,7 @@ class PackedTerms:
     idf: npt.NDArray[np.floating]
 
 
-def pack(pipeline: FittedPipeline, save_network: SaveNetwork) -> FittedPipeline:
+def pack_pipeline(pipeline: FittedPipeline, save_network: SaveNetwork) -> FittedPipeline:
     """Convert a fitted pipeline to what is saved.
 
     Parameters
@@ -170,7 +170,7 @@ def pack(pipeline: FittedPipeline, save_network: SaveNetwork) -> FittedPipeline:
     Returns
     -------
     FittedPipeline
-        A copy whose parts can be written by `write_objects`.
+        A copy whose parts can be written by `object_to_skops`.
     """
     encoder = _pack_encoder(pipeline.encoder, save_network)
     classifier = _pack_classifier(pipeline.classifier, save_network)
@@ -178,8 +178,8 @@ def pack(pipeline: FittedPipeline, save_network: SaveNetwork) -> FittedPipeline:
     return replace(pipeline, encoder=encoder, classifier=classifier, seconds=0.0)
 
 
-def unpack(pipeline: FittedPipeline, read_file: ReadFile) -> FittedPipeline:
-    """Convert what `pack` returned to a pipeline that can predict.
+def unpack_pipeline(pipeline: FittedPipeline, read_file: ReadFile) -> FittedPipeline:
+    """Convert what `pack_pipeline` returned to a pipeline that can predict.
 
     Raises
     ------
@@ -193,7 +193,7 @@ def unpack(pipeline: FittedPipeline, read_file: ReadFile) -> FittedPipeline:
 
 def _pack_encoder(encoder: Encoder, save_network: SaveNetwork) -> Any:
     if isinstance(encoder, TokenEncoder):
-        return replace(encoder, words=PackedStrings.of(encoder.words))  # type: ignore[arg-type]  # as it is saved
+        return replace(encoder, words=PackedStrings.from_strings(encoder.words))  # type: ignore[arg-type]  # as it is saved
     if isinstance(encoder, TfidfEncoder):
         return TfidfEncoder(tuple(map(_pack_terms, encoder.vectorizers)))
     if isinstance(encoder, LsaEncoder):
@@ -208,7 +208,7 @@ def _pack_encoder(encoder: Encoder, save_network: SaveNetwork) -> Any:
 
 def _unpack_encoder(encoder: Any, read_file: ReadFile) -> Encoder:
     if isinstance(encoder, TokenEncoder):
-        return replace(encoder, words=encoder.words.read())  # type: ignore[attr-defined]  # as it is saved
+        return replace(encoder, words=encoder.words.to_strings())  # type: ignore[attr-defined]  # as it is saved
     if isinstance(encoder, TfidfEncoder):
         return TfidfEncoder(tuple(map(_unpack_terms, encoder.vectorizers)))
     if isinstance(encoder, LsaEncoder):
@@ -217,7 +217,7 @@ def _unpack_encoder(encoder: Any, read_file: ReadFile) -> Encoder:
         return replace(encoder, pretrained=_unpack_encoder(encoder.pretrained, read_file))  # type: ignore[arg-type]
     if isinstance(encoder, keras_runtime.SavedImageNetwork):
         network = keras_runtime.read_network(read_file(encoder.file), encoder.file)
-        return keras_runtime.ImageNetworkEncoder(encoder, keras_runtime.image_function(network))
+        return keras_runtime.ImageNetworkEncoder(encoder, keras_runtime.adapt_to_any_image_size(network))
     return encoder  # type: ignore[no-any-return]
 
 
@@ -225,11 +225,11 @@ def _pack_terms(tfidf: Any) -> PackedTerms:
     words, characters = TERM_TYPES
     part = words if tfidf.analyzer == "word" else characters
     columns = sorted(tfidf.vocabulary_, key=tfidf.vocabulary_.__getitem__)
-    return PackedTerms(part, PackedStrings.of(columns), tfidf.idf_)
+    return PackedTerms(part, PackedStrings.from_strings(columns), tfidf.idf_)
 
 
 def _unpack_terms(terms: PackedTerms) -> Any:
-    tfidf = vectorizer(terms.part).set_params(vocabulary=terms.terms.read())
+    tfidf = vectorizer(terms.part).set_params(vocabulary=terms.terms.to_strings())
     tfidf.idf_ = terms.idf
     return tfidf
 
@@ -242,7 +242,7 @@ def _pack_classifier(classifier: Any, save_network: SaveNetwork) -> Any:
     if isinstance(members, list):  # LightGBM has a boolean under this name
         return MeanClassifier(tuple(_pack_classifier(member, save_network) for member in members))
     if hasattr(classifier, "model_"):
-        return SingleThreadCatBoost(_strip_catboost(classifier.model_))
+        return SingleThreadCatBoost(_remove_catboost_fit_identity(classifier.model_))
     name = type(classifier).__name__
     if name == "XGBClassifier":
         return XGBoostTrees(bytes(classifier.get_booster().save_raw("json")))
@@ -256,14 +256,14 @@ def _pack_classifier(classifier: Any, save_network: SaveNetwork) -> Any:
 def _unpack_classifier(classifier: Any, read_file: ReadFile) -> Any:
     if isinstance(classifier, keras_runtime.SavedNetwork):
         network = keras_runtime.read_network(read_file(classifier.file), classifier.file)
-        return keras_runtime.TracedClassifier(classifier, keras_runtime.prediction_function(network))
+        return keras_runtime.TracedClassifier(classifier, keras_runtime.trace_prediction_function(network))
     if isinstance(classifier, MeanClassifier):
         return MeanClassifier(tuple(_unpack_classifier(member, read_file) for member in classifier.members))
     if isinstance(classifier, XGBoostTrees):
-        return classifier.read()
+        return classifier.to_classifier()
     if type(classifier).__name__ == "LGBMClassifier":
         lightgbm = copy.copy(classifier)
-        lightgbm._Booster = classifier._Booster.read(classifier._n_classes)
+        lightgbm._Booster = classifier._Booster.to_booster(classifier._n_classes)
         return lightgbm
     check_sklearn_trees(classifier)
     if type(classifier).__name__ == "HistGradientBoostingClassifier":
@@ -271,7 +271,7 @@ def _unpack_classifier(classifier: Any, read_file: ReadFile) -> Any:
     return classifier
 
 
-def _strip_catboost(model: Any) -> Any:
+def _remove_catboost_fit_identity(model: Any) -> Any:
     """Copy a model of CatBoost without the time and the random identifier of its fit."""
     stripped = model.copy()
     metadata = stripped.get_metadata()
@@ -280,12 +280,12 @@ def _strip_catboost(model: Any) -> Any:
     return stripped
 
 
-def _strip_lightgbm(classifier: Any) -> None:
+def _replace_booster_by_trees(classifier: Any) -> None:
     """Replace the booster by its trees."""
-    classifier._Booster = LightGBMTrees.of(classifier._Booster)
+    classifier._Booster = LightGBMTrees.from_booster(classifier._Booster)
 
 
-def _strip_gradient_boosting(classifier: Any) -> None:
+def _remove_tree_random_states(classifier: Any) -> None:
     """Remove the state of the random generator, which each tree carries."""
     classifier.estimators_ = classifier.estimators_.copy()
     for position, tree in np.ndenumerate(classifier.estimators_):
@@ -294,14 +294,14 @@ def _strip_gradient_boosting(classifier: Any) -> None:
     classifier.__dict__.pop("_rng", None)
 
 
-def _strip_hist_gradient_boosting(classifier: Any) -> None:
+def _remove_column_random_generator(classifier: Any) -> None:
     """Remove the random generator that sampled columns."""
     classifier._feature_subsample_rng = None
 
 
 #: Name of a class → function that removes training state from a shallow copy of its instances.
 STRIP_FUNCTIONS: dict[str, Callable[[Any], None]] = {
-    "LGBMClassifier": _strip_lightgbm,
-    "GradientBoostingClassifier": _strip_gradient_boosting,
-    "HistGradientBoostingClassifier": _strip_hist_gradient_boosting,
+    "LGBMClassifier": _replace_booster_by_trees,
+    "GradientBoostingClassifier": _remove_tree_random_states,
+    "HistGradientBoostingClassifier": _remove_column_random_generator,
 }

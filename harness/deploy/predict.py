@@ -22,7 +22,7 @@ from harness.data.csv_format import NO_NAME
 from harness.data.images import SUFFIXES, read_image
 from harness.deploy.bundle import Bundle
 from harness.deploy.schema import Schema
-from harness.deploy.validate import Flag, InvalidRowsError, read_column
+from harness.deploy.validate import InvalidRowsError, UnusualValue, read_new_column
 from harness.errors import BundleError, DataError, one_line
 from harness.registry.task import Features
 
@@ -44,14 +44,14 @@ class ModelInputs:
     ----------
     X : DataFrame or ndarray
         The features.
-    flags : tuple of Flag
+    flags : tuple of UnusualValue
         Unusual values, column by column.
     ignored : tuple of str
         Columns that the model does not read.
     """
 
     X: Features
-    flags: tuple[Flag, ...] = ()
+    flags: tuple[UnusualValue, ...] = ()
     ignored: tuple[str, ...] = ()
 
 
@@ -80,7 +80,7 @@ def read_rows(schema: Schema, columns: Mapping[str, Sequence[Any]] | pd.DataFram
     """
 
     names = list(map(attrgetter("name"), schema.features))
-    columns = _with_older_names(columns, names)
+    columns = _restore_older_column_names(columns, names)
     for name in names:
         if name not in columns:
             raise InvalidRowsError(f"column {name!r} is missing: expected {', '.join(names[:30])}", name)
@@ -88,16 +88,16 @@ def read_rows(schema: Schema, columns: Mapping[str, Sequence[Any]] | pd.DataFram
     if schema.modality == "image":
         return read_images(schema, list(columns[names[0]]))
     read_columns: dict[str, Any] = {}
-    flags: list[Flag] = []
+    flags: list[UnusualValue] = []
     for feature in schema.features:
-        read_columns[feature.name], column_flags = read_column(feature, columns[feature.name])
+        read_columns[feature.name], column_flags = read_new_column(feature, columns[feature.name])
         flags += column_flags
     if schema.modality == "text":
         return ModelInputs(read_columns[names[0]], tuple(flags), ignored)
     return ModelInputs(pd.DataFrame(read_columns), tuple(flags), ignored)
 
 
-def _with_older_names(
+def _restore_older_column_names(
     columns: Mapping[str, Sequence[Any]] | pd.DataFrame, names: Sequence[str]
 ) -> Mapping[str, Sequence[Any]] | pd.DataFrame:
     """Name the column without a name as bundles of earlier versions do: by its place in the file."""
@@ -211,7 +211,7 @@ def predict_file(
     BundleError
         If the CSV cannot be written.
     """
-    _check_source(bundle, source)
+    _check_prediction_source(bundle, source)
     if out.resolve() == source.resolve():
         raise DataError(f"{out} is the file that is to be read: name another one with --out")
     if out.exists() and not out.is_file():  # /dev/stdout, for example, must not be replaced by a file
@@ -237,14 +237,14 @@ def _write_predictions(
     class_counts, flagged, rows = np.zeros(len(classes), dtype=np.int64), 0, 0
     flagged_columns: Counter[str] = Counter()
     renamed: dict[str, str] = {}
-    for batch, share in read_batches(bundle, source, has_header=has_header):
+    for batch, share in read_row_batches(bundle, source, has_header=has_header):
         proba = bundle.predict_proba(batch.inputs.X)
-        labels = bundle.decide(proba)
+        labels = bundle.choose_classes(proba)
         added = _prediction_columns(batch, classes, proba, labels)
         if not rows:
-            renamed = _rename_columns(list(added), list(batch.frame.columns))
+            renamed = _rename_colliding_columns(list(added), list(batch.frame.columns))
         frame = batch.frame.assign(**{renamed.get(name, name): column for name, column in added.items()})
-        _write_rows(frame, file, has_header=not rows)
+        _write_rows_as_csv(frame, file, has_header=not rows)
         class_counts += np.bincount(labels, minlength=len(classes))
         flagged += len({flag.row for flag in batch.inputs.flags})
         flagged_columns.update(flag.column for flag in batch.inputs.flags)
@@ -256,12 +256,12 @@ def _write_predictions(
     return PredictionSummary(rows, flagged, predicted, tuple(flagged_columns.most_common()), renamed)
 
 
-def _write_rows(frame: pd.DataFrame, file: IO[str], has_header: bool) -> None:
+def _write_rows_as_csv(frame: pd.DataFrame, file: IO[str], has_header: bool) -> None:
     """Write rows as CSV, with the name that the file gives a column without a name: none."""
     header = []
     for name in frame.columns:
         header.append("" if name == NO_NAME else name)
-    quoting: Literal[0, 1] = 1 if _has_returns(frame) else 0  # csv.QUOTE_ALL and csv.QUOTE_MINIMAL
+    quoting: Literal[0, 1] = 1 if _has_carriage_returns(frame) else 0  # csv.QUOTE_ALL and csv.QUOTE_MINIMAL
     frame.to_csv(file, index=False, header=header if has_header else False, lineterminator="\n", quoting=quoting)
 
 
@@ -279,13 +279,13 @@ def _prediction_columns(
     return added
 
 
-def _has_returns(frame: pd.DataFrame) -> bool:
+def _has_carriage_returns(frame: pd.DataFrame) -> bool:
     """Whether a text has a carriage return, which would end the row for a reader unless it is quoted."""
     texts = frame.select_dtypes(["object", "str"])
     return any("\r" in text for _, column in texts.items() for text in column.dropna().astype("str").unique())
 
 
-def _rename_columns(added: Sequence[str], present: Sequence[str]) -> dict[str, str]:
+def _rename_colliding_columns(added: Sequence[str], present: Sequence[str]) -> dict[str, str]:
     """Find other names for added columns that would replace a column of the file."""
     renamed: dict[str, str] = {}
     for name in added:
@@ -297,7 +297,7 @@ def _rename_columns(added: Sequence[str], present: Sequence[str]) -> dict[str, s
     return renamed
 
 
-def read_batches(bundle: Bundle, source: Path, has_header: bool = True) -> Iterator[tuple[RowBatch, float]]:
+def read_row_batches(bundle: Bundle, source: Path, has_header: bool = True) -> Iterator[tuple[RowBatch, float]]:
     """Read the rows of a file or of a folder of images in batches.
 
     Parameters
@@ -323,14 +323,18 @@ def read_batches(bundle: Bundle, source: Path, has_header: bool = True) -> Itera
     InvalidRowsError
         If a row cannot be predicted.
     """
-    _check_source(bundle, source)
+    _check_prediction_source(bundle, source)
     try:
-        yield from _read_folder(bundle, source) if source.is_dir() else _read_table(bundle, source, has_header)
+        yield from (
+            _read_image_folder_batches(bundle, source)
+            if source.is_dir()
+            else _read_table_batches(bundle, source, has_header)
+        )
     except OSError as error:
         raise DataError(f"cannot read {source}: {error.strerror or one_line(str(error))}") from error
 
 
-def _check_source(bundle: Bundle, source: Path) -> None:
+def _check_prediction_source(bundle: Bundle, source: Path) -> None:
     if not source.exists():
         raise DataError(f"no such file: {source}")
     takes_images = bundle.schema.modality == "image"
@@ -339,7 +343,7 @@ def _check_source(bundle: Bundle, source: Path) -> None:
         raise DataError(f"{source}: this bundle takes {expected}")
 
 
-def _read_table(bundle: Bundle, source: Path, has_header: bool) -> Iterator[tuple[RowBatch, float]]:
+def _read_table_batches(bundle: Bundle, source: Path, has_header: bool) -> Iterator[tuple[RowBatch, float]]:
     first_row = 0
     blanks_missing = bundle.schema.modality != "text"
     batches = files.read_batches(source, BATCH_ROWS, blanks_missing=blanks_missing, has_header=has_header)
@@ -350,11 +354,11 @@ def _read_table(bundle: Bundle, source: Path, has_header: bool) -> Iterator[tupl
             if error.row is None:
                 raise
             row = first_row + error.row
-            raise error.of_row(f"row {row + 1} of {source.name}", row) from error
+            raise error.with_row_name(f"row {row + 1} of {source.name}", row) from error
         first_row += len(frame)
 
 
-def _read_folder(bundle: Bundle, source: Path) -> Iterator[tuple[RowBatch, float]]:
+def _read_image_folder_batches(bundle: Bundle, source: Path) -> Iterator[tuple[RowBatch, float]]:
 
     images = sorted(file for file in source.rglob("*") if file.suffix.lower() in SUFFIXES and file.is_file())
     for start in range(0, len(images), BATCH_IMAGES):
@@ -365,5 +369,5 @@ def _read_folder(bundle: Bundle, source: Path) -> Iterator[tuple[RowBatch, float
         try:
             inputs = read_images(bundle.schema, map(Path.read_bytes, batch_files))
         except InvalidRowsError as error:
-            raise error.of_row(names[error.row or 0], error.row) from error
+            raise error.with_row_name(names[error.row or 0], error.row) from error
         yield RowBatch(pd.DataFrame({"file": names}), inputs), min(1.0, (start + len(batch_files)) / len(images))

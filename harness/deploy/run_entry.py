@@ -12,24 +12,24 @@ import numpy.typing as npt
 
 from harness.errors import EvenhandError
 from harness.evaluation.corrected_t import Estimate
-from harness.evaluation.decision import recommend
+from harness.evaluation.decision import recommend_entry
 from harness.evaluation.evaluate import RECALIBRATED_STAGES
 from harness.evaluation.metric_cache import DEFAULT_THRESHOLD
-from harness.evaluation.ranking import BASELINE, Ranking, mean_score, rank
+from harness.evaluation.ranking import BASELINE, Ranking, mean_score, rank_entries
 from harness.evaluation.score_collection import collect_scores
-from harness.evaluation.scores import ANY_NAME, COMBINED_STAGES, Entry, ScoreRows, Scores, find_entry
+from harness.evaluation.scores import ANY_NAME, COMBINED_STAGES, Entry, ScoreRows, Scores, find_entry_by_name
 from harness.evaluation.threshold_goals import GoalResult
 from harness.metrics import calibration as calibrations
 from harness.metrics.calibration import NO_CALIBRATION, Calibrator, has_known_prior, make_calibrator
 from harness.metrics.metric import Metric
 from harness.metrics.threshold import least_cost_labels
-from harness.registry.registry import suggestion
+from harness.registry.registry import suggest_similar_name
 from harness.store.record import EntryResult, Record
 from harness.store.store import Store
 
 
 @dataclass(frozen=True)
-class CardMetric:
+class ModelCardMetric:
     """A nested metric of an entry: its mean over the outer splits with a 95 % interval.
 
     Attributes
@@ -115,24 +115,26 @@ class RunEntry:
     entry: Entry
 
     @property
-    def task(self) -> str:
+    def task_name(self) -> str:
         """Name of the entry's task."""
         return self.ranking.task
 
     @property
     def task_metadata(self) -> Mapping[str, Any]:
         """What `run.json` says about the task."""
-        return dict(self.scores.run["tasks"][self.task])
+        return dict(self.scores.run["tasks"][self.task_name])
 
     @property
-    def rows(self) -> ScoreRows:
+    def score_rows(self) -> ScoreRows:
         """Its scores by split, at the tuned threshold where there is one."""
-        return self.scores.rows_of(self.task, self.entry, self.scores.threshold_kinds(self.task)[-1])
+        return self.scores.score_rows_of_entry(
+            self.task_name, self.entry, self.scores.threshold_kinds(self.task_name)[-1]
+        )
 
     @property
-    def records(self) -> list[tuple[Record, EntryResult]]:
+    def records_with_results(self) -> list[tuple[Record, EntryResult]]:
         """Its stored cells with the result of its stage, by split."""
-        cell_key = (self.task, self.entry.family, self.entry.strategy)
+        cell_key = (self.task_name, self.entry.family, self.entry.strategy)
         records = []
         for cell in self.scores.cells:
             if cell.record and (cell.task, cell.family, cell.strategy) == cell_key:
@@ -187,7 +189,7 @@ def read_run_entry(
         If there is no such task or entry, or it cannot be exported; see `choose_entry`.
     """
     scores = collect_scores(store, metrics)
-    ranking = rank(scores, find_task(scores, task))
+    ranking = rank_entries(scores, find_task(scores, task))
     return RunEntry(store, scores, ranking, choose_entry(scores, ranking, entry, calibration))
 
 
@@ -201,7 +203,7 @@ def find_task(scores: Scores, name: str | None) -> str:
             )
         return tasks[0]
     if name not in tasks:
-        raise EvenhandError(f"no such task {name!r} in this run: {suggestion(name, tasks)}")
+        raise EvenhandError(f"no such task {name!r} in this run: {suggest_similar_name(name, tasks)}")
     return name
 
 
@@ -232,23 +234,23 @@ def choose_entry(scores: Scores, ranking: Ranking, name: str | None, calibration
         If the entry combines several configurations or has no scores, or if the run has no scores with this calibration.
     """
     if name is None:
-        recommended = recommend(scores, ranking).entry
-        entry = recommended.entry if recommended is not None else _first_entry(ranking)
+        recommended = recommend_entry(scores, ranking).entry
+        entry = recommended.entry if recommended is not None else _first_exportable_entry(ranking)
     else:
         prefix = f"{ranking.task}/"
-        _, entry = find_entry(scores, name if name.startswith(prefix) else prefix + name)
+        _, entry = find_entry_by_name(scores, name if name.startswith(prefix) else prefix + name)
     if entry.stage in COMBINED_STAGES:
-        alternatives = _exportable_names(ranking)
+        alternatives = _exportable_entry_names(ranking)
         message = f"{entry.name} is made of several entries and no procedure of its own: {alternatives} can be exported"
         raise EvenhandError(message)
     if calibration:
         entry = entry._replace(calibration=calibration)
     if entry.calibration != NO_CALIBRATION:
-        _check_calibration(scores, ranking.task, entry)
+        _check_entry_calibration(scores, ranking.task, entry)
     return entry
 
 
-def _first_entry(ranking: Ranking) -> Entry:
+def _first_exportable_entry(ranking: Ranking) -> Entry:
     """The first entry that is a single configuration, ranked ones before those that lack splits, the baseline last."""
     singles = [ranked for ranked in ranking.entries if ranked.entry.stage not in COMBINED_STAGES and len(ranked.rows)]
     entries = [ranked.entry for ranked in singles]
@@ -257,7 +259,7 @@ def _first_entry(ranking: Ranking) -> Entry:
     return next((entry for entry in entries if entry.family != BASELINE), entries[0])
 
 
-def _exportable_names(ranking: Ranking) -> str:
+def _exportable_entry_names(ranking: Ranking) -> str:
     entries = [ranked.entry for ranked in ranking.entries if ranked.rank is not None]
     names = [entry.name for entry in entries if entry.family != BASELINE]
     if not names:
@@ -266,10 +268,10 @@ def _exportable_names(ranking: Ranking) -> str:
     return ", ".join(names[:3]) + more
 
 
-def _check_calibration(scores: Scores, task: str, entry: Entry) -> None:
+def _check_entry_calibration(scores: Scores, task: str, entry: Entry) -> None:
     known = (*calibrations.FITTED_CALIBRATIONS, calibrations.PRIOR_CORRECTION)
     if entry.calibration not in known:
-        advice = suggestion(entry.calibration, (NO_CALIBRATION, *known))
+        advice = suggest_similar_name(entry.calibration, (NO_CALIBRATION, *known))
         raise EvenhandError(f"no such calibration {entry.calibration!r}: {advice}")
     if entry.stage not in RECALIBRATED_STAGES or entry.family == BASELINE:
         raise EvenhandError(f"{entry.family}/{entry.strategy}/{entry.stage} has no recalibrated scores: tuned ones do")
@@ -277,11 +279,11 @@ def _check_calibration(scores: Scores, task: str, entry: Entry) -> None:
     if entry.calibration == calibrations.PRIOR_CORRECTION and not has_known_prior(strategy, entry.strategy):
         message = f"--calibration prior is for weights and random over- or undersampling, not for the strategy {entry.strategy}"
         raise EvenhandError(message)
-    if not len(scores.rows_of(task, entry, DEFAULT_THRESHOLD)):
+    if not len(scores.score_rows_of_entry(task, entry, DEFAULT_THRESHOLD)):
         raise EvenhandError(f"{entry.name} has no scores: a class had too few inner rows to fit a calibration")
 
 
-def card_metrics(run_entry: RunEntry) -> tuple[CardMetric, ...]:
+def compute_card_metrics(run_entry: RunEntry) -> tuple[ModelCardMetric, ...]:
     """Compute every metric of an entry with its interval, as in the report of the run.
 
     Parameters
@@ -291,53 +293,53 @@ def card_metrics(run_entry: RunEntry) -> tuple[CardMetric, ...]:
 
     Returns
     -------
-    tuple of CardMetric
+    tuple of ModelCardMetric
         The objective first; decision metrics once per threshold.
     """
-    scores, task, metrics = run_entry.scores, run_entry.task, []
+    scores, task, metrics = run_entry.scores, run_entry.task_name, []
     threshold_kinds = scores.threshold_kinds(task)
     for threshold_kind in threshold_kinds:
         for metric in scores.metrics.values():
             is_decision = metric.metric_type == "decision"
             if not is_decision and threshold_kind != threshold_kinds[-1]:
                 continue
-            score = _nested_score(run_entry, metric, threshold_kind)
+            score = _mean_outer_score(run_entry, metric, threshold_kind)
             if math.isnan(score.mean):
                 continue
             label_kind = threshold_kind if is_decision and len(threshold_kinds) > 1 else ""
             names = (metric.name, metric.label or metric.name, metric.metric_type, label_kind)
-            metrics.append(CardMetric(*names, score.mean, score.ci_half_width, score.interval))
+            metrics.append(ModelCardMetric(*names, score.mean, score.ci_half_width, score.interval))
     objective = scores.objective(task).name
     return tuple(sorted(metrics, key=lambda metric: metric.name != objective))
 
 
-def _nested_score(run_entry: RunEntry, metric: Metric, threshold_kind: str) -> Estimate:
+def _mean_outer_score(run_entry: RunEntry, metric: Metric, threshold_kind: str) -> Estimate:
     """The mean of a metric over the outer splits with its interval: that of the ranking where it has one."""
     scores, ranking = run_entry.scores, run_entry.ranking
-    ranked = ranking.resolve(run_entry.entry)
+    ranked = ranking.resolve_entry(run_entry.entry)
     if ranked is not None and (metric.name, threshold_kind) == (ranking.metric.name, ranking.threshold_kind):
         return ranked.score
-    rows = scores.rows_of(run_entry.task, run_entry.entry, threshold_kind)
-    return mean_score(scores, run_entry.task, metric, rows, testable=not ranking.no_test_reason)
+    rows = scores.score_rows_of_entry(run_entry.task_name, run_entry.entry, threshold_kind)
+    return mean_score(scores, run_entry.task_name, metric, rows, testable=not ranking.no_test_reason)
 
 
-def held_out_predictions(run_entry: RunEntry, goal_result: GoalResult | None = None) -> HeldOutPredictions:
+def average_held_out_predictions(run_entry: RunEntry, goal_result: GoalResult | None = None) -> HeldOutPredictions:
     """Average the predictions of an entry for sealed test rows, recalibrated in every split as for its scores.
 
     Decisions are those of the goal where there is a result of one.
     """
     n, k = int(run_entry.task_metadata["rows"]), len(run_entry.task_metadata["classes"])
-    thresholds = dict(zip(run_entry.rows.splits, run_entry.rows["threshold"].tolist(), strict=True))
+    thresholds = dict(zip(run_entry.score_rows.splits, run_entry.score_rows["threshold"].tolist(), strict=True))
     if goal_result is not None:
         thresholds = goal_result.thresholds
     proba_sum, margin_sum, counts = np.zeros((n, k)), np.zeros(n), np.zeros(n)
-    for record, result in run_entry.records:
+    for record, result in run_entry.records_with_results:
         threshold = thresholds.get((record.repeat, record.fold))
         if threshold is None:
             continue
-        stored = run_entry.store.predictions(record)
+        stored = run_entry.store.read_predictions(record)
         proba = stored.test[result.stage]
-        calibrate = split_calibrator(run_entry, record, result)
+        calibrate = fit_split_calibrator(run_entry, record, result)
         if calibrate is not None:
             proba = calibrate(proba).astype(np.float32)
         proba_sum[stored.test_rows] += proba
@@ -348,13 +350,13 @@ def held_out_predictions(run_entry: RunEntry, goal_result: GoalResult | None = N
     mean_proba[was_tested] = (proba_sum[was_tested] / counts[was_tested, None]).astype(np.float32)
     labels = margin_sum >= 0 if k == 2 else proba_sum.argmax(axis=1)
     if goal_result is not None and k > 2:
-        labels = least_cost_labels(proba_sum, run_entry.scores.costs(run_entry.task))
+        labels = least_cost_labels(proba_sum, run_entry.scores.costs(run_entry.task_name))
     return HeldOutPredictions(mean_proba, np.where(was_tested, labels, -1).astype(np.int64))
 
 
-def split_calibrator(run_entry: RunEntry, record: Record, entry_result: EntryResult) -> Calibrator | None:
+def fit_split_calibrator(run_entry: RunEntry, record: Record, entry_result: EntryResult) -> Calibrator | None:
     """Fit the calibrator of the entry in one split on the inner rows of that split; None without calibration."""
-    stored = run_entry.store.predictions(record)
+    stored = run_entry.store.read_predictions(record)
     inner_proba = stored.inner[entry_result.stage]
     counts = (entry_result.counts_before, entry_result.counts_after)
     return make_calibrator(run_entry.entry.calibration, inner_proba, stored.train_y, *counts)
@@ -377,8 +379,8 @@ def ranking_position(run_entry: RunEntry, *, chosen_by_name: bool) -> RankingPos
     """
     ranking = run_entry.ranking
     ranked = [entry for entry in ranking.entries if entry.rank is not None]
-    position = ranking.resolve(run_entry.entry._replace(calibration=NO_CALIBRATION))
-    inner_choice = ranking.find(ANY_NAME, ANY_NAME, "chosen")
+    position = ranking.resolve_entry(run_entry.entry._replace(calibration=NO_CALIBRATION))
+    inner_choice = ranking.find_line(ANY_NAME, ANY_NAME, "chosen")
     inner_score = baseline_score = None
     if inner_choice and inner_choice.complete:
         inner_score = (inner_choice.score.mean, inner_choice.score.ci_half_width)
@@ -390,7 +392,7 @@ def ranking_position(run_entry: RunEntry, *, chosen_by_name: bool) -> RankingPos
         tied=None if ranking.no_test_reason else sum(bool(entry.tied) for entry in ranked),
         is_tied=position.tied if position else None,
         chosen_by_name=chosen_by_name,
-        splits=len(run_entry.rows),
+        splits=len(run_entry.score_rows),
         planned_splits=ranking.splits,
         no_test_reason=ranking.no_test_reason,
         inner_choice=inner_score,

@@ -139,22 +139,22 @@ class Schema:
         """Read what `as_dict` returned; raises `KeyError`, `TypeError` or `ValueError` where it is no schema."""
         features = []
         for feature in fields["features"]:
-            sequences = {name: _tuple_of_list(feature[name]) for name in ("levels", "edges", "shares")}
-            sequences["literals"] = _tuple_of_list(feature.get("literals", []))
+            sequences = {name: _convert_list_to_tuple(feature[name]) for name in ("levels", "edges", "shares")}
+            sequences["literals"] = _convert_list_to_tuple(feature.get("literals", []))
             reading = feature.get("reading")
             if reading is not None:
                 reading = ColumnReading.from_dict(reading)
             features.append(Feature(**(feature | sequences | {"reading": reading})))
-        parsed = {**fields, "classes": _tuple_of_list(fields["classes"]), "features": tuple(features)}
+        parsed = {**fields, "classes": _convert_list_to_tuple(fields["classes"]), "features": tuple(features)}
         image_shape = parsed.pop("picture")
         if image_shape is not None:
-            image_shape = _tuple_of_list(image_shape)
+            image_shape = _convert_list_to_tuple(image_shape)
         schema = cls(**parsed, image_shape=image_shape)
         _check_schema(schema)
         return schema
 
 
-def describe(task: Task, table: Table) -> Schema:
+def describe_task_rows(task: Task, table: Table) -> Schema:
     """Describe the rows of a task.
 
     Parameters
@@ -171,10 +171,10 @@ def describe(task: Task, table: Table) -> Schema:
     """
     X, image_shape = table.X, None
     if task.modality == "image":
-        features = [_with_range(Feature(IMAGE, "picture"), binned_number(X))]
+        features = [_add_number_distribution(Feature(IMAGE, "picture"), text_length_or_brightness(X))]
         image_shape = tuple(X.shape[1:])
     elif task.modality == "text":
-        features = [_with_range(Feature(str(task.text), "text"), binned_number(X))]
+        features = [_add_number_distribution(Feature(str(task.text), "text"), text_length_or_brightness(X))]
     else:
         levels = dict(fit_preprocessor(X).layout.categories)
         features = [_describe_column(table.readings[name], X[name], levels.get(str(name), ())) for name in X.columns]
@@ -198,7 +198,7 @@ def typical_row(schema: Schema) -> Features:
     return pd.DataFrame(row)
 
 
-def bin_counts(schema: Schema, X: Features) -> tuple[npt.NDArray[np.int64], ...]:
+def count_rows_per_bin(schema: Schema, X: Features) -> tuple[npt.NDArray[np.int64], ...]:
     """Count the rows in each bin of each feature.
 
     Parameters
@@ -214,37 +214,43 @@ def bin_counts(schema: Schema, X: Features) -> tuple[npt.NDArray[np.int64], ...]
         One array per feature, in the order of `Feature.shares`.
     """
     if schema.modality != "tabular":
-        return (_count_bins(schema.features[0], binned_number(X)),)
-    return tuple(_count_bins(feature, X[feature.name]) for feature in schema.features)
+        return (_count_values_per_bin(schema.features[0], text_length_or_brightness(X)),)
+    return tuple(_count_values_per_bin(feature, X[feature.name]) for feature in schema.features)
 
 
-def _tuple_of_list(sequence: Any) -> tuple[Any, ...]:
+def _convert_list_to_tuple(sequence: Any) -> tuple[Any, ...]:
     if not isinstance(sequence, list):  # a string would become its letters
         raise TypeError("no list where one is due")
     return tuple(sequence)
 
 
 def _check_schema(schema: Schema) -> None:
-    """Raise `ValueError` for what `describe` never returns: rows would be misread, or cause a traceback."""
+    """Raise `ValueError` for what `describe_task_rows` never returns: rows would be misread, or cause a traceback."""
     names = [feature.name for feature in schema.features]
     kinds: tuple[str, ...] = ()
     if isinstance(schema.modality, str):
         kinds = KINDS.get(schema.modality, ())
-    _require_condition(bool(kinds), "its modality")
-    _require_condition(isinstance(schema.target, str), "the target")
-    _require_condition(are_unique_strings(schema.classes) and len(schema.classes) > 1, "the classes")
-    _require_condition(are_unique_strings(names), "the names of columns")
-    _require_condition(len(names) == 1 or (schema.modality == "tabular" and bool(names)), "how many columns there are")
-    _require_condition(type(schema.rows) is int and schema.rows > 0, "the training rows")
-    _require_condition(_is_image_shape(schema), "the shape of images")
+    _require_schema_condition(bool(kinds), "its modality")
+    _require_schema_condition(isinstance(schema.target, str), "the target")
+    _require_schema_condition(are_unique_strings(schema.classes) and len(schema.classes) > 1, "the classes")
+    _require_schema_condition(are_unique_strings(names), "the names of columns")
+    _require_schema_condition(
+        len(names) == 1 or (schema.modality == "tabular" and bool(names)), "how many columns there are"
+    )
+    _require_schema_condition(type(schema.rows) is int and schema.rows > 0, "the training rows")
+    _require_schema_condition(_is_image_shape(schema), "the shape of images")
     for feature in schema.features:
         name = repr(feature.name[:60])
-        _require_condition(isinstance(feature.is_identifier, bool), f"what {name} is")
-        _require_condition(feature.kind in kinds and feature.written in WRITINGS[feature.kind], f"the kind of {name}")
-        _require_condition(are_unique_strings(feature.literals), f"the literals of {name}")
+        _require_schema_condition(isinstance(feature.is_identifier, bool), f"what {name} is")
+        _require_schema_condition(
+            feature.kind in kinds and feature.written in WRITINGS[feature.kind], f"the kind of {name}"
+        )
+        _require_schema_condition(are_unique_strings(feature.literals), f"the literals of {name}")
         reading = feature.column_reading
-        _require_condition((reading.kind, reading.written) == (feature.kind, feature.written), f"the reading of {name}")
-        _require_condition(_is_range(feature) and _has_bins(feature), f"the distribution of {name}")
+        _require_schema_condition(
+            (reading.kind, reading.written) == (feature.kind, feature.written), f"the reading of {name}"
+        )
+        _require_schema_condition(_has_valid_range(feature) and _has_valid_bins(feature), f"the distribution of {name}")
 
 
 def are_unique_strings(names: Sequence[Any]) -> bool:
@@ -263,32 +269,32 @@ def _is_image_shape(schema: Schema) -> bool:
     return channels in (1, 3) and height * width * channels <= MAX_IMAGE_VALUES
 
 
-def _is_range(feature: Feature) -> bool:
+def _has_valid_range(feature: Feature) -> bool:
     low, median, high = feature.low, feature.median, feature.high
     if low is None and median is None and high is None:
         return True
-    if feature.kind == "category" or not _are_numbers((low, median, high)):
+    if feature.kind == "category" or not _are_finite_numbers((low, median, high)):
         return False
     return low <= median <= high  # type: ignore[operator]  # these are numbers
 
 
-def _has_bins(feature: Feature) -> bool:
+def _has_valid_bins(feature: Feature) -> bool:
     """Tell whether levels or edges are sound, and the shares belong to them."""
     if feature.kind == "category":
         is_sound, bins = are_unique_strings(feature.levels) and not feature.edges, len(feature.levels) + 2
     else:
-        is_sound, bins = not feature.levels and _are_numbers(feature.edges), len(feature.edges) + 2
+        is_sound, bins = not feature.levels and _are_finite_numbers(feature.edges), len(feature.edges) + 2
         is_sound = is_sound and all(itertools.starmap(operator.lt, itertools.pairwise(feature.edges)))
-    if not is_sound or not _are_numbers(feature.shares) or len(feature.shares) != bins:
+    if not is_sound or not _are_finite_numbers(feature.shares) or len(feature.shares) != bins:
         return False
     return min(feature.shares) >= 0 and max(feature.shares) <= 1 and abs(sum(feature.shares) - 1) < 1e-6
 
 
-def _are_numbers(numbers: Iterable[Any]) -> bool:
+def _are_finite_numbers(numbers: Iterable[Any]) -> bool:
     return all(type(number) in (int, float) and abs(number) <= sys.float_info.max for number in numbers)
 
 
-def _require_condition(condition: bool, subject: str) -> None:
+def _require_schema_condition(condition: bool, subject: str) -> None:
     if not condition:
         raise ValueError(f"{subject} cannot be so")
 
@@ -297,15 +303,15 @@ def _describe_column(reading: ColumnReading, values: pd.Series, prepared_levels:
     name = str(values.name)
     feature = Feature(name, cast("Kind", reading.kind), reading.written, reading=reading)
     if reading.kind != "category":
-        is_identifier = reading.kind == "number" and _names_rows(values)
-        return _with_range(replace(feature, is_identifier=is_identifier), values.to_numpy())
+        is_identifier = reading.kind == "number" and _is_identifier_column(values)
+        return _add_number_distribution(replace(feature, is_identifier=is_identifier), values.to_numpy())
     # The preparation merges rare values into a level of its own, which is not a value of the column.
     values_seen = set(values.cat.categories)
     levels = tuple(level for level in prepared_levels if level in values_seen)
-    return _with_shares(replace(feature, levels=levels, literals=reading.literals), values)
+    return _add_bin_shares(replace(feature, levels=levels, literals=reading.literals), values)
 
 
-def _names_rows(numbers: pd.Series) -> bool:
+def _is_identifier_column(numbers: pd.Series) -> bool:
     """Whether whole numbers differ in all rows and have a name or a number of digits as identifiers have."""
     known = numbers.dropna()
     if len(known) < MIN_IDENTIFIER_ROWS or not known.is_unique or bool((known % 1 != 0).any()):
@@ -314,7 +320,7 @@ def _names_rows(numbers: pd.Series) -> bool:
     return IDENTIFIER_NAME.search(str(numbers.name)) is not None or (len(low) == len(high) >= MIN_IDENTIFIER_DIGITS)
 
 
-def _with_range(feature: Feature, values: npt.NDArray[np.float64]) -> Feature:
+def _add_number_distribution(feature: Feature, values: npt.NDArray[np.float64]) -> Feature:
     """Add the range, the median, the deciles and the shares of its known numbers."""
 
     known = values[~np.isnan(values)]
@@ -323,15 +329,15 @@ def _with_range(feature: Feature, values: npt.NDArray[np.float64]) -> Feature:
         edges = (np.unique(np.quantile(quarters, np.linspace(0, 1, BINS + 1)[1:-1])) * 4).tolist()
         low, high, median = float(known.min()), float(known.max()), float(np.median(quarters) * 4)
         feature = replace(feature, low=low, high=high, median=median, edges=tuple(edges))
-    return _with_shares(feature, values)
+    return _add_bin_shares(feature, values)
 
 
-def _with_shares(feature: Feature, values: Any) -> Feature:
-    counts = _count_bins(feature, values)
+def _add_bin_shares(feature: Feature, values: Any) -> Feature:
+    counts = _count_values_per_bin(feature, values)
     return replace(feature, shares=tuple((counts / max(counts.sum(), 1)).tolist()))
 
 
-def _count_bins(feature: Feature, values: Any) -> npt.NDArray[np.int64]:
+def _count_values_per_bin(feature: Feature, values: Any) -> npt.NDArray[np.int64]:
 
     if feature.kind == "category":
         positions, other = dict(zip(feature.levels, itertools.count())), len(feature.levels)
@@ -343,7 +349,7 @@ def _count_bins(feature: Feature, values: Any) -> npt.NDArray[np.int64]:
     return np.bincount(numbered, minlength=missing + 1).astype(np.int64)
 
 
-def binned_number(X: Features) -> npt.NDArray[np.float64]:
+def text_length_or_brightness(X: Features) -> npt.NDArray[np.float64]:
     """The one number (n,) by which texts and images are binned: characters, mean brightness."""
 
     if X.ndim == 1:

@@ -163,7 +163,7 @@ ALWAYS_ALLOWED_BYTES, MAX_UNPACK_RATIO = 500_000_000, 100
 DESCRIPTION_FILE = "schema.json"  #: the member of a skops file that describes its objects
 
 
-def write_objects(content: Any) -> bytes:
+def object_to_skops(content: Any) -> bytes:
     """Serialize an object as a skops file.
 
     Raises
@@ -172,7 +172,7 @@ def write_objects(content: Any) -> bytes:
         If the object contains a type that is not in `ALLOWED`.
     """
     serialized: bytes = _import_skops_io().dumps(content, compression=zipfile.ZIP_DEFLATED, compresslevel=6)
-    if disallowed := disallowed_types(_object_types(read_description(serialized))):
+    if disallowed := disallowed_types(_object_types(read_skops_description(serialized))):
         raise EvenhandError(
             f"this model cannot be saved: {', '.join(disallowed[:3])} is not among the types that a bundle may hold: choose "
             "an entry of a family that comes with evenhand"
@@ -180,7 +180,7 @@ def write_objects(content: Any) -> bytes:
     return serialized
 
 
-def read_objects(content: bytes, name: str) -> Any:
+def object_from_skops(content: bytes, name: str) -> Any:
     """Load the object in a skops file.
 
     Parameters
@@ -193,15 +193,15 @@ def read_objects(content: bytes, name: str) -> Any:
     Returns
     -------
     object
-        What `write_objects` was given.
+        What `object_to_skops` was given.
 
     Raises
     ------
     BundleError
         If this is no skops file, if it is damaged, or if it contains a type that is not in `ALLOWED`.
     """
-    stored_description = read_description(content, name)
-    description = _updated_node(stored_description)
+    stored_description = read_skops_description(content, name)
+    description = _rename_node_types(stored_description)
     if description != stored_description:
         content = _replace_description(content, description)
     if disallowed := disallowed_types(_object_types(description)):
@@ -215,10 +215,10 @@ def read_objects(content: bytes, name: str) -> Any:
         package = str(error.name).split(".")[0]
         raise BundleError(f"{name} needs the package {package}, which is not installed: install it") from error
     except Exception as error:  # five libraries read damaged content here, each with its own errors
-        raise BundleError(f"{name} is damaged ({error_summary(error)}): export the bundle again") from error
+        raise BundleError(f"{name} is damaged ({summarize_error(error)}): export the bundle again") from error
 
 
-def read_description(content: bytes, name: str = "pipeline.skops") -> dict[str, Any]:
+def read_skops_description(content: bytes, name: str = "pipeline.skops") -> dict[str, Any]:
     """Read the description of its objects that a skops file contains.
 
     Raises
@@ -231,7 +231,7 @@ def read_description(content: bytes, name: str = "pipeline.skops") -> dict[str, 
             description = json.loads(file.read(DESCRIPTION_FILE))
     except Exception as error:  # zipfile and json raise a dozen kinds of error on damaged content
         raise BundleError(
-            f"{name} is not a skops file or is damaged ({error_summary(error)}): export the bundle again; "
+            f"{name} is not a skops file or is damaged ({summarize_error(error)}): export the bundle again; "
             "a pickle is never read"
         ) from error
     if not isinstance(description, dict) or description.get("protocol") != PROTOCOL:
@@ -300,7 +300,7 @@ def _object_types(description: dict[str, Any]) -> Iterator[tuple[str, str]]:
             yield str(node.get("__loader__")), f"{node.get('__module__')}.{node.get('__class__')}"
 
 
-def error_summary(error: Exception) -> str:
+def summarize_error(error: Exception) -> str:
     """Format the error of a library in one line of limited length."""
     return f"{type(error).__name__}: {' '.join(str(error).split())[:120]}"
 
@@ -337,13 +337,13 @@ def _replace_description(content: bytes, description: dict[str, Any]) -> bytes:
     return target.getvalue()
 
 
-def _updated_node(node: Any) -> Any:
+def _rename_node_types(node: Any) -> Any:
     """Copy a node of the description, with all nodes below it, under today's names."""
     if isinstance(node, list):
-        return list(map(_updated_node, node))
+        return list(map(_rename_node_types, node))
     if not isinstance(node, dict):
         return node
-    copy = dict(zip(node, map(_updated_node, node.values()), strict=True))
+    copy = dict(zip(node, map(_rename_node_types, node.values()), strict=True))
     name = f"{copy.get('__module__')}.{copy.get('__class__')}"
     if name in TYPE_ALIASES:
         name = TYPE_ALIASES[name]

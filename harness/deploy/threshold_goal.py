@@ -29,7 +29,7 @@ GOAL_MEASURE_NAMES = {
 }
 
 
-def entry_goal_result(run_entry: RunEntry, goal: ThresholdGoal) -> GoalResult:
+def measure_entry_goal(run_entry: RunEntry, goal: ThresholdGoal) -> GoalResult:
     """Measure a threshold goal of an entry in the splits of the run, without fitting anything.
 
     Raises
@@ -37,7 +37,7 @@ def entry_goal_result(run_entry: RunEntry, goal: ThresholdGoal) -> GoalResult:
     EvenhandError
         If the goal makes no sense for the task, or no split reaches it on its inner rows.
     """
-    scores, task = run_entry.scores, run_entry.task
+    scores, task = run_entry.scores, run_entry.task_name
     obstacle = goal_obstacle(goal, len(scores.classes(task)), scores.costs(task))
     if obstacle:
         raise EvenhandError(f"the threshold goal {goal.text!r} makes no sense for task {task!r}: {obstacle}")
@@ -50,7 +50,7 @@ def entry_goal_result(run_entry: RunEntry, goal: ThresholdGoal) -> GoalResult:
     return result
 
 
-def goal_fields(run_entry: RunEntry, result: GoalResult | None) -> dict[str, Any]:
+def goal_manifest_fields(run_entry: RunEntry, result: GoalResult | None) -> dict[str, Any]:
     """The fields of the manifest that say what a threshold goal promised and attained in the splits of the run."""
     if result is None:
         return {}
@@ -59,12 +59,12 @@ def goal_fields(run_entry: RunEntry, result: GoalResult | None) -> dict[str, Any
     fields["attained"] = {
         name: asdict(interval) for name, interval in result.attained.items() if not math.isnan(interval.value)
     }
-    if len(run_entry.scores.classes(run_entry.task)) > 2:
+    if len(run_entry.scores.classes(run_entry.task_name)) > 2:
         return {"threshold_goal": fields, DECISION_COSTS: run_entry.task_metadata["costs"]}
     return {"threshold_goal": fields}
 
 
-def goal_summary(manifest: Mapping[str, Any]) -> str:
+def summarize_goal_result(manifest: Mapping[str, Any]) -> str:
     """Say in one line what the threshold goal of a bundle promised and attained; empty without a goal."""
     goal = manifest.get("threshold_goal")
     if not goal:
@@ -76,7 +76,7 @@ def goal_summary(manifest: Mapping[str, Any]) -> str:
     return f"threshold goal {goal['goal']}: {goal['measure']} {goal['promised']:.3f} on inner rows, {attained}\n\n"
 
 
-def goal_rule(manifest: Mapping[str, Any]) -> str:
+def describe_goal_threshold(manifest: Mapping[str, Any]) -> str:
     """The threshold of a goal, what it promised on inner rows and what the sealed rows of the run gave; empty without a goal."""
     goal = manifest.get("threshold_goal")
     if not goal:

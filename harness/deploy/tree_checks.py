@@ -53,97 +53,116 @@ def check_lightgbm_trees(text: str, classes: int, best_iteration: int) -> None:
     """
     head, _, body = text.partition("\n\n")
     kind, *lines = head.split("\n")
-    header = _parse_fields(lines)
-    _require_text(kind == "tree" and text.isascii() and text.endswith(END) and set(header) == HEADER_FIELDS)
+    header = _parse_lightgbm_fields(lines)
+    _require_valid_lightgbm_text(
+        kind == "tree" and text.isascii() and text.endswith(END) and set(header) == HEADER_FIELDS
+    )
     columns = _parse_integer(header["max_feature_idx"]) + 1
-    outputs = _check_outputs(header, classes)
-    _require_text(header["version"] == "v4" and columns > 0 and header["label_index"] == "0")
-    _require_text(len(header["feature_names"].split(" ")) == len(header["feature_infos"].split(" ")) == columns)
+    outputs = _check_lightgbm_outputs(header, classes)
+    _require_valid_lightgbm_text(header["version"] == "v4" and columns > 0 and header["label_index"] == "0")
+    _require_valid_lightgbm_text(
+        len(header["feature_names"].split(" ")) == len(header["feature_infos"].split(" ")) == columns
+    )
     sizes = list(map(_parse_integer, header["tree_sizes"].split(" ")))
-    _require_text(type(best_iteration) is int and -1 <= best_iteration <= len(sizes) // outputs)
-    _require_text(len(sizes) % outputs == 0)
+    _require_valid_lightgbm_text(type(best_iteration) is int and -1 <= best_iteration <= len(sizes) // outputs)
+    _require_valid_lightgbm_text(len(sizes) % outputs == 0)
     start = 0
     for number, size in enumerate(sizes):
         _check_lightgbm_tree(body[start : start + size], number, columns)
         start += size
-    _require_text(body[start:].strip("\n") == END.strip("\n"))
+    _require_valid_lightgbm_text(body[start:].strip("\n") == END.strip("\n"))
 
 
-def _check_outputs(header: dict[str, str], classes: int) -> int:
+def _check_lightgbm_outputs(header: dict[str, str], classes: int) -> int:
     """Check that the model is one for this number of classes; returns its trees per iteration."""
-    _require_text(classes >= 2)
+    _require_valid_lightgbm_text(classes >= 2)
     outputs, objective = 1, "binary sigmoid:1"
     if classes > 2:
         outputs, objective = classes, f"multiclass num_class:{classes}"
-    _require_text(_parse_integer(header["num_class"]) == _parse_integer(header["num_tree_per_iteration"]) == outputs)
-    _require_text(header["objective"] == objective)
+    _require_valid_lightgbm_text(
+        _parse_integer(header["num_class"]) == _parse_integer(header["num_tree_per_iteration"]) == outputs
+    )
+    _require_valid_lightgbm_text(header["objective"] == objective)
     return outputs
 
 
 def _check_lightgbm_tree(text: str, number: int, columns: int) -> None:
     first, *lines = text.split("\n")
-    _require_text(first == f"Tree={number}" and text.endswith("\n\n") and "\n\n" not in text.rstrip("\n"))
-    fields = _parse_fields(list(filter(None, lines)))
+    _require_valid_lightgbm_text(
+        first == f"Tree={number}" and text.endswith("\n\n") and "\n\n" not in text.rstrip("\n")
+    )
+    fields = _parse_lightgbm_fields(list(filter(None, lines)))
     leaves, category_sets = _parse_integer(fields.get("num_leaves", "")), _parse_integer(fields.get("num_cat", ""))
     expected = {*SCALAR_FIELDS, *SPLIT_FIELDS, *LEAF_FIELDS}
     if category_sets:
         expected.update(CATEGORY_FIELDS)
-    _require_text(set(fields) == expected and fields["is_linear"] == "0")
-    _require_text(1 <= leaves <= MAX_LEAVES and bool(np.isfinite(float(fields["shrinkage"]))))
-    arrays = {name: _parse_array(name, fields[name]) for name in expected.difference(SCALAR_FIELDS)}
-    _check_lengths(arrays, leaves)
-    _require_text(_is_within(arrays["split_feature"], columns) and _is_within(arrays["decision_type"], DECISION_TYPES))
+    _require_valid_lightgbm_text(set(fields) == expected and fields["is_linear"] == "0")
+    _require_valid_lightgbm_text(1 <= leaves <= MAX_LEAVES and bool(np.isfinite(float(fields["shrinkage"]))))
+    arrays = {name: _parse_number_array(name, fields[name]) for name in expected.difference(SCALAR_FIELDS)}
+    _check_lightgbm_array_lengths(arrays, leaves)
+    _require_valid_lightgbm_text(
+        _are_indices_within(arrays["split_feature"], columns)
+        and _are_indices_within(arrays["decision_type"], DECISION_TYPES)
+    )
     _check_lightgbm_children(arrays["left_child"], arrays["right_child"], leaves)
-    _check_categories(arrays, category_sets)
+    _check_lightgbm_categories(arrays, category_sets)
 
 
-def _check_lengths(arrays: dict[str, npt.NDArray[Any]], leaves: int) -> None:
+def _check_lightgbm_array_lengths(arrays: dict[str, npt.NDArray[Any]], leaves: int) -> None:
     allowed_lengths = (leaves,) if leaves > 1 else (0, 1)  # without a split, weight and count may be empty
-    _require_text(all(len(arrays[name]) == leaves - 1 for name in SPLIT_FIELDS) and len(arrays["leaf_value"]) == leaves)
-    _require_text(all(len(arrays[name]) in allowed_lengths for name in LEAF_FIELDS))
+    _require_valid_lightgbm_text(
+        all(len(arrays[name]) == leaves - 1 for name in SPLIT_FIELDS) and len(arrays["leaf_value"]) == leaves
+    )
+    _require_valid_lightgbm_text(all(len(arrays[name]) in allowed_lengths for name in LEAF_FIELDS))
 
 
 def _check_lightgbm_children(left: npt.NDArray[np.int64], right: npt.NDArray[np.int64], leaves: int) -> None:
     """Check that each child comes after its parent, and that each node and leaf (written as -1 - leaf) has one parent."""
     children, parents = np.concatenate([left, right]), np.tile(np.arange(leaves - 1), 2)
-    _require_text(bool((children[children >= 0] > parents[children >= 0]).all()))
-    _require_text(leaves == 1 or np.array_equal(np.sort(children), [*range(-leaves, 0), *range(1, leaves - 1)]))
+    _require_valid_lightgbm_text(bool((children[children >= 0] > parents[children >= 0]).all()))
+    _require_valid_lightgbm_text(
+        leaves == 1 or np.array_equal(np.sort(children), [*range(-leaves, 0), *range(1, leaves - 1)])
+    )
 
 
-def _check_categories(arrays: dict[str, npt.NDArray[Any]], category_sets: int) -> None:
+def _check_lightgbm_categories(arrays: dict[str, npt.NDArray[Any]], category_sets: int) -> None:
     set_numbers = arrays["threshold"][arrays["decision_type"] % 2 == 1]
-    _require_text(_is_within(set_numbers, category_sets) and bool((set_numbers == np.floor(set_numbers)).all()))
+    _require_valid_lightgbm_text(
+        _are_indices_within(set_numbers, category_sets) and bool((set_numbers == np.floor(set_numbers)).all())
+    )
     if category_sets:
         boundaries, codes = arrays["cat_boundaries"], arrays["cat_threshold"]
-        _require_text(len(boundaries) == category_sets + 1 and boundaries[0] == 0 and boundaries[-1] == len(codes))
-        _require_text(bool((np.diff(boundaries) > 0).all()) and _is_within(codes, 2**32))
+        _require_valid_lightgbm_text(
+            len(boundaries) == category_sets + 1 and boundaries[0] == 0 and boundaries[-1] == len(codes)
+        )
+        _require_valid_lightgbm_text(bool((np.diff(boundaries) > 0).all()) and _are_indices_within(codes, 2**32))
 
 
-def _parse_fields(lines: list[str]) -> dict[str, str]:
+def _parse_lightgbm_fields(lines: list[str]) -> dict[str, str]:
     pairs = [line.partition("=")[::2] for line in lines]
     fields = dict(pairs)
-    _require_text(len(fields) == len(pairs))
+    _require_valid_lightgbm_text(len(fields) == len(pairs))
     return fields
 
 
-def _parse_array(name: str, text: str) -> npt.NDArray[Any]:
+def _parse_number_array(name: str, text: str) -> npt.NDArray[Any]:
     words = text.split(" ") if text else []
     if name in INTEGER_FIELDS:
         return np.array(list(map(_parse_integer, words)), dtype=np.int64)
-    _require_text(all(map(FLOAT.fullmatch, words)))
+    _require_valid_lightgbm_text(all(map(FLOAT.fullmatch, words)))
     return np.array(list(map(float, words)), dtype=np.float64)
 
 
 def _parse_integer(text: str) -> int:
-    _require_text(INTEGER.fullmatch(text) is not None)
+    _require_valid_lightgbm_text(INTEGER.fullmatch(text) is not None)
     return int(text)
 
 
-def _is_within(indices: npt.NDArray[Any], bound: int) -> bool:
+def _are_indices_within(indices: npt.NDArray[Any], bound: int) -> bool:
     return bool(((indices >= 0) & (indices < bound)).all())
 
 
-def _require_text(condition: bool) -> None:
+def _require_valid_lightgbm_text(condition: bool) -> None:
     if not condition:
         raise ValueError("this is no text of LightGBM's")
 
@@ -172,17 +191,17 @@ def check_sklearn_trees(classifier: Any) -> None:
             continue
         visited.add((id(component), columns))
         if type(component).__name__ == "Tree":
-            _check_tree(component, columns)
+            _check_sklearn_tree(component, columns)
         elif type(component).__name__ == "TreePredictor":
-            _check_predictor(component, columns)
+            _check_histogram_tree(component, columns)
         else:
-            pending.extend((child, columns) for child in _container_members(component))
+            pending.extend((child, columns) for child in _objects_in_container(component))
     if type(classifier).__name__ == "GradientBoostingClassifier":
         classes = len(classifier.classes_)
-        _require_condition(classifier.estimators_.shape[1] == (classes if classes > 2 else 1))
+        _require_valid_tree(classifier.estimators_.shape[1] == (classes if classes > 2 else 1))
 
 
-def _container_members(parent: Any) -> Iterable[Any]:
+def _objects_in_container(parent: Any) -> Iterable[Any]:
     """The members of a container or the attributes of an object, any of which may be a tree or contain one."""
     if isinstance(parent, dict):
         return parent.values()
@@ -193,23 +212,23 @@ def _container_members(parent: Any) -> Iterable[Any]:
     return getattr(parent, "__dict__", {}).values()
 
 
-def _check_tree(tree: Any, columns: int | None) -> None:
+def _check_sklearn_tree(tree: Any, columns: int | None) -> None:
     is_inner = tree.children_left != LEAF
-    _require_condition(tree.n_features == columns and len(is_inner) == tree.node_count)
-    _check_children(is_inner, tree.children_left, tree.children_right)
-    _require_condition(_is_within(tree.feature[is_inner], tree.n_features))
-    _require_condition(
+    _require_valid_tree(tree.n_features == columns and len(is_inner) == tree.node_count)
+    _check_children_follow_parents(is_inner, tree.children_left, tree.children_right)
+    _require_valid_tree(_are_indices_within(tree.feature[is_inner], tree.n_features))
+    _require_valid_tree(
         tree.value.shape == (tree.node_count, tree.n_outputs, tree.max_n_classes) and tree.value.size > 0
     )
 
 
-def _check_predictor(predictor: Any, columns: int | None) -> None:
+def _check_histogram_tree(predictor: Any, columns: int | None) -> None:
     nodes = predictor.nodes
     is_inner = nodes["is_leaf"] == 0
-    _check_children(is_inner, nodes["left"].astype(np.int64), nodes["right"].astype(np.int64))
-    _require_condition(columns is not None and _is_within(nodes["feature_idx"][is_inner], columns))
+    _check_children_follow_parents(is_inner, nodes["left"].astype(np.int64), nodes["right"].astype(np.int64))
+    _require_valid_tree(columns is not None and _are_indices_within(nodes["feature_idx"][is_inner], columns))
     bitsets = min(len(predictor.raw_left_cat_bitsets), len(predictor.binned_left_cat_bitsets))
-    _require_condition(_is_within(nodes["bitset_idx"][is_inner & (nodes["is_categorical"] == 1)], bitsets))
+    _require_valid_tree(_are_indices_within(nodes["bitset_idx"][is_inner & (nodes["is_categorical"] == 1)], bitsets))
 
 
 def check_xgboost_trees(description: Any) -> None:
@@ -229,49 +248,49 @@ def check_xgboost_trees(description: Any) -> None:
     learner = description["learner"]
     model, params = learner["gradient_booster"]["model"], learner["learner_model_param"]
     trees, outputs = model["trees"], np.array(model["tree_info"])
-    _require_condition([tree["id"] for tree in trees] == list(range(len(trees))) and len(outputs) == len(trees))
-    _require_condition(_is_within(outputs, max(1, int(params["num_class"]))))
+    _require_valid_tree([tree["id"] for tree in trees] == list(range(len(trees))) and len(outputs) == len(trees))
+    _require_valid_tree(_are_indices_within(outputs, max(1, int(params["num_class"]))))
     for tree in trees:
         _check_xgboost_nodes(tree, int(params["num_feature"]))
-        _check_xgboost_categories(tree)
+        _check_xgboost_category_splits(tree)
 
 
 def _check_xgboost_nodes(tree: Any, columns: int) -> None:
     left, right = _integer_array(tree, "left_children"), _integer_array(tree, "right_children")
     splits, parents = _integer_array(tree, "split_indices"), _integer_array(tree, "parents")
     is_inner = left != LEAF
-    _require_condition(
+    _require_valid_tree(
         len(left) == len(right) == len(splits) == len(parents) == int(tree["tree_param"]["num_nodes"]) > 0
     )
-    _require_condition(int(tree["tree_param"]["size_leaf_vector"]) <= 1)
-    _check_children(is_inner, left, right)
-    _require_condition(_is_within(splits[is_inner], columns))
-    _require_condition(parents[0] == NO_PARENT and _is_within(parents[1:], len(parents)))
+    _require_valid_tree(int(tree["tree_param"]["size_leaf_vector"]) <= 1)
+    _check_children_follow_parents(is_inner, left, right)
+    _require_valid_tree(_are_indices_within(splits[is_inner], columns))
+    _require_valid_tree(parents[0] == NO_PARENT and _are_indices_within(parents[1:], len(parents)))
 
 
-def _check_xgboost_categories(tree: Any) -> None:
+def _check_xgboost_category_splits(tree: Any) -> None:
     split_types, nodes = _integer_array(tree, "split_type"), _integer_array(tree, "categories_nodes")
     codes, starts = _integer_array(tree, "categories"), _integer_array(tree, "categories_segments")
     sizes = _integer_array(tree, "categories_sizes")
     categorical_nodes = np.arange(len(tree["left_children"]))[: len(split_types)][split_types != 0]
-    _require_condition(len(nodes) == len(starts) == len(sizes) and np.array_equal(nodes, categorical_nodes))
-    _require_condition(_is_within(starts, len(codes) + 1) and _is_within(sizes, len(codes) + 1))
-    _require_condition(bool((starts + sizes <= len(codes)).all()) and _is_within(codes, MAX_CATEGORY_CODE))
+    _require_valid_tree(len(nodes) == len(starts) == len(sizes) and np.array_equal(nodes, categorical_nodes))
+    _require_valid_tree(_are_indices_within(starts, len(codes) + 1) and _are_indices_within(sizes, len(codes) + 1))
+    _require_valid_tree(bool((starts + sizes <= len(codes)).all()) and _are_indices_within(codes, MAX_CATEGORY_CODE))
 
 
 def _integer_array(tree: Any, name: str) -> npt.NDArray[np.int64]:
     return np.array(tree[name], dtype=np.int64)
 
 
-def _check_children(is_inner: npt.NDArray[np.bool_], *children: npt.NDArray[np.int64]) -> None:
+def _check_children_follow_parents(is_inner: npt.NDArray[np.bool_], *children: npt.NDArray[np.int64]) -> None:
     """Check that every child comes after its parent in the list of nodes, so that each path ends."""
     positions = np.arange(len(is_inner))
     for child in children:
-        _require_condition(
-            bool((child[is_inner] > positions[is_inner]).all()) and _is_within(child[is_inner], len(is_inner))
+        _require_valid_tree(
+            bool((child[is_inner] > positions[is_inner]).all()) and _are_indices_within(child[is_inner], len(is_inner))
         )
 
 
-def _require_condition(condition: bool) -> None:
+def _require_valid_tree(condition: bool) -> None:
     if not condition:
         raise ValueError("a tree leads out of itself")

@@ -33,7 +33,7 @@ OTHER_BIN, MISSING_BIN = -2, -1  #: positions in `Feature.shares`
 MISSING_VALUE, OUT_OF_RANGE, UNKNOWN_CATEGORY = "missing_value", "out_of_range", "unknown_category"
 
 
-class Flag(NamedTuple):
+class UnusualValue(NamedTuple):
     """An unusual value: its row, its column, what is unusual, and a code of that which does not change between versions."""
 
     row: int
@@ -61,14 +61,14 @@ class InvalidRowsError(EvenhandError):
         super().__init__(message if row is None else f"row {row}{message}")
         self.message, self.field, self.row = message, field, row
 
-    def of_row(self, name: str, row: int | None = None) -> InvalidRowsError:
+    def with_row_name(self, name: str, row: int | None = None) -> InvalidRowsError:
         """The same error with another name and number of the row."""
         error = InvalidRowsError(f"{name}{self.message}", self.field)
         error.row = row
         return error
 
 
-def read_column(feature: Feature, column: Sequence[Any] | pd.Series) -> tuple[Any, list[Flag]]:
+def read_new_column(feature: Feature, column: Sequence[Any] | pd.Series) -> tuple[Any, list[UnusualValue]]:
     """Read and check a column of new rows.
 
     Parameters
@@ -82,7 +82,7 @@ def read_column(feature: Feature, column: Sequence[Any] | pd.Series) -> tuple[An
     -------
     column : Series, Categorical or ndarray
         Values as the model takes them: float64 for numbers and dates (days since 1970), categories, or texts.
-    flags : list of Flag
+    flags : list of UnusualValue
         Missing values, unknown categories, and numbers outside the range in training.
 
     Raises
@@ -91,17 +91,19 @@ def read_column(feature: Feature, column: Sequence[Any] | pd.Series) -> tuple[An
         If a value is infinite or of a wrong type.
     """
     if feature.kind == "category" and isinstance(column, list | tuple):
-        categories = _match_levels(feature, column)
+        categories = _read_levels_if_all_known(feature, column)
         if categories is not None:
             return categories
     try:
         series = read_values(column, feature.column_reading, feature.levels)
     except UnreadableValueError as error:
-        raise _invalid_value(feature, error.row, error.description) from error
+        raise _invalid_value_error(feature, error.row, error.description) from error
     return _CHECKS[feature.kind](feature, series)
 
 
-def _match_levels(feature: Feature, cells: Sequence[Any]) -> tuple[pd.Categorical, list[Flag]] | None:
+def _read_levels_if_all_known(
+    feature: Feature, cells: Sequence[Any]
+) -> tuple[pd.Categorical, list[UnusualValue]] | None:
     """Read a category if every value is a level as training wrote it, else return None: the fast path of a service."""
 
     dtype, level_codes = _level_codes(feature.levels)
@@ -109,7 +111,7 @@ def _match_levels(feature: Feature, cells: Sequence[Any]) -> tuple[pd.Categorica
         codes = np.array([level_codes[cell] for cell in cells], dtype=np.int64)
     except (KeyError, TypeError):  # no level, or of a type that is not hashable
         return None
-    return pd.Categorical.from_codes(codes, dtype=dtype), _flag_missing(feature, codes == -1)
+    return pd.Categorical.from_codes(codes, dtype=dtype), _flag_missing_values(feature, codes == -1)
 
 
 @lru_cache(maxsize=4_096)
@@ -120,14 +122,14 @@ def _level_codes(levels: tuple[str, ...]) -> tuple[pd.CategoricalDtype, dict[str
     return pd.CategoricalDtype(pd.Index(levels, dtype="str")), codes | {None: -1}
 
 
-def _check_numbers(feature: Feature, column: pd.Series) -> tuple[pd.Series, list[Flag]]:
+def _flag_numbers_out_of_range(feature: Feature, column: pd.Series) -> tuple[pd.Series, list[UnusualValue]]:
     """Refuse infinite numbers, and flag those beyond the range in training."""
 
     numbers = column.to_numpy()
     infinite = np.isinf(numbers)
     if infinite.any():
-        raise _invalid_value(feature, int(np.flatnonzero(infinite)[0]), "an infinite one")
-    flags = _flag_missing(feature, np.isnan(numbers))
+        raise _invalid_value_error(feature, int(np.flatnonzero(infinite)[0]), "an infinite one")
+    flags = _flag_missing_values(feature, np.isnan(numbers))
     if feature.low is not None and feature.high is not None and not feature.is_identifier:
         limits = f"{feature.format_number(feature.low)} to {feature.format_number(feature.high)}"
         # Of many rows some lie a little beyond the range of others by chance alone.
@@ -135,55 +137,57 @@ def _check_numbers(feature: Feature, column: pd.Series) -> tuple[pd.Series, list
         for row in np.flatnonzero((numbers < feature.low - margin) | (numbers > feature.high + margin)):
             number = feature.format_number(float(numbers[row]))
             flags.append(
-                Flag(int(row), feature.name, f"{number} is beyond the range in training, {limits}", OUT_OF_RANGE)
+                UnusualValue(
+                    int(row), feature.name, f"{number} is beyond the range in training, {limits}", OUT_OF_RANGE
+                )
             )
     return column, flags
 
 
-def _check_categories(feature: Feature, names: pd.Series) -> tuple[pd.Series, list[Flag]]:
+def _flag_unknown_categories(feature: Feature, names: pd.Series) -> tuple[pd.Series, list[UnusualValue]]:
     """Flag categories that the model does not distinguish, unless values that it does not distinguish were usual in training."""
 
     codes, distinct_names = pd.factorize(names, use_na_sentinel=True)
     categories = pd.Index(distinct_names, dtype="str")
     column = pd.Series(pd.Categorical.from_codes(codes, categories=categories))
-    flags = _flag_missing(feature, codes == -1)
-    if _training_share(feature, OTHER_BIN) > MAX_USUAL_SHARE:
+    flags = _flag_missing_values(feature, codes == -1)
+    if _training_share_of_bin(feature, OTHER_BIN) > MAX_USUAL_SHARE:
         return column, flags  # so had many rows of training: surnames, free text
     is_unknown = np.append(~categories.isin(list(feature.levels)), False)[codes]
     for row in map(int, np.flatnonzero(is_unknown)):
         message = f"{quoted(column.iloc[row])} is not a value that the model distinguishes"
-        flags.append(Flag(row, feature.name, message, UNKNOWN_CATEGORY))
+        flags.append(UnusualValue(row, feature.name, message, UNKNOWN_CATEGORY))
     return column, flags
 
 
-def _check_texts(feature: Feature, texts: pd.Series) -> tuple[npt.NDArray[np.object_], list[Flag]]:
+def _flag_empty_texts(feature: Feature, texts: pd.Series) -> tuple[npt.NDArray[np.object_], list[UnusualValue]]:
     """Flag empty texts."""
 
     array = texts.to_numpy(object)
-    return array, _flag_missing(feature, array == "")
+    return array, _flag_missing_values(feature, array == "")
 
 
-_CHECKS: dict[str, Callable[[Feature, pd.Series], tuple[Any, list[Flag]]]] = {
-    "number": _check_numbers,
-    "date": _check_numbers,
-    "category": _check_categories,
-    "text": _check_texts,
+_CHECKS: dict[str, Callable[[Feature, pd.Series], tuple[Any, list[UnusualValue]]]] = {
+    "number": _flag_numbers_out_of_range,
+    "date": _flag_numbers_out_of_range,
+    "category": _flag_unknown_categories,
+    "text": _flag_empty_texts,
 }
 
 
-def _training_share(feature: Feature, position: int) -> float:
+def _training_share_of_bin(feature: Feature, position: int) -> float:
     """Share of the training rows in a bin, 0 where the bundle does not say."""
     return feature.shares[position] if feature.shares else 0.0
 
 
-def _flag_missing(feature: Feature, is_missing: npt.NDArray[np.bool_]) -> list[Flag]:
+def _flag_missing_values(feature: Feature, is_missing: npt.NDArray[np.bool_]) -> list[UnusualValue]:
     """Flag missing values, unless they were usual in training."""
-    if _training_share(feature, MISSING_BIN) > MAX_USUAL_SHARE:
+    if _training_share_of_bin(feature, MISSING_BIN) > MAX_USUAL_SHARE:
         return []
-    return [Flag(int(row), feature.name, "missing", MISSING_VALUE) for row in np.flatnonzero(is_missing)]
+    return [UnusualValue(int(row), feature.name, "missing", MISSING_VALUE) for row in np.flatnonzero(is_missing)]
 
 
-def _invalid_value(feature: Feature, row: int, description: str) -> InvalidRowsError:
+def _invalid_value_error(feature: Feature, row: int, description: str) -> InvalidRowsError:
     expected = EXPECTED[feature.kind]
     if feature.kind == "date":
         expected += f" like {DATE_EXAMPLES.get(feature.written, DEFAULT_DATE_EXAMPLE)}"

@@ -51,7 +51,7 @@ class Estimate:
         return self.mean + self.ci_half_width if self.interval is None else self.interval[1]
 
 
-def estimate(
+def estimate_mean_with_interval(
     scores: Sequence[float] | npt.NDArray[np.float64], ratio: float, *, can_test: bool = True, resolution: float = 0.0
 ) -> Estimate:
     """Estimate the mean of one score, or of one paired difference, per split, with its corrected interval.
@@ -86,14 +86,14 @@ def estimate(
     if not can_test or n < MIN_SPLITS:
         return Estimate(mean, math.nan, math.nan, n)
     error = math.sqrt(max(float(scores.var(ddof=1)), resolution**2 / 12) * (1 / n + ratio))
-    half_width = _t_quantile(n) * error
+    half_width = _half_width_in_standard_errors(n) * error
     if error <= ROUNDING * abs(mean) or abs(mean) <= ROUNDING:
         return Estimate(mean, half_width, 1.0, n)
     return Estimate(mean, half_width, float(2 * special.stdtr(n - 1, -abs(mean) / error)), n)
 
 
 @cache
-def _t_quantile(n: int) -> float:
+def _half_width_in_standard_errors(n: int) -> float:
     """The half-width of an interval over n splits, in standard errors."""
     return float(special.stdtrit(n - 1, (1 + CONFIDENCE) / 2))
 

@@ -39,7 +39,7 @@ class CommonTasks:
     baselines: tuple[Array | None, ...]
 
     @property
-    def means(self) -> Array:
+    def mean_scores(self) -> Array:
         """The mean over the splits of every entry on every task, (entries, tasks)."""
         columns = [task_scores.mean(axis=1) for task_scores in self.scores]
         return np.column_stack(columns) if columns else np.empty((len(self.entries), 0))
@@ -49,7 +49,7 @@ class CommonTasks:
         """The mean score of the majority baseline on every task, NaN where it has none."""
         return np.array([np.nan if baseline is None else baseline.mean() for baseline in self.baselines])
 
-    def reorder(self, order: Sequence[int]) -> CommonTasks:
+    def reorder_entries(self, order: Sequence[int]) -> CommonTasks:
         """Put the entries in another order, or select some of them."""
         scores = tuple(task_scores[list(order)] for task_scores in self.scores)
         entries = tuple(self.entries[position] for position in order)
@@ -66,35 +66,37 @@ class Coverage:
     missing_splits: int
 
 
-def evaluated_rankings(rankings: Sequence[Ranking]) -> list[Ranking]:
+def select_completed_rankings(rankings: Sequence[Ranking]) -> list[Ranking]:
     """Select the tasks on which some entry has all splits."""
     return [ranking for ranking in rankings if ranking.best is not None]
 
 
-def tuned_rows(ranking: Ranking) -> dict[Entry, ScoreRows]:
+def select_tuned_entry_rows(ranking: Ranking) -> dict[Entry, ScoreRows]:
     """Select the splits of every tuned entry of a task in which the objective is known."""
     rows = {}
     for ranked in ranking.entries:
         if ranked.entry.stage == "tuned":
-            rows[ranked.entry] = _known_rows(ranking, ranked.rows)
+            rows[ranked.entry] = _rows_with_known_objective(ranking, ranked.rows)
     return rows
 
 
-def family_rows(ranking: Ranking) -> dict[Entry, ScoreRows]:
+def select_family_entry_rows(ranking: Ranking) -> dict[Entry, ScoreRows]:
     """Select the splits of every family in which the objective is known, from its entry by `Ranking.family_entry`."""
     rows = {}
     for family in dict.fromkeys(ranked.entry.family for ranked in ranking.entries):
         best = ranking.family_entry(family)
         if family != ANY_NAME and best is not None:
-            rows[Entry(family, ANY_NAME, "chosen")] = _known_rows(ranking, best.rows)
+            rows[Entry(family, ANY_NAME, "chosen")] = _rows_with_known_objective(ranking, best.rows)
     return rows
 
 
-def _known_rows(ranking: Ranking, rows: ScoreRows) -> ScoreRows:
+def _rows_with_known_objective(ranking: Ranking, rows: ScoreRows) -> ScoreRows:
     return rows.select(list(compress(rows.splits, ~np.isnan(rows[ranking.metric.name]))))
 
 
-def coverage(rankings: Sequence[Ranking], select: EntrySelector = tuned_rows) -> list[Coverage]:
+def count_entry_coverage(
+    rankings: Sequence[Ranking], select: EntrySelector = select_tuned_entry_rows
+) -> list[Coverage]:
     """Count how much of the evaluated tasks every competing entry has, the most complete first."""
     by_task = list(map(select, rankings))
     required = list(map(len, map(_evaluated_splits, by_task)))
@@ -108,7 +110,7 @@ def coverage(rankings: Sequence[Ranking], select: EntrySelector = tuned_rows) ->
     return sorted(entries, key=lambda covered: (-covered.tasks, -covered.splits, covered.entry))
 
 
-def common_tasks(rankings: Sequence[Ranking], select: EntrySelector = tuned_rows) -> CommonTasks:
+def find_common_tasks(rankings: Sequence[Ranking], select: EntrySelector = select_tuned_entry_rows) -> CommonTasks:
     """Find the entries and tasks that make the largest table without a gap.
 
     An entry that lacks one task of many costs that task; one that lacks many is left out. Entries are added in the order
@@ -118,9 +120,9 @@ def common_tasks(rankings: Sequence[Ranking], select: EntrySelector = tuned_rows
     Parameters
     ----------
     rankings : sequence of Ranking
-        The rankings of the tasks, from `evaluated_rankings`.
+        The rankings of the tasks, from `select_completed_rankings`.
     select : callable, default=tuned_rows
-        Which entries of a task compete, `tuned_rows` or `family_rows`.
+        Which entries of a task compete, `select_tuned_entry_rows` or `select_family_entry_rows`.
 
     Returns
     -------
@@ -128,35 +130,37 @@ def common_tasks(rankings: Sequence[Ranking], select: EntrySelector = tuned_rows
         Without entries and tasks where there is no such table.
     """
     tasks: list[tuple[Ranking, TaskRows]] = list(zip(rankings, map(select, rankings), strict=True))
-    order = [covered.entry for covered in coverage(rankings, select) if covered.tasks]
+    order = [covered.entry for covered in count_entry_coverage(rankings, select) if covered.tasks]
     entries: list[Entry] = []
     complete_tasks: list[tuple[Ranking, TaskRows]] = []
     for size in range(1, len(order) + 1):
-        complete = [task for task in tasks if _all_complete(task[1], order[:size])]
+        complete = [task for task in tasks if _have_all_splits(task[1], order[:size])]
         best_size = len(entries) * len(complete_tasks), len(complete_tasks)
         if (size * len(complete), len(complete)) > best_size:
             entries, complete_tasks = order[:size], complete
     return _common_score_table(complete_tasks, entries)
 
 
-def _all_complete(rows: TaskRows, entries: Sequence[Entry]) -> bool:
+def _have_all_splits(rows: TaskRows, entries: Sequence[Entry]) -> bool:
     """Whether these entries have all splits of a task."""
     required = len(_evaluated_splits(rows))
     return all(entry in rows and len(rows[entry]) == required for entry in entries)
 
 
-def imputed(rankings: Sequence[Ranking]) -> CommonTasks:
+def impute_missing_splits(rankings: Sequence[Ranking]) -> CommonTasks:
     """Make a table of all entries in which a missing split has the score of the majority baseline.
 
     Only tasks on which the baseline has all splits are in it.
     """
     tasks: list[tuple[Ranking, TaskRows]] = []
     for ranking in rankings:
-        rows = tuned_rows(ranking)
+        rows = select_tuned_entry_rows(ranking)
         baseline = _baseline_rows(rows)
         if baseline is not None and len(baseline) == len(_evaluated_splits(rows)):
             tasks.append((ranking, rows))
-    return _common_score_table(tasks, [covered.entry for covered in coverage([ranking for ranking, _ in tasks])])
+    return _common_score_table(
+        tasks, [covered.entry for covered in count_entry_coverage([ranking for ranking, _ in tasks])]
+    )
 
 
 def _common_score_table(tasks: Sequence[tuple[Ranking, TaskRows]], entries: Sequence[Entry]) -> CommonTasks:
@@ -195,7 +199,7 @@ def count_wins(means: Array) -> npt.NDArray[np.int64]:
     return np.asarray((means == means.max(axis=0)).sum(axis=1))
 
 
-def normalized_scores(together: CommonTasks) -> Array:
+def normalize_and_average_scores(together: CommonTasks) -> Array:
     """Scale the scores of every task to 0 at the majority baseline and 1 at the best entry, and average over the tasks.
 
     Parameters
@@ -209,7 +213,7 @@ def normalized_scores(together: CommonTasks) -> Array:
         Scores below the baseline count as 0; without a baseline, 0 is the worst entry. Tasks on which all are equal are left
         out; NaN where none remains.
     """
-    means, baselines = together.means, together.baseline_means
+    means, baselines = together.mean_scores, together.baseline_means
     low = np.where(np.isnan(baselines), means.min(axis=0), baselines)
     span = means.max(axis=0) - low
     differing = span > 0
@@ -238,7 +242,7 @@ def improvability(together: CommonTasks) -> Array:
     Erickson et al. (2025), TabArena: A Living Benchmark for Machine Learning on Tabular Data.
     """
     shares = []
-    for metric, column in zip(together.metrics, together.means.T, strict=True):
+    for metric, column in zip(together.metrics, together.mean_scores.T, strict=True):
         errors = 1 - column if metric.greater_is_better else -column
         if metric.name == "lift_at_10" or (errors < 0).any():
             continue
@@ -247,7 +251,7 @@ def improvability(together: CommonTasks) -> Array:
     return np.asarray(np.mean(shares, axis=0)) if shares else np.full(len(together.entries), np.nan)
 
 
-def difference_scales(together: CommonTasks) -> Array:
+def difference_units_by_task(together: CommonTasks) -> Array:
     """Compute the unit of a difference on each task: 1, or the baseline's score where the objective has no common scale."""
     baselines = np.abs(together.baseline_means)
     unscaled = np.array([metric.name in UNSCALED_METRICS for metric in together.metrics], dtype=bool)

@@ -61,7 +61,7 @@ class RankCurves(NamedTuple):
     splits: int
 
 
-class SweepCurves(NamedTuple):
+class ThresholdCurves(NamedTuple):
     """Precision, recall, F1 and cost by threshold; `cost` is per row, None where the task has no costs."""
 
     precision: MeanCurve
@@ -103,14 +103,14 @@ class Diagnosis(NamedTuple):
     bins: tuple[CalibrationBin, ...]
     predicted: float
     observed: float
-    sweep: SweepCurves | None
-    sweep_log_odds: SweepCurves | None  #: its thresholds are log-odds
+    sweep: ThresholdCurves | None
+    sweep_log_odds: ThresholdCurves | None  #: its thresholds are log-odds
     scores: ScoreHistogram
     log_odds: ScoreHistogram
     concentrated: bool  #: whether most scores lie so near an end that only log-odds show them
 
 
-def diagnose(splits: Sequence[LabeledProba], repeats: int, costs: CostRows) -> Diagnosis:
+def diagnose_predictions(splits: Sequence[LabeledProba], repeats: int, costs: CostRows) -> Diagnosis:
     """Compute everything that is shown of an entry from its predictions.
 
     Parameters
@@ -132,21 +132,28 @@ def diagnose(splits: Sequence[LabeledProba], repeats: int, costs: CostRows) -> D
     binary = proba.shape[1] == 2
     if binary:
         score, positive = np.clip(proba[:, 1], 0, 1), labels == 1
-        overall, by_class = _label_curves(splits, 1), []
-        sweep = _sweep_thresholds(splits, THRESHOLDS, costs)
-        sweep_log_odds = _on_log_odds(_sweep_thresholds(splits, expit(THRESHOLDS_LOG_ODDS), costs))
+        overall, by_class = _class_rank_curves_by_split(splits, 1), []
+        sweep = _compute_threshold_curves(splits, THRESHOLDS, costs)
+        sweep_log_odds = _convert_thresholds_to_log_odds(
+            _compute_threshold_curves(splits, expit(THRESHOLDS_LOG_ODDS), costs)
+        )
     else:
         score, positive = np.clip(proba.max(axis=1), 0, 1), labels == proba.argmax(axis=1)
-        by_class = [_label_curves(splits, label) for label in range(proba.shape[1])]
-        overall, sweep, sweep_log_odds = [_macro_mean(curves) for curves in zip(*by_class, strict=True)], None, None
+        by_class = [_class_rank_curves_by_split(splits, label) for label in range(proba.shape[1])]
+        overall, sweep, sweep_log_odds = (
+            [_average_over_classes(curves) for curves in zip(*by_class, strict=True)],
+            None,
+            None,
+        )
     prevalence = float((labels == 1).mean()) if binary else 1 / proba.shape[1]
     return Diagnosis(
         splits=len(splits),
         rows=len(labels),
         repeats=repeats,
-        rank_curves=_average_curves(overall, prevalence),
+        rank_curves=_average_curves_over_splits(overall, prevalence),
         classes=tuple(
-            _average_curves(curves, float((labels == label).mean())) for label, curves in enumerate(by_class)
+            _average_curves_over_splits(curves, float((labels == label).mean()))
+            for label, curves in enumerate(by_class)
         ),
         bins=reliability_bins(positive, score, repeats),
         predicted=_round_number(score.mean()),
@@ -225,7 +232,7 @@ class _SplitCurves(NamedTuple):
     average_precision: float
 
 
-def _label_curves(splits: Sequence[LabeledProba], label: int) -> list[_SplitCurves | None]:
+def _class_rank_curves_by_split(splits: Sequence[LabeledProba], label: int) -> list[_SplitCurves | None]:
     """The curves of one class against the others in every split; None where the rows are all on one side."""
     from sklearn.metrics import average_precision_score, precision_recall_curve, roc_auc_score, roc_curve
 
@@ -247,13 +254,13 @@ def _label_curves(splits: Sequence[LabeledProba], label: int) -> list[_SplitCurv
     return curves
 
 
-def _macro_mean(curves: Iterable[_SplitCurves | None]) -> _SplitCurves | None:
+def _average_over_classes(curves: Iterable[_SplitCurves | None]) -> _SplitCurves | None:
     """The mean over classes in one split; those without rows on both sides are left out."""
     known = list(filter(None, curves))
     return _SplitCurves(*(np.mean(parts, axis=0) for parts in zip(*known, strict=True))) if known else None
 
 
-def _average_curves(curves: Iterable[_SplitCurves | None], prevalence: float) -> RankCurves | None:
+def _average_curves_over_splits(curves: Iterable[_SplitCurves | None], prevalence: float) -> RankCurves | None:
     """The mean over the splits."""
     known = list(filter(None, curves))
     if not known:
@@ -297,7 +304,9 @@ def mean_curve(x: Array, curves: Sequence[Array]) -> MeanCurve:
     return MeanCurve(_round_array(x), _round_array(mean), _round_array(np.sqrt(variance)))
 
 
-def _sweep_thresholds(splits: Sequence[LabeledProba], thresholds: Array, costs: CostRows) -> SweepCurves | None:
+def _compute_threshold_curves(
+    splits: Sequence[LabeledProba], thresholds: Array, costs: CostRows
+) -> ThresholdCurves | None:
     """Precision, recall, F1 and cost where rows are predicted positive from each of these thresholds on."""
     curves = []
     for y, proba in splits:
@@ -306,7 +315,7 @@ def _sweep_thresholds(splits: Sequence[LabeledProba], thresholds: Array, costs: 
     if not curves:
         return None
     precision, recall, f1, cost = (mean_curve(thresholds, by_split) for by_split in zip(*curves, strict=True))
-    return SweepCurves(precision, recall, f1, cost if costs else None)
+    return ThresholdCurves(precision, recall, f1, cost if costs else None)
 
 
 def _confusion_counts(y: npt.NDArray[np.int64], score: Array, thresholds: Array) -> tuple[Array, Array, Array, Array]:
@@ -329,12 +338,12 @@ def _decision_curves(tn: Array, fp: Array, fn: Array, tp: Array, costs: CostRows
     return precision, tp / (tp + fn), 2 * tp / (2 * tp + fp + fn), cost
 
 
-def _on_log_odds(sweep: SweepCurves | None) -> SweepCurves | None:
+def _convert_thresholds_to_log_odds(sweep: ThresholdCurves | None) -> ThresholdCurves | None:
     """The same curves by the log-odds of the threshold."""
     if sweep is None:
         return None
     x = _round_array(THRESHOLDS_LOG_ODDS)
-    return SweepCurves(*(curve and curve._replace(x=x) for curve in sweep))  # type: ignore[arg-type]  # only cost is None
+    return ThresholdCurves(*(curve and curve._replace(x=x) for curve in sweep))  # type: ignore[arg-type]  # only cost is None
 
 
 def _score_histogram(edges: Array, score: Array, group: npt.NDArray[np.bool_]) -> ScoreHistogram:

@@ -94,7 +94,7 @@ class Recommendation:
     few_positives: int | None = None
 
 
-def recommend(scores: Scores, ranking: Ranking, prefer: Preference | None = None) -> Recommendation:
+def recommend_entry(scores: Scores, ranking: Ranking, prefer: Preference | None = None) -> Recommendation:
     """Recommend an entry of a task.
 
     Parameters
@@ -114,18 +114,18 @@ def recommend(scores: Scores, ranking: Ranking, prefer: Preference | None = None
     """
     preference = prefer or stored_preference(scores.run)
     key = ("recommendation", ranking, preference)
-    return scores.compute_once(key, lambda: _make_recommendation(scores, ranking, preference))
+    return scores.compute_once(key, lambda: _compute_recommendation(scores, ranking, preference))
 
 
-def _make_recommendation(scores: Scores, ranking: Ranking, prefer: Preference) -> Recommendation:
+def _compute_recommendation(scores: Scores, ranking: Ranking, prefer: Preference) -> Recommendation:
     best, baseline = ranking.best, ranking.baseline
     if best is None:
         return Recommendation(ranking.task, "nothing_to_rank", None, None, baseline, None)
     competitors = _ranked_competitors(ranking)
-    equal = _with_verdict(competitors, "practically equal")
-    entry, reason = _choose_entry(scores, ranking, competitors, prefer)
+    equal = _select_entries_by_verdict(competitors, "practically equal")
+    entry, reason = _choose_recommended_entry(scores, ranking, competitors, prefer)
     used = entry or best
-    undecided = _with_verdict(competitors, "undecided")
+    undecided = _select_entries_by_verdict(competitors, "undecided")
     if reason == "simpler":
         equal = (best, *equal)
     return Recommendation(
@@ -137,17 +137,17 @@ def _make_recommendation(scores: Scores, ranking: Ranking, prefer: Preference) -
         above_baseline=ranking.above_baseline,
         equal=tuple(ranked for ranked in equal if ranked is not used),
         undecided=tuple(ranked for ranked in undecided if ranked is not used),
-        worse=_with_verdict(competitors, "worse"),
-        best_simpler=_best_simpler(scores, ranking, used),
-        chosen_score=_chosen_score(ranking),
+        worse=_select_entries_by_verdict(competitors, "worse"),
+        best_simpler=_best_simpler_entry(scores, ranking, used),
+        chosen_score=_score_of_inner_choice(ranking),
         families=compare_families(ranking),
-        strategies=tuple(_family_strategies(scores, ranking, used)),
+        strategies=tuple(_strategy_readings_of_family(scores, ranking, used)),
         tuning=_tuning_gain(scores, ranking, used),
         remedy=find_remedy(scores, ranking, used, undecided) if entry is not None else None,
         parameters=chosen_parameters(scores, ranking.task, used.entry),
         decisions=_decision_quality(scores, ranking.task, used.entry),
-        unstable=_is_unstable(ranking, used.entry),
-        few_positives=_few_positives(scores, ranking.task),
+        unstable=_is_score_unstable(ranking, used.entry),
+        few_positives=_rarest_class_rows_if_few(scores, ranking.task),
     )
 
 
@@ -160,15 +160,15 @@ def _ranked_competitors(ranking: Ranking) -> list[RankedEntry]:
     return competitors
 
 
-def _chosen_score(ranking: Ranking) -> float:
+def _score_of_inner_choice(ranking: Ranking) -> float:
     """The score of choosing by inner scores alone; NaN where it is not known for all splits."""
-    chosen = ranking.find(ANY_NAME, ANY_NAME, "chosen")
+    chosen = ranking.find_line(ANY_NAME, ANY_NAME, "chosen")
     if chosen is None or not chosen.complete:
         return math.nan
     return chosen.score.mean
 
 
-def _with_verdict(entries: Sequence[RankedEntry], verdict: str) -> tuple[RankedEntry, ...]:
+def _select_entries_by_verdict(entries: Sequence[RankedEntry], verdict: str) -> tuple[RankedEntry, ...]:
     selected = []
     for ranked in entries:
         if ranked.comparison is not None and ranked.comparison.verdict == verdict:
@@ -176,7 +176,7 @@ def _with_verdict(entries: Sequence[RankedEntry], verdict: str) -> tuple[RankedE
     return tuple(selected)
 
 
-def _choose_entry(
+def _choose_recommended_entry(
     scores: Scores, ranking: Ranking, competitors: Sequence[RankedEntry], prefer: Preference
 ) -> tuple[RankedEntry | None, Reason]:
     """The entry to use and why; None where no entry is better than the baseline."""
@@ -188,14 +188,14 @@ def _choose_entry(
         return best, "untested"
     if prefer == "score":
         return best, "best"
-    close = [ranked for ranked in competitors if _is_close(ranking, ranked)]
+    close = [ranked for ranked in competitors if _is_close_to_best(ranking, ranked)]
     simplest = min([best, *close], key=lambda ranked: _complexity_key(scores, ranked))
     if simplest.comparison is None:
         return best, "best"
     return simplest, "simpler" if simplest.comparison.verdict == "practically equal" else "simpler_undecided"
 
 
-def _is_close(ranking: Ranking, ranked: RankedEntry) -> bool:
+def _is_close_to_best(ranking: Ranking, ranked: RankedEntry) -> bool:
     """Whether an entry is better than the baseline, and neither worse than the best one nor estimated to differ by much."""
     if ranked.comparison is None:
         return False
@@ -215,7 +215,7 @@ def _complexity_key(scores: Scores, ranked: RankedEntry) -> tuple[int, bool, flo
     return cost, is_tuned, math.inf if math.isnan(seconds) else seconds
 
 
-def _best_simpler(scores: Scores, ranking: Ranking, used: RankedEntry) -> RankedEntry | None:
+def _best_simpler_entry(scores: Scores, ranking: Ranking, used: RankedEntry) -> RankedEntry | None:
     """The best entry that is simpler than the recommended one."""
     limit = _complexity_key(scores, used)
     for ranked in ranking.entries:
@@ -250,14 +250,14 @@ def compare_families(ranking: Ranking) -> tuple[FamilyComparison, ...]:
     for position, first in enumerate(representatives):
         for second in representatives[position + 1 :]:
             pairs.append((first.entry, second.entry))
-    compared = ranking.judged.judge("families", pairs).pairs
+    compared = ranking.judged.compare_pairs("families", pairs).pairs
     families = []
     for (first_entry, second_entry), comparison in zip(pairs, compared, strict=True):
         families.append(FamilyComparison(first_entry.family, second_entry.family, comparison))
     return tuple(families)
 
 
-def _family_strategies(scores: Scores, ranking: Ranking, used: RankedEntry) -> list[StrategyReading]:
+def _strategy_readings_of_family(scores: Scores, ranking: Ranking, used: RankedEntry) -> list[StrategyReading]:
     readings = strategy_readings(scores, ranking.task)
     return [reading for reading in readings if reading.family == used.entry.family]
 
@@ -267,7 +267,7 @@ def _tuning_gain(scores: Scores, ranking: Ranking, used: RankedEntry) -> SearchG
     return next((gain for gain in search_gains(scores, ranking) if gain.entry == entry), None)
 
 
-def _split_configurations(scores: Scores, task: str, entry: Entry) -> list[Mapping[str, Any]]:
+def _params_by_split(scores: Scores, task: str, entry: Entry) -> list[Mapping[str, Any]]:
     """The parameters of an entry in every split."""
     configurations: list[Mapping[str, Any]] = []
     for cell in scores.cells:
@@ -293,7 +293,7 @@ def chosen_parameters(scores: Scores, task: str, entry: Entry) -> tuple[Paramete
     tuple of ParameterChoice
         In the order in which the search has them; numbers that differ in every split are given by their median.
     """
-    configurations = _split_configurations(scores, task, entry)
+    configurations = _params_by_split(scores, task, entry)
     choices = []
     for name in dict.fromkeys(name for configuration in configurations for name in configuration):
         choices.append(_parameter_choice(name, [params[name] for params in configurations if name in params]))
@@ -310,13 +310,13 @@ def _parameter_choice(name: str, chosen: Sequence[Any]) -> ParameterChoice:
 
 
 def _decision_quality(scores: Scores, task: str, entry: Entry) -> DecisionQuality:
-    rows = scores.rows_of(task, entry, scores.threshold_kinds(task)[-1])
+    rows = scores.score_rows_of_entry(task, entry, scores.threshold_kinds(task)[-1])
     quality = [rows.mean(name) for name in ("recall", "precision", "accuracy")]
     threshold = rows.mean("threshold") if len(scores.classes(task)) == 2 else math.nan
     return DecisionQuality(threshold, *quality)
 
 
-def _is_unstable(ranking: Ranking, entry: Entry) -> bool:
+def _is_score_unstable(ranking: Ranking, entry: Entry) -> bool:
     """Whether the scores of an entry's family and stage vary much more between folds than their test rows explain."""
     judged = ranking.judged
     if judged is None or entry not in judged.task_sample.entries:
@@ -330,7 +330,7 @@ def _is_unstable(ranking: Ranking, entry: Entry) -> bool:
     return bool(ratios) and max(ratios) > UNSTABLE_RATIO
 
 
-def _few_positives(scores: Scores, task: str) -> int | None:
+def _rarest_class_rows_if_few(scores: Scores, task: str) -> int | None:
     """The number of rows of the rarest class where there are few."""
     rarest = min(scores.run["tasks"][task]["counts"], default=0)
     return int(rarest) if rarest < FEW_POSITIVES else None

@@ -139,7 +139,7 @@ def measure_interval(measure: DecisionMeasure, split_counts: Sequence[Counts], r
     share = (value - low) / (high - low)
     distinct = float((measure.denominator * pooled).sum()) / repeats
     effective = distinct / OVERLAP_FACTOR**2
-    variance = _squared_error(measure, split_counts, value, repeats) / (high - low) ** 2
+    variance = _squared_standard_error(measure, split_counts, value, repeats) / (high - low) ** 2
     if variance > 0:
         effective = min(distinct, share * (1 - share) / variance)
     quantile = float(special.stdtrit(ROW_DEGREES + folds - 1, (1 + CONFIDENCE) / 2))
@@ -147,7 +147,9 @@ def measure_interval(measure: DecisionMeasure, split_counts: Sequence[Counts], r
     return MeasureInterval(value, low + lowest * (high - low), low + highest * (high - low))
 
 
-def _squared_error(measure: DecisionMeasure, split_counts: Sequence[Counts], value: float, repeats: int) -> float:
+def _squared_standard_error(
+    measure: DecisionMeasure, split_counts: Sequence[Counts], value: float, repeats: int
+) -> float:
     """The squared standard error of the pooled measure, from rows and folds."""
     pooled = np.sum(split_counts, axis=0)
     residuals = measure.numerator - value * measure.denominator

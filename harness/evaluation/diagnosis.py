@@ -8,7 +8,7 @@ from typing import Any
 
 from harness.errors import StoreError
 from harness.evaluation import curves
-from harness.evaluation.curves import CalibrationBin, Diagnosis, MeanCurve, RankCurves, ScoreHistogram, SweepCurves
+from harness.evaluation.curves import CalibrationBin, Diagnosis, MeanCurve, RankCurves, ScoreHistogram, ThresholdCurves
 from harness.evaluation.metric_cache import TUNED_THRESHOLD, MetricCache
 from harness.evaluation.ranking import RankedEntry, Ranking
 from harness.evaluation.scores import Scores
@@ -43,7 +43,7 @@ def best_of_families(ranking: Ranking) -> list[RankedEntry]:
     return list(best.values())
 
 
-def detailed_entries(ranking: Ranking, first: RankedEntry) -> list[RankedEntry]:
+def select_entries_for_details(ranking: Ranking, first: RankedEntry) -> list[RankedEntry]:
     """Select the first entry, and its family without any strategy where that is another entry."""
     plain = first.entry._replace(strategy="none")
     return [first, *(ranked for ranked in ranking.entries if ranked.entry == plain != first.entry and len(ranked.rows))]
@@ -84,17 +84,17 @@ def diagnose_entry(
     key = hashlib.sha256(repr((curves.VERSION, ranked.entry.stage, costs, sources)).encode()).hexdigest()
     row = cache.get(key)
     if row is None:
-        splits = [_labeled_proba(store, record, ranked.entry.stage) for record in records]
-        row = curves.diagnose(splits, len({record.repeat for record in records}), costs)._asdict()
-    thresholds = scores.rows_of(ranking.task, ranked.entry, TUNED_THRESHOLD)["threshold"]
+        splits = [_read_labels_and_probabilities(store, record, ranked.entry.stage) for record in records]
+        row = curves.diagnose_predictions(splits, len({record.repeat for record in records}), costs)._asdict()
+    thresholds = scores.score_rows_of_entry(ranking.task, ranked.entry, TUNED_THRESHOLD)["threshold"]
     rounded = tuple(round(float(threshold), 4) for threshold in thresholds)
     return EntryDiagnosis(ranked, _diagnosis_from_json(row), rounded), {key: row}
 
 
-def _labeled_proba(store: Store, record: Record, stage: str) -> curves.LabeledProba:
+def _read_labels_and_probabilities(store: Store, record: Record, stage: str) -> curves.LabeledProba:
     if not record.predictions_sha256:
         raise StoreError(f"cell {record.id} has no predictions: delete its folder and run again")
-    predictions = store.predictions(record)
+    predictions = store.read_predictions(record)
     return predictions.test_y, predictions.test[stage].astype(float)
 
 
@@ -106,8 +106,8 @@ def _diagnosis_from_json(row: dict[str, Any]) -> Diagnosis:
             "rank_curves": _rank_curves_from_json(row["rank_curves"]),
             "classes": tuple(map(_rank_curves_from_json, row["classes"])),
             "bins": tuple(CalibrationBin(*values) for values in row["bins"]),
-            "sweep": _sweep_from_json(row["sweep"]),
-            "sweep_log_odds": _sweep_from_json(row["sweep_log_odds"]),
+            "sweep": _threshold_curves_from_json(row["sweep"]),
+            "sweep_log_odds": _threshold_curves_from_json(row["sweep_log_odds"]),
             "scores": _histogram_from_json(row["scores"]),
             "log_odds": _histogram_from_json(row["log_odds"]),
         }
@@ -125,11 +125,11 @@ def _rank_curves_from_json(values: Any) -> RankCurves | None:
     return RankCurves(_curve_from_json(roc), _curve_from_json(precision), _curve_from_json(gain), *numbers)
 
 
-def _sweep_from_json(values: Any) -> SweepCurves | None:
+def _threshold_curves_from_json(values: Any) -> ThresholdCurves | None:
     if values is None:
         return None
     precision, recall, f1, cost = values
-    return SweepCurves(
+    return ThresholdCurves(
         _curve_from_json(precision), _curve_from_json(recall), _curve_from_json(f1), cost and _curve_from_json(cost)
     )
 

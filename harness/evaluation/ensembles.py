@@ -65,7 +65,7 @@ def fit_ensemble(kind: str, members: Proba, y: Labels, score: Score) -> FittedEn
     .. [2] Caruana, Munson & Niculescu-Mizil (2006), Getting the Most Out of Ensemble Selection, ICDM.
     .. [3] Wolpert (1992), Stacked Generalization, Neural Networks 5.
     """
-    single_scores = np.array([_or_worst(score(y, proba)) for proba in members])
+    single_scores = np.array([_replace_nan_by_worst_score(score(y, proba)) for proba in members])
     library = np.sort(np.argsort(-single_scores, kind="stable")[:LIBRARY])
     weights, shifts = np.zeros(len(members)), np.zeros(members.shape[2])
     if kind == GREEDY:
@@ -84,7 +84,7 @@ def _select_greedily(members: Proba, y: Labels, single_scores: Floats, score: Sc
     selected = [int(np.argmax(single_scores))]
     total, best, length = members[selected[0]].astype(float), float(single_scores[selected[0]]), 1
     for size in range(2, ROUNDS + 1):
-        scores = [_or_worst(score(y, (total + proba) / size)) for proba in members]
+        scores = [_replace_nan_by_worst_score(score(y, (total + proba) / size)) for proba in members]
         selected.append(int(np.argmax(scores)))
         total = total + members[selected[-1]]
         if scores[selected[-1]] > best:
@@ -111,5 +111,5 @@ def _fit_stacking_weights(members: Proba, y: Labels) -> tuple[Floats, Floats]:
     return coefficients[: len(members)] / scale, np.append(0.0, coefficients[len(members) :])
 
 
-def _or_worst(score: float) -> float:
+def _replace_nan_by_worst_score(score: float) -> float:
     return -np.inf if np.isnan(score) else score

@@ -55,7 +55,7 @@ class OuterSplit:
         """What is written instead of a cell's id where several cells made the predictions."""
         return f"{self.task}/r{self.repeat}f{self.fold}"
 
-    def seed(self, purpose: str) -> int:
+    def derive_seed(self, purpose: str) -> int:
         """Derive the seed of what is drawn for this split; it depends on neither family nor strategy."""
         return seed_of(self.task, self.repeat, self.fold, purpose)
 
@@ -68,7 +68,7 @@ class SplitEnsemble(NamedTuple):
     inner: float
 
     @property
-    def stage(self) -> str:
+    def score_key_stage(self) -> str:
         """What is written instead of a stage in its score keys."""
         return f"ensembled/{self.kind}"
 
@@ -87,7 +87,7 @@ class SplitScores:
     ensemble_failure: str = ""
 
 
-def evaluate_all(
+def evaluate_all_splits(
     store: Store, splits: Sequence[OuterSplit], metrics: Mapping[str, Metric], cached: MetricCache
 ) -> list[SplitScores]:
     """Evaluate every split, in several processes where many cells have to be read.
@@ -108,28 +108,28 @@ def evaluate_all(
     list of SplitScores
         In the order of `splits`.
     """
-    request = metric_cache.MetricRequest.of(metrics)
-    evaluated = [_evaluate_from_cache(split, request, cached) for split in splits]
+    request = metric_cache.MetricRequest.from_metrics(metrics)
+    evaluated = [_evaluate_split_from_cache(split, request, cached) for split in splits]
     pending = [position for position, split_scores in enumerate(evaluated) if split_scores is None]
     cells = sum(len(splits[position].records) for position in pending)
 
     def evaluate_position(position: int) -> SplitScores:
-        return evaluate_split(splits[position], store.predictions, request, cached)
+        return evaluate_split(splits[position], store.read_predictions, request, cached)
 
     computed = iter(map_in_forks(evaluate_position, pending, MAX_PROCESSES if cells >= MIN_PARALLEL_CELLS else 1))
     return [next(computed) if split_scores is None else split_scores for split_scores in evaluated]
 
 
-def _evaluate_from_cache(
+def _evaluate_split_from_cache(
     split: OuterSplit, request: metric_cache.MetricRequest, cached: MetricCache
 ) -> SplitScores | None:
     """Evaluate a split of which everything is cached; None if something is not."""
 
-    def refuse(record: Record) -> StoredPredictions:
+    def refuse_to_read(record: Record) -> StoredPredictions:
         raise LookupError(record.id)
 
     try:
-        return evaluate_split(split, refuse, request, cached)
+        return evaluate_split(split, refuse_to_read, request, cached)
     except LookupError:
         return None
 
@@ -155,12 +155,12 @@ def evaluate_split(
     SplitScores
         The scores, and what is to be cached.
     """
-    read = _read_once(read, split.classes)
+    read = _read_each_cell_once(read, split.classes)
     metric_values: dict[ScoreKey, MetricValues] = {}
     unreadable, used, readable = {}, MetricCache(), []
     for record in split.records:
         try:
-            values, rows = metric_cache.score_cell(record, split.classes, split.costs, read, request, cached)
+            values, rows = metric_cache.score_cell_entries(record, split.classes, split.costs, read, request, cached)
             for stage, scored, fit_rows in _recalibrated_predictions(split, record, read, cached):
                 by_kind, more_rows = metric_cache.score_predictions(scored, request, cached)
                 for threshold_kind, kind_values in by_kind.items():
@@ -174,10 +174,10 @@ def evaluate_split(
         metric_values |= {(record.id, *key): kind_values for key, kind_values in values.items()}
     ensembles, ensemble_failure = [], ""
     try:
-        for ensemble, scored, fit_rows in _split_ensembles(split, readable, read, cached):
+        for ensemble, scored, fit_rows in _compute_split_ensembles(split, readable, read, cached):
             by_kind, more_rows = metric_cache.score_predictions(scored, request, cached)
             for threshold_kind, kind_values in by_kind.items():
-                metric_values[split.name, ensemble.stage, threshold_kind] = kind_values
+                metric_values[split.name, ensemble.score_key_stage, threshold_kind] = kind_values
             used |= fit_rows | more_rows
             ensembles.append(ensemble)
     except (StoreError, MetricError) as error:  # predictions were deleted meanwhile, or the objective failed
@@ -185,7 +185,7 @@ def evaluate_split(
     return SplitScores(metric_values, tuple(ensembles), unreadable, used, ensemble_failure)
 
 
-def _read_once(read: PredictionReader, classes: int) -> PredictionReader:
+def _read_each_cell_once(read: PredictionReader, classes: int) -> PredictionReader:
     """Read every cell once; raises `StoreError` where its probabilities are of another number of classes."""
     read_predictions: dict[str, StoredPredictions] = {}
 
@@ -214,12 +214,14 @@ def _recalibrated_predictions(
     for outcome in record.outcomes:
         for name in names if outcome.stage in RECALIBRATED_STAGES else ():
             recalibration = _Recalibration(split, record, outcome, name, read)
-            fit_key = f"{recalibration.key}/fit/{split.costs or ''}"
-            row = cached.get(fit_key) or recalibration.fit_row()
+            fit_key = f"{recalibration.cache_key}/fit/{split.costs or ''}"
+            row = cached.get(fit_key) or recalibration.compute_fit_row()
             if row["enough"]:
                 thresholds = metric_cache.thresholds_by_kind(split.classes, row["threshold"])
-                key, label = recalibration.key, metric_cache.cell_label(record)
-                scored = metric_cache.ScoredPredictions(key, label, thresholds, split.costs, recalibration.load)
+                key, label = recalibration.cache_key, metric_cache.cell_label(record)
+                scored = metric_cache.ScoredPredictions(
+                    key, label, thresholds, split.costs, recalibration.recalibrate_test_rows
+                )
                 yield f"{outcome.stage}/{name}", scored, {fit_key: row}
 
 
@@ -234,32 +236,34 @@ class _Recalibration:
     read: PredictionReader
 
     @property
-    def key(self) -> str:
+    def cache_key(self) -> str:
         """What its predictions depend on."""
         outcome = self.outcome
         priors = f"/{outcome.counts_before}/{outcome.counts_after}" if self.name == calibration.PRIOR_CORRECTION else ""
         return f"{self.record.predictions_sha256}/{outcome.stage}/{self.name}@{FIT_VERSION}{priors}"
 
-    def fit(self, proba: Proba, y: Labels) -> calibration.Calibrator:
+    def fit_calibrator(self, proba: Proba, y: Labels) -> calibration.Calibrator:
         """Fit the calibrator on probabilities and labels."""
         counts = self.outcome.counts_before, self.outcome.counts_after
         calibrator = calibration.make_calibrator(self.name, proba, y, *counts)
         assert calibrator is not None  # noqa: S101 -- the name is never "none"
         return calibrator
 
-    def fit_row(self) -> dict[str, Any]:
+    def compute_fit_row(self) -> dict[str, Any]:
         """Whether there are enough rows, and the threshold chosen on rows that the calibrator was not fitted on."""
         proba, y = self._inner_rows()
         enough, threshold = calibration.has_enough_rows(y, self.split.classes, calibration.N_FOLDS), None
         if enough and self.split.classes == 2:
-            seed = self.split.seed("recalibrate")
-            threshold = calibration.calibrated_threshold(self.fit, proba, y, seed, self.split.costs)
+            seed = self.split.derive_seed("recalibrate")
+            threshold = calibration.choose_calibrated_threshold(self.fit_calibrator, proba, y, seed, self.split.costs)
         return {"enough": enough, "threshold": threshold}
 
-    def load(self) -> LabelsAndProba:
+    def recalibrate_test_rows(self) -> LabelsAndProba:
         """The labels and recalibrated probabilities of the test rows."""
         stored = self.read(self.record)
-        return stored.test_y, self.fit(*self._inner_rows())(stored.test[self.outcome.stage]).astype(np.float32)
+        return stored.test_y, self.fit_calibrator(*self._inner_rows())(stored.test[self.outcome.stage]).astype(
+            np.float32
+        )
 
     def _inner_rows(self) -> tuple[Proba, Labels]:
         stored = self.read(self.record)
@@ -268,7 +272,7 @@ class _Recalibration:
         return proba[known], stored.train_y[known]
 
 
-def _split_ensembles(
+def _compute_split_ensembles(
     split: OuterSplit, records: Sequence[Record], read: PredictionReader, cached: MetricCache
 ) -> Iterator[tuple[SplitEnsemble, metric_cache.ScoredPredictions, MetricCache]]:
     """The ensembles of a split's tuned entries, with what is cached of them.
@@ -284,17 +288,19 @@ def _split_ensembles(
     digest = hashlib.sha256(repr(sources).encode()).hexdigest()
     for kind in ENSEMBLE_KINDS:
         key = f"ensemble/{digest}/{kind}@{FIT_VERSION}"
-        row = cached.get(f"{key}/fit") or _fit_row(pool(), split, kind)
+        row = cached.get(f"{key}/fit") or _fit_ensemble_row(pool(), split, kind)
         if not row["weights"]:
             continue
         fitted = FittedEnsemble(kind, np.array([*row["weights"].values()]), np.array(row["shifts"]))
 
-        def load(fitted: FittedEnsemble = fitted) -> LabelsAndProba:
+        def load_ensemble_predictions(fitted: FittedEnsemble = fitted) -> LabelsAndProba:
             return pool().test_y, fitted(pool().test).astype(np.float32)
 
         inner = math.nan if row["inner"] is None else row["inner"]
         thresholds = metric_cache.thresholds_by_kind(split.classes, row["threshold"])
-        scored = metric_cache.ScoredPredictions(key, f"{split.task}/{kind}/ensembled", thresholds, split.costs, load)
+        scored = metric_cache.ScoredPredictions(
+            key, f"{split.task}/{kind}/ensembled", thresholds, split.costs, load_ensemble_predictions
+        )
         yield SplitEnsemble(kind, row["weights"], inner), scored, {f"{key}/fit": row}
 
 
@@ -334,7 +340,7 @@ def _pool_members(records: Sequence[Record], read: PredictionReader) -> _PooledM
     )
 
 
-def _fit_row(members: _PooledMembers, split: OuterSplit, kind: str) -> dict[str, Any]:
+def _fit_ensemble_row(members: _PooledMembers, split: OuterSplit, kind: str) -> dict[str, Any]:
     """Weights from all rows; inner score and threshold from parts of the rows that the weights were not fitted on.
 
     Without weights where there are fewer than two members or too few rows of a class.
@@ -349,7 +355,7 @@ def _fit_row(members: _PooledMembers, split: OuterSplit, kind: str) -> dict[str,
     def score(y: Labels, proba: Proba) -> float:
         return split.objective.sign * objective_value(y, proba)
 
-    parts = calibration.assign_folds(members.y, ENSEMBLE_PARTS, split.seed("ensemble"))
+    parts = calibration.assign_folds(members.y, ENSEMBLE_PARTS, split.derive_seed("ensemble"))
     held_out = np.empty(members.inner.shape[1:], dtype=np.float32)
     for part in range(ENSEMBLE_PARTS):
         test = parts == part

@@ -10,9 +10,9 @@ import pandas as pd
 
 from harness.errors import EvenhandError
 from harness.evaluation.decision_measures import measure_interval
-from harness.evaluation.paired_comparison import EntryPair, adjust_differences, metric_differences
+from harness.evaluation.paired_comparison import EntryPair, adjust_difference_p_values, compare_metrics
 from harness.evaluation.scores import STATUS_MISSING, Entry, Scores
-from harness.evaluation.threshold_goals import GoalResult, goal_measures
+from harness.evaluation.threshold_goals import GoalResult, list_reported_goal_measures
 from harness.metrics.metric import DEFAULT_CUT, CostMatrix
 from harness.metrics.threshold import ThresholdGoal
 from harness.store.record import EntryResult, Record
@@ -45,7 +45,7 @@ DIFFERENCE_COLUMNS = (
 )
 
 
-def score_frame(scores: Scores) -> pd.DataFrame:
+def collect_score_frame(scores: Scores) -> pd.DataFrame:
     """Collect every score of a run.
 
     Parameters
@@ -72,7 +72,7 @@ def score_frame(scores: Scores) -> pd.DataFrame:
     return pd.concat([frame, pd.DataFrame(columns)], axis=1)
 
 
-def param_frame(scores: Scores, task: str, entry: Entry) -> pd.DataFrame:
+def collect_param_frame(scores: Scores, task: str, entry: Entry) -> pd.DataFrame:
     """Collect the configuration that an entry has in every split.
 
     Parameters
@@ -95,14 +95,14 @@ def param_frame(scores: Scores, task: str, entry: Entry) -> pd.DataFrame:
         If the entry combines several configurations.
     """
     lines = []
-    for record, outcome in _stored_outcomes(scores, task, entry):
+    for record, outcome in _entry_results_with_records(scores, task, entry):
         line: dict[str, Any] = {"repeat": record.repeat, "fold": record.fold, "trial": outcome.trial}
         line |= {"inner_score": outcome.inner_score, "threshold": outcome.threshold}
         lines.append(line | outcome.params)
     return pd.DataFrame(lines)
 
 
-def prediction_frame(store: Store, scores: Scores, task: str, entry: Entry) -> pd.DataFrame:
+def collect_prediction_frame(store: Store, scores: Scores, task: str, entry: Entry) -> pd.DataFrame:
     """Collect the predictions of an entry for its sealed test rows.
 
     Parameters
@@ -130,8 +130,8 @@ def prediction_frame(store: Store, scores: Scores, task: str, entry: Entry) -> p
     """
     classes = np.array(scores.classes(task), dtype=object)
     parts = []
-    for record, outcome in _stored_outcomes(scores, task, entry):
-        stored = store.predictions(record)
+    for record, outcome in _entry_results_with_records(scores, task, entry):
+        stored = store.read_predictions(record)
         proba = stored.test[outcome.stage]
         if len(classes) == 2:
             threshold = DEFAULT_CUT if outcome.threshold is None else outcome.threshold
@@ -146,7 +146,7 @@ def prediction_frame(store: Store, scores: Scores, task: str, entry: Entry) -> p
     return pd.concat(parts, ignore_index=True)
 
 
-def failure_frame(scores: Scores) -> pd.DataFrame:
+def collect_failure_frame(scores: Scores) -> pd.DataFrame:
     """Collect what did not work: cells that are not `ok`, trials that failed, metrics that raised an error.
 
     Parameters
@@ -179,7 +179,7 @@ def failure_frame(scores: Scores) -> pd.DataFrame:
     return frame.astype({"repeat": "Int64", "fold": "Int64", "trials": "Int64"})
 
 
-def difference_frame(pair: EntryPair) -> pd.DataFrame:
+def make_difference_frame(pair: EntryPair) -> pd.DataFrame:
     """Compare every metric of two entries.
 
     Parameters
@@ -195,7 +195,7 @@ def difference_frame(pair: EntryPair) -> pd.DataFrame:
         empty.
     """
     lines = []
-    for difference in adjust_differences(metric_differences(pair)):
+    for difference in adjust_difference_p_values(compare_metrics(pair)):
         estimate = difference.difference
         low, high = estimate.mean - estimate.ci_half_width, estimate.mean + estimate.ci_half_width
         better = {1: "a", -1: "b"}.get(difference.direction, "")
@@ -204,7 +204,7 @@ def difference_frame(pair: EntryPair) -> pd.DataFrame:
     return pd.DataFrame(lines, columns=list(DIFFERENCE_COLUMNS))
 
 
-def _stored_outcomes(scores: Scores, task: str, entry: Entry) -> Sequence[tuple[Record, EntryResult]]:
+def _entry_results_with_records(scores: Scores, task: str, entry: Entry) -> Sequence[tuple[Record, EntryResult]]:
     """The results of an entry with the records that hold them, split by split."""
     outcomes = []
     if entry.calibration == "none":
@@ -219,7 +219,7 @@ def _stored_outcomes(scores: Scores, task: str, entry: Entry) -> Sequence[tuple[
     return sorted(outcomes, key=lambda pair: (pair[0].repeat, pair[0].fold))
 
 
-def threshold_frame(results: Iterable[GoalResult], costs_by_task: Mapping[str, CostMatrix]) -> pd.DataFrame:
+def make_threshold_frame(results: Iterable[GoalResult], costs_by_task: Mapping[str, CostMatrix]) -> pd.DataFrame:
     """Collect results as a tidy frame.
 
     Parameters
@@ -237,14 +237,14 @@ def threshold_frame(results: Iterable[GoalResult], costs_by_task: Mapping[str, C
     """
     lines: list[dict[str, Any]] = []
     for result in results:
-        measures = goal_measures(result.goal, len(result.decisions[0].sealed), costs_by_task[result.task])
+        measures = list_reported_goal_measures(result.goal, len(result.decisions[0].sealed), costs_by_task[result.task])
         for decision in result.decisions:
             attained = measure_interval(measures[result.measure], [decision.sealed])
             promised = measures[result.measure].compute(decision.inner)
             line: dict[str, Any] = {"task": result.task, "entry": result.entry.name, **result.entry._asdict()}
             line |= {"goal": result.goal.text, "repeat": decision.split[0], "fold": decision.split[1]}
             line |= {"threshold": decision.threshold, "reached": decision.reached, "measure": result.measure}
-            line |= {"level": result.level if _has_own_level(result.goal) else promised, "promised": promised}
+            line |= {"level": result.level if _has_goal_own_level(result.goal) else promised, "promised": promised}
             line |= {"attained": attained.value, "attained_low": attained.low, "attained_high": attained.high}
             for name, measure in measures.items():
                 line[f"inner_{name}"] = measure.compute(decision.inner)
@@ -253,5 +253,5 @@ def threshold_frame(results: Iterable[GoalResult], costs_by_task: Mapping[str, C
     return pd.DataFrame(lines, columns=list(THRESHOLD_COLUMNS))
 
 
-def _has_own_level(goal: ThresholdGoal) -> bool:
+def _has_goal_own_level(goal: ThresholdGoal) -> bool:
     return goal.kind in ("recall", "precision", "top", "capacity")

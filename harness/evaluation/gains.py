@@ -7,9 +7,9 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from harness.evaluation.corrected_t import Estimate, estimate, holm, significant_direction
+from harness.evaluation.corrected_t import Estimate, estimate_mean_with_interval, holm, significant_direction
 from harness.evaluation.ensembles import ENSEMBLE_KINDS
-from harness.evaluation.ranking import BASELINE, Ranking, paired_estimate
+from harness.evaluation.ranking import BASELINE, Ranking, estimate_paired_difference
 from harness.evaluation.scores import ANY_NAME, Entry, Scores
 from harness.evaluation.significance import Comparison
 from harness.metrics.calibration import CALIBRATIONS
@@ -31,7 +31,7 @@ class SearchGain:
     """What the search of one entry gained over its default configuration, better is positive.
 
     `inner` is measured by the score that was searched, so it is never negative and optimistic; `outer` on test rows.
-    `reading` is from intervals that are simultaneous over the task's entries; empty where nothing can be tested.
+    `effect_reading` is from intervals that are simultaneous over the task's entries; empty where nothing can be tested.
     """
 
     entry: Entry
@@ -40,7 +40,7 @@ class SearchGain:
     reading: str
 
 
-def searched_entries(ranking: Ranking) -> list[tuple[str, str]]:
+def list_searched_entries(ranking: Ranking) -> list[tuple[str, str]]:
     """List family and strategy of every entry that was searched, best first."""
     tuned = (ranked.entry for ranked in ranking.entries if ranked.entry.stage == "tuned")
     return list(dict.fromkeys((entry.family, entry.strategy) for entry in tuned))
@@ -68,15 +68,15 @@ def _measure_gains(scores: Scores, ranking: Ranking) -> list[SearchGain]:
     task, metric = ranking.task, ranking.metric
     verdicts = _tuning_verdicts(ranking)
     gains = []
-    for family, strategy in searched_entries(ranking):
+    for family, strategy in list_searched_entries(ranking):
         entry = Entry(family, strategy, "tuned")
-        default = scores.rows_of(task, entry._replace(stage="default"), ranking.threshold_kind)
-        tuned = scores.rows_of(task, entry, ranking.threshold_kind)
+        default = scores.score_rows_of_entry(task, entry._replace(stage="default"), ranking.threshold_kind)
+        tuned = scores.score_rows_of_entry(task, entry, ranking.threshold_kind)
         default, tuned = default.select(tuned.splits), tuned.select(default.splits)
         if family == BASELINE or not len(tuned):
             continue
         change = metric.sign * (tuned[metric.name] - default[metric.name])
-        outer, reading = estimate(change, tuned.mean("ratio"), can_test=False), ""
+        outer, reading = estimate_mean_with_interval(change, tuned.mean("ratio"), can_test=False), ""
         if np.array_equal(default["trial"], tuned["trial"]):
             reading = DEFAULT_KEPT
         elif entry in verdicts:
@@ -98,7 +98,7 @@ def _tuning_verdicts(ranking: Ranking) -> dict[Entry, Comparison]:
         default = entry._replace(stage="default")
         if entry.stage == "tuned" and default in entries:
             pairs.append((entry, default))
-    compared = ranking.judged.judge("tuning", pairs).pairs
+    compared = ranking.judged.compare_pairs("tuning", pairs).pairs
     return {tuned: comparison for (tuned, _), comparison in zip(pairs, compared, strict=True)}
 
 
@@ -110,7 +110,7 @@ class EnsembleMember:
     weights: dict[tuple[int, int], float]
 
     @property
-    def used(self) -> int:
+    def count_used_splits(self) -> int:
         """In how many splits it has a weight."""
         return sum(weight != 0 for weight in self.weights.values())
 
@@ -128,7 +128,7 @@ def ensemble_members(scores: Scores, task: str, kind: str) -> list[EnsembleMembe
         if (ensemble_task, ensemble_kind) == (task, kind):
             for cell, weight in combined.weights.items():
                 weights.setdefault(entry_of[cell], {})[split] = weight
-    members = filter(lambda member: member.used, map(EnsembleMember, weights, weights.values()))
+    members = filter(lambda member: member.count_used_splits, map(EnsembleMember, weights, weights.values()))
     return sorted(members, key=lambda member: (-abs(member.mean), member.entry))
 
 
@@ -139,12 +139,12 @@ def ensemble_gains(scores: Scores, ranking: Ranking) -> dict[str, Estimate]:
     """
     gains = {}
     for kind in ENSEMBLE_KINDS:
-        ensembled = scores.rows_of(ranking.task, Entry(ANY_NAME, kind, "ensembled"), ranking.threshold_kind)
-        chosen = scores.rows_of(ranking.task, CHOSEN, ranking.threshold_kind).select(ensembled.splits)
+        ensembled = scores.score_rows_of_entry(ranking.task, Entry(ANY_NAME, kind, "ensembled"), ranking.threshold_kind)
+        chosen = scores.score_rows_of_entry(ranking.task, CHOSEN, ranking.threshold_kind).select(ensembled.splits)
         ensembled = ensembled.select(chosen.splits)
         if len(ensembled):
             change = ensembled[ranking.metric.name] - chosen[ranking.metric.name]
-            gains[kind] = paired_estimate(scores, ranking.task, ranking.metric, change, chosen)
+            gains[kind] = estimate_paired_difference(scores, ranking.task, ranking.metric, change, chosen)
     return gains
 
 
@@ -164,18 +164,18 @@ class RecalibrationEffect:
     directions: tuple[int, ...] = ()
 
     @property
-    def reading(self) -> str:
+    def effect_reading(self) -> str:
         """The directions in words; empty where nothing can be tested."""
-        return calibration_reading(*self.directions) if self.directions else ""
+        return read_calibration_directions(*self.directions) if self.directions else ""
 
     @property
-    def probabilities(self) -> int:
+    def probability_direction(self) -> int:
         """Whether probabilities are better (1), worse (−1) or neither by log loss and Brier score together."""
         changes = set(self.directions[:2]) - {0}
         return changes.pop() if len(changes) == 1 else 0
 
     @property
-    def tested(self) -> list[Estimate]:
+    def tested_differences(self) -> list[Estimate]:
         """The differences that are tested: of log loss, Brier score and decisions, not of ECE."""
         return [*self.differences[:2], *self.differences[3:]]
 
@@ -196,24 +196,28 @@ def recalibration_effects(scores: Scores, ranking: Ranking) -> list[Recalibratio
                     _recalibration_effect(scores, ranking.task, ranked.entry._replace(calibration=calibration))
                 )
     measured = [effect for effect in measured if effect.splits]
-    adjusted = iter(holm([difference.p for effect in measured for difference in effect.tested]))
+    adjusted = iter(holm([difference.p for effect in measured for difference in effect.tested_differences]))
     effects = []
     for effect in measured:
-        directions = _effect_directions(scores, ranking.task, effect, [next(adjusted) for _ in effect.tested])
+        directions = _effect_directions(
+            scores, ranking.task, effect, [next(adjusted) for _ in effect.tested_differences]
+        )
         effects.append(replace(effect, directions=directions))
     return effects
 
 
 def _recalibration_effect(scores: Scores, task: str, entry: Entry) -> RecalibrationEffect:
     kind, metrics = scores.threshold_kinds(task)[-1], calibration_metrics(scores, task)
-    rows = scores.rows_of(task, entry, kind)
+    rows = scores.score_rows_of_entry(task, entry, kind)
     means = tuple(rows.mean(metric.name) for metric in metrics)
     if entry.calibration == "none" or not len(rows):
         return RecalibrationEffect(entry, means, len(rows))
-    plain = scores.rows_of(task, entry._replace(calibration="none"), kind).select(rows.splits)
+    plain = scores.score_rows_of_entry(task, entry._replace(calibration="none"), kind).select(rows.splits)
     differences = []
     for metric in metrics:
-        differences.append(paired_estimate(scores, task, metric, rows[metric.name] - plain[metric.name], plain))
+        differences.append(
+            estimate_paired_difference(scores, task, metric, rows[metric.name] - plain[metric.name], plain)
+        )
     return RecalibrationEffect(entry, means, len(rows), tuple(differences))
 
 
@@ -224,12 +228,12 @@ def _effect_directions(
         return ()
     log_loss, brier, _, decision = calibration_metrics(scores, task)
     directions = []
-    for metric, difference, p in zip((log_loss, brier, decision), effect.tested, adjusted, strict=True):
+    for metric, difference, p in zip((log_loss, brier, decision), effect.tested_differences, adjusted, strict=True):
         directions.append(significant_direction(difference, p, greater_is_better=metric.greater_is_better))
     return tuple(directions)
 
 
-def calibration_reading(log_loss: int, brier: int, decision: int) -> str:
+def read_calibration_directions(log_loss: int, brier: int, decision: int) -> str:
     """Put the directions (1 better, −1 worse, 0 not significant) of log loss, Brier score and decisions into words."""
     adjectives = {1: "better", -1: "worse"}
     probabilities = {log_loss, brier} - {0}

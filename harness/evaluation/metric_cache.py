@@ -73,7 +73,7 @@ class MetricRequest:
     decision_metrics: dict[str, Metric]
 
     @classmethod
-    def of(cls, metrics: Mapping[str, Metric]) -> MetricRequest:
+    def from_metrics(cls, metrics: Mapping[str, Metric]) -> MetricRequest:
         """Sort metrics by type; the version is part of the name, so that values of another version are not used."""
         probability_metrics: dict[str, Metric] = {}
         decision_metrics: dict[str, Metric] = {}
@@ -83,7 +83,7 @@ class MetricRequest:
         return cls(probability_metrics, decision_metrics)
 
 
-def score_cell(
+def score_cell_entries(
     record: Record, classes: int, costs: CostMatrix, read: PredictionReader, request: MetricRequest, cached: MetricCache
 ) -> tuple[dict[tuple[str, str], MetricValues], MetricCache]:
     """Score the entries of a cell.
@@ -117,13 +117,13 @@ def score_cell(
     metric_values: dict[tuple[str, str], MetricValues] = {}
     for outcome in record.outcomes:
 
-        def load(stage: str = outcome.stage) -> LabelsAndProba:
+        def load_predictions(stage: str = outcome.stage) -> LabelsAndProba:
             stored = read(record)
             return stored.test_y, stored.test[stage]
 
         key = f"{record.predictions_sha256}/{outcome.stage}"
         thresholds = thresholds_by_kind(classes, outcome.threshold)
-        predictions = ScoredPredictions(key, cell_label(record), thresholds, costs, load)
+        predictions = ScoredPredictions(key, cell_label(record), thresholds, costs, load_predictions)
         by_kind, rows = score_predictions(predictions, request, cached)
         for threshold_kind, values in by_kind.items():
             metric_values[outcome.stage, threshold_kind] = values
@@ -152,18 +152,22 @@ def score_predictions(
     """
     load = cache(scored.load)
 
-    def predictions(threshold: float | None) -> Predictions:
+    def predictions_at_threshold(threshold: float | None) -> Predictions:
         return Predictions(*load(), threshold, scored.costs)
 
     key = f"{scored.key}/{scored.costs}" if scored.costs else scored.key
     metrics = request.probability_metrics
-    row, undefined = _compute_absent_values(cached.get(key, {}), metrics, scored.label, partial(predictions, None))
+    row, undefined = _compute_absent_values(
+        cached.get(key, {}), metrics, scored.label, partial(predictions_at_threshold, None)
+    )
     used, by_kind = {key: row}, {}
     probability_values = {metric.name: row.get(column, math.nan) for column, metric in metrics.items()}
     for threshold_kind, threshold in scored.thresholds.items():
         key = f"{scored.key}/{threshold}/{scored.costs or ''}"
         metrics = request.decision_metrics
-        row, failures = _complete_decisions(cached.get(key, {}), metrics, scored.label, partial(predictions, threshold))
+        row, failures = _compute_absent_decisions(
+            cached.get(key, {}), metrics, scored.label, partial(predictions_at_threshold, threshold)
+        )
         used[key] = row
         decision_values = {metric.name: row.get(column, math.nan) for column, metric in metrics.items()}
         confusion = np.asarray(row[CONFUSION], dtype=np.int64)
@@ -195,14 +199,14 @@ def read_cache(store: Store, name: str = "metrics") -> MetricCache:
         digest, _, body = _cache_file(store, name).read_bytes().partition(b"\n")
     except OSError:
         return {}
-    cached: MetricCache = json.loads(body) if digest == _cache_digest(body) else {}
+    cached: MetricCache = json.loads(body) if digest == _cache_body_digest(body) else {}
     return cached
 
 
 def write_cache(store: Store, cached: MetricCache, name: str = "metrics") -> None:
     """Write a cache, below a line with its checksum."""
     body = json.dumps(cached, separators=(",", ":")).encode()
-    write_atomic(_cache_file(store, name), _cache_digest(body) + b"\n" + body)
+    write_atomic(_cache_file(store, name), _cache_body_digest(body) + b"\n" + body)
 
 
 def _compute_absent_values(
@@ -231,7 +235,7 @@ def _compute_absent_values(
     return completed, failures
 
 
-def _complete_decisions(
+def _compute_absent_decisions(
     row: dict[str, Any], metrics: Mapping[str, Metric], label: str, predictions: Callable[[], Predictions]
 ) -> tuple[dict[str, Any], dict[str, str]]:
     """The same with the confusion matrix."""
@@ -274,7 +278,7 @@ def compute_metric(metric: Metric, predictions: Predictions, label: str) -> floa
         raise MetricError(f"metric {metric.name!r} fails on {label}: {failure(error)}") from error
 
 
-def _cache_digest(body: bytes) -> bytes:
+def _cache_body_digest(body: bytes) -> bytes:
     return hashlib.sha256(body).hexdigest().encode()
 
 

@@ -30,7 +30,7 @@ COST_FACTOR = 5.0  #: times the fit time of an entry whose score is practically 
 MIN_SECONDS = 1.0
 
 
-def model_findings(scores: Scores, ranking: Ranking, searches: RunSearches) -> list[Finding]:
+def collect_model_findings(scores: Scores, ranking: Ranking, searches: RunSearches) -> list[Finding]:
     """Find what is conspicuous in the results of a task.
 
     Parameters
@@ -49,13 +49,13 @@ def model_findings(scores: Scores, ranking: Ranking, searches: RunSearches) -> l
     """
     entries = _tuned_entries(ranking)
     return [
-        *check_baseline(ranking, entries),
-        *check_tuning(scores, ranking),
-        *check_space_edges(searches, ranking),
-        *check_overfitting(ranking, entries),
-        *check_stability(ranking, entries),
-        *check_probabilities(scores, ranking),
-        *check_costs(ranking),
+        *find_entries_below_baseline(ranking, entries),
+        *find_harmful_tuning(scores, ranking),
+        *find_parameters_at_range_ends(searches, ranking),
+        *find_overfitted_entries(ranking, entries),
+        *find_unstable_entries(ranking, entries),
+        *find_miscalibrated_entries(scores, ranking),
+        *find_cheaper_equivalent_entry(ranking),
     ]
 
 
@@ -68,7 +68,7 @@ def _tuned_entries(ranking: Ranking) -> list[RankedEntry]:
     return entries
 
 
-def check_baseline(ranking: Ranking, entries: Sequence[RankedEntry]) -> Iterator[Finding]:
+def find_entries_below_baseline(ranking: Ranking, entries: Sequence[RankedEntry]) -> Iterator[Finding]:
     """Find entries that are worse than the majority baseline: significantly, or by their mean where nothing can be tested."""
     baseline = ranking.baseline
     if baseline is None or not len(baseline.rows):
@@ -86,7 +86,7 @@ def _is_below_baseline(ranking: Ranking, ranked: RankedEntry, baseline: RankedEn
     return bool(ranking.no_test_reason) and ranking.metric.sign * (ranked.score.mean - baseline.score.mean) < 0
 
 
-def check_tuning(scores: Scores, ranking: Ranking) -> Iterator[Finding]:
+def find_harmful_tuning(scores: Scores, ranking: Ranking) -> Iterator[Finding]:
     """Find entries whose tuned configuration is significantly worse on test rows than the default one."""
     for gain in search_gains(scores, ranking):
         if gain.reading == HURTS:
@@ -97,16 +97,16 @@ def check_tuning(scores: Scores, ranking: Ranking) -> Iterator[Finding]:
             yield Finding("tuning_hurts", "warning", message, gain.entry.name, advice=advice)
 
 
-def check_space_edges(searches: RunSearches, ranking: Ranking) -> Iterator[Finding]:
+def find_parameters_at_range_ends(searches: RunSearches, ranking: Ranking) -> Iterator[Finding]:
     """Find parameters whose best values lie at an end of their range in most splits."""
     greater = ranking.metric.greater_is_better
-    for (family, strategy), cells in searches.of(ranking.task).items():
+    for (family, strategy), cells in searches.searches_by_entry(ranking.task).items():
         edges: dict[str, int] = {}
         n_cells = 0
         for cell in cells:
             if len(cell.complete_trials) >= MIN_EDGE_TRIALS:
                 n_cells += 1
-                for name in edge_parameters(cell, greater=greater):
+                for name in parameters_at_range_ends(cell, greater=greater):
                     edges[name] = edges.get(name, 0) + 1
         for name, count in edges.items():
             if n_cells >= MIN_SPLITS and count >= EDGE_SPLITS * n_cells:
@@ -118,13 +118,13 @@ def check_space_edges(searches: RunSearches, ranking: Ranking) -> Iterator[Findi
                 yield Finding("space_edge", "note", message, entry, advice="a wider range may be better")
 
 
-def edge_parameters(cell: CellSearch, *, greater: bool) -> list[str]:
+def parameters_at_range_ends(cell: CellSearch, *, greater: bool) -> list[str]:
     """List the numeric parameters whose value in the best trial is at the lower or the upper end of their range."""
     trials = cell.complete_trials
     best = max(trials, key=lambda trial: trial.value if greater else -trial.value)
     edges = []
     for axis in cell.axes:
-        position = _setting_position(axis, best.params.get(axis.name))
+        position = _setting_position_in_range(axis, best.params.get(axis.name))
         if position <= EDGE_SHARE:
             edges.append(f"{axis.name} lower")
         elif position >= 1 - EDGE_SHARE:
@@ -132,7 +132,7 @@ def edge_parameters(cell: CellSearch, *, greater: bool) -> list[str]:
     return edges
 
 
-def _setting_position(axis: SearchParameter, setting: object) -> float:
+def _setting_position_in_range(axis: SearchParameter, setting: object) -> float:
     """Where a setting lies in its range, from 0 to 1; NaN for options, and for ranges of a few whole numbers."""
     if axis.options or isinstance(setting, bool) or not isinstance(setting, int | float):
         return math.nan
@@ -144,7 +144,7 @@ def _setting_position(axis: SearchParameter, setting: object) -> float:
     return (number - low) / (high - low) if high > low else math.nan
 
 
-def check_overfitting(ranking: Ranking, entries: Iterable[RankedEntry]) -> Iterator[Finding]:
+def find_overfitted_entries(ranking: Ranking, entries: Iterable[RankedEntry]) -> Iterator[Finding]:
     """Find entries whose score on training rows is far better than on test rows."""
     baseline, metric = ranking.baseline, ranking.metric
     if baseline is None:
@@ -159,7 +159,7 @@ def check_overfitting(ranking: Ranking, entries: Iterable[RankedEntry]) -> Itera
             yield Finding("overfitting", "note", message, ranked.entry.name, advice=advice)
 
 
-def check_stability(ranking: Ranking, entries: Sequence[RankedEntry]) -> Iterator[Finding]:
+def find_unstable_entries(ranking: Ranking, entries: Sequence[RankedEntry]) -> Iterator[Finding]:
     """Find entries whose scores vary far more from split to split than those of the others."""
     if len(entries) < MIN_ENTRIES or ranking.splits < MIN_SPLITS:
         return
@@ -175,7 +175,7 @@ def check_stability(ranking: Ranking, entries: Sequence[RankedEntry]) -> Iterato
             yield Finding("unstable_training", "warning", message, ranked.entry.name, advice=advice)
 
 
-def check_probabilities(scores: Scores, ranking: Ranking) -> Iterator[Finding]:
+def find_miscalibrated_entries(scores: Scores, ranking: Ranking) -> Iterator[Finding]:
     """Find entries whose probabilities are significantly improved by a recalibration that does not harm decisions."""
     reported: set[str] = set()
     for effect in recalibration_effects(scores, ranking):
@@ -195,7 +195,7 @@ def check_probabilities(scores: Scores, ranking: Ranking) -> Iterator[Finding]:
             yield Finding("poor_probabilities", "note", message, plain.name, advice=advice)
 
 
-def check_costs(ranking: Ranking) -> Iterator[Finding]:
+def find_cheaper_equivalent_entry(ranking: Ranking) -> Iterator[Finding]:
     """Find out whether an entry whose score is as good, within the region of equivalence, is fitted in a fraction of the time."""
     best = ranking.best
     seconds = {costs.entry: costs.costs["fit_seconds"] for costs in entry_costs(ranking)}

@@ -59,32 +59,32 @@ class EntryDecisions:
     intervals: Mapping[str, MeasureInterval] = field(default_factory=dict)
 
     @property
-    def pooled(self) -> Counts:
+    def pooled_counts(self) -> Counts:
         """The counts of all splits together, (k, k)."""
         return np.asarray(np.sum(self.confusions, axis=0))
 
     @property
     def accuracy(self) -> float:
         """The share of rows decided correctly."""
-        return float(self.pooled.trace() / self.pooled.sum())
+        return float(self.pooled_counts.trace() / self.pooled_counts.sum())
 
     @property
     def class_recalls(self) -> list[float]:
         """The recall of every class."""
-        return [float(recall) for recall in class_report(self.pooled)[1]]
+        return [float(recall) for recall in class_report(self.pooled_counts)[1]]
 
-    def measure(self, name: str) -> float:
+    def compute_measure(self, name: str) -> float:
         """Get a measure of two classes; 0 for a precision or an F1 of nothing."""
         value = self.intervals[name].value
         return 0.0 if math.isnan(value) else value
 
 
-def entry_decisions(scores: Scores, task: str) -> list[EntryDecisions]:
+def collect_entry_decisions(scores: Scores, task: str) -> list[EntryDecisions]:
     """Collect the decisions of the tuned entries of a task, without the baseline."""
     training, measures = _training_accuracies(scores, task), decision_measures(len(scores.classes(task)), None)
     collected = []
     for entry in _tuned_entries(scores, task):
-        rows = scores.rows_of(task, entry, DEFAULT_THRESHOLD)
+        rows = scores.score_rows_of_entry(task, entry, DEFAULT_THRESHOLD)
         confusions = tuple(scores.metric_values[key].confusion for key in rows.score_keys)
         repeats = len(set(map(itemgetter(0), rows.splits)))
         intervals = {name: measure_interval(measure, confusions, repeats) for name, measure in measures.items()}
@@ -98,7 +98,7 @@ def _tuned_entries(scores: Scores, task: str) -> list[Entry]:
     entries = []
     for entry in entry_statuses(scores, task):
         is_single = entry.stage == "tuned" and entry.strategy != ANY_NAME and entry.family != BASELINE
-        if is_single and len(scores.rows_of(task, entry, DEFAULT_THRESHOLD)):
+        if is_single and len(scores.score_rows_of_entry(task, entry, DEFAULT_THRESHOLD)):
             entries.append(entry)
     return entries
 
@@ -116,7 +116,7 @@ def _training_accuracies(scores: Scores, task: str) -> dict[tuple[str, str], lis
     return accuracies
 
 
-def network_entries(scores: Scores, task: str) -> list[Entry]:
+def list_plain_network_entries(scores: Scores, task: str) -> list[Entry]:
     """List the tuned networks that do nothing about imbalance, in the order of the run."""
     entries = []
     for entry in _tuned_entries(scores, task):
@@ -127,28 +127,31 @@ def network_entries(scores: Scores, task: str) -> list[Entry]:
 
 def model_observations(scores: Scores, task: str) -> list[Observation]:
     """Observe models before imbalance is handled: accuracy against always deciding for one class, recall, ranking."""
-    models, classes = list(_plain_methods(entry_decisions(scores, task)).values()), scores.classes(task)
+    models, classes = (
+        list(_entries_without_strategy(collect_entry_decisions(scores, task)).values()),
+        scores.classes(task),
+    )
     if not models:
         return []
     best = max(models, key=attrgetter("accuracy"))
-    observations = [_accuracy_against_majority(models, best, classes)]
+    observations = [_compare_accuracy_with_majority(models, best, classes)]
     if len(classes) == 2:
-        observations.append(_recall_range(models, classes[1]))
+        observations.append(_observe_recall_range(models, classes[1]))
     else:
-        observations.append(_weakest_class(best, classes))
+        observations.append(_observe_weakest_class(best, classes))
     areas = list(filterfalse(math.isnan, map(attrgetter("roc_auc"), models)))
     if areas:
         first = next(model for model in models if model.roc_auc == max(areas))
         numbers = {"lowest": min(areas), "highest": max(areas), "models": float(len(areas))}
-        observations.append(Observation(_ranking_code(max(areas)), (first.entry,), numbers))
+        observations.append(Observation(_roc_auc_quality_code(max(areas)), (first.entry,), numbers))
     return observations
 
 
-def _accuracy_against_majority(
+def _compare_accuracy_with_majority(
     models: Sequence[EntryDecisions], best: EntryDecisions, classes: Sequence[str]
 ) -> Observation:
     """Whether the best accuracy differs from that of always deciding for the largest class by more than two standard errors."""
-    counts = best.pooled.sum(axis=1)
+    counts = best.pooled_counts.sum(axis=1)
     majority = int(counts.argmax())
     share = float(counts[majority] / counts.sum())
     rows = counts.sum() / best.repeats
@@ -161,10 +164,10 @@ def _accuracy_against_majority(
     return Observation(code, (best.entry,), numbers, classes[majority])
 
 
-def _recall_range(models: Sequence[EntryDecisions], positive: str) -> Observation:
+def _observe_recall_range(models: Sequence[EntryDecisions], positive: str) -> Observation:
     """Whether all models, some or none find at least half of the positive rows."""
-    best = max(models, key=_recall)
-    recalls = list(map(_recall, models))
+    best = max(models, key=_recall_of_decisions)
+    recalls = list(map(_recall_of_decisions, models))
     code = "recall_differs"
     if max(recalls) < LOW_RECALL:
         code = "recall_low"
@@ -173,11 +176,11 @@ def _recall_range(models: Sequence[EntryDecisions], positive: str) -> Observatio
     return Observation(code, (best.entry,), {"lowest": min(recalls), "highest": max(recalls)}, positive)
 
 
-def _recall(decisions: EntryDecisions) -> float:
-    return decisions.measure("recall")
+def _recall_of_decisions(decisions: EntryDecisions) -> float:
+    return decisions.compute_measure("recall")
 
 
-def _weakest_class(decisions: EntryDecisions, classes: Sequence[str]) -> Observation:
+def _observe_weakest_class(decisions: EntryDecisions, classes: Sequence[str]) -> Observation:
     """The class that is found least."""
     recalls = decisions.class_recalls
     weakest = int(np.nanargmin(recalls))
@@ -185,7 +188,7 @@ def _weakest_class(decisions: EntryDecisions, classes: Sequence[str]) -> Observa
     return Observation("weakest_class", (decisions.entry,), numbers, classes[weakest])
 
 
-def _ranking_code(roc_auc: float) -> str:
+def _roc_auc_quality_code(roc_auc: float) -> str:
     """The usual words for areas under the ROC curve (Hosmer, Lemeshow & Sturdivant 2013)."""
     for limit, code in ((0.7, "ranking_poor"), (0.8, "ranking_acceptable"), (0.9, "ranking_excellent")):
         if roc_auc < limit:
@@ -196,17 +199,20 @@ def _ranking_code(roc_auc: float) -> str:
 def network_observations(scores: Scores, task: str, entry: Entry) -> list[Observation]:
     """Observe one entry before imbalance is handled: recall of the positive class, bias, training against sealed rows."""
     classes = scores.classes(task)
-    for decisions in entry_decisions(scores, task):
+    for decisions in collect_entry_decisions(scores, task):
         if decisions.entry == entry:
-            observations = [_weakest_class(decisions, classes)]
+            observations = [_observe_weakest_class(decisions, classes)]
             if len(classes) == 2:
-                observations = [_positive_recall(decisions, classes[1]), _class_bias(decisions, classes)]
-            return [*observations, *_training_gap(decisions)]
+                observations = [
+                    _observe_positive_recall(decisions, classes[1]),
+                    _observe_class_bias(decisions, classes),
+                ]
+            return [*observations, *_observe_training_gap(decisions)]
     return []
 
 
-def _positive_recall(decisions: EntryDecisions, positive: str) -> Observation:
-    recall = decisions.measure("recall")
+def _observe_positive_recall(decisions: EntryDecisions, positive: str) -> Observation:
+    recall = decisions.compute_measure("recall")
     code = "positive_recall_high"
     for limit, name in (
         (0.25, "positive_recall_very_low"),
@@ -217,13 +223,13 @@ def _positive_recall(decisions: EntryDecisions, positive: str) -> Observation:
             code = name
             break
     return Observation(
-        code, (decisions.entry,), {"recall": recall, "precision": decisions.measure("precision")}, positive
+        code, (decisions.entry,), {"recall": recall, "precision": decisions.compute_measure("precision")}, positive
     )
 
 
-def _class_bias(decisions: EntryDecisions, classes: Sequence[str]) -> Observation:
+def _observe_class_bias(decisions: EntryDecisions, classes: Sequence[str]) -> Observation:
     """Whether a class is predicted clearly more often than it occurs."""
-    pooled = decisions.pooled
+    pooled = decisions.pooled_counts
     predicted, true = float(pooled[:, 1].sum()), float(pooled[1].sum())
     majority = int(pooled.sum(axis=1).argmax())
     code, label = "no_bias", classes[majority]
@@ -237,7 +243,7 @@ def _class_bias(decisions: EntryDecisions, classes: Sequence[str]) -> Observatio
     return Observation(code, (decisions.entry,), {"predicted": predicted / total, "true": true / total}, label)
 
 
-def _training_gap(decisions: EntryDecisions) -> list[Observation]:
+def _observe_training_gap(decisions: EntryDecisions) -> list[Observation]:
     """Whether accuracy on training rows and on sealed rows are apart; nothing where the former is not stored."""
     training, sealed = decisions.training_accuracy, decisions.accuracy
     if math.isnan(training):
@@ -250,33 +256,41 @@ def _training_gap(decisions: EntryDecisions) -> list[Observation]:
 
 def method_observations(scores: Scores, task: str) -> list[Observation]:
     """Observe methods against doing nothing: which raise recall, the best recall and balance, what it costs, weights."""
-    methods = entry_decisions(scores, task)
+    methods = collect_entry_decisions(scores, task)
     if not methods:
         return []
     classes = scores.classes(task)
     if len(classes) > 2:
         best = max(methods, key=attrgetter("accuracy"))
         numbers = {"accuracy": best.accuracy, "macro_recall": float(np.nanmean(best.class_recalls))}
-        return [Observation("best_accuracy", (best.entry,), numbers), _weakest_class(best, classes)]
-    observations = [*_raised_recalls(methods, classes[1])]
-    first = max(methods, key=_recall)
-    numbers = {"recall": _recall(first), "precision": first.measure("precision"), "accuracy": first.accuracy}
+        return [Observation("best_accuracy", (best.entry,), numbers), _observe_weakest_class(best, classes)]
+    observations = [*_strategies_by_recall_effect(methods, classes[1])]
+    first = max(methods, key=_recall_of_decisions)
+    numbers = {
+        "recall": _recall_of_decisions(first),
+        "precision": first.compute_measure("precision"),
+        "accuracy": first.accuracy,
+    }
     observations.append(Observation("best_recall", (first.entry,), numbers, classes[1]))
-    observations += _recall_price(first, methods, classes[1])
-    balanced = max(methods, key=lambda method: method.measure("f1"))
-    numbers = {"f1": balanced.measure("f1"), "precision": balanced.measure("precision"), "recall": _recall(balanced)}
+    observations += _cost_of_best_recall(first, methods, classes[1])
+    balanced = max(methods, key=lambda method: method.compute_measure("f1"))
+    numbers = {
+        "f1": balanced.compute_measure("f1"),
+        "precision": balanced.compute_measure("precision"),
+        "recall": _recall_of_decisions(balanced),
+    }
     observations.append(Observation("best_balance", (balanced.entry,), numbers, classes[1]))
-    return observations + _weights_against_resampling(scores, methods, classes[1])
+    return observations + _compare_weights_with_resampling(scores, methods, classes[1])
 
 
-def _plain_methods(methods: Sequence[EntryDecisions]) -> dict[str, EntryDecisions]:
+def _entries_without_strategy(methods: Sequence[EntryDecisions]) -> dict[str, EntryDecisions]:
     """The entries that do nothing about imbalance, by family."""
     return {method.entry.family: method for method in methods if method.entry.strategy == "none"}
 
 
-def _raised_recalls(methods: Sequence[EntryDecisions], positive: str) -> list[Observation]:
+def _strategies_by_recall_effect(methods: Sequence[EntryDecisions], positive: str) -> list[Observation]:
     """Which strategies clearly raise or lower the recall of the positive class, by direction; or that none does."""
-    plain = _plain_methods(methods)
+    plain = _entries_without_strategy(methods)
     changed: dict[str, list[EntryDecisions]] = {"recall_raised": [], "recall_lowered": []}
     compared = 0
     for method in methods:
@@ -292,29 +306,34 @@ def _raised_recalls(methods: Sequence[EntryDecisions], positive: str) -> list[Ob
     observations = []
     for code, of_code in changed.items():
         if of_code:
-            numbers = _recall_change(of_code, plain) | {"compared": float(compared)}
-            entries = tuple(map(attrgetter("entry"), sorted(of_code, key=_recall, reverse=True)))
+            numbers = _recall_with_and_without_methods(of_code, plain) | {"compared": float(compared)}
+            entries = tuple(map(attrgetter("entry"), sorted(of_code, key=_recall_of_decisions, reverse=True)))
             observations.append(Observation(code, entries, numbers, positive))
     if compared and not observations:
         observations.append(Observation("recall_unchanged", (), {"compared": float(compared)}, positive))
     return observations
 
 
-def _recall_change(methods: Sequence[EntryDecisions], plain: Mapping[str, EntryDecisions]) -> dict[str, float]:
+def _recall_with_and_without_methods(
+    methods: Sequence[EntryDecisions], plain: Mapping[str, EntryDecisions]
+) -> dict[str, float]:
     """The ranges of the recall of methods, and of the entries that do nothing in their families."""
-    before = [_recall(plain[method.entry.family]) for method in methods]
-    after = list(map(_recall, methods))
+    before = [_recall_of_decisions(plain[method.entry.family]) for method in methods]
+    after = list(map(_recall_of_decisions, methods))
     numbers = {"before_lowest": min(before), "before_highest": max(before)}
     return numbers | {"after_lowest": min(after), "after_highest": max(after)}
 
 
-def _recall_price(first: EntryDecisions, methods: Sequence[EntryDecisions], positive: str) -> list[Observation]:
+def _cost_of_best_recall(first: EntryDecisions, methods: Sequence[EntryDecisions], positive: str) -> list[Observation]:
     """What the best recall costs in accuracy and precision, against doing nothing in the same family."""
-    reference = _plain_methods(methods).get(first.entry.family)
+    reference = _entries_without_strategy(methods).get(first.entry.family)
     if reference is None or reference is first:
         return []
     numbers = {"accuracy": first.accuracy, "plain_accuracy": reference.accuracy}
-    numbers |= {"precision": first.measure("precision"), "plain_precision": reference.measure("precision")}
+    numbers |= {
+        "precision": first.compute_measure("precision"),
+        "plain_precision": reference.compute_measure("precision"),
+    }
     falls = first.accuracy < reference.accuracy or numbers["precision"] < numbers["plain_precision"]
     return [
         Observation(
@@ -323,16 +342,18 @@ def _recall_price(first: EntryDecisions, methods: Sequence[EntryDecisions], posi
     ]
 
 
-def _weights_against_resampling(scores: Scores, methods: Sequence[EntryDecisions], positive: str) -> list[Observation]:
+def _compare_weights_with_resampling(
+    scores: Scores, methods: Sequence[EntryDecisions], positive: str
+) -> list[Observation]:
     """Whether class weights raise recall less or more than the best resampling, each at its best."""
     best: dict[str, EntryDecisions] = {}
     for method in methods:
         kind = str(scores.run["strategies"].get(method.entry.strategy, {}).get("kind", ""))
-        if kind not in best or method.measure("recall") > best[kind].measure("recall"):
+        if kind not in best or method.compute_measure("recall") > best[kind].compute_measure("recall"):
             best[kind] = method
     if "weight" not in best or "resample" not in best:
         return []
-    weighted, resampled = best["weight"].measure("recall"), best["resample"].measure("recall")
+    weighted, resampled = best["weight"].compute_measure("recall"), best["resample"].compute_measure("recall")
     code = "weights_find_less" if weighted < resampled else "weights_find_as_much"
     numbers = {"weighted": weighted, "resampled": resampled}
     return [Observation(code, (best["weight"].entry, best["resample"].entry), numbers, positive)]

@@ -1,7 +1,7 @@
 """Two entries on the splits that both have: differences of all metrics, what they consist of, and the rows decided otherwise.
 
 All differences are A − B. Where the splits have the same rows for both, differences are taken split by split, with the
-corrected interval of `corrected_t.estimate`; otherwise there are two means and no test.
+corrected interval of `corrected_t.estimate_mean_with_interval`; otherwise there are two means and no test.
 """
 
 from __future__ import annotations
@@ -18,9 +18,9 @@ import numpy.typing as npt
 
 from harness.evaluation.corrected_t import Estimate, holm, significant_direction
 from harness.evaluation.metric_cache import DEFAULT_THRESHOLD, TUNED_THRESHOLD
-from harness.evaluation.ranking import paired_estimate
+from harness.evaluation.ranking import estimate_paired_difference
 from harness.evaluation.scores import Entry, ScoreRows, Scores, SplitKey
-from harness.metrics.classification import brier_parts, class_report
+from harness.metrics.classification import class_report, decompose_brier_score
 from harness.metrics.logits import Floats
 from harness.metrics.metric import DEFAULT_CUT, CostMatrix, Metric, Predictions, best_threshold
 from harness.store.record import Record
@@ -38,9 +38,9 @@ class ComparedEntry:
     task: str
     entry: Entry
 
-    def rows(self, threshold_kind: str) -> ScoreRows:
+    def score_rows(self, threshold_kind: str) -> ScoreRows:
         """Get its scores at one kind of threshold."""
-        return self.scores.rows_of(self.task, self.entry, threshold_kind)
+        return self.scores.score_rows_of_entry(self.task, self.entry, threshold_kind)
 
     @property
     def name(self) -> str:
@@ -62,7 +62,7 @@ class EntryPredictions:
         """The positive class, or all classes where there are several."""
         return (1,) if self.proba.shape[1] == 2 else range(self.proba.shape[1])
 
-    def predicted(self, threshold_kind: str) -> Integers:
+    def predict_classes(self, threshold_kind: str) -> Integers:
         """Predict the class of every row at a kind of threshold."""
         threshold = DEFAULT_CUT if threshold_kind == DEFAULT_THRESHOLD else self.threshold
         return Predictions(self.y, self.proba, threshold).labels
@@ -92,9 +92,9 @@ class EntryPair:
         """The costs of decisions in the first run."""
         return self.a.scores.costs(self.a.task)
 
-    def rows(self, side: ComparedEntry, threshold_kind: str) -> ScoreRows:
+    def score_rows(self, side: ComparedEntry, threshold_kind: str) -> ScoreRows:
         """Get the scores of one entry: in the common splits, or in all of its own where the splits are not the same."""
-        rows = side.rows(threshold_kind)
+        rows = side.score_rows(threshold_kind)
         return rows if self.unpaired_reason else rows.select(self.splits)
 
 
@@ -116,7 +116,7 @@ class MetricDifference:
     direction: int = 0
 
 
-def make_pair(a: ComparedEntry, b: ComparedEntry) -> EntryPair:
+def pair_entries(a: ComparedEntry, b: ComparedEntry) -> EntryPair:
     """Find the splits that two entries share, and read their stored predictions.
 
     Parameters
@@ -135,7 +135,7 @@ def make_pair(a: ComparedEntry, b: ComparedEntry) -> EntryPair:
     StoreError
         If predictions cannot be read.
     """
-    splits = a.rows(DEFAULT_THRESHOLD).select(b.rows(DEFAULT_THRESHOLD).splits).splits
+    splits = a.score_rows(DEFAULT_THRESHOLD).select(b.score_rows(DEFAULT_THRESHOLD).splits).splits
     unpaired_reason = _unpaired_reason(a, b)
     if unpaired_reason:
         return EntryPair(a, b, splits, unpaired_reason)
@@ -144,7 +144,7 @@ def make_pair(a: ComparedEntry, b: ComparedEntry) -> EntryPair:
         predictions_a, predictions_b = _read_predictions(a, split), _read_predictions(b, split)
         if predictions_a is not None and predictions_b is not None:
             predictions[split] = predictions_a, predictions_b
-        rows_a, rows_b = _test_rows(a, split, predictions_a), _test_rows(b, split, predictions_b)
+        rows_a, rows_b = _test_row_positions(a, split, predictions_a), _test_row_positions(b, split, predictions_b)
         if rows_a is None or rows_b is None or not np.array_equal(rows_a, rows_b):
             return EntryPair(a, b, splits, f"the rows of {a.task} are split otherwise in the second run")
     return EntryPair(a, b, splits, predictions=predictions)
@@ -159,47 +159,47 @@ def _unpaired_reason(a: ComparedEntry, b: ComparedEntry) -> str:
     return ""
 
 
-def _test_rows(side: ComparedEntry, split: SplitKey, predictions: EntryPredictions | None) -> Integers | None:
+def _test_row_positions(side: ComparedEntry, split: SplitKey, predictions: EntryPredictions | None) -> Integers | None:
     """The test rows of a split: those of the entry's predictions, or of any cell of the task that has them."""
     if predictions is not None:
         return predictions.rows
-    for record in _entry_records(side.scores):
+    for record in _records_of_entries(side.scores):
         if record.task == side.task and (record.repeat, record.fold) == split and record.outcomes:
-            return side.store.predictions(record).test_rows
+            return side.store.read_predictions(record).test_rows
     return None
 
 
-def _entry_records(scores: Scores) -> Iterator[Record]:
+def _records_of_entries(scores: Scores) -> Iterator[Record]:
     return (cell.record for cell in scores.cells if cell.record is not None)
 
 
 def _read_predictions(side: ComparedEntry, split: SplitKey) -> EntryPredictions | None:
     threshold_kind = side.scores.threshold_kinds(side.task)[-1]
-    rows = side.rows(threshold_kind)
+    rows = side.score_rows(threshold_kind)
     position = rows.splits.index(split)
     cell_id, stage, _ = rows.score_keys[position]
-    record = next((record for record in _entry_records(side.scores) if record.id == cell_id), None)
+    record = next((record for record in _records_of_entries(side.scores) if record.id == cell_id), None)
     if record is None or stage not in {outcome.stage for outcome in record.outcomes}:
         return None
-    stored = side.store.predictions(record)
+    stored = side.store.read_predictions(record)
     threshold = float(rows["threshold"][position]) if threshold_kind == TUNED_THRESHOLD else None
     return EntryPredictions(stored.test_rows, stored.test_y, stored.test[stage], threshold)
 
 
-def metric_differences(pair: EntryPair) -> list[MetricDifference]:
+def compare_metrics(pair: EntryPair) -> list[MetricDifference]:
     """Compare every metric that is defined for both, those of decisions at each kind of threshold."""
     differences = []
     for metric in filterfalse(attrgetter("is_detail"), pair.a.scores.metrics.values()):
         is_decision = metric.metric_type == "decision"
         for threshold_kind in pair.threshold_kinds if is_decision else pair.threshold_kinds[-1:]:
-            columns = [pair.rows(side, threshold_kind)[metric.name] for side in (pair.a, pair.b)]
+            columns = [pair.score_rows(side, threshold_kind)[metric.name] for side in (pair.a, pair.b)]
             if all(len(column) and not np.isnan(column).all() for column in columns):
                 name, kind = metric.label or metric.name, threshold_kind if is_decision else ""
-                differences.append(_column_difference(pair, name, (metric.metric_type, kind), columns, metric))
+                differences.append(_score_column_difference(pair, name, (metric.metric_type, kind), columns, metric))
     return differences
 
 
-def decomposition(pair: EntryPair) -> list[MetricDifference]:
+def decompose_differences(pair: EntryPair) -> list[MetricDifference]:
     """Decompose a difference of decisions and one of probabilities, where predictions are stored.
 
     With two classes the score of decisions at the tuned threshold is the sum of two parts: the score at the best of all
@@ -226,21 +226,21 @@ def decomposition(pair: EntryPair) -> list[MetricDifference]:
         return []
     differences = []
     if TUNED_THRESHOLD in pair.threshold_kinds:
-        differences += _threshold_parts(pair, pair.a.scores.metrics["expected_cost" if pair.costs else "f1"])
+        differences += _best_threshold_and_loss(pair, pair.a.scores.metrics["expected_cost" if pair.costs else "f1"])
     brier = pair.a.scores.metrics.get("brier")
     if brier is not None:
         parts = np.empty((len(pair.splits), 2, 2))
         for position, split in enumerate(pair.splits):
             for side, predictions in enumerate(pair.predictions[split]):
-                parts[position, side] = brier_parts(predictions.y, predictions.proba, predictions.labels)
+                parts[position, side] = decompose_brier_score(predictions.y, predictions.proba, predictions.labels)
         for part, name in enumerate(("miscalibration", "discrimination")):
             columns = parts[:, 0, part], parts[:, 1, part]
             metric = replace(brier, greater_is_better=name == "discrimination")
-            differences.append(_column_difference(pair, f"Brier: {name}", ("probability", ""), columns, metric))
+            differences.append(_score_column_difference(pair, f"Brier: {name}", ("probability", ""), columns, metric))
     return differences
 
 
-def _threshold_parts(pair: EntryPair, metric: Metric) -> list[MetricDifference]:
+def _best_threshold_and_loss(pair: EntryPair, metric: Metric) -> list[MetricDifference]:
     """The score at the best of all thresholds, and what the tuned threshold loses."""
     best, tuned = np.empty((2, len(pair.splits))), np.empty((2, len(pair.splits)))
     for position, split in enumerate(pair.splits):
@@ -250,30 +250,33 @@ def _threshold_parts(pair: EntryPair, metric: Metric) -> list[MetricDifference]:
             best[side, position] = metric.compute(Predictions(y, proba, threshold, pair.costs))
             tuned[side, position] = metric.compute(Predictions(y, proba, predictions.threshold, pair.costs))
     label, loss_kind = metric.label or metric.name, ("decision", TUNED_THRESHOLD)
-    of_best = _column_difference(pair, f"{label} at the best of all thresholds", ("ranking", ""), best, metric)
-    return [of_best, _column_difference(pair, f"{label} lost by the threshold chosen", loss_kind, tuned - best, metric)]
+    of_best = _score_column_difference(pair, f"{label} at the best of all thresholds", ("ranking", ""), best, metric)
+    return [
+        of_best,
+        _score_column_difference(pair, f"{label} lost by the threshold chosen", loss_kind, tuned - best, metric),
+    ]
 
 
-def class_differences(pair: EntryPair, threshold_kind: str) -> list[MetricDifference]:
-    """Compare precision and recall of every class; with two classes they are among `metric_differences`."""
+def compare_class_metrics(pair: EntryPair, threshold_kind: str) -> list[MetricDifference]:
+    """Compare precision and recall of every class; with two classes, `compare_metrics` has them."""
     classes = pair.a.scores.classes(pair.a.task)
-    if len(classes) < 3 or not all(len(pair.rows(side, threshold_kind)) for side in (pair.a, pair.b)):
+    if len(classes) < 3 or not all(len(pair.score_rows(side, threshold_kind)) for side in (pair.a, pair.b)):
         return []
     recall = pair.a.scores.metrics["recall"]
     reports = []  # per entry (splits, 2, classes)
     for side in (pair.a, pair.b):
-        values = [side.scores.metric_values[key] for key in pair.rows(side, threshold_kind).score_keys]
+        values = [side.scores.metric_values[key] for key in pair.score_rows(side, threshold_kind).score_keys]
         reports.append(np.array([class_report(scored.confusion)[:2] for scored in values]))
     differences = []
     for label, class_name in enumerate(classes):
         for part, metric_name in enumerate(("precision", "recall")):
             columns = [report[:, part, label] for report in reports]
             name, kind = f"{metric_name} of {class_name}", ("decision", threshold_kind)
-            differences.append(_column_difference(pair, name, kind, columns, recall))
+            differences.append(_score_column_difference(pair, name, kind, columns, recall))
     return differences
 
 
-def adjust_differences(differences: Sequence[MetricDifference]) -> list[MetricDifference]:
+def adjust_difference_p_values(differences: Sequence[MetricDifference]) -> list[MetricDifference]:
     """Add Holm's adjusted p values over all differences, and which entry is significantly better."""
     p_values = holm([difference.difference.p for difference in differences])
     adjusted = []
@@ -301,19 +304,19 @@ def rank_correlation(pair: EntryPair) -> float:
     return float(np.mean(correlations)) if correlations else math.nan
 
 
-def _column_difference(
+def _score_column_difference(
     pair: EntryPair, name: str, kind: tuple[str, str], columns: Sequence[Floats] | Floats, metric: Metric
 ) -> MetricDifference:
     """The difference of two columns of scores, one per split, in the order of the pair's splits.
 
     `kind` is the type of the metric and the kind of threshold.
     """
-    rows = pair.rows(pair.b, pair.threshold_kinds[-1])
+    rows = pair.score_rows(pair.b, pair.threshold_kinds[-1])
     a, b = float(columns[0].mean()), float(columns[1].mean())
     if pair.unpaired_reason:
         difference = Estimate(a - b, math.nan, math.nan, len(columns[0]))
     else:
-        difference = paired_estimate(pair.b.scores, pair.b.task, metric, columns[0] - columns[1], rows)
+        difference = estimate_paired_difference(pair.b.scores, pair.b.task, metric, columns[0] - columns[1], rows)
     return MetricDifference(name, *kind, a, b, difference, metric.greater_is_better)
 
 
@@ -346,11 +349,11 @@ class ClassAgreement:
     disagreements: int
 
 
-def changed_rows(pair: EntryPair, threshold_kind: str) -> list[ChangedRow]:
+def find_changed_rows(pair: EntryPair, threshold_kind: str) -> list[ChangedRow]:
     """Find the rows with different predictions at a kind of threshold, the largest differences of probability first."""
     changed = []
     for split, (a, b) in pair.predictions.items():
-        predicted_a, predicted_b = a.predicted(threshold_kind), b.predicted(threshold_kind)
+        predicted_a, predicted_b = a.predict_classes(threshold_kind), b.predict_classes(threshold_kind)
         columns = np.where(a.proba.shape[1] == 2, 1, a.y)
         for position in np.flatnonzero(predicted_a != predicted_b):
             changed_row = ChangedRow(
@@ -366,11 +369,11 @@ def changed_rows(pair: EntryPair, threshold_kind: str) -> list[ChangedRow]:
     return sorted(changed, key=lambda row: (-abs(row.proba_a - row.proba_b), row.split, row.row))
 
 
-def class_agreement(pair: EntryPair, threshold_kind: str) -> list[ClassAgreement]:
+def count_class_agreement(pair: EntryPair, threshold_kind: str) -> list[ClassAgreement]:
     """Count how many rows of each class each entry predicts correctly, over all splits."""
     y = np.concatenate([a.y for a, _ in pair.predictions.values()])
-    predicted_a = np.concatenate([a.predicted(threshold_kind) for a, _ in pair.predictions.values()])
-    predicted_b = np.concatenate([b.predicted(threshold_kind) for _, b in pair.predictions.values()])
+    predicted_a = np.concatenate([a.predict_classes(threshold_kind) for a, _ in pair.predictions.values()])
+    predicted_b = np.concatenate([b.predict_classes(threshold_kind) for _, b in pair.predictions.values()])
     agreement = []
     for label in range(len(pair.a.scores.classes(pair.a.task))):
         rows = y == label

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from harness.evaluation.corrected_t import estimate
+from harness.evaluation.corrected_t import estimate_mean_with_interval
 from harness.store.importances import TaskImportances
 
 
@@ -24,7 +24,7 @@ class ColumnLoss:
     high: float
 
 
-def column_losses(importances: TaskImportances) -> tuple[ColumnLoss, ...]:
+def average_column_losses(importances: TaskImportances) -> tuple[ColumnLoss, ...]:
     """Average the losses of every column over the folds.
 
     Parameters
@@ -43,6 +43,6 @@ def column_losses(importances: TaskImportances) -> tuple[ColumnLoss, ...]:
     """
     summaries = []
     for column, fold_losses in zip(importances.columns, np.array(importances.losses).T, strict=True):
-        mean = estimate(fold_losses, importances.ratio)
+        mean = estimate_mean_with_interval(fold_losses, importances.ratio)
         summaries.append(ColumnLoss(column, mean.mean, mean.low, mean.high))
     return tuple(sorted(summaries, key=lambda summary: -summary.loss))

@@ -28,7 +28,7 @@ RECALL_STEPS = 21  #: recalls that are tried within the rounding of the publishe
 
 
 @dataclass(frozen=True)
-class ComparedValue:
+class PublishedAndRunValue:
     """A published value with its decimals, NaN where there is none, and the value of the run."""
 
     metric: str
@@ -38,7 +38,7 @@ class ComparedValue:
 
 
 @dataclass(frozen=True)
-class ComparedRow:
+class PublishedAndRunRow:
     """A row of a published table.
 
     Attributes
@@ -49,18 +49,18 @@ class ComparedRow:
         The entry of the run that corresponds to it.
     status : str
         Why the run has no values for it; empty where it has.
-    values : tuple of ComparedValue
+    values : tuple of PublishedAndRunValue
         A value per column.
     """
 
     label: str
     entry: Entry
     status: str
-    values: tuple[ComparedValue, ...]
+    values: tuple[PublishedAndRunValue, ...]
 
 
 @dataclass(frozen=True)
-class ComparedTable:
+class PublishedAndRunTable:
     """A published table of a task with the values of the run; for its texts see `harness.registry.published`."""
 
     task: str
@@ -69,23 +69,23 @@ class ComparedTable:
     protocol: str
     label_heading: str
     columns: tuple[str, ...]
-    rows: tuple[ComparedRow, ...]
+    rows: tuple[PublishedAndRunRow, ...]
 
     @property
     def has_numbers(self) -> bool:
         """Whether the publication has any number."""
         return any(not math.isnan(cell.published) for row in self.rows for cell in row.values)
 
-    def by_entry(self) -> dict[Entry, tuple[str, dict[str, ComparedValue]]]:
+    def values_by_entry(self) -> dict[Entry, tuple[str, dict[str, PublishedAndRunValue]]]:
         """The label and the values by metric of every entry; the label of the first row where an entry has several."""
-        entries: dict[Entry, tuple[str, dict[str, ComparedValue]]] = {}
+        entries: dict[Entry, tuple[str, dict[str, PublishedAndRunValue]]] = {}
         for row in self.rows:
             _, values = entries.setdefault(row.entry, (row.label, {}))
             values.update({cell.metric: cell for cell in row.values if cell.metric})
         return entries
 
 
-def compare_published(scores: Scores, task: str) -> list[ComparedTable]:
+def compare_published_tables(scores: Scores, task: str) -> list[PublishedAndRunTable]:
     """Put the published tables of a task beside the values of the run.
 
     Parameters
@@ -97,37 +97,41 @@ def compare_published(scores: Scores, task: str) -> list[ComparedTable]:
 
     Returns
     -------
-    list of ComparedTable
+    list of PublishedAndRunTable
         The tables; values of the run are those of tuned entries at threshold 0.5. Accuracy, precision, recall and F1 are
         computed from the counts of all outer splits, other metrics are means over the splits.
     """
     statuses = entry_statuses(scores, task)
     compared = []
     for table in scores.run["tasks"][task].get("published", ()):
-        rows = tuple(_compare_row(scores, task, row, statuses) for row in table["rows"])
+        rows = tuple(_compare_published_row(scores, task, row, statuses) for row in table["rows"])
         texts = {name: str(table[name]) for name in ("title", "source", "protocol", "label_heading")}
-        compared.append(ComparedTable(task=task, columns=tuple(table["columns"]), rows=rows, **texts))
+        compared.append(PublishedAndRunTable(task=task, columns=tuple(table["columns"]), rows=rows, **texts))
     return compared
 
 
-def _compare_row(scores: Scores, task: str, row: Mapping[str, Any], statuses: Mapping[Entry, str]) -> ComparedRow:
+def _compare_published_row(
+    scores: Scores, task: str, row: Mapping[str, Any], statuses: Mapping[Entry, str]
+) -> PublishedAndRunRow:
     entry = Entry(row["family"], row["strategy"], "tuned")
     status = ""
-    if not len(scores.rows_of(task, entry, DEFAULT_THRESHOLD)):
+    if not len(scores.score_rows_of_entry(task, entry, DEFAULT_THRESHOLD)):
         status = statuses.get(entry, "not part of this run")
     published = row["values"] or [""] * len(row["metrics"])
     values = []
     for metric, text in zip(row["metrics"], published, strict=True):
         decimals = len(str(text).partition(".")[2])
-        values.append(ComparedValue(metric, _to_float(text), decimals, run_value(scores, task, entry, metric)))
-    return ComparedRow(row["label"], entry, status, tuple(values))
+        values.append(
+            PublishedAndRunValue(metric, _to_float(text), decimals, compute_run_value(scores, task, entry, metric))
+        )
+    return PublishedAndRunRow(row["label"], entry, status, tuple(values))
 
 
 def _to_float(text: str) -> float:
     return float(text) if text else math.nan
 
 
-def run_value(scores: Scores, task: str, entry: Entry, metric: str) -> float:
+def compute_run_value(scores: Scores, task: str, entry: Entry, metric: str) -> float:
     """Compute a metric of an entry at threshold 0.5 from the counts of all splits, or its mean over the splits.
 
     Parameters
@@ -146,7 +150,7 @@ def run_value(scores: Scores, task: str, entry: Entry, metric: str) -> float:
     float
         NaN where the entry was not evaluated; precision is NaN where no row was predicted as its class.
     """
-    rows = scores.rows_of(task, entry, DEFAULT_THRESHOLD)
+    rows = scores.score_rows_of_entry(task, entry, DEFAULT_THRESHOLD)
     if not len(rows) or not metric:
         return math.nan
     confusion = scores.pooled_confusion(task, entry, DEFAULT_THRESHOLD)
@@ -162,15 +166,15 @@ def run_value(scores: Scores, task: str, entry: Entry, metric: str) -> float:
 
 def majority_accuracy(scores: Scores, task: str) -> float:
     """The accuracy of always predicting the largest class; NaN where the baseline was not evaluated."""
-    return run_value(scores, task, Entry(BASELINE, "none", "tuned"), "accuracy")
+    return compute_run_value(scores, task, Entry(BASELINE, "none", "tuned"), "accuracy")
 
 
-def implied_shares(values: Mapping[str, ComparedValue]) -> dict[str, float]:
+def implied_positive_shares(values: Mapping[str, PublishedAndRunValue]) -> dict[str, float]:
     """Compute what share of the positive class follows from published accuracy and precisions, given both recalls.
 
     Parameters
     ----------
-    values : mapping of str to ComparedValue
+    values : mapping of str to PublishedAndRunValue
         The values of one entry by metric.
 
     Returns
@@ -178,27 +182,27 @@ def implied_shares(values: Mapping[str, ComparedValue]) -> dict[str, float]:
     dict of str to float
         By metric; empty without the recalls of both classes.
     """
-    if not _has_numbers(values, "recall", "recall_negative"):
+    if not _has_published_numbers(values, "recall", "recall_negative"):
         return {}
     recall = np.array([values["recall"].published])
     recall_negative = np.array([values["recall_negative"].published])
     shares = {}
     for metric in ("accuracy", "precision", "precision_negative"):
-        if _has_numbers(values, metric):
-            share = float(_positive_share(metric, values[metric].published, recall, recall_negative)[0])
+        if _has_published_numbers(values, metric):
+            share = float(_solve_positive_share(metric, values[metric].published, recall, recall_negative)[0])
             if not math.isnan(share):
                 shares[metric] = share
     return shares
 
 
-def is_consistent(values: Mapping[str, ComparedValue]) -> bool | None:
+def are_published_values_consistent(values: Mapping[str, PublishedAndRunValue]) -> bool | None:
     """Decide whether a share of the positive class exists that fits all published values of one entry, up to rounding.
 
     Accuracy and the precisions of both classes each determine the share, given the recalls: accuracy = s·r₁ + (1−s)·r₀.
 
     Parameters
     ----------
-    values : mapping of str to ComparedValue
+    values : mapping of str to PublishedAndRunValue
         The values of one entry by metric.
 
     Returns
@@ -206,30 +210,32 @@ def is_consistent(values: Mapping[str, ComparedValue]) -> bool | None:
     bool or None
         None where there are too few values to tell.
     """
-    metrics = list(implied_shares(values))
+    metrics = list(implied_positive_shares(values))
     if len(metrics) < 2:
         return None
-    recall, recall_negative = np.meshgrid(_rounded_range(values["recall"]), _rounded_range(values["recall_negative"]))
+    recall, recall_negative = np.meshgrid(
+        _range_before_rounding(values["recall"]), _range_before_rounding(values["recall_negative"])
+    )
     low, high = np.zeros(recall.shape), np.ones(recall.shape)
     for metric in metrics:
-        ends = _rounded_range(values[metric])[[0, -1]]
-        shares = [_positive_share(metric, float(end), recall, recall_negative) for end in ends]
+        ends = _range_before_rounding(values[metric])[[0, -1]]
+        shares = [_solve_positive_share(metric, float(end), recall, recall_negative) for end in ends]
         low, high = np.fmax(low, np.fmin(*shares)), np.fmin(high, np.fmax(*shares))
     return bool((low <= high).any())
 
 
-def _has_numbers(values: Mapping[str, ComparedValue], *metrics: str) -> bool:
+def _has_published_numbers(values: Mapping[str, PublishedAndRunValue], *metrics: str) -> bool:
     return all(metric in values and not math.isnan(values[metric].published) for metric in metrics)
 
 
-def _rounded_range(value: ComparedValue) -> npt.NDArray[np.float64]:
+def _range_before_rounding(value: PublishedAndRunValue) -> npt.NDArray[np.float64]:
     """Numbers that are rounded to a published one."""
     half_step = 0.5 * 10.0**-value.decimals
     low, high = max(0.0, value.published - half_step), min(1.0, value.published + half_step)
     return np.linspace(low, high, RECALL_STEPS)
 
 
-def _positive_share(
+def _solve_positive_share(
     metric: str, value: float, recall: npt.NDArray[np.float64], recall_negative: npt.NDArray[np.float64]
 ) -> npt.NDArray[np.float64]:
     """The share of the positive class at which a metric has this value, NaN where every share gives it."""

@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from harness.evaluation import evaluate
-from harness.evaluation.corrected_t import Estimate, estimate
+from harness.evaluation.corrected_t import Estimate, estimate_mean_with_interval
 from harness.evaluation.metric_cache import DEFAULT_THRESHOLD, TUNED_THRESHOLD
 from harness.evaluation.scores import (
     ANY_NAME,
@@ -23,16 +23,16 @@ from harness.evaluation.scores import (
     entries_not_run,
     entry_statuses,
 )
-from harness.evaluation.significance import Comparison, bounded_interval, score_intervals
+from harness.evaluation.significance import Comparison, bound_interval_to_range, score_intervals
 from harness.evaluation.task_comparisons import (
-    JudgedSample,
     RankingVerdicts,
-    can_test,
-    chance_gain,
-    judge_ranking,
-    judge_task,
-    metric_bounds,
+    SampleWithVariance,
+    can_test_differences,
+    compare_ranking_with_best,
+    find_metric_bounds,
     no_test_reason,
+    random_ranking_gain,
+    read_task_sample,
 )
 from harness.metrics.metric import Metric
 
@@ -95,7 +95,7 @@ class Ranking:
         default_factory=dict
     )  #: baseline minus entry, for every ranked entry
     rope: float = math.nan  #: differences up to this size are practically none
-    judged: JudgedSample | None = field(default=None, repr=False)
+    judged: SampleWithVariance | None = field(default=None, repr=False)
 
     @property
     def digits(self) -> int:
@@ -111,11 +111,11 @@ class Ranking:
     @property
     def baseline(self) -> RankedEntry | None:
         """The line of the majority baseline."""
-        return self.find(BASELINE, "none")
+        return self.find_line(BASELINE, "none")
 
-    def find(self, family: str, strategy: str, stage: str = "tuned") -> RankedEntry | None:
+    def find_line(self, family: str, strategy: str, stage: str = "tuned") -> RankedEntry | None:
         """Find the line of one entry, without recalibration."""
-        return self._line(Entry(family, strategy, stage))
+        return self._find_line_of_entry(Entry(family, strategy, stage))
 
     def family_entry(self, family: str) -> RankedEntry | None:
         """Find the line of a family: with the strategy that inner scores chose in each split, so test rows were not used.
@@ -123,7 +123,7 @@ class Ranking:
         For a family without such a choice it is its first tuned entry; the strategy `searched`, which is no candidate for
         the choice, counts where there is no other. None where no tuned entry has any score.
         """
-        chosen = self.find(family, ANY_NAME, "chosen")
+        chosen = self.find_line(family, ANY_NAME, "chosen")
         if chosen is not None:
             return chosen
         tuned = []
@@ -133,15 +133,15 @@ class Ranking:
         tuned.sort(key=lambda ranked: ranked.entry.strategy == "searched")  # a stable sort
         return tuned[0] if tuned else None
 
-    def resolve(self, entry: Entry) -> RankedEntry | None:
+    def resolve_entry(self, entry: Entry) -> RankedEntry | None:
         """Find the line of an entry; for a default that is equal to the tuned entry it is that of the tuned one."""
-        return self._line(entry) or self.find(entry.family, entry.strategy)
+        return self._find_line_of_entry(entry) or self.find_line(entry.family, entry.strategy)
 
-    def _line(self, entry: Entry) -> RankedEntry | None:
+    def _find_line_of_entry(self, entry: Entry) -> RankedEntry | None:
         return next((ranked for ranked in self.entries if ranked.entry == entry), None)
 
 
-def rank(scores: Scores, task: str) -> Ranking:
+def rank_entries(scores: Scores, task: str) -> Ranking:
     """Rank the entries of a task by its objective; a decision objective at 0.5, as in the search.
 
     Where a search ended with the default configuration in every split, the two entries are one and the tuned one is ranked.
@@ -164,22 +164,22 @@ def rank(scores: Scores, task: str) -> Ranking:
         if _is_same_as_tuned(scores, task, entry):
             merged.add(entry)
         else:
-            rows[entry] = scores.rows_of(task, entry, threshold_kind)
-    splits = _counted_splits(rows.values())
+            rows[entry] = scores.score_rows_of_entry(task, entry, threshold_kind)
+    splits = _splits_that_count(rows.values())
     reason = _untestable_reason(scores, task, rows, splits)
     estimates = {}
     for entry, scored in rows.items():
         estimates[entry] = mean_score(scores, task, metric, scored, testable=not reason)
     order = _sort_entries(rows, estimates, splits, metric)
-    complete = [entry for entry in order if _is_complete(rows[entry], estimates[entry], splits)]
+    complete = [entry for entry in order if _has_all_splits(rows[entry], estimates[entry], splits)]
     candidates = [entry for entry in complete if entry.stage not in COMBINED_STAGES]
-    judged = judge_task(scores, task, {entry: rows[entry] for entry in complete}, metric, threshold_kind)
+    judged = read_task_sample(scores, task, {entry: rows[entry] for entry in complete}, metric, threshold_kind)
     verdicts, rope = RankingVerdicts(), math.nan
     if judged:
         baseline_rows = rows.get(Entry(BASELINE, "none", "tuned"), ScoreRows())
-        verdicts = judge_ranking(judged, candidates, chance_gain(scores, metric, baseline_rows))
+        verdicts = compare_ranking_with_best(judged, candidates, random_ranking_gain(scores, metric, baseline_rows))
         rope = judged.rope
-        estimates |= _interval_estimates(judged)
+        estimates |= _mean_scores_with_intervals(judged)
     not_run = entries_not_run(scores, task)
     ranks = dict(zip(candidates, count(1), strict=False))
     entries = []
@@ -202,7 +202,7 @@ def rank(scores: Scores, task: str) -> Ranking:
         task=task,
         metric=metric,
         threshold_kind=threshold_kind,
-        threshold_text=_threshold_text(scores, task, threshold_kind),
+        threshold_text=_describe_ranking_threshold(scores, task, threshold_kind),
         splits=max(len(splits), int(scores.run["tasks"][task].get("splits", 0))),
         entries=tuple(entries),
         no_test_reason=reason,
@@ -236,7 +236,7 @@ def choose_decimals(scores: Iterable[float], *, greater_is_better: bool = True) 
     return 6
 
 
-def paired_estimate(
+def estimate_paired_difference(
     scores: Scores, task: str, metric: Metric, differences: npt.NDArray[np.float64], rows: ScoreRows
 ) -> Estimate:
     """Estimate the mean of paired differences of a metric, as far as the splits of the task allow.
@@ -259,17 +259,17 @@ def paired_estimate(
     Estimate
         The mean difference with its corrected interval.
     """
-    resolution, testable = scores.resolution(task, metric, rows), can_test(scores, task)
-    return estimate(differences, rows.mean("ratio"), can_test=testable, resolution=resolution)
+    resolution, testable = scores.score_resolution(task, metric, rows), can_test_differences(scores, task)
+    return estimate_mean_with_interval(differences, rows.mean("ratio"), can_test=testable, resolution=resolution)
 
 
-def _threshold_text(scores: Scores, task: str, threshold_kind: str) -> str:
+def _describe_ranking_threshold(scores: Scores, task: str, threshold_kind: str) -> str:
     if len(scores.threshold_kinds(task)) == 1:
         return ""
     return "at the tuned threshold" if threshold_kind == TUNED_THRESHOLD else "at 0.5"
 
 
-def _counted_splits(rows: Iterable[ScoreRows]) -> tuple[SplitKey, ...]:
+def _splits_that_count(rows: Iterable[ScoreRows]) -> tuple[SplitKey, ...]:
     """The splits that count: all that some entry has, or, where none has them all, those of the entry with most."""
     by_entry = [scored.splits for scored in rows]
     every_split = tuple(sorted(set().union(*by_entry)))
@@ -288,8 +288,8 @@ def _is_same_as_tuned(scores: Scores, task: str, entry: Entry) -> bool:
     """Whether this is a default entry whose trials are those of the tuned entry in every split."""
     if entry.stage != "default":
         return False
-    default = scores.rows_of(task, entry, DEFAULT_THRESHOLD)
-    tuned = scores.rows_of(task, entry._replace(stage="tuned"), DEFAULT_THRESHOLD)
+    default = scores.score_rows_of_entry(task, entry, DEFAULT_THRESHOLD)
+    tuned = scores.score_rows_of_entry(task, entry._replace(stage="tuned"), DEFAULT_THRESHOLD)
     return len(default) > 0 and np.array_equal(default["trial"], tuned["trial"])
 
 
@@ -314,19 +314,19 @@ def mean_score(scores: Scores, task: str, metric: Metric, rows: ScoreRows, *, te
     Estimate
         The mean; its interval stays within the range of the metric.
     """
-    resolution = scores.resolution(task, metric, rows)
-    score = estimate(rows[metric.name], rows.mean("ratio"), can_test=testable, resolution=resolution)
+    resolution = scores.score_resolution(task, metric, rows)
+    score = estimate_mean_with_interval(rows[metric.name], rows.mean("ratio"), can_test=testable, resolution=resolution)
     if math.isnan(score.ci_half_width):
         return score
     mean, half_width = np.array([score.mean]), np.array([score.ci_half_width])
-    low, high = bounded_interval(mean, half_width, metric_bounds(metric, mean))
+    low, high = bound_interval_to_range(mean, half_width, find_metric_bounds(metric, mean))
     return replace(score, interval=(float(low[0]), float(high[0])))
 
 
-def _interval_estimates(judged: JudgedSample) -> dict[Entry, Estimate]:
+def _mean_scores_with_intervals(judged: SampleWithVariance) -> dict[Entry, Estimate]:
     """The mean scores with intervals within the range of the metric."""
     low, high = score_intervals(
-        judged.sample, judged.variance, metric_bounds(judged.task_sample.metric, judged.sample.means)
+        judged.sample, judged.variance, find_metric_bounds(judged.task_sample.metric, judged.sample.means)
     )
     estimates = {}
     for position, entry in enumerate(judged.task_sample.entries):
@@ -337,7 +337,7 @@ def _interval_estimates(judged: JudgedSample) -> dict[Entry, Estimate]:
     return estimates
 
 
-def _is_complete(rows: ScoreRows, score: Estimate, splits: tuple[SplitKey, ...]) -> bool:
+def _has_all_splits(rows: ScoreRows, score: Estimate, splits: tuple[SplitKey, ...]) -> bool:
     return len(rows) > 0 and rows.splits == splits and not math.isnan(score.mean)
 
 
@@ -349,7 +349,7 @@ def _sort_entries(
     def sort_key(entry: Entry) -> tuple[bool, bool, float, bool, Entry]:
         mean = estimates[entry].mean
         loss = math.inf if math.isnan(mean) else -metric.sign * mean
-        is_complete = _is_complete(rows[entry], estimates[entry], splits)
+        is_complete = _has_all_splits(rows[entry], estimates[entry], splits)
         return (not is_complete, not len(rows[entry]), loss, entry.stage in COMBINED_STAGES, entry)
 
     return sorted(rows, key=sort_key)

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from harness.evaluation.corrected_t import Estimate
-from harness.evaluation.ranking import BASELINE, Ranking, paired_estimate
+from harness.evaluation.ranking import BASELINE, Ranking, estimate_paired_difference
 from harness.evaluation.scores import Entry, ScoreRows, Scores, entry_statuses
 
 
@@ -43,19 +43,21 @@ class SelectionOptimism:
     difference: Estimate
 
 
-def entry_optimism(scores: Scores, ranking: Ranking) -> list[EntryOptimism]:
+def measure_entry_optimism(scores: Scores, ranking: Ranking) -> list[EntryOptimism]:
     """Compare inner with outer scores of the entries that have both in all splits, best first, without the baseline."""
     entries = []
     for ranked in ranking.entries:
         rows = ranked.rows
         if ranked.complete and ranked.entry.family != BASELINE and not math.isnan(rows.mean("inner")):
-            gap = paired_estimate(scores, ranking.task, ranking.metric, optimism_gaps(ranking, rows), rows)
+            gap = estimate_paired_difference(
+                scores, ranking.task, ranking.metric, inner_minus_outer_scores(ranking, rows), rows
+            )
             trials, inner, outer = map(rows.mean, ("trials", "inner", ranking.metric.name))
             entries.append(EntryOptimism(ranked.entry, ranked.name, trials, inner, outer, gap))
     return entries
 
 
-def selection_optimism(scores: Scores, ranking: Ranking) -> SelectionOptimism | None:
+def measure_selection_optimism(scores: Scores, ranking: Ranking) -> SelectionOptimism | None:
     """Estimate what the search adds to inner scores by choosing the best of them.
 
     Parameters
@@ -75,11 +77,11 @@ def selection_optimism(scores: Scores, ranking: Ranking) -> SelectionOptimism | 
     for entry in entry_statuses(scores, ranking.task):
         if entry.stage != "tuned" or entry.family == BASELINE:
             continue
-        default = scores.rows_of(ranking.task, entry._replace(stage="default"), ranking.threshold_kind)
-        tuned = scores.rows_of(ranking.task, entry, ranking.threshold_kind)
+        default = scores.score_rows_of_entry(ranking.task, entry._replace(stage="default"), ranking.threshold_kind)
+        tuned = scores.score_rows_of_entry(ranking.task, entry, ranking.threshold_kind)
         if not splits or not default.splits == tuned.splits == splits or max(tuned["trials"]) <= 1:
             continue
-        stage_gaps = optimism_gaps(ranking, default), optimism_gaps(ranking, tuned)
+        stage_gaps = inner_minus_outer_scores(ranking, default), inner_minus_outer_scores(ranking, tuned)
         if not np.isnan(stage_gaps).any():
             gaps.append(stage_gaps)
             pairs.append(tuned)
@@ -89,10 +91,10 @@ def selection_optimism(scores: Scores, ranking: Ranking) -> SelectionOptimism | 
     trials = float(np.mean([rows.mean("trials") for rows in pairs]))
     estimates = []
     for gap in (default_gap, tuned_gap, tuned_gap - default_gap):
-        estimates.append(paired_estimate(scores, ranking.task, ranking.metric, gap, pairs[0]))
+        estimates.append(estimate_paired_difference(scores, ranking.task, ranking.metric, gap, pairs[0]))
     return SelectionOptimism(len(pairs), trials, *estimates)
 
 
-def optimism_gaps(ranking: Ranking, rows: ScoreRows) -> npt.NDArray[np.float64]:
+def inner_minus_outer_scores(ranking: Ranking, rows: ScoreRows) -> npt.NDArray[np.float64]:
     """Compute inner minus outer score per split, signed so that positive is too good."""
     return (rows["inner"] - rows[ranking.metric.name]) * ranking.metric.sign

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 
 from harness.evaluation.ranking import RankedEntry, Ranking
 from harness.evaluation.scores import Entry, Scores
-from harness.evaluation.task_comparisons import can_test
-from harness.evaluation.variance import STRETCH, ScoreSample, pair_values
+from harness.evaluation.task_comparisons import can_test_differences
+from harness.evaluation.variance import STRETCH, ScoreSample, pair_difference_variances
 
 DOMINANT_SHARE = 0.5  #: of the variance: if training makes up more, repeats help more than rows
 MAX_REPEATS = 50
@@ -32,7 +32,7 @@ class Remedy:
     row_factor: float | None
 
 
-def _entry_to_settle(used: RankedEntry, undecided: Sequence[RankedEntry]) -> RankedEntry | None:
+def _undecided_entry_to_compare(used: RankedEntry, undecided: Sequence[RankedEntry]) -> RankedEntry | None:
     """The recommended entry if it is undecided against the best one, else the best of those that are."""
     if any(ranked is used for ranked in undecided):
         return used
@@ -58,7 +58,7 @@ def find_remedy(scores: Scores, ranking: Ranking, used: RankedEntry, undecided: 
     Remedy or None
         None where nothing is undecided.
     """
-    compared, judged, best = _entry_to_settle(used, undecided), ranking.judged, ranking.best
+    compared, judged, best = _undecided_entry_to_compare(used, undecided), ranking.judged, ranking.best
     if compared is None or judged is None or best is None:
         return None
     rival, comparison = best if compared is used else compared, compared.comparison
@@ -66,21 +66,21 @@ def find_remedy(scores: Scores, ranking: Ranking, used: RankedEntry, undecided: 
     entries = judged.task_sample.entries
     first, second = entries.index(best.entry), entries.index(compared.entry)
     total = (comparison.standard_error / STRETCH) ** 2
-    row = min(float(pair_values(judged.sample.row_covariance)[first, second]), total)
+    row = min(float(pair_difference_variances(judged.sample.row_covariance)[first, second]), total)
     critical = (comparison.high - comparison.low) / 2 / comparison.standard_error
     difference = abs(comparison.difference)
     margin = max(difference, ranking.rope - difference)  # to 0, or to the border of practical equivalence
     target = (margin / (critical * STRETCH)) ** 2  # the variance at which the comparison is settled
     share = 1 - row / total
     repeats, minutes = None, math.nan
-    if share >= DOMINANT_SHARE and can_test(scores, ranking.task):
-        repeats, minutes = _repeats_needed(scores, ranking.task, (total - row, target - row), judged.sample)
+    if share >= DOMINANT_SHARE and can_test_differences(scores, ranking.task):
+        repeats, minutes = _repeats_until_significant(scores, ranking.task, (total - row, target - row), judged.sample)
     factor = total / target
     row_factor = factor if 1 < factor <= MAX_ROW_FACTOR else None
     return Remedy(rival.entry, comparison.difference, share, repeats, minutes, row_factor)
 
 
-def _repeats_needed(
+def _repeats_until_significant(
     scores: Scores, task: str, training: tuple[float, float], sample: ScoreSample
 ) -> tuple[int | None, float]:
     """The number of repeats with which the training variance is small enough, and the minutes of the further ones.

@@ -56,7 +56,7 @@ class SampleReader:
     _predictions: dict[str, StoredPredictions] = field(default_factory=dict, repr=False)
     _task: str = ""
 
-    def read(
+    def read_sample(
         self, scores: Scores, task: str, rows: Mapping[Entry, ScoreRows], metric: Metric, threshold_kind: str
     ) -> TaskSample:
         """Read the sample of entries that have the same splits.
@@ -91,21 +91,21 @@ class SampleReader:
         columns = np.array([rows[entry][metric.name] for entry in entries])
         digest = _sample_digest(scores, rows, metric)
         path = self.store.folder / "derived" / "samples" / f"{task}.{metric.name}.{threshold_kind}.npz"
-        moments = _read_moments(path, digest)
+        moments = _read_cached_influence_moments(path, digest)
         if moments is None:
-            moments = self._compute(scores, rows, metric)
-            _write_moments(path, digest, moments)
+            moments = self._compute_sample_moments(scores, rows, metric)
+            _write_cached_influence_moments(path, digest, moments)
         sample = ScoreSample(
             scores=columns.reshape(len(entries), repeats, -1),
             groups=tuple(f"{entry.family}/{entry.stage}" for entry in entries),
             row_covariance=moments[0],
             split_covariance=moments[1],
             fourth_moments=moments[2],
-            resolution=scores.resolution(task, metric, first),
+            resolution=scores.score_resolution(task, metric, first),
         )
         return TaskSample(entries, sample, metric, threshold_kind)
 
-    def _compute(
+    def _compute_sample_moments(
         self, scores: Scores, rows: Mapping[Entry, ScoreRows], metric: Metric
     ) -> tuple[Floats, Floats, Floats]:
         """Row covariance, split covariance and fourth moments of the mean scores, (m, m) each."""
@@ -138,25 +138,25 @@ class SampleReader:
         block_names = np.empty(0, dtype=np.int64)
         for key in keys:
             record = records[key[0]]
-            stored = self._read(record)
+            stored = self._read_cell_predictions(record)
             threshold = scores.metric_values[key].threshold
             predictions = Predictions(stored.test_y, stored.test[key[1]], threshold, scores.costs(record.task))
-            by_row = _centre_influence(_row_influence(metric, predictions, seed), stored.test_y)
+            by_row = _centre_influence(_influence_of_rows(metric, predictions, seed), stored.test_y)
             blocks = stored.test_rows if stored.test_blocks is None else stored.test_blocks
             block_names, numbers = np.unique(blocks, return_inverse=True)
             influence.append(np.bincount(numbers, weights=by_row, minlength=len(block_names)).astype(float))
         return np.array(influence), block_names
 
-    def _read(self, record: Record) -> StoredPredictions:
+    def _read_cell_predictions(self, record: Record) -> StoredPredictions:
         """The predictions of a cell; those of one task are kept, as every metric needs them."""
         if record.task != self._task:
             self._task, self._predictions = record.task, {}
         if record.id not in self._predictions:
-            self._predictions[record.id] = self.store.predictions(record)
+            self._predictions[record.id] = self.store.read_predictions(record)
         return self._predictions[record.id]
 
 
-def _row_influence(metric: Metric, predictions: Predictions, seed: int) -> Floats:
+def _influence_of_rows(metric: Metric, predictions: Predictions, seed: int) -> Floats:
     if metric.influence is not None:
         return metric.influence(predictions, None)
     shuffled = np.random.default_rng(seed).permutation(len(predictions.y))
@@ -198,7 +198,7 @@ def _sample_digest(scores: Scores, rows: Mapping[Entry, ScoreRows], metric: Metr
     return hashlib.sha256(description.encode()).hexdigest()
 
 
-def _read_moments(path: Path, digest: str) -> tuple[Floats, Floats, Floats] | None:
+def _read_cached_influence_moments(path: Path, digest: str) -> tuple[Floats, Floats, Floats] | None:
     """The cached moments; None where there are none for this digest."""
     try:
         with np.load(path, allow_pickle=False) as arrays:
@@ -209,13 +209,13 @@ def _read_moments(path: Path, digest: str) -> tuple[Floats, Floats, Floats] | No
         return None  # computed again
 
 
-def _write_moments(path: Path, digest: str, moments: tuple[Floats, Floats, Floats]) -> None:
+def _write_cached_influence_moments(path: Path, digest: str, moments: tuple[Floats, Floats, Floats]) -> None:
     content = io.BytesIO()
     np.savez(content, digest=np.array(digest), row=moments[0], split=moments[1], fourth=moments[2])
     write_atomic(path, content.getvalue())
 
 
-def can_read(scores: Scores, rows: ScoreRows) -> bool:
+def are_predictions_readable(scores: Scores, rows: ScoreRows) -> bool:
     """Check whether the predictions behind an entry's scores are stored, and not computed with the tables."""
     records = scores.records
     for cell_id, stage, _ in rows.score_keys:

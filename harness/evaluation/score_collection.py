@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from harness.evaluation.evaluate import OuterSplit, ScoreKey, SplitEnsemble, SplitScores, evaluate_all
+from harness.evaluation.evaluate import OuterSplit, ScoreKey, SplitEnsemble, SplitScores, evaluate_all_splits
 from harness.evaluation.metric_cache import MetricCache, MetricValues, read_cache, write_cache
 from harness.evaluation.preferences import stored_rope
 from harness.evaluation.samples import SampleReader
@@ -55,11 +55,13 @@ def collect_scores(store: Store, metrics: Mapping[str, Metric]) -> Scores:
         If the folder is no run or cannot be read.
     """
     run = store.read_run()
-    records, failures = store.read_records()
+    records, failures = store.read_readable_records()
     by_key = {(record.id, record.key): record for record in records}
     # A record made from other data or other declarations has another key and does not count.
     planned = [(cell, by_key.get((cell["id"], cell["key"]))) for cell in run["cells"]]
-    splits = _outer_splits(Scores(run, (), {}, {}, metrics), filter(None, (record for _, record in planned)))
+    splits = _group_records_by_outer_split(
+        Scores(run, (), {}, {}, metrics), filter(None, (record for _, record in planned))
+    )
     metric_values: dict[ScoreKey, MetricValues] = {}
     ensembles: dict[tuple[str, str, SplitKey], SplitEnsemble] = {}
     ensemble_failures: dict[tuple[str, SplitKey], str] = {}
@@ -78,11 +80,16 @@ def collect_scores(store: Store, metrics: Mapping[str, Metric]) -> Scores:
     rows: list[_ScoreRow] = []
     for cell in cells:
         if cell.record:
-            rows += _record_rows(scores, cell.record)
-    return replace(scores, by_entry=_by_entry([*rows, *_chosen_rows(scores, rows), *_ensemble_rows(scores)]))
+            rows += _score_rows_of_cell(scores, cell.record)
+    return replace(
+        scores,
+        by_entry=_group_rows_by_entry(
+            [*rows, *_score_rows_of_chosen_entries(scores, rows), *_score_rows_of_ensembles(scores)]
+        ),
+    )
 
 
-def _outer_splits(scores: Scores, records: Iterable[Record]) -> list[OuterSplit]:
+def _group_records_by_outer_split(scores: Scores, records: Iterable[Record]) -> list[OuterSplit]:
     """The records by task and outer split, with what evaluating them needs."""
     by_split: dict[tuple[str, int, int], list[Record]] = {}
     for record in records:
@@ -99,7 +106,7 @@ def _outer_splits(scores: Scores, records: Iterable[Record]) -> list[OuterSplit]
 def _evaluate_splits(store: Store, splits: list[OuterSplit], metrics: Mapping[str, Metric]) -> list[SplitScores]:
     """Evaluate the splits, and write the cache if something was computed or is no longer needed."""
     cached, used = read_cache(store), MetricCache()
-    evaluated = evaluate_all(store, splits, metrics, cached)
+    evaluated = evaluate_all_splits(store, splits, metrics, cached)
     for split_scores in evaluated:
         used |= split_scores.cache
     if used != cached:
@@ -116,17 +123,19 @@ def _cell_status(planned: Mapping[str, Any], record: Record | None, failures: Ma
     return CellStatus(*names, record.status, record.reason, record)
 
 
-def _record_rows(scores: Scores, record: Record) -> Iterator[_ScoreRow]:
+def _score_rows_of_cell(scores: Scores, record: Record) -> Iterator[_ScoreRow]:
     """The rows of the entries of a cell, with those of their recalibrated probabilities."""
     for outcome in record.outcomes:
-        extras = _extra_columns(record, outcome, scores.objective(record.task).name)
+        extras = _extra_score_columns(record, outcome, scores.objective(record.task).name)
         for calibration in CALIBRATIONS:
             stage = outcome.stage if calibration == NO_CALIBRATION else f"{outcome.stage}/{calibration}"
             entry = Entry(record.family, record.strategy, outcome.stage, calibration)
-            yield from _entry_rows(scores, record.task, entry, (record.repeat, record.fold), (record.id, stage), extras)
+            yield from _score_rows_of_entry(
+                scores, record.task, entry, (record.repeat, record.fold), (record.id, stage), extras
+            )
 
 
-def _entry_rows(
+def _score_rows_of_entry(
     scores: Scores, task: str, entry: Entry, split: SplitKey, predictions: tuple[str, str], extras: dict[str, float]
 ) -> Iterator[_ScoreRow]:
     """The rows of an entry in one split, one per kind of threshold; none where it has no scores."""
@@ -146,7 +155,7 @@ def _entry_rows(
         yield _ScoreRow(task, entry, threshold_kind, split, key, columns)
 
 
-def _extra_columns(record: Record, outcome: EntryResult, objective: str) -> dict[str, float]:
+def _extra_score_columns(record: Record, outcome: EntryResult, objective: str) -> dict[str, float]:
     return {
         "ratio": record.n_test / record.n_train if record.n_train else math.nan,
         "fit_seconds": outcome.fit_seconds,
@@ -160,7 +169,7 @@ def _extra_columns(record: Record, outcome: EntryResult, objective: str) -> dict
     }
 
 
-def _ensemble_rows(scores: Scores) -> Iterator[_ScoreRow]:
+def _score_rows_of_ensembles(scores: Scores) -> Iterator[_ScoreRow]:
     """The rows of the ensembles of the tuned entries.
 
     Times and sizes are the sums over the members with a weight; `trials` are those of all candidates.
@@ -171,7 +180,7 @@ def _ensemble_rows(scores: Scores) -> Iterator[_ScoreRow]:
         extras: dict[str, float] = {}
         for cell_id, weight in ensemble.weights.items():
             outcome = next(outcome for outcome in records[cell_id].outcomes if outcome.stage == "tuned")
-            member = _extra_columns(records[cell_id], outcome, objective)
+            member = _extra_score_columns(records[cell_id], outcome, objective)
             if not extras:
                 extras = member | dict.fromkeys((*SUMMED, "trials"), 0)
             extras["trials"] += member["trials"]
@@ -179,11 +188,11 @@ def _ensemble_rows(scores: Scores) -> Iterator[_ScoreRow]:
                 for name in SUMMED:
                     extras[name] += member[name]
         extras |= {"inner": ensemble.inner, "trial": math.nan, "train": math.nan}
-        predictions = (f"{task}/r{split[0]}f{split[1]}", ensemble.stage)
-        yield from _entry_rows(scores, task, Entry(ANY_NAME, kind, "ensembled"), split, predictions, extras)
+        predictions = (f"{task}/r{split[0]}f{split[1]}", ensemble.score_key_stage)
+        yield from _score_rows_of_entry(scores, task, Entry(ANY_NAME, kind, "ensembled"), split, predictions, extras)
 
 
-def _chosen_rows(scores: Scores, rows: list[_ScoreRow]) -> Iterator[_ScoreRow]:
+def _score_rows_of_chosen_entries(scores: Scores, rows: list[_ScoreRow]) -> Iterator[_ScoreRow]:
     """The rows of the entries with the best inner score in each split: per family over its strategies, and over all.
 
     Their `trials` are those of all candidates. Entries of the strategy `searched` are no candidates.
@@ -204,7 +213,7 @@ def _chosen_rows(scores: Scores, rows: list[_ScoreRow]) -> Iterator[_ScoreRow]:
             yield best._replace(entry=Entry(family, ANY_NAME, "chosen"), columns=best.columns | {"trials": trials})
 
 
-def _by_entry(rows: Iterable[_ScoreRow]) -> dict[tuple[str, Entry, str], ScoreRows]:
+def _group_rows_by_entry(rows: Iterable[_ScoreRow]) -> dict[tuple[str, Entry, str], ScoreRows]:
     grouped: dict[tuple[str, Entry, str], list[_ScoreRow]] = {}
     for row in rows:
         grouped.setdefault((row.task, row.entry, row.threshold_kind), []).append(row)

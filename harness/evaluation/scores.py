@@ -152,14 +152,14 @@ class Scores:
         default = "average_precision" if len(self.classes(task)) == 2 else "roc_auc"
         return self.metrics.get(self.run["tasks"][task].get("objective") or default) or self.metrics[default]
 
-    def rows_of(self, task: str, entry: Entry, threshold_kind: str) -> ScoreRows:
+    def score_rows_of_entry(self, task: str, entry: Entry, threshold_kind: str) -> ScoreRows:
         """Get the scores of one entry at one kind of threshold; empty where it has none."""
         return self.by_entry.get((task, entry, threshold_kind), ScoreRows())
 
     def pooled_confusion(self, task: str, entry: Entry, threshold_kind: str) -> npt.NDArray[np.int64]:
         """Sum the confusion matrices (k, k), truth × prediction, of an entry over all its splits."""
         k = len(self.classes(task))
-        keys = self.rows_of(task, entry, threshold_kind).score_keys
+        keys = self.score_rows_of_entry(task, entry, threshold_kind).score_keys
         return sum((self.metric_values[key].confusion for key in keys), np.zeros((k, k), dtype=np.int64))
 
     def costs(self, task: str) -> CostMatrix:
@@ -181,7 +181,7 @@ class Scores:
             return DEFAULT_THRESHOLD
         return self.threshold_kinds(task)[-1]
 
-    def resolution(self, task: str, metric: Metric, rows: ScoreRows) -> float:
+    def score_resolution(self, task: str, metric: Metric, rows: ScoreRows) -> float:
         """Compute by how much one test row can change a score, approximately: the lower bound of its spread.
 
         A mean over all rows moves by one of them all (times the difference between the cheapest and the most expensive
@@ -218,12 +218,14 @@ def entry_statuses(scores: Scores, task: str) -> dict[Entry, str]:
 
     Recalibrated entries are the same with other probabilities.
     """
-    return {entry: count_statuses(statuses) for entry, statuses in _cell_statuses(scores, task).items()}
+    return {entry: count_statuses(statuses) for entry, statuses in _cell_statuses_by_entry(scores, task).items()}
 
 
 def entries_not_run(scores: Scores, task: str) -> set[Entry]:
     """Collect the entries of a task of which no cell has been run."""
-    return {entry for entry, statuses in _cell_statuses(scores, task).items() if set(statuses) == {STATUS_MISSING}}
+    return {
+        entry for entry, statuses in _cell_statuses_by_entry(scores, task).items() if set(statuses) == {STATUS_MISSING}
+    }
 
 
 def count_statuses(statuses: Iterable[str]) -> str:
@@ -234,7 +236,7 @@ def count_statuses(statuses: Iterable[str]) -> str:
     return ", ".join(f"{status} {counts[status]}" for status in (*STATUSES, STATUS_MISSING) if counts[status])
 
 
-def _cell_statuses(scores: Scores, task: str) -> dict[Entry, list[str]]:
+def _cell_statuses_by_entry(scores: Scores, task: str) -> dict[Entry, list[str]]:
     """The statuses of the cells of every entry of a task."""
     by_cell: dict[tuple[str, str], list[str]] = {}
     for cell in scores.cells:
@@ -243,7 +245,7 @@ def _cell_statuses(scores: Scores, task: str) -> dict[Entry, list[str]]:
     statuses = {}
     for names, cell_statuses in by_cell.items():
         for entry in (Entry(*names, "default"), Entry(*names, "tuned")):
-            scored = len(scores.rows_of(task, entry, DEFAULT_THRESHOLD))
+            scored = len(scores.score_rows_of_entry(task, entry, DEFAULT_THRESHOLD))
             failed = cell_statuses.count("ok") - scored  # the refit of this stage failed, that of the other did not
             statuses[entry] = ["ok"] * scored + ["failed"] * failed + _unfinished_statuses(cell_statuses)
     splits = max(map(len, by_cell.values()), default=0)
@@ -257,7 +259,7 @@ def _unfinished_statuses(statuses: Iterable[str]) -> list[str]:
     return [status for status in statuses if status != "ok"]
 
 
-def find_entry(scores: Scores, name: str) -> tuple[str, Entry]:
+def find_entry_by_name(scores: Scores, name: str) -> tuple[str, Entry]:
     """Find an entry by its name.
 
     Parameters
@@ -280,7 +282,7 @@ def find_entry(scores: Scores, name: str) -> tuple[str, Entry]:
     """
     known: dict[str, tuple[str, Entry, str]] = {}
     for task in scores.run["tasks"]:
-        for entry, status in _all_statuses(scores, task).items():
+        for entry, status in _statuses_of_all_entries(scores, task).items():
             names = [entry.name]
             if entry.stage == "tuned":
                 names.append(entry.name.removesuffix("/tuned"))
@@ -295,12 +297,12 @@ def find_entry(scores: Scores, name: str) -> tuple[str, Entry]:
             hint = f"did you mean {suggestions[0]!r}?"
         raise EvenhandError(f"no such entry {name!r} in this run: {hint}")
     task, entry, status = known[name]
-    if not len(scores.rows_of(task, entry, DEFAULT_THRESHOLD)):
+    if not len(scores.score_rows_of_entry(task, entry, DEFAULT_THRESHOLD)):
         raise EvenhandError(f"{name} has no scores to compare ({status})")
     return task, entry
 
 
-def _all_statuses(scores: Scores, task: str) -> dict[Entry, str]:
+def _statuses_of_all_entries(scores: Scores, task: str) -> dict[Entry, str]:
     """The entries of a task, recalibrated ones too, with their status."""
     statuses = entry_statuses(scores, task)
     scored = (entry for entry_task, entry, _ in scores.by_entry if entry_task == task and entry not in statuses)

@@ -93,7 +93,7 @@ class RunSearches:
     searches: tuple[CellSearch, ...]
     unreadable: tuple[str, ...] = ()
 
-    def of(self, task: str) -> dict[tuple[str, str], list[CellSearch]]:
+    def searches_by_entry(self, task: str) -> dict[tuple[str, str], list[CellSearch]]:
         """Group the searches of a task that have parameters to search by family and strategy."""
         grouped: dict[tuple[str, str], list[CellSearch]] = {}
         for search in self.searches:
@@ -120,19 +120,19 @@ def read_searches(store: Store, scores: Scores) -> RunSearches:
     cached, used = read_cache(store, CACHE_NAME), MetricCache()
     searches, unreadable = [], []
     for record in (cell.record for cell in scores.cells if cell.record):
-        path = store.journal(record.id)
+        path = store.journal_path(record.id)
         if not path.exists():
             continue
         key = f"{VERSION}/{hashlib.sha256(path.read_bytes()).hexdigest()}"
         content = cached.get(key)
         if content is None:
             try:
-                content = _read_journal(path, record.strategy)
+                content = _convert_journal_to_json(path, record.strategy)
             except Exception as error:  # noqa: BLE001 -- Optuna documents no errors for a damaged journal
                 unreadable.append(f"{record.id}: {type(error).__name__}: {error}")
                 continue
         used[key] = content
-        searches.append(_search_of_record(record, content))
+        searches.append(_make_cell_search(record, content))
     if used != cached:
         write_cache(store, used, CACHE_NAME)
     return RunSearches(tuple(searches), tuple(unreadable))
@@ -197,7 +197,7 @@ def _thin_study(study: optuna.Study, trials: list[optuna.trial.FrozenTrial]) -> 
     return thinned
 
 
-def _read_journal(path: Path, strategy: str) -> dict[str, Any]:
+def _convert_journal_to_json(path: Path, strategy: str) -> dict[str, Any]:
     """A journal as values that JSON can hold."""
     import optuna
 
@@ -235,7 +235,7 @@ def _parameter_row(name: str, distribution: Any) -> list[Any]:
     return [name, distribution.low, distribution.high, distribution.log, []]
 
 
-def _search_of_record(record: Record, content: dict[str, Any]) -> CellSearch:
+def _make_cell_search(record: Record, content: dict[str, Any]) -> CellSearch:
     trials = []
     for number, score, params, reason, seconds, cpu_seconds in content["trials"]:
         times = _json_number(seconds), _json_number(cpu_seconds)
@@ -263,7 +263,7 @@ class SearchClock:
     attribute: str
     label: str
 
-    def seconds(self, trial: SearchTrial) -> float:
+    def trial_seconds(self, trial: SearchTrial) -> float:
         """Give the time that a trial took, in seconds."""
         return float(getattr(trial, self.attribute))
 
@@ -272,13 +272,13 @@ CPU = SearchClock("cpu_seconds", "CPU seconds of the search")
 WALL = SearchClock("seconds", "seconds of the search (wall clock)")
 
 
-def search_clock(searches: Sequence[CellSearch]) -> SearchClock:
+def choose_search_clock(searches: Sequence[CellSearch]) -> SearchClock:
     """Choose CPU time where every trial has it, else the wall clock: older versions did not record it."""
     seconds = [trial.cpu_seconds for search in searches for trial in search.trials]
     return WALL if any(map(math.isnan, seconds)) else CPU
 
 
-def running_best(trials: Sequence[SearchTrial], *, greater: bool) -> list[float]:
+def best_scores_so_far(trials: Sequence[SearchTrial], *, greater: bool) -> list[float]:
     """Give the best score after every trial; NaN until one is complete."""
     bests, best = [], math.nan
     for trial in trials:
@@ -317,23 +317,23 @@ def anytime_curve(searches: Sequence[CellSearch], clock: SearchClock, *, greater
         times = [start, *np.geomspace(low, times[-1], MAX_POINTS)[1:-1].tolist(), times[-1]]
     curve = []
     for time in times:
-        mean = sum(_best_at(stair, time) for stair in stairs) / len(stairs)
+        mean = sum(_best_score_at_time(stair, time) for stair in stairs) / len(stairs)
         curve.append((float(f"{time:.6g}"), float(f"{mean:.6g}")))
     return tuple(curve)
 
 
 def _best_score_steps(search: CellSearch, clock: SearchClock, *, greater: bool) -> list[tuple[float, float]]:
     """The time and the best score after every trial, from the first complete trial on."""
-    times = accumulate(map(clock.seconds, search.trials))
-    steps = zip(times, running_best(search.trials, greater=greater), strict=True)
+    times = accumulate(map(clock.trial_seconds, search.trials))
+    steps = zip(times, best_scores_so_far(search.trials, greater=greater), strict=True)
     return [step for step in steps if not math.isnan(step[1])]
 
 
-def _best_at(stair: list[tuple[float, float]], moment: float) -> float:
+def _best_score_at_time(stair: list[tuple[float, float]], moment: float) -> float:
     return stair[bisect_right(stair, (moment, math.inf)) - 1][1]
 
 
-def best_strategies(curves: Mapping[tuple[str, str], Curve], *, greater: bool) -> dict[str, str]:
+def best_strategy_by_family(curves: Mapping[tuple[str, str], Curve], *, greater: bool) -> dict[str, str]:
     """Find for every family the strategy, other than doing nothing, whose search ended with the best inner score."""
     sign = 1 if greater else -1
     best: dict[str, tuple[float, str]] = {}

@@ -25,7 +25,7 @@ from harness.evaluation.variance import (
     PairVariance,
     ScoreSample,
     effective_fold_degrees,
-    pair_values,
+    pair_difference_variances,
 )
 
 Verdict: TypeAlias = Literal["better", "worse", "practically equal", "undecided"]
@@ -64,7 +64,7 @@ class Comparisons:
     pairs: tuple[Comparison, ...]
 
 
-def compare(
+def compare_pairs(
     sample: ScoreSample, variance: PairVariance, pairs: Pairs, *, rope: float, sign: int, seed: int
 ) -> Comparisons:
     """Judge pairs of entries together.
@@ -96,7 +96,7 @@ def compare(
     """
     if not pairs:
         return Comparisons(math.nan, ())
-    largest = np.concatenate([np.abs(block).max(axis=1) for block in _draw_statistics(variance, pairs, seed)])
+    largest = np.concatenate([np.abs(block).max(axis=1) for block in _draw_null_statistics(variance, pairs, seed)])
     return _judge_pairs(sample, variance, pairs, np.sort(largest), (rope, sign))
 
 
@@ -115,12 +115,12 @@ def _judge_pairs(
             at_least = len(largest) - int(np.searchsorted(largest, statistic))
             p = (1 + at_least) / (1 + len(largest))
         low, high = difference - critical_value * error, difference + critical_value * error
-        verdict = judge(low, high, rope=scale[0], sign=scale[1])
+        verdict = read_verdict_from_interval(low, high, rope=scale[0], sign=scale[1])
         judged.append(Comparison(first, second, difference, error, low, high, p, verdict))
     return Comparisons(critical_value, tuple(judged))
 
 
-def judge(low: float, high: float, *, rope: float, sign: int) -> Verdict:
+def read_verdict_from_interval(low: float, high: float, *, rope: float, sign: int) -> Verdict:
     """Read a verdict from an interval of a difference.
 
     Parameters
@@ -147,7 +147,7 @@ def judge(low: float, high: float, *, rope: float, sign: int) -> Verdict:
     return "undecided"
 
 
-def compare_all(
+def compare_all_with_best(
     sample: ScoreSample, variance: PairVariance, best: int, *, rope: float, sign: int, seed: int
 ) -> tuple[Comparisons, npt.NDArray[np.bool_]]:
     """Compare all entries with the best one, judged over all pairs, and find those that may be the best.
@@ -158,7 +158,7 @@ def compare_all(
     Parameters
     ----------
     sample, variance, rope, sign, seed
-        As for `compare`.
+        As for `compare_pairs`.
     best : int
         Position of the entry with the best score.
 
@@ -176,7 +176,7 @@ def compare_all(
     pairs = list(combinations(range(sample.size), 2))
     first, second = np.array(pairs).T
     largest, excess = [], []
-    for block in _draw_statistics(variance, pairs, seed):
+    for block in _draw_null_statistics(variance, pairs, seed):
         largest.append(np.abs(block).max(axis=1))
         by_pair = np.full((len(block), sample.size, sample.size), -np.inf)
         by_pair[:, first, second], by_pair[:, second, first] = block, -block
@@ -191,13 +191,13 @@ def compare_all(
     return compared, statistics.max(axis=0) <= limits
 
 
-def best_probabilities(sample: ScoreSample, variance: PairVariance, *, sign: int, seed: int) -> Floats:
+def probabilities_of_being_best(sample: ScoreSample, variance: PairVariance, *, sign: int, seed: int) -> Floats:
     """Compute the probability of every entry to be the best, given the scores and their covariance.
 
     Parameters
     ----------
     sample, variance, sign, seed
-        As for `compare`.
+        As for `compare_pairs`.
 
     Returns
     -------
@@ -219,7 +219,7 @@ def score_intervals(sample: ScoreSample, variance: PairVariance, bounds: tuple[f
     Parameters
     ----------
     sample, variance
-        As for `compare`.
+        As for `compare_pairs`.
     bounds : tuple of float
         Least and greatest score; infinite where there is none.
 
@@ -238,10 +238,10 @@ def score_intervals(sample: ScoreSample, variance: PairVariance, bounds: tuple[f
     )
     errors = STRETCH * np.sqrt(row_part + np.maximum(spread - row, 0.0) / sample.splits)
     half_widths = special.stdtrit(prior + folds, (1 + CONFIDENCE) / 2) * errors
-    return bounded_interval(sample.means, half_widths, bounds)
+    return bound_interval_to_range(sample.means, half_widths, bounds)
 
 
-def bounded_interval(centres: Floats, half_widths: Floats, bounds: tuple[float, float]) -> tuple[Floats, Floats]:
+def bound_interval_to_range(centres: Floats, half_widths: Floats, bounds: tuple[float, float]) -> tuple[Floats, Floats]:
     """Bend symmetric intervals so that they stay within the range of a metric.
 
     Parameters
@@ -277,11 +277,11 @@ def bounded_interval(centres: Floats, half_widths: Floats, bounds: tuple[float, 
     return np.asarray(low), np.asarray(high)
 
 
-def _draw_statistics(variance: PairVariance, pairs: Pairs, seed: int) -> list[Floats]:
+def _draw_null_statistics(variance: PairVariance, pairs: Pairs, seed: int) -> list[Floats]:
     """Standardised differences of the pairs among equal entries, (draws, pairs), in blocks of draws."""
     first, second = np.array(pairs).T
     factor = _covariance_factor(variance.covariance)
-    spread = np.sqrt(pair_values(variance.covariance)[first, second])
+    spread = np.sqrt(pair_difference_variances(variance.covariance)[first, second])
     spread = np.where(spread > 0, spread, 1.0)
     weights, row_degrees = variance.prior_weights[first, second], variance.row_degrees[first, second]
     fold_degrees, prior_degrees = variance.fold_degrees, variance.prior_degrees[first, second]
@@ -298,15 +298,15 @@ def _draw_statistics(variance: PairVariance, pairs: Pairs, seed: int) -> list[Fl
         normal = rng.standard_normal((draws, folds, len(factor))) @ factor.T
         differences = (normal[:, :, first] - normal[:, :, second]) / spread
         fold_variance = differences.var(axis=1, ddof=1)
-        overdispersion = _drawn_ratio(rng, prior_degrees[blocks_of_pairs], draws)[:, block_numbers]
-        prior_variance = overdispersion * _drawn_ratio(rng, row_degrees, draws)
+        overdispersion = _draw_variance_ratios(rng, prior_degrees[blocks_of_pairs], draws)[:, block_numbers]
+        prior_variance = overdispersion * _draw_variance_ratios(rng, row_degrees, draws)
         pooled = (weights * prior_variance + fold_degrees * fold_variance) / (weights + fold_degrees)
         statistics = differences.mean(axis=1) * math.sqrt(folds)
         blocks.append(np.divide(statistics, np.sqrt(pooled), out=np.zeros_like(statistics), where=pooled > 0))
     return blocks
 
 
-def _drawn_ratio(rng: np.random.Generator, degrees: Floats, draws: int) -> Floats:
+def _draw_variance_ratios(rng: np.random.Generator, degrees: Floats, draws: int) -> Floats:
     """Estimated over true variances, (draws, pairs), by the cube of a normal variable (Wilson & Hilferty 1931)."""
     spread = 2 / (9 * np.minimum(degrees, 1e6))
     normal = rng.standard_normal((draws, len(degrees)), dtype=np.float32)

@@ -7,11 +7,11 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from harness.evaluation.corrected_t import Estimate, estimate, holm, signed_rank_test
+from harness.evaluation.corrected_t import Estimate, estimate_mean_with_interval, holm, signed_rank_test
 from harness.evaluation.metric_cache import DEFAULT_THRESHOLD, TUNED_THRESHOLD
 from harness.evaluation.scores import ANY_NAME, Entry, Scores, entry_statuses
 from harness.evaluation.significance import Verdict
-from harness.evaluation.task_comparisons import judge_task
+from harness.evaluation.task_comparisons import read_task_sample
 from harness.metrics.metric import Metric
 
 #: Readings of what a strategy does to ranking and decisions.
@@ -23,7 +23,7 @@ MIN_TASKS = 6  #: with five tasks no two-sided signed-rank test can give less th
 
 
 @dataclass(frozen=True)
-class StrategyComparison:
+class StrategyComparisonColumn:
     """A column of the comparison: the metric, and the kind of threshold of both sides."""
 
     title: str
@@ -68,9 +68,9 @@ class StrategyReading:
         return self.difference.strategy
 
     @property
-    def main(self) -> str:
+    def main_reading(self) -> str:
         """The part of the reading about ranking and decisions: one of `READINGS`."""
-        return EQUAL if self.reading == EQUAL else main_reading(self.directions)
+        return EQUAL if self.reading == EQUAL else read_main_directions(self.directions)
 
 
 @dataclass(frozen=True)
@@ -95,7 +95,7 @@ class StrategyCount:
     p: float
 
 
-def strategy_comparisons(scores: Scores, task: str) -> list[StrategyComparison]:
+def strategy_comparisons(scores: Scores, task: str) -> list[StrategyComparisonColumn]:
     """List what is compared: ranking, decisions at 0.5, decisions with both thresholds tuned, and probabilities.
 
     Each is measured by the task's objective where that is of its type, otherwise ranking as `ranking_metric` says, decisions
@@ -111,17 +111,17 @@ def strategy_comparisons(scores: Scores, task: str) -> list[StrategyComparison]:
     elif objective.metric_type == "probability":
         probability = objective
     ranking, title = ranking_metric(scores, task), f"Δ {decision.label}"
-    columns = [StrategyComparison(f"Δ {ranking.label}", ranking, kind)]
+    columns = [StrategyComparisonColumn(f"Δ {ranking.label}", ranking, kind)]
     if kind == TUNED_THRESHOLD:
-        columns.append(StrategyComparison(f"{title}, both at 0.5", decision, DEFAULT_THRESHOLD))
+        columns.append(StrategyComparisonColumn(f"{title}, both at 0.5", decision, DEFAULT_THRESHOLD))
         for name in ("recall", "precision"):
             metric = scores.metrics.get(name, decision)
             if metric.name != decision.name:
-                columns.append(StrategyComparison(f"Δ {metric.label}, both at 0.5", metric, DEFAULT_THRESHOLD))
-        columns.append(StrategyComparison(f"{title}, both tuned", decision, TUNED_THRESHOLD))
+                columns.append(StrategyComparisonColumn(f"Δ {metric.label}, both at 0.5", metric, DEFAULT_THRESHOLD))
+        columns.append(StrategyComparisonColumn(f"{title}, both tuned", decision, TUNED_THRESHOLD))
     else:
-        columns.append(StrategyComparison(title, decision, DEFAULT_THRESHOLD))
-    columns.append(StrategyComparison(f"Δ {probability.label}", probability, DEFAULT_THRESHOLD))
+        columns.append(StrategyComparisonColumn(title, decision, DEFAULT_THRESHOLD))
+    columns.append(StrategyComparisonColumn(f"Δ {probability.label}", probability, DEFAULT_THRESHOLD))
     return columns
 
 
@@ -147,7 +147,7 @@ def _compare_strategies(scores: Scores, task: str) -> list[StrategyDifference]:
     for entry in entry_statuses(scores, task):
         if entry.stage == "tuned" and entry.strategy not in ("none", ANY_NAME):
             entries.append(entry)
-    by_column = [_compare_column(scores, task, entries, column) for column in columns]
+    by_column = [_compare_with_none_by_column(scores, task, entries, column) for column in columns]
     differences = []
     for entry in entries:
         estimates = tuple(compared[entry][0] for compared in by_column)
@@ -158,19 +158,19 @@ def _compare_strategies(scores: Scores, task: str) -> list[StrategyDifference]:
     return differences
 
 
-def _compare_column(
-    scores: Scores, task: str, entries: Sequence[Entry], column: StrategyComparison
+def _compare_with_none_by_column(
+    scores: Scores, task: str, entries: Sequence[Entry], column: StrategyComparisonColumn
 ) -> dict[Entry, tuple[Estimate, Verdict | None]]:
     """The differences of all entries to `none` of their families by one metric, with their verdicts."""
     compared: dict[Entry, tuple[Estimate, Verdict | None]] = {}
     rows = {}
     for entry in entries:
         for side in (entry, entry._replace(strategy="none")):
-            rows[side] = scores.rows_of(task, side, column.threshold)
+            rows[side] = scores.score_rows_of_entry(task, side, column.threshold)
         compared[entry] = _mean_difference(scores, task, entry, column), None
     splits = max((entry_rows.splits for entry_rows in rows.values()), key=len, default=())
     complete = {entry: entry_rows for entry, entry_rows in rows.items() if splits and entry_rows.splits == splits}
-    judged = judge_task(scores, task, complete, column.metric, column.threshold)
+    judged = read_task_sample(scores, task, complete, column.metric, column.threshold)
     if judged is None:
         return compared
     known = set(judged.task_sample.entries)
@@ -179,20 +179,20 @@ def _compare_column(
         none_entry = entry._replace(strategy="none")
         if {entry, none_entry} <= known:
             pairs.append((entry, none_entry))
-    for (entry, _), comparison in zip(pairs, judged.judge("strategies", pairs).pairs, strict=True):
+    for (entry, _), comparison in zip(pairs, judged.compare_pairs("strategies", pairs).pairs, strict=True):
         half_width = (comparison.high - comparison.low) / 2
         difference = Estimate(comparison.difference, half_width, comparison.p, judged.sample.splits)
         compared[entry] = difference, comparison.verdict
     return compared
 
 
-def _mean_difference(scores: Scores, task: str, entry: Entry, column: StrategyComparison) -> Estimate:
+def _mean_difference(scores: Scores, task: str, entry: Entry, column: StrategyComparisonColumn) -> Estimate:
     """The mean difference over the splits that both have, without a test."""
-    none_rows = scores.rows_of(task, entry._replace(strategy="none"), column.threshold)
-    rows = scores.rows_of(task, entry, column.threshold).select(none_rows.splits)
+    none_rows = scores.score_rows_of_entry(task, entry._replace(strategy="none"), column.threshold)
+    rows = scores.score_rows_of_entry(task, entry, column.threshold).select(none_rows.splits)
     reference = none_rows.select(rows.splits)
     change = rows[column.metric.name] - reference[column.metric.name]
-    return estimate(change, reference.mean("ratio"), can_test=False)
+    return estimate_mean_with_interval(change, reference.mean("ratio"), can_test=False)
 
 
 def strategy_readings(scores: Scores, task: str) -> list[StrategyReading]:
@@ -201,7 +201,7 @@ def strategy_readings(scores: Scores, task: str) -> list[StrategyReading]:
     readings = []
     for difference in strategy_differences(scores, task):
         directions = tuple(directions_of.get(verdict or "", 0) for verdict in difference.verdicts)
-        reading = strategy_reading(directions)
+        reading = read_strategy_directions(directions)
         if all(verdict is None for verdict in difference.verdicts):
             reading = NO_READING
         elif reading == NOT_SIGNIFICANT and set(difference.verdicts[:-1]) == {EQUAL}:
@@ -210,8 +210,8 @@ def strategy_readings(scores: Scores, task: str) -> list[StrategyReading]:
     return readings
 
 
-def main_reading(directions: Sequence[int]) -> str:
-    """Read ranking and decisions, without probabilities: one of `READINGS`; the directions are those of `strategy_reading`."""
+def read_main_directions(directions: Sequence[int]) -> str:
+    """Read ranking and decisions, without probabilities: one of `READINGS`; the directions are those of `read_strategy_directions`."""
     ranking, *decisions, _probability = directions
     main = {ranking, decisions[-1]}
     if main >= {1, -1}:
@@ -223,7 +223,7 @@ def main_reading(directions: Sequence[int]) -> str:
     return ONLY_THRESHOLD if any(decisions[:-1]) else NOT_SIGNIFICANT
 
 
-def strategy_reading(directions: Sequence[int]) -> str:
+def read_strategy_directions(directions: Sequence[int]) -> str:
     """Put directions (1 better, −1 worse, 0 not significant) into a reading.
 
     Parameters
@@ -236,7 +236,7 @@ def strategy_reading(directions: Sequence[int]) -> str:
     str
         One of `READINGS`, with ``", better probabilities"`` or ``", worse probabilities"`` where these change.
     """
-    reading = main_reading(directions)
+    reading = read_main_directions(directions)
     probabilities = {1: "better probabilities", -1: "worse probabilities"}.get(directions[-1], "")
     if probabilities and reading == NOT_SIGNIFICANT:
         return probabilities
@@ -275,7 +275,7 @@ def _count_effects(scores: Scores, by_task: Mapping[str, StrategyReading], *, sa
     probabilities: Counter[int] = Counter()
     gains = []
     for task, reading in by_task.items():
-        readings[NO_READING if reading.reading == NO_READING else reading.main] += 1
+        readings[NO_READING if reading.reading == NO_READING else reading.main_reading] += 1
         probabilities[reading.directions[-1]] += 1
         gains.append(ranking_metric(scores, task).sign * reading.difference.estimates[0].mean)  # above 0 is better
     test, mean_gain, rank_sum, p = signed_rank_test(gains), math.nan, math.nan, math.nan

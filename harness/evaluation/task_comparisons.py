@@ -11,9 +11,15 @@ import numpy as np
 import numpy.typing as npt
 
 from harness.evaluation.evaluate import BASELINE
-from harness.evaluation.samples import MIN_CLASS_ROWS, TaskSample, can_read
+from harness.evaluation.samples import MIN_CLASS_ROWS, TaskSample, are_predictions_readable
 from harness.evaluation.scores import Entry, ScoreRows, Scores, SplitKey
-from harness.evaluation.significance import Comparison, Comparisons, best_probabilities, compare, compare_all
+from harness.evaluation.significance import (
+    Comparison,
+    Comparisons,
+    compare_all_with_best,
+    compare_pairs,
+    probabilities_of_being_best,
+)
 from harness.evaluation.variance import PairVariance, ScoreSample, estimate_variance
 from harness.metrics.metric import Metric
 from harness.seeding import seed_of
@@ -25,7 +31,7 @@ RELATIVE_ROPE = 0.01  #: of the baseline's score, for losses and costs
 
 
 @dataclass(frozen=True)
-class JudgedSample:
+class SampleWithVariance:
     """A sample of a task with the variance of its differences, and what is needed to judge them."""
 
     task: str
@@ -38,7 +44,7 @@ class JudgedSample:
         """The scores."""
         return self.task_sample.sample
 
-    def judge(self, question: str, pairs: Sequence[tuple[Entry, Entry]]) -> Comparisons:
+    def compare_pairs(self, question: str, pairs: Sequence[tuple[Entry, Entry]]) -> Comparisons:
         """Judge pairs of entries that answer one question together.
 
         Parameters
@@ -55,17 +61,17 @@ class JudgedSample:
         """
         entries, metric = self.task_sample.entries, self.task_sample.metric
         positions = [(entries.index(first), entries.index(second)) for first, second in pairs]
-        seed = self.seed(question)
-        return compare(self.sample, self.variance, positions, rope=self.rope, sign=metric.sign, seed=seed)
+        seed = self.derive_seed(question)
+        return compare_pairs(self.sample, self.variance, positions, rope=self.rope, sign=metric.sign, seed=seed)
 
-    def seed(self, question: str) -> int:
+    def derive_seed(self, question: str) -> int:
         """Derive the seed of the draws for a question."""
         return seed_of(self.task, self.task_sample.metric.name, self.task_sample.threshold_kind, question)
 
 
-def judge_task(
+def read_task_sample(
     scores: Scores, task: str, rows: Mapping[Entry, ScoreRows], metric: Metric, threshold_kind: str
-) -> JudgedSample | None:
+) -> SampleWithVariance | None:
     """Read how the scores of entries vary.
 
     Parameters
@@ -83,38 +89,38 @@ def judge_task(
 
     Returns
     -------
-    JudgedSample or None
+    SampleWithVariance or None
         None where the splits allow no test, see `no_test_reason`, or fewer than two entries are left.
     """
     requested = []
     for entry, entry_rows in rows.items():
         is_known = not math.isnan(entry_rows.mean(metric.name))
-        if is_known and (scores.samples is None or can_read(scores, entry_rows)):
+        if is_known and (scores.samples is None or are_predictions_readable(scores, entry_rows)):
             requested.append(entry)
     if len(requested) < 2 or no_test_reason(scores, task, rows[requested[0]]):
         return None
     if scores.samples is None:
-        sample = _sample_without_rows(scores, task, rows, metric, threshold_kind).select(requested)
+        sample = _sample_of_scores_alone(scores, task, rows, metric, threshold_kind).select(requested)
     else:
-        every_entry = _entries_with_splits(scores, task, metric, threshold_kind, rows[requested[0]].splits)
-        sample = scores.samples.read(scores, task, every_entry, metric, threshold_kind).select(requested)
+        every_entry = _entries_with_same_splits(scores, task, metric, threshold_kind, rows[requested[0]].splits)
+        sample = scores.samples.read_sample(scores, task, every_entry, metric, threshold_kind).select(requested)
     rope = practical_equivalence(scores, task, metric, threshold_kind)
-    return JudgedSample(task, sample, estimate_variance(sample.sample), rope)
+    return SampleWithVariance(task, sample, estimate_variance(sample.sample), rope)
 
 
-def _entries_with_splits(
+def _entries_with_same_splits(
     scores: Scores, task: str, metric: Metric, threshold_kind: str, splits: tuple[SplitKey, ...]
 ) -> dict[Entry, ScoreRows]:
     """All entries of a task that have these splits and stored predictions: one sample serves every question."""
     entries = {}
     for (entry_task, entry, kind), rows in sorted(scores.by_entry.items(), key=itemgetter(0)):
         is_candidate = (entry_task, kind, rows.splits) == (task, threshold_kind, splits)
-        if is_candidate and not math.isnan(rows.mean(metric.name)) and can_read(scores, rows):
+        if is_candidate and not math.isnan(rows.mean(metric.name)) and are_predictions_readable(scores, rows):
             entries[entry] = rows
     return entries
 
 
-def _sample_without_rows(
+def _sample_of_scores_alone(
     scores: Scores, task: str, rows: Mapping[Entry, ScoreRows], metric: Metric, threshold_kind: str
 ) -> TaskSample:
     """A sample of scores alone: only their spread between the splits is known."""
@@ -124,7 +130,7 @@ def _sample_without_rows(
     columns = np.array([rows[entry][metric.name] for entry in entries])
     unknown = np.zeros((len(entries), len(entries)))
     groups = tuple(f"{entry.family}/{entry.stage}" for entry in entries)
-    resolution = scores.resolution(task, metric, first)
+    resolution = scores.score_resolution(task, metric, first)
     shaped = columns.reshape(len(entries), repeats, -1)
     return TaskSample(
         entries, ScoreSample(shaped, groups, unknown, unknown, unknown, resolution), metric, threshold_kind
@@ -148,7 +154,7 @@ def no_test_reason(scores: Scores, task: str, rows: ScoreRows) -> str:
     str
         Empty where they do.
     """
-    if not can_test(scores, task):
+    if not can_test_differences(scores, task):
         return "the splits follow time, so they are no repetitions of one experiment"
     if len(rows) < MIN_SPLITS:
         return "with fewer than three splits there is nothing to measure chance by"
@@ -161,7 +167,7 @@ def no_test_reason(scores: Scores, task: str, rows: ScoreRows) -> str:
     return ""
 
 
-def can_test(scores: Scores, task: str) -> bool:
+def can_test_differences(scores: Scores, task: str) -> bool:
     """Check whether the splits of a task allow intervals at all: forward-chained ones do not."""
     return not scores.run["tasks"][task].get("forward", False)
 
@@ -189,7 +195,7 @@ def practical_equivalence(scores: Scores, task: str, metric: Metric, threshold_k
         return scores.rope
     if metric.metric_type != "probability" and not metric.needs_costs:
         return ROPES[metric.metric_type] * metric.span
-    baseline = scores.rows_of(task, Entry(BASELINE, "none", "tuned"), threshold_kind)
+    baseline = scores.score_rows_of_entry(task, Entry(BASELINE, "none", "tuned"), threshold_kind)
     reference = abs(baseline.mean(metric.name))
     if math.isnan(reference):
         return RELATIVE_ROPE * min(metric.span, 1.0)
@@ -213,7 +219,7 @@ class RankingVerdicts:
     above_baseline: bool | None = None
 
 
-def chance_gain(scores: Scores, metric: Metric, baseline_rows: ScoreRows) -> float:
+def random_ranking_gain(scores: Scores, metric: Metric, baseline_rows: ScoreRows) -> float:
     """Compute how much more than the baseline a random order of the rows scores on average.
 
     The baseline gives all rows the same probability, so that its average precision is the share of positive rows. A random
@@ -253,17 +259,19 @@ def chance_gain(scores: Scores, metric: Metric, baseline_rows: ScoreRows) -> flo
     return float(np.mean(gains)) if gains else 0.0
 
 
-def judge_ranking(judged: JudgedSample, candidates: Sequence[Entry], baseline_gain: float = 0.0) -> RankingVerdicts:
+def compare_ranking_with_best(
+    judged: SampleWithVariance, candidates: Sequence[Entry], baseline_gain: float = 0.0
+) -> RankingVerdicts:
     """Judge the entries of a ranking against the best one, and the best one against the baseline.
 
     Parameters
     ----------
-    judged : JudgedSample
+    judged : SampleWithVariance
         The sample of the task's objective.
     candidates : sequence of Entry
         The entries that have a rank, best first.
     baseline_gain : float, default=0.0
-        From `chance_gain`: added to the baseline where entries are compared with it.
+        From `random_ranking_gain`: added to the baseline where entries are compared with it.
 
     Returns
     -------
@@ -275,8 +283,10 @@ def judge_ranking(judged: JudgedSample, candidates: Sequence[Entry], baseline_ga
     if not ranked:
         return RankingVerdicts()
     best = ranked[0]
-    position, seed = entries.index(best), judged.seed("all pairs")
-    compared, possible = compare_all(judged.sample, judged.variance, position, rope=judged.rope, sign=sign, seed=seed)
+    position, seed = entries.index(best), judged.derive_seed("all pairs")
+    compared, possible = compare_all_with_best(
+        judged.sample, judged.variance, position, rope=judged.rope, sign=sign, seed=seed
+    )
     comparisons = {entries[comparison.first]: comparison for comparison in compared.pairs}
     with_baseline = _compare_with_baseline(judged, ranked, baseline_gain)
     above_baseline = None
@@ -284,7 +294,9 @@ def judge_ranking(judged: JudgedSample, candidates: Sequence[Entry], baseline_ga
         baseline = entries[with_baseline[best].first]
         comparisons[baseline] = with_baseline[best]
         above_baseline = with_baseline[best].verdict == "worse"
-    probabilities = best_probabilities(*_select_entries(judged, ranked), sign=sign, seed=judged.seed("best"))
+    probabilities = probabilities_of_being_best(
+        *_select_entries(judged, ranked), sign=sign, seed=judged.derive_seed("best")
+    )
     return RankingVerdicts(
         comparisons,
         {entry: bool(possible[entries.index(entry)]) for entry in ranked},
@@ -295,7 +307,7 @@ def judge_ranking(judged: JudgedSample, candidates: Sequence[Entry], baseline_ga
 
 
 def _compare_with_baseline(
-    judged: JudgedSample, ranked: Sequence[Entry], baseline_gain: float
+    judged: SampleWithVariance, ranked: Sequence[Entry], baseline_gain: float
 ) -> dict[Entry, Comparison]:
     """The comparisons of the baseline with all other entries, by entry; empty without a baseline."""
     for baseline in ranked:
@@ -306,18 +318,18 @@ def _compare_with_baseline(
             by_chance[position] += baseline_gain
             sample = replace(judged.task_sample, sample=replace(judged.sample, scores=by_chance))
             pairs = [(baseline, entry) for entry in others]
-            compared = replace(judged, task_sample=sample).judge("baseline", pairs).pairs
+            compared = replace(judged, task_sample=sample).compare_pairs("baseline", pairs).pairs
             return dict(zip(others, compared, strict=True))
     return {}
 
 
-def _select_entries(judged: JudgedSample, entries: Sequence[Entry]) -> tuple[ScoreSample, PairVariance]:
+def _select_entries(judged: SampleWithVariance, entries: Sequence[Entry]) -> tuple[ScoreSample, PairVariance]:
     """The sample and the variance of some entries."""
     positions = np.array([judged.task_sample.entries.index(entry) for entry in entries])
     return judged.sample.select(positions), judged.variance.select(positions)
 
 
-def metric_bounds(metric: Metric, means: npt.NDArray[np.float64]) -> tuple[float, float]:
+def find_metric_bounds(metric: Metric, means: npt.NDArray[np.float64]) -> tuple[float, float]:
     """Give the least and the greatest score of a metric; infinite where there is none, or where scores are beyond it."""
     lower, upper = 0.0, metric.span
     if metric.name == "mcc":

@@ -94,7 +94,7 @@ def wilcoxon_p_values(means: Array) -> Array:
     return p_values
 
 
-def adjust_pairs(p_values: Array) -> Array:
+def adjust_pairwise_p_values(p_values: Array) -> Array:
     """Adjust a symmetric matrix of p values over its pairs by Holm's procedure; 1 on the diagonal."""
     first, second = np.triu_indices(len(p_values), 1)
     adjusted = np.ones_like(p_values)
@@ -122,11 +122,13 @@ def pairwise_p_values(means: Array) -> Array:
     Tests Based on Mean-Ranks?, JMLR 17.
     """
     ranks = task_ranks(means)
-    pairs = np.maximum(adjust_pairs(conover_p_values(ranks)), adjust_pairs(wilcoxon_p_values(means)))
+    pairs = np.maximum(
+        adjust_pairwise_p_values(conover_p_values(ranks)), adjust_pairwise_p_values(wilcoxon_p_values(means))
+    )
     return np.asarray(np.where(np.eye(len(means), dtype=bool), 1.0, np.maximum(pairs, friedman_test(ranks).p)))
 
 
-def min_tasks(entries: int) -> int:
+def min_tasks_for_significance(entries: int) -> int:
     """Compute how many tasks a pair of so many entries needs at least to be significant: Wilcoxon's smallest p is 2/2ⁿ."""
     return math.floor(math.log2(entries * (entries - 1) / (1 - CONFIDENCE))) + 1
 
@@ -179,7 +181,7 @@ def pairwise_wins(scores: Array) -> Array:
     return np.asarray(wins * (1 - np.eye(len(scores))))
 
 
-def ratings(wins: Array) -> Array:
+def fit_bradley_terry_ratings(wins: Array) -> Array:
     """Fit the rating of every entry.
 
     One more task is added on which all entries tie: so an entry that never loses keeps a finite rating, and two that were
@@ -199,7 +201,7 @@ def ratings(wins: Array) -> Array:
     ----------
     Bradley & Terry (1952), Rank Analysis of Incomplete Block Designs, Biometrika 39.
     """
-    return MEAN_RATING + POINTS_PER_LOGIT * _fit_logits(wins.sum(axis=0) + _all_ties(wins.shape[1]))
+    return MEAN_RATING + POINTS_PER_LOGIT * _fit_rating_logits(wins.sum(axis=0) + _wins_of_all_ties(wins.shape[1]))
 
 
 def rating_intervals(wins: Array, seed: int) -> tuple[Array, Array]:
@@ -228,10 +230,10 @@ def rating_intervals(wins: Array, seed: int) -> tuple[Array, Array]:
     """
     n, k, _ = wins.shape
     weights = np.random.default_rng(seed).dirichlet(np.ones(n + 1), size=BOOTSTRAP_DRAWS)
-    drawn_wins = np.tensordot(weights[:, :n], wins, axes=1) + weights[:, n, None, None] * _all_ties(k)
-    drawn_ratings = MEAN_RATING + POINTS_PER_LOGIT * _fit_logits(drawn_wins * (n + 1))
+    drawn_wins = np.tensordot(weights[:, :n], wins, axes=1) + weights[:, n, None, None] * _wins_of_all_ties(k)
+    drawn_ratings = MEAN_RATING + POINTS_PER_LOGIT * _fit_rating_logits(drawn_wins * (n + 1))
     tails = np.quantile(drawn_ratings, [(1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2], axis=0)
-    centre = ratings(wins)
+    centre = fit_bradley_terry_ratings(wins)
     stretch = (
         special.stdtrit(n - 1, (1 + CONFIDENCE) / 2) / special.ndtri((1 + CONFIDENCE) / 2) * math.sqrt(n / (n - 1))
     )
@@ -239,12 +241,12 @@ def rating_intervals(wins: Array, seed: int) -> tuple[Array, Array]:
     return centre - stretch * (centre - lower), centre + stretch * (upper - centre)
 
 
-def _all_ties(k: int) -> Array:
+def _wins_of_all_ties(k: int) -> Array:
     """The wins of a task on which all entries tie."""
     return np.asarray((1 - np.eye(k)) / 2)
 
 
-def _fit_logits(wins: Array) -> Array:
+def _fit_rating_logits(wins: Array) -> Array:
     """Maximum-likelihood ratings in logits with mean 0, (..., entries), from wins (..., entries, entries): Newton's method."""
     k = wins.shape[-1]
     comparisons = wins + np.swapaxes(wins, -1, -2)
@@ -268,7 +270,7 @@ PRIOR_WEIGHT = 0.5  #: of the prior's one pseudo-task, on which both are equal; 
 POSTERIOR_DRAWS = 10_000
 
 
-class Posterior(NamedTuple):
+class ComparisonPosterior(NamedTuple):
     """The probabilities that the first is better, that the two are practically equal, that the second is better."""
 
     first: float
@@ -281,7 +283,7 @@ def draw_task_weights(tasks: int, seed: int) -> Array:
     return np.random.default_rng(seed).dirichlet([PRIOR_WEIGHT, *[1.0] * tasks], size=POSTERIOR_DRAWS)
 
 
-def signed_rank_posterior(differences: Array, task_weights: Array, rope: float = ROPE) -> Posterior:
+def signed_rank_posterior(differences: Array, task_weights: Array, rope: float = ROPE) -> ComparisonPosterior:
     """Compare a pair of entries over tasks.
 
     Parameters
@@ -307,7 +309,7 @@ def signed_rank_posterior(differences: Array, task_weights: Array, rope: float =
     above, below = _exceedance_weights(walsh_sums, 2 * rope), _exceedance_weights(-walsh_sums, 2 * rope)
     first, second = (((task_weights @ side) * task_weights).sum(axis=1) for side in (above, below))
     likeliest = np.argmax(np.column_stack([first, 1 - first - second, second]), axis=1)
-    return Posterior(*map(float, np.bincount(likeliest, minlength=3) / len(likeliest)))
+    return ComparisonPosterior(*map(float, np.bincount(likeliest, minlength=3) / len(likeliest)))
 
 
 def _exceedance_weights(sums: Array, limit: float) -> Array:

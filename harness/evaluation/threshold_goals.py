@@ -26,7 +26,7 @@ from harness.evaluation.decision_measures import (
 )
 from harness.evaluation.metric_cache import DEFAULT_THRESHOLD
 from harness.evaluation.scores import Entry, Scores, SplitKey
-from harness.metrics.calibration import NO_CALIBRATION, Calibrator, cross_calibrated, make_calibrator
+from harness.metrics.calibration import NO_CALIBRATION, Calibrator, cross_calibrate, make_calibrator
 from harness.metrics.logits import Labels, Proba
 from harness.metrics.metric import CostMatrix, Predictions
 from harness.metrics.threshold import ThresholdGoal, choose_threshold, goal_obstacle, least_cost_labels, parse_goals
@@ -107,12 +107,12 @@ class GoalResult:
     outcome: GoalOutcome
 
     @property
-    def value(self) -> MeasureInterval:
+    def sealed_measure(self) -> MeasureInterval:
         """The measure of the goal on the sealed rows."""
         return self.attained.get(self.measure, UNDEFINED)
 
     @property
-    def reached(self) -> int:
+    def count_reached_splits(self) -> int:
         """In how many splits the inner rows reach the goal."""
         return sum(map(attrgetter("reached"), self.decisions))
 
@@ -146,17 +146,17 @@ def check_goals(goals: Iterable[ThresholdGoal], tasks: Mapping[str, tuple[int, C
             raise EvenhandError(f"the threshold goal {goal.text!r} makes no sense for task {name!r}: {reason}")
 
 
-def task_decisions(scores: Scores) -> dict[str, tuple[int, CostMatrix]]:
+def classes_and_costs_by_task(scores: Scores) -> dict[str, tuple[int, CostMatrix]]:
     """Look up the number of classes and the costs of every task of a run, as `check_goals` takes them."""
     return {task: (len(scores.classes(task)), scores.costs(task)) for task in scores.run["tasks"]}
 
 
-def run_goals(scores: Scores) -> tuple[ThresholdGoal, ...]:
+def read_run_goals(scores: Scores) -> tuple[ThresholdGoal, ...]:
     """Read the goals that a run was made with; empty where it was made without any."""
     return parse_goals(map(str, scores.run.get("thresholds", ())))
 
 
-def cut_entries(scores: Scores, task: str) -> list[Entry]:
+def entries_with_inner_predictions(scores: Scores, task: str) -> list[Entry]:
     """List the entries of a task whose inner predictions are stored: default, tuned and chosen ones, not recalibrated."""
     entries = []
     for entry_task, entry, threshold_kind in scores.by_entry:
@@ -166,7 +166,7 @@ def cut_entries(scores: Scores, task: str) -> list[Entry]:
     return entries
 
 
-def obstacles(scores: Scores, task: str, goals: Iterable[ThresholdGoal]) -> dict[ThresholdGoal, str]:
+def find_goal_obstacles(scores: Scores, task: str, goals: Iterable[ThresholdGoal]) -> dict[ThresholdGoal, str]:
     """Say of each goal that makes no sense for a task why."""
     classes, costs = len(scores.classes(task)), scores.costs(task)
     reasons = {}
@@ -200,34 +200,34 @@ def evaluate_goals(
     list of GoalResult
         By entry, then by goal.
     """
-    impossible = obstacles(scores, task, goals)
+    impossible = find_goal_obstacles(scores, task, goals)
     possible = list(filterfalse(impossible.__contains__, goals))
     if not possible:
         return []
     decisions: dict[tuple[Entry, ThresholdGoal], list[SplitDecision]] = {}
     costs, table_rows = scores.costs(task), int(scores.run["tasks"][task]["rows"])
-    for record, uses in _cell_uses(scores, task, entries):
-        stored = store.predictions(record)
+    for record, uses in _entries_by_cell(scores, task, entries):
+        stored = store.read_predictions(record)
         for entry, split, stage in uses:
-            predictions = goal_predictions(stored, record, stage)
+            predictions = select_goal_predictions(stored, record, stage)
             for goal in possible:
-                decision = decide(goal, predictions, split, costs, table_rows)
+                decision = choose_threshold_and_count(goal, predictions, split, costs, table_rows)
                 decisions.setdefault((entry, goal), []).append(decision)
     results = []
     for entry, goal in product(entries, possible):
         of_goal = sorted(decisions.get((entry, goal), ()), key=attrgetter("split"))
         if of_goal:
-            results.append(_summarize_goal(task, entry, goal, of_goal, costs, table_rows))
+            results.append(_pool_goal_splits(task, entry, goal, of_goal, costs, table_rows))
     return results
 
 
-def _cell_uses(
+def _entries_by_cell(
     scores: Scores, task: str, entries: Sequence[Entry]
 ) -> list[tuple[Record, list[tuple[Entry, SplitKey, str]]]]:
     """The cells that hold predictions of the entries: the entries of each with their split and their stage there."""
     by_cell: dict[str, list[tuple[Entry, SplitKey, str]]] = {}
     for entry in entries:
-        rows = scores.rows_of(task, entry, DEFAULT_THRESHOLD)
+        rows = scores.score_rows_of_entry(task, entry, DEFAULT_THRESHOLD)
         for split, (cell_id, stage, _) in zip(rows.splits, rows.score_keys, strict=True):
             by_cell.setdefault(cell_id, []).append((entry, split, stage))
     uses = []
@@ -237,7 +237,7 @@ def _cell_uses(
     return uses
 
 
-def goal_predictions(stored: StoredPredictions, record: Record, stage: str) -> GoalPredictions:
+def select_goal_predictions(stored: StoredPredictions, record: Record, stage: str) -> GoalPredictions:
     """Select what a threshold is chosen on and what it is measured on.
 
     Parameters
@@ -265,11 +265,11 @@ def goal_predictions(stored: StoredPredictions, record: Record, stage: str) -> G
         return calibrator
 
     seed = seed_of(record.task, record.repeat, record.fold, "recalibrate")
-    calibrated = cross_calibrated(fit, inner, y, seed)
+    calibrated = cross_calibrate(fit, inner, y, seed)
     return GoalPredictions(y, calibrated, stored.test_y, fit(inner, y)(sealed).astype(np.float32))
 
 
-def decide(
+def choose_threshold_and_count(
     goal: ThresholdGoal, predictions: GoalPredictions, split: SplitKey, costs: CostMatrix, table_rows: int
 ) -> SplitDecision:
     """Choose on the inner rows of one split, then count what that decides on both parts.
@@ -306,7 +306,7 @@ def decide(
     return SplitDecision(split, chosen.threshold, chosen.reached, inner, sealed)
 
 
-def _summarize_goal(
+def _pool_goal_splits(
     task: str,
     entry: Entry,
     goal: ThresholdGoal,
@@ -315,7 +315,7 @@ def _summarize_goal(
     table_rows: int,
 ) -> GoalResult:
     """Pool the splits of a goal, and compare what was attained with what was promised."""
-    measures = goal_measures(goal, len(decisions[0].sealed), costs)
+    measures = list_reported_goal_measures(goal, len(decisions[0].sealed), costs)
     repeats = len({decision.split[0] for decision in decisions})
     sealed = list(map(attrgetter("sealed"), decisions))
     attained = {name: measure_interval(measure, sealed, repeats) for name, measure in measures.items()}
@@ -324,28 +324,28 @@ def _summarize_goal(
         name = "f1"
     inner = np.sum(list(map(attrgetter("inner"), decisions)), axis=0)
     promised = measures[name].compute(inner)
-    level = goal_level(goal, promised, table_rows)
-    outcome = compare_with_level(goal, level, attained[name])
+    level = required_goal_level(goal, promised, table_rows)
+    outcome = compare_with_goal_level(goal, level, attained[name])
     if not any(map(attrgetter("reached"), decisions)):
         outcome = "unreached"
     return GoalResult(task, entry, goal, tuple(decisions), name, level, promised, attained, outcome)
 
 
-def goal_measures(goal: ThresholdGoal, classes: int, costs: CostMatrix) -> dict[str, DecisionMeasure]:
+def list_reported_goal_measures(goal: ThresholdGoal, classes: int, costs: CostMatrix) -> dict[str, DecisionMeasure]:
     """List the measures that are reported for a goal: those of every goal, and the F score of its beta."""
     return decision_measures(classes, costs, goal.level if goal.kind == "f-beta" else 1.0)
 
 
-def goal_level(goal: ThresholdGoal, promised: float, table_rows: int) -> float:
+def required_goal_level(goal: ThresholdGoal, promised: float, table_rows: int) -> float:
     """What the measure of a goal should be: its level, the share of rows, or what the inner rows promise."""
     if goal.kind in ("recall", "precision"):
         return goal.level
     if goal.kind in ("top", "capacity"):
-        return goal.row_share(table_rows)
+        return goal.max_row_share(table_rows)
     return promised
 
 
-def compare_with_level(goal: ThresholdGoal, level: float, attained: MeasureInterval) -> GoalOutcome:
+def compare_with_goal_level(goal: ThresholdGoal, level: float, attained: MeasureInterval) -> GoalOutcome:
     """Compare what was attained with the level: met, missed by no more than its interval, or missed."""
     is_upper_limit = goal.kind in ("cost", "top", "capacity")
     sign = -1 if is_upper_limit else 1

@@ -35,7 +35,7 @@ class Architecture:
         return sum(parameters for *_, parameters in self.layers)
 
     @property
-    def frozen(self) -> int:
+    def frozen_parameters(self) -> int:
         """The parameters that were not trained."""
         return max(self.parameters - self.trained, 0)
 
@@ -61,7 +61,7 @@ def chosen_architectures(scores: Scores, ranking: Ranking) -> list[ChosenArchite
             continue
         for outcome in cell.record.outcomes:
             if outcome.stage == "tuned" and outcome.architecture:
-                network = outcome.architecture, _trained_parameters(outcome)
+                network = outcome.architecture, _count_trained_parameters(outcome)
                 counts.setdefault((cell.family, cell.strategy), Counter())[network] += 1
     chosen = []
     for ranked in ranking.entries:
@@ -72,7 +72,7 @@ def chosen_architectures(scores: Scores, ranking: Ranking) -> list[ChosenArchite
     return chosen
 
 
-def _trained_parameters(outcome: EntryResult) -> int:
+def _count_trained_parameters(outcome: EntryResult) -> int:
     if outcome.parameters is None:
         return sum(parameters for *_, parameters in outcome.architecture)
     return outcome.parameters
@@ -120,7 +120,7 @@ def pareto_front(costs: Sequence[float], scores: Sequence[float], *, greater: bo
 
 def entry_costs(ranking: Ranking) -> list[EntryCosts]:
     """Give the tuned entries of a task that have all splits, best first, with the fronts they are on."""
-    candidates = list(filter(_is_candidate, ranking.entries))
+    candidates = list(filter(_is_pareto_candidate, ranking.entries))
     costs, scores = list(map(_fit_costs, candidates)), [ranked.score.mean for ranked in candidates]
     fronts, greater = {}, ranking.metric.greater_is_better
     for name in COSTS:
@@ -132,7 +132,7 @@ def entry_costs(ranking: Ranking) -> list[EntryCosts]:
     return entries
 
 
-def _is_candidate(ranked: RankedEntry) -> bool:
+def _is_pareto_candidate(ranked: RankedEntry) -> bool:
     return ranked.complete and ranked.entry.stage == "tuned" and ranked.entry.family != BASELINE
 
 
@@ -157,14 +157,14 @@ class NetworkFit:
     loss: str = ""
 
     @property
-    def epoch(self) -> int:
+    def best_epoch(self) -> int:
         """The epoch whose weights were kept, from 1."""
         return int(self.curves["epoch"][0])
 
     def metric_at_epoch(self, name: str) -> float:
         """Get a value of a curve at the epoch whose weights were kept; NaN where there is none."""
         curve = self.curves.get(name, np.zeros(0))
-        return float(curve[self.epoch - 1]) if 0 < self.epoch <= len(curve) else math.nan
+        return float(curve[self.best_epoch - 1]) if 0 < self.best_epoch <= len(curve) else math.nan
 
 
 @dataclass(frozen=True)
@@ -176,15 +176,15 @@ class EntryTraining:
     outcomes: tuple[EntryResult, ...]
 
     @property
-    def by_loss(self) -> dict[str, tuple[NetworkFit, ...]]:
+    def refits_by_loss(self) -> dict[str, tuple[NetworkFit, ...]]:
         """The refits by loss function, that of most splits first."""
         grouped: dict[str, tuple[NetworkFit, ...]] = {}
         for fit in self.fits:
             grouped[fit.loss] = (*grouped.get(fit.loss, ()), fit)
-        return dict(sorted(grouped.items(), key=lambda group: (-count_splits(group[1]), group[0])))
+        return dict(sorted(grouped.items(), key=lambda group: (-count_splits_of_fits(group[1]), group[0])))
 
 
-def count_splits(fits: Iterable[NetworkFit]) -> int:
+def count_splits_of_fits(fits: Iterable[NetworkFit]) -> int:
     """Count the splits that fits are of: an ensemble has several in each."""
     return len({fit.split for fit in fits})
 
@@ -197,7 +197,7 @@ class RunTraining:
     unreadable: tuple[tuple[str, str], ...] = ()  #: task and reason
 
 
-def collect_training(store: Store, scores: Scores) -> RunTraining:
+def collect_training_curves(store: Store, scores: Scores) -> RunTraining:
     """Read the training curves of every cell that has some.
 
     Parameters
@@ -216,16 +216,16 @@ def collect_training(store: Store, scores: Scores) -> RunTraining:
     unreadable = []
     for record in (cell.record for cell in scores.cells if cell.record):
         try:
-            fits = _fits_by_name(record, store.curves(record))
+            fits = _fits_by_name(record, store.read_curves(record))
         except StoreError as error:
             unreadable.append((record.task, str(error)))
             continue
         for outcome in record.outcomes:
-            refits = _with_loss(_entry_refits(record, outcome, fits), outcome)
+            refits = _add_loss_names(_entry_refits(record, outcome, fits), outcome)
             if refits:
                 key = record.task, Entry(record.family, record.strategy, outcome.stage)
                 training = entries.get(key, EntryTraining((), (), ()))
-                inner_fits = _with_loss(fits.get(f"trial_{outcome.trial}", []), outcome)
+                inner_fits = _add_loss_names(fits.get(f"trial_{outcome.trial}", []), outcome)
                 refits, inner = (*training.fits, *refits), (*training.inner_fits, inner_fits)
                 entries[key] = EntryTraining(refits, inner, (*training.outcomes, outcome))
     return RunTraining(entries, tuple(unreadable))
@@ -257,6 +257,6 @@ def _entry_refits(record: Record, outcome: EntryResult, fits: Mapping[str, list[
     return next((fits[f"final_{stage}"] for stage in stages if f"final_{stage}" in fits), [])
 
 
-def _with_loss(fits: Iterable[NetworkFit], outcome: EntryResult) -> tuple[NetworkFit, ...]:
+def _add_loss_names(fits: Iterable[NetworkFit], outcome: EntryResult) -> tuple[NetworkFit, ...]:
     """Fits with the loss function of their configuration."""
     return tuple(replace(fit, loss=loss_name(outcome.params)) for fit in fits)

@@ -133,7 +133,7 @@ class PairVariance:
         return replace(self, **selected)
 
 
-def pair_values(covariance: Floats) -> Floats:
+def pair_difference_variances(covariance: Floats) -> Floats:
     """Compute the variance of the difference of every pair from a covariance matrix, (m, m)."""
     variances = np.diag(covariance)
     return np.maximum(variances[:, None] + variances[None, :] - 2 * covariance, 0.0)
@@ -161,15 +161,15 @@ def estimate_variance(sample: ScoreSample) -> PairVariance:
     floor = (
         sample.resolution**2 / 4
     )  # the same step of one row in each of three splits is chance: a sign test gives 0.25
-    row = np.maximum(sample.splits * pair_values(sample.split_covariance), floor)
-    fold = np.maximum(pair_values(sample.fold_covariance), floor)
+    row = np.maximum(sample.splits * pair_difference_variances(sample.split_covariance), floor)
+    fold = np.maximum(pair_difference_variances(sample.fold_covariance), floor)
     fold_degrees = effective_fold_degrees(sample)
     prior = _estimate_prior(sample, row, fold, fold_degrees)
     degrees = prior.weights + fold_degrees
     variance = (prior.weights * prior.overdispersion * row + fold_degrees * fold) / degrees
     with np.errstate(divide="ignore", invalid="ignore"):
         shrinkage = np.where(row > 0, np.minimum(1.0, variance / row), 0.0)
-    row_part = np.maximum(pair_values(sample.row_covariance), floor / sample.splits) * shrinkage
+    row_part = np.maximum(pair_difference_variances(sample.row_covariance), floor / sample.splits) * shrinkage
     training_part = np.maximum(variance - row, 0.0) / sample.splits
     return PairVariance(
         standard_errors=STRETCH * np.sqrt(row_part + training_part),
@@ -178,7 +178,7 @@ def estimate_variance(sample: ScoreSample) -> PairVariance:
         prior_degrees=prior.degrees,
         overdispersion=prior.overdispersion,
         blocks=prior.blocks,
-        row_degrees=_row_degrees(sample),
+        row_degrees=_row_variance_degrees(sample),
         covariance=_mean_covariance(sample, training_part, floor / sample.splits),
         fold_degrees=fold_degrees,
     )
@@ -190,7 +190,7 @@ def effective_fold_degrees(sample: ScoreSample) -> float:
 
 
 @dataclass(frozen=True)
-class _Block:
+class _PairBlock:
     """The pairs between two groups: their positions, their mean ratio of fold to row variance, its degrees of freedom."""
 
     first: npt.NDArray[np.int64]
@@ -201,7 +201,7 @@ class _Block:
 
 
 @dataclass(frozen=True)
-class _Prior:
+class _OverdispersionPrior:
     """The overdispersion of every pair, (m, m), how much it counts, what is known about it, and the number of its block."""
 
     overdispersion: Floats
@@ -210,13 +210,13 @@ class _Prior:
     blocks: npt.NDArray[np.int64]
 
 
-def _estimate_prior(sample: ScoreSample, row: Floats, fold: Floats, fold_degrees: float) -> _Prior:
+def _estimate_prior(sample: ScoreSample, row: Floats, fold: Floats, fold_degrees: float) -> _OverdispersionPrior:
     """Estimate the overdispersion block by block, and shrink blocks towards each other as far as they agree.
 
     What a block knows is the number of independent differences in it times the degrees of freedom of each; the pair itself is
     left out, as it counts by its own spread already.
     """
-    blocks = _covariance_blocks(sample, row, fold, fold_degrees)
+    blocks = _group_pairs_into_blocks(sample, row, fold, fold_degrees)
     common_ratio, common_degrees = _common_prior(blocks, len(set(sample.groups)))
     overdispersion, weights, degrees = np.ones_like(row), np.zeros_like(row), np.full_like(row, fold_degrees)
     numbers = np.zeros(row.shape, dtype=np.int64)
@@ -228,10 +228,10 @@ def _estimate_prior(sample: ScoreSample, row: Floats, fold: Floats, fold_degrees
             overdispersion[pairs] = max(1.0, ratio)
             weights[pairs] = min(MAX_PRIOR_DEGREES, other_degrees)
             degrees[pairs], numbers[pairs] = known_degrees, number
-    return _Prior(overdispersion, weights, degrees, numbers)
+    return _OverdispersionPrior(overdispersion, weights, degrees, numbers)
 
 
-def _covariance_blocks(sample: ScoreSample, row: Floats, fold: Floats, fold_degrees: float) -> list[_Block]:
+def _group_pairs_into_blocks(sample: ScoreSample, row: Floats, fold: Floats, fold_degrees: float) -> list[_PairBlock]:
     excess = training_variances(fold - row)
     rows_alone = sample.splits * sample.split_covariance
     covariances = (rows_alone, rows_alone + np.diag(excess))
@@ -249,12 +249,12 @@ def _covariance_blocks(sample: ScoreSample, row: Floats, fold: Floats, fold_degr
             ratios = fold[first, second][usable] / row[first, second][usable]
             ratio = float(ratios.mean()) if len(ratios) else 1.0
             entries = np.unique(np.concatenate([first, second]))
-            degrees = fold_degrees * max(1.0, _independent_differences(covariances, entries))
-            blocks.append(_Block(first, second, ratio, degrees, first_name == second_name))
+            degrees = fold_degrees * max(1.0, _count_independent_differences(covariances, entries))
+            blocks.append(_PairBlock(first, second, ratio, degrees, first_name == second_name))
     return blocks
 
 
-def _common_prior(blocks: Sequence[_Block], groups: int) -> tuple[float, float]:
+def _common_prior(blocks: Sequence[_PairBlock], groups: int) -> tuple[float, float]:
     """The overdispersion that groups have in common, and how many degrees of freedom it is worth: few where groups differ.
 
     By the moments of the logarithms of the groups' ratios, as for moderated variances; with G groups it is worth (G − 2)/G of
@@ -275,7 +275,7 @@ def _common_prior(blocks: Sequence[_Block], groups: int) -> tuple[float, float]:
     return ratio, prior_degrees * (groups - 2) / groups
 
 
-def _independent_differences(covariances: Sequence[Floats], block: npt.NDArray[np.int64]) -> float:
+def _count_independent_differences(covariances: Sequence[Floats], block: npt.NDArray[np.int64]) -> float:
     """How many independent differences there are between the entries of a block: (trace Σ)²/trace Σ² of centred scores.
 
     The least number over the covariance of the rows alone and that with the training variance of every entry: where only two
@@ -290,9 +290,9 @@ def _independent_differences(covariances: Sequence[Floats], block: npt.NDArray[n
     return float(min(numbers))
 
 
-def _row_degrees(sample: ScoreSample) -> Floats:
+def _row_variance_degrees(sample: ScoreSample) -> Floats:
     """The degrees of freedom of the row variance of every pair: 2 V²/Σu⁴, two per row where few rows make all of it."""
-    squares = pair_values(sample.row_covariance) ** 2
+    squares = pair_difference_variances(sample.row_covariance) ** 2
     with np.errstate(divide="ignore", invalid="ignore"):
         degrees = np.where(sample.fourth_moments > 0, 2 * squares / sample.fourth_moments, np.inf)
     return np.maximum(degrees, 1.0)

@@ -19,7 +19,7 @@ from harness.preprocessing.cache import FoldCache
 from harness.registry.protocol import EvaluationProtocol
 from harness.registry.task import Table
 from harness.search.pipeline import PipelineSpec
-from harness.search.study import NO_TRIAL, Configuration, SearchCache, StudyPlan, search
+from harness.search.study import NO_TRIAL, Configuration, SearchCache, StudyPlan, run_study
 from harness.store.record import EntryResult, Record, StoredPredictions
 from harness.store.store import Store
 
@@ -47,7 +47,7 @@ class Cell:
         """Task and split: cells with an equal key have equal training and test rows."""
         return self.task, self.repeat, self.fold
 
-    def record(self, **values: Any) -> Record:
+    def make_record(self, **values: Any) -> Record:
         """A record of this cell."""
         return Record(**asdict(self), **values)
 
@@ -65,7 +65,7 @@ class CellData:
     #: Outlives the cell: what depends on neither family nor strategy.
     shared: FoldCache = field(default_factory=FoldCache)
 
-    def training_data(self) -> TrainingData:
+    def separate_training_data(self) -> TrainingData:
         """The part that the search receives: copies of the training rows, without the test rows."""
         table, splitter = self.table.take(self.fold.train), self.splitter.take(self.fold.train)
         return TrainingData(table, splitter, self.spec, self.protocol, self.metrics, self.shared)
@@ -103,43 +103,45 @@ def run_cell(cell: Cell, cell_data: CellData, store: Store) -> Record:
     started, cpu_started = time.monotonic(), time.process_time()
     predictions = None
     sealed = cell_data.sealed_test()
-    store.prepare_study(cell.id, cell.key)
+    store.keep_or_delete_study(cell.id, cell.key)
     try:
-        record, predictions = _search_and_test(cell, cell_data.training_data(), cell_data.fold.train, sealed, store)
+        record, predictions = _search_and_test_cell(
+            cell, cell_data.separate_training_data(), cell_data.fold.train, sealed, store
+        )
     except StoreError:
         raise
     except Inapplicable as error:
-        record = cell.record(status="inapplicable", code=failure_code(error), reason=str(error))
+        record = cell.make_record(status="inapplicable", code=failure_code(error), reason=str(error))
     except Unavailable as error:
-        record = cell.record(status="skipped", code=failure_code(error), reason=str(error))
+        record = cell.make_record(status="skipped", code=failure_code(error), reason=str(error))
     except MemoryError as error:
-        record = cell.record(status="memory", code=failure_code(error), reason="an allocation failed")
+        record = cell.make_record(status="memory", code=failure_code(error), reason="an allocation failed")
     except Exception as error:  # noqa: BLE001 -- a failure is a result: it is stored with its reason
-        record = cell.record(status="failed", code=failure_code(error), reason=failure(error))
+        record = cell.make_record(status="failed", code=failure_code(error), reason=failure(error))
     record = replace(
         record,
         n_train=len(cell_data.fold.train),
         n_test=len(cell_data.fold.test),
-        test_scored=sealed.scored,
-        test_diagnosed=sealed.diagnosed,
+        test_scored=sealed.count_scored_entries,
+        test_diagnosed=sealed.count_diagnoses,
         seconds=time.monotonic() - started,
         cpu_seconds=time.process_time() - cpu_started,
     )
     return store.write_cell(record, predictions)
 
 
-def _search_and_test(
+def _search_and_test_cell(
     cell: Cell, training: TrainingData, train_rows: npt.NDArray[np.int64], sealed: SealedTest, store: Store
 ) -> tuple[Record, StoredPredictions | None]:
     trainer = CellTrainer(cell, training, lambda name, arrays: store.write_curves(cell.id, name, arrays))
-    searched = search(study_plan(cell, training, store), trainer.score_inner, search_cache(cell, store))
+    searched = run_study(make_study_plan(cell, training, store), trainer.score_inner, make_search_cache(cell, store))
     failed = sum(searched.failures.values())
     trials: dict[str, Any] = {"trials": searched.complete, "failed_trials": failed, "trial_failures": searched.failures}
     if searched.best is None:
         reason = next(iter(searched.failures), NO_TRIAL)
         if searched.inapplicable:
-            return cell.record(status="inapplicable", code=reason.code, reason=reason.message, **trials), None
-        return cell.record(status="failed", code=NO_TRIAL.code, reason=reason.message, **trials), None
+            return cell.make_record(status="inapplicable", code=reason.code, reason=reason.message, **trials), None
+        return cell.make_record(status="failed", code=NO_TRIAL.code, reason=reason.message, **trials), None
     tested = _score_entries(trainer, sealed, {"default": searched.default, "tuned": searched.best})
     first = next(iter(tested.predictions.values()))
     predictions = StoredPredictions(
@@ -152,7 +154,7 @@ def _search_and_test(
         test_blocks=first.blocks,
     )
     code, refit_reasons = "refit_failed" if tested.failures else "", "; ".join(tested.failures)
-    record = cell.record(status="ok", code=code, reason=refit_reasons, outcomes=tuple(tested.entries), **trials)
+    record = cell.make_record(status="ok", code=code, reason=refit_reasons, outcomes=tuple(tested.entries), **trials)
     return record, predictions
 
 
@@ -206,7 +208,7 @@ def refit_and_score(
     return refitted.entry_result(predictions.seconds), predictions
 
 
-def study_plan(cell: Cell, training: TrainingData, store: Store) -> StudyPlan:
+def make_study_plan(cell: Cell, training: TrainingData, store: Store) -> StudyPlan:
     """The study of a cell: what is searched, with how much effort, and where its journal is."""
     spec, protocol, objective = training.spec, training.protocol, training.objective
     limits = [trials for trials in (protocol.trials, spec.family.trials) if trials is not None]
@@ -221,12 +223,14 @@ def study_plan(cell: Cell, training: TrainingData, store: Store) -> StudyPlan:
         seed=cell.seed,
         objective=objective.name,
         greater_is_better=objective.greater_is_better,
-        journal=store.journal(cell.id),
+        journal=store.journal_path(cell.id),
         attributes=attributes | {"fold": f"r{cell.repeat}f{cell.fold}"},
         one_strategy=len(spec.strategies) == 1,
     )
 
 
-def search_cache(cell: Cell, store: Store) -> SearchCache:
+def make_search_cache(cell: Cell, store: Store) -> SearchCache:
     """Where the probabilities of a cell's search are kept until it is finished."""
-    return SearchCache(lambda arrays: store.write_search(cell.id, arrays), lambda: store.read_search(cell.id))
+    return SearchCache(
+        lambda arrays: store.write_search_cache(cell.id, arrays), lambda: store.read_search_cache(cell.id)
+    )

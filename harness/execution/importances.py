@@ -8,12 +8,12 @@ from typing import Any
 
 import numpy as np
 
-from harness.execution.plan import Request
-from harness.execution.replay import cell_of_record
+from harness.execution.plan import RunRequest
+from harness.execution.replay import make_cell_of_record
 from harness.execution.trainer import CellTrainer
 from harness.execution.worker import WorkerContext
 from harness.metrics.permutation import permutation_losses
-from harness.processes import ProgressCallback, answer_parent, run_in_subprocess
+from harness.processes import ProgressCallback, answer_parent_question, run_in_subprocess
 from harness.seeding import seed_of
 from harness.store.importances import TaskImportances, read_importances, write_importances
 from harness.store.record import EntryResult, Record
@@ -23,14 +23,14 @@ MAX_ROWS = 2000  #: test rows of a fold that are shuffled
 USABLE_METRICS = ("roc_auc", "average_precision")  #: in place of an objective that needs costs
 
 
-def update_importances(
-    request: Request, store: Store, entries: Mapping[str, tuple[str, str, str]], on_progress: ProgressCallback
+def measure_absent_importances(
+    request: RunRequest, store: Store, entries: Mapping[str, tuple[str, str, str]], on_progress: ProgressCallback
 ) -> None:
     """Measure the importances of entries that have none yet, in a process of its own.
 
     Parameters
     ----------
-    request : Request
+    request : RunRequest
         The request of the run.
     store : Store
         The run; the importances are stored under `derived/`.
@@ -44,10 +44,10 @@ def update_importances(
     EvenhandError
         If a refit fails.
     """
-    records, _ = store.read_records()
+    records, _ = store.read_readable_records()
     known, pending = read_importances(store), {}
     for task, entry in entries.items():
-        results = entry_results(records, task, entry)
+        results = entry_results_by_fold(records, task, entry)
         if results and (task not in known or known[task].key != importance_key(results)):
             pending[task] = entry
     if not pending:
@@ -56,7 +56,9 @@ def update_importances(
     run_in_subprocess("harness.execution.importances", question, "measured importances", on_progress)
 
 
-def entry_results(records: list[Record], task: str, entry: tuple[str, str, str]) -> list[tuple[Record, EntryResult]]:
+def entry_results_by_fold(
+    records: list[Record], task: str, entry: tuple[str, str, str]
+) -> list[tuple[Record, EntryResult]]:
     """Find the results of an entry in the first repeat, by fold."""
     family, strategy, stage = entry
     results = []
@@ -71,7 +73,9 @@ def importance_key(results: list[tuple[Record, EntryResult]]) -> str:
     return "/".join(f"{record.predictions_sha256[:12]}.{outcome.stage}" for record, outcome in results)
 
 
-def measure_entry(context: WorkerContext, task: str, results: list[tuple[Record, EntryResult]]) -> TaskImportances:
+def measure_entry_importances(
+    context: WorkerContext, task: str, results: list[tuple[Record, EntryResult]]
+) -> TaskImportances:
     """Refit an entry in every outer fold and shuffle the columns of the fold's sealed rows.
 
     Parameters
@@ -95,9 +99,9 @@ def measure_entry(context: WorkerContext, task: str, results: list[tuple[Record,
         metric = context.registry.metric(USABLE_METRICS[len(loaded.table.classes) == 2])
     losses = []
     for record, outcome in results:
-        cell = cell_of_record(record)
+        cell = make_cell_of_record(record)
         cell_data = context.cell_data(cell, loaded.fingerprint)
-        fitted, _, _ = CellTrainer(cell, cell_data.training_data()).fit(outcome.stage, outcome.params)
+        fitted, _, _ = CellTrainer(cell, cell_data.separate_training_data()).fit(outcome.stage, outcome.params)
         test = cell_data.sealed_test().diagnose("importance of columns")
         rng = np.random.default_rng(seed_of(cell.seed, "rows for importances"))
         rows = np.sort(rng.permutation(len(test.y))[:MAX_ROWS])
@@ -118,17 +122,17 @@ def measure_entry(context: WorkerContext, task: str, results: list[tuple[Record,
 
 
 def _answer_importance_request(question: dict[str, Any], on_progress: ProgressCallback) -> str:
-    context, store = WorkerContext(Request.from_dict(question["request"])), Store(Path(question["out"]))
-    records, _ = store.read_records()
+    context, store = WorkerContext(RunRequest.from_dict(question["request"])), Store(Path(question["out"]))
+    records, _ = store.read_readable_records()
     importances = read_importances(store)
     for task, entry in question["entries"].items():
         if context.request.task(context.registry, task).modality != "tabular":
             continue
         on_progress(f"importance of the columns of {task} for {'/'.join(entry)}")
-        importances[task] = measure_entry(context, task, entry_results(records, task, tuple(entry)))
+        importances[task] = measure_entry_importances(context, task, entry_results_by_fold(records, task, tuple(entry)))
     write_importances(store, importances)
     return "measured"
 
 
 if __name__ == "__main__":
-    answer_parent(_answer_importance_request)
+    answer_parent_question(_answer_importance_request)

@@ -29,7 +29,7 @@ from harness.registry.published import PublishedTable
 from harness.registry.registry import Registry
 from harness.registry.strategy import Strategy
 from harness.registry.task import Table, Task
-from harness.search.pipeline import UNSUPPORTED_MODALITY, UNSUPPORTED_STRATEGY, inapplicable
+from harness.search.pipeline import UNSUPPORTED_MODALITY, UNSUPPORTED_STRATEGY, inapplicable_reason
 from harness.seeding import seed_of
 from harness.store.record import Status
 
@@ -45,7 +45,7 @@ TASK_FIELDS = ("title", "description", "source", "licence", "citation", "modalit
 
 
 @dataclass(frozen=True)
-class Request:
+class RunRequest:
     """What a run was asked for; `as_dict` and `from_dict` convert it for JSON, so that workers get it too."""
 
     tasks: tuple[str, ...]
@@ -76,7 +76,7 @@ class Request:
             return tuple(self.combinations[task].get(family.name, ()))
         return self.strategies
 
-    def strategies_of(self, registry: Registry, name: str) -> tuple[Strategy, ...]:
+    def applicable_strategies(self, registry: Registry, name: str) -> tuple[Strategy, ...]:
         """The strategies that a cell may apply: its own, or for `searched` all others of the run."""
         strategy = registry.strategy(name)
         if strategy.kind != "searched":
@@ -86,7 +86,7 @@ class Request:
 
     def strategy_key(self, registry: Registry, name: str) -> str:
         """A digest that changes with a strategy, or with any that may be chosen where it is searched."""
-        return digest(list(map(declaration_fingerprint, self.strategies_of(registry, name))))
+        return digest(list(map(declaration_fingerprint, self.applicable_strategies(registry, name))))
 
     @property
     def data_folder(self) -> Path | None:
@@ -98,7 +98,7 @@ class Request:
         return asdict(self)
 
     @classmethod
-    def from_dict(cls, fields: Mapping[str, Any]) -> Request:
+    def from_dict(cls, fields: Mapping[str, Any]) -> RunRequest:
         """A request from the plain values that `as_dict` returned."""
         own = fields.get("own")
         return cls(
@@ -125,12 +125,12 @@ class LoadedTask:
     fingerprint: str
     many_levels: bool = False  #: whether a category has many levels
 
-    def fold_of(self, cell: Cell) -> Fold:
+    def outer_fold_of_cell(self, cell: Cell) -> Fold:
         """The outer fold that a cell is about."""
         return next(fold for fold in self.folds if (fold.repeat, fold.fold) == (cell.repeat, cell.fold))
 
 
-class KnownOutcome(NamedTuple):
+class KnownCellOutcome(NamedTuple):
     """Status, code and reason of a cell that cannot be executed."""
 
     status: Status
@@ -144,7 +144,7 @@ class Plan:
 
     tasks: tuple[LoadedTask, ...]
     cells: tuple[Cell, ...]
-    settled: Mapping[str, KnownOutcome]  #: cell id → its outcome, known before any work
+    settled: Mapping[str, KnownCellOutcome]  #: cell id → its outcome, known before any work
     skipped: tuple[dict[str, str], ...]  #: kind, name, code and reason of tasks and families without cells
     findings: Mapping[str, tuple[Finding, ...]]  #: task → problems of its data that its results must be read with
 
@@ -184,14 +184,14 @@ def load_task(task: Task, protocol: EvaluationProtocol, data_dir: Path | None) -
     return LoadedTask(task, table, splitter, folds, fingerprint(table), has_many_levels(table, task.modality))
 
 
-def make_plan(request: Request, registry: Registry) -> Plan:
+def make_plan(request: RunRequest, registry: Registry) -> Plan:
     """Load every task and list the cells, task by task, networks first so that the longest do not come last.
 
     A task whose data are not available is skipped with the reason; so is, among several tasks, one that cannot be split.
 
     Parameters
     ----------
-    request : Request
+    request : RunRequest
         The tasks, families and strategies to be combined; the baseline is added.
     registry : Registry
         All declarations.
@@ -218,7 +218,7 @@ def make_plan(request: Request, registry: Registry) -> Plan:
             for strategy in map(registry.strategy, request.strategy_names(loaded.task.name, family)):
                 outcome = _known_outcome(loaded.task, family, strategy)
                 for fold in loaded.folds:
-                    cell = cell_of(request, registry, loaded, (family, strategy.name), fold)
+                    cell = make_cell(request, registry, loaded, (family, strategy.name), fold)
                     cells.append(cell)
                     if outcome:
                         settled[cell.id] = outcome
@@ -226,7 +226,7 @@ def make_plan(request: Request, registry: Registry) -> Plan:
     return Plan(tuple(tasks), tuple(cells), settled, tuple(skipped), findings)
 
 
-def _load_tasks(request: Request, registry: Registry) -> tuple[list[LoadedTask], list[dict[str, str]]]:
+def _load_tasks(request: RunRequest, registry: Registry) -> tuple[list[LoadedTask], list[dict[str, str]]]:
     """The tasks that can be used, and why others are skipped; raises where there is no task left."""
     tasks, skipped = [], []
     for name in request.tasks:
@@ -255,26 +255,26 @@ def _check_objective(loaded: LoadedTask, metric: Metric) -> None:
         raise DataError(f"task {name!r} has {classes} classes, the objective {metric.name!r} is for two")
 
 
-def _known_outcome(task: Task, family: Family, strategy: Strategy) -> KnownOutcome | None:
+def _known_outcome(task: Task, family: Family, strategy: Strategy) -> KnownCellOutcome | None:
     """The outcome of cells that cannot be executed; None where they can."""
     encoding = ENCODINGS.get(family.encodings.get(task.modality, ""))
     if missing := missing_packages(family, encoding.needs if encoding else ()):
-        return KnownOutcome("skipped", MISSING_PACKAGE, missing)
-    if reason := inapplicable(family, task.modality):
-        return KnownOutcome("inapplicable", UNSUPPORTED_MODALITY, reason)
-    if reason := inapplicable(family, task.modality, strategy):
-        return KnownOutcome("inapplicable", UNSUPPORTED_STRATEGY, reason)
+        return KnownCellOutcome("skipped", MISSING_PACKAGE, missing)
+    if reason := inapplicable_reason(family, task.modality):
+        return KnownCellOutcome("inapplicable", UNSUPPORTED_MODALITY, reason)
+    if reason := inapplicable_reason(family, task.modality, strategy):
+        return KnownCellOutcome("inapplicable", UNSUPPORTED_STRATEGY, reason)
     return None
 
 
-def cell_of(
-    request: Request, registry: Registry, loaded: LoadedTask, combination: tuple[Family, str], fold: Fold
+def make_cell(
+    request: RunRequest, registry: Registry, loaded: LoadedTask, combination: tuple[Family, str], fold: Fold
 ) -> Cell:
     """The cell of a family and a strategy on one outer fold, with the key of its data and declarations as they are now.
 
     Parameters
     ----------
-    request : Request
+    request : RunRequest
         Gives the protocol and the strategies that may be searched.
     registry : Registry
         All declarations.
@@ -296,12 +296,12 @@ def cell_of(
     return Cell(digest(protocol.seed, *names)[:16], key[:32], *names, seed_of(protocol.seed, *names))
 
 
-def describe(request: Request, registry: Registry, plan: Plan, command: str, name: str) -> dict[str, Any]:
+def describe_run(request: RunRequest, registry: Registry, plan: Plan, command: str, name: str) -> dict[str, Any]:
     """The description of a run as `run.json` holds it: all that a report needs, without any live declaration.
 
     Parameters
     ----------
-    request : Request
+    request : RunRequest
         What the run was asked for.
     registry : Registry
         All declarations.
@@ -332,9 +332,9 @@ def describe(request: Request, registry: Registry, plan: Plan, command: str, nam
         "command": command,
         "seed": request.protocol.seed,
         "protocol": request.protocol.as_dict(),
-        "versions": versions(),
-        "host": host(),
-        "tasks": {loaded.task.name: _describe_task(loaded, request, plan.findings) for loaded in plan.tasks},
+        "versions": package_versions(),
+        "host": describe_host(),
+        "tasks": {loaded.task.name: _task_as_dict(loaded, request, plan.findings) for loaded in plan.tasks},
         "families": families,
         "strategies": strategies,
         "skipped": list(plan.skipped),
@@ -342,7 +342,7 @@ def describe(request: Request, registry: Registry, plan: Plan, command: str, nam
     }
 
 
-def _describe_task(loaded: LoadedTask, request: Request, findings: Mapping[str, Iterable[Finding]]) -> dict[str, Any]:
+def _task_as_dict(loaded: LoadedTask, request: RunRequest, findings: Mapping[str, Iterable[Finding]]) -> dict[str, Any]:
     task, table = loaded.task, loaded.table
     classes = len(table.classes)
     noticed = list(table.notes)
@@ -375,12 +375,12 @@ def _describe_task(loaded: LoadedTask, request: Request, findings: Mapping[str, 
     return description
 
 
-def host() -> dict[str, Any]:
+def describe_host() -> dict[str, Any]:
     """The machine, as far as numbers may depend on it."""
     return {"system": platform.system(), "processor": platform.machine(), "cores": os.cpu_count()}
 
 
-def versions() -> dict[str, str]:
+def package_versions() -> dict[str, str]:
     """The versions of Python and of the packages that numbers depend on."""
     installed = {"python": platform.python_version()}
     for package in PACKAGES:

@@ -12,8 +12,8 @@ import numpy as np
 
 from harness.data.splits import Fold
 from harness.errors import EvenhandError
-from harness.execution.cell import Cell, search_cache, study_plan
-from harness.execution.plan import cell_of
+from harness.execution.cell import Cell, make_search_cache, make_study_plan
+from harness.execution.plan import make_cell
 from harness.execution.trainer import CellTrainer, TrainingData
 from harness.execution.worker import WorkerContext
 from harness.metrics import calibration as calibrations
@@ -23,7 +23,7 @@ from harness.metrics.metric import best_threshold
 from harness.metrics.threshold import ThresholdGoal, choose_threshold
 from harness.processes import ProgressCallback
 from harness.search.pipeline import FittedPipeline
-from harness.search.study import NO_TRIAL, Configuration, StudyPlan, TrialResult, search
+from harness.search.study import NO_TRIAL, Configuration, StudyPlan, TrialResult, run_study
 from harness.seeding import seed_of
 from harness.store.store import Store
 
@@ -88,41 +88,41 @@ def refit_on_all(context: WorkerContext, entry: EntrySpec, store: Store, on_prog
     EvenhandError
         If no configuration can be fitted, a class has too few rows for a calibrator, or no threshold reaches the goal.
     """
-    cell = final_cell(context, entry)
+    cell = make_final_cell(context, entry)
     rows = np.arange(len(context.loaded_task(entry.task).table.y))
-    training = context.cell_data_on(cell, Fold(NO_SPLIT, NO_SPLIT, rows, rows[:0])).training_data()
-    store.prepare_study(cell.id, cell.key)
+    training = context.cell_data_for_fold(cell, Fold(NO_SPLIT, NO_SPLIT, rows, rows[:0])).separate_training_data()
+    store.keep_or_delete_study(cell.id, cell.key)
     trainer = CellTrainer(cell, training)
-    plan = study_plan(cell, training, store)
+    plan = make_study_plan(cell, training, store)
     if entry.stage == "default":
         plan = replace(plan, trials=1, budget=None)
 
     def evaluate(params: dict[str, Any], number: int) -> TrialResult:
-        on_progress(_trial_progress(plan, number))
+        on_progress(_describe_trial_progress(plan, number))
         return trainer.score_inner(params, number)
 
-    searched = search(plan, evaluate, search_cache(cell, store))
+    searched = run_study(plan, evaluate, make_search_cache(cell, store))
     configuration = searched.default if entry.stage == "default" else searched.best
     if configuration is None:
         reason = next(iter(searched.failures), NO_TRIAL)
         raise EvenhandError(f"{entry.name} cannot be fitted to all rows: {reason.message}")
     on_progress(f"fitting {entry.name} to all {len(rows):,} rows")
     fitted, _, _ = trainer.fit(entry.stage, configuration.params)
-    threshold, calibrator = _choose_decision(entry, training, configuration, fitted)
+    threshold, calibrator = _choose_threshold_and_calibrator(entry, training, configuration, fitted)
     trial, params, score = configuration.trial, configuration.params, configuration.score
     return FinalModel(fitted, searched.complete, trial, params, score, threshold, calibrator)
 
 
-def final_cell(context: WorkerContext, entry: EntrySpec) -> Cell:
+def make_final_cell(context: WorkerContext, entry: EntrySpec) -> Cell:
     """The cell that holds no row back: its key changes with data and declarations as that of any other."""
     fold = Fold(NO_SPLIT, NO_SPLIT, np.arange(0), np.arange(0))
     family, loaded = context.registry.family(entry.family), context.loaded_task(entry.task)
-    cell = cell_of(context.request, context.registry, loaded, (family, entry.strategy), fold)
+    cell = make_cell(context.request, context.registry, loaded, (family, entry.strategy), fold)
     seed = seed_of(context.request.protocol.seed, entry.task, entry.family, entry.strategy, "export")
     return replace(cell, seed=seed)
 
 
-def _trial_progress(plan: StudyPlan, number: int) -> str:
+def _describe_trial_progress(plan: StudyPlan, number: int) -> str:
     text = f"trial {number + 1}"
     if plan.trials:
         text += f" of {plan.trials}"
@@ -131,10 +131,10 @@ def _trial_progress(plan: StudyPlan, number: int) -> str:
     return text
 
 
-def _choose_decision(
+def _choose_threshold_and_calibrator(
     entry: EntrySpec, training: TrainingData, configuration: Configuration, fitted: FittedPipeline
 ) -> tuple[float | None, Calibrator | None]:
-    """Threshold and calibrator, from out-of-fold probabilities as in a nested split: see `calibrated_threshold`."""
+    """Threshold and calibrator, from out-of-fold probabilities as in a nested split: see `choose_calibrated_threshold`."""
     y, proba = training.table.y, configuration.proba
     if entry.calibration == NO_CALIBRATION:
         return _choose_threshold(entry, training, y, proba), None
@@ -153,7 +153,7 @@ def _choose_decision(
     threshold = None
     if fitted.classes == 2:
         seed = seed_of(training.protocol.seed, entry.task, "export", "recalibrate")
-        threshold = _choose_threshold(entry, training, y, calibrations.cross_calibrated(fit, proba, y, seed))
+        threshold = _choose_threshold(entry, training, y, calibrations.cross_calibrate(fit, proba, y, seed))
     return threshold, fit(proba, y)
 
 

@@ -1,6 +1,6 @@
 """A stored cell fitted again from its record, to see whether the same predictions result. Nothing is written into the run.
 
-It happens in a process of its own, with the threads that a worker has: see `harness.processes.answer_parent`.
+It happens in a process of its own, with the threads that a worker has: see `harness.processes.answer_parent_question`.
 """
 
 from __future__ import annotations
@@ -16,14 +16,14 @@ import numpy as np
 from harness.data.files import UserData
 from harness.errors import EvenhandError
 from harness.execution.cell import Cell, CellData
-from harness.execution.plan import LoadedTask, Request, cell_of, host, versions
+from harness.execution.plan import LoadedTask, RunRequest, describe_host, make_cell, package_versions
 from harness.execution.replay_entry import EntryReplay, refit_entry
 from harness.execution.trainer import CellTrainer
 from harness.execution.worker import WorkerContext
-from harness.processes import ProgressCallback, answer_parent
+from harness.processes import ProgressCallback, answer_parent_question
 from harness.registry.family import Family
 from harness.registry.protocol import EvaluationProtocol
-from harness.registry.registry import suggestion
+from harness.registry.registry import suggest_similar_name
 from harness.store.record import EntryResult, Record, StoredPredictions
 from harness.store.store import FRAME_FOLDER, Store
 
@@ -81,7 +81,7 @@ class CellReplay:
     obstacle: str = ""
 
     @property
-    def confirmed(self) -> bool:
+    def is_confirmed(self) -> bool:
         """Whether every requested entry was reproduced, to the last digit or within the tolerance."""
         return bool(self.entries) and all(entry.verdict != "different" for entry in self.entries)
 
@@ -92,7 +92,7 @@ class CellReplay:
         return cls(**(dict(fields) | {"entries": entries, "differences": tuple(fields["differences"])}))
 
 
-def replay(request: ReplayRequest) -> CellReplay:
+def replay_stored_cell(request: ReplayRequest) -> CellReplay:
     """Fit entries of a stored cell again and compare the predictions and scores with what is stored.
 
     Parameters
@@ -113,19 +113,19 @@ def replay(request: ReplayRequest) -> CellReplay:
     store = Store(Path(request.run))
     run = store.read_run()
     record = _stored_record(store, run, request.cell)
-    cell = cell_of_record(record)
-    stored, entries = store.predictions(record), _stored_entries(record, request.stages)
-    context = WorkerContext(request_of(run, record, request))
+    cell = make_cell_of_record(record)
+    stored, entries = store.read_predictions(record), _stored_entries(record, request.stages)
+    context = WorkerContext(request_of_stored_cell(run, record, request))
     loaded, family = context.loaded_task(record.task), context.registry.family(record.family)
     differences, tolerance, reason = _replay_tolerance(run, family)
     replayed = CellReplay(record.id, cell.name, tuple(differences), tolerance, reason)
-    if obstacle := data_change(run, record, stored, loaded):
+    if obstacle := describe_data_change(run, record, stored, loaded):
         return replace(replayed, obstacle=obstacle)
     cell_data = context.cell_data(cell, loaded.fingerprint)
-    if changed := declaration_change(run, record, context, loaded, cell_data):
+    if changed := describe_declaration_change(run, record, context, loaded, cell_data):
         reason = "only equality to the last digit could show that what has changed makes no difference here"
         replayed = replace(replayed, differences=(*differences, changed), tolerance=0.0, reason=reason)
-    trainer, sealed = CellTrainer(cell, cell_data.training_data()), cell_data.sealed_test()
+    trainer, sealed = CellTrainer(cell, cell_data.separate_training_data()), cell_data.sealed_test()
     by_trial: dict[int, EntryReplay] = {}
     replays = []
     for entry in entries:
@@ -164,7 +164,9 @@ def find_cell(run: Mapping[str, Any], query: str) -> dict[str, Any]:
     if not matches:
         matches = [name for name in cells if name.startswith(query.rstrip("/") + "/")]
     if not matches:
-        raise EvenhandError(f"no such cell {query!r} in this run: {suggestion(query, cells)} (an id will do as well)")
+        raise EvenhandError(
+            f"no such cell {query!r} in this run: {suggest_similar_name(query, cells)} (an id will do as well)"
+        )
     if len(matches) > 1:
         names = ", ".join(matches[:3]) + (" …" if len(matches) > 3 else "")
         raise EvenhandError(f"{query!r} stands for {len(matches)} cells ({names}): name one of them")
@@ -174,7 +176,7 @@ def find_cell(run: Mapping[str, Any], query: str) -> dict[str, Any]:
 def _stored_record(store: Store, run: Mapping[str, Any], query: str) -> Record:
     """The record of a planned cell, if there is anything in it to confirm."""
     planned = find_cell(run, query)
-    record = store.record(planned["id"])
+    record = store.read_record(planned["id"])
     if record is None:
         raise EvenhandError(f"cell {query!r} has not been run yet: the command of the run does it")
     if record.key != planned["key"]:  # of other data or declarations, and not part of the run
@@ -192,12 +194,12 @@ def _stored_entries(record: Record, stages: Sequence[str]) -> list[EntryResult]:
     return entries
 
 
-def cell_of_record(record: Record) -> Cell:
+def make_cell_of_record(record: Record) -> Cell:
     """The cell that a record is of."""
     return Cell(**{name: getattr(record, name) for name in Cell.__dataclass_fields__})
 
 
-def _data_path(stored: str, task: str, sources: RunSources) -> Path:
+def _user_data_path(stored: str, task: str, sources: RunSources) -> Path:
     """Find the user's own data: where the caller says, where they were, or in the folder of a run that was moved."""
     if sources.file:
         if not Path(sources.file).exists():
@@ -212,7 +214,7 @@ def _data_path(stored: str, task: str, sources: RunSources) -> Path:
     )
 
 
-def request_of(run: Mapping[str, Any], record: Record, sources: RunSources) -> Request:
+def request_of_stored_cell(run: Mapping[str, Any], record: Record, sources: RunSources) -> RunRequest:
     """What the run was asked for, as far as one cell is concerned.
 
     Parameters
@@ -232,14 +234,14 @@ def request_of(run: Mapping[str, Any], record: Record, sources: RunSources) -> R
     fields = run["tasks"][record.task].get("own")
     own: UserData | None = None
     if fields is not None:
-        path = _data_path(fields["path"], record.task, sources)
+        path = _user_data_path(fields["path"], record.task, sources)
         own = UserData(**(fields | {"path": str(path), "drop": tuple(fields["drop"]), "name": record.task}))
     elif sources.file:
         raise EvenhandError(
             f"the data of {record.task!r} belong to the task and are not read from {sources.file}: leave out --file (in Python: "
             "file=)"
         )
-    return Request(
+    return RunRequest(
         (record.task,),
         (record.family,),
         tuple(run["strategies"]),
@@ -253,9 +255,9 @@ def request_of(run: Mapping[str, Any], record: Record, sources: RunSources) -> R
 
 def _replay_tolerance(run: Mapping[str, Any], family: Family) -> tuple[list[str], float, str]:
     """The differences of versions and machine, up to what difference a record is confirmed for that, and why."""
-    packages = package_changes(run, family)
+    packages = describe_package_changes(run, family)
     stored_host, machine = run.get("host", {}), []  # cores decide over no number, but they distinguish machines
-    for name, current_value in host().items():
+    for name, current_value in describe_host().items():
         if stored_host.get(name) != current_value:
             machine.append(f"{name} {stored_host.get(name)} → {current_value}")
     differences = [*packages, *machine]
@@ -269,9 +271,9 @@ def _replay_tolerance(run: Mapping[str, Any], family: Family) -> tuple[list[str]
     return differences, MACHINE_TOLERANCE, "another machine may round otherwise"
 
 
-def package_changes(run: Mapping[str, Any], family: Family, others: Sequence[str] = ()) -> list[str]:
+def describe_package_changes(run: Mapping[str, Any], family: Family, others: Sequence[str] = ()) -> list[str]:
     """Describe the changes since the run of packages that affect predictions of a family, and of some others."""
-    stored, current = run.get("versions", {}), versions()
+    stored, current = run.get("versions", {}), package_versions()
     changes = []
     for name in dict.fromkeys((*stored, *current)):
         is_relevant = name in others or affects_predictions(name, family)
@@ -288,7 +290,7 @@ def affects_predictions(package: str, family: Family) -> bool:
     return optional is None or family.network or optional in family.needs
 
 
-def data_change(run: Mapping[str, Any], record: Record, stored: StoredPredictions, loaded: LoadedTask) -> str:
+def describe_data_change(run: Mapping[str, Any], record: Record, stored: StoredPredictions, loaded: LoadedTask) -> str:
     """Why the current rows are not those that a record was made from; empty where they are."""
     description = run["tasks"][record.task]
     if loaded.fingerprint != description["fingerprint"]:
@@ -304,7 +306,7 @@ def data_change(run: Mapping[str, Any], record: Record, stored: StoredPrediction
     return f"the same rows of {record.task} are split otherwise now: these predictions cannot be confirmed"
 
 
-def declaration_change(
+def describe_declaration_change(
     run: Mapping[str, Any], record: Record, context: WorkerContext, loaded: LoadedTask, cell_data: CellData
 ) -> str:
     """Which declaration has changed since a record was made; empty where the key of the cell is the same.
@@ -312,7 +314,7 @@ def declaration_change(
     It is found by elimination from what the description of the run holds of each.
     """
     request, registry, strategy = context.request, context.registry, record.strategy
-    current = cell_of(request, registry, loaded, (registry.family(record.family), strategy), cell_data.fold)
+    current = make_cell(request, registry, loaded, (registry.family(record.family), strategy), cell_data.fold)
     if current.key == record.key:
         return ""
     costs = json.loads(json.dumps(loaded.task.costs))
@@ -325,8 +327,8 @@ def declaration_change(
 
 def _answer_replay_request(question: dict[str, Any], _on_progress: ProgressCallback) -> dict[str, Any]:
     lists = {name: tuple(question[name]) for name in ("stages", "plugins")}
-    return asdict(replay(ReplayRequest(**(question | lists))))
+    return asdict(replay_stored_cell(ReplayRequest(**(question | lists))))
 
 
 if __name__ == "__main__":
-    answer_parent(_answer_replay_request)
+    answer_parent_question(_answer_replay_request)

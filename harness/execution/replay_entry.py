@@ -80,8 +80,8 @@ def refit_entry(
         "inner": _probability_difference(stored.inner[stage], inner.proba),
     }
     training = trainer.training
-    stored_views = _decision_views(stored, stored.test[stage], entry.threshold, training)
-    current_views = _decision_views(stored, predictions.proba, current.threshold, training)
+    stored_views = _predictions_by_threshold(stored, stored.test[stage], entry.threshold, training)
+    current_views = _predictions_by_threshold(stored, predictions.proba, current.threshold, training)
     comparisons: list[MetricComparison] = [
         (INNER_SCORE, entry.inner_score, current.inner_score),
         ("threshold", entry.threshold, current.threshold),
@@ -91,14 +91,14 @@ def refit_entry(
     comparisons += _compare_metrics(stored_views, current_views, training.metrics.values())
     changed = {view: int((old.labels != current_views[view].labels).sum()) for view, old in stored_views.items()}
     verdict = "different"
-    if _all_equal(differences, comparisons):
+    if _are_replays_identical(differences, comparisons):
         verdict = "same"
-    elif tolerance and _all_near(differences, comparisons, training.objective, tolerance):
+    elif tolerance and _are_replays_within_tolerance(differences, comparisons, training.objective, tolerance):
         verdict = "close"
     return EntryReplay(stage, entry.trial, differences, tuple(comparisons), changed, len(stored.test_y), verdict)
 
 
-def _decision_views(
+def _predictions_by_threshold(
     stored: StoredPredictions, proba: npt.NDArray[np.float32], threshold: float | None, training: TrainingData
 ) -> dict[str, Predictions]:
     """The test predictions with their decisions: at 0.5 and at the entry's threshold, or by the largest probability."""
@@ -119,14 +119,14 @@ def _compare_metrics(
     for metric in metrics:
         views = list(stored) if metric.metric_type == "decision" else list(stored)[:1]
         for view in views:
-            stored_score = _defined_score(metric, stored[view])
+            stored_score = _score_if_defined(metric, stored[view])
             if stored_score is not None:
                 name = f"{metric.name} {view}".rstrip() if metric.metric_type == "decision" else metric.name
-                comparisons.append((name, stored_score, _defined_score(metric, current[view])))
+                comparisons.append((name, stored_score, _score_if_defined(metric, current[view])))
     return comparisons
 
 
-def _defined_score(metric: Metric, predictions: Predictions) -> float | None:
+def _score_if_defined(metric: Metric, predictions: Predictions) -> float | None:
     """A metric of predictions; None where it is not defined for them."""
     if (metric.binary_only and not predictions.binary) or (metric.needs_costs and predictions.costs is None):
         return None
@@ -145,13 +145,15 @@ def _probability_difference(stored: npt.NDArray[np.float32], current: npt.NDArra
     return float(difference.mean()), float(difference.max())
 
 
-def _all_equal(differences: Mapping[str, tuple[float, float]], comparisons: Iterable[MetricComparison]) -> bool:
+def _are_replays_identical(
+    differences: Mapping[str, tuple[float, float]], comparisons: Iterable[MetricComparison]
+) -> bool:
     """Whether probabilities and scores are equal to the last digit."""
     largest = max(difference for _, difference in differences.values())
     return largest == 0 and all(stored == current for _, stored, current in comparisons)
 
 
-def _all_near(
+def _are_replays_within_tolerance(
     differences: Mapping[str, tuple[float, float]],
     comparisons: Iterable[MetricComparison],
     objective: Metric,

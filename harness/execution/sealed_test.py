@@ -45,12 +45,12 @@ class SealedTest:
         self._diagnosed = Counter[str]()
 
     @property
-    def scored(self) -> int:
+    def count_scored_entries(self) -> int:
         """How many entries were scored."""
         return len(self._scored)
 
     @property
-    def diagnosed(self) -> int:
+    def count_diagnoses(self) -> int:
         """How many times the rows were used for a diagnosis."""
         return self._diagnosed.total()
 

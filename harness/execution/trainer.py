@@ -15,8 +15,8 @@ from harness.metrics.metric import Metric, Predictions, best_threshold
 from harness.preprocessing.cache import FoldCache
 from harness.registry.protocol import EvaluationProtocol
 from harness.registry.task import Table, take
-from harness.search.complexity import architecture, complexity, size_in_bytes
-from harness.search.pipeline import FittedPipeline, PipelineSpec, TrainingSet, fit_pipeline, scored_rows
+from harness.search.complexity import count_parameters_or_nodes, network_layers, pickled_size_in_bytes
+from harness.search.pipeline import FittedPipeline, PipelineSpec, TrainingSet, encode_scored_rows, fit_pipeline
 from harness.search.study import Configuration, TrialResult
 from harness.seeding import seed_of
 from harness.store.record import EntryResult
@@ -79,11 +79,11 @@ class RefittedEntry:
             fit_seconds=fitted.seconds,
             predict_seconds=predict_seconds,
             train_scores=self.train_scores,
-            parameters=complexity(classifier),
-            model_bytes=size_in_bytes(fitted),
+            parameters=count_parameters_or_nodes(classifier),
+            model_bytes=pickled_size_in_bytes(fitted),
             remarks=self.remarks,
-            epoch=epoch_of(classifier),
-            architecture=architecture(classifier),
+            epoch=best_epoch_of_network(classifier),
+            architecture=network_layers(classifier),
         )
 
 
@@ -110,12 +110,12 @@ class CellTrainer:
         inner_folds = training.splitter.inner(training.protocol.inner_folds, seed_of(*split_key, "inner"))
         self.scored = [(rows, take(self.table.X, rows)) for _, rows in inner_folds]
         self.inner = [
-            self._training_set(rows, seed_of(cell.seed, "inner", number), (*split_key, "watched", number))
+            self._make_training_set(rows, seed_of(cell.seed, "inner", number), (*split_key, "watched", number))
             for number, (rows, _) in enumerate(inner_folds)
         ]
         self.outer_seed, self.outer_key = seed_of(cell.seed, "outer"), (*split_key, "watched", "outer")
 
-    def _training_set(self, rows: npt.NDArray[np.int64], seed: int, split_key: tuple[Any, ...]) -> TrainingSet:
+    def _make_training_set(self, rows: npt.NDArray[np.int64], seed: int, split_key: tuple[Any, ...]) -> TrainingSet:
         validation = None
         if self.spec.family.stops_early:
             sliced = self.training.splitter.split_validation(rows, VALIDATION_SHARE, seed_of(*split_key))[1]
@@ -144,15 +144,15 @@ class CellTrainer:
         """
         y = self.table.y
         proba = np.full((len(y), len(self.table.classes)), np.nan, dtype=np.float32)
-        scores, curves = [], Curves()
+        scores, curves = [], FitCurves()
         try:
             for fold, (training_set, (rows, X)) in enumerate(zip(self.inner, self.scored, strict=True)):
                 fitted = fit_pipeline(self.spec, params, training_set)
-                curves.add(f"inner_{fold}", fitted.classifier, training_set.seed)
-                proba[rows] = fitted.predict_encoded(scored_rows(self.spec, params, training_set, fitted, X))
-                scores.append(self._compute(self.training.objective, y[rows], proba[rows]))
+                curves.add_fit(f"inner_{fold}", fitted.classifier, training_set.seed)
+                proba[rows] = fitted.predict_encoded(encode_scored_rows(self.spec, params, training_set, fitted, X))
+                scores.append(self._compute_metric(self.training.objective, y[rows], proba[rows]))
         finally:
-            self._store(f"trial_{number}", curves)
+            self._store_curves(f"trial_{number}", curves)
         return TrialResult(float(np.mean(scores)), proba, tuple(curves.remarks))
 
     def refit(self, stage: str, configuration: Configuration) -> RefittedEntry:
@@ -161,39 +161,39 @@ class CellTrainer:
         y, threshold = self.table.y, None
         if len(self.table.classes) == 2:
             threshold = best_threshold(y, configuration.proba, self.spec.costs)
-        encoded = scored_rows(self.spec, configuration.params, training_set, fitted, self.table.X, "training")
+        encoded = encode_scored_rows(self.spec, configuration.params, training_set, fitted, self.table.X, "training")
         proba = fitted.predict_encoded(encoded)
         names = dict.fromkeys([self.training.objective.name, *TRAIN_METRICS])
-        train_scores = {name: self._compute(self.training.metrics[name], y, proba) for name in names}
+        train_scores = {name: self._compute_metric(self.training.metrics[name], y, proba) for name in names}
         return RefittedEntry(stage, configuration, fitted, threshold, train_scores, tuple(curves.remarks))
 
-    def fit(self, stage: str, params: dict[str, Any]) -> tuple[FittedPipeline, TrainingSet, Curves]:
+    def fit(self, stage: str, params: dict[str, Any]) -> tuple[FittedPipeline, TrainingSet, FitCurves]:
         """Fit a configuration to all training rows; its curves are stored.
 
         Every entry has a training set of its own, so that its fit time is that of one fit and nothing comes from a cache.
         """
-        training_set = self._training_set(np.arange(len(self.table.y)), self.outer_seed, self.outer_key)
-        fitted, curves = fit_pipeline(self.spec, params, training_set), Curves()
-        curves.add("outer", fitted.classifier, training_set.seed)
-        self._store(f"final_{stage}", curves)
+        training_set = self._make_training_set(np.arange(len(self.table.y)), self.outer_seed, self.outer_key)
+        fitted, curves = fit_pipeline(self.spec, params, training_set), FitCurves()
+        curves.add_fit("outer", fitted.classifier, training_set.seed)
+        self._store_curves(f"final_{stage}", curves)
         return fitted, training_set, curves
 
-    def _store(self, name: str, curves: Curves) -> None:
+    def _store_curves(self, name: str, curves: FitCurves) -> None:
         if curves.arrays:
             self.write_curves(name, curves.arrays)
 
-    def _compute(self, metric: Metric, y: npt.NDArray[np.int64], proba: npt.NDArray[np.float32]) -> float:
+    def _compute_metric(self, metric: Metric, y: npt.NDArray[np.int64], proba: npt.NDArray[np.float32]) -> float:
         return float(metric.compute(Predictions(y, proba, costs=self.spec.costs)))
 
 
 @dataclass(frozen=True)
-class Curves:
+class FitCurves:
     """The curves of the fits of one trial or refit, by `<fold>/<curve>`, and the remarks about them."""
 
     arrays: dict[str, npt.NDArray[Any]] = field(default_factory=dict)
     remarks: dict[Reason, None] = field(default_factory=dict)  #: in order of appearance, each once
 
-    def add(self, fold: str, classifier: Any, seed: int) -> None:
+    def add_fit(self, fold: str, classifier: Any, seed: int) -> None:
         """Add the curves of a fitted classifier, if it has any; empty ones are left out."""
         for member, network in _member_networks(classifier):
             curves = {curve.name: getattr(network.history, curve.name) for curve in fields(network.history)}
@@ -203,7 +203,7 @@ class Curves:
                     self.arrays[f"{fold}{member}/{name}"] = np.asarray(curve)
 
 
-def epoch_of(classifier: Any) -> int | None:
+def best_epoch_of_network(classifier: Any) -> int | None:
     """The epoch whose weights a network has, counted from 1; None for an ensemble and for what is no network."""
     return next((network.history.epoch for member, network in _member_networks(classifier) if not member), None)
 

@@ -13,12 +13,12 @@ from typing import Any
 from harness.data.splits import Fold
 from harness.errors import DataError, EvenhandError
 from harness.execution.cell import Cell, CellData, run_cell
-from harness.execution.plan import LoadedTask, Request, load_task
+from harness.execution.plan import LoadedTask, RunRequest, load_task
 from harness.preprocessing.cache import FoldCache
 from harness.processes import ParentConnection
 from harness.registry.registry import Registry, load_registry
 from harness.registry.user_declarations import unpickle_declarations
-from harness.search.pipeline import PipelineSpec, inapplicable
+from harness.search.pipeline import PipelineSpec, inapplicable_reason
 from harness.store.store import Store
 
 #: Tables held in memory; cells come task by task.
@@ -30,7 +30,7 @@ SHARED_CACHE_BYTES = 500_000_000
 class WorkerContext:
     """What the cells of one process share: the declarations, the tables used last, encoded texts and images."""
 
-    def __init__(self, request: Request) -> None:
+    def __init__(self, request: RunRequest) -> None:
         self.request = request
         declarations = unpickle_declarations(request.pickled_declarations)
         self.registry: Registry = load_registry(request.plugins).with_declarations(declarations, "this program")
@@ -51,15 +51,17 @@ class WorkerContext:
         loaded = self.loaded_task(cell.task)
         if loaded.fingerprint != fingerprint:
             raise DataError(f"the rows of {cell.task!r} changed while the run was going on: start it again")
-        return self.cell_data_on(cell, loaded.fold_of(cell))
+        return self.cell_data_for_fold(cell, loaded.outer_fold_of_cell(cell))
 
-    def cell_data_on(self, cell: Cell, fold: Fold) -> CellData:
+    def cell_data_for_fold(self, cell: Cell, fold: Fold) -> CellData:
         """Everything that a cell works on where the rows of its task are split in this way."""
         registry, loaded = self.registry, self.loaded_task(cell.task)
-        family, strategies = registry.family(cell.family), self.request.strategies_of(registry, cell.strategy)
+        family, strategies = registry.family(cell.family), self.request.applicable_strategies(registry, cell.strategy)
         modality = loaded.task.modality
         if len(strategies) > 1:  # only those that can act are searched: the others would use up trials
-            applicable = tuple(strategy for strategy in strategies if not inapplicable(family, modality, strategy))
+            applicable = tuple(
+                strategy for strategy in strategies if not inapplicable_reason(family, modality, strategy)
+            )
             strategies = applicable or strategies
         classes, many_levels = len(loaded.table.classes), loaded.many_levels
         spec = PipelineSpec(family, strategies, modality, classes, loaded.task.costs, many_levels)
@@ -71,7 +73,7 @@ def main() -> None:
     """Execute cells until standard input closes."""
     parent = ParentConnection()
     start = parent.receive()
-    context, store = WorkerContext(Request.from_dict(start["request"])), Store(Path(start["out"]))
+    context, store = WorkerContext(RunRequest.from_dict(start["request"])), Store(Path(start["out"]))
     while True:
         parent.send(_execute_cell(context, store, parent.receive()))
 

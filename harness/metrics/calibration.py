@@ -34,7 +34,7 @@ class IsotonicFunction:
 
     def apply(self, proba: Proba, label: int) -> Floats:
         """Calibrate the probabilities of one class, (n, k) → (n,)."""
-        return np.interp(_class_column(proba, label), self.x, self.y)
+        return np.interp(_class_probabilities(proba, label), self.x, self.y)
 
 
 @dataclass(frozen=True)
@@ -58,7 +58,7 @@ class OneVsRestCalibrator:
     def __call__(self, proba: Proba) -> Floats:
         """Calibrate probabilities (n, k)."""
         if proba.shape[1] == 2:
-            return _with_negative(self.functions[0].apply(proba, 1))
+            return _add_negative_column(self.functions[0].apply(proba, 1))
         columns = [function.apply(proba, label) for label, function in enumerate(self.functions)]
         return _normalize_rows(np.stack(columns, axis=1))
 
@@ -151,7 +151,7 @@ def make_calibrator(
     return fit_calibrator(name, proba[known], y[known])
 
 
-def calibrated_threshold(
+def choose_calibrated_threshold(
     fit: Callable[[Proba, Labels], Calibrator], proba: Proba, y: Labels, seed: int, costs: CostMatrix = None
 ) -> float:
     """Choose the threshold of two classes after a calibration, on rows that the calibrator was not fitted on.
@@ -174,13 +174,13 @@ def calibrated_threshold(
     float
         The threshold on the calibrated probabilities.
     """
-    return best_threshold(y, cross_calibrated(fit, proba, y, seed), costs)
+    return best_threshold(y, cross_calibrate(fit, proba, y, seed), costs)
 
 
-def cross_calibrated(fit: Callable[[Proba, Labels], Calibrator], proba: Proba, y: Labels, seed: int) -> Proba:
-    """Calibrate every row by a calibrator that was fitted without the row; parameters as for `calibrated_threshold`."""
+def cross_calibrate(fit: Callable[[Proba, Labels], Calibrator], proba: Proba, y: Labels, seed: int) -> Proba:
+    """Calibrate every row by a calibrator that was fitted without the row; parameters as for `choose_calibrated_threshold`."""
     folds = assign_folds(y, N_FOLDS, seed)
-    return cross_fit(lambda rows: fit(proba[rows], y[rows]), proba, folds).astype(np.float32)
+    return calibrate_out_of_fold(lambda rows: fit(proba[rows], y[rows]), proba, folds).astype(np.float32)
 
 
 def correct_prior(proba: Proba, true_counts: Sequence[float], training_counts: Sequence[float]) -> Floats:
@@ -223,7 +223,7 @@ def assign_folds(y: Labels, n_folds: int, seed: int) -> Labels:
     return folds
 
 
-def cross_fit(fit: Callable[[Labels], Callable[[Proba], Floats]], proba: Proba, folds: Labels) -> Floats:
+def calibrate_out_of_fold(fit: Callable[[Labels], Callable[[Proba], Floats]], proba: Proba, folds: Labels) -> Floats:
     """Calibrate every row by a calibrator that was fitted without the row's fold.
 
     Parameters
@@ -274,20 +274,22 @@ def has_known_prior(strategy: Mapping[str, object], name: str) -> bool:
     return strategy.get("kind") == "resample" and bool(selects_rows)
 
 
-def _class_column(proba: Proba, label: int) -> Floats:
+def _class_probabilities(proba: Proba, label: int) -> Floats:
     return np.asarray(proba[:, label].astype(float))
 
 
 def _log_odds(proba: Proba, label: int, minimum: float) -> Floats:
     """The log-odds (n,) of a class. Of two classes both columns are used: in float32, 1 − 1e-9 is 1."""
-    pair = log_proba(proba if proba.shape[1] == 2 else _with_negative(_class_column(proba, label)), minimum)
+    pair = log_proba(
+        proba if proba.shape[1] == 2 else _add_negative_column(_class_probabilities(proba, label)), minimum
+    )
     return pair[:, 1] - pair[:, 0]
 
 
 def _fit_isotonic(proba: Proba, y: Labels, label: int) -> IsotonicFunction:
     from scipy.optimize import isotonic_regression
 
-    predicted, observed = _class_column(proba, label), y == label
+    predicted, observed = _class_probabilities(proba, label), y == label
     order = np.argsort(predicted, kind="stable")
     distinct, starts = np.unique(predicted[order], return_index=True)
     counts = np.diff(np.append(starts, len(predicted))).astype(float)
@@ -327,5 +329,5 @@ def _logistic_function(log_odds: Floats) -> Floats:
     return np.asarray(expit(log_odds))
 
 
-def _with_negative(positive: Floats) -> Floats:
+def _add_negative_column(positive: Floats) -> Floats:
     return np.stack([1 - positive, positive], axis=1)

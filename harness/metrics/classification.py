@@ -55,7 +55,7 @@ def class_report(confusion: Matrix) -> tuple[npt.NDArray[np.float64], ...]:
     return precision, recall, f1
 
 
-def brier_parts(
+def decompose_brier_score(
     y: npt.NDArray[np.int64], proba: npt.NDArray[np.floating], labels: Sequence[int]
 ) -> tuple[float, float]:
     """Compute miscalibration and discrimination in the Brier score, by an isotonic regression; over several classes their sums.
@@ -102,7 +102,7 @@ def _g_mean(confusion: Matrix) -> float:
     return float(recall.prod() ** (1 / len(recall)))
 
 
-def _class_metric(column: int, negative: bool) -> CountScore:
+def _class_report_metric(column: int, negative: bool) -> CountScore:
     """A column of `class_report`: that of the positive or negative class, or the mean over several classes."""
 
     def compute(confusion: Matrix) -> float:
@@ -139,7 +139,7 @@ def decision_costs(p: Predictions) -> npt.NDArray[np.float64]:
     return np.asarray(p.costs, dtype=float)[p.y, p.labels]
 
 
-def _one_vs_rest(score: OneVsRestScore) -> Score:
+def _average_one_vs_rest(score: OneVsRestScore) -> Score:
     """The score of the positive class, or the mean over several classes; NaN where a class has no rows or all of them."""
 
     def compute(p: Predictions) -> float:
@@ -249,7 +249,7 @@ def _declare_metric(metric_type: MetricType, name: str, label: str, compute: Sco
     return Metric(name=name, compute=compute, metric_type=metric_type, label=label, description=sentence, **options)
 
 
-def _count_metric(name: str, label: str, score: CountScore, **options: Any) -> Metric:
+def _declare_confusion_metric(name: str, label: str, score: CountScore, **options: Any) -> Metric:
     """A metric of decisions that is computed from the confusion matrix alone."""
 
     def compute(p: Predictions) -> float:
@@ -258,12 +258,14 @@ def _count_metric(name: str, label: str, score: CountScore, **options: Any) -> M
     return _declare_metric("decision", name, label, compute, influence=influence.influence_of_counts(score), **options)
 
 
-def _ranking_metric(name: str, label: str, score: OneVsRestScore, rows: influence.OneVsRestInfluence) -> Metric:
+def _declare_ranking_metric(name: str, label: str, score: OneVsRestScore, rows: influence.OneVsRestInfluence) -> Metric:
     """A metric of one class against the rest; `rows` are its influence values."""
-    return _declare_metric("ranking", name, label, _one_vs_rest(score), influence=influence.influence_of_ranking(rows))
+    return _declare_metric(
+        "ranking", name, label, _average_one_vs_rest(score), influence=influence.influence_of_ranking(rows)
+    )
 
 
-def _loss_metric(name: str, label: str, losses: RowLosses, span: float = 1.0) -> Metric:
+def _declare_loss_metric(name: str, label: str, losses: RowLosses, span: float = 1.0) -> Metric:
     """The mean of a loss of probabilities over the rows."""
 
     def compute(p: Predictions) -> float:
@@ -280,20 +282,24 @@ COST_OPTIONS = {
     "influence": influence.influence_of_mean(decision_costs),
 }
 METRICS = (
-    _count_metric("accuracy", "Accuracy", _accuracy_score, over_rows=True),
-    _count_metric("balanced_accuracy", "Bal. acc.", _balanced_accuracy),
-    _count_metric("precision", "Precision", _class_metric(0, negative=False)),
-    _count_metric("recall", "Recall", _class_metric(1, negative=False)),
-    _count_metric("f1", "F1", _class_metric(2, negative=False)),
-    _count_metric("precision_negative", "Precision (neg.)", _class_metric(0, negative=True), binary_only=True),
-    _count_metric("recall_negative", "Recall (neg.)", _class_metric(1, negative=True), binary_only=True),
-    _count_metric("f1_negative", "F1 (neg.)", _class_metric(2, negative=True), binary_only=True),
-    _count_metric("mcc", "MCC", _matthews_correlation),
-    _count_metric("g_mean", "G-mean", _g_mean),
-    _ranking_metric("roc_auc", "ROC AUC", _roc_auc, influence.roc_auc_influence),
-    _ranking_metric("average_precision", "AP", _average_precision, influence.average_precision_influence),
-    _loss_metric("log_loss", "Log loss", log_losses, span=LOG_LOSS_SPAN),
-    _loss_metric("brier", "Brier", squared_errors),
+    _declare_confusion_metric("accuracy", "Accuracy", _accuracy_score, over_rows=True),
+    _declare_confusion_metric("balanced_accuracy", "Bal. acc.", _balanced_accuracy),
+    _declare_confusion_metric("precision", "Precision", _class_report_metric(0, negative=False)),
+    _declare_confusion_metric("recall", "Recall", _class_report_metric(1, negative=False)),
+    _declare_confusion_metric("f1", "F1", _class_report_metric(2, negative=False)),
+    _declare_confusion_metric(
+        "precision_negative", "Precision (neg.)", _class_report_metric(0, negative=True), binary_only=True
+    ),
+    _declare_confusion_metric(
+        "recall_negative", "Recall (neg.)", _class_report_metric(1, negative=True), binary_only=True
+    ),
+    _declare_confusion_metric("f1_negative", "F1 (neg.)", _class_report_metric(2, negative=True), binary_only=True),
+    _declare_confusion_metric("mcc", "MCC", _matthews_correlation),
+    _declare_confusion_metric("g_mean", "G-mean", _g_mean),
+    _declare_ranking_metric("roc_auc", "ROC AUC", _roc_auc, influence.roc_auc_influence),
+    _declare_ranking_metric("average_precision", "AP", _average_precision, influence.average_precision_influence),
+    _declare_loss_metric("log_loss", "Log loss", log_losses, span=LOG_LOSS_SPAN),
+    _declare_loss_metric("brier", "Brier", squared_errors),
     _declare_metric("probability", "ece", "ECE", _expected_calibration_error, greater_is_better=False),
     _declare_metric("ranking", "lift_at_10", "Lift@10 %", _lift_at_10, binary_only=True, span=1 / LIFT_SHARE),
     _declare_metric("decision", "expected_cost", "Cost", _expected_cost, **COST_OPTIONS),

@@ -43,7 +43,7 @@ def influence_of_mean(losses: Callable[[Predictions], Floats]) -> Influence:
     """
 
     def influence(predictions: Predictions, weights: Floats | None) -> Floats:
-        terms, row_weights = losses(predictions), _row_weights(predictions, weights)
+        terms, row_weights = losses(predictions), _weights_with_mean_one(predictions, weights)
         mean = float(row_weights @ terms) / len(terms)
         return row_weights * (terms - mean)
 
@@ -68,7 +68,7 @@ def influence_of_counts(metric: Callable[[Floats], float]) -> Influence:
     def influence(predictions: Predictions, weights: Floats | None) -> Floats:
         import numpy as np
 
-        row_weights, k = _row_weights(predictions, weights), predictions.proba.shape[1]
+        row_weights, k = _weights_with_mean_one(predictions, weights), predictions.proba.shape[1]
         outcomes = predictions.y * k + predictions.labels
         counts = np.bincount(outcomes, weights=row_weights, minlength=k * k).astype(float)
         derivatives = np.zeros(k * k)
@@ -99,7 +99,7 @@ def influence_of_ranking(one_vs_rest: OneVsRestInfluence) -> Influence:
     def influence(predictions: Predictions, weights: Floats | None) -> Floats:
         import numpy as np
 
-        row_weights, classes = _row_weights(predictions, weights), predictions.proba.shape[1]
+        row_weights, classes = _weights_with_mean_one(predictions, weights), predictions.proba.shape[1]
         labels = [1] if predictions.binary else list(range(classes))
         total = np.zeros(len(predictions.y))
         for label in labels:
@@ -220,7 +220,7 @@ def group_jackknife_influence(
     return influence
 
 
-def _row_weights(predictions: Predictions, weights: Floats | None) -> Floats:
+def _weights_with_mean_one(predictions: Predictions, weights: Floats | None) -> Floats:
     """Weights with the mean 1."""
     import numpy as np
 

@@ -107,9 +107,9 @@ class Predictions:
         """The predicted class of every row, shape (n,)."""
         if self.binary and self.threshold is not None:
             predicted: npt.NDArray[np.int64] = (self.proba[:, 1] >= self.threshold).astype("int64")
-            return _read_only(predicted)
+            return _make_read_only(predicted)
         most_probable: npt.NDArray[np.int64] = self.proba.argmax(axis=1)
-        return _read_only(most_probable)
+        return _make_read_only(most_probable)
 
     @cached_property
     def _steps(self) -> dict[int, tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]]:
@@ -136,7 +136,7 @@ class Predictions:
             order = np.argsort(self.proba[:, label])[::-1]
             changes = np.flatnonzero(np.diff(self.proba[order, label]))
             ends = np.append(changes, len(order) - 1)  # of the rows of one probability
-            self._steps[label] = _read_only(np.cumsum(self.y[order] == label)[ends]), _read_only(ends + 1)
+            self._steps[label] = _make_read_only(np.cumsum(self.y[order] == label)[ends]), _make_read_only(ends + 1)
         return self._steps[label]
 
     @cached_property
@@ -146,7 +146,7 @@ class Predictions:
 
         k = self.proba.shape[1]
         counts: npt.NDArray[np.int64] = np.bincount(self.y * k + self.labels, minlength=k * k).reshape(k, k)
-        return _read_only(counts)
+        return _make_read_only(counts)
 
 
 def _immutable_copy(array: npt.NDArray[Any]) -> npt.NDArray[Any]:
@@ -160,7 +160,7 @@ def _immutable_copy(array: npt.NDArray[Any]) -> npt.NDArray[Any]:
     return np.frombuffer(array.tobytes(order), dtype=array.dtype).reshape(array.shape, order=order)
 
 
-def _read_only(array: Array) -> Array:
+def _make_read_only(array: Array) -> Array:
     """The same array, which can no longer be written to."""
     array.flags.writeable = False
     return array
@@ -246,7 +246,7 @@ class Metric:
 
 
 @dataclass(frozen=True)
-class CutCounts:
+class ThresholdCounts:
     """What every possible decision threshold predicts, from the lowest threshold to the one above all rows.
 
     Attributes
@@ -267,7 +267,7 @@ class CutCounts:
     rows: int
     positives: float
 
-    def nearest_half(self, candidates: npt.NDArray[np.int64]) -> float:
+    def threshold_nearest_half(self, candidates: npt.NDArray[np.int64]) -> float:
         """Choose the threshold that is nearest 0.5 among several positions, of two the lower one."""
         import numpy as np
 
@@ -275,7 +275,7 @@ class CutCounts:
         return float(self.cuts[candidates[np.argmin(distances)]])
 
 
-def count_by_cut(y: npt.NDArray[np.int64], proba: npt.NDArray[np.floating]) -> CutCounts | None:
+def count_by_threshold(y: npt.NDArray[np.int64], proba: npt.NDArray[np.floating]) -> ThresholdCounts | None:
     """Count what is predicted positive at every possible threshold.
 
     Parameters
@@ -287,7 +287,7 @@ def count_by_cut(y: npt.NDArray[np.int64], proba: npt.NDArray[np.floating]) -> C
 
     Returns
     -------
-    CutCounts or None
+    ThresholdCounts or None
         None without rows.
     """
     import numpy as np
@@ -301,7 +301,7 @@ def count_by_cut(y: npt.NDArray[np.int64], proba: npt.NDArray[np.floating]) -> C
     # Counts among the rows at or above each distinct probability; the last entry is the cut above all of them.
     predicted = np.append(np.bincount(rank)[::-1].cumsum()[::-1], 0)
     hits = np.append(np.bincount(rank, weights=y == 1)[::-1].cumsum()[::-1], 0.0)
-    return CutCounts(_cut_points(distinct), predicted, hits, len(y), float((y == 1).sum()))
+    return ThresholdCounts(_candidate_thresholds(distinct), predicted, hits, len(y), float((y == 1).sum()))
 
 
 def best_threshold(
@@ -337,14 +337,14 @@ def best_threshold(
     """
     import numpy as np
 
-    counts = count_by_cut(y, proba)
+    counts = count_by_threshold(y, proba)
     if counts is None or (costs is None and not counts.positives):
         return DEFAULT_CUT
-    loss = _cut_losses(counts, costs, beta)
-    return counts.nearest_half(np.flatnonzero(loss <= loss.min() + 1e-12 * abs(loss.min())))
+    loss = _loss_per_threshold(counts, costs, beta)
+    return counts.threshold_nearest_half(np.flatnonzero(loss <= loss.min() + 1e-12 * abs(loss.min())))
 
 
-def _cut_losses(counts: CutCounts, costs: CostMatrix, beta: float) -> Floats:
+def _loss_per_threshold(counts: ThresholdCounts, costs: CostMatrix, beta: float) -> Floats:
     """The loss of every cut: minus the F score, or the total cost."""
     hits, predicted, positives = counts.hits, counts.predicted, counts.positives
     if costs is None:
@@ -357,7 +357,7 @@ def _cut_losses(counts: CutCounts, costs: CostMatrix, beta: float) -> Floats:
     return costs_of_positives + false_negatives * cost_fn + true_negatives * cost_tn
 
 
-def _cut_points(distinct: npt.NDArray[np.floating]) -> Floats:
+def _candidate_thresholds(distinct: npt.NDArray[np.floating]) -> Floats:
     """The middle below each of the sorted distinct probabilities, and one above the last: shape (n + 1,).
 
     Rounded to the precision of the probabilities, where a middle may equal its lower neighbour: then it is the upper one.

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
 from harness.errors import EvenhandError
-from harness.metrics.metric import DEFAULT_CUT, CostMatrix, CutCounts, best_threshold, count_by_cut
+from harness.metrics.metric import DEFAULT_CUT, CostMatrix, ThresholdCounts, best_threshold, count_by_threshold
 
 if TYPE_CHECKING:
     import numpy as np
@@ -61,7 +61,7 @@ class ThresholdGoal:
         sign = ">=" if self.kind in ("recall", "precision") else ":"
         return f"{self.kind}{sign}{repr(float(self.level)).removesuffix('.0')}"
 
-    def row_share(self, table_rows: int) -> float:
+    def max_row_share(self, table_rows: int) -> float:
         """The largest share of rows that may be predicted positive, of a table with so many rows; 1 without a limit."""
         if self.kind == "top":
             return self.level
@@ -118,10 +118,10 @@ def parse_goal(text: str) -> ThresholdGoal:
         "capacity": "capacity",
     }
     kind = kinds[match[1]]
-    return ThresholdGoal(kind, _goal_level(text, kind, match[3]))
+    return ThresholdGoal(kind, _check_goal_level(text, kind, match[3]))
 
 
-def _goal_level(text: str, kind: GoalKind, number: str) -> float:
+def _check_goal_level(text: str, kind: GoalKind, number: str) -> float:
     """The number of a goal; raises `EvenhandError` where it is out of range."""
     try:
         level = float(number)
@@ -144,7 +144,7 @@ def parse_goals(texts: str | Iterable[str] | None) -> tuple[ThresholdGoal, ...]:
     return tuple(dict.fromkeys(map(parse_goal, listed)))
 
 
-def single_goal(texts: str | Iterable[str] | None) -> str | None:
+def parse_single_goal(texts: str | Iterable[str] | None) -> str | None:
     """Read at most one goal, for a model that decides at one threshold, and return its text."""
     goals = parse_goals(texts)
     if len(goals) > 1:
@@ -205,21 +205,21 @@ def choose_threshold(
         A row is predicted positive if its probability is ``>=`` the threshold. Where no threshold reaches a precision, it is
         the one with the highest precision; where nothing can be chosen (no rows, no positive rows), 0.5.
     """
-    counts = count_by_cut(y, proba)
+    counts = count_by_threshold(y, proba)
     if counts is None or (not counts.positives and goal.kind in ("f1", "f-beta", "recall", "precision")):
         return ChosenThreshold(DEFAULT_CUT, reached=False)
     if goal.kind in ("top", "capacity"):
-        return _largest_selection(counts, goal.row_share(table_rows))
+        return _threshold_of_largest_selection(counts, goal.max_row_share(table_rows))
     if goal.kind == "recall":
-        return _most_precise(counts, goal.level)
+        return _most_precise_threshold(counts, goal.level)
     if goal.kind == "precision":
-        return _most_complete(counts, goal.level)
+        return _highest_recall_threshold(counts, goal.level)
     beta = goal.level if goal.kind == "f-beta" else 1.0
     threshold = best_threshold(y, proba, costs if goal.kind == "cost" else None, beta=beta)
     return ChosenThreshold(threshold, reached=True)
 
 
-def _cut_precisions(counts: CutCounts) -> npt.NDArray[np.float64]:
+def _precision_per_threshold(counts: ThresholdCounts) -> npt.NDArray[np.float64]:
     """The precision of every cut; below every precision where nothing is predicted positive."""
     import numpy as np
 
@@ -230,21 +230,21 @@ def _cut_precisions(counts: CutCounts) -> npt.NDArray[np.float64]:
     return precisions
 
 
-def _most_precise(counts: CutCounts, recall: float) -> ChosenThreshold:
+def _most_precise_threshold(counts: ThresholdCounts, recall: float) -> ChosenThreshold:
     """The cut with the highest precision among those with at least this recall; of several the one that finds most."""
     import numpy as np
 
     feasible = np.flatnonzero(counts.hits / counts.positives >= recall - ROUNDING)
-    precisions = _cut_precisions(counts)[feasible]
+    precisions = _precision_per_threshold(counts)[feasible]
     best = feasible[precisions >= precisions.max() - ROUNDING]
     return ChosenThreshold(float(counts.cuts[best[0]]), reached=True)  # the lowest cut finds most
 
 
-def _most_complete(counts: CutCounts, precision: float) -> ChosenThreshold:
+def _highest_recall_threshold(counts: ThresholdCounts, precision: float) -> ChosenThreshold:
     """The cut with the highest recall among those with at least this precision; else the cut with the highest precision."""
     import numpy as np
 
-    precisions = _cut_precisions(counts)
+    precisions = _precision_per_threshold(counts)
     feasible = np.flatnonzero(precisions >= precision - ROUNDING)
     if len(feasible):
         best = feasible[counts.hits[feasible] == counts.hits[feasible].max()]
@@ -253,7 +253,7 @@ def _most_complete(counts: CutCounts, precision: float) -> ChosenThreshold:
     return ChosenThreshold(float(counts.cuts[closest[0]]), reached=False)
 
 
-def _largest_selection(counts: CutCounts, share: float) -> ChosenThreshold:
+def _threshold_of_largest_selection(counts: ThresholdCounts, share: float) -> ChosenThreshold:
     """The lowest cut that predicts at most this share of the rows as positive."""
     import numpy as np
 

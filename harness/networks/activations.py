@@ -58,14 +58,14 @@ def _selu_with_derivative(z: Floats) -> tuple[Floats, Floats]:
 
 
 def _gelu_with_derivative(z: Floats) -> tuple[Floats, Floats]:
-    cumulative, density = _normal(z)
+    cumulative, density = _normal_cdf_and_density(z)
     density *= z
     density += cumulative
     z *= cumulative
     return z, density
 
 
-def _normal(z: Floats) -> tuple[Floats, Floats]:
+def _normal_cdf_and_density(z: Floats) -> tuple[Floats, Floats]:
     """Cumulative distribution function and density of the standard normal distribution at z.
 
     The error function is formula 7.1.26 of Abramowitz & Stegun (Handbook of mathematical functions, 1964), whose error of

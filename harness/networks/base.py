@@ -11,7 +11,13 @@ import numpy.typing as npt
 from harness.networks.history import EarlyStopping, TrainingHistory
 from harness.networks.losses import Floats, Loss
 from harness.networks.optimizer import TrainConfig
-from harness.networks.rows import InputConverter, WeightedRows, one_thread, training_rows, validation_rows
+from harness.networks.rows import (
+    InputConverter,
+    WeightedRows,
+    limit_blas_to_one_thread,
+    make_training_rows,
+    make_validation_rows,
+)
 
 
 class LayerSummary(NamedTuple):
@@ -83,7 +89,7 @@ class NetworkClassifier(ABC):
         sample_weight : array-like of shape (n_rows,), optional
             Weights, which count relative to each other.
         validation : tuple of (X, y), optional
-            Real rows that decide when training stops and which epoch is best, weighted as in `validation_rows`.
+            Real rows that decide when training stops and which epoch is best, weighted as in `make_validation_rows`.
 
         Returns
         -------
@@ -97,19 +103,26 @@ class NetworkClassifier(ABC):
         EvenhandError
             If the training diverges.
         """
-        rows, self.classes_ = training_rows(X, y, sample_weight, self._fit_input)
-        held_out = None if validation is None else validation_rows(validation, rows, self.classes_, self._convert)
+        rows, self.classes_ = make_training_rows(X, y, sample_weight, self._convert_training_rows)
+        held_out = (
+            None
+            if validation is None
+            else make_validation_rows(validation, rows, self.classes_, self._convert_prediction_rows)
+        )
         config = self._scaled_config(rows)
-        with one_thread(), np.errstate(over="ignore", invalid="ignore"):  # `EarlyStopping` reports it, in one line
+        with (
+            limit_blas_to_one_thread(),
+            np.errstate(over="ignore", invalid="ignore"),
+        ):  # `EarlyStopping` reports it, in one line
             stopping = EarlyStopping(self.loss, rows, held_out, config.patience)
-            self._train(config, stopping)
+            self._train_network(config, stopping)
             self.history_ = stopping.history(config.batch_size)
         return self
 
     def predict_proba(self, X: Any) -> Floats:
         """Return the probability of every class, shape (n_rows, n_classes), float32."""
-        with one_thread():
-            return self.loss.probabilities(self._logits(self._convert(X)))
+        with limit_blas_to_one_thread():
+            return self.loss.probabilities(self._compute_logits(self._convert_prediction_rows(X)))
 
     @property
     @abstractmethod
@@ -166,10 +179,10 @@ class NetworkClassifier(ABC):
         return self.history_
 
     @abstractmethod
-    def _fit_input(self, X: Any) -> npt.NDArray[Any]:
+    def _convert_training_rows(self, X: Any) -> npt.NDArray[Any]:
         """Convert training rows to the input of the network, and remember the shape that other rows must have."""
 
-    def _convert(self, X: Any) -> npt.NDArray[Any]:
+    def _convert_prediction_rows(self, X: Any) -> npt.NDArray[Any]:
         """Convert other rows to the input of the network."""
         return self.inputs(X)
 
@@ -178,9 +191,9 @@ class NetworkClassifier(ABC):
         return self.config.scaled_to(len(rows.y))
 
     @abstractmethod
-    def _train(self, config: Any, stopping: EarlyStopping) -> None:
+    def _train_network(self, config: Any, stopping: EarlyStopping) -> None:
         """Train a new network on the rows of `stopping` and keep it with the weights of its best epoch."""
 
     @abstractmethod
-    def _logits(self, X: npt.NDArray[Any]) -> Floats:
+    def _compute_logits(self, X: npt.NDArray[Any]) -> Floats:
         """Compute the logits of converted rows."""

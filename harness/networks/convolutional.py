@@ -18,7 +18,7 @@ from harness.errors import DataError
 from harness.networks.base import LayerSummary, NetworkClassifier
 from harness.networks.history import EarlyStopping
 from harness.networks.keras_export import compile_model
-from harness.networks.keras_training import KerasTrainConfig, initial_weights, predict, train
+from harness.networks.keras_training import KerasTrainConfig, initial_weights, predict_logits, train_compiled_network
 from harness.networks.losses import Floats
 from harness.networks.rows import check_images
 
@@ -55,7 +55,7 @@ class ConvolutionalArchitecture:
     outputs: int
 
     @property
-    def factor(self) -> int:
+    def pooling_factor(self) -> int:
         """Side of the squares of pixels that are averaged."""
         return reduction_factor(*self.image_shape[:2])
 
@@ -63,27 +63,29 @@ class ConvolutionalArchitecture:
     def reduced_shape(self) -> ImageShape:
         """Shape of the reduced images."""
         height, width, channels = self.image_shape
-        return (height // self.factor, width // self.factor, channels)
+        return (height // self.pooling_factor, width // self.pooling_factor, channels)
 
     @property
     def dtype(self) -> str:
         """Data type of the result of `block_sums`."""
-        return "uint8" if self.factor == 1 else "uint16"
+        return "uint8" if self.pooling_factor == 1 else "uint16"
 
     def build(self, dropout: Callable[[], Any]) -> Any:
         """Build the network from the result of `block_sums` to logits; `dropout` returns a dropout layer."""
         import keras
 
         inputs = keras.Input(self.reduced_shape, name="sums")
-        return keras.Model(inputs, self._layers(inputs, self.factor**2, dropout), name="small_convolutional_network")
+        return keras.Model(
+            inputs, self._layers(inputs, self.pooling_factor**2, dropout), name="small_convolutional_network"
+        )
 
-    def build_full(self, dropout: Callable[[], Any]) -> Any:
+    def build_for_full_size_images(self, dropout: Callable[[], Any]) -> Any:
         """Build the network from images of full size to logits, with the same weights as `build`."""
         import keras
 
         inputs = x = keras.Input(self.image_shape, name="pixels")
-        if self.factor > 1:
-            x = keras.layers.AveragePooling2D(self.factor, name="shrunk")(x)
+        if self.pooling_factor > 1:
+            x = keras.layers.AveragePooling2D(self.pooling_factor, name="shrunk")(x)
         return keras.Model(inputs, self._layers(x, 1, dropout), name="small_convolutional_network")
 
     @property
@@ -92,7 +94,11 @@ class ConvolutionalArchitecture:
         height, width, channels = self.reduced_shape
         norm = "batch norm, " if self.batch_norm else ""
         kind = f"convolution 3 × 3, max pooling, {norm}ReLU"
-        layers = [LayerSummary("pixels", f"mean of {self.factor} × {self.factor} pixels", self.reduced_shape, 0)]
+        layers = [
+            LayerSummary(
+                "pixels", f"mean of {self.pooling_factor} × {self.pooling_factor} pixels", self.reduced_shape, 0
+            )
+        ]
         for number, filters in enumerate(self.filters, start=1):
             height, width = -(-height // 2), -(-width // 2)  # pooling halves, rounded up
             size = 9 * channels * filters + (2 if self.batch_norm else 1) * filters
@@ -151,7 +157,7 @@ class ImageInput:
 
     def __call__(self, X: npt.ArrayLike) -> Pixels:
         """Return uint8 images (n_images, height, width, channels) as `keras_model` takes them, or raise `DataError`."""
-        return to_images(X, self.shape)
+        return validate_images(X, self.shape)
 
 
 @dataclass(eq=False)
@@ -205,7 +211,9 @@ class ConvolutionalClassifier(NetworkClassifier):
         """Return the trained network as a compiled Keras model of images with values 0 to 255."""
         import keras
 
-        logits = self._architecture.build_full(lambda: keras.layers.Dropout(self.config.dropout, name="dropout"))
+        logits = self._architecture.build_for_full_size_images(
+            lambda: keras.layers.Dropout(self.config.dropout, name="dropout")
+        )
         logits.set_weights(self.weights_)
         return compile_model(logits, self.config, self.loss)
 
@@ -213,23 +221,23 @@ class ConvolutionalClassifier(NetworkClassifier):
     def _architecture(self) -> ConvolutionalArchitecture:
         return ConvolutionalArchitecture(self.image_shape_, tuple(self.filters), self.batch_norm, self.loss.outputs)
 
-    def _fit_input(self, X: npt.ArrayLike) -> Pixels:
-        images = to_images(X)
+    def _convert_training_rows(self, X: npt.ArrayLike) -> Pixels:
+        images = validate_images(X)
         self.image_shape_ = images.shape[1:]
         return block_sums(images)
 
-    def _convert(self, X: npt.ArrayLike) -> Pixels:
+    def _convert_prediction_rows(self, X: npt.ArrayLike) -> Pixels:
         return block_sums(self.inputs(X))
 
-    def _train(self, config: KerasTrainConfig, stopping: EarlyStopping) -> None:
+    def _train_network(self, config: KerasTrainConfig, stopping: EarlyStopping) -> None:
         start = initial_weights(self._architecture, np.random.default_rng([self.seed, 1]), stopping.prior_logits)
-        self.weights_ = train(self._architecture, start, config, stopping, self.seed)
+        self.weights_ = train_compiled_network(self._architecture, start, config, stopping, self.seed)
 
-    def _logits(self, X: Pixels) -> Floats:
-        return predict(self._architecture, self.weights_, X)
+    def _compute_logits(self, X: Pixels) -> Floats:
+        return predict_logits(self._architecture, self.weights_, X)
 
 
-def to_images(X: npt.ArrayLike, shape: ImageShape | None = None) -> Pixels:
+def validate_images(X: npt.ArrayLike, shape: ImageShape | None = None) -> Pixels:
     """Validate images.
 
     Parameters
@@ -274,7 +282,7 @@ def block_sums(X: npt.ArrayLike) -> Pixels:
     array of shape (n_images, height // factor, width // factor, channels)
         uint16; where the factor is 1, the images themselves.
     """
-    images = to_images(X)
+    images = validate_images(X)
     height, width = images.shape[1:3]
     factor = reduction_factor(height, width)
     if factor == 1:

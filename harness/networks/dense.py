@@ -139,19 +139,19 @@ class DenseCache:
     inverse_deviations: list[Floats] = field(default_factory=list)
 
 
-def unpack(shape: DenseShape, flat: Floats) -> DenseWeights:
+def split_flat_parameters(shape: DenseShape, flat: Floats) -> DenseWeights:
     """Split a flat vector (shape.size,) into views: embeddings, kernels, shifts, scales, in this order."""
     end = 0
 
-    def view(*array_shape: int) -> Floats:
+    def next_view(*array_shape: int) -> Floats:
         nonlocal end
         start, end = end, end + int(np.prod(array_shape))
         return flat[start:end].reshape(array_shape)
 
-    embeddings = view(sum(shape.levels), shape.embedding)
-    kernels = [view(*widths) for widths in pairwise(shape.widths)]
-    shifts = list(map(view, shape.widths[1:]))
-    scales = list(map(view, shape.units)) if shape.batch_norm else []
+    embeddings = next_view(sum(shape.levels), shape.embedding)
+    kernels = [next_view(*widths) for widths in pairwise(shape.widths)]
+    shifts = list(map(next_view, shape.widths[1:]))
+    scales = list(map(next_view, shape.units)) if shape.batch_norm else []
     return DenseWeights(flat, embeddings, kernels, shifts, scales)
 
 
@@ -176,7 +176,7 @@ def new_network(shape: DenseShape, rng: np.random.Generator, logits: Floats) -> 
     -------
     DenseNetwork
     """
-    weights = unpack(shape, np.zeros(shape.size, np.float32))
+    weights = split_flat_parameters(shape, np.zeros(shape.size, np.float32))
     gains = [1.0] * shape.skip + [ACTIVATIONS[shape.activation].gain] * len(shape.units)
     for kernel, gain in zip(weights.kernels, gains, strict=False):
         kernel[:] = rng.uniform(-1, 1, kernel.shape) * np.sqrt(3 * gain / len(kernel))
@@ -210,13 +210,13 @@ def forward(network: DenseNetwork, rows: Floats, rate: float, rng: np.random.Gen
         What `backward` needs.
     """
     weights, shape, cache = network.weights, network.shape, DenseCache()
-    x = embed(shape, weights.embeddings, rows)
+    x = embed_categories(shape, weights.embeddings, rows)
     for index, kernel in enumerate(weights.kernels):
         layer = index - shape.skip
         cache.inputs.append(x)
         z = x @ kernel
         if weights.scales and network.is_hidden(layer):
-            z = _normalise(network, layer, z, cache)
+            z = _apply_batch_norm(network, layer, z, cache)
         z += weights.shifts[index]
         if network.is_hidden(layer):
             z = _apply_activation(shape, z, rate, rng, cache)
@@ -253,7 +253,7 @@ def backward(
             g = g * cache.derivatives[layer]
         np.matmul(ones, g, out=gradient.shifts[index])
         if weights.scales and is_hidden:
-            g = _normalise_backward(network, layer, g, cache, gradient)
+            g = _batch_norm_backward(network, layer, g, cache, gradient)
         np.matmul(cache.inputs[index].T, g, out=gradient.kernels[index])
         if index:
             g = g @ weights.kernels[index].T
@@ -273,7 +273,7 @@ def fold_batch_norm(network: DenseNetwork) -> list[tuple[Floats, Floats]]:
     return layers
 
 
-def infer(network: DenseNetwork, rows: Floats, chunk: int = 2048) -> Floats:
+def infer_logits(network: DenseNetwork, rows: Floats, chunk: int = 2048) -> Floats:
     """Compute the logits (n_rows, n_outputs) of rows (n_rows, n_columns) without dropout.
 
     `chunk` rows are computed together, which fit into the processor's cache.
@@ -282,7 +282,7 @@ def infer(network: DenseNetwork, rows: Floats, chunk: int = 2048) -> Floats:
     activation = ACTIVATIONS[shape.activation]
     logits = np.empty((len(rows), shape.outputs), np.float32)
     for start in range(0, len(rows), chunk):
-        x = embed(shape, network.weights.embeddings, rows[start : start + chunk])
+        x = embed_categories(shape, network.weights.embeddings, rows[start : start + chunk])
         for index, (kernel, bias) in enumerate(layers):
             z = x @ kernel
             z += bias
@@ -295,7 +295,7 @@ def infer(network: DenseNetwork, rows: Floats, chunk: int = 2048) -> Floats:
     return logits
 
 
-def embed(shape: DenseShape, embeddings: Floats, rows: Floats) -> Floats:
+def embed_categories(shape: DenseShape, embeddings: Floats, rows: Floats) -> Floats:
     """Replace every level index by its vector: (n_rows, columns + n_categories * embedding)."""
     if not shape.levels:
         return rows
@@ -324,7 +324,7 @@ def _apply_activation(shape: DenseShape, z: Floats, rate: float, rng: np.random.
     return x
 
 
-def _normalise(network: DenseNetwork, layer: int, x: Floats, cache: DenseCache) -> Floats:
+def _apply_batch_norm(network: DenseNetwork, layer: int, x: Floats, cache: DenseCache) -> Floats:
     """Apply batch norm without its shift (Ioffe & Szegedy, ICML 2015); the variance is the biased one, as in Keras."""
     mean = np.ones(len(x), np.float32) @ x / np.float32(len(x))
     x -= mean
@@ -340,7 +340,7 @@ def _normalise(network: DenseNetwork, layer: int, x: Floats, cache: DenseCache) 
     return x * network.weights.scales[layer]
 
 
-def _normalise_backward(
+def _batch_norm_backward(
     network: DenseNetwork, layer: int, g: Floats, cache: DenseCache, gradient: DenseWeights
 ) -> Floats:
     """Derivative with respect to the input of batch norm; that of its scale is written, that of its shift already is."""

@@ -8,11 +8,11 @@ from itertools import pairwise
 from typing import Any
 
 from harness.networks.base import LayerSummary, NetworkClassifier, output_layer_summary
-from harness.networks.dense import DenseShape, infer, new_network
+from harness.networks.dense import DenseShape, infer_logits, new_network
 from harness.networks.history import EarlyStopping
 from harness.networks.losses import Floats
-from harness.networks.optimizer import TrainConfig, train, train_epoch
-from harness.networks.rows import MatrixInput, MixedRows, to_matrix
+from harness.networks.optimizer import TrainConfig, train_epoch, train_numpy_network
+from harness.networks.rows import MatrixInput, MixedRows, convert_to_matrix
 
 
 @dataclass(eq=False)
@@ -75,16 +75,16 @@ class DenseClassifier(NetworkClassifier):
 
         return dense_to_keras(self.network_, self.config, self.loss)
 
-    def _fit_input(self, X: Any) -> Floats:
+    def _convert_training_rows(self, X: Any) -> Floats:
         """Convert rows to a matrix, categories to columns or level indices."""
         self.levels_: tuple[int, ...] = ()
         if self.embedding and isinstance(X, MixedRows):
             self.levels_ = tuple(X.levels[j] for j in X.embedded_categories)
-        matrix = to_matrix(X, index_encoded=bool(self.embedding))
+        matrix = convert_to_matrix(X, index_encoded=bool(self.embedding))
         self.columns_ = matrix.shape[1]
         return matrix
 
-    def _train(self, config: TrainConfig, stopping: EarlyStopping) -> None:
+    def _train_network(self, config: TrainConfig, stopping: EarlyStopping) -> None:
         shape = DenseShape(
             self.columns_ - len(self.levels_),
             tuple(self.units),
@@ -95,10 +95,12 @@ class DenseClassifier(NetworkClassifier):
             levels=self.levels_,
             embedding=self.embedding if self.levels_ else 0,
         )
-        self.network_ = train(partial(new_network, shape), train_epoch, infer, config, stopping, self.seed)
+        self.network_ = train_numpy_network(
+            partial(new_network, shape), train_epoch, infer_logits, config, stopping, self.seed
+        )
 
-    def _logits(self, X: Floats) -> Floats:
-        return infer(self.network_, X)
+    def _compute_logits(self, X: Floats) -> Floats:
+        return infer_logits(self.network_, X)
 
 
 def summarize_layers(shape: DenseShape, dropout: float) -> tuple[LayerSummary, ...]:

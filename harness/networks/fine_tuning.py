@@ -16,16 +16,31 @@ import numpy.typing as npt
 from harness.errors import DataError
 from harness.networks import pretrained
 from harness.networks.base import LayerSummary, NetworkClassifier
-from harness.networks.dense import fold_batch_norm, infer
+from harness.networks.dense import fold_batch_norm, infer_logits
 from harness.networks.dense_classifier import DenseClassifier
 from harness.networks.history import EarlyStopping
 from harness.networks.keras_export import compile_model
-from harness.networks.keras_training import KerasTrainConfig, built_weights, initial_weights, predict, train
+from harness.networks.keras_training import (
+    KerasTrainConfig,
+    initial_weights,
+    predict_logits,
+    train_compiled_network,
+    weights_of_built_model,
+)
 from harness.networks.losses import Floats
 from harness.networks.optimizer import TrainConfig
-from harness.networks.pretrained import BLOCK_TABLE, CUTS, FEATURES, GRID, SIZE, build_frozen, segment, working_size
-from harness.networks.rows import MatrixInput, WeightedRows, to_matrix
-from harness.networks.torch_weights import read_weights
+from harness.networks.pretrained import (
+    BLOCK_TABLE,
+    CUTS,
+    FEATURES,
+    GRID,
+    SIZE,
+    build_frozen,
+    build_stages,
+    processing_image_size,
+)
+from harness.networks.rows import MatrixInput, WeightedRows, convert_to_matrix
+from harness.networks.torch_weights import read_torch_weights
 
 TRAINED_BLOCKS = (CUTS["last_blocks"] + 1, CUTS["grid"])  #: the first and the last block that is trained
 CHANNELS = BLOCK_TABLE[TRAINED_BLOCKS[0] - 2].channels  #: of their input
@@ -117,12 +132,12 @@ class LastBlocks:
         """Build the blocks with ImageNet's weights, and a head; of an image with views, the first one is used."""
         import keras
 
-        folded = pretrained.fold_batch_norm(read_weights(self.read_weight_bytes()))
-        blocks = segment(folded, *TRAINED_BLOCKS, self.size)
+        folded = pretrained.fold_batch_norm(read_torch_weights(self.read_weight_bytes()))
+        blocks = build_stages(folded, *TRAINED_BLOCKS, self.size)
         if not self.views:
-            return keras.Model(blocks.input, self._head(blocks.output, dropout), name="last_blocks")
+            return keras.Model(blocks.input, self._build_head(blocks.output, dropout), name="last_blocks")
         inputs = keras.Input(self.row_shape, name="views")
-        return keras.Model(inputs, self._head(blocks(inputs[:, 0]), dropout), name="last_blocks")
+        return keras.Model(inputs, self._build_head(blocks(inputs[:, 0]), dropout), name="last_blocks")
 
     def augment(self, X: Any, key: Any, amount: Any) -> Any:  # noqa: ARG002 -- the protocol has it; the views are fixed
         """Rotate the views of every row so that another one, or the image itself, comes first, all equally likely."""
@@ -134,7 +149,7 @@ class LastBlocks:
         first = tf.random.stateless_uniform((tf.shape(X)[0], 1), key, 0, count, tf.int32)
         return tf.ensure_shape(tf.gather(X, (first + tf.range(count)) % count, batch_dims=1), (None, *self.row_shape))
 
-    def _head(self, x: Any, dropout: Callable[[], Any]) -> Any:
+    def _build_head(self, x: Any, dropout: Callable[[], Any]) -> Any:
         import keras
 
         layers = keras.layers
@@ -155,10 +170,10 @@ class ActivationInput:
     def __call__(self, X: npt.ArrayLike) -> npt.NDArray[np.float16]:
         """Return activations (n_images, height, width, 112) as float16, or raise `DataError`."""
         activations = np.asarray(X)
-        return to_activations(activations[:, 0] if activations.ndim == 5 else activations, self.shape)
+        return validate_activations(activations[:, 0] if activations.ndim == 5 else activations, self.shape)
 
 
-def to_activations(X: npt.ArrayLike, row_shape: tuple[int, ...] | None = None) -> npt.NDArray[np.float16]:
+def validate_activations(X: npt.ArrayLike, row_shape: tuple[int, ...] | None = None) -> npt.NDArray[np.float16]:
     """Validate activations.
 
     Parameters
@@ -243,7 +258,7 @@ class PretrainedClassifier(NetworkClassifier):
         self.row_shape_: tuple[int, ...] = ()  #: of activations; empty for features
         if np.ndim(X) != 2:
             return super().fit(X, y, sample_weight, validation)
-        features = to_matrix(X)
+        features = convert_to_matrix(X)
         mean, deviation = features.mean(axis=0), features.std(axis=0)
         deviation = np.maximum(deviation, MIN_RELATIVE_DEVIATION * deviation.mean()) + np.float32(1e-6)
         units = (self.units,) if self.units else ()
@@ -311,14 +326,14 @@ class PretrainedClassifier(NetworkClassifier):
 
         native_size = self.last_blocks_.size if self.last_blocks_ else SIZE
         height, width, channels = image_shape or (native_size, native_size, 3)
-        size = native_size if self.last_blocks_ else working_size(max(height, width))
+        size = native_size if self.last_blocks_ else processing_image_size(max(height, width))
         columns = len(self._head_layers[0][0])
         if columns not in CUT_OF_COLUMNS:
             raise DataError(
                 f"these {columns} features came from no cut of the network: expected one of {list(CUT_OF_COLUMNS)}"
             )
         cut = "last_blocks" if self.last_blocks_ else CUT_OF_COLUMNS[columns]
-        frozen = build_frozen(pretrained.fold_batch_norm(read_weights(self.read_weight_bytes())), cut, size)
+        frozen = build_frozen(pretrained.fold_batch_norm(read_torch_weights(self.read_weight_bytes())), cut, size)
         frozen.trainable = False
         inputs = x = keras.Input((height, width, channels), name="pictures")
         if (height, width) != (size, size):
@@ -343,33 +358,33 @@ class PretrainedClassifier(NetworkClassifier):
         model.set_weights(self.weights_)
         return model
 
-    def _fit_input(self, X: npt.ArrayLike) -> npt.NDArray[np.float16]:
-        activations = to_activations(X)
+    def _convert_training_rows(self, X: npt.ArrayLike) -> npt.NDArray[np.float16]:
+        activations = validate_activations(X)
         self.row_shape_ = activations.shape[1:]
         return activations
 
-    def _convert(self, X: npt.ArrayLike) -> npt.NDArray[np.floating]:
-        return to_activations(X, self.row_shape_) if self.row_shape_ else self.head_.inputs(X)
+    def _convert_prediction_rows(self, X: npt.ArrayLike) -> npt.NDArray[np.floating]:
+        return validate_activations(X, self.row_shape_) if self.row_shape_ else self.head_.inputs(X)
 
     def _scaled_config(self, rows: WeightedRows) -> KerasTrainConfig:
         config = block_config(self.config, len(rows.y)).scaled_to(len(rows.y))
         return replace(config, augment=float(len(self.row_shape_) == 4))
 
-    def _train(self, config: KerasTrainConfig, stopping: EarlyStopping) -> None:
+    def _train_network(self, config: KerasTrainConfig, stopping: EarlyStopping) -> None:
         """Train blocks and head together, starting from ImageNet's blocks and a head that predicts the class shares."""
         height, width, channels = self.row_shape_[-3:]
         views = self.row_shape_[0] - 1 if len(self.row_shape_) == 4 else 0
         blocks = LastBlocks((height, width, channels), views, self.units, self.loss.outputs, self.read_weight_bytes)
         self.last_blocks_ = blocks
         drawn = initial_weights(blocks, np.random.default_rng(self.seed), stopping.prior_logits)
-        built = built_weights(blocks, stopping.prior_logits)
+        built = weights_of_built_model(blocks, stopping.prior_logits)
         start = built[: -blocks.head_arrays] + drawn[-blocks.head_arrays :]
-        self.weights_ = train(blocks, start, config, stopping, self.seed)
+        self.weights_ = train_compiled_network(blocks, start, config, stopping, self.seed)
 
-    def _logits(self, X: npt.NDArray[Any]) -> Floats:
+    def _compute_logits(self, X: npt.NDArray[Any]) -> Floats:
         if self.last_blocks_ is None:
-            return infer(self.head_.network_, X)
-        return predict(self.last_blocks_, self.weights_, X)
+            return infer_logits(self.head_.network_, X)
+        return predict_logits(self.last_blocks_, self.weights_, X)
 
     @property
     def _head_layers(self) -> list[tuple[Floats, Floats]]:

@@ -31,7 +31,7 @@ import numpy.typing as npt
 from harness.networks.base import LayerSummary, NetworkClassifier
 from harness.networks.history import EarlyStopping, EpochOutput, StepStats
 from harness.networks.losses import Floats, Labels
-from harness.networks.rows import MatrixInput, WeightedRows, one_thread, to_matrix
+from harness.networks.rows import MatrixInput, WeightedRows, convert_to_matrix, limit_blas_to_one_thread
 
 Matrix: TypeAlias = npt.NDArray[np.float64]
 
@@ -155,7 +155,7 @@ class AdamState(NamedTuple):
     steps: int = 0
 
 
-def adam(
+def make_adam_step(
     network: ScratchNetwork, gradient: ScratchNetwork, state: AdamState, learning_rate: float
 ) -> tuple[ScratchNetwork, AdamState]:
     """Make one step of Adam (Kingma & Ba, ICLR 2015, algorithm 1): return the new network and the new state.
@@ -219,7 +219,7 @@ class DescentEpoch(NamedTuple):
     norms: Matrix
 
 
-def descend(
+def run_gradient_descent(
     network: ScratchNetwork,
     activation: ScratchActivation,
     rows: WeightedRows,
@@ -260,7 +260,7 @@ def descend(
             for (dW, db), (W, _b) in zip(backward(network, activation, stages, y, weight), network, strict=True):
                 gradient.append(DenseLayer(dW + config.penalty * W, db))
             norms.append(np.sqrt(sum(float((array * array).sum()) for array in chain.from_iterable(gradient))))
-            network, state = adam(network, gradient, state, config.learning_rate)
+            network, state = make_adam_step(network, gradient, state, config.learning_rate)
         yield DescentEpoch(network, loss, logits, np.array(norms))
 
 
@@ -302,7 +302,7 @@ class ScratchClassifier(NetworkClassifier):
     def predict_proba(self, X: npt.ArrayLike) -> Floats:
         """Return the probability of every class, shape (n_rows, n_classes), float32."""
         rows = self.inputs(X)
-        with one_thread():
+        with limit_blas_to_one_thread():
             return np.exp(log_softmax(self._class_logits(rows))).astype(np.float32)
 
     @property
@@ -322,29 +322,29 @@ class ScratchClassifier(NetworkClassifier):
 
         return scratch_to_keras(self.network_, self.activation, self.descent)
 
-    def _fit_input(self, X: npt.ArrayLike) -> Floats:
-        matrix = to_matrix(X)
+    def _convert_training_rows(self, X: npt.ArrayLike) -> Floats:
+        matrix = convert_to_matrix(X)
         self.columns_ = matrix.shape[1]
         return matrix
 
     def _scaled_config(self, rows: WeightedRows) -> DescentConfig:  # noqa: ARG002 -- the same for every number of rows
         return self.descent
 
-    def _train(self, config: DescentConfig, stopping: EarlyStopping) -> None:
+    def _train_network(self, config: DescentConfig, stopping: EarlyStopping) -> None:
         rng, rows, validation = np.random.default_rng(self.seed), stopping.rows, stopping.validation
         self.network_ = new_network([self.columns_, *self.units, len(self.classes_)], self._activation, rng)
 
-        def epochs() -> Iterator[EpochOutput]:
-            for epoch in descend(self.network_, self._activation, rows, config, rng):
+        def run_epochs() -> Iterator[EpochOutput]:
+            for epoch in run_gradient_descent(self.network_, self._activation, rows, config, rng):
                 self.network_ = epoch.network
                 step = StepStats(config.learning_rate, epoch.norms)
-                validation_logits = None if validation is None else self._logits(validation.X)
-                yield EpochOutput(step, merge_logits(epoch.logits), validation_logits)
+                validation_logits = None if validation is None else self._compute_logits(validation.X)
+                yield EpochOutput(step, merge_binary_logits(epoch.logits), validation_logits)
 
-        self.network_ = stopping.keep_best(epochs(), lambda: self.network_)
+        self.network_ = stopping.run_epochs_keeping_best(run_epochs(), lambda: self.network_)
 
-    def _logits(self, X: Floats) -> Floats:
-        return merge_logits(self._class_logits(X))
+    def _compute_logits(self, X: Floats) -> Floats:
+        return merge_binary_logits(self._class_logits(X))
 
     def _class_logits(self, X: Floats) -> Matrix:
         """Logits of all classes, shape (n_rows, n_classes)."""
@@ -358,7 +358,7 @@ class ScratchClassifier(NetworkClassifier):
         return SCRATCH_ACTIVATIONS[self.activation]
 
 
-def merge_logits(logits: Matrix) -> Floats:
+def merge_binary_logits(logits: Matrix) -> Floats:
     """Convert logits (n_rows, n_classes) to those of `Loss`: two classes share one, the difference of their logits."""
     if logits.shape[1] == 2:
         logits = logits[:, 1:] - logits[:, :1]

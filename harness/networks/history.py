@@ -126,7 +126,7 @@ class EarlyStopping:
     _reference_norm: float = 0.0
 
     @cached_property
-    def shares(self) -> npt.NDArray[np.float64]:
+    def class_shares(self) -> npt.NDArray[np.float64]:
         """Class shares of the weighted training rows, shape (n_classes,)."""
         weights = np.bincount(self.rows.y, weights=self.rows.weight, minlength=self.loss.classes)
         return np.asarray(weights / self.rows.weight.sum(dtype=np.float64))
@@ -134,14 +134,14 @@ class EarlyStopping:
     @property
     def prior_logits(self) -> Floats:
         """Logits (n_outputs,) of the class shares, from which an untrained network should start."""
-        return self.loss.prior_logits(np.maximum(self.shares, 1 / (len(self.rows.y) + 1)))
+        return self.loss.prior_logits(np.maximum(self.class_shares, 1 / (len(self.rows.y) + 1)))
 
     @property
     def should_stop(self) -> bool:
         """Whether the validation loss has not improved for `patience` epochs."""
         return self.validation is not None and len(self._curves["train_loss"]) - self.best_epoch >= self.patience
 
-    def keep_best(self, epochs: Iterator[EpochOutput], take_snapshot: Callable[[], Snapshot]) -> Snapshot:
+    def run_epochs_keeping_best(self, epochs: Iterator[EpochOutput], take_snapshot: Callable[[], Snapshot]) -> Snapshot:
         """Run epochs until none is left or `should_stop`, and return the weights of the best.
 
         Parameters
@@ -194,7 +194,7 @@ class EarlyStopping:
         self._append_scores("train", train_logits, self.rows)
         if self.validation is not None and validation_logits is not None:
             self._append_scores("validation", validation_logits, self.validation)
-            min_probability = (self.shares / 10).clip(1e-6).astype(np.float32)
+            min_probability = (self.class_shares / 10).clip(1e-6).astype(np.float32)
             bounded_loss = mean_loss(self.loss, validation_logits, self.validation, min_probability)
             curves["validation_bounded"].append(bounded_loss)
         curves["learning_rate"].append(step.learning_rate)
@@ -213,7 +213,7 @@ class EarlyStopping:
         """Return the curves so far, with a remark if batches of `batch_size` rows often lack the rarest class."""
         counts = np.bincount(self.rows.y, minlength=self.loss.classes)
         rarest, rows = int(counts[counts > 0].min()), len(self.rows.y)
-        absence = absence_probability(rarest, rows, min(batch_size, rows))
+        absence = batch_lacks_class_probability(rarest, rows, min(batch_size, rows))
         remarks: tuple[Reason, ...] = ()
         if absence >= MIN_ABSENCE:
             message = (
@@ -258,7 +258,7 @@ class EarlyStopping:
         )
 
 
-def absence_probability(rarest: int, rows: int, batch_size: int) -> float:
+def batch_lacks_class_probability(rarest: int, rows: int, batch_size: int) -> float:
     """Return the probability that a batch drawn from `rows` rows has none of the `rarest` rows of a class."""
     if batch_size + rarest > rows:
         return 0.0

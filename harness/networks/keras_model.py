@@ -126,7 +126,7 @@ class CompiledPredictor:
         signature = ((rows, labels, floats), labels, floats, settings, counters)
         options = {"autograph": False, "jit_compile": False}
         self.run_epoch = tf.function(self._run_epoch, input_signature=signature, **options)
-        self.infer = tf.function(self._infer, input_signature=(rows, tf.TensorSpec((), tf.int32)), **options)
+        self.infer = tf.function(self._infer_logits, input_signature=(rows, tf.TensorSpec((), tf.int32)), **options)
 
     def start_fit(self, weights: KerasWeights, settings: StepSettings, batch_size: int, seed: int) -> None:
         """Prepare for a fit: set the initial weights, reset the optimiser, and seed the random numbers.
@@ -195,14 +195,14 @@ class CompiledPredictor:
         """Return copies of the weights."""
         return [variable.value.numpy().copy() for variable in self.model.weights]
 
-    def _infer(self, X: Any, batch_size: Any) -> Any:
+    def _infer_logits(self, X: Any, batch_size: Any) -> Any:
         tf = self._tf
 
-        def body(number: Any, logits: Any) -> tuple[Any, Any]:
+        def loop_body(number: Any, logits: Any) -> tuple[Any, Any]:
             rows = tf.cast(X[number * batch_size : (number + 1) * batch_size], self.model.input.dtype)
             return number + 1, logits.write(number, self.model(rows, training=False))
 
-        return self._loop(body, tf.shape(X)[0] // batch_size)[0].concat()
+        return self._loop_over_batches(loop_body, tf.shape(X)[0] // batch_size)[0].concat()
 
     def _run_epoch(
         self, tensors: tuple[Any, ...], order: Any, rates: Any, settings: Any, counters: Any
@@ -210,23 +210,27 @@ class CompiledPredictor:
         tf = self._tf
         size, done, seed = tf.unstack(counters)
 
-        def body(number: Any, logits: Any, norms: Any) -> tuple[Any, Any, Any]:
+        def loop_body(number: Any, logits: Any, norms: Any) -> tuple[Any, Any, Any]:
             positions = order[number * size : (number + 1) * size]
             batch = tuple(tf.gather(tensor, positions) for tensor in tensors)
-            batch_logits, norm = self._step(batch, settings, rates[number], tf.stack([seed, done + number + 1]))
+            batch_logits, norm = self._make_training_step(
+                batch, settings, rates[number], tf.stack([seed, done + number + 1])
+            )
             return number + 1, logits.write(number, batch_logits), norms.write(number, norm)
 
-        logits, norms = self._loop(body, tf.size(rates), tf.TensorArray(tf.float32, tf.size(rates)))
+        logits, norms = self._loop_over_batches(loop_body, tf.size(rates), tf.TensorArray(tf.float32, tf.size(rates)))
         return logits.concat(), norms.stack()
 
-    def _loop(self, body: Callable[..., tuple[Any, ...]], iterations: Any, *arrays: Any) -> tuple[Any, ...]:
+    def _loop_over_batches(
+        self, body: Callable[..., tuple[Any, ...]], iterations: Any, *arrays: Any
+    ) -> tuple[Any, ...]:
         """Run `body` repeatedly; it writes logits and into further `arrays`, which are returned."""
         tf, logits_shape = self._tf, (None, self.model.output_shape[1])
         logits = tf.TensorArray(tf.float32, iterations, infer_shape=False, element_shape=logits_shape)
         start = (tf.constant(0), logits, *arrays)
         return tuple(tf.while_loop(lambda number, *_: number < iterations, body, start, parallel_iterations=1)[1:])
 
-    def _step(self, batch: tuple[Any, ...], settings: Any, rate: Any, key: Any) -> tuple[Any, Any]:
+    def _make_training_step(self, batch: tuple[Any, ...], settings: Any, rate: Any, key: Any) -> tuple[Any, Any]:
         """Make one step of AdamW; return the logits of the batch and the norm of the gradient."""
         tf, (X, y, weight) = self._tf, batch
         setting = StepSettings(*tf.unstack(settings))

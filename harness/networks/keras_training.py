@@ -51,14 +51,14 @@ class KerasTrainConfig(TrainConfig):
         patience = longer.patience if self.rate_schedule == "constant" else longer.epochs
         return replace(self, epochs=longer.epochs, patience=patience)
 
-    def rates(self, steps: int) -> Floats:
+    def learning_rate_per_step(self, steps: int) -> Floats:
         """Return the learning rate of every step, shape (steps,)."""
         schedule = RATE_SCHEDULES[self.rate_schedule]
         factors = [schedule(step / steps) for step in range(steps)]
         return np.float32(self.learning_rate) * np.array(factors, np.float32)
 
 
-def train(
+def train_compiled_network(
     architecture: KerasArchitecture, start: KerasWeights, config: KerasTrainConfig, stopping: EarlyStopping, seed: int
 ) -> KerasWeights:
     """Train a network by the steps of `keras.optimizers.AdamW` with `global_clipnorm`, where only kernels decay.
@@ -88,24 +88,24 @@ def train(
     """
     rows, rng = stopping.rows, np.random.default_rng(seed)
     steps = -(-len(rows.y) // config.batch_size)
-    rates = config.rates(steps * config.epochs).reshape(config.epochs, steps)
+    rates = config.learning_rate_per_step(steps * config.epochs).reshape(config.epochs, steps)
     compiled = get_compiled(architecture)
     with _training_device(), compiled.lock:
         settings = StepSettings(config.weight_decay, config.dropout, config.clip, stopping.loss.gamma, config.augment)
         compiled.start_fit(start, settings, config.batch_size, seed)
         tensors = compiled.to_tensors(rows)
 
-        def epochs() -> Iterator[EpochOutput]:
+        def run_epochs() -> Iterator[EpochOutput]:
             for number, epoch_rates in enumerate(rates):
                 order = rng.permutation(len(rows.y))
                 logits, norms = compiled.train_epoch(tensors, order, epoch_rates, number * steps)
                 validation_logits = None if stopping.validation is None else compiled.logits(stopping.validation.X)
                 yield EpochOutput(StepStats(float(epoch_rates[-1]), norms), logits, validation_logits)
 
-        return stopping.keep_best(epochs(), compiled.weights)
+        return stopping.run_epochs_keeping_best(run_epochs(), compiled.weights)
 
 
-def predict(
+def predict_logits(
     architecture: KerasArchitecture, weights: KerasWeights, X: npt.NDArray[Any], batch_size: int = PREDICTION_BATCH
 ) -> Floats:
     """Compute the logits of rows. All batches have one shape, so that a row's logits do not depend on the other rows.
@@ -157,11 +157,11 @@ def initial_weights(architecture: KerasArchitecture, rng: np.random.Generator, p
             if initializer is not None and "seed" in initializer.get_config():
                 seeded = type(initializer).from_config({**initializer.get_config(), "seed": int(rng.integers(2**31))})
                 drawn[id(weight)] = np.array(seeded(weight.shape))
-    built = built_weights(architecture, prior_logits)
+    built = weights_of_built_model(architecture, prior_logits)
     return [drawn.get(id(weight), array) for weight, array in zip(model.weights, built, strict=True)]
 
 
-def built_weights(architecture: KerasArchitecture, prior_logits: Floats) -> KerasWeights:
+def weights_of_built_model(architecture: KerasArchitecture, prior_logits: Floats) -> KerasWeights:
     """Return the weights with which `KerasArchitecture.build` made the model, with `prior_logits` as the last bias."""
     compiled = get_compiled(architecture)
     last_bias, weights = compiled.model.layers[-1].bias, list(compiled.initial_weights)

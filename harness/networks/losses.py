@@ -78,7 +78,7 @@ class Loss:
             gradient = softmax(logits, axis=1)
             gradient[np.arange(len(y)), y] -= 1
         if self.gamma:
-            gradient *= self._focus(self._log_p(logits, y))[:, None]
+            gradient *= self._focal_factor(self._log_p(logits, y))[:, None]
         return np.asarray(gradient, dtype=np.float32)
 
     def probabilities(self, logits: Floats) -> Floats:
@@ -99,7 +99,7 @@ class Loss:
             return np.asarray(log_expit(signed), dtype=np.float32)
         return np.asarray(log_softmax(logits, axis=1)[np.arange(len(y)), y], dtype=np.float32)
 
-    def _focus(self, log_p: Floats) -> Floats:
+    def _focal_factor(self, log_p: Floats) -> Floats:
         """Factor between the gradients of focal loss and cross-entropy, by the product rule on (1 - p) ** gamma * log p."""
         gamma = np.float32(self.gamma)
         complement = np.maximum(-np.expm1(log_p), MIN_COMPLEMENT)

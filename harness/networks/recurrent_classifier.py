@@ -14,7 +14,7 @@ from harness.networks import recurrent
 from harness.networks.base import LayerSummary, NetworkClassifier, output_layer_summary
 from harness.networks.history import EarlyStopping
 from harness.networks.losses import Floats, Labels, Loss
-from harness.networks.optimizer import Adam, TrainConfig, train
+from harness.networks.optimizer import Adam, TrainConfig, train_numpy_network
 from harness.networks.recurrent import RecurrentNetwork, RecurrentShape, Tokens
 from harness.networks.recurrent_cells import CELLS
 from harness.networks.rows import WeightedRows
@@ -48,7 +48,7 @@ def train_epoch(
     norms : array of shape (n_batches,)
         Norm of every batch's gradient.
     """
-    gradient = recurrent.unpack(network.shape, np.empty(network.shape.size, np.float32))
+    gradient = recurrent.split_flat_parameters(network.shape, np.empty(network.shape.size, np.float32))
     logits = np.empty((len(rows.y), loss.outputs), np.float32)
     norms = []
     for batch in draw_batches(recurrent.sequence_lengths(rows.X), adam.config.batch_size, rng):
@@ -111,7 +111,7 @@ class TokenInput:
 
     def __call__(self, X: npt.ArrayLike) -> Tokens:
         """Return token numbers (n_rows, length) as `keras_model` takes them, or raise `DataError`."""
-        return to_tokens(X, self.vocabulary)
+        return validate_tokens(X, self.vocabulary)
 
 
 @dataclass(eq=False)
@@ -172,21 +172,21 @@ class RecurrentClassifier(NetworkClassifier):
 
         return recurrent_to_keras(self.network_, self.config, self.loss)
 
-    def _fit_input(self, X: npt.ArrayLike) -> Tokens:
-        tokens = to_tokens(X)
+    def _convert_training_rows(self, X: npt.ArrayLike) -> Tokens:
+        tokens = validate_tokens(X)
         self.vocabulary_ = int(tokens.max(initial=UNKNOWN_TOKEN)) + 1
         return tokens
 
-    def _train(self, config: TrainConfig, stopping: EarlyStopping) -> None:
+    def _train_network(self, config: TrainConfig, stopping: EarlyStopping) -> None:
         shape = RecurrentShape(
             self.vocabulary_, self.loss.outputs, self.embedding, self.units, self.cell, self.bidirectional
         )
-        self.network_ = train(
-            partial(recurrent.new_network, shape), train_epoch, recurrent.infer, config, stopping, self.seed
+        self.network_ = train_numpy_network(
+            partial(recurrent.new_network, shape), train_epoch, recurrent.infer_logits, config, stopping, self.seed
         )
 
-    def _logits(self, X: Tokens) -> Floats:
-        return recurrent.infer(self.network_, X)
+    def _compute_logits(self, X: Tokens) -> Floats:
+        return recurrent.infer_logits(self.network_, X)
 
 
 def summarize_layers(shape: RecurrentShape, dropout: float) -> tuple[LayerSummary, ...]:
@@ -222,7 +222,7 @@ def summarize_layers(shape: RecurrentShape, dropout: float) -> tuple[LayerSummar
     return (*layers, output_layer_summary(shape.features, shape.outputs))
 
 
-def to_tokens(X: npt.ArrayLike, vocabulary: int | None = None) -> Tokens:
+def validate_tokens(X: npt.ArrayLike, vocabulary: int | None = None) -> Tokens:
     """Validate token numbers.
 
     Parameters

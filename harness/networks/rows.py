@@ -88,7 +88,7 @@ class MatrixInput:
 
     def __call__(self, X: Any) -> Floats:
         """Return rows as `keras_model` takes them, shape (n_rows, columns), or raise `DataError`."""
-        features = to_matrix(X, self.index_encoded)
+        features = convert_to_matrix(X, self.index_encoded)
         if features.shape[1] != self.columns:
             raise DataError(f"expected {self.columns} columns as in training, but got {features.shape[1]}")
         return features
@@ -103,7 +103,7 @@ class WeightedRows:
     weight: Floats
 
 
-def training_rows(
+def make_training_rows(
     X: npt.ArrayLike, y: npt.ArrayLike, sample_weight: npt.ArrayLike | None, convert: InputConverter | None = None
 ) -> tuple[WeightedRows, npt.NDArray[Any]]:
     """Validate the rows to train on.
@@ -117,7 +117,7 @@ def training_rows(
     sample_weight : array-like of shape (n_rows,) or None
         Weights, which are divided by their mean; None stands for equal weights.
     convert : callable, optional
-        Validates the features and converts them to the input of the network; `to_matrix` by default.
+        Validates the features and converts them to the input of the network; `convert_to_matrix` by default.
 
     Returns
     -------
@@ -131,7 +131,7 @@ def training_rows(
     DataError
         If there is only one class, the lengths differ, or the weights are negative, not finite or all zero.
     """
-    features = (convert or to_matrix)(X)
+    features = (convert or convert_to_matrix)(X)
     classes, labels = np.unique(np.asarray(y), return_inverse=True)
     if len(classes) < 2:
         raise DataError(f"a classifier needs rows of two classes or more, but got only {list(classes)}")
@@ -143,7 +143,7 @@ def training_rows(
     return WeightedRows(features, labels.astype(np.int64), (weight / weight.mean()).astype(np.float32)), classes
 
 
-def validation_rows(
+def make_validation_rows(
     validation: tuple[npt.ArrayLike, npt.ArrayLike],
     rows: WeightedRows,
     classes: npt.NDArray[Any],
@@ -162,14 +162,14 @@ def validation_rows(
     classes : array of shape (k,)
         Classes of the training rows.
     convert : callable, optional
-        As in `training_rows`.
+        As in `make_training_rows`.
 
     Returns
     -------
     WeightedRows or None
         The validation rows of classes that occur in training; None if there are none.
     """
-    features, y = (convert or to_matrix)(validation[0]), np.asarray(validation[1])
+    features, y = (convert or convert_to_matrix)(validation[0]), np.asarray(validation[1])
     known = np.isin(y, classes)
     labels: Labels = np.searchsorted(classes, y[known]).astype(np.int64)
     if len(labels) == 0:
@@ -179,7 +179,7 @@ def validation_rows(
     return WeightedRows(features[known], labels, (weight / weight.mean()).astype(np.float32))
 
 
-def to_matrix(X: Any, index_encoded: bool = False) -> Floats:
+def convert_to_matrix(X: Any, index_encoded: bool = False) -> Floats:
     """Return rows as a finite float32 matrix (n_rows, n_columns).
 
     Parameters
@@ -212,7 +212,7 @@ def check_images(images: npt.NDArray[Any]) -> None:
         )
 
 
-def one_thread() -> Any:
+def limit_blas_to_one_thread() -> Any:
     """Return a context manager that limits BLAS to one thread: several round differently and are slower at these sizes."""
     return _thread_pools().limit(limits=1, user_api="blas")
 

@@ -80,7 +80,7 @@ class PickleStack:
         return self.pop(len(self.stack) - self.marks.pop())
 
 
-def read_weights(content: bytes) -> dict[str, Floats]:
+def read_torch_weights(content: bytes) -> dict[str, Floats]:
     """Read the float tensors of a PyTorch weight file.
 
     Parameters
@@ -105,7 +105,7 @@ def read_weights(content: bytes) -> dict[str, Floats]:
             raise DataError("not a PyTorch weight file of the layout before version 1.6: expected its magic number")
         _read_pickle(file)  # the system of the writer: the numbers are little-endian on every system
         tensors, keys = _read_pickle(file), _read_pickle(file)
-        storages = _read_storages(file, keys, _expected_storages(tensors))
+        storages = _read_storages(file, keys, _storages_of_tensors(tensors))
         for name, tensor in tensors.items():
             if tensor.storage.dtype == "<f4":
                 numbers = storages[tensor.storage.key]
@@ -187,7 +187,7 @@ def _extend_list(stack: PickleStack, elements: list[Any]) -> None:
     stack.stack[-1].extend(elements)
 
 
-def _drop_attributes(stack: PickleStack, _argument: None) -> None:
+def _discard_attributes(stack: PickleStack, _argument: None) -> None:
     stack.pop(1)  # PyTorch gives the dictionary version numbers of its layers as attributes
 
 
@@ -208,12 +208,12 @@ INSTRUCTIONS: dict[str, Callable[[PickleStack, Any], None]] = {
     "LONG_BINGET": lambda stack, argument: stack.push(stack.memo[argument]),
     "GLOBAL": _push_global,
     "REDUCE": _call_unpickled,
-    "BUILD": _drop_attributes,
+    "BUILD": _discard_attributes,
     "BINPERSID": _push_storage,
 }
 
 
-def _expected_storages(tensors: Any) -> dict[str, TensorStorage]:
+def _storages_of_tensors(tensors: Any) -> dict[str, TensorStorage]:
     """The storages of the tensors by key; raises `DataError` for a file that is more than a dictionary of tensors."""
     if not isinstance(tensors, dict):
         raise DataError(f"the weight file holds a {type(tensors).__name__}: expected a dictionary of tensors")

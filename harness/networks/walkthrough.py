@@ -108,14 +108,14 @@ def train_on_spirals() -> SpiralLesson:
     training, test = make_spirals(200, rng), make_spirals(200, rng)
     start = from_scratch.new_network([2, 32, 32, 2], TANH, rng)
     config = DescentConfig(learning_rate=5e-3, batch_size=64, penalty=0.0, epochs=PLOTTED_EPOCHS[-1])
-    trained = [epoch.network for epoch in from_scratch.descend(start, TANH, training, config, rng)]
+    trained = [epoch.network for epoch in from_scratch.run_gradient_descent(start, TANH, training, config, rng)]
     return SpiralLesson(training, test, [start, *trained])
 
 
-def describe(lesson: SpiralLesson) -> str:
+def describe_walkthrough(lesson: SpiralLesson) -> str:
     """Return the text of the whole walk-through."""
     sections = [
-        _question_lines(lesson),
+        _introduction_lines(lesson),
         _forward_pass_lines(),
         _backward_pass_lines(),
         _gradient_step_lines(),
@@ -139,10 +139,12 @@ def example_gradients() -> tuple[ScratchNetwork, ScratchNetwork]:
     return gradient, finite_differences(loss_on_example, EXAMPLE_NETWORK)
 
 
-def _question_lines(lesson: SpiralLesson) -> list[str]:
+def _introduction_lines(lesson: SpiralLesson) -> list[str]:
     rng = np.random.default_rng(2)
     linear = from_scratch.new_network([2, 2], TANH, rng)
-    *_, last = from_scratch.descend(linear, TANH, lesson.training, DescentConfig(penalty=0.0, learning_rate=0.02), rng)
+    *_, last = from_scratch.run_gradient_descent(
+        linear, TANH, lesson.training, DescentConfig(penalty=0.0, learning_rate=0.02), rng
+    )
     accuracy = _network_accuracy(last.network, lesson.test)
     canvas = np.full(CANVAS, " ")
     position = np.rint((lesson.training.X / PLOT_LIMIT + 1) / 2 * (np.array(CANVAS[::-1]) - 1)).astype(int)
@@ -227,7 +229,7 @@ def _descent_lines(lesson: SpiralLesson) -> list[str]:
     for epoch in TABLE_EPOCHS:
         losses = f"{training_losses[epoch]:14.4f} {test_losses[epoch]:9.4f}"
         table.append(f"   {epoch:5} {losses} {lesson.accuracy(epoch, lesson.test):18.1%}")
-    regions = [_plot_rows(lesson.networks[epoch]) for epoch in PLOTTED_EPOCHS]
+    regions = [_decision_region_lines(lesson.networks[epoch]) for epoch in PLOTTED_EPOCHS]
     captions = ", ".join(f"epoch {epoch}" for epoch in PLOTTED_EPOCHS)
     return [
         f"5. TRAINING: {len(lesson.training.y)} rows, two hidden layers of 32, batches of 64, Adam",
@@ -242,7 +244,7 @@ def _descent_lines(lesson: SpiralLesson) -> list[str]:
 def _closing_lines() -> list[str]:
     return [
         "6. THE CODE",
-        "All of this is harness/networks/from_scratch.py: `forward`, `backward` and `adam` are a few lines each.",
+        "All of this is harness/networks/from_scratch.py: `forward`, `backward` and `make_adam_step` are a few lines each.",
         "To compare it with other families on real rows:",
         "   evenhand run --task telco_churn --family network_from_scratch --family dense_network --family logistic_regression",
     ]
@@ -256,7 +258,7 @@ def _network_accuracy(network: ScratchNetwork, rows: WeightedRows) -> float:
     return float((_network_logits(network, rows.X).argmax(axis=1) == rows.y).mean())
 
 
-def positive_probability(network: ScratchNetwork, height: int, width: int) -> Matrix:
+def probability_grid(network: ScratchNetwork, height: int, width: int) -> Matrix:
     """Return the probability of class 1 on a grid that covers the plot, shape (height, width), the top row first."""
     x, y = np.meshgrid(np.linspace(-PLOT_LIMIT, PLOT_LIMIT, width), np.linspace(PLOT_LIMIT, -PLOT_LIMIT, height))
     logits = _network_logits(network, np.column_stack([x.ravel(), y.ravel()]))
@@ -264,9 +266,9 @@ def positive_probability(network: ScratchNetwork, height: int, width: int) -> Ma
     return probabilities.reshape(height, width)
 
 
-def _plot_rows(network: ScratchNetwork) -> list[str]:
+def _decision_region_lines(network: ScratchNetwork) -> list[str]:
     marks = np.array(list(" ·░▒▓█"))
-    shades = np.rint(positive_probability(network, 15, 31) * (len(marks) - 1)).astype(int)
+    shades = np.rint(probability_grid(network, 15, 31) * (len(marks) - 1)).astype(int)
     return list(map("".join, marks[shades]))
 
 
@@ -280,7 +282,7 @@ def _format_vector(numbers: Matrix) -> str:
     return f"({', '.join(f'{number:.4g}' for number in numbers)})"
 
 
-def draw_figure(lesson: SpiralLesson) -> bytes:
+def draw_walkthrough_figure(lesson: SpiralLesson) -> bytes:
     """Plot the walk-through with matplotlib: rows, loss and gradients above, decision regions below.
 
     Parameters
@@ -297,7 +299,7 @@ def draw_figure(lesson: SpiralLesson) -> bytes:
 
     figure = Figure(figsize=(12, 7.6), layout="constrained")
     (rows_axes, loss_axes, gradient_axes), region_axes = figure.subplots(2, 3)
-    _draw_rows(rows_axes, lesson.training)
+    _draw_spirals(rows_axes, lesson.training)
     rows_axes.set_title("Training rows")
     for label, rows in (("training rows", lesson.training), ("test rows", lesson.test)):
         loss_axes.plot(lesson.losses(rows), label=label)
@@ -309,16 +311,16 @@ def draw_figure(lesson: SpiralLesson) -> bytes:
     gradient_axes.set(title=f"{len(exact)} derivatives", xlabel="finite differences", ylabel="backpropagation")
     extent = (-PLOT_LIMIT, PLOT_LIMIT, -PLOT_LIMIT, PLOT_LIMIT)
     for axes, epoch in zip(region_axes, PLOTTED_EPOCHS, strict=True):
-        region = positive_probability(lesson.networks[epoch], 200, 200)
+        region = probability_grid(lesson.networks[epoch], 200, 200)
         axes.imshow(region, extent=extent, cmap="PuOr", vmin=0, vmax=1, alpha=0.45)
-        _draw_rows(axes, lesson.test)
+        _draw_spirals(axes, lesson.test)
         axes.set_title(f"Epoch {epoch}: accuracy on test rows {lesson.accuracy(epoch, lesson.test):.1%}")
     file = io.BytesIO()
     figure.savefig(file, format="png", dpi=110, metadata={"Software": None})
     return file.getvalue()
 
 
-def _draw_rows(axes: Axes, rows: WeightedRows) -> None:
+def _draw_spirals(axes: Axes, rows: WeightedRows) -> None:
     for label, (marker, colour) in enumerate((("o", "tab:orange"), ("+", "indigo"))):
         x, y = rows.X[rows.y == label].T
         axes.scatter(x, y, s=14, marker=marker, color=colour, linewidths=0.8)

@@ -19,13 +19,13 @@ from harness.networks.pretrained import (
     PORT_VERSION,
     SOURCE,
     Images,
+    apply_model_to_images,
     build_frozen,
-    compute_outputs,
     fold_batch_norm,
-    working_size,
+    processing_image_size,
 )
 from harness.networks.rows import check_images
-from harness.networks.torch_weights import read_weights
+from harness.networks.torch_weights import read_torch_weights
 from harness.preprocessing.cache import cached_features
 from harness.preprocessing.transforms import TruncatedSvd, fit_truncated_svd
 
@@ -151,7 +151,7 @@ class PretrainedEncoder:
 
     def keras_model(self) -> Any:
         """Build the network below the cut as a Keras model of images (n, size, size, 3), 0 to 255, with ImageNet weights."""
-        return build_frozen(fold_batch_norm(read_weights(wheel_member(*SOURCE))), self.cut, self.size)
+        return build_frozen(fold_batch_norm(read_torch_weights(wheel_member(*SOURCE))), self.cut, self.size)
 
     def _outputs(self, rows: Images, number: int) -> npt.NDArray[Any]:
         """Outputs of one variation of the images."""
@@ -160,7 +160,7 @@ class PretrainedEncoder:
             key += f", view {number} of version {AUGMENTATION_VERSION}"
 
         def compute(images: Images) -> npt.NDArray[Any]:
-            outputs = compute_outputs(self.keras_model(), augment(images, number))
+            outputs = apply_model_to_images(self.keras_model(), augment(images, number))
             # Half precision costs a thousandth of an output (2 ** -11 of it), and saves half of disk and memory.
             return outputs if self.cut in VECTOR_CUTS else outputs.astype(np.float16)
 
@@ -219,7 +219,7 @@ def fit_embedding(X: Images, y: Labels, seed: int, cut: str = "grid") -> Pretrai
     PretrainedEncoder
         The encoder.
     """
-    return PretrainedEncoder(cut, working_size(max(X.shape[1:3])))
+    return PretrainedEncoder(cut, processing_image_size(max(X.shape[1:3])))
 
 
 def fit_activations(X: Images, y: Labels, seed: int, cut: str = "grid", views: int = 0) -> PretrainedEncoder:

@@ -35,7 +35,7 @@ def is_installed_module(module: ModuleType) -> bool:
     return any(path.is_relative_to(Path(folder).resolve()) for folder in folders)
 
 
-def find_fitted(estimator: Any) -> str:
+def describe_fitted_part(estimator: Any) -> str:
     """Describe an estimator that was fitted before and that `sklearn.base.clone` does not reset.
 
     Scikit-learn's convention tells: attributes that end in an underscore are set by `fit`. Parameters, attributes, containers,
@@ -82,10 +82,10 @@ def iterate_objects(root: Any) -> Iterator[Any]:
             continue
         visited[id(component)] = component  # keeps it alive, so that no other object gets its id
         yield component
-        pending += _component_objects(component)
+        pending += _objects_in_object(component)
 
 
-def _component_objects(component: Any) -> list[Any]:
+def _objects_in_object(component: Any) -> list[Any]:
     """The objects that an object holds itself."""
     if isinstance(component, Mapping):
         return [*component.keys(), *component.values()]
@@ -100,7 +100,7 @@ def _component_objects(component: Any) -> list[Any]:
     return [*attributes, *classes]
 
 
-def shared_state(*roots: Any) -> dict[str, str]:
+def digest_shared_state(*roots: Any) -> dict[str, str]:
     """Compute a digest of every attribute of the user's classes, and of every object that their code refers to.
 
     All copies of a class share them in one process, so that a fit which changes them reaches later fits.

@@ -91,96 +91,99 @@ class _CanonicalText:
         if isinstance(value, ModuleType):
             return f"module {value.__name__}"
         if isinstance(value, (Mapping, list, tuple, Set)):
-            return self._container(value, module)
+            return self._write_container(value, module)
         if isinstance(value, (FunctionType, type)) and _module_of(value) != module:
-            return self._foreign(value)
+            return self._write_foreign_name(value)
         if id(value) in self.numbers:
             return f"#{self.numbers[id(value)]}"
         self.numbers[id(value)] = len(self.numbers)
-        return self._first_mention(value, module)
+        return self._write_first_mention(value, module)
 
-    def _first_mention(self, value: Any, module: str) -> str:
+    def _write_first_mention(self, value: Any, module: str) -> str:
         if isinstance(value, FunctionType):
-            return self._function(value)
+            return self._write_function(value)
         if isinstance(value, type):
-            return self._class(value)
-        return self._instance(value, module)
+            return self._write_class(value)
+        return self._write_instance(value, module)
 
-    def write_held(self, value: Any, module: str) -> str:
+    def write_enclosed(self, value: Any, module: str) -> str:
         """The text of what a closure, a default argument or a partial holds: functions count with their code."""
         if isinstance(value, (FunctionType, type, partial, MethodType)):
             return self.write(value, _module_of(value))
         return self.write(value, module)
 
-    def _container(self, container: Any, module: str) -> str:
+    def _write_container(self, container: Any, module: str) -> str:
         if id(container) in self.open_containers:
             return "recursive"
         self.open_containers.add(id(container))
         if isinstance(container, Mapping):
             entries = [f"{self.write(key, module)}: {self.write(entry, module)}" for key, entry in container.items()]
         else:
-            entries = [self.write_held(entry, module) for entry in container]
+            entries = [self.write_enclosed(entry, module) for entry in container]
         if isinstance(container, Set):
             entries.sort()
         self.open_containers.remove(id(container))
         return f"{type(container).__name__}({', '.join(entries)})"
 
-    def _foreign(self, value: FunctionType | type) -> str:
+    def _write_foreign_name(self, value: FunctionType | type) -> str:
         """A function or class of another module by its name, with the function that it wraps."""
         name = f"{_module_of(value).partition('.')[0]}.{value.__qualname__}"
         wrapped = getattr(value, WRAPPED, None)
-        return f"{name}({self.write_held(wrapped, '')})" if isinstance(wrapped, FunctionType) else name
+        return f"{name}({self.write_enclosed(wrapped, '')})" if isinstance(wrapped, FunctionType) else name
 
-    def _function(self, function: FunctionType) -> str:
+    def _write_function(self, function: FunctionType) -> str:
         code = _function_text(_source_file(function), function.__code__) or _code_text(function.__code__)
-        return f"function({code}, {self._dependencies(function)})"
+        return f"function({code}, {self._write_dependencies(function)})"
 
-    def _dependencies(self, function: FunctionType) -> str:
+    def _write_dependencies(self, function: FunctionType) -> str:
         """What a function uses and does not define: default arguments, closure, names of its module, what it wraps."""
         module = _module_of(function)
-        parts = [self.write_held(function.__defaults__, module), self.write_held(function.__kwdefaults__, module)]
+        parts = [
+            self.write_enclosed(function.__defaults__, module),
+            self.write_enclosed(function.__kwdefaults__, module),
+        ]
         for name, cell in zip(function.__code__.co_freevars, function.__closure__ or (), strict=True):
-            parts.append(f"{name}={self._cell(cell, module)}")
+            parts.append(f"{name}={self._write_closure_cell(cell, module)}")
         for name in _global_names(function.__code__):
             if name in function.__globals__:
                 parts.append(f"{name}={self.write(function.__globals__[name], module)}")
         if hasattr(function, WRAPPED):
-            parts.append(self.write_held(getattr(function, WRAPPED), module))
+            parts.append(self.write_enclosed(getattr(function, WRAPPED), module))
         return ", ".join(parts)
 
-    def _cell(self, cell: Any, module: str) -> str:
+    def _write_closure_cell(self, cell: Any, module: str) -> str:
         try:
-            return self.write_held(cell.cell_contents, module)
+            return self.write_enclosed(cell.cell_contents, module)
         except ValueError:  # a name that is not bound yet
             return "unbound"
 
-    def _class(self, declared: type) -> str:
+    def _write_class(self, declared: type) -> str:
         module, code = declared.__module__, _class_text(_source_file(declared), declared.__qualname__)
         parts = [self.write(base, module) for base in declared.__bases__]
         for name, member in sorted(vars(declared).items()):
             for function in _functions_of(member, module, generated=not code):
                 covered = code and _module_of(function) == module  # by the syntax of the class
-                parts.append(self._dependencies(function) if covered else self.write(function, module))
+                parts.append(self._write_dependencies(function) if covered else self.write(function, module))
             if not name.startswith("_") and isinstance(member, (int, float, str, bytes, tuple, list, Mapping, Set)):
                 parts.append(f"{name}={self.write(member, module)}")
         return f"class({code or declared.__qualname__}, {', '.join(parts)})"
 
-    def _instance(self, instance: Any, module: str) -> str:
+    def _write_instance(self, instance: Any, module: str) -> str:
         if isinstance(instance, partial):
-            function = self.write_held(instance.func, module)
-            arguments = [self.write_held(arguments, module) for arguments in (instance.args, instance.keywords)]
+            function = self.write_enclosed(instance.func, module)
+            arguments = [self.write_enclosed(arguments, module) for arguments in (instance.args, instance.keywords)]
             return f"partial({function}, {', '.join(arguments)})"
         if isinstance(instance, MethodType):
-            return f"method({self.write_held(instance.__func__, module)}, {self.write(instance.__self__, module)})"
+            return f"method({self.write_enclosed(instance.__func__, module)}, {self.write(instance.__self__, module)})"
         if isinstance(getattr(instance, WRAPPED, None), FunctionType):  # `functools.lru_cache` returns one
-            return f"{type(instance).__qualname__}({self.write_held(getattr(instance, WRAPPED), module)})"
+            return f"{type(instance).__qualname__}({self.write_enclosed(getattr(instance, WRAPPED), module)})"
         if is_dataclass(instance):
-            return self._dataclass(instance, module)
+            return self._write_dataclass(instance, module)
         if type(instance).__module__ == module:
-            return self._object(instance, getattr(instance, "__dict__", {}), module)
-        return self._opaque(instance, module)
+            return self._write_object_attributes(instance, getattr(instance, "__dict__", {}), module)
+        return self._write_library_object(instance, module)
 
-    def _dataclass(self, instance: Any, module: str) -> str:
+    def _write_dataclass(self, instance: Any, module: str) -> str:
         attributes = {}
         for field in fields(instance):
             if field.metadata.get(FINGERPRINTED, True):
@@ -189,13 +192,13 @@ class _CanonicalText:
             module = _module_of(instance)
             for name in DESCRIPTIVE_FIELDS:
                 attributes.pop(name, None)
-        return self._object(instance, attributes, module)
+        return self._write_object_attributes(instance, attributes, module)
 
-    def _object(self, instance: Any, attributes: Mapping[str, Any], module: str) -> str:
-        parts = [f"{name}={self.write_held(attribute, module)}" for name, attribute in attributes.items()]
+    def _write_object_attributes(self, instance: Any, attributes: Mapping[str, Any], module: str) -> str:
+        parts = [f"{name}={self.write_enclosed(attribute, module)}" for name, attribute in attributes.items()]
         return f"object({self.write(type(instance), module)}, {', '.join(parts)})"
 
-    def _opaque(self, instance: Any, module: str) -> str:
+    def _write_library_object(self, instance: Any, module: str) -> str:
         """An object of a library: an array by its numbers, others by their `repr`, unless that gives an address."""
         if hasattr(instance, "dtype") and hasattr(instance, "tolist"):
             return f"{instance.dtype}({self.write(instance.tolist(), module)})"

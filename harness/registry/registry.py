@@ -72,19 +72,19 @@ class Registry:
 
     def task(self, name: str) -> Task:
         """The task of this name."""
-        return lookup(self.tasks, name, "task")
+        return lookup_declaration(self.tasks, name, "task")
 
     def family(self, name: str) -> Family:
         """The family of this name."""
-        return lookup(self.families, name, "family")
+        return lookup_declaration(self.families, name, "family")
 
     def strategy(self, name: str) -> Strategy:
         """The strategy of this name."""
-        return lookup(self.strategies, name, "strategy")
+        return lookup_declaration(self.strategies, name, "strategy")
 
     def metric(self, name: str) -> Metric:
         """The metric of this name."""
-        return lookup(self.metrics, name, "metric")
+        return lookup_declaration(self.metrics, name, "metric")
 
     def with_declarations(self, declarations: Iterable[Any], source: str) -> "Registry":
         """Return a registry with further declarations.
@@ -134,14 +134,14 @@ def load_registry(plugins: Iterable[str] = ()) -> Registry:
         If a plugin cannot be imported.
     """
     registry = Registry()
-    for module in _declaration_modules(plugins):
+    for module in _import_declaration_modules(plugins):
         for attribute in vars(module).values():
             for candidate in attribute if isinstance(attribute, tuple) else (attribute,):
                 _add_declaration(registry, candidate, module.__name__)
     return registry
 
 
-def lookup(known: Mapping[str, Declaration], name: str, kind: str) -> Declaration:
+def lookup_declaration(known: Mapping[str, Declaration], name: str, kind: str) -> Declaration:
     """Look up a declaration by its name.
 
     Parameters
@@ -166,10 +166,10 @@ def lookup(known: Mapping[str, Declaration], name: str, kind: str) -> Declaratio
     if name in known:
         return known[name]
     plural = {"family": "families", "strategy": "strategies"}.get(kind, kind + "s")
-    raise UnknownNameError(f"unknown {kind} {name!r}: {suggestion(name, known)} (evenhand list {plural})")
+    raise UnknownNameError(f"unknown {kind} {name!r}: {suggest_similar_name(name, known)} (evenhand list {plural})")
 
 
-def suggestion(name: str, known: Iterable[str]) -> str:
+def suggest_similar_name(name: str, known: Iterable[str]) -> str:
     """Suggest the known name that an unknown one is most similar to, or say which there are.
 
     Parameters
@@ -192,16 +192,16 @@ def suggestion(name: str, known: Iterable[str]) -> str:
     return f"there are {len(known)}" if len(known) > MAX_LISTED_NAMES else f"there are: {', '.join(known)}"
 
 
-def _declaration_modules(plugins: Iterable[str]) -> Iterator[ModuleType]:
+def _import_declaration_modules(plugins: Iterable[str]) -> Iterator[ModuleType]:
     for name in DECLARATION_PACKAGES:
         package = importlib.import_module(name)
         yield package
         for submodule in pkgutil.iter_modules(getattr(package, "__path__", [])):
             yield importlib.import_module(f"{name}.{submodule.name}")
     published = [point.value.split(":")[0] for point in importlib.metadata.entry_points(group=ENTRY_POINTS)]
-    for plugin in dict.fromkeys([*published, *absolute_plugins(plugins)]):
+    for plugin in dict.fromkeys([*published, *make_plugin_paths_absolute(plugins)]):
         try:
-            yield _plugin_file(Path(plugin)) if plugin.endswith(".py") else importlib.import_module(plugin)
+            yield _import_plugin_file(Path(plugin)) if plugin.endswith(".py") else importlib.import_module(plugin)
         except EvenhandError:
             raise
         except Exception as error:  # whatever the code of a plugin raises is reported in one line
@@ -210,7 +210,7 @@ def _declaration_modules(plugins: Iterable[str]) -> Iterator[ModuleType]:
             raise EvenhandError(message) from error
 
 
-def absolute_plugins(plugins: Iterable[str]) -> tuple[str, ...]:
+def make_plugin_paths_absolute(plugins: Iterable[str]) -> tuple[str, ...]:
     """Resolve the paths among plugins, so that they mean the same in another process.
 
     Parameters
@@ -237,7 +237,7 @@ def absolute_plugins(plugins: Iterable[str]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(resolved))
 
 
-def _plugin_file(path: Path) -> ModuleType:
+def _import_plugin_file(path: Path) -> ModuleType:
     """Import one file, and nothing else of its folder; a file that has been imported is not imported again.
 
     Its module has a name that no installed module has: the folder is part of it.

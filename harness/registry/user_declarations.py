@@ -19,10 +19,10 @@ from typing import TYPE_CHECKING, Any
 
 from harness.arguments import NAME, check_arguments
 from harness.errors import DeclarationError, failure
-from harness.registry.estimator_state import find_fitted, is_installed, is_installed_module
+from harness.registry.estimator_state import describe_fitted_part, is_installed, is_installed_module
 from harness.registry.family import Family
 from harness.registry.fingerprint import FINGERPRINTED, canonical_text, digest
-from harness.registry.registry import suggestion
+from harness.registry.registry import suggest_similar_name
 from harness.registry.space import SPACE, Space
 
 if TYPE_CHECKING:
@@ -85,7 +85,7 @@ class EstimatorClassifier:
         self.n_classes = int(y.max()) + 1
         weights = {}
         if sample_weight is not None:
-            weights[weight_parameter(self.estimator)] = sample_weight
+            weights[sample_weight_argument(self.estimator)] = sample_weight
         self.estimator.fit(X, y, **weights)
 
     def predict_proba(self, X: Any) -> npt.NDArray[np.float64]:
@@ -102,7 +102,7 @@ class EstimatorClassifier:
 
 
 @check_arguments(name=NAME, space=SPACE)
-def family_of(name: str, estimator: Any, space: Space | None = None) -> Family:
+def estimator_family(name: str, estimator: Any, space: Space | None = None) -> Family:
     """Declare a user's classifier as a model family.
 
     Parameters
@@ -135,16 +135,18 @@ def family_of(name: str, estimator: Any, space: Space | None = None) -> Family:
     params = estimator.get_params(deep=True)
     for parameter in space:
         if parameter not in params:
-            raise DeclarationError(f"family {name!r} has no parameter {parameter!r}: {suggestion(parameter, params)}")
+            raise DeclarationError(
+                f"family {name!r} has no parameter {parameter!r}: {suggest_similar_name(parameter, params)}"
+            )
     limits = {}
-    if not weight_parameter(estimator):
-        limits["weight"] = f"fit() of {final_step(estimator)} takes no sample_weight"
+    if not sample_weight_argument(estimator):
+        limits["weight"] = f"fit() of {final_step_class_name(estimator)} takes no sample_weight"
     return Family(
         name=name,
         build=EstimatorBuilder(estimator, estimator_fingerprint(estimator)),
         space=space,
-        encodings=FRAME_ENCODINGS if _selects_columns(estimator) else MATRIX_ENCODINGS,
-        description=f"{final_step(estimator)}, declared in Python",
+        encodings=FRAME_ENCODINGS if _selects_columns_by_name(estimator) else MATRIX_ENCODINGS,
+        description=f"{final_step_class_name(estimator)}, declared in Python",
         limits=limits,
     )
 
@@ -166,7 +168,7 @@ def _check_methods(name: str, estimator: Any) -> None:
 def _check_unfitted(name: str, estimator: Any) -> None:
     """Raise `DeclarationError` where a copy of an estimator would be fitted already, or cannot be made."""
     try:
-        fitted = find_fitted(estimator)
+        fitted = describe_fitted_part(estimator)
     except Exception as error:  # whatever the constructors of a user raise
         raise DeclarationError(f"family {name!r} cannot be copied by sklearn.base.clone: {failure(error)}") from error
     for component in _component_estimators(estimator):
@@ -179,7 +181,7 @@ def _check_unfitted(name: str, estimator: Any) -> None:
         )
 
 
-def weight_parameter(estimator: Any) -> str:
+def sample_weight_argument(estimator: Any) -> str:
     """Name the argument of `fit` that takes row weights, which a pipeline hands to its last step; empty without one."""
     prefix = ""
     while hasattr(estimator, "steps"):
@@ -192,7 +194,7 @@ def weight_parameter(estimator: Any) -> str:
     return f"{prefix}sample_weight" if "sample_weight" in parameters else ""
 
 
-def final_step(estimator: Any) -> str:
+def final_step_class_name(estimator: Any) -> str:
     """Name the class of a classifier, or that of the last step of a pipeline."""
     while hasattr(estimator, "steps"):
         estimator = estimator.steps[-1][1]
@@ -258,7 +260,7 @@ def _object_text(value: Any) -> str:
     return canonical_text(value)
 
 
-def _selects_columns(estimator: Any) -> bool:
+def _selects_columns_by_name(estimator: Any) -> bool:
     """Whether a step of a pipeline selects columns by their names."""
     return any(type(component).__name__ == COLUMN_TRANSFORMER for component in _component_estimators(estimator))
 

@@ -16,13 +16,13 @@ from harness.evaluation.paired_comparison import (
     ComparedEntry,
     EntryPair,
     MetricDifference,
-    changed_rows,
-    class_agreement,
-    make_pair,
+    count_class_agreement,
+    find_changed_rows,
+    pair_entries,
 )
 from harness.evaluation.score_collection import collect_scores
-from harness.evaluation.scores import find_entry
-from harness.evaluation.task_comparisons import can_test
+from harness.evaluation.scores import find_entry_by_name
+from harness.evaluation.task_comparisons import can_test_differences
 from harness.metrics.metric import Metric
 from harness.report.content import CellValue, ReportColumn, ReportTable, as_interval
 from harness.report.render import markdown, terminal
@@ -87,8 +87,8 @@ def compare(
         )
     compared = []
     for (store, scores), entry in zip((runs[0], runs[-1]), (entries[0], entries[-1]), strict=True):
-        compared.append(ComparedEntry(store, scores, *find_entry(scores, entry)))
-    pair = make_pair(*compared)
+        compared.append(ComparedEntry(store, scores, *find_entry_by_name(scores, entry)))
+    pair = pair_entries(*compared)
     if out is not None:
         write_atomic(out, changed_rows_csv(pair).encode())
     return _replace_unprintable(pair_comparison_text(pair, rows, out))
@@ -100,7 +100,7 @@ def changed_rows_csv(pair: EntryPair) -> str:
     names = [pair.a.task, pair.a.entry.name, pair.b.entry.name]
     lines: list[Sequence[str]] = [CHANGED_ROW_COLUMNS]
     for kind in pair.threshold_kinds:
-        for row in sorted(changed_rows(pair, kind), key=lambda row: (row.split, row.row)):
+        for row in sorted(find_changed_rows(pair, kind), key=lambda row: (row.split, row.row)):
             labels = [classes[label] for label in (row.label, row.predicted_a, row.predicted_b)]
             probabilities = [f"{row.proba_a:.6g}", f"{row.proba_b:.6g}"]
             lines.append([*names, kind, *map(str, row.split), str(row.row), *labels, *probabilities])
@@ -139,11 +139,11 @@ def pair_comparison_text(pair: EntryPair, rows: int, out: Path | None = None) ->
     out : Path, optional
         The file that holds all of them.
     """
-    metrics, parts = paired_comparison.metric_differences(pair), paired_comparison.decomposition(pair)
+    metrics, parts = paired_comparison.compare_metrics(pair), paired_comparison.decompose_differences(pair)
     by_class: list[MetricDifference] = []
     for kind in pair.threshold_kinds:
-        by_class += paired_comparison.class_differences(pair, kind)
-    differences = paired_comparison.adjust_differences([*metrics, *parts, *by_class])
+        by_class += paired_comparison.compare_class_metrics(pair, kind)
+    differences = paired_comparison.adjust_difference_p_values([*metrics, *parts, *by_class])
     parts_end = len(metrics) + len(parts)
     chapters: dict[str, TerminalParts] = {
         "All metrics": [_difference_table(pair, differences[: len(metrics)])],
@@ -175,10 +175,10 @@ def _names_text(pair: EntryPair, tests: int) -> str:
         f"interval corrected for shared training rows (Nadeau & Bengio 2003); p after Holm over all {tests} differences below."
     )
     for letter, side in (("A", pair.a), ("B", pair.b)):
-        more = len(side.rows(DEFAULT_THRESHOLD)) - len(pair.splits)
+        more = len(side.score_rows(DEFAULT_THRESHOLD)) - len(pair.splits)
         if more:
             lines.append(f"{letter} has {format_count(more, 'split')} more, which the other lacks: not counted here.")
-    if not can_test(pair.a.scores, pair.a.task):
+    if not can_test_differences(pair.a.scores, pair.a.task):
         lines.append("The splits follow time, so they are no repetitions of one experiment: no test.")
     elif len(pair.splits) < MIN_SPLITS:
         lines.append("With fewer than three splits there is nothing to measure chance by: no test.")
@@ -289,7 +289,10 @@ def _split_parts(pair: EntryPair) -> TerminalParts:
         return ["Not paired."]
     scores, task = pair.a.scores, pair.a.task
     metric, kind = scores.objective(task), scores.objective_threshold_kind(task)
-    a, b = pair.a.rows(kind).select(pair.splits)[metric.name], pair.b.rows(kind).select(pair.splits)[metric.name]
+    a, b = (
+        pair.a.score_rows(kind).select(pair.splits)[metric.name],
+        pair.b.score_rows(kind).select(pair.splits)[metric.name],
+    )
     rows = []
     for (repeat, fold), score_a, score_b in zip(pair.splits, a, b, strict=True):
         rows.append((f"r{repeat}f{fold}", score_a, score_b, score_a - score_b))
@@ -310,7 +313,7 @@ def _split_parts(pair: EntryPair) -> TerminalParts:
 
 
 def _cost_table(pair: EntryPair) -> ReportTable:
-    rows_a, rows_b = pair.rows(pair.a, DEFAULT_THRESHOLD), pair.rows(pair.b, DEFAULT_THRESHOLD)
+    rows_a, rows_b = pair.score_rows(pair.a, DEFAULT_THRESHOLD), pair.score_rows(pair.b, DEFAULT_THRESHOLD)
     rows = []
     for name, label in COSTS.items():
         a, b = rows_a.mean(name), rows_b.mean(name)
@@ -343,7 +346,7 @@ def _agreement_table(pair: EntryPair, kind: str) -> ReportTable:
     headings = ("Rows", "Both right", "Only A right", "Only B right", "Neither", "Decided otherwise")
     columns = [ReportColumn(heading, "count") for heading in headings]
     rows = []
-    for agreement in class_agreement(pair, kind):
+    for agreement in count_class_agreement(pair, kind):
         right = (agreement.both_correct, agreement.only_a_correct, agreement.only_b_correct, agreement.neither_correct)
         rows.append((classes[agreement.label], agreement.rows, *right, agreement.disagreements))
     return ReportTable((ReportColumn("Class"), *columns), tuple(rows))
@@ -351,7 +354,7 @@ def _agreement_table(pair: EntryPair, kind: str) -> ReportTable:
 
 def _changed_rows_parts(pair: EntryPair, kind: str, max_rows: int) -> TerminalParts:
     """The rows whose prediction differs most; empty where none differs."""
-    classes, changed = pair.a.scores.classes(pair.a.task), changed_rows(pair, kind)
+    classes, changed = pair.a.scores.classes(pair.a.task), find_changed_rows(pair, kind)
     if not changed:
         return []
     rows: list[tuple[CellValue, ...]] = []

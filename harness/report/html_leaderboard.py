@@ -228,7 +228,7 @@ def _metric_cells(
     for entry in entries:
         rows = entry.rows
         if kind in THRESHOLD_TEXTS:
-            rows = scores.rows_of(task, entry.entry, kind)
+            rows = scores.score_rows_of_entry(task, entry.entry, kind)
         means.append(rows.mean(metric.name))
         comparable = entry.complete and entry.entry.family != BASELINE
         compared.append(means[-1] if comparable else math.nan)

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
-from harness.evaluation.decision import recommend
+from harness.evaluation.decision import recommend_entry
 from harness.report.content import Evidence, Figure, Part, ReportTable, Section, tables_of
 from harness.report.figures.writer import file_name, read_figure
 from harness.report.html_leaderboard import BAR_HEIGHT, BAR_WIDTH, COLUMN_GROUPS, LeaderboardView, build_leaderboard
@@ -212,7 +212,7 @@ def _build_task(evidence: Evidence, anchor: str, task: TaskReport, embedder: Fig
     for text in (task.description, *task.notes):
         intro += parse_blocks(text)
     repeated = {PARAMETER_LABEL} if any(section.title == parameters.TITLE for section in task.main_sections) else set()
-    advice = recommendation_advice(scores, ranking, recommend(scores, ranking))
+    advice = recommendation_advice(scores, ranking, recommend_entry(scores, ranking))
     families = family_intervals(scores, ranking)
     caption = f"The best entry of every family, {ranking.task}"
     return PageChapter(

@@ -166,7 +166,7 @@ def leaderboard(scores: Scores, rankings: list[Ranking]) -> pd.DataFrame:
         task = ranking.task
         kind, statuses = scores.threshold_kinds(task)[-1], run_scores.entry_statuses(scores, task)
         for entry in sorted(statuses, key=lambda entry: _declared_order(scores, entry)):
-            rows = scores.rows_of(task, entry, kind)
+            rows = scores.score_rows_of_entry(task, entry, kind)
             keys = (task, entry.name, *entry, kind, len(rows), statuses[entry])
             line = dict(zip(KEY_COLUMNS, keys, strict=True))
             lines.append(line | _summarize_splits(rows, names) | _ranking_cells(scores, ranking, entry, rows))
@@ -235,7 +235,7 @@ def _ranking_cells(scores: Scores, ranking: Ranking, entry: Entry, rows: ScoreRo
         "training_score": rows.mean("train"),
         "positive": scores.run["tasks"][ranking.task].get("positive"),
     }
-    ranked = ranking.resolve(entry)
+    ranked = ranking.resolve_entry(entry)
     if ranked is None:
         return cells
     low, high = ranked.score.interval or (math.nan, math.nan)

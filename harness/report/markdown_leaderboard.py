@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-from harness.evaluation.decision import recommend
+from harness.evaluation.decision import recommend_entry
 from harness.evaluation.ranking import Ranking
 from harness.evaluation.scores import Scores
 from harness.report.content import Collapsed, Evidence, Part, ReportTable, Section
@@ -96,7 +96,7 @@ def _overview(scores: Scores, rankings: Sequence[Ranking]) -> list[Part]:
 
 
 def _first_sentence(scores: Scores, ranking: Ranking) -> str:
-    recommendation = recommend(scores, ranking)
+    recommendation = recommend_entry(scores, ranking)
     if recommendation.entry is None:
         return "none of the entries."
     score = score_text(ranking, recommendation.entry.score)
@@ -138,7 +138,7 @@ def _task_parts(scores: Scores, ranking: Ranking) -> list[Part]:
 
 def _entry_parts(scores: Scores, ranking: Ranking) -> list[Part]:
     """The first entries, and in a table of their own those that are derived from others."""
-    recommended = filter(None, [recommend(scores, ranking).entry])
+    recommended = filter(None, [recommend_entry(scores, ranking).entry])
     entries = displayed_entries(ranking, list(recommended))
     if not entries:
         return []

@@ -100,7 +100,7 @@ def results_summary(scores: Scores, ranking: Ranking) -> list[Part]:
     parts += ["Models, before imbalance is handled:", ranking_tables.model_table(scores, task)]
     parts.append(observation_text(observations.model_observations(scores, task)))
     networks = ranking_tables.network_tables(scores, task)
-    for entry, (title, table) in zip(observations.network_entries(scores, task), networks, strict=True):
+    for entry, (title, table) in zip(observations.list_plain_network_entries(scores, task), networks, strict=True):
         parts += [f"Network before imbalance is handled, {title}", table]
         parts.append(observation_text(observations.network_observations(scores, task, entry)))
     if not networks:

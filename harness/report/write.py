@@ -7,12 +7,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from harness.evaluation.frames import score_frame
-from harness.evaluation.model_findings import model_findings
-from harness.evaluation.ranking import rank
+from harness.evaluation.frames import collect_score_frame
+from harness.evaluation.model_findings import collect_model_findings
+from harness.evaluation.ranking import rank_entries
 from harness.evaluation.score_collection import collect_scores
 from harness.evaluation.search_history import read_searches
-from harness.evaluation.threshold_goals import check_goals, run_goals, task_decisions
+from harness.evaluation.threshold_goals import check_goals, classes_and_costs_by_task, read_run_goals
 from harness.metrics.metric import Metric
 from harness.metrics.threshold import ThresholdGoal
 from harness.report.content import Evidence, Figure, Section
@@ -122,11 +122,11 @@ def write_report(store: Store, metrics: Mapping[str, Metric], goals: Sequence[Th
 
 def _collect_evidence(store: Store, metrics: Mapping[str, Metric], goals: Sequence[ThresholdGoal]) -> Evidence:
     scores = collect_scores(store, metrics)
-    check_goals(goals, task_decisions(scores))
-    rankings = tuple(rank(scores, task) for task in scores.run["tasks"])
+    check_goals(goals, classes_and_costs_by_task(scores))
+    rankings = tuple(rank_entries(scores, task) for task in scores.run["tasks"])
     searches = read_searches(store, scores)
-    findings = {ranking.task: model_findings(scores, ranking, searches) for ranking in rankings}
-    return Evidence(store, scores, rankings, tuple(goals) or run_goals(scores), findings)
+    findings = {ranking.task: collect_model_findings(scores, ranking, searches) for ranking in rankings}
+    return Evidence(store, scores, rankings, tuple(goals) or read_run_goals(scores), findings)
 
 
 def _write_leaderboard(evidence: Evidence, topics: Mapping[Topic, list[Section]]) -> LeaderboardFiles:
@@ -140,7 +140,7 @@ def _write_leaderboard(evidence: Evidence, topics: Mapping[Topic, list[Section]]
         summary=text,
     )
     write_atomic(files.csv, frame_csv(leaderboard(scores, rankings)).encode())
-    write_atomic(files.scores, frame_csv(score_frame(scores)).encode())
+    write_atomic(files.scores, frame_csv(collect_score_frame(scores)).encode())
     write_atomic(files.details, details_markdown(evidence, leaderboard_sections(topics)).encode())
     write_atomic(files.markdown, leaderboard_markdown(evidence, thresholds.sections(evidence)).encode())
     return files

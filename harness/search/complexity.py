@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from harness.search.pipeline import FittedPipeline
 
 
-def complexity(classifier: Any) -> int | None:
+def count_parameters_or_nodes(classifier: Any) -> int | None:
     """Count the trained parameters of a network, the coefficients of a linear model or the nodes of trees.
 
     Parameters
@@ -32,19 +32,19 @@ def complexity(classifier: Any) -> int | None:
     if members := _ensemble_members(classifier):
         total = 0
         for member in members:
-            count = complexity(member)
+            count = count_parameters_or_nodes(member)
             if count is None:
                 return None
             total += count
         return total
     if hasattr(classifier, "model_"):
-        return complexity(classifier.model_)
+        return count_parameters_or_nodes(classifier.model_)
     if hasattr(classifier, "coef_"):
         return int(np.size(classifier.coef_) + np.size(classifier.intercept_))
     return _count_nodes(classifier)
 
 
-def size_in_bytes(fitted: FittedPipeline) -> int:
+def pickled_size_in_bytes(fitted: FittedPipeline) -> int:
     """The size of the pickled preprocessor, encoder and classifier, without curves; 0 where they cannot be pickled."""
     counter = _ByteCounter()
     try:
@@ -54,7 +54,7 @@ def size_in_bytes(fitted: FittedPipeline) -> int:
     return counter.bytes
 
 
-def architecture(classifier: Any) -> tuple[tuple[str, str, tuple[int, ...], int], ...]:
+def network_layers(classifier: Any) -> tuple[tuple[str, str, tuple[int, ...], int], ...]:
     """The layers of a network, or of the first member of an ensemble of them; empty for other classifiers.
 
     Each layer is its name, its kind, the shape of one row's output and the number of its parameters.
@@ -84,13 +84,13 @@ def _count_nodes(classifier: Any) -> int | None:
         return "".join(classifier.get_booster().get_dump()).count("\n")
     if hasattr(classifier, "booster_"):  # LightGBM
         model = classifier.booster_.model_to_string().splitlines()
-        return _nodes_from_leaves(line.partition("=")[2] for line in model if line.startswith("num_leaves="))
+        return _count_nodes_from_leaves(line.partition("=")[2] for line in model if line.startswith("num_leaves="))
     if hasattr(classifier, "get_tree_leaf_counts"):  # CatBoost
-        return _nodes_from_leaves(classifier.get_tree_leaf_counts())
+        return _count_nodes_from_leaves(classifier.get_tree_leaf_counts())
     return None
 
 
-def _nodes_from_leaves(leaf_counts: Any) -> int:
+def _count_nodes_from_leaves(leaf_counts: Any) -> int:
     """The nodes of binary trees with these numbers of leaves."""
     return sum(2 * int(leaves) - 1 for leaves in leaf_counts)
 

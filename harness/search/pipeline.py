@@ -53,7 +53,7 @@ class PipelineSpec:
     @property
     def encoding(self) -> Encoding:
         """The encoding of the family for this modality; raises `Inapplicable` where it has none."""
-        if reason := inapplicable(self.family, self.modality):
+        if reason := inapplicable_reason(self.family, self.modality):
             raise Inapplicable(reason, always=True, code=UNSUPPORTED_MODALITY)
         return ENCODINGS[self.family.encodings[self.modality]]
 
@@ -62,7 +62,7 @@ class PipelineSpec:
         """What is searched of the encoding: where the strategy interpolates rows, only what allows that."""
         if len(self.strategies) > 1 or not needs_interpolation(self.strategies[0], self.modality):
             return self.encoding.space_of(self.many_levels)
-        if reason := inapplicable(self.family, self.modality, self.strategies[0]):
+        if reason := inapplicable_reason(self.family, self.modality, self.strategies[0]):
             raise Inapplicable(reason, always=True, code=UNSUPPORTED_STRATEGY)
         return self.encoding.interpolation_space or {}
 
@@ -83,7 +83,7 @@ class PipelineSpec:
                 space |= add_prefix(strategy.space, strategy.name, selector)
         return space
 
-    def parse(self, params: Mapping[str, Any]) -> PipelineParams:
+    def split_params_by_step(self, params: Mapping[str, Any]) -> PipelineParams:
         """Divide the parameters of a trial by the step of the pipeline that they belong to."""
         name = params.get(STRATEGY, self.strategies[0].name)
         strategy = next(strategy for strategy in self.strategies if strategy.name == name)
@@ -142,7 +142,7 @@ class TrainingSet:
     blocks: Labels | None = None  #: block of each row: rows of a block are on one side of every split
 
     @property
-    def fitted_rows(self) -> Labels:
+    def fitted_row_positions(self) -> Labels:
         """Positions of the rows that classifiers are fitted on."""
         rows = np.arange(len(self.y))
         return rows if self.validation is None else np.setdiff1d(rows, self.validation)
@@ -235,8 +235,8 @@ def fit_pipeline(spec: PipelineSpec, params: Mapping[str, Any], training: Traini
         If the family or strategy cannot be used with these rows.
     """
     started = time.perf_counter()
-    parsed = spec.parse(params)
-    encode = _encode_table if spec.modality == "tabular" else _encode_raw
+    parsed = spec.split_params_by_step(params)
+    encode = _encode_table if spec.modality == "tabular" else _encode_texts_or_images
     encoded = encode(spec, parsed, training)
     weights = None
     if parsed.strategy.kind == "weight":
@@ -246,7 +246,7 @@ def fit_pipeline(spec: PipelineSpec, params: Mapping[str, Any], training: Traini
     fit_arguments: dict[str, Any] = {"X": fill_empty_columns(encoded.X), "y": encoded.y, "sample_weight": weights}
     if spec.family.stops_early and encoded.validation is not None:
         fit_arguments["validation"] = encoded.validation
-    classifier = _build_classifier(spec.family, _limit_leaves(parsed, encoded), seed_of(training.seed, "fit"))
+    classifier = _build_classifier(spec.family, _limit_leaf_sizes(parsed, encoded), seed_of(training.seed, "fit"))
     classifier.fit(**fit_arguments)
     counts_after = np.bincount(encoded.y, weights=weights, minlength=spec.classes)
     return FittedPipeline(
@@ -261,7 +261,7 @@ def fit_pipeline(spec: PipelineSpec, params: Mapping[str, Any], training: Traini
     )
 
 
-def scored_rows(
+def encode_scored_rows(
     spec: PipelineSpec,
     params: Mapping[str, Any],
     training: TrainingSet,
@@ -270,7 +270,7 @@ def scored_rows(
     name: str = "scored",
 ) -> Any:
     """Encode rows that are to be scored; they are kept under `name`, being the same for equal encoding parameters."""
-    parsed, preparer = spec.parse(params), fitted.preparer
+    parsed, preparer = spec.split_params_by_step(params), fitted.preparer
     key = parsed.encoding_key
     if preparer is None:
         shared_key = (*training.split_key, spec.encoding.name, training.validation is None, name, key)
@@ -318,9 +318,9 @@ def _encode_table(spec: PipelineSpec, parsed: PipelineParams, training: Training
     )
 
 
-def _encode_raw(spec: PipelineSpec, parsed: PipelineParams, training: TrainingSet) -> _EncodedTraining:
+def _encode_texts_or_images(spec: PipelineSpec, parsed: PipelineParams, training: TrainingSet) -> _EncodedTraining:
     """Encode texts or images; the strategy acts on the encoded rows."""
-    encoding, strategy, rows = spec.encoding, parsed.strategy, training.fitted_rows
+    encoding, strategy, rows = spec.encoding, parsed.strategy, training.fitted_row_positions
     key = (encoding.name, parsed.encoding_key)
     y = training.y[rows]
 
@@ -360,17 +360,17 @@ def _encode_raw(spec: PipelineSpec, parsed: PipelineParams, training: TrainingSe
 def _build_classifier(family: Family, parsed: PipelineParams, seed: int) -> Any:
     """An unfitted classifier, or an ensemble of them where that is the strategy."""
 
-    def member(member_seed: int) -> Any:
+    def build_member(member_seed: int) -> Any:
         return family.build(member_seed, **parsed.family)
 
     strategy = parsed.strategy
     if strategy.kind == "ensemble":
         assert strategy.build is not None  # noqa: S101 -- checked where strategies are declared
-        return strategy.build(member, seed, **parsed.strategy_params)
-    return member(seed)
+        return strategy.build(build_member, seed, **parsed.strategy_params)
+    return build_member(seed)
 
 
-def _limit_leaves(parsed: PipelineParams, encoded: _EncodedTraining) -> PipelineParams:
+def _limit_leaf_sizes(parsed: PipelineParams, encoded: _EncodedTraining) -> PipelineParams:
     """Lower the sizes of leaves where a strategy leaves so few rows that a tree would have one leaf."""
     rows = len(encoded.y)
     if parsed.strategy.kind == "ensemble":  # each member is fitted on as many rows of every class as the rarest has
@@ -386,7 +386,7 @@ def needs_interpolation(strategy: Strategy, modality: str) -> bool:
     return modality != "tabular" and strategy.kind == "resample" and not strategy.selects_existing_rows
 
 
-def inapplicable(family: Family, modality: str, strategy: Strategy | None = None) -> str:
+def inapplicable_reason(family: Family, modality: str, strategy: Strategy | None = None) -> str:
     """Say why a family cannot be combined with data of a modality, or with a strategy on them; empty where it can."""
     name = family.encodings.get(modality)
     if name is None:

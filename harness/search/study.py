@@ -97,7 +97,7 @@ class SearchCache:
     read: Callable[[], dict[str, npt.NDArray[Any]]]
 
 
-def search(plan: StudyPlan, evaluate: Evaluate, cache: SearchCache) -> SearchResult:
+def run_study(plan: StudyPlan, evaluate: Evaluate, cache: SearchCache) -> SearchResult:
     """Run, or continue, the study of a cell until its trials are finished or its budget is spent.
 
     Trial 0 is the default configuration. A trial that fails is finished too, with its reason as an attribute, so that the same
@@ -129,18 +129,18 @@ def search(plan: StudyPlan, evaluate: Evaluate, cache: SearchCache) -> SearchRes
         number = len(study.get_trials(deepcopy=False))  # copies of all trials for every trial would cost more than TPE
         study.sampler = _make_sampler(plan, number)
         trial = study.ask()
-        params = suggest(trial, plan.space)
+        params = suggest_params(trial, plan.space)
         started, cpu_started = time.monotonic(), time.process_time()
         error, outcome = None, None
         try:
             outcome = evaluate(params, number)
             if not np.isfinite(outcome.score):
-                _refuse_undefined(outcome.score)
+                _refuse_undefined_score(outcome.score)
         except (StoreError, Unavailable):
             raise  # a full disk or data that cannot be had say nothing about a configuration
         except Exception as failed:  # noqa: BLE001 -- whatever a configuration raises is that trial's result
             error = failed
-            _note_failure(trial, error)
+            _store_failure_reason(trial, error)
         trial.set_user_attr(SECONDS, time.monotonic() - started)
         trial.set_user_attr(CPU_SECONDS, time.process_time() - cpu_started)
         if error is not None or outcome is None:
@@ -150,23 +150,23 @@ def search(plan: StudyPlan, evaluate: Evaluate, cache: SearchCache) -> SearchRes
             if outcome.remarks:
                 trial.set_user_attr(REMARKS, [remark.as_dict() for remark in outcome.remarks])
             study.tell(trial, outcome.score)
-            arrays = _keep_probabilities(arrays, cache, study, number, outcome.proba)
+            arrays = _store_probabilities_if_best(arrays, cache, study, number, outcome.proba)
         # One operation: the trial is in the journal completely or not at all.
         journal.add_trial(study.get_trials(deepcopy=False)[number])
-    return _search_result(study, evaluate, arrays)
+    return _make_search_result(study, evaluate, arrays)
 
 
-def suggest(trial: optuna.Trial, space: Space) -> dict[str, Any]:
+def suggest_params(trial: optuna.Trial, space: Space) -> dict[str, Any]:
     """Have a trial suggest every parameter that exists under the choices made so far."""
 
-    def suggest_one(name: str, parameter: Float | Integer | Choice) -> Any:
+    def suggest_parameter(name: str, parameter: Float | Integer | Choice) -> Any:
         if isinstance(parameter, Choice):
             return trial.suggest_categorical(name, parameter.options)
         if isinstance(parameter, Integer):
             return trial.suggest_int(name, parameter.low, parameter.high, log=parameter.log)
         return trial.suggest_float(name, parameter.low, parameter.high, log=parameter.log)
 
-    return fill(space, suggest_one)
+    return fill(space, suggest_parameter)
 
 
 def _open_study(plan: StudyPlan) -> tuple[optuna.Study, optuna.Study]:
@@ -199,7 +199,7 @@ def _has_next_trial(study: optuna.Study, plan: StudyPlan, arrays: Arrays) -> boo
     Where the kept probabilities are of a trial that was not reported to the study, that trial is due in any case.
     """
     trials = study.get_trials(deepcopy=False)
-    if _is_hopeless(trials, plan) or (plan.trials is not None and len(trials) >= plan.trials):
+    if _have_all_trials_failed(trials, plan) or (plan.trials is not None and len(trials) >= plan.trials):
         return False
     is_reported = int(arrays.get("best_trial", -1)) < len(trials)
     if plan.budget is None or not trials or not is_reported:
@@ -208,7 +208,7 @@ def _has_next_trial(study: optuna.Study, plan: StudyPlan, arrays: Arrays) -> boo
     return spent < plan.budget
 
 
-def _is_hopeless(trials: Sequence[optuna.trial.FrozenTrial], plan: StudyPlan) -> bool:
+def _have_all_trials_failed(trials: Sequence[optuna.trial.FrozenTrial], plan: StudyPlan) -> bool:
     """Whether all trials have failed, and in a way or a number that leaves no hope for others."""
     if not trials or any(trial.value is not None for trial in trials):
         return False
@@ -228,13 +228,13 @@ def _make_sampler(plan: StudyPlan, finished: int) -> optuna.samplers.BaseSampler
         return optuna.samplers.TPESampler(seed=seed)
 
 
-def _refuse_undefined(score: float) -> None:
+def _refuse_undefined_score(score: float) -> None:
     raise EvenhandError(
         f"the objective is {score} on these inner folds: it is not defined there", code="undefined_objective"
     )
 
 
-def _note_failure(trial: optuna.Trial, error: Exception) -> None:
+def _store_failure_reason(trial: optuna.Trial, error: Exception) -> None:
     """Store why a trial failed."""
     reason = failure_reason(error)
     trial.set_user_attr(TRIAL_REASON, reason.message)
@@ -243,7 +243,7 @@ def _note_failure(trial: optuna.Trial, error: Exception) -> None:
         trial.set_user_attr(INAPPLICABLE, EVERY if error.always else THIS)
 
 
-def _keep_probabilities(
+def _store_probabilities_if_best(
     arrays: Arrays, cache: SearchCache, study: optuna.Study, number: int, proba: Proba
 ) -> dict[str, npt.NDArray[Any]]:
     """Write the probabilities of this trial if it is the default or the best so far."""
@@ -258,7 +258,7 @@ def _keep_probabilities(
     return updated
 
 
-def _search_result(study: optuna.Study, evaluate: Evaluate, arrays: Arrays) -> SearchResult:
+def _make_search_result(study: optuna.Study, evaluate: Evaluate, arrays: Arrays) -> SearchResult:
     """The default and the best configuration; probabilities that were lost are computed again."""
     trials = study.get_trials(deepcopy=False)
     failed = []

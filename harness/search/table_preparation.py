@@ -49,7 +49,7 @@ def prepare_table(encoding: Encoding, categories: str, training: TrainingSet) ->
         The preparation and the prepared rows.
     """
     preparer = training.cache.get(("preparer",), lambda: fit_preprocessor(training.X))
-    fitted_rows, unscaled = training.fitted_rows, encoding.unscaled
+    fitted_rows, unscaled = training.fitted_row_positions, encoding.unscaled
     y = training.y[fitted_rows]
     if categories == TARGET:
         blocks = None if training.blocks is None else training.blocks[fitted_rows]

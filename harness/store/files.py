@@ -86,11 +86,11 @@ def remove_partial_files(folder: Path) -> None:
     """Delete the files below a folder that killed processes have not finished; those of running processes are kept."""
     for path in folder.rglob(".*.part"):
         partial = PARTIAL_FILE.fullmatch(path.name)
-        if partial and not _is_running(int(partial[1])):
+        if partial and not _is_process_running(int(partial[1])):
             remove_file(path)
 
 
-def _is_running(process_id: int) -> bool:
+def _is_process_running(process_id: int) -> bool:
     try:
         os.kill(process_id, 0)
     except ProcessLookupError:
@@ -100,7 +100,7 @@ def _is_running(process_id: int) -> bool:
     return True
 
 
-def read_checked(path: Path, sha256: str) -> bytes:
+def read_file_with_checksum(path: Path, sha256: str) -> bytes:
     """The content of a file; raises `StoreError` where its checksum is not that of its record."""
     try:
         content = path.read_bytes()
@@ -113,7 +113,7 @@ def read_checked(path: Path, sha256: str) -> bytes:
     return content
 
 
-def json_bytes(content: dict[str, Any]) -> bytes:
+def json_to_bytes(content: dict[str, Any]) -> bytes:
     """An object as readable JSON."""
     return (json.dumps(content, indent=1, ensure_ascii=False) + "\n").encode()
 
@@ -133,7 +133,7 @@ class InvalidArraysError(ValueError):
     """Arrays that could be read but cannot be what a cell predicted."""
 
 
-def pack(predictions: StoredPredictions) -> bytes:
+def predictions_to_bytes(predictions: StoredPredictions) -> bytes:
     """Predictions as bytes, the same for the same predictions."""
     arrays: dict[str, npt.NDArray[Any]] = {
         "test_rows": predictions.test_rows.astype(np.int32),
@@ -148,11 +148,11 @@ def pack(predictions: StoredPredictions) -> bytes:
         arrays[f"test_{stage}"] = proba
     for stage, proba in predictions.inner.items():
         arrays[f"inner_{stage}"] = proba
-    return save(arrays)
+    return arrays_to_bytes(arrays)
 
 
-def unpack(content: bytes, stages: Sequence[str]) -> StoredPredictions:
-    """Predictions from what `pack` returned; raises one of `ARCHIVE_ERRORS` where the content is something else."""
+def predictions_from_bytes(content: bytes, stages: Sequence[str]) -> StoredPredictions:
+    """Predictions from what `predictions_to_bytes` returned; raises one of `ARCHIVE_ERRORS` where the content is something else."""
     with np.load(io.BytesIO(content), allow_pickle=False) as arrays:
         predictions = StoredPredictions(
             test_rows=arrays["test_rows"].astype(np.int64),
@@ -163,12 +163,12 @@ def unpack(content: bytes, stages: Sequence[str]) -> StoredPredictions:
             inner={stage: arrays[f"inner_{stage}"] for stage in stages},
             test_blocks=arrays["test_blocks"].astype(np.int64) if "test_blocks" in arrays else None,
         )
-    _check_part(predictions.test, predictions.test_y, predictions.test_rows)
-    _check_part(predictions.inner, predictions.train_y, predictions.train_rows, missing_allowed=True)
+    _check_prediction_part(predictions.test, predictions.test_y, predictions.test_rows)
+    _check_prediction_part(predictions.inner, predictions.train_y, predictions.train_rows, missing_allowed=True)
     return predictions
 
 
-def _check_part(
+def _check_prediction_part(
     by_stage: Mapping[str, npt.NDArray[Any]],
     y: npt.NDArray[Any],
     rows: npt.NDArray[Any],
@@ -190,20 +190,20 @@ def _check_part(
             raise InvalidArraysError(f"the probabilities of {stage} are not all numbers")
 
 
-def save(arrays: Mapping[str, npt.NDArray[Any]]) -> bytes:
+def arrays_to_bytes(arrays: Mapping[str, npt.NDArray[Any]]) -> bytes:
     """Arrays by name as bytes."""
     buffer = io.BytesIO()
     np.savez_compressed(buffer, **arrays)  # type: ignore[arg-type]  # its stub takes the next argument for a keyword
     return buffer.getvalue()
 
 
-def save_curves(curves: Mapping[str, npt.NDArray[Any]]) -> bytes:
+def curves_to_bytes(curves: Mapping[str, npt.NDArray[Any]]) -> bytes:
     """Curves by name as bytes: joined into one array, which takes a third of the space of a member for each.
 
     They are also read twenty times as fast.
     """
     arrays = list(map(np.atleast_1d, curves.values()))
-    return save(
+    return arrays_to_bytes(
         {
             "names": np.array(list(curves), dtype=np.str_),
             "lengths": np.array(list(map(len, arrays)), dtype=np.int64),
@@ -212,8 +212,8 @@ def save_curves(curves: Mapping[str, npt.NDArray[Any]]) -> bytes:
     )
 
 
-def read_curves(content: bytes) -> dict[str, npt.NDArray[Any]]:
-    """Curves by name from what `save_curves` returned; raises one of `ARCHIVE_ERRORS` where the content is something else."""
+def curves_from_bytes(content: bytes) -> dict[str, npt.NDArray[Any]]:
+    """Curves by name from what `curves_to_bytes` returned; raises one of `ARCHIVE_ERRORS` where the content is something else."""
     with np.load(io.BytesIO(content), allow_pickle=False) as arrays:
         names, ends = arrays["names"].tolist(), arrays["lengths"].cumsum()
         return dict(zip(names, np.split(arrays["values"], ends[:-1]), strict=True))

@@ -6,7 +6,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 
-from harness.store.files import json_bytes, write_atomic
+from harness.store.files import json_to_bytes, write_atomic
 from harness.store.store import Store
 
 FILE_NAME = "importances.json"  #: under derived/
@@ -34,7 +34,7 @@ def write_importances(store: Store, importances: Mapping[str, TaskImportances]) 
     plain = {}
     for task, task_importances in importances.items():
         plain[task] = asdict(task_importances)
-    write_atomic(store.folder / "derived" / FILE_NAME, json_bytes(plain))
+    write_atomic(store.folder / "derived" / FILE_NAME, json_to_bytes(plain))
 
 
 def read_importances(store: Store) -> dict[str, TaskImportances]:

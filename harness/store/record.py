@@ -95,7 +95,7 @@ class Record:
         """Plain values for JSON."""
         plain = asdict(replace(self, trial_failures={}, outcomes=()))
         plain["trial_failures"] = [reason.as_dict() | {"trials": n} for reason, n in self.trial_failures.items()]
-        plain["outcomes"] = list(map(_plain_entry, self.outcomes))
+        plain["outcomes"] = list(map(_entry_as_dict, self.outcomes))
         return plain
 
     @classmethod
@@ -107,7 +107,7 @@ class Record:
         known = _known_fields(fields_by_name, RECORD_FIELDS)
         if known.get("status") not in STATUSES:
             raise ValueError(f"its status is {known.get('status')!r}")
-        known["trial_failures"] = _trial_failures(fields_by_name.get("trial_failures", []))
+        known["trial_failures"] = _parse_trial_failures(fields_by_name.get("trial_failures", []))
         known["outcomes"] = tuple(map(_entry_from_dict, fields_by_name.get("outcomes", ())))
         return cls(**known)
 
@@ -143,11 +143,11 @@ def _entry_from_dict(fields_by_name: dict[str, Any]) -> EntryResult:
     return replace(entry, remarks=tuple(map(Reason.from_stored, stored_remarks)), architecture=layers)
 
 
-def _plain_entry(entry: EntryResult) -> dict[str, Any]:
+def _entry_as_dict(entry: EntryResult) -> dict[str, Any]:
     return asdict(replace(entry, remarks=())) | {"remarks": [remark.as_dict() for remark in entry.remarks]}
 
 
-def _trial_failures(stored: object) -> dict[Reason, int]:
+def _parse_trial_failures(stored: object) -> dict[Reason, int]:
     """Reasons with their counts; earlier versions stored a mapping of texts to counts."""
     pairs: list[tuple[Reason, object]] = []
     if isinstance(stored, dict):
@@ -234,20 +234,20 @@ COLUMN_FIELDS = {"name": str, "kind": str, "missing": int | None, "levels": int 
 SINGULARS = {"tasks": "task", "families": "family", "strategies": "strategy", "cells": "cell"}
 
 
-def incomplete(description: Mapping[str, Any]) -> str:
+def describe_incomplete_run(description: Mapping[str, Any]) -> str:
     """What the description of a run lacks, in words; empty where it has everything that reading needs."""
-    if problem := _fields_problem(description, REQUIRED, OPTIONAL):
+    if problem := _find_wrong_field(description, REQUIRED, OPTIONAL):
         return f"it {problem}"
     for section, required in REQUIRED_OF.items():
         members = description[section]
         named = enumerate(members) if isinstance(members, list) else members.items()
         for name, member in named:
-            if problem := _fields_problem(member, required, OPTIONAL_OF.get(section, {})):
+            if problem := _find_wrong_field(member, required, OPTIONAL_OF.get(section, {})):
                 return f"{SINGULARS[section]} {name!r} {problem}"
-    return _tasks_problem(description["tasks"]) or _cells_problem(description)
+    return _find_wrong_task_description(description["tasks"]) or _find_wrong_cell_description(description)
 
 
-def _fields_problem(fields: object, required: Mapping[str, Any], optional: Mapping[str, Any]) -> str:
+def _find_wrong_field(fields: object, required: Mapping[str, Any], optional: Mapping[str, Any]) -> str:
     if not isinstance(fields, dict):
         return f"is {fields!r:.40}"
     if missing := [name for name in required if name not in fields]:
@@ -258,22 +258,22 @@ def _fields_problem(fields: object, required: Mapping[str, Any], optional: Mappi
     return ""
 
 
-def _tasks_problem(tasks: Mapping[str, Mapping[str, Any]]) -> str:
+def _find_wrong_task_description(tasks: Mapping[str, Mapping[str, Any]]) -> str:
     for name, task in tasks.items():
         if len(task["classes"]) != len(task["counts"]):
             return f"task {name!r} has {len(task['classes'])} classes and {len(task['counts'])} counts"
         if task["columns"] is None and "features" not in task:
             return f"task {name!r} lacks columns and features"
         for finding in task.get("findings", ()):
-            if problem := _fields_problem(finding, FINDING_FIELDS, {}):
+            if problem := _find_wrong_field(finding, FINDING_FIELDS, {}):
                 return f"a finding of task {name!r} {problem}"
         for summary in task.get("column_summaries", ()):
-            if problem := _fields_problem(summary, COLUMN_FIELDS, {}):
+            if problem := _find_wrong_field(summary, COLUMN_FIELDS, {}):
                 return f"a column of task {name!r} {problem}"
     return ""
 
 
-def _cells_problem(description: Mapping[str, Any]) -> str:
+def _find_wrong_cell_description(description: Mapping[str, Any]) -> str:
     for section in ("tasks", "families", "strategies"):
         names = {cell[SINGULARS[section]] for cell in description["cells"]}
         if unknown := sorted(names - description[section].keys()):

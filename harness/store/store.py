@@ -25,7 +25,7 @@ import numpy.typing as npt
 
 from harness.errors import StoreError
 from harness.store import files
-from harness.store.record import SCHEMA, Record, StoredPredictions, incomplete
+from harness.store.record import SCHEMA, Record, StoredPredictions, describe_incomplete_run
 
 Content = TypeVar("Content")
 
@@ -53,7 +53,7 @@ class Store:
         """The folder of one cell."""
         return self.folder / "cells" / cell_id
 
-    def journal(self, cell_id: str) -> Path:
+    def journal_path(self, cell_id: str) -> Path:
         """The Optuna journal of one cell."""
         return self.cell_folder(cell_id) / "study.journal"
 
@@ -83,7 +83,7 @@ class Store:
 
     def write_run(self, description: dict[str, Any]) -> None:
         """Store the description of the run."""
-        files.write_atomic(self.run_file, files.json_bytes({"schema": SCHEMA, **description}))
+        files.write_atomic(self.run_file, files.json_to_bytes({"schema": SCHEMA, **description}))
 
     def read_run(self) -> dict[str, Any]:
         """Read the description of the run.
@@ -106,7 +106,7 @@ class Store:
                 f"{self.run_file} has schema {schema}, this version reads up to {SCHEMA}: upgrade evenhand"
             )
         else:
-            problem = incomplete(description)
+            problem = describe_incomplete_run(description)
         if problem:
             raise StoreError(f"cannot read {self.run_file}: {problem}: restore it, or run again into another folder")
         return description
@@ -128,33 +128,33 @@ class Store:
         """
         folder = self.cell_folder(record.id)
         if predictions is not None:
-            content = files.pack(predictions)
+            content = files.predictions_to_bytes(predictions)
             files.write_atomic(folder / "predictions.npz", content)
             record = replace(
                 record,
                 predictions_sha256=hashlib.sha256(content).hexdigest(),
-                history_sha256=self._write_history(folder),
+                history_sha256=self._merge_training_curves(folder),
             )
-        files.write_atomic(folder / "record.json", files.json_bytes(record.as_dict()))
+        files.write_atomic(folder / "record.json", files.json_to_bytes(record.as_dict()))
         if predictions is not None:  # only an unfinished search needs these
             (folder / "search.npz").unlink(missing_ok=True)
             shutil.rmtree(folder / "curves", ignore_errors=True)
         return record
 
-    def _write_history(self, folder: Path) -> str:
+    def _merge_training_curves(self, folder: Path) -> str:
         """Merge the curves of all trials and refits into `history.npz`; returns its SHA-256, nothing where there are none."""
         merged = {}
         for path in sorted((folder / "curves").glob("*.npz")):
-            for name, curve in files.read_curves(path.read_bytes()).items():
+            for name, curve in files.curves_from_bytes(path.read_bytes()).items():
                 merged[f"{path.stem}/{name}"] = curve
         if not merged:
             (folder / "history.npz").unlink(missing_ok=True)  # of a record that was discarded
             return ""
-        content = files.save_curves(merged)
+        content = files.curves_to_bytes(merged)
         files.write_atomic(folder / "history.npz", content)
         return hashlib.sha256(content).hexdigest()
 
-    def record(self, cell_id: str) -> Record | None:
+    def read_record(self, cell_id: str) -> Record | None:
         """The record of a cell, None where the cell was never finished; raises `StoreError` where it cannot be read."""
         path = self.cell_folder(cell_id) / "record.json"
         try:
@@ -168,14 +168,14 @@ class Store:
                 f"cannot read {path}: it is not a record ({error}): delete its folder and run again"
             ) from error
 
-    def records(self) -> list[Record]:
+    def read_every_record(self) -> list[Record]:
         """Every stored record, by task, family, strategy, repeat and fold; raises `StoreError` where one cannot be read."""
-        records, unreadable = self.read_records()
+        records, unreadable = self.read_readable_records()
         if unreadable:
             raise StoreError(next(iter(unreadable.values())))
         return records
 
-    def read_records(self) -> tuple[list[Record], dict[str, str]]:
+    def read_readable_records(self) -> tuple[list[Record], dict[str, str]]:
         """Read all records that can be read.
 
         A record whose predictions do not exist counts as unreadable.
@@ -183,15 +183,15 @@ class Store:
         Returns
         -------
         records : list of Record
-            In the order of `records`.
+            In the order of `read_every_record`.
         unreadable : dict
             Cell id → why its record cannot be read.
         """
         records, unreadable = [], {}
-        for cell_id in self._stored_ids():
+        for cell_id in self._stored_cell_ids():
             predictions_file = self.cell_folder(cell_id) / "predictions.npz"
             try:
-                record = self.record(cell_id)
+                record = self.read_record(cell_id)
                 if record is not None and record.predictions_sha256:
                     predictions_file.stat()
             except StoreError as error:
@@ -203,7 +203,7 @@ class Store:
                     records.append(record)
         return sorted(records, key=lambda r: (r.task, r.family, r.strategy, r.repeat, r.fold)), unreadable
 
-    def _stored_ids(self) -> list[str]:
+    def _stored_cell_ids(self) -> list[str]:
         """The ids of the cells that have a folder."""
         try:
             names = [path.name for path in (self.folder / "cells").iterdir()]
@@ -213,14 +213,17 @@ class Store:
             raise StoreError(f"cannot read {self.folder / 'cells'}: {error.strerror or error}") from error
         return sorted(name for name in names if not name.startswith("."))
 
-    def predictions(self, record: Record) -> StoredPredictions:
+    def read_predictions(self, record: Record) -> StoredPredictions:
         """Read the predictions of a cell; raises `StoreError` where they do not match the record or cannot be read."""
         stages = [entry.stage for entry in record.outcomes]
         return self._read_archive(
-            record, "predictions.npz", record.predictions_sha256, lambda content: files.unpack(content, stages)
+            record,
+            "predictions.npz",
+            record.predictions_sha256,
+            lambda content: files.predictions_from_bytes(content, stages),
         )
 
-    def curves(self, record: Record) -> dict[str, npt.NDArray[Any]]:
+    def read_curves(self, record: Record) -> dict[str, npt.NDArray[Any]]:
         """Read the training curves of a cell's networks.
 
         Returns
@@ -237,12 +240,12 @@ class Store:
         """
         if not record.history_sha256:
             return {}
-        return self._read_archive(record, "history.npz", record.history_sha256, files.read_curves)
+        return self._read_archive(record, "history.npz", record.history_sha256, files.curves_from_bytes)
 
     def _read_archive(self, record: Record, name: str, sha256: str, read: Callable[[bytes], Content]) -> Content:
         """Read a file of a cell; raises `StoreError` where it does not match the record or cannot be read."""
         path = self.cell_folder(record.id) / name
-        content = files.read_checked(path, sha256)
+        content = files.read_file_with_checksum(path, sha256)
         try:
             return read(content)
         except files.ARCHIVE_ERRORS as error:
@@ -255,24 +258,24 @@ class Store:
         """Delete a cell whose declaration or data have changed, its study included."""
         shutil.rmtree(self.cell_folder(cell_id), ignore_errors=True)
 
-    def prepare_study(self, cell_id: str, key: str) -> None:
+    def keep_or_delete_study(self, cell_id: str, key: str) -> None:
         """Keep the study of a cell that was begun under this key, and delete one of another key: its trials are outdated.
 
         What a killed process left is removed: the lock of the journal, and a trial that is not complete.
         """
-        key_file, journal = self.cell_folder(cell_id) / "key", self.journal(cell_id)
+        key_file, journal = self.cell_folder(cell_id) / "key", self.journal_path(cell_id)
         if journal.exists() and (not key_file.exists() or key_file.read_text(encoding="utf-8") != key):
             self.discard_cell(cell_id)
         files.repair_journal(journal)
         if not key_file.exists():
             files.write_atomic(key_file, key.encode())
 
-    def write_search(self, cell_id: str, arrays: dict[str, npt.NDArray[Any]]) -> None:
+    def write_search_cache(self, cell_id: str, arrays: dict[str, npt.NDArray[Any]]) -> None:
         """Store the out-of-fold probabilities of a search under way."""
-        files.write_atomic(self.cell_folder(cell_id) / "search.npz", files.save(arrays))
+        files.write_atomic(self.cell_folder(cell_id) / "search.npz", files.arrays_to_bytes(arrays))
 
-    def read_search(self, cell_id: str) -> dict[str, npt.NDArray[Any]]:
-        """Read what `write_search` stored last; empty where there is nothing."""
+    def read_search_cache(self, cell_id: str) -> dict[str, npt.NDArray[Any]]:
+        """Read what `write_search_cache` stored last; empty where there is nothing."""
         path = self.cell_folder(cell_id) / "search.npz"
         if not path.exists():
             return {}
@@ -295,4 +298,4 @@ class Store:
         for curve_name, curve in arrays.items():
             if curve.dtype.kind == "f":
                 curves[curve_name] = curve.astype(np.float32)
-        files.write_atomic(self.cell_folder(cell_id) / "curves" / f"{name}.npz", files.save_curves(curves))
+        files.write_atomic(self.cell_folder(cell_id) / "curves" / f"{name}.npz", files.curves_to_bytes(curves))

@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy import stats
 
-from harness.evaluation.significance import compare_all
+from harness.evaluation.significance import compare_all_with_best
 from harness.evaluation.variance import ScoreSample, estimate_variance
 from harness.metrics.classification import METRICS
 from harness.metrics.metric import Metric, Predictions
@@ -187,7 +187,7 @@ def simulate(setting: Setting, repetitions: int, seed: int) -> Outcome:
         sample = draw_sample(setting, seed + repetition)
         variance = estimate_variance(sample)
         best = int((sign * sample.means).argmax())
-        compared, possible = compare_all(sample, variance, best, rope=0.0, sign=sign, seed=repetition)
+        compared, possible = compare_all_with_best(sample, variance, best, rope=0.0, sign=sign, seed=repetition)
         differences = np.abs(sample.means[:, None] - sample.means[None, :])
         limits = compared.critical_value * variance.standard_errors
         false_claims += bool((differences > limits + 1e-12).any())

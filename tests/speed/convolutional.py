@@ -89,7 +89,7 @@ def usual(point, folds):
         model.compile(optimiser, loss, metrics=["accuracy"], jit_compile=False)
         callbacks = [
             keras.callbacks.EarlyStopping(patience=config.patience, restore_best_weights=True),
-            Rates(config.rates(steps * config.epochs)).callback(keras),
+            Rates(config.learning_rate_per_step(steps * config.epochs)).callback(keras),
         ]
         options = {"batch_size": config.batch_size, "epochs": config.epochs, "callbacks": callbacks, "verbose": 0}
         model.fit(X, np.eye(10)[y], validation_data=(validation[0], np.eye(10)[validation[1]]), **options)

@@ -21,7 +21,7 @@ import numpy as np
 from harness.data.images import read_pixels
 from harness.data.sources import cache_dir, wheel_member
 from harness.networks import pretrained
-from harness.networks.torch_weights import read_weights
+from harness.networks.torch_weights import read_torch_weights
 from harness.preprocessing.image import fit_activations
 from harness.registry.registry import load_registry
 from harness.registry.space import Choice, Integer, defaults, fill
@@ -76,7 +76,7 @@ def whole_network_epoch(weights, images, y, batch=32):
     """An epoch that computes the frozen stages again for every picture, as is usual."""
     import keras
 
-    below, blocks = pretrained.build_frozen(weights, "last_blocks"), pretrained.segment(weights, 12, 15)
+    below, blocks = pretrained.build_frozen(weights, "last_blocks"), pretrained.build_stages(weights, 12, 15)
     below.trainable = False
     top = keras.layers.Dense(10, activation="softmax")(keras.layers.Flatten()(blocks(below.output)))
     model = keras.Model(below.input, top)
@@ -117,7 +117,7 @@ def measure(images, y, count):
     print(
         f"| an epoch of the last blocks from cached activations | {seconds / epochs:.2f} | {count * epochs / seconds:,.0f} |"
     )
-    weights = pretrained.fold_batch_norm(read_weights(wheel_member(*pretrained.SOURCE)))
+    weights = pretrained.fold_batch_norm(read_torch_weights(wheel_member(*pretrained.SOURCE)))
     seconds = whole_network_epoch(weights, images, y)
     print(f"| the same with the whole network's forward pass | {seconds:.2f} | {count / seconds:,.0f} |")
 

@@ -25,9 +25,9 @@ from harness.networks.dense import new_network
 from harness.networks.dense_classifier import DenseClassifier
 from harness.networks.history import EarlyStopping
 from harness.networks.keras_export import dense_to_keras
-from harness.networks.keras_training import KerasTrainConfig, initial_weights, train
+from harness.networks.keras_training import KerasTrainConfig, initial_weights, train_compiled_network
 from harness.networks.losses import Loss
-from harness.networks.rows import training_rows, validation_rows
+from harness.networks.rows import make_training_rows, make_validation_rows
 from harness.preprocessing.encodings import ENCODINGS
 from harness.preprocessing.tabular import fit_preprocessor
 from harness.registry.registry import load_registry
@@ -73,7 +73,7 @@ def usual(point, folds):
         same, loss = FAMILY.build(0, **point), Loss(2, point.get("gamma", 0.0))
         X, validation_X, test, config = *map(same.convert, (given, held_out, scored)), same.config.scaled_to(len(y))
         start = new_network(same.shape_for(given, X.shape[1], 1), np.random.default_rng(0), prior(y))
-        model = dense_to_keras(start, config, loss, config.steps(len(y)))
+        model = dense_to_keras(start, config, loss, config.total_steps(len(y)))
         stop = keras.callbacks.EarlyStopping(patience=config.patience, restore_best_weights=True)
         options = {"batch_size": config.batch_size, "epochs": config.epochs, "callbacks": [stop], "verbose": 0}
         model.fit(X, y, validation_data=(validation_X, validation_y), **options)
@@ -140,12 +140,12 @@ def steps(fold, epochs=10):
         model.fit(X, y, validation_data=(same.convert(validation_X), validation_y), **options)
 
     def epoch_a_call():
-        rows, classes = training_rows(X, y, None)
+        rows, classes = make_training_rows(X, y, None)
         stopping = EarlyStopping(
-            Loss(2), rows, validation_rows((same.convert(validation_X), validation_y), rows, classes), epochs
+            Loss(2), rows, make_validation_rows((same.convert(validation_X), validation_y), rows, classes), epochs
         )
         keras_config = KerasTrainConfig(**config.__dict__)
-        train(
+        train_compiled_network(
             Default(X.shape[1]),
             initial_weights(Default(X.shape[1]), np.random.default_rng(0), prior(y)),
             keras_config,

@@ -23,7 +23,7 @@ from harness.networks.history import EarlyStopping
 from harness.networks.keras_export import recurrent_to_keras
 from harness.networks.losses import Loss
 from harness.networks.recurrent import RecurrentShape, new_network
-from harness.networks.rows import training_rows, validation_rows
+from harness.networks.rows import make_training_rows, make_validation_rows
 from harness.preprocessing.text import fit_tokens
 from harness.registry.registry import load_registry
 
@@ -50,11 +50,13 @@ def usual(kind, fold):
     (X, y), validation, (test, _) = fold
     keras.utils.set_random_seed(0)
     config = FAMILY.build(0).config.scaled_to(len(y))
-    rows, classes = training_rows(X, y, None, np.asarray)
-    stopping = EarlyStopping(Loss(2), rows, validation_rows(validation, rows, classes, np.asarray), config.patience)
+    rows, classes = make_training_rows(X, y, None, np.asarray)
+    stopping = EarlyStopping(
+        Loss(2), rows, make_validation_rows(validation, rows, classes, np.asarray), config.patience
+    )
     network = new_network(RecurrentShape(int(X.max()) + 1, 1, **kind), np.random.default_rng(0), stopping.prior_logits)
     model = recurrent_to_keras(network, config, Loss(2))
-    rate = keras.optimizers.schedules.CosineDecay(config.learning_rate, config.steps(len(y)))
+    rate = keras.optimizers.schedules.CosineDecay(config.learning_rate, config.total_steps(len(y)))
     optimiser = keras.optimizers.Adam(rate, global_clipnorm=config.clip)
     model.compile(optimiser, "binary_crossentropy", jit_compile=False)
     stop = keras.callbacks.EarlyStopping(patience=config.patience, restore_best_weights=True)

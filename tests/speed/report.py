@@ -21,7 +21,7 @@ os.environ |= {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
 import numpy as np
 
 from harness.evaluation.metric_cache import read_cache
-from harness.evaluation.ranking import rank
+from harness.evaluation.ranking import rank_entries
 from harness.evaluation.score_collection import collect_scores
 from harness.metrics.classification import METRICS
 from harness.metrics.metric import Metric
@@ -141,7 +141,7 @@ def description(tasks: list[str], rows: int, planned: list[dict[str, Any]]) -> d
 def tables(store: Store, metrics: dict[str, Metric]) -> None:
     """All figures, and the CSV of them."""
     scores = collect_scores(store, metrics)
-    leaderboard_csv(leaderboard(scores, [rank(scores, task) for task in scores.run["tasks"]]))
+    leaderboard_csv(leaderboard(scores, [rank_entries(scores, task) for task in scores.run["tasks"]]))
 
 
 def many_rows(derived: int) -> None:
@@ -150,7 +150,7 @@ def many_rows(derived: int) -> None:
         store = Store(Path(folder))
         write_run(store, 100, 60)
         collect_scores(store, METRIC)
-        share = len(read_cache(store)) / len(store.records())
+        share = len(read_cache(store)) / len(store.read_every_record())
     with tempfile.TemporaryDirectory() as folder:
         store = Store(Path(folder))
         write_run(store, round(derived / share), 60)

@@ -25,7 +25,7 @@ import pandas as pd
 from harness.execution.cell import run_cell
 from harness.execution.engines.base import CellJob, Limits, RunCallbacks, load_engine
 from harness.execution.engines.local import Worker
-from harness.execution.plan import Request, UserData, make_plan
+from harness.execution.plan import RunRequest, UserData, make_plan
 from harness.execution.trainer import CellTrainer
 from harness.execution.worker import WorkerContext
 from harness.registry.protocol import EvaluationProtocol
@@ -88,14 +88,14 @@ def engine_timed(clock):
         ("prepare", pipeline, "fit_preprocessor"),
         ("prepare", pipeline.Preparer, "transform"),
         ("encode", type(pipeline.ENCODINGS["native"].fit(None, None, None)), "transform"),
-        ("score", CellTrainer, "_compute"),
+        ("score", CellTrainer, "_compute_metric"),
         ("propose", study, "_make_sampler"),
-        ("propose", study, "suggest"),
+        ("propose", study, "suggest_params"),
         ("propose", optuna.Study, "ask"),
         ("tell", optuna.Study, "tell"),
         ("journal", study, "_open_study"),
         ("journal", optuna.Study, "add_trial"),
-        ("store", Store, "write_search"),
+        ("store", Store, "write_search_cache"),
         ("store", Store, "write_cell"),
     ]
     before = [(owner, name, getattr(owner, name)) for _, owner, name in steps]
@@ -110,7 +110,7 @@ def engine_timed(clock):
 
 def planned(task, family, strategy, protocol):
     """A worker's context and the cells of a task."""
-    request = Request((task,), (family,), (strategy,), protocol, DATA)
+    request = RunRequest((task,), (family,), (strategy,), protocol, DATA)
     plan = make_plan(request, REGISTRY)
     return WorkerContext(request), [cell for cell in plan.cells if cell.family == family], plan.tasks[0].fingerprint
 
@@ -150,7 +150,7 @@ def cells():
         frame.to_csv(path := Path(folder) / "rows.csv", index=False)
         protocol = EvaluationProtocol(folds=5, repeats=100, inner_folds=2, trials=3)
         own = UserData(str(path), "y")
-        request = Request((own.task().name,), ("logistic_regression",), ("smote",), protocol, own=own)
+        request = RunRequest((own.task().name,), ("logistic_regression",), ("smote",), protocol, own=own)
         plan = make_plan(request, REGISTRY)
         jobs = [CellJob(cell, plan.tasks[0].fingerprint) for cell in plan.cells if cell.family != "majority"]
         done, store = [], Store(Path(folder) / "run")
@@ -177,18 +177,18 @@ def start(times=7):
     print("| task | rows | first cell of a worker, wall-clock s | the cells after it | the same, CPU s | target |")
     print("|---|--:|--:|--:|--:|--:|")
     for task in ("telco_churn", "bank_marketing"):
-        request = Request((task,), ("majority",), ("none",), EvaluationProtocol(folds=times + 1), DATA)
+        request = RunRequest((task,), ("majority",), ("none",), EvaluationProtocol(folds=times + 1), DATA)
         plan = make_plan(request, REGISTRY)
         with tempfile.TemporaryDirectory() as folder:
             store, taken, cpu = Store(Path(folder)), [], []
             begun = time.perf_counter()
             worker = Worker(request, store)
             for cell in plan.cells:
-                worker.start(CellJob(cell, plan.tasks[0].fingerprint))
+                worker.start_cell(CellJob(cell, plan.tasks[0].fingerprint))
                 assert worker.process.receive()["status"] == "ok"
                 taken.append(time.perf_counter() - begun)
                 begun = time.perf_counter()
-                cpu.append(store.record(cell.id).cpu_seconds)
+                cpu.append(store.read_record(cell.id).cpu_seconds)
             worker.process.kill()
         rows = len(plan.tasks[0].table.y)
         print(

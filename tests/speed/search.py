@@ -22,13 +22,13 @@ os.environ["OMP_NUM_THREADS"] = os.environ["OPENBLAS_NUM_THREADS"] = "1"
 import numpy as np
 import optuna
 
-from harness.execution.plan import Request, make_plan
+from harness.execution.plan import RunRequest, make_plan
 from harness.execution.trainer import CellTrainer
 from harness.execution.worker import WorkerContext
 from harness.preprocessing.tabular_encoders import SELECTED_SHARES
 from harness.registry.protocol import EvaluationProtocol
 from harness.registry.registry import load_registry
-from harness.search.study import SearchCache, StudyPlan, search, suggest
+from harness.search.study import SearchCache, StudyPlan, run_study, suggest_params
 
 #: Task, family, trials of ours, and every which of these is done the usual way as well. Forests are slow on bank_marketing: the
 #: fewer trials there are, the less our cache is worth, so the subset speaks against us.
@@ -79,7 +79,7 @@ class Race:
     def __init__(self, task, family, trials, every):
         registry = load_registry()
         protocol = EvaluationProtocol(trials=trials)
-        request = Request((task,), (family,), ("smote",), protocol, os.environ.get("EVENHAND_DATA"))
+        request = RunRequest((task,), (family,), ("smote",), protocol, os.environ.get("EVENHAND_DATA"))
         plan = make_plan(request, registry)
         self.cell = next(cell for cell in plan.cells if cell.family == family)
         self.cell_data = WorkerContext(request).cell_data(self.cell, plan.tasks[0].fingerprint)
@@ -90,11 +90,11 @@ class Race:
     def run(self):
         """CPU seconds of our whole search, the usual way's taken out."""
         start = time.process_time()
-        self.trainer = CellTrainer(self.cell, self.cell_data.training_data())
+        self.trainer = CellTrainer(self.cell, self.cell_data.separate_training_data())
         spec, nothing = self.cell_data.spec, SearchCache(lambda arrays: None, dict)
         with tempfile.TemporaryDirectory() as folder:
             journal = Path(folder) / "study.journal"
-            search(StudyPlan("race", spec.space, self.trials, None, 0, "score", True, journal), self.both, nothing)
+            run_study(StudyPlan("race", spec.space, self.trials, None, 0, "score", True, journal), self.both, nothing)
         return time.process_time() - start - sum(self.usual_seconds)
 
     def both(self, params, number):
@@ -113,7 +113,7 @@ class Race:
         trainer = self.trainer
         self.study.enqueue_trial(params)
         trial = self.study.ask()
-        point = suggest(trial, trainer.spec.space)
+        point = suggest_params(trial, trainer.spec.space)
         pipeline = usual_pipeline(point, trainer.spec.family, trainer.table.X)
         everything = np.arange(len(trainer.table.y))
         folds = [(np.setdiff1d(everything, scored), scored) for scored, _ in trainer.scored]

@@ -194,17 +194,17 @@ def served(bundle, way, wait=False):
 
 def serve_bundle_at(bundle, port, combine):
     from harness.deploy.bundle import read_bundle
-    from harness.deploy.serve.server import bind_socket, run_server
+    from harness.deploy.serve.server import bind_server_socket, run_http_server
 
-    with bind_socket("127.0.0.1", port) as listener:
-        run_server(read_bundle(bundle), listener, combine=combine)
+    with bind_server_socket("127.0.0.1", port) as listener:
+        run_http_server(read_bundle(bundle), listener, combine=combine)
 
 
 def made(folder):
     """A bundle of XGBoost with its defaults, fitted to telco churn."""
     from harness.data.table import make_table
     from harness.deploy.bundle import BundleContents, write_bundle
-    from harness.deploy.schema import describe
+    from harness.deploy.schema import describe_task_rows
     from harness.registry.registry import load_registry
     from harness.registry.space import defaults
     from harness.search.pipeline import PipelineSpec, TrainingSet, fit_pipeline
@@ -217,7 +217,7 @@ def made(folder):
     fitted = fit_pipeline(recipe, defaults(recipe.space), TrainingSet(table.X, table.y, 1))
     about = {"task": task.name, "entry": "telco_churn/xgb/none/default", "title": task.title, "positive": "Yes"}
     about |= {"classes": list(table.classes), "threshold": 0.4, "calibration": "none", "versions": {}}
-    write_bundle(folder, BundleContents(about, describe(task, table), fitted, None, ""))
+    write_bundle(folder, BundleContents(about, describe_task_rows(task, table), fitted, None, ""))
     return folder
 
 

@@ -41,13 +41,13 @@ class ReliabilityBin:
         return self.positives / self.rows
 
     @property
-    def calibrated(self) -> bool:
+    def is_calibrated(self) -> bool:
         """Whether the mean probability lies in the interval of the share."""
         return self.low <= self.mean_probability <= self.high
 
 
 @dataclass(frozen=True)
-class Confidence:
+class ConfidenceAssessment:
     """How certain the model is of the rows, and how many of its predictions came true."""
 
     rows: int
@@ -62,12 +62,12 @@ class Confidence:
     positives: int = 0  #: among the rows with an outcome
 
     @property
-    def calibrated(self) -> bool:
+    def is_calibrated(self) -> bool:
         """Whether there are as many positives as the probabilities say, within what chance allows."""
         return abs(self.positives - self.expected_positives) <= Z_95 * max(self.standard_deviation, 0.5)
 
 
-def assess_confidence(scored: ScoredRows) -> Confidence:
+def assess_confidence(scored: ScoredRows) -> ConfidenceAssessment:
     """Assess how certain the model is of rows of two classes.
 
     Parameters
@@ -82,12 +82,12 @@ def assess_confidence(scored: ScoredRows) -> Confidence:
     """
     p = scored.positive_proba
     unseen: Counter[str] = Counter()
-    missing = _count_missing(scored)
+    missing = _count_missing_by_column(scored)
     for flags in scored.flags.values():
         unseen.update(flag.column for flag in flags if flag.code != MISSING_VALUE)
-    rows = scored.evaluated
+    rows = scored.evaluated_rows
     known_p, known_y = p[rows], scored.y[rows]
-    return Confidence(
+    return ConfidenceAssessment(
         rows=len(scored),
         predicted_positive=int((p >= scored.threshold).sum()),
         close_calls=int(is_close_call(p, scored.threshold).sum()),
@@ -101,7 +101,7 @@ def assess_confidence(scored: ScoredRows) -> Confidence:
     )
 
 
-def _count_missing(scored: ScoredRows) -> Counter[str]:
+def _count_missing_by_column(scored: ScoredRows) -> Counter[str]:
     """Count the missing values of each column, also where they are no flag because training had as many."""
     missing: Counter[str] = Counter()
     if not hasattr(scored.X, "columns"):
@@ -126,7 +126,7 @@ def _reliability_bins(p: npt.NDArray[np.float64], y: npt.NDArray[np.int64]) -> t
     return tuple(bins)
 
 
-def calibration_caveat(scored: ScoredRows, confidence: Confidence) -> str:
+def warn_of_miscalibration(scored: ScoredRows, confidence: ConfidenceAssessment) -> str:
     """Warn if probabilities add up to far more or fewer positives than there are.
 
     The held-out training rows are checked first, which requires no outcomes of the scored rows; then the scored rows.
@@ -135,7 +135,7 @@ def calibration_caveat(scored: ScoredRows, confidence: Confidence) -> str:
     ----------
     scored : ScoredRows
         Rows of two classes.
-    confidence : Confidence
+    confidence : ConfidenceAssessment
         Of these rows.
 
     Returns
@@ -144,7 +144,7 @@ def calibration_caveat(scored: ScoredRows, confidence: Confidence) -> str:
         Markdown, empty if there is nothing to warn about.
     """
     positive = escape(scored.positive_name)
-    held_out, counts = scored.bundle.held_out(), scored.bundle.manifest.get("counts")
+    held_out, counts = scored.bundle.read_held_out_proba(), scored.bundle.manifest.get("counts")
     if held_out is not None and counts:
         p = held_out.proba[~np.isnan(held_out.proba).any(axis=1), 1].astype(np.float64)
         positive_rate = counts[1] / sum(counts)
@@ -161,8 +161,8 @@ def calibration_caveat(scored: ScoredRows, confidence: Confidence) -> str:
                 f"{share_text(float(p.mean()))} {positive} on average, and {share_text(positive_rate)} of all are. Rank by "
                 f"them, and take numbers and profits that are expected from them as an order only{hint}."
             )
-    if confidence.bins and not confidence.calibrated:
-        p = scored.positive_proba[scored.evaluated]
+    if confidence.bins and not confidence.is_calibrated:
+        p = scored.positive_proba[scored.evaluated_rows]
         positive_rate = confidence.positives / len(p)
         if _is_miscalibrated(p, positive_rate, MAX_RATIO):
             return (
@@ -179,7 +179,7 @@ def _is_miscalibrated(p: npt.NDArray[np.float64], positive_rate: float, max_rati
     return abs(mean - positive_rate) > chance and max(mean, positive_rate) > max_ratio * min(mean, positive_rate)
 
 
-def leakage_caveat(scored: ScoredRows) -> str:
+def warn_of_leakage(scored: ScoredRows) -> str:
     """Warn if new rows are predicted better than the sealed test rows of the run.
 
     A training row that was changed afterwards, such as a customer one month later or a rounded number, equals no training row
@@ -195,17 +195,17 @@ def leakage_caveat(scored: ScoredRows) -> str:
     str
         Markdown, empty if there is nothing to warn about.
     """
-    rows = np.flatnonzero(scored.new_with_outcome)
+    rows = np.flatnonzero(scored.new_rows_with_outcome)
     metric, label = "accuracy", "accuracy"
-    if scored.binary:
+    if scored.has_two_classes:
         metric, label = "roc_auc", "ROC AUC"
     measured = (scored.bundle.manifest.get("measured") or {}).get(metric)
     if measured is None or len(rows) < MIN_OUTCOMES or len(np.unique(scored.y[rows])) < 2:
         return ""
-    if scored.binary:
+    if scored.has_two_classes:
         score, low = _auc_with_lower_bound(scored.y[rows], scored.positive_proba[rows])
     else:
-        correct = int((scored.bundle.decide(scored.proba[rows]) == scored.y[rows]).sum())
+        correct = int((scored.bundle.choose_classes(scored.proba[rows]) == scored.y[rows]).sum())
         score, low = correct / len(rows), wilson_interval(correct, len(rows))[0]
     high = measured["high"]
     if high is None:
@@ -219,7 +219,7 @@ def leakage_caveat(scored: ScoredRows) -> str:
     )
 
 
-def new_rows_caveat(scored: ScoredRows) -> str:
+def warn_of_changed_training_rows(scored: ScoredRows) -> str:
     """Warn that rows counted as new may be changed training rows.
 
     Parameters
@@ -230,11 +230,11 @@ def new_rows_caveat(scored: ScoredRows) -> str:
     Returns
     -------
     str
-        Markdown: `leakage_caveat` if that warns, else what counts as new; empty without new rows that have an outcome.
+        Markdown: `warn_of_leakage` if that warns, else what counts as new; empty without new rows that have an outcome.
     """
-    if not scored.new_with_outcome.any():
+    if not scored.new_rows_with_outcome.any():
         return ""
-    return leakage_caveat(scored) or (
+    return warn_of_leakage(scored) or (
         "A row counts as new where it equals none of the training rows. One that the model has learnt from and that was changed "
         "since does so too, the same customer a month later, though the model knows the outcome: leave such rows out."
     )

@@ -10,9 +10,13 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from harness.deploy.insights.contributions import MIN_BACKGROUND, exact_contributions, sampled_contributions
+from harness.deploy.insights.contributions import (
+    MIN_BACKGROUND,
+    compute_tree_contributions,
+    estimate_contributions_by_sampling,
+)
 from harness.deploy.insights.gains import Campaign
-from harness.deploy.insights.importance import find_column_groups
+from harness.deploy.insights.importance import find_associated_columns
 from harness.deploy.insights.scored_rows import HELD_OUT, NEW, Positions, ScoredRows
 from harness.deploy.insights.shapley import ShapleyValues, format_feature_value, log_odds, shapley_values
 from harness.deploy.validate import MISSING_VALUE
@@ -50,12 +54,12 @@ class ContactList:
     ties: int  #: further rows with the probability of the last contact
     reference: str = ""  #: what the reasons compare a row with
 
-    def scaled_length(self, rows: int) -> int:
+    def scale_list_length(self, rows: int) -> int:
         """Return the number of contacts among `rows` other rows that corresponds to the length of the list."""
         return round(rows * len(self.contacts) / self.candidates)
 
     @property
-    def rows(self) -> list[int]:
+    def row_positions(self) -> list[int]:
         """Positions of the contacts among the scored rows."""
         return [contact.row for contact in self.contacts]
 
@@ -83,18 +87,18 @@ def make_contact_list(scored: ScoredRows, campaign: Campaign, seed: int) -> Cont
         candidates = np.arange(len(scored))
     ranked = candidates[np.lexsort((candidates, -scored.positive_proba[candidates]))]
     ranked_p = scored.positive_proba[ranked]
-    count, end_reason = _list_length(scored, campaign, ranked_p)
+    count, end_reason = _contact_list_length(scored, campaign, ranked_p)
     ties = int(np.isin(ranked_p[count:], ranked_p[:count][-1:]).sum())
-    reasons, reference = _explain_contacts(scored, ranked[:count], seed)
+    reasons, reference = _reasons_of_contacts(scored, ranked[:count], seed)
     contacts = []
     reasons += [()] * (count - len(reasons))
     for row, row_reasons in zip(ranked[:count].tolist(), reasons, strict=True):
         probability = float(scored.positive_proba[row])
-        contacts.append(Contact(row, probability, row_reasons, _describe_confidence(scored, row)))
+        contacts.append(Contact(row, probability, row_reasons, _describe_row_confidence(scored, row)))
     return ContactList(tuple(contacts), len(candidates), end_reason, retrospective, ties, reference)
 
 
-def _list_length(scored: ScoredRows, campaign: Campaign, ranked_p: npt.NDArray[np.float64]) -> tuple[int, str]:
+def _contact_list_length(scored: ScoredRows, campaign: Campaign, ranked_p: npt.NDArray[np.float64]) -> tuple[int, str]:
     """Return the length of the list, and why it ends there; `ranked_p` are the candidates' probabilities in descending order."""
     total, limit, break_even = len(ranked_p), campaign.max_contacts, campaign.break_even
     if limit == 0:
@@ -113,7 +117,7 @@ def _list_length(scored: ScoredRows, campaign: Campaign, ranked_p: npt.NDArray[n
     return predicted, f"these are the rows that the bundle predicts as {scored.positive_name} (no capacity was given)"
 
 
-def _explain_contacts(scored: ScoredRows, rows: Positions, seed: int) -> tuple[list[tuple[str, ...]], str]:
+def _reasons_of_contacts(scored: ScoredRows, rows: Positions, seed: int) -> tuple[list[tuple[str, ...]], str]:
     """Return the reasons of the first of these rows, and what the reasons compare a row with."""
     schema = scored.bundle.schema
     if not len(rows):
@@ -124,65 +128,65 @@ def _explain_contacts(scored: ScoredRows, rows: Positions, seed: int) -> tuple[l
         return list(map(describe_shapley_values, explained)), "the same without it"
     if len(scored) < MIN_BACKGROUND:
         columns, reference = (
-            sampled_contributions(scored, rows, seed, against_typical_row=True),
+            estimate_contributions_by_sampling(scored, rows, seed, against_typical_row=True),
             "the typical row of training",
         )
     else:
-        exact = exact_contributions(scored, rows[:MAX_EXACT])
-        columns = exact or sampled_contributions(scored, rows[:MAX_SAMPLED], seed)
+        exact = compute_tree_contributions(scored, rows[:MAX_EXACT])
+        columns = exact or estimate_contributions_by_sampling(scored, rows[:MAX_SAMPLED], seed)
         reference = "the average row"
-    units = _reason_units(scored)
+    units = _column_groups_for_reasons(scored)
     reasons = []
     for row, contributions in zip(rows.tolist(), columns.contributions, strict=False):
-        reasons.append(_describe_contributions(scored, row, contributions, units))
+        reasons.append(_describe_largest_contributions(scored, row, contributions, units))
     return reasons, reference
 
 
-def _reason_units(scored: ScoredRows) -> list[tuple[str, ...]]:
+def _column_groups_for_reasons(scored: ScoredRows) -> list[tuple[str, ...]]:
     """Return groups of associated columns, as found at export or in enough scored rows, then each remaining column."""
     groups: list[tuple[str, ...]] = []
-    if drivers := scored.bundle.drivers():
+    if drivers := scored.bundle.read_permutation_importances():
         groups = [tuple(group["columns"]) for group in drivers.get("together", ())]
     elif len(scored) >= MIN_BACKGROUND:
-        groups = find_column_groups([scored.X])
+        groups = find_associated_columns([scored.X])
     grouped = set().union(*groups)
     return groups + [(feature.name,) for feature in scored.bundle.schema.features if feature.name not in grouped]
 
 
-def _describe_contributions(
+def _describe_largest_contributions(
     scored: ScoredRows, row: int, contributions: npt.NDArray[np.float64], units: Sequence[tuple[str, ...]]
 ) -> tuple[str, ...]:
     """Describe the largest contributions to a table's row; a group of associated columns is one reason."""
     features = {feature.name: feature for feature in scored.bundle.schema.features}
     by_column = dict(zip(features, contributions.tolist(), strict=True))
 
-    def size(name: str) -> float:
+    def contribution_size(name: str) -> float:
         return abs(float(by_column[name]))
 
     reasons = []
     for unit in units:
-        columns = sorted(unit, key=size, reverse=True)
+        columns = sorted(unit, key=contribution_size, reverse=True)
         named = [columns[0]]
-        if len(columns) > 1 and size(columns[1]) >= MIN_GROUP_SHARE * size(columns[0]):
+        if len(columns) > 1 and contribution_size(columns[1]) >= MIN_GROUP_SHARE * contribution_size(columns[0]):
             named.append(columns[1])
         assignments = [f"{name} = {format_feature_value(features[name], scored.X[name].iloc[row])}" for name in named]
         reasons.append((", ".join(assignments), sum(map(by_column.__getitem__, unit))))
-    return _format_largest(reasons)
+    return _format_largest_reasons(reasons)
 
 
 def describe_shapley_values(explained: ShapleyValues) -> tuple[str, ...]:
     """Describe the largest contributions that exceed their sampling error, such as `age = 60 (odds ×2)`."""
     has_values = explained.names != explained.row_values and any(explained.row_values)
     reasons = []
-    for j in explained.largest(len(explained.names)):
+    for j in explained.largest_contributions(len(explained.names)):
         name = explained.names[j]
         if has_values:
             name += f" = {explained.row_values[j]}"
         reasons.append((name, explained.contributions[j]))
-    return _format_largest(reasons)
+    return _format_largest_reasons(reasons)
 
 
-def _format_largest(reasons: Sequence[tuple[str, float]]) -> tuple[str, ...]:
+def _format_largest_reasons(reasons: Sequence[tuple[str, float]]) -> tuple[str, ...]:
     """Format the largest reasons for the class, then, if fewer than three, those against it; each with its factor of the odds."""
     ranked = sorted(reasons, key=lambda reason: -abs(reason[1]))
     supporting = [reason for reason in ranked if reason[1] > MIN_CONTRIBUTION][:MAX_REASONS]
@@ -199,7 +203,7 @@ def is_close_call(p: npt.NDArray[np.float64], threshold: float) -> npt.NDArray[n
     return np.asarray(np.abs(log_odds(p) - log_odds(np.array(threshold))) < CLOSE_CALL)
 
 
-def _describe_confidence(scored: ScoredRows, row: int) -> str:
+def _describe_row_confidence(scored: ScoredRows, row: int) -> str:
     """Describe how certain the model is of a row: near the threshold or not, with values that training did not have or not."""
     description = "clear"
     if is_close_call(scored.positive_proba[row : row + 1], scored.threshold)[0]:
@@ -229,11 +233,11 @@ def contacts_csv(scored: ScoredRows, contact_list: ContactList, campaign: Campai
     str
         A header, and a line per contact.
     """
-    return format_csv(_csv_records(scored, contact_list, campaign))
+    return format_csv(_contact_csv_records(scored, contact_list, campaign))
 
 
-def _csv_records(scored: ScoredRows, contact_list: ContactList, campaign: Campaign) -> Iterator[list[str]]:
-    has_profit, classes = campaign.gain is not None, scored.bundle.schema.classes
+def _contact_csv_records(scored: ScoredRows, contact_list: ContactList, campaign: Campaign) -> Iterator[list[str]]:
+    has_profit, classes = campaign.worth_of_positive_contact is not None, scored.bundle.schema.classes
     profit_header = ["expected_profit"] if has_profit else []
     outcome_header = ["outcome"] if contact_list.retrospective else []
     header = ["rank", "row", *map(str, scored.identifiers.columns), "probability", *profit_header]
@@ -242,7 +246,9 @@ def _csv_records(scored: ScoredRows, contact_list: ContactList, campaign: Campai
         identifiers = map(_format_identifier, scored.identifiers.iloc[contact.row])
         record = [str(rank), str(contact.row), *identifiers, f"{contact.probability:.6g}"]
         if has_profit:
-            record.append(f"{contact.probability * (campaign.gain or 0) - (campaign.cost or 0):.6g}")
+            record.append(
+                f"{contact.probability * (campaign.worth_of_positive_contact or 0) - (campaign.cost or 0):.6g}"
+            )
         source = SOURCES.get(int(scored.source[contact.row]), "the model, which learnt from this row")
         record += ["; ".join(contact.reasons), contact.confidence, source]
         if contact_list.retrospective:

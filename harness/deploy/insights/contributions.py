@@ -48,7 +48,7 @@ class ContributionSummary:
     method: str
 
 
-def summarize_contributions(scored: ScoredRows, seed: int) -> ContributionSummary | None:
+def average_contribution_sizes(scored: ScoredRows, seed: int) -> ContributionSummary | None:
     """Average the sizes of contributions over a sample of the rows.
 
     Parameters
@@ -63,19 +63,19 @@ def summarize_contributions(scored: ScoredRows, seed: int) -> ContributionSummar
     ContributionSummary or None
         None for texts, images, more than two classes and fewer than 100 rows.
     """
-    if scored.bundle.schema.modality != "tabular" or not scored.binary or len(scored) < MIN_BACKGROUND:
+    if scored.bundle.schema.modality != "tabular" or not scored.has_two_classes or len(scored) < MIN_BACKGROUND:
         return None
     drawn = np.random.default_rng(seed).permutation(len(scored))
-    columns = exact_contributions(scored, np.sort(drawn[:MAX_EXACT_ROWS]))
+    columns = compute_tree_contributions(scored, np.sort(drawn[:MAX_EXACT_ROWS]))
     if columns is None:
-        columns = sampled_contributions(scored, np.sort(drawn[:MAX_SAMPLED_ROWS]), seed)
+        columns = estimate_contributions_by_sampling(scored, np.sort(drawn[:MAX_SAMPLED_ROWS]), seed)
     mean_sizes = np.abs(columns.contributions).mean(axis=0)
     order = np.argsort(-mean_sizes, kind="stable")
     names = tuple(scored.bundle.schema.features[j].name for j in order)
     return ContributionSummary(names, tuple(mean_sizes[order].tolist()), len(columns.contributions), columns.method)
 
 
-def sampled_contributions(
+def estimate_contributions_by_sampling(
     scored: ScoredRows, rows: npt.NDArray[np.int64], seed: int, *, against_typical_row: bool = False
 ) -> ColumnContributions:
     """Estimate contributions by sampling, for any model.
@@ -108,7 +108,7 @@ def sampled_contributions(
     return ColumnContributions(np.where(significant, contributions, 0.0), "sampled Shapley values")
 
 
-def exact_contributions(scored: ScoredRows, rows: npt.NDArray[np.int64]) -> ColumnContributions | None:
+def compute_tree_contributions(scored: ScoredRows, rows: npt.NDArray[np.int64]) -> ColumnContributions | None:
     """Compute SHAP values of the positive class by the model's own arithmetic.
 
     Parameters

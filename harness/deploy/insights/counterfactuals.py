@@ -17,7 +17,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from harness.deploy.insights.dependence import value_grid
+from harness.deploy.insights.dependence import dependence_grid_values
 from harness.deploy.insights.scored_rows import Positions, ScoredRows
 from harness.deploy.insights.shapley import format_feature_value
 from harness.deploy.schema import Feature
@@ -56,15 +56,15 @@ class FrequentChange:
 
 
 @dataclass(frozen=True)
-class _ValuePairs:
+class _CooccurringValues:
     """Which binned values occur together: (actionable column, other column) → (bins, bins); and the bin of each row."""
 
     occur: dict[tuple[str, str], npt.NDArray[np.bool_]]
     bins: dict[str, Positions]
 
-    def allow(self, row: int, change: Sequence[Change]) -> bool:
+    def do_values_cooccur(self, row: int, change: Sequence[Change]) -> bool:
         """Whether every changed value occurs together with every other value of the row."""
-        new_bins = {feature.name: _bin_of_value(feature, value) for feature, value in change}
+        new_bins = {feature.name: _bin_number_of_value(feature, value) for feature, value in change}
         for name, new_bin in new_bins.items():
             for other, row_bins in self.bins.items():
                 if other != name and not self.occur[name, other][new_bin, new_bins.get(other, row_bins[row])]:
@@ -72,7 +72,7 @@ class _ValuePairs:
         return True
 
 
-def group_by_change(counterfactuals: Sequence[Counterfactual]) -> list[FrequentChange]:
+def group_counterfactuals_by_change(counterfactuals: Sequence[Counterfactual]) -> list[FrequentChange]:
     """Group counterfactuals by their change, the most frequent change first."""
     groups: dict[tuple[str, ...], list[Counterfactual]] = {}
     for counterfactual in counterfactuals:
@@ -111,19 +111,19 @@ def find_counterfactuals(
     """
     features = [feature for feature in scored.bundle.schema.features if feature.name in actionable]
     rows = list(rows)[:MAX_ROWS]
-    if not rows or not features or not scored.binary:
+    if not rows or not features or not scored.has_two_classes:
         return ()
     probabilities = scored.bundle.predict_proba(scored.X.iloc[rows])[:, 1]
-    pairs = _count_pairs(scored, features)
+    pairs = _find_cooccurring_values(scored, features)
     counterfactuals = []
     for row, probability in zip(rows, probabilities.tolist(), strict=True):
         if probability >= scored.threshold:
-            changes = list(itertools.islice(_candidate_changes(scored, row, features, pairs), MAX_CHANGES))
-            counterfactuals.append(_nearest_change(scored, row, probability, changes))
+            changes = list(itertools.islice(_iterate_candidate_changes(scored, row, features, pairs), MAX_CHANGES))
+            counterfactuals.append(_choose_nearest_change(scored, row, probability, changes))
     return tuple(counterfactuals)
 
 
-def _nearest_change(
+def _choose_nearest_change(
     scored: ScoredRows, row: int, probability: float, changes: Sequence[tuple[Change, ...]]
 ) -> Counterfactual:
     """Choose the nearest change with which the row falls below the threshold; `changes` are sorted by distance."""
@@ -160,15 +160,15 @@ def _apply_changes(row: Any, changes: Sequence[Sequence[Change]]) -> Features:
     return repeated
 
 
-def _candidate_changes(
-    scored: ScoredRows, row: int, features: Sequence[Feature], pairs: _ValuePairs
+def _iterate_candidate_changes(
+    scored: ScoredRows, row: int, features: Sequence[Feature], pairs: _CooccurringValues
 ) -> Iterator[tuple[Change, ...]]:
     """Yield changes of one column, then of two, nearest first, whose values occur together with the row's others."""
     own = scored.X.iloc[row]
     single: list[list[tuple[float, Change]]] = []
     for feature in features:
         options = []
-        for value in value_grid(feature):
+        for value in dependence_grid_values(feature):
             if value != own[feature.name]:
                 options.append((_value_distance(feature, own[feature.name], value), (feature, value)))
         single.append(options)
@@ -177,10 +177,10 @@ def _candidate_changes(
         for (first_distance, first_change), (second_distance, second_change) in itertools.product(first, second):
             double.append((first_distance + second_distance, (first_change, second_change)))
     for _, change in sorted(itertools.chain(*single), key=lambda option: option[0]):
-        if pairs.allow(row, (change,)):
+        if pairs.do_values_cooccur(row, (change,)):
             yield (change,)
     for _, changes in sorted(double, key=lambda option: option[0]):
-        if pairs.allow(row, changes):
+        if pairs.do_values_cooccur(row, changes):
             yield changes
 
 
@@ -192,7 +192,7 @@ def _value_distance(feature: Feature, own: Any, value: Any) -> float:
     return float(abs(np.searchsorted(edges, own) - np.searchsorted(edges, value)) / (len(edges) + 1))
 
 
-def _count_pairs(scored: ScoredRows, features: Sequence[Feature]) -> _ValuePairs:
+def _find_cooccurring_values(scored: ScoredRows, features: Sequence[Feature]) -> _CooccurringValues:
     """Find the values of actionable columns that occur together with values of other columns in at least three rows."""
     bins, sizes = {}, {}
     for feature in scored.bundle.schema.features:
@@ -206,7 +206,7 @@ def _count_pairs(scored: ScoredRows, features: Sequence[Feature]) -> _ValuePairs
             pair_index = bins[name][pool] * sizes[other] + bins[other][pool]
             counts = np.bincount(pair_index, minlength=sizes[name] * sizes[other])
             occur[name, other] = counts.reshape(sizes[name], sizes[other]) >= MIN_PAIR_ROWS
-    return _ValuePairs(occur, bins)
+    return _CooccurringValues(occur, bins)
 
 
 def _bin_count(feature: Feature) -> int:
@@ -227,7 +227,7 @@ def _bin_column(scored: ScoredRows, feature: Feature) -> Positions:
     return np.where(np.isnan(numbers), _bin_count(feature) - 1, positions).astype(np.int64)
 
 
-def _bin_of_value(feature: Feature, value: Any) -> int:
+def _bin_number_of_value(feature: Feature, value: Any) -> int:
     if feature.kind == "category":
         return feature.levels.index(value)
     return int(np.searchsorted(feature.edges, value, side="right"))

@@ -30,7 +30,7 @@ NO_CURVE = "–"
 
 #: A fold's model, its test rows and their classes (n,), 0..k-1.
 EvaluatedFold: TypeAlias = tuple[PredictProba, Features, npt.NDArray[np.int64]]
-#: One number per fold, n_test/n_train → their mean and interval: `harness.evaluation.corrected_t.estimate`.
+#: One number per fold, n_test/n_train → their mean and interval: `harness.evaluation.corrected_t.estimate_mean_with_interval`.
 IntervalEstimator: TypeAlias = Callable[[Sequence[float], float], Estimate]
 
 
@@ -87,23 +87,23 @@ def measure_dependence(
     Friedman (2001), Greedy function approximation: a gradient boosting machine.
     Tukey (1958), Bias and confidence in not quite large samples.
     """
-    grid = value_grid(feature)
+    grid = dependence_grid_values(feature)
     if len(grid) < 2:
         return None
-    means = np.array([_mean_probabilities(fold, feature, grid) for fold in folds])  # (folds, values)
+    means = np.array([_mean_probability_at_values(fold, feature, grid) for fold in folds])  # (folds, values)
     points = []
     for value, fold_means in zip(grid, means.T.tolist(), strict=True):
         number = None if isinstance(value, str) else float(value)
         estimated = interval(fold_means, variance_ratio)
         value_text = format_feature_value(feature, value)
         points.append(CurvePoint(number, value_text, float(estimated.mean), float(estimated.ci_half_width)))
-    swing = interval(fold_swings(means), variance_ratio)
+    swing = interval(dependence_swing_per_fold(means), variance_ratio)
     average = means.mean(axis=0)
     lowest, highest = int(average.argmin()), int(average.argmax())
     return PartialDependence(tuple(points), float(swing.mean), float(swing.ci_half_width), lowest, highest)
 
 
-def value_grid(feature: Feature) -> list[Any]:
+def dependence_grid_values(feature: Feature) -> list[Any]:
     """Return the values at which a column is evaluated: its deciles (with its ends, if these are few) or most frequent levels."""
     if feature.kind == "category":
         return list(feature.levels[:MAX_LEVELS])
@@ -113,7 +113,7 @@ def value_grid(feature: Feature) -> list[Any]:
     return sorted(edges)
 
 
-def fold_swings(means: npt.NDArray[np.float64]) -> list[float]:
+def dependence_swing_per_fold(means: npt.NDArray[np.float64]) -> list[float]:
     """Return the difference of the highest and the lowest point in each fold; the two points are chosen on the other folds.
 
     If they were chosen on all folds, the largest of several differences would be above 0 for a column without effect.
@@ -164,10 +164,10 @@ def describe_dependence(curve: PartialDependence | None) -> str:
         highest = f"{high.value_text} ({share_text(high.mean)})"
         lowest = f"{low.value_text} ({share_text(low.mean)})"
         return f"highest with {highest}, lowest with {lowest}"
-    return _describe_numeric(curve, high, low)
+    return _describe_numeric_curve(curve, high, low)
 
 
-def _describe_numeric(curve: PartialDependence, high: CurvePoint, low: CurvePoint) -> str:
+def _describe_numeric_curve(curve: PartialDependence, high: CurvePoint, low: CurvePoint) -> str:
     """Describe a curve over numbers or dates, where one end, or both, can be between the highest and the lowest point."""
     first, last = curve.points[0], curve.points[-1]
     small = max(0.25 * curve.swing, curve.swing_margin)
@@ -179,13 +179,13 @@ def _describe_numeric(curve: PartialDependence, high: CurvePoint, low: CurvePoin
     if abs(last.mean - first.mean) <= small:
         return f"up and down, from {share_text(low.mean)} to {share_text(high.mean)}"
     verb = "rises" if last.mean > first.mean else "falls"
-    turn = _largest_turn(curve)
+    turn = _largest_curve_reversal(curve)
     if turn is None:
         return f"{verb} {ends}"
     return f"{verb} on the whole, {ends}, but is {share_text(turn.mean)} at {turn.value_text}"
 
 
-def _largest_turn(curve: PartialDependence) -> CurvePoint | None:
+def _largest_curve_reversal(curve: PartialDependence) -> CurvePoint | None:
     """Point at the end of the largest step against the direction of a curve; None where all are small beside its swing."""
     direction = 1 if curve.points[-1].mean > curve.points[0].mean else -1
     extreme, largest, turn = -np.inf, SMALL_TURN * curve.swing, None
@@ -196,7 +196,7 @@ def _largest_turn(curve: PartialDependence) -> CurvePoint | None:
     return turn
 
 
-def _mean_probabilities(fold: EvaluatedFold, feature: Feature, grid: Sequence[Any]) -> npt.NDArray[np.float64]:
+def _mean_probability_at_values(fold: EvaluatedFold, feature: Feature, grid: Sequence[Any]) -> npt.NDArray[np.float64]:
     """Mean probability of the positive class over a fold's rows, with the column at each value of the grid."""
     predict_proba, X, y = fold
     X, _ = sample_rows(X, y, MAX_CURVE_ROWS, 0)

@@ -45,7 +45,7 @@ MAX_NAME_LENGTH = 28
 MAX_PANELS = 6
 
 
-def shorten(name: str, max_length: int = MAX_NAME_LENGTH) -> str:
+def shorten_label(name: str, max_length: int = MAX_NAME_LENGTH) -> str:
     """Shorten a name with an ellipsis; the tables contain it in full."""
     printable = replace_control_characters(name)
     return printable if len(printable) <= max_length else f"{printable[: max_length - 1]}…"
@@ -60,9 +60,9 @@ def plot_importances(units: Sequence[ColumnImportance], label: str) -> Figure:
 
 def draw_importances(units: Sequence[ColumnImportance], label: str, size: tuple[float, float]) -> bytes:
     """Draw what `plot_importances` describes."""
-    with _styled_figure(size) as figure:
+    with _open_styled_figure(size) as figure:
         axes = figure.subplots()
-        names = [shorten(" + ".join(unit.columns), 34) for unit in units]
+        names = [shorten_label(" + ".join(unit.columns), 34) for unit in units]
         heights = np.arange(len(units))[::-1]
         margins = np.nan_to_num(list(map(attrgetter("ci_half_width"), units)))
         axes.errorbar(list(map(attrgetter("loss"), units)), heights, xerr=margins, **DOTS)
@@ -92,15 +92,15 @@ def draw_dependence(
 ) -> bytes:
     """Draw what `plot_dependence` describes, in panels of `grid` rows and columns."""
     n_rows, n_columns = grid
-    with _styled_figure(size) as figure:
+    with _open_styled_figure(size) as figure:
         panels = figure.subplots(n_rows, n_columns, sharey=True, squeeze=False).ravel()
         for axes, (name, curve) in zip(panels, curves, strict=False):
             _draw_dependence(axes, curve)
-            axes.set_title(shorten(name, 24), fontsize=9)
+            axes.set_title(shorten_label(name, 24), fontsize=9)
         for axes in panels[len(curves) :]:
             axes.set_visible(False)
         for axes in panels[::n_columns]:
-            axes.set_ylabel(f"probability of {shorten(positive, 12)}")
+            axes.set_ylabel(f"probability of {shorten_label(positive, 12)}")
         return _to_svg(figure)
 
 
@@ -119,22 +119,22 @@ def plot_gains(gains: Gains, *, with_profit: bool) -> Figure:
 
 def draw_gains(gains: Gains, size: tuple[float, float], *, with_profit: bool) -> bytes:
     """Draw what `plot_gains` describes."""
-    with _styled_figure(size) as figure:
+    with _open_styled_figure(size) as figure:
         share_axes, ratio_axes = figure.subplots(1, 2)
         shares = gains.share_of_positives
-        _draw_curve(share_axes, CURVE_SHARES, (shares.estimate, shares.low, shares.high), BLUE, 100)
+        _draw_estimate_and_interval(share_axes, CURVE_SHARES, (shares.estimate, shares.low, shares.high), BLUE, 100)
         share_axes.plot([0, 100], [0, 100], **DOTTED_LINE)
         share_axes.plot([0, 100 * gains.positives / gains.rows, 100], [0, 100, 100], color=GREY, linewidth=0.8)
         share_axes.set(xlabel="contacted, % of rows", ylabel="found, % of positive rows", xlim=(0, 100), ylim=(0, 102))
         ratio_axes.set(xlabel="contacted, % of rows", xlim=(0, 100))
         if with_profit and gains.profit:
             profit = gains.profit
-            _draw_curve(ratio_axes, CURVE_SHARES, (profit.estimate, profit.low, profit.high), ORANGE, 1)
+            _draw_estimate_and_interval(ratio_axes, CURVE_SHARES, (profit.estimate, profit.low, profit.high), ORANGE, 1)
             ratio_axes.axhline(0, **ZERO_LINE)
             ratio_axes.set(ylabel="profit per 1,000 rows")
         else:
             ratios = np.array([shares.estimate, shares.low, shares.high])[:, 1:] / CURVE_SHARES[1:]
-            _draw_curve(ratio_axes, CURVE_SHARES[1:], ratios, ORANGE, 1)
+            _draw_estimate_and_interval(ratio_axes, CURVE_SHARES[1:], ratios, ORANGE, 1)
             ratio_axes.axhline(1, **DOTTED_LINE)
             ratio_axes.set(ylabel="times as many as by chance", ylim=(0, None))
         return _to_svg(figure)
@@ -152,7 +152,7 @@ def plot_confidence(p: Floats, threshold: float, bins: Sequence[ReliabilityBin])
 
 def draw_confidence(p: Floats, threshold: float, bins: Sequence[ReliabilityBin], size: tuple[float, float]) -> bytes:
     """Draw what `plot_confidence` describes."""
-    with _styled_figure(size) as figure:
+    with _open_styled_figure(size) as figure:
         panels = figure.subplots(1, 2 if bins else 1, squeeze=False)[0]
         panels[0].hist(p, bins=np.linspace(0, 1, 41), color=BLUE)
         panels[0].axvline(threshold, color=ORANGE, linewidth=1.2)
@@ -185,11 +185,13 @@ def _draw_dependence(axes: Axes, curve: PartialDependence) -> None:
     else:
         positions = np.arange(len(points))
         axes.errorbar(positions, means, yerr=margins, **DOTS)
-        axes.set_xticks(positions, [shorten(point.value_text, 14) for point in points], rotation=40, ha="right")
+        axes.set_xticks(positions, [shorten_label(point.value_text, 14) for point in points], rotation=40, ha="right")
         axes.set_xlim(-0.5, len(points) - 0.5)
 
 
-def _draw_curve(axes: Axes, shares: Floats, curve: Sequence[Floats] | Floats, colour: str, scale: float) -> None:
+def _draw_estimate_and_interval(
+    axes: Axes, shares: Floats, curve: Sequence[Floats] | Floats, colour: str, scale: float
+) -> None:
     """Draw an estimate and its interval over shares of rows; `curve` holds the estimate, the lower and the upper end."""
     estimate, low, high = curve
     axes.plot(100 * shares, scale * estimate, color=colour, linewidth=1.4)
@@ -197,7 +199,7 @@ def _draw_curve(axes: Axes, shares: Floats, curve: Sequence[Floats] | Floats, co
 
 
 @contextmanager
-def _styled_figure(size: tuple[float, float]) -> Iterator[Canvas]:
+def _open_styled_figure(size: tuple[float, float]) -> Iterator[Canvas]:
     """Provide an empty figure; it must be drawn and saved within the block, in which our style holds."""
     from matplotlib import rc_context
     from matplotlib.figure import Figure as Canvas

@@ -86,7 +86,7 @@ class Campaign:
         return min(limits, default=None)
 
     @property
-    def gain(self) -> float | None:
+    def worth_of_positive_contact(self) -> float | None:
         """Average worth of contacting a positive row, before the cost of the contact; None without `value`."""
         if self.value is None:
             return None
@@ -95,9 +95,9 @@ class Campaign:
     @property
     def break_even(self) -> float | None:
         """Probability from which a contact pays, if the probabilities are calibrated."""
-        if self.gain is None or self.cost is None:
+        if self.worth_of_positive_contact is None or self.cost is None:
             return None
-        return self.cost / self.gain
+        return self.cost / self.worth_of_positive_contact
 
 
 @dataclass(frozen=True)
@@ -188,11 +188,13 @@ def measure_gains(y: Labels, proba: Floats, campaign: Campaign, contacted: int |
     table = []
     for count, hits, samples in zip(table_counts, positives, np.array(tables).T, strict=True):
         table.append(_gains_row(n, total, count, round(float(hits)), samples))
-    share_of_positives = _with_percentiles(full_curve, curves)
-    if campaign.gain is None:
+    share_of_positives = _curve_with_interval(full_curve, curves)
+    if campaign.worth_of_positive_contact is None:
         return Gains(n, total, share_of_positives, tuple(table))
-    profit = _with_percentiles(_profit_curve(full_curve, total / n, campaign), profits)
-    return Gains(n, total, share_of_positives, tuple(table), profit, _compare_rules(y, proba, campaign, contacted, rng))
+    profit = _curve_with_interval(_profit_curve(full_curve, total / n, campaign), profits)
+    return Gains(
+        n, total, share_of_positives, tuple(table), profit, _compare_contact_rules(y, proba, campaign, contacted, rng)
+    )
 
 
 def _bootstrap_weights(n: int, rng: np.random.Generator) -> Iterator[Floats]:
@@ -211,10 +213,13 @@ def _gains_curve(y: Labels, weights: Floats, table_shares: Floats) -> tuple[Floa
 
 def _profit_curve(curve: Floats, prevalence: float, campaign: Campaign) -> Floats:
     """Return the profit per 1,000 rows at each of `CURVE_SHARES`."""
-    return np.asarray(PROFIT_ROWS * ((campaign.gain or 0) * prevalence * curve - (campaign.cost or 0) * CURVE_SHARES))
+    return np.asarray(
+        PROFIT_ROWS
+        * ((campaign.worth_of_positive_contact or 0) * prevalence * curve - (campaign.cost or 0) * CURVE_SHARES)
+    )
 
 
-def _with_percentiles(estimate: Floats, samples: list[Floats]) -> GainsCurve:
+def _curve_with_interval(estimate: Floats, samples: list[Floats]) -> GainsCurve:
     low, high = np.percentile(np.array(samples), PERCENTILES, axis=0)
     return GainsCurve(estimate, low, high)
 
@@ -232,36 +237,40 @@ def _gains_row(n: int, total: int, contacted: int, positives: int, samples: Floa
     return GainsRow(contacted, positives, float(low), float(high), interval)
 
 
-def _compare_rules(
+def _compare_contact_rules(
     y: Labels, proba: Floats, campaign: Campaign, contacted: int | None, rng: np.random.Generator
 ) -> tuple[ContactRule, ...]:
     """Evaluate the most profitable share, the length of the list, the break-even probability, and contacting everybody."""
     n = len(y)
-    row_profits = PROFIT_ROWS * ((campaign.gain or 0.0) * y - (campaign.cost or 0.0))
+    row_profits = PROFIT_ROWS * ((campaign.worth_of_positive_contact or 0.0) * y - (campaign.cost or 0.0))
     evaluated: list[Interval] = []
     for weights in _bootstrap_weights(n, rng):
-        threshold = _best_threshold(proba, np.cumsum(weights * row_profits))
+        threshold = _most_profitable_threshold(proba, np.cumsum(weights * row_profits))
         left_out = weights == 0
         selected = left_out & (proba >= threshold)
         size = max(left_out.sum(), 1)
         evaluated.append((threshold, selected.sum() / size, float(row_profits[selected].sum()) / size))
     thresholds, shares, profits = np.array(evaluated).T
-    in_sample = _evaluate_rule("", y, proba >= _best_threshold(proba, np.cumsum(row_profits)), campaign)
-    mean, low, high = _mean_interval(profits)
+    in_sample = _evaluate_contact_rule(
+        "", y, proba >= _most_profitable_threshold(proba, np.cumsum(row_profits)), campaign
+    )
+    mean, low, high = _bootstrap_mean_and_interval(profits)
     # Bootstrap samples contain no other rows than these, so with few positives they vary too little.
     profit = mean, min(low, in_sample.profit[1]), max(high, in_sample.profit[2])
     description = "the most profitable share, chosen on other rows"
-    rules = [ContactRule(description, _mean_interval(shares), profit, _mean_interval(thresholds))]
+    rules = [
+        ContactRule(description, _bootstrap_mean_and_interval(shares), profit, _bootstrap_mean_and_interval(thresholds))
+    ]
     if campaign.max_contacts is not None and contacted and contacted < n:
-        rules.append(_evaluate_rule(LIST_RULE, y, np.arange(n) < contacted, campaign, fixed_contacts=True))
+        rules.append(_evaluate_contact_rule(LIST_RULE, y, np.arange(n) < contacted, campaign, fixed_contacts=True))
     if campaign.break_even is not None:
         description = f"a contact should pay: probability {campaign.break_even:.3g} or more"
-        rules.append(_evaluate_rule(description, y, proba >= campaign.break_even, campaign))
-    rules.append(_evaluate_rule("everybody", y, np.ones(n, dtype=bool), campaign, fixed_contacts=True))
+        rules.append(_evaluate_contact_rule(description, y, proba >= campaign.break_even, campaign))
+    rules.append(_evaluate_contact_rule("everybody", y, np.ones(n, dtype=bool), campaign, fixed_contacts=True))
     return tuple(rules)
 
 
-def _evaluate_rule(
+def _evaluate_contact_rule(
     description: str, y: Labels, selected: npt.NDArray[np.bool_], campaign: Campaign, *, fixed_contacts: bool = False
 ) -> ContactRule:
     """Compute the profit of contacting the selected rows; with `fixed_contacts` the rule selects as many of any other sample.
@@ -271,7 +280,7 @@ def _evaluate_rule(
     holds with few positives.
     """
     n, positives, contacts = len(y), int(y[selected].sum()), int(selected.sum())
-    gain, cost = campaign.gain or 0.0, campaign.cost or 0.0
+    gain, cost = campaign.worth_of_positive_contact or 0.0, campaign.cost or 0.0
     hit_share, contact_share = positives / n, contacts / n
     hit_low, hit_high = clopper_pearson_interval(positives, n)
     contact_share_low = contact_share_high = contact_share
@@ -281,25 +290,25 @@ def _evaluate_rule(
         if hit_share > 0 and contact_share < 1:
             correlation = math.sqrt(hit_share * (1 - contact_share) / (contact_share * (1 - hit_share)))
 
-    def margin(gain_margin: float, cost_margin: float) -> float:
+    def profit_half_width(gain_margin: float, cost_margin: float) -> float:
         square = gain_margin * gain_margin + cost_margin * cost_margin - 2 * correlation * gain_margin * cost_margin
         return math.sqrt(max(0.0, square))
 
     mean = gain * hit_share - cost * contact_share
-    low = mean - margin(gain * (hit_share - hit_low), cost * (contact_share_high - contact_share))
-    high = mean + margin(gain * (hit_high - hit_share), cost * (contact_share - contact_share_low))
+    low = mean - profit_half_width(gain * (hit_share - hit_low), cost * (contact_share_high - contact_share))
+    high = mean + profit_half_width(gain * (hit_high - hit_share), cost * (contact_share - contact_share_low))
     profit = (PROFIT_ROWS * mean, PROFIT_ROWS * low, PROFIT_ROWS * high)
     return ContactRule(description, (contact_share, contact_share_low, contact_share_high), profit)
 
 
-def _best_threshold(proba: Floats, cumulative_profit: Floats) -> float:
+def _most_profitable_threshold(proba: Floats, cumulative_profit: Floats) -> float:
     """Return the probability down to which contacting is most profitable; infinity if no contact is."""
     ends = np.append(np.flatnonzero(np.diff(proba)), len(proba) - 1)  # rows of equal probability are contacted together
     best = int(ends[cumulative_profit[ends].argmax()])
     return float(proba[best]) if cumulative_profit[best] > 0 else np.inf
 
 
-def _mean_interval(samples: Floats) -> Interval:
+def _bootstrap_mean_and_interval(samples: Floats) -> Interval:
     """Return the mean and the 95 % interval of the finite numbers among bootstrap results; infinity if there is none."""
     finite = samples[np.isfinite(samples)]
     if not len(finite):

@@ -30,7 +30,7 @@ MIN_ASSOCIATION = 0.8  #: absolute rank correlation, Cramér's V or correlation 
 MAX_GROUPING_ROWS = 4000
 
 
-def find_column_groups(frames: Sequence[Features]) -> list[tuple[str, ...]]:
+def find_associated_columns(frames: Sequence[Features]) -> list[tuple[str, ...]]:
     """Find groups of two or more strongly associated columns.
 
     Two numbers are compared by Spearman's rank correlation, two categories by Cramér's V with Bergsma's correction, a
@@ -58,7 +58,7 @@ def find_column_groups(frames: Sequence[Features]) -> list[tuple[str, ...]]:
     codes = {name: _level_codes(X[name]) for name in names if X[name].dtype == "category"}
     group = dict(zip(names, names, strict=True))  # column → first column of its group
     for first, second in itertools.combinations(names, 2):
-        if group[first] != group[second] and _column_association(first, second, ranks, codes) >= MIN_ASSOCIATION:
+        if group[first] != group[second] and _association_of_columns(first, second, ranks, codes) >= MIN_ASSOCIATION:
             merged = group[second]
             for name in names:
                 if group[name] == merged:
@@ -69,7 +69,7 @@ def find_column_groups(frames: Sequence[Features]) -> list[tuple[str, ...]]:
     return [tuple(columns) for columns in members.values() if len(columns) > 1]
 
 
-def _column_association(
+def _association_of_columns(
     first: str, second: str, ranks: dict[str, npt.NDArray[np.float64]], codes: dict[str, npt.NDArray[np.int64]]
 ) -> float:
     if first in codes and second in codes:
@@ -141,7 +141,7 @@ class ColumnImportance:
     curve: PartialDependence | None = None  #: None if it was not measured
 
     @property
-    def significant(self) -> bool:
+    def is_significant(self) -> bool:
         """Whether the 95 % interval of the loss lies above 0."""
         return self.loss - self.ci_half_width > 0
 
@@ -193,7 +193,7 @@ def measure_importances(
     Breiman (2001), Random forests.
     """
     features = {feature.name: feature for feature in schema.features}
-    groups = find_column_groups([X for _, X, _ in folds])
+    groups = find_associated_columns([X for _, X, _ in folds])
     units = [(name,) for name in features] + groups
     scores, losses = [], []
     for number, (predict_proba, X, y) in enumerate(folds):
@@ -206,7 +206,7 @@ def measure_importances(
     for columns, fold_losses in zip(units, signed.T.tolist(), strict=True):
         loss = interval(fold_losses, ratio)
         importances.append(ColumnImportance(columns, float(loss.mean), float(loss.ci_half_width)))
-    ranked = sorted(importances[: len(features)], key=_negative_loss)
+    ranked = sorted(importances[: len(features)], key=_largest_loss_first_key)
     if len(schema.classes) == 2:
         # The models of two folds share all training rows but those of the two test parts, so they agree on chance patterns of
         # the shared rows. The grouped jackknife accounts for that: its variance for k equal folds is (k - 1)² / k times s².
@@ -224,7 +224,7 @@ def measure_importances(
         folds=len(folds),
         rows=sum(len(y) for _, _, y in folds),
         columns=tuple(ranked),
-        groups=tuple(sorted(importances[len(features) :], key=_negative_loss)),
+        groups=tuple(sorted(importances[len(features) :], key=_largest_loss_first_key)),
     )
 
 
@@ -257,14 +257,14 @@ def importances_from_json(plain: dict[str, Any]) -> Importances:
     )
 
 
-def rank_units(importances: Importances) -> list[ColumnImportance]:
+def rank_groups_and_columns(importances: Importances) -> list[ColumnImportance]:
     """Return the groups and the columns that are in no group, largest loss first."""
     grouped = {name for group in importances.groups for name in group.columns}
     single = [column for column in importances.columns if column.columns[0] not in grouped]
-    return sorted([*single, *importances.groups], key=_negative_loss)
+    return sorted([*single, *importances.groups], key=_largest_loss_first_key)
 
 
-def _negative_loss(importance: ColumnImportance) -> float:
+def _largest_loss_first_key(importance: ColumnImportance) -> float:
     return -importance.loss
 
 
@@ -281,7 +281,7 @@ def _importance_from_json(plain: dict[str, Any]) -> ColumnImportance:
     curve = plain["curve"]
     if curve is not None:
         curve = PartialDependence(
-            tuple(map(_point_from_json, curve["points"])),
+            tuple(map(_curve_point_from_json, curve["points"])),
             _nan_if_none(curve["swing"]),
             _nan_if_none(curve["swing_half"]),
             curve["lowest"],
@@ -290,7 +290,7 @@ def _importance_from_json(plain: dict[str, Any]) -> ColumnImportance:
     return ColumnImportance(tuple(plain["columns"]), _nan_if_none(plain["loss"]), _nan_if_none(plain["half"]), curve)
 
 
-def _point_from_json(plain: dict[str, Any]) -> dependence.CurvePoint:
+def _curve_point_from_json(plain: dict[str, Any]) -> dependence.CurvePoint:
     return dependence.CurvePoint(plain["at"], plain["shown"], _nan_if_none(plain["mean"]), _nan_if_none(plain["half"]))
 
 

@@ -9,13 +9,19 @@ import numpy as np
 
 from harness.deploy.error_analysis import wilson_interval
 from harness.deploy.insights import figures
-from harness.deploy.insights.confidence import QUANTILES, Z_95, Confidence, ReliabilityBin, new_rows_caveat
+from harness.deploy.insights.confidence import (
+    QUANTILES,
+    Z_95,
+    ConfidenceAssessment,
+    ReliabilityBin,
+    warn_of_changed_training_rows,
+)
 from harness.deploy.insights.contact_list import describe_shapley_values
 from harness.deploy.insights.contributions import ContributionSummary
-from harness.deploy.insights.counterfactuals import Counterfactual, FrequentChange, group_by_change
+from harness.deploy.insights.counterfactuals import Counterfactual, FrequentChange, group_counterfactuals_by_change
 from harness.deploy.insights.dependence import NO_CURVE, NO_DIRECTION, describe_dependence
-from harness.deploy.insights.importance import ColumnImportance, Importances, rank_units
-from harness.deploy.insights.row_sections import describe_counted_rows
+from harness.deploy.insights.importance import ColumnImportance, Importances, rank_groups_and_columns
+from harness.deploy.insights.row_sections import describe_rows_with_outcome
 from harness.deploy.insights.scored_rows import ROW_HEADING, ScoredRows
 from harness.deploy.insights.shapley import shapley_values
 from harness.registry.task import take
@@ -122,21 +128,21 @@ def importance_section(
 
 
 def _importance_blocks(scored: ScoredRows, importances: Importances) -> list[Part]:
-    units = rank_units(importances)
+    units = rank_groups_and_columns(importances)
     by_name = {column.columns[0]: column for column in importances.columns}
     rows = []
     for unit in units[:MAX_UNITS]:
-        clearest = max(map(by_name.__getitem__, unit.columns), key=_dependence_clarity)
+        clearest = max(map(by_name.__getitem__, unit.columns), key=_dependence_sort_key)
         dependence = describe_dependence(clearest.curve)
         if len(unit.columns) > 1 and clearest.curve:
             dependence = f"{clearest.columns[0]}: {dependence}"
-        name = ReportCell(" + ".join(unit.columns), best=unit.significant)
+        name = ReportCell(" + ".join(unit.columns), best=unit.is_significant)
         rows.append((name, MeanInterval(unit.loss, unit.ci_half_width), dependence))
     introduction = (
         "How much the model loses when a column is shuffled among rows, which leaves everything else as it is: measured in "
         f"{format_count(importances.folds, 'outer fold')} on {importances.rows:,} rows that the models had not learnt from; "
         f"unshuffled, their {escape(importances.label)} is {format_number(importances.score)}. Columns that say much the same are "
-        f"shuffled together, as the model may take one for the other. {_describe_significance(units)}"
+        f"shuffled together, as the model may take one for the other. {_describe_significant_importances(units)}"
     )
     header = (
         *(ReportColumn("Column"), ReportColumn("Loss", "number")),
@@ -162,16 +168,16 @@ def _importance_blocks(scored: ScoredRows, importances: Importances) -> list[Par
     return blocks
 
 
-def _dependence_clarity(column: ColumnImportance) -> tuple[bool, bool, float]:
+def _dependence_sort_key(column: ColumnImportance) -> tuple[bool, bool, float]:
     """Sort key: whether the dependence has a significant direction, whether it was measured, and the loss."""
     has_direction = describe_dependence(column.curve) not in (NO_CURVE, NO_DIRECTION)
     return has_direction, column.curve is not None, column.loss
 
 
-def _describe_significance(units: Sequence[ColumnImportance]) -> str:
+def _describe_significant_importances(units: Sequence[ColumnImportance]) -> str:
     if all(math.isnan(unit.ci_half_width) for unit in units):
         return "The folds allow no intervals, so nothing here, no direction either, differs significantly from chance."
-    significant = sum(unit.significant for unit in units)
+    significant = sum(unit.is_significant for unit in units)
     return (
         f"**Bold**: the 95 % interval over the folds lies above 0, {significant} of {len(units)}; about "
         f"{FALSE_POSITIVE_RATE * len(units):.1f} would by chance alone."
@@ -222,17 +228,17 @@ def counterfactual_section(
         f"and pairs of values that occur in these data are tried. Found for **{len(sufficient):,}**; for "
         f"{count - len(sufficient):,} no such change is enough."
     )
-    return Section(title, (ASSOCIATIONS, introduction, *_change_tables(sufficient, insufficient, count)))
+    return Section(title, (ASSOCIATIONS, introduction, *_counterfactual_tables(sufficient, insufficient, count)))
 
 
-def _change_tables(
+def _counterfactual_tables(
     sufficient: Sequence[Counterfactual], insufficient: Sequence[Counterfactual], count: int
 ) -> list[Part]:
     """The most frequent changes of `count` rows, and the changes row by row."""
     tables: list[Part] = []
     for heading, rows in (("Nearest change", sufficient), ("Largest fall, not enough", insufficient)):
         if rows:
-            frequent = group_by_change(rows)[:MAX_CHANGES]
+            frequent = group_counterfactuals_by_change(rows)[:MAX_CHANGES]
             cells = tuple(_frequent_change_cells(change, count) for change in frequent)
             tables.append(ReportTable((ReportColumn(heading), *FREQUENT_CHANGE_COLUMNS), cells))
     single = [*sufficient, *insufficient][:MAX_COUNTERFACTUALS]
@@ -251,14 +257,14 @@ def _counterfactual_cells(row: Counterfactual) -> tuple[CellValue, ...]:
     return row.row, row.probability, row.new_probability, changes
 
 
-def confidence_section(scored: ScoredRows, confidence: Confidence) -> Section:
+def confidence_section(scored: ScoredRows, confidence: ConfidenceAssessment) -> Section:
     """Describe how many rows are close calls, and whether probabilities came true.
 
     Parameters
     ----------
     scored : ScoredRows
         Rows of two classes.
-    confidence : Confidence
+    confidence : ConfidenceAssessment
         Of these rows.
 
     Returns
@@ -282,9 +288,9 @@ def confidence_section(scored: ScoredRows, confidence: Confidence) -> Section:
         verdict = (
             "which chance does not explain: **take probabilities, and profits computed from them, as an order only**"
         )
-        if confidence.calibrated:
+        if confidence.is_calibrated:
             verdict = "as chance allows: the probabilities hold on the whole"
-            outside = len(confidence.bins) - sum(reliability.calibrated for reliability in confidence.bins)
+            outside = len(confidence.bins) - sum(reliability.is_calibrated for reliability in confidence.bins)
             if outside > 1:
                 verdict += (
                     f", though in {outside} of {len(confidence.bins)} tenths of the rows they lie outside the interval"
@@ -308,7 +314,7 @@ def confidence_section(scored: ScoredRows, confidence: Confidence) -> Section:
 
 
 def _reliability_cells(reliability: ReliabilityBin) -> tuple[CellValue, ...]:
-    interval, position = Interval(reliability.low, reliability.high), "" if reliability.calibrated else "outside"
+    interval, position = Interval(reliability.low, reliability.high), "" if reliability.is_calibrated else "outside"
     return reliability.rows, reliability.mean_probability, reliability.share, interval, position
 
 
@@ -333,12 +339,16 @@ def multiclass_sections(scored: ScoredRows, importances: Importances | None, see
     list of Section
         Three sections.
     """
-    return [_predicted_section(scored), _uncertain_section(scored, seed), importance_section(scored, importances, None)]
+    return [
+        _predicted_classes_section(scored),
+        _uncertain_rows_section(scored, seed),
+        importance_section(scored, importances, None),
+    ]
 
 
-def _predicted_section(scored: ScoredRows) -> Section:
+def _predicted_classes_section(scored: ScoredRows) -> Section:
     """Describe how many rows are predicted in each class, and how many of these predictions came true."""
-    decided, rows = scored.bundle.decide(scored.proba), scored.evaluated
+    decided, rows = scored.bundle.choose_classes(scored.proba), scored.evaluated_rows
     table = []
     for class_index, name in enumerate(scored.bundle.schema.classes):
         predicted = decided == class_index
@@ -351,15 +361,15 @@ def _predicted_section(scored: ScoredRows) -> Section:
         table.append(tuple(cells))
     blocks: list[Part] = []
     if len(rows):
-        blocks.append(f"What came true is counted on {describe_counted_rows(scored)}.")
-        if caveat := new_rows_caveat(scored):
+        blocks.append(f"What came true is counted on {describe_rows_with_outcome(scored)}.")
+        if caveat := warn_of_changed_training_rows(scored):
             blocks.append(caveat)
     blocks.append(ReportTable((*PREDICTED_COLUMNS, *(OUTCOME_COLUMNS if len(rows) else ())), tuple(table)))
     blocks.append("Whom to contact, gains and profit need two classes, of which one is wanted or feared.")
     return Section("Predicted classes", tuple(blocks))
 
 
-def _uncertain_section(scored: ScoredRows, seed: int) -> Section:
+def _uncertain_rows_section(scored: ScoredRows, seed: int) -> Section:
     """Describe the rows whose most probable class has a low probability, with the reasons for it."""
     bundle, highest = scored.bundle, scored.proba.max(axis=1)
     uncertain = np.flatnonzero(highest < MIN_CERTAIN)

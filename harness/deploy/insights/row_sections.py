@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 
-from harness.deploy.insights.confidence import Z_95, new_rows_caveat
+from harness.deploy.insights.confidence import Z_95, warn_of_changed_training_rows
 from harness.deploy.insights.contact_list import ContactList
 from harness.deploy.insights.figures import plot_gains
 from harness.deploy.insights.gains import PROFIT_ROWS, Campaign, ContactRule, Gains, GainsRow
@@ -60,8 +60,8 @@ def contact_section(scored: ScoredRows, contact_list: ContactList, campaign: Cam
             f"{format_count(contact_list.ties, 'more row has', 'more rows have')} the same probability as the last one: which of them "
             "are on the list is chance."
         )
-    if campaign.gain is not None:
-        profit = expected * campaign.gain - count * (campaign.cost or 0)
+    if campaign.worth_of_positive_contact is not None:
+        profit = expected * campaign.worth_of_positive_contact - count * (campaign.cost or 0)
         blocks.append(
             f"Expected profit of the whole list: **{format_quantity(profit)}**, from {format_quantity(campaign.value or 0)} for each "
             f"{positive} row that is won, a success in {share_text(campaign.success)} of them, and "
@@ -69,8 +69,8 @@ def contact_section(scored: ScoredRows, contact_list: ContactList, campaign: Cam
         )
     if contact_list.retrospective:
         note = "The outcome of every row is known already, so this list looks back"
-        if len(scored.evaluated):
-            hits = int((scored.y[contact_list.rows] == 1).sum())
+        if len(scored.evaluated_rows):
+            hits = int((scored.y[contact_list.row_positions] == 1).sum())
             note += (
                 f": **{hits:,}** of its rows are {positive}. A list to act on needs rows whose outcome is still open"
             )
@@ -81,10 +81,10 @@ def contact_section(scored: ScoredRows, contact_list: ContactList, campaign: Cam
         "The likeliest rows are not always those that a contact changes most: some would act as wished anyway, some will not "
         "whatever is said. To learn what contacts do, leave a part of the list, chosen at random, uncontacted, and compare."
     )
-    return Section(title, (*blocks, *_first_contacts(scored, contact_list)))
+    return Section(title, (*blocks, *_first_contacts_table(scored, contact_list)))
 
 
-def _first_contacts(scored: ScoredRows, contact_list: ContactList) -> list[Part]:
+def _first_contacts_table(scored: ScoredRows, contact_list: ContactList) -> list[Part]:
     identifiers = scored.identifiers.iloc[:, :1]
     columns = [
         *(ReportColumn("#", "count"), ReportColumn(ROW_HEADING, "count")),
@@ -132,15 +132,15 @@ def gains_section(scored: ScoredRows, gains: Gains | None, campaign: Campaign) -
         if scored.target is None:
             reason = "This needs rows whose outcome is known: name their column with `--target`."
         else:
-            counted = describe_counted_rows(scored)
+            counted = describe_rows_with_outcome(scored)
             reason = f"This needs rows of both classes whose outcome is known; there are {counted}."
         return Section(title, (reason,))
     positive, label = escape(scored.positive_name), escape(scored.positive_label)
     share = share_text(gains.positives / gains.rows)
     blocks: list[Part] = [
-        f"Counted on {describe_counted_rows(scored)}; {gains.positives:,} of them are {label} ({share})."
+        f"Counted on {describe_rows_with_outcome(scored)}; {gains.positives:,} of them are {label} ({share})."
     ]
-    if caveat := new_rows_caveat(scored):
+    if caveat := warn_of_changed_training_rows(scored):
         blocks.append(caveat)
     columns = (
         ReportColumn("Contacted", "count"),
@@ -152,9 +152,9 @@ def gains_section(scored: ScoredRows, gains: Gains | None, campaign: Campaign) -
         ReportColumn("By chance", "count"),
     )
     table = ReportTable(columns, tuple(_gains_cells(gains, row) for row in gains.table))
-    blocks += [table, plot_gains(gains, with_profit=campaign.gain is not None)]
+    blocks += [table, plot_gains(gains, with_profit=campaign.worth_of_positive_contact is not None)]
     if gains.rules:
-        blocks += _profit_blocks(gains.rules, campaign, positive)
+        blocks += _describe_rule_profits(gains.rules, campaign, positive)
     rarer = min(gains.positives, gains.rows - gains.positives)
     if rarer < MIN_CLASS_ROWS:
         rows = format_count(rarer, "row")
@@ -162,9 +162,9 @@ def gains_section(scored: ScoredRows, gains: Gains | None, campaign: Campaign) -
     return Section(title, tuple(blocks))
 
 
-def describe_counted_rows(scored: ScoredRows) -> str:
+def describe_rows_with_outcome(scored: ScoredRows) -> str:
     """Describe in words the rows on which outcomes are counted, and those that are left out."""
-    rows, left_out = scored.evaluated, int(((scored.y >= 0) & (scored.source == LEARNT)).sum())
+    rows, left_out = scored.evaluated_rows, int(((scored.y >= 0) & (scored.source == LEARNT)).sum())
     held_out, new = (int((scored.source[rows] == source).sum()) for source in (HELD_OUT, NEW))
     parts = []
     if held_out:
@@ -198,7 +198,7 @@ def _gains_cells(gains: Gains, row: GainsRow) -> tuple[CellValue, ...]:
     )
 
 
-def _profit_blocks(rules: tuple[ContactRule, ...], campaign: Campaign, positive: str) -> list[Part]:
+def _describe_rule_profits(rules: tuple[ContactRule, ...], campaign: Campaign, positive: str) -> list[Part]:
     """Describe the profits of contact rules, and whether the best differs from contacting nobody."""
     best = rules[0]
     if campaign.break_even is not None and campaign.break_even > 1:

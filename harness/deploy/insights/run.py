@@ -6,12 +6,17 @@ from pathlib import Path
 
 from harness.deploy.bundle import Bundle, read_bundle
 from harness.deploy.insights import model_sections, row_sections
-from harness.deploy.insights.confidence import Confidence, assess_confidence, calibration_caveat, leakage_caveat
+from harness.deploy.insights.confidence import (
+    ConfidenceAssessment,
+    assess_confidence,
+    warn_of_leakage,
+    warn_of_miscalibration,
+)
 from harness.deploy.insights.contact_list import ContactList, contacts_csv, make_contact_list
-from harness.deploy.insights.contributions import summarize_contributions
+from harness.deploy.insights.contributions import average_contribution_sizes
 from harness.deploy.insights.counterfactuals import find_counterfactuals
 from harness.deploy.insights.gains import LIST_RULE, Campaign, ContactRule, Gains, measure_gains
-from harness.deploy.insights.importance import Importances, importances_from_json, rank_units
+from harness.deploy.insights.importance import Importances, importances_from_json, rank_groups_and_columns
 from harness.deploy.insights.page import render_html, render_markdown
 from harness.deploy.insights.scored_rows import InsightsRequest, ScoredRows, read_scored_rows
 from harness.deploy.insights.segments import find_segments
@@ -49,41 +54,46 @@ def write_insights(request: InsightsRequest) -> list[Path]:
         bundle = read_bundle(request.bundle)
         request.check_actionable(bundle.schema)
         scored = read_scored_rows(bundle, request)
-        if scored.binary:
-            lead, sections, lists = _binary_insights(scored, request)
+        if scored.has_two_classes:
+            lead, sections, lists = _two_class_insights(scored, request)
         else:
             lead, sections, lists = _multiclass_insights(scored, request)
         title = f"{bundle.manifest.get('title') or bundle.manifest['task']}"
         files = {MARKDOWN_FILE: render_markdown(title, lead, sections), PAGE_FILE: render_html(title, lead, sections)}
         files |= lists
         for name, table in section_files(sections).items():
-            _write_file(request.folder / TABLE_FOLDER, name, table)
-    return [_write_file(request.folder, name, content) for name, content in files.items()]
+            _write_insights_file(request.output_folder / TABLE_FOLDER, name, table)
+    return [_write_insights_file(request.output_folder, name, content) for name, content in files.items()]
 
 
-def _binary_insights(scored: ScoredRows, request: InsightsRequest) -> tuple[list[str], list[Section], dict[str, str]]:
+def _two_class_insights(
+    scored: ScoredRows, request: InsightsRequest
+) -> tuple[list[str], list[Section], dict[str, str]]:
     """Return the lead, the sections and the contact list for two classes."""
     campaign, seed = request.campaign, seed_of(request.seed, "insights", scored.bundle.id)
     contact_list = make_contact_list(scored, campaign, seed)
-    rows = scored.evaluated
+    rows = scored.evaluated_rows
     outcomes = (scored.y[rows] == 1).astype("int64")
-    contacted = contact_list.scaled_length(len(rows))
+    contacted = contact_list.scale_list_length(len(rows))
     gains = measure_gains(outcomes, scored.positive_proba[rows], campaign, contacted, seed)
     importances, confidence = _read_importances(scored.bundle), assess_confidence(scored)
-    caveat = calibration_caveat(scored, confidence)
-    counterfactuals = find_counterfactuals(scored, contact_list.rows, request.actionable)
+    caveat = warn_of_miscalibration(scored, confidence)
+    counterfactuals = find_counterfactuals(scored, contact_list.row_positions, request.actionable)
     sections = [
         row_sections.contact_section(scored, contact_list, campaign, caveat),
         row_sections.gains_section(scored, gains, campaign),
         row_sections.segment_section(scored, find_segments(scored, seed)),
-        model_sections.importance_section(scored, importances, summarize_contributions(scored, seed)),
+        model_sections.importance_section(scored, importances, average_contribution_sizes(scored, seed)),
         model_sections.counterfactual_section(scored, counterfactuals, request.actionable),
         model_sections.confidence_section(scored, confidence),
     ]
-    lead = [_describe_request(scored, request), _main_findings(scored, contact_list, gains, importances, confidence)]
+    lead = [
+        _describe_rows_and_bundle(scored, request),
+        _main_findings(scored, contact_list, gains, importances, confidence),
+    ]
     if scored.target is not None:
-        lead.append(f"Outcomes are counted on {row_sections.describe_counted_rows(scored)}.")
-    lead += filter(None, [caveat, leakage_caveat(scored)])
+        lead.append(f"Outcomes are counted on {row_sections.describe_rows_with_outcome(scored)}.")
+    lead += filter(None, [caveat, warn_of_leakage(scored)])
     return lead, sections, {LIST_FILE: contacts_csv(scored, contact_list, campaign)}
 
 
@@ -98,11 +108,11 @@ def _multiclass_insights(
         )
     seed = seed_of(request.seed, "insights", scored.bundle.id)
     sections = model_sections.multiclass_sections(scored, _read_importances(scored.bundle), seed)
-    return [_describe_request(scored, request)], sections, {}
+    return [_describe_rows_and_bundle(scored, request)], sections, {}
 
 
 def _read_importances(bundle: Bundle) -> Importances | None:
-    plain = bundle.drivers()
+    plain = bundle.read_permutation_importances()
     if plain is None:
         return None
     try:
@@ -112,7 +122,7 @@ def _read_importances(bundle: Bundle) -> Importances | None:
         raise BundleError(message) from error
 
 
-def _describe_request(scored: ScoredRows, request: InsightsRequest) -> str:
+def _describe_rows_and_bundle(scored: ScoredRows, request: InsightsRequest) -> str:
     file_name, entry = inline_code(request.source.name), escape(scored.bundle.manifest["entry"])
     rows = format_count(len(scored), "row")
     return f"{rows} of {file_name}, looked at with the bundle of {entry} (`{scored.bundle.id}`)."
@@ -123,13 +133,13 @@ def _main_findings(
     contact_list: ContactList,
     gains: Gains | None,
     importances: Importances | None,
-    confidence: Confidence,
+    confidence: ConfidenceAssessment,
 ) -> str:
     """List the main findings, one line each."""
     contacts = format_count(len(contact_list.contacts), "row")
     lines = [f"**Contact** {contacts} of {contact_list.candidates:,}: {contact_list.end_reason}."]
     if gains is not None:
-        lines.append(_summarize_gains(gains, contact_list.scaled_length(gains.rows), escape(scored.positive_name)))
+        lines.append(_summarize_gains(gains, contact_list.scale_list_length(gains.rows), escape(scored.positive_name)))
         if gains.rules:
             lines.append(_summarize_profit(gains.rules))
     if importances is not None:
@@ -141,10 +151,10 @@ def _main_findings(
 
 def _summarize_importances(importances: Importances) -> list[str]:
     """Name the most important columns, and how many would be significant by chance; nothing if none is significant."""
-    units = rank_units(importances)
+    units = rank_groups_and_columns(importances)
     significant = []
     for unit in units:
-        if unit.significant:
+        if unit.is_significant:
             significant.append(unit)
     if not significant:
         return []
@@ -190,7 +200,7 @@ def _format_profit(rule: ContactRule) -> str:
     return f"{mean} ({low} to {high}, 95 %)"
 
 
-def _write_file(folder: Path, name: str, content: str) -> Path:
+def _write_insights_file(folder: Path, name: str, content: str) -> Path:
     path, temporary = folder / name, folder / f".{name}.part"
     try:
         folder.mkdir(parents=True, exist_ok=True)

@@ -18,12 +18,12 @@ from harness.data.spellings import match_names
 from harness.data.table import row_keys
 from harness.deploy.bundle import Bundle
 from harness.deploy.insights.gains import Campaign
-from harness.deploy.predict import RowBatch, read_batches
+from harness.deploy.predict import RowBatch, read_row_batches
 from harness.deploy.schema import IDENTIFIER_NAME, Schema
-from harness.deploy.validate import Flag
+from harness.deploy.validate import UnusualValue
 from harness.errors import DataError, EvenhandError
-from harness.readings import missing_texts
-from harness.registry.registry import suggestion
+from harness.readings import texts_of_missing_values
+from harness.registry.registry import suggest_similar_name
 from harness.registry.task import Features, take
 
 Positions = npt.NDArray[np.int64]
@@ -70,7 +70,7 @@ class InsightsRequest:
     has_header: bool = True
 
     @property
-    def folder(self) -> Path:
+    def output_folder(self) -> Path:
         """Folder into which the files are written."""
         return self.out or self.source.with_name(f"{self.source.stem}-insights")
 
@@ -82,7 +82,9 @@ class InsightsRequest:
                 message = f"--actionable {name}: a bundle of {schema.modality}s has no columns that could be changed"
                 raise EvenhandError(message)
             if name not in names:
-                raise EvenhandError(f"--actionable {name}: the model reads no such column: {suggestion(name, names)}")
+                raise EvenhandError(
+                    f"--actionable {name}: the model reads no such column: {suggest_similar_name(name, names)}"
+                )
 
 
 @dataclass(frozen=True)
@@ -101,24 +103,24 @@ class ScoredRows:
     source: npt.NDArray[np.int8]  #: (n,)
     y: Positions  #: classes (n,), -1 for an unknown outcome
     target: str | None  #: column of the outcomes; None without outcomes
-    flags: dict[int, tuple[Flag, ...]]  #: row → its unusual values
+    flags: dict[int, tuple[UnusualValue, ...]]  #: row → its unusual values
     identifiers: pd.DataFrame  #: columns that identify a row, for lists
 
     def __len__(self) -> int:
         return len(self.source)
 
     @property
-    def binary(self) -> bool:
+    def has_two_classes(self) -> bool:
         """Whether there are two classes, the second of them the positive one."""
         return bool(self.proba.shape[1] == 2)
 
     @property
-    def evaluated(self) -> Positions:
+    def evaluated_rows(self) -> Positions:
         """Rows with a known outcome and a probability from a model that was not trained on them."""
         return np.flatnonzero((self.y >= 0) & (self.source != LEARNT))
 
     @property
-    def new_with_outcome(self) -> npt.NDArray[np.bool_]:
+    def new_rows_with_outcome(self) -> npt.NDArray[np.bool_]:
         """Mask (n,) of the rows with a known outcome that equal no training row."""
         return np.asarray((self.y >= 0) & (self.source == NEW))
 
@@ -171,9 +173,9 @@ def read_scored_rows(bundle: Bundle, request: InsightsRequest) -> ScoredRows:
         expected = "a folder of images" if is_image else "a CSV or Parquet file"
         raise DataError(f"{request.source}: this bundle takes {expected}")
     batches = []
-    flags: dict[int, list[Flag]] = {}
+    flags: dict[int, list[UnusualValue]] = {}
     count = 0
-    for batch, _ in read_batches(bundle, request.source, request.has_header):
+    for batch, _ in read_row_batches(bundle, request.source, request.has_header):
         batches.append(batch)
         for flag in batch.inputs.flags:
             flags.setdefault(count + flag.row, []).append(flag)
@@ -186,7 +188,7 @@ def read_scored_rows(bundle: Bundle, request: InsightsRequest) -> ScoredRows:
     target, y = _read_outcomes(bundle, request, frame)
     model_columns = {feature.name for feature in bundle.schema.features} | {target}
     named = {feature.name for feature in bundle.schema.features if feature.is_identifier}
-    identifiers = frame[_find_identifiers(frame, model_columns - named)]
+    identifiers = frame[_find_identifier_columns(frame, model_columns - named)]
     row_flags = dict(zip(flags, map(tuple, flags.values()), strict=True))
     return ScoredRows(bundle, X, proba, source, y, target, row_flags, identifiers)
 
@@ -215,7 +217,7 @@ def _score_rows(bundle: Bundle, X: Features) -> tuple[npt.NDArray[np.float64], n
     batches = np.split(rows, range(BATCH_SIZE, len(rows), BATCH_SIZE))
     proba = np.concatenate([bundle.predict_proba(take(X, batch)) for batch in batches])
     source = np.full(len(rows), NEW, dtype=np.int8)
-    held_out = bundle.held_out()
+    held_out = bundle.read_held_out_proba()
     if held_out is None or not len(held_out.keys):
         return proba, source
     # A key stands for all equal training rows; its probability is the mean over those that were test rows.
@@ -246,9 +248,11 @@ def _read_outcomes(bundle: Bundle, request: InsightsRequest, frame: pd.DataFrame
         if target is None:
             return None, np.full(len(frame), -1, dtype=np.int64)
         if target not in frame.columns:
-            message = f"no such column {target!r} (--target): {suggestion(target, list(map(str, frame.columns)))}"
+            message = (
+                f"no such column {target!r} (--target): {suggest_similar_name(target, list(map(str, frame.columns)))}"
+            )
             raise DataError(message)
-        outcomes = to_text(frame[target], missing_texts(classes))
+        outcomes = to_text(frame[target], texts_of_missing_values(classes))
         spellings = match_names(outcomes.dropna().unique(), classes)
         outcomes = outcomes.map(lambda name: spellings.get(name, name), na_action="ignore")
         unknown = outcomes[outcomes.notna() & ~outcomes.isin(classes)]
@@ -262,7 +266,7 @@ def _read_outcomes(bundle: Bundle, request: InsightsRequest, frame: pd.DataFrame
     return (target if (y >= 0).any() else None), y
 
 
-def _find_identifiers(frame: pd.DataFrame, model_columns: set[str | None]) -> list[str]:
+def _find_identifier_columns(frame: pd.DataFrame, model_columns: set[str | None]) -> list[str]:
     """Return columns that name the rows: those called so, then those that differ in nearly all rows; never the model's own."""
     called, distinct = [], []
     for name in frame.columns:

@@ -55,7 +55,7 @@ class SegmentCounts:
 
 
 @dataclass(frozen=True)
-class SplitQuestion:
+class TreeSplitQuestion:
     """A column that the tree can split on: a number, a level of a category, or whether a value is missing."""
 
     feature: Feature
@@ -88,11 +88,11 @@ def find_segments(scored: ScoredRows, seed: int) -> SegmentCounts | None:
     rows = np.flatnonzero(scored.y >= 0)
     y = scored.y[rows]
     has_outcomes = len(rows) >= MIN_OUTCOMES and len(np.unique(y)) > 1
-    if scored.bundle.schema.modality != "tabular" or not scored.binary or not has_outcomes:
+    if scored.bundle.schema.modality != "tabular" or not scored.has_two_classes or not has_outcomes:
         return None
     X = take(scored.X, rows)
-    questions, answers = _ask_questions(scored.bundle.schema.features, X)
-    search = _search_half(X, seed)
+    questions, answers = _answer_split_questions(scored.bundle.schema.features, X)
+    search = _search_half_mask(X, seed)
     if len(np.unique(y[search])) < 2 or search.all():
         return None
     min_rows = max(MIN_ROWS, math.ceil(MIN_SHARE * search.sum()))
@@ -108,13 +108,13 @@ def find_segments(scored: ScoredRows, seed: int) -> SegmentCounts | None:
         in_leaf = counted_y[leaf_of_row == leaf]
         count, positives = len(in_leaf), int(in_leaf.sum())
         low, high = clopper_pearson_interval(positives, count, 0.05 / len(leaves))
-        conditions = describe_path(_path_to(tree.tree_, leaf), questions)
+        conditions = describe_tree_path(_path_to_tree_leaf(tree.tree_, leaf), questions)
         segments.append(RowSegment(tuple(conditions), count, positives, low, high))
     segments.sort(key=lambda segment: -segment.share if segment.rows else 1.0)
     return SegmentCounts(tuple(segments), len(counted_y), int(counted_y.sum()))
 
 
-def _search_half(X: pd.DataFrame, seed: int) -> npt.NDArray[np.bool_]:
+def _search_half_mask(X: pd.DataFrame, seed: int) -> npt.NDArray[np.bool_]:
     """Mask of the rows on which segments are searched; equal rows are in the same half."""
     keys, positions = np.unique(row_keys(X), return_inverse=True)
     chosen = np.zeros(len(keys), dtype=bool)
@@ -122,11 +122,11 @@ def _search_half(X: pd.DataFrame, seed: int) -> npt.NDArray[np.bool_]:
     return chosen[positions]
 
 
-def _ask_questions(
+def _answer_split_questions(
     features: tuple[Feature, ...], X: pd.DataFrame
-) -> tuple[list[SplitQuestion], npt.NDArray[np.float64]]:
+) -> tuple[list[TreeSplitQuestion], npt.NDArray[np.float64]]:
     """Return the questions and their answers (n, questions); a missing number is replaced by the median and has a question."""
-    questions: list[SplitQuestion] = []
+    questions: list[TreeSplitQuestion] = []
     answers: list[npt.NDArray[np.float64]] = []
     for feature in features:
         column = X[feature.name]
@@ -134,21 +134,21 @@ def _ask_questions(
         if feature.kind == "category":
             levels = column.astype("str")
             for level in feature.levels[:MAX_LEVELS]:
-                questions.append(SplitQuestion(feature, level))
+                questions.append(TreeSplitQuestion(feature, level))
                 answers.append((levels == level).to_numpy(bool).astype(np.float64))
         else:
             numbers = column.to_numpy(np.float64)
             known = numbers[~missing]
             is_integer = feature.kind == "number" and bool((known % 1 == 0).all())
-            questions.append(SplitQuestion(feature, is_integer=is_integer))
+            questions.append(TreeSplitQuestion(feature, is_integer=is_integer))
             answers.append(np.where(missing, np.median(known) if len(known) else 0.0, numbers))
         if missing.any():
-            questions.append(SplitQuestion(feature, missing=True))
+            questions.append(TreeSplitQuestion(feature, missing=True))
             answers.append(missing.astype(np.float64))
     return questions, np.column_stack(answers)
 
 
-def _path_to(tree: Any, leaf: int) -> _Path:
+def _path_to_tree_leaf(tree: Any, leaf: int) -> _Path:
     """Return the splits from the root of a fitted tree to a leaf."""
     parents: dict[int, tuple[int, bool]] = {}
     for node, (low, high) in enumerate(zip(tree.children_left.tolist(), tree.children_right.tolist(), strict=True)):
@@ -161,14 +161,14 @@ def _path_to(tree: Any, leaf: int) -> _Path:
     return path[::-1]
 
 
-def describe_path(path: _Path, questions: list[SplitQuestion]) -> list[str]:
+def describe_tree_path(path: _Path, questions: list[TreeSplitQuestion]) -> list[str]:
     """Describe the answers on a path to a leaf; several answers about one number or one category are combined.
 
     Parameters
     ----------
     path : list of (int, bool, float)
         Position of the question, whether the answer is above the threshold, and the threshold.
-    questions : list of SplitQuestion
+    questions : list of TreeSplitQuestion
         What the tree could ask.
 
     Returns
@@ -195,16 +195,16 @@ def describe_path(path: _Path, questions: list[SplitQuestion]) -> list[str]:
             else:
                 high = min(high, threshold)
             bounds[position] = low, high
-            descriptions[position] = _describe_range(question, low, high)
+            descriptions[position] = _describe_number_range(question, low, high)
         elif above:
             descriptions[feature.name] = f"{feature.name} is {question.level}"
         elif feature.name not in known_categories:  # a known level excludes the others already
             excluded.setdefault(feature.name, []).append(question.level)
-            descriptions[feature.name] = _describe_excluded(feature, excluded[feature.name])
+            descriptions[feature.name] = _describe_category_exclusion(feature, excluded[feature.name])
     return list(descriptions.values())
 
 
-def _describe_excluded(feature: Feature, levels: list[str]) -> str:
+def _describe_category_exclusion(feature: Feature, levels: list[str]) -> str:
     """Describe a category without some of its levels; if only one remains, describe that."""
     remaining = [level for level in feature.levels if level not in levels]
     others, missing = feature.shares[-2:]
@@ -215,7 +215,7 @@ def _describe_excluded(feature: Feature, levels: list[str]) -> str:
     return f"{feature.name} is none of {', '.join(levels)}"
 
 
-def _describe_range(question: SplitQuestion, low: float, high: float) -> str:
+def _describe_number_range(question: TreeSplitQuestion, low: float, high: float) -> str:
     """Describe a number between two bounds, the lower one excluded."""
     name, written = question.feature.name, question.feature.format_number
     if not question.is_integer:

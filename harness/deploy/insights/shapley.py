@@ -61,7 +61,7 @@ class ShapleyValues:
     total: float  #: log-odds of the row
     class_index: int
 
-    def largest(self, count: int) -> list[int]:
+    def largest_contributions(self, count: int) -> list[int]:
         """Return positions of the largest contributions, at most `count`; those within twice their error are left out."""
         sizes = np.abs(self.contributions)
         order = np.argsort(-sizes, kind="stable")
@@ -131,7 +131,7 @@ def shapley_values(
             game = _word_game(str(X[position]))
         else:
             game = _patch_game(X[position])
-        explained.append(_estimate_values(predict_proba, game, class_index, seed))
+        explained.append(_estimate_shapley_values(predict_proba, game, class_index, seed))
     return tuple(explained)
 
 
@@ -148,12 +148,12 @@ def format_feature_value(feature: Feature, value: Any) -> str:
     return str(value) if feature.kind == "category" else feature.format_number(float(value))
 
 
-def _estimate_values(
+def _estimate_shapley_values(
     predict_proba: PredictProba, game: CooperativeGame, class_index: int | None, seed: int
 ) -> ShapleyValues:
     """Evaluate all orders at once; each distinct coalition is predicted once."""
     count = len(game.active)
-    orders = _sample_orders(count, game.evaluations, seed, exact=game.n_references == 1)
+    orders = _sample_player_orders(count, game.evaluations, seed, exact=game.n_references == 1)
     joined = np.argsort(orders, axis=1)  # the step at which each player joins
     steps: Coalitions = joined[:, None, :] < np.arange(count + 1)[None, :, None]  # (orders, count + 1, count)
     flat = steps.reshape(math.prod(steps.shape[:2]), count)
@@ -169,7 +169,7 @@ def _estimate_values(
     scores = log_odds(proba[:, class_index])
     step_scores = scores[positions[2:]].reshape(steps.shape[:2])
     contributions, errors = np.zeros(len(game.names)), np.zeros(len(game.names))
-    contributions[game.active], errors[game.active] = _mean_contributions(orders, step_scores)
+    contributions[game.active], errors[game.active] = _average_contributions_over_orders(orders, step_scores)
     return ShapleyValues(
         names=game.names,
         row_values=game.row_values,
@@ -197,7 +197,7 @@ def _distinct_coalitions(coalitions: Coalitions, reference: Positions) -> tuple[
     return positions, distinct
 
 
-def _sample_orders(count: int, evaluations: int, seed: int, *, exact: bool) -> Positions:
+def _sample_player_orders(count: int, evaluations: int, seed: int, *, exact: bool) -> Positions:
     """Return orders of players (m, count): every order of few players if `exact`, else random ones and their reverses."""
     if exact and count <= MAX_EXACT_PLAYERS:
         orders = np.array(list(itertools.permutations(range(count))), dtype=np.int64)
@@ -208,7 +208,7 @@ def _sample_orders(count: int, evaluations: int, seed: int, *, exact: bool) -> P
     return np.stack([drawn, drawn[:, ::-1]], axis=1).reshape(-1, count)
 
 
-def _mean_contributions(orders: Positions, step_scores: Floats) -> tuple[Floats, Floats]:
+def _average_contributions_over_orders(orders: Positions, step_scores: Floats) -> tuple[Floats, Floats]:
     """Average each player's contribution over all orders; `step_scores` is (m, count + 1). Also return standard errors."""
     contributions = np.empty(orders.shape)
     np.put_along_axis(contributions, orders, np.diff(step_scores, axis=1), axis=1)
@@ -230,21 +230,21 @@ def _column_game(schema: Schema, row: Features, references: Features) -> Coopera
         if any(other != own for other in others):
             active.append(index)
 
-    def build(coalitions: Coalitions, reference: Positions) -> Features:
+    def build_rows(coalitions: Coalitions, reference: Positions) -> Features:
         columns: dict[str, Any] = {}
         for index, feature in enumerate(schema.features):
             chosen = np.where(coalitions[:, index], len(references), reference)
-            columns[feature.name] = _to_column(feature, choices[feature.name])[chosen]
+            columns[feature.name] = _make_single_value_column(feature, choices[feature.name])[chosen]
         return pd.DataFrame(columns)
 
     if len(references) > 1:
         reference_texts = [""] * len(row_texts)
     names = tuple(feature.name for feature in schema.features)
     texts, positions = (tuple(row_texts), tuple(reference_texts)), np.array(active, dtype=np.int64)
-    return CooperativeGame(names, *texts, positions, build, n_references=len(references))
+    return CooperativeGame(names, *texts, positions, build_rows, n_references=len(references))
 
 
-def _to_column(feature: Feature, values: list[Any]) -> Any:
+def _make_single_value_column(feature: Feature, values: list[Any]) -> Any:
     """Make a column of single values, as `read_rows` returns it."""
     if feature.kind != "category":
         return np.array(values, dtype=np.float64)  # None becomes NaN
@@ -266,11 +266,11 @@ def _word_game(text: str) -> CooperativeGame:
     edges = np.linspace(0, len(words), min(len(words), MAX_WORDS) + 1).round().astype(int)
     runs = ["".join(words[start:stop]) for start, stop in itertools.pairwise(edges.tolist())]
 
-    def build(coalitions: Coalitions, _reference: Positions) -> Features:
+    def build_rows(coalitions: Coalitions, _reference: Positions) -> Features:
         return np.array(["".join(itertools.compress(runs, mask)) for mask in coalitions.tolist()], dtype=object)
 
     names = tuple(" ".join(run.split()) for run in runs)
-    return CooperativeGame(names, names, ("",) * len(runs), np.arange(len(runs)), build)
+    return CooperativeGame(names, names, ("",) * len(runs), np.arange(len(runs)), build_rows)
 
 
 def _patch_game(image: npt.NDArray[np.uint8]) -> CooperativeGame:
@@ -283,10 +283,10 @@ def _patch_game(image: npt.NDArray[np.uint8]) -> CooperativeGame:
     plain = np.broadcast_to(image.mean(axis=(0, 1)).round().astype(np.uint8), image.shape)
     patch = (np.arange(height) // side)[:, None] * math.ceil(width / side) + (np.arange(width) // side)[None, :]
 
-    def build(coalitions: Coalitions, _reference: Positions) -> Features:
+    def build_rows(coalitions: Coalitions, _reference: Positions) -> Features:
         return np.where(coalitions[:, patch][..., None], image[None], plain[None])
 
     differs = np.bincount(patch.ravel(), weights=(image != plain).any(axis=2).ravel(), minlength=len(names)) > 0
     references = ("the picture's mean colour",) * len(names)
     row_values, active = ("",) * len(names), np.flatnonzero(differs)
-    return CooperativeGame(tuple(names), row_values, references, active, build, MAX_IMAGE_EVALUATIONS)
+    return CooperativeGame(tuple(names), row_values, references, active, build_rows, MAX_IMAGE_EVALUATIONS)

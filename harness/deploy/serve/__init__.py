@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib.util
 from pathlib import Path
 
-from harness.deploy.serve.auth import is_loopback, read_token
+from harness.deploy.serve.auth import is_loopback_address, read_token_file
 from harness.errors import EvenhandError, Unavailable
 
 REQUIRED_PACKAGES = ("fastapi", "uvicorn", "prometheus_client")
@@ -34,12 +34,12 @@ def serve_bundle(bundle: Path, host: str = "127.0.0.1", port: int = 8000, token_
     """
     if missing := [name for name in REQUIRED_PACKAGES if importlib.util.find_spec(name) is None]:
         raise Unavailable(f"serving needs {', '.join(missing)}: pip install 'evenhand[deploy]'")
-    token = read_token(token_file) if token_file else None
-    if token is None and not is_loopback(host):
+    token = read_token_file(token_file) if token_file else None
+    if token is None and not is_loopback_address(host):
         raise EvenhandError(f"others can reach {host}: give --token-file, or serve on 127.0.0.1")
     from harness.deploy.bundle import read_bundle, read_manifest
-    from harness.deploy.serve.server import bind_socket, run_server
+    from harness.deploy.serve.server import bind_server_socket, run_http_server
 
     read_manifest(bundle)  # a wrong bundle is reported before a port that is in use
-    with bind_socket(host, port) as listener:
-        run_server(read_bundle(bundle), listener, token)
+    with bind_server_socket(host, port) as listener:
+        run_http_server(read_bundle(bundle), listener, token)

@@ -23,8 +23,8 @@ from harness.deploy.serve import responses
 from harness.deploy.serve.auth import TokenAuth
 from harness.deploy.serve.batching import BatchAnswer, Batcher
 from harness.deploy.serve.monitoring import DriftMonitor, RequestMonitor, ServiceMetrics
-from harness.deploy.serve.openapi import MAX_EXPLAINED_ROWS, describe_service
-from harness.deploy.serve.requests import MAX_BODY_BYTES, MAX_ROWS, ParsedRows, RequestError, parse_body
+from harness.deploy.serve.openapi import MAX_EXPLAINED_ROWS, make_openapi_document
+from harness.deploy.serve.requests import MAX_BODY_BYTES, MAX_ROWS, ParsedRows, RequestError, parse_request_rows
 from harness.deploy.serve.responses import error_response, json_response
 from harness.deploy.validate import InvalidRowsError
 
@@ -53,7 +53,7 @@ T = TypeVar("T")
 
 
 @dataclass
-class Service:
+class PredictionService:
     """A bundle that is served, and the state of the service."""
 
     bundle: Bundle
@@ -65,7 +65,7 @@ class Service:
     reserved_bytes: int = 0  #: of bodies that are being read
     shutting_down: bool = False
 
-    async def read(self, request: Request, max_rows: int) -> ParsedRows:
+    async def read_request_rows(self, request: Request, max_rows: int) -> ParsedRows:
         """Read and parse the rows of a request.
 
         Parameters
@@ -90,20 +90,22 @@ class Service:
             raise RequestError(415, "send the body as it is, without Content-Encoding")
         size = int(request.headers.get("content-length") or MAX_BODY_BYTES)
         if size > MAX_BODY_BYTES:
-            raise _too_large()
-        with self._reserve(size):
+            raise _body_too_large_error()
+        with self._reserve_memory(size):
             try:
                 async with asyncio.timeout(BODY_SECONDS):
-                    body = await _read_body(request)
+                    body = await _read_limited_body(request)
             except TimeoutError:
                 raise RequestError(408, f"the body did not come within {BODY_SECONDS:.0f} seconds") from None
             in_thread = len(body) > LARGE_BODY_BYTES
-            rows = await _call(in_thread, lambda: parse_body(content_type, body, self.bundle.schema, max_rows))
+            rows = await _call_off_event_loop(
+                in_thread, lambda: parse_request_rows(content_type, body, self.bundle.schema, max_rows)
+            )
         request.scope["row_counter"]["rows"] = rows.count
         return rows
 
     @contextmanager
-    def _reserve(self, size: int) -> Iterator[None]:
+    def _reserve_memory(self, size: int) -> Iterator[None]:
         """Reserve memory for a body while it is read."""
         if self.reserved_bytes + size > MAX_BODIES_BYTES:
             raise RequestError(503, "too many bodies are being read: try again in a second")
@@ -113,7 +115,7 @@ class Service:
         finally:
             self.reserved_bytes -= size
 
-    async def answer(self, rows: ParsedRows) -> BatchAnswer:
+    async def predict_and_count(self, rows: ParsedRows) -> BatchAnswer:
         """Predict rows and count the predictions.
 
         Parameters
@@ -135,7 +137,7 @@ class Service:
         """
         try:
             async with asyncio.timeout(ANSWER_SECONDS):
-                answer = await self.batcher.predict(rows)
+                answer = await self.batcher.predict_request(rows)
         except TimeoutError:
             raise RequestError(503, f"no answer within {ANSWER_SECONDS:.0f} seconds: send fewer rows") from None
         self.metrics.flagged.inc(len(answer.flags))
@@ -143,13 +145,13 @@ class Service:
             self.metrics.rows.labels(name).inc(int((answer.decided == class_index).sum()))
         return answer
 
-    async def explain(self, rows: ParsedRows) -> dict[str, Any]:
-        """Predict and explain a few rows; raises as `answer` does, and if too many explanations wait."""
+    async def predict_and_explain(self, rows: ParsedRows) -> dict[str, Any]:
+        """Predict and explain a few rows; raises as `predict_and_count` does, and if too many explanations wait."""
         if self.pending_explanations >= MAX_PENDING_EXPLANATIONS:
             raise RequestError(503, "too many rows wait for reasons: try again in a few seconds")
         self.pending_explanations += 1
         try:
-            answer = await self.answer(rows)
+            answer = await self.predict_and_count(rows)
             async with asyncio.timeout(ANSWER_SECONDS):
                 loop = asyncio.get_running_loop()
                 explained = await loop.run_in_executor(self.explainer, self._shapley_values, rows)
@@ -157,7 +159,7 @@ class Service:
             raise RequestError(503, f"no reasons within {ANSWER_SECONDS:.0f} seconds: send fewer rows") from None
         finally:
             self.pending_explanations -= 1
-        return responses.explanations(self.bundle, answer, explained)
+        return responses.explanations_to_json(self.bundle, answer, explained)
 
     def _shapley_values(self, rows: ParsedRows) -> tuple[ShapleyValues, ...]:
         schema = self.bundle.schema
@@ -167,12 +169,12 @@ class Service:
     async def lifespan(self, _app: FastAPI) -> AsyncIterator[None]:
         """Run the service; one prediction is made first, so that no request waits for what happens only once."""
         self.bundle.predict_proba(typical_row(self.bundle.schema))
-        with self.batcher.running():
+        with self.batcher.run_until_exit():
             yield
         self.explainer.shutdown(wait=False, cancel_futures=True)
 
 
-def make_service(bundle: Bundle, *, combine: bool = True) -> Service:
+def make_service(bundle: Bundle, *, combine: bool = True) -> PredictionService:
     """Make the service of a bundle.
 
     Parameters
@@ -189,17 +191,17 @@ def make_service(bundle: Bundle, *, combine: bool = True) -> Service:
     """
     drift = DriftMonitor(bundle.schema)
     metrics = ServiceMetrics(bundle.id, bundle.schema.classes)
-    batcher = Batcher(bundle, drift.observe, combine)
+    batcher = Batcher(bundle, drift.count_rows, combine)
     metrics.waiting.set_function(lambda: batcher.queued_rows)
-    return Service(bundle, batcher, drift, metrics)
+    return PredictionService(bundle, batcher, drift, metrics)
 
 
-def make_app(service: Service, token: str | None = None) -> FastAPI:
+def make_app(service: PredictionService, token: str | None = None) -> FastAPI:
     """Make the application.
 
     Parameters
     ----------
-    service : Service
+    service : PredictionService
         Answers the requests.
     token : str, optional
         Token that requests must carry.
@@ -224,44 +226,48 @@ def make_app(service: Service, token: str | None = None) -> FastAPI:
         is_shutting_down=lambda: service.shutting_down,
         headers=SECURITY_HEADERS,
     )
-    app.add_exception_handler(RequestError, _handle_refusal)
-    app.add_exception_handler(InvalidRowsError, _handle_refusal)
-    app.add_exception_handler(HTTPException, _handle_http_error)
-    _add_row_paths(app, service)
-    _add_state_paths(app, service)
+    app.add_exception_handler(RequestError, _respond_to_request_error)
+    app.add_exception_handler(InvalidRowsError, _respond_to_request_error)
+    app.add_exception_handler(HTTPException, _respond_to_http_error)
+    _add_prediction_paths(app, service)
+    _add_information_paths(app, service)
     for path, name in PAGES.items():
-        app.add_api_route(path, _page_endpoint(PAGE_FOLDER / name))
+        app.add_api_route(path, _static_page_endpoint(PAGE_FOLDER / name))
     return app
 
 
-def _add_row_paths(app: FastAPI, service: Service) -> None:
+def _add_prediction_paths(app: FastAPI, service: PredictionService) -> None:
     @app.post("/predict")
     async def predict(request: Request) -> Response:
-        rows = await service.read(request, MAX_ROWS)
-        answer = await service.answer(rows)
+        rows = await service.read_request_rows(request, MAX_ROWS)
+        answer = await service.predict_and_count(rows)
         in_thread = rows.count > LARGE_ANSWER_ROWS
         return json_response(
-            await _call(in_thread, lambda: responses.predictions_json(service.bundle, answer, rows.ignored))
+            await _call_off_event_loop(
+                in_thread, lambda: responses.predictions_to_json(service.bundle, answer, rows.ignored)
+            )
         )
 
     @app.post("/explain")
     async def explain(request: Request) -> Response:
-        return json_response(await service.explain(await service.read(request, MAX_EXPLAINED_ROWS)))
+        return json_response(
+            await service.predict_and_explain(await service.read_request_rows(request, MAX_EXPLAINED_ROWS))
+        )
 
 
-def _add_state_paths(app: FastAPI, service: Service) -> None:
+def _add_information_paths(app: FastAPI, service: PredictionService) -> None:
     bundle = service.bundle
-    document, bundle_id = describe_service(bundle), {"bundle": bundle.id}
+    document, bundle_id = make_openapi_document(bundle), {"bundle": bundle.id}
 
     @app.get("/schema")
     async def schema() -> Response:
-        return json_response(describe_bundle(bundle))
+        return json_response(describe_bundle_to_client(bundle))
 
     @app.get("/drift")
     async def drift() -> Response:
         # In the thread that counts, so that no count changes meanwhile.
         loop = asyncio.get_running_loop()
-        return json_response(await loop.run_in_executor(service.batcher.worker, service.drift.report))
+        return json_response(await loop.run_in_executor(service.batcher.worker, service.drift.drift_report))
 
     @app.get("/metrics")
     async def metrics() -> Response:
@@ -282,49 +288,49 @@ def _add_state_paths(app: FastAPI, service: Service) -> None:
         return json_response(document)
 
 
-def describe_bundle(bundle: Bundle) -> dict[str, Any]:
+def describe_bundle_to_client(bundle: Bundle) -> dict[str, Any]:
     """Return what a client must know of a bundle: its rows, its classes, how it decides, and its measured quality."""
     keys = ("title", "task", "entry", "positive", "threshold", "calibration", "licence", "source", "measured")
     manifest_fields = dict(zip(keys, map(bundle.manifest.get, keys), strict=True))
     return {"bundle": bundle.id, **manifest_fields, **bundle.schema.as_dict()}
 
 
-def _too_large() -> RequestError:
+def _body_too_large_error() -> RequestError:
     return RequestError(413, f"the body is larger than {MAX_BODY_BYTES // 2**20} MB: send fewer rows")
 
 
-async def _read_body(request: Request) -> bytes:
+async def _read_limited_body(request: Request) -> bytes:
     """Read a body, but not further than the largest allowed size."""
     chunks, size = [], 0
     async for chunk in request.stream():
         size += len(chunk)
         if size > MAX_BODY_BYTES:
-            raise _too_large()
+            raise _body_too_large_error()
         chunks.append(chunk)
     return b"".join(chunks)
 
 
-def _page_endpoint(path: Path) -> Callable[[], Awaitable[Response]]:
+def _static_page_endpoint(path: Path) -> Callable[[], Awaitable[Response]]:
     async def page() -> Response:
         return FileResponse(path, headers={"cache-control": "no-cache"})
 
     return page
 
 
-async def _call(in_thread: bool, function: Callable[[], T]) -> T:
+async def _call_off_event_loop(in_thread: bool, function: Callable[[], T]) -> T:
     """Call a function, in another thread if it would block the event loop for long."""
     if in_thread:
         return await asyncio.to_thread(function)
     return function()
 
 
-async def _handle_refusal(_request: Request, error: Exception) -> Response:
+async def _respond_to_request_error(_request: Request, error: Exception) -> Response:
     status = getattr(error, "status", 422)
     field_name, row, headers = getattr(error, "field", None), getattr(error, "row", None), RETRY_HEADERS.get(status)
     return error_response(status, str(error), field_name, row, headers)
 
 
-async def _handle_http_error(_request: Request, error: Exception) -> Response:
+async def _respond_to_http_error(_request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)  # noqa: S101 -- registered for nothing else
     details = {404: "there is nothing here: see /docs", 405: "not in this way: see /docs"}
     message = details.get(error.status_code, str(error.detail))

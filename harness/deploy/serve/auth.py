@@ -26,7 +26,7 @@ MESSAGES = {
 HEADERS = {UNAUTHORIZED: {"www-authenticate": "Bearer"}}
 
 
-def read_token(path: Path) -> str:
+def read_token_file(path: Path) -> str:
     """Read a token from a file with one line.
 
     Parameters
@@ -58,7 +58,7 @@ def read_token(path: Path) -> str:
     return token
 
 
-def is_loopback(host: str) -> bool:
+def is_loopback_address(host: str) -> bool:
     """Return whether an address can be reached from this machine only."""
     if host == "localhost":
         return True

@@ -22,7 +22,7 @@ import numpy.typing as npt
 from harness.deploy.bundle import Bundle
 from harness.deploy.predict import read_rows
 from harness.deploy.serve.requests import ParsedRows, RequestError
-from harness.deploy.validate import Flag
+from harness.deploy.validate import UnusualValue
 from harness.registry.task import Features
 
 MAX_BATCH_ROWS = 10_000
@@ -36,7 +36,7 @@ class BatchAnswer:
 
     proba: npt.NDArray[np.float64]  #: (n, k)
     decided: npt.NDArray[np.int64]  #: class indices (n,)
-    flags: dict[int, list[Flag]]  #: row → its unusual values
+    flags: dict[int, list[UnusualValue]]  #: row → its unusual values
 
 
 @dataclass(frozen=True)
@@ -69,7 +69,7 @@ class Batcher:
     queued_rows: int = 0
     _arrived: asyncio.Event = field(default_factory=asyncio.Event)
 
-    async def predict(self, rows: ParsedRows) -> BatchAnswer:
+    async def predict_request(self, rows: ParsedRows) -> BatchAnswer:
         """Predict the rows of one request.
 
         Parameters
@@ -103,16 +103,16 @@ class Batcher:
         return np.concatenate([self.worker.submit(self.bundle.predict_proba, chunk).result() for chunk in chunks])
 
     @contextmanager
-    def running(self) -> Iterator[None]:
+    def run_until_exit(self) -> Iterator[None]:
         """Answer requests until the block ends."""
-        task = asyncio.get_running_loop().create_task(self._work())
+        task = asyncio.get_running_loop().create_task(self._answer_batches())
         try:
             yield
         finally:
             task.cancel()
             self.worker.shutdown(wait=False, cancel_futures=True)
 
-    async def _work(self) -> None:
+    async def _answer_batches(self) -> None:
         loop = asyncio.get_running_loop()
         while True:
             await self._arrived.wait()
@@ -169,25 +169,25 @@ def answer_requests(
     if not requests:
         return [], []
     try:
-        answer, X = _predict_rows(bundle, _concatenate_requests(requests))
+        answer, X = _predict_batch_rows(bundle, _concatenate_request_rows(requests))
     except Exception as error:  # noqa: BLE001 -- every error is passed on to the request that caused it
         if len(requests) == 1:
             return [error], []
         answers, features = zip(*(answer_requests(bundle, [request]) for request in requests), strict=True)
         return list(itertools.chain(*answers)), list(itertools.chain(*features))
-    return _split_answer(answer, list(map(attrgetter("count"), requests))), [X]
+    return _split_answer_by_request(answer, list(map(attrgetter("count"), requests))), [X]
 
 
-def _predict_rows(bundle: Bundle, rows: ParsedRows) -> tuple[BatchAnswer, Features]:
+def _predict_batch_rows(bundle: Bundle, rows: ParsedRows) -> tuple[BatchAnswer, Features]:
     inputs = read_rows(bundle.schema, rows.columns)
     proba = bundle.predict_proba(inputs.X)
-    flags: dict[int, list[Flag]] = {}
+    flags: dict[int, list[UnusualValue]] = {}
     for flag in inputs.flags:
         flags.setdefault(flag.row, []).append(flag)
-    return BatchAnswer(proba, bundle.decide(proba), flags), inputs.X
+    return BatchAnswer(proba, bundle.choose_classes(proba), flags), inputs.X
 
 
-def _concatenate_requests(requests: Sequence[ParsedRows]) -> ParsedRows:
+def _concatenate_request_rows(requests: Sequence[ParsedRows]) -> ParsedRows:
     if len(requests) == 1:
         return requests[0]
     columns: dict[str, list[Any]] = {name: [] for name in requests[0].columns}
@@ -197,7 +197,7 @@ def _concatenate_requests(requests: Sequence[ParsedRows]) -> ParsedRows:
     return ParsedRows(columns, sum(map(attrgetter("count"), requests)))
 
 
-def _split_answer(answer: BatchAnswer, counts: Sequence[int]) -> list[BatchAnswer | Exception]:
+def _split_answer_by_request(answer: BatchAnswer, counts: Sequence[int]) -> list[BatchAnswer | Exception]:
     """Divide the answer of concatenated requests by their numbers of rows."""
     parts: list[BatchAnswer | Exception] = []
     start = 0

@@ -20,7 +20,7 @@ import pandas as pd
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from harness.deploy.schema import Schema, bin_counts
+from harness.deploy.schema import Schema, count_rows_per_bin
 from harness.deploy.serve.responses import error_response
 from harness.registry.task import Features
 
@@ -47,7 +47,7 @@ class DriftMonitor:
     pending: list[Features] = field(default_factory=list)  #: rows that are not counted yet
     blocks: deque[tuple[npt.NDArray[np.int64], ...]] = field(default_factory=lambda: deque(maxlen=MAX_BLOCKS))
 
-    def observe(self, X: Features) -> None:
+    def count_rows(self, X: Features) -> None:
         """Add rows; they are counted a few requests at a time."""
         self.pending.append(X)
         if len(self.pending) >= MAX_PENDING or sum(map(len, self.pending)) >= BLOCK_ROWS:
@@ -55,20 +55,20 @@ class DriftMonitor:
 
     def _count_pending(self) -> None:
         for X in _concatenate_rows(self.pending):
-            counts = bin_counts(self.schema, X)
+            counts = count_rows_per_bin(self.schema, X)
             if self.blocks and self.blocks[-1][0].sum() < BLOCK_ROWS:
                 counts = tuple(a + b for a, b in zip(self.blocks.pop(), counts, strict=True))
             self.blocks.append(counts)
         self.pending.clear()
 
-    def report(self) -> dict[str, Any]:
+    def drift_report(self) -> dict[str, Any]:
         """Return, per column, the population stability index, its 95 % point without drift, and a verdict."""
         self._count_pending()
         totals = [np.sum(column_blocks, axis=0) for column_blocks in zip(*self.blocks, strict=True)]
         rows = sum(int(block[0].sum()) for block in self.blocks)
         columns: list[dict[str, Any]] = []
         for feature, counts in zip(self.schema.features, totals, strict=False):
-            index, limit = population_stability(feature.shares, self.schema.rows, counts)
+            index, limit = population_stability_index(feature.shares, self.schema.rows, counts)
             verdict = _drift_verdict(index, limit, rows)
             sizes = {"psi": round(index, 4), "by_chance": round(limit, 4)}
             columns.append({"name": feature.name, **sizes, "verdict": verdict})
@@ -86,7 +86,7 @@ def _concatenate_rows(batches: list[Features]) -> list[Features]:
     return [rows] if (rows.dtypes == batches[0].dtypes).all() else batches
 
 
-def population_stability(
+def population_stability_index(
     training_shares: tuple[float, ...], training_rows: int, counts: npt.NDArray[np.int64]
 ) -> tuple[float, float]:
     """Compute the population stability index, and its 95 % point if both samples are from one population.
@@ -186,7 +186,7 @@ class RequestMonitor:
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
-        started, request_id = time.perf_counter(), _request_id(scope)
+        started, request_id = time.perf_counter(), _client_or_new_request_id(scope)
         scope["row_counter"] = row_counter = {"rows": 0}
         status = 0
 
@@ -209,9 +209,11 @@ class RequestMonitor:
                 await error_response(500, message)(scope, receive, send_monitored)
         finally:
             seconds = time.perf_counter() - started
-            self._record(scope, status or CLIENT_CLOSED_REQUEST, seconds, request_id, row_counter["rows"])
+            self._count_and_log_request(
+                scope, status or CLIENT_CLOSED_REQUEST, seconds, request_id, row_counter["rows"]
+            )
 
-    def _record(self, scope: Scope, status: int, seconds: float, request_id: str, rows: int) -> None:
+    def _count_and_log_request(self, scope: Scope, status: int, seconds: float, request_id: str, rows: int) -> None:
         path = scope["path"] if scope["path"] in self.paths else "(other)"
         self.metrics.requests.labels(path, status).inc()
         self.metrics.seconds.labels(path).observe(seconds)
@@ -234,7 +236,7 @@ class JsonLogFormatter(logging.Formatter):
         return json.dumps(entry | getattr(record, "facts", {}), ensure_ascii=False)
 
 
-def _request_id(scope: Scope) -> str:
+def _client_or_new_request_id(scope: Scope) -> str:
     """Return the id that the client sent, if it is a plain one, else a new one."""
     request_id = dict(scope["headers"]).get(b"x-request-id", b"").decode("latin-1")
     return request_id if REQUEST_ID.fullmatch(request_id) else secrets.token_hex(8)

@@ -32,7 +32,7 @@ STRING_OR_NULL: dict[str, Any] = {"type": ["string", "null"]}
 GREY_PNG = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAAAAAA6fptVAAAACklEQVR4nGNoAAAAggCBd81ytgAAAABJRU5ErkJggg=="
 
 
-def describe_service(bundle: Bundle) -> dict[str, Any]:
+def make_openapi_document(bundle: Bundle) -> dict[str, Any]:
     """Return the OpenAPI document of a bundle's service.
 
     Parameters
@@ -60,8 +60,8 @@ def describe_service(bundle: Bundle) -> dict[str, Any]:
         "openapi": "3.1.0",
         "info": {"title": title, "version": version("evenhand"), "description": description},
         "paths": {
-            "/predict": {"post": _row_operation("predict", predict, schema, MAX_ROWS, "Answers")},
-            "/explain": {"post": _row_operation("explain", explain, schema, MAX_EXPLAINED_ROWS, "Explained")},
+            "/predict": {"post": _describe_row_operation("predict", predict, schema, MAX_ROWS, "Answers")},
+            "/explain": {"post": _describe_row_operation("explain", explain, schema, MAX_EXPLAINED_ROWS, "Explained")},
             "/schema": {"get": _describe_operation("schema", "The rows that are taken", OBJECT, {401})},
             "/drift": {"get": _describe_operation("drift", drift, _schema_reference("Drift"), {401})},
             "/metrics": {"get": metrics},
@@ -71,7 +71,7 @@ def describe_service(bundle: Bundle) -> dict[str, Any]:
             },
         },
         "components": {
-            "schemas": _component_schemas(schema),
+            "schemas": _openapi_component_schemas(schema),
             "securitySchemes": {"token": {"type": "http", "scheme": "bearer"}},
         },
     }
@@ -79,17 +79,19 @@ def describe_service(bundle: Bundle) -> dict[str, Any]:
 
 def example_row(schema: Schema) -> dict[str, Any]:
     """Return a row that can be sent to the service: medians, and the most frequent categories."""
-    return dict(zip((feature.name for feature in schema.features), map(_example_value, schema.features), strict=True))
+    return dict(
+        zip((feature.name for feature in schema.features), map(_example_value_of_column, schema.features), strict=True)
+    )
 
 
-def _row_operation(name: str, summary: str, schema: Schema, max_rows: int, response: str) -> dict[str, Any]:
+def _describe_row_operation(name: str, summary: str, schema: Schema, max_rows: int, response: str) -> dict[str, Any]:
     """Describe an operation that takes rows and returns the component schema `response`."""
     example = example_row(schema)
     rows = {"type": "array", "minItems": 1, "maxItems": max_rows, "items": _schema_reference("Row")}
     body = {"type": "object", "required": ["rows"], "additionalProperties": False, "properties": {"rows": rows}}
     content: dict[str, Any] = {JSON: {"schema": body, "example": {"rows": [example]}}}
     if schema.modality != "image":
-        content[CSV] = {"schema": STRING, "example": _to_csv(example)}
+        content[CSV] = {"schema": STRING, "example": _row_to_csv(example)}
     operation = _describe_operation(name, summary, _schema_reference(response), ERRORS)
     return operation | {"requestBody": {"required": True, "content": content}}
 
@@ -110,7 +112,7 @@ def _describe_operation(
     return operation
 
 
-def _component_schemas(schema: Schema) -> dict[str, Any]:
+def _openapi_component_schemas(schema: Schema) -> dict[str, Any]:
     head = {"bundle": STRING, "positive": STRING_OR_NULL, "threshold": {"type": ["number", "null"]}}
     probability = {"type": "number", "minimum": 0, "maximum": 1}
     probability_note = "Of two classes that of the positive one, of several that of the one answered"
@@ -135,7 +137,7 @@ def _component_schemas(schema: Schema) -> dict[str, Any]:
     counts = {"rows": INTEGER, "training_rows": INTEGER, "fewest_rows": INTEGER}
     problem = {"error": STRING, "field": STRING_OR_NULL, "row": {"type": ["integer", "null"]}}
     return {
-        "Row": _object_schema({feature.name: _cell_schema(feature) for feature in schema.features}),
+        "Row": _object_schema({feature.name: _column_json_schema(feature) for feature in schema.features}),
         "Answers": _object_schema(
             head | {"ignored": _array_schema(STRING), "rows": _array_schema(_object_schema(answer))}
         ),
@@ -146,7 +148,7 @@ def _component_schemas(schema: Schema) -> dict[str, Any]:
     }
 
 
-def _cell_schema(feature: Feature) -> dict[str, Any]:
+def _column_json_schema(feature: Feature) -> dict[str, Any]:
     """Describe the values of a column."""
     if feature.kind == "number":
         low, high = feature.format_number(feature.low), feature.format_number(feature.high)
@@ -164,7 +166,7 @@ def _cell_schema(feature: Feature) -> dict[str, Any]:
     return STRING_OR_NULL
 
 
-def _example_value(feature: Feature) -> Any:
+def _example_value_of_column(feature: Feature) -> Any:
     if feature.kind == "number":
         return None if feature.median is None else float(feature.format_number(feature.median))
     if feature.kind == "date":
@@ -183,7 +185,7 @@ def _format_date(feature: Feature, days: float | None) -> str | None:
     return formats.get(feature.written, f"{year}-{month}-{day}")
 
 
-def _to_csv(row: Mapping[str, Any]) -> str:
+def _row_to_csv(row: Mapping[str, Any]) -> str:
     file = io.StringIO()
     csv.writer(file, lineterminator="\n").writerows([row.keys(), row.values()])  # None is written as an empty cell
     return file.getvalue()

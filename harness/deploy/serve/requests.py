@@ -50,7 +50,7 @@ class ParsedRows:
     ignored: tuple[str, ...] = ()
 
 
-def parse_body(content_type: str, body: bytes, schema: Schema, max_rows: int = MAX_ROWS) -> ParsedRows:
+def parse_request_rows(content_type: str, body: bytes, schema: Schema, max_rows: int = MAX_ROWS) -> ParsedRows:
     """Parse the rows of a request.
 
     Parameters
@@ -75,7 +75,7 @@ def parse_body(content_type: str, body: bytes, schema: Schema, max_rows: int = M
         If the body has another form.
     """
     kind, charset = parse_content_type(content_type)
-    parsers = {JSON: _parse_json, CSV: _parse_csv}
+    parsers = {JSON: _parse_json_rows, CSV: _parse_csv_rows}
     if kind not in parsers:
         raise RequestError(415, f"Content-Type is {kind or 'missing'}: send {JSON} or {CSV}")
     if charset not in {"utf-8", "utf8", "us-ascii"}:
@@ -110,7 +110,7 @@ def _decode_images(parsed: ParsedRows, name: str) -> ParsedRows:
     return ParsedRows({name: files}, parsed.count, parsed.ignored)
 
 
-def _parse_json(body: bytes, names: Sequence[str], max_rows: int) -> ParsedRows:
+def _parse_json_rows(body: bytes, names: Sequence[str], max_rows: int) -> ParsedRows:
     from pydantic_core import from_json
 
     try:
@@ -121,20 +121,20 @@ def _parse_json(body: bytes, names: Sequence[str], max_rows: int) -> ParsedRows:
         raise RequestError(422, 'the body must be {"rows": [{column: value, …}, …]} and nothing beside', "rows")
     rows = document["rows"]
     if not isinstance(rows, list):
-        raise RequestError(422, f"rows must be a list, not {_type_name(rows)}", "rows")
-    _check_count(len(rows), max_rows)
+        raise RequestError(422, f"rows must be a list, not {_json_type_name(rows)}", "rows")
+    _check_row_count(len(rows), max_rows)
     for i, row in enumerate(rows):
         if not isinstance(row, dict):
-            message = f"row {i} must be an object of columns and values, not {_type_name(row)}"
+            message = f"row {i} must be an object of columns and values, not {_json_type_name(row)}"
             raise RequestError(422, message, "rows", i)
-    columns = {name: _json_column(rows, name) for name in names}
+    columns = {name: _column_of_json_rows(rows, name) for name in names}
     if b"NaN" in body:
-        _refuse_nan(columns)
+        _refuse_nan_numbers(columns)
     ignored = set().union(*rows) - columns.keys()
     return ParsedRows(columns, len(rows), tuple(sorted(ignored)))
 
 
-def _json_column(rows: list[dict[str, Any]], name: str) -> list[Any]:
+def _column_of_json_rows(rows: list[dict[str, Any]], name: str) -> list[Any]:
     try:
         return [row[name] for row in rows]
     except KeyError:
@@ -143,14 +143,14 @@ def _json_column(rows: list[dict[str, Any]], name: str) -> list[Any]:
         raise RequestError(422, message, name, row_index) from None
 
 
-def _refuse_nan(columns: Mapping[str, Sequence[Any]]) -> None:
+def _refuse_nan_numbers(columns: Mapping[str, Sequence[Any]]) -> None:
     for name, cells in columns.items():
         for i, cell in enumerate(cells):
             if isinstance(cell, float) and cell != cell:  # noqa: PLR0124 -- NaN is what does not equal itself
                 raise RequestError(422, f"row {i}: {name!r} is NaN, which JSON does not have: send null", name, i)
 
 
-def _parse_csv(body: bytes, names: Sequence[str], max_rows: int) -> ParsedRows:
+def _parse_csv_rows(body: bytes, names: Sequence[str], max_rows: int) -> ParsedRows:
     try:
         text = body.decode("utf-8-sig")
     except UnicodeDecodeError as error:
@@ -164,8 +164,8 @@ def _parse_csv(body: bytes, names: Sequence[str], max_rows: int) -> ParsedRows:
     except ValueError:
         raise RequestError(400, "empty: the first line must name the columns") from None
     header = list(map(name_column, header))
-    _check_count(len(rows), max_rows)
-    _check_header(header, names)
+    _check_row_count(len(rows), max_rows)
+    _check_csv_header(header, names)
     if set(map(len, rows)) != {len(header)}:
         i = next(i for i, row in enumerate(rows) if len(row) != len(header))
         raise RequestError(400, f"row {i} has {len(rows[i])} cells and the header {len(header)}", None, i)
@@ -175,7 +175,7 @@ def _parse_csv(body: bytes, names: Sequence[str], max_rows: int) -> ParsedRows:
     return ParsedRows(columns, len(rows), ignored)
 
 
-def _check_header(header: Sequence[str], names: Sequence[str]) -> None:
+def _check_csv_header(header: Sequence[str], names: Sequence[str]) -> None:
     for name in names:
         if header.count(name) != 1:
             raise RequestError(422, f"column {name!r} is there {header.count(name)} times, not once", name)
@@ -203,11 +203,11 @@ def _find_delimiter(text: str, names: Sequence[str]) -> str:
     return max(DELIMITERS, key=count_known)
 
 
-def _check_count(count: int, max_rows: int) -> None:
+def _check_row_count(count: int, max_rows: int) -> None:
     if not 1 <= count <= max_rows:
         received = f"more than {max_rows:,}" if count > max_rows else "none"
         raise RequestError(422, f"1 to {max_rows:,} rows are answered at once, there are {received}", "rows")
 
 
-def _type_name(parsed: Any) -> str:
+def _json_type_name(parsed: Any) -> str:
     return TYPE_NAMES.get(type(parsed), "a number")

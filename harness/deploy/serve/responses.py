@@ -11,7 +11,7 @@ from starlette.responses import Response
 from harness.deploy.bundle import Bundle
 from harness.deploy.insights.shapley import ShapleyValues
 from harness.deploy.serve.batching import BatchAnswer
-from harness.deploy.validate import Flag
+from harness.deploy.validate import UnusualValue
 
 DECIMALS = 6
 
@@ -29,7 +29,7 @@ def json_response(content: Any, status: int = 200, headers: Mapping[str, str] | 
     return Response(body, status, {"cache-control": "no-store", **(headers or {})}, media_type="application/json")
 
 
-def predictions_json(bundle: Bundle, answer: BatchAnswer, ignored: Sequence[str]) -> bytes:
+def predictions_to_json(bundle: Bundle, answer: BatchAnswer, ignored: Sequence[str]) -> bytes:
     """Write the predictions of one request as JSON.
 
     Parameters
@@ -54,14 +54,14 @@ def predictions_json(bundle: Bundle, answer: BatchAnswer, ignored: Sequence[str]
     template = '{"class":%s,"probability":%r,"probabilities":{' + members + '},"flags":%s}'
     flags = ["[]"] * len(answer.decided)
     for row, row_flags in answer.flags.items():
-        flags[row] = to_json(_flag_objects(row_flags)).decode()
+        flags[row] = to_json(_flags_to_json(row_flags)).decode()
     decided = map(names.__getitem__, answer.decided.tolist())
     rows = ",".join(map(template.__mod__, zip(decided, probabilities, *by_class, flags, strict=True)))
     head = to_json(_response_header_fields(bundle) | {"ignored": list(ignored)})
     return head[:-1] + b',"rows":[' + rows.encode() + b"]}"
 
 
-def explanations(bundle: Bundle, answer: BatchAnswer, explained: Iterable[ShapleyValues]) -> dict[str, Any]:
+def explanations_to_json(bundle: Bundle, answer: BatchAnswer, explained: Iterable[ShapleyValues]) -> dict[str, Any]:
     """Return the explanations of a few rows: contributions of columns, words or patches to the log-odds of a class.
 
     Parameters
@@ -84,7 +84,9 @@ def explanations(bundle: Bundle, answer: BatchAnswer, explained: Iterable[Shaple
         texts = (shapley.names, shapley.row_values, shapley.references)
         contributions = zip(*texts, shapley.contributions, shapley.errors, strict=True)
         reasons = []
-        for name, row_value, reference, contribution, error in sorted(contributions, key=_negative_size):
+        for name, row_value, reference, contribution, error in sorted(
+            contributions, key=_largest_contribution_first_key
+        ):
             sizes = {"adds": round(contribution, DECIMALS), "error": round(error, DECIMALS)}
             reasons.append({"name": name, "value": row_value, "usual": reference, **sizes})
         rows.append(
@@ -95,17 +97,17 @@ def explanations(bundle: Bundle, answer: BatchAnswer, explained: Iterable[Shaple
                 "base": round(shapley.base, DECIMALS),
                 "total": round(shapley.total, DECIMALS),
                 "reasons": reasons,
-                "flags": _flag_objects(answer.flags.get(row, ())),
+                "flags": _flags_to_json(answer.flags.get(row, ())),
             }
         )
     return _response_header_fields(bundle) | {"scale": "log-odds", "rows": rows}
 
 
-def _negative_size(contribution: tuple[str, str, str, float, float]) -> float:
+def _largest_contribution_first_key(contribution: tuple[str, str, str, float, float]) -> float:
     return -abs(contribution[3])
 
 
-def _flag_objects(flags: Sequence[Flag]) -> list[dict[str, str]]:
+def _flags_to_json(flags: Sequence[UnusualValue]) -> list[dict[str, str]]:
     return [{"field": flag.column, "code": flag.code, "what": flag.message} for flag in flags]
 
 

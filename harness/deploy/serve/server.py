@@ -15,7 +15,7 @@ from types import FrameType
 import uvicorn
 
 from harness.deploy.bundle import Bundle
-from harness.deploy.serve.app import Service, make_app, make_service
+from harness.deploy.serve.app import PredictionService, make_app, make_service
 from harness.deploy.serve.monitoring import LOGGER, JsonLogFormatter
 from harness.errors import EvenhandError
 
@@ -26,7 +26,7 @@ SHUTDOWN_SECONDS = 1.0
 POLL_SECONDS = 0.02
 
 
-def run_server(bundle: Bundle, listener: socket.socket, token: str | None = None, *, combine: bool = True) -> None:
+def run_http_server(bundle: Bundle, listener: socket.socket, token: str | None = None, *, combine: bool = True) -> None:
     """Serve a bundle at a bound socket until the process is told to stop.
 
     Parameters
@@ -34,7 +34,7 @@ def run_server(bundle: Bundle, listener: socket.socket, token: str | None = None
     bundle : Bundle
         The bundle.
     listener : socket
-        From `bind_socket`.
+        From `bind_server_socket`.
     token : str, optional
         Token that requests must carry.
     combine : bool, default True
@@ -54,7 +54,7 @@ def run_server(bundle: Bundle, listener: socket.socket, token: str | None = None
         timeout_keep_alive=65,  # longer than load balancers keep connections, so that they close them first
         timeout_graceful_shutdown=MAX_DRAIN_SECONDS,
     )
-    print(startup_message(bundle, listener, token), flush=True)
+    print(describe_startup(bundle, listener, token), flush=True)
     sys.setswitchinterval(0.001)  # the model's thread gives way to requests after one millisecond instead of five
     # Rows contain no reference cycles: looking for them took a third of the time of reading rows.
     gc.set_threshold(50_000)
@@ -63,7 +63,7 @@ def run_server(bundle: Bundle, listener: socket.socket, token: str | None = None
     GracefulServer(config, service).run(sockets=[listener])
 
 
-def startup_message(bundle: Bundle, listener: socket.socket, token: str | None) -> str:
+def describe_startup(bundle: Bundle, listener: socket.socket, token: str | None) -> str:
     """Return a few lines that say what is served at which address."""
     address, port = listener.getsockname()[:2]
     if ":" in address:
@@ -76,7 +76,7 @@ def startup_message(bundle: Bundle, listener: socket.socket, token: str | None) 
     )
 
 
-def bind_socket(host: str, port: int) -> socket.socket:
+def bind_server_socket(host: str, port: int) -> socket.socket:
     """Bind a socket to an address without listening yet.
 
     The socket is created with the protocol TCP: asyncio sets TCP_NODELAY only on such sockets, and without it clients wait
@@ -131,11 +131,11 @@ class GracefulServer(uvicorn.Server):
     ----------
     config : uvicorn.Config
         Configuration with the application.
-    service : Service
+    service : PredictionService
         The service that is told about the shutdown.
     """
 
-    def __init__(self, config: uvicorn.Config, service: Service) -> None:
+    def __init__(self, config: uvicorn.Config, service: PredictionService) -> None:
         super().__init__(config)
         self.service = service
         self.deadline = 0.0
@@ -154,13 +154,13 @@ class GracefulServer(uvicorn.Server):
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """Accept the connections that wait, close the listening sockets, and wait for requests on open connections."""
         for listener in sockets or ():
-            await self._accept_last(listener)
+            await self._accept_pending_and_close(listener)
         end = time.monotonic() + SHUTDOWN_SECONDS
         while self.server_state.connections and time.monotonic() < end and not self.force_exit:
             await asyncio.sleep(POLL_SECONDS)
         await super().shutdown(sockets)
 
-    async def _accept_last(self, listener: socket.socket) -> None:
+    async def _accept_pending_and_close(self, listener: socket.socket) -> None:
         """Close a listening socket just after its backlog was emptied: connections left in the backlog would be reset."""
         loop = asyncio.get_running_loop()
         loop.remove_reader(listener)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Literal, Protocol, TypeAlias
 
 from harness.execution.cell import Cell
-from harness.execution.plan import Request
+from harness.execution.plan import RunRequest
 from harness.store.record import Record
 from harness.store.store import Store
 
@@ -37,7 +37,7 @@ class Limits:
 
 
 @dataclass(frozen=True)
-class Event:
+class CellEvent:
     """A change of a cell: it was started (no record) or it has a record."""
 
     cell: Cell
@@ -48,7 +48,7 @@ class Event:
 class RunCallbacks:
     """The connection between an engine and its caller: `on_event` is called with every event, `stop_request` often."""
 
-    on_event: Callable[[Event], None]
+    on_event: Callable[[CellEvent], None]
     stop_request: Callable[[], StopRequest]
 
 
@@ -57,7 +57,7 @@ class Engine(Protocol):
 
     def run(
         self,
-        request: Request,
+        request: RunRequest,
         store: Store,
         jobs: Sequence[CellJob],
         workers: int,
@@ -70,7 +70,7 @@ class Engine(Protocol):
 
         Parameters
         ----------
-        request : Request
+        request : RunRequest
             What the run was asked for; workers load tasks and declarations from it.
         store : Store
             Where records and predictions are written.

@@ -10,8 +10,8 @@ from typing import Literal
 
 from harness.errors import EvenhandError
 from harness.execution.cell import Cell
-from harness.execution.engines.base import CellJob, Event, Limits, RunCallbacks
-from harness.execution.plan import Request
+from harness.execution.engines.base import CellEvent, CellJob, Limits, RunCallbacks
+from harness.execution.plan import RunRequest
 from harness.processes import ChildProcess
 from harness.store.store import Store
 
@@ -28,14 +28,14 @@ LOSS_CODES = {"timeout": "time_limit", "memory": "memory_limit", "failed": "proc
 class Worker:
     """A worker process and the cell that it executes."""
 
-    def __init__(self, request: Request, store: Store) -> None:
+    def __init__(self, request: RunRequest, store: Store) -> None:
         self.process = ChildProcess("harness.execution.worker")
         self.cell: Cell | None = None
         self.split_keys: set[tuple[str, int, int]] = set()  #: tasks and splits of its cells
         self.started = 0.0
         self.process.send({"request": request.as_dict(), "out": str(store.folder)})
 
-    def start(self, job: CellJob) -> None:
+    def start_cell(self, job: CellJob) -> None:
         """Send the worker a cell to execute."""
         self.cell, self.started, self.process.peak_mb = job.cell, time.monotonic(), 0.0
         self.split_keys.add(job.cell.split_key)
@@ -47,7 +47,7 @@ class LocalEngine:
 
     def run(
         self,
-        request: Request,
+        request: RunRequest,
         store: Store,
         jobs: Sequence[CellJob],
         workers: int,
@@ -64,8 +64,8 @@ class LocalEngine:
                     pending.clear()
                 if stop == "now" or not (pending or pool.busy_workers):
                     return
-                pool.assign(pending, workers)
-                pool.collect()
+                pool.assign_cells(pending, workers)
+                pool.collect_answers()
                 pool.enforce_limits()
         finally:
             pool.close()
@@ -74,7 +74,7 @@ class LocalEngine:
 class _WorkerPool:
     """The workers of a run."""
 
-    def __init__(self, request: Request, store: Store, limits: Limits, callbacks: RunCallbacks) -> None:
+    def __init__(self, request: RunRequest, store: Store, limits: Limits, callbacks: RunCallbacks) -> None:
         self.request, self.store, self.limits, self.callbacks = request, store, limits, callbacks
         self.workers: list[Worker] = []
         self.selector = selectors.DefaultSelector()
@@ -84,7 +84,7 @@ class _WorkerPool:
         """Workers that execute a cell."""
         return [worker for worker in self.workers if worker.cell]
 
-    def assign(self, pending: list[CellJob], max_workers: int) -> None:
+    def assign_cells(self, pending: list[CellJob], max_workers: int) -> None:
         """Start as many workers as are allowed and useful, and give every idle one a cell."""
         while pending and len(self.workers) < min(max_workers, len(self.busy_workers) + len(pending)):
             worker = Worker(self.request, self.store)
@@ -92,11 +92,11 @@ class _WorkerPool:
             self.selector.register(worker.process.stdout, selectors.EVENT_READ, worker)
         for worker in self.workers:
             if worker.cell is None and pending:
-                job = pending.pop(self._best_job(worker, pending))
-                worker.start(job)
-                self.callbacks.on_event(Event(job.cell))
+                job = pending.pop(self._best_next_job(worker, pending))
+                worker.start_cell(job)
+                self.callbacks.on_event(CellEvent(job.cell))
 
-    def _best_job(self, worker: Worker, pending: list[CellJob]) -> int:
+    def _best_next_job(self, worker: Worker, pending: list[CellJob]) -> int:
         """Index of the pending cell that a worker should execute next; results do not depend on it.
 
         Among the cells of the next task, family and strategy, those of a split that the worker has had before come first,
@@ -119,28 +119,28 @@ class _WorkerPool:
                 free.append(index)
         return [*known, *free, *similar][0]
 
-    def collect(self) -> None:
+    def collect_answers(self) -> None:
         """Take the answers that arrive before the next check of the limits."""
         for key, _ in self.selector.select(POLL_SECONDS):
             if not self._finish_cell(key.data):
-                self._remove(key.data)
+                self._remove_worker(key.data)
 
     def enforce_limits(self) -> None:
         """Kill the workers whose cells exceed their limits."""
         for worker in self.busy_workers:
             used, limits = worker.process.memory_mb(), self.limits
             if used > limits.memory_mb:
-                self._remove(worker)
+                self._remove_worker(worker)
                 reason = f"used {used:.0f} MB, more than the {limits.memory_mb} MB it may"
                 self._store_lost_cell(worker, "memory", reason)
             elif time.monotonic() - worker.started > limits.seconds:
-                self._remove(worker)
+                self._remove_worker(worker)
                 self._store_lost_cell(worker, "timeout", f"took longer than {limits.seconds:g} s")
 
     def close(self) -> None:
         """Kill every worker."""
         for worker in list(self.workers):
-            self._remove(worker)
+            self._remove_worker(worker)
         self.selector.close()
 
     def _finish_cell(self, worker: Worker) -> bool:
@@ -154,13 +154,13 @@ class _WorkerPool:
         if "error" in answer:
             raise EvenhandError(answer["error"])
         assert cell is not None  # noqa: S101 -- a worker answers nothing but cells
-        record = self.store.record(cell.id)
+        record = self.store.read_record(cell.id)
         assert record is not None  # noqa: S101 -- the worker answers after it has written
-        self.callbacks.on_event(Event(cell, record))
+        self.callbacks.on_event(CellEvent(cell, record))
         worker.cell = None
         return worker.process.memory_mb() < self.limits.memory_mb * RECYCLE_MEMORY_SHARE
 
-    def _remove(self, worker: Worker) -> None:
+    def _remove_worker(self, worker: Worker) -> None:
         self.selector.unregister(worker.process.stdout)
         self.workers.remove(worker)
         worker.process.kill()
@@ -169,13 +169,13 @@ class _WorkerPool:
         """Store the record of a cell whose worker was lost, unless the worker had finished it."""
         cell = worker.cell
         assert cell is not None  # noqa: S101 -- only a worker that executes a cell can lose one
-        record = self.store.record(cell.id)
+        record = self.store.read_record(cell.id)
         if record is None or record.key != cell.key or record.status != "ok":
             seconds = time.monotonic() - worker.started
             code, peak_mb = LOSS_CODES[status], worker.process.peak_mb
-            record = cell.record(status=status, code=code, reason=reason, seconds=seconds, peak_mb=peak_mb)
+            record = cell.make_record(status=status, code=code, reason=reason, seconds=seconds, peak_mb=peak_mb)
             record = self.store.write_cell(record, None)
-        self.callbacks.on_event(Event(cell, record))
+        self.callbacks.on_event(CellEvent(cell, record))
 
 
 ENGINE = LocalEngine()

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
 import numpy as np
 
-from harness.evaluation.curves import MAX_LOG_ODDS, MeanCurve, ScoreHistogram, SweepCurves
+from harness.evaluation.curves import MAX_LOG_ODDS, MeanCurve, ScoreHistogram, ThresholdCurves
 from harness.report.figures import curves, style
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ class ThresholdSweep(NamedTuple):
 
     name: str
     scores: ScoreHistogram
-    sweep: SweepCurves
+    sweep: ThresholdCurves
     tuned: tuple[float, ...]
 
 

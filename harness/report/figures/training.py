@@ -96,7 +96,7 @@ def architecture_figure(entries: list[ChosenArchitectures]) -> Figure:
 def size_text(architecture: Architecture) -> str:
     """Say how many parameters a network has, and how many of them were trained where not all were."""
     size = f"{architecture.parameters:,} parameters"
-    return f"{size}, {architecture.trained:,} trained" if architecture.frozen else size
+    return f"{size}, {architecture.trained:,} trained" if architecture.frozen_parameters else size
 
 
 def shape_text(shape: tuple[int, ...]) -> str:

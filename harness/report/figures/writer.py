@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TypeAlias, TypeVar
 
 from harness.errors import EvenhandError, StoreError
-from harness.processes import ChildProcess, ProgressCallback, answer_parent, receive_answer
+from harness.processes import ChildProcess, ProgressCallback, answer_parent_question, receive_child_answer
 from harness.report.content import Figure
 from harness.store.files import remove_file, write_atomic
 from harness.store.store import Store
@@ -83,7 +83,7 @@ def draw_figures(orders: Sequence[FigureOrder]) -> None:
         with ChildProcess("harness.report.figures.writer") as child:
             child.send({"pickled": base64.b64encode(pickle.dumps(list(orders[1::2]))).decode()})
             _draw_serially(orders[::2])
-            receive_answer(child, "drew half of them")
+            receive_child_answer(child, "drew half of them")
     except StoreError:
         raise
     except EvenhandError as error:
@@ -164,4 +164,4 @@ def _draw_pickled(message: Mapping[str, str], _on_progress: ProgressCallback) ->
 
 
 if __name__ == "__main__":
-    answer_parent(_draw_pickled)
+    answer_parent_question(_draw_pickled)

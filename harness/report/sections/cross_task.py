@@ -11,9 +11,15 @@ import numpy as np
 
 from harness.evaluation import cross_task, task_statistics
 from harness.evaluation.corrected_t import CONFIDENCE
-from harness.evaluation.cross_task import Array, CommonTasks, common_tasks, evaluated_rankings, family_rows
+from harness.evaluation.cross_task import (
+    Array,
+    CommonTasks,
+    find_common_tasks,
+    select_completed_rankings,
+    select_family_entry_rows,
+)
 from harness.evaluation.ranking import BASELINE, Ranking
-from harness.evaluation.task_statistics import ROPE, Posterior
+from harness.evaluation.task_statistics import ROPE, ComparisonPosterior
 from harness.report.content import Collapsed, Evidence, Figure, Part, ReportColumn, ReportTable, Section
 from harness.report.figures import cross_task as figures
 from harness.report.figures.writer import file_name
@@ -73,7 +79,7 @@ FAMILIES_TEXT = (
 
 def sections(evidence: Evidence) -> list[Section]:
     """Write what can be said over the tasks that entries share: one section where there are too few, else one per question."""
-    rankings = evaluated_rankings(evidence.rankings)
+    rankings = select_completed_rankings(evidence.rankings)
     if len(rankings) < 2:
         return [Section(TITLE, (cross_task_table.too_few(evidence.rankings),))]
     coverage: list[Part] = [*cross_task_table.unfinished_tasks(evidence.rankings)]
@@ -81,7 +87,7 @@ def sections(evidence: Evidence) -> list[Section]:
     filled = cross_task_table.imputed_part(rankings)
     if filled:
         coverage += ["With what is lacking filled in:", *filled]
-    common = common_tasks(rankings)
+    common = find_common_tasks(rankings)
     if len(common.tasks) < 2:
         return [Section(TITLE, (cross_task_table.NO_COMMON_ENTRIES, *coverage))]
     overview, families = cross_task_table.cross_task_overview(common), list(evidence.scores.run["families"])
@@ -105,7 +111,7 @@ def _opening(rankings: Sequence[Ranking], overview: CrossTaskOverview) -> str:
     complete = n == n_tasks
     if complete:
         tasks = f"all {format_count(n, 'task')}"
-        complete = not omissions(evaluated_rankings(rankings), common)
+        complete = not omissions(select_completed_rankings(rankings), common)
     end = "." if complete else ": those that make the largest table without a gap."
     entries = f"{format_count(len(common.entries), 'tuned entry', 'tuned entries')} on {tasks}{end}"
     return f"{entries} Each task ranks by its own objective; the baseline is what others are measured by and does not compete."
@@ -113,12 +119,12 @@ def _opening(rankings: Sequence[Ranking], overview: CrossTaskOverview) -> str:
 
 def _rank_parts(overview: CrossTaskOverview, families: Sequence[str]) -> tuple[Part, ...]:
     common = overview.common
-    means, k, n = common.means, len(common.entries), len(common.tasks)
+    means, k, n = common.mean_scores, len(common.entries), len(common.tasks)
     p_values = task_statistics.pairwise_p_values(means)
     pairs, different = k * (k - 1) // 2, int((p_values < 1 - CONFIDENCE).sum()) // 2
     verb = "is" if different == 1 else "are"
     text = f"{_friedman_text(means)}{different} of {format_count(pairs, 'pair')} {verb} significantly different."
-    needed = task_statistics.min_tasks(k)
+    needed = task_statistics.min_tasks_for_significance(k)
     if n < needed:
         text += (
             f" With {pairs} pairs no pair could have been significantly different on {format_count(n, 'task')}, whatever "
@@ -218,7 +224,7 @@ def _practical_sections(evidence: Evidence, overview: CrossTaskOverview) -> list
     """A section about leading entries and about families in pairs; none where there is no pair."""
     leaders = overview.common
     parts = _pair_parts(leaders, list(map(short_name, leaders.entries))[:MAX_LEADERS], "entries", LEADERS_TEXT)
-    chosen = common_tasks(evaluated_rankings(evidence.rankings), family_rows)
+    chosen = find_common_tasks(select_completed_rankings(evidence.rankings), select_family_entry_rows)
     if len(chosen.entries) > 1 and len(chosen.tasks) >= MIN_TASKS:
         chosen = cross_task_table.order_by_rank(chosen)
         families = list(map(attrgetter("family"), chosen.entries))
@@ -226,7 +232,7 @@ def _practical_sections(evidence: Evidence, overview: CrossTaskOverview) -> list
     return [Section("Is the difference worth having?", (PRACTICAL_TEXT, *parts))] if parts else []
 
 
-def pairwise_posteriors(common: CommonTasks, first: int) -> Mapping[tuple[int, int], Posterior]:
+def pairwise_posteriors(common: CommonTasks, first: int) -> Mapping[tuple[int, int], ComparisonPosterior]:
     """Compare the first entries in pairs with the Bayesian signed-rank test, over the tasks on which a difference has a scale.
 
     Parameters
@@ -241,8 +247,8 @@ def pairwise_posteriors(common: CommonTasks, first: int) -> Mapping[tuple[int, i
     mapping of (int, int) to Posterior
         By the positions of a pair; empty with fewer than `MIN_TASKS` tasks.
     """
-    scales = cross_task.difference_scales(common)
-    means = (common.means / scales)[:first, ~np.isnan(scales)]
+    scales = cross_task.difference_units_by_task(common)
+    means = (common.mean_scores / scales)[:first, ~np.isnan(scales)]
     n = means.shape[1]
     if n < MIN_TASKS:
         return {}
@@ -269,5 +275,5 @@ def _pair_parts(common: CommonTasks, names: Sequence[str], kind: str, text: str)
     for heading in ("First is better", "Practically equal", "Second is better"):
         columns.append(ReportColumn(heading, "number", 2))
     rows = tuple((*pair, *shares) for pair, shares in zip(pairs, probabilities, strict=True))
-    n = int((~np.isnan(cross_task.difference_scales(common))).sum())
+    n = int((~np.isnan(cross_task.difference_units_by_task(common))).sum())
     return [text.format(tasks=format_count(n, "task")), figure, ReportTable(tuple(columns), rows)]

@@ -10,7 +10,7 @@ from operator import attrgetter
 import numpy as np
 
 from harness.evaluation import cross_task, task_statistics
-from harness.evaluation.cross_task import Array, CommonTasks, coverage, evaluated_rankings
+from harness.evaluation.cross_task import Array, CommonTasks, count_entry_coverage, select_completed_rankings
 from harness.evaluation.ranking import Ranking
 from harness.evaluation.scores import STATUS_MISSING, Entry, Scores
 from harness.report.content import Collapsed, Part, ReportCell, ReportColumn, ReportTable, best_cells
@@ -53,7 +53,7 @@ def cross_task_overview(common: CommonTasks) -> CrossTaskOverview:
     """Rank the entries of at least two tasks, and estimate their ratings."""
     common = order_by_rank(common)
     wins = np.array(list(map(task_statistics.pairwise_wins, common.scores)))
-    ratings = task_statistics.ratings(wins)
+    ratings = task_statistics.fit_bradley_terry_ratings(wins)
     lower = upper = np.full(len(ratings), np.nan)
     if len(common.tasks) >= MIN_TASKS and len(ratings) > 1:
         seed = seed_of("across", *common.tasks, *map(attrgetter("name"), common.entries))
@@ -63,13 +63,15 @@ def cross_task_overview(common: CommonTasks) -> CrossTaskOverview:
 
 def mean_ranks(common: CommonTasks) -> Array:
     """Give the mean rank of every entry over the tasks."""
-    return np.asarray(task_statistics.task_ranks(common.means).mean(axis=1))
+    return np.asarray(task_statistics.task_ranks(common.mean_scores).mean(axis=1))
 
 
 def order_by_rank(common: CommonTasks) -> CommonTasks:
     """Put the entries into the order of their mean ranks, best first."""
     ranks = mean_ranks(common)
-    return common.reorder(sorted(range(len(ranks)), key=lambda position: (ranks[position], common.entries[position])))
+    return common.reorder_entries(
+        sorted(range(len(ranks)), key=lambda position: (ranks[position], common.entries[position]))
+    )
 
 
 def share_above_baseline(common: CommonTasks) -> Array:
@@ -91,10 +93,10 @@ def share_above_baseline(common: CommonTasks) -> Array:
 
 def cross_task_summary(rankings: Sequence[Ranking]) -> list[Part]:
     """Give a short table of the entries over the tasks that they share, and name what is left out of it."""
-    evaluated = evaluated_rankings(rankings)
+    evaluated = select_completed_rankings(rankings)
     if len(evaluated) < 2:
         return [too_few(rankings)]
-    common = cross_task.common_tasks(evaluated)
+    common = cross_task.find_common_tasks(evaluated)
     if len(common.tasks) < 2:
         return [NO_COMMON_ENTRIES, *unfinished_tasks(rankings)]
     n = len(common.tasks)
@@ -114,7 +116,7 @@ def too_few(rankings: Sequence[Ranking]) -> str:
     """Say that fewer than two tasks have been evaluated."""
     if len(rankings) < 2:
         return ONE_TASK
-    n = len(evaluated_rankings(rankings))
+    n = len(select_completed_rankings(rankings))
     return f"{n or 'None'} of {len(rankings)} tasks {plural(n, 'has', 'have')} been evaluated: too few to average over."
 
 
@@ -124,7 +126,7 @@ def unfinished_tasks(rankings: Sequence[Ranking]) -> list[str]:
     if without:
         sentences.append(f"Not evaluated, as no entry has scores: {join_words(without)}.")
     by_splits: dict[tuple[int, int], list[str]] = {}
-    for ranking in evaluated_rankings(rankings):
+    for ranking in select_completed_rankings(rankings):
         splits = set().union(*(ranked.rows.splits for ranked in ranking.entries))
         if len(splits) < ranking.splits:
             by_splits.setdefault((len(splits), ranking.splits), []).append(escape(ranking.task))
@@ -166,7 +168,7 @@ def omissions(rankings: Sequence[Ranking], common: CommonTasks) -> list[str]:
     tasks = [escape(ranking.task) for ranking in rankings if ranking.task not in common.tasks]
     if tasks:
         sentences.append(f"Tasks left out, because some of these entries lack splits of them: {join_words(tasks)}.")
-    omitted = (covered.entry for covered in coverage(rankings) if covered.entry not in common.entries)
+    omitted = (covered.entry for covered in count_entry_coverage(rankings) if covered.entry not in common.entries)
     names = sorted(set(map(short_name, omitted)))
     if names:
         sentences.append(f"Left out, because some splits of some task are lacking: {', '.join(map(escape, names))}.")
@@ -175,12 +177,14 @@ def omissions(rankings: Sequence[Ranking], common: CommonTasks) -> list[str]:
 
 def coverage_part(scores: Scores, rankings: Sequence[Ranking]) -> str | Collapsed:
     """Say how many of all tasks and planned splits every entry has: a sentence where they have all, else a table."""
-    covered_entries, planned = coverage(rankings), sum(map(attrgetter("splits"), rankings))
+    covered_entries, planned = count_entry_coverage(rankings), sum(map(attrgetter("splits"), rankings))
     if all(covered.splits == planned for covered in covered_entries):
         return f"Coverage: every entry has all {format_count(planned, 'split')} of all {format_count(len(rankings), 'task')}."
     complete: Counter[Entry] = Counter()
     for ranking in rankings:
-        complete.update(entry for entry, rows in cross_task.tuned_rows(ranking).items() if len(rows) == ranking.splits)
+        complete.update(
+            entry for entry, rows in cross_task.select_tuned_entry_rows(ranking).items() if len(rows) == ranking.splits
+        )
     rows = []
     for covered in covered_entries:
         tasks, splits = f"{complete[covered.entry]} of {len(rankings)}", f"{covered.splits} of {planned}"
@@ -203,21 +207,21 @@ def _missing_statuses(scores: Scores, entry: Entry) -> str | None:
 
 def imputed_part(rankings: Sequence[Ranking]) -> list[Part]:
     """Give a second table, of all entries and tasks, where missing splits have the baseline's score of the same split."""
-    if not any(map(attrgetter("missing_splits"), coverage(rankings))):
+    if not any(map(attrgetter("missing_splits"), count_entry_coverage(rankings))):
         return []
-    common = cross_task.imputed(rankings)
+    common = cross_task.impute_missing_splits(rankings)
     if len(common.tasks) < 2:
         return ["What is lacking cannot be filled in: the baseline has not got all splits of two tasks."]
     common = order_by_rank(common)
     filled = {}
-    for covered in coverage([ranking for ranking in rankings if ranking.task in common.tasks]):
+    for covered in count_entry_coverage([ranking for ranking in rankings if ranking.task in common.tasks]):
         filled[covered.entry] = f"{covered.missing_splits} of {covered.splits + covered.missing_splits}"
     text = (
         f"All entries on {format_count(len(common.tasks), 'task')}. A split that an entry lacks, for whatever reason, has the "
         "baseline's score here: as if the entry had given up there and predicted the training prior. This is hard on entries that "
         "do not apply to a kind of data and on runs that are not finished; *filled in* says how much of a row is made so."
     )
-    normalized = cross_task.normalized_scores(common).tolist()
+    normalized = cross_task.normalize_and_average_scores(common).tolist()
     cells = [_names(common), _rank_cells(common), normalized, list(map(filled.__getitem__, common.entries))]
     columns = (ENTRY, MEAN_RANK, NORMALIZED, ReportColumn("Splits filled in", "count"))
     return [text, ReportTable(columns, tuple(zip(*cells, strict=True)))]
@@ -237,8 +241,8 @@ def _rank_cells(common: CommonTasks) -> list[ReportCell]:
 
 
 def _win_counts(common: CommonTasks) -> list[int]:
-    return [int(wins) for wins in cross_task.count_wins(common.means)]
+    return [int(wins) for wins in cross_task.count_wins(common.mean_scores)]
 
 
 def _normalized_cells(common: CommonTasks) -> list[ReportCell]:
-    return best_cells(cross_task.normalized_scores(common).tolist(), greater=True)
+    return best_cells(cross_task.normalize_and_average_scores(common).tolist(), greater=True)

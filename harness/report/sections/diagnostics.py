@@ -10,7 +10,7 @@ from operator import attrgetter
 from harness.errors import StoreError
 from harness.evaluation import diagnosis
 from harness.evaluation.curves import RankCurves
-from harness.evaluation.diagnosis import CACHE_NAME, MAX_FAMILIES, EntryDiagnosis, detailed_entries
+from harness.evaluation.diagnosis import CACHE_NAME, MAX_FAMILIES, EntryDiagnosis, select_entries_for_details
 from harness.evaluation.metric_cache import DEFAULT_THRESHOLD, TUNED_THRESHOLD, MetricCache, read_cache, write_cache
 from harness.evaluation.ranking import RankedEntry, Ranking
 from harness.evaluation.scores import Entry, Scores
@@ -77,7 +77,9 @@ def _task_sections(evidence: Evidence, ranking: Ranking, cache: MetricCache, use
         return
     diagnoses: dict[Entry, EntryDiagnosis] = {}
     unreadable = []
-    candidates = {ranked.entry: ranked for ranked in (*best[:MAX_FAMILIES], *detailed_entries(ranking, best[0]))}
+    candidates = {
+        ranked.entry: ranked for ranked in (*best[:MAX_FAMILIES], *select_entries_for_details(ranking, best[0]))
+    }
     for entry, ranked in candidates.items():
         try:
             diagnoses[entry], row = diagnosis.diagnose_entry(evidence.store, evidence.scores, ranking, ranked, cache)
@@ -88,7 +90,7 @@ def _task_sections(evidence: Evidence, ranking: Ranking, cache: MetricCache, use
     if not entries:
         yield Section(RANKING_TITLE, tuple(unreadable), ranking.task)
         return
-    detailed = _select(diagnoses, detailed_entries(ranking, entries[0].ranked))
+    detailed = _select(diagnoses, select_entries_for_details(ranking, entries[0].ranked))
     brief = len(evidence.rankings) > MAX_DETAILED_TASKS
     task = TaskDiagnosis(evidence.scores, ranking, entries, detailed, brief)
     notes = [words.shown_entries_text(ranking, best, entries), *unreadable]
@@ -182,7 +184,7 @@ def _confusion_figure(task: TaskDiagnosis) -> Iterator[Figure]:
     matrices: list[tuple[str, Counts]] = []
     for entry in entries:
         for kind in task.scores.threshold_kinds(task.ranking.task):
-            if len(task.scores.rows_of(task.ranking.task, entry.ranked.entry, kind)):
+            if len(task.scores.score_rows_of_entry(task.ranking.task, entry.ranked.entry, kind)):
                 counts = task.scores.pooled_confusion(task.ranking.task, entry.ranked.entry, kind).tolist()
                 title = f"{entry.name}{_threshold_title(entry, kind)}" if task.binary else entry.name
                 matrices.append((title, tuple(map(tuple, counts))))

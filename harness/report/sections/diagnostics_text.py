@@ -14,7 +14,7 @@ from harness.evaluation.diagnosis import MAX_FAMILIES, EntryDiagnosis
 from harness.evaluation.metric_cache import DEFAULT_THRESHOLD, TUNED_THRESHOLD
 from harness.evaluation.ranking import RankedEntry, Ranking
 from harness.evaluation.scores import Scores
-from harness.evaluation.task_comparisons import can_test
+from harness.evaluation.task_comparisons import can_test_differences
 from harness.metrics.classification import class_report
 from harness.report.content import CellValue, MeanInterval, Part, ReportColumn, ReportTable
 from harness.report.render.cells import format_number
@@ -85,7 +85,11 @@ def averaging_text(scores: Scores, ranking: Ranking, entries: Sequence[EntryDiag
     end = f" Splits with rows of one class only have no curve: {join_words(missing)}." if missing else ""
     if splits == 1:
         return f"There is one split only, so there are no bands.{end}"
-    forward = "" if can_test(scores, ranking.task) else "; the splits follow time, so a change over time is in them too"
+    forward = (
+        ""
+        if can_test_differences(scores, ranking.task)
+        else "; the splits follow time, so a change over time is in them too"
+    )
     return (
         f"Curves are means over {splits} splits. Bands are ± one standard deviation over the splits: how much single splits "
         f"differ, no confidence intervals{forward}.{end}"
@@ -146,7 +150,7 @@ def decisions_text(scores: Scores, ranking: Ranking, entry: EntryDiagnosis) -> s
         return f"{escape(entry.name)} predicts the most probable class: {correct} of 100 rows correctly."
     parts = []
     for kind, threshold in ((DEFAULT_THRESHOLD, "at 0.5"), (TUNED_THRESHOLD, "at the tuned threshold")):
-        if len(scores.rows_of(task, entry.ranked.entry, kind)):
+        if len(scores.score_rows_of_entry(task, entry.ranked.entry, kind)):
             spread = f" ({_range_text(entry.tuned_thresholds)})" if kind == TUNED_THRESHOLD else ""
             confusion = scores.pooled_confusion(task, entry.ranked.entry, kind)
             parts.append(f"{threshold}{spread}, {_positives_text(confusion, escape(classes[1]))}")
@@ -194,7 +198,7 @@ def costs_text(scores: Scores, ranking: Ranking, entry: EntryDiagnosis) -> str:
         return ""
     paid = []
     for kind, threshold in ((DEFAULT_THRESHOLD, "0.5"), (TUNED_THRESHOLD, "the tuned threshold")):
-        cost = scores.rows_of(ranking.task, entry.ranked.entry, kind).mean("expected_cost")
+        cost = scores.score_rows_of_entry(ranking.task, entry.ranked.entry, kind).mean("expected_cost")
         paid.append(f"{format_number(cost)} at {threshold}")
     return (
         f"A decision of {escape(entry.name)} costs {join_words(paid)}; the lowest point of the curve is "
@@ -237,7 +241,7 @@ def class_table(scores: Scores, ranking: Ranking, entries: Sequence[EntryDiagnos
 
 def _class_rows(scores: Scores, task: str, entry: EntryDiagnosis, kind: str) -> Iterator[tuple[CellValue, ...]]:
     """A row of cells per class: the counts by predicted class come last."""
-    score_rows, classes = scores.rows_of(task, entry.ranked.entry, kind), scores.classes(task)
+    score_rows, classes = scores.score_rows_of_entry(task, entry.ranked.entry, kind), scores.classes(task)
     if not len(score_rows):
         return
     reports = np.array([class_report(scores.metric_values[key].confusion) for key in score_rows.score_keys])

@@ -146,7 +146,7 @@ def _metric_columns(
     kind = scores.threshold_kinds(ranking.task)[-1]
     shown, cells = [], []
     for name in names:
-        means = [scores.rows_of(ranking.task, ranked.entry, kind).mean(name) for ranked in entries]
+        means = [scores.score_rows_of_entry(ranking.task, ranked.entry, kind).mean(name) for ranked in entries]
         if name != ranking.metric.name and not all(map(math.isnan, means)):
             shown.append(ReportColumn(metric_name(scores.metrics[name]), "number"))
             cells.append(means)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-from harness.evaluation.decision import recommend
+from harness.evaluation.decision import recommend_entry
 from harness.evaluation.diagnosis import best_of_families
 from harness.evaluation.ranking import RankedEntry, Ranking
 from harness.evaluation.scores import Scores
@@ -53,7 +53,7 @@ def family_intervals(scores: Scores, ranking: Ranking) -> ReportTable | None:
 
 def _family_entries(scores: Scores, ranking: Ranking) -> list[RankedEntry]:
     """The recommended entry, and the best entry of every other family, by their scores."""
-    recommended = recommend(scores, ranking).entry
+    recommended = recommend_entry(scores, ranking).entry
     entries = [] if recommended is None else [recommended]
     families = {ranked.entry.family for ranked in entries}
     entries += [ranked for ranked in best_of_families(ranking) if ranked.entry.family not in families]
@@ -95,7 +95,7 @@ def task_overview(scores: Scores, rankings: Sequence[Ranking]) -> ReportTable:
     """Tabulate every task: its rows, what is recommended, its score with the interval, the baseline, how many entries are worse."""
     rows: list[tuple[CellValue | ReportCell, ...]] = []
     for ranking in rankings:
-        recommendation = recommend(scores, ranking)
+        recommendation = recommend_entry(scores, ranking)
         name, score, baseline = "none", None, None
         if recommendation.entry is not None:
             name = recommendation.entry.entry.name

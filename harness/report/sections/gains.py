@@ -67,8 +67,8 @@ def _calibration_table(scores: Scores, task: str, effects: Sequence[Recalibratio
     columns += [ReportColumn(label, "number") for label in labels]
     rows = []
     for effect in effects:
-        row: list[CellValue] = ["/".join(effect.entry[:3]), effect.entry.calibration, effect.reading or None]
-        row += list(map(as_interval, effect.tested)) or [None] * 3
+        row: list[CellValue] = ["/".join(effect.entry[:3]), effect.entry.calibration, effect.effect_reading or None]
+        row += list(map(as_interval, effect.tested_differences)) or [None] * 3
         rows.append((*row, *effect.means, effect.splits))
     return ReportTable((*columns, ReportColumn("Splits", "count")), tuple(rows))
 
@@ -101,7 +101,7 @@ def _calibration_verdict(calibration: str, effects: Sequence[RecalibrationEffect
     for direction, adjective in ADJECTIVES.items():
         names = []
         for effect in effects:
-            if effect.probabilities == direction:
+            if effect.probability_direction == direction:
                 names.append(_pair_name(effect))
         if names:
             parts.append(f"{adjective} for {len(names)} ({join_names(names, MAX_NAMES)})")
@@ -198,7 +198,7 @@ def _score_table(scores: Scores, ranking: Ranking) -> ReportTable:
     columns += [ReportColumn("Members", "count"), ReportColumn("Splits", "count")]
     body = []
     for entry in entries:
-        rows = scores.rows_of(ranking.task, entry, ranking.threshold_kind)
+        rows = scores.score_rows_of_entry(ranking.task, entry, ranking.threshold_kind)
         if len(rows):
             names = (ranking.metric.name, "inner", "log_loss", "brier", "fit_seconds", "trials")
             members = _member_count(scores, ranking.task, entry)
@@ -229,7 +229,7 @@ def _member_parts(scores: Scores, task: str) -> list[Part]:
         greedy, stacked = by_kind[GREEDY].get(entry), by_kind[STACKING].get(entry)
         cells: list[CellValue] = [None] * 5
         if greedy:
-            cells[:2] = greedy.mean, f"{greedy.used}/{len(greedy.weights)}"
+            cells[:2] = greedy.mean, f"{greedy.count_used_splits}/{len(greedy.weights)}"
         if stacked:
             weights = stacked.weights.values()
             cells[2:] = stacked.mean, min(weights), max(weights)

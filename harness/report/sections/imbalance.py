@@ -107,7 +107,7 @@ def strategy_verdict(scores: Scores, task: str) -> str:
         return ""
     parts = []
     for word, several in PLURALS.items():
-        names = [f"{escape(r.strategy)} for {escape(r.family)}" for r in readings if r.main == word]
+        names = [f"{escape(r.strategy)} for {escape(r.family)}" for r in readings if r.main_reading == word]
         if word == NOT_SIGNIFICANT and len(names) == len(readings):
             parts.append("none is shown to rank or decide differently")
         elif names and word == NOT_SIGNIFICANT:
@@ -136,7 +136,7 @@ def _family_verdict(readings: Sequence[StrategyReading]) -> str:
     by_word: dict[str, list[str]] = {}
     by_direction: dict[int, list[str]] = {}
     for reading in readings:
-        by_word.setdefault(reading.main, []).append(escape(reading.strategy))
+        by_word.setdefault(reading.main_reading, []).append(escape(reading.strategy))
         by_direction.setdefault(reading.directions[-1], []).append(escape(reading.strategy))
     parts = []
     for word, several in PLURALS.items():
@@ -181,7 +181,7 @@ def _grid(
 
 
 def _difference_tile(
-    column: strategy_effects.StrategyComparison, position: int, reading: StrategyReading | None
+    column: strategy_effects.StrategyComparisonColumn, position: int, reading: StrategyReading | None
 ) -> HeatmapCell:
     if reading is None or math.isnan(reading.difference.estimates[position].mean):
         return HeatmapCell(math.nan, MISSING)

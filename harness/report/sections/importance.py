@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from harness.evaluation.permutation_importance import column_losses
+from harness.evaluation.permutation_importance import average_column_losses
 from harness.report.content import Evidence, MeanInterval, Part, ReportColumn, ReportTable, Section
 from harness.report.render.markdown import escape, format_count
 from harness.store.importances import TaskImportances, read_importances
@@ -31,7 +31,7 @@ def sections(evidence: Evidence) -> list[Section]:
 def _parts(importances: TaskImportances) -> list[Part]:
     """The sentence, the table of the first columns, and how many others there are."""
     rows: list[tuple[str | float | MeanInterval, ...]] = []
-    columns = column_losses(importances)
+    columns = average_column_losses(importances)
     for column in columns[:MAX_COLUMNS]:
         half_width = (column.high - column.low) / 2
         rows.append((column.column, MeanInterval(column.loss, half_width)))

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from operator import attrgetter
 
 from harness.evaluation import strategy_effects
-from harness.evaluation.decision import recommend
+from harness.evaluation.decision import recommend_entry
 from harness.evaluation.diagnosis import best_of_families
 from harness.evaluation.ranking import BASELINE, Ranking
 from harness.evaluation.scores import STATUS_MISSING, Entry, Scores, count_statuses
@@ -31,7 +31,7 @@ def summary(scores: Scores, rankings: Sequence[Ranking]) -> str:
     """Give the recommendation, the best entry of every family and the failures of every task, as plain text for a terminal."""
     parts = []
     for ranking in rankings:
-        advice = recommendation_advice(scores, ranking, recommend(scores, ranking))
+        advice = recommendation_advice(scores, ranking, recommend_entry(scores, ranking))
         lines = [f"{line.label + ':':<{LABEL_WIDTH}}{line.text}" for line in advice]
         parts.append("\n".join([f"{ranking.task}, ranked by {markdown.metric_name(ranking.metric)}", *lines]))
         parts += [_terminal_table(ranking), entries_without_scores(ranking)]
@@ -83,7 +83,7 @@ def coverage_gaps(scores: Scores) -> str:
 
 def short_answer(scores: Scores, ranking: Ranking) -> str:
     """Answer for one of several tasks: what to use."""
-    advice = recommendation_advice(scores, ranking, recommend(scores, ranking))
+    advice = recommendation_advice(scores, ranking, recommend_entry(scores, ranking))
     return f"On {bold(escape(ranking.task))}, use {escape(advice[0].text)}"
 
 
@@ -143,7 +143,7 @@ def _strategies_over_tasks(scores: Scores, tested: Sequence[Ranking]) -> str:
     for ranking in tested:
         for reading in strategy_readings(scores, ranking.task):
             if reading.reading != NO_READING:
-                words.setdefault(reading.strategy, Counter())[reading.main] += 1
+                words.setdefault(reading.strategy, Counter())[reading.main_reading] += 1
     if not words:
         return ""
     total = sum(words.values(), Counter[str]())

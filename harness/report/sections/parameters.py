@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
-from harness.evaluation.decision import chosen_parameters, recommend
+from harness.evaluation.decision import chosen_parameters, recommend_entry
 from harness.evaluation.diagnosis import best_of_families
 from harness.evaluation.ranking import RankedEntry, Ranking
 from harness.evaluation.scores import Entry, Scores
@@ -54,7 +54,7 @@ def parameter_table(scores: Scores, task: str, entry: Entry) -> ReportTable:
 
 def displayed_entries(scores: Scores, ranking: Ranking) -> list[RankedEntry]:
     """Choose the recommended entry and the best entry of every other family."""
-    recommended = recommend(scores, ranking).entry
+    recommended = recommend_entry(scores, ranking).entry
     entries = [] if recommended is None else [recommended]
     families = {ranked.entry.family for ranked in entries}
     entries += [ranked for ranked in best_of_families(ranking) if ranked.entry.family not in families]

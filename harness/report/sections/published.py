@@ -6,12 +6,12 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 
 from harness.evaluation.published import (
-    ComparedRow,
-    ComparedTable,
-    ComparedValue,
-    compare_published,
-    implied_shares,
-    is_consistent,
+    PublishedAndRunRow,
+    PublishedAndRunTable,
+    PublishedAndRunValue,
+    are_published_values_consistent,
+    compare_published_tables,
+    implied_positive_shares,
     majority_accuracy,
 )
 from harness.evaluation.scores import Scores
@@ -32,7 +32,7 @@ METRIC_PHRASES = {
     "precision_negative": "precision of {negative}",
 }
 
-Labelled = tuple[str, Mapping[str, ComparedValue]]  #: the label and the values by metric of an entry
+Labelled = tuple[str, Mapping[str, PublishedAndRunValue]]  #: the label and the values by metric of an entry
 
 
 def sections(evidence: Evidence) -> list[Section]:
@@ -61,7 +61,7 @@ def published_parts(scores: Scores, task: str) -> list[Part]:
         Paragraphs and tables; empty where nothing is published.
     """
     parts: list[Part] = []
-    for table in compare_published(scores, task):
+    for table in compare_published_tables(scores, task):
         parts.append(
             f"{bold(escape(table.title))}. {escape(table.source)}: {escape(table.protocol)}. {_run_protocol(scores, task)}"
         )
@@ -72,7 +72,7 @@ def published_parts(scores: Scores, task: str) -> list[Part]:
     return parts
 
 
-def comparison_table(table: ComparedTable) -> ReportTable:
+def comparison_table(table: PublishedAndRunTable) -> ReportTable:
     """Tabulate published values in their form, each with the value of the run beside it."""
     columns = [ReportColumn(table.label_heading)]
     for heading in table.columns:
@@ -86,14 +86,14 @@ def comparison_table(table: ComparedTable) -> ReportTable:
     return ReportTable(tuple(columns), tuple(rows), foldable=False)
 
 
-def observations(scores: Scores, table: ComparedTable) -> list[str]:
+def observations(scores: Scores, table: PublishedAndRunTable) -> list[str]:
     """Say what stands out in a published table and the values of the run, in sentences made from the numbers.
 
     Parameters
     ----------
     scores : Scores
         The scores of the run.
-    table : ComparedTable
+    table : PublishedAndRunTable
         The table.
 
     Returns
@@ -104,7 +104,7 @@ def observations(scores: Scores, table: ComparedTable) -> list[str]:
     if not table.has_numbers:
         return []
     negative, positive = _class_names(scores, table.task)
-    entries = list(table.by_entry().values())
+    entries = list(table.values_by_entry().values())
     sentences = [
         _against_majority(scores, table, entries),
         _best_methods(entries, f"recall of {positive}", _recall) if positive else "",
@@ -123,7 +123,7 @@ def _run_protocol(scores: Scores, task: str) -> str:
     return f"Here: {format_count(splits, 'outer split')}, {searched}, test rows used for nothing but the scores."
 
 
-def _missing_entries(scores: Scores, table: ComparedTable) -> list[str]:
+def _missing_entries(scores: Scores, table: PublishedAndRunTable) -> list[str]:
     """Why the run has no values for an entry."""
     reasons = {}
     for row in table.rows:
@@ -132,7 +132,7 @@ def _missing_entries(scores: Scores, table: ComparedTable) -> list[str]:
     return [f"Not evaluated here: {escape(name)} ({escape(reason)})." for name, reason in reasons.items()]
 
 
-def _reason(scores: Scores, task: str, row: ComparedRow) -> str:
+def _reason(scores: Scores, task: str, row: PublishedAndRunRow) -> str:
     for cell in scores.cells:
         if (cell.task, cell.family, cell.strategy) == (task, row.entry.family, row.entry.strategy) and cell.reason:
             return f"{row.status}: {cell.reason}"
@@ -147,7 +147,7 @@ def _class_names(scores: Scores, task: str) -> tuple[str, str]:
     return escape(classes[0]), escape(classes[1])
 
 
-def _against_majority(scores: Scores, table: ComparedTable, entries: Sequence[Labelled]) -> str:
+def _against_majority(scores: Scores, table: PublishedAndRunTable, entries: Sequence[Labelled]) -> str:
     """The accuracies compared with always predicting the largest class."""
     baseline = majority_accuracy(scores, table.task)
     compared = [values["accuracy"] for _, values in entries if "accuracy" in values]
@@ -176,17 +176,17 @@ def _point(difference: float) -> str:
     )
 
 
-def _recall(values: Mapping[str, ComparedValue], source: str) -> float:
+def _recall(values: Mapping[str, PublishedAndRunValue], source: str) -> float:
     return _number(values, "recall", source)
 
 
-def _balance(values: Mapping[str, ComparedValue], source: str) -> float:
+def _balance(values: Mapping[str, PublishedAndRunValue], source: str) -> float:
     """F1 from precision and recall."""
     precision, recall = _number(values, "precision", source), _number(values, "recall", source)
     return 2 * precision * recall / (precision + recall) if precision + recall else math.nan
 
 
-def _number(values: Mapping[str, ComparedValue], metric: str, source: str) -> float:
+def _number(values: Mapping[str, PublishedAndRunValue], metric: str, source: str) -> float:
     if metric not in values:
         return math.nan
     return values[metric].published if source == "published" else values[metric].run
@@ -195,7 +195,7 @@ def _number(values: Mapping[str, ComparedValue], metric: str, source: str) -> fl
 def _best_methods(
     entries: Sequence[Labelled],
     phrase: str,
-    score: Callable[[Mapping[str, ComparedValue], str], float],
+    score: Callable[[Mapping[str, PublishedAndRunValue], str], float],
 ) -> str:
     """Which method is best by a score, in the publication and in the run, and the score of the first method."""
     if len(entries) < MIN_METHODS:
@@ -217,14 +217,14 @@ def _best_methods(
 
 def _contradictions(entries: Sequence[Labelled], negative: str, positive: str) -> str:
     """Which published rows no share of the positive class can explain."""
-    verdicts = {label: is_consistent(values) for label, values in entries}
+    verdicts = {label: are_published_values_consistent(values) for label, values in entries}
     tested = [label for label, verdict in verdicts.items() if verdict is not None]
     contradictory = [label for label in tested if not verdicts[label]]
     if not contradictory:
         return ""
     label, values = next((label, values) for label, values in entries if label == contradictory[0])
     shares = []
-    for metric, share in implied_shares(values).items():
+    for metric, share in implied_positive_shares(values).items():
         shares.append(f"{share:.1%} by the {METRIC_PHRASES[metric].format(positive=positive, negative=negative)}")
     names = join_words([escape(name) for name in contradictory])
     return (
@@ -234,7 +234,7 @@ def _contradictions(entries: Sequence[Labelled], negative: str, positive: str) -
     )
 
 
-def _largest_difference(table: ComparedTable) -> str:
+def _largest_difference(table: PublishedAndRunTable) -> str:
     """The cell in which publication and run differ most."""
     largest, sentence = 0.0, ""
     for row in table.rows:

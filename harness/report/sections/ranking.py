@@ -197,7 +197,7 @@ def effort_table(scores: Scores, ranking: Ranking) -> ReportTable:
 
 def confusion_table(scores: Scores, ranking: Ranking, best: RankedEntry) -> ReportTable:
     """Tabulate the confusion matrix and the report per class of the best entry and of its family without any strategy."""
-    entries, plain = [best.entry], ranking.find(best.entry.family, "none")
+    entries, plain = [best.entry], ranking.find_line(best.entry.family, "none")
     if plain is not None and plain.entry != best.entry and plain.score.n:
         entries.append(plain.entry)
     rows = []
@@ -213,7 +213,7 @@ def confusion_table(scores: Scores, ranking: Ranking, best: RankedEntry) -> Repo
 def _class_rows(scores: Scores, task: str, entry: Entry, kind: str) -> list[tuple[CellValue, ...]]:
     """A row per class: counts by predicted class, precision, recall and F1; entry and threshold in the first row only."""
     confusion = scores.pooled_confusion(task, entry, kind)
-    threshold = scores.rows_of(task, entry, kind).mean("threshold")
+    threshold = scores.score_rows_of_entry(task, entry, kind).mean("threshold")
     decision = f"at tuned {threshold:.3f}"
     if math.isnan(threshold):
         decision = "most probable"
@@ -279,7 +279,7 @@ def model_table(scores: Scores, task: str) -> ReportTable:
         if entry.strategy == "none":
             labels.append(_label(scores, task, entry.family, entry))
             accuracies.append(_accuracy(scores.pooled_confusion(task, entry, DEFAULT_THRESHOLD)))
-            aucs.append(scores.rows_of(task, entry, DEFAULT_THRESHOLD).mean("roc_auc"))
+            aucs.append(scores.score_rows_of_entry(task, entry, DEFAULT_THRESHOLD).mean("roc_auc"))
     columns = (ReportColumn("Model"), ReportColumn("Accuracy", "number"), ReportColumn("ROC AUC", "number"))
     cells = zip(labels, best_cells(accuracies, greater=True), best_cells(aucs, greater=True), strict=True)
     return ReportTable(columns, tuple(cells))
@@ -344,14 +344,17 @@ def _tuned_entries(scores: Scores, task: str) -> list[Entry]:
     entries = []
     for entry in entry_statuses(scores, task):
         tuned = entry.stage == "tuned" and entry.strategy != ANY_NAME
-        if tuned and len(scores.rows_of(task, entry, DEFAULT_THRESHOLD)):
+        if tuned and len(scores.score_rows_of_entry(task, entry, DEFAULT_THRESHOLD)):
             entries.append(entry)
     return entries
 
 
 def _label(scores: Scores, task: str, text: str, entry: Entry) -> str:
     """The name of a row, with the number of splits where some are missing: its rows are others then."""
-    splits, planned = len(scores.rows_of(task, entry, DEFAULT_THRESHOLD)), scores.run["tasks"][task].get("splits", 0)
+    splits, planned = (
+        len(scores.score_rows_of_entry(task, entry, DEFAULT_THRESHOLD)),
+        scores.run["tasks"][task].get("splits", 0),
+    )
     return text if splits >= planned else f"{text} ({splits} of {planned} splits)"
 
 

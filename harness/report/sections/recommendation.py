@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from harness.evaluation.corrected_t import Estimate
-from harness.evaluation.decision import FamilyComparison, Recommendation, recommend
+from harness.evaluation.decision import FamilyComparison, Recommendation, recommend_entry
 from harness.evaluation.ranking import BASELINE, RankedEntry, Ranking
 from harness.evaluation.remedy import Remedy
 from harness.evaluation.scores import Scores
@@ -249,7 +249,7 @@ def _checks(scores: Scores, recommendation: Recommendation) -> list[str]:
 
 def recommendation_markdown(scores: Scores, ranking: Ranking) -> str:
     """A recommendation as a list in Markdown."""
-    advice = recommendation_advice(scores, ranking, recommend(scores, ranking))
+    advice = recommendation_advice(scores, ranking, recommend_entry(scores, ranking))
     return bullets(f"{bold(line.label)}: {escape(line.text)}" for line in advice)
 
 

@@ -82,8 +82,8 @@ def detectable_difference(comparison: Comparison) -> float:
 
 
 def _parts(scores: Scores, ranking: Ranking, *, with_figure: bool) -> tuple[Part, ...]:
-    optimism, compared = reliability.entry_optimism(scores, ranking), compared_entries(ranking)
-    sentences = [_selection_text(ranking, reliability.selection_optimism(scores, ranking))]
+    optimism, compared = reliability.measure_entry_optimism(scores, ranking), compared_entries(ranking)
+    sentences = [_selection_text(ranking, reliability.measure_selection_optimism(scores, ranking))]
     if ranking.no_test_reason:
         sentences.append(f"Whether any entry is better than another is not known: {ranking.no_test_reason}.")
     parts: list[Part] = [markdown.bullets(sentences)]
@@ -155,7 +155,7 @@ def overview_table(scores: Scores, rankings: Sequence[Ranking]) -> ReportTable:
     """Tabulate the tasks: the first entry, how sure it is, and what differences can be detected."""
     rows = []
     for ranking in rankings:
-        chosen, compared = reliability.selection_optimism(scores, ranking), compared_entries(ranking)
+        chosen, compared = reliability.measure_selection_optimism(scores, ranking), compared_entries(ranking)
         cells: list[CellValue] = [None] * 6
         if ranking.best:
             cells[:2] = ranking.best.entry.name, ranking.best.best_probability

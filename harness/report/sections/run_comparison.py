@@ -50,7 +50,7 @@ def run_comparison_text(a: StoredScores, b: StoredScores, task: str | None = Non
         pairs[name] = [(pair, _main_differences(pair)) for pair in _pairs(a, b, name)]
         for _, differences in pairs[name]:
             all_differences += differences
-    adjusted = iter(paired_comparison.adjust_differences(all_differences))
+    adjusted = iter(paired_comparison.adjust_difference_p_values(all_differences))
     parts = [f"A  {a[0].folder}\nB  {b[0].folder}", "\n".join(setup_differences(a[1].run, b[1].run, tasks))]
     parts.append(
         "Differences are A − B, ± half of the 95 % interval corrected for shared training rows (Nadeau & Bengio 2003); a reading "
@@ -132,8 +132,8 @@ def _pairs(a: StoredScores, b: StoredScores, task: str) -> Iterator[EntryPair]:
     entries_b = set(_default_and_tuned(b[1], task))
     for entry in _default_and_tuned(a[1], task):
         pair = ComparedEntry(*a, task, entry), ComparedEntry(*b, task, entry)
-        if entry in entries_b and all(len(side.rows(DEFAULT_THRESHOLD)) for side in pair):
-            yield paired_comparison.make_pair(*pair)
+        if entry in entries_b and all(len(side.score_rows(DEFAULT_THRESHOLD)) for side in pair):
+            yield paired_comparison.pair_entries(*pair)
 
 
 def _default_and_tuned(scores: Scores, task: str) -> list[Entry]:
@@ -142,7 +142,7 @@ def _default_and_tuned(scores: Scores, task: str) -> list[Entry]:
 
 def _main_differences(pair: EntryPair) -> list[MetricDifference]:
     """The objective, the decision at the last threshold and the Brier score; nothing where no split has scores of both."""
-    differences = paired_comparison.metric_differences(pair)
+    differences = paired_comparison.compare_metrics(pair)
     by_name = {(difference.name, difference.threshold_kind): difference for difference in differences}
     if not by_name:
         return []
@@ -202,7 +202,7 @@ def _task_table(metrics: Sequence[tuple[str, str]], pairs: Sequence[ComparedPair
 
 def _split_count(pair: EntryPair) -> int | str:
     """How many splits the means are of; where they are not the same, how many each side has."""
-    counts = [len(pair.rows(side, DEFAULT_THRESHOLD)) for side in (pair.a, pair.b)]
+    counts = [len(pair.score_rows(side, DEFAULT_THRESHOLD)) for side in (pair.a, pair.b)]
     if len(set(counts)) == 1:
         return counts[0]
     return ", ".join(map(str, counts))
@@ -229,7 +229,11 @@ def _missing_scores(a: Scores, b: Scores, task: str, entries: Sequence[Entry]) -
     """Which entries lack scores in which run."""
     parts = []
     for entry in entries:
-        letters = [x for x, scores in (("A", a), ("B", b)) if not len(scores.rows_of(task, entry, DEFAULT_THRESHOLD))]
+        letters = [
+            x
+            for x, scores in (("A", a), ("B", b))
+            if not len(scores.score_rows_of_entry(task, entry, DEFAULT_THRESHOLD))
+        ]
         if letters:
             parts.append(f"{entry.name} (in {' and '.join(letters)})")
     if parts:

@@ -11,7 +11,7 @@ from operator import attrgetter
 from typing import TypeAlias
 
 from harness.evaluation import search_history
-from harness.evaluation.gains import search_gains, searched_entries
+from harness.evaluation.gains import list_searched_entries, search_gains
 from harness.evaluation.ranking import Ranking
 from harness.evaluation.search_history import MIN_TRIALS, CellSearch, SearchParameter, SearchTrial
 from harness.findings import Reason, count_causes
@@ -46,7 +46,7 @@ def sections(evidence: Evidence) -> list[Section]:
     searches = search_history.read_searches(evidence.store, evidence.scores)
     written = []
     for ranking in evidence.rankings:
-        by_entry = searches.of(ranking.task)
+        by_entry = searches.searches_by_entry(ranking.task)
         if any(map(attrgetter("complete_trials"), chain.from_iterable(by_entry.values()))):
             written.append(Section(TITLE, tuple(_parts(evidence, ranking, by_entry)), ranking.task))
     greater = {ranking.task: ranking.metric.greater_is_better for ranking in evidence.rankings}
@@ -56,7 +56,7 @@ def sections(evidence: Evidence) -> list[Section]:
 def _parts(evidence: Evidence, ranking: Ranking, by_entry: SearchesByEntry) -> Parts:
     detailed = len(evidence.rankings) <= MAX_DETAILED_TASKS
     searches = list(chain.from_iterable(by_entry.values()))
-    clock = search_history.search_clock(searches)
+    clock = search_history.choose_search_clock(searches)
     labels = AxisLabels(markdown.metric_name(ranking.metric), clock.label, ranking.metric.greater_is_better)
     effort = _effort_parts(by_entry, clock, tuple(evidence.scores.run["families"]), labels, ranking.task)
     gains = search_gain_parts(search_gains(evidence.scores, ranking), ranking, labels.score)
@@ -104,7 +104,7 @@ def _effort_parts(
         if curve:
             curves[entry] = figures.SearchCurve(*entry, curve)
     points = {entry: curve.curve for entry, curve in curves.items()}
-    best = search_history.best_strategies(points, greater=labels.greater)
+    best = search_history.best_strategy_by_family(points, greater=labels.greater)
     drawn = [entry for entry in curves if entry[1] in ("none", best.get(entry[0]))]
     drawn.sort(key=lambda entry: (families.index(entry[0]), entry[1] != "none"))
     text = render_text("search_effort.md", wall_clock=clock.attribute == "seconds")
@@ -121,7 +121,7 @@ def _history_parts(by_entry: SearchesByEntry, ranking: Ranking, labels: AxisLabe
     """The trials of the first entries in their order."""
     drawn: list[tuple[str, str]] = []
     lengths: list[int] = []
-    for entry in searched_entries(ranking):
+    for entry in list_searched_entries(ranking):
         searches = by_entry.get(entry, ())
         if any(map(attrgetter("complete_trials"), searches)) and len(drawn) < figures.MAX_TWO_COLUMN_PANELS:
             drawn.append(entry)
@@ -146,7 +146,7 @@ def _trial_history(title: str, searches: Sequence[CellSearch], *, greater: bool)
         trials += [(trial.number, _rounded(trial.value)) for trial in search.complete_trials]
         failed.update(trial.number for trial in search.trials if math.isnan(trial.value))
         if search.complete_trials:
-            bests.append(search_history.running_best(search.trials, greater=greater))
+            bests.append(search_history.best_scores_so_far(search.trials, greater=greater))
     # A search that ended keeps its best, so that the mean is always taken over the same splits.
     longest = max(map(len, bests))
     means = []
@@ -167,7 +167,7 @@ def _index(searches: search_history.RunSearches, greater: Mapping[str, bool]) ->
         return []
     rows = []
     for search in searches.searches:
-        best = search_history.running_best(search.trials, greater=greater[search.task])
+        best = search_history.best_scores_so_far(search.trials, greater=greater[search.task])
         score = best[-1] if best else math.nan
         complete, failed = len(search.complete_trials), len(search.trials) - len(search.complete_trials)
         seconds = sum(map(attrgetter("seconds"), search.trials))
@@ -286,7 +286,7 @@ def _parallel_parts(
     by_entry: Mapping[tuple[str, str], list[CellSearch]], ranking: Ranking, labels: AxisLabels
 ) -> list[Part]:
     """All trials of the best entry that searched anything."""
-    searched = [entry for entry in searched_entries(ranking) if entry in by_entry][:1]
+    searched = [entry for entry in list_searched_entries(ranking) if entry in by_entry][:1]
     trials: list[SearchTrial] = []
     axes: dict[str, SearchParameter] = {}
     for search in by_entry[searched[0]] if searched else ():

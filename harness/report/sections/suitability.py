@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from harness.evaluation.cross_task import common_tasks, evaluated_rankings, family_rows
+from harness.evaluation.cross_task import find_common_tasks, select_completed_rankings, select_family_entry_rows
 from harness.evaluation.ranking import BASELINE, RankedEntry, Ranking
 from harness.evaluation.scores import Scores
 from harness.evaluation.task_statistics import task_ranks
@@ -49,7 +49,7 @@ def suitability(scores: Scores, rankings: Sequence[Ranking]) -> list[Part]:
 
 def family_parts(scores: Scores, rankings: Sequence[Ranking]) -> list[Part]:
     """Give a table of families by tasks, the longer of both downwards, and what it shows; nothing with fewer than two tasks."""
-    rankings, families = evaluated_rankings(rankings), _planned_families(scores)
+    rankings, families = select_completed_rankings(rankings), _planned_families(scores)
     if len(rankings) < 2:
         return []
     headings, cells = [], []
@@ -115,7 +115,7 @@ def _missing_reason(scores: Scores, task: str, family: str) -> str:
 def _best_by_kind(scores: Scores, rankings: Sequence[Ranking]) -> str:
     """The three families with the best mean rank on each kind of data, where there is more than one kind."""
     by_kind: dict[str, list[Ranking]] = {}
-    for ranking in evaluated_rankings(rankings):
+    for ranking in select_completed_rankings(rankings):
         by_kind.setdefault(_modality(scores, ranking.task), []).append(ranking)
     lines = []
     for kind, of_kind in by_kind.items():
@@ -145,10 +145,10 @@ def _error(family: str, ranking: Ranking) -> float:
 
 def group_table(evidence: Evidence) -> ReportTable | None:
     """Tabulate mean ranks by groups of tasks; None where fewer than two families share two tasks, or with one group only."""
-    common = common_tasks(evaluated_rankings(evidence.rankings), family_rows)
+    common = find_common_tasks(select_completed_rankings(evidence.rankings), select_family_entry_rows)
     if len(common.entries) < 2 or len(common.tasks) < 2:
         return None
-    ranks = task_ranks(common.means)
+    ranks = task_ranks(common.mean_scores)
     properties = [task_groups(evidence.scores.run["tasks"][task]) for task in common.tasks]
     rows = []
     for names in zip(*properties, strict=True):

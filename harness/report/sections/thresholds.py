@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from harness.evaluation.diagnosis import best_of_families
 from harness.evaluation.ranking import Ranking
 from harness.evaluation.scores import Entry
-from harness.evaluation.threshold_goals import GoalOutcome, GoalResult, evaluate_goals, obstacles
+from harness.evaluation.threshold_goals import GoalOutcome, GoalResult, evaluate_goals, find_goal_obstacles
 from harness.metrics.threshold import ThresholdGoal
 from harness.report.content import CellValue, Evidence, Part, ReportColumn, ReportTable, Section
 from harness.report.render.cells import format_number
@@ -53,7 +53,7 @@ def sections(evidence: Evidence) -> list[Section]:
 def threshold_parts(evidence: Evidence, ranking: Ranking) -> list[Part]:
     """Give a sentence per goal about the first entry, and a table of the best entries; nothing where none was evaluated."""
     scores, task = evidence.scores, ranking.task
-    impossible = obstacles(scores, task, evidence.goals)
+    impossible = find_goal_obstacles(scores, task, evidence.goals)
     entries = goal_entries(ranking)
     if not entries:
         return []
@@ -82,7 +82,7 @@ def format_goal(goal: ThresholdGoal) -> str:
 
 def goal_sentence(result: GoalResult, classes: Sequence[str]) -> str:
     """Say what a goal promised and what became of it, and what the decisions are like in rows of 100."""
-    value, name = result.value, MEASURE_NAMES[result.measure]
+    value, name = result.sealed_measure, MEASURE_NAMES[result.measure]
     head = f"{format_goal(result.goal)} with {escape(result.entry.name)}{_threshold_text(result)}"
     if math.isnan(value.value):
         return f"{head}: {_promise_text(result)}; on the sealed rows the {name} is not defined."
@@ -99,8 +99,8 @@ def _promise_text(result: GoalResult) -> str:
         return f"no threshold reaches it on the inner rows (the nearest has {name} {promised})"
     text = f"the inner rows promised {name} {promised}"
     splits = len(result.decisions)
-    if result.reached < splits:
-        text += f" (reached in {result.reached} of {splits} splits)"
+    if result.count_reached_splits < splits:
+        text += f" (reached in {result.count_reached_splits} of {splits} splits)"
     return text
 
 
@@ -156,7 +156,13 @@ def goal_table(results: Sequence[GoalResult]) -> ReportTable:
     for result in sorted(results, key=lambda result: goals.index(result.goal)):
         thresholds = list(result.thresholds.values())
         row: list[CellValue] = [result.goal.text, result.entry.name, sum(thresholds) / len(thresholds)]
-        row += [result.promised, result.value.value, result.value.low, result.value.high, OUTCOMES[result.outcome]]
+        row += [
+            result.promised,
+            result.sealed_measure.value,
+            result.sealed_measure.low,
+            result.sealed_measure.high,
+            OUTCOMES[result.outcome],
+        ]
         row += [result.attained[name].value for name in measures]
         rows.append((*row, len(thresholds)))
     return ReportTable(tuple(columns), tuple(rows))
@@ -169,7 +175,7 @@ def terminal_lines(evidence: Evidence) -> str:
         for result in evaluate_goals(
             evidence.store, evidence.scores, ranking.task, goal_entries(ranking)[:1], evidence.goals
         ):
-            value = result.value
+            value = result.sealed_measure
             lines.append(
                 f"{ranking.task}, {result.goal.text} with {result.entry.name}: promised {format_number(result.promised)}, attained "
                 f"{format_number(value.value)} ({format_number(value.low)} to {format_number(value.high)}), {OUTCOMES[result.outcome]}"

@@ -58,7 +58,7 @@ MAX_NAMES = 4
 
 def sections(evidence: Evidence) -> list[Section]:
     """Write complexity against quality and, where networks took part, their training and layers, of every evaluated task."""
-    training = network_fits.collect_training(evidence.store, evidence.scores)
+    training = network_fits.collect_training_curves(evidence.store, evidence.scores)
     written: list[Section] = []
     for ranking in evidence.rankings:
         if ranking.best:
@@ -128,7 +128,7 @@ def _pretrained_note(scores: Scores, ranking: Ranking) -> list[str]:
         return []
     most_frozen, families = 0, []
     for chosen in network_fits.chosen_architectures(scores, ranking):
-        frozen = max(map(attrgetter("frozen"), chosen.architectures))
+        frozen = max(map(attrgetter("frozen_parameters"), chosen.architectures))
         if frozen:
             families.append(escape(chosen.entry.family))
             most_frozen = max(most_frozen, frozen)
@@ -151,10 +151,10 @@ def _loss_figures(ranking: Ranking, training: RunTraining) -> Iterator[Figure]:
 
 def _loss_panels(strategy: str, trained: EntryTraining) -> Iterator[tuple[str, tuple[figures.Losses, ...]]]:
     """The losses of an entry, a panel per loss function: different ones have different scales."""
-    for loss, fits in trained.by_loss.items():
+    for loss, fits in trained.refits_by_loss.items():
         title = loss
-        if len(trained.by_loss) > 1:
-            title += f" ({network_fits.count_splits(fits)} of {network_fits.count_splits(trained.fits)} splits)"
+        if len(trained.refits_by_loss) > 1:
+            title += f" ({network_fits.count_splits_of_fits(fits)} of {network_fits.count_splits_of_fits(trained.fits)} splits)"
         yield "\n".join(filter(None, (strategy, title))), loss_curves(fits)
 
 
@@ -162,7 +162,7 @@ def loss_curves(fits: Iterable[NetworkFit]) -> tuple[figures.Losses, ...]:
     """Round the losses of fits to five digits, as plain numbers."""
     rounded = []
     for fit in fits:
-        rounded.append(figures.Losses(_rounded_loss(fit, "train"), _rounded_loss(fit, "validation"), fit.epoch))
+        rounded.append(figures.Losses(_rounded_loss(fit, "train"), _rounded_loss(fit, "validation"), fit.best_epoch))
     return tuple(rounded)
 
 
@@ -223,7 +223,7 @@ def _epoch_columns(label: str) -> tuple[ReportColumn, ...]:
 
 def _epoch_row(name: str, trained: EntryTraining) -> tuple[CellValue, ...]:
     fits = trained.fits
-    epochs = list(map(attrgetter("epoch"), fits))
+    epochs = list(map(attrgetter("best_epoch"), fits))
     median: CellValue = epochs[0]
     if min(epochs) < max(epochs):
         median = f"{np.median(epochs):g} ({min(epochs)}–{max(epochs)})"
@@ -238,7 +238,7 @@ def _epoch_row(name: str, trained: EntryTraining) -> tuple[CellValue, ...]:
 def _loss_rows(name: str, trained: EntryTraining) -> list[tuple[CellValue, ...]]:
     """A row per loss function: losses of different ones are never averaged."""
     rows: list[tuple[CellValue, ...]] = []
-    for loss, fits in trained.by_loss.items():
+    for loss, fits in trained.refits_by_loss.items():
         train, validation = _mean(fits, "train_loss"), _mean(fits, "validation_loss")
         deviations = [
             _deviation(fits, "validation_loss") for fits in trained.inner_fits if fits and fits[0].loss == loss
@@ -246,7 +246,7 @@ def _loss_rows(name: str, trained: EntryTraining) -> list[tuple[CellValue, ...]]
         inner = np.array(deviations)[~np.isnan(deviations)]
         inner_deviation = float(np.mean(inner)) if len(inner) else math.nan
         losses = (train, validation, validation - train, _deviation(fits, "validation_loss"), inner_deviation)
-        rows.append((name, loss or None, network_fits.count_splits(fits), *losses))
+        rows.append((name, loss or None, network_fits.count_splits_of_fits(fits), *losses))
     return rows
 
 
