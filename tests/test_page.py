@@ -30,7 +30,7 @@ from harness.report.content import (
     without_constant_columns,
 )
 from harness.report.html_report import MAX_FIGURE_BYTES, build_pages, link_repeated_paragraphs
-from harness.report.leaderboard import verdict_name
+from harness.report.leaderboard import displayed_verdict
 from harness.report.render.csv import escape_formula, render_table
 from harness.report.render.html import build_blocks, parse_blocks, table_block
 from harness.report.sections import columns as columns_section
@@ -235,8 +235,8 @@ def test_the_pages_are_linked_and_nothing_stands_on_both(page, details):
 
 #: The sections of `report.html`: a further one makes it longer than a reader with little time has patience for.
 MAIN_TITLES = {
-    "The best entry of every family", "Leaderboard", "Strategies against none", "Chosen hyperparameters", "Which columns matter",
-    "Columns as they were read",
+    "Recommended entry, and the best of the other families", "Leaderboard", "Strategies against none",
+    "Chosen hyperparameters", "Which columns matter", "Columns as they were read",
 }  # fmt: skip
 
 
@@ -260,9 +260,10 @@ def test_a_picture_of_families_has_the_baseline_and_the_verdicts(page, store):
     for row in rows:
         assert row.all("line")[0].attributes["class"] == "reference"
         ranked = next(ranked for ranked in ranking.entries if ranked.name == row.all("td")[0].text)
-        assert row.all("td")[-1].text == verdict_name(ranking, ranked)
+        assert row.all("td")[-1].text == displayed_verdict(ranking, ranked)
         coloured = row.all("span")[-1].attributes["class"] if row.all("td")[-1].all("span") else ""
-        assert coloured == {"best": "verdict better", "worse": "verdict worse"}.get(row.all("td")[-1].text, "")
+        classes = {"best": "verdict better", "worse": "verdict worse", "not the best": "verdict worse"}
+        assert coloured == classes.get(row.all("td")[-1].text, "")
 
 
 def test_columns_that_say_the_same_in_every_row_are_left_out():
@@ -329,7 +330,7 @@ def test_what_the_board_shows_is_what_the_ranking_says(page, store):
     heads = [head.text for head in board.all("thead")[0].all("th")]
     scores = collect_scores(store, METRIC)
     verdicts = [cell(row, heads.index("Against the best")) for row in rows]
-    assert verdicts == [verdict_name(ranking, place) for place in places]
+    assert verdicts == [displayed_verdict(ranking, place) for place in places]
     for kind, head in (("half", "F1 at 0.5"), ("tuned", "F1 tuned")):
         column = [float(cell(row, heads.index(head))) for row in rows]
         f1 = [scores.score_rows_of_entry("tumours", place.entry, kind).mean("f1") for place in places]

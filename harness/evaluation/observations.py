@@ -22,7 +22,7 @@ from harness.metrics.classification import class_report
 
 LOW_RECALL = 0.5  #: below it more than half of the positive rows are missed
 BIAS_RATIO = 1.25  #: of predicted to true positive rows, or its inverse, from which decisions lean to a class
-APART = 0.02  #: difference of training and sealed accuracy from which they are apart
+APART = 0.02  #: difference of two accuracies or recalls from which they are apart
 
 
 @dataclass(frozen=True)
@@ -345,7 +345,7 @@ def _cost_of_best_recall(first: EntryDecisions, methods: Sequence[EntryDecisions
 def _compare_weights_with_resampling(
     scores: Scores, methods: Sequence[EntryDecisions], positive: str
 ) -> list[Observation]:
-    """Whether class weights raise recall less or more than the best resampling, each at its best."""
+    """Whether the recall of the best class weights differs from that of the best resampling by more than `APART`."""
     best: dict[str, EntryDecisions] = {}
     for method in methods:
         kind = str(scores.run["strategies"].get(method.entry.strategy, {}).get("kind", ""))
@@ -354,6 +354,8 @@ def _compare_weights_with_resampling(
     if "weight" not in best or "resample" not in best:
         return []
     weighted, resampled = best["weight"].compute_measure("recall"), best["resample"].compute_measure("recall")
-    code = "weights_find_less" if weighted < resampled else "weights_find_as_much"
+    code = "weights_find_as_much"
+    if abs(weighted - resampled) > APART:
+        code = "weights_find_less" if weighted < resampled else "weights_find_more"
     numbers = {"weighted": weighted, "resampled": resampled}
     return [Observation(code, (best["weight"].entry, best["resample"].entry), numbers, positive)]

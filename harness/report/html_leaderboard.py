@@ -15,7 +15,7 @@ from harness.evaluation.ranking import BASELINE, RankedEntry, Ranking, choose_de
 from harness.evaluation.scores import Scores
 from harness.metrics.metric import Metric
 from harness.report.content import MIN_COMPARED_ROWS, ReportColumn
-from harness.report.leaderboard import verdict_name
+from harness.report.leaderboard import displayed_verdict
 from harness.report.render.cells import MISSING, estimate_text, format_number, format_quantity, format_value
 from harness.report.render.html import VERDICT_CLASSES
 from harness.report.render.markdown import metric_name
@@ -194,7 +194,7 @@ def _verdict_columns(ranking: Ranking, entries: Sequence[RankedEntry]) -> list[_
     description = "the first entry against the others, simultaneous 95 % intervals over all pairs"
     cells = []
     for entry in entries:
-        verdict = verdict_name(ranking, entry)
+        verdict = displayed_verdict(ranking, entry)
         cells.append(LeaderboardCell(verdict or MISSING, verdict, verdict=VERDICT_CLASSES.get(verdict, "")))
     return [(LeaderboardColumn("Against the best", description, "decisions", numeric=False), cells)]
 

@@ -214,7 +214,7 @@ def _build_task(evidence: Evidence, anchor: str, task: TaskReport, embedder: Fig
     repeated = {PARAMETER_LABEL} if any(section.title == parameters.TITLE for section in task.main_sections) else set()
     advice = recommendation_advice(scores, ranking, recommend_entry(scores, ranking))
     families = family_intervals(scores, ranking)
-    caption = f"The best entry of every family, {ranking.task}"
+    caption = f"Recommended entry, and the best of the other families, {ranking.task}"
     return PageChapter(
         anchor,
         ranking.task,

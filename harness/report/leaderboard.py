@@ -47,6 +47,7 @@ RANKING_COLUMNS = {  # column → description
 }
 
 
+NOT_THE_BEST = "not the best"
 READING = (
     (
         "An **entry** is `family/strategy/stage`: a model family, what is done about the uneven classes, and whether its "
@@ -262,6 +263,14 @@ def verdict_name(ranking: Ranking, ranked: RankedEntry) -> str:
     if ranked.comparison is None:
         return ""
     return ranked.comparison.verdict
+
+
+def displayed_verdict(ranking: Ranking, ranked: RankedEntry) -> str:
+    """Give the verdict as tables show it: an undecided entry outside the 95 % set of those that may be the best is not the best."""
+    verdict = verdict_name(ranking, ranked)
+    if verdict == "undecided" and ranked.may_be_best is False:
+        return NOT_THE_BEST
+    return verdict
 
 
 def _declared_order(scores: Scores, entry: Entry) -> tuple[Any, ...]:

@@ -35,10 +35,11 @@ from harness.report.sections.protocol import FAILURES_TITLE
 from harness.report.sections.recommendation import recommendation_markdown, score_text
 
 LEGEND = (
-    "**[low, high]** is the 95 % interval of the mean over the outer splits. Against the best, an entry is *worse*, *practically "
-    "equal* (within the region of practical equivalence) or *undecided*. Decisions are those at the tuned threshold, chosen on "
-    "inner rows. Everything else, and how to read it, is in [details.md](details.md); the numbers are in `leaderboard.csv` (a row "
-    "per task and entry) and `scores.csv` (a row per entry, calibration, threshold and split)."
+    "**[low, high]** is the 95 % interval of each mean over the outer splits by itself; verdicts compare entries in pairs, all pairs "
+    "jointly, so that overlapping intervals say little. Against the best, an entry is *worse*, *practically equal* (within the region "
+    "of practical equivalence), *not the best* (some entry is better, with 95 %) or *undecided*. Decisions are those at the tuned "
+    "threshold, chosen on inner rows. Everything else, and how to read it, is in [details.md](details.md); the numbers are in "
+    "`leaderboard.csv` (a row per task and entry) and `scores.csv` (a row per entry, calibration, threshold and split)."
 )
 SUMMARY_NOTE = (
     "The results summary, as it is usually written: tuned parameters, threshold 0.5, the counts of all outer splits added up; "
@@ -151,6 +152,9 @@ def _entry_parts(scores: Scores, ranking: Ranking) -> list[Part]:
     if others:
         parts.append(f"{format_count(others, 'more entry', 'more entries')} in [details.md](details.md).")
     if derived:
-        parts.append("Chosen anew or combined in every split by inner scores, with the effort of all their members:")
+        parts.append(
+            "Chosen anew or combined in every split by inner scores, with the effort of all their members; intervals of "
+            "ensembles are from the spread between splits alone, so wider:"
+        )
         parts.append(_compact(derived_table(scores, ranking)))
     return parts

@@ -31,7 +31,8 @@ from harness.report.render.svg import embed_svg
 LINE_BREAK_POINT = re.compile(r"[/_](?=\w)")
 SCALE_MARGIN = 3.0  #: per cent of the width of a scale at either of its ends
 VERDICT_CLASSES = {
-    "best": "better", "better": "better", "helps": "better", "practically equal": "equal", "worse": "worse", "hurts": "worse",
+    "best": "better", "better": "better", "helps": "better", "practically equal": "equal",
+    "worse": "worse", "not the best": "worse", "hurts": "worse",
 }  # fmt: skip
 TOP_HEADING_LEVEL = 4  #: the level of a heading within a section
 

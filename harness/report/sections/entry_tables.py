@@ -10,7 +10,7 @@ from harness.evaluation.ranking import RankedEntry, Ranking
 from harness.evaluation.scores import ANY_NAME, COMBINED_STAGES, Entry, Scores
 from harness.evaluation.strategy_effects import NO_READING, ONLY_THRESHOLD, strategy_readings
 from harness.report.content import CellValue, ReportCell, ReportColumn, ReportTable, as_interval
-from harness.report.leaderboard import verdict_name
+from harness.report.leaderboard import displayed_verdict
 from harness.report.render.markdown import metric_name
 
 MAX_ENTRIES = 10
@@ -19,8 +19,8 @@ DERIVED_METRICS = ("f1", "precision", "recall", "brier")
 #: Phrases of readings, and how they are written in the matrix.
 SHORT_READINGS = {ONLY_THRESHOLD: "threshold only", "worse probabilities": "p↓", "better probabilities": "p↑"}
 MATRIX_NOTE = (
-    "Each strategy against `none` of the same family, tuned parameters. *threshold only*: decisions at 0.5 change, and those at the "
-    "tuned threshold do not get better; p↑ and p↓: better and worse probabilities."
+    "Each strategy against `none` of the same family, tuned parameters. *threshold only*: decisions at 0.5 change, and no gain at the "
+    "tuned threshold is shown; p↑ and p↓: better and worse probabilities."
 )
 ENSEMBLE_NAMES = {"greedy": "greedy ensemble of all entries", "stacking": "stacked ensemble of all entries"}
 
@@ -84,7 +84,7 @@ def main_table(scores: Scores, ranking: Ranking, entries: Sequence[RankedEntry])
     ]
     if not ranking.no_test_reason:
         columns.append(ReportColumn("Against the best", "verdict"))
-        cells.append([verdict_name(ranking, ranked) for ranked in entries])
+        cells.append([displayed_verdict(ranking, ranked) for ranked in entries])
     metric_columns, metric_cells = _metric_columns(scores, ranking, entries, SHORT_METRICS)
     return _table((*columns, *metric_columns), (*cells, *metric_cells))
 

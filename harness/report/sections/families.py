@@ -10,7 +10,7 @@ from harness.evaluation.diagnosis import best_of_families
 from harness.evaluation.ranking import RankedEntry, Ranking
 from harness.evaluation.scores import Scores
 from harness.report.content import CellValue, ReportCell, ReportColumn, ReportTable, as_interval
-from harness.report.leaderboard import verdict_name
+from harness.report.leaderboard import displayed_verdict, verdict_name
 from harness.report.render.markdown import metric_name
 
 VERDICTS = ("best", "practically equal", "undecided", "worse")
@@ -42,7 +42,7 @@ def family_intervals(scores: Scores, ranking: Ranking) -> ReportTable | None:
     rows = []
     for ranked in entries:
         score = ReportCell(as_interval(ranked.score), digits=ranking.digits)
-        rows.append((ranked.name, score, verdict_name(ranking, ranked)))
+        rows.append((ranked.name, score, displayed_verdict(ranking, ranked)))
     columns = (
         ReportColumn("Entry"),
         ReportColumn(metric_name(ranking.metric), "number", ranking.digits),

@@ -24,13 +24,13 @@ def observation_text(observations: Sequence[Observation]) -> str:
 
 
 def _name(entry: Entry) -> str:
-    return escape(f"{entry.family}, {entry.strategy}")
+    return escape(f"{entry.family}/{entry.strategy}")
 
 
 def _span(observation: Observation, low: str = "lowest", high: str = "highest") -> str:
     """A range of numbers, or the one number where both ends are equal."""
     first, last = format_number(observation.numbers[low]), format_number(observation.numbers[high])
-    return first if first == last else f"{first} to {last}"
+    return first if first == last else f"{first}–{last}"
 
 
 def _percent(observation: Observation, name: str) -> str:
@@ -179,7 +179,8 @@ SENTENCES: dict[str, Wording] = {
     "recall_has_price": _price,
     "recall_is_free": _no_price,
     "weights_find_less": _weights("find less than"),
-    "weights_find_as_much": _weights("find at least as much as"),
+    "weights_find_as_much": _weights("find about as much as"),
+    "weights_find_more": _weights("find more than"),
     "weakest_class": _weakest_class,
     "best_accuracy": _best_accuracy,
 }

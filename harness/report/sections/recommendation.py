@@ -21,6 +21,7 @@ from harness.report.sections.ranking import headline, metric_phrase
 TITLE = "Recommendation"
 MAX_NAMES = 3
 MAX_PARAMETERS = 6
+MANY_ROWS = 10.0  #: times as many rows as there are, which hardly anybody can get
 
 
 @dataclass(frozen=True)
@@ -97,18 +98,23 @@ def _use(ranking: Ranking, recommendation: Recommendation) -> str:
         text += f". {_why_simpler(ranking, recommendation, best)}"
     if not math.isnan(recommendation.chosen_score):
         chosen = format_number(recommendation.chosen_score, ranking.digits)
-        text += f". Choosing without test rows gives {chosen}"
+        text += f". Choosing by inner scores alone, which sees no test rows, scores {chosen}"
     return f"{text}."
 
 
 def _why_simpler(ranking: Ranking, recommendation: Recommendation, best: RankedEntry) -> str:
     """Why an entry is recommended that has not the best score."""
-    score = score_text(ranking, best.score)
+    score, used = score_text(ranking, best.score), recommendation.entry
     if recommendation.reason == "simpler":
         return f"It is the simplest entry that is practically equal to the best one, {best.name} {score}"
+    difference, loss = "", ""
+    if used is not None and used.comparison is not None:
+        comparison = used.comparison
+        difference = f", {format_number(abs(comparison.difference), ranking.digits)} better"
+        loss = f"; it may cost up to {format_number(max(abs(comparison.low), abs(comparison.high)), ranking.digits)}"
     return (
-        f"{best.name} has {score}: that it is better is not settled, and a difference up to ±{ranking.rope:.2g} would not matter, "
-        "so the simplest of the entries so close to it is preferred"
+        f"{best.name} has {score}{difference}: not shown to be better, and within ±{ranking.rope:.2g} the simplest entry is "
+        f"preferred{loss}"
     )
 
 
@@ -120,6 +126,11 @@ def _settled(ranking: Ranking, recommendation: Recommendation) -> str:
         parts.append("it is better than the baseline")
     elif recommendation.above_baseline is False:
         parts.append("no entry is better than the baseline")
+    excluded = [rival.name for rival in _rivals(ranking) if _is_excluded(rival)]
+    if excluded:
+        parts.append(
+            f"{format_count(len(excluded), 'further entry', 'further entries')} {plural(excluded, 'is', 'are')} not the best"
+        )
     if recommendation.worse:
         names = [ranked.name for ranked in recommendation.worse]
         verb = plural(names, "is", "are")
@@ -147,20 +158,36 @@ def _family_text(ranking: Ranking, pair: FamilyComparison) -> str:
 def _not_settled(ranking: Ranking, recommendation: Recommendation) -> str:
     if ranking.no_test_reason:
         return f"whether any difference is more than chance: {ranking.no_test_reason}"
-    undecided = recommendation.undecided
+    undecided, rivals = recommendation.undecided, _rivals(ranking)
     if not undecided:
         return ""
-    others = sum(ranked.rank is not None and ranked.entry.family != BASELINE for ranked in ranking.entries) - 1
-    best_set = sum(bool(ranked.may_be_best) for ranked in (*undecided, *recommendation.equal))
-    text = f"{len(undecided)} of {others} other entries are undecided against the best one"
-    if best_set:
-        text += f", and {best_set} of them may be the best (first {undecided[0].name})"
+    possible = sum(bool(rival.may_be_best) for rival in rivals)
+    parts = []
+    if possible == len(rivals):
+        parts.append(f"which entry is the best: none of the {possible} others is ruled out (next: {undecided[0].name})")
+    elif possible:
+        parts.append(f"{possible} of {len(rivals)} other entries may be the best (first {undecided[0].name})")
     pair = next((pair for pair in recommendation.families if pair.comparison.verdict == "undecided"), None)
     if pair is not None:
         difference = signed_text(pair.comparison.difference, ranking.digits)
         interval = _interval(ranking, pair.comparison.low, pair.comparison.high)
-        text += f"; families {pair.first} and {pair.second} differ by {difference} {interval}"
-    return f"{text}. {_remedy(recommendation.remedy)}".rstrip()
+        families = f"families {pair.first} and {pair.second}, each by the entries that inner scores choose"
+        parts.append(f"{families}, differ by {difference} {interval}")
+    return f"{'; '.join(parts)}. {_remedy(recommendation.remedy)}".rstrip() if parts else ""
+
+
+def _is_excluded(ranked: RankedEntry) -> bool:
+    """Whether an entry is undecided against the best one, and yet not among those that may be the best."""
+    return ranked.may_be_best is False and ranked.comparison is not None and ranked.comparison.verdict == "undecided"
+
+
+def _rivals(ranking: Ranking) -> list[RankedEntry]:
+    """The ranked entries other than the best one and the baseline."""
+    rivals = []
+    for ranked in ranking.entries:
+        if ranked.rank is not None and ranked is not ranking.best and ranked.entry.family != BASELINE:
+            rivals.append(ranked)
+    return rivals
 
 
 def _remedy(remedy: Remedy | None) -> str:
@@ -170,8 +197,9 @@ def _remedy(remedy: Remedy | None) -> str:
         minutes = f", about {remedy.minutes:.0f} more minutes" if remedy.minutes >= 1 else ""
         return f"If it stays so, --repeats {remedy.repeats} would settle {remedy.rival.name}{minutes}"
     if remedy.row_factor is not None:
-        factor = f"{remedy.row_factor:.2g}" if remedy.row_factor < 10 else f"{remedy.row_factor:,.0f}"
-        return f"If it stays so, about {factor} times as many rows would settle {remedy.rival.name}"
+        if remedy.row_factor > MANY_ROWS:
+            return f"More rows would hardly settle {remedy.rival.name}: about {remedy.row_factor:,.0f} times as many are needed"
+        return f"If it stays so, about {remedy.row_factor:.2g} times as many rows would settle {remedy.rival.name}"
     return f"Neither more rows nor repeats are likely to settle {remedy.rival.name}"
 
 
@@ -181,7 +209,10 @@ def _strategy(scores: Scores, ranking: Ranking, recommendation: Recommendation) 
     readings = [reading for reading in recommendation.strategies if reading.reading != NO_READING]
     if used is None or not readings:
         return ""
-    readings.sort(key=lambda reading: reading.strategy != used.entry.strategy)
+    best = recommendation.best or used
+    readings.sort(
+        key=lambda reading: [reading.strategy != used.entry.strategy, reading.strategy != best.entry.strategy]
+    )
     parts = [f"{reading.strategy} {_reading_text(scores, ranking, reading)}" for reading in readings[:MAX_NAMES]]
     return f"against none for {used.entry.family}: {'; '.join(parts)}"
 
@@ -217,8 +248,8 @@ def _decisions(scores: Scores, recommendation: Recommendation) -> str:
         return f"{percent_text(decisions.accuracy)} of the rows are decided correctly"
     positive = scores.classes(recommendation.task)[1]
     return (
-        f"at {decisions.threshold:.2g} it finds {percent_text(decisions.recall)} of the “{positive}” rows, and "
-        f"{percent_text(decisions.precision)} of those it predicts are right"
+        f"at a threshold of about {decisions.threshold:.2g}, chosen on inner rows, it finds {percent_text(decisions.recall)} of "
+        f"the “{positive}” rows, and {percent_text(decisions.precision)} of those it predicts are right"
     )
 
 
