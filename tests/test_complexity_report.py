@@ -154,8 +154,8 @@ def test_a_line_is_that_of_the_whole_entry():
     line = ranking.find_line("xgb", "none")
     other = replace(line, entry=line.entry._replace(calibration="isotonic"))
     both = replace(ranking, entries=(other, line))
-    assert both.find_line("xgb", "none") == both.resolve(line.entry) == line
-    assert both.resolve(other.entry) == other
+    assert both.find_line("xgb", "none") == both.resolve_entry(line.entry) == line
+    assert both.resolve_entry(other.entry) == other
 
 
 def test_the_best_families_of_each_kind_are_named_and_one_that_does_not_take_it_is_not(kinds):

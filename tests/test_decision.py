@@ -79,7 +79,8 @@ def test_the_sentence_says_whether_the_simpler_entry_is_equal_or_undecided(score
     equal = advice(scores, judged(ranking, logistic_regression_none_default=("practically equal", 0.005)))
     assert "practically equal to the best one" in equal["Use"]
     close = advice(scores, judged(ranking, logistic_regression_none_default=("undecided", 0.005)))
-    assert "that it is better is not settled" in close["Use"]
+    assert "That it is better by 0.005 is not shown" in close["Use"]
+    assert "which may cost up to 0.067" in close["Use"]
     assert "practically equal" not in close["Use"] + close["Settled"]
     best = advice(scores, judged(ranking))
     assert best["Use"].startswith(best_of(ranking).name + ":")

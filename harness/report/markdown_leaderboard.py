@@ -35,8 +35,8 @@ from harness.report.sections.protocol import FAILURES_TITLE
 from harness.report.sections.recommendation import recommendation_markdown, score_text
 
 LEGEND = (
-    "**[low, high]** is the 95 % interval of each mean over the outer splits by itself; verdicts compare entries in pairs, all pairs "
-    "jointly, so that overlapping intervals say little. Against the best, an entry is *worse*, *practically equal* (within the region "
+    "**[low, high]** is the 95 % interval of each mean over the outer splits by itself; verdicts compare pairs, all of them jointly, "
+    "so that overlapping intervals say little. Against the best, an entry is *worse*, *practically equal* (within the region "
     "of practical equivalence), *not the best* (some entry is better, with 95 %) or *undecided*. Decisions are those at the tuned "
     "threshold, chosen on inner rows. Everything else, and how to read it, is in [details.md](details.md); the numbers are in "
     "`leaderboard.csv` (a row per task and entry) and `scores.csv` (a row per entry, calibration, threshold and split)."
@@ -153,8 +153,7 @@ def _entry_parts(scores: Scores, ranking: Ranking) -> list[Part]:
         parts.append(f"{format_count(others, 'more entry', 'more entries')} in [details.md](details.md).")
     if derived:
         parts.append(
-            "Chosen anew or combined in every split by inner scores, with the effort of all their members; intervals of "
-            "ensembles are from the spread between splits alone, so wider:"
+            "Chosen or combined in every split by inner scores; ensembles have intervals from the splits alone:"
         )
         parts.append(_compact(derived_table(scores, ranking)))
     return parts

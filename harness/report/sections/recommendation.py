@@ -110,10 +110,11 @@ def _why_simpler(ranking: Ranking, recommendation: Recommendation, best: RankedE
     difference, loss = "", ""
     if used is not None and used.comparison is not None:
         comparison = used.comparison
-        difference = f", {format_number(abs(comparison.difference), ranking.digits)} better"
-        loss = f"; it may cost up to {format_number(max(abs(comparison.low), abs(comparison.high)), ranking.digits)}"
+        difference = f" by {format_number(abs(comparison.difference), ranking.digits)}"
+        largest = max(abs(comparison.low), abs(comparison.high))
+        loss = f", which may cost up to {format_number(largest, ranking.digits)}"
     return (
-        f"{best.name} has {score}{difference}: not shown to be better, and within ±{ranking.rope:.2g} the simplest entry is "
+        f"{best.name} has {score}. That it is better{difference} is not shown; within ±{ranking.rope:.2g} the simplest entry is "
         f"preferred{loss}"
     )
 
