@@ -123,7 +123,9 @@ def test_the_method_that_raises_recall_is_named_with_its_price(changed):
     assert "recall_is_free" in codes(observed.method_observations(scores, "tumours"))
 
 
-@pytest.mark.parametrize(("weighted", "code"), [(0.4, "weights_find_less"), (0.8, "weights_find_as_much")])
+@pytest.mark.parametrize(
+    ("weighted", "code"), [(0.4, "weights_find_less"), (0.6, "weights_find_as_much"), (0.8, "weights_find_more")]
+)
 def test_weights_are_compared_with_resampling(changed, weighted, code):
     shares = {"none": 0.1, "class_weight": weighted, "searched": 0.6}
     scores = changed(lambda _family, strategy, y: found(y, shares.get(strategy, 0.1)))

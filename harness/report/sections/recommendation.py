@@ -127,25 +127,30 @@ def _settled(ranking: Ranking, recommendation: Recommendation) -> str:
         parts.append("it is better than the baseline")
     elif recommendation.above_baseline is False:
         parts.append("no entry is better than the baseline")
-    excluded = [rival.name for rival in _rivals(ranking) if _is_excluded(rival)]
-    if excluded:
-        parts.append(
-            f"{format_count(len(excluded), 'further entry', 'further entries')} {plural(excluded, 'is', 'are')} not the best"
-        )
-    if recommendation.worse:
-        names = [ranked.name for ranked in recommendation.worse]
-        verb = plural(names, "is", "are")
-        parts.append(
-            f"{format_count(len(names), 'entry', 'entries')} {verb} worse than the best one ({_short_list(names)})"
-        )
-    if recommendation.equal:
-        names = [ranked.name for ranked in recommendation.equal]
-        verb = plural(names, "is", "are")
-        parts.append(f"{_short_list(names)} {verb} practically equal (within ±{ranking.rope:.2g})")
+    parts += _settled_entries(ranking, recommendation)
     for pair in recommendation.families[:MAX_NAMES]:
         if pair.comparison.verdict != "undecided":
             parts.append(_family_text(ranking, pair))
     return "; ".join(parts)
+
+
+def _settled_entries(ranking: Ranking, recommendation: Recommendation) -> list[str]:
+    """Which entries are worse, practically equal, or undecided and yet not the best."""
+    parts = []
+    if recommendation.worse:
+        names = [ranked.name for ranked in recommendation.worse]
+        number = format_count(len(names), "entry", "entries")
+        parts.append(f"{number} {plural(names, 'is', 'are')} worse than the best one ({_short_list(names)})")
+    excluded = [rival.name for rival in _rivals(ranking) if _is_excluded(rival)]
+    if excluded:
+        number = format_count(len(excluded), "entry", "entries")
+        parts.append(f"{number} {plural(excluded, 'is', 'are')} not the best, with 95 %")
+    if recommendation.equal:
+        names = [ranked.name for ranked in recommendation.equal]
+        parts.append(
+            f"{_short_list(names)} {plural(names, 'is', 'are')} practically equal (within ±{ranking.rope:.2g})"
+        )
+    return parts
 
 
 def _family_text(ranking: Ranking, pair: FamilyComparison) -> str:
