@@ -5,11 +5,12 @@ from pathlib import Path
 
 import pytest
 
-from harness.evaluation.decision import recommend_entry
+from harness.evaluation.decision import recommend_entry, represent_families
 from harness.evaluation.ranking import BASELINE, RankedEntry, Ranking, rank_entries
 from harness.evaluation.score_collection import collect_scores
 from harness.evaluation.scores import Entry, Scores
 from harness.metrics.classification import METRICS
+from harness.report.leaderboard import displayed_verdict
 from harness.report.sections.recommendation import recommendation_advice
 from harness.store.store import Store
 
@@ -87,17 +88,51 @@ def test_the_sentence_says_whether_the_simpler_entry_is_equal_or_undecided(score
     assert "Not settled" not in best
 
 
-def test_simplicity_is_strategy_then_tuning_then_seconds(scores, ranking):
-    close = {
-        "xgb_none_tuned": ("undecided", 0.005),
-        "logistic_regression_class_weight_default": ("undecided", 0.001),
-        "logistic_regression_none_tuned": ("undecided", 0.001),
-    }
-    assert used(scores, judged(ranking, **close))[0] == Entry("logistic_regression", "none", "tuned")
-    del close["logistic_regression_none_tuned"]
-    assert used(scores, judged(ranking, **close))[0] == Entry("xgb", "none", "tuned")
-    del close["xgb_none_tuned"]
-    assert used(scores, judged(ranking, **close))[0] == Entry("logistic_regression", "class_weight", "default")
+def test_simplicity_is_strategy_then_tuning_then_network_then_score(scores, ranking):
+    in_order = [
+        Entry("xgb", "none", "default"),
+        Entry("dense_network", "none", "default"),
+        Entry("logistic_regression", "none", "tuned"),
+        Entry("xgb", "none", "tuned"),  # as simple as the one before, with a lower score
+        Entry("dense_network", "none", "tuned"),
+        Entry("logistic_regression", "class_weight", "default"),
+    ]
+    close = {"_".join(entry[:3]): ("undecided", 0.005) for entry in in_order}
+    for entry in in_order:
+        assert used(scores, judged(ranking, **close))[0] == entry
+        del close["_".join(entry[:3])]
+
+
+def test_seconds_play_no_part_as_they_differ_from_run_to_run(scores, ranking):
+    entries = []
+    for ranked in ranking.entries:
+        columns = {name: -column if name == "fit_seconds" else column for name, column in ranked.rows.columns.items()}
+        entries.append(replace(ranked, rows=replace(ranked.rows, columns=columns)))
+    assert used(scores, replace(ranking, entries=tuple(entries))) == used(scores, ranking)
+
+
+def test_a_family_is_represented_by_its_recommended_or_best_entry_of_any_stage(scores, ranking):
+    close = judged(ranking, logistic_regression_none_default=("undecided", 0.005))
+    represented = represent_families(scores, close)
+    assert [ranked.entry for ranked in represented] == [
+        SIMPLE,
+        Entry("xgb", "smote", "default"),
+        Entry("dense_network", "smote", "default"),
+    ]
+    ranks = [ranked.rank for ranked in represented]
+    assert ranks == sorted(ranks)
+
+
+def test_an_undecided_entry_outside_the_set_of_possible_best_ones_is_not_the_best(scores, ranking):
+    entries = tuple(replace(ranked, may_be_best=ranked.rank == 1) for ranked in ranking.entries)
+    excluded = replace(ranking, entries=entries)
+    undecided = [rival for rival in excluded.rivals if rival.comparison.verdict == "undecided"]
+    assert undecided
+    assert {displayed_verdict(excluded, rival) for rival in undecided} == {"not the best"}
+    assert f"{len(undecided)} entries are not the best" in advice(scores, excluded)["Settled"]
+    assert "may be the best" not in advice(scores, excluded).get("Not settled", "")
+    assert used(scores, excluded) == (best_of(ranking).entry, "best")
+    assert {displayed_verdict(ranking, rival) for rival in ranking.rivals} == {"undecided"}
 
 
 def test_an_entry_that_is_not_better_than_the_baseline_is_never_taken(scores, ranking):

@@ -125,7 +125,7 @@ def test_a_verdict_names_every_strategy_once_and_says_what_it_does():
         ]
     )
     assert found == {
-        "forest": "smote helps; under hurts; weight only moves the threshold; of over nothing can be told; "
+        "forest": "smote helps; under hurts; weight acts like another threshold, no other gain shown; of over nothing can be told; "
         "worse probabilities with weight and under.",
         "linear": "of ranking and decisions nothing can be told.",
         "mixed": "smote both helps and hurts.",
@@ -246,7 +246,9 @@ def test_what_only_moves_the_threshold_is_called_so_whatever_the_objective(objec
     plain = {"half": faces(0.5, 0.3, 0.1), "tuned": faces(0.5, 0.6, 0.1)}
     moved = {"half": faces(0.5, 0.6, 0.1), "tuned": faces(0.5, 0.6, 0.1)}
     scores = scores_with({("xgb", "none"): plain, SMOTE: moved}, objective=objective)
-    assert [one.reading for one in strategy_readings(scores, "task_0")] == ["only moves the threshold"]
+    assert [one.reading for one in strategy_readings(scores, "task_0")] == [
+        "acts like another threshold, no other gain shown"
+    ]
 
 
 def test_mixed_effects_over_the_tasks_are_not_called_none():

@@ -439,12 +439,12 @@ def test_a_strategy_that_does_nothing_cannot_be_told_from_nothing(scores):
     [
         ([0, 0, 0, 0, 0], "undecided"),
         ([0, 0, 0, 0, -1], "worse probabilities"),
-        ([0, 1, 0, 0, -1], "only moves the threshold, worse probabilities"),
+        ([0, 1, 0, 0, -1], "acts like another threshold, no other gain shown, worse probabilities"),
         ([0, 1, 1, 1, 0], "helps"),
         ([1, 0, 0, 0, 0], "helps"),
         ([-1, 1, 0, 0, 0], "hurts"),
         ([1, 0, 0, -1, 0], "mixed"),
-        ([0, -1, 0, 0, 1], "only moves the threshold, better probabilities"),
+        ([0, -1, 0, 0, 1], "acts like another threshold, no other gain shown, better probabilities"),
     ],
 )
 def test_a_gain_at_one_half_alone_is_not_called_help(better, word):

@@ -2,11 +2,11 @@
 
 The rule: an entry is recommended only if it is better than the baseline. It is the one with the best score or, if simplicity is
 preferred, the simplest of those that are close to it: without a strategy before class weights before resampling, the default
-parameters before tuned ones, then the family that is quicker to fit. An entry is close if it is practically equal to the best
-one, or undecided with an estimated difference within the region of practical equivalence: the benchmark has then not shown that
-the more complex entry is better, and what it estimates would not matter. Such an entry is not called equal. The comparisons
-behind it answer four questions, each with its own error rate: the families, each represented by the entry that inner scores
-choose; every strategy against none; tuned against default parameters; every entry against the baseline.
+parameters before tuned ones, other families before networks, then the better score. An entry is close if it is practically equal
+to the best one, or undecided, possibly the best, and estimated within the region of practical equivalence: the benchmark has then
+not shown that the more complex entry is better, and what it estimates would not matter. Such an entry is not called equal. The
+comparisons behind it answer four questions, each with its own error rate: the families, each represented by the entry that inner
+scores choose; every strategy against none; tuned against default parameters; every entry against the baseline.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from harness.evaluation.gains import SearchGain, search_gains
 from harness.evaluation.preferences import Preference, stored_preference
 from harness.evaluation.ranking import BASELINE, RankedEntry, Ranking
 from harness.evaluation.remedy import Remedy, find_remedy
-from harness.evaluation.scores import ANY_NAME, Entry, Scores
+from harness.evaluation.scores import ANY_NAME, COMBINED_STAGES, Entry, Scores
 from harness.evaluation.significance import Comparison
 from harness.evaluation.strategy_effects import StrategyReading, strategy_readings
 
@@ -121,7 +121,7 @@ def _compute_recommendation(scores: Scores, ranking: Ranking, prefer: Preference
     best, baseline = ranking.best, ranking.baseline
     if best is None:
         return Recommendation(ranking.task, "nothing_to_rank", None, None, baseline, None)
-    competitors = _ranked_competitors(ranking)
+    competitors = ranking.rivals
     equal = _select_entries_by_verdict(competitors, "practically equal")
     entry, reason = _choose_recommended_entry(scores, ranking, competitors, prefer)
     used = entry or best
@@ -149,15 +149,6 @@ def _compute_recommendation(scores: Scores, ranking: Ranking, prefer: Preference
         unstable=_is_score_unstable(ranking, used.entry),
         few_positives=_rarest_class_rows_if_few(scores, ranking.task),
     )
-
-
-def _ranked_competitors(ranking: Ranking) -> list[RankedEntry]:
-    """The other ranked entries, without the baseline."""
-    competitors = []
-    for ranked in ranking.entries:
-        if ranked.rank is not None and ranked is not ranking.best and ranked.entry.family != BASELINE:
-            competitors.append(ranked)
-    return competitors
 
 
 def _score_of_inner_choice(ranking: Ranking) -> float:
@@ -189,15 +180,17 @@ def _choose_recommended_entry(
     if prefer == "score":
         return best, "best"
     close = [ranked for ranked in competitors if _is_close_to_best(ranking, ranked)]
-    simplest = min([best, *close], key=lambda ranked: _complexity_key(scores, ranked))
+    simplest = min(
+        [best, *close], key=lambda ranked: _complexity_key(scores, ranked)
+    )  # the first of equals is the best of them
     if simplest.comparison is None:
         return best, "best"
     return simplest, "simpler" if simplest.comparison.verdict == "practically equal" else "simpler_undecided"
 
 
 def _is_close_to_best(ranking: Ranking, ranked: RankedEntry) -> bool:
-    """Whether an entry is better than the baseline, and neither worse than the best one nor estimated to differ by much."""
-    if ranked.comparison is None:
+    """Whether an entry is better than the baseline, may be the best, and is not estimated to differ much from the best one."""
+    if ranked.comparison is None or ranked.is_excluded:
         return False
     if ranked.entry in ranking.with_baseline and ranking.with_baseline[ranked.entry].verdict != "worse":
         return False
@@ -206,13 +199,13 @@ def _is_close_to_best(ranking: Ranking, ranked: RankedEntry) -> bool:
     return ranked.comparison.verdict == "practically equal"
 
 
-def _complexity_key(scores: Scores, ranked: RankedEntry) -> tuple[int, bool, float]:
-    """The sort key of simplicity: kind of strategy, tuned or not, seconds to fit."""
+def _complexity_key(scores: Scores, ranked: RankedEntry) -> tuple[int, bool, bool]:
+    """The sort key of simplicity: kind of strategy, tuned or not, a network or not; no timing, which differs from run to run."""
     kind = scores.run["strategies"].get(ranked.entry.strategy, {}).get("kind", "resample")
     cost = STRATEGY_COSTS.get(ranked.entry.strategy, STRATEGY_COSTS.get(kind, 2))
     is_tuned = ranked.entry.stage == "tuned" and not ranked.also_default
-    seconds = ranked.rows.mean("fit_seconds")
-    return cost, is_tuned, math.inf if math.isnan(seconds) else seconds
+    is_network = bool(scores.run["families"].get(ranked.entry.family, {}).get("network"))
+    return cost, is_tuned, is_network
 
 
 def _best_simpler_entry(scores: Scores, ranking: Ranking, used: RankedEntry) -> RankedEntry | None:
@@ -223,6 +216,31 @@ def _best_simpler_entry(scores: Scores, ranking: Ranking, used: RankedEntry) -> 
         if is_candidate and _complexity_key(scores, ranked) < limit:
             return ranked
     return None
+
+
+def represent_families(scores: Scores, ranking: Ranking) -> list[RankedEntry]:
+    """List the recommended entry, and the best entry of every other family but the baseline, best first.
+
+    Parameters
+    ----------
+    scores : Scores
+        The scores of the run.
+    ranking : Ranking
+        The ranking of the task.
+
+    Returns
+    -------
+    list of RankedEntry
+        One entry per family that has scores, of a single configuration.
+    """
+    best: dict[str, RankedEntry] = {}
+    recommended = recommend_entry(scores, ranking).entry
+    if recommended is not None:
+        best[recommended.entry.family] = recommended
+    for ranked in ranking.entries:
+        if len(ranked.rows) and ranked.entry.stage not in COMBINED_STAGES and ranked.entry.family != BASELINE:
+            best.setdefault(ranked.entry.family, ranked)
+    return [ranked for ranked in ranking.entries if any(ranked is entry for entry in best.values())]
 
 
 def compare_families(ranking: Ranking) -> tuple[FamilyComparison, ...]:

@@ -70,6 +70,11 @@ class RankedEntry:
         return self.comparison.verdict in ("practically equal", "undecided")
 
     @property
+    def is_excluded(self) -> bool:
+        """Whether it is undecided against the best one, and yet not in the set of those that may be the best."""
+        return self.may_be_best is False and self.comparison is not None and self.comparison.verdict == "undecided"
+
+    @property
     def name(self) -> str:
         """The name of the line in tables."""
         return self.entry.name + (" = default" if self.also_default else "")
@@ -107,6 +112,15 @@ class Ranking:
     def best(self) -> RankedEntry | None:
         """The entry with rank 1. Chosen and ensembled entries have no rank: they are no configurations."""
         return next((ranked for ranked in self.entries if ranked.rank == 1), None)
+
+    @property
+    def rivals(self) -> list[RankedEntry]:
+        """The ranked entries other than the best one and the baseline, best first."""
+        rivals = []
+        for ranked in self.entries:
+            if ranked.rank is not None and ranked.rank > 1 and ranked.entry.family != BASELINE:
+                rivals.append(ranked)
+        return rivals
 
     @property
     def baseline(self) -> RankedEntry | None:

@@ -15,7 +15,7 @@ from harness.evaluation.task_comparisons import read_task_sample
 from harness.metrics.metric import Metric
 
 #: Readings of what a strategy does to ranking and decisions.
-HELPS, HURTS, MIXED, ONLY_THRESHOLD = "helps", "hurts", "mixed", "only moves the threshold"
+HELPS, HURTS, MIXED, ONLY_THRESHOLD = "helps", "hurts", "mixed", "acts like another threshold, no other gain shown"
 EQUAL, NOT_SIGNIFICANT = "practically equal", "undecided"  #: as it is written in tables
 READINGS = (HELPS, HURTS, MIXED, ONLY_THRESHOLD, EQUAL, NOT_SIGNIFICANT)
 NO_READING = "–"  #: where the splits allow no test
@@ -101,7 +101,8 @@ def strategy_comparisons(scores: Scores, task: str) -> list[StrategyComparisonCo
     Each is measured by the task's objective where that is of its type, otherwise ranking as `ranking_metric` says, decisions
     by F1 (by cost where the task has a cost matrix) and probabilities by the Brier score: an objective that moves with the
     threshold says nothing about ranking. At 0.5 recall and precision are compared as well, as most strategies trade one for the
-    other there. A strategy whose decisions are better at 0.5, but not with both thresholds tuned, only moves the threshold.
+    other there. A strategy whose decisions are better at 0.5, but not with both thresholds tuned, acts like another threshold: no
+    other gain is shown, which does not mean that there is none.
     """
     objective, kind = scores.objective(task), scores.threshold_kinds(task)[-1]
     decision = scores.metrics["expected_cost" if scores.costs(task) else "f1"]

@@ -25,7 +25,7 @@ from harness.report.render.html import (
 from harness.report.render.markdown import escape
 from harness.report.render.templates import TEMPLATES, render_page
 from harness.report.sections import importance, parameters
-from harness.report.sections.families import family_intervals, family_verdicts, task_overview
+from harness.report.sections.families import count_family_verdicts, family_intervals, task_overview
 from harness.report.sections.overview import coverage_gaps, over_tasks
 from harness.report.sections.ranking import headline
 from harness.report.sections.recommendation import Advice, recommendation_advice
@@ -130,10 +130,11 @@ def _overview(evidence: Evidence, embedder: FigureEmbedder) -> PageSection:
     scores, rankings = evidence.scores, evidence.rankings
     parts: list[Part] = []
     if len(rankings) > 1:
-        verdicts = family_verdicts(rankings)
+        verdicts = count_family_verdicts(scores, rankings)
         if verdicts is not None:
             parts.append(
-                "On how many tasks the best entry of each family is the best, practically equal to it, undecided, worse:"
+                "On how many tasks the recommended or best entry of each family is the best, practically equal to it, undecided, "
+                "not the best, worse:"
             )
             parts.append(verdicts)
         parts += [task_overview(scores, rankings), over_tasks(scores, rankings)]

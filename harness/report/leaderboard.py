@@ -268,9 +268,7 @@ def verdict_name(ranking: Ranking, ranked: RankedEntry) -> str:
 def displayed_verdict(ranking: Ranking, ranked: RankedEntry) -> str:
     """Give the verdict as tables show it: an undecided entry outside the 95 % set of those that may be the best is not the best."""
     verdict = verdict_name(ranking, ranked)
-    if verdict == "undecided" and ranked.may_be_best is False:
-        return NOT_THE_BEST
-    return verdict
+    return NOT_THE_BEST if verdict and ranked.is_excluded else verdict
 
 
 def _declared_order(scores: Scores, entry: Entry) -> tuple[Any, ...]:

@@ -139,8 +139,7 @@ def _task_parts(scores: Scores, ranking: Ranking) -> list[Part]:
 
 def _entry_parts(scores: Scores, ranking: Ranking) -> list[Part]:
     """The first entries, and in a table of their own those that are derived from others."""
-    recommended = filter(None, [recommend_entry(scores, ranking).entry])
-    entries = displayed_entries(ranking, list(recommended))
+    entries = displayed_entries(scores, ranking)
     if not entries:
         return []
     table = main_table(scores, ranking, entries)

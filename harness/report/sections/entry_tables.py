@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-from harness.evaluation.diagnosis import best_of_families
+from harness.evaluation.decision import represent_families
 from harness.evaluation.ranking import RankedEntry, Ranking
 from harness.evaluation.scores import ANY_NAME, COMBINED_STAGES, Entry, Scores
 from harness.evaluation.strategy_effects import NO_READING, ONLY_THRESHOLD, strategy_readings
@@ -17,34 +17,33 @@ MAX_ENTRIES = 10
 SHORT_METRICS = ("roc_auc", "average_precision", "f1", "precision", "recall", "brier")
 DERIVED_METRICS = ("f1", "precision", "recall", "brier")
 #: Phrases of readings, and how they are written in the matrix.
-SHORT_READINGS = {ONLY_THRESHOLD: "threshold only", "worse probabilities": "p↓", "better probabilities": "p↑"}
+SHORT_READINGS = {ONLY_THRESHOLD: "threshold", "worse probabilities": "p↓", "better probabilities": "p↑"}
 MATRIX_NOTE = (
-    "Each strategy against `none` of the same family, tuned parameters. *threshold only*: decisions at 0.5 change, and no gain at the "
-    "tuned threshold is shown; p↑ and p↓: better and worse probabilities."
+    "Each strategy against `none` of the same family, tuned parameters. *threshold*: decisions at 0.5 change as "
+    "another threshold changes them, and no gain at the tuned threshold is shown; p↑ and p↓: better and worse probabilities."
 )
 ENSEMBLE_NAMES = {"greedy": "greedy ensemble of all entries", "stacking": "stacked ensemble of all entries"}
 
 
-def displayed_entries(ranking: Ranking, required: Sequence[RankedEntry] = ()) -> list[RankedEntry]:
-    """Choose at most 12 entries in the order of the ranking.
+def displayed_entries(scores: Scores, ranking: Ranking) -> list[RankedEntry]:
+    """Choose at most `MAX_ENTRIES` entries in the order of the ranking.
 
     Parameters
     ----------
+    scores : Scores
+        The scores of the run.
     ranking : Ranking
         The ranking of the task.
-    required : sequence of RankedEntry
-        Entries that are among them, such as the recommended one.
 
     Returns
     -------
     list of RankedEntry
-        The required ones, the best entry of every family, the baseline, and the first others that have scores; nothing that is
-        derived from other entries.
+        The baseline, the best and the recommended entry, the best one of every other family, and the first others that have
+        scores; nothing that is derived from other entries.
     """
     competitors = [ranked for ranked in ranking.entries if ranked.score.n and ranked.entry.stage not in COMBINED_STAGES]
-    preferred = [*required, *best_of_families(ranking), *competitors]
-    if ranking.baseline is not None:
-        preferred.insert(0, ranking.baseline)
+    preferred = [*represent_families(scores, ranking), *competitors]
+    preferred = [ranked for ranked in (ranking.baseline, ranking.best, *preferred) if ranked is not None]
     names = dict.fromkeys(ranked.name for ranked in preferred if ranked in competitors)
     selected = list(names)[:MAX_ENTRIES]
     return [ranked for ranked in competitors if ranked.name in selected]

@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
-from harness.evaluation.decision import recommend_entry
-from harness.evaluation.diagnosis import best_of_families
-from harness.evaluation.ranking import RankedEntry, Ranking
+from harness.evaluation.decision import recommend_entry, represent_families
+from harness.evaluation.ranking import Ranking
 from harness.evaluation.scores import Scores
 from harness.report.content import CellValue, ReportCell, ReportColumn, ReportTable, as_interval
-from harness.report.leaderboard import displayed_verdict, verdict_name
+from harness.report.leaderboard import NOT_THE_BEST, displayed_verdict
 from harness.report.render.markdown import metric_name
 
-VERDICTS = ("best", "practically equal", "undecided", "worse")
+VERDICTS = ("best", "practically equal", "undecided", NOT_THE_BEST, "worse")
 
 
 def family_intervals(scores: Scores, ranking: Ranking) -> ReportTable | None:
@@ -31,7 +30,7 @@ def family_intervals(scores: Scores, ranking: Ranking) -> ReportTable | None:
     ReportTable or None
         The best score first, the baseline last; None where no entry has a score.
     """
-    entries = _family_entries(scores, ranking)
+    entries = represent_families(scores, ranking)
     baseline, reference = ranking.baseline, math.nan
     if baseline is not None and baseline.score.n:
         reference = baseline.score.mean
@@ -51,20 +50,13 @@ def family_intervals(scores: Scores, ranking: Ranking) -> ReportTable | None:
     return ReportTable(columns, tuple(rows), foldable=False, drawn_column=1, reference=reference)
 
 
-def _family_entries(scores: Scores, ranking: Ranking) -> list[RankedEntry]:
-    """The recommended entry, and the best entry of every other family, by their scores."""
-    recommended = recommend_entry(scores, ranking).entry
-    entries = [] if recommended is None else [recommended]
-    families = {ranked.entry.family for ranked in entries}
-    entries += [ranked for ranked in best_of_families(ranking) if ranked.entry.family not in families]
-    return sorted(entries, key=lambda ranked: -ranking.metric.sign * ranked.score.mean)
-
-
-def family_verdicts(rankings: Sequence[Ranking]) -> ReportTable | None:
-    """Count over tasks how the best entry of every family compares with the best entry of the task.
+def count_family_verdicts(scores: Scores, rankings: Sequence[Ranking]) -> ReportTable | None:
+    """Count over tasks how the recommended or best entry of every family compares with the best entry of the task.
 
     Parameters
     ----------
+    scores : Scores
+        The scores of the run.
     rankings : sequence of Ranking
         The ranking of every task; those without a test are left out.
 
@@ -77,13 +69,13 @@ def family_verdicts(rankings: Sequence[Ranking]) -> ReportTable | None:
     for ranking in rankings:
         if ranking.no_test_reason or ranking.best is None:
             continue
-        for ranked in best_of_families(ranking):
-            verdict = verdict_name(ranking, ranked)
+        for ranked in represent_families(scores, ranking):
+            verdict = displayed_verdict(ranking, ranked)
             if verdict in VERDICTS:
                 counts.setdefault(ranked.entry.family, dict.fromkeys(VERDICTS, 0))[verdict] += 1
     if not counts:
         return None
-    families = sorted(counts, key=lambda family: (counts[family]["worse"], -counts[family]["best"], family))
+    families = sorted(counts, key=lambda family: (_tasks_lost(counts[family]), -counts[family]["best"], family))
     rows: list[tuple[CellValue | ReportCell, ...]] = []
     for family in families:
         rows.append((family, *map(float, counts[family].values())))
@@ -91,8 +83,13 @@ def family_verdicts(rankings: Sequence[Ranking]) -> ReportTable | None:
     return ReportTable((ReportColumn("Family"), *columns), tuple(rows), foldable=False, stacked=True)
 
 
+def _tasks_lost(counts: Mapping[str, int]) -> int:
+    """On how many tasks a family is worse or not the best."""
+    return counts["worse"] + counts[NOT_THE_BEST]
+
+
 def task_overview(scores: Scores, rankings: Sequence[Ranking]) -> ReportTable:
-    """Tabulate every task: its rows, what is recommended, its score with the interval, the baseline, how many entries are worse."""
+    """Tabulate every task: its rows, what is recommended, its score with the interval, the baseline, how many are not the best."""
     rows: list[tuple[CellValue | ReportCell, ...]] = []
     for ranking in rankings:
         recommendation = recommend_entry(scores, ranking)
@@ -102,10 +99,10 @@ def task_overview(scores: Scores, rankings: Sequence[Ranking]) -> ReportTable:
             score = ReportCell(as_interval(recommendation.entry.score), digits=ranking.digits)
         if ranking.baseline is not None and ranking.baseline.score.n:
             baseline = ranking.baseline.score.mean
-        others = len(recommendation.worse) + len(recommendation.equal) + len(recommendation.undecided)
-        worse = None if ranking.no_test_reason else f"{len(recommendation.worse)} of {others}"
+        worse = [rival for rival in ranking.rivals if rival.is_excluded or displayed_verdict(ranking, rival) == "worse"]
+        not_best = None if ranking.no_test_reason else f"{len(worse)} of {len(ranking.rivals)}"
         size = scores.run["tasks"][ranking.task]["rows"]
-        rows.append((ranking.task, size, name, metric_name(ranking.metric), score, baseline, worse))
+        rows.append((ranking.task, size, name, metric_name(ranking.metric), score, baseline, not_best))
     columns = (
         ReportColumn("Task"),
         ReportColumn("Rows", "count"),
@@ -113,6 +110,6 @@ def task_overview(scores: Scores, rankings: Sequence[Ranking]) -> ReportTable:
         ReportColumn("By"),
         ReportColumn("Score", "number"),
         ReportColumn("Baseline", "number"),
-        ReportColumn("Entries that are worse", "count"),
+        ReportColumn("Entries that are not the best", "count"),
     )
     return ReportTable(columns, tuple(rows), foldable=False, drawn_column=4)

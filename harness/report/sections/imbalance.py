@@ -42,7 +42,7 @@ PLURALS = {  # a reading, and the same of several strategies
     HELPS: "help",
     HURTS: "hurt",
     MIXED: "mixed",
-    strategy_effects.ONLY_THRESHOLD: "only move the threshold",
+    strategy_effects.ONLY_THRESHOLD: "act like another threshold, no other gain shown",
     NOT_SIGNIFICANT: NOT_SIGNIFICANT,
 }
 MIXED_PHRASES = ("both helps and hurts", "both help and hurt")  #: *mixed* within a sentence

@@ -6,9 +6,7 @@ from collections import Counter
 from collections.abc import Sequence
 from operator import attrgetter
 
-from harness.evaluation import strategy_effects
-from harness.evaluation.decision import recommend_entry
-from harness.evaluation.diagnosis import best_of_families
+from harness.evaluation.decision import recommend_entry, represent_families
 from harness.evaluation.ranking import BASELINE, Ranking
 from harness.evaluation.scores import STATUS_MISSING, Entry, Scores, count_statuses
 from harness.evaluation.strategy_effects import HELPS, HURTS, MIXED, NO_READING, strategy_readings
@@ -20,11 +18,7 @@ from harness.report.sections.recommendation import family_table, recommendation_
 LABEL_WIDTH = 13  #: of the recommendation in a terminal
 MAX_PAIRS = 6  #: without scores, named for a terminal
 STRATEGY_NAMES = {"searched": "what Optuna chose"}
-EFFECT_PHRASES = {  # readings other than that it helps
-    MIXED: "to help in one respect and to hurt in another",
-    HURTS: "to hurt",
-    strategy_effects.ONLY_THRESHOLD: "only to move the threshold",
-}
+MIXED_PHRASE = "to help in one respect and to hurt in another"
 
 
 def summary(scores: Scores, rankings: Sequence[Ranking]) -> str:
@@ -34,7 +28,7 @@ def summary(scores: Scores, rankings: Sequence[Ranking]) -> str:
         advice = recommendation_advice(scores, ranking, recommend_entry(scores, ranking))
         lines = [f"{line.label + ':':<{LABEL_WIDTH}}{line.text}" for line in advice]
         parts.append("\n".join([f"{ranking.task}, ranked by {markdown.metric_name(ranking.metric)}", *lines]))
-        parts += [_terminal_table(ranking), entries_without_scores(ranking)]
+        parts += [_terminal_table(scores, ranking), entries_without_scores(ranking)]
     statuses = list(map(attrgetter("status"), scores.cells))
     failed = [status for status in statuses if status != "ok"]
     if failed:
@@ -45,9 +39,9 @@ def summary(scores: Scores, rankings: Sequence[Ranking]) -> str:
     return "\n\n".join(filter(None, parts))
 
 
-def _terminal_table(ranking: Ranking) -> str:
-    """The best entry of every family, and where the others are."""
-    families = best_of_families(ranking)
+def _terminal_table(scores: Scores, ranking: Ranking) -> str:
+    """The recommended entry, the best one of every other family, and where the others are."""
+    families = represent_families(scores, ranking)
     if ranking.baseline is not None and ranking.baseline.score.n:
         families.append(ranking.baseline)
     if not families:
@@ -154,7 +148,7 @@ def _strategies_over_tasks(scores: Scores, tested: Sequence[Ranking]) -> str:
         name = bold(escape(STRATEGY_NAMES.get(strategy, strategy)))
         part = f"{name} {counts[HELPS]} and {counts[HURTS]} of {counts.total():,}"
         if counts[MIXED]:
-            part += f", and {counts[MIXED]} {EFFECT_PHRASES[MIXED]}"
+            part += f", and {counts[MIXED]} {MIXED_PHRASE}"
         parts.append(part)
     text = "Pairs of family and task for which a strategy is shown to help, and to hurt, each task judged by itself"
     return f"{text}: {'; '.join(parts)}."

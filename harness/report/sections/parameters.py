@@ -6,8 +6,7 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
-from harness.evaluation.decision import chosen_parameters, recommend_entry
-from harness.evaluation.diagnosis import best_of_families
+from harness.evaluation.decision import chosen_parameters, recommend_entry, represent_families
 from harness.evaluation.ranking import RankedEntry, Ranking
 from harness.evaluation.scores import Entry, Scores
 from harness.report.content import Collapsed, Evidence, Part, ReportColumn, ReportTable, Section
@@ -55,9 +54,7 @@ def parameter_table(scores: Scores, task: str, entry: Entry) -> ReportTable:
 def displayed_entries(scores: Scores, ranking: Ranking) -> list[RankedEntry]:
     """Choose the recommended entry and the best entry of every other family."""
     recommended = recommend_entry(scores, ranking).entry
-    entries = [] if recommended is None else [recommended]
-    families = {ranked.entry.family for ranked in entries}
-    entries += [ranked for ranked in best_of_families(ranking) if ranked.entry.family not in families]
+    entries = sorted(represent_families(scores, ranking), key=lambda ranked: ranked is not recommended)
     return entries[:MAX_ENTRIES]
 
 

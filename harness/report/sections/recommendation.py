@@ -8,11 +8,12 @@ from dataclasses import dataclass
 
 from harness.evaluation.corrected_t import Estimate
 from harness.evaluation.decision import FamilyComparison, Recommendation, recommend_entry
-from harness.evaluation.ranking import BASELINE, RankedEntry, Ranking
+from harness.evaluation.ranking import RankedEntry, Ranking
 from harness.evaluation.remedy import Remedy
 from harness.evaluation.scores import Scores
 from harness.evaluation.strategy_effects import NO_READING, StrategyReading, strategy_comparisons
 from harness.report.content import ReportColumn, ReportTable
+from harness.report.leaderboard import displayed_verdict
 from harness.report.render.cells import format_number, percent_text, signed_text
 from harness.report.render.markdown import bold, bullets, escape, format_count, join_words, plural
 from harness.report.sections.protocol import WARNING_CODES
@@ -141,7 +142,7 @@ def _settled_entries(ranking: Ranking, recommendation: Recommendation) -> list[s
         names = [ranked.name for ranked in recommendation.worse]
         number = format_count(len(names), "entry", "entries")
         parts.append(f"{number} {plural(names, 'is', 'are')} worse than the best one ({_short_list(names)})")
-    excluded = [rival.name for rival in _rivals(ranking) if _is_excluded(rival)]
+    excluded = [rival.name for rival in ranking.rivals if rival.is_excluded]
     if excluded:
         number = format_count(len(excluded), "entry", "entries")
         parts.append(f"{number} {plural(excluded, 'is', 'are')} not the best, with 95 %")
@@ -164,7 +165,7 @@ def _family_text(ranking: Ranking, pair: FamilyComparison) -> str:
 def _not_settled(ranking: Ranking, recommendation: Recommendation) -> str:
     if ranking.no_test_reason:
         return f"whether any difference is more than chance: {ranking.no_test_reason}"
-    undecided, rivals = recommendation.undecided, _rivals(ranking)
+    undecided, rivals = recommendation.undecided, ranking.rivals
     if not undecided:
         return ""
     possible = sum(bool(rival.may_be_best) for rival in rivals)
@@ -180,20 +181,6 @@ def _not_settled(ranking: Ranking, recommendation: Recommendation) -> str:
         families = f"families {pair.first} and {pair.second}, each by the entries that inner scores choose"
         parts.append(f"{families}, differ by {difference} {interval}")
     return f"{'; '.join(parts)}. {_remedy(recommendation.remedy)}".rstrip() if parts else ""
-
-
-def _is_excluded(ranked: RankedEntry) -> bool:
-    """Whether an entry is undecided against the best one, and yet not among those that may be the best."""
-    return ranked.may_be_best is False and ranked.comparison is not None and ranked.comparison.verdict == "undecided"
-
-
-def _rivals(ranking: Ranking) -> list[RankedEntry]:
-    """The ranked entries other than the best one and the baseline."""
-    rivals = []
-    for ranked in ranking.entries:
-        if ranked.rank is not None and ranked is not ranking.best and ranked.entry.family != BASELINE:
-            rivals.append(ranked)
-    return rivals
 
 
 def _remedy(remedy: Remedy | None) -> str:
@@ -290,22 +277,18 @@ def recommendation_markdown(scores: Scores, ranking: Ranking) -> str:
     return bullets(f"{bold(line.label)}: {escape(line.text)}" for line in advice)
 
 
-def family_table(ranking: Ranking, best_of_families: Sequence[RankedEntry]) -> ReportTable:
-    """The best entry of every family with its interval, its verdict against the best entry and its time to fit."""
+def family_table(ranking: Ranking, entries: Sequence[RankedEntry]) -> ReportTable:
+    """An entry of every family with its interval, its verdict against the best entry and its time to fit."""
     rows = []
-    for ranked in best_of_families:
-        verdict = "best"
-        if ranked.comparison is not None:
-            verdict = ranked.comparison.verdict
-        elif ranking.no_test_reason:
-            verdict = "not tested"
+    for ranked in entries:
+        verdict = "not tested" if ranking.no_test_reason else displayed_verdict(ranking, ranked)
         interval = _interval(ranking, ranked.score.low, ranked.score.high)
         rows.append(
             (ranked.entry.family, ranked.name, ranked.score.mean, interval, verdict, ranked.rows.mean("fit_seconds"))
         )
     columns = (
         ReportColumn("Family"),
-        ReportColumn("Best entry"),
+        ReportColumn("Entry"),
         ReportColumn(_metric_heading(ranking), "number", ranking.digits),
         ReportColumn("95 % interval"),
         ReportColumn("Against the best"),
